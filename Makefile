@@ -1,0 +1,134 @@
+# nightjar - one Makefile, wildcards only: a new file needs no edit here.
+#   make          ./nightjar             make demo     install what is missing, build, run a simulated night
+#   make test     all tests              make check    format, lint, include test
+#   make sanitize tests under ASan+UBSan, threaded ones under TSan
+.DEFAULT_GOAL := all
+FLAVOUR ?= release
+BUILD   := build/$(FLAVOUR)
+BIN     := $(if $(filter release,$(FLAVOUR)),nightjar,$(BUILD)/nightjar)
+PREFIX  ?= /usr/local
+
+CC  ?= cc
+CXX ?= c++
+OPT.release := -O2 -g
+OPT.asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+OPT.tsan    := -O1 -g -fsanitize=thread
+WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wno-missing-field-initializers
+# No -ffast-math (NaN is "no answer"), no contraction: the same digits on every machine of a build.
+COMMON := $(OPT.$(FLAVOUR)) -fopenmp -ffp-contract=off -fno-math-errno -fPIC -D_GNU_SOURCE -Iinclude
+LIBS   := -lrdkafka -lavro -lcfitsio -lsqlite3 -larchive -ldeflate -lsnappy -lzstd -lz -ljansson -lcurl -linih \
+          -lerfa -lcminpack -lfftw3f -lfftw3 -lgsl -lgslcblas -lmicrohttpd -ldw -lelf -lunwind -ldl -lm -lpthread
+VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+
+src     := $(sort $(wildcard broker/*.c broker/*/*.c))
+cxx     := $(sort $(wildcard broker/*/*.cc))
+modules := $(sort $(wildcard modules/*.c))
+kit     := $(sort $(wildcard modules/kit/*/*.c))
+cmds    := $(notdir $(basename $(sort $(wildcard broker/cmd/*.c))))
+embed   := $(sort $(wildcard schemas/*.map schemas/*/*.avsc data/*.ini data/embed/*))
+gen     := $(BUILD)/gen
+obj     := $(patsubst %,$(BUILD)/%.o,$(src) $(cxx))
+modobj  := $(patsubst %,$(BUILD)/%.o,$(modules))
+kitobj  := $(patsubst %,$(BUILD)/%.o,$(kit))
+genobj  := $(gen)/tables.o $(gen)/embed.o
+KIT     := $(BUILD)/libnightjar-kit.a
+tests   := $(sort $(wildcard tests/unit/*.c tests/kernel/*.c tests/module/*.c))
+testbin := $(patsubst tests/%.c,$(BUILD)/tests/%,$(tests))
+fuzzbin := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
+soobj   := $(patsubst modules/%.c,$(BUILD)/so/%.so,$(modules))
+
+.PHONY: all demo test check sanitize bench install clean deps so testbins onnxruntime soak fuzz FORCE
+all: $(BIN)
+
+$(BUILD)/%.c.o: %.c
+	@mkdir -p $(@D)
+	$(CC) -std=c11 $(COMMON) $(WARN) $(CFLAGS) -MMD -MP -c $< -o $@
+$(BUILD)/%.cc.o: %.cc
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 $(COMMON) -Wall -Wextra $(CXXFLAGS) -MMD -MP -c $< -o $@
+# Science modules and the kit see include/ only and export nothing but their table entry.
+$(modobj) $(kitobj): COMMON += -fvisibility=hidden -O3
+$(BUILD)/broker/base/version.c.o: COMMON += -DNJ_VERSION='"$(VERSION)"' -DNJ_FLAGS='"$(OPT.$(FLAVOUR)) $(CFLAGS)"'
+
+# --- generated: the tables of modules and commands, and the files that travel inside the binary --------------------
+# Rewritten only when a list changes, so that adding or removing a file relinks and nothing else.
+$(gen)/lists: FORCE
+	@mkdir -p $(@D)
+	@echo '$(modules) | $(cmds) | $(embed)' | cmp -s - $@ || echo '$(modules) | $(cmds) | $(embed)' > $@
+$(gen)/tables.c: $(gen)/lists
+	@{ echo '#include "nightjar/module.h"'; echo '#include "../../../broker/cmd/command.h"'; \
+	for m in $(basename $(notdir $(modules))); do echo "extern const nj_module nj_module_$$m;"; done; \
+	echo 'extern const nj_module *const nj_builtin_modules[];'; echo 'const nj_module *const nj_builtin_modules[] = {'; \
+	for m in $(basename $(notdir $(modules))); do echo "    &nj_module_$$m,"; done; echo '    0 };'; \
+	for c in $(cmds); do echo "extern const nj_command nj_command_$$c;"; done; \
+	echo 'const nj_command *const nj_commands[] = {'; \
+	for c in $(cmds); do echo "    &nj_command_$$c,"; done; echo '    0 };'; } > $@
+$(gen)/embed.S: $(gen)/lists $(embed)
+	@{ echo '.section .rodata'; n=0; for f in $(embed); do \
+	echo ".balign 16"; echo "file$$n: .incbin \"$$f\""; echo "end$$n: .byte 0"; echo "name$$n: .asciz \"$$f\""; n=$$((n+1)); done; \
+	echo '.section .data.rel.ro,"aw"'; echo '.balign 16'; echo '.globl nj_embedded_files'; echo 'nj_embedded_files:'; \
+	n=0; for f in $(embed); do echo ".quad name$$n, file$$n, end$$n - file$$n"; n=$$((n+1)); done; echo '.quad 0, 0, 0'; \
+	echo '.section .note.GNU-stack,"",@progbits'; } > $@
+$(gen)/%.o: $(gen)/%.c
+	$(CC) -std=c11 $(COMMON) -c $< -o $@
+$(gen)/%.o: $(gen)/%.S
+	$(CC) -c $< -o $@
+
+$(KIT): $(kitobj)
+	@rm -f $@
+	ar rcs $@ $^
+$(BUILD)/libnightjar.a: $(filter-out $(BUILD)/broker/main.c.o,$(obj)) $(modobj) $(genobj)
+	@rm -f $@
+	ar rcs $@ $^
+$(BIN): $(BUILD)/broker/main.c.o $(BUILD)/libnightjar.a $(KIT)
+	$(CXX) $(COMMON) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS)
+
+# The same source as a module for --module-path.
+so: $(soobj)
+$(BUILD)/so/%.so: modules/%.c $(KIT)
+	@mkdir -p $(@D)
+	$(CC) -std=c11 $(COMMON) -O3 -fvisibility=hidden $(WARN) -DNJ_SHARED -shared $(LDFLAGS) -o $@ $< $(KIT) -lm -lfftw3 -lfftw3f -lgsl -lgslcblas -lcminpack
+
+# --- tests ---------------------------------------------------------------------------------------------------------
+$(BUILD)/tests/%: tests/%.c $(BUILD)/libnightjar.a $(KIT)
+	@mkdir -p $(@D)
+	$(CC) -std=c11 $(COMMON) $(WARN) $(CFLAGS) -MMD -MP -I. -c $< -o $@.o
+	$(CXX) $(COMMON) $(LDFLAGS) -o $@ $@.o $(BUILD)/libnightjar.a $(KIT) -lcmocka $(LIBS)
+testbins: $(testbin)
+
+deps:
+	@.ci/deps build
+demo:
+	@.ci/deps build
+	@$(MAKE) --no-print-directory all
+	./nightjar demo
+test:
+	@.ci/deps test
+	@$(MAKE) --no-print-directory all testbins so
+	@tests/run $(TESTS)
+check:
+	@.ci/deps check
+	@tests/check
+sanitize:
+	@.ci/deps check
+	@tests/sanitize
+bench: all
+	./nightjar bench
+soak: all
+	@tests/soak
+fuzz:
+	@.ci/deps check
+	@tests/fuzz/run
+onnxruntime:
+	@.ci/onnxruntime
+
+install: all so
+	install -D -m 755 nightjar $(DESTDIR)$(PREFIX)/bin/nightjar
+	install -D -m 644 $(KIT) $(DESTDIR)$(PREFIX)/lib/libnightjar-kit.a
+	install -d $(DESTDIR)$(PREFIX)/include/nightjar $(DESTDIR)$(PREFIX)/share/doc/nightjar
+	install -m 644 include/nightjar/*.h $(DESTDIR)$(PREFIX)/include/nightjar
+	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/nightjar
+clean:
+	rm -rf build nightjar
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,0 +1,119 @@
+#include "buffer.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+char *nj_buffer_room(nj_buffer *b, size_t more)
+{
+    if (b->cap - b->n <= more) { /* one byte stays for the NUL */
+        size_t cap = b->cap ? b->cap : 256;
+        while (cap - b->n <= more) cap *= 2;
+        char *data = realloc(b->data, cap);
+        if (!data) {
+            b->failed = 1;
+            return NULL;
+        }
+        b->data = data;
+        b->cap = cap;
+    }
+    return b->data + b->n;
+}
+
+void nj_buffer_add(nj_buffer *b, const void *bytes, size_t n)
+{
+    char *room = nj_buffer_room(b, n);
+    if (!room) return;
+    if (n) memcpy(room, bytes, n);
+    b->n += n;
+    b->data[b->n] = 0;
+}
+
+void nj_buffer_text(nj_buffer *b, const char *text)
+{
+    nj_buffer_add(b, text, strlen(text));
+}
+
+void nj_buffer_printf(nj_buffer *b, const char *format, ...)
+{
+    va_list ap, again;
+    va_start(ap, format);
+    va_copy(again, ap);
+    int n = vsnprintf(NULL, 0, format, ap);
+    va_end(ap);
+    if (n > 0 && nj_buffer_room(b, (size_t)n)) {
+        vsnprintf(b->data + b->n, (size_t)n + 1, format, again);
+        b->n += (size_t)n;
+    }
+    va_end(again);
+}
+
+void nj_buffer_free(nj_buffer *b)
+{
+    free(b->data);
+    memset(b, 0, sizeof *b);
+}
+
+/* Length of the valid UTF-8 sequence at p (1-4), or 0. */
+static size_t utf8_length(const unsigned char *p)
+{
+    if (p[0] < 0x80) return 1;
+    size_t n = p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < n; i++)
+        if ((p[i] & 0xc0) != 0x80) return 0;
+    if (n == 3 && ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f))) return 0;
+    if (n == 4 && ((p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))) return 0;
+    return n;
+}
+
+void nj_json_text(nj_buffer *b, const char *text)
+{
+    if (!text) {
+        nj_buffer_add(b, "null", 4);
+        return;
+    }
+    nj_buffer_add(b, "\"", 1);
+    const unsigned char *p = (const unsigned char *)text, *start = p;
+    while (*p) {
+        size_t n = utf8_length(p);
+        if (n && *p != '"' && *p != '\\' && *p >= 0x20) {
+            p += n;
+            continue;
+        }
+        nj_buffer_add(b, start, (size_t)(p - start));
+        if (!n) nj_buffer_add(b, "\xef\xbf\xbd", 3);
+        else if (*p == '"' || *p == '\\') nj_buffer_printf(b, "\\%c", *p);
+        else nj_buffer_printf(b, "\\u%04x", *p);
+        start = ++p;
+    }
+    nj_buffer_add(b, start, (size_t)(p - start));
+    nj_buffer_add(b, "\"", 1);
+}
+
+void nj_json_f64(nj_buffer *b, double value)
+{
+    char *room = nj_buffer_room(b, 32);
+    if (!room) return;
+    if (!isfinite(value)) nj_buffer_add(b, "null", 4);
+    else b->n += (size_t)nj_shortest_f64(room, value);
+}
+
+void nj_json_f32(nj_buffer *b, float value)
+{
+    char *room = nj_buffer_room(b, 32);
+    if (!room) return;
+    if (!isfinite(value)) nj_buffer_add(b, "null", 4);
+    else b->n += (size_t)nj_shortest_f32(room, value);
+}
+
+void nj_json_i64(nj_buffer *b, int64_t value)
+{
+    char digit[24], *p = digit + sizeof digit;
+    uint64_t u = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    do *--p = (char)('0' + u % 10);
+    while (u /= 10);
+    if (value < 0) *--p = '-';
+    nj_buffer_add(b, p, (size_t)(digit + sizeof digit - p));
+}

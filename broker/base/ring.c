@@ -1,0 +1,97 @@
+#include "ring.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct nj_ring {
+    pthread_mutex_t lock;
+    pthread_cond_t room, work;
+    size_t cap, head, n, bytes, max_bytes;
+    int closed;
+    void *item[];
+};
+
+nj_ring *nj_ring_new(size_t entries, size_t bytes)
+{
+    nj_ring *ring = calloc(1, sizeof *ring + entries * sizeof *ring->item);
+    if (!ring) return NULL;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&ring->lock, NULL);
+    pthread_cond_init(&ring->room, &monotonic);
+    pthread_cond_init(&ring->work, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    ring->cap = entries;
+    ring->max_bytes = bytes;
+    return ring;
+}
+
+int nj_ring_push(nj_ring *ring, void *item, size_t bytes)
+{
+    pthread_mutex_lock(&ring->lock);
+    while (!ring->closed && (ring->n == ring->cap || (ring->bytes > 0 && ring->bytes + bytes > ring->max_bytes)))
+        pthread_cond_wait(&ring->room, &ring->lock);
+    int closed = ring->closed;
+    if (!closed) {
+        ring->item[(ring->head + ring->n++) % ring->cap] = item;
+        ring->bytes += bytes;
+        pthread_cond_signal(&ring->work);
+    }
+    pthread_mutex_unlock(&ring->lock);
+    return closed ? -1 : 0;
+}
+
+void *nj_ring_pop(nj_ring *ring, int timeout_ms, int *closed)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += timeout_ms / 1000;
+    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    void *item = NULL;
+    pthread_mutex_lock(&ring->lock);
+    while (ring->n == 0 && !ring->closed) {
+        if (timeout_ms < 0) pthread_cond_wait(&ring->work, &ring->lock);
+        else if (pthread_cond_timedwait(&ring->work, &ring->lock, &until)) break;
+    }
+    if (ring->n) {
+        item = ring->item[ring->head];
+        ring->head = (ring->head + 1) % ring->cap;
+        ring->n--;
+        pthread_cond_signal(&ring->room);
+    }
+    if (closed) *closed = ring->closed && !item;
+    pthread_mutex_unlock(&ring->lock);
+    return item;
+}
+
+void nj_ring_release(nj_ring *ring, size_t bytes)
+{
+    pthread_mutex_lock(&ring->lock);
+    ring->bytes -= bytes < ring->bytes ? bytes : ring->bytes;
+    pthread_cond_broadcast(&ring->room);
+    pthread_mutex_unlock(&ring->lock);
+}
+
+void nj_ring_close(nj_ring *ring)
+{
+    pthread_mutex_lock(&ring->lock);
+    ring->closed = 1;
+    pthread_cond_broadcast(&ring->room);
+    pthread_cond_broadcast(&ring->work);
+    pthread_mutex_unlock(&ring->lock);
+}
+
+void nj_ring_free(nj_ring *ring)
+{
+    if (!ring) return;
+    pthread_mutex_destroy(&ring->lock);
+    pthread_cond_destroy(&ring->room);
+    pthread_cond_destroy(&ring->work);
+    free(ring);
+}

@@ -1,0 +1,21 @@
+/* ring.h - a queue of pointers between threads, bounded in entries and in bytes. */
+#ifndef NJ_BASE_RING_H
+#define NJ_BASE_RING_H
+
+#include <stddef.h>
+
+typedef struct nj_ring nj_ring;
+
+/* `entries` pointers and `bytes` in sum at most (one entry larger than the budget passes when the ring is empty). */
+nj_ring *nj_ring_new(size_t entries, size_t bytes);
+/* Waits for room. 0 = done, -1 = the ring is closed. Any thread. */
+int nj_ring_push(nj_ring *ring, void *item, size_t bytes);
+/* Waits up to timeout_ms (-1 = for ever). NULL = nothing in time, or closed and empty (*closed says which).
+ * The bytes stay charged until nj_ring_release, so that what is being worked on counts too. */
+void *nj_ring_pop(nj_ring *ring, int timeout_ms, int *closed);
+void nj_ring_release(nj_ring *ring, size_t bytes);
+/* No more pushes; pops drain what is left. */
+void nj_ring_close(nj_ring *ring);
+void nj_ring_free(nj_ring *ring);
+
+#endif

@@ -1,0 +1,203 @@
+#include "settings.h"
+
+#include <errno.h>
+#include <ini.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+int nj_settings_set(nj_settings *s, const char *section, const char *key, const char *value, const char *where)
+{
+    if (s->n == s->cap) {
+        size_t cap = s->cap ? 2 * s->cap : 32;
+        nj_setting *item = realloc(s->item, cap * sizeof *item);
+        if (!item) return -1;
+        s->item = item;
+        s->cap = cap;
+    }
+    nj_setting *t = &s->item[s->n++];
+    *t = (nj_setting){ .section = nj_arena_text(&s->arena, section, strlen(section)),
+                       .key = nj_arena_text(&s->arena, key, strlen(key)),
+                       .value = nj_arena_text(&s->arena, value, strlen(value)),
+                       .where = nj_arena_text(&s->arena, where, strlen(where)) };
+    return t->section && t->key && t->value && t->where ? 0 : -1;
+}
+
+typedef struct ini_context {
+    nj_settings *settings;
+    const char *name;
+} ini_context;
+
+static int on_ini(void *user, const char *section, const char *key, const char *value)
+{
+    ini_context *c = user;
+    return nj_settings_set(c->settings, section, key, value ? value : "", c->name) == 0;
+}
+
+int nj_settings_file(nj_settings *s, const char *path, nj_error *err)
+{
+    ini_context c = { s, path };
+    errno = 0;
+    int line = ini_parse(path, on_ini, &c);
+    if (line < 0) return nj_fail(err, "%s: cannot be read: %s", path, strerror(errno));
+    if (line > 0) return nj_fail(err, "%s:%d: not a line of the form [section], key = value or ; comment", path, line);
+    return 0;
+}
+
+int nj_settings_ini(nj_settings *s, const char *name, const char *text, nj_error *err)
+{
+    ini_context c = { s, name };
+    int line = ini_parse_string(text, on_ini, &c);
+    if (line) return nj_fail(err, "%s:%d: not a line of the form [section], key = value or ; comment", name, line);
+    return 0;
+}
+
+int nj_settings_define(nj_settings *s, const char *text, nj_error *err)
+{
+    const char *equals = strchr(text, '=');
+    const char *dot = NULL;
+    for (const char *p = text; equals && p < equals; p++)
+        if (*p == '.') dot = p;
+    if (!equals || !dot || dot == text || dot + 1 == equals)
+        return nj_fail(err, "-D %s: expected section.key=value", text);
+    char *section = nj_arena_text(&s->arena, text, (size_t)(dot - text));
+    char *key = nj_arena_text(&s->arena, dot + 1, (size_t)(equals - dot - 1));
+    if (!section || !key || nj_settings_set(s, section, key, equals + 1, "-D")) return nj_fail(err, "out of memory");
+    return 0;
+}
+
+const char *nj_settings_get(nj_settings *s, const char *section, const char *key)
+{
+    const char *value = NULL;
+    for (size_t i = 0; i < s->n; i++)
+        if (!strcmp(s->item[i].section, section) && !strcmp(s->item[i].key, key)) {
+            s->item[i].used = 1;
+            value = s->item[i].value;
+        }
+    return value;
+}
+
+static size_t edit_distance(const char *a, const char *b)
+{
+    size_t row[64], n = strlen(b);
+    if (n >= 63) return 99;
+    for (size_t j = 0; j <= n; j++) row[j] = j;
+    for (size_t i = 0; a[i]; i++) {
+        size_t diagonal = row[0];
+        row[0] = i + 1;
+        for (size_t j = 0; j < n; j++) {
+            size_t best = diagonal + (a[i] != b[j]);
+            if (row[j] + 1 < best) best = row[j] + 1;
+            if (row[j + 1] + 1 < best) best = row[j + 1] + 1;
+            diagonal = row[j + 1];
+            row[j + 1] = best;
+        }
+    }
+    return row[n];
+}
+
+const char *nj_nearest(const char *word, const char *const *candidate, size_t n)
+{
+    const char *best = NULL;
+    size_t least = strlen(word) / 3 + 2;
+    for (size_t i = 0; i < n; i++) {
+        size_t d = edit_distance(word, candidate[i]);
+        if (d < least) {
+            least = d;
+            best = candidate[i];
+        }
+    }
+    return best;
+}
+
+static int in_list(const char *const *list, const char *word)
+{
+    for (; list && *list; list++)
+        if (!strcmp(*list, word)) return 1;
+    return 0;
+}
+
+static int out_of_range(const nj_param *p, const nj_setting *t, const char *where, nj_error *err)
+{
+    return nj_fail(err, "%s: [%s] %s = %s is outside %g .. %g %s", where, t->section, p->name, t->value, p->lo, p->hi,
+                   p->unit ? p->unit : "");
+}
+
+static int store(const nj_param *p, const nj_setting *t, void *conf, nj_error *err)
+{
+    void *at = (char *)conf + p->offset;
+    const char *where = t->where;
+    char *end = NULL;
+    if (p->type == NJ_STR) {
+        *(const char **)at = t->value;
+        return 0;
+    }
+    errno = 0;
+    if (p->type == NJ_F32 || p->type == NJ_F64) {
+        double v = strtod(t->value, &end);
+        if (end == t->value || *end) return nj_fail(err, "%s: [%s] %s = %s is not a number", where, t->section, p->name, t->value);
+        if (!(v >= p->lo && v <= p->hi)) return out_of_range(p, t, where, err);
+        if (p->type == NJ_F64) *(double *)at = v;
+        else *(float *)at = (float)v;
+        return 0;
+    }
+    long long v = strtoll(t->value, &end, 0);
+    if (end == t->value) {
+        static const char *const yes[] = { "yes", "true", "on", NULL }, *const no[] = { "no", "false", "off", NULL };
+        if (in_list(yes, t->value)) v = 1;
+        else if (in_list(no, t->value)) v = 0;
+        else return nj_fail(err, "%s: [%s] %s = %s is not a whole number", where, t->section, p->name, t->value);
+        end = (char *)t->value + strlen(t->value);
+    }
+    int shift = *end == 'k' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
+    if (end[shift ? 1 : 0] || errno) return nj_fail(err, "%s: [%s] %s = %s is not a whole number", where, t->section, p->name, t->value);
+    if (shift && (v > (INT64_MAX >> shift) || v < (INT64_MIN >> shift))) return out_of_range(p, t, where, err);
+    v *= 1LL << shift;
+    if (!((double)v >= p->lo && (double)v <= p->hi)) return out_of_range(p, t, where, err);
+    if (p->type == NJ_U8) *(uint8_t *)at = (uint8_t)v;
+    else if (p->type == NJ_I32) *(int32_t *)at = (int32_t)v;
+    else *(int64_t *)at = v;
+    return 0;
+}
+
+int nj_settings_apply(nj_settings *s, const char *section, const nj_param *table, const char *const *also, void *conf,
+                      nj_error *err)
+{
+    const char *name[64];
+    size_t n = 0;
+    for (const nj_param *p = table; p && p->name; p++) {
+        nj_setting def = { section, p->name, p->def, "default", 1 };
+        if (n < 64) name[n++] = p->name;
+        if (p->def && store(p, &def, conf, err)) return -1;
+    }
+    for (size_t i = 0; i < s->n; i++) {
+        nj_setting *t = &s->item[i];
+        if (strcmp(t->section, section)) continue;
+        t->used = 1;
+        if (in_list(also, t->key)) continue;
+        const nj_param *p = table;
+        while (p && p->name && strcmp(p->name, t->key)) p++;
+        if (!p || !p->name) {
+            const char *near = nj_nearest(t->key, name, n);
+            return nj_fail(err, "%s: [%s] has no key '%s'%s%s%s", t->where, section, t->key, near ? "; did you mean '" : "",
+                           near ? near : "", near ? "'?" : "");
+        }
+        if (store(p, t, conf, err)) return -1;
+    }
+    return 0;
+}
+
+int nj_settings_check_used(nj_settings *s, nj_error *err)
+{
+    for (size_t i = 0; i < s->n; i++)
+        if (!s->item[i].used)
+            return nj_fail(err, "%s: section [%s] (key '%s') is not known", s->item[i].where, s->item[i].section, s->item[i].key);
+    return 0;
+}
+
+void nj_settings_free(nj_settings *s)
+{
+    free(s->item);
+    nj_arena_free(&s->arena);
+    *s = (nj_settings){ 0 };
+}

@@ -1,0 +1,116 @@
+/* batch.h - a few dozen alerts of one survey as columns, with the packets they came from.
+ *
+ * Owner: one thread at a time (compute, then output). A batch dies when every sink has taken it; what must live
+ * longer (offsets, counts) is in its receipts. */
+#ifndef NJ_BATCH_BATCH_H
+#define NJ_BATCH_BATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../base/arena.h"
+#include "chunk.h"
+#include "nightjar/module.h"
+
+enum { NJ_SCIENCE, NJ_TEMPLATE, NJ_DIFFERENCE, NJ_STAMPS };
+extern const char *const nj_stamp_name[NJ_STAMPS]; /* "stamp.science", "stamp.template", "stamp.difference" */
+
+/* A column that decode fills. Columns of one series group (the part before the dot: "lc") share their offsets. */
+typedef struct nj_column_def {
+    const char *path; /* "candid", "lc.mag", "packet.candidate.sgscore1", "packet.fp_hists[].rcid" */
+    nj_type type;
+    nj_shape shape;   /* NJ_SCALAR or NJ_SERIES */
+    const char *unit; /* as the asker wants it */
+    double scale;     /* multiply a packet's number by this; 1 = as it stands */
+} nj_column_def;
+
+/* The columns of one survey: resolved once by the graph, then read-only for the rest of the run. */
+typedef struct nj_layout {
+    const char *survey;
+    uint32_t n_packet; /* col[0 .. n_packet) come from the packet; a batch has n in all (the rest is the graph's) */
+    uint32_t n;
+    const nj_column_def *col; /* [n_packet] */
+    uint8_t stamps;           /* bit per stamp that somebody may open */
+} nj_layout;
+
+/* Where one row came from. */
+typedef struct nj_row {
+    nj_chunk *chunk;
+    uint32_t record;       /* number of the record in its chunk, from 0 */
+    const uint8_t *datum;  /* the Avro datum, in the chunk or in the batch's arena (compressed block) */
+    uint32_t size;
+    const uint64_t *absent; /* bit per packet column (layout order) that the writer schema lacks; read-only, outlives the batch */
+} nj_row;
+
+enum { NJ_STAMP_NONE, NJ_STAMP_PACKED, NJ_STAMP_OPEN, NJ_STAMP_BAD };
+typedef struct nj_stamp {
+    const uint8_t *bytes; /* as in the packet: gzip, FITS, JPEG ...; NULL = absent */
+    uint32_t size;
+    uint8_t state;        /* NJ_STAMP_*: absent, not opened yet, opened (image is valid), unreadable */
+    nj_image image;
+} nj_stamp;
+
+/* A packet that could not become a row. */
+typedef struct nj_dead {
+    nj_chunk *chunk;
+    uint32_t record;
+    const uint8_t *bytes; /* the datum, the rest of the block, or the whole chunk */
+    size_t size;
+    const char *reason;   /* says why, with the field; arena */
+    const char *module;   /* "decode", or the instance */
+    const char *field;    /* path of the field, or NULL */
+} nj_dead;
+
+/* How many alerts of a chunk are in this batch, and whether it was the chunk's last. */
+typedef struct nj_receipt {
+    nj_chunk *chunk; /* held */
+    uint32_t n_rows, n_dead;
+    bool last;
+} nj_receipt;
+
+typedef struct nj_batch {
+    uint64_t seq;            /* output order: (seq, part) */
+    uint32_t part;
+    bool last_part;
+    const nj_layout *layout; /* NULL: dead letters only */
+    const void *graph;       /* the graph generation that made it */
+    uint32_t n, cap;         /* rows, room for rows */
+    nj_row *row;             /* [cap] */
+    int64_t *id;             /* [cap] candid or diaSourceId; NJ_NO_I64 if the packet has none */
+    nj_col *col;             /* [layout->n]; data and offsets in the arena */
+    uint32_t *series_cap;    /* [layout->n_packet] room of each series, in elements: decode's own */
+    nj_stamp *stamp[NJ_STAMPS]; /* [cap] each; NULL when nobody opens that stamp */
+    nj_dead *dead;
+    uint32_t n_dead, cap_dead;
+    nj_receipt *receipt;
+    uint32_t n_receipts, cap_receipts;
+    void *state;             /* the graph's outputs */
+    int64_t oldest_ns;       /* arrival of its oldest chunk */
+    nj_arena arena;          /* all of the above but the struct and the receipts */
+} nj_batch;
+
+nj_batch *nj_batch_new(void);
+/* Empties a batch and gets it ready for cap rows of the layout: scalar columns allocated and set to "no answer",
+ * offsets allocated. 0, or -1 when memory is short. layout NULL: for dead letters only. */
+int nj_batch_begin(nj_batch *batch, const nj_layout *layout, uint32_t cap);
+/* Drops the chunks it holds; the batch can be used again. */
+void nj_batch_end(nj_batch *batch);
+void nj_batch_free(nj_batch *batch);
+
+/* Adds a dead letter (reason printf-style, copied). Bytes must live as long as the chunk or the arena. */
+__attribute__((format(printf, 8, 9))) int nj_batch_dead(nj_batch *batch, nj_chunk *chunk, uint32_t record,
+                                                        const uint8_t *bytes, size_t size, const char *module,
+                                                        const char *field, const char *reason, ...);
+/* The receipt of the chunk in this batch (made, and the chunk held, at the first call); NULL when memory is short. */
+nj_receipt *nj_batch_receipt(nj_batch *batch, nj_chunk *chunk);
+
+/* Bytes of one value of a type. */
+size_t nj_type_size(nj_type type);
+const char *nj_type_name(nj_type type); /* "u8" "i32" "i64" "f32" "f64" "str" */
+/* Sets n values to "no answer". */
+void nj_fill_null(nj_type type, void *data, size_t n);
+/* "done", "cut", ... of nj_reason; NULL for a code that is none. nj_reason_name[] has all of them in order. */
+extern const char *const nj_reason_name[];
+enum { NJ_REASONS = NJ_SHED + 1, NJ_NO_REASON = 255 };
+
+#endif

@@ -1,0 +1,20 @@
+/* command.h - one subcommand. broker/cmd/NAME.c defines NJ_COMMAND(NAME) and the Makefile lists it. */
+#ifndef NJ_CMD_COMMAND_H
+#define NJ_CMD_COMMAND_H
+
+typedef struct nj_command {
+    const char *name;    /* as typed; '-' where the file name has '_' */
+    const char *usage;   /* "run [options] SOURCE..." */
+    const char *summary; /* one line for the help */
+    const char *help;    /* the options, for `nightjar NAME --help`; NULL = usage is all */
+    int (*main)(int argc, char **argv); /* argv[0] is the command; returns the exit code */
+} nj_command;
+
+extern const nj_command *const nj_commands[]; /* ends with NULL */
+
+/* Exit codes of all commands. */
+enum { NJ_EXIT_OK = 0, NJ_EXIT_USAGE = 1, NJ_EXIT_SOURCE = 2, NJ_EXIT_LEDGER = 3, NJ_EXIT_STRICT = 4, NJ_EXIT_GATE = 5, NJ_EXIT_INTERRUPTED = 130 };
+
+#define NJ_COMMAND(x) extern const nj_command nj_command_##x; const nj_command nj_command_##x
+
+#endif

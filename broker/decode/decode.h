@@ -1,0 +1,56 @@
+/* decode.h - packets to rows: framing, schema cache, plans, survey maps, images. Thread-safe where said. */
+#ifndef NJ_DECODE_DECODE_H
+#define NJ_DECODE_DECODE_H
+
+#include "../base/error.h"
+#include "../base/settings.h"
+#include "../batch/batch.h"
+
+typedef struct nj_decoder nj_decoder; /* schema cache and survey maps; one per run, shared by all threads */
+typedef struct nj_schema nj_schema;   /* one writer schema with its survey; lives as long as the decoder */
+
+/* Reads the embedded survey maps (schemas/<survey>.map, and those of [decode] maps = DIR). NULL with err. */
+nj_decoder *nj_decoder_new(nj_settings *settings, nj_error *err);
+void nj_decoder_free(nj_decoder *decoder);
+
+/* A column that packets of a survey can give. */
+typedef struct nj_offer {
+    nj_type type; /* the natural one; decode converts between all number types */
+    nj_shape shape;
+    const char *unit; /* of the map; NULL for packet.… paths */
+} nj_offer;
+/* Can this schema give the path: a canonical name of its survey's map, stamp.*, or packet.a.b, packet.a[].b? 0 = yes.
+ * in_map: the survey's map names it, although this schema may lack the field. */
+int nj_schema_offer(const nj_schema *schema, const char *path, nj_offer *offer, bool *in_map);
+const char *nj_schema_survey(const nj_schema *schema); /* "ztf" */
+const char *nj_schema_name(const nj_schema *schema);   /* "ztf.alert 3.3", for messages */
+/* All canonical names of the survey's map, NULL-terminated: for near misses and docs. */
+const char *const *nj_schema_names(const nj_schema *schema);
+
+/* A reader of one chunk. Used by one thread; hold the chunk as long as it is open. Zero-initialise; the work areas
+ * (inflated blocks, stamp buffers) stay for the next chunk until nj_cursor_free. */
+typedef struct nj_cursor {
+    nj_decoder *decoder;
+    nj_chunk *chunk;
+    const nj_schema *schema; /* of the open chunk */
+    struct nj_cursor_state *state;
+} nj_cursor;
+
+/* Recognises the framing and finds the schema. -1: the whole chunk is one dead letter, err says why. */
+int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_error *err);
+/* Appends rows to the batch (whose layout is of the schema's survey) until it has max_rows or max_bytes of datum,
+ * or the chunk ends; bad records become dead letters of the batch, and after a bad record the rest of its block is
+ * one dead letter. Keeps the batch's receipt of the chunk up to date (n_rows, n_dead, last).
+ * 1 = there is more in the chunk, 0 = the chunk is done, -1 = out of memory. */
+int nj_cursor_read(nj_cursor *cursor, nj_batch *batch, uint32_t max_rows, size_t max_bytes);
+void nj_cursor_free(nj_cursor *cursor);
+
+/* Work area for opening stamps: one per thread. */
+typedef struct nj_opener nj_opener;
+nj_opener *nj_opener_new(nj_decoder *decoder);
+void nj_opener_free(nj_opener *opener);
+/* Opens a packed stamp: state becomes NJ_STAMP_OPEN (pixels in the arena) or NJ_STAMP_BAD. No effect on others.
+ * why (NULL allowed): a static text when it is bad. */
+void nj_stamp_open(nj_opener *opener, nj_stamp *stamp, nj_arena *arena, const char **why);
+
+#endif

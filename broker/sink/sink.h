@@ -1,0 +1,54 @@
+/* sink.h - where rows go. A sink serialises inside write() and keeps no pointer into the batch.
+ * All calls of one sink come from the output thread. */
+#ifndef NJ_SINK_SINK_H
+#define NJ_SINK_SINK_H
+
+#include "../base/error.h"
+#include "../base/settings.h"
+#include "../batch/rows.h"
+
+typedef struct nj_sink nj_sink;
+
+typedef struct nj_metadata {
+    const char *key, *value;
+} nj_metadata;
+
+typedef enum { NJ_SINK_CREATE, NJ_SINK_OVERWRITE, NJ_SINK_APPEND } nj_sink_mode;
+
+typedef struct nj_sink_args {
+    const char *target;    /* behind the scheme: a path, "-", "host:port/topic" */
+    nj_sink_mode mode;     /* CREATE: an existing file is an error that names --overwrite and --append */
+    bool sync;             /* flush() also does fdatasync */
+    nj_settings *settings; /* [sink.<scheme>], [kafka] */
+} nj_sink_args;
+
+typedef struct nj_sink_class {
+    const char *scheme, *doc;
+    /* Checks the target and opens it. NULL with err. */
+    nj_sink *(*open)(const nj_sink_args *args, nj_error *err);
+    /* Once, before the first write: the columns and the provenance (key, value pairs, ends with a NULL key). Also called at the end
+     * of a run without rows, so that a header exists. Pointers live until close. */
+    int (*begin)(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata, nj_error *err);
+    int (*write)(nj_sink *sink, const nj_rows *rows, nj_error *err);
+    /* Acknowledges all writes before it: write(2) returned, SQLite committed, delivery reports in, headers valid. */
+    int (*flush)(nj_sink *sink, nj_error *err);
+    int (*close)(nj_sink *sink, nj_error *err); /* frees the sink also on error */
+} nj_sink_class;
+
+struct nj_sink {
+    const nj_sink_class *class;
+}; /* first member of each sink's own struct */
+
+extern const nj_sink_class *const nj_sink_classes[]; /* ends with NULL */
+
+/* "ndjson:out.ndjson", "null:", "kafka://host:port/topic": finds the class and opens. NULL with err. */
+nj_sink *nj_sink_open(const char *spec, const nj_sink_args *args, nj_error *err);
+
+/* The dead-letter file: an Avro OCF of {origin, reason, module, field, packet}, itself a SOURCE. */
+typedef struct nj_dead_letters nj_dead_letters;
+nj_dead_letters *nj_dead_letters_open(const char *path, nj_sink_mode mode, nj_error *err);
+int nj_dead_letters_write(nj_dead_letters *file, const nj_dead *dead, uint32_t n, nj_error *err);
+int nj_dead_letters_flush(nj_dead_letters *file, nj_error *err);
+int nj_dead_letters_close(nj_dead_letters *file, nj_error *err);
+
+#endif

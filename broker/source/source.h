@@ -1,0 +1,61 @@
+/* source.h - where packets come from. One ingest thread opens and polls all sources; ack() alone comes from the
+ * output thread. */
+#ifndef NJ_SOURCE_SOURCE_H
+#define NJ_SOURCE_SOURCE_H
+
+#include <stdbool.h>
+
+#include "../base/error.h"
+#include "../base/settings.h"
+#include "../batch/chunk.h"
+
+typedef struct nj_source nj_source;
+
+/* What a source may ask of its host. All calls from the ingest thread. */
+typedef struct nj_source_host {
+    void *opaque;
+    /* A new stream with its own ledger; name is copied. Lives until the run ends. */
+    nj_stream *(*stream)(void *opaque, const char *name, const char *topic, int32_t partition);
+    /* Waits until every chunk handed over from the stream is acknowledged, at most timeout_ms. 0 = all are. */
+    int (*drain)(void *opaque, nj_stream *stream, int timeout_ms);
+    /* A message that people should see once at the end: "member x skipped because ..." */
+    void (*note)(void *opaque, const char *text);
+    /* Chunks of the stream that were handed over but will come again (assignment lost). */
+    void (*returned)(void *opaque, nj_stream *stream, uint64_t n);
+} nj_source_host;
+
+typedef struct nj_source_args {
+    const char *spec;      /* as the user wrote it */
+    nj_settings *settings; /* [kafka], [source] */
+    const nj_source_host *host;
+    int64_t limit;         /* hint: about this many alerts are wanted; 0 = all */
+} nj_source_args;
+
+typedef enum { NJ_NEXT_CHUNK, NJ_NEXT_IDLE, NJ_NEXT_END, NJ_NEXT_ERROR } nj_next;
+
+typedef struct nj_source_class {
+    const char *name, *form, *doc; /* "tar", "FILE.tar, FILE.tar.gz", one sentence */
+    /* Is this spec mine? A look at the name, and at the file if there is one; no error here. */
+    int (*match)(const char *spec);
+    nj_source *(*open)(const nj_source_args *args, nj_error *err);
+    /* The next chunk, refs = 1, owned by the caller. IDLE: nothing within timeout_ms (a live stream).
+     * ERROR: this source cannot go on (exit code 2); what was handed over stays good. */
+    nj_next (*next)(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_error *err);
+    /* Every chunk of the stream with offset < next_offset is done. Output thread. NULL = nothing to do. */
+    void (*ack)(nj_source *source, nj_stream *stream, uint32_t generation, int64_t next_offset);
+    /* Commits what was acknowledged and closes. */
+    void (*close)(nj_source *source);
+    /* For a progress bar: done and whole in any one unit; 0 = not known. NULL allowed. */
+    int (*progress)(const nj_source *source, double *done, double *whole);
+} nj_source_class;
+
+struct nj_source {
+    const nj_source_class *class;
+    nj_stream *stream; /* of a source with one stream; else NULL */
+}; /* first member of each source's own struct */
+
+extern const nj_source_class *const nj_source_classes[]; /* ends with NULL; the first match wins */
+
+nj_source *nj_source_open(const nj_source_args *args, nj_error *err);
+
+#endif
