@@ -112,8 +112,10 @@ const char *nj_nearest(const char *word, const char *const *candidate, size_t n)
 
 static int in_list(const char *const *list, const char *word)
 {
-    for (; list && *list; list++)
-        if (!strcmp(*list, word)) return 1;
+    for (; list && *list; list++) {
+        size_t n = strlen(*list);
+        if (n && (*list)[n - 1] == '*' ? !strncmp(*list, word, n - 1) : !strcmp(*list, word)) return 1;
+    }
     return 0;
 }
 

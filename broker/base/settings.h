@@ -31,7 +31,7 @@ int nj_settings_set(nj_settings *s, const char *section, const char *key, const 
 const char *nj_settings_get(nj_settings *s, const char *section, const char *key);
 /* Fills conf by the table (ends with {0}): defaults first, then the section's values, each range-checked.
  * Strings point into the settings. Keys of the section that no row names are errors, but for those in `also`
- * (NULL-terminated list, or NULL). Integers may end in k, M, G (powers of 1024). */
+ * (NULL-terminated list, or NULL; "need.*" stands for all keys that begin so). Integers may end in k, M, G (powers of 1024). */
 int nj_settings_apply(nj_settings *s, const char *section, const nj_param *table, const char *const *also, void *conf,
                       nj_error *err);
 /* -1 and the first unused setting in err when a section that nobody asked for was given. */

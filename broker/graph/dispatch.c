@@ -1,0 +1,296 @@
+#include "dispatch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+
+/* What nj_work.opaque points to during a call. */
+typedef struct call {
+    nj_worker *worker;
+    nj_batch *batch;
+    const nj_step *step;
+} call;
+
+static const nj_col absent_column = { NULL, NULL };
+
+static void *work_scratch(const nj_work *w, size_t bytes)
+{
+    const call *c = w->opaque;
+    return nj_arena_alloc(&c->worker->scratch, bytes);
+}
+
+static const char *work_text(const nj_work *w, const char *s, size_t length)
+{
+    const call *c = w->opaque;
+    return nj_arena_text(&c->batch->arena, s, length);
+}
+
+static const nj_image *work_image(const nj_work *w, uint32_t need, uint32_t row)
+{
+    const call *c = w->opaque;
+    uint32_t column = need < c->step->in->n_needs ? c->step->col[need] : NJ_NO_COLUMN;
+    if (column == NJ_NO_COLUMN || column < NJ_FIRST_STAMP) return NULL;
+    nj_stamp *stamps = c->batch->stamp[column - NJ_FIRST_STAMP];
+    if (!stamps || row >= c->batch->n) return NULL;
+    nj_stamp *s = &stamps[row];
+    if (s->state == NJ_STAMP_PACKED) {
+        int64_t start = nj_now_ns();
+        const char *why = NULL;
+        c->worker->open_stamp(c->worker->opener, s, &c->batch->arena, &why);
+        int64_t ns = nj_now_ns() - start;
+        c->worker->image_ns += ns;
+        if (c->worker->row_stamp_ns) c->worker->row_stamp_ns[row] += ns;
+        nj_counter *count = c->worker->stamps;
+        count->calls++;
+        count->wall_ns += ns;
+        if (s->state != NJ_STAMP_OPEN) {
+            static int said;
+            char where[512];
+            nj_log_limited(&said, 3, NJ_LOG_WARN, "%s: %s cannot be opened: %s", nj_chunk_where(c->batch->row[row].chunk, where, sizeof where),
+                           nj_stamp_name[column - NJ_FIRST_STAMP], why ? why : "?");
+        }
+    }
+    return s->state == NJ_STAMP_OPEN ? &s->image : NULL;
+}
+
+nj_worker *nj_worker_new(const nj_instances *set, nj_open_stamp open_stamp, void *opener, uint64_t single, bool reference, nj_error *err)
+{
+    nj_worker *w = calloc(1, sizeof *w);
+    if (!w) return nj_fail(err, "out of memory"), NULL;
+    *w = (nj_worker){ .set = set, .open_stamp = open_stamp, .opener = opener, .single = single, .reference = reference,
+                      .thread = calloc(set->n + 1, sizeof *w->thread), .module = calloc(set->n + 1, sizeof *w->module),
+                      .stamps = calloc(1, sizeof *w->stamps), .decode = calloc(1, sizeof *w->decode),
+                      .countdown = calloc(set->n + 1, sizeof *w->countdown) };
+    int ok = w->thread && w->module && w->stamps && w->decode && w->countdown;
+    if (!ok) nj_fail(err, "out of memory");
+    for (uint32_t i = 0; i < set->n && ok; i++) {
+        const nj_instance *in = &set->item[i];
+        size_t size = (in->module->thread_size + 127) & ~(size_t)63;
+        ok = posix_memalign(&w->thread[i], 64, size) == 0;
+        if (!ok) {
+            nj_fail(err, "out of memory");
+            break;
+        }
+        memset(w->thread[i], 0, size);
+        if (in->module->thread_open && in->module->thread_open(in->self, w->thread[i]) != NJ_OK) {
+            nj_fail(err, "module %s: a worker's area cannot be opened", in->name);
+            free(w->thread[i]);
+            w->thread[i] = NULL;
+            ok = 0;
+        }
+    }
+    if (ok) return w;
+    nj_worker_free(w);
+    return NULL;
+}
+
+void nj_worker_free(nj_worker *w)
+{
+    if (!w) return;
+    for (uint32_t i = 0; w->thread && i < w->set->n; i++) {
+        if (!w->thread[i]) continue;
+        if (w->set->item[i].module->thread_close) w->set->item[i].module->thread_close(w->set->item[i].self, w->thread[i]);
+        free(w->thread[i]);
+    }
+    nj_arena_free(&w->scratch);
+    free(w->thread);
+    free(w->module);
+    free(w->stamps);
+    free(w->decode);
+    free(w->countdown);
+    free(w);
+}
+
+/* Outputs of one step: data allocated and set to "no answer". */
+static int allocate_outputs(const nj_step *s, nj_batch *b, void **out)
+{
+    for (uint32_t k = 0; k < s->in->n_gives; k++) {
+        const nj_give *give = &s->in->give[k];
+        nj_col *col = &b->col[s->first_out + k];
+        size_t n = (size_t)b->n * give->width;
+        if (!give->width) {
+            uint32_t like = s->col[give->like];
+            const nj_col *base = like < NJ_FIRST_STAMP ? &b->col[like] : &absent_column;
+            if (!base->off) continue; /* absent series: absent output */
+            col->off = base->off;
+            n = base->off[b->n];
+        }
+        col->data = nj_arena_alloc(&b->arena, n * nj_type_size(give->type) + 1);
+        if (!col->data) return -1;
+        nj_fill_null(give->type, (void *)col->data, n);
+        out[k] = (void *)col->data;
+    }
+    return 0;
+}
+
+static double number(nj_type type, const void *data, size_t i)
+{
+    switch (type) {
+    case NJ_U8: return ((const uint8_t *)data)[i] == NJ_NO_U8 ? NAN : ((const uint8_t *)data)[i];
+    case NJ_I32: return ((const int32_t *)data)[i] == NJ_NO_I32 ? NAN : ((const int32_t *)data)[i];
+    case NJ_I64: return ((const int64_t *)data)[i] == NJ_NO_I64 ? NAN : (double)((const int64_t *)data)[i];
+    case NJ_F32: return ((const float *)data)[i];
+    case NJ_F64: return ((const double *)data)[i];
+    default: return NAN;
+    }
+}
+
+static void count_rows(const nj_step *s, nj_counter *count, const nj_work *w)
+{
+    count->offered += w->n;
+    for (uint32_t k = 0; k < w->n; k++) {
+        uint32_t r = w->row[k];
+        if (w->reason[r] >= NJ_REASONS) w->reason[r] = NJ_FAILED; /* a module that said nothing about its row */
+        uint8_t reason = w->reason[r];
+        count->reason[reason]++;
+        count->passed += reason != NJ_CUT;
+        count->hits += reason == NJ_DONE;
+        for (uint32_t g = 0; g < s->in->n_gives; g++) {
+            const nj_give *give = &s->in->give[g];
+            if (isnan(give->flag_above) || give->width != 1 || !w->out[g] || !(number(give->type, w->out[g], r) > give->flag_above)) continue;
+            count->flagged++;
+            break;
+        }
+    }
+}
+
+static void one_call(nj_worker *worker, const nj_step *s, nj_work *w)
+{
+    const nj_module *m = s->in->module;
+    nj_counter *count = &worker->module[s->instance];
+    int (*process)(const void *, void *, const nj_work *) = worker->reference && m->process_ref ? m->process_ref : m->process;
+    worker->slot.first_row = w->row[0];
+    worker->slot.n_rows = w->n;
+    worker->slot.instance = s->in->name;
+    worker->image_ns = 0;
+    int64_t start = nj_now_ns();
+    int rc = process(s->in->self, worker->thread[s->instance], w);
+    int64_t ns = nj_now_ns() - start - worker->image_ns;
+    worker->slot.instance = NULL;
+    nj_arena_reset(&worker->scratch);
+    if (rc != NJ_OK) {
+        static int said;
+        nj_log_limited(&said, 10, NJ_LOG_ERROR, "module %s failed on a slice of %u rows (status %d)", s->in->name, w->n, rc);
+        for (uint32_t k = 0; k < w->n; k++) w->reason[w->row[k]] = NJ_FAILED;
+    }
+    count->calls++;
+    count->wall_ns += ns;
+    if (w->n == 1) nj_histogram_add(&count->one, ns > 0 ? (uint64_t)ns : 0);
+    count_rows(s, count, w);
+}
+
+/* Cuts the rows into calls: by the module's hint, by row index and never by thread count; one row in `single` alone. */
+static void call_slices(nj_worker *worker, const nj_step *s, nj_work *w, const uint32_t *rows, uint32_t n)
+{
+    const nj_module *m = s->in->module;
+    uint32_t whole = m->flags & NJ_WHOLE_BATCH ? 1 : 0, hint = m->rows_hint ? m->rows_hint : n;
+    uint64_t *left = &worker->countdown[s->instance];
+    for (uint32_t at = 0; at < n;) {
+        uint32_t take = whole ? n : n - at < hint ? n - at : hint;
+        if (!whole && worker->single && *left < take) {
+            take = *left ? (uint32_t)*left : 1;
+            *left = *left ? 0 : worker->single;
+        } else if (!whole && worker->single) {
+            *left -= take;
+        }
+        w->row = rows + at;
+        w->n = take;
+        one_call(worker, s, w);
+        at += take;
+    }
+}
+
+/* Rows whose packets lack a field that the module requires are answered here: no_input. */
+static uint32_t rows_with_input(const nj_step *s, const nj_batch *b, uint8_t *reason, uint32_t *rows)
+{
+    uint32_t n = 0;
+    for (uint32_t r = 0; r < b->n; r++) {
+        const uint64_t *absent = b->row[r].absent;
+        uint32_t k = 0;
+        while (absent && k < s->n_required && !(absent[s->required[k] / 64] >> (s->required[k] % 64) & 1)) k++;
+        if (absent && k < s->n_required) reason[r] = NJ_NO_INPUT;
+        else rows[n++] = r;
+    }
+    return n;
+}
+
+static int run_step(const nj_graph *g, nj_worker *worker, nj_batch *b, const nj_step *s, uint8_t *reason, uint32_t *rows)
+{
+    nj_counter *count = &worker->module[s->instance];
+    if (s->off) {
+        memset(reason, NJ_NO_INPUT, b->n);
+        count->offered += b->n;
+        count->passed += b->n;
+        count->reason[NJ_NO_INPUT] += b->n;
+        return 0;
+    }
+    for (uint32_t k = 0; k < s->n_prepare; k++)
+        if (nj_derive(g, b, s->prepare[k])) return -1;
+    const nj_col **in = nj_arena_alloc(&b->arena, (s->in->n_needs + 1) * sizeof *in);
+    void **out = nj_arena_zalloc(&b->arena, (s->in->n_gives + 1) * sizeof *out);
+    if (!in || !out || allocate_outputs(s, b, out)) return -1;
+    for (uint32_t k = 0; k < s->in->n_needs; k++) in[k] = s->col[k] < NJ_FIRST_STAMP ? &b->col[s->col[k]] : &absent_column;
+    memset(reason, NJ_NO_REASON, b->n);
+    uint32_t n = rows_with_input(s, b, reason, rows);
+    uint32_t lacking = b->n - n;
+    count->offered += lacking;
+    count->passed += lacking;
+    count->reason[NJ_NO_INPUT] += lacking;
+    call c = { worker, b, s };
+    nj_work w = { .size = sizeof w, .in = in, .out = out, .reason = reason, .id = b->id, .opaque = &c,
+                  .scratch = work_scratch, .text = work_text, .image = work_image };
+    if (n) call_slices(worker, s, &w, rows, n);
+    return 0;
+}
+
+int nj_dispatch(const nj_graph *g, nj_worker *worker, nj_batch *b)
+{
+    nj_outputs *state = nj_arena_alloc(&b->arena, sizeof *state);
+    uint32_t *rows = nj_arena_alloc(&b->arena, (b->n + 1) * sizeof *rows);
+    worker->row_stamp_ns = nj_arena_zalloc(&b->arena, (b->n + 1) * sizeof *worker->row_stamp_ns);
+    if (!state || !rows || !worker->row_stamp_ns) return -1;
+    state->reason = nj_arena_zalloc(&b->arena, (g->n_steps + 1) * sizeof *state->reason);
+    if (!state->reason) return -1;
+    b->state = state;
+    b->graph = g;
+    worker->slot.batch_seq = b->seq;
+    for (uint32_t s = 0; s < g->n_steps; s++) {
+        state->reason[s] = nj_arena_alloc(&b->arena, b->n + 1);
+        if (!state->reason[s] || run_step(g, worker, b, &g->step[s], state->reason[s], rows)) return -1;
+    }
+    for (uint32_t k = 0; k < g->n_wants; k++) {
+        uint32_t c = g->want[k];
+        if (c >= NJ_FIRST_STAMP || g->col[c].derived < 0) continue;
+        const nj_derived *d = &g->derived[g->col[c].derived];
+        if (g->col[d->base].derived >= 0 && nj_derive(g, b, d->base)) return -1;
+        if (nj_derive(g, b, c)) return -1;
+    }
+    nj_counter *stamps = worker->stamps;
+    for (uint32_t r = 0; r < b->n; r++) {
+        int asked = 0, bad = 0;
+        for (int k = 0; k < NJ_STAMPS; k++) {
+            const nj_stamp *s = b->stamp[k] ? &b->stamp[k][r] : NULL;
+            asked |= s && (s->state == NJ_STAMP_OPEN || s->state == NJ_STAMP_BAD);
+            bad |= s && s->state == NJ_STAMP_BAD;
+        }
+        stamps->offered += (uint64_t)asked;
+        stamps->passed += (uint64_t)asked;
+        stamps->hits += (uint64_t)(asked && !bad);
+        stamps->flagged += (uint64_t)bad;
+        if (asked) nj_histogram_add(&stamps->one, (uint64_t)worker->row_stamp_ns[r]);
+    }
+    worker->row_stamp_ns = NULL;
+    return 0;
+}
+
+void nj_worker_share_cpu(nj_worker *w, int64_t cpu_ns)
+{
+    nj_counter *list[258];
+    uint32_t n = 0;
+    list[n++] = w->decode;
+    list[n++] = w->stamps;
+    for (uint32_t i = 0; i < w->set->n && n < 258; i++) list[n++] = &w->module[i];
+    nj_counter_share_cpu(list, n, cpu_ns);
+}

@@ -1,0 +1,50 @@
+/* dispatch.h - takes a batch through the modules of its graph, and clocks them. One worker per compute thread. */
+#ifndef NJ_GRAPH_DISPATCH_H
+#define NJ_GRAPH_DISPATCH_H
+
+#include "../measure/counter.h"
+#include "graph.h"
+
+/* Where a thread is: written before each module call, read by a watchdog, a crash report or the profiler. */
+typedef struct nj_slot {
+    const char *volatile instance; /* NULL = in no module */
+    volatile uint64_t batch_seq;
+    volatile uint32_t first_row, n_rows;
+} nj_slot;
+
+/* Opens a stamp (decode's nj_stamp_open behind a pointer). */
+typedef void (*nj_open_stamp)(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why);
+
+typedef struct nj_worker {
+    const nj_instances *set;
+    void **thread;        /* [set->n] thread blocks of the modules */
+    nj_counter *module;   /* [set->n] */
+    nj_counter *stamps, *decode; /* stages */
+    nj_open_stamp open_stamp;
+    void *opener;
+    nj_arena scratch;     /* of one process() call */
+    nj_slot slot;
+    uint64_t single;      /* 1 row in `single` is called alone and clocked for percentiles */
+    uint64_t *countdown;  /* [set->n] rows to the next such row */
+    bool reference;       /* process_ref() where a module has one */
+    int64_t image_ns;     /* spent opening stamps during the present call */
+    int64_t *row_stamp_ns; /* [row] of the present batch */
+} nj_worker;
+
+/* Thread blocks are opened here, in the thread that will use them. NULL with err. */
+nj_worker *nj_worker_new(const nj_instances *set, nj_open_stamp open_stamp, void *opener, uint64_t single, bool reference, nj_error *err);
+void nj_worker_free(nj_worker *worker);
+
+/* What a batch carries from here to the output: reasons, by step. */
+typedef struct nj_outputs {
+    uint8_t **reason; /* [n_steps][row]; NJ_NO_REASON never leaves */
+} nj_outputs;
+
+/* Runs all modules of the graph over the batch, and readies the derived columns that `wanted` names (columns that
+ * outputs and filters read). -1 = out of memory. cpu_ns of all stages is shared out by the caller through
+ * nj_worker_share_cpu. */
+int nj_dispatch(const nj_graph *graph, nj_worker *worker, nj_batch *batch);
+/* Adds the batch's CPU time to the counters in proportion to the wall time each one gained since the last call. */
+void nj_worker_share_cpu(nj_worker *worker, int64_t cpu_ns);
+
+#endif

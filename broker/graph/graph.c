@@ -1,0 +1,410 @@
+#include "graph.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/log.h"
+
+enum { MAX_COLUMNS = 2048 };
+
+/* While resolving, own columns (gives, derived) are numbered from OWN on; packet columns from 0. Renumbered at the end. */
+enum { OWN = 1u << 20 };
+
+typedef struct resolver {
+    nj_graph *g;
+    const nj_offers *offers;
+    nj_column_def *packet;
+    uint32_t n_packet, n_own;
+    nj_column *own;
+    uint32_t *first_out;  /* [instance] own number of its first give, or NJ_NO_COLUMN: not taken in yet */
+    uint32_t **col;       /* [instance][need] */
+    const char **off;     /* [instance] why it cannot run */
+    uint8_t *queue;       /* [instance] 1 = to be resolved, 2 = done */
+    nj_error *err;
+} resolver;
+
+static uint32_t lookup(resolver *r, const char *path, nj_type type, const char *unit, nj_shape shape, const char **why);
+
+static int is_adapter_of(const nj_instance *in, const char *survey)
+{
+    return !strncmp(in->name, "adapt_", 6) && !strcmp(in->name + 6, survey);
+}
+
+/* Takes an instance in: its gives get columns, its needs are resolved later. */
+static uint32_t take_in(resolver *r, uint32_t i)
+{
+    const nj_instance *in = &r->g->set->item[i];
+    if (r->first_out[i] == NJ_NO_COLUMN) {
+        r->first_out[i] = r->n_own;
+        r->queue[i] = 1;
+        for (uint32_t k = 0; k < in->n_gives && r->n_own < MAX_COLUMNS; k++) {
+            const nj_give *give = &in->give[k];
+            const char *path = give->flags & NJ_CANONICAL ? give->name : nj_arena_printf(&r->g->arena, "%s.%s", in->name, give->name);
+            r->own[r->n_own++] = (nj_column){ path, give->unit, give->type, give->width ? NJ_SCALAR : NJ_SERIES, give->width, -1, (int32_t)i, k };
+        }
+    }
+    return r->first_out[i];
+}
+
+static uint32_t derive(resolver *r, const char *path, nj_derived d, nj_column column)
+{
+    for (uint32_t k = 0; k < r->n_own; k++)
+        if (r->own[k].derived >= 0 && !strcmp(r->own[k].path, path) && r->own[k].type == column.type) {
+            const nj_derived *have = &r->g->derived[r->own[k].derived];
+            if (have->kind == d.kind && have->base == d.base && have->scale == d.scale) return OWN + k;
+        }
+    if (r->n_own == MAX_COLUMNS || r->g->n_derived == MAX_COLUMNS) return NJ_NO_COLUMN;
+    column.path = path;
+    column.derived = (int32_t)r->g->n_derived;
+    column.step = -1;
+    r->g->derived[r->g->n_derived++] = d;
+    r->own[r->n_own] = column;
+    return OWN + r->n_own++;
+}
+
+/* A give, converted when the asker wants another number type or unit. */
+static uint32_t from_give(resolver *r, uint32_t own, nj_type type, const char *unit, nj_shape shape, const char **why)
+{
+    nj_column have = r->own[own];
+    double scale = nj_unit_factor(have.unit, unit);
+    if (shape && have.shape != shape) return *why = "scalar and series do not match", NJ_NO_COLUMN;
+    if (isnan(scale)) return *why = "the units do not convert", NJ_NO_COLUMN;
+    if (!type || (type == have.type && scale == 1)) return OWN + own;
+    if (type == NJ_STR || have.type == NJ_STR) return *why = "text and number do not match", NJ_NO_COLUMN;
+    if (have.shape == NJ_SCALAR && have.width != 1) return *why = "a vector does not convert", NJ_NO_COLUMN;
+    nj_derived d = { NJ_DERIVE_CONVERT, OWN + own, NJ_NO_COLUMN, 0, have.type, type, have.shape, scale };
+    have.type = type;
+    have.unit = unit ? unit : have.unit;
+    return derive(r, have.path, d, have);
+}
+
+static uint32_t from_packet(resolver *r, const char *path, nj_type type, const char *unit, nj_shape shape, const char **why)
+{
+    nj_type natural;
+    nj_shape have;
+    const char *have_unit = NULL;
+    bool in_map = false;
+    int found = r->offers->offer(r->offers->schema, path, &natural, &have, &have_unit, &in_map) == 0;
+    if (!found && !in_map && strncmp(path, "packet.", 7)) return *why = "nothing gives it", NJ_NO_COLUMN;
+    if (!found && !in_map) { /* a raw path that this schema lacks: null, and other schemas may have it */
+        have = strstr(path, "[]") ? NJ_SERIES : NJ_SCALAR;
+        natural = type ? type : NJ_F64;
+    }
+    if (shape && have != shape) return *why = "scalar and series do not match", NJ_NO_COLUMN;
+    double scale = nj_unit_factor(have_unit, unit);
+    if (isnan(scale)) return *why = "the units do not convert", NJ_NO_COLUMN;
+    if (!type) type = natural;
+    if (found && (type == NJ_STR) != (natural == NJ_STR)) return *why = "text and number do not match", NJ_NO_COLUMN;
+    for (uint32_t k = 0; k < r->n_packet; k++)
+        if (!strcmp(r->packet[k].path, path) && r->packet[k].type == type && r->packet[k].scale == scale) return k;
+    if (r->n_packet == MAX_COLUMNS) return *why = "too many columns", NJ_NO_COLUMN;
+    r->packet[r->n_packet] = (nj_column_def){ nj_arena_text(&r->g->arena, path, strlen(path)), type, have, unit ? unit : have_unit, scale };
+    return r->n_packet++;
+}
+
+static nj_type type_of(const resolver *r, uint32_t c)
+{
+    return c < OWN ? r->packet[c].type : r->own[c - OWN].type;
+}
+static const char *unit_of(const resolver *r, uint32_t c)
+{
+    return c < OWN ? r->packet[c].unit : r->own[c - OWN].unit;
+}
+
+static uint32_t view(resolver *r, const char *path, const char *at, nj_type type, const char *unit, const char **why)
+{
+    static const char bands[] = "ugrizy";
+    char base_path[256];
+    snprintf(base_path, sizeof base_path, "%.*s", (int)(at - path), path);
+    int by_time = !strcmp(at, "@time") || !strcmp(at, "@sorted");
+    const char *band = at[1] && !at[2] ? strchr(bands, at[1]) : NULL;
+    if (!by_time && !band) return *why = "no such view (@time, @g, @r, ...)", NJ_NO_COLUMN;
+    uint32_t base = lookup(r, base_path, type, unit, NJ_SERIES, why);
+    uint32_t key = by_time ? lookup(r, "lc.jd", NJ_F64, "d", NJ_SERIES, why) : lookup(r, "lc.band", NJ_I32, NULL, NJ_SERIES, why);
+    if (base == NJ_NO_COLUMN || key == NJ_NO_COLUMN) return NJ_NO_COLUMN;
+    nj_type t = type_of(r, base);
+    nj_derived d = { by_time ? NJ_DERIVE_TIME : NJ_DERIVE_BAND, base, key, band ? (int32_t)(band - bands) : 0, t, t, NJ_SERIES, 1 };
+    nj_column column = { path, unit_of(r, base), t, NJ_SERIES, 0, -1, -1, 0 };
+    return derive(r, nj_arena_text(&r->g->arena, path, strlen(path)), d, column);
+}
+
+static uint32_t lookup(resolver *r, const char *path, nj_type type, const char *unit, nj_shape shape, const char **why)
+{
+    const nj_instances *set = r->g->set;
+    for (int s = 0; s < NJ_STAMPS; s++) {
+        if (strcmp(path, nj_stamp_name[s])) continue;
+        nj_type t;
+        nj_shape have;
+        const char *u;
+        bool in_map = false;
+        if (r->offers->offer(r->offers->schema, path, &t, &have, &u, &in_map) && !in_map) return *why = "nothing gives it", NJ_NO_COLUMN;
+        r->g->layout.stamps |= (uint8_t)(1u << s);
+        return NJ_FIRST_STAMP + (uint32_t)s;
+    }
+    const char *at = strchr(path, '@');
+    if (at) return view(r, path, at, type, unit, why);
+    for (uint32_t i = 0; i < set->n; i++) {
+        const nj_instance *in = &set->item[i];
+        size_t n = strlen(in->name);
+        int adapter = !strncmp(in->name, "adapt_", 6);
+        if (adapter && !is_adapter_of(in, r->offers->survey)) continue;
+        for (uint32_t k = 0; k < in->n_gives; k++) {
+            const nj_give *give = &in->give[k];
+            int mine = give->flags & NJ_CANONICAL ? !strcmp(give->name, path)
+                                                  : !strncmp(path, in->name, n) && path[n] == '.' && !strcmp(path + n + 1, give->name);
+            if (!mine) continue;
+            if (r->off[i]) return *why = "its module is off for this survey", NJ_NO_COLUMN;
+            return from_give(r, take_in(r, i) + k, type, unit, shape, why);
+        }
+        if (!adapter && !strncmp(path, in->name, n) && path[n] == '.') return *why = "that module has no such column", NJ_NO_COLUMN;
+    }
+    return from_packet(r, path, type, unit, shape, why);
+}
+
+static int resolve_instance(resolver *r, uint32_t i)
+{
+    const nj_instance *in = &r->g->set->item[i];
+    r->col[i] = nj_arena_alloc(&r->g->arena, (in->n_needs + 1) * sizeof *r->col[i]);
+    if (!r->col[i]) return nj_fail(r->err, "out of memory");
+    r->queue[i] = 2;
+    for (uint32_t k = 0; k < in->n_needs; k++) {
+        const nj_need *need = &in->need[k];
+        const char *why = NULL;
+        uint32_t c = lookup(r, need->path, need->shape == NJ_IMAGE ? 0 : need->type, need->unit, need->shape, &why);
+        r->col[i][k] = c;
+        if (c == NJ_NO_COLUMN && !(need->flags & NJ_OPTIONAL) && !r->off[i])
+            r->off[i] = nj_arena_printf(&r->g->arena, "it needs %s: %s", need->path, why ? why : "nothing gives it");
+    }
+    return 0;
+}
+
+/* The instances a column depends on, as marks. */
+static void mark_deps(const resolver *r, uint32_t c, uint8_t *mark)
+{
+    if (c == NJ_NO_COLUMN || c >= NJ_FIRST_STAMP || c < OWN) return;
+    const nj_column *column = &r->own[c - OWN];
+    if (column->derived >= 0) {
+        mark_deps(r, r->g->derived[column->derived].base, mark);
+        mark_deps(r, r->g->derived[column->derived].key, mark);
+    } else {
+        mark[column->step] = 1;
+    }
+}
+
+/* Kahn's algorithm in table order; what is left over is a cycle. */
+static int order(resolver *r, uint32_t *out, uint32_t *n_out)
+{
+    uint32_t n = r->g->set->n, done = 0, want = 0;
+    uint8_t *dep = calloc((size_t)n * n + 1, 1), *placed = calloc(n + 1, 1);
+    if (!dep || !placed) return free(dep), free(placed), nj_fail(r->err, "out of memory");
+    for (uint32_t i = 0; i < n; i++) {
+        if (r->queue[i] != 2) continue;
+        want++;
+        for (uint32_t k = 0; k < r->g->set->item[i].n_needs; k++) mark_deps(r, r->col[i][k], dep + (size_t)i * n);
+    }
+    for (int moved = 1; moved;) {
+        moved = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            int ready = r->queue[i] == 2 && !placed[i];
+            for (uint32_t k = 0; k < n && ready; k++) ready = !dep[(size_t)i * n + k] || placed[k];
+            if (!ready) continue;
+            placed[i] = 1;
+            out[done++] = i;
+            moved = 1;
+        }
+    }
+    int rc = 0;
+    if (done < want) {
+        nj_buffer names = { 0 };
+        uint32_t i = 0;
+        while (i < n && (r->queue[i] != 2 || placed[i])) i++;
+        for (uint32_t hops = 0; hops < n && i < n; hops++) { /* walk the unplaced dependencies until one repeats */
+            nj_buffer_printf(&names, "%s -> ", r->g->set->item[i].name);
+            if (placed[i] == 2) break;
+            placed[i] = 2;
+            uint32_t k = 0;
+            while (k < n && !(dep[(size_t)i * n + k] && placed[k] != 1)) k++;
+            i = k;
+        }
+        rc = nj_fail(r->err, "modules need each other in a circle: %.*s", (int)(names.n > 4 ? names.n - 4 : 0), names.data ? names.data : "");
+        nj_buffer_free(&names);
+    }
+    *n_out = done;
+    free(dep);
+    free(placed);
+    return rc;
+}
+
+static uint32_t renumber(const resolver *r, uint32_t c)
+{
+    return c == NJ_NO_COLUMN || c >= NJ_FIRST_STAMP || c < OWN ? c : r->n_packet + (c - OWN);
+}
+
+static void add_prepare(const nj_graph *g, uint32_t c, uint32_t *list, uint32_t *n)
+{
+    if (c == NJ_NO_COLUMN || c >= NJ_FIRST_STAMP || g->col[c].derived < 0) return;
+    add_prepare(g, g->derived[g->col[c].derived].base, list, n);
+    add_prepare(g, g->derived[g->col[c].derived].key, list, n);
+    for (uint32_t i = 0; i < *n; i++)
+        if (list[i] == c) return;
+    list[(*n)++] = c;
+}
+
+/* The packet columns below a column. */
+static void add_required(const nj_graph *g, uint32_t c, uint32_t *list, uint32_t *n)
+{
+    if (c == NJ_NO_COLUMN || c >= NJ_FIRST_STAMP) return;
+    if (c < g->layout.n_packet) list[(*n)++] = c;
+    else if (g->col[c].derived >= 0) add_required(g, g->derived[g->col[c].derived].base, list, n);
+}
+
+static int build_step(resolver *r, nj_step *s, uint32_t i)
+{
+    nj_graph *g = r->g;
+    const nj_instance *in = &g->set->item[i];
+    uint32_t list[MAX_COLUMNS], n = 0;
+    for (uint32_t k = 0; k < in->n_needs; k++) r->col[i][k] = renumber(r, r->col[i][k]);
+    *s = (nj_step){ .in = in, .instance = i, .col = r->col[i], .first_out = g->layout.n_packet + r->first_out[i], .off = r->off[i] };
+    for (uint32_t k = 0; k < in->n_needs; k++) add_prepare(g, r->col[i][k], list, &n);
+    uint32_t *prepare = nj_arena_alloc(&g->arena, n * sizeof n + 4);
+    if (!prepare) return -1;
+    memcpy(prepare, list, n * sizeof n);
+    s->prepare = prepare;
+    s->n_prepare = n;
+    n = 0;
+    for (uint32_t k = 0; k < in->n_needs && n + 4 < MAX_COLUMNS; k++)
+        if (!(in->need[k].flags & NJ_OPTIONAL)) add_required(g, r->col[i][k], list, &n);
+    uint32_t *required = nj_arena_alloc(&g->arena, n * sizeof n + 4);
+    if (!required) return -1;
+    memcpy(required, list, n * sizeof n);
+    s->required = required;
+    s->n_required = n;
+    return 0;
+}
+
+static int finish(resolver *r, const uint32_t *sequence, uint32_t n_steps)
+{
+    nj_graph *g = r->g;
+    g->layout.n_packet = r->n_packet;
+    g->layout.n = r->n_packet + r->n_own;
+    g->layout.col = r->packet;
+    g->n_steps = n_steps;
+    g->col = nj_arena_zalloc(&g->arena, (g->layout.n + 1) * sizeof *g->col);
+    g->step = nj_arena_zalloc(&g->arena, (n_steps + 1) * sizeof *g->step);
+    g->step_of = nj_arena_alloc(&g->arena, (g->set->n + 1) * sizeof *g->step_of);
+    if (!g->col || !g->step || !g->step_of) return nj_fail(r->err, "out of memory");
+    for (uint32_t i = 0; i < g->set->n; i++) g->step_of[i] = -1;
+    for (uint32_t s = 0; s < n_steps; s++) g->step_of[sequence[s]] = (int32_t)s;
+    for (uint32_t c = 0; c < r->n_packet; c++)
+        g->col[c] = (nj_column){ r->packet[c].path, r->packet[c].unit, r->packet[c].type, r->packet[c].shape, 1, -1, -1, 0 };
+    for (uint32_t k = 0; k < r->n_own; k++) {
+        nj_column *column = &g->col[r->n_packet + k];
+        *column = r->own[k];
+        if (column->step >= 0) column->step = g->step_of[column->step];
+    }
+    for (uint32_t k = 0; k < g->n_derived; k++) {
+        g->derived[k].base = renumber(r, g->derived[k].base);
+        g->derived[k].key = renumber(r, g->derived[k].key);
+    }
+    for (uint32_t s = 0; s < n_steps; s++)
+        if (build_step(r, &g->step[s], sequence[s])) return nj_fail(r->err, "out of memory");
+    for (uint32_t k = 0; k < g->n_wants; k++) g->want[k] = renumber(r, g->want[k]);
+    return 0;
+}
+
+static int resolve(resolver *r, const nj_want *want)
+{
+    nj_graph *g = r->g;
+    uint32_t n = g->set->n, n_steps = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        r->first_out[i] = NJ_NO_COLUMN;
+        if (g->set->item[i].wanted) take_in(r, i);
+    }
+    for (uint32_t k = 0; k < g->n_wants; k++) {
+        const char *why = NULL;
+        g->want[k] = lookup(r, want[k].path, want[k].type, want[k].unit, 0, &why);
+    }
+    for (int more = 1; more;) { /* resolving an instance can take in an adapter */
+        more = 0;
+        for (uint32_t i = 0; i < n; i++)
+            if (r->queue[i] == 1) {
+                if (resolve_instance(r, i)) return -1;
+                more = 1;
+            }
+    }
+    /* an instance whose required need comes from one that is off, is off too */
+    for (int again = 1; again;) {
+        again = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            if (r->queue[i] != 2 || r->off[i]) continue;
+            const nj_instance *in = &g->set->item[i];
+            for (uint32_t k = 0; k < in->n_needs && !r->off[i]; k++) {
+                uint32_t c = r->col[i][k];
+                while (c != NJ_NO_COLUMN && c < NJ_FIRST_STAMP && c >= OWN && r->own[c - OWN].derived >= 0) c = g->derived[r->own[c - OWN].derived].base;
+                if (in->need[k].flags & NJ_OPTIONAL || c == NJ_NO_COLUMN || c >= NJ_FIRST_STAMP || c < OWN) continue;
+                if (!r->off[r->own[c - OWN].step]) continue;
+                r->off[i] = nj_arena_printf(&g->arena, "it needs %s, which is off", in->need[k].path);
+                again = 1;
+            }
+        }
+    }
+    uint32_t *sequence = nj_arena_alloc(&g->arena, (n + 1) * sizeof *sequence);
+    if (!sequence) return nj_fail(r->err, "out of memory");
+    if (order(r, sequence, &n_steps)) return -1;
+    return finish(r, sequence, n_steps);
+}
+
+nj_graph *nj_graph_new(const nj_instances *set, const nj_offers *offers, const nj_want *want, uint32_t n_wants, nj_error *err)
+{
+    nj_graph *g = calloc(1, sizeof *g);
+    if (!g) return nj_fail(err, "out of memory"), NULL;
+    nj_arena *a = &g->arena;
+    g->set = set;
+    g->layout.survey = nj_arena_text(a, offers->survey, strlen(offers->survey));
+    g->n_wants = n_wants;
+    g->want = nj_arena_alloc(a, (n_wants + 1) * sizeof *g->want);
+    g->derived = nj_arena_alloc(a, MAX_COLUMNS * sizeof *g->derived);
+    resolver r = { .g = g, .offers = offers, .err = err, .packet = nj_arena_alloc(a, MAX_COLUMNS * sizeof *r.packet),
+                   .own = nj_arena_alloc(a, MAX_COLUMNS * sizeof *r.own), .first_out = nj_arena_alloc(a, (set->n + 1) * sizeof *r.first_out),
+                   .col = nj_arena_zalloc(a, (set->n + 1) * sizeof *r.col), .off = nj_arena_zalloc(a, (set->n + 1) * sizeof *r.off),
+                   .queue = nj_arena_zalloc(a, set->n + 1) };
+    int ok = g->want && g->derived && r.packet && r.own && r.first_out && r.col && r.off && r.queue;
+    if (!ok) nj_fail(err, "out of memory");
+    if (!ok || resolve(&r, want)) {
+        nj_graph_free(g);
+        return NULL;
+    }
+    return g;
+}
+
+void nj_graph_free(nj_graph *g)
+{
+    if (!g) return;
+    nj_arena_free(&g->arena);
+    free(g);
+}
+
+static const char *giver(const nj_graph *g, uint32_t c)
+{
+    if (c >= NJ_FIRST_STAMP) return "packet";
+    while (g->col[c].derived >= 0) c = g->derived[g->col[c].derived].base;
+    return g->col[c].step >= 0 ? g->step[g->col[c].step].in->name : "packet";
+}
+
+void nj_graph_print(const nj_graph *g, int dot, nj_buffer *out)
+{
+    if (dot) nj_buffer_printf(out, "digraph \"%s\" {\n  rankdir=LR; node [shape=box];\n", g->layout.survey);
+    else nj_buffer_printf(out, "survey %s: %u columns from the packet, %u modules\n", g->layout.survey, g->layout.n_packet, g->n_steps);
+    for (uint32_t s = 0; s < g->n_steps; s++) {
+        const nj_step *step = &g->step[s];
+        if (!dot) nj_buffer_printf(out, "%2u %-20s%s%s\n", s + 1, step->in->name, step->off ? " off: " : "", step->off ? step->off : "");
+        for (uint32_t k = 0; k < step->in->n_needs; k++) {
+            uint32_t c = step->col[k];
+            const char *path = step->in->need[k].path, *from = c == NJ_NO_COLUMN ? "(absent)" : giver(g, c);
+            if (dot) nj_buffer_printf(out, "  \"%s\" -> \"%s\" [label=\"%s\"%s];\n", from, step->in->name, path, c == NJ_NO_COLUMN ? ",style=dotted" : "");
+            else nj_buffer_printf(out, "      %-36s from %s%s\n", path, from, step->in->need[k].flags & NJ_OPTIONAL ? " (optional)" : "");
+        }
+    }
+    if (dot) nj_buffer_text(out, "}\n");
+}

@@ -1,0 +1,395 @@
+#include "instance.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "../base/sha256.h"
+#include "services.h"
+
+static const char *const host_keys[] = { "kind", "default", "need.*", NULL };
+
+/* --- services for open() and declare() --- */
+
+__attribute__((format(printf, 3, 4))) static void host_log(void *opaque, int level, const char *format, ...)
+{
+    (void)opaque;
+    char text[1024];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    nj_log(level < NJ_LOG_ERROR ? NJ_LOG_ERROR : level > NJ_LOG_DEBUG ? NJ_LOG_DEBUG : level, "%s", text);
+}
+
+static void *host_alloc(void *opaque, size_t bytes)
+{
+    nj_instances *set = opaque;
+    return nj_arena_zalloc(&set->arena, bytes);
+}
+
+/* name as it stands if absolute, else below each folder of the data path, else below the working directory. */
+static int find_file(const nj_instances *set, const char *name, char path[4096])
+{
+    for (const char *dir = set->data_path; dir && *dir && name[0] != '/';) {
+        const char *end = strchrnul(dir, ':');
+        snprintf(path, 4096, "%.*s/%s", (int)(end - dir), dir, name);
+        if (access(path, R_OK) == 0) return 0;
+        dir = *end ? end + 1 : end;
+    }
+    snprintf(path, 4096, "%s", name);
+    return access(path, R_OK);
+}
+
+static int host_data(void *opaque, const char *name, const void **bytes, size_t *n)
+{
+    nj_instances *set = opaque;
+    for (uint32_t i = 0; i < set->n_files; i++)
+        if (!strcmp(set->file[i].name, name)) {
+            *bytes = set->file[i].bytes;
+            *n = set->file[i].n;
+            return NJ_OK;
+        }
+    char path[4096];
+    struct stat st;
+    if (find_file(set, name, path)) return NJ_ECONF;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return NJ_ECONF;
+    void *map = NULL;
+    int ok = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    if (ok && st.st_size > 0) {
+        map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        ok = map != MAP_FAILED;
+    }
+    close(fd);
+    if (!ok) return NJ_ECONF;
+    if (set->n_files == set->cap_files) {
+        uint32_t cap = set->cap_files ? 2 * set->cap_files : 16;
+        nj_data_file *file = realloc(set->file, cap * sizeof *file);
+        if (!file) return NJ_ENOMEM;
+        set->file = file;
+        set->cap_files = cap;
+    }
+    nj_data_file *f = &set->file[set->n_files++];
+    *f = (nj_data_file){ .path = nj_arena_text(&set->arena, path, strlen(path)), .name = nj_arena_text(&set->arena, name, strlen(name)),
+                         .bytes = map ? map : "", .n = (size_t)st.st_size };
+    nj_sha256(f->bytes, f->n, f->sha256);
+    *bytes = f->bytes;
+    *n = f->n;
+    return NJ_OK;
+}
+
+static const void *host_service(void *opaque, const char *name, uint32_t version)
+{
+    (void)opaque;
+    return nj_service(name, version);
+}
+
+/* --- which instances --- */
+
+/* The section "module.NAME" as settings know it; arena text. */
+static const char *section_of(nj_instances *set, const char *name)
+{
+    return nj_arena_printf(&set->arena, "module.%s", name);
+}
+
+static const char *kind_of(nj_instances *set, const char *name)
+{
+    const char *kind = nj_settings_get(set->settings, section_of(set, name), "kind");
+    return kind ? kind : name;
+}
+
+/* All names that could be an instance: modules without declare(), and sections. */
+static uint32_t all_names(nj_instances *set, const char **name, uint32_t cap)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < set->modules->n && n < cap; i++)
+        if (!set->modules->item[i].module->declare) name[n++] = set->modules->item[i].module->name;
+    for (size_t i = 0; i < set->settings->n && n < cap; i++) {
+        const char *section = set->settings->item[i].section;
+        if (strncmp(section, "module.", 7)) continue;
+        uint32_t k = 0;
+        while (k < n && strcmp(name[k], section + 7)) k++;
+        if (k == n) name[n++] = section + 7;
+    }
+    return n;
+}
+
+static int is_adapter(const char *name)
+{
+    return !strncmp(name, "adapt_", 6);
+}
+
+static int in_default_set(nj_instances *set, const char *name)
+{
+    const char *flag = nj_settings_get(set->settings, section_of(set, name), "default");
+    return !is_adapter(name) && !(flag && !strcmp(flag, "0"));
+}
+
+static nj_instance *find(nj_instances *set, const char *name)
+{
+    for (uint32_t i = 0; i < set->n; i++)
+        if (!strcmp(set->item[i].name, name)) return &set->item[i];
+    return NULL;
+}
+
+const nj_instance *nj_instances_find(const nj_instances *set, const char *name)
+{
+    for (uint32_t i = 0; i < set->n; i++)
+        if (!strcmp(set->item[i].name, name)) return &set->item[i];
+    return NULL;
+}
+
+/* need.lc.mag = mylookup.mag: reads the column elsewhere. */
+static void redirect(nj_instances *set, const char *section, nj_need *need, int n)
+{
+    for (int i = 0; i < n; i++) {
+        char key[256];
+        snprintf(key, sizeof key, "need.%s", need[i].path);
+        const char *other = nj_settings_get(set->settings, section, key);
+        if (other) need[i].path = other;
+    }
+}
+
+static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
+{
+    const nj_module *m = in->module;
+    const char *section = section_of(set, in->name);
+    void *params;
+    in->conf = nj_arena_zalloc(&set->arena, m->conf_size + 1);
+    if (!in->conf || nj_table_rows(&set->arena, m->params, m->param_size, sizeof(nj_param), &params) < 0) return nj_fail(err, "out of memory");
+    if (nj_settings_apply(set->settings, section, params, host_keys, in->conf, err)) return -1;
+    nj_tables tables = { m->needs, m->gives };
+    if (m->declare) {
+        int rc = m->declare(&set->host, in->conf, &tables);
+        if (rc != NJ_OK || !tables.needs || !tables.gives) return nj_fail(err, "%s: cannot be set up (see above); [module.%s] says how", in->name, in->name);
+    }
+    void *need, *give;
+    int n_needs = nj_table_rows(&set->arena, tables.needs, m->need_size, sizeof(nj_need), &need);
+    int n_gives = nj_table_rows(&set->arena, tables.gives, m->give_size, sizeof(nj_give), &give);
+    if (n_needs < 0 || n_gives < 0) return nj_fail(err, "out of memory");
+    redirect(set, section, need, n_needs);
+    in->need = need;
+    in->give = give;
+    in->n_needs = (uint32_t)n_needs;
+    in->n_gives = (uint32_t)n_gives;
+    return 0;
+}
+
+/* -1 error, 0 added (or there), 1 cannot be declared here (its data are missing): err says why */
+static int add(nj_instances *set, const char *name, bool wanted, nj_error *err)
+{
+    nj_instance *there = find(set, name);
+    if (there) {
+        there->wanted |= wanted;
+        return 0;
+    }
+    const char *kind = kind_of(set, name);
+    const nj_module_entry *e = nj_modules_find(set->modules, kind);
+    if (!e) {
+        const char *known[256];
+        uint32_t n = all_names(set, known, 256);
+        const char *near = nj_nearest(name, known, n);
+        return nj_fail(err, "no module '%s'%s%s%s%s%s%s", kind, strcmp(kind, name) ? " (kind of " : "", strcmp(kind, name) ? name : "",
+                       strcmp(kind, name) ? ")" : "", near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    }
+    if (e->module->declare && !strcmp(kind, name) && !nj_settings_get(set->settings, section_of(set, name), "kind"))
+        return nj_fail(err, "module '%s' needs a section of its own: [module.NAME] kind = %s ...", name, name);
+    nj_instance *item = realloc(set->item, (set->n + 1) * sizeof *item);
+    if (!item) return nj_fail(err, "out of memory");
+    set->item = item;
+    nj_instance *in = &set->item[set->n];
+    *in = (nj_instance){ .name = nj_arena_text(&set->arena, name, strlen(name)), .module = e->module, .path = e->path, .wanted = wanted };
+    if (set_up(set, in, err)) return e->module->declare ? 1 : -1;
+    set->n++;
+    return 0;
+}
+
+static void note_off(nj_instances *set, const char *name, const char *why)
+{
+    const char **off = realloc(set->off, (set->n_off + 1) * sizeof *off);
+    if (!off) return;
+    set->off = off;
+    set->off[set->n_off++] = nj_arena_printf(&set->arena, "%s is off: %s", name, why);
+}
+
+/* Is the name in the -m list, with this sign ('+', '-') or without one (0)? */
+static int selected(const char *select, const char *name, char sign)
+{
+    size_t n = strlen(name);
+    for (const char *p = select; p && *p;) {
+        const char *end = strchrnul(p, ',');
+        char s = *p == '+' || *p == '-' ? *p : 0;
+        const char *word = s ? p + 1 : p;
+        if (s == sign && (size_t)(end - word) == n && !strncmp(word, name, n)) return 1;
+        p = *end ? end + 1 : end;
+    }
+    return 0;
+}
+
+static int has_plain(const char *select)
+{
+    for (const char *p = select; p && *p;) {
+        if (*p != '+' && *p != '-') return 1;
+        const char *end = strchrnul(p, ',');
+        p = *end ? end + 1 : end;
+    }
+    return 0;
+}
+
+static int add_selected(nj_instances *set, const char *select, nj_error *err)
+{
+    for (const char *p = select; p && *p;) {
+        const char *end = strchrnul(p, ',');
+        char name[128];
+        const char *word = *p == '+' || *p == '-' ? p + 1 : p;
+        snprintf(name, sizeof name, "%.*s", (int)(end - word), word);
+        if (*p == '-') {
+            const char *known[256];
+            uint32_t n = all_names(set, known, 256), k = 0;
+            while (k < n && strcmp(known[k], name)) k++;
+            if (k == n) return nj_fail(err, "-m: no module '%s'", name);
+        } else if (add(set, name, true, err)) return -1;
+        p = *end ? end + 1 : end;
+    }
+    return 0;
+}
+
+/* The instance that a need's path names ("roid.roid" -> "roid"), if it could be one. */
+static int provider_name(nj_instances *set, const char *path, char name[128])
+{
+    const char *dot = strchr(path, '.');
+    if (!dot || dot - path > 127) return 0;
+    snprintf(name, 128, "%.*s", (int)(dot - path), path);
+    const char *known[256];
+    uint32_t n = all_names(set, known, 256);
+    for (uint32_t i = 0; i < n; i++)
+        if (!strcmp(known[i], name)) return 1;
+    return 0;
+}
+
+static int add_providers(nj_instances *set, const char *select, nj_error *err)
+{
+    for (uint32_t i = 0; i < set->n; i++)
+        for (uint32_t k = 0; k < set->item[i].n_needs; k++) {
+            nj_need need = set->item[i].need[k];
+            char name[128];
+            if (need.flags & NJ_OPTIONAL || !provider_name(set, need.path, name) || find(set, name)) continue;
+            if (selected(select, name, '-'))
+                return nj_fail(err, "-m -%s: but %s needs %s", name, set->item[i].name, need.path);
+            nj_error why;
+            int rc = add(set, name, true, &why);
+            if (rc < 0) return nj_fail(err, "%s needs %s: %s", set->item[i].name, need.path, why.text);
+            if (rc > 0) note_off(set, name, why.text);
+        }
+    return 0;
+}
+
+static void add_adapters(nj_instances *set)
+{
+    nj_error ignored;
+    for (uint32_t i = 0; i < set->modules->n; i++)
+        if (is_adapter(set->modules->item[i].module->name)) add(set, set->modules->item[i].module->name, false, &ignored);
+}
+
+int nj_instances_choose(nj_instances *set, const nj_modules *modules, nj_settings *settings, const char *select, nj_error *err)
+{
+    set->modules = modules;
+    set->settings = settings;
+    set->host = (nj_host){ .abi = NJ_ABI, .size = sizeof(nj_host), .opaque = set, .log = host_log, .data = host_data,
+                           .service = host_service, .alloc = host_alloc };
+    const char *known[256];
+    uint32_t n = all_names(set, known, 256);
+    if (!has_plain(select))
+        for (uint32_t i = 0; i < n; i++) {
+            if (!in_default_set(set, known[i]) || selected(select, known[i], '-')) continue;
+            nj_error why;
+            int rc = add(set, known[i], true, &why);
+            if (rc < 0) return nj_fail(err, "%s", why.text);
+            if (rc > 0) note_off(set, known[i], why.text);
+        }
+    if (add_selected(set, select, err)) return -1;
+    if (add_providers(set, select, err)) return -1;
+    add_adapters(set);
+    /* sections of instances that do not run are still checked for existing kinds, so that a typing error is not silent */
+    for (uint32_t i = 0; i < n; i++)
+        if (!nj_modules_find(modules, kind_of(set, known[i])))
+            return nj_fail(err, "[module.%s]: no module '%s'", known[i], kind_of(set, known[i]));
+    for (size_t i = 0; i < settings->n; i++)
+        if (!strncmp(settings->item[i].section, "module.", 7)) settings->item[i].used = 1;
+    return 0;
+}
+
+/* --- open and close --- */
+
+static const char *missing_provider(const nj_instances *set, const nj_instance *in)
+{
+    for (uint32_t k = 0; k < in->n_needs; k++) {
+        const char *path = in->need[k].path, *dot = strchr(path, '.');
+        if (in->need[k].flags & NJ_OPTIONAL || !dot) continue;
+        for (uint32_t i = 0; i < set->n_off; i++)
+            if (!strncmp(set->off[i], path, (size_t)(dot - path)) && set->off[i][dot - path] == ' ') return path;
+    }
+    return NULL;
+}
+
+static void take_out(nj_instances *set, uint32_t i)
+{
+    memmove(&set->item[i], &set->item[i + 1], (set->n - i - 1) * sizeof *set->item);
+    set->n--;
+}
+
+int nj_instances_open(nj_instances *set, const char *select, nj_error *err)
+{
+    for (uint32_t i = 0; i < set->n;) {
+        nj_instance *in = &set->item[i];
+        int64_t start = nj_now_ns();
+        int rc = in->module->open ? in->module->open(&set->host, in->conf, &in->self) : NJ_OK;
+        in->cold_start_ns = nj_now_ns() - start;
+        if (rc == NJ_OK) {
+            in->opened = true;
+            i++;
+            continue;
+        }
+        if (selected(select, in->name, 0) || selected(select, in->name, '+'))
+            return nj_fail(err, "module %s cannot open (see above)", in->name);
+        note_off(set, in->name, "its data are not here (see above)");
+        take_out(set, i);
+    }
+    for (uint32_t i = 0; i < set->n;) { /* again from the start after each one: it may have been a provider */
+        const char *path = missing_provider(set, &set->item[i]);
+        if (!path) {
+            i++;
+            continue;
+        }
+        nj_instance gone = set->item[i];
+        if (gone.opened && gone.module->close) gone.module->close(gone.self);
+        char why[256];
+        snprintf(why, sizeof why, "nothing gives %s", path);
+        note_off(set, gone.name, why);
+        take_out(set, i);
+        i = 0;
+    }
+    return 0;
+}
+
+void nj_instances_close(nj_instances *set)
+{
+    for (uint32_t i = 0; i < set->n; i++)
+        if (set->item[i].opened && set->item[i].module->close) set->item[i].module->close(set->item[i].self);
+    for (uint32_t i = 0; i < set->n_files; i++)
+        if (set->file[i].n) munmap((void *)set->file[i].bytes, set->file[i].n);
+    free(set->file);
+    free(set->off);
+    free(set->item);
+    nj_arena_free(&set->arena);
+    *set = (nj_instances){ 0 };
+}

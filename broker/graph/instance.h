@@ -1,0 +1,56 @@
+/* instance.h - the modules of this run, each with its settings: declared, opened, and how to close them. */
+#ifndef NJ_GRAPH_INSTANCE_H
+#define NJ_GRAPH_INSTANCE_H
+
+#include <stdbool.h>
+
+#include "../base/settings.h"
+#include "modules.h"
+
+typedef struct nj_instance {
+    const char *name;
+    const nj_module *module;
+    const char *path;  /* shared object, or NULL */
+    bool wanted;       /* its columns are written out; false: an adapter, there when somebody needs its gives */
+    void *conf, *self; /* self: NULL before open and for modules without state */
+    const nj_need *need; /* host-size rows; paths after redirection */
+    const nj_give *give;
+    uint32_t n_needs, n_gives;
+    bool opened;
+    int64_t cold_start_ns; /* open() */
+} nj_instance;
+
+/* A file that an instance read through host->data(). */
+typedef struct nj_data_file {
+    const char *path, *name; /* as found; as asked for */
+    const void *bytes;
+    size_t n;
+    char sha256[65];
+} nj_data_file;
+
+typedef struct nj_instances {
+    nj_arena arena;
+    const nj_modules *modules;
+    nj_settings *settings;
+    nj_instance *item;
+    uint32_t n;
+    nj_data_file *file;
+    uint32_t n_files, cap_files;
+    const char *data_path; /* ':'-separated folders where host->data() looks */
+    nj_host host;
+    const char **off; /* instances that could not open, with the reason, for the start-up summary */
+    uint32_t n_off;
+} nj_instances; /* zero-initialised */
+
+/* Chooses the instances: every module without declare() is one; sections [module.NAME] add more and set them up
+ * (kind = MODULE; default = 0 keeps it out unless asked for). `select` is the -m list: names replace the default set,
+ * "+x" and "-x" change it; NULL = default. What a chosen instance needs from another instance is added.
+ * -1 with err: unknown name or key, value out of range, a need that no instance gives. */
+int nj_instances_choose(nj_instances *set, const nj_modules *modules, nj_settings *settings, const char *select, nj_error *err);
+/* Calls declare() and open(). An instance that cannot open (its model or catalogue is not there) is taken out with one
+ * clear line, unless the user named it in `select`: then that is an error. */
+int nj_instances_open(nj_instances *set, const char *select, nj_error *err);
+const nj_instance *nj_instances_find(const nj_instances *set, const char *name);
+void nj_instances_close(nj_instances *set);
+
+#endif

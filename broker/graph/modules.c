@@ -1,0 +1,132 @@
+#include "modules.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "../base/log.h"
+
+int nj_table_rows(nj_arena *arena, const void *table, size_t stride, size_t size, void **rows)
+{
+    int n = 0;
+    const char *at = table;
+    while (at && *(const char *const *)(at + (size_t)n * stride)) n++; /* every row type starts with its name */
+    char *copy = nj_arena_zalloc(arena, ((size_t)n + 1) * size);
+    if (!copy) return -1;
+    for (int i = 0; i < n; i++) memcpy(copy + (size_t)i * size, at + (size_t)i * stride, stride < size ? stride : size);
+    *rows = copy;
+    return n;
+}
+
+static int name_is_valid(const char *name)
+{
+    if (!name || name[0] < 'a' || name[0] > 'z') return 0;
+    for (const char *p = name; *p; p++)
+        if (!((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '_')) return 0;
+    return 1;
+}
+
+static int check(const nj_module *m, const char *from, nj_error *err)
+{
+    if (m->abi != NJ_ABI) return nj_fail(err, "%s: module ABI %u, this nightjar has %u: compile it again", from, m->abi, NJ_ABI);
+    if (m->size > sizeof *m || m->need_size > sizeof(nj_need) || m->give_size > sizeof(nj_give) || m->param_size > sizeof(nj_param))
+        return nj_fail(err, "%s: compiled for a newer nightjar (module of %u bytes, here %zu)", from, m->size, sizeof *m);
+    if (m->size < offsetof(nj_module, process) + sizeof m->process)
+        return nj_fail(err, "%s: module struct of %u bytes is too short", from, m->size);
+    if (!m->build || strcmp(m->build, NJ_BUILD))
+        return nj_fail(err, "%s: built as '%s', this nightjar as '%s'", from, m->build ? m->build : "?", NJ_BUILD);
+    if (!name_is_valid(m->name)) return nj_fail(err, "%s: module name '%s' is not [a-z][a-z0-9_]*", from, m->name ? m->name : "");
+    if (!m->version || !m->summary || !m->paper) return nj_fail(err, "%s: version, summary and paper must be given", m->name);
+    if (!m->process) return nj_fail(err, "%s: no process()", m->name);
+    if (!m->declare && (!m->needs || !m->gives)) return nj_fail(err, "%s: needs or gives are missing", m->name);
+    return 0;
+}
+
+static int add(nj_modules *set, const nj_module *module, const char *path, nj_error *err)
+{
+    if (check(module, path ? path : module->name, err)) return -1;
+    nj_module *copy = nj_arena_zalloc(&set->arena, sizeof *copy);
+    if (!copy) return nj_fail(err, "out of memory");
+    memcpy(copy, module, module->size);
+    for (uint32_t i = 0; i < set->n; i++) {
+        if (strcmp(set->item[i].module->name, module->name)) continue;
+        nj_log(NJ_LOG_INFO, "module %s %s from %s replaces %s", module->name, module->version, path ? path : "the binary",
+               set->item[i].path ? set->item[i].path : "the built-in one");
+        set->item[i] = (nj_module_entry){ copy, path };
+        return 0;
+    }
+    if (set->n == set->cap) {
+        uint32_t cap = set->cap ? 2 * set->cap : 64;
+        nj_module_entry *item = realloc(set->item, cap * sizeof *item);
+        if (!item) return nj_fail(err, "out of memory");
+        set->item = item;
+        set->cap = cap;
+    }
+    set->item[set->n++] = (nj_module_entry){ copy, path };
+    return 0;
+}
+
+int nj_modules_builtin(nj_modules *set, nj_error *err)
+{
+    for (const nj_module *const *m = nj_builtin_modules; *m; m++)
+        if (add(set, *m, NULL, err)) return -1;
+    return 0;
+}
+
+static int load_one(nj_modules *set, const char *path, nj_error *err)
+{
+    /* dlopen looks a bare name up on the library path: make it a path */
+    char *real = realpath(path, NULL);
+    if (!real) return nj_fail(err, "%s: no such file", path);
+    char *kept = nj_arena_text(&set->arena, real, strlen(real));
+    free(real);
+    if (!kept) return nj_fail(err, "out of memory");
+    void *handle = dlopen(kept, RTLD_NOW | RTLD_LOCAL);
+    if (!handle) return nj_fail(err, "%s", dlerror());
+    const nj_module *(*entry)(void);
+    *(void **)&entry = dlsym(handle, "nj_module_entry"); /* the POSIX idiom for a function from dlsym */
+    if (!entry) return nj_fail(err, "%s: no nj_module_entry(): not a nightjar module (compile it with -DNJ_SHARED)", kept);
+    const nj_module *module = entry();
+    if (!module) return nj_fail(err, "%s: nj_module_entry() gave nothing", kept);
+    return add(set, module, kept, err);
+}
+
+static int is_so(const struct dirent *d)
+{
+    size_t n = strlen(d->d_name);
+    return n > 3 && !strcmp(d->d_name + n - 3, ".so");
+}
+
+int nj_modules_load(nj_modules *set, const char *path, nj_error *err)
+{
+    struct stat st;
+    if (stat(path, &st)) return nj_fail(err, "%s: no such file or folder", path);
+    if (!S_ISDIR(st.st_mode)) return load_one(set, path, err);
+    struct dirent **entry;
+    int n = scandir(path, &entry, is_so, alphasort), rc = 0;
+    if (n < 0) return nj_fail(err, "%s: cannot be read", path);
+    for (int i = 0; i < n; i++) {
+        char file[4096];
+        if (rc == 0 && (size_t)snprintf(file, sizeof file, "%s/%s", path, entry[i]->d_name) < sizeof file) rc = load_one(set, file, err);
+        free(entry[i]);
+    }
+    free(entry);
+    return rc;
+}
+
+const nj_module_entry *nj_modules_find(const nj_modules *set, const char *name)
+{
+    for (uint32_t i = 0; i < set->n; i++)
+        if (!strcmp(set->item[i].module->name, name)) return &set->item[i];
+    return NULL;
+}
+
+void nj_modules_free(nj_modules *set)
+{
+    free(set->item);
+    nj_arena_free(&set->arena);
+    *set = (nj_modules){ 0 };
+}

@@ -1,0 +1,20 @@
+/* ledger.h - closed accounts: every alert that was consumed is emitted, filtered, dead, a dropped duplicate, or
+ * returned (polled but not committed: it will come again). It counts alerts, not output rows. */
+#ifndef NJ_MEASURE_LEDGER_H
+#define NJ_MEASURE_LEDGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct nj_ledger {
+    uint64_t chunks;   /* messages, files or members handed over by the source (ingest thread) */
+    uint64_t settled;  /* of these, done with: acknowledged or returned (output thread) */
+    uint64_t consumed; /* alerts found in them, bad ones included (workers, atomically) */
+    uint64_t emitted, filtered, dead, duplicates, returned; /* acknowledged by every sink (output thread) */
+} nj_ledger;
+
+/* consumed = emitted + filtered + dead + duplicates + returned, and every chunk is settled. */
+bool nj_ledger_closed(const nj_ledger *ledger);
+void nj_ledger_add(nj_ledger *into, const nj_ledger *from);
+
+#endif
