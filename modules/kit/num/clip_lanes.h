@@ -1,0 +1,73 @@
+/* clip_lanes.h - the vector loops of clip.c; see each_isa.h. */
+
+/* 16 partial sums whatever W is: pixel i goes to sum i mod 16. */
+static void ISA(sums_of)(const float *x, uint32_t n_padded, float lo, float hi, float centre, sums *out)
+{
+    enum { VECTORS = 16 / W, HALVES = 2 * VECTORS };
+    hd s1[HALVES] = { 0 }, s2[HALVES] = { 0 };
+    vi below[VECTORS] = { 0 }, kept[VECTORS] = { 0 };
+    const vf at = (vf){ 0 } + centre, from = (vf){ 0 } + lo, to = (vf){ 0 } + hi;
+    const hd at_wide = (hd){ 0 } + (double)centre;
+    for (uint32_t i = 0; i < n_padded; i += 16)
+#pragma GCC unroll 8
+        for (int q = 0; q < VECTORS; q++) {
+            vf v = *(const vf *)(const void *)(x + i + q * W);
+            vi in = (v >= from) & (v <= to);
+            below[q] -= v < from;
+            kept[q] -= in;
+            vf w = (vf)((in & (vi)v) | (~in & (vi)at)); /* what is out adds nothing */
+            union {
+                vf whole;
+                hf half[2];
+            } u = { w };
+            hd a = __builtin_convertvector(u.half[0], hd) - at_wide, b = __builtin_convertvector(u.half[1], hd) - at_wide;
+            s1[2 * q] += a, s1[2 * q + 1] += b;
+            s2[2 * q] += a * a, s2[2 * q + 1] += b * b;
+        }
+    double t1[16], t2[16];
+    memcpy(t1, s1, sizeof t1);
+    memcpy(t2, s2, sizeof t2);
+    for (int w = 8; w; w /= 2)
+        for (int l = 0; l < w; l++) t1[l] += t1[l + w], t2[l] += t2[l + w];
+    *out = (sums){ .s1 = t1[0], .s2 = t2[0] };
+    for (int q = 0; q < VECTORS; q++)
+        for (int l = 0; l < W; l++) out->n_below += (uint32_t)below[q][l], out->n_kept += (uint32_t)kept[q][l];
+}
+
+/* Cells rise with the pixel: subtraction, multiplication and truncation are monotone. */
+static void ISA(fill_cells)(const float *x, uint32_t n_padded, float from, float per_cell, uint8_t *cell)
+{
+    for (uint32_t i = 0; i < n_padded; i++) {
+        float t = (x[i] - from) * per_cell;
+        t = t < CELLS - 1 ? t : CELLS - 1;
+        t = t > 0 ? t : 0;
+        cell[i] = x[i] == x[i] ? (uint8_t)(int)t : OUT;
+    }
+}
+
+static uint32_t ISA(collect)(const float *x, const uint8_t *cell, uint32_t n_padded, uint8_t which, float *to)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < n_padded; i += BLOCK) {
+        uint8_t any = 0;
+        for (int l = 0; l < BLOCK; l++) any |= cell[i + l] == which;
+        if (!any) continue;
+        for (int l = 0; l < BLOCK; l++) {
+            to[n] = x[i + l];
+            n += cell[i + l] == which;
+        }
+    }
+    return n;
+}
+
+/* Copies, with NaN for all that is not finite; returns how many are finite. */
+static uint32_t ISA(take_in)(const float *pixel, uint32_t n, float *x)
+{
+    uint32_t n_finite = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        int finite = fabsf(pixel[i]) <= FLT_MAX;
+        x[i] = finite ? pixel[i] : NAN;
+        n_finite += (uint32_t)finite;
+    }
+    return n_finite;
+}
