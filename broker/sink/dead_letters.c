@@ -1,0 +1,150 @@
+/* Dead letters as an Avro OCF, one block per letter. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "file.h"
+#include "ocf.h"
+#include "sink.h"
+
+struct nj_dead_letters {
+    nj_outfile file;
+    nj_buffer record, block;
+    uint8_t sync[NJ_OCF_SYNC];
+};
+
+static const char schema[] =
+    "{\"type\":\"record\",\"name\":\"dead_letter\",\"namespace\":\"nightjar\",\"doc\":\"A packet that became no row; packet can "
+    "be "
+    "decoded again\",\"fields\":["
+    "{\"name\":\"origin\",\"type\":\"string\",\"doc\":\"file, archive member or topic, partition and offset\"},"
+    "{\"name\":\"record\",\"type\":\"long\",\"doc\":\"number of the record in its packet or file, from 0\"},"
+    "{\"name\":\"reason\",\"type\":\"string\"},"
+    "{\"name\":\"module\",\"type\":\"string\",\"doc\":\"decode, or the instance that failed\"},"
+    "{\"name\":\"field\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"path of the field\"},"
+    "{\"name\":\"framing\",\"type\":\"string\",\"doc\":\"what packet holds: ocf, confluent, bare or keyed as received; datum: "
+    "Avro "
+    "datums without a header\"},"
+    "{\"name\":\"topic\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Kafka topic\"},"
+    "{\"name\":\"schema\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"writer schema (JSON) for framing datum and "
+    "keyed; "
+    "null when packet has its own\"},"
+    "{\"name\":\"packet\",\"type\":\"bytes\",\"doc\":\"the bytes as received\"}]}";
+
+nj_dead_letters *nj_dead_letters_open(const char *path, nj_sink_mode mode, nj_error *err)
+{
+    nj_dead_letters *d = calloc(1, sizeof *d);
+    if (!d) {
+        nj_fail(err, "%s: out of memory", path);
+        return NULL;
+    }
+    if (nj_outfile_open(&d->file, path, mode, err)) goto failed;
+    if (mode == NJ_SINK_APPEND && d->file.size) {
+        if (nj_ocf_continue(&d->file, schema, d->sync, err)) goto failed;
+    } else {
+        nj_ocf_header(&d->block, schema, "null", NULL, d->sync);
+        if (d->block.failed) nj_fail(err, "%s: out of memory", path);
+        if (d->block.failed || nj_outfile_write(&d->file, d->block.data, d->block.n, err)) goto failed;
+        d->block.n = 0;
+    }
+    return d;
+failed:
+    nj_outfile_close(&d->file, true, NULL);
+    nj_buffer_free(&d->block);
+    free(d);
+    return NULL;
+}
+
+/* What to keep of a dead letter so that it can be decoded again. */
+typedef struct letter {
+    const char *framing;
+    const void *schema; /* NULL = none */
+    size_t schema_size;
+    const uint8_t *packet;
+    size_t size;
+} letter;
+
+static nj_framing framing_of(const nj_chunk *chunk)
+{
+    if (chunk->framing != NJ_FRAME_AUTO) return chunk->framing;
+    if (chunk->size >= 4 && !memcmp(chunk->bytes, "Obj\1", 4)) return NJ_FRAME_OCF;
+    return chunk->size && chunk->bytes[0] == 0 ? NJ_FRAME_CONFLUENT : NJ_FRAME_BARE;
+}
+
+static letter choose(const nj_dead *dead)
+{
+    const nj_chunk *chunk = dead->chunk;
+    letter whole = { "ocf", NULL, 0, chunk->bytes, chunk->size };
+    nj_framing framing = framing_of(chunk);
+    if (framing == NJ_FRAME_CONFLUENT) whole.framing = "confluent";
+    if (framing == NJ_FRAME_BARE) whole.framing = "bare";
+    if (framing == NJ_FRAME_KEYED) {
+        whole.framing = "keyed";
+        whole.schema = chunk->key;
+        whole.schema_size = chunk->key_size;
+    }
+    nj_ocf ocf;
+    int64_t count;
+    size_t data, next;
+    if (framing != NJ_FRAME_OCF || (dead->bytes == chunk->bytes && dead->size == chunk->size)) return whole;
+    if (!dead->bytes || nj_ocf_parse(&ocf, chunk->bytes, chunk->size)) return whole;
+    /* the chunk's only record: keep the packet as it came. Of several, the others are rows already: keep this one's bytes. */
+    if (dead->record == 0 && nj_ocf_block(&ocf, chunk->bytes, chunk->size, ocf.size, &count, &data, &next) == 0 && count == 1 &&
+        next == chunk->size)
+        return whole;
+    return (letter){ "datum", ocf.schema, ocf.schema_size, dead->bytes, dead->size };
+}
+
+static void add_letter(nj_buffer *out, const nj_dead *dead)
+{
+    char origin[4096] = "";
+    letter l = { "datum", NULL, 0, dead->bytes, dead->size };
+    const char *topic = NULL;
+    if (dead->chunk) {
+        l = choose(dead);
+        nj_chunk_where(dead->chunk, origin, sizeof origin);
+        topic = dead->chunk->stream ? dead->chunk->stream->topic : NULL;
+    }
+    nj_ocf_text(out, origin);
+    nj_ocf_long(out, dead->record);
+    nj_ocf_text(out, dead->reason ? dead->reason : "");
+    nj_ocf_text(out, dead->module ? dead->module : "");
+    nj_ocf_optional_text(out, dead->field);
+    nj_ocf_text(out, l.framing);
+    nj_ocf_optional_text(out, topic);
+    nj_ocf_long(out, l.schema ? 1 : 0);
+    if (l.schema) nj_ocf_bytes(out, l.schema, l.schema_size);
+    nj_ocf_bytes(out, l.packet, l.packet ? l.size : 0);
+}
+
+int nj_dead_letters_write(nj_dead_letters *file, const nj_dead *dead, uint32_t n, nj_error *err)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        /* one record per block: a packet can be large, and a damaged file loses one letter only */
+        file->record.n = 0;
+        add_letter(&file->record, &dead[i]);
+        nj_ocf_long(&file->block, 1);
+        nj_ocf_bytes(&file->block, file->record.data, file->record.n);
+        nj_buffer_add(&file->block, file->sync, NJ_OCF_SYNC);
+        if (file->record.failed || file->block.failed) return nj_fail(err, "%s: out of memory", file->file.path);
+        if (file->block.n > 1 << 20 && nj_dead_letters_flush(file, err)) return -1;
+    }
+    return 0;
+}
+
+int nj_dead_letters_flush(nj_dead_letters *file, nj_error *err)
+{
+    size_t n = file->block.n;
+    file->block.n = 0;
+    return n ? nj_outfile_write(&file->file, file->block.data, n, err) : 0;
+}
+
+int nj_dead_letters_close(nj_dead_letters *file, nj_error *err)
+{
+    if (!file) return 0;
+    int rc = nj_dead_letters_flush(file, err);
+    if (nj_outfile_close(&file->file, false, rc ? NULL : err)) rc = -1;
+    nj_buffer_free(&file->record);
+    nj_buffer_free(&file->block);
+    free(file);
+    return rc;
+}

@@ -1,0 +1,26 @@
+/* file.h - what all sinks that write a file share: which file may be written, and giving it back untouched. */
+#ifndef NJ_SINK_FILE_H
+#define NJ_SINK_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "sink.h"
+
+typedef struct nj_outfile {
+    char *path;   /* owned */
+    int fd;       /* read and write, at the end of the file; -1 = closed */
+    off_t size;   /* when it was opened: 0 = nothing to continue */
+    bool created; /* it did not exist before */
+} nj_outfile;
+
+/* Opens the file by the rule of all outputs: CREATE refuses an existing regular file with a text naming --overwrite and
+ * --append, OVERWRITE empties it, APPEND keeps it. Devices and pipes are taken in every mode. */
+int nj_outfile_open(nj_outfile *file, const char *path, nj_sink_mode mode, nj_error *err);
+/* write(2) until all is written. */
+int nj_outfile_write(const nj_outfile *file, const void *bytes, size_t n, nj_error *err);
+/* Closes; with `discard` a file that this run created is removed again (a start-up that failed leaves nothing behind). */
+int nj_outfile_close(nj_outfile *file, bool discard, nj_error *err);
+
+#endif

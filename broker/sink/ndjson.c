@@ -1,0 +1,172 @@
+/* One JSON object per line. What is written is whole lines, so a reader of a growing file sees at most one torn line. */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "classes.h"
+#include "file.h"
+#include "json.h"
+
+enum { WRITE_AT = 1 << 20 }; /* bytes in the buffer that are written before the next flush */
+
+typedef struct ndjson {
+    nj_sink base;
+    nj_outfile file;
+    nj_json_keys keys;
+    nj_buffer buffer;
+    bool sync, append, begun, standard_output;
+} ndjson;
+
+/* Cuts a last line without its newline: what a killed run left. */
+static int repair_tail(const nj_outfile *file, nj_error *err)
+{
+    char block[65536];
+    off_t end = file->size;
+    if (pread(file->fd, block, 1, 0) == 1 && block[0] != '{')
+        return nj_fail(err, "%s: does not begin with a JSON object; --append adds to files that ndjson: wrote", file->path);
+    while (end > 0) {
+        size_t n = end < (off_t)sizeof block ? (size_t)end : sizeof block;
+        ssize_t got = pread(file->fd, block, n, end - (off_t)n);
+        if (got != (ssize_t)n)
+            return nj_fail(err, "%s: cannot be read: %s", file->path, got < 0 ? strerror(errno) : "short read");
+        const char *newline = memrchr(block, '\n', n);
+        if (newline) {
+            end = end - (off_t)n + (newline - block) + 1;
+            break;
+        }
+        end -= (off_t)n;
+    }
+    if (end != file->size && ftruncate(file->fd, end))
+        return nj_fail(err, "%s: the torn last line cannot be cut: %s", file->path, strerror(errno));
+    if (lseek(file->fd, end, SEEK_SET) < 0) return nj_fail(err, "%s: %s", file->path, strerror(errno));
+    return 0;
+}
+
+static nj_sink *open_ndjson(const nj_sink_args *args, nj_error *err)
+{
+    ndjson *s = calloc(1, sizeof *s);
+    if (!s) {
+        nj_fail(err, "ndjson: out of memory");
+        return NULL;
+    }
+    s->base.class = &nj_sink_ndjson;
+    s->sync = args->sync;
+    s->append = args->mode == NJ_SINK_APPEND;
+    s->standard_output = !strcmp(args->target, "-");
+    if (s->standard_output) {
+        s->file = (nj_outfile){ .path = strdup("standard output"), .fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3) };
+        if (s->file.fd >= 0 && s->file.path) return &s->base;
+        nj_fail(err, "ndjson:-: standard output: %s", strerror(errno));
+    } else if (nj_outfile_open(&s->file, args->target, args->mode, err) == 0 &&
+               (!s->append || !s->file.size || repair_tail(&s->file, err) == 0)) {
+        return &s->base;
+    }
+    nj_outfile_close(&s->file, true, NULL);
+    free(s);
+    return NULL;
+}
+
+static json_t *column_list(const nj_field *field, uint32_t n_fields)
+{
+    json_t *list = json_array();
+    for (uint32_t f = 0; f < n_fields; f++) {
+        json_t *item = json_pack("{s:s, s:s, s:s*, s:s*}", "key", field[f].key, "type",
+                                 field[f].text ? "str" : nj_type_name(field[f].type), "unit", field[f].unit, "doc", field[f].doc);
+        if (item && field[f].width != 1) json_object_set_new(item, "width", json_integer(field[f].width));
+        json_array_append_new(list, item);
+    }
+    return list;
+}
+
+/* PATH.meta.json: {"columns": [...], "runs": [{key: value, ...}, ...]}, one entry in runs per run that wrote to the file. */
+static int write_metadata(const ndjson *s, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata, nj_error *err)
+{
+    int rc = 0;
+    char path[4096], fresh[4096 + 4];
+    if (snprintf(path, sizeof path, "%s.meta.json", s->file.path) >= (int)sizeof path)
+        return nj_fail(err, "%s: the name is too long", s->file.path);
+    snprintf(fresh, sizeof fresh, "%s.new", path);
+    json_t *old = s->append ? json_load_file(path, 0, NULL) : NULL;
+    json_t *runs = json_incref(json_object_get(old, "runs"));
+    if (!json_is_array(runs)) {
+        json_decref(runs);
+        runs = json_array();
+    }
+    json_t *run = json_object();
+    for (; metadata && metadata->key; metadata++) json_object_set_new(run, metadata->key, json_string(metadata->value));
+    json_array_append_new(runs, run);
+    json_t *all = json_object();
+    json_object_set_new(all, "columns", column_list(field, n_fields));
+    json_object_set_new(all, "runs", runs);
+    /* a new file and a rename: a reader never sees half of it */
+    if (json_dump_file(all, fresh, JSON_INDENT(1)) || rename(fresh, path)) {
+        rc = nj_fail(err, "%s: cannot be written: %s", path, strerror(errno));
+        unlink(fresh);
+    }
+    json_decref(all);
+    json_decref(old);
+    return rc;
+}
+
+static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata, nj_error *err)
+{
+    ndjson *s = (ndjson *)sink;
+    s->begun = true;
+    if (nj_json_keys_new(&s->keys, field, n_fields, err)) return -1;
+    /* only a real file has a place beside it */
+    if (s->standard_output || !strncmp(s->file.path, "/dev/", 5)) return 0;
+    return write_metadata(s, field, n_fields, metadata, err);
+}
+
+static int write_out(ndjson *s, nj_error *err)
+{
+    if (s->buffer.failed) return nj_fail(err, "%s: out of memory", s->file.path);
+    size_t n = s->buffer.n;
+    s->buffer.n = 0;
+    return n ? nj_outfile_write(&s->file, s->buffer.data, n, err) : 0;
+}
+
+static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
+{
+    ndjson *s = (ndjson *)sink;
+    for (uint32_t k = 0; k < rows->n; k++) {
+        nj_json_row(&s->buffer, &s->keys, rows, rows->row[k]);
+        nj_buffer_add(&s->buffer, "\n", 1);
+        if (s->buffer.n >= WRITE_AT && write_out(s, err)) return -1;
+    }
+    return s->buffer.failed ? nj_fail(err, "%s: out of memory", s->file.path) : 0;
+}
+
+static int flush(nj_sink *sink, nj_error *err)
+{
+    ndjson *s = (ndjson *)sink;
+    if (write_out(s, err)) return -1;
+    /* pipes and terminals cannot be synced, and need not */
+    if (s->sync && fdatasync(s->file.fd) && errno != EINVAL && errno != EROFS)
+        return nj_fail(err, "%s: fdatasync: %s", s->file.path, strerror(errno));
+    return 0;
+}
+
+static int close_ndjson(nj_sink *sink, nj_error *err)
+{
+    ndjson *s = (ndjson *)sink;
+    int rc = s->buffer.n ? write_out(s, err) : 0;
+    if (nj_outfile_close(&s->file, !s->begun, rc ? NULL : err)) rc = -1;
+    nj_json_keys_free(&s->keys);
+    nj_buffer_free(&s->buffer);
+    free(s);
+    return rc;
+}
+
+const nj_sink_class nj_sink_ndjson = {
+    .scheme = "ndjson",
+    .doc = "ndjson:PATH or ndjson:- one JSON object per line; provenance in PATH.meta.json",
+    .open = open_ndjson,
+    .begin = begin,
+    .write = write_rows,
+    .flush = flush,
+    .close = close_ndjson,
+};

@@ -1,0 +1,50 @@
+#include "sink.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "classes.h"
+
+const nj_sink_class *const nj_sink_classes[] = { &nj_sink_ndjson, &nj_sink_null, NULL };
+
+static int unknown(const char *spec, const char *scheme, nj_error *err)
+{
+    const char *name[16];
+    char list[160] = "";
+    size_t n = 0;
+    for (; nj_sink_classes[n] && n < 16; n++) {
+        name[n] = nj_sink_classes[n]->scheme;
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", n ? ", " : "", name[n]);
+    }
+    if (!scheme) {
+        /* out.ndjson instead of ndjson:out.ndjson */
+        const char *dot = strrchr(spec, '.');
+        for (size_t i = 0; dot && i < n; i++)
+            if (!strcmp(dot + 1, name[i])) return nj_fail(err, "-o %s: say what to write: -o %s:%s", spec, name[i], spec);
+        return nj_fail(err, "-o %s: expected SINK:TARGET, where SINK is one of %s", spec, list);
+    }
+    const char *near = nj_nearest(scheme, name, n);
+    return nj_fail(err, "-o %s: there is no sink '%s'; %s%s%sthere are %s", spec, scheme, near ? "did you mean '" : "",
+                   near ? near : "", near ? "'? " : "", list);
+}
+
+nj_sink *nj_sink_open(const char *spec, const nj_sink_args *args, nj_error *err)
+{
+    const char *colon = strchr(spec, ':');
+    size_t n = colon ? (size_t)(colon - spec) : 0;
+    char scheme[32] = "";
+    if (!colon || n >= sizeof scheme) {
+        unknown(spec, NULL, err);
+        return NULL;
+    }
+    memcpy(scheme, spec, n);
+    for (size_t i = 0; nj_sink_classes[i]; i++) {
+        if (strcmp(nj_sink_classes[i]->scheme, scheme)) continue;
+        nj_sink_args own = *args;
+        own.target = strncmp(colon + 1, "//", 2) == 0 && !strcmp(scheme, "kafka") ? colon + 3 : colon + 1;
+        return nj_sink_classes[i]->open(&own, err);
+    }
+    unknown(spec, scheme, err);
+    return NULL;
+}
