@@ -1,0 +1,296 @@
+#include "source.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../base/arena.h"
+#include "../base/clock.h"
+#include "classes.h"
+
+/* Larger files are mapped: a night in one OCF need not fit into memory. Smaller ones are read, which costs less than
+ * the page faults of a mapping and cannot fault when somebody cuts the file in the meantime. */
+enum { MAP_BYTES = 8 << 20, READ_STEP = 256 << 10, MAX_DEPTH = 64 };
+
+typedef struct file_source {
+    nj_source base;
+    const nj_source_host *host;
+    char *spec;
+    const char **name; /* paths relative to the folder, sorted bytewise; one file: NULL names */
+    size_t n, cap, at;
+    int64_t n_handed;
+    uint64_t unreadable;
+    char first_unreadable[512];
+    nj_skipped skipped;
+    nj_arena names;
+    int is_folder;
+} file_source;
+
+static void release_mapped(nj_chunk *chunk)
+{
+    munmap(chunk->bytes, chunk->size);
+    free(chunk->member);
+    free(chunk);
+}
+
+static nj_chunk *map_file(nj_stream *stream, int fd, size_t size)
+{
+    void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    if (bytes == MAP_FAILED) return NULL;
+    madvise(bytes, size, MADV_SEQUENTIAL);
+    nj_chunk *chunk = nj_chunk_new(stream, bytes, size);
+    if (chunk) chunk->release = release_mapped;
+    else munmap(bytes, size);
+    return chunk;
+}
+
+/* Reads to the end, whatever size was announced: pipes announce none, and files may grow. */
+static nj_chunk *read_all(nj_stream *stream, int fd, size_t announced)
+{
+    size_t cap = announced + 1, n = 0;
+    uint8_t *bytes = malloc(cap);
+    while (bytes) {
+        ssize_t got = read(fd, bytes + n, cap - n);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) break;
+        if (got == 0) {
+            nj_chunk *chunk = nj_chunk_new(stream, bytes, n);
+            if (!chunk) free(bytes);
+            return chunk;
+        }
+        n += (size_t)got;
+        if (n < cap) continue;
+        cap += cap > READ_STEP ? cap : READ_STEP;
+        uint8_t *grown = realloc(bytes, cap);
+        if (!grown) break;
+        bytes = grown;
+    }
+    int saved = bytes ? errno : ENOMEM;
+    free(bytes);
+    errno = saved;
+    return NULL;
+}
+
+/* NULL with errno. */
+static nj_chunk *read_file(nj_stream *stream, const char *path)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return NULL;
+    nj_chunk *chunk = NULL;
+    if (fstat(fd, &st) == 0) {
+        if (S_ISDIR(st.st_mode)) errno = EISDIR;
+        else if (S_ISREG(st.st_mode) && st.st_size >= MAP_BYTES) chunk = map_file(stream, fd, (size_t)st.st_size);
+        else chunk = read_all(stream, fd, S_ISREG(st.st_mode) ? (size_t)st.st_size : READ_STEP);
+    }
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return chunk;
+}
+
+static int add_name(file_source *s, const char *name)
+{
+    if (s->n == s->cap) {
+        size_t cap = s->cap ? 2 * s->cap : 1024;
+        const char **grown = realloc(s->name, cap * sizeof *grown);
+        if (!grown) return -1;
+        s->name = grown;
+        s->cap = cap;
+    }
+    s->name[s->n] = nj_arena_text(&s->names, name, strlen(name));
+    return s->name[s->n++] ? 0 : -1;
+}
+
+static void unreadable(file_source *s, const char *name, const char *why)
+{
+    char text[512];
+    snprintf(text, sizeof text, "%s/%s: cannot be read: %s", s->spec, name, why);
+    if (s->unreadable++ == 0) snprintf(s->first_unreadable, sizeof s->first_unreadable, "%s", text);
+    s->host->note(s->host->opaque, text);
+}
+
+/* Adds the packets under the folder `inside` ("" or "sub/dir/"). Links to folders are not followed: they may lead in
+ * circles. */
+static int scan(file_source *s, const char *inside, int depth, nj_error *err)
+{
+    char path[4096];
+    if (snprintf(path, sizeof path, "%s/%s", s->spec, inside) >= (int)sizeof path || depth > MAX_DEPTH)
+        return nj_fail(err, "%s/%s: folders are nested too deep", s->spec, inside);
+    DIR *dir = opendir(path);
+    if (!dir) {
+        if (!inside[0]) return nj_fail(err, "%s: cannot be read: %s", s->spec, strerror(errno));
+        unreadable(s, inside, strerror(errno));
+        return 0;
+    }
+    int failed = 0;
+    for (struct dirent *e; !failed && (e = readdir(dir));) {
+        struct stat st;
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")) continue;
+        if (snprintf(path, sizeof path - 1, "%s%s", inside, e->d_name) >= (int)sizeof path - 1) {
+            failed = nj_fail(err, "%s/%s%s: the path is too long", s->spec, inside, e->d_name);
+        } else if (e->d_type == DT_DIR ||
+                   (e->d_type == DT_UNKNOWN && fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))) {
+            strcat(path, "/");
+            failed = scan(s, path, depth + 1, err);
+        } else if (!nj_source_is_packet_name(e->d_name)) {
+            nj_skipped_add(&s->skipped, path, 0);
+        } else if (add_name(s, path)) {
+            failed = nj_fail(err, "%s: out of memory for the names", s->spec);
+        }
+    }
+    closedir(dir);
+    return failed;
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void close_source(nj_source *source)
+{
+    file_source *s = (file_source *)source;
+    nj_arena_free(&s->names);
+    free(s->name);
+    free(s->spec);
+    free(s);
+}
+
+static file_source *new_source(const nj_source_args *args, const nj_source_class *class, nj_error *err)
+{
+    file_source *s = calloc(1, sizeof *s);
+    char *spec = strdup(args->spec);
+    if (!s || !spec) {
+        free(s);
+        free(spec);
+        nj_fail(err, "%s: out of memory", args->spec);
+        return NULL;
+    }
+    size_t n = strlen(spec);
+    while (n > 1 && spec[n - 1] == '/') spec[--n] = '\0';
+    s->base.class = class;
+    s->host = args->host;
+    s->spec = spec;
+    return s;
+}
+
+static nj_source *open_folder(const nj_source_args *args, nj_error *err)
+{
+    file_source *s = new_source(args, &nj_source_folder, err);
+    if (!s) return NULL;
+    s->is_folder = 1;
+    if (scan(s, "", 0, err)) {
+        close_source(&s->base);
+        return NULL;
+    }
+    if (!s->n && !s->unreadable) {
+        nj_fail(err, "%s: the folder holds no .avro, .msg or .datum file", args->spec);
+        close_source(&s->base);
+        return NULL;
+    }
+    qsort(s->name, s->n, sizeof *s->name, by_bytes);
+    s->base.stream = s->host->stream(s->host->opaque, s->spec, NULL, -1);
+    return &s->base;
+}
+
+static nj_source *open_file(const nj_source_args *args, nj_error *err)
+{
+    struct stat st;
+    if (stat(args->spec, &st) || access(args->spec, R_OK)) {
+        nj_fail(err, "%s: cannot be read: %s", args->spec, strerror(errno));
+        return NULL;
+    }
+    file_source *s = new_source(args, &nj_source_file, err);
+    if (!s) return NULL;
+    s->n = 1;
+    s->base.stream = s->host->stream(s->host->opaque, s->spec, NULL, -1);
+    return &s->base;
+}
+
+static nj_next hand_over(file_source *s, nj_chunk *made, const char *member, nj_chunk **chunk, nj_error *err)
+{
+    made->offset = s->n_handed++;
+    made->arrival_ns = nj_now_ns();
+    made->member = member ? strdup(member) : NULL;
+    if (member && !made->member) {
+        nj_chunk_drop(made);
+        nj_fail(err, "%s: out of memory", s->spec);
+        return NJ_NEXT_ERROR;
+    }
+    *chunk = made;
+    return NJ_NEXT_CHUNK;
+}
+
+static nj_next next_file(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_error *err)
+{
+    (void)timeout_ms;
+    file_source *s = (file_source *)source;
+    if (s->at == s->n) return NJ_NEXT_END;
+    __atomic_fetch_add(&s->at, 1, __ATOMIC_RELAXED);
+    nj_chunk *made = read_file(s->base.stream, s->spec);
+    if (made) return hand_over(s, made, NULL, chunk, err);
+    nj_fail(err, "%s: cannot be read: %s", s->spec, strerror(errno));
+    return NJ_NEXT_ERROR;
+}
+
+/* A file that cannot be read does not cost the rest of the folder: it is noted, and the source ends as an error. */
+static nj_next next_of_folder(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_error *err)
+{
+    (void)timeout_ms;
+    file_source *s = (file_source *)source;
+    while (s->at < s->n) {
+        char path[4608];
+        const char *name = s->name[s->at];
+        __atomic_fetch_add(&s->at, 1, __ATOMIC_RELAXED);
+        nj_chunk *made = NULL;
+        if (snprintf(path, sizeof path, "%s/%s", s->spec, name) >= (int)sizeof path) errno = ENAMETOOLONG;
+        else made = read_file(s->base.stream, path);
+        if (!made) {
+            unreadable(s, name, strerror(errno));
+        } else if (made->size == 0) {
+            nj_skipped_add(&s->skipped, name, 1);
+            nj_chunk_drop(made);
+        } else {
+            return hand_over(s, made, name, chunk, err);
+        }
+    }
+    nj_skipped_tell(&s->skipped, s->host, s->spec, "file");
+    s->skipped = (nj_skipped){ 0 };
+    if (!s->unreadable) return NJ_NEXT_END;
+    nj_fail(err, "%s: %llu of its files and folders could not be read; the first is %s", s->spec, (unsigned long long)s->unreadable,
+            s->first_unreadable);
+    return NJ_NEXT_ERROR;
+}
+
+static int progress(const nj_source *source, double *done, double *whole)
+{
+    const file_source *s = (const file_source *)source;
+    *done = (double)__atomic_load_n(&s->at, __ATOMIC_RELAXED);
+    *whole = (double)s->n;
+    return 0;
+}
+
+static int match_folder(const char *spec)
+{
+    struct stat st;
+    return stat(spec, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int match_file(const char *spec)
+{
+    return !strstr(spec, "://");
+}
+
+const nj_source_class nj_source_folder = {
+    .name = "folder", .form = "FOLDER", .doc = "all .avro, .msg and .datum files below it, in the order of their names",
+    .match = match_folder, .open = open_folder, .next = next_of_folder, .close = close_source, .progress = progress };
+const nj_source_class nj_source_file = {
+    .name = "file", .form = "FILE.avro", .doc = "one packet, or an Avro file of many records (a dead-letter file is one)",
+    .match = match_file, .open = open_file, .next = next_file, .close = close_source, .progress = progress };

@@ -1,0 +1,53 @@
+#include "source.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "classes.h"
+
+const nj_source_class *const nj_source_classes[] = { &nj_source_archive, &nj_source_folder, &nj_source_file, NULL };
+
+nj_source *nj_source_open(const nj_source_args *args, nj_error *err)
+{
+    if (!args->spec[0]) {
+        nj_fail(err, "a source has an empty name");
+        return NULL;
+    }
+    for (const nj_source_class *const *c = nj_source_classes; *c; c++)
+        if ((*c)->match(args->spec)) return (*c)->open(args, err);
+    nj_fail(err, "%s: no kind of source has this form; `nightjar run --help` lists them", args->spec);
+    return NULL;
+}
+
+int nj_source_is_packet_name(const char *name)
+{
+    static const char *const ending[] = { ".avro", ".msg", ".datum" };
+    const char *slash = strrchr(name, '/');
+    const char *dot = strrchr(slash ? slash + 1 : name, '.');
+    for (size_t i = 0; dot && i < sizeof ending / sizeof *ending; i++)
+        if (!strcmp(dot, ending[i])) return 1;
+    return 0;
+}
+
+void nj_skipped_add(nj_skipped *skipped, const char *name, int empty)
+{
+    uint64_t *n = empty ? &skipped->empty : &skipped->other;
+    char *first = empty ? skipped->first_empty : skipped->first_other;
+    if ((*n)++ == 0) snprintf(first, sizeof skipped->first_empty, "%s", name);
+}
+
+void nj_skipped_tell(const nj_skipped *skipped, const nj_source_host *host, const char *source, const char *unit)
+{
+    char text[1024];
+    int n = 0;
+    if (skipped->other)
+        n += snprintf(text, sizeof text, "%s: passed over %" PRIu64 " %s%s not an alert (%s%s)", source, skipped->other, unit,
+                      skipped->other > 1 ? "s" : "", skipped->first_other, skipped->other > 1 ? ", ..." : "");
+    if (n >= (int)sizeof text) n = (int)sizeof text - 1;
+    if (skipped->empty)
+        n += snprintf(text + n, sizeof text - (size_t)n, "%s%s%" PRIu64 " empty %s%s (%s%s)", n ? ", and " : source,
+                      n ? "" : ": passed over ", skipped->empty, unit, skipped->empty > 1 ? "s" : "", skipped->first_empty,
+                      skipped->empty > 1 ? ", ..." : "");
+    if (n) host->note(host->opaque, text);
+}
