@@ -8,7 +8,10 @@ typedef struct service {
     const void *(*find)(uint32_t version); /* in modules/kit/<name>/service.c */
 } service;
 
+const void *nj_sky_service(uint32_t version);
+
 static const service services[] = {
+    { "sky", nj_sky_service },
     { NULL, NULL },
 };
 
