@@ -34,6 +34,13 @@ int nj_outfile_open(nj_outfile *file, const char *path, nj_sink_mode mode, nj_er
     return 0;
 }
 
+int nj_outfile_must_be_plain(const nj_outfile *file, nj_error *err)
+{
+    struct stat st;
+    if (fstat(file->fd, &st) == 0 && S_ISREG(st.st_mode)) return 0;
+    return nj_fail(err, "%s: is a device or a pipe; this sink needs a plain file", file->path);
+}
+
 int nj_outfile_write(const nj_outfile *file, const void *bytes, size_t n, nj_error *err)
 {
     const char *p = bytes;

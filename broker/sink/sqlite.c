@@ -1,0 +1,255 @@
+/* One table `alerts`, a row per alert, its columns named exactly as the contract's keys; `columns` has their units, `metadata`
+ * the provenance of each run. One transaction from flush to flush with a rollback journal, so that one file is the whole truth
+ * after a flush and a killed run leaves its last transaction undone. */
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cell.h"
+#include "classes.h"
+#include "file.h"
+#include "json.h"
+
+typedef struct sqlite_sink {
+    nj_sink base;
+    char *path;
+    bool created, begun, open_transaction;
+    sqlite3 *db;
+    sqlite3_stmt *insert;
+    nj_buffer text; /* arrays as JSON */
+} sqlite_sink;
+
+static int failed(const sqlite_sink *s, const char *doing, nj_error *err)
+{
+    return nj_fail(err, "%s: %s: %s", s->path, doing, s->db ? sqlite3_errmsg(s->db) : "out of memory");
+}
+
+static int run(sqlite_sink *s, const char *sql, const char *doing, nj_error *err)
+{
+    return sqlite3_exec(s->db, sql, NULL, NULL, NULL) ? failed(s, doing, err) : 0;
+}
+
+static int close_sqlite(nj_sink *sink, nj_error *err)
+{
+    sqlite_sink *s = (sqlite_sink *)sink;
+    int rc = 0;
+    sqlite3_finalize(s->insert);
+    s->insert = NULL;
+    if (s->open_transaction) rc = run(s, "COMMIT", "commit", err);
+    if (sqlite3_close(s->db) && !rc) rc = failed(s, "closing", err);
+    if (!s->begun && s->created && s->path) unlink(s->path);
+    nj_buffer_free(&s->text);
+    free(s->path);
+    free(s);
+    return rc;
+}
+
+static nj_sink *open_sqlite(const nj_sink_args *args, nj_error *err)
+{
+    sqlite_sink *s = calloc(1, sizeof *s);
+    nj_outfile file = { .fd = -1 };
+    char journal[4096];
+    if (!s) {
+        nj_fail(err, "sqlite: out of memory");
+        return NULL;
+    }
+    s->base.class = &nj_sink_sqlite;
+    s->path = strdup(args->target);
+    if (!s->path || nj_outfile_open(&file, args->target, args->mode, err)) goto bad;
+    s->created = file.created;
+    int plain = nj_outfile_must_be_plain(&file, err);
+    if (nj_outfile_close(&file, false, plain ? NULL : err) || plain) goto bad;
+    /* a journal that a killed run left beside a file that is now empty would be played back into the new one */
+    if (args->mode != NJ_SINK_APPEND && snprintf(journal, sizeof journal, "%s-journal", s->path) < (int)sizeof journal)
+        unlink(journal);
+    if (sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL)) {
+        failed(s, "cannot be opened", err);
+        goto bad;
+    }
+    sqlite3_extended_result_codes(s->db, 1);
+    sqlite3_busy_timeout(s->db, 10000); /* somebody reads it meanwhile */
+    sqlite3_db_config(s->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+    /* a process that dies loses nothing with synchronous = OFF, a machine that dies may: that is what sync = 1 is for */
+    if (run(s,
+            args->sync ? "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL"
+                       : "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = OFF",
+            "cannot be written", err))
+        goto bad;
+    return &s->base;
+bad:
+    close_sqlite(&s->base, NULL);
+    return NULL;
+}
+
+static void add_name(nj_buffer *sql, const char *key)
+{
+    nj_buffer_text(sql, "\"");
+    for (; *key; key++) nj_buffer_add(sql, *key == '"' ? "\"\"" : key, *key == '"' ? 2 : 1);
+    nj_buffer_text(sql, "\"");
+}
+
+static const char *column_type(const nj_field *field)
+{
+    static const char *const type[] = { "", "INTEGER", "REAL", "TEXT" };
+    return field->width == 1 ? type[nj_field_kind(field)] : "TEXT";
+}
+
+/* The table there must have these columns, in this order. Returns 1 when there is no table yet. */
+static int check_columns(sqlite_sink *s, const nj_field *field, uint32_t n_fields, nj_error *err)
+{
+    sqlite3_stmt *q = NULL;
+    uint32_t n = 0;
+    int rc = 0, step;
+    if (sqlite3_prepare_v2(s->db, "SELECT name FROM pragma_table_info('alerts')", -1, &q, NULL))
+        return failed(s, "is not a database that --append could continue", err);
+    while ((step = sqlite3_step(q)) == SQLITE_ROW && !rc) {
+        const char *name = (const char *)sqlite3_column_text(q, 0);
+        if (n == n_fields || strcmp(name, field[n].key))
+            rc = nj_fail(err, "%s: has the column %s where this run writes %s; --append needs the same columns", s->path, name,
+                         n == n_fields ? "none" : field[n].key);
+        n++;
+    }
+    if (!rc && step != SQLITE_DONE) rc = failed(s, "cannot be read", err);
+    if (!rc && n && n != n_fields)
+        rc = nj_fail(err, "%s: lacks the column %s; --append needs the same columns", s->path, field[n].key);
+    sqlite3_finalize(q);
+    return rc ? rc : n == 0;
+}
+
+static int create_tables(sqlite_sink *s, const nj_field *field, uint32_t n_fields, nj_error *err)
+{
+    nj_buffer sql = { 0 };
+    sqlite3_stmt *q = NULL;
+    int rc = 0;
+    nj_buffer_text(&sql, "CREATE TABLE alerts(");
+    for (uint32_t f = 0; f < n_fields; f++) {
+        if (f) nj_buffer_text(&sql, ", ");
+        add_name(&sql, field[f].key);
+        nj_buffer_printf(&sql, " %s", column_type(&field[f]));
+    }
+    nj_buffer_text(&sql, "); CREATE TABLE columns(key TEXT PRIMARY KEY, type TEXT, unit TEXT, doc TEXT);"
+                         "CREATE TABLE metadata(run INTEGER, key TEXT, value TEXT)");
+    rc = sql.failed ? nj_fail(err, "%s: out of memory", s->path) : run(s, sql.data, "the tables cannot be made", err);
+    nj_buffer_free(&sql);
+    if (!rc && sqlite3_prepare_v2(s->db, "INSERT INTO columns VALUES(?, ?, ?, ?)", -1, &q, NULL)) rc = failed(s, "columns", err);
+    for (uint32_t f = 0; f < n_fields && !rc; f++) {
+        sqlite3_bind_text(q, 1, field[f].key, -1, SQLITE_STATIC);
+        sqlite3_bind_text(q, 2, field[f].text ? "str" : nj_type_name(field[f].type), -1, SQLITE_STATIC);
+        sqlite3_bind_text(q, 3, field[f].unit, -1, SQLITE_STATIC); /* NULL pointers bind NULL */
+        sqlite3_bind_text(q, 4, field[f].doc, -1, SQLITE_STATIC);
+        if (sqlite3_step(q) != SQLITE_DONE) rc = failed(s, "columns", err);
+        sqlite3_reset(q);
+    }
+    sqlite3_finalize(q);
+    return rc;
+}
+
+static int write_metadata(sqlite_sink *s, const nj_metadata *metadata, nj_error *err)
+{
+    sqlite3_stmt *q = NULL;
+    int rc = 0;
+    sqlite3_int64 run_number = 1;
+    if (sqlite3_prepare_v2(s->db, "SELECT 1 + coalesce(max(run), 0) FROM metadata", -1, &q, NULL))
+        return failed(s, "metadata", err);
+    if (sqlite3_step(q) == SQLITE_ROW) run_number = sqlite3_column_int64(q, 0);
+    sqlite3_finalize(q);
+    if (sqlite3_prepare_v2(s->db, "INSERT INTO metadata VALUES(?, ?, ?)", -1, &q, NULL)) return failed(s, "metadata", err);
+    for (; metadata && metadata->key && !rc; metadata++) {
+        sqlite3_bind_int64(q, 1, run_number);
+        sqlite3_bind_text(q, 2, metadata->key, -1, SQLITE_STATIC);
+        sqlite3_bind_text(q, 3, metadata->value, -1, SQLITE_STATIC);
+        if (sqlite3_step(q) != SQLITE_DONE) rc = failed(s, "metadata", err);
+        sqlite3_reset(q);
+    }
+    sqlite3_finalize(q);
+    return rc;
+}
+
+static int prepare_insert(sqlite_sink *s, uint32_t n_fields, nj_error *err)
+{
+    nj_buffer sql = { 0 };
+    nj_buffer_text(&sql, "INSERT INTO alerts VALUES(");
+    for (uint32_t f = 0; f < n_fields; f++) nj_buffer_text(&sql, f ? ",?" : "?");
+    nj_buffer_text(&sql, ")");
+    int rc = sql.failed ? nj_fail(err, "%s: out of memory", s->path) : 0;
+    if (!rc && sqlite3_prepare_v3(s->db, sql.data, -1, SQLITE_PREPARE_PERSISTENT, &s->insert, NULL))
+        rc = failed(s, "alerts", err);
+    nj_buffer_free(&sql);
+    return rc;
+}
+
+static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata, nj_error *err)
+{
+    sqlite_sink *s = (sqlite_sink *)sink;
+    if (n_fields == 0) return nj_fail(err, "%s: there are no columns to write", s->path);
+    if (run(s, "BEGIN IMMEDIATE", "cannot be written", err)) return -1;
+    int rc = check_columns(s, field, n_fields, err);
+    if (rc == 1) rc = create_tables(s, field, n_fields, err);
+    if (!rc) rc = write_metadata(s, metadata, err);
+    if (!rc) rc = run(s, "COMMIT", "commit", err);
+    if (!rc) rc = prepare_insert(s, n_fields, err);
+    if (rc)
+        sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    else
+        s->begun = true;
+    return rc;
+}
+
+static int bind_value(sqlite_sink *s, int at, const nj_field *field, const nj_col *col, uint32_t row)
+{
+    size_t from, to;
+    if (!nj_cell_range(field, col, row, &from, &to)) return sqlite3_bind_null(s->insert, at);
+    if (field->width != 1) {
+        s->text.n = 0;
+        nj_json_array(&s->text, field, col->data, from, to);
+        return s->text.failed ? SQLITE_NOMEM : sqlite3_bind_text(s->insert, at, s->text.data, (int)s->text.n, SQLITE_TRANSIENT);
+    }
+    nj_cell cell = nj_cell_get(field, col->data, from);
+    switch (cell.kind) {
+    case NJ_CELL_INT: return sqlite3_bind_int64(s->insert, at, cell.i);
+    case NJ_CELL_REAL: return sqlite3_bind_double(s->insert, at, cell.f);
+    case NJ_CELL_TEXT: return sqlite3_bind_text(s->insert, at, cell.text, -1, SQLITE_STATIC);
+    default: return sqlite3_bind_null(s->insert, at);
+    }
+}
+
+static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
+{
+    sqlite_sink *s = (sqlite_sink *)sink;
+    if (!s->open_transaction && rows->n) {
+        if (run(s, "BEGIN IMMEDIATE", "cannot be written", err)) return -1;
+        s->open_transaction = true;
+    }
+    for (uint32_t k = 0; k < rows->n; k++) {
+        int rc = SQLITE_OK;
+        for (uint32_t f = 0; f < rows->n_fields && rc == SQLITE_OK; f++)
+            rc = bind_value(s, (int)f + 1, &rows->field[f], &rows->value[f], rows->row[k]);
+        if (rc == SQLITE_OK && sqlite3_step(s->insert) != SQLITE_DONE) rc = SQLITE_ERROR;
+        if (rc != SQLITE_OK) failed(s, "a row cannot be written", err);
+        sqlite3_reset(s->insert);
+        if (rc != SQLITE_OK) return -1;
+    }
+    sqlite3_clear_bindings(s->insert); /* they point into the batch */
+    return 0;
+}
+
+static int flush(nj_sink *sink, nj_error *err)
+{
+    sqlite_sink *s = (sqlite_sink *)sink;
+    if (!s->open_transaction) return 0;
+    if (run(s, "COMMIT", "commit", err)) return -1;
+    s->open_transaction = false;
+    return 0;
+}
+
+const nj_sink_class nj_sink_sqlite = {
+    .scheme = "sqlite",
+    .doc = "sqlite:PATH one table `alerts` in an SQLite database; `columns` and `metadata` beside it",
+    .open = open_sqlite,
+    .begin = begin,
+    .write = write_rows,
+    .flush = flush,
+    .close = close_sqlite,
+};
