@@ -59,7 +59,7 @@ typedef struct nj_model_options { /* NULL or zeroed = the defaults */
 typedef struct nj_model_call {
     uint32_t n_rows;           /* 1 .. the max_rows of thread_open() */
     uint32_t n_steps;          /* 1 .. max_steps for models with sequences, else 0 */
-    const void *const *input;  /* [n_inputs], order of info->input: [n_rows][...] contiguous, float or int32_t, any alignment */
+    const void *const *input;  /* [n_inputs], order of info->input: [n_rows][...] contiguous, float or int32_t */
     double *out;               /* [n_rows][width]; trees with sum = float and networks: exactly the float32 value */
     uint32_t reference;        /* not 0: the slow plain kernels (process_ref) */
 } nj_model_call;

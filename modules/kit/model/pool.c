@@ -1,0 +1,74 @@
+#include "pool.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BLOCK = 1 << 16, ALIGN = 64 };
+
+struct nj_pool_block {
+    struct nj_pool_block *next;
+    size_t used, cap;
+    char *data;
+};
+
+static struct nj_pool_block *new_block(size_t cap)
+{
+    struct nj_pool_block *b = malloc(sizeof *b);
+    if (!b) return NULL;
+    *b = (struct nj_pool_block){ .cap = cap, .data = aligned_alloc(ALIGN, cap) };
+    if (!b->data) {
+        free(b);
+        return NULL;
+    }
+    return b;
+}
+
+void *nj_pool_alloc(nj_pool *pool, size_t n, size_t size)
+{
+    size_t limit = pool->limit ? pool->limit : (size_t)4 << 30;
+    if (size && n > limit / size) return NULL;
+    size_t bytes = (n * size + ALIGN - 1) / ALIGN * ALIGN + (n * size == 0 ? ALIGN : 0);
+    if (bytes > limit - pool->used) return NULL;
+    struct nj_pool_block *b = pool->head;
+    if (!b || b->cap - b->used < bytes) {
+        b = new_block(bytes > BLOCK ? bytes : BLOCK);
+        if (!b) return NULL;
+        b->next = pool->head;
+        pool->head = b;
+    }
+    void *p = b->data + b->used;
+    b->used += bytes;
+    pool->used += bytes;
+    return memset(p, 0, bytes);
+}
+
+char *nj_pool_text(nj_pool *pool, const char *text, size_t n)
+{
+    char *copy = nj_pool_alloc(pool, n + 1, 1);
+    if (copy && n) memcpy(copy, text, n);
+    return copy;
+}
+
+void nj_pool_free(nj_pool *pool)
+{
+    for (struct nj_pool_block *b = pool->head, *next; b; b = next) {
+        next = b->next;
+        free(b->data);
+        free(b);
+    }
+    *pool = (nj_pool){ 0 };
+}
+
+int nj_model_fail(nj_model_error *err, const char *format, ...)
+{
+    if (err) {
+        va_list ap;
+        va_start(ap, format);
+        vsnprintf(err->text, sizeof err->text, format, ap);
+        va_end(ap);
+    }
+    return -1;
+}

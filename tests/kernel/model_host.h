@@ -1,0 +1,105 @@
+/* model_host.h - a host for tests of models: files below a folder or made in memory, its log kept. */
+#ifndef TESTS_KERNEL_MODEL_HOST_H
+#define TESTS_KERNEL_MODEL_HOST_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker/graph/services.h"
+#include "nightjar/model.h"
+
+typedef struct model_host {
+    nj_host host;
+    const char *folder; /* names are below it */
+    struct { const char *name; const void *bytes; size_t n; } put[8]; /* files that stand for those of the folder */
+    int n_put;
+    void *owned[256];
+    int n_owned;
+    char log[1024];     /* the last line */
+} model_host;
+
+__attribute__((format(printf, 3, 4))) static inline void model_host_log(void *opaque, int level, const char *format, ...)
+{
+    model_host *h = opaque;
+    va_list ap;
+    (void)level;
+    va_start(ap, format);
+    vsnprintf(h->log, sizeof h->log, format, ap);
+    va_end(ap);
+}
+
+static inline void *read_whole(const char *path, size_t *n)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f) return NULL;
+    fseek(f, 0, SEEK_END);
+    *n = (size_t)ftell(f);
+    rewind(f);
+    char *bytes = malloc(*n + 1);
+    size_t got = fread(bytes, 1, *n, f);
+    fclose(f);
+    bytes[got] = 0;
+    return bytes;
+}
+
+static inline int model_host_data(void *opaque, const char *name, const void **bytes, size_t *n)
+{
+    model_host *h = opaque;
+    const char *leaf = strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
+    for (int i = 0; i < h->n_put; i++)
+        if (!strcmp(h->put[i].name, leaf)) {
+            *bytes = h->put[i].bytes;
+            *n = h->put[i].n;
+            return NJ_OK;
+        }
+    char path[2048];
+    snprintf(path, sizeof path, "%s/%s", h->folder ? h->folder : ".", name);
+    if (h->n_owned == 256 || !(h->owned[h->n_owned] = read_whole(path, n))) return NJ_ECONF;
+    *bytes = h->owned[h->n_owned++];
+    return NJ_OK;
+}
+
+static inline const void *model_host_service(void *opaque, const char *name, uint32_t version)
+{
+    (void)opaque;
+    return nj_service(name, version);
+}
+
+static inline void model_host_open(model_host *h, const char *folder)
+{
+    *h = (model_host){ .folder = folder };
+    h->host = (nj_host){ .abi = NJ_ABI, .size = sizeof(nj_host), .opaque = h, .log = model_host_log, .data = model_host_data, .service = model_host_service };
+}
+
+static inline void model_host_close(model_host *h)
+{
+    for (int i = 0; i < h->n_owned; i++) free(h->owned[i]);
+}
+
+static inline const nj_model_service *model_service(void)
+{
+    return nj_service("model", 1);
+}
+
+/* The folder of real models; NULL when it is not here. */
+static inline const char *real_models(void)
+{
+    static char path[1024];
+    const char *shared = getenv("NIGHTJAR_SHARED");
+    snprintf(path, sizeof path, "%s/real/models/onnx", shared ? shared : "");
+    DIR *d = shared && *shared ? opendir(path) : NULL;
+    if (d) closedir(d);
+    return d ? path : NULL;
+}
+
+#endif
