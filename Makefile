@@ -87,7 +87,7 @@ $(BIN): $(BUILD)/broker/main.c.o $(BUILD)/libnightjar.a $(KIT)
 so: $(soobj)
 $(BUILD)/so/%.so: modules/%.c $(KIT)
 	@mkdir -p $(@D)
-	$(CC) -std=c11 $(COMMON) -O3 -fvisibility=hidden $(WARN) -DNJ_SHARED -shared $(LDFLAGS) -o $@ $< $(KIT) -lm -lfftw3 -lfftw3f -lgsl -lgslcblas -lcminpack
+	$(CC) -std=c11 $(COMMON) -O3 -fvisibility=hidden $(WARN) -DNJ_SHARED -shared $(LDFLAGS) -o $@ $< $(KIT) -lm -lfftw3 -lfftw3f -lgsl -lgslcblas -lcminpack -lerfa
 
 # --- tests ---------------------------------------------------------------------------------------------------------
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libnightjar.a $(KIT)

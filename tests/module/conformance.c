@@ -8,8 +8,9 @@
 #include <fcntl.h>
 
 #include "broker/base/embed.h"
+#include "nightjar/csv.h"
 
-enum { MAX_TESTS = 4096, MAX_CELLS = 256 };
+enum { MAX_TESTS = 4096 };
 
 /* --- what process() must not do: the C library's doors, counted while it works --- */
 
@@ -430,46 +431,20 @@ static void a_failed_open_can_be_closed(void **state)
  * (needs) and "=give" or "=reason" columns, and rows; a cell is empty for null; the points of a series are separated by
  * blanks, a null point is "-". Needs without a column are absent. */
 
-static char *cut_cell(char **line)
-{
-    char *at = *line, *end = at;
-    if (*at == '"') {
-        at++;
-        end = strchr(at, '"');
-        assert_non_null(end);
-        *end++ = 0;
-    } else {
-        end += strcspn(end, ",");
-    }
-    *line = *end ? end + 1 : end;
-    *end = 0;
-    return at;
-}
-
-static uint32_t cut_line(char *line, char *cell[MAX_CELLS])
-{
-    uint32_t n = 0;
-    char *end = line + strlen(line);
-    while (n < MAX_CELLS) {
-        cell[n++] = cut_cell(&line);
-        if (line >= end) break;
-    }
-    return n;
-}
-
 static void fill_scalar(host_batch *b, uint32_t k, const char *cell)
 {
     const nj_need *need = &b->in->need[k];
     void *data = nj_arena_alloc(&b->arena, nj_type_size(need->type));
     nj_fill_null(need->type, data, 1);
-    if (*cell && need->type == NJ_STR) *(const char **)data = strcmp(cell, "\"\"") ? cell : "";
+    if (*cell && need->type == NJ_STR) *(const char **)data = cell;
     else if (*cell && need->type == NJ_I64) *(int64_t *)data = strtoll(cell, NULL, 10);
     else if (*cell) store(need->type, data, 0, strtod(cell, NULL));
     b->col[k] = (nj_col){ data, NULL };
 }
 
-static void fill_series(host_batch *b, uint32_t k, char *cell)
+static void fill_series(host_batch *b, uint32_t k, const char *text)
 {
+    char *cell = nj_arena_text(&b->arena, text, strlen(text));
     const nj_need *need = &b->in->need[k];
     uint32_t n = 0, *off = nj_arena_zalloc(&b->arena, 2 * sizeof *off);
     char *data = nj_arena_alloc(&b->arena, (strlen(cell) + 1) * nj_type_size(need->type));
@@ -493,7 +468,7 @@ static void expect_cell(const host_batch *b, const char *name, const char *cell,
 {
     if (!strcmp(name, "reason")) {
         const char *got = b->reason[0] < NJ_REASONS ? nj_reason_name[b->reason[0]] : "none";
-        if (strcmp(got, cell)) fail_msg("row %u: reason %s, expected %s", line, got, cell);
+        if (strcmp(got, cell)) fail_msg("line %u: reason %s, expected %s", line, got, cell);
         return;
     }
     uint32_t k = 0;
@@ -502,7 +477,7 @@ static void expect_cell(const host_batch *b, const char *name, const char *cell,
     nj_type type = b->in->give[k].type;
     if (type == NJ_STR) {
         const char *got = *(const char *const *)b->out[k];
-        if (strcmp(got ? got : "", cell)) fail_msg("row %u: %s is '%s', expected '%s'", line, name, got ? got : "", cell);
+        if (strcmp(got ? got : "", cell)) fail_msg("line %u: %s is '%s', expected '%s'", line, name, got ? got : "", cell);
         return;
     }
     size_t at, n = width_of(b, k, 0, &at);
@@ -511,52 +486,62 @@ static void expect_cell(const host_batch *b, const char *name, const char *cell,
         double want = *cell && *cell != '-' ? strtod(cell, &end) : NAN, got = fetch(type, b->out[k], at + e);
         if (*cell == '-' && (cell[1] == ' ' || !cell[1])) end = (char *)cell + 1;
         else if (*cell == '-') want = strtod(cell, &end);
-        if (!close_enough(got, want, tolerance)) fail_msg("row %u: %s[%zu] is %.17g, expected %.17g", line, name, e, got, want);
+        if (!close_enough(got, want, tolerance)) fail_msg("line %u: %s[%zu] is %.17g, expected %.17g", line, name, e, got, want);
         cell = *end == ' ' ? end + 1 : end;
     }
+}
+
+static void reference_row(const nj_instance *in, host_thread *t, const nj_csv *csv, char *const *head, double tolerance)
+{
+    row_spec spec = { ROW_ALL_NULL, csv->line };
+    host_batch b;
+    begin_batch(&b, in, &spec, 1);
+    b.id[0] = csv->line;
+    for (uint32_t c = 0; c < csv->n; c++) {
+        uint32_t k = need_index(in, head[c]);
+        if (k == in->n_needs) continue;
+        if (in->need[k].shape == NJ_SERIES) fill_series(&b, k, csv->cell[c]);
+        else fill_scalar(&b, k, csv->cell[c]);
+    }
+    for (uint32_t k = 0; k < in->n_needs; k++)
+        if (!b.col[k].data && !(in->need[k].flags & NJ_OPTIONAL) && in->need[k].shape != NJ_IMAGE) build_need(&b, k);
+    reset_outputs(&b);
+    assert_int_equal(call_all(&b, t, in->module->process, 1), NJ_OK);
+    for (uint32_t c = 0; c < csv->n; c++)
+        if (head[c][0] == '=') expect_cell(&b, head[c] + 1, csv->cell[c], tolerance, csv->line);
+    free_batch(&b);
 }
 
 static void reference_values(void **state)
 {
     const nj_instance *in = instance_of(state);
-    char *text = reference_text(in), *head[MAX_CELLS], *cell[MAX_CELLS], *rest = NULL;
-    if (!text) skip();
+    char *text = reference_text(in), *head[NJ_CSV_COLUMNS];
     double tolerance = stated_tolerance(text, "# tolerance ", 1e-12);
     host_thread t = open_thread(in);
+    nj_arena names = { 0 };
+    nj_csv csv = { .at = text, .end = text + strlen(text) };
     uint32_t n_head = 0, n_rows = 0;
-    for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        if (*line == '#') continue;
-        if (!n_head) {
-            n_head = cut_line(line, head);
-            for (uint32_t c = 0; c < n_head; c++)
-                if (head[c][0] != '=' && strcmp(head[c], "row") && need_index(in, head[c]) == in->n_needs)
-                    fail_msg("column %s: the module has no such need", head[c]);
+    int rc;
+    while ((rc = nj_csv_row(&csv)) == 1) {
+        if (csv.cell[0][0] == '#') continue;
+        if (n_head) {
+            if (csv.n != n_head) fail_msg("line %u: %u cells, the header has %u", csv.line, csv.n, n_head);
+            reference_row(in, &t, &csv, head, tolerance);
+            n_rows++;
             continue;
         }
-        n_rows++;
-        uint32_t n = cut_line(line, cell);
-        if (n != n_head) fail_msg("row %u: %u cells, the header has %u", n_rows, n, n_head);
-        row_spec spec = { ROW_ALL_NULL, n_rows };
-        host_batch b;
-        begin_batch(&b, in, &spec, 1);
-        b.id[0] = n_rows;
-        for (uint32_t c = 0; c < n; c++) {
-            uint32_t k = need_index(in, head[c]);
-            if (k == in->n_needs) continue;
-            if (in->need[k].shape == NJ_SERIES) fill_series(&b, k, cell[c]);
-            else fill_scalar(&b, k, cell[c]);
+        for (; n_head < csv.n; n_head++) {
+            head[n_head] = nj_arena_text(&names, csv.cell[n_head], strlen(csv.cell[n_head]));
+            if (head[n_head][0] != '=' && need_index(in, head[n_head]) == in->n_needs)
+                fail_msg("column %s: the module has no such need", head[n_head]);
         }
-        for (uint32_t k = 0; k < in->n_needs; k++)
-            if (!b.col[k].data && !(in->need[k].flags & NJ_OPTIONAL) && in->need[k].shape != NJ_IMAGE) build_need(&b, k);
-        reset_outputs(&b);
-        assert_int_equal(call_all(&b, &t, in->module->process, 1), NJ_OK);
-        for (uint32_t c = 0; c < n; c++)
-            if (head[c][0] == '=') expect_cell(&b, head[c] + 1, cell[c], tolerance, n_rows);
-        free_batch(&b);
     }
+    assert_int_equal(rc, 0);
+    assert_true(n_rows > 0);
+    nj_csv_free(&csv);
+    nj_arena_free(&names);
     close_thread(&t);
     free(text);
-    assert_true(n_rows > 0);
 }
 
 int main(void)
