@@ -39,7 +39,7 @@ nj_dead_letters *nj_dead_letters_open(const char *path, nj_sink_mode mode, nj_er
     }
     if (nj_outfile_open(&d->file, path, mode, err)) goto failed;
     if (mode == NJ_SINK_APPEND && d->file.size) {
-        if (nj_ocf_continue(&d->file, schema, d->sync, err)) goto failed;
+        if (nj_ocf_continue(&d->file, schema, "null", d->sync, err)) goto failed;
     } else {
         nj_ocf_header(&d->block, schema, "null", NULL, d->sync);
         if (d->block.failed) nj_fail(err, "%s: out of memory", path);

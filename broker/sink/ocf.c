@@ -116,6 +116,7 @@ int nj_ocf_parse(nj_ocf *ocf, const uint8_t *bytes, size_t size)
             if (key_size == 10 && !memcmp(key, "avro.codec", 10)) ocf->codec = value, ocf->codec_size = value_size;
         }
     }
+    if (!ocf->codec) ocf->codec = "null", ocf->codec_size = 4;
     if (!ocf->schema || size - at < NJ_OCF_SYNC) return -1;
     memcpy(ocf->sync, bytes + at, NJ_OCF_SYNC);
     ocf->size = at + NJ_OCF_SYNC;
@@ -133,7 +134,7 @@ int nj_ocf_block(const nj_ocf *ocf, const uint8_t *bytes, size_t size, size_t at
     return 0;
 }
 
-int nj_ocf_continue(const nj_outfile *file, const char *schema, uint8_t sync[NJ_OCF_SYNC], nj_error *err)
+int nj_ocf_continue(const nj_outfile *file, const char *schema, const char *codec, uint8_t sync[NJ_OCF_SYNC], nj_error *err)
 {
     nj_ocf ocf;
     int rc = -1;
@@ -146,9 +147,11 @@ int nj_ocf_continue(const nj_outfile *file, const char *schema, uint8_t sync[NJ_
     } else if (ocf.schema_size != strlen(schema) || memcmp(ocf.schema, schema, ocf.schema_size)) {
         nj_fail(err, "%s: holds other columns than this run writes (its Avro schema differs); --append needs the same",
                 file->path);
+    } else if (ocf.codec_size != strlen(codec) || memcmp(ocf.codec, codec, ocf.codec_size)) {
+        nj_fail(err, "%s: its codec is %.*s, not %s; --append needs the same", file->path, (int)ocf.codec_size, ocf.codec, codec);
     } else {
         for (end = ocf.size; nj_ocf_block(&ocf, bytes, size, end, &count, &data, &next) == 0;) end = next;
-        if (sync) memcpy(sync, ocf.sync, NJ_OCF_SYNC);
+        memcpy(sync, ocf.sync, NJ_OCF_SYNC);
         if (end != size && ftruncate(file->fd, (off_t)end))
             nj_fail(err, "%s: the torn last block cannot be cut: %s", file->path, strerror(errno));
         else if (lseek(file->fd, (off_t)end, SEEK_SET) < 0)
