@@ -1,0 +1,276 @@
+/* decode.h's reader of chunks: framing, blocks, rows and dead letters. */
+#include "decode.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "decoder.h"
+#include "container.h"
+#include "read.h"
+
+typedef struct nj_cursor_state {
+    nj_reader reader;
+    nj_inflater inflater;
+    nj_container ocf;
+    bool blocks;              /* a container file: more blocks may follow */
+    bool packed;              /* the current block was unpacked into the inflater */
+    bool whole;               /* the chunk is one datum: its dead letter is the whole chunk */
+    const uint8_t *p, *end;   /* what is left of the current block */
+    int64_t left;             /* records in it */
+    uint32_t record;          /* number of the next record */
+    const nj_schema *schema;  /* memo: the plan of this pair */
+    const nj_layout *layout;
+    const nj_plan *plan;
+} state;
+
+/* --- framing ---------------------------------------------------------------------------------------------------- */
+
+static nj_framing look(const nj_decoder *d, const nj_chunk *chunk)
+{
+    if (chunk->framing != NJ_FRAME_AUTO) return chunk->framing;
+    if (chunk->size >= 4 && !memcmp(chunk->bytes, "Obj\1", 4)) return NJ_FRAME_OCF;
+    if (d->bare) return NJ_FRAME_BARE;
+    if (chunk->key_size && chunk->key[0] == '{') return NJ_FRAME_KEYED;
+    return chunk->size > 5 && chunk->bytes[0] == 0 ? NJ_FRAME_CONFLUENT : NJ_FRAME_BARE;
+}
+
+static int open_ocf(nj_cursor *cursor, nj_error *err)
+{
+    state *s = cursor->state;
+    const nj_chunk *chunk = cursor->chunk;
+    if (nj_container_open(&s->ocf, chunk->bytes, chunk->size, err)) return -1;
+    const char *topic = chunk->stream ? chunk->stream->topic : NULL;
+    /* almost always the schema of the packet before */
+    if (s->schema && s->schema->size == s->ocf.schema_size && !memcmp(s->schema->bytes, s->ocf.schema, s->ocf.schema_size))
+        cursor->schema = s->schema;
+    else
+        cursor->schema = nj_decoder_schema(cursor->decoder, s->ocf.schema, s->ocf.schema_size, topic, err);
+    s->blocks = true;
+    return cursor->schema ? 0 : -1;
+}
+
+static int open_datum(nj_cursor *cursor, const nj_schema *schema, size_t skip)
+{
+    state *s = cursor->state;
+    cursor->schema = schema;
+    s->p = cursor->chunk->bytes + skip;
+    s->end = cursor->chunk->bytes + cursor->chunk->size;
+    s->left = 1;
+    s->whole = true;
+    return schema ? 0 : -1;
+}
+
+static int open_keyed(nj_cursor *cursor, nj_error *err)
+{
+    const nj_chunk *chunk = cursor->chunk;
+    if (!chunk->key_size) return nj_fail(err, "the message has no key, where its schema should be");
+    const char *topic = chunk->stream ? chunk->stream->topic : NULL;
+    return open_datum(cursor, nj_decoder_schema(cursor->decoder, chunk->key, chunk->key_size, topic, err), 0);
+}
+
+static int open_bare(nj_cursor *cursor, nj_error *err)
+{
+    const nj_chunk *chunk = cursor->chunk;
+    if (cursor->decoder->bare) return open_datum(cursor, cursor->decoder->bare, 0);
+    char start[24];
+    size_t n = 0;
+    while (n < sizeof start - 1 && n < chunk->size && isprint(chunk->bytes[n])) {
+        start[n] = (char)chunk->bytes[n];
+        n++;
+    }
+    start[n] = 0;
+    if (n > 5) return nj_fail(err, "not an Avro packet: it starts with '%s'", start);
+    if (chunk->size == 0) return nj_fail(err, "empty: 0 bytes");
+    return nj_fail(err, "no container file, no schema id and no schema in the key; a bare datum needs [decode] schema = FILE");
+}
+
+static int open_confluent(nj_cursor *cursor, nj_error *err)
+{
+    const nj_chunk *chunk = cursor->chunk;
+    if (chunk->size < 5 || chunk->bytes[0] != 0) return nj_fail(err, "no Confluent framing: the first byte is not 0");
+    const uint8_t *b = chunk->bytes;
+    uint32_t id = (uint32_t)b[1] << 24 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 8 | b[4];
+    return nj_fail(err, "schema id %u: no schema registry is set", id);
+}
+
+int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_error *err)
+{
+    if (!cursor->state && !(cursor->state = calloc(1, sizeof *cursor->state))) return nj_fail(err, "out of memory");
+    state *s = cursor->state;
+    if (cursor->decoder != decoder) s->schema = NULL;
+    cursor->decoder = decoder;
+    cursor->chunk = chunk;
+    cursor->schema = NULL;
+    s->reader.max_depth = (uint32_t)decoder->conf.max_depth;
+    s->reader.max_items = (uint32_t)decoder->conf.max_items;
+    s->inflater.limit = (size_t)decoder->conf.max_block;
+    s->blocks = s->packed = s->whole = false;
+    s->left = 0;
+    s->record = 0;
+    switch (look(decoder, chunk)) {
+    case NJ_FRAME_OCF: return open_ocf(cursor, err);
+    case NJ_FRAME_CONFLUENT: return open_confluent(cursor, err);
+    case NJ_FRAME_KEYED: return open_keyed(cursor, err);
+    default: return open_bare(cursor, err);
+    }
+}
+
+/* --- dead letters ------------------------------------------------------------------------------------------------ */
+
+static int bury(nj_cursor *cursor, nj_batch *batch, const uint8_t *bytes, size_t size, const char *field, const char *why)
+{
+    state *s = cursor->state;
+    nj_receipt *receipt = nj_batch_receipt(batch, cursor->chunk);
+    if (!receipt) return -1;
+    if (s->whole) {
+        bytes = cursor->chunk->bytes;
+        size = cursor->chunk->size;
+    } else if (s->packed && bytes >= s->inflater.buffer && bytes < s->inflater.buffer + s->inflater.cap) {
+        uint8_t *copy = nj_arena_alloc(&batch->arena, size + 1);
+        if (!copy) return -1;
+        bytes = memcpy(copy, bytes, size);
+    }
+    if (nj_batch_dead(batch, cursor->chunk, s->record, bytes, size, "decode", field, "%s", why)) return -1;
+    receipt->n_dead++;
+    return 0;
+}
+
+/* A bad record, and the rest of its block, whose records cannot be found any more. */
+static int bury_record(nj_cursor *cursor, nj_batch *batch, const uint8_t *from, const char *field, const uint8_t *at, const char *why)
+{
+    state *s = cursor->state;
+    char text[400];
+    const uint8_t *base = s->packed ? s->inflater.buffer : cursor->chunk->bytes;
+    snprintf(text, sizeof text, "record %u: %s%s%.200s (byte %zu of %s)", s->record, field && *field ? field : "", field && *field ? ": " : "",
+             why, (size_t)(at - base), s->packed ? "its unpacked block" : "the packet");
+    if (bury(cursor, batch, from, (size_t)(s->end - from), field && *field ? field : NULL, text)) return -1;
+    s->record++;
+    s->left--;
+    if (s->left > 0) {
+        snprintf(text, sizeof text, "%lld more records behind the bad record %u of this block cannot be found", (long long)s->left, s->record - 1);
+        if (bury(cursor, batch, at, (size_t)(s->end - at), NULL, text)) return -1;
+        s->record += (uint32_t)s->left;
+    }
+    s->left = 0;
+    return 0;
+}
+
+/* --- reading ----------------------------------------------------------------------------------------------------- */
+
+enum { NO_MEMORY = -1, NO_MORE, A_BLOCK, A_LETTER };
+
+static int next_block(nj_cursor *cursor, nj_batch *batch)
+{
+    state *s = cursor->state;
+    nj_block block;
+    nj_error err;
+    if (!s->blocks) return NO_MORE;
+    s->packed = false;
+    int rc = nj_container_next(&s->ocf, &block, &err);
+    if (rc == 0) return NO_MORE;
+    const uint8_t *stop = s->ocf.p;
+    size_t size = 0;
+    bool alone = s->record == 0 && s->ocf.p == s->ocf.end; /* its dead letter is then the whole file, schema and all */
+    if (rc > 0) {
+        alone = alone && block.records <= 1;
+        rc = nj_container_inflate(&s->inflater, s->ocf.codec, &block, &s->p, &size, &err);
+        /* a record of no bytes is no alert, and without this a few bytes could announce 2^63 of them */
+        if (rc == 0 && block.records > (int64_t)size)
+            rc = nj_fail(&err, "the block announces %lld records in %zu bytes", (long long)block.records, size);
+        if (rc == 0 && block.records == 0 && size)
+            rc = nj_fail(&err, "the block announces no record in %zu bytes", size);
+    }
+    s->whole = alone;
+    if (rc < 0) {
+        if (bury(cursor, batch, block.from, (size_t)(stop - block.from), NULL, err.text)) return NO_MEMORY;
+        s->record++;
+        return A_LETTER;
+    }
+    s->packed = s->ocf.codec != NJ_CODEC_NULL;
+    s->end = s->p + size;
+    s->left = block.records;
+    return A_BLOCK;
+}
+
+/* Packets of compressed blocks must outlive the block: a copy, and the stamps point into it. */
+static const uint8_t *keep(nj_batch *batch, const uint8_t *datum, size_t size)
+{
+    uint8_t *copy = nj_arena_alloc(&batch->arena, size + 1);
+    if (!copy) return NULL;
+    memcpy(copy, datum, size);
+    for (int k = 0; k < NJ_STAMPS; k++) {
+        nj_stamp *stamp = batch->stamp[k] ? &batch->stamp[k][batch->n] : NULL;
+        if (stamp && stamp->bytes) stamp->bytes = copy + (stamp->bytes - datum);
+    }
+    return copy;
+}
+
+static int read_record(nj_cursor *cursor, nj_batch *batch)
+{
+    state *s = cursor->state;
+    const uint8_t *datum = s->p, *next = nj_reader_record(&s->reader, datum, s->end);
+    if (!next && !s->reader.reason) return -1;
+    if (!next) return bury_record(cursor, batch, datum, s->reader.field, s->reader.at, s->reader.reason);
+    size_t size = (size_t)(next - datum);
+    if ((s->left == 1 && next != s->end) || size == 0) {
+        char text[100];
+        nj_reader_undo(&s->reader);
+        snprintf(text, sizeof text, "the record ends %zu bytes before its block does", (size_t)(s->end - next));
+        return bury_record(cursor, batch, datum, NULL, next, text);
+    }
+    nj_receipt *receipt = nj_batch_receipt(batch, cursor->chunk);
+    const uint8_t *kept = s->packed ? keep(batch, datum, size) : datum;
+    if (!receipt || !kept) return -1;
+    batch->row[batch->n++] = (nj_row){ cursor->chunk, s->record++, kept, (uint32_t)size, s->plan->absent };
+    receipt->n_rows++;
+    s->left--;
+    s->p = next;
+    return 0;
+}
+
+static int begin(nj_cursor *cursor, nj_batch *batch)
+{
+    state *s = cursor->state;
+    nj_error err;
+    if (s->schema != cursor->schema || s->layout != batch->layout) {
+        s->plan = nj_decoder_plan(cursor->schema, batch->layout, &err);
+        s->schema = s->plan ? cursor->schema : NULL;
+        s->layout = batch->layout;
+    }
+    return s->plan && nj_reader_begin(&s->reader, s->plan, batch) == 0 && nj_batch_receipt(batch, cursor->chunk) ? 0 : -1;
+}
+
+int nj_cursor_read(nj_cursor *cursor, nj_batch *batch, uint32_t max_rows, size_t max_bytes)
+{
+    state *s = cursor->state;
+    if (begin(cursor, batch)) return -1;
+    if (max_rows > batch->cap) max_rows = batch->cap;
+    size_t bytes = 0;
+    for (uint32_t done = 0;; done++) {
+        while (s->left == 0) {
+            int rc = next_block(cursor, batch);
+            if (rc == NO_MEMORY) return -1;
+            if (rc == NO_MORE) {
+                nj_batch_receipt(batch, cursor->chunk)->last = true;
+                return 0;
+            }
+            if (++done > 1000 && done > max_rows) return 1; /* a file of nothing but damage */
+        }
+        if (batch->n >= max_rows || bytes >= max_bytes) return 1;
+        const uint8_t *from = s->p;
+        if (read_record(cursor, batch)) return -1;
+        bytes += (size_t)(s->p - from);
+    }
+}
+
+void nj_cursor_free(nj_cursor *cursor)
+{
+    if (cursor->state) {
+        nj_reader_free(&cursor->state->reader);
+        nj_inflater_free(&cursor->state->inflater);
+        free(cursor->state);
+    }
+    *cursor = (nj_cursor){ 0 };
+}

@@ -1,0 +1,347 @@
+#include "decoder.h"
+
+#include <dirent.h>
+#include <fnmatch.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/embed.h"
+#include "../base/log.h"
+
+static const nj_param conf_table[] = {
+    { "maps", NJ_STR, "", offsetof(nj_decode_conf, maps), 0, 0, "1", "folder of more survey maps (*.map)" },
+    { "survey", NJ_STR, "", offsetof(nj_decode_conf, survey), 0, 0, "1", "survey of packets that no map recognises" },
+    { "schema", NJ_STR, "", offsetof(nj_decode_conf, schema), 0, 0, "1", "file with the schema of bare datums" },
+    { "max_depth", NJ_I64, "16", offsetof(nj_decode_conf, max_depth), 1, 64, "1", "records and arrays inside each other" },
+    { "max_items", NJ_I64, "10000", offsetof(nj_decode_conf, max_items), 1, 1e8, "1", "items of an array" },
+    { "max_block", NJ_I64, "64M", offsetof(nj_decode_conf, max_block), 1024, 2e9, "byte", "a compressed block, unpacked" },
+    { "max_stamp", NJ_I64, "16M", offsetof(nj_decode_conf, max_stamp), 1024, 2e9, "byte", "a stamp, unpacked" },
+    { "max_pixels", NJ_I64, "4M", offsetof(nj_decode_conf, max_pixels), 1, 1e9, "1", "pixels of a stamp" },
+    { "max_schemas", NJ_I64, "500", offsetof(nj_decode_conf, max_schemas), 1, 1e5, "1", "different schemas of a run" },
+    { 0 }
+};
+
+/* --- maps ------------------------------------------------------------------------------------------------------- */
+
+static int add_map(nj_decoder *d, const char *where, const char *text, nj_error *err)
+{
+    nj_map *map = nj_map_read(where, text, err);
+    if (!map) return -1;
+    for (uint32_t i = 0; i < d->n_maps; i++) {
+        if (strcmp(d->map[i]->survey, map->survey)) continue;
+        nj_map_free(d->map[i]); /* the user's map instead of the embedded one */
+        d->map[i] = map;
+        return 0;
+    }
+    nj_map **more = realloc(d->map, (d->n_maps + 1) * sizeof *more);
+    if (!more) {
+        nj_map_free(map);
+        return nj_fail(err, "out of memory");
+    }
+    d->map = more;
+    d->map[d->n_maps++] = map;
+    return 0;
+}
+
+/* The whole file, NUL-terminated. */
+static char *read_file(const char *path, size_t *size, nj_error *err)
+{
+    FILE *f = fopen(path, "rb");
+    char *text = NULL;
+    long n = -1;
+    if (f && !fseek(f, 0, SEEK_END) && (n = ftell(f)) >= 0 && n <= NJ_SCHEMA_BYTES && !fseek(f, 0, SEEK_SET)) text = malloc((size_t)n + 1);
+    if (!text || fread(text, 1, (size_t)n, f) != (size_t)n) {
+        nj_fail(err, "%s: cannot be read (%m)", path);
+        free(text);
+        text = NULL;
+    } else {
+        text[n] = 0;
+        *size = (size_t)n;
+    }
+    if (f) fclose(f);
+    return text;
+}
+
+static int read_folder(nj_decoder *d, const char *folder, nj_error *err)
+{
+    struct dirent **entry;
+    int n = scandir(folder, &entry, NULL, alphasort), rc = 0;
+    if (n < 0) return nj_fail(err, "[decode] maps: %s: %m", folder);
+    for (int i = 0; i < n; i++) {
+        size_t length = strlen(entry[i]->d_name), size;
+        char path[4096];
+        if (rc == 0 && length > 4 && !strcmp(entry[i]->d_name + length - 4, ".map")) {
+            snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name);
+            char *text = read_file(path, &size, err);
+            rc = text ? add_map(d, path, text, err) : -1;
+            free(text);
+        }
+        free(entry[i]);
+    }
+    free(entry);
+    return rc;
+}
+
+static int read_maps(nj_decoder *d, nj_error *err)
+{
+    for (const nj_embedded *f = nj_embedded_files; f->name; f++) {
+        size_t n = strlen(f->name);
+        if (strncmp(f->name, "schemas/", 8) || n < 12 || strcmp(f->name + n - 4, ".map")) continue;
+        if (add_map(d, f->name, f->data, err)) return -1;
+    }
+    return *d->conf.maps ? read_folder(d, d->conf.maps, err) : 0;
+}
+
+static const nj_map *map_named(const nj_decoder *d, const char *survey)
+{
+    for (uint32_t i = 0; i < d->n_maps; i++)
+        if (!strcmp(d->map[i]->survey, survey)) return d->map[i];
+    return NULL;
+}
+
+static bool rule_matches(const nj_map_rule *rule, const nj_tree *tree, const char *name, const char *topic)
+{
+    nj_path path;
+    for (uint32_t i = 0; i < rule->n; i++) {
+        switch (rule->kind) {
+        case NJ_RULE_NAME: if (!fnmatch(rule->word[i], name, 0)) return true; break;
+        case NJ_RULE_TOPIC: if (topic && !fnmatch(rule->word[i], topic, 0)) return true; break;
+        case NJ_RULE_FIELDS: if (nj_tree_find(tree, rule->word[i], &path)) return false; break;
+        }
+    }
+    return rule->kind == NJ_RULE_FIELDS;
+}
+
+/* By the schema's name, then by the topic, then by its fields, then by the setting. */
+static const nj_map *choose_map(const nj_decoder *d, const nj_tree *tree, const char *name, const char *topic)
+{
+    for (int kind = NJ_RULE_NAME; kind <= NJ_RULE_FIELDS; kind++)
+        for (uint32_t i = 0; i < d->n_maps; i++)
+            for (uint32_t k = 0; k < d->map[i]->n_rules; k++)
+                if ((int)d->map[i]->rule[k].kind == kind && rule_matches(&d->map[i]->rule[k], tree, name, topic)) return d->map[i];
+    return *d->conf.survey ? map_named(d, d->conf.survey) : NULL;
+}
+
+/* --- schemas ------------------------------------------------------------------------------------------------------ */
+
+static uint32_t bucket_of(const uint8_t *bytes, size_t size)
+{
+    uint64_t head = 0, middle = 0, tail = 0;
+    if (size >= 8) {
+        memcpy(&head, bytes, 8);
+        memcpy(&middle, bytes + size / 2 - 4, 8);
+        memcpy(&tail, bytes + size - 8, 8);
+    }
+    return (uint32_t)((((size ^ head) * 3 ^ middle) * 5 ^ tail) * UINT64_C(0x9e3779b97f4a7c15) >> 32) % NJ_BUCKETS;
+}
+
+static const nj_schema *look_up(const nj_decoder *d, uint32_t bucket, const uint8_t *bytes, size_t size)
+{
+    const nj_schema *s = __atomic_load_n(&d->bucket[bucket], __ATOMIC_ACQUIRE);
+    while (s && (s->size != size || memcmp(s->bytes, bytes, size))) s = s->next;
+    return s;
+}
+
+static const char *root_name(const nj_tree *tree)
+{
+    const nj_node *root = &tree->node[tree->root];
+    for (uint32_t i = 0; root->kind == NJ_K_UNION && i < root->n; i++) {
+        const nj_node *branch = &tree->node[tree->child[root->first + i].node];
+        if (branch->kind == NJ_K_RECORD) return branch->name;
+    }
+    return root->name ? root->name : nj_kind_name[root->kind];
+}
+
+/* Everything that can be wrong with a schema is found here, once, and not in the middle of its data. */
+static int study(nj_decoder *d, nj_schema *s, const char *topic, nj_error *err)
+{
+    static const nj_layout nothing = { .survey = "" };
+    if (nj_tree_parse(&s->tree, (const char *)s->bytes, s->size, err)) return -1;
+    const char *name = root_name(&s->tree);
+    snprintf(s->name, sizeof s->name, "%.90s%s%.30s", name, s->tree.version ? " " : "", s->tree.version ? s->tree.version : "");
+    s->map = choose_map(d, &s->tree, name, topic);
+    if (!s->map) return nj_fail(err, "no survey map knows the schema '%s'; name the survey by [decode] survey or add a map", s->name);
+    return nj_decoder_plan(s, &nothing, err) ? 0 : -1;
+}
+
+static void free_schema(nj_schema *s)
+{
+    for (nj_plan_link *link = s->plan, *next; link; link = next) {
+        next = link->next;
+        nj_plan_free(link->plan);
+        free(link);
+    }
+    nj_tree_free(&s->tree);
+    free(s->bytes);
+    free(s);
+}
+
+/* Refused ones are kept too: the same bad schema comes with every packet of its stream. */
+static const nj_schema *add_schema(nj_decoder *d, uint32_t bucket, const uint8_t *bytes, size_t size, const char *topic, nj_error *err)
+{
+    if (__atomic_fetch_add(&d->n_schemas, 1, __ATOMIC_RELAXED) >= d->conf.max_schemas) {
+        __atomic_fetch_sub(&d->n_schemas, 1, __ATOMIC_RELAXED);
+        nj_fail(err, "more than %lld different schemas in one run ([decode] max_schemas)", (long long)d->conf.max_schemas);
+        return NULL;
+    }
+    nj_schema *s = calloc(1, sizeof *s);
+    if (!s || !(s->bytes = malloc(size + 1))) {
+        free(s);
+        nj_fail(err, "out of memory");
+        return NULL;
+    }
+    memcpy(s->bytes, bytes, size);
+    s->size = size;
+    s->decoder = d;
+    nj_error why = { "" };
+    if (study(d, s, topic, &why)) snprintf(s->why, sizeof s->why, "%.500s", why.text);
+    pthread_mutex_lock(&d->lock);
+    const nj_schema *first = look_up(d, bucket, bytes, size);
+    if (!first) {
+        s->next = d->bucket[bucket];
+        __atomic_store_n(&d->bucket[bucket], s, __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&d->lock);
+    if (!first) return s;
+    free_schema(s); /* another thread was faster */
+    __atomic_fetch_sub(&d->n_schemas, 1, __ATOMIC_RELAXED);
+    return first;
+}
+
+const nj_schema *nj_decoder_schema(nj_decoder *d, const uint8_t *bytes, size_t size, const char *topic, nj_error *err)
+{
+    if (size > NJ_SCHEMA_BYTES) {
+        nj_fail(err, "the schema has %zu bytes, more than %d", size, NJ_SCHEMA_BYTES);
+        return NULL;
+    }
+    uint32_t bucket = bucket_of(bytes, size);
+    const nj_schema *s = look_up(d, bucket, bytes, size);
+    if (!s && !(s = add_schema(d, bucket, bytes, size, topic, err))) return NULL;
+    if (!*s->why) return s;
+    nj_fail(err, "%s", s->why);
+    return NULL;
+}
+
+static const nj_plan *plan_of(const nj_schema *s, const nj_layout *layout)
+{
+    const nj_plan_link *link = __atomic_load_n(&s->plan, __ATOMIC_ACQUIRE);
+    while (link && link->plan->layout != layout) link = link->next;
+    return link ? link->plan : NULL;
+}
+
+const nj_plan *nj_decoder_plan(const nj_schema *schema, const nj_layout *layout, nj_error *err)
+{
+    const nj_plan *known = plan_of(schema, layout);
+    if (known) return known;
+    nj_schema *s = (nj_schema *)schema; /* its list of plans alone grows, under the lock */
+    nj_plan_args args = { &s->tree, s->map, layout, (uint32_t)s->decoder->conf.max_depth };
+    nj_plan_link *link = calloc(1, sizeof *link);
+    if (!link || !(link->plan = nj_plan_new(&args, err))) {
+        if (!link) nj_fail(err, "out of memory");
+        free(link);
+        return NULL;
+    }
+    pthread_mutex_lock(&s->decoder->lock);
+    known = plan_of(s, layout);
+    if (!known) {
+        link->next = s->plan;
+        __atomic_store_n(&s->plan, link, __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&s->decoder->lock);
+    if (!known) return link->plan;
+    nj_plan_free(link->plan);
+    free(link);
+    return known;
+}
+
+/* --- the decoder ----------------------------------------------------------------------------------------------- */
+
+static int read_bare_schema(nj_decoder *d, nj_error *err)
+{
+    if (!*d->conf.schema) return 0;
+    size_t size;
+    nj_error why;
+    char *text = read_file(d->conf.schema, &size, err);
+    if (!text) return -1;
+    d->bare = nj_decoder_schema(d, (const uint8_t *)text, size, NULL, &why);
+    free(text);
+    return d->bare ? 0 : nj_fail(err, "[decode] schema: %s: %.600s", d->conf.schema, why.text);
+}
+
+nj_decoder *nj_decoder_new(nj_settings *settings, nj_error *err)
+{
+    nj_decoder *d = calloc(1, sizeof *d);
+    if (!d) {
+        nj_fail(err, "out of memory");
+        return NULL;
+    }
+    pthread_mutex_init(&d->lock, NULL);
+    int rc = nj_settings_apply(settings, "decode", conf_table, NULL, &d->conf, err);
+    if (rc == 0) rc = read_maps(d, err);
+    if (rc == 0 && *d->conf.survey && !map_named(d, d->conf.survey))
+        rc = nj_fail(err, "[decode] survey: no map of a survey '%s'", d->conf.survey);
+    if (rc == 0) rc = read_bare_schema(d, err);
+    if (rc == 0) return d;
+    nj_decoder_free(d);
+    return NULL;
+}
+
+void nj_decoder_free(nj_decoder *d)
+{
+    if (!d) return;
+    for (uint32_t b = 0; b < NJ_BUCKETS; b++)
+        for (nj_schema *s = d->bucket[b], *next; s; s = next) {
+            next = s->next;
+            free_schema(s);
+        }
+    for (uint32_t i = 0; i < d->n_maps; i++) nj_map_free(d->map[i]);
+    free(d->map);
+    pthread_mutex_destroy(&d->lock);
+    free(d);
+}
+
+/* --- what a schema offers ---------------------------------------------------------------------------------------- */
+
+const char *nj_schema_survey(const nj_schema *schema) { return schema->map->survey; }
+const char *nj_schema_name(const nj_schema *schema) { return schema->name; }
+const char *const *nj_schema_names(const nj_schema *schema) { return schema->map->name; }
+
+static nj_type natural(nj_kind kind)
+{
+    switch (kind) {
+    case NJ_K_BOOLEAN: return NJ_U8;
+    case NJ_K_INT: return NJ_I32;
+    case NJ_K_LONG: return NJ_I64;
+    case NJ_K_FLOAT: return NJ_F32;
+    case NJ_K_DOUBLE: return NJ_F64;
+    default: return NJ_STR;
+    }
+}
+
+static int offer_raw(const nj_schema *schema, const char *path, nj_offer *offer)
+{
+    nj_path found;
+    if (strncmp(path, "packet.", 7) || nj_plan_leaf(&schema->tree, path + 7, false, &found) < 0) return -1;
+    *offer = (nj_offer){ natural(schema->tree.node[found.node].kind), found.array ? NJ_SERIES : NJ_SCALAR, NULL };
+    return 0;
+}
+
+int nj_schema_offer(const nj_schema *schema, const char *path, nj_offer *offer, bool *in_map)
+{
+    const nj_map_column *m = nj_map_find(schema->map, path);
+    if (in_map) *in_map = m != NULL;
+    if (!m) return offer_raw(schema, path, offer);
+    *offer = (nj_offer){ m->type, m->shape, m->unit };
+    if (m->constant) return 0;
+    uint32_t n_parts = m->shape == NJ_SERIES ? schema->map->group[m->group].n_parts : 1;
+    for (uint32_t part = 0; part < n_parts; part++)
+        for (uint32_t i = 0; i < m->part[part].n; i++) {
+            char full[512];
+            nj_path found;
+            const char *front = m->shape == NJ_SERIES ? schema->map->group[m->group].part[part] : "";
+            snprintf(full, sizeof full, "%s%s%s", front, *front ? "." : "", m->part[part].alternative[i].path);
+            if (!nj_tree_find(&schema->tree, full, &found)) return 0;
+        }
+    return -1;
+}

@@ -1,0 +1,51 @@
+/* decoder.h - what a run knows of schemas: maps, cache, limits. Shared by all threads, read-mostly. */
+#ifndef NJ_DECODE_DECODER_H
+#define NJ_DECODE_DECODER_H
+
+#include <pthread.h>
+
+#include "decode.h"
+#include "map.h"
+#include "plan.h"
+#include "tree.h"
+
+typedef struct nj_decode_conf {
+    const char *maps, *survey, *schema;
+    int64_t max_depth, max_items, max_block, max_stamp, max_pixels, max_schemas;
+} nj_decode_conf;
+
+typedef struct nj_plan_link {
+    struct nj_plan_link *next;
+    nj_plan *plan;
+} nj_plan_link;
+
+struct nj_schema {
+    nj_schema *next;    /* of the same bucket */
+    uint8_t *bytes;     /* the JSON: the key */
+    size_t size;
+    nj_tree tree;
+    const nj_map *map;
+    char name[128];     /* "ztf.alert 3.3" */
+    char why[512];      /* not empty: the schema is refused */
+    nj_plan_link *plan; /* pushed under the decoder's lock, read without */
+    nj_decoder *decoder;
+};
+
+enum { NJ_BUCKETS = 1024 };
+
+struct nj_decoder {
+    nj_decode_conf conf;
+    nj_map **map;
+    uint32_t n_maps;
+    nj_schema *bucket[NJ_BUCKETS]; /* pushed under the lock, read without */
+    uint32_t n_schemas;
+    pthread_mutex_t lock;
+    const nj_schema *bare; /* for bare datums; NULL = none given */
+};
+
+/* The schema of these bytes, parsed at the first call. NULL with the reason: refused, or too many schemas. */
+const nj_schema *nj_decoder_schema(nj_decoder *decoder, const uint8_t *bytes, size_t size, const char *topic, nj_error *err);
+/* The plan for a layout, compiled at the first call; the layout must live as long as the decoder. */
+const nj_plan *nj_decoder_plan(const nj_schema *schema, const nj_layout *layout, nj_error *err);
+
+#endif

@@ -1,0 +1,209 @@
+#include "fits.h"
+
+#include <fitsio.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#if defined __x86_64__
+#include <immintrin.h>
+#endif
+
+#include "../base/fitslock.h"
+
+enum { CARD = 80, BLOCK = 2880 };
+
+/* --- pixels ------------------------------------------------------------------------------------------------------ */
+
+static uint32_t big32(const uint8_t *b)
+{
+    uint32_t v;
+    memcpy(&v, b, sizeof v);
+    return __builtin_bswap32(v);
+}
+
+uint32_t nj_fits_swap_portable(float *to, const uint8_t *from, size_t n)
+{
+    uint32_t n_nan = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t v = big32(from + 4 * i);
+        memcpy(&to[i], &v, sizeof v);
+        n_nan += (v & 0x7fffffff) > 0x7f800000;
+    }
+    return n_nan;
+}
+
+#if defined __x86_64__
+__attribute__((target("avx2"))) static uint32_t swap_avx2(float *to, const uint8_t *from, size_t n)
+{
+    const __m256i order = _mm256_broadcastsi128_si256(_mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
+    __m256i nan = _mm256_setzero_si256();
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        __m256i v = _mm256_shuffle_epi8(_mm256_loadu_si256((const __m256i *)(const void *)(from + 4 * i)), order);
+        __m256 f = _mm256_castsi256_ps(v);
+        _mm256_storeu_ps(to + i, f);
+        nan = _mm256_sub_epi32(nan, _mm256_castps_si256(_mm256_cmp_ps(f, f, _CMP_UNORD_Q)));
+    }
+    uint32_t lane[8], n_nan = 0;
+    _mm256_storeu_si256((__m256i *)(void *)lane, nan);
+    for (int k = 0; k < 8; k++) n_nan += lane[k];
+    return n_nan + nj_fits_swap_portable(to + i, from + 4 * i, n - i);
+}
+#endif
+
+uint32_t nj_fits_swap(float *to, const uint8_t *from, size_t n)
+{
+#if defined __x86_64__
+    if (__builtin_cpu_supports("avx2")) return swap_avx2(to, from, n);
+#endif
+    return nj_fits_swap_portable(to, from, n);
+}
+
+static uint32_t convert(float *to, const uint8_t *from, size_t n, long bitpix)
+{
+    uint32_t n_nan = 0;
+    if (bitpix == -32) return nj_fits_swap(to, from, n);
+    for (size_t i = 0; i < n; i++) {
+        uint64_t wide;
+        double real;
+        switch (bitpix) {
+        case 8: to[i] = from[i]; break;
+        case 16: to[i] = (int16_t)(from[2 * i] << 8 | from[2 * i + 1]); break;
+        case 32: to[i] = (float)(int32_t)big32(from + 4 * i); break;
+        default:
+            wide = (uint64_t)big32(from + 8 * i) << 32 | big32(from + 8 * i + 4);
+            memcpy(&real, &wide, sizeof real);
+            to[i] = (float)real;
+            n_nan += isnan(real) != 0;
+        }
+    }
+    return n_nan;
+}
+
+/* --- header ------------------------------------------------------------------------------------------------------ */
+
+typedef struct header {
+    long bitpix, naxis, naxis1, naxis2;
+    size_t data; /* first byte of the data */
+    bool unusual;
+} header;
+
+static bool is_key(const uint8_t *card, const char *key)
+{
+    return !memcmp(card, key, 8);
+}
+
+/* The whole number of a card; LONG_MIN-like values cannot occur in the cards asked for. */
+static bool card_number(const uint8_t *card, long *value)
+{
+    char text[CARD + 1];
+    memcpy(text, card, CARD);
+    text[CARD] = 0;
+    char *equals = strchr(text, '='), *end;
+    if (!equals) return false;
+    *value = strtol(equals + 1, &end, 10);
+    return end != equals + 1 && (*end == ' ' || *end == '/' || *end == 0);
+}
+
+static nj_fits_result read_header(const uint8_t *bytes, size_t size, header *h, const char **why)
+{
+    static const struct { const char *key; size_t at; } number[] = { { "BITPIX  ", offsetof(header, bitpix) },
+                                                                     { "NAXIS   ", offsetof(header, naxis) },
+                                                                     { "NAXIS1  ", offsetof(header, naxis1) },
+                                                                     { "NAXIS2  ", offsetof(header, naxis2) } };
+    static const char *const unusual[] = { "BSCALE  ", "BZERO   ", "BLANK   ", "GROUPS  " };
+    *h = (header){ .naxis = -1 };
+    for (size_t at = 0; at + CARD <= size; at += CARD) {
+        const uint8_t *card = bytes + at;
+        if (is_key(card, "END     ")) {
+            h->data = (at + BLOCK) / BLOCK * BLOCK;
+            return NJ_FITS_OK;
+        }
+        for (size_t i = 0; i < sizeof number / sizeof *number; i++)
+            if (is_key(card, number[i].key) && !card_number(card, (long *)(void *)((char *)h + number[i].at))) {
+                *why = "FITS header: a card of the image's size is no number";
+                return NJ_FITS_BAD;
+            }
+        for (size_t i = 0; i < sizeof unusual / sizeof *unusual; i++) h->unusual |= is_key(card, unusual[i]);
+    }
+    *why = "FITS header without an END card";
+    return NJ_FITS_BAD;
+}
+
+nj_fits_result nj_fits_plain(const uint8_t *bytes, size_t size, size_t max_pixels, nj_arena *arena, nj_image *image, const char **why)
+{
+    header h;
+    nj_fits_result rc = read_header(bytes, size, &h, why);
+    if (rc != NJ_FITS_OK) return rc;
+    *why = "unusual FITS image";
+    if (h.unusual || h.naxis != 2) return NJ_FITS_UNUSUAL;
+    if (h.bitpix != 8 && h.bitpix != 16 && h.bitpix != 32 && h.bitpix != -32 && h.bitpix != -64) return NJ_FITS_UNUSUAL;
+    *why = "FITS image of no or too many pixels ([decode] max_pixels)";
+    if (h.naxis1 <= 0 || h.naxis2 <= 0 || h.naxis1 > 1 << 24 || h.naxis2 > 1 << 24) return NJ_FITS_BAD;
+    size_t n = (size_t)h.naxis1 * (size_t)h.naxis2, width = (size_t)labs(h.bitpix) / 8;
+    if (n > max_pixels) return NJ_FITS_BAD;
+    *why = "FITS data cut short";
+    if (h.data > size || (size - h.data) / width < n) return NJ_FITS_BAD;
+    float *pixel = nj_arena_alloc(arena, n * sizeof *pixel);
+    *why = "out of memory";
+    if (!pixel) return NJ_FITS_BAD;
+    *image = (nj_image){ pixel, (uint32_t)h.naxis2, (uint32_t)h.naxis1, convert(pixel, bytes + h.data, n, h.bitpix) };
+    return NJ_FITS_OK;
+}
+
+/* --- everything else ------------------------------------------------------------------------------------------------ */
+
+static nj_fits_result read_image(fitsfile *f, size_t max_pixels, nj_arena *arena, nj_image *image, const char **why)
+{
+    int status = 0, naxis = 0, bitpix, n_hdu = 0;
+    long size[2] = { 0, 0 };
+    fits_get_img_param(f, 2, &bitpix, &naxis, size, &status);
+    if (!status && naxis == 0 && !fits_get_num_hdus(f, &n_hdu, &status) && n_hdu > 1) { /* an empty primary */
+        fits_movrel_hdu(f, 1, NULL, &status);
+        fits_get_img_param(f, 2, &bitpix, &naxis, size, &status);
+    }
+    *why = "not a FITS image of two axes";
+    if (status || naxis != 2) return NJ_FITS_BAD;
+    *why = "FITS image of no or too many pixels ([decode] max_pixels)";
+    if (size[0] <= 0 || size[1] <= 0 || size[0] > 1 << 24 || size[1] > 1 << 24 || (size_t)size[0] * (size_t)size[1] > max_pixels) return NJ_FITS_BAD;
+    size_t n = (size_t)size[0] * (size_t)size[1];
+    float *pixel = nj_arena_alloc(arena, n * sizeof *pixel), null = NAN;
+    long first[2] = { 1, 1 };
+    int any;
+    *why = pixel ? "FITS data that cfitsio cannot read" : "out of memory";
+    if (!pixel || fits_read_pix(f, TFLOAT, first, (LONGLONG)n, &null, pixel, &any, &status)) return NJ_FITS_BAD;
+    uint32_t n_nan = 0;
+    for (size_t i = 0; i < n; i++) n_nan += isnan(pixel[i]) != 0;
+    *image = (nj_image){ pixel, (uint32_t)size[1], (uint32_t)size[0], n_nan };
+    return NJ_FITS_OK;
+}
+
+/* Tile-compressed images come through cfitsio's decompressors, which read past their input when it is damaged
+ * (cfitsio #131, #132): not on bytes from the network. */
+static bool is_tiled(const uint8_t *bytes, size_t size)
+{
+    return memmem(bytes, size, "ZIMAGE  =", 9) != NULL;
+}
+
+nj_fits_result nj_fits_by_cfitsio(const uint8_t *bytes, size_t size, size_t max_pixels, nj_arena *arena, nj_image *image,
+                                  const char **why)
+{
+    *why = "tile-compressed FITS image, not read from the network";
+    if (is_tiled(bytes, size)) return NJ_FITS_BAD;
+    fitsfile *f = NULL;
+    int status = 0;
+    void *memory = (void *)(uintptr_t)bytes; /* read-only; cfitsio keeps the addresses of these two variables */
+    size_t n = size;
+    nj_fits_result rc = NJ_FITS_BAD;
+    nj_fits_lock();
+    *why = "not a FITS file that cfitsio can open";
+    if (!fits_open_memfile(&f, "stamp", READONLY, &memory, &n, 0, NULL, &status)) {
+        rc = read_image(f, max_pixels, arena, image, why);
+        status = 0;
+        fits_close_file(f, &status);
+    }
+    fits_clear_errmsg();
+    nj_fits_unlock();
+    return rc;
+}

@@ -1,0 +1,87 @@
+/* decode.h's opening of stamps: what encoding, unpacking into a bounded buffer, FITS. */
+#include "decode.h"
+
+#include <libdeflate.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "decoder.h"
+#include "fits.h"
+
+enum { FIRST_BUFFER = 64 * 1024 };
+
+struct nj_opener {
+    struct libdeflate_decompressor *inflate;
+    uint8_t *buffer;
+    size_t cap, limit, max_pixels;
+};
+
+nj_opener *nj_opener_new(nj_decoder *decoder)
+{
+    nj_opener *o = calloc(1, sizeof *o);
+    if (!o) return NULL;
+    o->limit = (size_t)decoder->conf.max_stamp;
+    o->max_pixels = (size_t)decoder->conf.max_pixels;
+    o->cap = FIRST_BUFFER;
+    o->buffer = malloc(o->cap);
+    o->inflate = libdeflate_alloc_decompressor();
+    if (o->buffer && o->inflate) return o;
+    nj_opener_free(o);
+    return NULL;
+}
+
+void nj_opener_free(nj_opener *o)
+{
+    if (!o) return;
+    libdeflate_free_decompressor(o->inflate);
+    free(o->buffer);
+    free(o);
+}
+
+/* The size that the stream announces at its end comes first: a bomb is refused before anything is unpacked, and one
+ * that lies about it runs into the end of the buffer. */
+static int unpack(nj_opener *o, const nj_stamp *stamp, size_t *size, const char **why)
+{
+    const uint8_t *tail = stamp->bytes + stamp->size - 4;
+    size_t announced = (size_t)tail[0] | (size_t)tail[1] << 8 | (size_t)tail[2] << 16 | (size_t)tail[3] << 24;
+    *why = "gzip data that would unpack to more than [decode] max_stamp";
+    if (announced > o->limit) return -1;
+    if (announced > o->cap) {
+        uint8_t *bigger = realloc(o->buffer, announced);
+        *why = "out of memory";
+        if (!bigger) return -1;
+        o->buffer = bigger;
+        o->cap = announced;
+    }
+    switch (libdeflate_gzip_decompress(o->inflate, stamp->bytes, stamp->size, o->buffer, o->cap, size)) {
+    case LIBDEFLATE_SUCCESS: return 0;
+    case LIBDEFLATE_INSUFFICIENT_SPACE: *why = "gzip data that unpacks to more than it announces"; return -1;
+    default: *why = "damaged gzip data"; return -1;
+    }
+}
+
+static int open_fits(nj_opener *o, const uint8_t *bytes, size_t size, nj_arena *arena, nj_image *image, const char **why)
+{
+    *why = size ? "neither gzip nor FITS" : "empty";
+    if (size >= 2 && bytes[0] == 0xff && bytes[1] == 0xd8) *why = "a JPEG picture, not FITS";
+    if (size < 80 || memcmp(bytes, "SIMPLE ", 7)) return -1;
+    nj_fits_result rc = nj_fits_plain(bytes, size, o->max_pixels, arena, image, why);
+    if (rc == NJ_FITS_UNUSUAL) rc = nj_fits_by_cfitsio(bytes, size, o->max_pixels, arena, image, why);
+    return rc == NJ_FITS_OK ? 0 : -1;
+}
+
+void nj_stamp_open(nj_opener *o, nj_stamp *stamp, nj_arena *arena, const char **why)
+{
+    const char *text = NULL;
+    if (stamp->state != NJ_STAMP_PACKED) return;
+    const uint8_t *bytes = stamp->bytes;
+    size_t size = stamp->size;
+    int rc = 0;
+    if (size >= 18 && bytes[0] == 0x1f && bytes[1] == 0x8b) {
+        rc = unpack(o, stamp, &size, &text);
+        bytes = o->buffer;
+    }
+    if (rc == 0) rc = open_fits(o, bytes, size, arena, &stamp->image, &text);
+    stamp->state = rc ? NJ_STAMP_BAD : NJ_STAMP_OPEN;
+    if (why) *why = rc ? text : NULL;
+}

@@ -1,0 +1,309 @@
+#include "map.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_TOKENS = 128, MAX_COLUMNS = 400, MAX_RULES = 32, MAX_GROUPS = 8, MAX_WORDS = 64 };
+
+typedef struct token {
+    const char *text;
+    bool quoted;
+} token;
+
+typedef struct reader {
+    nj_map *map;
+    nj_error *err;
+    const char *where;
+    int line;
+    token token[MAX_TOKENS];
+    uint32_t n, at;
+} reader;
+
+static int bad(reader *r, const char *what, const char *word)
+{
+    return nj_fail(r->err, "%s:%d: %s%s%s%s", r->where, r->line, what, word ? " '" : "", word ? word : "", word ? "'" : "");
+}
+
+/* Words, "texts" and {lists} (one token each, without their marks); # starts a comment. */
+static int split(reader *r, const char *text, size_t n)
+{
+    r->n = r->at = 0;
+    for (size_t i = 0; i < n;) {
+        if (isspace((unsigned char)text[i])) {
+            i++;
+            continue;
+        }
+        if (text[i] == '#') break;
+        if (r->n == MAX_TOKENS) return bad(r, "more words than a line may have", NULL);
+        size_t from = i;
+        char close = text[i] == '"' ? '"' : text[i] == '{' ? '}' : 0;
+        if (close) {
+            for (i++; i < n && text[i] != close; i++) {}
+            if (i == n) return bad(r, "no end of what this opens:", close == '"' ? "\"" : "{");
+            i++;
+        } else {
+            while (i < n && !isspace((unsigned char)text[i])) i++;
+        }
+        char *copy = nj_arena_text(&r->map->arena, text + from, i - from - (close == '"'));
+        if (!copy) return bad(r, "out of memory", NULL);
+        r->token[r->n++] = (token){ close == '"' ? copy + 1 : copy, close == '"' };
+    }
+    return 0;
+}
+
+static const char *peek(const reader *r)
+{
+    return r->at < r->n && !r->token[r->at].quoted ? r->token[r->at].text : "";
+}
+
+static bool take(reader *r, const char *word)
+{
+    if (strcmp(peek(r), word)) return false;
+    r->at++;
+    return true;
+}
+
+static int take_number(reader *r, double *value)
+{
+    if (r->at == r->n) return bad(r, "a number is missing at the end of the line", NULL);
+    const char *text = r->token[r->at].text;
+    char *end;
+    *value = strtod(text, &end);
+    if (end == text || *end) return bad(r, "no number:", text);
+    r->at++;
+    return 0;
+}
+
+static int take_words(reader *r, nj_change *change)
+{
+    nj_word word[MAX_WORDS];
+    uint32_t n = 0;
+    char *list = nj_arena_text(&r->map->arena, peek(r) + 1, strlen(peek(r)) - 2), *save = NULL;
+    if (!list) return bad(r, "out of memory", NULL);
+    for (char *w = strtok_r(list, " \t", &save); w; w = strtok_r(NULL, " \t", &save)) {
+        char *colon = strrchr(w, ':'), *end;
+        if (!colon || colon == w || !colon[1] || n == MAX_WORDS) return bad(r, "no from:to:", w);
+        *colon = 0;
+        double number = strtod(colon + 1, &end);
+        word[n] = (nj_word){ .from = w, .text = colon + 1, .number = *end ? NJ_NO_F64 : number };
+        number = strtod(w, &end);
+        word[n++].from_number = !*end ? number : !strcmp(w, "true") ? 1 : !strcmp(w, "false") ? 0 : NJ_NO_F64;
+    }
+    nj_word *copy = nj_arena_alloc(&r->map->arena, (n + 1) * sizeof *copy);
+    if (!copy) return bad(r, "out of memory", NULL);
+    memcpy(copy, word, n * sizeof *copy);
+    change->word = copy;
+    change->n_words = n;
+    r->at++;
+    return 0;
+}
+
+/* {..} | null V | scale X | offset X | ? A : B | above ? A : B, until the line ends */
+static int take_change(reader *r, nj_change *change)
+{
+    while (r->at < r->n) {
+        if (*peek(r) == '{') {
+            if (take_words(r, change)) return -1;
+        } else if (take(r, "null")) {
+            change->has_null = true;
+            if (take_number(r, &change->null_value)) return -1;
+        } else if (take(r, "scale")) {
+            if (take_number(r, &change->scale)) return -1;
+        } else if (take(r, "offset")) {
+            if (take_number(r, &change->offset)) return -1;
+        } else if (!strcmp(peek(r), "?") || !strcmp(peek(r), "above0")) {
+            change->asks = true;
+            change->asks_sign = take(r, "above0");
+            if (!take(r, "?")) return bad(r, "'?' is missing behind", "above0");
+            if (take_number(r, &change->if_present)) return -1;
+            if (!take(r, ":")) return bad(r, "':' is missing; found", peek(r));
+            if (take_number(r, &change->if_absent)) return -1;
+        } else {
+            return bad(r, "not known here:", r->token[r->at].text);
+        }
+    }
+    return 0;
+}
+
+static bool is_path(const char *text)
+{
+    return isalpha((unsigned char)*text) || *text == '_';
+}
+
+/* path | "prefix" path | ... */
+static int take_choice(reader *r, nj_choice *choice)
+{
+    if (take(r, "-")) return 0; /* this part has no such field */
+    do {
+        nj_source_path *a = &choice->alternative[choice->n];
+        if (choice->n == NJ_MAP_ALTERNATIVES) return bad(r, "more alternatives than the map format allows", NULL);
+        if (r->at + 1 < r->n && r->token[r->at].quoted) a->prefix = r->token[r->at++].text;
+        if (!is_path(peek(r))) return bad(r, "a path is missing; found", r->at < r->n ? r->token[r->at].text : "the end of the line");
+        a->path = r->token[r->at++].text;
+        choice->n++;
+    } while (take(r, "|"));
+    return 0;
+}
+
+static int take_source(reader *r, nj_map_column *c, uint32_t n_parts)
+{
+    if (r->at < r->n && r->token[r->at].quoted && r->at + 1 == r->n) {
+        c->constant = r->token[r->at++].text;
+        return 0;
+    }
+    uint32_t n = 0;
+    do {
+        if (n == n_parts) return bad(r, "more '+' than the series has parts:", c->name);
+        if (take_choice(r, &c->part[n++])) return -1;
+    } while (take(r, "+"));
+    if (n != 1 && n != n_parts) return bad(r, "say it once for all parts of the series or once for each:", c->name);
+    for (uint32_t i = n; i < n_parts; i++) c->part[i] = c->part[0];
+    return take_change(r, &c->change);
+}
+
+static int type_of(const char *text, nj_map_column *c)
+{
+    static const struct { const char *name; nj_type type; } types[] = { { "u8", NJ_U8 },   { "i32", NJ_I32 }, { "i64", NJ_I64 },
+                                                                        { "f32", NJ_F32 }, { "f64", NJ_F64 }, { "str", NJ_STR } };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (!strcmp(text, types[i].name)) {
+            c->type = types[i].type;
+            return 0;
+        }
+    if (strcmp(text, "image")) return -1;
+    c->type = NJ_F32;
+    c->shape = NJ_IMAGE;
+    return 0;
+}
+
+/* name type [unit] = source change */
+static int read_column(reader *r)
+{
+    nj_map *m = r->map;
+    if (m->n_columns == MAX_COLUMNS) return bad(r, "more columns than a map may have", NULL);
+    nj_map_column c = { .name = r->token[0].text, .unit = "1", .shape = NJ_SCALAR, .group = NJ_MAP_NO_GROUP,
+                        .change = { .scale = 1 }, .line = r->line };
+    if (nj_map_find(m, c.name)) return bad(r, "this column stands twice:", c.name);
+    if (r->n < 4 || type_of(r->token[1].text, &c)) return bad(r, "no 'name type [unit] = path':", c.name);
+    r->at = 2;
+    if (!take(r, "=")) {
+        c.unit = r->token[r->at++].text;
+        if (!take(r, "=")) return bad(r, "'=' is missing in", c.name);
+    }
+    const char *dot = strchr(c.name, '.');
+    uint32_t n_parts = 1;
+    for (uint32_t g = 0; dot && g < m->n_groups; g++) {
+        if (strncmp(m->group[g].name, c.name, (size_t)(dot - c.name)) || m->group[g].name[dot - c.name]) continue;
+        c.group = (uint8_t)g;
+        c.shape = NJ_SERIES;
+        n_parts = m->group[g].n_parts;
+    }
+    if (dot && c.shape == NJ_SCALAR) return bad(r, "no 'series' line above for", c.name);
+    if (take_source(r, &c, n_parts)) return -1;
+    m->column[m->n_columns++] = c;
+    return 0;
+}
+
+/* series lc = prv_candidates[] + candidate */
+static int read_series(reader *r)
+{
+    nj_map *m = r->map;
+    if (r->n < 4 || m->n_groups == MAX_GROUPS) return bad(r, "no 'series name = part + part', or too many of them", NULL);
+    nj_map_group g = { .name = r->token[1].text };
+    r->at = 2;
+    if (!take(r, "=")) return bad(r, "'=' is missing in series", g.name);
+    do {
+        if (g.n_parts == NJ_MAP_PARTS) return bad(r, "more parts than a series may have:", g.name);
+        if (!is_path(peek(r))) return bad(r, "a path is missing; found", peek(r));
+        g.part[g.n_parts++] = r->token[r->at++].text;
+    } while (take(r, "+"));
+    if (r->at < r->n) return bad(r, "not known here:", r->token[r->at].text);
+    m->group[m->n_groups++] = g;
+    return 0;
+}
+
+/* match name PATTERN... | match topic PATTERN... | match fields PATH... */
+static int read_match(reader *r)
+{
+    static const char *const kind[] = { "name", "topic", "fields" };
+    nj_map *m = r->map;
+    nj_map_rule rule = { 0 };
+    if (r->n < 3 || r->n > 18 || m->n_rules == MAX_RULES) return bad(r, "no 'match name|topic|fields WORD...', or too many", NULL);
+    size_t k = 0;
+    while (k < 3 && strcmp(r->token[1].text, kind[k])) k++;
+    if (k == 3) return bad(r, "match what? name, topic or fields, not", r->token[1].text);
+    rule.kind = k == 0 ? NJ_RULE_NAME : k == 1 ? NJ_RULE_TOPIC : NJ_RULE_FIELDS;
+    for (uint32_t i = 2; i < r->n; i++) rule.word[rule.n++] = r->token[i].text;
+    m->rule[m->n_rules++] = rule;
+    return 0;
+}
+
+static int read_line(reader *r)
+{
+    if (r->n == 0) return 0;
+    const char *first = r->token[0].text;
+    if (!strcmp(first, "survey") && r->n == 2) { /* with more words it is the column of this name */
+        r->map->survey = r->token[1].text;
+        return 0;
+    }
+    if (!r->map->survey) return bad(r, "the first line must be 'survey NAME', not", first);
+    if (!strcmp(first, "match")) return read_match(r);
+    if (!strcmp(first, "series")) return read_series(r);
+    return read_column(r);
+}
+
+static int read_all(reader *r, const char *text)
+{
+    nj_map *m = r->map;
+    m->rule = calloc(MAX_RULES, sizeof *m->rule);
+    m->group = calloc(MAX_GROUPS, sizeof *m->group);
+    m->column = calloc(MAX_COLUMNS, sizeof *m->column);
+    if (!m->rule || !m->group || !m->column) return bad(r, "out of memory", NULL);
+    while (*text) {
+        size_t n = strcspn(text, "\n");
+        r->line++;
+        if (split(r, text, n) || read_line(r)) return -1;
+        text += n + (text[n] == '\n');
+    }
+    if (!m->survey) return bad(r, "no 'survey NAME'", NULL);
+    m->name = calloc(m->n_columns + 1, sizeof *m->name);
+    if (!m->name) return bad(r, "out of memory", NULL);
+    for (uint32_t c = 0; c < m->n_columns; c++) m->name[c] = m->column[c].name;
+    return 0;
+}
+
+nj_map *nj_map_read(const char *where, const char *text, nj_error *err)
+{
+    reader *r = calloc(1, sizeof *r);
+    nj_map *map = calloc(1, sizeof *map);
+    int rc = -1;
+    if (r && map) {
+        *r = (reader){ .map = map, .err = err, .where = where };
+        rc = read_all(r, text);
+    } else {
+        nj_fail(err, "out of memory");
+    }
+    free(r);
+    if (rc == 0) return map;
+    nj_map_free(map);
+    return NULL;
+}
+
+void nj_map_free(nj_map *map)
+{
+    if (!map) return;
+    nj_arena_free(&map->arena);
+    free(map->rule);
+    free(map->group);
+    free(map->column);
+    free(map->name);
+    free(map);
+}
+
+const nj_map_column *nj_map_find(const nj_map *map, const char *name)
+{
+    for (uint32_t c = 0; c < map->n_columns; c++)
+        if (!strcmp(map->column[c].name, name)) return &map->column[c];
+    return NULL;
+}

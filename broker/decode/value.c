@@ -1,0 +1,175 @@
+#include "value.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../base/buffer.h"
+
+static void put_null(nj_type type, void *to)
+{
+    switch (type) {
+    case NJ_U8: *(uint8_t *)to = NJ_NO_U8; break;
+    case NJ_I32: *(int32_t *)to = NJ_NO_I32; break;
+    case NJ_I64: *(int64_t *)to = NJ_NO_I64; break;
+    case NJ_F32: *(float *)to = NJ_NO_F32; break;
+    case NJ_F64: *(double *)to = NJ_NO_F64; break;
+    case NJ_STR: *(const char **)to = NJ_NO_STR; break;
+    }
+}
+
+static void put_f64(nj_type type, void *to, double v)
+{
+    double whole = trunc(v);
+    switch (type) {
+    case NJ_U8:
+        if (whole >= 0 && whole < NJ_NO_U8) *(uint8_t *)to = (uint8_t)whole;
+        else put_null(type, to);
+        break;
+    case NJ_I32:
+        if (whole > INT32_MIN && whole <= INT32_MAX) *(int32_t *)to = (int32_t)whole;
+        else put_null(type, to);
+        break;
+    case NJ_I64: /* 2^63 itself does not fit, and is the nearest double to INT64_MAX */
+        if (whole > -0x1p63 && whole < 0x1p63) *(int64_t *)to = (int64_t)whole;
+        else put_null(type, to);
+        break;
+    case NJ_F32: *(float *)to = (float)v; break;
+    case NJ_F64: *(double *)to = v; break;
+    case NJ_STR: put_null(type, to); break;
+    }
+}
+
+static void put_i64(nj_type type, void *to, int64_t v)
+{
+    switch (type) {
+    case NJ_U8:
+        if (v >= 0 && v < NJ_NO_U8) *(uint8_t *)to = (uint8_t)v;
+        else put_null(type, to);
+        break;
+    case NJ_I32:
+        if (v > INT32_MIN && v <= INT32_MAX) *(int32_t *)to = (int32_t)v;
+        else put_null(type, to);
+        break;
+    case NJ_I64: *(int64_t *)to = v; break;
+    case NJ_F32: *(float *)to = (float)v; break;
+    case NJ_F64: *(double *)to = (double)v; break;
+    case NJ_STR: put_null(type, to); break;
+    }
+}
+
+static void put_copy(const nj_target *t, void *to, const char *text, size_t n, nj_arena *arena)
+{
+    size_t front = t->prefix ? strlen(t->prefix) : 0;
+    char *copy = nj_arena_alloc(arena, front + n + 1);
+    if (copy) {
+        if (front) memcpy(copy, t->prefix, front);
+        memcpy(copy + front, text, n);
+        copy[front + n] = 0;
+    }
+    *(const char **)to = copy;
+}
+
+static void put_word(const nj_target *t, void *to, const nj_word *word)
+{
+    if (t->type == NJ_STR) *(const char **)to = word->text;
+    else put_f64((nj_type)t->type, to, word->number * t->scale + t->offset);
+}
+
+/* Translation, null value and question; false: the value goes on as it is. */
+static bool changed(const nj_target *t, void *to, double v)
+{
+    const nj_change *c = t->change;
+    if (!c) return false;
+    if (c->has_null && v == c->null_value) {
+        nj_put_null(t, to);
+        return true;
+    }
+    if (c->n_words) {
+        for (uint32_t i = 0; i < c->n_words; i++) {
+            if (c->word[i].from_number != v) continue;
+            put_word(t, to, &c->word[i]);
+            return true;
+        }
+        nj_put_null(t, to);
+        return true;
+    }
+    if (!c->asks) return false;
+    if (isnan(v)) nj_put_null(t, to);
+    else put_f64((nj_type)t->type, to, !c->asks_sign || v > 0 ? c->if_present : c->if_absent);
+    return true;
+}
+
+void nj_put_real(const nj_target *t, void *to, double v, nj_arena *arena)
+{
+    if (changed(t, to, v)) return;
+    if (t->scale != 1 || t->offset != 0) v = v * t->scale + t->offset;
+    if (t->type != NJ_STR) {
+        put_f64((nj_type)t->type, to, v);
+        return;
+    }
+    char text[32];
+    if (isnan(v)) put_null(NJ_STR, to);
+    else put_copy(t, to, text, (size_t)nj_shortest_f64(text, v), arena);
+}
+
+void nj_put_whole(const nj_target *t, void *to, int64_t v, nj_arena *arena)
+{
+    if (changed(t, to, (double)v)) return;
+    if (t->scale != 1 || t->offset != 0) {
+        nj_put_real(t, to, (double)v, arena);
+        return;
+    }
+    if (t->type != NJ_STR) {
+        put_i64((nj_type)t->type, to, v);
+        return;
+    }
+    char text[32];
+    put_copy(t, to, text, (size_t)snprintf(text, sizeof text, "%" PRId64, v), arena);
+}
+
+void nj_put_text(const nj_target *t, void *to, const char *text, size_t n, nj_arena *arena)
+{
+    const nj_change *c = t->change;
+    if (c && c->n_words) {
+        for (uint32_t i = 0; i < c->n_words; i++) {
+            if (strlen(c->word[i].from) != n || memcmp(c->word[i].from, text, n)) continue;
+            put_word(t, to, &c->word[i]);
+            return;
+        }
+        nj_put_null(t, to);
+    } else if (c && c->asks && !c->asks_sign) {
+        put_f64((nj_type)t->type, to, c->if_present);
+    } else if (t->type == NJ_STR) {
+        put_copy(t, to, text, n, arena);
+    } else {
+        put_null((nj_type)t->type, to);
+    }
+}
+
+void nj_put_null(const nj_target *t, void *to)
+{
+    const nj_change *c = t->change;
+    if (c && c->asks && !c->asks_sign) put_f64((nj_type)t->type, to, c->if_absent);
+    else put_null((nj_type)t->type, to);
+}
+
+void nj_put_constant(nj_type type, void *to, const char *text, double number)
+{
+    if (type == NJ_STR) *(const char **)to = text;
+    else put_f64(type, to, number);
+}
+
+bool nj_is_null(nj_type type, const void *value)
+{
+    switch (type) {
+    case NJ_U8: return *(const uint8_t *)value == NJ_NO_U8;
+    case NJ_I32: return *(const int32_t *)value == NJ_NO_I32;
+    case NJ_I64: return *(const int64_t *)value == NJ_NO_I64;
+    case NJ_F32: return isnan(*(const float *)value);
+    case NJ_F64: return isnan(*(const double *)value);
+    case NJ_STR: return *(const char *const *)value == NULL;
+    }
+    return true;
+}
