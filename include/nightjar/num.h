@@ -54,4 +54,66 @@ uint32_t nj_clip_mask(const nj_clip *clip, const float *pixel, uint32_t n, uint8
  * (-inf, inf for a fresh one). sorted [n] is a work area. */
 void nj_clip_plain(const float *pixel, uint32_t n, double kappa, uint32_t max_passes, double *sorted, nj_clip *clip);
 
+/* --- draws without replacement (draw.c) --- */
+
+typedef struct nj_draw_work {
+    uint32_t word[3616] __attribute__((aligned(64))); /* random words of one draw */
+    float item[3600];                                 /* a shuffle in the making */
+    uint8_t seen[4096];                               /* round of the last draw that took the item */
+    uint8_t round;
+} nj_draw_work; /* zero-initialise */
+/* n_draw of n items in random order (n_draw < n <= 4096): to[k * step] for k < n_draw. item has room for 4096.
+ * The draw depends on key and counter[1 .. 3] alone; counter[0] is counted up from 0. */
+void nj_draw(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const uint32_t key[2], const float *item,
+             uint32_t n, uint32_t n_draw, float *to, uint32_t step);
+/* All n <= 3600 items in random order. item may not be to. */
+void nj_shuffle(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const uint32_t key[2], const float *item,
+                uint32_t n, float *to, uint32_t step);
+/* The same draws by the definition, as indices: index[n_draw], n_draw = n for a shuffle. */
+void nj_draw_plain(const uint32_t counter[4], const uint32_t key[2], uint32_t n, uint32_t n_draw, uint32_t *index);
+
+/* --- power spectra of small images (spectrum.c) --- */
+
+enum { NJ_SPECTRUM_IMAGES = 32, NJ_SPECTRUM_BINS = 15 };
+typedef struct nj_spectrum_plan {
+    uint32_t size, n_bins;                                 /* 14: 7 bins, 30: 15 bins */
+    uint16_t first[NJ_SPECTRUM_BINS + 1], n_modes[NJ_SPECTRUM_BINS];
+    float factor[NJ_SPECTRUM_BINS];
+    uint16_t mode[512], mirror[512];
+    float weight[512];
+} nj_spectrum_plan;
+/* Fills the plan; -1 when size is not 14 or 30. A plan is read-only afterwards. */
+int nj_spectrum_open(nj_spectrum_plan *plan, uint32_t size);
+/* 32 images: block [size * size][32], 64-byte aligned, destroyed; area [n_bins][stride] for images 0 .. 31, 64-byte
+ * aligned rows: mean power of a bin times its number from 1. */
+void nj_spectrum(const nj_spectrum_plan *plan, nj_isa isa, float *block, float *area, uint32_t stride);
+
+/* --- Wasserstein distances of many small samples (w1.c) --- */
+
+/* v [n_values][stride]: column l is a sample; stride a multiple of 16, v 64-byte aligned. n_values 7 or 15. */
+void nj_w1_sort(nj_isa isa, uint32_t n_values, float *v, uint32_t stride);
+/* distance[l] between sorted samples l and which, for all l < stride, times n_values. */
+void nj_w1_from(nj_isa isa, uint32_t n_values, const float *v, uint32_t stride, uint32_t which, float *distance);
+/* All pairs i < j < n, times n_values, in no particular order with +inf in between; returns how many floats were
+ * written (a multiple of 16; nj_w1_room(n) suffices). distance is 64-byte aligned. */
+uint32_t nj_w1_pairs(nj_isa isa, uint32_t n_values, const float *v, uint32_t stride, uint32_t n, float *distance);
+#define nj_w1_room(n) (((n) / 16 + 1) * (((n) / 16 + 1) * 8 + 8) * 16)
+/* By the definition: the integral of |F_u - F_v| of the empirical distribution functions. n <= 64. */
+double nj_w1_plain(const double *u, const double *v, uint32_t n);
+
+/* --- two-sample Kolmogorov-Smirnov statistic (ks.c) --- */
+
+enum { NJ_KS_CELLS = 2048, NJ_KS_MAX_X = 1024 };
+typedef struct nj_ks_work {
+    uint16_t cell[2][NJ_KS_CELLS];
+    uint32_t below[NJ_KS_CELLS + 1];
+    float x[NJ_KS_MAX_X];
+    uint16_t index[4096];
+} nj_ks_work;
+/* D of x [n_x <= NJ_KS_MAX_X] against n_y values in y [n_stored], the rest of which is +inf; all >= 0; n_stored a
+ * multiple of 16, n_y < 65536, y 64-byte aligned. -1 when either has fewer than 3 distinct values. */
+double nj_ks(nj_ks_work *work, nj_isa isa, const float *x, uint32_t n_x, const float *y, uint32_t n_stored, uint32_t n_y);
+/* The same by the definition; both arrays are sorted in place. */
+double nj_ks_plain(double *x, uint32_t n_x, double *y, uint32_t n_y);
+
 #endif

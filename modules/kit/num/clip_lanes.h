@@ -45,17 +45,20 @@ static void ISA(fill_cells)(const float *x, uint32_t n_padded, float from, float
     }
 }
 
+/* A step looks at 4 W cells at once; a cell of the bulk has a pixel in few of them. */
 static uint32_t ISA(collect)(const float *x, const uint8_t *cell, uint32_t n_padded, uint8_t which, float *to)
 {
+    typedef uint8_t bytes __attribute__((vector_size(4 * W)));
+    const bytes wanted = (bytes){ 0 } + which;
     uint32_t n = 0;
-    for (uint32_t i = 0; i < n_padded; i += BLOCK) {
-        uint8_t any = 0;
-        for (int l = 0; l < BLOCK; l++) any |= cell[i + l] == which;
-        if (!any) continue;
-        for (int l = 0; l < BLOCK; l++) {
-            to[n] = x[i + l];
-            n += cell[i + l] == which;
-        }
+    for (size_t i = 0; i < n_padded; i += 4 * W) {
+        union {
+            bytes b;
+            uint64_t word[W / 2];
+        } hit = { (bytes)(*(const bytes *)(const void *)(cell + i) == wanted) };
+        for (size_t q = 0; q < W / 2; q++)
+            for (uint64_t left = hit.word[q] & 0x0101010101010101u; left; left &= left - 1)
+                to[n++] = x[i + 8 * q + (size_t)__builtin_ctzll(left) / 8];
     }
     return n;
 }

@@ -11,8 +11,8 @@
 #define hf ISA(hf)
 #define hd ISA(hd)
 #define LANES_TYPES                                                       \
-    typedef float vf __attribute__((vector_size(4 * W), aligned(4 * W))); \
-    typedef int32_t vi __attribute__((vector_size(4 * W)));               \
+    typedef float vf __attribute__((vector_size(4 * W), may_alias)); \
+    typedef int32_t vi __attribute__((vector_size(4 * W), may_alias)); \
     typedef float hf __attribute__((vector_size(2 * W)));                 \
     typedef double hd __attribute__((vector_size(4 * W)));
 
