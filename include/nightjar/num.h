@@ -116,4 +116,62 @@ double nj_ks(nj_ks_work *work, nj_isa isa, const float *x, uint32_t n_x, const f
 /* The same by the definition; both arrays are sorted in place. */
 double nj_ks_plain(double *x, uint32_t n_x, double *y, uint32_t n_y);
 
+/* --- numpy's legacy random numbers (numpy_random.c) --- */
+
+typedef struct nj_numpy_random nj_numpy_random;
+/* numpy.random.seed(seed). NULL when memory is short. Owned by the caller, one thread. */
+nj_numpy_random *nj_numpy_random_new(uint32_t seed);
+void nj_numpy_random_free(nj_numpy_random *rng);
+double nj_numpy_normal(nj_numpy_random *rng);                         /* numpy.random.standard_normal() */
+void nj_numpy_shuffle(nj_numpy_random *rng, double *item, uint32_t n); /* numpy.random.shuffle() of one axis */
+
+/* --- power-spectrum test of a stamp against its own shuffles (elephant.c, elephant_plain.c) --- */
+
+enum { NJ_ELEPHANT_SHUFFLES = 200, NJ_ELEPHANT_STRIDE = 224 };
+typedef struct nj_elephant {  /* read-only after open */
+    uint32_t stamp, crop;     /* sides in pixels: 63 and 14 (ZTF), 30 and 30 (Rubin) */
+    nj_spectrum_plan spectrum;
+    void *transform;          /* FFTW's plan */
+} nj_elephant;
+/* -1: no such geometry, or FFTW has no plan. Any thread, one at a time (it takes a lock). */
+int nj_elephant_open(nj_elephant *geometry, uint32_t stamp, uint32_t crop);
+void nj_elephant_close(nj_elephant *geometry);
+
+typedef struct nj_elephant_work { /* 64-byte aligned, zero-initialised; one thread */
+    float block[900 * NJ_SPECTRUM_IMAGES] __attribute__((aligned(64)));
+    float area[NJ_SPECTRUM_BINS * NJ_ELEPHANT_STRIDE] __attribute__((aligned(64))); /* of shuffle l; the stamp's own is 200 */
+    float x[NJ_ELEPHANT_STRIDE] __attribute__((aligned(64)));                       /* distances shuffle to stamp */
+    float y[nj_w1_room(NJ_ELEPHANT_SHUFFLES)] __attribute__((aligned(64)));         /* between shuffles, +inf in between */
+    uint32_t n_y;
+    float item[4096] __attribute__((aligned(64)));
+    nj_draw_work draw;
+    nj_ks_work ks;
+    /* double precision */
+    double image[4096] __attribute__((aligned(64))), pixel[900] __attribute__((aligned(64)));
+    double mode[2 * 30 * 16] __attribute__((aligned(64)));
+    double wide_area[NJ_ELEPHANT_SHUFFLES + 1][NJ_SPECTRUM_BINS], wide_x[NJ_ELEPHANT_SHUFFLES];
+    double wide_y[NJ_ELEPHANT_SHUFFLES * (NJ_ELEPHANT_SHUFFLES - 1) / 2];
+    float *keep_area; /* NULL, or [bins][NJ_ELEPHANT_STRIDE] for the spectra before they are sorted */
+} nj_elephant_work;
+
+typedef struct nj_elephant_key { /* all that the random numbers depend on */
+    int64_t id;
+    uint32_t image, repeat, seed; /* 0 science, 1 template; from 0; below 2^31 */
+} nj_elephant_key;
+
+/* D of a stamp (geometry->stamp squared pixels) whose clip is given; -1 = no answer (fewer than 3 distinct distances,
+ * or nothing is kept by the clip). */
+double nj_elephant_ks(const nj_elephant *geometry, nj_isa isa, nj_elephant_work *work, const float *pixel,
+                      const nj_clip *clip, const nj_elephant_key *key);
+/* The same by the definition, in double precision, with the same random numbers. */
+double nj_elephant_ks_plain(const nj_elephant *geometry, nj_elephant_work *work, const float *pixel,
+                            const nj_clip *clip, const nj_elephant_key *key);
+/* Two stamps as the reference takes them, random numbers in its order. */
+void nj_elephant_ks_numpy(const nj_elephant *geometry, nj_elephant_work *work, nj_numpy_random *rng,
+                          const float *const pixel[2], const nj_clip clip[2], double d[2]);
+/* Sides of the pieces (for elephant.c): image [stamp^2] in work->image, filled; 0 = it has an answer. */
+int nj_elephant_fill(const nj_elephant *geometry, nj_elephant_work *work, const float *pixel, const nj_clip *clip,
+                     const nj_elephant_key *key);
+double nj_elephant_ks_wide(const nj_elephant *geometry, nj_elephant_work *work, const nj_elephant_key *key);
+
 #endif

@@ -1,0 +1,419 @@
+/* Transients without a visible host: a source in one of science and template alone, and how much either stamp looks
+ * like noise.
+ *
+ * Method (Pessi et al. 2024, arXiv 2404.18165, as Fink runs it). Both stamps are sigma-clipped; when one of them has
+ * masked pixels (a source) and the other has next to none, in the whole stamp (stage 1) or in its central 14 x 14 pixels
+ * (stage 2), the alert is a candidate. For candidates alone, the power spectrum of either stamp is compared with those of
+ * 200 shuffles of its pixels: ks_* is a Kolmogorov-Smirnov statistic, small when the stamp cannot be told from noise.
+ * Reading it: candidate is no verdict. Of the candidates of an ordinary night most are asteroids and bad subtractions;
+ * the columns clipped_*, lone, n_bad and the topics are there to tell.
+ *
+ * Differences from the Python: the random numbers are keyed on the alert (rng = numpy brings the old stream back); D is
+ * one draw of a random variable, so repeats = R takes the mean over R draws and gives their standard deviation. For
+ * Rubin stamps (30 x 30) the rules of its variant hold: one clip, at most 20 masked pixels in the template, the raw centre
+ * clipped afresh, and the spectrum of the whole stamp. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "nightjar/module.h"
+#include "nightjar/num.h"
+
+enum { SCIENCE, TEMPLATE, IMAGES };
+/* needs; those from JD on only with gate = 1 */
+enum { JD = IMAGES, JDSTARTHIST, MAG, SNIA, SN, EARLY, KILONOVA, ROID, LABEL, TNS };
+enum { CANDIDATE, STAGE, LONE, CLIPPED_SCIENCE, CLIPPED_TEMPLATE, KS_SCIENCE, KS_TEMPLATE, KS_SCIENCE_SD, KS_TEMPLATE_SD,
+       N_NAN, N_BAD, VERDICT };
+enum { ZTF, RUBIN, SURVEYS };
+enum { CENTRE = 14, PASSES = 10, KAPPA = 3, MAX_CENTRE = CENTRE * CENTRE };
+/* A source: more than 5 masked pixels; no source: fewer than 3. */
+enum { SOME_MASKED = 5, NEXT_TO_NONE = 3, MAX_TEMPLATE_MASKED = 20 };
+
+typedef struct conf {
+    const char *survey, *rng, *isa, *tns;
+    int32_t repeats, seed, gate, min_points;
+    double max_science, max_template, bad_above, min_score, max_age_day, max_mag;
+} conf;
+
+typedef struct self {
+    const conf *c;
+    nj_elephant geometry[SURVEYS];
+    nj_isa isa;
+    uint32_t survey; /* ZTF, RUBIN or SURVEYS: by the shape of the stamp */
+    uint32_t first_repeat, n_repeats;
+    int numpy;
+} self_type;
+
+typedef struct thread_type {
+    nj_elephant_work work;
+    nj_clip_work *clip;
+    nj_numpy_random *rng; /* rng = numpy: the one exception to "nothing is kept between alerts" */
+} thread_type;
+
+/* --- sigma clips and the candidate rule --- */
+
+typedef struct facts { /* of one stamp */
+    float pixel[NJ_CLIP_MAX]; /* Rubin: its central 30 x 30 */
+    nj_clip whole;            /* the first clip */
+    uint32_t n_second, n_centre, n_nan, n_bad;
+} facts;
+
+typedef void clip_function(const self_type *s, thread_type *t, const float *pixel, uint32_t n, uint32_t max_passes, nj_clip *clip,
+                           uint32_t *n_second);
+
+static void clip_fast(const self_type *s, thread_type *t, const float *pixel, uint32_t n, uint32_t max_passes, nj_clip *clip,
+                      uint32_t *n_second)
+{
+    nj_clip_begin(t->clip, s->isa, pixel, n, clip);
+    nj_clip_passes(t->clip, KAPPA, max_passes, clip);
+    if (!n_second) return;
+    nj_clip again = *clip;
+    if (!clip->converged) nj_clip_passes(t->clip, KAPPA, max_passes, &again); /* else nothing would change */
+    *n_second = n - again.n_kept;
+}
+
+static void clip_plain(const self_type *s, thread_type *t, const float *pixel, uint32_t n, uint32_t max_passes, nj_clip *clip,
+                       uint32_t *n_second)
+{
+    (void)s;
+    *clip = (nj_clip){ .lo = -INFINITY, .hi = INFINITY };
+    nj_clip_plain(pixel, n, KAPPA, max_passes, t->work.image, clip);
+    if (!n_second) return;
+    nj_clip again = *clip;
+    nj_clip_plain(pixel, n, KAPPA, max_passes, t->work.image, &again);
+    *n_second = n - again.n_kept;
+}
+
+static uint32_t clip_centre(const self_type *s, thread_type *t, clip_function *clip, const nj_elephant *g, const facts *f)
+{
+    const uint32_t from = g->stamp / 2 - CENTRE / 2; /* 24 of 63, 8 of 30 */
+    float centre[MAX_CENTRE];
+    nj_clip c;
+    for (uint32_t i = 0; i < MAX_CENTRE; i++) {
+        float p = f->pixel[(from + i / CENTRE) * g->stamp + from + i % CENTRE];
+        /* ZTF keeps the mask of the whole stamp, Rubin starts afresh */
+        centre[i] = g->stamp == 30 || (p >= f->whole.lo && p <= f->whole.hi) ? p : NAN;
+    }
+    clip(s, t, centre, MAX_CENTRE, PASSES, &c, NULL);
+    return MAX_CENTRE - c.n_kept;
+}
+
+static void look_at(const self_type *s, thread_type *t, clip_function *clip, const nj_elephant *g, const nj_image *image, facts *f)
+{
+    const uint32_t side = g->stamp, top = image->rows / 2 - side / 2, left = image->cols / 2 - side / 2, n = side * side;
+    f->n_nan = f->n_bad = 0;
+    for (uint32_t row = 0; row < side; row++)
+        memcpy(f->pixel + row * side, image->pixel + (top + row) * image->cols + left, side * sizeof(float));
+    const float bad_above = (float)s->c->bad_above;
+    for (uint32_t i = 0; i < n; i++) {
+        f->n_nan += f->pixel[i] != f->pixel[i];
+        f->n_bad += fabsf(f->pixel[i]) > bad_above;
+    }
+    clip(s, t, f->pixel, n, PASSES, &f->whole, &f->n_second);
+    f->n_centre = clip_centre(s, t, clip, g, f);
+}
+
+/* One image has a source and the other has none: which? IMAGES if neither. */
+static uint32_t lone_source(uint32_t n_science, uint32_t n_template)
+{
+    if (n_science > SOME_MASKED && n_template < NEXT_TO_NONE) return SCIENCE;
+    if (n_template > SOME_MASKED && n_science < NEXT_TO_NONE) return TEMPLATE;
+    return IMAGES;
+}
+
+typedef struct finding {
+    uint32_t stage, lone, clipped[IMAGES];
+} finding;
+
+static finding judge(const nj_elephant *g, const facts f[IMAGES])
+{
+    finding found = { .lone = IMAGES };
+    uint32_t whole[IMAGES], in_centre[IMAGES];
+    for (int i = 0; i < IMAGES; i++) {
+        whole[i] = g->stamp == 30 ? f[i].whole.n - f[i].whole.n_kept : f[i].n_second;
+        in_centre[i] = f[i].n_centre;
+    }
+    const uint32_t *decided = whole;
+    if (g->stamp == 30 && whole[TEMPLATE] > MAX_TEMPLATE_MASKED) goto done;
+    found.lone = lone_source(whole[SCIENCE], whole[TEMPLATE]);
+    if (found.lone < IMAGES) {
+        found.stage = 1;
+    } else {
+        decided = in_centre;
+        found.lone = lone_source(in_centre[SCIENCE], in_centre[TEMPLATE]);
+        if (found.lone < IMAGES) found.stage = 2;
+    }
+done:
+    memcpy(found.clipped, decided, sizeof found.clipped);
+    return found;
+}
+
+/* --- the spectrum test --- */
+
+typedef struct answer {
+    double mean[IMAGES], sd[IMAGES]; /* NaN: none */
+} answer;
+
+typedef double ks_function(const self_type *s, thread_type *t, const nj_elephant *g, const facts *f, const nj_elephant_key *key);
+
+static double ks_fast(const self_type *s, thread_type *t, const nj_elephant *g, const facts *f, const nj_elephant_key *key)
+{
+    return nj_elephant_ks(g, s->isa, &t->work, f->pixel, &f->whole, key);
+}
+static double ks_plain(const self_type *s, thread_type *t, const nj_elephant *g, const facts *f, const nj_elephant_key *key)
+{
+    (void)s;
+    return nj_elephant_ks_plain(g, &t->work, f->pixel, &f->whole, key);
+}
+
+static answer test_spectra(const self_type *s, thread_type *t, ks_function *ks, const nj_elephant *g, const facts f[IMAGES], int64_t id)
+{
+    answer a;
+    for (uint32_t image = 0; image < IMAGES; image++) {
+        double sum = 0, square = 0, first = 0;
+        uint32_t n = 0;
+        for (uint32_t repeat = 0; repeat < s->n_repeats; repeat++) {
+            const nj_elephant_key key = { id, image, repeat, (uint32_t)s->c->seed };
+            double d = ks(s, t, g, &f[image], &key);
+            if (d < 0) continue;
+            if (!n++) first = d;
+            sum += d - first, square += (d - first) * (d - first);
+        }
+        a.mean[image] = n ? first + sum / n : NAN;
+        a.sd[image] = n > 1 ? sqrt(fmax(square - sum * sum / n, 0) / (n - 1)) : NAN;
+    }
+    return a;
+}
+
+static answer test_numpy(const self_type *s, thread_type *t, const nj_elephant *g, const facts f[IMAGES])
+{
+    answer a = { .sd = { NAN, NAN } };
+    (void)s;
+    nj_elephant_ks_numpy(g, &t->work, t->rng, (const float *const[]){ f[SCIENCE].pixel, f[TEMPLATE].pixel },
+                         (const nj_clip[]){ f[SCIENCE].whole, f[TEMPLATE].whole }, a.mean);
+    for (int i = 0; i < IMAGES; i++)
+        if (a.mean[i] < 0) a.mean[i] = NAN;
+    return a;
+}
+
+/* --- the gate of the gated instance --- */
+
+static const char *const gate_label[] = {
+    "AGN", "AGN_Candidate", "SN", "BH_Candidate", "Blazar", "Blazar_Candidate", "BLLac", "BLLac_Candidate", "Candidate_Nova",
+    "Candidate_NS", "Candidate_SN*", "LINER", "QSO", "QSO_CandidateSeyfert", "Seyfert1", "Seyfert2", "Seyfert_1", "Seyfert_2",
+    "SN*_Candidate", "Supernova", "ULX", "ULX?", "ULX_Candidate", "SN candidate", "Early SN Ia candidate", "Kilonova candidate",
+    NULL };
+static const char *const gate_tns[] = {
+    "AGN", "FRB", "Galaxy", "ILRT", "Impostor-SN", "Kilonova", "LBV", "Light-Echo", "LRN", "Nova", "Other", "QSO", "SLSN-I", "SLSN-II",
+    "SN", "SN I", "SN Ia", "SN Ia-91bg-like", "SN Ia-91T-like", "SN Ia-CSM", "SN Ia-pec", "SN Iax[02cx-like]", "SN Ib",
+    "SN Ib-Ca-rich", "SN Ib-pec", "SN Ib/c", "SN Ibn", "SN Ic", "SN Ic-BL", "SN Ic-pec", "SN Icn", "SN II", "SN II-pec", "SN IIb",
+    "SN IIL", "SN IIn", "SN IIn-pec", "SN IIP", "TDE", NULL };
+
+static double number(const nj_work *w, int need, uint32_t row)
+{
+    return w->in[need]->data ? ((const double *)w->in[need]->data)[row] : NAN;
+}
+
+static int is_one_of(const nj_work *w, int need, uint32_t row, const char *const *names)
+{
+    const char *text = w->in[need]->data ? ((const char *const *)w->in[need]->data)[row] : NULL;
+    for (; text && *names; names++)
+        if (!strcmp(text, *names)) return 1;
+    return 0;
+}
+
+static int passes_gate(const conf *c, const nj_work *w, uint32_t row)
+{
+    const nj_col *mag = w->in[MAG];
+    const double *m = mag->data;
+    const int32_t *roid = w->in[ROID]->data;
+    int32_t n_valid = 0;
+    int wanted = is_one_of(w, LABEL, row, gate_label) || is_one_of(w, TNS, row, gate_tns);
+    for (int score = SNIA; score <= KILONOVA; score++) wanted |= number(w, score, row) >= c->min_score;
+    if (!wanted || !(fabs(number(w, JD, row) - number(w, JDSTARTHIST, row)) <= c->max_age_day)) return 0;
+    if (roid && roid[row] == 3) return 0;
+    if (!m || mag->off[row] == mag->off[row + 1] || !(m[mag->off[row + 1] - 1] <= c->max_mag)) return 0;
+    for (uint32_t i = mag->off[row]; i < mag->off[row + 1]; i++) n_valid += !isnan(m[i]);
+    return n_valid >= c->min_points;
+}
+
+/* --- rows --- */
+
+/* The geometry that the two stamps call for; NULL = none. */
+static const nj_elephant *geometry_of(const self_type *s, const nj_image *a, const nj_image *b)
+{
+    uint32_t survey = s->survey;
+    if (a->rows != b->rows || a->cols != b->cols) return NULL;
+    if (survey == SURVEYS) survey = a->rows == 30 && a->cols == 30 ? RUBIN : ZTF;
+    if (survey == RUBIN) return a->rows >= 30 && a->cols >= 30 ? &s->geometry[RUBIN] : NULL;
+    return a->rows == 63 && a->cols == 63 ? &s->geometry[ZTF] : NULL;
+}
+
+static void write_counts(const nj_work *w, uint32_t row, const facts f[IMAGES], const finding *found)
+{
+    ((uint8_t *)w->out[CANDIDATE])[row] = found->stage > 0;
+    ((uint8_t *)w->out[STAGE])[row] = (uint8_t)found->stage;
+    ((uint8_t *)w->out[VERDICT])[row] = 0;
+    if (found->stage) ((const char **)w->out[LONE])[row] = found->lone == SCIENCE ? "science" : "template";
+    for (int i = 0; i < IMAGES; i++) ((int32_t *)w->out[CLIPPED_SCIENCE + i])[row] = (int32_t)found->clipped[i];
+    ((int32_t *)w->out[N_NAN])[row] = (int32_t)(f[SCIENCE].n_nan + f[TEMPLATE].n_nan);
+    ((int32_t *)w->out[N_BAD])[row] = (int32_t)(f[SCIENCE].n_bad + f[TEMPLATE].n_bad);
+}
+
+static nj_reason write_answer(const conf *c, const nj_work *w, uint32_t row, const answer *a)
+{
+    const double d[IMAGES] = { a->mean[SCIENCE], a->mean[TEMPLATE] };
+    for (int i = 0; i < IMAGES; i++) {
+        ((double *)w->out[KS_SCIENCE + i])[row] = d[i];
+        ((double *)w->out[KS_SCIENCE_SD + i])[row] = a->sd[i];
+    }
+    ((uint8_t *)w->out[VERDICT])[row] = d[SCIENCE] <= c->max_science && d[TEMPLATE] <= c->max_template; /* false for NaN */
+    return isnan(d[SCIENCE]) || isnan(d[TEMPLATE]) ? NJ_NO_FIT : NJ_DONE;
+}
+
+static nj_reason do_row(const self_type *s, thread_type *t, const nj_work *w, uint32_t row, facts *f, clip_function *clip, ks_function *ks)
+{
+    if (s->c->gate && !passes_gate(s->c, w, row)) return NJ_CUT;
+    const nj_image *image[IMAGES];
+    for (uint32_t i = 0; i < IMAGES; i++)
+        if (!(image[i] = w->image(w, i, row))) return NJ_NO_INPUT;
+    const nj_elephant *g = geometry_of(s, image[SCIENCE], image[TEMPLATE]);
+    if (!g) return NJ_RANGE;
+    for (int i = 0; i < IMAGES; i++) look_at(s, t, clip, g, image[i], &f[i]);
+    finding found = judge(g, f);
+    write_counts(w, row, f, &found);
+    if (!found.stage) return NJ_DONE;
+    answer a = s->numpy ? test_numpy(s, t, g, f) : test_spectra(s, t, ks, g, f, w->id[row]);
+    return write_answer(s->c, w, row, &a);
+}
+
+static int do_rows(const self_type *s, thread_type *t, const nj_work *w, clip_function *clip, ks_function *ks)
+{
+    facts *f = w->scratch(w, IMAGES * sizeof *f);
+    if (!f) return NJ_ENOMEM;
+    for (uint32_t k = 0; k < w->n; k++) w->reason[w->row[k]] = (uint8_t)do_row(s, t, w, w->row[k], f, clip, ks);
+    return NJ_OK;
+}
+
+static int process(const void *self, void *thread, const nj_work *w) { return do_rows(self, thread, w, clip_fast, ks_fast); }
+static int process_ref(const void *self, void *thread, const nj_work *w) { return do_rows(self, thread, w, clip_plain, ks_plain); }
+
+/* --- life --- */
+
+static int choose(const nj_host *host, const char *key, const char *value, const char *const *names, uint32_t n, uint32_t *chosen)
+{
+    for (*chosen = 0; *chosen < n; ++*chosen)
+        if (!strcmp(value, names[*chosen])) return NJ_OK;
+    host->log(host->opaque, 0, "hostless: %s = %s: unknown", key, value);
+    return NJ_ECONF;
+}
+
+static void close_self(void *self)
+{
+    self_type *s = self;
+    for (int i = 0; s && i < SURVEYS; i++) nj_elephant_close(&s->geometry[i]);
+}
+
+static int open_self(const nj_host *host, const void *settings, void **self)
+{
+    static const char *const surveys[] = { "ztf", "rubin", "auto" }, *const rngs[] = { "counter", "numpy" };
+    const conf *c = settings;
+    uint32_t numpy, isa = nj_isa_best();
+    self_type *s = host->alloc(host->opaque, sizeof *s);
+    if (!s) return NJ_ENOMEM;
+    *s = (self_type){ .c = c, .n_repeats = (uint32_t)c->repeats };
+    *self = s;
+    if (choose(host, "survey", c->survey, surveys, 3, &s->survey) || choose(host, "rng", c->rng, rngs, 2, &numpy)) return NJ_ECONF;
+    if (strcmp(c->isa, "auto") && choose(host, "isa", c->isa, nj_isa_name, NJ_ISAS, &isa)) return NJ_ECONF;
+    s->isa = isa < (uint32_t)nj_isa_best() ? (nj_isa)isa : nj_isa_best();
+    s->numpy = numpy == 1;
+    if (s->numpy && c->repeats != 1) {
+        host->log(host->opaque, 0, "hostless: rng = numpy has one stream: repeats must be 1");
+        return NJ_ECONF;
+    }
+    if (nj_elephant_open(&s->geometry[ZTF], 63, CENTRE) || nj_elephant_open(&s->geometry[RUBIN], 30, 30)) return NJ_EINTERNAL;
+    return NJ_OK;
+}
+
+static void thread_close(const void *self, void *thread)
+{
+    thread_type *t = thread;
+    (void)self;
+    free(t->clip);
+    nj_numpy_random_free(t->rng);
+}
+
+static int thread_open(const void *self, void *thread)
+{
+    const self_type *s = self;
+    thread_type *t = thread;
+    t->clip = aligned_alloc(64, (nj_clip_work_size() + 63) / 64 * 64);
+    if (s->numpy) t->rng = nj_numpy_random_new((uint32_t)s->c->seed);
+    return t->clip && (!s->numpy || t->rng) ? NJ_OK : NJ_ENOMEM;
+}
+
+/* A fixed table each, with and without the gate; only the TNS path is a setting. */
+static int declare(const nj_host *host, const void *settings, nj_tables *tables)
+{
+    static const nj_need image_needs[] = { { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 }, { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 }, { 0 } };
+    static const nj_need gate_needs[] = {
+        { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 },
+        { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 },
+        { "jd", NJ_F64, NJ_SCALAR, "d", 0 },
+        { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL },
+        { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
+        { "snn_snia_vs_nonia.score", NJ_F64, NJ_SCALAR, "1", NJ_OPTIONAL },
+        { "snn_sn_vs_all.score", NJ_F64, NJ_SCALAR, "1", NJ_OPTIONAL },
+        { "early_snia.score", NJ_F64, NJ_SCALAR, "1", NJ_OPTIONAL },
+        { "kilonova.score", NJ_F64, NJ_SCALAR, "1", NJ_OPTIONAL },
+        { "roid.roid", NJ_I32, NJ_SCALAR, "1", NJ_OPTIONAL },
+        { "finkclass.label", NJ_STR, NJ_SCALAR, "1", NJ_OPTIONAL },
+        { "tns.type", NJ_STR, NJ_SCALAR, "1", NJ_OPTIONAL },
+        { 0 } };
+    const conf *c = settings;
+    tables->needs = image_needs;
+    if (!c->gate) return NJ_OK;
+    nj_need *needs = host->alloc(host->opaque, sizeof gate_needs);
+    if (!needs) return NJ_ENOMEM;
+    memcpy(needs, gate_needs, sizeof gate_needs);
+    needs[TNS].path = c->tns;
+    tables->needs = needs;
+    return NJ_OK;
+}
+
+#define COUNT(name, hi, doc) { name, NJ_I32, 1, -1, "1", 0, hi, NAN, 0, doc }
+#define KS(name, hi, doc) { name, NJ_F64, 1, -1, "1", 0, hi, NAN, 0, doc }
+#define PARAM(name, type, def, lo, hi, unit, doc) { #name, type, def, offsetof(conf, name), lo, hi, unit, doc }
+NJ_MODULE(hostless) = {
+    NJ_HEADER, .name = "hostless", .version = "1.0", .summary = "transients without a visible host, by power spectra (ELEPHANT)",
+    .paper = "arXiv:2404.18165",
+    .needs = (const nj_need[]){ { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 }, { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 }, { 0 } },
+    .gives = (const nj_give[]){
+        { "candidate", NJ_U8, 1, -1, "1", 0, 1, 0.5, 0, "1 = one of the two stamps alone has a source; no verdict yet" },
+        { "stage", NJ_U8, 1, -1, "1", 0, 2, NAN, 0, "where it has: 1 in the whole stamp, 2 in the centre, 0 no candidate" },
+        { "lone", NJ_STR, 1, -1, "1", 0, 0, NAN, 0, "which stamp has it, science or template; none for no candidate" },
+        COUNT("clipped_science", 4096, "masked pixels of the science stamp, where the decision fell (stage 0: in the centre)"),
+        COUNT("clipped_template", 4096, "masked pixels of the template stamp, likewise"),
+        KS("ks_science", 1, "KS distance of the science stamp from its shuffles, mean over the repeats; none for no candidate"),
+        KS("ks_template", 1, "KS distance of the template stamp from its shuffles, mean over the repeats; none for no candidate"),
+        KS("ks_science_sd", 1, "standard deviation of one draw of ks_science; none with repeats = 1"),
+        KS("ks_template_sd", 1, "standard deviation of one draw of ks_template; none with repeats = 1"),
+        COUNT("n_nan", 8192, "NaN pixels in both stamps"),
+        COUNT("n_bad", 8192, "pixels beyond bad_above in both stamps"),
+        { "verdict", NJ_U8, 1, -1, "1", 0, 1, NAN, 0, "1 = candidate with ks_science <= max_science and ks_template <= max_template" }, { 0 } },
+    .params = (const nj_param[]){
+        PARAM(survey, NJ_STR, "auto", 0, 0, "1", "ztf (63 x 63 stamps), rubin (30 x 30 and its rules), auto: by the shape"),
+        PARAM(repeats, NJ_I32, "1", 1, 1000, "1", "independent draws of a ks; 1 is the reference's noisy one, 16 is better"),
+        PARAM(rng, NJ_STR, "counter", 0, 0, "1", "counter: keyed on the alert; numpy: the reference's stream, slow, for one thread (-j 1) and source order"),
+        PARAM(seed, NJ_I32, "1337", 0, 2147483647, "1", "of the random numbers"),
+        PARAM(max_science, NJ_F64, "0.5", 0, 1, "1", "largest ks_science of a verdict"),
+        PARAM(max_template, NJ_F64, "0.85", 0, 1, "1", "largest ks_template of a verdict"),
+        PARAM(bad_above, NJ_F64, "1e30", 0, INFINITY, "DN", "a pixel beyond it, either way, is bad"),
+        PARAM(gate, NJ_I32, "0", 0, 1, "1", "1 = only alerts that look like a young supernova by scores or labels, age, magnitude"),
+        PARAM(min_score, NJ_F64, "0.5", 0, 1, "1", "gate: least of the four classifiers' scores"),
+        PARAM(max_age_day, NJ_F64, "45", 0, INFINITY, "d", "gate: longest time since the start of the history"),
+        PARAM(max_mag, NJ_F64, "19.5", 0, 40, "mag", "gate: faintest current magnitude"),
+        PARAM(min_points, NJ_I32, "3", 0, 100000, "1", "gate: fewest detections"),
+        PARAM(tns, NJ_STR, "tns.type", 0, 0, "1", "gate: column of the TNS type, where there is one"),
+        PARAM(isa, NJ_STR, "auto", 0, 0, "1", "portable, avx2, avx512 or auto; all give the same bits"), { 0 } },
+    .conf_size = sizeof(conf), .thread_size = sizeof(thread_type), .declare = declare, .open = open_self,
+    .thread_open = thread_open, .process = process, .process_ref = process_ref, .thread_close = thread_close, .close = close_self };
