@@ -62,10 +62,10 @@ static nj_reason one(const nj_work *w, uint32_t row)
     nj_put_f64(w, SINCE_START, row, jd[first] - nj_f64_of(w, START, row));
     if (fid[n - 1] == NJ_NO_I32) return NJ_NO_INPUT;
     int32_t i = earlier_point(fid, n);
+    nj_put_u8(w, FROM_UPPER, row, i >= 0 && isnan(mag[i]));
     if (i < 0) return NJ_FEW_POINTS;
     double dt = jd[n - 1] - jd[i];
     nj_put_f64(w, DELTA_TIME, row, dt);
-    nj_put_u8(w, FROM_UPPER, row, isnan(mag[i]));
     return rates(w, row, mag[n - 1], err[n - 1], mag[i], err[i], limit ? limit[i] : NAN, dt);
 }
 
@@ -88,7 +88,7 @@ NJ_MODULE(fast_transient) = {
         { "jd_first_real_det", NJ_F64, 1, -1, "d", OPEN, "time of the first detection of the light curve; none without detections" },
         { "jdstarthist_dt", NJ_F64, 1, -1, "d", OPEN, "that time minus the start of the survey's own history" },
         { "delta_time", NJ_F64, 1, -1, "d", OPEN, "time since the last point of the same band; none without such a point" },
-        { "from_upper", NJ_U8, 1, -1, "1", 0, 1, NAN, 0, "1 when that point is an upper limit" },
+        { "from_upper", NJ_U8, 1, -1, "1", 0, 1, NAN, 0, "1 when that point is an upper limit; 0 also without such a point; none without detections" },
         { "mag_rate", NJ_F64, 1, -1, "mag/d", OPEN, "mean slope, negative = brightening; none without an earlier point" },
         { "sigma_rate", NJ_F64, 1, -1, "mag/d", 0, INFINITY, NAN, 0, "standard deviation of the slope" },
         { "lower_rate", NJ_F64, 1, -1, "mag/d", OPEN, "5 % point of the slope" },
