@@ -358,7 +358,11 @@ int njx_search(const njx_grid *grid, uint32_t n_grids, double epoch_year, const 
         matches->state[i] = good ? NJ_SKY_NONE : NJ_SKY_NO_INPUT;
         matches->n[i] = 0;
     }
-    search_state s = { .epoch_year = epoch_year, .cones = cones, .out = matches };
+    search_state s; /* not cleared: 10 KiB, of which a single cone uses little */
+    s.epoch_year = epoch_year;
+    s.cones = cones;
+    s.out = matches;
+    s.n_survivors = 0;
     for (uint32_t first = 0; first < cones->n; first += BLOCK) {
         uint32_t n = cones->n - first < BLOCK ? cones->n - first : BLOCK;
         s.first = first;
