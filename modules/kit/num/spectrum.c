@@ -16,7 +16,7 @@
  *    F1(k) = (Z(k) + conj Z(-k)) / 2, F2(k) = (Z(k) - conj Z(-k)) / 2i. The transforms are 2 x 7 and 2 x 3 x 5 by the
  *    prime factor algorithm, which needs no twiddle factors.
  * 3) Single precision: take the bulk level off the pixels first. Against double precision the spectrum is good to
- *    some 1e-6 of the image's largest bin (tests/kernel/spectrum.c).
+ *    some 1e-6 of the image's largest bin (tests/kernel/elephant.c).
  *
  * Reference: Pessi et al. 2024, arXiv 2404.18165, section 3 (use); Good 1958, J. R. Statist. Soc. B 20, 361 (prime
  *            factor algorithm). */
