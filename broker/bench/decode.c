@@ -1,0 +1,417 @@
+/* Decode of real packets, replicated beyond the caches: own projection, avro-c with a cached schema, avro-c as most C
+ * programs use it, gunzip alone. */
+#include <avro.h>
+#include <dirent.h>
+#include <libdeflate.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../decode/decode.h"
+#include "harness.h"
+
+enum { ROWS = 64, NAIVE_SHARE = 4, TARGET_BYTES = 80000000, STAMP_BUFFER = 1 << 16 };
+
+#define RAW(name) { "packet.candidate." name, NJ_F64, NJ_SCALAR, NULL, 1 }
+#define LC(name) { "lc." name, NJ_F64, NJ_SERIES, NULL, 1 }
+/* What a run with many modules asks for: 51 fields of the candidate, 11 of each point of the light curve, three stamps. */
+static const nj_column_def ztf_columns[] = {
+    { "candid", NJ_I64, NJ_SCALAR, NULL, 1 }, { "object", NJ_STR, NJ_SCALAR, NULL, 1 },
+    { "band", NJ_STR, NJ_SCALAR, NULL, 1 }, { "positive", NJ_U8, NJ_SCALAR, NULL, 1 },
+    RAW("jd"), RAW("ra"), RAW("dec"), RAW("magpsf"), RAW("sigmapsf"), RAW("diffmaglim"), RAW("rb"), RAW("ndethist"), RAW("ncovhist"),
+    RAW("programid"), RAW("fid"), RAW("field"), RAW("rcid"), RAW("xpos"), RAW("ypos"), RAW("chipsf"), RAW("magap"), RAW("sigmagap"),
+    RAW("distnr"), RAW("magnr"), RAW("sigmagnr"), RAW("chinr"), RAW("sharpnr"), RAW("sky"), RAW("magdiff"), RAW("fwhm"),
+    RAW("classtar"), RAW("mindtoedge"), RAW("seeratio"), RAW("aimage"), RAW("bimage"), RAW("elong"), RAW("nneg"), RAW("nbad"),
+    RAW("ssdistnr"), RAW("ssmagnr"), RAW("sgmag1"), RAW("srmag1"), RAW("simag1"), RAW("szmag1"), RAW("sgscore1"), RAW("distpsnr1"),
+    RAW("jdstarthist"), RAW("jdendhist"), RAW("scorr"), RAW("magzpsci"), RAW("nmtchps"),
+    LC("jd"), LC("mag"), LC("mag_err"), LC("limit_mag"), LC("fid"), LC("rb"), LC("ra"), LC("dec"), LC("ref_dist"), LC("ref_mag"), LC("ref_mag_err"),
+};
+static const char *const lc_fields[] = { "jd", "magpsf", "sigmapsf", "diffmaglim", "fid", "rb", "ra", "dec", "distnr", "magnr", "sigmagnr" };
+enum { FIRST_RAW = 4, FIRST_LC = sizeof ztf_columns / sizeof *ztf_columns - 11, N_COLUMNS = sizeof ztf_columns / sizeof *ztf_columns };
+static const nj_layout ztf_layout = { "ztf", N_COLUMNS, N_COLUMNS, ztf_columns, 7 };
+
+typedef struct packet {
+    uint8_t *bytes;
+    size_t size, datum; /* where the only record starts */
+    avro_schema_t schema; /* shared by packets of one schema */
+    avro_value_iface_t *class;
+    avro_value_t *value;  /* of the class, used again and again */
+} packet;
+
+typedef struct bench {
+    packet *packet;
+    size_t n, n_real, bytes;
+    nj_settings settings;
+    nj_decoder *decoder;
+    nj_cursor cursor;
+    nj_batch *batch;
+    nj_opener *opener;
+    struct libdeflate_decompressor *inflate;
+    nj_stamp *stamp; /* [3 * n] packed, for gunzip alone */
+    double sum;
+    nj_stream stream;
+    bool open_stamps;
+} bench;
+
+/* --- packets --------------------------------------------------------------------------------------------------------- */
+
+static int is_packet(const struct dirent *entry)
+{
+    size_t n = strlen(entry->d_name);
+    return n > 5 && !strcmp(entry->d_name + n - 5, ".avro");
+}
+
+static uint8_t *read_file(const char *path, size_t *size)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f) return NULL;
+    fseek(f, 0, SEEK_END);
+    *size = (size_t)ftell(f);
+    rewind(f);
+    uint8_t *bytes = malloc(*size + 1);
+    if (bytes && fread(bytes, 1, *size, f) != *size) *size = 0;
+    fclose(f);
+    return bytes;
+}
+
+/* Every packet of the folder, then copies of them all until the sum is beyond the caches. */
+static int load(bench *b, const char *folder)
+{
+    struct dirent **entry;
+    int n = scandir(folder, &entry, is_packet, alphasort);
+    if (n <= 0) return -1;
+    size_t all = 0, cap = 0;
+    b->packet = calloc((size_t)n * 4000, sizeof *b->packet);
+    for (int i = 0; i < n; i++) {
+        char path[8192];
+        packet *p = &b->packet[b->n];
+        snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name);
+        p->bytes = read_file(path, &p->size);
+        free(entry[i]);
+        if (!p->bytes || p->size < 4) continue;
+        all += p->size;
+        b->n++;
+    }
+    free(entry);
+    b->n_real = b->n;
+    cap = (size_t)n * 4000;
+    b->bytes = all;
+    while (b->bytes < TARGET_BYTES && b->n + b->n_real <= cap) {
+        for (size_t i = 0; i < b->n_real; i++) {
+            packet *p = &b->packet[b->n++];
+            *p = b->packet[i];
+            p->bytes = malloc(p->size);
+            memcpy(p->bytes, b->packet[i].bytes, p->size);
+        }
+        b->bytes += all;
+    }
+    return b->n ? 0 : -1;
+}
+
+/* --- own decoder --------------------------------------------------------------------------------------------------- */
+
+static void no_release(nj_chunk *chunk) { (void)chunk; }
+
+static void open_stamps(bench *b)
+{
+    for (uint32_t row = 0; row < b->batch->n; row++)
+        for (int s = 0; s < NJ_STAMPS; s++) {
+            nj_stamp_open(b->opener, &b->batch->stamp[s][row], &b->batch->arena, NULL);
+            nj_bench_use(b->batch->stamp[s][row].image.pixel);
+        }
+}
+
+static void own(void *state)
+{
+    bench *b = state;
+    nj_chunk chunk[ROWS];
+    nj_error err;
+    for (size_t i = 0; i < b->n; i += ROWS) {
+        nj_batch_begin(b->batch, &ztf_layout, ROWS);
+        for (size_t k = 0; k < ROWS && i + k < b->n; k++) {
+            packet *p = &b->packet[i + k];
+            chunk[k] = (nj_chunk){ .bytes = p->bytes, .size = p->size, .stream = &b->stream, .refs = 1, .release = no_release };
+            if (nj_cursor_open(&b->cursor, b->decoder, &chunk[k], &err)) continue;
+            nj_cursor_read(&b->cursor, b->batch, ROWS, SIZE_MAX);
+        }
+        if (b->open_stamps) open_stamps(b);
+        nj_bench_use(b->batch);
+        nj_batch_end(b->batch);
+    }
+}
+
+static void own_with_stamps(void *state)
+{
+    bench *b = state;
+    b->open_stamps = true;
+    own(b);
+    b->open_stamps = false;
+}
+
+/* The three stamps of every packet by libdeflate alone, into one buffer: what no decoder can be faster than. */
+static void gunzip(void *state)
+{
+    bench *b = state;
+    static uint8_t out[STAMP_BUFFER];
+    size_t n;
+    for (size_t i = 0; i < 3 * b->n; i++) {
+        if (!b->stamp[i].bytes) continue;
+        libdeflate_gzip_decompress(b->inflate, b->stamp[i].bytes, b->stamp[i].size, out, sizeof out, &n);
+        nj_bench_use(out);
+    }
+}
+
+static void copy(void *state)
+{
+    bench *b = state;
+    static uint8_t out[1 << 20];
+    for (size_t i = 0; i < b->n; i++) {
+        memcpy(out, b->packet[i].bytes, b->packet[i].size < sizeof out ? b->packet[i].size : sizeof out);
+        nj_bench_use(out);
+    }
+}
+
+/* --- avro-c --------------------------------------------------------------------------------------------------------- */
+
+/* The number in a field, through a union; NaN for null and for what is no number. */
+static double number_of(const avro_value_t *record, const char *name)
+{
+    avro_value_t v, branch;
+    if (avro_value_get_by_name(record, name, &v, NULL)) return NAN;
+    if (avro_value_get_type(&v) == AVRO_UNION) {
+        if (avro_value_get_current_branch(&v, &branch)) return NAN;
+        v = branch;
+    }
+    int32_t i;
+    int64_t l;
+    float f;
+    double d;
+    switch (avro_value_get_type(&v)) {
+    case AVRO_INT32: avro_value_get_int(&v, &i); return i;
+    case AVRO_INT64: avro_value_get_long(&v, &l); return (double)l;
+    case AVRO_FLOAT: avro_value_get_float(&v, &f); return (double)f;
+    case AVRO_DOUBLE: avro_value_get_double(&v, &d); return d;
+    default: return NAN;
+    }
+}
+
+/* The columns of ztf_columns, each field fetched by its name; sums in sum[] when it is not NULL. */
+static double fetch(const avro_value_t *top, double *sum)
+{
+    avro_value_t candidate, history, list, item, v;
+    double total = 0;
+    size_t n = 0;
+    const void *bytes;
+    if (avro_value_get_by_name(top, "candidate", &candidate, NULL)) return NAN;
+    for (size_t c = FIRST_RAW; c < FIRST_LC; c++) {
+        double x = number_of(&candidate, ztf_columns[c].path + strlen("packet.candidate."));
+        if (isnan(x)) continue;
+        total += x;
+        if (sum) sum[c] += x;
+    }
+    static const char *const text[] = { "objectId", "candid" };
+    for (size_t i = 0; i < 2; i++)
+        if (!avro_value_get_by_name(top, text[i], &v, NULL)) nj_bench_use(&v);
+    if (!avro_value_get_by_name(&candidate, "isdiffpos", &v, NULL)) nj_bench_use(&v);
+    bool some = !avro_value_get_by_name(top, "prv_candidates", &history, NULL) && !avro_value_get_current_branch(&history, &list) &&
+                avro_value_get_type(&list) == AVRO_ARRAY;
+    if (some) avro_value_get_size(&list, &n);
+    for (size_t i = 0; i <= n; i++) {
+        if (i < n) avro_value_get_by_index(&list, i, &item, NULL);
+        else item = candidate;
+        for (size_t c = FIRST_LC; c < N_COLUMNS; c++) {
+            double x = number_of(&item, lc_fields[c - FIRST_LC]);
+            if (isnan(x)) continue;
+            total += x;
+            if (sum) sum[c] += x;
+        }
+    }
+    static const char *const cutout[] = { "cutoutScience", "cutoutTemplate", "cutoutDifference" };
+    for (size_t s = 0; s < 3; s++) {
+        avro_value_t data;
+        if (avro_value_get_by_name(top, cutout[s], &v, NULL)) continue;
+        if (avro_value_get_type(&v) == AVRO_UNION) {
+            avro_value_t branch;
+            if (avro_value_get_current_branch(&v, &branch)) continue;
+            v = branch;
+        }
+        if (avro_value_get_type(&v) == AVRO_RECORD && !avro_value_get_by_name(&v, "stampData", &data, NULL) &&
+            !avro_value_get_bytes(&data, &bytes, &n))
+            nj_bench_use(bytes);
+    }
+    return total;
+}
+
+static void avro_cached(bench *b, bool fetch_fields)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        packet *p = &b->packet[i];
+        avro_reader_t reader = avro_reader_memory((const char *)p->bytes + p->datum, (int64_t)(p->size - p->datum));
+        avro_value_reset(p->value);
+        if (avro_value_read(reader, p->value)) b->sum = NAN;
+        else if (fetch_fields) b->sum += fetch(p->value, NULL);
+        nj_bench_use(p->value);
+        avro_reader_free(reader);
+    }
+}
+
+static void avro_cached_decode(void *state) { avro_cached(state, false); }
+static void avro_cached_fetch(void *state) { avro_cached(state, true); }
+
+/* As most programs do it: open the file, make a value of its schema, read, take the fields. */
+static void avro_naive(void *state)
+{
+    bench *b = state;
+    for (size_t i = 0; i < b->n; i += NAIVE_SHARE) {
+        packet *p = &b->packet[i];
+        FILE *f = fmemopen(p->bytes, p->size, "rb");
+        avro_file_reader_t file;
+        if (!f || avro_file_reader_fp(f, "packet", 1, &file)) continue;
+        avro_schema_t schema = avro_file_reader_get_writer_schema(file);
+        avro_value_iface_t *class = avro_generic_class_from_schema(schema);
+        avro_value_t value;
+        avro_generic_value_new(class, &value);
+        if (!avro_file_reader_read_value(file, &value)) b->sum += fetch(&value, NULL);
+        avro_value_decref(&value);
+        avro_value_iface_decref(class);
+        avro_schema_decref(schema);
+        avro_file_reader_close(file);
+    }
+}
+
+/* --- getting ready ---------------------------------------------------------------------------------------------------- */
+
+/* Where the record starts, and avro-c's class for its schema, made once for all packets that share the bytes. */
+static int prepare(bench *b)
+{
+    nj_error err;
+    for (size_t i = 0; i < b->n; i++) {
+        packet *p = &b->packet[i];
+        nj_chunk chunk = { .bytes = p->bytes, .size = p->size, .stream = &b->stream, .refs = 1, .release = no_release };
+        nj_batch_begin(b->batch, &ztf_layout, 4);
+        if (nj_cursor_open(&b->cursor, b->decoder, &chunk, &err) || nj_cursor_read(&b->cursor, b->batch, 4, SIZE_MAX) || b->batch->n != 1) {
+            nj_batch_end(b->batch);
+            return -1;
+        }
+        p->datum = (size_t)(b->batch->row[0].datum - p->bytes);
+        for (int s = 0; s < NJ_STAMPS; s++) b->stamp[3 * i + (size_t)s] = b->batch->stamp[s][0];
+        nj_batch_end(b->batch);
+        for (size_t k = 0; k < i && !p->class; k++) /* nj_schema is the same pointer for the same bytes; avro-c has no such cache */
+            if (b->packet[k].datum == p->datum && !memcmp(b->packet[k].bytes, p->bytes, p->datum - 64 < p->datum ? p->datum - 64 : 0)) {
+                p->schema = b->packet[k].schema;
+                p->class = b->packet[k].class;
+                p->value = b->packet[k].value;
+            }
+        if (p->class) continue;
+        FILE *f = fmemopen(p->bytes, p->size, "rb");
+        avro_file_reader_t file;
+        if (!f || avro_file_reader_fp(f, "packet", 1, &file)) return -1;
+        p->schema = avro_file_reader_get_writer_schema(file);
+        p->class = avro_generic_class_from_schema(p->schema);
+        p->value = malloc(sizeof *p->value);
+        avro_file_reader_close(file);
+        if (!p->class || avro_generic_value_new(p->class, p->value)) return -1;
+    }
+    return 0;
+}
+
+/* Sums of every column over the real packets: the decoder's against avro-c's. Both add doubles in the same order. */
+static bool same_values(nj_bench_run *run, bench *b)
+{
+    double *own_sum = calloc(N_COLUMNS, sizeof *own_sum), *avro_sum = calloc(N_COLUMNS, sizeof *avro_sum);
+    size_t values = 0;
+    bool same = own_sum && avro_sum;
+    nj_error err;
+    for (size_t i = 0; i < b->n_real && same; i++) {
+        packet *p = &b->packet[i];
+        nj_chunk chunk = { .bytes = p->bytes, .size = p->size, .stream = &b->stream, .refs = 1, .release = no_release };
+        nj_batch_begin(b->batch, &ztf_layout, 4);
+        same = !nj_cursor_open(&b->cursor, b->decoder, &chunk, &err) && !nj_cursor_read(&b->cursor, b->batch, 4, SIZE_MAX);
+        for (size_t c = FIRST_RAW; c < N_COLUMNS; c++) {
+            const nj_col *col = &b->batch->col[c];
+            for (uint32_t k = 0, n = col->off ? col->off[1] : 1; k < n; k++) {
+                double x = ((const double *)col->data)[k];
+                if (isnan(x)) continue;
+                own_sum[c] += x;
+                values++;
+            }
+        }
+        nj_batch_end(b->batch);
+        avro_reader_t reader = avro_reader_memory((const char *)p->bytes + p->datum, (int64_t)(p->size - p->datum));
+        avro_value_reset(p->value);
+        same = same && !avro_value_read(reader, p->value);
+        fetch(p->value, avro_sum);
+        avro_reader_free(reader);
+    }
+    size_t wrong = 0;
+    for (size_t c = FIRST_RAW; c < N_COLUMNS; c++) wrong += own_sum[c] != avro_sum[c];
+    free(own_sum);
+    free(avro_sum);
+    return nj_bench_verify(run, same && !wrong, "%zu values of %d columns of %zu packets: %zu column sums differ from avro-c", values,
+                           N_COLUMNS - FIRST_RAW, b->n_real, wrong);
+}
+
+static void measure(nj_bench_run *run, bench *b)
+{
+    double n = (double)b->n, bytes = (double)b->bytes;
+    const nj_bench_case cases[] = {
+        { "copy of the packet", copy, b, n, bytes },
+        { "projection", own, b, n, bytes },
+        { "projection + 3 stamps", own_with_stamps, b, n, bytes },
+        { "libdeflate alone, 3 stamps", gunzip, b, n, bytes },
+        { "avro-c, schema cached, decode only", avro_cached_decode, b, n, bytes },
+        { "avro-c, schema cached, fields fetched", avro_cached_fetch, b, n, bytes },
+        { "avro-c, naive", avro_naive, b, (double)((b->n + NAIVE_SHARE - 1) / NAIVE_SHARE), 0 },
+    };
+    nj_bench_time(run, cases, sizeof cases / sizeof *cases);
+    nj_bench_ratio(run, "avro-c cached, decode only / projection", 4, 1, NAN, NAN);
+    nj_bench_ratio(run, "avro-c cached / projection", 5, 1, 12, NAN);
+    nj_bench_ratio(run, "avro-c naive / projection", 6, 1, 80, NAN);
+    nj_bench_ratio(run, "projection + 3 stamps / libdeflate alone", 2, 3, NAN, 1.15);
+}
+
+static void free_bench(bench *b)
+{
+    for (size_t i = 0; i < b->n; i++) free(b->packet[i].bytes);
+    free(b->packet);
+    free(b->stamp);
+    nj_batch_free(b->batch);
+    nj_cursor_free(&b->cursor);
+    nj_opener_free(b->opener);
+    nj_decoder_free(b->decoder);
+    nj_settings_free(&b->settings);
+    libdeflate_free_decompressor(b->inflate);
+}
+
+static int run_decode(nj_bench_run *run)
+{
+    bench b = { .stream = { .name = "bench", .partition = -1 } };
+    nj_error err = { "" };
+    char folder[4096];
+    const char *data = nj_bench_data(run), *shared = getenv("NIGHTJAR_SHARED");
+    if (data) snprintf(folder, sizeof folder, "%s", data);
+    else snprintf(folder, sizeof folder, "%s/real/ztf", shared ? shared : "../shared");
+    if (load(&b, folder)) {
+        nj_bench_note(run, "no packets (*.avro) in %s; name a folder of ZTF packets by --data", folder);
+        return data ? -1 : 0;
+    }
+    b.decoder = nj_decoder_new(&b.settings, &err);
+    b.batch = nj_batch_new();
+    b.opener = b.decoder ? nj_opener_new(b.decoder) : NULL;
+    b.inflate = libdeflate_alloc_decompressor();
+    b.stamp = calloc(3 * b.n, sizeof *b.stamp);
+    int rc = -1;
+    if (!b.decoder || !b.batch || !b.opener || !b.inflate || !b.stamp) nj_bench_note(run, "%s", *err.text ? err.text : "out of memory");
+    else if (prepare(&b)) nj_bench_note(run, "%s: a packet is no ZTF packet of one record", folder);
+    else if (same_values(run, &b)) {
+        nj_bench_note(run, "%zu packets, replicated to %zu in separate buffers, %.0f MB", b.n_real, b.n, (double)b.bytes / 1e6);
+        measure(run, &b);
+        rc = 0;
+    }
+    free_bench(&b);
+    return rc;
+}
+
+extern const nj_bench nj_bench_decode;
+const nj_bench nj_bench_decode = { "decode", "real packets to rows and stamps, against avro-c and libdeflate", run_decode };

@@ -1,0 +1,363 @@
+#include "harness.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "../base/buffer.h"
+#include "../base/clock.h"
+#include "../base/version.h"
+
+enum { MAX_CASES = 16, MIN_ROUNDS = 9, MAX_ROUNDS = 201, FLOOR_NS = 5000000 };
+
+typedef struct result {
+    char name[128];
+    double items, bytes;
+    uint64_t calls; /* per round */
+    uint32_t rounds;
+    double *cpu, *wall; /* [rounds] ns per item */
+    double min, median, mad;
+} result;
+
+typedef struct figure {
+    char name[160];
+    char unit[16];
+    double value, low, high, at_least, at_most; /* NAN = none */
+    bool bar, met;
+} figure;
+
+struct nj_bench_run {
+    nj_bench_options options;
+    const char *subject;
+    result *result;
+    size_t n_results, last; /* last: first result of the last nj_bench_time */
+    figure *figure;
+    size_t n_figures;
+    int missed, wrong;
+    double timer_ns;
+};
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Sorts a copy; q = 0.5 is the median. */
+static double quantile(const double *value, uint32_t n, double q)
+{
+    double *sorted = malloc(n * sizeof *sorted);
+    if (!sorted) return NAN;
+    memcpy(sorted, value, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, by_value);
+    double at = q * (n - 1), x = sorted[(uint32_t)at];
+    if ((uint32_t)at + 1 < n) x += (at - floor(at)) * (sorted[(uint32_t)at + 1] - x);
+    free(sorted);
+    return x;
+}
+
+static double mad_of(const double *value, uint32_t n, double median)
+{
+    double *off = malloc(n * sizeof *off), mad;
+    if (!off) return NAN;
+    for (uint32_t i = 0; i < n; i++) off[i] = fabs(value[i] - median);
+    mad = quantile(off, n, 0.5);
+    free(off);
+    return mad;
+}
+
+static double timer_cost(void)
+{
+    double best = INFINITY;
+    for (int i = 0; i < 200; i++) {
+        int64_t a = nj_thread_cpu_ns(), b = nj_thread_cpu_ns();
+        if (b - a < best) best = (double)(b - a);
+    }
+    return best;
+}
+
+typedef struct pass {
+    double cpu, wall; /* ns */
+} pass;
+
+static pass one_round(const nj_bench_run *run, const nj_bench_case *c, uint64_t calls)
+{
+    int64_t wall = nj_now_ns(), cpu = nj_thread_cpu_ns();
+    for (uint64_t i = 0; i < calls; i++) c->work(c->state);
+    cpu = nj_thread_cpu_ns() - cpu;
+    wall = nj_now_ns() - wall;
+    return (pass){ fmax((double)cpu - run->timer_ns, 0), fmax((double)wall - run->timer_ns, 0) };
+}
+
+/* A result with room for all rounds. */
+static result *add_result(nj_bench_run *run, const nj_bench_case *c, uint64_t calls)
+{
+    result *more = realloc(run->result, (run->n_results + 1) * sizeof *more);
+    if (!more) abort();
+    run->result = more;
+    result *r = &run->result[run->n_results++];
+    *r = (result){ .items = c->items, .bytes = c->bytes, .calls = calls };
+    snprintf(r->name, sizeof r->name, "%s/%s", run->subject, c->name);
+    r->cpu = malloc(MAX_ROUNDS * sizeof *r->cpu);
+    r->wall = malloc(MAX_ROUNDS * sizeof *r->wall);
+    if (!r->cpu || !r->wall) abort();
+    return r;
+}
+
+static void print_result(result *r)
+{
+    r->min = quantile(r->cpu, r->rounds, 0);
+    r->median = quantile(r->cpu, r->rounds, 0.5);
+    r->mad = mad_of(r->cpu, r->rounds, r->median);
+    char speed[32] = "-";
+    if (r->bytes > 0) snprintf(speed, sizeof speed, "%.0f MB/s", r->bytes / r->items / r->median * 1e3);
+    printf("%-44s %12.1f %12.1f %9.1f %7u %12s\n", r->name, r->min, r->median, r->mad, r->rounds, speed);
+}
+
+void nj_bench_time(nj_bench_run *run, const nj_bench_case *cases, size_t n)
+{
+    uint64_t calls[MAX_CASES];
+    int64_t budget = 0, start;
+    if (n > MAX_CASES) abort();
+    for (size_t i = 0; i < n; i++) {
+        one_round(run, &cases[i], 1); /* warm-up: page faults, caches, lazy set-up */
+        for (calls[i] = 1; calls[i] < (uint64_t)1 << 40 && one_round(run, &cases[i], calls[i]).wall < FLOOR_NS; calls[i] *= 2) {}
+    }
+    run->last = run->n_results;
+    for (size_t i = 0; i < n; i++) add_result(run, &cases[i], calls[i]);
+    budget = (int64_t)(run->options.seconds * 1e9 * (double)n);
+    start = nj_now_ns();
+    for (uint32_t round = 0; round < MAX_ROUNDS && (round < MIN_ROUNDS || nj_now_ns() - start < budget); round++)
+        for (size_t i = 0; i < n; i++) {
+            result *r = &run->result[run->last + i];
+            pass p = one_round(run, &cases[i], calls[i]);
+            r->cpu[round] = p.cpu / ((double)calls[i] * r->items);
+            r->wall[round] = p.wall / ((double)calls[i] * r->items);
+            r->rounds = round + 1;
+        }
+    printf("%-44s %12s %12s %9s %7s %12s\n", "ns per item, CPU of one thread", "min", "median", "MAD", "rounds", "input");
+    for (size_t i = 0; i < n; i++) print_result(&run->result[run->last + i]);
+    fflush(stdout);
+}
+
+static figure *add_figure(nj_bench_run *run, const char *name)
+{
+    figure *more = realloc(run->figure, (run->n_figures + 1) * sizeof *more);
+    if (!more) abort();
+    run->figure = more;
+    figure *f = &run->figure[run->n_figures++];
+    *f = (figure){ .unit = "1", .low = NAN, .high = NAN, .at_least = NAN, .at_most = NAN, .met = true };
+    snprintf(f->name, sizeof f->name, "%s/%s", run->subject, name);
+    return f;
+}
+
+double nj_bench_ratio(nj_bench_run *run, const char *what, size_t slow, size_t fast, double at_least, double at_most)
+{
+    const result *a = &run->result[run->last + slow], *b = &run->result[run->last + fast];
+    double ratio[MAX_ROUNDS];
+    for (uint32_t i = 0; i < a->rounds; i++) ratio[i] = a->cpu[i] / b->cpu[i];
+    figure *f = add_figure(run, what);
+    f->value = quantile(ratio, a->rounds, 0.5);
+    f->low = quantile(ratio, a->rounds, 0.25);
+    f->high = quantile(ratio, a->rounds, 0.75);
+    f->at_least = at_least;
+    f->at_most = at_most;
+    f->bar = !isnan(at_least) || !isnan(at_most);
+    f->met = !(f->value < at_least) && !(f->value > at_most);
+    run->missed += !f->met;
+    printf("%-44s %.3f [%.3f, %.3f]", f->name, f->value, f->low, f->high);
+    if (!isnan(at_least)) printf("  bar: at least %g, %s", at_least, f->met ? "met" : "MISSED");
+    if (!isnan(at_most)) printf("  bar: at most %g, %s", at_most, f->met ? "met" : "MISSED");
+    printf("\n");
+    return f->value;
+}
+
+void nj_bench_figure(nj_bench_run *run, const char *name, double value, const char *unit)
+{
+    figure *f = add_figure(run, name);
+    f->value = value;
+    snprintf(f->unit, sizeof f->unit, "%s", unit);
+    printf("%-44s %.6g %s\n", f->name, value, unit);
+}
+
+bool nj_bench_verify(nj_bench_run *run, bool ok, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    printf("%s: ", ok ? "verified" : "WRONG");
+    vprintf(format, ap);
+    printf("\n");
+    va_end(ap);
+    run->wrong += !ok;
+    return ok;
+}
+
+void nj_bench_note(nj_bench_run *run, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    printf("%s: ", run->subject);
+    vprintf(format, ap);
+    printf("\n");
+    va_end(ap);
+}
+
+const char *nj_bench_data(const nj_bench_run *run) { return run->options.data; }
+const char *nj_bench_survey(const nj_bench_run *run) { return run->options.survey ? run->options.survey : "ztf"; }
+int nj_bench_missed(const nj_bench_run *run) { return run->missed; }
+
+nj_bench_run *nj_bench_run_new(const nj_bench_options *options)
+{
+    nj_bench_run *run = calloc(1, sizeof *run);
+    if (!run) return NULL;
+    run->options = *options;
+    run->timer_ns = timer_cost();
+    return run;
+}
+
+void nj_bench_run_free(nj_bench_run *run)
+{
+    if (!run) return;
+    for (size_t i = 0; i < run->n_results; i++) {
+        free(run->result[i].cpu);
+        free(run->result[i].wall);
+    }
+    free(run->result);
+    free(run->figure);
+    free(run);
+}
+
+int nj_bench_subject(nj_bench_run *run, const nj_bench *bench)
+{
+    run->subject = bench->name;
+    run->wrong = 0;
+    printf("\n== %s: %s\n", bench->name, bench->doc);
+    int rc = bench->run(run);
+    return rc || run->wrong ? -1 : 0;
+}
+
+/* --- files --------------------------------------------------------------------------------------------------------- */
+
+static void cpu_model(char *text, size_t size)
+{
+    char line[256];
+    snprintf(text, size, "unknown");
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    while (f && fgets(line, sizeof line, f)) {
+        char *colon = strchr(line, ':');
+        if (!colon || strncmp(line, "model name", 10)) continue;
+        line[strcspn(line, "\n")] = 0;
+        snprintf(text, size, "%s", colon + 2);
+        break;
+    }
+    if (f) fclose(f);
+}
+
+static void member(nj_buffer *b, const char *key, const char *text)
+{
+    nj_json_text(b, key);
+    nj_buffer_text(b, ": ");
+    nj_json_text(b, text);
+    nj_buffer_text(b, ",\n    ");
+}
+
+static void context(nj_buffer *b, const nj_bench_run *run)
+{
+    char date[40], cpu[128];
+    struct utsname u;
+    time_t now = time(NULL);
+    struct tm tm;
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S+00:00", gmtime_r(&now, &tm));
+    cpu_model(cpu, sizeof cpu);
+    uname(&u);
+    member(b, "date", date);
+    member(b, "version", nj_version);
+    member(b, "git", nj_revision);
+    member(b, "compiler", nj_compiler);
+    member(b, "flags", nj_flags);
+    member(b, "cpu", cpu);
+    member(b, "kernel", u.release);
+    nj_buffer_printf(b, "\"timer_ns\": %.1f,\n    \"num_cpus\": %ld", run->timer_ns, sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+static void number(nj_buffer *b, const char *key, double value)
+{
+    nj_buffer_printf(b, ", \"%s\": ", key);
+    nj_json_f64(b, value);
+}
+
+static int write_file(nj_buffer *b, const char *path)
+{
+    FILE *f = b->failed ? NULL : fopen(path, "wb");
+    int rc = !f || fwrite(b->data, 1, b->n, f) != b->n;
+    if (f && fclose(f)) rc = 1;
+    if (rc) fprintf(stderr, "nightjar: %s: cannot be written (%m)\n", path);
+    nj_buffer_free(b);
+    return rc ? -1 : 0;
+}
+
+int nj_bench_write(const nj_bench_run *run, const char *path)
+{
+    nj_buffer b = { 0 };
+    nj_buffer_text(&b, "{\"schema_version\": 1,\n  \"context\": {\n    ");
+    context(&b, run);
+    nj_buffer_text(&b, "\n  },\n  \"benchmarks\": [");
+    for (size_t i = 0; i < run->n_results; i++) {
+        const result *r = &run->result[i];
+        nj_buffer_text(&b, i ? ",\n    {\"name\": " : "\n    {\"name\": ");
+        nj_json_text(&b, r->name);
+        nj_buffer_printf(&b, ", \"unit\": \"ns\", \"rounds\": %u", r->rounds);
+        number(&b, "items", r->items);
+        number(&b, "calls", (double)r->calls);
+        number(&b, "min", r->min);
+        number(&b, "median", r->median);
+        number(&b, "mad", r->mad);
+        if (r->bytes > 0) number(&b, "bytes_per_s", r->bytes / r->items / r->median * 1e9);
+        nj_buffer_text(&b, ", \"samples\": [");
+        for (uint32_t k = 0; k < r->rounds; k++) nj_buffer_printf(&b, "%s%.6g", k ? ", " : "", r->cpu[k]);
+        nj_buffer_text(&b, "]}");
+    }
+    nj_buffer_text(&b, "\n  ],\n  \"figures\": [");
+    for (size_t i = 0; i < run->n_figures; i++) {
+        const figure *f = &run->figure[i];
+        nj_buffer_text(&b, i ? ",\n    {\"name\": " : "\n    {\"name\": ");
+        nj_json_text(&b, f->name);
+        nj_buffer_printf(&b, ", \"unit\": \"%s\"", f->unit);
+        number(&b, "value", f->value);
+        number(&b, "low", f->low);
+        number(&b, "high", f->high);
+        number(&b, "at_least", f->at_least);
+        number(&b, "at_most", f->at_most);
+        nj_buffer_printf(&b, ", \"met\": %s}", !f->bar ? "null" : f->met ? "true" : "false");
+    }
+    nj_buffer_text(&b, "\n  ]\n}\n");
+    return write_file(&b, path);
+}
+
+int nj_bench_write_google(const nj_bench_run *run, const char *path)
+{
+    nj_buffer b = { 0 };
+    const char *between = "\n    ";
+    nj_buffer_text(&b, "{\n  \"context\": {\n    ");
+    context(&b, run);
+    nj_buffer_text(&b, ",\n    \"executable\": \"nightjar\", \"cpu_scaling_enabled\": false, \"caches\": [], \"load_avg\": [],\n"
+                       "    \"mhz_per_cpu\": 0, \"library_build_type\": \"release\"\n  },\n  \"benchmarks\": [");
+    for (size_t i = 0; i < run->n_results; i++) {
+        const result *r = &run->result[i];
+        for (uint32_t k = 0; k < r->rounds; k++, between = ",\n    ") {
+            nj_buffer_printf(&b, "%s{\"name\": ", between);
+            nj_json_text(&b, r->name);
+            nj_buffer_text(&b, ", \"run_name\": ");
+            nj_json_text(&b, r->name);
+            nj_buffer_printf(&b, ", \"family_index\": %zu, \"per_family_instance_index\": 0, \"run_type\": \"iteration\", \"repetitions\": %u, "
+                             "\"repetition_index\": %u, \"threads\": 1, \"iterations\": %.0f, \"real_time\": %.6g, \"cpu_time\": %.6g, "
+                             "\"time_unit\": \"ns\"}", i, r->rounds, k, (double)r->calls * r->items, r->wall[k], r->cpu[k]);
+        }
+    }
+    nj_buffer_text(&b, "\n  ]\n}\n");
+    return write_file(&b, path);
+}

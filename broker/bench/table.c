@@ -1,0 +1,6 @@
+/* The subjects of `nightjar bench`: one file, one row. */
+#include "harness.h"
+
+extern const nj_bench nj_bench_decode;
+
+const nj_bench *const nj_benches[] = { &nj_bench_decode, NULL };
