@@ -4,6 +4,6 @@
 
 #include "sink.h"
 
-extern const nj_sink_class nj_sink_ndjson, nj_sink_avro, nj_sink_sqlite, nj_sink_fits, nj_sink_null;
+extern const nj_sink_class nj_sink_ndjson, nj_sink_avro, nj_sink_sqlite, nj_sink_fits, nj_sink_kafka, nj_sink_null;
 
 #endif

@@ -149,6 +149,15 @@ static void describe_columns(fits_sink *s, int *status)
     }
 }
 
+/* The standard's name of a unit; ours where it has the same. */
+static const char *fits_unit(const char *unit)
+{
+    static const char *const other[][2] = { { "1", "" }, { "day", "d" }, { "mag/day", "mag/d" }, { "DN", "adu" } };
+    for (size_t i = 0; unit && i < sizeof other / sizeof *other; i++)
+        if (!strcmp(unit, other[i][0])) return other[i][1];
+    return unit ? unit : "";
+}
+
 static void create_table(fits_sink *s, int *status)
 {
     char **name = calloc(3 * (size_t)s->n_fields, sizeof *name);
@@ -158,10 +167,9 @@ static void create_table(fits_sink *s, int *status)
     }
     char **format = name + s->n_fields, **unit = format + s->n_fields;
     for (uint32_t f = 0; f < s->n_fields; f++) {
-        const char *u = s->field[f].unit;
         name[f] = s->column[f].name;
         format[f] = s->column[f].format;
-        unit[f] = (char *)(u && strcmp(u, "1") ? u : "");
+        unit[f] = (char *)fits_unit(s->field[f].unit);
     }
     fits_create_img(s->file, BYTE_IMG, 0, NULL, status); /* the primary HDU holds the provenance */
     fits_set_hdrsize(s->file, 400, status);              /* room for that of later runs */

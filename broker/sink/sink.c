@@ -5,7 +5,8 @@
 
 #include "classes.h"
 
-const nj_sink_class *const nj_sink_classes[] = { &nj_sink_ndjson, &nj_sink_avro, &nj_sink_sqlite, &nj_sink_fits, &nj_sink_null, NULL };
+const nj_sink_class *const nj_sink_classes[] = { &nj_sink_ndjson, &nj_sink_avro, &nj_sink_sqlite, &nj_sink_fits, &nj_sink_kafka,
+                                                 &nj_sink_null,   NULL };
 
 static int unknown(const char *spec, const char *scheme, nj_error *err)
 {
@@ -41,7 +42,9 @@ nj_sink *nj_sink_open(const char *spec, const nj_sink_args *args, nj_error *err)
     memcpy(scheme, spec, n);
     for (size_t i = 0; nj_sink_classes[i]; i++) {
         if (strcmp(nj_sink_classes[i]->scheme, scheme)) continue;
+        nj_settings none = { 0 };
         nj_sink_args own = *args;
+        if (!own.settings) own.settings = &none; /* a sink copies what it keeps */
         own.target = strncmp(colon + 1, "//", 2) == 0 && !strcmp(scheme, "kafka") ? colon + 3 : colon + 1;
         return nj_sink_classes[i]->open(&own, err);
     }

@@ -118,7 +118,7 @@ static void rows_and_header_come_back(void **state)
     int status = 0;
     snprintf(key, sizeof key, "TUNIT%d", column_of(f, "fit_rate"));
     read_text_key(f, key, text, sizeof text);
-    assert_string_equal(text, "mag/day");
+    assert_string_equal(text, "mag/d");
     snprintf(key, sizeof key, "TKEY%d", column_of(f, "packet_candidate_sgscore1"));
     read_text_key(f, key, text, sizeof text);
     assert_string_equal(text, "packet.candidate.sgscore1");

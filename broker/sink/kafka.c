@@ -1,0 +1,244 @@
+/* Rows as JSON messages, keyed by candid, through librdkafka's idempotent producer. A flush returns when every message has its
+ * delivery report; one that failed for good fails the sink. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/clock.h"
+#include "../base/kafka.h"
+#include "classes.h"
+#include "json.h"
+
+typedef struct kafka_conf {
+    int64_t connect_s;
+} kafka_conf;
+
+static const nj_param params[] = {
+    { "connect_s", NJ_I64, "10", offsetof(kafka_conf, connect_s), 1, 600, "s", "how long to wait for a broker at the start" },
+    { 0 },
+};
+
+typedef struct topic {
+    char *name;
+    rd_kafka_topic_t *handle;
+} topic;
+
+typedef struct kafka_sink {
+    nj_sink base;
+    char *target; /* "host:port/topic", for messages */
+    char *only;   /* the topic of all rows; NULL = each row's own */
+    kafka_conf conf;
+    rd_kafka_t *producer;
+    topic *topic;
+    size_t n_topics;
+    nj_json_keys keys;
+    nj_buffer row;
+    uint32_t candid; /* its field; UINT32_MAX = none */
+    uint64_t n_failed;
+    char why[512]; /* of the first message that was not delivered, or of the last trouble with the brokers */
+} kafka_sink;
+
+/* Called from poll and flush, in the thread of the sink. */
+static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque)
+{
+    kafka_sink *s = opaque;
+    char text[384];
+    (void)producer;
+    if (!message->err || s->n_failed++) return;
+    snprintf(s->why, sizeof s->why, "topic %s, candid %.*s: %s", rd_kafka_topic_name(message->rkt), (int)message->key_len,
+             (const char *)message->key, nj_kafka_cause(message->err, rd_kafka_message_errstr(message), text, sizeof text));
+}
+
+static void on_error(rd_kafka_t *producer, int error, const char *reason, void *opaque)
+{
+    kafka_sink *s = opaque;
+    (void)producer;
+    if (!s->n_failed) nj_kafka_cause((rd_kafka_resp_err_t)error, reason, s->why, sizeof s->why);
+}
+
+static int start(kafka_sink *s, const char *hosts, nj_settings *settings, nj_error *err)
+{
+    /* lingering 20 ms fills batches of some ten messages at ZTF's rate; a flush does not wait for it */
+    static const nj_kafka_pair preset[] = { { "enable.idempotence", "true" },
+                                            { "linger.ms", "20" },
+                                            { "compression.codec", "lz4" },
+                                            { "queue.buffering.max.kbytes", "65536" },
+                                            { 0 } };
+    static const char *const fixed[] = { "enable.idempotence", NULL };
+    char text[384];
+    rd_kafka_conf_t *conf = nj_kafka_conf(hosts, preset, fixed, settings, err);
+    if (!conf) return -1;
+    rd_kafka_conf_set_opaque(conf, s);
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    rd_kafka_conf_set_error_cb(conf, on_error);
+    s->producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
+    if (!s->producer) {
+        rd_kafka_conf_destroy(conf);
+        return nj_fail(err, "kafka://%s: %s", s->target, text);
+    }
+    const struct rd_kafka_metadata *metadata = NULL;
+    rd_kafka_resp_err_t rc = rd_kafka_metadata(s->producer, 0, NULL, &metadata, (int)s->conf.connect_s * 1000);
+    if (metadata) rd_kafka_metadata_destroy(metadata);
+    rd_kafka_poll(s->producer, 0); /* what the brokers said meanwhile */
+    return rc ? nj_fail(err, "kafka://%s: no broker answers: %s", s->target, *s->why ? s->why : rd_kafka_err2str(rc)) : 0;
+}
+
+static int close_kafka(nj_sink *sink, nj_error *err);
+
+static nj_sink *open_kafka(const nj_sink_args *args, nj_error *err)
+{
+    kafka_sink *s = calloc(1, sizeof *s);
+    const char *slash = strchr(args->target, '/');
+    char *hosts = NULL;
+    if (!s) {
+        nj_fail(err, "kafka: out of memory");
+        return NULL;
+    }
+    s->base.class = &nj_sink_kafka;
+    if (!slash || slash == args->target || strpbrk(slash, "?,^")) {
+        nj_fail(err, "kafka://%s: expected kafka://HOST:PORT[,HOST:PORT]/TOPIC, or HOST:PORT/ and a topic per -t", args->target);
+        goto bad;
+    }
+    s->target = strdup(args->target);
+    hosts = strndup(args->target, (size_t)(slash - args->target));
+    if (slash[1]) s->only = strdup(slash + 1);
+    if (!s->target || !hosts || (slash[1] && !s->only)) {
+        nj_fail(err, "kafka: out of memory");
+        goto bad;
+    }
+    if (nj_settings_apply(args->settings, "sink.kafka", params, NULL, &s->conf, err)) goto bad;
+    if (start(s, hosts, args->settings, err)) goto bad;
+    free(hosts);
+    return &s->base;
+bad:
+    free(hosts);
+    close_kafka(&s->base, NULL);
+    return NULL;
+}
+
+static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata, nj_error *err)
+{
+    kafka_sink *s = (kafka_sink *)sink;
+    (void)metadata; /* a stream has no header; the run report has it */
+    s->candid = UINT32_MAX;
+    for (uint32_t f = 0; f < n_fields; f++)
+        if (!strcmp(field[f].key, "candid") && field[f].type == NJ_I64) s->candid = f;
+    return nj_json_keys_new(&s->keys, field, n_fields, err);
+}
+
+static topic *find_topic(kafka_sink *s, const char *name, size_t n, nj_error *err)
+{
+    for (size_t i = 0; i < s->n_topics; i++)
+        if (strlen(s->topic[i].name) == n && !memcmp(s->topic[i].name, name, n)) return &s->topic[i];
+    topic *more = realloc(s->topic, (s->n_topics + 1) * sizeof *more);
+    topic t = { 0 };
+    if (more) {
+        s->topic = more;
+        t.name = strndup(name, n);
+    }
+    if (t.name) t.handle = rd_kafka_topic_new(s->producer, t.name, NULL);
+    if (!t.handle) {
+        nj_fail(err, "kafka://%s: topic %.*s: %s", s->target, (int)n, name,
+                t.name ? rd_kafka_err2str(rd_kafka_last_error()) : "out of memory");
+        free(t.name);
+        return NULL;
+    }
+    s->topic[s->n_topics] = t;
+    return &s->topic[s->n_topics++];
+}
+
+static int check(const kafka_sink *s, nj_error *err)
+{
+    char text[384];
+    if (s->n_failed)
+        return nj_fail(err, "kafka://%s: %" PRIu64 " messages were not delivered; %s", s->target, s->n_failed, s->why);
+    rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(s->producer, text, sizeof text);
+    return fatal ? nj_fail(err, "kafka://%s: %s", s->target, text) : 0;
+}
+
+static int produce(kafka_sink *s, const char *name, size_t n, const char *key, size_t key_size, nj_error *err)
+{
+    topic *t = find_topic(s, name, n, err);
+    if (!t) return -1;
+    while (rd_kafka_produce(t->handle, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, s->row.data, s->row.n, key_size ? key : NULL,
+                            key_size, NULL)) {
+        rd_kafka_resp_err_t rc = rd_kafka_last_error();
+        if (rc != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
+            if (rc == RD_KAFKA_RESP_ERR__FATAL && check(s, err)) return -1;
+            return nj_fail(err, "kafka://%s: topic %.*s, candid %.*s: %s", s->target, (int)n, name, (int)key_size, key,
+                           rd_kafka_err2str(rc));
+        }
+        rd_kafka_poll(s->producer, 100); /* ends when messages are delivered, or given up after message.timeout.ms */
+        if (check(s, err)) return -1;
+    }
+    return 0;
+}
+
+static int write_row(kafka_sink *s, const nj_rows *rows, uint32_t row, nj_error *err)
+{
+    char key[24] = "";
+    size_t key_size = 0;
+    const char *names = s->only ? s->only : rows->topics ? rows->topics[row] : NULL;
+    if (!s->only && !rows->topics) return nj_fail(err, "kafka://%s: names no topic, and there is no -t that would", s->target);
+    if (!names || !*names) return 0;
+    if (s->candid != UINT32_MAX && rows->value[s->candid].data) {
+        int64_t id = ((const int64_t *)rows->value[s->candid].data)[row];
+        if (id != NJ_NO_I64) key_size = (size_t)snprintf(key, sizeof key, "%" PRId64, id);
+    }
+    s->row.n = 0;
+    nj_json_row(&s->row, &s->keys, rows, row);
+    if (s->row.failed) return nj_fail(err, "kafka://%s: out of memory", s->target);
+    for (const char *end; *names; names = *end ? end + 1 : end) {
+        end = names + strcspn(names, ",");
+        if (end > names && produce(s, names, (size_t)(end - names), key, key_size, err)) return -1;
+    }
+    return 0;
+}
+
+static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
+{
+    kafka_sink *s = (kafka_sink *)sink;
+    for (uint32_t k = 0; k < rows->n; k++)
+        if (write_row(s, rows, rows->row[k], err)) return -1;
+    rd_kafka_poll(s->producer, 0);
+    return check(s, err);
+}
+
+static int flush(nj_sink *sink, nj_error *err)
+{
+    kafka_sink *s = (kafka_sink *)sink;
+    while (rd_kafka_flush(s->producer, 1000) == RD_KAFKA_RESP_ERR__TIMED_OUT)
+        if (check(s, err)) return -1;
+    return check(s, err);
+}
+
+static int close_kafka(nj_sink *sink, nj_error *err)
+{
+    kafka_sink *s = (kafka_sink *)sink;
+    int rc = 0;
+    if (s->producer) {
+        if (rd_kafka_outq_len(s->producer) > 0 && !s->n_failed) rc = flush(sink, err);
+        for (size_t i = 0; i < s->n_topics; i++) rd_kafka_topic_destroy(s->topic[i].handle);
+        rd_kafka_destroy(s->producer);
+    }
+    for (size_t i = 0; i < s->n_topics; i++) free(s->topic[i].name);
+    free(s->topic);
+    nj_json_keys_free(&s->keys);
+    nj_buffer_free(&s->row);
+    free(s->only);
+    free(s->target);
+    free(s);
+    return rc;
+}
+
+const nj_sink_class nj_sink_kafka = {
+    .scheme = "kafka",
+    .doc = "kafka://HOST:PORT/TOPIC a JSON message per row, keyed by candid; HOST:PORT/ sends each row to the topics (-t) it "
+           "matches",
+    .open = open_kafka,
+    .begin = begin,
+    .write = write_rows,
+    .flush = flush,
+    .close = close_kafka,
+};
