@@ -1,0 +1,523 @@
+#include "kafka.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "classes.h"
+#include "partition.h"
+#include "position.h"
+
+enum {
+    QUERY_MS = 10000, /* for watermarks and committed offsets */
+    CLOSE_MS = 15000,
+    CLOSE_UNUSED_MS = 1000, /* nothing was ever assigned, so there is nothing to commit */
+    SLICE_MS = 100, /* how often the ends are looked at while nothing comes */
+    FINAL_ERRORS = 5 /* refusals in a row before a running stream gives up: a broker may restart with stale secrets */
+};
+
+typedef struct kafka_conf {
+    double contact_s, drain_s;
+} kafka_conf;
+static const nj_param params[] = {
+    { "contact_s", NJ_F64, "60", offsetof(kafka_conf, contact_s), 0.1, 86400, "s", "a live source without a broker or a partition for so long is an error" },
+    { "drain_s", NJ_F64, "10", offsetof(kafka_conf, drain_s), 0, 240, "s", "a rebalance waits at most so long for alerts that are under way" },
+    { 0 }
+};
+
+typedef struct kafka_source {
+    nj_source base;
+    kafka_conf conf;
+    int64_t contact_ns;
+    nj_settings *settings;
+    const nj_source_host *host;
+    rd_kafka_t *rk;
+    nj_kafka_target target;
+    nj_positions at;
+    char *display;
+    nj_partitions partitions;
+    int assigns, n_assigned; /* ASSIGN events so far; partitions held now */
+    int live, finished, whole_topic, cooperative;
+    int64_t opened_ns, last_ns; /* last_ns: last message or assignment */
+    int64_t n_handed;
+    uint64_t stale_acks; /* __atomic */
+    int refusals;
+    nj_error fatal; /* text[0] set: the next call of next() ends with it */
+    int warned_down, warned_topic, warned_other, warned_commit;
+} kafka_source;
+
+static const nj_kafka_pair preset[] = {
+    { "enable.auto.commit", "true" },
+    { "enable.auto.offset.store", "false" }, /* ack() stores, when every sink has it */
+    { "auto.commit.interval.ms", "1000" },
+    { "auto.offset.reset", "earliest" },
+    { "enable.partition.eof", "true" },
+    { "allow.auto.create.topics", "false" },
+    { "queued.min.messages", "1000" }, /* the default of 100 000 is 7 GB of alerts */
+    { "queued.max.messages.kbytes", "32768" },
+    { "fetch.max.bytes", "16777216" },
+    { 0 }
+};
+static const char *const fixed[] = { "enable.auto.commit", "enable.auto.offset.store", "enable.partition.eof", "bootstrap.servers", NULL };
+
+static int fail_at_next(kafka_source *s, const char *what, rd_kafka_resp_err_t error, const char *reason)
+{
+    char cause[600];
+    return nj_fail(&s->fatal, "%s: %s%s", s->display, what, nj_kafka_cause(error, reason, cause, sizeof cause));
+}
+
+/* Served by the poll, so on the ingest thread. */
+static void on_error(rd_kafka_t *rk, int error, const char *reason, void *opaque)
+{
+    kafka_source *s = opaque;
+    char text[512];
+    if (error == RD_KAFKA_RESP_ERR__FATAL) error = rd_kafka_fatal_error(rk, text, sizeof text);
+    if (nj_kafka_is_final(error) && (s->n_handed == 0 || ++s->refusals >= FINAL_ERRORS)) fail_at_next(s, "", error, reason);
+    else nj_log_limited(&s->warned_down, 20, NJ_LOG_WARN, "%s: %s; going on", s->display, reason);
+}
+
+static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t *list, void *opaque)
+{
+    (void)rk;
+    (void)list;
+    kafka_source *s = opaque;
+    if (error && error != RD_KAFKA_RESP_ERR__NO_OFFSET)
+        nj_log_limited(&s->warned_commit, 10, NJ_LOG_WARN, "%s: offsets were not committed and will be sent again: %s", s->display,
+                       rd_kafka_err2str(error));
+}
+
+static nj_partition *partition_of(kafka_source *s, const char *topic, int32_t number)
+{
+    nj_partition *p = nj_partitions_find(&s->partitions, topic, number);
+    if (p || !(p = nj_partitions_add(&s->partitions, topic, number))) return p;
+    char name[512];
+    snprintf(name, sizeof name, "%s/%s[%" PRId32 "]", s->display, topic, number);
+    p->stream = s->host->stream(s->host->opaque, name, topic, number);
+    if (p->stream) p->stream->owner = p;
+    return p->stream ? p : NULL;
+}
+
+/* Watermarks as the broker gives them; 0 = both known. */
+static int watermarks(kafka_source *s, const nj_partition *p, int64_t *low, int64_t *high)
+{
+    rd_kafka_resp_err_t e = rd_kafka_query_watermark_offsets(s->rk, p->topic, p->number, low, high, QUERY_MS);
+    if (e) nj_log(NJ_LOG_WARN, "%s: the ends of %s[%" PRId32 "] are not known: %s", s->display, p->topic, p->number, rd_kafka_err2str(e));
+    return e ? -1 : 0;
+}
+
+/* Where the partitions of the first assignment begin. A later one goes on from what the group has committed. */
+static void begin_from(kafka_source *s, rd_kafka_topic_partition_list_t *list)
+{
+    int64_t low, high;
+    for (int i = 0; i < list->cnt; i++) {
+        rd_kafka_topic_partition_t *t = &list->elems[i];
+        nj_partition *p = partition_of(s, t->topic, t->partition);
+        switch (s->at.from) {
+        case NJ_FROM_COMMITTED: t->offset = RD_KAFKA_OFFSET_STORED; break;
+        case NJ_FROM_EARLIEST: t->offset = RD_KAFKA_OFFSET_BEGINNING; break;
+        case NJ_FROM_LATEST: t->offset = p && watermarks(s, p, &low, &high) == 0 ? high : RD_KAFKA_OFFSET_END; break;
+        case NJ_FROM_OFFSET:
+        case NJ_FROM_TIME: t->offset = s->at.from_value; break;
+        }
+    }
+    if (s->at.from == NJ_FROM_TIME) {
+        rd_kafka_resp_err_t e = rd_kafka_offsets_for_times(s->rk, list, QUERY_MS);
+        if (e) fail_at_next(s, "the offsets of that time are not known: ", e, rd_kafka_err2str(e));
+        for (int i = 0; i < list->cnt; i++)
+            if (list->elems[i].err || list->elems[i].offset < 0) list->elems[i].offset = RD_KAFKA_OFFSET_END;
+    }
+    for (int i = 0; i < list->cnt; i++) {
+        nj_partition *p = partition_of(s, list->elems[i].topic, list->elems[i].partition);
+        if (p) p->start = list->elems[i].offset;
+    }
+}
+
+/* What this process had and never got to acknowledge has no committed offset yet: it begins where `from` put it. */
+static void go_on_from(kafka_source *s, rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_resp_err_t e = rd_kafka_committed(s->rk, list, QUERY_MS);
+    for (int i = 0; i < list->cnt; i++) {
+        rd_kafka_topic_partition_t *t = &list->elems[i];
+        const nj_partition *p = nj_partitions_find(&s->partitions, t->topic, t->partition);
+        if (!e && !t->err && t->offset >= 0) continue;
+        t->offset = p && p->start != RD_KAFKA_OFFSET_INVALID ? p->start : RD_KAFKA_OFFSET_STORED;
+    }
+}
+
+static void on_assign(kafka_source *s, rd_kafka_topic_partition_list_t *list)
+{
+    if (s->assigns++ == 0) begin_from(s, list);
+    else if (list->cnt) go_on_from(s, list);
+    for (int i = 0; i < list->cnt; i++) {
+        nj_partition *p = partition_of(s, list->elems[i].topic, list->elems[i].partition);
+        int64_t low, high;
+        if (!p) {
+            nj_fail(&s->fatal, "%s: out of memory", s->display);
+            continue;
+        }
+        nj_partition_assign(&s->partitions, p);
+        if (s->at.until == NJ_UNTIL_END && p->end < 0 && watermarks(s, p, &low, &high) == 0) {
+            p->end = high;
+            p->reached = high == low;
+        }
+    }
+    s->n_assigned += list->cnt;
+    s->last_ns = nj_now_ns();
+}
+
+static void on_revoke(kafka_source *s, const rd_kafka_topic_partition_list_t *list, int lost)
+{
+    int64_t deadline = nj_now_ns() + (int64_t)(s->conf.drain_s * 1e9);
+    for (int i = 0; i < list->cnt; i++) {
+        nj_partition *p = nj_partitions_find(&s->partitions, list->elems[i].topic, list->elems[i].partition);
+        if (!p) continue;
+        int64_t left_ms = (deadline - nj_now_ns()) / 1000000;
+        if (!lost && nj_partition_in_flight(&s->partitions, p))
+            s->host->drain(s->host->opaque, p->stream, left_ms > 0 ? (int)left_ms : 0);
+        uint64_t again = nj_partition_revoke(&s->partitions, p);
+        if (again) s->host->returned(s->host->opaque, p->stream, again);
+    }
+    s->n_assigned -= list->cnt;
+}
+
+static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t event, rd_kafka_topic_partition_list_t *list, void *opaque)
+{
+    kafka_source *s = opaque;
+    const char *protocol = rd_kafka_rebalance_protocol(rk);
+    s->cooperative = protocol && !strcmp(protocol, "COOPERATIVE"); /* kept: asking while the client closes may never return */
+    int assign = event == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+    rd_kafka_error_t *failed = NULL;
+    rd_kafka_resp_err_t e = RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (assign) on_assign(s, list);
+    else on_revoke(s, list, rd_kafka_assignment_lost(rk));
+    if (s->cooperative) failed = assign ? rd_kafka_incremental_assign(rk, list) : rd_kafka_incremental_unassign(rk, list);
+    else e = rd_kafka_assign(rk, assign ? list : NULL);
+    if (failed || e) nj_log(NJ_LOG_WARN, "%s: assignment: %s", s->display, failed ? rd_kafka_error_string(failed) : rd_kafka_err2str(e));
+    if (failed) rd_kafka_error_destroy(failed);
+    nj_log(NJ_LOG_DEBUG, "%s: %d partitions %s, %d held", s->display, list->cnt, assign ? "assigned" : "revoked", s->n_assigned);
+}
+
+/* All partitions of the topic, without a group's negotiations. */
+static int assign_whole_topic(kafka_source *s, nj_error *err)
+{
+    const struct rd_kafka_metadata *m;
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(s->rk, s->target.topic, NULL);
+    rd_kafka_resp_err_t e = topic ? rd_kafka_metadata(s->rk, 0, topic, &m, QUERY_MS) : rd_kafka_last_error();
+    if (topic) rd_kafka_topic_destroy(topic);
+    if (e) return nj_fail(err, "%s: %s", s->display, rd_kafka_err2str(e));
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(64);
+    for (int i = 0; m->topic_cnt && i < m->topics[0].partition_cnt; i++)
+        rd_kafka_topic_partition_list_add(list, s->target.topic, m->topics[0].partitions[i].id);
+    rd_kafka_metadata_destroy(m);
+    on_assign(s, list);
+    e = rd_kafka_assign(s->rk, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    return e ? nj_fail(err, "%s: %s", s->display, rd_kafka_err2str(e)) : 0;
+}
+
+static int subscribe(kafka_source *s, nj_error *err)
+{
+    if (s->whole_topic) return assign_whole_topic(s, err);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(4);
+    char *topics = strdup(s->target.topic), *rest = topics;
+    if (topics && topics[0] == '^') rd_kafka_topic_partition_list_add(list, topics, RD_KAFKA_PARTITION_UA); /* may hold commas */
+    else
+        for (char *t; topics && (t = strsep(&rest, ","));)
+            if (*t) rd_kafka_topic_partition_list_add(list, t, RD_KAFKA_PARTITION_UA);
+    rd_kafka_resp_err_t e = rd_kafka_subscribe(s->rk, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    free(topics);
+    return e ? nj_fail(err, "%s: topic %s: %s", s->display, s->target.topic, rd_kafka_err2str(e)) : 0;
+}
+
+/* The group: as said in the query, or under [kafka], or one that servers which want the user's name in front accept. */
+static int set_group(kafka_source *s, rd_kafka_conf_t *conf, nj_error *err)
+{
+    char group[256] = "", user[128] = "", why[256];
+    size_t n = sizeof group;
+    if (s->at.group) snprintf(group, sizeof group, "%s", s->at.group);
+    else if (rd_kafka_conf_get(conf, "group.id", group, &n) != RD_KAFKA_CONF_OK) group[0] = '\0';
+    n = sizeof user;
+    if (!group[0] && (rd_kafka_conf_get(conf, "sasl.username", user, &n) != RD_KAFKA_CONF_OK || !user[0])) strcpy(group, "nightjar");
+    else if (!group[0]) snprintf(group, sizeof group, "%s-nightjar", user);
+    if (rd_kafka_conf_set(conf, "group.id", group, why, sizeof why) != RD_KAFKA_CONF_OK)
+        return nj_fail(err, "%s: group=%s: %s", s->display, group, why);
+    return 0;
+}
+
+static int connect_to(kafka_source *s, const nj_kafka_open_args *args, nj_error *err)
+{
+    char why[512];
+    rd_kafka_conf_t *conf = nj_kafka_conf(s->target.hosts, preset, fixed, s->settings, err);
+    if (!conf) return -1;
+    for (const nj_kafka_pair *p = args->preset; p && p->name; p++)
+        if (rd_kafka_conf_set(conf, p->name, p->value, why, sizeof why) != RD_KAFKA_CONF_OK) {
+            rd_kafka_conf_destroy(conf);
+            return nj_fail(err, "%s: %s", s->display, why);
+        }
+    rd_kafka_conf_set_opaque(conf, s);
+    rd_kafka_conf_set_error_cb(conf, on_error);
+    rd_kafka_conf_set_offset_commit_cb(conf, on_commit);
+    rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+    if (set_group(s, conf, err)) {
+        rd_kafka_conf_destroy(conf);
+        return -1;
+    }
+    s->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
+    if (!s->rk) {
+        rd_kafka_conf_destroy(conf);
+        return nj_fail(err, "%s: %s", s->display, why);
+    }
+    rd_kafka_poll_set_consumer(s->rk);
+    if (!args->quiet) nj_log(NJ_LOG_INFO, "%s: topic %s, librdkafka %s", s->display, s->target.topic, rd_kafka_version_str());
+    return subscribe(s, err);
+}
+
+/* The last events: giving the partitions back, and messages that were fetched and are now nobody's. */
+static void serve_close(kafka_source *s, rd_kafka_event_t *event)
+{
+    if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE) {
+        if (!s->cooperative || rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+            rd_kafka_assign(s->rk, NULL);
+        } else {
+            rd_kafka_error_t *e = rd_kafka_incremental_unassign(s->rk, rd_kafka_event_topic_partition_list(event));
+            if (e) rd_kafka_error_destroy(e);
+        }
+    } else if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_OFFSET_COMMIT) {
+        on_commit(s->rk, rd_kafka_event_error(event), NULL, s);
+    }
+    rd_kafka_event_destroy(event);
+}
+
+/* Commits what was stored, but does not wait for ever for brokers that are gone. */
+static void close_consumer(kafka_source *s)
+{
+    int64_t deadline = nj_now_ns() + (s->assigns ? CLOSE_MS : CLOSE_UNUSED_MS) * (int64_t)1000000;
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(s->rk);
+    rd_kafka_error_t *e = rd_kafka_consumer_close_queue(s->rk, queue);
+    while (!e && !rd_kafka_consumer_closed(s->rk) && nj_now_ns() < deadline) {
+        rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 50);
+        if (event) serve_close(s, event);
+    }
+    int closed = !e && rd_kafka_consumer_closed(s->rk);
+    if (e) rd_kafka_error_destroy(e);
+    rd_kafka_queue_destroy(queue);
+    if (!closed && s->n_handed) nj_log(NJ_LOG_WARN, "%s: no broker took the last offsets; some alerts will come again", s->display);
+    rd_kafka_destroy_flags(s->rk, closed ? 0 : RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+}
+
+static void close_kafka(nj_source *source)
+{
+    kafka_source *s = (kafka_source *)source;
+    if (s->rk) close_consumer(s);
+    if (s->stale_acks) nj_log(NJ_LOG_INFO, "%s: %" PRIu64 " acknowledgements came after their partition had moved", s->display, s->stale_acks);
+    nj_partitions_free(&s->partitions);
+    nj_kafka_target_free(&s->target);
+    free(s->display);
+    free(s);
+}
+
+nj_source *nj_kafka_open(const nj_kafka_open_args *args, nj_error *err)
+{
+    kafka_source *s = calloc(1, sizeof *s);
+    char *display = strdup(args->display);
+    if (!s || !display) {
+        free(s);
+        free(display);
+        nj_kafka_target_free(args->target);
+        nj_fail(err, "%s: out of memory", args->source->spec);
+        return NULL;
+    }
+    s->base.class = &nj_source_kafka;
+    s->settings = args->source->settings;
+    s->host = args->source->host;
+    s->target = *args->target;
+    s->display = display;
+    s->whole_topic = args->whole_topic;
+    s->opened_ns = s->last_ns = nj_now_ns();
+    nj_partitions_init(&s->partitions);
+    nj_error why;
+    int bad = nj_positions_parse(&s->at, s->target.query, &why);
+    if (bad) nj_fail(err, "%s: %s", args->source->spec, why.text);
+    else bad = nj_settings_apply(s->settings, "source", params, NULL, &s->conf, err);
+    s->contact_ns = (int64_t)(s->conf.contact_s * 1e9);
+    s->live = s->at.until == NJ_UNTIL_STOPPED;
+    if (!bad && connect_to(s, args, err) == 0) return &s->base;
+    close_kafka(&s->base);
+    return NULL;
+}
+
+static nj_source *open_kafka(const nj_source_args *args, nj_error *err)
+{
+    nj_kafka_target target;
+    char display[300];
+    if (nj_kafka_target_parse(&target, args->spec, err)) return NULL;
+    snprintf(display, sizeof display, "kafka://%.*s", (int)strcspn(target.hosts, ","), target.hosts);
+    return nj_kafka_open(&(nj_kafka_open_args){ .source = args, .target = &target, .display = display }, err);
+}
+
+static nj_chunk *new_chunk(kafka_source *s, nj_partition *p, const rd_kafka_message_t *m)
+{
+    uint8_t *bytes = malloc(m->len ? m->len : 1);
+    nj_chunk *c = bytes ? nj_chunk_new(p->stream, bytes, m->len) : NULL;
+    if (!c) {
+        free(bytes);
+        return NULL;
+    }
+    if (m->len) memcpy(bytes, m->payload, m->len); /* a held message would pin the whole fetch it came in */
+    if (m->key_len && ((const char *)m->key)[0] == '{') {
+        c->key = malloc(m->key_len);
+        if (!c->key) {
+            nj_chunk_drop(c);
+            return NULL;
+        }
+        memcpy(c->key, m->key, m->key_len);
+        c->key_size = m->key_len;
+        c->framing = NJ_FRAME_KEYED;
+    }
+    rd_kafka_timestamp_type_t type;
+    int64_t published = rd_kafka_message_timestamp(m, &type);
+    c->publish_ms = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : published;
+    c->offset = m->offset;
+    c->generation = p->generation;
+    c->arrival_ns = s->last_ns = nj_now_ns();
+    return c;
+}
+
+/* NULL: passed over (behind the end, or of a partition that has just gone), or out of memory (fatal is set). */
+static nj_chunk *take(kafka_source *s, const rd_kafka_message_t *m)
+{
+    nj_partition *p = nj_partitions_find(&s->partitions, rd_kafka_topic_name(m->rkt), m->partition);
+    if (!p || !p->assigned) return NULL;
+    if (s->at.until == NJ_UNTIL_END && p->end >= 0 && m->offset >= p->end) {
+        p->reached = 1;
+        return NULL;
+    }
+    nj_chunk *c = new_chunk(s, p, m);
+    if (!c || nj_partition_hand(&s->partitions, p, m->offset)) {
+        nj_chunk_drop(c);
+        nj_fail(&s->fatal, "%s: out of memory", s->display);
+        return NULL;
+    }
+    if (p->end >= 0 && m->offset + 1 >= p->end) p->reached = 1;
+    s->refusals = 0;
+    if (++s->n_handed == s->at.until_value && s->at.until == NJ_UNTIL_COUNT) s->finished = 1;
+    return c;
+}
+
+static void take_error(kafka_source *s, const rd_kafka_message_t *m)
+{
+    const char *reason = rd_kafka_message_errstr(m);
+    if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        nj_partition *p = nj_partitions_find(&s->partitions, rd_kafka_topic_name(m->rkt), m->partition);
+        if (p) p->reached = 1;
+    } else if (m->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || m->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC) {
+        if (s->live) nj_log_limited(&s->warned_topic, 3, NJ_LOG_WARN, "%s: %s; waiting for it", s->display, reason);
+        else fail_at_next(s, "", m->err, reason);
+    } else if (nj_kafka_is_final(m->err)) {
+        fail_at_next(s, "", m->err, reason);
+    } else {
+        nj_log_limited(&s->warned_other, 20, NJ_LOG_WARN, "%s: %s; going on", s->display, reason);
+    }
+}
+
+static int all_reached(const kafka_source *s)
+{
+    for (size_t i = 0; i < s->partitions.n; i++)
+        if (s->partitions.item[i]->assigned && !s->partitions.item[i]->reached) return 0;
+    return s->n_assigned > 0;
+}
+
+/* Nothing for so long: is it that nothing is there, or that no broker is? */
+static int is_idle(kafka_source *s, int64_t now)
+{
+    int64_t low, high;
+    if (now - s->last_ns < s->at.until_value * 1000000) return 0;
+    for (size_t i = 0; i < s->partitions.n; i++)
+        if (s->partitions.item[i]->assigned) {
+            if (watermarks(s, s->partitions.item[i], &low, &high) == 0) return 1;
+            if (now - s->last_ns > s->contact_ns) nj_fail(&s->fatal, "%s: no broker answers any more", s->display);
+            return 0;
+        }
+    return 0;
+}
+
+/* So long without an assignment: a wrong address, a topic that is not there, or more members than partitions. */
+static void check_contact(kafka_source *s, int64_t now)
+{
+    const struct rd_kafka_metadata *m;
+    if (s->n_assigned || now - (s->assigns ? s->last_ns : s->opened_ns) < s->contact_ns) return;
+    rd_kafka_resp_err_t e = rd_kafka_metadata(s->rk, 0, NULL, &m, QUERY_MS);
+    if (!e) rd_kafka_metadata_destroy(m);
+    if (e && !s->assigns) fail_at_next(s, "no broker answers: ", e, rd_kafka_err2str(e));
+    else if (!s->live)
+        nj_fail(&s->fatal, "%s: no partition of %s within %g s: is the topic there, has the group more members than partitions?",
+                s->display, s->target.topic, s->conf.contact_s);
+    else {
+        nj_log_limited(&s->warned_topic, 3, NJ_LOG_WARN, "%s: no partition of %s yet", s->display, s->target.topic);
+        s->opened_ns = s->last_ns = now;
+    }
+}
+
+static int is_finished(kafka_source *s)
+{
+    int64_t now = nj_now_ns();
+    check_contact(s, now);
+    if (s->at.until == NJ_UNTIL_END && all_reached(s)) s->finished = 1;
+    if (s->at.until == NJ_UNTIL_IDLE && s->n_assigned && is_idle(s, now)) s->finished = 1;
+    return s->finished;
+}
+
+static nj_next next_message(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_error *err)
+{
+    kafka_source *s = (kafka_source *)source;
+    int64_t deadline = nj_now_ns() + timeout_ms * (int64_t)1000000;
+    for (int wait = 0; !s->finished && !s->fatal.text[0];) {
+        rd_kafka_message_t *m = rd_kafka_consumer_poll(s->rk, wait);
+        nj_chunk *c = NULL;
+        if (m && m->err) take_error(s, m);
+        else if (m) c = take(s, m);
+        if (m) rd_kafka_message_destroy(m);
+        if (c) {
+            *chunk = c;
+            return NJ_NEXT_CHUNK;
+        }
+        if (is_finished(s)) break;
+        int64_t left_ms = (deadline - nj_now_ns() + 999999) / 1000000;
+        if (left_ms <= 0 && !s->fatal.text[0]) return NJ_NEXT_IDLE;
+        wait = left_ms > SLICE_MS ? SLICE_MS : (int)left_ms;
+    }
+    if (!s->fatal.text[0]) return NJ_NEXT_END;
+    if (err) *err = s->fatal;
+    return NJ_NEXT_ERROR;
+}
+
+/* Output thread. An offset of a partition that has moved on is dropped: whoever has it now will see the alert again. */
+static void ack(nj_source *source, nj_stream *stream, uint32_t generation, int64_t next_offset)
+{
+    kafka_source *s = (kafka_source *)source;
+    nj_partition *p = stream->owner;
+    if (nj_partition_ack(&s->partitions, p, generation, next_offset)) {
+        __atomic_fetch_add(&s->stale_acks, 1, __ATOMIC_RELAXED);
+        return;
+    }
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, p->topic, p->number)->offset = next_offset;
+    rd_kafka_resp_err_t e = rd_kafka_offsets_store(s->rk, list);
+    if (e) __atomic_fetch_add(&s->stale_acks, 1, __ATOMIC_RELAXED); /* _STATE: it moved in this very moment */
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+static int match_kafka(const char *spec)
+{
+    return !strncmp(spec, "kafka://", 8);
+}
+
+const nj_source_class nj_source_kafka = {
+    .name = "kafka", .form = "kafka://HOST:PORT[,HOST:PORT]/TOPIC[,TOPIC] or /^REGEX [?group=G&from=...&until=...]",
+    .doc = "a consumer group's share of the topics; offsets are committed when every sink has the rows",
+    .match = match_kafka, .open = open_kafka, .next = next_message, .ack = ack, .close = close_kafka };

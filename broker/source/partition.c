@@ -1,0 +1,116 @@
+#include "partition.h"
+
+#include <librdkafka/rdkafka.h>
+#include <stdlib.h>
+#include <string.h>
+
+void nj_partitions_init(nj_partitions *all)
+{
+    *all = (nj_partitions){ 0 };
+    pthread_mutex_init(&all->lock, NULL);
+}
+
+void nj_partitions_free(nj_partitions *all)
+{
+    for (size_t i = 0; i < all->n; i++) {
+        free(all->item[i]->topic);
+        free(all->item[i]->flight);
+        free(all->item[i]);
+    }
+    free(all->item);
+    pthread_mutex_destroy(&all->lock);
+}
+
+static int is(const nj_partition *p, const char *topic, int32_t number)
+{
+    return p->number == number && !strcmp(p->topic, topic);
+}
+
+nj_partition *nj_partitions_find(nj_partitions *all, const char *topic, int32_t number)
+{
+    if (all->last && is(all->last, topic, number)) return all->last;
+    for (size_t i = 0; i < all->n; i++)
+        if (is(all->item[i], topic, number)) return all->last = all->item[i];
+    return NULL;
+}
+
+nj_partition *nj_partitions_add(nj_partitions *all, const char *topic, int32_t number)
+{
+    if (all->n == all->cap) {
+        size_t cap = all->cap ? 2 * all->cap : 64;
+        nj_partition **item = realloc(all->item, cap * sizeof *item);
+        if (!item) return NULL;
+        all->item = item;
+        all->cap = cap;
+    }
+    nj_partition *p = calloc(1, sizeof *p);
+    if (!p || !(p->topic = strdup(topic))) {
+        free(p);
+        return NULL;
+    }
+    p->number = number;
+    p->start = RD_KAFKA_OFFSET_INVALID;
+    p->end = -1;
+    return all->item[all->n++] = p;
+}
+
+void nj_partition_assign(nj_partitions *all, nj_partition *p)
+{
+    pthread_mutex_lock(&all->lock);
+    p->generation++;
+    p->assigned = true;
+    p->n = 0;
+    pthread_mutex_unlock(&all->lock);
+}
+
+uint64_t nj_partition_revoke(nj_partitions *all, nj_partition *p)
+{
+    pthread_mutex_lock(&all->lock);
+    uint64_t n = p->n;
+    p->assigned = false;
+    p->n = 0;
+    pthread_mutex_unlock(&all->lock);
+    return n;
+}
+
+static int grow(nj_partition *p)
+{
+    size_t cap = p->cap ? 2 * p->cap : 256;
+    int64_t *flight = malloc(cap * sizeof *flight);
+    if (!flight) return -1;
+    for (size_t i = 0; i < p->n; i++) flight[i] = p->flight[(p->first + i) % p->cap];
+    free(p->flight);
+    p->flight = flight;
+    p->first = 0;
+    p->cap = cap;
+    return 0;
+}
+
+int nj_partition_hand(nj_partitions *all, nj_partition *p, int64_t offset)
+{
+    pthread_mutex_lock(&all->lock);
+    int failed = p->n == p->cap && grow(p);
+    if (!failed) p->flight[(p->first + p->n++) % p->cap] = offset;
+    pthread_mutex_unlock(&all->lock);
+    return failed ? -1 : 0;
+}
+
+size_t nj_partition_in_flight(nj_partitions *all, nj_partition *p)
+{
+    pthread_mutex_lock(&all->lock);
+    size_t n = p->n;
+    pthread_mutex_unlock(&all->lock);
+    return n;
+}
+
+int nj_partition_ack(nj_partitions *all, nj_partition *p, uint32_t generation, int64_t next_offset)
+{
+    pthread_mutex_lock(&all->lock);
+    int stale = !p->assigned || p->generation != generation;
+    while (!stale && p->n && p->flight[p->first] < next_offset) {
+        p->first = (p->first + 1) % p->cap;
+        p->n--;
+    }
+    pthread_mutex_unlock(&all->lock);
+    return stale ? -1 : 0;
+}

@@ -1,0 +1,491 @@
+/* The Kafka source against librdkafka's mock broker in this process: commits, ends, rebalances; and embedded://. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "broker/base/clock.h"
+#include "broker/base/kafka.h"
+#include "broker/base/log.h"
+#include "broker/source/kafka.h"
+#include "broker/source/position.h"
+#include "tests/unit/source_host.h"
+
+enum { MESSAGES = 200, PARTITIONS = 4 };
+
+typedef struct broker {
+    rd_kafka_t *producer;
+    rd_kafka_mock_cluster_t *cluster;
+    const char *address;
+} broker;
+
+static broker new_broker(int partitions)
+{
+    char why[256];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    assert_int_equal(rd_kafka_conf_set(conf, "test.mock.num.brokers", "1", why, sizeof why), RD_KAFKA_CONF_OK);
+    assert_int_equal(rd_kafka_conf_set(conf, "log_level", "3", why, sizeof why), RD_KAFKA_CONF_OK);
+    broker b = { rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why), NULL, NULL };
+    assert_non_null(b.producer);
+    b.cluster = rd_kafka_handle_mock_cluster(b.producer);
+    b.address = rd_kafka_mock_cluster_bootstraps(b.cluster);
+    assert_int_equal(rd_kafka_mock_topic_create(b.cluster, "ztf_20260101_programid1", partitions, 1), 0);
+    return b;
+}
+
+static void produce(const broker *b, int first, int n)
+{
+    for (int i = first; i < first + n; i++) {
+        char text[64];
+        int k = snprintf(text, sizeof text, "message %d", i);
+        assert_int_equal(rd_kafka_producev(b->producer, RD_KAFKA_V_TOPIC("ztf_20260101_programid1"), RD_KAFKA_V_PARTITION(i % PARTITIONS),
+                                           RD_KAFKA_V_VALUE(text, (size_t)k), RD_KAFKA_V_TIMESTAMP(1700000000000 + i),
+                                           RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END),
+                         0);
+    }
+    assert_int_equal(rd_kafka_flush(b->producer, 10000), 0);
+}
+
+/* As a member of a group (the mock takes 2 to 3 s to form one), or with all partitions at once. */
+static nj_source *open_topic(test_host *t, const broker *b, const char *query, int in_group)
+{
+    char spec[256];
+    nj_error err = { "" };
+    nj_kafka_target target;
+    /* the mock lets nobody in before the sessions of the others could have ended */
+    assert_int_equal(nj_settings_define(&t->settings, "kafka.heartbeat.interval.ms=100", &err), 0);
+    assert_int_equal(nj_settings_define(&t->settings, "kafka.session.timeout.ms=3100", &err), 0);
+    assert_int_equal(nj_settings_define(&t->settings, "kafka.allow.auto.create.topics=true", &err), 0); /* it knows no other */
+    snprintf(spec, sizeof spec, "kafka://%s/ztf_20260101_programid1?%s", b->address, query);
+    nj_source_args args = { .spec = spec, .settings = &t->settings, .host = &t->host };
+    if (!in_group) assert_int_equal(nj_kafka_target_parse(&target, spec, &err), 0);
+    nj_kafka_open_args whole = { .source = &args, .target = &target, .display = "kafka://test", .quiet = 1, .whole_topic = 1 };
+    nj_source *s = in_group ? nj_source_open(&args, &err) : nj_kafka_open(&whole, &err);
+    if (!s) print_error("%s\n", err.text);
+    assert_non_null(s);
+    return s;
+}
+
+typedef struct got {
+    int n, ack_below; /* acknowledge offsets below this; -1 = none */
+    uint8_t seen[4 * MESSAGES];
+    nj_next end;
+    nj_error err;
+} got;
+
+/* One call of next(); counts what comes. */
+static nj_next step(nj_source *s, got *g, int timeout_ms)
+{
+    nj_chunk *c;
+    nj_next r = s->class->next(s, timeout_ms, &c, &g->err);
+    if (r != NJ_NEXT_CHUNK) return g->end = r;
+    char text[64] = "";
+    int i = -1;
+    memcpy(text, c->bytes, c->size < 63 ? c->size : 63);
+    assert_int_equal(sscanf(text, "message %d", &i), 1);
+    assert_in_range(i, 0, 4 * MESSAGES - 1);
+    assert_int_equal(c->stream->partition, i % PARTITIONS);
+    assert_int_equal(c->publish_ms, 1700000000000 + i);
+    assert_string_equal(c->stream->topic, "ztf_20260101_programid1");
+    assert_true(c->generation >= 1);
+    g->seen[i]++;
+    g->n++;
+    if (c->offset < g->ack_below) s->class->ack(s, c->stream, c->generation, c->offset + 1);
+    nj_chunk_drop(c);
+    return r;
+}
+
+static got read_all(nj_source *s, int ack_below)
+{
+    got g = { .ack_below = ack_below };
+    int64_t deadline = nj_now_ns() + (int64_t)20e9;
+    while (nj_now_ns() < deadline)
+        if (step(s, &g, 200) == NJ_NEXT_END || g.end == NJ_NEXT_ERROR) break;
+    s->class->close(s);
+    return g;
+}
+
+static void what_was_acknowledged_is_committed_and_the_rest_comes_again(void **state)
+{
+    (void)state;
+    broker b = new_broker(PARTITIONS);
+    test_host *t = test_host_new();
+    produce(&b, 0, MESSAGES);
+    got g = read_all(open_topic(t, &b, "group=g&until=end", 1), 40);
+    assert_int_equal(g.end, NJ_NEXT_END);
+    assert_int_equal(g.n, MESSAGES);
+    for (int i = 0; i < MESSAGES; i++) assert_int_equal(g.seen[i], 1);
+    assert_int_equal(t->n_streams, PARTITIONS);
+    char name[128];
+    snprintf(name, sizeof name, "kafka://%s/ztf_20260101_programid1[", b.address);
+    assert_non_null(strstr(t->stream[0].name, name));
+
+    g = read_all(open_topic(t, &b, "group=g&until=end", 1), -1); /* 10 a partition are left */
+    assert_int_equal(g.n, 10 * PARTITIONS);
+    for (int i = 0; i < MESSAGES; i++) assert_int_equal(g.seen[i], i / PARTITIONS >= 40);
+    test_host_free(t);
+    rd_kafka_destroy(b.producer);
+}
+
+static void begins_and_ends(void **state)
+{
+    (void)state;
+    broker b = new_broker(PARTITIONS);
+    test_host *t = test_host_new();
+    produce(&b, 0, MESSAGES);
+    got g = read_all(open_topic(t, &b, "group=a&from=45&until=end", 0), -1);
+    assert_int_equal(g.n, 5 * PARTITIONS);
+    g = read_all(open_topic(t, &b, "group=b&until=count:17", 0), 1000);
+    assert_int_equal(g.end, NJ_NEXT_END);
+    assert_int_equal(g.n, 17);
+    got rest = read_all(open_topic(t, &b, "group=b&until=end", 0), 1000);
+    assert_int_equal(rest.n, MESSAGES - 17);
+    for (int i = 0; i < MESSAGES; i++) assert_int_equal(g.seen[i] + rest.seen[i], 1);
+    int64_t start = nj_now_ns();
+    g = read_all(open_topic(t, &b, "group=b&from=earliest&until=idle:0.5", 0), -1); /* earliest: whatever was committed */
+    assert_int_equal(g.n, MESSAGES);
+    assert_true(nj_now_ns() - start >= (int64_t)500e6);
+
+    nj_source *s = open_topic(t, &b, "group=c&from=latest&until=idle:1", 0);
+    produce(&b, MESSAGES, 40);
+    g = read_all(s, 1000);
+    assert_int_equal(g.n, 40);
+    for (int i = MESSAGES; i < MESSAGES + 40; i++) assert_int_equal(g.seen[i], 1);
+
+    s = open_topic(t, &b, "group=d&until=end", 0);
+    produce(&b, MESSAGES + 40, 40); /* behind the end as it was: left for the next time */
+    g = read_all(s, 1000);
+    assert_int_equal(g.n, MESSAGES + 40);
+    g = read_all(open_topic(t, &b, "group=d&until=end", 0), 1000);
+    assert_int_equal(g.n, 40);
+    test_host_free(t);
+    rd_kafka_destroy(b.producer);
+}
+
+static int drained;
+static int count_drain(void *opaque, nj_stream *stream, int timeout_ms)
+{
+    (void)opaque;
+    (void)stream;
+    assert_in_range(timeout_ms, 0, 1000);
+    drained++;
+    return -1;
+}
+
+/* A second member joins while the first has alerts under way. */
+static void a_rebalance_gives_partitions_away_and_says_what_comes_again(void **state)
+{
+    (void)state;
+    broker b = new_broker(PARTITIONS);
+    test_host *t[2] = { test_host_new(), test_host_new() };
+    nj_error err;
+    t[0]->host.drain = count_drain;
+    assert_int_equal(nj_settings_define(&t[0]->settings, "source.drain_s=1", &err), 0);
+    produce(&b, 0, MESSAGES);
+    nj_source *s[2] = { open_topic(t[0], &b, "group=g", 1), NULL };
+    got g[2] = { { .ack_below = 45 }, { .ack_below = 1000 } };
+    int64_t deadline = nj_now_ns() + (int64_t)20e9;
+    while (g[0].n < MESSAGES && nj_now_ns() < deadline) step(s[0], &g[0], 100);
+    assert_int_equal(g[0].n, MESSAGES);
+    for (int64_t wait = nj_now_ns() + (int64_t)1500e6; nj_now_ns() < wait;) step(s[0], &g[0], 100); /* a commit: the mock takes none while a group forms anew */
+    s[1] = open_topic(t[1], &b, "group=g", 1);
+    int idle = 0;
+    while (idle < 20 && nj_now_ns() < deadline) {
+        int busy = (step(s[0], &g[0], 50) == NJ_NEXT_CHUNK) + (step(s[1], &g[1], 50) == NJ_NEXT_CHUNK);
+        idle = busy || g[1].n == 0 ? 0 : idle + 1;
+        g[0].ack_below = 1000; /* what comes again is acknowledged by whoever gets it */
+    }
+    assert_int_equal(drained, PARTITIONS);
+    assert_int_equal(t[0]->returned, 5 * PARTITIONS);
+    assert_true(g[1].n >= 5); /* of each partition that moved; more when the mock refuses a commit while the group forms */
+    for (int i = 0; i < MESSAGES; i++) {
+        int seen = g[0].seen[i] + g[1].seen[i];
+        assert_true(i / PARTITIONS >= 45 ? seen >= 2 : seen == 1);
+    }
+    for (int k = 0; k < 2; k++) {
+        s[k]->class->close(s[k]);
+        test_host_free(t[k]);
+    }
+    rd_kafka_destroy(b.producer);
+}
+
+static void an_acknowledgement_of_an_earlier_assignment_is_dropped(void **state)
+{
+    (void)state;
+    broker b = new_broker(PARTITIONS);
+    test_host *t = test_host_new();
+    produce(&b, 0, MESSAGES);
+    nj_source *s = open_topic(t, &b, "group=g&until=count:20", 0);
+    got g = { .ack_below = -1 };
+    while (g.n < 20 && step(s, &g, 100) != NJ_NEXT_ERROR) continue;
+    for (uint32_t i = 0; i < t->n_streams; i++) s->class->ack(s, &t->stream[i], 99, 50);
+    s->class->close(s);
+    g = read_all(open_topic(t, &b, "group=g&until=end", 0), -1);
+    assert_int_equal(g.n, MESSAGES);
+    test_host_free(t);
+    rd_kafka_destroy(b.producer);
+}
+
+static void a_regex_finds_its_topic_and_keys_with_a_schema_are_kept(void **state)
+{
+    (void)state;
+    broker b = new_broker(PARTITIONS);
+    test_host *t = test_host_new();
+    char spec[256];
+    nj_error err;
+    static const char key[] = "{\"type\":\"record\"}";
+    assert_int_equal(rd_kafka_producev(b.producer, RD_KAFKA_V_TOPIC("ztf_20260101_programid1"), RD_KAFKA_V_PARTITION(2),
+                                       RD_KAFKA_V_VALUE("x", 1), RD_KAFKA_V_KEY(key, sizeof key - 1), RD_KAFKA_V_END),
+                     0);
+    assert_int_equal(rd_kafka_producev(b.producer, RD_KAFKA_V_TOPIC("ztf_20260101_programid1"), RD_KAFKA_V_PARTITION(2),
+                                       RD_KAFKA_V_VALUE(NULL, 0), RD_KAFKA_V_KEY("12345", 5), RD_KAFKA_V_END),
+                     0);
+    assert_int_equal(rd_kafka_flush(b.producer, 10000), 0);
+    snprintf(spec, sizeof spec, "kafka://%s/^ztf_[0-9]{8}_programid1$?group=g&until=end", b.address);
+    nj_source *s = test_open(t, spec, &err);
+    nj_chunk *c[3] = { NULL };
+    nj_next r;
+    int n = 0;
+    while (n < 3 && ((r = s->class->next(s, 200, &c[n], &err)) == NJ_NEXT_CHUNK || r == NJ_NEXT_IDLE)) n += r == NJ_NEXT_CHUNK;
+    assert_int_equal(n, 2);
+    assert_int_equal(c[0]->framing, NJ_FRAME_KEYED);
+    assert_int_equal(c[0]->key_size, sizeof key - 1);
+    assert_memory_equal(c[0]->key, key, sizeof key - 1);
+    assert_int_equal(c[1]->framing, NJ_FRAME_AUTO);
+    assert_int_equal(c[1]->size, 0); /* a message without a value is accounted for too */
+    nj_chunk_drop(c[0]);
+    nj_chunk_drop(c[1]);
+    s->class->close(s);
+    test_host_free(t);
+    rd_kafka_destroy(b.producer);
+}
+
+static void refusals_and_silence_end_with_their_cause(void **state)
+{
+    (void)state;
+    broker b = new_broker(PARTITIONS);
+    test_host *t = test_host_new();
+    nj_error err;
+    rd_kafka_mock_push_request_errors(b.cluster, 11 /* JoinGroup */, 1, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED);
+    got g = read_all(open_topic(t, &b, "group=g&until=end", 1), -1);
+    assert_int_equal(g.end, NJ_NEXT_ERROR);
+    assert_non_null(strstr(g.err.text, "Group authorization failed"));
+    assert_non_null(strstr(g.err.text, rd_kafka_version_str()));
+
+    assert_int_equal(nj_settings_define(&t->settings, "source.contact_s=1", &err), 0);
+    nj_source *s = test_open(t, "kafka://127.0.0.1:1/t?group=g&until=end", &err);
+    assert_non_null(s);
+    g = read_all(s, -1);
+    assert_int_equal(g.end, NJ_NEXT_ERROR);
+    assert_non_null(strstr(g.err.text, "no broker answers"));
+    test_host_free(t);
+    rd_kafka_destroy(b.producer);
+}
+
+static void queries_and_settings_are_checked(void **state)
+{
+    (void)state;
+    nj_positions p;
+    nj_error err;
+    nj_kafka_target target;
+    char good[] = "group=me&from=2026-01-31T20:00:00&until=idle:2.5";
+    assert_int_equal(nj_positions_parse(&p, good, &err), 0);
+    assert_string_equal(p.group, "me");
+    assert_int_equal(p.from, NJ_FROM_TIME);
+    assert_int_equal(p.from_value, 1769889600000);
+    assert_int_equal(p.until_value, 2500);
+    char number[] = "from=100000000000";
+    assert_int_equal(nj_positions_parse(&p, number, &err), 0);
+    assert_int_equal(p.from, NJ_FROM_TIME);
+    static const char *const bad[] = { "from=now", "from=-5", "until=idle", "until=idle:0", "until=count:0", "gruop=x", "group=" };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char text[64];
+        strcpy(text, bad[i]);
+        assert_int_equal(nj_positions_parse(&p, text, &err), -1);
+    }
+    char typo[] = "gruop=x";
+    nj_positions_parse(&p, typo, &err);
+    assert_non_null(strstr(err.text, "did you mean 'group'"));
+    assert_int_equal(nj_kafka_target_parse(&target, "kafka://a:1,b:2/^x(a)?b.*?$?group=g", &err), 0);
+    assert_string_equal(target.hosts, "a:1,b:2");
+    assert_string_equal(target.topic, "^x(a)?b.*?$");
+    assert_string_equal(target.query, "group=g");
+    nj_kafka_target_free(&target);
+    assert_int_equal(nj_kafka_target_parse(&target, "kafka://a:1", &err), -1);
+
+    static const struct { const char *define, *says; } wrong[] = {
+        { "kafka.enable.auto.commit=false", "is fixed" }, { "kafka.no.such.thing=1", "No such configuration property" },
+        { "kafka.sasl.password.file=/nonexistent", "/nonexistent cannot be read" }, { "source.contact_x=1", "contact_s" } };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        test_host *t = test_host_new();
+        assert_int_equal(nj_settings_define(&t->settings, wrong[i].define, &err), 0);
+        assert_null(test_open(t, "kafka://127.0.0.1:1/t", &err));
+        if (!strstr(err.text, wrong[i].says)) print_error("%s\n", err.text);
+        assert_non_null(strstr(err.text, wrong[i].says));
+        test_host_free(t);
+    }
+}
+
+static void passwords_come_from_the_environment_or_a_file_and_are_not_shown(void **state)
+{
+    (void)state;
+    nj_settings settings = { 0 };
+    nj_error err = { "" };
+    char value[64], path[] = "/tmp/nightjar-secret-XXXXXX";
+    size_t n = sizeof value;
+    assert_int_equal(nj_settings_define(&settings, "kafka.sasl.username=u", &err), 0);
+    setenv("NIGHTJAR_KAFKA_PASSWORD", "from-environment", 1);
+    rd_kafka_conf_t *conf = nj_kafka_conf("h:1", NULL, NULL, &settings, &err);
+    assert_int_equal(rd_kafka_conf_get(conf, "sasl.password", value, &n), RD_KAFKA_CONF_OK);
+    assert_string_equal(value, "from-environment");
+    rd_kafka_conf_destroy(conf);
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, "from-file\n", 10), 10);
+    close(fd);
+    assert_int_equal(nj_settings_set(&settings, "kafka", "sasl.password.file", path, "-X"), 0);
+    conf = nj_kafka_conf("h:1", NULL, NULL, &settings, &err);
+    n = sizeof value;
+    assert_int_equal(rd_kafka_conf_get(conf, "sasl.password", value, &n), RD_KAFKA_CONF_OK);
+    assert_string_equal(value, "from-file");
+    rd_kafka_conf_destroy(conf);
+    unlink(path);
+    unsetenv("NIGHTJAR_KAFKA_PASSWORD");
+    assert_int_equal(nj_settings_set(&settings, "kafka", "ssl.key.password.typo", "s3cret", "-X"), 0);
+    assert_null(nj_kafka_conf("h:1", NULL, NULL, &settings, &err));
+    assert_null(strstr(err.text, "s3cret"));
+    assert_non_null(strstr(err.text, "ssl.key.password.typo"));
+    nj_settings_free(&settings);
+}
+
+static char dir[256];
+
+static size_t packet(uint32_t i, uint8_t *bytes)
+{
+    size_t n = 30000 + (i * 7919u) % 60000;
+    memset(bytes, (int)(i & 255), n);
+    memcpy(bytes, &i, 4);
+    return n;
+}
+
+/* 40 MB through a broker that keeps 5 MB a partition: nothing may be lost, whatever the number of partitions. */
+static void embedded_brings_every_message_and_keeps_the_order_of_one_partition(void **state)
+{
+    (void)state;
+    enum { N = 700 };
+    static uint8_t bytes[100000];
+    static const int partitions[] = { 1, 8, 64 };
+    for (uint32_t i = 0; i < N; i++) {
+        char path[300];
+        snprintf(path, sizeof path, "%s/%06u.avro", dir, i);
+        FILE *f = fopen(path, "wb");
+        size_t n = packet(i, bytes);
+        assert_int_equal(fwrite(bytes, 1, n, f), n);
+        fclose(f);
+    }
+    for (int k = 0; k < 3; k++) {
+        test_host *t = test_host_new();
+        char spec[400];
+        nj_error err = { "" };
+        static uint8_t seen[N];
+        memset(seen, 0, sizeof seen);
+        snprintf(spec, sizeof spec, "embedded://%s?partitions=%d", dir, partitions[k]);
+        nj_source *s = test_open(t, spec, &err);
+        assert_non_null(s);
+        nj_chunk *c, *held[64] = { NULL };
+        nj_next r;
+        uint32_t n = 0;
+        while ((r = s->class->next(s, 1000, &c, &err)) == NJ_NEXT_CHUNK || r == NJ_NEXT_IDLE) {
+            uint32_t i;
+            if (r == NJ_NEXT_IDLE) continue;
+            memcpy(&i, c->bytes, 4);
+            assert_true(i < N);
+            assert_int_equal(c->size, packet(i, bytes));
+            assert_memory_equal(c->bytes, bytes, c->size);
+            if (partitions[k] == 1) assert_int_equal(i, n);
+            seen[i]++;
+            s->class->ack(s, c->stream, c->generation, c->offset + 1);
+            if (held[n % 64]) nj_chunk_drop(held[n % 64]); /* a slow consumer: 64 chunks stay */
+            held[n++ % 64] = c;
+        }
+        if (r != NJ_NEXT_END) print_error("%s\n", err.text);
+        assert_int_equal(r, NJ_NEXT_END);
+        assert_int_equal(n, N);
+        for (uint32_t i = 0; i < N; i++) assert_int_equal(seen[i], 1);
+        assert_int_equal(t->n_streams, partitions[k]);
+        double done, whole;
+        assert_int_equal(s->class->progress(s, &done, &whole), 0);
+        assert_true(done == whole && whole == N);
+        s->class->close(s);
+        for (int i = 0; i < 64; i++) nj_chunk_drop(held[i]);
+        test_host_free(t);
+    }
+}
+
+static void embedded_passes_on_the_errors_of_its_source(void **state)
+{
+    (void)state;
+    test_host *t = test_host_new();
+    nj_error err;
+    char spec[400], path[300];
+    nj_chunk *c;
+    nj_next r;
+    assert_null(test_open(t, "embedded:///nonexistent/x.tar", &err));
+    assert_non_null(strstr(err.text, "/nonexistent/x.tar: cannot be read"));
+    assert_null(test_open(t, "embedded://", &err));
+    assert_null(test_open(t, "embedded:///x?partitions=0", &err));
+
+    snprintf(path, sizeof path, "%s-large.avro", dir);
+    FILE *f = fopen(path, "wb");
+    assert_int_equal(fseek(f, 5 << 20, SEEK_SET), 0);
+    fputc(1, f);
+    fclose(f);
+    snprintf(spec, sizeof spec, "embedded://%s", path);
+    nj_source *s = test_open(t, spec, &err);
+    assert_non_null(s);
+    while ((r = s->class->next(s, 100, &c, &err)) == NJ_NEXT_IDLE) continue;
+    assert_int_equal(r, NJ_NEXT_ERROR);
+    assert_non_null(strstr(err.text, "large.avro"));
+    s->class->close(s);
+    unlink(path);
+    test_host_free(t);
+}
+
+static int make_dir(void **state)
+{
+    (void)state;
+    const char *tmp = getenv("TMPDIR");
+    nj_log_level(getenv("NJ_TEST_LOG") ? NJ_LOG_DEBUG : NJ_LOG_ERROR);
+    snprintf(dir, sizeof dir, "%s/nightjar-kafka-XXXXXX", tmp ? tmp : "/tmp");
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+    (void)state;
+    char command[300];
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(queries_and_settings_are_checked),
+        cmocka_unit_test(passwords_come_from_the_environment_or_a_file_and_are_not_shown),
+        cmocka_unit_test(what_was_acknowledged_is_committed_and_the_rest_comes_again),
+        cmocka_unit_test(begins_and_ends),
+        cmocka_unit_test(a_rebalance_gives_partitions_away_and_says_what_comes_again),
+        cmocka_unit_test(an_acknowledgement_of_an_earlier_assignment_is_dropped),
+        cmocka_unit_test(a_regex_finds_its_topic_and_keys_with_a_schema_are_kept),
+        cmocka_unit_test(refusals_and_silence_end_with_their_cause),
+        cmocka_unit_test(embedded_brings_every_message_and_keeps_the_order_of_one_partition),
+        cmocka_unit_test(embedded_passes_on_the_errors_of_its_source),
+    };
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
