@@ -451,7 +451,8 @@ static void check_contact(kafka_source *s, int64_t now)
 {
     const struct rd_kafka_metadata *m;
     if (s->n_assigned || now - (s->assigns ? s->last_ns : s->opened_ns) < s->contact_ns) return;
-    rd_kafka_resp_err_t e = rd_kafka_metadata(s->rk, 0, NULL, &m, QUERY_MS);
+    int wait_ms = s->contact_ns < QUERY_MS * (int64_t)1000000 ? (int)(s->contact_ns / 1000000) : QUERY_MS;
+    rd_kafka_resp_err_t e = rd_kafka_metadata(s->rk, 0, NULL, &m, wait_ms);
     if (!e) rd_kafka_metadata_destroy(m);
     if (e && !s->assigns) fail_at_next(s, "no broker answers: ", e, rd_kafka_err2str(e));
     else if (!s->live)
