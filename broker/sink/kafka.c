@@ -46,8 +46,9 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
     char text[384];
     (void)producer;
     if (!message->err || s->n_failed++) return;
+    /* not rd_kafka_message_errstr: in 2.0.2 that is the message itself, which has no NUL */
     snprintf(s->why, sizeof s->why, "topic %s, candid %.*s: %s", rd_kafka_topic_name(message->rkt), (int)message->key_len,
-             (const char *)message->key, nj_kafka_cause(message->err, rd_kafka_message_errstr(message), text, sizeof text));
+             (const char *)message->key, nj_kafka_cause(message->err, rd_kafka_err2str(message->err), text, sizeof text));
 }
 
 static void on_error(rd_kafka_t *producer, int error, const char *reason, void *opaque)
