@@ -15,12 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nightjar/module.h"
+#include "nightjar/column.h"
 #include "nightjar/num.h"
 
 enum { SCIENCE, TEMPLATE, IMAGES };
-/* needs; those from JD on only with gate = 1 */
+/* needs behind the images, with gate = 1 alone: ZTF's gate, Rubin's gate */
 enum { JD = IMAGES, JDSTARTHIST, MAG, SNIA, SN, EARLY, KILONOVA, ROID, LABEL, TNS };
+enum { MJD = IMAGES, FIRST_MJD, N_SOURCES, SSO, FLUX, TEMPLATE_FLUX, TEMPLATE_ERR, RA, DEC, PRV_MJD, PRV_RA, PRV_DEC, MATCH };
+enum { MAX_MATCHES = 8 };
 enum { CANDIDATE, STAGE, LONE, CLIPPED_SCIENCE, CLIPPED_TEMPLATE, KS_SCIENCE, KS_TEMPLATE, KS_SCIENCE_SD, KS_TEMPLATE_SD,
        N_NAN, N_BAD, VERDICT };
 enum { ZTF, RUBIN, SURVEYS };
@@ -29,9 +31,9 @@ enum { CENTRE = 14, PASSES = 10, KAPPA = 3, MAX_CENTRE = CENTRE * CENTRE };
 enum { SOME_MASKED = 5, NEXT_TO_NONE = 3, MAX_TEMPLATE_MASKED = 20 };
 
 typedef struct conf {
-    const char *survey, *rng, *isa, *tns;
+    const char *survey, *rng, *isa, *tns, *matches;
     int32_t repeats, seed, gate, min_points;
-    double max_science, max_template, bad_above, min_score, max_age_day, max_mag;
+    double max_science, max_template, bad_above, min_score, max_age_day, max_mag, max_speed, max_rms;
 } conf;
 
 typedef struct self {
@@ -39,7 +41,7 @@ typedef struct self {
     nj_elephant geometry[SURVEYS];
     nj_isa isa;
     uint32_t survey; /* ZTF, RUBIN or SURVEYS: by the shape of the stamp */
-    uint32_t first_repeat, n_repeats;
+    uint32_t n_repeats, n_matches;
     int numpy;
 } self_type;
 
@@ -195,7 +197,7 @@ static answer test_numpy(const self_type *s, thread_type *t, const nj_elephant *
     return a;
 }
 
-/* --- the gate of the gated instance --- */
+/* --- the gate of gated instances --- */
 
 static const char *const gate_label[] = {
     "AGN", "AGN_Candidate", "SN", "BH_Candidate", "Blazar", "Blazar_Candidate", "BLLac", "BLLac_Candidate", "Candidate_Nova",
@@ -208,32 +210,69 @@ static const char *const gate_tns[] = {
     "SN Ib-Ca-rich", "SN Ib-pec", "SN Ib/c", "SN Ibn", "SN Ic", "SN Ic-BL", "SN Ic-pec", "SN Icn", "SN II", "SN II-pec", "SN IIb",
     "SN IIL", "SN IIn", "SN IIn-pec", "SN IIP", "TDE", NULL };
 
-static double number(const nj_work *w, int need, uint32_t row)
+static int is_one_of(const char *text, const char *const *names)
 {
-    return w->in[need]->data ? ((const double *)w->in[need]->data)[row] : NAN;
-}
-
-static int is_one_of(const nj_work *w, int need, uint32_t row, const char *const *names)
-{
-    const char *text = w->in[need]->data ? ((const char *const *)w->in[need]->data)[row] : NULL;
     for (; text && *names; names++)
         if (!strcmp(text, *names)) return 1;
     return 0;
 }
 
-static int passes_gate(const conf *c, const nj_work *w, uint32_t row)
+static int passes_ztf_gate(const conf *c, const nj_work *w, uint32_t row)
 {
-    const nj_col *mag = w->in[MAG];
-    const double *m = mag->data;
-    const int32_t *roid = w->in[ROID]->data;
+    const uint32_t n = nj_points(w, MAG, row);
+    const double *mag = nj_f64_series(w, MAG, row);
     int32_t n_valid = 0;
-    int wanted = is_one_of(w, LABEL, row, gate_label) || is_one_of(w, TNS, row, gate_tns);
-    for (int score = SNIA; score <= KILONOVA; score++) wanted |= number(w, score, row) >= c->min_score;
-    if (!wanted || !(fabs(number(w, JD, row) - number(w, JDSTARTHIST, row)) <= c->max_age_day)) return 0;
-    if (roid && roid[row] == 3) return 0;
-    if (!m || mag->off[row] == mag->off[row + 1] || !(m[mag->off[row + 1] - 1] <= c->max_mag)) return 0;
-    for (uint32_t i = mag->off[row]; i < mag->off[row + 1]; i++) n_valid += !isnan(m[i]);
+    int wanted = is_one_of(nj_text_of(w, LABEL, row), gate_label) || (*c->tns && is_one_of(nj_text_of(w, TNS, row), gate_tns));
+    for (uint32_t score = SNIA; score <= KILONOVA; score++) wanted |= nj_f64_of(w, score, row) >= c->min_score;
+    if (!wanted || !(fabs(nj_f64_of(w, JD, row) - nj_f64_of(w, JDSTARTHIST, row)) <= c->max_age_day)) return 0;
+    if (nj_i32_of(w, ROID, row) == 3 || !n || !(mag[n - 1] <= c->max_mag)) return 0;
+    for (uint32_t i = 0; i < n; i++) n_valid += !isnan(mag[i]);
     return n_valid >= c->min_points;
+}
+
+/* Straight lines through ra cos(dec) and dec against time: fast, and close to the lines? Needs 3 points in all. */
+static int is_moving(const conf *c, const nj_work *w, uint32_t row)
+{
+    const uint32_t n_prv = nj_points(w, PRV_MJD, row);
+    const double *prv[] = { nj_f64_series(w, PRV_MJD, row), nj_f64_series(w, PRV_RA, row), nj_f64_series(w, PRV_DEC, row) };
+    const double now[] = { nj_f64_of(w, MJD, row), nj_f64_of(w, RA, row), nj_f64_of(w, DEC, row) };
+    const double degree = 3.14159265358979323846 / 180;
+    double n = 0, dec = 0, st = 0, sx = 0, sy = 0, stt = 0, stx = 0, sty = 0, sxx = 0, syy = 0;
+    if (nj_points(w, PRV_RA, row) != n_prv || nj_points(w, PRV_DEC, row) != n_prv) return 0;
+    for (uint32_t i = 0; i <= n_prv; i++) dec += (i < n_prv ? prv[2][i] : now[2]) / (n_prv + 1);
+    for (uint32_t i = 0; i <= n_prv; i++) {
+        double t = (i < n_prv ? prv[0][i] : now[0]) - now[0], x = remainder((i < n_prv ? prv[1][i] : now[1]) - now[1], 360);
+        double y = (i < n_prv ? prv[2][i] : now[2]) - now[2];
+        x *= 3600 * cos(dec * degree), y *= 3600; /* arcsec from the current position */
+        n++, st += t, sx += x, sy += y, stt += t * t, stx += t * x, sty += t * y, sxx += x * x, syy += y * y;
+    }
+    const double vtt = stt - st * st / n, vtx = stx - st * sx / n, vty = sty - st * sy / n;
+    if (n < 3 || !(vtt > 0)) return 0;
+    const double speed = hypot(vtx / vtt, vty / vtt) / 24;
+    const double rms = sqrt(fmax(sxx - sx * sx / n - vtx * vtx / vtt + syy - sy * sy / n - vty * vty / vtt, 0) / n);
+    return speed > c->max_speed && rms < c->max_rms;
+}
+
+static int passes_rubin_gate(const self_type *s, const nj_work *w, uint32_t row)
+{
+    static const char *const no_match[] = { "", "nan", "Unknown", "Fail", "Fail 504", "none", "unavailable", NULL };
+    enum { MIN_SOURCES = 3 };
+    const double min_template = 300, max_template = 2000, min_snr = 5, max_age_day = 30; /* fluxes in nJy */
+    const double flux = nj_f64_of(w, TEMPLATE_FLUX, row);
+    const int64_t *sso = w->in[SSO]->data;
+    if (!(nj_i32_of(w, N_SOURCES, row) >= MIN_SOURCES) || (sso && sso[row] != NJ_NO_I64 && sso[row] != 0)) return 0;
+    if (!(nj_f64_of(w, MJD, row) - nj_f64_of(w, FIRST_MJD, row) < max_age_day) || !(nj_f64_of(w, FLUX, row) > 0)) return 0;
+    if (!(flux > min_template && flux < max_template && flux / nj_f64_of(w, TEMPLATE_ERR, row) > min_snr)) return 0;
+    for (uint32_t k = 0; k < s->n_matches; k++) {
+        const char *match = nj_text_of(w, MATCH + k, row);
+        if (match && !is_one_of(match, no_match)) return 0;
+    }
+    return !is_moving(s->c, w, row);
+}
+
+static int passes_gate(const self_type *s, const nj_work *w, uint32_t row)
+{
+    return s->survey == RUBIN ? passes_rubin_gate(s, w, row) : passes_ztf_gate(s->c, w, row);
 }
 
 /* --- rows --- */
@@ -272,7 +311,7 @@ static nj_reason write_answer(const conf *c, const nj_work *w, uint32_t row, con
 
 static nj_reason do_row(const self_type *s, thread_type *t, const nj_work *w, uint32_t row, facts *f, clip_function *clip, ks_function *ks)
 {
-    if (s->c->gate && !passes_gate(s->c, w, row)) return NJ_CUT;
+    if (s->c->gate && !passes_gate(s, w, row)) return NJ_CUT;
     const nj_image *image[IMAGES];
     for (uint32_t i = 0; i < IMAGES; i++)
         if (!(image[i] = w->image(w, i, row))) return NJ_NO_INPUT;
@@ -326,6 +365,7 @@ static int open_self(const nj_host *host, const void *settings, void **self)
     if (strcmp(c->isa, "auto") && choose(host, "isa", c->isa, nj_isa_name, NJ_ISAS, &isa)) return NJ_ECONF;
     s->isa = isa < (uint32_t)nj_isa_best() ? (nj_isa)isa : nj_isa_best();
     s->numpy = numpy == 1;
+    for (const char *list = c->matches; s->n_matches < MAX_MATCHES && (list += strspn(list, ", "), *list); list += strcspn(list, ", ")) s->n_matches++;
     if (s->numpy && c->repeats != 1) {
         host->log(host->opaque, 0, "hostless: rng = numpy has one stream: repeats must be 1");
         return NJ_ECONF;
@@ -351,31 +391,50 @@ static int thread_open(const void *self, void *thread)
     return t->clip && (!s->numpy || t->rng) ? NJ_OK : NJ_ENOMEM;
 }
 
-/* A fixed table each, with and without the gate; only the TNS path is a setting. */
+/* The next name of a comma-separated list, copied; NULL at the end. */
+static const char *next_name(const nj_host *host, const char **list)
+{
+    *list += strspn(*list, ", ");
+    const size_t n = strcspn(*list, ", ");
+    char *name = n ? host->alloc(host->opaque, n + 1) : NULL;
+    if (name) memcpy(name, *list, n), name[n] = 0;
+    *list += n;
+    return name;
+}
+
+#define IMAGE_NEEDS { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 }, { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 }
+#define NEED(path, type, shape, unit) { path, type, shape, unit, NJ_OPTIONAL }
+static const nj_need image_needs[] = { IMAGE_NEEDS, { 0 } };
+static const nj_need ztf_gate_needs[] = {
+    IMAGE_NEEDS, NEED("jd", NJ_F64, NJ_SCALAR, "d"), NEED("packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d"),
+    NEED("lc.mag", NJ_F64, NJ_SERIES, "mag"), NEED("snn_snia_vs_nonia.score", NJ_F64, NJ_SCALAR, "1"),
+    NEED("snn_sn_vs_all.score", NJ_F64, NJ_SCALAR, "1"), NEED("early_snia.score", NJ_F64, NJ_SCALAR, "1"),
+    NEED("kilonova.score", NJ_F64, NJ_SCALAR, "1"), NEED("roid.roid", NJ_I32, NJ_SCALAR, "1"),
+    NEED("finkclass.label", NJ_STR, NJ_SCALAR, "1") };
+static const nj_need rubin_gate_needs[] = {
+    IMAGE_NEEDS, NEED("packet.diaSource.midpointMjdTai", NJ_F64, NJ_SCALAR, "d"),
+    NEED("packet.diaObject.firstDiaSourceMjdTai", NJ_F64, NJ_SCALAR, "d"), NEED("packet.diaObject.nDiaSources", NJ_I32, NJ_SCALAR, "1"),
+    NEED("packet.diaSource.ssObjectId", NJ_I64, NJ_SCALAR, "1"), NEED("packet.diaSource.psfFlux", NJ_F64, NJ_SCALAR, "nJy"),
+    NEED("packet.diaSource.templateFlux", NJ_F64, NJ_SCALAR, "nJy"), NEED("packet.diaSource.templateFluxErr", NJ_F64, NJ_SCALAR, "nJy"),
+    NEED("ra", NJ_F64, NJ_SCALAR, "deg"), NEED("dec", NJ_F64, NJ_SCALAR, "deg"),
+    NEED("packet.prvDiaSources[].midpointMjdTai", NJ_F64, NJ_SERIES, "d"), NEED("packet.prvDiaSources[].ra", NJ_F64, NJ_SERIES, "deg"),
+    NEED("packet.prvDiaSources[].dec", NJ_F64, NJ_SERIES, "deg") };
+
 static int declare(const nj_host *host, const void *settings, nj_tables *tables)
 {
-    static const nj_need image_needs[] = { { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 }, { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 }, { 0 } };
-    static const nj_need gate_needs[] = {
-        { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 },
-        { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 },
-        { "jd", NJ_F64, NJ_SCALAR, "d", 0 },
-        { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL },
-        { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
-        { "snn_snia_vs_nonia.score", NJ_F64, NJ_SCALAR, "1", NJ_OPTIONAL },
-        { "snn_sn_vs_all.score", NJ_F64, NJ_SCALAR, "1", NJ_OPTIONAL },
-        { "early_snia.score", NJ_F64, NJ_SCALAR, "1", NJ_OPTIONAL },
-        { "kilonova.score", NJ_F64, NJ_SCALAR, "1", NJ_OPTIONAL },
-        { "roid.roid", NJ_I32, NJ_SCALAR, "1", NJ_OPTIONAL },
-        { "finkclass.label", NJ_STR, NJ_SCALAR, "1", NJ_OPTIONAL },
-        { "tns.type", NJ_STR, NJ_SCALAR, "1", NJ_OPTIONAL },
-        { 0 } };
     const conf *c = settings;
+    const int rubin = !strcmp(c->survey, "rubin");
+    const char *list = rubin ? c->matches : c->tns, *name;
     tables->needs = image_needs;
     if (!c->gate) return NJ_OK;
-    nj_need *needs = host->alloc(host->opaque, sizeof gate_needs);
+    const size_t n = rubin ? sizeof rubin_gate_needs / sizeof(nj_need) : sizeof ztf_gate_needs / sizeof(nj_need);
+    nj_need *needs = host->alloc(host->opaque, (n + MAX_MATCHES + 1) * sizeof *needs);
     if (!needs) return NJ_ENOMEM;
-    memcpy(needs, gate_needs, sizeof gate_needs);
-    needs[TNS].path = c->tns;
+    memcpy(needs, rubin ? rubin_gate_needs : ztf_gate_needs, n * sizeof *needs);
+    size_t k = n;
+    while (k < n + (rubin ? MAX_MATCHES : 1) && (name = next_name(host, &list)))
+        needs[k++] = (nj_need)NEED(name, NJ_STR, NJ_SCALAR, "1");
+    needs[k] = (nj_need){ 0 };
     tables->needs = needs;
     return NJ_OK;
 }
@@ -386,7 +445,7 @@ static int declare(const nj_host *host, const void *settings, nj_tables *tables)
 NJ_MODULE(hostless) = {
     NJ_HEADER, .name = "hostless", .version = "1.0", .summary = "transients without a visible host, by power spectra (ELEPHANT)",
     .paper = "arXiv:2404.18165",
-    .needs = (const nj_need[]){ { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 }, { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 }, { 0 } },
+    .needs = image_needs,
     .gives = (const nj_give[]){
         { "candidate", NJ_U8, 1, -1, "1", 0, 1, 0.5, 0, "1 = one of the two stamps alone has a source; no verdict yet" },
         { "stage", NJ_U8, 1, -1, "1", 0, 2, NAN, 0, "where it has: 1 in the whole stamp, 2 in the centre, 0 no candidate" },
@@ -414,6 +473,9 @@ NJ_MODULE(hostless) = {
         PARAM(max_mag, NJ_F64, "19.5", 0, 40, "mag", "gate: faintest current magnitude"),
         PARAM(min_points, NJ_I32, "3", 0, 100000, "1", "gate: fewest detections"),
         PARAM(tns, NJ_STR, "tns.type", 0, 0, "1", "gate: column of the TNS type, where there is one"),
+        PARAM(matches, NJ_STR, "simbad.otype", 0, 0, "1", "Rubin's gate: up to 8 text columns, comma-separated, that must show no match"),
+        PARAM(max_speed, NJ_F64, "2", 0, INFINITY, "arcsec/h", "Rubin's gate: an object faster than this ..."),
+        PARAM(max_rms, NJ_F64, "0.5", 0, INFINITY, "arcsec", "Rubin's gate: ... and this close to a straight line moves"),
         PARAM(isa, NJ_STR, "auto", 0, 0, "1", "portable, avx2, avx512 or auto; all give the same bits"), { 0 } },
     .conf_size = sizeof(conf), .thread_size = sizeof(thread_type), .declare = declare, .open = open_self,
     .thread_open = thread_open, .process = process, .process_ref = process_ref, .thread_close = thread_close, .close = close_self };
