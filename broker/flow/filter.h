@@ -3,8 +3,9 @@
  *
  * In a clause: every scalar column, SQLite's operators, scalar, mathematical and date functions, CASE, and subqueries on the
  * light curve: `(SELECT min(mag) FROM lc WHERE band = 'g') < 18`, `EXISTS (SELECT 1 FROM lc WHERE kind = 'limit')`. lc has jd,
- * band ('u' 'g' 'r' 'i' 'z' 'y'), mag, mag_err, flux (nJy), kind ('detection', 'limit', 'forced'); inside such a subquery these
- * names are lc's, and alert.mag is the alert's own. Not in a clause: other tables, statements, comments, parameters, random numbers.
+ * band ('u' 'g' 'r' 'i' 'z' 'y'), mag, mag_err, flux (nJy), kind ('detection', 'limit', 'forced'); inside such a subquery
+ * these names are lc's, and alert.mag is the alert's own. Not in a clause: other tables, statements, comments,
+ * parameters, random numbers.
  * A float column is compared with its exact value: 0.65 stored as a float is 0.6499999761581421. */
 #ifndef NJ_FLOW_FILTER_H
 #define NJ_FLOW_FILTER_H

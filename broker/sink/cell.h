@@ -31,7 +31,8 @@ static inline const char *nj_field_word(const nj_field *field, uint8_t index)
     return field->text[index];
 }
 
-/* Element i of a column; data NULL and everything that is not finite is null. A float keeps its own value (0.1f is 0.100000001...). */
+/* Element i of a column; data NULL and everything that is not finite is null. A float keeps its value: 0.1f is
+ * 0.100000001... */
 static inline nj_cell nj_cell_get(const nj_field *field, const void *data, size_t i)
 {
     nj_cell cell = { NJ_CELL_NULL, { 0 } };

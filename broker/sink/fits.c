@@ -1,5 +1,5 @@
-/* A FITS binary table ALERTS. Rows are put together here, big-endian, and given to cfitsio as bytes: a call per column and batch would
- * cost several times as much. "No answer" is NaN, the column's TNULL (INT_MIN, 255) or an empty text, which is what the values are in
+/* A FITS binary table ALERTS. Rows are put together here, big-endian, and given to cfitsio as bytes, in one piece per
+ * flush. "No answer" is NaN, the column's TNULL (INT_MIN, 255) or an empty text, which is what the values are in
  * memory already. cfitsio is used under the one lock that decode uses, too. */
 #include <errno.h>
 #include <fitsio.h>
@@ -233,8 +233,8 @@ static int check_table(fits_sink *s, nj_error *err)
     return 0;
 }
 
-/* A killed run leaves bytes behind the last row that the header knows of, or a header that knows of rows not yet there. The table is
- * the last HDU: the file is brought to the length that its header says, and rows that had not been there go. */
+/* A killed run leaves bytes behind the last row that the header knows of, or a header that knows of rows not yet there.
+ * The table is the last HDU: the file is brought to the length that its header says, and rows that had not been there go. */
 static int repair_tail(fits_sink *s, nj_error *err)
 {
     int status = 0, n_hdus = 0, here = 0;

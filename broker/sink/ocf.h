@@ -34,8 +34,8 @@ int nj_ocf_parse(nj_ocf *ocf, const uint8_t *bytes, size_t size);
 /* The block at bytes[at]: its records, its data; *next is behind its sync marker. -1: no whole block there. */
 int nj_ocf_block(const nj_ocf *ocf, const uint8_t *bytes, size_t size, size_t at, int64_t *count, size_t *data, size_t *next);
 
-/* For --append: the file must be an OCF of exactly this schema and codec; what stands behind its last whole block is cut off, and the
- * file stands at its end. sync gets its marker. */
+/* For --append: the file must be an OCF of exactly this schema and codec; what stands behind its last whole block is
+ * cut off, and the file stands at its end. sync gets its marker. */
 int nj_ocf_continue(const nj_outfile *file, const char *schema, const char *codec, uint8_t sync[NJ_OCF_SYNC], nj_error *err);
 
 #endif
