@@ -29,7 +29,8 @@ typedef struct nj_bench_case {
 } nj_bench_case;
 
 /* Times n cases in turn: warm-up, calls doubled until one round of a case takes at least `floor` (5 ms), then rounds
- * A B C A B C ... (at least 9, more while --seconds last). Thread CPU time, the timer's own cost taken off.
+ * A B C A B C ... (at least 9, more while --seconds last), each round after one untimed call of the same case, so that
+ * none pays for the state that the one before left behind. Thread CPU time, the timer's own cost taken off.
  * Prints and keeps min, median and median absolute deviation in ns per item. n <= 16. */
 void nj_bench_time(nj_bench_run *run, const nj_bench_case *cases, size_t n);
 /* A ratio of two cases of the last nj_bench_time: median over the rounds of time(slow) / time(fast), with the middle

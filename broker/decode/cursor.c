@@ -109,6 +109,7 @@ int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_e
     s->blocks = s->packed = s->whole = false;
     s->left = 0;
     s->record = 0;
+    if (chunk->size > 16) __builtin_prefetch(chunk->bytes + chunk->size - 16); /* the sync marker, far from all else */
     switch (look(decoder, chunk)) {
     case NJ_FRAME_OCF: return open_ocf(cursor, err);
     case NJ_FRAME_CONFLUENT: return open_confluent(cursor, err);

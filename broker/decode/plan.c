@@ -331,6 +331,12 @@ static int read_leaf(compiler *c, uint32_t at, const uint32_t *set, uint32_t n, 
         if (grow(c, &p->target, p->n_targets, &c->cap_targets, sizeof *p->target)) return -1;
         p->target[p->n_targets++] = c->want[set[i]].target;
     }
+    const nj_target *t = &p->target[op->a];
+    if (n > 1 || !t->plain || t->at > UINT8_MAX) return 0;
+    op->at = (uint8_t)t->at;
+    if (node->kind == NJ_K_FLOAT && t->type == NJ_F32) op->code = NJ_OP_FLOAT_F32;
+    if (node->kind == NJ_K_FLOAT && t->type == NJ_F64) op->code = NJ_OP_FLOAT_F64;
+    if (node->kind == NJ_K_DOUBLE && t->type == NJ_F64) op->code = NJ_OP_DOUBLE_F64;
     return 0;
 }
 

@@ -15,6 +15,9 @@ typedef enum nj_code {
     NJ_OP_OPT_VARINT,   /* the same for numbers */
     NJ_OP_OPT_STRING,
     NJ_OP_READ,         /* one value (wire) into targets a .. a + n; tag = as above, NJ_NO_TAG = no union around it */
+    NJ_OP_FLOAT_F32,    /* READ for one plain target: wire and column, the union included; by far the most frequent */
+    NJ_OP_FLOAT_F64,
+    NJ_OP_DOUBLE_F64,
     NJ_OP_UNION,        /* n branches; bodies start at jump[a ...]; goes on at b */
     NJ_OP_ARRAY,        /* body follows, goes on at b; n groups in array_group[a ...]; tag 1: elements may stay unread */
     NJ_OP_MAP,          /* body of the values follows, goes on at b */
@@ -25,6 +28,7 @@ enum { NJ_NO_TAG = 255 };
 
 typedef struct nj_op {
     uint8_t code, tag, wire; /* wire: nj_kind */
+    uint8_t at;     /* FLOAT_F32 ...: nj_target.at */
     uint16_t n;
     uint32_t a, b;
     uint32_t size;  /* READ of a fixed: bytes; of an enum: its node; ARRAY: 1 + its last target, a0 in size0 */
