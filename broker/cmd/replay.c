@@ -1,0 +1,222 @@
+/* replay.c - `nightjar replay`: stored nights into Kafka, at a pace. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/log.h"
+#include "../decode/decode.h"
+#include "../simulate/replayer.h"
+#include "../source/source.h"
+#include "command.h"
+
+static const char help[] = "\n"
+                           "  --to kafka://HOST:PORT/TOPIC  where to (required)\n"
+                           "  --rate N/s | xK | asap        messages per second; K times the original cadence (the alerts' jd); or as fast\n"
+                           "                                as the brokers take them (default). With xK alerts that are out of order of time\n"
+                           "                                are sorted within --window alerts, and refused beyond it\n"
+                           "  --window N                    alerts held to sort them (default 4096, at most 256 MiB)\n"
+                           "  --limit N                     stop after N messages\n"
+                           "  -X NAME=VALUE                 a setting of librdkafka (sasl.username=..., compression.type=zstd)\n"
+                           "  -c FILE, -D SECTION.KEY=VALUE settings, as for run\n"
+                           "  -q                            no line at the end\n"
+                           "\nEvery file or member becomes one message, byte for byte; an Avro file of many records stays one message.\n";
+
+static volatile int stop;
+
+static void on_signal(int number)
+{
+    (void)number;
+    stop = 1;
+}
+
+/* A host without ledgers: what is read is sent. */
+typedef struct reader {
+    nj_stream stream[1024];
+    uint32_t n;
+} reader;
+
+static nj_stream *new_stream(void *opaque, const char *name, const char *topic, int32_t partition)
+{
+    reader *r = opaque;
+    if (r->n == sizeof r->stream / sizeof *r->stream) return NULL;
+    nj_stream *s = &r->stream[r->n];
+    char *copy = strdup(name);
+    *s = (nj_stream){ .id = r->n++, .name = copy, .topic = topic, .partition = partition };
+    return copy ? s : NULL;
+}
+
+static int drain(void *opaque, nj_stream *stream, int timeout_ms)
+{
+    (void)opaque;
+    (void)stream;
+    (void)timeout_ms;
+    return 0;
+}
+
+static void note(void *opaque, const char *text)
+{
+    (void)opaque;
+    nj_log(NJ_LOG_INFO, "%s", text);
+}
+
+static void returned(void *opaque, nj_stream *stream, uint64_t n)
+{
+    (void)opaque;
+    (void)stream;
+    (void)n;
+}
+
+/* The time of a chunk's first alert, through the decoder. */
+typedef struct clock {
+    nj_decoder *decoder;
+    nj_cursor cursor;
+    nj_batch *batch;
+} clock;
+
+static int jd_of(void *opaque, nj_chunk *chunk, double *jd, nj_error *err)
+{
+    static const nj_column_def column = { "jd", NJ_F64, NJ_SCALAR, "d", 1 };
+    clock *c = opaque;
+    if (nj_cursor_open(&c->cursor, c->decoder, chunk, err)) return -1;
+    nj_layout layout = { .survey = nj_schema_survey(c->cursor.schema), .n_packet = 1, .n = 1, .col = &column };
+    if (nj_batch_begin(c->batch, &layout, 1) || nj_cursor_read(&c->cursor, c->batch, 1, SIZE_MAX) < 0) return nj_fail(err, "out of memory");
+    int found = c->batch->n == 1;
+    if (found) *jd = ((const double *)c->batch->col[0].data)[0];
+    else nj_fail(err, "%s", c->batch->n_dead ? c->batch->dead[0].reason : "it holds no alert");
+    nj_batch_end(c->batch);
+    return found ? 0 : -1;
+}
+
+typedef struct options {
+    nj_replayer_args args;
+    nj_settings settings;
+    uint64_t limit;
+    int quiet;
+} options;
+
+static int set_kafka(nj_settings *settings, const char *text, nj_error *err)
+{
+    char name[128];
+    const char *equals = strchr(text, '=');
+    if (!equals || equals == text || equals - text >= (ptrdiff_t)sizeof name) return nj_fail(err, "-X %s: expected name=value", text);
+    snprintf(name, sizeof name, "%.*s", (int)(equals - text), text);
+    return nj_settings_set(settings, "kafka", name, equals + 1, "-X") ? nj_fail(err, "out of memory") : 0;
+}
+
+static int number(const char *name, const char *text, uint64_t max, uint64_t *value, nj_error *err)
+{
+    char *end;
+    unsigned long long v = strtoull(text, &end, 10);
+    if (end == text || *end || text[0] == '-' || v < 1 || v > max) return nj_fail(err, "%s %s: expected 1 to %" PRIu64, name, text, max);
+    *value = v;
+    return 0;
+}
+
+static int parse(options *o, int argc, char **argv, nj_error *err)
+{
+    static const struct option known[] = { { "to", required_argument, NULL, 't' },     { "rate", required_argument, NULL, 'r' },
+                                           { "window", required_argument, NULL, 'w' }, { "limit", required_argument, NULL, 'l' },
+                                           { 0 } };
+    uint64_t window = 0;
+    int failed = 0;
+    opterr = 0;
+    for (int k; !failed && (k = getopt_long(argc, argv, ":X:c:D:q", known, NULL)) != -1;) switch (k) {
+        case 't': o->args.to = optarg; break;
+        case 'r': failed = nj_pace_parse(optarg, &o->args.pace, &o->args.speed, err); break;
+        case 'w': failed = number("--window", optarg, 10000000, &window, err); break;
+        case 'l': failed = number("--limit", optarg, UINT64_MAX, &o->limit, err); break;
+        case 'X': failed = set_kafka(&o->settings, optarg, err); break;
+        case 'c': failed = nj_settings_file(&o->settings, optarg, err); break;
+        case 'D': failed = nj_settings_define(&o->settings, optarg, err); break;
+        case 'q': o->quiet = 1; break;
+        default: failed = nj_fail(err, "option %s is not known or lacks its value", argv[optind - 1]);
+        }
+    o->args.window = (uint32_t)window;
+    if (failed) return -1;
+    if (!o->args.to) return nj_fail(err, "--to kafka://HOST:PORT/TOPIC is missing");
+    return optind == argc ? nj_fail(err, "no SOURCE given") : 0;
+}
+
+/* One source to its end. Returns an exit code. */
+static int replay_source(const options *o, const char *spec, reader *streams, nj_replayer *to, uint64_t *sent, nj_error *err)
+{
+    nj_source_host host = { streams, new_stream, drain, note, returned };
+    nj_source_args args = { .spec = spec, .settings = (nj_settings *)&o->settings, .host = &host };
+    nj_source *s = nj_source_open(&args, err);
+    if (!s) return NJ_EXIT_SOURCE;
+    int rc = NJ_EXIT_OK;
+    while (!rc && !stop && (!o->limit || *sent < o->limit)) {
+        nj_chunk *chunk = NULL;
+        nj_next next = s->class->next(s, 100, &chunk, err);
+        if (next == NJ_NEXT_END) break;
+        if (next == NJ_NEXT_ERROR) rc = NJ_EXIT_SOURCE;
+        if (next != NJ_NEXT_CHUNK) continue;
+        if (nj_replayer_send(to, chunk, err)) rc = NJ_EXIT_LEDGER;
+        ++*sent;
+    }
+    s->class->close(s);
+    return rc;
+}
+
+static void print(const options *o, const nj_replayed *d)
+{
+    char asked[64] = "";
+    double s = d->seconds > 0 ? d->seconds : 1e-9;
+    if (o->quiet) return;
+    if (o->args.pace == NJ_PACE_RATE) snprintf(asked, sizeof asked, " (asked: %g/s; at most %.3f s late)", o->args.speed, d->late_s);
+    if (o->args.pace == NJ_PACE_CADENCE) snprintf(asked, sizeof asked, " (x%g of the original; at most %.3f s late)", o->args.speed, d->late_s);
+    fprintf(stderr, "%" PRIu64 " messages, %.1f MB in %.3f s to %s: %.1f messages/s, %.1f MB/s%s\n", d->messages, (double)d->bytes * 1e-6, d->seconds,
+            o->args.to, (double)d->messages / s, (double)d->bytes * 1e-6 / s, asked);
+}
+
+static int replay_all(options *o, char **spec, nj_error *err)
+{
+    reader *r = calloc(1, sizeof *r);
+    clock c = { 0 };
+    nj_replayed done = { 0 };
+    uint64_t sent = 0;
+    int rc = NJ_EXIT_OK;
+    if (o->args.pace == NJ_PACE_CADENCE && (!(c.decoder = nj_decoder_new(&o->settings, err)) || !(c.batch = nj_batch_new()))) rc = NJ_EXIT_USAGE;
+    o->args.jd = jd_of;
+    o->args.opaque = &c;
+    o->args.settings = &o->settings;
+    o->args.stop = &stop;
+    nj_replayer *to = r && !rc ? nj_replayer_open(&o->args, err) : NULL;
+    if (!to && !rc) rc = NJ_EXIT_LEDGER;
+    for (; to && *spec && !rc && !stop; spec++) rc = replay_source(o, *spec, r, to, &sent, err);
+    nj_error why = { "" };
+    if (to && nj_replayer_close(to, &done, &why)) {
+        if (!rc) *err = why;
+        if (!rc) rc = NJ_EXIT_LEDGER;
+    }
+    if (to) print(o, &done);
+    nj_cursor_free(&c.cursor);
+    if (c.batch) nj_batch_free(c.batch);
+    if (c.decoder) nj_decoder_free(c.decoder);
+    for (uint32_t i = 0; r && i < r->n; i++) free((char *)r->stream[i].name);
+    free(r);
+    return rc;
+}
+
+static int replay_main(int argc, char **argv)
+{
+    options o = { 0 };
+    nj_error err = { "" };
+    int rc = NJ_EXIT_USAGE;
+    if (parse(&o, argc, argv, &err) == 0) {
+        struct sigaction act = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+        sigaction(SIGINT, &act, NULL);
+        sigaction(SIGTERM, &act, NULL);
+        rc = replay_all(&o, argv + optind, &err);
+    }
+    if (rc) nj_log(NJ_LOG_ERROR, "replay: %s", err.text);
+    nj_settings_free(&o.settings);
+    return !rc && stop ? NJ_EXIT_INTERRUPTED : rc;
+}
+
+NJ_COMMAND(replay) = { "replay", "replay SOURCE... --to kafka://HOST:PORT/TOPIC [--rate N/s|xK|asap]",
+                       "stored alerts into Kafka, byte for byte, at a pace", help, replay_main };
