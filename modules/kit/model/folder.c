@@ -134,8 +134,8 @@ static int check_ports(const nj_model *model, nj_model_error *err)
             return nj_model_fail(err, "%s: output '%s' must be float32 with fixed axes", info->folder, info->output[i].name);
     }
     for (uint32_t i = 0; i < info->n_inputs; i++)
-        if (info->n_features && info->input[i].type == NJ_F32 && info->input[i].rank <= 3 && info->n_features != info->input[i].row_elements)
-            return nj_model_fail(err, "%s/manifest.json: %u features, but input '%s' has %u", info->folder, info->n_features, info->input[i].name, info->input[i].row_elements);
+        if (info->n_features && info->input[i].type == NJ_F32 && info->input[i].rank <= 3 && info->n_features != (uint32_t)info->input[i].dim[info->input[i].rank - 1])
+            return nj_model_fail(err, "%s/manifest.json: %u features, but input '%s' has %u", info->folder, info->n_features, info->input[i].name, (uint32_t)info->input[i].dim[info->input[i].rank - 1]);
     return 0;
 }
 

@@ -1,0 +1,279 @@
+/* The fast kinds of steps: images as [row][column][channel], all sums by the one product of tile.h. Shapes stay those of
+ * the file ([N, C, H, W]); only the memory is ordered differently. */
+#include <string.h>
+
+#include "plan.h"
+
+typedef const nj_tensor *const *inputs;
+typedef nj_tensor *const *outputs;
+
+#define RUN(name) static void name(const nj_plan *plan, const nj_step *s, inputs in, outputs out, float *scratch)
+#define UNUSED (void)plan, (void)s, (void)in, (void)scratch
+
+/* --- dense: in[0] [..., K], packed[0] the matrix, bias[0] --- */
+
+static int shape_dense(const nj_step *s, inputs in, outputs out)
+{
+    const nj_tensor *a = in[0];
+    if (a->rank < 2 || a->dim[a->rank - 1] != s->kernel[0]) return -1;
+    float *data = out[0]->data;
+    *out[0] = *a;
+    out[0]->data = data;
+    out[0]->dim[a->rank - 1] = s->hidden;
+    return 0;
+}
+
+RUN(run_dense)
+{
+    UNUSED;
+    uint32_t depth = (uint32_t)s->kernel[0], n = (uint32_t)s->hidden;
+    nj_product_run(plan->isa, &(nj_product){ .in = in[0]->data, .weight = s->packed[0], .bias = s->bias[0], .out = out[0]->data, .in_step = depth,
+                                             .out_step = n, .n = (uint32_t)(in[0]->n / depth), .n_out = n, .n_segments = 1, .segment = depth,
+                                             .block = s->block[0], .relu = (uint32_t)s->relu });
+}
+
+const nj_op nj_op_dense = { "Dense", shape_dense, run_dense, NULL };
+
+/* --- convolution: in[1] its weights (for the shape), packed[0], bias[0] --- */
+
+static int shape_conv(const nj_step *s, inputs in, outputs out)
+{
+    return nj_op_find("Conv")->shape(s, in, out);
+}
+
+static int has_padding(const nj_step *s)
+{
+    return s->pad[0] || s->pad[1] || s->pad[2] || s->pad[3];
+}
+
+static size_t scratch_conv(const nj_step *s, inputs in, outputs out)
+{
+    (void)out;
+    const nj_tensor *x = in[0];
+    if (!has_padding(s)) return 0;
+    return (size_t)(x->dim[2] + s->pad[0] + s->pad[2]) * (size_t)(x->dim[3] + s->pad[1] + s->pad[3]) * (size_t)x->dim[1];
+}
+
+/* The image with its border of zeros. */
+static const float *padded(const nj_step *s, const float *image, size_t rows, size_t columns, size_t channels, float *to)
+{
+    size_t left = (size_t)s->pad[1] * channels, line = columns * channels, row = line + left + (size_t)s->pad[3] * channels;
+    memset(to, 0, (rows + (size_t)s->pad[0] + (size_t)s->pad[2]) * row * sizeof(float));
+    for (size_t y = 0; y < rows; y++) memcpy(to + (y + (size_t)s->pad[0]) * row + left, image + y * line, line * sizeof(float));
+    return to;
+}
+
+RUN(run_conv)
+{
+    UNUSED;
+    const nj_tensor *x = in[0], *w = in[1], *o = out[0];
+    size_t channels = (size_t)x->dim[1], rows = (size_t)x->dim[2], columns = (size_t)x->dim[3], n_out = (size_t)o->dim[1];
+    size_t row = (columns + (size_t)s->pad[1] + (size_t)s->pad[3]) * channels, out_row = (size_t)o->dim[3] * n_out;
+    for (int32_t r = 0; r < x->dim[0]; r++) {
+        const float *image = x->data + (size_t)r * rows * columns * channels;
+        if (has_padding(s)) image = padded(s, image, rows, columns, channels, scratch);
+        nj_product p = { .weight = s->packed[0], .bias = s->bias[0], .in_step = (ptrdiff_t)channels * s->stride[1], .out_step = (ptrdiff_t)n_out,
+                         .segment_step = (ptrdiff_t)row, .n = (uint32_t)o->dim[3], .n_out = (uint32_t)n_out, .n_segments = (uint32_t)w->dim[2],
+                         .segment = (uint32_t)(w->dim[3] * x->dim[1]), .block = s->block[0], .relu = (uint32_t)s->relu };
+        for (int32_t y = 0; y < o->dim[2]; y++) {
+            p.in = image + (size_t)y * (size_t)s->stride[0] * row;
+            p.out = o->data + ((size_t)r * (size_t)o->dim[2] + (size_t)y) * out_row;
+            nj_product_run(plan->isa, &p);
+        }
+    }
+}
+
+const nj_op nj_op_conv_fast = { "Conv (fast)", shape_conv, run_conv, scratch_conv };
+
+/* --- separable: a depthwise convolution (in[1], packed[1]) and a 1x1 one (in[2], packed[0], bias[0]), row by row --- */
+
+static int shape_separable(const nj_step *s, inputs in, outputs out)
+{
+    (void)s;
+    const nj_tensor *x = in[0], *d = in[1], *p = in[2];
+    if (x->rank != 4 || d->rank != 4 || p->rank != 4 || x->dim[1] != d->dim[0] || p->dim[1] != d->dim[0] || x->dim[2] < d->dim[2] || x->dim[3] < d->dim[3]) return -1;
+    *out[0] = (nj_tensor){ .data = out[0]->data, .rank = 4, .dim = { x->dim[0], p->dim[0], x->dim[2] - d->dim[2] + 1, x->dim[3] - d->dim[3] + 1 } };
+    return 0;
+}
+
+static size_t scratch_separable(const nj_step *s, inputs in, outputs out)
+{
+    (void)s;
+    return (size_t)out[0]->dim[3] * (size_t)in[0]->dim[1] + 64;
+}
+
+RUN(run_separable)
+{
+    UNUSED;
+    const nj_tensor *x = in[0], *d = in[1], *o = out[0];
+    uint32_t channels = (uint32_t)x->dim[1], n_out = (uint32_t)o->dim[1], columns = (uint32_t)o->dim[3];
+    size_t row = (size_t)x->dim[3] * channels;
+    nj_product p = { .in = scratch, .weight = s->packed[0], .bias = s->bias[0], .in_step = channels, .out_step = n_out, .n = columns, .n_out = n_out,
+                     .n_segments = 1, .segment = channels, .block = s->block[0], .relu = (uint32_t)s->relu };
+    for (int32_t r = 0; r < x->dim[0]; r++)
+        for (int32_t y = 0; y < o->dim[2]; y++) {
+            const float *from = x->data + ((size_t)r * (size_t)x->dim[2] + (size_t)y) * row;
+            nj_lanes_of(plan->isa)->depthwise(from, row, channels, (uint32_t)d->dim[2], (uint32_t)d->dim[3], s->packed[1], columns * channels, scratch);
+            p.out = o->data + ((size_t)r * (size_t)o->dim[2] + (size_t)y) * columns * n_out;
+            nj_product_run(plan->isa, &p);
+        }
+}
+
+const nj_op nj_op_separable = { "Separable", shape_separable, run_separable, scratch_separable };
+
+/* --- pooling --- */
+
+static int shape_pool(const nj_step *s, inputs in, outputs out)
+{
+    return nj_op_find("MaxPool")->shape(s, in, out);
+}
+
+RUN(run_pool)
+{
+    UNUSED;
+    const nj_tensor *x = in[0], *o = out[0];
+    uint32_t channels = (uint32_t)x->dim[1];
+    size_t row = (size_t)x->dim[3] * channels, out_row = (size_t)o->dim[3] * channels;
+    for (int32_t r = 0; r < x->dim[0]; r++)
+        for (int32_t y = 0; y < o->dim[2]; y++)
+            nj_lanes_of(plan->isa)->pool(x->data + ((size_t)r * (size_t)x->dim[2] + (size_t)(y * s->stride[0])) * row, row, channels, (uint32_t)s->kernel[0],
+                                         (uint32_t)s->kernel[1], (uint32_t)s->stride[1], (uint32_t)o->dim[3],
+                                         o->data + ((size_t)r * (size_t)o->dim[2] + (size_t)y) * out_row);
+}
+
+const nj_op nj_op_pool_fast = { "MaxPool (fast)", shape_pool, run_pool, NULL };
+
+static int shape_mean(const nj_step *s, inputs in, outputs out)
+{
+    return nj_op_find("GlobalAveragePool")->shape(s, in, out);
+}
+
+RUN(run_mean)
+{
+    UNUSED;
+    const nj_tensor *x = in[0];
+    size_t channels = (size_t)x->dim[1], pixels = x->n / (size_t)x->dim[0] / channels;
+    for (int32_t r = 0; r < x->dim[0]; r++) {
+        float *to = out[0]->data + (size_t)r * channels;
+        const float *from = x->data + (size_t)r * pixels * channels;
+        for (size_t c = 0; c < channels; c++) to[c] = 0;
+        for (size_t i = 0; i < pixels; i++)
+            for (size_t c = 0; c < channels; c++) to[c] += from[i * channels + c];
+        for (size_t c = 0; c < channels; c++) to[c] /= (float)pixels;
+    }
+}
+
+const nj_op nj_op_mean_fast = { "GlobalAveragePool (fast)", shape_mean, run_mean, NULL };
+
+/* --- order of memory --- */
+
+static int shape_keep(const nj_step *s, inputs in, outputs out)
+{
+    (void)s;
+    float *data = out[0]->data;
+    *out[0] = *in[0];
+    out[0]->data = data;
+    return in[0]->rank == 4 ? 0 : -1;
+}
+
+static inline void reorder(const nj_tensor *x, float *to, int to_channels_last)
+{
+    size_t channels = (size_t)x->dim[1], pixels = x->n / (size_t)x->dim[0] / channels;
+    for (size_t r = 0; r < (size_t)x->dim[0]; r++, to += pixels * channels)
+        for (size_t i = 0; i < pixels; i++)
+            for (size_t c = 0; c < channels; c++) {
+                const float *from = x->data + r * pixels * channels;
+                if (to_channels_last) to[i * channels + c] = from[c * pixels + i];
+                else to[c * pixels + i] = from[i * channels + c];
+            }
+}
+
+RUN(run_to_nchw) { UNUSED; reorder(in[0], out[0]->data, 0); }
+RUN(run_to_nhwc) { UNUSED; reorder(in[0], out[0]->data, 1); }
+const nj_op nj_op_to_nchw = { "To NCHW", shape_keep, run_to_nchw, NULL };
+const nj_op nj_op_to_nhwc = { "To NHWC", shape_keep, run_to_nhwc, NULL };
+
+/* A Transpose that the order of memory makes free: the output is a view of the input. */
+static int shape_view(const nj_step *s, inputs in, outputs out)
+{
+    return nj_op_find("Transpose")->shape(s, in, out);
+}
+
+RUN(run_view) { UNUSED; (void)out; }
+const nj_op nj_op_view = { "View", shape_view, run_view, NULL };
+
+/* --- LSTM: packed[dir] of the input, packed[2 + dir] of the recurrence, bias[dir]; axis = 1: the output is
+ * [T, N, directions * H] instead of [T, directions, N, H] --- */
+
+static int shape_lstm(const nj_step *s, inputs in, outputs out)
+{
+    if (nj_op_find("LSTM")->shape(s, in, out)) return -1;
+    if (s->axis && s->out[0] >= 0)
+        *out[0] = (nj_tensor){ .data = out[0]->data, .rank = 3, .dim = { in[0]->dim[0], in[0]->dim[1], s->n_directions * s->hidden } };
+    return 0;
+}
+
+static size_t scratch_lstm(const nj_step *s, inputs in, outputs out)
+{
+    (void)out;
+    size_t cells = (size_t)in[0]->dim[0] * (size_t)in[0]->dim[1], h = (size_t)s->hidden;
+    return cells * (size_t)in[0]->dim[2] + cells * 4 * h + 2 * (size_t)in[0]->dim[1] * h + 64;
+}
+
+static int32_t length_of(const nj_step *s, inputs in, int32_t row)
+{
+    return s->n_in > 4 && s->in[4] >= 0 ? ((const int32_t *)(const void *)in[4]->data)[row] : in[0]->dim[0];
+}
+
+/* The input in the order in which the reverse direction reads it: each row from its own last step. */
+static void reverse_input(const nj_step *s, inputs in, float *to)
+{
+    size_t rows = (size_t)in[0]->dim[1], f = (size_t)in[0]->dim[2];
+    for (size_t i = 0; i < (size_t)in[0]->dim[0]; i++)
+        for (size_t r = 0; r < rows; r++) {
+            size_t length = (size_t)length_of(s, in, (int32_t)r), t = i < length ? length - 1 - i : i;
+            memcpy(to + (i * rows + r) * f, in[0]->data + (t * rows + r) * f, f * sizeof(float));
+        }
+}
+
+static void put_hidden(const nj_step *s, outputs out, size_t t, size_t dir, size_t row, size_t rows, const float *hidden)
+{
+    if (s->out[0] < 0) return;
+    size_t h = (size_t)s->hidden, d = (size_t)s->n_directions;
+    memcpy(out[0]->data + (s->axis ? ((t * rows + row) * d + dir) * h : ((t * d + dir) * rows + row) * h), hidden, h * sizeof(float));
+}
+
+static void lstm_direction(const nj_plan *plan, const nj_step *s, inputs in, outputs out, int32_t dir, float *gates, float *state, float *reversed)
+{
+    uint32_t steps = (uint32_t)in[0]->dim[0], rows = (uint32_t)in[0]->dim[1], f = (uint32_t)in[0]->dim[2], h = (uint32_t)s->hidden;
+    int back = dir == 1 || s->reverse;
+    float *cell = state, *hidden = state + (size_t)rows * h;
+    memset(state, 0, 2 * (size_t)rows * h * sizeof *state);
+    if (back) reverse_input(s, in, reversed);
+    nj_product_run(plan->isa, &(nj_product){ .in = back ? reversed : in[0]->data, .weight = s->packed[dir], .bias = s->bias[dir], .out = gates, .in_step = f,
+                                             .out_step = 4 * (ptrdiff_t)h, .n = steps * rows, .n_out = 4 * h, .n_segments = 1, .segment = f, .block = s->block[0] });
+    nj_product again = { .in = hidden, .weight = s->packed[2 + dir], .in_step = h, .out_step = 4 * (ptrdiff_t)h, .n = rows, .n_out = 4 * h, .n_segments = 1,
+                         .segment = h, .block = s->block[1] };
+    for (uint32_t i = 0; i < steps; i++) {
+        again.out = gates + (size_t)i * rows * 4 * h;
+        if (i > 0) nj_product_run(plan->isa, &again);
+        for (uint32_t r = 0; r < rows; r++) {
+            uint32_t length = (uint32_t)length_of(s, in, (int32_t)r);
+            if (i >= length) continue; /* past its end: the state stays, the output is zero */
+            nj_lanes_of(plan->isa)->lstm(again.out + (size_t)r * 4 * h, h, cell + (size_t)r * h, hidden + (size_t)r * h);
+            put_hidden(s, out, back ? length - 1 - i : i, (size_t)dir, r, rows, hidden + (size_t)r * h);
+        }
+    }
+    if (s->n_out > 1 && s->out[1] >= 0) memcpy(out[1]->data + (size_t)dir * rows * h, hidden, (size_t)rows * h * sizeof(float));
+}
+
+RUN(run_lstm)
+{
+    UNUSED;
+    size_t cells = (size_t)in[0]->dim[0] * (size_t)in[0]->dim[1];
+    float *gates = scratch, *state = gates + cells * 4 * (size_t)s->hidden, *reversed = state + 2 * (size_t)in[0]->dim[1] * (size_t)s->hidden;
+    if (s->out[0] >= 0) memset(out[0]->data, 0, out[0]->n * sizeof(float));
+    for (int32_t dir = 0; dir < s->n_directions; dir++) lstm_direction(plan, s, in, out, dir, gates, state, reversed);
+}
+
+const nj_op nj_op_lstm_fast = { "LSTM (fast)", shape_lstm, run_lstm, scratch_lstm };

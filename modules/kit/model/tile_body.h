@@ -1,0 +1,242 @@
+/* tile_body.h - the kernels for one instruction set; included by tile.c only. VEC is a vector of W floats. */
+
+typedef float ISA(vec) __attribute__((vector_size(4 * W)));
+typedef float ISA(loose) __attribute__((vector_size(4 * W), aligned(4))); /* at any float */
+typedef int32_t ISA(ivec) __attribute__((vector_size(4 * W)));
+#define vec ISA(vec)
+#define loose ISA(loose)
+#define ivec ISA(ivec)
+
+static inline vec ISA(choose)(ivec mask, vec yes, vec no)
+{
+    return (vec)(((ivec)yes & mask) | ((ivec)no & ~mask));
+}
+
+static inline __attribute__((always_inline)) void ISA(store_part)(float *out, const vec *v, int n_vec, uint32_t n_out)
+{
+    if (n_out >= (uint32_t)(n_vec * W)) {
+        for (int i = 0; i < n_vec; i++) *(loose *)(out + i * W) = v[i];
+    } else memcpy(out, v, n_out * sizeof(float));
+}
+
+/* P pixels times V vectors; all loops with constant bounds unroll, so that acc stays in registers. */
+static inline __attribute__((always_inline)) void ISA(tile)(const nj_product *t, const float *in, const float *weight, const float *bias, float *out,
+                                                            uint32_t n_out, const int V, const int P)
+{
+    vec acc[MAX_P * MAX_V];
+    for (int p = 0; p < P; p++)
+        for (int v = 0; v < V; v++) {
+            if (bias) acc[p * V + v] = *(const loose *)(bias + v * W);
+            else if (n_out >= (uint32_t)(V * W)) acc[p * V + v] = *(const loose *)(out + p * t->out_step + v * W);
+            else {
+                acc[p * V + v] = (vec){ 0 };
+                for (uint32_t k = 0; k < W && (uint32_t)(v * W) + k < n_out; k++) acc[p * V + v][k] = out[p * t->out_step + v * W + k];
+            }
+        }
+    const ptrdiff_t step = t->in_step;
+    for (uint32_t s = 0; s < t->n_segments; s++) {
+        const float *row = in + (ptrdiff_t)s * t->segment_step;
+#pragma GCC unroll 4
+        for (uint32_t j = 0; j < t->segment; j++, weight += V * W) {
+            vec w[MAX_V];
+            for (int v = 0; v < V; v++) w[v] = *(const vec *)(weight + v * W);
+#pragma GCC unroll 32
+            for (int p = 0; p < P; p++) {
+                vec x = SET1(row[p * step + j]);
+                for (int v = 0; v < V; v++) acc[p * V + v] = FMA(x, w[v], acc[p * V + v]);
+            }
+        }
+    }
+    for (int p = 0; p < P; p++) {
+        if (t->relu)
+            for (int v = 0; v < V; v++) acc[p * V + v] = (vec)((ivec)acc[p * V + v] & ~(acc[p * V + v] < 0)); /* NaN stays */
+        ISA(store_part)(out + p * t->out_step, acc + p * V, V, n_out);
+    }
+}
+
+#define TILE(V, P)                                                                                                                         \
+    static void ISA(tile_##V##_##P)(const nj_product *t, const float *in, const float *weight, const float *bias, float *out, uint32_t n_out) \
+    {                                                                                                                                      \
+        ISA(tile)(t, in, weight, bias, out, n_out, V, P);                                                                                  \
+    }
+TILES
+#undef TILE
+
+/* [block 16, 32, 64][pixels] */
+static const tile_function ISA(tiles)[3][MAX_P + 1] = TILE_TABLE;
+static const uint32_t ISA(most_pixels)[3] = TILE_MOST;
+
+static void ISA(run)(const nj_product *t)
+{
+    uint32_t kind = t->block == 16 ? 0 : t->block == 32 ? 1 : 2, most = ISA(most_pixels)[kind];
+    uint32_t n_tiles = (t->n + most - 1) / most, per_tile = n_tiles ? (t->n + n_tiles - 1) / n_tiles : 0;
+    size_t depth = (size_t)t->n_segments * t->segment;
+    for (uint32_t k = 0; k < t->n_out; k += t->block)
+        for (uint32_t p = 0; p < t->n; p += per_tile) {
+            uint32_t pixels = t->n - p < per_tile ? t->n - p : per_tile;
+            ISA(tiles)[kind][pixels](t, t->in + (ptrdiff_t)p * t->in_step, t->weight + depth * k, t->bias ? t->bias + k : NULL,
+                                     t->out + (ptrdiff_t)p * t->out_step + k, t->n_out - k);
+        }
+}
+
+/* 3 x 3 and whole vectors of channels: nine weights stay in registers, each pixel loads one new column. */
+static inline void ISA(depthwise9)(const float *in, size_t in_row, uint32_t channels, const float *weight, uint32_t n_x, float *out)
+{
+    for (uint32_t c = 0; c < channels; c += W) {
+        vec w[9], left[3], middle[3];
+        for (int k = 0; k < 9; k++) w[k] = *(const loose *)(weight + (size_t)k * channels + c);
+        for (int y = 0; y < 3; y++) {
+            left[y] = *(const loose *)(in + y * in_row + c);
+            middle[y] = *(const loose *)(in + y * in_row + channels + c);
+        }
+        for (uint32_t x = 0; x < n_x; x++) {
+            vec sum = { 0 };
+            for (int y = 0; y < 3; y++) {
+                vec right = *(const loose *)(in + y * in_row + (size_t)(x + 2) * channels + c);
+                sum = FMA(left[y], w[3 * y], sum);
+                sum = FMA(middle[y], w[3 * y + 1], sum);
+                sum = FMA(right, w[3 * y + 2], sum);
+                left[y] = middle[y];
+                middle[y] = right;
+            }
+            *(loose *)(out + (size_t)x * channels + c) = sum;
+        }
+    }
+}
+
+/* Any kernel: the row is one line of numbers, its weights repeat every `channels`. */
+static void ISA(depthwise)(const float *in, size_t in_row, uint32_t channels, uint32_t kernel_y, uint32_t kernel_x, const float *weight, uint32_t n, float *out)
+{
+    uint32_t i = 0;
+    if (kernel_y == 3 && kernel_x == 3 && channels % 16 == 0) {
+        ISA(depthwise9)(in, in_row, channels, weight, n / channels, out);
+        return;
+    }
+    for (; i + W <= n; i += W) {
+        vec sum = { 0 };
+        const float *w = weight + i;
+        for (uint32_t y = 0; y < kernel_y; y++)
+            for (uint32_t x = 0; x < kernel_x; x++, w += n)
+                sum = FMA((vec) * (const loose *)(in + y * in_row + x * channels + i), (vec) * (const loose *)w, sum);
+        *(loose *)(out + i) = sum;
+    }
+    for (; i < n; i++) {
+        float sum = 0;
+        for (uint32_t y = 0; y < kernel_y; y++)
+            for (uint32_t x = 0; x < kernel_x; x++) sum = FMA1(in[y * in_row + x * channels + i], weight[(y * kernel_x + x) * n + i], sum);
+        out[i] = sum;
+    }
+}
+
+static void ISA(pool)(const float *in, size_t in_row, uint32_t channels, uint32_t kernel_y, uint32_t kernel_x, uint32_t stride_x, uint32_t n_x, float *out)
+{
+    for (uint32_t ox = 0; ox < n_x; ox++) {
+        const float *at = in + (size_t)ox * stride_x * channels;
+        uint32_t c = 0;
+        for (; c + W <= channels; c += W) {
+            vec most = *(const loose *)(at + c);
+            for (uint32_t y = 0; y < kernel_y; y++)
+                for (uint32_t x = 0; x < kernel_x; x++) {
+                    vec v = *(const loose *)(at + y * in_row + x * channels + c);
+                    most = ISA(choose)(v > most, v, most);
+                }
+            *(loose *)(out + (size_t)ox * channels + c) = most;
+        }
+        for (; c < channels; c++) {
+            float most = at[c];
+            for (uint32_t y = 0; y < kernel_y; y++)
+                for (uint32_t x = 0; x < kernel_x; x++) most = at[y * in_row + x * channels + c] > most ? at[y * in_row + x * channels + c] : most;
+            out[(size_t)ox * channels + c] = most;
+        }
+    }
+}
+
+/* e^x by Cody and Waite's reduction and a polynomial of degree 5 for (e^r - 1 - r) / r^2; within 2 units in the last
+ * place for |x| < 87, clamped beyond; NaN stays NaN. Reference: Moshier, Cephes expf. */
+static inline vec ISA(exp)(vec x)
+{
+    const vec top = (vec){ 0 } + 88.0f, bottom = (vec){ 0 } - 87.0f, shift = (vec){ 0 } + 12582912.0f;
+    x = ISA(choose)(x > top, top, x);
+    x = ISA(choose)(x < bottom, bottom, x);
+    vec n = (x * 1.44269504088896341f + shift) - shift;
+    vec r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+    vec p = 1.9875691500e-4f * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * (r * r) + r + 1.0f;
+    union { vec f; ivec i; } scale = { .f = n + shift }; /* the low bits of n + shift are n */
+    scale.i = (scale.i << 23) + (127 << 23);
+    return p * scale.f;
+}
+
+static inline vec ISA(sigmoid1)(vec x)
+{
+    return 1.0f / (1.0f + ISA(exp)(-x));
+}
+
+/* Odd polynomial near 0, where 2 sigmoid(2x) - 1 would cancel. Reference: Moshier, Cephes tanhf. */
+static inline vec ISA(tanh1)(vec x)
+{
+    vec z = x * x, p = -5.70498872745e-3f * z + 2.06390887954e-2f;
+    p = p * z - 5.37397155531e-2f;
+    p = p * z + 1.33314422036e-1f;
+    p = p * z - 3.33332819422e-1f;
+    p = p * z * x + x;
+    vec far = 1.0f - 2.0f / (ISA(exp)(x + x) + 1.0f);
+    return ISA(choose)(z < 0.390625f, p, far); /* |x| < 0.625 */
+}
+
+#define EACH_VECTOR(call)                                   \
+    size_t i = 0;                                           \
+    for (; i + W <= n; i += W) *(loose *)(out + i) = call(*(const loose *)(in + i)); \
+    if (i < n) {                                            \
+        vec part = { 0 };                                   \
+        memcpy(&part, in + i, (n - i) * sizeof(float));     \
+        part = call(part);                                  \
+        memcpy(out + i, &part, (n - i) * sizeof(float));    \
+    }
+
+static void ISA(sigmoid)(const float *in, size_t n, float *out)
+{
+    EACH_VECTOR(ISA(sigmoid1))
+}
+
+static void ISA(tanh)(const float *in, size_t n, float *out)
+{
+    EACH_VECTOR(ISA(tanh1))
+}
+#undef EACH_VECTOR
+
+static inline vec ISA(lstm1)(vec i, vec o, vec f, vec g, vec *cell)
+{
+    *cell = ISA(sigmoid1)(f) * *cell + ISA(sigmoid1)(i) * ISA(tanh1)(g);
+    return ISA(sigmoid1)(o) * ISA(tanh1)(*cell);
+}
+
+static void ISA(lstm)(const float *gate, uint32_t hidden, float *cell, float *out)
+{
+    uint32_t k = 0;
+    for (; k + W <= hidden; k += W) {
+        vec c = *(const loose *)(cell + k);
+        *(loose *)(out + k) = ISA(lstm1)(*(const loose *)(gate + k), *(const loose *)(gate + hidden + k), *(const loose *)(gate + 2 * hidden + k),
+                                         *(const loose *)(gate + 3 * hidden + k), &c);
+        *(loose *)(cell + k) = c;
+    }
+    if (k < hidden) {
+        vec part[5] = { 0 };
+        size_t bytes = (hidden - k) * sizeof(float);
+        for (int g = 0; g < 4; g++) memcpy(&part[g], gate + (size_t)g * hidden + k, bytes);
+        memcpy(&part[4], cell + k, bytes);
+        part[0] = ISA(lstm1)(part[0], part[1], part[2], part[3], &part[4]);
+        memcpy(out + k, &part[0], bytes);
+        memcpy(cell + k, &part[4], bytes);
+    }
+}
+
+static const nj_lanes ISA(lanes) = { ISA(depthwise), ISA(pool), ISA(sigmoid), ISA(tanh), ISA(lstm) };
+
+#undef vec
+#undef loose
+#undef ivec
