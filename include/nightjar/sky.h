@@ -29,7 +29,7 @@ typedef struct nj_sky_info {
     const char *path;        /* the file */
     const char *hash;        /* 64 hex digits: sha256 over the content, equal for equal content */
     const char *source;      /* names of the files it was built from */
-    const char *source_hash; /* 64 hex digits: sha256 of those files' bytes, one after the other */
+    const char *source_hash; /* 64 hex digits: sha256 of that file; of several, of their hex digits in order */
     const char *frame;       /* "icrs" */
     double epoch_year;       /* Julian year of the positions; NaN = not said */
     double radius_arcsec;    /* search radius that the builder had in mind */

@@ -1,0 +1,192 @@
+/* FITS binary (and ASCII) tables through cfitsio, a block of rows at a time. */
+#include "table.h"
+
+#include <fitsio.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct fits_column {
+    int number, type; /* cfitsio's: from 1; TSTRING, TLONGLONG or TDOUBLE as they are read */
+    long width;       /* characters of a text */
+} fits_column;
+
+typedef struct fits_table {
+    nj_table table;
+    char *path;
+    fitsfile *file;
+    LONGLONG n_rows, row; /* row: next to hand out, from 0 */
+    fits_column *column;  /* [n_columns] */
+    uint32_t *select, n_select;
+    long block, in_block, at; /* rows of a block, in the present one, next of it */
+    void **data;              /* [n_select] the present block */
+    char **nulls, ***text;
+} fits_table;
+
+static int match(const char *path, const unsigned char *first, size_t n)
+{
+    size_t length = strlen(path);
+    if (n >= 9 && !memcmp(first, "SIMPLE  =", 9)) return 1;
+    return n >= 2 && first[0] == 0x1f && first[1] == 0x8b && length > 8 && (!strcmp(path + length - 8, ".fits.gz") || !strcmp(path + length - 7, ".fit.gz"));
+}
+
+static int complain(const fits_table *t, int status, nj_error *err)
+{
+    char text[FLEN_STATUS];
+    fits_get_errstatus(status, text);
+    return nj_fail(err, "%s: %s", t->path, text);
+}
+
+static void free_block(fits_table *t)
+{
+    for (uint32_t i = 0; t->data && i < t->n_select; i++) {
+        free(t->data[i]);
+        free(t->nulls[i]);
+        free(t->text[i]);
+    }
+    free(t->data);
+    free(t->nulls);
+    free(t->text);
+}
+
+static void close_table(nj_table *table)
+{
+    fits_table *t = (fits_table *)table;
+    int status = 0;
+    free_block(t);
+    if (t->file) fits_close_file(t->file, &status);
+    free(t->select);
+    free(t->column);
+    free(table->column);
+    free(t->path);
+    free(t);
+}
+
+/* Columns of one value per row; vectors and variable-length arrays are left out. */
+static int list_columns(fits_table *t, nj_error *err)
+{
+    int status = 0, n = 0;
+    fits_get_num_cols(t->file, &n, &status);
+    t->table.column = calloc((size_t)n + 1, sizeof *t->table.column);
+    t->column = calloc((size_t)n + 1, sizeof *t->column);
+    if (!t->table.column || !t->column) return nj_fail(err, "%s: no memory", t->path);
+    for (int k = 1; k <= n && !status; k++) {
+        char key[FLEN_KEYWORD], name[FLEN_VALUE] = "", unit[FLEN_VALUE] = "";
+        int type;
+        long repeat, width;
+        fits_get_eqcoltype(t->file, k, &type, &repeat, &width, &status);
+        snprintf(key, sizeof key, "TTYPE%d", k);
+        fits_read_key(t->file, TSTRING, key, name, NULL, &status);
+        if (status == KEY_NO_EXIST) status = 0;
+        snprintf(key, sizeof key, "TUNIT%d", k);
+        fits_read_key(t->file, TSTRING, key, unit, NULL, &status);
+        if (status == KEY_NO_EXIST) status = 0;
+        if (type < 0 || (type != TSTRING && repeat != 1) || type == TCOMPLEX || type == TDBLCOMPLEX || type == TBIT) continue;
+        nj_table_column *c = &t->table.column[t->table.n_columns];
+        size_t blanks = strlen(name);
+        while (blanks && name[blanks - 1] == ' ') name[--blanks] = 0;
+        snprintf(c->name, sizeof c->name, "%s", name);
+        snprintf(c->unit, sizeof c->unit, "%.*s", (int)sizeof c->unit - 1, unit);
+        c->type = type == TSTRING ? NJ_STR : type == TFLOAT ? NJ_F32 : type == TDOUBLE || type == TULONGLONG ? NJ_F64 : NJ_I64;
+        t->column[t->table.n_columns++] = (fits_column){ k, type == TSTRING ? TSTRING : c->type == NJ_I64 ? TLONGLONG : TDOUBLE, type == TSTRING ? repeat : 0 };
+        if (type == TLOGICAL) t->column[t->table.n_columns - 1].type = TLOGICAL;
+    }
+    return status ? complain(t, status, err) : 0;
+}
+
+static nj_table *open_table(const char *path, nj_error *err)
+{
+    fits_table *t = calloc(1, sizeof *t);
+    int status = 0;
+    if (t) t->table.class = &nj_table_fits;
+    if (!t || !(t->path = strdup(path))) {
+        nj_fail(err, "%s: no memory", path);
+        free(t);
+        return NULL;
+    }
+    if (fits_open_table(&t->file, path, READONLY, &status) || fits_get_num_rowsll(t->file, &t->n_rows, &status)) {
+        complain(t, status, err);
+        goto fail;
+    }
+    if (list_columns(t, err)) goto fail;
+    return &t->table;
+fail:
+    close_table(&t->table);
+    return NULL;
+}
+
+static int select_columns(nj_table *table, const uint32_t *column, uint32_t n, nj_error *err)
+{
+    fits_table *t = (fits_table *)table;
+    int status = 0;
+    fits_get_rowsize(t->file, &t->block, &status);
+    if (status || t->block < 1) t->block = 1000;
+    size_t rows = (size_t)t->block;
+    t->select = calloc(n + 1, sizeof *t->select);
+    t->data = calloc(n + 1, sizeof *t->data);
+    t->nulls = calloc(n + 1, sizeof *t->nulls);
+    t->text = calloc(n + 1, sizeof *t->text);
+    if (!t->select || !t->data || !t->nulls || !t->text) return nj_fail(err, "%s: no memory", t->path);
+    t->n_select = n;
+    for (uint32_t i = 0; i < n; i++) {
+        const fits_column *c = &t->column[t->select[i] = column[i]];
+        size_t width = c->type == TSTRING ? (size_t)c->width + 1 : 8;
+        t->data[i] = calloc(rows, width);
+        t->nulls[i] = calloc(rows, 1);
+        if (c->type == TSTRING) t->text[i] = calloc(rows, sizeof **t->text);
+        if (!t->data[i] || !t->nulls[i] || (c->type == TSTRING && !t->text[i])) return nj_fail(err, "%s: no memory", t->path);
+        for (size_t k = 0; t->text[i] && k < rows; k++) t->text[i][k] = (char *)t->data[i] + k * width;
+    }
+    return 0;
+}
+
+static int next_block(fits_table *t, nj_error *err)
+{
+    int status = 0, any;
+    t->at = 0;
+    t->in_block = t->n_rows - t->row < t->block ? (long)(t->n_rows - t->row) : t->block;
+    for (uint32_t i = 0; i < t->n_select && !status; i++) {
+        const fits_column *c = &t->column[t->select[i]];
+        fits_read_colnull(t->file, c->type, c->number, t->row + 1, 1, t->in_block, c->type == TSTRING ? (void *)t->text[i] : t->data[i], t->nulls[i], &any, &status);
+    }
+    t->row += t->in_block;
+    return status ? complain(t, status, err) : 0;
+}
+
+static int next(nj_table *table, nj_cell *cell, nj_error *err)
+{
+    fits_table *t = (fits_table *)table;
+    if (t->at == t->in_block) {
+        if (t->row == t->n_rows) return 0;
+        if (next_block(t, err)) return -1;
+    }
+    for (uint32_t i = 0; i < t->n_select; i++) {
+        const fits_column *c = &t->column[t->select[i]];
+        if (t->nulls[i][t->at]) {
+            cell[i] = (nj_cell){ .kind = NJ_CELL_NULL };
+        } else if (c->type == TSTRING) {
+            const char *text = t->text[i][t->at];
+            size_t n = strlen(text);
+            while (n && text[n - 1] == ' ') n--;
+            while (n && *text == ' ') text++, n--;
+            cell[i] = (nj_cell){ .kind = n ? NJ_CELL_TEXT : NJ_CELL_NULL, .text = text, .n_text = (uint32_t)n };
+        } else if (c->type == TDOUBLE) {
+            double v = ((double *)t->data[i])[t->at];
+            cell[i] = (nj_cell){ .kind = isnan(v) ? NJ_CELL_NULL : NJ_CELL_REAL, .number = v };
+        } else {
+            int64_t v = c->type == TLOGICAL ? ((char *)t->data[i])[t->at] : ((LONGLONG *)t->data[i])[t->at];
+            cell[i] = (nj_cell){ .kind = NJ_CELL_INTEGER, .integer = v, .number = (double)v };
+        }
+    }
+    t->at++;
+    return 1;
+}
+
+static double done(const nj_table *table)
+{
+    const fits_table *t = (const fits_table *)table;
+    return t->n_rows ? (double)(t->row - t->in_block + t->at) / (double)t->n_rows : 1;
+}
+
+const nj_table_class nj_table_fits = { .name = "FITS", .match = match, .open = open_table, .select = select_columns, .next = next, .done = done, .close = close_table };

@@ -1,0 +1,146 @@
+/* Parquet through base/parquet.h; columns inside lists are left out, members of structs are "struct.member". */
+#include "table.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/parquet.h"
+
+enum { BLOCK = 8192 };
+
+typedef struct parquet_table {
+    nj_table table;
+    nj_parquet *file;
+    uint32_t *leaf; /* [n_columns] */
+    uint32_t n_select;
+    nj_parquet_column **column; /* [n_select] */
+    const nj_parquet_leaf **what;
+    nj_parquet_values *values;
+    uint64_t row, at;
+} parquet_table;
+
+static int match(const char *path, const unsigned char *first, size_t n)
+{
+    (void)path;
+    return n >= 4 && !memcmp(first, "PAR", 3) && (first[3] == '1' || first[3] == 'E');
+}
+
+static void close_table(nj_table *table)
+{
+    parquet_table *t = (parquet_table *)table;
+    for (uint32_t i = 0; t->column && i < t->n_select; i++) nj_parquet_column_close(t->column[i]);
+    nj_parquet_close(t->file);
+    free(t->column);
+    free(t->what);
+    free(t->values);
+    free(t->leaf);
+    free(table->column);
+    free(t);
+}
+
+static nj_table *open_table(const char *path, nj_error *err)
+{
+    static const nj_type type[] = { [NJ_PARQUET_BOOL] = NJ_I64, [NJ_PARQUET_I32] = NJ_I64, [NJ_PARQUET_I64] = NJ_I64,
+                                    [NJ_PARQUET_F32] = NJ_F32, [NJ_PARQUET_F64] = NJ_F64, [NJ_PARQUET_BYTES] = NJ_STR };
+    parquet_table *t = calloc(1, sizeof *t);
+    if (!t) {
+        nj_fail(err, "%s: no memory", path);
+        return NULL;
+    }
+    t->table.class = &nj_table_parquet;
+    t->file = nj_parquet_open(path, err);
+    if (!t->file) goto fail;
+    uint32_t n = nj_parquet_leaves(t->file);
+    t->table.column = calloc(n + 1, sizeof *t->table.column);
+    t->leaf = calloc(n + 1, sizeof *t->leaf);
+    if (!t->table.column || !t->leaf) {
+        nj_fail(err, "%s: no memory", path);
+        goto fail;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const nj_parquet_leaf *leaf = nj_parquet_leaf_at(t->file, i);
+        if (leaf->max_rep) continue;
+        nj_table_column *c = &t->table.column[t->table.n_columns];
+        snprintf(c->name, sizeof c->name, "%s", leaf->name);
+        c->type = leaf->kind == NJ_PARQUET_DECIMAL && leaf->type != NJ_PARQUET_BYTES ? NJ_F64 : type[leaf->type];
+        t->leaf[t->table.n_columns++] = i;
+    }
+    return &t->table;
+fail:
+    close_table(&t->table);
+    return NULL;
+}
+
+static int select_columns(nj_table *table, const uint32_t *column, uint32_t n, nj_error *err)
+{
+    parquet_table *t = (parquet_table *)table;
+    t->column = calloc(n + 1, sizeof *t->column);
+    t->what = calloc(n + 1, sizeof *t->what);
+    t->values = calloc(n + 1, sizeof *t->values);
+    if (!t->column || !t->what || !t->values) return nj_fail(err, "no memory");
+    t->n_select = n;
+    for (uint32_t i = 0; i < n; i++) {
+        t->what[i] = nj_parquet_leaf_at(t->file, t->leaf[column[i]]);
+        t->column[i] = nj_parquet_column_open(t->file, t->leaf[column[i]], err);
+        if (!t->column[i]) return -1;
+    }
+    return 0;
+}
+
+static nj_cell cell_of(const nj_parquet_leaf *leaf, const nj_parquet_values *v, uint64_t at)
+{
+    nj_cell c = { .kind = NJ_CELL_NULL };
+    if (v->def && v->def[at] < leaf->max_def) return c;
+    switch (leaf->type) {
+    case NJ_PARQUET_BOOL: c.integer = ((const uint8_t *)v->value)[at]; break;
+    case NJ_PARQUET_I32:
+        c.integer = ((const int32_t *)v->value)[at];
+        if (leaf->kind == NJ_PARQUET_UNSIGNED) c.integer &= UINT32_MAX;
+        break;
+    case NJ_PARQUET_I64: c.integer = ((const int64_t *)v->value)[at]; break;
+    case NJ_PARQUET_F32: c.number = ((const float *)v->value)[at]; break;
+    case NJ_PARQUET_F64: c.number = ((const double *)v->value)[at]; break;
+    case NJ_PARQUET_BYTES: {
+        nj_parquet_bytes b = ((const nj_parquet_bytes *)v->value)[at];
+        while (b.n && b.data[b.n - 1] == ' ') b.n--;
+        while (b.n && *b.data == ' ') b.data++, b.n--;
+        return (nj_cell){ .kind = b.n ? NJ_CELL_TEXT : NJ_CELL_NULL, .text = (const char *)b.data, .n_text = b.n };
+    }
+    }
+    if (leaf->type == NJ_PARQUET_F32 || leaf->type == NJ_PARQUET_F64) {
+        c.kind = isnan(c.number) ? NJ_CELL_NULL : NJ_CELL_REAL;
+    } else {
+        c.kind = leaf->kind == NJ_PARQUET_DECIMAL ? NJ_CELL_REAL : NJ_CELL_INTEGER;
+        c.number = (double)c.integer;
+        if (leaf->kind == NJ_PARQUET_DECIMAL) c.number /= pow(10, leaf->scale);
+    }
+    return c;
+}
+
+static int next(nj_table *table, nj_cell *cell, nj_error *err)
+{
+    parquet_table *t = (parquet_table *)table;
+    if (t->row == nj_parquet_rows(t->file)) return 0;
+    if (!t->n_select || t->at == t->values[0].n_rows) {
+        for (uint32_t i = 0; i < t->n_select; i++) {
+            if (nj_parquet_read(t->column[i], BLOCK, &t->values[i], err)) return -1;
+            if (t->values[i].n_rows != t->values[0].n_rows || !t->values[i].n_rows) return nj_fail(err, "column '%s' ends early", t->what[i]->name);
+        }
+        t->at = 0;
+    }
+    for (uint32_t i = 0; i < t->n_select; i++) cell[i] = cell_of(t->what[i], &t->values[i], t->at);
+    t->at++;
+    t->row++;
+    return 1;
+}
+
+static double done(const nj_table *table)
+{
+    const parquet_table *t = (const parquet_table *)table;
+    uint64_t n = nj_parquet_rows(t->file);
+    return n ? (double)t->row / (double)n : 1;
+}
+
+const nj_table_class nj_table_parquet = { .name = "Parquet", .match = match, .open = open_table, .select = select_columns, .next = next, .done = done, .close = close_table };

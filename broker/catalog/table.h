@@ -1,0 +1,48 @@
+/* table.h - tables of any kind, row by row: CSV (also gzipped, ECSV, tab-separated), FITS BINTABLE, Parquet. */
+#ifndef NJ_CATALOG_TABLE_H
+#define NJ_CATALOG_TABLE_H
+
+#include "../base/error.h"
+#include "nightjar/module.h"
+
+typedef struct nj_table_column {
+    char name[72];  /* as the file says it, without blanks around it */
+    char unit[24];  /* "" when the file names none */
+    nj_type type;   /* NJ_I64, NJ_F32, NJ_F64 or NJ_STR; of a text file: what its first rows look like */
+} nj_table_column;
+
+typedef enum { NJ_CELL_NULL, NJ_CELL_INTEGER, NJ_CELL_REAL, NJ_CELL_TEXT } nj_cell_kind;
+typedef struct nj_cell {
+    nj_cell_kind kind;
+    double number;      /* INTEGER too */
+    int64_t integer;
+    const char *text;   /* not NUL-terminated; lives until the next row */
+    uint32_t n_text;
+} nj_cell;
+
+typedef struct nj_table nj_table;
+typedef struct nj_table_class {
+    const char *name;
+    int (*match)(const char *path, const unsigned char *first, size_t n); /* by its first bytes, then by its name */
+    nj_table *(*open)(const char *path, nj_error *err);
+    /* From now on, rows have these columns only, in this order. */
+    int (*select)(nj_table *table, const uint32_t *column, uint32_t n, nj_error *err);
+    int (*next)(nj_table *table, nj_cell *cell, nj_error *err); /* 1 = a row, 0 = the end, -1 = damaged; err says where */
+    double (*done)(const nj_table *table);                      /* 0..1 */
+    void (*close)(nj_table *table);
+} nj_table_class;
+
+struct nj_table { /* first member of each class's own struct */
+    const nj_table_class *class;
+    nj_table_column *column;
+    uint32_t n_columns;
+};
+
+extern const nj_table_class nj_table_csv, nj_table_fits, nj_table_parquet;
+
+nj_table *nj_table_open(const char *path, nj_error *err);
+/* Number of the column: the name as it stands, else without regard to capitals; -1 = none. */
+int nj_table_find(const nj_table *table, const char *name);
+void nj_table_close(nj_table *table); /* NULL allowed */
+
+#endif
