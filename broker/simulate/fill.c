@@ -224,7 +224,8 @@ static void fill_ps1(nj_sim_record *r, const nj_sim_object *o, nj_sim_rng *g)
             r->v[at[b]].f =
                 s && mags[b] < deepest[b] + 0.3 * nj_sim_normal(g) && nj_sim_uniform(g) > 0.05 ? rounded(mags[b], 1e-4) : missing;
         r->v[slot[k].score].f = !s ? missing : nj_sim_uniform(g) < hazy ? 0.5 : fmax(0, fmin(1, score));
-        r->v[slot[k].distance].f = s ? hypot(s->dx, s->dy) * NJ_SIM_PIXEL_ARCSEC : missing;
+        r->v[slot[k].distance].f =
+            s ? hypot(s->dx + 0.12 * nj_sim_normal(g), s->dy + 0.12 * nj_sim_normal(g)) * NJ_SIM_PIXEL_ARCSEC : missing;
         r->v[slot[k].id].i = s ? (int64_t)((o->dec + 90) * 120) * 10000000000000 + (int64_t)(o->ra * 1e6) * 10000 +
                                      (int64_t)(nj_sim_key(o->key, order[k]) % 10000)
                                : -999;
@@ -241,6 +242,7 @@ static void fill_gaia(nj_sim_record *r, const nj_sim_object *o, double density, 
         best = at;
         mag = s->mag[1] - 0.1;
     }
+    best = hypot(best, 0.08 * nj_sim_normal(g)); /* no two catalogues agree to less */
     F(neargaia, mag > 0 ? best : missing);
     F(maggaia, mag);
     int bright = mag > 0 && mag < 14;

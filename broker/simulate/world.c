@@ -105,14 +105,13 @@ static void make_variable(nj_sim_object *o, nj_sim_rng *r)
     int k = u < 0.3 ? 0 : u < 0.65 ? 1 : 2;
     double range = nj_sim_between(r, kinds[k].range_lo, kinds[k].range_hi);
     double mag = peak + 2.5 * log10(pow(10, 0.4 * range / 2) - 1); /* so that half the range gives the difference */
-    if (mag < 12.5) peak += 12.5 - mag, mag = 12.5;
-    if (mag > 21) peak -= mag - 21, mag = 21;
     o->kind = kinds[k].kind;
     o->period_day = exp(nj_sim_between(r, log(kinds[k].period_lo), log(kinds[k].period_hi)));
     o->phase = nj_sim_uniform(r);
+    o->range_mag[0] = range * nj_sim_between(r, 1, 1.35);
+    o->range_mag[1] = range;
     o->host = (int)o->n_sources;
-    nj_sim_source *s = add(o, star(r, 0, 0, mag));
-    set_amplitude(o, peak, s->mag[0] - s->mag[1] - nj_sim_between(r, 0, 0.4));
+    add(o, star(r, 0, 0, fmin(21, fmax(12.5, mag))));
 }
 
 static void make_galaxy(nj_sim_object *o, nj_sim_rng *r)
@@ -291,9 +290,9 @@ double nj_sim_object_flux(const nj_sim_object *o, double jd, int band, uint64_t 
     if (o->only_jd > 0) return fabs(jd - o->only_jd) < 1e-6 ? o->amplitude[band] : 0;
     switch (o->class) {
     case NJ_SIM_STAR: shape = nj_sim_normal(&r); break;
-    case NJ_SIM_VARIABLE:
+    case NJ_SIM_VARIABLE: /* the template holds the star at its mean magnitude */
         shape = o->kind[0] == 'r' ? pulsation(phase) : o->kind[0] == 'e' ? eclipse(phase) : cos(2 * M_PI * phase);
-        break;
+        return flux_of(o->source[o->host].mag[band]) * (pow(10, 0.2 * o->range_mag[band] * shape) - 1);
     case NJ_SIM_GALAXY: /* a red, never repeating wander: three periods without a common one */
         shape = 0.6 * cos(2 * M_PI * phase) + 0.3 * cos(2 * M_PI * 2.7183 * phase + 1) +
                 0.2 * cos(2 * M_PI * jd / (o->period_day * 0.1618));

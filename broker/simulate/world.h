@@ -57,6 +57,7 @@ typedef struct nj_sim_object {
     uint32_t n_sources;
     int host;                                /* index of the host or of the star itself in source; -1 = none */
     double amplitude[2];                     /* of the difference flux in g and r: 10^(-0.4 mag) */
+    double range_mag[2];                     /* of a variable star, from peak to trough, in g and r */
     double period_day, phase, t0, width_day; /* what of them the kind needs */
     double redshift, host_sep_arcsec;        /* NaN = has none */
     double only_jd;                          /* asteroids and artefacts are there at this time only; else 0 */
