@@ -1,0 +1,420 @@
+/* nightjar inspect: one packet for a person. */
+#include "command.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../base/log.h"
+#include "../decode/decoder.h"
+#include "../report/draw.h"
+#include "../report/fields.h"
+#include "../source/source.h"
+
+enum { VIEWS_MOST = 32, PNG_SCALE = 8, CURVE_WIDTH = 900, CURVE_HEIGHT = 420, WAIT_MS = 10000 };
+
+typedef struct options {
+    const char *spec, *prefix;
+    uint64_t record;
+    int64_t candid;
+    bool by_candid, json;
+    nj_settings settings;
+} options;
+
+/* The packet that is looked for, with all that keeps it in memory. */
+typedef struct finding {
+    nj_decoder *decoder;
+    nj_source *source;
+    nj_cursor cursor;
+    nj_batch *batch;
+    nj_packet_view view[VIEWS_MOST];
+    uint32_t n_views;
+    const nj_packet_view *found; /* of the batch's only row */
+    nj_stream stream;
+    char where[512];
+    uint64_t seen;
+} finding;
+
+/* --- finding the packet ------------------------------------------------------------------------------------------- */
+static nj_stream *on_stream(void *opaque, const char *name, const char *topic, int32_t partition)
+{
+    finding *f = opaque; /* one stream at a time is enough: its name is only for messages */
+    f->stream = (nj_stream){ .name = name, .topic = topic, .partition = partition };
+    return &f->stream;
+}
+static int on_drain(void *opaque, nj_stream *stream, int timeout_ms)
+{
+    (void)opaque, (void)stream, (void)timeout_ms;
+    return 0;
+}
+static void on_note(void *opaque, const char *text)
+{
+    (void)opaque;
+    nj_log(NJ_LOG_WARN, "%s", text);
+}
+static void on_returned(void *opaque, nj_stream *stream, uint64_t n)
+{
+    (void)opaque, (void)stream, (void)n;
+}
+
+static const nj_packet_view *view_of(finding *f, const nj_schema *schema, nj_error *err)
+{
+    for (uint32_t i = 0; i < f->n_views; i++)
+        if (f->view[i].schema == schema) return &f->view[i];
+    if (f->n_views == VIEWS_MOST) {
+        nj_fail(err, "more than %d different schemas", VIEWS_MOST);
+        return NULL;
+    }
+    nj_packet_view *v = &f->view[f->n_views++];
+    return nj_packet_view_build(v, schema, schema->bytes, schema->size, err) ? NULL : v;
+}
+
+/* Looks through the rows of a chunk. 1 = found: the batch holds it; 0 = not here; -1 with err. */
+static int search_chunk(finding *f, const options *o, nj_chunk *chunk, nj_error *err)
+{
+    char where[512];
+    nj_error why;
+    nj_chunk_where(chunk, where, sizeof where);
+    if (nj_cursor_open(&f->cursor, f->decoder, chunk, &why)) {
+        if (!o->by_candid && f->seen++ == o->record) return nj_fail(err, "%s: %s", where, why.text);
+        nj_log(NJ_LOG_WARN, "%s: %s", where, why.text);
+        return 0;
+    }
+    const nj_packet_view *view = view_of(f, f->cursor.schema, err);
+    if (!view) return -1;
+    for (int more = 1; more == 1;) {
+        if (nj_batch_begin(f->batch, &view->layout, 1)) return nj_fail(err, "out of memory");
+        more = nj_cursor_read(&f->cursor, f->batch, 1, SIZE_MAX);
+        if (more < 0) return nj_fail(err, "out of memory");
+        for (uint32_t i = 0; i < f->batch->n_dead; i++) {
+            if (!o->by_candid && f->seen++ == o->record) return nj_fail(err, "%s: %s", where, f->batch->dead[i].reason);
+            nj_log(NJ_LOG_WARN, "%s: %s", where, f->batch->dead[i].reason);
+        }
+        if (!f->batch->n) continue;
+        if (o->by_candid ? f->batch->id[0] == o->candid : f->seen == o->record) {
+            f->found = view;
+            snprintf(f->where, sizeof f->where, "%s", where);
+            return 1;
+        }
+        f->seen++;
+    }
+    return 0;
+}
+
+static int search(finding *f, options *o, nj_error *err)
+{
+    const nj_source_host host = { f, on_stream, on_drain, on_note, on_returned };
+    nj_source_args args = { .spec = o->spec, .settings = &o->settings, .host = &host };
+    if (!(f->decoder = nj_decoder_new(&o->settings, err)) || !(f->batch = nj_batch_new()) ||
+        !(f->source = nj_source_open(&args, err)))
+        return -1;
+    for (;;) {
+        nj_chunk *chunk = NULL;
+        nj_next next = f->source->class->next(f->source, WAIT_MS, &chunk, err);
+        if (next == NJ_NEXT_ERROR) return -1;
+        if (next != NJ_NEXT_CHUNK) break;
+        int rc = search_chunk(f, o, chunk, err);
+        nj_chunk_drop(chunk); /* the batch holds it as long as it needs it */
+        if (rc) return rc < 0 ? -1 : 0;
+    }
+    if (o->by_candid)
+        return nj_fail(err, "%s: no alert with candid %lld among %llu", o->spec, (long long)o->candid,
+                       (unsigned long long)f->seen);
+    return nj_fail(err, "%s: no record %llu; there are %llu, counted from 0", o->spec, (unsigned long long)o->record,
+                   (unsigned long long)f->seen);
+}
+
+static void finding_free(finding *f)
+{
+    nj_cursor_free(&f->cursor);
+    if (f->batch) nj_batch_free(f->batch);
+    if (f->source) f->source->class->close(f->source);
+    if (f->decoder) nj_decoder_free(f->decoder);
+    for (uint32_t i = 0; i < f->n_views; i++) nj_packet_view_free(&f->view[i]);
+}
+
+/* --- light curve and stamps --------------------------------------------------------------------------------------- */
+static double series_value(const finding *f, int which, uint32_t i)
+{
+    int32_t column = f->found->series[which];
+    const void *data = column < 0 ? NULL : f->batch->col[column].data;
+    if (!data) return NAN;
+    if (f->found->column[column].type == NJ_U8) return ((const uint8_t *)data)[i];
+    return ((const double *)data)[i];
+}
+
+/* Points of the light curve, from malloc; NULL when there are none. Flux in nJy becomes AB magnitude. */
+static nj_curve_point *light_curve(const finding *f, uint32_t *n)
+{
+    int32_t column = f->found->series[NJ_VIEW_JD];
+    const uint32_t *off = column < 0 ? NULL : f->batch->col[column].off;
+    *n = off ? off[1] - off[0] : 0;
+    nj_curve_point *point = *n ? calloc(*n, sizeof *point) : NULL;
+    for (uint32_t i = 0; point && i < *n; i++) {
+        nj_curve_point *p = &point[i];
+        double band = series_value(f, NJ_VIEW_BAND, i), positive = series_value(f, NJ_VIEW_POSITIVE, i),
+               flux = series_value(f, NJ_VIEW_FLUX, i);
+        *p = (nj_curve_point){ series_value(f, NJ_VIEW_JD, i),      series_value(f, NJ_VIEW_MAG, i),
+                               series_value(f, NJ_VIEW_MAG_ERR, i), series_value(f, NJ_VIEW_LIMIT, i),
+                               isnan(band) ? 255 : (uint8_t)band,   isnan(positive) ? 255 : (uint8_t)positive };
+        if (isnan(p->mag) && isfinite(flux) && flux != 0) {
+            p->mag = 31.4 - 2.5 * log10(fabs(flux));
+            p->mag_err = 1.0857 * series_value(f, NJ_VIEW_FLUX_ERR, i) / fabs(flux);
+            p->positive = flux > 0;
+        }
+    }
+    return point;
+}
+
+/* Opens the stamps; returns how many pictures there are. why: of the first unreadable one. */
+static uint32_t open_stamps(finding *f, nj_picture picture[NJ_STAMPS], char *why, size_t n_why)
+{
+    nj_opener *opener = nj_opener_new(f->decoder);
+    uint32_t n = 0;
+    why[0] = 0;
+    for (int s = 0; opener && s < NJ_STAMPS; s++) {
+        nj_stamp *stamp = f->batch->stamp[s] ? &f->batch->stamp[s][0] : NULL;
+        const char *reason = NULL;
+        if (!stamp || stamp->state == NJ_STAMP_NONE) continue;
+        nj_stamp_open(opener, stamp, &f->batch->arena, &reason);
+        if (stamp->state == NJ_STAMP_OPEN)
+            picture[n++] =
+                (nj_picture){ stamp->image.pixel, stamp->image.rows, stamp->image.cols, strchr(nj_stamp_name[s], '.') + 1 };
+        else if (!why[0])
+            snprintf(why, n_why, "%s: %s", nj_stamp_name[s], reason ? reason : "unreadable");
+    }
+    nj_opener_free(opener);
+    return n;
+}
+
+static int write_pngs(const finding *f, const options *o, const nj_picture *picture, uint32_t n_pictures,
+                      const nj_curve_point *point, uint32_t n)
+{
+    char path[4096];
+    nj_error err;
+    int rc = 0;
+    (void)f;
+    for (uint32_t i = 0; i < n_pictures && !rc; i++) {
+        snprintf(path, sizeof path, "%s_%s.png", o->prefix, picture[i].title);
+        rc = nj_png_picture(path, &picture[i], PNG_SCALE, &err);
+        if (!rc) nj_log(NJ_LOG_INFO, "%s written", path);
+    }
+    snprintf(path, sizeof path, "%s_lightcurve.png", o->prefix);
+    if (!rc && point) {
+        rc = nj_png_curve(path, point, n, CURVE_WIDTH, CURVE_HEIGHT, &err);
+        if (!rc) nj_log(NJ_LOG_INFO, "%s written", path);
+    }
+    if (rc) nj_log(NJ_LOG_ERROR, "%s", err.text);
+    return rc;
+}
+
+/* --- fields as text ----------------------------------------------------------------------------------------------- */
+static void dim(nj_buffer *out, const nj_terminal *t, const char *text)
+{
+    nj_buffer_printf(out, "%s%s%s", t->colour ? "\x1b[2m" : "", text, t->colour ? "\x1b[0m" : "");
+}
+
+static void add_heading(nj_buffer *out, const nj_terminal *t, uint32_t depth, const char *name, const char *rest)
+{
+    nj_buffer_printf(out, "%*s%s%s%s", (int)(2 * depth), "", t->colour ? "\x1b[1m" : "", name, t->colour ? "\x1b[0m" : "");
+    if (rest && *rest) nj_buffer_text(out, "  "), dim(out, t, rest);
+    nj_buffer_text(out, "\n");
+}
+
+enum { NAME_WIDTH = 17, VALUE_WIDTH = 21, UNIT_WIDTH = 8 };
+
+static void add_line(const finding *f, const nj_packet_field *field, nj_buffer *out, const nj_terminal *t)
+{
+    nj_buffer value = { 0 };
+    bool answer = nj_packet_value(f->found, f->batch, field->column, 0, &value);
+    const char *text = answer ? (value.data ? value.data : "") : "null";
+    int missing = !answer || !strcmp(text, "-999") || !strcmp(text, "-99999"), indent = (int)(2 * field->depth);
+    nj_buffer_printf(out, "%*s%-*s ", indent, "", NAME_WIDTH, field->name);
+    nj_buffer_printf(out, "%s%*s%s %-*s", missing && t->colour ? "\x1b[2m" : "", VALUE_WIDTH, text,
+                     missing && t->colour ? "\x1b[0m" : "", UNIT_WIDTH, field->unit);
+    int room = (int)t->columns - indent - NAME_WIDTH - VALUE_WIDTH - UNIT_WIDTH - 4, n = (int)strlen(field->doc);
+    if (room > 12 && n) {
+        char doc[512];
+        if (n <= room)
+            snprintf(doc, sizeof doc, "%s", field->doc);
+        else
+            snprintf(doc, sizeof doc, "%.*s...", room - 3 < 500 ? room - 3 : 500, field->doc);
+        nj_buffer_text(out, " ");
+        dim(out, t, doc);
+    }
+    while (out->n && out->data[out->n - 1] == ' ') out->data[--out->n] = 0;
+    nj_buffer_text(out, "\n");
+    nj_buffer_free(&value);
+}
+
+static void add_fields(const finding *f, nj_buffer *out, const nj_terminal *t)
+{
+    const nj_packet_view *v = f->found;
+    for (uint32_t i = 0; i < v->n_fields;) {
+        const nj_packet_field *field = &v->field[i];
+        char text[64];
+        uint32_t from, to;
+        switch (field->kind) {
+        case NJ_FIELD_VALUE: add_line(f, field, out, t); break;
+        case NJ_FIELD_GROUP:
+            /* A stamp's record has nothing to read but its file name. */
+            add_heading(out, t, field->depth, field->name, field->doc);
+            break;
+        case NJ_FIELD_LIST:
+            nj_packet_items(v, f->batch, i, 0, &from, &to);
+            snprintf(text, sizeof text, to > from ? "%u entries" : "none", to - from);
+            add_heading(out, t, field->depth, field->name, text);
+            i = field->end;
+            continue;
+        case NJ_FIELD_OTHER: break;
+        }
+        i++;
+    }
+}
+
+/* --- output ------------------------------------------------------------------------------------------------------- */
+static void text_of(const finding *f, int32_t column, char *text, size_t n)
+{
+    nj_buffer b = { 0 };
+    snprintf(text, n, "-");
+    if (column >= 0 && nj_packet_value(f->found, f->batch, column, 0, &b) && b.data) snprintf(text, n, "%s", b.data);
+    nj_buffer_free(&b);
+}
+
+static void show(finding *f, const nj_picture *picture, uint32_t n_pictures, const char *why, const nj_curve_point *point,
+                 uint32_t n, nj_buffer *out)
+{
+    nj_terminal t = nj_terminal_of(STDOUT_FILENO);
+    char object[64], candid[32] = "-", title[256];
+    text_of(f, f->found->object, object, sizeof object);
+    if (f->batch->id[0] != NJ_NO_I64) snprintf(candid, sizeof candid, "%lld", (long long)f->batch->id[0]);
+    add_fields(f, out, &t);
+    snprintf(title, sizeof title, "%s, %u bytes of datum", nj_schema_name(f->found->schema), f->batch->row[0].size);
+    nj_buffer_printf(out, "\n");
+    add_heading(out, &t, 0, object, candid);
+    dim(out, &t, f->where);
+    nj_buffer_text(out, "\n");
+    dim(out, &t, title);
+    nj_buffer_text(out, "\n\n");
+    nj_draw_curve(out, point, n, &t);
+    nj_buffer_text(out, "\n");
+    nj_draw_pictures(out, picture, n_pictures, &t);
+    if (why[0]) nj_buffer_printf(out, "%s\n", why);
+}
+
+static void as_json(const finding *f, const nj_picture *picture, uint32_t n_pictures, nj_buffer *out)
+{
+    nj_buffer_text(out, "{\"where\":");
+    nj_json_text(out, f->where);
+    nj_buffer_text(out, ",\"schema\":");
+    nj_json_text(out, nj_schema_name(f->found->schema));
+    nj_buffer_text(out, ",\"survey\":");
+    nj_json_text(out, nj_schema_survey(f->found->schema));
+    nj_buffer_text(out, ",\"packet\":");
+    nj_packet_json(f->found, f->batch, 0, out);
+    nj_buffer_text(out, ",\"stamps\":{");
+    for (uint32_t i = 0; i < n_pictures; i++) {
+        uint32_t n_nan = 0;
+        for (size_t k = 0; k < (size_t)picture[i].rows * picture[i].cols; k++) n_nan += isnan(picture[i].pixel[k]) != 0;
+        nj_buffer_printf(out, "%s\"%s\":{\"rows\":%u,\"cols\":%u,\"n_nan\":%u}", i ? "," : "", picture[i].title, picture[i].rows,
+                         picture[i].cols, n_nan);
+    }
+    nj_buffer_text(out, "}}\n");
+}
+
+static int inspect(options *o)
+{
+    finding f = { 0 };
+    nj_error err = { "" };
+    nj_buffer out = { 0 };
+    nj_picture picture[NJ_STAMPS];
+    nj_curve_point *point = NULL;
+    char why[256];
+    uint32_t n;
+    int code = NJ_EXIT_SOURCE;
+    if (search(&f, o, &err)) {
+        nj_log(NJ_LOG_ERROR, "%s", err.text);
+        goto done;
+    }
+    uint32_t n_pictures = open_stamps(&f, picture, why, sizeof why);
+    point = light_curve(&f, &n);
+    code = o->prefix && write_pngs(&f, o, picture, n_pictures, point, n) ? NJ_EXIT_LEDGER : NJ_EXIT_OK;
+    if (o->json)
+        as_json(&f, picture, n_pictures, &out);
+    else
+        show(&f, picture, n_pictures, why, point, n, &out);
+    if (out.failed || fwrite(out.data, 1, out.n, stdout) != out.n || fflush(stdout)) {
+        nj_log(NJ_LOG_ERROR, "standard output: %s", out.failed ? "out of memory" : strerror(errno));
+        code = NJ_EXIT_LEDGER;
+    }
+done:
+    nj_buffer_free(&out);
+    free(point);
+    finding_free(&f);
+    return code;
+}
+
+static int parse(int argc, char **argv, options *o)
+{
+    enum { RECORD = 256, CANDID, STAMPS, JSON };
+    static const struct option table[] = { { "record", 1, 0, RECORD }, { "candid", 1, 0, CANDID }, { "stamps", 1, 0, STAMPS },
+                                           { "json", 0, 0, JSON },     { "define", 1, 0, 'D' },    { 0 } };
+    nj_error err;
+    char *end;
+    optind = 1;
+    for (int c; (c = getopt_long(argc, argv, "D:", table, NULL)) != -1;) switch (c) {
+        case RECORD:
+        case CANDID:
+            errno = 0;
+            long long v = strtoll(optarg, &end, 10);
+            if (end == optarg || *end || errno || v < 0) {
+                nj_log(NJ_LOG_ERROR, "inspect: %s is not a whole number", optarg);
+                return -1;
+            }
+            if (c == RECORD)
+                o->record = (uint64_t)v;
+            else
+                o->candid = v, o->by_candid = true;
+            break;
+        case STAMPS: o->prefix = optarg; break;
+        case JSON: o->json = true; break;
+        case 'D':
+            if (nj_settings_define(&o->settings, optarg, &err)) {
+                nj_log(NJ_LOG_ERROR, "%s", err.text);
+                return -1;
+            }
+            break;
+        default: return -1;
+        }
+    if (optind != argc - 1) {
+        nj_log(NJ_LOG_ERROR, "inspect: expected one FILE");
+        return -1;
+    }
+    o->spec = argv[optind];
+    return 0;
+}
+
+static int run(int argc, char **argv)
+{
+    options o = { 0 };
+    int code = parse(argc, argv, &o) ? NJ_EXIT_USAGE : inspect(&o);
+    nj_settings_free(&o.settings);
+    return code;
+}
+
+NJ_COMMAND(inspect) = {
+    .name = "inspect",
+    .usage = "inspect FILE [--record N] [--stamps PREFIX]",
+    .summary = "one packet for a person: fields with units, light curve, stamps",
+    .help = "\n  FILE                any SOURCE of `nightjar run`: an .avro file, a folder, a tar\n"
+            "      --record N      the N-th alert, counted from 0 (0)\n"
+            "      --candid ID     the alert of that candid\n"
+            "      --stamps PREFIX also write PREFIX_science.png, ..., PREFIX_lightcurve.png\n"
+            "      --json          all fields as JSON, nothing drawn\n"
+            "  -D decode.KEY=VALUE a setting of decode (the schema of bare datums, for instance)\n",
+    .main = run,
+};
