@@ -160,6 +160,19 @@ rd_kafka_conf_t *nj_kafka_conf(const char *hosts, const nj_kafka_pair *preset, c
     return conf;
 }
 
+int nj_kafka_set_group(rd_kafka_conf_t *conf, const char *said, nj_error *err)
+{
+    char group[384] = "", user[256] = "";
+    size_t n = sizeof group, m = sizeof user;
+    if (said) snprintf(group, sizeof group, "%s", said);
+    else if (rd_kafka_conf_get(conf, "group.id", group, &n) != RD_KAFKA_CONF_OK) group[0] = '\0';
+    if (!group[0]) {
+        int named = rd_kafka_conf_get(conf, "sasl.username", user, &m) == RD_KAFKA_CONF_OK && user[0];
+        snprintf(group, sizeof group, "%s%snightjar", named ? user : "", named ? "-" : "");
+    }
+    return set(conf, "group.id", group, "group", err);
+}
+
 int nj_kafka_is_final(rd_kafka_resp_err_t error)
 {
     static const rd_kafka_resp_err_t final[] = {

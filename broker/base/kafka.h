@@ -30,6 +30,10 @@ typedef struct nj_kafka_pair {
 rd_kafka_conf_t *nj_kafka_conf(const char *hosts, const nj_kafka_pair *preset, const char *const *fixed, nj_settings *settings,
                                nj_error *err);
 
+/* The consumer group: `said` (NULL = not said), or group.id of the settings, or "nightjar", with the user's name in
+ * front when there is one (LSST takes no other). */
+int nj_kafka_set_group(rd_kafka_conf_t *conf, const char *said, nj_error *err);
+
 /* Will this error not go away by itself: credentials, certificates, permissions, librdkafka's own "fatal"? */
 int nj_kafka_is_final(rd_kafka_resp_err_t error);
 /* The error's text, with what is known about its cause ("librdkafka 2.0.2 cannot do SCRAM with Kafka 4"). Returns text. */

@@ -68,12 +68,39 @@ static void on_error(rd_kafka_t *rk, int error, const char *reason, void *opaque
     if (!r->why[0]) nj_kafka_cause((rd_kafka_resp_err_t)error, reason, r->why, sizeof r->why);
 }
 
+static int is_stopped(const nj_replayer *r)
+{
+    return r->args.stop && *r->args.stop;
+}
+
+/* A broker that answers, and a topic with leaders: one that is only now being made takes a second, which is not the
+ * brokers' pace. */
+static int wait_for_topic(nj_replayer *r, nj_error *err)
+{
+    int64_t deadline = nj_now_ns() + CONTACT_MS * (int64_t)1000000;
+    for (;;) {
+        const struct rd_kafka_metadata *m;
+        rd_kafka_resp_err_t e = rd_kafka_metadata(r->producer, 0, r->topic, &m, CONTACT_MS);
+        rd_kafka_poll(r->producer, 0); /* on_error knows more than the metadata request */
+        if (e) return nj_fail(err, "%s: no broker answers: %s", r->args.to, r->why[0] ? r->why : rd_kafka_err2str(e));
+        int n = m->topic_cnt ? m->topics[0].partition_cnt : 0, ready = n > 0;
+        e = m->topic_cnt ? m->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        for (int i = 0; i < n; i++) ready &= m->topics[0].partitions[i].leader >= 0;
+        rd_kafka_metadata_destroy(m);
+        if (ready && !e) return 0;
+        if (is_stopped(r) || nj_now_ns() > deadline) return nj_fail(err, "%s: the topic has no leader: %s", r->args.to, rd_kafka_err2str(e));
+        nanosleep(&(struct timespec){ 0, WAIT_MS * 1000000L }, NULL);
+    }
+}
+
 static int connect_to(nj_replayer *r, nj_error *err)
 {
     /* lz4: the schema in each packet compresses; gzip would cost the reader ten times as much */
     static const nj_kafka_pair preset[] = { { "enable.idempotence", "true" }, { "message.max.bytes", "8388608" },
                                             { "compression.type", "lz4" },    { "linger.ms", "5" },
-                                            { "queue.buffering.max.kbytes", "65536" }, { 0 } };
+                                            { "queue.buffering.max.kbytes", "65536" },
+                                            { "sticky.partitioning.linger.ms", "0" }, /* else a fast replay fills one partition */
+                                            { 0 } };
     nj_kafka_target target;
     char text[512];
     if (nj_kafka_target_parse(&target, r->args.to, err)) return -1;
@@ -89,12 +116,7 @@ static int connect_to(nj_replayer *r, nj_error *err)
         else if (!r->topic) nj_fail(err, "%s: %s", r->args.to, rd_kafka_err2str(rd_kafka_last_error()));
     }
     nj_kafka_target_free(&target);
-    if (!r->topic) return -1;
-    const struct rd_kafka_metadata *m;
-    rd_kafka_resp_err_t e = rd_kafka_metadata(r->producer, 0, r->topic, &m, CONTACT_MS);
-    if (!e) rd_kafka_metadata_destroy(m);
-    rd_kafka_poll(r->producer, 0); /* on_error knows more than the metadata request */
-    return e ? nj_fail(err, "%s: no broker answers: %s", r->args.to, r->why[0] ? r->why : rd_kafka_err2str(e)) : 0;
+    return r->topic ? wait_for_topic(r, err) : -1;
 }
 
 static void free_replayer(nj_replayer *r)
@@ -124,11 +146,6 @@ nj_replayer *nj_replayer_open(const nj_replayer_args *args, nj_error *err)
     if (connect_to(r, err) == 0) return r;
     free_replayer(r);
     return NULL;
-}
-
-static int is_stopped(const nj_replayer *r)
-{
-    return r->args.stop && *r->args.stop;
 }
 
 /* Serves delivery reports until the moment has come. */

@@ -234,21 +234,6 @@ static int subscribe(kafka_source *s, nj_error *err)
     return e ? nj_fail(err, "%s: topic %s: %s", s->display, s->target.topic, rd_kafka_err2str(e)) : 0;
 }
 
-/* The group: as said in the query, or under [kafka], or one that servers which want the user's name in front accept. */
-static int set_group(kafka_source *s, rd_kafka_conf_t *conf, nj_error *err)
-{
-    char group[256] = "", user[128] = "", why[256];
-    size_t n = sizeof group;
-    if (s->at.group) snprintf(group, sizeof group, "%s", s->at.group);
-    else if (rd_kafka_conf_get(conf, "group.id", group, &n) != RD_KAFKA_CONF_OK) group[0] = '\0';
-    n = sizeof user;
-    if (!group[0] && (rd_kafka_conf_get(conf, "sasl.username", user, &n) != RD_KAFKA_CONF_OK || !user[0])) strcpy(group, "nightjar");
-    else if (!group[0]) snprintf(group, sizeof group, "%s-nightjar", user);
-    if (rd_kafka_conf_set(conf, "group.id", group, why, sizeof why) != RD_KAFKA_CONF_OK)
-        return nj_fail(err, "%s: group=%s: %s", s->display, group, why);
-    return 0;
-}
-
 static int connect_to(kafka_source *s, const nj_kafka_open_args *args, nj_error *err)
 {
     char why[512];
@@ -263,7 +248,7 @@ static int connect_to(kafka_source *s, const nj_kafka_open_args *args, nj_error 
     rd_kafka_conf_set_error_cb(conf, on_error);
     rd_kafka_conf_set_offset_commit_cb(conf, on_commit);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
-    if (set_group(s, conf, err)) {
+    if (nj_kafka_set_group(conf, s->at.group, err)) {
         rd_kafka_conf_destroy(conf);
         return -1;
     }

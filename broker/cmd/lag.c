@@ -1,0 +1,160 @@
+/* lag.c - `nightjar lag`: how far a consumer group is behind, per partition. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/buffer.h"
+#include "../base/kafka.h"
+#include "../base/log.h"
+#include "../source/position.h"
+#include "command.h"
+
+enum { QUERY_MS = 10000 };
+
+static const char help[] = "\n"
+                           "  TOPIC[,TOPIC] or ^REGEX, with ?group=G as for run (default nightjar)\n"
+                           "  -X NAME=VALUE                 a setting of librdkafka\n"
+                           "  -c FILE, -D SECTION.KEY=VALUE settings, as for run\n"
+                           "  --json                        one object per partition, one line each\n"
+                           "\nLag is the number of messages behind the committed offset; of a partition without one, all that it holds.\n";
+
+typedef struct options {
+    nj_settings settings;
+    int json;
+} options;
+
+static int is_wanted(const char *topics, const regex_t *regex, const char *name)
+{
+    if (regex) return regexec(regex, name, 0, NULL, 0) == 0;
+    size_t n = strlen(name);
+    for (const char *p = topics; p; p = strchr(p, ',')) {
+        p += *p == ',';
+        if (!strncmp(p, name, n) && (p[n] == '\0' || p[n] == ',')) return 1;
+    }
+    return 0;
+}
+
+/* All partitions of the topics, by name; NULL with err. */
+static rd_kafka_topic_partition_list_t *find(rd_kafka_t *rk, const nj_kafka_target *target, nj_error *err)
+{
+    const struct rd_kafka_metadata *m;
+    regex_t regex;
+    int is_regex = target->topic[0] == '^';
+    if (is_regex && regcomp(&regex, target->topic, REG_EXTENDED | REG_NOSUB)) {
+        nj_fail(err, "%s is not a regular expression", target->topic);
+        return NULL;
+    }
+    rd_kafka_resp_err_t e = rd_kafka_metadata(rk, 1, NULL, &m, QUERY_MS);
+    rd_kafka_topic_partition_list_t *list = NULL;
+    if (e) {
+        nj_fail(err, "kafka://%s: no broker answers: %s", target->hosts, rd_kafka_err2str(e));
+    } else {
+        list = rd_kafka_topic_partition_list_new(64);
+        for (int i = 0; i < m->topic_cnt; i++)
+            for (int k = 0; is_wanted(target->topic, is_regex ? &regex : NULL, m->topics[i].topic) && k < m->topics[i].partition_cnt; k++)
+                rd_kafka_topic_partition_list_add(list, m->topics[i].topic, m->topics[i].partitions[k].id);
+        rd_kafka_metadata_destroy(m);
+        rd_kafka_topic_partition_list_sort(list, NULL, NULL);
+    }
+    if (is_regex) regfree(&regex);
+    if (list && !list->cnt) {
+        rd_kafka_topic_partition_list_destroy(list);
+        nj_fail(err, "kafka://%s has no topic %s", target->hosts, target->topic);
+        return NULL;
+    }
+    return list;
+}
+
+static void print_one(const options *o, const rd_kafka_topic_partition_t *t, int64_t low, int64_t high, int64_t lag)
+{
+    char committed[32] = "-";
+    if (t->offset >= 0) snprintf(committed, sizeof committed, "%" PRId64, t->offset);
+    if (!o->json) {
+        printf("%-48s %9" PRId32 " %12s %12" PRId64 " %12" PRId64 " %10" PRId64 "\n", t->topic, t->partition, committed, low, high, lag);
+        return;
+    }
+    nj_buffer b = { 0 };
+    nj_buffer_text(&b, "{\"topic\": ");
+    nj_json_text(&b, t->topic);
+    nj_buffer_printf(&b, ", \"partition\": %" PRId32 ", \"committed\": %s, \"low\": %" PRId64 ", \"high\": %" PRId64 ", \"lag\": %" PRId64 "}", t->partition,
+                     t->offset >= 0 ? committed : "null", low, high, lag);
+    puts(b.data ? b.data : "");
+    nj_buffer_free(&b);
+}
+
+static int print_all(const options *o, rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, nj_error *err)
+{
+    rd_kafka_resp_err_t e = rd_kafka_committed(rk, list, QUERY_MS);
+    int64_t low, high, sum = 0;
+    if (e) return nj_fail(err, "committed offsets: %s", rd_kafka_err2str(e));
+    if (!o->json) printf("%-48s %9s %12s %12s %12s %10s\n", "topic", "partition", "committed", "low", "high", "lag");
+    for (int i = 0; i < list->cnt; i++) {
+        rd_kafka_topic_partition_t *t = &list->elems[i];
+        e = rd_kafka_query_watermark_offsets(rk, t->topic, t->partition, &low, &high, QUERY_MS);
+        if (e) return nj_fail(err, "%s[%" PRId32 "]: %s", t->topic, t->partition, rd_kafka_err2str(e));
+        int64_t from = t->offset > low ? t->offset : low, lag = high > from ? high - from : 0;
+        sum += lag;
+        print_one(o, t, low, high, lag);
+    }
+    if (!o->json) printf("%-48s %9s %12s %12s %12s %10" PRId64 "\n", "total", "", "", "", "", sum);
+    return 0;
+}
+
+static int lag(const options *o, const char *spec, nj_error *err)
+{
+    /* one failed look is enough to say so: no lines about retries */
+    static const nj_kafka_pair preset[] = { { "log_level", "2" }, { "enable.auto.commit", "false" }, { 0 } };
+    nj_kafka_target target;
+    nj_positions positions;
+    char why[512];
+    int rc = NJ_EXIT_USAGE;
+    if (nj_kafka_target_parse(&target, spec, err)) return rc;
+    rd_kafka_conf_t *conf = nj_positions_parse(&positions, target.query, err) ? NULL
+                                                                              : nj_kafka_conf(target.hosts, preset, NULL, (nj_settings *)&o->settings, err);
+    rd_kafka_t *rk = NULL;
+    if (conf && nj_kafka_set_group(conf, positions.group, err) == 0 && !(rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why)))
+        nj_fail(err, "%s: %s", spec, why);
+    if (conf && !rk) rd_kafka_conf_destroy(conf);
+    if (rk) {
+        rd_kafka_topic_partition_list_t *list = find(rk, &target, err);
+        rc = list && print_all(o, rk, list, err) == 0 ? NJ_EXIT_OK : NJ_EXIT_SOURCE;
+        if (list) rd_kafka_topic_partition_list_destroy(list);
+        rd_kafka_destroy(rk);
+    }
+    nj_kafka_target_free(&target);
+    return rc;
+}
+
+static int set_kafka(nj_settings *settings, char *text, nj_error *err)
+{
+    char *equals = strchr(text, '=');
+    if (!equals || equals == text) return nj_fail(err, "-X %s: expected name=value", text);
+    *equals = '\0';
+    return nj_settings_set(settings, "kafka", text, equals + 1, "-X") ? nj_fail(err, "out of memory") : 0;
+}
+
+static int lag_main(int argc, char **argv)
+{
+    static const struct option known[] = { { "json", no_argument, NULL, 'j' }, { 0 } };
+    options o = { 0 };
+    nj_error err = { "" };
+    int failed = 0, rc = NJ_EXIT_USAGE;
+    opterr = 0;
+    for (int k; !failed && (k = getopt_long(argc, argv, ":X:c:D:", known, NULL)) != -1;) switch (k) {
+        case 'X': failed = set_kafka(&o.settings, optarg, &err); break;
+        case 'c': failed = nj_settings_file(&o.settings, optarg, &err); break;
+        case 'D': failed = nj_settings_define(&o.settings, optarg, &err); break;
+        case 'j': o.json = 1; break;
+        default: failed = nj_fail(&err, "option %s is not known or lacks its value", argv[optind - 1]);
+        }
+    if (!failed && argc - optind != 1) failed = nj_fail(&err, "expected one kafka://HOST:PORT/TOPIC?group=G");
+    if (!failed) rc = lag(&o, argv[optind], &err);
+    if (rc) nj_log(NJ_LOG_ERROR, "lag: %s", err.text);
+    nj_settings_free(&o.settings);
+    return rc;
+}
+
+NJ_COMMAND(lag) = { "lag", "lag kafka://HOST:PORT/TOPIC[?group=G]", "how far a consumer group is behind, per partition", help, lag_main };
