@@ -73,6 +73,9 @@ static const pair pairs[] = {
     { "is_transient.is_transient", { "is_transient" }, 0, 0, 0 },
     { "standardized_flux.known", { "standardized_flux.known" }, 0, 0, 0 },
     FEATURES("g") FEATURES("r")
+    { "early_snia.score", { "rf_snia_vs_nonia.al_loop" }, 0, 1e-6, 1 },
+    { "early_snia_nocut.score", { "rf_snia_vs_nonia.al_loop.nocut" }, 0, 1e-6, 1 },
+    { "kilonova.score", { "rf_kn_vs_nonkn" }, 0, 1e-7, 1 },
 };
 enum { PAIRS = sizeof pairs / sizeof *pairs };
 

@@ -1,0 +1,72 @@
+/* nightjar/forest.h - a module whose answer is a forest over a few features: open the model by folder name, collect
+ * rows, evaluate them together. Built on model.h; everything here is inline. */
+#ifndef NIGHTJAR_FOREST_H
+#define NIGHTJAR_FOREST_H
+#include "nightjar/model.h"
+
+enum { NJ_FOREST_ROWS = 32, NJ_FOREST_FEATURES = 64, NJ_FOREST_WIDTH = 8 };
+
+typedef struct nj_forest { /* part of self */
+    const nj_model_service *service;
+    nj_model *model;
+    uint32_t n_features, width;
+} nj_forest;
+
+typedef struct nj_forest_rows { /* part of the thread block */
+    nj_model_thread *thread;
+    uint32_t n;
+    uint32_t row[NJ_FOREST_ROWS];                        /* whose features they are: the module's own meaning */
+    float x[NJ_FOREST_ROWS * NJ_FOREST_FEATURES];        /* [n][n_features] */
+    double out[NJ_FOREST_ROWS * NJ_FOREST_WIDTH];        /* [n][width] */
+} nj_forest_rows;
+
+/* NJ_OK, or NJ_ECONF with a line in the log: no model service, no such model, or not that shape. */
+static inline int nj_forest_open(nj_forest *forest, const nj_host *host, const char *folder, uint32_t n_features, uint32_t width)
+{
+    *forest = (nj_forest){ .service = host->service(host->opaque, NJ_MODEL_SERVICE, 1), .n_features = n_features, .width = width };
+    if (!forest->service) {
+        host->log(host->opaque, 0, "%s: this build has no model service", folder);
+        return NJ_ECONF;
+    }
+    forest->model = forest->service->open(host, folder, (const nj_model_options *)0);
+    if (!forest->model) return NJ_ECONF;
+    const nj_model_info *info = forest->service->info(forest->model);
+    if (info->n_inputs == 1 && info->input[0].row_elements == n_features && info->width == width && n_features <= NJ_FOREST_FEATURES &&
+        width <= NJ_FOREST_WIDTH)
+        return NJ_OK;
+    host->log(host->opaque, 0, "model %s: %u inputs of %u values and %u outputs, expected 1 of %u and %u", folder, info->n_inputs,
+              info->n_inputs ? info->input[0].row_elements : 0, info->width, n_features, width);
+    forest->service->close(forest->model);
+    forest->model = (nj_model *)0;
+    return NJ_ECONF;
+}
+static inline void nj_forest_close(nj_forest *forest)
+{
+    if (forest->model) forest->service->close(forest->model);
+}
+static inline int nj_forest_thread_open(const nj_forest *forest, nj_forest_rows *rows)
+{
+    rows->n = 0;
+    rows->thread = forest->service->thread_open(forest->model, NJ_FOREST_ROWS, 0);
+    return rows->thread ? NJ_OK : NJ_ENOMEM;
+}
+static inline void nj_forest_thread_close(const nj_forest *forest, nj_forest_rows *rows)
+{
+    if (rows->thread) forest->service->thread_close(rows->thread);
+}
+/* Room for the features of one more row; evaluate when the block is full (rows->n == NJ_FOREST_ROWS). */
+static inline float *nj_forest_add(const nj_forest *forest, nj_forest_rows *rows, uint32_t row)
+{
+    rows->row[rows->n] = row;
+    return rows->x + (size_t)rows->n++ * forest->n_features;
+}
+/* Fills rows->out of all rows collected; the caller reads it and sets rows->n = 0. reference: the slow plain kernels. */
+static inline int nj_forest_evaluate(const nj_forest *forest, nj_forest_rows *rows, int reference)
+{
+    if (!rows->n) return NJ_OK;
+    const void *input = rows->x;
+    nj_model_call call = { .n_rows = rows->n, .input = &input, .out = rows->out, .reference = (uint32_t)reference };
+    return forest->service->predict(forest->model, rows->thread, &call);
+}
+
+#endif

@@ -1,0 +1,165 @@
+/* Is it a young type Ia supernova? A logistic rise fitted per band, and a forest over its parameters.
+ *
+ * Given: FLUXCAL light curves of g and r in nightly means. Cuts (cuts = fink): at least 4 detections, at most 20 in the
+ *   survey's history, and a SIMBAD label that can be extragalactic.
+ * Returned: P(early SN Ia), the mean over the trees; no answer when one of the two bands has fewer than 4 nights or does
+ *   not rise.
+ * Notes: modules/kit/num/rise_fit.c says where the fit is not unique.
+ * Reference: Leoni et al. 2022, A&A 663, A13, doi:10.1051/0004-6361/202142715. */
+#include <stdbool.h>
+
+#include "nightjar/astro.h"
+#include "nightjar/column.h"
+#include "nightjar/forest.h"
+#include "nightjar/lc.h"
+
+enum { JD, MAG, MAG_ERR, FID, NDETHIST, OTYPE };
+enum { SCORE };
+enum { FEATURES = 12, CLASSES = 2, EARLY = 1 };
+
+typedef struct conf {
+    const char *model, *cuts;
+} conf;
+
+typedef struct state {
+    bool cuts;
+    nj_forest forest;
+} state;
+
+static int open_model(const nj_host *host, const void *conf_, void **self)
+{
+    const conf *c = conf_;
+    state *s = host->alloc(host->opaque, sizeof *s);
+    if (!s) return NJ_ENOMEM;
+    s->cuts = !strcmp(c->cuts, "fink");
+    if (!s->cuts && strcmp(c->cuts, "off")) {
+        host->log(host->opaque, 0, "early_snia: cuts = %s: fink or off", c->cuts);
+        return NJ_ECONF;
+    }
+    int rc = nj_forest_open(&s->forest, host, c->model, FEATURES, CLASSES);
+    if (rc == NJ_OK) *self = s;
+    return rc;
+}
+
+static void close_model(void *self)
+{
+    if (self) nj_forest_close(&((state *)self)->forest);
+}
+
+static int thread_open(const void *self, void *thread)
+{
+    return nj_forest_thread_open(&((const state *)self)->forest, thread);
+}
+
+static void thread_close(const void *self, void *thread)
+{
+    nj_forest_thread_close(&((const state *)self)->forest, thread);
+}
+
+static nj_reason cut(const nj_work *w, uint32_t row)
+{
+    uint32_t n = nj_points(w, MAG, row), n_valid = 0;
+    const double *mag = nj_f64_series(w, MAG, row);
+    int32_t ndethist = nj_i32_of(w, NDETHIST, row);
+    if (ndethist == NJ_NO_I32 || !n) return NJ_NO_INPUT;
+    if (ndethist > 20 || !nj_may_be_extragalactic(nj_text_of(w, OTYPE, row))) return NJ_CUT;
+    for (uint32_t i = 0; i < n; i++) n_valid += !isnan(mag[i]);
+    return n_valid >= 4 ? NJ_DONE : NJ_FEW_POINTS;
+}
+
+typedef struct area { /* work areas for n points */
+    double *jd, *flux, *err, *day, *mean, *mean_err, *fit;
+    uint32_t *order;
+} area;
+
+static int open_area(const nj_work *w, uint32_t n, area *a)
+{
+    a->jd = w->scratch(w, 14 * (size_t)(n + 1) * sizeof(double));
+    a->order = w->scratch(w, (size_t)(n + 1) * sizeof *a->order);
+    if (!a->jd || !a->order) return NJ_ENOMEM;
+    a->flux = a->jd + n;
+    a->err = a->flux + n;
+    a->day = a->err + n;
+    a->mean = a->day + n;
+    a->mean_err = a->mean + n;
+    a->fit = a->mean_err + n;
+    return NJ_OK;
+}
+
+/* The features of one band; false = not fitted. */
+static bool band_features(const nj_work *w, uint32_t row, int32_t fid, const area *a, float *x)
+{
+    uint32_t n = nj_points(w, MAG, row), k = 0;
+    const double *jd = nj_f64_series(w, JD, row), *mag = nj_f64_series(w, MAG, row), *err = nj_f64_series(w, MAG_ERR, row);
+    const int32_t *of = nj_i32_series(w, FID, row);
+    for (uint32_t i = 0; i < n; i++) {
+        if (of[i] != fid || isnan(mag[i]) || isnan(jd[i])) continue;
+        a->jd[k] = jd[i];
+        a->flux[k] = nj_fluxcal_of_mag(mag[i]);
+        a->err[k++] = nj_fluxcal_err_of_mag(mag[i], err[i]);
+    }
+    nj_rise rise;
+    nj_order_f64(a->jd, k, a->order);
+    uint32_t nights = nj_night_means(k, a->jd, a->flux, a->err, a->order, a->day, a->mean, a->mean_err);
+    nj_rise_fit(nights, a->day, a->mean, a->mean_err, a->fit, &rise);
+    const double value[] = { rise.a, rise.b, rise.c, rise.snratio, rise.mse, rise.n_nights };
+    for (int i = 0; i < 6; i++) x[i] = (float)value[i];
+    return rise.fitted && rise.a != 0;
+}
+
+static int evaluate(const state *s, nj_forest_rows *rows, const nj_work *w, int reference)
+{
+    int rc = nj_forest_evaluate(&s->forest, rows, reference);
+    for (uint32_t k = 0; k < rows->n && rc == NJ_OK; k++) {
+        nj_put_f64(w, SCORE, rows->row[k], rows->out[CLASSES * k + EARLY]);
+        w->reason[rows->row[k]] = NJ_DONE;
+    }
+    rows->n = 0;
+    return rc;
+}
+
+static int all(const state *s, nj_forest_rows *rows, const nj_work *w, int reference)
+{
+    int rc = NJ_OK;
+    rows->n = 0;
+    for (uint32_t k = 0; k < w->n && rc == NJ_OK; k++) {
+        uint32_t row = w->row[k];
+        nj_reason why = s->cuts ? cut(w, row) : NJ_DONE;
+        area a;
+        w->reason[row] = (uint8_t)why;
+        if (why != NJ_DONE) continue;
+        if (open_area(w, nj_points(w, MAG, row), &a)) return NJ_ENOMEM;
+        float x[FEATURES];
+        bool fitted = band_features(w, row, 1, &a, x) && band_features(w, row, 2, &a, x + 6);
+        w->reason[row] = NJ_NO_FIT;
+        if (!fitted) continue;
+        memcpy(nj_forest_add(&s->forest, rows, row), x, sizeof x);
+        if (rows->n == NJ_FOREST_ROWS) rc = evaluate(s, rows, w, reference);
+    }
+    return rc == NJ_OK ? evaluate(s, rows, w, reference) : rc;
+}
+
+static int process(const void *self, void *thread, const nj_work *w)
+{
+    return all(self, thread, w, 0);
+}
+
+static int process_ref(const void *self, void *thread, const nj_work *w)
+{
+    return all(self, thread, w, 1);
+}
+
+NJ_MODULE(early_snia) = {
+    NJ_HEADER, .name = "early_snia", .version = "1.0", .summary = "probability of a young type Ia supernova, from its rise",
+    .paper = "doi:10.1051/0004-6361/202142715",
+    .needs = (const nj_need[]){ { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 }, { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
+                                { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 }, { "lc.fid", NJ_I32, NJ_SERIES, "1", 0 },
+                                { "packet.candidate.ndethist", NJ_I32, NJ_SCALAR, "1", 0 }, { "simbad.otype", NJ_STR, NJ_SCALAR, "", NJ_OPTIONAL }, { 0 } },
+    .gives = (const nj_give[]){ { "score", NJ_F64, 1, -1, "1", 0, 1, 0.5, 0,
+                                  "probability of an early type Ia supernova; none when cut or when a band does not rise" }, { 0 } },
+    .params = (const nj_param[]){
+        { "model", NJ_STR, "early_snia", offsetof(conf, model), 0, 0, "1", "folder of the forest" },
+        { "cuts", NJ_STR, "fink", offsetof(conf, cuts), 0, 0, "1", "fink: the broker's cuts before the fit; off: none" }, { 0 } },
+    .conf_size = sizeof(conf), .thread_size = sizeof(nj_forest_rows), .rows_hint = NJ_FOREST_ROWS,
+    .open = open_model, .thread_open = thread_open, .process = process, .process_ref = process_ref, .thread_close = thread_close, .close = close_model
+};
