@@ -72,6 +72,12 @@ static const pair pairs[] = {
     { "transient_features.stationary", { "transient.stationary" }, 0, 0, 0 },
     { "is_transient.is_transient", { "is_transient" }, 0, 0, 0 },
     { "standardized_flux.known", { "standardized_flux.known" }, 0, 0, 0 },
+    { "snn_snia_vs_nonia.score", { "snn_snia_vs_nonia.roid" }, 0, 1e-5, 1 },
+    { "snn_snia_vs_nonia_all.score", { "snn_snia_vs_nonia" }, 0, 1e-5, 1 },
+    { "snn_snia_vs_nonia_nocut.score", { "snn_snia_vs_nonia.nocut" }, 0, 1e-5, 1 },
+    { "snn_sn_vs_all.score", { "snn_sn_vs_all.roid" }, 0, 1e-5, 1 },
+    { "snn_sn_vs_all_all.score", { "snn_sn_vs_all" }, 0, 1e-5, 1 },
+    { "snn_sn_vs_all_nocut.score", { "snn_sn_vs_all.nocut" }, 0, 1e-5, 1 },
     FEATURES("g") FEATURES("r")
     { "early_snia.score", { "rf_snia_vs_nonia.al_loop" }, 0, 1e-6, 1 },
     { "early_snia_nocut.score", { "rf_snia_vs_nonia.al_loop.nocut" }, 0, 1e-6, 1 },
