@@ -146,7 +146,7 @@ static const nj_schema *look_up(const nj_decoder *d, uint32_t bucket, const uint
 static const char *root_name(const nj_tree *tree)
 {
     const nj_node *root = &tree->node[tree->root];
-    for (uint32_t i = 0; root->kind == NJ_K_UNION && i < root->n; i++) {
+    for (uint32_t i = root->n; root->kind == NJ_K_UNION && i-- > 0;) { /* parts come first, the packet last */
         const nj_node *branch = &tree->node[tree->child[root->first + i].node];
         if (branch->kind == NJ_K_RECORD) return branch->name;
     }

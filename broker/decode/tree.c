@@ -307,8 +307,9 @@ static int find_from(const nj_tree *tree, uint32_t at, const char *path, nj_path
 static int find_in_union(const nj_tree *tree, const nj_node *node, const char *path, nj_path *found)
 {
     uint8_t n = found->n, array = found->array;
-    for (uint32_t i = 0; i < node->n; i++) {
-        uint32_t branch = tree->child[node->first + i].node;
+    for (uint32_t k = 0; k < node->n; k++) {
+        /* a union at the top lists the parts before the packet that is made of them */
+        uint32_t i = n ? k : node->n - 1 - k, branch = tree->child[node->first + i].node;
         if (tree->node[branch].kind == NJ_K_NULL) continue;
         if (++found->tries > MAX_TRIES) return -1;
         found->n = n;
