@@ -1,0 +1,272 @@
+/* Stamps: encodings, sizes, damage, bombs; every BITPIX against cfitsio. */
+#include "decode_kit.h"
+
+#include <fitsio.h>
+#include <float.h>
+#include <libdeflate.h>
+#include <math.h>
+#include <time.h>
+
+#include "broker/decode/fits.h"
+
+typedef struct bench {
+    nj_settings settings;
+    nj_decoder *decoder;
+    nj_opener *opener;
+    nj_arena arena;
+} bench;
+
+static bench *bench_new(const char *define)
+{
+    bench *b = calloc(1, sizeof *b);
+    b->decoder = kit_decoder(&b->settings, define);
+    b->opener = nj_opener_new(b->decoder);
+    return b;
+}
+
+static void bench_free(bench *b)
+{
+    nj_arena_free(&b->arena);
+    nj_opener_free(b->opener);
+    nj_decoder_free(b->decoder);
+    nj_settings_free(&b->settings);
+    free(b);
+}
+
+/* Opens a copy of exactly these bytes; NULL when it is good, else why not. */
+static const char *open_stamp(bench *b, const void *bytes, size_t size, nj_image *image)
+{
+    uint8_t *copy = malloc(size ? size : 1);
+    memcpy(copy, bytes, size);
+    nj_stamp stamp = { .bytes = copy, .size = (uint32_t)size, .state = NJ_STAMP_PACKED };
+    const char *why = NULL;
+    nj_stamp_open(b->opener, &stamp, &b->arena, &why);
+    assert_int_equal(stamp.state, why ? NJ_STAMP_BAD : NJ_STAMP_OPEN);
+    if (image) *image = stamp.image;
+    free(copy);
+    return why;
+}
+
+static void card(nj_buffer *b, const char *text) { nj_buffer_printf(b, "%-80s", text); }
+static void pad(nj_buffer *b, char with)
+{
+    while (b->n % 2880) nj_buffer_add(b, &with, 1);
+}
+
+/* A file as ZTF makes them: SIMPLE's value in column 12. */
+static void ztf_fits(nj_buffer *b, int cols, int rows, const float *pixel)
+{
+    char text[81];
+    card(b, "SIMPLE  =  T");
+    card(b, "BITPIX  =                  -32 / size");
+    card(b, "NAXIS   =                    2");
+    snprintf(text, sizeof text, "NAXIS1  = %20d", cols);
+    card(b, text);
+    snprintf(text, sizeof text, "NAXIS2  = %20d", rows);
+    card(b, text);
+    card(b, "BUNIT   = 'DN      '");
+    card(b, "END");
+    pad(b, ' ');
+    for (int i = 0; i < rows * cols; i++) {
+        uint32_t v;
+        memcpy(&v, &pixel[i], 4);
+        v = __builtin_bswap32(v);
+        nj_buffer_add(b, &v, 4);
+    }
+    pad(b, 0);
+}
+
+static size_t gzip(const nj_buffer *in, uint8_t **out)
+{
+    struct libdeflate_compressor *c = libdeflate_alloc_compressor(6);
+    size_t cap = libdeflate_gzip_compress_bound(c, in->n);
+    *out = malloc(cap);
+    size_t n = libdeflate_gzip_compress(c, in->data, in->n, *out, cap);
+    libdeflate_free_compressor(c);
+    return n;
+}
+
+static void edge_stamps_with_nan_and_lowest(void **state)
+{
+    (void)state;
+    bench *b = bench_new(NULL);
+    enum { ROWS = 41, COLS = 63 };
+    float pixel[ROWS * COLS];
+    for (int i = 0; i < ROWS * COLS; i++) pixel[i] = (float)i - 0.25f;
+    pixel[0] = NAN;
+    pixel[COLS] = -FLT_MAX;
+    pixel[ROWS * COLS - 1] = -NAN;
+    pixel[7] = INFINITY;
+    nj_buffer file = { 0 };
+    ztf_fits(&file, COLS, ROWS, pixel);
+    uint8_t *gz;
+    size_t n = gzip(&file, &gz);
+    for (int packed = 0; packed < 2; packed++) {
+        nj_image image;
+        const char *why = packed ? open_stamp(b, gz, n, &image) : open_stamp(b, file.data, file.n, &image);
+        if (why) fail_msg("%s", why);
+        assert_int_equal(image.rows, ROWS);
+        assert_int_equal(image.cols, COLS);
+        assert_int_equal(image.n_nan, 2);
+        assert_memory_equal(image.pixel, pixel, sizeof pixel);
+        assert_int_equal((uintptr_t)image.pixel % 64, 0);
+    }
+    /* cut anywhere: bad, or (in the padding behind the data) good; never a read past the end */
+    for (size_t k = 0; k < n; k++) assert_non_null(open_stamp(b, gz, k, NULL));
+    size_t data = 2880 + sizeof pixel;
+    for (size_t k = 0; k <= file.n; k++) {
+        const char *why = open_stamp(b, file.data, k, NULL);
+        if (!why != (k >= data)) fail_msg("cut at %zu: %s", k, why ? why : "accepted");
+    }
+    free(gz);
+    nj_buffer_free(&file);
+    bench_free(b);
+}
+
+static void bombs_are_refused_at_once(void **state)
+{
+    (void)state;
+    bench *b = bench_new(NULL);
+    enum { GIB_SHARE = 256 };
+    /* 1 GiB of zeros as gzip: deflate blocks of 4 MiB of zeros, joined; made without unpacking anything */
+    struct libdeflate_compressor *c = libdeflate_alloc_compressor(12);
+    size_t part = (size_t)1 << 22, cap = libdeflate_deflate_compress_bound(c, part);
+    char *zero = calloc(1, part), *out = malloc(cap);
+    size_t n = libdeflate_deflate_compress(c, zero, part, out, cap);
+    nj_buffer bomb = { 0 };
+    nj_buffer_add(&bomb, "\x1f\x8b\x08\0\0\0\0\0\2\3", 10);
+    for (int i = 0; i < GIB_SHARE; i++) {
+        out[0] &= (char)~1; /* not the last block: harmless to the size of what it unpacks to in total */
+        nj_buffer_add(&bomb, out, n);
+    }
+    uint32_t tail[2] = { 0, 1u << 30 };
+    nj_buffer_add(&bomb, tail, 8);
+    for (int lie = 0; lie < 2; lie++) { /* 1: it announces the size of a real stamp */
+        if (lie) {
+            tail[1] = 20160;
+            memcpy(bomb.data + bomb.n - 4, &tail[1], 4);
+        }
+        double best = 1e9;
+        const char *why = NULL;
+        for (int i = 0; i < 5; i++) {
+            struct timespec t0, t1;
+            nj_stamp stamp = { .bytes = (const uint8_t *)bomb.data, .size = (uint32_t)bomb.n, .state = NJ_STAMP_PACKED };
+            clock_gettime(CLOCK_MONOTONIC, &t0);
+            nj_stamp_open(b->opener, &stamp, &b->arena, &why);
+            clock_gettime(CLOCK_MONOTONIC, &t1);
+            double us = (double)(t1.tv_sec - t0.tv_sec) * 1e6 + (double)(t1.tv_nsec - t0.tv_nsec) / 1e3;
+            if (us < best) best = us;
+            assert_int_equal(stamp.state, NJ_STAMP_BAD);
+        }
+        print_message("# a bomb of %zu bytes: '%s' after %.1f us\n", bomb.n, why, best);
+        assert_non_null(strstr(why, lie ? "more than it announces" : "more than [decode] max_stamp"));
+        assert_true(best < 1000);
+    }
+    libdeflate_free_compressor(c);
+    free(zero);
+    free(out);
+    nj_buffer_free(&bomb);
+    bench_free(b);
+}
+
+static void what_is_no_stamp(void **state)
+{
+    (void)state;
+    bench *b = bench_new("decode.max_pixels=5000");
+    static const struct { const char *bytes; size_t n; const char *says; } bad[] = {
+        { "\xff\xd8\xff\xe0 a picture", 14, "JPEG" }, { "", 0, "empty" }, { "hello", 5, "neither gzip nor FITS" },
+        { "\x1f\x8b\x08\0\0\0\0\0\2\3damaged bytes\4\0\0\0", 27, "damaged gzip" }, { "\x1f\x8b", 2, "neither" } };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const char *why = open_stamp(b, bad[i].bytes, bad[i].n, NULL);
+        if (!why || !strstr(why, bad[i].says)) fail_msg("%zu: %s", i, why ? why : "accepted");
+    }
+    static float pixel[71 * 71];
+    nj_buffer file = { 0 };
+    ztf_fits(&file, 71, 71, pixel);
+    const char *why = open_stamp(b, file.data, file.n, NULL);
+    assert_true(why && strstr(why, "too many pixels"));
+    memcpy(strstr(file.data, "  71"), "  -1", 4);
+    why = open_stamp(b, file.data, file.n, NULL);
+    assert_true(why && strstr(why, "no or too many"));
+    memcpy(strstr(file.data, "  -1"), "   x", 4);
+    why = open_stamp(b, file.data, file.n, NULL);
+    assert_true(why && strstr(why, "is no number"));
+    /* a stamp that is none, or opened already, stays as it is */
+    nj_stamp none = { .state = NJ_STAMP_NONE };
+    nj_stamp_open(b->opener, &none, &b->arena, NULL);
+    assert_int_equal(none.state, NJ_STAMP_NONE);
+    nj_buffer_free(&file);
+    bench_free(b);
+}
+
+/* Images that cfitsio writes, with and without scaling, against what cfitsio reads; *plain counts the direct ones. */
+static void every_bitpix_as_cfitsio_reads_it(void **state)
+{
+    (void)state;
+    bench *b = bench_new(NULL);
+    static const struct { int bitpix; double scale, zero; int naxis, empty_primary; bool plain; } kind[] = {
+        { 8, 1, 0, 2, 0, true },     { 16, 1, 0, 2, 0, true },   { 32, 1, 0, 2, 0, true },    { -32, 1, 0, 2, 0, true }, { -64, 1, 0, 2, 0, true },
+        { 16, 0.5, 100, 2, 0, false }, { 16, 1, 32768, 2, 0, false }, { -32, 2, -1, 2, 0, false }, { 64, 1, 0, 2, 0, false }, { -32, 1, 0, 2, 1, false } };
+    for (size_t k = 0; k < sizeof kind / sizeof *kind; k++) {
+        enum { COLS = 7, ROWS = 5 };
+        size_t size = 2880;
+        void *memory = malloc(size);
+        fitsfile *f;
+        int status = 0, any;
+        long axis[2] = { COLS, ROWS };
+        double value[ROWS * COLS];
+        for (int i = 0; i < ROWS * COLS; i++) value[i] = kind[k].zero + kind[k].scale * (kind[k].bitpix == 8 ? i * 7 : i * 11 - 100);
+        if (kind[k].bitpix < 0) value[3] = NAN;
+        fits_create_memfile(&f, &memory, &size, 2880, realloc, &status);
+        if (kind[k].empty_primary) fits_create_img(f, 8, 0, NULL, &status);
+        fits_create_img(f, kind[k].bitpix, kind[k].naxis, axis, &status);
+        if (kind[k].scale != 1 || kind[k].zero != 0) {
+            double scale = kind[k].scale, zero = kind[k].zero;
+            fits_write_key(f, TDOUBLE, "BSCALE", &scale, NULL, &status);
+            fits_write_key(f, TDOUBLE, "BZERO", &zero, NULL, &status);
+            fits_set_hdustruc(f, &status);
+        }
+        fits_write_img(f, TDOUBLE, 1, ROWS * COLS, value, &status);
+        fits_flush_file(f, &status);
+        float want[ROWS * COLS], null = NAN;
+        fits_read_img(f, TFLOAT, 1, ROWS * COLS, &null, want, &any, &status);
+        fits_close_file(f, &status);
+        assert_int_equal(status, 0);
+        nj_image image;
+        const char *why = open_stamp(b, memory, size, &image);
+        if (why) fail_msg("kind %zu: %s", k, why);
+        assert_int_equal(image.rows, ROWS);
+        assert_int_equal(image.cols, COLS);
+        assert_int_equal(image.n_nan, kind[k].bitpix < 0);
+        for (int i = 0; i < ROWS * COLS; i++)
+            if (isnan(want[i]) ? !isnan(image.pixel[i]) : image.pixel[i] != want[i]) fail_msg("kind %zu pixel %d: %g, not %g", k, i, (double)image.pixel[i], (double)want[i]);
+        nj_fits_result direct = nj_fits_plain(memory, size, 1000, &b->arena, &image, &why);
+        assert_int_equal(direct, kind[k].plain ? NJ_FITS_OK : NJ_FITS_UNUSUAL);
+        free(memory);
+    }
+    bench_free(b);
+}
+
+static void vector_code_equals_the_portable_one(void **state)
+{
+    (void)state;
+    uint8_t bytes[4 * 300 + 3];
+    for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(i * 167 ^ i >> 3);
+    for (size_t i = 0; i < 300; i += 7) bytes[4 * i] = 0x7f, bytes[4 * i + 1] = 0xff; /* NaN, when aligned to pixels */
+    for (size_t n = 0; n <= 299; n++)
+        for (size_t shift = 0; shift < 4; shift += 3) {
+            float a[300], b[300];
+            uint32_t n_a = nj_fits_swap(a, bytes + shift, n), n_b = nj_fits_swap_portable(b, bytes + shift, n);
+            assert_int_equal(n_a, n_b);
+            assert_memory_equal(a, b, n * sizeof *a); /* bit by bit */
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(edge_stamps_with_nan_and_lowest), cmocka_unit_test(bombs_are_refused_at_once), cmocka_unit_test(what_is_no_stamp),
+        cmocka_unit_test(every_bitpix_as_cfitsio_reads_it), cmocka_unit_test(vector_code_equals_the_portable_one),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
