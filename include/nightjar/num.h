@@ -59,13 +59,17 @@ void nj_clip_plain(const float *pixel, uint32_t n, double kappa, uint32_t max_pa
 typedef struct nj_draw_work {
     uint32_t word[3616] __attribute__((aligned(64))); /* random words of one draw */
     float item[3600];                                 /* a shuffle in the making */
-    uint8_t seen[4096];                               /* round of the last draw that took the item */
-    uint8_t round;
-} nj_draw_work; /* zero-initialise */
-/* n_draw of n items in random order (n_draw < n <= 4096): to[k * step] for k < n_draw. item has room for 4096.
- * The draw depends on key and counter[1 .. 3] alone; counter[0] is counted up from 0. */
-void nj_draw(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const uint32_t key[2], const float *item,
-             uint32_t n, uint32_t n_draw, float *to, uint32_t step);
+    float value[4096] __attribute__((aligned(64)));
+    uint8_t round[4096]; /* of the last draw that took the item; UINT8_MAX: there is no such item */
+    uint32_t n;
+    uint8_t rounds;      /* draws so far, modulo 254 */
+} nj_draw_work;
+/* The items of the draws to come: n <= 4096. */
+void nj_draw_begin(nj_draw_work *work, const float *item, uint32_t n);
+/* n_draw < n of them in random order: to[k * step] for k < n_draw. Depends on key and counter[1 .. 3] alone;
+ * counter[0] is counted up from 0. */
+void nj_draw(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const uint32_t key[2], uint32_t n_draw, float *to,
+             uint32_t step);
 /* All n <= 3600 items in random order. item may not be to. */
 void nj_shuffle(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const uint32_t key[2], const float *item,
                 uint32_t n, float *to, uint32_t step);
@@ -144,6 +148,7 @@ typedef struct nj_elephant_work { /* 64-byte aligned, zero-initialised; one thre
     float y[nj_w1_room(NJ_ELEPHANT_SHUFFLES)] __attribute__((aligned(64)));         /* between shuffles, +inf in between */
     uint32_t n_y;
     float item[4096] __attribute__((aligned(64)));
+    uint8_t mask[4096]; /* zero behind the stamp */
     nj_draw_work draw;
     nj_ks_work ks;
     /* double precision */

@@ -24,41 +24,50 @@ static uint32_t index_mask(uint32_t n)
     return n < 2 ? 0 : UINT32_MAX >> __builtin_clz(n - 1);
 }
 
-/* One step: the place is written always and taken only by an item that is new. */
-#define TAKE(i)                                                      \
-    do {                                                             \
-        *at = item[i];                                               \
-        at += ((i) < n) & (seen[i] != round) ? step : 0;             \
-        seen[i] = round;                                             \
+static void forget(nj_draw_work *work)
+{
+    memset(work->round, 0, work->n);
+    memset(work->round + work->n, UINT8_MAX, sizeof work->round - work->n);
+    work->rounds = 0;
+}
+
+void nj_draw_begin(nj_draw_work *work, const float *item, uint32_t n)
+{
+    memcpy(work->value, item, n * sizeof *item);
+    memset(work->value + n, 0, (4096 - n) * sizeof *item);
+    work->n = n;
+    forget(work);
+}
+
+/* One step without a branch: the place is written always, and left behind only if the item is new. Indices from n on
+ * have a round that no draw has; they lose it when they come up, and get it back after the draw. */
+#define TAKE(i)                                \
+    do {                                       \
+        const uint32_t which = i;              \
+        const uint8_t had = seen[which];       \
+        *at = value[which];                    \
+        seen[which] = round;                   \
+        at = had < round ? at + step : at;     \
     } while (0)
 
-void nj_draw(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const uint32_t key[2], const float *restrict item,
-             uint32_t n, uint32_t n_draw, float *restrict to, uint32_t step)
+void nj_draw(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const uint32_t key[2], uint32_t n_draw,
+             float *restrict to, uint32_t step)
 {
-    const uint32_t mask = index_mask(n), *restrict word = work->word;
-    uint8_t *restrict seen = work->seen;
-    if (++work->round == 0) {
-        memset(seen, 0, sizeof work->seen);
-        work->round = 1;
-    }
-    const uint8_t round = work->round;
+    if (work->rounds == UINT8_MAX - 1) forget(work);
+    const uint32_t mask = index_mask(work->n);
+    const uint8_t round = ++work->rounds;
+    typedef uint16_t half __attribute__((may_alias));
+    const half *restrict index = (const half *)(const void *)work->word; /* low half first */
+    const float *restrict value = work->value;
+    uint8_t *restrict seen = work->round;
     float *restrict at = to, *const end = to + (size_t)n_draw * step;
     for (uint32_t block = 0, n_blocks = FIRST_BLOCKS; at < end; block += n_blocks, n_blocks = MORE_BLOCKS) {
         nj_philox_fill(isa, (const uint32_t[4]){ block, counter[1], counter[2], counter[3] }, key, n_blocks, work->word);
-        uint32_t w = 0, safe = (uint32_t)((end - at) / step) / 2; /* so many words cannot be too many */
-        if (safe > 4 * n_blocks) safe = 4 * n_blocks;
-        for (; w < safe; w++) {
-            const uint32_t i = word[w] & mask, j = word[w] >> 16 & mask;
-            TAKE(i);
-            TAKE(j);
-        }
-        for (; w < 4 * n_blocks && at < end; w++) {
-            const uint32_t i = word[w] & mask, j = word[w] >> 16 & mask;
-            TAKE(i);
-            if (at == end) break;
-            TAKE(j);
-        }
+        uint32_t k = 0, safe = block ? 0 : n_draw < 8 * FIRST_BLOCKS ? n_draw : 8 * FIRST_BLOCKS; /* cannot be too many */
+        for (; k < safe; k++) TAKE(index[k] & mask);
+        for (; k < 8 * n_blocks && at < end; k++) TAKE(index[k] & mask);
     }
+    memset(work->round + work->n, UINT8_MAX, sizeof work->round - work->n);
 }
 #undef TAKE
 

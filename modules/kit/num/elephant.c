@@ -18,7 +18,7 @@
  *    samples, by the Wasserstein-1 distance.
  * 2) Here: single precision, all 201 spectra side by side, pairs by differences of sorted values, D by counting. With
  *    the same draws D equals the plain version (elephant_plain.c) within 2 steps of its grid of 1/39800, mostly exactly.
- *    Stamps with a range beyond what single precision bears go the way of double precision.
+ *    Stamps that the clip could not bound (pixels near 1e19 and beyond) go the way of double precision.
  * 3) A D is one draw of a random variable: repeat it (key->repeat) and take the mean. The draws of any key can be had
  *    alone; the order of alerts, the number of threads and the instruction set do not matter.
  * 4) The draws replace MT19937 and one stream per process of the reference: equal in distribution, not in value.
@@ -33,6 +33,15 @@ static void philox_key(const nj_elephant_key *key, uint32_t k[2])
     k[1] = (uint32_t)((uint64_t)key->id >> 32);
 }
 
+/* The deviate that stands for pixel i. */
+static double noise(const nj_elephant_key *key, const uint32_t k[2], uint32_t i)
+{
+    const uint32_t counter[4] = { i, 0, key->image | key->repeat << 1, key->seed << 1 | FILL };
+    uint32_t word[4];
+    nj_philox(counter, k, word);
+    return nj_normal_of(word[0], word[1]);
+}
+
 int nj_elephant_fill(const nj_elephant *geometry, nj_elephant_work *work, const float *pixel, const nj_clip *clip,
                      const nj_elephant_key *key)
 {
@@ -41,32 +50,35 @@ int nj_elephant_fill(const nj_elephant *geometry, nj_elephant_work *work, const 
     uint32_t k[2], n_filled = 0;
     philox_key(key, k);
     if (!clip->n_kept) return -1;
+    nj_clip_mask(clip, pixel, n, work->mask);
     for (uint32_t i = 0; i < n; i++) {
-        work->image[i] = pixel[i];
-        if (pixel[i] >= clip->lo && pixel[i] <= clip->hi && fabsf(pixel[i]) < INFINITY) continue;
-        uint32_t word[4], counter[4] = { i, 0, key->image | key->repeat << 1, key->seed << 1 | FILL };
-        nj_philox(counter, k, word);
-        work->image[i] = median + sd * nj_normal_of(word[0], word[1]);
-        n_filled++;
+        work->image[i] = work->mask[i] ? median + sd * noise(key, k, i) : pixel[i];
+        n_filled += work->mask[i];
     }
     return n_filled && !isfinite(sd) ? -1 : 0;
 }
 
-/* Pixels less their median, scaled by a power of two to at most 1; false when their range is too wide for floats. */
-static bool normalise(const nj_elephant *geometry, nj_elephant_work *work, const nj_clip *clip)
+/* The same in single precision: less the median, and scaled by a power of two so that squares of sums stay in range.
+ * What the clip keeps lies within its bounds, so that nothing is large against the noise. */
+static void fill_fast(const nj_elephant *geometry, nj_elephant_work *work, const float *pixel, const nj_clip *clip,
+                      const nj_elephant_key *key)
 {
     const uint32_t n = geometry->stamp * geometry->stamp;
-    double most = 0;
     int exponent;
-    for (uint32_t i = 0; i < n; i++) {
-        double d = fabs(work->image[i] - clip->median);
-        most = d > most ? d : most;
+    uint32_t k[2];
+    frexp((float)clip->sd, &exponent);
+    const float median = (float)clip->median, scale = ldexpf(1, exponent > 100 ? -100 : exponent < -100 ? 100 : -exponent);
+    const double sd = (float)clip->sd * (double)scale;
+    philox_key(key, k);
+    nj_clip_mask(clip, pixel, n, work->mask);
+    for (uint32_t i = 0; i < n; i++) work->item[i] = (pixel[i] - median) * scale;
+    for (uint32_t i = 0; i < (n + 7) / 8 * 8; i += 8) { /* few pixels are masked */
+        uint64_t any;
+        memcpy(&any, work->mask + i, sizeof any);
+        if (!any) continue;
+        for (uint32_t l = i; l < i + 8; l++)
+            if (work->mask[l]) work->item[l] = (float)(sd * noise(key, k, l));
     }
-    if (!(most <= 16384 * clip->sd) || !(clip->sd > 0)) return false;
-    frexp(most, &exponent);
-    const double scale = ldexp(1, -exponent);
-    for (uint32_t i = 0; i < n; i++) work->item[i] = (float)((work->image[i] - clip->median) * scale);
-    return true;
 }
 
 double nj_elephant_ks(const nj_elephant *geometry, nj_isa isa, nj_elephant_work *work, const float *pixel,
@@ -76,15 +88,20 @@ double nj_elephant_ks(const nj_elephant *geometry, nj_isa isa, nj_elephant_work 
     const uint32_t n = geometry->stamp * geometry->stamp, bins = geometry->spectrum.n_bins;
     enum { IMAGES = NJ_SPECTRUM_IMAGES, SHUFFLES = NJ_ELEPHANT_SHUFFLES, STRIDE = NJ_ELEPHANT_STRIDE };
     uint32_t k[2], counter[4] = { 0, 0, key->image | key->repeat << 1, key->seed << 1 };
-    if (nj_elephant_fill(geometry, work, pixel, clip, key)) return -1;
-    if (!normalise(geometry, work, clip)) return nj_elephant_ks_wide(geometry, work, key);
+    if (!clip->n_kept) return -1;
+    if (!(clip->sd > 0) || !isfinite(clip->lo) || !isfinite(clip->hi)) { /* nothing was clipped: any range, see clip.c */
+        if (nj_elephant_fill(geometry, work, pixel, clip, key)) return -1;
+        return nj_elephant_ks_wide(geometry, work, key);
+    }
+    fill_fast(geometry, work, pixel, clip, key);
     philox_key(key, k);
+    if (n != n_crop) nj_draw_begin(&work->draw, work->item, n);
     for (uint32_t first = 0; first < STRIDE; first += IMAGES) {
         if (first + IMAGES > SHUFFLES) memset(work->block, 0, n_crop * IMAGES * sizeof *work->block);
         for (uint32_t l = 0; l < IMAGES && first + l < SHUFFLES; l++) {
             counter[1] = first + l;
             if (n == n_crop) nj_shuffle(&work->draw, isa, counter, k, work->item, n, work->block + l, IMAGES);
-            else nj_draw(&work->draw, isa, counter, k, work->item, n, n_crop, work->block + l, IMAGES);
+            else nj_draw(&work->draw, isa, counter, k, n_crop, work->block + l, IMAGES);
         }
         if (first + IMAGES > SHUFFLES) /* the stamp itself comes behind its shuffles */
             for (uint32_t i = 0; i < n_crop; i++)

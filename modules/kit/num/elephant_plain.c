@@ -90,9 +90,12 @@ static void draw_plain(nj_elephant_work *work, const uint32_t counter[4], const 
 static void draw_fast(nj_elephant_work *work, const uint32_t counter[4], const uint32_t k[2], uint32_t n, uint32_t n_draw,
                       uint32_t *index)
 {
-    for (uint32_t i = 0; i < n; i++) work->item[i] = (float)i;
+    if (counter[1] == 0) { /* the first shuffle: items are their own indices */
+        for (uint32_t i = 0; i < n; i++) work->item[i] = (float)i;
+        nj_draw_begin(&work->draw, work->item, n);
+    }
     if (n == n_draw) nj_shuffle(&work->draw, NJ_ISA_PORTABLE, counter, k, work->item, n, work->block, 1);
-    else nj_draw(&work->draw, NJ_ISA_PORTABLE, counter, k, work->item, n, n_draw, work->block, 1);
+    else nj_draw(&work->draw, NJ_ISA_PORTABLE, counter, k, n_draw, work->block, 1);
     for (uint32_t i = 0; i < n_draw; i++) index[i] = (uint32_t)work->block[i];
 }
 

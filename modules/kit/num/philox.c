@@ -55,20 +55,27 @@ static void fill_portable(const uint32_t *first, const uint32_t *key, uint32_t n
 #define SAME(a) (a) /* the multiplication reads the low halves only; the high halves are dropped at the end */
 #define XOR256(a, b, c) _mm256_xor_si256(_mm256_xor_si256(a, b), c)
 
+/* The low half of a product's lane is all that is multiplied, so a key may stand alone in 64 bits. */
+static void key_schedule(const uint32_t key[2], uint64_t keys[ROUNDS][2])
+{
+    for (uint32_t round = 0; round < ROUNDS; round++)
+        for (int k = 0; k < 2; k++) keys[round][k] = key[k] + round * weyl[k];
+}
+
 __attribute__((target("avx512f"))) static void fill_avx512(const uint32_t *first, const uint32_t *key, uint32_t n, uint32_t *word)
 {
     const __m512i m0 = _mm512_set1_epi64(multiplier[0]), m1 = _mm512_set1_epi64(multiplier[1]);
     const __m512i step = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0), low = _mm512_set1_epi64(0xFFFFFFFF);
     const __m512i even = _mm512_set_epi64(11, 3, 10, 2, 9, 1, 8, 0), odd = _mm512_set_epi64(15, 7, 14, 6, 13, 5, 12, 4);
+    uint64_t keys[ROUNDS][2];
     uint32_t block = 0;
+    key_schedule(key, keys);
     for (; block + 8 <= n; block += 8) {
         __m512i c0 = _mm512_add_epi32(_mm512_set1_epi64((uint32_t)(first[0] + block)), step), c1 = _mm512_set1_epi64(first[1]);
         __m512i c2 = _mm512_set1_epi64(first[2]), c3 = _mm512_set1_epi64(first[3]), p0, p1;
-        __m512i k0 = _mm512_set1_epi64(key[0]), k1 = _mm512_set1_epi64(key[1]);
         for (int round = 0; round < ROUNDS; round++) {
+            const __m512i k0 = _mm512_set1_epi64((int64_t)keys[round][0]), k1 = _mm512_set1_epi64((int64_t)keys[round][1]);
             ROUND(_mm512_mul_epu32, XOR512, _mm512_srli_epi64, SAME);
-            k0 = _mm512_add_epi64(k0, _mm512_set1_epi64(weyl[0]));
-            k1 = _mm512_add_epi64(k1, _mm512_set1_epi64(weyl[1]));
         }
         __m512i a = _mm512_or_si512(_mm512_and_si512(c0, low), _mm512_slli_epi64(c1, 32));
         __m512i b = _mm512_or_si512(_mm512_and_si512(c2, low), _mm512_slli_epi64(c3, 32));
@@ -83,15 +90,15 @@ __attribute__((target("avx2"))) static void fill_avx2(const uint32_t *first, con
 {
     const __m256i m0 = _mm256_set1_epi64x(multiplier[0]), m1 = _mm256_set1_epi64x(multiplier[1]);
     const __m256i step = _mm256_set_epi64x(3, 2, 1, 0), low = _mm256_set1_epi64x(0xFFFFFFFF);
+    uint64_t keys[ROUNDS][2];
     uint32_t block = 0;
+    key_schedule(key, keys);
     for (; block + 4 <= n; block += 4) {
         __m256i c0 = _mm256_add_epi32(_mm256_set1_epi64x((uint32_t)(first[0] + block)), step), c1 = _mm256_set1_epi64x(first[1]);
         __m256i c2 = _mm256_set1_epi64x(first[2]), c3 = _mm256_set1_epi64x(first[3]), p0, p1;
-        __m256i k0 = _mm256_set1_epi64x(key[0]), k1 = _mm256_set1_epi64x(key[1]);
         for (int round = 0; round < ROUNDS; round++) {
+            const __m256i k0 = _mm256_set1_epi64x((int64_t)keys[round][0]), k1 = _mm256_set1_epi64x((int64_t)keys[round][1]);
             ROUND(_mm256_mul_epu32, XOR256, _mm256_srli_epi64, SAME);
-            k0 = _mm256_add_epi64(k0, _mm256_set1_epi64x(weyl[0]));
-            k1 = _mm256_add_epi64(k1, _mm256_set1_epi64x(weyl[1]));
         }
         __m256i a = _mm256_or_si256(_mm256_and_si256(c0, low), _mm256_slli_epi64(c1, 32));
         __m256i b = _mm256_or_si256(_mm256_and_si256(c2, low), _mm256_slli_epi64(c3, 32));
