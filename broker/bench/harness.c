@@ -156,6 +156,19 @@ static figure *add_figure(nj_bench_run *run, const char *name)
     return f;
 }
 
+/* Sets the bar and says whether it is met; ends the line. */
+static void hold_against(nj_bench_run *run, figure *f, double at_least, double at_most)
+{
+    f->at_least = at_least;
+    f->at_most = at_most;
+    f->bar = !isnan(at_least) || !isnan(at_most);
+    f->met = !(f->value < at_least) && !(f->value > at_most);
+    run->missed += !f->met;
+    if (!isnan(at_least)) printf("  bar: at least %g, %s", at_least, f->met ? "met" : "MISSED");
+    if (!isnan(at_most)) printf("  bar: at most %g, %s", at_most, f->met ? "met" : "MISSED");
+    printf("\n");
+}
+
 double nj_bench_ratio(nj_bench_run *run, const char *what, size_t slow, size_t fast, double at_least, double at_most)
 {
     const result *a = &run->result[run->last + slow], *b = &run->result[run->last + fast];
@@ -165,16 +178,20 @@ double nj_bench_ratio(nj_bench_run *run, const char *what, size_t slow, size_t f
     f->value = quantile(ratio, a->rounds, 0.5);
     f->low = quantile(ratio, a->rounds, 0.25);
     f->high = quantile(ratio, a->rounds, 0.75);
-    f->at_least = at_least;
-    f->at_most = at_most;
-    f->bar = !isnan(at_least) || !isnan(at_most);
-    f->met = !(f->value < at_least) && !(f->value > at_most);
-    run->missed += !f->met;
     printf("%-44s %.3f [%.3f, %.3f]", f->name, f->value, f->low, f->high);
-    if (!isnan(at_least)) printf("  bar: at least %g, %s", at_least, f->met ? "met" : "MISSED");
-    if (!isnan(at_most)) printf("  bar: at most %g, %s", at_most, f->met ? "met" : "MISSED");
-    printf("\n");
+    hold_against(run, f, at_least, at_most);
     return f->value;
+}
+
+double nj_bench_median(const nj_bench_run *run, size_t which) { return run->result[run->last + which].median; }
+
+void nj_bench_bar(nj_bench_run *run, const char *what, double value, const char *unit, double at_least, double at_most)
+{
+    figure *f = add_figure(run, what);
+    f->value = value;
+    snprintf(f->unit, sizeof f->unit, "%s", unit);
+    printf("%-44s %.6g %s", f->name, value, unit);
+    hold_against(run, f, at_least, at_most);
 }
 
 void nj_bench_figure(nj_bench_run *run, const char *name, double value, const char *unit)

@@ -36,6 +36,10 @@ void nj_bench_time(nj_bench_run *run, const nj_bench_case *cases, size_t n);
 /* A ratio of two cases of the last nj_bench_time: median over the rounds of time(slow) / time(fast), with the middle
  * half of the rounds as its spread. at_least, at_most: the bar, NAN = none; a missed bar makes the command end with 5. */
 double nj_bench_ratio(nj_bench_run *run, const char *what, size_t slow, size_t fast, double at_least, double at_most);
+/* Median of a case of the last nj_bench_time, ns per item. */
+double nj_bench_median(const nj_bench_run *run, size_t which);
+/* A figure with a bar of its own (a time, a speed): printed and kept like a ratio. */
+void nj_bench_bar(nj_bench_run *run, const char *what, double value, const char *unit, double at_least, double at_most);
 /* A figure that is no time (bytes, counts, a worst error). */
 void nj_bench_figure(nj_bench_run *run, const char *name, double value, const char *unit);
 /* Says what was checked; ok false makes the subject's run a failure. Returns ok. */
