@@ -63,6 +63,37 @@ static uint32_t ISA(collect)(const float *x, const uint8_t *cell, uint32_t n_pad
     return n;
 }
 
+/* The pixels outside [lo, hi], in order; `to` has room for 16 more. */
+static uint32_t ISA(collect_tail)(const float *x, uint32_t n, float lo, float hi, float *to)
+{
+    uint32_t k = 0;
+#if W == 16
+    for (uint32_t i = 0; i < n; i += 16) {
+        __m512 v = _mm512_loadu_ps(x + i);
+        __mmask16 out = _mm512_cmp_ps_mask(v, _mm512_set1_ps(lo), _CMP_LT_OQ) | _mm512_cmp_ps_mask(v, _mm512_set1_ps(hi), _CMP_GT_OQ);
+        _mm512_storeu_ps(to + k, _mm512_maskz_compress_ps(out, v));
+        k += (uint32_t)__builtin_popcount(out);
+    }
+#else
+    const vf from = (vf){ 0 } + lo, until = (vf){ 0 } + hi;
+    for (uint32_t i = 0; i < n; i += W) {
+        vf v = *(const vf *)(const void *)(x + i);
+        union {
+            vi lane;
+            uint64_t two[W / 2];
+        } out = { (v < from) | (v > until) };
+        for (uint32_t q = 0; q < W / 2; q++) {
+            if (!out.two[q]) continue;
+            to[k] = x[i + 2 * q];
+            k += (uint32_t)out.two[q] & 1;
+            to[k] = x[i + 2 * q + 1];
+            k += (uint32_t)(out.two[q] >> 63);
+        }
+    }
+#endif
+    return k;
+}
+
 /* Copies, with NaN for all that is not finite; returns how many are finite. */
 static uint32_t ISA(take_in)(const float *pixel, uint32_t n, float *x)
 {
