@@ -13,6 +13,7 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "../base/sha256.h"
+#include "nightjar/sky.h"
 #include "services.h"
 
 static const char *const host_keys[] = { "kind", "default", "need.*", NULL };
@@ -306,6 +307,8 @@ int nj_instances_choose(nj_instances *set, const nj_modules *modules, nj_setting
     set->settings = settings;
     set->host = (nj_host){ .abi = NJ_ABI, .size = sizeof(nj_host), .opaque = set, .log = host_log, .data = host_data,
                            .service = host_service, .alloc = host_alloc };
+    const nj_sky *sky = nj_service("sky", NJ_SKY_VERSION);
+    if (sky) sky->folders(set->data_path); /* catalogues are followed by name, so data() is not enough for them */
     const char *known[256];
     uint32_t n = all_names(set, known, 256);
     if (!has_plain(select))

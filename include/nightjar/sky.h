@@ -69,8 +69,8 @@ typedef struct nj_sky_served { /* one state of one catalogue that this process h
 typedef struct nj_sky {
     uint32_t abi, size; /* NJ_SKY_VERSION, sizeof(nj_sky) */
     /* Maps and checks the file, or shares it when it is open already. NULL and the reason in `why` (path, what is
-     * wrong) when it cannot be used. A bare name is looked for in the working directory, then along $NIGHTJAR_DATA
-     * (folders separated by ':'). */
+     * wrong) when it cannot be used. A relative name is looked for below the folders of the data path, below those of
+     * $NIGHTJAR_DATA, then below the working directory. */
     nj_sky_catalog *(*open)(const char *path, char *why, size_t why_size);
     void (*close)(nj_sky_catalog *cat); /* NULL allowed; no view may be held */
     /* The file's present state (looked at once per second at most). A new file that is corrupt or lacks a column of
@@ -94,5 +94,7 @@ typedef struct nj_sky {
     void (*recheck)(void);
     /* Calls `each` for every state of every catalogue used so far, also those closed. */
     void (*served)(void (*each)(void *opaque, const nj_sky_served *served), void *opaque);
+    /* The host's data path: folders separated by ':'; copied. Before the first open(). */
+    void (*folders)(const char *folders);
 } nj_sky;
 #endif

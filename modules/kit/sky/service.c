@@ -41,9 +41,11 @@ struct nj_sky_catalog {
     nj_sky_catalog *next;
 };
 
-/* The process's catalogues: one mapping each, whoever opens them. The only state that is not an instance's own. */
+/* The process's catalogues: one mapping each, whoever opens them, and where they are looked for. The only state that is
+ * not an instance's own. */
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static nj_sky_catalog *registry;
+static char *data_path;
 static atomic_int rechecks; /* lock-free: set by a signal handler */
 
 static int stamp_of(const char *path, file_stamp *stamp)
@@ -59,21 +61,28 @@ static int same_stamp(const file_stamp *a, const file_stamp *b)
     return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
 }
 
-/* The file that a name stands for; NULL when there is none. Caller frees. */
-static char *resolve(const char *name)
+/* The file below the first of the folders ("a:b") that has it; NULL. Caller frees. */
+static char *find_below(const char *folders, const char *name)
 {
-    char *path = realpath(name, NULL);
-    const char *folders = getenv("NIGHTJAR_DATA");
-    if (path || strchr(name, '/') || !folders) return path;
-    char *copy = strdup(folders), *rest = copy, *folder;
-    while (copy && !path && (folder = strsep(&rest, ":"))) {
+    char *path = NULL;
+    while (folders && *folders && !path) {
+        size_t n = strcspn(folders, ":");
         char *joined;
-        if (asprintf(&joined, "%s/%s", folder, name) < 0) break;
+        if (asprintf(&joined, "%.*s/%s", (int)n, folders, name) < 0) return NULL;
         path = realpath(joined, NULL);
         free(joined);
+        folders += n + (folders[n] == ':');
     }
-    free(copy);
     return path;
+}
+
+/* The file that a name stands for; NULL when there is none. Caller frees. Under the registry's lock. */
+static char *resolve(const char *name)
+{
+    char *path = NULL;
+    if (name[0] != '/') path = find_below(data_path, name);
+    if (!path && name[0] != '/') path = find_below(getenv("NIGHTJAR_DATA"), name);
+    return path ? path : realpath(name, NULL);
 }
 
 static nj_sky_view *load_view(const char *path, uint64_t generation, char *why, size_t why_size)
@@ -150,37 +159,45 @@ static nj_sky_catalog *new_catalog(char *path, char *why, size_t why_size)
     return cat;
 }
 
+/* The first user, or nobody had it open for a while: then an unchanged file is the same state as before. */
+static int load_again(nj_sky_catalog *cat, char *why, size_t why_size)
+{
+    file_stamp stamp = { 0 };
+    stamp_of(cat->path, &stamp);
+    nj_sky_view *old = cat->newest, *v = load_view(cat->path, old ? old->generation + 1 : 1, why, why_size);
+    if (!v) return -1;
+    cat->stamp = stamp;
+    if (old && !strcmp(old->hash, v->hash)) {
+        v->info.generation = old->generation;
+        old->file = v->file;
+        old->info = v->info;
+        free(v);
+        return 0;
+    }
+    v->older = old;
+    cat->newest = v;
+    return 0;
+}
+
 static nj_sky_catalog *sky_open(const char *name, char *why, size_t why_size)
 {
+    pthread_mutex_lock(&registry_lock);
     char *path = resolve(name);
     if (!path) {
-        snprintf(why, why_size, "%s: no such catalogue here%s; `nightjar catalog build` makes one", name,
-                 strchr(name, '/') ? "" : " or in the folders of NIGHTJAR_DATA");
+        pthread_mutex_unlock(&registry_lock);
+        snprintf(why, why_size, "%s: no such catalogue here or along the data path; `nightjar catalog build` makes one", name);
         return NULL;
     }
-    pthread_mutex_lock(&registry_lock);
     nj_sky_catalog *cat = registry;
     while (cat && strcmp(cat->path, path)) cat = cat->next;
     if (cat) free(path);
     else if (!(cat = new_catalog(path, why, why_size))) free(path);
     if (cat) {
         pthread_mutex_lock(&cat->lock);
-        if (!cat->newest || !cat->newest->file) { /* first use, or nobody had it open for a while */
-            file_stamp stamp = { 0 };
-            stamp_of(cat->path, &stamp);
-            nj_sky_view *v = load_view(cat->path, cat->newest ? cat->newest->generation + 1 : 1, why, why_size);
-            if (v) {
-                v->older = cat->newest;
-                cat->newest = v;
-                cat->stamp = stamp;
-            }
-            cat->users += v != NULL;
-            pthread_mutex_unlock(&cat->lock);
-            if (!v) cat = NULL;
-        } else {
-            cat->users++;
-            pthread_mutex_unlock(&cat->lock);
-        }
+        int ready = (cat->newest && cat->newest->file) || load_again(cat, why, why_size) == 0;
+        cat->users += ready;
+        pthread_mutex_unlock(&cat->lock);
+        if (!ready) cat = NULL;
     }
     pthread_mutex_unlock(&registry_lock);
     return cat;
@@ -263,12 +280,20 @@ static void sky_served(void (*each)(void *opaque, const nj_sky_served *served), 
     pthread_mutex_unlock(&registry_lock);
 }
 
+static void sky_folders(const char *folders)
+{
+    pthread_mutex_lock(&registry_lock);
+    free(data_path);
+    data_path = folders ? strdup(folders) : NULL;
+    pthread_mutex_unlock(&registry_lock);
+}
+
 const void *nj_sky_service(uint32_t version)
 {
     static const nj_sky table = {
         .abi = NJ_SKY_VERSION, .size = sizeof table, .open = sky_open, .close = sky_close, .begin = sky_begin, .end = sky_end,
         .info = sky_info, .column = sky_column, .search = sky_search, .number = sky_number, .integer = sky_integer,
-        .text = sky_text, .position = sky_position, .problem = sky_problem, .recheck = sky_recheck, .served = sky_served,
+        .text = sky_text, .position = sky_position, .problem = sky_problem, .recheck = sky_recheck, .served = sky_served, .folders = sky_folders,
     };
     return version == NJ_SKY_VERSION ? &table : NULL;
 }
