@@ -78,6 +78,7 @@ static const pair pairs[] = {
     { "snn_sn_vs_all.score", { "snn_sn_vs_all.roid" }, 0, 1e-5, 1 },
     { "snn_sn_vs_all_all.score", { "snn_sn_vs_all" }, 0, 1e-5, 1 },
     { "snn_sn_vs_all_nocut.score", { "snn_sn_vs_all.nocut" }, 0, 1e-5, 1 },
+    { "anomaly.score", { "anomaly_score_beta" }, 0, 1e-6, 0 },
     FEATURES("g") FEATURES("r")
     { "early_snia.score", { "rf_snia_vs_nonia.al_loop" }, 0, 1e-6, 1 },
     { "early_snia_nocut.score", { "rf_snia_vs_nonia.al_loop.nocut" }, 0, 1e-6, 1 },

@@ -1,0 +1,94 @@
+/* nightjar/network.h - a module whose answer is a network over stamps (and a few numbers): collect rows that have all,
+ * evaluate eight at a time. Built on model.h and stamp.h; everything here is inline. */
+#ifndef NIGHTJAR_NETWORK_H
+#define NIGHTJAR_NETWORK_H
+#include <string.h>
+
+#include "nightjar/model.h"
+#include "nightjar/stamp.h"
+
+enum { NJ_NETWORK_ROWS = 8, NJ_NETWORK_FEATURES = 64, NJ_NETWORK_WIDTH = 8 };
+
+typedef struct nj_network { /* part of self */
+    const nj_model_service *service;
+    nj_model *model;
+    uint32_t n_features, width; /* 0 features: stamps alone */
+    nj_small_stamp small;
+} nj_network;
+
+typedef struct nj_network_rows { /* part of the thread block */
+    nj_model_thread *thread;
+    uint32_t n;
+    uint32_t row[NJ_NETWORK_ROWS];
+    float features[NJ_NETWORK_ROWS * NJ_NETWORK_FEATURES]; /* [n][n_features] */
+    double out[NJ_NETWORK_ROWS * NJ_NETWORK_WIDTH];        /* [n][width] */
+    float triplet[NJ_NETWORK_ROWS * NJ_TRIPLET];           /* [n][63][63][3] */
+} nj_network_rows;
+
+/* The word of a setting small_stamps; -1 = neither. */
+static inline int nj_network_small(const char *word)
+{
+    return !strcmp(word, "boom") ? NJ_SMALL_BOOM : !strcmp(word, "kowalski") ? NJ_SMALL_KOWALSKI : -1;
+}
+
+/* NJ_OK, or NJ_ECONF with a line in the log. Wants inputs triplets [N, 63, 63, 3] and, with features, [N, n_features]. */
+static inline int nj_network_open(nj_network *net, const nj_host *host, const char *folder, const char *engine, const char *small, uint32_t n_features)
+{
+    *net = (nj_network){ .service = host->service(host->opaque, NJ_MODEL_SERVICE, 1), .n_features = n_features };
+    if (!net->service || nj_network_small(small) < 0) {
+        host->log(host->opaque, 0, net->service ? "small_stamps = %s: must be boom or kowalski" : "%s: this build has no model service", net->service ? small : folder);
+        return NJ_ECONF;
+    }
+    net->small = (nj_small_stamp)nj_network_small(small);
+    net->model = net->service->open(host, folder, &(nj_model_options){ .size = sizeof(nj_model_options), .engine = engine });
+    if (!net->model) return NJ_ECONF;
+    const nj_model_info *info = net->service->info(net->model);
+    net->width = info->width;
+    if (info->n_inputs == (n_features ? 2 : 1) && info->input[0].row_elements == NJ_TRIPLET && info->input[0].rank == 4 && info->width <= NJ_NETWORK_WIDTH &&
+        n_features <= NJ_NETWORK_FEATURES && (!n_features || info->input[1].row_elements == n_features))
+        return NJ_OK;
+    host->log(host->opaque, 0, "model %s: its inputs are not the triplet of stamps%s", info->folder, n_features ? " and the features of this module" : "");
+    net->service->close(net->model);
+    net->model = (nj_model *)0;
+    return NJ_ECONF;
+}
+static inline void nj_network_close(nj_network *net)
+{
+    if (net->model) net->service->close(net->model);
+}
+static inline int nj_network_thread_open(const nj_network *net, nj_network_rows *rows)
+{
+    rows->n = 0;
+    rows->thread = net->service->thread_open(net->model, NJ_NETWORK_ROWS, 0);
+    return rows->thread ? NJ_OK : NJ_ENOMEM;
+}
+static inline void nj_network_thread_close(const nj_network *net, nj_network_rows *rows)
+{
+    if (rows->thread) net->service->thread_close(rows->thread);
+}
+/* Opens the row's three stamps (needs first_image, + 1, + 2: science, template, difference) into the next place.
+ * NJ_DONE: the row counts; else why it does not. */
+static inline nj_reason nj_network_add(const nj_network *net, nj_network_rows *rows, const nj_work *w, uint32_t row, uint32_t first_image)
+{
+    for (uint32_t k = 0; k < 3; k++) {
+        nj_reason reason = nj_triplet_plane(w->image(w, first_image + k, row), net->small, k, rows->triplet + (size_t)rows->n * NJ_TRIPLET);
+        if (reason != NJ_DONE) return reason;
+    }
+    rows->row[rows->n++] = row;
+    return NJ_DONE;
+}
+/* Scores of the rows collected into column `give` (float32: the first output) and their reasons; empties the block. */
+static inline int nj_network_score(const nj_network *net, nj_network_rows *rows, const nj_work *w, uint32_t give, int reference)
+{
+    nj_model_call call = { .n_rows = rows->n, .input = (const void *const[]){ rows->triplet, rows->features }, .out = rows->out, .reference = (uint32_t)reference };
+    int rc = rows->n ? net->service->predict(net->model, rows->thread, &call) : NJ_OK;
+    for (uint32_t i = 0; rc == NJ_OK && i < rows->n; i++) {
+        double score = rows->out[(size_t)i * net->width];
+        w->reason[rows->row[i]] = isnan(score) ? NJ_RANGE : NJ_DONE;
+        ((float *)w->out[give])[rows->row[i]] = (float)score;
+    }
+    rows->n = 0;
+    return rc;
+}
+
+#endif

@@ -1,0 +1,23 @@
+/* nightjar/stamp.h - stamps as image classifiers read them (libnightjar-kit.a, modules/kit/model/triplet.c). */
+#ifndef NIGHTJAR_STAMP_H
+#define NIGHTJAR_STAMP_H
+#include "nightjar/module.h"
+
+enum { NJ_STAMP_SIDE = 63, NJ_TRIPLET = NJ_STAMP_SIDE * NJ_STAMP_SIDE * 3 };
+
+/* What becomes of a stamp that is smaller than 63 x 63 (an alert near the edge of the detector). */
+typedef enum {
+    NJ_SMALL_BOOM,     /* centred in zeros before the norm, offset ceil((63 - n) / 2) on each axis */
+    NJ_SMALL_KOWALSKI  /* after the norm, filled with 1e-9 behind the last row and column */
+} nj_small_stamp;
+
+/* One plane of a triplet: NaN becomes 0, then all is divided by the L2 norm (summed in float64).
+ * Given:    image, at most 63 x 63; channel 0 science, 1 template, 2 difference
+ * Returned: triplet[(row * 63 + column) * 3 + channel], float32, row 0 = the first row of the file
+ * Notes:    NJ_DONE; NJ_NO_INPUT without an image or pixels; NJ_RANGE when it is larger, or its norm is 0 or not finite
+ *           (BOOM and Kowalski divide all the same, and score NaN).
+ * Reference: Duev et al. 2019, MNRAS 489, 3582, doi:10.1093/mnras/stz2357; the rules for small stamps are those of
+ *           the brokers BOOM and Kowalski. */
+nj_reason nj_triplet_plane(const nj_image *image, nj_small_stamp rule, uint32_t channel, float *triplet);
+
+#endif

@@ -1,0 +1,116 @@
+/* Alert classification by the ACAI networks (hosted, nuclear, variable star, orphan, bogus): one instance per network.
+ *
+ * Given: the three stamps and 25 numbers of the detection, raw, in the order of the model's features.
+ * Returned: score, the probability of the instance's class (the five are independent).
+ * Notes: any of the 25 numbers null: no answer, never a stand-in value (packets before schema 3.3 have no drb). Stamps as
+ *   in braai.
+ * Reference: Duev & van der Walt 2021, arXiv:2111.12142. */
+#include "nightjar/column.h"
+#include "nightjar/network.h"
+
+enum { FEATURES = 25, SCIENCE = FEATURES };
+enum { SCORE };
+
+typedef struct conf {
+    const char *model, *engine, *small_stamps;
+} conf;
+
+#define CANDIDATE "packet.candidate."
+#define NUMBER(name, unit) { CANDIDATE name, NJ_F64, NJ_SCALAR, unit, NJ_OPTIONAL },
+static const nj_need needs[] = {
+    NUMBER("drb", "1") NUMBER("diffmaglim", "mag") NUMBER("ra", "deg") NUMBER("dec", "deg") NUMBER("magpsf", "mag") NUMBER("sigmapsf", "mag")
+    NUMBER("chipsf", "1") NUMBER("fwhm", "1") NUMBER("sky", "1") NUMBER("chinr", "1") NUMBER("sharpnr", "1") NUMBER("sgscore1", "1")
+    NUMBER("distpsnr1", "arcsec") NUMBER("sgscore2", "1") NUMBER("distpsnr2", "arcsec") NUMBER("sgscore3", "1") NUMBER("distpsnr3", "arcsec")
+    NUMBER("ndethist", "1") NUMBER("ncovhist", "1") NUMBER("scorr", "1") NUMBER("nmtchps", "1") NUMBER("clrcoeff", "1") NUMBER("clrcounc", "1")
+    NUMBER("neargaia", "arcsec") NUMBER("neargaiabright", "arcsec")
+    { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 }, { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 }, { "stamp.difference", NJ_F32, NJ_IMAGE, "DN", 0 }, { 0 } };
+static const nj_give gives[] = { { "score", NJ_F32, 1, -1, "1", 0, 1, 0.5, 0, "probability of the class; none without all 25 numbers and three stamps" }, { 0 } };
+
+static int declare(const nj_host *host, const void *c, nj_tables *tables)
+{
+    (void)host;
+    (void)c;
+    *tables = (nj_tables){ needs, gives };
+    return NJ_OK;
+}
+
+static int check_features(const nj_network *net, const nj_host *host)
+{
+    const nj_model_info *info = net->service->info(net->model);
+    for (uint32_t k = 0; info->feature && k < FEATURES; k++)
+        if (strcmp(info->feature[k], needs[k].path + strlen(CANDIDATE))) {
+            host->log(host->opaque, 0, "model %s: feature %u is %s, expected %s", info->folder, k, info->feature[k], needs[k].path + strlen(CANDIDATE));
+            return NJ_ECONF;
+        }
+    return NJ_OK;
+}
+
+static int open_model(const nj_host *host, const void *c, void **self)
+{
+    const conf *cf = c;
+    nj_network *net = host->alloc(host->opaque, sizeof *net);
+    if (!net) return NJ_ENOMEM;
+    int rc = nj_network_open(net, host, cf->model, cf->engine, cf->small_stamps, FEATURES);
+    if (rc == NJ_OK && (rc = check_features(net, host)) != NJ_OK) nj_network_close(net);
+    if (rc == NJ_OK) *self = net;
+    return rc;
+}
+
+static void close_model(void *self)
+{
+    if (self) nj_network_close(self);
+}
+
+static int thread_open(const void *self, void *block)
+{
+    return nj_network_thread_open(self, block);
+}
+
+static void thread_close(const void *self, void *block)
+{
+    nj_network_thread_close(self, block);
+}
+
+/* The row's numbers into the next place of the block; 0 when one is missing. */
+static int read_features(nj_network_rows *rows, const nj_work *w, uint32_t row)
+{
+    float *x = rows->features + (size_t)rows->n * FEATURES;
+    for (uint32_t k = 0; k < FEATURES; k++) {
+        x[k] = (float)nj_f64_of(w, k, row);
+        if (!isfinite(x[k])) return 0;
+    }
+    return 1;
+}
+
+static int all(const nj_network *net, nj_network_rows *rows, const nj_work *w, int reference)
+{
+    int rc = NJ_OK;
+    rows->n = 0;
+    for (uint32_t k = 0; k < w->n && rc == NJ_OK; k++) {
+        uint32_t row = w->row[k];
+        w->reason[row] = read_features(rows, w, row) ? (uint8_t)nj_network_add(net, rows, w, row, SCIENCE) : NJ_NO_INPUT;
+        if (rows->n == NJ_NETWORK_ROWS) rc = nj_network_score(net, rows, w, SCORE, reference);
+    }
+    return rc == NJ_OK ? nj_network_score(net, rows, w, SCORE, reference) : rc;
+}
+
+static int process(const void *self, void *block, const nj_work *w)
+{
+    return all(self, block, w, 0);
+}
+
+static int process_ref(const void *self, void *block, const nj_work *w)
+{
+    return all(self, block, w, 1);
+}
+
+NJ_MODULE(acai) = {
+    NJ_HEADER, .name = "acai", .version = "1.0", .summary = "one ACAI class (hosted, nuclear, variable, orphan, bogus) from stamps and 25 numbers",
+    .paper = "arXiv:2111.12142", .needs = needs, .gives = gives,
+    .params = (const nj_param[]){
+        { "model", NJ_STR, "", offsetof(conf, model), 0, 0, "1", "the model's folder, along the data path" },
+        { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1", "auto, builtin or ort (ONNX Runtime)" },
+        { "small_stamps", NJ_STR, "boom", offsetof(conf, small_stamps), 0, 0, "1", "stamps below 63 x 63: boom (centred in zeros) or kowalski (1e-9 behind)" }, { 0 } },
+    .conf_size = sizeof(conf), .thread_size = sizeof(nj_network_rows), .rows_hint = 2 * NJ_NETWORK_ROWS, .declare = declare,
+    .open = open_model, .thread_open = thread_open, .process = process, .process_ref = process_ref, .thread_close = thread_close, .close = close_model
+};

@@ -1,0 +1,72 @@
+/* Real or bogus: the braai network over the three stamps of the detection.
+ *
+ * Returned: score, 0 (bogus) to 1 (real).
+ * Notes: stamps as the model's manifest says: NaN is 0, each stamp is divided by its norm; small ones by BOOM's or
+ *   Kowalski's rule. A stamp of zeros gives no answer (range), where those brokers score NaN.
+ * Reference: Duev et al. 2019, MNRAS 489, 3582, doi:10.1093/mnras/stz2357. */
+#include "nightjar/network.h"
+
+enum { SCIENCE, TEMPLATE, DIFFERENCE };
+enum { SCORE };
+
+typedef struct conf {
+    const char *model, *engine, *small_stamps;
+} conf;
+
+static int open_model(const nj_host *host, const void *c, void **self)
+{
+    const conf *cf = c;
+    nj_network *net = host->alloc(host->opaque, sizeof *net);
+    if (!net) return NJ_ENOMEM;
+    *self = net;
+    return nj_network_open(net, host, cf->model, cf->engine, cf->small_stamps, 0);
+}
+
+static void close_model(void *self)
+{
+    if (self) nj_network_close(self);
+}
+
+static int thread_open(const void *self, void *block)
+{
+    return nj_network_thread_open(self, block);
+}
+
+static void thread_close(const void *self, void *block)
+{
+    nj_network_thread_close(self, block);
+}
+
+static int all(const nj_network *net, nj_network_rows *rows, const nj_work *w, int reference)
+{
+    int rc = NJ_OK;
+    rows->n = 0;
+    for (uint32_t k = 0; k < w->n && rc == NJ_OK; k++) {
+        w->reason[w->row[k]] = (uint8_t)nj_network_add(net, rows, w, w->row[k], SCIENCE);
+        if (rows->n == NJ_NETWORK_ROWS) rc = nj_network_score(net, rows, w, SCORE, reference);
+    }
+    return rc == NJ_OK ? nj_network_score(net, rows, w, SCORE, reference) : rc;
+}
+
+static int process(const void *self, void *block, const nj_work *w)
+{
+    return all(self, block, w, 0);
+}
+
+static int process_ref(const void *self, void *block, const nj_work *w)
+{
+    return all(self, block, w, 1);
+}
+
+NJ_MODULE(braai) = {
+    NJ_HEADER, .name = "braai", .version = "1.0", .summary = "real or bogus, from the three stamps", .paper = "doi:10.1093/mnras/stz2357",
+    .needs = (const nj_need[]){ { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 }, { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 },
+                                { "stamp.difference", NJ_F32, NJ_IMAGE, "DN", 0 }, { 0 } },
+    .gives = (const nj_give[]){ { "score", NJ_F32, 1, -1, "1", 0, 1, 0.5, 0, "1 = real, 0 = bogus; none without all three stamps" }, { 0 } },
+    .params = (const nj_param[]){
+        { "model", NJ_STR, "braai", offsetof(conf, model), 0, 0, "1", "the model's folder, along the data path" },
+        { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1", "auto, builtin or ort (ONNX Runtime)" },
+        { "small_stamps", NJ_STR, "boom", offsetof(conf, small_stamps), 0, 0, "1", "stamps below 63 x 63: boom (centred in zeros) or kowalski (1e-9 behind)" }, { 0 } },
+    .conf_size = sizeof(conf), .thread_size = sizeof(nj_network_rows), .rows_hint = 2 * NJ_NETWORK_ROWS,
+    .open = open_model, .thread_open = thread_open, .process = process, .process_ref = process_ref, .thread_close = thread_close, .close = close_model
+};
