@@ -86,6 +86,7 @@ typedef struct nj_batch {
     uint32_t n_receipts, cap_receipts;
     void *state;             /* the graph's outputs */
     int64_t oldest_ns;       /* arrival of its oldest chunk */
+    size_t budget_bytes;     /* given back to the byte budget once the batch is written */
     nj_arena arena;          /* all of the above but the struct and the receipts */
 } nj_batch;
 

@@ -2,6 +2,8 @@
 #ifndef NJ_CMD_COMMAND_H
 #define NJ_CMD_COMMAND_H
 
+#include "../base/exit.h"
+
 typedef struct nj_command {
     const char *name;    /* as typed; '-' where the file name has '_' */
     const char *usage;   /* "run [options] SOURCE..." */
@@ -11,9 +13,6 @@ typedef struct nj_command {
 } nj_command;
 
 extern const nj_command *const nj_commands[]; /* ends with NULL */
-
-/* Exit codes of all commands. */
-enum { NJ_EXIT_OK = 0, NJ_EXIT_USAGE = 1, NJ_EXIT_SOURCE = 2, NJ_EXIT_LEDGER = 3, NJ_EXIT_STRICT = 4, NJ_EXIT_GATE = 5, NJ_EXIT_INTERRUPTED = 130 };
 
 #define NJ_COMMAND(x) extern const nj_command nj_command_##x; const nj_command nj_command_##x
 

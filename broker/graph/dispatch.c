@@ -191,7 +191,7 @@ static void call_slices(nj_worker *worker, const nj_step *s, nj_work *w, const u
         uint32_t take = whole ? n : n - at < hint ? n - at : hint;
         if (!whole && worker->single && *left < take) {
             take = *left ? (uint32_t)*left : 1;
-            *left = *left ? 0 : worker->single;
+            *left = *left ? 0 : worker->single - 1;
         } else if (!whole && worker->single) {
             *left -= take;
         }

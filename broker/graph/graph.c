@@ -219,7 +219,7 @@ static int order(resolver *r, uint32_t *out, uint32_t *n_out)
         nj_buffer names = { 0 };
         uint32_t i = 0;
         while (i < n && (r->queue[i] != 2 || placed[i])) i++;
-        for (uint32_t hops = 0; hops < n && i < n; hops++) { /* walk the unplaced dependencies until one repeats */
+        for (uint32_t hops = 0; hops <= n && i < n; hops++) { /* walk the unplaced dependencies until one repeats */
             nj_buffer_printf(&names, "%s -> ", r->g->set->item[i].name);
             if (placed[i] == 2) break;
             placed[i] = 2;

@@ -45,7 +45,7 @@ static int check(const nj_module *m, const char *from, nj_error *err)
     return 0;
 }
 
-static int add(nj_modules *set, const nj_module *module, const char *path, nj_error *err)
+int nj_modules_add(nj_modules *set, const nj_module *module, const char *path, nj_error *err)
 {
     if (check(module, path ? path : module->name, err)) return -1;
     nj_module *copy = nj_arena_zalloc(&set->arena, sizeof *copy);
@@ -72,7 +72,7 @@ static int add(nj_modules *set, const nj_module *module, const char *path, nj_er
 int nj_modules_builtin(nj_modules *set, nj_error *err)
 {
     for (const nj_module *const *m = nj_builtin_modules; *m; m++)
-        if (add(set, *m, NULL, err)) return -1;
+        if (nj_modules_add(set, *m, NULL, err)) return -1;
     return 0;
 }
 
@@ -91,7 +91,7 @@ static int load_one(nj_modules *set, const char *path, nj_error *err)
     if (!entry) return nj_fail(err, "%s: no nj_module_entry(): not a nightjar module (compile it with -DNJ_SHARED)", kept);
     const nj_module *module = entry();
     if (!module) return nj_fail(err, "%s: nj_module_entry() gave nothing", kept);
-    return add(set, module, kept, err);
+    return nj_modules_add(set, module, kept, err);
 }
 
 static int is_so(const struct dirent *d)

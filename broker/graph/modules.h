@@ -21,6 +21,8 @@ typedef struct nj_modules {
 
 /* Adds the built-in table. -1 when one of them breaks the ABI's rules. */
 int nj_modules_builtin(nj_modules *m, nj_error *err);
+/* Adds one module after all ABI checks; path: of its shared object, NULL = built in (kept, not copied). */
+int nj_modules_add(nj_modules *m, const nj_module *module, const char *path, nj_error *err);
 /* Loads one shared object, or every *.so of a folder; a module of the same name replaces the built-in one.
  * A shared object is never closed: its code and tables may be in use until the process ends. */
 int nj_modules_load(nj_modules *m, const char *path, nj_error *err);

@@ -1,0 +1,70 @@
+/* modules.c - `nightjar modules [NAME]`: the module table, printed from itself. */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../base/log.h"
+#include "../flow/cli.h"
+#include "../batch/batch.h"
+#include "../graph/instance.h"
+#include "command.h"
+
+static void print_range(double lo, double hi)
+{
+    printf("%c%g, %g%c", isinf(lo) ? '(' : '[', lo, hi, isinf(hi) ? ')' : ']');
+}
+
+static void print_one(const nj_instance *in)
+{
+    const nj_module *m = in->module;
+    printf("%s %s%s%s - %s\n  paper: %s\n  %s\n", m->name, m->version, strcmp(in->name, m->name) ? " as " : "",
+           strcmp(in->name, m->name) ? in->name : "", m->summary, m->paper, in->path ? in->path : "built in");
+    printf("needs\n");
+    for (uint32_t k = 0; k < in->n_needs; k++)
+        printf("  %-36s %-4s %-7s %-8s%s\n", in->need[k].path, nj_type_name(in->need[k].type),
+               in->need[k].shape == NJ_SCALAR ? "scalar" : in->need[k].shape == NJ_SERIES ? "series" : "image", in->need[k].unit,
+               in->need[k].flags & NJ_OPTIONAL ? " optional" : "");
+    printf("gives\n");
+    for (uint32_t k = 0; k < in->n_gives; k++) {
+        const nj_give *g = &in->give[k];
+        printf("  %s%s%-24s %-4s %-8s ", g->flags & NJ_CANONICAL ? "" : in->name, g->flags & NJ_CANONICAL ? "" : ".", g->name, nj_type_name(g->type), g->unit);
+        print_range(g->lo, g->hi);
+        if (!isnan(g->flag_above)) printf(" flagged above %g", g->flag_above);
+        printf("  %s\n", g->doc);
+    }
+    printf("settings [module.%s]\n", in->name);
+    for (const nj_param *p = m->params; p && p->name; p++)
+        printf("  %-20s = %-10s %s  %s\n", p->name, p->def ? p->def : "", p->unit ? p->unit : "", p->doc);
+}
+
+static int modules_main(int argc, char **argv)
+{
+    nj_cli cli;
+    nj_error err = { "" };
+    nj_modules modules = { 0 };
+    nj_instances set = { 0 };
+    int rc = nj_cli_parse(&cli, argc, argv, &err) || nj_modules_builtin(&modules, &err);
+    for (uint32_t i = 0; rc == 0 && i < cli.options.n_module_paths; i++) rc = nj_modules_load(&modules, cli.module_path[i], &err);
+    const char *one = cli.options.n_sources ? cli.source[0] : NULL;
+    if (rc == 0 && one && nj_settings_get(&cli.settings, "models", "path")) set.data_path = nj_settings_get(&cli.settings, "models", "path");
+    if (rc == 0) rc = nj_instances_choose(&set, &modules, &cli.settings, one ? one : cli.options.select, &err);
+    if (rc) {
+        nj_log(NJ_LOG_ERROR, "%s", err.text);
+    } else if (one) {
+        for (uint32_t i = 0; i < set.n; i++)
+            if (!strcmp(set.item[i].name, one)) print_one(&set.item[i]);
+    } else {
+        printf("%-22s %-18s %-8s %5s %5s  %s\n", "instance", "module", "version", "needs", "gives", "what it is");
+        for (uint32_t i = 0; i < set.n; i++) {
+            const nj_instance *in = &set.item[i];
+            printf("%-22s %-18s %-8s %5u %5u  %s\n", in->name, in->module->name, in->module->version, in->n_needs, in->n_gives, in->module->summary);
+        }
+        for (uint32_t i = 0; i < set.n_off; i++) printf("%s\n", set.off[i]);
+    }
+    nj_instances_close(&set);
+    nj_modules_free(&modules);
+    nj_cli_free(&cli);
+    return rc ? NJ_EXIT_USAGE : NJ_EXIT_OK;
+}
+
+NJ_COMMAND(modules) = { "modules", "modules [NAME]", "the module table; with a NAME its needs, gives, settings, paper", NULL, modules_main };

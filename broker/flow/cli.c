@@ -1,0 +1,191 @@
+#include "cli.h"
+
+#include <getopt.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../base/embed.h"
+#include "../base/exit.h"
+#include "../base/log.h"
+
+const char nj_run_help[] =
+    "\nSOURCE: FILE.avro, FOLDER, FILE.tar, FILE.tar.gz, - (stdin: OCF or tar), kafka://HOST:PORT/TOPIC[,TOPIC] or /^REGEX\n"
+    "  with ?group=G&from=committed|earliest|latest|OFFSET|TIMESTAMP&until=idle:SECONDS|end|count:N, embedded://SOURCE\n"
+    "  -c FILE              settings (INI)\n"
+    "  -D section.key=value one setting\n"
+    "  -m LIST              modules: names replace the default set; +x and -x change it\n"
+    "  -w 'SQL'             keep the rows for which this WHERE clause is true; the others count as filtered\n"
+    "  -t NAME['=SQL']      a topic: rows carry the names of the topics they match; others count as filtered\n"
+    "  -o SINK              ndjson:PATH, ndjson:-, avro:PATH, sqlite:PATH, fits:PATH, kafka://HOST:PORT/TOPIC, null: (repeatable)\n"
+    "  -j THREADS           compute threads (all cores)\n"
+    "  -X name=value        a librdkafka setting\n"
+    "  --columns LIST       more output columns: lc.mag, packet.candidate.sgscore1, ...\n"
+    "  --limit N            stop after N alerts\n"
+    "  --dead-letters PATH  where bad packets go with their bytes (dead-letters.avro)\n"
+    "  --report RUN.json    the run report\n"
+    "  --module-path DIR    modules from shared objects\n"
+    "  --overwrite --append what to do with an output that exists\n"
+    "  --strict             exit code 4 when there are dead letters\n"
+    "  -q, -v               quiet, verbose\n";
+
+static volatile int stop;
+
+static void on_signal(int number)
+{
+    (void)number;
+    if (stop) _exit(NJ_EXIT_INTERRUPTED); /* asked twice */
+    stop = 1;
+}
+
+void nj_stop_on_signals(void)
+{
+    struct sigaction action = { .sa_handler = on_signal };
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+const volatile int *nj_stop_flag(void)
+{
+    return &stop;
+}
+
+enum { OPT_COLUMNS = 256, OPT_LIMIT, OPT_DEAD, OPT_REPORT, OPT_MODULE_PATH, OPT_OVERWRITE, OPT_APPEND, OPT_STRICT, OPT_DOT };
+
+static const struct option longs[] = {
+    { "columns", required_argument, NULL, OPT_COLUMNS },   { "limit", required_argument, NULL, OPT_LIMIT },
+    { "dead-letters", required_argument, NULL, OPT_DEAD }, { "report", required_argument, NULL, OPT_REPORT },
+    { "module-path", required_argument, NULL, OPT_MODULE_PATH }, { "overwrite", no_argument, NULL, OPT_OVERWRITE },
+    { "append", no_argument, NULL, OPT_APPEND },           { "strict", no_argument, NULL, OPT_STRICT },
+    { "dot", no_argument, NULL, OPT_DOT },                 { "quiet", no_argument, NULL, 'q' },
+    { "verbose", no_argument, NULL, 'v' },                 { 0 },
+};
+
+static int whole_number(const char *text, int64_t lo, int64_t hi, const char *option, int64_t *value, nj_error *err)
+{
+    char *end;
+    long long v = strtoll(text, &end, 10);
+    if (end == text || *end || v < lo || v > hi)
+        return nj_fail(err, "%s %s: expected a whole number from %lld to %lld", option, text, (long long)lo, (long long)hi);
+    *value = v;
+    return 0;
+}
+
+static int add_topic(nj_cli *cli, const char *text, nj_error *err)
+{
+    const char *equals = strchr(text, '=');
+    size_t n = equals ? (size_t)(equals - text) : strlen(text);
+    if (n == 0 || n > 200) return nj_fail(err, "-t %s: expected NAME or NAME='SQL'", text);
+    cli->topic[cli->options.n_topics++] = (nj_topic_option){ nj_arena_text(&cli->arena, text, n), equals ? equals + 1 : NULL };
+    return 0;
+}
+
+static int add_kafka(nj_cli *cli, const char *text, nj_error *err)
+{
+    const char *equals = strchr(text, '=');
+    if (!equals || equals == text) return nj_fail(err, "-X %s: expected name=value", text);
+    char *name = nj_arena_text(&cli->arena, text, (size_t)(equals - text));
+    return name && nj_settings_set(&cli->settings, "kafka", name, equals + 1, "-X") == 0 ? 0 : nj_fail(err, "out of memory");
+}
+
+static int one_option(nj_cli *cli, int option, nj_error *err)
+{
+    nj_run_options *o = &cli->options;
+    int64_t v = 0;
+    switch (option) {
+    case 'c': return nj_settings_file(&cli->settings, optarg, err);
+    case 'D': return nj_settings_define(&cli->settings, optarg, err);
+    case 'm': o->select = optarg; return 0;
+    case 'w': o->where = optarg; return 0;
+    case 't': return add_topic(cli, optarg, err);
+    case 'o': cli->sink[o->n_sinks++] = optarg; return 0;
+    case 'j':
+        if (whole_number(optarg, 1, 1024, "-j", &v, err)) return -1;
+        o->threads = (int)v;
+        return 0;
+    case 'X': return add_kafka(cli, optarg, err);
+    case 'q': cli->quiet = true; nj_log_level(NJ_LOG_WARN); return 0;
+    case 'v': nj_log_level(NJ_LOG_DEBUG); return 0;
+    case OPT_COLUMNS: o->columns = optarg; return 0;
+    case OPT_LIMIT:
+        if (whole_number(optarg, 1, INT64_MAX, "--limit", &v, err)) return -1;
+        o->limit = v;
+        return 0;
+    case OPT_DEAD: o->dead_letters = optarg; return 0;
+    case OPT_REPORT: cli->report_path = optarg; return 0;
+    case OPT_MODULE_PATH: cli->module_path[o->n_module_paths++] = optarg; return 0;
+    case OPT_OVERWRITE: o->mode = NJ_SINK_OVERWRITE; return 0;
+    case OPT_APPEND: o->mode = NJ_SINK_APPEND; return 0;
+    case OPT_STRICT: o->strict = true; return 0;
+    case OPT_DOT: cli->dot = true; return 0;
+    default: return nj_fail(err, "see `nightjar run --help`");
+    }
+}
+
+int nj_cli_parse(nj_cli *cli, int argc, char **argv, nj_error *err)
+{
+    memset(cli, 0, sizeof *cli);
+    size_t n = (size_t)argc + 1;
+    cli->source = calloc(n, sizeof *cli->source);
+    cli->sink = calloc(n, sizeof *cli->sink);
+    cli->module_path = calloc(n, sizeof *cli->module_path);
+    cli->topic = calloc(n, sizeof *cli->topic);
+    if (!cli->source || !cli->sink || !cli->module_path || !cli->topic) return nj_fail(err, "out of memory");
+    cli->options = (nj_run_options){ .settings = &cli->settings, .topic = cli->topic, .source = cli->source, .sink = cli->sink,
+                                     .module_path = cli->module_path, .progress = isatty(STDERR_FILENO) };
+    const nj_embedded *defaults = nj_embedded_find("data/instances.ini");
+    if (defaults && nj_settings_ini(&cli->settings, "instances.ini (built in)", defaults->data, err)) return -1;
+    optind = 1;
+    for (int option; (option = getopt_long(argc, argv, "c:D:m:w:t:o:j:X:qv", longs, NULL)) != -1;)
+        if (one_option(cli, option, err)) return -1;
+    for (; optind < argc; optind++) cli->source[cli->options.n_sources++] = argv[optind];
+    if (cli->quiet) cli->options.progress = false;
+    return 0;
+}
+
+static int write_file(const char *path, const nj_buffer *text)
+{
+    FILE *f = fopen(path, "w");
+    int ok = f && fwrite(text->data, 1, text->n, f) == text->n;
+    if (f && fclose(f)) ok = 0;
+    return ok ? 0 : -1;
+}
+
+/* Does a sink write to standard output? Then the table goes to stderr. */
+static bool stdout_is_taken(const nj_cli *cli)
+{
+    for (uint32_t i = 0; i < cli->options.n_sinks; i++) {
+        size_t n = strlen(cli->sink[i]);
+        if (n > 2 && !strcmp(cli->sink[i] + n - 2, ":-")) return true;
+    }
+    return false;
+}
+
+int nj_cli_report(const nj_cli *cli, const nj_report *report, int rc, const nj_error *err)
+{
+    bool ran = report->n_stages > 0;
+    if (ran && !cli->quiet) nj_report_terminal(report, stdout_is_taken(cli) ? stderr : stdout);
+    if (rc != NJ_EXIT_OK && rc != NJ_EXIT_INTERRUPTED && err->text[0]) nj_log(NJ_LOG_ERROR, "%s", err->text);
+    if (!ran || !cli->report_path) return rc;
+    nj_buffer json = { 0 };
+    nj_report_json(report, &json);
+    if (json.failed || write_file(cli->report_path, &json)) {
+        nj_log(NJ_LOG_ERROR, "%s: the report cannot be written", cli->report_path);
+        if (rc == NJ_EXIT_OK) rc = NJ_EXIT_USAGE;
+    }
+    nj_buffer_free(&json);
+    return rc;
+}
+
+void nj_cli_free(nj_cli *cli)
+{
+    nj_settings_free(&cli->settings);
+    nj_arena_free(&cli->arena);
+    free(cli->source);
+    free(cli->sink);
+    free(cli->module_path);
+    free(cli->topic);
+    memset(cli, 0, sizeof *cli);
+}

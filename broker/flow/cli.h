@@ -1,0 +1,29 @@
+/* cli.h - the command line that `run`, `demo` and `graph` share. */
+#ifndef NJ_FLOW_CLI_H
+#define NJ_FLOW_CLI_H
+
+#include "run.h"
+
+extern const char nj_run_help[];
+
+typedef struct nj_cli {
+    nj_settings settings;
+    nj_run_options options;
+    nj_arena arena;
+    const char *report_path;
+    const char **source, **sink, **module_path;
+    nj_topic_option *topic;
+    bool quiet, dot;
+} nj_cli;
+
+/* Reads the options into cli->options; settings hold data/instances.ini, then -c files, then -D. -1 with err. */
+int nj_cli_parse(nj_cli *cli, int argc, char **argv, nj_error *err);
+/* Prints the table, writes --report, says what went wrong; returns the exit code. */
+int nj_cli_report(const nj_cli *cli, const nj_report *report, int rc, const nj_error *err);
+void nj_cli_free(nj_cli *cli);
+
+/* Ctrl-C and SIGTERM set the flag; a second one ends the process at once. */
+void nj_stop_on_signals(void);
+const volatile int *nj_stop_flag(void);
+
+#endif

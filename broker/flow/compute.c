@@ -1,0 +1,149 @@
+/* compute.c - the OpenMP region: each thread takes a whole unit through decode and all modules, without a barrier. */
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "internal.h"
+
+/* One thread's hands. */
+typedef struct hand {
+    run *r;
+    nj_worker *worker;
+    nj_cursor cursor;
+    nj_batch *batch;        /* being filled, or NULL */
+    const survey *at;       /* its survey */
+    uint64_t seq;
+    uint32_t part;
+    int64_t cpu_mark;
+} hand;
+
+static int begin_batch(hand *h, const survey *s)
+{
+    nj_batch *b = nj_batch_new();
+    if (!b || nj_batch_begin(b, s ? &s->graph->layout : NULL, (uint32_t)h->r->conf.batch_rows)) {
+        nj_batch_free(b);
+        return -1;
+    }
+    b->seq = h->seq;
+    b->part = h->part++;
+    h->batch = b;
+    h->at = s;
+    return 0;
+}
+
+static int finish_batch(hand *h, bool last_part, size_t budget_bytes)
+{
+    nj_batch *b = h->batch;
+    h->batch = NULL;
+    b->last_part = last_part;
+    b->budget_bytes = budget_bytes;
+    int rc = 0;
+    if (b->n && h->at) rc = nj_dispatch(h->at->graph, h->worker, b);
+    int64_t cpu = nj_thread_cpu_ns();
+    nj_worker_share_cpu(h->worker, cpu - h->cpu_mark);
+    h->cpu_mark = cpu;
+    if (rc) return -1;
+    return nj_ring_push(h->r->done, b, 0);
+}
+
+static void consumed(hand *h, nj_chunk *chunk, uint32_t n)
+{
+    __atomic_add_fetch(&h->r->ledger[chunk->stream->id].consumed, n, __ATOMIC_RELAXED);
+}
+
+static int dead_chunk(hand *h, nj_chunk *chunk, const nj_error *why)
+{
+    if (!h->batch && begin_batch(h, NULL)) return -1;
+    nj_receipt *receipt = nj_batch_receipt(h->batch, chunk);
+    if (!receipt || nj_batch_dead(h->batch, chunk, 0, chunk->bytes, chunk->size, "decode", NULL, "%s", why->text)) return -1;
+    receipt->n_dead++;
+    receipt->last = true;
+    consumed(h, chunk, 1);
+    return 0;
+}
+
+/* Reads a chunk whose cursor is open into batches of its survey. */
+static int read_chunk(hand *h, nj_chunk *chunk, const survey *s, int64_t open_ns)
+{
+    const run_conf *conf = &h->r->conf;
+    nj_counter *count = h->worker->decode;
+    for (int more = 1; more;) {
+        if (h->batch && (h->at != s || h->batch->n >= (uint32_t)conf->batch_rows) && finish_batch(h, false, 0)) return -1;
+        if (!h->batch && begin_batch(h, s)) return -1;
+        nj_receipt *receipt = nj_batch_receipt(h->batch, chunk);
+        if (!receipt) return -1;
+        uint32_t before = receipt->n_rows + receipt->n_dead, rows_before = receipt->n_rows;
+        int64_t start = nj_now_ns();
+        more = nj_cursor_read(&h->cursor, h->batch, (uint32_t)conf->batch_rows, (size_t)conf->batch_bytes);
+        int64_t ns = nj_now_ns() - start + open_ns;
+        open_ns = 0;
+        if (more < 0) return -1;
+        receipt = nj_batch_receipt(h->batch, chunk);
+        uint32_t n = receipt->n_rows + receipt->n_dead - before, rows = receipt->n_rows - rows_before;
+        consumed(h, chunk, n);
+        count->calls++;
+        count->wall_ns += ns;
+        count->offered += n;
+        count->passed += rows;
+        count->hits += rows;
+        count->flagged += n - rows;
+        if (n == 1) nj_histogram_add(&count->one, (uint64_t)ns);
+        /* a batch that the byte limit filled, or that must not grow: hand it on */
+        if (more && finish_batch(h, false, 0)) return -1;
+    }
+    return 0;
+}
+
+static int compute_chunk(hand *h, nj_chunk *chunk)
+{
+    nj_error err = { "" };
+    int64_t start = nj_now_ns();
+    if (nj_cursor_open(&h->cursor, h->r->decoder, chunk, &err)) return dead_chunk(h, chunk, &err);
+    int64_t open_ns = nj_now_ns() - start;
+    const survey *s = nj_flow_survey(h->r, h->cursor.schema, &err);
+    if (!s) {
+        nj_flow_fatal(h->r, &err);
+        return dead_chunk(h, chunk, &err);
+    }
+    return read_chunk(h, chunk, s, open_ns);
+}
+
+static void compute_unit(hand *h, unit *u)
+{
+    h->seq = u->seq;
+    h->part = 0;
+    h->cpu_mark = nj_thread_cpu_ns();
+    int rc = 0;
+    for (uint32_t i = 0; i < u->n; i++) {
+        if (rc == 0) rc = compute_chunk(h, u->chunk[i]);
+        nj_chunk_drop(u->chunk[i]); /* the batches hold what they need */
+    }
+    if (rc == 0 && !h->batch) rc = begin_batch(h, NULL);
+    if (rc == 0) rc = finish_batch(h, true, u->bytes);
+    if (rc) {
+        nj_error err;
+        nj_fail(&err, "out of memory while computing");
+        nj_flow_fatal(h->r, &err);
+        nj_batch_free(h->batch);
+        h->batch = NULL;
+        nj_ring_close(h->r->work);
+        nj_ring_close(h->r->done);
+    }
+    free(u);
+}
+
+int nj_compute(run *r, nj_worker **worker, int threads)
+{
+#pragma omp parallel num_threads(threads)
+    {
+        hand h = { .r = r, .worker = worker[omp_get_thread_num()] };
+        unit *u;
+        int closed = 0;
+        while ((u = nj_ring_pop(r->work, -1, &closed)) != NULL) compute_unit(&h, u);
+        nj_cursor_free(&h.cursor);
+    }
+    nj_ring_close(r->done);
+    return 0;
+}

@@ -1,0 +1,157 @@
+/* ingest.c - the one thread that polls. It gathers chunks into units and never computes. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "internal.h"
+
+static void push_unit(run *r)
+{
+    unit *u = r->open_unit;
+    r->open_unit = NULL;
+    if (!u) return;
+    if (nj_ring_push(r->work, u, u->bytes) == 0) return;
+    for (uint32_t i = 0; i < u->n; i++) nj_chunk_drop(u->chunk[i]); /* the run was broken off; the chunks come again */
+    free(u);
+}
+
+static int add_chunk(run *r, nj_chunk *chunk)
+{
+    if (!r->open_unit) {
+        uint32_t cap = (uint32_t)r->conf.batch_rows;
+        unit *u = malloc(sizeof *u + cap * sizeof *u->chunk);
+        if (!u) return -1;
+        *u = (unit){ .seq = r->next_seq++, .cap = cap };
+        r->open_unit = u;
+        r->open_since_ns = nj_now_ns();
+    }
+    unit *u = r->open_unit;
+    chunk->seq = u->seq;
+    u->chunk[u->n++] = chunk;
+    u->bytes += chunk->size;
+    r->bytes += chunk->size;
+    __atomic_add_fetch(&r->ledger[chunk->stream->id].chunks, 1, __ATOMIC_RELAXED);
+    if (u->n == u->cap || u->bytes >= (size_t)r->conf.batch_bytes) push_unit(r);
+    return 0;
+}
+
+/* How long the next poll may wait: until the open unit is due. */
+static int poll_ms(const run *r, uint32_t live)
+{
+    int wait = live > 1 ? 1 : 100;
+    if (!r->open_unit) return wait;
+    int64_t left = r->conf.batch_ms - (nj_now_ns() - r->open_since_ns) / 1000000;
+    return left < 0 ? 0 : left < wait ? (int)left : wait;
+}
+
+static int stopped(const run *r)
+{
+    return r->stop || (r->options->stop && *r->options->stop);
+}
+
+/* One poll of one source: 1 = it is still live. */
+static int poll_source(run *r, nj_source *s, uint32_t live, int64_t *taken)
+{
+    nj_chunk *chunk = NULL;
+    nj_error err = { "" };
+    switch (s->class->next(s, poll_ms(r, live), &chunk, &err)) {
+    case NJ_NEXT_CHUNK:
+        if (!chunk->arrival_ns) chunk->arrival_ns = nj_now_ns();
+        if (add_chunk(r, chunk)) {
+            nj_fail(&err, "out of memory");
+            nj_flow_fatal(r, &err);
+            return 0;
+        }
+        ++*taken;
+        return 1;
+    case NJ_NEXT_IDLE: return 1;
+    case NJ_NEXT_END: return 0;
+    case NJ_NEXT_ERROR:
+        nj_log(NJ_LOG_ERROR, "%s", err.text);
+        r->source_error = err;
+        r->source_failed = 1;
+        return 0;
+    }
+    return 0;
+}
+
+void *nj_ingest(void *run_)
+{
+    run *r = run_;
+    uint8_t *alive = calloc(r->n_sources + 1, 1);
+    uint32_t live = alive ? r->n_sources : 0;
+    int64_t taken = 0;
+    if (alive) memset(alive, 1, r->n_sources);
+    while (live && !stopped(r) && (!r->options->limit || taken < r->options->limit)) {
+        for (uint32_t i = 0; i < r->n_sources && !stopped(r); i++) {
+            if (!alive[i]) continue;
+            /* files one after the other; live streams in turn */
+            do {
+                if (!poll_source(r, r->source[i], live, &taken)) {
+                    alive[i] = 0;
+                    live--;
+                    break;
+                }
+                if (r->open_unit && nj_now_ns() - r->open_since_ns > r->conf.batch_ms * 1000000) push_unit(r);
+                if (r->options->limit && taken >= r->options->limit) break;
+            } while (r->source[i]->stream && !stopped(r));
+            if (r->options->limit && taken >= r->options->limit) break;
+        }
+    }
+    push_unit(r);
+    nj_ring_close(r->work);
+    free(alive);
+    return NULL;
+}
+
+/* --- what sources may ask of us --- */
+
+static nj_stream *host_stream(void *opaque, const char *name, const char *topic_name, int32_t partition)
+{
+    run *r = opaque;
+    stream *s = calloc(1, sizeof *s);
+    if (!s) return NULL;
+    pthread_mutex_lock(&r->stream_lock);
+    if (r->n_streams == MAX_STREAMS) {
+        pthread_mutex_unlock(&r->stream_lock);
+        free(s);
+        return NULL;
+    }
+    s->name = strdup(name);
+    s->topic = topic_name ? strdup(topic_name) : NULL;
+    s->public = (nj_stream){ .id = r->n_streams, .name = s->name, .topic = s->topic, .partition = partition };
+    r->stream[r->n_streams] = s;
+    __atomic_add_fetch(&r->n_streams, 1, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&r->stream_lock);
+    return &s->public;
+}
+
+static int host_drain(void *opaque, nj_stream *s, int timeout_ms)
+{
+    run *r = opaque;
+    nj_ledger *l = &r->ledger[s->id];
+    int64_t until = nj_now_ns() + (int64_t)timeout_ms * 1000000;
+    push_unit(r);
+    for (;;) {
+        uint64_t settled = __atomic_load_n(&l->settled, __ATOMIC_ACQUIRE), chunks = __atomic_load_n(&l->chunks, __ATOMIC_RELAXED);
+        if (settled >= chunks) return 0;
+        if (nj_now_ns() > until || r->sink_failed) return -1;
+        nanosleep(&(struct timespec){ 0, 2000000 }, NULL);
+    }
+}
+
+static void host_note(void *opaque, const char *text)
+{
+    (void)opaque;
+    nj_log(NJ_LOG_INFO, "%s", text);
+}
+
+static void host_returned(void *opaque, nj_stream *s, uint64_t n)
+{
+    (void)opaque;
+    if (n) nj_log(NJ_LOG_WARN, "%s: %llu messages under way when the partition was lost will come again", s->name, (unsigned long long)n);
+}
+
+const nj_source_host nj_ingest_host = { NULL, host_stream, host_drain, host_note, host_returned };

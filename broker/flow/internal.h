@@ -1,0 +1,139 @@
+/* internal.h - the state of one run, shared by the files of this folder. */
+#ifndef NJ_FLOW_INTERNAL_H
+#define NJ_FLOW_INTERNAL_H
+
+#include <pthread.h>
+
+#include "../base/ring.h"
+#include "../decode/decode.h"
+#include "../graph/dispatch.h"
+#include "filter.h"
+#include "run.h"
+
+enum { MAX_STREAMS = 16384 };
+
+typedef struct run_conf { /* [run] */
+    int64_t batch_rows, batch_bytes, batch_ms, budget_bytes, flush_ms, single_row, dedup;
+    uint8_t sync, reference, private_topics;
+    const char *data_path;
+} run_conf;
+
+/* An output column and where its values are. */
+typedef struct field_source {
+    enum { FIELD_WANT, FIELD_GIVE, FIELD_REASON } kind;
+    uint32_t index;    /* of the want, or of the instance */
+    uint32_t give;
+} field_source;
+
+/* One survey's graph, and which of its columns each field reads. */
+typedef struct survey {
+    nj_graph *graph;
+    uint32_t *column;  /* [n_fields] column number, or NJ_NO_COLUMN */
+    int32_t *reason;   /* [n_fields] step whose reason it is, or -1 */
+} survey;
+
+typedef struct topic {
+    const char *name;
+    nj_filter *filter;
+} topic;
+
+/* Chunks that go through the compute threads as one: the unit of order. */
+typedef struct unit {
+    uint64_t seq;
+    size_t bytes;
+    uint32_t n, cap;
+    nj_chunk *chunk[];
+} unit;
+
+/* Alerts of one chunk that are written but not yet acknowledged. */
+typedef struct pending {
+    uint32_t stream, generation;
+    int64_t next_offset, arrival_ns;
+    double exposure_end_unix; /* 0 = not known */
+    int64_t publish_ms;
+    uint32_t emitted, filtered, dead, duplicates, returned;
+    bool last;
+} pending;
+
+typedef struct stream {
+    nj_stream public; /* what the source sees */
+    char *name, *topic;
+    nj_source *source;
+} stream;
+
+
+typedef struct run {
+    const nj_run_options *options;
+    run_conf conf;
+    nj_arena arena;
+    nj_modules modules;
+    nj_instances instances;
+    nj_decoder *decoder;
+    nj_source **source;
+    uint32_t n_sources;
+    nj_sink **sink;
+    uint32_t n_sinks;
+    nj_dead_letters *dead;
+    bool has_dead;
+
+    nj_want *want;          /* columns that outputs and filters ask for */
+    uint32_t n_wants;
+    nj_field *field;        /* [n_fields]; the first n_out go to sinks, the rest only to filters */
+    field_source *field_from;
+    uint32_t n_fields, n_out, programid_field;
+    uint32_t lc_want[NJ_LC_COLUMNS]; /* wants of the SQL table lc; UINT32_MAX = no filter reads it */
+    nj_filter *filter;      /* -w */
+    topic *topic;
+    uint32_t n_topics;
+    const nj_metadata *metadata;
+
+    pthread_mutex_t survey_lock;
+    survey **survey;
+    uint32_t n_surveys;
+
+    nj_ring *work, *done;   /* units to compute; batches to write */
+    pthread_mutex_t stream_lock;
+    stream *stream[MAX_STREAMS];
+    nj_ledger *ledger;      /* [MAX_STREAMS] */
+    uint32_t n_streams;
+    uint64_t next_seq;      /* ingest */
+    unit *open_unit;        /* ingest: being filled */
+    int64_t open_since_ns;
+
+    /* written by one thread each, read at the end */
+    nj_error source_error, sink_error, fatal_error;
+    int source_failed;
+    volatile int sink_failed, fatal;
+    volatile int stop;      /* everybody: no more input */
+    uint64_t bytes;
+    nj_counter *count_filter, *count_output;
+    nj_histogram *latency, *publish, *total;
+    uint64_t digest, written, rows_out;
+    uint64_t future_points;
+    int live;
+    int64_t start_ns;
+} run;
+
+/* fields.c */
+int nj_flow_fields(run *r, nj_error *err);       /* output columns, wants, filters: before anything is opened */
+int nj_flow_fields_resolved(run *r, const survey *s, nj_error *err); /* types of raw columns are known: sinks may begin */
+survey *nj_flow_survey(run *r, const nj_schema *schema, nj_error *err); /* any worker */
+void nj_flow_surveys_free(run *r);
+int nj_flow_values(const run *r, const survey *s, const nj_batch *batch, nj_col *value); /* [n_fields] */
+const survey *nj_flow_survey_of(run *r, const nj_graph *graph);
+nj_light_curve nj_flow_light_curve(const run *r, const survey *s, const nj_batch *batch); /* what the SQL table lc reads */
+
+/* ingest.c */
+void *nj_ingest(void *run_);                      /* thread */
+extern const nj_source_host nj_ingest_host;       /* opaque = run */
+
+/* compute.c */
+int nj_compute(run *r, nj_worker **worker, int threads); /* the OpenMP region: returns when the work ring is drained */
+
+/* output.c */
+void *nj_output(void *run_);                      /* thread */
+
+/* Something that must end the run (out of memory, a survey's graph): kept, and polling stops. */
+void nj_flow_fatal(run *r, const nj_error *err);
+
+#endif

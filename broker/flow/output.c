@@ -1,0 +1,353 @@
+/* output.c - the one thread that writes: restores the order, filters, hands rows to the sinks, has them acknowledged,
+ * and only then lets offsets be stored and the ledger count. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "dedup.h"
+#include "internal.h"
+
+typedef struct out {
+    run *r;
+    nj_batch **stash;      /* arrived before their turn */
+    uint32_t n_stash, cap_stash;
+    uint64_t seq;          /* next to write */
+    uint32_t part;
+    pending *pending;      /* written, not acknowledged */
+    uint32_t n_pending, cap_pending;
+    int64_t flushed_ns, flush_cost_ns;
+    nj_dedup *dedup;
+    bool begun;            /* sinks have their header */
+    int64_t cpu_mark, progress_ns;
+    nj_col *value;         /* [n_fields] of the present batch */
+    uint8_t *pass;         /* [rows] */
+} out;
+
+static void sink_fails(run *r, const nj_error *err)
+{
+    if (!r->sink_failed) {
+        r->sink_error = *err;
+        nj_log(NJ_LOG_ERROR, "%s", err->text);
+    }
+    r->sink_failed = 1;
+    r->stop = 1;
+}
+
+static int begin_sinks(out *o, const survey *s)
+{
+    run *r = o->r;
+    nj_error err = { "" };
+    o->begun = true;
+    if (s && nj_flow_fields_resolved(r, s, &err)) {
+        sink_fails(r, &err);
+        return -1;
+    }
+    for (uint32_t i = 0; i < r->n_sinks; i++)
+        if (r->sink[i]->class->begin(r->sink[i], r->field, r->n_out, r->metadata, &err)) {
+            sink_fails(r, &err);
+            return -1;
+        }
+    return 0;
+}
+
+/* --- one batch --- */
+
+enum { ROW_EMIT, ROW_FILTERED, ROW_DUPLICATE, ROW_RETURNED };
+
+static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint8_t *fate)
+{
+    run *r = o->r;
+    nj_error err = { "" };
+    nj_light_curve lc = nj_flow_light_curve(r, s, b);
+    if (r->filter) {
+        if (nj_filter_run(r->filter, rows, &lc, o->pass, &err)) return sink_fails(r, &err), -1;
+        for (uint32_t k = 0; k < rows->n; k++)
+            if (!o->pass[k]) fate[rows->row[k]] = ROW_FILTERED;
+    }
+    if (!r->n_topics) return 0;
+    const char **names = nj_arena_zalloc(&b->arena, (b->n + 1) * sizeof *names);
+    const nj_col *programid = &o->value[r->programid_field];
+    int ztf = !strcmp(s->graph->layout.survey, "ztf");
+    if (!names) return -1;
+    for (uint32_t t = 0; t < r->n_topics; t++) {
+        if (nj_filter_run(r->topic[t].filter, rows, &lc, o->pass, &err)) return sink_fails(r, &err), -1;
+        for (uint32_t k = 0; k < rows->n; k++) {
+            uint32_t i = rows->row[k];
+            int private = ztf && !r->conf.private_topics && (!programid->data || ((const int32_t *)programid->data)[i] != 1);
+            if (!o->pass[k] || private) continue;
+            names[i] = names[i] ? nj_arena_printf(&b->arena, "%s,%s", names[i], r->topic[t].name) : r->topic[t].name;
+            if (!names[i]) return -1;
+        }
+    }
+    for (uint32_t i = 0; i < b->n; i++)
+        if (fate[i] == ROW_EMIT && !names[i]) fate[i] = ROW_FILTERED;
+    rows->topics = names;
+    return 0;
+}
+
+static uint32_t select_rows(const uint8_t *fate, uint32_t n, uint32_t *row)
+{
+    uint32_t k = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (fate[i] == ROW_EMIT) row[k++] = i;
+    return k;
+}
+
+static uint64_t mix(uint64_t x)
+{
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
+static int write_rows(out *o, nj_batch *b, uint8_t *fate)
+{
+    run *r = o->r;
+    const survey *s = nj_flow_survey_of(r, b->graph);
+    uint32_t *row = nj_arena_alloc(&b->arena, (b->n + 1) * sizeof *row);
+    o->pass = nj_arena_alloc(&b->arena, b->n + 1);
+    if (!s || !row || !o->pass) return -1;
+    if (!o->begun && begin_sinks(o, s)) return 0;
+    nj_flow_values(r, s, b, o->value);
+    for (uint32_t i = 0; i < b->n; i++) {
+        r->digest += mix((uint64_t)b->id[i]);
+        if (r->options->limit && (int64_t)(r->written + i) >= r->options->limit) fate[i] = ROW_RETURNED;
+        else if (o->dedup && nj_dedup_seen(o->dedup, b->id[i], mix((uint64_t)(uintptr_t)s))) fate[i] = ROW_DUPLICATE;
+    }
+    r->written += b->n;
+    int64_t t0 = nj_now_ns();
+    nj_rows rows = { .field = r->field, .n_fields = r->n_fields, .value = o->value, .row = row, .n = select_rows(fate, b->n, row), .batch = b };
+    uint32_t offered = rows.n;
+    if ((r->filter || r->n_topics) && rows.n && run_filters(o, s, b, &rows, fate)) return r->sink_failed ? 0 : -1;
+    rows.n = select_rows(fate, b->n, row);
+    rows.n_fields = r->n_out;
+    int64_t t1 = nj_now_ns();
+    nj_error err = { "" };
+    for (uint32_t i = 0; i < r->n_sinks && rows.n; i++)
+        if (r->sink[i]->class->write(r->sink[i], &rows, &err)) {
+            sink_fails(r, &err);
+            break;
+        }
+    int64_t t2 = nj_now_ns();
+    if (r->filter || r->n_topics) {
+        r->count_filter->calls++;
+        r->count_filter->offered += offered;
+        r->count_filter->passed += rows.n;
+        r->count_filter->hits += rows.n;
+        r->count_filter->wall_ns += t1 - t0;
+    }
+    r->count_output->calls++;
+    r->count_output->offered += rows.n;
+    r->count_output->passed += rows.n;
+    r->count_output->hits += rows.n;
+    r->count_output->wall_ns += t2 - t1;
+    if (rows.n) nj_histogram_add(&r->count_output->one, (uint64_t)(t2 - t1) / rows.n);
+    r->rows_out += rows.n;
+    return 0;
+}
+
+static int write_dead(out *o, nj_batch *b)
+{
+    run *r = o->r;
+    nj_error err = { "" };
+    for (uint32_t i = 0; i < b->n_dead; i++) {
+        char where[512];
+        static int said;
+        nj_log_limited(&said, 10, NJ_LOG_WARN, "%s: record %u is dead: %s", nj_chunk_where(b->dead[i].chunk, where, sizeof where),
+                       b->dead[i].record, b->dead[i].reason);
+    }
+    if (!r->dead) {
+        const char *path = r->options->dead_letters ? r->options->dead_letters : "dead-letters.avro";
+        nj_sink_mode mode = r->options->dead_letters ? r->options->mode : NJ_SINK_APPEND; /* the unasked file only grows */
+        r->dead = nj_dead_letters_open(path, mode, &err);
+        if (!r->dead) return sink_fails(r, &err), -1;
+    }
+    if (nj_dead_letters_write(r->dead, b->dead, b->n_dead, &err)) return sink_fails(r, &err), -1;
+    return 0;
+}
+
+static pending *add_pending(out *o)
+{
+    if (o->n_pending == o->cap_pending) {
+        uint32_t cap = o->cap_pending ? 2 * o->cap_pending : 256;
+        pending *p = realloc(o->pending, cap * sizeof *p);
+        if (!p) return NULL;
+        o->pending = p;
+        o->cap_pending = cap;
+    }
+    return &o->pending[o->n_pending++];
+}
+
+/* A receipt per chunk; rows of one chunk are consecutive. */
+static int note_receipts(out *o, const nj_batch *b, const uint8_t *fate)
+{
+    uint32_t row = 0;
+    for (uint32_t i = 0; i < b->n_receipts; i++) {
+        const nj_receipt *receipt = &b->receipt[i];
+        const nj_chunk *c = receipt->chunk;
+        pending *p = add_pending(o);
+        if (!p) return -1;
+        *p = (pending){ .stream = c->stream->id, .generation = c->generation, .next_offset = c->offset + 1, .arrival_ns = c->arrival_ns,
+                        .publish_ms = c->publish_ms, .dead = receipt->n_dead, .last = receipt->last };
+        for (uint32_t k = 0; k < receipt->n_rows; k++, row++)
+            switch (fate[row]) {
+            case ROW_EMIT: p->emitted++; break;
+            case ROW_FILTERED: p->filtered++; break;
+            case ROW_DUPLICATE: p->duplicates++; break;
+            default: p->returned++; break;
+            }
+        if (o->r->sink_failed) { /* nothing of this batch is safe: it comes again */
+            p->returned += p->emitted + p->filtered + p->duplicates + p->dead;
+            p->emitted = p->filtered = p->duplicates = p->dead = 0;
+        }
+    }
+    return 0;
+}
+
+static void write_batch(out *o, nj_batch *b)
+{
+    run *r = o->r;
+    uint8_t *fate = nj_arena_zalloc(&b->arena, b->n + 1);
+    int rc = fate ? 0 : -1;
+    if (rc == 0 && !r->sink_failed && b->n) rc = write_rows(o, b, fate);
+    if (rc == 0 && !r->sink_failed && b->n_dead) rc = write_dead(o, b), rc = 0;
+    if (rc == 0) rc = note_receipts(o, b, fate);
+    if (rc) {
+        nj_error err;
+        nj_fail(&err, "out of memory while writing");
+        nj_flow_fatal(r, &err);
+    }
+    if (b->budget_bytes) nj_ring_release(r->work, b->budget_bytes);
+    nj_batch_free(b);
+}
+
+/* --- acknowledgement --- */
+
+static void settle(out *o, bool acknowledged)
+{
+    run *r = o->r;
+    int64_t now = nj_now_ns();
+    for (uint32_t i = 0; i < o->n_pending; i++) {
+        pending *p = &o->pending[i];
+        nj_ledger *l = &r->ledger[p->stream];
+        uint32_t n = p->emitted + p->filtered + p->dead + p->duplicates;
+        if (acknowledged) {
+            l->emitted += p->emitted;
+            l->filtered += p->filtered;
+            l->dead += p->dead;
+            l->duplicates += p->duplicates;
+            l->returned += p->returned;
+            for (uint32_t k = 0; k < n; k++) nj_histogram_add(r->latency, (uint64_t)(now - p->arrival_ns));
+        } else {
+            l->returned += n + p->returned;
+        }
+        /* offsets only after every sink has it, and only when all of the message is through */
+        const stream *s = r->stream[p->stream];
+        int whole_batch_follows = i + 1 < o->n_pending && o->pending[i + 1].stream == p->stream && o->pending[i + 1].last &&
+                                  o->pending[i + 1].generation == p->generation;
+        if (acknowledged && p->last && !p->returned && !whole_batch_follows && s->source && s->source->class->ack)
+            s->source->class->ack(s->source, r->stream[p->stream] ? &r->stream[p->stream]->public : NULL, p->generation, p->next_offset);
+        if (p->last) __atomic_add_fetch(&l->settled, 1, __ATOMIC_RELEASE);
+    }
+    o->n_pending = 0;
+}
+
+static void flush_sinks(out *o)
+{
+    run *r = o->r;
+    nj_error err = { "" };
+    int64_t start = nj_now_ns();
+    for (uint32_t i = 0; i < r->n_sinks && !r->sink_failed && o->begun; i++)
+        if (r->sink[i]->class->flush(r->sink[i], &err)) sink_fails(r, &err);
+    if (r->dead && !r->sink_failed && nj_dead_letters_flush(r->dead, &err)) sink_fails(r, &err);
+    settle(o, !r->sink_failed);
+    o->flushed_ns = nj_now_ns();
+    o->flush_cost_ns = o->flushed_ns - start;
+    r->count_output->wall_ns += o->flush_cost_ns;
+}
+
+/* A flush is due at the cadence; when nothing else is to be done, as soon as it costs less than a tenth of the time. */
+static int64_t next_flush_ms(const out *o)
+{
+    if (!o->n_pending) return 100;
+    int64_t since = nj_now_ns() - o->flushed_ns, gap = o->flush_cost_ns * 10;
+    if (gap > o->r->conf.flush_ms * 1000000) gap = o->r->conf.flush_ms * 1000000;
+    return since >= gap ? 0 : (gap - since) / 1000000 + 1;
+}
+
+/* --- order --- */
+
+static int stash(out *o, nj_batch *b)
+{
+    if (o->n_stash == o->cap_stash) {
+        uint32_t cap = o->cap_stash ? 2 * o->cap_stash : 64;
+        nj_batch **list = realloc(o->stash, cap * sizeof *list);
+        if (!list) return -1;
+        o->stash = list;
+        o->cap_stash = cap;
+    }
+    o->stash[o->n_stash++] = b;
+    return 0;
+}
+
+static nj_batch *take_next(out *o)
+{
+    for (uint32_t i = 0; i < o->n_stash; i++) {
+        nj_batch *b = o->stash[i];
+        if (b->seq != o->seq || b->part != o->part) continue;
+        o->stash[i] = o->stash[--o->n_stash];
+        if (b->last_part) o->seq++, o->part = 0;
+        else o->part++;
+        return b;
+    }
+    return NULL;
+}
+
+static void progress(out *o)
+{
+    run *r = o->r;
+    int64_t now = nj_now_ns();
+    if (!r->options->progress || now - o->progress_ns < 500000000) return;
+    o->progress_ns = now;
+    uint64_t dead = 0;
+    double done = 0, whole = 0, d, w;
+    for (uint32_t i = 0; i < r->n_streams; i++) dead += r->ledger[i].dead;
+    for (uint32_t i = 0; i < r->n_sources; i++)
+        if (r->source[i]->class->progress && !r->source[i]->class->progress(r->source[i], &d, &w)) done += d, whole += w;
+    double seconds = (double)(now - r->start_ns) / 1e9, rate = (double)r->written / seconds;
+    char line[160], eta[32] = "";
+    if (whole > 0 && done > 0 && done <= whole) snprintf(eta, sizeof eta, ", %.0f %%, %.0f s to go", 100 * done / whole, seconds * (whole / done - 1));
+    int n = snprintf(line, sizeof line, "\r%llu alerts, %.0f/s%s, %llu dead \033[K", (unsigned long long)r->written, rate, eta, (unsigned long long)dead);
+    if (write(STDERR_FILENO, line, (size_t)n) < 0) return;
+}
+
+void *nj_output(void *run_)
+{
+    run *r = run_;
+    out o = { .r = r, .flushed_ns = nj_now_ns(), .cpu_mark = nj_thread_cpu_ns() };
+    nj_counter *const counter[] = { r->count_filter, r->count_output };
+    o.value = calloc(r->n_fields + 1, sizeof *o.value);
+    o.dedup = r->conf.dedup ? nj_dedup_new((size_t)r->conf.dedup) : NULL;
+    for (int closed = 0; !closed && o.value;) {
+        nj_batch *b = nj_ring_pop(r->done, (int)next_flush_ms(&o), &closed);
+        int64_t now = nj_now_ns();
+        if (b && stash(&o, b)) break;
+        while ((b = take_next(&o)) != NULL) write_batch(&o, b);
+        if (o.n_pending && (now - o.flushed_ns >= r->conf.flush_ms * 1000000 || next_flush_ms(&o) == 0)) flush_sinks(&o);
+        int64_t cpu = nj_thread_cpu_ns();
+        nj_counter_share_cpu(counter, 2, cpu - o.cpu_mark);
+        o.cpu_mark = cpu;
+        progress(&o);
+    }
+    if (!o.begun && !r->sink_failed) begin_sinks(&o, NULL); /* no rows at all: still a valid header */
+    flush_sinks(&o);
+    for (uint32_t i = 0; i < o.n_stash; i++) nj_batch_free(o.stash[i]); /* only after a fatal error */
+    if (r->options->progress && o.progress_ns) { if (write(STDERR_FILENO, "\r\033[K", 4) < 0) r->stop = 1; }
+    nj_dedup_free(o.dedup);
+    free(o.stash);
+    free(o.pending);
+    free(o.value);
+    return NULL;
+}

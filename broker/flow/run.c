@@ -1,0 +1,399 @@
+#include "run.h"
+
+#include <omp.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../base/clock.h"
+#include "../base/exit.h"
+#include "../base/log.h"
+#include "../base/version.h"
+#include "internal.h"
+
+static const nj_param run_table[] = {
+    { "batch_rows", NJ_I64, "64", offsetof(run_conf, batch_rows), 1, 4096, "1", "alerts of a batch at most" },
+    { "batch_bytes", NJ_I64, "8M", offsetof(run_conf, batch_bytes), 65536, 1 << 30, "byte", "packet bytes of a batch at most" },
+    { "batch_ms", NJ_I64, "20", offsetof(run_conf, batch_ms), 1, 10000, "ms", "longest wait for a batch to fill" },
+    { "budget_bytes", NJ_I64, "96M", offsetof(run_conf, budget_bytes), 1 << 20, 1e12, "byte", "packets, queues and images under way at most" },
+    { "flush_ms", NJ_I64, "200", offsetof(run_conf, flush_ms), 1, 60000, "ms", "sinks acknowledge at least this often" },
+    { "single_row", NJ_I64, "64", offsetof(run_conf, single_row), 0, 1e9, "1", "one row in so many is called alone and clocked; 0 = none" },
+    { "dedup", NJ_I64, "0", offsetof(run_conf, dedup), 0, 1e9, "1", "drop alerts whose id is among the last so many; 0 = keep all" },
+    { "sync", NJ_U8, "0", offsetof(run_conf, sync), 0, 1, "1", "1 = flush reaches the disk (fdatasync)" },
+    { "reference", NJ_U8, "0", offsetof(run_conf, reference), 0, 1, "1", "1 = the slow plain version of each module that has one" },
+    { "private_topics", NJ_U8, "0", offsetof(run_conf, private_topics), 0, 1, "1", "1 = topics carry ZTF alerts of other programmes than 1 too" },
+    { "data_path", NJ_STR, "", offsetof(run_conf, data_path), 0, 0, "1", "folders of models, catalogues and tables, ':' between them" },
+    { 0 },
+};
+
+void nj_flow_fatal(run *r, const nj_error *err)
+{
+    if (!__atomic_exchange_n(&r->fatal, 1, __ATOMIC_ACQ_REL)) {
+        r->fatal_error = *err;
+        nj_log(NJ_LOG_ERROR, "%s", err->text);
+    }
+    r->stop = 1;
+}
+
+/* --- setting up, in the order in which errors help most --- */
+
+static int set_up_modules(run *r, nj_error *err)
+{
+    const nj_run_options *o = r->options;
+    if (nj_settings_apply(o->settings, "run", run_table, NULL, &r->conf, err)) return -1;
+    if (nj_modules_builtin(&r->modules, err)) return -1;
+    for (uint32_t i = 0; i < o->n_module_paths; i++)
+        if (nj_modules_load(&r->modules, o->module_path[i], err)) return -1;
+    const char *models = nj_settings_get(o->settings, "models", "path"), *catalogs = nj_settings_get(o->settings, "catalogs", "path");
+    r->instances.data_path = nj_arena_printf(&r->arena, "%s:%s:%s", r->conf.data_path, models ? models : "", catalogs ? catalogs : "");
+    if (nj_instances_choose(&r->instances, &r->modules, o->settings, o->select, err)) return -1;
+    for (size_t i = 0; i < o->settings->n; i++) /* topics and other parts' sections are theirs to check */
+        if (!strncmp(o->settings->item[i].section, "topic.", 6)) o->settings->item[i].used = 1;
+    return 0;
+}
+
+static int open_sources(run *r, nj_error *err)
+{
+    const nj_run_options *o = r->options;
+    r->source = calloc(o->n_sources + 1, sizeof *r->source);
+    if (!r->source) return nj_fail(err, "out of memory");
+    nj_source_host *host = nj_arena_alloc(&r->arena, sizeof *host);
+    if (!host) return nj_fail(err, "out of memory");
+    *host = nj_ingest_host;
+    host->opaque = r;
+    for (uint32_t i = 0; i < o->n_sources; i++) {
+        nj_source_args args = { .spec = o->source[i], .settings = o->settings, .host = host, .limit = o->limit };
+        r->source[i] = nj_source_open(&args, err);
+        if (!r->source[i]) return -1;
+        r->n_sources++;
+    }
+    return 0;
+}
+
+static int open_sinks(run *r, nj_error *err)
+{
+    const nj_run_options *o = r->options;
+    r->sink = calloc(o->n_sinks + 1, sizeof *r->sink);
+    if (!r->sink) return nj_fail(err, "out of memory");
+    for (uint32_t i = 0; i < (o->n_sinks ? o->n_sinks : 1); i++) {
+        nj_sink_args args = { .mode = o->mode, .sync = r->conf.sync, .settings = o->settings };
+        r->sink[i] = nj_sink_open(o->n_sinks ? o->sink[i] : "null:", &args, err);
+        if (!r->sink[i]) return -1;
+        r->n_sinks++;
+    }
+    return 0;
+}
+
+/* Provenance: once in the files' metadata and in the report. */
+static int make_metadata(run *r)
+{
+    uint32_t cap = r->instances.n + r->instances.n_files + 8, n = 0;
+    nj_metadata *m = nj_arena_zalloc(&r->arena, (cap + 1) * sizeof *m);
+    if (!m) return -1;
+    m[n++] = (nj_metadata){ "nightjar.version", nj_arena_printf(&r->arena, "%s (%s)", nj_version, nj_revision) };
+    m[n++] = (nj_metadata){ "time_scale", "jd as published: ZTF UTC, LSST TAI" };
+    m[n++] = (nj_metadata){ "time_ref", "jd as published: ZTF start of exposure, LSST mid-exposure" };
+    for (uint32_t i = 0; i < r->instances.n; i++) {
+        const nj_instance *in = &r->instances.item[i];
+        if (in->wanted) m[n++] = (nj_metadata){ nj_arena_printf(&r->arena, "module.%s", in->name), nj_arena_printf(&r->arena, "%s %s", in->module->name, in->module->version) };
+    }
+    for (uint32_t i = 0; i < r->instances.n_files; i++)
+        m[n++] = (nj_metadata){ nj_arena_printf(&r->arena, "file.%s", r->instances.file[i].name), r->instances.file[i].sha256 };
+    r->metadata = m;
+    return 0;
+}
+
+static void open_stamp(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why)
+{
+    nj_stamp_open(opener, stamp, arena, why);
+}
+
+/* --- the run --- */
+
+typedef struct workers {
+    nj_worker **item;
+    nj_opener **opener;
+    int n;
+} workers;
+
+static int make_workers(run *r, workers *w, int threads, nj_error *err)
+{
+    w->item = calloc((size_t)threads, sizeof *w->item);
+    w->opener = calloc((size_t)threads, sizeof *w->opener);
+    if (!w->item || !w->opener) return nj_fail(err, "out of memory");
+    for (int i = 0; i < threads; i++, w->n++) {
+        w->opener[i] = nj_opener_new(r->decoder);
+        if (!w->opener[i]) return nj_fail(err, "out of memory");
+        w->item[i] = nj_worker_new(&r->instances, open_stamp, w->opener[i], (uint64_t)r->conf.single_row, r->conf.reference, err);
+        if (!w->item[i]) return w->n++, -1;
+    }
+    return 0;
+}
+
+static void free_workers(workers *w)
+{
+    for (int i = 0; i < w->n; i++) {
+        nj_worker_free(w->item[i]);
+        nj_opener_free(w->opener[i]);
+    }
+    free(w->item);
+    free(w->opener);
+}
+
+static int go(run *r, workers *w, int threads, nj_error *err)
+{
+    pthread_t ingest, output;
+    size_t budget = (size_t)r->conf.budget_bytes / 3; /* the rest: librdkafka's queue, opened images, columns */
+    r->work = nj_ring_new((size_t)threads * 4, budget);
+    r->done = nj_ring_new((size_t)threads * 4 + 4, SIZE_MAX / 2);
+    if (!r->work || !r->done) return nj_fail(err, "out of memory");
+    if (pthread_create(&output, NULL, nj_output, r)) return nj_fail(err, "no thread for the output");
+    if (pthread_create(&ingest, NULL, nj_ingest, r)) {
+        nj_ring_close(r->done);
+        pthread_join(output, NULL);
+        return nj_fail(err, "no thread for the sources");
+    }
+    nj_compute(r, w->item, threads);
+    pthread_join(ingest, NULL);
+    pthread_join(output, NULL);
+    return 0;
+}
+
+static int close_sinks(run *r, nj_error *err)
+{
+    int rc = 0;
+    nj_error e;
+    for (uint32_t i = 0; i < r->n_sinks; i++)
+        if (r->sink[i]->class->close(r->sink[i], &e) && rc == 0) {
+            *err = e;
+            rc = -1;
+        }
+    r->n_sinks = 0;
+    nj_dead_letters *dead = r->dead;
+    r->dead = NULL;
+    if (dead) r->has_dead = true;
+    if (dead && nj_dead_letters_close(dead, &e) && rc == 0) {
+        *err = e;
+        rc = -1;
+    }
+    return rc;
+}
+
+/* --- what it found out about itself --- */
+
+static void add_stage(nj_report *report, const char *name, const char *version, bool is_module, const nj_counter *count, int64_t cold)
+{
+    nj_stage *s = &report->stage[report->n_stages++];
+    snprintf(s->name, sizeof s->name, "%s", name);
+    s->version = version;
+    s->is_module = is_module;
+    s->count = *count;
+    s->cold_start_ns = cold;
+}
+
+static void fill_stages(run *r, const workers *w, nj_report *report)
+{
+    static const char *const short_name[NJ_STAMPS] = { "sci", "tpl", "dif" };
+    uint32_t n = r->instances.n;
+    report->stage = calloc(n + 4, sizeof *report->stage);
+    nj_counter *sum = calloc(1, sizeof *sum);
+    if (!report->stage || !sum) return free(sum);
+    for (int i = 0; i < w->n; i++) nj_counter_merge(sum, w->item[i]->decode);
+    add_stage(report, "(decode)", NULL, false, sum, 0);
+    memset(sum, 0, sizeof *sum);
+    for (int i = 0; i < w->n; i++) nj_counter_merge(sum, w->item[i]->stamps);
+    char name[64] = "(stamps";
+    uint8_t stamps = 0;
+    for (uint32_t i = 0; i < r->n_surveys; i++) stamps |= r->survey[i]->graph->layout.stamps;
+    for (int s = 0, first = 1; s < NJ_STAMPS; s++)
+        if (stamps & 1u << s) {
+            snprintf(name + strlen(name), sizeof name - strlen(name), "%s %s", first ? ":" : ",", short_name[s]);
+            first = 0;
+        }
+    snprintf(name + strlen(name), sizeof name - strlen(name), ")");
+    if (stamps) add_stage(report, name, NULL, false, sum, 0);
+    const nj_graph *g = r->n_surveys ? r->survey[0]->graph : NULL;
+    for (uint32_t k = 0; g && k < g->n_steps; k++) { /* in the order of dispatch */
+        uint32_t i = g->step[k].instance;
+        memset(sum, 0, sizeof *sum);
+        for (int t = 0; t < w->n; t++) nj_counter_merge(sum, &w->item[t]->module[i]);
+        const nj_instance *in = &r->instances.item[i];
+        add_stage(report, in->name, in->module->version, true, sum, in->cold_start_ns);
+    }
+    if (r->filter || r->n_topics) add_stage(report, "(filters)", NULL, false, r->count_filter, 0);
+    char out[64] = "(output:";
+    for (uint32_t i = 0; i < (r->options->n_sinks ? r->options->n_sinks : 1); i++) {
+        const char *spec = r->options->n_sinks ? r->options->sink[i] : "null:";
+        snprintf(out + strlen(out), sizeof out - strlen(out), "%s %.*s", i ? "," : "", (int)strcspn(spec, ":"), spec);
+    }
+    snprintf(out + strlen(out), sizeof out - strlen(out), ")");
+    add_stage(report, out, NULL, false, r->count_output, 0);
+    free(sum);
+}
+
+static void fill_report(run *r, const workers *w, nj_report *report)
+{
+    const nj_run_options *o = r->options;
+    size_t n = 0;
+    for (uint32_t i = 0; i < o->n_sources && n + 2 < sizeof report->input; i++) {
+        const char *slash = strstr(o->source[i], "://") ? NULL : strrchr(o->source[i], '/');
+        const char *name = slash && slash[1] ? slash + 1 : o->source[i];
+        n += (size_t)snprintf(report->input + n, sizeof report->input - n, "%s%.120s", i ? ", " : "", name);
+    }
+    report->threads = w->n;
+    report->stream = calloc(r->n_streams + 1, sizeof *report->stream);
+    for (uint32_t i = 0; report->stream && i < r->n_streams; i++) {
+        nj_report_stream *s = &report->stream[report->n_streams++];
+        snprintf(s->name, sizeof s->name, "%s", r->stream[i]->name);
+        s->ledger = r->ledger[i];
+        nj_ledger_add(&report->ledger, &r->ledger[i]);
+    }
+    fill_stages(r, w, report);
+    report->file = calloc(r->instances.n_files + 1, sizeof *report->file);
+    for (uint32_t i = 0; report->file && i < r->instances.n_files; i++) {
+        nj_report_file *f = &report->file[report->n_files++];
+        snprintf(f->name, sizeof f->name, "%s", r->instances.file[i].name);
+        memcpy(f->sha256, r->instances.file[i].sha256, sizeof f->sha256);
+    }
+    report->bytes = r->bytes;
+    report->digest = r->digest;
+    report->latency = *r->latency;
+    report->live = r->live;
+    report->publish = *r->publish;
+    report->total = *r->total;
+    report->energy = nj_energy_best();
+    report->interrupted = o->stop && *o->stop;
+    report->future_points = r->future_points;
+    if (r->has_dead) snprintf(report->dead_letters, sizeof report->dead_letters, "%s", o->dead_letters ? o->dead_letters : "dead-letters.avro");
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    report->rss_max_bytes = usage.ru_maxrss * 1024L;
+}
+
+static int exit_code(const run *r, const nj_report *report, nj_error *err)
+{
+    if (r->fatal) return *err = r->fatal_error, NJ_EXIT_LEDGER;
+    if (r->sink_failed) return *err = r->sink_error, NJ_EXIT_LEDGER;
+    if (!nj_ledger_closed(&report->ledger)) return nj_fail(err, "the ledger does not close"), NJ_EXIT_LEDGER;
+    if (report->interrupted) return NJ_EXIT_INTERRUPTED;
+    if (r->source_failed) return *err = r->source_error, NJ_EXIT_SOURCE;
+    if (r->options->strict && report->ledger.dead) return nj_fail(err, "--strict: %llu dead letters", (unsigned long long)report->ledger.dead), NJ_EXIT_STRICT;
+    return NJ_EXIT_OK;
+}
+
+static run *new_run(const nj_run_options *options)
+{
+    run *r = calloc(1, sizeof *r);
+    if (!r) return NULL;
+    r->options = options;
+    r->ledger = calloc(MAX_STREAMS, sizeof *r->ledger);
+    r->latency = calloc(3, sizeof *r->latency);
+    r->count_filter = calloc(2, sizeof *r->count_filter);
+    if (!r->ledger || !r->latency || !r->count_filter) return NULL; /* nothing else will work either */
+    r->publish = r->latency + 1;
+    r->total = r->latency + 2;
+    r->count_output = r->count_filter + 1;
+    pthread_mutex_init(&r->survey_lock, NULL);
+    pthread_mutex_init(&r->stream_lock, NULL);
+    return r;
+}
+
+static void free_run(run *r)
+{
+    nj_error ignored;
+    close_sinks(r, &ignored);
+    for (uint32_t i = 0; i < r->n_sources; i++)
+        if (r->source[i]) r->source[i]->class->close(r->source[i]);
+    nj_filter_free(r->filter);
+    for (uint32_t i = 0; i < r->n_topics; i++) nj_filter_free(r->topic[i].filter);
+    nj_flow_surveys_free(r);
+    nj_decoder_free(r->decoder);
+    nj_instances_close(&r->instances);
+    nj_modules_free(&r->modules);
+    for (uint32_t i = 0; i < r->n_streams; i++) {
+        free(r->stream[i]->name);
+        free(r->stream[i]->topic);
+        free(r->stream[i]);
+    }
+    nj_ring_free(r->work);
+    nj_ring_free(r->done);
+    free(r->source);
+    free(r->sink);
+    free(r->topic);
+    free(r->want);
+    free(r->field);
+    free(r->field_from);
+    free(r->ledger);
+    free(r->latency);
+    free(r->count_filter);
+    nj_arena_free(&r->arena);
+    free(r);
+}
+
+static int set_up(run *r, nj_error *err)
+{
+    const nj_run_options *o = r->options;
+    if (set_up_modules(r, err)) return NJ_EXIT_USAGE;
+    r->decoder = nj_decoder_new(o->settings, err);
+    if (!r->decoder) return NJ_EXIT_USAGE;
+    if (nj_instances_open(&r->instances, o->select, err)) return NJ_EXIT_USAGE;
+    for (uint32_t i = 0; i < r->instances.n_off; i++) nj_log(NJ_LOG_INFO, "%s", r->instances.off[i]);
+    if (nj_flow_fields(r, err)) return NJ_EXIT_USAGE;
+    if (make_metadata(r)) return nj_fail(err, "out of memory"), NJ_EXIT_USAGE;
+    return NJ_EXIT_OK;
+}
+
+int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
+{
+    memset(report, 0, sizeof *report);
+    run *r = new_run(options);
+    if (!r) return nj_fail(err, "out of memory"), NJ_EXIT_USAGE;
+    workers w = { 0 };
+    time_t now = time(NULL);
+    struct tm utc;
+    strftime(report->started, sizeof report->started, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    int64_t begin = nj_now_ns();
+    int rc = set_up(r, err);
+    if (rc == NJ_EXIT_OK && open_sources(r, err)) rc = NJ_EXIT_SOURCE;
+    if (rc == NJ_EXIT_OK && open_sinks(r, err)) rc = NJ_EXIT_USAGE;
+    if (rc == NJ_EXIT_OK && nj_settings_check_used(options->settings, err)) rc = NJ_EXIT_USAGE;
+    int threads = options->threads > 0 ? options->threads : omp_get_num_procs();
+    if (rc == NJ_EXIT_OK && make_workers(r, &w, threads, err)) rc = NJ_EXIT_USAGE;
+    if (rc == NJ_EXIT_OK) {
+        int64_t cpu = nj_process_cpu_ns();
+        r->start_ns = nj_now_ns();
+        report->start_s = (double)(r->start_ns - begin) / 1e9;
+        if (go(r, &w, threads, err)) rc = NJ_EXIT_USAGE;
+        report->wall_s = (double)(nj_now_ns() - r->start_ns) / 1e9;
+        report->cpu_s = (double)(nj_process_cpu_ns() - cpu) / 1e9;
+    }
+    if (rc == NJ_EXIT_OK) {
+        if (close_sinks(r, &r->sink_error)) r->sink_failed = 1;
+        fill_report(r, &w, report);
+        rc = exit_code(r, report, err);
+    }
+    free_workers(&w);
+    free_run(r);
+    return rc;
+}
+
+int nj_run_graph(const nj_run_options *options, int dot, nj_buffer *out, nj_error *err)
+{
+    run *r = new_run(options);
+    if (!r) return nj_fail(err, "out of memory");
+    int rc = set_up(r, err) == NJ_EXIT_OK && open_sources(r, err) == 0 ? 0 : -1;
+    nj_chunk *chunk = NULL;
+    nj_cursor cursor = { 0 };
+    if (rc == 0 && (!r->n_sources || r->source[0]->class->next(r->source[0], 10000, &chunk, err) != NJ_NEXT_CHUNK))
+        rc = nj_fail(err, "no packet to learn the schema from");
+    if (rc == 0) rc = nj_cursor_open(&cursor, r->decoder, chunk, err);
+    const survey *s = rc == 0 ? nj_flow_survey(r, cursor.schema, err) : NULL;
+    if (s) nj_graph_print(s->graph, dot, out);
+    nj_cursor_free(&cursor);
+    nj_chunk_drop(chunk);
+    free_run(r);
+    return s ? 0 : -1;
+}

@@ -1,0 +1,41 @@
+/* run.h - the main job: consume, decode, run the modules, write, acknowledge, account, measure. */
+#ifndef NJ_FLOW_RUN_H
+#define NJ_FLOW_RUN_H
+
+#include "../report/report.h"
+#include "../sink/sink.h"
+#include "../source/source.h"
+
+typedef struct nj_topic_option {
+    const char *name, *where; /* where NULL: the ready topic [topic.NAME] of the settings */
+} nj_topic_option;
+
+typedef struct nj_run_options {
+    nj_settings *settings;      /* [run], [module.*], [topic.*], [kafka], ...: with the defaults of data/instances.ini already in */
+    const char *select;         /* -m */
+    const char *where;          /* -w; NULL = all rows */
+    const nj_topic_option *topic;
+    uint32_t n_topics;
+    const char *const *source;  /* specs */
+    uint32_t n_sources;
+    const char *const *sink;    /* specs; none = null: */
+    uint32_t n_sinks;
+    const char *const *module_path; /* shared objects or folders of them */
+    uint32_t n_module_paths;
+    const char *columns;        /* --columns: comma-separated raw or canonical fields */
+    int threads;                /* compute threads; 0 = all cores */
+    int64_t limit;              /* alerts; 0 = all */
+    const char *dead_letters;   /* path; NULL = dead-letters.avro, made at the first dead letter */
+    nj_sink_mode mode;
+    bool strict, progress;
+    const volatile int *stop;   /* set by a signal: stop polling, finish what is under way */
+} nj_run_options;
+
+/* Runs until the sources end or *stop is set. Fills the report (caller frees). Returns an exit code of base/exit.h;
+ * err is set for NJ_EXIT_USAGE, NJ_EXIT_SOURCE and NJ_EXIT_LEDGER. */
+int nj_run(const nj_run_options *options, nj_report *report, nj_error *err);
+
+/* What a run would do with the survey of this packet's schema: for `nightjar graph`. */
+int nj_run_graph(const nj_run_options *options, int dot, nj_buffer *out, nj_error *err);
+
+#endif

@@ -1,0 +1,177 @@
+/* json.c - the run report as JSON; contract.md lists its parts. */
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "../base/version.h"
+#include "report.h"
+
+static void text(nj_buffer *b, const char *key, const char *value, const char *tail)
+{
+    nj_buffer_printf(b, "\"%s\": ", key);
+    nj_json_text(b, value);
+    nj_buffer_text(b, tail);
+}
+
+static void number(nj_buffer *b, const char *key, double value, const char *tail)
+{
+    nj_buffer_printf(b, "\"%s\": ", key);
+    nj_json_f64(b, value);
+    nj_buffer_text(b, tail);
+}
+
+static void count(nj_buffer *b, const char *key, uint64_t value, const char *tail)
+{
+    nj_buffer_printf(b, "\"%s\": %llu%s", key, (unsigned long long)value, tail);
+}
+
+static void cpu_model(char name[128])
+{
+    strcpy(name, "unknown");
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    char line[512];
+    while (f && fgets(line, sizeof line, f))
+        if (!strncmp(line, "model name", 10) && strchr(line, ':')) {
+            snprintf(name, 128, "%.*s", (int)strcspn(strchr(line, ':') + 2, "\n"), strchr(line, ':') + 2);
+            break;
+        }
+    if (f) fclose(f);
+}
+
+static void context(const nj_report *r, nj_buffer *b)
+{
+    struct utsname u;
+    char cpu[128], digest[32];
+    cpu_model(cpu);
+    uname(&u);
+    snprintf(digest, sizeof digest, "ids:%016llx", (unsigned long long)r->digest);
+    nj_buffer_text(b, "  \"context\": {");
+    text(b, "version", nj_version, ", ");
+    text(b, "git", nj_revision, ", ");
+    text(b, "compiler", nj_compiler, ", ");
+    text(b, "flags", nj_flags, ",\n    ");
+    text(b, "cpu", cpu, ", ");
+    count(b, "cores", (uint64_t)sysconf(_SC_NPROCESSORS_ONLN), ", ");
+    text(b, "kernel", u.release, ", ");
+    text(b, "date", r->started, ", ");
+    count(b, "threads", (uint64_t)r->threads, ",\n    ");
+    text(b, "input", r->input, ", ");
+    text(b, "input_digest", digest, ",\n    \"files\": [");
+    for (uint32_t i = 0; i < r->n_files; i++) {
+        nj_buffer_text(b, i ? ", {" : "{");
+        text(b, "name", r->file[i].name, ", ");
+        text(b, "sha256", r->file[i].sha256, "}");
+    }
+    nj_buffer_text(b, "]},\n");
+}
+
+static void ledger(nj_buffer *b, const nj_ledger *l)
+{
+    nj_buffer_text(b, "{");
+    count(b, "consumed", l->consumed, ", ");
+    count(b, "emitted", l->emitted, ", ");
+    count(b, "filtered", l->filtered, ", ");
+    count(b, "dead", l->dead, ", ");
+    count(b, "duplicates", l->duplicates, ", ");
+    count(b, "returned", l->returned, ", ");
+    nj_buffer_printf(b, "\"closed\": %s}", nj_ledger_closed(l) ? "true" : "false");
+}
+
+static void valued(nj_buffer *b, const char *key, const nj_energy_source *e, double factor, const char *tail)
+{
+    nj_buffer_printf(b, "\"%s\": {", key);
+    number(b, "value", e->watt * factor, ", ");
+    number(b, "low", e->low * factor, ", ");
+    number(b, "high", e->high * factor, ", ");
+    text(b, "kind", e->kind, ", ");
+    text(b, "source", e->source, ", ");
+    nj_buffer_printf(b, "\"year\": %d}%s", e->year, tail);
+}
+
+static void stage(const nj_report *r, const nj_stage *s, double total_ns, nj_buffer *b)
+{
+    static const char *const reason[] = { "done", "cut", "few_points", "no_input", "no_fit", "range", "unavailable", "failed", "shed" };
+    const nj_counter *c = &s->count;
+    double n = (double)c->offered, cpu_s = (double)c->cpu_ns / 1e9;
+    nj_buffer_text(b, "    {");
+    text(b, "name", s->name, ", ");
+    text(b, "version", s->version, ", ");
+    text(b, "kind", s->is_module ? "module" : "stage", ", ");
+    count(b, "calls", c->calls, ", ");
+    count(b, "offered", c->offered, ", ");
+    count(b, "passed", c->passed, ", ");
+    count(b, "hits", c->hits, ", ");
+    count(b, "flagged", c->flagged, ",\n     \"reasons\": {");
+    for (int k = 0, first = 1; k < 9; k++) {
+        if (!c->reason[k]) continue;
+        if (!first) nj_buffer_text(b, ", ");
+        count(b, reason[k], c->reason[k], "");
+        first = 0;
+    }
+    nj_buffer_text(b, "}, ");
+    count(b, "wall_ns", (uint64_t)c->wall_ns, ", ");
+    count(b, "cpu_ns", (uint64_t)c->cpu_ns, ", ");
+    number(b, "ns_per_alert", n > 0 ? (double)c->wall_ns / n : 0, ", ");
+    number(b, "ns_per_hit", c->hits ? (double)c->wall_ns / (double)c->hits : 0, ",\n     ");
+    number(b, "p50_ns", nj_histogram_quantile(&c->one, 0.5), ", ");
+    number(b, "p95_ns", nj_histogram_quantile(&c->one, 0.95), ", ");
+    number(b, "p99_ns", nj_histogram_quantile(&c->one, 0.99), ", ");
+    count(b, "max_ns", c->one.max, ", ");
+    number(b, "onsky_per_s_core", cpu_s > 0 ? n / cpu_s : 0, ", ");
+    number(b, "effective_per_s_core", cpu_s > 0 ? (double)c->hits / cpu_s : 0, ", ");
+    number(b, "share", total_ns > 0 ? (double)c->wall_ns / total_ns : 0, ", ");
+    count(b, "cold_start_ns", (uint64_t)s->cold_start_ns, ",\n     \"energy\": {");
+    valued(b, "joule_per_alert", &r->energy, n > 0 ? cpu_s / n : 0, "}}");
+}
+
+static void latency(const char *key, const nj_histogram *h, nj_buffer *b, const char *tail)
+{
+    nj_buffer_printf(b, "\"%s\": {", key);
+    number(b, "p50_ms", nj_histogram_quantile(h, 0.5) / 1e6, ", ");
+    number(b, "p99_ms", nj_histogram_quantile(h, 0.99) / 1e6, ", ");
+    number(b, "max_ms", (double)h->max / 1e6, "}");
+    nj_buffer_text(b, tail);
+}
+
+void nj_report_json(const nj_report *r, nj_buffer *b)
+{
+    double total = 0, n = (double)r->ledger.consumed, wall = r->wall_s > 0 ? r->wall_s : 1e-9, cpu = r->cpu_s > 0 ? r->cpu_s : 1e-9;
+    for (uint32_t i = 0; i < r->n_stages; i++) total += (double)r->stage[i].count.wall_ns;
+    nj_buffer_printf(b, "{\n  \"schema_version\": %d,\n", NJ_REPORT_SCHEMA);
+    context(r, b);
+    nj_buffer_text(b, "  \"ledger\": ");
+    ledger(b, &r->ledger);
+    nj_buffer_printf(b, ",\n  \"interrupted\": %s,\n  \"throughput\": {", r->interrupted ? "true" : "false");
+    number(b, "alerts_per_s", n / wall, ", ");
+    number(b, "alerts_per_s_core", n / cpu, ", ");
+    number(b, "bytes_per_s", (double)r->bytes / wall, ", ");
+    number(b, "wall_s", r->wall_s, ", ");
+    number(b, "cpu_s", r->cpu_s, ", ");
+    number(b, "start_s", r->start_s, "},\n  \"modules\": [\n");
+    for (uint32_t i = 0; i < r->n_stages; i++) {
+        stage(r, &r->stage[i], total, b);
+        nj_buffer_text(b, i + 1 < r->n_stages ? ",\n" : "\n");
+    }
+    nj_buffer_text(b, "  ],\n  ");
+    latency("latency", &r->latency, b, "");
+    b->n--; /* into the object just closed */
+    nj_buffer_printf(b, ", \"live\": %s", r->live ? "true" : "false");
+    if (r->live) {
+        nj_buffer_text(b, ", "); latency("publish", &r->publish, b, "");
+        nj_buffer_text(b, ", "); latency("total", &r->total, b, "");
+    }
+    nj_buffer_text(b, "},\n  \"energy\": {");
+    text(b, "tier", r->energy.tier, ", ");
+    valued(b, "watt_per_busy_thread", &r->energy, 1, ", ");
+    valued(b, "joule", &r->energy, r->cpu_s, "},\n  ");
+    nj_buffer_printf(b, "\"memory\": {\"rss_max_bytes\": %ld},\n", r->rss_max_bytes);
+    nj_buffer_printf(b, "  \"future_points\": %llu,\n  ", (unsigned long long)r->future_points);
+    text(b, "dead_letters", r->dead_letters[0] ? r->dead_letters : NULL, ",\n  \"sources\": [\n");
+    for (uint32_t i = 0; i < r->n_streams; i++) {
+        nj_buffer_text(b, "    {");
+        text(b, "name", r->stream[i].name, ", \"ledger\": ");
+        ledger(b, &r->stream[i].ledger);
+        nj_buffer_text(b, i + 1 < r->n_streams ? "},\n" : "}\n");
+    }
+    nj_buffer_text(b, "  ]\n}\n");
+}

@@ -1,0 +1,64 @@
+/* report.h - what a run found out about itself: plain data, filled by the flow, shown by terminal.c and json.c. */
+#ifndef NJ_REPORT_REPORT_H
+#define NJ_REPORT_REPORT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "../base/buffer.h"
+#include "../measure/counter.h"
+#include "../measure/energy.h"
+#include "../measure/ledger.h"
+
+enum { NJ_REPORT_SCHEMA = 1 };
+
+typedef struct nj_stage {
+    char name[64];
+    const char *version; /* NULL for stages */
+    bool is_module;
+    bool per_row;        /* percentiles come from one-row slices */
+    nj_counter count;
+    int64_t cold_start_ns;
+} nj_stage;
+
+typedef struct nj_report_stream {
+    char name[256];
+    nj_ledger ledger;
+} nj_report_stream;
+
+typedef struct nj_report_file { /* a model, a catalogue, a table that was read */
+    char name[256], sha256[65];
+} nj_report_file;
+
+typedef struct nj_report {
+    char input[256];     /* the sources as given */
+    char started[32];    /* UTC, ISO 8601 */
+    int threads;
+    nj_ledger ledger;
+    nj_report_stream *stream; /* [n_streams] */
+    uint32_t n_streams;
+    nj_stage *stage;     /* [n_stages] decode, stamps, modules in their order, filter, output */
+    uint32_t n_stages;
+    nj_report_file *file;
+    uint32_t n_files;
+    double wall_s, cpu_s;
+    uint64_t bytes;      /* of packets */
+    uint64_t digest;     /* sum of mixed ids: the same alerts give the same digest in any order */
+    nj_histogram latency; /* ns, arrival to acknowledgement, per alert */
+    bool live;           /* a live stream: publish and total below mean something */
+    nj_histogram publish, total; /* ns; Kafka timestamp - end of exposure; acknowledgement - end of exposure */
+    double start_s;      /* from the start of the process to the first poll */
+    long rss_max_bytes;
+    nj_energy_source energy;
+    bool interrupted;
+    char dead_letters[256]; /* path, "" = none written */
+    uint64_t future_points; /* light-curve points later than their alert */
+} nj_report;
+
+/* The table of contract.md on `to`. */
+void nj_report_terminal(const nj_report *report, FILE *to);
+/* The run report as JSON. */
+void nj_report_json(const nj_report *report, nj_buffer *out);
+void nj_report_free(nj_report *report);
+
+#endif

@@ -1,0 +1,107 @@
+/* terminal.c - the table that a run prints at its end. */
+#include <math.h>
+#include <string.h>
+
+#include "report.h"
+
+/* 54900 -> "54.9k", three digits. */
+static const char *si(char text[16], double v)
+{
+    static const char *const suffix[] = { "", "k", "M", "G", "T" };
+    int s = 0;
+    if (!isfinite(v)) return strcpy(text, "-");
+    while (fabs(v) >= 999.5 && s < 4) v /= 1000, s++;
+    snprintf(text, 16, fabs(v) >= 99.95 ? "%.0f%s" : fabs(v) >= 9.995 ? "%.1f%s" : "%.2f%s", v, suffix[s]);
+    return text;
+}
+
+/* 12345678 -> "12,345,678" */
+static const char *grouped(char text[32], uint64_t v)
+{
+    char digits[24];
+    int n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)v), k = 0;
+    for (int i = 0; i < n; i++) {
+        if (i && (n - i) % 3 == 0) text[k++] = ',';
+        text[k++] = digits[i];
+    }
+    text[k] = 0;
+    return text;
+}
+
+/* Two significant digits: a modelled figure pretends no more. */
+static const char *two(char text[16], double v)
+{
+    if (!(v > 0)) return strcpy(text, "0");
+    double p = pow(10, floor(log10(v)) - 1), r = round(v / p) * p;
+    snprintf(text, 16, r >= 10 ? "%.0f" : r >= 1 ? "%.1f" : r >= 0.1 ? "%.2f" : "%.3f", r);
+    return text;
+}
+
+static void row(const nj_report *r, const nj_stage *s, double total_ns, FILE *to)
+{
+    const nj_counter *c = &s->count;
+    char flag[16] = "-", p50[16] = "-", p99[16] = "-", on[16], eff[16], e[16], lo[16], hi[16];
+    double n = (double)c->offered, us = n > 0 ? (double)c->wall_ns / n / 1e3 : 0, cpu_s = (double)c->cpu_ns / 1e9;
+    if (c->flagged || s->is_module) snprintf(flag, sizeof flag, "%llu", (unsigned long long)c->flagged);
+    if (c->one.n) {
+        snprintf(p50, sizeof p50, "%.3g", nj_histogram_quantile(&c->one, 0.5) / 1e3);
+        snprintf(p99, sizeof p99, "%.3g", nj_histogram_quantile(&c->one, 0.99) / 1e3);
+    }
+    double cpu_us = n > 0 ? cpu_s / n * 1e6 : 0;
+    fprintf(to, "%-21.21s %7llu %6llu %5llu %4s %8.2f %7s %7s %5.1f%% %8s %8s %s [%s, %s]\n", s->name, (unsigned long long)c->offered,
+            (unsigned long long)c->passed, (unsigned long long)c->hits, flag, us, p50, p99, total_ns > 0 ? 100 * (double)c->wall_ns / total_ns : 0,
+            si(on, n / cpu_s), si(eff, (double)c->hits / cpu_s), two(e, cpu_us * r->energy.watt), two(lo, cpu_us * r->energy.low),
+            two(hi, cpu_us * r->energy.high));
+}
+
+static void reasons(const nj_report *r, FILE *to)
+{
+    static const char *const name[] = { "done", "cut", "few_points", "no_input", "no_fit", "range", "unavailable", "failed", "shed" };
+    const char *lead = "* from 1-row slices.  No answer: ";
+    int column = 0;
+    for (uint32_t i = 0; i < r->n_stages; i++) {
+        if (!r->stage[i].is_module) continue;
+        int first = 1;
+        for (int k = 1; k < 9; k++) {
+            uint64_t n = r->stage[i].count.reason[k];
+            if (!n) continue;
+            if (column > 90) column = 0, lead = ",\n  ";
+            column += fprintf(to, "%s%s%s%llu %s", lead, first ? r->stage[i].name : "", first ? " " : "", (unsigned long long)n, name[k]);
+            lead = first ? " + " : " + ";
+            first = 0;
+        }
+        if (!first) lead = ", ";
+    }
+    if (column || lead[0] == ',') fprintf(to, "\n");
+    else fprintf(to, "* from 1-row slices.\n");
+}
+
+void nj_report_terminal(const nj_report *r, FILE *to)
+{
+    const nj_ledger *l = &r->ledger;
+    char a[32], b[32], c[32], d[32], e[32];
+    fprintf(to, "%s: %s in = %s out + %s filtered + %s dead", r->input, grouped(a, l->consumed), grouped(b, l->emitted), grouped(c, l->filtered),
+            grouped(d, l->dead));
+    if (l->duplicates) fprintf(to, " + %s duplicates", grouped(e, l->duplicates));
+    if (l->returned) fprintf(to, " + %s returned", grouped(e, l->returned));
+    fprintf(to, ", ledger %s.%s", nj_ledger_closed(l) ? "closed" : "NOT CLOSED", r->interrupted ? " Interrupted." : "");
+    fprintf(to, " Wall %.3f s, %d thread%s, %s alerts/s, RSS %.0f MB\n", r->wall_s, r->threads, r->threads == 1 ? "" : "s",
+            grouped(a, (uint64_t)((double)l->consumed / (r->wall_s > 0 ? r->wall_s : 1))), (double)r->rss_max_bytes / 1e6);
+    if (r->dead_letters[0]) fprintf(to, "Dead letters with their bytes: %s\n", r->dead_letters);
+    fprintf(to, "Energy %s: %s (%d), %.1f W per busy thread [%.1f, %.1f]. Latency p50 %.3g, p99 %.3g ms\n", r->energy.kind, r->energy.source,
+            r->energy.year, r->energy.watt, r->energy.low, r->energy.high, nj_histogram_quantile(&r->latency, 0.5) / 1e6,
+            nj_histogram_quantile(&r->latency, 0.99) / 1e6);
+    fprintf(to, "%-21s offered passed  hits flag us/alert    p50*    p99*  share alerts/s  effect. uJ/alert [low, high]\n", "module");
+    double total = 0, cpu = 0;
+    for (uint32_t i = 0; i < r->n_stages; i++) {
+        total += (double)r->stage[i].count.wall_ns;
+        cpu += (double)r->stage[i].count.cpu_ns;
+    }
+    for (uint32_t i = 0; i < r->n_stages; i++)
+        if (r->stage[i].count.offered) row(r, &r->stage[i], total, to);
+    double n = (double)l->consumed, us = n > 0 ? cpu / n / 1e3 : 0;
+    char on[16], t[16], lo[16], hi[16];
+    fprintf(to, "%-21s %7llu %6s %5s %4s %8.2f %7s %7s %6s %8s %8s %s [%s, %s]\n", "total per core", (unsigned long long)l->consumed, "", "", "",
+            n > 0 ? total / n / 1e3 : 0, "", "", "100%", si(on, n / (cpu / 1e9)), "", two(t, us * r->energy.watt), two(lo, us * r->energy.low), two(hi, us * r->energy.high));
+    reasons(r, to);
+}

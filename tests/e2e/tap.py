@@ -1,0 +1,60 @@
+"""tap.py - what the end-to-end tests share: TAP lines, a folder that goes away, running nightjar. Not a test."""
+import json, os, shutil, subprocess, sys, tempfile
+
+NIGHTJAR = os.environ.get("NIGHTJAR", os.path.join(os.path.dirname(__file__), "..", "..", "nightjar"))
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+SHARED = os.environ.get("NIGHTJAR_SHARED", "")
+SANITIZED = bool(os.environ.get("NIGHTJAR_SANITIZED"))
+_count = _bad = 0
+
+
+def ok(condition, name, detail=""):
+    global _count, _bad
+    _count += 1
+    if not condition:
+        _bad += 1
+    print(f"{'ok' if condition else 'not ok'} {_count} - {name}", flush=True)
+    if not condition and detail:
+        print("# " + str(detail)[-3000:].replace("\n", "\n# "), flush=True)
+    return bool(condition)
+
+
+def skip(name, why):
+    global _count
+    _count += 1
+    print(f"ok {_count} - {name} # SKIP {why}", flush=True)
+
+
+def done():
+    print(f"1..{_count}")
+    sys.exit(1 if _bad else 0)
+
+
+class Folder:
+    """A scratch folder, entered as the working directory."""
+
+    def __enter__(self):
+        self.path = tempfile.mkdtemp(prefix="nightjar-test-")
+        self.before = os.getcwd()
+        os.chdir(self.path)
+        return self.path
+
+    def __exit__(self, *_):
+        os.chdir(self.before)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def nightjar(*args, stdin=None, timeout=300, env=None):
+    """Runs the binary; returns CompletedProcess with text output."""
+    return subprocess.run([NIGHTJAR, *map(str, args)], input=stdin, capture_output=True, timeout=timeout,
+                          env={**os.environ, **(env or {})}, text=stdin is None or isinstance(stdin, str))
+
+
+def rows(path):
+    with open(path, encoding="utf-8") as f:
+        return [json.loads(line) for line in f]
+
+
+def report(path):
+    with open(path, encoding="utf-8") as f:
+        return json.load(f)

@@ -1,0 +1,265 @@
+/* The graph: ABI checks, choice of instances, ordering by columns, views, slices, reasons and counts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "broker/graph/dispatch.h"
+
+/* --- toy modules --- */
+static int double_mag(const void *self, void *thread, const nj_work *w)
+{
+    (void)self;
+    (void)thread;
+    for (uint32_t k = 0; k < w->n; k++) {
+        uint32_t r = w->row[k];
+        double m = ((const double *)w->in[0]->data)[r];
+        if (isnan(m)) {
+            w->reason[r] = NJ_CUT;
+            continue;
+        }
+        ((double *)w->out[0])[r] = 2 * m;
+        w->reason[r] = NJ_DONE;
+    }
+    return NJ_OK;
+}
+static int count_points(const void *self, void *thread, const nj_work *w)
+{
+    (void)self;
+    (void)thread;
+    for (uint32_t k = 0; k < w->n; k++) {
+        uint32_t r = w->row[k];
+        const nj_col *g = w->in[0], *t = w->in[1];
+        ((int32_t *)w->out[0])[r] = g->data ? (int32_t)(g->off[r + 1] - g->off[r]) : -1;
+        ((double *)w->out[1])[r] = t->data && t->off[r + 1] > t->off[r] ? ((const double *)t->data)[t->off[r]] : NAN;
+        if (w->id[r] != 13) w->reason[r] = NJ_DONE; /* 13: forgets to say why */
+    }
+    return w->n == 1 && w->id[w->row[0]] == 99 ? NJ_EDATA : NJ_OK;
+}
+#define TOY(N, NEEDS, GIVES, PROCESS) \
+    static const nj_module N = { NJ_HEADER, .name = #N, .version = "1.0", .summary = "toy", .paper = "none: test", \
+                                 .needs = (const nj_need[]){ NEEDS { 0 } }, .gives = (const nj_give[]){ GIVES { 0 } }, .process = PROCESS };
+#define NEED(P, T, S, U) { P, T, S, U, 0 },
+#define NEED_OPT(P, T, S, U) { P, T, S, U, NJ_OPTIONAL },
+#define GIVE(NAME, T) { NAME, T, 1, -1, "1", -INFINITY, INFINITY, 3.5, 0, "toy" },
+TOY(alpha, NEED("mag", NJ_F64, NJ_SCALAR, "mag"), GIVE("twice", NJ_F64), double_mag)
+TOY(beta, NEED("alpha.twice", NJ_F64, NJ_SCALAR, "1"), GIVE("four", NJ_F64), double_mag)
+TOY(views, NEED("lc.mag@g", NJ_F64, NJ_SERIES, "mag") NEED("lc.mag@time", NJ_F64, NJ_SERIES, "mag"), GIVE("n", NJ_I32) GIVE("first", NJ_F64), count_points)
+TOY(ring_a, NEED("ring_b.x", NJ_F64, NJ_SCALAR, "1"), GIVE("x", NJ_F64), double_mag)
+TOY(ring_b, NEED("ring_a.x", NJ_F64, NJ_SCALAR, "1"), GIVE("x", NJ_F64), double_mag)
+TOY(hungry, NEED("nosuch", NJ_F64, NJ_SCALAR, "1"), GIVE("x", NJ_F64), double_mag)
+TOY(content, NEED("mag", NJ_F64, NJ_SCALAR, "mag") NEED_OPT("nosuch", NJ_F64, NJ_SCALAR, "1"), GIVE("x", NJ_F64), double_mag)
+TOY(wrong_unit, NEED("mag", NJ_F64, NJ_SCALAR, "nJy"), GIVE("x", NJ_F64), double_mag)
+TOY(lacking, NEED("newer", NJ_F64, NJ_SCALAR, "1"), GIVE("x", NJ_F64), double_mag)
+
+static int offer(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit, bool *in_map)
+{
+    (void)schema;
+    static const struct { const char *path; nj_type type; nj_shape shape; const char *unit; int there; } all[] = {
+        { "mag", NJ_F32, NJ_SCALAR, "mag", 1 }, { "lc.mag", NJ_F64, NJ_SERIES, "mag", 1 }, { "lc.band", NJ_I32, NJ_SERIES, "1", 1 },
+        { "lc.jd", NJ_F64, NJ_SERIES, "d", 1 }, { "newer", NJ_F64, NJ_SCALAR, "1", 0 },
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (!strcmp(all[i].path, path)) {
+            *type = all[i].type;
+            *shape = all[i].shape;
+            *unit = all[i].unit;
+            *in_map = true;
+            return all[i].there ? 0 : -1;
+        }
+    return -1;
+}
+static const nj_offers offers = { NULL, "toy", offer };
+
+typedef struct bench {
+    nj_modules modules;
+    nj_settings settings;
+    nj_instances set;
+    nj_graph *graph;
+    nj_error err;
+} bench;
+
+static int set_up(bench *b, const nj_module *const *list, const char *select)
+{
+    memset(b, 0, sizeof *b);
+    for (; *list; list++) assert_int_equal(nj_modules_add(&b->modules, *list, NULL, &b->err), 0);
+    if (nj_instances_choose(&b->set, &b->modules, &b->settings, select, &b->err)) return -1;
+    if (nj_instances_open(&b->set, select, &b->err)) return -1;
+    b->graph = nj_graph_new(&b->set, &offers, NULL, 0, &b->err);
+    return b->graph ? 0 : -1;
+}
+static void tear_down(bench *b)
+{
+    nj_graph_free(b->graph);
+    nj_instances_close(&b->set);
+    nj_settings_free(&b->settings);
+    nj_modules_free(&b->modules);
+}
+
+static void abi_is_checked(void **state)
+{
+    (void)state;
+    nj_modules set = { 0 };
+    nj_error err;
+    nj_module m = alpha;
+    m.abi = 2;
+    assert_int_equal(nj_modules_add(&set, &m, "x.so", &err), -1);
+    assert_non_null(strstr(err.text, "ABI 2"));
+    m = alpha, m.size = sizeof m + 8;
+    assert_int_equal(nj_modules_add(&set, &m, "x.so", &err), -1);
+    assert_non_null(strstr(err.text, "newer"));
+    m = alpha, m.build = "p64,fast";
+    assert_int_equal(nj_modules_add(&set, &m, "x.so", &err), -1);
+    m = alpha, m.name = "Bad.Name";
+    assert_int_equal(nj_modules_add(&set, &m, "x.so", &err), -1);
+    m = alpha, m.paper = NULL;
+    assert_int_equal(nj_modules_add(&set, &m, "x.so", &err), -1);
+    /* an older, smaller struct is fine: its missing tail is zero */
+    m = alpha, m.size = offsetof(nj_module, process_ref), m.close = (void (*)(void *))1;
+    assert_int_equal(nj_modules_add(&set, &m, "x.so", &err), 0);
+    assert_null(nj_modules_find(&set, "alpha")->module->close);
+    nj_modules_free(&set);
+}
+
+static void columns_order_modules_and_name_a_cycle(void **state)
+{
+    (void)state;
+    bench b;
+    assert_int_equal(set_up(&b, (const nj_module *const[]){ &beta, &alpha, NULL }, NULL), 0);
+    assert_string_equal(b.graph->step[0].in->name, "alpha");
+    assert_string_equal(b.graph->step[1].in->name, "beta");
+    tear_down(&b);
+    assert_int_equal(set_up(&b, (const nj_module *const[]){ &ring_a, &ring_b, NULL }, NULL), -1);
+    assert_non_null(strstr(b.err.text, "ring_a -> ring_b -> ring_a"));
+    tear_down(&b);
+}
+
+static void selection_adds_providers_and_finds_near_misses(void **state)
+{
+    (void)state;
+    bench b;
+    assert_int_equal(set_up(&b, (const nj_module *const[]){ &beta, &alpha, &views, NULL }, "beta"), 0);
+    assert_int_equal(b.set.n, 2);
+    tear_down(&b);
+    assert_int_equal(set_up(&b, (const nj_module *const[]){ &beta, &alpha, NULL }, "bta"), -1);
+    assert_non_null(strstr(b.err.text, "did you mean 'beta'"));
+    tear_down(&b);
+    assert_int_equal(set_up(&b, (const nj_module *const[]){ &beta, &alpha, NULL }, "-alpha"), -1);
+    assert_non_null(strstr(b.err.text, "needs alpha.twice"));
+    tear_down(&b);
+}
+
+static void missing_needs_turn_a_module_off(void **state)
+{
+    (void)state;
+    bench b;
+    assert_int_equal(set_up(&b, (const nj_module *const[]){ &hungry, &content, &wrong_unit, NULL }, NULL), 0);
+    assert_non_null(strstr(b.graph->step[0].off, "nosuch"));
+    assert_null(b.graph->step[1].off);
+    assert_non_null(strstr(b.graph->step[2].off, "units"));
+    tear_down(&b);
+}
+
+/* Three rows: mag 1, null, 2; light curves of 3, 0, 2 points. Row 2's packet lacks `newer`. */
+static void fill(bench *b, nj_batch *batch, const uint64_t *lacks_newer)
+{
+    assert_int_equal(nj_batch_begin(batch, &b->graph->layout, 3), 0);
+    static const double jd[] = { 3, 1, 2, 5, 4 }, mag[] = { 13, 11, 12, 25, 24 };
+    static const int32_t band[] = { 1, 2, 1, 2, 2 };
+    static const uint32_t off[] = { 0, 3, 3, 5 };
+    batch->n = 3;
+    for (uint32_t r = 0; r < 3; r++) {
+        batch->id[r] = 10 + r;
+        batch->row[r] = (nj_row){ .absent = r == 2 ? lacks_newer : NULL };
+    }
+    for (uint32_t c = 0; c < batch->layout->n_packet; c++) {
+        const nj_column_def *def = &batch->layout->col[c];
+        if (!strcmp(def->path, "mag")) memcpy((void *)batch->col[c].data, (double[]){ 1, NAN, 2 }, 24);
+        if (!strcmp(def->path, "lc.jd")) batch->col[c] = (nj_col){ jd, off };
+        if (!strcmp(def->path, "lc.mag")) batch->col[c] = (nj_col){ mag, off };
+        if (!strcmp(def->path, "lc.band")) batch->col[c] = (nj_col){ band, off };
+    }
+}
+
+static void dispatch_counts_and_keeps_reasons(void **state)
+{
+    (void)state;
+    bench b;
+    assert_int_equal(set_up(&b, (const nj_module *const[]){ &beta, &alpha, &views, &lacking, NULL }, NULL), 0);
+    nj_worker *w = nj_worker_new(&b.set, NULL, NULL, 2, false, &b.err);
+    nj_batch *batch = nj_batch_new();
+    uint64_t absent[8] = { 0 };
+    for (uint32_t c = 0; c < b.graph->layout.n_packet; c++)
+        if (!strcmp(b.graph->layout.col[c].path, "newer")) absent[c / 64] |= UINT64_C(1) << c % 64;
+    fill(&b, batch, absent);
+    assert_int_equal(nj_dispatch(b.graph, w, batch), 0);
+    const nj_outputs *out = batch->state;
+    for (uint32_t s = 0; s < b.graph->n_steps; s++) {
+        const nj_step *step = &b.graph->step[s];
+        const nj_counter *c = &w->module[step->instance];
+        const char *name = step->in->name;
+        const void *data = batch->col[step->first_out].data;
+        assert_int_equal(c->offered, 3);
+        if (!strcmp(name, "alpha")) {
+            assert_true(((const double *)data)[0] == 2 && isnan(((const double *)data)[1]) && ((const double *)data)[2] == 4);
+            assert_int_equal(out->reason[s][1], NJ_CUT);
+            assert_true(c->passed == 2 && c->hits == 2 && c->flagged == 1 && c->calls == 3 && c->one.n == 3); /* one row in two is alone */
+        } else if (!strcmp(name, "beta")) {
+            assert_true(((const double *)data)[2] == 8);
+        } else if (!strcmp(name, "views")) {
+            assert_true(((const int32_t *)data)[0] == 2 && ((const int32_t *)data)[1] == 0 && ((const int32_t *)data)[2] == 0);
+            const double *first = batch->col[step->first_out + 1].data;
+            assert_true(first[0] == 11 && isnan(first[1]) && first[2] == 24);
+        } else {
+            assert_int_equal(out->reason[s][2], NJ_NO_INPUT);
+            assert_true(c->reason[NJ_NO_INPUT] == 1 && c->hits + c->reason[NJ_CUT] == 2);
+        }
+    }
+    nj_batch_free(batch);
+    nj_worker_free(w);
+    tear_down(&b);
+}
+
+static void silence_and_failure_are_reasons_too(void **state)
+{
+    (void)state;
+    bench b;
+    assert_int_equal(set_up(&b, (const nj_module *const[]){ &views, NULL }, NULL), 0);
+    nj_worker *w = nj_worker_new(&b.set, NULL, NULL, 1, false, &b.err);
+    nj_batch *batch = nj_batch_new();
+    fill(&b, batch, NULL);
+    batch->id[0] = 13;
+    batch->id[1] = 99;
+    assert_int_equal(nj_dispatch(b.graph, w, batch), 0);
+    const uint8_t *reason = ((nj_outputs *)batch->state)->reason[0];
+    assert_int_equal(reason[0], NJ_FAILED);
+    assert_int_equal(reason[1], NJ_FAILED);
+    assert_int_equal(reason[2], NJ_DONE);
+    assert_int_equal(w->module[0].reason[NJ_FAILED], 2);
+    nj_batch_free(batch);
+    nj_worker_free(w);
+    tear_down(&b);
+}
+
+static void units_convert_or_refuse(void **state)
+{
+    (void)state;
+    assert_true(nj_unit_factor("Jy", "nJy") == 1e9);
+    assert_true(fabs(nj_unit_factor("arcsec", "deg") * 3600 - 1) < 1e-15); /* rounding of 1/3600 */
+    assert_true(isnan(nj_unit_factor("mag", "nJy")));
+    assert_true(nj_unit_factor("mag", "mag") == 1 && nj_unit_factor(NULL, "mag") == 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(abi_is_checked), cmocka_unit_test(columns_order_modules_and_name_a_cycle),
+        cmocka_unit_test(selection_adds_providers_and_finds_near_misses), cmocka_unit_test(missing_needs_turn_a_module_off),
+        cmocka_unit_test(dispatch_counts_and_keeps_reasons), cmocka_unit_test(silence_and_failure_are_reasons_too),
+        cmocka_unit_test(units_convert_or_refuse),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
