@@ -48,6 +48,10 @@ $(BUILD)/%.cc.o: %.cc
 	$(CXX) -std=c++17 $(COMMON) -Wall -Wextra $(CXXFLAGS) -MMD -MP -c $< -o $@
 # Science modules and the kit see include/ only and export nothing but their table entry.
 $(modobj) $(kitobj): COMMON += -fvisibility=hidden -O3
+$(BUILD)/broker/base/version.c.o: $(gen)/revision
+$(gen)/revision: FORCE
+	@mkdir -p $(@D)
+	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
 $(BUILD)/broker/base/version.c.o: COMMON += -DNJ_VERSION='"$(VERSION)"' -DNJ_FLAGS='"$(OPT.$(FLAVOUR)) $(CFLAGS)"'
 
 # --- generated: the tables of modules and commands, and the files that travel inside the binary --------------------

@@ -12,6 +12,8 @@ typedef struct nj_schema nj_schema;   /* one writer schema with its survey; live
 /* Reads the embedded survey maps (schemas/<survey>.map, and those of [decode] maps = DIR). NULL with err. */
 nj_decoder *nj_decoder_new(nj_settings *settings, nj_error *err);
 void nj_decoder_free(nj_decoder *decoder);
+/* Is the path a canonical name of any survey map? */
+bool nj_decoder_knows(const nj_decoder *decoder, const char *path);
 
 /* A column that packets of a survey can give. */
 typedef struct nj_offer {
