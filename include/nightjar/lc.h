@@ -72,6 +72,14 @@ typedef struct nj_rise {
 /* work [8 * n]. */
 void nj_rise_fit(uint32_t n, const double *day, const double *flux, const double *flux_err, double *work, nj_rise *rise);
 
+/* --- flux statistics for microlensing (flux_features.c) --- */
+
+enum { NJ_FLUX_FEATURES = 47 };
+extern const char *const nj_flux_feature_name[NJ_FLUX_FEATURES];
+/* n >= 2 points of one band in packet order: mag, mag_err [n]; work [5 n]; out [47], statistics that are not finite are 0.
+ * One magnitude that is NaN makes all of them 0 but four, as upstream. */
+void nj_flux_features(uint32_t n, const double *mag, const double *mag_err, double *work, double *out);
+
 /* --- classes (classes.c) --- */
 
 /* Can an object with this SIMBAD label be extragalactic or new: no label, "Unknown", a supernova, a galaxy, a failed

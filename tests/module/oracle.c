@@ -82,6 +82,7 @@ static const pair pairs[] = {
     FEATURES("g") FEATURES("r")
     { "early_snia.score", { "rf_snia_vs_nonia.al_loop" }, 0, 1e-6, 1 },
     { "early_snia_nocut.score", { "rf_snia_vs_nonia.al_loop.nocut" }, 0, 1e-6, 1 },
+    { "microlensing.score", { "mulens" }, 0, 1e-7, 1 },
     { "kilonova.score", { "rf_kn_vs_nonkn" }, 0, 1e-7, 1 },
 };
 enum { PAIRS = sizeof pairs / sizeof *pairs };
