@@ -13,7 +13,7 @@
 #include "position.h"
 
 enum {
-    QUERY_MS = 10000, /* for watermarks and committed offsets */
+    QUERY_MS = 10000, /* for offsets and metadata */
     CLOSE_MS = 15000,
     CLOSE_UNUSED_MS = 1000, /* nothing was ever assigned, so there is nothing to commit */
     SLICE_MS = 100, /* how often the ends are looked at while nothing comes */
@@ -101,39 +101,46 @@ static nj_partition *partition_of(kafka_source *s, const char *topic, int32_t nu
     return p->stream ? p : NULL;
 }
 
-/* Watermarks as the broker gives them; 0 = both known. */
-static int watermarks(kafka_source *s, const nj_partition *p, int64_t *low, int64_t *high)
+/* Offsets of a time (ms since 1970, or -1: the end) for all partitions of the list; a negative offset = none.
+ * Not rd_kafka_query_watermark_offsets: with librdkafka 2.0.2 that waits for ever when the broker has just gone. */
+static rd_kafka_resp_err_t offsets_of(kafka_source *s, rd_kafka_topic_partition_list_t *list, int64_t time_ms)
 {
-    rd_kafka_resp_err_t e = rd_kafka_query_watermark_offsets(s->rk, p->topic, p->number, low, high, QUERY_MS);
-    if (e) nj_log(NJ_LOG_WARN, "%s: the ends of %s[%" PRId32 "] are not known: %s", s->display, p->topic, p->number, rd_kafka_err2str(e));
-    return e ? -1 : 0;
+    for (int i = 0; i < list->cnt; i++) list->elems[i].offset = time_ms;
+    rd_kafka_resp_err_t e = list->cnt ? rd_kafka_offsets_for_times(s->rk, list, QUERY_MS) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    for (int i = 0; i < list->cnt; i++)
+        if (e || list->elems[i].err) list->elems[i].offset = -1;
+    return e;
 }
 
 /* Where the partitions of the first assignment begin. A later one goes on from what the group has committed. */
 static void begin_from(kafka_source *s, rd_kafka_topic_partition_list_t *list)
 {
-    int64_t low, high;
+    static const int64_t logical[] = { [NJ_FROM_COMMITTED] = RD_KAFKA_OFFSET_STORED, [NJ_FROM_EARLIEST] = RD_KAFKA_OFFSET_BEGINNING };
+    if (s->at.from == NJ_FROM_LATEST || s->at.from == NJ_FROM_TIME) {
+        rd_kafka_resp_err_t e = offsets_of(s, list, s->at.from == NJ_FROM_TIME ? s->at.from_value : -1);
+        if (e) fail_at_next(s, "where to begin is not known: ", e, rd_kafka_err2str(e));
+    }
     for (int i = 0; i < list->cnt; i++) {
         rd_kafka_topic_partition_t *t = &list->elems[i];
         nj_partition *p = partition_of(s, t->topic, t->partition);
-        switch (s->at.from) {
-        case NJ_FROM_COMMITTED: t->offset = RD_KAFKA_OFFSET_STORED; break;
-        case NJ_FROM_EARLIEST: t->offset = RD_KAFKA_OFFSET_BEGINNING; break;
-        case NJ_FROM_LATEST: t->offset = p && watermarks(s, p, &low, &high) == 0 ? high : RD_KAFKA_OFFSET_END; break;
-        case NJ_FROM_OFFSET:
-        case NJ_FROM_TIME: t->offset = s->at.from_value; break;
-        }
+        if (s->at.from == NJ_FROM_OFFSET) t->offset = s->at.from_value;
+        else if (s->at.from <= NJ_FROM_EARLIEST) t->offset = logical[s->at.from];
+        else if (t->offset < 0) t->offset = RD_KAFKA_OFFSET_END; /* nothing is that young */
+        if (p) p->start = t->offset;
     }
-    if (s->at.from == NJ_FROM_TIME) {
-        rd_kafka_resp_err_t e = rd_kafka_offsets_for_times(s->rk, list, QUERY_MS);
-        if (e) fail_at_next(s, "the offsets of that time are not known: ", e, rd_kafka_err2str(e));
-        for (int i = 0; i < list->cnt; i++)
-            if (list->elems[i].err || list->elems[i].offset < 0) list->elems[i].offset = RD_KAFKA_OFFSET_END;
-    }
+}
+
+/* until=end: the high watermarks. One that is not known is found by its end-of-partition event. */
+static void find_ends(kafka_source *s, const rd_kafka_topic_partition_list_t *assigned)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_copy(assigned);
+    rd_kafka_resp_err_t e = offsets_of(s, list, -1);
+    if (e) nj_log(NJ_LOG_WARN, "%s: the ends of the partitions are not known: %s", s->display, rd_kafka_err2str(e));
     for (int i = 0; i < list->cnt; i++) {
         nj_partition *p = partition_of(s, list->elems[i].topic, list->elems[i].partition);
-        if (p) p->start = list->elems[i].offset;
+        if (p && p->end < 0) p->end = list->elems[i].offset;
     }
+    rd_kafka_topic_partition_list_destroy(list);
 }
 
 /* What this process had and never got to acknowledge has no committed offset yet: it begins where `from` put it. */
@@ -152,18 +159,14 @@ static void on_assign(kafka_source *s, rd_kafka_topic_partition_list_t *list)
 {
     if (s->assigns++ == 0) begin_from(s, list);
     else if (list->cnt) go_on_from(s, list);
+    if (s->at.until == NJ_UNTIL_END) find_ends(s, list);
     for (int i = 0; i < list->cnt; i++) {
         nj_partition *p = partition_of(s, list->elems[i].topic, list->elems[i].partition);
-        int64_t low, high;
         if (!p) {
             nj_fail(&s->fatal, "%s: out of memory", s->display);
             continue;
         }
         nj_partition_assign(&s->partitions, p);
-        if (s->at.until == NJ_UNTIL_END && p->end < 0 && watermarks(s, p, &low, &high) == 0) {
-            p->end = high;
-            p->reached = high == low;
-        }
     }
     s->n_assigned += list->cnt;
     s->last_ns = nj_now_ns();
@@ -417,29 +420,31 @@ static int all_reached(const kafka_source *s)
     return s->n_assigned > 0;
 }
 
+/* Does any broker answer? 0 = yes. */
+static rd_kafka_resp_err_t ask_brokers(kafka_source *s)
+{
+    const struct rd_kafka_metadata *m;
+    int wait_ms = s->contact_ns < QUERY_MS * (int64_t)1000000 ? (int)(s->contact_ns / 1000000) : QUERY_MS;
+    rd_kafka_resp_err_t e = rd_kafka_metadata(s->rk, 0, NULL, &m, wait_ms);
+    if (!e) rd_kafka_metadata_destroy(m);
+    return e;
+}
+
 /* Nothing for so long: is it that nothing is there, or that no broker is? */
 static int is_idle(kafka_source *s, int64_t now)
 {
-    int64_t low, high;
     if (now - s->last_ns < s->at.until_value * 1000000) return 0;
-    for (size_t i = 0; i < s->partitions.n; i++)
-        if (s->partitions.item[i]->assigned) {
-            if (watermarks(s, s->partitions.item[i], &low, &high) == 0) return 1;
-            if (now - s->last_ns > s->contact_ns) nj_fail(&s->fatal, "%s: no broker answers any more", s->display);
-            return 0;
-        }
-    return 0;
+    rd_kafka_resp_err_t e = ask_brokers(s);
+    if (e && nj_now_ns() - s->last_ns > s->contact_ns) fail_at_next(s, "no broker answers any more: ", e, rd_kafka_err2str(e));
+    return !e;
 }
 
 /* So long without an assignment: a wrong address, a topic that is not there, or more members than partitions. */
 static void check_contact(kafka_source *s, int64_t now)
 {
-    const struct rd_kafka_metadata *m;
     if (s->n_assigned || now - (s->assigns ? s->last_ns : s->opened_ns) < s->contact_ns) return;
-    int wait_ms = s->contact_ns < QUERY_MS * (int64_t)1000000 ? (int)(s->contact_ns / 1000000) : QUERY_MS;
-    rd_kafka_resp_err_t e = rd_kafka_metadata(s->rk, 0, NULL, &m, wait_ms);
-    if (!e) rd_kafka_metadata_destroy(m);
-    if (e && !s->assigns) fail_at_next(s, "no broker answers: ", e, rd_kafka_err2str(e));
+    rd_kafka_resp_err_t e = ask_brokers(s);
+    if (e && (!s->assigns || !s->live)) fail_at_next(s, s->assigns ? "no broker answers any more: " : "no broker answers: ", e, rd_kafka_err2str(e));
     else if (!s->live)
         nj_fail(&s->fatal, "%s: no partition of %s within %g s: is the topic there, has the group more members than partitions?",
                 s->display, s->target.topic, s->conf.contact_s);
