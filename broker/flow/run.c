@@ -333,6 +333,19 @@ static void free_run(run *r)
     free(r);
 }
 
+/* One line for people; every reason with -v. */
+static void tell_what_is_off(const nj_instances *set)
+{
+    char names[1024] = "";
+    for (uint32_t i = 0; i < set->n_off; i++) {
+        nj_log(NJ_LOG_DEBUG, "%s", set->off[i]);
+        size_t n = strlen(names);
+        snprintf(names + n, sizeof names - n, "%s%.*s", i ? ", " : "", (int)strcspn(set->off[i], " "), set->off[i]);
+    }
+    if (set->n_off == 1) nj_log(NJ_LOG_INFO, "%s", set->off[0]);
+    else if (set->n_off) nj_log(NJ_LOG_INFO, "%u modules are off, because their models or catalogues are not here (-D models.path=DIR, -D catalogs.path=DIR; -v gives each reason): %s", set->n_off, names);
+}
+
 static int set_up(run *r, nj_error *err)
 {
     const nj_run_options *o = r->options;
@@ -340,7 +353,7 @@ static int set_up(run *r, nj_error *err)
     r->decoder = nj_decoder_new(o->settings, err);
     if (!r->decoder) return NJ_EXIT_USAGE;
     if (nj_instances_open(&r->instances, o->select, err)) return NJ_EXIT_USAGE;
-    for (uint32_t i = 0; i < r->instances.n_off; i++) nj_log(NJ_LOG_INFO, "%s", r->instances.off[i]);
+    tell_what_is_off(&r->instances);
     if (nj_flow_fields(r, err)) return NJ_EXIT_USAGE;
     if (make_metadata(r)) return nj_fail(err, "out of memory"), NJ_EXIT_USAGE;
     return NJ_EXIT_OK;

@@ -22,12 +22,16 @@ static const char *const host_keys[] = { "kind", "default", "need.*", NULL };
 
 __attribute__((format(printf, 3, 4))) static void host_log(void *opaque, int level, const char *format, ...)
 {
-    (void)opaque;
+    nj_instances *set = opaque;
     char text[1024];
     va_list ap;
     va_start(ap, format);
     vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
+    if (set->setting_up && level <= NJ_LOG_WARN) { /* told once, with the reason, if it fails; else below */
+        if (!set->said[0]) snprintf(set->said, sizeof set->said, "%.*s", (int)sizeof set->said - 1, text);
+        level = NJ_LOG_DEBUG;
+    }
     nj_log(level < NJ_LOG_ERROR ? NJ_LOG_ERROR : level > NJ_LOG_DEBUG ? NJ_LOG_DEBUG : level, "%s", text);
 }
 
@@ -160,6 +164,19 @@ static void redirect(nj_instances *set, const char *section, nj_need *need, int 
     }
 }
 
+/* From here to end_set_up() an instance's complaints are kept instead of printed. */
+static void begin_set_up(nj_instances *set)
+{
+    set->setting_up = true;
+    set->said[0] = 0;
+}
+
+static void end_set_up(nj_instances *set, bool failed)
+{
+    set->setting_up = false;
+    if (!failed && set->said[0]) nj_log(NJ_LOG_WARN, "%s", set->said);
+}
+
 static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
 {
     const nj_module *m = in->module;
@@ -170,8 +187,11 @@ static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
     if (nj_settings_apply(set->settings, section, params, host_keys, in->conf, err)) return -1;
     nj_tables tables = { m->needs, m->gives };
     if (m->declare) {
+        begin_set_up(set);
         int rc = m->declare(&set->host, in->conf, &tables);
-        if (rc != NJ_OK || !tables.needs || !tables.gives) return nj_fail(err, "%s: cannot be set up (see above); [module.%s] says how", in->name, in->name);
+        bool failed = rc != NJ_OK || !tables.needs || !tables.gives;
+        end_set_up(set, failed);
+        if (failed) return nj_fail(err, "%s", set->said[0] ? set->said : "it cannot be set up");
     }
     void *need, *give;
     int n_needs = nj_table_rows(&set->arena, tables.needs, m->need_size, sizeof(nj_need), &need);
@@ -355,7 +375,9 @@ int nj_instances_open(nj_instances *set, const char *select, nj_error *err)
     for (uint32_t i = 0; i < set->n;) {
         nj_instance *in = &set->item[i];
         int64_t start = nj_now_ns();
+        begin_set_up(set);
         int rc = in->module->open ? in->module->open(&set->host, in->conf, &in->self) : NJ_OK;
+        end_set_up(set, rc != NJ_OK);
         in->cold_start_ns = nj_now_ns() - start;
         if (rc == NJ_OK) {
             in->opened = true;
@@ -363,8 +385,8 @@ int nj_instances_open(nj_instances *set, const char *select, nj_error *err)
             continue;
         }
         if (selected(select, in->name, 0) || selected(select, in->name, '+'))
-            return nj_fail(err, "module %s cannot open (see above)", in->name);
-        note_off(set, in->name, "its data are not here (see above)");
+            return nj_fail(err, "module %s cannot open: %s", in->name, set->said[0] ? set->said : "it does not say why");
+        note_off(set, in->name, set->said[0] ? set->said : "it cannot open");
         take_out(set, i);
     }
     for (uint32_t i = 0; i < set->n;) { /* again from the start after each one: it may have been a provider */

@@ -38,8 +38,10 @@ typedef struct nj_instances {
     uint32_t n_files, cap_files;
     const char *data_path; /* ':'-separated folders where host->data() looks */
     nj_host host;
-    const char **off; /* instances that could not open, with the reason, for the start-up summary */
+    const char **off; /* "NAME is off: why" of instances that cannot run here, for the start-up summary */
     uint32_t n_off;
+    char said[512];   /* the first complaint of an instance that is being set up: why it is off, if it fails */
+    bool setting_up;
 } nj_instances; /* zero-initialised */
 
 /* Chooses the instances: every module without declare() is one; sections [module.NAME] add more and set them up
