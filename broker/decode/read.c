@@ -120,7 +120,7 @@ static const uint8_t *run(nj_reader *r, const nj_op *op, const uint8_t *p);
 /* The items of one block of an array. */
 static const uint8_t *items(nj_reader *r, const nj_op *op, const uint8_t *p, uint64_t n)
 {
-    const uint16_t *group = &r->plan->array_group[2 * op->a];
+    const uint16_t *group = op->n ? &r->plan->array_group[2 * op->a] : NULL;
     for (uint32_t k = 0; k < op->n; k++)
         if (reserve(r, group[2 * k], r->index[NJ_AT_GROUP + group[2 * k]] + n + r->plan->group[group[2 * k]].n_single)) {
             r->reason = NULL;
