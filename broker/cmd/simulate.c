@@ -230,6 +230,8 @@ static int parse(int argc, char **argv, options *o)
         nj_log(NJ_LOG_ERROR, "simulate: '%s' is not an option; the output is named by -o", argv[optind]);
         return -1;
     }
+    if (o->out && !o->conf.encoder && o->conf.survey && !strcmp(o->conf.survey, "lsst") && !strncmp(o->out, "kafka://", 8))
+        o->conf.encoder = "confluent";
     if (o->out) return 0;
     nj_log(NJ_LOG_ERROR, "simulate: -o OUT is missing: a .tar.gz, a .tar, a folder, - or kafka://HOST:PORT/TOPIC");
     return -1;
@@ -249,18 +251,20 @@ NJ_COMMAND(simulate) = {
     .name = "simulate",
     .usage = "simulate [options] -o OUT",
     .summary = "a realistic night of alerts with known truth",
-    .help = "\n  -o, --out OUT       OUT.tar.gz, OUT.tar, a folder, - (tar on standard output), or kafka://HOST:PORT/TOPIC\n"
-            "  -n, --alerts N      how many (1000)\n"
-            "      --seed S        the same seed gives the same bytes, on any number of threads (0)\n"
-            "      --exposures N   over how many exposures (one per 300 alerts, at least 4)\n"
-            "      --night DATE    night of observation, UTC (2024-03-15); nights of a seed see the same fields and objects\n"
-            "      --survey NAME   ztf\n"
-            "      --schema V      3.3, 4.02 (with forced photometry) or mix (mix, by exposure)\n"
-            "      --encoder E     stream, archive or mix: the two real writers differ in the order of unions (mix)\n"
-            "      --truth FILE    what each alert really is (truth.csv beside OUT; for - and kafka:// only when named)\n"
-            "  -j, --threads N     compute threads (all)\n"
-            "  -X NAME=VALUE       setting of librdkafka\n"
-            "      --overwrite     replace an output file, add to a folder\n"
-            "  -q, --quiet         no progress, no summary\n",
+    .help =
+        "\n  -o, --out OUT       OUT.tar.gz, OUT.tar, a folder, - (tar on standard output), or kafka://HOST:PORT/TOPIC\n"
+        "  -n, --alerts N      how many (1000)\n"
+        "      --seed S        the same seed gives the same bytes, on any number of threads (0)\n"
+        "      --exposures N   over how many exposures (one per 300 alerts, LSST one per 10,000; at least 4)\n"
+        "      --night DATE    night of observation, UTC (2024-03-15); nights of a seed see the same fields and objects\n"
+        "      --survey NAME   ztf, or lsst: packets of release 11.0, 10,000 alerts per visit and bursts of four times as many\n"
+        "      --schema V      3.3, 4.02 (with forced photometry) or mix (mix, by exposure)\n"
+        "      --encoder E     stream, archive or mix: the two real writers differ in the order of unions (mix);\n"
+        "                      LSST: stream (container files) or confluent (schema id 1100 and datum; to Kafka by default)\n"
+        "      --truth FILE    what each alert really is (truth.csv beside OUT; for - and kafka:// only when named)\n"
+        "  -j, --threads N     compute threads (all)\n"
+        "  -X NAME=VALUE       setting of librdkafka\n"
+        "      --overwrite     replace an output file, add to a folder\n"
+        "  -q, --quiet         no progress, no summary\n",
     .main = run,
 };

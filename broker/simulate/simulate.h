@@ -13,15 +13,16 @@ typedef struct nj_simulator_conf {
     const char *survey; /* "ztf" (NULL = ztf) */
     uint64_t alerts;    /* of the night; 0 = 1000 */
     uint64_t seed;
-    uint32_t exposures;  /* 0 = one per 300 alerts, at least 4 */
-    int night;           /* YYYYMMDD, UTC; 0 = 20240315 */
-    const char *schema;  /* "3.3", "4.02", or "mix" (NULL) */
-    const char *encoder; /* "stream", "archive", or "mix" (NULL): the two writers whose packets exist */
+    uint32_t exposures;  /* 0 = one per 300 alerts (lsst: 10,000), at least 4 */
+    int night;           /* YYYYMMDD, UTC; 0 = 20240315 (lsst: 20260315) */
+    const char *schema;  /* "3.3", "4.02", or "mix" (NULL); lsst: "11.0" (NULL) */
+    const char *encoder; /* "stream", "archive", or "mix" (NULL): the two writers whose packets exist. lsst: "stream"
+                          * (NULL) = container files, "confluent" = 0x00, schema id 1100, datum */
 } nj_simulator_conf;
 
 typedef struct nj_truth {
     int64_t candid;
-    char object[16];
+    char object[24];
     const char *class; /* star, variable, galaxy, supernova, asteroid, hostless, artefact */
     const char *kind;  /* rr_lyrae, Ia, dipole, ... */
     double jd, ra, dec;

@@ -6,13 +6,28 @@
 
 #include "../base/buffer.h"
 #include "fill.h"
+#include "lsst.h"
 
-enum { ALERTS_PER_EXPOSURE = 300, MOST_PER_EXPOSURE = 10000, FORCED_MOST = 21 };
+enum { FORCED_MOST = 21 };
+
+typedef struct survey {
+    const char *name;
+    const nj_sim_cadence *cadence;
+    uint32_t alerts_per_exposure, most_per_exposure; /* mean (lsst: 10,000, and every 16th has four times as many); on average */
+    int night;                                       /* when none is named */
+    const char *schema[2], *encoder[2];
+} survey;
+static const survey surveys[] = {
+    { "ztf", &nj_sim_ztf_cadence, 300, 2500, 20240315, { "3.3", "4.02" }, { "stream", "archive" } },
+    { "lsst", &nj_sim_lsst_cadence, 11875, 40000, 20260315, { "11.0", "11.0" }, { "stream", "confluent" } },
+};
 static const double archive_share = 0.5, schema_402_share = 0.3;
 static const double holes_share = 0.12, deep_holes_share = 0.05;
 
 struct nj_simulator {
     nj_simulator_conf conf;
+    const survey *survey;
+    nj_sim_lsst *lsst; /* NULL = ZTF */
     nj_sim_night night;
     uint64_t next;
     nj_sim_encoder *encoder[2][2]; /* [3.3, 4.02][stream, archive] */
@@ -21,8 +36,6 @@ struct nj_simulator {
     nj_sim_epoch epoch[NJ_SIM_EPOCHS_MAX];
     nj_buffer out;
 };
-
-static const char *const schema_names[2] = { "3.3", "4.02" }, *const encoder_names[2] = { "stream", "archive" };
 
 /* Index of text in names, or 2 for a mix; -1 = neither. */
 static int choice(const char *text, const char *const names[2])
@@ -33,24 +46,37 @@ static int choice(const char *text, const char *const names[2])
     return -1;
 }
 
-static int check(nj_simulator_conf *c, int *night, nj_error *err)
+static int check_names(nj_simulator *s, nj_error *err)
 {
+    nj_simulator_conf *c = &s->conf;
     if (!c->survey) c->survey = "ztf";
-    if (strcmp(c->survey, "ztf")) return nj_fail(err, "simulate: no survey '%s'; there is ztf", c->survey);
-    if (choice(c->schema, schema_names) < 0)
-        return nj_fail(err, "simulate: no schema '%s'; there are 3.3, 4.02 and mix", c->schema);
-    if (choice(c->encoder, encoder_names) < 0)
-        return nj_fail(err, "simulate: no encoder '%s'; there are stream, archive and mix", c->encoder);
+    for (size_t i = 0; i < sizeof surveys / sizeof *surveys; i++)
+        if (!strcmp(c->survey, surveys[i].name)) s->survey = &surveys[i];
+    const survey *v = s->survey;
+    if (!v) return nj_fail(err, "simulate: no survey '%s'; there are ztf and lsst", c->survey);
+    if (choice(c->schema, v->schema) < 0)
+        return nj_fail(err, "simulate: no schema '%s' of %s; there are %s, %s and mix", c->schema, v->name, v->schema[0],
+                       v->schema[1]);
+    if (choice(c->encoder, v->encoder) < 0)
+        return nj_fail(err, "simulate: no encoder '%s' of %s; there are %s and %s", c->encoder, v->name, v->encoder[0],
+                       v->encoder[1]);
+    return 0;
+}
+
+static int check(nj_simulator *s, int *night, nj_error *err)
+{
+    nj_simulator_conf *c = &s->conf;
+    if (check_names(s, err)) return -1;
     if (!c->alerts) c->alerts = 1000;
     if (!c->exposures) {
-        uint64_t n = c->alerts / ALERTS_PER_EXPOSURE;
-        c->exposures = (uint32_t)(n < 4 ? 4 : n);
+        uint64_t n = c->alerts / s->survey->alerts_per_exposure;
+        c->exposures = (uint32_t)(n < 4 ? 4 : n > 1u << 20 ? 1u << 20 : n);
     }
     if (c->exposures > 1u << 20) return nj_fail(err, "simulate: at most 1048576 exposures");
-    if (c->alerts / c->exposures > MOST_PER_EXPOSURE / 4)
-        return nj_fail(err, "simulate: %u exposures are too few for %llu alerts: at most %d each", c->exposures,
-                       (unsigned long long)c->alerts, MOST_PER_EXPOSURE / 4);
-    if (!c->night) c->night = 20240315;
+    if (c->alerts / c->exposures > s->survey->most_per_exposure)
+        return nj_fail(err, "simulate: %u exposures are too few for %llu alerts: at most %u each", c->exposures,
+                       (unsigned long long)c->alerts, s->survey->most_per_exposure);
+    if (!c->night) c->night = s->survey->night;
     int year = c->night / 10000, month = c->night / 100 % 100, day = c->night % 100, back[3];
     *night = nj_sim_night_of(year, month, day);
     nj_sim_civil(*night, &back[0], &back[1], &back[2]);
@@ -68,12 +94,13 @@ nj_simulator *nj_simulator_new(const nj_simulator_conf *conf, nj_error *err)
         return NULL;
     }
     s->conf = *conf;
-    if (check(&s->conf, &night, err)) goto done;
+    if (check(s, &night, err)) goto done;
     for (int v = 0; v < 2; v++)
         for (int a = 0; a < 2; a++)
-            if (!(s->encoder[v][a] = nj_sim_encoder_new(schema_names[v], a, err))) goto done;
+            if (!(s->encoder[v][a] = nj_sim_encoder_new(surveys[0].schema[v], a, err))) goto done;
     s->painter = nj_sim_painter_new();
-    if (!s->painter || nj_sim_night_plan(&s->night, s->conf.seed, night, s->conf.alerts, s->conf.exposures)) {
+    if (!strcmp(s->survey->name, "lsst") && !(s->lsst = nj_sim_lsst_new(err))) goto done;
+    if (!s->painter || nj_sim_night_plan(&s->night, s->survey->cadence, s->conf.seed, night, s->conf.alerts, s->conf.exposures)) {
         nj_fail(err, "out of memory");
         goto done;
     }
@@ -91,6 +118,7 @@ void nj_simulator_free(nj_simulator *s)
     if (!s) return;
     for (int v = 0; v < 2; v++)
         for (int a = 0; a < 2; a++) nj_sim_encoder_free(s->encoder[v][a]);
+    nj_sim_lsst_free(s->lsst);
     if (s->painter) nj_sim_painter_free(s->painter);
     nj_sim_night_free(&s->night);
     nj_buffer_free(&s->out);
@@ -195,7 +223,7 @@ static void fill_truth(nj_truth *t, const nj_sim_object *o, const nj_sim_epoch *
                      .rows = (int)scene->rows,
                      .cols = (int)scene->cols,
                      .n_nan = n_nan };
-    memcpy(t->object, o->name, sizeof t->object);
+    memcpy(t->object, o->name, sizeof o->name);
 }
 
 static void name_stamps(nj_sim_packet *p, const nj_sim_epoch *e, const nj_sim_detection *d)
@@ -205,6 +233,34 @@ static void name_stamps(nj_sim_packet *p, const nj_sim_epoch *e, const nj_sim_de
     snprintf(p->stamp[1].name, sizeof p->stamp[1].name, "candid%lld_ref.fits.gz", candid);
     snprintf(p->stamp[2].name, sizeof p->stamp[2].name, "candid%lld_pid%lld_targ_%s.fits.gz", candid, pid,
              d->flux > 0 ? "scimref" : "refmsci");
+}
+
+/* LSST: the same objects on other sensors, in other packets. */
+static int make_lsst(nj_simulator *s, const nj_sim_exposure *exposure, uint32_t j, nj_sim_object *object, const nj_sim_epoch *now,
+                     nj_simulated *alert)
+{
+    const nj_sim_exposure *twin = &s->night.exposure[exposure->twin];
+    nj_sim_lsst_alert a = { .object = object,
+                            .now = now,
+                            .history = s->epoch,
+                            .visit_index = exposure->index,
+                            .j = j,
+                            .first_visit_index = twin->index,
+                            .seed = s->conf.seed,
+                            .confluent = choice(s->conf.encoder, s->survey->encoder) == 1 };
+    nj_sim_lsst_place(object, now);
+    nj_sim_detect(&a.detection, object, now, 0);
+    a.n_history = a.same_night = nj_sim_epochs_before(s->epoch, s->conf.seed, now);
+    if (twin->jd < now->jd)
+        nj_sim_epoch_fill(&s->epoch[a.n_history++], s->conf.seed, twin->jd, twin->field, now->rcid, twin->band);
+    fill_truth(&alert->truth, object, now, &a.detection, &(nj_sim_scene){ 0 }, 0);
+    s->out.n = 0;
+    nj_sim_lsst_make(s->lsst, &a, &s->out, &alert->truth);
+    if (s->out.failed) return -1;
+    alert->bytes = (const uint8_t *)s->out.data;
+    alert->size = s->out.n;
+    snprintf(alert->member, sizeof alert->member, "%lld.%s", (long long)alert->truth.candid, a.confluent ? "msg" : "avro");
+    return 1;
 }
 
 int nj_simulator_make(nj_simulator *s, uint64_t i, nj_simulated *alert)
@@ -223,6 +279,7 @@ int nj_simulator_make(nj_simulator *s, uint64_t i, nj_simulated *alert)
 
     nj_sim_epoch_fill(&now, s->conf.seed, exposure->jd, exposure->field, rcid, exposure->band);
     nj_sim_object_find(&object, s->conf.seed, &now, rank);
+    if (s->lsst) return make_lsst(s, exposure, j, &object, &now, alert);
     nj_sim_detect(&d, &object, &now, rank + 1);
     nj_sim_packet p = { .object = object.name,
                         .candid = d.candid,
@@ -239,7 +296,7 @@ int nj_simulator_make(nj_simulator *s, uint64_t i, nj_simulated *alert)
 
     /* One encoder and one release of the schema for all alerts of an exposure. */
     nj_sim_rng r = { nj_sim_key(nj_sim_key(s->conf.seed, 0x900000u), exposure->index), 0 };
-    int archive = choice(s->conf.encoder, encoder_names), v402 = choice(s->conf.schema, schema_names);
+    int archive = choice(s->conf.encoder, s->survey->encoder), v402 = choice(s->conf.schema, s->survey->schema);
     double u = nj_sim_uniform(&r), v = nj_sim_uniform(&r);
     if (archive == 2) archive = u < archive_share;
     if (v402 == 2) v402 = v < schema_402_share;
@@ -252,8 +309,8 @@ int nj_simulator_make(nj_simulator *s, uint64_t i, nj_simulated *alert)
     alert->size = s->out.n;
     snprintf(alert->member, sizeof alert->member, "%lld.avro", (long long)d.candid);
     fill_truth(&alert->truth, &object, &now, &d, &scene, measured.n_nan);
-    alert->truth.schema = schema_names[v402];
-    alert->truth.encoder = encoder_names[archive];
+    alert->truth.schema = s->survey->schema[v402];
+    alert->truth.encoder = s->survey->encoder[archive];
     return 1;
 }
 

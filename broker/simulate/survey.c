@@ -66,12 +66,16 @@ static int visible(pick *list, uint64_t seed, int night)
     return n;
 }
 
+const nj_sim_cadence nj_sim_ztf_cadence = { .n_sensors = 64, .block = 16, .step_s = 900 };
+const nj_sim_cadence nj_sim_lsst_cadence = { .n_sensors = 189, .block = 50, .step_s = 39, .bursts = 1 };
+
 /* The two visits of a pointing lie half a block apart: first all fields of a block in one band, then in the other. */
-static void lay_out(nj_sim_night *plan, const pick *list, int n_visible, const double *weight, uint64_t n_alerts)
+static void lay_out(nj_sim_night *plan, const nj_sim_cadence *cadence, const pick *list, int n_visible, const double *weight,
+                    uint64_t n_alerts)
 {
-    uint32_t n = plan->n_exposures, pointings = (n + 1) / 2, block = pointings < 16 ? pointings : 16;
+    uint32_t n = plan->n_exposures, pointings = (n + 1) / 2, block = pointings < cadence->block ? pointings : cadence->block;
     double step = 0.40 / n, sum = 0, total = 0;
-    if (step > 900.0 / 86400) step = 900.0 / 86400;
+    if (step > cadence->step_s / 86400) step = cadence->step_s / 86400;
     for (uint32_t e = 0; e < n; e++) {
         uint32_t from = e / (2 * block) * block, size = pointings - from < block ? pointings - from : block;
         uint32_t within = e - 2 * from, visit = within >= size, pointing = from + within - visit * size;
@@ -98,10 +102,11 @@ static void lay_out(nj_sim_night *plan, const pick *list, int n_visible, const d
     }
 }
 
-int nj_sim_night_plan(nj_sim_night *plan, uint64_t seed, int night, uint64_t n_alerts, uint32_t n_exposures)
+int nj_sim_night_plan(nj_sim_night *plan, const nj_sim_cadence *cadence, uint64_t seed, int night, uint64_t n_alerts,
+                      uint32_t n_exposures)
 {
     uint32_t pointings = (n_exposures + 1) / 2;
-    *plan = (nj_sim_night){ .seed = seed, .night = night, .n_exposures = n_exposures };
+    *plan = (nj_sim_night){ .seed = seed, .night = night, .n_exposures = n_exposures, .n_sensors = cadence->n_sensors };
     plan->exposure = calloc(n_exposures, sizeof *plan->exposure);
     pick *list = calloc((size_t)n_fields(), sizeof *list);
     double *weight = calloc(pointings, sizeof *weight);
@@ -113,9 +118,9 @@ int nj_sim_night_plan(nj_sim_night *plan, uint64_t seed, int night, uint64_t n_a
     qsort(list, (size_t)n, sizeof *list, by_hours);
     for (uint32_t p = 0; p < pointings; p++) {
         nj_sim_rng r = { nj_sim_key(seed, 0x300000u + (uint64_t)list[p % (uint32_t)n].field), 0 };
-        weight[p] = nj_sim_lognormal(&r, 1, 0.5);
+        weight[p] = cadence->bursts ? (nj_sim_uniform(&r) < 1.0 / 16 ? 4 : 1) : nj_sim_lognormal(&r, 1, 0.5);
     }
-    lay_out(plan, list, n, weight, n_alerts);
+    lay_out(plan, cadence, list, n, weight, n_alerts);
     rc = 0;
 done:
     free(list);
@@ -145,13 +150,14 @@ const nj_sim_exposure *nj_sim_night_find(const nj_sim_night *plan, uint64_t aler
 
 int nj_sim_quadrant(const nj_sim_night *plan, const nj_sim_exposure *e, uint32_t j, uint32_t *rank)
 {
-    double until[NJ_SIM_QUADRANTS], sum = 0;
+    double until[NJ_SIM_SENSORS_MAX], sum = 0;
+    int last = (int)plan->n_sensors - 1;
     nj_sim_rng r = { nj_sim_key(plan->seed, 0x400000u + (uint64_t)e->field), 0 };
-    for (int q = 0; q < NJ_SIM_QUADRANTS; q++) until[q] = sum += -log(nj_sim_uniform(&r)) + 0.1;
+    for (int q = 0; q <= last; q++) until[q] = sum += -log(nj_sim_uniform(&r)) + 0.1;
     uint32_t n = e->n_nominal, start = 0;
     double at = fmod((j + 0.5) / n, 1) * sum;
-    for (int q = 0; q < NJ_SIM_QUADRANTS; q++) {
-        if (at < until[q] || q == NJ_SIM_QUADRANTS - 1) {
+    for (int q = 0; q <= last; q++) {
+        if (at < until[q] || q == last) {
             *rank = (j % n) - start + j / n * n; /* alerts beyond the nominal number wrap round */
             return q;
         }

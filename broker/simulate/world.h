@@ -10,7 +10,7 @@
 
 #define NJ_SIM_JD_NIGHT_0 2457754.5 /* night numbers count UTC days from 2017 January 1 */
 #define NJ_SIM_PIXEL_ARCSEC 1.012
-enum { NJ_SIM_QUADRANTS = 64, NJ_SIM_QUADRANT_PIXELS = 3072, NJ_SIM_EPOCHS_MAX = 160, NJ_SIM_HISTORY_DAYS = 30 };
+enum { NJ_SIM_SENSORS_MAX = 189, NJ_SIM_QUADRANT_PIXELS = 3072, NJ_SIM_EPOCHS_MAX = 160, NJ_SIM_HISTORY_DAYS = 30 };
 
 typedef enum {
     NJ_SIM_STAR,
@@ -66,12 +66,22 @@ typedef struct nj_sim_object {
 typedef struct nj_sim_night {
     uint64_t seed;
     int night; /* number */
-    uint32_t n_exposures;
+    uint32_t n_exposures, n_sensors;
     nj_sim_exposure *exposure;
 } nj_sim_night;
 
+/* How a survey observes. */
+typedef struct nj_sim_cadence {
+    uint32_t n_sensors; /* of the camera, at most NJ_SIM_SENSORS_MAX */
+    uint32_t block;     /* pointings before the second visits of them */
+    double step_s;      /* most seconds between exposures */
+    int bursts;         /* every 16th exposure or so has four times as many alerts; else lognormal */
+} nj_sim_cadence;
+extern const nj_sim_cadence nj_sim_ztf_cadence, nj_sim_lsst_cadence;
+
 /* Plans n_alerts over n_exposures. -1 when memory is short. */
-int nj_sim_night_plan(nj_sim_night *plan, uint64_t seed, int night, uint64_t n_alerts, uint32_t n_exposures);
+int nj_sim_night_plan(nj_sim_night *plan, const nj_sim_cadence *cadence, uint64_t seed, int night, uint64_t n_alerts,
+                      uint32_t n_exposures);
 void nj_sim_night_free(nj_sim_night *plan);
 /* The exposure that holds alert number i. */
 const nj_sim_exposure *nj_sim_night_find(const nj_sim_night *plan, uint64_t alert);
