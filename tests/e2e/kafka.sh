@@ -1,0 +1,144 @@
+#!/usr/bin/env bash
+# The binary against a real Apache Kafka: equal rows, SCRAM, kill -9, Ctrl-C, a second member. Speaks TAP.
+set -u
+cd "$(dirname "$0")/../.."
+nightjar=${NIGHTJAR:-$PWD/nightjar}
+dir=$(mktemp -d)
+count=0
+names=(
+    "a real Kafka starts and takes a night by replay"
+    "rows from Kafka equal rows from files"
+    "the ledger of the Kafka run closes"
+    "what was committed does not come again"
+    "lag: nothing for that group, everything for another"
+    "a time as the beginning"
+    "SCRAM with the password from a file: equal rows"
+    "a wrong password ends with its cause and is not shown"
+    "replay keeps a rate"
+    "kill -9 in mid-stream and a restart: every candid comes out"
+    "the ledger after the restart closes"
+    "Ctrl-C: exit code 130, accounted for"
+    "what Ctrl-C left is all that comes afterwards"
+    "a second member joins in mid-stream: every candid comes out"
+)
+ok() { echo "ok $((++count)) - ${names[count - 1]}"; }
+not_ok() { echo "not ok $((++count)) - ${names[count - 1]}"; [ $# -eq 0 ] || printf '# %s\n' "$@"; }
+check() { if [ "$1" = "$2" ]; then ok; else not_ok "got $1, expected $2" "$(tail -n 3 "${3:-/dev/null}")"; fi; }
+finish() {
+    [ -d "$dir/kafka" ] && tests/e2e/kafka-up stop "$dir/kafka"
+    rm -rf "$dir"
+}
+trap finish EXIT
+echo "1..${#names[@]}"
+
+tests/e2e/kafka-up start "$dir/kafka" 2>"$dir/up.log"
+rc=$?
+if [ $rc -eq 3 ]; then # no Java, no Maven, or no way to the jars
+    why=$(tail -n 1 "$dir/up.log")
+    for name in "${names[@]}"; do echo "ok $((++count)) - $name # SKIP $why"; done
+    exit 0
+fi
+[ $rc -eq 0 ] || { not_ok "$(cat "$dir/up.log")"; exit 1; }
+. "$dir/kafka/env"
+
+night=${NIGHTJAR_SHARED:-}/real/ztf
+if [ -z "${NIGHTJAR_SHARED:-}" ] || [ ! -d "$night" ]; then
+    night=$dir/night.tar
+    "$nightjar" simulate --alerts 300 --seed 3 -o "$night" >/dev/null 2>"$dir/simulate.log" || { not_ok "$(cat "$dir/simulate.log")"; exit 1; }
+fi
+
+run() { # the log is $dir/run.log, the exit code that of nightjar
+    "$nightjar" run "$@" >/dev/null 2>"$dir/run.log"
+}
+candids() { sed -n 's/^{"candid": *\(-\{0,1\}[0-9]*\),.*/\1/p' "$@" | sort -u; }
+ledger() { # REPORT: "consumed emitted closed"
+    python3 -c 'import json,sys; l=json.load(open(sys.argv[1]))["ledger"]; print(l["consumed"], l["emitted"], l["closed"])' "$1"
+}
+lines() { wc -l 2>/dev/null <"$1" || echo 0; }
+wait_lines() { # FILE N: until the file has so many lines, at most 30 s
+    for ((i = 0; i < 300; i++)); do
+        [ -f "$1" ] && [ "$(lines "$1")" -ge "$2" ] && return
+        sleep 0.1
+    done
+}
+# a dead member holds its partitions until its session ends
+group_settings=(-X session.timeout.ms=2000 -X heartbeat.interval.ms=300)
+
+run "$night" -o "ndjson:$dir/files.ndjson" --report "$dir/files.json" --dead-letters "$dir/dead.avro" || cat "$dir/run.log" >&2
+n=$(lines "$dir/files.ndjson")
+"$nightjar" replay "$night" --to "kafka://$KAFKA/night" 2>"$dir/replay.log"
+check "$? $(sed -n 's/ messages, .*//p' "$dir/replay.log") $([ "$n" -ge 300 ] && echo many)" "0 $n many" "$dir/replay.log"
+
+run "kafka://$KAFKA/night?group=g&from=earliest&until=idle:2" -o "ndjson:$dir/kafka.ndjson" --report "$dir/kafka.json"
+check "$? $(sort "$dir/files.ndjson" | sha256sum)" "0 $(sort "$dir/kafka.ndjson" | sha256sum)" "$dir/run.log"
+check "$(ledger "$dir/kafka.json")" "$n $n True"
+run "kafka://$KAFKA/night?group=g&until=end" -o "ndjson:$dir/again.ndjson"
+check "$? $(lines "$dir/again.ndjson")" "0 0" "$dir/run.log"
+
+lag() { "$nightjar" lag "kafka://$KAFKA/night?group=$1" 2>&1 | sed -n 's/^total  *//p'; }
+check "$(lag g) $(lag other)" "0 $n"
+
+sleep 1
+now=$(($(date +%s) * 1000 + 500))
+sleep 1
+"$nightjar" replay "$night" --to "kafka://$KAFKA/night" --limit 100 2>"$dir/replay.log"
+run "kafka://$KAFKA/night?group=times&from=$now&until=end" -o "ndjson:$dir/late.ndjson"
+check "$? $(lines "$dir/late.ndjson")" "0 100" "$dir/run.log"
+
+printf '%s\n' "$KAFKA_PASSWORD" >"$dir/secret"
+secure=(-X security.protocol=SASL_PLAINTEXT -X sasl.mechanism=SCRAM-SHA-512 -X "sasl.username=$KAFKA_USER")
+run "kafka://$KAFKA_SASL/night?group=secure&until=end" "${secure[@]}" -X "sasl.password.file=$dir/secret" -o "ndjson:$dir/secure.ndjson"
+check "$? $(sort -u "$dir/secure.ndjson" | sha256sum)" "0 $(sort -u "$dir/files.ndjson" | sha256sum)" "$dir/run.log"
+NIGHTJAR_KAFKA_PASSWORD=not-the-one run "kafka://$KAFKA_SASL/night?group=secure&until=end" "${secure[@]}" -o null:
+check "$? $(grep -q 'error: .*invalid credentials' "$dir/run.log" && echo said) $(grep -c not-the-one "$dir/run.log")" "2 said 0" "$dir/run.log"
+
+"$nightjar" replay "$night" --to "kafka://$KAFKA/paced" --rate 200/s --limit 200 2>"$dir/replay.log"
+check "$(sed -n 's/.*: \([0-9]*\)[0-9.]* messages\/s.*/\1/p' "$dir/replay.log" | awk '{ print($1 >= 150 && $1 <= 205) ? "kept" : $1 }')" kept "$dir/replay.log"
+
+slow() { "$nightjar" replay "$night" --to "kafka://$KAFKA/$1" --rate 120/s 2>"$dir/$1.log"; }
+"$nightjar" replay "$night" --to "kafka://$KAFKA/killed" --limit 1 2>"$dir/replay.log" # the topic is there before its reader
+slow killed &
+feeder=$!
+"$nightjar" run "kafka://$KAFKA/killed?group=g" "${group_settings[@]}" -o "ndjson:$dir/killed.ndjson" >/dev/null 2>"$dir/run.log" &
+victim=$!
+wait_lines "$dir/killed.ndjson" 230 # two commits have been made
+kill -9 $victim
+wait $victim 2>/dev/null
+before=$(lines "$dir/killed.ndjson")
+wait $feeder
+run "kafka://$KAFKA/killed?group=g&until=idle:4" "${group_settings[@]}" -o "ndjson:$dir/killed.ndjson" --append --report "$dir/killed.json"
+check "$? $(candids "$dir/killed.ndjson" | sha256sum) $([ "$before" -lt "$n" ] && echo cut) $([ "$(lines "$dir/killed.ndjson")" -lt $((n + before)) ] && echo resumed)" \
+    "0 $(candids "$dir/files.ndjson" | sha256sum) cut resumed" "$dir/run.log"
+echo "# $before rows before the kill, $(lines "$dir/killed.ndjson") at the end for $n alerts"
+check "$(ledger "$dir/killed.json" | cut -d' ' -f3)" True
+
+"$nightjar" replay "$night" --to "kafka://$KAFKA/stopped" 2>"$dir/replay.log"
+slow stopped &
+feeder=$!
+"$nightjar" run "kafka://$KAFKA/stopped?group=g" -o "ndjson:$dir/stopped.ndjson" --report "$dir/stopped.json" >/dev/null 2>"$dir/run.log" &
+victim=$!
+wait_lines "$dir/stopped.ndjson" 10
+kill -INT $victim
+wait $victim
+rc=$?
+first=$(lines "$dir/stopped.ndjson")
+wait $feeder
+check "$rc $(ledger "$dir/stopped.json" | cut -d' ' -f2-)" "130 $first True" "$dir/run.log"
+run "kafka://$KAFKA/stopped?group=g&until=idle:2" -o "ndjson:$dir/rest.ndjson"
+check "$? $((first + $(lines "$dir/rest.ndjson")))" "0 $((2 * n))" "$dir/run.log"
+
+"$nightjar" replay "$night" --to "kafka://$KAFKA/shared" --limit 1 2>"$dir/replay.log"
+slow shared &
+feeder=$!
+members=()
+for k in 1 2; do
+    "$nightjar" run "kafka://$KAFKA/shared?group=g&until=idle:5" "${group_settings[@]}" -o "ndjson:$dir/member$k.ndjson" --report "$dir/member$k.json" \
+        >/dev/null 2>"$dir/member$k.log" &
+    members+=($!)
+    wait_lines "$dir/member$k.ndjson" 20
+done
+wait $feeder
+rc=
+for m in "${members[@]}"; do wait "$m"; rc+="$? "; done
+check "$rc$(candids "$dir/member1.ndjson" "$dir/member2.ndjson" | sha256sum)" "0 0 $(candids "$dir/files.ndjson" | sha256sum)" "$dir/member2.log"
+echo "# $(lines "$dir/member1.ndjson") and $(lines "$dir/member2.ndjson") rows for $((n + 1)) messages"
