@@ -3,6 +3,10 @@
 #   make test     all tests              make check    format, lint, include test
 #   make sanitize tests under ASan+UBSan, threaded ones under TSan
 .DEFAULT_GOAL := all
+V ?= 0
+Q := $(if $(filter 0,$(V)),@)
+say = $(if $(filter 0,$(V)),@echo '  $(1)')
+jobs := $(shell nproc 2>/dev/null || echo 2)
 FLAVOUR ?= release
 BUILD   := build/$(FLAVOUR)
 BIN     := $(if $(filter release,$(FLAVOUR)),nightjar,$(BUILD)/nightjar)
@@ -42,10 +46,12 @@ all: $(BIN)
 
 $(BUILD)/%.c.o: %.c
 	@mkdir -p $(@D)
-	$(CC) -std=c11 $(COMMON) $(WARN) $(CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC    $<)
+	$(Q)$(CC) -std=c11 $(COMMON) $(WARN) $(CFLAGS) -MMD -MP -c $< -o $@
 $(BUILD)/%.cc.o: %.cc
 	@mkdir -p $(@D)
-	$(CXX) -std=c++17 $(COMMON) -Wall -Wextra $(CXXFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CXX   $<)
+	$(Q)$(CXX) -std=c++17 $(COMMON) -Wall -Wextra $(CXXFLAGS) -MMD -MP -c $< -o $@
 # Science modules and the kit see include/ only and export nothing but their table entry.
 $(modobj) $(kitobj): COMMON += -fvisibility=hidden -O3
 $(BUILD)/broker/base/version.c.o: $(gen)/revision
@@ -74,41 +80,46 @@ $(gen)/embed.S: $(gen)/lists $(embed)
 	n=0; for f in $(embed); do echo ".quad name$$n, file$$n, end$$n - file$$n"; n=$$((n+1)); done; echo '.quad 0, 0, 0'; \
 	echo '.section .note.GNU-stack,"",@progbits'; } > $@
 $(gen)/%.o: $(gen)/%.c
-	$(CC) -std=c11 $(COMMON) -c $< -o $@
+	$(Q)$(CC) -std=c11 $(COMMON) -c $< -o $@
 $(gen)/%.o: $(gen)/%.S
-	$(CC) -c $< -o $@
+	$(Q)$(CC) -c $< -o $@
 
 $(KIT): $(kitobj)
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR    $@)
+	$(Q)ar rcs $@ $^
 $(BUILD)/libnightjar.a: $(filter-out $(BUILD)/broker/main.c.o,$(obj)) $(modobj) $(genobj)
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR    $@)
+	$(Q)ar rcs $@ $^
 $(BIN): $(BUILD)/broker/main.c.o $(BUILD)/libnightjar.a $(KIT)
-	$(CXX) $(COMMON) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS)
+	$(call say,LINK  $@)
+	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -rdynamic -o $@ $^ $(LIBS)
 
 # The same source as a module for --module-path.
 so: $(soobj)
 $(BUILD)/so/%.so: modules/%.c $(KIT)
 	@mkdir -p $(@D)
-	$(CC) -std=c11 $(COMMON) -O3 -fvisibility=hidden $(WARN) -DNJ_SHARED -shared $(LDFLAGS) -o $@ $< $(KIT) -lm -lfftw3 -lfftw3f -lgsl -lgslcblas -lcminpack -lerfa
+	$(call say,SO    $@)
+	$(Q)$(CC) -std=c11 $(COMMON) -O3 -fvisibility=hidden $(WARN) -DNJ_SHARED -shared $(LDFLAGS) -o $@ $< $(KIT) -lm -lfftw3 -lfftw3f -lgsl -lgslcblas -lcminpack -lerfa
 
 # --- tests ---------------------------------------------------------------------------------------------------------
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libnightjar.a $(KIT)
 	@mkdir -p $(@D)
-	$(CC) -std=c11 $(COMMON) $(WARN) $(CFLAGS) -MMD -MP -I. -c $< -o $@.o
-	$(CXX) $(COMMON) $(LDFLAGS) -o $@ $@.o $(BUILD)/libnightjar.a $(KIT) -lcmocka $(LIBS)
+	$(call say,TEST  $<)
+	$(Q)$(CC) -std=c11 $(COMMON) $(WARN) $(CFLAGS) -MMD -MP -I. -c $< -o $@.o
+	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $@ $@.o $(BUILD)/libnightjar.a $(KIT) -lcmocka $(LIBS)
 testbins: $(testbin)
 
 deps:
 	@.ci/deps build
 demo:
 	@.ci/deps build
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory -j$(jobs) all
 	./nightjar demo
 test:
 	@.ci/deps test
-	@$(MAKE) --no-print-directory all testbins so
+	@$(MAKE) --no-print-directory -j$(jobs) all testbins so
 	@tests/run $(TESTS)
 check:
 	@.ci/deps check
