@@ -11,6 +11,7 @@
 
 #include "../base/log.h"
 #include "../decode/decoder.h"
+#include "../flow/hostless_review.h"
 #include "../report/draw.h"
 #include "../report/fields.h"
 #include "../source/source.h"
@@ -18,10 +19,10 @@
 enum { VIEWS_MOST = 32, PNG_SCALE = 8, CURVE_WIDTH = 900, CURVE_HEIGHT = 420, WAIT_MS = 10000 };
 
 typedef struct options {
-    const char *spec, *prefix;
+    const char *spec, *prefix, *folder;
     uint64_t record;
     int64_t candid;
-    bool by_candid, json;
+    bool by_candid, json, hostless;
     nj_settings settings;
 } options;
 
@@ -360,13 +361,13 @@ done:
 
 static int parse(int argc, char **argv, options *o)
 {
-    enum { RECORD = 256, CANDID, STAMPS, JSON };
+    enum { RECORD = 256, CANDID, STAMPS, JSON, HOSTLESS };
     static const struct option table[] = { { "record", 1, 0, RECORD }, { "candid", 1, 0, CANDID }, { "stamps", 1, 0, STAMPS },
-                                           { "json", 0, 0, JSON },     { "define", 1, 0, 'D' },    { 0 } };
+                                           { "json", 0, 0, JSON },     { "define", 1, 0, 'D' },    { "hostless", 0, 0, HOSTLESS }, { 0 } };
     nj_error err;
     char *end;
     optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "D:", table, NULL)) != -1;) switch (c) {
+    for (int c; (c = getopt_long(argc, argv, "D:o:", table, NULL)) != -1;) switch (c) {
         case RECORD:
         case CANDID:
             errno = 0;
@@ -382,6 +383,8 @@ static int parse(int argc, char **argv, options *o)
             break;
         case STAMPS: o->prefix = optarg; break;
         case JSON: o->json = true; break;
+        case HOSTLESS: o->hostless = true; break;
+        case 'o': o->folder = optarg; break;
         case 'D':
             if (nj_settings_define(&o->settings, optarg, &err)) {
                 nj_log(NJ_LOG_ERROR, "%s", err.text);
@@ -395,26 +398,48 @@ static int parse(int argc, char **argv, options *o)
         return -1;
     }
     o->spec = argv[optind];
+    if (o->hostless != (o->folder != NULL)) {
+        nj_log(NJ_LOG_ERROR, "inspect: --hostless and -o DIR belong together");
+        return -1;
+    }
     return 0;
+}
+
+/* A page for every alert and an index. */
+static int review(const options *o)
+{
+    nj_hostless_review n;
+    nj_error err = { "" };
+    int rc = nj_hostless_review_run(o->spec, o->folder, &o->settings, &n, &err);
+    if (rc) {
+        nj_log(NJ_LOG_ERROR, "%s", err.text);
+        return rc == -2 ? NJ_EXIT_USAGE : NJ_EXIT_SOURCE;
+    }
+    printf("%llu alerts, %llu unreadable, %llu with a source in one stamp alone, %llu within both limits: %s/index.html\n",
+           (unsigned long long)n.n_alerts, (unsigned long long)n.n_dead, (unsigned long long)n.n_candidates,
+           (unsigned long long)n.n_verdicts, o->folder);
+    return NJ_EXIT_OK;
 }
 
 static int run(int argc, char **argv)
 {
     options o = { 0 };
-    int code = parse(argc, argv, &o) ? NJ_EXIT_USAGE : inspect(&o);
+    int code = parse(argc, argv, &o) ? NJ_EXIT_USAGE : o.hostless ? review(&o) : inspect(&o);
     nj_settings_free(&o.settings);
     return code;
 }
 
 NJ_COMMAND(inspect) = {
     .name = "inspect",
-    .usage = "inspect FILE [--record N] [--stamps PREFIX]",
+    .usage = "inspect FILE [--record N] [--stamps PREFIX] [--hostless -o DIR]",
     .summary = "one packet for a person: fields with units, light curve, stamps",
     .help = "\n  FILE                any SOURCE of `nightjar run`: an .avro file, a folder, a tar\n"
             "      --record N      the N-th alert, counted from 0 (0)\n"
             "      --candid ID     the alert of that candid\n"
             "      --stamps PREFIX also write PREFIX_science.png, ..., PREFIX_lightcurve.png\n"
             "      --json          all fields as JSON, nothing drawn\n"
+            "      --hostless -o DIR\n"
+            "                      a page for each alert of FILE with what hostless detection makes of it, and an index\n"
             "  -D decode.KEY=VALUE a setting of decode (the schema of bare datums, for instance)\n",
     .main = run,
 };

@@ -146,7 +146,7 @@ typedef struct nj_elephant_work { /* 64-byte aligned, zero-initialised; one thre
     float area[NJ_SPECTRUM_BINS * NJ_ELEPHANT_STRIDE] __attribute__((aligned(64))); /* of shuffle l; the stamp's own is 200 */
     float x[NJ_ELEPHANT_STRIDE] __attribute__((aligned(64)));                       /* distances shuffle to stamp */
     float y[nj_w1_room(NJ_ELEPHANT_SHUFFLES)] __attribute__((aligned(64)));         /* between shuffles, +inf in between */
-    uint32_t n_y;
+    uint32_t n_y; /* 0: the stamp went the way of double precision, x, y and area are not filled */
     float item[4096] __attribute__((aligned(64)));
     uint8_t mask[4096]; /* zero behind the stamp */
     nj_draw_work draw;

@@ -88,6 +88,7 @@ double nj_elephant_ks(const nj_elephant *geometry, nj_isa isa, nj_elephant_work 
     const uint32_t n = geometry->stamp * geometry->stamp, bins = geometry->spectrum.n_bins;
     enum { IMAGES = NJ_SPECTRUM_IMAGES, SHUFFLES = NJ_ELEPHANT_SHUFFLES, STRIDE = NJ_ELEPHANT_STRIDE };
     uint32_t k[2], counter[4] = { 0, 0, key->image | key->repeat << 1, key->seed << 1 };
+    work->n_y = 0;
     if (!clip->n_kept) return -1;
     if (!(clip->sd > 0) || !isfinite(clip->lo) || !isfinite(clip->hi)) { /* nothing was clipped: any range, see clip.c */
         if (nj_elephant_fill(geometry, work, pixel, clip, key)) return -1;

@@ -1,0 +1,335 @@
+#include "hostless_page.h"
+
+#include <erfa.h>
+#include <erfam.h>
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "hostless_plots.h"
+#include "hostless_words.h"
+
+typedef struct line { /* of the index */
+    int64_t candid;
+    char object[64], band[8], lone[16], thumb[3][6000];
+    int candidate, verdict, roid, positive;
+    double ks[2], sd[2], excess, mag, rb, sso_dist;
+    uint32_t repeats;
+} line;
+
+struct nj_hostless_writer {
+    char folder[3000];
+    nj_elephant geometry[2]; /* ZTF, Rubin */
+    nj_elephant_work *work;
+    nj_clip_work *clip;
+    line *line;
+    uint32_t n, cap;
+};
+
+static const char style[] =
+    "<style>body{font:14px/1.45 system-ui,sans-serif;color:#1c2430;background:#fff;max-width:1040px;margin:24px auto;padding:0 16px}"
+    "h1{font-size:22px;margin:0 0 2px}h2{font-size:15px;margin:22px 0 6px;border-bottom:1px solid #d5dae1}a{color:#1b5fa8}"
+    ".sub{color:#5c6675;margin:0 0 14px}.row{display:flex;gap:18px;flex-wrap:wrap}.row>*{flex:1 1 300px;min-width:280px}"
+    "figure{margin:0}.quad{display:grid;grid-template-columns:1fr 1fr;gap:6px 26px}figcaption{color:#5c6675;font-size:12.5px;margin-top:3px}table{border-collapse:collapse;width:100%}"
+    "td,th{padding:2px 8px 2px 0;text-align:left;vertical-align:top}th{font-weight:600}td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}"
+    ".facts td:first-child{color:#5c6675;white-space:nowrap}.badge{display:inline-block;padding:1px 9px;border-radius:9px;font-size:13px;color:#fff;background:#7a8494}"
+    ".yes{background:#1d7a46}.maybe{background:#a86a12}ul{margin:4px 0;padding-left:20px}.none{color:#8a93a0}"
+    "svg text{font:11px system-ui,sans-serif;fill:#3c4654}.stamp{width:100%;image-rendering:pixelated;display:block;background:#ddd}"
+    ".stamp .mask{stroke:#ff8a1f;stroke-width:.28;fill:none}.stamp .box{stroke:#35b4ff;stroke-width:.3;fill:none}"
+    ".stamp path.bar{stroke:#fff;stroke-width:.7}.stamp text.bar{font-size:3px;fill:#fff;paint-order:stroke;stroke:#000;stroke-width:.4}"
+    ".plot{width:100%;display:block}.axis{stroke:#5c6675;fill:none}.grid{stroke:#e6e9ee;fill:none}.band{fill:#cfd8e4}.median{stroke:#8a97a8;stroke-dasharray:4 3;fill:none}"
+    ".own{stroke:#b3361e;stroke-width:2;fill:none}.other{stroke:#5b7da6;stroke-width:2;stroke-dasharray:5 3;fill:none}.ks{stroke:#1c2430;stroke-width:2}text.ks{stroke:none;font-weight:600}"
+    ".inside{fill:#cfe8d8}.outside{fill:#f2d9d3}.spread{stroke:#1c2430;stroke-width:1.4}.error{stroke:#1c2430;stroke-width:5}"
+    ".thumb{width:63px;height:63px;image-rendering:pixelated}tbody tr:nth-child(even){background:#f6f7f9}</style>\n";
+static const char hatch[] =
+    "<svg width=0 height=0 style=\"position:absolute\"><defs><pattern id=hatch width=1.2 height=1.2 patternUnits=userSpaceOnUse>"
+    "<rect width=1.2 height=1.2 fill=\"#fff\"/><path d=\"M0 1.2L1.2 0\" stroke=\"#c0188c\" stroke-width=.35 /></pattern></defs></svg>\n";
+
+nj_hostless_writer *nj_hostless_writer_new(const char *folder, nj_error *err)
+{
+    if (mkdir(folder, 0777) && errno != EEXIST) {
+        nj_fail(err, "%s: %s", folder, strerror(errno));
+        return NULL;
+    }
+    nj_hostless_writer *w = calloc(1, sizeof *w);
+    if (w) {
+        snprintf(w->folder, sizeof w->folder, "%s", folder);
+        w->work = aligned_alloc(64, (sizeof *w->work + 63) / 64 * 64);
+        w->clip = aligned_alloc(64, (nj_clip_work_size() + 63) / 64 * 64);
+    }
+    if (!w || !w->work || !w->clip || nj_elephant_open(&w->geometry[0], 63, 14) || nj_elephant_open(&w->geometry[1], 30, 30)) {
+        nj_hostless_writer_free(w);
+        nj_fail(err, "out of memory");
+        return NULL;
+    }
+    memset(w->work, 0, sizeof *w->work);
+    return w;
+}
+
+void nj_hostless_writer_free(nj_hostless_writer *w)
+{
+    if (!w) return;
+    for (int i = 0; i < 2; i++) nj_elephant_close(&w->geometry[i]);
+    free(w->work);
+    free(w->clip);
+    free(w->line);
+    free(w);
+}
+
+static int write_file(const nj_hostless_writer *w, const char *name, nj_buffer *text, nj_error *err)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", w->folder, name);
+    if (text->failed) return nj_fail(err, "out of memory");
+    FILE *f = fopen(path, "wb");
+    if (!f) return nj_fail(err, "%s: %s", path, strerror(errno));
+    size_t done = fwrite(text->data, 1, text->n, f);
+    if (fclose(f) || done != text->n) return nj_fail(err, "%s: %s", path, strerror(errno));
+    return 0;
+}
+
+/* --- facts --- */
+
+__attribute__((format(printf, 3, 4))) static void fact(nj_buffer *out, const char *name, const char *format, ...)
+{
+    char text[256];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    nj_buffer_printf(out, "<tr><td>%s</td><td>", name);
+    char *at = text;
+    for (char *nan; (nan = strstr(at, "nan")); at = nan + 3) { /* what is not known is a dash */
+        nj_buffer_add(out, at, (size_t)(nan - at));
+        nj_buffer_text(out, "&ndash;");
+    }
+    nj_buffer_printf(out, "%s</td></tr>\n", at);
+}
+
+static void add_facts(nj_buffer *out, const nj_hostless_page *p)
+{
+    static const char *const roid[] = { "no", "first detection", "candidate", "known" };
+    char sign;
+    int h[4], d[4], year, month, day, time[4];
+    double fraction;
+    nj_buffer_text(out, "<table class=facts>\n");
+    eraA2tf(2, eraAnp(p->ra * ERFA_DD2R), &sign, h);
+    eraA2af(1, p->dec * ERFA_DD2R, &sign, d);
+    fact(out, "RA, Dec", "%.6f, %+.6f&deg;<br>%02d:%02d:%02d.%02d %c%02d:%02d:%02d.%d", p->ra, p->dec, h[0], h[1], h[2], h[3], sign, d[0], d[1], d[2], d[3]);
+    fact(out, "Galactic b", "%+.2f&deg;", p->gal_b);
+    if (!eraJd2cal(p->jd, 0, &year, &month, &day, &fraction)) {
+        eraD2tf(0, fraction, &sign, time);
+        fact(out, "JD", "%.5f (%d-%02d-%02d %02d:%02d:%02d)", p->jd, year, month, day, time[0], time[1], time[2]);
+    }
+    fact(out, "Magnitude", "%.2f &plusmn; %.2f in %s", p->mag, p->mag_err, p->band ? p->band : "?");
+    fact(out, "Subtraction", "%s", p->positive == 1 ? "positive" : p->positive == 0 ? "negative" : "&ndash;");
+    fact(out, "rb, drb", "%.2f, %.3f", p->rb, p->drb);
+    fact(out, "Detections", "%d", p->ndethist);
+    fact(out, "Reference source", "%.2f px, %.2f mag", p->ref_dist, p->ref_mag);
+    fact(out, "Pan-STARRS", p->ps1_dist >= 0 ? "%.2f&Prime;, star score %.2f" : "none near", p->ps1_dist, p->ps1_star);
+    fact(out, "Solar System", p->sso_dist >= 0 ? "%.1f&Prime; to a known object of %.1f mag" : "no known object near", p->sso_dist, p->sso_mag);
+    fact(out, "Asteroid (roid)", "%s", p->roid >= 0 && p->roid <= 3 ? roid[p->roid] : "&ndash;");
+    fact(out, "Pixels", "%d NaN, %d beyond 1e30, nbad %d", p->n_nan, p->n_bad, p->nbad);
+    nj_buffer_text(out, "</table>\n");
+}
+
+/* --- stamps and the test --- */
+
+/* One stretch for all: the science stamp's, each image about its own sky. */
+static void stretch(const nj_hostless_page *p, float lo[3], float hi[3])
+{
+    float width = 0;
+    for (int k = 0; k < 3; k++) {
+        if (!p->stamp[k].pixel) continue;
+        nj_zscale(&p->stamp[k], &lo[k], &hi[k]);
+        if (width <= 0) width = hi[k] - lo[k];
+    }
+    for (int k = 0; k < 3; k++) {
+        float middle = p->stamp[k].pixel ? (lo[k] + hi[k]) / 2 : 0;
+        lo[k] = middle - width / 2, hi[k] = middle + width / 2;
+    }
+}
+
+static void add_stamps(nj_hostless_writer *w, nj_buffer *out, const nj_hostless_page *p, nj_clip clip[2])
+{
+    static const char *const name[] = { "science", "template", "difference" };
+    float lo[3] = { 0 }, hi[3] = { 0 };
+    stretch(p, lo, hi);
+    nj_buffer_text(out, "<h2>Stamps</h2>\n<div class=row>\n");
+    for (int k = 0; k < 3; k++) {
+        const nj_picture *s = &p->stamp[k];
+        const uint32_t n = s->rows * s->cols;
+        uint8_t mask[NJ_CLIP_MAX];
+        int masked = s->pixel && k < 2 && n <= NJ_CLIP_MAX;
+        nj_buffer_text(out, "<figure>");
+        if (!s->pixel) nj_buffer_text(out, "<p class=none>absent or unreadable</p>");
+        if (masked) {
+            nj_clip_begin(w->clip, nj_isa_best(), s->pixel, n, &clip[k]);
+            nj_clip_passes(w->clip, 3, 10, &clip[k]);
+            nj_clip_mask(&clip[k], s->pixel, n, mask);
+        }
+        if (s->pixel) nj_plot_stamp(out, s, lo[k], hi[k], masked ? mask : NULL, s->rows >= 14 && s->cols >= 14 ? 14 : 0, s->rows == 30 ? 0.2 : 1.01);
+        nj_buffer_printf(out, "<figcaption>%s", name[k]);
+        if (masked) nj_buffer_printf(out, ": %u masked pixels", clip[k].n - clip[k].n_kept);
+        nj_buffer_text(out, "</figcaption></figure>\n");
+    }
+    nj_buffer_text(out, "</div>\n<p class=sub>One stretch (IRAF zscale of the science stamp) about each image's own sky; first row at the bottom. Orange: outline "
+                        "of the sigma-clipped pixels; blue: the central 14 &times; 14; hatched: missing or beyond 1e30.</p>\n");
+}
+
+static void add_test(nj_hostless_writer *w, nj_buffer *out, const nj_hostless_page *p, const nj_clip clip[2])
+{
+    static const char *const name[] = { "science", "template" };
+    float area[NJ_SPECTRUM_BINS * NJ_ELEPHANT_STRIDE];
+    const nj_elephant *g = p->stamp[0].rows == 30 ? &w->geometry[1] : &w->geometry[0];
+    nj_buffer_text(out, "<h2>Power spectra against their own shuffles</h2>\n");
+    if (p->candidate != 1) {
+        nj_buffer_printf(out, "<p class=none>%s</p>\n", p->candidate == 0 ? "Not a candidate: the test was not made." : "No test.");
+        return;
+    }
+    nj_plot_verdict(out, p);
+    nj_buffer_printf(out, "<p class=sub>D is small when a stamp looks like its own shuffled pixels, that is, like noise: no host. Dot: mean of %u draw%s; thin line: "
+                          "spread of one draw; thick line: error of the mean. Green: within the limit of a verdict.</p>\n<div class=quad>\n",
+                     p->repeats, p->repeats == 1 ? "" : "s");
+    for (int k = 0; k < 2; k++) {
+        const nj_elephant_key key = { p->candid, (uint32_t)k, 0, p->seed };
+        w->work->keep_area = area;
+        double d = nj_elephant_ks(g, nj_isa_best(), w->work, p->stamp[k].pixel, &clip[k], &key);
+        w->work->keep_area = NULL;
+        nj_buffer_text(out, "<figure>");
+        if (w->work->n_y && d >= 0) {
+            nj_plot_power(out, area, g->spectrum.n_bins, g->crop * (g->crop == 30 ? 0.2 : 1.01), name[k]);
+            nj_buffer_printf(out, "<figcaption>%s: its power (red), 5&ndash;50&ndash;95 %% of the shuffles (grey)</figcaption></figure>\n<figure>", name[k]);
+            nj_plot_distances(out, w->work, name[k]);
+            nj_buffer_printf(out, "<figcaption>%s: distances shuffle to stamp (red) and between shuffles (blue), first draw</figcaption>", name[k]);
+        } else {
+            nj_buffer_printf(out, "<p class=none>%s: not drawn, its pixels have no bounded range or no spread (D = %.3f)</p>", name[k], d);
+        }
+        nj_buffer_text(out, "</figure>\n");
+    }
+    nj_buffer_text(out, "</div>\n");
+}
+
+/* --- pages --- */
+
+static const char *badge(int candidate, int verdict, const char **class)
+{
+    *class = verdict == 1 ? "yes" : candidate == 1 ? "maybe" : "";
+    return verdict == 1 ? "passes both limits" : candidate == 1 ? "lone source, beyond a limit" : candidate == 0 ? "not a candidate" : "no answer";
+}
+
+static void remember(nj_hostless_writer *w, const nj_hostless_page *p, nj_error *err)
+{
+    if (w->n == w->cap) {
+        line *more = realloc(w->line, (2 * w->cap + 64) * sizeof *more);
+        if (!more) {
+            nj_fail(err, "out of memory");
+            return;
+        }
+        w->line = more;
+        w->cap = 2 * w->cap + 64;
+    }
+    line *l = &w->line[w->n++];
+    *l = (line){ .candid = p->candid, .candidate = p->candidate, .verdict = p->verdict, .roid = p->roid, .positive = p->positive,
+                 .ks = { p->ks[0], p->ks[1] }, .sd = { p->sd[0], p->sd[1] }, .mag = p->mag, .rb = p->rb, .sso_dist = p->sso_dist, .repeats = p->repeats,
+                 .excess = isnan(p->ks[0]) || isnan(p->ks[1]) ? INFINITY : fmax(p->ks[0] / p->limit[0], p->ks[1] / p->limit[1]) };
+    snprintf(l->object, sizeof l->object, "%s", p->object ? p->object : "");
+    snprintf(l->band, sizeof l->band, "%s", p->band ? p->band : "");
+    snprintf(l->lone, sizeof l->lone, "%s", p->lone ? p->lone : "");
+    float lo[3] = { 0 }, hi[3] = { 0 };
+    stretch(p, lo, hi);
+    for (int k = 0; k < 3 && p->candidate == 1; k++) {
+        nj_buffer thumb = { 0 };
+        if (p->stamp[k].pixel) nj_plot_png(&thumb, &p->stamp[k], lo[k], hi[k]);
+        if (thumb.data && thumb.n < sizeof l->thumb[k]) memcpy(l->thumb[k], thumb.data, thumb.n + 1);
+        nj_buffer_free(&thumb);
+    }
+}
+
+int nj_hostless_write(nj_hostless_writer *w, const nj_hostless_page *p, nj_error *err)
+{
+    nj_buffer out = { 0 };
+    nj_clip clip[2] = { { 0 } };
+    const char *class, *words = badge(p->candidate, p->verdict, &class);
+    char name[64];
+    nj_buffer_printf(&out, "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>%s %lld</title>\n%s%s",
+                     p->object ? p->object : "alert", (long long)p->candid, style, hatch);
+    nj_buffer_printf(&out, "<h1>%s <span class=\"badge %s\">%s</span></h1>\n<p class=sub>%s candid %lld &middot; <a href=index.html>index</a></p>\n",
+                     p->object ? p->object : "alert", class, words, p->survey ? p->survey : "", (long long)p->candid);
+    add_stamps(w, &out, p, clip);
+    nj_buffer_text(&out, "<div class=row>\n<div><h2>For</h2><ul>\n");
+    nj_hostless_reasons(&out, p, false);
+    nj_buffer_text(&out, "</ul></div>\n<div><h2>Against</h2><ul>\n");
+    nj_hostless_reasons(&out, p, true);
+    nj_buffer_text(&out, "</ul></div>\n</div>\n");
+    add_test(w, &out, p, clip);
+    nj_buffer_text(&out, "<div class=row>\n<div><h2>Facts</h2>\n");
+    add_facts(&out, p);
+    nj_buffer_text(&out, "</div>\n<div style=\"flex:2 1 520px\"><h2>Light curve</h2>\n");
+    nj_plot_curve(&out, p->point, p->n_points);
+    nj_buffer_text(&out, "<p class=sub>Open circles: fainter than the template. Triangles: upper limits.</p></div>\n</div>\n</html>\n");
+    snprintf(name, sizeof name, "%lld.html", (long long)p->candid);
+    int rc = write_file(w, name, &out, err);
+    nj_buffer_free(&out);
+    if (!rc) {
+        err->text[0] = 0;
+        remember(w, p, err);
+        rc = err->text[0] ? -1 : 0;
+    }
+    return rc;
+}
+
+static int by_verdict(const void *a, const void *b)
+{
+    const line *x = a, *y = b;
+    if (x->verdict != y->verdict) return y->verdict - x->verdict;
+    if (x->candidate != y->candidate) return y->candidate - x->candidate;
+    if (x->excess != y->excess) return x->excess < y->excess ? -1 : 1;
+    if (x->mag != y->mag && !isnan(x->mag) && !isnan(y->mag)) return x->mag < y->mag ? -1 : 1;
+    return (x->candid > y->candid) - (x->candid < y->candid);
+}
+
+static void add_distance(nj_buffer *out, const line *l, int k)
+{
+    if (isnan(l->ks[k])) nj_buffer_text(out, "<td class=n>&ndash;</td>");
+    else if (isnan(l->sd[k])) nj_buffer_printf(out, "<td class=n>%.3f</td>", l->ks[k]);
+    else nj_buffer_printf(out, "<td class=n>%.3f &plusmn; %.3f</td>", l->ks[k], l->sd[k] / sqrt(l->repeats));
+}
+
+int nj_hostless_write_index(nj_hostless_writer *w, const char *title, nj_error *err)
+{
+    static const char *const roid[] = { "", "first", "asteroid?", "asteroid" };
+    nj_buffer out = { 0 };
+    uint32_t n_candidates = 0, n_verdicts = 0;
+    if (w->n) qsort(w->line, w->n, sizeof *w->line, by_verdict);
+    for (uint32_t i = 0; i < w->n; i++) n_candidates += w->line[i].candidate == 1, n_verdicts += w->line[i].verdict == 1;
+    nj_buffer_printf(&out, "<!doctype html><html lang=en><meta charset=utf-8><title>Hostless: %s</title>\n%s<h1>Hostless candidates</h1>\n", title, style);
+    nj_buffer_printf(&out, "<p class=sub>%s: %u alerts, %u with a source in one stamp alone, %u pass both limits. Sorted by verdict, D against its limit, magnitude. A "
+                           "verdict is no discovery: look at the reasons against.</p>\n<table><thead><tr><th>object<th>verdict<th>D science<th>D template<th>source in"
+                           "<th>mag<th>rb<th>sign<th>asteroid<th>science, template, difference</tr></thead><tbody>\n",
+                     title, w->n, n_candidates, n_verdicts);
+    for (uint32_t i = 0; i < w->n; i++) {
+        const line *l = &w->line[i];
+        const char *class, *words = badge(l->candidate, l->verdict, &class);
+        nj_buffer_printf(&out, "<tr><td><a href=%lld.html>%s</a><br>%lld</td><td><span class=\"badge %s\">%s</span></td>", (long long)l->candid,
+                         *l->object ? l->object : "alert", (long long)l->candid, class, words);
+        add_distance(&out, l, 0);
+        add_distance(&out, l, 1);
+        nj_buffer_printf(&out, "<td>%s</td><td class=n>", l->lone);
+        if (!isnan(l->mag)) nj_buffer_printf(&out, "%.2f %s", l->mag, l->band);
+        nj_buffer_text(&out, "</td><td class=n>");
+        if (!isnan(l->rb)) nj_buffer_printf(&out, "%.2f", l->rb);
+        nj_buffer_printf(&out, "</td><td>%s</td><td>%s</td><td>", l->positive == 1 ? "+" : l->positive == 0 ? "&minus;" : "", l->roid >= 0 && l->roid <= 3 ? roid[l->roid] : "");
+        for (int k = 0; k < 3; k++)
+            if (l->thumb[k][0]) nj_buffer_printf(&out, "<img class=thumb alt=\"\" src=\"%s\"> ", l->thumb[k]);
+        nj_buffer_text(&out, "</td></tr>\n");
+    }
+    nj_buffer_text(&out, "</tbody></table>\n</html>\n");
+    int rc = write_file(w, "index.html", &out, err);
+    nj_buffer_free(&out);
+    return rc;
+}

@@ -1,0 +1,10 @@
+/* hostless_words.h - the reasons for and against a candidate, in words. */
+#ifndef NJ_REPORT_HOSTLESS_WORDS_H
+#define NJ_REPORT_HOSTLESS_WORDS_H
+
+#include "hostless_page.h"
+
+/* HTML list items (<li>...</li>) of the reasons for, or against. */
+void nj_hostless_reasons(nj_buffer *out, const nj_hostless_page *page, bool against);
+
+#endif
