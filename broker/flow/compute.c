@@ -33,6 +33,18 @@ static int begin_batch(hand *h, const survey *s)
     return 0;
 }
 
+/* Points later than their alert exist in some streams; modules see them, and the report says how many. */
+static uint64_t count_future_points(const survey *s, const nj_batch *b)
+{
+    uint64_t n = 0;
+    if (s->jd == NJ_NO_COLUMN || s->lc_jd == NJ_NO_COLUMN || !b->col[s->lc_jd].data) return 0;
+    const double *jd = b->col[s->jd].data, *t = b->col[s->lc_jd].data;
+    const uint32_t *off = b->col[s->lc_jd].off;
+    for (uint32_t r = 0; r < b->n; r++)
+        for (uint32_t i = off[r]; i < off[r + 1]; i++) n += t[i] > jd[r];
+    return n;
+}
+
 static int finish_batch(hand *h, bool last_part, size_t budget_bytes)
 {
     nj_batch *b = h->batch;
@@ -40,7 +52,10 @@ static int finish_batch(hand *h, bool last_part, size_t budget_bytes)
     b->last_part = last_part;
     b->budget_bytes = budget_bytes;
     int rc = 0;
-    if (b->n && h->at) rc = nj_dispatch(h->at->graph, h->worker, b);
+    if (b->n && h->at) {
+        rc = nj_dispatch(h->at->graph, h->worker, b);
+        __atomic_add_fetch(&h->r->future_points, count_future_points(h->at, b), __ATOMIC_RELAXED);
+    }
     int64_t cpu = nj_thread_cpu_ns();
     nj_worker_share_cpu(h->worker, cpu - h->cpu_mark);
     h->cpu_mark = cpu;
@@ -100,7 +115,14 @@ static int compute_chunk(hand *h, nj_chunk *chunk)
 {
     nj_error err = { "" };
     int64_t start = nj_now_ns();
-    if (nj_cursor_open(&h->cursor, h->r->decoder, chunk, &err)) return dead_chunk(h, chunk, &err);
+    if (nj_cursor_open(&h->cursor, h->r->decoder, chunk, &err)) {
+        nj_counter *count = h->worker->decode;
+        count->calls++;
+        count->offered++;
+        count->flagged++;
+        count->wall_ns += nj_now_ns() - start;
+        return dead_chunk(h, chunk, &err);
+    }
     int64_t open_ns = nj_now_ns() - start;
     const survey *s = nj_flow_survey(h->r, h->cursor.schema, &err);
     if (!s) {

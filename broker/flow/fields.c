@@ -78,6 +78,7 @@ static int add_base(run *r)
     for (uint32_t i = 0; i < N_BASE; i++) {
         const base_column *c = &base_columns[i];
         if (!strcmp(c->key, "programid")) r->programid_field = r->n_fields;
+        if (!strcmp(c->key, "jd")) r->jd_field = r->n_fields;
         uint32_t want = add_want(r, c->key, c->type, !strcmp(c->unit, "1") ? NULL : c->unit);
         if (want == UINT32_MAX || add_field(r, (nj_field){ c->key, NULL, c->type, 1, c->unit, c->doc, NULL }, (field_source){ FIELD_WANT, want, 0 }))
             return -1;
@@ -212,6 +213,13 @@ static int offer(const void *schema, const char *path, nj_type *type, nj_shape *
     return rc;
 }
 
+static uint32_t column_of(const nj_graph *g, const char *path, nj_type type)
+{
+    for (uint32_t c = 0; c < g->layout.n_packet; c++)
+        if (!strcmp(g->layout.col[c].path, path) && g->layout.col[c].type == type && g->layout.col[c].scale == 1) return c;
+    return NJ_NO_COLUMN;
+}
+
 static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
 {
     nj_offers offers = { schema, nj_schema_survey(schema), offer };
@@ -236,6 +244,8 @@ static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
         else if (from.kind == FIELD_REASON) s->reason[f] = g->step_of[from.index];
         else if (g->step_of[from.index] >= 0) s->column[f] = g->step[g->step_of[from.index]].first_out + from.give;
     }
+    s->jd = column_of(g, "jd", NJ_F64);
+    s->lc_jd = column_of(g, "lc.jd", NJ_F64);
     for (uint32_t i = 0; i < g->n_steps; i++)
         if (g->step[i].off && g->step[i].in->wanted)
             nj_log(NJ_LOG_WARN, "%s gives no answers on survey %s: %s", g->step[i].in->name, offers.survey, g->step[i].off);

@@ -30,6 +30,7 @@ typedef struct survey {
     nj_graph *graph;
     uint32_t *column;  /* [n_fields] column number, or NJ_NO_COLUMN */
     int32_t *reason;   /* [n_fields] step whose reason it is, or -1 */
+    uint32_t jd, lc_jd; /* columns of the alert's and its light curve's times, or NJ_NO_COLUMN */
 } survey;
 
 typedef struct topic {
@@ -49,7 +50,7 @@ typedef struct unit {
 typedef struct pending {
     uint32_t stream, generation;
     int64_t next_offset, arrival_ns;
-    double exposure_end_unix; /* 0 = not known */
+    int64_t exposure_end_ms; /* of its first alert, since 1970; 0 = not known */
     int64_t publish_ms;
     uint32_t emitted, filtered, dead, duplicates, returned;
     bool last;
@@ -80,7 +81,7 @@ typedef struct run {
     uint32_t n_wants;
     nj_field *field;        /* [n_fields]; the first n_out go to sinks, the rest only to filters */
     field_source *field_from;
-    uint32_t n_fields, n_out, programid_field;
+    uint32_t n_fields, n_out, programid_field, jd_field;
     uint32_t lc_want[NJ_LC_COLUMNS]; /* wants of the SQL table lc; UINT32_MAX = no filter reads it */
     nj_filter *filter;      /* -w */
     topic *topic;

@@ -180,10 +180,33 @@ static pending *add_pending(out *o)
     return &o->pending[o->n_pending++];
 }
 
+/* When the exposure of a row ended, in ms since 1970: ZTF's jd is its start (UTC, 30 s), LSST's its middle (TAI). 0 = not known. */
+static int64_t exposure_end_ms(const out *o, const survey *s, uint32_t row)
+{
+    const nj_col *jd = &o->value[o->r->jd_field];
+    if (!s || !jd->data) return 0;
+    double t = (((const double *)jd->data)[row] - 2440587.5) * 86400e3;
+    if (!(t > 0 && t < 1e14)) return 0;
+    return (int64_t)t + (!strcmp(s->graph->layout.survey, "lsst") ? 15000 - 37000 : 30000);
+}
+
+/* A live stream's alerts are hours old at most; a replay's are not, and their latency to the sky means nothing. */
+static void note_live(out *o, const pending *p, uint32_t n)
+{
+    int64_t now_ms = nj_calendar_ns() / 1000000, age = now_ms - p->exposure_end_ms;
+    if (p->publish_ms <= 0 || p->exposure_end_ms <= 0 || age < 0 || age > 6 * 3600 * 1000) return;
+    o->r->live = 1;
+    for (uint32_t k = 0; k < n; k++) {
+        nj_histogram_add(o->r->total, (uint64_t)age * 1000000);
+        if (p->publish_ms > p->exposure_end_ms) nj_histogram_add(o->r->publish, (uint64_t)(p->publish_ms - p->exposure_end_ms) * 1000000);
+    }
+}
+
 /* A receipt per chunk; rows of one chunk are consecutive. */
 static int note_receipts(out *o, const nj_batch *b, const uint8_t *fate)
 {
     uint32_t row = 0;
+    const survey *s = b->n && b->graph && !o->r->sink_failed ? nj_flow_survey_of(o->r, b->graph) : NULL;
     for (uint32_t i = 0; i < b->n_receipts; i++) {
         const nj_receipt *receipt = &b->receipt[i];
         const nj_chunk *c = receipt->chunk;
@@ -191,6 +214,7 @@ static int note_receipts(out *o, const nj_batch *b, const uint8_t *fate)
         if (!p) return -1;
         *p = (pending){ .stream = c->stream->id, .generation = c->generation, .next_offset = c->offset + 1, .arrival_ns = c->arrival_ns,
                         .publish_ms = c->publish_ms, .dead = receipt->n_dead, .last = receipt->last };
+        if (receipt->n_rows && c->publish_ms > 0) p->exposure_end_ms = exposure_end_ms(o, s, row);
         for (uint32_t k = 0; k < receipt->n_rows; k++, row++)
             switch (fate[row]) {
             case ROW_EMIT: p->emitted++; break;
@@ -240,6 +264,7 @@ static void settle(out *o, bool acknowledged)
             l->duplicates += p->duplicates;
             l->returned += p->returned;
             for (uint32_t k = 0; k < n; k++) nj_histogram_add(r->latency, (uint64_t)(now - p->arrival_ns));
+            note_live(o, p, n);
         } else {
             l->returned += n + p->returned;
         }
