@@ -1,22 +1,8 @@
 /* Fink's answers on real alerts, column by column: every row of ../shared/oracles, computed and stored ones.
  * The alerts go through the broker's own decoder, graph and dispatch. Skipped without the shared folder. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "oracle.h"
 
-#include <cmocka.h>
-#include <dirent.h>
 #include <jansson.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-
-#include "broker/decode/decode.h"
-#include "broker/graph/dispatch.h"
-#include "nightjar/csv.h"
 
 /* Our column, theirs in order of preference, tolerances, and whether a 0 of theirs can be our null ("not processed"). */
 typedef struct pair {
@@ -82,22 +68,13 @@ static const pair pairs[] = {
     FEATURES("g") FEATURES("r")
     { "early_snia.score", { "rf_snia_vs_nonia.al_loop" }, 0, 1e-6, 1 },
     { "early_snia_nocut.score", { "rf_snia_vs_nonia.al_loop.nocut" }, 0, 1e-6, 1 },
+    { "finkclass.label", { "finkclass" }, 0, 0, 0 },
     { "microlensing.score", { "mulens" }, 0, 1e-7, 1 },
     { "kilonova.score", { "rf_kn_vs_nonkn" }, 0, 1e-7, 1 },
 };
 enum { PAIRS = sizeof pairs / sizeof *pairs };
 
-typedef struct set {
-    const char *name, *alerts;
-} set;
-static const set sets[] = { { "host", "oracles/alerts/host.avro" }, { "few", "oracles/alerts/few.avro" }, { "reg0", "oracles/alerts/reg0.avro" },
-                            { "slsn", "oracles/alerts/slsn.avro" }, { "yso", "oracles/alerts/yso.avro" },   { "sym", "oracles/alerts/sym.avro" },
-                            { "dt", "oracles/alerts/dt.avro" },     { "G", "real/other/fink_ztf/public_20260322_31alerts.avro" },
-                            { "dev", "real/ztf" } };
-
-static const char *shared;
-
-/* --- running a set through the broker's own stages --- */
+/* --- the answers of a set --- */
 
 typedef struct answer {
     int64_t candid;
@@ -107,113 +84,24 @@ typedef struct answer {
     uint32_t n_points;
 } answer;
 
-typedef struct runner {
-    nj_modules modules;
-    nj_settings settings;
-    nj_instances set;
-    nj_decoder *decoder;
-    nj_graph *graph;
-    nj_worker *worker;
-    nj_opener *opener;
-    nj_batch *batch;
-    nj_cursor cursor;
-    nj_stream stream;
+typedef struct results {
     answer *answer;
     uint32_t n, cap;
-} runner;
+} results;
 
-static int offer(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit, bool *in_map)
+static void free_results(results *all)
 {
-    nj_offer o = { 0 };
-    int rc = nj_schema_offer(schema, path, &o, in_map);
-    *type = o.type;
-    *shape = o.shape;
-    *unit = o.unit;
-    return rc;
-}
-
-static void open_stamp(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why)
-{
-    nj_stamp_open(opener, stamp, arena, why);
-}
-
-/* The instance part of one of our columns. */
-static size_t instance_length(const char *column)
-{
-    return strcspn(column, ".");
-}
-
-static int is_paired(const char *instance)
-{
-    for (int k = 0; k < PAIRS; k++)
-        if (instance_length(pairs[k].ours) == strlen(instance) && !strncmp(pairs[k].ours, instance, strlen(instance))) return 1;
-    return 0;
-}
-
-static char *read_file(const char *path, size_t *n)
-{
-    FILE *f = fopen(path, "rb");
-    if (!f) return NULL;
-    char *bytes = NULL;
-    size_t got, room = 0;
-    *n = 0;
-    do {
-        if (*n + (1 << 16) >= room) bytes = realloc(bytes, room = 2 * room + (1 << 17));
-        got = fread(bytes + *n, 1, 1 << 16, f);
-        *n += got;
-    } while (got);
-    bytes[*n] = 0;
-    fclose(f);
-    return bytes;
-}
-
-static void start(runner *r, const char *data_path)
-{
-    nj_error err = { "" };
-    char select[4096] = "";
-    size_t n, length = 0;
-    *r = (runner){ .stream = { .name = "oracles", .partition = -1 } };
-    char *ini = read_file("tests/module/oracle.ini", &n);
-    assert_non_null(ini);
-    for (const nj_module *const *m = nj_builtin_modules; *m; m++)
-        if (!is_paired((*m)->name) && !(*m)->declare && strncmp((*m)->name, "adapt_", 6))
-            length += (size_t)snprintf(select + length, sizeof select - length, "%s-%s", length ? "," : "", (*m)->name);
-    r->set.data_path = data_path;
-    if (nj_modules_builtin(&r->modules, &err) || nj_settings_ini(&r->settings, "tests/module/oracle.ini", ini, &err) ||
-        nj_instances_choose(&r->set, &r->modules, &r->settings, length ? select : NULL, &err) ||
-        nj_instances_open(&r->set, length ? select : NULL, &err))
-        fail_msg("%s", err.text);
-    free(ini);
-    r->decoder = nj_decoder_new(&r->settings, &err);
-    if (!r->decoder) fail_msg("%s", err.text);
-    r->opener = nj_opener_new(r->decoder);
-    r->worker = nj_worker_new(&r->set, open_stamp, r->opener, 0, false, &err);
-    if (!r->worker) fail_msg("%s", err.text);
-    r->batch = nj_batch_new();
-}
-
-static void stop(runner *r)
-{
-    for (uint32_t i = 0; i < r->n; i++) {
-        for (int k = 0; k < PAIRS; k++) free(r->answer[i].text[k]);
-        for (int k = 0; k < 4; k++) free(r->answer[i].series[k]);
+    for (uint32_t i = 0; i < all->n; i++) {
+        for (int k = 0; k < PAIRS; k++) free(all->answer[i].text[k]);
+        for (int k = 0; k < 4; k++) free(all->answer[i].series[k]);
     }
-    free(r->answer);
-    nj_batch_free(r->batch);
-    nj_cursor_free(&r->cursor);
-    nj_worker_free(r->worker);
-    nj_graph_free(r->graph);
-    nj_opener_free(r->opener);
-    nj_decoder_free(r->decoder);
-    nj_instances_close(&r->set);
-    nj_settings_free(&r->settings);
-    nj_modules_free(&r->modules);
+    free(all->answer);
 }
 
 /* The column "instance.give" of the batch; NULL when the instance is off. */
 static const nj_col *column_of(const runner *r, const char *name, nj_type *type)
 {
-    size_t n = instance_length(name);
+    size_t n = strcspn(name, ".");
     for (uint32_t s = 0; s < r->graph->n_steps; s++) {
         const nj_step *step = &r->graph->step[s];
         if (step->off || strlen(step->in->name) != n || strncmp(step->in->name, name, n)) continue;
@@ -255,9 +143,10 @@ static void keep_series(const runner *r, answer *a, uint32_t row)
 
 static void keep_answers(runner *r)
 {
+    results *all = r->owner;
     for (uint32_t row = 0; row < r->batch->n; row++) {
-        if (r->n == r->cap) r->answer = realloc(r->answer, (r->cap = 2 * r->cap + 64) * sizeof *r->answer);
-        answer *a = &r->answer[r->n++];
+        if (all->n == all->cap) all->answer = realloc(all->answer, (all->cap = 2 * all->cap + 64) * sizeof *all->answer);
+        answer *a = &all->answer[all->n++];
         *a = (answer){ .candid = r->batch->id[row] };
         for (int k = 0; k < PAIRS; k++) {
             nj_type type = 0;
@@ -271,58 +160,12 @@ static void keep_answers(runner *r)
     }
 }
 
-static void run_file(runner *r, const char *path)
-{
-    nj_error err = { "" };
-    size_t n;
-    char *bytes = read_file(path, &n);
-    if (!bytes) fail_msg("%s: cannot be read", path);
-    nj_chunk *chunk = nj_chunk_new(&r->stream, (uint8_t *)bytes, n);
-    assert_non_null(chunk);
-    if (nj_cursor_open(&r->cursor, r->decoder, chunk, &err)) fail_msg("%s: %s", path, err.text);
-    if (!r->graph) {
-        nj_offers offers = { r->cursor.schema, nj_schema_survey(r->cursor.schema), offer };
-        r->graph = nj_graph_new(&r->set, &offers, NULL, 0, &err);
-        if (!r->graph) fail_msg("%s", err.text);
-    }
-    for (int more = 1; more;) {
-        assert_int_equal(nj_batch_begin(r->batch, &r->graph->layout, 64), 0);
-        more = nj_cursor_read(&r->cursor, r->batch, 64, 8 << 20);
-        assert_true(more >= 0);
-        if (r->batch->n_dead) fail_msg("%s: %s", path, r->batch->dead[0].reason);
-        assert_int_equal(nj_dispatch(r->graph, r->worker, r->batch), 0);
-        keep_answers(r);
-        nj_batch_end(r->batch);
-    }
-    nj_chunk_drop(chunk);
-}
-
-static void run_set(runner *r, const set *s)
-{
-    char path[4096];
-    struct stat st;
-    snprintf(path, sizeof path, "%s/%s", shared, s->alerts);
-    if (stat(path, &st)) fail_msg("%s: not there", path);
-    if (!S_ISDIR(st.st_mode)) {
-        run_file(r, path);
-        return;
-    }
-    struct dirent **entry;
-    int n = scandir(path, &entry, NULL, alphasort);
-    for (int i = 0; i < n; i++) {
-        snprintf(path, sizeof path, "%s/%s/%s", shared, s->alerts, entry[i]->d_name);
-        if (entry[i]->d_name[0] != '.') run_file(r, path);
-        free(entry[i]);
-    }
-    free(entry);
-}
-
 /* --- comparing --- */
 
-static const answer *answer_of(const runner *r, int64_t candid)
+static const answer *answer_of(const results *all, int64_t candid)
 {
-    for (uint32_t i = 0; i < r->n; i++)
-        if (r->answer[i].candid == candid) return &r->answer[i];
+    for (uint32_t i = 0; i < all->n; i++)
+        if (all->answer[i].candid == candid) return &all->answer[i];
     return NULL;
 }
 
@@ -353,7 +196,7 @@ static void compare_number(const pair *p, column_tally *t, const char *candid, d
     note_bad(t, candid, ours, *cell ? cell : "(null)");
 }
 
-static int compare_table(const runner *r, const char *table)
+static int compare_table(const results *all, const char *table)
 {
     char path[4096];
     size_t n;
@@ -370,7 +213,7 @@ static int compare_table(const runner *r, const char *table)
         for (int c = 0; c < 2; c++)
             if (c == 0 || column[k] < 0) column[k] = pairs[k].theirs[c] ? nj_csv_column(&csv, pairs[k].theirs[c]) : c ? column[k] : -1;
     while (nj_csv_row(&csv) == 1) {
-        const answer *a = answer_of(r, strtoll(csv.cell[candid], NULL, 10));
+        const answer *a = answer_of(all, strtoll(csv.cell[candid], NULL, 10));
         if (!a) fail_msg("%s: candid %s did not come out", table, csv.cell[candid]);
         rows++;
         for (int k = 0; k < PAIRS; k++) {
@@ -413,7 +256,7 @@ static int compare_point(const answer *a, uint32_t i, json_t *line)
     return 1;
 }
 
-static int compare_points(const runner *r, const char *name)
+static int compare_points(const results *all, const char *name)
 {
     char path[4096];
     size_t size;
@@ -423,7 +266,7 @@ static int compare_points(const runner *r, const char *name)
     int n = 0, bad = 0;
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest), n++) {
         json_t *o = json_loads(line, 0, NULL);
-        const answer *a = answer_of(r, json_integer_value(json_object_get(o, "candid")));
+        const answer *a = answer_of(all, json_integer_value(json_object_get(o, "candid")));
         uint32_t i = (uint32_t)json_integer_value(json_object_get(o, "point"));
         if (!a || !a->series[0] || i >= a->n_points) fail_msg("%s: point %u of a light curve is missing", name, i);
         bad += !compare_point(a, i, o);
@@ -434,36 +277,94 @@ static int compare_points(const runner *r, const char *name)
     return n;
 }
 
-static void equal_on_every_row(void **state)
+/* The instance of a pair's column, and whether a module of the table is one. */
+static int is_paired(const char *instance)
 {
-    if (!shared || !*shared) skip();
-    const set *s = *state;
-    char table[256], models[4096];
-    snprintf(models, sizeof models, "%s/real/models/onnx:tests/module", shared);
+    for (int k = 0; k < PAIRS; k++)
+        if (strcspn(pairs[k].ours, ".") == strlen(instance) && !strncmp(pairs[k].ours, instance, strlen(instance))) return 1;
+    return 0;
+}
+
+/* Runs a set with tests/module/oracle.ini and more settings. */
+static void run(results *all, const set *s, const char *more)
+{
+    char select[4096] = "";
+    size_t length = 0, size;
+    char *text = read_file("tests/module/oracle.ini", &size), *ini = malloc(size + strlen(more) + 1);
+    for (const nj_module *const *m = nj_builtin_modules; *m; m++)
+        if (!is_paired((*m)->name) && !(*m)->declare && strncmp((*m)->name, "adapt_", 6))
+            length += (size_t)snprintf(select + length, sizeof select - length, "%s-%s", length ? "," : "", (*m)->name);
+    strcat(strcpy(ini, text), more);
     runner r;
-    start(&r, models);
+    start(&r, ini, select);
+    r.each = keep_answers;
+    r.owner = all;
     run_set(&r, s);
-    snprintf(table, sizeof table, "computed/%s.csv", s->name);
-    int rows = compare_table(&r, table);
-    assert_int_equal(rows, r.n);
-    snprintf(table, sizeof table, "expected/%s.csv", s->name);
-    compare_table(&r, table);
-    print_message("# %s: %d points of standardized flux\n", s->name, compare_points(&r, s->name));
     stop(&r);
+    free(text);
+    free(ini);
+}
+
+static void computed(void **state)
+{
+    if (!shared) skip();
+    const set *s = *state;
+    char table[256];
+    results all = { 0 };
+    run(&all, s, "");
+    snprintf(table, sizeof table, "computed/%s.csv", s->name);
+    assert_int_equal(compare_table(&all, table), all.n);
+    print_message("# %s: %d points of standardized flux\n", s->name, compare_points(&all, s->name));
+    free_results(&all);
+}
+
+/* With the stored SIMBAD labels, and the decision table fed with the stored scores. */
+static void expected(void **state)
+{
+    static const struct { const char *need, *column; } score[] = {
+        { "microlensing.score", "mulens" }, { "snn_snia_vs_nonia.score", "snn_snia_vs_nonia" }, { "snn_sn_vs_all.score", "snn_sn_vs_all" },
+        { "early_snia.score", "rf_snia_vs_nonia" }, { "kilonova.score", "rf_kn_vs_nonkn" }, { "tracklet.tracklet", "tracklet" } };
+    if (!shared) skip();
+    const set *s = *state;
+    char path[4096], table[256], ini[16384], needs[4096] = "";
+    size_t size;
+    snprintf(table, sizeof table, "expected/%s.csv", s->name);
+    snprintf(path, sizeof path, "%s/oracles/%s", shared, table);
+    char *text = read_file(path, &size);
+    assert_non_null(text);
+    nj_csv csv = { .at = text, .end = text + size };
+    assert_int_equal(nj_csv_row(&csv), 1);
+    int n = snprintf(ini, sizeof ini, "\n[module.stored]\nkind = lookup\nkey = candid\nfile = %s\ncolumns = cdsxmatch", path);
+    for (size_t k = 0, at = 0; k < sizeof score / sizeof *score; k++) {
+        if (nj_csv_column(&csv, score[k].column) < 0) continue; /* not stored for this set: our own */
+        n += snprintf(ini + n, sizeof ini - (size_t)n, ", %s", score[k].column);
+        at += (size_t)snprintf(needs + at, sizeof needs - at, "need.%s = stored.%s\n", score[k].need, score[k].column);
+    }
+    if (nj_csv_column(&csv, "cdsxmatch") < 0) n = 0, needs[0] = 0; /* host: no label */
+    snprintf(ini + n, sizeof ini - (size_t)n, "\n[module.simbad]\nkind = lookup\nkey = candid\nfile = %s\n%s\n[module.finkclass]\n%s", path,
+             n ? "columns = cdsxmatch:otype" : "columns = gcvs:otype_is_not_here", needs);
+    nj_csv_free(&csv);
+    free(text);
+    results all = { 0 };
+    run(&all, s, ini);
+    compare_table(&all, table);
+    free_results(&all);
 }
 
 int main(void)
 {
-    const char *folder = getenv("NIGHTJAR_SHARED");
-    static char oracles[4096];
-    struct CMUnitTest test[sizeof sets / sizeof *sets];
-    static char name[sizeof sets / sizeof *sets][64];
-    snprintf(oracles, sizeof oracles, "%s/oracles/computed", folder ? folder : "");
-    struct stat st;
-    shared = folder && !stat(oracles, &st) ? folder : NULL;
-    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
-        snprintf(name[i], sizeof name[i], "set %s equals Fink", sets[i].name);
-        test[i] = (struct CMUnitTest){ .name = name[i], .test_func = equal_on_every_row, .initial_state = (void *)&sets[i] };
+    static struct CMUnitTest test[2 * SETS];
+    static char name[2 * SETS][64];
+    size_t n = 0;
+    find_shared();
+    for (size_t i = 0; i < SETS; i++) {
+        snprintf(name[n], sizeof name[n], "set %s equals what Fink's code computes", sets[i].name);
+        test[n] = (struct CMUnitTest){ .name = name[n], .test_func = computed, .initial_state = (void *)&sets[i] };
+        n++;
+        if (!strcmp(sets[i].name, "dev")) continue; /* nothing was stored for it */
+        snprintf(name[n], sizeof name[n], "set %s equals what Fink stored", sets[i].name);
+        test[n] = (struct CMUnitTest){ .name = name[n], .test_func = expected, .initial_state = (void *)&sets[i] };
+        n++;
     }
-    return _cmocka_run_group_tests("oracle", test, sizeof sets / sizeof *sets, NULL, NULL);
+    return _cmocka_run_group_tests("oracle", test, n, NULL, NULL);
 }

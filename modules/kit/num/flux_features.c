@@ -5,6 +5,8 @@
  * Notes: flux = 10^(-(m - 24) / 2.5), then x = flux / max(flux); amplitude and the two buffer ranges are taken before
  *   that division. "sd" has divisor n; moments are about the median. A NaN magnitude makes max(flux) NaN and with it
  *   every x: what is left is "duplicates", "last maximum", "last minimum" and "recurring points", all 1.
+ *   Where a flux minus its error is above 0 but below a few percent of the median, the entropy takes the logarithm of
+ *   1 - erf(5) and less: upstream integrates erf numerically and gets its rounding there, here it is 0 and counts as 1.
  *   Sample entropy costs n^2.
  * Reference: Godines et al. 2019, Astronomy and Computing 28, 100298, doi:10.1016/j.ascom.2019.100298, table 1; Richman and
  *   Moorman 2000, Am. J. Physiol. 278, H2039 (sample entropy); Stetson 1996, PASP 108, 851 (J, K, L). */
@@ -64,13 +66,13 @@ static void spread(uint32_t n, const double *flux, const double *sorted, double 
 
 /* --- counts --- */
 
-/* Groups of at least 3 consecutive points at or below the median minus k sd. */
+/* Triples of consecutive points at or below the median minus k sd; of overlapping ones every other counts. */
 static double low_groups(const curve *c, double k)
 {
     uint32_t run = 0, groups = 0;
     for (uint32_t i = 0; i < c->n; i++) {
         run = c->x[i] <= c->med - k * c->sd ? run + 1 : 0;
-        groups += run == 3;
+        groups += run >= 3 && run % 2 == 1;
     }
     return groups;
 }
@@ -223,9 +225,10 @@ static double sample_entropy(const curve *c)
     return -log((double)a / (double)b);
 }
 
+/* An argument of the logarithm that is not positive counts as 1. */
 static double log2_or_0(double y)
 {
-    return y <= 0 ? 0 : log2(y);
+    return y > 0 ? log2(y) : 0;
 }
 
 /* The distribution functions of a normal and of an inverse Gaussian variable about the median. */
@@ -236,7 +239,7 @@ static double normal_cdf(double y, double med)
 
 static double inverse_gaussian_cdf(double y, double med)
 {
-    double q = sqrt(med / (2 * y));
+    double q = y >= 0 ? sqrt(med / (2 * y)) : 0; /* where the root is not real, upstream goes on with 0 */
     return 0.5 * (1 + erf(q * (y / med - 1))) + 0.5 * exp(2) * (1 - erf(q * (y / med + 1)));
 }
 
