@@ -1,6 +1,6 @@
 /* The subjects of `nightjar bench`: one file, one row. */
 #include "harness.h"
 
-extern const nj_bench nj_bench_decode, nj_bench_hostless, nj_bench_sky;
+extern const nj_bench nj_bench_decode, nj_bench_hostless, nj_bench_simulate, nj_bench_sky;
 
-const nj_bench *const nj_benches[] = { &nj_bench_decode, &nj_bench_hostless, &nj_bench_sky, NULL };
+const nj_bench *const nj_benches[] = { &nj_bench_decode, &nj_bench_hostless, &nj_bench_simulate, &nj_bench_sky, NULL };
