@@ -20,7 +20,7 @@ enum {
     MESSAGE_OVERHEAD = 256,
     FILL_STEP = 32, /* messages sent before the consumer is looked at again */
     WAIT_MS = 20,
-    DEFAULT_PARTITIONS = 8, /* the mock holds up to 5 MB for each */
+    DEFAULT_PARTITIONS = 4, /* the mock holds up to 5 MB for each */
     LOST_MS = 30000, /* sent, acknowledged by the mock, and not seen again for so long: broken */
     MAX_PARTITIONS = 256
 };
