@@ -70,8 +70,10 @@ char *nj_kafka_query(char **rest, char **value)
     *rest = *end ? end + 1 : NULL;
     *end = '\0';
     *value = strchr(key, '=');
-    if (*value) *(*value)++ = '\0';
-    else *value = end;
+    if (*value)
+        *(*value)++ = '\0';
+    else
+        *value = end;
     return key;
 }
 
@@ -115,7 +117,7 @@ static int read_password(rd_kafka_conf_t *conf, const char *path, nj_error *err)
 static const char *full_name(const nj_setting *t, char *text, size_t size)
 {
     if (!strcmp(t->section, "kafka")) return t->key;
-    if (strncmp(t->section, "kafka.", 6)) return NULL;
+    if (strncmp(t->section, "kafka.", 6) != 0) return NULL;
     snprintf(text, size, "%s.%s", t->section + 6, t->key);
     return text;
 }
@@ -152,8 +154,8 @@ rd_kafka_conf_t *nj_kafka_conf(const char *hosts, const nj_kafka_pair *preset, c
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rd_kafka_conf_set_log_cb(conf, on_log);
-    if (set_all(conf, always, err) || (hosts && set(conf, "bootstrap.servers", hosts, hosts, err)) || set_all(conf, preset, err) ||
-        set_users(conf, settings, fixed, err)) {
+    if (set_all(conf, always, err) || (hosts && set(conf, "bootstrap.servers", hosts, hosts, err)) ||
+        set_all(conf, preset, err) || set_users(conf, settings, fixed, err)) {
         rd_kafka_conf_destroy(conf);
         return NULL;
     }
@@ -164,8 +166,10 @@ int nj_kafka_set_group(rd_kafka_conf_t *conf, const char *said, nj_error *err)
 {
     char group[384] = "", user[256] = "";
     size_t n = sizeof group, m = sizeof user;
-    if (said) snprintf(group, sizeof group, "%s", said);
-    else if (rd_kafka_conf_get(conf, "group.id", group, &n) != RD_KAFKA_CONF_OK) group[0] = '\0';
+    if (said)
+        snprintf(group, sizeof group, "%s", said);
+    else if (rd_kafka_conf_get(conf, "group.id", group, &n) != RD_KAFKA_CONF_OK)
+        group[0] = '\0';
     if (!group[0]) {
         int named = rd_kafka_conf_get(conf, "sasl.username", user, &m) == RD_KAFKA_CONF_OK && user[0];
         snprintf(group, sizeof group, "%s%snightjar", named ? user : "", named ? "-" : "");
@@ -176,10 +180,15 @@ int nj_kafka_set_group(rd_kafka_conf_t *conf, const char *said, nj_error *err)
 int nj_kafka_is_final(rd_kafka_resp_err_t error)
 {
     static const rd_kafka_resp_err_t final[] = {
-        RD_KAFKA_RESP_ERR__FATAL, RD_KAFKA_RESP_ERR__AUTHENTICATION, RD_KAFKA_RESP_ERR__SSL,
-        RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED, RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM,
-        RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
-        RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED, RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL,
+        RD_KAFKA_RESP_ERR__FATAL,
+        RD_KAFKA_RESP_ERR__AUTHENTICATION,
+        RD_KAFKA_RESP_ERR__SSL,
+        RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED,
+        RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM,
+        RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
+        RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+        RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED,
+        RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL,
         RD_KAFKA_RESP_ERR_INVALID_GROUP_ID,
     };
     for (size_t i = 0; i < sizeof final / sizeof *final; i++)

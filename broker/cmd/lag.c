@@ -14,12 +14,13 @@
 
 enum { QUERY_MS = 10000 };
 
-static const char help[] = "\n"
-                           "  TOPIC[,TOPIC] or ^REGEX, with ?group=G as for run (default nightjar)\n"
-                           "  -X NAME=VALUE                 a setting of librdkafka\n"
-                           "  -c FILE, -D SECTION.KEY=VALUE settings, as for run\n"
-                           "  --json                        one object per partition, one line each\n"
-                           "\nLag is the number of messages behind the committed offset; of a partition without one, all that it holds.\n";
+static const char help[] =
+    "\n"
+    "  TOPIC[,TOPIC] or ^REGEX, with ?group=G as for run (default nightjar)\n"
+    "  -X NAME=VALUE                 a setting of librdkafka\n"
+    "  -c FILE, -D SECTION.KEY=VALUE settings, as for run\n"
+    "  --json                        one object per partition, one line each\n"
+    "\nLag is the number of messages behind the committed offset; of a partition without one, all that it holds.\n";
 
 typedef struct options {
     nj_settings settings;
@@ -54,7 +55,8 @@ static rd_kafka_topic_partition_list_t *find(rd_kafka_t *rk, const nj_kafka_targ
     } else {
         list = rd_kafka_topic_partition_list_new(64);
         for (int i = 0; i < m->topic_cnt; i++)
-            for (int k = 0; is_wanted(target->topic, is_regex ? &regex : NULL, m->topics[i].topic) && k < m->topics[i].partition_cnt; k++)
+            for (int k = 0;
+                 is_wanted(target->topic, is_regex ? &regex : NULL, m->topics[i].topic) && k < m->topics[i].partition_cnt; k++)
                 rd_kafka_topic_partition_list_add(list, m->topics[i].topic, m->topics[i].partitions[k].id);
         rd_kafka_metadata_destroy(m);
         rd_kafka_topic_partition_list_sort(list, NULL, NULL);
@@ -73,14 +75,16 @@ static void print_one(const options *o, const rd_kafka_topic_partition_t *t, int
     char committed[32] = "-";
     if (t->offset >= 0) snprintf(committed, sizeof committed, "%" PRId64, t->offset);
     if (!o->json) {
-        printf("%-48s %9" PRId32 " %12s %12" PRId64 " %12" PRId64 " %10" PRId64 "\n", t->topic, t->partition, committed, low, high, lag);
+        printf("%-48s %9" PRId32 " %12s %12" PRId64 " %12" PRId64 " %10" PRId64 "\n", t->topic, t->partition, committed, low,
+               high, lag);
         return;
     }
     nj_buffer b = { 0 };
     nj_buffer_text(&b, "{\"topic\": ");
     nj_json_text(&b, t->topic);
-    nj_buffer_printf(&b, ", \"partition\": %" PRId32 ", \"committed\": %s, \"low\": %" PRId64 ", \"high\": %" PRId64 ", \"lag\": %" PRId64 "}", t->partition,
-                     t->offset >= 0 ? committed : "null", low, high, lag);
+    nj_buffer_printf(
+        &b, ", \"partition\": %" PRId32 ", \"committed\": %s, \"low\": %" PRId64 ", \"high\": %" PRId64 ", \"lag\": %" PRId64 "}",
+        t->partition, t->offset >= 0 ? committed : "null", low, high, lag);
     puts(b.data ? b.data : "");
     nj_buffer_free(&b);
 }
@@ -112,10 +116,12 @@ static int lag(const options *o, const char *spec, nj_error *err)
     char why[512];
     int rc = NJ_EXIT_USAGE;
     if (nj_kafka_target_parse(&target, spec, err)) return rc;
-    rd_kafka_conf_t *conf = nj_positions_parse(&positions, target.query, err) ? NULL
-                                                                              : nj_kafka_conf(target.hosts, preset, NULL, (nj_settings *)&o->settings, err);
+    rd_kafka_conf_t *conf = nj_positions_parse(&positions, target.query, err)
+                                ? NULL
+                                : nj_kafka_conf(target.hosts, preset, NULL, (nj_settings *)&o->settings, err);
     rd_kafka_t *rk = NULL;
-    if (conf && nj_kafka_set_group(conf, positions.group, err) == 0 && !(rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why)))
+    if (conf && nj_kafka_set_group(conf, positions.group, err) == 0 &&
+        !(rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why)))
         nj_fail(err, "%s: %s", spec, why);
     if (conf && !rk) rd_kafka_conf_destroy(conf);
     if (rk) {
@@ -157,4 +163,5 @@ static int lag_main(int argc, char **argv)
     return rc;
 }
 
-NJ_COMMAND(lag) = { "lag", "lag kafka://HOST:PORT/TOPIC[?group=G]", "how far a consumer group is behind, per partition", help, lag_main };
+NJ_COMMAND(lag) = { "lag", "lag kafka://HOST:PORT/TOPIC[?group=G]", "how far a consumer group is behind, per partition", help,
+                    lag_main };

@@ -13,17 +13,18 @@
 #include "../source/source.h"
 #include "command.h"
 
-static const char help[] = "\n"
-                           "  --to kafka://HOST:PORT/TOPIC  where to (required)\n"
-                           "  --rate N/s | xK | asap        messages per second; K times the original cadence (the alerts' jd); or as fast\n"
-                           "                                as the brokers take them (default). With xK alerts that are out of order of time\n"
-                           "                                are sorted within --window alerts, and refused beyond it\n"
-                           "  --window N                    alerts held to sort them (default 4096, at most 256 MiB)\n"
-                           "  --limit N                     stop after N messages\n"
-                           "  -X NAME=VALUE                 a setting of librdkafka (sasl.username=..., compression.type=zstd)\n"
-                           "  -c FILE, -D SECTION.KEY=VALUE settings, as for run\n"
-                           "  -q                            no line at the end\n"
-                           "\nEvery file or member becomes one message, byte for byte; an Avro file of many records stays one message.\n";
+static const char help[] =
+    "\n"
+    "  --to kafka://HOST:PORT/TOPIC  where to (required)\n"
+    "  --rate N/s | xK | asap        messages per second; K times the original cadence (the alerts' jd); or as fast\n"
+    "                                as the brokers take them (default). With xK alerts that are out of order of time\n"
+    "                                are sorted within --window alerts, and refused beyond it\n"
+    "  --window N                    alerts held to sort them (default 4096, at most 256 MiB)\n"
+    "  --limit N                     stop after N messages\n"
+    "  -X NAME=VALUE                 a setting of librdkafka (sasl.username=..., compression.type=zstd)\n"
+    "  -c FILE, -D SECTION.KEY=VALUE settings, as for run\n"
+    "  -q                            no line at the end\n"
+    "\nEvery file or member becomes one message, byte for byte; an Avro file of many records stays one message.\n";
 
 static volatile int stop;
 
@@ -71,22 +72,25 @@ static void returned(void *opaque, nj_stream *stream, uint64_t n)
 }
 
 /* The time of a chunk's first alert, through the decoder. */
-typedef struct clock {
+typedef struct jd_reader {
     nj_decoder *decoder;
     nj_cursor cursor;
     nj_batch *batch;
-} clock;
+} jd_reader;
 
 static int jd_of(void *opaque, nj_chunk *chunk, double *jd, nj_error *err)
 {
     static const nj_column_def column = { "jd", NJ_F64, NJ_SCALAR, "d", 1 };
-    clock *c = opaque;
+    jd_reader *c = opaque;
     if (nj_cursor_open(&c->cursor, c->decoder, chunk, err)) return -1;
     nj_layout layout = { .survey = nj_schema_survey(c->cursor.schema), .n_packet = 1, .n = 1, .col = &column };
-    if (nj_batch_begin(c->batch, &layout, 1) || nj_cursor_read(&c->cursor, c->batch, 1, SIZE_MAX) < 0) return nj_fail(err, "out of memory");
+    if (nj_batch_begin(c->batch, &layout, 1) || nj_cursor_read(&c->cursor, c->batch, 1, SIZE_MAX) < 0)
+        return nj_fail(err, "out of memory");
     int found = c->batch->n == 1;
-    if (found) *jd = ((const double *)c->batch->col[0].data)[0];
-    else nj_fail(err, "%s", c->batch->n_dead ? c->batch->dead[0].reason : "it holds no alert");
+    if (found)
+        *jd = ((const double *)c->batch->col[0].data)[0];
+    else
+        nj_fail(err, "%s", c->batch->n_dead ? c->batch->dead[0].reason : "it holds no alert");
     nj_batch_end(c->batch);
     return found ? 0 : -1;
 }
@@ -96,13 +100,16 @@ typedef struct options {
     nj_settings settings;
     uint64_t limit;
     int quiet;
+    reader streams;
+    jd_reader times;
 } options;
 
 static int set_kafka(nj_settings *settings, const char *text, nj_error *err)
 {
     char name[128];
     const char *equals = strchr(text, '=');
-    if (!equals || equals == text || equals - text >= (ptrdiff_t)sizeof name) return nj_fail(err, "-X %s: expected name=value", text);
+    if (!equals || equals == text || equals - text >= (ptrdiff_t)sizeof name)
+        return nj_fail(err, "-X %s: expected name=value", text);
     snprintf(name, sizeof name, "%.*s", (int)(equals - text), text);
     return nj_settings_set(settings, "kafka", name, equals + 1, "-X") ? nj_fail(err, "out of memory") : 0;
 }
@@ -111,15 +118,18 @@ static int number(const char *name, const char *text, uint64_t max, uint64_t *va
 {
     char *end;
     unsigned long long v = strtoull(text, &end, 10);
-    if (end == text || *end || text[0] == '-' || v < 1 || v > max) return nj_fail(err, "%s %s: expected 1 to %" PRIu64, name, text, max);
+    if (end == text || *end || text[0] == '-' || v < 1 || v > max)
+        return nj_fail(err, "%s %s: expected 1 to %" PRIu64, name, text, max);
     *value = v;
     return 0;
 }
 
 static int parse(options *o, int argc, char **argv, nj_error *err)
 {
-    static const struct option known[] = { { "to", required_argument, NULL, 't' },     { "rate", required_argument, NULL, 'r' },
-                                           { "window", required_argument, NULL, 'w' }, { "limit", required_argument, NULL, 'l' },
+    static const struct option known[] = { { "to", required_argument, NULL, 't' },
+                                           { "rate", required_argument, NULL, 'r' },
+                                           { "window", required_argument, NULL, 'w' },
+                                           { "limit", required_argument, NULL, 'l' },
                                            { 0 } };
     uint64_t window = 0;
     int failed = 0;
@@ -142,10 +152,10 @@ static int parse(options *o, int argc, char **argv, nj_error *err)
 }
 
 /* One source to its end. Returns an exit code. */
-static int replay_source(const options *o, const char *spec, reader *streams, nj_replayer *to, uint64_t *sent, nj_error *err)
+static int replay_source(options *o, const char *spec, nj_replayer *to, uint64_t *sent, nj_error *err)
 {
-    nj_source_host host = { streams, new_stream, drain, note, returned };
-    nj_source_args args = { .spec = spec, .settings = (nj_settings *)&o->settings, .host = &host };
+    nj_source_host host = { &o->streams, new_stream, drain, note, returned };
+    nj_source_args args = { .spec = spec, .settings = &o->settings, .host = &host };
     nj_source *s = nj_source_open(&args, err);
     if (!s) return NJ_EXIT_SOURCE;
     int rc = NJ_EXIT_OK;
@@ -167,39 +177,45 @@ static void print(const options *o, const nj_replayed *d)
     char asked[64] = "";
     double s = d->seconds > 0 ? d->seconds : 1e-9;
     if (o->quiet) return;
-    if (o->args.pace == NJ_PACE_RATE) snprintf(asked, sizeof asked, " (asked: %g/s; at most %.3f s late)", o->args.speed, d->late_s);
-    if (o->args.pace == NJ_PACE_CADENCE) snprintf(asked, sizeof asked, " (x%g of the original; at most %.3f s late)", o->args.speed, d->late_s);
-    fprintf(stderr, "%" PRIu64 " messages, %.1f MB in %.3f s to %s: %.1f messages/s, %.1f MB/s%s\n", d->messages, (double)d->bytes * 1e-6, d->seconds,
-            o->args.to, (double)d->messages / s, (double)d->bytes * 1e-6 / s, asked);
+    if (o->args.pace == NJ_PACE_RATE)
+        snprintf(asked, sizeof asked, " (asked: %g/s; at most %.3f s late)", o->args.speed, d->late_s);
+    if (o->args.pace == NJ_PACE_CADENCE)
+        snprintf(asked, sizeof asked, " (x%g of the original; at most %.3f s late)", o->args.speed, d->late_s);
+    fprintf(stderr, "%" PRIu64 " messages, %.1f MB in %.3f s to %s: %.1f messages/s, %.1f MB/s%s\n", d->messages,
+            (double)d->bytes * 1e-6, d->seconds, o->args.to, (double)d->messages / s, (double)d->bytes * 1e-6 / s, asked);
 }
 
 static int replay_all(options *o, char **spec, nj_error *err)
 {
-    reader *r = calloc(1, sizeof *r);
-    clock c = { 0 };
+    jd_reader *c = &o->times;
     nj_replayed done = { 0 };
     uint64_t sent = 0;
-    int rc = NJ_EXIT_OK;
-    if (o->args.pace == NJ_PACE_CADENCE && (!(c.decoder = nj_decoder_new(&o->settings, err)) || !(c.batch = nj_batch_new()))) rc = NJ_EXIT_USAGE;
+    if (o->args.pace == NJ_PACE_CADENCE && (!(c->decoder = nj_decoder_new(&o->settings, err)) || !(c->batch = nj_batch_new())))
+        return NJ_EXIT_USAGE;
     o->args.jd = jd_of;
-    o->args.opaque = &c;
+    o->args.opaque = c;
     o->args.settings = &o->settings;
     o->args.stop = &stop;
-    nj_replayer *to = r && !rc ? nj_replayer_open(&o->args, err) : NULL;
-    if (!to && !rc) rc = NJ_EXIT_LEDGER;
-    for (; to && *spec && !rc && !stop; spec++) rc = replay_source(o, *spec, r, to, &sent, err);
+    nj_replayer *to = nj_replayer_open(&o->args, err);
+    if (!to) return NJ_EXIT_LEDGER;
+    int rc = NJ_EXIT_OK;
+    for (; *spec && !rc && !stop; spec++) rc = replay_source(o, *spec, to, &sent, err);
     nj_error why = { "" };
-    if (to && nj_replayer_close(to, &done, &why)) {
-        if (!rc) *err = why;
-        if (!rc) rc = NJ_EXIT_LEDGER;
+    if (nj_replayer_close(to, &done, &why) && !rc) {
+        *err = why;
+        rc = NJ_EXIT_LEDGER;
     }
-    if (to) print(o, &done);
-    nj_cursor_free(&c.cursor);
-    if (c.batch) nj_batch_free(c.batch);
-    if (c.decoder) nj_decoder_free(c.decoder);
-    for (uint32_t i = 0; r && i < r->n; i++) free((char *)r->stream[i].name);
-    free(r);
+    print(o, &done);
     return rc;
+}
+
+static void free_options(options *o)
+{
+    nj_cursor_free(&o->times.cursor);
+    if (o->times.batch) nj_batch_free(o->times.batch);
+    if (o->times.decoder) nj_decoder_free(o->times.decoder);
+    for (uint32_t i = 0; i < o->streams.n; i++) free((char *)o->streams.stream[i].name);
+    nj_settings_free(&o->settings);
 }
 
 static int replay_main(int argc, char **argv)
@@ -214,7 +230,7 @@ static int replay_main(int argc, char **argv)
         rc = replay_all(&o, argv + optind, &err);
     }
     if (rc) nj_log(NJ_LOG_ERROR, "replay: %s", err.text);
-    nj_settings_free(&o.settings);
+    free_options(&o);
     return !rc && stop ? NJ_EXIT_INTERRUPTED : rc;
 }
 

@@ -88,7 +88,8 @@ static int wait_for_topic(nj_replayer *r, nj_error *err)
         for (int i = 0; i < n; i++) ready &= m->topics[0].partitions[i].leader >= 0;
         rd_kafka_metadata_destroy(m);
         if (ready && !e) return 0;
-        if (is_stopped(r) || nj_now_ns() > deadline) return nj_fail(err, "%s: the topic has no leader: %s", r->args.to, rd_kafka_err2str(e));
+        if (is_stopped(r) || nj_now_ns() > deadline)
+            return nj_fail(err, "%s: the topic has no leader: %s", r->args.to, rd_kafka_err2str(e));
         nanosleep(&(struct timespec){ 0, WAIT_MS * 1000000L }, NULL);
     }
 }
@@ -96,8 +97,10 @@ static int wait_for_topic(nj_replayer *r, nj_error *err)
 static int connect_to(nj_replayer *r, nj_error *err)
 {
     /* lz4: the schema in each packet compresses; gzip would cost the reader ten times as much */
-    static const nj_kafka_pair preset[] = { { "enable.idempotence", "true" }, { "message.max.bytes", "8388608" },
-                                            { "compression.type", "lz4" },    { "linger.ms", "5" },
+    static const nj_kafka_pair preset[] = { { "enable.idempotence", "true" },
+                                            { "message.max.bytes", "8388608" },
+                                            { "compression.type", "lz4" },
+                                            { "linger.ms", "5" },
                                             { "queue.buffering.max.kbytes", "65536" },
                                             { "sticky.partitioning.linger.ms", "0" }, /* else a fast replay fills one partition */
                                             { 0 } };
@@ -110,10 +113,14 @@ static int connect_to(nj_replayer *r, nj_error *err)
         rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
         rd_kafka_conf_set_error_cb(conf, on_error);
         r->producer = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
-        if (r->producer) r->topic = rd_kafka_topic_new(r->producer, target.topic, NULL);
-        else rd_kafka_conf_destroy(conf);
-        if (!r->producer) nj_fail(err, "%s: %s", r->args.to, text);
-        else if (!r->topic) nj_fail(err, "%s: %s", r->args.to, rd_kafka_err2str(rd_kafka_last_error()));
+        if (r->producer)
+            r->topic = rd_kafka_topic_new(r->producer, target.topic, NULL);
+        else
+            rd_kafka_conf_destroy(conf);
+        if (!r->producer)
+            nj_fail(err, "%s: %s", r->args.to, text);
+        else if (!r->topic)
+            nj_fail(err, "%s: %s", r->args.to, rd_kafka_err2str(rd_kafka_last_error()));
     }
     nj_kafka_target_free(&target);
     return r->topic ? wait_for_topic(r, err) : -1;
@@ -164,7 +171,8 @@ static int produce(nj_replayer *r, const nj_chunk *c, nj_error *err)
     char where[512];
     while (rd_kafka_produce(r->topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, c->bytes, c->size, c->key, c->key_size, NULL)) {
         rd_kafka_resp_err_t e = rd_kafka_last_error();
-        if (e != RD_KAFKA_RESP_ERR__QUEUE_FULL) return nj_fail(err, "%s: %s", nj_chunk_where(c, where, sizeof where), rd_kafka_err2str(e));
+        if (e != RD_KAFKA_RESP_ERR__QUEUE_FULL)
+            return nj_fail(err, "%s: %s", nj_chunk_where(c, where, sizeof where), rd_kafka_err2str(e));
         if (is_stopped(r)) return 0;
         rd_kafka_poll(r->producer, WAIT_MS);
     }
@@ -218,10 +226,13 @@ static int send_earliest(nj_replayer *r, nj_error *err)
     int failed = 0;
     if (r->n_sent == 0) r->start_jd = r->last_jd = t.jd;
     if (t.jd < r->last_jd)
-        failed = nj_fail(err, "%s is %.1f s older than an alert already sent, and the window holds %u alerts or %zu MiB: sort the night by time, or use --rate N/s",
+        failed = nj_fail(err,
+                         "%s is %.1f s older than an alert already sent, and the window holds %u alerts or %zu MiB: sort the "
+                         "night by time, or use --rate N/s",
                          nj_chunk_where(t.chunk, where, sizeof where), (r->last_jd - t.jd) * DAY_S, r->args.window,
                          r->args.window_bytes >> 20);
-    else failed = send_at(r, t.chunk, (t.jd - r->start_jd) * DAY_S / r->args.speed, err);
+    else
+        failed = send_at(r, t.chunk, (t.jd - r->start_jd) * DAY_S / r->args.speed, err);
     if (!failed) r->last_jd = t.jd;
     nj_chunk_drop(t.chunk);
     return failed;
@@ -233,7 +244,8 @@ static int hold(nj_replayer *r, nj_chunk *c, nj_error *err)
     char where[512];
     nj_error why = { "" };
     if (r->args.jd(r->args.opaque, c, &t.jd, &why) || !isfinite(t.jd)) {
-        nj_fail(err, "%s has no time, which x%g needs%s%s", nj_chunk_where(c, where, sizeof where), r->args.speed, why.text[0] ? ": " : "", why.text);
+        nj_fail(err, "%s has no time, which x%g needs%s%s", nj_chunk_where(c, where, sizeof where), r->args.speed,
+                why.text[0] ? ": " : "", why.text);
         nj_chunk_drop(c);
         return -1;
     }
@@ -263,8 +275,10 @@ int nj_replayer_close(nj_replayer *r, nj_replayed *done, nj_error *err)
     rd_kafka_flush(r->producer, FLUSH_MS);
     int left = rd_kafka_outq_len(r->producer);
     *done = r->done;
-    if (!failed && r->done.failed) failed = nj_fail(err, "%s: %llu messages were not delivered: %s", r->args.to, (unsigned long long)r->done.failed, r->why);
-    else if (!failed && left) failed = nj_fail(err, "%s: %d messages without a delivery report%s%s", r->args.to, left, r->why[0] ? ": " : "", r->why);
+    if (!failed && r->done.failed)
+        failed = nj_fail(err, "%s: %llu messages were not delivered: %s", r->args.to, (unsigned long long)r->done.failed, r->why);
+    else if (!failed && left)
+        failed = nj_fail(err, "%s: %d messages without a delivery report%s%s", r->args.to, left, r->why[0] ? ": " : "", r->why);
     if (left) rd_kafka_purge(r->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     free_replayer(r);
     return failed;

@@ -15,8 +15,8 @@ typedef struct nj_replayer_args {
     const char *to;        /* kafka://HOST:PORT/TOPIC */
     nj_settings *settings; /* [kafka] */
     nj_pace pace;
-    double speed;       /* RATE: messages per second; CADENCE: so many times the original; > 0 */
-    uint32_t window;    /* CADENCE: chunks held to bring them into order of time; 0 = 4096 */
+    double speed;        /* RATE: messages per second; CADENCE: so many times the original; > 0 */
+    uint32_t window;     /* CADENCE: chunks held to bring them into order of time; 0 = 4096 */
     size_t window_bytes; /* and their bytes; 0 = 256 MiB */
     /* CADENCE: time of the chunk's (first) alert, JD in days. -1 with err when it has none. NULL otherwise. */
     int (*jd)(void *opaque, nj_chunk *chunk, double *jd, nj_error *err);

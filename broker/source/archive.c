@@ -128,8 +128,8 @@ static nj_next broken(archive_source *s, nj_error *err, const char *where)
 {
     const char *why = archive_error_string(s->reader);
     s->failed = 1;
-    nj_fail(err, "%s: %s %s: %s; the members before it are good", s->spec, where,
-            s->member[0] ? s->member : "its first member", why ? why : "the archive is damaged");
+    nj_fail(err, "%s: %s %s: %s; the members before it are good", s->spec, where, s->member[0] ? s->member : "its first member",
+            why ? why : "the archive is damaged");
     return NJ_NEXT_ERROR;
 }
 
@@ -137,8 +137,10 @@ static void name_member(archive_source *s, struct archive_entry *entry)
 {
     const char *name = archive_entry_pathname_utf8(entry);
     if (!name) name = archive_entry_pathname(entry);
-    if (name) snprintf(s->member, sizeof s->member, "%s", name);
-    else snprintf(s->member, sizeof s->member, "member %lld", (long long)s->n_members);
+    if (name)
+        snprintf(s->member, sizeof s->member, "%s", name);
+    else
+        snprintf(s->member, sizeof s->member, "member %lld", (long long)s->n_members);
 }
 
 /* The whole member into memory of its own; NULL with *status ARCHIVE_OK when memory is short. */
@@ -179,8 +181,10 @@ static nj_next hand_over(archive_source *s, uint8_t *bytes, size_t size, int raw
     nj_chunk *made = nj_chunk_new(s->base.stream, bytes, size);
     char *member = raw ? NULL : strdup(s->member);
     if (!made || (!raw && !member)) {
-        if (made) nj_chunk_drop(made);
-        else free(bytes);
+        if (made)
+            nj_chunk_drop(made);
+        else
+            free(bytes);
         free(member);
         nj_fail(err, "%s: out of memory", s->spec);
         return NJ_NEXT_ERROR;
@@ -240,6 +244,11 @@ static int progress(const nj_source *source, double *done, double *whole)
     return 0;
 }
 
-const nj_source_class nj_source_archive = {
-    .name = "archive", .form = "FILE.tar, FILE.tar.gz, -", .doc = "members of a tar in their order, streamed; - is standard input (tar or Avro)",
-    .match = match_archive, .open = open_archive, .next = next_member, .close = close_archive, .progress = progress };
+const nj_source_class nj_source_archive = { .name = "archive",
+                                            .form = "FILE.tar, FILE.tar.gz, -",
+                                            .doc = "members of a tar in their order, streamed; - is standard input (tar or Avro)",
+                                            .match = match_archive,
+                                            .open = open_archive,
+                                            .next = next_member,
+                                            .close = close_archive,
+                                            .progress = progress };

@@ -4,14 +4,15 @@
 
 #include "source.h"
 
-extern const nj_source_class nj_source_embedded, nj_source_kafka, nj_source_dead, nj_source_archive, nj_source_folder, nj_source_file;
+extern const nj_source_class nj_source_embedded, nj_source_kafka, nj_source_dead, nj_source_archive, nj_source_folder,
+    nj_source_file;
 
 /* Is the name's ending one of a packet's: .avro, .msg, .datum? */
 int nj_source_is_packet_name(const char *name);
 
 /* What a source passed over, kept as counts with the first name of each kind, and told once at its end. */
 typedef struct nj_skipped {
-    uint64_t other, empty;            /* not an alert by name or content; nothing in it */
+    uint64_t other, empty; /* not an alert by name or content; nothing in it */
     char first_other[256], first_empty[256];
 } nj_skipped;
 void nj_skipped_add(nj_skipped *skipped, const char *name, int empty);

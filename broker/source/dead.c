@@ -17,8 +17,8 @@ typedef struct dead_source {
     char *spec;
     uint8_t *bytes;
     size_t size, at;
-    size_t block_end;   /* 0 = between blocks */
-    int64_t records;    /* left in the block */
+    size_t block_end; /* 0 = between blocks */
+    int64_t records;  /* left in the block */
     int64_t n_letters;
 } dead_source;
 
@@ -30,7 +30,8 @@ static int match(const char *spec)
     struct stat st;
     ssize_t n = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, head, sizeof head) : 0;
     close(fd);
-    return n > 4 && !memcmp(head, "Obj\1", 4) && memmem(head, (size_t)n, "\"name\":\"dead_letter\",\"namespace\":\"nightjar\"", 42);
+    return n > 4 && !memcmp(head, "Obj\1", 4) &&
+           memmem(head, (size_t)n, "\"name\":\"dead_letter\",\"namespace\":\"nightjar\"", 42);
 }
 
 static int read_long(const dead_source *s, size_t *at, size_t end, int64_t *value)
@@ -122,7 +123,8 @@ static uint8_t *copy(const uint8_t *bytes, size_t n)
     return p;
 }
 
-static nj_chunk *make_chunk(dead_source *s, const uint8_t *packet, size_t n, const uint8_t *schema, size_t n_schema, nj_framing framing)
+static nj_chunk *make_chunk(dead_source *s, const uint8_t *packet, size_t n, const uint8_t *schema, size_t n_schema,
+                            nj_framing framing)
 {
     char member[64];
     snprintf(member, sizeof member, "letter %lld", (long long)s->n_letters);
@@ -161,14 +163,19 @@ static nj_next next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_erro
         if (next_block(s)) return nj_fail(err, "%s: letter %lld is cut", s->spec, (long long)s->n_letters), NJ_NEXT_ERROR;
     }
     size_t end = s->block_end;
-    if (read_bytes(s, &s->at, end, &skipped, &n) || read_long(s, &s->at, end, &record) || read_bytes(s, &s->at, end, &skipped, &n) ||
-        read_bytes(s, &s->at, end, &skipped, &n) || read_optional(s, &s->at, end, &skipped, &n) ||
-        read_bytes(s, &s->at, end, &framing, &n_framing) || read_optional(s, &s->at, end, &topic, &n) ||
-        read_optional(s, &s->at, end, &schema, &n_schema) || read_bytes(s, &s->at, end, &packet, &n_packet))
+    if (read_bytes(s, &s->at, end, &skipped, &n) || read_long(s, &s->at, end, &record) ||
+        read_bytes(s, &s->at, end, &skipped, &n) || read_bytes(s, &s->at, end, &skipped, &n) ||
+        read_optional(s, &s->at, end, &skipped, &n) || read_bytes(s, &s->at, end, &framing, &n_framing) ||
+        read_optional(s, &s->at, end, &topic, &n) || read_optional(s, &s->at, end, &schema, &n_schema) ||
+        read_bytes(s, &s->at, end, &packet, &n_packet))
         return nj_fail(err, "%s: letter %lld is damaged", s->spec, (long long)s->n_letters), NJ_NEXT_ERROR;
     s->records--;
-    static const struct { const char *name; nj_framing framing; } form[] = {
-        { "ocf", NJ_FRAME_OCF }, { "confluent", NJ_FRAME_CONFLUENT }, { "bare", NJ_FRAME_BARE }, { "keyed", NJ_FRAME_KEYED }, { "datum", NJ_FRAME_KEYED },
+    static const struct {
+        const char *name;
+        nj_framing framing;
+    } form[] = {
+        { "ocf", NJ_FRAME_OCF },     { "confluent", NJ_FRAME_CONFLUENT }, { "bare", NJ_FRAME_BARE },
+        { "keyed", NJ_FRAME_KEYED }, { "datum", NJ_FRAME_KEYED },
     };
     nj_framing how = NJ_FRAME_AUTO;
     for (size_t i = 0; i < sizeof form / sizeof *form; i++)
@@ -177,4 +184,6 @@ static nj_next next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_erro
     return *chunk ? NJ_NEXT_CHUNK : (nj_fail(err, "%s: out of memory", s->spec), NJ_NEXT_ERROR);
 }
 
-const nj_source_class nj_source_dead = { "dead letters", "FILE.avro", "a dead-letter file: its packets come again", match, open_dead, next, NULL, close_dead, NULL };
+const nj_source_class nj_source_dead = { "dead letters", "FILE.avro", "a dead-letter file: its packets come again",
+                                         match,          open_dead,   next,
+                                         NULL,           close_dead,  NULL };

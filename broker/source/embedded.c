@@ -21,7 +21,7 @@ enum {
     FILL_STEP = 32, /* messages sent before the consumer is looked at again */
     WAIT_MS = 20,
     DEFAULT_PARTITIONS = 4, /* the mock holds up to 5 MB for each */
-    LOST_MS = 30000, /* sent, acknowledged by the mock, and not seen again for so long: broken */
+    LOST_MS = 30000,        /* sent, acknowledged by the mock, and not seen again for so long: broken */
     MAX_PARTITIONS = 256
 };
 static const char topic[] = "alerts";
@@ -85,8 +85,10 @@ static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaqu
 
 static int start_broker(embedded_source *s, nj_error *err)
 {
-    static const nj_kafka_pair preset[] = { { "test.mock.num.brokers", "1" }, { "linger.ms", "1" }, { "enable.idempotence", "true" },
-                                            { "message.max.bytes", "8388608" }, { "log_level", "3" }, { 0 } };
+    static const nj_kafka_pair preset[] = {
+        { "test.mock.num.brokers", "1" },   { "linger.ms", "1" }, { "enable.idempotence", "true" },
+        { "message.max.bytes", "8388608" }, { "log_level", "3" }, { 0 }
+    };
     char why[512];
     /* the user's settings are for real brokers: they go to the consumer and the producer of those alone */
     rd_kafka_conf_t *conf = nj_kafka_conf(NULL, preset, NULL, NULL, err);
@@ -120,7 +122,9 @@ static int start_consumer(embedded_source *s, const nj_source_args *args, nj_err
              rd_kafka_mock_cluster_bootstraps(rd_kafka_handle_mock_cluster(s->producer)), topic);
     snprintf(display, sizeof display, "embedded://%s", s->spec);
     if (nj_kafka_target_parse(&target, spec, err)) return -1;
-    nj_kafka_open_args how = { .source = &inner, .target = &target, .preset = preset, .display = display, .quiet = 1, .whole_topic = 1 };
+    nj_kafka_open_args how = {
+        .source = &inner, .target = &target, .preset = preset, .display = display, .quiet = 1, .whole_topic = 1
+    };
     s->consumer = nj_kafka_open(&how, err);
     return s->consumer ? 0 : -1;
 }
@@ -192,7 +196,8 @@ static int send_chunk(embedded_source *s, nj_chunk *c)
     if (s->in_flight[s->turn] + size > PARTITION_BYTES || (s->all_in_flight && s->all_in_flight + size > s->budget)) return 0;
     if (rd_kafka_produce(s->rkt, s->turn, RD_KAFKA_MSG_F_COPY, c->bytes, c->size, c->key, c->key_size, NULL)) {
         if (rd_kafka_last_error() == RD_KAFKA_RESP_ERR__QUEUE_FULL) return 0;
-        return nj_fail(&s->fatal, "embedded broker: %s: %s", nj_chunk_where(c, where, sizeof where), rd_kafka_err2str(rd_kafka_last_error()));
+        return nj_fail(&s->fatal, "embedded broker: %s: %s", nj_chunk_where(c, where, sizeof where),
+                       rd_kafka_err2str(rd_kafka_last_error()));
     }
     s->in_flight[s->turn] += size;
     s->all_in_flight += size;
@@ -244,7 +249,8 @@ static nj_next next_embedded(nj_source *source, int timeout_ms, nj_chunk **chunk
         if (r != NJ_NEXT_IDLE) return r;
         int64_t now = nj_now_ns();
         if (s->n_seen < s->n_sent && now - s->last_ns > LOST_MS * (int64_t)1000000) {
-            nj_fail(&s->fatal, "embedded broker: %" PRIu64 " of %" PRIu64 " messages did not come back", s->n_sent - s->n_seen, s->n_sent);
+            nj_fail(&s->fatal, "embedded broker: %" PRIu64 " of %" PRIu64 " messages did not come back", s->n_sent - s->n_seen,
+                    s->n_sent);
             break;
         }
         if (now >= deadline) return NJ_NEXT_IDLE;
@@ -272,6 +278,13 @@ static int match_embedded(const char *spec)
 }
 
 const nj_source_class nj_source_embedded = {
-    .name = "embedded", .form = "embedded://SOURCE[?partitions=N]",
+    .name = "embedded",
+    .form = "embedded://SOURCE[?partitions=N]",
     .doc = "another source through a Kafka broker inside this process (librdkafka's mock), fed in step with the consumer",
-    .match = match_embedded, .open = open_embedded, .next = next_embedded, .ack = ack, .close = close_embedded, .progress = progress };
+    .match = match_embedded,
+    .open = open_embedded,
+    .next = next_embedded,
+    .ack = ack,
+    .close = close_embedded,
+    .progress = progress
+};

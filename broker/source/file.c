@@ -45,8 +45,10 @@ static nj_chunk *map_file(nj_stream *stream, int fd, size_t size)
     if (bytes == MAP_FAILED) return NULL;
     madvise(bytes, size, MADV_SEQUENTIAL);
     nj_chunk *chunk = nj_chunk_new(stream, bytes, size);
-    if (chunk) chunk->release = release_mapped;
-    else munmap(bytes, size);
+    if (chunk)
+        chunk->release = release_mapped;
+    else
+        munmap(bytes, size);
     return chunk;
 }
 
@@ -85,9 +87,12 @@ static nj_chunk *read_file(nj_stream *stream, const char *path)
     if (fd < 0) return NULL;
     nj_chunk *chunk = NULL;
     if (fstat(fd, &st) == 0) {
-        if (S_ISDIR(st.st_mode)) errno = EISDIR;
-        else if (S_ISREG(st.st_mode) && st.st_size >= MAP_BYTES) chunk = map_file(stream, fd, (size_t)st.st_size);
-        else chunk = read_all(stream, fd, S_ISREG(st.st_mode) ? (size_t)st.st_size : READ_STEP);
+        if (S_ISDIR(st.st_mode))
+            errno = EISDIR;
+        else if (S_ISREG(st.st_mode) && st.st_size >= MAP_BYTES)
+            chunk = map_file(stream, fd, (size_t)st.st_size);
+        else
+            chunk = read_all(stream, fd, S_ISREG(st.st_mode) ? (size_t)st.st_size : READ_STEP);
     }
     int saved = errno;
     close(fd);
@@ -136,7 +141,8 @@ static int scan(file_source *s, const char *inside, int depth, nj_error *err)
         if (snprintf(path, sizeof path - 1, "%s%s", inside, e->d_name) >= (int)sizeof path - 1) {
             failed = nj_fail(err, "%s/%s%s: the path is too long", s->spec, inside, e->d_name);
         } else if (e->d_type == DT_DIR ||
-                   (e->d_type == DT_UNKNOWN && fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))) {
+                   (e->d_type == DT_UNKNOWN && fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                    S_ISDIR(st.st_mode))) {
             strcat(path, "/");
             failed = scan(s, path, depth + 1, err);
         } else if (!nj_source_is_packet_name(e->d_name)) {
@@ -250,8 +256,10 @@ static nj_next next_of_folder(nj_source *source, int timeout_ms, nj_chunk **chun
         const char *name = s->name[s->at];
         __atomic_fetch_add(&s->at, 1, __ATOMIC_RELAXED);
         nj_chunk *made = NULL;
-        if (snprintf(path, sizeof path, "%s/%s", s->spec, name) >= (int)sizeof path) errno = ENAMETOOLONG;
-        else made = read_file(s->base.stream, path);
+        if (snprintf(path, sizeof path, "%s/%s", s->spec, name) >= (int)sizeof path)
+            errno = ENAMETOOLONG;
+        else
+            made = read_file(s->base.stream, path);
         if (!made) {
             unreadable(s, name, strerror(errno));
         } else if (made->size == 0) {
@@ -264,8 +272,8 @@ static nj_next next_of_folder(nj_source *source, int timeout_ms, nj_chunk **chun
     nj_skipped_tell(&s->skipped, s->host, s->spec, "file");
     s->skipped = (nj_skipped){ 0 };
     if (!s->unreadable) return NJ_NEXT_END;
-    nj_fail(err, "%s: %llu of its files and folders could not be read; the first is %s", s->spec, (unsigned long long)s->unreadable,
-            s->first_unreadable);
+    nj_fail(err, "%s: %llu of its files and folders could not be read; the first is %s", s->spec,
+            (unsigned long long)s->unreadable, s->first_unreadable);
     return NJ_NEXT_ERROR;
 }
 
@@ -288,9 +296,19 @@ static int match_file(const char *spec)
     return !strstr(spec, "://");
 }
 
-const nj_source_class nj_source_folder = {
-    .name = "folder", .form = "FOLDER", .doc = "all .avro, .msg and .datum files below it, in the order of their names",
-    .match = match_folder, .open = open_folder, .next = next_of_folder, .close = close_source, .progress = progress };
-const nj_source_class nj_source_file = {
-    .name = "file", .form = "FILE.avro", .doc = "one packet, or an Avro file of many records (a dead-letter file is one)",
-    .match = match_file, .open = open_file, .next = next_file, .close = close_source, .progress = progress };
+const nj_source_class nj_source_folder = { .name = "folder",
+                                           .form = "FOLDER",
+                                           .doc = "all .avro, .msg and .datum files below it, in the order of their names",
+                                           .match = match_folder,
+                                           .open = open_folder,
+                                           .next = next_of_folder,
+                                           .close = close_source,
+                                           .progress = progress };
+const nj_source_class nj_source_file = { .name = "file",
+                                         .form = "FILE.avro",
+                                         .doc = "one packet, or an Avro file of many records (a dead-letter file is one)",
+                                         .match = match_file,
+                                         .open = open_file,
+                                         .next = next_file,
+                                         .close = close_source,
+                                         .progress = progress };

@@ -16,18 +16,18 @@ enum {
     QUERY_MS = 10000, /* for offsets and metadata */
     CLOSE_MS = 15000,
     CLOSE_UNUSED_MS = 1000, /* nothing was ever assigned, so there is nothing to commit */
-    SLICE_MS = 100, /* how often the ends are looked at while nothing comes */
-    FINAL_ERRORS = 5 /* refusals in a row before a running stream gives up: a broker may restart with stale secrets */
+    SLICE_MS = 100,         /* how often the ends are looked at while nothing comes */
+    FINAL_ERRORS = 5        /* refusals in a row before a running stream gives up: a broker may restart with stale secrets */
 };
 
 typedef struct kafka_conf {
     double contact_s, drain_s;
 } kafka_conf;
-static const nj_param params[] = {
-    { "contact_s", NJ_F64, "60", offsetof(kafka_conf, contact_s), 0.1, 86400, "s", "a live source without a broker or a partition for so long is an error" },
-    { "drain_s", NJ_F64, "10", offsetof(kafka_conf, drain_s), 0, 240, "s", "a rebalance waits at most so long for alerts that are under way" },
-    { 0 }
-};
+static const nj_param params[] = { { "contact_s", NJ_F64, "60", offsetof(kafka_conf, contact_s), 0.1, 86400, "s",
+                                     "a live source without a broker or a partition for so long is an error" },
+                                   { "drain_s", NJ_F64, "10", offsetof(kafka_conf, drain_s), 0, 240, "s",
+                                     "a rebalance waits at most so long for alerts that are under way" },
+                                   { 0 } };
 
 typedef struct kafka_source {
     nj_source base;
@@ -51,18 +51,13 @@ typedef struct kafka_source {
 } kafka_source;
 
 static const nj_kafka_pair preset[] = {
-    { "enable.auto.commit", "true" },
-    { "enable.auto.offset.store", "false" }, /* ack() stores, when every sink has it */
-    { "auto.commit.interval.ms", "1000" },
-    { "auto.offset.reset", "earliest" },
-    { "enable.partition.eof", "true" },
-    { "allow.auto.create.topics", "false" },
-    { "queued.min.messages", "1000" }, /* the default of 100 000 is 7 GB of alerts */
-    { "queued.max.messages.kbytes", "32768" },
-    { "fetch.max.bytes", "16777216" },
-    { 0 }
+    { "enable.auto.commit", "true" },          { "enable.auto.offset.store", "false" }, /* ack() stores, when every sink has it */
+    { "auto.commit.interval.ms", "1000" },     { "auto.offset.reset", "earliest" },     { "enable.partition.eof", "true" },
+    { "allow.auto.create.topics", "false" },   { "queued.min.messages", "1000" }, /* the default of 100 000 is 7 GB of alerts */
+    { "queued.max.messages.kbytes", "32768" }, { "fetch.max.bytes", "16777216" },       { 0 }
 };
-static const char *const fixed[] = { "enable.auto.commit", "enable.auto.offset.store", "enable.partition.eof", "bootstrap.servers", NULL };
+static const char *const fixed[] = { "enable.auto.commit", "enable.auto.offset.store", "enable.partition.eof",
+                                     "bootstrap.servers", NULL };
 
 static int fail_at_next(kafka_source *s, const char *what, rd_kafka_resp_err_t error, const char *reason)
 {
@@ -76,8 +71,10 @@ static void on_error(rd_kafka_t *rk, int error, const char *reason, void *opaque
     kafka_source *s = opaque;
     char text[512];
     if (error == RD_KAFKA_RESP_ERR__FATAL) error = rd_kafka_fatal_error(rk, text, sizeof text);
-    if (nj_kafka_is_final(error) && (s->n_handed == 0 || ++s->refusals >= FINAL_ERRORS)) fail_at_next(s, "", error, reason);
-    else nj_log_limited(&s->warned_down, 20, NJ_LOG_WARN, "%s: %s; going on", s->display, reason);
+    if (nj_kafka_is_final(error) && (s->n_handed == 0 || ++s->refusals >= FINAL_ERRORS))
+        fail_at_next(s, "", error, reason);
+    else
+        nj_log_limited(&s->warned_down, 20, NJ_LOG_WARN, "%s: %s; going on", s->display, reason);
 }
 
 static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t *list, void *opaque)
@@ -86,8 +83,8 @@ static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t error, rd_kafka_topic_
     (void)list;
     kafka_source *s = opaque;
     if (error && error != RD_KAFKA_RESP_ERR__NO_OFFSET)
-        nj_log_limited(&s->warned_commit, 10, NJ_LOG_WARN, "%s: offsets were not committed and will be sent again: %s", s->display,
-                       rd_kafka_err2str(error));
+        nj_log_limited(&s->warned_commit, 10, NJ_LOG_WARN, "%s: offsets were not committed and will be sent again: %s",
+                       s->display, rd_kafka_err2str(error));
 }
 
 static nj_partition *partition_of(kafka_source *s, const char *topic, int32_t number)
@@ -115,7 +112,9 @@ static rd_kafka_resp_err_t offsets_of(kafka_source *s, rd_kafka_topic_partition_
 /* Where the partitions of the first assignment begin. A later one goes on from what the group has committed. */
 static void begin_from(kafka_source *s, rd_kafka_topic_partition_list_t *list)
 {
-    static const int64_t logical[] = { [NJ_FROM_COMMITTED] = RD_KAFKA_OFFSET_STORED, [NJ_FROM_EARLIEST] = RD_KAFKA_OFFSET_BEGINNING };
+    static const int64_t logical[] = {
+        [NJ_FROM_COMMITTED] = RD_KAFKA_OFFSET_STORED, [NJ_FROM_EARLIEST] = RD_KAFKA_OFFSET_BEGINNING
+    };
     if (s->at.from == NJ_FROM_LATEST || s->at.from == NJ_FROM_TIME) {
         rd_kafka_resp_err_t e = offsets_of(s, list, s->at.from == NJ_FROM_TIME ? s->at.from_value : -1);
         if (e) fail_at_next(s, "where to begin is not known: ", e, rd_kafka_err2str(e));
@@ -123,9 +122,12 @@ static void begin_from(kafka_source *s, rd_kafka_topic_partition_list_t *list)
     for (int i = 0; i < list->cnt; i++) {
         rd_kafka_topic_partition_t *t = &list->elems[i];
         nj_partition *p = partition_of(s, t->topic, t->partition);
-        if (s->at.from == NJ_FROM_OFFSET) t->offset = s->at.from_value;
-        else if (s->at.from <= NJ_FROM_EARLIEST) t->offset = logical[s->at.from];
-        else if (t->offset < 0) t->offset = RD_KAFKA_OFFSET_END; /* nothing is that young */
+        if (s->at.from == NJ_FROM_OFFSET)
+            t->offset = s->at.from_value;
+        else if (s->at.from <= NJ_FROM_EARLIEST)
+            t->offset = logical[s->at.from];
+        else if (t->offset < 0)
+            t->offset = RD_KAFKA_OFFSET_END; /* nothing is that young */
         if (p) p->start = t->offset;
     }
 }
@@ -157,8 +159,10 @@ static void go_on_from(kafka_source *s, rd_kafka_topic_partition_list_t *list)
 
 static void on_assign(kafka_source *s, rd_kafka_topic_partition_list_t *list)
 {
-    if (s->assigns++ == 0) begin_from(s, list);
-    else if (list->cnt) go_on_from(s, list);
+    if (s->assigns++ == 0)
+        begin_from(s, list);
+    else if (list->cnt)
+        go_on_from(s, list);
     if (s->at.until == NJ_UNTIL_END) find_ends(s, list);
     for (int i = 0; i < list->cnt; i++) {
         nj_partition *p = partition_of(s, list->elems[i].topic, list->elems[i].partition);
@@ -195,11 +199,16 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t event, rd_kafka_top
     int assign = event == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
     rd_kafka_error_t *failed = NULL;
     rd_kafka_resp_err_t e = RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (assign) on_assign(s, list);
-    else on_revoke(s, list, rd_kafka_assignment_lost(rk));
-    if (s->cooperative) failed = assign ? rd_kafka_incremental_assign(rk, list) : rd_kafka_incremental_unassign(rk, list);
-    else e = rd_kafka_assign(rk, assign ? list : NULL);
-    if (failed || e) nj_log(NJ_LOG_WARN, "%s: assignment: %s", s->display, failed ? rd_kafka_error_string(failed) : rd_kafka_err2str(e));
+    if (assign)
+        on_assign(s, list);
+    else
+        on_revoke(s, list, rd_kafka_assignment_lost(rk));
+    if (s->cooperative)
+        failed = assign ? rd_kafka_incremental_assign(rk, list) : rd_kafka_incremental_unassign(rk, list);
+    else
+        e = rd_kafka_assign(rk, assign ? list : NULL);
+    if (failed || e)
+        nj_log(NJ_LOG_WARN, "%s: assignment: %s", s->display, failed ? rd_kafka_error_string(failed) : rd_kafka_err2str(e));
     if (failed) rd_kafka_error_destroy(failed);
     nj_log(NJ_LOG_DEBUG, "%s: %d partitions %s, %d held", s->display, list->cnt, assign ? "assigned" : "revoked", s->n_assigned);
 }
@@ -207,11 +216,11 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t event, rd_kafka_top
 /* All partitions of the topic, without a group's negotiations. */
 static int assign_whole_topic(kafka_source *s, nj_error *err)
 {
-    const struct rd_kafka_metadata *m;
+    const struct rd_kafka_metadata *m = NULL;
     rd_kafka_topic_t *topic = rd_kafka_topic_new(s->rk, s->target.topic, NULL);
     rd_kafka_resp_err_t e = topic ? rd_kafka_metadata(s->rk, 0, topic, &m, QUERY_MS) : rd_kafka_last_error();
     if (topic) rd_kafka_topic_destroy(topic);
-    if (e) return nj_fail(err, "%s: %s", s->display, rd_kafka_err2str(e));
+    if (e || !m) return nj_fail(err, "%s: %s", s->display, rd_kafka_err2str(e));
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(64);
     for (int i = 0; m->topic_cnt && i < m->topics[0].partition_cnt; i++)
         rd_kafka_topic_partition_list_add(list, s->target.topic, m->topics[0].partitions[i].id);
@@ -227,7 +236,8 @@ static int subscribe(kafka_source *s, nj_error *err)
     if (s->whole_topic) return assign_whole_topic(s, err);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(4);
     char *topics = strdup(s->target.topic), *rest = topics;
-    if (topics && topics[0] == '^') rd_kafka_topic_partition_list_add(list, topics, RD_KAFKA_PARTITION_UA); /* may hold commas */
+    if (topics && topics[0] == '^')
+        rd_kafka_topic_partition_list_add(list, topics, RD_KAFKA_PARTITION_UA); /* may hold commas */
     else
         for (char *t; topics && (t = strsep(&rest, ","));)
             if (*t) rd_kafka_topic_partition_list_add(list, t, RD_KAFKA_PARTITION_UA);
@@ -294,7 +304,8 @@ static void close_consumer(kafka_source *s)
     int closed = !e && rd_kafka_consumer_closed(s->rk);
     if (e) rd_kafka_error_destroy(e);
     rd_kafka_queue_destroy(queue);
-    if (!closed && s->n_handed) nj_log(NJ_LOG_WARN, "%s: no broker took the last offsets; some alerts will come again", s->display);
+    if (!closed && s->n_handed)
+        nj_log(NJ_LOG_WARN, "%s: no broker took the last offsets; some alerts will come again", s->display);
     rd_kafka_destroy_flags(s->rk, closed ? 0 : RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 }
 
@@ -302,7 +313,8 @@ static void close_kafka(nj_source *source)
 {
     kafka_source *s = (kafka_source *)source;
     if (s->rk) close_consumer(s);
-    if (s->stale_acks) nj_log(NJ_LOG_INFO, "%s: %" PRIu64 " acknowledgements came after their partition had moved", s->display, s->stale_acks);
+    if (s->stale_acks)
+        nj_log(NJ_LOG_INFO, "%s: %" PRIu64 " acknowledgements came after their partition had moved", s->display, s->stale_acks);
     nj_partitions_free(&s->partitions);
     nj_kafka_target_free(&s->target);
     free(s->display);
@@ -330,8 +342,10 @@ nj_source *nj_kafka_open(const nj_kafka_open_args *args, nj_error *err)
     nj_partitions_init(&s->partitions);
     nj_error why;
     int bad = nj_positions_parse(&s->at, s->target.query, &why);
-    if (bad) nj_fail(err, "%s: %s", args->source->spec, why.text);
-    else bad = nj_settings_apply(s->settings, "source", params, NULL, &s->conf, err);
+    if (bad)
+        nj_fail(err, "%s: %s", args->source->spec, why.text);
+    else
+        bad = nj_settings_apply(s->settings, "source", params, NULL, &s->conf, err);
     s->contact_ns = (int64_t)(s->conf.contact_s * 1e9);
     s->live = s->at.until == NJ_UNTIL_STOPPED;
     if (!bad && connect_to(s, args, err) == 0) return &s->base;
@@ -404,8 +418,10 @@ static void take_error(kafka_source *s, const rd_kafka_message_t *m)
         nj_partition *p = nj_partitions_find(&s->partitions, rd_kafka_topic_name(m->rkt), m->partition);
         if (p) p->reached = 1;
     } else if (m->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || m->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC) {
-        if (s->live) nj_log_limited(&s->warned_topic, 3, NJ_LOG_WARN, "%s: %s; waiting for it", s->display, reason);
-        else fail_at_next(s, "", m->err, reason);
+        if (s->live)
+            nj_log_limited(&s->warned_topic, 3, NJ_LOG_WARN, "%s: %s; waiting for it", s->display, reason);
+        else
+            fail_at_next(s, "", m->err, reason);
     } else if (nj_kafka_is_final(m->err)) {
         fail_at_next(s, "", m->err, reason);
     } else {
@@ -444,7 +460,8 @@ static void check_contact(kafka_source *s, int64_t now)
 {
     if (s->n_assigned || now - (s->assigns ? s->last_ns : s->opened_ns) < s->contact_ns) return;
     rd_kafka_resp_err_t e = ask_brokers(s);
-    if (e && (!s->assigns || !s->live)) fail_at_next(s, s->assigns ? "no broker answers any more: " : "no broker answers: ", e, rd_kafka_err2str(e));
+    if (e && (!s->assigns || !s->live))
+        fail_at_next(s, s->assigns ? "no broker answers any more: " : "no broker answers: ", e, rd_kafka_err2str(e));
     else if (!s->live)
         nj_fail(&s->fatal, "%s: no partition of %s within %g s: is the topic there, has the group more members than partitions?",
                 s->display, s->target.topic, s->conf.contact_s);
@@ -470,8 +487,10 @@ static nj_next next_message(nj_source *source, int timeout_ms, nj_chunk **chunk,
     for (int wait = 0; !s->finished && !s->fatal.text[0];) {
         rd_kafka_message_t *m = rd_kafka_consumer_poll(s->rk, wait);
         nj_chunk *c = NULL;
-        if (m && m->err) take_error(s, m);
-        else if (m) c = take(s, m);
+        if (m && m->err)
+            take_error(s, m);
+        else if (m)
+            c = take(s, m);
         if (m) rd_kafka_message_destroy(m);
         if (c) {
             *chunk = c;
@@ -509,6 +528,12 @@ static int match_kafka(const char *spec)
 }
 
 const nj_source_class nj_source_kafka = {
-    .name = "kafka", .form = "kafka://HOST:PORT[,HOST:PORT]/TOPIC[,TOPIC] or /^REGEX [?group=G&from=...&until=...]",
+    .name = "kafka",
+    .form = "kafka://HOST:PORT[,HOST:PORT]/TOPIC[,TOPIC] or /^REGEX [?group=G&from=...&until=...]",
     .doc = "a consumer group's share of the topics; offsets are committed when every sink has the rows",
-    .match = match_kafka, .open = open_kafka, .next = next_message, .ack = ack, .close = close_kafka };
+    .match = match_kafka,
+    .open = open_kafka,
+    .next = next_message,
+    .ack = ack,
+    .close = close_kafka
+};

@@ -38,7 +38,7 @@ nj_partition *nj_partitions_add(nj_partitions *all, const char *topic, int32_t n
 {
     if (all->n == all->cap) {
         size_t cap = all->cap ? 2 * all->cap : 64;
-        nj_partition **item = realloc(all->item, cap * sizeof *item);
+        nj_partition **item = realloc(all->item, cap * sizeof(nj_partition *));
         if (!item) return NULL;
         all->item = item;
         all->cap = cap;

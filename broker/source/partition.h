@@ -15,9 +15,9 @@ typedef struct nj_partition {
     char *topic;
     int32_t number;
     nj_stream *stream;
-    int64_t start; /* where the first assignment began: an offset, or one of librdkafka's logical ones */
-    int64_t end;   /* until=end: the high watermark at the start; -1 = not asked for */
-    bool reached;  /* the end was seen */
+    int64_t start;       /* where the first assignment began: an offset, or one of librdkafka's logical ones */
+    int64_t end;         /* until=end: the high watermark at the start; -1 = not asked for */
+    bool reached;        /* the end was seen */
     bool assigned;       /* lock */
     uint32_t generation; /* lock: counts assignments, from 1 */
     int64_t *flight;     /* lock: ring of offsets handed over and not acknowledged, ascending */

@@ -37,15 +37,22 @@ static int parse_whole(const char *text, int64_t *value)
 
 static int parse_from(nj_positions *p, const char *text, nj_error *err)
 {
-    static const char *const word[] = { [NJ_FROM_COMMITTED] = "committed", [NJ_FROM_EARLIEST] = "earliest", [NJ_FROM_LATEST] = "latest" };
+    static const char *const word[] = {
+        [NJ_FROM_COMMITTED] = "committed", [NJ_FROM_EARLIEST] = "earliest", [NJ_FROM_LATEST] = "latest"
+    };
     for (int i = 0; i < 3; i++)
         if (!strcmp(text, word[i])) {
             p->from = (nj_from)i;
             return 0;
         }
-    if (parse_whole(text, &p->from_value) == 0) p->from = p->from_value < FIRST_TIME_MS ? NJ_FROM_OFFSET : NJ_FROM_TIME;
-    else if (parse_date(text, &p->from_value) == 0) p->from = NJ_FROM_TIME;
-    else return nj_fail(err, "from=%s: expected committed, earliest, latest, an offset, ms since 1970 or a date as 2026-01-31T20:00:00", text);
+    if (parse_whole(text, &p->from_value) == 0)
+        p->from = p->from_value < FIRST_TIME_MS ? NJ_FROM_OFFSET : NJ_FROM_TIME;
+    else if (parse_date(text, &p->from_value) == 0)
+        p->from = NJ_FROM_TIME;
+    else
+        return nj_fail(err,
+                       "from=%s: expected committed, earliest, latest, an offset, ms since 1970 or a date as 2026-01-31T20:00:00",
+                       text);
     return 0;
 }
 
@@ -84,8 +91,8 @@ int nj_positions_parse(nj_positions *p, char *query, nj_error *err)
             if (parse_until(p, value, err)) return -1;
         } else {
             const char *near = nj_nearest(key, known, 3);
-            return nj_fail(err, "the query has no key '%s'%s%s%s; it has group, from and until", key, near ? "; did you mean '" : "",
-                           near ? near : "", near ? "'?" : "");
+            return nj_fail(err, "the query has no key '%s'%s%s%s; it has group, from and until", key,
+                           near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
         }
     }
     return 0;

@@ -28,7 +28,7 @@ typedef struct nj_source_args {
     const char *spec;      /* as the user wrote it */
     nj_settings *settings; /* [kafka], [source] */
     const nj_source_host *host;
-    int64_t limit;         /* hint: about this many alerts are wanted; 0 = all */
+    int64_t limit; /* hint: about this many alerts are wanted; 0 = all */
 } nj_source_args;
 
 typedef enum { NJ_NEXT_CHUNK, NJ_NEXT_IDLE, NJ_NEXT_END, NJ_NEXT_ERROR } nj_next;
@@ -52,7 +52,7 @@ typedef struct nj_source_class {
 struct nj_source {
     const nj_source_class *class;
     nj_stream *stream; /* of a source with one stream; else NULL */
-}; /* first member of each source's own struct */
+};                     /* first member of each source's own struct */
 
 extern const nj_source_class *const nj_source_classes[]; /* ends with NULL; the first match wins */
 

@@ -56,7 +56,8 @@ static int read_back(const broker *b, char got[MOST][64])
     snprintf(spec, sizeof spec, "%s?group=g&until=end", b->topic);
     assert_int_equal(nj_kafka_target_parse(&target, spec, &err), 0);
     nj_source_args args = { .spec = spec, .settings = &t->settings, .host = &t->host };
-    nj_source *s = nj_kafka_open(&(nj_kafka_open_args){ .source = &args, .target = &target, .display = "kafka://t", .quiet = 1, .whole_topic = 1 }, &err);
+    nj_source *s = nj_kafka_open(
+        &(nj_kafka_open_args){ .source = &args, .target = &target, .display = "kafka://t", .quiet = 1, .whole_topic = 1 }, &err);
     assert_non_null(s);
     int n = 0;
     nj_chunk *c;
@@ -85,7 +86,8 @@ static void a_rate_is_kept_and_bytes_are_not_touched(void **state)
     broker b = new_broker();
     nj_settings settings = { 0 };
     nj_error err = { "" };
-    nj_replayer *r = nj_replayer_open(&(nj_replayer_args){ .to = b.topic, .settings = &settings, .pace = NJ_PACE_RATE, .speed = 50 }, &err);
+    nj_replayer *r =
+        nj_replayer_open(&(nj_replayer_args){ .to = b.topic, .settings = &settings, .pace = NJ_PACE_RATE, .speed = 50 }, &err);
     assert_non_null(r);
     for (int i = 0; i < 20; i++) {
         char text[32];
@@ -117,7 +119,9 @@ static void a_cadence_is_kept_and_a_window_mends_the_order(void **state)
     broker b = new_broker();
     nj_settings settings = { 0 };
     nj_error err = { "" };
-    nj_replayer_args args = { .to = b.topic, .settings = &settings, .pace = NJ_PACE_CADENCE, .speed = 20, .window = 3, .jd = jd_of };
+    nj_replayer_args args = {
+        .to = b.topic, .settings = &settings, .pace = NJ_PACE_CADENCE, .speed = 20, .window = 3, .jd = jd_of
+    };
     nj_replayer *r = nj_replayer_open(&args, &err);
     assert_non_null(r);
     for (int i = 0; i < 8; i++) {
@@ -145,12 +149,14 @@ static void what_cannot_be_replayed_is_refused(void **state)
     nj_settings settings = { 0 };
     nj_error err = { "" };
     nj_replayed done;
-    nj_replayer_args args = { .to = b.topic, .settings = &settings, .pace = NJ_PACE_CADENCE, .speed = 1e6, .window = 2, .jd = jd_of };
+    nj_replayer_args args = {
+        .to = b.topic, .settings = &settings, .pace = NJ_PACE_CADENCE, .speed = 1e6, .window = 2, .jd = jd_of
+    };
     nj_replayer *r = nj_replayer_open(&args, &err);
     static const char *const text[] = { "jd 2460000.5", "jd 2460000.6", "jd 2460000.7", "jd 2460000.8", "jd 2460000.4" };
     int sent = 0;
     while (sent < 5 && nj_replayer_send(r, new_chunk(text[sent], strlen(text[sent])), &err) == 0) sent++;
-    assert_int_equal(sent, 4); /* .5 and .6 are out when .4 comes */
+    assert_int_equal(sent, 4);                            /* .5 and .6 are out when .4 comes */
     assert_non_null(strstr(err.text, "17280.0 s older")); /* 0.2 d */
     assert_non_null(strstr(err.text, "window holds 2 alerts"));
     nj_error ignored;

@@ -113,10 +113,17 @@ static tally read_packets(test_host *t, const char *spec)
 static void archives_give_their_members_in_order(void **state)
 {
     (void)state;
-    static const struct { const char *name; int (*filter)(struct archive *); } kind[] = {
-        { "a.tar", NULL }, { "a.tar.gz", archive_write_add_filter_gzip }, { "a.tgz", archive_write_add_filter_gzip },
-        { "a.tar.zst", archive_write_add_filter_zstd }, { "a.tar.xz", archive_write_add_filter_xz },
-        { "a.tar.bz2", archive_write_add_filter_bzip2 }, { "named-otherwise", NULL },
+    static const struct {
+        const char *name;
+        int (*filter)(struct archive *);
+    } kind[] = {
+        { "a.tar", NULL },
+        { "a.tar.gz", archive_write_add_filter_gzip },
+        { "a.tgz", archive_write_add_filter_gzip },
+        { "a.tar.zst", archive_write_add_filter_zstd },
+        { "a.tar.xz", archive_write_add_filter_xz },
+        { "a.tar.bz2", archive_write_add_filter_bzip2 },
+        { "named-otherwise", NULL },
     };
     for (size_t i = 0; i < sizeof kind / sizeof *kind; i++) {
         test_host *t = test_host_new();
@@ -126,7 +133,8 @@ static void archives_give_their_members_in_order(void **state)
         assert_int_equal(r.end, NJ_NEXT_END);
         assert_int_equal(r.n, 25);
         assert_int_equal(t->n_streams, 1);
-        assert_non_null(strstr(t->notes, "passed over 1 member not an alert (night/README), and 1 empty member (night/nothing.avro)"));
+        assert_non_null(
+            strstr(t->notes, "passed over 1 member not an alert (night/README), and 1 empty member (night/nothing.avro)"));
         test_host_free(t);
     }
 }
@@ -162,7 +170,9 @@ static void folders_are_read_by_name_to_the_bottom(void **state)
 {
     (void)state;
     static uint8_t bytes[80004];
-    static const char *const name[] = { "f/10.avro", "f/9.msg", "f/B.avro", "f/a/1.datum", "f/a/2.avro", "f/b.avro" }; /* bytewise */
+    static const char *const name[] = {
+        "f/10.avro", "f/9.msg", "f/B.avro", "f/a/1.datum", "f/a/2.avro", "f/b.avro"
+    }; /* bytewise */
     mkdir(in_dir("f"), 0755);
     mkdir(in_dir("f/a"), 0755);
     mkdir(in_dir("f/bare"), 0755);
@@ -257,10 +267,12 @@ static void bad_sources_say_why(void **state)
     (void)state;
     write_file("html.tar.gz", "<html>gone</html>", 17);
     mkdir(in_dir("empty"), 0755);
-    static const struct { const char *name, *says; } bad[] = { { "missing.avro", "missing.avro: cannot be read: No such file" },
-                                                               { "missing.tar.gz", "missing.tar.gz: cannot be read: No such file" },
-                                                               { "html.tar.gz", "html.tar.gz" },
-                                                               { "empty", "holds no .avro" } };
+    static const struct {
+        const char *name, *says;
+    } bad[] = { { "missing.avro", "missing.avro: cannot be read: No such file" },
+                { "missing.tar.gz", "missing.tar.gz: cannot be read: No such file" },
+                { "html.tar.gz", "html.tar.gz" },
+                { "empty", "holds no .avro" } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         test_host *t = test_host_new();
         tally r = read_packets(t, in_dir(bad[i].name));

@@ -44,9 +44,10 @@ static void produce(const broker *b, int first, int n)
     for (int i = first; i < first + n; i++) {
         char text[64];
         int k = snprintf(text, sizeof text, "message %d", i);
-        assert_int_equal(rd_kafka_producev(b->producer, RD_KAFKA_V_TOPIC("ztf_20260101_programid1"), RD_KAFKA_V_PARTITION(i % PARTITIONS),
-                                           RD_KAFKA_V_VALUE(text, (size_t)k), RD_KAFKA_V_TIMESTAMP(1700000000000 + i),
-                                           RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END),
+        assert_int_equal(rd_kafka_producev(b->producer, RD_KAFKA_V_TOPIC("ztf_20260101_programid1"),
+                                           RD_KAFKA_V_PARTITION(i % PARTITIONS), RD_KAFKA_V_VALUE(text, (size_t)k),
+                                           RD_KAFKA_V_TIMESTAMP(1700000000000 + i), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                                           RD_KAFKA_V_END),
                          0);
     }
     assert_int_equal(rd_kafka_flush(b->producer, 10000), 0);
@@ -193,7 +194,8 @@ static void a_rebalance_gives_partitions_away_and_says_what_comes_again(void **s
     int64_t deadline = nj_now_ns() + (int64_t)20e9;
     while (g[0].n < MESSAGES && nj_now_ns() < deadline) step(s[0], &g[0], 100);
     assert_int_equal(g[0].n, MESSAGES);
-    for (int64_t wait = nj_now_ns() + (int64_t)1500e6; nj_now_ns() < wait;) step(s[0], &g[0], 100); /* a commit: the mock takes none while a group forms anew */
+    for (int64_t wait = nj_now_ns() + (int64_t)1500e6; nj_now_ns() < wait;)
+        step(s[0], &g[0], 100); /* a commit: the mock takes none while a group forms anew */
     s[1] = open_topic(t[1], &b, "group=g", 1);
     int idle = 0;
     while (idle < 20 && nj_now_ns() < deadline) {
@@ -303,7 +305,9 @@ static void queries_and_settings_are_checked(void **state)
     char number[] = "from=100000000000";
     assert_int_equal(nj_positions_parse(&p, number, &err), 0);
     assert_int_equal(p.from, NJ_FROM_TIME);
-    static const char *const bad[] = { "from=now", "from=-5", "until=idle", "until=idle:0", "until=count:0", "gruop=x", "group=" };
+    static const char *const bad[] = {
+        "from=now", "from=-5", "until=idle", "until=idle:0", "until=count:0", "gruop=x", "group="
+    };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char text[64];
         strcpy(text, bad[i]);
@@ -319,9 +323,12 @@ static void queries_and_settings_are_checked(void **state)
     nj_kafka_target_free(&target);
     assert_int_equal(nj_kafka_target_parse(&target, "kafka://a:1", &err), -1);
 
-    static const struct { const char *define, *says; } wrong[] = {
-        { "kafka.enable.auto.commit=false", "is fixed" }, { "kafka.no.such.thing=1", "No such configuration property" },
-        { "kafka.sasl.password.file=/nonexistent", "/nonexistent cannot be read" }, { "source.contact_x=1", "contact_s" } };
+    static const struct {
+        const char *define, *says;
+    } wrong[] = { { "kafka.enable.auto.commit=false", "is fixed" },
+                  { "kafka.no.such.thing=1", "No such configuration property" },
+                  { "kafka.sasl.password.file=/nonexistent", "/nonexistent cannot be read" },
+                  { "source.contact_x=1", "contact_s" } };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         test_host *t = test_host_new();
         assert_int_equal(nj_settings_define(&t->settings, wrong[i].define, &err), 0);
