@@ -36,7 +36,7 @@ typedef struct nj_model_info {
     uint32_t size;
     const char *folder, *name, *version, *licence; /* of the manifest; "" when it does not say */
     const char *sha256;        /* of model.onnx, 64 hex digits: goes into reports and file metadata */
-    const char *engine;        /* "trees", "builtin" or "ort" */
+    const char *engine;        /* "trees", "builtin" or "ort " and the library's version */
     const char *device;        /* really used: "cpu" or "cuda" */
     uint32_t n_inputs, n_outputs;
     const nj_model_port *input, *output; /* inputs in the manifest's order */

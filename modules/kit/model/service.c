@@ -132,7 +132,10 @@ static nj_model *open_model(const nj_host *host, const char *folder, const nj_mo
     if (options) memcpy(&o, options, options->size && options->size < sizeof o ? options->size : sizeof o);
     nj_model *model = calloc(1, sizeof *model);
     if (model && !check_options(&o, &err) && !nj_folder_read(model, host, folder, &err) && !choose_engine(model, &o, &err) &&
-        !check_golden(model, host, &err)) return model;
+        !check_golden(model, host, &err)) {
+        if (host->log && !strncmp(model->info.engine, "ort", 3)) host->log(host->opaque, 2, "model %s: ONNX Runtime %s on %s", folder, model->info.engine + 4, model->info.device);
+        return model;
+    }
     if (host->log) host->log(host->opaque, 1, "model %s refused: %s", folder, err.text);
     close_model(model);
     return NULL;
