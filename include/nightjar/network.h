@@ -25,21 +25,15 @@ typedef struct nj_network_rows { /* part of the thread block */
     float triplet[NJ_NETWORK_ROWS * NJ_TRIPLET];           /* [n][63][63][3] */
 } nj_network_rows;
 
-/* The word of a setting small_stamps; -1 = neither. */
-static inline int nj_network_small(const char *word)
-{
-    return !strcmp(word, "boom") ? NJ_SMALL_BOOM : !strcmp(word, "kowalski") ? NJ_SMALL_KOWALSKI : -1;
-}
-
 /* NJ_OK, or NJ_ECONF with a line in the log. Wants inputs triplets [N, 63, 63, 3] and, with features, [N, n_features]. */
 static inline int nj_network_open(nj_network *net, const nj_host *host, const char *folder, const char *engine, const char *small, uint32_t n_features)
 {
     *net = (nj_network){ .service = host->service(host->opaque, NJ_MODEL_SERVICE, 1), .n_features = n_features };
-    if (!net->service || nj_network_small(small) < 0) {
+    if (!net->service || nj_stamp_small(small) < 0) {
         host->log(host->opaque, 0, net->service ? "small_stamps = %s: must be boom or kowalski" : "%s: this build has no model service", net->service ? small : folder);
         return NJ_ECONF;
     }
-    net->small = (nj_small_stamp)nj_network_small(small);
+    net->small = (nj_small_stamp)nj_stamp_small(small);
     net->model = net->service->open(host, folder, &(nj_model_options){ .size = sizeof(nj_model_options), .engine = engine });
     if (!net->model) return NJ_ECONF;
     const nj_model_info *info = net->service->info(net->model);
@@ -71,7 +65,7 @@ static inline void nj_network_thread_close(const nj_network *net, nj_network_row
 static inline nj_reason nj_network_add(const nj_network *net, nj_network_rows *rows, const nj_work *w, uint32_t row, uint32_t first_image)
 {
     for (uint32_t k = 0; k < 3; k++) {
-        nj_reason reason = nj_triplet_plane(w->image(w, first_image + k, row), net->small, k, rows->triplet + (size_t)rows->n * NJ_TRIPLET);
+        nj_reason reason = nj_stamp_plane(w->image(w, first_image + k, row), net->small, NJ_STAMP_SIDE, rows->triplet + (size_t)rows->n * NJ_TRIPLET + k, 3);
         if (reason != NJ_DONE) return reason;
     }
     rows->row[rows->n++] = row;

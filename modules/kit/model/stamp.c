@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-enum { SIDE = NJ_STAMP_SIDE };
-
 /* Eight partial sums, so that the loop vectorises; the order is fixed. */
 static double sum_of_squares(const float *pixel, uint32_t n)
 {
@@ -19,26 +17,26 @@ static double sum_of_squares(const float *pixel, uint32_t n)
     return sum;
 }
 
-nj_reason nj_triplet_plane(const nj_image *image, nj_small_stamp rule, uint32_t channel, float *triplet)
+nj_reason nj_stamp_plane(const nj_image *image, nj_small_stamp rule, uint32_t side, float *plane, uint32_t step)
 {
     if (!image || !image->pixel || !image->rows || !image->cols) return NJ_NO_INPUT;
-    if (image->rows > SIDE || image->cols > SIDE) return NJ_RANGE;
+    if (image->rows > side || image->cols > side) return NJ_RANGE;
     double norm = sqrt(sum_of_squares(image->pixel, image->rows * image->cols));
     if (!(norm > 0) || isinf(norm)) return NJ_RANGE;
     uint32_t top = 0, left = 0;
-    if (image->rows < SIDE || image->cols < SIDE) {
+    if (image->rows < side || image->cols < side) {
         float fill = rule == NJ_SMALL_KOWALSKI ? 1e-9f : 0;
-        for (uint32_t i = 0; i < SIDE * SIDE; i++) triplet[3 * i + channel] = fill;
+        for (uint32_t i = 0; i < side * side; i++) plane[(size_t)i * step] = fill;
         if (rule == NJ_SMALL_BOOM) {
-            top = (SIDE - image->rows + 1) / 2;
-            left = (SIDE - image->cols + 1) / 2;
+            top = (side - image->rows + 1) / 2;
+            left = (side - image->cols + 1) / 2;
         }
     }
     float norm32 = (float)norm;
     for (uint32_t y = 0; y < image->rows; y++) {
         const float *from = image->pixel + (size_t)y * image->cols;
-        float *to = triplet + 3 * ((y + top) * SIDE + left) + channel;
-        for (uint32_t x = 0; x < image->cols; x++) to[3 * x] = isnan(from[x]) ? 0 : from[x] / norm32;
+        float *to = plane + (size_t)step * ((y + top) * side + left);
+        for (uint32_t x = 0; x < image->cols; x++) to[(size_t)step * x] = isnan(from[x]) ? 0 : from[x] / norm32;
     }
     return NJ_DONE;
 }
