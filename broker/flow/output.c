@@ -148,7 +148,7 @@ static int write_rows(out *o, nj_batch *b, uint8_t *fate)
     return 0;
 }
 
-static int write_dead(out *o, nj_batch *b)
+static void write_dead(out *o, nj_batch *b)
 {
     run *r = o->r;
     nj_error err = { "" };
@@ -162,10 +162,12 @@ static int write_dead(out *o, nj_batch *b)
         const char *path = r->options->dead_letters ? r->options->dead_letters : "dead-letters.avro";
         nj_sink_mode mode = r->options->dead_letters ? r->options->mode : NJ_SINK_APPEND; /* the unasked file only grows */
         r->dead = nj_dead_letters_open(path, mode, &err);
-        if (!r->dead) return sink_fails(r, &err), -1;
+        if (!r->dead) {
+            sink_fails(r, &err);
+            return;
+        }
     }
-    if (nj_dead_letters_write(r->dead, b->dead, b->n_dead, &err)) return sink_fails(r, &err), -1;
-    return 0;
+    if (nj_dead_letters_write(r->dead, b->dead, b->n_dead, &err)) sink_fails(r, &err);
 }
 
 static pending *add_pending(out *o)
@@ -236,7 +238,7 @@ static void write_batch(out *o, nj_batch *b)
     uint8_t *fate = nj_arena_zalloc(&b->arena, b->n + 1);
     int rc = fate ? 0 : -1;
     if (rc == 0 && !r->sink_failed && b->n) rc = write_rows(o, b, fate);
-    if (rc == 0 && !r->sink_failed && b->n_dead) rc = write_dead(o, b), rc = 0;
+    if (rc == 0 && !r->sink_failed && b->n_dead) write_dead(o, b); /* a failure is in sink_failed */
     if (rc == 0) rc = note_receipts(o, b, fate);
     if (rc) {
         nj_error err;

@@ -292,7 +292,13 @@ static run *new_run(const nj_run_options *options)
     r->ledger = calloc(MAX_STREAMS, sizeof *r->ledger);
     r->latency = calloc(3, sizeof *r->latency);
     r->count_filter = calloc(2, sizeof *r->count_filter);
-    if (!r->ledger || !r->latency || !r->count_filter) return NULL; /* nothing else will work either */
+    if (!r->ledger || !r->latency || !r->count_filter) {
+        free(r->ledger);
+        free(r->latency);
+        free(r->count_filter);
+        free(r);
+        return NULL;
+    }
     r->publish = r->latency + 1;
     r->total = r->latency + 2;
     r->count_output = r->count_filter + 1;
