@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <ini.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,31 +26,77 @@ int nj_settings_set(nj_settings *s, const char *section, const char *key, const 
 
 typedef struct ini_context {
     nj_settings *settings;
-    const char *name;
+    const char *name, *at; /* at: the rest of the text */
+    int line, too_long;    /* too_long: a line that libinih would cut without a word */
+    int continued;         /* the present line begins with a blank: more of the last value */
 } ini_context;
+
+/* libinih's fgets. */
+static char *next_line(char *to, int room, void *stream)
+{
+    ini_context *c = stream;
+    size_t n = strcspn(c->at, "\n");
+    if (!*c->at || c->too_long) return NULL;
+    c->line++;
+    if (n + 2 > (size_t)room) {
+        c->too_long = c->line;
+        return NULL;
+    }
+    c->continued = *c->at == ' ' || *c->at == '\t';
+    memcpy(to, c->at, n);
+    memcpy(to + n, "\n", 2);
+    c->at += n + (c->at[n] == '\n');
+    return to;
+}
 
 static int on_ini(void *user, const char *section, const char *key, const char *value)
 {
     ini_context *c = user;
-    return nj_settings_set(c->settings, section, key, value ? value : "", c->name) == 0;
-}
-
-int nj_settings_file(nj_settings *s, const char *path, nj_error *err)
-{
-    ini_context c = { s, path };
-    errno = 0;
-    int line = ini_parse(path, on_ini, &c);
-    if (line < 0) return nj_fail(err, "%s: cannot be read: %s", path, strerror(errno));
-    if (line > 0) return nj_fail(err, "%s:%d: not a line of the form [section], key = value or ; comment", path, line);
-    return 0;
+    nj_settings *s = c->settings;
+    char *where = nj_arena_printf(&s->arena, "%s:%d", c->name, c->line);
+    if (!where) return 0;
+    if (!value) value = "";
+    nj_setting *last = s->n ? &s->item[s->n - 1] : NULL;
+    if (!c->continued || !last || strcmp(last->section, section) || strcmp(last->key, key))
+        return nj_settings_set(s, section, key, value, where) == 0;
+    last->value = nj_arena_printf(&s->arena, "%s %s", last->value, value);
+    return last->value != NULL;
 }
 
 int nj_settings_ini(nj_settings *s, const char *name, const char *text, nj_error *err)
 {
-    ini_context c = { s, name };
-    int line = ini_parse_string(text, on_ini, &c);
+    ini_context c = { .settings = s, .name = name, .at = text };
+    int line = ini_parse_stream(next_line, &c, on_ini, &c);
+    if (c.too_long)
+        return nj_fail(err, "%s:%d: longer than 198 characters; a value goes on in a line that begins with a blank", name, c.too_long);
     if (line) return nj_fail(err, "%s:%d: not a line of the form [section], key = value or ; comment", name, line);
     return 0;
+}
+
+int nj_settings_file(nj_settings *s, const char *path, nj_error *err)
+{
+    FILE *f = fopen(path, "rb");
+    char *text = NULL;
+    size_t n = 0, got;
+    int rc = -1;
+    if (!f) return nj_fail(err, "%s: cannot be read: %s", path, strerror(errno));
+    do {
+        char *more = realloc(text, n + 4097);
+        if (!more) {
+            nj_fail(err, "%s: out of memory", path);
+            goto done;
+        }
+        text = more;
+        got = fread(text + n, 1, 4096, f);
+        n += got;
+    } while (got);
+    text[n] = 0;
+    if (ferror(f)) nj_fail(err, "%s: cannot be read: %s", path, strerror(errno));
+    else rc = nj_settings_ini(s, path, text, err);
+done:
+    free(text);
+    fclose(f);
+    return rc;
 }
 
 int nj_settings_define(nj_settings *s, const char *text, nj_error *err)

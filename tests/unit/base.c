@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "broker/base/buffer.h"
@@ -34,6 +35,27 @@ static void settings_apply_defaults_and_last_word(void **state)
     assert_int_equal(nj_settings_apply(&s, "module.m", table, NULL, &c, &err), 0);
     assert_true(c.radius == 2.5 && c.rows == 4096);
     assert_string_equal(c.name, "x");
+    nj_settings_free(&s);
+}
+
+/* A value goes on in lines that begin with a blank; a line that libinih would cut is an error with its number. */
+static void settings_keep_long_values_whole(void **state)
+{
+    (void)state;
+    nj_settings s = { 0 };
+    nj_error err = { "" };
+    char text[400];
+    assert_int_equal(nj_settings_ini(&s, "a.ini", "[t.a]\nwhere = x = 1\n  AND y = 2\n\tAND z = 3\nother = 4\n[t.b]\nwhere = 5\n", &err), 0);
+    assert_string_equal(nj_settings_get(&s, "t.a", "where"), "x = 1 AND y = 2 AND z = 3");
+    assert_string_equal(nj_settings_get(&s, "t.a", "other"), "4");
+    assert_string_equal(s.item[1].where, "a.ini:5");
+    assert_string_equal(nj_settings_get(&s, "t.b", "where"), "5");
+    snprintf(text, sizeof text, "[t.c]\nwhere = %0187d\n", 7); /* 195 characters: whole */
+    assert_int_equal(nj_settings_ini(&s, "a.ini", text, &err), 0);
+    assert_int_equal(strlen(nj_settings_get(&s, "t.c", "where")), 187);
+    snprintf(text, sizeof text, "[t.c]\nwhere = %0197d\n", 7);
+    assert_int_equal(nj_settings_ini(&s, "a.ini", text, &err), -1);
+    assert_non_null(strstr(err.text, "a.ini:2: longer"));
     nj_settings_free(&s);
 }
 
@@ -101,7 +123,7 @@ static void ring_keeps_its_byte_budget(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(settings_apply_defaults_and_last_word), cmocka_unit_test(settings_refuse_unknown_keys_and_ranges),
+        cmocka_unit_test(settings_apply_defaults_and_last_word), cmocka_unit_test(settings_keep_long_values_whole), cmocka_unit_test(settings_refuse_unknown_keys_and_ranges),
         cmocka_unit_test(json_numbers_read_back), cmocka_unit_test(histogram_percentiles_are_within_one_percent),
         cmocka_unit_test(ring_keeps_its_byte_budget),
     };
