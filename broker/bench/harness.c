@@ -19,6 +19,7 @@ typedef struct result {
     double items, bytes;
     uint64_t calls; /* per round */
     uint32_t rounds;
+    int threads;
     double *cpu, *wall; /* [rounds] ns per item */
     double min, median, mad;
 } result;
@@ -39,6 +40,7 @@ struct nj_bench_run {
     size_t n_figures;
     int missed, wrong;
     double timer_ns;
+    char data[256]; /* what was timed, with its digest */
 };
 
 static int by_value(const void *a, const void *b)
@@ -94,25 +96,49 @@ static pass one_round(const nj_bench_run *run, const nj_bench_case *c, uint64_t 
 }
 
 /* A result with room for all rounds. */
-static result *add_result(nj_bench_run *run, const nj_bench_case *c, uint64_t calls)
+static result *add_result(nj_bench_run *run, const char *name, double items, double bytes, uint64_t calls)
 {
     result *more = realloc(run->result, (run->n_results + 1) * sizeof *more);
     if (!more) abort();
     run->result = more;
     result *r = &run->result[run->n_results++];
-    *r = (result){ .items = c->items, .bytes = c->bytes, .calls = calls };
-    snprintf(r->name, sizeof r->name, "%s/%s", run->subject, c->name);
+    *r = (result){ .items = items, .bytes = bytes, .calls = calls, .threads = 1 };
+    snprintf(r->name, sizeof r->name, "%s/%s", run->subject, name);
     r->cpu = malloc(MAX_ROUNDS * sizeof *r->cpu);
     r->wall = malloc(MAX_ROUNDS * sizeof *r->wall);
     if (!r->cpu || !r->wall) abort();
     return r;
 }
 
-static void print_result(result *r)
+static void sum_up(result *r)
 {
     r->min = quantile(r->cpu, r->rounds, 0);
     r->median = quantile(r->cpu, r->rounds, 0.5);
     r->mad = mad_of(r->cpu, r->rounds, r->median);
+}
+
+void nj_bench_samples(nj_bench_run *run, const char *name, int threads, double items, uint32_t rounds, const double *cpu, const double *wall)
+{
+    if (rounds > MAX_ROUNDS) abort();
+    result *r = add_result(run, name, items, 0, 1);
+    r->threads = threads;
+    r->rounds = rounds;
+    memcpy(r->cpu, cpu, rounds * sizeof *cpu);
+    memcpy(r->wall, wall, rounds * sizeof *wall);
+    sum_up(r);
+}
+
+double nj_bench_quantile(const double *value, uint32_t n, double q) { return quantile(value, n, q); }
+
+uint32_t nj_bench_rounds(const nj_bench_run *run, uint32_t least, size_t n_cases, double round_s)
+{
+    double want = run->options.seconds * (double)n_cases / fmax(round_s, 1e-6);
+    return want < least ? least : want > MAX_ROUNDS ? MAX_ROUNDS : (uint32_t)want;
+}
+
+static void print_result(result *r)
+{
+    sum_up(r);
     char speed[32] = "-";
     if (r->bytes > 0) snprintf(speed, sizeof speed, "%.0f MB/s", r->bytes / r->items / r->median * 1e3);
     printf("%-44s %12.1f %12.1f %9.1f %7u %12s\n", r->name, r->min, r->median, r->mad, r->rounds, speed);
@@ -128,7 +154,7 @@ void nj_bench_time(nj_bench_run *run, const nj_bench_case *cases, size_t n)
         for (calls[i] = 1; calls[i] < (uint64_t)1 << 40 && one_round(run, &cases[i], calls[i]).wall < FLOOR_NS; calls[i] *= 2) {}
     }
     run->last = run->n_results;
-    for (size_t i = 0; i < n; i++) add_result(run, &cases[i], calls[i]);
+    for (size_t i = 0; i < n; i++) add_result(run, cases[i].name, cases[i].items, cases[i].bytes, calls[i]);
     budget = (int64_t)(run->options.seconds * 1e9 * (double)n);
     start = nj_now_ns();
     for (uint32_t round = 0; round < MAX_ROUNDS && (round < MIN_ROUNDS || nj_now_ns() - start < budget); round++)
@@ -194,12 +220,17 @@ void nj_bench_bar(nj_bench_run *run, const char *what, double value, const char 
     hold_against(run, f, at_least, at_most);
 }
 
-void nj_bench_figure(nj_bench_run *run, const char *name, double value, const char *unit)
+void nj_bench_keep(nj_bench_run *run, const char *name, double value, const char *unit)
 {
     figure *f = add_figure(run, name);
     f->value = value;
     snprintf(f->unit, sizeof f->unit, "%s", unit);
-    printf("%-44s %.6g %s\n", f->name, value, unit);
+}
+
+void nj_bench_figure(nj_bench_run *run, const char *name, double value, const char *unit)
+{
+    nj_bench_keep(run, name, value, unit);
+    printf("%-44s %.6g %s\n", run->figure[run->n_figures - 1].name, value, unit);
 }
 
 bool nj_bench_verify(nj_bench_run *run, bool ok, const char *format, ...)
@@ -221,6 +252,14 @@ void nj_bench_note(nj_bench_run *run, const char *format, ...)
     printf("%s: ", run->subject);
     vprintf(format, ap);
     printf("\n");
+    va_end(ap);
+}
+
+void nj_bench_digest(nj_bench_run *run, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(run->data, sizeof run->data, format, ap);
     va_end(ap);
 }
 
@@ -299,7 +338,13 @@ static void context(nj_buffer *b, const nj_bench_run *run)
     member(b, "flags", nj_flags);
     member(b, "cpu", cpu);
     member(b, "kernel", u.release);
-    nj_buffer_printf(b, "\"timer_ns\": %.1f,\n    \"num_cpus\": %ld", run->timer_ns, sysconf(_SC_NPROCESSORS_ONLN));
+    double load[3] = { NAN, NAN, NAN };
+    if (getloadavg(load, 3) < 0) load[0] = NAN;
+    nj_buffer_printf(b, "\"timer_ns\": %.1f,\n    \"num_cpus\": %ld, \"load_1_min\": ", run->timer_ns, sysconf(_SC_NPROCESSORS_ONLN));
+    nj_json_f64(b, load[0]);
+    if (!run->data[0]) return;
+    nj_buffer_text(b, ",\n    \"data\": ");
+    nj_json_text(b, run->data);
 }
 
 static void number(nj_buffer *b, const char *key, double value)
@@ -328,7 +373,7 @@ int nj_bench_write(const nj_bench_run *run, const char *path)
         const result *r = &run->result[i];
         nj_buffer_text(&b, i ? ",\n    {\"name\": " : "\n    {\"name\": ");
         nj_json_text(&b, r->name);
-        nj_buffer_printf(&b, ", \"unit\": \"ns\", \"rounds\": %u", r->rounds);
+        nj_buffer_printf(&b, ", \"unit\": \"ns\", \"rounds\": %u, \"threads\": %d", r->rounds, r->threads);
         number(&b, "items", r->items);
         number(&b, "calls", (double)r->calls);
         number(&b, "min", r->min);
@@ -337,6 +382,8 @@ int nj_bench_write(const nj_bench_run *run, const char *path)
         if (r->bytes > 0) number(&b, "bytes_per_s", r->bytes / r->items / r->median * 1e9);
         nj_buffer_text(&b, ", \"samples\": [");
         for (uint32_t k = 0; k < r->rounds; k++) nj_buffer_printf(&b, "%s%.6g", k ? ", " : "", r->cpu[k]);
+        nj_buffer_text(&b, "], \"wall_samples\": [");
+        for (uint32_t k = 0; k < r->rounds; k++) nj_buffer_printf(&b, "%s%.6g", k ? ", " : "", r->wall[k]);
         nj_buffer_text(&b, "]}");
     }
     nj_buffer_text(&b, "\n  ],\n  \"figures\": [");
@@ -372,8 +419,8 @@ int nj_bench_write_google(const nj_bench_run *run, const char *path)
             nj_buffer_text(&b, ", \"run_name\": ");
             nj_json_text(&b, r->name);
             nj_buffer_printf(&b, ", \"family_index\": %zu, \"per_family_instance_index\": 0, \"run_type\": \"iteration\", \"repetitions\": %u, "
-                             "\"repetition_index\": %u, \"threads\": 1, \"iterations\": %.0f, \"real_time\": %.6g, \"cpu_time\": %.6g, "
-                             "\"time_unit\": \"ns\"}", i, r->rounds, k, (double)r->calls * r->items, r->wall[k], r->cpu[k]);
+                             "\"repetition_index\": %u, \"threads\": %d, \"iterations\": %.0f, \"real_time\": %.6g, \"cpu_time\": %.6g, "
+                             "\"time_unit\": \"ns\"}", i, r->rounds, k, r->threads, (double)r->calls * r->items, r->wall[k], r->cpu[k]);
         }
     }
     nj_buffer_text(&b, "\n  ]\n}\n");

@@ -36,15 +36,28 @@ void nj_bench_time(nj_bench_run *run, const nj_bench_case *cases, size_t n);
 /* A ratio of two cases of the last nj_bench_time: median over the rounds of time(slow) / time(fast), with the middle
  * half of the rounds as its spread. at_least, at_most: the bar, NAN = none; a missed bar makes the command end with 5. */
 double nj_bench_ratio(nj_bench_run *run, const char *what, size_t slow, size_t fast, double at_least, double at_most);
+/* What a subject timed itself because it needs more than one thread: `rounds` (at most 201) samples of CPU and wall ns per
+ * item, of all threads together. Kept and written like a case of nj_bench_time; printed by the subject. */
+void nj_bench_samples(nj_bench_run *run, const char *name, int threads, double items, uint32_t rounds, const double *cpu, const double *wall);
+/* Median, or any quantile, of values. */
+double nj_bench_quantile(const double *value, uint32_t n, double q);
+/* Rounds that a subject should do when one round of all its cases takes round_s: at least `least`, more while --seconds
+ * (per case) last. */
+uint32_t nj_bench_rounds(const nj_bench_run *run, uint32_t least, size_t n_cases, double round_s);
 /* Median of a case of the last nj_bench_time, ns per item. */
 double nj_bench_median(const nj_bench_run *run, size_t which);
 /* A figure with a bar of its own (a time, a speed): printed and kept like a ratio. */
 void nj_bench_bar(nj_bench_run *run, const char *what, double value, const char *unit, double at_least, double at_most);
 /* A figure that is no time (bytes, counts, a worst error). */
 void nj_bench_figure(nj_bench_run *run, const char *name, double value, const char *unit);
+/* The same, kept and not printed: for subjects with a table of their own. */
+void nj_bench_keep(nj_bench_run *run, const char *name, double value, const char *unit);
 /* Says what was checked; ok false makes the subject's run a failure. Returns ok. */
 __attribute__((format(printf, 3, 4))) bool nj_bench_verify(nj_bench_run *run, bool ok, const char *format, ...);
 __attribute__((format(printf, 2, 3))) void nj_bench_note(nj_bench_run *run, const char *format, ...);
+
+/* What the data are, with a digest: stands in the file's context. */
+__attribute__((format(printf, 2, 3))) void nj_bench_digest(nj_bench_run *run, const char *format, ...);
 
 /* What the command line said. data: --data, else NULL. survey: --survey, else "ztf". */
 const char *nj_bench_data(const nj_bench_run *run);

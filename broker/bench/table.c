@@ -1,6 +1,21 @@
-/* The subjects of `nightjar bench`: one file, one row. */
+/* The subjects of `nightjar bench`: one file, two rows. */
 #include "harness.h"
 
-extern const nj_bench nj_bench_decode, nj_bench_hostless, nj_bench_simulate, nj_bench_sky;
+extern const nj_bench nj_bench_decode;
+extern const nj_bench nj_bench_hostless;
+extern const nj_bench nj_bench_modules;
+extern const nj_bench nj_bench_pipeline;
+extern const nj_bench nj_bench_simulate;
+extern const nj_bench nj_bench_sky;
+extern const nj_bench nj_bench_threads;
 
-const nj_bench *const nj_benches[] = { &nj_bench_decode, &nj_bench_hostless, &nj_bench_simulate, &nj_bench_sky, NULL };
+const nj_bench *const nj_benches[] = {
+    &nj_bench_decode,
+    &nj_bench_hostless,
+    &nj_bench_modules,
+    &nj_bench_pipeline,
+    &nj_bench_simulate,
+    &nj_bench_sky,
+    &nj_bench_threads,
+    NULL,
+};

@@ -66,7 +66,7 @@ static int open_sources(run *r, nj_error *err)
     host->opaque = r;
     for (uint32_t i = 0; i < o->n_sources; i++) {
         nj_source_args args = { .spec = o->source[i], .settings = o->settings, .host = host, .limit = o->limit };
-        r->source[i] = nj_source_open(&args, err);
+        r->source[i] = o->open_source ? o->open_source(o->opaque, &args, err) : nj_source_open(&args, err);
         if (!r->source[i]) return -1;
         r->n_sources++;
     }

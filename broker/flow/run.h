@@ -28,6 +28,9 @@ typedef struct nj_run_options {
     const char *dead_letters;   /* path; NULL = dead-letters.avro, made at the first dead letter */
     nj_sink_mode mode;
     bool strict, progress;
+    /* Opens the sources in place of nj_source_open, for packets that are in memory (bench, profile); NULL = as usual. */
+    nj_source *(*open_source)(void *opaque, const nj_source_args *args, nj_error *err);
+    void *opaque;
     const volatile int *stop;   /* set by a signal: stop polling, finish what is under way */
 } nj_run_options;
 

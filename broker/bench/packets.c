@@ -1,0 +1,147 @@
+#include "packets.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- loading ------------------------------------------------------------------------------------------------------- */
+
+static int is_packet(const struct dirent *entry)
+{
+    size_t n = strlen(entry->d_name);
+    return n > 5 && !strcmp(entry->d_name + n - 5, ".avro");
+}
+
+static int read_packet(const char *path, nj_bench_packet *p)
+{
+    FILE *f = fopen(path, "rb");
+    if (!f) return -1;
+    long size = fseek(f, 0, SEEK_END) ? -1 : ftell(f);
+    rewind(f);
+    p->bytes = size > 0 ? malloc((size_t)size) : NULL;
+    p->size = p->bytes ? fread(p->bytes, 1, (size_t)size, f) : 0;
+    fclose(f);
+    return p->size ? 0 : -1;
+}
+
+static nj_bench_packet *add(nj_bench_packets *p)
+{
+    nj_bench_packet *more = realloc(p->packet, (p->n + 1) * sizeof *more);
+    if (!more) abort();
+    p->packet = more;
+    p->packet[p->n] = (nj_bench_packet){ 0 };
+    return &p->packet[p->n++];
+}
+
+static void read_folder(nj_bench_packets *p)
+{
+    struct dirent **entry;
+    int n = scandir(p->folder, &entry, is_packet, alphasort);
+    p->digest = UINT64_C(0xcbf29ce484222325);
+    for (int i = 0; i < n; i++) {
+        char path[4096 + 300];
+        snprintf(path, sizeof path, "%s/%s", p->folder, entry[i]->d_name);
+        free(entry[i]);
+        nj_bench_packet *one = add(p);
+        if (read_packet(path, one)) {
+            free(one->bytes);
+            p->n--;
+            continue;
+        }
+        p->bytes += one->size;
+        for (size_t k = 0; k < one->size; k++) p->digest = (p->digest ^ one->bytes[k]) * UINT64_C(0x100000001b3);
+    }
+    if (n >= 0) free(entry);
+    p->n_real = p->n;
+}
+
+int nj_bench_packets_load(nj_bench_run *run, nj_bench_packets *p, size_t at_least_bytes)
+{
+    const char *data = nj_bench_data(run), *shared = getenv("NIGHTJAR_SHARED");
+    *p = (nj_bench_packets){ 0 };
+    if (data) snprintf(p->folder, sizeof p->folder, "%s", data);
+    else snprintf(p->folder, sizeof p->folder, "%s/real/ztf", shared ? shared : "../shared");
+    read_folder(p);
+    if (!p->n) {
+        nj_bench_note(run, "no packets (*.avro) in %s; name a folder of them by --data", p->folder);
+        return data ? -1 : 1;
+    }
+    for (size_t i = 0; p->bytes < at_least_bytes; i = (i + 1) % p->n_real) {
+        nj_bench_packet *copy = add(p);
+        *copy = p->packet[i];
+        copy->bytes = malloc(copy->size);
+        if (!copy->bytes) abort();
+        memcpy(copy->bytes, p->packet[i].bytes, copy->size);
+        p->bytes += copy->size;
+    }
+    return 0;
+}
+
+void nj_bench_packets_free(nj_bench_packets *p)
+{
+    for (size_t i = 0; i < p->n; i++) free(p->packet[i].bytes);
+    free(p->packet);
+    *p = (nj_bench_packets){ 0 };
+}
+
+/* --- the source ---------------------------------------------------------------------------------------------------- */
+
+typedef struct memory {
+    nj_source source;
+    const nj_bench_packets *packets;
+    size_t at;
+} memory;
+
+static void release(nj_chunk *chunk) { free(chunk); } /* the bytes are the packets' */
+
+static nj_next next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_error *err)
+{
+    (void)timeout_ms;
+    memory *m = (memory *)source;
+    if (m->at == m->packets->n) return NJ_NEXT_END;
+    const nj_bench_packet *p = &m->packets->packet[m->at];
+    *chunk = nj_chunk_new(source->stream, p->bytes, p->size);
+    if (!*chunk) return nj_fail(err, "out of memory"), NJ_NEXT_ERROR;
+    (*chunk)->offset = (int64_t)m->at++;
+    (*chunk)->release = release;
+    return NJ_NEXT_CHUNK;
+}
+
+static void close_memory(nj_source *source) { free(source); }
+
+static const nj_source_class memory_class = { .name = "memory", .form = "(bench)", .doc = "packets in memory", .next = next, .close = close_memory };
+
+static nj_source *open_memory(void *opaque, const nj_source_args *args, nj_error *err)
+{
+    memory *m = calloc(1, sizeof *m);
+    if (!m) return nj_fail(err, "out of memory"), NULL;
+    m->packets = opaque;
+    m->source.class = &memory_class;
+    m->source.stream = args->host->stream(args->host->opaque, "packets in memory", NULL, -1);
+    if (m->source.stream) return &m->source;
+    free(m);
+    return nj_fail(err, "out of memory"), NULL;
+}
+
+/* --- a run --------------------------------------------------------------------------------------------------------- */
+
+int nj_bench_host_run(nj_bench_run *run, const nj_bench_host *host, nj_report *report)
+{
+    nj_cli cli;
+    nj_error err = { "" };
+    char threads[16];
+    snprintf(threads, sizeof threads, "%d", host->threads);
+    char *argv[] = { (char *)"run", (char *)"-q", (char *)"-j", threads, (char *)"-o", (char *)(host->sink ? host->sink : "null:"),
+                     (char *)"--overwrite", (char *)(host->packets ? "memory:" : host->source), NULL };
+    memset(report, 0, sizeof *report);
+    int rc = nj_cli_parse(&cli, 8, argv, &err);
+    if (rc == 0 && host->packets) {
+        cli.options.open_source = open_memory;
+        cli.options.opaque = host->packets;
+    }
+    if (rc == 0) rc = nj_run(&cli.options, report, &err);
+    if (rc) nj_bench_note(run, "the run failed: %s", err.text);
+    nj_cli_free(&cli);
+    return rc ? -1 : 0;
+}
