@@ -28,6 +28,7 @@ typedef struct csv_table {
     uint64_t line;
     span *cell; /* [MOST_COLUMNS] of the present row */
     uint32_t n_cells;
+    int header_rows;
     uint32_t *select, n_select;
 } csv_table;
 
@@ -226,6 +227,13 @@ static int read_header(csv_table *t, nj_error *err)
     }
     t->separator = guess_separator(head, end);
     int rc = next_row(t, err);
+    t->header_rows = 1;
+    if (rc > 0 && t->n_cells == 1) { /* a title of one cell, such as the date that the TNS puts there */
+        head = t->buffer + t->at;
+        t->separator = guess_separator(head, end);
+        rc = next_row(t, err);
+        t->header_rows++;
+    }
     if (rc < 0) return -1;
     if (rc == 0 || t->n_cells < 2) return nj_fail(err, "%s: no header with two columns or more", t->path);
     t->table.n_columns = t->n_cells;
@@ -257,7 +265,9 @@ static nj_table *open_table(const char *path, nj_error *err)
         for (uint32_t i = 0; i < t->n_cells && i < t->table.n_columns; i++)
             t->table.column[i].type = type_of(&t->cell[i], t->table.column[i].type);
     }
-    if (start(t, err) || next_row(t, err) != 1) goto fail;
+    if (start(t, err)) goto fail;
+    for (int i = 0; i < t->header_rows; i++)
+        if (next_row(t, err) != 1) goto fail;
     return &t->table;
 fail:
     if (t) close_table(&t->table);

@@ -9,6 +9,8 @@
 #include "../base/embed.h"
 #include "../base/exit.h"
 #include "../base/log.h"
+#include "../graph/services.h"
+#include "nightjar/sky.h"
 
 const char nj_run_help[] =
     "\nSOURCE: FILE.avro, FOLDER, FILE.tar, FILE.tar.gz, - (stdin: OCF or tar), kafka://HOST:PORT/TOPIC[,TOPIC] or /^REGEX\n"
@@ -39,8 +41,19 @@ static void on_signal(int number)
     stop = 1;
 }
 
+static const nj_sky *sky; /* the table; constant once set */
+
+static void on_hangup(int number)
+{
+    (void)number;
+    if (sky) sky->recheck();
+}
+
 void nj_stop_on_signals(void)
 {
+    struct sigaction again = { .sa_handler = on_hangup, .sa_flags = SA_RESTART };
+    sky = nj_service("sky", NJ_SKY_VERSION);
+    sigaction(SIGHUP, &again, NULL); /* look at the catalogues' files now */
     struct sigaction action = { .sa_handler = on_signal };
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);

@@ -12,7 +12,9 @@
 #include "../base/exit.h"
 #include "../base/log.h"
 #include "../base/version.h"
+#include "../graph/services.h"
 #include "internal.h"
+#include "nightjar/sky.h"
 
 static const nj_param run_table[] = {
     { "batch_rows", NJ_I64, "64", offsetof(run_conf, batch_rows), 1, 4096, "1", "alerts of a batch at most" },
@@ -87,10 +89,24 @@ static int open_sinks(run *r, nj_error *err)
     return 0;
 }
 
+typedef struct metadata_list {
+    run *r;
+    nj_metadata *m;
+    uint32_t n, cap;
+} metadata_list;
+
+static void add_catalog_hash(void *opaque, const nj_sky_served *s)
+{
+    metadata_list *list = opaque;
+    const char *slash = strrchr(s->path, '/');
+    if (list->n == list->cap) return;
+    list->m[list->n++] = (nj_metadata){ nj_arena_printf(&list->r->arena, "catalog.%s", slash ? slash + 1 : s->path), nj_arena_printf(&list->r->arena, "%s", s->hash) };
+}
+
 /* Provenance: once in the files' metadata and in the report. */
 static int make_metadata(run *r)
 {
-    uint32_t cap = r->instances.n + r->instances.n_files + 8, n = 0;
+    uint32_t cap = r->instances.n + r->instances.n_files + 64, n = 0;
     nj_metadata *m = nj_arena_zalloc(&r->arena, (cap + 1) * sizeof *m);
     if (!m) return -1;
     m[n++] = (nj_metadata){ "nightjar.version", nj_arena_printf(&r->arena, "%s (%s)", nj_version, nj_revision) };
@@ -102,6 +118,9 @@ static int make_metadata(run *r)
     }
     for (uint32_t i = 0; i < r->instances.n_files; i++)
         m[n++] = (nj_metadata){ nj_arena_printf(&r->arena, "file.%s", r->instances.file[i].name), r->instances.file[i].sha256 };
+    const nj_sky *sky = nj_service("sky", NJ_SKY_VERSION);
+    metadata_list list = { r, m, n, cap };
+    if (sky) sky->served(add_catalog_hash, &list); /* as they stand at the start; a swap is in the report */
     r->metadata = m;
     return 0;
 }
@@ -234,6 +253,20 @@ static void fill_stages(run *r, const workers *w, nj_report *report)
     free(sum);
 }
 
+/* The states of the catalogues, each with the alerts that it answered. */
+static void add_catalog(void *opaque, const nj_sky_served *s)
+{
+    nj_report *report = opaque;
+    nj_report_file *file = s->n_searched ? realloc(report->file, (report->n_files + 1) * sizeof *file) : NULL;
+    if (!file) return;
+    report->file = file;
+    nj_report_file *f = &file[report->n_files++];
+    const char *slash = strrchr(s->path, '/');
+    *f = (nj_report_file){ .generation = s->generation, .searched = s->n_searched };
+    snprintf(f->name, sizeof f->name, "%s", slash ? slash + 1 : s->path);
+    snprintf(f->sha256, sizeof f->sha256, "%s", s->hash);
+}
+
 static void fill_report(run *r, const workers *w, nj_report *report)
 {
     const nj_run_options *o = r->options;
@@ -257,7 +290,10 @@ static void fill_report(run *r, const workers *w, nj_report *report)
         nj_report_file *f = &report->file[report->n_files++];
         snprintf(f->name, sizeof f->name, "%s", r->instances.file[i].name);
         memcpy(f->sha256, r->instances.file[i].sha256, sizeof f->sha256);
+        f->generation = f->searched = 0;
     }
+    const nj_sky *sky = nj_service("sky", NJ_SKY_VERSION);
+    if (sky) sky->served(add_catalog, report);
     report->bytes = r->bytes;
     report->digest = r->digest;
     report->latency = *r->latency;

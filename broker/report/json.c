@@ -60,7 +60,10 @@ static void context(const nj_report *r, nj_buffer *b)
     for (uint32_t i = 0; i < r->n_files; i++) {
         nj_buffer_text(b, i ? ", {" : "{");
         text(b, "name", r->file[i].name, ", ");
-        text(b, "sha256", r->file[i].sha256, "}");
+        text(b, "sha256", r->file[i].sha256, r->file[i].generation ? ", " : "}");
+        if (!r->file[i].generation) continue;
+        count(b, "generation", r->file[i].generation, ", ");
+        count(b, "searched", r->file[i].searched, "}");
     }
     nj_buffer_text(b, "]},\n");
 }

@@ -28,6 +28,7 @@ typedef struct nj_report_stream {
 
 typedef struct nj_report_file { /* a model, a catalogue, a table that was read */
     char name[256], sha256[65];
+    uint64_t generation, searched; /* of a catalogue: 1, 2, ... as its file was replaced; alerts that this state answered */
 } nj_report_file;
 
 typedef struct nj_report {

@@ -142,8 +142,9 @@ static void other_separators_and_sexagesimal(void **state)
 {
     (void)state;
     static const char *const texts[] = { "name\traj2000\tdej2000\nx\t12:00:00\t-00:30:00\n", "name;RAJ2000;DEJ2000\nx;12 00 00;-00 30 00\n",
-                                         "# %ECSV 1.0\n# ---\n# delimiter: ','\nname,ra,dec\nx,12h0m0s,-0d30m\n", "# %ECSV 1.0\nname ra dec\nx 12:00:00 -00:30:00\n" };
-    for (int i = 0; i < 4; i++) {
+                                         "# %ECSV 1.0\n# ---\n# delimiter: ','\nname,ra,dec\nx,12h0m0s,-0d30m\n", "# %ECSV 1.0\nname ra dec\nx 12:00:00 -00:30:00\n",
+                                         "\"2026-01-01 00:00:00\"\n\"name\",\"ra\",\"declination\"\n\"x\",\"180\",\"-0.5\"\n" };
+    for (int i = 0; i < 5; i++) {
         const char *path = write_text("b.txt", texts[i]);
         nj_catalog_built built;
         njx_file *f = build_one(with(&path, 1, in_folder("b.njx")), &built);

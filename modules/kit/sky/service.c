@@ -68,9 +68,11 @@ static char *find_below(const char *folders, const char *name)
     while (folders && *folders && !path) {
         size_t n = strcspn(folders, ":");
         char *joined;
-        if (asprintf(&joined, "%.*s/%s", (int)n, folders, name) < 0) return NULL;
-        path = realpath(joined, NULL);
-        free(joined);
+        if (n && asprintf(&joined, "%.*s/%s", (int)n, folders, name) < 0) return NULL;
+        if (n) {
+            path = realpath(joined, NULL);
+            free(joined);
+        }
         folders += n + (folders[n] == ':');
     }
     return path;
