@@ -118,7 +118,8 @@ static nj_source *open_archive(const nj_source_args *args, nj_error *err)
     } else {
         if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) s->whole = (double)st.st_size;
         s->base.stream = s->host->stream(s->host->opaque, s->spec, NULL, -1);
-        return &s->base;
+        if (s->base.stream) return &s->base;
+        nj_fail(err, "%s: no room for another source", s->spec);
     }
     if (s) close_archive(&s->base);
     return NULL;

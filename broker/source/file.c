@@ -187,6 +187,15 @@ static file_source *new_source(const nj_source_args *args, const nj_source_class
     return s;
 }
 
+static nj_source *with_stream(file_source *s, nj_error *err)
+{
+    s->base.stream = s->host->stream(s->host->opaque, s->spec, NULL, -1);
+    if (s->base.stream) return &s->base;
+    nj_fail(err, "%s: no room for another source", s->spec);
+    close_source(&s->base);
+    return NULL;
+}
+
 static nj_source *open_folder(const nj_source_args *args, nj_error *err)
 {
     file_source *s = new_source(args, &nj_source_folder, err);
@@ -202,8 +211,7 @@ static nj_source *open_folder(const nj_source_args *args, nj_error *err)
         return NULL;
     }
     qsort(s->name, s->n, sizeof *s->name, by_bytes);
-    s->base.stream = s->host->stream(s->host->opaque, s->spec, NULL, -1);
-    return &s->base;
+    return with_stream(s, err);
 }
 
 static nj_source *open_file(const nj_source_args *args, nj_error *err)
@@ -216,8 +224,7 @@ static nj_source *open_file(const nj_source_args *args, nj_error *err)
     file_source *s = new_source(args, &nj_source_file, err);
     if (!s) return NULL;
     s->n = 1;
-    s->base.stream = s->host->stream(s->host->opaque, s->spec, NULL, -1);
-    return &s->base;
+    return with_stream(s, err);
 }
 
 static nj_next hand_over(file_source *s, nj_chunk *made, const char *member, nj_chunk **chunk, nj_error *err)

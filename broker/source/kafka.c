@@ -43,6 +43,7 @@ typedef struct kafka_source {
     int assigns, n_assigned; /* ASSIGN events so far; partitions held now */
     int live, finished, whole_topic, cooperative;
     int64_t opened_ns, last_ns; /* last_ns: last message or assignment */
+    int64_t left_ns;            /* when next() last returned */
     int64_t n_handed;
     uint64_t stale_acks; /* __atomic */
     int refusals;
@@ -90,7 +91,8 @@ static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t error, rd_kafka_topic_
 static nj_partition *partition_of(kafka_source *s, const char *topic, int32_t number)
 {
     nj_partition *p = nj_partitions_find(&s->partitions, topic, number);
-    if (p || !(p = nj_partitions_add(&s->partitions, topic, number))) return p;
+    if (p) return p->stream ? p : NULL;
+    if (!(p = nj_partitions_add(&s->partitions, topic, number))) return NULL;
     char name[512];
     snprintf(name, sizeof name, "%s/%s[%" PRId32 "]", s->display, topic, number);
     p->stream = s->host->stream(s->host->opaque, name, topic, number);
@@ -167,7 +169,7 @@ static void on_assign(kafka_source *s, rd_kafka_topic_partition_list_t *list)
     for (int i = 0; i < list->cnt; i++) {
         nj_partition *p = partition_of(s, list->elems[i].topic, list->elems[i].partition);
         if (!p) {
-            nj_fail(&s->fatal, "%s: out of memory", s->display);
+            nj_fail(&s->fatal, "%s: no room for another partition", s->display);
             continue;
         }
         nj_partition_assign(&s->partitions, p);
@@ -338,7 +340,7 @@ nj_source *nj_kafka_open(const nj_kafka_open_args *args, nj_error *err)
     s->target = *args->target;
     s->display = display;
     s->whole_topic = args->whole_topic;
-    s->opened_ns = s->last_ns = nj_now_ns();
+    s->opened_ns = s->last_ns = s->left_ns = nj_now_ns();
     nj_partitions_init(&s->partitions);
     nj_error why;
     int bad = nj_positions_parse(&s->at, s->target.query, &why);
@@ -480,30 +482,35 @@ static int is_finished(kafka_source *s)
     return s->finished;
 }
 
-static nj_next next_message(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_error *err)
+/* The next message, or none within the time; *chunk is set for NJ_NEXT_CHUNK. */
+static nj_next poll_until(kafka_source *s, int64_t deadline, nj_chunk **chunk)
 {
-    kafka_source *s = (kafka_source *)source;
-    int64_t deadline = nj_now_ns() + timeout_ms * (int64_t)1000000;
     for (int wait = 0; !s->finished && !s->fatal.text[0];) {
         rd_kafka_message_t *m = rd_kafka_consumer_poll(s->rk, wait);
-        nj_chunk *c = NULL;
+        *chunk = NULL;
         if (m && m->err)
             take_error(s, m);
         else if (m)
-            c = take(s, m);
+            *chunk = take(s, m);
         if (m) rd_kafka_message_destroy(m);
-        if (c) {
-            *chunk = c;
-            return NJ_NEXT_CHUNK;
-        }
+        if (*chunk) return NJ_NEXT_CHUNK;
         if (is_finished(s)) break;
         int64_t left_ms = (deadline - nj_now_ns() + 999999) / 1000000;
         if (left_ms <= 0 && !s->fatal.text[0]) return NJ_NEXT_IDLE;
         wait = left_ms > SLICE_MS ? SLICE_MS : (int)left_ms;
     }
-    if (!s->fatal.text[0]) return NJ_NEXT_END;
-    if (err) *err = s->fatal;
-    return NJ_NEXT_ERROR;
+    return s->fatal.text[0] ? NJ_NEXT_ERROR : NJ_NEXT_END;
+}
+
+static nj_next next_message(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_error *err)
+{
+    kafka_source *s = (kafka_source *)source;
+    int64_t now = nj_now_ns();
+    s->last_ns += now - s->left_ns; /* a host that was busy elsewhere is no idle stream */
+    nj_next next = poll_until(s, now + timeout_ms * (int64_t)1000000, chunk);
+    if (next == NJ_NEXT_ERROR && err) *err = s->fatal;
+    s->left_ns = nj_now_ns();
+    return next;
 }
 
 /* Output thread. An offset of a partition that has moved on is dropped: whoever has it now will see the alert again. */
