@@ -147,15 +147,19 @@ static void find_ends(kafka_source *s, const rd_kafka_topic_partition_list_t *as
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-/* What this process had and never got to acknowledge has no committed offset yet: it begins where `from` put it. */
+/* A partition that comes back goes on from what the group has committed, or from what this process has acknowledged when
+ * that is further: the commit may have been lost with the broker. With neither it begins where `from` put it. */
 static void go_on_from(kafka_source *s, rd_kafka_topic_partition_list_t *list)
 {
     rd_kafka_resp_err_t e = rd_kafka_committed(s->rk, list, QUERY_MS);
     for (int i = 0; i < list->cnt; i++) {
         rd_kafka_topic_partition_t *t = &list->elems[i];
-        const nj_partition *p = nj_partitions_find(&s->partitions, t->topic, t->partition);
-        if (!e && !t->err && t->offset >= 0) continue;
-        t->offset = p && p->start != RD_KAFKA_OFFSET_INVALID ? p->start : RD_KAFKA_OFFSET_STORED;
+        nj_partition *p = nj_partitions_find(&s->partitions, t->topic, t->partition);
+        int64_t committed = !e && !t->err ? t->offset : -1, acked = p ? nj_partition_acked(&s->partitions, p) : -1;
+        if (committed < 0 && acked < 0)
+            t->offset = p && p->start != RD_KAFKA_OFFSET_INVALID ? p->start : RD_KAFKA_OFFSET_STORED;
+        else
+            t->offset = committed > acked ? committed : acked;
     }
 }
 

@@ -51,6 +51,7 @@ nj_partition *nj_partitions_add(nj_partitions *all, const char *topic, int32_t n
     p->number = number;
     p->start = RD_KAFKA_OFFSET_INVALID;
     p->end = -1;
+    p->acked = -1;
     return all->item[all->n++] = p;
 }
 
@@ -111,6 +112,15 @@ int nj_partition_ack(nj_partitions *all, nj_partition *p, uint32_t generation, i
         p->first = (p->first + 1) % p->cap;
         p->n--;
     }
+    if (!stale && next_offset > p->acked) p->acked = next_offset;
     pthread_mutex_unlock(&all->lock);
     return stale ? -1 : 0;
+}
+
+int64_t nj_partition_acked(nj_partitions *all, nj_partition *p)
+{
+    pthread_mutex_lock(&all->lock);
+    int64_t acked = p->acked;
+    pthread_mutex_unlock(&all->lock);
+    return acked;
 }

@@ -20,6 +20,7 @@ typedef struct nj_partition {
     bool reached;        /* the end was seen */
     bool assigned;       /* lock */
     uint32_t generation; /* lock: counts assignments, from 1 */
+    int64_t acked;       /* lock: everything below is done; -1 = nothing yet */
     int64_t *flight;     /* lock: ring of offsets handed over and not acknowledged, ascending */
     size_t first, n, cap;
 } nj_partition;
@@ -43,6 +44,7 @@ uint64_t nj_partition_revoke(nj_partitions *all, nj_partition *p);
 /* An offset goes to the host; -1 when memory is short. */
 int nj_partition_hand(nj_partitions *all, nj_partition *p, int64_t offset);
 size_t nj_partition_in_flight(nj_partitions *all, nj_partition *p);
+int64_t nj_partition_acked(nj_partitions *all, nj_partition *p);
 /* Everything below next_offset is done. -1: that generation is over. Any thread. */
 int nj_partition_ack(nj_partitions *all, nj_partition *p, uint32_t generation, int64_t next_offset);
 

@@ -14,12 +14,15 @@ names=(
     "a time as the beginning"
     "SCRAM with the password from a file: equal rows"
     "a wrong password ends with its cause and is not shown"
+    "TLS with the authority's certificate: equal rows"
+    "TLS without it ends with what is missing"
     "replay keeps a rate"
     "kill -9 in mid-stream and a restart: every candid comes out"
     "the ledger after the restart closes"
     "Ctrl-C: exit code 130, accounted for"
     "what Ctrl-C left is all that comes afterwards"
     "a second member joins in mid-stream: every candid comes out"
+    "the broker goes away in mid-stream and comes back: every candid comes out"
 )
 ok() { echo "ok $((++count)) - ${names[count - 1]}"; }
 not_ok() { echo "not ok $((++count)) - ${names[count - 1]}"; [ $# -eq 0 ] || printf '# %s\n' "$@"; }
@@ -92,6 +95,12 @@ check "$? $(sort -u "$dir/secure.ndjson" | sha256sum)" "0 $(sort -u "$dir/files.
 NIGHTJAR_KAFKA_PASSWORD=not-the-one run "kafka://$KAFKA_SASL/night?group=secure&until=end" "${secure[@]}" -o null:
 check "$? $(grep -q 'error: .*invalid credentials' "$dir/run.log" && echo said) $(grep -c not-the-one "$dir/run.log")" "2 said 0" "$dir/run.log"
 
+sealed=(-X security.protocol=SASL_SSL -X sasl.mechanism=SCRAM-SHA-512 -X "sasl.username=$KAFKA_USER" -X "sasl.password.file=$dir/secret")
+run "kafka://$KAFKA_TLS/night?group=sealed&until=end" "${sealed[@]}" -X "ssl.ca.location=$KAFKA_CA" -o "ndjson:$dir/sealed.ndjson"
+check "$? $(sort -u "$dir/sealed.ndjson" | sha256sum)" "0 $(sort -u "$dir/files.ndjson" | sha256sum)" "$dir/run.log"
+run "kafka://$KAFKA_TLS/night?group=sealed&until=end" "${sealed[@]}" -o null:
+check "$? $(grep -q 'error: .*ssl.ca.location' "$dir/run.log" && echo said)" "2 said" "$dir/run.log"
+
 "$nightjar" replay "$night" --to "kafka://$KAFKA/paced" --rate 200/s --limit 200 2>"$dir/replay.log"
 check "$(sed -n 's/.*: \([0-9]*\)[0-9.]* messages\/s.*/\1/p' "$dir/replay.log" | awk '{ print($1 >= 150 && $1 <= 205) ? "kept" : $1 }')" kept "$dir/replay.log"
 
@@ -142,3 +151,20 @@ rc=
 for m in "${members[@]}"; do wait "$m"; rc+="$? "; done
 check "$rc$(candids "$dir/member1.ndjson" "$dir/member2.ndjson" | sha256sum)" "0 0 $(candids "$dir/files.ndjson" | sha256sum)" "$dir/member2.log"
 echo "# $(lines "$dir/member1.ndjson") and $(lines "$dir/member2.ndjson") rows for $((n + 1)) messages"
+
+"$nightjar" replay "$night" --to "kafka://$KAFKA/gap" --limit 1 2>"$dir/replay.log"
+slow gap &
+feeder=$!
+"$nightjar" run "kafka://$KAFKA/gap?group=g&until=idle:8" "${group_settings[@]}" -o "ndjson:$dir/gap.ndjson" --report "$dir/gap.json" >/dev/null 2>"$dir/run.log" &
+reader=$!
+wait_lines "$dir/gap.ndjson" 100
+tests/e2e/kafka-up stop "$dir/kafka"
+at_stop=$(lines "$dir/gap.ndjson")
+sleep 1
+tests/e2e/kafka-up again "$dir/kafka"
+wait $feeder
+wait $reader
+check "$? $(candids "$dir/gap.ndjson" | sha256sum) $(ledger "$dir/gap.json" | cut -d' ' -f3) $([ "$at_stop" -lt "$n" ] && echo cut) \
+$([ "$(lines "$dir/gap.ndjson")" -lt $((n + at_stop)) ] && echo resumed)" \
+    "0 $(candids "$dir/files.ndjson" | sha256sum) True cut resumed" "$dir/run.log"
+echo "# $at_stop rows when it went, $(lines "$dir/gap.ndjson") at the end"
