@@ -29,7 +29,7 @@ typedef struct object {
 typedef struct catalogue {
     const conf *conf;
     uint32_t n;     /* sorted by name */
-    object *object; /* NULL: no catalogue */
+    object *object; /* [n] */
 } catalogue;
 
 /* --- the catalogue --- */
@@ -137,7 +137,7 @@ static int process(const void *self, void *thread, const nj_work *w)
     for (uint32_t k = 0; k < w->n; k++) {
         uint32_t row = w->row[k], n = nj_points(w, MAG, row);
         const object *known = find(c, nj_text_of(w, OBJECT, row));
-        if (c->object) nj_put_u8(w, KNOWN, row, known != NULL);
+        nj_put_u8(w, KNOWN, row, known != NULL);
         answer a = { NAN, NAN, NAN, NAN };
         for (uint32_t i = c->conf->series || !n ? 0 : n - 1; i < n; i++) {
             a = point(w, row, i, known);
@@ -147,7 +147,7 @@ static int process(const void *self, void *thread, const nj_work *w)
         nj_put_f64(w, DC_SIGMA, row, a.dc_sigma_jy);
         nj_put_f64(w, STD_FLUX, row, a.std_flux);
         nj_put_f64(w, STD_SIGMA, row, a.std_sigma);
-        w->reason[row] = isnan(a.dc_flux_jy) ? NJ_NO_INPUT : !c->object ? NJ_UNAVAILABLE : NJ_DONE;
+        w->reason[row] = isnan(a.dc_flux_jy) ? NJ_NO_INPUT : NJ_DONE;
     }
     return NJ_OK;
 }
@@ -157,7 +157,7 @@ static int process(const void *self, void *thread, const nj_work *w)
 #define SCALARS \
     { "dc_flux_jy", NJ_F64, 1, -1, "Jy", OPEN, "apparent flux of the alert; none without a reference magnitude" }, \
     { "dc_sigma_jy", NJ_F64, 1, -1, "Jy", OPEN, "its error" }, \
-    { "known", NJ_U8, 1, -1, "1", 0, 1, NAN, 0, "1 when the object is in the catalogue; none without a catalogue" }, \
+    { "known", NJ_U8, 1, -1, "1", 0, 1, NAN, 0, "1 when the object is in the catalogue, else 0; 0 without a catalogue" }, \
     { "std_flux", NJ_F64, 1, -1, "1", OPEN, "apparent flux over the object's median in the band; none for other objects and bands" }, \
     { "std_sigma", NJ_F64, 1, -1, "1", OPEN, "its error" }
 #define SERIES(name, unit, text) { name, NJ_F64, 0, MAG, unit, OPEN, text " of every point of the light curve; none for upper limits" }
