@@ -37,12 +37,14 @@ static double rounded(double x, double step)
 /* --- an epoch ----------------------------------------------------------------------------------------------------- */
 static void fill_file(nj_sim_record *r, const nj_sim_epoch *e, int archived)
 {
-    int year, month, day, frac = (int)((e->jd - NJ_SIM_JD_NIGHT_0 - e->night) * 1e6);
+    int year, month, day;
+    char date[24], folder[48] = "";
     nj_sim_civil(e->night, &year, &month, &day);
-    char folder[48] = "";
-    if (archived) snprintf(folder, sizeof folder, "/ztf/archive/sci/%04d/%02d%02d/%06d/", year, month, day, frac);
-    snprintf(r->file, sizeof r->file, "%sztf_%04d%02d%02d%06d_%06d_%s_c%02d_o_q%d_scimrefdiffimg.fits%s", folder, year, month,
-             day, frac, e->field, e->band ? "zr" : "zg", e->rcid / 4 + 1, e->rcid % 4 + 1, archived ? ".fz" : "");
+    unsigned frac = (unsigned)((e->jd - NJ_SIM_JD_NIGHT_0 - e->night) * 1e6) % 1000000, sensor = (unsigned)e->rcid % 256;
+    snprintf(date, sizeof date, "%04u%02u%02u", (unsigned)year % 10000, (unsigned)month % 100, (unsigned)day % 100);
+    if (archived) snprintf(folder, sizeof folder, "/ztf/archive/sci/%.4s/%.4s/%06u/", date, date + 4, frac);
+    snprintf(r->file, sizeof r->file, "%sztf_%.8s%06u_%06u_%s_c%02u_o_q%u_scimrefdiffimg.fits%s", folder, date, frac,
+             (unsigned)e->field % 1000000, e->band ? "zr" : "zg", sensor / 4 + 1, sensor % 4 + 1, archived ? ".fz" : "");
     S(pdiffimfilename, r->file);
 }
 

@@ -52,7 +52,7 @@ typedef union nj_sim_value {
 typedef struct nj_sim_record {
     nj_sim_value v[NJ_SIM_N_CANDIDATE]; /* indexed by C_... or FP_... */
     uint8_t null[NJ_SIM_N_CANDIDATE];
-    char file[112]; /* room for pdiffimfilename */
+    char file[128]; /* room for pdiffimfilename */
 } nj_sim_record;
 
 typedef struct nj_sim_bytes {
