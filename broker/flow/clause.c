@@ -126,7 +126,7 @@ static int word_token(parser *p, token *t)
             t->kind = KEYWORD;
         else if (s[skip_space(s, end)] == '(')
             t->kind = FUNCTION;
-        else if (!strcasecmp(name.data, "true") || !strcasecmp(name.data, "false"))
+        else if (name.data && (!strcasecmp(name.data, "true") || !strcasecmp(name.data, "false")))
             t->kind = LITERAL;
     }
     if (t->kind == NAME) t->name = name.failed ? NULL : nj_arena_text(&p->clause->arena, name.data ? name.data : "", name.n);
