@@ -108,6 +108,8 @@ static int take_change(reader *r, nj_change *change)
         } else if (take(r, "null")) {
             change->has_null = true;
             if (take_number(r, &change->null_value)) return -1;
+        } else if (take(r, "hash")) {
+            change->hash = true;
         } else if (take(r, "scale")) {
             if (take_number(r, &change->scale)) return -1;
         } else if (take(r, "offset")) {

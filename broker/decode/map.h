@@ -25,6 +25,7 @@ typedef struct nj_change {
     double null_value;
     const nj_word *word; /* translation; words that are not listed are no answer */
     uint32_t n_words;
+    bool hash;         /* a whole number made from a text (63 bits): for surveys that name their alerts by text */
     bool asks;         /* present ? if_present : if_absent */
     double if_present, if_absent;
     bool asks_sign;    /* the sign decides instead of presence: above 0 / not above 0 */

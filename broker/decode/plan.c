@@ -59,14 +59,32 @@ int nj_plan_leaf(const nj_tree *tree, const char *path, bool words, nj_path *fou
 /* Can a leaf become a column of this type? */
 static int leaf_for(const nj_tree *tree, const char *path, nj_type type, const nj_change *change, nj_path *found)
 {
-    int kind = nj_plan_leaf(tree, path, change && (change->n_words || change->asks), found);
+    int kind = nj_plan_leaf(tree, path, change && (change->n_words || change->asks || change->hash), found);
     return kind < 0 || (kind == NJ_STR && type != NJ_STR) ? -1 : 0;
+}
+
+static int add_one(compiler *c, const nj_path *path, const nj_target *target, uint32_t group, uint32_t part)
+{
+    if (grow(c, &c->want, c->n_wants, &c->cap_wants, sizeof *c->want)) return -1;
+    c->want[c->n_wants++] = (want){ *path, *target, (uint16_t)group, (uint16_t)part };
+    return 0;
 }
 
 static int add_want(compiler *c, const nj_path *path, const nj_target *target, uint32_t group, uint32_t part)
 {
-    if (grow(c, &c->want, c->n_wants, &c->cap_wants, sizeof *c->want)) return -1;
-    c->want[c->n_wants++] = (want){ *path, *target, (uint16_t)group, (uint16_t)part };
+    const nj_tree *tree = c->tree;
+    uint32_t at = tree->root;
+    if (add_one(c, path, target, group, part)) return -1;
+    for (uint32_t i = 0; i + 1 < path->n; i++) at = tree->child[tree->node[at].first + path->step[i]].node;
+    const nj_node *last = &tree->node[at];
+    if (path->n == 0 || last->kind != NJ_K_UNION || target->stamp) return 0;
+    for (uint32_t i = 0; i < last->n; i++) { /* a union of several numbers or texts: whichever comes */
+        nj_kind kind = tree->node[tree->child[last->first + i].node].kind;
+        if (i == path->step[path->n - 1] || kind == NJ_K_NULL || kind == NJ_K_BYTES || kind >= NJ_K_FIXED) continue;
+        nj_path other = *path;
+        other.step[path->n - 1] = (uint16_t)i;
+        if (add_one(c, &other, target, group, part)) return -1;
+    }
     return 0;
 }
 
@@ -84,7 +102,7 @@ static nj_target make_target(nj_type type, double scale, const nj_change *change
     if (change) {
         t.scale = scale * change->scale;
         t.offset = scale * change->offset;
-        if (change->has_null || change->n_words || change->asks) t.change = change;
+        if (change->has_null || change->n_words || change->asks || change->hash) t.change = change;
     }
     t.plain = !t.change && t.scale == 1 && t.offset == 0;
     return t;

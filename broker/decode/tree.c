@@ -79,7 +79,7 @@ static const char *space_of(parser *p, const char *full)
 
 static uint32_t find_named(const parser *p, const char *name)
 {
-    for (uint32_t i = 0; i < p->n_named; i++)
+    for (uint32_t i = p->n_named; i-- > 0;) /* of two definitions the later one: some packets define the same cutout twice */
         if (!strcmp(p->tree->node[p->named[i]].name, name)) return p->named[i];
     return NJ_NO_NODE;
 }
@@ -98,7 +98,7 @@ static uint32_t parse_name(parser *p, const char *name, const char *space)
     return node;
 }
 
-/* Gives a record, enum or fixed its full name; -1 when it has none, or one that is taken. */
+/* Gives a record, enum or fixed its full name; -1 when it has none, or there are too many. */
 static int define(parser *p, uint32_t node, const json_t *json, const char *space)
 {
     nj_tree *t = p->tree;
@@ -108,7 +108,6 @@ static int define(parser *p, uint32_t node, const json_t *json, const char *spac
     char *full = strchr(name, '.') || !*space ? nj_arena_text(&t->arena, name, strlen(name))
                                               : nj_arena_printf(&t->arena, "%s.%s", space, name);
     if (!full) return nj_fail(p->err, "out of memory");
-    if (find_named(p, full) != NJ_NO_NODE) return nj_fail(p->err, "the schema defines '%.100s' twice", full);
     if (p->n_named == NJ_SCHEMA_NAMES) return nj_fail(p->err, "the schema defines more than %d names", NJ_SCHEMA_NAMES);
     t->node[node].name = full;
     p->named[p->n_named++] = node;

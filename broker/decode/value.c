@@ -129,16 +129,34 @@ void nj_put_whole(const nj_target *t, void *to, int64_t v, nj_arena *arena)
     put_copy(t, to, text, (size_t)snprintf(text, sizeof text, "%" PRId64, v), arena);
 }
 
+/* The same text, or, when the word ends with *, one that starts with it. */
+static bool is_word(const char *from, const char *text, size_t n)
+{
+    size_t m = strlen(from);
+    if (m && from[m - 1] == '*') return n >= m - 1 && !memcmp(from, text, m - 1);
+    return m == n && !memcmp(from, text, n);
+}
+
+/* FNV-1a, its top bit dropped: never negative, the same on every machine. */
+static int64_t hash_of(const char *text, size_t n)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < n; i++) h = (h ^ (uint8_t)text[i]) * UINT64_C(0x100000001b3);
+    return (int64_t)(h >> 1);
+}
+
 void nj_put_text(const nj_target *t, void *to, const char *text, size_t n, nj_arena *arena)
 {
     const nj_change *c = t->change;
     if (c && c->n_words) {
         for (uint32_t i = 0; i < c->n_words; i++) {
-            if (strlen(c->word[i].from) != n || memcmp(c->word[i].from, text, n)) continue;
+            if (!is_word(c->word[i].from, text, n)) continue;
             put_word(t, to, &c->word[i]);
             return;
         }
         nj_put_null(t, to);
+    } else if (c && c->hash) {
+        put_i64((nj_type)t->type, to, hash_of(text, n));
     } else if (c && c->asks && !c->asks_sign) {
         put_f64((nj_type)t->type, to, c->if_present);
     } else if (t->type == NJ_STR) {

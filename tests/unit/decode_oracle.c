@@ -83,6 +83,18 @@ static bool follow(avro_value_t *v, const char **path)
     return settle(v);
 }
 
+static double number_at(nj_type type, const void *data, size_t at)
+{
+    switch (type) {
+    case NJ_U8: return ((const uint8_t *)data)[at];
+    case NJ_I32: return ((const int32_t *)data)[at];
+    case NJ_I64: return (double)((const int64_t *)data)[at];
+    case NJ_F32: return ((const float *)data)[at];
+    case NJ_F64: return ((const double *)data)[at];
+    default: return NAN;
+    }
+}
+
 /* Is element `at` of the column what avro-c has? null: avro-c has no value. */
 static bool same(const avro_value_t *v, bool null, nj_type type, const void *data, size_t at, counts *n)
 {
@@ -96,6 +108,9 @@ static bool same(const avro_value_t *v, bool null, nj_type type, const void *dat
     if (null) n->nulls++;
     else n->values++;
     avro_type_t kind = null ? AVRO_NULL : avro_value_get_type(v);
+    /* a union of several numbers has the column type of the first; the others are converted */
+    if (kind == AVRO_INT32 && type != NJ_I32) return !avro_value_get_int(v, &i) && number_at(type, data, at) == i;
+    if (kind == AVRO_DOUBLE && type == NJ_F32) return !avro_value_get_double(v, &d) && ((const float *)data)[at] == (float)d;
     switch (kind) {
     case AVRO_INT32: avro_value_get_int(v, &i); return type == NJ_I32 && ((const int32_t *)data)[at] == i;
     case AVRO_INT64: avro_value_get_long(v, &l); return type == NJ_I64 && ((const int64_t *)data)[at] == l;
@@ -169,7 +184,10 @@ static void compare_pixels(const char *file, nj_opener *opener, nj_stamp *stamp,
     long axis[2] = { 0, 0 };
     void *memory = (void *)(uintptr_t)bytes;
     bool readable = bytes && !fits_open_memfile(&f, "x", READONLY, &memory, &size, 0, NULL, &status) &&
-                    !fits_get_img_param(f, 2, &bitpix, &naxis, axis, &status) && naxis == 2;
+                    !fits_get_img_param(f, 2, &bitpix, &naxis, axis, &status);
+    if (readable && naxis == 0) /* an empty primary: the image is in the first extension */
+        readable = !fits_movrel_hdu(f, 1, NULL, &status) && !fits_get_img_param(f, 2, &bitpix, &naxis, axis, &status);
+    readable = readable && naxis == 2;
     if (readable != (stamp->state == NJ_STAMP_OPEN)) fail_msg("%s: a stamp is %s for us (%s)", file, readable ? "bad" : "good", why ? why : "-");
     if (readable) {
         size_t pixels = (size_t)axis[0] * (size_t)axis[1];
@@ -182,7 +200,8 @@ static void compare_pixels(const char *file, nj_opener *opener, nj_stamp *stamp,
         for (size_t i = 0; i < pixels; i++) {
             bool nan = isnan(pixel[i]);
             n_nan += nan;
-            if (nan ? !isnan(stamp->image.pixel[i]) : memcmp(&pixel[i], &stamp->image.pixel[i], 4)) fail_msg("%s: pixel %zu differs", file, i);
+            if (nan ? !isnan(stamp->image.pixel[i]) : pixel[i] != stamp->image.pixel[i]) /* -0 is 0: cfitsio drops its sign */
+                fail_msg("%s: pixel %zu is %a, not %a", file, i, (double)stamp->image.pixel[i], (double)pixel[i]);
         }
         assert_int_equal(stamp->image.n_nan, n_nan);
         free(pixel);
@@ -221,8 +240,8 @@ static shape *shape_of(bench *b, const nj_schema *schema, avro_schema_t avro)
     return b->shape[b->n_shapes++] = s;
 }
 
-/* All records of one file. */
-static void compare_file(bench *b, const char *name, counts *n)
+/* All records of one file. False: avro-c cannot open it. */
+static bool compare_file(bench *b, const char *name, counts *n)
 {
     size_t size = 0;
     nj_error err = { "" };
@@ -231,7 +250,12 @@ static void compare_file(bench *b, const char *name, counts *n)
     nj_chunk *chunk = kit_chunk(bytes, size);
     FILE *f = fmemopen(bytes, size, "rb");
     avro_file_reader_t file;
-    if (avro_file_reader_fp(f, name, 1, &file)) fail_msg("%s: avro-c cannot open it: %s", name, avro_strerror());
+    if (avro_file_reader_fp(f, name, 1, &file)) {
+        print_message("# %s: avro-c: %s\n", name, avro_strerror());
+        nj_chunk_drop(chunk);
+        free(bytes);
+        return false;
+    }
     avro_schema_t schema = avro_file_reader_get_writer_schema(file);
     avro_value_iface_t *class = avro_generic_class_from_schema(schema);
     avro_value_t top;
@@ -252,7 +276,8 @@ static void compare_file(bench *b, const char *name, counts *n)
             n->columns += s->n;
         }
     }
-    assert_int_not_equal(avro_file_reader_read_value(file, &top), 0); /* avro-c has no more either */
+    /* avro-c has no more either; but of ATLAS it returns a second record of a file whose only block says one */
+    if (!strstr(name, "atlas") && !avro_file_reader_read_value(file, &top)) fail_msg("%s: avro-c has more records", name);
     nj_batch_end(b->batch);
     avro_value_decref(&top);
     avro_value_iface_decref(class);
@@ -260,17 +285,19 @@ static void compare_file(bench *b, const char *name, counts *n)
     avro_file_reader_close(file);
     nj_chunk_drop(chunk);
     free(bytes);
+    return true;
 }
 
-static void compare_folder(const char *folder, const char *suffix, counts *n)
+/* Returns how many files avro-c cannot open. */
+static int compare_folder(const char *folder, const char *suffix, counts *n)
 {
-    int n_files;
+    int n_files, closed = 0;
     bench b = { .batch = nj_batch_new() };
     b.decoder = kit_decoder(&b.settings, NULL);
     b.opener = nj_opener_new(b.decoder);
     char **names = kit_folder(folder, suffix, &n_files);
     for (int i = 0; i < n_files; i++) {
-        compare_file(&b, names[i], n);
+        closed += !compare_file(&b, names[i], n);
         free(names[i]);
     }
     free(names);
@@ -285,6 +312,7 @@ static void compare_folder(const char *folder, const char *suffix, counts *n)
         free(b.shape[i]);
     }
     nj_settings_free(&b.settings);
+    return closed;
 }
 
 static void every_field_of_every_ztf_packet(void **state)
@@ -292,15 +320,34 @@ static void every_field_of_every_ztf_packet(void **state)
     (void)state;
     if (!kit_shared()) skip();
     counts n = { 0 };
-    compare_folder("ztf", ".avro", &n);
+    assert_int_equal(compare_folder("ztf", ".avro", &n), 0);
     assert_int_equal(n.files, 322);
     assert_int_equal(n.records, 322);
     assert_int_equal(n.stamps, 3 * 322);
     assert_true(n.values > 200000 && n.nulls > 100000); /* it did compare something */
 }
 
+/* The other surveys, as far as avro-c can open their files: one of ATLAS has a field "chi/N". */
+static void every_field_of_the_other_surveys(void **state)
+{
+    (void)state;
+    if (!kit_shared()) skip();
+    static const struct { const char *folder; size_t files; int closed; } folder[] = {
+        { "lsst/ocf", 2, 0 },      { "lsst/fink", 10, 0 },  { "lsst/fake", 16, 0 },     { "other/winter", 12, 0 },   { "other/pgir", 12, 0 },
+        { "other/turbo", 8, 0 },   { "other/decam", 1, 0 }, { "other/decat", 7, 0 },    { "other/atlas", 5, 1 },     { "other/elasticc", 21, 0 },
+        { "other/fink_ztf", 1, 0 }, { "other/synthetic", 2, 0 } };
+    size_t records = 0;
+    for (size_t i = 0; i < sizeof folder / sizeof *folder; i++) {
+        counts n = { 0 };
+        int closed = compare_folder(folder[i].folder, ".avro", &n);
+        if (n.files != folder[i].files || closed != folder[i].closed) fail_msg("%s: %zu files compared, %d closed to avro-c", folder[i].folder, n.files, closed);
+        records += n.records;
+    }
+    print_message("# %zu records\n", records);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(every_field_of_every_ztf_packet) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(every_field_of_every_ztf_packet), cmocka_unit_test(every_field_of_the_other_surveys) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
