@@ -113,6 +113,7 @@ typedef struct run {
     uint64_t future_points;
     int live;
     int64_t start_ns;
+    nj_energy *energy;
 } run;
 
 /* fields.c */

@@ -253,6 +253,7 @@ static void fill_stages(run *r, const workers *w, nj_report *report)
     free(sum);
 }
 
+
 /* The states of the catalogues, each with the alerts that it answered. */
 static void add_catalog(void *opaque, const nj_sky_served *s)
 {
@@ -265,6 +266,24 @@ static void add_catalog(void *opaque, const nj_sky_served *s)
     *f = (nj_report_file){ .generation = s->generation, .searched = s->n_searched };
     snprintf(f->name, sizeof f->name, "%s", slash ? slash + 1 : s->path);
     snprintf(f->sha256, sizeof f->sha256, "%s", s->hash);
+}
+
+/* Keeps a text in the report, which outlives the run. */
+static const char *kept(char *room, size_t size, const char *text)
+{
+    snprintf(room, size, "%s", text);
+    return room;
+}
+
+static void fill_energy(run *r, nj_report *report)
+{
+    size_t size = sizeof report->energy_words[0];
+    report->carbon = *nj_energy_carbon(r->energy);
+    report->energy.source = kept(report->energy_words[0], size, report->energy.source);
+    report->carbon.country = kept(report->energy_words[1], size, report->carbon.country);
+    report->carbon.source = kept(report->energy_words[2], size, report->carbon.source);
+    const char *hint = nj_energy_hint(r->energy);
+    if (hint) nj_log(NJ_LOG_INFO, "energy: %s", hint);
 }
 
 static void fill_report(run *r, const workers *w, nj_report *report)
@@ -300,7 +319,7 @@ static void fill_report(run *r, const workers *w, nj_report *report)
     report->live = r->live;
     report->publish = *r->publish;
     report->total = *r->total;
-    report->energy = nj_energy_best();
+    fill_energy(r, report);
     report->interrupted = o->stop && *o->stop;
     report->future_points = r->future_points;
     if (r->has_dead) snprintf(report->dead_letters, sizeof report->dead_letters, "%s", o->dead_letters ? o->dead_letters : "dead-letters.avro");
@@ -360,6 +379,7 @@ static void free_run(run *r)
         free(r->stream[i]->topic);
         free(r->stream[i]);
     }
+    nj_energy_free(r->energy);
     nj_ring_free(r->work);
     nj_ring_free(r->done);
     free(r->source);
@@ -397,6 +417,8 @@ static int set_up(run *r, nj_error *err)
     if (nj_instances_open(&r->instances, o->select, err)) return NJ_EXIT_USAGE;
     tell_what_is_off(&r->instances);
     if (nj_flow_fields(r, err)) return NJ_EXIT_USAGE;
+    r->energy = nj_energy_open(o->settings, err);
+    if (!r->energy) return NJ_EXIT_USAGE;
     if (make_metadata(r)) return nj_fail(err, "out of memory"), NJ_EXIT_USAGE;
     return NJ_EXIT_OK;
 }
@@ -418,12 +440,14 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     int threads = options->threads > 0 ? options->threads : omp_get_num_procs();
     if (rc == NJ_EXIT_OK && make_workers(r, &w, threads, err)) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK) {
+        nj_energy_begin(r->energy);
         int64_t cpu = nj_process_cpu_ns();
         r->start_ns = nj_now_ns();
         report->start_s = (double)(r->start_ns - begin) / 1e9;
         if (go(r, &w, threads, err)) rc = NJ_EXIT_USAGE;
         report->wall_s = (double)(nj_now_ns() - r->start_ns) / 1e9;
         report->cpu_s = (double)(nj_process_cpu_ns() - cpu) / 1e9;
+        nj_energy_end(r->energy, &report->energy, &report->split);
     }
     if (rc == NJ_EXIT_OK) {
         if (close_sinks(r, &r->sink_error)) r->sink_failed = 1;

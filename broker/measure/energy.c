@@ -1,8 +1,346 @@
 #include "energy.h"
 
+#include <errno.h>
+#include <fnmatch.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "energy_counter.h"
+
+enum { POLL_S = 10 }; /* RAPL: a 32-bit counter may wrap after 328 s at 200 W */
+
+typedef struct jiffies {
+    double busy, all;
+} jiffies;
+
+struct nj_energy {
+    nj_energy_conf conf;
+    nj_arena arena;
+    nj_energy_counter counter;
+    nj_energy_source source, model; /* model: what a silent counter falls back to */
+    nj_carbon carbon;
+    const char *hint;
+    double tdp;
+    int sockets;
+    /* of one run */
+    jiffies begin;
+    int64_t begin_ns;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    bool polling, stop;
+    double meter_joule, meter_last; /* integral so far; the reading before */
+    int64_t meter_ns;
+    uint32_t meter_n;
+};
+
+static const nj_param table[] = {
+    { "source", NJ_STR, "auto", offsetof(nj_energy_conf, source), 0, 0, "1", "auto, meter, rapl, spec, tdp or unknown" },
+    { "country", NJ_STR, "", offsetof(nj_energy_conf, country), 0, 0, "1", "ISO 3166 code; empty = the world's mean intensity" },
+    { "cpu_model", NJ_STR, "", offsetof(nj_energy_conf, cpu_model), 0, 0, "1", "the CPU, where the machine does not tell" },
+    { "meter_command", NJ_STR, "", offsetof(nj_energy_conf, meter_command), 0, 0, "1", "prints what the machine's meter reads" },
+    { "meter_file", NJ_STR, "", offsetof(nj_energy_conf, meter_file), 0, 0, "1", "holds what the machine's meter reads" },
+    { "meter_unit", NJ_STR, "watt", offsetof(nj_energy_conf, meter_unit), 0, 0, "1", "watt (now) or joule (a counter)" },
+    { "meter_s", NJ_F64, "1", offsetof(nj_energy_conf, meter_s), 0.1, 60, "s", "time between readings of the meter" },
+    { "tdp_file", NJ_STR, "", offsetof(nj_energy_conf, tdp_file), 0, 0, "1", "CSV of CPU name, TDP in watts; empty = the short table inside" },
+    { "pue", NJ_F64, "1.25", offsetof(nj_energy_conf, pue), 1, 5, "1", "energy of the site for one unit of the machines'" },
+    { "intensity", NJ_F64, "0", offsetof(nj_energy_conf, intensity), 0, 5000, "g/kWh", "CO2 equivalent; 0 = the country's" },
+    { "dimms", NJ_F64, "0", offsetof(nj_energy_conf, dimms), 0, 4096, "1", "memory modules; 0 = not known, 0.284 W/GB" },
+    { 0 },
+};
+
+/* --- the machine ------------------------------------------------------------------------------------------------------- */
+
+static jiffies read_jiffies(void)
+{
+    unsigned long long v[8] = { 0 };
+    FILE *f = fopen("/proc/stat", "r");
+    int n = f ? fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", v, v + 1, v + 2, v + 3, v + 4, v + 5, v + 6, v + 7) : 0;
+    if (f) fclose(f);
+    jiffies j = { 0, 0 };
+    for (int i = 0; i < n; i++) j.all += (double)v[i];
+    j.busy = j.all - (double)v[3] - (double)v[4]; /* idle, waiting for a disk */
+    return j;
+}
+
+static double cpus(void) { return (double)sysconf(_SC_NPROCESSORS_ONLN); }
+
+static void machine_cpu(char *name, size_t size, int *sockets)
+{
+    char line[512];
+    unsigned long long seen = 0;
+    *name = 0;
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    while (f && fgets(line, sizeof line, f)) {
+        const char *colon = strchr(line, ':');
+        if (colon && !strncmp(line, "model name", 10) && !*name) snprintf(name, size, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+        if (colon && !strncmp(line, "physical id", 11)) seen |= 1ull << (strtoul(colon + 1, NULL, 10) % 64);
+    }
+    if (f) fclose(f);
+    *sockets = seen ? __builtin_popcountll(seen) : 1;
+}
+
+/* --- models ------------------------------------------------------------------------------------------------------------ */
+
+/* Watts per vCPU at idle and at full load, fitted to SPECpower results by microarchitecture. Reference: Cloud Carbon
+ * Footprint coefficients (Apache-2.0). The generation shows in the last digit of EPYC, in the second of Xeon Scalable. */
+static const struct { const char *pattern, *name; double idle, full; } spec_table[] = {
+    { "amd epyc 7[2-7f]?2*", "EPYC gen 2", 0.474, 1.693 },          { "amd epyc 7h12*", "EPYC gen 2", 0.474, 1.693 },
+    { "amd epyc 7[2-7]?3*", "EPYC gen 3", 0.445, 2.019 },           { "amd epyc 7[2-7]f3*", "EPYC gen 3", 0.445, 2.019 },
+    { "intel xeon platinum 82??*", "Cascade Lake", 0.639, 3.967 },  { "intel xeon gold [56]2??*", "Cascade Lake", 0.639, 3.967 },
+    { "intel xeon silver 42??*", "Cascade Lake", 0.639, 3.967 },    { "intel xeon bronze 32??*", "Cascade Lake", 0.639, 3.967 },
+};
+
+static int by_spec(nj_energy *e, const char *cpu, nj_energy_source *s)
+{
+    char key[160];
+    nj_energy_cpu_key(cpu, key, sizeof key);
+    for (size_t i = 0; i < sizeof spec_table / sizeof *spec_table; i++) {
+        if (fnmatch(spec_table[i].pattern, key, 0)) continue;
+        double watt = spec_table[i].full - spec_table[i].idle;
+        *s = (nj_energy_source){ "spec", "modelled", nj_arena_printf(&e->arena, "SPECpower per vCPU, %s", spec_table[i].name), 2023, watt, 0.6 * watt,
+                                 1.4 * watt, true, spec_table[i].idle * cpus() };
+        return s->source ? 0 : -1;
+    }
+    return -1;
+}
+
+/* CPU above idle at this load, and a third more for board, fans and power supply, over the busy threads. */
+static double tdp_watt(const nj_energy *e, double load)
+{
+    double n = cpus();
+    if (load < 1 / n) load = 1 / n;
+    return e->tdp * e->sockets * (nj_energy_tdp_curve(load) - nj_energy_tdp_curve(0)) * 1.33 / (load * n);
+}
+
+static int by_tdp(nj_energy *e, const char *cpu, nj_energy_source *s)
+{
+    e->tdp = nj_energy_tdp(*e->conf.tdp_file ? e->conf.tdp_file : NULL, cpu);
+    if (isnan(e->tdp)) return -1;
+    double gb = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE) / 1e9, watt = tdp_watt(e, 0);
+    double memory = e->conf.dimms > 0 ? nj_energy_dimm_watt((uint32_t)e->conf.dimms) : 0.284 * gb;
+    *s = (nj_energy_source){ "tdp", "modelled", nj_arena_printf(&e->arena, "TDP %.0f W x load curve, x1.33 for the board", e->tdp), 2021, watt, watt / 2,
+                             watt * 2, true, (e->tdp * e->sockets * nj_energy_tdp_curve(0) + memory) * 1.33 };
+    return s->source ? 0 : -1;
+}
+
+/* codecarbon's default for an unknown CPU; its error is an order of magnitude, so the band is a factor sqrt(10) to each
+ * side. It is the same whatever the load. */
+static const nj_energy_source unknown = { "unknown", "assumed", "4 W per busy thread (codecarbon's default for an unknown CPU)", 2024, 4.0, 1.3, 13.0,
+                                          false, NAN };
+
+static void find_model(nj_energy *e)
+{
+    char cpu[256];
+    machine_cpu(cpu, sizeof cpu, &e->sockets);
+    const char *name = *e->conf.cpu_model ? e->conf.cpu_model : cpu;
+    const char *want = e->conf.source;
+    bool any = strcmp(want, "spec") && strcmp(want, "tdp") && strcmp(want, "unknown");
+    if ((any || !strcmp(want, "spec")) && by_spec(e, name, &e->model) == 0) return;
+    if ((any || !strcmp(want, "tdp")) && by_tdp(e, name, &e->model) == 0) return;
+    e->model = unknown;
+}
+
 nj_energy_source nj_energy_best(void)
 {
-    /* 4 W per busy thread is codecarbon's default for an unknown CPU; its error is an order of magnitude, so the band
-     * is a factor sqrt(10) to each side. */
-    return (nj_energy_source){ "unknown", "assumed", "4 W per busy thread (codecarbon's default for an unknown CPU)", 2024, 4.0, 1.3, 13.0 };
+    nj_error err;
+    nj_energy *e = nj_energy_open(NULL, &err);
+    nj_energy_source s = unknown;
+    if (e && !strcmp(e->model.tier, "spec")) s = e->model, s.source = "SPECpower per vCPU";
+    if (e && !strcmp(e->model.tier, "tdp")) s = e->model, s.source = "TDP x load curve";
+    nj_energy_free(e);
+    return s;
+}
+
+/* --- choosing ---------------------------------------------------------------------------------------------------------- */
+
+static int set_meter(nj_energy *e)
+{
+    if (!*e->conf.meter_command && !*e->conf.meter_file) return -1;
+    double now = nj_energy_meter_read(e->conf.meter_command, e->conf.meter_file);
+    const char *name = *e->conf.meter_command ? e->conf.meter_command : e->conf.meter_file;
+    if (isnan(now)) {
+        e->hint = nj_arena_printf(&e->arena, "the meter `%s` gives no number", name);
+        return -1;
+    }
+    e->source = (nj_energy_source){ "meter", "measured", nj_arena_printf(&e->arena, "meter `%s`, whole machine", name), 0, NAN, NAN, NAN, true, NAN };
+    return 0;
+}
+
+static int set_rapl(nj_energy *e)
+{
+    if (nj_energy_counter_open(&e->counter)) {
+        if (e->counter.hint[0]) e->hint = e->counter.hint;
+        return -1;
+    }
+    e->source = (nj_energy_source){ "rapl", "measured", e->counter.what, 0, NAN, NAN, NAN, true, NAN };
+    return 0;
+}
+
+static int choose(nj_energy *e, nj_error *err)
+{
+    const char *want = e->conf.source;
+    static const char *const names[] = { "auto", "meter", "rapl", "spec", "tdp", "unknown" };
+    int known = 0, any = !strcmp(want, "auto");
+    for (size_t i = 0; i < 6; i++) known |= !strcmp(want, names[i]);
+    if (!known) return nj_fail(err, "[energy] source = %s: expected auto, meter, rapl, spec, tdp or unknown", want);
+    if (strcmp(e->conf.meter_unit, "watt") && strcmp(e->conf.meter_unit, "joule"))
+        return nj_fail(err, "[energy] meter_unit = %s: expected watt or joule", e->conf.meter_unit);
+    find_model(e);
+    if ((any || !strcmp(want, "meter")) && set_meter(e) == 0) return 0;
+    if ((any || !strcmp(want, "rapl")) && set_rapl(e) == 0) return 0;
+    e->source = e->model;
+    if (any || !strcmp(e->source.tier, want)) return 0;
+    return nj_fail(err, "[energy] source = %s: not on this machine%s%s", want, e->hint ? ": " : "", e->hint ? e->hint : "");
+}
+
+static int set_carbon(nj_energy *e, nj_error *err)
+{
+    const nj_energy_conf *c = &e->conf;
+    e->carbon = nj_carbon_of(c->country);
+    if (*c->country && !strcmp(e->carbon.country, "world") && !(c->intensity > 0) && strcmp(c->country, "world"))
+        return nj_fail(err, "[energy] country = %s: not in the short table (FRA CHL USA GBR DEU CHE SWE ZAF AUS world); give intensity = g/kWh", c->country);
+    e->carbon.pue = c->pue;
+    if (c->intensity > 0) e->carbon = (nj_carbon){ *c->country ? c->country : "given", "setting energy.intensity", "modelled", 0, c->intensity, c->pue };
+    return 0;
+}
+
+nj_energy *nj_energy_open(nj_settings *settings, nj_error *err)
+{
+    nj_settings none = { 0 };
+    nj_energy *e = calloc(1, sizeof *e);
+    if (!e) return nj_fail(err, "out of memory"), NULL;
+    pthread_mutex_init(&e->lock, NULL);
+    pthread_cond_init(&e->wake, NULL);
+    if (nj_settings_apply(settings ? settings : &none, "energy", table, NULL, &e->conf, err) || choose(e, err) || set_carbon(e, err)) {
+        nj_energy_free(e);
+        e = NULL;
+    }
+    return e;
+}
+
+void nj_energy_free(nj_energy *e)
+{
+    if (!e) return;
+    nj_energy_counter_close(&e->counter);
+    nj_arena_free(&e->arena);
+    free(e);
+}
+
+const nj_carbon *nj_energy_carbon(const nj_energy *e) { return &e->carbon; }
+const char *nj_energy_hint(const nj_energy *e) { return e->hint; }
+
+/* --- around a run ------------------------------------------------------------------------------------------------------ */
+
+/* Watts are integrated by trapezoids; a counter of joules needs its differences alone. */
+static void poll_meter(nj_energy *e)
+{
+    double now = nj_energy_meter_read(e->conf.meter_command, e->conf.meter_file);
+    int64_t ns = nj_now_ns();
+    if (isnan(now)) return;
+    if (e->meter_n++) {
+        if (!strcmp(e->conf.meter_unit, "watt")) e->meter_joule += 0.5 * (now + e->meter_last) * (double)(ns - e->meter_ns) / 1e9;
+        else e->meter_joule += fmax(now - e->meter_last, 0);
+    }
+    e->meter_last = now;
+    e->meter_ns = ns;
+}
+
+static void poll_source(nj_energy *e)
+{
+    if (!strcmp(e->source.tier, "meter")) poll_meter(e);
+    else nj_energy_counter_poll(&e->counter);
+}
+
+static void *poll_thread(void *energy)
+{
+    nj_energy *e = energy;
+    double wait_s = !strcmp(e->source.tier, "meter") ? e->conf.meter_s : POLL_S;
+    pthread_mutex_lock(&e->lock);
+    while (!e->stop) {
+        int64_t until_ns = nj_calendar_ns() + (int64_t)(wait_s * 1e9);
+        struct timespec until = { until_ns / 1000000000, until_ns % 1000000000 };
+        if (pthread_cond_timedwait(&e->wake, &e->lock, &until) == ETIMEDOUT && !e->stop) poll_source(e);
+    }
+    pthread_mutex_unlock(&e->lock);
+    return NULL;
+}
+
+void nj_energy_begin(nj_energy *e)
+{
+    e->begin = read_jiffies();
+    e->begin_ns = nj_now_ns();
+    if (strcmp(e->source.kind, "measured")) return;
+    e->meter_joule = 0;
+    e->meter_n = 0;
+    e->stop = false;
+    if (!strcmp(e->source.tier, "meter")) poll_meter(e);
+    else nj_energy_counter_begin(&e->counter);
+    e->polling = pthread_create(&e->thread, NULL, poll_thread, e) == 0;
+}
+
+/* Joules of the whole that the source covers, since begin; NAN = it gave nothing. */
+static double end_joule(nj_energy *e)
+{
+    if (e->polling) {
+        pthread_mutex_lock(&e->lock);
+        e->stop = true;
+        pthread_cond_signal(&e->wake);
+        pthread_mutex_unlock(&e->lock);
+        pthread_join(e->thread, NULL);
+        e->polling = false;
+    }
+    if (strcmp(e->source.kind, "measured")) return NAN;
+    poll_source(e);
+    if (!strcmp(e->source.tier, "meter")) return e->meter_n > 1 && e->meter_joule > 0 ? e->meter_joule : NAN;
+    double joule = nj_energy_counter_joule(&e->counter);
+    return joule > 0 ? joule : NAN; /* shorter than the counter's step */
+}
+
+/* Without a baseline the busy share of the time has the busy share of the energy (Kepler's split), over the CPU seconds
+ * of all processes: watts of a busy thread = mean watts / CPUs. */
+static void by_measure(const nj_energy *e, double joule, nj_energy_source *s, nj_energy_split *split)
+{
+    *s = e->source;
+    s->watt = joule / split->seconds / cpus();
+    s->low = 0.95 * s->watt;
+    s->high = 1.05 * s->watt;
+    split->total_j = joule;
+    split->active_j = joule * split->load;
+    split->idle_j = joule - split->active_j;
+}
+
+static void by_model(const nj_energy *e, nj_energy_source *s, nj_energy_split *split)
+{
+    *s = e->model;
+    if (!strcmp(s->tier, "tdp")) {
+        s->watt = tdp_watt(e, split->load);
+        s->low = s->watt / 2;
+        s->high = s->watt * 2;
+    }
+    split->active_j = s->watt * split->load * cpus() * split->seconds;
+    split->idle_j = s->idle_watt * split->seconds;
+    split->total_j = split->active_j + split->idle_j;
+}
+
+void nj_energy_end(nj_energy *e, nj_energy_source *s, nj_energy_split *split)
+{
+    double joule = end_joule(e);
+    jiffies now = read_jiffies();
+    *split = (nj_energy_split){ .seconds = fmax((double)(nj_now_ns() - e->begin_ns) / 1e9, 1e-6) };
+    double all = now.all - e->begin.all;
+    split->load = all > 0 ? (now.busy - e->begin.busy) / all : 1;
+    if (!isnan(joule)) {
+        by_measure(e, joule, s, split);
+        return;
+    }
+    if (!strcmp(e->source.kind, "measured")) nj_log(NJ_LOG_INFO, "energy: %s gave nothing in %.3f s; modelled instead", e->source.source, split->seconds);
+    by_model(e, s, split);
 }

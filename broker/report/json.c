@@ -91,6 +91,57 @@ static void valued(nj_buffer *b, const char *key, const nj_energy_source *e, dou
     nj_buffer_printf(b, "\"year\": %d}%s", e->year, tail);
 }
 
+/* Carbon of cpu_s busy seconds; no more certain than its worst factor, and the bands of one another's ends. */
+static void grams(nj_buffer *b, const char *key, const nj_report *r, double cpu_s, const char *tail)
+{
+    const nj_carbon *c = &r->carbon;
+    const char *kind = !strcmp(r->energy.kind, "assumed") || !strcmp(c->kind, "assumed") ? "assumed" : "modelled";
+    nj_buffer_printf(b, "\"%s\": {", key);
+    number(b, "value", nj_carbon_grams(r->energy.watt * cpu_s, c->pue, c->g_per_kwh), ", ");
+    number(b, "low", nj_carbon_grams(r->energy.low * cpu_s, c->pue, c->g_per_kwh), ", ");
+    number(b, "high", nj_carbon_grams(r->energy.high * cpu_s, c->pue, c->g_per_kwh), ", ");
+    text(b, "kind", kind, ", ");
+    text(b, "source", c->source, ", ");
+    nj_buffer_printf(b, "\"year\": %d}%s", c->year, tail);
+}
+
+/* Eight cells per power of two: [lower edge in ns, entries] of those that are not empty. */
+static void distribution(nj_buffer *b, const nj_histogram *h)
+{
+    enum { COARSE = NJ_HISTOGRAM_SUB / 8 };
+    nj_buffer_text(b, "\"histogram\": [");
+    for (uint32_t i = 0, first = 1; i < NJ_HISTOGRAM_CELLS; i += COARSE) {
+        uint64_t n = 0;
+        for (uint32_t k = i; k < i + COARSE; k++) n += h->cell[k];
+        if (!n) continue;
+        nj_buffer_printf(b, "%s[%.0f, %llu]", first ? "" : ", ", nj_histogram_edge(i), (unsigned long long)n);
+        first = 0;
+    }
+    nj_buffer_text(b, "]");
+}
+
+static void energy(const nj_report *r, nj_buffer *b)
+{
+    const nj_carbon *c = &r->carbon;
+    nj_buffer_text(b, "  \"energy\": {");
+    text(b, "tier", r->energy.tier, ", ");
+    nj_buffer_printf(b, "\"sees_load\": %s, ", r->energy.sees_load ? "true" : "false");
+    valued(b, "watt_per_busy_thread", &r->energy, 1, ",\n    ");
+    valued(b, "joule", &r->energy, r->cpu_s, ",\n    \"machine\": {");
+    number(b, "seconds", r->split.seconds, ", ");
+    number(b, "load", r->split.load, ", ");
+    number(b, "total_joule", r->split.total_j, ", ");
+    number(b, "active_joule", r->split.active_j, ", ");
+    number(b, "idle_joule", r->split.idle_j, "},\n    \"carbon\": {");
+    text(b, "country", c->country, ", ");
+    number(b, "g_per_kwh", c->g_per_kwh, ", ");
+    number(b, "pue", c->pue, ", ");
+    text(b, "kind", c->kind, ", ");
+    text(b, "source", c->source, ", ");
+    nj_buffer_printf(b, "\"year\": %d, ", c->year);
+    grams(b, "gram", r, r->cpu_s, "}},\n  ");
+}
+
 static void stage(const nj_report *r, const nj_stage *s, double total_ns, nj_buffer *b)
 {
     static const char *const reason[] = { "done", "cut", "few_points", "no_input", "no_fit", "range", "unavailable", "failed", "shed" };
@@ -124,7 +175,10 @@ static void stage(const nj_report *r, const nj_stage *s, double total_ns, nj_buf
     number(b, "effective_per_s_core", cpu_s > 0 ? (double)c->hits / cpu_s : 0, ", ");
     number(b, "share", total_ns > 0 ? (double)c->wall_ns / total_ns : 0, ", ");
     count(b, "cold_start_ns", (uint64_t)s->cold_start_ns, ",\n     \"energy\": {");
-    valued(b, "joule_per_alert", &r->energy, n > 0 ? cpu_s / n : 0, "}}");
+    valued(b, "joule_per_alert", &r->energy, n > 0 ? cpu_s / n : 0, ", ");
+    grams(b, "gco2e_per_million", r, n > 0 ? cpu_s / n * 1e6 : 0, "},\n     ");
+    distribution(b, &c->one);
+    nj_buffer_text(b, "}");
 }
 
 static void latency(const char *key, const nj_histogram *h, nj_buffer *b, const char *tail)
@@ -163,10 +217,8 @@ void nj_report_json(const nj_report *r, nj_buffer *b)
         nj_buffer_text(b, ", "); latency("publish", &r->publish, b, "");
         nj_buffer_text(b, ", "); latency("total", &r->total, b, "");
     }
-    nj_buffer_text(b, "},\n  \"energy\": {");
-    text(b, "tier", r->energy.tier, ", ");
-    valued(b, "watt_per_busy_thread", &r->energy, 1, ", ");
-    valued(b, "joule", &r->energy, r->cpu_s, "},\n  ");
+    nj_buffer_text(b, "},\n");
+    energy(r, b);
     nj_buffer_printf(b, "\"memory\": {\"rss_max_bytes\": %ld},\n", r->rss_max_bytes);
     nj_buffer_printf(b, "  \"future_points\": %llu,\n  ", (unsigned long long)r->future_points);
     text(b, "dead_letters", r->dead_letters[0] ? r->dead_letters : NULL, ",\n  \"sources\": [\n");

@@ -51,6 +51,9 @@ typedef struct nj_report {
     double start_s;      /* from the start of the process to the first poll */
     long rss_max_bytes;
     nj_energy_source energy;
+    nj_energy_split split;
+    nj_carbon carbon;
+    char energy_words[3][160]; /* the texts that energy and carbon point to, where they are not static */
     bool interrupted;
     char dead_letters[256]; /* path, "" = none written */
     uint64_t future_points; /* light-curve points later than their alert */

@@ -54,6 +54,23 @@ static void row(const nj_report *r, const nj_stage *s, double total_ns, FILE *to
             two(hi, cpu_us * r->energy.high));
 }
 
+/* One line for what the figures in the last columns are, one for what they mean in carbon. */
+static void energy(const nj_report *r, FILE *to)
+{
+    const nj_energy_source *s = &r->energy;
+    char year[16] = "", v[16], lo[16], hi[16];
+    if (s->year) snprintf(year, sizeof year, " (%d)", s->year);
+    fprintf(to, "Energy %s: %s%s, %.1f W per busy thread [%.1f, %.1f]. Latency p50 %.3g, p99 %.3g ms\n", s->kind, s->source, year, s->watt, s->low,
+            s->high, nj_histogram_quantile(&r->latency, 0.5) / 1e6, nj_histogram_quantile(&r->latency, 0.99) / 1e6);
+    double million_s = r->ledger.consumed ? r->cpu_s / (double)r->ledger.consumed * 1e6 : 0;
+    const nj_carbon *c = &r->carbon;
+    if (!c->country) return; /* no run of its own */
+    snprintf(year, sizeof year, c->year ? " %d" : "", c->year);
+    fprintf(to, "Carbon, an estimate: %s [%s, %s] g CO2e per million alerts, %s%s %.3g g/kWh (%s), PUE %.3g; idle share apart\n",
+            two(v, nj_carbon_grams(million_s * s->watt, c->pue, c->g_per_kwh)), two(lo, nj_carbon_grams(million_s * s->low, c->pue, c->g_per_kwh)),
+            two(hi, nj_carbon_grams(million_s * s->high, c->pue, c->g_per_kwh)), c->country, year, c->g_per_kwh, c->source, c->pue);
+}
+
 static void reasons(const nj_report *r, FILE *to)
 {
     static const char *const name[] = { "done", "cut", "few_points", "no_input", "no_fit", "range", "unavailable", "failed", "shed" };
@@ -88,9 +105,7 @@ void nj_report_terminal(const nj_report *r, FILE *to)
     fprintf(to, " Wall %.3f s, %d thread%s, %s alerts/s, RSS %.0f MB\n", r->wall_s, r->threads, r->threads == 1 ? "" : "s",
             grouped(a, (uint64_t)((double)l->consumed / (r->wall_s > 0 ? r->wall_s : 1))), (double)r->rss_max_bytes / 1e6);
     if (r->dead_letters[0]) fprintf(to, "Dead letters with their bytes: %s\n", r->dead_letters);
-    fprintf(to, "Energy %s: %s (%d), %.1f W per busy thread [%.1f, %.1f]. Latency p50 %.3g, p99 %.3g ms\n", r->energy.kind, r->energy.source,
-            r->energy.year, r->energy.watt, r->energy.low, r->energy.high, nj_histogram_quantile(&r->latency, 0.5) / 1e6,
-            nj_histogram_quantile(&r->latency, 0.99) / 1e6);
+    energy(r, to);
     fprintf(to, "%-21s offered passed  hits flag us/alert    p50*    p99*  share alerts/s  effect. uJ/alert [low, high]\n", "module");
     double total = 0, cpu = 0;
     for (uint32_t i = 0; i < r->n_stages; i++) {

@@ -1,0 +1,37 @@
+/* energy_counter.h - joules read from the machine: RAPL by perf events or powercap, or the user's meter.
+ * $NIGHTJAR_SYSFS stands for /sys, so that a test can bring its own tree. */
+#ifndef NJ_MEASURE_ENERGY_COUNTER_H
+#define NJ_MEASURE_ENERGY_COUNTER_H
+
+#include "energy.h"
+
+enum { NJ_ENERGY_DOMAINS = 64 };
+
+typedef struct nj_energy_domain {
+    char name[32];       /* "package-0", "energy-pkg" */
+    char path[512];      /* energy_uj; "" = a perf event */
+    int fd;              /* of the perf event; -1 */
+    double joule_per_count;
+    uint64_t range, last;
+    double joule;        /* since begin */
+} nj_energy_domain;
+
+typedef struct nj_energy_counter {
+    nj_energy_domain domain[NJ_ENERGY_DOMAINS]; /* only such that no one contains another */
+    uint32_t n;
+    char what[128];      /* "RAPL by powercap: CPU packages package-0, package-1" */
+    char hint[384];      /* why there is none although the machine has them; "" = nothing to say */
+} nj_energy_counter;
+
+/* Finds the counters that can be read. 0, or -1 with n = 0 and perhaps a hint. */
+int nj_energy_counter_open(nj_energy_counter *counter);
+void nj_energy_counter_close(nj_energy_counter *counter);
+void nj_energy_counter_begin(nj_energy_counter *counter);
+/* Adds what was used since the last call; at least once a minute, or a 32-bit counter wraps unseen. -1: unreadable. */
+int nj_energy_counter_poll(nj_energy_counter *counter);
+double nj_energy_counter_joule(const nj_energy_counter *counter);
+
+/* The number that a command prints or a file holds first; NAN when it does not. */
+double nj_energy_meter_read(const char *command, const char *file);
+
+#endif
