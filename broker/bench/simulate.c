@@ -35,10 +35,17 @@ static void own(void *state)
 static void library(stamp_set *s, int k)
 {
     s->bytes[1 + k] = 0;
-    for (int i = 0; i < STAMPS; i++) s->bytes[1 + k] += libdeflate_deflate_compress(s->level[k], s->fits[i], WHOLE, s->packed, ROOM);
+    for (int i = 0; i < STAMPS; i++)
+        s->bytes[1 + k] += libdeflate_deflate_compress(s->level[k], s->fits[i], WHOLE, s->packed, ROOM);
 }
-static void level_1(void *state) { library(state, 0); }
-static void level_6(void *state) { library(state, 1); }
+static void level_1(void *state)
+{
+    library(state, 0);
+}
+static void level_6(void *state)
+{
+    library(state, 1);
+}
 
 /* A third each of science-, template- and difference-like noise. */
 static void fill(stamp_set *s)
@@ -66,7 +73,8 @@ static bool comes_back(nj_bench_run *run, stamp_set *s)
     int wrong = 0;
     for (int i = 0; d && i < STAMPS; i++) {
         size_t got = 0, n = nj_sim_deflate(s->fits[i], WHOLE, HEAD, HEAD + 4 * PIXELS, s->packed, ROOM);
-        if (libdeflate_deflate_decompress(d, s->packed, n, back, WHOLE, &got) || got != WHOLE || memcmp(back, s->fits[i], WHOLE)) wrong++;
+        if (libdeflate_deflate_decompress(d, s->packed, n, back, WHOLE, &got) || got != WHOLE || memcmp(back, s->fits[i], WHOLE))
+            wrong++;
     }
     libdeflate_free_decompressor(d);
     return nj_bench_verify(run, d && !wrong, "%d stamps packed and unpacked by libdeflate, %d differ", STAMPS, wrong);
@@ -87,7 +95,8 @@ static int run_all(nj_bench_run *run, nj_simulator *sim[3], stamp_set *s)
 {
     fill(s);
     if (!same_again(run, sim[0], sim[2]) || !comes_back(run, s)) return -1;
-    const nj_bench_case packets[] = { { "ztf packet", whole_night, sim[0], ALERTS, 0 }, { "lsst packet", whole_night, sim[1], ALERTS, 0 } };
+    const nj_bench_case packets[] = { { "ztf packet", whole_night, sim[0], ALERTS, 0 },
+                                      { "lsst packet", whole_night, sim[1], ALERTS, 0 } };
     nj_bench_time(run, packets, 2);
     nj_bench_bar(run, "ZTF packets", 1e9 / nj_bench_median(run, 0), "alerts/s", least_alerts_per_s, NAN);
     nj_bench_bar(run, "LSST packets", 1e9 / nj_bench_median(run, 1), "alerts/s", least_alerts_per_s, NAN);
@@ -110,8 +119,10 @@ static int simulate(nj_bench_run *run)
     stamp_set *s = calloc(1, sizeof *s);
     int rc = -1;
     if (s) s->level[0] = libdeflate_alloc_compressor(1), s->level[1] = libdeflate_alloc_compressor(6);
-    if (!sim[0] || !sim[1] || !sim[2] || !s || !s->level[0] || !s->level[1]) nj_bench_verify(run, false, "%s", err.text);
-    else rc = run_all(run, sim, s);
+    if (!sim[0] || !sim[1] || !sim[2] || !s || !s->level[0] || !s->level[1])
+        nj_bench_verify(run, false, "%s", err.text);
+    else
+        rc = run_all(run, sim, s);
     for (int k = 0; k < 3; k++) nj_simulator_free(sim[k]);
     for (int k = 0; s && k < 2; k++) libdeflate_free_compressor(s->level[k]);
     free(s);

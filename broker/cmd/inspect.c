@@ -362,8 +362,13 @@ done:
 static int parse(int argc, char **argv, options *o)
 {
     enum { RECORD = 256, CANDID, STAMPS, JSON, HOSTLESS };
-    static const struct option table[] = { { "record", 1, 0, RECORD }, { "candid", 1, 0, CANDID }, { "stamps", 1, 0, STAMPS },
-                                           { "json", 0, 0, JSON },     { "define", 1, 0, 'D' },    { "hostless", 0, 0, HOSTLESS }, { 0 } };
+    static const struct option table[] = { { "record", 1, 0, RECORD },
+                                           { "candid", 1, 0, CANDID },
+                                           { "stamps", 1, 0, STAMPS },
+                                           { "json", 0, 0, JSON },
+                                           { "define", 1, 0, 'D' },
+                                           { "hostless", 0, 0, HOSTLESS },
+                                           { 0 } };
     nj_error err;
     char *end;
     optind = 1;

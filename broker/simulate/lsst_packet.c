@@ -81,34 +81,48 @@ static int plan_all(nj_sim_lsst_schema *s, json_t *node, nj_error *err)
     return 0;
 }
 
-nj_sim_lsst_schema *nj_sim_lsst_schema_new(nj_error *err)
+static int plan_top(nj_sim_lsst_schema *s, json_t *root, nj_error *err)
 {
-    const nj_embedded *file = nj_embedded_find("schemas/lsst/alert_11.0.avsc");
-    json_error_t why;
-    json_t *root = file ? json_loadb(file->data, file->n, 0, &why) : NULL, *f;
-    nj_sim_lsst_schema *s = calloc(1, sizeof *s);
     size_t i;
-    int rc = !root ? nj_fail(err, "the binary does not carry schemas/lsst/alert_11.0.avsc")
-             : !s  ? nj_fail(err, "out of memory")
-                   : plan_all(s, root, err);
+    json_t *f;
     json_array_foreach(json_object_get(root, "fields"), i, f)
     {
+        const char *name = json_string_value(json_object_get(f, "name"));
         uint8_t at = 0;
-        while (!rc && at < N_TOP && strcmp(top_names[at], json_string_value(json_object_get(f, "name")))) at++;
-        if (rc || at == N_TOP || s->n_top == sizeof s->top)
-            rc = -1;
-        else
-            s->top[s->n_top++] = at;
+        while (name && at < N_TOP && strcmp(top_names[at], name)) at++;
+        if (!name || at == N_TOP || s->n_top == sizeof s->top)
+            return nj_fail(err, "the simulator has no value for field '%s'", name ? name : "?");
+        s->top[s->n_top++] = at;
     }
-    if (!rc && s) {
-        s->n_json = file->n;
-        while (s->n_json && file->data[s->n_json - 1] == '\n') s->n_json--;
-        if (!(s->json = strndup(file->data, s->n_json))) rc = nj_fail(err, "out of memory");
+    return 0;
+}
+
+nj_sim_lsst_schema *nj_sim_lsst_schema_new(nj_error *err)
+{
+    static const char path[] = "schemas/lsst/alert_11.0.avsc";
+    const nj_embedded *file = nj_embedded_find(path);
+    json_error_t why;
+    json_t *root = NULL;
+    nj_sim_lsst_schema *s = calloc(1, sizeof *s);
+    int rc = -1;
+    if (!s || !file || !(root = json_loadb(file->data, file->n, 0, &why))) {
+        nj_fail(err, "%s: %s", path, !s ? "out of memory" : !file ? "the binary does not carry it" : why.text);
+        goto done;
     }
+    s->n_json = file->n;
+    while (s->n_json && file->data[s->n_json - 1] == '\n') s->n_json--;
+    if (!(s->json = strndup(file->data, s->n_json))) {
+        nj_fail(err, "out of memory");
+        goto done;
+    }
+    rc = plan_all(s, root, err) || plan_top(s, root, err) ? -1 : 0;
+done:
     json_decref(root);
-    if (!rc) return s;
-    nj_sim_lsst_schema_free(s);
-    return NULL;
+    if (rc) {
+        nj_sim_lsst_schema_free(s);
+        s = NULL;
+    }
+    return s;
 }
 
 void nj_sim_lsst_schema_free(nj_sim_lsst_schema *s)

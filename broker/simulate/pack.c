@@ -39,13 +39,14 @@ typedef struct leaf {
 static int by_count(const void *a, const void *b)
 {
     const leaf *x = a, *y = b;
-    return x->count != y->count ? (x->count > y->count) - (x->count < y->count) : (x->symbol > y->symbol) - (x->symbol < y->symbol);
+    return x->count != y->count ? (x->count > y->count) - (x->count < y->count)
+                                : (x->symbol > y->symbol) - (x->symbol < y->symbol);
 }
 
 /* Huffman's algorithm with two queues; returns the longest code. Leaves are sorted by count, at least two. */
 static unsigned huffman(const leaf *sorted, unsigned n, uint8_t *length)
 {
-    uint32_t count[2 * LITERALS];
+    uint32_t count[2 * LITERALS] = { 0 };
     uint16_t parent[2 * LITERALS];
     uint8_t depth[2 * LITERALS];
     unsigned next_leaf = 0, next_node = n, nodes = n, longest = 0;

@@ -113,6 +113,7 @@ int nj_sim_night_plan(nj_sim_night *plan, const nj_sim_cadence *cadence, uint64_
     int rc = -1;
     if (!plan->exposure || !list || !weight) goto done;
     int n = visible(list, seed, night);
+    if (n < 1) goto done; /* never: 200 degrees of right ascension hold half of the fields */
     qsort(list, (size_t)n, sizeof *list, by_rank);
     if (pointings < (uint32_t)n) n = (int)pointings;
     qsort(list, (size_t)n, sizeof *list, by_hours);
