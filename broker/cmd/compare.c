@@ -1,0 +1,247 @@
+/* nightjar compare: two bench files or run reports, before and after; or two binaries run in turn. */
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../measure/stats.h"
+#include "command.h"
+
+static const char help[] =
+    "A is before, B is after: bench files (bench --json) or run reports (run --report). Several run reports of one side: comma-\n"
+    "separated. Per benchmark, module and stage: ratio B/A, Mann-Whitney p, MAD, verdict. Regression: p < 0.002 and ratio > 1.10 and\n"
+    "the medians more than 3 MAD apart.\n"
+    "  --gate            exit code 5 when there is a regression\n"
+    "  --only TEXT       rows whose name has this in it\n"
+    "  --rerun N BIN_A BIN_B -- ARGS\n"
+    "                    runs both binaries in turn, N times each (A B B A ...): `BIN run ARGS` when ARGS begin with a SOURCE or an\n"
+    "                    option, `BIN bench ...` when the first is bench; then compares. N of 7 or more can show a regression\n"
+    "One report of each side has one-row slices for samples: the machine may have changed between the two. --rerun is the cure.";
+
+enum { MAX_REPORTS = 400, ENOUGH = 7 };
+
+/* One thing that was timed, with its samples on both sides. */
+typedef struct row {
+    char name[160];
+    double *sample[2];
+    uint32_t n[2], cap[2];
+} row;
+
+typedef struct rows {
+    row *row;
+    size_t n;
+} rows;
+
+static void add_sample(rows *all, const char *name, int side, double value)
+{
+    size_t i = 0;
+    while (i < all->n && strcmp(all->row[i].name, name)) i++;
+    if (i == all->n) {
+        row *more = realloc(all->row, (all->n + 1) * sizeof *more);
+        if (!more) abort();
+        all->row = more;
+        all->row[all->n] = (row){ 0 };
+        snprintf(all->row[all->n++].name, sizeof all->row->name, "%s", name);
+    }
+    row *r = &all->row[i];
+    if (r->n[side] == r->cap[side]) {
+        r->cap[side] = r->cap[side] ? 2 * r->cap[side] : 16;
+        r->sample[side] = realloc(r->sample[side], r->cap[side] * sizeof *r->sample[side]);
+        if (!r->sample[side]) abort();
+    }
+    r->sample[side][r->n[side]++] = value;
+}
+
+static void free_rows(rows *all)
+{
+    for (size_t i = 0; i < all->n; i++) {
+        free(all->row[i].sample[0]);
+        free(all->row[i].sample[1]);
+    }
+    free(all->row);
+}
+
+/* --- reading ------------------------------------------------------------------------------------------------------------ */
+
+static int from_bench(rows *all, int side, const json_t *benchmarks)
+{
+    size_t i, k;
+    json_t *b, *sample;
+    json_array_foreach(benchmarks, i, b) {
+        const char *name = json_string_value(json_object_get(b, "name"));
+        if (!name) return -1;
+        json_array_foreach(json_object_get(b, "samples"), k, sample) add_sample(all, name, side, json_number_value(sample));
+    }
+    return 0;
+}
+
+/* Of one report among several: CPU ns per alert, one sample. Of the only one: the entries of its histogram. */
+static int from_report(rows *all, int side, const json_t *root, int only)
+{
+    size_t i, k;
+    json_t *m, *cell;
+    json_array_foreach(json_object_get(root, "modules"), i, m) {
+        const char *name = json_string_value(json_object_get(m, "name"));
+        double offered = json_number_value(json_object_get(m, "offered")), cpu = json_number_value(json_object_get(m, "cpu_ns"));
+        if (!name) return -1;
+        if (!only) {
+            if (offered > 0) add_sample(all, name, side, cpu / offered);
+            continue;
+        }
+        json_array_foreach(json_object_get(m, "histogram"), k, cell) {
+            double ns = json_number_value(json_array_get(cell, 0)), entries = json_number_value(json_array_get(cell, 1));
+            for (double e = 0; e < entries && e < 2000; e++) add_sample(all, name, side, ns);
+        }
+    }
+    double speed = json_number_value(json_object_get(json_object_get(root, "throughput"), "alerts_per_s_core"));
+    if (!only && speed > 0) add_sample(all, "(whole run)", side, 1e9 / speed);
+    return 0;
+}
+
+static int read_one(rows *all, int side, const char *path, int only)
+{
+    json_error_t error;
+    json_t *root = json_load_file(path, 0, &error);
+    const json_t *benchmarks = json_object_get(root, "benchmarks");
+    int rc = -1;
+    if (!root) fprintf(stderr, "nightjar compare: %s: %s (line %d)\n", path, error.text, error.line);
+    else if (json_is_array(benchmarks)) rc = from_bench(all, side, benchmarks);
+    else if (json_is_array(json_object_get(root, "modules"))) rc = from_report(all, side, root, only);
+    if (root && rc) fprintf(stderr, "nightjar compare: %s: neither a bench file nor a run report\n", path);
+    json_decref(root);
+    return rc;
+}
+
+/* A side: one path, or several with commas. */
+static int read_side(rows *all, int side, const char *spec)
+{
+    char *text = strdup(spec), *rest = text;
+    int only = !strchr(spec, ','), rc = text ? 0 : -1;
+    for (char *path; rc == 0 && (path = strsep(&rest, ",")) != NULL;)
+        if (*path) rc = read_one(all, side, path, only);
+    free(text);
+    return rc;
+}
+
+/* --- the table ----------------------------------------------------------------------------------------------------------- */
+
+static const char *duration(char text[24], double ns)
+{
+    if (!isfinite(ns)) return strcpy(text, "-");
+    snprintf(text, 24, ns < 1e3 ? "%.3g ns" : ns < 1e6 ? "%.3g us" : "%.3g ms", ns < 1e3 ? ns : ns < 1e6 ? ns / 1e3 : ns / 1e6);
+    return text;
+}
+
+static int print_rows(const rows *all, const char *only)
+{
+    int regressions = 0, one_sided = 0, few = 0;
+    double *ratio = malloc((all->n + 1) * sizeof *ratio);
+    uint32_t n_ratios = 0;
+    if (!ratio) abort();
+    printf("%-40s %10s %10s %7s %10s %10s %10s %9s  verdict\n", "name", "A median", "B median", "B/A", "A MAD", "B MAD", "p", "n");
+    for (size_t i = 0; i < all->n; i++) {
+        const row *r = &all->row[i];
+        char a[24], b[24], ma[24], mb[24], n[24];
+        if (only && !strstr(r->name, only)) continue;
+        if (!r->n[0] || !r->n[1]) {
+            printf("%-40.40s only in %s\n", r->name, r->n[0] ? "A" : "B");
+            one_sided++;
+            continue;
+        }
+        nj_comparison c = nj_compare(r->sample[0], r->n[0], r->sample[1], r->n[1]);
+        snprintf(n, sizeof n, "%u %u", r->n[0], r->n[1]);
+        printf("%-40.40s %10s %10s %7.3f %10s %10s %10.2g %9s  %s\n", r->name, duration(a, c.median_a), duration(b, c.median_b), c.ratio,
+               duration(ma, c.mad_a), duration(mb, c.mad_b), c.p, n, nj_verdict_name[c.verdict]);
+        regressions += c.verdict == NJ_REGRESSION;
+        few += c.verdict == NJ_TOO_FEW;
+        ratio[n_ratios++] = c.ratio;
+    }
+    double middle = nj_quantile(ratio, n_ratios, 0.5);
+    free(ratio);
+    printf("%d regression%s%s%s\n", regressions, regressions == 1 ? "" : "s", one_sided ? "; rows of one side alone are not judged" : "",
+           few ? "; too few samples in some rows: p cannot get below 0.002" : "");
+    if (n_ratios >= 4 && (middle > 1.1 || middle < 1 / 1.1))
+        printf("note: half of all rows changed by x%.2f and beyond: likely the machine, not the code; --rerun runs both sides in turn\n", middle);
+    return regressions;
+}
+
+/* --- two binaries in turn ----------------------------------------------------------------------------------------------- */
+
+static int run_once(const char *binary, char **args, int n_args, const char *path)
+{
+    int bench = n_args && !strcmp(args[0], "bench"), n = 0;
+    char **argv = calloc((size_t)n_args + 8, sizeof *argv);
+    if (!argv) return -1;
+    argv[n++] = (char *)binary;
+    if (!bench) argv[n++] = (char *)"run", argv[n++] = (char *)"-q";
+    for (int i = 0; i < n_args; i++) argv[n++] = args[i];
+    argv[n++] = (char *)(bench ? "--json" : "--report");
+    argv[n++] = (char *)path;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        if (bench && !freopen("/dev/null", "w", stdout)) _exit(126);
+        execvp(binary, argv);
+        fprintf(stderr, "nightjar compare: %s: %s\n", binary, strerror(errno));
+        _exit(127);
+    }
+    int status = -1;
+    if (child < 0 || waitpid(child, &status, 0) != child) status = -1;
+    free(argv);
+    int ok = status != -1 && WIFEXITED(status) && (WEXITSTATUS(status) == 0 || (bench && WEXITSTATUS(status) == NJ_EXIT_GATE));
+    if (!ok) fprintf(stderr, "nightjar compare: %s ended with %d\n", binary, status != -1 && WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+    return ok ? 0 : -1;
+}
+
+/* A B B A A B B A ...: neither side always has the warmer machine. */
+static int rerun(rows *all, int rounds, char **binary, char **args, int n_args)
+{
+    char path[] = "/tmp/nightjar-compare-XXXXXX";
+    int fd = mkstemp(path), rc = fd < 0 ? -1 : 0;
+    if (fd >= 0) close(fd);
+    for (int i = -1; i < rounds && rc == 0; i++) /* -1: warm-up */
+        for (int k = 0; k < 2 && rc == 0; k++) {
+            int side = (i & 1) ^ k;
+            rc = run_once(binary[side], args, n_args, path);
+            if (rc == 0 && i >= 0) rc = read_one(all, side, path, 0);
+            if (isatty(STDERR_FILENO)) fprintf(stderr, "\rround %d of %d", i + 1, rounds);
+        }
+    if (isatty(STDERR_FILENO)) fprintf(stderr, "\n");
+    unlink(path);
+    return rc;
+}
+
+static int compare(int argc, char **argv)
+{
+    const char *file[2] = { NULL, NULL }, *only = NULL;
+    int n_files = 0, gate = 0, rounds = 0, first = argc;
+    for (int i = 1; i < argc && first == argc; i++) {
+        if (!strcmp(argv[i], "--gate")) gate = 1;
+        else if (!strcmp(argv[i], "--only") && i + 1 < argc) only = argv[++i];
+        else if (!strcmp(argv[i], "--rerun") && i + 1 < argc) rounds = atoi(argv[++i]);
+        else if (!strcmp(argv[i], "--")) first = i + 1;
+        else if (argv[i][0] == '-' || n_files == 2) return fprintf(stderr, "nightjar compare: not understood: %s\n", argv[i]), NJ_EXIT_USAGE;
+        else file[n_files++] = argv[i];
+    }
+    if (n_files != 2 || rounds < 0 || rounds > MAX_REPORTS || (rounds > 0) != (first < argc))
+        return fprintf(stderr, "nightjar compare: two files, or --rerun N with two binaries, -- and what they are to run\n"), NJ_EXIT_USAGE;
+    if (rounds && rounds < ENOUGH) fprintf(stderr, "nightjar compare: %d rounds are too few for a verdict; %d at least\n", rounds, ENOUGH);
+    rows all = { 0 };
+    int rc = rounds ? rerun(&all, rounds, (char **)file, argv + first, argc - first)
+                    : read_side(&all, 0, file[0]) || read_side(&all, 1, file[1]);
+    if (rc) {
+        free_rows(&all);
+        return NJ_EXIT_SOURCE;
+    }
+    int regressions = print_rows(&all, only);
+    free_rows(&all);
+    return gate && regressions ? NJ_EXIT_GATE : NJ_EXIT_OK;
+}
+
+NJ_COMMAND(compare) = { .name = "compare", .usage = "compare A.json B.json [--gate]", .summary = "two bench files or run reports: ratio, significance, verdict",
+                        .help = help, .main = compare };

@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""nightjar compare and nightjar diff: verdicts on files of known truth, two binaries in turn, two builds of a module."""
+import json, os, random, shutil, subprocess
+from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok, skip
+
+SAMPLE = os.path.join(ROOT, "data", "sample.tar.gz")
+
+
+def bench_file(path, seed, floor, rounds=30):
+    r = random.Random(seed)
+    one = lambda name, t: {"name": name, "samples": [t * (1 + abs(r.gauss(0, 0.02))) for _ in range(rounds)]}
+    json.dump({"schema_version": 1, "benchmarks": [one("modules/steady", 500.0), one("modules/changed", floor)]}, open(path, "w"))
+
+
+def files():
+    flags = 0
+    for seed in range(10):
+        bench_file("a.json", 2 * seed, 1000.0)
+        bench_file("b.json", 2 * seed + 1, 1000.0)
+        flags += nightjar("compare", "a.json", "b.json", "--gate").returncode != 0
+    ok(flags == 0, "ten times the same raise no flag", flags)
+    bench_file("slow.json", 99, 1120.0)
+    r = nightjar("compare", "a.json", "slow.json", "--gate")
+    line = next((x for x in r.stdout.splitlines() if x.startswith("modules/changed")), "")
+    ok(r.returncode == 5 and "REGRESSION" in line and "modules/steady" in r.stdout and r.stdout.count("REGRESSION") == 1, "12 % slower: flagged, exit 5", r.stdout)
+    r = nightjar("compare", "a.json", "slow.json")
+    ok(r.returncode == 0 and "REGRESSION" in r.stdout, "without --gate it is said and exit is 0")
+    r = nightjar("compare", "slow.json", "a.json", "--gate")
+    ok(r.returncode == 0 and "improvement" in r.stdout, "12 % faster is no regression", r.stdout)
+    r = nightjar("compare", "a.json", "slow.json", "--gate", "--only", "steady")
+    ok(r.returncode == 0 and "changed" not in r.stdout, "--only picks rows")
+    open("no.json", "w").write("{}")
+    r = nightjar("compare", "a.json", "no.json")
+    ok(r.returncode == 2 and "no.json" in r.stderr, "a file of another kind is refused", r.stderr)
+    ok(nightjar("compare", "a.json").returncode == 1, "one file: usage")
+
+
+def reports():
+    for i in range(3):
+        nightjar("run", "-q", SAMPLE, "-m", "roid,features", "--report", f"r{i}.json")
+    r = nightjar("compare", "r0.json", "r1.json")
+    ok(r.returncode == 0 and "(decode)" in r.stdout and "features" in r.stdout, "two run reports", r.stdout + r.stderr)
+    r = nightjar("compare", "r0.json,r1.json", "r2.json,")
+    ok(r.returncode == 0 and "too few" in r.stdout and "(whole run)" in r.stdout, "several reports of a side: one sample each", r.stdout + r.stderr)
+    r = nightjar("compare", "--rerun", 7, NIGHTJAR, NIGHTJAR, "--", SAMPLE, "-m", "roid,features", "-j", 1)
+    ok(r.returncode == 0 and " 7 7 " in r.stdout and "(whole run)" in r.stdout, "two binaries in turn", r.stdout + r.stderr)
+
+
+def build(name, out, **change):
+    text = open(os.path.join(ROOT, "modules", name + ".c")).read()
+    for a, b in change.get("replace", []):
+        assert a in text
+        text = text.replace(a, b)
+    open("m.c", "w").write(text)
+    kit = os.path.join(os.environ.get("NIGHTJAR_BUILD", os.path.join(ROOT, "build", "release")), "libnightjar-kit.a")
+    subprocess.run(["cc", "-std=c11", "-O2", "-g", "-fPIC", "-ffp-contract=off", "-D_GNU_SOURCE", "-DNJ_SHARED", "-shared",
+                    "-I" + os.path.join(ROOT, "include"), "-o", out, "m.c", kit, "-lm"], check=True)
+
+
+def builds():
+    names = ("two equal builds: no output changed", "a changed build: its columns, alerts, differences; the cost", "two modules are not compared")
+    if os.environ.get("NIGHTJAR_SANITIZED") or not shutil.which("cc"):
+        for name in names:
+            skip(name, "a plain compiler and binary are needed")
+        return
+    build("nalerthist", "old.so")
+    r = nightjar("diff", "nalerthist", "./old.so", SAMPLE, "--rounds", 2)
+    ok(r.returncode == 0 and "no output changed" in r.stdout and "cost:" in r.stdout, names[0], r.stdout + r.stderr)
+    # one alert in the batch's first rows gains 3, the next 1: and 20 us for each
+    slow = "for (volatile int spin = 0; spin < 20000; spin++) {} n += row == 0 ? 3 : row == 1;"
+    build("nalerthist", "new.so", replace=[("nj_put_i32(w, N, row, n);", slow + " nj_put_i32(w, N, row, n);")])
+    r = nightjar("diff", "./old.so", "./new.so", SAMPLE, "--top", 1)
+    text = r.stdout
+    ratio = float(text.split("ratio ")[1].split()[0]) if "ratio " in text else 0
+    worst = next((x for x in text.splitlines() if "->" in x and x.startswith("    ")), "")
+    difference = int(worst.split()[3]) - int(worst.split()[1]) if worst else 0
+    ok(r.returncode == 0 and "nalerthist.n: " in text and "largest difference 3" in text and difference == 3 and ratio > 5 and "REGRESSION" in text, names[1], text + r.stderr)
+    r = nightjar("diff", "./old.so", "roid", SAMPLE)
+    ok(r.returncode == 1 and "not the same module" in r.stderr, names[2], r.stderr)
+
+
+with Folder():
+    files()
+    reports()
+    builds()
+done()
