@@ -31,8 +31,8 @@ static nj_framing look(const nj_decoder *d, const nj_chunk *chunk)
 {
     if (chunk->framing != NJ_FRAME_AUTO) return chunk->framing;
     if (chunk->size >= 4 && !memcmp(chunk->bytes, "Obj\1", 4)) return NJ_FRAME_OCF;
-    if (d->bare) return NJ_FRAME_BARE;
     if (chunk->key_size && chunk->key[0] == '{') return NJ_FRAME_KEYED;
+    if (d->bare && nj_registry_is_empty(d->registry)) return NJ_FRAME_BARE; /* its first number may be 0 */
     return chunk->size > 5 && chunk->bytes[0] == 0 ? NJ_FRAME_CONFLUENT : NJ_FRAME_BARE;
 }
 
@@ -92,7 +92,8 @@ static int open_confluent(nj_cursor *cursor, nj_error *err)
     if (chunk->size < 5 || chunk->bytes[0] != 0) return nj_fail(err, "no Confluent framing: the first byte is not 0");
     const uint8_t *b = chunk->bytes;
     uint32_t id = (uint32_t)b[1] << 24 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 8 | b[4];
-    return nj_fail(err, "schema id %u: no schema registry is set", id);
+    const char *topic = chunk->stream ? chunk->stream->topic : NULL;
+    return open_datum(cursor, nj_decoder_by_id(cursor->decoder, id, topic, err), 5);
 }
 
 int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_error *err)

@@ -223,6 +223,52 @@ const nj_schema *nj_decoder_schema(nj_decoder *d, const uint8_t *bytes, size_t s
     return NULL;
 }
 
+static const nj_id *known_id(const nj_decoder *d, uint32_t id)
+{
+    const nj_id *known = __atomic_load_n(&d->id[id % NJ_IDS], __ATOMIC_ACQUIRE);
+    while (known && known->id != id) known = known->next;
+    return known;
+}
+
+/* Puts an id on the list, its schema or why there is none; the entry of another thread wins. */
+static const nj_id *add_id(nj_decoder *d, uint32_t id, const nj_schema *schema, const char *why)
+{
+    nj_id *entry = calloc(1, sizeof *entry);
+    const nj_schema *before = NULL;
+    if (!entry) return NULL;
+    pthread_mutex_lock(&d->lock);
+    const nj_id *first = known_id(d, id);
+    if (!first) {
+        *entry = (nj_id){ .next = d->id[id % NJ_IDS], .id = id, .schema = schema };
+        snprintf(entry->why, sizeof entry->why, "%.490s", why);
+        __atomic_store_n(&d->id[id % NJ_IDS], entry, __ATOMIC_RELEASE);
+        before = d->newest;
+        if (schema) d->newest = schema;
+    }
+    pthread_mutex_unlock(&d->lock);
+    if (first) free(entry);
+    else if (schema && before && before != schema) nj_schema_tell_change(id, before, schema);
+    return first ? first : entry;
+}
+
+const nj_schema *nj_decoder_by_id(nj_decoder *d, uint32_t id, const char *topic, nj_error *err)
+{
+    const nj_id *known = known_id(d, id);
+    if (!known) {
+        size_t size;
+        nj_error why = { "" };
+        char *text = nj_registry_get(d->registry, id, &size, err);
+        if (!text) return NULL;
+        const nj_schema *schema = nj_decoder_schema(d, (const uint8_t *)text, size, topic, &why);
+        if (schema) nj_registry_keep(d->registry, id, text, size);
+        free(text);
+        known = add_id(d, id, schema, why.text);
+    }
+    if (!known) nj_fail(err, "out of memory");
+    else if (!known->schema) nj_fail(err, "schema id %u: %s", id, known->why);
+    return known ? known->schema : NULL;
+}
+
 static const nj_plan *plan_of(const nj_schema *s, const nj_layout *layout)
 {
     const nj_plan_link *link = __atomic_load_n(&s->plan, __ATOMIC_ACQUIRE);
@@ -281,6 +327,7 @@ nj_decoder *nj_decoder_new(nj_settings *settings, nj_error *err)
     if (rc == 0) rc = read_maps(d, err);
     if (rc == 0 && *d->conf.survey && !map_named(d, d->conf.survey))
         rc = nj_fail(err, "[decode] survey: no map of a survey '%s'", d->conf.survey);
+    if (rc == 0) rc = (d->registry = nj_registry_new(settings, err)) ? 0 : -1;
     if (rc == 0) rc = read_bare_schema(d, err);
     if (rc == 0) return d;
     nj_decoder_free(d);
@@ -297,6 +344,12 @@ void nj_decoder_free(nj_decoder *d)
         }
     for (uint32_t i = 0; i < d->n_maps; i++) nj_map_free(d->map[i]);
     free(d->map);
+    for (uint32_t i = 0; i < NJ_IDS; i++)
+        for (nj_id *known = d->id[i], *next; known; known = next) {
+            next = known->next;
+            free(known);
+        }
+    nj_registry_free(d->registry);
     pthread_mutex_destroy(&d->lock);
     free(d);
 }

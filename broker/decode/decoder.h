@@ -7,6 +7,7 @@
 #include "decode.h"
 #include "map.h"
 #include "plan.h"
+#include "registry.h"
 #include "tree.h"
 
 typedef struct nj_decode_conf {
@@ -31,7 +32,15 @@ struct nj_schema {
     nj_decoder *decoder;
 };
 
-enum { NJ_BUCKETS = 1024 };
+enum { NJ_BUCKETS = 1024, NJ_IDS = 256 };
+
+/* What an id of the registry stands for; never changes once it is known. */
+typedef struct nj_id {
+    struct nj_id *next;
+    uint32_t id;
+    const nj_schema *schema; /* NULL: refused */
+    char why[500];
+} nj_id;
 
 struct nj_decoder {
     nj_decode_conf conf;
@@ -40,11 +49,18 @@ struct nj_decoder {
     nj_schema *bucket[NJ_BUCKETS]; /* pushed under the lock, read without */
     uint32_t n_schemas;
     pthread_mutex_t lock;
+    nj_registry *registry;
+    nj_id *id[NJ_IDS];     /* by id modulo NJ_IDS; pushed under the lock, read without */
+    const nj_schema *newest; /* last one that came by id: what a new one is compared with */
     const nj_schema *bare; /* for bare datums; NULL = none given */
 };
 
 /* The schema of these bytes, parsed at the first call. NULL with the reason: refused, or too many schemas. */
 const nj_schema *nj_decoder_schema(nj_decoder *decoder, const uint8_t *bytes, size_t size, const char *topic, nj_error *err);
+/* The schema of an id of the registry; may wait for its answer. NULL with the reason. */
+const nj_schema *nj_decoder_by_id(nj_decoder *decoder, uint32_t id, const char *topic, nj_error *err);
+/* Warns, field by field, how a schema differs from the one before. */
+void nj_schema_tell_change(uint32_t id, const nj_schema *before, const nj_schema *now);
 /* The plan for a layout, compiled at the first call; the layout must live as long as the decoder. */
 const nj_plan *nj_decoder_plan(const nj_schema *schema, const nj_layout *layout, nj_error *err);
 

@@ -1,0 +1,292 @@
+#include "registry.h"
+
+#include <curl/curl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../base/buffer.h"
+#include "../base/clock.h"
+#include "../base/log.h"
+
+enum { MAX_BODY = 16 << 20, MAX_UNKNOWN = 256, FIRST_PAUSE_MS = 250, LAST_PAUSE_MS = 60000 };
+
+typedef struct registry_conf {
+    const char *url, *user, *password, *password_file, *ca, *schemas, *cache;
+    double timeout_s, wait_s, negative_s;
+} registry_conf;
+
+static const nj_param conf_table[] = {
+    { "url", NJ_STR, "", offsetof(registry_conf, url), 0, 0, "1", "schema registry with Confluent's REST interface" },
+    { "user", NJ_STR, "", offsetof(registry_conf, user), 0, 0, "1", "for basic authentication" },
+    { "password", NJ_STR, "", offsetof(registry_conf, password), 0, 0, "1", "or $NIGHTJAR_REGISTRY_PASSWORD" },
+    { "password_file", NJ_STR, "", offsetof(registry_conf, password_file), 0, 0, "1", "file whose first line is the password" },
+    { "ca", NJ_STR, "", offsetof(registry_conf, ca), 0, 0, "1", "file with the certificates to trust" },
+    { "schemas", NJ_STR, "", offsetof(registry_conf, schemas), 0, 0, "1", "folder of schemas, looked into before the registry is asked" },
+    { "cache", NJ_STR, "", offsetof(registry_conf, cache), 0, 0, "1", "folder to keep fetched schemas in; off = none" },
+    { "timeout_s", NJ_F64, "10", offsetof(registry_conf, timeout_s), 0.1, 600, "s", "of one request" },
+    { "wait_s", NJ_F64, "30", offsetof(registry_conf, wait_s), 0, 86400, "s", "how long alerts wait for a registry that does not answer" },
+    { "negative_s", NJ_F64, "60", offsetof(registry_conf, negative_s), 0, 86400, "s", "pause before an unknown id is asked for again" },
+    { 0 }
+};
+
+typedef struct unknown {
+    uint32_t id;
+    int64_t until_ns;
+    char why[300];
+} unknown;
+
+struct nj_registry {
+    registry_conf conf;
+    char cache[4096]; /* "" = none */
+    char login[512];
+    pthread_mutex_t lock;
+    CURL *curl;
+    unknown unknown[MAX_UNKNOWN];
+    uint32_t n_unknown;
+    int64_t closed_until_ns; /* the registry does not answer: not asked before */
+    int64_t pause_ms;
+};
+
+/* --- settings ------------------------------------------------------------------------------------------------------- */
+
+static int find_cache(nj_registry *r)
+{
+    const char *home = getenv("XDG_CACHE_HOME"), *user = getenv("HOME");
+    if (!*r->conf.url || !strcmp(r->conf.cache, "off")) return 0;
+    uint32_t hash = 2166136261u; /* one folder per registry: ids mean nothing across them */
+    for (const char *c = r->conf.url; *c; c++) hash = (hash ^ (uint8_t)*c) * 16777619u;
+    int n = 0;
+    if (*r->conf.cache) n = snprintf(r->cache, sizeof r->cache, "%s/%08x", r->conf.cache, hash);
+    else if (home && *home) n = snprintf(r->cache, sizeof r->cache, "%s/nightjar/registry/%08x", home, hash);
+    else if (user && *user) n = snprintf(r->cache, sizeof r->cache, "%s/.cache/nightjar/registry/%08x", user, hash);
+    if (n >= (int)sizeof r->cache) r->cache[0] = 0;
+    return 0;
+}
+
+static int find_login(nj_registry *r, nj_error *err)
+{
+    char line[256] = "";
+    const char *password = *r->conf.password ? r->conf.password : getenv("NIGHTJAR_REGISTRY_PASSWORD");
+    if (*r->conf.password_file) {
+        FILE *f = fopen(r->conf.password_file, "r");
+        if (!f) return nj_fail(err, "[registry] password_file: %.300s: %m", r->conf.password_file);
+        if (!fgets(line, sizeof line, f)) line[0] = 0;
+        fclose(f);
+        line[strcspn(line, "\r\n")] = 0;
+        password = line;
+    }
+    if (*r->conf.user) snprintf(r->login, sizeof r->login, "%.200s:%.250s", r->conf.user, password ? password : "");
+    return 0;
+}
+
+nj_registry *nj_registry_new(nj_settings *settings, nj_error *err)
+{
+    nj_registry *r = calloc(1, sizeof *r);
+    if (!r) {
+        nj_fail(err, "out of memory");
+        return NULL;
+    }
+    pthread_mutex_init(&r->lock, NULL);
+    int rc = nj_settings_apply(settings, "registry", conf_table, NULL, &r->conf, err);
+    if (rc == 0) rc = find_cache(r);
+    if (rc == 0) rc = find_login(r, err);
+    if (rc == 0 && *r->conf.url && curl_global_init(CURL_GLOBAL_DEFAULT)) rc = nj_fail(err, "libcurl cannot be set up");
+    if (rc == 0 && *r->conf.url && !(r->curl = curl_easy_init())) rc = nj_fail(err, "libcurl cannot be set up");
+    if (rc == 0) return r;
+    nj_registry_free(r);
+    return NULL;
+}
+
+void nj_registry_free(nj_registry *r)
+{
+    if (!r) return;
+    if (r->curl) curl_easy_cleanup(r->curl);
+    pthread_mutex_destroy(&r->lock);
+    free(r);
+}
+
+bool nj_registry_is_empty(const nj_registry *r)
+{
+    return !*r->conf.url && !*r->conf.schemas;
+}
+
+/* --- the cache on disk --------------------------------------------------------------------------------------------- */
+
+static char *read_cache(const nj_registry *r, uint32_t id, size_t *size)
+{
+    char path[4200];
+    json_error_t why;
+    if (!*r->cache) return NULL;
+    snprintf(path, sizeof path, "%s/%u.json", r->cache, id);
+    json_t *json = json_load_file(path, JSON_DECODE_ANY, &why);
+    char *text = json ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    json_decref(json);
+    if (text) *size = strlen(text);
+    return text;
+}
+
+/* Best effort: written beside and renamed, so that no reader sees half of it. */
+void nj_registry_keep(nj_registry *r, uint32_t id, const char *text, size_t size)
+{
+    char path[4200], part[4300];
+    if (!*r->cache) return;
+    snprintf(path, sizeof path, "%s/", r->cache);
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        mkdir(path, 0777);
+        *slash = '/';
+    }
+    snprintf(path, sizeof path, "%s/%u.json", r->cache, id);
+    snprintf(part, sizeof part, "%s.%d", path, (int)getpid());
+    FILE *f = fopen(part, "wb");
+    if (!f) return;
+    bool good = fwrite(text, 1, size, f) == size;
+    if (fclose(f) || !good || rename(part, path)) unlink(part);
+}
+
+/* --- the registry ---------------------------------------------------------------------------------------------------- */
+
+static size_t take_body(char *bytes, size_t size, size_t n, void *to)
+{
+    nj_buffer *body = to;
+    if (body->n + size * n > MAX_BODY) return 0; /* curl ends the transfer */
+    nj_buffer_add(body, bytes, size * n);
+    return body->failed ? 0 : size * n;
+}
+
+typedef enum answer { GOOD, NEVER, LATER } answer;
+
+/* {"schema": "<JSON text>"} */
+static answer unwrap(const nj_buffer *body, char **text, size_t *size, nj_error *err)
+{
+    json_error_t why;
+    json_t *json = json_loadb(body->data ? body->data : "", body->n, 0, &why);
+    const char *schema = json_string_value(json_object_get(json, "schema"));
+    if (schema) {
+        *text = strdup(schema);
+        *size = strlen(schema);
+    } else {
+        nj_fail(err, "an answer without a schema (%zu bytes, starting with '%.20s')", body->n, body->n ? body->data : "");
+    }
+    json_decref(json);
+    return schema && *text ? GOOD : NEVER;
+}
+
+static answer ask(nj_registry *r, uint32_t id, char **text, size_t *size, nj_error *err)
+{
+    char url[2048], why[CURL_ERROR_SIZE] = "";
+    nj_buffer body = { 0 };
+    size_t n = strlen(r->conf.url);
+    long status = 0;
+    snprintf(url, sizeof url, "%.*s/schemas/ids/%u", (int)(n && r->conf.url[n - 1] == '/' ? n - 1 : n), r->conf.url, id);
+    curl_easy_reset(r->curl);
+    curl_easy_setopt(r->curl, CURLOPT_URL, url);
+    curl_easy_setopt(r->curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(r->curl, CURLOPT_ERRORBUFFER, why);
+    curl_easy_setopt(r->curl, CURLOPT_TIMEOUT_MS, (long)(r->conf.timeout_s * 1e3));
+    curl_easy_setopt(r->curl, CURLOPT_WRITEFUNCTION, take_body);
+    curl_easy_setopt(r->curl, CURLOPT_WRITEDATA, &body);
+    curl_easy_setopt(r->curl, CURLOPT_USERAGENT, "nightjar");
+    curl_easy_setopt(r->curl, CURLOPT_PROTOCOLS_STR, "http,https");
+    if (*r->login) curl_easy_setopt(r->curl, CURLOPT_USERPWD, r->login);
+    if (*r->conf.ca) curl_easy_setopt(r->curl, CURLOPT_CAINFO, r->conf.ca);
+    CURLcode rc = curl_easy_perform(r->curl);
+    curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &status);
+    answer result;
+    if (rc == CURLE_WRITE_ERROR && body.n) {
+        nj_fail(err, "an answer of more than %d bytes", MAX_BODY);
+        result = NEVER;
+    } else if (rc != CURLE_OK) {
+        nj_fail(err, "%.300s", *why ? why : curl_easy_strerror(rc));
+        result = LATER;
+    } else if (status == 200) {
+        result = unwrap(&body, text, size, err);
+    } else {
+        nj_fail(err, "HTTP status %ld", status);
+        result = status == 408 || status == 429 || status >= 500 ? LATER : NEVER;
+    }
+    nj_buffer_free(&body);
+    return result;
+}
+
+static const unknown *find_unknown(const nj_registry *r, uint32_t id)
+{
+    for (uint32_t i = 0; i < r->n_unknown && i < MAX_UNKNOWN; i++)
+        if (r->unknown[i].id == id && nj_now_ns() < r->unknown[i].until_ns) return &r->unknown[i];
+    return NULL;
+}
+
+static void add_unknown(nj_registry *r, uint32_t id, const char *why)
+{
+    unknown *u = &r->unknown[r->n_unknown++ % MAX_UNKNOWN]; /* of too many the oldest goes */
+    *u = (unknown){ .id = id, .until_ns = nj_now_ns() + (int64_t)(r->conf.negative_s * 1e9) };
+    snprintf(u->why, sizeof u->why, "%.290s", why);
+}
+
+static void sleep_ms(int64_t ms)
+{
+    struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
+    nanosleep(&t, NULL);
+}
+
+/* Asks until there is an answer or the patience is at its end. Under the lock: all wait for the one who asks. */
+static char *fetch(nj_registry *r, uint32_t id, size_t *size, nj_error *err)
+{
+    static int told;
+    nj_error why = { "" };
+    char *text = NULL;
+    const unknown *u = find_unknown(r, id);
+    if (u) {
+        nj_fail(err, "schema id %u: %s", id, u->why);
+        return NULL;
+    }
+    int64_t give_up = nj_now_ns() + (int64_t)(r->conf.wait_s * 1e9);
+    if (nj_now_ns() < r->closed_until_ns) {
+        nj_fail(err, "schema id %u: the registry %.200s did not answer a moment ago", id, r->conf.url);
+        return NULL;
+    }
+    for (int64_t pause = FIRST_PAUSE_MS;; pause *= 2) {
+        answer a = ask(r, id, &text, size, &why);
+        if (a == GOOD) {
+            r->pause_ms = 0;
+            return text;
+        }
+        nj_fail(err, "schema id %u: the registry %.200s: %.300s", id, r->conf.url, why.text);
+        if (a == NEVER) {
+            add_unknown(r, id, err->text + strlen("schema id ") + (size_t)snprintf(NULL, 0, "%u: ", id));
+            return NULL;
+        }
+        int64_t left_ms = (give_up - nj_now_ns()) / 1000000;
+        if (left_ms <= 0) break;
+        nj_log_limited(&told, 20, NJ_LOG_WARN, "%s; alerts wait, asking again", err->text);
+        sleep_ms(pause < left_ms ? pause : left_ms);
+    }
+    r->pause_ms = r->pause_ms ? (2 * r->pause_ms < LAST_PAUSE_MS ? 2 * r->pause_ms : LAST_PAUSE_MS) : 1000;
+    r->closed_until_ns = nj_now_ns() + r->pause_ms * 1000000;
+    return NULL;
+}
+
+char *nj_registry_get(nj_registry *r, uint32_t id, size_t *size, nj_error *err)
+{
+    nj_error why = { "" };
+    char *text = NULL;
+    pthread_mutex_lock(&r->lock);
+    text = read_cache(r, id, size);
+    if (!text && *r->conf.schemas) { /* a file at hand is better than a wait, and ids never change their meaning */
+        text = nj_schema_from_folder(r->conf.schemas, id, size, &why);
+        if (!text && !*r->conf.url) nj_fail(err, "%s", why.text);
+    }
+    if (!text && *r->conf.url) {
+        text = fetch(r, id, size, err);
+    } else if (!text && !*r->conf.schemas) {
+        nj_fail(err, "schema id %u: set [registry] url, or [registry] schemas to a folder of schemas", id);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return text;
+}

@@ -1,0 +1,33 @@
+/* registry.h - schemas of Confluent-framed messages by their id: a folder of .avsc files, a cache on disk, a schema
+ * registry. Thread-safe; one fetch at a time. */
+#ifndef NJ_DECODE_REGISTRY_H
+#define NJ_DECODE_REGISTRY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../base/error.h"
+#include "../base/settings.h"
+
+typedef struct nj_registry nj_registry;
+
+/* Reads [registry]. NULL with err. Call it before there are threads (it sets libcurl up). */
+nj_registry *nj_registry_new(nj_settings *settings, nj_error *err);
+void nj_registry_free(nj_registry *registry);
+/* Neither a registry nor a folder is set. */
+bool nj_registry_is_empty(const nj_registry *registry);
+/* The schema of an id as JSON text (free it), or NULL with the reason. A registry that does not answer is asked again
+ * for up to [registry] wait_s seconds, while the caller waits (back-pressure on its stream), then not again before a
+ * growing pause is over; an id that it does not know, or answers with nonsense, is not asked for again for
+ * negative_s. */
+char *nj_registry_get(nj_registry *registry, uint32_t id, size_t *size, nj_error *err);
+
+/* Keeps a fetched schema on disk for the next run (best effort): call it when the text has proved to be a schema. */
+void nj_registry_keep(nj_registry *registry, uint32_t id, const char *text, size_t size);
+
+/* One schema document from the files of a folder that refer to each other by name, id = 100 major + minor:
+ * FOLDER[/lsst]/MAJOR/MINOR with all its .avsc, or FOLDER/ID.avsc or .json. NULL with the reason. */
+char *nj_schema_from_folder(const char *folder, uint32_t id, size_t *size, nj_error *err);
+
+#endif
