@@ -19,9 +19,10 @@
 #include "nightjar/num.h"
 
 enum { SCIENCE, TEMPLATE, IMAGES };
-/* needs behind the images, with gate = 1 alone: ZTF's gate, Rubin's gate */
-enum { JD = IMAGES, JDSTARTHIST, MAG, SNIA, SN, EARLY, KILONOVA, ROID, LABEL, TNS };
-enum { MJD = IMAGES, FIRST_MJD, N_SOURCES, SSO, FLUX, TEMPLATE_FLUX, TEMPLATE_ERR, RA, DEC, PRV_MJD, PRV_RA, PRV_DEC, MATCH };
+enum { SURVEY = IMAGES };
+/* needs behind these, with gate = 1 alone: ZTF's gate, Rubin's gate */
+enum { JD = SURVEY + 1, JDSTARTHIST, MAG, SNIA, SN, EARLY, KILONOVA, ROID, LABEL, TNS };
+enum { MJD = SURVEY + 1, FIRST_MJD, N_SOURCES, SSO, FLUX, TEMPLATE_FLUX, TEMPLATE_ERR, RA, DEC, PRV_MJD, PRV_RA, PRV_DEC, MATCH };
 enum { MAX_MATCHES = 8 };
 enum { CANDIDATE, STAGE, LONE, CLIPPED_SCIENCE, CLIPPED_TEMPLATE, KS_SCIENCE, KS_TEMPLATE, KS_SCIENCE_SD, KS_TEMPLATE_SD,
        N_NAN, N_BAD, VERDICT };
@@ -277,12 +278,13 @@ static int passes_gate(const self_type *s, const nj_work *w, uint32_t row)
 
 /* --- rows --- */
 
-/* The geometry that the two stamps call for; NULL = none. */
-static const nj_elephant *geometry_of(const self_type *s, const nj_image *a, const nj_image *b)
+/* The geometry that the alert's survey or else its stamps call for; NULL = none. */
+static const nj_elephant *geometry_of(const self_type *s, const char *name, const nj_image *a, const nj_image *b)
 {
     uint32_t survey = s->survey;
     if (a->rows != b->rows || a->cols != b->cols) return NULL;
-    if (survey == SURVEYS) survey = a->rows == 30 && a->cols == 30 ? RUBIN : ZTF;
+    if (survey == SURVEYS && name && !strcmp(name, "lsst")) survey = RUBIN;
+    if (survey == SURVEYS) survey = a->rows == 30 && a->cols == 30 && !(name && !strcmp(name, "ztf")) ? RUBIN : ZTF;
     if (survey == RUBIN) return a->rows >= 30 && a->cols >= 30 ? &s->geometry[RUBIN] : NULL;
     return a->rows == 63 && a->cols == 63 ? &s->geometry[ZTF] : NULL;
 }
@@ -315,7 +317,7 @@ static nj_reason do_row(const self_type *s, thread_type *t, const nj_work *w, ui
     const nj_image *image[IMAGES];
     for (uint32_t i = 0; i < IMAGES; i++)
         if (!(image[i] = w->image(w, i, row))) return NJ_NO_INPUT;
-    const nj_elephant *g = geometry_of(s, image[SCIENCE], image[TEMPLATE]);
+    const nj_elephant *g = geometry_of(s, nj_text_of(w, SURVEY, row), image[SCIENCE], image[TEMPLATE]);
     if (!g) return NJ_RANGE;
     for (int i = 0; i < IMAGES; i++) look_at(s, t, clip, g, image[i], &f[i]);
     finding found = judge(g, f);
@@ -402,7 +404,9 @@ static const char *next_name(const nj_host *host, const char **list)
     return name;
 }
 
-#define IMAGE_NEEDS { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 }, { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 }
+#define IMAGE_NEEDS                                                                                           \
+    { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 }, { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 },          \
+    { "survey", NJ_STR, NJ_SCALAR, "1", NJ_OPTIONAL }
 #define NEED(path, type, shape, unit) { path, type, shape, unit, NJ_OPTIONAL }
 static const nj_need image_needs[] = { IMAGE_NEEDS, { 0 } };
 static const nj_need ztf_gate_needs[] = {
@@ -460,7 +464,7 @@ NJ_MODULE(hostless) = {
         COUNT("n_bad", 8192, "pixels beyond bad_above in both stamps"),
         { "verdict", NJ_U8, 1, -1, "1", 0, 1, NAN, 0, "1 = candidate with ks_science <= max_science and ks_template <= max_template" }, { 0 } },
     .params = (const nj_param[]){
-        PARAM(survey, NJ_STR, "auto", 0, 0, "1", "ztf (63 x 63 stamps), rubin (30 x 30 and its rules), auto: by the shape"),
+        PARAM(survey, NJ_STR, "auto", 0, 0, "1", "ztf (63 x 63 stamps), rubin (central 30 x 30 and its rules), auto: the alert's own, else by the shape"),
         PARAM(repeats, NJ_I32, "1", 1, 1000, "1", "independent draws of a ks; 1 is the reference's noisy one, 16 is better"),
         PARAM(rng, NJ_STR, "counter", 0, 0, "1", "counter: keyed on the alert; numpy: the reference's stream, slow, for one thread (-j 1) and source order"),
         PARAM(seed, NJ_I32, "1337", 0, 2147483647, "1", "of the random numbers"),

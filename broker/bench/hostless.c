@@ -85,8 +85,10 @@ typedef const nj_image *image_function(const nj_work *, uint32_t, uint32_t);
 static void call(bench *b, int which, process_function *process, const int64_t *id, image_function *image)
 {
     static const uint32_t zero = 0;
+    static const nj_col none = { 0 };
+    static const nj_col *const in[] = { &none, &none, &none }; /* the stamps come by image(), the survey is by their shape */
     answers *a = &b->answer;
-    nj_work w = { .size = sizeof w, .n = 1, .row = &zero, .out = a->out, .reason = &a->reason, .id = id, .opaque = b,
+    nj_work w = { .size = sizeof w, .n = 1, .row = &zero, .in = in, .out = a->out, .reason = &a->reason, .id = id, .opaque = b,
                   .scratch = scratch, .text = text, .image = image };
     process((which ? b->sixteen : b->one)->self, b->thread[which], &w);
     nj_arena_reset(&b->scratch);

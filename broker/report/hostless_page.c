@@ -185,7 +185,7 @@ static void add_test(nj_hostless_writer *w, nj_buffer *out, const nj_hostless_pa
 {
     static const char *const name[] = { "science", "template" };
     float area[NJ_SPECTRUM_BINS * NJ_ELEPHANT_STRIDE];
-    const nj_elephant *g = p->stamp[0].rows == 30 ? &w->geometry[1] : &w->geometry[0];
+    const nj_elephant *g = p->stamp[0].rows == 30 ? &w->geometry[1] : &w->geometry[0]; /* a candidate has stamps of its geometry */
     nj_buffer_text(out, "<h2>Power spectra against their own shuffles</h2>\n");
     if (p->candidate != 1) {
         nj_buffer_printf(out, "<p class=none>%s</p>\n", p->candidate == 0 ? "Not a candidate: the test was not made." : "No test.");
@@ -250,8 +250,23 @@ static void remember(nj_hostless_writer *w, const nj_hostless_page *p, nj_error 
     }
 }
 
-int nj_hostless_write(nj_hostless_writer *w, const nj_hostless_page *p, nj_error *err)
+/* Rubin's stamps come in many sizes: the central 30 x 30, as the module looks at them. */
+static void crop_to_30(nj_picture *picture, float pixel[30 * 30])
 {
+    const uint32_t top = picture->rows / 2 - 15, left = picture->cols / 2 - 15;
+    for (uint32_t row = 0; row < 30; row++)
+        memcpy(pixel + row * 30, picture->pixel + (size_t)(top + row) * picture->cols + left, 30 * sizeof *pixel);
+    picture->pixel = pixel;
+    picture->rows = picture->cols = 30;
+}
+
+int nj_hostless_write(nj_hostless_writer *w, const nj_hostless_page *alert, nj_error *err)
+{
+    float cropped[3][30 * 30];
+    nj_hostless_page page = *alert;
+    const nj_hostless_page *p = &page;
+    for (int k = 0; k < 3 && page.survey && !strcmp(page.survey, "lsst"); k++)
+        if (page.stamp[k].pixel && page.stamp[k].rows >= 30 && page.stamp[k].cols >= 30) crop_to_30(&page.stamp[k], cropped[k]);
     nj_buffer out = { 0 };
     nj_clip clip[2] = { { 0 } };
     const char *class, *words = badge(p->candidate, p->verdict, &class);

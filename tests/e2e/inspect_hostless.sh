@@ -54,6 +54,11 @@ grep -q 'repeats' "$t/err"; ok $? "is named"
 if [ -n "${NIGHTJAR_SHARED:-}" ]; then
   "$NIGHTJAR" inspect --hostless "$NIGHTJAR_SHARED/oracles/alerts/host.avro" -o "$t/host" >"$t/out" 2>"$t/err"; ok $? "real alerts"
   grep -q '^72 alerts, 0 unreadable, 3 with' "$t/out"; ok $? "of which three are candidates, as in the reference"
+  "$NIGHTJAR" run "$NIGHTJAR_SHARED/real/lsst/fink" "$NIGHTJAR_SHARED/real/lsst/ocf" -q -m hostless -o "ndjson:$t/lsst" --dead-letters "$t/dead" 2>"$t/err"; ok $? "real LSST packets"
+  count() { grep -c "\"hostless.reason\":\"$1\"" "$t/lsst"; }
+  is "$(count done)" 17 "LSST packets with stamps of 30 to 62 pixels that get an answer"
+  is "$(($(wc -l <"$t/lsst") - $(count done) - $(count no_input)))" 0 "others that have stamps"
+  "$NIGHTJAR" inspect --hostless "$NIGHTJAR_SHARED/real/lsst/fink" -o "$t/lsstpages" >"$t/out" 2>"$t/err"; ok $? "and pages"
 else
   n=$((n + 1)); echo "ok $n - real alerts # SKIP no shared/oracles"
 fi

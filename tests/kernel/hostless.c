@@ -74,12 +74,12 @@ static row run(const nj_instance *in, void *thread, int (*process)(const void *,
     const nj_col *in_col[16];
     for (int k = 0; k < 16; k++) in_col[k] = &col[k];
     if (g) {
-        const char *const path[] = { "stamp.science", "stamp.template", "jd", "packet.candidate.jdstarthist", "lc.mag",
+        const char *const path[] = { "stamp.science", "stamp.template", "survey", "jd", "packet.candidate.jdstarthist", "lc.mag",
             "snn_snia_vs_nonia.score", "snn_sn_vs_all.score", "early_snia.score", "kilonova.score", "roid.roid", "finkclass.label" };
-        for (int k = 0; k < 11; k++) assert_string_equal(in->need[k].path, path[k]);
-        col[2].data = &a->jd, col[3].data = &a->jdstarthist, col[4] = (nj_col){ a->mag, off };
-        for (int k = 0; k < 4; k++) col[5 + k].data = &g->score[k];
-        col[9].data = &g->roid, col[10].data = &g->label;
+        for (int k = 0; k < 12; k++) assert_string_equal(in->need[k].path, path[k]);
+        col[3].data = &a->jd, col[4].data = &a->jdstarthist, col[5] = (nj_col){ a->mag, off };
+        for (int k = 0; k < 4; k++) col[6 + k].data = &g->score[k];
+        col[10].data = &g->roid, col[11].data = &g->label;
     }
     host_batch b = { .in = in };
     nj_work w = { .size = sizeof w, .n = 1, .row = &zero, .in = in_col, .out = out, .reason = &r.reason, .id = &a->id, .opaque = &b,

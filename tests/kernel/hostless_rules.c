@@ -29,6 +29,7 @@ typedef struct row {
 } row;
 
 static stamps *current;
+static const char *survey; /* of the alert; NULL = not known */
 static const nj_image *image_of(const nj_work *w, uint32_t need, uint32_t r)
 {
     (void)w, (void)r;
@@ -49,7 +50,8 @@ static row run(const char *settings, stamps *s)
     void *out[] = { &r.candidate, &r.stage, &r.lone, &r.clipped[0], &r.clipped[1], &r.ks[0], &r.ks[1], &r.sd[0], &r.sd[1], &r.n_nan,
                     &r.n_bad, &r.verdict };
     host_batch b = { .in = t.in };
-    nj_work w = { .size = sizeof w, .n = 1, .row = &zero, .out = out, .reason = &r.reason, .id = &id, .opaque = &b,
+    const nj_col none = { 0 }, name = { &survey, NULL }, *const in[] = { &none, &none, &name };
+    nj_work w = { .size = sizeof w, .n = 1, .row = &zero, .in = in, .out = out, .reason = &r.reason, .id = &id, .opaque = &b,
                   .scratch = host_scratch, .text = host_text, .image = image_of };
     current = s;
     assert_int_equal(t.in->module->process(t.in->self, t.block, &w), NJ_OK);
@@ -234,6 +236,13 @@ static void rubin_rules(void **state)
     r = run("survey = rubin\n", &s);
     EXPECT(r, 1, "science", 8, 0);
     assert_int_equal(run("", &s).reason, NJ_RANGE); /* 40 x 40 is no stamp of either survey by its shape */
+    survey = "lsst"; /* ... but the alert says which */
+    r = run("", &s);
+    EXPECT(r, 1, "science", 8, 0);
+    survey = "ztf";
+    make(&s, 30, 30); /* an edge stamp that happens to have Rubin's shape */
+    assert_int_equal(run("", &s).reason, NJ_RANGE);
+    survey = NULL;
 
     make(&s, 29, 30);
     assert_int_equal(run("survey = rubin\n", &s).reason, NJ_RANGE);
