@@ -54,6 +54,7 @@ typedef struct nj_model_options { /* NULL or zeroed = the defaults */
     const char *sum;           /* trees: "double" (default; within 1e-7 of scikit-learn) or "float" (bit-equal to ONNX Runtime) */
     const char *device;        /* "cpu" (default) or "cuda": refused when the library cannot, never a silent fall-back */
     const char *library;       /* path of libonnxruntime; NULL: $ORT_DYLIB_PATH, .onnxruntime/, then the system's */
+    uint32_t ort_batch;        /* rows of every run of ONNX Runtime, filled up if need be; 0 = 8 (for measuring it) */
 } nj_model_options;
 
 typedef struct nj_model_call {

@@ -14,7 +14,7 @@ enum { GET_ERROR_MESSAGE = 2, CREATE_ENV = 3, CREATE_SESSION_FROM_ARRAY = 8, RUN
        GET_TYPE_AND_SHAPE = 65, CREATE_CPU_MEMORY_INFO = 69, RELEASE_ENV = 92, RELEASE_STATUS = 93, RELEASE_MEMORY_INFO = 94, RELEASE_SESSION = 95,
        RELEASE_VALUE = 96, RELEASE_TYPE_AND_SHAPE = 99, RELEASE_SESSION_OPTIONS = 100 };
 enum { LOG_ERROR = 3, OPTIMIZE_ALL = 99, ARENA = 1, MEMORY_DEFAULT = 0, ELEMENT_FLOAT = 1, ELEMENT_INT32 = 6 };
-enum { BATCH = 8 }; /* always this many rows: the result of a row must not depend on how many there are */
+enum { BATCH = 8, MOST_ROWS = 4096 }; /* always as many rows: the result of a row must not depend on how many there are */
 
 typedef struct base {
     void *const *(*api)(uint32_t version);
@@ -28,6 +28,7 @@ typedef struct ort {
     void *const *api;
     void *env, *options, *session, *memory;
     char version[32], engine[40];
+    uint32_t batch; /* rows of every run */
 } ort;
 
 typedef struct thread {
@@ -155,7 +156,7 @@ static void *thread_open(const nj_model *model, uint32_t max_rows, uint32_t max_
     t->max_steps = max_steps;
     for (uint32_t i = 0; i < model->info.n_inputs; i++) {
         const nj_model_port *p = &model->info.input[i];
-        t->input[i] = calloc((size_t)BATCH * p->row_elements * (p->has_steps ? max_steps + 1 : 1), 4);
+        t->input[i] = calloc((size_t)((const ort *)model->self)->batch * p->row_elements * (p->has_steps ? max_steps + 1 : 1), 4);
         if (!t->input[i]) {
             thread_close(t);
             return NULL;
@@ -178,9 +179,10 @@ static void *padded(const nj_model *model, const thread *t, const nj_model_call 
     size_t one = 4 * (size_t)p->row_elements * (p->has_steps ? call->n_steps : 1);
     const char *from = (const char *)call->input[i] + row * one;
     char *to = t->input[i];
+    uint32_t batch_rows = ((const ort *)model->self)->batch;
     memcpy(to, from, rows * one);
-    for (uint32_t r = rows; r < BATCH; r++) memcpy(to + r * one, from + (rows - 1) * one, one);
-    *bytes = BATCH * one;
+    for (uint32_t r = rows; r < batch_rows; r++) memcpy(to + r * one, from + (rows - 1) * one, one);
+    *bytes = batch_rows * one;
     return to;
 }
 
@@ -192,7 +194,7 @@ static int make_inputs(const nj_model *model, const thread *t, const nj_model_ca
         int64_t dim[NJ_MODEL_RANK];
         size_t bytes;
         void *data = padded(model, t, call, i, row, rows, &bytes);
-        for (uint32_t k = 0; k < p->rank; k++) dim[k] = p->dim[k] == NJ_MODEL_ROWS ? BATCH : p->dim[k] == NJ_MODEL_STEPS ? (int64_t)call->n_steps : p->dim[k];
+        for (uint32_t k = 0; k < p->rank; k++) dim[k] = p->dim[k] == NJ_MODEL_ROWS ? (int64_t)o->batch : p->dim[k] == NJ_MODEL_STEPS ? (int64_t)call->n_steps : p->dim[k];
         b->input_name[i] = p->name;
         if (failed(o, CALL(o, CREATE_TENSOR, const void *, void *, size_t, const int64_t *, size_t, int, void **)(o->memory, data, bytes, dim, p->rank,
                    p->type == NJ_I32 ? ELEMENT_INT32 : ELEMENT_FLOAT, &b->input[i]), "tensor", NULL)) return -1;
@@ -200,7 +202,7 @@ static int make_inputs(const nj_model *model, const thread *t, const nj_model_ca
     return 0;
 }
 
-/* A float32 tensor of [BATCH][elements]? ({N} or {N, 1}: files differ from what they declare.) */
+/* A float32 tensor of [batch][elements]? ({N} or {N, 1}: files differ from what they declare.) */
 static const float *output_data(const ort *o, void *value, uint32_t elements)
 {
     void *info = NULL, *data = NULL;
@@ -213,7 +215,7 @@ static const float *output_data(const ort *o, void *value, uint32_t elements)
               failed(o, CALL(o, GET_DIMS, void *, int64_t *, size_t)(info, dim, rank), "output", NULL);
     release(o, RELEASE_TYPE_AND_SHAPE, info);
     for (size_t k = 0; !bad && k < rank; k++) n *= (size_t)dim[k];
-    if (bad || dim[0] != BATCH || n != (size_t)BATCH * elements) return NULL;
+    if (bad || dim[0] != o->batch || n != (size_t)o->batch * elements) return NULL;
     return failed(o, CALL(o, GET_TENSOR_DATA, void *, void **)(value, &data), "output", NULL) ? NULL : data;
 }
 
@@ -247,9 +249,10 @@ static int run_batch(const nj_model *model, const thread *t, const nj_model_call
 
 static int predict(const nj_model *model, void *memory, const nj_model_call *call)
 {
+    uint32_t batch_rows = ((const ort *)model->self)->batch;
     int rc = NJ_OK;
-    for (uint32_t row = 0; row < call->n_rows && rc == NJ_OK; row += BATCH)
-        rc = run_batch(model, memory, call, row, call->n_rows - row < BATCH ? call->n_rows - row : BATCH);
+    for (uint32_t row = 0; row < call->n_rows && rc == NJ_OK; row += batch_rows)
+        rc = run_batch(model, memory, call, row, call->n_rows - row < batch_rows ? call->n_rows - row : batch_rows);
     return rc;
 }
 
@@ -262,6 +265,7 @@ int nj_engine_ort(nj_model *model, const nj_model_options *options, nj_model_err
     int cuda = options->device && !strcmp(options->device, "cuda");
     ort *o = nj_pool_alloc(&model->pool, 1, sizeof *o);
     if (!o) return nj_model_fail(err, "out of memory");
+    o->batch = !options->ort_batch ? BATCH : options->ort_batch < MOST_ROWS ? options->ort_batch : MOST_ROWS;
     void *library = open_library(options->library, path, &why);
     int bad = !library || get_table(o, library, path, &why);
     model->self = o;
@@ -270,6 +274,6 @@ int nj_engine_ort(nj_model *model, const nj_model_options *options, nj_model_err
     snprintf(o->engine, sizeof o->engine, "ort %s", o->version);
     model->info.engine = o->engine;
     model->info.device = cuda ? "cuda" : "cpu";
-    model->info.rows_best = BATCH;
+    model->info.rows_best = o->batch;
     return 0;
 }

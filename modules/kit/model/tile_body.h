@@ -3,9 +3,11 @@
 typedef float ISA(vec) __attribute__((vector_size(4 * W)));
 typedef float ISA(loose) __attribute__((vector_size(4 * W), aligned(4))); /* at any float */
 typedef int32_t ISA(ivec) __attribute__((vector_size(4 * W)));
+typedef uint32_t ISA(uvec) __attribute__((vector_size(4 * W)));
 #define vec ISA(vec)
 #define loose ISA(loose)
 #define ivec ISA(ivec)
+#define uvec ISA(uvec)
 
 static inline vec ISA(choose)(ivec mask, vec yes, vec no)
 {
@@ -166,9 +168,8 @@ static inline vec ISA(exp)(vec x)
     p = p * r + 1.6666665459e-1f;
     p = p * r + 5.0000001201e-1f;
     p = p * (r * r) + r + 1.0f;
-    union { vec f; ivec i; } scale = { .f = n + shift }; /* the low bits of n + shift are n */
-    scale.i = (scale.i << 23) + (127 << 23);
-    return p * scale.f;
+    uvec scale = ((uvec)(n + shift) << 23) + (127u << 23); /* the low bits of n + shift are n */
+    return p * (vec)scale;
 }
 
 static inline vec ISA(sigmoid1)(vec x)
@@ -240,3 +241,4 @@ static const nj_lanes ISA(lanes) = { ISA(depthwise), ISA(pool), ISA(sigmoid), IS
 #undef vec
 #undef loose
 #undef ivec
+#undef uvec

@@ -3,6 +3,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "tree_lanes.h"
+
 enum { LANES = 8, CHILD = (1u << NJ_TREE_CHILD_BITS) - 1 };
 
 typedef struct work {
@@ -197,6 +199,11 @@ static inline void one_tree(const nj_forest *f, const uint8_t *nan_first, nj_tre
 
 static inline void walk_block(const nj_forest *f, const uint8_t *nan_first, nj_tree_sum sum, uint32_t n, const work *w)
 {
+    if (n >= NJ_TREE_LANES && !nan_first && nj_tree_lanes_usable()) {
+        uint32_t whole = (n + NJ_TREE_LANES - 1) / NJ_TREE_LANES * NJ_TREE_LANES;
+        for (uint32_t t = 0; t < f->n_trees; t++) nj_tree_lanes_add(f, sum, t, w->x, f->n_features + 1, whole, w->sum);
+        return;
+    }
     if (n >= LANES) {
         uint32_t whole = (n + LANES - 1) / LANES * LANES; /* NJ_TREE_BLOCK is a multiple; rows n.. hold what was there: harmless */
         for (uint32_t t = 0; t < f->n_trees; t++) one_tree(f, nan_first, sum, t, w->x, whole, w->sum);
@@ -212,7 +219,7 @@ void nj_forest_predict(const nj_forest *f, nj_tree_sum sum, const float *x, uint
     work w = open_work(f, memory);
     size_t sum_bytes = f->n_sums * (sum == NJ_TREE_FLOAT ? sizeof(float) : sizeof(double));
     for (uint32_t first = 0; first < n; first += NJ_TREE_BLOCK) {
-        uint32_t m = n - first < NJ_TREE_BLOCK ? n - first : NJ_TREE_BLOCK, whole = (m + LANES - 1) / LANES * LANES;
+        uint32_t m = n - first < NJ_TREE_BLOCK ? n - first : NJ_TREE_BLOCK, whole = (m + NJ_TREE_LANES - 1) / NJ_TREE_LANES * NJ_TREE_LANES;
         pad_rows(f, x + (size_t)first * f->n_features, m, w.x);
         for (uint32_t r = m; r < whole && m >= LANES; r++) /* rows that only fill the lanes */
             memcpy(w.x + (size_t)r * (f->n_features + 1), w.x, sizeof(float) * (f->n_features + 1));
