@@ -1,15 +1,25 @@
 /* The subjects of `nightjar bench`: one file, one row. */
 #include "harness.h"
 
-extern const nj_bench nj_bench_decode, nj_bench_hostless, nj_bench_modules, nj_bench_networks, nj_bench_pipeline, nj_bench_simulate, nj_bench_sky, nj_bench_threads, nj_bench_trees;
+extern const nj_bench nj_bench_decode;
+extern const nj_bench nj_bench_hostless;
+extern const nj_bench nj_bench_modules;
+extern const nj_bench nj_bench_networks;
+extern const nj_bench nj_bench_pipeline;
+extern const nj_bench nj_bench_simulate;
+extern const nj_bench nj_bench_sky;
+extern const nj_bench nj_bench_threads;
+extern const nj_bench nj_bench_trees;
 
-const nj_bench *const nj_benches[] = { &nj_bench_decode,
-                                       &nj_bench_hostless,
-                                       &nj_bench_modules,
-                                       &nj_bench_networks,
-                                       &nj_bench_pipeline,
-                                       &nj_bench_simulate,
-                                       &nj_bench_sky,
-                                       &nj_bench_threads,
-                                       &nj_bench_trees,
-                                       NULL };
+const nj_bench *const nj_benches[] = {
+    &nj_bench_decode,
+    &nj_bench_hostless,
+    &nj_bench_modules,
+    &nj_bench_networks,
+    &nj_bench_pipeline,
+    &nj_bench_simulate,
+    &nj_bench_sky,
+    &nj_bench_threads,
+    &nj_bench_trees,
+    NULL,
+};
