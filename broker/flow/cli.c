@@ -24,6 +24,10 @@ const char nj_run_help[] =
     "  -j THREADS           compute threads (all cores)\n"
     "  -X name=value        a librdkafka setting\n"
     "  --columns LIST       more output columns: lc.mag, packet.candidate.sgscore1, ...\n"
+    "  --survey NAME        survey of packets that no map recognises\n"
+    "  --registry URL       schema registry of Confluent-framed messages (LSST)\n"
+    "  --schemas DIR        their schemas from files: DIR/9/0/*.avsc or DIR/900.avsc\n"
+    "  --schema FILE        the schema of bare datums\n"
     "  --limit N            stop after N alerts\n"
     "  --dead-letters PATH  where bad packets go with their bytes (dead-letters.avro)\n"
     "  --report RUN.json    the run report\n"
@@ -65,13 +69,16 @@ const volatile int *nj_stop_flag(void)
     return &stop;
 }
 
-enum { OPT_COLUMNS = 256, OPT_LIMIT, OPT_DEAD, OPT_REPORT, OPT_MODULE_PATH, OPT_OVERWRITE, OPT_APPEND, OPT_STRICT, OPT_DOT };
+enum { OPT_COLUMNS = 256, OPT_LIMIT, OPT_DEAD, OPT_REPORT, OPT_MODULE_PATH, OPT_OVERWRITE, OPT_APPEND, OPT_STRICT, OPT_DOT,
+       OPT_SURVEY, OPT_REGISTRY, OPT_SCHEMAS, OPT_SCHEMA };
 
 static const struct option longs[] = {
     { "columns", required_argument, NULL, OPT_COLUMNS },   { "limit", required_argument, NULL, OPT_LIMIT },
     { "dead-letters", required_argument, NULL, OPT_DEAD }, { "report", required_argument, NULL, OPT_REPORT },
     { "module-path", required_argument, NULL, OPT_MODULE_PATH }, { "overwrite", no_argument, NULL, OPT_OVERWRITE },
     { "append", no_argument, NULL, OPT_APPEND },           { "strict", no_argument, NULL, OPT_STRICT },
+    { "survey", required_argument, NULL, OPT_SURVEY },     { "registry", required_argument, NULL, OPT_REGISTRY },
+    { "schemas", required_argument, NULL, OPT_SCHEMAS },   { "schema", required_argument, NULL, OPT_SCHEMA },
     { "dot", no_argument, NULL, OPT_DOT },                 { "quiet", no_argument, NULL, 'q' },
     { "verbose", no_argument, NULL, 'v' },                 { 0 },
 };
@@ -103,6 +110,11 @@ static int add_kafka(nj_cli *cli, const char *text, nj_error *err)
     return name && nj_settings_set(&cli->settings, "kafka", name, equals + 1, "-X") == 0 ? 0 : nj_fail(err, "out of memory");
 }
 
+static int add_setting(nj_cli *cli, const char *section, const char *key, const char *option, nj_error *err)
+{
+    return nj_settings_set(&cli->settings, section, key, optarg, option) == 0 ? 0 : nj_fail(err, "out of memory");
+}
+
 static int one_option(nj_cli *cli, int option, nj_error *err)
 {
     nj_run_options *o = &cli->options;
@@ -132,6 +144,10 @@ static int one_option(nj_cli *cli, int option, nj_error *err)
     case OPT_OVERWRITE: o->mode = NJ_SINK_OVERWRITE; return 0;
     case OPT_APPEND: o->mode = NJ_SINK_APPEND; return 0;
     case OPT_STRICT: o->strict = true; return 0;
+    case OPT_SURVEY: return add_setting(cli, "decode", "survey", "--survey", err);
+    case OPT_REGISTRY: return add_setting(cli, "registry", "url", "--registry", err);
+    case OPT_SCHEMAS: return add_setting(cli, "registry", "schemas", "--schemas", err);
+    case OPT_SCHEMA: return add_setting(cli, "decode", "schema", "--schema", err);
     case OPT_DOT: cli->dot = true; return 0;
     default: return nj_fail(err, "see `nightjar run --help`");
     }
