@@ -1,24 +1,15 @@
-/* Canonical columns of ZTF alerts that need arithmetic: fluxes from magnitudes, galactic latitude, time at mid-exposure.
+/* Canonical columns of ZTF alerts that need arithmetic: fluxes from magnitudes, time at mid-exposure.
  *
- * Returned: lc.flux, lc.flux_err in nJy AB, negative for a negative difference; gal_b; mjd_tai_mid.
- * Notes: the galactic pole is the J2000 one (alpha 192.85948, delta 27.12825 deg), good to 0.1 arcsec against the IAU
- *   definition in ICRS. jd is UTC at the start of the exposure: half the exposure time and TAI - UTC are added.
- * Reference: Blaauw et al. 1960, MNRAS 121, 123; ESA 1997, SP-1200, vol. 1, eq. 1.5.11; leap seconds: ERFA (SOFA's dat). */
+ * Returned: lc.flux, lc.flux_err in nJy AB, negative for a negative difference; mjd_tai_mid.
+ * Notes: jd is UTC at the start of the exposure: half the exposure time and TAI - UTC are added.
+ * Reference: leap seconds: ERFA (SOFA's dat). */
 #include <erfa.h>
 
 #include "nightjar/astro.h"
 #include "nightjar/column.h"
 
-enum { RA, DEC, JD, EXPTIME, MAG, MAG_ERR, POSITIVE };
-enum { GAL_B, MJD_TAI_MID, FLUX, FLUX_ERR };
-
-static double galactic_latitude_deg(double ra_deg, double dec_deg)
-{
-    static const double pole_ra_deg = 192.85948, pole_dec_deg = 27.12825;
-    double dec = dec_deg * NJ_RAD_PER_DEG, pole = pole_dec_deg * NJ_RAD_PER_DEG;
-    double sin_b = sin(dec) * sin(pole) + cos(dec) * cos(pole) * cos((ra_deg - pole_ra_deg) * NJ_RAD_PER_DEG);
-    return asin(fmax(-1, fmin(1, sin_b))) * NJ_DEG_PER_RAD;
-}
+enum { JD, EXPTIME, MAG, MAG_ERR, POSITIVE };
+enum { MJD_TAI_MID, FLUX, FLUX_ERR };
 
 static double mjd_tai_mid(double jd_utc, double exptime_s)
 {
@@ -49,8 +40,6 @@ static int process(const void *self, void *thread, const nj_work *w)
     (void)thread;
     for (uint32_t k = 0; k < w->n; k++) {
         uint32_t row = w->row[k];
-        double ra = nj_f64_of(w, RA, row), dec = nj_f64_of(w, DEC, row);
-        if (fabs(dec) <= 90 && fabs(ra) <= 720) nj_put_f64(w, GAL_B, row, galactic_latitude_deg(ra, dec));
         nj_put_f64(w, MJD_TAI_MID, row, mjd_tai_mid(nj_f64_of(w, JD, row), nj_f64_of(w, EXPTIME, row)));
         fluxes(w, row);
         w->reason[row] = NJ_DONE;
@@ -61,12 +50,10 @@ static int process(const void *self, void *thread, const nj_work *w)
 NJ_MODULE(adapt_ztf) = {
     NJ_HEADER, .name = "adapt_ztf", .version = "1.0", .summary = "canonical columns of ZTF alerts that need arithmetic",
     .paper = "none: definitions",
-    .needs = (const nj_need[]){ { "ra", NJ_F64, NJ_SCALAR, "deg", NJ_OPTIONAL }, { "dec", NJ_F64, NJ_SCALAR, "deg", NJ_OPTIONAL },
-                                { "jd", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL }, { "packet.candidate.exptime", NJ_F64, NJ_SCALAR, "s", NJ_OPTIONAL },
+    .needs = (const nj_need[]){ { "jd", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL }, { "packet.candidate.exptime", NJ_F64, NJ_SCALAR, "s", NJ_OPTIONAL },
                                 { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 }, { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 },
                                 { "lc.positive", NJ_U8, NJ_SERIES, "1", 0 }, { 0 } },
     .gives = (const nj_give[]){
-        { "gal_b", NJ_F64, 1, -1, "deg", -90, 90, NAN, NJ_CANONICAL, "galactic latitude; none without a position" },
         { "mjd_tai_mid", NJ_F64, 1, -1, "d", -INFINITY, INFINITY, NAN, NJ_CANONICAL, "MJD (TAI) at mid-exposure; none without an exposure time" },
         { "lc.flux", NJ_F64, 0, MAG, "nJy", -INFINITY, INFINITY, NAN, NJ_CANONICAL, "difference flux, negative for a negative difference; none for upper limits" },
         { "lc.flux_err", NJ_F64, 0, MAG, "nJy", 0, INFINITY, NAN, NJ_CANONICAL, "its error" }, { 0 } },

@@ -13,7 +13,7 @@
 #include "nightjar/forest.h"
 #include "nightjar/lc.h"
 
-enum { JD, MAG, MAG_ERR, FID, NDETHIST, OTYPE };
+enum { JD, MAG, MAG_ERR, BAND, NDETHIST, OTYPE };
 enum { SCORE };
 enum { FEATURES = 12, CLASSES = 2, EARLY = 1 };
 
@@ -91,7 +91,7 @@ static bool band_features(const nj_work *w, uint32_t row, int32_t fid, const are
 {
     uint32_t n = nj_points(w, MAG, row), k = 0;
     const double *jd = nj_f64_series(w, JD, row), *mag = nj_f64_series(w, MAG, row), *err = nj_f64_series(w, MAG_ERR, row);
-    const int32_t *of = nj_i32_series(w, FID, row);
+    const int32_t *of = nj_i32_series(w, BAND, row);
     for (uint32_t i = 0; i < n; i++) {
         if (of[i] != fid || isnan(mag[i]) || isnan(jd[i])) continue;
         a->jd[k] = jd[i];
@@ -153,7 +153,7 @@ NJ_MODULE(early_snia) = {
     NJ_HEADER, .name = "early_snia", .version = "1.0", .summary = "probability of a young type Ia supernova, from its rise",
     .paper = "doi:10.1051/0004-6361/202142715",
     .needs = (const nj_need[]){ { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 }, { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
-                                { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 }, { "lc.fid", NJ_I32, NJ_SERIES, "1", 0 },
+                                { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 }, { "lc.band", NJ_I32, NJ_SERIES, "1", 0 },
                                 { "packet.candidate.ndethist", NJ_I32, NJ_SCALAR, "1", 0 }, { "simbad.otype", NJ_STR, NJ_SCALAR, "", NJ_OPTIONAL }, { 0 } },
     .gives = (const nj_give[]){ { "score", NJ_F64, 1, -1, "1", 0, 1, 0.5, 0,
                                   "probability of an early type Ia supernova; none when cut or when a band does not rise" }, { 0 } },

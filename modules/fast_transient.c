@@ -17,7 +17,7 @@
 #include "nightjar/astro.h"
 #include "nightjar/column.h"
 
-enum { JD, MAG, MAG_ERR, LIMIT, FID, START };
+enum { JD, MAG, MAG_ERR, LIMIT, BAND, START };
 enum { FIRST_DET, SINCE_START, DELTA_TIME, FROM_UPPER, RATE, SIGMA, LOWER, UPPER };
 enum { I_BAND = 3 };
 
@@ -54,7 +54,7 @@ static nj_reason one(const nj_work *w, uint32_t row)
     uint32_t n = nj_points(w, JD, row);
     const double *jd = nj_f64_series(w, JD, row), *mag = nj_f64_series(w, MAG, row), *err = nj_f64_series(w, MAG_ERR, row);
     const double *limit = nj_f64_series(w, LIMIT, row);
-    const int32_t *fid = nj_i32_series(w, FID, row);
+    const int32_t *fid = nj_i32_series(w, BAND, row);
     uint32_t first = 0;
     while (first < n && isnan(mag[first])) first++;
     if (first == n) return NJ_NO_INPUT;
@@ -83,7 +83,7 @@ NJ_MODULE(fast_transient) = {
     .paper = "doi:10.1093/mnras/staa3602",
     .needs = (const nj_need[]){ { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 }, { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
                                 { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 }, { "lc.limit_mag", NJ_F64, NJ_SERIES, "mag", NJ_OPTIONAL },
-                                { "lc.fid", NJ_I32, NJ_SERIES, "1", 0 }, { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL }, { 0 } },
+                                { "lc.band", NJ_I32, NJ_SERIES, "1", 0 }, { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL }, { 0 } },
     .gives = (const nj_give[]){
         { "jd_first_real_det", NJ_F64, 1, -1, "d", OPEN, "time of the first detection of the light curve; none without detections" },
         { "jdstarthist_dt", NJ_F64, 1, -1, "d", OPEN, "that time minus the start of the survey's own history" },

@@ -9,7 +9,7 @@
 #include "nightjar/column.h"
 #include "nightjar/lc.h"
 
-enum { JD, MAG, MAG_ERR, FID, REF_DIST, REF_MAG, REF_MAG_ERR, POSITIVE };
+enum { JD, MAG, MAG_ERR, BAND, REF_DIST, REF_MAG, REF_MAG_ERR, POSITIVE };
 enum { BANDS = 2 };
 
 typedef struct conf {
@@ -29,7 +29,7 @@ static int take_points(const nj_work *w, uint32_t row, points *p)
 {
     uint32_t n = nj_points(w, MAG, row);
     const double *jd = nj_f64_series(w, JD, row), *mag = nj_f64_series(w, MAG, row), *err = nj_f64_series(w, MAG_ERR, row);
-    const int32_t *fid = nj_i32_series(w, FID, row);
+    const int32_t *fid = nj_i32_series(w, BAND, row);
     p->jd = w->scratch(w, (n + 1) * 3 * sizeof(double));
     p->fid = w->scratch(w, (n + 1) * sizeof *p->fid);
     p->at = w->scratch(w, (n + 1) * sizeof *p->at);
@@ -180,7 +180,7 @@ static int open_conf(const nj_host *host, const void *c, void **self)
 NJ_MODULE(features) = {
     NJ_HEADER, .name = "features", .version = "1.0", .summary = "26 features of the magnitudes, per band g and r",
     .paper = "doi:10.1093/mnras/stab316",
-    .needs = (const nj_need[]){ LC("jd", "d", 0), LC("mag", "mag", 0), LC("mag_err", "mag", 0), { "lc.fid", NJ_I32, NJ_SERIES, "1", 0 },
+    .needs = (const nj_need[]){ LC("jd", "d", 0), LC("mag", "mag", 0), LC("mag_err", "mag", 0), { "lc.band", NJ_I32, NJ_SERIES, "1", 0 },
                                 LC("ref_dist", "pixel", NJ_OPTIONAL), LC("ref_mag", "mag", NJ_OPTIONAL), LC("ref_mag_err", "mag", NJ_OPTIONAL),
                                 { "lc.positive", NJ_U8, NJ_SERIES, "1", 0 }, { 0 } },
     .gives = (const nj_give[]){ BAND("g") BAND("r") { 0 } },

@@ -16,7 +16,7 @@
 #include "nightjar/forest.h"
 #include "nightjar/lc.h"
 
-enum { JD, MAG, MAG_ERR, FID, START, NDETHIST, OTYPE };
+enum { JD, MAG, MAG_ERR, BAND, START, NDETHIST, OTYPE };
 enum { SCORE };
 enum { FEATURES = 10, CLASSES = 2, KILONOVA = 1 };
 
@@ -110,7 +110,7 @@ static bool band_features(const state *s, const nj_work *w, uint32_t row, int32_
 {
     uint32_t n = nj_points(w, MAG, row), k = 0;
     const double *jd = nj_f64_series(w, JD, row), *mag = nj_f64_series(w, MAG, row), *err = nj_f64_series(w, MAG_ERR, row);
-    const int32_t *of = nj_i32_series(w, FID, row);
+    const int32_t *of = nj_i32_series(w, BAND, row);
     double *t = work, *flux = work + n, *flux_err = flux + n;
     for (uint32_t i = 0; i < n; i++) {
         if (of[i] != fid || isnan(mag[i]) || !(err[i] > 0)) continue;
@@ -172,7 +172,7 @@ NJ_MODULE(kilonova) = {
     NJ_HEADER, .name = "kilonova", .version = "1.0", .summary = "probability of a kilonova, from components of the light curve",
     .paper = "doi:10.1051/0004-6361/202245340",
     .needs = (const nj_need[]){ { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 }, { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
-                                { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 }, { "lc.fid", NJ_I32, NJ_SERIES, "1", 0 },
+                                { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 }, { "lc.band", NJ_I32, NJ_SERIES, "1", 0 },
                                 { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL },
                                 { "packet.candidate.ndethist", NJ_I32, NJ_SCALAR, "1", 0 }, { "simbad.otype", NJ_STR, NJ_SCALAR, "", NJ_OPTIONAL }, { 0 } },
     .gives = (const nj_give[]){ { "score", NJ_F64, 1, -1, "1", 0, 1, 0.5, 0, "probability of a kilonova; none when cut or when a band could not be fitted" }, { 0 } },

@@ -14,7 +14,7 @@
 #include "nightjar/forest.h"
 #include "nightjar/lc.h"
 
-enum { MAG, MAG_ERR, FID, REF_MAG, REF_MAG_ERR, POSITIVE, NDETHIST };
+enum { MAG, MAG_ERR, BAND, REF_MAG, REF_MAG_ERR, POSITIVE, NDETHIST };
 enum { SCORE };
 enum { CONSTANT, CV, ML, VARIABLE, CLASSES };
 enum { LEAST = 10 };
@@ -76,7 +76,7 @@ static uint32_t take_band(const nj_work *w, uint32_t row, int32_t fid, double *m
     const double *m = nj_f64_series(w, MAG, row), *s = nj_f64_series(w, MAG_ERR, row);
     const double *ref = nj_f64_series(w, REF_MAG, row), *ref_err = nj_f64_series(w, REF_MAG_ERR, row);
     const uint8_t *positive = nj_u8_series(w, POSITIVE, row);
-    const int32_t *of = nj_i32_series(w, FID, row);
+    const int32_t *of = nj_i32_series(w, BAND, row);
     for (uint32_t i = 0; i < n; i++) {
         if (of[i] != fid || isnan(m[i])) continue;
         nj_dc dc = ref && ref_err ? nj_dc_flux(m[i], s[i], ref[i], ref_err[i], positive[i] == 1) : (nj_dc){ NAN, NAN };
@@ -148,7 +148,7 @@ static int process_ref(const void *self, void *thread, const nj_work *w)
 NJ_MODULE(microlensing) = {
     NJ_HEADER, .name = "microlensing", .version = "1.0", .summary = "probability of microlensing, from statistics of both bands",
     .paper = "doi:10.1016/j.ascom.2019.100298",
-    .needs = (const nj_need[]){ LC("mag", 0), LC("mag_err", 0), { "lc.fid", NJ_I32, NJ_SERIES, "1", 0 }, LC("ref_mag", NJ_OPTIONAL),
+    .needs = (const nj_need[]){ LC("mag", 0), LC("mag_err", 0), { "lc.band", NJ_I32, NJ_SERIES, "1", 0 }, LC("ref_mag", NJ_OPTIONAL),
                                 LC("ref_mag_err", NJ_OPTIONAL), { "lc.positive", NJ_U8, NJ_SERIES, "1", 0 },
                                 { "packet.candidate.ndethist", NJ_I32, NJ_SCALAR, "1", 0 }, { 0 } },
     .gives = (const nj_give[]){ { "score", NJ_F64, 1, -1, "1", 0, 1, 0, 0,

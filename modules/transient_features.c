@@ -189,7 +189,7 @@ NJ_MODULE(transient_features) = {
         CANDIDATE("srmag1", "mag"), CANDIDATE("srmag2", "mag"), CANDIDATE("srmag3", "mag"), CANDIDATE("simag1", "mag"), CANDIDATE("szmag1", "mag"),
         CANDIDATE("neargaia", "arcsec"), CANDIDATE("maggaia", "mag"), CANDIDATE("neargaiabright", "arcsec"), CANDIDATE("maggaiabright", "mag"),
         { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 }, { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 }, { "lc.positive", NJ_U8, NJ_SERIES, "1", 0 },
-        { "lc.fid", NJ_I32, NJ_SERIES, "1", 0 }, { 0 } },
+        { "lc.band", NJ_I32, NJ_SERIES, "1", 0 }, { 0 } },
     .gives = (const nj_give[]){
         FLAG("faint", "1: fainter than 19.8 mag, or seen faint within the last 0.75 d"), FLAG("positivesubtraction", "1: brighter than the reference"),
         FLAG("real", "1: the real-bogus scores and the neighbourhood say it is no artefact"), FLAG("pointunderneath", "1: a point source lies underneath"),

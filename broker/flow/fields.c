@@ -1,5 +1,6 @@
 /* fields.c - the output columns of a run, what they and the filters read, and each survey's graph. */
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -213,6 +214,20 @@ static int offer(const void *schema, const char *path, nj_type *type, nj_shape *
     return rc;
 }
 
+/* One line for people; each reason with -v. */
+static void tell_what_is_silent(const nj_graph *g)
+{
+    char names[1024] = "";
+    for (uint32_t i = 0; i < g->n_steps; i++) {
+        const nj_step *step = &g->step[i];
+        if (!step->off || !step->in->wanted) continue;
+        nj_log(NJ_LOG_DEBUG, "%s gives no answers on survey %s: %s", step->in->name, g->layout.survey, step->off);
+        size_t n = strlen(names);
+        snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", step->in->name);
+    }
+    if (names[0]) nj_log(NJ_LOG_INFO, "no answers on survey %s, which lacks their inputs (-v says which): %s", g->layout.survey, names);
+}
+
 static uint32_t column_of(const nj_graph *g, const char *path, nj_type type)
 {
     for (uint32_t c = 0; c < g->layout.n_packet; c++)
@@ -246,9 +261,7 @@ static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
     }
     s->jd = column_of(g, "jd", NJ_F64);
     s->lc_jd = column_of(g, "lc.jd", NJ_F64);
-    for (uint32_t i = 0; i < g->n_steps; i++)
-        if (g->step[i].off && g->step[i].in->wanted)
-            nj_log(NJ_LOG_WARN, "%s gives no answers on survey %s: %s", g->step[i].in->name, offers.survey, g->step[i].off);
+    tell_what_is_silent(g);
     return s;
 }
 

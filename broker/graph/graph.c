@@ -26,9 +26,10 @@ typedef struct resolver {
 
 static uint32_t lookup(resolver *r, const char *path, nj_type type, const char *unit, nj_shape shape, const char **why);
 
+/* adapt_ztf serves ZTF, adapt_any every survey. */
 static int is_adapter_of(const nj_instance *in, const char *survey)
 {
-    return !strncmp(in->name, "adapt_", 6) && !strcmp(in->name + 6, survey);
+    return !strncmp(in->name, "adapt_", 6) && (!strcmp(in->name + 6, survey) || !strcmp(in->name + 6, "any"));
 }
 
 /* Takes an instance in: its gives get columns, its needs are resolved later. */

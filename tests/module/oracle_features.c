@@ -7,7 +7,7 @@
 
 enum { JD, MAG, MAG_ERR, FID, REF_MAG, REF_MAG_ERR, POSITIVE, WANTS };
 static const nj_want wants[WANTS] = {
-    { "lc.jd", NJ_F64, "d" },        { "lc.mag", NJ_F64, "mag" },         { "lc.mag_err", NJ_F64, "mag" }, { "lc.fid", NJ_I32, "1" },
+    { "lc.jd", NJ_F64, "d" },        { "lc.mag", NJ_F64, "mag" },         { "lc.mag_err", NJ_F64, "mag" }, { "lc.band", NJ_I32, "1" },
     { "lc.ref_mag", NJ_F64, "mag" }, { "lc.ref_mag_err", NJ_F64, "mag" }, { "lc.positive", NJ_U8, "1" },
 };
 enum { MOST_POINTS = 1000 };
