@@ -103,10 +103,8 @@ static nj_reason cut(const nj_work *w, uint32_t row)
     return n_valid > 1 ? NJ_DONE : NJ_FEW_POINTS;
 }
 
-typedef void (*fit_function)(uint32_t, const double *, const double *, const double *, const double *, nj_component_fit *);
-
 /* The features of one band; false = not fitted. */
-static bool band_features(const state *s, const nj_work *w, uint32_t row, int32_t fid, double *work, fit_function fit, float *x)
+static bool band_features(const state *s, const nj_work *w, uint32_t row, int32_t fid, double *work, float *x)
 {
     uint32_t n = nj_points(w, MAG, row), k = 0;
     const double *jd = nj_f64_series(w, JD, row), *mag = nj_f64_series(w, MAG, row), *err = nj_f64_series(w, MAG_ERR, row);
@@ -119,7 +117,7 @@ static bool band_features(const state *s, const nj_work *w, uint32_t row, int32_
         flux_err[k++] = nj_fluxcal_err_of_mag(mag[i], err[i]);
     }
     nj_component_fit f;
-    fit(k, t, flux, flux_err, s->component, &f);
+    nj_component_fit_flux(k, t, flux, flux_err, s->component, &f);
     const double value[] = { f.c[0], f.c[1], f.c[2], f.residual, f.max_flux };
     for (int i = 0; i < 5; i++) x[i] = (float)value[i];
     return f.fitted && f.c[0] != 0;
@@ -147,9 +145,8 @@ static int all(const state *s, nj_forest_rows *rows, const nj_work *w, int refer
         if (why != NJ_DONE) continue;
         double *work = w->scratch(w, (3 * (size_t)nj_points(w, MAG, row) + 1) * sizeof *work);
         if (!work) return NJ_ENOMEM;
-        fit_function fit = reference ? nj_component_fit_plain : nj_component_fit_flux;
         float x[FEATURES];
-        bool g = band_features(s, w, row, 1, work, fit, x), r = g && band_features(s, w, row, 2, work, fit, x + 5);
+        bool g = band_features(s, w, row, 1, work, x), r = g && band_features(s, w, row, 2, work, x + 5);
         w->reason[row] = NJ_NO_FIT;
         if (!r) continue;
         memcpy(nj_forest_add(&s->forest, rows, row), x, sizeof x);
@@ -163,6 +160,7 @@ static int process(const void *self, void *thread, const nj_work *w)
     return all(self, thread, w, 0);
 }
 
+/* The forest by its plain kernels; the fit has its own plain version and test (tests/kernel/lc.c). */
 static int process_ref(const void *self, void *thread, const nj_work *w)
 {
     return all(self, thread, w, 1);
