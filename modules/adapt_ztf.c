@@ -48,14 +48,22 @@ static int process(const void *self, void *thread, const nj_work *w)
 }
 
 NJ_MODULE(adapt_ztf) = {
-    NJ_HEADER, .name = "adapt_ztf", .version = "1.0", .summary = "canonical columns of ZTF alerts that need arithmetic",
+    NJ_HEADER,
+    .name = "adapt_ztf",
+    .version = "1.0",
+    .summary = "canonical columns of ZTF alerts that need arithmetic",
     .paper = "none: definitions",
-    .needs = (const nj_need[]){ { "jd", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL }, { "packet.candidate.exptime", NJ_F64, NJ_SCALAR, "s", NJ_OPTIONAL },
-                                { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 }, { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 },
-                                { "lc.positive", NJ_U8, NJ_SERIES, "1", 0 }, { 0 } },
-    .gives = (const nj_give[]){
-        { "mjd_tai_mid", NJ_F64, 1, -1, "d", -INFINITY, INFINITY, NAN, NJ_CANONICAL, "MJD (TAI) at mid-exposure; none without an exposure time" },
-        { "lc.flux", NJ_F64, 0, MAG, "nJy", -INFINITY, INFINITY, NAN, NJ_CANONICAL, "difference flux, negative for a negative difference; none for upper limits" },
-        { "lc.flux_err", NJ_F64, 0, MAG, "nJy", 0, INFINITY, NAN, NJ_CANONICAL, "its error" }, { 0 } },
+    .needs = (const nj_need[]){ { "jd", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL },
+                                { "packet.candidate.exptime", NJ_F64, NJ_SCALAR, "s", NJ_OPTIONAL },
+                                { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
+                                { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 },
+                                { "lc.positive", NJ_U8, NJ_SERIES, "1", 0 },
+                                { 0 } },
+    .gives = (const nj_give[]){ { "mjd_tai_mid", NJ_F64, 1, -1, "d", -INFINITY, INFINITY, NAN, NJ_CANONICAL,
+                                  "MJD (TAI) at mid-exposure; none without an exposure time" },
+                                { "lc.flux", NJ_F64, 0, MAG, "nJy", -INFINITY, INFINITY, NAN, NJ_CANONICAL,
+                                  "difference flux, negative for a negative difference; none for upper limits" },
+                                { "lc.flux_err", NJ_F64, 0, MAG, "nJy", 0, INFINITY, NAN, NJ_CANONICAL, "its error" },
+                                { 0 } },
     .process = process
 };

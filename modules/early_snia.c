@@ -150,16 +150,32 @@ static int process_ref(const void *self, void *thread, const nj_work *w)
 }
 
 NJ_MODULE(early_snia) = {
-    NJ_HEADER, .name = "early_snia", .version = "1.0", .summary = "probability of a young type Ia supernova, from its rise",
+    NJ_HEADER,
+    .name = "early_snia",
+    .version = "1.0",
+    .summary = "probability of a young type Ia supernova, from its rise",
     .paper = "doi:10.1051/0004-6361/202142715",
-    .needs = (const nj_need[]){ { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 }, { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
-                                { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 }, { "lc.band", NJ_I32, NJ_SERIES, "1", 0 },
-                                { "packet.candidate.ndethist", NJ_I32, NJ_SCALAR, "1", 0 }, { "simbad.otype", NJ_STR, NJ_SCALAR, "", NJ_OPTIONAL }, { 0 } },
+    .needs = (const nj_need[]){ { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
+                                { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
+                                { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 },
+                                { "lc.band", NJ_I32, NJ_SERIES, "1", 0 },
+                                { "packet.candidate.ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
+                                { "simbad.otype", NJ_STR, NJ_SCALAR, "", NJ_OPTIONAL },
+                                { 0 } },
     .gives = (const nj_give[]){ { "score", NJ_F64, 1, -1, "1", 0, 1, 0.5, 0,
-                                  "probability of an early type Ia supernova; none when cut or when a band does not rise" }, { 0 } },
-    .params = (const nj_param[]){
-        { "model", NJ_STR, "early_snia", offsetof(conf, model), 0, 0, "1", "folder of the forest" },
-        { "cuts", NJ_STR, "fink", offsetof(conf, cuts), 0, 0, "1", "fink: the broker's cuts before the fit; off: none" }, { 0 } },
-    .conf_size = sizeof(conf), .thread_size = sizeof(nj_forest_rows), .rows_hint = NJ_FOREST_ROWS,
-    .open = open_model, .thread_open = thread_open, .process = process, .process_ref = process_ref, .thread_close = thread_close, .close = close_model
+                                  "probability of an early type Ia supernova; none when cut or when a band does not rise" },
+                                { 0 } },
+    .params = (const nj_param[]){ { "model", NJ_STR, "early_snia", offsetof(conf, model), 0, 0, "1", "folder of the forest" },
+                                  { "cuts", NJ_STR, "fink", offsetof(conf, cuts), 0, 0, "1",
+                                    "fink: the broker's cuts before the fit; off: none" },
+                                  { 0 } },
+    .conf_size = sizeof(conf),
+    .thread_size = sizeof(nj_forest_rows),
+    .rows_hint = NJ_FOREST_ROWS,
+    .open = open_model,
+    .thread_open = thread_open,
+    .process = process,
+    .process_ref = process_ref,
+    .thread_close = thread_close,
+    .close = close_model
 };

@@ -79,19 +79,30 @@ static int process(const void *self, void *thread, const nj_work *w)
 
 #define OPEN -INFINITY, INFINITY, NAN, 0
 NJ_MODULE(fast_transient) = {
-    NJ_HEADER, .name = "fast_transient", .version = "1.0", .summary = "slope to the last point of the same band",
+    NJ_HEADER,
+    .name = "fast_transient",
+    .version = "1.0",
+    .summary = "slope to the last point of the same band",
     .paper = "doi:10.1093/mnras/staa3602",
-    .needs = (const nj_need[]){ { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 }, { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
-                                { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 }, { "lc.limit_mag", NJ_F64, NJ_SERIES, "mag", NJ_OPTIONAL },
-                                { "lc.band", NJ_I32, NJ_SERIES, "1", 0 }, { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL }, { 0 } },
-    .gives = (const nj_give[]){
-        { "jd_first_real_det", NJ_F64, 1, -1, "d", OPEN, "time of the first detection of the light curve; none without detections" },
-        { "jdstarthist_dt", NJ_F64, 1, -1, "d", OPEN, "that time minus the start of the survey's own history" },
-        { "delta_time", NJ_F64, 1, -1, "d", OPEN, "time since the last point of the same band; none without such a point" },
-        { "from_upper", NJ_U8, 1, -1, "1", 0, 1, NAN, 0, "1 when that point is an upper limit; 0 also without such a point; none without detections" },
-        { "mag_rate", NJ_F64, 1, -1, "mag/d", OPEN, "mean slope, negative = brightening; none without an earlier point" },
-        { "sigma_rate", NJ_F64, 1, -1, "mag/d", 0, INFINITY, NAN, 0, "standard deviation of the slope" },
-        { "lower_rate", NJ_F64, 1, -1, "mag/d", OPEN, "5 % point of the slope" },
-        { "upper_rate", NJ_F64, 1, -1, "mag/d", OPEN, "95 % point of the slope" }, { 0 } },
+    .needs = (const nj_need[]){ { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
+                                { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
+                                { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 },
+                                { "lc.limit_mag", NJ_F64, NJ_SERIES, "mag", NJ_OPTIONAL },
+                                { "lc.band", NJ_I32, NJ_SERIES, "1", 0 },
+                                { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL },
+                                { 0 } },
+    .gives =
+        (const nj_give[]){
+            { "jd_first_real_det", NJ_F64, 1, -1, "d", OPEN,
+              "time of the first detection of the light curve; none without detections" },
+            { "jdstarthist_dt", NJ_F64, 1, -1, "d", OPEN, "that time minus the start of the survey's own history" },
+            { "delta_time", NJ_F64, 1, -1, "d", OPEN, "time since the last point of the same band; none without such a point" },
+            { "from_upper", NJ_U8, 1, -1, "1", 0, 1, NAN, 0,
+              "1 when that point is an upper limit; 0 also without such a point; none without detections" },
+            { "mag_rate", NJ_F64, 1, -1, "mag/d", OPEN, "mean slope, negative = brightening; none without an earlier point" },
+            { "sigma_rate", NJ_F64, 1, -1, "mag/d", 0, INFINITY, NAN, 0, "standard deviation of the slope" },
+            { "lower_rate", NJ_F64, 1, -1, "mag/d", OPEN, "5 % point of the slope" },
+            { "upper_rate", NJ_F64, 1, -1, "mag/d", OPEN, "95 % point of the slope" },
+            { 0 } },
     .process = process
 };

@@ -61,16 +61,20 @@ static bool is_sso(const alert *a)
 }
 
 static const rule rules[] = {
-    { "Microlensing candidate", is_microlensing }, { "SN candidate", is_supernova },
-    { "Early SN Ia candidate", is_early },         { "Kilonova candidate", is_kilonova },
-    { "Solar System candidate", is_sso_candidate }, { "Tracklet", is_tracklet },
+    { "Microlensing candidate", is_microlensing },
+    { "SN candidate", is_supernova },
+    { "Early SN Ia candidate", is_early },
+    { "Kilonova candidate", is_kilonova },
+    { "Solar System candidate", is_sso_candidate },
+    { "Tracklet", is_tracklet },
     { "Solar System MPC", is_sso },
 };
 
 /* Does the SIMBAD label name a known object? */
 static bool says_something(const char *otype)
 {
-    return otype && strcmp(otype, "Unknown") && strcmp(otype, "Transient") && strncmp(otype, "Fail", 4) && strncmp(otype, "Galaxy", 6);
+    return otype && strcmp(otype, "Unknown") && strcmp(otype, "Transient") && strncmp(otype, "Fail", 4) &&
+           strncmp(otype, "Galaxy", 6);
 }
 
 static const char *classify(const nj_work *w, const alert *a)
@@ -89,10 +93,17 @@ static int process(const void *self, void *thread, const nj_work *w)
     (void)thread;
     for (uint32_t k = 0; k < w->n; k++) {
         uint32_t row = w->row[k];
-        alert a = { .age_day = nj_f64_of(w, JD, row) - nj_f64_of(w, START, row), .drb = nj_f64_of(w, DRB, row),
-                    .classtar = nj_f64_of(w, CLASSTAR, row), .ndethist = nj_f64_of(w, NDETHIST, row), .roid = nj_i32_of(w, ROID, row),
-                    .otype = nj_text_of(w, OTYPE, row), .tracklet = nj_text_of(w, TRACKLET, row), .mulens = nj_f64_of(w, MULENS, row),
-                    .snn_ia = nj_f64_of(w, SNN_IA, row), .snn_sn = nj_f64_of(w, SNN_SN, row), .early = nj_f64_of(w, EARLY, row),
+        alert a = { .age_day = nj_f64_of(w, JD, row) - nj_f64_of(w, START, row),
+                    .drb = nj_f64_of(w, DRB, row),
+                    .classtar = nj_f64_of(w, CLASSTAR, row),
+                    .ndethist = nj_f64_of(w, NDETHIST, row),
+                    .roid = nj_i32_of(w, ROID, row),
+                    .otype = nj_text_of(w, OTYPE, row),
+                    .tracklet = nj_text_of(w, TRACKLET, row),
+                    .mulens = nj_f64_of(w, MULENS, row),
+                    .snn_ia = nj_f64_of(w, SNN_IA, row),
+                    .snn_sn = nj_f64_of(w, SNN_SN, row),
+                    .early = nj_f64_of(w, EARLY, row),
                     .kilonova = nj_f64_of(w, KILONOVA, row) };
         const char *label = classify(w, &a);
         if (!label) return NJ_ENOMEM;
@@ -102,15 +113,32 @@ static int process(const void *self, void *thread, const nj_work *w)
     return NJ_OK;
 }
 
-#define NUMBER(path, unit) { path, NJ_F64, NJ_SCALAR, unit, NJ_OPTIONAL }
+#define NUMBER(path, unit)                                                                                                       \
+    {                                                                                                                            \
+        path, NJ_F64, NJ_SCALAR, unit, NJ_OPTIONAL                                                                               \
+    }
 NJ_MODULE(finkclass) = {
-    NJ_HEADER, .name = "finkclass", .version = "1.0", .summary = "one class from all scores: Fink's decision table",
+    NJ_HEADER,
+    .name = "finkclass",
+    .version = "1.0",
+    .summary = "one class from all scores: Fink's decision table",
     .paper = "doi:10.1093/mnras/staa3602",
-    .needs = (const nj_need[]){
-        NUMBER("jd", "d"), NUMBER("packet.candidate.jdstarthist", "d"), NUMBER("packet.candidate.ndethist", "1"), NUMBER("drb", "1"),
-        NUMBER("packet.candidate.classtar", "1"), { "roid.roid", NJ_I32, NJ_SCALAR, "1", NJ_OPTIONAL }, { "simbad.otype", NJ_STR, NJ_SCALAR, "", NJ_OPTIONAL },
-        { "tracklet.tracklet", NJ_STR, NJ_SCALAR, "", NJ_OPTIONAL }, NUMBER("microlensing.score", "1"), NUMBER("snn_snia_vs_nonia.score", "1"),
-        NUMBER("snn_sn_vs_all.score", "1"), NUMBER("early_snia.score", "1"), NUMBER("kilonova.score", "1"), { 0 } },
-    .gives = (const nj_give[]){ { "label", NJ_STR, 1, -1, "", 0, 0, NAN, 0, "the class, a SIMBAD label or one of Fink's; Unknown is a class, never null" }, { 0 } },
+    .needs = (const nj_need[]){ NUMBER("jd", "d"),
+                                NUMBER("packet.candidate.jdstarthist", "d"),
+                                NUMBER("packet.candidate.ndethist", "1"),
+                                NUMBER("drb", "1"),
+                                NUMBER("packet.candidate.classtar", "1"),
+                                { "roid.roid", NJ_I32, NJ_SCALAR, "1", NJ_OPTIONAL },
+                                { "simbad.otype", NJ_STR, NJ_SCALAR, "", NJ_OPTIONAL },
+                                { "tracklet.tracklet", NJ_STR, NJ_SCALAR, "", NJ_OPTIONAL },
+                                NUMBER("microlensing.score", "1"),
+                                NUMBER("snn_snia_vs_nonia.score", "1"),
+                                NUMBER("snn_sn_vs_all.score", "1"),
+                                NUMBER("early_snia.score", "1"),
+                                NUMBER("kilonova.score", "1"),
+                                { 0 } },
+    .gives = (const nj_give[]){ { "label", NJ_STR, 1, -1, "", 0, 0, NAN, 0,
+                                  "the class, a SIMBAD label or one of Fink's; Unknown is a class, never null" },
+                                { 0 } },
     .process = process
 };

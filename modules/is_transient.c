@@ -19,8 +19,10 @@ static int process(const void *self, void *thread, const nj_work *w)
         uint8_t answer = roid == NJ_NO_I32 ? NJ_NO_U8 : roid == 0;
         for (uint32_t t = 0; t < sizeof wanted && answer; t++) {
             uint8_t flag = nj_u8_of(w, t, row);
-            if (flag == NJ_NO_U8) answer = NJ_NO_U8;
-            else if (flag != wanted[t]) answer = 0;
+            if (flag == NJ_NO_U8)
+                answer = NJ_NO_U8;
+            else if (flag != wanted[t])
+                answer = 0;
         }
         nj_put_u8(w, IS_TRANSIENT, row, answer);
         w->reason[row] = answer == NJ_NO_U8 ? NJ_NO_INPUT : NJ_DONE;
@@ -28,12 +30,25 @@ static int process(const void *self, void *thread, const nj_work *w)
     return NJ_OK;
 }
 
-#define FLAG(name) { "transient_features." name, NJ_U8, NJ_SCALAR, "1", 0 }
-NJ_MODULE(is_transient) = {
-    NJ_HEADER, .name = "is_transient", .version = "1.0", .summary = "a real, new, unblended source that does not move",
-    .paper = "doi:10.3847/1538-4357/abbd98",
-    .needs = (const nj_need[]){ FLAG("faint"), FLAG("positivesubtraction"), FLAG("real"), FLAG("pointunderneath"), FLAG("brightstar"),
-                                FLAG("variablesource"), FLAG("stationary"), { "roid.roid", NJ_I32, NJ_SCALAR, "1", 0 }, { 0 } },
-    .gives = (const nj_give[]){ { "is_transient", NJ_U8, 1, -1, "1", 0, 1, 0, 0, "1 when all tests pass; none when a missing value decides" }, { 0 } },
-    .process = process
-};
+#define FLAG(name)                                                                                                               \
+    {                                                                                                                            \
+        "transient_features." name, NJ_U8, NJ_SCALAR, "1", 0                                                                     \
+    }
+NJ_MODULE(is_transient) = { NJ_HEADER,
+                            .name = "is_transient",
+                            .version = "1.0",
+                            .summary = "a real, new, unblended source that does not move",
+                            .paper = "doi:10.3847/1538-4357/abbd98",
+                            .needs = (const nj_need[]){ FLAG("faint"),
+                                                        FLAG("positivesubtraction"),
+                                                        FLAG("real"),
+                                                        FLAG("pointunderneath"),
+                                                        FLAG("brightstar"),
+                                                        FLAG("variablesource"),
+                                                        FLAG("stationary"),
+                                                        { "roid.roid", NJ_I32, NJ_SCALAR, "1", 0 },
+                                                        { 0 } },
+                            .gives = (const nj_give[]){ { "is_transient", NJ_U8, 1, -1, "1", 0, 1, 0, 0,
+                                                          "1 when all tests pass; none when a missing value decides" },
+                                                        { 0 } },
+                            .process = process };

@@ -48,12 +48,14 @@ static int read_components(const nj_host *host, const char *folder, state *s)
     while (good && nj_csv_row(&csv) == 1) {
         good = csv.n == 1 + NJ_COMPONENTS && bins < NJ_COMPONENT_BINS &&
                strtod(csv.cell[0], NULL) == (bins - (double)(NJ_COMPONENT_BINS / 2)) * NJ_COMPONENT_STEP_D;
-        for (uint32_t k = 0; good && k < NJ_COMPONENTS; k++) s->component[k * NJ_COMPONENT_BINS + bins] = strtod(csv.cell[1 + k], NULL);
+        for (uint32_t k = 0; good && k < NJ_COMPONENTS; k++)
+            s->component[k * NJ_COMPONENT_BINS + bins] = strtod(csv.cell[1 + k], NULL);
         bins += good;
     }
     nj_csv_free(&csv);
     if (good && bins == NJ_COMPONENT_BINS) return NJ_OK;
-    host->log(host->opaque, 0, "kilonova: %s:%u: expected %d rows day,pc1,pc2,pc3 in steps of %g d", name, csv.line, NJ_COMPONENT_BINS, NJ_COMPONENT_STEP_D);
+    host->log(host->opaque, 0, "kilonova: %s:%u: expected %d rows day,pc1,pc2,pc3 in steps of %g d", name, csv.line,
+              NJ_COMPONENT_BINS, NJ_COMPONENT_STEP_D);
     return NJ_ECONF;
 }
 
@@ -69,8 +71,10 @@ static int open_model(const nj_host *host, const void *conf_, void **self)
     }
     int rc = nj_forest_open(&s->forest, host, c->model, FEATURES, CLASSES);
     if (rc == NJ_OK) rc = read_components(host, c->model, s);
-    if (rc == NJ_OK) *self = s;
-    else nj_forest_close(&s->forest);
+    if (rc == NJ_OK)
+        *self = s;
+    else
+        nj_forest_close(&s->forest);
     return rc;
 }
 
@@ -167,16 +171,34 @@ static int process_ref(const void *self, void *thread, const nj_work *w)
 }
 
 NJ_MODULE(kilonova) = {
-    NJ_HEADER, .name = "kilonova", .version = "1.0", .summary = "probability of a kilonova, from components of the light curve",
+    NJ_HEADER,
+    .name = "kilonova",
+    .version = "1.0",
+    .summary = "probability of a kilonova, from components of the light curve",
     .paper = "doi:10.1051/0004-6361/202245340",
-    .needs = (const nj_need[]){ { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 }, { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
-                                { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 }, { "lc.band", NJ_I32, NJ_SERIES, "1", 0 },
+    .needs = (const nj_need[]){ { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
+                                { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
+                                { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 },
+                                { "lc.band", NJ_I32, NJ_SERIES, "1", 0 },
                                 { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL },
-                                { "packet.candidate.ndethist", NJ_I32, NJ_SCALAR, "1", 0 }, { "simbad.otype", NJ_STR, NJ_SCALAR, "", NJ_OPTIONAL }, { 0 } },
-    .gives = (const nj_give[]){ { "score", NJ_F64, 1, -1, "1", 0, 1, 0.5, 0, "probability of a kilonova; none when cut or when a band could not be fitted" }, { 0 } },
-    .params = (const nj_param[]){
-        { "model", NJ_STR, "kilonova", offsetof(conf, model), 0, 0, "1", "folder of the forest and of its components" },
-        { "cuts", NJ_STR, "fink", offsetof(conf, cuts), 0, 0, "1", "fink: the broker's cuts before the fit; off: none" }, { 0 } },
-    .conf_size = sizeof(conf), .thread_size = sizeof(nj_forest_rows), .rows_hint = NJ_FOREST_ROWS,
-    .open = open_model, .thread_open = thread_open, .process = process, .process_ref = process_ref, .thread_close = thread_close, .close = close_model
+                                { "packet.candidate.ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
+                                { "simbad.otype", NJ_STR, NJ_SCALAR, "", NJ_OPTIONAL },
+                                { 0 } },
+    .gives = (const nj_give[]){ { "score", NJ_F64, 1, -1, "1", 0, 1, 0.5, 0,
+                                  "probability of a kilonova; none when cut or when a band could not be fitted" },
+                                { 0 } },
+    .params = (const nj_param[]){ { "model", NJ_STR, "kilonova", offsetof(conf, model), 0, 0, "1",
+                                    "folder of the forest and of its components" },
+                                  { "cuts", NJ_STR, "fink", offsetof(conf, cuts), 0, 0, "1",
+                                    "fink: the broker's cuts before the fit; off: none" },
+                                  { 0 } },
+    .conf_size = sizeof(conf),
+    .thread_size = sizeof(nj_forest_rows),
+    .rows_hint = NJ_FOREST_ROWS,
+    .open = open_model,
+    .thread_open = thread_open,
+    .process = process,
+    .process_ref = process_ref,
+    .thread_close = thread_close,
+    .close = close_model
 };

@@ -21,20 +21,20 @@ typedef struct conf {
 } conf;
 
 typedef struct column {
-    uint32_t at;      /* in the table */
+    uint32_t at; /* in the table */
     nj_type type;
-    char name[64];    /* as a give */
+    char name[64];     /* as a give */
     const char *title; /* in the table */
-    void *data;       /* [n_rows] */
+    void *data;        /* [n_rows] */
 } column;
 
 typedef struct table {
     bool by_object;
     uint32_t n_columns, n_rows;
     column *column;
-    uint32_t mask;         /* slots - 1 */
-    uint32_t *slot;        /* row + 1, 0 = free */
-    int64_t *candid;       /* [n_rows] the keys */
+    uint32_t mask;   /* slots - 1 */
+    uint32_t *slot;  /* row + 1, 0 = free */
+    int64_t *candid; /* [n_rows] the keys */
     const char **object;
 } table;
 
@@ -251,8 +251,10 @@ static int fill(const nj_host *host, const conf *c, table *t, int key, const voi
             repeated++;
             continue;
         }
-        if (t->by_object) t->object[row] = copy_text(host, cell);
-        else t->candid[row] = candid;
+        if (t->by_object)
+            t->object[row] = copy_text(host, cell);
+        else
+            t->candid[row] = candid;
         rc = t->by_object && !t->object[row] ? NJ_ENOMEM : store_cells(host, t, row, &csv);
         t->slot[s] = ++row;
     }
@@ -309,9 +311,12 @@ static void copy_row(const nj_work *w, const table *t, uint32_t from, uint32_t r
 {
     for (uint32_t k = 0; k < t->n_columns; k++) {
         const column *col = &t->column[k];
-        if (col->type == NJ_STR) nj_put_text(w, k, row, ((const char *const *)col->data)[from]);
-        else if (col->type == NJ_I64) ((int64_t *)w->out[k])[row] = ((const int64_t *)col->data)[from];
-        else nj_put_f64(w, k, row, ((const double *)col->data)[from]);
+        if (col->type == NJ_STR)
+            nj_put_text(w, k, row, ((const char *const *)col->data)[from]);
+        else if (col->type == NJ_I64)
+            ((int64_t *)w->out[k])[row] = ((const int64_t *)col->data)[from];
+        else
+            nj_put_f64(w, k, row, ((const double *)col->data)[from]);
     }
 }
 
@@ -333,12 +338,19 @@ static int process(const void *self, void *thread, const nj_work *w)
     return NJ_OK;
 }
 
-NJ_MODULE(lookup) = {
-    NJ_HEADER, .name = "lookup", .version = "1.0", .summary = "joins columns of a CSV table by candid or object",
-    .paper = "none: a join",
-    .params = (const nj_param[]){
-        { "file", NJ_STR, "", offsetof(conf, file), 0, 0, "1", "the CSV table, looked for along the data path" },
-        { "key", NJ_STR, "object", offsetof(conf, key), 0, 0, "1", "candid or object; object:name when the table's column has another name" },
-        { "columns", NJ_STR, "", offsetof(conf, columns), 0, 0, "1", "columns to join, comma-separated, title:name to rename; empty = all" }, { 0 } },
-    .conf_size = sizeof(conf), .declare = declare, .open = open_table, .process = process
-};
+NJ_MODULE(lookup) = { NJ_HEADER,
+                      .name = "lookup",
+                      .version = "1.0",
+                      .summary = "joins columns of a CSV table by candid or object",
+                      .paper = "none: a join",
+                      .params = (const nj_param[]){ { "file", NJ_STR, "", offsetof(conf, file), 0, 0, "1",
+                                                      "the CSV table, looked for along the data path" },
+                                                    { "key", NJ_STR, "object", offsetof(conf, key), 0, 0, "1",
+                                                      "candid or object; object:name when the table's column has another name" },
+                                                    { "columns", NJ_STR, "", offsetof(conf, columns), 0, 0, "1",
+                                                      "columns to join, comma-separated, title:name to rename; empty = all" },
+                                                    { 0 } },
+                      .conf_size = sizeof(conf),
+                      .declare = declare,
+                      .open = open_table,
+                      .process = process };

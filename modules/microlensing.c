@@ -104,7 +104,8 @@ static int evaluate(const state *s, nj_forest_rows *rows, const nj_work *w, int 
     return rc;
 }
 
-static void add_band(const state *s, nj_forest_rows *rows, uint32_t row, uint32_t n, const double *mag, const double *err, double *work)
+static void add_band(const state *s, nj_forest_rows *rows, uint32_t row, uint32_t n, const double *mag, const double *err,
+                     double *work)
 {
     double out[NJ_FLUX_FEATURES];
     nj_flux_features(n, mag, err, work, out);
@@ -144,18 +145,40 @@ static int process_ref(const void *self, void *thread, const nj_work *w)
     return all(self, thread, w, 1);
 }
 
-#define LC(name, flags) { "lc." name, NJ_F64, NJ_SERIES, "mag", flags }
+#define LC(name, flags)                                                                                                          \
+    {                                                                                                                            \
+        "lc." name, NJ_F64, NJ_SERIES, "mag", flags                                                                              \
+    }
 NJ_MODULE(microlensing) = {
-    NJ_HEADER, .name = "microlensing", .version = "1.0", .summary = "probability of microlensing, from statistics of both bands",
+    NJ_HEADER,
+    .name = "microlensing",
+    .version = "1.0",
+    .summary = "probability of microlensing, from statistics of both bands",
     .paper = "doi:10.1016/j.ascom.2019.100298",
-    .needs = (const nj_need[]){ LC("mag", 0), LC("mag_err", 0), { "lc.band", NJ_I32, NJ_SERIES, "1", 0 }, LC("ref_mag", NJ_OPTIONAL),
-                                LC("ref_mag_err", NJ_OPTIONAL), { "lc.positive", NJ_U8, NJ_SERIES, "1", 0 },
-                                { "packet.candidate.ndethist", NJ_I32, NJ_SCALAR, "1", 0 }, { 0 } },
-    .gives = (const nj_give[]){ { "score", NJ_F64, 1, -1, "1", 0, 1, 0, 0,
-                                  "mean P(ML) of g and r, 0 unless ML wins in both; none when cut or with fewer than 10 detections in a band" }, { 0 } },
-    .params = (const nj_param[]){
-        { "model", NJ_STR, "microlensing", offsetof(conf, model), 0, 0, "1", "folder of the forest" },
-        { "cuts", NJ_STR, "fink", offsetof(conf, cuts), 0, 0, "1", "fink: the broker's cuts before the statistics; off: none" }, { 0 } },
-    .conf_size = sizeof(conf), .thread_size = sizeof(nj_forest_rows), .rows_hint = NJ_FOREST_ROWS,
-    .open = open_model, .thread_open = thread_open, .process = process, .process_ref = process_ref, .thread_close = thread_close, .close = close_model
+    .needs = (const nj_need[]){ LC("mag", 0),
+                                LC("mag_err", 0),
+                                { "lc.band", NJ_I32, NJ_SERIES, "1", 0 },
+                                LC("ref_mag", NJ_OPTIONAL),
+                                LC("ref_mag_err", NJ_OPTIONAL),
+                                { "lc.positive", NJ_U8, NJ_SERIES, "1", 0 },
+                                { "packet.candidate.ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
+                                { 0 } },
+    .gives =
+        (const nj_give[]){
+            { "score", NJ_F64, 1, -1, "1", 0, 1, 0, 0,
+              "mean P(ML) of g and r, 0 unless ML wins in both; none when cut or with fewer than 10 detections in a band" },
+            { 0 } },
+    .params = (const nj_param[]){ { "model", NJ_STR, "microlensing", offsetof(conf, model), 0, 0, "1", "folder of the forest" },
+                                  { "cuts", NJ_STR, "fink", offsetof(conf, cuts), 0, 0, "1",
+                                    "fink: the broker's cuts before the statistics; off: none" },
+                                  { 0 } },
+    .conf_size = sizeof(conf),
+    .thread_size = sizeof(nj_forest_rows),
+    .rows_hint = NJ_FOREST_ROWS,
+    .open = open_model,
+    .thread_open = thread_open,
+    .process = process,
+    .process_ref = process_ref,
+    .thread_close = thread_close,
+    .close = close_model
 };

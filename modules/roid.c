@@ -50,19 +50,30 @@ static int open_conf(const nj_host *host, const void *c, void **self)
     return NJ_OK;
 }
 
-NJ_MODULE(roid) = {
-    NJ_HEADER, .name = "roid", .version = "1.0", .summary = "asteroids: 0 no, 1 first detection, 2 candidate, 3 known",
-    .paper = "doi:10.1051/0004-6361/202347872",
-    .needs = (const nj_need[]){ { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 }, { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
-                                { "packet.candidate.ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
-                                { "packet.candidate.sgscore1", NJ_F64, NJ_SCALAR, "1", NJ_OPTIONAL },
-                                { "packet.candidate.distpsnr1", NJ_F64, NJ_SCALAR, "arcsec", NJ_OPTIONAL },
-                                { "packet.candidate.ssdistnr", NJ_F64, NJ_SCALAR, "arcsec", NJ_OPTIONAL }, { 0 } },
-    .gives = (const nj_give[]){ { "roid", NJ_I32, 1, -1, "1", 0, 3, 1, 0, "0 not a solar system object, 1 first detection, 2 candidate, 3 known object" }, { 0 } },
-    .params = (const nj_param[]){
-        { "max_interval_min", NJ_F64, "30", offsetof(conf, max_interval_min), 0, 1e6, "min", "two detections farther apart than this are not one moving object" },
-        { "star_score", NJ_F64, "0.76", offsetof(conf, star_score), 0, 1, "1", "a nearest Pan-STARRS source with a score below this is not a star" },
-        { "ps1_radius_arcsec", NJ_F64, "5", offsetof(conf, ps1_radius_arcsec), 0, 60, "arcsec", "a Pan-STARRS source within this is a counterpart" },
-        { "sso_radius_arcsec", NJ_F64, "5", offsetof(conf, sso_radius_arcsec), 0, 60, "arcsec", "a known object within this is the alert" }, { 0 } },
-    .conf_size = sizeof(conf), .open = open_conf, .process = process
-};
+NJ_MODULE(roid) = { NJ_HEADER,
+                    .name = "roid",
+                    .version = "1.0",
+                    .summary = "asteroids: 0 no, 1 first detection, 2 candidate, 3 known",
+                    .paper = "doi:10.1051/0004-6361/202347872",
+                    .needs = (const nj_need[]){ { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
+                                                { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
+                                                { "packet.candidate.ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
+                                                { "packet.candidate.sgscore1", NJ_F64, NJ_SCALAR, "1", NJ_OPTIONAL },
+                                                { "packet.candidate.distpsnr1", NJ_F64, NJ_SCALAR, "arcsec", NJ_OPTIONAL },
+                                                { "packet.candidate.ssdistnr", NJ_F64, NJ_SCALAR, "arcsec", NJ_OPTIONAL },
+                                                { 0 } },
+                    .gives = (const nj_give[]){ { "roid", NJ_I32, 1, -1, "1", 0, 3, 1, 0,
+                                                  "0 not a solar system object, 1 first detection, 2 candidate, 3 known object" },
+                                                { 0 } },
+                    .params = (const nj_param[]){ { "max_interval_min", NJ_F64, "30", offsetof(conf, max_interval_min), 0, 1e6,
+                                                    "min", "two detections farther apart than this are not one moving object" },
+                                                  { "star_score", NJ_F64, "0.76", offsetof(conf, star_score), 0, 1, "1",
+                                                    "a nearest Pan-STARRS source with a score below this is not a star" },
+                                                  { "ps1_radius_arcsec", NJ_F64, "5", offsetof(conf, ps1_radius_arcsec), 0, 60,
+                                                    "arcsec", "a Pan-STARRS source within this is a counterpart" },
+                                                  { "sso_radius_arcsec", NJ_F64, "5", offsetof(conf, sso_radius_arcsec), 0, 60,
+                                                    "arcsec", "a known object within this is the alert" },
+                                                  { 0 } },
+                    .conf_size = sizeof(conf),
+                    .open = open_conf,
+                    .process = process };

@@ -153,21 +153,44 @@ static int process(const void *self, void *thread, const nj_work *w)
 }
 
 #define OPEN -INFINITY, INFINITY, NAN, 0
-#define LC(name, unit, flags) { "lc." name, NJ_F64, NJ_SERIES, unit, flags }
-#define SCALARS \
-    { "dc_flux_jy", NJ_F64, 1, -1, "Jy", OPEN, "apparent flux of the alert; none without a reference magnitude" }, \
-    { "dc_sigma_jy", NJ_F64, 1, -1, "Jy", OPEN, "its error" }, \
-    { "known", NJ_U8, 1, -1, "1", 0, 1, NAN, 0, "1 when the object is in the catalogue, else 0; 0 without a catalogue" }, \
-    { "std_flux", NJ_F64, 1, -1, "1", OPEN, "apparent flux over the object's median in the band; none for other objects and bands" }, \
-    { "std_sigma", NJ_F64, 1, -1, "1", OPEN, "its error" }
-#define SERIES(name, unit, text) { name, NJ_F64, 0, MAG, unit, OPEN, text " of every point of the light curve; none for upper limits" }
+#define LC(name, unit, flags)                                                                                                    \
+    {                                                                                                                            \
+        "lc." name, NJ_F64, NJ_SERIES, unit, flags                                                                               \
+    }
+#define SCALARS                                                                                                                  \
+    { "dc_flux_jy", NJ_F64, 1, -1, "Jy", OPEN, "apparent flux of the alert; none without a reference magnitude" },               \
+        { "dc_sigma_jy", NJ_F64, 1, -1, "Jy", OPEN, "its error" },                                                               \
+        { "known", NJ_U8, 1, -1, "1", 0, 1, NAN, 0, "1 when the object is in the catalogue, else 0; 0 without a catalogue" },    \
+        { "std_flux",                                                                                                            \
+          NJ_F64,                                                                                                                \
+          1,                                                                                                                     \
+          -1,                                                                                                                    \
+          "1",                                                                                                                   \
+          OPEN,                                                                                                                  \
+          "apparent flux over the object's median in the band; none for other objects and bands" },                              \
+    {                                                                                                                            \
+        "std_sigma", NJ_F64, 1, -1, "1", OPEN, "its error"                                                                       \
+    }
+#define SERIES(name, unit, text)                                                                                                 \
+    {                                                                                                                            \
+        name, NJ_F64, 0, MAG, unit, OPEN, text " of every point of the light curve; none for upper limits"                       \
+    }
 
-static const nj_need needs[] = { LC("mag", "mag", 0), LC("mag_err", "mag", 0), LC("ref_mag", "mag", NJ_OPTIONAL), LC("ref_mag_err", "mag", NJ_OPTIONAL),
-                                 { "lc.positive", NJ_U8, NJ_SERIES, "1", 0 }, { "lc.band", NJ_U8, NJ_SERIES, "1", 0 },
-                                 { "object", NJ_STR, NJ_SCALAR, "", NJ_OPTIONAL }, { 0 } };
+static const nj_need needs[] = { LC("mag", "mag", 0),
+                                 LC("mag_err", "mag", 0),
+                                 LC("ref_mag", "mag", NJ_OPTIONAL),
+                                 LC("ref_mag_err", "mag", NJ_OPTIONAL),
+                                 { "lc.positive", NJ_U8, NJ_SERIES, "1", 0 },
+                                 { "lc.band", NJ_U8, NJ_SERIES, "1", 0 },
+                                 { "object", NJ_STR, NJ_SCALAR, "", NJ_OPTIONAL },
+                                 { 0 } };
 static const nj_give scalars[] = { SCALARS, { 0 } };
-static const nj_give all[] = { SCALARS, SERIES("dc_flux_jy_series", "Jy", "apparent flux"), SERIES("dc_sigma_jy_series", "Jy", "its error"),
-                               SERIES("std_flux_series", "1", "standardized flux"), SERIES("std_sigma_series", "1", "its error"), { 0 } };
+static const nj_give all[] = { SCALARS,
+                               SERIES("dc_flux_jy_series", "Jy", "apparent flux"),
+                               SERIES("dc_sigma_jy_series", "Jy", "its error"),
+                               SERIES("std_flux_series", "1", "standardized flux"),
+                               SERIES("std_sigma_series", "1", "its error"),
+                               { 0 } };
 
 static int declare(const nj_host *host, const void *conf_, nj_tables *tables)
 {
@@ -177,11 +200,19 @@ static int declare(const nj_host *host, const void *conf_, nj_tables *tables)
 }
 
 NJ_MODULE(standardized_flux) = {
-    NJ_HEADER, .name = "standardized_flux", .version = "1.0", .summary = "apparent flux, and for catalogued objects over their median",
+    NJ_HEADER,
+    .name = "standardized_flux",
+    .version = "1.0",
+    .summary = "apparent flux, and for catalogued objects over their median",
     .paper = "none: apparent photometry as in ZTF's Science Data System, section 6.5",
-    .needs = needs, .gives = scalars,
-    .params = (const nj_param[]){
-        { "catalogue", NJ_STR, "", offsetof(conf, catalogue), 0, 0, "1", "CSV table with the columns object, median_g, median_r (Jy); empty = none" },
-        { "series", NJ_I64, "0", offsetof(conf, series), 0, 1, "1", "1: also the whole light curve" }, { 0 } },
-    .conf_size = sizeof(conf), .declare = declare, .open = open_catalogue, .process = process
+    .needs = needs,
+    .gives = scalars,
+    .params = (const nj_param[]){ { "catalogue", NJ_STR, "", offsetof(conf, catalogue), 0, 0, "1",
+                                    "CSV table with the columns object, median_g, median_r (Jy); empty = none" },
+                                  { "series", NJ_I64, "0", offsetof(conf, series), 0, 1, "1", "1: also the whole light curve" },
+                                  { 0 } },
+    .conf_size = sizeof(conf),
+    .declare = declare,
+    .open = open_catalogue,
+    .process = process
 };

@@ -8,8 +8,38 @@
  *   Perley et al. 2020, ApJ 904, 35, doi:10.3847/1538-4357/abbd98, as Fink applies them. */
 #include "nightjar/column.h"
 
-enum { JD, MAG, POSITIVE, START, RB, DRB, NDETHIST, REF_DIST, REF_MAG, DIST1, DIST2, DIST3, STAR1, STAR2, STAR3, G1, R1, R2, R3, I1, Z1,
-       GAIA_DIST, GAIA_MAG, BRIGHT_DIST, BRIGHT_MAG, LC_JD, LC_MAG, LC_POSITIVE, LC_FID, NEEDS };
+enum {
+    JD,
+    MAG,
+    POSITIVE,
+    START,
+    RB,
+    DRB,
+    NDETHIST,
+    REF_DIST,
+    REF_MAG,
+    DIST1,
+    DIST2,
+    DIST3,
+    STAR1,
+    STAR2,
+    STAR3,
+    G1,
+    R1,
+    R2,
+    R3,
+    I1,
+    Z1,
+    GAIA_DIST,
+    GAIA_MAG,
+    BRIGHT_DIST,
+    BRIGHT_MAG,
+    LC_JD,
+    LC_MAG,
+    LC_POSITIVE,
+    LC_FID,
+    NEEDS
+};
 enum { FAINT, POSSUB, REAL, POINTUNDER, BRIGHTSTAR, VARSOURCE, STATIONARY, GIVES };
 
 /* --- three-valued logic --- */
@@ -17,12 +47,30 @@ enum { FAINT, POSSUB, REAL, POINTUNDER, BRIGHTSTAR, VARSOURCE, STATIONARY, GIVES
 typedef uint8_t tri; /* 0, 1, UNKNOWN */
 enum { UNKNOWN = NJ_NO_U8 };
 
-static tri lt(double a, double b) { return isnan(a) || isnan(b) ? UNKNOWN : a < b; }
-static tri le(double a, double b) { return isnan(a) || isnan(b) ? UNKNOWN : a <= b; }
-static tri gt(double a, double b) { return lt(b, a); }
-static tri ge(double a, double b) { return le(b, a); }
-static tri eq(double a, double b) { return isnan(a) || isnan(b) ? UNKNOWN : a == b; }
-static tri not(tri a) { return a == UNKNOWN ? a : !a; }
+static tri lt(double a, double b)
+{
+    return isnan(a) || isnan(b) ? UNKNOWN : a < b;
+}
+static tri le(double a, double b)
+{
+    return isnan(a) || isnan(b) ? UNKNOWN : a <= b;
+}
+static tri gt(double a, double b)
+{
+    return lt(b, a);
+}
+static tri ge(double a, double b)
+{
+    return le(b, a);
+}
+static tri eq(double a, double b)
+{
+    return isnan(a) || isnan(b) ? UNKNOWN : a == b;
+}
+static tri not(tri a)
+{
+    return a == UNKNOWN ? a : !a;
+}
 static tri all_of(const tri *a, size_t n)
 {
     tri all = 1;
@@ -47,11 +95,11 @@ static tri any_of(const tri *a, size_t n)
 /* --- one alert --- */
 
 typedef struct alert {
-    double v[NEEDS];            /* scalars, distances mended */
-    double age, peak;           /* days since the start of the history; brightest magnitude in this band */
-    double ps1_mag, ps1_max;    /* first usable and brightest magnitude of the nearest Pan-STARRS source; 99 = none */
+    double v[NEEDS];         /* scalars, distances mended */
+    double age, peak;        /* days since the start of the history; brightest magnitude in this band */
+    double ps1_mag, ps1_max; /* first usable and brightest magnitude of the nearest Pan-STARRS source; 99 = none */
     tri positive;
-    uint32_t n_before;          /* history entries, the current one left out */
+    uint32_t n_before; /* history entries, the current one left out */
     const double *jd, *mag;
     const uint8_t *lc_positive;
 } alert;
@@ -105,8 +153,9 @@ static tri not_real(const alert *a)
                ALL(lt(rb, 0.35), lt(d1, 1), star, ANY(lt(r, 17), lt(i, 17), lt(z, 16.5))),
                ALL(lt(rb, 0.45), lt(gaia, 1.5), lt(gaia_mag, 15.5)),
                ALL(lt(rb, 0.45), lt(d1, 1.5), star, ANY(lt(r, 15.5), lt(i, 15.5), lt(z, 15))), lt(drb, 0.8),
-               ALL(gt(a->age, 90), ANY(ALL(lt(drb, 0.9), ANY(ALL(lt(d1, 3), lt(a->ps1_mag, 16)), ALL(lt(d1, 1.1), lt(a->ps1_mag, 18)))),
-                                       ALL(lt(drb, 0.95), ANY(ALL(lt(d1, 1.5), lt(a->ps1_mag, 15.5)), ALL(lt(d1, 0.8), lt(a->ps1_mag, 17.5)))))));
+               ALL(gt(a->age, 90),
+                   ANY(ALL(lt(drb, 0.9), ANY(ALL(lt(d1, 3), lt(a->ps1_mag, 16)), ALL(lt(d1, 1.1), lt(a->ps1_mag, 18)))),
+                       ALL(lt(drb, 0.95), ANY(ALL(lt(d1, 1.5), lt(a->ps1_mag, 15.5)), ALL(lt(d1, 0.8), lt(a->ps1_mag, 17.5)))))));
 }
 
 static tri point_underneath(const alert *a)
@@ -122,7 +171,8 @@ static tri bright_star(const alert *a)
     tri near[3];
     for (int k = 0; k < 3; k++) near[k] = ALL(lt(v[DIST1 + k], 20), lt(fabs(v[R1 + k]), 14), gt(v[STAR1 + k], 0.9));
     return ANY(ALL(lt(fabs(v[BRIGHT_DIST]), 20), lt(fabs(v[BRIGHT_MAG]), 12)), near[0], near[1], near[2],
-               ALL(lt(v[DIST1], 20), lt(fabs(v[I1]), 14), gt(v[STAR1], 0.9)), ALL(lt(v[DIST1], 10), lt(fabs(v[Z1]), 14), gt(v[STAR1], 0.9)));
+               ALL(lt(v[DIST1], 20), lt(fabs(v[I1]), 14), gt(v[STAR1], 0.9)),
+               ALL(lt(v[DIST1], 10), lt(fabs(v[Z1]), 14), gt(v[STAR1], 0.9)));
 }
 
 /* Positive detections brighter than 19.8 mag, 0.75 to 30 days before. */
@@ -139,13 +189,15 @@ static uint32_t earlier_passes(const alert *a)
 static tri variable_source(const alert *a)
 {
     const double *v = a->v;
-    double m = v[MAG], d = v[REF_DIST], ref = v[REF_MAG], gd = v[GAIA_DIST], gm = v[GAIA_MAG], age = a->age, d1 = v[DIST1], s1 = v[STAR1];
+    double m = v[MAG], d = v[REF_DIST], ref = v[REF_MAG], gd = v[GAIA_DIST], gm = v[GAIA_MAG], age = a->age, d1 = v[DIST1],
+           s1 = v[STAR1];
     double enough = age > 360 ? 1 : 2;
     tri old = gt(age, 90);
     return ANY(ALL(old, gt(v[NDETHIST], 30), ge(earlier_passes(a), enough), gt(ref, 0), not(ALL(le(m, a->peak), lt(m, 18.5))),
                    ANY(ALL(lt(d, 0.4), lt(ref, 19.5)), ALL(lt(d, 0.8), lt(ref, 17.5)), ALL(lt(d, 1.2), lt(ref, 15.5)))),
-               ALL(gt(gm, 0), gt(gd, 0), ANY(ALL(lt(gd, 0.35), ANY(ALL(lt(gm, 17), gt(age, 30)), ALL(lt(gm, 19), gt(age, 300), gt(m, 18.5)))),
-                                             ALL(lt(gd, 0.2), lt(gm, 18), old))),
+               ALL(gt(gm, 0), gt(gd, 0),
+                   ANY(ALL(lt(gd, 0.35), ANY(ALL(lt(gm, 17), gt(age, 30)), ALL(lt(gm, 19), gt(age, 300), gt(m, 18.5)))),
+                       ALL(lt(gd, 0.2), lt(gm, 18), old))),
                ALL(gt(s1, 0.25), lt(d1, 3), old, lt(a->ps1_max, 16)), ALL(eq(s1, 0.5), lt(d1, 0.5), old, lt(a->ps1_max, 17)),
                ALL(gt(ref, 0), lt(ref, m - 1), old, lt(d, 0.5), gt(m, a->peak)), gt(v[NDETHIST], 200));
 }
@@ -164,7 +216,8 @@ static int process(const void *self, void *thread, const nj_work *w)
     for (uint32_t k = 0; k < w->n; k++) {
         uint32_t row = w->row[k];
         alert a = read_alert(w, row);
-        const tri answer[GIVES] = { faint(&a), a.positive, not(not_real(&a)), point_underneath(&a), bright_star(&a), variable_source(&a), stationary(&a) };
+        const tri answer[GIVES] = { faint(&a),       a.positive,          not(not_real(&a)), point_underneath(&a),
+                                    bright_star(&a), variable_source(&a), stationary(&a) };
         w->reason[row] = NJ_DONE;
         for (uint32_t g = 0; g < GIVES; g++) {
             nj_put_u8(w, g, row, answer[g]);
@@ -174,26 +227,59 @@ static int process(const void *self, void *thread, const nj_work *w)
     return NJ_OK;
 }
 
-#define NUMBER(path, unit, flags) { path, NJ_F64, NJ_SCALAR, unit, flags }
+#define NUMBER(path, unit, flags)                                                                                                \
+    {                                                                                                                            \
+        path, NJ_F64, NJ_SCALAR, unit, flags                                                                                     \
+    }
 #define CANDIDATE(field, unit) NUMBER("packet.candidate." field, unit, NJ_OPTIONAL)
-#define FLAG(name, text) { name, NJ_U8, 1, -1, "1", 0, 1, NAN, 0, text "; none when a missing value decides" }
+#define FLAG(name, text)                                                                                                         \
+    {                                                                                                                            \
+        name, NJ_U8, 1, -1, "1", 0, 1, NAN, 0, text "; none when a missing value decides"                                        \
+    }
 
 NJ_MODULE(transient_features) = {
-    NJ_HEADER, .name = "transient_features", .version = "1.0", .summary = "seven tests for a real, new, unblended transient",
+    NJ_HEADER,
+    .name = "transient_features",
+    .version = "1.0",
+    .summary = "seven tests for a real, new, unblended transient",
     .paper = "doi:10.3847/1538-4357/abbd98",
-    .needs = (const nj_need[]){
-        NUMBER("jd", "d", 0), NUMBER("mag", "mag", 0), { "positive", NJ_U8, NJ_SCALAR, "1", 0 }, CANDIDATE("jdstarthist", "d"),
-        NUMBER("rb", "1", NJ_OPTIONAL), NUMBER("drb", "1", NJ_OPTIONAL), CANDIDATE("ndethist", "1"), CANDIDATE("distnr", "pixel"),
-        CANDIDATE("magnr", "mag"), CANDIDATE("distpsnr1", "arcsec"), CANDIDATE("distpsnr2", "arcsec"), CANDIDATE("distpsnr3", "arcsec"),
-        CANDIDATE("sgscore1", "1"), CANDIDATE("sgscore2", "1"), CANDIDATE("sgscore3", "1"), CANDIDATE("sgmag1", "mag"),
-        CANDIDATE("srmag1", "mag"), CANDIDATE("srmag2", "mag"), CANDIDATE("srmag3", "mag"), CANDIDATE("simag1", "mag"), CANDIDATE("szmag1", "mag"),
-        CANDIDATE("neargaia", "arcsec"), CANDIDATE("maggaia", "mag"), CANDIDATE("neargaiabright", "arcsec"), CANDIDATE("maggaiabright", "mag"),
-        { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 }, { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 }, { "lc.positive", NJ_U8, NJ_SERIES, "1", 0 },
-        { "lc.band", NJ_I32, NJ_SERIES, "1", 0 }, { 0 } },
-    .gives = (const nj_give[]){
-        FLAG("faint", "1: fainter than 19.8 mag, or seen faint within the last 0.75 d"), FLAG("positivesubtraction", "1: brighter than the reference"),
-        FLAG("real", "1: the real-bogus scores and the neighbourhood say it is no artefact"), FLAG("pointunderneath", "1: a point source lies underneath"),
-        FLAG("brightstar", "1: a bright star is close"), FLAG("variablesource", "1: probably an old variable source"),
-        FLAG("stationary", "1: a positive detection more than 0.02 d apart exists"), { 0 } },
+    .needs = (const nj_need[]){ NUMBER("jd", "d", 0),
+                                NUMBER("mag", "mag", 0),
+                                { "positive", NJ_U8, NJ_SCALAR, "1", 0 },
+                                CANDIDATE("jdstarthist", "d"),
+                                NUMBER("rb", "1", NJ_OPTIONAL),
+                                NUMBER("drb", "1", NJ_OPTIONAL),
+                                CANDIDATE("ndethist", "1"),
+                                CANDIDATE("distnr", "pixel"),
+                                CANDIDATE("magnr", "mag"),
+                                CANDIDATE("distpsnr1", "arcsec"),
+                                CANDIDATE("distpsnr2", "arcsec"),
+                                CANDIDATE("distpsnr3", "arcsec"),
+                                CANDIDATE("sgscore1", "1"),
+                                CANDIDATE("sgscore2", "1"),
+                                CANDIDATE("sgscore3", "1"),
+                                CANDIDATE("sgmag1", "mag"),
+                                CANDIDATE("srmag1", "mag"),
+                                CANDIDATE("srmag2", "mag"),
+                                CANDIDATE("srmag3", "mag"),
+                                CANDIDATE("simag1", "mag"),
+                                CANDIDATE("szmag1", "mag"),
+                                CANDIDATE("neargaia", "arcsec"),
+                                CANDIDATE("maggaia", "mag"),
+                                CANDIDATE("neargaiabright", "arcsec"),
+                                CANDIDATE("maggaiabright", "mag"),
+                                { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
+                                { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
+                                { "lc.positive", NJ_U8, NJ_SERIES, "1", 0 },
+                                { "lc.band", NJ_I32, NJ_SERIES, "1", 0 },
+                                { 0 } },
+    .gives = (const nj_give[]){ FLAG("faint", "1: fainter than 19.8 mag, or seen faint within the last 0.75 d"),
+                                FLAG("positivesubtraction", "1: brighter than the reference"),
+                                FLAG("real", "1: the real-bogus scores and the neighbourhood say it is no artefact"),
+                                FLAG("pointunderneath", "1: a point source lies underneath"),
+                                FLAG("brightstar", "1: a bright star is close"),
+                                FLAG("variablesource", "1: probably an old variable source"),
+                                FLAG("stationary", "1: a positive detection more than 0.02 d apart exists"),
+                                { 0 } },
     .process = process
 };

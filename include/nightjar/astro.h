@@ -16,7 +16,7 @@
 #define NJ_LN10 2.30258509299404568402
 #define NJ_MAG_PER_RELATIVE_FLUX (2.5 / NJ_LN10) /* 1.0857: sigma_mag = this * sigma_flux / flux */
 #define NJ_RELATIVE_FLUX_PER_MAG (NJ_LN10 / 2.5)
-#define NJ_JY_OF_MAG0 3631.0                      /* AB flux of magnitude 0 */
+#define NJ_JY_OF_MAG0 3631.0 /* AB flux of magnitude 0 */
 #define NJ_NJY_OF_MAG0 3631e9
 #define NJ_NJY_PER_JY 1e9
 #define NJ_JY_PER_NJY 1e-9

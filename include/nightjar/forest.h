@@ -15,15 +15,16 @@ typedef struct nj_forest { /* part of self */
 typedef struct nj_forest_rows { /* part of the thread block */
     nj_model_thread *thread;
     uint32_t n;
-    uint32_t row[NJ_FOREST_ROWS];                        /* whose features they are: the module's own meaning */
-    float x[NJ_FOREST_ROWS * NJ_FOREST_FEATURES];        /* [n][n_features] */
-    double out[NJ_FOREST_ROWS * NJ_FOREST_WIDTH];        /* [n][width] */
+    uint32_t row[NJ_FOREST_ROWS];                 /* whose features they are: the module's own meaning */
+    float x[NJ_FOREST_ROWS * NJ_FOREST_FEATURES]; /* [n][n_features] */
+    double out[NJ_FOREST_ROWS * NJ_FOREST_WIDTH]; /* [n][width] */
 } nj_forest_rows;
 
 /* NJ_OK, or NJ_ECONF with a line in the log: no model service, no such model, or not that shape. */
 static inline int nj_forest_open(nj_forest *forest, const nj_host *host, const char *folder, uint32_t n_features, uint32_t width)
 {
-    *forest = (nj_forest){ .service = host->service(host->opaque, NJ_MODEL_SERVICE, 1), .n_features = n_features, .width = width };
+    *forest =
+        (nj_forest){ .service = host->service(host->opaque, NJ_MODEL_SERVICE, 1), .n_features = n_features, .width = width };
     if (!forest->service) {
         host->log(host->opaque, 0, "%s: this build has no model service", folder);
         return NJ_ECONF;
@@ -31,8 +32,8 @@ static inline int nj_forest_open(nj_forest *forest, const nj_host *host, const c
     forest->model = forest->service->open(host, folder, (const nj_model_options *)0);
     if (!forest->model) return NJ_ECONF;
     const nj_model_info *info = forest->service->info(forest->model);
-    if (info->n_inputs == 1 && info->input[0].row_elements == n_features && info->width == width && n_features <= NJ_FOREST_FEATURES &&
-        width <= NJ_FOREST_WIDTH)
+    if (info->n_inputs == 1 && info->input[0].row_elements == n_features && info->width == width &&
+        n_features <= NJ_FOREST_FEATURES && width <= NJ_FOREST_WIDTH)
         return NJ_OK;
     host->log(host->opaque, 0, "model %s: %u inputs of %u values and %u outputs, expected 1 of %u and %u", folder, info->n_inputs,
               info->n_inputs ? info->input[0].row_elements : 0, info->width, n_features, width);

@@ -41,9 +41,9 @@ enum { NJ_COMPONENTS = 3, NJ_COMPONENT_BINS = 401 };
 #define NJ_COMPONENT_WINDOW_D 50.0 /* points closer than this to it take part */
 
 typedef struct nj_component_fit {
-    bool fitted;      /* false: no points, maximum not above 200, or fewer than 2 points in the window */
+    bool fitted; /* false: no points, maximum not above 200, or fewer than 2 points in the window */
     double c[NJ_COMPONENTS];
-    double residual;  /* root mean square of (model - flux) / error */
+    double residual; /* root mean square of (model - flux) / error */
     double max_flux;
 } nj_component_fit;
 /* Light curve of one band, n points: t_day [n], flux, flux_err [n] (FLUXCAL, finite, errors above 0);
@@ -58,15 +58,15 @@ void nj_component_fit_plain(uint32_t n, const double *t_day, const double *flux,
 
 /* Means per night (night = Julian Date rounded to the nearest day, half to even) of one band, in order of time: day, flux
  * and flux_err have room for n. Points may come in any order; returns the number of nights. */
-uint32_t nj_night_means(uint32_t n, const double *jd, const double *flux, const double *flux_err, const uint32_t *order, double *day,
-                        double *mean_flux, double *mean_err);
+uint32_t nj_night_means(uint32_t n, const double *jd, const double *flux, const double *flux_err, const uint32_t *order,
+                        double *day, double *mean_flux, double *mean_err);
 
 enum { NJ_RISE_NIGHTS = 4 }; /* fewest */
 typedef struct nj_rise {
-    bool fitted;      /* false: too few nights, or the smoothed flux falls somewhere: then the values are a, b, c 0, 0.1, 1e8, 0 */
-    double a, b, c;   /* flux = c / (1 + exp(-a (day - day[0] - b))) */
-    double snratio;   /* mean of flux / flux_err */
-    double mse;       /* mean squared difference of the normalised light curve and its fit */
+    bool fitted;    /* false: too few nights, or the smoothed flux falls somewhere: then the values are a, b, c 0, 0.1, 1e8, 0 */
+    double a, b, c; /* flux = c / (1 + exp(-a (day - day[0] - b))) */
+    double snratio; /* mean of flux / flux_err */
+    double mse;     /* mean squared difference of the normalised light curve and its fit */
     double n_nights;
 } nj_rise;
 /* work [8 * n]. */

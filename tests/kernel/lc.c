@@ -168,7 +168,8 @@ static void rise_fit_is_as_good_as_minpack(void **state)
     int better = 0, fitted = 0;
     for (int trial = 0; trial < 400; trial++) {
         uint32_t n = 5 + (uint32_t)(8 * uniform());
-        double day[16], flux[16], err[16], work[8 * 16], a = 0.2 + 0.6 * uniform(), b = 4 + 6 * uniform(), c = 1000 + 9000 * uniform();
+        double day[16], flux[16], err[16], work[8 * 16], a = 0.2 + 0.6 * uniform(), b = 4 + 6 * uniform(),
+                                                         c = 1000 + 9000 * uniform();
         for (uint32_t i = 0; i < n; i++) {
             day[i] = 2459000 + 2.0 * i;
             flux[i] = c / (1 + exp(-a * (2.0 * i - b))) + 5 * uniform();
@@ -181,7 +182,8 @@ static void rise_fit_is_as_good_as_minpack(void **state)
         double x[3] = { a, b, c }, fvec[16], fjac[48], diag[3], qtf[3], wa[3][3], wa4[16];
         int pivot[3], n_f, n_j;
         data d = { day, flux };
-        lmder(logistic, &d, (int)n, 3, x, fvec, fjac, (int)n, 1e-12, 1e-12, 0, 1000, diag, 1, 100, 0, &n_f, &n_j, pivot, qtf, wa[0], wa[1], wa[2], wa4);
+        lmder(logistic, &d, (int)n, 3, x, fvec, fjac, (int)n, 1e-12, 1e-12, 0, 1000, diag, 1, 100, 0, &n_f, &n_j, pivot, qtf,
+              wa[0], wa[1], wa[2], wa4);
         double mine[3] = { r.a, r.b, r.c }, ratio = cost(day, flux, n, mine) / cost(day, flux, n, x);
         better += ratio < 1 + 1e-4; /* stopping rules of 1e-8 in the cost's own units */
     }
@@ -220,21 +222,63 @@ static void statistics_equal_their_definitions(void **state)
 {
     (void)state;
     /* worked out apart, in another language, from the definitions; the number of peaks (33) by eye */
-    static const double mag[] = { 18.5, 18.4, 18.6, 18.45, 18.55, 18.5, 18.2, 17.6, 16.9, 17.3, 17.9, 18.3, 18.45, 18.55, 18.5, 18.6, 18.52, 18.48 };
+    static const double mag[] = { 18.5, 18.4, 18.6, 18.45, 18.55, 18.5, 18.2, 17.6,  16.9,
+                                  17.3, 17.9, 18.3, 18.45, 18.55, 18.5, 18.6, 18.52, 18.48 };
     static const double err[] = { .05, .06, .07, .05, .06, .05, .04, .03, .02, .03, .04, .05, .05, .06, .05, .07, .05, .05 };
     static const double expected[NJ_FLUX_FEATURES] = {
-        3.0, 1.0, 0.0, 2.703288999728566, 1.7337533396892584, 474.79869512160326, 0.6749009566259904, 0.0, 0.0, 0.0,
-        0.06605444913355399, 1.0, 0.0, 1.0, 0.5, 0.8888888888888888, 3.397929913769732, 0.0, 0.0, 4.0, 14.0,
-        0.4444444444444444, 0.1111111111111111, 5.692825698901362, 15.04483657143771, 4.0, 7.0, 0.10198549056995637,
-        0.0002505318206660416, -0.0004269228821768426, 0.01783838667006954, 0.7777777777777778, 0.0, 1,
-        0.3076923076923077, 0.23661454906502427, 0.48835276791393206, 1.1172253078456174, 3.681163431730635,
-        0.20461442631016616, 0.8647584314603405, 95.44804302652233, 0.5170834570978802, 61.84787476363581,
-        5.924041984653801, -0.0014472582394780553, 0.679172217581834,
+        3.0,
+        1.0,
+        0.0,
+        2.703288999728566,
+        1.7337533396892584,
+        474.79869512160326,
+        0.6749009566259904,
+        0.0,
+        0.0,
+        0.0,
+        0.06605444913355399,
+        1.0,
+        0.0,
+        1.0,
+        0.5,
+        0.8888888888888888,
+        3.397929913769732,
+        0.0,
+        0.0,
+        4.0,
+        14.0,
+        0.4444444444444444,
+        0.1111111111111111,
+        5.692825698901362,
+        15.04483657143771,
+        4.0,
+        7.0,
+        0.10198549056995637,
+        0.0002505318206660416,
+        -0.0004269228821768426,
+        0.01783838667006954,
+        0.7777777777777778,
+        0.0,
+        1,
+        0.3076923076923077,
+        0.23661454906502427,
+        0.48835276791393206,
+        1.1172253078456174,
+        3.681163431730635,
+        0.20461442631016616,
+        0.8647584314603405,
+        95.44804302652233,
+        0.5170834570978802,
+        61.84787476363581,
+        5.924041984653801,
+        -0.0014472582394780553,
+        0.679172217581834,
     };
     double work[5 * 18], out[NJ_FLUX_FEATURES];
     nj_flux_features(18, mag, err, work, out);
     for (int k = 0; k < NJ_FLUX_FEATURES; k++)
-        if (!(fabs(out[k] - expected[k]) <= 1e-11 * fmax(1, fabs(expected[k])))) fail_msg("%s: %.17g, expected %.17g", nj_flux_feature_name[k], out[k], expected[k]);
+        if (!(fabs(out[k] - expected[k]) <= 1e-11 * fmax(1, fabs(expected[k]))))
+            fail_msg("%s: %.17g, expected %.17g", nj_flux_feature_name[k], out[k], expected[k]);
     double with_nan[18];
     memcpy(with_nan, mag, sizeof mag);
     with_nan[4] = NAN;
@@ -253,9 +297,15 @@ static void labels(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sorted_and_complete), cmocka_unit_test(nan_keys_go_last), cmocka_unit_test(component_fit_is_the_minimum),
-        cmocka_unit_test(components_come_back), cmocka_unit_test(rise_fit_is_as_good_as_minpack), cmocka_unit_test(what_does_not_rise_is_not_fitted),
-        cmocka_unit_test(nights_are_days_of_jd), cmocka_unit_test(statistics_equal_their_definitions), cmocka_unit_test(labels),
+        cmocka_unit_test(sorted_and_complete),
+        cmocka_unit_test(nan_keys_go_last),
+        cmocka_unit_test(component_fit_is_the_minimum),
+        cmocka_unit_test(components_come_back),
+        cmocka_unit_test(rise_fit_is_as_good_as_minpack),
+        cmocka_unit_test(what_does_not_rise_is_not_fitted),
+        cmocka_unit_test(nights_are_days_of_jd),
+        cmocka_unit_test(statistics_equal_their_definitions),
+        cmocka_unit_test(labels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -27,8 +27,10 @@ static double percentile(double p, double s)
     double low = -10, high = 5;
     for (int i = 0; i < 60; i++) {
         double middle = 0.5 * (low + high);
-        if (distribution(middle, s) < p) low = middle;
-        else high = middle;
+        if (distribution(middle, s) < p)
+            low = middle;
+        else
+            high = middle;
     }
     return low;
 }

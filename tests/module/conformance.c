@@ -2,59 +2,14 @@
  * history, outputs in range, process() = process_ref(), no allocation and no file access while it works, and the
  * reference values of data/ref/<instance>.csv. A new module needs no line here. */
 #include "host.h"
+#include "doors.h"
 
 #include <ctype.h>
-#include <dlfcn.h>
-#include <fcntl.h>
 
 #include "broker/base/embed.h"
 #include "nightjar/csv.h"
 
 enum { MAX_TESTS = 4096 };
-
-/* --- what process() must not do: the C library's doors, counted while it works --- */
-
-static long n_allocations, n_files;
-
-#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__ && defined __GLIBC__
-extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
-void *malloc(size_t n)
-{
-    n_allocations += host_in_process;
-    return __libc_malloc(n);
-}
-void *calloc(size_t n, size_t size)
-{
-    n_allocations += host_in_process;
-    return __libc_calloc(n, size);
-}
-void *realloc(void *p, size_t n)
-{
-    n_allocations += host_in_process;
-    return __libc_realloc(p, n);
-}
-int open(const char *path, int flags, ...)
-{
-    static int (*next)(const char *, int, ...);
-    if (!next) *(void **)&next = dlsym(RTLD_NEXT, "open");
-    va_list ap;
-    va_start(ap, flags);
-    mode_t mode = flags & O_CREAT ? va_arg(ap, mode_t) : 0;
-    va_end(ap);
-    n_files += host_in_process;
-    return next(path, flags, mode);
-}
-FILE *fopen(const char *path, const char *mode)
-{
-    static FILE *(*next)(const char *, const char *);
-    if (!next) *(void **)&next = dlsym(RTLD_NEXT, "fopen");
-    n_files += host_in_process;
-    return next(path, mode);
-}
-enum { COUNTED = 1 };
-#else
-enum { COUNTED = 0 };
-#endif
 
 /* --- the instances --- */
 
@@ -157,7 +112,8 @@ static void tables_are_complete(void **state)
             if (!strcmp(g->name, in->give[i].name)) fail_msg("give %s: twice", g->name);
     }
     for (const nj_param *p = m->params; p && p->name; p++) {
-        if (!is_name(p->name) || !p->doc || strlen(p->doc) < 4 || !p->unit) fail_msg("setting %s: name, sentence or unit", p->name);
+        if (!is_name(p->name) || !p->doc || strlen(p->doc) < 4 || !p->unit)
+            fail_msg("setting %s: name, sentence or unit", p->name);
         if (p->offset >= m->conf_size) fail_msg("setting %s: outside the conf struct", p->name);
     }
 }
@@ -194,8 +150,8 @@ static void expect_same_row(const host_batch *a, uint32_t r, const host_batch *b
         assert_int_equal(n, width_of(b, k, s, &j));
         for (size_t e = 0; e < n; e++)
             if (!same_value(g->type, a->out[k], i + e, b->out[k], j + e))
-                fail_msg("%s: %s row: %s is %.17g, was %.17g", what, row_kind_name[a->spec[r].kind], g->name, fetch(g->type, b->out[k], j + e),
-                         fetch(g->type, a->out[k], i + e));
+                fail_msg("%s: %s row: %s is %.17g, was %.17g", what, row_kind_name[a->spec[r].kind], g->name,
+                         fetch(g->type, b->out[k], j + e), fetch(g->type, a->out[k], i + e));
     }
 }
 
@@ -246,8 +202,15 @@ static void any_input_gets_a_valid_answer(void **state)
     }
     host_batch none;
     build_batch(&none, in, NULL, 0);
-    nj_work w = { .size = sizeof w, .in = none.in_col, .out = none.out, .reason = none.reason, .id = none.id, .opaque = &none,
-                  .scratch = host_scratch, .text = host_text, .image = host_image };
+    nj_work w = { .size = sizeof w,
+                  .in = none.in_col,
+                  .out = none.out,
+                  .reason = none.reason,
+                  .id = none.id,
+                  .opaque = &none,
+                  .scratch = host_scratch,
+                  .text = host_text,
+                  .image = host_image };
     assert_int_equal(in->module->process(in->self, t.block, &w), NJ_OK);
     free_batch(&none);
     close_thread(&t);
@@ -295,8 +258,10 @@ static void other_rows_stay_untouched(void **state)
         if (r % 4 == 1) rows[n++] = r;
     assert_int_equal(call_rows(&b, &t, in->module->process, rows, n, n), NJ_OK);
     for (uint32_t r = 0; r < N_ROWS; r++) {
-        if (r % 4 == 1) expect_valid(&b, r);
-        else expect_same_row(&untouched, r, &b, r, "not given");
+        if (r % 4 == 1)
+            expect_valid(&b, r);
+        else
+            expect_same_row(&untouched, r, &b, r, "not given");
     }
     free_batch(&b);
     free_batch(&untouched);
@@ -436,9 +401,12 @@ static void fill_scalar(host_batch *b, uint32_t k, const char *cell)
     const nj_need *need = &b->in->need[k];
     void *data = nj_arena_alloc(&b->arena, nj_type_size(need->type));
     nj_fill_null(need->type, data, 1);
-    if (*cell && need->type == NJ_STR) *(const char **)data = cell;
-    else if (*cell && need->type == NJ_I64) *(int64_t *)data = strtoll(cell, NULL, 10);
-    else if (*cell) store(need->type, data, 0, strtod(cell, NULL));
+    if (*cell && need->type == NJ_STR)
+        *(const char **)data = cell;
+    else if (*cell && need->type == NJ_I64)
+        *(int64_t *)data = strtoll(cell, NULL, 10);
+    else if (*cell)
+        store(need->type, data, 0, strtod(cell, NULL));
     b->col[k] = (nj_col){ data, NULL };
 }
 
@@ -450,8 +418,10 @@ static void fill_series(host_batch *b, uint32_t k, const char *text)
     char *data = nj_arena_alloc(&b->arena, (strlen(cell) + 1) * nj_type_size(need->type));
     char *rest = NULL;
     for (char *word = strtok_r(cell, " ", &rest); word; word = strtok_r(NULL, " ", &rest), n++) {
-        if (need->type == NJ_STR) ((const char **)(void *)data)[n] = strcmp(word, "-") ? word : NULL;
-        else store(need->type, data, n, strcmp(word, "-") ? strtod(word, NULL) : NAN);
+        if (need->type == NJ_STR)
+            ((const char **)(void *)data)[n] = strcmp(word, "-") ? word : NULL;
+        else
+            store(need->type, data, n, strcmp(word, "-") ? strtod(word, NULL) : NAN);
     }
     off[1] = n;
     b->col[k] = (nj_col){ data, off };
@@ -484,8 +454,10 @@ static void expect_cell(const host_batch *b, const char *name, const char *cell,
     for (size_t e = 0; e < n; e++) {
         char *end = (char *)cell;
         double want = *cell && *cell != '-' ? strtod(cell, &end) : NAN, got = fetch(type, b->out[k], at + e);
-        if (*cell == '-' && (cell[1] == ' ' || !cell[1])) end = (char *)cell + 1;
-        else if (*cell == '-') want = strtod(cell, &end);
+        if (*cell == '-' && (cell[1] == ' ' || !cell[1]))
+            end = (char *)cell + 1;
+        else if (*cell == '-')
+            want = strtod(cell, &end);
         if (!close_enough(got, want, tolerance)) fail_msg("line %u: %s[%zu] is %.17g, expected %.17g", line, name, e, got, want);
         cell = *end == ' ' ? end + 1 : end;
     }
@@ -500,8 +472,10 @@ static void reference_row(const nj_instance *in, host_thread *t, const nj_csv *c
     for (uint32_t c = 0; c < csv->n; c++) {
         uint32_t k = need_index(in, head[c]);
         if (k == in->n_needs) continue;
-        if (in->need[k].shape == NJ_SERIES) fill_series(&b, k, csv->cell[c]);
-        else fill_scalar(&b, k, csv->cell[c]);
+        if (in->need[k].shape == NJ_SERIES)
+            fill_series(&b, k, csv->cell[c]);
+        else
+            fill_scalar(&b, k, csv->cell[c]);
     }
     for (uint32_t k = 0; k < in->n_needs; k++)
         if (!b.col[k].data && !(in->need[k].flags & NJ_OPTIONAL) && in->need[k].shape != NJ_IMAGE) build_need(&b, k);
@@ -568,12 +542,14 @@ int main(void)
             const nj_instance *in = &all.set.item[i];
             /* what an instance does not have is not a test that was skipped */
             char *text = check[k].test == reference_values ? reference_text(in) : NULL;
-            bool none = (check[k].test == reference_values && !text) || (check[k].test == process_equals_its_plain_version && !in->module->process_ref) ||
+            bool none = (check[k].test == reference_values && !text) ||
+                        (check[k].test == process_equals_its_plain_version && !in->module->process_ref) ||
                         (check[k].test == a_failed_open_can_be_closed && !in->module->open) ||
                         (check[k].test == process_neither_allocates_nor_opens_files && (uses_service[i] || !COUNTED));
             free(text);
             /* an instance that is off says so once */
-            none |= !in->opened && check[k].test != tables_are_complete && check[k].test != any_input_gets_a_valid_answer && check[k].test != a_failed_open_can_be_closed;
+            none |= !in->opened && check[k].test != tables_are_complete && check[k].test != any_input_gets_a_valid_answer &&
+                    check[k].test != a_failed_open_can_be_closed;
             if (none) continue;
             char *name = nj_arena_printf(&all.set.arena, "%s: %s", in->name, check[k].name);
             test[n++] = (struct CMUnitTest){ .name = name, .test_func = check[k].test, .initial_state = (void *)in };

@@ -21,7 +21,8 @@
 
 /* What a row looks like. */
 typedef enum { ROW_TYPICAL, ROW_EMPTY, ROW_ONE_POINT, ROW_ALL_NULL, ROW_NAN, ROW_UNSORTED, ROW_GIANT, ROW_KINDS } row_kind;
-static const char *const row_kind_name[ROW_KINDS] = { "typical", "empty", "one point", "all null", "NaN and huge", "unsorted", "giant" };
+static const char *const row_kind_name[ROW_KINDS] = { "typical",      "empty",    "one point", "all null",
+                                                      "NaN and huge", "unsorted", "giant" };
 
 typedef struct row_spec {
     row_kind kind;
@@ -31,15 +32,15 @@ typedef struct row_spec {
 enum { GIANT_POINTS = 3000 };
 
 typedef struct host_batch {
-    nj_arena arena;         /* columns, outputs, texts */
-    nj_arena scratch;       /* of one call */
+    nj_arena arena;   /* columns, outputs, texts */
+    nj_arena scratch; /* of one call */
     const nj_instance *in;
     uint32_t n;
     const row_spec *spec;
-    nj_col *col;            /* [n_needs] */
+    nj_col *col; /* [n_needs] */
     const nj_col **in_col;
-    void **out;             /* [n_gives] */
-    size_t *out_n;          /* [n_gives] elements */
+    void **out;    /* [n_gives] */
+    size_t *out_n; /* [n_gives] elements */
     uint8_t *reason;
     int64_t *id;
 } host_batch;
@@ -116,7 +117,8 @@ static inline double plausible(const nj_need *need, row_spec s, uint32_t point, 
 
 static inline double number_at(const nj_need *need, row_spec s, uint32_t point, uint32_t n)
 {
-    static const double odd[] = { NAN, INFINITY, -INFINITY, 1e308, -1e308, 0, -0.0, 5e-324, 1e-30, -1, 255, 4294967296.0, -2147483648.0, 1e15 };
+    static const double odd[] = { NAN,   INFINITY, -INFINITY, 1e308,        -1e308,        0,   -0.0, 5e-324,
+                                  1e-30, -1,       255,       4294967296.0, -2147483648.0, 1e15 };
     if (s.kind == ROW_ALL_NULL) return NAN;
     uint64_t h = mix(group_of(need->path, s.seed) ^ text_hash(need->path, strlen(need->path)) ^ (point * 31 + 5));
     if (s.kind == ROW_NAN && uniform(h) < 0.5) return odd[mix(h + 1) % (sizeof odd / sizeof *odd)];
@@ -125,8 +127,10 @@ static inline double number_at(const nj_need *need, row_spec s, uint32_t point, 
 
 static inline const char *text_at(const nj_need *need, row_spec s)
 {
-    static const char *const text[] = { "Unknown", "SN", "Star", "ZTF18abcdefg", "Galaxy", "", "t", "f", "1", "LongPeriodV*", "Fail 504",
-                                        "Candidate_SN*", "\xc3\xa9toile \"x\",\n" };
+    static const char *const text[] = {
+        "Unknown",      "SN",       "Star",          "ZTF18abcdefg",          "Galaxy", "", "t", "f", "1",
+        "LongPeriodV*", "Fail 504", "Candidate_SN*", "\xc3\xa9toile \"x\",\n"
+    };
     uint64_t h = mix(group_of(need->path, s.seed) ^ text_hash(need->path, strlen(need->path)));
     if (s.kind == ROW_ALL_NULL || s.kind == ROW_EMPTY || uniform(h) < 0.1) return NJ_NO_STR;
     return text[mix(h + 2) % (sizeof text / sizeof *text)];
@@ -192,7 +196,8 @@ static inline const nj_image *host_image(const nj_work *w, uint32_t need, uint32
     uint64_t seed = mix(s.seed ^ text_hash(b->in->need[need].path, strlen(b->in->need[need].path)));
     for (uint32_t i = 0; i < rows * cols; i++) {
         double u = uniform(seed + 2 * i), v = uniform(seed + 2 * i + 1), dy = i / cols - rows / 2.0, dx = i % cols - cols / 2.0;
-        pixel[i] = (float)(5 * sqrt(-2 * log(u + 1e-18)) * cos(6.283185307179586 * v) + 300 * (s.seed % 3) * exp(-(dx * dx + dy * dy) / 8));
+        pixel[i] = (float)(5 * sqrt(-2 * log(u + 1e-18)) * cos(6.283185307179586 * v) +
+                           300 * (s.seed % 3) * exp(-(dx * dx + dy * dy) / 8));
         if (s.kind == ROW_NAN && v < 0.1) pixel[i] = v < 0.09 ? NAN : -3.4e38f;
         image->n_nan += isnan(pixel[i]);
     }
@@ -219,8 +224,10 @@ static inline void build_need(host_batch *b, uint32_t k)
         uint32_t n = off ? off[r + 1] - off[r] : 1;
         for (uint32_t i = 0; i < n; i++) {
             size_t at = off ? off[r] + i : r;
-            if (need->type == NJ_STR) ((const char **)(void *)data)[at] = text_at(need, b->spec[r]);
-            else store(need->type, data, at, number_at(need, b->spec[r], i, n));
+            if (need->type == NJ_STR)
+                ((const char **)(void *)data)[at] = text_at(need, b->spec[r]);
+            else
+                store(need->type, data, at, number_at(need, b->spec[r], i, n));
         }
     }
     *col = (nj_col){ data, off };
@@ -299,10 +306,18 @@ static inline void close_thread(host_thread *t)
 typedef int (*process_function)(const void *, void *, const nj_work *);
 
 /* Calls process on rows[0..n) in slices of at most `slice` rows. */
-static inline int call_rows(host_batch *b, host_thread *t, process_function process, const uint32_t *rows, uint32_t n, uint32_t slice)
+static inline int call_rows(host_batch *b, host_thread *t, process_function process, const uint32_t *rows, uint32_t n,
+                            uint32_t slice)
 {
-    nj_work w = { .size = sizeof w, .in = b->in_col, .out = b->out, .reason = b->reason, .id = b->id, .opaque = b,
-                  .scratch = host_scratch, .text = host_text, .image = host_image };
+    nj_work w = { .size = sizeof w,
+                  .in = b->in_col,
+                  .out = b->out,
+                  .reason = b->reason,
+                  .id = b->id,
+                  .opaque = b,
+                  .scratch = host_scratch,
+                  .text = host_text,
+                  .image = host_image };
     for (uint32_t at = 0; at < n; at += slice) {
         w.row = rows + at;
         w.n = n - at < slice ? n - at : slice;

@@ -13,32 +13,32 @@ typedef struct pair {
 
 /* 1e-8, but 1e-5 for slopes: upstream does not centre the magnitudes */
 #define FEATURE(b, ours, theirs, relative) { "features." b "_" ours, { "lc_features_" b "." theirs }, relative, 1e-9, 0 },
-#define FEATURES(b) \
-    FEATURE(b, "mean", "mean", 1e-8) \
-    FEATURE(b, "weighted_mean", "weighted_mean", 1e-8) \
-    FEATURE(b, "standard_deviation", "standard_deviation", 1e-8) \
-    FEATURE(b, "median", "median", 1e-8) \
-    FEATURE(b, "amplitude", "amplitude", 1e-8) \
-    FEATURE(b, "beyond_1_std", "beyond_1_std", 1e-8) \
-    FEATURE(b, "cusum", "cusum", 1e-8) \
-    FEATURE(b, "inter_percentile_range_10", "inter_percentile_range_10", 1e-8) \
-    FEATURE(b, "kurtosis", "kurtosis", 1e-8) \
-    FEATURE(b, "linear_trend", "linear_trend", 1e-5) \
-    FEATURE(b, "linear_trend_sigma", "linear_trend_sigma", 1e-5) \
-    FEATURE(b, "linear_trend_noise", "linear_trend_noise", 1e-5) \
-    FEATURE(b, "linear_fit_slope", "linear_fit_slope", 1e-5) \
-    FEATURE(b, "linear_fit_slope_sigma", "linear_fit_slope_sigma", 1e-5) \
-    FEATURE(b, "linear_fit_reduced_chi2", "linear_fit_reduced_chi2", 1e-5) \
-    FEATURE(b, "magnitude_percentage_ratio_40_5", "magnitude_percentage_ratio_40_5", 1e-8) \
-    FEATURE(b, "magnitude_percentage_ratio_20_10", "magnitude_percentage_ratio_20_10", 1e-8) \
-    FEATURE(b, "maximum_slope", "maximum_slope", 1e-8) \
-    FEATURE(b, "median_absolute_deviation", "median_absolute_deviation", 1e-8) \
-    FEATURE(b, "median_buffer_range_percentage_10", "median_buffer_range_percentage_10", 1e-8) \
-    FEATURE(b, "percent_amplitude", "percent_amplitude", 1e-8) \
-    FEATURE(b, "mean_variance", "mean_variance", 1e-8) \
-    FEATURE(b, "anderson_darling_normal", "anderson_darling_normal", 1e-8) \
-    FEATURE(b, "chi2", "chi2", 1e-8) \
-    FEATURE(b, "skew", "skew", 1e-8) \
+#define FEATURES(b)                                                                                                              \
+    FEATURE(b, "mean", "mean", 1e-8)                                                                                             \
+    FEATURE(b, "weighted_mean", "weighted_mean", 1e-8)                                                                           \
+    FEATURE(b, "standard_deviation", "standard_deviation", 1e-8)                                                                 \
+    FEATURE(b, "median", "median", 1e-8)                                                                                         \
+    FEATURE(b, "amplitude", "amplitude", 1e-8)                                                                                   \
+    FEATURE(b, "beyond_1_std", "beyond_1_std", 1e-8)                                                                             \
+    FEATURE(b, "cusum", "cusum", 1e-8)                                                                                           \
+    FEATURE(b, "inter_percentile_range_10", "inter_percentile_range_10", 1e-8)                                                   \
+    FEATURE(b, "kurtosis", "kurtosis", 1e-8)                                                                                     \
+    FEATURE(b, "linear_trend", "linear_trend", 1e-5)                                                                             \
+    FEATURE(b, "linear_trend_sigma", "linear_trend_sigma", 1e-5)                                                                 \
+    FEATURE(b, "linear_trend_noise", "linear_trend_noise", 1e-5)                                                                 \
+    FEATURE(b, "linear_fit_slope", "linear_fit_slope", 1e-5)                                                                     \
+    FEATURE(b, "linear_fit_slope_sigma", "linear_fit_slope_sigma", 1e-5)                                                         \
+    FEATURE(b, "linear_fit_reduced_chi2", "linear_fit_reduced_chi2", 1e-5)                                                       \
+    FEATURE(b, "magnitude_percentage_ratio_40_5", "magnitude_percentage_ratio_40_5", 1e-8)                                       \
+    FEATURE(b, "magnitude_percentage_ratio_20_10", "magnitude_percentage_ratio_20_10", 1e-8)                                     \
+    FEATURE(b, "maximum_slope", "maximum_slope", 1e-8)                                                                           \
+    FEATURE(b, "median_absolute_deviation", "median_absolute_deviation", 1e-8)                                                   \
+    FEATURE(b, "median_buffer_range_percentage_10", "median_buffer_range_percentage_10", 1e-8)                                   \
+    FEATURE(b, "percent_amplitude", "percent_amplitude", 1e-8)                                                                   \
+    FEATURE(b, "mean_variance", "mean_variance", 1e-8)                                                                           \
+    FEATURE(b, "anderson_darling_normal", "anderson_darling_normal", 1e-8)                                                       \
+    FEATURE(b, "chi2", "chi2", 1e-8)                                                                                             \
+    FEATURE(b, "skew", "skew", 1e-8)                                                                                             \
     FEATURE(b, "stetson_k", "stetson_K", 1e-8)
 
 /* Exact where the README says exact; times of 2.4e6 d are printed with all digits, their differences carry 1 ulp. */
@@ -65,8 +65,7 @@ static const pair pairs[] = {
     { "snn_sn_vs_all_all.score", { "snn_sn_vs_all" }, 0, 1e-5, 1 },
     { "snn_sn_vs_all_nocut.score", { "snn_sn_vs_all.nocut" }, 0, 1e-5, 1 },
     { "anomaly.score", { "anomaly_score_beta" }, 0, 1e-6, 0 },
-    FEATURES("g") FEATURES("r")
-    { "early_snia.score", { "rf_snia_vs_nonia.al_loop" }, 0, 1e-6, 1 },
+    FEATURES("g") FEATURES("r"){ "early_snia.score", { "rf_snia_vs_nonia.al_loop" }, 0, 1e-6, 1 },
     { "early_snia_nocut.score", { "rf_snia_vs_nonia.al_loop.nocut" }, 0, 1e-6, 1 },
     { "finkclass.label", { "finkclass" }, 0, 0, 0 },
     { "microlensing.score", { "mulens" }, 0, 1e-7, 1 },
@@ -211,7 +210,8 @@ static int compare_table(const results *all, const char *table)
     assert_true(candid >= 0);
     for (int k = 0; k < PAIRS; k++)
         for (int c = 0; c < 2; c++)
-            if (c == 0 || column[k] < 0) column[k] = pairs[k].theirs[c] ? nj_csv_column(&csv, pairs[k].theirs[c]) : c ? column[k] : -1;
+            if (c == 0 || column[k] < 0)
+                column[k] = pairs[k].theirs[c] ? nj_csv_column(&csv, pairs[k].theirs[c]) : c ? column[k] : -1;
     while (nj_csv_row(&csv) == 1) {
         const answer *a = answer_of(all, strtoll(csv.cell[candid], NULL, 10));
         if (!a) fail_msg("%s: candid %s did not come out", table, csv.cell[candid]);
@@ -230,8 +230,8 @@ static int compare_table(const results *all, const char *table)
     }
     for (int k = 0; k < PAIRS; k++) {
         if (column[k] < 0) continue;
-        print_message("# %-22s %-44s %3d rows %3d values, largest difference %.3g%s%s\n", table, pairs[k].ours, tally[k].rows, tally[k].values, tally[k].worst,
-                      tally[k].bad ? " BAD " : "", tally[k].first);
+        print_message("# %-22s %-44s %3d rows %3d values, largest difference %.3g%s%s\n", table, pairs[k].ours, tally[k].rows,
+                      tally[k].values, tally[k].worst, tally[k].bad ? " BAD " : "", tally[k].first);
         bad += tally[k].bad;
     }
     nj_csv_free(&csv);
@@ -326,9 +326,11 @@ static void computed(void **state)
 /* With the stored SIMBAD labels, and the decision table fed with the stored scores. */
 static void expected(void **state)
 {
-    static const struct { const char *need, *column; } score[] = {
-        { "microlensing.score", "mulens" }, { "snn_snia_vs_nonia.score", "snn_snia_vs_nonia" }, { "snn_sn_vs_all.score", "snn_sn_vs_all" },
-        { "early_snia.score", "rf_snia_vs_nonia" }, { "kilonova.score", "rf_kn_vs_nonkn" }, { "tracklet.tracklet", "tracklet" } };
+    static const struct {
+        const char *need, *column;
+    } score[] = { { "microlensing.score", "mulens" },         { "snn_snia_vs_nonia.score", "snn_snia_vs_nonia" },
+                  { "snn_sn_vs_all.score", "snn_sn_vs_all" }, { "early_snia.score", "rf_snia_vs_nonia" },
+                  { "kilonova.score", "rf_kn_vs_nonkn" },     { "tracklet.tracklet", "tracklet" } };
     if (!shared) skip();
     const set *s = *state;
     char path[4096], table[256], ini[16384], needs[4096] = "";
@@ -346,7 +348,8 @@ static void expected(void **state)
         at += (size_t)snprintf(needs + at, sizeof needs - at, "need.%s = stored.%s\n", score[k].need, score[k].column);
     }
     if (nj_csv_column(&csv, "cdsxmatch") < 0) n = 0, needs[0] = 0; /* host: no label */
-    snprintf(ini + n, sizeof ini - (size_t)n, "\n[module.simbad]\nkind = lookup\nkey = candid\nfile = %s\n%s\n[module.finkclass]\n%s", path,
+    snprintf(ini + n, sizeof ini - (size_t)n,
+             "\n[module.simbad]\nkind = lookup\nkey = candid\nfile = %s\n%s\n[module.finkclass]\n%s", path,
              n ? "columns = cdsxmatch:otype" : "columns = gcvs:otype_is_not_here", needs);
     nj_csv_free(&csv);
     free(text);

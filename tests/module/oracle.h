@@ -22,9 +22,14 @@
 typedef struct set {
     const char *name, *alerts; /* below the shared folder */
 } set;
-static const set sets[] = { { "host", "oracles/alerts/host.avro" }, { "few", "oracles/alerts/few.avro" }, { "reg0", "oracles/alerts/reg0.avro" },
-                            { "slsn", "oracles/alerts/slsn.avro" }, { "yso", "oracles/alerts/yso.avro" },   { "sym", "oracles/alerts/sym.avro" },
-                            { "dt", "oracles/alerts/dt.avro" },     { "G", "real/other/fink_ztf/public_20260322_31alerts.avro" },
+static const set sets[] = { { "host", "oracles/alerts/host.avro" },
+                            { "few", "oracles/alerts/few.avro" },
+                            { "reg0", "oracles/alerts/reg0.avro" },
+                            { "slsn", "oracles/alerts/slsn.avro" },
+                            { "yso", "oracles/alerts/yso.avro" },
+                            { "sym", "oracles/alerts/sym.avro" },
+                            { "dt", "oracles/alerts/dt.avro" },
+                            { "G", "real/other/fink_ztf/public_20260322_31alerts.avro" },
                             { "dev", "real/ztf" } };
 enum { SETS = sizeof sets / sizeof *sets };
 

@@ -7,8 +7,9 @@
 
 enum { JD, MAG, MAG_ERR, FID, REF_MAG, REF_MAG_ERR, POSITIVE, WANTS };
 static const nj_want wants[WANTS] = {
-    { "lc.jd", NJ_F64, "d" },        { "lc.mag", NJ_F64, "mag" },         { "lc.mag_err", NJ_F64, "mag" }, { "lc.band", NJ_I32, "1" },
-    { "lc.ref_mag", NJ_F64, "mag" }, { "lc.ref_mag_err", NJ_F64, "mag" }, { "lc.positive", NJ_U8, "1" },
+    { "lc.jd", NJ_F64, "d" },      { "lc.mag", NJ_F64, "mag" },     { "lc.mag_err", NJ_F64, "mag" },
+    { "lc.band", NJ_I32, "1" },    { "lc.ref_mag", NJ_F64, "mag" }, { "lc.ref_mag_err", NJ_F64, "mag" },
+    { "lc.positive", NJ_U8, "1" },
 };
 enum { MOST_POINTS = 1000 };
 
@@ -17,14 +18,17 @@ typedef struct number {
     const char *title;
     double relative, absolute;
 } number;
-static const number component[] = { { "kn.coeff1_%c", 0, 1e-4 }, { "kn.coeff2_%c", 0, 1e-4 }, { "kn.coeff3_%c", 0, 1e-4 },
-                                    { "kn.residuo_%c", 1e-4, 1e-12 }, { "kn.maxflux_%c", 1e-6, 0 } };
-static const number rise[] = { { "rf_snia.a_%c", 1e-4, 0 }, { "rf_snia.b_%c", 1e-4, 0 }, { "rf_snia.c_%c", 1e-4, 0 },
+static const number component[] = { { "kn.coeff1_%c", 0, 1e-4 },
+                                    { "kn.coeff2_%c", 0, 1e-4 },
+                                    { "kn.coeff3_%c", 0, 1e-4 },
+                                    { "kn.residuo_%c", 1e-4, 1e-12 },
+                                    { "kn.maxflux_%c", 1e-6, 0 } };
+static const number rise[] = { { "rf_snia.a_%c", 1e-4, 0 },       { "rf_snia.b_%c", 1e-4, 0 },   { "rf_snia.c_%c", 1e-4, 0 },
                                { "rf_snia.snratio_%c", 1e-9, 0 }, { "rf_snia.mse_%c", 1e-4, 0 }, { "rf_snia.nrise_%c", 0, 0 } };
 
 typedef struct results {
-    nj_csv csv;          /* the table's header */
-    char *text, **line;  /* its rows */
+    nj_csv csv;         /* the table's header */
+    char *text, **line; /* its rows */
     int64_t *candid;
     uint32_t n_rows, n_values[3], n_bad, n_lower, n_rounding;
     double component[NJ_COMPONENTS * NJ_COMPONENT_BINS];
@@ -78,7 +82,8 @@ static void compare(results *all, int kind, const nj_csv *row, const char *title
     if (all->n_bad++ < 12) print_message("candid %s: %s is %.17g, theirs %s\n", row->cell[0], title, ours, cell);
 }
 
-static void compare_list(results *all, int kind, const nj_csv *row, char letter, const number *list, const double *value, size_t n)
+static void compare_list(results *all, int kind, const nj_csv *row, char letter, const number *list, const double *value,
+                         size_t n)
 {
     char title[64];
     for (size_t k = 0; k < n; k++) {
@@ -93,11 +98,13 @@ static double loss(const results *all, const band *b, const double c[3])
     uint32_t top = 0;
     for (uint32_t i = 1; i < b->n; i++)
         if (b->flux[i] > b->flux[top]) top = i;
-    double F = b->flux[top], w = F / b->err[top] * (F / b->err[top]), sum = w * (c[1] * c[1] + c[2] * c[2] + (c[0] < 0 ? c[0] * c[0] : 0));
+    double F = b->flux[top], w = F / b->err[top] * (F / b->err[top]),
+           sum = w * (c[1] * c[1] + c[2] * c[2] + (c[0] < 0 ? c[0] * c[0] : 0));
     for (uint32_t i = 0; i < b->n; i++) {
         double t = b->jd[i] - b->jd[top], model = 0;
         if (!(fabs(t) < NJ_COMPONENT_WINDOW_D)) continue;
-        for (int k = 0; k < 3; k++) model += c[k] * all->component[k * NJ_COMPONENT_BINS + (int)nearbyint(t / NJ_COMPONENT_STEP_D + 200)];
+        for (int k = 0; k < 3; k++)
+            model += c[k] * all->component[k * NJ_COMPONENT_BINS + (int)nearbyint(t / NJ_COMPONENT_STEP_D + 200)];
         sum += pow((model - b->flux[i] / F) / (b->err[i] / F), 2);
     }
     return sum;
@@ -178,8 +185,10 @@ static void compare_batch(runner *r)
             nj_component_fit f;
             nj_component_fit_flux(n_valid >= 2 ? b.n : 0, b.jd, b.flux, b.err, all->component, &f);
             const double value[] = { f.c[0], f.c[1], f.c[2], f.residual, f.max_flux };
-            if (is_lower(all, &cells, letter, &b, &f)) all->n_lower++;
-            else compare_list(all, 0, &cells, letter, component, value, 5);
+            if (is_lower(all, &cells, letter, &b, &f))
+                all->n_lower++;
+            else
+                compare_list(all, 0, &cells, letter, component, value, 5);
             compare_rise(all, &cells, letter, &b);
             compare_statistics(all, &cells, letter, &b);
         }
@@ -235,12 +244,14 @@ static void inputs_equal(void **state)
     r.n_wants = WANTS;
     run_set(&r, s);
     stop(&r);
-    print_message("# %s: %u alerts; values compared: component fit %u, rise fit %u, flux statistics %u; largest relative difference %.2g %.2g %.2g; left out %u %u\n",
-                  s->name, all.n_alerts, all.n_values[0], all.n_values[1], all.n_values[2], all.worst[0], all.worst[1], all.worst[2], all.n_lower, all.n_rounding);
+    print_message("# %s: %u alerts; values compared: component fit %u, rise fit %u, flux statistics %u; largest relative "
+                  "difference %.2g %.2g %.2g; left out %u %u\n",
+                  s->name, all.n_alerts, all.n_values[0], all.n_values[1], all.n_values[2], all.worst[0], all.worst[1],
+                  all.worst[2], all.n_lower, all.n_rounding);
     assert_int_equal(all.n_alerts, all.n_rows);
     assert_int_equal(all.n_bad, 0);
     assert_true(all.n_rounding <= 5); /* of 140 bands */
-    assert_true(all.n_lower <= 1); /* one light curve in 1,270: dev 541294366115010020, band g */
+    assert_true(all.n_lower <= 1);    /* one light curve in 1,270: dev 541294366115010020, band g */
     nj_csv_free(&all.csv);
     free(all.line);
     free(all.candid);

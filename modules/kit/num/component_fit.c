@@ -1,7 +1,8 @@
 /* Fit of three components to the light curve of one band.
  *
  * Given: points of one band; components P_k at 401 times of 0.25 d, the maximum in the middle.
- * Returned: c in [-2, 2]^3 that minimises  sum_i ((sum_k c_k P_k(t_i) - f_i / F) / (s_i / F))^2 + w (c_2^2 + c_3^2 + [c_1 < 0] c_1^2)
+ * Returned: c in [-2, 2]^3 that minimises
+ *   sum_i ((sum_k c_k P_k(t_i) - f_i / F) / (s_i / F))^2 + w (c_2^2 + c_3^2 + [c_1 < 0] c_1^2)
  *   with F the largest flux, s its error and w = (F / s)^2, over the points closer than 50 d to the maximum.
  * Notes: the function is convex and quadratic on both sides of c_1 = 0. Its minimum in the box lies where, for one of
  *   the two sides and one of the 27 ways to hold coefficients at a bound, the free ones solve a linear system: all are
@@ -21,7 +22,8 @@ typedef struct quadratic {
 } quadratic;
 
 /* The window and the sums. false: nothing to fit. */
-static bool gather(uint32_t n, const double *t, const double *flux, const double *err, const double *component, quadratic *q, double *max_flux)
+static bool gather(uint32_t n, const double *t, const double *flux, const double *err, const double *component, quadratic *q,
+                   double *max_flux)
 {
     *q = (quadratic){ 0 };
     *max_flux = 0;
@@ -90,8 +92,10 @@ static bool stationary(const quadratic *q, int side, const int hold[3], double c
     double system[3][4];
     int free_one[3], n = 0;
     for (int k = 0; k < 3; k++) {
-        if (hold[k]) c[k] = hold[k] < 0 ? low[k] : high[k];
-        else free_one[n++] = k;
+        if (hold[k])
+            c[k] = hold[k] < 0 ? low[k] : high[k];
+        else
+            free_one[n++] = k;
     }
     for (int i = 0; i < n; i++) {
         int k = free_one[i];
@@ -109,7 +113,8 @@ static bool stationary(const quadratic *q, int side, const int hold[3], double c
 }
 
 /* Root mean square of the weighted residuals, the penalty left out: from the points, not from the sums, which cancel. */
-static double residual(uint32_t n, const double *t, const double *flux, const double *err, const double *component, double F, const double c[3])
+static double residual(uint32_t n, const double *t, const double *flux, const double *err, const double *component, double F,
+                       const double c[3])
 {
     double sum = 0, t_top = 0;
     uint32_t used = 0;
@@ -127,7 +132,8 @@ static double residual(uint32_t n, const double *t, const double *flux, const do
     return sqrt(sum / used);
 }
 
-void nj_component_fit_flux(uint32_t n, const double *t, const double *flux, const double *err, const double *component, nj_component_fit *fit)
+void nj_component_fit_flux(uint32_t n, const double *t, const double *flux, const double *err, const double *component,
+                           nj_component_fit *fit)
 {
     quadratic q;
     double F, best = INFINITY;
@@ -148,7 +154,8 @@ void nj_component_fit_flux(uint32_t n, const double *t, const double *flux, cons
     fit->max_flux = F;
 }
 
-void nj_component_fit_plain(uint32_t n, const double *t, const double *flux, const double *err, const double *component, nj_component_fit *fit)
+void nj_component_fit_plain(uint32_t n, const double *t, const double *flux, const double *err, const double *component,
+                            nj_component_fit *fit)
 {
     quadratic q;
     double F, *c = fit->c;

@@ -17,27 +17,111 @@
 
 #include "nightjar/astro.h"
 
-enum { ABOVE1, ABOVE3, ABOVE5, ABS_ENERGY, ABS_SUM_CHANGES, AMPLITUDE, AUTOCORRELATION, BELOW1, BELOW3, BELOW5, C3, CHECK_DUP, CHECK_MAX_DUP,
-       CHECK_MIN_DUP, CHECK_MAX_LAST_LOC, CHECK_MIN_LAST_LOC, COMPLEXITY, CON3, CON2, COUNT_ABOVE, COUNT_BELOW, FIRST_LOC_MAX, FIRST_LOC_MIN,
-       INTEGRATE, KURTOSIS, LONGEST_STRIKE_ABOVE, LONGEST_STRIKE_BELOW, MEAN_ABS_CHANGE, MEAN_CHANGE, MEAN_SECOND_DERIVATIVE,
-       MEDIAN_ABSOLUTE_DEVIATION, MEDIAN_BUFFER_RANGE, MEDIAN_BUFFER_RANGE2, PEAK_DETECTION, RATIO_RECURRING_POINTS, ROOT_MEAN_SQUARED,
-       SAMPLE_ENTROPY, SHANNON_ENTROPY, SKEWNESS, STD, STD_OVER_MEAN, STETSON_J, STETSON_K, STETSON_L, SUM_VALUES, TIME_REVERSAL_ASYMMETRY,
-       VON_NEUMANN_RATIO };
+enum {
+    ABOVE1,
+    ABOVE3,
+    ABOVE5,
+    ABS_ENERGY,
+    ABS_SUM_CHANGES,
+    AMPLITUDE,
+    AUTOCORRELATION,
+    BELOW1,
+    BELOW3,
+    BELOW5,
+    C3,
+    CHECK_DUP,
+    CHECK_MAX_DUP,
+    CHECK_MIN_DUP,
+    CHECK_MAX_LAST_LOC,
+    CHECK_MIN_LAST_LOC,
+    COMPLEXITY,
+    CON3,
+    CON2,
+    COUNT_ABOVE,
+    COUNT_BELOW,
+    FIRST_LOC_MAX,
+    FIRST_LOC_MIN,
+    INTEGRATE,
+    KURTOSIS,
+    LONGEST_STRIKE_ABOVE,
+    LONGEST_STRIKE_BELOW,
+    MEAN_ABS_CHANGE,
+    MEAN_CHANGE,
+    MEAN_SECOND_DERIVATIVE,
+    MEDIAN_ABSOLUTE_DEVIATION,
+    MEDIAN_BUFFER_RANGE,
+    MEDIAN_BUFFER_RANGE2,
+    PEAK_DETECTION,
+    RATIO_RECURRING_POINTS,
+    ROOT_MEAN_SQUARED,
+    SAMPLE_ENTROPY,
+    SHANNON_ENTROPY,
+    SKEWNESS,
+    STD,
+    STD_OVER_MEAN,
+    STETSON_J,
+    STETSON_K,
+    STETSON_L,
+    SUM_VALUES,
+    TIME_REVERSAL_ASYMMETRY,
+    VON_NEUMANN_RATIO
+};
 
 const char *const nj_flux_feature_name[NJ_FLUX_FEATURES] = {
-    "above1", "above3", "above5", "abs_energy", "abs_sum_changes", "amplitude", "autocorrelation", "below1", "below3", "below5", "c3",
-    "check_dup", "check_max_dup", "check_min_dup", "check_max_last_loc", "check_min_last_loc", "complexity", "con3", "con2", "count_above",
-    "count_below", "first_loc_max", "first_loc_min", "integrate", "kurtosis", "longest_strike_above", "longest_strike_below",
-    "mean_abs_change", "mean_change", "mean_second_derivative", "median_absolute_deviation", "median_buffer_range", "median_buffer_range2",
-    "peak_detection", "ratio_recurring_points", "root_mean_squared", "sample_entropy", "shannon_entropy", "skewness", "std", "std_over_mean",
-    "stetson_j", "stetson_k", "stetson_l", "sum_values", "time_reversal_asymmetry", "von_neumann_ratio",
+    "above1",
+    "above3",
+    "above5",
+    "abs_energy",
+    "abs_sum_changes",
+    "amplitude",
+    "autocorrelation",
+    "below1",
+    "below3",
+    "below5",
+    "c3",
+    "check_dup",
+    "check_max_dup",
+    "check_min_dup",
+    "check_max_last_loc",
+    "check_min_last_loc",
+    "complexity",
+    "con3",
+    "con2",
+    "count_above",
+    "count_below",
+    "first_loc_max",
+    "first_loc_min",
+    "integrate",
+    "kurtosis",
+    "longest_strike_above",
+    "longest_strike_below",
+    "mean_abs_change",
+    "mean_change",
+    "mean_second_derivative",
+    "median_absolute_deviation",
+    "median_buffer_range",
+    "median_buffer_range2",
+    "peak_detection",
+    "ratio_recurring_points",
+    "root_mean_squared",
+    "sample_entropy",
+    "shannon_entropy",
+    "skewness",
+    "std",
+    "std_over_mean",
+    "stetson_j",
+    "stetson_k",
+    "stetson_l",
+    "sum_values",
+    "time_reversal_asymmetry",
+    "von_neumann_ratio",
 };
 
 typedef struct curve {
     uint32_t n;
-    const double *x, *e;    /* flux and error over the largest flux */
-    const double *sorted;   /* x */
-    double *work;           /* [n] */
+    const double *x, *e;  /* flux and error over the largest flux */
+    const double *sorted; /* x */
+    double *work;         /* [n] */
     double med, mean, sd;
 } curve;
 
@@ -248,8 +332,9 @@ static double entropy(const curve *c)
     double sum = 0;
     for (uint32_t i = 0; i < c->n; i++) {
         double up = c->x[i] + c->e[i], down = c->x[i] - c->e[i];
-        sum += 2 * c->e[i] * (log2_or_0(normal_cdf(up, c->med)) + log2_or_0(normal_cdf(down, c->med)) +
-                              log2_or_0(inverse_gaussian_cdf(up, c->med)) + log2_or_0(inverse_gaussian_cdf(down, c->med)));
+        sum += 2 * c->e[i] *
+               (log2_or_0(normal_cdf(up, c->med)) + log2_or_0(normal_cdf(down, c->med)) +
+                log2_or_0(inverse_gaussian_cdf(up, c->med)) + log2_or_0(inverse_gaussian_cdf(down, c->med)));
     }
     return -sum;
 }

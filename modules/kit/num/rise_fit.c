@@ -14,8 +14,8 @@
 
 #include <math.h>
 
-uint32_t nj_night_means(uint32_t n, const double *jd, const double *flux, const double *flux_err, const uint32_t *order, double *day,
-                        double *mean_flux, double *mean_err)
+uint32_t nj_night_means(uint32_t n, const double *jd, const double *flux, const double *flux_err, const uint32_t *order,
+                        double *day, double *mean_flux, double *mean_err)
 {
     uint32_t nights = 0;
     for (uint32_t k = 0; k < n;) {
@@ -89,7 +89,7 @@ static void jacobian(const curve *d, const double x[3], double gradient[3])
     }
 }
 
-typedef struct spectrum { /* J = U S V^T */
+typedef struct spectrum {        /* J = U S V^T */
     double s[3], uf[3], v[3][3]; /* uf = U^T r; v[k] the k-th right vector */
     double largest, smallest;
 } spectrum;
@@ -110,7 +110,8 @@ static void decompose(const curve *d, spectrum *p)
             }
             if (!(fabs(uw) > 1e-16 * sqrt(uu * ww))) continue;
             turned = 1;
-            double zeta = (ww - uu) / (2 * uw), t = (zeta >= 0 ? 1 : -1) / (fabs(zeta) + sqrt(1 + zeta * zeta)), c = 1 / sqrt(1 + t * t), s = c * t;
+            double zeta = (ww - uu) / (2 * uw), t = (zeta >= 0 ? 1 : -1) / (fabs(zeta) + sqrt(1 + zeta * zeta)),
+                   c = 1 / sqrt(1 + t * t), s = c * t;
             for (uint32_t i = 0; i < d->n; i++) {
                 double x = u[i];
                 u[i] = c * x - s * w[i];
@@ -224,9 +225,12 @@ static bool improve(const curve *d, search *s, const spectrum *p, const double g
             s->radius = 0.25 * length;
             continue;
         }
-        double reduction = s->cost - cost, ratio = predicted > 0 ? reduction / predicted : predicted == 0 && reduction == 0, radius = s->radius;
-        if (ratio < 0.25) radius = 0.25 * length;
-        else if (ratio > 0.75 && length > 0.95 * s->radius) radius *= 2;
+        double reduction = s->cost - cost, ratio = predicted > 0 ? reduction / predicted : predicted == 0 && reduction == 0,
+               radius = s->radius;
+        if (ratio < 0.25)
+            radius = 0.25 * length;
+        else if (ratio > 0.75 && length > 0.95 * s->radius)
+            radius *= 2;
         s->ended = (reduction < tolerance * s->cost && ratio > 0.25) || length < tolerance * (tolerance + norm(s->x, 3));
         if (!s->ended) {
             s->alpha *= s->radius / radius;

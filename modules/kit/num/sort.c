@@ -150,10 +150,14 @@ void nj_order_numpy(const double *key, uint32_t n, uint32_t *order)
             stack[depth].low = left ? i + 1 : low;
             stack[depth].high = left ? high : i - 1;
             stack[depth++].splits = splits;
-            if (left) high = i - 1;
-            else low = i + 1;
+            if (left)
+                high = i - 1;
+            else
+                low = i + 1;
         }
-        if (high - low > SMALL) heap_order(key, order + low, high - low + 1);
-        else insert_order(key, order + low, high - low + 1);
+        if (high - low > SMALL)
+            heap_order(key, order + low, high - low + 1);
+        else
+            insert_order(key, order + low, high - low + 1);
     }
 }
