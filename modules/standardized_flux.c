@@ -24,6 +24,7 @@ typedef struct conf {
 typedef struct object {
     const char *name;
     double median_jy[2]; /* g, r */
+    uint32_t row;        /* in the table */
 } object;
 
 typedef struct catalogue {
@@ -39,6 +40,23 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const object *)a)->name, ((const object *)b)->name);
 }
 
+static int by_name_and_row(const void *a, const void *b)
+{
+    uint32_t i = ((const object *)a)->row, k = ((const object *)b)->row;
+    int order = by_name(a, b);
+    return order ? order : (i > k) - (i < k);
+}
+
+/* Sorts by name; of several rows of one object the first counts. */
+static void sort_objects(catalogue *c)
+{
+    uint32_t n = 0;
+    qsort(c->object, c->n, sizeof *c->object, by_name_and_row);
+    for (uint32_t i = 0; i < c->n; i++)
+        if (!n || by_name(&c->object[n - 1], &c->object[i])) c->object[n++] = c->object[i];
+    c->n = n;
+}
+
 static double number(const char *cell)
 {
     return *cell ? strtod(cell, NULL) : NAN;
@@ -52,7 +70,8 @@ static int add_object(const nj_host *host, catalogue *c, const nj_csv *row, cons
     char *name = host->alloc(host->opaque, length);
     if (!name) return NJ_ENOMEM;
     memcpy(name, row->cell[column[0]], length);
-    c->object[c->n++] = (object){ name, { number(row->cell[column[1]]), number(row->cell[column[2]]) } };
+    c->object[c->n] = (object){ name, { number(row->cell[column[1]]), number(row->cell[column[2]]) }, c->n };
+    c->n++;
     return NJ_OK;
 }
 
@@ -82,7 +101,7 @@ static int read_catalogue(const nj_host *host, catalogue *c)
         rc = NJ_ECONF;
     }
     nj_csv_free(&csv);
-    qsort(c->object, c->n, sizeof *c->object, by_name);
+    sort_objects(c);
     return rc;
 }
 
@@ -98,7 +117,7 @@ static int open_catalogue(const nj_host *host, const void *conf_, void **self)
 
 static const object *find(const catalogue *c, const char *name)
 {
-    object key = { name, { 0, 0 } };
+    object key = { name, { 0, 0 }, 0 };
     return name && c->n ? bsearch(&key, c->object, c->n, sizeof key, by_name) : NULL;
 }
 
