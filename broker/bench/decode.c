@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../decode/decode.h"
+#include "decode_lsst.h"
 #include "harness.h"
 
 enum { ROWS = 64, NAIVE_SHARE = 4, TARGET_BYTES = 80000000, STAMP_BUFFER = 1 << 16 };
@@ -390,6 +391,7 @@ static int run_decode(nj_bench_run *run)
     nj_error err = { "" };
     char folder[4096];
     const char *data = nj_bench_data(run), *shared = getenv("NIGHTJAR_SHARED");
+    if (!strcmp(nj_bench_survey(run), "lsst")) return nj_bench_decode_lsst(run);
     if (data) snprintf(folder, sizeof folder, "%s", data);
     else snprintf(folder, sizeof folder, "%s/real/ztf", shared ? shared : "../shared");
     if (load(&b, folder)) {

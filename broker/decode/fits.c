@@ -89,43 +89,60 @@ typedef struct header {
     bool unusual;
 } header;
 
-static bool is_key(const uint8_t *card, const char *key)
-{
-    return !memcmp(card, key, 8);
-}
-
-/* The whole number of a card; LONG_MIN-like values cannot occur in the cards asked for. */
+/* The whole number behind the equals sign, wherever that stands. */
 static bool card_number(const uint8_t *card, long *value)
 {
-    char text[CARD + 1];
-    memcpy(text, card, CARD);
-    text[CARD] = 0;
-    char *equals = strchr(text, '='), *end;
-    if (!equals) return false;
-    *value = strtol(equals + 1, &end, 10);
-    return end != equals + 1 && (*end == ' ' || *end == '/' || *end == 0);
+    const uint8_t *p = card + 8, *end = card + CARD;
+    while (p < end && *p == ' ') p++;
+    if (p == end || *p++ != '=') return false;
+    while (p < end && *p == ' ') p++;
+    bool minus = p < end && *p == '-';
+    const uint8_t *first = p += minus;
+    long v = 0;
+    while (p < end && *p >= '0' && *p <= '9' && p - first < 10) v = 10 * v + (*p++ - '0');
+    *value = minus ? -v : v;
+    return p > first && (p == end || *p == ' ' || *p == '/');
+}
+
+/* The eight bytes of a keyword as one number, as it stands in memory. */
+static uint64_t key_of(const void *card)
+{
+    uint64_t key;
+    memcpy(&key, card, sizeof key);
+    return key;
+}
+
+/* One card of those that matter; most cards are turned away by their first letter. */
+static nj_fits_result read_card(const uint8_t *card, header *h, const char **why)
+{
+    static const struct { char key[9]; size_t at; } number[] = { { "BITPIX  ", offsetof(header, bitpix) },
+                                                                 { "NAXIS   ", offsetof(header, naxis) },
+                                                                 { "NAXIS1  ", offsetof(header, naxis1) },
+                                                                 { "NAXIS2  ", offsetof(header, naxis2) } };
+    static const char unusual[][9] = { "BSCALE  ", "BZERO   ", "BLANK   ", "GROUPS  " };
+    uint64_t key = key_of(card);
+    for (size_t i = 0; i < sizeof number / sizeof *number; i++)
+        if (key == key_of(number[i].key) && !card_number(card, (long *)(void *)((char *)h + number[i].at))) {
+            *why = "FITS header: a card of the image's size is no number";
+            return NJ_FITS_BAD;
+        }
+    for (size_t i = 0; i < sizeof unusual / sizeof *unusual; i++) h->unusual |= key == key_of(unusual[i]);
+    return NJ_FITS_OK;
 }
 
 static nj_fits_result read_header(const uint8_t *bytes, size_t size, header *h, const char **why)
 {
-    static const struct { const char *key; size_t at; } number[] = { { "BITPIX  ", offsetof(header, bitpix) },
-                                                                     { "NAXIS   ", offsetof(header, naxis) },
-                                                                     { "NAXIS1  ", offsetof(header, naxis1) },
-                                                                     { "NAXIS2  ", offsetof(header, naxis2) } };
-    static const char *const unusual[] = { "BSCALE  ", "BZERO   ", "BLANK   ", "GROUPS  " };
+    const uint64_t end = key_of("END     ");
     *h = (header){ .naxis = -1 };
     for (size_t at = 0; at + CARD <= size; at += CARD) {
         const uint8_t *card = bytes + at;
-        if (is_key(card, "END     ")) {
+        uint8_t letter = card[0];
+        if (letter != 'N' && letter != 'B' && letter != 'E' && letter != 'G') continue;
+        if (key_of(card) == end) {
             h->data = (at + BLOCK) / BLOCK * BLOCK;
             return NJ_FITS_OK;
         }
-        for (size_t i = 0; i < sizeof number / sizeof *number; i++)
-            if (is_key(card, number[i].key) && !card_number(card, (long *)(void *)((char *)h + number[i].at))) {
-                *why = "FITS header: a card of the image's size is no number";
-                return NJ_FITS_BAD;
-            }
-        for (size_t i = 0; i < sizeof unusual / sizeof *unusual; i++) h->unusual |= is_key(card, unusual[i]);
+        if (read_card(card, h, why) != NJ_FITS_OK) return NJ_FITS_BAD;
     }
     *why = "FITS header without an END card";
     return NJ_FITS_BAD;
