@@ -12,7 +12,7 @@
 #include "../base/buffer.h"
 #include "../decode/decode.h"
 
-enum { ROWS = 64, RECEIVED = 64, NAIVE_SHARE = 8, TARGET_BYTES = 80000000 };
+enum { ROWS = 16 /* their pixels stay in the second-level cache */, RECEIVED = 64, NAIVE_SHARE = 8, TARGET_BYTES = 80000000 };
 
 #define RAW(name) { "packet.diaSource." name, NJ_F64, NJ_SCALAR, NULL, 1 }
 #define LC(name) { "lc." name, NJ_F64, NJ_SERIES, NULL, 1 }
