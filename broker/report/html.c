@@ -172,6 +172,14 @@ static uint32_t collect(const nj_page *p, nj_html_stage stage[NJ_HTML_STAGES])
     return n;
 }
 
+/* A modelled figure pretends no more. */
+static double two_digits(double v)
+{
+    if (!(v > 0)) return v;
+    double p = pow(10, floor(log10(v)) - 1);
+    return round(v / p) * p;
+}
+
 static void module_table(nj_buffer *b, const nj_html_stage *s, uint32_t n)
 {
     static const char *const head[] = { "module", "version", "offered", "passed", "hits", "flagged", "per alert", "p50*", "p99*", "max*", "share",
@@ -198,8 +206,8 @@ static void module_table(nj_buffer *b, const nj_html_stage *s, uint32_t n)
         cell(b, s[i].share, text);
         si_cell(b, number(m, "onsky_per_s_core"));
         si_cell(b, number(m, "effective_per_s_core"));
-        snprintf(text, sizeof text, "%.8s [%.8s, %.8s]", nj_html_si(v, 1e6 * number(joule, "value")), nj_html_si(lo, 1e6 * number(joule, "low")),
-                 nj_html_si(hi, 1e6 * number(joule, "high")));
+        snprintf(text, sizeof text, "%.8s [%.8s, %.8s]", nj_html_si(v, two_digits(1e6 * number(joule, "value"))),
+                 nj_html_si(lo, two_digits(1e6 * number(joule, "low"))), nj_html_si(hi, two_digits(1e6 * number(joule, "high"))));
         cell(b, number(joule, "value"), text);
         snprintf(text, sizeof text, "%.2g", number(json_object_get(energy, "gco2e_per_million"), "value"));
         cell(b, number(json_object_get(energy, "gco2e_per_million"), "value"), text);

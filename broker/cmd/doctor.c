@@ -1,0 +1,228 @@
+/* nightjar doctor: what this machine has, what it lacks, and how to get it. */
+#include <archive.h>
+#include <curl/curl.h>
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fftw3.h>
+#include <fitsio.h>
+#include <gsl/gsl_version.h>
+#include <jansson.h>
+#include <libdeflate.h>
+#include <librdkafka/rdkafka.h>
+#include <linux/perf_event.h>
+#include <math.h>
+#include <microhttpd.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include "../base/log.h"
+#include "../base/version.h"
+#include "../flow/cli.h"
+#include "../graph/instance.h"
+#include "../measure/energy.h"
+#include "command.h"
+
+static const char help[] = "  -c FILE, -D section.key=value   the settings of the run that is to be looked at (models.path, catalogs.path, energy.*)\n"
+                           "Exit code 0: everything that a run needs is here, whatever the notes say; 1: something is not.";
+
+typedef enum { FINE, NOTE, LACKS } state;
+
+static int lacking;
+
+/* One line, and below it how to mend it. */
+__attribute__((format(printf, 4, 5))) static void tell(state s, const char *name, const char *cure, const char *format, ...)
+{
+    static const char *const word[] = { "ok", "note", "LACKS" };
+    va_list ap;
+    va_start(ap, format);
+    printf("%-6s %-18s ", word[s], name);
+    vprintf(format, ap);
+    printf("\n");
+    va_end(ap);
+    if (cure) printf("       %-18s -> %s\n", "", cure);
+    lacking += s == LACKS;
+}
+
+static void libraries(void)
+{
+    float fits = 0;
+    fits_get_version(&fits);
+    tell(FINE, "nightjar", NULL, "%s (%s), %s, %s", nj_version, nj_revision, nj_compiler, nj_flags);
+    int scram = rd_kafka_version() >= 0x020601ff;
+    tell(scram ? FINE : NOTE, "librdkafka", scram ? NULL : "2.6.1 or later (Debian 13, or Confluent's packages) if your brokers ask for SCRAM", "%s%s",
+         rd_kafka_version_str(), scram ? "" : ": cannot do SCRAM with Apache Kafka 4 and later; PLAINTEXT, SSL and SASL PLAIN work");
+    tell(FINE, "sqlite", NULL, "%s", sqlite3_libversion());
+    tell(FINE, "libarchive", NULL, "%s", archive_version_string());
+    tell(FINE, "cfitsio", NULL, "%.2f", fits);
+    tell(FINE, "compression", NULL, "libdeflate %s, zlib %s, zstd %s", LIBDEFLATE_VERSION_STRING, zlibVersion(), ZSTD_versionString());
+    tell(FINE, "mathematics", NULL, "%s, gsl %s", fftw_version, gsl_version);
+    tell(FINE, "services", NULL, "libcurl %s, libmicrohttpd %s, jansson %s", curl_version_info(CURLVERSION_NOW)->version, MHD_get_version(), JANSSON_VERSION);
+}
+
+/* As the model service looks for it: $ORT_DYLIB_PATH, .onnxruntime beside the program and here, the system's. */
+static void onnx_runtime(void)
+{
+    struct api_base {
+        const void *(*api)(uint32_t);
+        const char *(*version)(void);
+    };
+    char self[3900] = "", beside[4096] = "";
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n > 0 && strrchr(self, '/')) {
+        *strrchr(self, '/') = 0;
+        snprintf(beside, sizeof beside, "%s/.onnxruntime/libonnxruntime.so", self);
+    }
+    const char *path[] = { getenv("ORT_DYLIB_PATH"), beside, "./.onnxruntime/libonnxruntime.so", "libonnxruntime.so.1", "libonnxruntime.so" };
+    for (size_t i = 0; i < sizeof path / sizeof *path; i++) {
+        void *library = path[i] && *path[i] ? dlopen(path[i], RTLD_NOW | RTLD_LOCAL) : NULL;
+        const struct api_base *(*base)(void);
+        if (!library && i == 0 && path[0] && *path[0]) return tell(LACKS, "ONNX Runtime", "unset ORT_DYLIB_PATH, or let it name a library", "%s", dlerror());
+        if (!library) continue;
+        *(void **)&base = dlsym(library, "OrtGetApiBase");
+        if (base) {
+            tell(FINE, "ONNX Runtime", NULL, "%s (%s)", base()->version(), path[i]);
+            return;
+        }
+    }
+    tell(NOTE, "ONNX Runtime", "make onnxruntime, or ORT_DYLIB_PATH=/path/libonnxruntime.so; the built-in engine does without it", "not here");
+}
+
+static void one_folder(const char *path, const char *what, const char *cure)
+{
+    DIR *d = opendir(path);
+    if (!d) return tell(LACKS, what, cure, "%s: %s", path, strerror(errno));
+    int n = 0;
+    for (struct dirent *e; (e = readdir(d)) != NULL;) n += e->d_name[0] != '.';
+    closedir(d);
+    tell(FINE, what, NULL, "%s: %d entries", path, n);
+}
+
+/* [section] path: one folder, or several with ':' between them. */
+static void folders(nj_settings *s, const char *section, const char *what)
+{
+    const char *path = nj_settings_get(s, section, "path");
+    char cure[128];
+    snprintf(cure, sizeof cure, "-D %s.path=DIR, or [%s] path = DIR in the file of -c", section, section);
+    if (!path || !*path) return tell(NOTE, what, cure, "no folder is set");
+    char *text = strdup(path), *rest = text;
+    for (char *one; text && (one = strsep(&rest, ":")) != NULL;)
+        if (*one) one_folder(one, what, cure);
+    free(text);
+}
+
+/* The default modules, as a run would open them: those that are off, with their reasons. */
+static void modules(nj_settings *settings)
+{
+    nj_modules table = { 0 };
+    nj_instances set = { 0 };
+    nj_error err = { "" };
+    char path[8192];
+    const char *models = nj_settings_get(settings, "models", "path"), *catalogs = nj_settings_get(settings, "catalogs", "path");
+    snprintf(path, sizeof path, "%s:%s", models ? models : "", catalogs ? catalogs : "");
+    set.data_path = path;
+    int rc = nj_modules_builtin(&table, &err);
+    if (rc == 0) rc = nj_instances_choose(&set, &table, settings, NULL, &err);
+    if (rc == 0) rc = nj_instances_open(&set, NULL, &err);
+    if (rc) tell(LACKS, "modules", NULL, "%s", err.text);
+    else tell(FINE, "modules", NULL, "%u built in; %u of the default set are off", table.n, set.n_off);
+    for (uint32_t i = 0; rc == 0 && i < set.n_off; i++) tell(NOTE, "", NULL, "%s", set.off[i]);
+    nj_instances_close(&set);
+    nj_modules_free(&table);
+}
+
+static void machine(void)
+{
+    char governor[64] = "not readable";
+    double load[3] = { 0 };
+    FILE *f = fopen("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "r");
+    if (f) {
+        if (!fgets(governor, sizeof governor, f)) strcpy(governor, "not readable");
+        governor[strcspn(governor, "\n")] = 0;
+        fclose(f);
+    }
+    if (getloadavg(load, 3) < 1) load[0] = NAN;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    tell(FINE, "cores", NULL, "%ld, frequency governor %s", cores, governor);
+    int busy = load[0] > 0.5 * (double)cores;
+    tell(busy ? NOTE : FINE, "load", busy ? "measure when the machine is quiet" : NULL, "%.1f in the last minute", load[0]);
+    tell(FINE, "memory", NULL, "%.1f GB", (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE) / 1e9);
+#ifdef __x86_64__
+    __builtin_cpu_init();
+    tell(FINE, "vectors", NULL, "%s", __builtin_cpu_supports("avx512f") ? "AVX-512" : __builtin_cpu_supports("avx2") ? "AVX2" : "SSE2");
+#endif
+}
+
+/* A hardware counter, and a software one that samples need. */
+static int can_count(uint32_t type, uint64_t config)
+{
+    struct perf_event_attr attr = { .type = type, .size = sizeof attr, .config = config, .exclude_kernel = 1 };
+    int fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
+    if (fd >= 0) close(fd);
+    return fd >= 0 ? 0 : errno;
+}
+
+static void counters(nj_settings *settings)
+{
+    nj_error err = { "" };
+    int hard = can_count(PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS), soft = can_count(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK);
+    tell(hard ? NOTE : FINE, "instructions", hard ? "perf's hardware events; many virtual machines have none" : NULL, "%s", hard ? strerror(hard) : "countable");
+    tell(soft ? NOTE : FINE, "task clock", soft ? "sysctl kernel.perf_event_paranoid=2; timers do without it" : NULL, "%s", soft ? strerror(soft) : "countable");
+    nj_energy *e = nj_energy_open(settings, &err);
+    if (!e) return tell(LACKS, "energy", NULL, "%s", err.text);
+    nj_energy_source s;
+    nj_energy_split split;
+    nj_energy_begin(e);
+    usleep(20000); /* some steps of a RAPL counter */
+    nj_energy_end(e, &s, &split);
+    int measured = !strcmp(s.kind, "measured");
+    const char *hint = nj_energy_hint(e);
+    tell(measured ? FINE : NOTE, "energy", measured ? NULL : hint ? hint : "no RAPL here; [energy] meter_command or meter_file names a meter, cpu_model the CPU",
+         "%s, %s: %s", s.tier, s.kind, s.source);
+    nj_energy_free(e);
+}
+
+static void disk(const char *path)
+{
+    struct statvfs v;
+    if (statvfs(path, &v)) return tell(LACKS, "disk", NULL, "%s: %s", path, strerror(errno));
+    double gb = (double)v.f_bavail * (double)v.f_frsize / 1e9;
+    tell(gb < 1 ? NOTE : FINE, "disk", gb < 1 ? "an output of a night takes some GB" : NULL, "%s: %.1f GB free%s", path, gb, access(path, W_OK) ? ", not writable" : "");
+}
+
+static int doctor(int argc, char **argv)
+{
+    nj_cli cli;
+    nj_error err = { "" };
+    int rc = nj_cli_parse(&cli, argc, argv, &err);
+    if (rc == 0 && cli.options.n_sources) rc = nj_fail(&err, "doctor takes settings only, no SOURCE");
+    if (rc) {
+        nj_log(NJ_LOG_ERROR, "%s", err.text);
+        nj_cli_free(&cli);
+        return NJ_EXIT_USAGE;
+    }
+    nj_log_level(NJ_LOG_ERROR); /* what modules say while they open stands in the table */
+    libraries();
+    onnx_runtime();
+    folders(&cli.settings, "models", "models");
+    folders(&cli.settings, "catalogs", "catalogues");
+    modules(&cli.settings);
+    machine();
+    counters(&cli.settings);
+    disk(".");
+    disk("/tmp");
+    printf("%s\n", lacking ? "something is missing that these settings need" : "all that a run needs is here");
+    nj_cli_free(&cli);
+    return lacking ? NJ_EXIT_USAGE : NJ_EXIT_OK;
+}
+
+NJ_COMMAND(doctor) = { .name = "doctor", .usage = "doctor [-c FILE] [-D section.key=value]", .summary = "what this machine lacks and how to get it", .help = help,
+                       .main = doctor };

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# nightjar doctor: its lines name what a run would find, and a folder that is not there is said.
+cd "$(mktemp -d)" || exit 1
+trap 'rm -rf "$PWD"' EXIT
+n=0 bad=0
+ok() { n=$((n + 1)); if [ "$1" -eq 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; bad=1; fi; }
+out=$("$NIGHTJAR" doctor 2>&1); rc=$?
+[ "$rc" -eq 0 ] && grep -q '^ok *nightjar ' <<<"$out" && grep -qE '^(ok|note) *librdkafka ' <<<"$out" && grep -q "^ok *cores *$(nproc)," <<<"$out" &&
+  grep -qE '^(ok|note) *energy ' <<<"$out" && grep -q '^ok *disk ' <<<"$out"; ok $? "libraries, cores, energy, disk"
+if grep -q '^note *librdkafka' <<<"$out"; then grep -q SCRAM <<<"$out"; else ! grep -q 'cannot do SCRAM' <<<"$out"; fi; ok $? "an old librdkafka has its warning about SCRAM, a new one has none"
+off=$(sed -n 's/.*built in; \([0-9]*\) of the default set are off/\1/p' <<<"$out")
+[ -n "$off" ] && [ "$(grep -cE '^note {20,}[a-z0-9_]+ is off: ' <<<"$out")" -eq "$off" ]; ok $? "every module that is off has its reason"
+"$NIGHTJAR" doctor -D models.path=/no/such/folder >out 2>&1; rc=$?
+[ "$rc" -eq 1 ] && grep -q '^LACKS *models *\/no\/such\/folder' out; ok $? "a models folder that is not there: said, exit 1"
+mkdir m; touch m/a m/b; "$NIGHTJAR" doctor -D models.path="$PWD/m:/no/such" >out 2>&1; rc=$?
+[ "$rc" -eq 1 ] && grep -q "^ok *models *$PWD/m: 2 entries" out && grep -q '^LACKS *models */no/such' out; ok $? "several folders with ':' between them"
+ORT_DYLIB_PATH=/no/such.so "$NIGHTJAR" doctor >out 2>&1; rc=$?
+[ "$rc" -eq 1 ] && grep -q '^LACKS *ONNX Runtime' out; ok $? "a runtime that is named and does not load: said, exit 1"
+"$NIGHTJAR" doctor -D energy.source=rapl -D energy.cpu_model=x >out 2>&1; rc=$?
+{ [ "$rc" -eq 1 ] && grep -q '^LACKS *energy' out; } || { [ "$rc" -eq 0 ] && grep -q 'rapl, measured' out; }; ok $? "an energy source that is asked for and not there: said, exit 1"
+"$NIGHTJAR" doctor --nonsense >out 2>&1; [ $? -eq 1 ]; ok $? "usage"
+[ "$bad" -eq 0 ] || sed 's/^/# /' <<<"$out"
+echo "1..$n"; exit "$bad"
