@@ -130,11 +130,15 @@ static int is_numeric(const match *m, const nj_sky_view *view, const char *name)
 static int choose_rule(match *m, const nj_sky_view *view)
 {
     const conf *c = &m->c;
-    if (!!*c->error_column + !!(c->kpc > 0) + !!*c->dlr_a > 1) return complain(m->host, c, "error_column, kpc and dlr_a exclude each other", "");
+    if (!!*c->error_column + !!(c->kpc > 0) + !!*c->dlr_a > 1)
+        return complain(m->host, c, "error_column, kpc and dlr_a exclude each other", "");
     m->rule = *c->error_column ? RULE_ERROR : c->kpc > 0 ? RULE_KPC : *c->dlr_a ? RULE_DLR : RULE_NONE;
     m->radius = m->rule == RULE_ERROR ? c->max_radius_arcsec : c->radius_arcsec;
     m->cap = m->rule ? (uint32_t)c->max_matches : 1;
-    const char *needed[3] = { m->rule == RULE_ERROR ? c->error_column : m->rule == RULE_KPC ? c->redshift_column : m->rule == RULE_DLR ? c->dlr_a : NULL };
+    const char *needed[3] = { m->rule == RULE_ERROR ? c->error_column
+                              : m->rule == RULE_KPC ? c->redshift_column
+                              : m->rule == RULE_DLR ? c->dlr_a
+                                                    : NULL };
     if (m->rule == RULE_DLR) {
         needed[1] = c->dlr_b;
         needed[2] = c->dlr_pa;
@@ -184,13 +188,21 @@ static int declare(const nj_host *host, const void *conf_, nj_tables *tables)
     need[DEC] = (nj_need){ "dec", NJ_F64, NJ_SCALAR, "deg", 0 };
     need[JD] = m->motion ? (nj_need){ "jd", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL } : (nj_need){ 0 };
     need[JD + 1] = (nj_need){ 0 };
-    give[N] = (nj_give){ "n", NJ_I32, 1, -1, "1", 0, INFINITY, 0, 0, "rows of the catalogue that match; none without a position" };
-    give[SEP] = (nj_give){ "sep_arcsec", NJ_F64, 1, -1, "arcsec", 0, 648000, NAN, 0, "separation of the row that counts; none without a match" };
-    give[STATE] = (nj_give){ "state", NJ_STR, 1, -1, "1", -INFINITY, INFINITY, NAN, 0, "match, none or unavailable; none without a position" };
+    give[N] =
+        (nj_give){ "n", NJ_I32, 1, -1, "1", 0, INFINITY, 0, 0, "rows of the catalogue that match; none without a position" };
+    give[SEP] = (nj_give){
+        "sep_arcsec", NJ_F64, 1, -1, "arcsec", 0, 648000, NAN, 0, "separation of the row that counts; none without a match"
+    };
+    give[STATE] = (nj_give){ "state",   NJ_STR,   1,   -1, "1",
+                             -INFINITY, INFINITY, NAN, 0,  "match, none or unavailable; none without a position" };
     if (m->rule == RULE_DLR)
-        give[m->dlr] = (nj_give){ "dlr", NJ_F64, 1, -1, "1", 0, INFINITY, NAN, 0, "separation in directional light radii; none without a match" };
+        give[m->dlr] = (nj_give){ "dlr", NJ_F64,   1,   -1, "1",
+                                  0,     INFINITY, NAN, 0,  "separation in directional light radii; none without a match" };
     if (c->with_hash)
-        give[m->hash] = (nj_give){ "catalog", NJ_STR, 1, -1, "1", -INFINITY, INFINITY, NAN, 0, "first 16 digits of the hash of the catalogue that answered; none without a position" };
+        give[m->hash] = (nj_give){
+            "catalog", NJ_STR,   1,   -1, "1",
+            -INFINITY, INFINITY, NAN, 0,  "first 16 digits of the hash of the catalogue that answered; none without a position"
+        };
     for (uint32_t k = 0; k < m->n_columns; k++) {
         const column *col = &m->column[k];
         size_t length = strlen(col->title) + strlen(c->catalog) + 64;
@@ -241,7 +253,8 @@ static void find_columns(const match *m, const nj_sky_view *view, columns_now *a
 
 /* Separation in units of the ellipse's radius in the alert's direction; NaN when the row has no ellipse.
  * Given: axes in arcsec, position angle in deg, north to east. On the tangent plane: good while the ellipse is small. */
-static double light_radii(const match *m, const nj_sky_view *view, const columns_now *at, uint64_t row, double ra, double dec, double sep)
+static double light_radii(const match *m, const nj_sky_view *view, const columns_now *at, uint64_t row, double ra, double dec,
+                          double sep)
 {
     double a = m->sky->number(view, at->a, row), b = m->sky->number(view, at->b, row), pa = m->sky->number(view, at->pa, row);
     double galaxy_ra, galaxy_dec, deg = M_PI / 180;
@@ -256,7 +269,8 @@ static double light_radii(const match *m, const nj_sky_view *view, const columns
 }
 
 /* Does the row count, and how good is it (smaller = better)? NaN = it does not. */
-static double judge(const match *m, const nj_sky_view *view, const columns_now *at, uint64_t row, double ra, double dec, double sep)
+static double judge(const match *m, const nj_sky_view *view, const columns_now *at, uint64_t row, double ra, double dec,
+                    double sep)
 {
     const conf *c = &m->c;
     double v;
@@ -264,18 +278,20 @@ static double judge(const match *m, const nj_sky_view *view, const columns_now *
     case RULE_ERROR:
         v = m->sky->number(view, at->error, row);
         if (isnan(v)) v = 0;
-        return sep < sqrt(c->radius_arcsec * c->radius_arcsec + c->error_k * c->error_k * (c->error_arcsec * c->error_arcsec + v * v)) ? sep : NAN;
+        return sep < sqrt(c->radius_arcsec * c->radius_arcsec +
+                          c->error_k * c->error_k * (c->error_arcsec * c->error_arcsec + v * v))
+                   ? sep
+                   : NAN;
     case RULE_KPC:
         v = m->sky->number(view, at->redshift, row);
         return !(v > 0) ? NAN : v < 0.01 || sep < c->kpc * 0.05 / v ? sep : NAN;
-    case RULE_DLR:
-        v = light_radii(m, view, at, row, ra, dec, sep);
-        return v < c->dlr_max ? v : NAN;
+    case RULE_DLR: v = light_radii(m, view, at, row, ra, dec, sep); return v < c->dlr_max ? v : NAN;
     default: return sep;
     }
 }
 
-static void put_columns(const match *m, const nj_work *w, const nj_sky_view *view, const columns_now *at, uint64_t from, uint32_t row)
+static void put_columns(const match *m, const nj_work *w, const nj_sky_view *view, const columns_now *at, uint64_t from,
+                        uint32_t row)
 {
     for (uint32_t k = 0; k < m->n_columns; k++) {
         uint32_t give = m->first_column + k;
@@ -339,12 +355,14 @@ static void tell(const match *m, const nj_sky_view *view)
     const nj_sky_info *info = m->sky->info(view);
     uint64_t was = atomic_load_explicit(m->told, memory_order_relaxed);
     if (info->generation > was && atomic_compare_exchange_strong(m->told, &was, info->generation))
-        m->host->log(m->host->opaque, 2, "%s: now with %llu rows, hash %.16s", info->path, (unsigned long long)info->n_rows, info->hash);
+        m->host->log(m->host->opaque, 2, "%s: now with %llu rows, hash %.16s", info->path, (unsigned long long)info->n_rows,
+                     info->hash);
     if (m->sky->problem(m->cat, why, sizeof why)) m->host->log(m->host->opaque, 1, "%s", why);
 }
 
 /* Every row of the catalogue for one cone, nearest first: what search() must equal. */
-static void search_rows(const match *m, const nj_sky_view *view, double ra, double dec, double radius, uint32_t cap, const nj_sky_matches *out)
+static void search_rows(const match *m, const nj_sky_view *view, double ra, double dec, double radius, uint32_t cap,
+                        const nj_sky_matches *out)
 {
     const double deg = M_PI / 180;
     uint64_t n_rows = m->sky->info(view)->n_rows;
@@ -372,7 +390,8 @@ static int search_plainly(const match *m, const nj_sky_view *view, const nj_sky_
 {
     if (m->motion) return m->sky->search(view, cones, out); /* the service keeps the motions to itself */
     for (uint32_t k = 0; k < cones->n; k++) {
-        nj_sky_matches o = { out->state + k, out->n + k, out->row + (size_t)k * cones->cap, out->sep_arcsec + (size_t)k * cones->cap };
+        nj_sky_matches o = { out->state + k, out->n + k, out->row + (size_t)k * cones->cap,
+                             out->sep_arcsec + (size_t)k * cones->cap };
         double ra = cones->ra[k], dec = cones->dec[k];
         o.n[0] = 0;
         int good = isfinite(ra) && dec >= -90 && dec <= 90;
@@ -393,8 +412,15 @@ static int match_rows(const match *m, const nj_work *w, search_fn *search)
 {
     uint32_t n = w->n, cap = m->cap;
     double *ra = w->scratch(w, n * sizeof *ra), *dec = w->scratch(w, n * sizeof *dec), *epoch = w->scratch(w, n * sizeof *epoch);
-    found f = { .cones = { .n = n, .cap = cap, .ra = ra, .dec = dec, .one_radius_arcsec = m->radius, .epoch_year = m->motion ? epoch : NULL },
-                .matches = { .state = w->scratch(w, n), .n = w->scratch(w, n * sizeof(uint32_t)), .row = w->scratch(w, (size_t)n * cap * sizeof(uint64_t)),
+    found f = { .cones = { .n = n,
+                           .cap = cap,
+                           .ra = ra,
+                           .dec = dec,
+                           .one_radius_arcsec = m->radius,
+                           .epoch_year = m->motion ? epoch : NULL },
+                .matches = { .state = w->scratch(w, n),
+                             .n = w->scratch(w, n * sizeof(uint32_t)),
+                             .row = w->scratch(w, (size_t)n * cap * sizeof(uint64_t)),
                              .sep_arcsec = w->scratch(w, (size_t)n * cap * sizeof(double)) } };
     if (!ra || !dec || !epoch || !f.matches.state || !f.matches.n || !f.matches.row || !f.matches.sep_arcsec) return NJ_ENOMEM;
     for (uint32_t k = 0; k < n; k++) {
@@ -425,25 +451,46 @@ static int process_ref(const void *self, void *thread, const nj_work *w)
 }
 
 NJ_MODULE(xmatch) = {
-    NJ_HEADER, .name = "xmatch", .version = "1.0", .summary = "the nearest row of a local catalogue within a radius, at this detection",
+    NJ_HEADER,
+    .name = "xmatch",
+    .version = "1.0",
+    .summary = "the nearest row of a local catalogue within a radius, at this detection",
     .paper = "doi:10.3847/0004-6256/152/6/154 (directional light radius); none for the rest: great-circle separations",
     .flags = NJ_WHOLE_BATCH, /* one state of the catalogue per batch, and prefetching wants many cones */
-    .params = (const nj_param[]){
-        { "catalog", NJ_STR, "", offsetof(conf, catalog), 0, 0, "1", "the .njx file, looked for along the data path" },
-        { "radius_arcsec", NJ_F64, "1.5", offsetof(conf, radius_arcsec), 0, 36000, "arcsec", "a row counts when it is nearer than this" },
-        { "columns", NJ_STR, "", offsetof(conf, columns), 0, 0, "1", "columns of the catalogue to give, comma-separated, title:name to rename; empty = all" },
-        { "error_column", NJ_STR, "", offsetof(conf, error_column), 0, 0, "1", "column with the row's position error (arcsec): radii by error circles" },
-        { "error_k", NJ_F64, "3", offsetof(conf, error_k), 0, 100, "1", "error circles: how many standard errors" },
-        { "error_arcsec", NJ_F64, "0", offsetof(conf, error_arcsec), 0, 3600, "arcsec", "error circles: the alert's own error" },
-        { "max_radius_arcsec", NJ_F64, "60", offsetof(conf, max_radius_arcsec), 0, 36000, "arcsec", "error circles: no row farther than this counts" },
-        { "kpc", NJ_F64, "0", offsetof(conf, kpc), 0, 10000, "kpc", "physical radius at the row's redshift; 0 = off" },
-        { "redshift_column", NJ_STR, "z", offsetof(conf, redshift_column), 0, 0, "1", "physical radius: the column with the redshift" },
-        { "dlr_a", NJ_STR, "", offsetof(conf, dlr_a), 0, 0, "1", "hosts: column with the semi-major axis (arcsec); empty = off" },
-        { "dlr_b", NJ_STR, "b", offsetof(conf, dlr_b), 0, 0, "1", "hosts: column with the semi-minor axis (arcsec)" },
-        { "dlr_pa", NJ_STR, "pa", offsetof(conf, dlr_pa), 0, 0, "1", "hosts: column with the position angle (deg, north to east)" },
-        { "dlr_max", NJ_F64, "4", offsetof(conf, dlr_max), 0, 1000, "1", "hosts: farthest host in directional light radii" },
-        { "max_matches", NJ_I64, "64", offsetof(conf, max_matches), 1, MOST_MATCHES, "1", "with a rule: how many of the nearest rows are judged" },
-        { "motion", NJ_I64, "1", offsetof(conf, motion), 0, 1, "1", "apply proper motions up to the alert's time, if the catalogue has them" },
-        { "with_hash", NJ_I64, "0", offsetof(conf, with_hash), 0, 1, "1", "give the column catalog: the hash of the file's state that answered" }, { 0 } },
-    .conf_size = sizeof(conf), .declare = declare, .open = open_match, .process = process, .process_ref = process_ref, .close = close_match
+    .params =
+        (const nj_param[]){
+            { "catalog", NJ_STR, "", offsetof(conf, catalog), 0, 0, "1", "the .njx file, looked for along the data path" },
+            { "radius_arcsec", NJ_F64, "1.5", offsetof(conf, radius_arcsec), 0, 36000, "arcsec",
+              "a row counts when it is nearer than this" },
+            { "columns", NJ_STR, "", offsetof(conf, columns), 0, 0, "1",
+              "columns of the catalogue to give, comma-separated, title:name to rename; empty = all" },
+            { "error_column", NJ_STR, "", offsetof(conf, error_column), 0, 0, "1",
+              "column with the row's position error (arcsec): radii by error circles" },
+            { "error_k", NJ_F64, "3", offsetof(conf, error_k), 0, 100, "1", "error circles: how many standard errors" },
+            { "error_arcsec", NJ_F64, "0", offsetof(conf, error_arcsec), 0, 3600, "arcsec",
+              "error circles: the alert's own error" },
+            { "max_radius_arcsec", NJ_F64, "60", offsetof(conf, max_radius_arcsec), 0, 36000, "arcsec",
+              "error circles: no row farther than this counts" },
+            { "kpc", NJ_F64, "0", offsetof(conf, kpc), 0, 10000, "kpc", "physical radius at the row's redshift; 0 = off" },
+            { "redshift_column", NJ_STR, "z", offsetof(conf, redshift_column), 0, 0, "1",
+              "physical radius: the column with the redshift" },
+            { "dlr_a", NJ_STR, "", offsetof(conf, dlr_a), 0, 0, "1",
+              "hosts: column with the semi-major axis (arcsec); empty = off" },
+            { "dlr_b", NJ_STR, "b", offsetof(conf, dlr_b), 0, 0, "1", "hosts: column with the semi-minor axis (arcsec)" },
+            { "dlr_pa", NJ_STR, "pa", offsetof(conf, dlr_pa), 0, 0, "1",
+              "hosts: column with the position angle (deg, north to east)" },
+            { "dlr_max", NJ_F64, "4", offsetof(conf, dlr_max), 0, 1000, "1", "hosts: farthest host in directional light radii" },
+            { "max_matches", NJ_I64, "64", offsetof(conf, max_matches), 1, MOST_MATCHES, "1",
+              "with a rule: how many of the nearest rows are judged" },
+            { "motion", NJ_I64, "1", offsetof(conf, motion), 0, 1, "1",
+              "apply proper motions up to the alert's time, if the catalogue has them" },
+            { "with_hash", NJ_I64, "0", offsetof(conf, with_hash), 0, 1, "1",
+              "give the column catalog: the hash of the file's state that answered" },
+            { 0 } },
+    .conf_size = sizeof(conf),
+    .declare = declare,
+    .open = open_match,
+    .process = process,
+    .process_ref = process_ref,
+    .close = close_match
 };

@@ -46,8 +46,8 @@ typedef enum { ENTRY_FREE, ENTRY_QUEUED, ENTRY_SENT, ENTRY_FAILED, ENTRY_NONE, E
 typedef struct entry { /* one position's answer */
     uint64_t key;
     double ra, dec, sep_arcsec;
-    int32_t day;           /* of the answer, since 1970 */
-    int64_t failed_ns;     /* when it failed: not asked again for a pause */
+    int32_t day;       /* of the answer, since 1970 */
+    int64_t failed_ns; /* when it failed: not asked again for a pause */
     uint8_t state, tries;
     char text[TEXT_BYTES]; /* the columns' cells, tab-separated */
 } entry;
@@ -73,9 +73,9 @@ typedef struct remote {
     entry *table; /* [mask + 1] */
     uint32_t mask;
     uint32_t *queue, head, n_queued; /* ring of entries, [mask + 1] */
-    int64_t retry_at_ns;   /* nothing is sent before; 0 = now */
-    int64_t open_until_ns; /* the breaker: nothing waits before; 0 = closed */
-    int failures;          /* in a row */
+    int64_t retry_at_ns;             /* nothing is sent before; 0 = now */
+    int64_t open_until_ns;           /* the breaker: nothing waits before; 0 = closed */
+    int failures;                    /* in a row */
     bool running, stop;
     uint64_t seed;
     pthread_t thread;
@@ -92,7 +92,10 @@ static int64_t now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static int32_t today(void) { return (int32_t)(time(NULL) / 86400); }
+static int32_t today(void)
+{
+    return (int32_t)(time(NULL) / 86400);
+}
 
 /* --- the table (under the lock) --- */
 
@@ -115,12 +118,19 @@ static uint64_t key_of(const remote *r, double ra, double dec)
     double step = r->c.cell_arcsec / 3600, band = floor((dec + 90) / step);
     double c = cos((band * step - 90) * M_PI / 180);
     ra -= 360 * floor(ra / 360);
-    uint64_t key = mix(r->salt ^ mix((uint64_t)band + 1) ^ mix((uint64_t)floor(ra * (c > 1e-9 ? c : 1e-9) / step) + 0x9e3779b97f4a7c15u));
+    uint64_t key =
+        mix(r->salt ^ mix((uint64_t)band + 1) ^ mix((uint64_t)floor(ra * (c > 1e-9 ? c : 1e-9) / step) + 0x9e3779b97f4a7c15u));
     return key ? key : 1;
 }
 
-static bool is_answer(const entry *e) { return e->state == ENTRY_NONE || e->state == ENTRY_MATCH; }
-static bool is_waiting(const entry *e) { return e->state == ENTRY_QUEUED || e->state == ENTRY_SENT; }
+static bool is_answer(const entry *e)
+{
+    return e->state == ENTRY_NONE || e->state == ENTRY_MATCH;
+}
+static bool is_waiting(const entry *e)
+{
+    return e->state == ENTRY_QUEUED || e->state == ENTRY_SENT;
+}
 
 /* The position's entry; else one that may be given away (free, else the oldest answer nearby); NULL when all are in use. */
 static entry *entry_of(const remote *r, uint64_t key, bool *found)
@@ -151,7 +161,8 @@ static int enqueue(remote *r, entry *e)
 
 static void write_entry(FILE *f, const entry *e)
 {
-    fprintf(f, "%d\t%016llx\t%c\t%.9g\t%s\n", e->day, (unsigned long long)e->key, e->state == ENTRY_MATCH ? 'm' : 'n', e->sep_arcsec, e->text);
+    fprintf(f, "%d\t%016llx\t%c\t%.9g\t%s\n", e->day, (unsigned long long)e->key, e->state == ENTRY_MATCH ? 'm' : 'n',
+            e->sep_arcsec, e->text);
 }
 
 static void read_disk(remote *r)
@@ -166,7 +177,9 @@ static void read_disk(remote *r)
         size_t n = strlen(line);
         if (!n || line[n - 1] != '\n') continue; /* torn */
         line[n - 1] = 0;
-        if (sscanf(line, "%d\t%llx\t%c\t%lf%n", &day, &key, &state, &sep, &at) != 4 || line[at] != '\t' || (state != 'm' && state != 'n')) continue;
+        if (sscanf(line, "%d\t%llx\t%c\t%lf%n", &day, &key, &state, &sep, &at) != 4 || line[at] != '\t' ||
+            (state != 'm' && state != 'n'))
+            continue;
         if (today() - day >= r->c.cache_days || strlen(line + at + 1) >= TEXT_BYTES) continue;
         bool found;
         entry *e = entry_of(r, key, &found);
@@ -330,7 +343,9 @@ static void settle_failure(remote *r, flight *f, const char *why)
     bool open = r->failures >= r->c.breaker_failures;
     if (open) {
         if (!r->open_until_ns)
-            r->host->log(r->host->opaque, 1, "xmatch_remote: %s: %s; %d failures in a row: its answers are 'unavailable' for %g s", r->c.url, why, r->failures, r->c.breaker_pause_s);
+            r->host->log(r->host->opaque, 1,
+                         "xmatch_remote: %s: %s; %d failures in a row: its answers are 'unavailable' for %g s", r->c.url, why,
+                         r->failures, r->c.breaker_pause_s);
         r->open_until_ns = r->retry_at_ns = now + (int64_t)(r->c.breaker_pause_s * 1e9 * jitter(r));
     }
     for (uint32_t i = 0; i < f->n; i++) {
@@ -382,7 +397,8 @@ static void list_titles(const remote *r, char *to, size_t cap)
 {
     size_t at = 0;
     to[0] = 0;
-    for (uint32_t k = 0; k < r->n_columns && at < cap; k++) at += (size_t)snprintf(to + at, cap - at, "%s%s", k ? "," : "", r->title[k]);
+    for (uint32_t k = 0; k < r->n_columns && at < cap; k++)
+        at += (size_t)snprintf(to + at, cap - at, "%s%s", k ? "," : "", r->title[k]);
 }
 
 /* f->row[0 .. f->n) go out; -1: no memory. */
@@ -400,8 +416,9 @@ static int send_flight(remote *r, flight *f)
     }
     snprintf(radius, sizeof radius, "%.9g", r->c.radius_arcsec);
     list_titles(r, titles, sizeof titles);
-    const char *const fields[][2] = { { "request", "xmatch" }, { "distMaxArcsec", radius }, { "selection", "all" }, { "RESPONSEFORMAT", "csv" }, { "cat2", r->c.cat2 },
-                                      { "cols2", titles }, { "colRA1", "ra_in" }, { "colDec1", "dec_in" } };
+    const char *const fields[][2] = { { "request", "xmatch" },     { "distMaxArcsec", radius }, { "selection", "all" },
+                                      { "RESPONSEFORMAT", "csv" }, { "cat2", r->c.cat2 },       { "cols2", titles },
+                                      { "colRA1", "ra_in" },       { "colDec1", "dec_in" } };
     for (size_t k = 0; k < sizeof fields / sizeof *fields; k++) add_field(f->mime, fields[k][0], fields[k][1]);
     curl_mimepart *part = curl_mime_addpart(f->mime);
     curl_mime_name(part, "cat1");
@@ -454,12 +471,17 @@ static void finish_flight(remote *r, flight *f, CURLcode code)
     nearest *best = malloc(f->n * sizeof *best);
     curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
     bool good = best && code == CURLE_OK && status == 200 && read_answer(r, f, best);
-    if (code != CURLE_OK) snprintf(why, sizeof why, "%s", f->overflow ? "an answer of more than 16 MiB" : curl_easy_strerror(code));
-    else if (status != 200) snprintf(why, sizeof why, "status %ld", status);
-    else snprintf(why, sizeof why, "an answer that is no table of matches");
+    if (code != CURLE_OK)
+        snprintf(why, sizeof why, "%s", f->overflow ? "an answer of more than 16 MiB" : curl_easy_strerror(code));
+    else if (status != 200)
+        snprintf(why, sizeof why, "status %ld", status);
+    else
+        snprintf(why, sizeof why, "an answer that is no table of matches");
     pthread_mutex_lock(&r->lock);
-    if (good) settle_success(r, f, best);
-    else settle_failure(r, f, why);
+    if (good)
+        settle_success(r, f, best);
+    else
+        settle_failure(r, f, why);
     end_flight(r, f);
     r->n_flights--;
     pthread_cond_broadcast(&r->answered);
@@ -476,12 +498,14 @@ static bool wait_for_work(remote *r)
         struct timespec until;
         int64_t at = now_ns() + (int64_t)(r->c.linger_ms * 1e6);
         until = (struct timespec){ at / 1000000000, at % 1000000000 };
-        while (!r->stop && r->n_queued < r->c.batch_rows && pthread_cond_timedwait(&r->asked, &r->lock, &until) != ETIMEDOUT) {}
+        while (!r->stop && r->n_queued < r->c.batch_rows && pthread_cond_timedwait(&r->asked, &r->lock, &until) != ETIMEDOUT) {
+        }
     }
     int64_t pause = r->retry_at_ns - now_ns();
     if (!r->stop && !r->n_flights && pause > 0) {
         struct timespec until = { r->retry_at_ns / 1000000000, r->retry_at_ns % 1000000000 };
-        while (!r->stop && pthread_cond_timedwait(&r->asked, &r->lock, &until) != ETIMEDOUT) {}
+        while (!r->stop && pthread_cond_timedwait(&r->asked, &r->lock, &until) != ETIMEDOUT) {
+        }
     }
     if (!r->stop && now_ns() >= r->retry_at_ns) send_queue(r);
     bool go = !r->stop;
@@ -534,7 +558,8 @@ static int parse_columns(const nj_host *host, const conf *c, remote *r)
         snprintf(r->title[r->n_columns], 64, "%.63s", item);
         char *name = r->name[r->n_columns++];
         snprintf(name, 64, "%.63s", colon ? colon : item);
-        for (char *q = name; *q; q++) *q = *q >= 'A' && *q <= 'Z' ? (char)(*q + 32) : (*q >= 'a' && *q <= 'z') || (*q >= '0' && *q <= '9') ? *q : '_';
+        for (char *q = name; *q; q++)
+            *q = *q >= 'A' && *q <= 'Z' ? (char)(*q + 32) : (*q >= 'a' && *q <= 'z') || (*q >= '0' && *q <= '9') ? *q : '_';
     }
     return r->n_columns ? NJ_OK : NJ_ECONF;
 }
@@ -549,11 +574,25 @@ static int declare(const nj_host *host, const void *conf_, nj_tables *tables)
     *r = (remote){ .host = host };
     int rc = parse_columns(host, c, r);
     if (rc != NJ_OK) return rc;
-    give[SEP] = (nj_give){ "sep_arcsec", NJ_F64, 1, -1, "arcsec", 0, 36000, NAN, 0, "separation of the nearest row, by the service; none without a match" };
-    give[STATE] = (nj_give){ "state", NJ_STR, 1, -1, "1", -INFINITY, INFINITY, NAN, 0, "match, none or unavailable; none without a position" };
+    give[SEP] = (nj_give){ "sep_arcsec",
+                           NJ_F64,
+                           1,
+                           -1,
+                           "arcsec",
+                           0,
+                           36000,
+                           NAN,
+                           0,
+                           "separation of the nearest row, by the service; none without a match" };
+    give[STATE] = (nj_give){ "state",   NJ_STR,   1,   -1, "1",
+                             -INFINITY, INFINITY, NAN, 0,  "match, none or unavailable; none without a position" };
     for (uint32_t k = 0; k < r->n_columns; k++)
-        give[FIRST_COLUMN + k] = (nj_give){ r->name[k], NJ_STR, 1, -1, "1", -INFINITY, INFINITY, NAN, 0,
-                                            "of the nearest row; none_text without a match, fail_text when the service is unavailable" };
+        give[FIRST_COLUMN + k] =
+            (nj_give){ r->name[k], NJ_STR,
+                       1,          -1,
+                       "1",        -INFINITY,
+                       INFINITY,   NAN,
+                       0,          "of the nearest row; none_text without a match, fail_text when the service is unavailable" };
     give[FIRST_COLUMN + r->n_columns] = (nj_give){ 0 };
     *tables = (nj_tables){ needs, give };
     return NJ_OK;
@@ -570,7 +609,8 @@ static int open_remote(const nj_host *host, const void *conf_, void **self)
     list_titles(r, titles, sizeof titles);
     snprintf(radius, sizeof radius, "%.9g %.9g", r->c.radius_arcsec, r->c.cell_arcsec);
     r->salt = hash_text(hash_text(hash_text(hash_text(1469598103934665603u, r->c.url), r->c.cat2), titles), radius);
-    for (r->mask = 64; r->mask < r->c.table_rows; r->mask *= 2) {}
+    for (r->mask = 64; r->mask < r->c.table_rows; r->mask *= 2) {
+    }
     r->table = host->alloc(host->opaque, r->mask * sizeof *r->table);
     r->queue = host->alloc(host->opaque, r->mask * sizeof *r->queue);
     if (!r->table || !r->queue) return NJ_ENOMEM;
@@ -705,37 +745,54 @@ static int process(const void *self, void *thread, const nj_work *w)
     while (any && r->c.budget_ms > 0 && !all_answered(r, key, waits, w->n) && r->open_until_ns <= now)
         if (pthread_cond_timedwait(&r->answered, &r->lock, &until) == ETIMEDOUT) break;
     for (uint32_t k = 0; k < w->n; k++) {
-        if (key[k]) put_row(r, w, w->row[k], key[k]);
-        else w->reason[w->row[k]] = NJ_NO_INPUT;
+        if (key[k])
+            put_row(r, w, w->row[k], key[k]);
+        else
+            w->reason[w->row[k]] = NJ_NO_INPUT;
     }
     pthread_mutex_unlock(&r->lock);
     return NJ_OK;
 }
 
-#define PARAM(n, t, def, lo, hi, unit, doc) { #n, t, def, offsetof(conf, n), lo, hi, unit, doc }
+#define PARAM(n, t, def, lo, hi, unit, doc)                                                                                      \
+    {                                                                                                                            \
+#n, t, def, offsetof(conf, n), lo, hi, unit, doc                                                                         \
+    }
 NJ_MODULE(xmatch_remote) = {
-    NJ_HEADER, .name = "xmatch_remote", .version = "1.0", .summary = "the nearest row of SIMBAD or a VizieR table, by the CDS X-Match service",
+    NJ_HEADER,
+    .name = "xmatch_remote",
+    .version = "1.0",
+    .summary = "the nearest row of SIMBAD or a VizieR table, by the CDS X-Match service",
     .paper = "Boch, Pineau & Derriere 2012, ASPC 461, 291",
     .flags = NJ_WHOLE_BATCH,
-    .params = (const nj_param[]){
-        PARAM(url, NJ_STR, "http://cdsxmatch.u-strasbg.fr/xmatch/api/v1/sync", 0, 0, "1", "the service"),
-        PARAM(cat2, NJ_STR, "simbad", 0, 0, "1", "simbad, or vizier:TABLE such as vizier:B/vsx/vsx"),
-        PARAM(columns, NJ_STR, "main_type:otype", 0, 0, "1", "columns of the table, comma-separated, title:name to rename; given as text"),
-        PARAM(radius_arcsec, NJ_F64, "1", 0.001, 180, "arcsec", "a row counts when it is nearer than this"),
-        PARAM(none_text, NJ_STR, "", 0, 0, "1", "what the columns say when nothing is near; empty = null"),
-        PARAM(fail_text, NJ_STR, "", 0, 0, "1", "what the columns say when the service is unavailable; empty = null"),
-        PARAM(budget_ms, NJ_F64, "2000", 0, 600000, "ms", "a batch waits at most this long; 0 = never, only what is known already"),
-        PARAM(timeout_ms, NJ_F64, "10000", 1, 600000, "ms", "a request is given up after this"),
-        PARAM(linger_ms, NJ_F64, "10", 0, 10000, "ms", "a request waits this long for more rows"),
-        PARAM(batch_rows, NJ_I64, "1000", 1, 100000, "1", "most rows of a request"),
-        PARAM(requests, NJ_I64, "2", 1, MOST_FLIGHTS, "1", "requests at the same time"),
-        PARAM(retries, NJ_I64, "2", 0, 20, "1", "how often a row is asked for again"),
-        PARAM(retry_ms, NJ_F64, "250", 1, 600000, "ms", "pause after the first failure; doubles, with jitter"),
-        PARAM(breaker_failures, NJ_I64, "5", 1, 1000, "1", "failures in a row after which nothing is sent for a while"),
-        PARAM(breaker_pause_s, NJ_F64, "30", 0.01, 86400, "s", "that while"),
-        PARAM(table_rows, NJ_I64, "65536", 64, 1 << 24, "1", "positions kept in memory"),
-        PARAM(cell_arcsec, NJ_F64, "0.1", 0.001, 60, "arcsec", "positions in one cell of this size share an answer"),
-        PARAM(cache, NJ_STR, "", 0, 0, "1", "file that keeps the answers; empty = none"),
-        PARAM(cache_days, NJ_F64, "7", 1, 36500, "d", "how long an answer is good"), { 0 } },
-    .conf_size = sizeof(conf), .declare = declare, .open = open_remote, .thread_open = thread_open, .process = process, .close = close_remote
+    .params =
+        (const nj_param[]){
+            PARAM(url, NJ_STR, "http://cdsxmatch.u-strasbg.fr/xmatch/api/v1/sync", 0, 0, "1", "the service"),
+            PARAM(cat2, NJ_STR, "simbad", 0, 0, "1", "simbad, or vizier:TABLE such as vizier:B/vsx/vsx"),
+            PARAM(columns, NJ_STR, "main_type:otype", 0, 0, "1",
+                  "columns of the table, comma-separated, title:name to rename; given as text"),
+            PARAM(radius_arcsec, NJ_F64, "1", 0.001, 180, "arcsec", "a row counts when it is nearer than this"),
+            PARAM(none_text, NJ_STR, "", 0, 0, "1", "what the columns say when nothing is near; empty = null"),
+            PARAM(fail_text, NJ_STR, "", 0, 0, "1", "what the columns say when the service is unavailable; empty = null"),
+            PARAM(budget_ms, NJ_F64, "2000", 0, 600000, "ms",
+                  "a batch waits at most this long; 0 = never, only what is known already"),
+            PARAM(timeout_ms, NJ_F64, "10000", 1, 600000, "ms", "a request is given up after this"),
+            PARAM(linger_ms, NJ_F64, "10", 0, 10000, "ms", "a request waits this long for more rows"),
+            PARAM(batch_rows, NJ_I64, "1000", 1, 100000, "1", "most rows of a request"),
+            PARAM(requests, NJ_I64, "2", 1, MOST_FLIGHTS, "1", "requests at the same time"),
+            PARAM(retries, NJ_I64, "2", 0, 20, "1", "how often a row is asked for again"),
+            PARAM(retry_ms, NJ_F64, "250", 1, 600000, "ms", "pause after the first failure; doubles, with jitter"),
+            PARAM(breaker_failures, NJ_I64, "5", 1, 1000, "1", "failures in a row after which nothing is sent for a while"),
+            PARAM(breaker_pause_s, NJ_F64, "30", 0.01, 86400, "s", "that while"),
+            PARAM(table_rows, NJ_I64, "65536", 64, 1 << 24, "1", "positions kept in memory"),
+            PARAM(cell_arcsec, NJ_F64, "0.1", 0.001, 60, "arcsec", "positions in one cell of this size share an answer"),
+            PARAM(cache, NJ_STR, "", 0, 0, "1", "file that keeps the answers; empty = none"),
+            PARAM(cache_days, NJ_F64, "7", 1, 36500, "d", "how long an answer is good"),
+            { 0 } },
+    .conf_size = sizeof(conf),
+    .declare = declare,
+    .open = open_remote,
+    .thread_open = thread_open,
+    .process = process,
+    .close = close_remote
 };

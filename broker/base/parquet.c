@@ -57,8 +57,10 @@ nj_parquet *nj_parquet_open(const char *path, nj_error *err)
         nj_fail(err, "%s: cannot be mapped: %s", path, strerror(errno));
     } else {
         f = nj_parquet_memory(path, bytes, (size_t)st.st_size, err);
-        if (f) f->mapped = 1;
-        else munmap(bytes, (size_t)st.st_size);
+        if (f)
+            f->mapped = 1;
+        else
+            munmap(bytes, (size_t)st.st_size);
     }
     if (fd >= 0) close(fd);
     return f;
@@ -81,9 +83,18 @@ void nj_parquet_close(nj_parquet *f)
     free(f);
 }
 
-uint64_t nj_parquet_rows(const nj_parquet *file) { return file->n_rows; }
-uint32_t nj_parquet_leaves(const nj_parquet *file) { return file->n_leaves; }
-const nj_parquet_leaf *nj_parquet_leaf_at(const nj_parquet *file, uint32_t leaf) { return &file->leaf[leaf]; }
+uint64_t nj_parquet_rows(const nj_parquet *file)
+{
+    return file->n_rows;
+}
+uint32_t nj_parquet_leaves(const nj_parquet *file)
+{
+    return file->n_leaves;
+}
+const nj_parquet_leaf *nj_parquet_leaf_at(const nj_parquet *file, uint32_t leaf)
+{
+    return &file->leaf[leaf];
+}
 
 int nj_parquet_find(const nj_parquet *file, const char *name)
 {
@@ -170,9 +181,7 @@ static int unpack(nj_parquet_column *c, const uint8_t *from, size_t n, uint8_t *
     case 2:
         if (!c->gzip && !(c->gzip = libdeflate_alloc_decompressor())) return -1;
         return libdeflate_gzip_decompress(c->gzip, from, n, to, plain, NULL) == LIBDEFLATE_SUCCESS ? 0 : -1;
-    case 6:
-        got = ZSTD_decompress(to, plain, from, n);
-        return !ZSTD_isError(got) && got == plain ? 0 : -1;
+    case 6: got = ZSTD_decompress(to, plain, from, n); return !ZSTD_isError(got) && got == plain ? 0 : -1;
     default: return -1;
     }
 }
@@ -203,8 +212,10 @@ static int next_group(nj_parquet_column *c, nj_error *err)
     c->codec = k->codec;
     if (keep(c, &c->dictionary)) return damaged(c, err, "no memory");
     c->dictionary.n = 0;
-    if (c->codec != 0 && c->codec != 1 && c->codec != 2 && c->codec != 6) return damaged(c, err, "compressed with Brotli, LZ4 or LZO, which are not read: rewrite it with Zstandard or Snappy");
-    if (!c->file->leaf[c->leaf].max_rep && (uint64_t)k->n_values != c->file->group_rows[c->group]) return damaged(c, err, "as many values as rows were expected");
+    if (c->codec != 0 && c->codec != 1 && c->codec != 2 && c->codec != 6)
+        return damaged(c, err, "compressed with Brotli, LZ4 or LZO, which are not read: rewrite it with Zstandard or Snappy");
+    if (!c->file->leaf[c->leaf].max_rep && (uint64_t)k->n_values != c->file->group_rows[c->group])
+        return damaged(c, err, "as many values as rows were expected");
     return 1;
 }
 
@@ -241,8 +252,10 @@ static int data_page(nj_parquet_column *c, const nj_parquet_page *h, const uint8
     uint32_t n = (uint32_t)h->n_values;
     int v2 = h->kind == 3;
     size_t level_bytes = v2 ? (size_t)h->def_bytes + (size_t)h->rep_bytes : 0;
-    if (h->n_values < 0 || h->n_values > c->values_left || n > NJ_PAGE_LEVELS) return damaged(c, err, "a page claims too many values");
-    if (level_bytes > (size_t)h->packed || level_bytes > (size_t)h->plain) return damaged(c, err, "a page's levels are longer than itself");
+    if (h->n_values < 0 || h->n_values > c->values_left || n > NJ_PAGE_LEVELS)
+        return damaged(c, err, "a page claims too many values");
+    if (level_bytes > (size_t)h->packed || level_bytes > (size_t)h->plain)
+        return damaged(c, err, "a page's levels are longer than itself");
     if (keep(c, &c->page) || room_for_levels(c, n)) return damaged(c, err, "no memory");
     const uint8_t *p = body, *end = body + h->packed;
     if (v2 && (levels(&p, p + h->rep_bytes, h->rep_bytes, 3, leaf->max_rep, c->rep, n) ||
@@ -252,20 +265,24 @@ static int data_page(nj_parquet_column *c, const nj_parquet_page *h, const uint8
         size_t plain = (size_t)h->plain - level_bytes;
         c->page.text = malloc(plain + 8);
         if (!c->page.text) return damaged(c, err, "no memory");
-        if (plain && unpack(c, body + level_bytes, (size_t)h->packed - level_bytes, c->page.text, plain)) return damaged(c, err, "a page does not unpack");
+        if (plain && unpack(c, body + level_bytes, (size_t)h->packed - level_bytes, c->page.text, plain))
+            return damaged(c, err, "a page does not unpack");
         p = c->page.text;
         end = p + plain;
     }
-    if (!v2 && (levels(&p, end, -1, h->rep_encoding, leaf->max_rep, c->rep, n) || levels(&p, end, -1, h->def_encoding, leaf->max_def, c->def, n)))
+    if (!v2 && (levels(&p, end, -1, h->rep_encoding, leaf->max_rep, c->rep, n) ||
+                levels(&p, end, -1, h->def_encoding, leaf->max_def, c->def, n)))
         return damaged(c, err, "a page's levels are damaged, or in the old bit-packed form");
     uint32_t present = n;
     if (leaf->max_def) {
         present = 0;
         for (uint32_t i = 0; i < n; i++) present += c->def[i] == leaf->max_def;
     }
-    const char *why = nj_page_decode(&c->page, h->encoding, c->file->physical[c->leaf], c->file->fixed_size[c->leaf], p, end, present, &c->dictionary);
+    const char *why = nj_page_decode(&c->page, h->encoding, c->file->physical[c->leaf], c->file->fixed_size[c->leaf], p, end,
+                                     present, &c->dictionary);
     if (why) return damaged(c, err, why);
-    if (leaf->max_def && nj_page_spread(&c->page, nj_page_width(leaf->type), c->def, leaf->max_def, n)) return damaged(c, err, "no memory");
+    if (leaf->max_def && nj_page_spread(&c->page, nj_page_width(leaf->type), c->def, leaf->max_def, n))
+        return damaged(c, err, "no memory");
     c->n = n;
     c->at = 0;
     c->values_left -= n;
@@ -274,17 +291,20 @@ static int data_page(nj_parquet_column *c, const nj_parquet_page *h, const uint8
 
 static int dictionary_page(nj_parquet_column *c, const nj_parquet_page *h, const uint8_t *body, nj_error *err)
 {
-    if (h->n_values < 0 || (uint32_t)h->n_values > NJ_PAGE_LEVELS || (h->encoding != 0 && h->encoding != 2)) return damaged(c, err, "impossible dictionary");
+    if (h->n_values < 0 || (uint32_t)h->n_values > NJ_PAGE_LEVELS || (h->encoding != 0 && h->encoding != 2))
+        return damaged(c, err, "impossible dictionary");
     if (keep(c, &c->dictionary)) return damaged(c, err, "no memory");
     const uint8_t *p = body, *end = body + h->packed;
     if (c->codec) {
         c->dictionary.text = malloc((size_t)h->plain + 8);
         if (!c->dictionary.text) return damaged(c, err, "no memory");
-        if (h->plain && unpack(c, body, (size_t)h->packed, c->dictionary.text, (size_t)h->plain)) return damaged(c, err, "the dictionary does not unpack");
+        if (h->plain && unpack(c, body, (size_t)h->packed, c->dictionary.text, (size_t)h->plain))
+            return damaged(c, err, "the dictionary does not unpack");
         p = c->dictionary.text;
         end = p + h->plain;
     }
-    const char *why = nj_page_decode(&c->dictionary, 0, c->file->physical[c->leaf], c->file->fixed_size[c->leaf], p, end, (uint32_t)h->n_values, NULL);
+    const char *why = nj_page_decode(&c->dictionary, 0, c->file->physical[c->leaf], c->file->fixed_size[c->leaf], p, end,
+                                     (uint32_t)h->n_values, NULL);
     return why ? damaged(c, err, why) : 0;
 }
 
@@ -299,7 +319,8 @@ static int next_page(nj_parquet_column *c, nj_error *err)
         }
         nj_parquet_page h;
         size_t head = nj_parquet_page_header(c->p, (size_t)(c->end - c->p), &h);
-        if (!head || (size_t)h.packed > (size_t)(c->end - c->p) - head) return damaged(c, err, "a page header is damaged, or the pages end early");
+        if (!head || (size_t)h.packed > (size_t)(c->end - c->p) - head)
+            return damaged(c, err, "a page header is damaged, or the pages end early");
         if (h.plain > most_page_bytes) return damaged(c, err, "a page is larger than 1 GiB");
         const uint8_t *body = c->p + head;
         c->p = body + h.packed;
@@ -369,7 +390,8 @@ int nj_parquet_read(nj_parquet_column *c, uint32_t n_rows, nj_parquet_values *ou
         }
         uint32_t k = take_rows(c, n_rows, &rows, n_out, &done);
         if (!rows && k) return damaged(c, err, "it does not begin with a row");
-        if (n_out + (uint64_t)k > 4 * (uint64_t)NJ_PAGE_LEVELS || room_for_out(c, n_out + k)) return damaged(c, err, "too many values at once: read fewer rows");
+        if (n_out + (uint64_t)k > 4 * (uint64_t)NJ_PAGE_LEVELS || room_for_out(c, n_out + k))
+            return damaged(c, err, "too many values at once: read fewer rows");
         size_t width = nj_page_width(leaf->type);
         memcpy(c->out_value + n_out * width, c->page.value + c->at * width, k * width);
         if (leaf->max_def) memcpy(c->out_def + n_out, c->def + c->at, k);
@@ -378,7 +400,11 @@ int nj_parquet_read(nj_parquet_column *c, uint32_t n_rows, nj_parquet_values *ou
         c->at += k;
     }
     if (leaf->max_rep) c->row_start[rows] = n_out;
-    *out = (nj_parquet_values){ .n_rows = rows, .n_levels = n_out, .row_start = leaf->max_rep ? c->row_start : NULL,
-                                .def = leaf->max_def ? c->out_def : NULL, .rep = leaf->max_rep ? c->out_rep : NULL, .value = c->out_value };
+    *out = (nj_parquet_values){ .n_rows = rows,
+                                .n_levels = n_out,
+                                .row_start = leaf->max_rep ? c->row_start : NULL,
+                                .def = leaf->max_def ? c->out_def : NULL,
+                                .rep = leaf->max_rep ? c->out_rep : NULL,
+                                .value = c->out_value };
     return 0;
 }

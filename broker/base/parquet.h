@@ -17,18 +17,23 @@
 typedef struct nj_parquet nj_parquet;
 typedef struct nj_parquet_column nj_parquet_column; /* a cursor over one leaf, from row 0 on */
 
-typedef enum nj_parquet_type { /* how a value stands in nj_parquet_values.value */
-    NJ_PARQUET_BOOL, /* uint8_t, 0 or 1 */
-    NJ_PARQUET_I32, NJ_PARQUET_I64, NJ_PARQUET_F32, NJ_PARQUET_F64, /* int32_t int64_t float double */
-    NJ_PARQUET_BYTES /* nj_parquet_bytes */
+typedef enum nj_parquet_type {                  /* how a value stands in nj_parquet_values.value */
+                               NJ_PARQUET_BOOL, /* uint8_t, 0 or 1 */
+                               NJ_PARQUET_I32,
+                               NJ_PARQUET_I64,
+                               NJ_PARQUET_F32,
+                               NJ_PARQUET_F64,  /* int32_t int64_t float double */
+                               NJ_PARQUET_BYTES /* nj_parquet_bytes */
 } nj_parquet_type;
 
-typedef enum nj_parquet_kind { /* what the value means */
-    NJ_PARQUET_PLAIN, /* a number, or bytes */
-    NJ_PARQUET_TEXT,  /* UTF-8 */
-    NJ_PARQUET_UNSIGNED,
-    NJ_PARQUET_TIME_MS, NJ_PARQUET_TIME_US, NJ_PARQUET_TIME_NS, /* since 1970; INT96 comes as NS */
-    NJ_PARQUET_DECIMAL /* value * 10^-scale */
+typedef enum nj_parquet_kind {                   /* what the value means */
+                               NJ_PARQUET_PLAIN, /* a number, or bytes */
+                               NJ_PARQUET_TEXT,  /* UTF-8 */
+                               NJ_PARQUET_UNSIGNED,
+                               NJ_PARQUET_TIME_MS,
+                               NJ_PARQUET_TIME_US,
+                               NJ_PARQUET_TIME_NS, /* since 1970; INT96 comes as NS */
+                               NJ_PARQUET_DECIMAL  /* value * 10^-scale */
 } nj_parquet_kind;
 
 typedef struct nj_parquet_bytes {
@@ -82,7 +87,7 @@ typedef struct nj_parquet_chunk { /* one leaf in one row group */
 } nj_parquet_chunk;
 
 typedef struct nj_parquet_page {
-    int32_t kind, packed, plain;  /* data v1 0, index 1, dictionary 2, data v2 3; bytes compressed and not */
+    int32_t kind, packed, plain; /* data v1 0, index 1, dictionary 2, data v2 3; bytes compressed and not */
     int32_t n_values, encoding, def_encoding, rep_encoding, def_bytes, rep_bytes, compressed;
 } nj_parquet_page;
 

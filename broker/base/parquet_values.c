@@ -4,13 +4,21 @@
 #include <string.h>
 
 enum { BOOLEAN, INT32, INT64, INT96, FLOAT, DOUBLE, BYTE_ARRAY, FIXED };
-enum { PLAIN = 0, PLAIN_DICTIONARY = 2, RLE = 3, DELTA_BINARY_PACKED = 5, DELTA_LENGTH_BYTE_ARRAY = 6, DELTA_BYTE_ARRAY = 7, RLE_DICTIONARY = 8,
-       BYTE_STREAM_SPLIT = 9 };
+enum {
+    PLAIN = 0,
+    PLAIN_DICTIONARY = 2,
+    RLE = 3,
+    DELTA_BINARY_PACKED = 5,
+    DELTA_LENGTH_BYTE_ARRAY = 6,
+    DELTA_BYTE_ARRAY = 7,
+    RLE_DICTIONARY = 8,
+    BYTE_STREAM_SPLIT = 9
+};
 
 size_t nj_page_width(nj_parquet_type type)
 {
-    static const uint8_t width[] = { [NJ_PARQUET_BOOL] = 1, [NJ_PARQUET_I32] = 4, [NJ_PARQUET_I64] = 8, [NJ_PARQUET_F32] = 4, [NJ_PARQUET_F64] = 8,
-                                     [NJ_PARQUET_BYTES] = sizeof(nj_parquet_bytes) };
+    static const uint8_t width[] = { [NJ_PARQUET_BOOL] = 1, [NJ_PARQUET_I32] = 4, [NJ_PARQUET_I64] = 8,
+                                     [NJ_PARQUET_F32] = 4,  [NJ_PARQUET_F64] = 8, [NJ_PARQUET_BYTES] = sizeof(nj_parquet_bytes) };
     return width[type];
 }
 
@@ -44,7 +52,7 @@ typedef struct hybrid {
     const uint8_t *p, *end;
     uint32_t bits, left, repeated; /* values left in this run; is it a repeated value? */
     uint32_t value;
-    uint64_t at_bit;               /* of a packed run, from p of its start */
+    uint64_t at_bit; /* of a packed run, from p of its start */
     const uint8_t *packed;
 } hybrid;
 
@@ -101,8 +109,10 @@ static int64_t take(hybrid *h, uint32_t *to, uint32_t n)
     for (uint32_t i = 0; i < n; i++, h->at_bit += h->bits) {
         uint64_t word = 0;
         const uint8_t *p = h->packed + (h->at_bit >> 3);
-        if (h->end - p >= 8) memcpy(&word, p, 8);
-        else if (h->end > p) memcpy(&word, p, (size_t)(h->end - p));
+        if (h->end - p >= 8)
+            memcpy(&word, p, 8);
+        else if (h->end > p)
+            memcpy(&word, p, (size_t)(h->end - p));
         to[i] = (uint32_t)(word >> (h->at_bit & 7) & mask);
     }
     return n;
@@ -125,7 +135,8 @@ int nj_rle_levels(const uint8_t *p, const uint8_t *end, int max, uint8_t *to, ui
     return 0;
 }
 
-static const char *from_dictionary(nj_page_values *v, size_t width, const uint8_t *p, const uint8_t *end, uint32_t n, const nj_page_values *dictionary)
+static const char *from_dictionary(nj_page_values *v, size_t width, const uint8_t *p, const uint8_t *end, uint32_t n,
+                                   const nj_page_values *dictionary)
 {
     if (!n) return NULL;
     if (!dictionary || !dictionary->value) return "values point into a dictionary that is not there";
@@ -169,7 +180,10 @@ static int varint(const uint8_t **p, const uint8_t *end, uint64_t *v)
     return -1;
 }
 
-static uint64_t unzigzag(uint64_t v) { return v >> 1 ^ -(v & 1); }
+static uint64_t unzigzag(uint64_t v)
+{
+    return v >> 1 ^ -(v & 1);
+}
 
 /* n integers into to (as int64); *p moves behind them. */
 static const char *delta_packed(const uint8_t **p, const uint8_t *end, int64_t *to, uint32_t n)
@@ -226,8 +240,10 @@ static const char *delta_lengths(nj_page_values *v, const uint8_t *p, const uint
     const char *why = delta_packed(&p, end, length, n);
     nj_parquet_bytes *to = (nj_parquet_bytes *)v->value;
     for (uint32_t i = 0; !why && i < n; i++) {
-        if (length[i] < 0 || length[i] > end - p) why = "a text is longer than its page";
-        else to[i] = (nj_parquet_bytes){ p, (uint32_t)length[i] };
+        if (length[i] < 0 || length[i] > end - p)
+            why = "a text is longer than its page";
+        else
+            to[i] = (nj_parquet_bytes){ p, (uint32_t)length[i] };
         p += why ? 0 : length[i];
     }
     free(length);
@@ -244,8 +260,10 @@ static const char *delta_texts(nj_page_values *v, const uint8_t *p, const uint8_
     if (!why) why = delta_packed(&p, end, suffix, n);
     uint64_t total = 0, before = 0;
     for (uint32_t i = 0; !why && i < n; i++) {
-        if (prefix[i] < 0 || suffix[i] < 0 || (uint64_t)prefix[i] > before || suffix[i] > end - p) why = bad;
-        else total += before = (uint64_t)(prefix[i] + suffix[i]);
+        if (prefix[i] < 0 || suffix[i] < 0 || (uint64_t)prefix[i] > before || suffix[i] > end - p)
+            why = bad;
+        else
+            total += before = (uint64_t)(prefix[i] + suffix[i]);
         if (total > (uint64_t)1 << 30) why = "texts of more than 1 GiB in one page";
     }
     v->owned = why ? NULL : malloc(total + 8);
@@ -310,8 +328,10 @@ static const char *plain(nj_page_values *v, int physical, int fixed_size, const 
         return NULL;
     }
     if ((size_t)n * size[physical] > (size_t)(end - p)) return early;
-    if (physical == INT96) int96(v, p, n);
-    else memcpy(v->value, p, (size_t)n * size[physical]);
+    if (physical == INT96)
+        int96(v, p, n);
+    else
+        memcpy(v->value, p, (size_t)n * size[physical]);
     return NULL;
 }
 
@@ -334,8 +354,8 @@ static const char *stream_split(nj_page_values *v, int physical, const uint8_t *
     return NULL;
 }
 
-const char *nj_page_decode(nj_page_values *v, int encoding, int physical, int fixed_size, const uint8_t *p, const uint8_t *end, uint32_t n,
-                           const nj_page_values *dictionary)
+const char *nj_page_decode(nj_page_values *v, int encoding, int physical, int fixed_size, const uint8_t *p, const uint8_t *end,
+                           uint32_t n, const nj_page_values *dictionary)
 {
     static const char unfit[] = "an encoding that does not fit the type";
     if (room(v, width_of(physical), n ? n : 1)) return "no memory"; /* never NULL */
@@ -359,8 +379,10 @@ int nj_page_spread(nj_page_values *v, size_t width, const uint8_t *def, uint8_t 
     if (n == from) return 0;
     if (room(v, width, n)) return -1;
     for (uint32_t i = n; i-- > 0;) {
-        if (def[i] != max_def) memset(v->value + i * width, 0, width);
-        else memmove(v->value + i * width, v->value + --from * width, width);
+        if (def[i] != max_def)
+            memset(v->value + i * width, 0, width);
+        else
+            memmove(v->value + i * width, v->value + --from * width, width);
     }
     v->n = n;
     return 0;

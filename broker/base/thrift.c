@@ -95,23 +95,29 @@ static void skip(reader *r, int type, int depth)
     case T_TRUE:
     case T_FALSE: return;
     case T_BYTE:
-        if (r->p == r->end) r->bad = 1;
-        else r->p++;
+        if (r->p == r->end)
+            r->bad = 1;
+        else
+            r->p++;
         return;
     case T_I16:
     case T_I32:
     case T_I64: varint(r); return;
     case T_DOUBLE:
-        if (r->end - r->p < 8) r->bad = 1;
-        else r->p += 8;
+        if (r->end - r->p < 8)
+            r->bad = 1;
+        else
+            r->p += 8;
         return;
     case T_BINARY: binary(r, &n); return;
     case T_LIST:
     case T_SET:
         n = list_head(r, &of);
         for (; n && !r->bad; n--)
-            if (of == T_TRUE || of == T_FALSE) r->p++; /* in a list a boolean takes its byte */
-            else skip(r, of, depth + 1);
+            if (of == T_TRUE || of == T_FALSE)
+                r->p++; /* in a list a boolean takes its byte */
+            else
+                skip(r, of, depth + 1);
         return;
     case T_MAP: {
         uint64_t pairs = varint(r);
@@ -223,14 +229,21 @@ static int join(char *to, size_t cap, const node *t)
 
 static int add_leaf(walk *w, const node *t, const place *at)
 {
-    static const int8_t type[] = { NJ_PARQUET_BOOL, NJ_PARQUET_I32, NJ_PARQUET_I64, NJ_PARQUET_I64, NJ_PARQUET_F32, NJ_PARQUET_F64, NJ_PARQUET_BYTES, NJ_PARQUET_BYTES };
+    static const int8_t type[] = { NJ_PARQUET_BOOL, NJ_PARQUET_I32, NJ_PARQUET_I64,   NJ_PARQUET_I64,
+                                   NJ_PARQUET_F32,  NJ_PARQUET_F64, NJ_PARQUET_BYTES, NJ_PARQUET_BYTES };
     nj_parquet *f = w->file;
     if (t->type < 0 || t->type > 7 || (t->type == 7 && (t->fixed_size <= 0 || t->fixed_size > 1 << 24)))
         return nj_fail(w->err, "%s: column '%s' has an impossible type", f->name, at->path);
     nj_parquet_leaf *leaf = &f->leaf[f->n_leaves];
     char *path = strdup(at->path), *name = strdup(at->name);
-    *leaf = (nj_parquet_leaf){ .path = path, .name = name, .type = (nj_parquet_type)type[t->type], .kind = t->type == 3 ? NJ_PARQUET_TIME_NS : t->kind,
-                               .scale = t->scale, .max_def = at->def, .max_rep = at->rep, .item_def = at->item_def };
+    *leaf = (nj_parquet_leaf){ .path = path,
+                               .name = name,
+                               .type = (nj_parquet_type)type[t->type],
+                               .kind = t->type == 3 ? NJ_PARQUET_TIME_NS : t->kind,
+                               .scale = t->scale,
+                               .max_def = at->def,
+                               .max_rep = at->rep,
+                               .item_def = at->item_def };
     f->physical[f->n_leaves] = t->type;
     f->fixed_size[f->n_leaves++] = t->fixed_size;
     return path && name ? 0 : nj_fail(w->err, "%s: no memory", f->name);
@@ -241,7 +254,8 @@ static int visit(walk *w, const place *above, int depth)
     if (w->at == w->n_nodes || depth > 32) return nj_fail(w->err, "%s: the schema is damaged", w->file->name);
     const node *t = &w->node[w->at++];
     place at = *above;
-    if (t->repetition < 0 || t->repetition > 2 || !t->name || join(at.path, sizeof at.path, t)) return nj_fail(w->err, "%s: the schema is damaged", w->file->name);
+    if (t->repetition < 0 || t->repetition > 2 || !t->name || join(at.path, sizeof at.path, t))
+        return nj_fail(w->err, "%s: the schema is damaged", w->file->name);
     int hidden = at.in_list && (at.in_list == 1 || t->repetition != 2); /* "list", "element" are not names that anybody gave */
     if (!hidden && join(at.name, sizeof at.name, t)) return nj_fail(w->err, "%s: the schema is damaged", w->file->name);
     if (t->repetition != 0) at.def++;
@@ -249,7 +263,8 @@ static int visit(walk *w, const place *above, int depth)
         at.rep++;
         at.item_def = at.def;
     }
-    if (at.in_list == 1 && ((t->n_name == 5 && !memcmp(t->name, "array", 5)) || (t->n_name > 6 && !memcmp(t->name + t->n_name - 6, "_tuple", 6))))
+    if (at.in_list == 1 &&
+        ((t->n_name == 5 && !memcmp(t->name, "array", 5)) || (t->n_name > 6 && !memcmp(t->name + t->n_name - 6, "_tuple", 6))))
         at.in_list = 0; /* two-level lists of old writers: the repeated group is the element itself */
     at.in_list = at.in_list == 1 && t->n_children == 1 ? 2 : t->is_list ? 1 : 0;
     if (t->type >= 0 && t->n_children <= 0) return add_leaf(w, t, &at);
@@ -343,11 +358,14 @@ static int row_group(nj_parquet *file, reader *r, uint32_t g, nj_error *err)
             file->group_rows[g] = (uint64_t)rows;
         } else if (f.id == 1 && f.type == T_LIST) {
             n = list_head(r, &of);
-            if (n != file->n_leaves) return nj_fail(err, "%s: row group %u has %u columns, the schema %u", file->name, g, n, file->n_leaves);
+            if (n != file->n_leaves)
+                return nj_fail(err, "%s: row group %u has %u columns, the schema %u", file->name, g, n, file->n_leaves);
             for (uint32_t i = 0; i < n; i++) {
                 nj_parquet_chunk *c = &file->chunk[(size_t)g * n + i];
-                if (!column_chunk(r, c) || c->offset > file->n || c->size > file->n - c->offset || c->type != file->physical[i] || c->n_values > INT64_C(1) << 40)
-                    return nj_fail(err, "%s: row group %u, column '%s': damaged, or kept in another file", file->name, g, file->leaf[i].path);
+                if (!column_chunk(r, c) || c->offset > file->n || c->size > file->n - c->offset || c->type != file->physical[i] ||
+                    c->n_values > INT64_C(1) << 40)
+                    return nj_fail(err, "%s: row group %u, column '%s': damaged, or kept in another file", file->name, g,
+                                   file->leaf[i].path);
             }
         } else {
             skip(r, f.type, 0);
@@ -360,9 +378,11 @@ static int row_groups(nj_parquet *file, reader *r, nj_error *err)
 {
     int of;
     uint32_t n = list_head(r, &of);
-    if (n > MOST_GROUPS || (n && of != T_STRUCT) || !file->leaf) return nj_fail(err, "%s: the row groups are damaged", file->name);
+    if (n > MOST_GROUPS || (n && of != T_STRUCT) || !file->leaf)
+        return nj_fail(err, "%s: the row groups are damaged", file->name);
     /* A chunk's metadata takes some 20 bytes: a count that the footer cannot hold asks for no memory. */
-    if ((uint64_t)n * file->n_leaves > (uint64_t)(r->end - r->p)) return nj_fail(err, "%s: the row groups are damaged", file->name);
+    if ((uint64_t)n * file->n_leaves > (uint64_t)(r->end - r->p))
+        return nj_fail(err, "%s: the row groups are damaged", file->name);
     file->group_rows = calloc(n + 1, sizeof *file->group_rows);
     file->chunk = calloc((size_t)n * file->n_leaves + 1, sizeof *file->chunk);
     if (!file->group_rows || !file->chunk) return nj_fail(err, "%s: no memory", file->name);
@@ -390,7 +410,8 @@ int nj_parquet_footer(nj_parquet *file, const uint8_t *bytes, size_t n, nj_error
     }
     if (r.bad || seen != 3) return nj_fail(err, "%s: the footer is damaged", file->name);
     for (uint32_t g = 0; g < file->n_groups; g++)
-        if (__builtin_add_overflow(file->n_rows, file->group_rows[g], &file->n_rows)) return nj_fail(err, "%s: the footer is damaged", file->name);
+        if (__builtin_add_overflow(file->n_rows, file->group_rows[g], &file->n_rows))
+            return nj_fail(err, "%s: the footer is damaged", file->name);
     return 0;
 }
 
@@ -420,7 +441,9 @@ static void data_page(reader *r, nj_parquet_page *page, int version)
 size_t nj_parquet_page_header(const uint8_t *p, size_t n, nj_parquet_page *page)
 {
     reader r = { p, p + n, 0 };
-    *page = (nj_parquet_page){ .kind = -1, .packed = -1, .plain = -1, .n_values = -1, .compressed = 1, .def_encoding = 3, .rep_encoding = 3 };
+    *page = (nj_parquet_page){
+        .kind = -1, .packed = -1, .plain = -1, .n_values = -1, .compressed = 1, .def_encoding = 3, .rep_encoding = 3
+    };
     field f = { 0 };
     while (next_field(&r, &f)) {
         switch (f.id) {
@@ -430,8 +453,10 @@ size_t nj_parquet_page_header(const uint8_t *p, size_t n, nj_parquet_page *page)
         case 5:
         case 7:
         case 8:
-            if (f.type != T_STRUCT) r.bad = 1;
-            else data_page(&r, page, f.id == 8 ? 2 : 1);
+            if (f.type != T_STRUCT)
+                r.bad = 1;
+            else
+                data_page(&r, page, f.id == 8 ? 2 : 1);
             if (f.id == 7) page->def_encoding = page->rep_encoding = 3; /* a dictionary's third field is "sorted" */
             break;
         default: skip(&r, f.type, 0); break;

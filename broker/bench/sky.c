@@ -46,9 +46,18 @@ static void search(sky_data *d, const njx_grid *grid, const double *ra, const do
     nj_bench_use(d->sep);
 }
 
-static void one_by_one(void *s) { search(s, &((sky_data *)s)->grid, ((sky_data *)s)->query_ra, ((sky_data *)s)->query_dec, 1); }
-static void batched(void *s) { search(s, &((sky_data *)s)->grid, ((sky_data *)s)->query_ra, ((sky_data *)s)->query_dec, BATCH); }
-static void exposure(void *s) { search(s, &((sky_data *)s)->grid, ((sky_data *)s)->field_ra, ((sky_data *)s)->field_dec, BATCH); }
+static void one_by_one(void *s)
+{
+    search(s, &((sky_data *)s)->grid, ((sky_data *)s)->query_ra, ((sky_data *)s)->query_dec, 1);
+}
+static void batched(void *s)
+{
+    search(s, &((sky_data *)s)->grid, ((sky_data *)s)->query_ra, ((sky_data *)s)->query_dec, BATCH);
+}
+static void exposure(void *s)
+{
+    search(s, &((sky_data *)s)->grid, ((sky_data *)s)->field_ra, ((sky_data *)s)->field_dec, BATCH);
+}
 
 static void portable(void *s)
 {
@@ -62,7 +71,9 @@ static void fifteen(void *s)
     sky_data *d = s;
     for (uint32_t i = 0; i < QUERIES; i += BATCH) {
         uint32_t n = QUERIES - i < BATCH ? QUERIES - i : BATCH;
-        nj_sky_cones cones = { .n = n, .cap = 1, .ra = d->query_ra + i, .dec = d->query_dec + i, .one_radius_arcsec = radius_arcsec };
+        nj_sky_cones cones = {
+            .n = n, .cap = 1, .ra = d->query_ra + i, .dec = d->query_dec + i, .one_radius_arcsec = radius_arcsec
+        };
         nj_sky_matches out = { d->state + i, d->count + i, d->row + i, d->sep + i };
         for (uint32_t k = 0; k < d->n_many; k++) njx_search(d->many[k], 1, NAN, &cones, &out);
     }
@@ -140,7 +151,8 @@ static bool right(nj_bench_run *run, sky_data *d)
     nj_bench_figure(run, name, matches, "1");
     snprintf(name, sizeof name, "sum of separations, %.0e rows", (double)d->n);
     nj_bench_figure(run, name, sum, "arcsec");
-    return nj_bench_verify(run, !wrong && !differ && matches >= QUERIES / 2, "%.0e rows: %d cones against every row, %u wrong; filters %s; %u of %d cones match", (double)d->n,
+    return nj_bench_verify(run, !wrong && !differ && matches >= QUERIES / 2,
+                           "%.0e rows: %d cones against every row, %u wrong; filters %s; %u of %d cones match", (double)d->n,
                            CHECKED, wrong, differ ? "differ" : "equal", matches, QUERIES);
 }
 
@@ -155,10 +167,14 @@ static int measure(nj_bench_run *run, uint64_t n)
     int rc = right(run, d) ? 0 : -1;
     if (rc == 0) {
         char name[5][48];
-        static const char *const what[] = { "cone", "cone, batches of 64", "cone, portable filter", "cone, one 7 deg field", "build, per row" };
+        static const char *const what[] = { "cone", "cone, batches of 64", "cone, portable filter", "cone, one 7 deg field",
+                                            "build, per row" };
         for (int k = 0; k < 5; k++) snprintf(name[k], sizeof name[k], "%s, %.0e rows", what[k], (double)n);
-        nj_bench_case cases[] = { { name[0], one_by_one, d, QUERIES, 0 }, { name[1], batched, d, QUERIES, 0 }, { name[2], portable, d, QUERIES, 0 },
-                                  { name[3], exposure, d, QUERIES, 0 }, { name[4], build, d, (double)n, 0 } };
+        nj_bench_case cases[] = { { name[0], one_by_one, d, QUERIES, 0 },
+                                  { name[1], batched, d, QUERIES, 0 },
+                                  { name[2], portable, d, QUERIES, 0 },
+                                  { name[3], exposure, d, QUERIES, 0 },
+                                  { name[4], build, d, (double)n, 0 } };
         nj_bench_time(run, cases, n > 20000000 ? 4 : 5);
         nj_bench_ratio(run, "one by one / batched", 0, 1, NAN, NAN);
     }
@@ -173,8 +189,10 @@ static int measure_fifteen(nj_bench_run *run)
     int rc = d && d->n ? 0 : -1;
     for (int k = 0; k < CATALOGS && rc == 0; k++) {
         all[k] = make((uint64_t)pow(10, 4.5 + 2.0 * k / (CATALOGS - 1)));
-        if (!all[k] || !all[k]->n) rc = -1;
-        else d->many[d->n_many++] = &all[k]->grid;
+        if (!all[k] || !all[k]->n)
+            rc = -1;
+        else
+            d->many[d->n_many++] = &all[k]->grid;
     }
     if (rc) nj_bench_note(run, "no memory for fifteen catalogues");
     nj_bench_case one = { "fifteen catalogues, per alert", fifteen, d, QUERIES, 0 };
@@ -187,7 +205,8 @@ static int measure_fifteen(nj_bench_run *run)
 static int run_sky(nj_bench_run *run)
 {
     const char *more = getenv("NIGHTJAR_BENCH_ROWS");
-    nj_bench_note(run, "filter %d (1 portable, 2 AVX2, 3 AVX-512), radius %.1f arcsec, half of the cones on a source", njx_use_filter(0), radius_arcsec);
+    nj_bench_note(run, "filter %d (1 portable, 2 AVX2, 3 AVX-512), radius %.1f arcsec, half of the cones on a source",
+                  njx_use_filter(0), radius_arcsec);
     int rc = measure(run, 1000000) || measure(run, 10000000) || measure_fifteen(run);
     if (!rc && more) rc = measure(run, (uint64_t)strtod(more, NULL));
     return rc ? -1 : 0;

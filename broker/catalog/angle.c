@@ -11,8 +11,10 @@ int nj_angle_has_parts(const char *text, size_t n)
 {
     int digits = 0;
     for (size_t i = 0; i < n; i++) {
-        if (isdigit((unsigned char)text[i])) digits = 1;
-        else if (digits && (strchr(": \t", text[i]) || strchr("hdHD", text[i])) && i + 1 < n) return 1;
+        if (isdigit((unsigned char)text[i]))
+            digits = 1;
+        else if (digits && (strchr(": \t", text[i]) || strchr("hdHD", text[i])) && i + 1 < n)
+            return 1;
     }
     return 0;
 }
@@ -20,8 +22,10 @@ int nj_angle_has_parts(const char *text, size_t n)
 /* A part's end: a separator, a unit letter, or the end of the text. */
 static const char *part_end(const char *p, const char *unit)
 {
-    if (*p && strchr(unit, tolower((unsigned char)*p))) p++;
-    else if (*p && !strchr(marks, *p)) return NULL;
+    if (*p && strchr(unit, tolower((unsigned char)*p)))
+        p++;
+    else if (*p && !strchr(marks, *p))
+        return NULL;
     while (*p && strchr(marks, *p)) p++;
     return p;
 }

@@ -44,13 +44,20 @@ static int add_file(job *j, const char *path)
 {
     if (j->n_files == MOST_FILES) return nj_fail(j->err, "%s: more than %d files", path, MOST_FILES);
     char **file = realloc(j->file, (j->n_files + 1) * sizeof *file);
-    if (!file || !(file[j->n_files] = strdup(path))) return nj_fail(j->err, "%s: no memory", path);
-    j->file = file;
-    j->n_files++;
+    char *copy = strdup(path);
+    if (file) j->file = file;
+    if (!file || !copy) {
+        free(copy);
+        return nj_fail(j->err, "%s: no memory", path);
+    }
+    file[j->n_files++] = copy;
     return 0;
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 static int add_folder(job *j, const char *path)
 {
@@ -66,9 +73,10 @@ static int add_folder(job *j, const char *path)
         rc = add_file(j, full);
     }
     closedir(dir);
-    if (!rc && j->n_files == first) return nj_fail(j->err, "%s: no *.parquet file in this folder", path);
+    if (rc) return -1;
+    if (!j->file || j->n_files == first) return nj_fail(j->err, "%s: no *.parquet file in this folder", path);
     qsort(j->file + first, j->n_files - first, sizeof *j->file, by_name);
-    return rc;
+    return 0;
 }
 
 static int list_files(job *j)
@@ -123,16 +131,20 @@ static int missing(const job *j, const nj_table *t, const char *file, const char
         if (at < sizeof list - 80) snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "", known[i]);
     }
     const char *near = known ? nj_nearest(name, known, t->n_columns) : NULL;
-    nj_fail(j->err, "%s: no %s column '%s'%s%s%s (there are: %s)", file, what, name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "", list);
+    nj_fail(j->err, "%s: no %s column '%s'%s%s%s (there are: %s)", file, what, name, near ? "; did you mean '" : "",
+            near ? near : "", near ? "'?" : "", list);
     free(known);
     return -1;
 }
 
 /* The usual names of positions, most telling first. */
-static const char *const usual_ra[] = { "ra", "RAdeg", "_RAJ2000", "RAJ2000", "RA_ICRS", "RAICRS", "raMean", "meanra", "ramean", "R.A.", "RightAscension", "right_ascension", NULL };
-static const char *const usual_dec[] = { "dec", "DEdeg", "_DEJ2000", "DEJ2000", "DE_ICRS", "DEICRS", "decMean", "meandec", "decmean", "Dec", "Declination", "declination", NULL };
+static const char *const usual_ra[] = { "ra",     "RAdeg",  "_RAJ2000", "RAJ2000",        "RA_ICRS",         "RAICRS", "raMean",
+                                        "meanra", "ramean", "R.A.",     "RightAscension", "right_ascension", NULL };
+static const char *const usual_dec[] = { "dec",     "DEdeg",   "_DEJ2000", "DEJ2000",     "DE_ICRS",     "DEICRS", "decMean",
+                                         "meandec", "decmean", "Dec",      "Declination", "declination", NULL };
 
-static int choose_position(const job *j, const nj_table *t, const char *file, const char *asked, const char *const *usual, const char *what, char out[72])
+static int choose_position(const job *j, const nj_table *t, const char *file, const char *asked, const char *const *usual,
+                           const char *what, char out[72])
 {
     if (asked) {
         int c = nj_table_find(t, asked);
@@ -161,22 +173,31 @@ static void clean_name(const char *from, char to[48])
 
 static int add_column(job *j, const char *source, const char *name, nj_type type)
 {
-    if (j->n_columns == NJX_COLUMNS - 1) return nj_fail(j->err, "%s: more than %d columns: choose some with --columns", j->b->output, NJX_COLUMNS - 1);
+    if (j->n_columns == NJX_COLUMNS - 1)
+        return nj_fail(j->err, "%s: more than %d columns: choose some with --columns", j->b->output, NJX_COLUMNS - 1);
     wanted *w = &j->column[j->n_columns];
     snprintf(w->source, sizeof w->source, "%s", source);
     clean_name(name, w->name);
     w->type = type;
     for (uint32_t i = 0; i < j->n_columns; i++)
         if (!strcmp(j->column[i].name, w->name))
-            return nj_fail(j->err, "two columns would be called '%s' ('%s' and '%s'): give one another name (--columns '%s:NAME')", w->name, j->column[i].source, source, source);
-    if (j->b->number && !strcmp(j->b->number, w->name)) return nj_fail(j->err, "two columns would be called '%s': choose another name for --number", w->name);
+            return nj_fail(j->err,
+                           "two columns would be called '%s' ('%s' and '%s'): give one another name (--columns '%s:NAME')",
+                           w->name, j->column[i].source, source, source);
+    if (j->b->number && !strcmp(j->b->number, w->name))
+        return nj_fail(j->err, "two columns would be called '%s': choose another name for --number", w->name);
     j->n_columns++;
     return 0;
 }
 
 static int parse_columns(job *j)
 {
-    static const struct { const char *name; nj_type type; } types[] = { { "u8", NJ_U8 }, { "i32", NJ_I32 }, { "i64", NJ_I64 }, { "f32", NJ_F32 }, { "f64", NJ_F64 }, { "str", NJ_STR } };
+    static const struct {
+        const char *name;
+        nj_type type;
+    } types[] = {
+        { "u8", NJ_U8 }, { "i32", NJ_I32 }, { "i64", NJ_I64 }, { "f32", NJ_F32 }, { "f64", NJ_F64 }, { "str", NJ_STR }
+    };
     for (const char *p = j->b->columns; p && *p;) {
         char item[200], *part[3] = { item, NULL, NULL };
         size_t n = strcspn(p, ",");
@@ -202,7 +223,9 @@ static int parse_columns(job *j)
 static int settle(job *j, const nj_table *t)
 {
     const nj_catalog_build *b = j->b;
-    if (choose_position(j, t, j->file[0], b->ra, usual_ra, "ra", j->ra) || choose_position(j, t, j->file[0], b->dec, usual_dec, "dec", j->dec)) return -1;
+    if (choose_position(j, t, j->file[0], b->ra, usual_ra, "ra", j->ra) ||
+        choose_position(j, t, j->file[0], b->dec, usual_dec, "dec", j->dec))
+        return -1;
     if (b->columns && parse_columns(j)) return -1;
     for (uint32_t i = 0; !b->columns && i < t->n_columns; i++) {
         const char *name = t->column[i].name;
@@ -222,7 +245,8 @@ static int create(job *j)
 {
     nj_sky_column column[NJX_COLUMNS];
     char source[256] = "";
-    for (uint32_t i = 0; i < j->n_columns; i++) column[i] = (nj_sky_column){ j->column[i].name, j->column[i].type, j->column[i].unit };
+    for (uint32_t i = 0; i < j->n_columns; i++)
+        column[i] = (nj_sky_column){ j->column[i].name, j->column[i].type, j->column[i].unit };
     uint32_t n = j->n_columns;
     if (j->b->number) column[n++] = (nj_sky_column){ j->b->number, NJ_I64, "" };
     for (uint32_t i = 0; i < j->n_files; i++) {
@@ -234,8 +258,16 @@ static int create(job *j)
         }
         snprintf(source + at, sizeof source - at, "%s%s", i ? " " : "", name);
     }
-    njx_options o = { .path = j->b->output, .source = source, .frame = j->b->frame, .epoch_year = j->b->epoch_year, .radius_arcsec = j->b->radius_arcsec,
-                      .memory_bytes = j->b->memory_bytes, .has_motion = j->b->pm_ra && j->b->pm_dec, .compact = j->b->compact, .n_columns = n, .column = column };
+    njx_options o = { .path = j->b->output,
+                      .source = source,
+                      .frame = j->b->frame,
+                      .epoch_year = j->b->epoch_year,
+                      .radius_arcsec = j->b->radius_arcsec,
+                      .memory_bytes = j->b->memory_bytes,
+                      .has_motion = j->b->pm_ra && j->b->pm_dec,
+                      .compact = j->b->compact,
+                      .n_columns = n,
+                      .column = column };
     j->writer = njx_create(&o, j->err->text, sizeof j->err->text);
     return j->writer ? 0 : -1;
 }
@@ -278,7 +310,8 @@ static int value_of(const nj_cell *cell, nj_type type, njx_value *v, char text[6
         v->n_text = cell->n_text;
         if (cell->kind == NJ_CELL_TEXT) return 0;
         v->text = text;
-        v->n_text = (uint32_t)(cell->kind == NJ_CELL_INTEGER ? snprintf(text, 64, "%lld", (long long)cell->integer) : snprintf(text, 64, "%.17g", cell->number));
+        v->n_text = (uint32_t)(cell->kind == NJ_CELL_INTEGER ? snprintf(text, 64, "%lld", (long long)cell->integer)
+                                                             : snprintf(text, 64, "%.17g", cell->number));
         return 0;
     }
     if (type == NJ_F32 || type == NJ_F64) {
@@ -289,7 +322,10 @@ static int value_of(const nj_cell *cell, nj_type type, njx_value *v, char text[6
     if (cell->kind == NJ_CELL_TEXT) return text_integer(cell, &v->integer);
     if (cell->kind == NJ_CELL_REAL && (cell->number != floor(cell->number) || fabs(cell->number) > 9e15)) return -1;
     v->integer = cell->kind == NJ_CELL_REAL ? (int64_t)cell->number : cell->integer;
-    return (type == NJ_U8 && (v->integer < 0 || v->integer > 254)) || (type == NJ_I32 && (v->integer <= INT32_MIN || v->integer > INT32_MAX)) ? -1 : 0;
+    return (type == NJ_U8 && (v->integer < 0 || v->integer > 254)) ||
+                   (type == NJ_I32 && (v->integer <= INT32_MIN || v->integer > INT32_MAX))
+               ? -1
+               : 0;
 }
 
 static double angle_of(const nj_cell *cell, nj_angle unit, int is_ra)
@@ -315,8 +351,9 @@ static void note_bad(job *j, const wanted *w, const nj_cell *cell)
     char number[32];
     int text = cell->kind == NJ_CELL_TEXT;
     snprintf(number, sizeof number, "%.17g", cell->number);
-    snprintf(j->built->first_bad, sizeof j->built->first_bad, "column '%s', row %llu: '%.*s' is no %s", w->source, (unsigned long long)j->row + 1,
-             text ? (int)(cell->n_text < 40 ? cell->n_text : 40) : (int)strlen(number), text ? cell->text : number, w->type == NJ_F32 || w->type == NJ_F64 ? "number" : "whole number of that type");
+    snprintf(j->built->first_bad, sizeof j->built->first_bad, "column '%s', row %llu: '%.*s' is no %s", w->source,
+             (unsigned long long)j->row + 1, text ? (int)(cell->n_text < 40 ? cell->n_text : 40) : (int)strlen(number),
+             text ? cell->text : number, w->type == NJ_F32 || w->type == NJ_F64 ? "number" : "whole number of that type");
 }
 
 static int add_row(job *j, const nj_cell *cell, int has_motion)
@@ -336,7 +373,8 @@ static int add_row(job *j, const nj_cell *cell, int has_motion)
             value[i] = (njx_value){ .number = NJ_NO_F64, .integer = NJ_NO_I64 };
         }
     if (j->b->number) value[j->n_columns] = (njx_value){ .integer = (int64_t)j->row };
-    int rc = njx_add(j->writer, angle_of(&cell[0], j->unit, 1), angle_of(&cell[1], j->unit, 0), pm_ra, pm_dec, value, j->err->text, sizeof j->err->text);
+    int rc = njx_add(j->writer, angle_of(&cell[0], j->unit, 1), angle_of(&cell[1], j->unit, 0), pm_ra, pm_dec, value,
+                     j->err->text, sizeof j->err->text);
     j->row++;
     if (rc > 0) j->built->n_rows++;
     return rc < 0 ? -1 : 0;
@@ -365,9 +403,11 @@ static int add_table(job *j, nj_table *t, uint32_t file)
     nj_cell cell[NJX_COLUMNS + 4];
     if (select_all(j, t, j->file[file], has_motion)) return -1;
     while ((rc = t->class->next(t, cell, j->err)) > 0) {
-        if (j->unit == NJ_ANGLE_AUTO && cell[0].kind != NJ_CELL_NULL) j->unit = guess_unit(&t->column[nj_table_find(t, j->ra)], &cell[0]);
+        if (j->unit == NJ_ANGLE_AUTO && cell[0].kind != NJ_CELL_NULL)
+            j->unit = guess_unit(&t->column[nj_table_find(t, j->ra)], &cell[0]);
         if (add_row(j, cell, has_motion)) return -1;
-        if (j->row % PROGRESS_ROWS == 0 && j->b->progress) j->b->progress(j->b->opaque, (file + t->class->done(t)) / j->n_files, j->row);
+        if (j->row % PROGRESS_ROWS == 0 && j->b->progress)
+            j->b->progress(j->b->opaque, (file + t->class->done(t)) / j->n_files, j->row);
     }
     return rc;
 }

@@ -13,15 +13,15 @@ typedef struct nj_catalog_build {
     const char *const *input; /* files or folders of Parquet, read one after the other; same columns in each */
     uint32_t n_inputs;
     const char *output;
-    const char *ra, *dec;     /* columns; NULL = the usual names */
-    nj_angle unit;            /* AUTO: hms when the first value is text with parts, else by the column's unit, else deg */
-    const char *pm_ra, *pm_dec; /* columns, ra * cos(dec); NULL = no motion */
-    double pm_scale;          /* to mas/yr: 1, or 1000 for arcsec/yr */
-    const char *columns;      /* "SOURCE[:NAME[:TYPE]],..."; NULL = all but the positions; "" = none */
-    const char *number;       /* name of a column with the source's row number (from 0 over all inputs), or NULL */
-    const char *frame;        /* for the record: "icrs" */
+    const char *ra, *dec;             /* columns; NULL = the usual names */
+    nj_angle unit;                    /* AUTO: hms when the first value is text with parts, else by the column's unit, else deg */
+    const char *pm_ra, *pm_dec;       /* columns, ra * cos(dec); NULL = no motion */
+    double pm_scale;                  /* to mas/yr: 1, or 1000 for arcsec/yr */
+    const char *columns;              /* "SOURCE[:NAME[:TYPE]],..."; NULL = all but the positions; "" = none */
+    const char *number;               /* name of a column with the source's row number (from 0 over all inputs), or NULL */
+    const char *frame;                /* for the record: "icrs" */
     double epoch_year, radius_arcsec; /* NaN = not said */
-    size_t memory_bytes;      /* 0 = 1 GiB */
+    size_t memory_bytes;              /* 0 = 1 GiB */
     int compact;
     /* Told now and then; NULL allowed. done 0..1 of the inputs. */
     void (*progress)(void *opaque, double done, uint64_t rows);
@@ -29,9 +29,9 @@ typedef struct nj_catalog_build {
 } nj_catalog_build;
 
 typedef struct nj_catalog_built {
-    uint64_t n_rows, n_rejected;  /* rejected: no position, out of range, or unreadable */
-    uint64_t n_bad_values;        /* cells of number columns that are none: null in the catalogue */
-    char first_bad[160];          /* "column 'z', row 17: 'abc'" */
+    uint64_t n_rows, n_rejected; /* rejected: no position, out of range, or unreadable */
+    uint64_t n_bad_values;       /* cells of number columns that are none: null in the catalogue */
+    char first_bad[160];         /* "column 'z', row 17: 'abc'" */
 } nj_catalog_built;
 
 int nj_catalog_make(const nj_catalog_build *build, nj_catalog_built *built, nj_error *err);

@@ -49,7 +49,8 @@ static int more(csv_table *t, size_t row, nj_error *err)
     t->n -= row;
     t->at -= row;
     if (t->cap - t->n < t->cap / 2) {
-        if (t->cap > MOST_ROW_BYTES) return nj_fail(err, "%s:%llu: a row of more than 64 MiB: an open quote?", t->path, (unsigned long long)t->line);
+        if (t->cap > MOST_ROW_BYTES)
+            return nj_fail(err, "%s:%llu: a row of more than 64 MiB: an open quote?", t->path, (unsigned long long)t->line);
         char *buffer = realloc(t->buffer, 2 * t->cap + 1);
         if (!buffer) return nj_fail(err, "%s: no memory", t->path);
         t->buffer = buffer;
@@ -76,7 +77,8 @@ static int row_end(csv_table *t, size_t *end, nj_error *err)
     int quoted = 0;
     for (;;) {
         for (; p < t->n; p++) {
-            if (t->buffer[p] == '"') quoted = !quoted;
+            if (t->buffer[p] == '"')
+                quoted = !quoted;
             else if (t->buffer[p] == '\n' && !quoted) {
                 *end = p;
                 return 1;
@@ -103,16 +105,20 @@ static char *one_cell(const csv_table *t, char *p, char *end, span *cell)
         char *to = ++p;
         cell->text = p;
         for (; p < end; p++) {
-            if (*p == '"' && p + 1 < end && p[1] == '"') p++;
-            else if (*p == '"') break;
+            if (*p == '"' && p + 1 < end && p[1] == '"')
+                p++;
+            else if (*p == '"')
+                break;
             *to++ = *p;
         }
         cell->n = (uint32_t)(to - cell->text);
         while (p < end && *p != t->separator) p++;
     } else {
         cell->text = p;
-        if (t->separator == ' ') while (p < end && *p != ' ' && *p != '\t') p++;
-        else while (p < end && *p != t->separator) p++;
+        if (t->separator == ' ')
+            while (p < end && *p != ' ' && *p != '\t') p++;
+        else
+            while (p < end && *p != t->separator) p++;
         cell->n = (uint32_t)(p - cell->text);
     }
     while (cell->n && isspace((unsigned char)*cell->text)) cell->text++, cell->n--;
@@ -139,7 +145,8 @@ static int next_row(csv_table *t, nj_error *err)
         }
         t->n_cells = 0;
         while (p) {
-            if (t->n_cells == MOST_COLUMNS) return nj_fail(err, "%s:%llu: more than %d columns", t->path, (unsigned long long)t->line, MOST_COLUMNS);
+            if (t->n_cells == MOST_COLUMNS)
+                return nj_fail(err, "%s:%llu: more than %d columns", t->path, (unsigned long long)t->line, MOST_COLUMNS);
             p = one_cell(t, p, stop, &t->cell[t->n_cells++]);
         }
         return 1;
@@ -173,7 +180,8 @@ static char guess_separator(const char *head, const char *end)
 /* What writers put where there is no value. */
 static int is_null(const span *c)
 {
-    return !c->n || (c->n == 4 && !strncasecmp(c->text, "null", 4)) || (c->n == 2 && (!memcmp(c->text, "\\N", 2) || !memcmp(c->text, "--", 2)));
+    return !c->n || (c->n == 4 && !strncasecmp(c->text, "null", 4)) ||
+           (c->n == 2 && (!memcmp(c->text, "\\N", 2) || !memcmp(c->text, "--", 2)));
 }
 
 static nj_type type_of(const span *cell, nj_type so_far)
@@ -251,7 +259,8 @@ static nj_table *open_table(const char *path, nj_error *err)
     struct stat st;
     csv_table *t = calloc(1, sizeof *t);
     if (t) t->table.class = &nj_table_csv;
-    if (!t || !(t->path = strdup(path)) || !(t->buffer = malloc(FIRST_BUFFER + 1)) || !(t->cell = calloc(MOST_COLUMNS, sizeof *t->cell))) {
+    if (!t || !(t->path = strdup(path)) || !(t->buffer = malloc(FIRST_BUFFER + 1)) ||
+        !(t->cell = calloc(MOST_COLUMNS, sizeof *t->cell))) {
         nj_fail(err, "%s: no memory", path);
         goto fail;
     }
@@ -290,7 +299,8 @@ static int next(nj_table *table, nj_cell *cell, nj_error *err)
     int rc = next_row(t, err);
     if (rc <= 0) return rc;
     if (t->n_cells != table->n_columns && t->n_cells > 1)
-        return nj_fail(err, "%s:%llu: %u cells where the header has %u", t->path, (unsigned long long)t->line, t->n_cells, table->n_columns);
+        return nj_fail(err, "%s:%llu: %u cells where the header has %u", t->path, (unsigned long long)t->line, t->n_cells,
+                       table->n_columns);
     for (uint32_t i = 0; i < t->n_select; i++) {
         const span *s = &t->cell[t->select[i]];
         int there = t->select[i] < t->n_cells && !is_null(s);
@@ -305,4 +315,6 @@ static double done(const nj_table *table)
     return t->size ? (double)gzoffset(t->file) / (double)t->size : 0;
 }
 
-const nj_table_class nj_table_csv = { .name = "CSV", .match = match, .open = open_table, .select = select_columns, .next = next, .done = done, .close = close_table };
+const nj_table_class nj_table_csv = {
+    .name = "CSV", .match = match, .open = open_table, .select = select_columns, .next = next, .done = done, .close = close_table
+};

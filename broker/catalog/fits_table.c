@@ -28,7 +28,8 @@ static int match(const char *path, const unsigned char *first, size_t n)
 {
     size_t length = strlen(path);
     if (n >= 9 && !memcmp(first, "SIMPLE  =", 9)) return 1;
-    return n >= 2 && first[0] == 0x1f && first[1] == 0x8b && length > 8 && (!strcmp(path + length - 8, ".fits.gz") || !strcmp(path + length - 7, ".fit.gz"));
+    return n >= 2 && first[0] == 0x1f && first[1] == 0x8b && length > 8 &&
+           (!strcmp(path + length - 8, ".fits.gz") || !strcmp(path + length - 7, ".fit.gz"));
 }
 
 static int complain(const fits_table *t, int status, nj_error *err)
@@ -89,7 +90,11 @@ static int list_columns(fits_table *t, nj_error *err)
         snprintf(c->name, sizeof c->name, "%s", name);
         snprintf(c->unit, sizeof c->unit, "%.*s", (int)sizeof c->unit - 1, unit);
         c->type = type == TSTRING ? NJ_STR : type == TFLOAT ? NJ_F32 : type == TDOUBLE || type == TULONGLONG ? NJ_F64 : NJ_I64;
-        t->column[t->table.n_columns++] = (fits_column){ k, type == TSTRING ? TSTRING : c->type == NJ_I64 ? TLONGLONG : TDOUBLE, type == TSTRING ? repeat : 0 };
+        t->column[t->table.n_columns++] = (fits_column){ k,
+                                                         type == TSTRING     ? TSTRING
+                                                         : c->type == NJ_I64 ? TLONGLONG
+                                                                             : TDOUBLE,
+                                                         type == TSTRING ? repeat : 0 };
         if (type == TLOGICAL) t->column[t->table.n_columns - 1].type = TLOGICAL;
     }
     return status ? complain(t, status, err) : 0;
@@ -148,7 +153,8 @@ static int next_block(fits_table *t, nj_error *err)
     t->in_block = t->n_rows - t->row < t->block ? (long)(t->n_rows - t->row) : t->block;
     for (uint32_t i = 0; i < t->n_select && !status; i++) {
         const fits_column *c = &t->column[t->select[i]];
-        fits_read_colnull(t->file, c->type, c->number, t->row + 1, 1, t->in_block, c->type == TSTRING ? (void *)t->text[i] : t->data[i], t->nulls[i], &any, &status);
+        fits_read_colnull(t->file, c->type, c->number, t->row + 1, 1, t->in_block,
+                          c->type == TSTRING ? (void *)t->text[i] : t->data[i], t->nulls[i], &any, &status);
     }
     t->row += t->in_block;
     return status ? complain(t, status, err) : 0;
@@ -189,4 +195,6 @@ static double done(const nj_table *table)
     return t->n_rows ? (double)(t->row - t->in_block + t->at) / (double)t->n_rows : 1;
 }
 
-const nj_table_class nj_table_fits = { .name = "FITS", .match = match, .open = open_table, .select = select_columns, .next = next, .done = done, .close = close_table };
+const nj_table_class nj_table_fits = {
+    .name = "FITS", .match = match, .open = open_table, .select = select_columns, .next = next, .done = done, .close = close_table
+};

@@ -43,7 +43,7 @@ static void close_table(nj_table *table)
 static nj_table *open_table(const char *path, nj_error *err)
 {
     static const nj_type type[] = { [NJ_PARQUET_BOOL] = NJ_I64, [NJ_PARQUET_I32] = NJ_I64, [NJ_PARQUET_I64] = NJ_I64,
-                                    [NJ_PARQUET_F32] = NJ_F32, [NJ_PARQUET_F64] = NJ_F64, [NJ_PARQUET_BYTES] = NJ_STR };
+                                    [NJ_PARQUET_F32] = NJ_F32,  [NJ_PARQUET_F64] = NJ_F64, [NJ_PARQUET_BYTES] = NJ_STR };
     parquet_table *t = calloc(1, sizeof *t);
     if (!t) {
         nj_fail(err, "%s: no memory", path);
@@ -126,7 +126,8 @@ static int next(nj_table *table, nj_cell *cell, nj_error *err)
     if (!t->n_select || t->at == t->values[0].n_rows) {
         for (uint32_t i = 0; i < t->n_select; i++) {
             if (nj_parquet_read(t->column[i], BLOCK, &t->values[i], err)) return -1;
-            if (t->values[i].n_rows != t->values[0].n_rows || !t->values[i].n_rows) return nj_fail(err, "column '%s' ends early", t->what[i]->name);
+            if (t->values[i].n_rows != t->values[0].n_rows || !t->values[i].n_rows)
+                return nj_fail(err, "column '%s' ends early", t->what[i]->name);
         }
         t->at = 0;
     }
@@ -143,4 +144,10 @@ static double done(const nj_table *table)
     return n ? (double)t->row / (double)n : 1;
 }
 
-const nj_table_class nj_table_parquet = { .name = "Parquet", .match = match, .open = open_table, .select = select_columns, .next = next, .done = done, .close = close_table };
+const nj_table_class nj_table_parquet = { .name = "Parquet",
+                                          .match = match,
+                                          .open = open_table,
+                                          .select = select_columns,
+                                          .next = next,
+                                          .done = done,
+                                          .close = close_table };

@@ -6,17 +6,17 @@
 #include "nightjar/module.h"
 
 typedef struct nj_table_column {
-    char name[72];  /* as the file says it, without blanks around it */
-    char unit[24];  /* "" when the file names none */
-    nj_type type;   /* NJ_I64, NJ_F32, NJ_F64 or NJ_STR; of a text file: what its first rows look like */
+    char name[72]; /* as the file says it, without blanks around it */
+    char unit[24]; /* "" when the file names none */
+    nj_type type;  /* NJ_I64, NJ_F32, NJ_F64 or NJ_STR; of a text file: what its first rows look like */
 } nj_table_column;
 
 typedef enum { NJ_CELL_NULL, NJ_CELL_INTEGER, NJ_CELL_REAL, NJ_CELL_TEXT } nj_cell_kind;
 typedef struct nj_cell {
     nj_cell_kind kind;
-    double number;      /* INTEGER too */
+    double number; /* INTEGER too */
     int64_t integer;
-    const char *text;   /* not NUL-terminated; lives until the next row */
+    const char *text; /* not NUL-terminated; lives until the next row */
     uint32_t n_text;
 } nj_cell;
 

@@ -16,7 +16,8 @@
 static const char help[] =
     "  catalog build FILE... -o CAT.njx   from CSV (also .gz, tab-separated, ECSV), FITS tables, Parquet files or folders\n"
     "      --ra COL, --dec COL       columns of the position (else the usual names: ra, RAdeg, RAJ2000, ...)\n"
-    "      --unit deg|hms|rad        of the positions (else: hms when they are written in parts, or by the column's unit, or deg)\n"
+    "      --unit deg|hms|rad        of the positions (else: hms when they are written in parts, or by the column's unit, or "
+    "deg)\n"
     "      --columns LIST            SOURCE[:NAME[:TYPE]],...; types u8 i32 i64 f32 f64 str; else all; '' for none\n"
     "      --number NAME             add a column with the row's number in the source, from 0\n"
     "      --epoch YEAR              Julian year of the positions\n"
@@ -57,7 +58,25 @@ static void show_progress(void *opaque, double done, uint64_t rows)
     fprintf(stderr, "\r[%s] %3.0f %%  %llu rows ", blocks, 100 * done, (unsigned long long)rows);
 }
 
-enum { OPT_RA = 256, OPT_DEC, OPT_UNIT, OPT_COLUMNS, OPT_NUMBER, OPT_EPOCH, OPT_PMRA, OPT_PMDEC, OPT_PM_UNIT, OPT_RADIUS, OPT_FRAME, OPT_MEMORY, OPT_COMPACT, OPT_MAX, OPT_JSON, OPT_CONES, OPT_SEED };
+enum {
+    OPT_RA = 256,
+    OPT_DEC,
+    OPT_UNIT,
+    OPT_COLUMNS,
+    OPT_NUMBER,
+    OPT_EPOCH,
+    OPT_PMRA,
+    OPT_PMDEC,
+    OPT_PM_UNIT,
+    OPT_RADIUS,
+    OPT_FRAME,
+    OPT_MEMORY,
+    OPT_COMPACT,
+    OPT_MAX,
+    OPT_JSON,
+    OPT_CONES,
+    OPT_SEED
+};
 
 static int number_option(const char *text, double low, double high, double *v)
 {
@@ -69,10 +88,13 @@ static int number_option(const char *text, double low, double high, double *v)
 /* -1 = go on */
 static int build_options(int argc, char **argv, nj_catalog_build *b, int *quiet)
 {
-    static const struct option options[] = {
-        { "ra", 1, 0, OPT_RA }, { "dec", 1, 0, OPT_DEC }, { "unit", 1, 0, OPT_UNIT }, { "columns", 1, 0, OPT_COLUMNS }, { "number", 1, 0, OPT_NUMBER },
-        { "epoch", 1, 0, OPT_EPOCH }, { "pmra", 1, 0, OPT_PMRA }, { "pmdec", 1, 0, OPT_PMDEC }, { "pm-unit", 1, 0, OPT_PM_UNIT }, { "radius", 1, 0, OPT_RADIUS },
-        { "frame", 1, 0, OPT_FRAME }, { "memory", 1, 0, OPT_MEMORY }, { "compact", 0, 0, OPT_COMPACT }, { 0 } };
+    static const struct option options[] = { { "ra", 1, 0, OPT_RA },           { "dec", 1, 0, OPT_DEC },
+                                             { "unit", 1, 0, OPT_UNIT },       { "columns", 1, 0, OPT_COLUMNS },
+                                             { "number", 1, 0, OPT_NUMBER },   { "epoch", 1, 0, OPT_EPOCH },
+                                             { "pmra", 1, 0, OPT_PMRA },       { "pmdec", 1, 0, OPT_PMDEC },
+                                             { "pm-unit", 1, 0, OPT_PM_UNIT }, { "radius", 1, 0, OPT_RADIUS },
+                                             { "frame", 1, 0, OPT_FRAME },     { "memory", 1, 0, OPT_MEMORY },
+                                             { "compact", 0, 0, OPT_COMPACT }, { 0 } };
     static const char *const units[] = { "auto", "deg", "hms", "rad" };
     double v;
     int k = 0;
@@ -99,7 +121,8 @@ static int build_options(int argc, char **argv, nj_catalog_build *b, int *quiet)
             b->pm_scale = strcmp(optarg, "mas") ? 1000 : 1;
             break;
         case OPT_RADIUS:
-            if (number_option(optarg, 0.001, 36000, &b->radius_arcsec)) return usage("--radius is 0.001 to 36000 arcsec, not ", optarg);
+            if (number_option(optarg, 0.001, 36000, &b->radius_arcsec))
+                return usage("--radius is 0.001 to 36000 arcsec, not ", optarg);
             break;
         case OPT_FRAME: b->frame = optarg; break;
         case OPT_MEMORY:
@@ -142,7 +165,8 @@ static int build(int argc, char **argv)
     printf("%s: %llu rows", b.output, (unsigned long long)built.n_rows);
     if (built.n_rejected) printf(", %llu rejected (no position, or out of range)", (unsigned long long)built.n_rejected);
     printf(", %.2f s\n", (double)(nj_now_ns() - start) * 1e-9);
-    if (built.n_bad_values) printf("  %llu cells became null; the first: %s\n", (unsigned long long)built.n_bad_values, built.first_bad);
+    if (built.n_bad_values)
+        printf("  %llu cells became null; the first: %s\n", (unsigned long long)built.n_bad_values, built.first_bad);
     if (!built.n_rows) fprintf(stderr, "nightjar catalog: %s holds no row: is --unit right?\n", b.output);
     return NJ_EXIT_OK;
 }
@@ -159,7 +183,9 @@ static njx_file *open_file(const char *path, int sums)
 
 static const char *type_name(nj_type type)
 {
-    static const char *const names[] = { [NJ_U8] = "u8", [NJ_I32] = "i32", [NJ_I64] = "i64", [NJ_F32] = "f32", [NJ_F64] = "f64", [NJ_STR] = "str" };
+    static const char *const names[] = {
+        [NJ_U8] = "u8", [NJ_I32] = "i32", [NJ_I64] = "i64", [NJ_F32] = "f32", [NJ_F64] = "f64", [NJ_STR] = "str"
+    };
     return names[type];
 }
 
@@ -169,7 +195,8 @@ static void info_json(const njx_file *f)
     nj_buffer b = { 0 };
     nj_buffer_text(&b, "{\"path\": ");
     nj_json_text(&b, i->path);
-    nj_buffer_printf(&b, ", \"rows\": %llu, \"rejected\": %llu, \"hash\": \"%s\", \"source\": ", (unsigned long long)i->n_rows, (unsigned long long)i->n_rejected, i->hash);
+    nj_buffer_printf(&b, ", \"rows\": %llu, \"rejected\": %llu, \"hash\": \"%s\", \"source\": ", (unsigned long long)i->n_rows,
+                     (unsigned long long)i->n_rejected, i->hash);
     nj_json_text(&b, i->source);
     nj_buffer_printf(&b, ", \"source_sha256\": \"%s\", \"frame\": ", i->source_hash);
     nj_json_text(&b, i->frame);
@@ -203,12 +230,15 @@ static int info(int argc, char **argv)
     if (json) {
         info_json(f);
     } else {
-        printf("%s\n  rows      %llu (%llu rejected)\n  bytes     %zu\n  hash      %s\n  source    %s\n  sha256    %s\n  frame     %s", i->path, (unsigned long long)i->n_rows,
-               (unsigned long long)i->n_rejected, f->size, i->hash, i->source, i->source_hash, i->frame);
+        printf("%s\n  rows      %llu (%llu rejected)\n  bytes     %zu\n  hash      %s\n  source    %s\n  sha256    %s\n  frame   "
+               "  %s",
+               i->path, (unsigned long long)i->n_rows, (unsigned long long)i->n_rejected, f->size, i->hash, i->source,
+               i->source_hash, i->frame);
         if (!isnan(i->epoch_year)) printf(", epoch %.6g", i->epoch_year);
         printf(", %s positions\n", f->exact ? "exact" : "compact");
         for (uint32_t g = 0; g < f->header->n_grids; g++)
-            printf("  grid %u    %llu rows in %u bands%s\n", g, (unsigned long long)f->grid[g].n_rows, f->grid[g].n_bands, g ? " (fast proper motions)" : "");
+            printf("  grid %u    %llu rows in %u bands%s\n", g, (unsigned long long)f->grid[g].n_rows, f->grid[g].n_bands,
+                   g ? " (fast proper motions)" : "");
         for (uint32_t c = 0; c < i->n_columns; c++) {
             printf("  %-24s %s %s", i->column[c].name, type_name(i->column[c].type), i->column[c].unit);
             if (i->column[c].type == NJ_STR) printf("%u different texts", f->column_head[c].n_text);
@@ -224,17 +254,23 @@ static void put_value(nj_buffer *b, const njx_file *f, uint32_t c, uint64_t row,
     nj_type type = f->info.column[c].type;
     if (type == NJ_STR) {
         const char *text = njx_text(f, (int)c, row);
-        if (json) nj_json_text(b, text);
-        else nj_buffer_text(b, text ? text : "");
+        if (json)
+            nj_json_text(b, text);
+        else
+            nj_buffer_text(b, text ? text : "");
     } else if (type == NJ_F64 || type == NJ_F32) {
         double v = njx_number(f, (int)c, row);
         if (!json && isnan(v)) return;
-        if (type == NJ_F32) nj_json_f32(b, (float)v);
-        else nj_json_f64(b, v);
+        if (type == NJ_F32)
+            nj_json_f32(b, (float)v);
+        else
+            nj_json_f64(b, v);
     } else {
         int64_t v = njx_integer(f, (int)c, row);
-        if (v != NJ_NO_I64) nj_json_i64(b, v);
-        else if (json) nj_buffer_text(b, "null");
+        if (v != NJ_NO_I64)
+            nj_json_i64(b, v);
+        else if (json)
+            nj_buffer_text(b, "null");
     }
 }
 
@@ -244,8 +280,10 @@ static void print_match(const njx_file *f, uint64_t row, double sep, int json)
     double ra, dec;
     njx_position(f, row, &ra, &dec);
     nj_buffer_text(&b, json ? "{\"sep_arcsec\": " : "");
-    if (json) nj_json_f64(&b, sep);
-    else nj_buffer_printf(&b, "%.6f", sep);
+    if (json)
+        nj_json_f64(&b, sep);
+    else
+        nj_buffer_printf(&b, "%.6f", sep);
     nj_buffer_text(&b, json ? ", \"ra\": " : "\t");
     nj_json_f64(&b, ra);
     nj_buffer_text(&b, json ? ", \"dec\": " : "\t");
@@ -268,7 +306,8 @@ static int run_query(const njx_file *f, const nj_sky_cones *cone, int json)
     uint64_t *row = malloc(cone->cap * sizeof *row);
     double *sep = malloc(cone->cap * sizeof *sep);
     int rc = NJ_EXIT_SOURCE;
-    if (row && sep && !njx_search(f->grid, f->header->n_grids, f->header->epoch_year, cone, &(nj_sky_matches){ &state, &n, row, sep })) {
+    if (row && sep &&
+        !njx_search(f->grid, f->header->n_grids, f->header->epoch_year, cone, &(nj_sky_matches){ &state, &n, row, sep })) {
         rc = state == NJ_SKY_NO_INPUT ? usage("query: the position or the radius is out of range", "") : NJ_EXIT_OK;
         if (!json && !rc) {
             printf("sep_arcsec\tra\tdec");
@@ -276,7 +315,8 @@ static int run_query(const njx_file *f, const nj_sky_cones *cone, int json)
             printf("\n");
         }
         for (uint32_t k = 0; !rc && k < n && k < cone->cap; k++) print_match(f, row[k], sep[k], json);
-        if (state == NJ_SKY_OVERFLOW) fprintf(stderr, "nightjar catalog: %u rows are inside; the nearest %u are shown (--max)\n", n, cone->cap);
+        if (state == NJ_SKY_OVERFLOW)
+            fprintf(stderr, "nightjar catalog: %u rows are inside; the nearest %u are shown (--max)\n", n, cone->cap);
     }
     free(row);
     free(sep);
@@ -285,25 +325,37 @@ static int run_query(const njx_file *f, const nj_sky_cones *cone, int json)
 
 static int query(int argc, char **argv)
 {
-    static const struct option options[] = { { "epoch", 1, 0, OPT_EPOCH }, { "max", 1, 0, OPT_MAX }, { "json", 0, 0, OPT_JSON }, { 0 } };
+    static const struct option options[] = {
+        { "epoch", 1, 0, OPT_EPOCH }, { "max", 1, 0, OPT_MAX }, { "json", 0, 0, OPT_JSON }, { 0 }
+    };
     double epoch = NAN, max = 1000, radius;
     int json = 0;
-    for (int o; (o = getopt_long(argc, argv, "+", options, NULL)) != -1;) return usage("query: options stand behind RADIUS", "");
+    if (getopt_long(argc, argv, "+", options, NULL) != -1) return usage("query: options stand behind RADIUS", "");
     int first = optind;
     if (argc - first < 4) return usage("query: CAT.njx RA DEC RADIUS_ARCSEC", "");
     optind = first + 4; /* a declination of -5 is no option */
     for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (o == OPT_JSON) json = 1;
-        else if (o == OPT_EPOCH && !number_option(optarg, 1000, 3000, &epoch)) continue;
-        else if (o == OPT_MAX && !number_option(optarg, 1, 1e8, &max)) continue;
-        else return usage("query: --epoch YEAR, --max N, --json", "");
+        if (o == OPT_JSON)
+            json = 1;
+        else if (o == OPT_EPOCH && !number_option(optarg, 1000, 3000, &epoch))
+            continue;
+        else if (o == OPT_MAX && !number_option(optarg, 1, 1e8, &max))
+            continue;
+        else
+            return usage("query: --epoch YEAR, --max N, --json", "");
     }
     char **arg = argv + first;
-    double ra = nj_parse_angle(arg[1], strlen(arg[1]), nj_angle_has_parts(arg[1], strlen(arg[1]))), dec = nj_parse_angle(arg[2], strlen(arg[2]), 0);
-    if (isnan(ra) || isnan(dec) || number_option(arg[3], 0, 648000, &radius)) return usage("query: RA and DEC in degrees or in parts, RADIUS in arcsec", "");
+    double ra = nj_parse_angle(arg[1], strlen(arg[1]), nj_angle_has_parts(arg[1], strlen(arg[1]))),
+           dec = nj_parse_angle(arg[2], strlen(arg[2]), 0);
+    if (isnan(ra) || isnan(dec) || number_option(arg[3], 0, 648000, &radius))
+        return usage("query: RA and DEC in degrees or in parts, RADIUS in arcsec", "");
     njx_file *f = open_file(arg[0], 0);
     if (!f) return NJ_EXIT_SOURCE;
-    int rc = run_query(f, &(nj_sky_cones){ .n = 1, .cap = (uint32_t)max, .ra = &ra, .dec = &dec, .one_radius_arcsec = radius, .epoch_year = &epoch }, json);
+    int rc =
+        run_query(f,
+                  &(nj_sky_cones){
+                      .n = 1, .cap = (uint32_t)max, .ra = &ra, .dec = &dec, .one_radius_arcsec = radius, .epoch_year = &epoch },
+                  json);
     njx_close(f);
     return rc;
 }
@@ -319,7 +371,8 @@ static uint64_t next_random(uint64_t *s)
 /* Cones at random rows and anywhere, of 0.5" to 1 deg, against a plain look at every row. */
 static int check_cones(const njx_file *f, uint32_t n_cones, uint64_t seed)
 {
-    double *ra = calloc(n_cones, 8), *dec = calloc(n_cones, 8), *radius = calloc(n_cones, 8), *sep = calloc(n_cones, 8), *least = calloc(n_cones, 8);
+    double *ra = calloc(n_cones, 8), *dec = calloc(n_cones, 8), *radius = calloc(n_cones, 8), *sep = calloc(n_cones, 8),
+           *least = calloc(n_cones, 8);
     uint32_t *n = calloc(n_cones, 4), *plain = calloc(n_cones, 4);
     uint64_t *row = calloc(n_cones, 8), n_matches = 0;
     uint8_t *state = calloc(n_cones, 1);
@@ -349,9 +402,11 @@ static int check_cones(const njx_file *f, uint32_t n_cones, uint64_t seed)
     wrong = 0;
     for (uint32_t i = 0; i < n_cones; i++) {
         n_matches += plain[i];
-        wrong += plain[i] != n[i] || (n[i] && fabs(sep[i] - least[i]) > 1e-9); /* the same formula: rounding of cos(dec) at most */
+        wrong +=
+            plain[i] != n[i] || (n[i] && fabs(sep[i] - least[i]) > 1e-9); /* the same formula: rounding of cos(dec) at most */
     }
-    printf("%s: checksums good, %u cones with %llu matches, %d wrong\n", f->info.path, n_cones, (unsigned long long)n_matches, wrong);
+    printf("%s: checksums good, %u cones with %llu matches, %d wrong\n", f->info.path, n_cones, (unsigned long long)n_matches,
+           wrong);
 done:
     free(ra), free(dec), free(radius), free(sep), free(least), free(n), free(plain), free(row), free(state);
     return wrong;
@@ -374,7 +429,10 @@ static int check(int argc, char **argv)
 
 static int catalog(int argc, char **argv)
 {
-    static const struct { const char *name; int (*main)(int, char **); } verbs[] = { { "build", build }, { "info", info }, { "query", query }, { "check", check } };
+    static const struct {
+        const char *name;
+        int (*main)(int, char **);
+    } verbs[] = { { "build", build }, { "info", info }, { "query", query }, { "check", check } };
     for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof *verbs; i++)
         if (!strcmp(argv[1], verbs[i].name)) {
             if (argc > 2 && (!strcmp(argv[2], "--help") || !strcmp(argv[2], "-h"))) {
@@ -387,4 +445,5 @@ static int catalog(int argc, char **argv)
     return NJ_EXIT_USAGE;
 }
 
-NJ_COMMAND(catalog) = { "catalog", "catalog build|info|query|check ...", "local catalogues for cross-matching (.njx)", help, catalog };
+NJ_COMMAND(catalog) = { "catalog", "catalog build|info|query|check ...", "local catalogues for cross-matching (.njx)", help,
+                        catalog };

@@ -26,16 +26,16 @@ typedef struct nj_sky_column {
 } nj_sky_column;
 
 typedef struct nj_sky_info {
-    const char *path;        /* the file */
-    const char *hash;        /* 64 hex digits: sha256 over the content, equal for equal content */
-    const char *source;      /* names of the files it was built from */
-    const char *source_hash; /* 64 hex digits: sha256 of that file; of several, of their hex digits in order */
-    const char *frame;       /* "icrs" */
-    double epoch_year;       /* Julian year of the positions; NaN = not said */
-    double radius_arcsec;    /* search radius that the builder had in mind */
+    const char *path;            /* the file */
+    const char *hash;            /* 64 hex digits: sha256 over the content, equal for equal content */
+    const char *source;          /* names of the files it was built from */
+    const char *source_hash;     /* 64 hex digits: sha256 of that file; of several, of their hex digits in order */
+    const char *frame;           /* "icrs" */
+    double epoch_year;           /* Julian year of the positions; NaN = not said */
+    double radius_arcsec;        /* search radius that the builder had in mind */
     uint64_t n_rows, n_rejected; /* rows here; source rows left out (no position, out of range) */
-    uint64_t generation;     /* 1 for the first state that this process saw of the file, then 2, ... */
-    int has_motion;          /* rows have proper motions */
+    uint64_t generation;         /* 1 for the first state that this process saw of the file, then 2, ... */
+    int has_motion;              /* rows have proper motions */
     uint32_t n_columns;
     const nj_sky_column *column;
 } nj_sky_info;
@@ -46,19 +46,21 @@ typedef struct nj_sky_cones { /* what to search */
     const double *ra, *dec;      /* [n] deg; any finite ra (wrapped), dec in [-90, 90] */
     const double *radius_arcsec; /* [n], or NULL: one_radius_arcsec for all; up to 648000 (the whole sky) */
     double one_radius_arcsec;
-    const double *epoch_year;    /* [n] Julian year to which proper motions are applied, NaN = leave them; NULL = none */
+    const double *epoch_year; /* [n] Julian year to which proper motions are applied, NaN = leave them; NULL = none */
 } nj_sky_cones;
 
-enum { NJ_SKY_NONE,      /* no row nearer than the radius */
-       NJ_SKY_MATCH,     /* all of them are given */
-       NJ_SKY_OVERFLOW,  /* more than cap: the nearest cap are given, n counts all */
-       NJ_SKY_NO_INPUT };/* position or radius is NaN or out of range */
+enum {
+    NJ_SKY_NONE,     /* no row nearer than the radius */
+    NJ_SKY_MATCH,    /* all of them are given */
+    NJ_SKY_OVERFLOW, /* more than cap: the nearest cap are given, n counts all */
+    NJ_SKY_NO_INPUT
+}; /* position or radius is NaN or out of range */
 
 typedef struct nj_sky_matches { /* the caller's arrays, filled by search */
-    uint8_t *state;      /* [n] NJ_SKY_* */
-    uint32_t *n;         /* [n] rows with separation < radius (strictly), kept or not */
-    uint64_t *row;       /* [n * cap] those of cone i from i * cap, nearest first, at a tie the lower row */
-    double *sep_arcsec;  /* [n * cap] great-circle separation, good to 1e-9 arcsec below a degree */
+    uint8_t *state;             /* [n] NJ_SKY_* */
+    uint32_t *n;                /* [n] rows with separation < radius (strictly), kept or not */
+    uint64_t *row;              /* [n * cap] those of cone i from i * cap, nearest first, at a tie the lower row */
+    double *sep_arcsec;         /* [n * cap] great-circle separation, good to 1e-9 arcsec below a degree */
 } nj_sky_matches;
 
 typedef struct nj_sky_served { /* one state of one catalogue that this process has used */

@@ -29,7 +29,10 @@ static double uniform(void)
     return (double)(seed >> 11) * 0x1p-53;
 }
 
-static double log_uniform(double low, double high) { return low * pow(high / low, uniform()); }
+static double log_uniform(double low, double high)
+{
+    return low * pow(high / low, uniform());
+}
 
 /* A point at a distance of 0.1" to 1 deg from a pole, from ra 0 / 360, from a place on the equator, or anywhere. */
 static void awkward_place(double *ra, double *dec)
@@ -185,7 +188,9 @@ static int remove_folder(void **state)
     return system(command);
 }
 
-static const nj_sky_column columns[] = { { "name", NJ_STR, "" }, { "z", NJ_F32, "1" }, { "id", NJ_I64, "" }, { "class", NJ_U8, "" } };
+static const nj_sky_column columns[] = {
+    { "name", NJ_STR, "" }, { "z", NJ_F32, "1" }, { "id", NJ_I64, "" }, { "class", NJ_U8, "" }
+};
 
 static const char *path_of(const char *name)
 {
@@ -199,13 +204,22 @@ static void write_catalog(const char *path, const places *p, int n, const char *
 {
     char why[300] = "", name[40];
     uint8_t source[32] = { 7 };
-    njx_options o = { .path = path, .source = "test", .epoch_year = 2000, .radius_arcsec = 5, .memory_bytes = memory, .has_motion = 1,
-                      .compact = compact, .n_columns = 4, .column = columns };
+    njx_options o = { .path = path,
+                      .source = "test",
+                      .epoch_year = 2000,
+                      .radius_arcsec = 5,
+                      .memory_bytes = memory,
+                      .has_motion = 1,
+                      .compact = compact,
+                      .n_columns = 4,
+                      .column = columns };
     njx_writer *w = njx_create(&o, why, sizeof why);
     assert_non_null(w);
     for (int i = 0; i < n; i++) {
         njx_value v[4] = { { .text = name, .n_text = (uint32_t)snprintf(name, sizeof name, "%s%d", mark, i % 1000) },
-                           { .number = i / 10.0 }, { .integer = i }, { .integer = i % 2 ? 3 : -1 } };
+                           { .number = i / 10.0 },
+                           { .integer = i },
+                           { .integer = i % 2 ? 3 : -1 } };
         if (i % 5 == 0) v[0].text = NULL;
         double pm = i % 50 == 0 ? 5000 * uniform() : i % 3 ? NAN : 30 * uniform();
         assert_int_equal(njx_add(w, p->ra[i], p->dec[i], pm, -pm / 2, v, why, sizeof why), 1);
@@ -234,7 +248,8 @@ static void what_is_written_is_read(void **state)
     for (int k = 0; k < 2; k++) {
         njx_file *f = k ? b : a;
         uint8_t *seen = calloc(ROWS, 1);
-        int id = njx_find_column(f, "ID"), name = njx_find_column(f, "name"), z = njx_find_column(f, "z"), class = njx_find_column(f, "class");
+        int id = njx_find_column(f, "ID"), name = njx_find_column(f, "name"), z = njx_find_column(f, "z"),
+            class = njx_find_column(f, "class");
         for (uint64_t r = 0; r < ROWS; r++) {
             int64_t i = njx_integer(f, id, r);
             double ra, dec;
@@ -245,10 +260,14 @@ static void what_is_written_is_read(void **state)
             assert_true(ra == p->ra[i] && dec == p->dec[i]);
             assert_true(njx_number(f, z, r) == (double)(float)(i / 10.0));
             snprintf(expected, sizeof expected, "s%d", (int)i % 1000);
-            if (i % 5 == 0) assert_null(njx_text(f, name, r));
-            else assert_string_equal(njx_text(f, name, r), expected);
-            if (i % 2) assert_int_equal(njx_integer(f, class, r), 3);
-            else assert_true(njx_integer(f, class, r) == NJ_NO_I64 && isnan(njx_number(f, class, r)));
+            if (i % 5 == 0)
+                assert_null(njx_text(f, name, r));
+            else
+                assert_string_equal(njx_text(f, name, r), expected);
+            if (i % 2)
+                assert_int_equal(njx_integer(f, class, r), 3);
+            else
+                assert_true(njx_integer(f, class, r) == NJ_NO_I64 && isnan(njx_number(f, class, r)));
         }
         assert_null(njx_text(f, name, ROWS));
         assert_null(njx_text(f, 99, 0));
@@ -305,8 +324,8 @@ static void motion_equals_erfa(void **state)
         awkward_place(&ra, &dec);
         if (fabs(dec) > 89.9999) continue; /* ERFA wants pm in coordinate ra: it has no answer at the pole itself */
         double ra2, dec2, pmr2, pmd2, px2, rv2, my_ra = ra, my_dec = dec, mas = deg / 3.6e6;
-        int rc = eraPmsafe(ra * deg, dec * deg, pm_ra * mas / cos(dec * deg), pm_dec * mas, 1, 0, 2451545.0, 0, 2451545.0, years * 365.25, &ra2, &dec2,
-                           &pmr2, &pmd2, &px2, &rv2);
+        int rc = eraPmsafe(ra * deg, dec * deg, pm_ra * mas / cos(dec * deg), pm_dec * mas, 1, 0, 2451545.0, 0, 2451545.0,
+                           years * 365.25, &ra2, &dec2, &pmr2, &pmd2, &px2, &rv2);
         assert_int_equal(rc, 0);
         njx_propagate(&my_ra, &my_dec, pm_ra, pm_dec, years);
         worst = fmax(worst, erfa_separation(my_ra, my_dec, ra2 / deg, dec2 / deg));
@@ -345,7 +364,7 @@ static void fast_rows_are_found_where_they_are(void **state)
     assert_int_equal(njx_search(f->grid, 2, 2000, &c, &m), 0);
     for (int i = 0; i < 4; i++) assert_int_equal(found[i], NJ_SKY_MATCH);
     for (int i = 0; i < 4; i++) assert_true(sep[i] < 1e-4); /* pm is a float: 3e-8 of 270" */
-    epoch[2] = 2026; /* where it was in 2000, it is no more */
+    epoch[2] = 2026;                                        /* where it was in 2000, it is no more */
     assert_int_equal(njx_search(f->grid, 2, 2000, &c, &m), 0);
     assert_int_equal(found[2], NJ_SKY_NONE);
     njx_close(f);
@@ -506,9 +525,12 @@ static void a_new_file_is_the_next_views(void **state)
     }
     sky->end(cat, old);
     sky->end(cat, new);
-    write_whole(path, "garbage, but long enough to be looked at: ....................................................................."
-                      "..................................................................................................................."
-                      "...................................................................................................................", 340);
+    write_whole(
+        path,
+        "garbage, but long enough to be looked at: ....................................................................."
+        "..................................................................................................................."
+        "...................................................................................................................",
+        340);
     sky->recheck();
     const nj_sky_view *still = sky->begin(cat);
     assert_ptr_equal(still, new);
@@ -613,11 +635,16 @@ static void swaps_under_searches_never_mix(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cones_equal_brute_force), cmocka_unit_test(impossible_cones_are_no_input),
-        cmocka_unit_test(what_is_written_is_read), cmocka_unit_test(compact_positions_are_within_half_a_milliarcsecond),
-        cmocka_unit_test(motion_equals_erfa), cmocka_unit_test(fast_rows_are_found_where_they_are),
-        cmocka_unit_test(damaged_files_are_refused_with_the_reason), cmocka_unit_test(forged_files_cannot_reach_outside),
-        cmocka_unit_test(a_new_file_is_the_next_views), cmocka_unit_test(swaps_under_searches_never_mix),
+        cmocka_unit_test(cones_equal_brute_force),
+        cmocka_unit_test(impossible_cones_are_no_input),
+        cmocka_unit_test(what_is_written_is_read),
+        cmocka_unit_test(compact_positions_are_within_half_a_milliarcsecond),
+        cmocka_unit_test(motion_equals_erfa),
+        cmocka_unit_test(fast_rows_are_found_where_they_are),
+        cmocka_unit_test(damaged_files_are_refused_with_the_reason),
+        cmocka_unit_test(forged_files_cannot_reach_outside),
+        cmocka_unit_test(a_new_file_is_the_next_views),
+        cmocka_unit_test(swaps_under_searches_never_mix),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -29,7 +29,10 @@ static const char ini[] = "[module.gcvs]\nkind = xmatch\ncatalog = gcvs.njx\nrad
                           "[module.spicy]\nkind = xmatch\ncatalog = spicy.njx\nradius_arcsec = 1.2\ncolumns = class:label\n";
 enum { CATALOGS = 4 };
 static const char *const catalog[CATALOGS] = { "gcvs", "x3hsp", "x4lac", "spicy" };
-static const struct { const char *file[2], *ra, *dec, *columns; double radius; } source[CATALOGS] = {
+static const struct {
+    const char *file[2], *ra, *dec, *columns;
+    double radius;
+} source[CATALOGS] = {
     { { "gcvs.parquet" }, NULL, NULL, "VarType:type", 1.5 },
     { { "3hsp.csv" }, "R.A.", "Dec", "3HSP Source name:name", 60 },
     { { "table-4LAC-DR3-h.fits", "table-4LAC-DR3-l.fits" }, "RAJ2000", "DEJ2000", "Source_Name:name", 60 },
@@ -71,8 +74,16 @@ static int build_catalogs(void **state)
         uint32_t n = 0;
         for (; n < 2 && source[k].file[n]; n++) snprintf(in[n], sizeof in[n], "%s/real/catalogs/%s", shared, source[k].file[n]);
         snprintf(out, sizeof out, "%s/%s.njx", folder, catalog[k]);
-        nj_catalog_build b = { .input = input, .n_inputs = n, .output = out, .ra = source[k].ra, .dec = source[k].dec, .columns = source[k].columns,
-                               .epoch_year = NAN, .radius_arcsec = source[k].radius, .pm_scale = 1, .frame = "icrs" };
+        nj_catalog_build b = { .input = input,
+                               .n_inputs = n,
+                               .output = out,
+                               .ra = source[k].ra,
+                               .dec = source[k].dec,
+                               .columns = source[k].columns,
+                               .epoch_year = NAN,
+                               .radius_arcsec = source[k].radius,
+                               .pm_scale = 1,
+                               .frame = "icrs" };
         nj_catalog_built built;
         nj_error err;
         if (nj_catalog_make(&b, &built, &err)) {
@@ -101,7 +112,10 @@ static int offer(const void *schema, const char *path, nj_type *type, nj_shape *
     return rc;
 }
 
-static void open_stamp(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why) { nj_stamp_open(opener, stamp, arena, why); }
+static void open_stamp(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why)
+{
+    nj_stamp_open(opener, stamp, arena, why);
+}
 
 static void start(runner *r)
 {
@@ -109,7 +123,8 @@ static void start(runner *r)
     *r = (runner){ .stream = { .name = "oracles", .partition = -1 } };
     r->set.data_path = folder;
     if (nj_modules_builtin(&r->modules, &err) || nj_settings_ini(&r->settings, "test", ini, &err) ||
-        nj_instances_choose(&r->set, &r->modules, &r->settings, "gcvs,x3hsp,x4lac,spicy", &err) || nj_instances_open(&r->set, "gcvs,x3hsp,x4lac,spicy", &err))
+        nj_instances_choose(&r->set, &r->modules, &r->settings, "gcvs,x3hsp,x4lac,spicy", &err) ||
+        nj_instances_open(&r->set, "gcvs,x3hsp,x4lac,spicy", &err))
         fail_msg("%s", err.text);
     r->decoder = nj_decoder_new(&r->settings, &err);
     assert_non_null(r->decoder);
@@ -246,10 +261,12 @@ static int compare_table(const runner *r, const char *table, int *matches)
             if (column[k] < 0) continue;
             const char *theirs = csv.cell[column[k]];
             int matched = strcmp(theirs, "Unknown") != 0;
-            if (strcmp(matched ? theirs : "", a->label[k])) fail_msg("%s, candid %s, %s: ours '%s', theirs '%s'", table, csv.cell[candid], catalog[k], a->label[k], theirs);
+            if (strcmp(matched ? theirs : "", a->label[k]))
+                fail_msg("%s, candid %s, %s: ours '%s', theirs '%s'", table, csv.cell[candid], catalog[k], a->label[k], theirs);
             assert_string_equal(a->state[k], matched ? "match" : "none");
             assert_true(matched ? a->n[k] >= 1 && a->sep[k] < source[k].radius : a->n[k] == 0 && isnan(a->sep[k]));
-            if (matched && arcsec[k] >= 0) assert_true(fabs(a->sep[k] - strtod(csv.cell[arcsec[k]], NULL)) < 1e-6); /* as the README says */
+            if (matched && arcsec[k] >= 0)
+                assert_true(fabs(a->sep[k] - strtod(csv.cell[arcsec[k]], NULL)) < 1e-6); /* as the README says */
             *matches += matched;
             cells++;
         }
@@ -262,10 +279,17 @@ static int compare_table(const runner *r, const char *table, int *matches)
 static void every_row_of_every_set(void **state)
 {
     (void)state;
-    static const struct { const char *name, *alerts; } sets[] = {
-        { "host", "oracles/alerts/host.avro" }, { "few", "oracles/alerts/few.avro" }, { "reg0", "oracles/alerts/reg0.avro" }, { "slsn", "oracles/alerts/slsn.avro" },
-        { "yso", "oracles/alerts/yso.avro" }, { "sym", "oracles/alerts/sym.avro" }, { "dt", "oracles/alerts/dt.avro" },
-        { "G", "real/other/fink_ztf/public_20260322_31alerts.avro" }, { "dev", "real/ztf" } };
+    static const struct {
+        const char *name, *alerts;
+    } sets[] = { { "host", "oracles/alerts/host.avro" },
+                 { "few", "oracles/alerts/few.avro" },
+                 { "reg0", "oracles/alerts/reg0.avro" },
+                 { "slsn", "oracles/alerts/slsn.avro" },
+                 { "yso", "oracles/alerts/yso.avro" },
+                 { "sym", "oracles/alerts/sym.avro" },
+                 { "dt", "oracles/alerts/dt.avro" },
+                 { "G", "real/other/fink_ztf/public_20260322_31alerts.avro" },
+                 { "dev", "real/ztf" } };
     if (!shared) skip();
     int computed = 0, stored = 0, matches = 0;
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
@@ -279,15 +303,24 @@ static void every_row_of_every_set(void **state)
         stored += compare_table(&r, table, &matches);
         stop(&r);
     }
-    print_message("# %d cells computed by Fink's code, %d stored by Fink, %d of them matches: all equal\n", computed, stored, matches);
+    print_message("# %d cells computed by Fink's code, %d stored by Fink, %d of them matches: all equal\n", computed, stored,
+                  matches);
     assert_true(computed >= 4 * 600 && stored > 500 && matches > 20);
 }
 
 /* ---- one instance on made-up rows ---- */
 
 static nj_arena scratch;
-static void *scratch_alloc(const struct nj_work *w, size_t bytes) { (void)w; return nj_arena_alloc(&scratch, bytes); }
-static const char *scratch_text(const struct nj_work *w, const char *s, size_t n) { (void)w; return nj_arena_text(&scratch, s, n); }
+static void *scratch_alloc(const struct nj_work *w, size_t bytes)
+{
+    (void)w;
+    return nj_arena_alloc(&scratch, bytes);
+}
+static const char *scratch_text(const struct nj_work *w, const char *s, size_t n)
+{
+    (void)w;
+    return nj_arena_text(&scratch, s, n);
+}
 
 enum { MOST_ROWS = 16, MOST_GIVES = 16 };
 typedef struct one { /* an instance and its outputs */
@@ -311,7 +344,14 @@ static void open_one(one *o, const char *catalog_csv, const char *build_columns,
     FILE *f = fopen(path, "w");
     fputs(catalog_csv, f);
     fclose(f);
-    nj_catalog_build b = { .input = &input, .n_inputs = 1, .output = out, .columns = build_columns, .epoch_year = NAN, .radius_arcsec = 5, .pm_scale = 1, .frame = "icrs" };
+    nj_catalog_build b = { .input = &input,
+                           .n_inputs = 1,
+                           .output = out,
+                           .columns = build_columns,
+                           .epoch_year = NAN,
+                           .radius_arcsec = 5,
+                           .pm_scale = 1,
+                           .frame = "icrs" };
     if (nj_catalog_make(&b, &built, &err)) fail_msg("%s", err.text);
     snprintf(text, sizeof text, "[module.one]\nkind = xmatch\ncatalog = one.njx\n%s", settings);
     o->set.data_path = folder;
@@ -330,7 +370,14 @@ static void match_one(one *o, const double *ra, const double *dec, const double 
     uint32_t rows[MOST_ROWS];
     for (uint32_t k = 0; k < n; k++) rows[k] = k;
     for (uint32_t g = 0; g < o->in->n_gives; g++) nj_fill_null(o->in->give[g].type, out[g] = o->out[g], n);
-    nj_work w = { .size = sizeof w, .n = n, .row = rows, .in = in, .out = out, .reason = o->reason, .scratch = scratch_alloc, .text = scratch_text };
+    nj_work w = { .size = sizeof w,
+                  .n = n,
+                  .row = rows,
+                  .in = in,
+                  .out = out,
+                  .reason = o->reason,
+                  .scratch = scratch_alloc,
+                  .text = scratch_text };
     assert_int_equal(o->in->module->process(o->in->self, NULL, &w), NJ_OK);
 }
 
@@ -379,7 +426,8 @@ static void error_circles_narrow_the_match(void **state)
 {
     (void)state;
     one o;
-    open_one(&o, "ra,dec,name,err\n0,0,sharp,0.1\n0,0.01,wide,15\n", NULL, "radius_arcsec = 1\nerror_column = err\nerror_arcsec = 0.2\nerror_k = 2\n");
+    open_one(&o, "ra,dec,name,err\n0,0,sharp,0.1\n0,0.01,wide,15\n", NULL,
+             "radius_arcsec = 1\nerror_column = err\nerror_arcsec = 0.2\nerror_k = 2\n");
     double ra[] = { 0, 0, 0, 0 }, dec[] = { 1.0 / 3600, 1.2 / 3600, 0.0025, 0.01 + 31.0 / 3600 };
     match_one(&o, ra, dec, NULL, 4);
     /* sharp: sqrt(1 + 4 (0.04 + 0.01)) = 1.095"; wide: sqrt(1 + 4 (0.04 + 225)) = 30.02" */
@@ -409,7 +457,8 @@ static void hosts_by_directional_light_radius(void **state)
     (void)state;
     one o;
     /* a long galaxy along the meridian and a small round one nearer to the alert */
-    open_one(&o, "ra,dec,name,a,b,pa\n180,0,long,30,5,0\n180,0.02,round,4,4,\n180,-1,point,0,0,0\n", NULL, "radius_arcsec = 120\ndlr_a = a\ndlr_max = 4\ncolumns = name\n");
+    open_one(&o, "ra,dec,name,a,b,pa\n180,0,long,30,5,0\n180,0.02,round,4,4,\n180,-1,point,0,0,0\n", NULL,
+             "radius_arcsec = 120\ndlr_a = a\ndlr_max = 4\ncolumns = name\n");
     double ra[] = { 180, 180 + 25.0 / 3600, 180 }, dec[] = { 45.0 / 3600, 0, -1 };
     match_one(&o, ra, dec, NULL, 3);
     assert_string_equal(TEXT(&o, "name", 0), "long"); /* 45 / 30 = 1.5 radii; the round one: 27 / 4 = 6.75 */
@@ -444,8 +493,13 @@ static void a_replaced_file_answers_the_next_batch(void **state)
 static void wrong_settings_are_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = { "catalog = absent.njx\n", "catalog = one.njx\ncolumns = nothing\n", "catalog = one.njx\ncolumns = type, type\n",
-                                       "catalog = one.njx\ncolumns = type:n\n", "catalog = one.njx\nerror_column = type\n", "catalog = one.njx\ndlr_a = a\nkpc = 3\n", "" };
+    static const char *const bad[] = { "catalog = absent.njx\n",
+                                       "catalog = one.njx\ncolumns = nothing\n",
+                                       "catalog = one.njx\ncolumns = type, type\n",
+                                       "catalog = one.njx\ncolumns = type:n\n",
+                                       "catalog = one.njx\nerror_column = type\n",
+                                       "catalog = one.njx\ndlr_a = a\nkpc = 3\n",
+                                       "" };
     one o;
     open_one(&o, "ra,dec,type\n10,20,OLD\n", NULL, "");
     close_one(&o);
@@ -465,9 +519,13 @@ static void wrong_settings_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_row_of_every_set), cmocka_unit_test(three_alerts_of_one_source_match_three_times), cmocka_unit_test(error_circles_narrow_the_match),
-        cmocka_unit_test(physical_radius_follows_the_redshift), cmocka_unit_test(hosts_by_directional_light_radius),
-        cmocka_unit_test(a_replaced_file_answers_the_next_batch), cmocka_unit_test(wrong_settings_are_refused),
+        cmocka_unit_test(every_row_of_every_set),
+        cmocka_unit_test(three_alerts_of_one_source_match_three_times),
+        cmocka_unit_test(error_circles_narrow_the_match),
+        cmocka_unit_test(physical_radius_follows_the_redshift),
+        cmocka_unit_test(hosts_by_directional_light_radius),
+        cmocka_unit_test(a_replaced_file_answers_the_next_batch),
+        cmocka_unit_test(wrong_settings_are_refused),
     };
     return cmocka_run_group_tests(tests, build_catalogs, remove_folder);
 }

@@ -79,8 +79,16 @@ static int get(const char *path)
 /* ---- an instance ---- */
 
 static nj_arena arena;
-static void *take(const struct nj_work *w, size_t bytes) { (void)w; return nj_arena_alloc(&arena, bytes); }
-static const char *copy(const struct nj_work *w, const char *s, size_t n) { (void)w; return nj_arena_text(&arena, s, n); }
+static void *take(const struct nj_work *w, size_t bytes)
+{
+    (void)w;
+    return nj_arena_alloc(&arena, bytes);
+}
+static const char *copy(const struct nj_work *w, const char *s, size_t n)
+{
+    (void)w;
+    return nj_arena_text(&arena, s, n);
+}
 
 enum { MOST_ROWS = 400 };
 typedef struct remote_test {
@@ -100,7 +108,10 @@ static void open_remote(remote_test *t, const char *path, const char *settings)
     nj_error err = { "" };
     memset(t, 0, sizeof *t);
     if (!port) skip();
-    snprintf(text, sizeof text, "[module.simbad]\nkind = xmatch_remote\nurl = http://127.0.0.1:%d/%s\nnone_text = Unknown\nfail_text = Fail\nretry_ms = 20\n%s", port, path, settings);
+    snprintf(text, sizeof text,
+             "[module.simbad]\nkind = xmatch_remote\nurl = http://127.0.0.1:%d/%s\nnone_text = Unknown\nfail_text = "
+             "Fail\nretry_ms = 20\n%s",
+             port, path, settings);
     if (nj_modules_builtin(&t->modules, &err) || nj_settings_ini(&t->settings, "test", text, &err) ||
         nj_instances_choose(&t->set, &t->modules, &t->settings, "simbad", &err) || nj_instances_open(&t->set, "simbad", &err))
         fail_msg("%s", err.text);
@@ -127,7 +138,9 @@ static void match(remote_test *t, const double *ra, const double *dec, uint32_t 
     nj_fill_null(NJ_F64, t->sep, n);
     nj_fill_null(NJ_STR, t->state, n);
     nj_fill_null(NJ_STR, t->otype, n);
-    nj_work w = { .size = sizeof w, .n = n, .row = rows, .in = in, .out = out, .reason = t->reason, .scratch = take, .text = copy };
+    nj_work w = {
+        .size = sizeof w, .n = n, .row = rows, .in = in, .out = out, .reason = t->reason, .scratch = take, .text = copy
+    };
     int64_t start = nj_now_ns();
     assert_int_equal(t->in->module->process(t->in->self, NULL, &w), NJ_OK);
     t->took_ms = (double)(nj_now_ns() - start) * 1e-6;
@@ -135,7 +148,8 @@ static void match(remote_test *t, const double *ra, const double *dec, uint32_t 
 
 /* ---- tests ---- */
 
-static const double some_ra[] = { 10, 10.0000999, 200, 359.99999, 0.0001, 123, NAN, 10, 77 }, some_dec[] = { 20, 20, -45.0002, 0, 0, 45, 0, 95, 5 };
+static const double some_ra[] = { 10, 10.0000999, 200, 359.99999, 0.0001, 123, NAN, 10, 77 },
+                    some_dec[] = { 20, 20, -45.0002, 0, 0, 45, 0, 95, 5 };
 enum { SOME = sizeof some_ra / sizeof *some_ra };
 
 static void answers_as_the_service_documents(void **state)
@@ -147,9 +161,12 @@ static void answers_as_the_service_documents(void **state)
     static const char *const label[] = { "Star", "QSO", "RR*", "Candidate_SN*", "Candidate_SN*", "Unknown", NULL, NULL, NULL };
     static const double sep[] = { 0, 0.0003, 0.72, 0.216, 0.18, NAN, NAN, NAN, 0 };
     for (int k = 0; k < SOME; k++) {
-        if (label[k]) assert_string_equal(t.otype[k], label[k]);
-        else assert_null(t.otype[k]);
-        assert_true(isnan(sep[k]) ? isnan(t.sep[k]) : fabs(t.sep[k] - sep[k]) < 0.001); /* the service's six digits of a rounded position */
+        if (label[k])
+            assert_string_equal(t.otype[k], label[k]);
+        else
+            assert_null(t.otype[k]);
+        assert_true(isnan(sep[k]) ? isnan(t.sep[k])
+                                  : fabs(t.sep[k] - sep[k]) < 0.001); /* the service's six digits of a rounded position */
         assert_int_equal(t.reason[k], k == 6 || k == 7 ? NJ_NO_INPUT : NJ_DONE);
     }
     assert_string_equal(t.state[0], "match");
@@ -181,7 +198,8 @@ static void many_rows_in_few_requests(void **state)
 static void every_misbehaviour_is_unavailable_within_the_budget(void **state)
 {
     (void)state;
-    static const char *const paths[] = { "500", "429", "hang", "drip", "garbage", "html", "empty", "torn", "short", "noid", "wrongid", "huge", "cells", "close" };
+    static const char *const paths[] = { "500",  "429",   "hang", "drip",    "garbage", "html",  "empty",
+                                         "torn", "short", "noid", "wrongid", "huge",    "cells", "close" };
     double worst = 0;
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         remote_test t;
@@ -190,7 +208,8 @@ static void every_misbehaviour_is_unavailable_within_the_budget(void **state)
             match(&t, some_ra, some_dec, 6);
             if (t.took_ms > worst) worst = t.took_ms;
             for (int k = 0; k < 6; k++) {
-                if (strcmp(t.state[k], "unavailable") || strcmp(t.otype[k], "Fail") || t.reason[k] != NJ_UNAVAILABLE || !isnan(t.sep[k]))
+                if (strcmp(t.state[k], "unavailable") || strcmp(t.otype[k], "Fail") || t.reason[k] != NJ_UNAVAILABLE ||
+                    !isnan(t.sep[k]))
                     fail_msg("%s, row %d: %s, %s", paths[i], k, t.state[k], t.otype[k]);
             }
             assert_true(t.took_ms < 300 + 250); /* the budget, and what a busy machine takes to wake a thread */
@@ -321,9 +340,14 @@ static void no_budget_means_no_waiting(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers_as_the_service_documents), cmocka_unit_test(many_rows_in_few_requests),
-        cmocka_unit_test(every_misbehaviour_is_unavailable_within_the_budget), cmocka_unit_test(nobody_listens), cmocka_unit_test(failures_are_tried_again),
-        cmocka_unit_test(the_breaker_closes_again), cmocka_unit_test(answers_stay_on_disk), cmocka_unit_test(no_budget_means_no_waiting),
+        cmocka_unit_test(answers_as_the_service_documents),
+        cmocka_unit_test(many_rows_in_few_requests),
+        cmocka_unit_test(every_misbehaviour_is_unavailable_within_the_budget),
+        cmocka_unit_test(nobody_listens),
+        cmocka_unit_test(failures_are_tried_again),
+        cmocka_unit_test(the_breaker_closes_again),
+        cmocka_unit_test(answers_stay_on_disk),
+        cmocka_unit_test(no_budget_means_no_waiting),
     };
     return cmocka_run_group_tests(tests, start_stub, stop_stub);
 }

@@ -53,7 +53,9 @@ static const char *write_text(const char *name, const char *text)
 
 static nj_catalog_build with(const char *const *input, uint32_t n, const char *output)
 {
-    return (nj_catalog_build){ .input = input, .n_inputs = n, .output = output, .epoch_year = NAN, .radius_arcsec = 5, .pm_scale = 1, .frame = "icrs" };
+    return (nj_catalog_build){
+        .input = input, .n_inputs = n, .output = output, .epoch_year = NAN, .radius_arcsec = 5, .pm_scale = 1, .frame = "icrs"
+    };
 }
 
 static njx_file *build_one(nj_catalog_build b, nj_catalog_built *built)
@@ -69,14 +71,28 @@ static njx_file *build_one(nj_catalog_build b, nj_catalog_built *built)
 static void angles_in_all_forms(void **state)
 {
     (void)state;
-    static const struct { const char *text; int hours; double deg; } good[] = {
-        { "12.5", 0, 12.5 }, { "-0.25", 0, -0.25 }, { "+29 35 34.0", 0, 29.592777777777778 }, { "-00 30 00", 0, -0.5 }, { "00 01 16.37", 1, 0.31820833333333333 },
-        { "23:59:59.99", 1, 359.99995833333336 }, { "1h2m3.5s", 1, 15.514583333333333 }, { "-10d30m0s", 0, -10.5 }, { "12 30.5", 1, 187.625 }, { " 5 0 0 ", 1, 75 }, { ".5", 0, 0.5 } };
-    static const char *const bad[] = { "", "x", "1 2 3 4", "1:61:00", "1:00:60.1", "1.5:30:00", "1:-2:3", "nan", "1,5", "--5", "+", "1 2 3x" };
+    static const struct {
+        const char *text;
+        int hours;
+        double deg;
+    } good[] = { { "12.5", 0, 12.5 },
+                 { "-0.25", 0, -0.25 },
+                 { "+29 35 34.0", 0, 29.592777777777778 },
+                 { "-00 30 00", 0, -0.5 },
+                 { "00 01 16.37", 1, 0.31820833333333333 },
+                 { "23:59:59.99", 1, 359.99995833333336 },
+                 { "1h2m3.5s", 1, 15.514583333333333 },
+                 { "-10d30m0s", 0, -10.5 },
+                 { "12 30.5", 1, 187.625 },
+                 { " 5 0 0 ", 1, 75 },
+                 { ".5", 0, 0.5 } };
+    static const char *const bad[] = { "",       "x",   "1 2 3 4", "1:61:00", "1:00:60.1", "1.5:30:00",
+                                       "1:-2:3", "nan", "1,5",     "--5",     "+",         "1 2 3x" };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         assert_true(fabs(nj_parse_angle(good[i].text, strlen(good[i].text), good[i].hours) - good[i].deg) < 1e-12);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_true(isnan(nj_parse_angle(bad[i], strlen(bad[i]), 0)));
-    assert_true(nj_angle_has_parts("00 01 16.37", 11) && nj_angle_has_parts("1h2m", 4) && !nj_angle_has_parts("-12.5", 5) && !nj_angle_has_parts(" 5 ", 2));
+    assert_true(nj_angle_has_parts("00 01 16.37", 11) && nj_angle_has_parts("1h2m", 4) && !nj_angle_has_parts("-12.5", 5) &&
+                !nj_angle_has_parts(" 5 ", 2));
 }
 
 static const char csv_text[] = "\xef\xbb\xbf# made by hand\n"
@@ -141,8 +157,10 @@ static void csv_with_quotes_blanks_and_bad_rows(void **state)
 static void other_separators_and_sexagesimal(void **state)
 {
     (void)state;
-    static const char *const texts[] = { "name\traj2000\tdej2000\nx\t12:00:00\t-00:30:00\n", "name;RAJ2000;DEJ2000\nx;12 00 00;-00 30 00\n",
-                                         "# %ECSV 1.0\n# ---\n# delimiter: ','\nname,ra,dec\nx,12h0m0s,-0d30m\n", "# %ECSV 1.0\nname ra dec\nx 12:00:00 -00:30:00\n",
+    static const char *const texts[] = { "name\traj2000\tdej2000\nx\t12:00:00\t-00:30:00\n",
+                                         "name;RAJ2000;DEJ2000\nx;12 00 00;-00 30 00\n",
+                                         "# %ECSV 1.0\n# ---\n# delimiter: ','\nname,ra,dec\nx,12h0m0s,-0d30m\n",
+                                         "# %ECSV 1.0\nname ra dec\nx 12:00:00 -00:30:00\n",
                                          "\"2026-01-01 00:00:00\"\n\"name\",\"ra\",\"declination\"\n\"x\",\"180\",\"-0.5\"\n" };
     for (int i = 0; i < 5; i++) {
         const char *path = write_text("b.txt", texts[i]);
@@ -171,7 +189,8 @@ static void fits_columns_of_every_type(void **state)
     const char *path = in_folder("t.fits");
     fitsfile *out;
     int status = 0;
-    char *names[] = { "RA", "DEC", "N", "S", "Z", "FLAG", "PM_RA", "PM_DE", "VEC" }, *forms[] = { "D", "D", "J", "8A", "E", "L", "E", "E", "3D" },
+    char *names[] = { "RA", "DEC", "N", "S", "Z", "FLAG", "PM_RA", "PM_DE", "VEC" },
+         *forms[] = { "D", "D", "J", "8A", "E", "L", "E", "E", "3D" },
          *units[] = { "deg", "deg", "", "", "km/s", "", "mas/yr", "mas/yr", "" };
     double ra[3] = { 1, 2, 3 }, dec[3] = { -1, NAN, 89 };
     int n[3] = { 7, 8, -99 }, null = -99;
@@ -214,13 +233,20 @@ static void fits_columns_of_every_type(void **state)
 static void refusals_name_the_reason(void **state)
 {
     (void)state;
-    static const struct { const char *csv, *columns, *ra, *says; } bad[] = {
-        { "ra,dec,z\n1,2,3\n", "redshift", NULL, "no such column 'redshift'" }, { "ra,dec,zphot\n1,2,3\n", "zphto", NULL, "did you mean 'zphot'" },
-        { "ra,dec\n1,2\n", NULL, "RA_deg", "no ra column 'RA_deg'" }, { "x,y\n1,2\n", NULL, NULL, "no ra column" },
-        { "ra,dec,Z,z\n1,2,3,4\n", NULL, NULL, "two columns would be called 'z'" }, { "ra,dec,a b,a-b\n1,2,3,4\n", NULL, NULL, "two columns would be called 'a_b'" },
-        { "ra,dec,z\n1,2,3\n", "z:z:f128", NULL, "is no type" }, { "ra,dec,z\n1,2,3\n1,2\n", NULL, NULL, ":3: 2 cells where the header has 3" },
-        { "ra,dec,z\n1,2,\"3\n", NULL, NULL, "open quote" }, { "just text\n", NULL, NULL, "no " }, { "PAR1 this is no parquet", NULL, NULL, "Parquet" },
-        { "SIMPLE  =                    T / broken", NULL, NULL, "bad.csv" } };
+    static const struct {
+        const char *csv, *columns, *ra, *says;
+    } bad[] = { { "ra,dec,z\n1,2,3\n", "redshift", NULL, "no such column 'redshift'" },
+                { "ra,dec,zphot\n1,2,3\n", "zphto", NULL, "did you mean 'zphot'" },
+                { "ra,dec\n1,2\n", NULL, "RA_deg", "no ra column 'RA_deg'" },
+                { "x,y\n1,2\n", NULL, NULL, "no ra column" },
+                { "ra,dec,Z,z\n1,2,3,4\n", NULL, NULL, "two columns would be called 'z'" },
+                { "ra,dec,a b,a-b\n1,2,3,4\n", NULL, NULL, "two columns would be called 'a_b'" },
+                { "ra,dec,z\n1,2,3\n", "z:z:f128", NULL, "is no type" },
+                { "ra,dec,z\n1,2,3\n1,2\n", NULL, NULL, ":3: 2 cells where the header has 3" },
+                { "ra,dec,z\n1,2,\"3\n", NULL, NULL, "open quote" },
+                { "just text\n", NULL, NULL, "no " },
+                { "PAR1 this is no parquet", NULL, NULL, "Parquet" },
+                { "SIMPLE  =                    T / broken", NULL, NULL, "bad.csv" } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         const char *path = write_text("bad.csv", bad[i].csv);
         nj_catalog_build b = with(&path, 1, in_folder("never.njx"));
@@ -283,7 +309,8 @@ static void spilled_build_equals_the_other(void **state)
         nj_sky_cones c = { .n = 1, .cap = 16, .ra = &ra, .dec = &dec, .one_radius_arcsec = 600 };
         for (int k = 0; k < 2; k++) njx_search(f[k]->grid, 1, NAN, &c, &(nj_sky_matches){ &found[k], &n[k], row[k], sep[k] });
         assert_int_equal(n[0], n[1]);
-        for (uint32_t m = 0; m < n[0] && m < 16; m++) assert_int_equal(njx_integer(f[0], 0, row[0][m]), njx_integer(f[1], 0, row[1][m]));
+        for (uint32_t m = 0; m < n[0] && m < 16; m++)
+            assert_int_equal(njx_integer(f[0], 0, row[0][m]), njx_integer(f[1], 0, row[1][m]));
     }
     njx_close(f[0]);
     njx_close(f[1]);
@@ -386,9 +413,14 @@ static void real_catalogues_give_the_reference_answers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(angles_in_all_forms), cmocka_unit_test(csv_with_quotes_blanks_and_bad_rows), cmocka_unit_test(other_separators_and_sexagesimal),
-        cmocka_unit_test(fits_columns_of_every_type), cmocka_unit_test(refusals_name_the_reason), cmocka_unit_test(bad_cells_become_null_and_are_counted),
-        cmocka_unit_test(spilled_build_equals_the_other), cmocka_unit_test(real_catalogues_give_the_reference_answers),
+        cmocka_unit_test(angles_in_all_forms),
+        cmocka_unit_test(csv_with_quotes_blanks_and_bad_rows),
+        cmocka_unit_test(other_separators_and_sexagesimal),
+        cmocka_unit_test(fits_columns_of_every_type),
+        cmocka_unit_test(refusals_name_the_reason),
+        cmocka_unit_test(bad_cells_become_null_and_are_counted),
+        cmocka_unit_test(spilled_build_equals_the_other),
+        cmocka_unit_test(real_catalogues_give_the_reference_answers),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

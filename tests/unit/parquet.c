@@ -107,8 +107,10 @@ static int dump_leaf(const nj_parquet *f, uint32_t leaf, uint32_t step, nj_buffe
             break;
         }
         rows += v.n_rows;
-        if (v.row_start) assert_int_equal(v.row_start[v.n_rows], v.n_levels);
-        else assert_int_equal(v.n_levels, v.n_rows);
+        if (v.row_start)
+            assert_int_equal(v.row_start[v.n_rows], v.n_levels);
+        else
+            assert_int_equal(v.n_levels, v.n_rows);
         for (uint32_t i = 0; i < v.n_levels; i++) {
             int def = v.def ? v.def[i] : 0, rep = v.rep ? v.rep[i] : 0;
             assert_true(def <= l->max_def && rep <= l->max_rep);
@@ -117,15 +119,18 @@ static int dump_leaf(const nj_parquet *f, uint32_t leaf, uint32_t step, nj_buffe
                 if (out) nj_buffer_text(out, "-");
             } else if (l->type == NJ_PARQUET_BYTES) {
                 nj_parquet_bytes b = ((const nj_parquet_bytes *)v.value)[i];
-                if (out) hex(out, b.data, b.n, 1);
-                else for (uint32_t k = 0; k < b.n; k++) touched ^= b.data[k];
+                if (out)
+                    hex(out, b.data, b.n, 1);
+                else
+                    for (uint32_t k = 0; k < b.n; k++) touched ^= b.data[k];
             } else if (out) {
                 hex(out, (const uint8_t *)v.value + (size_t)i * width[l->type], width[l->type], 0);
             }
             if (out) nj_buffer_text(out, "\n");
         }
         if (v.row_start)
-            for (uint64_t r = 0; r < v.n_rows; r++) assert_true(v.row_start[r] < v.row_start[r + 1] && v.rep[v.row_start[r]] == 0);
+            for (uint64_t r = 0; r < v.n_rows; r++)
+                assert_true(v.row_start[r] < v.row_start[r + 1] && v.rep[v.row_start[r]] == 0);
     }
     nj_parquet_column_close(c);
     return rc;
@@ -169,8 +174,8 @@ static char *read_whole(const char *path, size_t *n)
 static void pyarrows_files_value_by_value(void **state)
 {
     (void)state;
-    static const char *const names[] = { "defaults", "none-v1", "none-v2", "snappy-v1", "snappy-v2", "gzip-v1", "gzip-v2", "zstd-v1", "zstd-v2",
-                                         "delta", "delta-length", "int96", "empty", "old-lists" };
+    static const char *const names[] = { "defaults", "none-v1", "none-v2", "snappy-v1",    "snappy-v2", "gzip-v1", "gzip-v2",
+                                         "zstd-v1",  "zstd-v2", "delta",   "delta-length", "int96",     "empty",   "old-lists" };
     if (!have_files) skip();
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         for (uint32_t step = 1; step < 5000; step = step * 37 + 1) {
@@ -205,9 +210,15 @@ static void kinds_say_what_values_mean(void **state)
     nj_error err;
     snprintf(path, sizeof path, "%s/defaults.parquet", folder);
     nj_parquet *f = nj_parquet_open(path, &err);
-    static const struct { const char *name; nj_parquet_kind kind; } expected[] = {
-        { "objectId", NJ_PARQUET_TEXT }, { "unsigned", NJ_PARQUET_UNSIGNED }, { "when", NJ_PARQUET_TIME_US }, { "cost", NJ_PARQUET_DECIMAL },
-        { "cutoutScience.stampData", NJ_PARQUET_PLAIN }, { "prv_candidates.jd", NJ_PARQUET_PLAIN } };
+    static const struct {
+        const char *name;
+        nj_parquet_kind kind;
+    } expected[] = { { "objectId", NJ_PARQUET_TEXT },
+                     { "unsigned", NJ_PARQUET_UNSIGNED },
+                     { "when", NJ_PARQUET_TIME_US },
+                     { "cost", NJ_PARQUET_DECIMAL },
+                     { "cutoutScience.stampData", NJ_PARQUET_PLAIN },
+                     { "prv_candidates.jd", NJ_PARQUET_PLAIN } };
     for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
         int leaf = nj_parquet_find(f, expected[i].name);
         assert_true(leaf >= 0);
@@ -297,8 +308,8 @@ static void other_files_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(real_catalogues_equal_their_csv), cmocka_unit_test(pyarrows_files_value_by_value),
-        cmocka_unit_test(kinds_say_what_values_mean), cmocka_unit_test(damaged_real_files_are_survived),
+        cmocka_unit_test(real_catalogues_equal_their_csv),   cmocka_unit_test(pyarrows_files_value_by_value),
+        cmocka_unit_test(kinds_say_what_values_mean),        cmocka_unit_test(damaged_real_files_are_survived),
         cmocka_unit_test(damaged_nested_files_are_survived), cmocka_unit_test(other_files_are_refused),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);

@@ -88,9 +88,12 @@ static int check_header(reader *r, int sums)
     uint8_t digest[32];
     if (memcmp(h->magic, NJX_MAGIC, sizeof h->magic)) return refuse(r, "is not a catalogue (.njx): its first bytes differ");
     if (h->byte_order != 0x01020304) return refuse(r, "was written on a machine of the other byte order");
-    if (h->version != NJX_VERSION) return refuse(r, "has format version %u, this program reads version %d: build it again", h->version, NJX_VERSION);
-    if (njx_sum(h, offsetof(njx_header, header_sum)) != h->header_sum) return refuse(r, "is corrupt: the header's checksum differs");
-    if (h->file_size != f->size) return refuse(r, "is truncated: it has %zu bytes of %llu", f->size, (unsigned long long)h->file_size);
+    if (h->version != NJX_VERSION)
+        return refuse(r, "has format version %u, this program reads version %d: build it again", h->version, NJX_VERSION);
+    if (njx_sum(h, offsetof(njx_header, header_sum)) != h->header_sum)
+        return refuse(r, "is corrupt: the header's checksum differs");
+    if (h->file_size != f->size)
+        return refuse(r, "is truncated: it has %zu bytes of %llu", f->size, (unsigned long long)h->file_size);
     if (h->n_columns > NJX_COLUMNS || !h->n_grids || h->n_grids > NJX_GRIDS || h->n_sections > 16 + 4 * NJX_COLUMNS ||
         sizeof *h + h->n_sections * sizeof *r->section > f->size || memchr(h->frame, 0, sizeof h->frame) == NULL ||
         memchr(h->source, 0, sizeof h->source) == NULL)
@@ -98,10 +101,12 @@ static int check_header(reader *r, int sums)
     r->section = (const njx_section *)(h + 1);
     r->n_sections = h->n_sections;
     content_digest(h, r->section, digest);
-    if (memcmp(digest, h->content_sha256, sizeof digest)) return refuse(r, "is corrupt: the table of sections differs from its hash");
+    if (memcmp(digest, h->content_sha256, sizeof digest))
+        return refuse(r, "is corrupt: the table of sections differs from its hash");
     for (uint32_t i = 0; i < r->n_sections; i++) {
         const njx_section *s = &r->section[i];
-        if (s->offset % 64 || s->offset > f->size || s->size > f->size - s->offset) return refuse(r, "is corrupt: section %u lies outside the file", i);
+        if (s->offset % 64 || s->offset > f->size || s->size > f->size - s->offset)
+            return refuse(r, "is corrupt: section %u lies outside the file", i);
         if (sums && njx_sum((const char *)f->base + s->offset, s->size) != s->sum)
             return refuse(r, "is corrupt: the checksum of section %u (kind %u) differs", i, s->kind);
     }
@@ -115,12 +120,18 @@ static int find(const reader *r, uint32_t kind, uint32_t index, uint64_t size, i
     for (uint32_t i = 0; i < r->n_sections; i++) {
         const njx_section *s = &r->section[i];
         if (s->kind != kind || s->index != index) continue;
-        if (size != UINT64_MAX && s->size != size) return refuse(r, "is corrupt: section kind %u has %llu bytes, not %llu", kind, (unsigned long long)s->size, (unsigned long long)size);
+        if (size != UINT64_MAX && s->size != size) {
+            refuse(r, "is corrupt: section kind %u has %llu bytes, not %llu", kind, (unsigned long long)s->size,
+                   (unsigned long long)size);
+            return -1;
+        }
         *data = (const char *)r->file->base + s->offset;
         if (has) *has = s->size;
         return 0;
     }
-    return must ? refuse(r, "is corrupt: section kind %u is missing", kind) : 0;
+    if (!must) return 0;
+    refuse(r, "is corrupt: section kind %u is missing", kind);
+    return -1;
 }
 
 static int check_grid(const reader *r, const njx_grid_head *head, uint32_t k, uint64_t row0)
@@ -134,7 +145,12 @@ static int check_grid(const reader *r, const njx_grid_head *head, uint32_t k, ui
     if (find(r, NJX_BANDS, k, (uint64_t)head->n_bands * sizeof(njx_band), 1, &band, NULL)) return -1;
     if (find(r, NJX_OFFSETS, k, UINT64_MAX, 1, &offset, &n_offsets)) return -1;
     n_offsets /= sizeof(uint32_t);
-    *g = (njx_grid){ .n_rows = head->n_rows, .row0 = row0, .n_bands = head->n_bands, .max_motion = head->max_motion, .band = band, .offset = offset };
+    *g = (njx_grid){ .n_rows = head->n_rows,
+                     .row0 = row0,
+                     .n_bands = head->n_bands,
+                     .max_motion = head->max_motion,
+                     .band = band,
+                     .offset = offset };
     for (uint32_t b = 0; b < g->n_bands; b++) { /* no search may leave the rows, whatever the file says */
         const njx_band *x = &g->band[b];
         if (x->cell0 != cell || !x->n_cells || x->row0 != at || x->n_cells >= n_offsets - cell || !(x->worst >= 1))
@@ -198,7 +214,8 @@ static int check_text(const reader *r, uint32_t c, const njx_column_head *head)
     f->text[c] = text;
     const uint64_t *at = start;
     for (uint32_t i = 0; i < head->n_text; i++)
-        if (at[i + 1] <= at[i] || at[i + 1] > size || f->text[c][at[i + 1] - 1]) return refuse(r, "is corrupt: texts of column '%s'", head->name);
+        if (at[i + 1] <= at[i] || at[i + 1] > size || f->text[c][at[i + 1] - 1])
+            return refuse(r, "is corrupt: texts of column '%s'", head->name);
     return 0;
 }
 
@@ -214,7 +231,8 @@ static int check_columns(const reader *r)
         const njx_column_head *head = &f->column_head[c];
         if (!good_name(head->name, sizeof head->name) || strnlen(head->unit, sizeof head->unit) == sizeof head->unit)
             return refuse(r, "is corrupt: column %u has an impossible name", c);
-        if (head->type < NJ_U8 || head->type > NJ_STR) return refuse(r, "column '%s' has unknown type %u", head->name, head->type);
+        if (head->type < NJ_U8 || head->type > NJ_STR)
+            return refuse(r, "column '%s' has unknown type %u", head->name, head->type);
         for (uint32_t d = 0; d < c; d++)
             if (!strcmp(f->column_head[d].name, head->name)) return refuse(r, "has two columns named '%s'", head->name);
         if (find(r, NJX_VALUES, c, f->header->n_rows * width[head->type], 1, &values, NULL)) return -1;
@@ -241,10 +259,19 @@ njx_file *njx_open(const char *path, int sums, char *why, size_t why_size)
     const njx_header *h = f->header;
     njx_hex(f->hash, h->content_sha256);
     njx_hex(f->source_hash, h->source_sha256);
-    f->info = (nj_sky_info){ .path = f->path, .hash = f->hash, .source = h->source, .source_hash = f->source_hash,
-                             .frame = h->frame, .epoch_year = h->epoch_year, .radius_arcsec = h->radius_arcsec,
-                             .n_rows = h->n_rows, .n_rejected = h->n_rejected, .generation = 1,
-                             .has_motion = f->info.has_motion, .n_columns = h->n_columns, .column = f->column };
+    f->info = (nj_sky_info){ .path = f->path,
+                             .hash = f->hash,
+                             .source = h->source,
+                             .source_hash = f->source_hash,
+                             .frame = h->frame,
+                             .epoch_year = h->epoch_year,
+                             .radius_arcsec = h->radius_arcsec,
+                             .n_rows = h->n_rows,
+                             .n_rejected = h->n_rejected,
+                             .generation = 1,
+                             .has_motion = f->info.has_motion,
+                             .n_columns = h->n_columns,
+                             .column = f->column };
     return f;
 fail:
     njx_close(f);

@@ -53,7 +53,10 @@ typedef struct source_row {
     uint32_t row;
 } source_row;
 
-static uint32_t band_of(const njx_grid *g, double dec) { return (uint32_t)((uint64_t)njx_dec_u32(dec) * g->n_bands >> 32); }
+static uint32_t band_of(const njx_grid *g, double dec)
+{
+    return (uint32_t)((uint64_t)njx_dec_u32(dec) * g->n_bands >> 32);
+}
 
 /* First pass: rows into groups of whole bands, each group small enough to be sorted in the cache. */
 static void group_rows(const njx_grid *g, const double *ra, const double *dec, int shift, uint64_t *start, uint32_t n_groups,
@@ -81,7 +84,8 @@ static void sort_group(const njx_grid *g, const source_row *in, uint64_t first, 
     for (uint64_t i = first; i < end; i++) {
         uint32_t dec = njx_dec_u32(in[i].dec), b = (uint32_t)((uint64_t)dec * g->n_bands >> 32);
         const njx_band *band = &out->band[b];
-        cell[i - first] = (uint32_t)(band->cell0 - out->band[band0].cell0 + ((uint64_t)njx_ra_u32(in[i].ra) * band->n_cells >> 32));
+        cell[i - first] =
+            (uint32_t)(band->cell0 - out->band[band0].cell0 + ((uint64_t)njx_ra_u32(in[i].ra) * band->n_cells >> 32));
         out->offset[out->band[band0].cell0 + cell[i - first] + 1]++;
     }
     uint64_t row = first;
@@ -106,7 +110,8 @@ static void sort_group(const njx_grid *g, const source_row *in, uint64_t first, 
     }
 }
 
-int njx_build_grid(njx_grid *grid, uint64_t n, const double *ra, const double *dec, double radius_arcsec, uint32_t *source_row_out)
+int njx_build_grid(njx_grid *grid, uint64_t n, const double *ra, const double *dec, double radius_arcsec,
+                   uint32_t *source_row_out)
 {
     enum { MOST_GROUPS = 512 };
     *grid = (njx_grid){ .n_rows = n, .n_bands = njx_n_bands(n, radius_arcsec, 0) };

@@ -15,8 +15,18 @@
 enum { NJX_VERSION = 1, NJX_GRIDS = 2, NJX_COLUMNS = 64, NJX_BUCKETS = 256, NJX_PAD = 64 };
 #define NJX_NO_CODE UINT32_MAX /* dictionary code of a null text */
 
-enum njx_kind { NJX_GRID = 1, NJX_COLUMN, NJX_BANDS, NJX_OFFSETS, NJX_POSITION, NJX_EXACT, NJX_MOTION, NJX_VALUES,
-                NJX_TEXT_START, NJX_TEXT };
+enum njx_kind {
+    NJX_GRID = 1,
+    NJX_COLUMN,
+    NJX_BANDS,
+    NJX_OFFSETS,
+    NJX_POSITION,
+    NJX_EXACT,
+    NJX_MOTION,
+    NJX_VALUES,
+    NJX_TEXT_START,
+    NJX_TEXT
+};
 
 typedef struct njx_header {
     char magic[8];
@@ -26,12 +36,12 @@ typedef struct njx_header {
     double epoch_year, radius_arcsec;
     char frame[16], source[256];
     uint8_t source_sha256[32];
-    uint8_t content_sha256[32]; /* of the header up to here (file_size 0) and the section table */
+    uint8_t content_sha256[32];     /* of the header up to here (file_size 0) and the section table */
     uint64_t reserved2, header_sum; /* njx_sum of the header before this field */
 } njx_header;
 
 typedef struct njx_section {
-    uint32_t kind, index; /* enum njx_kind; number of the grid or column */
+    uint32_t kind, index;       /* enum njx_kind; number of the grid or column */
     uint64_t offset, size, sum; /* bytes from the start of the file; njx_sum of the section */
 } njx_section;
 
@@ -64,7 +74,10 @@ typedef struct njx_grid {
     const float *motion;      /* [n_rows][2] mas/yr, ra * cos(dec) and dec, NaN = none; NULL */
 } njx_grid;
 
-static inline uint32_t njx_ra_u32(double ra) { return (uint32_t)(uint64_t)(int64_t)(ra * (4294967296.0 / 360)); }
+static inline uint32_t njx_ra_u32(double ra)
+{
+    return (uint32_t)(uint64_t)(int64_t)(ra * (4294967296.0 / 360));
+}
 static inline uint32_t njx_dec_u32(double dec)
 {
     double u = (dec + 90) * (4294967296.0 / 180);
@@ -125,11 +138,11 @@ void njx_position(const njx_file *file, uint64_t row, double *ra, double *dec);
 
 /* write.c: a file as it is made, with bounded memory */
 typedef struct njx_options {
-    const char *path;     /* written as path.PID.tmp beside it, then renamed */
+    const char *path; /* written as path.PID.tmp beside it, then renamed */
     const char *source, *frame;
     double epoch_year, radius_arcsec;
-    size_t memory_bytes;  /* rows beyond this go to temporary files beside path; 0 = 1 GiB */
-    double fast_mas;      /* rows that move faster (mas/yr) go to the second grid; 0 = 50 */
+    size_t memory_bytes;     /* rows beyond this go to temporary files beside path; 0 = 1 GiB */
+    double fast_mas;         /* rows that move faster (mas/yr) go to the second grid; 0 = 50 */
     int has_motion, compact; /* compact: no exact positions, 0.34 mas instead */
     uint32_t n_columns;
     const nj_sky_column *column; /* names unique; type NJ_U8 ... NJ_STR */

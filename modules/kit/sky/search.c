@@ -122,8 +122,16 @@ static inline double sin_squared(double x)
 static inline double cos_dec(double dec)
 {
     double x = (90 - fabs(dec)) * deg, y = x * x, sum = 0;
-    static const double term[] = { 1 / 51090942171709440000.0, -1 / 121645100408832000.0, 1 / 355687428096000.0, -1 / 1307674368000.0, 1 / 6227020800.0,
-                                   -1 / 39916800.0, 1 / 362880.0, -1 / 5040.0, 1 / 120.0, -1 / 6.0 };
+    static const double term[] = { 1 / 51090942171709440000.0,
+                                   -1 / 121645100408832000.0,
+                                   1 / 355687428096000.0,
+                                   -1 / 1307674368000.0,
+                                   1 / 6227020800.0,
+                                   -1 / 39916800.0,
+                                   1 / 362880.0,
+                                   -1 / 5040.0,
+                                   1 / 120.0,
+                                   -1 / 6.0 };
     for (int k = 0; k < 10; k++) sum = (sum + term[k]) * y;
     return x + x * sum;
 }
@@ -354,10 +362,11 @@ static void search_block(search_state *s, uint32_t n, filter_fn *filter)
     judge_survivors(s);
 }
 
-int njx_search(const njx_grid *grid, uint32_t n_grids, double epoch_year, const nj_sky_cones *cones, const nj_sky_matches *matches)
+int njx_search(const njx_grid *grid, uint32_t n_grids, double epoch_year, const nj_sky_cones *cones,
+               const nj_sky_matches *matches)
 {
-    if (!cones->cap || (cones->n && (!cones->ra || !cones->dec || !matches->state || !matches->n || !matches->row ||
-                                     !matches->sep_arcsec)))
+    if (!cones->cap ||
+        (cones->n && (!cones->ra || !cones->dec || !matches->state || !matches->n || !matches->row || !matches->sep_arcsec)))
         return -1;
     int which = filter_in_use;
     filter_fn *filter = filter_of[which ? which : njx_use_filter(0)];

@@ -34,10 +34,10 @@ struct nj_sky_catalog {
     char *path;
     int users;
     nj_sky_view *newest;
-    file_stamp stamp;      /* of the file last looked at, good or refused */
-    time_t looked;         /* second of the last look */
-    int rechecks;          /* value of `rechecks` then */
-    char problem[512];     /* not yet told */
+    file_stamp stamp;  /* of the file last looked at, good or refused */
+    time_t looked;     /* second of the last look */
+    int rechecks;      /* value of `rechecks` then */
+    char problem[512]; /* not yet told */
     nj_sky_catalog *next;
 };
 
@@ -58,7 +58,8 @@ static int stamp_of(const char *path, file_stamp *stamp)
 
 static int same_stamp(const file_stamp *a, const file_stamp *b)
 {
-    return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+    return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->changed.tv_sec == b->changed.tv_sec &&
+           a->changed.tv_nsec == b->changed.tv_nsec;
 }
 
 /* The file below the first of the folders ("a:b") that has it; NULL. Caller frees. */
@@ -192,8 +193,10 @@ static nj_sky_catalog *sky_open(const char *name, char *why, size_t why_size)
     }
     nj_sky_catalog *cat = registry;
     while (cat && strcmp(cat->path, path)) cat = cat->next;
-    if (cat) free(path);
-    else if (!(cat = new_catalog(path, why, why_size))) free(path);
+    if (cat)
+        free(path);
+    else if (!(cat = new_catalog(path, why, why_size)))
+        free(path);
     if (cat) {
         pthread_mutex_lock(&cat->lock);
         int ready = (cat->newest && cat->newest->file) || load_again(cat, why, why_size) == 0;
@@ -235,8 +238,14 @@ static void sky_end(nj_sky_catalog *cat, const nj_sky_view *view)
     pthread_mutex_unlock(&cat->lock);
 }
 
-static const nj_sky_info *sky_info(const nj_sky_view *view) { return &view->info; }
-static int sky_column(const nj_sky_view *view, const char *name) { return njx_find_column(view->file, name); }
+static const nj_sky_info *sky_info(const nj_sky_view *view)
+{
+    return &view->info;
+}
+static int sky_column(const nj_sky_view *view, const char *name)
+{
+    return njx_find_column(view->file, name);
+}
 
 static int sky_search(const nj_sky_view *view, const nj_sky_cones *cones, const nj_sky_matches *matches)
 {
@@ -245,10 +254,22 @@ static int sky_search(const nj_sky_view *view, const nj_sky_cones *cones, const 
     return njx_search(f->grid, f->header->n_grids, f->header->epoch_year, cones, matches);
 }
 
-static double sky_number(const nj_sky_view *view, int column, uint64_t row) { return njx_number(view->file, column, row); }
-static int64_t sky_integer(const nj_sky_view *view, int column, uint64_t row) { return njx_integer(view->file, column, row); }
-static const char *sky_text(const nj_sky_view *view, int column, uint64_t row) { return njx_text(view->file, column, row); }
-static void sky_position(const nj_sky_view *view, uint64_t row, double *ra, double *dec) { njx_position(view->file, row, ra, dec); }
+static double sky_number(const nj_sky_view *view, int column, uint64_t row)
+{
+    return njx_number(view->file, column, row);
+}
+static int64_t sky_integer(const nj_sky_view *view, int column, uint64_t row)
+{
+    return njx_integer(view->file, column, row);
+}
+static const char *sky_text(const nj_sky_view *view, int column, uint64_t row)
+{
+    return njx_text(view->file, column, row);
+}
+static void sky_position(const nj_sky_view *view, uint64_t row, double *ra, double *dec)
+{
+    njx_position(view->file, row, ra, dec);
+}
 
 static int sky_problem(nj_sky_catalog *cat, char *why, size_t why_size)
 {
@@ -260,13 +281,19 @@ static int sky_problem(nj_sky_catalog *cat, char *why, size_t why_size)
     return had;
 }
 
-static void sky_recheck(void) { atomic_fetch_add_explicit(&rechecks, 1, memory_order_relaxed); }
+static void sky_recheck(void)
+{
+    atomic_fetch_add_explicit(&rechecks, 1, memory_order_relaxed);
+}
 
 static void tell(const nj_sky_catalog *cat, const nj_sky_view *v, void (*each)(void *, const nj_sky_served *), void *opaque)
 {
     if (!v) return;
     tell(cat, v->older, each, opaque);
-    nj_sky_served s = { .path = cat->path, .hash = v->hash, .generation = v->generation, .n_rows = v->n_rows,
+    nj_sky_served s = { .path = cat->path,
+                        .hash = v->hash,
+                        .generation = v->generation,
+                        .n_rows = v->n_rows,
                         .n_searched = atomic_load_explicit(&v->n_searched, memory_order_relaxed) };
     each(opaque, &s);
 }
@@ -293,9 +320,23 @@ static void sky_folders(const char *folders)
 const void *nj_sky_service(uint32_t version)
 {
     static const nj_sky table = {
-        .abi = NJ_SKY_VERSION, .size = sizeof table, .open = sky_open, .close = sky_close, .begin = sky_begin, .end = sky_end,
-        .info = sky_info, .column = sky_column, .search = sky_search, .number = sky_number, .integer = sky_integer,
-        .text = sky_text, .position = sky_position, .problem = sky_problem, .recheck = sky_recheck, .served = sky_served, .folders = sky_folders,
+        .abi = NJ_SKY_VERSION,
+        .size = sizeof table,
+        .open = sky_open,
+        .close = sky_close,
+        .begin = sky_begin,
+        .end = sky_end,
+        .info = sky_info,
+        .column = sky_column,
+        .search = sky_search,
+        .number = sky_number,
+        .integer = sky_integer,
+        .text = sky_text,
+        .position = sky_position,
+        .problem = sky_problem,
+        .recheck = sky_recheck,
+        .served = sky_served,
+        .folders = sky_folders,
     };
     return version == NJ_SKY_VERSION ? &table : NULL;
 }

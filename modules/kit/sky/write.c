@@ -14,7 +14,7 @@
 typedef struct bucket {
     char *data;
     size_t n, cap;
-    int fd; /* -1 = nothing was put out */
+    int fd;         /* -1 = nothing was put out */
     uint64_t n_out; /* bytes put out */
 } bucket;
 
@@ -65,7 +65,8 @@ static int grow_slots(dictionary *d)
     uint32_t *slot = calloc(n, sizeof *slot);
     if (!slot) return -1;
     for (uint32_t code = 0; code < d->n; code++) {
-        uint32_t at = (uint32_t)hash_text(d->text + d->start[code], (uint32_t)(d->start[code + 1] - d->start[code] - 1)) & (n - 1);
+        uint32_t at =
+            (uint32_t)hash_text(d->text + d->start[code], (uint32_t)(d->start[code + 1] - d->start[code] - 1)) & (n - 1);
         while (slot[at]) at = (at + 1) & (n - 1);
         slot[at] = code + 1;
     }
@@ -230,14 +231,19 @@ int njx_add(njx_writer *w, double ra, double dec, double pm_ra, double pm_dec, c
         memcpy(record + w->motion_at, pm, 8);
     }
     for (uint32_t c = 0; c < w->o.n_columns; c++)
-        if (put_value(w, c, &value[c], record + w->values_at + 8 * c)) return refuse(why, why_size, "%s: too many different texts in column '%s'", w->path, w->name[c]);
+        if (put_value(w, c, &value[c], record + w->values_at + 8 * c))
+            return refuse(why, why_size, "%s: too many different texts in column '%s'", w->path, w->name[c]);
     w->n_rows[grid]++;
     if (motion > w->max_motion[grid]) w->max_motion[grid] = motion;
-    if (w->in_memory > w->o.memory_bytes && spill(w)) return refuse(why, why_size, "%s: temporary file: %s", w->path, strerror(errno));
+    if (w->in_memory > w->o.memory_bytes && spill(w))
+        return refuse(why, why_size, "%s: temporary file: %s", w->path, strerror(errno));
     return 1;
 }
 
-uint64_t njx_rejected(const njx_writer *w) { return w->n_rejected; }
+uint64_t njx_rejected(const njx_writer *w)
+{
+    return w->n_rejected;
+}
 
 void njx_abandon(njx_writer *w)
 {
@@ -271,7 +277,7 @@ typedef struct plan {
     uint32_t n_bands[NJX_GRIDS], n_grids;
     uint64_t n_offsets[NJX_GRIDS];
     int position, exact, motion, values[NJX_COLUMNS], offsets[NJX_GRIDS]; /* indices of sections; -1 */
-    char *out; /* [OUT_BYTES] */
+    char *out;                                                            /* [OUT_BYTES] */
 } plan;
 
 static const uint8_t width[] = { [NJ_U8] = 1, [NJ_I32] = 4, [NJ_I64] = 8, [NJ_F32] = 4, [NJ_F64] = 8, [NJ_STR] = 4 };
@@ -316,7 +322,7 @@ typedef struct unit {
     const char *piece[NJX_BUCKETS];
     uint64_t n_piece[NJX_BUCKETS]; /* rows */
     uint32_t n_pieces, grid, band0, band1;
-    uint64_t n, row0; /* rows; first of them in the file */
+    uint64_t n, row0;   /* rows; first of them in the file */
     const char **order; /* [n] */
 } unit;
 
@@ -359,7 +365,8 @@ static int sort_unit(const njx_writer *w, const plan *p, unit *u, uint64_t grid_
             const char *record = u->piece[k] + i * w->stride;
             u->order[next[cell_of(p, u, record) - cell0]++] = record;
         }
-    rc = write_all(w->fd, (const char *)offset, n_cells * sizeof *offset, p->section[p->offsets[u->grid]].offset + cell0 * sizeof *offset);
+    rc = write_all(w->fd, (const char *)offset, n_cells * sizeof *offset,
+                   p->section[p->offsets[u->grid]].offset + cell0 * sizeof *offset);
 done:
     free(offset);
     free(next);
@@ -440,7 +447,8 @@ static int write_unit(const njx_writer *w, const plan *p, unit *u, uint64_t grid
 {
     int rc = sort_unit(w, p, u, grid_row0) || write_rows(w, p, u, p->position, 8, take_position, 0) ||
              write_rows(w, p, u, p->exact, 16, take_exact, 0) || write_rows(w, p, u, p->motion, 8, take_motion, 0);
-    for (uint32_t c = 0; !rc && c < w->o.n_columns; c++) rc = write_rows(w, p, u, p->values[c], width[w->column[c].type], take_value, c);
+    for (uint32_t c = 0; !rc && c < w->o.n_columns; c++)
+        rc = write_rows(w, p, u, p->values[c], width[w->column[c].type], take_value, c);
     free(u->order);
     u->order = NULL;
     return rc ? -1 : 0;
@@ -501,7 +509,10 @@ static int write_section(const njx_writer *w, const njx_section *s, const plan *
     case NJX_GRID: {
         njx_grid_head head[NJX_GRIDS] = { 0 };
         for (uint32_t g = 0; g < p->n_grids; g++)
-            head[g] = (njx_grid_head){ .row0 = g ? w->n_rows[0] : 0, .n_rows = w->n_rows[g], .n_bands = p->n_bands[g], .max_motion = w->max_motion[g] / 1000 };
+            head[g] = (njx_grid_head){ .row0 = g ? w->n_rows[0] : 0,
+                                       .n_rows = w->n_rows[g],
+                                       .n_bands = p->n_bands[g],
+                                       .max_motion = w->max_motion[g] / 1000 };
         return write_all(w->fd, (const char *)head, s->size, s->offset);
     }
     case NJX_COLUMN:
@@ -521,9 +532,16 @@ static int write_section(const njx_writer *w, const njx_section *s, const plan *
 
 static int seal(const njx_writer *w, plan *p, const uint8_t *source_sha256)
 {
-    njx_header h = { .magic = NJX_MAGIC, .version = NJX_VERSION, .byte_order = 0x01020304, .n_rows = w->n_rows[0] + w->n_rows[1],
-                     .n_rejected = w->n_rejected, .n_sections = p->n, .n_columns = w->o.n_columns, .n_grids = p->n_grids,
-                     .epoch_year = w->o.epoch_year, .radius_arcsec = w->o.radius_arcsec };
+    njx_header h = { .magic = NJX_MAGIC,
+                     .version = NJX_VERSION,
+                     .byte_order = 0x01020304,
+                     .n_rows = w->n_rows[0] + w->n_rows[1],
+                     .n_rejected = w->n_rejected,
+                     .n_sections = p->n,
+                     .n_columns = w->o.n_columns,
+                     .n_grids = p->n_grids,
+                     .epoch_year = w->o.epoch_year,
+                     .radius_arcsec = w->o.radius_arcsec };
     memcpy(h.magic, NJX_MAGIC, sizeof h.magic);
     memcpy(h.frame, w->frame, sizeof h.frame);
     memcpy(h.source, w->source, sizeof h.source);
@@ -539,7 +557,8 @@ static int seal(const njx_writer *w, plan *p, const uint8_t *source_sha256)
     njx_sha256_end(&s, h.content_sha256);
     h.file_size = p->end;
     h.header_sum = njx_sum(&h, offsetof(njx_header, header_sum));
-    return write_all(w->fd, (const char *)&h, sizeof h, 0) || write_all(w->fd, (const char *)p->section, p->n * sizeof *p->section, sizeof h);
+    return write_all(w->fd, (const char *)&h, sizeof h, 0) ||
+           write_all(w->fd, (const char *)p->section, p->n * sizeof *p->section, sizeof h);
 }
 
 int njx_finish(njx_writer *w, const uint8_t *source_sha256, char *why, size_t why_size)
@@ -559,7 +578,8 @@ int njx_finish(njx_writer *w, const uint8_t *source_sha256, char *why, size_t wh
     }
     for (uint32_t i = 0; !failed && i < p->n; i++) failed = write_section(w, &p->section[i], p);
     if (failed || seal(w, p, source_sha256) || fsync(w->fd) || rename(w->temp, w->path)) {
-        refuse(why, why_size, "%s: cannot be written: %s", w->path, errno ? strerror(errno) : "no memory, or too many rows in one band");
+        refuse(why, why_size, "%s: cannot be written: %s", w->path,
+               errno ? strerror(errno) : "no memory, or too many rows in one band");
         goto done;
     }
     rc = 0;
