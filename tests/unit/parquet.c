@@ -178,7 +178,7 @@ static void pyarrows_files_value_by_value(void **state)
                                          "zstd-v1",  "zstd-v2", "delta",   "delta-length", "int96",     "empty",   "old-lists" };
     if (!have_files) skip();
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        for (uint32_t step = 1; step < 5000; step = step * 37 + 1) {
+        for (uint32_t step = i % 5 ? 38 : 1; step < 5000; step = step * 37 + 1) { /* row by row costs: a few files */
             char path[300];
             nj_error err = { "" };
             size_t n;
