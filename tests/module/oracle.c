@@ -11,7 +11,8 @@ typedef struct pair {
     int zero_is_null;
 } pair;
 
-/* 1e-8, but 1e-5 for slopes: upstream does not centre the magnitudes */
+/* 1e-8, but for the residuals of the weighted line: upstream's logarithm differs in the last bit of some magnitudes, and
+ * over minutes the uncentred times make 1e-7 of it (the table's README allows 1e-5) */
 #define FEATURE(b, ours, theirs, relative) { "features." b "_" ours, { "lc_features_" b "." theirs }, relative, 1e-9, 0 },
 #define FEATURES(b)                                                                                                              \
     FEATURE(b, "mean", "mean", 1e-8)                                                                                             \
@@ -23,12 +24,12 @@ typedef struct pair {
     FEATURE(b, "cusum", "cusum", 1e-8)                                                                                           \
     FEATURE(b, "inter_percentile_range_10", "inter_percentile_range_10", 1e-8)                                                   \
     FEATURE(b, "kurtosis", "kurtosis", 1e-8)                                                                                     \
-    FEATURE(b, "linear_trend", "linear_trend", 1e-5)                                                                             \
-    FEATURE(b, "linear_trend_sigma", "linear_trend_sigma", 1e-5)                                                                 \
-    FEATURE(b, "linear_trend_noise", "linear_trend_noise", 1e-5)                                                                 \
-    FEATURE(b, "linear_fit_slope", "linear_fit_slope", 1e-5)                                                                     \
-    FEATURE(b, "linear_fit_slope_sigma", "linear_fit_slope_sigma", 1e-5)                                                         \
-    FEATURE(b, "linear_fit_reduced_chi2", "linear_fit_reduced_chi2", 1e-5)                                                       \
+    FEATURE(b, "linear_trend", "linear_trend", 1e-8)                                                                             \
+    FEATURE(b, "linear_trend_sigma", "linear_trend_sigma", 1e-8)                                                                 \
+    FEATURE(b, "linear_trend_noise", "linear_trend_noise", 1e-8)                                                                 \
+    FEATURE(b, "linear_fit_slope", "linear_fit_slope", 1e-8)                                                                     \
+    FEATURE(b, "linear_fit_slope_sigma", "linear_fit_slope_sigma", 1e-8)                                                         \
+    FEATURE(b, "linear_fit_reduced_chi2", "linear_fit_reduced_chi2", 1e-6)                                                       \
     FEATURE(b, "magnitude_percentage_ratio_40_5", "magnitude_percentage_ratio_40_5", 1e-8)                                       \
     FEATURE(b, "magnitude_percentage_ratio_20_10", "magnitude_percentage_ratio_20_10", 1e-8)                                     \
     FEATURE(b, "maximum_slope", "maximum_slope", 1e-8)                                                                           \

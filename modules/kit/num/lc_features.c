@@ -176,15 +176,16 @@ static void line(uint32_t n, const double *t, const double *m, const double *err
         st += w * t[i];
         sm += w * m[i];
     }
-    double mean_t = st / sw, mean_m = sm / sw;
+    double mean_t = st / sw;
     for (uint32_t i = 0; i < n; i++) {
         double w = err ? 1 / (err[i] * err[i]) : 1, x = t[i] - mean_t;
         tt += w * x * x;
         tm += w * x * m[i];
     }
     *slope = tm / tt;
+    double at_zero = (sm - st * *slope) / sw;
     for (uint32_t i = 0; i < n; i++) {
-        double w = err ? 1 / (err[i] * err[i]) : 1, r = m[i] - mean_m - *slope * (t[i] - mean_t);
+        double w = err ? 1 / (err[i] * err[i]) : 1, r = m[i] - at_zero - *slope * t[i];
         rr += w * r * r;
     }
     *sum_tt = tt;
