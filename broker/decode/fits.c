@@ -132,12 +132,13 @@ static nj_fits_result read_card(const uint8_t *card, header *h, const char **why
 
 static nj_fits_result read_header(const uint8_t *bytes, size_t size, header *h, const char **why)
 {
+    enum { BEGN = 1 | 1 << ('E' - 'B') | 1 << ('G' - 'B') | 1 << ('N' - 'B') }; /* first letters of the cards that matter */
     const uint64_t end = key_of("END     ");
     *h = (header){ .naxis = -1 };
     for (size_t at = 0; at + CARD <= size; at += CARD) {
         const uint8_t *card = bytes + at;
-        uint8_t letter = card[0];
-        if (letter != 'N' && letter != 'B' && letter != 'E' && letter != 'G') continue;
+        unsigned letter = card[0] - (unsigned)'B';
+        if (letter > 12 || !(BEGN >> letter & 1)) continue;
         if (key_of(card) == end) {
             h->data = (at + BLOCK) / BLOCK * BLOCK;
             return NJ_FITS_OK;
