@@ -24,8 +24,20 @@ enum { SURVEY = IMAGES };
 enum { JD = SURVEY + 1, JDSTARTHIST, MAG, SNIA, SN, EARLY, KILONOVA, ROID, LABEL, TNS };
 enum { MJD = SURVEY + 1, FIRST_MJD, N_SOURCES, SSO, FLUX, TEMPLATE_FLUX, TEMPLATE_ERR, RA, DEC, PRV_MJD, PRV_RA, PRV_DEC, MATCH };
 enum { MAX_MATCHES = 8 };
-enum { CANDIDATE, STAGE, LONE, CLIPPED_SCIENCE, CLIPPED_TEMPLATE, KS_SCIENCE, KS_TEMPLATE, KS_SCIENCE_SD, KS_TEMPLATE_SD,
-       N_NAN, N_BAD, VERDICT };
+enum {
+    CANDIDATE,
+    STAGE,
+    LONE,
+    CLIPPED_SCIENCE,
+    CLIPPED_TEMPLATE,
+    KS_SCIENCE,
+    KS_TEMPLATE,
+    KS_SCIENCE_SD,
+    KS_TEMPLATE_SD,
+    N_NAN,
+    N_BAD,
+    VERDICT
+};
 enum { ZTF, RUBIN, SURVEYS };
 enum { CENTRE = 14, PASSES = 10, KAPPA = 3, MAX_CENTRE = CENTRE * CENTRE };
 /* A source: more than 5 masked pixels; no source: fewer than 3. */
@@ -54,7 +66,7 @@ typedef struct thread_type {
 
 /* --- sigma clips and the candidate rule --- */
 
-typedef struct facts { /* of one stamp */
+typedef struct facts {        /* of one stamp */
     float pixel[NJ_CLIP_MAX]; /* Rubin: its central 30 x 30 */
     nj_clip whole;            /* the first clip */
     uint32_t n_second, n_centre, n_nan, n_bad;
@@ -100,7 +112,8 @@ static uint32_t clip_centre(const self_type *s, thread_type *t, clip_function *c
     return MAX_CENTRE - c.n_kept;
 }
 
-static void look_at(const self_type *s, thread_type *t, clip_function *clip, const nj_elephant *g, const nj_image *image, facts *f)
+static void look_at(const self_type *s, thread_type *t, clip_function *clip, const nj_elephant *g, const nj_image *image,
+                    facts *f)
 {
     const uint32_t side = g->stamp, top = image->rows / 2 - side / 2, left = image->cols / 2 - side / 2, n = side * side;
     f->n_nan = f->n_bad = 0;
@@ -168,7 +181,8 @@ static double ks_plain(const self_type *s, thread_type *t, const nj_elephant *g,
     return nj_elephant_ks_plain(g, &t->work, f->pixel, &f->whole, key);
 }
 
-static answer test_spectra(const self_type *s, thread_type *t, ks_function *ks, const nj_elephant *g, const facts f[IMAGES], int64_t id)
+static answer test_spectra(const self_type *s, thread_type *t, ks_function *ks, const nj_elephant *g, const facts f[IMAGES],
+                           int64_t id)
 {
     answer a;
     for (uint32_t image = 0; image < IMAGES; image++) {
@@ -200,16 +214,18 @@ static answer test_numpy(const self_type *s, thread_type *t, const nj_elephant *
 
 /* --- the gate of gated instances --- */
 
+/* clang-format off */
 static const char *const gate_label[] = {
     "AGN", "AGN_Candidate", "SN", "BH_Candidate", "Blazar", "Blazar_Candidate", "BLLac", "BLLac_Candidate", "Candidate_Nova",
     "Candidate_NS", "Candidate_SN*", "LINER", "QSO", "QSO_CandidateSeyfert", "Seyfert1", "Seyfert2", "Seyfert_1", "Seyfert_2",
-    "SN*_Candidate", "Supernova", "ULX", "ULX?", "ULX_Candidate", "SN candidate", "Early SN Ia candidate", "Kilonova candidate",
-    NULL };
+    "SN*_Candidate", "Supernova", "ULX", "ULX?", "ULX_Candidate", "SN candidate", "Early SN Ia candidate",
+    "Kilonova candidate", NULL };
 static const char *const gate_tns[] = {
-    "AGN", "FRB", "Galaxy", "ILRT", "Impostor-SN", "Kilonova", "LBV", "Light-Echo", "LRN", "Nova", "Other", "QSO", "SLSN-I", "SLSN-II",
-    "SN", "SN I", "SN Ia", "SN Ia-91bg-like", "SN Ia-91T-like", "SN Ia-CSM", "SN Ia-pec", "SN Iax[02cx-like]", "SN Ib",
-    "SN Ib-Ca-rich", "SN Ib-pec", "SN Ib/c", "SN Ibn", "SN Ic", "SN Ic-BL", "SN Ic-pec", "SN Icn", "SN II", "SN II-pec", "SN IIb",
-    "SN IIL", "SN IIn", "SN IIn-pec", "SN IIP", "TDE", NULL };
+    "AGN", "FRB", "Galaxy", "ILRT", "Impostor-SN", "Kilonova", "LBV", "Light-Echo", "LRN", "Nova", "Other", "QSO", "SLSN-I",
+    "SLSN-II", "SN", "SN I", "SN Ia", "SN Ia-91bg-like", "SN Ia-91T-like", "SN Ia-CSM", "SN Ia-pec", "SN Iax[02cx-like]",
+    "SN Ib", "SN Ib-Ca-rich", "SN Ib-pec", "SN Ib/c", "SN Ibn", "SN Ic", "SN Ic-BL", "SN Ic-pec", "SN Icn", "SN II",
+    "SN II-pec", "SN IIb", "SN IIL", "SN IIn", "SN IIn-pec", "SN IIP", "TDE", NULL };
+/* clang-format on */
 
 static int is_one_of(const char *text, const char *const *names)
 {
@@ -311,7 +327,8 @@ static nj_reason write_answer(const conf *c, const nj_work *w, uint32_t row, con
     return isnan(d[SCIENCE]) || isnan(d[TEMPLATE]) ? NJ_NO_FIT : NJ_DONE;
 }
 
-static nj_reason do_row(const self_type *s, thread_type *t, const nj_work *w, uint32_t row, facts *f, clip_function *clip, ks_function *ks)
+static nj_reason do_row(const self_type *s, thread_type *t, const nj_work *w, uint32_t row, facts *f, clip_function *clip,
+                        ks_function *ks)
 {
     if (s->c->gate && !passes_gate(s, w, row)) return NJ_CUT;
     const nj_image *image[IMAGES];
@@ -335,8 +352,14 @@ static int do_rows(const self_type *s, thread_type *t, const nj_work *w, clip_fu
     return NJ_OK;
 }
 
-static int process(const void *self, void *thread, const nj_work *w) { return do_rows(self, thread, w, clip_fast, ks_fast); }
-static int process_ref(const void *self, void *thread, const nj_work *w) { return do_rows(self, thread, w, clip_plain, ks_plain); }
+static int process(const void *self, void *thread, const nj_work *w)
+{
+    return do_rows(self, thread, w, clip_fast, ks_fast);
+}
+static int process_ref(const void *self, void *thread, const nj_work *w)
+{
+    return do_rows(self, thread, w, clip_plain, ks_plain);
+}
 
 /* --- life --- */
 
@@ -363,11 +386,14 @@ static int open_self(const nj_host *host, const void *settings, void **self)
     if (!s) return NJ_ENOMEM;
     *s = (self_type){ .c = c, .n_repeats = (uint32_t)c->repeats };
     *self = s;
-    if (choose(host, "survey", c->survey, surveys, 3, &s->survey) || choose(host, "rng", c->rng, rngs, 2, &numpy)) return NJ_ECONF;
+    if (choose(host, "survey", c->survey, surveys, 3, &s->survey) || choose(host, "rng", c->rng, rngs, 2, &numpy))
+        return NJ_ECONF;
     if (strcmp(c->isa, "auto") && choose(host, "isa", c->isa, nj_isa_name, NJ_ISAS, &isa)) return NJ_ECONF;
     s->isa = isa < (uint32_t)nj_isa_best() ? (nj_isa)isa : nj_isa_best();
     s->numpy = numpy == 1;
-    for (const char *list = c->matches; s->n_matches < MAX_MATCHES && (list += strspn(list, ", "), *list); list += strcspn(list, ", ")) s->n_matches++;
+    for (const char *list = c->matches; s->n_matches < MAX_MATCHES && (list += strspn(list, ", "), *list);
+         list += strcspn(list, ", "))
+        s->n_matches++;
     if (s->numpy && c->repeats != 1) {
         host->log(host->opaque, 0, "hostless: rng = numpy has one stream: repeats must be 1");
         return NJ_ECONF;
@@ -404,25 +430,39 @@ static const char *next_name(const nj_host *host, const char **list)
     return name;
 }
 
-#define IMAGE_NEEDS                                                                                           \
-    { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 }, { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 },          \
-    { "survey", NJ_STR, NJ_SCALAR, "1", NJ_OPTIONAL }
-#define NEED(path, type, shape, unit) { path, type, shape, unit, NJ_OPTIONAL }
+#define IMAGE_NEEDS                                                                                                              \
+    { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 }, { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 },                             \
+    {                                                                                                                            \
+        "survey", NJ_STR, NJ_SCALAR, "1", NJ_OPTIONAL                                                                            \
+    }
+#define NEED(path, type, shape, unit)                                                                                            \
+    {                                                                                                                            \
+        path, type, shape, unit, NJ_OPTIONAL                                                                                     \
+    }
 static const nj_need image_needs[] = { IMAGE_NEEDS, { 0 } };
-static const nj_need ztf_gate_needs[] = {
-    IMAGE_NEEDS, NEED("jd", NJ_F64, NJ_SCALAR, "d"), NEED("packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d"),
-    NEED("lc.mag", NJ_F64, NJ_SERIES, "mag"), NEED("snn_snia_vs_nonia.score", NJ_F64, NJ_SCALAR, "1"),
-    NEED("snn_sn_vs_all.score", NJ_F64, NJ_SCALAR, "1"), NEED("early_snia.score", NJ_F64, NJ_SCALAR, "1"),
-    NEED("kilonova.score", NJ_F64, NJ_SCALAR, "1"), NEED("roid.roid", NJ_I32, NJ_SCALAR, "1"),
-    NEED("finkclass.label", NJ_STR, NJ_SCALAR, "1") };
-static const nj_need rubin_gate_needs[] = {
-    IMAGE_NEEDS, NEED("packet.diaSource.midpointMjdTai", NJ_F64, NJ_SCALAR, "d"),
-    NEED("packet.diaObject.firstDiaSourceMjdTai", NJ_F64, NJ_SCALAR, "d"), NEED("packet.diaObject.nDiaSources", NJ_I32, NJ_SCALAR, "1"),
-    NEED("packet.diaSource.ssObjectId", NJ_I64, NJ_SCALAR, "1"), NEED("packet.diaSource.psfFlux", NJ_F64, NJ_SCALAR, "nJy"),
-    NEED("packet.diaSource.templateFlux", NJ_F64, NJ_SCALAR, "nJy"), NEED("packet.diaSource.templateFluxErr", NJ_F64, NJ_SCALAR, "nJy"),
-    NEED("ra", NJ_F64, NJ_SCALAR, "deg"), NEED("dec", NJ_F64, NJ_SCALAR, "deg"),
-    NEED("packet.prvDiaSources[].midpointMjdTai", NJ_F64, NJ_SERIES, "d"), NEED("packet.prvDiaSources[].ra", NJ_F64, NJ_SERIES, "deg"),
-    NEED("packet.prvDiaSources[].dec", NJ_F64, NJ_SERIES, "deg") };
+static const nj_need ztf_gate_needs[] = { IMAGE_NEEDS,
+                                          NEED("jd", NJ_F64, NJ_SCALAR, "d"),
+                                          NEED("packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d"),
+                                          NEED("lc.mag", NJ_F64, NJ_SERIES, "mag"),
+                                          NEED("snn_snia_vs_nonia.score", NJ_F64, NJ_SCALAR, "1"),
+                                          NEED("snn_sn_vs_all.score", NJ_F64, NJ_SCALAR, "1"),
+                                          NEED("early_snia.score", NJ_F64, NJ_SCALAR, "1"),
+                                          NEED("kilonova.score", NJ_F64, NJ_SCALAR, "1"),
+                                          NEED("roid.roid", NJ_I32, NJ_SCALAR, "1"),
+                                          NEED("finkclass.label", NJ_STR, NJ_SCALAR, "1") };
+static const nj_need rubin_gate_needs[] = { IMAGE_NEEDS,
+                                            NEED("packet.diaSource.midpointMjdTai", NJ_F64, NJ_SCALAR, "d"),
+                                            NEED("packet.diaObject.firstDiaSourceMjdTai", NJ_F64, NJ_SCALAR, "d"),
+                                            NEED("packet.diaObject.nDiaSources", NJ_I32, NJ_SCALAR, "1"),
+                                            NEED("packet.diaSource.ssObjectId", NJ_I64, NJ_SCALAR, "1"),
+                                            NEED("packet.diaSource.psfFlux", NJ_F64, NJ_SCALAR, "nJy"),
+                                            NEED("packet.diaSource.templateFlux", NJ_F64, NJ_SCALAR, "nJy"),
+                                            NEED("packet.diaSource.templateFluxErr", NJ_F64, NJ_SCALAR, "nJy"),
+                                            NEED("ra", NJ_F64, NJ_SCALAR, "deg"),
+                                            NEED("dec", NJ_F64, NJ_SCALAR, "deg"),
+                                            NEED("packet.prvDiaSources[].midpointMjdTai", NJ_F64, NJ_SERIES, "d"),
+                                            NEED("packet.prvDiaSources[].ra", NJ_F64, NJ_SERIES, "deg"),
+                                            NEED("packet.prvDiaSources[].dec", NJ_F64, NJ_SERIES, "deg") };
 
 static int declare(const nj_host *host, const void *settings, nj_tables *tables)
 {
@@ -443,43 +483,75 @@ static int declare(const nj_host *host, const void *settings, nj_tables *tables)
     return NJ_OK;
 }
 
-#define COUNT(name, hi, doc) { name, NJ_I32, 1, -1, "1", 0, hi, NAN, 0, doc }
-#define KS(name, hi, doc) { name, NJ_F64, 1, -1, "1", 0, hi, NAN, 0, doc }
-#define PARAM(name, type, def, lo, hi, unit, doc) { #name, type, def, offsetof(conf, name), lo, hi, unit, doc }
+#define COUNT(name, hi, doc)                                                                                                     \
+    {                                                                                                                            \
+        name, NJ_I32, 1, -1, "1", 0, hi, NAN, 0, doc                                                                             \
+    }
+#define KS(name, hi, doc)                                                                                                        \
+    {                                                                                                                            \
+        name, NJ_F64, 1, -1, "1", 0, hi, NAN, 0, doc                                                                             \
+    }
+#define PARAM(name, type, def, lo, hi, unit, doc)                                                                                \
+    {                                                                                                                            \
+#name, type, def, offsetof(conf, name), lo, hi, unit, doc                                                                \
+    }
 NJ_MODULE(hostless) = {
-    NJ_HEADER, .name = "hostless", .version = "1.0", .summary = "transients without a visible host, by power spectra (ELEPHANT)",
+    NJ_HEADER,
+    .name = "hostless",
+    .version = "1.0",
+    .summary = "transients without a visible host, by power spectra (ELEPHANT)",
     .paper = "arXiv:2404.18165",
     .needs = image_needs,
-    .gives = (const nj_give[]){
-        { "candidate", NJ_U8, 1, -1, "1", 0, 1, 0.5, 0, "1 = one of the two stamps alone has a source; no verdict yet" },
-        { "stage", NJ_U8, 1, -1, "1", 0, 2, NAN, 0, "where it has: 1 in the whole stamp, 2 in the centre, 0 no candidate" },
-        { "lone", NJ_STR, 1, -1, "1", 0, 0, NAN, 0, "which stamp has it, science or template; none for no candidate" },
-        COUNT("clipped_science", 4096, "masked pixels of the science stamp, where the decision fell (stage 0: in the centre)"),
-        COUNT("clipped_template", 4096, "masked pixels of the template stamp, likewise"),
-        KS("ks_science", 1, "KS distance of the science stamp from its shuffles, mean over the repeats; none for no candidate"),
-        KS("ks_template", 1, "KS distance of the template stamp from its shuffles, mean over the repeats; none for no candidate"),
-        KS("ks_science_sd", 1, "standard deviation of one draw of ks_science; none with repeats = 1"),
-        KS("ks_template_sd", 1, "standard deviation of one draw of ks_template; none with repeats = 1"),
-        COUNT("n_nan", 8192, "NaN pixels in both stamps"),
-        COUNT("n_bad", 8192, "pixels beyond bad_above in both stamps"),
-        { "verdict", NJ_U8, 1, -1, "1", 0, 1, NAN, 0, "1 = candidate with ks_science <= max_science and ks_template <= max_template" }, { 0 } },
-    .params = (const nj_param[]){
-        PARAM(survey, NJ_STR, "auto", 0, 0, "1", "ztf (63 x 63 stamps), rubin (central 30 x 30 and its rules), auto: the alert's own, else by the shape"),
-        PARAM(repeats, NJ_I32, "1", 1, 1000, "1", "independent draws of a ks; 1 is the reference's noisy one, 16 is better"),
-        PARAM(rng, NJ_STR, "counter", 0, 0, "1", "counter: keyed on the alert; numpy: the reference's stream, slow, for one thread (-j 1) and source order"),
-        PARAM(seed, NJ_I32, "1337", 0, 2147483647, "1", "of the random numbers"),
-        PARAM(max_science, NJ_F64, "0.5", 0, 1, "1", "largest ks_science of a verdict"),
-        PARAM(max_template, NJ_F64, "0.85", 0, 1, "1", "largest ks_template of a verdict"),
-        PARAM(bad_above, NJ_F64, "1e30", 0, INFINITY, "DN", "a pixel beyond it, either way, is bad"),
-        PARAM(gate, NJ_I32, "0", 0, 1, "1", "1 = only alerts that look like a young supernova by scores or labels, age, magnitude"),
-        PARAM(min_score, NJ_F64, "0.5", 0, 1, "1", "gate: least of the four classifiers' scores"),
-        PARAM(max_age_day, NJ_F64, "45", 0, INFINITY, "d", "gate: longest time since the start of the history"),
-        PARAM(max_mag, NJ_F64, "19.5", 0, 40, "mag", "gate: faintest current magnitude"),
-        PARAM(min_points, NJ_I32, "3", 0, 100000, "1", "gate: fewest detections"),
-        PARAM(tns, NJ_STR, "tns.type", 0, 0, "1", "gate: column of the TNS type, where there is one"),
-        PARAM(matches, NJ_STR, "simbad.otype", 0, 0, "1", "Rubin's gate: up to 8 text columns, comma-separated, that must show no match"),
-        PARAM(max_speed, NJ_F64, "2", 0, INFINITY, "arcsec/h", "Rubin's gate: an object faster than this ..."),
-        PARAM(max_rms, NJ_F64, "0.5", 0, INFINITY, "arcsec", "Rubin's gate: ... and this close to a straight line moves"),
-        PARAM(isa, NJ_STR, "auto", 0, 0, "1", "portable, avx2, avx512 or auto; all give the same bits"), { 0 } },
-    .conf_size = sizeof(conf), .thread_size = sizeof(thread_type), .declare = declare, .open = open_self,
-    .thread_open = thread_open, .process = process, .process_ref = process_ref, .thread_close = thread_close, .close = close_self };
+    .gives =
+        (const nj_give[]){
+            { "candidate", NJ_U8, 1, -1, "1", 0, 1, 0.5, 0, "1 = one of the two stamps alone has a source; no verdict yet" },
+            { "stage", NJ_U8, 1, -1, "1", 0, 2, NAN, 0, "where it has: 1 in the whole stamp, 2 in the centre, 0 no candidate" },
+            { "lone", NJ_STR, 1, -1, "1", 0, 0, NAN, 0, "which stamp has it, science or template; none for no candidate" },
+            COUNT("clipped_science", 4096,
+                  "masked pixels of the science stamp, where the decision fell (stage 0: in the centre)"),
+            COUNT("clipped_template", 4096, "masked pixels of the template stamp, likewise"),
+            KS("ks_science", 1,
+               "KS distance of the science stamp from its shuffles, mean over the repeats; none for no candidate"),
+            KS("ks_template", 1,
+               "KS distance of the template stamp from its shuffles, mean over the repeats; none for no candidate"),
+            KS("ks_science_sd", 1, "standard deviation of one draw of ks_science; none with repeats = 1"),
+            KS("ks_template_sd", 1, "standard deviation of one draw of ks_template; none with repeats = 1"),
+            COUNT("n_nan", 8192, "NaN pixels in both stamps"),
+            COUNT("n_bad", 8192, "pixels beyond bad_above in both stamps"),
+            { "verdict", NJ_U8, 1, -1, "1", 0, 1, NAN, 0,
+              "1 = candidate with ks_science <= max_science and ks_template <= max_template" },
+            { 0 } },
+    .params =
+        (const nj_param[]){
+            PARAM(survey, NJ_STR, "auto", 0, 0, "1",
+                  "ztf (63 x 63 stamps), rubin (central 30 x 30 and its rules), auto: the alert's own, else by the shape"),
+            PARAM(repeats, NJ_I32, "1", 1, 1000, "1", "independent draws of a ks; 1 is the reference's noisy one, 16 is better"),
+            PARAM(rng, NJ_STR, "counter", 0, 0, "1",
+                  "counter: keyed on the alert; numpy: the reference's stream, slow, for one thread (-j 1) and source order"),
+            PARAM(seed, NJ_I32, "1337", 0, 2147483647, "1", "of the random numbers"),
+            PARAM(max_science, NJ_F64, "0.5", 0, 1, "1", "largest ks_science of a verdict"),
+            PARAM(max_template, NJ_F64, "0.85", 0, 1, "1", "largest ks_template of a verdict"),
+            PARAM(bad_above, NJ_F64, "1e30", 0, INFINITY, "DN", "a pixel beyond it, either way, is bad"),
+            PARAM(gate, NJ_I32, "0", 0, 1, "1",
+                  "1 = only alerts that look like a young supernova by scores or labels, age, magnitude"),
+            PARAM(min_score, NJ_F64, "0.5", 0, 1, "1", "gate: least of the four classifiers' scores"),
+            PARAM(max_age_day, NJ_F64, "45", 0, INFINITY, "d", "gate: longest time since the start of the history"),
+            PARAM(max_mag, NJ_F64, "19.5", 0, 40, "mag", "gate: faintest current magnitude"),
+            PARAM(min_points, NJ_I32, "3", 0, 100000, "1", "gate: fewest detections"),
+            PARAM(tns, NJ_STR, "tns.type", 0, 0, "1", "gate: column of the TNS type, where there is one"),
+            PARAM(matches, NJ_STR, "simbad.otype", 0, 0, "1",
+                  "Rubin's gate: up to 8 text columns, comma-separated, that must show no match"),
+            PARAM(max_speed, NJ_F64, "2", 0, INFINITY, "arcsec/h", "Rubin's gate: an object faster than this ..."),
+            PARAM(max_rms, NJ_F64, "0.5", 0, INFINITY, "arcsec", "Rubin's gate: ... and this close to a straight line moves"),
+            PARAM(isa, NJ_STR, "auto", 0, 0, "1", "portable, avx2, avx512 or auto; all give the same bits"),
+            { 0 } },
+    .conf_size = sizeof(conf),
+    .thread_size = sizeof(thread_type),
+    .declare = declare,
+    .open = open_self,
+    .thread_open = thread_open,
+    .process = process,
+    .process_ref = process_ref,
+    .thread_close = thread_close,
+    .close = close_self
+};

@@ -24,8 +24,8 @@ typedef struct packet {
     uint8_t *bytes;
     size_t size;
     int64_t id;
-    nj_stamp stamp[2];  /* packed: pointers into bytes */
-    nj_image image[2];  /* opened */
+    nj_stamp stamp[2]; /* packed: pointers into bytes */
+    nj_image image[2]; /* opened */
     bool candidate;
 } packet;
 
@@ -63,8 +63,14 @@ typedef struct bench {
 
 /* --- one alert through the module --- */
 
-static void *scratch(const nj_work *w, size_t bytes) { return nj_arena_alloc(&((bench *)w->opaque)->scratch, bytes); }
-static const char *text(const nj_work *w, const char *s, size_t n) { return nj_arena_text(&((bench *)w->opaque)->scratch, s, n); }
+static void *scratch(const nj_work *w, size_t bytes)
+{
+    return nj_arena_alloc(&((bench *)w->opaque)->scratch, bytes);
+}
+static const char *text(const nj_work *w, const char *s, size_t n)
+{
+    return nj_arena_text(&((bench *)w->opaque)->scratch, s, n);
+}
 static const nj_image *opened(const nj_work *w, uint32_t need, uint32_t row)
 {
     (void)row;
@@ -88,8 +94,17 @@ static void call(bench *b, int which, process_function *process, const int64_t *
     static const nj_col none = { 0 };
     static const nj_col *const in[] = { &none, &none, &none }; /* the stamps come by image(), the survey is by their shape */
     answers *a = &b->answer;
-    nj_work w = { .size = sizeof w, .n = 1, .row = &zero, .in = in, .out = a->out, .reason = &a->reason, .id = id, .opaque = b,
-                  .scratch = scratch, .text = text, .image = image };
+    nj_work w = { .size = sizeof w,
+                  .n = 1,
+                  .row = &zero,
+                  .in = in,
+                  .out = a->out,
+                  .reason = &a->reason,
+                  .id = id,
+                  .opaque = b,
+                  .scratch = scratch,
+                  .text = text,
+                  .image = image };
     process((which ? b->sixteen : b->one)->self, b->thread[which], &w);
     nj_arena_reset(&b->scratch);
     nj_bench_use(a);
@@ -143,10 +158,14 @@ static void candidates_16(void *state)
 static void candidates_plain(void *state)
 {
     bench *b = state;
-    for (size_t i = 0; i < b->n_candidates && i < PLAIN_CANDIDATES; i++) call_opened(b, 0, b->one->module->process_ref, b->candidate[i]);
+    for (size_t i = 0; i < b->n_candidates && i < PLAIN_CANDIDATES; i++)
+        call_opened(b, 0, b->one->module->process_ref, b->candidate[i]);
 }
 
-static void no_release(nj_chunk *chunk) { (void)chunk; }
+static void no_release(nj_chunk *chunk)
+{
+    (void)chunk;
+}
 
 static int from_packet(bench *b, const packet *p, int which)
 {
@@ -154,7 +173,8 @@ static int from_packet(bench *b, const packet *p, int which)
     nj_chunk chunk = { .bytes = p->bytes, .size = p->size, .stream = &b->stream, .refs = 1, .release = no_release };
     int rc = -1;
     nj_batch_begin(b->batch, &layout, 4);
-    if (!nj_cursor_open(&b->cursor, b->decoder, &chunk, &err) && nj_cursor_read(&b->cursor, b->batch, 4, SIZE_MAX) >= 0 && b->batch->n) {
+    if (!nj_cursor_open(&b->cursor, b->decoder, &chunk, &err) && nj_cursor_read(&b->cursor, b->batch, 4, SIZE_MAX) >= 0 &&
+        b->batch->n) {
         if (which >= 0) call(b, which, b->one->module->process, b->batch->id, open_now);
         rc = 0;
     }
@@ -235,7 +255,8 @@ static int open_instances(bench *b, nj_error *err)
 {
     static const char ini[] = "[module.one]\nkind = hostless\n[module.sixteen]\nkind = hostless\nrepeats = 16\n";
     if (nj_modules_builtin(&b->modules, err) || nj_settings_ini(&b->settings, "bench.ini", ini, err) ||
-        nj_instances_choose(&b->set, &b->modules, &b->settings, "one,sixteen", err) || nj_instances_open(&b->set, "one,sixteen", err))
+        nj_instances_choose(&b->set, &b->modules, &b->settings, "one,sixteen", err) ||
+        nj_instances_open(&b->set, "one,sixteen", err))
         return -1;
     b->one = nj_instances_find(&b->set, "one");
     b->sixteen = nj_instances_find(&b->set, "sixteen");
@@ -247,8 +268,8 @@ static int open_instances(bench *b, nj_error *err)
         if (in->module->thread_open(in->self, b->thread[k])) return nj_fail(err, "out of memory");
     }
     answers *a = &b->answer;
-    void *const out[N_GIVES] = { &a->u8[0], &a->u8[1], &a->lone, &a->i32[0], &a->i32[1], &a->f64[0], &a->f64[1], &a->f64[2], &a->f64[3],
-                                 &a->i32[2], &a->i32[3], &a->u8[2] };
+    void *const out[N_GIVES] = { &a->u8[0],  &a->u8[1],  &a->lone,   &a->i32[0], &a->i32[1], &a->f64[0],
+                                 &a->f64[1], &a->f64[2], &a->f64[3], &a->i32[2], &a->i32[3], &a->u8[2] };
     memcpy(a->out, out, sizeof out);
     return 0;
 }
@@ -272,8 +293,10 @@ static int prepare(bench *b)
         nj_batch_end(b->batch);
         call_opened(b, 0, b->one->module->process, i);
         p->candidate = b->answer.u8[CANDIDATE] == 1;
-        if (p->candidate) b->candidate[b->n_candidates++] = i;
-        else others++;
+        if (p->candidate)
+            b->candidate[b->n_candidates++] = i;
+        else
+            others++;
     }
     size_t wanted = (size_t)lround((double)others * 3 / 97);
     for (size_t i = 0, had = 0; i < b->n; i++) {
@@ -295,7 +318,9 @@ static bool verify(nj_bench_run *run, bench *b)
         call_opened(b, 0, b->one->module->process_ref, b->candidate[i]);
         for (int k = 0; k < 2; k++) worst = fmax(worst, fabs(fast[k] - b->answer.f64[k]));
     }
-    return nj_bench_verify(run, worst < 2.5 / 39800, "%zu candidates of %zu alerts; on %zu of them the fast and the plain version differ by at most %.3g (2 steps of the grid are %.3g)",
+    return nj_bench_verify(run, worst < 2.5 / 39800,
+                           "%zu candidates of %zu alerts; on %zu of them the fast and the plain version differ by at most %.3g "
+                           "(2 steps of the grid are %.3g)",
                            b->n_candidates, b->n, n, worst, 2 / 39800.0);
 }
 
@@ -359,8 +384,10 @@ static int run_hostless(nj_bench_run *run)
     nj_error err = { "" };
     char folder[4096];
     const char *data = nj_bench_data(run), *shared = getenv("NIGHTJAR_SHARED");
-    if (data) snprintf(folder, sizeof folder, "%s", data);
-    else snprintf(folder, sizeof folder, "%s/real/ztf", shared ? shared : "../shared");
+    if (data)
+        snprintf(folder, sizeof folder, "%s", data);
+    else
+        snprintf(folder, sizeof folder, "%s/real/ztf", shared ? shared : "../shared");
     if (load(&b, folder)) {
         nj_bench_note(run, "no packets (*.avro) in %s; name a folder of ZTF packets by --data", folder);
         return data ? -1 : 0;
@@ -372,10 +399,13 @@ static int run_hostless(nj_bench_run *run)
     b.sorted = malloc(NJ_CLIP_MAX * sizeof *b.sorted);
     b.decoder = nj_decoder_new(&b.settings, &err);
     b.opener = b.decoder ? nj_opener_new(b.decoder) : NULL;
-    if (!b.opener || !b.inflate || !b.batch || !b.clip || !b.sorted || open_instances(&b, &err)) nj_bench_note(run, "%s", err.text);
-    else if (prepare(&b)) nj_bench_note(run, "%s: a packet is no ZTF packet of one record, or there is no candidate", folder);
+    if (!b.opener || !b.inflate || !b.batch || !b.clip || !b.sorted || open_instances(&b, &err))
+        nj_bench_note(run, "%s", err.text);
+    else if (prepare(&b))
+        nj_bench_note(run, "%s: a packet is no ZTF packet of one record, or there is no candidate", folder);
     else if (verify(run, &b)) {
-        nj_bench_note(run, "kernels for %s; %zu alerts, of which %zu make the 3 %% mix", nj_isa_name[nj_isa_best()], b.n, b.n_mixed);
+        nj_bench_note(run, "kernels for %s; %zu alerts, of which %zu make the 3 %% mix", nj_isa_name[nj_isa_best()], b.n,
+                      b.n_mixed);
         measure(run, &b);
         rc = 0;
     }
@@ -384,4 +414,5 @@ static int run_hostless(nj_bench_run *run)
 }
 
 extern const nj_bench nj_bench_hostless;
-const nj_bench nj_bench_hostless = { "hostless", "hostless detection on real packets: kernels, candidates, whole folders", run_hostless };
+const nj_bench nj_bench_hostless = { "hostless", "hostless detection on real packets: kernels, candidates, whole folders",
+                                     run_hostless };

@@ -17,26 +17,90 @@
 enum { GRAPHS_MOST = 32, ROWS = 64, WAIT_MS = 10000, SINGLE = 64 };
 
 /* What the page wants, of any survey: a column that a survey lacks is NaN or NULL. */
-enum { OBJECT, SURVEY, BAND, JD, RA, DEC, MAG, MAG_ERR, RB, DRB, POSITIVE, NDETHIST, NBAD, REF_DIST, REF_MAG, PS1_DIST, PS1_STAR,
-       SSO_DIST, SSO_MAG, LC_JD, LC_MAG, LC_ERR, LC_LIMIT, LC_BAND, LC_POSITIVE, LC_FLUX, LC_FLUX_ERR, ROID, CANDIDATE, STAGE, LONE, CLIPPED_SCIENCE,
-       CLIPPED_TEMPLATE, KS_SCIENCE, KS_TEMPLATE, KS_SCIENCE_SD, KS_TEMPLATE_SD, N_NAN, N_BAD, VERDICT, N_WANTS };
+enum {
+    OBJECT,
+    SURVEY,
+    BAND,
+    JD,
+    RA,
+    DEC,
+    MAG,
+    MAG_ERR,
+    RB,
+    DRB,
+    POSITIVE,
+    NDETHIST,
+    NBAD,
+    REF_DIST,
+    REF_MAG,
+    PS1_DIST,
+    PS1_STAR,
+    SSO_DIST,
+    SSO_MAG,
+    LC_JD,
+    LC_MAG,
+    LC_ERR,
+    LC_LIMIT,
+    LC_BAND,
+    LC_POSITIVE,
+    LC_FLUX,
+    LC_FLUX_ERR,
+    ROID,
+    CANDIDATE,
+    STAGE,
+    LONE,
+    CLIPPED_SCIENCE,
+    CLIPPED_TEMPLATE,
+    KS_SCIENCE,
+    KS_TEMPLATE,
+    KS_SCIENCE_SD,
+    KS_TEMPLATE_SD,
+    N_NAN,
+    N_BAD,
+    VERDICT,
+    N_WANTS
+};
 static const nj_want want[N_WANTS] = {
-    [OBJECT] = { "object", NJ_STR, NULL }, [SURVEY] = { "survey", NJ_STR, NULL }, [BAND] = { "band", NJ_STR, NULL },
-    [JD] = { "jd", NJ_F64, "d" }, [RA] = { "ra", NJ_F64, "deg" }, [DEC] = { "dec", NJ_F64, "deg" },
-    [MAG] = { "mag", NJ_F64, "mag" }, [MAG_ERR] = { "mag_err", NJ_F64, "mag" }, [RB] = { "rb", NJ_F64, NULL }, [DRB] = { "drb", NJ_F64, NULL },
-    [POSITIVE] = { "positive", NJ_F64, NULL }, [NDETHIST] = { "ndethist", NJ_F64, NULL }, [NBAD] = { "packet.candidate.nbad", NJ_F64, NULL },
-    [REF_DIST] = { "packet.candidate.distnr", NJ_F64, NULL }, [REF_MAG] = { "packet.candidate.magnr", NJ_F64, NULL },
-    [PS1_DIST] = { "packet.candidate.distpsnr1", NJ_F64, NULL }, [PS1_STAR] = { "packet.candidate.sgscore1", NJ_F64, NULL },
-    [SSO_DIST] = { "packet.candidate.ssdistnr", NJ_F64, NULL }, [SSO_MAG] = { "packet.candidate.ssmagnr", NJ_F64, NULL },
-    [LC_JD] = { "lc.jd", NJ_F64, "d" }, [LC_MAG] = { "lc.mag", NJ_F64, "mag" }, [LC_ERR] = { "lc.mag_err", NJ_F64, "mag" },
-    [LC_LIMIT] = { "lc.limit_mag", NJ_F64, "mag" }, [LC_BAND] = { "lc.band", NJ_F64, NULL }, [LC_POSITIVE] = { "lc.positive", NJ_F64, NULL },
-    [LC_FLUX] = { "lc.flux", NJ_F64, "nJy" }, [LC_FLUX_ERR] = { "lc.flux_err", NJ_F64, "nJy" },
-    [ROID] = { "roid.roid", NJ_F64, NULL }, [CANDIDATE] = { "hostless.candidate", NJ_F64, NULL }, [STAGE] = { "hostless.stage", NJ_F64, NULL },
-    [LONE] = { "hostless.lone", NJ_STR, NULL }, [CLIPPED_SCIENCE] = { "hostless.clipped_science", NJ_F64, NULL },
-    [CLIPPED_TEMPLATE] = { "hostless.clipped_template", NJ_F64, NULL }, [KS_SCIENCE] = { "hostless.ks_science", NJ_F64, NULL },
-    [KS_TEMPLATE] = { "hostless.ks_template", NJ_F64, NULL }, [KS_SCIENCE_SD] = { "hostless.ks_science_sd", NJ_F64, NULL },
-    [KS_TEMPLATE_SD] = { "hostless.ks_template_sd", NJ_F64, NULL }, [N_NAN] = { "hostless.n_nan", NJ_F64, NULL },
-    [N_BAD] = { "hostless.n_bad", NJ_F64, NULL }, [VERDICT] = { "hostless.verdict", NJ_F64, NULL },
+    [OBJECT] = { "object", NJ_STR, NULL },
+    [SURVEY] = { "survey", NJ_STR, NULL },
+    [BAND] = { "band", NJ_STR, NULL },
+    [JD] = { "jd", NJ_F64, "d" },
+    [RA] = { "ra", NJ_F64, "deg" },
+    [DEC] = { "dec", NJ_F64, "deg" },
+    [MAG] = { "mag", NJ_F64, "mag" },
+    [MAG_ERR] = { "mag_err", NJ_F64, "mag" },
+    [RB] = { "rb", NJ_F64, NULL },
+    [DRB] = { "drb", NJ_F64, NULL },
+    [POSITIVE] = { "positive", NJ_F64, NULL },
+    [NDETHIST] = { "ndethist", NJ_F64, NULL },
+    [NBAD] = { "packet.candidate.nbad", NJ_F64, NULL },
+    [REF_DIST] = { "packet.candidate.distnr", NJ_F64, NULL },
+    [REF_MAG] = { "packet.candidate.magnr", NJ_F64, NULL },
+    [PS1_DIST] = { "packet.candidate.distpsnr1", NJ_F64, NULL },
+    [PS1_STAR] = { "packet.candidate.sgscore1", NJ_F64, NULL },
+    [SSO_DIST] = { "packet.candidate.ssdistnr", NJ_F64, NULL },
+    [SSO_MAG] = { "packet.candidate.ssmagnr", NJ_F64, NULL },
+    [LC_JD] = { "lc.jd", NJ_F64, "d" },
+    [LC_MAG] = { "lc.mag", NJ_F64, "mag" },
+    [LC_ERR] = { "lc.mag_err", NJ_F64, "mag" },
+    [LC_LIMIT] = { "lc.limit_mag", NJ_F64, "mag" },
+    [LC_BAND] = { "lc.band", NJ_F64, NULL },
+    [LC_POSITIVE] = { "lc.positive", NJ_F64, NULL },
+    [LC_FLUX] = { "lc.flux", NJ_F64, "nJy" },
+    [LC_FLUX_ERR] = { "lc.flux_err", NJ_F64, "nJy" },
+    [ROID] = { "roid.roid", NJ_F64, NULL },
+    [CANDIDATE] = { "hostless.candidate", NJ_F64, NULL },
+    [STAGE] = { "hostless.stage", NJ_F64, NULL },
+    [LONE] = { "hostless.lone", NJ_STR, NULL },
+    [CLIPPED_SCIENCE] = { "hostless.clipped_science", NJ_F64, NULL },
+    [CLIPPED_TEMPLATE] = { "hostless.clipped_template", NJ_F64, NULL },
+    [KS_SCIENCE] = { "hostless.ks_science", NJ_F64, NULL },
+    [KS_TEMPLATE] = { "hostless.ks_template", NJ_F64, NULL },
+    [KS_SCIENCE_SD] = { "hostless.ks_science_sd", NJ_F64, NULL },
+    [KS_TEMPLATE_SD] = { "hostless.ks_template_sd", NJ_F64, NULL },
+    [N_NAN] = { "hostless.n_nan", NJ_F64, NULL },
+    [N_BAD] = { "hostless.n_bad", NJ_F64, NULL },
+    [VERDICT] = { "hostless.verdict", NJ_F64, NULL },
 };
 
 typedef struct review {
@@ -114,9 +178,11 @@ static nj_curve_point *light_curve(const review *r, const nj_graph *graph, uint3
     nj_curve_point *point = calloc(*n + 1, sizeof *point);
     for (uint32_t i = 0; point && i < *n; i++) {
         const uint32_t at = off[row] + i;
-        double band = number(r, graph, LC_BAND, at), positive = number(r, graph, LC_POSITIVE, at), flux = number(r, graph, LC_FLUX, at);
-        point[i] = (nj_curve_point){ number(r, graph, LC_JD, at), number(r, graph, LC_MAG, at), number(r, graph, LC_ERR, at),
-                                     number(r, graph, LC_LIMIT, at), isnan(band) ? 255 : (uint8_t)band, isnan(positive) ? 255 : (uint8_t)positive };
+        double band = number(r, graph, LC_BAND, at), positive = number(r, graph, LC_POSITIVE, at),
+               flux = number(r, graph, LC_FLUX, at);
+        point[i] = (nj_curve_point){ number(r, graph, LC_JD, at),       number(r, graph, LC_MAG, at),
+                                     number(r, graph, LC_ERR, at),      number(r, graph, LC_LIMIT, at),
+                                     isnan(band) ? 255 : (uint8_t)band, isnan(positive) ? 255 : (uint8_t)positive };
         if (isnan(point[i].mag) && isfinite(flux) && flux != 0) {
             point[i].mag = 31.4 - 2.5 * log10(fabs(flux));
             point[i].mag_err = 1.0857 * number(r, graph, LC_FLUX_ERR, at) / fabs(flux);
@@ -144,15 +210,41 @@ static int write_row(review *r, const nj_graph *graph, uint32_t row, nj_error *e
     const double ra = number(r, graph, RA, row), dec = number(r, graph, DEC, row);
 #define N(k) number(r, graph, k, row)
 #define I(k) whole(r, graph, k, row)
-    nj_hostless_page page = {
-        .candid = r->batch->id[row], .object = word(r, graph, OBJECT, row), .survey = word(r, graph, SURVEY, row), .band = word(r, graph, BAND, row),
-        .jd = N(JD), .ra = ra, .dec = dec, .gal_b = galactic_b(ra, dec), .mag = N(MAG), .mag_err = N(MAG_ERR), .rb = N(RB), .drb = N(DRB),
-        .positive = I(POSITIVE), .ndethist = I(NDETHIST), .nbad = I(NBAD), .roid = I(ROID), .ref_dist = N(REF_DIST), .ref_mag = N(REF_MAG),
-        .ps1_dist = N(PS1_DIST), .ps1_star = N(PS1_STAR), .sso_dist = N(SSO_DIST), .sso_mag = N(SSO_MAG),
-        .reason = reason < NJ_REASONS ? nj_reason_name[reason] : "unavailable", .candidate = I(CANDIDATE), .stage = I(STAGE), .verdict = I(VERDICT),
-        .n_nan = I(N_NAN), .n_bad = I(N_BAD), .clipped = { I(CLIPPED_SCIENCE), I(CLIPPED_TEMPLATE) }, .lone = word(r, graph, LONE, row),
-        .ks = { N(KS_SCIENCE), N(KS_TEMPLATE) }, .sd = { N(KS_SCIENCE_SD), N(KS_TEMPLATE_SD) }, .limit = { r->limit[0], r->limit[1] },
-        .repeats = r->repeats, .seed = r->seed };
+    nj_hostless_page page = { .candid = r->batch->id[row],
+                              .object = word(r, graph, OBJECT, row),
+                              .survey = word(r, graph, SURVEY, row),
+                              .band = word(r, graph, BAND, row),
+                              .jd = N(JD),
+                              .ra = ra,
+                              .dec = dec,
+                              .gal_b = galactic_b(ra, dec),
+                              .mag = N(MAG),
+                              .mag_err = N(MAG_ERR),
+                              .rb = N(RB),
+                              .drb = N(DRB),
+                              .positive = I(POSITIVE),
+                              .ndethist = I(NDETHIST),
+                              .nbad = I(NBAD),
+                              .roid = I(ROID),
+                              .ref_dist = N(REF_DIST),
+                              .ref_mag = N(REF_MAG),
+                              .ps1_dist = N(PS1_DIST),
+                              .ps1_star = N(PS1_STAR),
+                              .sso_dist = N(SSO_DIST),
+                              .sso_mag = N(SSO_MAG),
+                              .reason = reason < NJ_REASONS ? nj_reason_name[reason] : "unavailable",
+                              .candidate = I(CANDIDATE),
+                              .stage = I(STAGE),
+                              .verdict = I(VERDICT),
+                              .n_nan = I(N_NAN),
+                              .n_bad = I(N_BAD),
+                              .clipped = { I(CLIPPED_SCIENCE), I(CLIPPED_TEMPLATE) },
+                              .lone = word(r, graph, LONE, row),
+                              .ks = { N(KS_SCIENCE), N(KS_TEMPLATE) },
+                              .sd = { N(KS_SCIENCE_SD), N(KS_TEMPLATE_SD) },
+                              .limit = { r->limit[0], r->limit[1] },
+                              .repeats = r->repeats,
+                              .seed = r->seed };
 #undef N
 #undef I
     for (int k = 0; k < NJ_STAMPS; k++) {
@@ -160,10 +252,15 @@ static int write_row(review *r, const nj_graph *graph, uint32_t row, nj_error *e
         page.stamp[k].title = stamp_title[k];
         if (!stamp) continue;
         nj_stamp_open(r->opener, stamp, &r->batch->arena, NULL);
-        if (stamp->state == NJ_STAMP_OPEN) page.stamp[k] = (nj_picture){ stamp->image.pixel, stamp->image.rows, stamp->image.cols, stamp_title[k] };
+        if (stamp->state == NJ_STAMP_OPEN)
+            page.stamp[k] = (nj_picture){ stamp->image.pixel, stamp->image.rows, stamp->image.cols, stamp_title[k] };
     }
     nj_curve_point *point = light_curve(r, graph, row, &page.n_points);
     page.point = point;
+    if (point && page.n_points && isnan(page.mag)) { /* a survey of fluxes */
+        page.mag = point[page.n_points - 1].mag;
+        page.mag_err = point[page.n_points - 1].mag_err;
+    }
     int rc = point ? nj_hostless_write(r->writer, &page, err) : nj_fail(err, "out of memory");
     free(point);
     r->counts.n_alerts++;
@@ -190,7 +287,10 @@ static void on_note(void *opaque, const char *text)
     (void)opaque;
     nj_log(NJ_LOG_WARN, "%s", text);
 }
-static void on_returned(void *opaque, nj_stream *stream, uint64_t n) { (void)opaque, (void)stream, (void)n; }
+static void on_returned(void *opaque, nj_stream *stream, uint64_t n)
+{
+    (void)opaque, (void)stream, (void)n;
+}
 
 static int review_chunk(review *r, nj_chunk *chunk, nj_error *err)
 {
@@ -215,7 +315,10 @@ static int review_chunk(review *r, nj_chunk *chunk, nj_error *err)
     return 0;
 }
 
-static void open_stamp(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why) { nj_stamp_open(opener, stamp, arena, why); }
+static void open_stamp(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why)
+{
+    nj_stamp_open(opener, stamp, arena, why);
+}
 
 /* The default instances under the user's settings; 16 repeats unless something else is said. */
 static int prepare(review *r, const nj_settings *user, nj_error *err)
@@ -226,12 +329,15 @@ static int prepare(review *r, const nj_settings *user, nj_error *err)
         (ini && nj_settings_ini(&r->settings, ini->name, ini->data, err)))
         return -1;
     for (size_t i = 0; user && i < user->n; i++)
-        if (nj_settings_set(&r->settings, user->item[i].section, user->item[i].key, user->item[i].value, user->item[i].where)) return nj_fail(err, "out of memory");
+        if (nj_settings_set(&r->settings, user->item[i].section, user->item[i].key, user->item[i].value, user->item[i].where))
+            return nj_fail(err, "out of memory");
     if (nj_modules_builtin(&r->modules, err) || nj_instances_choose(&r->set, &r->modules, &r->settings, select, err) ||
         nj_instances_open(&r->set, select, err))
         return -1;
-    const char *repeats = nj_settings_get(&r->settings, "module.hostless", "repeats"), *seed = nj_settings_get(&r->settings, "module.hostless", "seed");
-    const char *science = nj_settings_get(&r->settings, "module.hostless", "max_science"), *template = nj_settings_get(&r->settings, "module.hostless", "max_template");
+    const char *repeats = nj_settings_get(&r->settings, "module.hostless", "repeats"),
+               *seed = nj_settings_get(&r->settings, "module.hostless", "seed");
+    const char *science = nj_settings_get(&r->settings, "module.hostless", "max_science"),
+               *template = nj_settings_get(&r->settings, "module.hostless", "max_template");
     r->repeats = (uint32_t)atoi(repeats);
     r->seed = seed ? (uint32_t)atoll(seed) : 1337; /* defaults of the module's table */
     r->limit[0] = science ? atof(science) : 0.5;
@@ -256,7 +362,8 @@ static void review_free(review *r)
     nj_settings_free(&r->settings);
 }
 
-int nj_hostless_review_run(const char *spec, const char *folder, const nj_settings *user, nj_hostless_review *counts, nj_error *err)
+int nj_hostless_review_run(const char *spec, const char *folder, const nj_settings *user, nj_hostless_review *counts,
+                           nj_error *err)
 {
     review r = { 0 };
     const nj_source_host host = { &r, on_stream, on_drain, on_note, on_returned };

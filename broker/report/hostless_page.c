@@ -31,23 +31,33 @@ struct nj_hostless_writer {
 };
 
 static const char style[] =
-    "<style>body{font:14px/1.45 system-ui,sans-serif;color:#1c2430;background:#fff;max-width:1040px;margin:24px auto;padding:0 16px}"
+    "<style>body{font:14px/1.45 system-ui,sans-serif;color:#1c2430;background:#fff;max-width:1040px;margin:24px auto;padding:0 "
+    "16px}"
     "h1{font-size:22px;margin:0 0 2px}h2{font-size:15px;margin:22px 0 6px;border-bottom:1px solid #d5dae1}a{color:#1b5fa8}"
     ".sub{color:#5c6675;margin:0 0 14px}.row{display:flex;gap:18px;flex-wrap:wrap}.row>*{flex:1 1 300px;min-width:280px}"
-    "figure{margin:0}.quad{display:grid;grid-template-columns:1fr 1fr;gap:6px 26px}figcaption{color:#5c6675;font-size:12.5px;margin-top:3px}table{border-collapse:collapse;width:100%}"
-    "td,th{padding:2px 8px 2px 0;text-align:left;vertical-align:top}th{font-weight:600}td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}"
-    ".facts td:first-child{color:#5c6675;white-space:nowrap}.badge{display:inline-block;padding:1px 9px;border-radius:9px;font-size:13px;color:#fff;background:#7a8494}"
+    "figure{margin:0}.quad{display:grid;grid-template-columns:1fr 1fr;gap:6px "
+    "26px}figcaption{color:#5c6675;font-size:12.5px;margin-top:3px}table{border-collapse:collapse;width:100%}"
+    "td,th{padding:2px 8px 2px "
+    "0;text-align:left;vertical-align:top}th{font-weight:600}td.n{text-align:right;white-space:nowrap;font-variant-numeric:"
+    "tabular-nums}"
+    ".facts td:first-child{color:#5c6675;white-space:nowrap}.badge{display:inline-block;padding:1px "
+    "9px;border-radius:9px;font-size:13px;color:#fff;background:#7a8494}"
     ".yes{background:#1d7a46}.maybe{background:#a86a12}ul{margin:4px 0;padding-left:20px}.none{color:#8a93a0}"
-    "svg text{font:11px system-ui,sans-serif;fill:#3c4654}.stamp{width:100%;image-rendering:pixelated;display:block;background:#ddd}"
+    "svg text{font:11px "
+    "system-ui,sans-serif;fill:#3c4654}.stamp{width:100%;image-rendering:pixelated;display:block;background:#ddd}"
     ".stamp .mask{stroke:#ff8a1f;stroke-width:.28;fill:none}.stamp .box{stroke:#35b4ff;stroke-width:.3;fill:none}"
-    ".stamp path.bar{stroke:#fff;stroke-width:.7}.stamp text.bar{font-size:3px;fill:#fff;paint-order:stroke;stroke:#000;stroke-width:.4}"
-    ".plot{width:100%;display:block}.axis{stroke:#5c6675;fill:none}.grid{stroke:#e6e9ee;fill:none}.band{fill:#cfd8e4}.median{stroke:#8a97a8;stroke-dasharray:4 3;fill:none}"
-    ".own{stroke:#b3361e;stroke-width:2;fill:none}.other{stroke:#5b7da6;stroke-width:2;stroke-dasharray:5 3;fill:none}.ks{stroke:#1c2430;stroke-width:2}text.ks{stroke:none;font-weight:600}"
+    ".stamp path.bar{stroke:#fff;stroke-width:.7}.stamp "
+    "text.bar{font-size:3px;fill:#fff;paint-order:stroke;stroke:#000;stroke-width:.4}"
+    ".plot{width:100%;display:block}.axis{stroke:#5c6675;fill:none}.grid{stroke:#e6e9ee;fill:none}.band{fill:#cfd8e4}.median{"
+    "stroke:#8a97a8;stroke-dasharray:4 3;fill:none}"
+    ".own{stroke:#b3361e;stroke-width:2;fill:none}.other{stroke:#5b7da6;stroke-width:2;stroke-dasharray:5 "
+    "3;fill:none}.ks{stroke:#1c2430;stroke-width:2}text.ks{stroke:none;font-weight:600}"
     ".inside{fill:#cfe8d8}.outside{fill:#f2d9d3}.spread{stroke:#1c2430;stroke-width:1.4}.error{stroke:#1c2430;stroke-width:5}"
     ".thumb{width:63px;height:63px;image-rendering:pixelated}tbody tr:nth-child(even){background:#f6f7f9}</style>\n";
 static const char hatch[] =
     "<svg width=0 height=0 style=\"position:absolute\"><defs><pattern id=hatch width=1.2 height=1.2 patternUnits=userSpaceOnUse>"
-    "<rect width=1.2 height=1.2 fill=\"#fff\"/><path d=\"M0 1.2L1.2 0\" stroke=\"#c0188c\" stroke-width=.35 /></pattern></defs></svg>\n";
+    "<rect width=1.2 height=1.2 fill=\"#fff\"/><path d=\"M0 1.2L1.2 0\" stroke=\"#c0188c\" stroke-width=.35 "
+    "/></pattern></defs></svg>\n";
 
 nj_hostless_writer *nj_hostless_writer_new(const char *folder, nj_error *err)
 {
@@ -119,7 +129,8 @@ static void add_facts(nj_buffer *out, const nj_hostless_page *p)
     nj_buffer_text(out, "<table class=facts>\n");
     eraA2tf(2, eraAnp(p->ra * ERFA_DD2R), &sign, h);
     eraA2af(1, p->dec * ERFA_DD2R, &sign, d);
-    fact(out, "RA, Dec", "%.6f, %+.6f&deg;<br>%02d:%02d:%02d.%02d %c%02d:%02d:%02d.%d", p->ra, p->dec, h[0], h[1], h[2], h[3], sign, d[0], d[1], d[2], d[3]);
+    fact(out, "RA, Dec", "%.6f, %+.6f&deg;<br>%02d:%02d:%02d.%02d %c%02d:%02d:%02d.%d", p->ra, p->dec, h[0], h[1], h[2], h[3],
+         sign, d[0], d[1], d[2], d[3]);
     fact(out, "Galactic b", "%+.2f&deg;", p->gal_b);
     if (!eraJd2cal(p->jd, 0, &year, &month, &day, &fraction)) {
         eraD2tf(0, fraction, &sign, time);
@@ -128,10 +139,11 @@ static void add_facts(nj_buffer *out, const nj_hostless_page *p)
     fact(out, "Magnitude", "%.2f &plusmn; %.2f in %s", p->mag, p->mag_err, p->band ? p->band : "?");
     fact(out, "Subtraction", "%s", p->positive == 1 ? "positive" : p->positive == 0 ? "negative" : "&ndash;");
     fact(out, "rb, drb", "%.2f, %.3f", p->rb, p->drb);
-    fact(out, "Detections", "%d", p->ndethist);
+    if (p->ndethist >= 0) fact(out, "Detections", "%d", p->ndethist);
     fact(out, "Reference source", "%.2f px, %.2f mag", p->ref_dist, p->ref_mag);
     fact(out, "Pan-STARRS", p->ps1_dist >= 0 ? "%.2f&Prime;, star score %.2f" : "none near", p->ps1_dist, p->ps1_star);
-    fact(out, "Solar System", p->sso_dist >= 0 ? "%.1f&Prime; to a known object of %.1f mag" : "no known object near", p->sso_dist, p->sso_mag);
+    fact(out, "Solar System", p->sso_dist >= 0 ? "%.1f&Prime; to a known object of %.1f mag" : "no known object near",
+         p->sso_dist, p->sso_mag);
     fact(out, "Asteroid (roid)", "%s", p->roid >= 0 && p->roid <= 3 ? roid[p->roid] : "&ndash;");
     fact(out, "Pixels", "%d NaN, %d beyond 1e30, nbad %d", p->n_nan, p->n_bad, p->nbad);
     nj_buffer_text(out, "</table>\n");
@@ -172,12 +184,15 @@ static void add_stamps(nj_hostless_writer *w, nj_buffer *out, const nj_hostless_
             nj_clip_passes(w->clip, 3, 10, &clip[k]);
             nj_clip_mask(&clip[k], s->pixel, n, mask);
         }
-        if (s->pixel) nj_plot_stamp(out, s, lo[k], hi[k], masked ? mask : NULL, s->rows >= 14 && s->cols >= 14 ? 14 : 0, s->rows == 30 ? 0.2 : 1.01);
+        if (s->pixel)
+            nj_plot_stamp(out, s, lo[k], hi[k], masked ? mask : NULL, s->rows >= 14 && s->cols >= 14 ? 14 : 0,
+                          s->rows == 30 ? 0.2 : 1.01);
         nj_buffer_printf(out, "<figcaption>%s", name[k]);
         if (masked) nj_buffer_printf(out, ": %u masked pixels", clip[k].n - clip[k].n_kept);
         nj_buffer_text(out, "</figcaption></figure>\n");
     }
-    nj_buffer_text(out, "</div>\n<p class=sub>One stretch (IRAF zscale of the science stamp) about each image's own sky; first row at the bottom. Orange: outline "
+    nj_buffer_text(out, "</div>\n<p class=sub>One stretch (IRAF zscale of the science stamp) about each image's own sky; first "
+                        "row at the bottom. Orange: outline "
                         "of the sigma-clipped pixels; blue: the central 14 &times; 14; hatched: missing or beyond 1e30.</p>\n");
 }
 
@@ -185,16 +200,21 @@ static void add_test(nj_hostless_writer *w, nj_buffer *out, const nj_hostless_pa
 {
     static const char *const name[] = { "science", "template" };
     float area[NJ_SPECTRUM_BINS * NJ_ELEPHANT_STRIDE];
-    const nj_elephant *g = p->stamp[0].rows == 30 ? &w->geometry[1] : &w->geometry[0]; /* a candidate has stamps of its geometry */
+    const nj_elephant *g =
+        p->stamp[0].rows == 30 ? &w->geometry[1] : &w->geometry[0]; /* a candidate has stamps of its geometry */
     nj_buffer_text(out, "<h2>Power spectra against their own shuffles</h2>\n");
     if (p->candidate != 1) {
-        nj_buffer_printf(out, "<p class=none>%s</p>\n", p->candidate == 0 ? "Not a candidate: the test was not made." : "No test.");
+        nj_buffer_printf(out, "<p class=none>%s</p>\n",
+                         p->candidate == 0 ? "Not a candidate: the test was not made." : "No test.");
         return;
     }
     nj_plot_verdict(out, p);
-    nj_buffer_printf(out, "<p class=sub>D is small when a stamp looks like its own shuffled pixels, that is, like noise: no host. Dot: mean of %u draw%s; thin line: "
-                          "spread of one draw; thick line: error of the mean. Green: within the limit of a verdict.</p>\n<div class=quad>\n",
-                     p->repeats, p->repeats == 1 ? "" : "s");
+    nj_buffer_printf(
+        out,
+        "<p class=sub>D is small when a stamp looks like its own shuffled pixels, that is, like noise: no host. Dot: mean of %u "
+        "draw%s; thin line: "
+        "spread of one draw; thick line: error of the mean. Green: within the limit of a verdict.</p>\n<div class=quad>\n",
+        p->repeats, p->repeats == 1 ? "" : "s");
     for (int k = 0; k < 2; k++) {
         const nj_elephant_key key = { p->candid, (uint32_t)k, 0, p->seed };
         w->work->keep_area = area;
@@ -203,11 +223,17 @@ static void add_test(nj_hostless_writer *w, nj_buffer *out, const nj_hostless_pa
         nj_buffer_text(out, "<figure>");
         if (w->work->n_y && d >= 0) {
             nj_plot_power(out, area, g->spectrum.n_bins, g->crop * (g->crop == 30 ? 0.2 : 1.01), name[k]);
-            nj_buffer_printf(out, "<figcaption>%s: its power (red), 5&ndash;50&ndash;95 %% of the shuffles (grey)</figcaption></figure>\n<figure>", name[k]);
+            nj_buffer_printf(
+                out,
+                "<figcaption>%s: its power (red), 5&ndash;50&ndash;95 %% of the shuffles (grey)</figcaption></figure>\n<figure>",
+                name[k]);
             nj_plot_distances(out, w->work, name[k]);
-            nj_buffer_printf(out, "<figcaption>%s: distances shuffle to stamp (red) and between shuffles (blue), first draw</figcaption>", name[k]);
+            nj_buffer_printf(
+                out, "<figcaption>%s: distances shuffle to stamp (red) and between shuffles (blue), first draw</figcaption>",
+                name[k]);
         } else {
-            nj_buffer_printf(out, "<p class=none>%s: not drawn, its pixels have no bounded range or no spread (D = %.3f)</p>", name[k], d);
+            nj_buffer_printf(out, "<p class=none>%s: not drawn, its pixels have no bounded range or no spread (D = %.3f)</p>",
+                             name[k], d);
         }
         nj_buffer_text(out, "</figure>\n");
     }
@@ -219,7 +245,10 @@ static void add_test(nj_hostless_writer *w, nj_buffer *out, const nj_hostless_pa
 static const char *badge(int candidate, int verdict, const char **class)
 {
     *class = verdict == 1 ? "yes" : candidate == 1 ? "maybe" : "";
-    return verdict == 1 ? "passes both limits" : candidate == 1 ? "lone source, beyond a limit" : candidate == 0 ? "not a candidate" : "no answer";
+    return verdict == 1     ? "passes both limits"
+           : candidate == 1 ? "lone source, beyond a limit"
+           : candidate == 0 ? "not a candidate"
+                            : "no answer";
 }
 
 static void remember(nj_hostless_writer *w, const nj_hostless_page *p, nj_error *err)
@@ -234,8 +263,17 @@ static void remember(nj_hostless_writer *w, const nj_hostless_page *p, nj_error 
         w->cap = 2 * w->cap + 64;
     }
     line *l = &w->line[w->n++];
-    *l = (line){ .candid = p->candid, .candidate = p->candidate, .verdict = p->verdict, .roid = p->roid, .positive = p->positive,
-                 .ks = { p->ks[0], p->ks[1] }, .sd = { p->sd[0], p->sd[1] }, .mag = p->mag, .rb = p->rb, .sso_dist = p->sso_dist, .repeats = p->repeats,
+    *l = (line){ .candid = p->candid,
+                 .candidate = p->candidate,
+                 .verdict = p->verdict,
+                 .roid = p->roid,
+                 .positive = p->positive,
+                 .ks = { p->ks[0], p->ks[1] },
+                 .sd = { p->sd[0], p->sd[1] },
+                 .mag = p->mag,
+                 .rb = p->rb,
+                 .sso_dist = p->sso_dist,
+                 .repeats = p->repeats,
                  .excess = isnan(p->ks[0]) || isnan(p->ks[1]) ? INFINITY : fmax(p->ks[0] / p->limit[0], p->ks[1] / p->limit[1]) };
     snprintf(l->object, sizeof l->object, "%s", p->object ? p->object : "");
     snprintf(l->band, sizeof l->band, "%s", p->band ? p->band : "");
@@ -271,10 +309,14 @@ int nj_hostless_write(nj_hostless_writer *w, const nj_hostless_page *alert, nj_e
     nj_clip clip[2] = { { 0 } };
     const char *class, *words = badge(p->candidate, p->verdict, &class);
     char name[64];
-    nj_buffer_printf(&out, "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>%s %lld</title>\n%s%s",
+    nj_buffer_printf(&out,
+                     "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport "
+                     "content=\"width=device-width\"><title>%s %lld</title>\n%s%s",
                      p->object ? p->object : "alert", (long long)p->candid, style, hatch);
-    nj_buffer_printf(&out, "<h1>%s <span class=\"badge %s\">%s</span></h1>\n<p class=sub>%s candid %lld &middot; <a href=index.html>index</a></p>\n",
-                     p->object ? p->object : "alert", class, words, p->survey ? p->survey : "", (long long)p->candid);
+    nj_buffer_printf(
+        &out,
+        "<h1>%s <span class=\"badge %s\">%s</span></h1>\n<p class=sub>%s candid %lld &middot; <a href=index.html>index</a></p>\n",
+        p->object ? p->object : "alert", class, words, p->survey ? p->survey : "", (long long)p->candid);
     add_stamps(w, &out, p, clip);
     nj_buffer_text(&out, "<div class=row>\n<div><h2>For</h2><ul>\n");
     nj_hostless_reasons(&out, p, false);
@@ -286,7 +328,8 @@ int nj_hostless_write(nj_hostless_writer *w, const nj_hostless_page *alert, nj_e
     add_facts(&out, p);
     nj_buffer_text(&out, "</div>\n<div style=\"flex:2 1 520px\"><h2>Light curve</h2>\n");
     nj_plot_curve(&out, p->point, p->n_points);
-    nj_buffer_text(&out, "<p class=sub>Open circles: fainter than the template. Triangles: upper limits.</p></div>\n</div>\n</html>\n");
+    nj_buffer_text(&out,
+                   "<p class=sub>Open circles: fainter than the template. Triangles: upper limits.</p></div>\n</div>\n</html>\n");
     snprintf(name, sizeof name, "%lld.html", (long long)p->candid);
     int rc = write_file(w, name, &out, err);
     nj_buffer_free(&out);
@@ -310,9 +353,12 @@ static int by_verdict(const void *a, const void *b)
 
 static void add_distance(nj_buffer *out, const line *l, int k)
 {
-    if (isnan(l->ks[k])) nj_buffer_text(out, "<td class=n>&ndash;</td>");
-    else if (isnan(l->sd[k])) nj_buffer_printf(out, "<td class=n>%.3f</td>", l->ks[k]);
-    else nj_buffer_printf(out, "<td class=n>%.3f &plusmn; %.3f</td>", l->ks[k], l->sd[k] / sqrt(l->repeats));
+    if (isnan(l->ks[k]))
+        nj_buffer_text(out, "<td class=n>&ndash;</td>");
+    else if (isnan(l->sd[k]))
+        nj_buffer_printf(out, "<td class=n>%.3f</td>", l->ks[k]);
+    else
+        nj_buffer_printf(out, "<td class=n>%.3f &plusmn; %.3f</td>", l->ks[k], l->sd[k] / sqrt(l->repeats));
 }
 
 int nj_hostless_write_index(nj_hostless_writer *w, const char *title, nj_error *err)
@@ -322,23 +368,32 @@ int nj_hostless_write_index(nj_hostless_writer *w, const char *title, nj_error *
     uint32_t n_candidates = 0, n_verdicts = 0;
     if (w->n) qsort(w->line, w->n, sizeof *w->line, by_verdict);
     for (uint32_t i = 0; i < w->n; i++) n_candidates += w->line[i].candidate == 1, n_verdicts += w->line[i].verdict == 1;
-    nj_buffer_printf(&out, "<!doctype html><html lang=en><meta charset=utf-8><title>Hostless: %s</title>\n%s<h1>Hostless candidates</h1>\n", title, style);
-    nj_buffer_printf(&out, "<p class=sub>%s: %u alerts, %u with a source in one stamp alone, %u pass both limits. Sorted by verdict, D against its limit, magnitude. A "
-                           "verdict is no discovery: look at the reasons against.</p>\n<table><thead><tr><th>object<th>verdict<th>D science<th>D template<th>source in"
-                           "<th>mag<th>rb<th>sign<th>asteroid<th>science, template, difference</tr></thead><tbody>\n",
+    nj_buffer_printf(
+        &out, "<!doctype html><html lang=en><meta charset=utf-8><title>Hostless: %s</title>\n%s<h1>Hostless candidates</h1>\n",
+        title, style);
+    nj_buffer_printf(&out,
+                     "<p class=sub>%s: %u alerts, %u with a source in one stamp alone, %u pass both limits. Sorted by verdict, D "
+                     "against its limit, magnitude. A "
+                     "verdict is no discovery: look at the reasons against.</p>\n<table><thead><tr><th>object<th>verdict<th>D "
+                     "science<th>D template<th>source in"
+                     "<th>mag<th>rb<th>sign<th>asteroid<th>science, template, difference</tr></thead><tbody>\n",
                      title, w->n, n_candidates, n_verdicts);
     for (uint32_t i = 0; i < w->n; i++) {
         const line *l = &w->line[i];
         const char *class, *words = badge(l->candidate, l->verdict, &class);
-        nj_buffer_printf(&out, "<tr><td><a href=%lld.html>%s</a><br>%lld</td><td><span class=\"badge %s\">%s</span></td>", (long long)l->candid,
-                         *l->object ? l->object : "alert", (long long)l->candid, class, words);
+        nj_buffer_printf(&out, "<tr><td><a href=%lld.html>%s</a><br>%lld</td><td><span class=\"badge %s\">%s</span></td>",
+                         (long long)l->candid, *l->object ? l->object : "alert", (long long)l->candid, class, words);
         add_distance(&out, l, 0);
         add_distance(&out, l, 1);
         nj_buffer_printf(&out, "<td>%s</td><td class=n>", l->lone);
         if (!isnan(l->mag)) nj_buffer_printf(&out, "%.2f %s", l->mag, l->band);
         nj_buffer_text(&out, "</td><td class=n>");
         if (!isnan(l->rb)) nj_buffer_printf(&out, "%.2f", l->rb);
-        nj_buffer_printf(&out, "</td><td>%s</td><td>%s</td><td>", l->positive == 1 ? "+" : l->positive == 0 ? "&minus;" : "", l->roid >= 0 && l->roid <= 3 ? roid[l->roid] : "");
+        nj_buffer_printf(&out, "</td><td>%s</td><td>%s</td><td>",
+                         l->positive == 1   ? "+"
+                         : l->positive == 0 ? "&minus;"
+                                            : "",
+                         l->roid >= 0 && l->roid <= 3 ? roid[l->roid] : "");
         for (int k = 0; k < 3; k++)
             if (l->thumb[k][0]) nj_buffer_printf(&out, "<img class=thumb alt=\"\" src=\"%s\"> ", l->thumb[k]);
         nj_buffer_text(&out, "</td></tr>\n");

@@ -13,20 +13,20 @@
 typedef struct nj_hostless_page {
     int64_t candid;
     const char *object, *survey, *band;
-    double jd, ra, dec, gal_b;        /* d, deg */
+    double jd, ra, dec, gal_b; /* d, deg */
     double mag, mag_err, rb, drb;
     int positive, ndethist, nbad, roid; /* roid: 0 .. 3 */
-    double ref_dist, ref_mag;         /* nearest source of the reference image: pixel or arcsec as published, mag */
-    double ps1_dist, ps1_star;        /* nearest PS1 source: arcsec, star score 0 .. 1 */
-    double sso_dist, sso_mag;         /* nearest known Solar System object: arcsec, mag */
+    double ref_dist, ref_mag;           /* nearest source of the reference image: pixel or arcsec as published, mag */
+    double ps1_dist, ps1_star;          /* nearest PS1 source: arcsec, star score 0 .. 1 */
+    double sso_dist, sso_mag;           /* nearest known Solar System object: arcsec, mag */
     const nj_curve_point *point;
     uint32_t n_points;
-    nj_picture stamp[3];              /* science, template, difference; pixel NULL: absent */
+    nj_picture stamp[3]; /* science, template, difference; pixel NULL: absent */
     /* the module's answer */
-    const char *reason;               /* "done", "range", ... */
+    const char *reason; /* "done", "range", ... */
     int candidate, stage, verdict, n_nan, n_bad, clipped[2];
     const char *lone;
-    double ks[2], sd[2], limit[2];    /* science, template; limit: the largest of a verdict */
+    double ks[2], sd[2], limit[2]; /* science, template; limit: the largest of a verdict */
     uint32_t repeats, seed;
 } nj_hostless_page;
 

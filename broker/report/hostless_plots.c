@@ -31,7 +31,8 @@ static void add_base64(nj_buffer *out, const uint8_t *byte, size_t n)
     static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < n; i += 3) {
         uint32_t v = (uint32_t)byte[i] << 16 | (i + 1 < n ? (uint32_t)byte[i + 1] << 8 : 0) | (i + 2 < n ? byte[i + 2] : 0);
-        char four[4] = { digit[v >> 18], digit[v >> 12 & 63], i + 1 < n ? digit[v >> 6 & 63] : '=', i + 2 < n ? digit[v & 63] : '=' };
+        char four[4] = { digit[v >> 18], digit[v >> 12 & 63], i + 1 < n ? digit[v >> 6 & 63] : '=',
+                         i + 2 < n ? digit[v & 63] : '=' };
         nj_buffer_add(out, four, 4);
     }
 }
@@ -77,7 +78,7 @@ done:
 /* Borders between masked and other pixels, in pixel coordinates with the first row at the bottom. */
 static void add_outline(nj_buffer *out, const uint8_t *mask, uint32_t rows, uint32_t cols)
 {
-#define MASKED(r, c) ((r) < rows && (c) < cols && mask[(size_t)(r) * cols + (c)])
+#define MASKED(r, c) ((r) < rows && (c) < cols && mask[(size_t)(r)*cols + (c)])
     nj_buffer_text(out, "<path class=mask d=\"");
     for (uint32_t r = 0; r < rows; r++)
         for (uint32_t c = 0; c < cols; c++) {
@@ -107,11 +108,13 @@ static void add_holes(nj_buffer *out, const nj_picture *p)
     nj_buffer_text(out, "\"/>\n");
 }
 
-void nj_plot_stamp(nj_buffer *out, const nj_picture *p, float lo, float hi, const uint8_t *mask, uint32_t box, double arcsec_per_pixel)
+void nj_plot_stamp(nj_buffer *out, const nj_picture *p, float lo, float hi, const uint8_t *mask, uint32_t box,
+                   double arcsec_per_pixel)
 {
     const double bar = 10 / arcsec_per_pixel, x = (double)p->cols * 0.06, y = (double)p->rows * 0.94;
-    nj_buffer_printf(out, "<svg class=stamp viewBox=\"0 0 %u %u\" role=img aria-label=\"%s stamp\">\n<image width=%u height=%u href=\"", p->cols,
-                     p->rows, p->title, p->cols, p->rows);
+    nj_buffer_printf(
+        out, "<svg class=stamp viewBox=\"0 0 %u %u\" role=img aria-label=\"%s stamp\">\n<image width=%u height=%u href=\"",
+        p->cols, p->rows, p->title, p->cols, p->rows);
     nj_plot_png(out, p, lo, hi);
     nj_buffer_text(out, "\"/>\n");
     add_holes(out, p);
@@ -120,7 +123,8 @@ void nj_plot_stamp(nj_buffer *out, const nj_picture *p, float lo, float hi, cons
         uint32_t left = p->cols / 2 - box / 2, first = p->rows / 2 - box / 2;
         nj_buffer_printf(out, "<rect class=box x=%u y=%u width=%u height=%u />\n", left, p->rows - first - box, box, box);
     }
-    nj_buffer_printf(out, "<path class=bar d=\"M%.2f %.2fh%.2f\"/><text class=bar x=%.2f y=%.2f>10&Prime;</text>\n</svg>\n", x, y, bar, x, y - 1.2);
+    nj_buffer_printf(out, "<path class=bar d=\"M%.2f %.2fh%.2f\"/><text class=bar x=%.2f y=%.2f>10&Prime;</text>\n</svg>\n", x, y,
+                     bar, x, y - 1.2);
 }
 
 /* --- plots with axes --- */
@@ -130,30 +134,39 @@ typedef struct frame {
     double x0, x1, y0, y1;                 /* values at the axes' ends */
 } frame;
 
-static double at_x(const frame *f, double x) { return f->left + (x - f->x0) / (f->x1 - f->x0) * (f->right - f->left); }
-static double at_y(const frame *f, double y) { return f->bottom + (y - f->y0) / (f->y1 - f->y0) * (f->top - f->bottom); }
+static double at_x(const frame *f, double x)
+{
+    return f->left + (x - f->x0) / (f->x1 - f->x0) * (f->right - f->left);
+}
+static double at_y(const frame *f, double y)
+{
+    return f->bottom + (y - f->y0) / (f->y1 - f->y0) * (f->top - f->bottom);
+}
 
 static frame open_plot(nj_buffer *out, double w, double h, const char *label)
 {
     frame f = { w, h, 48, w - 10, 12, h - 34, 0, 1, 0, 1 };
-    nj_buffer_printf(out, "<svg class=plot viewBox=\"0 0 %g %g\" role=img aria-label=\"%s\">\n<path class=axis d=\"M%g %gV%gH%g\"/>\n", w, h, label,
-                     f.left, f.top, f.bottom, f.right);
+    nj_buffer_printf(out,
+                     "<svg class=plot viewBox=\"0 0 %g %g\" role=img aria-label=\"%s\">\n<path class=axis d=\"M%g %gV%gH%g\"/>\n",
+                     w, h, label, f.left, f.top, f.bottom, f.right);
     return f;
 }
 
 static void x_tick(nj_buffer *out, const frame *f, double x, const char *text)
 {
-    nj_buffer_printf(out, "<path class=axis d=\"M%.1f %.1fv4\"/><text x=%.1f y=%.1f text-anchor=middle>%s</text>\n", at_x(f, x), f->bottom, at_x(f, x),
-                     f->bottom + 15, text);
+    nj_buffer_printf(out, "<path class=axis d=\"M%.1f %.1fv4\"/><text x=%.1f y=%.1f text-anchor=middle>%s</text>\n", at_x(f, x),
+                     f->bottom, at_x(f, x), f->bottom + 15, text);
 }
 static void y_tick(nj_buffer *out, const frame *f, double y, const char *text)
 {
-    nj_buffer_printf(out, "<path class=grid d=\"M%.1f %.1fH%.1f\"/><text x=%.1f y=%.1f text-anchor=end>%s</text>\n", f->left, at_y(f, y), f->right,
-                     f->left - 5, at_y(f, y) + 4, text);
+    nj_buffer_printf(out, "<path class=grid d=\"M%.1f %.1fH%.1f\"/><text x=%.1f y=%.1f text-anchor=end>%s</text>\n", f->left,
+                     at_y(f, y), f->right, f->left - 5, at_y(f, y) + 4, text);
 }
 static void titles(nj_buffer *out, const frame *f, const char *x, const char *y)
 {
-    nj_buffer_printf(out, "<text x=%.1f y=%.1f text-anchor=middle>%s</text><text class=y transform=\"translate(11 %.1f) rotate(-90)\" text-anchor=middle>%s</text>\n",
+    nj_buffer_printf(out,
+                     "<text x=%.1f y=%.1f text-anchor=middle>%s</text><text class=y transform=\"translate(11 %.1f) rotate(-90)\" "
+                     "text-anchor=middle>%s</text>\n",
                      (f->left + f->right) / 2, f->h - 3, x, (f->top + f->bottom) / 2, y);
 }
 
@@ -165,14 +178,19 @@ static void add_points(nj_buffer *out, const frame *f, const nj_curve_point *poi
         double x = at_x(f, p->jd - jd);
         if (isnan(p->mag)) {
             if (!isnan(p->limit_mag)) /* a limit: an arrow down */
-                nj_buffer_printf(out, "<path d=\"M%.1f %.1fl-3 -5h6z\" fill=none stroke=\"rgb(%d,%d,%d)\" opacity=.7 />\n", x, at_y(f, p->limit_mag), c[0], c[1], c[2]);
+                nj_buffer_printf(out, "<path d=\"M%.1f %.1fl-3 -5h6z\" fill=none stroke=\"rgb(%d,%d,%d)\" opacity=.7 />\n", x,
+                                 at_y(f, p->limit_mag), c[0], c[1], c[2]);
             continue;
         }
         if (p->mag_err > 0)
-            nj_buffer_printf(out, "<path d=\"M%.1f %.1fV%.1f\" stroke=\"rgb(%d,%d,%d)\"/>\n", x, at_y(f, p->mag - p->mag_err), at_y(f, p->mag + p->mag_err), c[0], c[1], c[2]);
-        nj_buffer_printf(out, "<circle cx=%.1f cy=%.1f r=3.2 stroke=\"rgb(%d,%d,%d)\" fill=\"", x, at_y(f, p->mag), c[0], c[1], c[2]);
-        if (p->positive == 0) nj_buffer_text(out, "white\"/>\n"); /* open: fainter than the template */
-        else nj_buffer_printf(out, "rgb(%d,%d,%d)\"/>\n", c[0], c[1], c[2]);
+            nj_buffer_printf(out, "<path d=\"M%.1f %.1fV%.1f\" stroke=\"rgb(%d,%d,%d)\"/>\n", x, at_y(f, p->mag - p->mag_err),
+                             at_y(f, p->mag + p->mag_err), c[0], c[1], c[2]);
+        nj_buffer_printf(out, "<circle cx=%.1f cy=%.1f r=3.2 stroke=\"rgb(%d,%d,%d)\" fill=\"", x, at_y(f, p->mag), c[0], c[1],
+                         c[2]);
+        if (p->positive == 0)
+            nj_buffer_text(out, "white\"/>\n"); /* open: fainter than the template */
+        else
+            nj_buffer_printf(out, "rgb(%d,%d,%d)\"/>\n", c[0], c[1], c[2]);
     }
 }
 
@@ -199,8 +217,9 @@ void nj_plot_curve(nj_buffer *out, const nj_curve_point *point, uint32_t n)
     add_points(out, &f, point, n, chart.jd);
     for (uint32_t b = 0; b < chart.n_bands; b++) {
         const nj_band_style *style = nj_band_style_of(chart.band[b]);
-        nj_buffer_printf(out, "<circle cx=%.1f cy=%.1f r=4 fill=\"rgb(%d,%d,%d)\"/><text x=%.1f y=%.1f>%s</text>\n", f.left + 14 + 34 * b, f.top + 6.0,
-                         style->rgb[0], style->rgb[1], style->rgb[2], f.left + 22 + 34 * b, f.top + 10.0, style->name);
+        nj_buffer_printf(out, "<circle cx=%.1f cy=%.1f r=4 fill=\"rgb(%d,%d,%d)\"/><text x=%.1f y=%.1f>%s</text>\n",
+                         f.left + 14 + 34 * b, f.top + 6.0, style->rgb[0], style->rgb[1], style->rgb[2], f.left + 22 + 34 * b,
+                         f.top + 10.0, style->name);
     }
     snprintf(text, sizeof text, "days before JD %.3f", chart.jd);
     titles(out, &f, text, "magnitude");
@@ -238,16 +257,19 @@ void nj_plot_power(nj_buffer *out, const float *area, uint32_t n_bins, double si
             snprintf(text, sizeof text, "%g", v);
             y_tick(out, &f, log10(v), text);
         }
-    for (uint32_t b = 0; b < n_bins; b += n_bins > 7 ? (b < 3 ? 1 : 3) : b < 3 ? 1 : 2) {
+    for (uint32_t b = 0; b<n_bins; b += n_bins> 7 ? (b < 3 ? 1 : 3) : b < 3 ? 1 : 2) {
         snprintf(text, sizeof text, "%.1f", side_arcsec / (b + 1));
         x_tick(out, &f, -log10(side_arcsec / (b + 1)), text);
     }
     nj_buffer_text(out, "<path class=band d=\"");
-    for (uint32_t b = 0; b < n_bins; b++) nj_buffer_printf(out, "%c%.1f %.1f", b ? 'L' : 'M', at_x(&f, -log10(side_arcsec / (b + 1))), at_y(&f, log10(band[2][b])));
-    for (uint32_t b = n_bins; b-- > 0;) nj_buffer_printf(out, "L%.1f %.1f", at_x(&f, -log10(side_arcsec / (b + 1))), at_y(&f, log10(band[0][b])));
-    nj_buffer_printf(out, "z\"/>\n<path class=median d=\"M%.1f %.1fH%.1f\"/>\n<path class=own d=\"", at_x(&f, -log10(side_arcsec)), at_y(&f, 0),
-                     at_x(&f, -log10(side_arcsec / n_bins)));
-    for (uint32_t b = 0; b < n_bins; b++) nj_buffer_printf(out, "%c%.1f %.1f", b ? 'L' : 'M', at_x(&f, -log10(side_arcsec / (b + 1))), at_y(&f, log10(own[b])));
+    for (uint32_t b = 0; b < n_bins; b++)
+        nj_buffer_printf(out, "%c%.1f %.1f", b ? 'L' : 'M', at_x(&f, -log10(side_arcsec / (b + 1))), at_y(&f, log10(band[2][b])));
+    for (uint32_t b = n_bins; b-- > 0;)
+        nj_buffer_printf(out, "L%.1f %.1f", at_x(&f, -log10(side_arcsec / (b + 1))), at_y(&f, log10(band[0][b])));
+    nj_buffer_printf(out, "z\"/>\n<path class=median d=\"M%.1f %.1fH%.1f\"/>\n<path class=own d=\"",
+                     at_x(&f, -log10(side_arcsec)), at_y(&f, 0), at_x(&f, -log10(side_arcsec / n_bins)));
+    for (uint32_t b = 0; b < n_bins; b++)
+        nj_buffer_printf(out, "%c%.1f %.1f", b ? 'L' : 'M', at_x(&f, -log10(side_arcsec / (b + 1))), at_y(&f, log10(own[b])));
     nj_buffer_text(out, "\"/>\n");
     titles(out, &f, "scale, arcsec", "power / median of shuffles");
     nj_buffer_text(out, "</svg>\n");
@@ -259,7 +281,8 @@ static void add_cumulative(nj_buffer *out, const frame *f, const float *sorted, 
     nj_buffer_printf(out, "<path class=%s d=\"", class);
     for (uint32_t q = 0; q <= 200; q++) {
         uint32_t i = (uint32_t)((uint64_t)q * (n - 1) / 200);
-        nj_buffer_printf(out, "%c%.1f %.1f", q ? 'L' : 'M', fmin(fmax(at_x(f, log10(fmax(sorted[i], 1e-30f))), f->left), f->right), at_y(f, (i + 1.0) / n));
+        nj_buffer_printf(out, "%c%.1f %.1f", q ? 'L' : 'M',
+                         fmin(fmax(at_x(f, log10(fmax(sorted[i], 1e-30f))), f->left), f->right), at_y(f, (i + 1.0) / n));
     }
     nj_buffer_text(out, "\"/>\n");
 }
@@ -292,8 +315,8 @@ void nj_plot_distances(nj_buffer *out, const nj_elephant_work *work, const char 
     y_tick(out, &f, 0, "0"), y_tick(out, &f, 0.5, "0.5"), y_tick(out, &f, 1, "1");
     add_cumulative(out, &f, y, n_y, "other");
     add_cumulative(out, &f, x, NX, "own");
-    nj_buffer_printf(out, "<path class=ks d=\"M%.1f %.1fV%.1f\"/><text class=ks x=%.1f y=%.1f>D = %.3f in this draw</text>\n", at_x(&f, log10(where)), at_y(&f, from),
-                     at_y(&f, to), f.left + 8, f.top + 10, best);
+    nj_buffer_printf(out, "<path class=ks d=\"M%.1f %.1fV%.1f\"/><text class=ks x=%.1f y=%.1f>D = %.3f in this draw</text>\n",
+                     at_x(&f, log10(where)), at_y(&f, from), at_y(&f, to), f.left + 8, f.top + 10, best);
     titles(out, &f, "Wasserstein distance (log)", "cumulative fraction");
     nj_buffer_text(out, "</svg>\n");
     free(y);
@@ -307,15 +330,18 @@ void nj_plot_verdict(nj_buffer *out, const nj_hostless_page *page)
     nj_buffer_printf(out, "<svg class=plot viewBox=\"0 0 %g %g\" role=img aria-label=\"D and its limits\">\n", f.w, f.h);
     for (int k = 0; k < 2; k++) {
         const double y = 18 + 30 * k, d = page->ks[k], limit = page->limit[k];
-        nj_buffer_printf(out, "<text x=%.1f y=%.1f text-anchor=end>%s</text><rect class=inside x=%.1f y=%.1f width=%.1f height=14 />"
-                              "<rect class=outside x=%.1f y=%.1f width=%.1f height=14 /><text x=%.1f y=%.1f text-anchor=middle>%.2f</text>\n",
-                         f.left - 6, y + 4, name[k], f.left, y - 7, at_x(&f, limit) - f.left, at_x(&f, limit), y - 7, f.right - at_x(&f, limit),
-                         at_x(&f, limit), y - 9, limit);
+        nj_buffer_printf(
+            out,
+            "<text x=%.1f y=%.1f text-anchor=end>%s</text><rect class=inside x=%.1f y=%.1f width=%.1f height=14 />"
+            "<rect class=outside x=%.1f y=%.1f width=%.1f height=14 /><text x=%.1f y=%.1f text-anchor=middle>%.2f</text>\n",
+            f.left - 6, y + 4, name[k], f.left, y - 7, at_x(&f, limit) - f.left, at_x(&f, limit), y - 7,
+            f.right - at_x(&f, limit), at_x(&f, limit), y - 9, limit);
         if (isnan(d)) continue;
         if (!isnan(page->sd[k])) {
             double sd = page->sd[k], error = sd / sqrt(page->repeats);
-            nj_buffer_printf(out, "<path class=spread d=\"M%.1f %.1fH%.1f\"/><path class=error d=\"M%.1f %.1fH%.1f\"/>\n", at_x(&f, fmax(d - sd, 0)), y,
-                             at_x(&f, fmin(d + sd, 1)), at_x(&f, fmax(d - error, 0)), y, at_x(&f, fmin(d + error, 1)));
+            nj_buffer_printf(out, "<path class=spread d=\"M%.1f %.1fH%.1f\"/><path class=error d=\"M%.1f %.1fH%.1f\"/>\n",
+                             at_x(&f, fmax(d - sd, 0)), y, at_x(&f, fmin(d + sd, 1)), at_x(&f, fmax(d - error, 0)), y,
+                             at_x(&f, fmin(d + error, 1)));
         }
         nj_buffer_printf(out, "<circle cx=%.1f cy=%.1f r=4.5 />\n", at_x(&f, d), y);
     }

@@ -20,7 +20,10 @@ static double uniform(void)
     x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
     return (double)((x ^ (x >> 31)) >> 11) * 0x1p-53;
 }
-static double normal(void) { return sqrt(-2 * log(uniform() + 1e-300)) * cos(6.283185307179586 * uniform()); }
+static double normal(void)
+{
+    return sqrt(-2 * log(uniform() + 1e-300)) * cos(6.283185307179586 * uniform());
+}
 
 static void *aligned(size_t bytes)
 {
@@ -73,11 +76,15 @@ static void clip_equals_plain(void **state)
                     memset(&c, 0, sizeof c);
                     nj_clip_begin(work, (nj_isa)v, p, size[s], &c);
                     nj_clip_passes(work, 3, 10, &c);
-                    if (c.n_kept != plain.n_kept || c.n_nan != plain.n_nan || c.n_passes != plain.n_passes || c.converged != plain.converged)
-                        fail_msg("kind %d, %u pixels: kept %u, plain %u; passes %u, plain %u", kind, size[s], c.n_kept, plain.n_kept, c.n_passes, plain.n_passes);
-                    assert_true(c.median == plain.median || (isnan(c.median) && isnan(plain.median))); /* an order statistic: exact */
+                    if (c.n_kept != plain.n_kept || c.n_nan != plain.n_nan || c.n_passes != plain.n_passes ||
+                        c.converged != plain.converged)
+                        fail_msg("kind %d, %u pixels: kept %u, plain %u; passes %u, plain %u", kind, size[s], c.n_kept,
+                                 plain.n_kept, c.n_passes, plain.n_passes);
+                    assert_true(c.median == plain.median ||
+                                (isnan(c.median) && isnan(plain.median))); /* an order statistic: exact */
                     /* sums in another order: 4096 additions of doubles */
-                    assert_true(c.sd == plain.sd || fabs(c.sd - plain.sd) <= 1e-11 * plain.sd + 1e-12 || (isnan(c.sd) && isnan(plain.sd)));
+                    assert_true(c.sd == plain.sd || fabs(c.sd - plain.sd) <= 1e-11 * plain.sd + 1e-12 ||
+                                (isnan(c.sd) && isnan(plain.sd)));
                     assert_int_equal(nj_clip_mask(&c, p, size[s], mask), size[s] - c.n_kept);
                     for (uint32_t i = 0; i < size[s]; i++) assert_true(!isnan(p[i]) || mask[i]);
                     if (v == NJ_ISA_PORTABLE) first = c;
@@ -126,8 +133,11 @@ static void draws_equal_plain(void **state)
         const uint32_t *s = shape[trial % 6], key[2] = { trial, 77 }, counter[4] = { 0, trial / 2, 3, 4 };
         const nj_isa isa = (nj_isa)(trial / 6 % (nj_isa_best() + 1u));
         nj_draw_plain(counter, key, s[0], s[1], index);
-        if (s[0] == s[1]) nj_shuffle(work, isa, counter, key, item, s[0], to, 2);
-        else nj_draw_begin(work, item, s[0]), nj_draw(work, isa, counter, key, s[1], to, 2), nj_draw(work, isa, counter, key, s[1], to, 2);
+        if (s[0] == s[1])
+            nj_shuffle(work, isa, counter, key, item, s[0], to, 2);
+        else
+            nj_draw_begin(work, item, s[0]), nj_draw(work, isa, counter, key, s[1], to, 2),
+                nj_draw(work, isa, counter, key, s[1], to, 2);
         uint8_t seen[4096] = { 0 };
         for (uint32_t i = 0; i < s[1]; i++) {
             assert_int_equal(to[2 * i], index[i]);
@@ -191,16 +201,19 @@ static void spectrum_by_fftw(const float *block, uint32_t image, int n, double *
 static void spectra_equal_fftw(void **state)
 {
     (void)state;
-    static const uint32_t modes[2][15] = { { 8, 12, 16, 32, 28, 40, 30 }, { 8, 12, 16, 32, 28, 40, 40, 48, 68, 56, 72, 68, 88, 88, 70 } };
+    static const uint32_t modes[2][15] = { { 8, 12, 16, 32, 28, 40, 30 },
+                                           { 8, 12, 16, 32, 28, 40, 40, 48, 68, 56, 72, 68, 88, 88, 70 } };
     nj_spectrum_plan plan;
     assert_int_equal(nj_spectrum_open(&plan, 16), -1);
     for (int which = 0; which < 2; which++) {
         const uint32_t n = which ? 30 : 14;
         const size_t bytes = n * n * 32 * sizeof(float);
-        float *block = aligned(bytes), *copy = aligned(bytes), *area = aligned(15 * 32 * sizeof *area), *first = aligned(15 * 32 * sizeof *first);
+        float *block = aligned(bytes), *copy = aligned(bytes), *area = aligned(15 * 32 * sizeof *area),
+              *first = aligned(15 * 32 * sizeof *first);
         assert_int_equal(nj_spectrum_open(&plan, n), 0);
         /* noise, an offset, a bright pixel in every fourth image */
-        for (uint32_t i = 0; i < n * n * 32; i++) block[i] = (float)(normal() + 0.1 * (i % 32) + (i % 4 == 0 && i / 32 == 33 ? 1000 : 0));
+        for (uint32_t i = 0; i < n * n * 32; i++)
+            block[i] = (float)(normal() + 0.1 * (i % 32) + (i % 4 == 0 && i / 32 == 33 ? 1000 : 0));
         for (int v = NJ_ISA_PORTABLE; v <= (int)nj_isa_best(); v++) {
             memcpy(copy, block, bytes);
             nj_spectrum(&plan, (nj_isa)v, copy, area, 32);
@@ -238,7 +251,8 @@ static void distances_equal_plain(void **state)
             double column[2][15];
             seed = values;
             for (uint32_t l = 0; l < STRIDE; l++)
-                for (uint32_t k = 0; k < values; k++) raw[l][k] = (float)(l % 5 ? exp(normal()) : floor(4 * uniform())), v[k * STRIDE + l] = (float)raw[l][k];
+                for (uint32_t k = 0; k < values; k++)
+                    raw[l][k] = (float)(l % 5 ? exp(normal()) : floor(4 * uniform())), v[k * STRIDE + l] = (float)raw[l][k];
             nj_w1_sort((nj_isa)isa, values, v, STRIDE);
             for (uint32_t l = 0; l < STRIDE; l++)
                 for (uint32_t k = 1; k < values; k++) assert_true(v[k * STRIDE + l] >= v[(k - 1) * STRIDE + l]);
@@ -314,7 +328,7 @@ static void numpy_stream(void **state)
 {
     (void)state;
     static const double deviate[7] = { -0.7031873098624105, -0.49028236278771464, -0.3218143296501526, -1.7550787171239868,
-                                       0.20666447021383047, -2.011264572814634, 0.110498664274258 };
+                                       0.20666447021383047, -2.011264572814634,   0.110498664274258 };
     static const int order[12] = { 5, 8, 11, 4, 2, 3, 1, 0, 7, 10, 6, 9 };
     nj_numpy_random *rng = nj_numpy_random_new(1337);
     double item[12];
@@ -343,7 +357,8 @@ static void whole_test_equals_plain(void **state)
             p[i] = (float)(100 + 5 * normal() + (trial < 2 ? 0 : 300 * exp(-(dx * dx + dy * dy) / 6)));
             if (trial == 3 && i % 50 == 0) p[i] = NAN;
         }
-        if (trial >= 4) p[5 * side + 5] = 1e9f, p[(side / 2) * side + side / 2] = 2e9f; /* too wide for floats: both clipped, one by one */
+        if (trial >= 4)
+            p[5 * side + 5] = 1e9f, p[(side / 2) * side + side / 2] = 2e9f; /* too wide for floats: both clipped, one by one */
         nj_clip clip;
         nj_clip_begin(clip_work, nj_isa_best(), p, side * side, &clip);
         nj_clip_passes(clip_work, 3, trial >= 4 ? 1 : 10, &clip);
@@ -356,7 +371,8 @@ static void whole_test_equals_plain(void **state)
                 if (isa == NJ_ISA_PORTABLE) first = d;
                 assert_true(d == first);
                 /* two steps of the grid by single precision; the wide way is double throughout */
-                if (!(fabs(d - plain) < (trial >= 4 ? 1e-12 : 2.5 / 39800))) fail_msg("trial %d: %.17g, plain %.17g", trial, d, plain);
+                if (!(fabs(d - plain) < (trial >= 4 ? 1e-12 : 2.5 / 39800)))
+                    fail_msg("trial %d: %.17g, plain %.17g", trial, d, plain);
             }
         }
         nj_elephant_close(&g);
@@ -380,9 +396,9 @@ static void whole_test_equals_plain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(clip_equals_plain), cmocka_unit_test(clip_by_hand), cmocka_unit_test(draws_equal_plain),
+        cmocka_unit_test(clip_equals_plain), cmocka_unit_test(clip_by_hand),       cmocka_unit_test(draws_equal_plain),
         cmocka_unit_test(draws_are_uniform), cmocka_unit_test(spectra_equal_fftw), cmocka_unit_test(distances_equal_plain),
-        cmocka_unit_test(ks_equals_plain), cmocka_unit_test(numpy_stream), cmocka_unit_test(whole_test_equals_plain),
+        cmocka_unit_test(ks_equals_plain),   cmocka_unit_test(numpy_stream),       cmocka_unit_test(whole_test_equals_plain),
     };
     return cmocka_run_group_tests_name("elephant", tests, NULL, NULL);
 }

@@ -17,7 +17,8 @@ static int load(void **state)
         alerts_load(&all[s], sets[s]);
         if (table_load(&reference[s], sets[s], "")) fail_msg("no table of %s", sets[s]);
         assert_int_equal(all[s].n, reference[s].n);
-        for (int i = 0; i < all[s].n; i++) assert_int_equal(all[s].item[i].id, strtoll(table_text(&reference[s], (uint32_t)i, "candid"), NULL, 10));
+        for (int i = 0; i < all[s].n; i++)
+            assert_int_equal(all[s].item[i].id, strtoll(table_text(&reference[s], (uint32_t)i, "candid"), NULL, 10));
     }
     return 0;
 }
@@ -31,8 +32,9 @@ static int unload(void **state)
 
 /* --- the module, one alert at a time --- */
 
-static const char *const give_name[] = { "candidate", "stage", "lone", "clipped_science", "clipped_template", "ks_science", "ks_template",
-                                         "ks_science_sd", "ks_template_sd", "n_nan", "n_bad", "verdict" };
+static const char *const give_name[] = { "candidate",        "stage",      "lone",        "clipped_science",
+                                         "clipped_template", "ks_science", "ks_template", "ks_science_sd",
+                                         "ks_template_sd",   "n_nan",      "n_bad",       "verdict" };
 typedef struct row {
     uint8_t candidate, stage, verdict, reason;
     const char *lone;
@@ -61,29 +63,56 @@ static void open_instance(host *h, const char *settings)
     open_host(h, ini, "tested", NULL);
 }
 
-static row run(const nj_instance *in, void *thread, int (*process)(const void *, void *, const nj_work *), const alert *a, const gate *g)
+static row run(const nj_instance *in, void *thread, int (*process)(const void *, void *, const nj_work *), const alert *a,
+               const gate *g)
 {
     static const uint32_t zero = 0;
-    row r = { .candidate = NJ_NO_U8, .stage = NJ_NO_U8, .verdict = NJ_NO_U8, .reason = NJ_NO_REASON, .clipped = { NJ_NO_I32, NJ_NO_I32 },
-              .n_nan = NJ_NO_I32, .n_bad = NJ_NO_I32, .ks = { NAN, NAN }, .sd = { NAN, NAN } };
-    void *out[] = { &r.candidate, &r.stage, &r.lone, &r.clipped[0], &r.clipped[1], &r.ks[0], &r.ks[1], &r.sd[0], &r.sd[1], &r.n_nan,
-                    &r.n_bad, &r.verdict };
+    row r = { .candidate = NJ_NO_U8,
+              .stage = NJ_NO_U8,
+              .verdict = NJ_NO_U8,
+              .reason = NJ_NO_REASON,
+              .clipped = { NJ_NO_I32, NJ_NO_I32 },
+              .n_nan = NJ_NO_I32,
+              .n_bad = NJ_NO_I32,
+              .ks = { NAN, NAN },
+              .sd = { NAN, NAN } };
+    void *out[] = { &r.candidate, &r.stage, &r.lone,  &r.clipped[0], &r.clipped[1], &r.ks[0],
+                    &r.ks[1],     &r.sd[0], &r.sd[1], &r.n_nan,      &r.n_bad,      &r.verdict };
     for (size_t k = 0; k < sizeof out / sizeof *out; k++) assert_string_equal(in->give[k].name, give_name[k]);
     uint32_t off[2] = { 0, a->n_mag };
     nj_col col[16] = { { 0 } };
     const nj_col *in_col[16];
     for (int k = 0; k < 16; k++) in_col[k] = &col[k];
     if (g) {
-        const char *const path[] = { "stamp.science", "stamp.template", "survey", "jd", "packet.candidate.jdstarthist", "lc.mag",
-            "snn_snia_vs_nonia.score", "snn_sn_vs_all.score", "early_snia.score", "kilonova.score", "roid.roid", "finkclass.label" };
+        const char *const path[] = { "stamp.science",
+                                     "stamp.template",
+                                     "survey",
+                                     "jd",
+                                     "packet.candidate.jdstarthist",
+                                     "lc.mag",
+                                     "snn_snia_vs_nonia.score",
+                                     "snn_sn_vs_all.score",
+                                     "early_snia.score",
+                                     "kilonova.score",
+                                     "roid.roid",
+                                     "finkclass.label" };
         for (int k = 0; k < 12; k++) assert_string_equal(in->need[k].path, path[k]);
         col[3].data = &a->jd, col[4].data = &a->jdstarthist, col[5] = (nj_col){ a->mag, off };
         for (int k = 0; k < 4; k++) col[6 + k].data = &g->score[k];
         col[10].data = &g->roid, col[11].data = &g->label;
     }
     host_batch b = { .in = in };
-    nj_work w = { .size = sizeof w, .n = 1, .row = &zero, .in = in_col, .out = out, .reason = &r.reason, .id = &a->id, .opaque = &b,
-                  .scratch = host_scratch, .text = host_text, .image = image_of };
+    nj_work w = { .size = sizeof w,
+                  .n = 1,
+                  .row = &zero,
+                  .in = in_col,
+                  .out = out,
+                  .reason = &r.reason,
+                  .id = &a->id,
+                  .opaque = &b,
+                  .scratch = host_scratch,
+                  .text = host_text,
+                  .image = image_of };
     current = a;
     assert_int_equal(process(in->self, thread, &w), NJ_OK);
     nj_arena_free(&b.scratch);
@@ -92,14 +121,16 @@ static row run(const nj_instance *in, void *thread, int (*process)(const void *,
 
 /* --- oracle A: everything that has no random numbers in it, exactly --- */
 
-static void expect_mask(const table *t, uint32_t i, const char *what, const char *image, const nj_clip *clip, const float *pixel, uint32_t n)
+static void expect_mask(const table *t, uint32_t i, const char *what, const char *image, const nj_clip *clip, const float *pixel,
+                        uint32_t n)
 {
     char column[64];
     uint8_t mask[63 * 63];
     uint32_t n_masked = nj_clip_mask(clip, pixel, n, mask);
     assert_int_equal(n_masked, clip->n - clip->n_kept);
     snprintf(column, sizeof column, "hostless.%s_masked_%s", what, image);
-    if (n_masked != table_number(t, i, column)) fail_msg("row %u: %s is %u, not %s", i, column, n_masked, table_text(t, i, column));
+    if (n_masked != table_number(t, i, column))
+        fail_msg("row %u: %s is %u, not %s", i, column, n_masked, table_text(t, i, column));
     snprintf(column, sizeof column, "hostless.%s_mask_crc32_%s", what, image);
     uint32_t crc = (uint32_t)crc32(crc32(0, NULL, 0), mask, n);
     if (crc != table_number(t, i, column)) fail_msg("row %u: %s is %u, not %s", i, column, crc, table_text(t, i, column));
@@ -163,11 +194,15 @@ static void candidates_are_equal(void **state)
             assert_int_equal(r.reason, NJ_DONE);
             assert_int_equal(r.candidate, (int)table_number(ref, i, "hostless.candidate"));
             assert_int_equal(r.stage, one ? 1 : two ? 2 : 0);
-            assert_int_equal(r.clipped[0], (int)table_number(ref, i, one ? "hostless.second_masked_sci" : "hostless.centre_masked_sci"));
-            assert_int_equal(r.clipped[1], (int)table_number(ref, i, one ? "hostless.second_masked_tpl" : "hostless.centre_masked_tpl"));
+            assert_int_equal(r.clipped[0],
+                             (int)table_number(ref, i, one ? "hostless.second_masked_sci" : "hostless.centre_masked_sci"));
+            assert_int_equal(r.clipped[1],
+                             (int)table_number(ref, i, one ? "hostless.second_masked_tpl" : "hostless.centre_masked_tpl"));
             assert_int_equal(r.candidate, !isnan(r.ks[0]) && !isnan(r.ks[1]));
-            if (r.candidate) assert_string_equal(r.lone, r.clipped[0] > r.clipped[1] ? "science" : "template");
-            else assert_null(r.lone);
+            if (r.candidate)
+                assert_string_equal(r.lone, r.clipped[0] > r.clipped[1] ? "science" : "template");
+            else
+                assert_null(r.lone);
             n_candidates += r.candidate;
         }
     assert_int_equal(n_rows, 635);
@@ -191,7 +226,8 @@ static void gate_is_equal(void **state)
             const table *ref = &reference[s];
             gate g = { { table_number(ref, i, "snn_snia_vs_nonia.roid"), table_number(ref, i, "snn_sn_vs_all.roid"),
                          table_number(ref, i, "rf_snia_vs_nonia.al_loop"), table_number(ref, i, "rf_kn_vs_nonkn") },
-                       (int32_t)table_number(ref, i, "roid"), table_text(ref, i, "finkclass") };
+                       (int32_t)table_number(ref, i, "roid"),
+                       table_text(ref, i, "finkclass") };
             row r = run(in, t.block, in->module->process, &all[s].item[i], &g);
             int passed = r.reason != NJ_CUT;
             if (passed != (int)table_number(ref, i, "hostless.gate"))
@@ -244,7 +280,8 @@ static void numpy_stream(void **state)
                 char column[64];
                 snprintf(column, sizeof column, "hostless.%s%s", k ? "template" : "science", alone ? ".alone" : "");
                 double want = table_number(&reference[s], i, column);
-                if (!(fabs(r.ks[k] - want) < 1e-12)) fail_msg("%s row %u: %s is %.17g, not %.17g", sets[s], i, column, r.ks[k], want);
+                if (!(fabs(r.ks[k] - want) < 1e-12))
+                    fail_msg("%s row %u: %s is %.17g, not %.17g", sets[s], i, column, r.ks[k], want);
             }
         }
         close_thread(&t);
@@ -277,11 +314,15 @@ static void means_agree(void **state)
             assert_true(a < all[s].n);
             row r = run(t.in, t.block, t.in->module->process, &all[s].item[a], NULL);
             for (int k = 0; k < 2; k++, n++) {
-                double n2 = table_number(&spread, i, "seeds"), m2 = table_number(&spread, i, k ? "template.mean" : "science.mean");
+                double n2 = table_number(&spread, i, "seeds"),
+                       m2 = table_number(&spread, i, k ? "template.mean" : "science.mean");
                 double s2 = table_number(&spread, i, k ? "template.sd" : "science.sd");
                 double z = (r.ks[k] - m2) / sqrt(r.sd[k] * r.sd[k] / REPEATS + s2 * s2 / n2);
-                if (!(fabs(z) < 4)) fail_msg("%s %lld image %d: %.4f +- %.4f, reference %.4f +- %.4f, z = %.2f", sets[s], (long long)id, k, r.ks[k], r.sd[k], m2, s2, z);
-                if (!(r.sd[k] > s2 / 2 && r.sd[k] < 2 * s2)) fail_msg("%s %lld image %d: sd %.4f, reference %.4f", sets[s], (long long)id, k, r.sd[k], s2);
+                if (!(fabs(z) < 4))
+                    fail_msg("%s %lld image %d: %.4f +- %.4f, reference %.4f +- %.4f, z = %.2f", sets[s], (long long)id, k,
+                             r.ks[k], r.sd[k], m2, s2, z);
+                if (!(r.sd[k] > s2 / 2 && r.sd[k] < 2 * s2))
+                    fail_msg("%s %lld image %d: sd %.4f, reference %.4f", sets[s], (long long)id, k, r.sd[k], s2);
                 sum += z;
             }
         }
@@ -298,8 +339,9 @@ static void means_agree(void **state)
 
 static void expect_same(const row *a, const row *b, const char *what, int64_t id)
 {
-    if (a->candidate != b->candidate || a->stage != b->stage || a->lone != b->lone || a->verdict != b->verdict || a->reason != b->reason ||
-        memcmp(a->clipped, b->clipped, sizeof a->clipped) || memcmp(a->ks, b->ks, sizeof a->ks) || memcmp(a->sd, b->sd, sizeof a->sd))
+    if (a->candidate != b->candidate || a->stage != b->stage || a->lone != b->lone || a->verdict != b->verdict ||
+        a->reason != b->reason || memcmp(a->clipped, b->clipped, sizeof a->clipped) || memcmp(a->ks, b->ks, sizeof a->ks) ||
+        memcmp(a->sd, b->sd, sizeof a->sd))
         fail_msg("%s: %lld differs", what, (long long)id);
 }
 
@@ -345,7 +387,8 @@ static void fast_equals_plain(void **state)
             }
             row b = run(t.in, t.block, t.in->module->process_ref, &all[s].item[i], NULL);
             for (int k = 0; k < 2; k++)
-                if (!(fabs(a.ks[k] - b.ks[k]) < 2.5 / 39800)) fail_msg("%s row %d: %.17g, plain %.17g", sets[s], i, a.ks[k], b.ks[k]);
+                if (!(fabs(a.ks[k] - b.ks[k]) < 2.5 / 39800))
+                    fail_msg("%s row %d: %.17g, plain %.17g", sets[s], i, a.ks[k], b.ks[k]);
             n_exact += a.ks[0] == b.ks[0] && a.ks[1] == b.ks[1];
             a.ks[0] = b.ks[0], a.ks[1] = b.ks[1];
             expect_same(&a, &b, "plain", all[s].item[i].id);
@@ -361,10 +404,15 @@ int main(void)
 {
     static int in_order = 0, alone = 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(masks_are_equal), cmocka_unit_test(candidates_are_equal), cmocka_unit_test(gate_is_equal),
+        cmocka_unit_test(masks_are_equal),
+        cmocka_unit_test(candidates_are_equal),
+        cmocka_unit_test(gate_is_equal),
         cmocka_unit_test(numpy_numerators),
-        { "numpy_stream in order", numpy_stream, NULL, NULL, &in_order }, { "numpy_stream alone", numpy_stream, NULL, NULL, &alone },
-        cmocka_unit_test(means_agree), cmocka_unit_test(all_instruction_sets_give_the_same_bits), cmocka_unit_test(fast_equals_plain),
+        { "numpy_stream in order", numpy_stream, NULL, NULL, &in_order },
+        { "numpy_stream alone", numpy_stream, NULL, NULL, &alone },
+        cmocka_unit_test(means_agree),
+        cmocka_unit_test(all_instruction_sets_give_the_same_bits),
+        cmocka_unit_test(fast_equals_plain),
     };
     return cmocka_run_group_tests_name("hostless", tests, load, unload);
 }

@@ -45,14 +45,30 @@ static row run(const char *settings, stamps *s)
     host h;
     open_host(&h, ini, "tested", NULL);
     host_thread t = open_thread(&h.set.item[0]);
-    row r = { .candidate = NJ_NO_U8, .stage = NJ_NO_U8, .verdict = NJ_NO_U8, .reason = NJ_NO_REASON, .clipped = { NJ_NO_I32, NJ_NO_I32 },
-              .n_nan = NJ_NO_I32, .n_bad = NJ_NO_I32, .ks = { NAN, NAN }, .sd = { NAN, NAN } };
-    void *out[] = { &r.candidate, &r.stage, &r.lone, &r.clipped[0], &r.clipped[1], &r.ks[0], &r.ks[1], &r.sd[0], &r.sd[1], &r.n_nan,
-                    &r.n_bad, &r.verdict };
+    row r = { .candidate = NJ_NO_U8,
+              .stage = NJ_NO_U8,
+              .verdict = NJ_NO_U8,
+              .reason = NJ_NO_REASON,
+              .clipped = { NJ_NO_I32, NJ_NO_I32 },
+              .n_nan = NJ_NO_I32,
+              .n_bad = NJ_NO_I32,
+              .ks = { NAN, NAN },
+              .sd = { NAN, NAN } };
+    void *out[] = { &r.candidate, &r.stage, &r.lone,  &r.clipped[0], &r.clipped[1], &r.ks[0],
+                    &r.ks[1],     &r.sd[0], &r.sd[1], &r.n_nan,      &r.n_bad,      &r.verdict };
     host_batch b = { .in = t.in };
     const nj_col none = { 0 }, name = { &survey, NULL }, *const in[] = { &none, &none, &name };
-    nj_work w = { .size = sizeof w, .n = 1, .row = &zero, .in = in, .out = out, .reason = &r.reason, .id = &id, .opaque = &b,
-                  .scratch = host_scratch, .text = host_text, .image = image_of };
+    nj_work w = { .size = sizeof w,
+                  .n = 1,
+                  .row = &zero,
+                  .in = in,
+                  .out = out,
+                  .reason = &r.reason,
+                  .id = &id,
+                  .opaque = &b,
+                  .scratch = host_scratch,
+                  .text = host_text,
+                  .image = image_of };
     current = s;
     assert_int_equal(t.in->module->process(t.in->self, t.block, &w), NJ_OK);
     nj_arena_free(&b.scratch);
@@ -61,17 +77,19 @@ static row run(const char *settings, stamps *s)
     return r;
 }
 
-#define EXPECT(r, stage_, lone_, science, template)              \
-    do {                                                         \
-        assert_int_equal((r).reason, NJ_DONE);                   \
-        assert_int_equal((r).stage, stage_);                     \
-        assert_int_equal((r).candidate, stage_ > 0);             \
-        assert_int_equal((r).clipped[0], science);               \
-        assert_int_equal((r).clipped[1], template);              \
-        if (stage_) assert_string_equal((r).lone, lone_);        \
-        else assert_null((r).lone);                              \
-        assert_int_equal(isnan((r).ks[0]), !(stage_));           \
-        assert_int_equal(isnan((r).ks[1]), !(stage_));           \
+#define EXPECT(r, stage_, lone_, science, template)                                                                              \
+    do {                                                                                                                         \
+        assert_int_equal((r).reason, NJ_DONE);                                                                                   \
+        assert_int_equal((r).stage, stage_);                                                                                     \
+        assert_int_equal((r).candidate, stage_ > 0);                                                                             \
+        assert_int_equal((r).clipped[0], science);                                                                               \
+        assert_int_equal((r).clipped[1], template);                                                                              \
+        if (stage_)                                                                                                              \
+            assert_string_equal((r).lone, lone_);                                                                                \
+        else                                                                                                                     \
+            assert_null((r).lone);                                                                                               \
+        assert_int_equal(isnan((r).ks[0]), !(stage_));                                                                           \
+        assert_int_equal(isnan((r).ks[1]), !(stage_));                                                                           \
     } while (0)
 
 static stamps s;
@@ -236,7 +254,7 @@ static void rubin_rules(void **state)
     r = run("survey = rubin\n", &s);
     EXPECT(r, 1, "science", 8, 0);
     assert_int_equal(run("", &s).reason, NJ_RANGE); /* 40 x 40 is no stamp of either survey by its shape */
-    survey = "lsst"; /* ... but the alert says which */
+    survey = "lsst";                                /* ... but the alert says which */
     r = run("", &s);
     EXPECT(r, 1, "science", 8, 0);
     survey = "ztf";
@@ -251,9 +269,10 @@ static void rubin_rules(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_there), cmocka_unit_test(a_source_in_one_stamp), cmocka_unit_test(a_source_in_the_centre),
-        cmocka_unit_test(more_than_five_and_fewer_than_three), cmocka_unit_test(missing_and_bad_pixels), cmocka_unit_test(no_answer),
-        cmocka_unit_test(verdict_and_repeats), cmocka_unit_test(rubin_rules),
+        cmocka_unit_test(nothing_there),          cmocka_unit_test(a_source_in_one_stamp),
+        cmocka_unit_test(a_source_in_the_centre), cmocka_unit_test(more_than_five_and_fewer_than_three),
+        cmocka_unit_test(missing_and_bad_pixels), cmocka_unit_test(no_answer),
+        cmocka_unit_test(verdict_and_repeats),    cmocka_unit_test(rubin_rules),
     };
     return cmocka_run_group_tests_name("hostless_rules", tests, NULL, NULL);
 }

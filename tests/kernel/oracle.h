@@ -22,8 +22,10 @@ typedef struct alerts {
 
 static inline void alerts_add(alerts *all, nj_decoder *d, nj_cursor *cursor, nj_opener *opener, nj_batch *batch, const char *path)
 {
-    static const nj_column_def col[] = { { "candid", NJ_I64, NJ_SCALAR, NULL, 1 }, { "jd", NJ_F64, NJ_SCALAR, NULL, 1 },
-        { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, NULL, 1 }, { "lc.mag", NJ_F64, NJ_SERIES, NULL, 1 } };
+    static const nj_column_def col[] = { { "candid", NJ_I64, NJ_SCALAR, NULL, 1 },
+                                         { "jd", NJ_F64, NJ_SCALAR, NULL, 1 },
+                                         { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, NULL, 1 },
+                                         { "lc.mag", NJ_F64, NJ_SERIES, NULL, 1 } };
     static const nj_layout layout = { "ztf", 4, 4, col, 1 << NJ_SCIENCE | 1 << NJ_TEMPLATE };
     size_t size = 0;
     nj_error err = { "" };
@@ -71,8 +73,10 @@ static inline void alerts_load(alerts *all, const char *set)
         }
         free(names);
     } else {
-        if (!strcmp(set, "G")) snprintf(path, sizeof path, "%s/real/other/fink_ztf/public_20260322_31alerts.avro", kit_shared());
-        else snprintf(path, sizeof path, "%s/oracles/alerts/%s.avro", kit_shared(), set);
+        if (!strcmp(set, "G"))
+            snprintf(path, sizeof path, "%s/real/other/fink_ztf/public_20260322_31alerts.avro", kit_shared());
+        else
+            snprintf(path, sizeof path, "%s/oracles/alerts/%s.avro", kit_shared(), set);
         alerts_add(all, d, &cursor, opener, batch, path);
     }
     nj_batch_free(batch);
@@ -114,8 +118,10 @@ static inline int table_load(table *t, const char *set, const char *kind)
             *end = 0;
             cell[n] = field;
         }
-        if (!t->head) t->head = cell, t->n_cols = n;
-        else t->cell[t->n++] = cell;
+        if (!t->head)
+            t->head = cell, t->n_cols = n;
+        else
+            t->cell[t->n++] = cell;
     }
     free(text);
     return 0;
@@ -133,6 +139,9 @@ static inline double table_number(const table *t, uint32_t row, const char *colu
     const char *text = table_text(t, row, column);
     return *text ? strtod(text, NULL) : NAN;
 }
-static inline void table_free(table *t) { nj_arena_free(&t->arena); }
+static inline void table_free(table *t)
+{
+    nj_arena_free(&t->arena);
+}
 
 #endif

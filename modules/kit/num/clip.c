@@ -35,19 +35,22 @@ typedef struct sums {
 } sums;
 
 struct nj_clip_work {
-    float x[NJ_CLIP_MAX] __attribute__((aligned(64))); /* NaN where not finite and behind the end */
+    float x[NJ_CLIP_MAX] __attribute__((aligned(64)));         /* NaN where not finite and behind the end */
     float tail[NJ_CLIP_MAX + 32] __attribute__((aligned(64))); /* the pixels outside the core, then NaN */
-    uint8_t cell[NJ_CLIP_MAX];                         /* histogram cell of each pixel, OUT if it is not finite */
-    uint32_t first[CELLS + 1];                         /* rank of the first pixel of each cell */
-    float slot[SLOTS][NJ_CLIP_MAX];                    /* sorted pixels of the cells used last */
-    int slot_cell[SLOTS];                              /* -1: empty */
+    uint8_t cell[NJ_CLIP_MAX];                                 /* histogram cell of each pixel, OUT if it is not finite */
+    uint32_t first[CELLS + 1];                                 /* rank of the first pixel of each cell */
+    float slot[SLOTS][NJ_CLIP_MAX];                            /* sorted pixels of the cells used last */
+    int slot_cell[SLOTS];                                      /* -1: empty */
     uint32_t n, n_padded, n_finite, n_tail;
     float centre, core_lo, core_hi; /* the core: pixels within, which a clip as a rule keeps */
     sums core;
     nj_isa isa;
 };
 
-size_t nj_clip_work_size(void) { return sizeof(nj_clip_work); }
+size_t nj_clip_work_size(void)
+{
+    return sizeof(nj_clip_work);
+}
 
 /* The float bounds that keep exactly what the double bounds keep. */
 static float bound_up(double lo)
@@ -107,8 +110,10 @@ static float of_rank(nj_clip_work *work, uint32_t rank)
     uint32_t lo = 0, hi = CELLS; /* first[lo] <= rank < first[hi] */
     while (hi - lo > 1) {
         uint32_t mid = (lo + hi) / 2;
-        if (work->first[mid] <= rank) lo = mid;
-        else hi = mid;
+        if (work->first[mid] <= rank)
+            lo = mid;
+        else
+            hi = mid;
     }
     int slot = lo & (SLOTS - 1);
     if (work->slot_cell[slot] != (int)lo) {
@@ -140,13 +145,14 @@ void nj_clip_begin(nj_clip_work *work, nj_isa isa, const float *pixel, uint32_t 
     uint32_t n_finite = take_in[isa](pixel, work->n, work->x);
     for (uint32_t i = work->n; i < work->n_padded; i++) work->x[i] = NAN;
     work->n_finite = n_finite;
-    *clip = (nj_clip){ .n = work->n, .n_nan = work->n - n_finite, .n_kept = n_finite, .lo = -INFINITY, .hi = INFINITY,
-                       .median = NAN, .sd = NAN };
+    *clip = (nj_clip){
+        .n = work->n, .n_nan = work->n - n_finite, .n_kept = n_finite, .lo = -INFINITY, .hi = INFINITY, .median = NAN, .sd = NAN
+    };
     if (!n_finite) return;
 
     /* The cells span the quartiles of a sample and as much again on either side; ranks of medians lie well within,
      * and where they do not, a cell is merely longer. */
-    float sample[SAMPLE];
+    float sample[SAMPLE] = { 0 };
     uint32_t m = 0, step = work->n / SAMPLE + 1;
     for (uint32_t start = 0; start < step && m < SAMPLE; start++)
         for (uint32_t i = start; i < work->n && m < SAMPLE; i += step)

@@ -70,7 +70,8 @@ static uint32_t ISA(collect_tail)(const float *x, uint32_t n, float lo, float hi
 #if W == 16
     for (uint32_t i = 0; i < n; i += 16) {
         __m512 v = _mm512_loadu_ps(x + i);
-        __mmask16 out = _mm512_cmp_ps_mask(v, _mm512_set1_ps(lo), _CMP_LT_OQ) | _mm512_cmp_ps_mask(v, _mm512_set1_ps(hi), _CMP_GT_OQ);
+        __mmask16 out =
+            _mm512_cmp_ps_mask(v, _mm512_set1_ps(lo), _CMP_LT_OQ) | _mm512_cmp_ps_mask(v, _mm512_set1_ps(hi), _CMP_GT_OQ);
         _mm512_storeu_ps(to + k, _mm512_maskz_compress_ps(out, v));
         k += (uint32_t)__builtin_popcount(out);
     }

@@ -41,13 +41,13 @@ void nj_draw_begin(nj_draw_work *work, const float *item, uint32_t n)
 
 /* One step without a branch: the place is written always, and left behind only if the item is new. Indices from n on
  * have a round that no draw has; they lose it when they come up, and get it back after the draw. */
-#define TAKE(i)                                \
-    do {                                       \
-        const uint32_t which = i;              \
-        const uint8_t had = seen[which];       \
-        *at = value[which];                    \
-        seen[which] = round;                   \
-        at = had < round ? at + step : at;     \
+#define TAKE(i)                                                                                                                  \
+    do {                                                                                                                         \
+        const uint32_t which = i;                                                                                                \
+        const uint8_t had = seen[which];                                                                                         \
+        *at = value[which];                                                                                                      \
+        seen[which] = round;                                                                                                     \
+        at = had < round ? at + step : at;                                                                                       \
     } while (0)
 
 void nj_draw(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const uint32_t key[2], uint32_t n_draw,
@@ -97,8 +97,8 @@ static inline uint32_t below(words *w, uint32_t bound)
     return (uint32_t)(product >> 32);
 }
 
-void nj_shuffle(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const uint32_t key[2], const float *item,
-                uint32_t n, float *to, uint32_t step)
+void nj_shuffle(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const uint32_t key[2], const float *item, uint32_t n,
+                float *to, uint32_t step)
 {
     words w = { .word = work->word, .n_blocks = (n + 3) / 4, .counter = counter, .key = key };
     nj_philox_fill(isa, (const uint32_t[4]){ 0, counter[1], counter[2], counter[3] }, key, w.n_blocks, work->word);

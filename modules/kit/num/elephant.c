@@ -81,8 +81,8 @@ static void fill_fast(const nj_elephant *geometry, nj_elephant_work *work, const
     }
 }
 
-double nj_elephant_ks(const nj_elephant *geometry, nj_isa isa, nj_elephant_work *work, const float *pixel,
-                      const nj_clip *clip, const nj_elephant_key *key)
+double nj_elephant_ks(const nj_elephant *geometry, nj_isa isa, nj_elephant_work *work, const float *pixel, const nj_clip *clip,
+                      const nj_elephant_key *key)
 {
     const uint32_t side = geometry->crop, from = (geometry->stamp - side) / 2, n_crop = side * side;
     const uint32_t n = geometry->stamp * geometry->stamp, bins = geometry->spectrum.n_bins;
@@ -101,8 +101,10 @@ double nj_elephant_ks(const nj_elephant *geometry, nj_isa isa, nj_elephant_work 
         if (first + IMAGES > SHUFFLES) memset(work->block, 0, n_crop * IMAGES * sizeof *work->block);
         for (uint32_t l = 0; l < IMAGES && first + l < SHUFFLES; l++) {
             counter[1] = first + l;
-            if (n == n_crop) nj_shuffle(&work->draw, isa, counter, k, work->item, n, work->block + l, IMAGES);
-            else nj_draw(&work->draw, isa, counter, k, n_crop, work->block + l, IMAGES);
+            if (n == n_crop)
+                nj_shuffle(&work->draw, isa, counter, k, work->item, n, work->block + l, IMAGES);
+            else
+                nj_draw(&work->draw, isa, counter, k, n_crop, work->block + l, IMAGES);
         }
         if (first + IMAGES > SHUFFLES) /* the stamp itself comes behind its shuffles */
             for (uint32_t i = 0; i < n_crop; i++)

@@ -21,7 +21,8 @@ int nj_elephant_open(nj_elephant *geometry, uint32_t stamp, uint32_t crop)
     nj_elephant_work *work = aligned_alloc(64, (sizeof *work + 63) / 64 * 64); /* for its alignments */
     if (!work) return -1;
     pthread_mutex_lock(&planner);
-    geometry->transform = fftw_plan_dft_r2c_2d((int)crop, (int)crop, work->pixel, (fftw_complex *)(void *)work->mode, FFTW_ESTIMATE);
+    geometry->transform =
+        fftw_plan_dft_r2c_2d((int)crop, (int)crop, work->pixel, (fftw_complex *)(void *)work->mode, FFTW_ESTIMATE);
     pthread_mutex_unlock(&planner);
     free(work);
     return geometry->transform ? 0 : -1;
@@ -74,13 +75,14 @@ static double statistic_plain(const nj_elephant *geometry, nj_elephant_work *wor
     uint32_t pair = 0;
     for (uint32_t n = 0; n < SHUFFLES; n++) work->wide_x[n] = nj_w1_plain(work->wide_area[n], work->wide_area[SHUFFLES], bins);
     for (uint32_t i = 0; i < SHUFFLES; i++)
-        for (uint32_t j = i + 1; j < SHUFFLES; j++) work->wide_y[pair++] = nj_w1_plain(work->wide_area[i], work->wide_area[j], bins);
+        for (uint32_t j = i + 1; j < SHUFFLES; j++)
+            work->wide_y[pair++] = nj_w1_plain(work->wide_area[i], work->wide_area[j], bins);
     return nj_ks_plain(work->wide_x, SHUFFLES, work->wide_y, PAIRS);
 }
 
 /* The pixels of one shuffle that come to lie in the centre, by the definition or by way of floats. */
-typedef void draw_function(nj_elephant_work *work, const uint32_t counter[4], const uint32_t k[2], uint32_t n,
-                           uint32_t n_draw, uint32_t *index);
+typedef void draw_function(nj_elephant_work *work, const uint32_t counter[4], const uint32_t k[2], uint32_t n, uint32_t n_draw,
+                           uint32_t *index);
 static void draw_plain(nj_elephant_work *work, const uint32_t counter[4], const uint32_t k[2], uint32_t n, uint32_t n_draw,
                        uint32_t *index)
 {
@@ -94,13 +96,14 @@ static void draw_fast(nj_elephant_work *work, const uint32_t counter[4], const u
         for (uint32_t i = 0; i < n; i++) work->item[i] = (float)i;
         nj_draw_begin(&work->draw, work->item, n);
     }
-    if (n == n_draw) nj_shuffle(&work->draw, NJ_ISA_PORTABLE, counter, k, work->item, n, work->block, 1);
-    else nj_draw(&work->draw, NJ_ISA_PORTABLE, counter, k, n_draw, work->block, 1);
+    if (n == n_draw)
+        nj_shuffle(&work->draw, NJ_ISA_PORTABLE, counter, k, work->item, n, work->block, 1);
+    else
+        nj_draw(&work->draw, NJ_ISA_PORTABLE, counter, k, n_draw, work->block, 1);
     for (uint32_t i = 0; i < n_draw; i++) index[i] = (uint32_t)work->block[i];
 }
 
-static void counter_spectra(const nj_elephant *geometry, nj_elephant_work *work, const nj_elephant_key *key,
-                            draw_function *draw)
+static void counter_spectra(const nj_elephant *geometry, nj_elephant_work *work, const nj_elephant_key *key, draw_function *draw)
 {
     const uint32_t k[2] = { (uint32_t)key->id, (uint32_t)((uint64_t)key->id >> 32) };
     const uint32_t n = geometry->stamp * geometry->stamp, n_crop = geometry->crop * geometry->crop;
@@ -115,16 +118,16 @@ static void counter_spectra(const nj_elephant *geometry, nj_elephant_work *work,
     }
 }
 
-double nj_elephant_ks_plain(const nj_elephant *geometry, nj_elephant_work *work, const float *pixel,
-                            const nj_clip *clip, const nj_elephant_key *key)
+double nj_elephant_ks_plain(const nj_elephant *geometry, nj_elephant_work *work, const float *pixel, const nj_clip *clip,
+                            const nj_elephant_key *key)
 {
     if (nj_elephant_fill(geometry, work, pixel, clip, key)) return -1;
     counter_spectra(geometry, work, key, draw_plain);
     return statistic_plain(geometry, work);
 }
 
-void nj_elephant_ks_numpy(const nj_elephant *geometry, nj_elephant_work *work, nj_numpy_random *rng,
-                          const float *const pixel[2], const nj_clip clip[2], double d[2])
+void nj_elephant_ks_numpy(const nj_elephant *geometry, nj_elephant_work *work, nj_numpy_random *rng, const float *const pixel[2],
+                          const nj_clip clip[2], double d[2])
 {
     const uint32_t n = geometry->stamp * geometry->stamp;
     double filled[2][63 * 63];

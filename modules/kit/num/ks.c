@@ -64,7 +64,7 @@ static void histogram(nj_ks_work *work, nj_isa isa, const float *y, uint32_t n_s
 
 double nj_ks(nj_ks_work *work, nj_isa isa, const float *x, uint32_t n_x, const float *y, uint32_t n_stored, uint32_t n_y)
 {
-    float upper[NJ_KS_MAX_X]; /* no difference at x_i is above this */
+    float upper[NJ_KS_MAX_X] = { 0 }; /* no difference at x_i is above this */
     double best = 0;
     if (!three_distinct(x, n_x) || !three_distinct(y, n_stored)) return -1;
     rank[isa](x, n_x, work->x);

@@ -45,11 +45,11 @@ static void fill_portable(const uint32_t *first, const uint32_t *key, uint32_t n
 #if defined __x86_64__
 /* One 32-bit word per 64-bit lane, so that the full product of two words is one instruction; ROUND is the same text
  * for both widths. */
-#define ROUND(mul, xor3, srl, lo)                                                                                  \
-    do {                                                                                                           \
-        p0 = mul(c0, m0), p1 = mul(c2, m1);                                                                        \
-        c0 = xor3(srl(p1, 32), c1, k0), c2 = xor3(srl(p0, 32), c3, k1);                                            \
-        c1 = lo(p1), c3 = lo(p0);                                                                                  \
+#define ROUND(mul, xor3, srl, lo)                                                                                                \
+    do {                                                                                                                         \
+        p0 = mul(c0, m0), p1 = mul(c2, m1);                                                                                      \
+        c0 = xor3(srl(p1, 32), c1, k0), c2 = xor3(srl(p0, 32), c3, k1);                                                          \
+        c1 = lo(p1), c3 = lo(p0);                                                                                                \
     } while (0)
 #define XOR512(a, b, c) _mm512_ternarylogic_epi64(a, b, c, 0x96)
 #define SAME(a) (a) /* the multiplication reads the low halves only; the high halves are dropped at the end */
@@ -116,9 +116,8 @@ __attribute__((target("avx2"))) static void fill_avx2(const uint32_t *first, con
 
 void nj_philox_fill(nj_isa isa, const uint32_t first[4], const uint32_t key[2], uint32_t n_blocks, uint32_t *word)
 {
-    static void (*const version[NJ_ISAS])(const uint32_t *, const uint32_t *, uint32_t, uint32_t *) = {
-        fill_portable, fill_avx2, fill_avx512
-    };
+    static void (*const version[NJ_ISAS])(const uint32_t *, const uint32_t *, uint32_t, uint32_t *) = { fill_portable, fill_avx2,
+                                                                                                        fill_avx512 };
     version[isa](first, key, n_blocks, word);
 }
 

@@ -13,12 +13,27 @@ typedef struct cf {
     vf r, i;
 } cf; /* W complex numbers */
 
-static inline __attribute__((always_inline)) cf ISA(add)(cf a, cf b) { return (cf){ a.r + b.r, a.i + b.i }; }
-static inline __attribute__((always_inline)) cf ISA(sub)(cf a, cf b) { return (cf){ a.r - b.r, a.i - b.i }; }
-static inline __attribute__((always_inline)) cf ISA(mul)(float f, cf a) { return (cf){ f * a.r, f * a.i }; }
+static inline __attribute__((always_inline)) cf ISA(add)(cf a, cf b)
+{
+    return (cf){ a.r + b.r, a.i + b.i };
+}
+static inline __attribute__((always_inline)) cf ISA(sub)(cf a, cf b)
+{
+    return (cf){ a.r - b.r, a.i - b.i };
+}
+static inline __attribute__((always_inline)) cf ISA(mul)(float f, cf a)
+{
+    return (cf){ f * a.r, f * a.i };
+}
 /* a - i b and a + i b */
-static inline __attribute__((always_inline)) cf ISA(turn)(cf a, cf b) { return (cf){ a.r + b.i, a.i - b.r }; }
-static inline __attribute__((always_inline)) cf ISA(back)(cf a, cf b) { return (cf){ a.r - b.i, a.i + b.r }; }
+static inline __attribute__((always_inline)) cf ISA(turn)(cf a, cf b)
+{
+    return (cf){ a.r + b.i, a.i - b.r };
+}
+static inline __attribute__((always_inline)) cf ISA(back)(cf a, cf b)
+{
+    return (cf){ a.r - b.i, a.i + b.r };
+}
 #define ADD ISA(add)
 #define SUB ISA(sub)
 #define MUL ISA(mul)

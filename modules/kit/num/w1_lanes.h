@@ -18,13 +18,12 @@ static inline __attribute__((always_inline)) vf ISA(distance)(const float *v, ui
     const vi magnitude = (vi){ 0 } + INT32_MAX;
     vf sum = { 0 };
 #pragma GCC unroll 15
-    for (uint32_t k = 0; k < n_values; k++)
-        sum += (vf)((vi)(a[k] - *(const vf *)(const void *)(v + k * stride + l)) & magnitude);
+    for (uint32_t k = 0; k < n_values; k++) sum += (vf)((vi)(a[k] - *(const vf *)(const void *)(v + k * stride + l)) & magnitude);
     return sum;
 }
 
-static inline __attribute__((always_inline)) void ISA(from)(const float *v, uint32_t stride, uint32_t which,
-                                                            float *to, uint32_t n_values)
+static inline __attribute__((always_inline)) void ISA(from)(const float *v, uint32_t stride, uint32_t which, float *to,
+                                                            uint32_t n_values)
 {
     vf a[15];
 #pragma GCC unroll 15
@@ -33,8 +32,8 @@ static inline __attribute__((always_inline)) void ISA(from)(const float *v, uint
 }
 
 /* Rows of 16 whatever W is; in the first of them lanes up to i, in the last lanes from n on, count as infinite. */
-static inline __attribute__((always_inline)) uint32_t ISA(pairs)(const float *v, uint32_t stride, uint32_t n,
-                                                                 float *to, uint32_t n_values)
+static inline __attribute__((always_inline)) uint32_t ISA(pairs)(const float *v, uint32_t stride, uint32_t n, float *to,
+                                                                 uint32_t n_values)
 {
     vi number;
     for (int l = 0; l < W; l++) number[l] = l;
@@ -57,7 +56,19 @@ static inline __attribute__((always_inline)) uint32_t ISA(pairs)(const float *v,
     return at;
 }
 
-static void ISA(from7)(const float *v, uint32_t stride, uint32_t which, float *to) { ISA(from)(v, stride, which, to, 7); }
-static void ISA(from15)(const float *v, uint32_t stride, uint32_t which, float *to) { ISA(from)(v, stride, which, to, 15); }
-static uint32_t ISA(pairs7)(const float *v, uint32_t stride, uint32_t n, float *to) { return ISA(pairs)(v, stride, n, to, 7); }
-static uint32_t ISA(pairs15)(const float *v, uint32_t stride, uint32_t n, float *to) { return ISA(pairs)(v, stride, n, to, 15); }
+static void ISA(from7)(const float *v, uint32_t stride, uint32_t which, float *to)
+{
+    ISA(from)(v, stride, which, to, 7);
+}
+static void ISA(from15)(const float *v, uint32_t stride, uint32_t which, float *to)
+{
+    ISA(from)(v, stride, which, to, 15);
+}
+static uint32_t ISA(pairs7)(const float *v, uint32_t stride, uint32_t n, float *to)
+{
+    return ISA(pairs)(v, stride, n, to, 7);
+}
+static uint32_t ISA(pairs15)(const float *v, uint32_t stride, uint32_t n, float *to)
+{
+    return ISA(pairs)(v, stride, n, to, 15);
+}
