@@ -123,13 +123,13 @@ static pass one_pass(nj_bench_run *run, bench *b, bool host, int threads)
 /* Rounds 1 2 4 1 2 4 ..., so that a slow minute of the machine is every size's. */
 static void do_sweep(nj_bench_run *run, bench *b, bool host, sweep *s)
 {
-    pass first = one_pass(run, b, host, 1), p = first; /* warm-up */
+    pass first = one_pass(run, b, host, 1); /* warm-up */
     for (int k = 1; k < b->n_sizes; k++) one_pass(run, b, host, b->size[k]);
     s->same = true;
     s->rounds = nj_bench_rounds(run, LEAST_ROUNDS, (size_t)b->n_sizes, first.wall * (double)first.rows / 1e9 * b->n_sizes);
     for (uint32_t round = 0; round < s->rounds; round++)
         for (int k = 0; k < b->n_sizes; k++) {
-            p = one_pass(run, b, host, b->size[k]);
+            pass p = one_pass(run, b, host, b->size[k]);
             s->cpu[k][round] = p.cpu;
             s->wall[k][round] = p.wall;
             s->same &= p.rows == first.rows && p.stamps == first.stamps;

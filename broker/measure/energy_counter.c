@@ -69,7 +69,7 @@ static int open_event(nj_energy_counter *c, const char *folder, const char *even
 /* pkg, and ram, which Intel's package plane does not contain; cores and gpu are inside pkg, psys contains it. */
 static int open_perf(nj_energy_counter *c)
 {
-    char folder[512], path[600], text[256];
+    char folder[512], path[600], text[256] = "";
     snprintf(folder, sizeof folder, "%s/bus/event_source/devices/power", sysfs());
     snprintf(path, sizeof path, "%s/type", folder);
     if (read_line(path, text, sizeof text)) return -1;
@@ -77,7 +77,7 @@ static int open_perf(nj_energy_counter *c)
     snprintf(path, sizeof path, "%s/cpumask", folder);
     if (read_line(path, text, sizeof text)) return -1;
     int ram = 0;
-    for (char *at = text, *end; *at; at = *end ? end + 1 : end) {
+    for (char *at = text, *end = text; *at; at = *end ? end + 1 : end) {
         long cpu = strtol(at, &end, 10);
         if (end == at || open_event(c, folder, "energy-pkg", type, (int)cpu)) break;
         ram |= !open_event(c, folder, "energy-ram", type, (int)cpu);
