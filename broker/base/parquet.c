@@ -75,6 +75,7 @@ void nj_parquet_close(nj_parquet *f)
     }
     if (f->mapped) munmap((void *)f->bytes, f->n);
     free(f->leaf);
+    free(f->node);
     free(f->physical);
     free(f->fixed_size);
     free(f->group_rows);
@@ -94,6 +95,12 @@ uint32_t nj_parquet_leaves(const nj_parquet *file)
 const nj_parquet_leaf *nj_parquet_leaf_at(const nj_parquet *file, uint32_t leaf)
 {
     return &file->leaf[leaf];
+}
+
+const nj_parquet_node *nj_parquet_nodes(const nj_parquet *file, uint32_t *n)
+{
+    *n = file->n_nodes;
+    return file->node;
 }
 
 int nj_parquet_find(const nj_parquet *file, const char *name)

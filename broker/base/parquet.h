@@ -51,6 +51,16 @@ typedef struct nj_parquet_leaf {
     uint8_t item_def;         /* def >= item_def: an element of the innermost list; item_def - 1: an empty list; less: no list */
 } nj_parquet_leaf;
 
+/* The schema in preorder; node 0 is the root, whose name means nothing. */
+typedef struct nj_parquet_node {
+    const char *name; /* n_name bytes, not NUL-terminated; lives as long as the file */
+    uint32_t n_name;
+    uint32_t n_children; /* 0: a leaf */
+    uint32_t leaf;       /* its index; of a group that of its first leaf; UINT32_MAX of a group of nothing */
+    uint8_t repetition;  /* 0 required, 1 optional, 2 repeated */
+    uint8_t is_list, is_map;
+} nj_parquet_node;
+
 /* Rows read from one leaf. Level entries stand in row order; a flat column has one per row, a list one per element
  * and one for an empty or absent list. Pointers live until the column's next read or close. */
 typedef struct nj_parquet_values {
@@ -70,6 +80,7 @@ void nj_parquet_close(nj_parquet *file); /* NULL allowed; columns must be closed
 uint64_t nj_parquet_rows(const nj_parquet *file);
 uint32_t nj_parquet_leaves(const nj_parquet *file);
 const nj_parquet_leaf *nj_parquet_leaf_at(const nj_parquet *file, uint32_t leaf);
+const nj_parquet_node *nj_parquet_nodes(const nj_parquet *file, uint32_t *n);
 /* Index of the leaf of that name or path; -1 when there is none. */
 int nj_parquet_find(const nj_parquet *file, const char *name);
 
@@ -97,8 +108,9 @@ struct nj_parquet {
     size_t n;
     int mapped;
     uint64_t n_rows;
-    uint32_t n_leaves, n_groups;
+    uint32_t n_leaves, n_groups, n_nodes;
     nj_parquet_leaf *leaf;
+    nj_parquet_node *node;
     int32_t *physical, *fixed_size; /* [n_leaves] type and size as in the schema */
     uint64_t *group_rows;           /* [n_groups] */
     nj_parquet_chunk *chunk;        /* [n_groups * n_leaves] */

@@ -149,7 +149,7 @@ typedef struct node {
     uint32_t n_name;
     int32_t type, fixed_size, repetition, n_children, converted, scale;
     nj_parquet_kind kind;
-    int is_list, is_text;
+    int is_list, is_map, is_text;
 } node;
 
 /* LogicalType is a union: one field, whose id says which; a timestamp holds its unit, again a union. */
@@ -158,6 +158,7 @@ static void logical_type(reader *r, node *t)
     field f = { 0 };
     while (next_field(r, &f)) {
         if (f.id == 1 || f.id == 4 || f.id == 12) t->is_text = 1;
+        if (f.id == 2) t->is_map = 1;
         if (f.id == 3) t->is_list = 1;
         if (f.id != 8 || f.type != T_STRUCT) {
             skip(r, f.type, 0);
@@ -196,6 +197,7 @@ static void schema_element(reader *r, node *t)
         }
     }
     if (t->converted == 0 || t->converted == 4 || t->converted == 19) t->is_text = 1; /* UTF8, ENUM, JSON */
+    if (t->converted == 1 || t->converted == 2) t->is_map = 1; /* MAP_KEY_VALUE: what MAP was called at first */
     if (t->converted == 3) t->is_list = 1;
     if (t->converted == 9) t->kind = NJ_PARQUET_TIME_MS;
     if (t->converted == 10) t->kind = NJ_PARQUET_TIME_US;
@@ -252,6 +254,7 @@ static int add_leaf(walk *w, const node *t, const place *at)
 static int visit(walk *w, const place *above, int depth)
 {
     if (w->at == w->n_nodes || depth > 32) return nj_fail(w->err, "%s: the schema is damaged", w->file->name);
+    nj_parquet_node *shown = &w->file->node[w->at];
     const node *t = &w->node[w->at++];
     place at = *above;
     if (t->repetition < 0 || t->repetition > 2 || !t->name || join(at.path, sizeof at.path, t))
@@ -267,7 +270,10 @@ static int visit(walk *w, const place *above, int depth)
         ((t->n_name == 5 && !memcmp(t->name, "array", 5)) || (t->n_name > 6 && !memcmp(t->name + t->n_name - 6, "_tuple", 6))))
         at.in_list = 0; /* two-level lists of old writers: the repeated group is the element itself */
     at.in_list = at.in_list == 1 && t->n_children == 1 ? 2 : t->is_list ? 1 : 0;
+    *shown = (nj_parquet_node){ .name = (const char *)t->name, .n_name = t->n_name, .n_children = t->n_children > 0 ? (uint32_t)t->n_children : 0,
+                                .leaf = w->file->n_leaves, .repetition = (uint8_t)t->repetition, .is_list = t->is_list != 0, .is_map = t->is_map != 0 };
     if (t->type >= 0 && t->n_children <= 0) return add_leaf(w, t, &at);
+    if (t->n_children <= 0) shown->leaf = UINT32_MAX;
     for (int32_t i = 0; i < t->n_children; i++)
         if (visit(w, &at, depth + 1)) return -1;
     return 0;
@@ -280,15 +286,18 @@ static int schema(nj_parquet *file, reader *r, nj_error *err)
     if (!n || n > MOST_NODES || of != T_STRUCT) return nj_fail(err, "%s: the schema is damaged", file->name);
     node *nodes = calloc(n, sizeof *nodes);
     file->leaf = calloc(n, sizeof *file->leaf);
+    file->node = calloc(n, sizeof *file->node);
     file->physical = calloc(n, sizeof *file->physical);
     file->fixed_size = calloc(n, sizeof *file->fixed_size);
     place *top = calloc(1, sizeof *top);
-    if (!nodes || !file->leaf || !file->physical || !file->fixed_size || !top) {
+    if (!nodes || !file->leaf || !file->node || !file->physical || !file->fixed_size || !top) {
         nj_fail(err, "%s: no memory", file->name);
         goto done;
     }
     for (uint32_t i = 0; i < n; i++) schema_element(r, &nodes[i]);
     walk w = { .file = file, .node = nodes, .n_nodes = n, .at = 1, .err = err };
+    file->n_nodes = n;
+    file->node[0].n_children = nodes[0].n_children > 0 ? (uint32_t)nodes[0].n_children : 0;
     if (r->bad) {
         nj_fail(err, "%s: the schema is damaged", file->name);
         goto done;
