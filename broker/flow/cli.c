@@ -13,7 +13,7 @@
 #include "nightjar/sky.h"
 
 const char nj_run_help[] =
-    "\nSOURCE: FILE.avro, FOLDER, FILE.tar, FILE.tar.gz, - (stdin: OCF or tar), kafka://HOST:PORT/TOPIC[,TOPIC] or /^REGEX\n"
+    "\nSOURCE: FILE.avro, FOLDER (Avro or Parquet), FILE.tar, FILE.tar.gz, - (stdin: OCF or tar), kafka://HOST:PORT/TOPIC[,TOPIC] or /^REGEX\n"
     "  with ?group=G&from=committed|earliest|latest|OFFSET|TIMESTAMP&until=idle:SECONDS|end|count:N, embedded://SOURCE\n"
     "  -c FILE              settings (INI)\n"
     "  -D section.key=value one setting\n"

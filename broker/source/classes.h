@@ -4,8 +4,8 @@
 
 #include "source.h"
 
-extern const nj_source_class nj_source_embedded, nj_source_kafka, nj_source_dead, nj_source_archive, nj_source_folder,
-    nj_source_file;
+extern const nj_source_class nj_source_embedded, nj_source_kafka, nj_source_dead, nj_source_archive, nj_source_parquet,
+    nj_source_folder, nj_source_file;
 
 /* Is the name's ending one of a packet's: .avro, .msg, .datum? */
 int nj_source_is_packet_name(const char *name);
