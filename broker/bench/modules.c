@@ -13,7 +13,7 @@ typedef struct row {
     char name[64];
     bool is_module;
     uint64_t offered, hits;
-    double cold_ns; /* smallest of the runs */
+    double cold_ns;                           /* smallest of the runs */
     double cpu[MAX_ROUNDS], wall[MAX_ROUNDS]; /* ns per alert offered */
 } row;
 
@@ -48,16 +48,23 @@ static void take(bench *b, const nj_report *report, uint32_t round)
 
 static void show(nj_bench_run *run, const row *r, uint32_t rounds)
 {
-    double cpu = nj_bench_quantile(r->cpu, rounds, 0.5), low = nj_bench_quantile(r->cpu, rounds, 0.25), high = nj_bench_quantile(r->cpu, rounds, 0.75);
+    double cpu = nj_bench_quantile(r->cpu, rounds, 0.5), low = nj_bench_quantile(r->cpu, rounds, 0.25),
+           high = nj_bench_quantile(r->cpu, rounds, 0.75);
     double hit_rate = r->offered ? (double)r->hits / (double)r->offered : 0, onsky = cpu > 0 ? 1e9 / cpu : NAN;
     char what[96], cold[32] = "-";
     if (r->is_module) snprintf(cold, sizeof cold, "%.3f", r->cold_ns / 1e6);
-    printf("%-24s %10.3f %9.3f %9.3f %13.0f %13.0f %8.1f%% %10s\n", r->name, cpu / 1e3, low / 1e3, high / 1e3, onsky, onsky * hit_rate, 100 * hit_rate, cold);
+    printf("%-24s %10.3f %9.3f %9.3f %13.0f %13.0f %8.1f%% %10s\n", r->name, cpu / 1e3, low / 1e3, high / 1e3, onsky,
+           onsky * hit_rate, 100 * hit_rate, cold);
     nj_bench_samples(run, r->name, 1, (double)r->offered, rounds, r->cpu, r->wall);
     if (!r->is_module) return;
-    const struct { const char *name; double value; const char *unit; } figure[] = {
-        { "on-sky alerts/s/core", onsky, "1/s" }, { "effective alerts/s/core", onsky * hit_rate, "1/s" },
-        { "hit rate", hit_rate, "1" },            { "cold start", r->cold_ns, "ns" } };
+    const struct {
+        const char *name;
+        double value;
+        const char *unit;
+    } figure[] = { { "on-sky alerts/s/core", onsky, "1/s" },
+                   { "effective alerts/s/core", onsky * hit_rate, "1/s" },
+                   { "hit rate", hit_rate, "1" },
+                   { "cold start", r->cold_ns, "ns" } };
     for (size_t i = 0; i < sizeof figure / sizeof *figure; i++) {
         snprintf(what, sizeof what, "%s, %s", r->name, figure[i].name);
         nj_bench_keep(run, what, figure[i].value, figure[i].unit);
@@ -83,7 +90,8 @@ static int run_modules(nj_bench_run *run)
         nj_report_free(&report);
     }
     if (rc == 0 && nj_bench_verify(run, b.same, "the same counts in each of %u runs of %zu alerts", rounds, b.packets.n)) {
-        printf("%-24s %10s %9s %9s %13s %13s %9s %10s\n", "module", "us/alert", "25 %", "75 %", "on-sky/s/core", "effect./s/core", "hit rate", "cold ms");
+        printf("%-24s %10s %9s %9s %13s %13s %9s %10s\n", "module", "us/alert", "25 %", "75 %", "on-sky/s/core", "effect./s/core",
+               "hit rate", "cold ms");
         for (uint32_t i = 0; i < b.n_rows; i++)
             if (b.row[i].offered) show(run, &b.row[i], rounds);
     }
@@ -93,4 +101,6 @@ static int run_modules(nj_bench_run *run)
 }
 
 extern const nj_bench nj_bench_modules;
-const nj_bench nj_bench_modules = { "modules", "each module on real packets: on-sky and effective alerts/s/core, hit rate, cold start", run_modules };
+const nj_bench nj_bench_modules = { "modules",
+                                    "each module on real packets: on-sky and effective alerts/s/core, hit rate, cold start",
+                                    run_modules };

@@ -60,8 +60,10 @@ int nj_bench_packets_load(nj_bench_run *run, nj_bench_packets *p, size_t at_leas
 {
     const char *data = nj_bench_data(run), *shared = getenv("NIGHTJAR_SHARED");
     *p = (nj_bench_packets){ 0 };
-    if (data) snprintf(p->folder, sizeof p->folder, "%s", data);
-    else snprintf(p->folder, sizeof p->folder, "%s/real/ztf", shared ? shared : "../shared");
+    if (data)
+        snprintf(p->folder, sizeof p->folder, "%s", data);
+    else
+        snprintf(p->folder, sizeof p->folder, "%s/real/ztf", shared ? shared : "../shared");
     read_folder(p);
     if (!p->n) {
         nj_bench_note(run, "no packets (*.avro) in %s; name a folder of them by --data", p->folder);
@@ -93,7 +95,10 @@ typedef struct memory {
     size_t at;
 } memory;
 
-static void release(nj_chunk *chunk) { free(chunk); } /* the bytes are the packets' */
+static void release(nj_chunk *chunk)
+{
+    free(chunk);
+} /* the bytes are the packets' */
 
 static nj_next next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_error *err)
 {
@@ -108,9 +113,14 @@ static nj_next next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_erro
     return NJ_NEXT_CHUNK;
 }
 
-static void close_memory(nj_source *source) { free(source); }
+static void close_memory(nj_source *source)
+{
+    free(source);
+}
 
-static const nj_source_class memory_class = { .name = "memory", .form = "(bench)", .doc = "packets in memory", .next = next, .close = close_memory };
+static const nj_source_class memory_class = {
+    .name = "memory", .form = "(bench)", .doc = "packets in memory", .next = next, .close = close_memory
+};
 
 static nj_source *open_memory(void *opaque, const nj_source_args *args, nj_error *err)
 {
@@ -132,8 +142,15 @@ int nj_bench_host_run(nj_bench_run *run, const nj_bench_host *host, nj_report *r
     nj_error err = { "" };
     char threads[16];
     snprintf(threads, sizeof threads, "%d", host->threads);
-    char *argv[] = { (char *)"run", (char *)"-q", (char *)"-j", threads, (char *)"-o", (char *)(host->sink ? host->sink : "null:"),
-                     (char *)"--overwrite", (char *)(host->packets ? "memory:" : host->source), NULL };
+    char *argv[] = { (char *)"run",
+                     (char *)"-q",
+                     (char *)"-j",
+                     threads,
+                     (char *)"-o",
+                     (char *)(host->sink ? host->sink : "null:"),
+                     (char *)"--overwrite",
+                     (char *)(host->packets ? "memory:" : host->source),
+                     NULL };
     memset(report, 0, sizeof *report);
     int rc = nj_cli_parse(&cli, 8, argv, &err);
     if (rc == 0 && host->packets) {

@@ -14,7 +14,7 @@ typedef struct nj_bench_packet {
 typedef struct nj_bench_packets {
     nj_bench_packet *packet; /* [n]: the files of the folder, then copies of them all in buffers of their own */
     size_t n, n_real, bytes;
-    uint64_t digest;         /* FNV-1a of the real packets' bytes, in the order of their names */
+    uint64_t digest; /* FNV-1a of the real packets' bytes, in the order of their names */
     char folder[4096];
 } nj_bench_packets;
 

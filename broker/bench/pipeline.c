@@ -24,7 +24,8 @@ static int once(nj_bench_run *run, const char *source, way *w, uint32_t round, u
         double n = (double)report.ledger.consumed;
         w->cpu[round] = report.cpu_s * 1e9 / n;
         w->wall[round] = report.wall_s * 1e9 / n;
-        *emitted = nj_ledger_closed(&report.ledger) && report.ledger.emitted == report.ledger.consumed ? report.ledger.emitted : 0;
+        *emitted =
+            nj_ledger_closed(&report.ledger) && report.ledger.emitted == report.ledger.consumed ? report.ledger.emitted : 0;
     }
     nj_report_free(&report);
     return rc;
@@ -71,8 +72,10 @@ static int run_pipeline(nj_bench_run *run)
             rc = once(run, source, &w[k], round, &again);
             same &= n && again == n;
         }
-    if (rc == 0 && nj_bench_verify(run, same, "%llu alerts in = out, ledger closed, in each of %u runs", (unsigned long long)n, rounds * CASES)) {
-        printf("%-22s %7s %12s %14s %9s %7s %12s\n", "files to sink", "threads", "alerts/s", "alerts/s/core", "mean", "sd", "CPU us/alert");
+    if (rc == 0 && nj_bench_verify(run, same, "%llu alerts in = out, ledger closed, in each of %u runs", (unsigned long long)n,
+                                   rounds * CASES)) {
+        printf("%-22s %7s %12s %14s %9s %7s %12s\n", "files to sink", "threads", "alerts/s", "alerts/s/core", "mean", "sd",
+               "CPU us/alert");
         for (int k = 0; k < CASES; k++) show(run, &w[k], rounds, n, w[k].all_cores ? omp_get_num_procs() : 1);
     }
     free(w);
@@ -80,4 +83,6 @@ static int run_pipeline(nj_bench_run *run)
 }
 
 extern const nj_bench nj_bench_pipeline;
-const nj_bench nj_bench_pipeline = { "pipeline", "files to sink with the default modules, as `nightjar run` does it: alerts/s/core", run_pipeline };
+const nj_bench nj_bench_pipeline = { "pipeline",
+                                     "files to sink with the default modules, as `nightjar run` does it: alerts/s/core",
+                                     run_pipeline };

@@ -15,9 +15,11 @@
 enum { ROWS = 64, SIZES = 8, MAX_ROUNDS = 201, LEAST_ROUNDS = 5, TARGET_BYTES = 80000000 };
 
 static const nj_column_def columns[] = {
-    { "candid", NJ_I64, NJ_SCALAR, NULL, 1 }, { "object", NJ_STR, NJ_SCALAR, NULL, 1 }, { "jd", NJ_F64, NJ_SCALAR, NULL, 1 },
-    { "ra", NJ_F64, NJ_SCALAR, NULL, 1 },     { "dec", NJ_F64, NJ_SCALAR, NULL, 1 },    { "lc.jd", NJ_F64, NJ_SERIES, NULL, 1 },
-    { "lc.mag", NJ_F64, NJ_SERIES, NULL, 1 }, { "lc.mag_err", NJ_F64, NJ_SERIES, NULL, 1 }, { "lc.band", NJ_U8, NJ_SERIES, NULL, 1 },
+    { "candid", NJ_I64, NJ_SCALAR, NULL, 1 }, { "object", NJ_STR, NJ_SCALAR, NULL, 1 },
+    { "jd", NJ_F64, NJ_SCALAR, NULL, 1 },     { "ra", NJ_F64, NJ_SCALAR, NULL, 1 },
+    { "dec", NJ_F64, NJ_SCALAR, NULL, 1 },    { "lc.jd", NJ_F64, NJ_SERIES, NULL, 1 },
+    { "lc.mag", NJ_F64, NJ_SERIES, NULL, 1 }, { "lc.mag_err", NJ_F64, NJ_SERIES, NULL, 1 },
+    { "lc.band", NJ_U8, NJ_SERIES, NULL, 1 },
 };
 enum { N_COLUMNS = sizeof columns / sizeof *columns };
 
@@ -36,11 +38,11 @@ typedef struct bench {
     nj_decoder *decoder;
     nj_layout layout;
     nj_stream stream;
-    hand *hand;   /* [n_hands] */
+    hand *hand; /* [n_hands] */
     int n_hands;
     int size[SIZES];
     int n_sizes;
-    size_t next;  /* packet to take, atomically */
+    size_t next; /* packet to take, atomically */
 } bench;
 
 typedef struct pass {
@@ -48,7 +50,10 @@ typedef struct pass {
     uint64_t rows, stamps;
 } pass;
 
-static void no_release(nj_chunk *chunk) { (void)chunk; }
+static void no_release(nj_chunk *chunk)
+{
+    (void)chunk;
+}
 
 /* Packets i .. i + ROWS to rows, and every stamp to pixels. */
 static void one_batch(bench *b, hand *h, size_t i)
@@ -134,8 +139,8 @@ static void do_sweep(nj_bench_run *run, bench *b, bool host, sweep *s)
             s->wall[k][round] = p.wall;
             s->same &= p.rows == first.rows && p.stamps == first.stamps;
         }
-    nj_bench_verify(run, s->same && first.rows >= b->packets.n, "%s: %llu rows%s in every pass, whatever the number of threads", s->name,
-                    (unsigned long long)first.rows, host ? "" : " with their stamps");
+    nj_bench_verify(run, s->same && first.rows >= b->packets.n, "%s: %llu rows%s in every pass, whatever the number of threads",
+                    s->name, (unsigned long long)first.rows, host ? "" : " with their stamps");
 }
 
 /* Median over the rounds of a[i] / b[i]. */
@@ -150,7 +155,8 @@ static double paired(const double *a, const double *b, uint32_t n)
 static void print_sweep(nj_bench_run *run, const bench *b, const sweep *s)
 {
     int knee = 1;
-    printf("%-22s %8s %12s %10s %11s %13s %9s\n", s->name, "threads", "alerts/s", "speed-up", "efficiency", "CPU us/alert", "CPU ratio");
+    printf("%-22s %8s %12s %10s %11s %13s %9s\n", s->name, "threads", "alerts/s", "speed-up", "efficiency", "CPU us/alert",
+           "CPU ratio");
     for (int k = 0; k < b->n_sizes; k++) {
         char name[64], what[96];
         double n = b->size[k], up = paired(s->wall[0], s->wall[k], s->rounds), cpu = paired(s->cpu[k], s->cpu[0], s->rounds);
@@ -196,7 +202,8 @@ static void same_bytes(nj_bench_run *run, bench *b)
 {
     size_t n1 = 0, n2 = 0;
     char *one = written_by(run, b, 1, &n1), *two = written_by(run, b, 2, &n2);
-    nj_bench_verify(run, one && two && n1 == n2 && !memcmp(one, two, n1), "ndjson of %zu alerts by 1 and by 2 threads: the same %zu bytes", b->packets.n, n1);
+    nj_bench_verify(run, one && two && n1 == n2 && !memcmp(one, two, n1),
+                    "ndjson of %zu alerts by 1 and by 2 threads: the same %zu bytes", b->packets.n, n1);
     free(one);
     free(two);
 }
@@ -235,8 +242,8 @@ static void measure(nj_bench_run *run, bench *b)
     const char *wait = getenv("OMP_WAIT_POLICY");
     double load = 0;
     getloadavg(&load, 1);
-    nj_bench_note(run, "%zu packets in memory (%zu real, %.0f MB); %d cores, OMP_WAIT_POLICY %s, load average %.1f", b->packets.n, b->packets.n_real,
-                  (double)b->packets.bytes / 1e6, omp_get_num_procs(), wait ? wait : "not set", load);
+    nj_bench_note(run, "%zu packets in memory (%zu real, %.0f MB); %d cores, OMP_WAIT_POLICY %s, load average %.1f", b->packets.n,
+                  b->packets.n_real, (double)b->packets.bytes / 1e6, omp_get_num_procs(), wait ? wait : "not set", load);
     sweep *s = calloc(1, sizeof *s);
     if (!s) abort();
     s->name = "stamps";
@@ -255,7 +262,8 @@ static void measure(nj_bench_run *run, bench *b)
 
 static int run_threads(nj_bench_run *run)
 {
-    bench b = { .layout = { nj_bench_survey(run), N_COLUMNS, N_COLUMNS, columns, 7 }, .stream = { .name = "bench", .partition = -1 } };
+    bench b = { .layout = { nj_bench_survey(run), N_COLUMNS, N_COLUMNS, columns, 7 },
+                .stream = { .name = "bench", .partition = -1 } };
     nj_error err = { "" };
     int found = nj_bench_packets_load(run, &b.packets, TARGET_BYTES), cores = omp_get_num_procs(), rc = -1;
     if (found) return found < 0 ? -1 : 0;
@@ -273,4 +281,5 @@ static int run_threads(nj_bench_run *run)
 }
 
 extern const nj_bench nj_bench_threads;
-const nj_bench nj_bench_threads = { "threads", "1, 2, 4 ... threads: throughput, efficiency, the knee; the same bytes", run_threads };
+const nj_bench nj_bench_threads = { "threads", "1, 2, 4 ... threads: throughput, efficiency, the knee; the same bytes",
+                                    run_threads };

@@ -14,12 +14,14 @@
 
 static const char help[] =
     "A is before, B is after: bench files (bench --json) or run reports (run --report). Several run reports of one side: comma-\n"
-    "separated. Per benchmark, module and stage: ratio B/A, Mann-Whitney p, MAD, verdict. Regression: p < 0.002 and ratio > 1.10 and\n"
+    "separated. Per benchmark, module and stage: ratio B/A, Mann-Whitney p, MAD, verdict. Regression: p < 0.002 and ratio > 1.10 "
+    "and\n"
     "the medians more than 3 MAD apart.\n"
     "  --gate            exit code 5 when there is a regression\n"
     "  --only TEXT       rows whose name has this in it\n"
     "  --rerun N BIN_A BIN_B -- ARGS\n"
-    "                    runs both binaries in turn, N times each (A B B A ...): `BIN run ARGS` when ARGS begin with a SOURCE or an\n"
+    "                    runs both binaries in turn, N times each (A B B A ...): `BIN run ARGS` when ARGS begin with a SOURCE or "
+    "an\n"
     "                    option, `BIN bench ...` when the first is bench; then compares. N of 7 or more can show a regression\n"
     "One report of each side has one-row slices for samples: the machine may have changed between the two. --rerun is the cure.";
 
@@ -72,7 +74,8 @@ static int from_bench(rows *all, int side, const json_t *benchmarks)
 {
     size_t i, k;
     json_t *b, *sample;
-    json_array_foreach(benchmarks, i, b) {
+    json_array_foreach(benchmarks, i, b)
+    {
         const char *name = json_string_value(json_object_get(b, "name"));
         if (!name) return -1;
         json_array_foreach(json_object_get(b, "samples"), k, sample) add_sample(all, name, side, json_number_value(sample));
@@ -85,7 +88,8 @@ static int from_report(rows *all, int side, const json_t *root, int only)
 {
     size_t i, k;
     json_t *m, *cell;
-    json_array_foreach(json_object_get(root, "modules"), i, m) {
+    json_array_foreach(json_object_get(root, "modules"), i, m)
+    {
         const char *name = json_string_value(json_object_get(m, "name"));
         double offered = json_number_value(json_object_get(m, "offered")), cpu = json_number_value(json_object_get(m, "cpu_ns"));
         if (!name) return -1;
@@ -93,7 +97,8 @@ static int from_report(rows *all, int side, const json_t *root, int only)
             if (offered > 0) add_sample(all, name, side, cpu / offered);
             continue;
         }
-        json_array_foreach(json_object_get(m, "histogram"), k, cell) {
+        json_array_foreach(json_object_get(m, "histogram"), k, cell)
+        {
             double ns = json_number_value(json_array_get(cell, 0)), entries = json_number_value(json_array_get(cell, 1));
             for (double e = 0; e < entries && e < 2000; e++) add_sample(all, name, side, ns);
         }
@@ -109,9 +114,12 @@ static int read_one(rows *all, int side, const char *path, int only)
     json_t *root = json_load_file(path, 0, &error);
     const json_t *benchmarks = json_object_get(root, "benchmarks");
     int rc = -1;
-    if (!root) fprintf(stderr, "nightjar compare: %s: %s (line %d)\n", path, error.text, error.line);
-    else if (json_is_array(benchmarks)) rc = from_bench(all, side, benchmarks);
-    else if (json_is_array(json_object_get(root, "modules"))) rc = from_report(all, side, root, only);
+    if (!root)
+        fprintf(stderr, "nightjar compare: %s: %s (line %d)\n", path, error.text, error.line);
+    else if (json_is_array(benchmarks))
+        rc = from_bench(all, side, benchmarks);
+    else if (json_is_array(json_object_get(root, "modules")))
+        rc = from_report(all, side, root, only);
     if (root && rc) fprintf(stderr, "nightjar compare: %s: neither a bench file nor a run report\n", path);
     json_decref(root);
     return rc;
@@ -143,7 +151,8 @@ static int print_rows(const rows *all, const char *only)
     double *ratio = malloc((all->n + 1) * sizeof *ratio);
     uint32_t n_ratios = 0;
     if (!ratio) abort();
-    printf("%-40s %10s %10s %7s %10s %10s %10s %9s  verdict\n", "name", "A median", "B median", "B/A", "A MAD", "B MAD", "p", "n");
+    printf("%-40s %10s %10s %7s %10s %10s %10s %9s  verdict\n", "name", "A median", "B median", "B/A", "A MAD", "B MAD", "p",
+           "n");
     for (size_t i = 0; i < all->n; i++) {
         const row *r = &all->row[i];
         char a[24], b[24], ma[24], mb[24], n[24];
@@ -155,18 +164,21 @@ static int print_rows(const rows *all, const char *only)
         }
         nj_comparison c = nj_compare(r->sample[0], r->n[0], r->sample[1], r->n[1]);
         snprintf(n, sizeof n, "%u %u", r->n[0], r->n[1]);
-        printf("%-40.40s %10s %10s %7.3f %10s %10s %10.2g %9s  %s\n", r->name, duration(a, c.median_a), duration(b, c.median_b), c.ratio,
-               duration(ma, c.mad_a), duration(mb, c.mad_b), c.p, n, nj_verdict_name[c.verdict]);
+        printf("%-40.40s %10s %10s %7.3f %10s %10s %10.2g %9s  %s\n", r->name, duration(a, c.median_a), duration(b, c.median_b),
+               c.ratio, duration(ma, c.mad_a), duration(mb, c.mad_b), c.p, n, nj_verdict_name[c.verdict]);
         regressions += c.verdict == NJ_REGRESSION;
         few += c.verdict == NJ_TOO_FEW;
         ratio[n_ratios++] = c.ratio;
     }
     double middle = nj_quantile(ratio, n_ratios, 0.5);
     free(ratio);
-    printf("%d regression%s%s%s\n", regressions, regressions == 1 ? "" : "s", one_sided ? "; rows of one side alone are not judged" : "",
+    printf("%d regression%s%s%s\n", regressions, regressions == 1 ? "" : "s",
+           one_sided ? "; rows of one side alone are not judged" : "",
            few ? "; too few samples in some rows: p cannot get below 0.002" : "");
     if (n_ratios >= 4 && (middle > 1.1 || middle < 1 / 1.1))
-        printf("note: half of all rows changed by x%.2f and beyond: likely the machine, not the code; --rerun runs both sides in turn\n", middle);
+        printf("note: half of all rows changed by x%.2f and beyond: likely the machine, not the code; --rerun runs both sides in "
+               "turn\n",
+               middle);
     return regressions;
 }
 
@@ -194,7 +206,9 @@ static int run_once(const char *binary, char **args, int n_args, const char *pat
     if (child < 0 || waitpid(child, &status, 0) != child) status = -1;
     free(argv);
     int ok = status != -1 && WIFEXITED(status) && (WEXITSTATUS(status) == 0 || (bench && WEXITSTATUS(status) == NJ_EXIT_GATE));
-    if (!ok) fprintf(stderr, "nightjar compare: %s ended with %d\n", binary, status != -1 && WIFEXITED(status) ? WEXITSTATUS(status) : -1);
+    if (!ok)
+        fprintf(stderr, "nightjar compare: %s ended with %d\n", binary,
+                status != -1 && WIFEXITED(status) ? WEXITSTATUS(status) : -1);
     return ok ? 0 : -1;
 }
 
@@ -221,16 +235,24 @@ static int compare(int argc, char **argv)
     const char *file[2] = { NULL, NULL }, *only = NULL;
     int n_files = 0, gate = 0, rounds = 0, first = argc;
     for (int i = 1; i < argc && first == argc; i++) {
-        if (!strcmp(argv[i], "--gate")) gate = 1;
-        else if (!strcmp(argv[i], "--only") && i + 1 < argc) only = argv[++i];
-        else if (!strcmp(argv[i], "--rerun") && i + 1 < argc) rounds = atoi(argv[++i]);
-        else if (!strcmp(argv[i], "--")) first = i + 1;
-        else if (argv[i][0] == '-' || n_files == 2) return fprintf(stderr, "nightjar compare: not understood: %s\n", argv[i]), NJ_EXIT_USAGE;
-        else file[n_files++] = argv[i];
+        if (!strcmp(argv[i], "--gate"))
+            gate = 1;
+        else if (!strcmp(argv[i], "--only") && i + 1 < argc)
+            only = argv[++i];
+        else if (!strcmp(argv[i], "--rerun") && i + 1 < argc)
+            rounds = atoi(argv[++i]);
+        else if (!strcmp(argv[i], "--"))
+            first = i + 1;
+        else if (argv[i][0] == '-' || n_files == 2)
+            return fprintf(stderr, "nightjar compare: not understood: %s\n", argv[i]), NJ_EXIT_USAGE;
+        else
+            file[n_files++] = argv[i];
     }
     if (n_files != 2 || rounds < 0 || rounds > MAX_REPORTS || (rounds > 0) != (first < argc))
-        return fprintf(stderr, "nightjar compare: two files, or --rerun N with two binaries, -- and what they are to run\n"), NJ_EXIT_USAGE;
-    if (rounds && rounds < ENOUGH) fprintf(stderr, "nightjar compare: %d rounds are too few for a verdict; %d at least\n", rounds, ENOUGH);
+        return fprintf(stderr, "nightjar compare: two files, or --rerun N with two binaries, -- and what they are to run\n"),
+               NJ_EXIT_USAGE;
+    if (rounds && rounds < ENOUGH)
+        fprintf(stderr, "nightjar compare: %d rounds are too few for a verdict; %d at least\n", rounds, ENOUGH);
     rows all = { 0 };
     int rc = rounds ? rerun(&all, rounds, (char **)file, argv + first, argc - first)
                     : read_side(&all, 0, file[0]) || read_side(&all, 1, file[1]);
@@ -243,5 +265,8 @@ static int compare(int argc, char **argv)
     return gate && regressions ? NJ_EXIT_GATE : NJ_EXIT_OK;
 }
 
-NJ_COMMAND(compare) = { .name = "compare", .usage = "compare A.json B.json [--gate]", .summary = "two bench files or run reports: ratio, significance, verdict",
-                        .help = help, .main = compare };
+NJ_COMMAND(compare) = { .name = "compare",
+                        .usage = "compare A.json B.json [--gate]",
+                        .summary = "two bench files or run reports: ratio, significance, verdict",
+                        .help = help,
+                        .main = compare };

@@ -12,24 +12,25 @@
 #include "../measure/stats.h"
 #include "command.h"
 
-static const char help[] = "OLD and NEW: a shared object (module.so), or the name of a built-in module. SOURCE as in `nightjar run`.\n"
-                           "Columns that differ, with the alerts of the largest differences first, and the cost of NEW over OLD (median of\n"
-                           "interleaved runs). Exit code 0 whether or not outputs differ.\n"
-                           "  --tolerance X  numbers that differ by no more than X times the larger are equal (default 0: to the last bit)\n"
-                           "  --top N        alerts named per column (default 5)\n"
-                           "  --rounds N     timed runs of each side (default 7)\n"
-                           "  --instance N   an instance other than the one with the module's name";
+static const char help[] =
+    "OLD and NEW: a shared object (module.so), or the name of a built-in module. SOURCE as in `nightjar run`.\n"
+    "Columns that differ, with the alerts of the largest differences first, and the cost of NEW over OLD (median of\n"
+    "interleaved runs). Exit code 0 whether or not outputs differ.\n"
+    "  --tolerance X  numbers that differ by no more than X times the larger are equal (default 0: to the last bit)\n"
+    "  --top N        alerts named per column (default 5)\n"
+    "  --rounds N     timed runs of each side (default 7)\n"
+    "  --instance N   an instance other than the one with the module's name";
 
 enum { MAX_COLUMNS = 512 };
 
 typedef struct change {
-    double size;       /* |new - old|; INFINITY: one of them is null, or they are texts */
+    double size; /* |new - old|; INFINITY: one of them is null, or they are texts */
     char alert[48], old[40], new[40];
 } change;
 
 typedef struct column {
     char name[96];
-    uint64_t n, nulls;  /* rows that differ; of these, rows where one side has no answer */
+    uint64_t n, nulls; /* rows that differ; of these, rows where one side has no answer */
     change *change;
     size_t n_changes, cap;
 } column;
@@ -80,7 +81,9 @@ static int one_run(const job *j, const side *s, const char *sink, double *cpu, n
     int n = 0;
     char **argv = calloc((size_t)j->n_sources + 16, sizeof *argv);
     if (!argv) return nj_fail(err, "out of memory");
-    const char *fixed[] = { "run", "-q", "-j", "1", "-m", j->instance, "-o", sink, "--overwrite", s->path ? "--module-path" : NULL, s->path };
+    const char *fixed[] = { "run",       "-q", "-j", "1",           "-m",
+                            j->instance, "-o", sink, "--overwrite", s->path ? "--module-path" : NULL,
+                            s->path };
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed && fixed[i]; i++) argv[n++] = (char *)fixed[i];
     for (int i = 0; i < j->n_sources; i++) argv[n++] = j->source[i];
     memset(&report, 0, sizeof report);
@@ -133,10 +136,14 @@ static column *column_of(job *j, const char *name)
 
 static void in_words(char text[40], const json_t *v)
 {
-    if (json_is_real(v)) snprintf(text, 40, "%.12g", json_real_value(v));
-    else if (json_is_integer(v)) snprintf(text, 40, "%lld", (long long)json_integer_value(v));
-    else if (json_is_string(v)) snprintf(text, 40, "%.38s", json_string_value(v));
-    else snprintf(text, 40, "%s", json_is_array(v) ? "[...]" : v ? "null" : "(absent)");
+    if (json_is_real(v))
+        snprintf(text, 40, "%.12g", json_real_value(v));
+    else if (json_is_integer(v))
+        snprintf(text, 40, "%lld", (long long)json_integer_value(v));
+    else if (json_is_string(v))
+        snprintf(text, 40, "%.38s", json_string_value(v));
+    else
+        snprintf(text, 40, "%s", json_is_array(v) ? "[...]" : v ? "null" : "(absent)");
 }
 
 /* 0 when equal, else the size of the difference. */
@@ -148,7 +155,8 @@ static double differ(const json_t *a, const json_t *b, double tolerance)
     }
     if (json_is_array(a) && json_is_array(b) && json_array_size(a) == json_array_size(b)) {
         double worst = 0;
-        for (size_t i = 0; i < json_array_size(a); i++) worst = fmax(worst, differ(json_array_get(a, i), json_array_get(b, i), tolerance));
+        for (size_t i = 0; i < json_array_size(a); i++)
+            worst = fmax(worst, differ(json_array_get(a, i), json_array_get(b, i), tolerance));
         return worst;
     }
     return json_equal(a, b) ? 0 : INFINITY;
@@ -176,7 +184,8 @@ static void diff_row(job *j, const json_t *a, const json_t *b)
     const char *key;
     json_t *v;
     for (int pass = 0; pass < 2; pass++) /* keys of the old; then those that only the new has */
-        json_object_foreach((json_t *)(pass ? b : a), key, v) {
+        json_object_foreach((json_t *)(pass ? b : a), key, v)
+        {
             const json_t *x = json_object_get(a, key), *y = json_object_get(b, key);
             if (!strchr(key, '.') || (pass && x)) continue;
             double size = x && y ? differ(x, y, j->tolerance) : INFINITY;
@@ -198,8 +207,10 @@ static int diff_rows(job *j, nj_error *err)
         ssize_t n0 = getline(&line[0], &cap[0], f[0]), n1 = getline(&line[1], &cap[1], f[1]);
         if (n0 < 0 && n1 < 0) break;
         json_t *a = n0 > 0 ? json_loads(line[0], 0, NULL) : NULL, *b = n1 > 0 ? json_loads(line[1], 0, NULL) : NULL;
-        if (a && b && json_equal(json_object_get(a, "candid"), json_object_get(b, "candid"))) diff_row(j, a, b);
-        else rc = nj_fail(err, "row %llu: the two runs do not have the same alerts", (unsigned long long)j->n_rows + 1);
+        if (a && b && json_equal(json_object_get(a, "candid"), json_object_get(b, "candid")))
+            diff_row(j, a, b);
+        else
+            rc = nj_fail(err, "row %llu: the two runs do not have the same alerts", (unsigned long long)j->n_rows + 1);
         json_decref(a);
         json_decref(b);
     }
@@ -226,7 +237,8 @@ static void tell_column(const job *j, column *c)
     printf("\n%s: %llu of %llu alerts", c->name, (unsigned long long)c->n, (unsigned long long)j->n_rows);
     if (c->nulls) printf(", %llu between an answer and none", (unsigned long long)c->nulls);
     if (finite < c->n_changes)
-        printf(", largest difference %.6g, median %.6g", c->change[finite].size, c->change[finite + (c->n_changes - finite) / 2].size);
+        printf(", largest difference %.6g, median %.6g", c->change[finite].size,
+               c->change[finite + (c->n_changes - finite) / 2].size);
     printf("\n");
     for (size_t i = 0; i < c->n_changes && i < (size_t)j->top; i++)
         printf("    %-22s %18s -> %-18s\n", c->change[i].alert, c->change[i].old, c->change[i].new);
@@ -236,13 +248,17 @@ static void tell_column(const job *j, column *c)
 static void tell(job *j)
 {
     const side *a = &j->side[0], *b = &j->side[1];
-    printf("%s: %s (%s) -> %s (%s), %llu alerts\n", j->instance, a->spec, a->version, b->spec, b->version, (unsigned long long)j->n_rows);
-    if (!j->n_columns) printf("no output changed%s\n", j->tolerance > 0 ? " beyond the tolerance" : "");
-    else printf("%llu alerts changed, in %zu column%s\n", (unsigned long long)j->rows_changed, j->n_columns, j->n_columns == 1 ? "" : "s");
+    printf("%s: %s (%s) -> %s (%s), %llu alerts\n", j->instance, a->spec, a->version, b->spec, b->version,
+           (unsigned long long)j->n_rows);
+    if (!j->n_columns)
+        printf("no output changed%s\n", j->tolerance > 0 ? " beyond the tolerance" : "");
+    else
+        printf("%llu alerts changed, in %zu column%s\n", (unsigned long long)j->rows_changed, j->n_columns,
+               j->n_columns == 1 ? "" : "s");
     for (size_t i = 0; i < j->n_columns; i++) tell_column(j, &j->column[i]);
     nj_comparison c = nj_compare(a->cpu, (uint32_t)j->rounds, b->cpu, (uint32_t)j->rounds);
-    printf("\ncost: %.3f -> %.3f us/alert, ratio %.3f (p %.2g, %d runs each in turn): %s\n", c.median_a / 1e3, c.median_b / 1e3, c.ratio, c.p, j->rounds,
-           nj_verdict_name[c.verdict]);
+    printf("\ncost: %.3f -> %.3f us/alert, ratio %.3f (p %.2g, %d runs each in turn): %s\n", c.median_a / 1e3, c.median_b / 1e3,
+           c.ratio, c.p, j->rounds, nj_verdict_name[c.verdict]);
 }
 
 static int work(job *j, nj_error *err)
@@ -252,7 +268,8 @@ static int work(job *j, nj_error *err)
     for (int i = 0; i < 2 && rc == 0; i++) rc = name_side(&j->side[i], &set, err);
     nj_modules_free(&set);
     if (rc == 0 && strcmp(j->side[0].module, j->side[1].module))
-        rc = nj_fail(err, "%s is module %s, %s is module %s: not the same module", j->side[0].spec, j->side[0].module, j->side[1].spec, j->side[1].module);
+        rc = nj_fail(err, "%s is module %s, %s is module %s: not the same module", j->side[0].spec, j->side[0].module,
+                     j->side[1].spec, j->side[1].module);
     if (rc) return NJ_EXIT_USAGE;
     if (!j->instance) j->instance = j->side[0].module;
     for (int i = 0; i < 2 && rc == 0; i++) rc = write_rows(j, &j->side[i], err);
@@ -274,18 +291,27 @@ static int diff(int argc, char **argv)
     char *place[2] = { NULL, NULL };
     for (int i = 1; i < argc && !bad; i++) {
         char *end = NULL;
-        if (argv[i][0] == '-' && i + 1 == argc) bad = 1;
-        else if (!strcmp(argv[i], "--tolerance")) bad = (j->tolerance = strtod(argv[++i], &end)) < 0 || *end;
-        else if (!strcmp(argv[i], "--top")) bad = (j->top = (int)strtol(argv[++i], &end, 10)) < 0 || *end;
-        else if (!strcmp(argv[i], "--rounds")) bad = (j->rounds = (int)strtol(argv[++i], &end, 10)) < 1 || *end || j->rounds > 64;
-        else if (!strcmp(argv[i], "--instance")) j->instance = argv[++i];
-        else if (argv[i][0] == '-' && argv[i][1]) bad = 1;
-        else if (n < 2) place[n++] = argv[i];
-        else argv[j->n_sources++] = argv[i]; /* always at or before i */
+        if (argv[i][0] == '-' && i + 1 == argc)
+            bad = 1;
+        else if (!strcmp(argv[i], "--tolerance"))
+            bad = (j->tolerance = strtod(argv[++i], &end)) < 0 || *end;
+        else if (!strcmp(argv[i], "--top"))
+            bad = (j->top = (int)strtol(argv[++i], &end, 10)) < 0 || *end;
+        else if (!strcmp(argv[i], "--rounds"))
+            bad = (j->rounds = (int)strtol(argv[++i], &end, 10)) < 1 || *end || j->rounds > 64;
+        else if (!strcmp(argv[i], "--instance"))
+            j->instance = argv[++i];
+        else if (argv[i][0] == '-' && argv[i][1])
+            bad = 1;
+        else if (n < 2)
+            place[n++] = argv[i];
+        else
+            argv[j->n_sources++] = argv[i]; /* always at or before i */
     }
     int rc = NJ_EXIT_USAGE;
     nj_error err = { "" };
-    if (bad || n < 2 || !j->n_sources) fprintf(stderr, "nightjar diff: OLD NEW SOURCE...; see `nightjar diff --help`\n");
+    if (bad || n < 2 || !j->n_sources)
+        fprintf(stderr, "nightjar diff: OLD NEW SOURCE...; see `nightjar diff --help`\n");
     else {
         nj_log_level(NJ_LOG_WARN);
         j->side[0].spec = place[0];
@@ -298,5 +324,8 @@ static int diff(int argc, char **argv)
     return rc;
 }
 
-NJ_COMMAND(diff) = { .name = "diff", .usage = "diff OLD NEW SOURCE...", .summary = "two builds of one module over the same alerts: what changed, what it cost",
-                     .help = help, .main = diff };
+NJ_COMMAND(diff) = { .name = "diff",
+                     .usage = "diff OLD NEW SOURCE...",
+                     .summary = "two builds of one module over the same alerts: what changed, what it cost",
+                     .help = help,
+                     .main = diff };

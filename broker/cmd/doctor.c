@@ -31,8 +31,9 @@
 #include "../measure/energy.h"
 #include "command.h"
 
-static const char help[] = "  -c FILE, -D section.key=value   the settings of the run that is to be looked at (models.path, catalogs.path, energy.*)\n"
-                           "Exit code 0: everything that a run needs is here, whatever the notes say; 1: something is not.";
+static const char help[] =
+    "  -c FILE, -D section.key=value   the settings of the run that is to be looked at (models.path, catalogs.path, energy.*)\n"
+    "Exit code 0: everything that a run needs is here, whatever the notes say; 1: something is not.";
 
 typedef enum { FINE, NOTE, LACKS } state;
 
@@ -58,14 +59,18 @@ static void libraries(void)
     fits_get_version(&fits);
     tell(FINE, "nightjar", NULL, "%s (%s), %s, %s", nj_version, nj_revision, nj_compiler, nj_flags);
     int scram = rd_kafka_version() >= 0x020601ff;
-    tell(scram ? FINE : NOTE, "librdkafka", scram ? NULL : "2.6.1 or later (Debian 13, or Confluent's packages) if your brokers ask for SCRAM", "%s%s",
-         rd_kafka_version_str(), scram ? "" : ": cannot do SCRAM with Apache Kafka 4 and later; PLAINTEXT, SSL and SASL PLAIN work");
+    tell(scram ? FINE : NOTE, "librdkafka",
+         scram ? NULL : "2.6.1 or later (Debian 13, or Confluent's packages) if your brokers ask for SCRAM", "%s%s",
+         rd_kafka_version_str(),
+         scram ? "" : ": cannot do SCRAM with Apache Kafka 4 and later; PLAINTEXT, SSL and SASL PLAIN work");
     tell(FINE, "sqlite", NULL, "%s", sqlite3_libversion());
     tell(FINE, "libarchive", NULL, "%s", archive_version_string());
     tell(FINE, "cfitsio", NULL, "%.2f", fits);
-    tell(FINE, "compression", NULL, "libdeflate %s, zlib %s, zstd %s", LIBDEFLATE_VERSION_STRING, zlibVersion(), ZSTD_versionString());
+    tell(FINE, "compression", NULL, "libdeflate %s, zlib %s, zstd %s", LIBDEFLATE_VERSION_STRING, zlibVersion(),
+         ZSTD_versionString());
     tell(FINE, "mathematics", NULL, "%s, gsl %s", fftw_version, gsl_version);
-    tell(FINE, "services", NULL, "libcurl %s, libmicrohttpd %s, jansson %s", curl_version_info(CURLVERSION_NOW)->version, MHD_get_version(), JANSSON_VERSION);
+    tell(FINE, "services", NULL, "libcurl %s, libmicrohttpd %s, jansson %s", curl_version_info(CURLVERSION_NOW)->version,
+         MHD_get_version(), JANSSON_VERSION);
 }
 
 /* As the model service looks for it: $ORT_DYLIB_PATH, .onnxruntime beside the program and here, the system's. */
@@ -81,11 +86,13 @@ static void onnx_runtime(void)
         *strrchr(self, '/') = 0;
         snprintf(beside, sizeof beside, "%s/.onnxruntime/libonnxruntime.so", self);
     }
-    const char *path[] = { getenv("ORT_DYLIB_PATH"), beside, "./.onnxruntime/libonnxruntime.so", "libonnxruntime.so.1", "libonnxruntime.so" };
+    const char *path[] = { getenv("ORT_DYLIB_PATH"), beside, "./.onnxruntime/libonnxruntime.so", "libonnxruntime.so.1",
+                           "libonnxruntime.so" };
     for (size_t i = 0; i < sizeof path / sizeof *path; i++) {
         void *library = path[i] && *path[i] ? dlopen(path[i], RTLD_NOW | RTLD_LOCAL) : NULL;
         const struct api_base *(*base)(void);
-        if (!library && i == 0 && path[0] && *path[0]) return tell(LACKS, "ONNX Runtime", "unset ORT_DYLIB_PATH, or let it name a library", "%s", dlerror());
+        if (!library && i == 0 && path[0] && *path[0])
+            return tell(LACKS, "ONNX Runtime", "unset ORT_DYLIB_PATH, or let it name a library", "%s", dlerror());
         if (!library) continue;
         *(void **)&base = dlsym(library, "OrtGetApiBase");
         if (base) {
@@ -93,7 +100,8 @@ static void onnx_runtime(void)
             return;
         }
     }
-    tell(NOTE, "ONNX Runtime", "make onnxruntime, or ORT_DYLIB_PATH=/path/libonnxruntime.so; the built-in engine does without it", "not here");
+    tell(NOTE, "ONNX Runtime", "make onnxruntime, or ORT_DYLIB_PATH=/path/libonnxruntime.so; the built-in engine does without it",
+         "not here");
 }
 
 static void one_folder(const char *path, const char *what, const char *cure)
@@ -132,8 +140,10 @@ static void modules(nj_settings *settings)
     int rc = nj_modules_builtin(&table, &err);
     if (rc == 0) rc = nj_instances_choose(&set, &table, settings, NULL, &err);
     if (rc == 0) rc = nj_instances_open(&set, NULL, &err);
-    if (rc) tell(LACKS, "modules", NULL, "%s", err.text);
-    else tell(FINE, "modules", NULL, "%u built in; %u of the default set are off", table.n, set.n_off);
+    if (rc)
+        tell(LACKS, "modules", NULL, "%s", err.text);
+    else
+        tell(FINE, "modules", NULL, "%u built in; %u of the default set are off", table.n, set.n_off);
     for (uint32_t i = 0; rc == 0 && i < set.n_off; i++) tell(NOTE, "", NULL, "%s", set.off[i]);
     nj_instances_close(&set);
     nj_modules_free(&table);
@@ -157,7 +167,10 @@ static void machine(void)
     tell(FINE, "memory", NULL, "%.1f GB", (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE) / 1e9);
 #ifdef __x86_64__
     __builtin_cpu_init();
-    tell(FINE, "vectors", NULL, "%s", __builtin_cpu_supports("avx512f") ? "AVX-512" : __builtin_cpu_supports("avx2") ? "AVX2" : "SSE2");
+    tell(FINE, "vectors", NULL, "%s",
+         __builtin_cpu_supports("avx512f") ? "AVX-512"
+         : __builtin_cpu_supports("avx2")  ? "AVX2"
+                                           : "SSE2");
 #endif
 }
 
@@ -173,9 +186,12 @@ static int can_count(uint32_t type, uint64_t config)
 static void counters(nj_settings *settings)
 {
     nj_error err = { "" };
-    int hard = can_count(PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS), soft = can_count(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK);
-    tell(hard ? NOTE : FINE, "instructions", hard ? "perf's hardware events; many virtual machines have none" : NULL, "%s", hard ? strerror(hard) : "countable");
-    tell(soft ? NOTE : FINE, "task clock", soft ? "sysctl kernel.perf_event_paranoid=2; timers do without it" : NULL, "%s", soft ? strerror(soft) : "countable");
+    int hard = can_count(PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS),
+        soft = can_count(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK);
+    tell(hard ? NOTE : FINE, "instructions", hard ? "perf's hardware events; many virtual machines have none" : NULL, "%s",
+         hard ? strerror(hard) : "countable");
+    tell(soft ? NOTE : FINE, "task clock", soft ? "sysctl kernel.perf_event_paranoid=2; timers do without it" : NULL, "%s",
+         soft ? strerror(soft) : "countable");
     nj_energy *e = nj_energy_open(settings, &err);
     if (!e) return tell(LACKS, "energy", NULL, "%s", err.text);
     nj_energy_source s;
@@ -185,7 +201,10 @@ static void counters(nj_settings *settings)
     nj_energy_end(e, &s, &split);
     int measured = !strcmp(s.kind, "measured");
     const char *hint = nj_energy_hint(e);
-    tell(measured ? FINE : NOTE, "energy", measured ? NULL : hint ? hint : "no RAPL here; [energy] meter_command or meter_file names a meter, cpu_model the CPU",
+    tell(measured ? FINE : NOTE, "energy",
+         measured ? NULL
+         : hint   ? hint
+                  : "no RAPL here; [energy] meter_command or meter_file names a meter, cpu_model the CPU",
          "%s, %s: %s", s.tier, s.kind, s.source);
     nj_energy_free(e);
 }
@@ -195,7 +214,8 @@ static void disk(const char *path)
     struct statvfs v;
     if (statvfs(path, &v)) return tell(LACKS, "disk", NULL, "%s: %s", path, strerror(errno));
     double gb = (double)v.f_bavail * (double)v.f_frsize / 1e9;
-    tell(gb < 1 ? NOTE : FINE, "disk", gb < 1 ? "an output of a night takes some GB" : NULL, "%s: %.1f GB free%s", path, gb, access(path, W_OK) ? ", not writable" : "");
+    tell(gb < 1 ? NOTE : FINE, "disk", gb < 1 ? "an output of a night takes some GB" : NULL, "%s: %.1f GB free%s", path, gb,
+         access(path, W_OK) ? ", not writable" : "");
 }
 
 static int doctor(int argc, char **argv)
@@ -224,5 +244,8 @@ static int doctor(int argc, char **argv)
     return lacking ? NJ_EXIT_USAGE : NJ_EXIT_OK;
 }
 
-NJ_COMMAND(doctor) = { .name = "doctor", .usage = "doctor [-c FILE] [-D section.key=value]", .summary = "what this machine lacks and how to get it", .help = help,
+NJ_COMMAND(doctor) = { .name = "doctor",
+                       .usage = "doctor [-c FILE] [-D section.key=value]",
+                       .summary = "what this machine lacks and how to get it",
+                       .help = help,
                        .main = doctor };

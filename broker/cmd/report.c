@@ -7,10 +7,11 @@
 #include "../report/html.h"
 #include "command.h"
 
-static const char help[] = "RUN.json is what `nightjar run --report` wrote. Further reports of the same run give the throughput its mean and spread.\n"
-                           "  -o FILE                     the page (default: report.html)\n"
-                           "  --exposure NAME,ALERTS,CORES  a survey for the lines `1 s / 2 s per exposure` (default: ZTF,600,8 and LSST,10000,16;\n"
-                           "                              the first one given replaces them)";
+static const char help[] =
+    "RUN.json is what `nightjar run --report` wrote. Further reports of the same run give the throughput its mean and spread.\n"
+    "  -o FILE                     the page (default: report.html)\n"
+    "  --exposure NAME,ALERTS,CORES  a survey for the lines `1 s / 2 s per exposure` (default: ZTF,600,8 and LSST,10000,16;\n"
+    "                              the first one given replaces them)";
 
 static char *read_text(const char *path)
 {
@@ -36,8 +37,10 @@ static int add_run(nj_page *p, const char *path, char **text)
         root = NULL;
     }
     if (!root || p->n_runs == NJ_HTML_RUNS) return free(json), json_decref(root), -1;
-    if (p->n_runs == 0) p->json = *text = json;
-    else free(json);
+    if (p->n_runs == 0)
+        p->json = *text = json;
+    else
+        free(json);
     p->run[p->n_runs++] = root;
     return 0;
 }
@@ -45,7 +48,8 @@ static int add_run(nj_page *p, const char *path, char **text)
 static int add_exposure(nj_page *p, const char *text)
 {
     nj_exposure e = { "", 0, 0 };
-    if (p->n_exposures == NJ_HTML_LINES || sscanf(text, "%31[^,],%lf,%lf", e.name, &e.alerts, &e.cores) != 3 || !(e.alerts > 0) || !(e.cores > 0)) {
+    if (p->n_exposures == NJ_HTML_LINES || sscanf(text, "%31[^,],%lf,%lf", e.name, &e.alerts, &e.cores) != 3 || !(e.alerts > 0) ||
+        !(e.cores > 0)) {
         fprintf(stderr, "nightjar report: --exposure %s: expected NAME,ALERTS,CORES\n", text);
         return -1;
     }
@@ -60,8 +64,10 @@ static int write_page(const nj_page *p, const char *path)
     FILE *f = page.failed ? NULL : fopen(path, "wb");
     int bad = !f || fwrite(page.data, 1, page.n, f) != page.n;
     if (f && fclose(f)) bad = 1;
-    if (bad) fprintf(stderr, "nightjar report: %s: cannot be written (%m)\n", path);
-    else printf("%s: %zu kB\n", path, page.n / 1000);
+    if (bad)
+        fprintf(stderr, "nightjar report: %s: cannot be written (%m)\n", path);
+    else
+        printf("%s: %zu kB\n", path, page.n / 1000);
     nj_buffer_free(&page);
     return bad ? -1 : 0;
 }
@@ -74,10 +80,14 @@ static int report(int argc, char **argv)
     char *text = NULL;
     int rc = NJ_EXIT_OK;
     for (int i = 1; i < argc && rc == NJ_EXIT_OK; i++) {
-        if (!strcmp(argv[i], "-o") && i + 1 < argc) out = argv[++i];
-        else if (!strcmp(argv[i], "--exposure") && i + 1 < argc) rc = add_exposure(&p, argv[++i]) ? NJ_EXIT_USAGE : NJ_EXIT_OK;
-        else if (argv[i][0] == '-') rc = (fprintf(stderr, "nightjar report: not understood: %s\n", argv[i]), NJ_EXIT_USAGE);
-        else if (add_run(&p, argv[i], &text)) rc = NJ_EXIT_SOURCE;
+        if (!strcmp(argv[i], "-o") && i + 1 < argc)
+            out = argv[++i];
+        else if (!strcmp(argv[i], "--exposure") && i + 1 < argc)
+            rc = add_exposure(&p, argv[++i]) ? NJ_EXIT_USAGE : NJ_EXIT_OK;
+        else if (argv[i][0] == '-')
+            rc = (fprintf(stderr, "nightjar report: not understood: %s\n", argv[i]), NJ_EXIT_USAGE);
+        else if (add_run(&p, argv[i], &text))
+            rc = NJ_EXIT_SOURCE;
     }
     if (rc == NJ_EXIT_OK && !p.n_runs) rc = (fprintf(stderr, "nightjar report: no RUN.json given\n"), NJ_EXIT_USAGE);
     if (!p.n_exposures) {
@@ -90,4 +100,8 @@ static int report(int argc, char **argv)
     return rc;
 }
 
-NJ_COMMAND(report) = { .name = "report", .usage = "report RUN.json [-o report.html]", .summary = "a run as one self-contained page", .help = help, .main = report };
+NJ_COMMAND(report) = { .name = "report",
+                       .usage = "report RUN.json [-o report.html]",
+                       .summary = "a run as one self-contained page",
+                       .help = help,
+                       .main = report };

@@ -49,7 +49,8 @@ static const nj_param table[] = {
     { "meter_file", NJ_STR, "", offsetof(nj_energy_conf, meter_file), 0, 0, "1", "holds what the machine's meter reads" },
     { "meter_unit", NJ_STR, "watt", offsetof(nj_energy_conf, meter_unit), 0, 0, "1", "watt (now) or joule (a counter)" },
     { "meter_s", NJ_F64, "1", offsetof(nj_energy_conf, meter_s), 0.1, 60, "s", "time between readings of the meter" },
-    { "tdp_file", NJ_STR, "", offsetof(nj_energy_conf, tdp_file), 0, 0, "1", "CSV of CPU name, TDP in watts; empty = the short table inside" },
+    { "tdp_file", NJ_STR, "", offsetof(nj_energy_conf, tdp_file), 0, 0, "1",
+      "CSV of CPU name, TDP in watts; empty = the short table inside" },
     { "pue", NJ_F64, "1.25", offsetof(nj_energy_conf, pue), 1, 5, "1", "energy of the site for one unit of the machines'" },
     { "intensity", NJ_F64, "0", offsetof(nj_energy_conf, intensity), 0, 5000, "g/kWh", "CO2 equivalent; 0 = the country's" },
     { "dimms", NJ_F64, "0", offsetof(nj_energy_conf, dimms), 0, 4096, "1", "memory modules; 0 = not known, 0.284 W/GB" },
@@ -70,7 +71,10 @@ static jiffies read_jiffies(void)
     return j;
 }
 
-static double cpus(void) { return (double)sysconf(_SC_NPROCESSORS_ONLN); }
+static double cpus(void)
+{
+    return (double)sysconf(_SC_NPROCESSORS_ONLN);
+}
 
 static void machine_cpu(char *name, size_t size, int *sockets)
 {
@@ -80,7 +84,8 @@ static void machine_cpu(char *name, size_t size, int *sockets)
     FILE *f = fopen("/proc/cpuinfo", "r");
     while (f && fgets(line, sizeof line, f)) {
         const char *colon = strchr(line, ':');
-        if (colon && !strncmp(line, "model name", 10) && !*name) snprintf(name, size, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+        if (colon && !strncmp(line, "model name", 10) && !*name)
+            snprintf(name, size, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
         if (colon && !strncmp(line, "physical id", 11)) seen |= 1ull << (strtoul(colon + 1, NULL, 10) % 64);
     }
     if (f) fclose(f);
@@ -91,11 +96,14 @@ static void machine_cpu(char *name, size_t size, int *sockets)
 
 /* Watts per vCPU at idle and at full load, fitted to SPECpower results by microarchitecture. Reference: Cloud Carbon
  * Footprint coefficients (Apache-2.0). The generation shows in the last digit of EPYC, in the second of Xeon Scalable. */
-static const struct { const char *pattern, *name; double idle, full; } spec_table[] = {
-    { "amd epyc 7[2-7f]?2*", "EPYC gen 2", 0.474, 1.693 },          { "amd epyc 7h12*", "EPYC gen 2", 0.474, 1.693 },
-    { "amd epyc 7[2-7]?3*", "EPYC gen 3", 0.445, 2.019 },           { "amd epyc 7[2-7]f3*", "EPYC gen 3", 0.445, 2.019 },
-    { "intel xeon platinum 82??*", "Cascade Lake", 0.639, 3.967 },  { "intel xeon gold [56]2??*", "Cascade Lake", 0.639, 3.967 },
-    { "intel xeon silver 42??*", "Cascade Lake", 0.639, 3.967 },    { "intel xeon bronze 32??*", "Cascade Lake", 0.639, 3.967 },
+static const struct {
+    const char *pattern, *name;
+    double idle, full;
+} spec_table[] = {
+    { "amd epyc 7[2-7f]?2*", "EPYC gen 2", 0.474, 1.693 },         { "amd epyc 7h12*", "EPYC gen 2", 0.474, 1.693 },
+    { "amd epyc 7[2-7]?3*", "EPYC gen 3", 0.445, 2.019 },          { "amd epyc 7[2-7]f3*", "EPYC gen 3", 0.445, 2.019 },
+    { "intel xeon platinum 82??*", "Cascade Lake", 0.639, 3.967 }, { "intel xeon gold [56]2??*", "Cascade Lake", 0.639, 3.967 },
+    { "intel xeon silver 42??*", "Cascade Lake", 0.639, 3.967 },   { "intel xeon bronze 32??*", "Cascade Lake", 0.639, 3.967 },
 };
 
 static int by_spec(nj_energy *e, const char *cpu, nj_energy_source *s)
@@ -105,8 +113,9 @@ static int by_spec(nj_energy *e, const char *cpu, nj_energy_source *s)
     for (size_t i = 0; i < sizeof spec_table / sizeof *spec_table; i++) {
         if (fnmatch(spec_table[i].pattern, key, 0)) continue;
         double watt = spec_table[i].full - spec_table[i].idle;
-        *s = (nj_energy_source){ "spec", "modelled", nj_arena_printf(&e->arena, "SPECpower per vCPU, %s", spec_table[i].name), 2023, watt, 0.6 * watt,
-                                 1.4 * watt, true, spec_table[i].idle * cpus() };
+        *s = (nj_energy_source){ "spec",     "modelled", nj_arena_printf(&e->arena, "SPECpower per vCPU, %s", spec_table[i].name),
+                                 2023,       watt,       0.6 * watt,
+                                 1.4 * watt, true,       spec_table[i].idle * cpus() };
         return s->source ? 0 : -1;
     }
     return -1;
@@ -126,15 +135,19 @@ static int by_tdp(nj_energy *e, const char *cpu, nj_energy_source *s)
     if (isnan(e->tdp)) return -1;
     double gb = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE) / 1e9, watt = tdp_watt(e, 0);
     double memory = e->conf.dimms > 0 ? nj_energy_dimm_watt((uint32_t)e->conf.dimms) : 0.284 * gb;
-    *s = (nj_energy_source){ "tdp", "modelled", nj_arena_printf(&e->arena, "TDP %.0f W x load curve, x1.33 for the board", e->tdp), 2021, watt, watt / 2,
-                             watt * 2, true, (e->tdp * e->sockets * nj_energy_tdp_curve(0) + memory) * 1.33 };
+    *s = (nj_energy_source){
+        "tdp",    "modelled", nj_arena_printf(&e->arena, "TDP %.0f W x load curve, x1.33 for the board", e->tdp),
+        2021,     watt,       watt / 2,
+        watt * 2, true,       (e->tdp * e->sockets * nj_energy_tdp_curve(0) + memory) * 1.33
+    };
     return s->source ? 0 : -1;
 }
 
 /* codecarbon's default for an unknown CPU; its error is an order of magnitude, so the band is a factor sqrt(10) to each
  * side. It is the same whatever the load. */
-static const nj_energy_source unknown = { "unknown", "assumed", "4 W per busy thread (codecarbon's default for an unknown CPU)", 2024, 4.0, 1.3, 13.0,
-                                          false, NAN };
+static const nj_energy_source unknown = { "unknown", "assumed", "4 W per busy thread (codecarbon's default for an unknown CPU)",
+                                          2024,      4.0,       1.3,
+                                          13.0,      false,     NAN };
 
 static void find_model(nj_energy *e)
 {
@@ -170,7 +183,9 @@ static int set_meter(nj_energy *e)
         e->hint = nj_arena_printf(&e->arena, "the meter `%s` gives no number", name);
         return -1;
     }
-    e->source = (nj_energy_source){ "meter", "measured", nj_arena_printf(&e->arena, "meter `%s`, whole machine", name), 0, NAN, NAN, NAN, true, NAN };
+    e->source =
+        (nj_energy_source){ "meter", "measured", nj_arena_printf(&e->arena, "meter `%s`, whole machine", name), 0, NAN, NAN, NAN,
+                            true,    NAN };
     return 0;
 }
 
@@ -206,9 +221,14 @@ static int set_carbon(nj_energy *e, nj_error *err)
     const nj_energy_conf *c = &e->conf;
     e->carbon = nj_carbon_of(c->country);
     if (*c->country && !strcmp(e->carbon.country, "world") && !(c->intensity > 0) && strcmp(c->country, "world"))
-        return nj_fail(err, "[energy] country = %s: not in the short table (FRA CHL USA GBR DEU CHE SWE ZAF AUS world); give intensity = g/kWh", c->country);
+        return nj_fail(
+            err,
+            "[energy] country = %s: not in the short table (FRA CHL USA GBR DEU CHE SWE ZAF AUS world); give intensity = g/kWh",
+            c->country);
     e->carbon.pue = c->pue;
-    if (c->intensity > 0) e->carbon = (nj_carbon){ *c->country ? c->country : "given", "setting energy.intensity", "modelled", 0, c->intensity, c->pue };
+    if (c->intensity > 0)
+        e->carbon =
+            (nj_carbon){ *c->country ? c->country : "given", "setting energy.intensity", "modelled", 0, c->intensity, c->pue };
     return 0;
 }
 
@@ -219,7 +239,8 @@ nj_energy *nj_energy_open(nj_settings *settings, nj_error *err)
     if (!e) return nj_fail(err, "out of memory"), NULL;
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->wake, NULL);
-    if (nj_settings_apply(settings ? settings : &none, "energy", table, NULL, &e->conf, err) || choose(e, err) || set_carbon(e, err)) {
+    if (nj_settings_apply(settings ? settings : &none, "energy", table, NULL, &e->conf, err) || choose(e, err) ||
+        set_carbon(e, err)) {
         nj_energy_free(e);
         e = NULL;
     }
@@ -234,8 +255,14 @@ void nj_energy_free(nj_energy *e)
     free(e);
 }
 
-const nj_carbon *nj_energy_carbon(const nj_energy *e) { return &e->carbon; }
-const char *nj_energy_hint(const nj_energy *e) { return e->hint; }
+const nj_carbon *nj_energy_carbon(const nj_energy *e)
+{
+    return &e->carbon;
+}
+const char *nj_energy_hint(const nj_energy *e)
+{
+    return e->hint;
+}
 
 /* --- around a run ------------------------------------------------------------------------------------------------------ */
 
@@ -246,8 +273,10 @@ static void poll_meter(nj_energy *e)
     int64_t ns = nj_now_ns();
     if (isnan(now)) return;
     if (e->meter_n++) {
-        if (!strcmp(e->conf.meter_unit, "watt")) e->meter_joule += 0.5 * (now + e->meter_last) * (double)(ns - e->meter_ns) / 1e9;
-        else e->meter_joule += fmax(now - e->meter_last, 0);
+        if (!strcmp(e->conf.meter_unit, "watt"))
+            e->meter_joule += 0.5 * (now + e->meter_last) * (double)(ns - e->meter_ns) / 1e9;
+        else
+            e->meter_joule += fmax(now - e->meter_last, 0);
     }
     e->meter_last = now;
     e->meter_ns = ns;
@@ -255,8 +284,10 @@ static void poll_meter(nj_energy *e)
 
 static void poll_source(nj_energy *e)
 {
-    if (!strcmp(e->source.tier, "meter")) poll_meter(e);
-    else nj_energy_counter_poll(&e->counter);
+    if (!strcmp(e->source.tier, "meter"))
+        poll_meter(e);
+    else
+        nj_energy_counter_poll(&e->counter);
 }
 
 static void *poll_thread(void *energy)
@@ -281,8 +312,10 @@ void nj_energy_begin(nj_energy *e)
     e->meter_joule = 0;
     e->meter_n = 0;
     e->stop = false;
-    if (!strcmp(e->source.tier, "meter")) poll_meter(e);
-    else nj_energy_counter_begin(&e->counter);
+    if (!strcmp(e->source.tier, "meter"))
+        poll_meter(e);
+    else
+        nj_energy_counter_begin(&e->counter);
     e->polling = pthread_create(&e->thread, NULL, poll_thread, e) == 0;
 }
 
@@ -341,6 +374,7 @@ void nj_energy_end(nj_energy *e, nj_energy_source *s, nj_energy_split *split)
         by_measure(e, joule, s, split);
         return;
     }
-    if (!strcmp(e->source.kind, "measured")) nj_log(NJ_LOG_INFO, "energy: %s gave nothing in %.3f s; modelled instead", e->source.source, split->seconds);
+    if (!strcmp(e->source.kind, "measured"))
+        nj_log(NJ_LOG_INFO, "energy: %s gave nothing in %.3f s; modelled instead", e->source.source, split->seconds);
     by_model(e, s, split);
 }

@@ -16,13 +16,13 @@
 #include "../base/settings.h"
 
 typedef struct nj_energy_source {
-    const char *tier;   /* "meter" "rapl" "spec" "tdp" "unknown" */
-    const char *kind;   /* "measured" "modelled" "assumed" */
-    const char *source; /* where the figure comes from, in words */
-    int year;           /* of the source */
+    const char *tier;       /* "meter" "rapl" "spec" "tdp" "unknown" */
+    const char *kind;       /* "measured" "modelled" "assumed" */
+    const char *source;     /* where the figure comes from, in words */
+    int year;               /* of the source */
     double watt, low, high; /* of one busy thread, idle share taken off where the source can */
-    bool sees_load;     /* can it tell a busy machine from an idle one? false: a difference of two runs means nothing */
-    double idle_watt;   /* of the whole machine (or what the source covers of it), idle; NAN = not known */
+    bool sees_load;         /* can it tell a busy machine from an idle one? false: a difference of two runs means nothing */
+    double idle_watt;       /* of the whole machine (or what the source covers of it), idle; NAN = not known */
 } nj_energy_source;
 
 /* Grams of CO2 equivalent per kWh, and the PUE it is multiplied by. */
@@ -34,7 +34,7 @@ typedef struct nj_carbon {
 
 /* What was read around a run, or modelled for it. */
 typedef struct nj_energy_split {
-    double seconds, load;           /* busy share of all CPUs, by every process */
+    double seconds, load;             /* busy share of all CPUs, by every process */
     double total_j, active_j, idle_j; /* NAN = not known */
 } nj_energy_split;
 

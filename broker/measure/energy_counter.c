@@ -57,7 +57,9 @@ static int open_event(nj_energy_counter *c, const char *folder, const char *even
     struct perf_event_attr attr = { .type = type, .size = sizeof attr, .config = config };
     d->fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, 0);
     if (d->fd < 0) {
-        snprintf(c->hint, sizeof c->hint, "RAPL counters are there, but perf events are refused (%s): sysctl kernel.perf_event_paranoid=0, or CAP_PERFMON, opens them",
+        snprintf(c->hint, sizeof c->hint,
+                 "RAPL counters are there, but perf events are refused (%s): sysctl kernel.perf_event_paranoid=0, or "
+                 "CAP_PERFMON, opens them",
                  strerror(errno));
         return -1;
     }
@@ -88,7 +90,10 @@ static int open_perf(nj_energy_counter *c)
 
 /* --- powercap --------------------------------------------------------------------------------------------------------- */
 
-static int by_name(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
 
 /* Top-level zones alone: "intel-rapl:0", not its children "intel-rapl:0:1", nor the twins "intel-rapl-mmio:0". */
 static int is_top_zone(const struct dirent *e)
@@ -110,9 +115,13 @@ static void open_zone(nj_energy_counter *c, const char *folder, const char *zone
     if (read_count(path, &d->range)) d->range = UINT64_C(1) << 32;
     if (snprintf(d->path, sizeof d->path, "%s/%s/energy_uj", folder, zone) >= (int)sizeof d->path) return;
     int rc = read_count(d->path, &d->last);
-    if (rc) snprintf(c->hint, sizeof c->hint, "RAPL counters are there, but cannot be read (%s): `chmod a+r %.160s` as root, or a sysfs.conf or udev rule that does so at boot",
-                     strerror(rc), d->path);
-    else c->n++;
+    if (rc)
+        snprintf(c->hint, sizeof c->hint,
+                 "RAPL counters are there, but cannot be read (%s): `chmod a+r %.160s` as root, or a sysfs.conf or udev rule "
+                 "that does so at boot",
+                 strerror(rc), d->path);
+    else
+        c->n++;
 }
 
 static int open_powercap(nj_energy_counter *c)

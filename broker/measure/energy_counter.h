@@ -8,19 +8,19 @@
 enum { NJ_ENERGY_DOMAINS = 64 };
 
 typedef struct nj_energy_domain {
-    char name[32];       /* "package-0", "energy-pkg" */
-    char path[512];      /* energy_uj; "" = a perf event */
-    int fd;              /* of the perf event; -1 */
+    char name[32];  /* "package-0", "energy-pkg" */
+    char path[512]; /* energy_uj; "" = a perf event */
+    int fd;         /* of the perf event; -1 */
     double joule_per_count;
     uint64_t range, last;
-    double joule;        /* since begin */
+    double joule; /* since begin */
 } nj_energy_domain;
 
 typedef struct nj_energy_counter {
     nj_energy_domain domain[NJ_ENERGY_DOMAINS]; /* only such that no one contains another */
     uint32_t n;
-    char what[128];      /* "RAPL by powercap: CPU packages package-0, package-1" */
-    char hint[384];      /* why there is none although the machine has them; "" = nothing to say */
+    char what[128]; /* "RAPL by powercap: CPU packages package-0, package-1" */
+    char hint[384]; /* why there is none although the machine has them; "" = nothing to say */
 } nj_energy_counter;
 
 /* Finds the counters that can be read. 0, or -1 with n = 0 and perhaps a hint. */

@@ -19,7 +19,10 @@ double nj_energy_tdp_curve(double load)
 
 double nj_energy_dimm_watt(uint32_t n)
 {
-    static const struct { uint32_t upto; double each; } step[] = { { 4, 5.0 }, { 8, 4.5 }, { 16, 4.0 }, { UINT32_MAX, 3.5 } };
+    static const struct {
+        uint32_t upto;
+        double each;
+    } step[] = { { 4, 5.0 }, { 8, 4.5 }, { 16, 4.0 }, { UINT32_MAX, 3.5 } };
     double watt = 0;
     uint32_t done = 0;
     for (size_t i = 0; i < 4 && done < n; i++) {
@@ -30,11 +33,20 @@ double nj_energy_dimm_watt(uint32_t n)
     return watt;
 }
 
-double nj_carbon_grams(double joule, double pue, double g_per_kwh) { return joule / 3.6e6 * pue * g_per_kwh; }
+double nj_carbon_grams(double joule, double pue, double g_per_kwh)
+{
+    return joule / 3.6e6 * pue * g_per_kwh;
+}
 
-double nj_carbon_embodied_grams(double total_kg, double hours, double life_hours, double share) { return total_kg * 1000 * hours / life_hours * share; }
+double nj_carbon_embodied_grams(double total_kg, double hours, double life_hours, double share)
+{
+    return total_kg * 1000 * hours / life_hours * share;
+}
 
-double nj_carbon_cpu_kg(double die_mm2) { return 9.14 + 0.0197 * die_mm2; }
+double nj_carbon_cpu_kg(double die_mm2)
+{
+    return 9.14 + 0.0197 * die_mm2;
+}
 
 bool nj_energy_difference(const nj_energy_source *s, double watt_a, double watt_b, char *text, size_t size)
 {
@@ -81,14 +93,39 @@ void nj_energy_cpu_key(const char *name, char *text, size_t size)
 }
 
 /* Thermal design power by the vendors' data sheets. */
-static const struct { const char *key; double watt; } tdp_table[] = {
-    { "amd epyc 7302", 155 },  { "amd epyc 7402", 180 },  { "amd epyc 7452", 155 },  { "amd epyc 7502", 180 },  { "amd epyc 7542", 225 },
-    { "amd epyc 7702", 200 },  { "amd epyc 7742", 225 },  { "amd epyc 7h12", 280 },  { "amd epyc 7313", 155 },  { "amd epyc 7413", 180 },
-    { "amd epyc 7513", 200 },  { "amd epyc 7543", 225 },  { "amd epyc 7713", 225 },  { "amd epyc 7763", 280 },  { "amd epyc 9354", 280 },
-    { "amd epyc 9554", 360 },  { "amd epyc 9654", 360 },  { "intel xeon e5-2680 v4", 120 }, { "intel xeon e5-2690 v4", 135 },
-    { "intel xeon gold 6130", 125 }, { "intel xeon gold 6148", 150 }, { "intel xeon gold 6230", 125 }, { "intel xeon gold 6248", 150 },
-    { "intel xeon gold 6330", 205 }, { "intel xeon gold 6338", 205 }, { "intel xeon platinum 8160", 150 }, { "intel xeon platinum 8280", 205 },
-    { "intel xeon platinum 8380", 270 }, { "intel xeon platinum 8480+", 350 },
+static const struct {
+    const char *key;
+    double watt;
+} tdp_table[] = {
+    { "amd epyc 7302", 155 },
+    { "amd epyc 7402", 180 },
+    { "amd epyc 7452", 155 },
+    { "amd epyc 7502", 180 },
+    { "amd epyc 7542", 225 },
+    { "amd epyc 7702", 200 },
+    { "amd epyc 7742", 225 },
+    { "amd epyc 7h12", 280 },
+    { "amd epyc 7313", 155 },
+    { "amd epyc 7413", 180 },
+    { "amd epyc 7513", 200 },
+    { "amd epyc 7543", 225 },
+    { "amd epyc 7713", 225 },
+    { "amd epyc 7763", 280 },
+    { "amd epyc 9354", 280 },
+    { "amd epyc 9554", 360 },
+    { "amd epyc 9654", 360 },
+    { "intel xeon e5-2680 v4", 120 },
+    { "intel xeon e5-2690 v4", 135 },
+    { "intel xeon gold 6130", 125 },
+    { "intel xeon gold 6148", 150 },
+    { "intel xeon gold 6230", 125 },
+    { "intel xeon gold 6248", 150 },
+    { "intel xeon gold 6330", 205 },
+    { "intel xeon gold 6338", 205 },
+    { "intel xeon platinum 8160", 150 },
+    { "intel xeon platinum 8280", 205 },
+    { "intel xeon platinum 8380", 270 },
+    { "intel xeon platinum 8480+", 350 },
 };
 
 static void take_tdp(double *found, double watt)
@@ -122,9 +159,12 @@ double nj_energy_tdp(const char *path, const char *cpu_model)
 /* --- carbon intensity ---------------------------------------------------------------------------------------------------- */
 
 /* Life-cycle, location-based, production mix. Ember, yearly electricity data (CC BY 4.0). */
-static const struct { const char *iso3, *iso2; double g; } intensity[] = {
-    { "FRA", "FR", 44.2 },  { "CHL", "CL", 265.5 }, { "USA", "US", 383.6 }, { "GBR", "GB", 215.8 }, { "DEU", "DE", 342.1 },
-    { "CHE", "CH", 36.7 },  { "SWE", "SE", 35.9 },  { "ZAF", "ZA", 713.9 }, { "AUS", "AU", 553.8 },
+static const struct {
+    const char *iso3, *iso2;
+    double g;
+} intensity[] = {
+    { "FRA", "FR", 44.2 }, { "CHL", "CL", 265.5 }, { "USA", "US", 383.6 }, { "GBR", "GB", 215.8 }, { "DEU", "DE", 342.1 },
+    { "CHE", "CH", 36.7 }, { "SWE", "SE", 35.9 },  { "ZAF", "ZA", 713.9 }, { "AUS", "AU", 553.8 },
 };
 
 nj_carbon nj_carbon_of(const char *country)

@@ -103,12 +103,18 @@ double nj_mann_whitney(const double *a, uint32_t n_a, const double *b, uint32_t 
 
 nj_comparison nj_compare(const double *a, uint32_t n_a, const double *b, uint32_t n_b)
 {
-    nj_comparison c = { .median_a = nj_quantile(a, n_a, 0.5), .median_b = nj_quantile(b, n_b, 0.5), .mad_a = nj_mad(a, n_a), .mad_b = nj_mad(b, n_b) };
+    nj_comparison c = { .median_a = nj_quantile(a, n_a, 0.5),
+                        .median_b = nj_quantile(b, n_b, 0.5),
+                        .mad_a = nj_mad(a, n_a),
+                        .mad_b = nj_mad(b, n_b) };
     c.ratio = c.median_b / c.median_a;
     c.p = nj_mann_whitney(a, n_a, b, n_b);
     double least = n_a && n_b && n_a <= EXACT && n_b <= EXACT ? 2 * exact_tail(n_a, n_b, 0) : n_a && n_b ? 0 : 1;
-    if (least >= P_LIMIT) c.verdict = NJ_TOO_FEW;
-    else if (!(c.p < P_LIMIT) || !(fabs(c.median_b - c.median_a) > MADS * fmax(c.mad_a, c.mad_b))) c.verdict = NJ_SAME;
-    else c.verdict = c.ratio > RATIO_LIMIT ? NJ_REGRESSION : c.ratio < 1 / RATIO_LIMIT ? NJ_IMPROVEMENT : NJ_SAME;
+    if (least >= P_LIMIT)
+        c.verdict = NJ_TOO_FEW;
+    else if (!(c.p < P_LIMIT) || !(fabs(c.median_b - c.median_a) > MADS * fmax(c.mad_a, c.mad_b)))
+        c.verdict = NJ_SAME;
+    else
+        c.verdict = c.ratio > RATIO_LIMIT ? NJ_REGRESSION : c.ratio < 1 / RATIO_LIMIT ? NJ_IMPROVEMENT : NJ_SAME;
     return c;
 }

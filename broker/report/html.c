@@ -6,33 +6,48 @@
 #include <string.h>
 
 static const char style[] =
-    "<style>:root{color-scheme:light dark;--bg:#fff;--fg:#1c2430;--dim:#5b6675;--line:#d9dee5;--panel:#f6f7f9;--module:#2a6fb0;--stage:#8a94a3;"
+    "<style>:root{color-scheme:light "
+    "dark;--bg:#fff;--fg:#1c2430;--dim:#5b6675;--line:#d9dee5;--panel:#f6f7f9;--module:#2a6fb0;--stage:#8a94a3;"
     "--limit:#b3541e;--offered:#dfe5ec;--passed:#a9c5e2;--hits:#4a8ac6;--flagged:#d9822b}"
-    "@media(prefers-color-scheme:dark){:root{--bg:#12161c;--fg:#e3e8ef;--dim:#97a3b3;--line:#2d3642;--panel:#1a2029;--module:#5aa2e6;--stage:#7d8898;"
+    "@media(prefers-color-scheme:dark){:root{--bg:#12161c;--fg:#e3e8ef;--dim:#97a3b3;--line:#2d3642;--panel:#1a2029;--module:#"
+    "5aa2e6;--stage:#7d8898;"
     "--limit:#f0a35e;--offered:#2d3642;--passed:#35536f;--hits:#5aa2e6;--flagged:#f0a35e}}"
-    "*{box-sizing:border-box}body{margin:0 auto;max-width:1080px;padding:16px;background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,sans-serif}"
-    "h1{font-size:1.5rem;margin:.3em 0;overflow-wrap:anywhere}h2{font-size:1.15rem;margin:2em 0 .4em}p{margin:.4em 0;overflow-wrap:anywhere}.dim{color:var(--dim)}"
+    "*{box-sizing:border-box}body{margin:0 auto;max-width:1080px;padding:16px;background:var(--bg);color:var(--fg);font:15px/1.5 "
+    "system-ui,sans-serif}"
+    "h1{font-size:1.5rem;margin:.3em 0;overflow-wrap:anywhere}h2{font-size:1.15rem;margin:2em 0 .4em}p{margin:.4em "
+    "0;overflow-wrap:anywhere}.dim{color:var(--dim)}"
     ".tiles{display:grid;grid-template-columns:repeat(4,1fr);gap:10px;margin:14px 0}"
-    ".tile{background:var(--panel);border:1px solid var(--line);border-radius:8px;padding:8px 12px}.tile b{display:block;font-size:1.25rem}"
+    ".tile{background:var(--panel);border:1px solid var(--line);border-radius:8px;padding:8px 12px}.tile "
+    "b{display:block;font-size:1.25rem}"
     ".tile span{color:var(--dim);font-size:.85rem}.scroll{overflow-x:auto}"
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.85rem;min-width:100%}"
-    "th,td{padding:4px 6px;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}th:first-child,td:first-child{text-align:left;"
-    "position:sticky;left:0;background:var(--bg)}th{color:var(--dim);font-weight:600;white-space:normal;vertical-align:bottom}th button{all:unset;cursor:pointer}th button:focus-visible{outline:2px solid var(--module)}"
-    ".grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));gap:14px}.cell{background:var(--panel);border:1px solid var(--line);border-radius:8px;padding:8px 12px}"
-    "svg{display:block;overflow:visible}svg text{fill:var(--fg);font:13px system-ui,sans-serif}svg .name,svg .note{paint-order:stroke;stroke:var(--bg);stroke-width:3px}svg .note{fill:var(--dim);font-size:11.5px}.cell svg .note{stroke:var(--panel)}"
-    "rect.module{fill:var(--module)}rect.stage{fill:var(--stage)}rect.offered{fill:var(--offered)}rect.passed{fill:var(--passed)}rect.hits{fill:var(--hits)}"
-    "rect.flagged{fill:var(--flagged)}.grid line,line.grid,line.base{stroke:var(--line)}line.limit{stroke:var(--limit);stroke-dasharray:5 4}"
+    "th,td{padding:4px 6px;text-align:right;white-space:nowrap;border-bottom:1px solid "
+    "var(--line)}th:first-child,td:first-child{text-align:left;"
+    "position:sticky;left:0;background:var(--bg)}th{color:var(--dim);font-weight:600;white-space:normal;vertical-align:bottom}th "
+    "button{all:unset;cursor:pointer}th button:focus-visible{outline:2px solid var(--module)}"
+    ".grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(300px,1fr));gap:14px}.cell{background:var(--panel);border:"
+    "1px solid var(--line);border-radius:8px;padding:8px 12px}"
+    "svg{display:block;overflow:visible}svg text{fill:var(--fg);font:13px system-ui,sans-serif}svg .name,svg "
+    ".note{paint-order:stroke;stroke:var(--bg);stroke-width:3px}svg .note{fill:var(--dim);font-size:11.5px}.cell svg "
+    ".note{stroke:var(--panel)}"
+    "rect.module{fill:var(--module)}rect.stage{fill:var(--stage)}rect.offered{fill:var(--offered)}rect.passed{fill:var(--passed)}"
+    "rect.hits{fill:var(--hits)}"
+    "rect.flagged{fill:var(--flagged)}.grid "
+    "line,line.grid,line.base{stroke:var(--line)}line.limit{stroke:var(--limit);stroke-dasharray:5 4}"
     "line.whisker{stroke:var(--fg);stroke-width:1.5}line.mark,.grid line.mark{stroke:var(--limit)}"
     ".key{display:inline-block;width:11px;height:11px;border-radius:2px;margin:0 4px 0 12px}"
     "@media(max-width:720px){body{padding:12px;font-size:14px}.tiles{grid-template-columns:1fr 1fr}}</style>";
 
 /* Without it the tables stand in the order of dispatch; the buttons are made by it too. */
 static const char script[] =
-    "<script>document.querySelectorAll('table').forEach(t=>t.querySelectorAll('th').forEach((h,i)=>{const b=document.createElement('button');"
-    "b.textContent=h.textContent;h.textContent='';h.append(b);let up=i===0;b.onclick=()=>{const body=t.tBodies[0],r=[...body.rows];"
+    "<script>document.querySelectorAll('table').forEach(t=>t.querySelectorAll('th').forEach((h,i)=>{const "
+    "b=document.createElement('button');"
+    "b.textContent=h.textContent;h.textContent='';h.append(b);let up=i===0;b.onclick=()=>{const "
+    "body=t.tBodies[0],r=[...body.rows];"
     "const v=x=>{const c=x.cells[i],d=c.dataset.v;return d===undefined?c.textContent:d===''?-Infinity:+d};"
     "r.sort((a,b)=>{const p=v(a),q=v(b);return(p<q?-1:p>q?1:0)*(up?1:-1)});up=!up;"
-    "t.querySelectorAll('th').forEach(x=>x.removeAttribute('aria-sort'));h.setAttribute('aria-sort',up?'descending':'ascending');body.append(...r)}}))</script>";
+    "t.querySelectorAll('th').forEach(x=>x.removeAttribute('aria-sort'));h.setAttribute('aria-sort',up?'descending':'ascending');"
+    "body.append(...r)}}))</script>";
 
 void nj_html_text(nj_buffer *out, const char *text)
 {
@@ -115,7 +130,10 @@ static void table(nj_buffer *b, const char *const *head)
     nj_buffer_text(b, "</tr></thead><tbody>\n");
 }
 
-static void end_table(nj_buffer *b) { nj_buffer_text(b, "</tbody></table></div>\n"); }
+static void end_table(nj_buffer *b)
+{
+    nj_buffer_text(b, "</tbody></table></div>\n");
+}
 
 /* --- the stages ------------------------------------------------------------------------------------------------------------ */
 
@@ -126,7 +144,8 @@ static void whiskers(const nj_page *p, nj_html_stage *s)
     for (uint32_t r = 0; r < p->n_runs; r++) {
         size_t i;
         json_t *m;
-        json_array_foreach(json_object_get(p->run[r], "modules"), i, m) {
+        json_array_foreach(json_object_get(p->run[r], "modules"), i, m)
+        {
             double v = number(m, "onsky_per_s_core");
             if (strcmp(words(m, "name"), s->name) || !(v > 0)) continue;
             sum += v;
@@ -161,11 +180,18 @@ static uint32_t collect(const nj_page *p, nj_html_stage stage[NJ_HTML_STAGES])
     size_t i;
     json_t *m;
     uint32_t n = 0;
-    json_array_foreach(json_object_get(p->run[0], "modules"), i, m) {
+    json_array_foreach(json_object_get(p->run[0], "modules"), i, m)
+    {
         if (n == NJ_HTML_STAGES || !(number(m, "offered") > 0)) continue;
         nj_html_stage *s = &stage[n++];
-        *s = (nj_html_stage){ .name = words(m, "name"), .json = m, .is_module = !strcmp(words(m, "kind"), "module"), .offered = number(m, "offered"),
-                              .passed = number(m, "passed"), .hits = number(m, "hits"), .flagged = number(m, "flagged"), .share = number(m, "share"),
+        *s = (nj_html_stage){ .name = words(m, "name"),
+                              .json = m,
+                              .is_module = !strcmp(words(m, "kind"), "module"),
+                              .offered = number(m, "offered"),
+                              .passed = number(m, "passed"),
+                              .hits = number(m, "hits"),
+                              .flagged = number(m, "flagged"),
+                              .share = number(m, "share"),
                               .onsky = number(m, "onsky_per_s_core") };
         whiskers(p, s);
     }
@@ -182,10 +208,26 @@ static double two_digits(double v)
 
 static void module_table(nj_buffer *b, const nj_html_stage *s, uint32_t n)
 {
-    static const char *const head[] = { "module", "version", "offered", "passed", "hits", "flagged", "per alert", "p50*", "p99*", "max*", "share",
-                                        "alerts/s /core", "effective /s/core", "µJ/alert [low, high]", "g CO2e /million", "cold start", NULL };
-    heading(b, "Modules and stages", "Offered: rows given. Passed: not rejected by the module's own cheap cut. Hits: rows with an answer. Flagged: the "
-                                     "module's flag is set. Effective: hits per CPU second. * from calls of one row, one in so many.");
+    static const char *const head[] = { "module",
+                                        "version",
+                                        "offered",
+                                        "passed",
+                                        "hits",
+                                        "flagged",
+                                        "per alert",
+                                        "p50*",
+                                        "p99*",
+                                        "max*",
+                                        "share",
+                                        "alerts/s /core",
+                                        "effective /s/core",
+                                        "µJ/alert [low, high]",
+                                        "g CO2e /million",
+                                        "cold start",
+                                        NULL };
+    heading(b, "Modules and stages",
+            "Offered: rows given. Passed: not rejected by the module's own cheap cut. Hits: rows with an answer. Flagged: the "
+            "module's flag is set. Effective: hits per CPU second. * from calls of one row, one in so many.");
     table(b, head);
     for (uint32_t i = 0; i < n; i++) {
         const json_t *m = s[i].json, *energy = json_object_get(m, "energy"), *joule = json_object_get(energy, "joule_per_alert");
@@ -238,7 +280,8 @@ static void distributions(nj_buffer *b, const nj_html_stage *s, uint32_t n)
 static void no_answers(nj_buffer *b, const nj_html_stage *s, uint32_t n)
 {
     static const char *const reason[] = { "cut", "few_points", "no_input", "no_fit", "range", "unavailable", "failed", "shed" };
-    static const char *const head[] = { "module", "cut", "few_points", "no_input", "no_fit", "range", "unavailable", "failed", "shed", NULL };
+    static const char *const head[] = { "module", "cut",         "few_points", "no_input", "no_fit",
+                                        "range",  "unavailable", "failed",     "shed",     NULL };
     heading(b, "Rows without an answer", NULL);
     table(b, head);
     for (uint32_t i = 0; i < n; i++) {
@@ -246,7 +289,8 @@ static void no_answers(nj_buffer *b, const nj_html_stage *s, uint32_t n)
         if (!s[i].is_module || s[i].hits == s[i].offered) continue;
         nj_buffer_text(b, "<tr>");
         text_cell(b, s[i].name);
-        for (size_t k = 0; k < sizeof reason / sizeof *reason; k++) count_cell(b, json_object_get(r, reason[k]) ? number(r, reason[k]) : 0);
+        for (size_t k = 0; k < sizeof reason / sizeof *reason; k++)
+            count_cell(b, json_object_get(r, reason[k]) ? number(r, reason[k]) : 0);
         nj_buffer_text(b, "</tr>\n");
     }
     end_table(b);
@@ -265,7 +309,8 @@ static void tile(nj_buffer *b, const char *value, const char *name)
 
 static void tiles(nj_buffer *b, const json_t *run)
 {
-    const json_t *t = json_object_get(run, "throughput"), *l = json_object_get(run, "ledger"), *y = json_object_get(run, "latency");
+    const json_t *t = json_object_get(run, "throughput"), *l = json_object_get(run, "ledger"),
+                 *y = json_object_get(run, "latency");
     const json_t *gram = json_object_get(json_object_get(json_object_get(run, "energy"), "carbon"), "gram");
     char text[96], v[24];
     nj_buffer_text(b, "<div class=tiles>\n");
@@ -283,7 +328,8 @@ static void tiles(nj_buffer *b, const json_t *run)
     if (gram) {
         char note[96];
         snprintf(text, sizeof text, "%.2g g", million * number(gram, "value"));
-        snprintf(note, sizeof note, "CO2e per million alerts, an estimate [%.2g, %.2g]", million * number(gram, "low"), million * number(gram, "high"));
+        snprintf(note, sizeof note, "CO2e per million alerts, an estimate [%.2g, %.2g]", million * number(gram, "low"),
+                 million * number(gram, "high"));
         tile(b, text, note);
     }
     nj_buffer_text(b, "</div>\n");
@@ -302,7 +348,8 @@ static void ledger_row(nj_buffer *b, const char *name, const json_t *l)
 
 static void sources(nj_buffer *b, const json_t *run)
 {
-    static const char *const head[] = { "source", "consumed", "emitted", "filtered", "dead", "duplicates", "returned", "closed", NULL };
+    static const char *const head[] = { "source",     "consumed", "emitted", "filtered", "dead",
+                                        "duplicates", "returned", "closed",  NULL };
     size_t i;
     json_t *s;
     heading(b, "Accounts", "consumed = emitted + filtered + dead + duplicates + returned");
@@ -316,9 +363,13 @@ static void sources(nj_buffer *b, const json_t *run)
 static void latency(nj_buffer *b, const json_t *run)
 {
     static const char *const head[] = { "span", "p50", "p99", "max", NULL };
-    static const struct { const char *key, *name; } span[] = { { "publish", "end of exposure to publication" }, { "total", "end of exposure to acknowledgement" } };
+    static const struct {
+        const char *key, *name;
+    } span[] = { { "publish", "end of exposure to publication" }, { "total", "end of exposure to acknowledgement" } };
     const json_t *y = json_object_get(run, "latency");
-    heading(b, "Latency", json_is_true(json_object_get(y, "live")) ? NULL : "Not a live stream: arrival to acknowledgement alone means something.");
+    heading(b, "Latency",
+            json_is_true(json_object_get(y, "live")) ? NULL
+                                                     : "Not a live stream: arrival to acknowledgement alone means something.");
     table(b, head);
     for (int i = -1; i < 2; i++) {
         const json_t *v = i < 0 ? y : json_object_get(y, span[i].key);
@@ -346,7 +397,8 @@ static void facts(nj_buffer *b, const json_t *run)
 {
     static const char *const key[] = { "version", "git", "compiler", "flags", "cpu", "kernel", "date", "input", "input_digest" };
     static const char *const head[] = { "what", "value", NULL };
-    const json_t *c = json_object_get(run, "context"), *e = json_object_get(run, "energy"), *w = json_object_get(e, "watt_per_busy_thread"), *file;
+    const json_t *c = json_object_get(run, "context"), *e = json_object_get(run, "energy"),
+                 *w = json_object_get(e, "watt_per_busy_thread"), *file;
     const json_t *carbon = json_object_get(e, "carbon");
     char text[512];
     heading(b, "Where these numbers come from", NULL);
@@ -354,12 +406,13 @@ static void facts(nj_buffer *b, const json_t *run)
     for (size_t i = 0; i < sizeof key / sizeof *key; i++) fact(b, key[i], words(c, key[i]));
     snprintf(text, sizeof text, "%.0f of %.0f cores", number(c, "threads"), number(c, "cores"));
     fact(b, "compute threads", text);
-    snprintf(text, sizeof text, "%s, %s: %s (%.0f); %.3g W per busy thread [%.3g, %.3g]; idle share apart", words(e, "tier"), words(w, "kind"), words(w, "source"),
-             number(w, "year"), number(w, "value"), number(w, "low"), number(w, "high"));
+    snprintf(text, sizeof text, "%s, %s: %s (%.0f); %.3g W per busy thread [%.3g, %.3g]; idle share apart", words(e, "tier"),
+             words(w, "kind"), words(w, "source"), number(w, "year"), number(w, "value"), number(w, "low"), number(w, "high"));
     fact(b, "energy", text);
     if (carbon) {
-        snprintf(text, sizeof text, "%s: %.4g g CO2e/kWh, %s (%.0f), %s; PUE %.3g", words(carbon, "country"), number(carbon, "g_per_kwh"), words(carbon, "source"),
-                 number(carbon, "year"), words(carbon, "kind"), number(carbon, "pue"));
+        snprintf(text, sizeof text, "%s: %.4g g CO2e/kWh, %s (%.0f), %s; PUE %.3g", words(carbon, "country"),
+                 number(carbon, "g_per_kwh"), words(carbon, "source"), number(carbon, "year"), words(carbon, "kind"),
+                 number(carbon, "pue"));
         fact(b, "carbon", text);
     }
     for (size_t i = 0; (file = json_array_get(json_object_get(c, "files"), i)) != NULL; i++) {
@@ -374,8 +427,10 @@ static void embedded(nj_buffer *b, const char *json)
 {
     nj_buffer_text(b, "<script type=\"application/json\" id=run>");
     for (; json && *json; json++) {
-        if (json[0] == '<' && json[1] == '/') nj_buffer_text(b, "<\\");
-        else nj_buffer_add(b, json, 1);
+        if (json[0] == '<' && json[1] == '/')
+            nj_buffer_text(b, "<\\");
+        else
+            nj_buffer_add(b, json, 1);
     }
     nj_buffer_text(b, "</script>\n");
 }
@@ -387,7 +442,8 @@ void nj_report_html(const nj_page *p, nj_buffer *b)
     const json_t *run = p->run[0], *context = json_object_get(run, "context");
     uint32_t n = stage ? collect(p, stage) : 0, n_modules = 0;
     if (!stage) b->failed = 1;
-    nj_buffer_text(b, "<!doctype html>\n<html lang=en><head><meta charset=utf-8><meta name=viewport content=\"width=device-width,initial-scale=1\"><title>nightjar: ");
+    nj_buffer_text(b, "<!doctype html>\n<html lang=en><head><meta charset=utf-8><meta name=viewport "
+                      "content=\"width=device-width,initial-scale=1\"><title>nightjar: ");
     nj_html_text(b, words(context, "input"));
     nj_buffer_printf(b, "</title>\n%s</head><body>\n<h1>nightjar: ", style);
     nj_html_text(b, words(context, "input"));
@@ -398,16 +454,21 @@ void nj_report_html(const nj_page *p, nj_buffer *b)
     if (json_is_true(json_object_get(run, "interrupted"))) nj_buffer_text(b, ". <b>Interrupted.</b>");
     nj_buffer_text(b, "</p>\n");
     tiles(b, run);
-    heading(b, "Throughput per core",
-            p->n_runs > 1 ? "Mean over the runs, whiskers: one standard deviation. Dashed: what a core must do for 1 s and 2 s per exposure."
-                          : "Whiskers: the middle half of the one-row calls about their median. Dashed: what a core must do for 1 s and 2 s per exposure.");
+    heading(
+        b, "Throughput per core",
+        p->n_runs > 1
+            ? "Mean over the runs, whiskers: one standard deviation. Dashed: what a core must do for 1 s and 2 s per exposure."
+            : "Whiskers: the middle half of the one-row calls about their median. Dashed: what a core must do for 1 s and 2 s "
+              "per exposure.");
     nj_svg_throughput(b, stage ? stage : none, n, p->exposure, p->n_exposures);
     module_table(b, stage ? stage : none, n);
     heading(b, "Share of the time", "Blue: modules. Grey: stages of the host.");
     nj_svg_share(b, stage ? stage : none, n);
     heading(b, "From offered to flagged", NULL);
-    nj_buffer_text(b, "<p class=dim><span class=key style=\"background:var(--offered)\"></span>offered<span class=key style=\"background:var(--passed)\"></span>passed"
-                      "<span class=key style=\"background:var(--hits)\"></span>hits<span class=key style=\"background:var(--flagged)\"></span>flagged</p>\n");
+    nj_buffer_text(b, "<p class=dim><span class=key style=\"background:var(--offered)\"></span>offered<span class=key "
+                      "style=\"background:var(--passed)\"></span>passed"
+                      "<span class=key style=\"background:var(--hits)\"></span>hits<span class=key "
+                      "style=\"background:var(--flagged)\"></span>flagged</p>\n");
     for (uint32_t i = 0; i < n; i++) n_modules += stage[i].is_module != 0;
     nj_html_stage *module = calloc(n_modules + 1, sizeof *module);
     for (uint32_t i = 0, k = 0; module && i < n; i++)

@@ -20,8 +20,10 @@ const char *nj_html_si(char text[24], double v)
 
 const char *nj_html_duration(char text[24], double ns)
 {
-    static const struct { double upto, unit; const char *name; } step[] = {
-        { 999.5, 1, "ns" }, { 999.5e3, 1e3, "µs" }, { 999.5e6, 1e6, "ms" }, { INFINITY, 1e9, "s" } };
+    static const struct {
+        double upto, unit;
+        const char *name;
+    } step[] = { { 999.5, 1, "ns" }, { 999.5e3, 1e3, "µs" }, { 999.5e6, 1e6, "ms" }, { INFINITY, 1e9, "s" } };
     if (!isfinite(ns)) return strcpy(text, "–");
     int i = 0;
     while (!(ns < step[i].upto)) i++;
@@ -43,7 +45,8 @@ static void line(nj_buffer *out, double x1, double y1, double x2, double y2, con
 
 static void bar(nj_buffer *out, double x, double y, double width, double height, const char *class, const char *tip)
 {
-    nj_buffer_printf(out, "<rect x=\"%.2f%%\" y=\"%.1f\" width=\"%.2f%%\" height=\"%.1f\" class=\"%s\"><title>", x, y, fmax(width, 0.15), height, class);
+    nj_buffer_printf(out, "<rect x=\"%.2f%%\" y=\"%.1f\" width=\"%.2f%%\" height=\"%.1f\" class=\"%s\"><title>", x, y,
+                     fmax(width, 0.15), height, class);
     nj_html_text(out, tip);
     nj_buffer_text(out, "</title></rect>");
 }
@@ -85,7 +88,8 @@ static void exposure_lines(nj_buffer *out, const axis *a, const nj_exposure *e, 
         for (int seconds = 1; seconds <= 2; seconds++, y += 16) {
             char text[128], speed[24];
             double need = e[i].alerts / e[i].cores / seconds, x = at(a, need);
-            snprintf(text, sizeof text, "%s %d s: %s/s (%.0f alerts, %.0f cores)", e[i].name, seconds, nj_html_si(speed, need), e[i].alerts, e[i].cores);
+            snprintf(text, sizeof text, "%s %d s: %s/s (%.0f alerts, %.0f cores)", e[i].name, seconds, nj_html_si(speed, need),
+                     e[i].alerts, e[i].cores);
             line(out, x, y - 9, x, bottom, "limit");
             nj_buffer_printf(out, "<text x=\"%.2f%%\" y=\"%.0f\" dx=\"4\" class=\"note\">", x, y);
             nj_html_text(out, text);
@@ -155,7 +159,8 @@ void nj_svg_funnel(nj_buffer *out, const nj_html_stage *s, uint32_t n)
         snprintf(text, sizeof text, "%.0f → %.0f → %.0f → %.0f", value[0], value[1], value[2], value[3]);
         label(out, 100, y - 4, "end", "name", text);
         for (int k = 0; k < 4; k++)
-            if (value[k] > 0) bar(out, 0, y + 2 * k, 100 * value[k] / fmax(s[i].offered, 1), BAR - 4 * k + (k == 3 ? 2 : 0), class[k], text);
+            if (value[k] > 0)
+                bar(out, 0, y + 2 * k, 100 * value[k] / fmax(s[i].offered, 1), BAR - 4 * k + (k == 3 ? 2 : 0), class[k], text);
     }
     nj_buffer_text(out, "</svg>");
 }
@@ -181,7 +186,8 @@ void nj_svg_histogram(nj_buffer *out, const json_t *cells, double p50_ns, double
     for (size_t i = 0; i < n; i++) most = fmax(most, json_number_value(json_array_get(json_array_get(cells, i), 1)));
     begin(out, 114, "distribution of run times");
     for (size_t i = 0; i < n; i++) {
-        double ns = json_number_value(json_array_get(json_array_get(cells, i), 0)), k = json_number_value(json_array_get(json_array_get(cells, i), 1));
+        double ns = json_number_value(json_array_get(json_array_get(cells, i), 0)),
+               k = json_number_value(json_array_get(json_array_get(cells, i), 1));
         double x = at(&a, ns), width = at(&a, fmax(ns, 1) * 1.1) - x, height = fmax(70 * k / most, 1);
         char text[64], v[24];
         snprintf(text, sizeof text, "%s: %.0f", nj_html_duration(v, ns), k);

@@ -118,7 +118,8 @@ static void twelve_percent_is_flagged(void **state)
         for (uint64_t k = 1; k <= 10; k++) {
             seed = k * 7919;
             nj_comparison c = two_runs(1000, 1120, n);
-            if (c.verdict != NJ_REGRESSION) fail_msg("n %u, seed %llu: ratio %g, p %g, MAD %g %g", n, (unsigned long long)k, c.ratio, c.p, c.mad_a, c.mad_b);
+            if (c.verdict != NJ_REGRESSION)
+                fail_msg("n %u, seed %llu: ratio %g, p %g, MAD %g %g", n, (unsigned long long)k, c.ratio, c.p, c.mad_a, c.mad_b);
             assert_true(c.p < 0.002 && c.ratio > 1.10);
             seed = k * 7919;
             assert_int_equal(two_runs(1120, 1000, n).verdict, NJ_IMPROVEMENT);

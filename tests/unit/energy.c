@@ -128,7 +128,7 @@ static void two_sockets(const char *e0, const char *e1)
     zone("intel-rapl:0:0", "core\n", "7000000\n", "262143328850\n");
     zone("intel-rapl:0:1", "uncore\n", "8000000\n", "262143328850\n");
     zone("intel-rapl:1", "package-1\n", e1, "262143328850\n");
-    zone("intel-rapl:2", "psys\n", "9000000\n", "262143328850\n"); /* holds both packages */
+    zone("intel-rapl:2", "psys\n", "9000000\n", "262143328850\n");  /* holds both packages */
     zone("intel-rapl-mmio:0", "package-0\n", e0, "262143328850\n"); /* package-0 once more */
 }
 
@@ -215,7 +215,10 @@ static nj_energy_source source_of(nj_energy *e, nj_energy_split *split, useconds
     return s;
 }
 
-static void three_joules(void) { two_sockets("4000000\n", "500000\n"); }
+static void three_joules(void)
+{
+    two_sockets("4000000\n", "500000\n");
+}
 
 static void best_rung(void **state)
 {
@@ -324,10 +327,10 @@ static void a_constant_model_refuses_a_difference(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(carbon_of_a_year),      cmocka_unit_test(embodied),           cmocka_unit_test(dimms_and_tdp),
-        cmocka_unit_test(names_of_cpus),         ON_ROOT(nested_domains_count_once),   ON_ROOT(counters_wrap),
-        ON_ROOT(a_closed_counter_has_a_hint),    ON_ROOT(perf_that_is_refused),        ON_ROOT(best_rung),
-        ON_ROOT(a_meter_of_the_user),            ON_ROOT(refused_settings),            ON_ROOT(a_constant_model_refuses_a_difference),
+        cmocka_unit_test(carbon_of_a_year),   cmocka_unit_test(embodied),         cmocka_unit_test(dimms_and_tdp),
+        cmocka_unit_test(names_of_cpus),      ON_ROOT(nested_domains_count_once), ON_ROOT(counters_wrap),
+        ON_ROOT(a_closed_counter_has_a_hint), ON_ROOT(perf_that_is_refused),      ON_ROOT(best_rung),
+        ON_ROOT(a_meter_of_the_user),         ON_ROOT(refused_settings),          ON_ROOT(a_constant_model_refuses_a_difference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
