@@ -1,0 +1,66 @@
+/* profile.h - what one module costs, to the line: the result of both passes, and its writers. */
+#ifndef NJ_PROFILE_PROFILE_H
+#define NJ_PROFILE_PROFILE_H
+
+#include <stdio.h>
+
+#include "../base/arena.h"
+#include "../base/buffer.h"
+#include "hits.h"
+#include "sample.h"
+#include "symbols.h"
+
+typedef struct nj_profile_line {
+    uint64_t hits;    /* NJ_NOT_A_LINE: nothing to execute, or not counted */
+    uint32_t samples;
+} nj_profile_line;
+
+typedef struct nj_profile_function {
+    const char *name, *file; /* file "": compiled without -g */
+    int first, last;         /* lines; last < first: not known */
+    bool counted;            /* its hits are known */
+    uint64_t calls;
+    uint32_t samples;        /* that it or what it called was running in */
+    nj_profile_line *line;   /* [last - first + 1] */
+    double total_ns;         /* of one replay */
+} nj_profile_function;
+
+typedef struct nj_profile_stack { /* one path of calls, for the flame graph: outermost first */
+    uint32_t *function, depth, samples;
+} nj_profile_stack;
+
+typedef struct nj_profile {
+    nj_arena arena;
+    const char *instance, *version, *source, *built, *clock;
+    const char *no_hits, *no_lines; /* why not; NULL = they are here */
+    char digest[65];
+    uint64_t alerts, dead, replays;
+    bool cut;                       /* the sources had more */
+    nj_counter count;               /* of one replay */
+    uint32_t samples, unplaced;     /* in the module; of them without a stack that leads to it */
+    int64_t wall_ns, cpu_ns;        /* in process(), all replays; cpu_ns of the loop around it */
+    double span_ns;                 /* what is shared out: of one replay, by the clock chosen */
+    nj_profile_function *function;  /* [n_functions]; the first one is process() */
+    uint32_t n_functions;
+    nj_profile_stack *stack;
+    uint32_t n_stacks;
+} nj_profile; /* zero-initialised */
+
+typedef struct nj_profile_show {
+    bool lines, skip_zero, sort, summary, colour;
+    double unit_s;
+} nj_profile_show;
+
+/* Puts the samples on functions and lines. p's header is filled by the caller; entry is the address of process().
+ * hits NULL = none. */
+int nj_profile_collect(nj_profile *p, const nj_sampler *sampler, nj_symbols *symbols, uint64_t entry, const nj_hits *hits, nj_error *err);
+/* The lines [1 .. *n] of a text file, NUL-terminated, in the arena; NULL when it cannot be read. */
+const char **nj_profile_text(nj_arena *arena, const char *file, uint32_t *n);
+/* Standard error of a share from n samples. */
+double nj_profile_error(double share, double n);
+
+void nj_profile_table(nj_profile *p, const nj_profile_show *show, FILE *to);
+void nj_profile_json(nj_profile *p, nj_buffer *out);
+void nj_profile_free(nj_profile *p);
+
+#endif

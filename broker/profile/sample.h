@@ -1,0 +1,34 @@
+/* sample.h - where a thread is at random moments: call stacks taken by a timer of that thread.
+ *
+ * The delays are exponential (mean 1 ms), so that the samples cannot lock to a loop; `fixed` exists to show what happens
+ * otherwise. A sample is taken only while *where == name (the host's slot: the thread is in that module's process()). */
+#ifndef NJ_PROFILE_SAMPLE_H
+#define NJ_PROFILE_SAMPLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../base/error.h"
+
+typedef struct nj_sampler nj_sampler;
+
+typedef struct nj_sampler_options {
+    const char *volatile const *where;
+    const char *name;
+    uint32_t max_samples;
+    int64_t mean_ns;
+    bool cpu;   /* the thread's CPU clock (its resolution is the kernel's tick) in place of the monotonic one */
+    bool fixed; /* on the multiples of mean_ns */
+} nj_sampler_options;
+
+nj_sampler *nj_sampler_new(const nj_sampler_options *options, nj_error *err);
+/* The calling thread is sampled from here to stop. All shared objects must be loaded. */
+int nj_sampler_start(nj_sampler *s, nj_error *err);
+void nj_sampler_stop(nj_sampler *s);
+uint32_t nj_sampler_taken(const nj_sampler *s);
+/* The frames of one sample, innermost first: the interrupted address, then return addresses. Returns their number. */
+uint32_t nj_sampler_stack(const nj_sampler *s, uint32_t sample, const uint64_t **pc);
+void nj_sampler_free(nj_sampler *s);
+
+#endif

@@ -1,0 +1,169 @@
+#include "symbols.h"
+
+#include <dwarf.h>
+#include <elfutils/libdwfl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../base/arena.h"
+
+enum { MAX_INLINE = 64, CELLS = 1 << 16 };
+
+typedef struct known { /* frames of one address */
+    uint64_t key;      /* pc * 2 + is_return; 0 = free */
+    uint32_t first, n;
+} known;
+
+struct nj_symbols {
+    Dwfl *dwfl;
+    nj_arena arena;
+    nj_function *function;
+    uint32_t n_functions, cap_functions;
+    nj_frame *frame;
+    uint32_t n_frames, cap_frames;
+    known *cell; /* [CELLS], open addressing */
+    uint32_t n_cells;
+};
+
+static const Dwfl_Callbacks callbacks = { .find_elf = dwfl_linux_proc_find_elf, .find_debuginfo = dwfl_standard_find_debuginfo };
+
+nj_symbols *nj_symbols_new(nj_error *err)
+{
+    nj_symbols *s = calloc(1, sizeof *s);
+    if (!s) return nj_fail(err, "out of memory"), NULL;
+    s->cell = calloc(CELLS, sizeof *s->cell);
+    s->dwfl = dwfl_begin(&callbacks);
+    if (!s->cell || !s->dwfl || dwfl_linux_proc_report(s->dwfl, getpid()) || dwfl_report_end(s->dwfl, NULL, NULL)) {
+        nj_fail(err, "libdw: %s", dwfl_errmsg(-1));
+        nj_symbols_free(s);
+        return NULL;
+    }
+    return s;
+}
+
+void nj_symbols_free(nj_symbols *s)
+{
+    if (!s) return;
+    if (s->dwfl) dwfl_end(s->dwfl);
+    nj_arena_free(&s->arena);
+    free(s->function);
+    free(s->frame);
+    free(s->cell);
+    free(s);
+}
+
+static const char *absolute(nj_symbols *s, Dwarf_Die *unit, const char *file)
+{
+    Dwarf_Attribute attribute;
+    const char *folder = unit ? dwarf_formstring(dwarf_attr(unit, DW_AT_comp_dir, &attribute)) : NULL;
+    if (!file) return "";
+    if (file[0] == '/' || !folder) return nj_arena_text(&s->arena, file, strlen(file));
+    return nj_arena_printf(&s->arena, "%s/%s", folder, file);
+}
+
+static uint32_t intern(nj_symbols *s, const char *name, const char *file, int line)
+{
+    for (uint32_t i = 0; i < s->n_functions; i++)
+        if (s->function[i].line == line && !strcmp(s->function[i].name, name) && !strcmp(s->function[i].file, file)) return i;
+    if (s->n_functions == s->cap_functions) {
+        uint32_t cap = s->cap_functions ? 2 * s->cap_functions : 256;
+        nj_function *more = realloc(s->function, cap * sizeof *more);
+        if (!more) abort();
+        s->function = more;
+        s->cap_functions = cap;
+    }
+    s->function[s->n_functions] = (nj_function){ nj_arena_text(&s->arena, name, strlen(name)), file, line };
+    return s->n_functions++;
+}
+
+static void add_frame(nj_symbols *s, uint32_t function, int line, bool part)
+{
+    if (s->n_frames == s->cap_frames) {
+        uint32_t cap = s->cap_frames ? 2 * s->cap_frames : 1024;
+        nj_frame *more = realloc(s->frame, cap * sizeof *more);
+        if (!more) abort();
+        s->frame = more;
+        s->cap_frames = cap;
+    }
+    s->frame[s->n_frames++] = (nj_frame){ function, line, part };
+}
+
+static uint32_t function_of(nj_symbols *s, Dwarf_Die *unit, Dwarf_Die *die)
+{
+    int line = 0;
+    const char *name = dwarf_diename(die);
+    dwarf_decl_line(die, &line);
+    return intern(s, name ? name : "?", absolute(s, unit, dwarf_decl_file(die)), line);
+}
+
+static int number(Dwarf_Die *die, unsigned attribute_name)
+{
+    Dwarf_Attribute attribute;
+    Dwarf_Word value = 0;
+    return dwarf_formudata(dwarf_attr(die, attribute_name, &attribute), &value) ? 0 : (int)value;
+}
+
+/* The chain from the innermost scope out to its subprogram. dwarf_getscopes() alone follows the abstract origin of an
+ * inlined function and so hides who called it; dwarf_getscopes_die() on its innermost scope does not. */
+static int add_inlined(nj_symbols *s, Dwarf_Die *unit, Dwarf_Addr pc, bool part)
+{
+    Dwarf_Die *scope = NULL, *chain = NULL;
+    int n = dwarf_getscopes(unit, pc, &scope), m = n > 0 ? dwarf_getscopes_die(&scope[0], &chain) : 0, added = 0;
+    Dwarf_Line *source = dwarf_getsrc_die(unit, pc);
+    int line = 0;
+    if (source) dwarf_lineno(source, &line);
+    for (int i = 0; i < m; i++) {
+        int tag = dwarf_tag(&chain[i]);
+        if (tag != DW_TAG_inlined_subroutine && tag != DW_TAG_subprogram) continue;
+        add_frame(s, function_of(s, unit, &chain[i]), line, part && tag == DW_TAG_subprogram);
+        added++;
+        if (tag == DW_TAG_subprogram) break;
+        line = number(&chain[i], DW_AT_call_line);
+    }
+    free(scope);
+    free(chain);
+    return added;
+}
+
+static void resolve(nj_symbols *s, uint64_t pc)
+{
+    Dwfl_Module *module = dwfl_addrmodule(s->dwfl, pc);
+    const char *symbol = module ? dwfl_module_addrname(module, pc) : NULL;
+    Dwarf_Addr bias = 0;
+    Dwarf_Die *unit = module ? dwfl_module_addrdie(module, pc, &bias) : NULL;
+    if (unit && add_inlined(s, unit, pc - bias, symbol && strstr(symbol, ".part."))) return;
+    add_frame(s, intern(s, symbol ? symbol : "?", "", 0), 0, false);
+}
+
+uint32_t nj_symbols_frames(nj_symbols *s, uint64_t pc, bool is_return, const nj_frame **frame)
+{
+    uint64_t key = pc * 2 + is_return;
+    uint32_t at = (uint32_t)((key * UINT64_C(0x9E3779B97F4A7C15)) >> 48);
+    while (s->cell[at].key && s->cell[at].key != key) at = (at + 1) % CELLS;
+    known *k = &s->cell[at], none;
+    if (!k->key) {
+        if (s->n_cells > CELLS / 2) k = &none; /* not kept; a profile has a few thousand addresses */
+        else s->n_cells++;
+        k->key = key;
+        k->first = s->n_frames;
+        resolve(s, is_return ? pc - 1 : pc);
+        k->n = s->n_frames - k->first;
+    }
+    *frame = s->frame + k->first;
+    return k->n;
+}
+
+const nj_function *nj_symbols_function(const nj_symbols *s, uint32_t function) { return &s->function[function]; }
+uint32_t nj_symbols_count(const nj_symbols *s) { return s->n_functions; }
+
+const char *nj_symbols_source(nj_symbols *s, uint64_t pc, const char **producer)
+{
+    Dwarf_Addr bias;
+    Dwarf_Attribute attribute;
+    Dwfl_Module *module = dwfl_addrmodule(s->dwfl, pc);
+    Dwarf_Die *unit = module ? dwfl_module_addrdie(module, pc, &bias) : NULL;
+    if (!unit || !dwarf_diename(unit)) return NULL;
+    if (producer) *producer = dwarf_formstring(dwarf_attr(unit, DW_AT_producer, &attribute));
+    return absolute(s, unit, dwarf_diename(unit));
+}

@@ -1,0 +1,35 @@
+/* symbols.h - from an address of this process to source lines, inlined calls included (libdw). One thread. */
+#ifndef NJ_PROFILE_SYMBOLS_H
+#define NJ_PROFILE_SYMBOLS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../base/error.h"
+
+typedef struct nj_symbols nj_symbols;
+
+/* A function of the source text; all its compiled pieces are one. */
+typedef struct nj_function {
+    const char *name, *file; /* file: as the compiler wrote it, absolute where it could be made so; "" = no debug information */
+    int line;                /* of its definition; 0 = not known */
+} nj_function;
+
+/* One level of a stack. */
+typedef struct nj_frame {
+    uint32_t function; /* index for nj_symbols_function */
+    int line;          /* 0 = not known */
+    bool part;         /* a piece that the compiler split off the function that calls it */
+} nj_frame;
+
+nj_symbols *nj_symbols_new(nj_error *err); /* of the objects that are loaded now */
+void nj_symbols_free(nj_symbols *s);
+/* The frames of an address, innermost first; is_return: a return address (the call lies before it). Never 0 frames:
+ * without debug information, one with the symbol's name. The pointer lives until the next call. */
+uint32_t nj_symbols_frames(nj_symbols *s, uint64_t pc, bool is_return, const nj_frame **frame);
+const nj_function *nj_symbols_function(const nj_symbols *s, uint32_t function);
+uint32_t nj_symbols_count(const nj_symbols *s);
+/* The file that defines the function at this address, how it was compiled (DW_AT_producer); NULL without -g. */
+const char *nj_symbols_source(nj_symbols *s, uint64_t pc, const char **producer);
+
+#endif
