@@ -250,6 +250,15 @@ static int load(bench *b, const char *folder)
     return b->n ? 0 : -1;
 }
 
+/* FNV-1a over all packets in their order. */
+static uint64_t digest(const bench *b)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < b->n; i++)
+        for (size_t k = 0; k < b->packet[i].size; k++) hash = (hash ^ b->packet[i].bytes[k]) * 0x100000001b3u;
+    return hash;
+}
+
 /* Instances with 1 and 16 repeats. */
 static int open_instances(bench *b, nj_error *err)
 {
@@ -404,6 +413,7 @@ static int run_hostless(nj_bench_run *run)
     else if (prepare(&b))
         nj_bench_note(run, "%s: a packet is no ZTF packet of one record, or there is no candidate", folder);
     else if (verify(run, &b)) {
+        nj_bench_digest(run, "%zu packets, fnv1a:%016llx", b.n, (unsigned long long)digest(&b));
         nj_bench_note(run, "kernels for %s; %zu alerts, of which %zu make the 3 %% mix", nj_isa_name[nj_isa_best()], b.n,
                       b.n_mixed);
         measure(run, &b);
