@@ -7,7 +7,8 @@
 
 static void help(FILE *to)
 {
-    fprintf(to, "nightjar %s (%s) - alert streams through C science modules, measured and accounted for\n\n", nj_version, nj_revision);
+    fprintf(to, "nightjar %s (%s) - alert streams through C science modules, measured and accounted for\n\n", nj_version,
+            nj_revision);
     for (const nj_command *const *c = nj_commands; *c; c++) fprintf(to, "  nightjar %-44s %s\n", (*c)->usage, (*c)->summary);
     fprintf(to, "\n`nightjar COMMAND --help` lists the options of a command.\n");
 }

@@ -33,9 +33,14 @@ static int process(const void *self, void *thread, const nj_work *w)
 }
 
 NJ_MODULE(adapt_any) = {
-    NJ_HEADER, .name = "adapt_any", .version = "1.0", .summary = "canonical columns of any survey that need arithmetic", .paper = "none: definitions",
+    NJ_HEADER,
+    .name = "adapt_any",
+    .version = "1.0",
+    .summary = "canonical columns of any survey that need arithmetic",
+    .paper = "none: definitions",
     .needs = (const nj_need[]){ { "ra", NJ_F64, NJ_SCALAR, "deg", 0 }, { "dec", NJ_F64, NJ_SCALAR, "deg", 0 }, { 0 } },
-    .gives = (const nj_give[]){
-        { "gal_b", NJ_F64, 1, -1, "deg", -90, 90, NAN, NJ_CANONICAL, "galactic latitude; none without a position" }, { 0 } },
+    .gives = (const nj_give[]){ { "gal_b", NJ_F64, 1, -1, "deg", -90, 90, NAN, NJ_CANONICAL,
+                                  "galactic latitude; none without a position" },
+                                { 0 } },
     .process = process
 };

@@ -10,8 +10,14 @@
 enum { FLUX, FLUX_ERR, JD, LC_FLUX, LC_FLUX_ERR };
 enum { MAG, MAG_ERR, MJD_TAI_MID, LC_MAG, LC_MAG_ERR };
 
-static double mag_of(double flux_njy) { return flux_njy != 0 ? -2.5 * log10(fabs(flux_njy) / NJ_NJY_OF_MAG0) : NJ_NO_F64; }
-static double mag_err_of(double flux, double err) { return flux != 0 && err >= 0 ? NJ_MAG_PER_RELATIVE_FLUX * err / fabs(flux) : NJ_NO_F64; }
+static double mag_of(double flux_njy)
+{
+    return flux_njy != 0 ? -2.5 * log10(fabs(flux_njy) / NJ_NJY_OF_MAG0) : NJ_NO_F64;
+}
+static double mag_err_of(double flux, double err)
+{
+    return flux != 0 && err >= 0 ? NJ_MAG_PER_RELATIVE_FLUX * err / fabs(flux) : NJ_NO_F64;
+}
 
 static int process(const void *self, void *thread, const nj_work *w)
 {
@@ -35,16 +41,25 @@ static int process(const void *self, void *thread, const nj_work *w)
 }
 
 NJ_MODULE(adapt_lsst) = {
-    NJ_HEADER, .name = "adapt_lsst", .version = "1.0", .summary = "canonical columns of LSST alerts that need arithmetic",
+    NJ_HEADER,
+    .name = "adapt_lsst",
+    .version = "1.0",
+    .summary = "canonical columns of LSST alerts that need arithmetic",
     .paper = "none: definitions",
-    .needs = (const nj_need[]){ { "flux", NJ_F64, NJ_SCALAR, "nJy", NJ_OPTIONAL }, { "flux_err", NJ_F64, NJ_SCALAR, "nJy", NJ_OPTIONAL },
-                                { "jd", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL }, { "lc.flux", NJ_F64, NJ_SERIES, "nJy", 0 },
-                                { "lc.flux_err", NJ_F64, NJ_SERIES, "nJy", 0 }, { 0 } },
-    .gives = (const nj_give[]){
-        { "mag", NJ_F64, 1, -1, "mag", -INFINITY, INFINITY, NAN, NJ_CANONICAL, "AB magnitude of the absolute difference flux; none without one" },
-        { "mag_err", NJ_F64, 1, -1, "mag", 0, INFINITY, NAN, NJ_CANONICAL, "its 1-sigma error" },
-        { "mjd_tai_mid", NJ_F64, 1, -1, "d", -INFINITY, INFINITY, NAN, NJ_CANONICAL, "MJD (TAI) at mid-exposure" },
-        { "lc.mag", NJ_F64, 0, LC_FLUX, "mag", -INFINITY, INFINITY, NAN, NJ_CANONICAL, "AB magnitudes of the light curve; none where there is no flux" },
-        { "lc.mag_err", NJ_F64, 0, LC_FLUX, "mag", 0, INFINITY, NAN, NJ_CANONICAL, "their errors" }, { 0 } },
+    .needs = (const nj_need[]){ { "flux", NJ_F64, NJ_SCALAR, "nJy", NJ_OPTIONAL },
+                                { "flux_err", NJ_F64, NJ_SCALAR, "nJy", NJ_OPTIONAL },
+                                { "jd", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL },
+                                { "lc.flux", NJ_F64, NJ_SERIES, "nJy", 0 },
+                                { "lc.flux_err", NJ_F64, NJ_SERIES, "nJy", 0 },
+                                { 0 } },
+    .gives = (const nj_give[]){ { "mag", NJ_F64, 1, -1, "mag", -INFINITY, INFINITY, NAN, NJ_CANONICAL,
+                                  "AB magnitude of the absolute difference flux; none without one" },
+                                { "mag_err", NJ_F64, 1, -1, "mag", 0, INFINITY, NAN, NJ_CANONICAL, "its 1-sigma error" },
+                                { "mjd_tai_mid", NJ_F64, 1, -1, "d", -INFINITY, INFINITY, NAN, NJ_CANONICAL,
+                                  "MJD (TAI) at mid-exposure" },
+                                { "lc.mag", NJ_F64, 0, LC_FLUX, "mag", -INFINITY, INFINITY, NAN, NJ_CANONICAL,
+                                  "AB magnitudes of the light curve; none where there is no flux" },
+                                { "lc.mag_err", NJ_F64, 0, LC_FLUX, "mag", 0, INFINITY, NAN, NJ_CANONICAL, "their errors" },
+                                { 0 } },
     .process = process
 };

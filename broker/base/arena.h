@@ -10,7 +10,7 @@ typedef struct nj_arena_block nj_arena_block;
 typedef struct nj_arena {
     nj_arena_block *head; /* block in use; older blocks behind it */
     size_t used;          /* bytes handed out since the last reset */
-} nj_arena; /* zero-initialised = empty */
+} nj_arena;               /* zero-initialised = empty */
 
 /* 64-byte aligned, not zeroed; NULL when memory is short. The pointer lives until reset or free. */
 void *nj_arena_alloc(nj_arena *arena, size_t bytes);

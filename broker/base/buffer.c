@@ -83,9 +83,12 @@ void nj_json_text(nj_buffer *b, const char *text)
             continue;
         }
         nj_buffer_add(b, start, (size_t)(p - start));
-        if (!n) nj_buffer_add(b, "\xef\xbf\xbd", 3);
-        else if (*p == '"' || *p == '\\') nj_buffer_printf(b, "\\%c", *p);
-        else nj_buffer_printf(b, "\\u%04x", *p);
+        if (!n)
+            nj_buffer_add(b, "\xef\xbf\xbd", 3);
+        else if (*p == '"' || *p == '\\')
+            nj_buffer_printf(b, "\\%c", *p);
+        else
+            nj_buffer_printf(b, "\\u%04x", *p);
         start = ++p;
     }
     nj_buffer_add(b, start, (size_t)(p - start));
@@ -96,16 +99,20 @@ void nj_json_f64(nj_buffer *b, double value)
 {
     char *room = nj_buffer_room(b, 32);
     if (!room) return;
-    if (!isfinite(value)) nj_buffer_add(b, "null", 4);
-    else b->n += (size_t)nj_shortest_f64(room, value);
+    if (!isfinite(value))
+        nj_buffer_add(b, "null", 4);
+    else
+        b->n += (size_t)nj_shortest_f64(room, value);
 }
 
 void nj_json_f32(nj_buffer *b, float value)
 {
     char *room = nj_buffer_room(b, 32);
     if (!room) return;
-    if (!isfinite(value)) nj_buffer_add(b, "null", 4);
-    else b->n += (size_t)nj_shortest_f32(room, value);
+    if (!isfinite(value))
+        nj_buffer_add(b, "null", 4);
+    else
+        b->n += (size_t)nj_shortest_f32(room, value);
 }
 
 void nj_json_i64(nj_buffer *b, int64_t value)

@@ -9,7 +9,7 @@ typedef struct nj_buffer {
     char *data; /* always NUL-terminated once anything was added; owned */
     size_t n, cap;
     int failed; /* memory ran short: content is cut; checked once at the end */
-} nj_buffer; /* zero-initialised = empty */
+} nj_buffer;    /* zero-initialised = empty */
 
 /* Room for `more` bytes behind n; NULL when memory is short. */
 char *nj_buffer_room(nj_buffer *b, size_t more);

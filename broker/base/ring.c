@@ -56,8 +56,10 @@ void *nj_ring_pop(nj_ring *ring, int timeout_ms, int *closed)
     void *item = NULL;
     pthread_mutex_lock(&ring->lock);
     while (ring->n == 0 && !ring->closed) {
-        if (timeout_ms < 0) pthread_cond_wait(&ring->work, &ring->lock);
-        else if (pthread_cond_timedwait(&ring->work, &ring->lock, &until)) break;
+        if (timeout_ms < 0)
+            pthread_cond_wait(&ring->work, &ring->lock);
+        else if (pthread_cond_timedwait(&ring->work, &ring->lock, &until))
+            break;
     }
     if (ring->n) {
         item = ring->item[ring->head];

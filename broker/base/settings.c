@@ -68,7 +68,8 @@ int nj_settings_ini(nj_settings *s, const char *name, const char *text, nj_error
     ini_context c = { .settings = s, .name = name, .at = text };
     int line = ini_parse_stream(next_line, &c, on_ini, &c);
     if (c.too_long)
-        return nj_fail(err, "%s:%d: longer than 198 characters; a value goes on in a line that begins with a blank", name, c.too_long);
+        return nj_fail(err, "%s:%d: longer than 198 characters; a value goes on in a line that begins with a blank", name,
+                       c.too_long);
     if (line) return nj_fail(err, "%s:%d: not a line of the form [section], key = value or ; comment", name, line);
     return 0;
 }
@@ -91,8 +92,10 @@ int nj_settings_file(nj_settings *s, const char *path, nj_error *err)
         n += got;
     } while (got);
     text[n] = 0;
-    if (ferror(f)) nj_fail(err, "%s: cannot be read: %s", path, strerror(errno));
-    else rc = nj_settings_ini(s, path, text, err);
+    if (ferror(f))
+        nj_fail(err, "%s: cannot be read: %s", path, strerror(errno));
+    else
+        rc = nj_settings_ini(s, path, text, err);
 done:
     free(text);
     fclose(f);
@@ -105,8 +108,7 @@ int nj_settings_define(nj_settings *s, const char *text, nj_error *err)
     const char *dot = NULL;
     for (const char *p = text; equals && p < equals; p++)
         if (*p == '.') dot = p;
-    if (!equals || !dot || dot == text || dot + 1 == equals)
-        return nj_fail(err, "-D %s: expected section.key=value", text);
+    if (!equals || !dot || dot == text || dot + 1 == equals) return nj_fail(err, "-D %s: expected section.key=value", text);
     char *section = nj_arena_text(&s->arena, text, (size_t)(dot - text));
     char *key = nj_arena_text(&s->arena, dot + 1, (size_t)(equals - dot - 1));
     if (!section || !key || nj_settings_set(s, section, key, equals + 1, "-D")) return nj_fail(err, "out of memory");
@@ -184,28 +186,38 @@ static int store(const nj_param *p, const nj_setting *t, void *conf, nj_error *e
     errno = 0;
     if (p->type == NJ_F32 || p->type == NJ_F64) {
         double v = strtod(t->value, &end);
-        if (end == t->value || *end) return nj_fail(err, "%s: [%s] %s = %s is not a number", where, t->section, p->name, t->value);
+        if (end == t->value || *end)
+            return nj_fail(err, "%s: [%s] %s = %s is not a number", where, t->section, p->name, t->value);
         if (!(v >= p->lo && v <= p->hi)) return out_of_range(p, t, where, err);
-        if (p->type == NJ_F64) *(double *)at = v;
-        else *(float *)at = (float)v;
+        if (p->type == NJ_F64)
+            *(double *)at = v;
+        else
+            *(float *)at = (float)v;
         return 0;
     }
     long long v = strtoll(t->value, &end, 0);
     if (end == t->value) {
         static const char *const yes[] = { "yes", "true", "on", NULL }, *const no[] = { "no", "false", "off", NULL };
-        if (in_list(yes, t->value)) v = 1;
-        else if (in_list(no, t->value)) v = 0;
-        else return nj_fail(err, "%s: [%s] %s = %s is not a whole number", where, t->section, p->name, t->value);
+        if (in_list(yes, t->value))
+            v = 1;
+        else if (in_list(no, t->value))
+            v = 0;
+        else
+            return nj_fail(err, "%s: [%s] %s = %s is not a whole number", where, t->section, p->name, t->value);
         end = (char *)t->value + strlen(t->value);
     }
     int shift = *end == 'k' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
-    if (end[shift ? 1 : 0] || errno) return nj_fail(err, "%s: [%s] %s = %s is not a whole number", where, t->section, p->name, t->value);
+    if (end[shift ? 1 : 0] || errno)
+        return nj_fail(err, "%s: [%s] %s = %s is not a whole number", where, t->section, p->name, t->value);
     if (shift && (v > (INT64_MAX >> shift) || v < (INT64_MIN >> shift))) return out_of_range(p, t, where, err);
     v *= 1LL << shift;
     if (!((double)v >= p->lo && (double)v <= p->hi)) return out_of_range(p, t, where, err);
-    if (p->type == NJ_U8) *(uint8_t *)at = (uint8_t)v;
-    else if (p->type == NJ_I32) *(int32_t *)at = (int32_t)v;
-    else *(int64_t *)at = v;
+    if (p->type == NJ_U8)
+        *(uint8_t *)at = (uint8_t)v;
+    else if (p->type == NJ_I32)
+        *(int32_t *)at = (int32_t)v;
+    else
+        *(int64_t *)at = v;
     return 0;
 }
 

@@ -270,8 +270,13 @@ static int visit(walk *w, const place *above, int depth)
         ((t->n_name == 5 && !memcmp(t->name, "array", 5)) || (t->n_name > 6 && !memcmp(t->name + t->n_name - 6, "_tuple", 6))))
         at.in_list = 0; /* two-level lists of old writers: the repeated group is the element itself */
     at.in_list = at.in_list == 1 && t->n_children == 1 ? 2 : t->is_list ? 1 : 0;
-    *shown = (nj_parquet_node){ .name = (const char *)t->name, .n_name = t->n_name, .n_children = t->n_children > 0 ? (uint32_t)t->n_children : 0,
-                                .leaf = w->file->n_leaves, .repetition = (uint8_t)t->repetition, .is_list = t->is_list != 0, .is_map = t->is_map != 0 };
+    *shown = (nj_parquet_node){ .name = (const char *)t->name,
+                                .n_name = t->n_name,
+                                .n_children = t->n_children > 0 ? (uint32_t)t->n_children : 0,
+                                .leaf = w->file->n_leaves,
+                                .repetition = (uint8_t)t->repetition,
+                                .is_list = t->is_list != 0,
+                                .is_map = t->is_map != 0 };
     if (t->type >= 0 && t->n_children <= 0) return add_leaf(w, t, &at);
     if (t->n_children <= 0) shown->leaf = UINT32_MAX;
     for (int32_t i = 0; i < t->n_children; i++)

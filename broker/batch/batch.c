@@ -6,7 +6,9 @@
 #include <string.h>
 
 const char *const nj_stamp_name[NJ_STAMPS] = { "stamp.science", "stamp.template", "stamp.difference" };
-const char *const nj_reason_name[] = { "done", "cut", "few_points", "no_input", "no_fit", "range", "unavailable", "failed", "shed" };
+const char *const nj_reason_name[] = {
+    "done", "cut", "few_points", "no_input", "no_fit", "range", "unavailable", "failed", "shed"
+};
 
 size_t nj_type_size(nj_type type)
 {
@@ -24,10 +26,18 @@ void nj_fill_null(nj_type type, void *data, size_t n)
 {
     switch (type) {
     case NJ_U8: memset(data, 255, n); break;
-    case NJ_I32: for (size_t i = 0; i < n; i++) ((int32_t *)data)[i] = NJ_NO_I32; break;
-    case NJ_I64: for (size_t i = 0; i < n; i++) ((int64_t *)data)[i] = NJ_NO_I64; break;
-    case NJ_F32: for (size_t i = 0; i < n; i++) ((float *)data)[i] = NJ_NO_F32; break;
-    case NJ_F64: for (size_t i = 0; i < n; i++) ((double *)data)[i] = NJ_NO_F64; break;
+    case NJ_I32:
+        for (size_t i = 0; i < n; i++) ((int32_t *)data)[i] = NJ_NO_I32;
+        break;
+    case NJ_I64:
+        for (size_t i = 0; i < n; i++) ((int64_t *)data)[i] = NJ_NO_I64;
+        break;
+    case NJ_F32:
+        for (size_t i = 0; i < n; i++) ((float *)data)[i] = NJ_NO_F32;
+        break;
+    case NJ_F64:
+        for (size_t i = 0; i < n; i++) ((double *)data)[i] = NJ_NO_F64;
+        break;
     case NJ_STR: memset(data, 0, n * sizeof(char *)); break;
     }
 }

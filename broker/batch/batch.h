@@ -36,8 +36,8 @@ typedef struct nj_layout {
 /* Where one row came from. */
 typedef struct nj_row {
     nj_chunk *chunk;
-    uint32_t record;       /* number of the record in its chunk, from 0 */
-    const uint8_t *datum;  /* the Avro datum, in the chunk or in the batch's arena (compressed block) */
+    uint32_t record;      /* number of the record in its chunk, from 0 */
+    const uint8_t *datum; /* the Avro datum, in the chunk or in the batch's arena (compressed block) */
     uint32_t size;
     const uint64_t *absent; /* bit per packet column (layout order) that the writer schema lacks; read-only, outlives the batch */
 } nj_row;
@@ -46,7 +46,7 @@ enum { NJ_STAMP_NONE, NJ_STAMP_PACKED, NJ_STAMP_OPEN, NJ_STAMP_BAD };
 typedef struct nj_stamp {
     const uint8_t *bytes; /* as in the packet: gzip, FITS, JPEG ...; NULL = absent */
     uint32_t size;
-    uint8_t state;        /* NJ_STAMP_*: absent, not opened yet, opened (image is valid), unreadable */
+    uint8_t state; /* NJ_STAMP_*: absent, not opened yet, opened (image is valid), unreadable */
     nj_image image;
 } nj_stamp;
 
@@ -56,9 +56,9 @@ typedef struct nj_dead {
     uint32_t record;
     const uint8_t *bytes; /* the datum, the rest of the block, or the whole chunk */
     size_t size;
-    const char *reason;   /* says why, with the field; arena */
-    const char *module;   /* "decode", or the instance */
-    const char *field;    /* path of the field, or NULL */
+    const char *reason; /* says why, with the field; arena */
+    const char *module; /* "decode", or the instance */
+    const char *field;  /* path of the field, or NULL */
 } nj_dead;
 
 /* How many alerts of a chunk are in this batch, and whether it was the chunk's last. */
@@ -69,25 +69,25 @@ typedef struct nj_receipt {
 } nj_receipt;
 
 typedef struct nj_batch {
-    uint64_t seq;            /* output order: (seq, part) */
+    uint64_t seq; /* output order: (seq, part) */
     uint32_t part;
     bool last_part;
-    const nj_layout *layout; /* NULL: dead letters only */
-    const void *graph;       /* the graph generation that made it */
-    uint32_t n, cap;         /* rows, room for rows */
-    nj_row *row;             /* [cap] */
-    int64_t *id;             /* [cap] candid or diaSourceId; NJ_NO_I64 if the packet has none */
-    nj_col *col;             /* [layout->n]; data and offsets in the arena */
-    uint32_t *series_cap;    /* [layout->n_packet] room of each series, in elements: decode's own */
+    const nj_layout *layout;    /* NULL: dead letters only */
+    const void *graph;          /* the graph generation that made it */
+    uint32_t n, cap;            /* rows, room for rows */
+    nj_row *row;                /* [cap] */
+    int64_t *id;                /* [cap] candid or diaSourceId; NJ_NO_I64 if the packet has none */
+    nj_col *col;                /* [layout->n]; data and offsets in the arena */
+    uint32_t *series_cap;       /* [layout->n_packet] room of each series, in elements: decode's own */
     nj_stamp *stamp[NJ_STAMPS]; /* [cap] each; NULL when nobody opens that stamp */
     nj_dead *dead;
     uint32_t n_dead, cap_dead;
     nj_receipt *receipt;
     uint32_t n_receipts, cap_receipts;
-    void *state;             /* the graph's outputs */
-    int64_t oldest_ns;       /* arrival of its oldest chunk */
-    size_t budget_bytes;     /* given back to the byte budget once the batch is written */
-    nj_arena arena;          /* all of the above but the struct and the receipts */
+    void *state;         /* the graph's outputs */
+    int64_t oldest_ns;   /* arrival of its oldest chunk */
+    size_t budget_bytes; /* given back to the byte budget once the batch is written */
+    nj_arena arena;      /* all of the above but the struct and the receipts */
 } nj_batch;
 
 nj_batch *nj_batch_new(void);
@@ -99,9 +99,9 @@ void nj_batch_end(nj_batch *batch);
 void nj_batch_free(nj_batch *batch);
 
 /* Adds a dead letter (reason printf-style, copied). Bytes must live as long as the chunk or the arena. */
-__attribute__((format(printf, 8, 9))) int nj_batch_dead(nj_batch *batch, nj_chunk *chunk, uint32_t record,
-                                                        const uint8_t *bytes, size_t size, const char *module,
-                                                        const char *field, const char *reason, ...);
+__attribute__((format(printf, 8, 9))) int nj_batch_dead(nj_batch *batch, nj_chunk *chunk, uint32_t record, const uint8_t *bytes,
+                                                        size_t size, const char *module, const char *field, const char *reason,
+                                                        ...);
 /* The receipt of the chunk in this batch (made, and the chunk held, at the first call); NULL when memory is short. */
 nj_receipt *nj_batch_receipt(nj_batch *batch, nj_chunk *chunk);
 

@@ -38,8 +38,11 @@ void nj_chunk_drop(nj_chunk *chunk)
 const char *nj_chunk_where(const nj_chunk *chunk, char *text, size_t size)
 {
     const char *stream = chunk->stream ? chunk->stream->name : "?";
-    if (chunk->stream && chunk->stream->partition >= 0) snprintf(text, size, "%s offset %" PRId64, stream, chunk->offset);
-    else if (chunk->member) snprintf(text, size, "%s: %s", stream, chunk->member);
-    else snprintf(text, size, "%s", stream);
+    if (chunk->stream && chunk->stream->partition >= 0)
+        snprintf(text, size, "%s offset %" PRId64, stream, chunk->offset);
+    else if (chunk->member)
+        snprintf(text, size, "%s: %s", stream, chunk->member);
+    else
+        snprintf(text, size, "%s", stream);
     return text;
 }

@@ -17,11 +17,11 @@ typedef enum {
 /* One partition of a topic, or one file source: the unit of the ledger and of offsets.
  * Made by a source, lives until the run ends. Written by the ingest thread before the first chunk refers to it. */
 typedef struct nj_stream {
-    uint32_t id;        /* index in the run's table of ledgers */
-    const char *name;   /* "night.tar.gz", "kafka://host/ztf_20260101_programid1[3]" */
-    const char *topic;  /* Kafka topic, else NULL: a hint for the survey */
-    int32_t partition;  /* Kafka partition, else -1 */
-    void *owner;        /* the source's own record of it */
+    uint32_t id;       /* index in the run's table of ledgers */
+    const char *name;  /* "night.tar.gz", "kafka://host/ztf_20260101_programid1[3]" */
+    const char *topic; /* Kafka topic, else NULL: a hint for the survey */
+    int32_t partition; /* Kafka partition, else -1 */
+    void *owner;       /* the source's own record of it */
 } nj_stream;
 
 typedef struct nj_chunk {
@@ -31,14 +31,14 @@ typedef struct nj_chunk {
     size_t key_size;
     nj_framing framing;
     nj_stream *stream;
-    char *member;        /* file or archive member; NULL for Kafka */
-    int64_t offset;      /* Kafka offset, or number of the file or member in its source, from 0 */
-    uint32_t generation; /* of the partition's assignment; a stale receipt is dropped */
-    int64_t arrival_ns;  /* nj_now_ns() when it was received */
-    int64_t publish_ms;  /* Kafka timestamp, ms since 1970; -1 = none */
-    uint64_t seq;        /* order of arrival over all sources, set by the host */
+    char *member;                            /* file or archive member; NULL for Kafka */
+    int64_t offset;                          /* Kafka offset, or number of the file or member in its source, from 0 */
+    uint32_t generation;                     /* of the partition's assignment; a stale receipt is dropped */
+    int64_t arrival_ns;                      /* nj_now_ns() when it was received */
+    int64_t publish_ms;                      /* Kafka timestamp, ms since 1970; -1 = none */
+    uint64_t seq;                            /* order of arrival over all sources, set by the host */
     void (*release)(struct nj_chunk *chunk); /* frees bytes, key, member and the chunk itself; set by the source */
-    uint32_t refs;       /* batches that still point into it, and its reader; use the two functions below */
+    uint32_t refs;                           /* batches that still point into it, and its reader; use the two functions below */
 } nj_chunk;
 
 /* A chunk from malloc with refs = 1 whose release() frees all by free(). Takes over bytes, key and member

@@ -9,7 +9,7 @@ typedef struct nj_field {
     const char *key;      /* "candid", "roid.roid", "packet.candidate.sgscore1": exactly the contract's name */
     const char *instance; /* "roid"; NULL for the columns that every row has */
     nj_type type;
-    uint32_t width;       /* values per row; 0 = a series (see nj_col.off) */
+    uint32_t width; /* values per row; 0 = a series (see nj_col.off) */
     const char *unit, *doc;
     const char *const *text; /* type NJ_U8 whose values are indices into this table (a reason): write the text; else NULL */
 } nj_field;
@@ -17,12 +17,12 @@ typedef struct nj_field {
 typedef struct nj_rows {
     const nj_field *field;
     uint32_t n_fields;
-    const nj_col *value;   /* [n_fields]; element [row * width + k], or [off[row] .. off[row + 1]) for width 0;
+    const nj_col *value; /* [n_fields]; element [row * width + k], or [off[row] .. off[row + 1]) for width 0;
                             * data NULL = null in every row of this batch */
-    const uint32_t *row;   /* [n] the rows to write, as indices into value */
+    const uint32_t *row; /* [n] the rows to write, as indices into value */
     uint32_t n;
     const char *const *topics; /* [row] comma-separated names of the topics that the row matches; NULL without topics */
-    const nj_batch *batch; /* origins, light curve, stamps: for sinks that want more than the fields */
+    const nj_batch *batch;     /* origins, light curve, stamps: for sinks that want more than the fields */
 } nj_rows;
 
 #endif

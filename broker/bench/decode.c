@@ -14,30 +14,94 @@
 
 enum { ROWS = 64, NAIVE_SHARE = 4, TARGET_BYTES = 80000000, STAMP_BUFFER = 1 << 16 };
 
-#define RAW(name) { "packet.candidate." name, NJ_F64, NJ_SCALAR, NULL, 1 }
-#define LC(name) { "lc." name, NJ_F64, NJ_SERIES, NULL, 1 }
+#define RAW(name)                                                                                                                \
+    {                                                                                                                            \
+        "packet.candidate." name, NJ_F64, NJ_SCALAR, NULL, 1                                                                     \
+    }
+#define LC(name)                                                                                                                 \
+    {                                                                                                                            \
+        "lc." name, NJ_F64, NJ_SERIES, NULL, 1                                                                                   \
+    }
 /* What a run with many modules asks for: 51 fields of the candidate, 11 of each point of the light curve, three stamps. */
 static const nj_column_def ztf_columns[] = {
-    { "candid", NJ_I64, NJ_SCALAR, NULL, 1 }, { "object", NJ_STR, NJ_SCALAR, NULL, 1 },
-    { "band", NJ_STR, NJ_SCALAR, NULL, 1 }, { "positive", NJ_U8, NJ_SCALAR, NULL, 1 },
-    RAW("jd"), RAW("ra"), RAW("dec"), RAW("magpsf"), RAW("sigmapsf"), RAW("diffmaglim"), RAW("rb"), RAW("ndethist"), RAW("ncovhist"),
-    RAW("programid"), RAW("fid"), RAW("field"), RAW("rcid"), RAW("xpos"), RAW("ypos"), RAW("chipsf"), RAW("magap"), RAW("sigmagap"),
-    RAW("distnr"), RAW("magnr"), RAW("sigmagnr"), RAW("chinr"), RAW("sharpnr"), RAW("sky"), RAW("magdiff"), RAW("fwhm"),
-    RAW("classtar"), RAW("mindtoedge"), RAW("seeratio"), RAW("aimage"), RAW("bimage"), RAW("elong"), RAW("nneg"), RAW("nbad"),
-    RAW("ssdistnr"), RAW("ssmagnr"), RAW("sgmag1"), RAW("srmag1"), RAW("simag1"), RAW("szmag1"), RAW("sgscore1"), RAW("distpsnr1"),
-    RAW("jdstarthist"), RAW("jdendhist"), RAW("scorr"), RAW("magzpsci"), RAW("nmtchps"),
-    LC("jd"), LC("mag"), LC("mag_err"), LC("limit_mag"), LC("fid"), LC("rb"), LC("ra"), LC("dec"), LC("ref_dist"), LC("ref_mag"), LC("ref_mag_err"),
+    { "candid", NJ_I64, NJ_SCALAR, NULL, 1 },
+    { "object", NJ_STR, NJ_SCALAR, NULL, 1 },
+    { "band", NJ_STR, NJ_SCALAR, NULL, 1 },
+    { "positive", NJ_U8, NJ_SCALAR, NULL, 1 },
+    RAW("jd"),
+    RAW("ra"),
+    RAW("dec"),
+    RAW("magpsf"),
+    RAW("sigmapsf"),
+    RAW("diffmaglim"),
+    RAW("rb"),
+    RAW("ndethist"),
+    RAW("ncovhist"),
+    RAW("programid"),
+    RAW("fid"),
+    RAW("field"),
+    RAW("rcid"),
+    RAW("xpos"),
+    RAW("ypos"),
+    RAW("chipsf"),
+    RAW("magap"),
+    RAW("sigmagap"),
+    RAW("distnr"),
+    RAW("magnr"),
+    RAW("sigmagnr"),
+    RAW("chinr"),
+    RAW("sharpnr"),
+    RAW("sky"),
+    RAW("magdiff"),
+    RAW("fwhm"),
+    RAW("classtar"),
+    RAW("mindtoedge"),
+    RAW("seeratio"),
+    RAW("aimage"),
+    RAW("bimage"),
+    RAW("elong"),
+    RAW("nneg"),
+    RAW("nbad"),
+    RAW("ssdistnr"),
+    RAW("ssmagnr"),
+    RAW("sgmag1"),
+    RAW("srmag1"),
+    RAW("simag1"),
+    RAW("szmag1"),
+    RAW("sgscore1"),
+    RAW("distpsnr1"),
+    RAW("jdstarthist"),
+    RAW("jdendhist"),
+    RAW("scorr"),
+    RAW("magzpsci"),
+    RAW("nmtchps"),
+    LC("jd"),
+    LC("mag"),
+    LC("mag_err"),
+    LC("limit_mag"),
+    LC("fid"),
+    LC("rb"),
+    LC("ra"),
+    LC("dec"),
+    LC("ref_dist"),
+    LC("ref_mag"),
+    LC("ref_mag_err"),
 };
-static const char *const lc_fields[] = { "jd", "magpsf", "sigmapsf", "diffmaglim", "fid", "rb", "ra", "dec", "distnr", "magnr", "sigmagnr" };
-enum { FIRST_RAW = 4, FIRST_LC = sizeof ztf_columns / sizeof *ztf_columns - 11, N_COLUMNS = sizeof ztf_columns / sizeof *ztf_columns };
+static const char *const lc_fields[] = { "jd", "magpsf", "sigmapsf", "diffmaglim", "fid",     "rb",
+                                         "ra", "dec",    "distnr",   "magnr",      "sigmagnr" };
+enum {
+    FIRST_RAW = 4,
+    FIRST_LC = sizeof ztf_columns / sizeof *ztf_columns - 11,
+    N_COLUMNS = sizeof ztf_columns / sizeof *ztf_columns
+};
 static const nj_layout ztf_layout = { "ztf", N_COLUMNS, N_COLUMNS, ztf_columns, 7 };
 
 typedef struct packet {
     uint8_t *bytes;
-    size_t size, datum; /* where the only record starts */
+    size_t size, datum;   /* where the only record starts */
     avro_schema_t schema; /* shared by packets of one schema */
     avro_value_iface_t *class;
-    avro_value_t *value;  /* of the class, used again and again */
+    avro_value_t *value; /* of the class, used again and again */
 } packet;
 
 typedef struct bench {
@@ -112,7 +176,10 @@ static int load(bench *b, const char *folder)
 
 /* --- own decoder --------------------------------------------------------------------------------------------------- */
 
-static void no_release(nj_chunk *chunk) { (void)chunk; }
+static void no_release(nj_chunk *chunk)
+{
+    (void)chunk;
+}
 
 static void open_stamps(bench *b)
 {
@@ -215,12 +282,14 @@ static double fetch(const avro_value_t *top, double *sum)
     for (size_t i = 0; i < 2; i++)
         if (!avro_value_get_by_name(top, text[i], &v, NULL)) nj_bench_use(&v);
     if (!avro_value_get_by_name(&candidate, "isdiffpos", &v, NULL)) nj_bench_use(&v);
-    bool some = !avro_value_get_by_name(top, "prv_candidates", &history, NULL) && !avro_value_get_current_branch(&history, &list) &&
-                avro_value_get_type(&list) == AVRO_ARRAY;
+    bool some = !avro_value_get_by_name(top, "prv_candidates", &history, NULL) &&
+                !avro_value_get_current_branch(&history, &list) && avro_value_get_type(&list) == AVRO_ARRAY;
     if (some) avro_value_get_size(&list, &n);
     for (size_t i = 0; i <= n; i++) {
-        if (i < n) avro_value_get_by_index(&list, i, &item, NULL);
-        else item = candidate;
+        if (i < n)
+            avro_value_get_by_index(&list, i, &item, NULL);
+        else
+            item = candidate;
         for (size_t c = FIRST_LC; c < N_COLUMNS; c++) {
             double x = number_of(&item, lc_fields[c - FIRST_LC]);
             if (isnan(x)) continue;
@@ -250,15 +319,23 @@ static void avro_cached(bench *b, bool fetch_fields)
         packet *p = &b->packet[i];
         avro_reader_t reader = avro_reader_memory((const char *)p->bytes + p->datum, (int64_t)(p->size - p->datum));
         avro_value_reset(p->value);
-        if (avro_value_read(reader, p->value)) b->sum = NAN;
-        else if (fetch_fields) b->sum += fetch(p->value, NULL);
+        if (avro_value_read(reader, p->value))
+            b->sum = NAN;
+        else if (fetch_fields)
+            b->sum += fetch(p->value, NULL);
         nj_bench_use(p->value);
         avro_reader_free(reader);
     }
 }
 
-static void avro_cached_decode(void *state) { avro_cached(state, false); }
-static void avro_cached_fetch(void *state) { avro_cached(state, true); }
+static void avro_cached_decode(void *state)
+{
+    avro_cached(state, false);
+}
+static void avro_cached_fetch(void *state)
+{
+    avro_cached(state, true);
+}
 
 /* As most programs do it: open the file, make a value of its schema, read, take the fields. */
 static void avro_naive(void *state)
@@ -291,15 +368,18 @@ static int prepare(bench *b)
         packet *p = &b->packet[i];
         nj_chunk chunk = { .bytes = p->bytes, .size = p->size, .stream = &b->stream, .refs = 1, .release = no_release };
         nj_batch_begin(b->batch, &ztf_layout, 4);
-        if (nj_cursor_open(&b->cursor, b->decoder, &chunk, &err) || nj_cursor_read(&b->cursor, b->batch, 4, SIZE_MAX) || b->batch->n != 1) {
+        if (nj_cursor_open(&b->cursor, b->decoder, &chunk, &err) || nj_cursor_read(&b->cursor, b->batch, 4, SIZE_MAX) ||
+            b->batch->n != 1) {
             nj_batch_end(b->batch);
             return -1;
         }
         p->datum = (size_t)(b->batch->row[0].datum - p->bytes);
         for (int s = 0; s < NJ_STAMPS; s++) b->stamp[3 * i + (size_t)s] = b->batch->stamp[s][0];
         nj_batch_end(b->batch);
-        for (size_t k = 0; k < i && !p->class; k++) /* nj_schema is the same pointer for the same bytes; avro-c has no such cache */
-            if (b->packet[k].datum == p->datum && !memcmp(b->packet[k].bytes, p->bytes, p->datum - 64 < p->datum ? p->datum - 64 : 0)) {
+        for (size_t k = 0; k < i && !p->class;
+             k++) /* nj_schema is the same pointer for the same bytes; avro-c has no such cache */
+            if (b->packet[k].datum == p->datum &&
+                !memcmp(b->packet[k].bytes, p->bytes, p->datum - 64 < p->datum ? p->datum - 64 : 0)) {
                 p->schema = b->packet[k].schema;
                 p->class = b->packet[k].class;
                 p->value = b->packet[k].value;
@@ -349,8 +429,8 @@ static bool same_values(nj_bench_run *run, bench *b)
     for (size_t c = FIRST_RAW; c < N_COLUMNS; c++) wrong += own_sum[c] != avro_sum[c];
     free(own_sum);
     free(avro_sum);
-    return nj_bench_verify(run, same && !wrong, "%zu values of %d columns of %zu packets: %zu column sums differ from avro-c", values,
-                           N_COLUMNS - FIRST_RAW, b->n_real, wrong);
+    return nj_bench_verify(run, same && !wrong, "%zu values of %d columns of %zu packets: %zu column sums differ from avro-c",
+                           values, N_COLUMNS - FIRST_RAW, b->n_real, wrong);
 }
 
 static void measure(nj_bench_run *run, bench *b)
@@ -392,8 +472,10 @@ static int run_decode(nj_bench_run *run)
     char folder[4096];
     const char *data = nj_bench_data(run), *shared = getenv("NIGHTJAR_SHARED");
     if (!strcmp(nj_bench_survey(run), "lsst")) return nj_bench_decode_lsst(run);
-    if (data) snprintf(folder, sizeof folder, "%s", data);
-    else snprintf(folder, sizeof folder, "%s/real/ztf", shared ? shared : "../shared");
+    if (data)
+        snprintf(folder, sizeof folder, "%s", data);
+    else
+        snprintf(folder, sizeof folder, "%s/real/ztf", shared ? shared : "../shared");
     if (load(&b, folder)) {
         nj_bench_note(run, "no packets (*.avro) in %s; name a folder of ZTF packets by --data", folder);
         return data ? -1 : 0;
@@ -404,8 +486,10 @@ static int run_decode(nj_bench_run *run)
     b.inflate = libdeflate_alloc_decompressor();
     b.stamp = calloc(3 * b.n, sizeof *b.stamp);
     int rc = -1;
-    if (!b.decoder || !b.batch || !b.opener || !b.inflate || !b.stamp) nj_bench_note(run, "%s", *err.text ? err.text : "out of memory");
-    else if (prepare(&b)) nj_bench_note(run, "%s: a packet is no ZTF packet of one record", folder);
+    if (!b.decoder || !b.batch || !b.opener || !b.inflate || !b.stamp)
+        nj_bench_note(run, "%s", *err.text ? err.text : "out of memory");
+    else if (prepare(&b))
+        nj_bench_note(run, "%s: a packet is no ZTF packet of one record", folder);
     else if (same_values(run, &b)) {
         nj_bench_note(run, "%zu packets, replicated to %zu in separate buffers, %.0f MB", b.n_real, b.n, (double)b.bytes / 1e6);
         measure(run, &b);

@@ -14,15 +14,54 @@
 
 enum { ROWS = 16 /* their pixels stay in the second-level cache */, RECEIVED = 64, NAIVE_SHARE = 8, TARGET_BYTES = 80000000 };
 
-#define RAW(name) { "packet.diaSource." name, NJ_F64, NJ_SCALAR, NULL, 1 }
-#define LC(name) { "lc." name, NJ_F64, NJ_SERIES, NULL, 1 }
-#define FP(name) { "fp." name, NJ_F64, NJ_SERIES, NULL, 1 }
-static const nj_column_def columns[] = {
-    { "candid", NJ_I64, NJ_SCALAR, NULL, 1 }, { "object", NJ_STR, NJ_SCALAR, NULL, 1 }, { "band", NJ_STR, NJ_SCALAR, NULL, 1 },
-    RAW("midpointMjdTai"), RAW("ra"), RAW("raErr"), RAW("dec"), RAW("decErr"), RAW("x"), RAW("y"), RAW("apFlux"), RAW("apFluxErr"), RAW("snr"),
-    RAW("psfFlux"), RAW("psfFluxErr"), RAW("psfLnL"), RAW("psfChi2"), RAW("psfNdata"), RAW("scienceFlux"), RAW("scienceFluxErr"),
-    RAW("templateFlux"), RAW("ixx"), RAW("iyy"), RAW("ixy"), RAW("extendedness"), RAW("reliability"), RAW("visit"), RAW("detector"),
-    LC("jd"), LC("flux"), LC("flux_err"), LC("band"), FP("jd"), FP("flux"), FP("flux_err"), FP("band") };
+#define RAW(name)                                                                                                                \
+    {                                                                                                                            \
+        "packet.diaSource." name, NJ_F64, NJ_SCALAR, NULL, 1                                                                     \
+    }
+#define LC(name)                                                                                                                 \
+    {                                                                                                                            \
+        "lc." name, NJ_F64, NJ_SERIES, NULL, 1                                                                                   \
+    }
+#define FP(name)                                                                                                                 \
+    {                                                                                                                            \
+        "fp." name, NJ_F64, NJ_SERIES, NULL, 1                                                                                   \
+    }
+static const nj_column_def columns[] = { { "candid", NJ_I64, NJ_SCALAR, NULL, 1 },
+                                         { "object", NJ_STR, NJ_SCALAR, NULL, 1 },
+                                         { "band", NJ_STR, NJ_SCALAR, NULL, 1 },
+                                         RAW("midpointMjdTai"),
+                                         RAW("ra"),
+                                         RAW("raErr"),
+                                         RAW("dec"),
+                                         RAW("decErr"),
+                                         RAW("x"),
+                                         RAW("y"),
+                                         RAW("apFlux"),
+                                         RAW("apFluxErr"),
+                                         RAW("snr"),
+                                         RAW("psfFlux"),
+                                         RAW("psfFluxErr"),
+                                         RAW("psfLnL"),
+                                         RAW("psfChi2"),
+                                         RAW("psfNdata"),
+                                         RAW("scienceFlux"),
+                                         RAW("scienceFluxErr"),
+                                         RAW("templateFlux"),
+                                         RAW("ixx"),
+                                         RAW("iyy"),
+                                         RAW("ixy"),
+                                         RAW("extendedness"),
+                                         RAW("reliability"),
+                                         RAW("visit"),
+                                         RAW("detector"),
+                                         LC("jd"),
+                                         LC("flux"),
+                                         LC("flux_err"),
+                                         LC("band"),
+                                         FP("jd"),
+                                         FP("flux"),
+                                         FP("flux_err"),
+                                         FP("band") };
 enum { FIRST_RAW = 3, FIRST_SERIES = FIRST_RAW + 25, N_COLUMNS = sizeof columns / sizeof *columns };
 static const nj_layout layout = { "lsst", N_COLUMNS, N_COLUMNS, columns, 7 };
 
@@ -120,12 +159,17 @@ static int load(bench *b, const char *folder)
     return b->n ? 0 : -1;
 }
 
-static void no_release(nj_chunk *chunk) { (void)chunk; }
+static void no_release(nj_chunk *chunk)
+{
+    (void)chunk;
+}
 
 static int own_one(bench *b, size_t i, nj_chunk *chunk)
 {
     nj_error err;
-    *chunk = (nj_chunk){ .bytes = b->datum[i], .size = b->size[i], .framing = NJ_FRAME_BARE, .stream = &b->stream, .refs = 1, .release = no_release };
+    *chunk = (nj_chunk){
+        .bytes = b->datum[i], .size = b->size[i], .framing = NJ_FRAME_BARE, .stream = &b->stream, .refs = 1, .release = no_release
+    };
     return nj_cursor_open(&b->cursor, b->decoder, chunk, &err) || nj_cursor_read(&b->cursor, b->batch, ROWS, SIZE_MAX) < 0;
 }
 
@@ -253,8 +297,9 @@ static bool same_values(nj_bench_run *run, bench *b)
         avro_reader_free(reader);
     }
     for (size_t c = FIRST_RAW; c < FIRST_SERIES; c++) wrong += mine[c] != theirs[c];
-    return nj_bench_verify(run, !wrong && stamps == 3 * b->n_real, "%zu values of %zu datums, %zu column sums differ from avro-c; %zu stamps open",
-                           values, b->n_real, wrong, stamps);
+    return nj_bench_verify(run, !wrong && stamps == 3 * b->n_real,
+                           "%zu values of %zu datums, %zu column sums differ from avro-c; %zu stamps open", values, b->n_real,
+                           wrong, stamps);
 }
 
 static int prepare(bench *b, const char *folder, nj_error *err)
@@ -295,8 +340,10 @@ int nj_bench_decode_lsst(nj_bench_run *run)
     char folder[4096];
     nj_error err = { "" };
     const char *data = nj_bench_data(run), *shared = getenv("NIGHTJAR_SHARED");
-    if (data) snprintf(folder, sizeof folder, "%s", data);
-    else snprintf(folder, sizeof folder, "%s/real/lsst/bare", shared ? shared : "../shared");
+    if (data)
+        snprintf(folder, sizeof folder, "%s", data);
+    else
+        snprintf(folder, sizeof folder, "%s/real/lsst/bare", shared ? shared : "../shared");
     int rc = -1;
     if (load(&b, folder)) {
         nj_bench_note(run, "no bare LSST datums (*.datum, schema_lsst_v9_0.json) in %s; name their folder by --data", folder);

@@ -117,7 +117,8 @@ static void sum_up(result *r)
     r->mad = mad_of(r->cpu, r->rounds, r->median);
 }
 
-void nj_bench_samples(nj_bench_run *run, const char *name, int threads, double items, uint32_t rounds, const double *cpu, const double *wall)
+void nj_bench_samples(nj_bench_run *run, const char *name, int threads, double items, uint32_t rounds, const double *cpu,
+                      const double *wall)
 {
     if (rounds > MAX_ROUNDS) abort();
     result *r = add_result(run, name, items, 0, 1);
@@ -128,7 +129,10 @@ void nj_bench_samples(nj_bench_run *run, const char *name, int threads, double i
     sum_up(r);
 }
 
-double nj_bench_quantile(const double *value, uint32_t n, double q) { return quantile(value, n, q); }
+double nj_bench_quantile(const double *value, uint32_t n, double q)
+{
+    return quantile(value, n, q);
+}
 
 uint32_t nj_bench_rounds(const nj_bench_run *run, uint32_t least, size_t n_cases, double round_s)
 {
@@ -151,7 +155,8 @@ void nj_bench_time(nj_bench_run *run, const nj_bench_case *cases, size_t n)
     if (n > MAX_CASES) abort();
     for (size_t i = 0; i < n; i++) {
         one_round(run, &cases[i], 1); /* warm-up: page faults, caches, lazy set-up */
-        for (calls[i] = 1; calls[i] < (uint64_t)1 << 40 && one_round(run, &cases[i], calls[i]).wall < FLOOR_NS; calls[i] *= 2) {}
+        for (calls[i] = 1; calls[i] < (uint64_t)1 << 40 && one_round(run, &cases[i], calls[i]).wall < FLOOR_NS; calls[i] *= 2) {
+        }
     }
     run->last = run->n_results;
     for (size_t i = 0; i < n; i++) add_result(run, cases[i].name, cases[i].items, cases[i].bytes, calls[i]);
@@ -209,7 +214,10 @@ double nj_bench_ratio(nj_bench_run *run, const char *what, size_t slow, size_t f
     return f->value;
 }
 
-double nj_bench_median(const nj_bench_run *run, size_t which) { return run->result[run->last + which].median; }
+double nj_bench_median(const nj_bench_run *run, size_t which)
+{
+    return run->result[run->last + which].median;
+}
 
 void nj_bench_bar(nj_bench_run *run, const char *what, double value, const char *unit, double at_least, double at_most)
 {
@@ -263,9 +271,18 @@ void nj_bench_digest(nj_bench_run *run, const char *format, ...)
     va_end(ap);
 }
 
-const char *nj_bench_data(const nj_bench_run *run) { return run->options.data; }
-const char *nj_bench_survey(const nj_bench_run *run) { return run->options.survey ? run->options.survey : "ztf"; }
-int nj_bench_missed(const nj_bench_run *run) { return run->missed; }
+const char *nj_bench_data(const nj_bench_run *run)
+{
+    return run->options.data;
+}
+const char *nj_bench_survey(const nj_bench_run *run)
+{
+    return run->options.survey ? run->options.survey : "ztf";
+}
+int nj_bench_missed(const nj_bench_run *run)
+{
+    return run->missed;
+}
 
 nj_bench_run *nj_bench_run_new(const nj_bench_options *options)
 {
@@ -340,7 +357,8 @@ static void context(nj_buffer *b, const nj_bench_run *run)
     member(b, "kernel", u.release);
     double load[3] = { NAN, NAN, NAN };
     if (getloadavg(load, 3) < 0) load[0] = NAN;
-    nj_buffer_printf(b, "\"timer_ns\": %.1f,\n    \"num_cpus\": %ld, \"load_1_min\": ", run->timer_ns, sysconf(_SC_NPROCESSORS_ONLN));
+    nj_buffer_printf(b, "\"timer_ns\": %.1f,\n    \"num_cpus\": %ld, \"load_1_min\": ", run->timer_ns,
+                     sysconf(_SC_NPROCESSORS_ONLN));
     nj_json_f64(b, load[0]);
     if (!run->data[0]) return;
     nj_buffer_text(b, ",\n    \"data\": ");
@@ -418,9 +436,12 @@ int nj_bench_write_google(const nj_bench_run *run, const char *path)
             nj_json_text(&b, r->name);
             nj_buffer_text(&b, ", \"run_name\": ");
             nj_json_text(&b, r->name);
-            nj_buffer_printf(&b, ", \"family_index\": %zu, \"per_family_instance_index\": 0, \"run_type\": \"iteration\", \"repetitions\": %u, "
-                             "\"repetition_index\": %u, \"threads\": %d, \"iterations\": %.0f, \"real_time\": %.6g, \"cpu_time\": %.6g, "
-                             "\"time_unit\": \"ns\"}", i, r->rounds, k, r->threads, (double)r->calls * r->items, r->wall[k], r->cpu[k]);
+            nj_buffer_printf(
+                &b,
+                ", \"family_index\": %zu, \"per_family_instance_index\": 0, \"run_type\": \"iteration\", \"repetitions\": %u, "
+                "\"repetition_index\": %u, \"threads\": %d, \"iterations\": %.0f, \"real_time\": %.6g, \"cpu_time\": %.6g, "
+                "\"time_unit\": \"ns\"}",
+                i, r->rounds, k, r->threads, (double)r->calls * r->items, r->wall[k], r->cpu[k]);
         }
     }
     nj_buffer_text(&b, "\n  ]\n}\n");

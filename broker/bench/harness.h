@@ -13,7 +13,7 @@
 typedef struct nj_bench_run nj_bench_run;
 
 typedef struct nj_bench {
-    const char *name, *doc; /* "decode", one sentence */
+    const char *name, *doc;        /* "decode", one sentence */
     int (*run)(nj_bench_run *run); /* 0, or -1: could not run, or a verification failed (both said already) */
 } nj_bench;
 
@@ -21,11 +21,11 @@ extern const nj_bench *const nj_benches[]; /* table.c; ends with NULL */
 
 /* One thing to time. work() does all `items` once; it is called many times and must do the same each time. */
 typedef struct nj_bench_case {
-    const char *name;          /* "projection"; the result is called "decode/projection" */
+    const char *name; /* "projection"; the result is called "decode/projection" */
     void (*work)(void *state);
     void *state;
-    double items;              /* alerts (or rows, stamps ...) of one call; results are per item */
-    double bytes;              /* input bytes of one call; 0 = no bytes/s */
+    double items; /* alerts (or rows, stamps ...) of one call; results are per item */
+    double bytes; /* input bytes of one call; 0 = no bytes/s */
 } nj_bench_case;
 
 /* Times n cases in turn: warm-up, calls doubled until one round of a case takes at least `floor` (5 ms), then rounds
@@ -38,7 +38,8 @@ void nj_bench_time(nj_bench_run *run, const nj_bench_case *cases, size_t n);
 double nj_bench_ratio(nj_bench_run *run, const char *what, size_t slow, size_t fast, double at_least, double at_most);
 /* What a subject timed itself because it needs more than one thread: `rounds` (at most 201) samples of CPU and wall ns per
  * item, of all threads together. Kept and written like a case of nj_bench_time; printed by the subject. */
-void nj_bench_samples(nj_bench_run *run, const char *name, int threads, double items, uint32_t rounds, const double *cpu, const double *wall);
+void nj_bench_samples(nj_bench_run *run, const char *name, int threads, double items, uint32_t rounds, const double *cpu,
+                      const double *wall);
 /* Median, or any quantile, of values. */
 double nj_bench_quantile(const double *value, uint32_t n, double q);
 /* Rounds that a subject should do when one round of all its cases takes round_s: at least `least`, more while --seconds
@@ -63,7 +64,10 @@ __attribute__((format(printf, 2, 3))) void nj_bench_digest(nj_bench_run *run, co
 const char *nj_bench_data(const nj_bench_run *run);
 const char *nj_bench_survey(const nj_bench_run *run);
 /* Keeps the compiler from dropping a result. */
-static inline void nj_bench_use(const void *p) { __asm__ volatile("" : : "r"(p) : "memory"); }
+static inline void nj_bench_use(const void *p)
+{
+    __asm__ volatile("" : : "r"(p) : "memory");
+}
 
 /* For the command. */
 typedef struct nj_bench_options {

@@ -88,7 +88,8 @@ float *nj_model_files_rows(nj_model_files *files, const char *model, uint32_t n_
     if (files->host.data(files, name, &bytes, &size) != NJ_OK) return NULL;
     float *golden = calloc((size_t)MOST * n_features, sizeof *golden), *x = calloc((size_t)n * n_features, sizeof *x);
     uint32_t n_golden = 0;
-    for (const char *line = strchr(bytes, '\n'); golden && line && line[1] && n_golden < MOST; line = strchr(line + 1, '\n'), n_golden++) {
+    for (const char *line = strchr(bytes, '\n'); golden && line && line[1] && n_golden < MOST;
+         line = strchr(line + 1, '\n'), n_golden++) {
         char *p = (char *)(uintptr_t)first_number(line + 1);
         for (uint32_t k = 0; k < n_features; k++, p += *p == ',') golden[n_golden * n_features + k] = strtof(p, &p);
     }

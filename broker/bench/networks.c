@@ -44,10 +44,10 @@ typedef struct bench {
     nj_graph *graph;
     nj_worker *worker;
     /* what the networks read, kept from one pass: for ONNX Runtime alone */
-    float *triplet, *features;  /* [n][NJ_TRIPLET], [n][FEATURES] */
-    float *score[MODELS];       /* [n] by the modules; NAN = none */
+    float *triplet, *features;       /* [n][NJ_TRIPLET], [n][FEATURES] */
+    float *score[MODELS];            /* [n] by the modules; NAN = none */
     float *triplet_25, *features_25; /* rows with all 25 numbers */
-    size_t n_stamps, n_all;     /* rows with stamps; rows with stamps and numbers */
+    size_t n_stamps, n_all;          /* rows with stamps; rows with stamps and numbers */
     double *out;
     uint8_t **gzip;
     size_t *gzip_size, n_gzip;
@@ -96,7 +96,10 @@ static int load(bench *b, const char *folder)
 
 /* --- the broker's way --- */
 
-static void no_release(nj_chunk *chunk) { (void)chunk; }
+static void no_release(nj_chunk *chunk)
+{
+    (void)chunk;
+}
 
 static void open_stamp(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why)
 {
@@ -143,12 +146,14 @@ static void keep_rows(bench *b)
         keep_stamps(b, row);
         float *to = b->triplet + b->n_stamps * NJ_TRIPLET;
         int good = !isnan(b->score[0][b->row]);
-        for (uint32_t s = 0; good && s < 3; s++) good = nj_stamp_plane(&b->batch->stamp[s][row].image, NJ_SMALL_BOOM, NJ_STAMP_SIDE, to + s, 3) == NJ_DONE;
+        for (uint32_t s = 0; good && s < 3; s++)
+            good = nj_stamp_plane(&b->batch->stamp[s][row].image, NJ_SMALL_BOOM, NJ_STAMP_SIDE, to + s, 3) == NJ_DONE;
         b->n_stamps += (size_t)good;
         if (good && acai && !isnan(b->score[1][b->row])) {
             memcpy(b->triplet_25 + b->n_all * NJ_TRIPLET, to, NJ_TRIPLET * sizeof *to);
             for (uint32_t k = 0; k < FEATURES; k++)
-                b->features_25[b->n_all * FEATURES + k] = acai->col[k] == NJ_NO_COLUMN ? NAN : (float)((const double *)b->batch->col[acai->col[k]].data)[row];
+                b->features_25[b->n_all * FEATURES + k] =
+                    acai->col[k] == NJ_NO_COLUMN ? NAN : (float)((const double *)b->batch->col[acai->col[k]].data)[row];
             b->n_all++;
         }
         b->row++;
@@ -163,7 +168,11 @@ static void own(void *state)
     for (size_t i = 0; i < b->n; i += ROWS) {
         nj_batch_begin(b->batch, &b->graph->layout, ROWS);
         for (size_t k = 0; k < ROWS && i + k < b->n; k++) {
-            chunk[k] = (nj_chunk){ .bytes = b->packet[i + k].bytes, .size = b->packet[i + k].size, .stream = &b->stream, .refs = 1, .release = no_release };
+            chunk[k] = (nj_chunk){ .bytes = b->packet[i + k].bytes,
+                                   .size = b->packet[i + k].size,
+                                   .stream = &b->stream,
+                                   .refs = 1,
+                                   .release = no_release };
             if (nj_cursor_open(&b->cursor, b->decoder, &chunk[k], &err)) continue;
             nj_cursor_read(&b->cursor, b->batch, ROWS, SIZE_MAX);
         }
@@ -205,10 +214,22 @@ static void parts(void *state)
     all_ort(b, b->best);
 }
 
-static void ort_4(void *state) { all_ort(state, 0); }
-static void ort_8(void *state) { all_ort(state, 1); }
-static void ort_16(void *state) { all_ort(state, 2); }
-static void gunzip_alone(void *state) { gunzip(state); }
+static void ort_4(void *state)
+{
+    all_ort(state, 0);
+}
+static void ort_8(void *state)
+{
+    all_ort(state, 1);
+}
+static void ort_16(void *state)
+{
+    all_ort(state, 2);
+}
+static void gunzip_alone(void *state)
+{
+    gunzip(state);
+}
 
 /* --- getting ready --- */
 
@@ -218,13 +239,16 @@ static int open_graph(bench *b, const char *models, nj_error *err)
     const nj_embedded *ini = nj_embedded_find("data/instances.ini");
     b->set.data_path = models;
     if (nj_modules_builtin(&b->modules, err) || (ini && nj_settings_ini(&b->settings, ini->name, ini->data, err)) ||
-        nj_instances_choose(&b->set, &b->modules, &b->settings, select, err) || nj_instances_open(&b->set, select, err)) return -1;
+        nj_instances_choose(&b->set, &b->modules, &b->settings, select, err) || nj_instances_open(&b->set, select, err))
+        return -1;
     b->decoder = nj_decoder_new(&b->settings, err);
     if (!b->decoder) return -1;
     b->opener = nj_opener_new(b->decoder);
     b->batch = nj_batch_new();
     b->worker = nj_worker_new(&b->set, open_stamp, b->opener, 0, false, err);
-    nj_chunk chunk = { .bytes = b->packet[0].bytes, .size = b->packet[0].size, .stream = &b->stream, .refs = 1, .release = no_release };
+    nj_chunk chunk = {
+        .bytes = b->packet[0].bytes, .size = b->packet[0].size, .stream = &b->stream, .refs = 1, .release = no_release
+    };
     if (!b->worker || nj_cursor_open(&b->cursor, b->decoder, &chunk, err)) return -1;
     nj_offers offers = { b->cursor.schema, nj_schema_survey(b->cursor.schema), offer };
     b->graph = nj_graph_new(&b->set, &offers, NULL, 0, err);
@@ -254,7 +278,10 @@ static int make_room(bench *b)
     b->gzip_size = malloc(3 * b->n * sizeof *b->gzip_size);
     b->inflate = libdeflate_alloc_decompressor();
     for (int m = 0; m < MODELS; m++) b->score[m] = malloc(b->n * sizeof **b->score);
-    return b->triplet && b->triplet_25 && b->features_25 && b->out && b->gzip && b->gzip_size && b->inflate && b->score[MODELS - 1] ? 0 : -1;
+    return b->triplet && b->triplet_25 && b->features_25 && b->out && b->gzip && b->gzip_size && b->inflate &&
+                   b->score[MODELS - 1]
+               ? 0
+               : -1;
 }
 
 /* The batch at which ONNX Runtime is fastest here: the least of five runs each. */
@@ -283,18 +310,21 @@ static bool verify(nj_bench_run *run, bench *b)
             most = fmax(most, fabs(b->score[m][r] - b->out[i++]));
         }
     }
-    return nj_bench_verify(run, most <= 1e-5, "scores of %zu alerts (ACAI %zu) are ONNX Runtime's within %.2g", b->n_stamps, b->n_all, most);
+    return nj_bench_verify(run, most <= 1e-5, "scores of %zu alerts (ACAI %zu) are ONNX Runtime's within %.2g", b->n_stamps,
+                           b->n_all, most);
 }
 
 static void time_all(nj_bench_run *run, bench *b, int with_ort)
 {
     double items = (double)b->n;
     const nj_bench_case alone[] = { { .name = "ONNX Runtime, batch 4", .work = ort_4, .state = b, .items = items },
-                                        { .name = "ONNX Runtime, batch 8", .work = ort_8, .state = b, .items = items },
-                                        { .name = "ONNX Runtime, batch 16", .work = ort_16, .state = b, .items = items },
-                                        { .name = "libdeflate alone", .work = gunzip_alone, .state = b, .items = items } };
-    const nj_bench_case cases[] = { { .name = "packets to six scores", .work = own, .state = b, .items = items },
-                                    { .name = "ONNX Runtime at its best batch, and libdeflate", .work = parts, .state = b, .items = items } };
+                                    { .name = "ONNX Runtime, batch 8", .work = ort_8, .state = b, .items = items },
+                                    { .name = "ONNX Runtime, batch 16", .work = ort_16, .state = b, .items = items },
+                                    { .name = "libdeflate alone", .work = gunzip_alone, .state = b, .items = items } };
+    const nj_bench_case cases[] = {
+        { .name = "packets to six scores", .work = own, .state = b, .items = items },
+        { .name = "ONNX Runtime at its best batch, and libdeflate", .work = parts, .state = b, .items = items }
+    };
     if (with_ort) nj_bench_time(run, alone, 4);
     nj_bench_time(run, cases, with_ort ? 2 : 1);
     if (with_ort) nj_bench_ratio(run, "packets to six scores over the parts alone", 0, 1, NAN, 1.1);
@@ -344,7 +374,8 @@ static int run_networks(nj_bench_run *run)
     b->stream = (nj_stream){ .name = "bench", .partition = -1 };
     b->best = 1;
     int rc = 0;
-    if (!models || load(b, nj_bench_data(run) ? nj_bench_data(run) : folder)) nj_bench_note(run, "the real models or packets are not here: nothing timed");
+    if (!models || load(b, nj_bench_data(run) ? nj_bench_data(run) : folder))
+        nj_bench_note(run, "the real models or packets are not here: nothing timed");
     else if (make_room(b) || open_graph(b, models, &err)) {
         nj_bench_note(run, "%s", err.text);
         rc = -1;
@@ -364,4 +395,6 @@ static int run_networks(nj_bench_run *run)
     return rc;
 }
 
-const nj_bench nj_bench_networks = { "networks", "braai and ACAI from compressed packets, against ONNX Runtime and libdeflate alone", run_networks };
+const nj_bench nj_bench_networks = { "networks",
+                                     "braai and ACAI from compressed packets, against ONNX Runtime and libdeflate alone",
+                                     run_networks };

@@ -7,14 +7,15 @@
 #include "../bench/harness.h"
 #include "command.h"
 
-static const char help[] = "Without a NAME all subjects run. Each first checks its answers, then times its cases in turn; ratios are\n"
-                           "medians over the rounds of one run. A missed bar ends with exit code 5.\n"
-                           "  --json FILE      results in nightjar's own format (nightjar compare reads it)\n"
-                           "  --google FILE    results in Google Benchmark's format\n"
-                           "  --data DIR       real packets to decode (default: $NIGHTJAR_SHARED/real/ztf)\n"
-                           "  --survey NAME    ztf or lsst: which packets `decode` takes\n"
-                           "  --seconds S      time per case (default 1; at least 9 rounds whatever it says)\n"
-                           "  --list           the subjects";
+static const char help[] =
+    "Without a NAME all subjects run. Each first checks its answers, then times its cases in turn; ratios are\n"
+    "medians over the rounds of one run. A missed bar ends with exit code 5.\n"
+    "  --json FILE      results in nightjar's own format (nightjar compare reads it)\n"
+    "  --google FILE    results in Google Benchmark's format\n"
+    "  --data DIR       real packets to decode (default: $NIGHTJAR_SHARED/real/ztf)\n"
+    "  --survey NAME    ztf or lsst: which packets `decode` takes\n"
+    "  --seconds S      time per case (default 1; at least 9 rounds whatever it says)\n"
+    "  --list           the subjects";
 
 static const nj_bench *find(const char *name)
 {
@@ -25,7 +26,8 @@ static const nj_bench *find(const char *name)
         names[n++] = nj_benches[i]->name;
     }
     const char *near = nj_nearest(name, names, n);
-    fprintf(stderr, "nightjar bench: no subject '%s'%s%s%s\n", name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    fprintf(stderr, "nightjar bench: no subject '%s'%s%s%s\n", name, near ? "; did you mean '" : "", near ? near : "",
+            near ? "'?" : "");
     return NULL;
 }
 
@@ -39,8 +41,12 @@ typedef struct command {
 
 static int take_option(command *c, int argc, char **argv, int *i)
 {
-    const struct { const char *name; const char **value; } text[] = { { "--json", &c->json },           { "--google", &c->google },
-                                                                      { "--data", &c->options.data },   { "--survey", &c->options.survey } };
+    const struct {
+        const char *name;
+        const char **value;
+    } text[] = {
+        { "--json", &c->json }, { "--google", &c->google }, { "--data", &c->options.data }, { "--survey", &c->options.survey }
+    };
     if (!strcmp(argv[*i], "--list")) {
         c->list = 1;
         return 0;
@@ -87,5 +93,8 @@ static int bench(int argc, char **argv)
     return failed ? NJ_EXIT_LEDGER : missed ? NJ_EXIT_GATE : NJ_EXIT_OK;
 }
 
-NJ_COMMAND(bench) = { .name = "bench", .usage = "bench [NAME...] [options]", .summary = "verify, then time: decode, kernels, models, pipeline",
-                      .help = help, .main = bench };
+NJ_COMMAND(bench) = { .name = "bench",
+                      .usage = "bench [NAME...] [options]",
+                      .summary = "verify, then time: decode, kernels, models, pipeline",
+                      .help = help,
+                      .main = bench };

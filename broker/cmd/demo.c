@@ -59,7 +59,8 @@ static int demo_main(int argc, char **argv)
         nj_cli_free(&cli);
         return NJ_EXIT_SOURCE;
     }
-    if (!cli.quiet) fprintf(stderr, "A simulated night of %s alerts (seed %s) through the embedded Kafka broker:\n", alerts, seed);
+    if (!cli.quiet)
+        fprintf(stderr, "A simulated night of %s alerts (seed %s) through the embedded Kafka broker:\n", alerts, seed);
     nj_stop_on_signals();
     cli.source[0] = "embedded://-";
     cli.options.n_sources = 1;
@@ -79,4 +80,5 @@ static int demo_main(int argc, char **argv)
     return rc;
 }
 
-NJ_COMMAND(demo) = { "demo", "demo [--alerts N] [--seed S] [run options]", "simulate, embedded Kafka broker, run, report: no service, no download", NULL, demo_main };
+NJ_COMMAND(demo) = { "demo", "demo [--alerts N] [--seed S] [run options]",
+                     "simulate, embedded Kafka broker, run, report: no service, no download", NULL, demo_main };

@@ -22,12 +22,15 @@ static void print_one(const nj_instance *in)
     printf("needs\n");
     for (uint32_t k = 0; k < in->n_needs; k++)
         printf("  %-36s %-4s %-7s %-8s%s\n", in->need[k].path, nj_type_name(in->need[k].type),
-               in->need[k].shape == NJ_SCALAR ? "scalar" : in->need[k].shape == NJ_SERIES ? "series" : "image", in->need[k].unit,
-               in->need[k].flags & NJ_OPTIONAL ? " optional" : "");
+               in->need[k].shape == NJ_SCALAR   ? "scalar"
+               : in->need[k].shape == NJ_SERIES ? "series"
+                                                : "image",
+               in->need[k].unit, in->need[k].flags & NJ_OPTIONAL ? " optional" : "");
     printf("gives\n");
     for (uint32_t k = 0; k < in->n_gives; k++) {
         const nj_give *g = &in->give[k];
-        printf("  %s%s%-24s %-4s %-8s ", g->flags & NJ_CANONICAL ? "" : in->name, g->flags & NJ_CANONICAL ? "" : ".", g->name, nj_type_name(g->type), g->unit);
+        printf("  %s%s%-24s %-4s %-8s ", g->flags & NJ_CANONICAL ? "" : in->name, g->flags & NJ_CANONICAL ? "" : ".", g->name,
+               nj_type_name(g->type), g->unit);
         print_range(g->lo, g->hi);
         if (!isnan(g->flag_above)) printf(" flagged above %g", g->flag_above);
         printf("  %s\n", g->doc);
@@ -46,7 +49,8 @@ static int modules_main(int argc, char **argv)
     int rc = nj_cli_parse(&cli, argc, argv, &err) || nj_modules_builtin(&modules, &err);
     for (uint32_t i = 0; rc == 0 && i < cli.options.n_module_paths; i++) rc = nj_modules_load(&modules, cli.module_path[i], &err);
     const char *one = cli.options.n_sources ? cli.source[0] : NULL;
-    if (rc == 0 && one && nj_settings_get(&cli.settings, "models", "path")) set.data_path = nj_settings_get(&cli.settings, "models", "path");
+    if (rc == 0 && one && nj_settings_get(&cli.settings, "models", "path"))
+        set.data_path = nj_settings_get(&cli.settings, "models", "path");
     if (rc == 0) rc = nj_instances_choose(&set, &modules, &cli.settings, one ? one : cli.options.select, &err);
     if (rc) {
         nj_log(NJ_LOG_ERROR, "%s", err.text);
@@ -57,7 +61,8 @@ static int modules_main(int argc, char **argv)
         printf("%-22s %-18s %-8s %5s %5s  %s\n", "instance", "module", "version", "needs", "gives", "what it is");
         for (uint32_t i = 0; i < set.n; i++) {
             const nj_instance *in = &set.item[i];
-            printf("%-22s %-18s %-8s %5u %5u  %s\n", in->name, in->module->name, in->module->version, in->n_needs, in->n_gives, in->module->summary);
+            printf("%-22s %-18s %-8s %5u %5u  %s\n", in->name, in->module->name, in->module->version, in->n_needs, in->n_gives,
+                   in->module->summary);
         }
         for (uint32_t i = 0; i < set.n_off; i++) printf("%s\n", set.off[i]);
     }
@@ -67,4 +72,5 @@ static int modules_main(int argc, char **argv)
     return rc ? NJ_EXIT_USAGE : NJ_EXIT_OK;
 }
 
-NJ_COMMAND(modules) = { "modules", "modules [NAME]", "the module table; with a NAME its needs, gives, settings, paper", NULL, modules_main };
+NJ_COMMAND(modules) = { "modules", "modules [NAME]", "the module table; with a NAME its needs, gives, settings, paper", NULL,
+                        modules_main };

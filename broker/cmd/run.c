@@ -3,7 +3,6 @@
 #include "../flow/cli.h"
 #include "command.h"
 
-
 static int run_main(int argc, char **argv)
 {
     nj_cli cli;
@@ -28,4 +27,5 @@ static int run_main(int argc, char **argv)
     return rc;
 }
 
-NJ_COMMAND(run) = { "run", "run [options] SOURCE...", "consume, decode, run the modules, write, account, measure", nj_run_help, run_main };
+NJ_COMMAND(run) = { "run", "run [options] SOURCE...", "consume, decode, run the modules, write, account, measure", nj_run_help,
+                    run_main };

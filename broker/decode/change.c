@@ -27,7 +27,8 @@ static void type_text(const nj_tree *tree, uint32_t at, char *text, size_t size)
     }
     size_t n = 0;
     for (uint32_t i = 0; i < node->n && n + 12 < size; i++)
-        n += (size_t)snprintf(text + n, size - n, "%s%s", i ? " or " : "", nj_kind_name[tree->node[tree->child[node->first + i].node].kind]);
+        n += (size_t)snprintf(text + n, size - n, "%s%s", i ? " or " : "",
+                              nj_kind_name[tree->node[tree->child[node->first + i].node].kind]);
 }
 
 static void list(fields *f, const nj_tree *tree, uint32_t at, const char *path, int depth)
@@ -72,13 +73,16 @@ static void compare(nj_buffer *out, const fields *a, const fields *b)
         int order = i == a->n ? 1 : k == b->n ? -1 : by_path(&a->field[i], &b->field[k]);
         const field *old = order <= 0 ? &a->field[i++] : NULL, *new = order >= 0 ? &b->field[k++] : NULL;
         bool same = old && new && !strcmp(old->type, new->type);
-        if (same || (!new && inside(old->path, gone)) || (!old && inside(new->path, come))) continue;
+        if (same || (!new &&inside(old->path, gone)) || (!old && inside(new->path, come))) continue;
         if (!new) gone = old->path;
         if (!old) come = new->path;
         if (++told > MAX_TOLD) continue;
-        if (!old) nj_buffer_printf(out, "\n  + %s (%s)", new->path, new->type);
-        else if (!new) nj_buffer_printf(out, "\n  - %s (%s)", old->path, old->type);
-        else nj_buffer_printf(out, "\n  ~ %s: %s, was %s", new->path, new->type, old->type);
+        if (!old)
+            nj_buffer_printf(out, "\n  + %s (%s)", new->path, new->type);
+        else if (!new)
+            nj_buffer_printf(out, "\n  - %s (%s)", old->path, old->type);
+        else
+            nj_buffer_printf(out, "\n  ~ %s: %s, was %s", new->path, new->type, old->type);
     }
     if (told > MAX_TOLD) nj_buffer_printf(out, "\n  and %d more", told - MAX_TOLD);
     if (!told) nj_buffer_text(out, "\n  no field differs");

@@ -47,7 +47,8 @@ static int take_codec(nj_container *ocf, const uint8_t *value, size_t size, nj_e
             return 0;
         }
     if (size == 0) return 0; /* written by some; the same as none */
-    return nj_fail(err, "codec '%.*s' is not known (null, deflate, snappy, zstandard are)", (int)(size < 40 ? size : 40), (const char *)value);
+    return nj_fail(err, "codec '%.*s' is not known (null, deflate, snappy, zstandard are)", (int)(size < 40 ? size : 40),
+                   (const char *)value);
 }
 
 int nj_container_open(nj_container *ocf, const uint8_t *bytes, size_t size, nj_error *err)
@@ -59,7 +60,8 @@ int nj_container_open(nj_container *ocf, const uint8_t *bytes, size_t size, nj_e
         int64_t n, skip;
         if (number(&p, end, &n)) return nj_fail(err, "the file ends inside its header, at byte %zu", size);
         if (n == 0) break;
-        if (n < 0 && (n = n == INT64_MIN ? INT64_MAX : -n, number(&p, end, &skip))) return nj_fail(err, "the file ends inside its header, at byte %zu", size);
+        if (n < 0 && (n = n == INT64_MIN ? INT64_MAX : -n, number(&p, end, &skip)))
+            return nj_fail(err, "the file ends inside its header, at byte %zu", size);
         for (; n > 0; n--) {
             const uint8_t *key, *value;
             size_t key_size, value_size;
@@ -98,9 +100,11 @@ int nj_container_next(nj_container *ocf, nj_block *block, nj_error *err)
     if (number(&p, ocf->end, &block->records) || number(&p, ocf->end, &size)) {
         nj_fail(err, "the file is cut inside a block header, at byte %zu", at);
     } else if (block->records < 0 || size < 0) {
-        nj_fail(err, "no block at byte %zu: it would have %lld records in %lld bytes", at, (long long)block->records, (long long)size);
+        nj_fail(err, "no block at byte %zu: it would have %lld records in %lld bytes", at, (long long)block->records,
+                (long long)size);
     } else if (size > ocf->end - p || ocf->end - p - size < NJ_SYNC) {
-        nj_fail(err, "the block at byte %zu announces %lld bytes and a sync marker, %lld bytes are left", at, (long long)size, (long long)(ocf->end - p));
+        nj_fail(err, "the block at byte %zu announces %lld bytes and a sync marker, %lld bytes are left", at, (long long)size,
+                (long long)(ocf->end - p));
     } else if (memcmp(p + size, ocf->sync, NJ_SYNC)) {
         nj_fail(err, "the block of %lld bytes at byte %zu does not end at its sync marker", (long long)size, at);
     } else {
@@ -148,7 +152,8 @@ static int inflate_snappy(nj_inflater *f, const nj_block *b, size_t *size, nj_er
     size_t n = b->size - 4;
     if (snappy_uncompressed_length(in, n, size) != SNAPPY_OK) return nj_fail(err, "the snappy data of the block is damaged");
     if (room(f, *size ? *size : 1, err)) return -1;
-    if (snappy_uncompress(in, n, (char *)f->buffer, size) != SNAPPY_OK) return nj_fail(err, "the snappy data of the block is damaged");
+    if (snappy_uncompress(in, n, (char *)f->buffer, size) != SNAPPY_OK)
+        return nj_fail(err, "the snappy data of the block is damaged");
     const uint8_t *c = b->bytes + n;
     uint32_t want = (uint32_t)c[0] << 24 | (uint32_t)c[1] << 16 | (uint32_t)c[2] << 8 | c[3];
     if (libdeflate_crc32(0, f->buffer, *size) != want) return nj_fail(err, "the checksum of the snappy block is wrong");
@@ -184,7 +189,8 @@ static int inflate_zstandard(nj_inflater *f, const nj_block *b, size_t *size, nj
     return 0;
 }
 
-int nj_container_inflate(nj_inflater *f, nj_codec codec, const nj_block *block, const uint8_t **bytes, size_t *size, nj_error *err)
+int nj_container_inflate(nj_inflater *f, nj_codec codec, const nj_block *block, const uint8_t **bytes, size_t *size,
+                         nj_error *err)
 {
     int rc = 0;
     *bytes = block->bytes;

@@ -15,14 +15,14 @@ typedef struct nj_container {
     const uint8_t *schema;          /* in the file; not NUL-terminated */
     size_t schema_size;
     nj_codec codec;
-    const uint8_t *sync;            /* [16] */
+    const uint8_t *sync; /* [16] */
 } nj_container;
 
 typedef struct nj_block {
     int64_t records;
     const uint8_t *bytes; /* as stored: still compressed */
     size_t size;
-    const uint8_t *from;  /* first byte of the block with its two counts */
+    const uint8_t *from; /* first byte of the block with its two counts */
 } nj_block;
 
 enum { NJ_SYNC = 16 };
@@ -41,7 +41,7 @@ typedef struct nj_inflater {
 } nj_inflater;
 /* Unpacks a block. *bytes points into the inflater (until the next call) or, without a codec, into the file. */
 int nj_container_inflate(nj_inflater *inflater, nj_codec codec, const nj_block *block, const uint8_t **bytes, size_t *size,
-                   nj_error *err);
+                         nj_error *err);
 void nj_inflater_free(nj_inflater *inflater);
 
 #endif

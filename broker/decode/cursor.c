@@ -14,13 +14,13 @@ typedef struct nj_cursor_state {
     nj_reader reader;
     nj_inflater inflater;
     nj_container ocf;
-    bool blocks;              /* a container file: more blocks may follow */
-    bool packed;              /* the current block was unpacked into the inflater */
-    bool whole;               /* the chunk is one datum: its dead letter is the whole chunk */
-    const uint8_t *p, *end;   /* what is left of the current block */
-    int64_t left;             /* records in it */
-    uint32_t record;          /* number of the next record */
-    const nj_schema *schema;  /* memo: the plan of this pair */
+    bool blocks;             /* a container file: more blocks may follow */
+    bool packed;             /* the current block was unpacked into the inflater */
+    bool whole;              /* the chunk is one datum: its dead letter is the whole chunk */
+    const uint8_t *p, *end;  /* what is left of the current block */
+    int64_t left;            /* records in it */
+    uint32_t record;         /* number of the next record */
+    const nj_schema *schema; /* memo: the plan of this pair */
     const nj_layout *layout;
     const nj_plan *plan;
 } state;
@@ -140,18 +140,20 @@ static int bury(nj_cursor *cursor, nj_batch *batch, const uint8_t *bytes, size_t
 }
 
 /* A bad record, and the rest of its block, whose records cannot be found any more. */
-static int bury_record(nj_cursor *cursor, nj_batch *batch, const uint8_t *from, const char *field, const uint8_t *at, const char *why)
+static int bury_record(nj_cursor *cursor, nj_batch *batch, const uint8_t *from, const char *field, const uint8_t *at,
+                       const char *why)
 {
     state *s = cursor->state;
     char text[400];
     const uint8_t *base = s->packed ? s->inflater.buffer : cursor->chunk->bytes;
-    snprintf(text, sizeof text, "record %u: %s%s%.200s (byte %zu of %s)", s->record, field && *field ? field : "", field && *field ? ": " : "",
-             why, (size_t)(at - base), s->packed ? "its unpacked block" : "the packet");
+    snprintf(text, sizeof text, "record %u: %s%s%.200s (byte %zu of %s)", s->record, field && *field ? field : "",
+             field && *field ? ": " : "", why, (size_t)(at - base), s->packed ? "its unpacked block" : "the packet");
     if (bury(cursor, batch, from, (size_t)(s->end - from), field && *field ? field : NULL, text)) return -1;
     s->record++;
     s->left--;
     if (s->left > 0) {
-        snprintf(text, sizeof text, "%lld more records behind the bad record %u of this block cannot be found", (long long)s->left, s->record - 1);
+        snprintf(text, sizeof text, "%lld more records behind the bad record %u of this block cannot be found",
+                 (long long)s->left, s->record - 1);
         if (bury(cursor, batch, at, (size_t)(s->end - at), NULL, text)) return -1;
         s->record += (uint32_t)s->left;
     }
@@ -181,8 +183,7 @@ static int next_block(nj_cursor *cursor, nj_batch *batch)
         /* a record of no bytes is no alert, and without this a few bytes could announce 2^63 of them */
         if (rc == 0 && block.records > (int64_t)size)
             rc = nj_fail(&err, "the block announces %lld records in %zu bytes", (long long)block.records, size);
-        if (rc == 0 && block.records == 0 && size)
-            rc = nj_fail(&err, "the block announces no record in %zu bytes", size);
+        if (rc == 0 && block.records == 0 && size) rc = nj_fail(&err, "the block announces no record in %zu bytes", size);
     }
     s->whole = alone;
     if (rc < 0) {

@@ -50,7 +50,8 @@ static char *read_file(const char *path, size_t *size, nj_error *err)
     FILE *f = fopen(path, "rb");
     char *text = NULL;
     long n = -1;
-    if (f && !fseek(f, 0, SEEK_END) && (n = ftell(f)) >= 0 && n <= NJ_SCHEMA_BYTES && !fseek(f, 0, SEEK_SET)) text = malloc((size_t)n + 1);
+    if (f && !fseek(f, 0, SEEK_END) && (n = ftell(f)) >= 0 && n <= NJ_SCHEMA_BYTES && !fseek(f, 0, SEEK_SET))
+        text = malloc((size_t)n + 1);
     if (!text || fread(text, 1, (size_t)n, f) != (size_t)n) {
         nj_fail(err, "%s: cannot be read (%m)", path);
         free(text);
@@ -105,9 +106,15 @@ static bool rule_matches(const nj_map_rule *rule, const nj_tree *tree, const cha
     nj_path path;
     for (uint32_t i = 0; i < rule->n; i++) {
         switch (rule->kind) {
-        case NJ_RULE_NAME: if (!fnmatch(rule->word[i], name, 0)) return true; break;
-        case NJ_RULE_TOPIC: if (topic && !fnmatch(rule->word[i], topic, 0)) return true; break;
-        case NJ_RULE_FIELDS: if (nj_tree_find(tree, rule->word[i], &path)) return false; break;
+        case NJ_RULE_NAME:
+            if (!fnmatch(rule->word[i], name, 0)) return true;
+            break;
+        case NJ_RULE_TOPIC:
+            if (topic && !fnmatch(rule->word[i], topic, 0)) return true;
+            break;
+        case NJ_RULE_FIELDS:
+            if (nj_tree_find(tree, rule->word[i], &path)) return false;
+            break;
         }
     }
     return rule->kind == NJ_RULE_FIELDS;
@@ -119,7 +126,8 @@ static const nj_map *choose_map(const nj_decoder *d, const nj_tree *tree, const 
     for (int kind = NJ_RULE_NAME; kind <= NJ_RULE_FIELDS; kind++)
         for (uint32_t i = 0; i < d->n_maps; i++)
             for (uint32_t k = 0; k < d->map[i]->n_rules; k++)
-                if ((int)d->map[i]->rule[k].kind == kind && rule_matches(&d->map[i]->rule[k], tree, name, topic)) return d->map[i];
+                if ((int)d->map[i]->rule[k].kind == kind && rule_matches(&d->map[i]->rule[k], tree, name, topic))
+                    return d->map[i];
     return *d->conf.survey ? map_named(d, d->conf.survey) : NULL;
 }
 
@@ -161,7 +169,8 @@ static int study(nj_decoder *d, nj_schema *s, const char *topic, nj_error *err)
     const char *name = root_name(&s->tree);
     snprintf(s->name, sizeof s->name, "%.90s%s%.30s", name, s->tree.version ? " " : "", s->tree.version ? s->tree.version : "");
     s->map = choose_map(d, &s->tree, name, topic);
-    if (!s->map) return nj_fail(err, "no survey map knows the schema '%s'; name the survey by [decode] survey or add a map", s->name);
+    if (!s->map)
+        return nj_fail(err, "no survey map knows the schema '%s'; name the survey by [decode] survey or add a map", s->name);
     return nj_decoder_plan(s, &nothing, err) ? 0 : -1;
 }
 
@@ -178,7 +187,8 @@ static void free_schema(nj_schema *s)
 }
 
 /* Refused ones are kept too: the same bad schema comes with every packet of its stream. */
-static const nj_schema *add_schema(nj_decoder *d, uint32_t bucket, const uint8_t *bytes, size_t size, const char *topic, nj_error *err)
+static const nj_schema *add_schema(nj_decoder *d, uint32_t bucket, const uint8_t *bytes, size_t size, const char *topic,
+                                   nj_error *err)
 {
     if (__atomic_fetch_add(&d->n_schemas, 1, __ATOMIC_RELAXED) >= d->conf.max_schemas) {
         __atomic_fetch_sub(&d->n_schemas, 1, __ATOMIC_RELAXED);
@@ -246,8 +256,10 @@ static const nj_id *add_id(nj_decoder *d, uint32_t id, const nj_schema *schema, 
         if (schema) d->newest = schema;
     }
     pthread_mutex_unlock(&d->lock);
-    if (first) free(entry);
-    else if (schema && before && before != schema) nj_schema_tell_change(id, before, schema);
+    if (first)
+        free(entry);
+    else if (schema && before && before != schema)
+        nj_schema_tell_change(id, before, schema);
     return first ? first : entry;
 }
 
@@ -264,8 +276,10 @@ const nj_schema *nj_decoder_by_id(nj_decoder *d, uint32_t id, const char *topic,
         free(text);
         known = add_id(d, id, schema, why.text);
     }
-    if (!known) nj_fail(err, "out of memory");
-    else if (!known->schema) nj_fail(err, "schema id %u: %s", id, known->why);
+    if (!known)
+        nj_fail(err, "out of memory");
+    else if (!known->schema)
+        nj_fail(err, "schema id %u: %s", id, known->why);
     return known ? known->schema : NULL;
 }
 
@@ -356,9 +370,18 @@ void nj_decoder_free(nj_decoder *d)
 
 /* --- what a schema offers ---------------------------------------------------------------------------------------- */
 
-const char *nj_schema_survey(const nj_schema *schema) { return schema->map->survey; }
-const char *nj_schema_name(const nj_schema *schema) { return schema->name; }
-const char *const *nj_schema_names(const nj_schema *schema) { return schema->map->name; }
+const char *nj_schema_survey(const nj_schema *schema)
+{
+    return schema->map->survey;
+}
+const char *nj_schema_name(const nj_schema *schema)
+{
+    return schema->name;
+}
+const char *const *nj_schema_names(const nj_schema *schema)
+{
+    return schema->map->name;
+}
 
 static nj_type natural(nj_kind kind)
 {

@@ -21,8 +21,8 @@ typedef struct nj_plan_link {
 } nj_plan_link;
 
 struct nj_schema {
-    nj_schema *next;    /* of the same bucket */
-    uint8_t *bytes;     /* the JSON: the key */
+    nj_schema *next; /* of the same bucket */
+    uint8_t *bytes;  /* the JSON: the key */
     size_t size;
     nj_tree tree;
     const nj_map *map;
@@ -50,9 +50,9 @@ struct nj_decoder {
     uint32_t n_schemas;
     pthread_mutex_t lock;
     nj_registry *registry;
-    nj_id *id[NJ_IDS];     /* by id modulo NJ_IDS; pushed under the lock, read without */
+    nj_id *id[NJ_IDS];       /* by id modulo NJ_IDS; pushed under the lock, read without */
     const nj_schema *newest; /* last one that came by id: what a new one is compared with */
-    const nj_schema *bare; /* for bare datums; NULL = none given */
+    const nj_schema *bare;   /* for bare datums; NULL = none given */
 };
 
 /* The schema of these bytes, parsed at the first call. NULL with the reason: refused, or too many schemas. */

@@ -115,10 +115,13 @@ static uint64_t key_of(const void *card)
 /* One card of those that matter; most cards are turned away by their first letter. */
 static nj_fits_result read_card(const uint8_t *card, header *h, const char **why)
 {
-    static const struct { char key[9]; size_t at; } number[] = { { "BITPIX  ", offsetof(header, bitpix) },
-                                                                 { "NAXIS   ", offsetof(header, naxis) },
-                                                                 { "NAXIS1  ", offsetof(header, naxis1) },
-                                                                 { "NAXIS2  ", offsetof(header, naxis2) } };
+    static const struct {
+        char key[9];
+        size_t at;
+    } number[] = { { "BITPIX  ", offsetof(header, bitpix) },
+                   { "NAXIS   ", offsetof(header, naxis) },
+                   { "NAXIS1  ", offsetof(header, naxis1) },
+                   { "NAXIS2  ", offsetof(header, naxis2) } };
     static const char unusual[][9] = { "BSCALE  ", "BZERO   ", "BLANK   ", "GROUPS  " };
     uint64_t key = key_of(card);
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
@@ -149,7 +152,8 @@ static nj_fits_result read_header(const uint8_t *bytes, size_t size, header *h, 
     return NJ_FITS_BAD;
 }
 
-nj_fits_result nj_fits_plain(const uint8_t *bytes, size_t size, size_t max_pixels, nj_arena *arena, nj_image *image, const char **why)
+nj_fits_result nj_fits_plain(const uint8_t *bytes, size_t size, size_t max_pixels, nj_arena *arena, nj_image *image,
+                             const char **why)
 {
     header h;
     nj_fits_result rc = read_header(bytes, size, &h, why);
@@ -184,7 +188,8 @@ static nj_fits_result read_image(fitsfile *f, size_t max_pixels, nj_arena *arena
     *why = "not a FITS image of two axes";
     if (status || naxis != 2) return NJ_FITS_BAD;
     *why = "FITS image of no or too many pixels ([decode] max_pixels)";
-    if (size[0] <= 0 || size[1] <= 0 || size[0] > 1 << 24 || size[1] > 1 << 24 || (size_t)size[0] * (size_t)size[1] > max_pixels) return NJ_FITS_BAD;
+    if (size[0] <= 0 || size[1] <= 0 || size[0] > 1 << 24 || size[1] > 1 << 24 || (size_t)size[0] * (size_t)size[1] > max_pixels)
+        return NJ_FITS_BAD;
     size_t n = (size_t)size[0] * (size_t)size[1];
     float *pixel = nj_arena_alloc(arena, n * sizeof *pixel), null = NAN;
     long first[2] = { 1, 1 };

@@ -13,7 +13,7 @@ enum { MAX_FILES = 200, MAX_NESTING = 100 };
 typedef struct type_file {
     char name[300]; /* full name */
     json_t *json;
-    bool used;      /* stands in the document already */
+    bool used; /* stands in the document already */
 } type_file;
 
 typedef struct folder {
@@ -23,8 +23,10 @@ typedef struct folder {
 
 static void full_name(char *text, size_t size, const char *name, const char *space)
 {
-    if (strchr(name, '.') || !*space) snprintf(text, size, "%s", name);
-    else snprintf(text, size, "%s.%s", space, name);
+    if (strchr(name, '.') || !*space)
+        snprintf(text, size, "%s", name);
+    else
+        snprintf(text, size, "%s.%s", space, name);
 }
 
 static type_file *find(folder *f, const char *name)
@@ -50,7 +52,8 @@ static json_t *expand_name(folder *f, const char *name, const char *space, int n
 
 static json_t *expand_object(folder *f, const json_t *json, const char *space, int nesting)
 {
-    const char *name = json_string_value(json_object_get(json, "name")), *own = json_string_value(json_object_get(json, "namespace"));
+    const char *name = json_string_value(json_object_get(json, "name")),
+               *own = json_string_value(json_object_get(json, "namespace"));
     char full[300] = "", inner[300];
     snprintf(inner, sizeof inner, "%s", own ? own : space);
     if (name) {
@@ -62,7 +65,8 @@ static json_t *expand_object(folder *f, const json_t *json, const char *space, i
     static const char *const child[] = { "type", "items", "values" };
     for (int i = 0; i < 3 && copy; i++) {
         const json_t *type = json_object_get(json, child[i]);
-        if (type && (i > 0 || !json_is_string(type) || find(f, json_string_value(type)))) json_object_set_new(copy, child[i], expand(f, type, inner, nesting + 1));
+        if (type && (i > 0 || !json_is_string(type) || find(f, json_string_value(type))))
+            json_object_set_new(copy, child[i], expand(f, type, inner, nesting + 1));
     }
     const json_t *fields = json_object_get(json, "fields");
     if (json_is_array(fields) && copy) {
@@ -70,7 +74,8 @@ static json_t *expand_object(folder *f, const json_t *json, const char *space, i
         for (size_t i = 0; i < json_array_size(fields); i++) {
             const json_t *field = json_array_get(fields, i);
             json_t *one = json_copy((json_t *)(uintptr_t)field);
-            if (one && json_object_get(field, "type")) json_object_set_new(one, "type", expand(f, json_object_get(field, "type"), inner, nesting + 1));
+            if (one && json_object_get(field, "type"))
+                json_object_set_new(one, "type", expand(f, json_object_get(field, "type"), inner, nesting + 1));
             json_array_append_new(list, one);
         }
         json_object_set_new(copy, "fields", list);
@@ -85,7 +90,8 @@ static json_t *expand(folder *f, const json_t *json, const char *space, int nest
     if (json_is_object(json)) return expand_object(f, json, space, nesting);
     if (!json_is_array(json)) return json_null();
     json_t *list = json_array();
-    for (size_t i = 0; i < json_array_size(json); i++) json_array_append_new(list, expand(f, json_array_get(json, i), space, nesting + 1));
+    for (size_t i = 0; i < json_array_size(json); i++)
+        json_array_append_new(list, expand(f, json_array_get(json, i), space, nesting + 1));
     return list;
 }
 
@@ -105,9 +111,12 @@ static int load(folder *f, const char *path, nj_error *err)
         snprintf(file, sizeof file, "%.4000s/%s", path, entry[i]->d_name);
         if (rc == 0 && ends_with(file, ".avsc") && f->n < MAX_FILES) {
             json_t *json = json_load_file(file, 0, &why);
-            const char *name = json_string_value(json_object_get(json, "name")), *space = json_string_value(json_object_get(json, "namespace"));
-            if (!json) rc = nj_fail(err, "%.400s: %.200s (line %d)", file, why.text, why.line);
-            else if (!name) json_decref(json);
+            const char *name = json_string_value(json_object_get(json, "name")),
+                       *space = json_string_value(json_object_get(json, "namespace"));
+            if (!json)
+                rc = nj_fail(err, "%.400s: %.200s (line %d)", file, why.text, why.line);
+            else if (!name)
+                json_decref(json);
             else {
                 f->file[f->n].json = json;
                 full_name(f->file[f->n].name, sizeof f->file[f->n].name, name, space ? space : "");
@@ -150,8 +159,10 @@ char *nj_schema_from_folder(const char *where, uint32_t id, size_t *size, nj_err
         json_t *json = json_load_file(path, JSON_DECODE_ANY, &why);
         char *text = json ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
         json_decref(json);
-        if (!text) nj_fail(err, "%.500s: %.200s", path, why.text);
-        else *size = strlen(text);
+        if (!text)
+            nj_fail(err, "%.500s: %.200s", path, why.text);
+        else
+            *size = strlen(text);
         return text;
     }
     for (int i = 0; i < 2; i++) {
@@ -159,8 +170,10 @@ char *nj_schema_from_folder(const char *where, uint32_t id, size_t *size, nj_err
         if (stat(path, &st) || !S_ISDIR(st.st_mode)) continue;
         folder *f = calloc(1, sizeof *f);
         char *text = NULL;
-        if (!f) nj_fail(err, "out of memory");
-        else if (!load(f, path, err)) text = join(f, path, err);
+        if (!f)
+            nj_fail(err, "out of memory");
+        else if (!load(f, path, err))
+            text = join(f, path, err);
         for (size_t k = 0; f && k < f->n; k++) json_decref(f->file[k].json);
         free(f);
         if (text) *size = strlen(text);

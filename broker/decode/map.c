@@ -39,7 +39,8 @@ static int split(reader *r, const char *text, size_t n)
         size_t from = i;
         char close = text[i] == '"' ? '"' : text[i] == '{' ? '}' : 0;
         if (close) {
-            for (i++; i < n && text[i] != close; i++) {}
+            for (i++; i < n && text[i] != close; i++) {
+            }
             if (i == n) return bad(r, "no end of what this opens:", close == '"' ? "\"" : "{");
             i++;
         } else {
@@ -141,7 +142,8 @@ static int take_choice(reader *r, nj_choice *choice)
         nj_source_path *a = &choice->alternative[choice->n];
         if (choice->n == NJ_MAP_ALTERNATIVES) return bad(r, "more alternatives than the map format allows", NULL);
         if (r->at + 1 < r->n && r->token[r->at].quoted) a->prefix = r->token[r->at++].text;
-        if (!is_path(peek(r))) return bad(r, "a path is missing; found", r->at < r->n ? r->token[r->at].text : "the end of the line");
+        if (!is_path(peek(r)))
+            return bad(r, "a path is missing; found", r->at < r->n ? r->token[r->at].text : "the end of the line");
         a->path = r->token[r->at++].text;
         choice->n++;
     } while (take(r, "|"));
@@ -166,8 +168,12 @@ static int take_source(reader *r, nj_map_column *c, uint32_t n_parts)
 
 static int type_of(const char *text, nj_map_column *c)
 {
-    static const struct { const char *name; nj_type type; } types[] = { { "u8", NJ_U8 },   { "i32", NJ_I32 }, { "i64", NJ_I64 },
-                                                                        { "f32", NJ_F32 }, { "f64", NJ_F64 }, { "str", NJ_STR } };
+    static const struct {
+        const char *name;
+        nj_type type;
+    } types[] = {
+        { "u8", NJ_U8 }, { "i32", NJ_I32 }, { "i64", NJ_I64 }, { "f32", NJ_F32 }, { "f64", NJ_F64 }, { "str", NJ_STR }
+    };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (!strcmp(text, types[i].name)) {
             c->type = types[i].type;
@@ -184,8 +190,12 @@ static int read_column(reader *r)
 {
     nj_map *m = r->map;
     if (m->n_columns == MAX_COLUMNS) return bad(r, "more columns than a map may have", NULL);
-    nj_map_column c = { .name = r->token[0].text, .unit = "1", .shape = NJ_SCALAR, .group = NJ_MAP_NO_GROUP,
-                        .change = { .scale = 1 }, .line = r->line };
+    nj_map_column c = { .name = r->token[0].text,
+                        .unit = "1",
+                        .shape = NJ_SCALAR,
+                        .group = NJ_MAP_NO_GROUP,
+                        .change = { .scale = 1 },
+                        .line = r->line };
     if (nj_map_find(m, c.name)) return bad(r, "this column stands twice:", c.name);
     if (r->n < 4 || type_of(r->token[1].text, &c)) return bad(r, "no 'name type [unit] = path':", c.name);
     r->at = 2;
@@ -231,7 +241,8 @@ static int read_match(reader *r)
     static const char *const kind[] = { "name", "topic", "fields" };
     nj_map *m = r->map;
     nj_map_rule rule = { 0 };
-    if (r->n < 3 || r->n > 18 || m->n_rules == MAX_RULES) return bad(r, "no 'match name|topic|fields WORD...', or too many", NULL);
+    if (r->n < 3 || r->n > 18 || m->n_rules == MAX_RULES)
+        return bad(r, "no 'match name|topic|fields WORD...', or too many", NULL);
     size_t k = 0;
     while (k < 3 && strcmp(r->token[1].text, kind[k])) k++;
     if (k == 3) return bad(r, "match what? name, topic or fields, not", r->token[1].text);

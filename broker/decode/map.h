@@ -13,22 +13,22 @@ enum { NJ_MAP_ALTERNATIVES = 8, NJ_MAP_PARTS = 6, NJ_MAP_NO_GROUP = 255 };
 
 /* A word of the packet and what stands for it: {t:1 f:0}, {1:g 2:r}. */
 typedef struct nj_word {
-    const char *from; /* text of the packet; a number as decimal digits */
-    const char *text; /* to, as text */
-    double number;    /* to, as a number; NaN when it is none */
+    const char *from;   /* text of the packet; a number as decimal digits */
+    const char *text;   /* to, as text */
+    double number;      /* to, as a number; NaN when it is none */
     double from_number; /* from as a number (true 1, false 0); NaN when it is none */
 } nj_word;
 
 /* What happens to a value on its way, in this order. */
 typedef struct nj_change {
-    bool has_null;     /* values equal to null_value are no answer */
+    bool has_null; /* values equal to null_value are no answer */
     double null_value;
     const nj_word *word; /* translation; words that are not listed are no answer */
     uint32_t n_words;
-    bool hash;         /* a whole number made from a text (63 bits): for surveys that name their alerts by text */
-    bool asks;         /* present ? if_present : if_absent */
+    bool hash; /* a whole number made from a text (63 bits): for surveys that name their alerts by text */
+    bool asks; /* present ? if_present : if_absent */
     double if_present, if_absent;
-    bool asks_sign;    /* the sign decides instead of presence: above 0 / not above 0 */
+    bool asks_sign;       /* the sign decides instead of presence: above 0 / not above 0 */
     double scale, offset; /* 1 and 0 = as it stands */
 } nj_change;
 
@@ -48,15 +48,15 @@ typedef struct nj_map_column {
     const char *name, *unit;
     nj_type type;
     nj_shape shape;
-    uint8_t group;        /* of a series: index in nj_map.group */
-    const char *constant; /* the same in every row; NULL = from the packet */
+    uint8_t group;                /* of a series: index in nj_map.group */
+    const char *constant;         /* the same in every row; NULL = from the packet */
     nj_choice part[NJ_MAP_PARTS]; /* scalars and images: part[0]; series: one per part of the group, relative to it */
     nj_change change;
     int line;
 } nj_map_column;
 
 typedef struct nj_map_group {
-    const char *name; /* "lc" */
+    const char *name;               /* "lc" */
     const char *part[NJ_MAP_PARTS]; /* "prv_candidates[]", "candidate" */
     uint32_t n_parts;
 } nj_map_group;

@@ -22,14 +22,14 @@ typedef struct compiler {
     want *want;
     uint32_t n_wants, cap_wants;
     uint32_t cap_ops, n_jumps, cap_jumps, n_array_groups, cap_array_groups, n_where, cap_where, cap_targets, cap_slots;
-    uint32_t straight;   /* first op of the current straight run: older ones must not grow */
-    uint32_t *body;      /* [n_nodes] start of a recursive type's body, or 0 */
-    uint8_t *open;       /* [n_nodes] being compiled */
-    uint32_t *called;    /* nodes whose bodies are still to be compiled */
+    uint32_t straight; /* first op of the current straight run: older ones must not grow */
+    uint32_t *body;    /* [n_nodes] start of a recursive type's body, or 0 */
+    uint8_t *open;     /* [n_nodes] being compiled */
+    uint32_t *called;  /* nodes whose bodies are still to be compiled */
     uint32_t n_called, cap_called;
-    uint32_t nesting;    /* records, arrays and maps around the current node */
-    uint32_t n_steps;    /* nodes visited: a few lines of schema can expand to billions of fields */
-    char trail[512];     /* path of the current node */
+    uint32_t nesting; /* records, arrays and maps around the current node */
+    uint32_t n_steps; /* nodes visited: a few lines of schema can expand to billions of fields */
+    char trail[512];  /* path of the current node */
 } compiler;
 
 /* Makes room for one more item of an array that realloc owns. */
@@ -50,8 +50,13 @@ int nj_plan_leaf(const nj_tree *tree, const char *path, bool words, nj_path *fou
 {
     if (nj_tree_find(tree, path, found)) return -1;
     switch (tree->node[found->node].kind) {
-    case NJ_K_BOOLEAN: case NJ_K_INT: case NJ_K_LONG: case NJ_K_FLOAT: case NJ_K_DOUBLE: return NJ_F64;
-    case NJ_K_STRING: case NJ_K_ENUM: return words ? NJ_F64 : NJ_STR;
+    case NJ_K_BOOLEAN:
+    case NJ_K_INT:
+    case NJ_K_LONG:
+    case NJ_K_FLOAT:
+    case NJ_K_DOUBLE: return NJ_F64;
+    case NJ_K_STRING:
+    case NJ_K_ENUM: return words ? NJ_F64 : NJ_STR;
     default: return -1;
     }
 }
@@ -174,8 +179,10 @@ static int want_part(compiler *c, const nj_plan_group *g, uint32_t part, nj_targ
     t.prefix = prefix;
     if (prefix) t.plain = 0;
     t.at = NJ_AT_SLOT;
-    if (g->array[part]) t.at = (uint16_t)(NJ_AT_GROUP + (g - c->plan->group));
-    else if ((t.slot = new_slot(c, t.type)) == NJ_NO_SLOT) return -1;
+    if (g->array[part])
+        t.at = (uint16_t)(NJ_AT_GROUP + (g - c->plan->group));
+    else if ((t.slot = new_slot(c, t.type)) == NJ_NO_SLOT)
+        return -1;
     *slot = g->array[part] ? NJ_IN_ARRAY : t.slot;
     return add_want(c, &found, &t, (uint32_t)(g - c->plan->group), part);
 }
@@ -329,7 +336,9 @@ static int skip_leaf(compiler *c, const nj_node *node, uint8_t tag)
     case NJ_K_FLOAT: return emit_skip(c, opt ? NJ_OP_OPT_FIXED : NJ_OP_FIXED, tag, 4);
     case NJ_K_DOUBLE: return emit_skip(c, opt ? NJ_OP_OPT_FIXED : NJ_OP_FIXED, tag, 8);
     case NJ_K_FIXED: return node->size ? emit_skip(c, opt ? NJ_OP_OPT_FIXED : NJ_OP_FIXED, tag, node->size) : 0;
-    case NJ_K_INT: case NJ_K_LONG: case NJ_K_ENUM: return emit_skip(c, opt ? NJ_OP_OPT_VARINT : NJ_OP_VARINT, tag, 0);
+    case NJ_K_INT:
+    case NJ_K_LONG:
+    case NJ_K_ENUM: return emit_skip(c, opt ? NJ_OP_OPT_VARINT : NJ_OP_VARINT, tag, 0);
     default: return emit_skip(c, opt ? NJ_OP_OPT_STRING : NJ_OP_STRING, tag, 0);
     }
 }

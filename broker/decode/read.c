@@ -15,7 +15,8 @@ static const char long_number[] = "a number of more than 10 bytes";
 static const char no_branch[] = "the union has no branch of this index";
 static const char bad_length[] = "a negative length";
 
-static __attribute__((cold, noinline)) const uint8_t *bad(nj_reader *r, const nj_op *op, uint32_t i, const uint8_t *p, const char *reason)
+static __attribute__((cold, noinline)) const uint8_t *bad(nj_reader *r, const nj_op *op, uint32_t i, const uint8_t *p,
+                                                          const char *reason)
 {
     r->reason = reason;
     r->field = r->plan->where[op->where + i];
@@ -71,9 +72,11 @@ static inline const uint8_t *length(nj_reader *r, const uint8_t *p, size_t *n)
     p = number(r, p, &value);
     if (!p) return NULL;
     if (value < 0 || value > r->end - p) {
-        if (value < 0) r->reason = bad_length;
+        if (value < 0)
+            r->reason = bad_length;
         else {
-            snprintf(r->detail, sizeof r->detail, "announces %lld bytes, %lld are left", (long long)value, (long long)(r->end - p));
+            snprintf(r->detail, sizeof r->detail, "announces %lld bytes, %lld are left", (long long)value,
+                     (long long)(r->end - p));
             r->reason = r->detail;
         }
         return NULL;
@@ -190,9 +193,12 @@ static inline void store_real(nj_reader *r, const nj_op *op, double v)
     for (uint32_t i = op->a; i < op->a + op->n; i++) {
         const nj_target *t = &r->plan->target[i];
         char *to = r->base[i] + r->index[t->at] * t->size;
-        if (t->plain && t->type == NJ_F32) *(float *)to = (float)v;
-        else if (t->plain && t->type == NJ_F64) *(double *)to = v;
-        else nj_put_real(t, to, v, &r->batch->arena);
+        if (t->plain && t->type == NJ_F32)
+            *(float *)to = (float)v;
+        else if (t->plain && t->type == NJ_F64)
+            *(double *)to = v;
+        else
+            nj_put_real(t, to, v, &r->batch->arena);
     }
 }
 
@@ -201,8 +207,10 @@ static inline void store_whole(nj_reader *r, const nj_op *op, int64_t v)
     for (uint32_t i = op->a; i < op->a + op->n; i++) {
         const nj_target *t = &r->plan->target[i];
         char *to = r->base[i] + r->index[t->at] * t->size;
-        if (t->plain && t->type == NJ_I64) *(int64_t *)to = v;
-        else nj_put_whole(t, to, v, &r->batch->arena);
+        if (t->plain && t->type == NJ_I64)
+            *(int64_t *)to = v;
+        else
+            nj_put_whole(t, to, v, &r->batch->arena);
     }
 }
 
@@ -211,8 +219,10 @@ static void store_text(nj_reader *r, const nj_op *op, const uint8_t *text, size_
     for (uint32_t i = op->a; i < op->a + op->n; i++) {
         const nj_target *t = &r->plan->target[i];
         char *to = r->base[i] + r->index[t->at] * t->size;
-        if (t->stamp) *(nj_stamp *)to = (nj_stamp){ .bytes = text, .size = (uint32_t)n, .state = n ? NJ_STAMP_PACKED : NJ_STAMP_NONE };
-        else nj_put_text(t, to, (const char *)text, n, &r->batch->arena);
+        if (t->stamp)
+            *(nj_stamp *)to = (nj_stamp){ .bytes = text, .size = (uint32_t)n, .state = n ? NJ_STAMP_PACKED : NJ_STAMP_NONE };
+        else
+            nj_put_text(t, to, (const char *)text, n, &r->batch->arena);
     }
 }
 
@@ -282,7 +292,9 @@ static inline const uint8_t *read_value(nj_reader *r, const nj_op *op, const uin
         if (*p > 1) return bad(r, op, 0, p, "a boolean that is neither 0 nor 1");
         store_whole(r, op, *p);
         return p + 1;
-    case NJ_K_INT: case NJ_K_LONG: case NJ_K_ENUM: return read_number(r, op, p);
+    case NJ_K_INT:
+    case NJ_K_LONG:
+    case NJ_K_ENUM: return read_number(r, op, p);
     case NJ_K_FIXED:
         if (left < op->size) break;
         store_text(r, op, p, op->size);
@@ -364,26 +376,26 @@ static const uint8_t *call(nj_reader *r, const nj_op *op, const uint8_t *p)
 
 /* A number of fixed size for one column, as it stands. Written out for each pair of types: these steps are most of
  * what a light curve costs. */
-#define FIXED_STEP(wire_type, column_type, no_answer)                                                   \
-    do {                                                                                                \
-        column_type *to = (column_type *)(void *)r->base[op->a] + r->index[op->at];                     \
-        size_t left = (size_t)(end - p);                                                                \
-        if (op->tag != NJ_NO_TAG) {                                                                     \
-            if (left <= sizeof(wire_type)) return read_short(r, op, p, op + 1);                         \
-            if (*p != op->tag) {                                                                        \
-                if (*p != (op->tag ^ 2)) return bad(r, op, 0, p, no_branch);                            \
-                *to = no_answer;                                                                        \
-                p++;                                                                                    \
-                break;                                                                                  \
-            }                                                                                           \
-            p++;                                                                                        \
-        } else if (left < sizeof(wire_type)) {                                                          \
-            return bad(r, op, 0, p, truncated);                                                         \
-        }                                                                                               \
-        wire_type v;                                                                                    \
-        memcpy(&v, p, sizeof v);                                                                        \
-        p += sizeof v;                                                                                  \
-        *to = (column_type)v;                                                                           \
+#define FIXED_STEP(wire_type, column_type, no_answer)                                                                            \
+    do {                                                                                                                         \
+        column_type *to = (column_type *)(void *)r->base[op->a] + r->index[op->at];                                              \
+        size_t left = (size_t)(end - p);                                                                                         \
+        if (op->tag != NJ_NO_TAG) {                                                                                              \
+            if (left <= sizeof(wire_type)) return read_short(r, op, p, op + 1);                                                  \
+            if (*p != op->tag) {                                                                                                 \
+                if (*p != (op->tag ^ 2)) return bad(r, op, 0, p, no_branch);                                                     \
+                *to = no_answer;                                                                                                 \
+                p++;                                                                                                             \
+                break;                                                                                                           \
+            }                                                                                                                    \
+            p++;                                                                                                                 \
+        } else if (left < sizeof(wire_type)) {                                                                                   \
+            return bad(r, op, 0, p, truncated);                                                                                  \
+        }                                                                                                                        \
+        wire_type v;                                                                                                             \
+        memcpy(&v, p, sizeof v);                                                                                                 \
+        p += sizeof v;                                                                                                           \
+        *to = (column_type)v;                                                                                                    \
     } while (0)
 
 /* Near the end of the datum a null may still fit where the number would not. */
@@ -416,7 +428,8 @@ static const uint8_t *run(nj_reader *r, const nj_op *op, const uint8_t *p)
             if (!(p = branch(r, op, p))) return NULL;
             op = r->plan->op + op->b - 1;
             continue;
-        case NJ_OP_ARRAY: case NJ_OP_MAP:
+        case NJ_OP_ARRAY:
+        case NJ_OP_MAP:
             if (!(p = blocks(r, op, p))) return NULL;
             op = r->plan->op + op->b - 1;
             continue;
@@ -445,8 +458,10 @@ static void finish_picks(nj_reader *r)
 /* Elements of a part that lacks the column's field. */
 static void fill_missing(nj_type type, char *to, size_t n, double value)
 {
-    if (isnan(value)) nj_fill_null(type, to, n);
-    else for (size_t i = 0; i < n; i++) nj_put_constant(type, to + i * nj_type_size(type), "", value);
+    if (isnan(value))
+        nj_fill_null(type, to, n);
+    else
+        for (size_t i = 0; i < n; i++) nj_put_constant(type, to + i * nj_type_size(type), "", value);
 }
 
 /* Puts the array parts of a group into the map's order when the packet has another. `to` has room for all. */
@@ -456,7 +471,8 @@ static int reorder(nj_reader *r, uint32_t g, size_t start, size_t total)
     for (uint32_t k = 0; k < group->n_columns; k++) {
         uint32_t column = group->column[k];
         size_t size = nj_type_size(r->plan->layout->col[column].type);
-        char *data = (char *)r->batch->col[column].data, *copy = nj_arena_alloc(&r->batch->arena, (total + 1) * size), *to = data + start * size;
+        char *data = (char *)r->batch->col[column].data, *copy = nj_arena_alloc(&r->batch->arena, (total + 1) * size),
+             *to = data + start * size;
         if (!copy) return -1;
         memcpy(copy, to, (r->index[NJ_AT_GROUP + g] - start) * size);
         for (uint32_t part = 0; part < group->n_parts; part++) {
@@ -465,8 +481,10 @@ static int reorder(nj_reader *r, uint32_t g, size_t start, size_t total)
                 memcpy(to, copy + (r->from[i] - start) * size, r->count[i] * size);
                 to += r->count[i] * size;
             } else {
-                if (slot == NJ_NO_SLOT) fill_missing(r->plan->layout->col[column].type, to, 1, group->missing[k]);
-                else memcpy(to, &r->slot[slot], size);
+                if (slot == NJ_NO_SLOT)
+                    fill_missing(r->plan->layout->col[column].type, to, 1, group->missing[k]);
+                else
+                    memcpy(to, &r->slot[slot], size);
                 to += size;
             }
         }
@@ -488,7 +506,8 @@ static int finish_group(nj_reader *r, uint32_t g)
         for (uint32_t k = 0; group->array[part] && r->count[i] && k < group->n_columns; k++) {
             if (group->slot[part * layout->n_packet + k] != NJ_NO_SLOT) continue;
             nj_type type = layout->col[group->column[k]].type;
-            fill_missing(type, (char *)r->batch->col[group->column[k]].data + r->from[i] * nj_type_size(type), r->count[i], group->missing[k]);
+            fill_missing(type, (char *)r->batch->col[group->column[k]].data + r->from[i] * nj_type_size(type), r->count[i],
+                         group->missing[k]);
         }
     }
     if (!group->in_order) {
@@ -501,8 +520,10 @@ static int finish_group(nj_reader *r, uint32_t g)
                 nj_type type = layout->col[group->column[k]].type;
                 size_t size = nj_type_size(type);
                 char *to = (char *)r->batch->col[group->column[k]].data + *tail * size;
-                if (slot == NJ_NO_SLOT) fill_missing(type, to, 1, group->missing[k]);
-                else memcpy(to, &r->slot[slot], size);
+                if (slot == NJ_NO_SLOT)
+                    fill_missing(type, to, 1, group->missing[k]);
+                else
+                    memcpy(to, &r->slot[slot], size);
             }
             ++*tail;
         }
@@ -521,7 +542,8 @@ static void finish_constants(nj_reader *r)
             from = b->col[c->column].off[b->n];
             to = b->col[c->column].off[b->n + 1];
         }
-        for (; from < to; from++) nj_put_constant((nj_type)c->type, (char *)b->col[c->column].data + from * size, c->text, c->number);
+        for (; from < to; from++)
+            nj_put_constant((nj_type)c->type, (char *)b->col[c->column].data + from * size, c->text, c->number);
     }
 }
 
@@ -609,10 +631,14 @@ int nj_reader_begin(nj_reader *r, const nj_plan *plan, nj_batch *batch)
     r->index[NJ_AT_SLOT] = 0;
     for (uint32_t i = 0; i < plan->n_targets; i++) {
         const nj_target *t = &plan->target[i];
-        if (t->stamp) r->base[i] = (char *)batch->stamp[t->stamp - 1];
-        else if (t->at == NJ_AT_SLOT) r->base[i] = (char *)&r->slot[t->slot];
-        else if (t->column == nj_plan_id_column(plan->layout)) r->base[i] = (char *)batch->id;
-        else r->base[i] = (char *)batch->col[t->column].data;
+        if (t->stamp)
+            r->base[i] = (char *)batch->stamp[t->stamp - 1];
+        else if (t->at == NJ_AT_SLOT)
+            r->base[i] = (char *)&r->slot[t->slot];
+        else if (t->column == nj_plan_id_column(plan->layout))
+            r->base[i] = (char *)batch->id;
+        else
+            r->base[i] = (char *)batch->col[t->column].data;
     }
     return 0;
 }

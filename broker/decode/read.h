@@ -17,9 +17,9 @@ typedef struct nj_reader {
     const nj_plan *plan;
     nj_batch *batch;
     const uint8_t *end;
-    size_t *index;   /* by nj_target.at: the row, 0, the tails of the groups */
-    char **base;     /* [n_targets] element 0 */
-    nj_value *slot;  /* [n_slots] */
+    size_t *index;          /* by nj_target.at: the row, 0, the tails of the groups */
+    char **base;            /* [n_targets] element 0 */
+    nj_value *slot;         /* [n_slots] */
     uint32_t *from, *count; /* [n_groups * NJ_MAP_PARTS] elements of each array part of the current record */
     size_t cap_targets, cap_slots, cap_groups;
     uint32_t depth, max_depth, max_items;

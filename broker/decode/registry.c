@@ -27,11 +27,14 @@ static const nj_param conf_table[] = {
     { "password", NJ_STR, "", offsetof(registry_conf, password), 0, 0, "1", "or $NIGHTJAR_REGISTRY_PASSWORD" },
     { "password_file", NJ_STR, "", offsetof(registry_conf, password_file), 0, 0, "1", "file whose first line is the password" },
     { "ca", NJ_STR, "", offsetof(registry_conf, ca), 0, 0, "1", "file with the certificates to trust" },
-    { "schemas", NJ_STR, "", offsetof(registry_conf, schemas), 0, 0, "1", "folder of schemas, looked into before the registry is asked" },
+    { "schemas", NJ_STR, "", offsetof(registry_conf, schemas), 0, 0, "1",
+      "folder of schemas, looked into before the registry is asked" },
     { "cache", NJ_STR, "", offsetof(registry_conf, cache), 0, 0, "1", "folder to keep fetched schemas in; off = none" },
     { "timeout_s", NJ_F64, "10", offsetof(registry_conf, timeout_s), 0.1, 600, "s", "of one request" },
-    { "wait_s", NJ_F64, "30", offsetof(registry_conf, wait_s), 0, 86400, "s", "how long alerts wait for a registry that does not answer" },
-    { "negative_s", NJ_F64, "60", offsetof(registry_conf, negative_s), 0, 86400, "s", "pause before an unknown id is asked for again" },
+    { "wait_s", NJ_F64, "30", offsetof(registry_conf, wait_s), 0, 86400, "s",
+      "how long alerts wait for a registry that does not answer" },
+    { "negative_s", NJ_F64, "60", offsetof(registry_conf, negative_s), 0, 86400, "s",
+      "pause before an unknown id is asked for again" },
     { 0 }
 };
 
@@ -62,9 +65,12 @@ static int find_cache(nj_registry *r)
     uint32_t hash = 2166136261u; /* one folder per registry: ids mean nothing across them */
     for (const char *c = r->conf.url; *c; c++) hash = (hash ^ (uint8_t)*c) * 16777619u;
     int n = 0;
-    if (*r->conf.cache) n = snprintf(r->cache, sizeof r->cache, "%s/%08x", r->conf.cache, hash);
-    else if (home && *home) n = snprintf(r->cache, sizeof r->cache, "%s/nightjar/registry/%08x", home, hash);
-    else if (user && *user) n = snprintf(r->cache, sizeof r->cache, "%s/.cache/nightjar/registry/%08x", user, hash);
+    if (*r->conf.cache)
+        n = snprintf(r->cache, sizeof r->cache, "%s/%08x", r->conf.cache, hash);
+    else if (home && *home)
+        n = snprintf(r->cache, sizeof r->cache, "%s/nightjar/registry/%08x", home, hash);
+    else if (user && *user)
+        n = snprintf(r->cache, sizeof r->cache, "%s/.cache/nightjar/registry/%08x", user, hash);
     if (n >= (int)sizeof r->cache) r->cache[0] = 0;
     return 0;
 }

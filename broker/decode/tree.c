@@ -103,7 +103,8 @@ static int define(parser *p, uint32_t node, const json_t *json, const char *spac
 {
     nj_tree *t = p->tree;
     const char *name = text_of(json, "name"), *own = text_of(json, "namespace");
-    if (!name || !*name || strlen(name) > 500) return nj_fail(p->err, "the schema has a %s without a name", nj_kind_name[t->node[node].kind]);
+    if (!name || !*name || strlen(name) > 500)
+        return nj_fail(p->err, "the schema has a %s without a name", nj_kind_name[t->node[node].kind]);
     if (own && strlen(own) < 500) space = own;
     char *full = strchr(name, '.') || !*space ? nj_arena_text(&t->arena, name, strlen(name))
                                               : nj_arena_printf(&t->arena, "%s.%s", space, name);
@@ -252,10 +253,14 @@ static uint32_t parse_type(parser *p, const json_t *json, const char *space)
         return NJ_NO_NODE;
     }
     uint32_t node = NJ_NO_NODE;
-    if (json_is_string(json)) node = parse_name(p, json_string_value(json), space);
-    else if (json_is_array(json)) node = parse_union(p, json, space);
-    else if (json_is_object(json)) node = parse_object(p, json, space);
-    else nj_fail(p->err, "the schema has a type that is neither a name, a list nor an object");
+    if (json_is_string(json))
+        node = parse_name(p, json_string_value(json), space);
+    else if (json_is_array(json))
+        node = parse_union(p, json, space);
+    else if (json_is_object(json))
+        node = parse_object(p, json, space);
+    else
+        nj_fail(p->err, "the schema has a type that is neither a name, a list nor an object");
     p->nesting--;
     return node;
 }

@@ -9,8 +9,21 @@
 #include "../base/error.h"
 
 typedef enum nj_kind {
-    NJ_K_NULL, NJ_K_BOOLEAN, NJ_K_INT, NJ_K_LONG, NJ_K_FLOAT, NJ_K_DOUBLE, NJ_K_BYTES, NJ_K_STRING,
-    NJ_K_FIXED, NJ_K_ENUM, NJ_K_RECORD, NJ_K_ARRAY, NJ_K_MAP, NJ_K_UNION, NJ_KINDS
+    NJ_K_NULL,
+    NJ_K_BOOLEAN,
+    NJ_K_INT,
+    NJ_K_LONG,
+    NJ_K_FLOAT,
+    NJ_K_DOUBLE,
+    NJ_K_BYTES,
+    NJ_K_STRING,
+    NJ_K_FIXED,
+    NJ_K_ENUM,
+    NJ_K_RECORD,
+    NJ_K_ARRAY,
+    NJ_K_MAP,
+    NJ_K_UNION,
+    NJ_KINDS
 } nj_kind;
 extern const char *const nj_kind_name[NJ_KINDS]; /* "null", "boolean", ... */
 
@@ -35,7 +48,7 @@ typedef struct nj_tree {
     uint32_t n_nodes, cap_nodes, n_children, cap_children;
     uint32_t root;
     const char *version; /* attribute "version" or "schemavsn" of the root, as text; NULL if it has none */
-} nj_tree; /* zero-initialised = empty */
+} nj_tree;               /* zero-initialised = empty */
 
 /* Limits that keep a hostile schema from costing more than its bytes are worth. */
 enum { NJ_SCHEMA_BYTES = 8 << 20, NJ_SCHEMA_NESTING = 128, NJ_SCHEMA_NAMES = 4096, NJ_SCHEMA_NODES = 200000 };
@@ -49,9 +62,9 @@ enum { NJ_PATH_STEPS = 24 };
 typedef struct nj_path {
     uint16_t step[NJ_PATH_STEPS];
     uint8_t n;
-    uint8_t array; /* 1 + index in step[] of the array whose items the path runs through; 0 = none */
+    uint8_t array;  /* 1 + index in step[] of the array whose items the path runs through; 0 = none */
     uint16_t tries; /* branches of unions tried: a hostile schema must not make the search explode */
-    uint32_t node; /* where it ends: never a union, but for a union of several types none of which is a record */
+    uint32_t node;  /* where it ends: never a union, but for a union of several types none of which is a record */
 } nj_path;
 
 /* Finds "a.b", "a[].b" or "a[]" from the root; unions are entered through the first branch that leads on. A field

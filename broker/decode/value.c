@@ -24,16 +24,22 @@ static void put_f64(nj_type type, void *to, double v)
     double whole = trunc(v);
     switch (type) {
     case NJ_U8:
-        if (whole >= 0 && whole < NJ_NO_U8) *(uint8_t *)to = (uint8_t)whole;
-        else put_null(type, to);
+        if (whole >= 0 && whole < NJ_NO_U8)
+            *(uint8_t *)to = (uint8_t)whole;
+        else
+            put_null(type, to);
         break;
     case NJ_I32:
-        if (whole > INT32_MIN && whole <= INT32_MAX) *(int32_t *)to = (int32_t)whole;
-        else put_null(type, to);
+        if (whole > INT32_MIN && whole <= INT32_MAX)
+            *(int32_t *)to = (int32_t)whole;
+        else
+            put_null(type, to);
         break;
     case NJ_I64: /* 2^63 itself does not fit, and is the nearest double to INT64_MAX */
-        if (whole > -0x1p63 && whole < 0x1p63) *(int64_t *)to = (int64_t)whole;
-        else put_null(type, to);
+        if (whole > -0x1p63 && whole < 0x1p63)
+            *(int64_t *)to = (int64_t)whole;
+        else
+            put_null(type, to);
         break;
     case NJ_F32: *(float *)to = (float)v; break;
     case NJ_F64: *(double *)to = v; break;
@@ -45,12 +51,16 @@ static void put_i64(nj_type type, void *to, int64_t v)
 {
     switch (type) {
     case NJ_U8:
-        if (v >= 0 && v < NJ_NO_U8) *(uint8_t *)to = (uint8_t)v;
-        else put_null(type, to);
+        if (v >= 0 && v < NJ_NO_U8)
+            *(uint8_t *)to = (uint8_t)v;
+        else
+            put_null(type, to);
         break;
     case NJ_I32:
-        if (v > INT32_MIN && v <= INT32_MAX) *(int32_t *)to = (int32_t)v;
-        else put_null(type, to);
+        if (v > INT32_MIN && v <= INT32_MAX)
+            *(int32_t *)to = (int32_t)v;
+        else
+            put_null(type, to);
         break;
     case NJ_I64: *(int64_t *)to = v; break;
     case NJ_F32: *(float *)to = (float)v; break;
@@ -73,8 +83,10 @@ static void put_copy(const nj_target *t, void *to, const char *text, size_t n, n
 
 static void put_word(const nj_target *t, void *to, const nj_word *word)
 {
-    if (t->type == NJ_STR) *(const char **)to = word->text;
-    else put_f64((nj_type)t->type, to, word->number * t->scale + t->offset);
+    if (t->type == NJ_STR)
+        *(const char **)to = word->text;
+    else
+        put_f64((nj_type)t->type, to, word->number * t->scale + t->offset);
 }
 
 /* Translation, null value and question; false: the value goes on as it is. */
@@ -96,8 +108,10 @@ static bool changed(const nj_target *t, void *to, double v)
         return true;
     }
     if (!c->asks) return false;
-    if (isnan(v)) nj_put_null(t, to);
-    else put_f64((nj_type)t->type, to, !c->asks_sign || v > 0 ? c->if_present : c->if_absent);
+    if (isnan(v))
+        nj_put_null(t, to);
+    else
+        put_f64((nj_type)t->type, to, !c->asks_sign || v > 0 ? c->if_present : c->if_absent);
     return true;
 }
 
@@ -110,8 +124,10 @@ void nj_put_real(const nj_target *t, void *to, double v, nj_arena *arena)
         return;
     }
     char text[32];
-    if (isnan(v)) put_null(NJ_STR, to);
-    else put_copy(t, to, text, (size_t)nj_shortest_f64(text, v), arena);
+    if (isnan(v))
+        put_null(NJ_STR, to);
+    else
+        put_copy(t, to, text, (size_t)nj_shortest_f64(text, v), arena);
 }
 
 void nj_put_whole(const nj_target *t, void *to, int64_t v, nj_arena *arena)
@@ -169,14 +185,18 @@ void nj_put_text(const nj_target *t, void *to, const char *text, size_t n, nj_ar
 void nj_put_null(const nj_target *t, void *to)
 {
     const nj_change *c = t->change;
-    if (c && c->asks && !c->asks_sign) put_f64((nj_type)t->type, to, c->if_absent);
-    else put_null((nj_type)t->type, to);
+    if (c && c->asks && !c->asks_sign)
+        put_f64((nj_type)t->type, to, c->if_absent);
+    else
+        put_null((nj_type)t->type, to);
 }
 
 void nj_put_constant(nj_type type, void *to, const char *text, double number)
 {
-    if (type == NJ_STR) *(const char **)to = text;
-    else put_f64(type, to, number);
+    if (type == NJ_STR)
+        *(const char **)to = text;
+    else
+        put_f64(type, to, number);
 }
 
 bool nj_is_null(nj_type type, const void *value)

@@ -13,14 +13,16 @@
 #include "nightjar/sky.h"
 
 const char nj_run_help[] =
-    "\nSOURCE: FILE.avro, FOLDER (Avro or Parquet), FILE.tar, FILE.tar.gz, - (stdin: OCF or tar), kafka://HOST:PORT/TOPIC[,TOPIC] or /^REGEX\n"
+    "\nSOURCE: FILE.avro, FOLDER (Avro or Parquet), FILE.tar, FILE.tar.gz, - (stdin: OCF or tar), "
+    "kafka://HOST:PORT/TOPIC[,TOPIC] or /^REGEX\n"
     "  with ?group=G&from=committed|earliest|latest|OFFSET|TIMESTAMP&until=idle:SECONDS|end|count:N, embedded://SOURCE\n"
     "  -c FILE              settings (INI)\n"
     "  -D section.key=value one setting\n"
     "  -m LIST              modules: names replace the default set; +x and -x change it\n"
     "  -w 'SQL'             keep the rows for which this WHERE clause is true; the others count as filtered\n"
     "  -t NAME['=SQL']      a topic: rows carry the names of the topics they match; others count as filtered\n"
-    "  -o SINK              ndjson:PATH, ndjson:-, avro:PATH, sqlite:PATH, fits:PATH, kafka://HOST:PORT/TOPIC, null: (repeatable)\n"
+    "  -o SINK              ndjson:PATH, ndjson:-, avro:PATH, sqlite:PATH, fits:PATH, kafka://HOST:PORT/TOPIC, null: "
+    "(repeatable)\n"
     "  -j THREADS           compute threads (all cores)\n"
     "  -X name=value        a librdkafka setting\n"
     "  --columns LIST       more output columns: lc.mag, packet.candidate.sgscore1, ...\n"
@@ -69,18 +71,39 @@ const volatile int *nj_stop_flag(void)
     return &stop;
 }
 
-enum { OPT_COLUMNS = 256, OPT_LIMIT, OPT_DEAD, OPT_REPORT, OPT_MODULE_PATH, OPT_OVERWRITE, OPT_APPEND, OPT_STRICT, OPT_DOT,
-       OPT_SURVEY, OPT_REGISTRY, OPT_SCHEMAS, OPT_SCHEMA };
+enum {
+    OPT_COLUMNS = 256,
+    OPT_LIMIT,
+    OPT_DEAD,
+    OPT_REPORT,
+    OPT_MODULE_PATH,
+    OPT_OVERWRITE,
+    OPT_APPEND,
+    OPT_STRICT,
+    OPT_DOT,
+    OPT_SURVEY,
+    OPT_REGISTRY,
+    OPT_SCHEMAS,
+    OPT_SCHEMA
+};
 
 static const struct option longs[] = {
-    { "columns", required_argument, NULL, OPT_COLUMNS },   { "limit", required_argument, NULL, OPT_LIMIT },
-    { "dead-letters", required_argument, NULL, OPT_DEAD }, { "report", required_argument, NULL, OPT_REPORT },
-    { "module-path", required_argument, NULL, OPT_MODULE_PATH }, { "overwrite", no_argument, NULL, OPT_OVERWRITE },
-    { "append", no_argument, NULL, OPT_APPEND },           { "strict", no_argument, NULL, OPT_STRICT },
-    { "survey", required_argument, NULL, OPT_SURVEY },     { "registry", required_argument, NULL, OPT_REGISTRY },
-    { "schemas", required_argument, NULL, OPT_SCHEMAS },   { "schema", required_argument, NULL, OPT_SCHEMA },
-    { "dot", no_argument, NULL, OPT_DOT },                 { "quiet", no_argument, NULL, 'q' },
-    { "verbose", no_argument, NULL, 'v' },                 { 0 },
+    { "columns", required_argument, NULL, OPT_COLUMNS },
+    { "limit", required_argument, NULL, OPT_LIMIT },
+    { "dead-letters", required_argument, NULL, OPT_DEAD },
+    { "report", required_argument, NULL, OPT_REPORT },
+    { "module-path", required_argument, NULL, OPT_MODULE_PATH },
+    { "overwrite", no_argument, NULL, OPT_OVERWRITE },
+    { "append", no_argument, NULL, OPT_APPEND },
+    { "strict", no_argument, NULL, OPT_STRICT },
+    { "survey", required_argument, NULL, OPT_SURVEY },
+    { "registry", required_argument, NULL, OPT_REGISTRY },
+    { "schemas", required_argument, NULL, OPT_SCHEMAS },
+    { "schema", required_argument, NULL, OPT_SCHEMA },
+    { "dot", no_argument, NULL, OPT_DOT },
+    { "quiet", no_argument, NULL, 'q' },
+    { "verbose", no_argument, NULL, 'v' },
+    { 0 },
 };
 
 static int whole_number(const char *text, int64_t lo, int64_t hi, const char *option, int64_t *value, nj_error *err)
@@ -131,7 +154,10 @@ static int one_option(nj_cli *cli, int option, nj_error *err)
         o->threads = (int)v;
         return 0;
     case 'X': return add_kafka(cli, optarg, err);
-    case 'q': cli->quiet = true; nj_log_level(NJ_LOG_WARN); return 0;
+    case 'q':
+        cli->quiet = true;
+        nj_log_level(NJ_LOG_WARN);
+        return 0;
     case 'v': nj_log_level(NJ_LOG_DEBUG); return 0;
     case OPT_COLUMNS: o->columns = optarg; return 0;
     case OPT_LIMIT:
@@ -162,8 +188,12 @@ int nj_cli_parse(nj_cli *cli, int argc, char **argv, nj_error *err)
     cli->module_path = calloc(n, sizeof *cli->module_path);
     cli->topic = calloc(n, sizeof *cli->topic);
     if (!cli->source || !cli->sink || !cli->module_path || !cli->topic) return nj_fail(err, "out of memory");
-    cli->options = (nj_run_options){ .settings = &cli->settings, .topic = cli->topic, .source = cli->source, .sink = cli->sink,
-                                     .module_path = cli->module_path, .progress = isatty(STDERR_FILENO) };
+    cli->options = (nj_run_options){ .settings = &cli->settings,
+                                     .topic = cli->topic,
+                                     .source = cli->source,
+                                     .sink = cli->sink,
+                                     .module_path = cli->module_path,
+                                     .progress = isatty(STDERR_FILENO) };
     const nj_embedded *defaults = nj_embedded_find("data/instances.ini");
     if (defaults && nj_settings_ini(&cli->settings, "instances.ini (built in)", defaults->data, err)) return -1;
     optind = 1;

@@ -12,8 +12,8 @@ typedef struct hand {
     run *r;
     nj_worker *worker;
     nj_cursor cursor;
-    nj_batch *batch;        /* being filled, or NULL */
-    const survey *at;       /* its survey */
+    nj_batch *batch;  /* being filled, or NULL */
+    const survey *at; /* its survey */
     uint64_t seq;
     uint32_t part;
     int64_t cpu_mark;

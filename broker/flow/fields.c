@@ -70,7 +70,8 @@ static int add_extra(run *r, const char *path)
     if (find_field(r, path)) return 0;
     uint32_t want = add_want(r, path, 0, NULL);
     if (want == UINT32_MAX) return -1;
-    return add_field(r, (nj_field){ .key = r->want[want].path, .type = NJ_F64, .width = 1, .unit = "", .doc = "as in the packet" },
+    return add_field(r,
+                     (nj_field){ .key = r->want[want].path, .type = NJ_F64, .width = 1, .unit = "", .doc = "as in the packet" },
                      (field_source){ FIELD_WANT, want, 0 });
 }
 
@@ -81,7 +82,8 @@ static int add_base(run *r)
         if (!strcmp(c->key, "programid")) r->programid_field = r->n_fields;
         if (!strcmp(c->key, "jd")) r->jd_field = r->n_fields;
         uint32_t want = add_want(r, c->key, c->type, !strcmp(c->unit, "1") ? NULL : c->unit);
-        if (want == UINT32_MAX || add_field(r, (nj_field){ c->key, NULL, c->type, 1, c->unit, c->doc, NULL }, (field_source){ FIELD_WANT, want, 0 }))
+        if (want == UINT32_MAX ||
+            add_field(r, (nj_field){ c->key, NULL, c->type, 1, c->unit, c->doc, NULL }, (field_source){ FIELD_WANT, want, 0 }))
             return -1;
     }
     return 0;
@@ -95,11 +97,13 @@ static int add_modules(run *r)
         for (uint32_t k = 0; k < in->n_gives; k++) {
             const nj_give *g = &in->give[k];
             const char *key = g->flags & NJ_CANONICAL ? g->name : nj_arena_printf(&r->arena, "%s.%s", in->name, g->name);
-            if (!key || add_field(r, (nj_field){ key, in->name, g->type, g->width, g->unit, g->doc, NULL }, (field_source){ FIELD_GIVE, i, k }))
+            if (!key || add_field(r, (nj_field){ key, in->name, g->type, g->width, g->unit, g->doc, NULL },
+                                  (field_source){ FIELD_GIVE, i, k }))
                 return -1;
         }
         const char *key = nj_arena_printf(&r->arena, "%s.reason", in->name);
-        if (!key || add_field(r, (nj_field){ key, in->name, NJ_U8, 1, "1", "why there is, or is no answer", nj_reason_name }, (field_source){ FIELD_REASON, i, 0 }))
+        if (!key || add_field(r, (nj_field){ key, in->name, NJ_U8, 1, "1", "why there is, or is no answer", nj_reason_name },
+                              (field_source){ FIELD_REASON, i, 0 }))
             return -1;
     }
     return 0;
@@ -154,7 +158,8 @@ static int add_names(run *r, const char *label, const char *where, nj_error *err
         if (dot && !nj_instances_find(&r->instances, owner) && nj_modules_find(&r->modules, owner))
             rc = nj_fail(err, "%s: %s: module %s does not run here (add it with -m +%s)", label, name[i], owner, owner);
         else
-            rc = nj_fail(err, "%s: no column '%s'%s%s%s", label, name[i], near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+            rc = nj_fail(err, "%s: no column '%s'%s%s%s", label, name[i], near ? "; did you mean '" : "", near ? near : "",
+                         near ? "'?" : "");
     }
     free(name);
     return rc;
@@ -196,7 +201,8 @@ int nj_flow_fields(run *r, nj_error *err)
     if (!r->topic) return nj_fail(err, "out of memory");
     for (uint32_t i = 0; i < o->n_topics; i++) {
         const char *where = topic_where(r, &o->topic[i]);
-        if (!where) return nj_fail(err, "-t %s: no ready topic of that name; say -t %s='SQL'", o->topic[i].name, o->topic[i].name);
+        if (!where)
+            return nj_fail(err, "-t %s: no ready topic of that name; say -t %s='SQL'", o->topic[i].name, o->topic[i].name);
         if (add_names(r, o->topic[i].name, where, err)) return -1;
     }
     return make_filters(r, true, err);
@@ -225,7 +231,8 @@ static void tell_what_is_silent(const nj_graph *g)
         size_t n = strlen(names);
         snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", step->in->name);
     }
-    if (names[0]) nj_log(NJ_LOG_INFO, "no answers on survey %s, which lacks their inputs (-v says which): %s", g->layout.survey, names);
+    if (names[0])
+        nj_log(NJ_LOG_INFO, "no answers on survey %s, which lacks their inputs (-v says which): %s", g->layout.survey, names);
 }
 
 static uint32_t column_of(const nj_graph *g, const char *path, nj_type type)
@@ -255,9 +262,12 @@ static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
         field_source from = r->field_from[f];
         s->column[f] = NJ_NO_COLUMN;
         s->reason[f] = -1;
-        if (from.kind == FIELD_WANT) s->column[f] = g->want[from.index];
-        else if (from.kind == FIELD_REASON) s->reason[f] = g->step_of[from.index];
-        else if (g->step_of[from.index] >= 0) s->column[f] = g->step[g->step_of[from.index]].first_out + from.give;
+        if (from.kind == FIELD_WANT)
+            s->column[f] = g->want[from.index];
+        else if (from.kind == FIELD_REASON)
+            s->reason[f] = g->step_of[from.index];
+        else if (g->step_of[from.index] >= 0)
+            s->column[f] = g->step[g->step_of[from.index]].first_out + from.give;
     }
     s->jd = column_of(g, "jd", NJ_F64);
     s->lc_jd = column_of(g, "lc.jd", NJ_F64);

@@ -21,15 +21,15 @@ typedef struct run_conf { /* [run] */
 /* An output column and where its values are. */
 typedef struct field_source {
     enum { FIELD_WANT, FIELD_GIVE, FIELD_REASON } kind;
-    uint32_t index;    /* of the want, or of the instance */
+    uint32_t index; /* of the want, or of the instance */
     uint32_t give;
 } field_source;
 
 /* One survey's graph, and which of its columns each field reads. */
 typedef struct survey {
     nj_graph *graph;
-    uint32_t *column;  /* [n_fields] column number, or NJ_NO_COLUMN */
-    int32_t *reason;   /* [n_fields] step whose reason it is, or -1 */
+    uint32_t *column;   /* [n_fields] column number, or NJ_NO_COLUMN */
+    int32_t *reason;    /* [n_fields] step whose reason it is, or -1 */
     uint32_t jd, lc_jd; /* columns of the alert's and its light curve's times, or NJ_NO_COLUMN */
 } survey;
 
@@ -62,7 +62,6 @@ typedef struct stream {
     nj_source *source;
 } stream;
 
-
 typedef struct run {
     const nj_run_options *options;
     run_conf conf;
@@ -77,13 +76,13 @@ typedef struct run {
     nj_dead_letters *dead;
     bool has_dead;
 
-    nj_want *want;          /* columns that outputs and filters ask for */
+    nj_want *want; /* columns that outputs and filters ask for */
     uint32_t n_wants;
-    nj_field *field;        /* [n_fields]; the first n_out go to sinks, the rest only to filters */
+    nj_field *field; /* [n_fields]; the first n_out go to sinks, the rest only to filters */
     field_source *field_from;
     uint32_t n_fields, n_out, programid_field, jd_field;
     uint32_t lc_want[NJ_LC_COLUMNS]; /* wants of the SQL table lc; UINT32_MAX = no filter reads it */
-    nj_filter *filter;      /* -w */
+    nj_filter *filter;               /* -w */
     topic *topic;
     uint32_t n_topics;
     const nj_metadata *metadata;
@@ -92,20 +91,20 @@ typedef struct run {
     survey **survey;
     uint32_t n_surveys;
 
-    nj_ring *work, *done;   /* units to compute; batches to write */
+    nj_ring *work, *done; /* units to compute; batches to write */
     pthread_mutex_t stream_lock;
     stream *stream[MAX_STREAMS];
-    nj_ledger *ledger;      /* [MAX_STREAMS] */
+    nj_ledger *ledger; /* [MAX_STREAMS] */
     uint32_t n_streams;
-    uint64_t next_seq;      /* ingest */
-    unit *open_unit;        /* ingest: being filled */
+    uint64_t next_seq; /* ingest */
+    unit *open_unit;   /* ingest: being filled */
     int64_t open_since_ns;
 
     /* written by one thread each, read at the end */
     nj_error source_error, sink_error, fatal_error;
     int source_failed;
     volatile int sink_failed, fatal;
-    volatile int stop;      /* everybody: no more input */
+    volatile int stop; /* everybody: no more input */
     uint64_t bytes;
     nj_counter *count_filter, *count_output;
     nj_histogram *latency, *publish, *total;
@@ -117,8 +116,8 @@ typedef struct run {
 } run;
 
 /* fields.c */
-int nj_flow_fields(run *r, nj_error *err);       /* output columns, wants, filters: before anything is opened */
-int nj_flow_fields_resolved(run *r, const survey *s, nj_error *err); /* types of raw columns are known: sinks may begin */
+int nj_flow_fields(run *r, nj_error *err); /* output columns, wants, filters: before anything is opened */
+int nj_flow_fields_resolved(run *r, const survey *s, nj_error *err);    /* types of raw columns are known: sinks may begin */
 survey *nj_flow_survey(run *r, const nj_schema *schema, nj_error *err); /* any worker */
 void nj_flow_surveys_free(run *r);
 int nj_flow_values(const run *r, const survey *s, const nj_batch *batch, nj_col *value); /* [n_fields] */
@@ -126,14 +125,14 @@ const survey *nj_flow_survey_of(run *r, const nj_graph *graph);
 nj_light_curve nj_flow_light_curve(const run *r, const survey *s, const nj_batch *batch); /* what the SQL table lc reads */
 
 /* ingest.c */
-void *nj_ingest(void *run_);                      /* thread */
-extern const nj_source_host nj_ingest_host;       /* opaque = run */
+void *nj_ingest(void *run_);                /* thread */
+extern const nj_source_host nj_ingest_host; /* opaque = run */
 
 /* compute.c */
 int nj_compute(run *r, nj_worker **worker, int threads); /* the OpenMP region: returns when the work ring is drained */
 
 /* output.c */
-void *nj_output(void *run_);                      /* thread */
+void *nj_output(void *run_); /* thread */
 
 /* Something that must end the run (out of memory, a survey's graph): kept, and polling stops. */
 void nj_flow_fatal(run *r, const nj_error *err);

@@ -11,18 +11,18 @@
 
 typedef struct out {
     run *r;
-    nj_batch **stash;      /* arrived before their turn */
+    nj_batch **stash; /* arrived before their turn */
     uint32_t n_stash, cap_stash;
-    uint64_t seq;          /* next to write */
+    uint64_t seq; /* next to write */
     uint32_t part;
-    pending *pending;      /* written, not acknowledged */
+    pending *pending; /* written, not acknowledged */
     uint32_t n_pending, cap_pending;
     int64_t flushed_ns, flush_cost_ns;
     nj_dedup *dedup;
-    bool begun;            /* sinks have their header */
+    bool begun; /* sinks have their header */
     int64_t cpu_mark, progress_ns;
-    nj_col *value;         /* [n_fields] of the present batch */
-    uint8_t *pass;         /* [rows] */
+    nj_col *value; /* [n_fields] of the present batch */
+    uint8_t *pass; /* [rows] */
 } out;
 
 static void sink_fails(run *r, const nj_error *err)
@@ -113,12 +113,16 @@ static int write_rows(out *o, nj_batch *b, uint8_t *fate)
     nj_flow_values(r, s, b, o->value);
     for (uint32_t i = 0; i < b->n; i++) {
         r->digest += mix((uint64_t)b->id[i]);
-        if (r->options->limit && (int64_t)(r->written + i) >= r->options->limit) fate[i] = ROW_RETURNED;
-        else if (o->dedup && nj_dedup_seen(o->dedup, b->id[i], mix((uint64_t)(uintptr_t)s))) fate[i] = ROW_DUPLICATE;
+        if (r->options->limit && (int64_t)(r->written + i) >= r->options->limit)
+            fate[i] = ROW_RETURNED;
+        else if (o->dedup && nj_dedup_seen(o->dedup, b->id[i], mix((uint64_t)(uintptr_t)s)))
+            fate[i] = ROW_DUPLICATE;
     }
     r->written += b->n;
     int64_t t0 = nj_now_ns();
-    nj_rows rows = { .field = r->field, .n_fields = r->n_fields, .value = o->value, .row = row, .n = select_rows(fate, b->n, row), .batch = b };
+    nj_rows rows = {
+        .field = r->field, .n_fields = r->n_fields, .value = o->value, .row = row, .n = select_rows(fate, b->n, row), .batch = b
+    };
     uint32_t offered = rows.n;
     if ((r->filter || r->n_topics) && rows.n && run_filters(o, s, b, &rows, fate)) return r->sink_failed ? 0 : -1;
     rows.n = select_rows(fate, b->n, row);
@@ -200,7 +204,8 @@ static void note_live(out *o, const pending *p, uint32_t n)
     o->r->live = 1;
     for (uint32_t k = 0; k < n; k++) {
         nj_histogram_add(o->r->total, (uint64_t)age * 1000000);
-        if (p->publish_ms > p->exposure_end_ms) nj_histogram_add(o->r->publish, (uint64_t)(p->publish_ms - p->exposure_end_ms) * 1000000);
+        if (p->publish_ms > p->exposure_end_ms)
+            nj_histogram_add(o->r->publish, (uint64_t)(p->publish_ms - p->exposure_end_ms) * 1000000);
     }
 }
 
@@ -214,11 +219,15 @@ static int note_receipts(out *o, const nj_batch *b, const uint8_t *fate)
         const nj_chunk *c = receipt->chunk;
         pending *p = add_pending(o);
         if (!p) return -1;
-        *p = (pending){ .stream = c->stream->id, .generation = c->generation, .next_offset = c->offset + 1, .arrival_ns = c->arrival_ns,
-                        .publish_ms = c->publish_ms, .dead = receipt->n_dead, .last = receipt->last };
+        *p = (pending){ .stream = c->stream->id,
+                        .generation = c->generation,
+                        .next_offset = c->offset + 1,
+                        .arrival_ns = c->arrival_ns,
+                        .publish_ms = c->publish_ms,
+                        .dead = receipt->n_dead,
+                        .last = receipt->last };
         if (receipt->n_rows && c->publish_ms > 0) p->exposure_end_ms = exposure_end_ms(o, s, row);
-        for (uint32_t k = 0; k < receipt->n_rows; k++, row++)
-            switch (fate[row]) {
+        for (uint32_t k = 0; k < receipt->n_rows; k++, row++) switch (fate[row]) {
             case ROW_EMIT: p->emitted++; break;
             case ROW_FILTERED: p->filtered++; break;
             case ROW_DUPLICATE: p->duplicates++; break;
@@ -275,7 +284,8 @@ static void settle(out *o, bool acknowledged)
         int whole_batch_follows = i + 1 < o->n_pending && o->pending[i + 1].stream == p->stream && o->pending[i + 1].last &&
                                   o->pending[i + 1].generation == p->generation;
         if (acknowledged && p->last && !p->returned && !whole_batch_follows && s->source && s->source->class->ack)
-            s->source->class->ack(s->source, r->stream[p->stream] ? &r->stream[p->stream]->public : NULL, p->generation, p->next_offset);
+            s->source->class->ack(s->source, r->stream[p->stream] ? &r->stream[p->stream]->public : NULL, p->generation,
+                                  p->next_offset);
         if (p->last) __atomic_add_fetch(&l->settled, 1, __ATOMIC_RELEASE);
     }
     o->n_pending = 0;
@@ -325,8 +335,10 @@ static nj_batch *take_next(out *o)
         nj_batch *b = o->stash[i];
         if (b->seq != o->seq || b->part != o->part) continue;
         o->stash[i] = o->stash[--o->n_stash];
-        if (b->last_part) o->seq++, o->part = 0;
-        else o->part++;
+        if (b->last_part)
+            o->seq++, o->part = 0;
+        else
+            o->part++;
         return b;
     }
     return NULL;
@@ -345,8 +357,10 @@ static void progress(out *o)
         if (r->source[i]->class->progress && !r->source[i]->class->progress(r->source[i], &d, &w)) done += d, whole += w;
     double seconds = (double)(now - r->start_ns) / 1e9, rate = (double)r->written / seconds;
     char line[160], eta[32] = "";
-    if (whole > 0 && done > 0 && done <= whole) snprintf(eta, sizeof eta, ", %.0f %%, %.0f s to go", 100 * done / whole, seconds * (whole / done - 1));
-    int n = snprintf(line, sizeof line, "\r%llu alerts, %.0f/s%s, %llu dead \033[K", (unsigned long long)r->written, rate, eta, (unsigned long long)dead);
+    if (whole > 0 && done > 0 && done <= whole)
+        snprintf(eta, sizeof eta, ", %.0f %%, %.0f s to go", 100 * done / whole, seconds * (whole / done - 1));
+    int n = snprintf(line, sizeof line, "\r%llu alerts, %.0f/s%s, %llu dead \033[K", (unsigned long long)r->written, rate, eta,
+                     (unsigned long long)dead);
     if (write(STDERR_FILENO, line, (size_t)n) < 0) return;
 }
 
@@ -371,7 +385,9 @@ void *nj_output(void *run_)
     if (!o.begun && !r->sink_failed) begin_sinks(&o, NULL); /* no rows at all: still a valid header */
     flush_sinks(&o);
     for (uint32_t i = 0; i < o.n_stash; i++) nj_batch_free(o.stash[i]); /* only after a fatal error */
-    if (r->options->progress && o.progress_ns) { if (write(STDERR_FILENO, "\r\033[K", 4) < 0) r->stop = 1; }
+    if (r->options->progress && o.progress_ns) {
+        if (write(STDERR_FILENO, "\r\033[K", 4) < 0) r->stop = 1;
+    }
     nj_dedup_free(o.dedup);
     free(o.stash);
     free(o.pending);

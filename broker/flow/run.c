@@ -20,14 +20,20 @@ static const nj_param run_table[] = {
     { "batch_rows", NJ_I64, "64", offsetof(run_conf, batch_rows), 1, 4096, "1", "alerts of a batch at most" },
     { "batch_bytes", NJ_I64, "8M", offsetof(run_conf, batch_bytes), 65536, 1 << 30, "byte", "packet bytes of a batch at most" },
     { "batch_ms", NJ_I64, "20", offsetof(run_conf, batch_ms), 1, 10000, "ms", "longest wait for a batch to fill" },
-    { "budget_bytes", NJ_I64, "96M", offsetof(run_conf, budget_bytes), 1 << 20, 1e12, "byte", "packets, queues and images under way at most" },
+    { "budget_bytes", NJ_I64, "96M", offsetof(run_conf, budget_bytes), 1 << 20, 1e12, "byte",
+      "packets, queues and images under way at most" },
     { "flush_ms", NJ_I64, "200", offsetof(run_conf, flush_ms), 1, 60000, "ms", "sinks acknowledge at least this often" },
-    { "single_row", NJ_I64, "64", offsetof(run_conf, single_row), 0, 1e9, "1", "one row in so many is called alone and clocked; 0 = none" },
-    { "dedup", NJ_I64, "0", offsetof(run_conf, dedup), 0, 1e9, "1", "drop alerts whose id is among the last so many; 0 = keep all" },
+    { "single_row", NJ_I64, "64", offsetof(run_conf, single_row), 0, 1e9, "1",
+      "one row in so many is called alone and clocked; 0 = none" },
+    { "dedup", NJ_I64, "0", offsetof(run_conf, dedup), 0, 1e9, "1",
+      "drop alerts whose id is among the last so many; 0 = keep all" },
     { "sync", NJ_U8, "0", offsetof(run_conf, sync), 0, 1, "1", "1 = flush reaches the disk (fdatasync)" },
-    { "reference", NJ_U8, "0", offsetof(run_conf, reference), 0, 1, "1", "1 = the slow plain version of each module that has one" },
-    { "private_topics", NJ_U8, "0", offsetof(run_conf, private_topics), 0, 1, "1", "1 = topics carry ZTF alerts of other programmes than 1 too" },
-    { "data_path", NJ_STR, "", offsetof(run_conf, data_path), 0, 0, "1", "folders of models, catalogues and tables, ':' between them" },
+    { "reference", NJ_U8, "0", offsetof(run_conf, reference), 0, 1, "1",
+      "1 = the slow plain version of each module that has one" },
+    { "private_topics", NJ_U8, "0", offsetof(run_conf, private_topics), 0, 1, "1",
+      "1 = topics carry ZTF alerts of other programmes than 1 too" },
+    { "data_path", NJ_STR, "", offsetof(run_conf, data_path), 0, 0, "1",
+      "folders of models, catalogues and tables, ':' between them" },
     { 0 },
 };
 
@@ -49,8 +55,10 @@ static int set_up_modules(run *r, nj_error *err)
     if (nj_modules_builtin(&r->modules, err)) return -1;
     for (uint32_t i = 0; i < o->n_module_paths; i++)
         if (nj_modules_load(&r->modules, o->module_path[i], err)) return -1;
-    const char *models = nj_settings_get(o->settings, "models", "path"), *catalogs = nj_settings_get(o->settings, "catalogs", "path");
-    r->instances.data_path = nj_arena_printf(&r->arena, "%s:%s:%s", r->conf.data_path, models ? models : "", catalogs ? catalogs : "");
+    const char *models = nj_settings_get(o->settings, "models", "path"),
+               *catalogs = nj_settings_get(o->settings, "catalogs", "path");
+    r->instances.data_path =
+        nj_arena_printf(&r->arena, "%s:%s:%s", r->conf.data_path, models ? models : "", catalogs ? catalogs : "");
     if (nj_instances_choose(&r->instances, &r->modules, o->settings, o->select, err)) return -1;
     for (size_t i = 0; i < o->settings->n; i++) /* topics and other parts' sections are theirs to check */
         if (!strncmp(o->settings->item[i].section, "topic.", 6)) o->settings->item[i].used = 1;
@@ -100,7 +108,8 @@ static void add_catalog_hash(void *opaque, const nj_sky_served *s)
     metadata_list *list = opaque;
     const char *slash = strrchr(s->path, '/');
     if (list->n == list->cap) return;
-    list->m[list->n++] = (nj_metadata){ nj_arena_printf(&list->r->arena, "catalog.%s", slash ? slash + 1 : s->path), nj_arena_printf(&list->r->arena, "%s", s->hash) };
+    list->m[list->n++] = (nj_metadata){ nj_arena_printf(&list->r->arena, "catalog.%s", slash ? slash + 1 : s->path),
+                                        nj_arena_printf(&list->r->arena, "%s", s->hash) };
 }
 
 /* Provenance: once in the files' metadata and in the report. */
@@ -114,7 +123,9 @@ static int make_metadata(run *r)
     m[n++] = (nj_metadata){ "time_ref", "jd as published: ZTF start of exposure, LSST mid-exposure" };
     for (uint32_t i = 0; i < r->instances.n; i++) {
         const nj_instance *in = &r->instances.item[i];
-        if (in->wanted) m[n++] = (nj_metadata){ nj_arena_printf(&r->arena, "module.%s", in->name), nj_arena_printf(&r->arena, "%s %s", in->module->name, in->module->version) };
+        if (in->wanted)
+            m[n++] = (nj_metadata){ nj_arena_printf(&r->arena, "module.%s", in->name),
+                                    nj_arena_printf(&r->arena, "%s %s", in->module->name, in->module->version) };
     }
     for (uint32_t i = 0; i < r->instances.n_files; i++)
         m[n++] = (nj_metadata){ nj_arena_printf(&r->arena, "file.%s", r->instances.file[i].name), r->instances.file[i].sha256 };
@@ -203,7 +214,8 @@ static int close_sinks(run *r, nj_error *err)
 
 /* --- what it found out about itself --- */
 
-static void add_stage(nj_report *report, const char *name, const char *version, bool is_module, const nj_counter *count, int64_t cold)
+static void add_stage(nj_report *report, const char *name, const char *version, bool is_module, const nj_counter *count,
+                      int64_t cold)
 {
     nj_stage *s = &report->stage[report->n_stages++];
     snprintf(s->name, sizeof s->name, "%s", name);
@@ -252,7 +264,6 @@ static void fill_stages(run *r, const workers *w, nj_report *report)
     add_stage(report, out, NULL, false, r->count_output, 0);
     free(sum);
 }
-
 
 /* The states of the catalogues, each with the alerts that it answered. */
 static void add_catalog(void *opaque, const nj_sky_served *s)
@@ -322,7 +333,9 @@ static void fill_report(run *r, const workers *w, nj_report *report)
     fill_energy(r, report);
     report->interrupted = o->stop && *o->stop;
     report->future_points = r->future_points;
-    if (r->has_dead) snprintf(report->dead_letters, sizeof report->dead_letters, "%s", o->dead_letters ? o->dead_letters : "dead-letters.avro");
+    if (r->has_dead)
+        snprintf(report->dead_letters, sizeof report->dead_letters, "%s",
+                 o->dead_letters ? o->dead_letters : "dead-letters.avro");
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     report->rss_max_bytes = usage.ru_maxrss * 1024L;
@@ -335,7 +348,8 @@ static int exit_code(const run *r, const nj_report *report, nj_error *err)
     if (!nj_ledger_closed(&report->ledger)) return nj_fail(err, "the ledger does not close"), NJ_EXIT_LEDGER;
     if (report->interrupted) return NJ_EXIT_INTERRUPTED;
     if (r->source_failed) return *err = r->source_error, NJ_EXIT_SOURCE;
-    if (r->options->strict && report->ledger.dead) return nj_fail(err, "--strict: %llu dead letters", (unsigned long long)report->ledger.dead), NJ_EXIT_STRICT;
+    if (r->options->strict && report->ledger.dead)
+        return nj_fail(err, "--strict: %llu dead letters", (unsigned long long)report->ledger.dead), NJ_EXIT_STRICT;
     return NJ_EXIT_OK;
 }
 
@@ -404,8 +418,13 @@ static void tell_what_is_off(const nj_instances *set)
         size_t n = strlen(names);
         snprintf(names + n, sizeof names - n, "%s%.*s", i ? ", " : "", (int)strcspn(set->off[i], " "), set->off[i]);
     }
-    if (set->n_off == 1) nj_log(NJ_LOG_INFO, "%s", set->off[0]);
-    else if (set->n_off) nj_log(NJ_LOG_INFO, "%u modules are off, because their models or catalogues are not here (-D models.path=DIR, -D catalogs.path=DIR; -v gives each reason): %s", set->n_off, names);
+    if (set->n_off == 1)
+        nj_log(NJ_LOG_INFO, "%s", set->off[0]);
+    else if (set->n_off)
+        nj_log(NJ_LOG_INFO,
+               "%u modules are off, because their models or catalogues are not here (-D models.path=DIR, -D catalogs.path=DIR; "
+               "-v gives each reason): %s",
+               set->n_off, names);
 }
 
 static int set_up(run *r, nj_error *err)

@@ -11,27 +11,27 @@ typedef struct nj_topic_option {
 } nj_topic_option;
 
 typedef struct nj_run_options {
-    nj_settings *settings;      /* [run], [module.*], [topic.*], [kafka], ...: with the defaults of data/instances.ini already in */
-    const char *select;         /* -m */
-    const char *where;          /* -w; NULL = all rows */
+    nj_settings *settings; /* [run], [module.*], [topic.*], [kafka], ...: with the defaults of data/instances.ini already in */
+    const char *select;    /* -m */
+    const char *where;     /* -w; NULL = all rows */
     const nj_topic_option *topic;
     uint32_t n_topics;
-    const char *const *source;  /* specs */
+    const char *const *source; /* specs */
     uint32_t n_sources;
-    const char *const *sink;    /* specs; none = null: */
+    const char *const *sink; /* specs; none = null: */
     uint32_t n_sinks;
     const char *const *module_path; /* shared objects or folders of them */
     uint32_t n_module_paths;
-    const char *columns;        /* --columns: comma-separated raw or canonical fields */
-    int threads;                /* compute threads; 0 = all cores */
-    int64_t limit;              /* alerts; 0 = all */
-    const char *dead_letters;   /* path; NULL = dead-letters.avro, made at the first dead letter */
+    const char *columns;      /* --columns: comma-separated raw or canonical fields */
+    int threads;              /* compute threads; 0 = all cores */
+    int64_t limit;            /* alerts; 0 = all */
+    const char *dead_letters; /* path; NULL = dead-letters.avro, made at the first dead letter */
     nj_sink_mode mode;
     bool strict, progress;
     /* Opens the sources in place of nj_source_open, for packets that are in memory (bench, profile); NULL = as usual. */
     nj_source *(*open_source)(void *opaque, const nj_source_args *args, nj_error *err);
     void *opaque;
-    const volatile int *stop;   /* set by a signal: stop polling, finish what is under way */
+    const volatile int *stop; /* set by a signal: stop polling, finish what is under way */
 } nj_run_options;
 
 /* Runs until the sources end or *stop is set. Fills the report (caller frees). Returns an exit code of base/exit.h;

@@ -70,7 +70,8 @@ static int sort_time(const nj_derived *d, nj_batch *b, nj_col *out)
     for (uint32_t r = 0; r < b->n; r++)
         for (uint32_t i = base->off[r]; i < base->off[r + 1]; i++) {
             uint32_t k = i;
-            for (; k > base->off[r] && (jd[order[k - 1]] > jd[i] || (isnan(jd[order[k - 1]]) && !isnan(jd[i]))); k--) order[k] = order[k - 1];
+            for (; k > base->off[r] && (jd[order[k - 1]] > jd[i] || (isnan(jd[order[k - 1]]) && !isnan(jd[i]))); k--)
+                order[k] = order[k - 1];
             order[k] = i;
         }
     for (size_t i = 0; i < n; i++) memcpy(data + size * i, (const char *)base->data + size * order[i], size);

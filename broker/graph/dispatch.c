@@ -48,20 +48,28 @@ static const nj_image *work_image(const nj_work *w, uint32_t need, uint32_t row)
         if (s->state != NJ_STAMP_OPEN) {
             static int said;
             char where[512];
-            nj_log_limited(&said, 3, NJ_LOG_WARN, "%s: %s cannot be opened: %s", nj_chunk_where(c->batch->row[row].chunk, where, sizeof where),
-                           nj_stamp_name[column - NJ_FIRST_STAMP], why ? why : "?");
+            nj_log_limited(&said, 3, NJ_LOG_WARN, "%s: %s cannot be opened: %s",
+                           nj_chunk_where(c->batch->row[row].chunk, where, sizeof where), nj_stamp_name[column - NJ_FIRST_STAMP],
+                           why ? why : "?");
         }
     }
     return s->state == NJ_STAMP_OPEN ? &s->image : NULL;
 }
 
-nj_worker *nj_worker_new(const nj_instances *set, nj_open_stamp open_stamp, void *opener, uint64_t single, bool reference, nj_error *err)
+nj_worker *nj_worker_new(const nj_instances *set, nj_open_stamp open_stamp, void *opener, uint64_t single, bool reference,
+                         nj_error *err)
 {
     nj_worker *w = calloc(1, sizeof *w);
     if (!w) return nj_fail(err, "out of memory"), NULL;
-    *w = (nj_worker){ .set = set, .open_stamp = open_stamp, .opener = opener, .single = single, .reference = reference,
-                      .thread = calloc(set->n + 1, sizeof *w->thread), .module = calloc(set->n + 1, sizeof *w->module),
-                      .stamps = calloc(1, sizeof *w->stamps), .decode = calloc(1, sizeof *w->decode),
+    *w = (nj_worker){ .set = set,
+                      .open_stamp = open_stamp,
+                      .opener = opener,
+                      .single = single,
+                      .reference = reference,
+                      .thread = calloc(set->n + 1, sizeof *w->thread),
+                      .module = calloc(set->n + 1, sizeof *w->module),
+                      .stamps = calloc(1, sizeof *w->stamps),
+                      .decode = calloc(1, sizeof *w->decode),
                       .countdown = calloc(set->n + 1, sizeof *w->countdown) };
     int ok = w->thread && w->module && w->stamps && w->decode && w->countdown;
     if (!ok) nj_fail(err, "out of memory");
@@ -149,7 +157,9 @@ static void count_rows(const nj_step *s, nj_counter *count, const nj_work *w)
         count->hits += reason == NJ_DONE;
         for (uint32_t g = 0; g < s->in->n_gives; g++) {
             const nj_give *give = &s->in->give[g];
-            if (isnan(give->flag_above) || give->width != 1 || !w->out[g] || !(number(give->type, w->out[g], r) > give->flag_above)) continue;
+            if (isnan(give->flag_above) || give->width != 1 || !w->out[g] ||
+                !(number(give->type, w->out[g], r) > give->flag_above))
+                continue;
             count->flagged++;
             break;
         }
@@ -210,8 +220,10 @@ static uint32_t rows_with_input(const nj_step *s, const nj_batch *b, uint8_t *re
         const uint64_t *absent = b->row[r].absent;
         uint32_t k = 0;
         while (absent && k < s->n_required && !(absent[s->required[k] / 64] >> (s->required[k] % 64) & 1)) k++;
-        if (absent && k < s->n_required) reason[r] = NJ_NO_INPUT;
-        else rows[n++] = r;
+        if (absent && k < s->n_required)
+            reason[r] = NJ_NO_INPUT;
+        else
+            rows[n++] = r;
     }
     return n;
 }
@@ -239,8 +251,15 @@ static int run_step(const nj_graph *g, nj_worker *worker, nj_batch *b, const nj_
     count->passed += lacking;
     count->reason[NJ_NO_INPUT] += lacking;
     call c = { worker, b, s };
-    nj_work w = { .size = sizeof w, .in = in, .out = out, .reason = reason, .id = b->id, .opaque = &c,
-                  .scratch = work_scratch, .text = work_text, .image = work_image };
+    nj_work w = { .size = sizeof w,
+                  .in = in,
+                  .out = out,
+                  .reason = reason,
+                  .id = b->id,
+                  .opaque = &c,
+                  .scratch = work_scratch,
+                  .text = work_text,
+                  .image = work_image };
     if (n) call_slices(worker, s, &w, rows, n);
     return 0;
 }

@@ -17,22 +17,23 @@ typedef void (*nj_open_stamp)(void *opener, nj_stamp *stamp, nj_arena *arena, co
 
 typedef struct nj_worker {
     const nj_instances *set;
-    void **thread;        /* [set->n] thread blocks of the modules */
-    nj_counter *module;   /* [set->n] */
+    void **thread;               /* [set->n] thread blocks of the modules */
+    nj_counter *module;          /* [set->n] */
     nj_counter *stamps, *decode; /* stages */
     nj_open_stamp open_stamp;
     void *opener;
-    nj_arena scratch;     /* of one process() call */
+    nj_arena scratch; /* of one process() call */
     nj_slot slot;
-    uint64_t single;      /* 1 row in `single` is called alone and clocked for percentiles */
-    uint64_t *countdown;  /* [set->n] rows to the next such row */
-    bool reference;       /* process_ref() where a module has one */
-    int64_t image_ns;     /* spent opening stamps during the present call */
+    uint64_t single;       /* 1 row in `single` is called alone and clocked for percentiles */
+    uint64_t *countdown;   /* [set->n] rows to the next such row */
+    bool reference;        /* process_ref() where a module has one */
+    int64_t image_ns;      /* spent opening stamps during the present call */
     int64_t *row_stamp_ns; /* [row] of the present batch */
 } nj_worker;
 
 /* Thread blocks are opened here, in the thread that will use them. NULL with err. */
-nj_worker *nj_worker_new(const nj_instances *set, nj_open_stamp open_stamp, void *opener, uint64_t single, bool reference, nj_error *err);
+nj_worker *nj_worker_new(const nj_instances *set, nj_open_stamp open_stamp, void *opener, uint64_t single, bool reference,
+                         nj_error *err);
 void nj_worker_free(nj_worker *worker);
 
 /* What a batch carries from here to the output: reasons, by step. */

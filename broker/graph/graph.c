@@ -17,10 +17,10 @@ typedef struct resolver {
     nj_column_def *packet;
     uint32_t n_packet, n_own;
     nj_column *own;
-    uint32_t *first_out;  /* [instance] own number of its first give, or NJ_NO_COLUMN: not taken in yet */
-    uint32_t **col;       /* [instance][need] */
-    const char **off;     /* [instance] why it cannot run */
-    uint8_t *queue;       /* [instance] 1 = to be resolved, 2 = done */
+    uint32_t *first_out; /* [instance] own number of its first give, or NJ_NO_COLUMN: not taken in yet */
+    uint32_t **col;      /* [instance][need] */
+    const char **off;    /* [instance] why it cannot run */
+    uint8_t *queue;      /* [instance] 1 = to be resolved, 2 = done */
     nj_error *err;
 } resolver;
 
@@ -41,8 +41,10 @@ static uint32_t take_in(resolver *r, uint32_t i)
         r->queue[i] = 1;
         for (uint32_t k = 0; k < in->n_gives && r->n_own < MAX_COLUMNS; k++) {
             const nj_give *give = &in->give[k];
-            const char *path = give->flags & NJ_CANONICAL ? give->name : nj_arena_printf(&r->g->arena, "%s.%s", in->name, give->name);
-            r->own[r->n_own++] = (nj_column){ path, give->unit, give->type, give->width ? NJ_SCALAR : NJ_SERIES, give->width, -1, (int32_t)i, k };
+            const char *path =
+                give->flags & NJ_CANONICAL ? give->name : nj_arena_printf(&r->g->arena, "%s.%s", in->name, give->name);
+            r->own[r->n_own++] =
+                (nj_column){ path, give->unit, give->type, give->width ? NJ_SCALAR : NJ_SERIES, give->width, -1, (int32_t)i, k };
         }
     }
     return r->first_out[i];
@@ -100,7 +102,8 @@ static uint32_t from_packet(resolver *r, const char *path, nj_type type, const c
     for (uint32_t k = 0; k < r->n_packet; k++)
         if (!strcmp(r->packet[k].path, path) && r->packet[k].type == type && r->packet[k].scale == scale) return k;
     if (r->n_packet == MAX_COLUMNS) return *why = "too many columns", NJ_NO_COLUMN;
-    r->packet[r->n_packet] = (nj_column_def){ nj_arena_text(&r->g->arena, path, strlen(path)), type, have, unit ? unit : have_unit, scale };
+    r->packet[r->n_packet] =
+        (nj_column_def){ nj_arena_text(&r->g->arena, path, strlen(path)), type, have, unit ? unit : have_unit, scale };
     return r->n_packet++;
 }
 
@@ -125,7 +128,9 @@ static uint32_t view(resolver *r, const char *path, const char *at, nj_type type
     uint32_t key = by_time ? lookup(r, "lc.jd", NJ_F64, "d", NJ_SERIES, why) : lookup(r, "lc.band", NJ_I32, NULL, NJ_SERIES, why);
     if (base == NJ_NO_COLUMN || key == NJ_NO_COLUMN) return NJ_NO_COLUMN;
     nj_type t = type_of(r, base);
-    nj_derived d = { by_time ? NJ_DERIVE_TIME : NJ_DERIVE_BAND, base, key, band ? (int32_t)(band - bands) : 0, t, t, NJ_SERIES, 1 };
+    nj_derived d = {
+        by_time ? NJ_DERIVE_TIME : NJ_DERIVE_BAND, base, key, band ? (int32_t)(band - bands) : 0, t, t, NJ_SERIES, 1
+    };
     nj_column column = { path, unit_of(r, base), t, NJ_SERIES, 0, -1, -1, 0 };
     return derive(r, nj_arena_text(&r->g->arena, path, strlen(path)), d, column);
 }
@@ -139,7 +144,8 @@ static uint32_t lookup(resolver *r, const char *path, nj_type type, const char *
         nj_shape have;
         const char *u;
         bool in_map = false;
-        if (r->offers->offer(r->offers->schema, path, &t, &have, &u, &in_map) && !in_map) return *why = "nothing gives it", NJ_NO_COLUMN;
+        if (r->offers->offer(r->offers->schema, path, &t, &have, &u, &in_map) && !in_map)
+            return *why = "nothing gives it", NJ_NO_COLUMN;
         r->g->layout.stamps |= (uint8_t)(1u << s);
         return NJ_FIRST_STAMP + (uint32_t)s;
     }
@@ -152,13 +158,15 @@ static uint32_t lookup(resolver *r, const char *path, nj_type type, const char *
         if (adapter && !is_adapter_of(in, r->offers->survey)) continue;
         for (uint32_t k = 0; k < in->n_gives; k++) {
             const nj_give *give = &in->give[k];
-            int mine = give->flags & NJ_CANONICAL ? !strcmp(give->name, path)
-                                                  : !strncmp(path, in->name, n) && path[n] == '.' && !strcmp(path + n + 1, give->name);
+            int mine = give->flags & NJ_CANONICAL
+                           ? !strcmp(give->name, path)
+                           : !strncmp(path, in->name, n) && path[n] == '.' && !strcmp(path + n + 1, give->name);
             if (!mine) continue;
             if (r->off[i]) return *why = "its module is off for this survey", NJ_NO_COLUMN;
             return from_give(r, take_in(r, i) + k, type, unit, shape, why);
         }
-        if (!adapter && !strncmp(path, in->name, n) && path[n] == '.') return *why = "that module has no such column", NJ_NO_COLUMN;
+        if (!adapter && !strncmp(path, in->name, n) && path[n] == '.')
+            return *why = "that module has no such column", NJ_NO_COLUMN;
     }
     return from_packet(r, path, type, unit, shape, why);
 }
@@ -228,7 +236,8 @@ static int order(resolver *r, uint32_t *out, uint32_t *n_out)
             while (k < n && !(dep[(size_t)i * n + k] && placed[k] != 1)) k++;
             i = k;
         }
-        rc = nj_fail(r->err, "modules need each other in a circle: %.*s", (int)(names.n > 4 ? names.n - 4 : 0), names.data ? names.data : "");
+        rc = nj_fail(r->err, "modules need each other in a circle: %.*s", (int)(names.n > 4 ? names.n - 4 : 0),
+                     names.data ? names.data : "");
         nj_buffer_free(&names);
     }
     *n_out = done;
@@ -256,8 +265,10 @@ static void add_prepare(const nj_graph *g, uint32_t c, uint32_t *list, uint32_t 
 static void add_required(const nj_graph *g, uint32_t c, uint32_t *list, uint32_t *n)
 {
     if (c == NJ_NO_COLUMN || c >= NJ_FIRST_STAMP) return;
-    if (c < g->layout.n_packet) list[(*n)++] = c;
-    else if (g->col[c].derived >= 0) add_required(g, g->derived[g->col[c].derived].base, list, n);
+    if (c < g->layout.n_packet)
+        list[(*n)++] = c;
+    else if (g->col[c].derived >= 0)
+        add_required(g, g->derived[g->col[c].derived].base, list, n);
 }
 
 static int build_step(resolver *r, nj_step *s, uint32_t i)
@@ -266,7 +277,9 @@ static int build_step(resolver *r, nj_step *s, uint32_t i)
     const nj_instance *in = &g->set->item[i];
     uint32_t list[MAX_COLUMNS], n = 0;
     for (uint32_t k = 0; k < in->n_needs; k++) r->col[i][k] = renumber(r, r->col[i][k]);
-    *s = (nj_step){ .in = in, .instance = i, .col = r->col[i], .first_out = g->layout.n_packet + r->first_out[i], .off = r->off[i] };
+    *s = (nj_step){
+        .in = in, .instance = i, .col = r->col[i], .first_out = g->layout.n_packet + r->first_out[i], .off = r->off[i]
+    };
     for (uint32_t k = 0; k < in->n_needs; k++) add_prepare(g, r->col[i][k], list, &n);
     uint32_t *prepare = nj_arena_alloc(&g->arena, n * sizeof n + 4);
     if (!prepare) return -1;
@@ -342,7 +355,8 @@ static int resolve(resolver *r, const nj_want *want)
             const nj_instance *in = &g->set->item[i];
             for (uint32_t k = 0; k < in->n_needs && !r->off[i]; k++) {
                 uint32_t c = r->col[i][k];
-                while (c != NJ_NO_COLUMN && c < NJ_FIRST_STAMP && c >= OWN && r->own[c - OWN].derived >= 0) c = g->derived[r->own[c - OWN].derived].base;
+                while (c != NJ_NO_COLUMN && c < NJ_FIRST_STAMP && c >= OWN && r->own[c - OWN].derived >= 0)
+                    c = g->derived[r->own[c - OWN].derived].base;
                 if (in->need[k].flags & NJ_OPTIONAL || c == NJ_NO_COLUMN || c >= NJ_FIRST_STAMP || c < OWN) continue;
                 if (!r->off[r->own[c - OWN].step]) continue;
                 r->off[i] = nj_arena_printf(&g->arena, "it needs %s, which is off", in->need[k].path);
@@ -366,9 +380,14 @@ nj_graph *nj_graph_new(const nj_instances *set, const nj_offers *offers, const n
     g->n_wants = n_wants;
     g->want = nj_arena_alloc(a, (n_wants + 1) * sizeof *g->want);
     g->derived = nj_arena_alloc(a, MAX_COLUMNS * sizeof *g->derived);
-    resolver r = { .g = g, .offers = offers, .err = err, .packet = nj_arena_alloc(a, MAX_COLUMNS * sizeof *r.packet),
-                   .own = nj_arena_alloc(a, MAX_COLUMNS * sizeof *r.own), .first_out = nj_arena_alloc(a, (set->n + 1) * sizeof *r.first_out),
-                   .col = nj_arena_zalloc(a, (set->n + 1) * sizeof *r.col), .off = nj_arena_zalloc(a, (set->n + 1) * sizeof *r.off),
+    resolver r = { .g = g,
+                   .offers = offers,
+                   .err = err,
+                   .packet = nj_arena_alloc(a, MAX_COLUMNS * sizeof *r.packet),
+                   .own = nj_arena_alloc(a, MAX_COLUMNS * sizeof *r.own),
+                   .first_out = nj_arena_alloc(a, (set->n + 1) * sizeof *r.first_out),
+                   .col = nj_arena_zalloc(a, (set->n + 1) * sizeof *r.col),
+                   .off = nj_arena_zalloc(a, (set->n + 1) * sizeof *r.off),
                    .queue = nj_arena_zalloc(a, set->n + 1) };
     int ok = g->want && g->derived && r.packet && r.own && r.first_out && r.col && r.off && r.queue;
     if (!ok) nj_fail(err, "out of memory");
@@ -395,16 +414,25 @@ static const char *giver(const nj_graph *g, uint32_t c)
 
 void nj_graph_print(const nj_graph *g, int dot, nj_buffer *out)
 {
-    if (dot) nj_buffer_printf(out, "digraph \"%s\" {\n  rankdir=LR; node [shape=box];\n", g->layout.survey);
-    else nj_buffer_printf(out, "survey %s: %u columns from the packet, %u modules\n", g->layout.survey, g->layout.n_packet, g->n_steps);
+    if (dot)
+        nj_buffer_printf(out, "digraph \"%s\" {\n  rankdir=LR; node [shape=box];\n", g->layout.survey);
+    else
+        nj_buffer_printf(out, "survey %s: %u columns from the packet, %u modules\n", g->layout.survey, g->layout.n_packet,
+                         g->n_steps);
     for (uint32_t s = 0; s < g->n_steps; s++) {
         const nj_step *step = &g->step[s];
-        if (!dot) nj_buffer_printf(out, "%2u %-20s%s%s\n", s + 1, step->in->name, step->off ? " off: " : "", step->off ? step->off : "");
+        if (!dot)
+            nj_buffer_printf(out, "%2u %-20s%s%s\n", s + 1, step->in->name, step->off ? " off: " : "",
+                             step->off ? step->off : "");
         for (uint32_t k = 0; k < step->in->n_needs; k++) {
             uint32_t c = step->col[k];
             const char *path = step->in->need[k].path, *from = c == NJ_NO_COLUMN ? "(absent)" : giver(g, c);
-            if (dot) nj_buffer_printf(out, "  \"%s\" -> \"%s\" [label=\"%s\"%s];\n", from, step->in->name, path, c == NJ_NO_COLUMN ? ",style=dotted" : "");
-            else nj_buffer_printf(out, "      %-36s from %s%s\n", path, from, step->in->need[k].flags & NJ_OPTIONAL ? " (optional)" : "");
+            if (dot)
+                nj_buffer_printf(out, "  \"%s\" -> \"%s\" [label=\"%s\"%s];\n", from, step->in->name, path,
+                                 c == NJ_NO_COLUMN ? ",style=dotted" : "");
+            else
+                nj_buffer_printf(out, "      %-36s from %s%s\n", path, from,
+                                 step->in->need[k].flags & NJ_OPTIONAL ? " (optional)" : "");
         }
     }
     if (dot) nj_buffer_text(out, "}\n");

@@ -18,9 +18,9 @@ enum { NJ_NO_COLUMN = UINT32_MAX, NJ_FIRST_STAMP = UINT32_MAX - 8 }; /* column n
 /* A column computed from others, at its first use in a batch. */
 typedef struct nj_derived {
     enum { NJ_DERIVE_BAND, NJ_DERIVE_TIME, NJ_DERIVE_CONVERT } kind;
-    uint32_t base;      /* column it is made of */
-    uint32_t key;       /* lc.band or lc.jd; NJ_NO_COLUMN for conversions */
-    int32_t band;       /* NJ_DERIVE_BAND: 0 u .. 5 y */
+    uint32_t base; /* column it is made of */
+    uint32_t key;  /* lc.band or lc.jd; NJ_NO_COLUMN for conversions */
+    int32_t band;  /* NJ_DERIVE_BAND: 0 u .. 5 y */
     nj_type from, to;
     nj_shape shape;
     double scale;
@@ -30,36 +30,36 @@ typedef struct nj_column {
     const char *path, *unit;
     nj_type type;
     nj_shape shape;
-    uint32_t width;   /* values per row of a scalar */
-    int32_t derived;  /* index of its nj_derived, or -1 */
-    int32_t step;     /* index of the step that gives it, or -1 */
-    uint32_t give;    /* and which give */
+    uint32_t width;  /* values per row of a scalar */
+    int32_t derived; /* index of its nj_derived, or -1 */
+    int32_t step;    /* index of the step that gives it, or -1 */
+    uint32_t give;   /* and which give */
 } nj_column;
 
 typedef struct nj_step {
     const nj_instance *in;
-    uint32_t instance;      /* index in the table of instances */
-    const uint32_t *col;    /* [n_needs] column numbers, NJ_NO_COLUMN, or NJ_FIRST_STAMP + stamp */
-    uint32_t first_out;     /* column number of give 0; the others follow */
+    uint32_t instance;       /* index in the table of instances */
+    const uint32_t *col;     /* [n_needs] column numbers, NJ_NO_COLUMN, or NJ_FIRST_STAMP + stamp */
+    uint32_t first_out;      /* column number of give 0; the others follow */
     const uint32_t *prepare; /* derived columns to make ready before the call, in order */
     uint32_t n_prepare;
     const uint32_t *required; /* packet columns that it cannot do without */
     uint32_t n_required;
-    const char *off;        /* why it cannot run on this survey; NULL = it runs */
+    const char *off; /* why it cannot run on this survey; NULL = it runs */
 } nj_step;
 
 typedef struct nj_graph {
     nj_arena arena;
     const nj_instances *set;
     nj_layout layout;
-    nj_column *col;    /* [layout.n] */
+    nj_column *col; /* [layout.n] */
     nj_derived *derived;
     uint32_t n_derived;
-    nj_step *step;     /* in the order of dispatch */
+    nj_step *step; /* in the order of dispatch */
     uint32_t n_steps;
-    uint32_t *want;    /* [n_wants] column numbers of what was asked for */
+    uint32_t *want; /* [n_wants] column numbers of what was asked for */
     uint32_t n_wants;
-    int32_t *step_of;  /* [set->n] step of an instance, or -1 */
+    int32_t *step_of; /* [set->n] step of an instance, or -1 */
 } nj_graph;
 
 /* Answers what packets of a survey offer; the decoder's nj_schema_offer behind a pointer, so that the graph needs no

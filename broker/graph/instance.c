@@ -84,8 +84,10 @@ static int host_data(void *opaque, const char *name, const void **bytes, size_t 
         set->cap_files = cap;
     }
     nj_data_file *f = &set->file[set->n_files++];
-    *f = (nj_data_file){ .path = nj_arena_text(&set->arena, path, strlen(path)), .name = nj_arena_text(&set->arena, name, strlen(name)),
-                         .bytes = map ? map : "", .n = (size_t)st.st_size };
+    *f = (nj_data_file){ .path = nj_arena_text(&set->arena, path, strlen(path)),
+                         .name = nj_arena_text(&set->arena, name, strlen(name)),
+                         .bytes = map ? map : "",
+                         .n = (size_t)st.st_size };
     nj_sha256(f->bytes, f->n, f->sha256);
     *bytes = f->bytes;
     *n = f->n;
@@ -183,7 +185,8 @@ static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
     const char *section = section_of(set, in->name);
     void *params;
     in->conf = nj_arena_zalloc(&set->arena, m->conf_size + 1);
-    if (!in->conf || nj_table_rows(&set->arena, m->params, m->param_size, sizeof(nj_param), &params) < 0) return nj_fail(err, "out of memory");
+    if (!in->conf || nj_table_rows(&set->arena, m->params, m->param_size, sizeof(nj_param), &params) < 0)
+        return nj_fail(err, "out of memory");
     if (nj_settings_apply(set->settings, section, params, host_keys, in->conf, err)) return -1;
     nj_tables tables = { m->needs, m->gives };
     if (m->declare) {
@@ -219,8 +222,9 @@ static int add(nj_instances *set, const char *name, bool wanted, nj_error *err)
         const char *known[256];
         uint32_t n = all_names(set, known, 256);
         const char *near = nj_nearest(name, known, n);
-        return nj_fail(err, "no module '%s'%s%s%s%s%s%s", kind, strcmp(kind, name) ? " (kind of " : "", strcmp(kind, name) ? name : "",
-                       strcmp(kind, name) ? ")" : "", near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+        return nj_fail(err, "no module '%s'%s%s%s%s%s%s", kind, strcmp(kind, name) ? " (kind of " : "",
+                       strcmp(kind, name) ? name : "", strcmp(kind, name) ? ")" : "", near ? "; did you mean '" : "",
+                       near ? near : "", near ? "'?" : "");
     }
     if (e->module->declare && !strcmp(kind, name) && !nj_settings_get(set->settings, section_of(set, name), "kind"))
         return nj_fail(err, "module '%s' needs a section of its own: [module.NAME] kind = %s ...", name, name);
@@ -228,7 +232,9 @@ static int add(nj_instances *set, const char *name, bool wanted, nj_error *err)
     if (!item) return nj_fail(err, "out of memory");
     set->item = item;
     nj_instance *in = &set->item[set->n];
-    *in = (nj_instance){ .name = nj_arena_text(&set->arena, name, strlen(name)), .module = e->module, .path = e->path, .wanted = wanted };
+    *in = (nj_instance){
+        .name = nj_arena_text(&set->arena, name, strlen(name)), .module = e->module, .path = e->path, .wanted = wanted
+    };
     if (set_up(set, in, err)) return e->module->declare ? 1 : -1;
     set->n++;
     return 0;
@@ -278,7 +284,8 @@ static int add_selected(nj_instances *set, const char *select, nj_error *err)
             uint32_t n = all_names(set, known, 256), k = 0;
             while (k < n && strcmp(known[k], name)) k++;
             if (k == n) return nj_fail(err, "-m: no module '%s'", name);
-        } else if (add(set, name, true, err)) return -1;
+        } else if (add(set, name, true, err))
+            return -1;
         p = *end ? end + 1 : end;
     }
     return 0;
@@ -304,8 +311,7 @@ static int add_providers(nj_instances *set, const char *select, nj_error *err)
             nj_need need = set->item[i].need[k];
             char name[128];
             if (need.flags & NJ_OPTIONAL || !provider_name(set, need.path, name) || find(set, name)) continue;
-            if (selected(select, name, '-'))
-                return nj_fail(err, "-m -%s: but %s needs %s", name, set->item[i].name, need.path);
+            if (selected(select, name, '-')) return nj_fail(err, "-m -%s: but %s needs %s", name, set->item[i].name, need.path);
             nj_error why;
             int rc = add(set, name, true, &why);
             if (rc < 0) return nj_fail(err, "%s needs %s: %s", set->item[i].name, need.path, why.text);
@@ -325,8 +331,13 @@ int nj_instances_choose(nj_instances *set, const nj_modules *modules, nj_setting
 {
     set->modules = modules;
     set->settings = settings;
-    set->host = (nj_host){ .abi = NJ_ABI, .size = sizeof(nj_host), .opaque = set, .log = host_log, .data = host_data,
-                           .service = host_service, .alloc = host_alloc };
+    set->host = (nj_host){ .abi = NJ_ABI,
+                           .size = sizeof(nj_host),
+                           .opaque = set,
+                           .log = host_log,
+                           .data = host_data,
+                           .service = host_service,
+                           .alloc = host_alloc };
     const nj_sky *sky = nj_service("sky", NJ_SKY_VERSION);
     if (sky) sky->folders(set->data_path); /* catalogues are followed by name, so data() is not enough for them */
     const char *known[256];

@@ -10,9 +10,9 @@
 typedef struct nj_instance {
     const char *name;
     const nj_module *module;
-    const char *path;  /* shared object, or NULL */
-    bool wanted;       /* its columns are written out; false: an adapter, there when somebody needs its gives */
-    void *conf, *self; /* self: NULL before open and for modules without state */
+    const char *path;    /* shared object, or NULL */
+    bool wanted;         /* its columns are written out; false: an adapter, there when somebody needs its gives */
+    void *conf, *self;   /* self: NULL before open and for modules without state */
     const nj_need *need; /* host-size rows; paths after redirection */
     const nj_give *give;
     uint32_t n_needs, n_gives;
@@ -40,7 +40,7 @@ typedef struct nj_instances {
     nj_host host;
     const char **off; /* "NAME is off: why" of instances that cannot run here, for the start-up summary */
     uint32_t n_off;
-    char said[512];   /* the first complaint of an instance that is being set up: why it is off, if it fails */
+    char said[512]; /* the first complaint of an instance that is being set up: why it is off, if it fails */
     bool setting_up;
 } nj_instances; /* zero-initialised */
 

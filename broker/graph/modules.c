@@ -32,7 +32,8 @@ static int name_is_valid(const char *name)
 static int check(const nj_module *m, const char *from, nj_error *err)
 {
     if (m->abi != NJ_ABI) return nj_fail(err, "%s: module ABI %u, this nightjar has %u: compile it again", from, m->abi, NJ_ABI);
-    if (m->size > sizeof *m || m->need_size > sizeof(nj_need) || m->give_size > sizeof(nj_give) || m->param_size > sizeof(nj_param))
+    if (m->size > sizeof *m || m->need_size > sizeof(nj_need) || m->give_size > sizeof(nj_give) ||
+        m->param_size > sizeof(nj_param))
         return nj_fail(err, "%s: compiled for a newer nightjar (module of %u bytes, here %zu)", from, m->size, sizeof *m);
     if (m->size < offsetof(nj_module, process) + sizeof m->process)
         return nj_fail(err, "%s: module struct of %u bytes is too short", from, m->size);
@@ -110,7 +111,8 @@ int nj_modules_load(nj_modules *set, const char *path, nj_error *err)
     if (n < 0) return nj_fail(err, "%s: cannot be read", path);
     for (int i = 0; i < n; i++) {
         char file[4096];
-        if (rc == 0 && (size_t)snprintf(file, sizeof file, "%s/%s", path, entry[i]->d_name) < sizeof file) rc = load_one(set, file, err);
+        if (rc == 0 && (size_t)snprintf(file, sizeof file, "%s/%s", path, entry[i]->d_name) < sizeof file)
+            rc = load_one(set, file, err);
         free(entry[i]);
     }
     free(entry);

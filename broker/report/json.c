@@ -144,7 +144,8 @@ static void energy(const nj_report *r, nj_buffer *b)
 
 static void stage(const nj_report *r, const nj_stage *s, double total_ns, nj_buffer *b)
 {
-    static const char *const reason[] = { "done", "cut", "few_points", "no_input", "no_fit", "range", "unavailable", "failed", "shed" };
+    static const char *const reason[] = { "done",  "cut",         "few_points", "no_input", "no_fit",
+                                          "range", "unavailable", "failed",     "shed" };
     const nj_counter *c = &s->count;
     double n = (double)c->offered, cpu_s = (double)c->cpu_ns / 1e9;
     nj_buffer_text(b, "    {");
@@ -192,7 +193,8 @@ static void latency(const char *key, const nj_histogram *h, nj_buffer *b, const 
 
 void nj_report_json(const nj_report *r, nj_buffer *b)
 {
-    double total = 0, n = (double)r->ledger.consumed, wall = r->wall_s > 0 ? r->wall_s : 1e-9, cpu = r->cpu_s > 0 ? r->cpu_s : 1e-9;
+    double total = 0, n = (double)r->ledger.consumed, wall = r->wall_s > 0 ? r->wall_s : 1e-9,
+           cpu = r->cpu_s > 0 ? r->cpu_s : 1e-9;
     for (uint32_t i = 0; i < r->n_stages; i++) total += (double)r->stage[i].count.wall_ns;
     nj_buffer_printf(b, "{\n  \"schema_version\": %d,\n", NJ_REPORT_SCHEMA);
     context(r, b);
@@ -214,8 +216,10 @@ void nj_report_json(const nj_report *r, nj_buffer *b)
     b->n--; /* into the object just closed */
     nj_buffer_printf(b, ", \"live\": %s", r->live ? "true" : "false");
     if (r->live) {
-        nj_buffer_text(b, ", "); latency("publish", &r->publish, b, "");
-        nj_buffer_text(b, ", "); latency("total", &r->total, b, "");
+        nj_buffer_text(b, ", ");
+        latency("publish", &r->publish, b, "");
+        nj_buffer_text(b, ", ");
+        latency("total", &r->total, b, "");
     }
     nj_buffer_text(b, "},\n");
     energy(r, b);

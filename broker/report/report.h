@@ -16,7 +16,7 @@ typedef struct nj_stage {
     char name[64];
     const char *version; /* NULL for stages */
     bool is_module;
-    bool per_row;        /* percentiles come from one-row slices */
+    bool per_row; /* percentiles come from one-row slices */
     nj_counter count;
     int64_t cold_start_ns;
 } nj_stage;
@@ -32,23 +32,23 @@ typedef struct nj_report_file { /* a model, a catalogue, a table that was read *
 } nj_report_file;
 
 typedef struct nj_report {
-    char input[256];     /* the sources as given */
-    char started[32];    /* UTC, ISO 8601 */
+    char input[256];  /* the sources as given */
+    char started[32]; /* UTC, ISO 8601 */
     int threads;
     nj_ledger ledger;
     nj_report_stream *stream; /* [n_streams] */
     uint32_t n_streams;
-    nj_stage *stage;     /* [n_stages] decode, stamps, modules in their order, filter, output */
+    nj_stage *stage; /* [n_stages] decode, stamps, modules in their order, filter, output */
     uint32_t n_stages;
     nj_report_file *file;
     uint32_t n_files;
     double wall_s, cpu_s;
-    uint64_t bytes;      /* of packets */
-    uint64_t digest;     /* sum of mixed ids: the same alerts give the same digest in any order */
-    nj_histogram latency; /* ns, arrival to acknowledgement, per alert */
-    bool live;           /* a live stream: publish and total below mean something */
+    uint64_t bytes;              /* of packets */
+    uint64_t digest;             /* sum of mixed ids: the same alerts give the same digest in any order */
+    nj_histogram latency;        /* ns, arrival to acknowledgement, per alert */
+    bool live;                   /* a live stream: publish and total below mean something */
     nj_histogram publish, total; /* ns; Kafka timestamp - end of exposure; acknowledgement - end of exposure */
-    double start_s;      /* from the start of the process to the first poll */
+    double start_s;              /* from the start of the process to the first poll */
     long rss_max_bytes;
     nj_energy_source energy;
     nj_energy_split split;

@@ -48,10 +48,10 @@ static void row(const nj_report *r, const nj_stage *s, double total_ns, FILE *to
         snprintf(p99, sizeof p99, "%.3g", nj_histogram_quantile(&c->one, 0.99) / 1e3);
     }
     double cpu_us = n > 0 ? cpu_s / n * 1e6 : 0;
-    fprintf(to, "%-21.21s %7llu %6llu %5llu %4s %8.2f %7s %7s %5.1f%% %8s %8s %s [%s, %s]\n", s->name, (unsigned long long)c->offered,
-            (unsigned long long)c->passed, (unsigned long long)c->hits, flag, us, p50, p99, total_ns > 0 ? 100 * (double)c->wall_ns / total_ns : 0,
-            si(on, n / cpu_s), si(eff, (double)c->hits / cpu_s), two(e, cpu_us * r->energy.watt), two(lo, cpu_us * r->energy.low),
-            two(hi, cpu_us * r->energy.high));
+    fprintf(to, "%-21.21s %7llu %6llu %5llu %4s %8.2f %7s %7s %5.1f%% %8s %8s %s [%s, %s]\n", s->name,
+            (unsigned long long)c->offered, (unsigned long long)c->passed, (unsigned long long)c->hits, flag, us, p50, p99,
+            total_ns > 0 ? 100 * (double)c->wall_ns / total_ns : 0, si(on, n / cpu_s), si(eff, (double)c->hits / cpu_s),
+            two(e, cpu_us * r->energy.watt), two(lo, cpu_us * r->energy.low), two(hi, cpu_us * r->energy.high));
 }
 
 /* One line for what the figures in the last columns are, one for what they mean in carbon. */
@@ -60,20 +60,24 @@ static void energy(const nj_report *r, FILE *to)
     const nj_energy_source *s = &r->energy;
     char year[16] = "", v[16], lo[16], hi[16];
     if (s->year) snprintf(year, sizeof year, " (%d)", s->year);
-    fprintf(to, "Energy %s: %s%s, %.1f W per busy thread [%.1f, %.1f]. Latency p50 %.3g, p99 %.3g ms\n", s->kind, s->source, year, s->watt, s->low,
-            s->high, nj_histogram_quantile(&r->latency, 0.5) / 1e6, nj_histogram_quantile(&r->latency, 0.99) / 1e6);
+    fprintf(to, "Energy %s: %s%s, %.1f W per busy thread [%.1f, %.1f]. Latency p50 %.3g, p99 %.3g ms\n", s->kind, s->source, year,
+            s->watt, s->low, s->high, nj_histogram_quantile(&r->latency, 0.5) / 1e6,
+            nj_histogram_quantile(&r->latency, 0.99) / 1e6);
     double million_s = r->ledger.consumed ? r->cpu_s / (double)r->ledger.consumed * 1e6 : 0;
     const nj_carbon *c = &r->carbon;
     if (!c->country) return; /* no run of its own */
     snprintf(year, sizeof year, c->year ? " %d" : "", c->year);
     fprintf(to, "Carbon, an estimate: %s [%s, %s] g CO2e per million alerts, %s%s %.3g g/kWh (%s), PUE %.3g; idle share apart\n",
-            two(v, nj_carbon_grams(million_s * s->watt, c->pue, c->g_per_kwh)), two(lo, nj_carbon_grams(million_s * s->low, c->pue, c->g_per_kwh)),
-            two(hi, nj_carbon_grams(million_s * s->high, c->pue, c->g_per_kwh)), c->country, year, c->g_per_kwh, c->source, c->pue);
+            two(v, nj_carbon_grams(million_s * s->watt, c->pue, c->g_per_kwh)),
+            two(lo, nj_carbon_grams(million_s * s->low, c->pue, c->g_per_kwh)),
+            two(hi, nj_carbon_grams(million_s * s->high, c->pue, c->g_per_kwh)), c->country, year, c->g_per_kwh, c->source,
+            c->pue);
 }
 
 static void reasons(const nj_report *r, FILE *to)
 {
-    static const char *const name[] = { "done", "cut", "few_points", "no_input", "no_fit", "range", "unavailable", "failed", "shed" };
+    static const char *const name[] = { "done",  "cut",         "few_points", "no_input", "no_fit",
+                                        "range", "unavailable", "failed",     "shed" };
     const char *lead = "* from 1-row slices.  No answer: ";
     int column = 0;
     for (uint32_t i = 0; i < r->n_stages; i++) {
@@ -83,22 +87,25 @@ static void reasons(const nj_report *r, FILE *to)
             uint64_t n = r->stage[i].count.reason[k];
             if (!n) continue;
             if (column > 90) column = 0, lead = ",\n  ";
-            column += fprintf(to, "%s%s%s%llu %s", lead, first ? r->stage[i].name : "", first ? " " : "", (unsigned long long)n, name[k]);
+            column += fprintf(to, "%s%s%s%llu %s", lead, first ? r->stage[i].name : "", first ? " " : "", (unsigned long long)n,
+                              name[k]);
             lead = first ? " + " : " + ";
             first = 0;
         }
         if (!first) lead = ", ";
     }
-    if (column || lead[0] == ',') fprintf(to, "\n");
-    else fprintf(to, "* from 1-row slices.\n");
+    if (column || lead[0] == ',')
+        fprintf(to, "\n");
+    else
+        fprintf(to, "* from 1-row slices.\n");
 }
 
 void nj_report_terminal(const nj_report *r, FILE *to)
 {
     const nj_ledger *l = &r->ledger;
     char a[32], b[32], c[32], d[32], e[32];
-    fprintf(to, "%s: %s in = %s out + %s filtered + %s dead", r->input, grouped(a, l->consumed), grouped(b, l->emitted), grouped(c, l->filtered),
-            grouped(d, l->dead));
+    fprintf(to, "%s: %s in = %s out + %s filtered + %s dead", r->input, grouped(a, l->consumed), grouped(b, l->emitted),
+            grouped(c, l->filtered), grouped(d, l->dead));
     if (l->duplicates) fprintf(to, " + %s duplicates", grouped(e, l->duplicates));
     if (l->returned) fprintf(to, " + %s returned", grouped(e, l->returned));
     fprintf(to, ", ledger %s.%s", nj_ledger_closed(l) ? "closed" : "NOT CLOSED", r->interrupted ? " Interrupted." : "");
@@ -106,7 +113,8 @@ void nj_report_terminal(const nj_report *r, FILE *to)
             grouped(a, (uint64_t)((double)l->consumed / (r->wall_s > 0 ? r->wall_s : 1))), (double)r->rss_max_bytes / 1e6);
     if (r->dead_letters[0]) fprintf(to, "Dead letters with their bytes: %s\n", r->dead_letters);
     energy(r, to);
-    fprintf(to, "%-21s offered passed  hits flag us/alert    p50*    p99*  share alerts/s  effect. uJ/alert [low, high]\n", "module");
+    fprintf(to, "%-21s offered passed  hits flag us/alert    p50*    p99*  share alerts/s  effect. uJ/alert [low, high]\n",
+            "module");
     double total = 0, cpu = 0;
     for (uint32_t i = 0; i < r->n_stages; i++) {
         total += (double)r->stage[i].count.wall_ns;
@@ -116,7 +124,8 @@ void nj_report_terminal(const nj_report *r, FILE *to)
         if (r->stage[i].count.offered) row(r, &r->stage[i], total, to);
     double n = (double)l->consumed, us = n > 0 ? cpu / n / 1e3 : 0;
     char on[16], t[16], lo[16], hi[16];
-    fprintf(to, "%-21s %7llu %6s %5s %4s %8.2f %7s %7s %6s %8s %8s %s [%s, %s]\n", "total per core", (unsigned long long)l->consumed, "", "", "",
-            n > 0 ? total / n / 1e3 : 0, "", "", "100%", si(on, n / (cpu / 1e9)), "", two(t, us * r->energy.watt), two(lo, us * r->energy.low), two(hi, us * r->energy.high));
+    fprintf(to, "%-21s %7llu %6s %5s %4s %8.2f %7s %7s %6s %8s %8s %s [%s, %s]\n", "total per core",
+            (unsigned long long)l->consumed, "", "", "", n > 0 ? total / n / 1e3 : 0, "", "", "100%", si(on, n / (cpu / 1e9)), "",
+            two(t, us * r->energy.watt), two(lo, us * r->energy.low), two(hi, us * r->energy.high));
     reasons(r, to);
 }

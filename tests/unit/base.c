@@ -45,7 +45,8 @@ static void settings_keep_long_values_whole(void **state)
     nj_settings s = { 0 };
     nj_error err = { "" };
     char text[400];
-    assert_int_equal(nj_settings_ini(&s, "a.ini", "[t.a]\nwhere = x = 1\n  AND y = 2\n\tAND z = 3\nother = 4\n[t.b]\nwhere = 5\n", &err), 0);
+    assert_int_equal(
+        nj_settings_ini(&s, "a.ini", "[t.a]\nwhere = x = 1\n  AND y = 2\n\tAND z = 3\nother = 4\n[t.b]\nwhere = 5\n", &err), 0);
     assert_string_equal(nj_settings_get(&s, "t.a", "where"), "x = 1 AND y = 2 AND z = 3");
     assert_string_equal(nj_settings_get(&s, "t.a", "other"), "4");
     assert_string_equal(s.item[1].where, "a.ini:5");
@@ -62,9 +63,15 @@ static void settings_keep_long_values_whole(void **state)
 static void settings_refuse_unknown_keys_and_ranges(void **state)
 {
     (void)state;
-    static const struct { const char *line, *says; } bad[] = {
-        { "m.radius=61", "outside" }, { "m.radius=nan", "outside" }, { "m.rows=1.5", "whole number" },
-        { "m.rows=x", "whole number" }, { "m.radios=1", "did you mean 'radius'" }, { "m.rows=9999999999999999999999", "" },
+    static const struct {
+        const char *line, *says;
+    } bad[] = {
+        { "m.radius=61", "outside" },
+        { "m.radius=nan", "outside" },
+        { "m.rows=1.5", "whole number" },
+        { "m.rows=x", "whole number" },
+        { "m.radios=1", "did you mean 'radius'" },
+        { "m.rows=9999999999999999999999", "" },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         nj_settings s = { 0 };
@@ -123,9 +130,9 @@ static void ring_keeps_its_byte_budget(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(settings_apply_defaults_and_last_word), cmocka_unit_test(settings_keep_long_values_whole), cmocka_unit_test(settings_refuse_unknown_keys_and_ranges),
-        cmocka_unit_test(json_numbers_read_back), cmocka_unit_test(histogram_percentiles_are_within_one_percent),
-        cmocka_unit_test(ring_keeps_its_byte_budget),
+        cmocka_unit_test(settings_apply_defaults_and_last_word),        cmocka_unit_test(settings_keep_long_values_whole),
+        cmocka_unit_test(settings_refuse_unknown_keys_and_ranges),      cmocka_unit_test(json_numbers_read_back),
+        cmocka_unit_test(histogram_percentiles_are_within_one_percent), cmocka_unit_test(ring_keeps_its_byte_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,14 +8,25 @@
 #include <unistd.h>
 #include <zstd.h>
 
-#define COLUMN(path, type, shape) { path, type, shape, NULL, 1 }
+#define COLUMN(path, type, shape)                                                                                                \
+    {                                                                                                                            \
+        path, type, shape, NULL, 1                                                                                               \
+    }
 enum { CANDID, OBJECT, JD, BAND, MAG, LC_JD, LC_MAG, LC_KIND, LC_BAND, FP_FLUX, RAW_RB, SURVEY, POSITIVE, RAW_SERIES, N_COLUMNS };
-static const nj_column_def columns[N_COLUMNS] = {
-    COLUMN("candid", NJ_I64, NJ_SCALAR),   COLUMN("object", NJ_STR, NJ_SCALAR),   COLUMN("jd", NJ_F64, NJ_SCALAR),
-    COLUMN("band", NJ_STR, NJ_SCALAR),     COLUMN("mag", NJ_F32, NJ_SCALAR),      COLUMN("lc.jd", NJ_F64, NJ_SERIES),
-    COLUMN("lc.mag", NJ_F32, NJ_SERIES),   COLUMN("lc.kind", NJ_I32, NJ_SERIES),  COLUMN("lc.band", NJ_U8, NJ_SERIES),
-    COLUMN("fp.flux", NJ_F32, NJ_SERIES),  COLUMN("packet.candidate.rb", NJ_F64, NJ_SCALAR), COLUMN("survey", NJ_STR, NJ_SCALAR),
-    COLUMN("positive", NJ_U8, NJ_SCALAR),  COLUMN("packet.prv_candidates[].magpsf", NJ_F32, NJ_SERIES) };
+static const nj_column_def columns[N_COLUMNS] = { COLUMN("candid", NJ_I64, NJ_SCALAR),
+                                                  COLUMN("object", NJ_STR, NJ_SCALAR),
+                                                  COLUMN("jd", NJ_F64, NJ_SCALAR),
+                                                  COLUMN("band", NJ_STR, NJ_SCALAR),
+                                                  COLUMN("mag", NJ_F32, NJ_SCALAR),
+                                                  COLUMN("lc.jd", NJ_F64, NJ_SERIES),
+                                                  COLUMN("lc.mag", NJ_F32, NJ_SERIES),
+                                                  COLUMN("lc.kind", NJ_I32, NJ_SERIES),
+                                                  COLUMN("lc.band", NJ_U8, NJ_SERIES),
+                                                  COLUMN("fp.flux", NJ_F32, NJ_SERIES),
+                                                  COLUMN("packet.candidate.rb", NJ_F64, NJ_SCALAR),
+                                                  COLUMN("survey", NJ_STR, NJ_SCALAR),
+                                                  COLUMN("positive", NJ_U8, NJ_SCALAR),
+                                                  COLUMN("packet.prv_candidates[].magpsf", NJ_F32, NJ_SERIES) };
 static const nj_layout ztf = { "ztf", N_COLUMNS, N_COLUMNS, columns, 7 };
 
 /* A decoder with all that a thread needs beside it. */
@@ -54,25 +65,30 @@ static int read_as(reader *r, const void *bytes, size_t size, const nj_layout *l
     strcpy(r->err.text, "");
     int rc = nj_cursor_open(&r->cursor, r->decoder, chunk, &r->err);
     assert_int_equal(nj_batch_begin(r->batch, layout, rows), 0);
-    if (rc == 0) rc = nj_cursor_read(&r->cursor, r->batch, rows, SIZE_MAX);
-    else assert_int_not_equal(strlen(r->err.text), 0);
+    if (rc == 0)
+        rc = nj_cursor_read(&r->cursor, r->batch, rows, SIZE_MAX);
+    else
+        assert_int_not_equal(strlen(r->err.text), 0);
     for (uint32_t i = 0; i < r->batch->n_dead; i++) assert_true(strlen(r->batch->dead[i].reason) > 10);
     nj_chunk_drop(chunk); /* the batch's receipt holds it as long as its rows need it */
     return rc;
 }
 
-static int read_all(reader *r, const void *bytes, size_t size) { return read_as(r, bytes, size, &ztf, 64); }
+static int read_all(reader *r, const void *bytes, size_t size)
+{
+    return read_as(r, bytes, size, &ztf, 64);
+}
 
 /* --- natural damage ---------------------------------------------------------------------------------------------------- */
 
 static const struct oddity {
     const char *file, *refused; /* refused: text of the refusal of the whole file; NULL = it is read */
     uint32_t rows, dead;
-    const char *reason;         /* of dead letter 0 */
-    int64_t candid;             /* of row 0, and the next from MANIFEST.tsv */
+    const char *reason; /* of dead letter 0 */
+    int64_t candid;     /* of row 0, and the next from MANIFEST.tsv */
     uint32_t points;
     const char *object;
-    uint8_t stamp;              /* state after opening */
+    uint8_t stamp; /* state after opening */
 } oddities[] = {
     { "bare_datum_0.avro", "needs [decode] schema", 0, 0, 0, 0, 0, 0, 0 },
     { "bare_datum_1.avro", "needs [decode] schema", 0, 0, 0, 0, 0, 0, 0 },
@@ -104,8 +120,8 @@ static const struct oddity {
     { "spark_snappy_v3.2_734127696115010000.avro", 0, 1, 0, 0, 734127696115010000, 9, "ZTF18acjwrgx", NJ_STAMP_OPEN },
     { "spark_snappy_v3.3_1003321121015010000.avro", 0, 1, 0, 0, 1003321121015010000, 20, "ZTF19abzqcmd", NJ_STAMP_OPEN },
     { "spark_snappy_v3.3_949461501215010000.avro", 0, 1, 0, 0, 949461501215010000, 15, "ZTF19abjovwu", NJ_STAMP_OPEN },
-    { "trailing_garbage_2480088313915010007.avro", 0, 1, 1, "at byte 84476 does not end at its sync marker", 2480088313915010007, 37,
-      "ZTF21aapuacc", NJ_STAMP_OPEN },
+    { "trailing_garbage_2480088313915010007.avro", 0, 1, 1, "at byte 84476 does not end at its sync marker", 2480088313915010007,
+      37, "ZTF21aapuacc", NJ_STAMP_OPEN },
     { "union_index_516442333915010047.avro", 0, 0, 1, "record 0: prv_candidates[].candid: the union has no branch", 0, 0, 0, 0 },
     { "union_toplevel_simIa_51.avro", 0, 8, 0, 0, 0, 0, 0, NJ_STAMP_NONE }, /* simulated: no candid in the manifest */
     { "zero_records.avro", 0, 0, 0, 0, 0, 0, 0, 0 },
@@ -114,7 +130,8 @@ static const struct oddity {
 static void check_oddity(reader *r, const struct oddity *o, const char *name)
 {
     nj_batch *b = r->batch;
-    if (b->n != o->rows || b->n_dead != o->dead) fail_msg("%s: %u rows and %u dead letters, not %u and %u", name, b->n, b->n_dead, o->rows, o->dead);
+    if (b->n != o->rows || b->n_dead != o->dead)
+        fail_msg("%s: %u rows and %u dead letters, not %u and %u", name, b->n, b->n_dead, o->rows, o->dead);
     if (o->reason && !strstr(b->dead[0].reason, o->reason)) fail_msg("%s: the reason is '%s'", name, b->dead[0].reason);
     assert_int_equal(b->n_receipts, 1);
     assert_int_equal(b->receipt[0].n_rows, o->rows);
@@ -207,8 +224,10 @@ static const char small_schema[] =
     "{\"name\":\"jd\",\"type\":\"double\"},{\"name\":\"fid\",\"type\":\"int\"},{\"name\":\"magpsf\",\"type\":\"float\"},"
     "{\"name\":\"isdiffpos\",\"type\":\"string\"},{\"name\":\"rb\",\"type\":[\"float\",\"null\"]}]}},"
     "{\"name\":\"prv_candidates\",\"type\":[{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"prv\",\"fields\":["
-    "{\"name\":\"jd\",\"type\":\"double\"},{\"name\":\"fid\",\"type\":\"int\"},{\"name\":\"magpsf\",\"type\":[\"null\",\"float\"]}]}},\"null\"]},"
-    "{\"name\":\"cutoutScience\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"cutout\",\"fields\":[{\"name\":\"fileName\",\"type\":\"string\"},"
+    "{\"name\":\"jd\",\"type\":\"double\"},{\"name\":\"fid\",\"type\":\"int\"},{\"name\":\"magpsf\",\"type\":[\"null\",\"float\"]"
+    "}]}},\"null\"]},"
+    "{\"name\":\"cutoutScience\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"cutout\",\"fields\":[{\"name\":\"fileName\","
+    "\"type\":\"string\"},"
     "{\"name\":\"stampData\",\"type\":\"bytes\"}]}]}]}";
 
 /* Record i: history of i points (none for 0: null), point p at jd 1000 + p, every other one a limit. */
@@ -251,16 +270,20 @@ static void check_small(const nj_batch *b, uint32_t row, int64_t i)
     assert_true(KIT_AT(b, JD, double, row) == 2000.5 + (double)i);
     assert_string_equal(KIT_AT(b, BAND, char *, row), i % 2 ? "r" : "g");
     assert_int_equal(KIT_AT(b, POSITIVE, uint8_t, row), i % 2);
-    if (i % 3) assert_true(KIT_AT(b, RAW_RB, double, row) == 0.25 * (double)(i % 3));
-    else assert_true(isnan(KIT_AT(b, RAW_RB, double, row)));
+    if (i % 3)
+        assert_true(KIT_AT(b, RAW_RB, double, row) == 0.25 * (double)(i % 3));
+    else
+        assert_true(isnan(KIT_AT(b, RAW_RB, double, row)));
     const uint32_t *off = b->col[LC_JD].off;
     assert_int_equal(off[row + 1] - off[row], i + 1);
     for (uint32_t p = 0; p < i; p++) {
         assert_true(KIT_AT(b, LC_JD, double, off[row] + p) == 1000.0 + p);
         assert_int_equal(KIT_AT(b, LC_KIND, int, off[row] + p), p % 2);
         assert_int_equal(KIT_AT(b, LC_BAND, uint8_t, off[row] + p), 2);
-        if (p % 2) assert_true(isnan(KIT_AT(b, LC_MAG, float, off[row] + p)));
-        else assert_true(KIT_AT(b, LC_MAG, float, off[row] + p) == 19.0f + (float)p);
+        if (p % 2)
+            assert_true(isnan(KIT_AT(b, LC_MAG, float, off[row] + p)));
+        else
+            assert_true(KIT_AT(b, LC_MAG, float, off[row] + p) == 19.0f + (float)p);
     }
     assert_true(KIT_AT(b, LC_MAG, float, off[row + 1] - 1) == 18.5f);
     assert_int_equal(b->col[FP_FLUX].off[row + 1], 0);
@@ -292,7 +315,7 @@ static void blocks_and_batches_of_any_size(void **state)
         assert_int_equal(nj_cursor_open(&r->cursor, r->decoder, chunk, &r->err), 0);
         assert_string_equal(nj_schema_name(r->cursor.schema), "ztf.alert 9.9");
         int64_t seen = 0;
-        for (int more = 1; more; ) {
+        for (int more = 1; more;) {
             assert_int_equal(nj_batch_begin(r->batch, &ztf, rows), 0);
             more = nj_cursor_read(&r->cursor, r->batch, rows, SIZE_MAX);
             assert_true(more >= 0 && r->batch->n_dead == 0);
@@ -375,9 +398,12 @@ static void codecs(void **state)
         assert_int_equal(r->batch->n, 5);
         for (uint32_t row = 0; row < 5; row++) check_small(r->batch, row, row);
         /* datums of compressed blocks live as long as the batch, whatever happens to the cursor */
-        assert_int_equal(r->batch->row[4].size + r->batch->row[3].size + r->batch->row[2].size + r->batch->row[1].size + r->batch->row[0].size, block.n);
+        assert_int_equal(r->batch->row[4].size + r->batch->row[3].size + r->batch->row[2].size + r->batch->row[1].size +
+                             r->batch->row[0].size,
+                         block.n);
         nj_cursor_free(&r->cursor);
-        for (size_t k = 0, at = 0; k < 5; at += r->batch->row[k].size, k++) assert_memory_equal(r->batch->row[k].datum, block.data + at, r->batch->row[k].size);
+        for (size_t k = 0, at = 0; k < 5; at += r->batch->row[k].size, k++)
+            assert_memory_equal(r->batch->row[k].datum, block.data + at, r->batch->row[k].size);
         /* every byte of the compressed block damaged in turn: a dead letter, or by luck five rows */
         for (size_t at = header; at + 16 < file.n; at++) {
             file.data[at] ^= 0x55;
@@ -441,9 +467,15 @@ static void damaged_blocks(void **state)
     reader *r = reader_new(NULL);
     nj_buffer block = { 0 };
     small_record(&block, 1, NULL, 0);
-    static const struct { int64_t records; int more; const char *says; } bad[] = {
-        { 2, 0, "record 1: objectId: the datum ends here" }, { 0, 0, "announces no record" }, { INT64_C(1) << 60, 0, "records in" },
-        { -1, 0, "no block at byte" },                        { 1, 3, "ends 3 bytes before its block does" } };
+    static const struct {
+        int64_t records;
+        int more;
+        const char *says;
+    } bad[] = { { 2, 0, "record 1: objectId: the datum ends here" },
+                { 0, 0, "announces no record" },
+                { INT64_C(1) << 60, 0, "records in" },
+                { -1, 0, "no block at byte" },
+                { 1, 3, "ends 3 bytes before its block does" } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         nj_buffer file = { 0 };
         kit_header(&file, small_schema, "null");
@@ -489,12 +521,14 @@ static void hostile_schemas_are_refused(void **state)
     refuse_schema(r, "{\"type\":\"record\",\"fields\":[]}", "without a name");
     refuse_schema(r, "{\"type\":\"record\",\"name\":\"ztf.alert\"}", "no list of fields");
     refuse_schema(r, RECORD("{\"name\":\"a\",\"type\":{\"type\":\"fixed\",\"name\":\"f\",\"size\":-2}}"), "has the size -2");
-    refuse_schema(r, RECORD("{\"name\":\"a\",\"type\":{\"type\":\"fixed\",\"name\":\"f\",\"size\":99999999999}}"), "has the size");
+    refuse_schema(r, RECORD("{\"name\":\"a\",\"type\":{\"type\":\"fixed\",\"name\":\"f\",\"size\":99999999999}}"),
+                  "has the size");
     refuse_schema(r, RECORD("{\"name\":\"a\",\"type\":\"nonsense\"}"), "'nonsense' before it is defined");
     refuse_schema(r, RECORD("{\"name\":\"a\",\"type\":{\"type\":\"array\"}}"), "no \"items\"");
     refuse_schema(r, RECORD("{\"name\":\"a\",\"type\":[\"null\",[\"int\"]]}"), "directly inside a union");
     refuse_schema(r, RECORD("{\"type\":\"int\"}"), "lacks a name or a type");
-    refuse_schema(r, "{\"type\":\"record\",\"name\":\"weather.report\",\"fields\":[]}", "no survey map knows the schema 'weather.report'");
+    refuse_schema(r, "{\"type\":\"record\",\"name\":\"weather.report\",\"fields\":[]}",
+                  "no survey map knows the schema 'weather.report'");
     nj_buffer deep = { 0 }; /* arrays of arrays of ... */
     for (int i = 0; i < 500; i++) nj_buffer_text(&deep, "{\"type\":\"array\",\"items\":");
     nj_buffer_text(&deep, "\"int\"");
@@ -504,16 +538,22 @@ static void hostile_schemas_are_refused(void **state)
     for (int i = 0; i < 100000; i++) nj_buffer_text(&deep, "[");
     refuse_schema(r, deep.data, "not JSON"); /* jansson has its own limit */
     deep.n = 0; /* 30 records of two fields each, each of the type before: 2^30 fields when written out */
-    nj_buffer_text(&deep, "{\"type\":\"record\",\"name\":\"ztf.alert\",\"fields\":[{\"name\":\"x\",\"type\":{\"type\":\"record\",\"name\":\"r0\","
-                          "\"fields\":[{\"name\":\"a\",\"type\":\"int\"}]}}");
+    nj_buffer_text(
+        &deep,
+        "{\"type\":\"record\",\"name\":\"ztf.alert\",\"fields\":[{\"name\":\"x\",\"type\":{\"type\":\"record\",\"name\":\"r0\","
+        "\"fields\":[{\"name\":\"a\",\"type\":\"int\"}]}}");
     for (int i = 1; i <= 30; i++)
-        nj_buffer_printf(&deep, ",{\"name\":\"x%d\",\"type\":{\"type\":\"record\",\"name\":\"r%d\",\"fields\":[{\"name\":\"a\",\"type\":\"ztf.r%d\"},"
-                         "{\"name\":\"b\",\"type\":\"ztf.r%d\"}]}}", i, i, i - 1, i - 1);
+        nj_buffer_printf(
+            &deep,
+            ",{\"name\":\"x%d\",\"type\":{\"type\":\"record\",\"name\":\"r%d\",\"fields\":[{\"name\":\"a\",\"type\":\"ztf.r%d\"},"
+            "{\"name\":\"b\",\"type\":\"ztf.r%d\"}]}}",
+            i, i, i - 1, i - 1);
     nj_buffer_text(&deep, "]}");
     refuse_schema(r, deep.data, "expands to more than");
     deep.n = 0; /* more names than a schema may have */
     nj_buffer_text(&deep, "{\"type\":\"record\",\"name\":\"ztf.alert\",\"fields\":[{\"name\":\"z\",\"type\":\"int\"}");
-    for (int i = 0; i < 5000; i++) nj_buffer_printf(&deep, ",{\"name\":\"f%d\",\"type\":{\"type\":\"enum\",\"name\":\"e%d\",\"symbols\":[\"a\"]}}", i, i);
+    for (int i = 0; i < 5000; i++)
+        nj_buffer_printf(&deep, ",{\"name\":\"f%d\",\"type\":{\"type\":\"enum\",\"name\":\"e%d\",\"symbols\":[\"a\"]}}", i, i);
     nj_buffer_text(&deep, "]}");
     refuse_schema(r, deep.data, "more than 4096 names");
     nj_buffer_free(&deep);
@@ -621,8 +661,10 @@ static void recursive_types_are_read(void **state)
     (void)state;
     reader *r = reader_new(NULL);
     nj_buffer d = { 0 }, file = { 0 };
-    kit_header(&file, RECORD("{\"name\":\"candid\",\"type\":\"long\"},{\"name\":\"next\",\"type\":[\"null\",\"alert\"]},"
-                             "{\"name\":\"more\",\"type\":{\"type\":\"map\",\"values\":{\"type\":\"array\",\"items\":\"alert\"}}}"), "null");
+    kit_header(&file,
+               RECORD("{\"name\":\"candid\",\"type\":\"long\"},{\"name\":\"next\",\"type\":[\"null\",\"alert\"]},"
+                      "{\"name\":\"more\",\"type\":{\"type\":\"map\",\"values\":{\"type\":\"array\",\"items\":\"alert\"}}}"),
+               "null");
     for (int64_t i = 0; i < 6; i++) {
         kit_long(&d, 7 + i);
         kit_long(&d, i < 5); /* six links */
@@ -674,9 +716,12 @@ static void a_packet_cut_at_every_byte(void **state)
     for (size_t n = 0; n <= size; n++) {
         int rc = read_all(r, bytes, n);
         if (rc < 0) continue;
-        if (n == size) assert_true(r->batch->n == 1 && r->batch->n_dead == 0);
-        else if (r->batch->n == 0 && r->batch->n_dead == 0) empty++; /* cut exactly behind the header: a file of no records */
-        else assert_true(r->batch->n == 0 && r->batch->n_dead == 1);
+        if (n == size)
+            assert_true(r->batch->n == 1 && r->batch->n_dead == 0);
+        else if (r->batch->n == 0 && r->batch->n_dead == 0)
+            empty++; /* cut exactly behind the header: a file of no records */
+        else
+            assert_true(r->batch->n == 0 && r->batch->n_dead == 1);
     }
     assert_int_equal(empty, 1);
     free(bytes);
@@ -713,8 +758,9 @@ static void random_flips(void **state)
                 open += b->stamp[s][row].state == NJ_STAMP_OPEN;
             }
     }
-    print_message("# %ld packets with 1 to 4 bytes changed (seed 20260321): %zu rows, %zu dead letters, %zu refused, %zu stamps still good\n", n, rows,
-                  dead, refused, open);
+    print_message("# %ld packets with 1 to 4 bytes changed (seed 20260321): %zu rows, %zu dead letters, %zu refused, %zu stamps "
+                  "still good\n",
+                  n, rows, dead, refused, open);
     assert_true(rows > 0 && dead > 0 && refused > 0);
     free(good);
     free(bytes);
@@ -723,35 +769,38 @@ static void random_flips(void **state)
 
 /* --- survey maps ----------------------------------------------------------------------------------------------------------- */
 
-static const char toy_map[] =
-    "# a survey that uses everything a map can say\n"
-    "survey toy\n"
-    "match name toy.*\n"
-    "candid i64 = a.id\n"
-    "object str = a.object | \"sso:\" a.other null 0\n"
-    "survey str = \"toy\"\n"
-    "exposure f64 d = a.mjd offset 2400000.5\n"
-    "rb f32 = a.score null -1\n"
-    "mag f64 mag = a.millimag scale 0.001\n"
-    "band str = a.filter {u:u 7:g y:y}\n"
-    "positive u8 = a.flux above0 ? 1 : 0\n"
-    "drb f32 = a.nothing | a.score\n"
-    "ndethist i32 = a.lost\n"
-    "series lc = a + old[] + older[]\n"
-    "lc.jd f64 d = mjd offset 2400000.5\n"
-    "lc.flux f32 nJy = flux + flux + brightness\n"
-    "lc.mag f32 mag = - + mag + -\n"
-    "lc.kind u8 = flux ? 0 : 1\n";
-static const char toy_schema[] =
-    "{\"type\":\"record\",\"name\":\"toy.packet\",\"fields\":["
-    "{\"name\":\"older\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"o\",\"fields\":[{\"name\":\"mjd\",\"type\":\"int\"},"
-    "{\"name\":\"brightness\",\"type\":\"double\"}]}}},"
-    "{\"name\":\"a\",\"type\":{\"type\":\"record\",\"name\":\"now\",\"fields\":[{\"name\":\"id\",\"type\":\"int\"},{\"name\":\"object\",\"type\":[\"null\",\"long\"]},"
-    "{\"name\":\"other\",\"type\":[\"null\",\"long\"]},{\"name\":\"mjd\",\"type\":\"double\"},{\"name\":\"score\",\"type\":\"float\"},"
-    "{\"name\":\"millimag\",\"type\":\"int\"},{\"name\":\"filter\",\"type\":{\"type\":\"enum\",\"name\":\"f\",\"symbols\":[\"u\",\"q\",\"y\"]}},"
-    "{\"name\":\"flux\",\"type\":[\"float\",\"null\"]}]}},"
-    "{\"name\":\"old\",\"type\":[\"null\",{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"p\",\"fields\":[{\"name\":\"mjd\",\"type\":\"double\"},"
-    "{\"name\":\"flux\",\"type\":[\"null\",\"float\"]},{\"name\":\"mag\",\"type\":\"float\"}]}}]}]}";
+static const char toy_map[] = "# a survey that uses everything a map can say\n"
+                              "survey toy\n"
+                              "match name toy.*\n"
+                              "candid i64 = a.id\n"
+                              "object str = a.object | \"sso:\" a.other null 0\n"
+                              "survey str = \"toy\"\n"
+                              "exposure f64 d = a.mjd offset 2400000.5\n"
+                              "rb f32 = a.score null -1\n"
+                              "mag f64 mag = a.millimag scale 0.001\n"
+                              "band str = a.filter {u:u 7:g y:y}\n"
+                              "positive u8 = a.flux above0 ? 1 : 0\n"
+                              "drb f32 = a.nothing | a.score\n"
+                              "ndethist i32 = a.lost\n"
+                              "series lc = a + old[] + older[]\n"
+                              "lc.jd f64 d = mjd offset 2400000.5\n"
+                              "lc.flux f32 nJy = flux + flux + brightness\n"
+                              "lc.mag f32 mag = - + mag + -\n"
+                              "lc.kind u8 = flux ? 0 : 1\n";
+static const char toy_schema[] = "{\"type\":\"record\",\"name\":\"toy.packet\",\"fields\":["
+                                 "{\"name\":\"older\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"o\","
+                                 "\"fields\":[{\"name\":\"mjd\",\"type\":\"int\"},"
+                                 "{\"name\":\"brightness\",\"type\":\"double\"}]}}},"
+                                 "{\"name\":\"a\",\"type\":{\"type\":\"record\",\"name\":\"now\",\"fields\":[{\"name\":\"id\","
+                                 "\"type\":\"int\"},{\"name\":\"object\",\"type\":[\"null\",\"long\"]},"
+                                 "{\"name\":\"other\",\"type\":[\"null\",\"long\"]},{\"name\":\"mjd\",\"type\":\"double\"},{"
+                                 "\"name\":\"score\",\"type\":\"float\"},"
+                                 "{\"name\":\"millimag\",\"type\":\"int\"},{\"name\":\"filter\",\"type\":{\"type\":\"enum\","
+                                 "\"name\":\"f\",\"symbols\":[\"u\",\"q\",\"y\"]}},"
+                                 "{\"name\":\"flux\",\"type\":[\"float\",\"null\"]}]}},"
+                                 "{\"name\":\"old\",\"type\":[\"null\",{\"type\":\"array\",\"items\":{\"type\":\"record\","
+                                 "\"name\":\"p\",\"fields\":[{\"name\":\"mjd\",\"type\":\"double\"},"
+                                 "{\"name\":\"flux\",\"type\":[\"null\",\"float\"]},{\"name\":\"mag\",\"type\":\"float\"}]}}]}]}";
 
 static void toy_record(nj_buffer *d, int n_older, int n_old, int64_t object, int filter, float flux)
 {
@@ -785,13 +834,41 @@ static void toy_record(nj_buffer *d, int n_older, int n_old, int64_t object, int
     }
 }
 
-enum { T_OBJECT, T_EXPOSURE, T_RB, T_MAG, T_BAND, T_POSITIVE, T_DRB, T_LOST, T_JD, T_FLUX, T_LCMAG, T_KIND, T_MAG_MILLI, T_UNKNOWN, T_RAW, T_TEXT, T_COLUMNS };
-static const nj_column_def toy_columns[T_COLUMNS] = {
-    COLUMN("object", NJ_STR, NJ_SCALAR), COLUMN("exposure", NJ_F64, NJ_SCALAR), COLUMN("rb", NJ_F32, NJ_SCALAR), COLUMN("mag", NJ_F64, NJ_SCALAR),
-    COLUMN("band", NJ_STR, NJ_SCALAR), COLUMN("positive", NJ_U8, NJ_SCALAR), COLUMN("drb", NJ_F64, NJ_SCALAR), COLUMN("ndethist", NJ_I32, NJ_SCALAR),
-    COLUMN("lc.jd", NJ_F64, NJ_SERIES), COLUMN("lc.flux", NJ_F64, NJ_SERIES), COLUMN("lc.mag", NJ_F32, NJ_SERIES), COLUMN("lc.kind", NJ_I64, NJ_SERIES),
-    { "mag", NJ_I32, NJ_SCALAR, "mmag", 1000 }, COLUMN("lc.nothing", NJ_F32, NJ_SERIES), COLUMN("packet.a.score", NJ_I64, NJ_SCALAR),
-    COLUMN("packet.a.filter", NJ_STR, NJ_SCALAR) };
+enum {
+    T_OBJECT,
+    T_EXPOSURE,
+    T_RB,
+    T_MAG,
+    T_BAND,
+    T_POSITIVE,
+    T_DRB,
+    T_LOST,
+    T_JD,
+    T_FLUX,
+    T_LCMAG,
+    T_KIND,
+    T_MAG_MILLI,
+    T_UNKNOWN,
+    T_RAW,
+    T_TEXT,
+    T_COLUMNS
+};
+static const nj_column_def toy_columns[T_COLUMNS] = { COLUMN("object", NJ_STR, NJ_SCALAR),
+                                                      COLUMN("exposure", NJ_F64, NJ_SCALAR),
+                                                      COLUMN("rb", NJ_F32, NJ_SCALAR),
+                                                      COLUMN("mag", NJ_F64, NJ_SCALAR),
+                                                      COLUMN("band", NJ_STR, NJ_SCALAR),
+                                                      COLUMN("positive", NJ_U8, NJ_SCALAR),
+                                                      COLUMN("drb", NJ_F64, NJ_SCALAR),
+                                                      COLUMN("ndethist", NJ_I32, NJ_SCALAR),
+                                                      COLUMN("lc.jd", NJ_F64, NJ_SERIES),
+                                                      COLUMN("lc.flux", NJ_F64, NJ_SERIES),
+                                                      COLUMN("lc.mag", NJ_F32, NJ_SERIES),
+                                                      COLUMN("lc.kind", NJ_I64, NJ_SERIES),
+                                                      { "mag", NJ_I32, NJ_SCALAR, "mmag", 1000 },
+                                                      COLUMN("lc.nothing", NJ_F32, NJ_SERIES),
+                                                      COLUMN("packet.a.score", NJ_I64, NJ_SCALAR),
+                                                      COLUMN("packet.a.filter", NJ_STR, NJ_SCALAR) };
 static const nj_layout toy = { "toy", T_COLUMNS, T_COLUMNS, toy_columns, 0 };
 
 static void write_file(const char *folder, const char *name, const char *text)
@@ -821,7 +898,8 @@ static void a_map_and_all_it_can_say(void **state)
     assert_int_equal(read_as(r, file.data, file.n, &toy, 4), 0);
     nj_batch *b = r->batch;
     if (b->n != 3) fail_msg("%s", b->dead[0].reason);
-    static const char *const object[] = { "5", "sso:99", "sso:99" }, *const band[] = { "u", NULL, "y" }, *const filter[] = { "u", "q", "y" };
+    static const char *const object[] = { "5", "sso:99", "sso:99" }, *const band[] = { "u", NULL, "y" },
+                             *const filter[] = { "u", "q", "y" };
     static const uint8_t positive[] = { 1, NJ_NO_U8, 0 };
     for (uint32_t k = 0; k < 3; k++) {
         assert_int_equal(b->id[k], 4711);
@@ -830,11 +908,14 @@ static void a_map_and_all_it_can_say(void **state)
         assert_true(isnan(KIT_AT(b, T_RB, float, k)));
         assert_true(fabs(KIT_AT(b, T_MAG, double, k) - 19.25) < 1e-12); /* one rounding of 19250 * 0.001 */
         assert_int_equal(KIT_AT(b, T_MAG_MILLI, int32_t, k), 19250);
-        if (band[k]) assert_string_equal(KIT_AT(b, T_BAND, char *, k), band[k]);
-        else assert_null(KIT_AT(b, T_BAND, char *, k));
+        if (band[k])
+            assert_string_equal(KIT_AT(b, T_BAND, char *, k), band[k]);
+        else
+            assert_null(KIT_AT(b, T_BAND, char *, k));
         assert_string_equal(KIT_AT(b, T_TEXT, char *, k), filter[k]);
         assert_int_equal(KIT_AT(b, T_POSITIVE, uint8_t, k), positive[k]);
-        assert_true(KIT_AT(b, T_DRB, double, k) == -1); /* its first alternative is not in the schema, the second has no null value */
+        assert_true(KIT_AT(b, T_DRB, double, k) ==
+                    -1); /* its first alternative is not in the schema, the second has no null value */
         assert_int_equal(KIT_AT(b, T_LOST, int32_t, k), NJ_NO_I32);
         assert_int_equal(KIT_AT(b, T_RAW, int64_t, k), -1);
         assert_int_equal(b->col[T_UNKNOWN].off[k + 1], 0);
@@ -846,9 +927,12 @@ static void a_map_and_all_it_can_say(void **state)
     assert_int_equal(off[1], 6);
     assert_int_equal(off[2], 7);
     assert_int_equal(off[3], 9);
-    static const double mjd[] = { 60000.25, 20, 21, 22, 10, 11, 60000.25, 60000.25, 10 }, flux[] = { 2.5, NAN, 1, NAN, 0.5, 1.5, NAN, -1, 0.5 },
+    static const double mjd[] = { 60000.25, 20, 21, 22, 10, 11, 60000.25, 60000.25, 10 },
+                        flux[] = { 2.5, NAN, 1, NAN, 0.5, 1.5, NAN, -1, 0.5 },
                         mag[] = { NAN, 21, 21, 21, NAN, NAN, NAN, NAN, NAN };
-    static const int64_t kind[] = { 0, 1, 0, 1, 1, 1, 1, 0, 1 }; /* older has no field "flux": no answer there, as the map says it */
+    static const int64_t kind[] = {
+        0, 1, 0, 1, 1, 1, 1, 0, 1
+    }; /* older has no field "flux": no answer there, as the map says it */
     for (uint32_t p = 0; p < 9; p++) {
         assert_true(KIT_AT(b, T_JD, double, p) == mjd[p] + 2400000.5);
         double f = KIT_AT(b, T_FLUX, double, p), m = KIT_AT(b, T_LCMAG, float, p);
@@ -879,19 +963,20 @@ static void a_map_and_all_it_can_say(void **state)
 static void wrong_maps_name_file_and_line(void **state)
 {
     (void)state;
-    static const struct { const char *map, *says; } bad[] = {
-        { "candid i64 = a\n", "x.map:1: the first line must be 'survey NAME'" },
-        { "survey x\ncandid i65 = a\n", "x.map:2: no 'name type [unit] = path'" },
-        { "survey x\ncandid i64 a\n", "x.map:2: no 'name type" },
-        { "survey x\nmag f64 mag = a scale big\n", "no number: 'big'" },
-        { "survey x\nmag f64 mag = a ? 1\n", "':' is missing" },
-        { "survey x\nmag f64 mag = a b\n", "not known here: 'b'" },
-        { "survey x\nmag f64 mag = a {t:1\n", "no end of what this opens: '{'" },
-        { "survey x\nmag f64 mag = a {t=1}\n", "no from:to: 't=1'" },
-        { "survey x\nlc.mag f64 mag = a\n", "no 'series' line above for 'lc.mag'" },
-        { "survey x\nseries lc = a[] + b\nlc.mag f64 = a + b + c\n", "more '+' than the series has parts" },
-        { "survey x\nmag f64 = a\n\nmag f64 = b\n", "x.map:4: this column stands twice" },
-        { "survey x\nmatch colour red\n", "name, topic or fields, not 'colour'" } };
+    static const struct {
+        const char *map, *says;
+    } bad[] = { { "candid i64 = a\n", "x.map:1: the first line must be 'survey NAME'" },
+                { "survey x\ncandid i65 = a\n", "x.map:2: no 'name type [unit] = path'" },
+                { "survey x\ncandid i64 a\n", "x.map:2: no 'name type" },
+                { "survey x\nmag f64 mag = a scale big\n", "no number: 'big'" },
+                { "survey x\nmag f64 mag = a ? 1\n", "':' is missing" },
+                { "survey x\nmag f64 mag = a b\n", "not known here: 'b'" },
+                { "survey x\nmag f64 mag = a {t:1\n", "no end of what this opens: '{'" },
+                { "survey x\nmag f64 mag = a {t=1}\n", "no from:to: 't=1'" },
+                { "survey x\nlc.mag f64 mag = a\n", "no 'series' line above for 'lc.mag'" },
+                { "survey x\nseries lc = a[] + b\nlc.mag f64 = a + b + c\n", "more '+' than the series has parts" },
+                { "survey x\nmag f64 = a\n\nmag f64 = b\n", "x.map:4: this column stands twice" },
+                { "survey x\nmatch colour red\n", "name, topic or fields, not 'colour'" } };
     char folder[] = "/tmp/nightjar-map-XXXXXX", define[600], path[600];
     assert_non_null(mkdtemp(folder));
     snprintf(define, sizeof define, "decode.maps=%s", folder);
@@ -912,11 +997,21 @@ static void wrong_maps_name_file_and_line(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_oddity_has_its_outcome), cmocka_unit_test(ztf_light_curves), cmocka_unit_test(blocks_and_batches_of_any_size),
-        cmocka_unit_test(batches_of_several_chunks), cmocka_unit_test(codecs), cmocka_unit_test(a_bad_record_costs_its_block),
-        cmocka_unit_test(damaged_blocks), cmocka_unit_test(hostile_schemas_are_refused), cmocka_unit_test(too_many_schemas),
-        cmocka_unit_test(hostile_data_is_refused), cmocka_unit_test(recursive_types_are_read), cmocka_unit_test(a_packet_cut_at_every_byte),
-        cmocka_unit_test(random_flips), cmocka_unit_test(a_map_and_all_it_can_say), cmocka_unit_test(wrong_maps_name_file_and_line),
+        cmocka_unit_test(every_oddity_has_its_outcome),
+        cmocka_unit_test(ztf_light_curves),
+        cmocka_unit_test(blocks_and_batches_of_any_size),
+        cmocka_unit_test(batches_of_several_chunks),
+        cmocka_unit_test(codecs),
+        cmocka_unit_test(a_bad_record_costs_its_block),
+        cmocka_unit_test(damaged_blocks),
+        cmocka_unit_test(hostile_schemas_are_refused),
+        cmocka_unit_test(too_many_schemas),
+        cmocka_unit_test(hostile_data_is_refused),
+        cmocka_unit_test(recursive_types_are_read),
+        cmocka_unit_test(a_packet_cut_at_every_byte),
+        cmocka_unit_test(random_flips),
+        cmocka_unit_test(a_map_and_all_it_can_say),
+        cmocka_unit_test(wrong_maps_name_file_and_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

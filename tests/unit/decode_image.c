@@ -47,7 +47,10 @@ static const char *open_stamp(bench *b, const void *bytes, size_t size, nj_image
     return why;
 }
 
-static void card(nj_buffer *b, const char *text) { nj_buffer_printf(b, "%-80s", text); }
+static void card(nj_buffer *b, const char *text)
+{
+    nj_buffer_printf(b, "%-80s", text);
+}
 static void pad(nj_buffer *b, char with)
 {
     while (b->n % 2880) nj_buffer_add(b, &with, 1);
@@ -173,9 +176,15 @@ static void what_is_no_stamp(void **state)
 {
     (void)state;
     bench *b = bench_new("decode.max_pixels=5000");
-    static const struct { const char *bytes; size_t n; const char *says; } bad[] = {
-        { "\xff\xd8\xff\xe0 a picture", 14, "JPEG" }, { "", 0, "empty" }, { "hello", 5, "neither gzip nor FITS" },
-        { "\x1f\x8b\x08\0\0\0\0\0\2\3damaged bytes\4\0\0\0", 27, "damaged gzip" }, { "\x1f\x8b", 2, "neither" } };
+    static const struct {
+        const char *bytes;
+        size_t n;
+        const char *says;
+    } bad[] = { { "\xff\xd8\xff\xe0 a picture", 14, "JPEG" },
+                { "", 0, "empty" },
+                { "hello", 5, "neither gzip nor FITS" },
+                { "\x1f\x8b\x08\0\0\0\0\0\2\3damaged bytes\4\0\0\0", 27, "damaged gzip" },
+                { "\x1f\x8b", 2, "neither" } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         const char *why = open_stamp(b, bad[i].bytes, bad[i].n, NULL);
         if (!why || !strstr(why, bad[i].says)) fail_msg("%zu: %s", i, why ? why : "accepted");
@@ -204,9 +213,15 @@ static void every_bitpix_as_cfitsio_reads_it(void **state)
 {
     (void)state;
     bench *b = bench_new(NULL);
-    static const struct { int bitpix; double scale, zero; int naxis, empty_primary; bool plain; } kind[] = {
-        { 8, 1, 0, 2, 0, true },     { 16, 1, 0, 2, 0, true },   { 32, 1, 0, 2, 0, true },    { -32, 1, 0, 2, 0, true }, { -64, 1, 0, 2, 0, true },
-        { 16, 0.5, 100, 2, 0, false }, { 16, 1, 32768, 2, 0, false }, { -32, 2, -1, 2, 0, false }, { 64, 1, 0, 2, 0, false }, { -32, 1, 0, 2, 1, false } };
+    static const struct {
+        int bitpix;
+        double scale, zero;
+        int naxis, empty_primary;
+        bool plain;
+    } kind[] = { { 8, 1, 0, 2, 0, true },       { 16, 1, 0, 2, 0, true },    { 32, 1, 0, 2, 0, true },
+                 { -32, 1, 0, 2, 0, true },     { -64, 1, 0, 2, 0, true },   { 16, 0.5, 100, 2, 0, false },
+                 { 16, 1, 32768, 2, 0, false }, { -32, 2, -1, 2, 0, false }, { 64, 1, 0, 2, 0, false },
+                 { -32, 1, 0, 2, 1, false } };
     for (size_t k = 0; k < sizeof kind / sizeof *kind; k++) {
         enum { COLS = 7, ROWS = 5 };
         size_t size = 2880;
@@ -215,7 +230,8 @@ static void every_bitpix_as_cfitsio_reads_it(void **state)
         int status = 0, any;
         long axis[2] = { COLS, ROWS };
         double value[ROWS * COLS];
-        for (int i = 0; i < ROWS * COLS; i++) value[i] = kind[k].zero + kind[k].scale * (kind[k].bitpix == 8 ? i * 7 : i * 11 - 100);
+        for (int i = 0; i < ROWS * COLS; i++)
+            value[i] = kind[k].zero + kind[k].scale * (kind[k].bitpix == 8 ? i * 7 : i * 11 - 100);
         if (kind[k].bitpix < 0) value[3] = NAN;
         fits_create_memfile(&f, &memory, &size, 2880, realloc, &status);
         if (kind[k].empty_primary) fits_create_img(f, 8, 0, NULL, &status);
@@ -239,7 +255,8 @@ static void every_bitpix_as_cfitsio_reads_it(void **state)
         assert_int_equal(image.cols, COLS);
         assert_int_equal(image.n_nan, kind[k].bitpix < 0);
         for (int i = 0; i < ROWS * COLS; i++)
-            if (isnan(want[i]) ? !isnan(image.pixel[i]) : image.pixel[i] != want[i]) fail_msg("kind %zu pixel %d: %g, not %g", k, i, (double)image.pixel[i], (double)want[i]);
+            if (isnan(want[i]) ? !isnan(image.pixel[i]) : image.pixel[i] != want[i])
+                fail_msg("kind %zu pixel %d: %g, not %g", k, i, (double)image.pixel[i], (double)want[i]);
         nj_fits_result direct = nj_fits_plain(memory, size, 1000, &b->arena, &image, &why);
         assert_int_equal(direct, kind[k].plain ? NJ_FITS_OK : NJ_FITS_UNUSUAL);
         free(memory);
@@ -265,8 +282,11 @@ static void vector_code_equals_the_portable_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(edge_stamps_with_nan_and_lowest), cmocka_unit_test(bombs_are_refused_at_once), cmocka_unit_test(what_is_no_stamp),
-        cmocka_unit_test(every_bitpix_as_cfitsio_reads_it), cmocka_unit_test(vector_code_equals_the_portable_one),
+        cmocka_unit_test(edge_stamps_with_nan_and_lowest),
+        cmocka_unit_test(bombs_are_refused_at_once),
+        cmocka_unit_test(what_is_no_stamp),
+        cmocka_unit_test(every_bitpix_as_cfitsio_reads_it),
+        cmocka_unit_test(vector_code_equals_the_portable_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -94,9 +94,18 @@ static inline void kit_bytes(nj_buffer *b, const void *bytes, size_t n)
     kit_long(b, (int64_t)n);
     nj_buffer_add(b, bytes, n);
 }
-static inline void kit_text(nj_buffer *b, const char *text) { kit_bytes(b, text, strlen(text)); }
-static inline void kit_f64(nj_buffer *b, double v) { nj_buffer_add(b, &v, 8); }
-static inline void kit_f32(nj_buffer *b, float v) { nj_buffer_add(b, &v, 4); }
+static inline void kit_text(nj_buffer *b, const char *text)
+{
+    kit_bytes(b, text, strlen(text));
+}
+static inline void kit_f64(nj_buffer *b, double v)
+{
+    nj_buffer_add(b, &v, 8);
+}
+static inline void kit_f32(nj_buffer *b, float v)
+{
+    nj_buffer_add(b, &v, 4);
+}
 
 static inline void kit_header(nj_buffer *b, const char *schema, const char *codec)
 {

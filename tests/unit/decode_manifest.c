@@ -4,16 +4,23 @@
 
 #include <math.h>
 
-#define COLUMN(path, type, shape) { path, type, shape, NULL, 1 }
+#define COLUMN(path, type, shape)                                                                                                \
+    {                                                                                                                            \
+        path, type, shape, NULL, 1                                                                                               \
+    }
 enum { CANDID, JD, RA, DEC, LC_JD, TOP_ID, N_COLUMNS };
-static const nj_column_def columns[N_COLUMNS] = { COLUMN("candid", NJ_I64, NJ_SCALAR), COLUMN("jd", NJ_F64, NJ_SCALAR), COLUMN("ra", NJ_F64, NJ_SCALAR),
-                                                  COLUMN("dec", NJ_F64, NJ_SCALAR), COLUMN("lc.jd", NJ_F64, NJ_SERIES),
-                                                  COLUMN("packet.diaSourceId", NJ_I64, NJ_SCALAR) };
+static const nj_column_def columns[N_COLUMNS] = {
+    COLUMN("candid", NJ_I64, NJ_SCALAR), COLUMN("jd", NJ_F64, NJ_SCALAR),    COLUMN("ra", NJ_F64, NJ_SCALAR),
+    COLUMN("dec", NJ_F64, NJ_SCALAR),    COLUMN("lc.jd", NJ_F64, NJ_SERIES), COLUMN("packet.diaSourceId", NJ_I64, NJ_SCALAR)
+};
 static const nj_layout layout = { "any", N_COLUMNS, N_COLUMNS, columns, 7 };
 
 /* oddities/ have their own table in decode.c. */
-static const struct refused { const char *file, *reason; } refused[] = {
-    { "other/babamul/ampel_lsst_report.avro", "no survey map knows the schema 'ampel.contrib.hu.model.LSSTReport.LSSTReport'" }, /* a report, no alert */
+static const struct refused {
+    const char *file, *reason;
+} refused[] = {
+    { "other/babamul/ampel_lsst_report.avro",
+      "no survey map knows the schema 'ampel.contrib.hu.model.LSSTReport.LSSTReport'" }, /* a report, no alert */
 };
 enum { N_REFUSED = sizeof refused / sizeof *refused };
 
@@ -24,8 +31,10 @@ static bool noted(const char *notes, const char *key, double *value, int64_t *wh
     for (const char *at = strstr(notes, key); at; at = strstr(at + 1, key)) {
         char *end;
         if (at[n] != '=' || (at > notes && at[-1] != ' ')) continue;
-        if (whole) *whole = strtoll(at + n + 1, &end, 10);
-        else *value = strtod(at + n + 1, &end);
+        if (whole)
+            *whole = strtoll(at + n + 1, &end, 10);
+        else
+            *value = strtod(at + n + 1, &end);
         return end != at + n + 1 && strchr("; \t\n", *end);
     }
     return false;
@@ -44,7 +53,9 @@ static void check_number(const char *file, const char *what, double value, doubl
 /* "Science 63x63", rows first; also "_science". */
 static void check_shapes(const char *file, const char *notes, nj_opener *opener, nj_batch *b, seen *n)
 {
-    static const char *const name[NJ_STAMPS][2] = { { "Science ", "_science " }, { "Template ", "_template " }, { "Difference ", "_difference " } };
+    static const char *const name[NJ_STAMPS][2] = { { "Science ", "_science " },
+                                                    { "Template ", "_template " },
+                                                    { "Difference ", "_difference " } };
     for (int s = 0; s < NJ_STAMPS; s++) {
         unsigned rows, cols;
         const char *at = strstr(notes, name[s][0]);
@@ -54,7 +65,8 @@ static void check_shapes(const char *file, const char *notes, nj_opener *opener,
         const char *why = NULL;
         nj_stamp_open(opener, stamp, &b->arena, &why);
         if (stamp->state != NJ_STAMP_OPEN || stamp->image.rows != rows || stamp->image.cols != cols)
-            fail_msg("%s: %s is %ux%u (%s), not %ux%u", file, nj_stamp_name[s], stamp->image.rows, stamp->image.cols, why ? why : "-", rows, cols);
+            fail_msg("%s: %s is %ux%u (%s), not %ux%u", file, nj_stamp_name[s], stamp->image.rows, stamp->image.cols,
+                     why ? why : "-", rows, cols);
         n->shapes++;
     }
 }
@@ -63,11 +75,22 @@ static void check_values(const char *file, const char *notes, nj_opener *opener,
 {
     double x;
     int64_t id, points;
-    const struct { const char *key; int column; double offset; } number[] = {
-        { "ra", RA, 0 },          { "dec", DEC, 0 },   { "decl", DEC, 0 }, { "RA", RA, 0 }, { "Dec", DEC, 0 }, { "jd", JD, 0 },
-        { "mjd", JD, 2400000.5 }, { "midpointMjdTai", JD, 2400000.5 }, { "midPointTai", JD, 2400000.5 } };
+    const struct {
+        const char *key;
+        int column;
+        double offset;
+    } number[] = { { "ra", RA, 0 },
+                   { "dec", DEC, 0 },
+                   { "decl", DEC, 0 },
+                   { "RA", RA, 0 },
+                   { "Dec", DEC, 0 },
+                   { "jd", JD, 0 },
+                   { "mjd", JD, 2400000.5 },
+                   { "midpointMjdTai", JD, 2400000.5 },
+                   { "midPointTai", JD, 2400000.5 } };
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
-        if (noted(notes, number[i].key, &x, NULL)) check_number(file, number[i].key, KIT_AT(b, number[i].column, double, 0), x + number[i].offset, n);
+        if (noted(notes, number[i].key, &x, NULL))
+            check_number(file, number[i].key, KIT_AT(b, number[i].column, double, 0), x + number[i].offset, n);
     bool fake = strstr(notes, "SYNTHETIC") && strstr(file, "lsst/"); /* its two ids differ: the notes have the one at the top */
     if (noted(notes, "candid", NULL, &id) || noted(notes, "diaSourceId", NULL, &id)) {
         n->values++;
@@ -76,7 +99,8 @@ static void check_values(const char *file, const char *notes, nj_opener *opener,
     }
     if (noted(notes, "prv_candidates", NULL, &points) || noted(notes, "prvDiaSources", NULL, &points)) {
         n->values++;
-        if (b->col[LC_JD].off[1] != points + 1) fail_msg("%s: %u points, not %lld and the current one", file, b->col[LC_JD].off[1], (long long)points);
+        if (b->col[LC_JD].off[1] != points + 1)
+            fail_msg("%s: %u points, not %lld and the current one", file, b->col[LC_JD].off[1], (long long)points);
     }
     check_shapes(file, notes, opener, b, n);
 }
@@ -139,7 +163,8 @@ static void every_packet_of_the_manifest(void **state)
         if (!packet || !notes || (strncmp(line, "ztf/", 4) && strncmp(line, "lsst/", 5) && strncmp(line, "other/", 6))) continue;
         check_file(decoder, line, notes + 1, &n);
     }
-    print_message("# %d files, %d rows, %d values and %d image shapes as noted, %d refused\n", n.files, n.rows, n.values, n.shapes, n.refused);
+    print_message("# %d files, %d rows, %d values and %d image shapes as noted, %d refused\n", n.files, n.rows, n.values,
+                  n.shapes, n.refused);
     assert_true(n.files == 444 && n.values > 1700 && n.shapes > 180);
     assert_int_equal(n.refused, N_REFUSED);
     free(manifest);

@@ -45,7 +45,8 @@ static void walk(shape *s, const nj_schema *schema, avro_schema_t at, const char
     } else if (is_avro_union(at)) {
         /* the decoder enters the first branch that leads on: every branch is asked for, and those it refuses are not added */
         for (size_t i = 0; i < avro_schema_union_size(at); i++)
-            if (!is_avro_null(avro_schema_union_branch(at, (int)i))) walk(s, schema, avro_schema_union_branch(at, (int)i), path, depth + 1);
+            if (!is_avro_null(avro_schema_union_branch(at, (int)i)))
+                walk(s, schema, avro_schema_union_branch(at, (int)i), path, depth + 1);
     } else if (is_avro_array(at)) {
         if (strchr(path, '[')) return; /* arrays inside arrays are no columns */
         snprintf(next, sizeof next, "%.250s[]", path);
@@ -105,8 +106,10 @@ static bool same(const avro_value_t *v, bool null, nj_type type, const void *dat
     int b = 0;
     const char *text = NULL;
     size_t size = 0;
-    if (null) n->nulls++;
-    else n->values++;
+    if (null)
+        n->nulls++;
+    else
+        n->values++;
     avro_type_t kind = null ? AVRO_NULL : avro_value_get_type(v);
     /* a union of several numbers has the column type of the first; the others are converted */
     if (kind == AVRO_INT32 && type != NJ_I32) return !avro_value_get_int(v, &i) && number_at(type, data, at) == i;
@@ -123,7 +126,8 @@ static bool same(const avro_value_t *v, bool null, nj_type type, const void *dat
         return type == NJ_STR && ((char *const *)data)[at] && !strcmp(((char *const *)data)[at], text);
     case AVRO_STRING:
         avro_value_get_string(v, &text, &size);
-        return type == NJ_STR && ((char *const *)data)[at] && strlen(((char *const *)data)[at]) == strlen(text) && !strcmp(((char *const *)data)[at], text);
+        return type == NJ_STR && ((char *const *)data)[at] && strlen(((char *const *)data)[at]) == strlen(text) &&
+               !strcmp(((char *const *)data)[at], text);
     default: {
         uint64_t empty[1];
         nj_fill_null(type, empty, 1);
@@ -134,7 +138,8 @@ static bool same(const avro_value_t *v, bool null, nj_type type, const void *dat
     }
 }
 
-static void compare_column(const char *file, const avro_value_t *top, const nj_column_def *def, const nj_col *col, uint32_t row, counts *n)
+static void compare_column(const char *file, const avro_value_t *top, const nj_column_def *def, const nj_col *col, uint32_t row,
+                           counts *n)
 {
     avro_value_t v = *top, item;
     const char *path = def->path + strlen("packet.");
@@ -145,12 +150,14 @@ static void compare_column(const char *file, const avro_value_t *top, const nj_c
     }
     size_t size = 0;
     if (some && avro_value_get_type(&v) == AVRO_ARRAY) avro_value_get_size(&v, &size);
-    if (col->off[row + 1] - col->off[row] != size) fail_msg("%s row %u: %s has %u elements, not %zu", file, row, def->path, col->off[row + 1] - col->off[row], size);
+    if (col->off[row + 1] - col->off[row] != size)
+        fail_msg("%s row %u: %s has %u elements, not %zu", file, row, def->path, col->off[row + 1] - col->off[row], size);
     for (size_t i = 0; i < size; i++) {
         const char *rest = path + 2 + (path[2] == '.');
         avro_value_get_by_index(&v, i, &item, NULL);
         bool there = follow(&item, &rest);
-        if (!same(&item, !there, def->type, col->data, col->off[row] + i, n)) fail_msg("%s row %u: %s[%zu] differs", file, row, def->path, i);
+        if (!same(&item, !there, def->type, col->data, col->off[row] + i, n))
+            fail_msg("%s row %u: %s[%zu] differs", file, row, def->path, i);
     }
 }
 
@@ -188,7 +195,8 @@ static void compare_pixels(const char *file, nj_opener *opener, nj_stamp *stamp,
     if (readable && naxis == 0) /* an empty primary: the image is in the first extension */
         readable = !fits_movrel_hdu(f, 1, NULL, &status) && !fits_get_img_param(f, 2, &bitpix, &naxis, axis, &status);
     readable = readable && naxis == 2;
-    if (readable != (stamp->state == NJ_STAMP_OPEN)) fail_msg("%s: a stamp is %s for us (%s)", file, readable ? "bad" : "good", why ? why : "-");
+    if (readable != (stamp->state == NJ_STAMP_OPEN))
+        fail_msg("%s: a stamp is %s for us (%s)", file, readable ? "bad" : "good", why ? why : "-");
     if (readable) {
         size_t pixels = (size_t)axis[0] * (size_t)axis[1];
         float *pixel = malloc(pixels * sizeof *pixel), null = NAN;
@@ -271,7 +279,8 @@ static bool compare_file(bench *b, const char *name, counts *n)
             if (avro_file_reader_read_value(file, &top)) fail_msg("%s: avro-c: %s", name, avro_strerror());
             for (uint32_t c = 0; c < s->n; c++) compare_column(name, &top, &s->col[c], &b->batch->col[c], row, n);
             for (int k = 0; k < NJ_STAMPS; k++)
-                if (b->batch->stamp[k][row].state == NJ_STAMP_PACKED) compare_pixels(name, b->opener, &b->batch->stamp[k][row], &b->batch->arena, n);
+                if (b->batch->stamp[k][row].state == NJ_STAMP_PACKED)
+                    compare_pixels(name, b->opener, &b->batch->stamp[k][row], &b->batch->arena, n);
             n->records++;
             n->columns += s->n;
         }
@@ -301,8 +310,8 @@ static int compare_folder(const char *folder, const char *suffix, counts *n)
         free(names[i]);
     }
     free(names);
-    print_message("# %s: %zu files, %zu schemas, %zu records, %zu columns, %zu values, %zu nulls, %zu stamps, %zu pixels\n", folder, n->files,
-                  b.n_shapes, n->records, n->columns, n->values, n->nulls, n->stamps, n->pixels);
+    print_message("# %s: %zu files, %zu schemas, %zu records, %zu columns, %zu values, %zu nulls, %zu stamps, %zu pixels\n",
+                  folder, n->files, b.n_shapes, n->records, n->columns, n->values, n->nulls, n->stamps, n->pixels);
     nj_cursor_free(&b.cursor);
     nj_batch_free(b.batch);
     nj_opener_free(b.opener);
@@ -332,15 +341,21 @@ static void every_field_of_the_other_surveys(void **state)
 {
     (void)state;
     if (!kit_shared()) skip();
-    static const struct { const char *folder; size_t files; int closed; } folder[] = {
-        { "lsst/ocf", 2, 0 },      { "lsst/fink", 10, 0 },  { "lsst/fake", 16, 0 },     { "other/winter", 12, 0 },   { "other/pgir", 12, 0 },
-        { "other/turbo", 8, 0 },   { "other/decam", 1, 0 }, { "other/decat", 7, 0 },    { "other/atlas", 5, 1 },     { "other/elasticc", 21, 0 },
-        { "other/fink_ztf", 1, 0 }, { "other/synthetic", 2, 0 } };
+    static const struct {
+        const char *folder;
+        size_t files;
+        int closed;
+    } folder[] = {
+        { "lsst/ocf", 2, 0 },    { "lsst/fink", 10, 0 },      { "lsst/fake", 16, 0 },     { "other/winter", 12, 0 },
+        { "other/pgir", 12, 0 }, { "other/turbo", 8, 0 },     { "other/decam", 1, 0 },    { "other/decat", 7, 0 },
+        { "other/atlas", 5, 1 }, { "other/elasticc", 21, 0 }, { "other/fink_ztf", 1, 0 }, { "other/synthetic", 2, 0 }
+    };
     size_t records = 0;
     for (size_t i = 0; i < sizeof folder / sizeof *folder; i++) {
         counts n = { 0 };
         int closed = compare_folder(folder[i].folder, ".avro", &n);
-        if (n.files != folder[i].files || closed != folder[i].closed) fail_msg("%s: %zu files compared, %d closed to avro-c", folder[i].folder, n.files, closed);
+        if (n.files != folder[i].files || closed != folder[i].closed)
+            fail_msg("%s: %zu files compared, %d closed to avro-c", folder[i].folder, n.files, closed);
         records += n.records;
     }
     print_message("# %zu records\n", records);
@@ -348,6 +363,7 @@ static void every_field_of_the_other_surveys(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(every_field_of_every_ztf_packet), cmocka_unit_test(every_field_of_the_other_surveys) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(every_field_of_every_ztf_packet),
+                                        cmocka_unit_test(every_field_of_the_other_surveys) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,26 +9,36 @@
 #include <time.h>
 #include <unistd.h>
 
-#define COLUMN(path, type, shape) { path, type, shape, NULL, 1 }
+#define COLUMN(path, type, shape)                                                                                                \
+    {                                                                                                                            \
+        path, type, shape, NULL, 1                                                                                               \
+    }
 enum { CANDID, OBJECT, JD, BAND, FLUX, LC_FLUX, LC_JD, FP_FLUX, RB, N_COLUMNS };
-static const nj_column_def columns[N_COLUMNS] = {
-    COLUMN("candid", NJ_I64, NJ_SCALAR), COLUMN("object", NJ_STR, NJ_SCALAR), COLUMN("jd", NJ_F64, NJ_SCALAR), COLUMN("band", NJ_STR, NJ_SCALAR),
-    COLUMN("flux", NJ_F32, NJ_SCALAR), COLUMN("lc.flux", NJ_F64, NJ_SERIES), COLUMN("lc.jd", NJ_F64, NJ_SERIES), COLUMN("fp.flux", NJ_F64, NJ_SERIES),
-    COLUMN("rb", NJ_F32, NJ_SCALAR) };
+static const nj_column_def columns[N_COLUMNS] = { COLUMN("candid", NJ_I64, NJ_SCALAR), COLUMN("object", NJ_STR, NJ_SCALAR),
+                                                  COLUMN("jd", NJ_F64, NJ_SCALAR),     COLUMN("band", NJ_STR, NJ_SCALAR),
+                                                  COLUMN("flux", NJ_F32, NJ_SCALAR),   COLUMN("lc.flux", NJ_F64, NJ_SERIES),
+                                                  COLUMN("lc.jd", NJ_F64, NJ_SERIES),  COLUMN("fp.flux", NJ_F64, NJ_SERIES),
+                                                  COLUMN("rb", NJ_F32, NJ_SCALAR) };
 static const nj_layout lsst = { "lsst", N_COLUMNS, N_COLUMNS, columns, 7 };
 
 /* --- the stub ----------------------------------------------------------------------------------------------------------- */
 
 static const char schema_9[] =
-    "{\"type\":\"record\",\"name\":\"lsst.v9_0.alert\",\"fields\":[{\"name\":\"diaSource\",\"type\":{\"type\":\"record\",\"name\":\"lsst.v9_0.diaSource\","
-    "\"fields\":[{\"name\":\"diaSourceId\",\"type\":\"long\"},{\"name\":\"diaObjectId\",\"type\":[\"null\",\"long\"]},{\"name\":\"midpointMjdTai\",\"type\":\"double\"},"
-    "{\"name\":\"band\",\"type\":\"string\"},{\"name\":\"psfFlux\",\"type\":[\"null\",\"float\"]},{\"name\":\"reliability\",\"type\":\"float\"}]}},"
+    "{\"type\":\"record\",\"name\":\"lsst.v9_0.alert\",\"fields\":[{\"name\":\"diaSource\",\"type\":{\"type\":\"record\","
+    "\"name\":\"lsst.v9_0.diaSource\","
+    "\"fields\":[{\"name\":\"diaSourceId\",\"type\":\"long\"},{\"name\":\"diaObjectId\",\"type\":[\"null\",\"long\"]},{\"name\":"
+    "\"midpointMjdTai\",\"type\":\"double\"},"
+    "{\"name\":\"band\",\"type\":\"string\"},{\"name\":\"psfFlux\",\"type\":[\"null\",\"float\"]},{\"name\":\"reliability\","
+    "\"type\":\"float\"}]}},"
     "{\"name\":\"prvDiaSources\",\"type\":[\"null\",{\"type\":\"array\",\"items\":\"lsst.v9_0.diaSource\"}]}]}";
 /* A field added in front, reliability gone, psfFlux under a new name: none of it known when this was built. */
 static const char schema_1102[] =
-    "{\"type\":\"record\",\"name\":\"lsst.v11_2.alert\",\"fields\":[{\"name\":\"weather\",\"type\":\"string\"},{\"name\":\"diaSource\",\"type\":{\"type\":\"record\","
-    "\"name\":\"lsst.v11_2.diaSource\",\"fields\":[{\"name\":\"diaSourceId\",\"type\":\"long\"},{\"name\":\"diaObjectId\",\"type\":[\"null\",\"long\"]},"
-    "{\"name\":\"midpointMjdTai\",\"type\":\"double\"},{\"name\":\"band\",\"type\":\"string\"},{\"name\":\"fluxOfThePsf\",\"type\":[\"null\",\"float\"]}]}},"
+    "{\"type\":\"record\",\"name\":\"lsst.v11_2.alert\",\"fields\":[{\"name\":\"weather\",\"type\":\"string\"},{\"name\":"
+    "\"diaSource\",\"type\":{\"type\":\"record\","
+    "\"name\":\"lsst.v11_2.diaSource\",\"fields\":[{\"name\":\"diaSourceId\",\"type\":\"long\"},{\"name\":\"diaObjectId\","
+    "\"type\":[\"null\",\"long\"]},"
+    "{\"name\":\"midpointMjdTai\",\"type\":\"double\"},{\"name\":\"band\",\"type\":\"string\"},{\"name\":\"fluxOfThePsf\","
+    "\"type\":[\"null\",\"float\"]}]}},"
     "{\"name\":\"prvDiaSources\",\"type\":[\"null\",{\"type\":\"array\",\"items\":\"lsst.v11_2.diaSource\"}]}]}";
 
 typedef enum mode { GOOD, NOT_FOUND, BROKEN, BROKEN_TWICE, HTML, HUGE_BODY, SLOW, NO_SCHEMA } mode;
@@ -58,17 +68,20 @@ static void serve(stub *s, int to)
     s->requests++;
     if (m == BROKEN_TWICE) m = s->requests <= 2 ? BROKEN : GOOD;
     if (m == SLOW) usleep(700000);
-    if (m == NOT_FOUND) answer(to, "404 Not Found", "{\"error_code\":40403}", 20);
-    else if (m == BROKEN) answer(to, "500 Internal Server Error", "oops", 4);
-    else if (m == HTML) answer(to, "200 OK", "<!DOCTYPE html><p>login", 23);
+    if (m == NOT_FOUND)
+        answer(to, "404 Not Found", "{\"error_code\":40403}", 20);
+    else if (m == BROKEN)
+        answer(to, "500 Internal Server Error", "oops", 4);
+    else if (m == HTML)
+        answer(to, "200 OK", "<!DOCTYPE html><p>login", 23);
     else if (m == NO_SCHEMA) {
         static const char body[] = "{\"schema\":\"{\\\"type\\\":\\\"nonsense\\\"}\"}";
         answer(to, "200 OK", body, sizeof body - 1);
-    }
-    else if (m == HUGE_BODY) {
+    } else if (m == HUGE_BODY) {
         static char zeros[1 << 20];
         answer(to, "200 OK", NULL, (size_t)100 << 20);
-        for (int i = 0; i < 100 && send(to, zeros, sizeof zeros, MSG_NOSIGNAL) > 0; i++) {}
+        for (int i = 0; i < 100 && send(to, zeros, sizeof zeros, MSG_NOSIGNAL) > 0; i++) {
+        }
     } else {
         nj_buffer body = { 0 };
         nj_buffer_text(&body, "{\"schema\":");
@@ -129,7 +142,8 @@ static reader *reader_new(const char *define)
 {
     reader *r = calloc(1, sizeof *r);
     char *copy = strdup(define), *save = NULL;
-    for (char *d = strtok_r(copy, "\n", &save); d; d = strtok_r(NULL, "\n", &save)) assert_int_equal(nj_settings_define(&r->settings, d, &r->err), 0);
+    for (char *d = strtok_r(copy, "\n", &save); d; d = strtok_r(NULL, "\n", &save))
+        assert_int_equal(nj_settings_define(&r->settings, d, &r->err), 0);
     free(copy);
     r->decoder = kit_decoder(&r->settings, NULL);
     r->batch = nj_batch_new();
@@ -198,7 +212,9 @@ static char folder[] = "/tmp/nightjar-registry-XXXXXX";
 static char settings_text[2000];
 static const char *with(const stub *s, const char *more)
 {
-    snprintf(settings_text, sizeof settings_text, "registry.url=http://127.0.0.1:%u/\nregistry.timeout_s=0.4\nregistry.wait_s=0\nregistry.cache=off\n%s", s->port, more);
+    snprintf(settings_text, sizeof settings_text,
+             "registry.url=http://127.0.0.1:%u/\nregistry.timeout_s=0.4\nregistry.wait_s=0\nregistry.cache=off\n%s", s->port,
+             more);
     return settings_text;
 }
 
@@ -230,15 +246,21 @@ static void an_id_is_fetched_once_and_kept(void **state)
 static void wrong_answers_are_refused_and_not_asked_again(void **state)
 {
     (void)state;
-    static const struct { mode mode; const char *says; } bad[] = {
-        { NOT_FOUND, "HTTP status 404" }, { HTML, "an answer without a schema" }, { HUGE_BODY, "an answer of more than" }, { NO_SCHEMA, "'nonsense' before it is defined" } };
+    static const struct {
+        mode mode;
+        const char *says;
+    } bad[] = { { NOT_FOUND, "HTTP status 404" },
+                { HTML, "an answer without a schema" },
+                { HUGE_BODY, "an answer of more than" },
+                { NO_SCHEMA, "'nonsense' before it is defined" } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         stub s = { .mode = bad[i].mode };
         stub_start(&s);
         reader *r = reader_new(with(&s, "registry.timeout_s=5\n"));
         for (int k = 0; k < 3; k++) {
             assert_int_equal(read_message(r, 900), -1);
-            if (!strstr(r->err.text, bad[i].says) || !strstr(r->err.text, "schema id 900")) fail_msg("%s: %s", bad[i].says, r->err.text);
+            if (!strstr(r->err.text, bad[i].says) || !strstr(r->err.text, "schema id 900"))
+                fail_msg("%s: %s", bad[i].says, r->err.text);
         }
         assert_int_equal(s.requests, 1);
         s.mode = GOOD; /* other ids are asked for as before */
@@ -267,7 +289,7 @@ static void alerts_wait_as_long_as_they_may(void **state)
     check_message(r);
     assert_int_equal(s.requests, 3);
     assert_true(seconds() - start > 0.5 && seconds() - start < 8); /* pauses of 0.25 and 0.5 s */
-    stub_stop(&s); /* down in mid-stream: known ids go on, a new one does not */
+    stub_stop(&s);                                                 /* down in mid-stream: known ids go on, a new one does not */
     assert_int_equal(read_message(r, 900), 0);
     check_message(r);
     reader_free(r);
@@ -320,7 +342,8 @@ static void a_new_release_needs_no_rebuild(void **state)
     assert_int_equal(read_message(r, 1102), 0);
     check_message(r); /* the embedded map knows nothing of fluxOfThePsf: null, never wrong, never lost */
     assert_true(isnan(KIT_AT(r->batch, FLUX, float, 0)));
-    assert_int_equal(r->batch->row[0].absent[0] & (1u << FLUX | 1u << RB | 1u << LC_FLUX | 1u << JD), 1u << FLUX | 1u << RB | 1u << LC_FLUX);
+    assert_int_equal(r->batch->row[0].absent[0] & (1u << FLUX | 1u << RB | 1u << LC_FLUX | 1u << JD),
+                     1u << FLUX | 1u << RB | 1u << LC_FLUX);
     reader_free(r);
     char map[200], more[300];
     snprintf(map, sizeof map, "%s/maps", folder);
@@ -328,9 +351,11 @@ static void a_new_release_needs_no_rebuild(void **state)
     snprintf(map, sizeof map, "%s/maps/lsst.map", folder);
     FILE *f = fopen(map, "w");
     fputs("survey lsst\nmatch name lsst.v*.alert\ncandid i64 = diaSource.diaSourceId\nobject str = diaSource.diaObjectId\n"
-          "jd f64 d = diaSource.midpointMjdTai offset 2400000.5\nband str = diaSource.band\nflux f32 nJy = diaSource.psfFlux | diaSource.fluxOfThePsf\n"
+          "jd f64 d = diaSource.midpointMjdTai offset 2400000.5\nband str = diaSource.band\nflux f32 nJy = diaSource.psfFlux | "
+          "diaSource.fluxOfThePsf\n"
           "rb f32 = diaSource.reliability\nseries lc = prvDiaSources[] + diaSource\nlc.flux f32 nJy = psfFlux | fluxOfThePsf\n"
-          "lc.jd f64 d = midpointMjdTai offset 2400000.5\n", f);
+          "lc.jd f64 d = midpointMjdTai offset 2400000.5\n",
+          f);
     fclose(f);
     snprintf(more, sizeof more, "decode.maps=%s/maps\n", folder);
     r = reader_new(with(&s, more));
@@ -360,12 +385,15 @@ static void lsst_messages_with_a_folder_of_schemas(void **state)
 {
     (void)state;
     if (!kit_shared()) skip();
-    static const struct { const char *file; int64_t id; double mjd; } message[] = {
-        { "lsst/wire/lsst_v7_1_25409136044802067.msg", 25409136044802067, 57454.32928159722 },
-        { "lsst/wire/lsst_v7_4_396841556377648.msg", 396841556377648, 57454.28907414352 },
-        { "lsst/wire/lsst_v7_4_396895243468944.msg", 396895243468944, 57454.299200225694 },
-        { "lsst/wire/lsst_v7_4_396895612567600.msg", 396895612567600, 57454.299200225694 },
-        { "lsst/wire/lsst_v9_0_7912941781254298.msg", 7912941781254298, 60961.23309222222 } };
+    static const struct {
+        const char *file;
+        int64_t id;
+        double mjd;
+    } message[] = { { "lsst/wire/lsst_v7_1_25409136044802067.msg", 25409136044802067, 57454.32928159722 },
+                    { "lsst/wire/lsst_v7_4_396841556377648.msg", 396841556377648, 57454.28907414352 },
+                    { "lsst/wire/lsst_v7_4_396895243468944.msg", 396895243468944, 57454.299200225694 },
+                    { "lsst/wire/lsst_v7_4_396895612567600.msg", 396895612567600, 57454.299200225694 },
+                    { "lsst/wire/lsst_v9_0_7912941781254298.msg", 7912941781254298, 60961.23309222222 } };
     char define[4200];
     snprintf(define, sizeof define, "registry.schemas=%s/real/schemas/lsst\n", kit_shared());
     reader *r = reader_new(define);
@@ -467,10 +495,15 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_id_is_fetched_once_and_kept), cmocka_unit_test(wrong_answers_are_refused_and_not_asked_again),
-        cmocka_unit_test(alerts_wait_as_long_as_they_may), cmocka_unit_test(a_user_and_a_password), cmocka_unit_test(a_new_release_needs_no_rebuild),
-        cmocka_unit_test(without_a_registry), cmocka_unit_test(lsst_messages_with_a_folder_of_schemas),
-        cmocka_unit_test(bare_datums_with_the_schema_of_a_file), cmocka_unit_test(keyed_datums),
+        cmocka_unit_test(an_id_is_fetched_once_and_kept),
+        cmocka_unit_test(wrong_answers_are_refused_and_not_asked_again),
+        cmocka_unit_test(alerts_wait_as_long_as_they_may),
+        cmocka_unit_test(a_user_and_a_password),
+        cmocka_unit_test(a_new_release_needs_no_rebuild),
+        cmocka_unit_test(without_a_registry),
+        cmocka_unit_test(lsst_messages_with_a_folder_of_schemas),
+        cmocka_unit_test(bare_datums_with_the_schema_of_a_file),
+        cmocka_unit_test(keyed_datums),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -39,15 +39,22 @@ static int count_points(const void *self, void *thread, const nj_work *w)
     }
     return w->n == 1 && w->id[w->row[0]] == 99 ? NJ_EDATA : NJ_OK;
 }
-#define TOY(N, NEEDS, GIVES, PROCESS) \
-    static const nj_module N = { NJ_HEADER, .name = #N, .version = "1.0", .summary = "toy", .paper = "none: test", \
-                                 .needs = (const nj_need[]){ NEEDS { 0 } }, .gives = (const nj_give[]){ GIVES { 0 } }, .process = PROCESS };
+#define TOY(N, NEEDS, GIVES, PROCESS)                                                                                            \
+    static const nj_module N = { NJ_HEADER,                                                                                      \
+                                 .name = #N,                                                                                     \
+                                 .version = "1.0",                                                                               \
+                                 .summary = "toy",                                                                               \
+                                 .paper = "none: test",                                                                          \
+                                 .needs = (const nj_need[]){ NEEDS{ 0 } },                                                       \
+                                 .gives = (const nj_give[]){ GIVES{ 0 } },                                                       \
+                                 .process = PROCESS };
 #define NEED(P, T, S, U) { P, T, S, U, 0 },
 #define NEED_OPT(P, T, S, U) { P, T, S, U, NJ_OPTIONAL },
 #define GIVE(NAME, T) { NAME, T, 1, -1, "1", -INFINITY, INFINITY, 3.5, 0, "toy" },
 TOY(alpha, NEED("mag", NJ_F64, NJ_SCALAR, "mag"), GIVE("twice", NJ_F64), double_mag)
 TOY(beta, NEED("alpha.twice", NJ_F64, NJ_SCALAR, "1"), GIVE("four", NJ_F64), double_mag)
-TOY(views, NEED("lc.mag@g", NJ_F64, NJ_SERIES, "mag") NEED("lc.mag@time", NJ_F64, NJ_SERIES, "mag"), GIVE("n", NJ_I32) GIVE("first", NJ_F64), count_points)
+TOY(views, NEED("lc.mag@g", NJ_F64, NJ_SERIES, "mag") NEED("lc.mag@time", NJ_F64, NJ_SERIES, "mag"),
+    GIVE("n", NJ_I32) GIVE("first", NJ_F64), count_points)
 TOY(ring_a, NEED("ring_b.x", NJ_F64, NJ_SCALAR, "1"), GIVE("x", NJ_F64), double_mag)
 TOY(ring_b, NEED("ring_a.x", NJ_F64, NJ_SCALAR, "1"), GIVE("x", NJ_F64), double_mag)
 TOY(hungry, NEED("nosuch", NJ_F64, NJ_SCALAR, "1"), GIVE("x", NJ_F64), double_mag)
@@ -58,9 +65,16 @@ TOY(lacking, NEED("newer", NJ_F64, NJ_SCALAR, "1"), GIVE("x", NJ_F64), double_ma
 static int offer(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit, bool *in_map)
 {
     (void)schema;
-    static const struct { const char *path; nj_type type; nj_shape shape; const char *unit; int there; } all[] = {
-        { "mag", NJ_F32, NJ_SCALAR, "mag", 1 }, { "lc.mag", NJ_F64, NJ_SERIES, "mag", 1 }, { "lc.band", NJ_I32, NJ_SERIES, "1", 1 },
-        { "lc.jd", NJ_F64, NJ_SERIES, "d", 1 }, { "newer", NJ_F64, NJ_SCALAR, "1", 0 },
+    static const struct {
+        const char *path;
+        nj_type type;
+        nj_shape shape;
+        const char *unit;
+        int there;
+    } all[] = {
+        { "mag", NJ_F32, NJ_SCALAR, "mag", 1 },   { "lc.mag", NJ_F64, NJ_SERIES, "mag", 1 },
+        { "lc.band", NJ_I32, NJ_SERIES, "1", 1 }, { "lc.jd", NJ_F64, NJ_SERIES, "d", 1 },
+        { "newer", NJ_F64, NJ_SCALAR, "1", 0 },
     };
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (!strcmp(all[i].path, path)) {
@@ -206,7 +220,8 @@ static void dispatch_counts_and_keeps_reasons(void **state)
         if (!strcmp(name, "alpha")) {
             assert_true(((const double *)data)[0] == 2 && isnan(((const double *)data)[1]) && ((const double *)data)[2] == 4);
             assert_int_equal(out->reason[s][1], NJ_CUT);
-            assert_true(c->passed == 2 && c->hits == 2 && c->flagged == 1 && c->calls == 3 && c->one.n == 3); /* one row in two is alone */
+            assert_true(c->passed == 2 && c->hits == 2 && c->flagged == 1 && c->calls == 3 &&
+                        c->one.n == 3); /* one row in two is alone */
         } else if (!strcmp(name, "beta")) {
             assert_true(((const double *)data)[2] == 8);
         } else if (!strcmp(name, "views")) {
@@ -256,9 +271,12 @@ static void units_convert_or_refuse(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(abi_is_checked), cmocka_unit_test(columns_order_modules_and_name_a_cycle),
-        cmocka_unit_test(selection_adds_providers_and_finds_near_misses), cmocka_unit_test(missing_needs_turn_a_module_off),
-        cmocka_unit_test(dispatch_counts_and_keeps_reasons), cmocka_unit_test(silence_and_failure_are_reasons_too),
+        cmocka_unit_test(abi_is_checked),
+        cmocka_unit_test(columns_order_modules_and_name_a_cycle),
+        cmocka_unit_test(selection_adds_providers_and_finds_near_misses),
+        cmocka_unit_test(missing_needs_turn_a_module_off),
+        cmocka_unit_test(dispatch_counts_and_keeps_reasons),
+        cmocka_unit_test(silence_and_failure_are_reasons_too),
         cmocka_unit_test(units_convert_or_refuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

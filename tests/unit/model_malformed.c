@@ -46,7 +46,8 @@ static void free_folder(folder *f)
 }
 
 /* Opens the toy with these bytes as its model; rehash: the manifest's hash is made to fit. */
-static nj_model *open_with(model_host *h, const char *name, const folder *f, const void *onnx, size_t n, int rehash, const char *engine)
+static nj_model *open_with(model_host *h, const char *name, const folder *f, const void *onnx, size_t n, int rehash,
+                           const char *engine)
 {
     static char manifest[1 << 16];
     model_host_open(h, "data/models");
@@ -138,9 +139,12 @@ static void golden_rows_are_checked(void **state)
     for (int t = 0; t < TOYS; t++) {
         model_host h;
         folder f = read_folder(toys[t]);
-        const char *name = t == 0 ? "class_weights" : t == 3 ? "out_w" : "dense"; /* the numbers stand before or behind the name */
+        const char *name = t == 0   ? "class_weights"
+                           : t == 3 ? "out_w"
+                                    : "dense"; /* the numbers stand before or behind the name */
         char *at = memmem(f.onnx, f.n_onnx, name, strlen(name));
-        while (t && at && memcmp(at - 2, "\x42", 1)) at = memmem(at + 1, f.n_onnx - (size_t)(at + 1 - f.onnx), name, strlen(name)); /* the initializer's own name */
+        while (t && at && memcmp(at - 2, "\x42", 1))
+            at = memmem(at + 1, f.n_onnx - (size_t)(at + 1 - f.onnx), name, strlen(name)); /* the initializer's own name */
         assert_non_null(at);
         float one = 0.75f;
         memcpy(at + strlen(name) + (t == 0 ? 8 : 3), &one, 4);
@@ -163,13 +167,15 @@ static void any_bytes(void **state)
             model_host h;
             size_t n = f.n_onnx;
             memcpy(bytes, f.onnx, n);
-            if (i % 3 == 0) n = draw((uint32_t)n);
+            if (i % 3 == 0)
+                n = draw((uint32_t)n);
             else if (i % 7 == 0) {
                 uint32_t from = draw((uint32_t)n), len = draw((uint32_t)n - from);
                 memmove(bytes + from + len, bytes + from, n - from);
                 n += len;
             }
-            for (uint32_t k = i % 3 == 0 ? 0 : 1 + draw(6); k > 0; k--) bytes[draw((uint32_t)n)] = (char)(draw(4) ? draw(256) : 0xff);
+            for (uint32_t k = i % 3 == 0 ? 0 : 1 + draw(6); k > 0; k--)
+                bytes[draw((uint32_t)n)] = (char)(draw(4) ? draw(256) : 0xff);
             nj_model *m = open_with(&h, toys[t], &f, bytes, n, 1, "builtin");
             opened += m != NULL;
             if (!m) assert_true(h.log[0]);
@@ -188,7 +194,8 @@ static void any_child(void **state)
 {
     (void)state;
     folder f = read_folder("toy_forest");
-    static const char *const list[] = { "nodes_truenodeids", "nodes_falsenodeids", "nodes_treeids", "nodes_nodeids", "nodes_featureids" };
+    static const char *const list[] = { "nodes_truenodeids", "nodes_falsenodeids", "nodes_treeids", "nodes_nodeids",
+                                        "nodes_featureids" };
     for (int l = 0; l < 5; l++) {
         char *at = memmem(f.onnx, f.n_onnx, list[l], strlen(list[l]));
         assert_non_null(at);
@@ -243,7 +250,9 @@ static void odd_calls(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(hash_is_checked), cmocka_unit_test(manifest_is_checked), cmocka_unit_test(golden_rows_are_checked),
-                                        cmocka_unit_test(any_bytes), cmocka_unit_test(any_child), cmocka_unit_test(odd_calls) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hash_is_checked), cmocka_unit_test(manifest_is_checked), cmocka_unit_test(golden_rows_are_checked),
+        cmocka_unit_test(any_bytes),       cmocka_unit_test(any_child),           cmocka_unit_test(odd_calls)
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
