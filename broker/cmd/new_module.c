@@ -1,0 +1,78 @@
+/* new_module.c - `nightjar new-module NAME`: a module to fill in, that already compiles, runs and passes conformance. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "../base/buffer.h"
+#include "../base/embed.h"
+#include "../graph/modules.h"
+#include "command.h"
+
+static const char help[] = "\nWrites modules/NAME.c (NAME.c where there is no folder modules/); an existing file is never touched.\n"
+                           "NAME: a small letter, then small letters, digits and '_'.\n";
+
+static int is_valid(const char *name)
+{
+    size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
+    return n && !name[n] && n < 60 && name[0] >= 'a' && name[0] <= 'z';
+}
+
+static int is_taken(const char *name)
+{
+    for (const nj_module *const *m = nj_builtin_modules; *m; m++)
+        if (!strcmp((*m)->name, name)) return 1;
+    return 0;
+}
+
+/* The template with its own name, fill_in, replaced. */
+static void fill_in(nj_buffer *out, const char *text, const char *name)
+{
+    static const char own[] = "fill_in";
+    for (const char *at; (at = strstr(text, own)) != NULL; text = at + sizeof own - 1) {
+        nj_buffer_add(out, text, (size_t)(at - text));
+        nj_buffer_text(out, name);
+    }
+    nj_buffer_text(out, text);
+}
+
+static int write_new(const char *path, const nj_buffer *text)
+{
+    FILE *f = fopen(path, "wx");
+    if (!f) return -1;
+    int bad = fwrite(text->data, 1, text->n, f) != text->n;
+    return fclose(f) || bad ? -1 : 0;
+}
+
+static int new_module(int argc, char **argv)
+{
+    const char *name = argc == 2 ? argv[1] : "";
+    const nj_embedded *template = nj_embedded_find("data/embed/module_template.c");
+    char path[128];
+    struct stat st;
+    nj_buffer text = { 0 };
+    if (!is_valid(name)) {
+        fprintf(stderr, "nightjar new-module: expected one NAME: a small letter, then small letters, digits and '_'\n");
+        return NJ_EXIT_USAGE;
+    }
+    if (is_taken(name)) {
+        fprintf(stderr, "nightjar new-module: there is a module %s already (nightjar modules %s)\n", name, name);
+        return NJ_EXIT_USAGE;
+    }
+    int in_tree = stat("modules", &st) == 0 && S_ISDIR(st.st_mode);
+    snprintf(path, sizeof path, "%s%s.c", in_tree ? "modules/" : "", name);
+    if (template) fill_in(&text, template->data, name);
+    int bad = !template || text.failed || write_new(path, &text);
+    if (bad) fprintf(stderr, "nightjar new-module: %s: %s\n", path, strerror(errno));
+    nj_buffer_free(&text);
+    if (bad) return NJ_EXIT_USAGE;
+    printf("%s is written. Fill it in; then\n", path);
+    if (in_tree) printf("  make                                                  # built in\n"
+                        "  ./nightjar modules %s\n"
+                        "  ./nightjar run -m %s -o ndjson:- data/sample.tar.gz\n"
+                        "  make testbins && tests/run module/conformance         # checks it, unasked\n", name, name);
+    printf("  %snightjar profile %s %s --lines\n", in_tree ? "./" : "", path, in_tree ? "data/sample.tar.gz" : "ALERTS");
+    return NJ_EXIT_OK;
+}
+
+NJ_COMMAND(new_module) = { "new-module", "new-module NAME", "a module to fill in, that compiles, runs and passes conformance", help, new_module };
