@@ -359,6 +359,11 @@ static int there(const column *c, uint8_t rep)
     return c->at < c->stop && rep_of(c) == rep;
 }
 
+static int is_too_large(const column *c)
+{
+    return c->leaf->type == NJ_PARQUET_I64 && c->leaf->kind == NJ_PARQUET_UNSIGNED && ((const int64_t *)c->got.value)[c->at] < 0;
+}
+
 /* What is absent has one entry in each of its columns. */
 static int pass(nj_parquet_avro *r, const item *it, uint8_t below, uint8_t rep)
 {
@@ -384,6 +389,10 @@ static int encode(nj_parquet_avro *r, uint32_t at, uint8_t rep)
         return -1;
     }
     if (it->kind == A_LEAF) {
+        if (is_too_large(c)) {
+            r->why = "an unsigned number of 2^63 or more, for which Avro has no type";
+            return -1;
+        }
         put_value(&r->datum, c->leaf, c->got.value, c->at++);
         return 0;
     }
@@ -435,8 +444,8 @@ int nj_parquet_avro_next(nj_parquet_avro *r, const uint8_t **datum, size_t *size
     uint32_t i = 0;
     while (!bad && i < r->n_columns && r->column[i].at == r->column[i].stop) i++;
     if (bad || i < r->n_columns)
-        return nj_fail(err, "%s: row %llu: its columns disagree about how long a list is or what is null", r->file->name,
-                       (unsigned long long)r->row);
+        return nj_fail(err, "%s: row %llu: %s", r->file->name, (unsigned long long)r->row,
+                       r->why ? r->why : "its columns disagree about how long a list is or what is null");
     nj_buffer_add(&r->datum, r->tail.data, r->tail.n);
     if (r->datum.failed) return nj_fail(err, "%s: out of memory", r->file->name);
     r->handed++;

@@ -1,7 +1,7 @@
 /* parquet_avro.h - rows of a Parquet file as Avro datums with one schema: what decode reads from any stream.
  *
  * Structs are records, lists arrays, maps with text keys maps, whatever may be null a union with null; text is string,
- * other bytes are bytes, decimals double, unsigned 32-bit numbers long. One thread at a time. */
+ * other bytes are bytes, decimals double, unsigned numbers long (2^63 and more is an error). One thread at a time. */
 #ifndef NJ_SOURCE_PARQUET_AVRO_H
 #define NJ_SOURCE_PARQUET_AVRO_H
 
