@@ -33,8 +33,12 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
 #undef TILE_MOST
 
 #if defined __x86_64__
+#if defined __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
+#endif
 #define W 8
 #define ISA(name) name##_avx2
 #define FMA(a, b, c) ((vec)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
@@ -56,10 +60,18 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
 #undef TILES
 #undef TILE_TABLE
 #undef TILE_MOST
+#if defined __clang__
+#pragma clang attribute pop
+#else
 #pragma GCC pop_options
+#endif
 
+#if defined __clang__
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma"))), apply_to = function)
+#else
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,prefer-vector-width=512")
+#endif
 #define W 16
 #define ISA(name) name##_avx512
 #define FMA(a, b, c) ((vec)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
@@ -88,7 +100,11 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
 #undef TILES
 #undef TILE_TABLE
 #undef TILE_MOST
+#if defined __clang__
+#pragma clang attribute pop
+#else
 #pragma GCC pop_options
+#endif
 #define EACH(name) { name##_portable, name##_avx2, name##_avx512 }
 static const nj_lanes *const lanes[NJ_ISAS] = { &lanes_portable, &lanes_avx2, &lanes_avx512 };
 #else

@@ -12,8 +12,12 @@ int nj_tree_lanes_usable(void)
     return nj_isa_best() == NJ_ISA_AVX512;
 }
 
+#if defined __clang__
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq"))), apply_to = function)
+#else
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq")
+#endif
 
 enum { HALF = 16 };
 
@@ -83,7 +87,11 @@ void nj_tree_lanes_add(const nj_forest *f, nj_tree_sum sum, uint32_t t, const fl
         add_leaves(f, sum, tree, b, (char *)sums + (r + HALF) * sum_bytes);
     }
 }
+#if defined __clang__
+#pragma clang attribute pop
+#else
 #pragma GCC pop_options
+#endif
 
 #else
 int nj_tree_lanes_usable(void)
