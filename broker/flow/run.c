@@ -442,6 +442,21 @@ static int set_up(run *r, nj_error *err)
     return NJ_EXIT_OK;
 }
 
+/* A module whose random numbers are one stream for the whole run (rng = numpy: bit for bit the reference) has an answer
+ * that depends on the order of all alerts before: one thread, in source order. */
+static int threads_of(const run *r)
+{
+    for (uint32_t i = 0; i < r->instances.n; i++) {
+        char section[160];
+        snprintf(section, sizeof section, "module.%s", r->instances.item[i].name);
+        const char *rng = nj_settings_get(r->options->settings, section, "rng");
+        if (!rng || strcmp(rng, "numpy")) continue;
+        if (r->options->threads != 1) nj_log(NJ_LOG_INFO, "[%s] rng = numpy: one thread, in source order", section);
+        return 1;
+    }
+    return r->options->threads > 0 ? r->options->threads : omp_get_num_procs();
+}
+
 int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
 {
     memset(report, 0, sizeof *report);
@@ -456,7 +471,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     if (rc == NJ_EXIT_OK && open_sources(r, err)) rc = NJ_EXIT_SOURCE;
     if (rc == NJ_EXIT_OK && open_sinks(r, err)) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK && nj_settings_check_used(options->settings, err)) rc = NJ_EXIT_USAGE;
-    int threads = options->threads > 0 ? options->threads : omp_get_num_procs();
+    int threads = rc == NJ_EXIT_OK ? threads_of(r) : 1;
     if (rc == NJ_EXIT_OK && make_workers(r, &w, threads, err)) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK) {
         nj_energy_begin(r->energy);
