@@ -176,6 +176,13 @@ def damage(n):
     open("page.parquet", "wb").write(data)
     r, got = run("page.parquet", "page")
     ok(r.returncode == 2 and "page.parquet" in r.stderr and "candidate.jd" in r.stderr, "a damaged page: exit 2, file and column are told", f"{r.returncode} {r.stderr}")
+    r = nightjar("run", "snappy", "-q", "-m", "roid", "-D", "decode.max_items=40", "-o", "null:", "--report", "dl.json", "--dead-letters", "dl.avro")
+    dead = report("dl.json")["ledger"]["dead"]
+    r, got = run("dl.avro", "revived", "-m", "roid", "--columns", "packet.finkclass")
+    if dead:
+        ok(len(got) == dead and any(x["packet.finkclass"] for x in got), f"{dead} dead rows are in the dead-letter file with their schema, and read again", r.stderr)
+    else:
+        skip("dead rows are read again", "no alert of the sample has more than 40 entries of history")
     open("text.parquet", "w").write("this is not Parquet\n")
     r = nightjar("run", "text.parquet")
     ok(r.returncode == 2 and "text.parquet: is not a Parquet file" in r.stderr, "what only has the name is refused", r.stderr)
