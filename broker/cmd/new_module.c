@@ -9,8 +9,9 @@
 #include "../graph/modules.h"
 #include "command.h"
 
-static const char help[] = "\nWrites modules/NAME.c (NAME.c where there is no folder modules/); an existing file is never touched.\n"
-                           "NAME: a small letter, then small letters, digits and '_'.\n";
+static const char help[] =
+    "\nWrites modules/NAME.c (NAME.c where there is no folder modules/); an existing file is never touched.\n"
+    "NAME: a small letter, then small letters, digits and '_'.\n";
 
 static int is_valid(const char *name)
 {
@@ -67,12 +68,15 @@ static int new_module(int argc, char **argv)
     nj_buffer_free(&text);
     if (bad) return NJ_EXIT_USAGE;
     printf("%s is written. Fill it in; then\n", path);
-    if (in_tree) printf("  make                                                  # built in\n"
-                        "  ./nightjar modules %s\n"
-                        "  ./nightjar run -m %s -o ndjson:- data/sample.tar.gz\n"
-                        "  make testbins && tests/run module/conformance         # checks it, unasked\n", name, name);
+    if (in_tree)
+        printf("  make                                                  # built in\n"
+               "  ./nightjar modules %s\n"
+               "  ./nightjar run -m %s -o ndjson:- data/sample.tar.gz\n"
+               "  make testbins && tests/run module/conformance         # checks it, unasked\n",
+               name, name);
     printf("  %snightjar profile %s %s --lines\n", in_tree ? "./" : "", path, in_tree ? "data/sample.tar.gz" : "ALERTS");
     return NJ_EXIT_OK;
 }
 
-NJ_COMMAND(new_module) = { "new-module", "new-module NAME", "a module to fill in, that compiles, runs and passes conformance", help, new_module };
+NJ_COMMAND(new_module) = { "new-module", "new-module NAME", "a module to fill in, that compiles, runs and passes conformance",
+                           help, new_module };

@@ -1,5 +1,6 @@
 /* profile.c - `nightjar profile MODULE SOURCE...`: what one module costs, to the line. */
 #include <getopt.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -25,31 +26,59 @@ static const char help[] =
     "  --limit N            take the first N alerts\n"
     "  --clock wall|cpu     what is timed (wall)\n"
     "  --period random|fixed  of the samples (random; fixed can lock to a loop and is here to show it)\n"
+    "  --interval US        mean microseconds between samples (1000)\n"
     "  --no-hits            leave out the counting pass\n"
     "  --json FILE          the profile as JSON\n"
+    "  --html FILE          one self-contained page: the source with its heat, and the flame graph\n"
+    "  --svg FILE           the flame graph alone\n"
     "  -c FILE, -D section.key=value, --module-path DIR   as for `nightjar run`\n";
 
 typedef struct command {
     nj_cli cli;
-    const char *module, *json;
+    const char *module, *json, *html, *svg;
     nj_profile_show show;
     int64_t min_samples, repeat, limit;
-    double seconds;
+    double seconds, interval_us;
     bool cpu, fixed, no_hits;
 } command;
 
-enum { OPT_LINES = 256, OPT_SAMPLES, OPT_SECONDS, OPT_REPEAT, OPT_LIMIT, OPT_CLOCK, OPT_PERIOD, OPT_NO_HITS, OPT_JSON, OPT_MODULE_PATH };
-static const struct option longs[] = {
-    { "lines", no_argument, NULL, OPT_LINES },          { "min-samples", required_argument, NULL, OPT_SAMPLES }, { "seconds", required_argument, NULL, OPT_SECONDS },
-    { "repeat", required_argument, NULL, OPT_REPEAT },  { "limit", required_argument, NULL, OPT_LIMIT },         { "clock", required_argument, NULL, OPT_CLOCK },
-    { "period", required_argument, NULL, OPT_PERIOD },  { "no-hits", no_argument, NULL, OPT_NO_HITS },           { "json", required_argument, NULL, OPT_JSON },
-    { "module-path", required_argument, NULL, OPT_MODULE_PATH }, { 0 } };
+enum {
+    OPT_LINES = 256,
+    OPT_SAMPLES,
+    OPT_SECONDS,
+    OPT_REPEAT,
+    OPT_LIMIT,
+    OPT_CLOCK,
+    OPT_PERIOD,
+    OPT_NO_HITS,
+    OPT_INTERVAL,
+    OPT_JSON,
+    OPT_HTML,
+    OPT_SVG,
+    OPT_MODULE_PATH
+};
+static const struct option longs[] = { { "lines", no_argument, NULL, OPT_LINES },
+                                       { "min-samples", required_argument, NULL, OPT_SAMPLES },
+                                       { "seconds", required_argument, NULL, OPT_SECONDS },
+                                       { "repeat", required_argument, NULL, OPT_REPEAT },
+                                       { "limit", required_argument, NULL, OPT_LIMIT },
+                                       { "clock", required_argument, NULL, OPT_CLOCK },
+                                       { "period", required_argument, NULL, OPT_PERIOD },
+                                       { "no-hits", no_argument, NULL, OPT_NO_HITS },
+                                       { "json", required_argument, NULL, OPT_JSON },
+                                       { "module-path", required_argument, NULL, OPT_MODULE_PATH },
+                                       { "interval", required_argument, NULL, OPT_INTERVAL },
+                                       { "html", required_argument, NULL, OPT_HTML },
+                                       { "svg", required_argument, NULL, OPT_SVG },
+                                       { 0 } };
 
 static int positive(const char *name, const char *text, double most, double *value, nj_error *err)
 {
     char *end;
     *value = strtod(text, &end);
-    return end != text && !*end && *value > 0 && *value <= most ? 0 : nj_fail(err, "%s %s: expected a number above 0, at most %g", name, text, most);
+    return end != text && !*end && *value > 0 && *value <= most
+               ? 0
+               : nj_fail(err, "%s %s: expected a number above 0, at most %g", name, text, most);
 }
 
 static int one_of(const char *name, const char *text, const char *first, const char *second, bool *is_second, nj_error *err)
@@ -63,6 +92,7 @@ static int take_number(command *c, int option, nj_error *err)
     double v = 0;
     switch (option) {
     case 'u': return positive("-u", optarg, 1e6, &c->show.unit_s, err);
+    case OPT_INTERVAL: return positive("--interval", optarg, 1e9, &c->interval_us, err);
     case OPT_SECONDS: return positive("--seconds", optarg, 1e6, &c->seconds, err);
     case OPT_SAMPLES:
         if (positive("--min-samples", optarg, 2e6, &v, err)) return -1;
@@ -82,18 +112,34 @@ static int take_number(command *c, int option, nj_error *err)
 static int take_option(command *c, int option, char **pass, int *n_pass, nj_error *err)
 {
     switch (option) {
-    case 'c': pass[(*n_pass)++] = (char *)"-c"; pass[(*n_pass)++] = optarg; return 0;
-    case 'D': pass[(*n_pass)++] = (char *)"-D"; pass[(*n_pass)++] = optarg; return 0;
-    case OPT_MODULE_PATH: pass[(*n_pass)++] = (char *)"--module-path"; pass[(*n_pass)++] = optarg; return 0;
+    case 'c':
+        pass[(*n_pass)++] = (char *)"-c";
+        pass[(*n_pass)++] = optarg;
+        return 0;
+    case 'D':
+        pass[(*n_pass)++] = (char *)"-D";
+        pass[(*n_pass)++] = optarg;
+        return 0;
+    case OPT_MODULE_PATH:
+        pass[(*n_pass)++] = (char *)"--module-path";
+        pass[(*n_pass)++] = optarg;
+        return 0;
     case 'z': c->show.skip_zero = true; return 0;
     case 't': c->show.sort = true; return 0;
     case 'm': c->show.summary = true; return 0;
     case OPT_LINES: c->show.lines = true; return 0;
     case OPT_NO_HITS: c->no_hits = true; return 0;
     case OPT_JSON: c->json = optarg; return 0;
+    case OPT_HTML: c->html = optarg; return 0;
+    case OPT_SVG: c->svg = optarg; return 0;
     case OPT_CLOCK: return one_of("--clock", optarg, "wall", "cpu", &c->cpu, err);
     case OPT_PERIOD: return one_of("--period", optarg, "random", "fixed", &c->fixed, err);
-    case 'u': case OPT_SECONDS: case OPT_SAMPLES: case OPT_REPEAT: case OPT_LIMIT: return take_number(c, option, err);
+    case 'u':
+    case OPT_INTERVAL:
+    case OPT_SECONDS:
+    case OPT_SAMPLES:
+    case OPT_REPEAT:
+    case OPT_LIMIT: return take_number(c, option, err);
     default: return nj_fail(err, "see `nightjar profile --help`");
     }
 }
@@ -103,14 +149,20 @@ static int parse(command *c, int argc, char **argv, nj_error *err)
     char **pass = calloc((size_t)argc * 2 + 2, sizeof *pass);
     if (!pass) return nj_fail(err, "out of memory");
     int n = 0, rc = 0;
-    *c = (command){ .show = { .unit_s = 1e-6, .colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR") }, .min_samples = 10000, .seconds = 60 };
+    *c = (command){ .show = { .unit_s = 1e-6, .colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR") },
+                    .min_samples = 10000,
+                    .seconds = 60,
+                    .interval_us = 1000 };
     pass[n++] = argv[0];
     optind = 1;
-    for (int option; rc == 0 && (option = getopt_long(argc, argv, "c:D:u:ztm", longs, NULL)) != -1;) rc = take_option(c, option, pass, &n, err);
+    for (int option; rc == 0 && (option = getopt_long(argc, argv, "c:D:u:ztm", longs, NULL)) != -1;)
+        rc = take_option(c, option, pass, &n, err);
     if (rc == 0 && argc - optind < 2) rc = nj_fail(err, "expected MODULE SOURCE...; see `nightjar profile --help`");
     for (int i = optind; rc == 0 && i < argc; i++) {
-        if (i == optind) c->module = argv[i];
-        else pass[n++] = argv[i];
+        if (i == optind)
+            c->module = argv[i];
+        else
+            pass[n++] = argv[i];
     }
     if (rc == 0) rc = nj_cli_parse(&c->cli, n, pass, err);
     free(pass);
@@ -130,7 +182,8 @@ static const char *short_producer(nj_arena *arena, const char *producer)
     nj_buffer b = { 0 };
     nj_buffer_add(&b, producer, strcspn(producer, "-"));
     for (const char *p = producer; (p = strstr(p, " -")) != NULL; p++)
-        if (p[2] == 'O' || !strncmp(p, " -march", 7)) nj_buffer_printf(&b, "%s%.*s", b.data[b.n - 1] == ' ' ? "" : " ", (int)strcspn(p + 1, " "), p + 1);
+        if (p[2] == 'O' || !strncmp(p, " -march", 7))
+            nj_buffer_printf(&b, "%s%.*s", b.data[b.n - 1] == ' ' ? "" : " ", (int)strcspn(p + 1, " "), p + 1);
     const char *text = nj_arena_text(arena, b.data, b.n);
     nj_buffer_free(&b);
     return text;
@@ -160,7 +213,8 @@ static int time_pass(passes *s, nj_sampler *sampler, nj_error *err)
         if (nj_replay_once(&s->replay)) rc = nj_fail(err, "out of memory");
         p->replays++;
         if (c->repeat ? p->replays >= (uint64_t)c->repeat
-                      : nj_sampler_taken(sampler) >= c->min_samples || (double)(nj_now_ns() - begin) / 1e9 > c->seconds) break;
+                      : nj_sampler_taken(sampler) >= c->min_samples || (double)(nj_now_ns() - begin) / 1e9 > c->seconds)
+            break;
     }
     nj_sampler_stop(sampler);
     p->cpu_ns = nj_thread_cpu_ns() - cpu;
@@ -173,11 +227,17 @@ static int time_pass(passes *s, nj_sampler *sampler, nj_error *err)
 static int sample_and_collect(passes *s, nj_symbols *symbols, nj_error *err)
 {
     const nj_module *m = nj_replay_target(&s->replay)->module;
-    nj_sampler_options o = { .where = &s->replay.worker->slot.instance, .name = nj_replay_target(&s->replay)->name, .mean_ns = 1000000, .cpu = s->c->cpu, .fixed = s->c->fixed,
-                             .max_samples = (uint32_t)(s->c->repeat ? 2000000 : s->c->min_samples + s->c->min_samples / 2 + 1000) };
+    nj_sampler_options o = { .where = &s->replay.worker->slot.instance,
+                             .name = nj_replay_target(&s->replay)->name,
+                             .mean_ns = (int64_t)fmax(s->c->interval_us * 1000, 1000),
+                             .cpu = s->c->cpu,
+                             .fixed = s->c->fixed,
+                             .max_samples =
+                                 (uint32_t)(s->c->repeat ? 2000000 : s->c->min_samples + s->c->min_samples / 2 + 1000) };
     nj_sampler *sampler = nj_sampler_new(&o, err);
     int rc = sampler ? time_pass(s, sampler, err) : -1;
-    if (rc == 0) rc = nj_profile_collect(s->p, sampler, symbols, (uint64_t)(uintptr_t)m->process, s->has_hits ? &s->hits : NULL, err);
+    if (rc == 0)
+        rc = nj_profile_collect(s->p, sampler, symbols, (uint64_t)(uintptr_t)m->process, s->has_hits ? &s->hits : NULL, err);
     nj_sampler_free(sampler);
     return rc;
 }
@@ -207,18 +267,26 @@ static void count_pass(passes *s, const char *source)
 {
     nj_error why = { "" };
     nj_profile *p = s->p;
-    if (s->c->no_hits) p->no_hits = "--no-hits";
-    else if (!source) p->no_hits = "the source is not known (the module was built without -g)";
-    else if (access(source, R_OK)) p->no_hits = nj_arena_printf(&p->arena, "%s cannot be read", source);
-    else if (nj_hits_count(&s->hits, source, s->folder, &s->options, s->alerts, &why)) p->no_hits = nj_arena_printf(&p->arena, "%s", why.text);
-    else s->has_hits = true;
+    if (s->c->no_hits)
+        p->no_hits = "--no-hits";
+    else if (!source)
+        p->no_hits = "the source is not known (the module was built without -g)";
+    else if (access(source, R_OK))
+        p->no_hits = nj_arena_printf(&p->arena, "%s cannot be read", source);
+    else if (nj_hits_count(&s->hits, source, s->folder, &s->options, s->alerts, &why))
+        p->no_hits = nj_arena_printf(&p->arena, "%s", why.text);
+    else
+        s->has_hits = true;
 }
 
 static int run_passes(passes *s, nj_error *err)
 {
     const command *c = s->c;
     nj_profile *p = s->p;
-    s->options = (nj_replay_options){ .settings = (nj_settings *)&c->cli.settings, .limit = c->limit, .module_path = c->cli.module_path, .n_module_paths = c->cli.options.n_module_paths };
+    s->options = (nj_replay_options){ .settings = (nj_settings *)&c->cli.settings,
+                                      .limit = c->limit,
+                                      .module_path = c->cli.module_path,
+                                      .n_module_paths = c->cli.options.n_module_paths };
     if (ends_with(c->module, ".c")) {
         if (nj_build(c->module, NJ_BUILD_PRODUCTION, s->folder, s->object, err)) return -1;
         s->options.module_file = s->object;
@@ -249,9 +317,13 @@ static int run_passes(passes *s, nj_error *err)
     memcpy(p->digest, s->alerts->digest, sizeof p->digest);
     int rc = sample_and_collect(s, symbols, err);
     nj_symbols_free(symbols);
-    if (rc == 0 && s->has_hits && (s->hits.offered != p->count.offered || s->hits.hits != p->count.hits || s->hits.flagged != p->count.flagged))
-        nj_log(NJ_LOG_WARN, "the instrumented build answered %llu alerts and flagged %llu, the production build %llu and %llu: the hits are of other work",
-               (unsigned long long)s->hits.hits, (unsigned long long)s->hits.flagged, (unsigned long long)p->count.hits, (unsigned long long)p->count.flagged);
+    if (rc == 0 && s->has_hits &&
+        (s->hits.offered != p->count.offered || s->hits.hits != p->count.hits || s->hits.flagged != p->count.flagged))
+        nj_log(NJ_LOG_WARN,
+               "the instrumented build answered %llu alerts and flagged %llu, the production build %llu and %llu: the hits are "
+               "of other work",
+               (unsigned long long)s->hits.hits, (unsigned long long)s->hits.flagged, (unsigned long long)p->count.hits,
+               (unsigned long long)p->count.flagged);
     return rc;
 }
 
@@ -285,6 +357,8 @@ static int profile(int argc, char **argv)
     } else {
         nj_profile_table(&p, &c.show, stdout);
         if (c.json) bad |= write_file(c.json, &p, nj_profile_json);
+        if (c.html) bad |= write_file(c.html, &p, nj_profile_html);
+        if (c.svg) bad |= write_file(c.svg, &p, nj_profile_flame);
         if (bad) rc = NJ_EXIT_LEDGER;
     }
     if (rc && err.text[0]) fprintf(stderr, "nightjar profile: %s\n", err.text);
@@ -297,4 +371,5 @@ static int profile(int argc, char **argv)
     return rc;
 }
 
-NJ_COMMAND(profile) = { "profile", "profile MODULE SOURCE... [options]", "what one module costs: hits and time per line, from the unmodified source", help, profile };
+NJ_COMMAND(profile) = { "profile", "profile MODULE SOURCE... [options]",
+                        "what one module costs: hits and time per line, from the unmodified source", help, profile };

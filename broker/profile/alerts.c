@@ -21,8 +21,14 @@ static int drain(void *opaque, nj_stream *stream, int timeout_ms)
     return 0; /* nothing is acknowledged: a profile consumes no stream */
 }
 
-static void note(void *opaque, const char *text) { (void)opaque, (void)text; }
-static void returned(void *opaque, nj_stream *stream, uint64_t n) { (void)opaque, (void)stream, (void)n; }
+static void note(void *opaque, const char *text)
+{
+    (void)opaque, (void)text;
+}
+static void returned(void *opaque, nj_stream *stream, uint64_t n)
+{
+    (void)opaque, (void)stream, (void)n;
+}
 
 static int keep(nj_alerts *a, nj_chunk *chunk, nj_buffer *hashes)
 {
@@ -68,7 +74,8 @@ static int read_one(nj_alerts *a, const nj_source_args *args, size_t max_bytes, 
     return rc;
 }
 
-int nj_alerts_read(nj_alerts *a, nj_settings *settings, const char *const *source, uint32_t n_sources, size_t max_bytes, nj_error *err)
+int nj_alerts_read(nj_alerts *a, nj_settings *settings, const char *const *source, uint32_t n_sources, size_t max_bytes,
+                   nj_error *err)
 {
     nj_source_host host = { a, new_stream, drain, note, returned };
     nj_buffer hashes = { 0 };

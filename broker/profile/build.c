@@ -100,8 +100,10 @@ static int add_words(char *argv[], int n, char *text)
 int nj_build(const char *source, nj_build_kind kind, const char *folder, char object[512], nj_error *err)
 {
     static const char *const flags[] = { "-O2 -g", "-O0 -g --coverage -fprofile-update=atomic" };
-    static const char common[] = "-std=c11 -fopenmp -ffp-contract=off -fno-math-errno -fPIC -D_GNU_SOURCE -fvisibility=hidden -DNJ_SHARED";
-    char include[512], kit[512], real[4096], here[4096], compiler[256], words[2][256], also[600], name[200], unit[600], *text = NULL;
+    static const char common[] =
+        "-std=c11 -fopenmp -ffp-contract=off -fno-math-errno -fPIC -D_GNU_SOURCE -fvisibility=hidden -DNJ_SHARED";
+    char include[512], kit[512], real[4096], here[4096], compiler[256], words[2][256], also[600], name[200], unit[600],
+        *text = NULL;
     if (!realpath(source, real)) return nj_fail(err, "%s: %s", source, strerror(errno));
     find_root(include, kit);
     if (!include[0]) return nj_fail(err, "nightjar/module.h is not beside this binary");
@@ -121,8 +123,20 @@ int nj_build(const char *source, nj_build_kind kind, const char *folder, char ob
     char *const compile[] = { also, here, (char *)"-c", real, (char *)"-o", unit, NULL };
     memcpy(argv + n, compile, sizeof compile);
     if (nj_build_command(argv, folder, &text) == 0) {
-        char *const link[] = { (char *)"-shared", (char *)"-o", object, unit, kit[0] ? kit : unit, (char *)"-Wl,--as-needed", (char *)"-lm", (char *)"-lfftw3",
-                               (char *)"-lfftw3f", (char *)"-lgsl", (char *)"-lgslcblas", (char *)"-lcminpack", (char *)"-lerfa", NULL };
+        char *const link[] = { (char *)"-shared",
+                               (char *)"-o",
+                               object,
+                               unit,
+                               kit[0] ? kit : unit,
+                               (char *)"-Wl,--as-needed",
+                               (char *)"-lm",
+                               (char *)"-lfftw3",
+                               (char *)"-lfftw3f",
+                               (char *)"-lgsl",
+                               (char *)"-lgslcblas",
+                               (char *)"-lcminpack",
+                               (char *)"-lerfa",
+                               NULL };
         memcpy(argv + options, link, sizeof link);
         if (!kit[0]) argv[options + 4] = (char *)"-Wl,--as-needed";
         free(text);

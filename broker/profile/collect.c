@@ -12,8 +12,8 @@ typedef struct collector {
     nj_profile *p;
     nj_symbols *symbols;
     const nj_hits *hits;
-    uint32_t entry;         /* function of process() */
-    int32_t *slot;          /* [cap_slots] symbols' function -> index in p->function, or -1 */
+    uint32_t entry; /* function of process() */
+    int32_t *slot;  /* [cap_slots] symbols' function -> index in p->function, or -1 */
     uint32_t cap_slots, cap_functions;
 } collector;
 
@@ -54,7 +54,10 @@ const char **nj_profile_text(nj_arena *arena, const char *file, uint32_t *n)
     return line;
 }
 
-double nj_profile_error(double share, double n) { return n > 0 ? sqrt(share * (1 - share) / n) : NAN; }
+double nj_profile_error(double share, double n)
+{
+    return n > 0 ? sqrt(share * (1 - share) / n) : NAN;
+}
 
 /* Where a function ends, for those that gcov did not see: at the first brace in column 1. */
 static int last_line(nj_profile *p, const char *file, int first)
@@ -75,7 +78,10 @@ static uint32_t add_function(collector *c, const char *name, const char *file, i
         if (!p->function) abort();
     }
     nj_profile_function *f = &p->function[p->n_functions];
-    *f = (nj_profile_function){ .name = nj_arena_text(&p->arena, name, strlen(name)), .file = nj_arena_text(&p->arena, file, strlen(file)), .first = first, .last = last };
+    *f = (nj_profile_function){ .name = nj_arena_text(&p->arena, name, strlen(name)),
+                                .file = nj_arena_text(&p->arena, file, strlen(file)),
+                                .first = first,
+                                .last = last };
     uint32_t n = last >= first ? (uint32_t)(last - first + 1) : 0;
     f->line = nj_arena_zalloc(&p->arena, (n + 1) * sizeof *f->line);
     if (!f->name || !f->file || !f->line) abort();
@@ -92,7 +98,8 @@ static void add_counted(collector *c)
         nj_profile_function *f = &c->p->function[at];
         f->counted = true;
         f->calls = h->calls;
-        for (int line = h->first; line <= h->last && (uint32_t)line < c->hits->n_lines; line++) f->line[line - h->first].hits = c->hits->line[line];
+        for (int line = h->first; line <= h->last && (uint32_t)line < c->hits->n_lines; line++)
+            f->line[line - h->first].hits = c->hits->line[line];
     }
 }
 
@@ -120,7 +127,9 @@ static uint32_t slot_of(collector *c, uint32_t function)
     const nj_function *f = nj_symbols_function(c->symbols, function);
     nj_profile *p = c->p;
     uint32_t i = 0;
-    while (i < p->n_functions && !(p->function[i].counted && !strcmp(p->function[i].name, f->name) && !strcmp(base_name(p->function[i].file), base_name(f->file)))) i++;
+    while (i < p->n_functions && !(p->function[i].counted && !strcmp(p->function[i].name, f->name) &&
+                                   !strcmp(base_name(p->function[i].file), base_name(f->file))))
+        i++;
     if (i == p->n_functions) {
         i = add_function(c, f->name, f->file, f->line, f->line ? last_line(p, f->file, f->line) : -1);
         if (c->hits && p->source && !strcmp(base_name(f->file), base_name(p->source))) take_counts(c, &p->function[i]);
@@ -184,7 +193,8 @@ static void credit(collector *c, const nj_frame *frame, uint32_t n)
     add_stack(c, path, depth);
 }
 
-int nj_profile_collect(nj_profile *p, const nj_sampler *sampler, nj_symbols *symbols, uint64_t entry, const nj_hits *hits, nj_error *err)
+int nj_profile_collect(nj_profile *p, const nj_sampler *sampler, nj_symbols *symbols, uint64_t entry, const nj_hits *hits,
+                       nj_error *err)
 {
     collector c = { .p = p, .symbols = symbols, .hits = hits };
     const nj_frame *of_entry;
@@ -197,8 +207,10 @@ int nj_profile_collect(nj_profile *p, const nj_sampler *sampler, nj_symbols *sym
     p->samples = p->unplaced = 0;
     for (uint32_t i = 0; i < nj_sampler_taken(sampler); i++) {
         n = frames_of(&c, sampler, i, frame);
-        if (n) credit(&c, frame, n);
-        else p->unplaced++;
+        if (n)
+            credit(&c, frame, n);
+        else
+            p->unplaced++;
         p->samples += n > 0;
     }
     for (uint32_t i = 0; i < p->n_functions; i++)

@@ -45,7 +45,8 @@ static int run_child(nj_hits *h, const nj_replay_options *options, const nj_aler
     h->hits = t->hits;
     h->flagged = t->flagged;
     int rc = 0;
-    if (pid < 0 || !t->done || !WIFEXITED(status)) rc = nj_fail(err, "the counting pass failed: %s", t->err.text[0] ? t->err.text : "it crashed");
+    if (pid < 0 || !t->done || !WIFEXITED(status))
+        rc = nj_fail(err, "the counting pass failed: %s", t->err.text[0] ? t->err.text : "it crashed");
     munmap(t, sizeof *t);
     return rc;
 }
@@ -73,22 +74,23 @@ static int take_file(nj_hits *h, json_t *file)
     json_t *entry, *functions = json_object_get(file, "functions");
     h->function = calloc(json_array_size(functions) + 1, sizeof *h->function);
     if (!h->function) return -1;
-    json_array_foreach(functions, i, entry) {
+    json_array_foreach(functions, i, entry)
+    {
         nj_hits_function *f = &h->function[h->n_functions++];
         snprintf(f->name, sizeof f->name, "%s", json_string_value(json_object_get(entry, "name")));
         f->first = (int)json_integer_value(json_object_get(entry, "start_line"));
         f->last = (int)json_integer_value(json_object_get(entry, "end_line"));
         f->calls = (uint64_t)json_integer_value(json_object_get(entry, "execution_count"));
     }
-    json_array_foreach(json_object_get(file, "lines"), i, entry)
-        if (take_line(h, entry)) return -1;
+    json_array_foreach(json_object_get(file, "lines"), i, entry) if (take_line(h, entry)) return -1;
     return 0;
 }
 
 static int read_counters(nj_hits *h, const char *source, const char *object, const char *folder, nj_error *err)
 {
     char data[512], *text = NULL;
-    const char *gcov = getenv("GCOV") && *getenv("GCOV") ? getenv("GCOV") : "gcov", *base = strrchr(source, '/') ? strrchr(source, '/') + 1 : source;
+    const char *gcov = getenv("GCOV") && *getenv("GCOV") ? getenv("GCOV") : "gcov",
+               *base = strrchr(source, '/') ? strrchr(source, '/') + 1 : source;
     snprintf(data, sizeof data, "%.*s.gcda", (int)(strlen(object) - 3), object); /* NAME.so beside NAME.gcda */
     if (access(data, R_OK)) return nj_fail(err, "the instrumented module left no counters");
     char *argv[] = { (char *)gcov, (char *)"-j", (char *)"-t", data, NULL };
@@ -98,7 +100,8 @@ static int read_counters(nj_hits *h, const char *source, const char *object, con
     json_t *root = status == 0 && begin ? json_loads(begin, JSON_DISABLE_EOF_CHECK, &e) : NULL, *file;
     int rc = root ? 1 : nj_fail(err, "%s -j -t: %.*s", gcov, text ? (int)strcspn(text, "\n") : 0, text ? text : "");
     size_t i;
-    json_array_foreach(json_object_get(root, "files"), i, file) {
+    json_array_foreach(json_object_get(root, "files"), i, file)
+    {
         const char *name = json_string_value(json_object_get(file, "file"));
         const char *own = name && strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
         if (rc == 1 && own && !strcmp(own, base)) rc = take_file(h, file) ? nj_fail(err, "out of memory") : 0;
@@ -109,7 +112,8 @@ static int read_counters(nj_hits *h, const char *source, const char *object, con
     return rc;
 }
 
-int nj_hits_count(nj_hits *h, const char *source, const char *folder, const nj_replay_options *options, const nj_alerts *alerts, nj_error *err)
+int nj_hits_count(nj_hits *h, const char *source, const char *folder, const nj_replay_options *options, const nj_alerts *alerts,
+                  nj_error *err)
 {
     char object[512];
     if (nj_build(source, NJ_BUILD_HITS, folder, object, err)) return -1;

@@ -22,7 +22,8 @@ typedef struct nj_hits {
 
 /* Builds source into folder, takes the alerts through it once in a process of its own, and reads the counters. Call it
  * before this process has threads. -1 with err: no compiler, no gcov, ... */
-int nj_hits_count(nj_hits *h, const char *source, const char *folder, const nj_replay_options *options, const nj_alerts *alerts, nj_error *err);
+int nj_hits_count(nj_hits *h, const char *source, const char *folder, const nj_replay_options *options, const nj_alerts *alerts,
+                  nj_error *err);
 void nj_hits_free(nj_hits *h);
 
 #endif

@@ -16,8 +16,10 @@ static void write_line(const nj_profile *p, const nj_profile_function *f, int k,
     const nj_profile_line *l = &f->line[k - f->first];
     double share = f->samples ? (double)l->samples / f->samples : 0;
     nj_buffer_printf(o, "{\"line\":%d,\"hits\":", k);
-    if (l->hits == NJ_NOT_A_LINE) nj_buffer_text(o, "null");
-    else nj_buffer_printf(o, "%llu", (unsigned long long)l->hits);
+    if (l->hits == NJ_NOT_A_LINE)
+        nj_buffer_text(o, "null");
+    else
+        nj_buffer_printf(o, "%llu", (unsigned long long)l->hits);
     nj_buffer_printf(o, ",\"samples\":%u,\"time_ns\":", l->samples);
     nj_json_f64(o, f->total_ns * share);
     nj_buffer_text(o, ",\"share\":");
@@ -35,8 +37,10 @@ static void write_function(nj_profile *p, const nj_profile_function *f, nj_buffe
     key_text(o, "name", f->name);
     key_text(o, "file", f->file);
     nj_buffer_printf(o, "\"first\":%d,\"last\":%d,\"calls\":", f->first, f->last);
-    if (f->counted) nj_buffer_printf(o, "%llu", (unsigned long long)f->calls);
-    else nj_buffer_text(o, "null");
+    if (f->counted)
+        nj_buffer_printf(o, "%llu", (unsigned long long)f->calls);
+    else
+        nj_buffer_text(o, "null");
     nj_buffer_printf(o, ",\"samples\":%u,\"total_ns\":", f->samples);
     nj_json_f64(o, f->total_ns);
     nj_buffer_text(o, ",\"lines\":[");
@@ -64,10 +68,13 @@ void nj_profile_json(nj_profile *p, nj_buffer *o)
     key_text(o, "name", p->instance);
     key_text(o, "version", p->version);
     key_text(o, "source", p->source);
-    nj_buffer_printf(o, "\"offered\":%llu,\"passed\":%llu,\"hits\":%llu,\"flagged\":%llu},", (unsigned long long)c->offered, (unsigned long long)c->passed,
-                     (unsigned long long)c->hits, (unsigned long long)c->flagged);
-    nj_buffer_printf(o, "\"alerts\":%llu,\"dead\":%llu,\"replays\":%llu,\"samples\":%u,\"unplaced\":%u,\"wall_ns\":%lld,\"cpu_ns\":%lld,\"span_ns\":", (unsigned long long)p->alerts,
-                     (unsigned long long)p->dead, (unsigned long long)p->replays, p->samples, p->unplaced, (long long)p->wall_ns, (long long)p->cpu_ns);
+    nj_buffer_printf(o, "\"offered\":%llu,\"passed\":%llu,\"hits\":%llu,\"flagged\":%llu},", (unsigned long long)c->offered,
+                     (unsigned long long)c->passed, (unsigned long long)c->hits, (unsigned long long)c->flagged);
+    nj_buffer_printf(o,
+                     "\"alerts\":%llu,\"dead\":%llu,\"replays\":%llu,\"samples\":%u,\"unplaced\":%u,\"wall_ns\":%lld,\"cpu_ns\":%"
+                     "lld,\"span_ns\":",
+                     (unsigned long long)p->alerts, (unsigned long long)p->dead, (unsigned long long)p->replays, p->samples,
+                     p->unplaced, (long long)p->wall_ns, (long long)p->cpu_ns);
     nj_json_f64(o, p->span_ns);
     nj_buffer_text(o, ",\"functions\":[");
     for (uint32_t i = 0; i < p->n_functions; i++) {

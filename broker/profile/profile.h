@@ -11,7 +11,7 @@
 #include "symbols.h"
 
 typedef struct nj_profile_line {
-    uint64_t hits;    /* NJ_NOT_A_LINE: nothing to execute, or not counted */
+    uint64_t hits; /* NJ_NOT_A_LINE: nothing to execute, or not counted */
     uint32_t samples;
 } nj_profile_line;
 
@@ -20,9 +20,9 @@ typedef struct nj_profile_function {
     int first, last;         /* lines; last < first: not known */
     bool counted;            /* its hits are known */
     uint64_t calls;
-    uint32_t samples;        /* that it or what it called was running in */
-    nj_profile_line *line;   /* [last - first + 1] */
-    double total_ns;         /* of one replay */
+    uint32_t samples;      /* that it or what it called was running in */
+    nj_profile_line *line; /* [last - first + 1] */
+    double total_ns;       /* of one replay */
 } nj_profile_function;
 
 typedef struct nj_profile_stack { /* one path of calls, for the flame graph: outermost first */
@@ -35,12 +35,12 @@ typedef struct nj_profile {
     const char *no_hits, *no_lines; /* why not; NULL = they are here */
     char digest[65];
     uint64_t alerts, dead, replays;
-    bool cut;                       /* the sources had more */
-    nj_counter count;               /* of one replay */
-    uint32_t samples, unplaced;     /* in the module; of them without a stack that leads to it */
-    int64_t wall_ns, cpu_ns;        /* in process(), all replays; cpu_ns of the loop around it */
-    double span_ns;                 /* what is shared out: of one replay, by the clock chosen */
-    nj_profile_function *function;  /* [n_functions]; the first one is process() */
+    bool cut;                      /* the sources had more */
+    nj_counter count;              /* of one replay */
+    uint32_t samples, unplaced;    /* in the module; of them without a stack that leads to it */
+    int64_t wall_ns, cpu_ns;       /* in process(), all replays; cpu_ns of the loop around it */
+    double span_ns;                /* what is shared out: of one replay, by the clock chosen */
+    nj_profile_function *function; /* [n_functions]; the first one is process() */
     uint32_t n_functions;
     nj_profile_stack *stack;
     uint32_t n_stacks;
@@ -53,7 +53,8 @@ typedef struct nj_profile_show {
 
 /* Puts the samples on functions and lines. p's header is filled by the caller; entry is the address of process().
  * hits NULL = none. */
-int nj_profile_collect(nj_profile *p, const nj_sampler *sampler, nj_symbols *symbols, uint64_t entry, const nj_hits *hits, nj_error *err);
+int nj_profile_collect(nj_profile *p, const nj_sampler *sampler, nj_symbols *symbols, uint64_t entry, const nj_hits *hits,
+                       nj_error *err);
 /* The lines [1 .. *n] of a text file, NUL-terminated, in the arena; NULL when it cannot be read. */
 const char **nj_profile_text(nj_arena *arena, const char *file, uint32_t *n);
 /* Standard error of a share from n samples. */
@@ -61,6 +62,12 @@ double nj_profile_error(double share, double n);
 
 void nj_profile_table(nj_profile *p, const nj_profile_show *show, FILE *to);
 void nj_profile_json(nj_profile *p, nj_buffer *out);
+/* A page that needs nothing else, readable without JavaScript, dark and light. */
+void nj_profile_html(nj_profile *p, nj_buffer *out);
+/* The flame graph: widths are shares of the module's time, who calls whom goes upwards. */
+void nj_profile_flame(nj_profile *p, nj_buffer *out);
+/* Text with &, <, > and \" made safe. */
+void nj_profile_escape(nj_buffer *out, const char *text);
 void nj_profile_free(nj_profile *p);
 
 #endif

@@ -37,7 +37,8 @@ int nj_replay_choose(nj_replay *r, const nj_replay_options *o, nj_error *err)
         if (nj_modules_load(&r->modules, o->module_path[i], err)) return -1;
     if (o->module_file && nj_modules_load(&r->modules, o->module_file, err)) return -1;
     for (uint32_t i = 0; i < r->modules.n && !instance; i++) /* the one that came from the file: it is the last that has a path */
-        if (r->modules.item[i].path && strstr(r->modules.item[i].path, strrchr(o->module_file, '/') ? strrchr(o->module_file, '/') : o->module_file))
+        if (r->modules.item[i].path &&
+            strstr(r->modules.item[i].path, strrchr(o->module_file, '/') ? strrchr(o->module_file, '/') : o->module_file))
             instance = r->modules.item[i].module->name;
     r->instances.data_path = nj_arena_printf(&r->arena, "%s:%s:%s", path[0], path[1], path[2]);
     if (nj_instances_choose(&r->instances, &r->modules, o->settings, instance, err)) return -1;
@@ -60,7 +61,10 @@ static nj_replay_survey *survey_of(nj_replay *r, const nj_schema *schema, nj_err
     const nj_step *step = NULL;
     for (uint32_t i = 0; i < s->graph->n_steps; i++)
         if (s->graph->step[i].instance == r->target) step = &s->graph->step[i];
-    if (!step || step->off) return nj_fail(err, "%s cannot run on %s alerts: %s", nj_replay_target(r)->name, name, step ? step->off : "nothing asks for it"), NULL;
+    if (!step || step->off)
+        return nj_fail(err, "%s cannot run on %s alerts: %s", nj_replay_target(r)->name, name,
+                       step ? step->off : "nothing asks for it"),
+               NULL;
     s->alone = *s->graph;
     s->alone.step = (nj_step *)step;
     s->alone.n_steps = 1;
@@ -98,7 +102,8 @@ static int decode_chunk(nj_replay *r, nj_cursor *cursor, nj_chunk *chunk, int64_
         if (more < 0) return nj_fail(err, "out of memory");
         r->n_alerts += b->n - rows;
         r->n_dead += b->n_dead - dead;
-        if (more && b->n < BATCH_ROWS && !add_batch(r, s, BATCH_ROWS)) return nj_fail(err, "out of memory"); /* full by its bytes */
+        if (more && b->n < BATCH_ROWS && !add_batch(r, s, BATCH_ROWS))
+            return nj_fail(err, "out of memory"); /* full by its bytes */
     }
     return 0;
 }
@@ -129,8 +134,14 @@ int nj_replay_open(nj_replay *r, const nj_replay_options *o, const nj_alerts *al
     return 0;
 }
 
-const nj_instance *nj_replay_target(const nj_replay *r) { return &r->instances.item[r->target]; }
-nj_counter *nj_replay_counter(nj_replay *r) { return &r->worker->module[r->target]; }
+const nj_instance *nj_replay_target(const nj_replay *r)
+{
+    return &r->instances.item[r->target];
+}
+nj_counter *nj_replay_counter(nj_replay *r)
+{
+    return &r->worker->module[r->target];
+}
 
 int nj_replay_once(nj_replay *r)
 {

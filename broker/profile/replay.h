@@ -30,7 +30,7 @@ typedef struct nj_replay {
     uint32_t target; /* index of the instance */
     uint64_t n_alerts, n_dead;
     nj_counter first; /* of the module, over the first pass: one replay of the alerts */
-} nj_replay; /* zero-initialised */
+} nj_replay;          /* zero-initialised */
 
 typedef struct nj_replay_options {
     nj_settings *settings;
@@ -38,7 +38,7 @@ typedef struct nj_replay_options {
     const char *module_file; /* shared object that replaces or adds the module; NULL = none */
     const char *const *module_path;
     uint32_t n_module_paths;
-    int64_t limit;           /* alerts; 0 = all */
+    int64_t limit; /* alerts; 0 = all */
 } nj_replay_options;
 
 /* Loads the modules and chooses the instances, without opening any: enough for nj_replay_target. -1 with err. */

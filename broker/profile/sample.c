@@ -22,13 +22,13 @@ struct nj_sampler {
     timer_t timer;
     struct sigaction before;
     volatile int running;
-    uint64_t top;           /* frames at or above this stack address are the profiler's own */
-    uint64_t *pc;           /* [room] frames of all samples, one behind the other */
+    uint64_t top; /* frames at or above this stack address are the profiler's own */
+    uint64_t *pc; /* [room] frames of all samples, one behind the other */
     size_t used, room;
-    uint32_t *first;        /* [max_samples + 1] */
+    uint32_t *first; /* [max_samples + 1] */
     volatile uint32_t n;
     uint32_t next_delay;
-    int64_t delay[DELAYS];  /* ns; drawn beforehand: a handler should not call libm */
+    int64_t delay[DELAYS]; /* ns; drawn beforehand: a handler should not call libm */
 };
 
 static void arm(nj_sampler *s)
@@ -87,7 +87,8 @@ nj_sampler *nj_sampler_new(const nj_sampler_options *o, nj_error *err)
         nj_sampler_free(s);
         return nj_fail(err, "out of memory"), NULL;
     }
-    uint64_t x = UINT64_C(88172645463325252); /* xorshift64, Marsaglia 2003; any stream will do that is not periodic in the loop */
+    uint64_t x =
+        UINT64_C(88172645463325252); /* xorshift64, Marsaglia 2003; any stream will do that is not periodic in the loop */
     for (int i = 0; i < DELAYS; i++) {
         x ^= x << 13, x ^= x >> 7, x ^= x << 17;
         double u = ((double)(x >> 11) + 0.5) / 9007199254740992.0;
@@ -100,11 +101,10 @@ int nj_sampler_start(nj_sampler *s, nj_error *err)
 {
     unw_context_t here;
     unw_cursor_t cursor;
-    unw_word_t sp = 0;
+    unw_set_caching_policy(unw_local_addr_space, UNW_CACHE_PER_THREAD);
     if (unw_getcontext(&here) == 0 && unw_init_local(&cursor, &here) == 0) /* fills libunwind's caches outside of the handler */
         while (unw_step(&cursor) > 0) continue;
     s->top = (uint64_t)(uintptr_t)__builtin_frame_address(0);
-    (void)sp;
     struct sigaction action = { .sa_sigaction = on_tick, .sa_flags = SA_SIGINFO | SA_RESTART };
     sigemptyset(&action.sa_mask);
     if (sigaction(SIGPROF, &action, &s->before)) return nj_fail(err, "SIGPROF: %s", strerror(errno));
@@ -125,11 +125,16 @@ void nj_sampler_stop(nj_sampler *s)
     s->running = 0;
     timer_delete(s->timer);
     sigset_t pending;
-    if (sigpending(&pending) == 0 && !sigismember(&pending, SIGPROF)) sigaction(SIGPROF, &s->before, NULL);
-    else signal(SIGPROF, SIG_IGN);
+    if (sigpending(&pending) == 0 && !sigismember(&pending, SIGPROF))
+        sigaction(SIGPROF, &s->before, NULL);
+    else
+        signal(SIGPROF, SIG_IGN);
 }
 
-uint32_t nj_sampler_taken(const nj_sampler *s) { return s->n; }
+uint32_t nj_sampler_taken(const nj_sampler *s)
+{
+    return s->n;
+}
 
 uint32_t nj_sampler_stack(const nj_sampler *s, uint32_t sample, const uint64_t **pc)
 {

@@ -143,8 +143,10 @@ uint32_t nj_symbols_frames(nj_symbols *s, uint64_t pc, bool is_return, const nj_
     while (s->cell[at].key && s->cell[at].key != key) at = (at + 1) % CELLS;
     known *k = &s->cell[at], none;
     if (!k->key) {
-        if (s->n_cells > CELLS / 2) k = &none; /* not kept; a profile has a few thousand addresses */
-        else s->n_cells++;
+        if (s->n_cells > CELLS / 2)
+            k = &none; /* not kept; a profile has a few thousand addresses */
+        else
+            s->n_cells++;
         k->key = key;
         k->first = s->n_frames;
         resolve(s, is_return ? pc - 1 : pc);
@@ -154,8 +156,14 @@ uint32_t nj_symbols_frames(nj_symbols *s, uint64_t pc, bool is_return, const nj_
     return k->n;
 }
 
-const nj_function *nj_symbols_function(const nj_symbols *s, uint32_t function) { return &s->function[function]; }
-uint32_t nj_symbols_count(const nj_symbols *s) { return s->n_functions; }
+const nj_function *nj_symbols_function(const nj_symbols *s, uint32_t function)
+{
+    return &s->function[function];
+}
+uint32_t nj_symbols_count(const nj_symbols *s)
+{
+    return s->n_functions;
+}
 
 const char *nj_symbols_source(nj_symbols *s, uint64_t pc, const char **producer)
 {

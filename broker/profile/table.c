@@ -2,11 +2,13 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "profile.h"
 
 enum { W_LINE = 6, W_HITS = 9, W_TIME = 12, W_PER_HIT = 8, W_SHARE = 8, W_ERROR = 5, W_MODULE = 6 };
 static const double shown_share = 0.001; /* a function of another file: shown from this share of the module on */
+static const double table_share = 0.01;  /* ... and with a table of its own from this one on */
 
 /* %5.1f, or %5.3g where that is too wide: line_profiler's rule. */
 static void figure(char text[32], double value, int width)
@@ -21,19 +23,30 @@ static const char *heat(const nj_profile_show *show, double share)
     return share >= 0.2 ? "\033[1;31m" : share >= 0.05 ? "\033[33m" : "";
 }
 
+/* A path as it is seen from here. */
+static const char *from_here(const char *path)
+{
+    char here[4096];
+    size_t n = getcwd(here, sizeof here) ? strlen(here) : 0;
+    return n > 1 && !strncmp(path, here, n) && path[n] == '/' ? path + n + 1 : path;
+}
+
 static void print_header(const nj_profile *p, FILE *to)
 {
     const nj_counter *c = &p->count;
     double wall = (double)p->wall_ns / 1e9;
-    fprintf(to, "Module %s %s, %s\n", p->instance, p->version, p->source ? p->source : "source not known");
-    fprintf(to, "Alerts: %llu%s (%llu dead), sha256 %.16s; replayed %llu times, one thread; times below are of one replay\n", (unsigned long long)p->alerts,
-            p->cut ? ", the first of more" : "", (unsigned long long)p->dead, p->digest, (unsigned long long)p->replays);
-    fprintf(to, "Counts: %llu offered, %llu passed, %llu hits, %llu flagged\n", (unsigned long long)c->offered, (unsigned long long)c->passed,
-            (unsigned long long)c->hits, (unsigned long long)c->flagged);
-    fprintf(to, "Time: sampled %s, n=%u (%u more not placed), %s build; %.3f s in process(), CPU of the loop %.3f s\n", p->clock, p->samples, p->unplaced,
-            p->built ? p->built : "unknown", wall, (double)p->cpu_ns / 1e9);
-    if (p->no_hits) fprintf(to, "Hits: none: %s\n", p->no_hits);
-    else fprintf(to, "Hits: exact (gcov -O0), of one replay and of opening the module\n");
+    fprintf(to, "Module %s %s, %s\n", p->instance, p->version, p->source ? from_here(p->source) : "source not known");
+    fprintf(to, "Alerts: %llu%s (%llu dead), sha256 %.16s; replayed %llu times, one thread; times below are of one replay\n",
+            (unsigned long long)p->alerts, p->cut ? ", the first of more" : "", (unsigned long long)p->dead, p->digest,
+            (unsigned long long)p->replays);
+    fprintf(to, "Counts: %llu offered, %llu passed, %llu hits, %llu flagged\n", (unsigned long long)c->offered,
+            (unsigned long long)c->passed, (unsigned long long)c->hits, (unsigned long long)c->flagged);
+    fprintf(to, "Time: sampled %s, n=%u (%u more not placed), %s build; %.3f s in process(), CPU of the loop %.3f s\n", p->clock,
+            p->samples, p->unplaced, p->built ? p->built : "unknown", wall, (double)p->cpu_ns / 1e9);
+    if (p->no_hits)
+        fprintf(to, "Hits: none: %s\n", p->no_hits);
+    else
+        fprintf(to, "Hits: exact (gcov -O0), of one replay and of opening the module\n");
     if (p->no_lines) fprintf(to, "Lines: none: %s\n", p->no_lines);
 }
 
@@ -42,7 +55,8 @@ typedef struct line_view {
     const nj_profile_line *line;
 } line_view;
 
-static void print_line(const nj_profile *p, const nj_profile_function *f, const nj_profile_show *show, const line_view *v, const char *text, bool *rare, FILE *to)
+static void print_line(const nj_profile *p, const nj_profile_function *f, const nj_profile_show *show, const line_view *v,
+                       const char *text, bool *rare, FILE *to)
 {
     char hits[32] = "", time[32] = "", per_hit[32] = "", share[32] = "", error[32] = "", module[32] = "";
     const nj_profile_line *l = v->line;
@@ -61,8 +75,9 @@ static void print_line(const nj_profile *p, const nj_profile_function *f, const 
     } else if (run) {
         *rare = true;
     }
-    fprintf(to, "%s%*d %*s %*s %*s %*s %*s %*s  %s%s\n", heat(show, l->samples ? part : 0), W_LINE, v->number, W_HITS, hits, W_TIME, time, W_PER_HIT, per_hit, W_SHARE, share,
-            W_ERROR, error, W_MODULE, module, text, *heat(show, l->samples ? part : 0) ? "\033[0m" : "");
+    fprintf(to, "%s%*d %*s %*s %*s %*s %*s %*s  %s%s\n", heat(show, l->samples ? part : 0), W_LINE, v->number, W_HITS, hits,
+            W_TIME, time, W_PER_HIT, per_hit, W_SHARE, share, W_ERROR, error, W_MODULE, module, text,
+            *heat(show, l->samples ? part : 0) ? "\033[0m" : "");
 }
 
 static void print_function(nj_profile *p, const nj_profile_function *f, const nj_profile_show *show, FILE *to)
@@ -70,11 +85,13 @@ static void print_function(nj_profile *p, const nj_profile_function *f, const nj
     uint32_t n_text = 0;
     const char **text = nj_profile_text(&p->arena, f->file, &n_text);
     bool rare = false;
-    fprintf(to, "\nTotal time: %g s\nFile: %s\nFunction: %s at line %d", f->total_ns / 1e9, f->file, f->name, f->first);
-    fprintf(to, "   (%.1f %% of the module%s)\n\n", p->samples ? 100.0 * f->samples / p->samples : 0, f->counted ? "" : "; hits are counted in the module's own file only");
+    fprintf(to, "\nTotal time: %g s\nFile: %s\nFunction: %s at line %d", f->total_ns / 1e9, from_here(f->file), f->name,
+            f->first);
+    fprintf(to, "   (%.1f %% of the module%s)\n\n", p->samples ? 100.0 * f->samples / p->samples : 0,
+            f->counted ? "" : "; hits are counted in the module's own file only");
     char header[160];
-    int n = snprintf(header, sizeof header, "%*s %*s %*s %*s %*s %*s %*s  Line Contents", W_LINE, "Line #", W_HITS, "Hits", W_TIME, "Time", W_PER_HIT, "Per Hit", W_SHARE, "% Time",
-                     W_ERROR, "+-", W_MODULE, "% Mod");
+    int n = snprintf(header, sizeof header, "%*s %*s %*s %*s %*s %*s %*s  Line Contents", W_LINE, "Line #", W_HITS, "Hits",
+                     W_TIME, "Time", W_PER_HIT, "Per Hit", W_SHARE, "% Time", W_ERROR, "+-", W_MODULE, "% Mod");
     fprintf(to, "%s\n", header);
     for (int i = 0; i < n; i++) fputc('=', to);
     fputc('\n', to);
@@ -85,11 +102,20 @@ static void print_function(nj_profile *p, const nj_profile_function *f, const nj
         print_line(p, f, show, &v, text && (uint32_t)k <= n_text ? text[k] : "", &rare, to);
     }
     if (placed < f->samples)
-        fprintf(to, "%*s %.1f %% of its time is on no line here (left by a tail call, or code of another file)\n", W_LINE, "", 100.0 * (double)(f->samples - placed) / f->samples);
-    if (rare && f->samples) fprintf(to, "%*s lines with hits and no time: below 3/n = %.2g %% of the function each (95 %%)\n", W_LINE, "", fmin(100, 300.0 / f->samples));
+        fprintf(to, "%*s %.1f %% of its time is on no line here (left by a tail call, or code of another file)\n", W_LINE, "",
+                100.0 * (double)(f->samples - placed) / f->samples);
+    if (rare && f->samples)
+        fprintf(to, "%*s lines with hits and no time: below 3/n = %.2g %% of the function each (95 %%)\n", W_LINE, "",
+                fmin(100, 300.0 / f->samples));
 }
 
-static bool has_lines(const nj_profile_function *f) { return f->last >= f->first; }
+/* Has a table of its own: the module's functions, and the dearer ones of other sources that are here; not the compiler's
+ * headers of intrinsics. The others are named in one line. */
+static bool has_table(const nj_profile *p, const nj_profile_function *f)
+{
+    if (f->last < f->first) return false;
+    return f->counted || (f->samples >= table_share * p->samples && strncmp(f->file, "/usr/", 5));
+}
 
 static bool is_shown(const nj_profile *p, const nj_profile_function *f, const nj_profile_show *show)
 {
@@ -126,18 +152,19 @@ void nj_profile_table(nj_profile *p, const nj_profile_show *show, FILE *to)
     if (show->lines) {
         fprintf(to, "\nTimer unit: %g s\n", show->unit_s);
         for (uint32_t i = 0; i < n; i++)
-            if (has_lines(list[i])) print_function(p, list[i], show, to);
+            if (has_table(p, list[i])) print_function(p, list[i], show, to);
     }
     if (show->summary || !show->lines) {
         fputc('\n', to);
         for (uint32_t i = 0; i < n; i++)
-            fprintf(to, "%10.3g seconds %5.1f %% - %s:%d - %s\n", list[i]->total_ns / 1e9, p->samples ? 100.0 * list[i]->samples / p->samples : 0, *list[i]->file ? list[i]->file : "(no lines)",
-                    list[i]->first, list[i]->name);
+            fprintf(to, "%10.3g seconds %5.1f %% - %s:%d - %s\n", list[i]->total_ns / 1e9,
+                    p->samples ? 100.0 * list[i]->samples / p->samples : 0,
+                    *list[i]->file ? from_here(list[i]->file) : "(no lines)", list[i]->first, list[i]->name);
     } else {
         bool any = false;
         for (uint32_t i = 0; i < n; i++) {
-            if (has_lines(list[i])) continue;
-            fprintf(to, "%s%s %.1f %%", any ? ", " : "\nFunctions without lines: ", list[i]->name, 100.0 * list[i]->samples / p->samples);
+            if (has_table(p, list[i])) continue;
+            fprintf(to, "%s%s %.1f %%", any ? ", " : "\nOther functions: ", list[i]->name, 100.0 * list[i]->samples / p->samples);
             any = true;
         }
         if (any) fputc('\n', to);

@@ -41,11 +41,18 @@ static int process(const void *self, void *thread, const nj_work *w)
     return NJ_OK;
 }
 
-NJ_MODULE(fill_in) = {
-    NJ_HEADER, .name = "fill_in", .version = "0.1", .summary = "range of the magnitudes in the light curve", .paper = "none: to be filled in",
-    .needs = (const nj_need[]){ { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 }, { 0 } },
-    .gives = (const nj_give[]){
-        { "range", NJ_F64, 1, -1, "mag", 0, INFINITY, NAN, 0, "faintest minus brightest detection; none with too few detections" }, { 0 } },
-    .params = (const nj_param[]){ { "min_points", NJ_I64, "2", offsetof(conf, min_points), 1, 1000, "1", "fewest detections" }, { 0 } },
-    .conf_size = sizeof(conf), .open = open_self, .process = process
-};
+NJ_MODULE(fill_in) = { NJ_HEADER,
+                       .name = "fill_in",
+                       .version = "0.1",
+                       .summary = "range of the magnitudes in the light curve",
+                       .paper = "none: to be filled in",
+                       .needs = (const nj_need[]){ { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 }, { 0 } },
+                       .gives = (const nj_give[]){ { "range", NJ_F64, 1, -1, "mag", 0, INFINITY, NAN, 0,
+                                                     "faintest minus brightest detection; none with too few detections" },
+                                                   { 0 } },
+                       .params = (const nj_param[]){ { "min_points", NJ_I64, "2", offsetof(conf, min_points), 1, 1000, "1",
+                                                       "fewest detections" },
+                                                     { 0 } },
+                       .conf_size = sizeof(conf),
+                       .open = open_self,
+                       .process = process };

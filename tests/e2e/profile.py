@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """nightjar profile: a module of known cost, its lines held against what they burn; and hostless on the real night."""
-import os, re, subprocess
+import os, re, subprocess, xml.etree.ElementTree
 from tap import ROOT, SANITIZED, SHARED, Folder, done, nightjar, ok, report, skip
 
 SAMPLE = os.path.join(ROOT, "data", "sample.tar.gz")
@@ -89,7 +89,7 @@ def write(name, text):
 
 def toy():
     write("toy.c", TOY)
-    r = nightjar("profile", "toy.c", SAMPLE, "--lines", "--min-samples", 4000, "--seconds", 30, "--json", "toy.json")
+    r = nightjar("profile", "toy.c", SAMPLE, "--lines", "--min-samples", 4000, "--seconds", 30, "--json", "toy.json", "--html", "toy.html", "--svg", "toy.svg")
     if not ok(r.returncode == 0 and "Line Contents" in r.stdout and os.path.exists("toy.json"), "an unmodified .c file is profiled", r.stdout + r.stderr):
         return
     p = report("toy.json")
@@ -112,6 +112,19 @@ def toy():
     ok(abs(deep[at["deep burns"]]["share"] - 0.25) < 0.12 and abs(deep[at["deep calls"]]["share"] - 0.75) < 0.12, "recursion counts once", deep)
     ok(abs(inlined[at["inlined burns"]]["share_of_module"] - off["line E"][1]) < TOLERANCE and
        abs(compare[at["compare burns"]]["share_of_module"] - off["line F"][1]) < TOLERANCE, "an inlined function and a callback of qsort", (inlined, compare))
+
+
+def pages():
+    name = "the flame graph and the page are well-formed and hold what was measured"
+    if not os.path.exists("toy.svg"):
+        return ok(False, name)
+    svg = xml.etree.ElementTree.parse("toy.svg").getroot()
+    title = [t.text for t in svg.iter("{http://www.w3.org/2000/svg}title")]
+    n = report("toy.json")["samples"]
+    with open("toy.html", encoding="utf-8") as f:
+        page = f.read()
+    ok("toy: 100.0 %% (%d samples)" % n in title and any(t.startswith("qsort") or "sort" in t for t in title) and any(t.startswith("compare:") for t in title)
+       and "burn(300000); /* line B */" in page and "<script" not in page and "http" not in page.replace("http://www.w3.org/2000/svg", ""), name, title)
 
 
 def incomplete():
@@ -158,6 +171,7 @@ if SANITIZED:
 else:
     with Folder():
         toy()
+        pages()
         incomplete()
         alias()
         real()
