@@ -27,6 +27,7 @@ static const char help[] =
     "  --clock wall|cpu     what is timed (wall)\n"
     "  --period random|fixed  of the samples (random; fixed can lock to a loop and is here to show it)\n"
     "  --interval US        mean microseconds between samples (1000)\n"
+    "  --overhead           what the sampling itself costs: replays with and without it in turn, 101 pairs\n"
     "  --no-hits            leave out the counting pass\n"
     "  --json FILE          the profile as JSON\n"
     "  --html FILE          one self-contained page: the source with its heat, and the flame graph\n"
@@ -39,7 +40,7 @@ typedef struct command {
     nj_profile_show show;
     int64_t min_samples, repeat, limit;
     double seconds, interval_us;
-    bool cpu, fixed, no_hits;
+    bool cpu, fixed, no_hits, overhead;
 } command;
 
 enum {
@@ -51,6 +52,7 @@ enum {
     OPT_CLOCK,
     OPT_PERIOD,
     OPT_NO_HITS,
+    OPT_OVERHEAD,
     OPT_INTERVAL,
     OPT_JSON,
     OPT_HTML,
@@ -65,6 +67,7 @@ static const struct option longs[] = { { "lines", no_argument, NULL, OPT_LINES }
                                        { "clock", required_argument, NULL, OPT_CLOCK },
                                        { "period", required_argument, NULL, OPT_PERIOD },
                                        { "no-hits", no_argument, NULL, OPT_NO_HITS },
+                                       { "overhead", no_argument, NULL, OPT_OVERHEAD },
                                        { "json", required_argument, NULL, OPT_JSON },
                                        { "module-path", required_argument, NULL, OPT_MODULE_PATH },
                                        { "interval", required_argument, NULL, OPT_INTERVAL },
@@ -129,6 +132,7 @@ static int take_option(command *c, int option, char **pass, int *n_pass, nj_erro
     case 'm': c->show.summary = true; return 0;
     case OPT_LINES: c->show.lines = true; return 0;
     case OPT_NO_HITS: c->no_hits = true; return 0;
+    case OPT_OVERHEAD: c->overhead = true; return 0;
     case OPT_JSON: c->json = optarg; return 0;
     case OPT_HTML: c->html = optarg; return 0;
     case OPT_SVG: c->svg = optarg; return 0;
@@ -224,6 +228,40 @@ static int time_pass(passes *s, nj_sampler *sampler, nj_error *err)
     return rc;
 }
 
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+enum { PAIRS = 101 };
+
+/* CPU time of the same replays with and without samples, in turn within one run: machines change speed by the minute. */
+static int measure_overhead(passes *s, nj_sampler *sampler, nj_error *err)
+{
+    double ratio[PAIRS];
+    int64_t least_ns = 20000000, begin = nj_now_ns();
+    if (nj_replay_once(&s->replay)) return nj_fail(err, "out of memory");
+    int64_t one = nj_now_ns() - begin, times = one < least_ns ? least_ns / (one + 1) + 1 : 1;
+    for (int i = 0; i < PAIRS; i++) {
+        int64_t cpu[2] = { 0, 0 };
+        for (int k = 0; k < 2; k++) {
+            int on = (i + k) % 2;
+            if (on && nj_sampler_start(sampler, err)) return -1;
+            int64_t start = nj_thread_cpu_ns();
+            for (int64_t t = 0; t < times; t++)
+                if (nj_replay_once(&s->replay)) return nj_fail(err, "out of memory");
+            cpu[on] = nj_thread_cpu_ns() - start;
+            if (on) nj_sampler_stop(sampler);
+        }
+        ratio[i] = (double)cpu[1] / (double)cpu[0] - 1;
+    }
+    qsort(ratio, PAIRS, sizeof *ratio, by_value);
+    s->p->overhead = nj_arena_printf(&s->p->arena, "%.1f %% of CPU [%.1f, %.1f], median and middle half of %d pairs",
+                                     100 * ratio[PAIRS / 2], 100 * ratio[PAIRS / 4], 100 * ratio[3 * PAIRS / 4], PAIRS);
+    return 0;
+}
+
 static int sample_and_collect(passes *s, nj_symbols *symbols, nj_error *err)
 {
     const nj_module *m = nj_replay_target(&s->replay)->module;
@@ -238,6 +276,10 @@ static int sample_and_collect(passes *s, nj_symbols *symbols, nj_error *err)
     int rc = sampler ? time_pass(s, sampler, err) : -1;
     if (rc == 0)
         rc = nj_profile_collect(s->p, sampler, symbols, (uint64_t)(uintptr_t)m->process, s->has_hits ? &s->hits : NULL, err);
+    if (rc == 0 && s->c->overhead) {
+        nj_sampler_forget(sampler);
+        rc = measure_overhead(s, sampler, err);
+    }
     nj_sampler_free(sampler);
     return rc;
 }

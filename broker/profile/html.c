@@ -1,4 +1,5 @@
 /* html.c - a profile as one page. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "../base/version.h"
@@ -70,6 +71,12 @@ static void write_function(nj_profile *p, const nj_profile_function *f, nj_buffe
         f->samples ? 300.0 / f->samples : 100.0);
 }
 
+static int dearest_first(const void *a, const void *b)
+{
+    const nj_profile_function *x = *(nj_profile_function *const *)a, *y = *(nj_profile_function *const *)b;
+    return (x->samples < y->samples) - (x->samples > y->samples);
+}
+
 void nj_profile_html(nj_profile *p, nj_buffer *o)
 {
     const nj_counter *c = &p->count;
@@ -94,7 +101,12 @@ void nj_profile_html(nj_profile *p, nj_buffer *o)
     nj_profile_flame(p, o);
     nj_buffer_text(o, "</div>\n");
     if (p->no_lines) nj_buffer_printf(o, "<p>No lines: %s.</p>\n", p->no_lines);
-    for (uint32_t i = 0; i < p->n_functions; i++)
-        if (p->function[i].last >= p->function[i].first && p->function[i].samples) write_function(p, &p->function[i], o);
+    nj_profile_function **list = calloc(p->n_functions + 1, sizeof *list);
+    uint32_t n = 0;
+    for (uint32_t i = 0; list && i < p->n_functions; i++)
+        if (p->function[i].last >= p->function[i].first && p->function[i].samples) list[n++] = &p->function[i];
+    if (list) qsort(list, n, sizeof *list, dearest_first);
+    for (uint32_t i = 0; i < n; i++) write_function(p, list[i], o);
+    free(list);
     nj_buffer_text(o, "</body></html>\n");
 }

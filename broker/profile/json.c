@@ -62,6 +62,7 @@ void nj_profile_json(nj_profile *p, nj_buffer *o)
     key_text(o, "revision", nj_revision);
     key_text(o, "clock", p->clock);
     key_text(o, "build", p->built);
+    key_text(o, "overhead", p->overhead);
     key_text(o, "no_hits", p->no_hits);
     key_text(o, "no_lines", p->no_lines);
     nj_buffer_printf(o, "\"input_digest\":\"sha256:%s\"},\"module\":{", p->digest);

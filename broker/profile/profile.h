@@ -33,6 +33,7 @@ typedef struct nj_profile {
     nj_arena arena;
     const char *instance, *version, *source, *built, *clock;
     const char *no_hits, *no_lines; /* why not; NULL = they are here */
+    const char *overhead;           /* what the sampling cost, in words; NULL = not measured */
     char digest[65];
     uint64_t alerts, dead, replays;
     bool cut;                      /* the sources had more */

@@ -142,6 +142,12 @@ uint32_t nj_sampler_stack(const nj_sampler *s, uint32_t sample, const uint64_t *
     return s->first[sample + 1] - s->first[sample];
 }
 
+void nj_sampler_forget(nj_sampler *s)
+{
+    s->n = 0;
+    s->used = 0;
+}
+
 void nj_sampler_free(nj_sampler *s)
 {
     if (!s) return;

@@ -29,6 +29,8 @@ void nj_sampler_stop(nj_sampler *s);
 uint32_t nj_sampler_taken(const nj_sampler *s);
 /* The frames of one sample, innermost first: the interrupted address, then return addresses. Returns their number. */
 uint32_t nj_sampler_stack(const nj_sampler *s, uint32_t sample, const uint64_t **pc);
+/* Drops what was taken. */
+void nj_sampler_forget(nj_sampler *s);
 void nj_sampler_free(nj_sampler *s);
 
 #endif

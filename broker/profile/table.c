@@ -43,6 +43,7 @@ static void print_header(const nj_profile *p, FILE *to)
             (unsigned long long)c->passed, (unsigned long long)c->hits, (unsigned long long)c->flagged);
     fprintf(to, "Time: sampled %s, n=%u (%u more not placed), %s build; %.3f s in process(), CPU of the loop %.3f s\n", p->clock,
             p->samples, p->unplaced, p->built ? p->built : "unknown", wall, (double)p->cpu_ns / 1e9);
+    if (p->overhead) fprintf(to, "Overhead of sampling: %s\n", p->overhead);
     if (p->no_hits)
         fprintf(to, "Hits: none: %s\n", p->no_hits);
     else
