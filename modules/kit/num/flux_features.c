@@ -282,7 +282,7 @@ static void stetson(const curve *c, double *out)
     double n = c->n, scale = sqrt(n / (n - 1)), j = 0, absolute = 0, squares = 0, last = 0;
     for (uint32_t i = 0; i < c->n; i++) {
         double d = scale * (c->x[i] - c->med) / c->e[i], p = d * last;
-        if (i) j += (p > 0) - (p < 0) ? copysign(sqrt(fabs(p)), p) : p; /* p: keeps a NaN */
+        if (i) j += ((p > 0) - (p < 0)) ? copysign(sqrt(fabs(p)), p) : p; /* p: keeps a NaN */
         absolute += fabs(d);
         squares += d * d;
         last = d;
