@@ -114,6 +114,8 @@ int nj_build(const char *source, nj_build_kind kind, const char *folder, char ob
     snprintf(unit, sizeof unit, "%s/%s.o", folder, name);
     snprintf(object, 512, "%s/%s.so", folder, name);
     snprintf(compiler, sizeof compiler, "%s", getenv("CC") && *getenv("CC") ? getenv("CC") : "cc");
+    if (kind == NJ_BUILD_HITS && strstr(compiler, "clang"))
+        snprintf(compiler, sizeof compiler, "gcc"); /* gcov reads its own compiler's files */
     snprintf(words[0], sizeof words[0], "%s", common);
     snprintf(words[1], sizeof words[1], "%s", flags[kind]);
     char *argv[MAX_WORDS];

@@ -147,7 +147,8 @@ static uint32_t frames_of(collector *c, const nj_sampler *sampler, uint32_t samp
         const nj_frame *frame;
         uint32_t m = nj_symbols_frames(c->symbols, pc[i], i > 0, &frame);
         for (uint32_t k = 0; k < m && n < MAX_FRAMES; k++) {
-            if (ends_with(nj_symbols_function(c->symbols, frame[k].function)->file, dispatch_file)) return n;
+            if (ends_with(nj_symbols_function(c->symbols, frame[k].function)->file, dispatch_file))
+                return k ? 0 : n; /* k: its own clock */
             out[n++] = frame[k];
         }
     }

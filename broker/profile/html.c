@@ -91,9 +91,10 @@ void nj_profile_html(nj_profile *p, nj_buffer *o)
     nj_buffer_printf(o, "</h1>\n<p>%llu offered, %llu passed, %llu hits, %llu flagged. %.4g &micro;s per alert.</p>\n",
                      (unsigned long long)c->offered, (unsigned long long)c->passed, (unsigned long long)c->hits,
                      (unsigned long long)c->flagged, c->offered ? p->span_ns / 1e3 / (double)c->offered : 0);
-    nj_buffer_printf(
-        o, "<p class=\"dim\">Input sha256 %.16s, %llu alerts, replayed %llu times. Time: sampled %s, n=%u (%u more not placed), ",
-        p->digest, (unsigned long long)p->alerts, (unsigned long long)p->replays, p->clock, p->samples, p->unplaced);
+    nj_buffer_printf(o,
+                     "<p class=\"dim\">Input sha256 %.16s, %llu alerts, replayed %llu times. Time: sampled %s, n=%u (%u more in "
+                     "the host's clock or not placed), ",
+                     p->digest, (unsigned long long)p->alerts, (unsigned long long)p->replays, p->clock, p->samples, p->unplaced);
     nj_profile_escape(o, p->built ? p->built : "unknown");
     nj_buffer_text(o, " build. Hits: ");
     nj_profile_escape(o, p->no_hits ? p->no_hits : "exact (gcov -O0)");

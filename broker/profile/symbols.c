@@ -94,7 +94,9 @@ static uint32_t function_of(nj_symbols *s, Dwarf_Die *unit, Dwarf_Die *die)
     int line = 0;
     const char *name = dwarf_diename(die);
     dwarf_decl_line(die, &line);
-    return intern(s, name ? name : "?", absolute(s, unit, dwarf_decl_file(die)), line);
+    const char *file = dwarf_decl_file(die);
+    if (!file && line) file = dwarf_diename(unit); /* file 0 of DWARF 5, which libdw 0.188 takes for none */
+    return intern(s, name ? name : "?", absolute(s, unit, file), line);
 }
 
 static int number(Dwarf_Die *die, unsigned attribute_name)
@@ -126,12 +128,21 @@ static int add_inlined(nj_symbols *s, Dwarf_Die *unit, Dwarf_Addr pc, bool part)
     return added;
 }
 
+/* The compilation unit of an address. clang writes no table of address ranges (.debug_aranges): then each unit is asked. */
+static Dwarf_Die *unit_of(Dwfl_Module *module, Dwarf_Addr pc, Dwarf_Addr *bias)
+{
+    Dwarf_Die *unit = dwfl_module_addrdie(module, pc, bias);
+    if (unit) return unit;
+    while ((unit = dwfl_module_nextcu(module, unit, bias)) && dwarf_haspc(unit, pc - *bias) <= 0) continue;
+    return unit;
+}
+
 static void resolve(nj_symbols *s, uint64_t pc)
 {
     Dwfl_Module *module = dwfl_addrmodule(s->dwfl, pc);
     const char *symbol = module ? dwfl_module_addrname(module, pc) : NULL;
     Dwarf_Addr bias = 0;
-    Dwarf_Die *unit = module ? dwfl_module_addrdie(module, pc, &bias) : NULL;
+    Dwarf_Die *unit = module ? unit_of(module, pc, &bias) : NULL;
     if (unit && add_inlined(s, unit, pc - bias, symbol && strstr(symbol, ".part."))) return;
     add_frame(s, intern(s, symbol ? symbol : "?", "", 0), 0, false);
 }
@@ -170,7 +181,7 @@ const char *nj_symbols_source(nj_symbols *s, uint64_t pc, const char **producer)
     Dwarf_Addr bias;
     Dwarf_Attribute attribute;
     Dwfl_Module *module = dwfl_addrmodule(s->dwfl, pc);
-    Dwarf_Die *unit = module ? dwfl_module_addrdie(module, pc, &bias) : NULL;
+    Dwarf_Die *unit = module ? unit_of(module, pc, &bias) : NULL;
     if (!unit || !dwarf_diename(unit)) return NULL;
     if (producer) *producer = dwarf_formstring(dwarf_attr(unit, DW_AT_producer, &attribute));
     return absolute(s, unit, dwarf_diename(unit));

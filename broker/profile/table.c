@@ -41,8 +41,10 @@ static void print_header(const nj_profile *p, FILE *to)
             (unsigned long long)p->replays);
     fprintf(to, "Counts: %llu offered, %llu passed, %llu hits, %llu flagged\n", (unsigned long long)c->offered,
             (unsigned long long)c->passed, (unsigned long long)c->hits, (unsigned long long)c->flagged);
-    fprintf(to, "Time: sampled %s, n=%u (%u more not placed), %s build; %.3f s in process(), CPU of the loop %.3f s\n", p->clock,
-            p->samples, p->unplaced, p->built ? p->built : "unknown", wall, (double)p->cpu_ns / 1e9);
+    fprintf(to,
+            "Time: sampled %s, n=%u (%u more in the host's clock or not placed), %s build; %.3f s in process(), CPU of the loop "
+            "%.3f s\n",
+            p->clock, p->samples, p->unplaced, p->built ? p->built : "unknown", wall, (double)p->cpu_ns / 1e9);
     if (p->overhead) fprintf(to, "Overhead of sampling: %s\n", p->overhead);
     if (p->no_hits)
         fprintf(to, "Hits: none: %s\n", p->no_hits);

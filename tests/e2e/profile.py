@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """nightjar profile: a module of known cost, its lines held against what they burn; and hostless on the real night."""
-import os, re, subprocess, xml.etree.ElementTree
+import os, re, shutil, subprocess, xml.etree.ElementTree
 from tap import ROOT, SANITIZED, SHARED, Folder, done, nightjar, ok, report, skip
 
 SAMPLE = os.path.join(ROOT, "data", "sample.tar.gz")
@@ -142,6 +142,17 @@ def incomplete():
     ok(r.returncode == 1 and "bad.c:1" in r.stderr, "a module that does not compile: the compiler's words", r.stderr)
 
 
+def clang():
+    name = "a module built by clang: its lines, and the counts by gcc"
+    if not shutil.which("clang") or not shutil.which("gcc"):
+        return skip(name, "clang or gcc is not here")
+    r = nightjar("profile", "toy.c", SAMPLE, "--repeat", 3, "--json", "clang.json", env={"CC": "clang"})
+    p = report("clang.json")
+    b = lines(p, "process").get(number(TOY, "line B"), {})
+    ok("clang" in p["context"]["build"] and b.get("hits") == p["alerts"] and b.get("samples", 0) > 0 and
+       next(f for f in p["functions"] if f["name"] == "process")["samples"] == p["samples"], name, r.stdout + r.stderr)
+
+
 def overhead():
     r = nightjar("profile", "nalerthist", SAMPLE, "--no-hits", "--repeat", 1, "--overhead")
     m = re.search(r"Overhead of sampling: (-?[0-9.]+) % of CPU", r.stdout)
@@ -180,6 +191,7 @@ else:
         toy()
         pages()
         incomplete()
+        clang()
         overhead()
         alias()
         real()
