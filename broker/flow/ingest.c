@@ -59,7 +59,8 @@ static int poll_source(run *r, nj_source *s, uint32_t live, int64_t *taken)
     switch (s->class->next(s, poll_ms(r, live), &chunk, &err)) {
     case NJ_NEXT_CHUNK:
         if (!chunk->arrival_ns) chunk->arrival_ns = nj_now_ns();
-        r->stream[chunk->stream->id]->source = s; /* whom the output thread tells that it is done */
+        if (!r->stream[chunk->stream->id]->source) /* whom the output thread tells; set before its first chunk is passed on */
+            r->stream[chunk->stream->id]->source = s;
         if (add_chunk(r, chunk)) {
             nj_fail(&err, "out of memory");
             nj_flow_fatal(r, &err);
