@@ -28,16 +28,18 @@ typedef struct thread {
 /* The forests' order. */
 #define FEATURE(b, name, unit) { "features." b "_" name, NJ_F64, NJ_SCALAR, unit, 0 },
 #define BAND(b)                                                                                                                  \
-    FEATURE(b, "amplitude", "mag") FEATURE(b, "anderson_darling_normal", "1") FEATURE(b, "beyond_1_std", "1")                      \
-    FEATURE(b, "chi2", "1") FEATURE(b, "cusum", "1") FEATURE(b, "kurtosis", "1") FEATURE(b, "linear_fit_slope", "mag/d")           \
-    FEATURE(b, "linear_fit_slope_sigma", "mag/d") FEATURE(b, "linear_trend_noise", "mag") FEATURE(b, "linear_trend_sigma", "mag/d") \
-    FEATURE(b, "magnitude_percentage_ratio_20_10", "1") FEATURE(b, "magnitude_percentage_ratio_40_5", "1")                         \
-    FEATURE(b, "maximum_slope", "mag/d") FEATURE(b, "median", "mag") FEATURE(b, "median_absolute_deviation", "mag")                \
-    FEATURE(b, "median_buffer_range_percentage_10", "1") FEATURE(b, "skew", "1") FEATURE(b, "stetson_k", "1")                      \
-    FEATURE(b, "percent_amplitude", "mag") FEATURE(b, "linear_fit_reduced_chi2", "1") FEATURE(b, "inter_percentile_range_10", "mag") \
-    FEATURE(b, "linear_trend", "mag/d") FEATURE(b, "standard_deviation", "mag") FEATURE(b, "weighted_mean", "mag")                 \
-    FEATURE(b, "mean", "mag")
-static const nj_need needs[] = { BAND("g") BAND("r") { 0 } };
+    FEATURE(b, "amplitude", "mag")                                                                                               \
+    FEATURE(b, "anderson_darling_normal", "1") FEATURE(b, "beyond_1_std", "1") FEATURE(b, "chi2", "1") FEATURE(b, "cusum", "1")  \
+        FEATURE(b, "kurtosis", "1") FEATURE(b, "linear_fit_slope", "mag/d") FEATURE(b, "linear_fit_slope_sigma", "mag/d")        \
+            FEATURE(b, "linear_trend_noise", "mag") FEATURE(b, "linear_trend_sigma", "mag/d")                                    \
+                FEATURE(b, "magnitude_percentage_ratio_20_10", "1") FEATURE(b, "magnitude_percentage_ratio_40_5", "1")           \
+                    FEATURE(b, "maximum_slope", "mag/d") FEATURE(b, "median", "mag")                                             \
+                        FEATURE(b, "median_absolute_deviation", "mag") FEATURE(b, "median_buffer_range_percentage_10", "1")      \
+                            FEATURE(b, "skew", "1") FEATURE(b, "stetson_k", "1") FEATURE(b, "percent_amplitude", "mag")          \
+                                FEATURE(b, "linear_fit_reduced_chi2", "1") FEATURE(b, "inter_percentile_range_10", "mag")        \
+                                    FEATURE(b, "linear_trend", "mag/d") FEATURE(b, "standard_deviation", "mag")                  \
+                                        FEATURE(b, "weighted_mean", "mag") FEATURE(b, "mean", "mag")
+static const nj_need needs[] = { BAND("g") BAND("r"){ 0 } };
 
 /* Does the model want our features in our order? (stetson_K = stetson_k) */
 static int check_features(const nj_forest *f, const nj_host *host)
@@ -45,7 +47,8 @@ static int check_features(const nj_forest *f, const nj_host *host)
     const nj_model_info *info = f->service->info(f->model);
     for (uint32_t k = 0; info->feature && k < FEATURES; k++)
         if (strcasecmp(info->feature[k], needs[k].path + strlen("features.g_"))) {
-            host->log(host->opaque, 0, "model %s: feature %u is %s, expected %s", info->folder, k, info->feature[k], needs[k].path + strlen("features.g_"));
+            host->log(host->opaque, 0, "model %s: feature %u is %s, expected %s", info->folder, k, info->feature[k],
+                      needs[k].path + strlen("features.g_"));
             return NJ_ECONF;
         }
     return NJ_OK;
@@ -138,16 +141,30 @@ static int process_ref(const void *self, void *block, const nj_work *w)
     return all(self, block, w, 1);
 }
 
-NJ_MODULE(anomaly) = {
-    NJ_HEADER, .name = "anomaly", .version = "1.0", .summary = "anomaly score of the light curve: lower is more unusual",
-    .paper = "doi:10.1051/0004-6361/202245172", .needs = needs,
-    .gives = (const nj_give[]){
-        { "score", NJ_F64, 1, -1, "1", -INFINITY, INFINITY, NAN, 0, "the lower of the two bands; none when both lack a feature" },
-        { "g", NJ_F64, 1, -1, "1", -INFINITY, INFINITY, NAN, 0, "score of the g-band features; none when one of them is undefined" },
-        { "r", NJ_F64, 1, -1, "1", -INFINITY, INFINITY, NAN, 0, "score of the r-band features; none when one of them is undefined" }, { 0 } },
-    .params = (const nj_param[]){
-        { "model_for_g", NJ_STR, "anomaly_r", offsetof(conf, model_for_g), 0, 0, "1", "folder of the forest that reads the g-band features" },
-        { "model_for_r", NJ_STR, "anomaly_g", offsetof(conf, model_for_r), 0, 0, "1", "folder of the forest that reads the r-band features" }, { 0 } },
-    .conf_size = sizeof(conf), .thread_size = sizeof(thread), .rows_hint = NJ_FOREST_ROWS,
-    .open = open_models, .thread_open = thread_open, .process = process, .process_ref = process_ref, .thread_close = thread_close, .close = close_models
-};
+NJ_MODULE(anomaly) = { NJ_HEADER,
+                       .name = "anomaly",
+                       .version = "1.0",
+                       .summary = "anomaly score of the light curve: lower is more unusual",
+                       .paper = "doi:10.1051/0004-6361/202245172",
+                       .needs = needs,
+                       .gives = (const nj_give[]){ { "score", NJ_F64, 1, -1, "1", -INFINITY, INFINITY, NAN, 0,
+                                                     "the lower of the two bands; none when both lack a feature" },
+                                                   { "g", NJ_F64, 1, -1, "1", -INFINITY, INFINITY, NAN, 0,
+                                                     "score of the g-band features; none when one of them is undefined" },
+                                                   { "r", NJ_F64, 1, -1, "1", -INFINITY, INFINITY, NAN, 0,
+                                                     "score of the r-band features; none when one of them is undefined" },
+                                                   { 0 } },
+                       .params = (const nj_param[]){ { "model_for_g", NJ_STR, "anomaly_r", offsetof(conf, model_for_g), 0, 0, "1",
+                                                       "folder of the forest that reads the g-band features" },
+                                                     { "model_for_r", NJ_STR, "anomaly_g", offsetof(conf, model_for_r), 0, 0, "1",
+                                                       "folder of the forest that reads the r-band features" },
+                                                     { 0 } },
+                       .conf_size = sizeof(conf),
+                       .thread_size = sizeof(thread),
+                       .rows_hint = NJ_FOREST_ROWS,
+                       .open = open_models,
+                       .thread_open = thread_open,
+                       .process = process,
+                       .process_ref = process_ref,
+                       .thread_close = thread_close,
+                       .close = close_models };

@@ -58,15 +58,31 @@ static int process_ref(const void *self, void *block, const nj_work *w)
     return all(self, block, w, 1);
 }
 
-NJ_MODULE(braai) = {
-    NJ_HEADER, .name = "braai", .version = "1.0", .summary = "real or bogus, from the three stamps", .paper = "doi:10.1093/mnras/stz2357",
-    .needs = (const nj_need[]){ { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 }, { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 },
-                                { "stamp.difference", NJ_F32, NJ_IMAGE, "DN", 0 }, { 0 } },
-    .gives = (const nj_give[]){ { "score", NJ_F32, 1, -1, "1", 0, 1, 0.5, 0, "1 = real, 0 = bogus; none without all three stamps" }, { 0 } },
-    .params = (const nj_param[]){
-        { "model", NJ_STR, "braai", offsetof(conf, model), 0, 0, "1", "the model's folder, along the data path" },
-        { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1", "auto, builtin or ort (ONNX Runtime)" },
-        { "small_stamps", NJ_STR, "boom", offsetof(conf, small_stamps), 0, 0, "1", "stamps below 63 x 63: boom (centred in zeros) or kowalski (1e-9 behind)" }, { 0 } },
-    .conf_size = sizeof(conf), .thread_size = sizeof(nj_network_rows), .rows_hint = 2 * NJ_NETWORK_ROWS,
-    .open = open_model, .thread_open = thread_open, .process = process, .process_ref = process_ref, .thread_close = thread_close, .close = close_model
-};
+NJ_MODULE(braai) = { NJ_HEADER,
+                     .name = "braai",
+                     .version = "1.0",
+                     .summary = "real or bogus, from the three stamps",
+                     .paper = "doi:10.1093/mnras/stz2357",
+                     .needs = (const nj_need[]){ { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 },
+                                                 { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 },
+                                                 { "stamp.difference", NJ_F32, NJ_IMAGE, "DN", 0 },
+                                                 { 0 } },
+                     .gives = (const nj_give[]){ { "score", NJ_F32, 1, -1, "1", 0, 1, 0.5, 0,
+                                                   "1 = real, 0 = bogus; none without all three stamps" },
+                                                 { 0 } },
+                     .params = (const nj_param[]){ { "model", NJ_STR, "braai", offsetof(conf, model), 0, 0, "1",
+                                                     "the model's folder, along the data path" },
+                                                   { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1",
+                                                     "auto, builtin or ort (ONNX Runtime)" },
+                                                   { "small_stamps", NJ_STR, "boom", offsetof(conf, small_stamps), 0, 0, "1",
+                                                     "stamps below 63 x 63: boom (centred in zeros) or kowalski (1e-9 behind)" },
+                                                   { 0 } },
+                     .conf_size = sizeof(conf),
+                     .thread_size = sizeof(nj_network_rows),
+                     .rows_hint = 2 * NJ_NETWORK_ROWS,
+                     .open = open_model,
+                     .thread_open = thread_open,
+                     .process = process,
+                     .process_ref = process_ref,
+                     .thread_close = thread_close,
+                     .close = close_model };

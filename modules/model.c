@@ -23,8 +23,8 @@ typedef struct conf {
 typedef struct state {
     const nj_model_service *service;
     nj_model *model;
-    nj_expression *feature;     /* [n_features] */
-    const char **column;        /* [n_columns] */
+    nj_expression *feature; /* [n_features] */
+    const char **column;    /* [n_columns] */
     const char *stamp[MAX_STAMPS];
     uint32_t n_features, n_columns, n_stamps, side, width, max_rows;
     int feature_input, image_input; /* of the model; -1 = none */
@@ -95,7 +95,8 @@ static int read_features(state *s, const nj_host *host, const conf *c)
     int rc = NJ_OK;
     if (s->feature_input < 0) {
         if (c->features[0]) return refuse(host, c, "features are given, but it has no input [N, features]", "");
-    } else if (!c->features[0] || !strcmp(c->features, "lc.features")) rc = manifest_features(s, host, c, c->features[0] ? "features." : "", &names);
+    } else if (!c->features[0] || !strcmp(c->features, "lc.features"))
+        rc = manifest_features(s, host, c, c->features[0] ? "features." : "", &names);
     else
         for (const char *p = c->features, *end; rc == NJ_OK && *p; p = *end ? end + 1 : end) {
             end = item_end(p);
@@ -115,7 +116,8 @@ static int read_stamps(state *s, const nj_host *host, const conf *c)
         size_t n = (size_t)(end - p), k = 0;
         while (n && p[n - 1] == ' ') n--;
         while (k < 3 && (strlen(known[k]) != n || strncmp(known[k], p, n))) k++;
-        if (k == 3 || s->n_stamps == MAX_STAMPS) return refuse(host, c, "stamps: science, template, difference, each once: ", c->stamps);
+        if (k == 3 || s->n_stamps == MAX_STAMPS)
+            return refuse(host, c, "stamps: science, template, difference, each once: ", c->stamps);
         char path[32];
         int len = snprintf(path, sizeof path, "stamp.%s", known[k]);
         s->stamp[s->n_stamps++] = copy_text((void *)(uintptr_t)host, path, (uint32_t)len);
@@ -130,9 +132,12 @@ static int match_inputs(state *s, const nj_host *host, const conf *c)
     s->feature_input = s->image_input = -1;
     for (uint32_t i = 0; i < info->n_inputs; i++) {
         const nj_model_port *p = &info->input[i];
-        if (p->type == NJ_F32 && p->rank == 2 && s->feature_input < 0) s->feature_input = (int)i;
-        else if (p->type == NJ_F32 && p->rank == 4 && p->dim[1] == p->dim[2] && s->image_input < 0) s->image_input = (int)i;
-        else return refuse(host, c, "this kind takes one input [N, features] and one [N, side, side, stamps]; not ", p->name);
+        if (p->type == NJ_F32 && p->rank == 2 && s->feature_input < 0)
+            s->feature_input = (int)i;
+        else if (p->type == NJ_F32 && p->rank == 4 && p->dim[1] == p->dim[2] && s->image_input < 0)
+            s->image_input = (int)i;
+        else
+            return refuse(host, c, "this kind takes one input [N, features] and one [N, side, side, stamps]; not ", p->name);
     }
     return NJ_OK;
 }
@@ -142,25 +147,32 @@ static int check_counts(const state *s, const nj_host *host, const conf *c)
     const nj_model_info *info = s->service->info(s->model);
     char text[160];
     if (s->feature_input >= 0 && info->input[s->feature_input].row_elements != s->n_features) {
-        snprintf(text, sizeof text, "its input %s has %u features, the settings give %u", info->input[s->feature_input].name, info->input[s->feature_input].row_elements,
-                 s->n_features);
+        snprintf(text, sizeof text, "its input %s has %u features, the settings give %u", info->input[s->feature_input].name,
+                 info->input[s->feature_input].row_elements, s->n_features);
         return refuse(host, c, text, "");
     }
     if (s->image_input >= 0 ? info->input[s->image_input].dim[3] != (int32_t)s->n_stamps : s->n_stamps != 0) {
-        snprintf(text, sizeof text, "it takes %d stamps, the settings give %u", s->image_input >= 0 ? info->input[s->image_input].dim[3] : 0, s->n_stamps);
+        snprintf(text, sizeof text, "it takes %d stamps, the settings give %u",
+                 s->image_input >= 0 ? info->input[s->image_input].dim[3] : 0, s->n_stamps);
         return refuse(host, c, text, "");
     }
     if (info->width > MAX_OUTPUTS) return refuse(host, c, "it has too many outputs", "");
-    if (nj_stamp_small(c->small_stamps) < 0) return refuse(host, c, "small_stamps must be boom or kowalski, not ", c->small_stamps);
-    if (strcmp(c->missing, "skip") && strcmp(c->missing, "nan")) return refuse(host, c, "missing must be skip or nan, not ", c->missing);
+    if (nj_stamp_small(c->small_stamps) < 0)
+        return refuse(host, c, "small_stamps must be boom or kowalski, not ", c->small_stamps);
+    if (strcmp(c->missing, "skip") && strcmp(c->missing, "nan"))
+        return refuse(host, c, "missing must be skip or nan, not ", c->missing);
     return NJ_OK;
 }
 
 static int open_state(state *s, const nj_host *host, const conf *c)
 {
-    *s = (state){ .service = host->service(host->opaque, NJ_MODEL_SERVICE, 1), .small = nj_stamp_small(c->small_stamps), .keep_nan = !strcmp(c->missing, "nan") };
+    *s = (state){ .service = host->service(host->opaque, NJ_MODEL_SERVICE, 1),
+                  .small = nj_stamp_small(c->small_stamps),
+                  .keep_nan = !strcmp(c->missing, "nan") };
     if (!s->service || !c->model[0]) return refuse(host, c, "the setting names no model", "");
-    s->model = s->service->open(host, c->model, &(nj_model_options){ .size = sizeof(nj_model_options), .engine = c->engine, .device = c->device, .sum = c->sum });
+    s->model = s->service->open(
+        host, c->model,
+        &(nj_model_options){ .size = sizeof(nj_model_options), .engine = c->engine, .device = c->device, .sum = c->sum });
     if (!s->model) return NJ_ECONF;
     int rc = match_inputs(s, host, c);
     if (rc == NJ_OK) rc = read_features(s, host, c);
@@ -185,8 +197,10 @@ static const char *column_name(const nj_host *host, const char *text, const char
     uint32_t n = 0;
     for (const char *p = text ? text : ""; *p && n < sizeof name - 8; p++) {
         char c = (char)tolower((unsigned char)*p);
-        if (isalnum((unsigned char)c)) name[n++] = c;
-        else if (n && name[n - 1] != '_') name[n++] = '_';
+        if (isalnum((unsigned char)c))
+            name[n++] = c;
+        else if (n && name[n - 1] != '_')
+            name[n++] = '_';
     }
     while (n && name[n - 1] == '_') n--;
     if (!n || !isalpha((unsigned char)name[0])) n = (uint32_t)snprintf(name, sizeof name, "%s_%u", otherwise, k);
@@ -201,8 +215,15 @@ static const nj_give *make_gives(const state *s, const nj_host *host)
         for (uint32_t e = 0; e < info->output[i].row_elements; e++, k++) {
             char path[64];
             snprintf(path, sizeof path, "outputs.%u.classes.%u", i, e);
-            give[k] = (nj_give){ .name = s->width == 1 ? "score" : column_name(host, s->service->text(s->model, path), "p", k), .type = NJ_F64, .width = 1, .like = -1,
-                                 .unit = "1", .lo = -INFINITY, .hi = INFINITY, .flag_above = NAN, .doc = "an output of the model; none when an input is missing" };
+            give[k] = (nj_give){ .name = s->width == 1 ? "score" : column_name(host, s->service->text(s->model, path), "p", k),
+                                 .type = NJ_F64,
+                                 .width = 1,
+                                 .like = -1,
+                                 .unit = "1",
+                                 .lo = -INFINITY,
+                                 .hi = INFINITY,
+                                 .flag_above = NAN,
+                                 .doc = "an output of the model; none when an input is missing" };
             for (uint32_t j = 0; give[k].name && j < k; j++)
                 if (!strcmp(give[j].name, give[k].name)) give[k].name = column_name(host, NULL, "p", k);
             if (!give[k].name) return NULL;
@@ -214,7 +235,8 @@ static const nj_need *make_needs(const state *s, const nj_host *host)
 {
     nj_need *need = host->alloc(host->opaque, (s->n_columns + s->n_stamps + 1) * sizeof *need);
     for (uint32_t k = 0; need && k < s->n_columns; k++) need[k] = (nj_need){ s->column[k], NJ_F64, NJ_SCALAR, "", 0 };
-    for (uint32_t k = 0; need && k < s->n_stamps; k++) need[s->n_columns + k] = (nj_need){ s->stamp[k], NJ_F32, NJ_IMAGE, "DN", 0 };
+    for (uint32_t k = 0; need && k < s->n_stamps; k++)
+        need[s->n_columns + k] = (nj_need){ s->stamp[k], NJ_F32, NJ_IMAGE, "DN", 0 };
     return need;
 }
 
@@ -273,7 +295,8 @@ static nj_reason add_row(const state *s, block *b, const nj_work *w, uint32_t ro
     }
     float *image = b->images + (size_t)b->n * s->side * s->side * s->n_stamps;
     for (uint32_t k = 0; k < s->n_stamps; k++) {
-        nj_reason reason = nj_stamp_plane(w->image(w, s->n_columns + k, row), (nj_small_stamp)s->small, s->side, image + k, s->n_stamps);
+        nj_reason reason =
+            nj_stamp_plane(w->image(w, s->n_columns + k, row), (nj_small_stamp)s->small, s->side, image + k, s->n_stamps);
         if (reason != NJ_DONE) return reason;
     }
     b->row[b->n++] = row;
@@ -290,8 +313,10 @@ static int score(const state *s, const thread *t, block *b, const nj_work *w, in
     for (uint32_t i = 0; rc == NJ_OK && i < b->n; i++) {
         const double *out = b->out + (size_t)i * s->width;
         for (uint32_t k = 0; k < s->width; k++) {
-            if (!isfinite(out[k])) w->reason[b->row[i]] = NJ_RANGE;
-            else nj_put_f64(w, k, b->row[i], out[k]);
+            if (!isfinite(out[k]))
+                w->reason[b->row[i]] = NJ_RANGE;
+            else
+                nj_put_f64(w, k, b->row[i], out[k]);
         }
     }
     b->n = 0;
@@ -300,9 +325,11 @@ static int score(const state *s, const thread *t, block *b, const nj_work *w, in
 
 static int all(const state *s, const thread *t, const nj_work *w, int reference)
 {
-    block b = { .row = w->scratch(w, s->max_rows * sizeof *b.row), .features = w->scratch(w, (size_t)s->max_rows * (s->n_features + 1) * sizeof *b.features),
+    block b = { .row = w->scratch(w, s->max_rows * sizeof *b.row),
+                .features = w->scratch(w, (size_t)s->max_rows * (s->n_features + 1) * sizeof *b.features),
                 .images = w->scratch(w, (size_t)s->max_rows * s->side * s->side * s->n_stamps * sizeof *b.images + 64),
-                .column = w->scratch(w, (s->n_columns + 1) * sizeof *b.column), .out = w->scratch(w, (size_t)s->max_rows * s->width * sizeof *b.out) };
+                .column = w->scratch(w, (s->n_columns + 1) * sizeof *b.column),
+                .out = w->scratch(w, (size_t)s->max_rows * s->width * sizeof *b.out) };
     if (!b.row || !b.features || !b.images || !b.column || !b.out) return NJ_ENOMEM;
     int rc = NJ_OK;
     for (uint32_t k = 0; k < w->n && rc == NJ_OK; k++) {
@@ -318,17 +345,33 @@ static int process(const void *self, void *memory, const nj_work *w)
 }
 
 NJ_MODULE(model) = {
-    NJ_HEADER, .name = "model", .version = "1.0", .summary = "any ONNX model by settings: features from columns or expressions, and stamps",
+    NJ_HEADER,
+    .name = "model",
+    .version = "1.0",
+    .summary = "any ONNX model by settings: features from columns or expressions, and stamps",
     .paper = "none: the model's own",
-    .params = (const nj_param[]){
-        { "model", NJ_STR, "", offsetof(conf, model), 0, 0, "1", "the model's folder, along the data path" },
-        { "features", NJ_STR, "", offsetof(conf, features), 0, 0, "1", "columns or expressions, comma-separated, in the model's order; empty: the manifest's names" },
-        { "stamps", NJ_STR, "", offsetof(conf, stamps), 0, 0, "1", "of science, template, difference: the channels of the model's image input" },
-        { "missing", NJ_STR, "skip", offsetof(conf, missing), 0, 0, "1", "skip: a null feature means no answer; nan: the model gets NaN" },
-        { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1", "auto, builtin or ort (ONNX Runtime)" },
-        { "device", NJ_STR, "cpu", offsetof(conf, device), 0, 0, "1", "cpu, or cuda with an ONNX Runtime that has it" },
-        { "sum", NJ_STR, "double", offsetof(conf, sum), 0, 0, "1", "of forests: double, or float as ONNX Runtime" },
-        { "small_stamps", NJ_STR, "boom", offsetof(conf, small_stamps), 0, 0, "1", "stamps below the model's size: boom (centred in zeros) or kowalski (1e-9 behind)" }, { 0 } },
-    .conf_size = sizeof(conf), .thread_size = sizeof(thread), .rows_hint = ROWS, .declare = declare,
-    .open = open_model, .thread_open = thread_open, .process = process, .thread_close = thread_close, .close = close_model
+    .params =
+        (const nj_param[]){
+            { "model", NJ_STR, "", offsetof(conf, model), 0, 0, "1", "the model's folder, along the data path" },
+            { "features", NJ_STR, "", offsetof(conf, features), 0, 0, "1",
+              "columns or expressions, comma-separated, in the model's order; empty: the manifest's names" },
+            { "stamps", NJ_STR, "", offsetof(conf, stamps), 0, 0, "1",
+              "of science, template, difference: the channels of the model's image input" },
+            { "missing", NJ_STR, "skip", offsetof(conf, missing), 0, 0, "1",
+              "skip: a null feature means no answer; nan: the model gets NaN" },
+            { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1", "auto, builtin or ort (ONNX Runtime)" },
+            { "device", NJ_STR, "cpu", offsetof(conf, device), 0, 0, "1", "cpu, or cuda with an ONNX Runtime that has it" },
+            { "sum", NJ_STR, "double", offsetof(conf, sum), 0, 0, "1", "of forests: double, or float as ONNX Runtime" },
+            { "small_stamps", NJ_STR, "boom", offsetof(conf, small_stamps), 0, 0, "1",
+              "stamps below the model's size: boom (centred in zeros) or kowalski (1e-9 behind)" },
+            { 0 } },
+    .conf_size = sizeof(conf),
+    .thread_size = sizeof(thread),
+    .rows_hint = ROWS,
+    .declare = declare,
+    .open = open_model,
+    .thread_open = thread_open,
+    .process = process,
+    .thread_close = thread_close,
+    .close = close_model
 };

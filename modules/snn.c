@@ -30,9 +30,9 @@ typedef enum { FLUX, FLUX_ERROR, DELTA_TIME, BAND_SET } kind;
 
 typedef struct feature {
     kind kind;
-    uint32_t band;          /* FLUX, FLUX_ERROR: index into band_letter; BANDS = none of them */
-    uint32_t set;           /* BAND_SET: bits of the bands */
-    double min, mean, std;  /* of the logarithmic scaling */
+    uint32_t band;         /* FLUX, FLUX_ERROR: index into band_letter; BANDS = none of them */
+    uint32_t set;          /* BAND_SET: bits of the bands */
+    double min, mean, std; /* of the logarithmic scaling */
 } feature;
 
 typedef struct state {
@@ -41,7 +41,7 @@ typedef struct state {
     nj_model *model;
     feature feature[MAX_FEATURES];
     uint32_t n_features, width;
-    uint32_t model_bands;   /* bits of the bands that the model reads */
+    uint32_t model_bands; /* bits of the bands that the model reads */
     int fink_cuts, from_flux;
 } state;
 
@@ -78,9 +78,12 @@ static int read_scaling(const state *s, const char *name, feature *f)
 /* FLUXCAL_g, FLUXCALERR_g, delta_time, or a set of bands: g, gr, r. */
 static int read_feature(state *s, const char *name, feature *f)
 {
-    if (!strncmp(name, "FLUXCAL_", 8) && strlen(name) == 9) *f = (feature){ .kind = FLUX, .band = band_of(name[8]) };
-    else if (!strncmp(name, "FLUXCALERR_", 11) && strlen(name) == 12) *f = (feature){ .kind = FLUX_ERROR, .band = band_of(name[11]) };
-    else if (!strcmp(name, "delta_time")) *f = (feature){ .kind = DELTA_TIME };
+    if (!strncmp(name, "FLUXCAL_", 8) && strlen(name) == 9)
+        *f = (feature){ .kind = FLUX, .band = band_of(name[8]) };
+    else if (!strncmp(name, "FLUXCALERR_", 11) && strlen(name) == 12)
+        *f = (feature){ .kind = FLUX_ERROR, .band = band_of(name[11]) };
+    else if (!strcmp(name, "delta_time"))
+        *f = (feature){ .kind = DELTA_TIME };
     else {
         *f = (feature){ .kind = BAND_SET };
         for (const char *p = name; *p; p++) {
@@ -99,29 +102,39 @@ static int read_features(state *s, const nj_host *host)
     const char *norm = s->service->text(s->model, "preprocessing.norm");
     s->n_features = info->n_features;
     s->width = info->width;
-    if (!info->feature || s->n_features > MAX_FEATURES || info->n_inputs != 2 || !info->input[0].has_steps || info->input[1].type != NJ_I32 ||
-        (norm && strcmp(norm, "global"))) {
+    if (!info->feature || s->n_features > MAX_FEATURES || info->n_inputs != 2 || !info->input[0].has_steps ||
+        info->input[1].type != NJ_I32 || (norm && strcmp(norm, "global"))) {
         host->log(host->opaque, 1, "model %s: not a SuperNNova model with inputs x, lengths and norm global", info->folder);
         return -1;
     }
     for (uint32_t k = 0; k < s->n_features; k++)
         if (read_feature(s, info->feature[k], &s->feature[k])) {
-            host->log(host->opaque, 1, "model %s: input %s is not known, or its scaling is missing", info->folder, info->feature[k]);
+            host->log(host->opaque, 1, "model %s: input %s is not known, or its scaling is missing", info->folder,
+                      info->feature[k]);
             return -1;
         }
     return 0;
 }
 
-static const nj_need ztf_needs[] = {
-    { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 }, { "lc.band", NJ_U8, NJ_SERIES, "1", 0 }, { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
-    { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 }, { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL },
-    { "roid.roid", NJ_I32, NJ_SCALAR, "1", NJ_OPTIONAL }, { "simbad.otype", NJ_STR, NJ_SCALAR, "1", NJ_OPTIONAL }, { 0 } };
-static const nj_need flux_needs[] = {
-    { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 }, { "lc.band", NJ_U8, NJ_SERIES, "1", 0 }, { "lc.flux", NJ_F64, NJ_SERIES, "nJy", 0 },
-    { "lc.flux_err", NJ_F64, NJ_SERIES, "nJy", 0 }, { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL },
-    { "roid.roid", NJ_I32, NJ_SCALAR, "1", NJ_OPTIONAL }, { "simbad.otype", NJ_STR, NJ_SCALAR, "1", NJ_OPTIONAL }, { 0 } };
-static const nj_give gives[] = {
-    { "score", NJ_F32, 1, -1, "1", 0, 1, 0.5, 0, "probability of the model's first class; none if cut or without points in its bands" }, { 0 } };
+static const nj_need ztf_needs[] = { { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
+                                     { "lc.band", NJ_U8, NJ_SERIES, "1", 0 },
+                                     { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
+                                     { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 },
+                                     { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL },
+                                     { "roid.roid", NJ_I32, NJ_SCALAR, "1", NJ_OPTIONAL },
+                                     { "simbad.otype", NJ_STR, NJ_SCALAR, "1", NJ_OPTIONAL },
+                                     { 0 } };
+static const nj_need flux_needs[] = { { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
+                                      { "lc.band", NJ_U8, NJ_SERIES, "1", 0 },
+                                      { "lc.flux", NJ_F64, NJ_SERIES, "nJy", 0 },
+                                      { "lc.flux_err", NJ_F64, NJ_SERIES, "nJy", 0 },
+                                      { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL },
+                                      { "roid.roid", NJ_I32, NJ_SCALAR, "1", NJ_OPTIONAL },
+                                      { "simbad.otype", NJ_STR, NJ_SCALAR, "1", NJ_OPTIONAL },
+                                      { 0 } };
+static const nj_give gives[] = { { "score", NJ_F32, 1, -1, "1", 0, 1, 0.5, 0,
+                                   "probability of the model's first class; none if cut or without points in its bands" },
+                                 { 0 } };
 
 static int is_word(const nj_host *host, const char *key, const char *word, const char *a, const char *b)
 {
@@ -143,7 +156,9 @@ static int open_model(const nj_host *host, const void *c, void **self)
     const conf *cf = c;
     state *s = host->alloc(host->opaque, sizeof *s);
     if (!s) return NJ_ENOMEM;
-    *s = (state){ .conf = cf, .service = host->service(host->opaque, NJ_MODEL_SERVICE, 1), .fink_cuts = !strcmp(cf->cuts, "fink"),
+    *s = (state){ .conf = cf,
+                  .service = host->service(host->opaque, NJ_MODEL_SERVICE, 1),
+                  .fink_cuts = !strcmp(cf->cuts, "fink"),
                   .from_flux = !strcmp(cf->input, "flux") };
     if (!s->service) return NJ_ECONF;
     s->model = s->service->open(host, cf->model, &(nj_model_options){ .size = sizeof(nj_model_options), .engine = cf->engine });
@@ -254,12 +269,13 @@ static int is_cut(const state *s, const nj_work *w, uint32_t row, uint32_t n_poi
 {
     const double *jd = nj_f64_series(w, JD, row);
     if (!s->fink_cuts) return 0;
-    return n_valid < 2 || !(jd[n_points - 1] - nj_f64_of(w, START, row) <= s->conf->max_age_day) || nj_i32_of(w, ROID, row) == 3 ||
-           !nj_may_be_extragalactic(nj_text_of(w, OTYPE, row));
+    return n_valid < 2 || !(jd[n_points - 1] - nj_f64_of(w, START, row) <= s->conf->max_age_day) ||
+           nj_i32_of(w, ROID, row) == 3 || !nj_may_be_extragalactic(nj_text_of(w, OTYPE, row));
 }
 
 /* Valid points in order of time; returns how many. order, key: [n_points]. */
-static uint32_t valid_points(const state *s, const nj_work *w, uint32_t row, uint32_t n_points, uint32_t *order, double *key, uint32_t *place, int *has_band)
+static uint32_t valid_points(const state *s, const nj_work *w, uint32_t row, uint32_t n_points, uint32_t *order, double *key,
+                             uint32_t *place, int *has_band)
 {
     const double *jd = nj_f64_series(w, JD, row), *value = nj_f64_series(w, VALUE, row), *error = nj_f64_series(w, ERROR, row);
     const uint8_t *band = nj_u8_series(w, BAND, row);
@@ -328,7 +344,9 @@ static int score(const state *s, const thread *t, const nj_work *w, const sequen
         memcpy(x + (size_t)i * steps * s->n_features, q[i].step, sizeof *x * q[i].n_steps * s->n_features);
         length[i] = (int32_t)q[i].n_steps;
     }
-    int rc = s->service->predict(s->model, t->model, &(nj_model_call){ .n_rows = n, .n_steps = steps, .input = (const void *[]){ x, length }, .out = out });
+    int rc = s->service->predict(
+        s->model, t->model,
+        &(nj_model_call){ .n_rows = n, .n_steps = steps, .input = (const void *[]){ x, length }, .out = out });
     if (rc != NJ_OK) return rc;
     for (uint32_t i = 0; i < n; i++) {
         double p = out[(size_t)i * s->width];
@@ -357,17 +375,32 @@ static int process(const void *self, void *block, const nj_work *w)
     return NJ_OK;
 }
 
-NJ_MODULE(snn) = {
-    NJ_HEADER, .name = "snn", .version = "1.0", .summary = "SuperNNova: a recurrent network classifies the light curve",
-    .paper = "doi:10.1093/mnras/stz3312", .rows_hint = 64,
-    .needs = ztf_needs, .gives = gives,
-    .params = (const nj_param[]){
-        { "model", NJ_STR, "", offsetof(conf, model), 0, 0, "1", "the model's folder, along the data path" },
-        { "cuts", NJ_STR, "fink", offsetof(conf, cuts), 0, 0, "1", "fink: only young, possibly extragalactic alerts; off: every light curve with a point" },
-        { "input", NJ_STR, "mag", offsetof(conf, input), 0, 0, "1", "mag: unsigned magnitudes (ZTF); flux: signed fluxes (Rubin)" },
-        { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1", "auto, builtin or ort (ONNX Runtime)" },
-        { "max_steps", NJ_I32, "512", offsetof(conf, max_steps), 1, 65536, "1", "longer light curves get no answer (range)" },
-        { "max_age_day", NJ_F64, "90", offsetof(conf, max_age_day), 0, INFINITY, "d", "cuts = fink: days since the first detection" }, { 0 } },
-    .conf_size = sizeof(conf), .thread_size = sizeof(thread), .declare = declare, .open = open_model, .thread_open = thread_open,
-    .process = process, .thread_close = thread_close, .close = close_model
-};
+NJ_MODULE(snn) = { NJ_HEADER,
+                   .name = "snn",
+                   .version = "1.0",
+                   .summary = "SuperNNova: a recurrent network classifies the light curve",
+                   .paper = "doi:10.1093/mnras/stz3312",
+                   .rows_hint = 64,
+                   .needs = ztf_needs,
+                   .gives = gives,
+                   .params =
+                       (const nj_param[]){
+                           { "model", NJ_STR, "", offsetof(conf, model), 0, 0, "1", "the model's folder, along the data path" },
+                           { "cuts", NJ_STR, "fink", offsetof(conf, cuts), 0, 0, "1",
+                             "fink: only young, possibly extragalactic alerts; off: every light curve with a point" },
+                           { "input", NJ_STR, "mag", offsetof(conf, input), 0, 0, "1",
+                             "mag: unsigned magnitudes (ZTF); flux: signed fluxes (Rubin)" },
+                           { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1", "auto, builtin or ort (ONNX Runtime)" },
+                           { "max_steps", NJ_I32, "512", offsetof(conf, max_steps), 1, 65536, "1",
+                             "longer light curves get no answer (range)" },
+                           { "max_age_day", NJ_F64, "90", offsetof(conf, max_age_day), 0, INFINITY, "d",
+                             "cuts = fink: days since the first detection" },
+                           { 0 } },
+                   .conf_size = sizeof(conf),
+                   .thread_size = sizeof(thread),
+                   .declare = declare,
+                   .open = open_model,
+                   .thread_open = thread_open,
+                   .process = process,
+                   .thread_close = thread_close,
+                   .close = close_model };

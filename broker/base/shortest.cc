@@ -12,5 +12,11 @@ template <typename T> static int shortest(char *text, T value)
     return static_cast<int>(end - text);
 }
 
-extern "C" int nj_shortest_f64(char *text, double value) { return shortest(text, value); }
-extern "C" int nj_shortest_f32(char *text, float value) { return shortest(text, value); }
+extern "C" int nj_shortest_f64(char *text, double value)
+{
+    return shortest(text, value);
+}
+extern "C" int nj_shortest_f32(char *text, float value)
+{
+    return shortest(text, value);
+}

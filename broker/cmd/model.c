@@ -8,11 +8,12 @@
 #include "command.h"
 #include "nightjar/model.h"
 
-static const char help[] = "  check DIR...     hash and golden rows; ends with 1 if any model is refused\n"
-                           "  info DIR...      inputs, features, outputs, origin\n"
-                           "  --engine E       auto (default), builtin, or ort (ONNX Runtime: make onnxruntime, or ORT_DYLIB_PATH)\n"
-                           "  --device D       cpu (default) or cuda\n"
-                           "  --sum S          of forests: double (default) or float, as ONNX Runtime";
+static const char help[] =
+    "  check DIR...     hash and golden rows; ends with 1 if any model is refused\n"
+    "  info DIR...      inputs, features, outputs, origin\n"
+    "  --engine E       auto (default), builtin, or ort (ONNX Runtime: make onnxruntime, or ORT_DYLIB_PATH)\n"
+    "  --device D       cpu (default) or cuda\n"
+    "  --sum S          of forests: double (default) or float, as ONNX Runtime";
 
 enum { MAX_FILES = 64 };
 
@@ -64,9 +65,12 @@ static void print_ports(const char *what, const nj_model_port *port, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         printf("  %-8s %s %s [", what, port[i].name, port[i].type == NJ_I32 ? "int32" : "float32");
         for (uint32_t k = 0; k < port[i].rank; k++) {
-            if (port[i].dim[k] == NJ_MODEL_ROWS) printf("N");
-            else if (port[i].dim[k] == NJ_MODEL_STEPS) printf(", T");
-            else printf(", %d", port[i].dim[k]);
+            if (port[i].dim[k] == NJ_MODEL_ROWS)
+                printf("N");
+            else if (port[i].dim[k] == NJ_MODEL_STEPS)
+                printf(", T");
+            else
+                printf(", %d", port[i].dim[k]);
         }
         printf("]\n");
     }
@@ -78,7 +82,8 @@ static void print_info(const nj_model_service *service, const nj_model *model)
     const char *key[] = { "task", "missing", "thresholds" };
     print_ports("input", info->input, info->n_inputs);
     print_ports("output", info->output, info->n_outputs);
-    for (uint32_t k = 0; k < info->n_features; k++) printf("%s%s", k == 0 ? "  features " : k % 8 ? ", " : ",\n           ", info->feature[k]);
+    for (uint32_t k = 0; k < info->n_features; k++)
+        printf("%s%s", k == 0 ? "  features " : k % 8 ? ", " : ",\n           ", info->feature[k]);
     if (info->n_features) printf("\n");
     for (size_t k = 0; k < sizeof key / sizeof *key; k++) {
         const char *text = service->text(model, key[k]);
@@ -94,8 +99,9 @@ static int one_model(const nj_model_service *service, const char *folder, const 
     nj_model *model = service->open(&host, folder, options);
     if (model) {
         const nj_model_info *info = service->info(model);
-        printf("%s: %s %s, sha256 %s, engine %s on %s, %u golden rows within %.3g (%.3g accepted)\n", folder, info->name, info->version, info->sha256,
-               info->engine, info->device, info->golden_rows, info->golden_difference, info->golden_tolerance);
+        printf("%s: %s %s, sha256 %s, engine %s on %s, %u golden rows within %.3g (%.3g accepted)\n", folder, info->name,
+               info->version, info->sha256, info->engine, info->device, info->golden_rows, info->golden_difference,
+               info->golden_tolerance);
         if (with_info) print_info(service, model);
     }
     service->close(model);
@@ -117,15 +123,24 @@ static int run(int argc, char **argv)
     int with_info = !strcmp(argv[1], "info"), bad = 0, n = 0;
     if (!with_info && strcmp(argv[1], "check")) return usage("check or info?");
     for (int i = 2; i < argc; i++) {
-        const char **value = !strcmp(argv[i], "--engine") ? &o.engine : !strcmp(argv[i], "--device") ? &o.device : !strcmp(argv[i], "--sum") ? &o.sum : NULL;
+        const char **value = !strcmp(argv[i], "--engine")   ? &o.engine
+                             : !strcmp(argv[i], "--device") ? &o.device
+                             : !strcmp(argv[i], "--sum")    ? &o.sum
+                                                            : NULL;
         if (argv[i][0] == '-' && (!value || i + 1 == argc)) return usage("unknown option, or its value is missing");
         if (value) *value = argv[++i];
     }
     for (int i = 2; i < argc; i++) {
-        if (argv[i][0] == '-') i++;
-        else bad |= one_model(service, argv[i], &o, with_info), n++;
+        if (argv[i][0] == '-')
+            i++;
+        else
+            bad |= one_model(service, argv[i], &o, with_info), n++;
     }
     return n == 0 ? usage("no folder") : bad ? NJ_EXIT_USAGE : NJ_EXIT_OK;
 }
 
-NJ_COMMAND(model) = { .name = "model", .usage = "model check|info DIR...", .summary = "golden rows, hash and contents of model folders", .help = help, .main = run };
+NJ_COMMAND(model) = { .name = "model",
+                      .usage = "model check|info DIR...",
+                      .summary = "golden rows, hash and contents of model folders",
+                      .help = help,
+                      .main = run };

@@ -20,15 +20,17 @@ static const double half_exposure_s = 15, tai_minus_utc_s = 37;
     F(diaSourceId)                                                                                                               \
     F(visit)                                                                                                                     \
     F(detector)                                                                                                                  \
-    F(diaObjectId) F(ssObjectId) F(parentDiaSourceId) F(midpointMjdTai) F(ra) F(raErr) F(dec) F(decErr) F(x) F(xErr) F(y)        \
-        F(yErr) F(apFlux) F(apFluxErr) F(isNegative) F(snr) F(psfFlux) F(psfFluxErr) F(psfChi2) F(psfNdata) F(scienceFlux)       \
-            F(scienceFluxErr) F(templateFlux) F(templateFluxErr) F(ixx) F(iyy) F(ixy) F(ixxPSF) F(iyyPSF) F(ixyPSF)              \
-                F(extendedness) F(reliability) F(band) F(isDipole) F(dipoleFitAttempted) F(timeProcessedMjdTai) F(bboxSize)
+    F(diaObjectId)                                                                                                               \
+    F(ssObjectId) F(parentDiaSourceId) F(midpointMjdTai) F(ra) F(raErr) F(dec) F(decErr) F(x) F(xErr) F(y) F(yErr) F(apFlux)     \
+        F(apFluxErr) F(isNegative) F(snr) F(psfFlux) F(psfFluxErr) F(psfChi2) F(psfNdata) F(scienceFlux) F(scienceFluxErr)       \
+            F(templateFlux) F(templateFluxErr) F(ixx) F(iyy) F(ixy) F(ixxPSF) F(iyyPSF) F(ixyPSF) F(extendedness) F(reliability) \
+                F(band) F(isDipole) F(dipoleFitAttempted) F(timeProcessedMjdTai) F(bboxSize)
 #define FORCED_FIELDS(F)                                                                                                         \
     F(diaForcedSourceId)                                                                                                         \
     F(diaObjectId)                                                                                                               \
     F(ra)                                                                                                                        \
-    F(dec) F(visit) F(detector) F(psfFlux) F(psfFluxErr) F(midpointMjdTai) F(scienceFlux) F(scienceFluxErr) F(band)              \
+    F(dec)                                                                                                                       \
+    F(visit) F(detector) F(psfFlux) F(psfFluxErr) F(midpointMjdTai) F(scienceFlux) F(scienceFluxErr) F(band)                     \
         F(timeProcessedMjdTai)
 #define OBJECT_FIELDS(F)                                                                                                         \
     F(diaObjectId)                                                                                                               \
@@ -37,14 +39,15 @@ static const double half_exposure_s = 15, tai_minus_utc_s = 37;
     F(diaSourceId)                                                                                                               \
     F(ssObjectId)                                                                                                                \
     F(designation)                                                                                                               \
-    F(eclLambda) F(eclBeta) F(galLon) F(galLat) F(elongation) F(phaseAngle) F(topoRange) F(helioRange) F(ephRa) F(ephDec)        \
-        F(ephVmag) F(ephRate) F(ephOffset) F(diaDistanceRank)
+    F(eclLambda)                                                                                                                 \
+    F(eclBeta) F(galLon) F(galLat) F(elongation) F(phaseAngle) F(topoRange) F(helioRange) F(ephRa) F(ephDec) F(ephVmag)          \
+        F(ephRate) F(ephOffset) F(diaDistanceRank)
 #define ORBIT_FIELDS(F)                                                                                                          \
     F(id)                                                                                                                        \
     F(designation)                                                                                                               \
     F(packed_primary_provisional_designation)                                                                                    \
-    F(unpacked_primary_provisional_designation) F(nobs_total) F(a) F(q) F(e) F(i) F(node) F(argperi) F(mean_anomaly)             \
-        F(epoch_mjd) F(h) F(g)
+    F(unpacked_primary_provisional_designation)                                                                                  \
+    F(nobs_total) F(a) F(q) F(e) F(i) F(node) F(argperi) F(mean_anomaly) F(epoch_mjd) F(h) F(g)
 
 #define S_(name) S_##name,
 #define F_(name) F_##name,

@@ -29,7 +29,8 @@ typedef struct nj_expression_names {
 } nj_expression_names;
 
 /* Compiles text[0..n). -1: why says what is wrong (static text) and *at where (an index into text). */
-int nj_expression_compile(nj_expression *e, const char *text, uint32_t n, nj_expression_names *names, const char **why, uint32_t *at);
+int nj_expression_compile(nj_expression *e, const char *text, uint32_t n, nj_expression_names *names, const char **why,
+                          uint32_t *at);
 /* The value for these columns, [names.n]. */
 double nj_expression_value(const nj_expression *e, const double *column);
 

@@ -16,53 +16,55 @@
 #include "nightjar/module.h"
 
 #define NJ_MODEL_SERVICE "model"
-enum { NJ_MODEL_RANK = 6,       /* axes of a tensor at most */
-       NJ_MODEL_ROWS = -1,      /* dim: one per row of the call (always axis 0) */
-       NJ_MODEL_STEPS = -2 };   /* dim: n_steps of the call (a sequence) */
+enum {
+    NJ_MODEL_RANK = 6,  /* axes of a tensor at most */
+    NJ_MODEL_ROWS = -1, /* dim: one per row of the call (always axis 0) */
+    NJ_MODEL_STEPS = -2
+}; /* dim: n_steps of the call (a sequence) */
 
 typedef struct nj_model nj_model;               /* read-only after open(): shared by all threads */
 typedef struct nj_model_thread nj_model_thread; /* work area of one thread */
 
 typedef struct nj_model_port { /* an input or output */
     const char *name;
-    nj_type type;              /* NJ_F32, or NJ_I32 for lengths */
+    nj_type type; /* NJ_F32, or NJ_I32 for lengths */
     uint32_t rank;
     int32_t dim[NJ_MODEL_RANK];
-    uint32_t row_elements;     /* elements of one row, or of one step of one row when has_steps */
+    uint32_t row_elements; /* elements of one row, or of one step of one row when has_steps */
     uint32_t has_steps;
 } nj_model_port;
 
 typedef struct nj_model_info {
     uint32_t size;
     const char *folder, *name, *version, *licence; /* of the manifest; "" when it does not say */
-    const char *sha256;        /* of model.onnx, 64 hex digits: goes into reports and file metadata */
-    const char *engine;        /* "trees", "builtin" or "ort " and the library's version */
-    const char *device;        /* really used: "cpu" or "cuda" */
+    const char *sha256;                            /* of model.onnx, 64 hex digits: goes into reports and file metadata */
+    const char *engine;                            /* "trees", "builtin" or "ort " and the library's version */
+    const char *device;                            /* really used: "cpu" or "cuda" */
     uint32_t n_inputs, n_outputs;
     const nj_model_port *input, *output; /* inputs in the manifest's order */
     uint32_t n_features;
-    const char *const *feature; /* ordered names of the manifest's `features`; NULL when it has none */
-    uint32_t width;            /* values per row that predict() writes: all outputs one behind the other */
-    uint32_t rows_best;        /* rows per call that repay the fixed cost: 256 for trees, 8 for networks */
-    uint32_t golden_rows;      /* checked at open() */
+    const char *const *feature;                 /* ordered names of the manifest's `features`; NULL when it has none */
+    uint32_t width;                             /* values per row that predict() writes: all outputs one behind the other */
+    uint32_t rows_best;                         /* rows per call that repay the fixed cost: 256 for trees, 8 for networks */
+    uint32_t golden_rows;                       /* checked at open() */
     double golden_difference, golden_tolerance; /* largest |difference| found; the largest accepted */
 } nj_model_info;
 
 typedef struct nj_model_options { /* NULL or zeroed = the defaults */
     uint32_t size;
-    const char *engine;        /* "auto" (default: builtin where it can, else ort), "builtin", "ort" */
-    const char *sum;           /* trees: "double" (default; within 1e-7 of scikit-learn) or "float" (bit-equal to ONNX Runtime) */
-    const char *device;        /* "cpu" (default) or "cuda": refused when the library cannot, never a silent fall-back */
-    const char *library;       /* path of libonnxruntime; NULL: $ORT_DYLIB_PATH, .onnxruntime/, then the system's */
-    uint32_t ort_batch;        /* rows of every run of ONNX Runtime, filled up if need be; 0 = 8 (for measuring it) */
+    const char *engine;  /* "auto" (default: builtin where it can, else ort), "builtin", "ort" */
+    const char *sum;     /* trees: "double" (default; within 1e-7 of scikit-learn) or "float" (bit-equal to ONNX Runtime) */
+    const char *device;  /* "cpu" (default) or "cuda": refused when the library cannot, never a silent fall-back */
+    const char *library; /* path of libonnxruntime; NULL: $ORT_DYLIB_PATH, .onnxruntime/, then the system's */
+    uint32_t ort_batch;  /* rows of every run of ONNX Runtime, filled up if need be; 0 = 8 (for measuring it) */
 } nj_model_options;
 
 typedef struct nj_model_call {
-    uint32_t n_rows;           /* 1 .. the max_rows of thread_open() */
-    uint32_t n_steps;          /* 1 .. max_steps for models with sequences, else 0 */
-    const void *const *input;  /* [n_inputs], order of info->input: [n_rows][...] contiguous, float or int32_t */
-    double *out;               /* [n_rows][width]; trees with sum = float and networks: exactly the float32 value */
-    uint32_t reference;        /* not 0: the slow plain kernels (process_ref) */
+    uint32_t n_rows;          /* 1 .. the max_rows of thread_open() */
+    uint32_t n_steps;         /* 1 .. max_steps for models with sequences, else 0 */
+    const void *const *input; /* [n_inputs], order of info->input: [n_rows][...] contiguous, float or int32_t */
+    double *out;              /* [n_rows][width]; trees with sum = float and networks: exactly the float32 value */
+    uint32_t reference;       /* not 0: the slow plain kernels (process_ref) */
 } nj_model_call;
 
 typedef struct nj_model_service {

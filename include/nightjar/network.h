@@ -26,11 +26,14 @@ typedef struct nj_network_rows { /* part of the thread block */
 } nj_network_rows;
 
 /* NJ_OK, or NJ_ECONF with a line in the log. Wants inputs triplets [N, 63, 63, 3] and, with features, [N, n_features]. */
-static inline int nj_network_open(nj_network *net, const nj_host *host, const char *folder, const char *engine, const char *small, uint32_t n_features)
+static inline int nj_network_open(nj_network *net, const nj_host *host, const char *folder, const char *engine, const char *small,
+                                  uint32_t n_features)
 {
     *net = (nj_network){ .service = host->service(host->opaque, NJ_MODEL_SERVICE, 1), .n_features = n_features };
     if (!net->service || nj_stamp_small(small) < 0) {
-        host->log(host->opaque, 0, net->service ? "small_stamps = %s: must be boom or kowalski" : "%s: this build has no model service", net->service ? small : folder);
+        host->log(host->opaque, 0,
+                  net->service ? "small_stamps = %s: must be boom or kowalski" : "%s: this build has no model service",
+                  net->service ? small : folder);
         return NJ_ECONF;
     }
     net->small = (nj_small_stamp)nj_stamp_small(small);
@@ -38,10 +41,12 @@ static inline int nj_network_open(nj_network *net, const nj_host *host, const ch
     if (!net->model) return NJ_ECONF;
     const nj_model_info *info = net->service->info(net->model);
     net->width = info->width;
-    if (info->n_inputs == (n_features ? 2 : 1) && info->input[0].row_elements == NJ_TRIPLET && info->input[0].rank == 4 && info->width <= NJ_NETWORK_WIDTH &&
-        n_features <= NJ_NETWORK_FEATURES && (!n_features || info->input[1].row_elements == n_features))
+    if (info->n_inputs == (n_features ? 2 : 1) && info->input[0].row_elements == NJ_TRIPLET && info->input[0].rank == 4 &&
+        info->width <= NJ_NETWORK_WIDTH && n_features <= NJ_NETWORK_FEATURES &&
+        (!n_features || info->input[1].row_elements == n_features))
         return NJ_OK;
-    host->log(host->opaque, 0, "model %s: its inputs are not the triplet of stamps%s", info->folder, n_features ? " and the features of this module" : "");
+    host->log(host->opaque, 0, "model %s: its inputs are not the triplet of stamps%s", info->folder,
+              n_features ? " and the features of this module" : "");
     net->service->close(net->model);
     net->model = (nj_model *)0;
     return NJ_ECONF;
@@ -62,10 +67,12 @@ static inline void nj_network_thread_close(const nj_network *net, nj_network_row
 }
 /* Opens the row's three stamps (needs first_image, + 1, + 2: science, template, difference) into the next place.
  * NJ_DONE: the row counts; else why it does not. */
-static inline nj_reason nj_network_add(const nj_network *net, nj_network_rows *rows, const nj_work *w, uint32_t row, uint32_t first_image)
+static inline nj_reason nj_network_add(const nj_network *net, nj_network_rows *rows, const nj_work *w, uint32_t row,
+                                       uint32_t first_image)
 {
     for (uint32_t k = 0; k < 3; k++) {
-        nj_reason reason = nj_stamp_plane(w->image(w, first_image + k, row), net->small, NJ_STAMP_SIDE, rows->triplet + (size_t)rows->n * NJ_TRIPLET + k, 3);
+        nj_reason reason = nj_stamp_plane(w->image(w, first_image + k, row), net->small, NJ_STAMP_SIDE,
+                                          rows->triplet + (size_t)rows->n * NJ_TRIPLET + k, 3);
         if (reason != NJ_DONE) return reason;
     }
     rows->row[rows->n++] = row;
@@ -74,7 +81,10 @@ static inline nj_reason nj_network_add(const nj_network *net, nj_network_rows *r
 /* Scores of the rows collected into column `give` (float32: the first output) and their reasons; empties the block. */
 static inline int nj_network_score(const nj_network *net, nj_network_rows *rows, const nj_work *w, uint32_t give, int reference)
 {
-    nj_model_call call = { .n_rows = rows->n, .input = (const void *const[]){ rows->triplet, rows->features }, .out = rows->out, .reference = (uint32_t)reference };
+    nj_model_call call = { .n_rows = rows->n,
+                           .input = (const void *const[]){ rows->triplet, rows->features },
+                           .out = rows->out,
+                           .reference = (uint32_t)reference };
     int rc = rows->n ? net->service->predict(net->model, rows->thread, &call) : NJ_OK;
     for (uint32_t i = 0; rc == NJ_OK && i < rows->n; i++) {
         double score = rows->out[(size_t)i * net->width];

@@ -32,13 +32,13 @@ double nj_normal_of(uint32_t a, uint32_t b);
 enum { NJ_CLIP_MAX = 4096 }; /* most pixels of one clip */
 
 typedef struct nj_clip {
-    uint32_t n;         /* pixels given */
-    uint32_t n_nan;     /* not finite */
-    uint32_t n_kept;    /* inside the last bounds; masked = n - n_kept */
-    uint32_t n_passes;  /* so far */
-    bool converged;     /* the last pass removed nothing */
-    double lo, hi;      /* last bounds: lo <= kept <= hi; +-inf when nothing could be clipped */
-    double median, sd;  /* of the kept pixels, sd with divisor n; NaN when nothing is kept */
+    uint32_t n;        /* pixels given */
+    uint32_t n_nan;    /* not finite */
+    uint32_t n_kept;   /* inside the last bounds; masked = n - n_kept */
+    uint32_t n_passes; /* so far */
+    bool converged;    /* the last pass removed nothing */
+    double lo, hi;     /* last bounds: lo <= kept <= hi; +-inf when nothing could be clipped */
+    double median, sd; /* of the kept pixels, sd with divisor n; NaN when nothing is kept */
 } nj_clip;
 
 typedef struct nj_clip_work nj_clip_work;
@@ -62,7 +62,7 @@ typedef struct nj_draw_work {
     float value[4096] __attribute__((aligned(64)));
     uint8_t round[4096]; /* of the last draw that took the item; UINT8_MAX: there is no such item */
     uint32_t n;
-    uint8_t rounds;      /* draws so far, modulo 254 */
+    uint8_t rounds; /* draws so far, modulo 254 */
 } nj_draw_work;
 /* The items of the draws to come: n <= 4096. */
 void nj_draw_begin(nj_draw_work *work, const float *item, uint32_t n);
@@ -71,8 +71,8 @@ void nj_draw_begin(nj_draw_work *work, const float *item, uint32_t n);
 void nj_draw(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const uint32_t key[2], uint32_t n_draw, float *to,
              uint32_t step);
 /* All n <= 3600 items in random order. item may not be to. */
-void nj_shuffle(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const uint32_t key[2], const float *item,
-                uint32_t n, float *to, uint32_t step);
+void nj_shuffle(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const uint32_t key[2], const float *item, uint32_t n,
+                float *to, uint32_t step);
 /* The same draws by the definition, as indices: index[n_draw], n_draw = n for a shuffle. */
 void nj_draw_plain(const uint32_t counter[4], const uint32_t key[2], uint32_t n, uint32_t n_draw, uint32_t *index);
 
@@ -80,7 +80,7 @@ void nj_draw_plain(const uint32_t counter[4], const uint32_t key[2], uint32_t n,
 
 enum { NJ_SPECTRUM_IMAGES = 32, NJ_SPECTRUM_BINS = 15 };
 typedef struct nj_spectrum_plan {
-    uint32_t size, n_bins;                                 /* 14: 7 bins, 30: 15 bins */
+    uint32_t size, n_bins; /* 14: 7 bins, 30: 15 bins */
     uint16_t first[NJ_SPECTRUM_BINS + 1], n_modes[NJ_SPECTRUM_BINS];
     float factor[NJ_SPECTRUM_BINS];
     uint16_t mode[512], mirror[512];
@@ -126,16 +126,16 @@ typedef struct nj_numpy_random nj_numpy_random;
 /* numpy.random.seed(seed). NULL when memory is short. Owned by the caller, one thread. */
 nj_numpy_random *nj_numpy_random_new(uint32_t seed);
 void nj_numpy_random_free(nj_numpy_random *rng);
-double nj_numpy_normal(nj_numpy_random *rng);                         /* numpy.random.standard_normal() */
+double nj_numpy_normal(nj_numpy_random *rng);                          /* numpy.random.standard_normal() */
 void nj_numpy_shuffle(nj_numpy_random *rng, double *item, uint32_t n); /* numpy.random.shuffle() of one axis */
 
 /* --- power-spectrum test of a stamp against its own shuffles (elephant.c, elephant_plain.c) --- */
 
 enum { NJ_ELEPHANT_SHUFFLES = 200, NJ_ELEPHANT_STRIDE = 224 };
-typedef struct nj_elephant {  /* read-only after open */
-    uint32_t stamp, crop;     /* sides in pixels: 63 and 14 (ZTF), 30 and 30 (Rubin) */
+typedef struct nj_elephant { /* read-only after open */
+    uint32_t stamp, crop;    /* sides in pixels: 63 and 14 (ZTF), 30 and 30 (Rubin) */
     nj_spectrum_plan spectrum;
-    void *transform;          /* FFTW's plan */
+    void *transform; /* FFTW's plan */
 } nj_elephant;
 /* -1: no such geometry, or FFTW has no plan. Any thread, one at a time (it takes a lock). */
 int nj_elephant_open(nj_elephant *geometry, uint32_t stamp, uint32_t crop);
@@ -166,14 +166,14 @@ typedef struct nj_elephant_key { /* all that the random numbers depend on */
 
 /* D of a stamp (geometry->stamp squared pixels) whose clip is given; -1 = no answer (fewer than 3 distinct distances,
  * or nothing is kept by the clip). */
-double nj_elephant_ks(const nj_elephant *geometry, nj_isa isa, nj_elephant_work *work, const float *pixel,
-                      const nj_clip *clip, const nj_elephant_key *key);
+double nj_elephant_ks(const nj_elephant *geometry, nj_isa isa, nj_elephant_work *work, const float *pixel, const nj_clip *clip,
+                      const nj_elephant_key *key);
 /* The same by the definition, in double precision, with the same random numbers. */
-double nj_elephant_ks_plain(const nj_elephant *geometry, nj_elephant_work *work, const float *pixel,
-                            const nj_clip *clip, const nj_elephant_key *key);
+double nj_elephant_ks_plain(const nj_elephant *geometry, nj_elephant_work *work, const float *pixel, const nj_clip *clip,
+                            const nj_elephant_key *key);
 /* Two stamps as the reference takes them, random numbers in its order. */
-void nj_elephant_ks_numpy(const nj_elephant *geometry, nj_elephant_work *work, nj_numpy_random *rng,
-                          const float *const pixel[2], const nj_clip clip[2], double d[2]);
+void nj_elephant_ks_numpy(const nj_elephant *geometry, nj_elephant_work *work, nj_numpy_random *rng, const float *const pixel[2],
+                          const nj_clip clip[2], double d[2]);
 /* Sides of the pieces (for elephant.c): image [stamp^2] in work->image, filled; 0 = it has an answer. */
 int nj_elephant_fill(const nj_elephant *geometry, nj_elephant_work *work, const float *pixel, const nj_clip *clip,
                      const nj_elephant_key *key);

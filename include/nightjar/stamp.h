@@ -9,8 +9,8 @@ enum { NJ_STAMP_SIDE = 63, NJ_TRIPLET = NJ_STAMP_SIDE * NJ_STAMP_SIDE * 3 };
 
 /* What becomes of a stamp that is smaller than 63 x 63 (an alert near the edge of the detector). */
 typedef enum {
-    NJ_SMALL_BOOM,     /* centred in zeros before the norm, offset ceil((63 - n) / 2) on each axis */
-    NJ_SMALL_KOWALSKI  /* after the norm, filled with 1e-9 behind the last row and column */
+    NJ_SMALL_BOOM,    /* centred in zeros before the norm, offset ceil((63 - n) / 2) on each axis */
+    NJ_SMALL_KOWALSKI /* after the norm, filled with 1e-9 behind the last row and column */
 } nj_small_stamp;
 /* The word of a setting small_stamps; -1 = neither. */
 static inline int nj_stamp_small(const char *word)

@@ -11,19 +11,34 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char schema[] =
-    "{\"type\":\"record\",\"name\":\"ztf.alert\",\"fields\":[{\"name\":\"objectId\",\"type\":\"string\"},{\"name\":\"candid\",\"type\":\"long\"},"
+    "{\"type\":\"record\",\"name\":\"ztf.alert\",\"fields\":[{\"name\":\"objectId\",\"type\":\"string\"},{\"name\":\"candid\","
+    "\"type\":\"long\"},"
     "{\"name\":\"candidate\",\"type\":{\"type\":\"record\",\"name\":\"c\",\"fields\":[{\"name\":\"jd\",\"type\":\"double\"},"
-    "{\"name\":\"fid\",\"type\":\"int\"},{\"name\":\"magpsf\",\"type\":\"float\"},{\"name\":\"isdiffpos\",\"type\":[\"null\",\"string\",\"boolean\"]},"
-    "{\"name\":\"rb\",\"type\":[\"float\",\"null\"]}]}},{\"name\":\"prv_candidates\",\"type\":[\"null\",{\"type\":\"array\",\"items\":\"c\"}]},"
-    "{\"name\":\"self\",\"type\":[\"null\",\"ztf.alert\"]},{\"name\":\"m\",\"type\":{\"type\":\"map\",\"values\":{\"type\":\"array\",\"items\":\"c\"}}},"
-    "{\"name\":\"cutoutScience\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"s\",\"fields\":[{\"name\":\"stampData\",\"type\":\"bytes\"}]}]}]}";
+    "{\"name\":\"fid\",\"type\":\"int\"},{\"name\":\"magpsf\",\"type\":\"float\"},{\"name\":\"isdiffpos\",\"type\":[\"null\","
+    "\"string\",\"boolean\"]},"
+    "{\"name\":\"rb\",\"type\":[\"float\",\"null\"]}]}},{\"name\":\"prv_candidates\",\"type\":[\"null\",{\"type\":\"array\","
+    "\"items\":\"c\"}]},"
+    "{\"name\":\"self\",\"type\":[\"null\",\"ztf.alert\"]},{\"name\":\"m\",\"type\":{\"type\":\"map\",\"values\":{\"type\":"
+    "\"array\",\"items\":\"c\"}}},"
+    "{\"name\":\"cutoutScience\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"s\",\"fields\":[{\"name\":\"stampData\","
+    "\"type\":\"bytes\"}]}]}]}";
 
-#define COLUMN(path, type, shape) { path, type, shape, NULL, 1 }
-static const nj_column_def columns[] = {
-    COLUMN("candid", NJ_I64, NJ_SCALAR), COLUMN("object", NJ_STR, NJ_SCALAR), COLUMN("jd", NJ_F64, NJ_SCALAR), COLUMN("band", NJ_STR, NJ_SCALAR),
-    COLUMN("positive", NJ_U8, NJ_SCALAR), COLUMN("rb", NJ_I32, NJ_SCALAR), COLUMN("lc.jd", NJ_F64, NJ_SERIES), COLUMN("lc.mag", NJ_F32, NJ_SERIES),
-    COLUMN("lc.kind", NJ_I32, NJ_SERIES), COLUMN("fp.flux", NJ_F32, NJ_SERIES), COLUMN("packet.candidate.isdiffpos", NJ_STR, NJ_SCALAR),
-    COLUMN("packet.prv_candidates[].isdiffpos", NJ_STR, NJ_SERIES) };
+#define COLUMN(path, type, shape)                                                                                                \
+    {                                                                                                                            \
+        path, type, shape, NULL, 1                                                                                               \
+    }
+static const nj_column_def columns[] = { COLUMN("candid", NJ_I64, NJ_SCALAR),
+                                         COLUMN("object", NJ_STR, NJ_SCALAR),
+                                         COLUMN("jd", NJ_F64, NJ_SCALAR),
+                                         COLUMN("band", NJ_STR, NJ_SCALAR),
+                                         COLUMN("positive", NJ_U8, NJ_SCALAR),
+                                         COLUMN("rb", NJ_I32, NJ_SCALAR),
+                                         COLUMN("lc.jd", NJ_F64, NJ_SERIES),
+                                         COLUMN("lc.mag", NJ_F32, NJ_SERIES),
+                                         COLUMN("lc.kind", NJ_I32, NJ_SERIES),
+                                         COLUMN("fp.flux", NJ_F32, NJ_SERIES),
+                                         COLUMN("packet.candidate.isdiffpos", NJ_STR, NJ_SCALAR),
+                                         COLUMN("packet.prv_candidates[].isdiffpos", NJ_STR, NJ_SERIES) };
 enum { N_COLUMNS = sizeof columns / sizeof *columns };
 static const nj_layout layout = { "ztf", N_COLUMNS, N_COLUMNS, columns, 7 };
 
@@ -99,8 +114,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         chunk->framing = NJ_FRAME_KEYED;
         if (end) memmove(copy, end + 1, chunk->size -= chunk->key_size + 1);
     }
-    if (what == 2) open_stamp(copy, size - 1);
-    else read_chunk(chunk);
+    if (what == 2)
+        open_stamp(copy, size - 1);
+    else
+        read_chunk(chunk);
     nj_batch_end(batch);
     nj_chunk_drop(chunk);
     return 0;

@@ -21,11 +21,15 @@
 typedef struct model_host {
     nj_host host;
     const char *folder; /* names are below it */
-    struct { const char *name; const void *bytes; size_t n; } put[8]; /* files that stand for those of the folder */
+    struct {
+        const char *name;
+        const void *bytes;
+        size_t n;
+    } put[8]; /* files that stand for those of the folder */
     int n_put;
     void *owned[256];
     int n_owned;
-    char log[1024];     /* the last line */
+    char log[1024]; /* the last line */
 } model_host;
 
 __attribute__((format(printf, 3, 4))) static inline void model_host_log(void *opaque, int level, const char *format, ...)
@@ -78,7 +82,12 @@ static inline const void *model_host_service(void *opaque, const char *name, uin
 static inline void model_host_open(model_host *h, const char *folder)
 {
     *h = (model_host){ .folder = folder };
-    h->host = (nj_host){ .abi = NJ_ABI, .size = sizeof(nj_host), .opaque = h, .log = model_host_log, .data = model_host_data, .service = model_host_service };
+    h->host = (nj_host){ .abi = NJ_ABI,
+                         .size = sizeof(nj_host),
+                         .opaque = h,
+                         .log = model_host_log,
+                         .data = model_host_data,
+                         .service = model_host_service };
 }
 
 static inline void model_host_close(model_host *h)

@@ -4,7 +4,8 @@
 
 #include <pthread.h>
 
-static const char *const forests[] = { "toy_forest", "kilonova", "microlensing", "early_snia", "anomaly_g", "anomaly_r", "slsn_ztf" };
+static const char *const forests[] = { "toy_forest", "kilonova",  "microlensing", "early_snia",
+                                       "anomaly_g",  "anomaly_r", "slsn_ztf" };
 enum { N_FORESTS = 7, ROWS = 2048 };
 
 static const char *folder_of(const char *name)
@@ -59,7 +60,11 @@ static float *random_rows(const char *name, uint32_t n_in, int odd)
     for (size_t i = 0; i < (size_t)ROWS * n_in; i++) {
         double u = uniform();
         float g = golden[(size_t)(uniform() * n_golden) * n_in + i % n_in];
-        x[i] = odd && u < 0.03 ? NAN : odd && u < 0.05 ? INFINITY : odd && u < 0.07 ? -INFINITY : u < 0.5 ? g : g * (float)(0.5 + uniform());
+        x[i] = odd && u < 0.03   ? NAN
+               : odd && u < 0.05 ? INFINITY
+               : odd && u < 0.07 ? -INFINITY
+               : u < 0.5         ? g
+                                 : g * (float)(0.5 + uniform());
     }
     free(text);
     free(golden);
@@ -80,11 +85,16 @@ static void forests_are_bit_equal(void **state)
         nj_model_thread *ta = model_service()->thread_open(own, ROWS, 0), *tb = model_service()->thread_open(ort, ROWS, 0);
         double *a = calloc((size_t)ROWS * info->width, 8), *b = calloc((size_t)ROWS * info->width, 8);
         float *x = random_rows(forests[i], info->input[0].row_elements, 1);
-        assert_int_equal(model_service()->predict(own, ta, &(nj_model_call){ .n_rows = ROWS, .input = (const void *[]){ x }, .out = a }), NJ_OK);
-        assert_int_equal(model_service()->predict(ort, tb, &(nj_model_call){ .n_rows = ROWS, .input = (const void *[]){ x }, .out = b }), NJ_OK);
+        assert_int_equal(
+            model_service()->predict(own, ta, &(nj_model_call){ .n_rows = ROWS, .input = (const void *[]){ x }, .out = a }),
+            NJ_OK);
+        assert_int_equal(
+            model_service()->predict(ort, tb, &(nj_model_call){ .n_rows = ROWS, .input = (const void *[]){ x }, .out = b }),
+            NJ_OK);
         long unequal = 0;
         for (size_t k = 0; k < (size_t)ROWS * info->width; k++) unequal += memcmp(&a[k], &b[k], 8) != 0;
-        print_message("# %-14s %d rows, %ld of %d values differ in a bit\n", forests[i], ROWS, unequal, (int)(ROWS * info->width));
+        print_message("# %-14s %d rows, %ld of %d values differ in a bit\n", forests[i], ROWS, unequal,
+                      (int)(ROWS * info->width));
         assert_int_equal(unequal, 0);
         for (int k = 0; k < 3; k++) { /* and a single row */
             double one[8];
@@ -115,8 +125,10 @@ static void **random_inputs(const nj_model_info *info)
         size_t n = (size_t)FEW * p->row_elements * (p->has_steps ? STEPS : 1);
         in[i] = calloc(n, 4);
         for (size_t k = 0; k < n; k++)
-            if (p->type == NJ_I32) ((int32_t *)in[i])[k] = 1 + (int32_t)(uniform() * STEPS);
-            else ((float *)in[i])[k] = (float)((p->rank == 4 ? 0.03 : 2) * (uniform() - 0.4));
+            if (p->type == NJ_I32)
+                ((int32_t *)in[i])[k] = 1 + (int32_t)(uniform() * STEPS);
+            else
+                ((float *)in[i])[k] = (float)((p->rank == 4 ? 0.03 : 2) * (uniform() - 0.4));
     }
     return in;
 }
@@ -132,7 +144,9 @@ static void *run_job(void *p)
     job *j = p;
     const nj_model_info *info = model_service()->info(j->model);
     nj_model_thread *t = model_service()->thread_open(j->model, FEW, STEPS);
-    nj_model_call call = { .n_rows = FEW, .n_steps = info->input[0].has_steps ? STEPS : 0, .input = (const void *const *)j->in, .out = j->out };
+    nj_model_call call = {
+        .n_rows = FEW, .n_steps = info->input[0].has_steps ? STEPS : 0, .input = (const void *const *)j->in, .out = j->out
+    };
     int rc = NJ_OK;
     for (int k = 0; k < 3 && rc == NJ_OK; k++) rc = model_service()->predict(j->model, t, &call);
     model_service()->thread_close(t);
@@ -186,19 +200,23 @@ static void no_silent_fall_back(void **state)
     (void)state;
     model_host h;
     model_host_open(&h, "data/models");
-    assert_null(model_service()->open(&h.host, "toy_snn", &(nj_model_options){ .engine = "ort", .library = "/no/such/library.so" }));
+    assert_null(
+        model_service()->open(&h.host, "toy_snn", &(nj_model_options){ .engine = "ort", .library = "/no/such/library.so" }));
     assert_non_null(strstr(h.log, "/no/such/library.so"));
     assert_null(model_service()->open(&h.host, "toy_snn", &(nj_model_options){ .engine = "builtin", .device = "cuda" }));
     assert_non_null(strstr(h.log, "no device = cuda"));
     nj_model *m = model_service()->open(&h.host, "toy_snn", &(nj_model_options){ .device = "cuda" });
-    if (m) assert_string_equal(model_service()->info(m)->device, "cuda");
-    else assert_true(strstr(h.log, "cuda") || strstr(h.log, "ONNX Runtime is not here"));
+    if (m)
+        assert_string_equal(model_service()->info(m)->device, "cuda");
+    else
+        assert_true(strstr(h.log, "cuda") || strstr(h.log, "ONNX Runtime is not here"));
     model_service()->close(m);
     model_host_close(&h);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(forests_are_bit_equal), cmocka_unit_test(networks_agree), cmocka_unit_test(no_silent_fall_back) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(forests_are_bit_equal), cmocka_unit_test(networks_agree),
+                                        cmocka_unit_test(no_silent_fall_back) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

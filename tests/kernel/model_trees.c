@@ -77,11 +77,16 @@ static void kernels_are_equal(void **state)
             nj_model_thread *t = model_service()->thread_open(m, N, 0);
             float *x = random_rows(forests[i], N, info->n_features);
             double *plain = calloc(N * info->width, 8), *fast = calloc(N * info->width, 8);
-            assert_int_equal(model_service()->predict(m, t, &(nj_model_call){ .n_rows = N, .input = (const void *[]){ x }, .out = plain, .reference = 1 }), NJ_OK);
+            assert_int_equal(
+                model_service()->predict(
+                    m, t, &(nj_model_call){ .n_rows = N, .input = (const void *[]){ x }, .out = plain, .reference = 1 }),
+                NJ_OK);
             for (uint32_t at = 0, n = 1; at < N; at += n, n = n * 2 + 1) {
                 n = n < N - at ? n : N - at;
                 const void *in = x + (size_t)at * info->n_features;
-                assert_int_equal(model_service()->predict(m, t, &(nj_model_call){ .n_rows = n, .input = &in, .out = fast + (size_t)at * info->width }), NJ_OK);
+                assert_int_equal(model_service()->predict(
+                                     m, t, &(nj_model_call){ .n_rows = n, .input = &in, .out = fast + (size_t)at * info->width }),
+                                 NJ_OK);
             }
             assert_memory_equal(plain, fast, N * info->width * 8);
             for (size_t k = 0; k < N * info->width; k++) assert_true(isfinite(plain[k]));

@@ -55,7 +55,8 @@ static void start(pipeline *p, const char *data_path)
     const nj_embedded *ini = nj_embedded_find("data/instances.ini");
     *p = (pipeline){ .stream = { .name = "golden", .partition = -1 }, .set = { .data_path = data_path } };
     if (nj_modules_builtin(&p->modules, &err) || nj_settings_ini(&p->settings, ini->name, ini->data, &err) ||
-        nj_instances_choose(&p->set, &p->modules, &p->settings, select, &err) || nj_instances_open(&p->set, select, &err)) fail_msg("%s", err.text);
+        nj_instances_choose(&p->set, &p->modules, &p->settings, select, &err) || nj_instances_open(&p->set, select, &err))
+        fail_msg("%s", err.text);
     p->decoder = nj_decoder_new(&p->settings, &err);
     if (!p->decoder) fail_msg("%s", err.text);
     p->opener = nj_opener_new(p->decoder);
@@ -109,7 +110,8 @@ static double score_of(pipeline *p, const char *path, const char *instance)
     assert_int_equal(nj_dispatch(p->graph, p->worker, p->batch), 0);
     double score = NAN;
     for (uint32_t s = 0; s < p->graph->n_steps; s++)
-        if (!strcmp(p->graph->step[s].in->name, instance)) score = ((const float *)p->batch->col[p->graph->step[s].first_out].data)[0];
+        if (!strcmp(p->graph->step[s].in->name, instance))
+            score = ((const float *)p->batch->col[p->graph->step[s].first_out].data)[0];
     nj_batch_end(p->batch);
     nj_chunk_drop(chunk);
     return score;
@@ -127,7 +129,8 @@ static void golden_scores(void **state)
     snprintf(path, sizeof path, "%s/%s/manifest.json", models, name);
     json_t *manifest = json_load_file(path, 0, NULL);
     assert_non_null(manifest);
-    json_t *golden = json_object_get(manifest, "golden"), *files = json_object_get(golden, "origin_files"), *tensors = json_object_get(golden, "tensors");
+    json_t *golden = json_object_get(manifest, "golden"), *files = json_object_get(golden, "origin_files"),
+           *tensors = json_object_get(golden, "tensors");
     json_t *last = json_array_get(tensors, json_array_size(tensors) - 1);
     snprintf(path, sizeof path, "%s/%s/golden.bin", models, name);
     uint8_t *bytes = read_file(path, &n);
@@ -153,6 +156,8 @@ int main(void)
 {
     struct CMUnitTest tests[MODELS];
     shared = getenv("NIGHTJAR_SHARED");
-    for (int m = 0; m < MODELS; m++) tests[m] = (struct CMUnitTest){ .name = names[m], .test_func = golden_scores, .initial_state = (void *)(uintptr_t)names[m] };
+    for (int m = 0; m < MODELS; m++)
+        tests[m] =
+            (struct CMUnitTest){ .name = names[m], .test_func = golden_scores, .initial_state = (void *)(uintptr_t)names[m] };
     return cmocka_run_group_tests_name("golden scores of stamps", tests, NULL, NULL);
 }

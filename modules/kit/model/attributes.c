@@ -41,11 +41,15 @@ static int read_window(reading *r, int32_t space)
     nj_step *s = r->step;
     int32_t n, dilation[2] = { 1, 1 }, kernel[2] = { 0, 0 };
     s->stride[0] = s->stride[1] = 1;
-    if (!nj_onnx_is(r->node, "auto_pad", "NOTSET", "NOTSET") && !nj_onnx_is(r->node, "auto_pad", "VALID", "NOTSET")) return refuse(r, "auto_pad");
-    if (read_list(r, "strides", 99, s->stride, &n, 2) || (n && n != space) || read_list(r, "pads", 99, s->pad, &n, 4) || (n && n != 2 * space) ||
-        read_list(r, "dilations", 99, dilation, &n, 2) || read_list(r, "kernel_shape", 99, kernel, &n, 2)) return refuse(r, "this window");
+    if (!nj_onnx_is(r->node, "auto_pad", "NOTSET", "NOTSET") && !nj_onnx_is(r->node, "auto_pad", "VALID", "NOTSET"))
+        return refuse(r, "auto_pad");
+    if (read_list(r, "strides", 99, s->stride, &n, 2) || (n && n != space) || read_list(r, "pads", 99, s->pad, &n, 4) ||
+        (n && n != 2 * space) || read_list(r, "dilations", 99, dilation, &n, 2) ||
+        read_list(r, "kernel_shape", 99, kernel, &n, 2))
+        return refuse(r, "this window");
     for (int k = 0; k < 2; k++)
-        if (dilation[k] != 1 || s->stride[k] < 1 || s->stride[k] > 4096 || kernel[k] < 0) return refuse(r, "dilation, or this stride");
+        if (dilation[k] != 1 || s->stride[k] < 1 || s->stride[k] > 4096 || kernel[k] < 0)
+            return refuse(r, "dilation, or this stride");
     for (int k = 0; k < 4; k++)
         if (s->pad[k] < 0 || s->pad[k] > 4096) return refuse(r, "this padding");
     s->kernel[0] = kernel[0];
@@ -56,7 +60,8 @@ static int read_window(reading *r, int32_t space)
 static int read_conv(reading *r)
 {
     int32_t w = r->step->n_in > 1 ? r->step->in[1] : -1;
-    if (w < 0 || !r->plan->value[w].is_fixed || (r->step->n_in > 2 && r->step->in[2] >= 0 && !r->plan->value[r->step->in[2]].is_fixed))
+    if (w < 0 || !r->plan->value[w].is_fixed ||
+        (r->step->n_in > 2 && r->step->in[2] >= 0 && !r->plan->value[r->step->in[2]].is_fixed))
         return refuse(r, "a weight that is no constant");
     const nj_tensor *t = &r->plan->value[w].fixed;
     if (t->rank < 3 || t->rank > 4) return refuse(r, "a kernel of this rank");
@@ -74,7 +79,8 @@ static int read_pool(reading *r)
     if (read_window(r, 2)) return -1;
     for (int k = 0; k < 4; k++)
         if (r->step->pad[k]) return refuse(r, "padding");
-    if (r->step->kernel[0] < 1 || r->step->kernel[1] < 1 || nj_onnx_int(r->node, "ceil_mode", 0) || r->node->n_outputs > 1) return refuse(r, "this window");
+    if (r->step->kernel[0] < 1 || r->step->kernel[1] < 1 || nj_onnx_int(r->node, "ceil_mode", 0) || r->node->n_outputs > 1)
+        return refuse(r, "this window");
     return 0;
 }
 
@@ -94,7 +100,8 @@ static int read_reshape(reading *r)
 {
     int32_t v = r->step->n_in > 1 ? r->step->in[1] : -1;
     const nj_value *value = v >= 0 ? &r->plan->value[v] : NULL;
-    if (!value || !value->i64 || value->fixed.n > NJ_MODEL_RANK || nj_onnx_int(r->node, "allowzero", 0)) return refuse(r, "a shape that is no constant");
+    if (!value || !value->i64 || value->fixed.n > NJ_MODEL_RANK || nj_onnx_int(r->node, "allowzero", 0))
+        return refuse(r, "a shape that is no constant");
     r->step->target = value->i64;
     r->step->n_axes = (int32_t)value->fixed.n;
     return 0;
@@ -139,14 +146,16 @@ static int read_lstm(reading *r)
     s->reverse = nj_onnx_is(r->node, "direction", "reverse", "forward");
     if (hidden < 1 || hidden > 1 << 14) return refuse(r, "this hidden_size");
     s->hidden = (int32_t)hidden;
-    if (nj_onnx_find(r->node, "activations") || nj_onnx_find(r->node, "clip") || nj_onnx_int(r->node, "layout", 0) || nj_onnx_int(r->node, "input_forget", 0))
+    if (nj_onnx_find(r->node, "activations") || nj_onnx_find(r->node, "clip") || nj_onnx_int(r->node, "layout", 0) ||
+        nj_onnx_int(r->node, "input_forget", 0))
         return refuse(r, "activations, clip, layout or input_forget");
     for (uint32_t k = 5; k < s->n_in; k++)
         if (s->in[k] >= 0) return refuse(r, "an initial state or peephole");
     if (s->n_out > 2 && s->out[2] >= 0) return refuse(r, "the output Y_c");
     for (uint32_t k = 1; k < 4 && k < s->n_in; k++)
         if (s->in[k] >= 0 && !r->plan->value[s->in[k]].is_fixed) return refuse(r, "a weight that is no constant");
-    if (s->n_in > 4 && s->in[4] >= 0 && !r->plan->value[s->in[4]].is_int) return refuse(r, "sequence_lens that are no int32 input");
+    if (s->n_in > 4 && s->in[4] >= 0 && !r->plan->value[s->in[4]].is_int)
+        return refuse(r, "sequence_lens that are no int32 input");
     return 0;
 }
 
@@ -168,13 +177,33 @@ typedef struct entry {
 } entry;
 
 static const entry entries[] = {
-    { "Add", 2, 2, NULL }, { "Sub", 2, 2, NULL }, { "Mul", 2, 2, NULL }, { "Div", 2, 2, NULL },
-    { "BatchNormalization", 5, 5, read_norm }, { "Cast", 1, 1, read_cast }, { "Concat", 1, NJ_PLAN_IN, read_axis },
-    { "Conv", 2, 3, read_conv }, { "Dropout", 1, 3, NULL }, { "Flatten", 1, 1, read_axis }, { "Gemm", 2, 3, read_gemm },
-    { "GlobalAveragePool", 1, 1, NULL }, { "Identity", 1, 1, NULL }, { "LSTM", 3, 8, read_lstm }, { "LeakyRelu", 1, 1, read_leaky },
-    { "MatMul", 2, 2, NULL }, { "MaxPool", 1, 1, read_pool }, { "ReduceMax", 1, 2, read_reduce }, { "ReduceMean", 1, 2, read_reduce },
-    { "ReduceSum", 1, 2, read_reduce }, { "Relu", 1, 1, NULL }, { "Reshape", 2, 2, read_reshape }, { "Sigmoid", 1, 1, NULL },
-    { "Softmax", 1, 1, read_axis }, { "Squeeze", 1, 2, read_axes }, { "Tanh", 1, 1, NULL }, { "Transpose", 1, 1, read_transpose },
+    { "Add", 2, 2, NULL },
+    { "Sub", 2, 2, NULL },
+    { "Mul", 2, 2, NULL },
+    { "Div", 2, 2, NULL },
+    { "BatchNormalization", 5, 5, read_norm },
+    { "Cast", 1, 1, read_cast },
+    { "Concat", 1, NJ_PLAN_IN, read_axis },
+    { "Conv", 2, 3, read_conv },
+    { "Dropout", 1, 3, NULL },
+    { "Flatten", 1, 1, read_axis },
+    { "Gemm", 2, 3, read_gemm },
+    { "GlobalAveragePool", 1, 1, NULL },
+    { "Identity", 1, 1, NULL },
+    { "LSTM", 3, 8, read_lstm },
+    { "LeakyRelu", 1, 1, read_leaky },
+    { "MatMul", 2, 2, NULL },
+    { "MaxPool", 1, 1, read_pool },
+    { "ReduceMax", 1, 2, read_reduce },
+    { "ReduceMean", 1, 2, read_reduce },
+    { "ReduceSum", 1, 2, read_reduce },
+    { "Relu", 1, 1, NULL },
+    { "Reshape", 2, 2, read_reshape },
+    { "Sigmoid", 1, 1, NULL },
+    { "Softmax", 1, 1, read_axis },
+    { "Squeeze", 1, 2, read_axes },
+    { "Tanh", 1, 1, NULL },
+    { "Transpose", 1, 1, read_transpose },
     { "Unsqueeze", 1, 2, read_axes },
 };
 
@@ -184,7 +213,8 @@ int nj_op_read(nj_plan *plan, nj_step *step, nj_model_error *err)
     for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
         const entry *e = &entries[i];
         if (strcmp(e->op, step->op->name)) continue;
-        if (step->n_in < e->least || step->n_in > e->most || step->n_out < 1 || (step->out[0] < 0 && strcmp(e->op, "LSTM"))) return refuse(&r, "this number of inputs or outputs");
+        if (step->n_in < e->least || step->n_in > e->most || step->n_out < 1 || (step->out[0] < 0 && strcmp(e->op, "LSTM")))
+            return refuse(&r, "this number of inputs or outputs");
         for (uint32_t k = 0; k < e->least; k++)
             if (step->in[k] < 0) return refuse(&r, "an input left out");
         for (uint32_t k = 0; k < step->n_in; k++) { /* integers go where integers are read, and nowhere else */

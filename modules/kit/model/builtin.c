@@ -38,7 +38,9 @@ static int predict(const nj_model *model, void *memory, const nj_model_call *cal
     return call->reference ? nj_plan_run(&b->plain, t->plain, model, call) : nj_plan_run(&b->fast, t->fast, model, call);
 }
 
-static const nj_engine engine = { .name = "builtin", .thread_open = thread_open, .thread_close = thread_close, .predict = predict };
+static const nj_engine engine = {
+    .name = "builtin", .thread_open = thread_open, .thread_close = thread_close, .predict = predict
+};
 
 int nj_engine_builtin(nj_model *model, const nj_model_options *options, nj_model_error *err)
 {
@@ -46,7 +48,8 @@ int nj_engine_builtin(nj_model *model, const nj_model_options *options, nj_model
     nj_model_error why;
     builtin *b = nj_pool_alloc(&model->pool, 1, sizeof *b);
     if (!b) return nj_model_fail(err, "out of memory");
-    if (nj_plan_build(&b->plain, model, &model->pool, &why) || nj_plan_build(&b->fast, model, &model->pool, &why) || nj_plan_fuse(&b->fast, model, &why))
+    if (nj_plan_build(&b->plain, model, &model->pool, &why) || nj_plan_build(&b->fast, model, &model->pool, &why) ||
+        nj_plan_fuse(&b->fast, model, &why))
         return nj_model_fail(err, "%s: %.400s", model->info.folder, why.text);
     b->plain.chunk = 1;
     model->self = b;

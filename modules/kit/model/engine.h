@@ -17,13 +17,13 @@ typedef struct nj_engine {
 } nj_engine;
 
 struct nj_model {
-    nj_pool pool;            /* everything that has no other owner */
+    nj_pool pool; /* everything that has no other owner */
     nj_model_info info;
     const nj_engine *engine;
-    void *self;              /* the engine's */
+    void *self; /* the engine's */
     nj_onnx onnx;
     json_t *manifest;
-    const void *bytes;       /* model.onnx; the host's */
+    const void *bytes; /* model.onnx; the host's */
     size_t n_bytes;
 };
 
@@ -31,6 +31,5 @@ struct nj_model {
 int nj_engine_trees(nj_model *model, const nj_model_options *options, nj_model_error *err);
 int nj_engine_builtin(nj_model *model, const nj_model_options *options, nj_model_error *err);
 int nj_engine_ort(nj_model *model, const nj_model_options *options, nj_model_error *err);
-
 
 #endif

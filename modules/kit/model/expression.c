@@ -5,14 +5,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef enum { NUMBER, COLUMN, ADD, SUBTRACT, MULTIPLY, DIVIDE, POWER, NEGATE, LOG10, LN, EXP, SQRT, ABS, FLOOR, MIN, MAX } operation;
+typedef enum {
+    NUMBER,
+    COLUMN,
+    ADD,
+    SUBTRACT,
+    MULTIPLY,
+    DIVIDE,
+    POWER,
+    NEGATE,
+    LOG10,
+    LN,
+    EXP,
+    SQRT,
+    ABS,
+    FLOOR,
+    MIN,
+    MAX
+} operation;
 
 static const struct {
     const char *name;
     operation op;
     int arguments;
-} functions[] = { { "log10", LOG10, 1 }, { "ln", LN, 1 }, { "exp", EXP, 1 }, { "sqrt", SQRT, 1 }, { "abs", ABS, 1 }, { "floor", FLOOR, 1 },
-                  { "min", MIN, 2 }, { "max", MAX, 2 }, { "pow", POWER, 2 } };
+} functions[] = { { "log10", LOG10, 1 }, { "ln", LN, 1 },   { "exp", EXP, 1 }, { "sqrt", SQRT, 1 }, { "abs", ABS, 1 },
+                  { "floor", FLOOR, 1 }, { "min", MIN, 2 }, { "max", MAX, 2 }, { "pow", POWER, 2 } };
 
 /* Recursive descent; writes the steps behind each other, operands first. */
 typedef struct parser {
@@ -93,7 +110,8 @@ static int primary(parser *p)
 {
     char c = peek(p);
     if (take(p, '(')) return sum(p) ? -1 : take(p, ')') ? 0 : fail(p, "expected )");
-    if (!isalpha((unsigned char)c) && c != '_') return isdigit((unsigned char)c) || c == '.' ? number(p) : fail(p, "expected a number, a column or (");
+    if (!isalpha((unsigned char)c) && c != '_')
+        return isdigit((unsigned char)c) || c == '.' ? number(p) : fail(p, "expected a number, a column or (");
     uint32_t start = p->at;
     while (p->at < p->n && (isalnum((unsigned char)p->text[p->at]) || strchr("_.@", p->text[p->at]))) p->at++;
     uint32_t n = p->at - start;
@@ -105,8 +123,10 @@ static int signed_power(parser *p)
 {
     if (++p->level > 64) return fail(p, "nested too deeply");
     int rc;
-    if (take(p, '-')) rc = signed_power(p) ? -1 : emit(p, NEGATE, 0, 0);
-    else if (take(p, '+')) rc = signed_power(p);
+    if (take(p, '-'))
+        rc = signed_power(p) ? -1 : emit(p, NEGATE, 0, 0);
+    else if (take(p, '+'))
+        rc = signed_power(p);
     else {
         rc = primary(p);
         if (!rc && take(p, '^')) rc = signed_power(p) ? -1 : emit(p, POWER, 0, 0);
@@ -135,7 +155,8 @@ static int sum(parser *p)
     return chain(p, term, '+', ADD, '-', SUBTRACT);
 }
 
-int nj_expression_compile(nj_expression *e, const char *text, uint32_t n, nj_expression_names *names, const char **why, uint32_t *at)
+int nj_expression_compile(nj_expression *e, const char *text, uint32_t n, nj_expression_names *names, const char **why,
+                          uint32_t *at)
 {
     parser p = { .e = e, .text = text, .n = n, .names = names };
     e->n = 0;
@@ -178,12 +199,15 @@ double nj_expression_value(const nj_expression *e, const double *column_value)
     for (uint32_t i = 0; i < e->n; i++) {
         const nj_expression_step *s = &e->step[i];
         operation op = (operation)s->op;
-        if (op == NUMBER) stack[top++] = s->number;
-        else if (op == COLUMN) stack[top++] = column_value[s->column];
+        if (op == NUMBER)
+            stack[top++] = s->number;
+        else if (op == COLUMN)
+            stack[top++] = column_value[s->column];
         else if ((op >= ADD && op <= POWER) || op >= MIN) {
             top--;
             stack[top - 1] = combine(op, stack[top - 1], stack[top]);
-        } else stack[top - 1] = apply(op, stack[top - 1]);
+        } else
+            stack[top - 1] = apply(op, stack[top - 1]);
     }
     return top ? stack[0] : NAN;
 }

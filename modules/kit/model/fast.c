@@ -27,9 +27,18 @@ RUN(run_dense)
 {
     UNUSED;
     uint32_t depth = (uint32_t)s->kernel[0], n = (uint32_t)s->hidden;
-    nj_product_run(plan->isa, &(nj_product){ .in = in[0]->data, .weight = s->packed[0], .bias = s->bias[0], .out = out[0]->data, .in_step = depth,
-                                             .out_step = n, .n = (uint32_t)(in[0]->n / depth), .n_out = n, .n_segments = 1, .segment = depth,
-                                             .block = s->block[0], .relu = (uint32_t)s->relu });
+    nj_product_run(plan->isa, &(nj_product){ .in = in[0]->data,
+                                             .weight = s->packed[0],
+                                             .bias = s->bias[0],
+                                             .out = out[0]->data,
+                                             .in_step = depth,
+                                             .out_step = n,
+                                             .n = (uint32_t)(in[0]->n / depth),
+                                             .n_out = n,
+                                             .n_segments = 1,
+                                             .segment = depth,
+                                             .block = s->block[0],
+                                             .relu = (uint32_t)s->relu });
 }
 
 const nj_op nj_op_dense = { "Dense", shape_dense, run_dense, NULL };
@@ -72,9 +81,17 @@ RUN(run_conv)
     for (int32_t r = 0; r < x->dim[0]; r++) {
         const float *image = x->data + (size_t)r * rows * columns * channels;
         if (has_padding(s)) image = padded(s, image, rows, columns, channels, scratch);
-        nj_product p = { .weight = s->packed[0], .bias = s->bias[0], .in_step = (ptrdiff_t)channels * s->stride[1], .out_step = (ptrdiff_t)n_out,
-                         .segment_step = (ptrdiff_t)row, .n = (uint32_t)o->dim[3], .n_out = (uint32_t)n_out, .n_segments = (uint32_t)w->dim[2],
-                         .segment = (uint32_t)(w->dim[3] * x->dim[1]), .block = s->block[0], .relu = (uint32_t)s->relu };
+        nj_product p = { .weight = s->packed[0],
+                         .bias = s->bias[0],
+                         .in_step = (ptrdiff_t)channels * s->stride[1],
+                         .out_step = (ptrdiff_t)n_out,
+                         .segment_step = (ptrdiff_t)row,
+                         .n = (uint32_t)o->dim[3],
+                         .n_out = (uint32_t)n_out,
+                         .n_segments = (uint32_t)w->dim[2],
+                         .segment = (uint32_t)(w->dim[3] * x->dim[1]),
+                         .block = s->block[0],
+                         .relu = (uint32_t)s->relu };
         for (int32_t y = 0; y < o->dim[2]; y++) {
             p.in = image + (size_t)y * (size_t)s->stride[0] * row;
             p.out = o->data + ((size_t)r * (size_t)o->dim[2] + (size_t)y) * out_row;
@@ -91,8 +108,12 @@ static int shape_separable(const nj_step *s, inputs in, outputs out)
 {
     (void)s;
     const nj_tensor *x = in[0], *d = in[1], *p = in[2];
-    if (x->rank != 4 || d->rank != 4 || p->rank != 4 || x->dim[1] != d->dim[0] || p->dim[1] != d->dim[0] || x->dim[2] < d->dim[2] || x->dim[3] < d->dim[3]) return -1;
-    *out[0] = (nj_tensor){ .data = out[0]->data, .rank = 4, .dim = { x->dim[0], p->dim[0], x->dim[2] - d->dim[2] + 1, x->dim[3] - d->dim[3] + 1 } };
+    if (x->rank != 4 || d->rank != 4 || p->rank != 4 || x->dim[1] != d->dim[0] || p->dim[1] != d->dim[0] ||
+        x->dim[2] < d->dim[2] || x->dim[3] < d->dim[3])
+        return -1;
+    *out[0] = (nj_tensor){ .data = out[0]->data,
+                           .rank = 4,
+                           .dim = { x->dim[0], p->dim[0], x->dim[2] - d->dim[2] + 1, x->dim[3] - d->dim[3] + 1 } };
     return 0;
 }
 
@@ -108,12 +129,22 @@ RUN(run_separable)
     const nj_tensor *x = in[0], *d = in[1], *o = out[0];
     uint32_t channels = (uint32_t)x->dim[1], n_out = (uint32_t)o->dim[1], columns = (uint32_t)o->dim[3];
     size_t row = (size_t)x->dim[3] * channels;
-    nj_product p = { .in = scratch, .weight = s->packed[0], .bias = s->bias[0], .in_step = channels, .out_step = n_out, .n = columns, .n_out = n_out,
-                     .n_segments = 1, .segment = channels, .block = s->block[0], .relu = (uint32_t)s->relu };
+    nj_product p = { .in = scratch,
+                     .weight = s->packed[0],
+                     .bias = s->bias[0],
+                     .in_step = channels,
+                     .out_step = n_out,
+                     .n = columns,
+                     .n_out = n_out,
+                     .n_segments = 1,
+                     .segment = channels,
+                     .block = s->block[0],
+                     .relu = (uint32_t)s->relu };
     for (int32_t r = 0; r < x->dim[0]; r++)
         for (int32_t y = 0; y < o->dim[2]; y++) {
             const float *from = x->data + ((size_t)r * (size_t)x->dim[2] + (size_t)y) * row;
-            nj_lanes_of(plan->isa)->depthwise(from, row, channels, (uint32_t)d->dim[2], (uint32_t)d->dim[3], s->packed[1], columns * channels, scratch);
+            nj_lanes_of(plan->isa)->depthwise(from, row, channels, (uint32_t)d->dim[2], (uint32_t)d->dim[3], s->packed[1],
+                                              columns * channels, scratch);
             p.out = o->data + ((size_t)r * (size_t)o->dim[2] + (size_t)y) * columns * n_out;
             nj_product_run(plan->isa, &p);
         }
@@ -136,9 +167,9 @@ RUN(run_pool)
     size_t row = (size_t)x->dim[3] * channels, out_row = (size_t)o->dim[3] * channels;
     for (int32_t r = 0; r < x->dim[0]; r++)
         for (int32_t y = 0; y < o->dim[2]; y++)
-            nj_lanes_of(plan->isa)->pool(x->data + ((size_t)r * (size_t)x->dim[2] + (size_t)(y * s->stride[0])) * row, row, channels, (uint32_t)s->kernel[0],
-                                         (uint32_t)s->kernel[1], (uint32_t)s->stride[1], (uint32_t)o->dim[3],
-                                         o->data + ((size_t)r * (size_t)o->dim[2] + (size_t)y) * out_row);
+            nj_lanes_of(plan->isa)->pool(x->data + ((size_t)r * (size_t)x->dim[2] + (size_t)(y * s->stride[0])) * row, row,
+                                         channels, (uint32_t)s->kernel[0], (uint32_t)s->kernel[1], (uint32_t)s->stride[1],
+                                         (uint32_t)o->dim[3], o->data + ((size_t)r * (size_t)o->dim[2] + (size_t)y) * out_row);
 }
 
 const nj_op nj_op_pool_fast = { "MaxPool (fast)", shape_pool, run_pool, NULL };
@@ -183,13 +214,23 @@ static inline void reorder(const nj_tensor *x, float *to, int to_channels_last)
         for (size_t i = 0; i < pixels; i++)
             for (size_t c = 0; c < channels; c++) {
                 const float *from = x->data + r * pixels * channels;
-                if (to_channels_last) to[i * channels + c] = from[c * pixels + i];
-                else to[c * pixels + i] = from[i * channels + c];
+                if (to_channels_last)
+                    to[i * channels + c] = from[c * pixels + i];
+                else
+                    to[c * pixels + i] = from[i * channels + c];
             }
 }
 
-RUN(run_to_nchw) { UNUSED; reorder(in[0], out[0]->data, 0); }
-RUN(run_to_nhwc) { UNUSED; reorder(in[0], out[0]->data, 1); }
+RUN(run_to_nchw)
+{
+    UNUSED;
+    reorder(in[0], out[0]->data, 0);
+}
+RUN(run_to_nhwc)
+{
+    UNUSED;
+    reorder(in[0], out[0]->data, 1);
+}
 const nj_op nj_op_to_nchw = { "To NCHW", shape_keep, run_to_nchw, NULL };
 const nj_op nj_op_to_nhwc = { "To NHWC", shape_keep, run_to_nhwc, NULL };
 
@@ -199,7 +240,11 @@ static int shape_view(const nj_step *s, inputs in, outputs out)
     return nj_op_find("Transpose")->shape(s, in, out);
 }
 
-RUN(run_view) { UNUSED; (void)out; }
+RUN(run_view)
+{
+    UNUSED;
+    (void)out;
+}
 const nj_op nj_op_view = { "View", shape_view, run_view, NULL };
 
 /* --- LSTM: packed[dir] of the input, packed[2 + dir] of the recurrence, bias[dir]; axis = 1: the output is
@@ -209,7 +254,8 @@ static int shape_lstm(const nj_step *s, inputs in, outputs out)
 {
     if (nj_op_find("LSTM")->shape(s, in, out)) return -1;
     if (s->axis && s->out[0] >= 0)
-        *out[0] = (nj_tensor){ .data = out[0]->data, .rank = 3, .dim = { in[0]->dim[0], in[0]->dim[1], s->n_directions * s->hidden } };
+        *out[0] =
+            (nj_tensor){ .data = out[0]->data, .rank = 3, .dim = { in[0]->dim[0], in[0]->dim[1], s->n_directions * s->hidden } };
     return 0;
 }
 
@@ -240,20 +286,39 @@ static void put_hidden(const nj_step *s, outputs out, size_t t, size_t dir, size
 {
     if (s->out[0] < 0) return;
     size_t h = (size_t)s->hidden, d = (size_t)s->n_directions;
-    memcpy(out[0]->data + (s->axis ? ((t * rows + row) * d + dir) * h : ((t * d + dir) * rows + row) * h), hidden, h * sizeof(float));
+    memcpy(out[0]->data + (s->axis ? ((t * rows + row) * d + dir) * h : ((t * d + dir) * rows + row) * h), hidden,
+           h * sizeof(float));
 }
 
-static void lstm_direction(const nj_plan *plan, const nj_step *s, inputs in, outputs out, int32_t dir, float *gates, float *state, float *reversed)
+static void lstm_direction(const nj_plan *plan, const nj_step *s, inputs in, outputs out, int32_t dir, float *gates, float *state,
+                           float *reversed)
 {
-    uint32_t steps = (uint32_t)in[0]->dim[0], rows = (uint32_t)in[0]->dim[1], f = (uint32_t)in[0]->dim[2], h = (uint32_t)s->hidden;
+    uint32_t steps = (uint32_t)in[0]->dim[0], rows = (uint32_t)in[0]->dim[1], f = (uint32_t)in[0]->dim[2],
+             h = (uint32_t)s->hidden;
     int back = dir == 1 || s->reverse;
     float *cell = state, *hidden = state + (size_t)rows * h;
     memset(state, 0, 2 * (size_t)rows * h * sizeof *state);
     if (back) reverse_input(s, in, reversed);
-    nj_product_run(plan->isa, &(nj_product){ .in = back ? reversed : in[0]->data, .weight = s->packed[dir], .bias = s->bias[dir], .out = gates, .in_step = f,
-                                             .out_step = 4 * (ptrdiff_t)h, .n = steps * rows, .n_out = 4 * h, .n_segments = 1, .segment = f, .block = s->block[0] });
-    nj_product again = { .in = hidden, .weight = s->packed[2 + dir], .in_step = h, .out_step = 4 * (ptrdiff_t)h, .n = rows, .n_out = 4 * h, .n_segments = 1,
-                         .segment = h, .block = s->block[1] };
+    nj_product_run(plan->isa, &(nj_product){ .in = back ? reversed : in[0]->data,
+                                             .weight = s->packed[dir],
+                                             .bias = s->bias[dir],
+                                             .out = gates,
+                                             .in_step = f,
+                                             .out_step = 4 * (ptrdiff_t)h,
+                                             .n = steps * rows,
+                                             .n_out = 4 * h,
+                                             .n_segments = 1,
+                                             .segment = f,
+                                             .block = s->block[0] });
+    nj_product again = { .in = hidden,
+                         .weight = s->packed[2 + dir],
+                         .in_step = h,
+                         .out_step = 4 * (ptrdiff_t)h,
+                         .n = rows,
+                         .n_out = 4 * h,
+                         .n_segments = 1,
+                         .segment = h,
+                         .block = s->block[1] };
     for (uint32_t i = 0; i < steps; i++) {
         again.out = gates + (size_t)i * rows * 4 * h;
         if (i > 0) nj_product_run(plan->isa, &again);
@@ -271,7 +336,8 @@ RUN(run_lstm)
 {
     UNUSED;
     size_t cells = (size_t)in[0]->dim[0] * (size_t)in[0]->dim[1];
-    float *gates = scratch, *state = gates + cells * 4 * (size_t)s->hidden, *reversed = state + 2 * (size_t)in[0]->dim[1] * (size_t)s->hidden;
+    float *gates = scratch, *state = gates + cells * 4 * (size_t)s->hidden,
+          *reversed = state + 2 * (size_t)in[0]->dim[1] * (size_t)s->hidden;
     if (s->out[0] >= 0) memset(out[0]->data, 0, out[0]->n * sizeof(float));
     for (int32_t dir = 0; dir < s->n_directions; dir++) lstm_direction(plan, s, in, out, dir, gates, state, reversed);
 }

@@ -14,10 +14,13 @@ static const char *text_of(const json_t *object, const char *key)
     return s ? s : "";
 }
 
-static int get_file(nj_model *model, const nj_host *host, const char *name, const void **bytes, size_t *n, char path[1024], nj_model_error *err)
+static int get_file(nj_model *model, const nj_host *host, const char *name, const void **bytes, size_t *n, char path[1024],
+                    nj_model_error *err)
 {
-    if (strchr(name, '/') || !name[0]) return nj_model_fail(err, "%s: the manifest names a file outside the folder: '%.80s'", model->info.folder, name);
-    if (snprintf(path, 1024, "%s/%s", model->info.folder, name) >= 1024) return nj_model_fail(err, "%s: path too long", model->info.folder);
+    if (strchr(name, '/') || !name[0])
+        return nj_model_fail(err, "%s: the manifest names a file outside the folder: '%.80s'", model->info.folder, name);
+    if (snprintf(path, 1024, "%s/%s", model->info.folder, name) >= 1024)
+        return nj_model_fail(err, "%s: path too long", model->info.folder);
     if (host->data(host->opaque, path, bytes, n) != NJ_OK) return nj_model_fail(err, "%s is not there", path);
     return 0;
 }
@@ -56,10 +59,14 @@ static int read_features(nj_model *model, nj_model_error *err)
 
 static int read_dim(const json_t *value, uint32_t axis, int32_t *dim)
 {
-    if (axis == 0) *dim = NJ_MODEL_ROWS; /* whatever its name: the first axis is the batch */
-    else if (json_is_string(value)) *dim = NJ_MODEL_STEPS;
-    else if (json_is_integer(value) && json_integer_value(value) > 0 && json_integer_value(value) <= 1 << 20) *dim = (int32_t)json_integer_value(value);
-    else return -1;
+    if (axis == 0)
+        *dim = NJ_MODEL_ROWS; /* whatever its name: the first axis is the batch */
+    else if (json_is_string(value))
+        *dim = NJ_MODEL_STEPS;
+    else if (json_is_integer(value) && json_integer_value(value) > 0 && json_integer_value(value) <= 1 << 20)
+        *dim = (int32_t)json_integer_value(value);
+    else
+        return -1;
     return 0;
 }
 
@@ -70,15 +77,19 @@ static int read_port(nj_model *model, const json_t *item, nj_model_port *port, n
     *port = (nj_model_port){ .name = text_of(item, "name"), .rank = (uint32_t)json_array_size(shape), .row_elements = 1 };
     port->type = !strcmp(dtype, "int32") ? NJ_I32 : NJ_F32;
     if (!port->name[0] || (strcmp(dtype, "float32") && strcmp(dtype, "int32")) || port->rank < 1 || port->rank > NJ_MODEL_RANK)
-        return nj_model_fail(err, "%s/manifest.json: input or output '%s' needs a name, dtype float32 or int32 and a shape of 1 to %d axes",
-                             model->info.folder, port->name, NJ_MODEL_RANK);
+        return nj_model_fail(
+            err, "%s/manifest.json: input or output '%s' needs a name, dtype float32 or int32 and a shape of 1 to %d axes",
+            model->info.folder, port->name, NJ_MODEL_RANK);
     uint64_t elements = 1;
     for (uint32_t k = 0; k < port->rank; k++) {
-        if (read_dim(json_array_get(shape, k), k, &port->dim[k])) return nj_model_fail(err, "%s/manifest.json: %s: shape[%u]", model->info.folder, port->name, k);
+        if (read_dim(json_array_get(shape, k), k, &port->dim[k]))
+            return nj_model_fail(err, "%s/manifest.json: %s: shape[%u]", model->info.folder, port->name, k);
         if (port->dim[k] == NJ_MODEL_STEPS && (port->has_steps || k != 1))
             return nj_model_fail(err, "%s/manifest.json: %s: only axis 1 can be free", model->info.folder, port->name);
-        if (port->dim[k] == NJ_MODEL_STEPS) port->has_steps = 1;
-        else if (k > 0) elements *= (uint64_t)port->dim[k];
+        if (port->dim[k] == NJ_MODEL_STEPS)
+            port->has_steps = 1;
+        else if (k > 0)
+            elements *= (uint64_t)port->dim[k];
         if (elements > 1u << 28) return nj_model_fail(err, "%s/manifest.json: %s is too large", model->info.folder, port->name);
     }
     port->row_elements = (uint32_t)elements;
@@ -113,7 +124,8 @@ static int check_input(const nj_model *model, const nj_model_port *p, nj_model_e
     const nj_onnx_value *v = find_value(model->onnx.input, model->onnx.n_inputs, p->name);
     const char *folder = model->info.folder;
     if (!v) return nj_model_fail(err, "%s: model.onnx has no input '%s', the manifest has", folder, p->name);
-    if (v->type != (p->type == NJ_I32 ? NJ_ONNX_INT32 : NJ_ONNX_FLOAT)) return nj_model_fail(err, "%s: input '%s': manifest and model.onnx differ in type", folder, p->name);
+    if (v->type != (p->type == NJ_I32 ? NJ_ONNX_INT32 : NJ_ONNX_FLOAT))
+        return nj_model_fail(err, "%s: input '%s': manifest and model.onnx differ in type", folder, p->name);
     if (v->rank < 0) return 0;
     int same = v->rank == (int32_t)p->rank;
     for (uint32_t k = 1; same && k < p->rank; k++)
@@ -126,7 +138,9 @@ static int check_ports(const nj_model *model, nj_model_error *err)
     const nj_model_info *info = &model->info;
     for (uint32_t i = 0; i < info->n_inputs; i++)
         if (check_input(model, &info->input[i], err)) return -1;
-    if (info->n_inputs != model->onnx.n_inputs) return nj_model_fail(err, "%s: the manifest has %u inputs, model.onnx %u", info->folder, info->n_inputs, model->onnx.n_inputs);
+    if (info->n_inputs != model->onnx.n_inputs)
+        return nj_model_fail(err, "%s: the manifest has %u inputs, model.onnx %u", info->folder, info->n_inputs,
+                             model->onnx.n_inputs);
     for (uint32_t i = 0; i < info->n_outputs; i++) {
         if (!find_value(model->onnx.output, model->onnx.n_outputs, info->output[i].name))
             return nj_model_fail(err, "%s: model.onnx has no output '%s', the manifest has", info->folder, info->output[i].name);
@@ -134,8 +148,10 @@ static int check_ports(const nj_model *model, nj_model_error *err)
             return nj_model_fail(err, "%s: output '%s' must be float32 with fixed axes", info->folder, info->output[i].name);
     }
     for (uint32_t i = 0; i < info->n_inputs; i++)
-        if (info->n_features && info->input[i].type == NJ_F32 && info->input[i].rank <= 3 && info->n_features != (uint32_t)info->input[i].dim[info->input[i].rank - 1])
-            return nj_model_fail(err, "%s/manifest.json: %u features, but input '%s' has %u", info->folder, info->n_features, info->input[i].name, (uint32_t)info->input[i].dim[info->input[i].rank - 1]);
+        if (info->n_features && info->input[i].type == NJ_F32 && info->input[i].rank <= 3 &&
+            info->n_features != (uint32_t)info->input[i].dim[info->input[i].rank - 1])
+            return nj_model_fail(err, "%s/manifest.json: %u features, but input '%s' has %u", info->folder, info->n_features,
+                                 info->input[i].name, (uint32_t)info->input[i].dim[info->input[i].rank - 1]);
     return 0;
 }
 
@@ -158,10 +174,13 @@ static int read_model(nj_model *model, const nj_host *host, nj_model_error *err)
     if (get_file(model, host, file[0] ? file : "model.onnx", &model->bytes, &model->n_bytes, path, err)) return -1;
     if (strlen(expected) != 64) return nj_model_fail(err, "%s/manifest.json: model.sha256 is not there", model->info.folder);
     if (sha256_hex(model->bytes, model->n_bytes, hex)) return nj_model_fail(err, "%s: cannot compute its sha256", path);
-    if (strcasecmp(hex, expected)) return nj_model_fail(err, "%s: its sha256 is %.16s..., the manifest says %.16s...: cut off, changed or swapped", path, hex, expected);
+    if (strcasecmp(hex, expected))
+        return nj_model_fail(err, "%s: its sha256 is %.16s..., the manifest says %.16s...: cut off, changed or swapped", path,
+                             hex, expected);
     model->info.sha256 = nj_pool_text(&model->pool, hex, 64);
     nj_model_error why;
-    if (nj_onnx_read(&model->onnx, &model->pool, model->bytes, model->n_bytes, &why)) return nj_model_fail(err, "%s: %.400s", path, why.text);
+    if (nj_onnx_read(&model->onnx, &model->pool, model->bytes, model->n_bytes, &why))
+        return nj_model_fail(err, "%s: %.400s", path, why.text);
     return 0;
 }
 
@@ -172,8 +191,11 @@ int nj_folder_read(nj_model *model, const nj_host *host, const char *folder, nj_
     model->info.size = sizeof model->info;
     model->info.folder = nj_pool_text(&model->pool, folder, n);
     if (!model->info.folder) return nj_model_fail(err, "out of memory");
-    if (read_manifest(model, host, err) || read_features(model, err) || read_ports(model, "inputs", &model->info.input, &model->info.n_inputs, err) ||
-        read_ports(model, "outputs", &model->info.output, &model->info.n_outputs, err) || read_model(model, host, err) || check_ports(model, err)) return -1;
+    if (read_manifest(model, host, err) || read_features(model, err) ||
+        read_ports(model, "inputs", &model->info.input, &model->info.n_inputs, err) ||
+        read_ports(model, "outputs", &model->info.output, &model->info.n_outputs, err) || read_model(model, host, err) ||
+        check_ports(model, err))
+        return -1;
     for (uint32_t i = 0; i < model->info.n_outputs; i++) model->info.width += model->info.output[i].row_elements;
     return 0;
 }
@@ -186,7 +208,8 @@ static void *room(nj_model *model, nj_golden *g, const nj_model_port *port)
     return n > 1u << 28 ? NULL : nj_pool_alloc(&model->pool, n, 4);
 }
 
-static int golden_tensor(nj_model *model, nj_golden *g, const json_t *item, const char *bytes, size_t n, const char *path, nj_model_error *err)
+static int golden_tensor(nj_model *model, nj_golden *g, const json_t *item, const char *bytes, size_t n, const char *path,
+                         nj_model_error *err)
 {
     const char *name = text_of(item, "name");
     const json_t *shape = json_object_get(item, "shape");
@@ -205,15 +228,18 @@ static int golden_tensor(nj_model *model, nj_golden *g, const json_t *item, cons
     void *data = port->has_steps && (g->n_steps < 1 || g->n_steps > 1 << 20) ? NULL : room(model, g, port);
     uint64_t bytes_wanted = 4ull * port->row_elements * g->n_rows * (port->has_steps ? g->n_steps : 1);
     int64_t offset = json_integer_value(json_object_get(item, "offset"));
-    if (!data || offset < 0 || (uint64_t)offset > n || bytes_wanted > n - (uint64_t)offset) return nj_model_fail(err, "%s: '%s' does not lie in the file", path, name);
+    if (!data || offset < 0 || (uint64_t)offset > n || bytes_wanted > n - (uint64_t)offset)
+        return nj_model_fail(err, "%s: '%s' does not lie in the file", path, name);
     memcpy(data, bytes + offset, bytes_wanted);
     if (!output) g->input[at] = data;
     for (uint32_t r = 0; output && r < g->n_rows; r++)
-        for (uint32_t k = 0; k < port->row_elements; k++) g->output[(size_t)r * model->info.width + at + k] = ((float *)data)[(size_t)r * port->row_elements + k];
+        for (uint32_t k = 0; k < port->row_elements; k++)
+            g->output[(size_t)r * model->info.width + at + k] = ((float *)data)[(size_t)r * port->row_elements + k];
     return 0;
 }
 
-static int golden_bin(nj_model *model, nj_golden *g, const json_t *entry, const char *bytes, size_t n, const char *path, nj_model_error *err)
+static int golden_bin(nj_model *model, nj_golden *g, const json_t *entry, const char *bytes, size_t n, const char *path,
+                      nj_model_error *err)
 {
     const json_t *tensors = json_object_get(entry, "tensors");
     if (json_array_size(tensors) != model->info.n_inputs + model->info.n_outputs)
@@ -248,8 +274,10 @@ static int golden_row(nj_model *model, nj_golden *g, uint32_t row, const char *a
         if (len == 0 || len >= sizeof text) return -1;
         memcpy(text, at, len);
         text[len] = 0;
-        if (column < 2 + n_in) ((float *)g->input[0])[(size_t)row * n_in + column - 2] = strtof(text, &stop);
-        else g->output[(size_t)row * width + column - 2 - n_in] = strtod(text, &stop);
+        if (column < 2 + n_in)
+            ((float *)g->input[0])[(size_t)row * n_in + column - 2] = strtof(text, &stop);
+        else
+            g->output[(size_t)row * width + column - 2 - n_in] = strtod(text, &stop);
         if (*stop && *stop != '\r') return -1;
     }
     return column == 2 + n_in + width && at >= line_end ? 0 : -1;
@@ -265,7 +293,8 @@ static int golden_csv(nj_model *model, nj_golden *g, const char *bytes, size_t n
     for (int header = 1; at < end; header = 0) {
         const char *line_end = memchr(at, '\n', (size_t)(end - at));
         if (!line_end) line_end = end;
-        if (!header && (row == g->n_rows || golden_row(model, g, row++, at, line_end))) return nj_model_fail(err, "%s: row %u is not as the manifest says", path, row);
+        if (!header && (row == g->n_rows || golden_row(model, g, row++, at, line_end)))
+            return nj_model_fail(err, "%s: row %u is not as the manifest says", path, row);
         at = line_end + 1;
     }
     return row == g->n_rows ? 0 : nj_model_fail(err, "%s: %u rows, the manifest says %u", path, row, g->n_rows);
@@ -281,11 +310,13 @@ int nj_folder_golden(nj_model *model, const nj_host *host, nj_golden *g, nj_mode
     char path[1024];
     *g = (nj_golden){ .n_rows = (uint32_t)rows, .tolerance = json_number_value(json_object_get(entry, "tolerance_abs")) };
     if (rows < 1 || rows > 65536 || !(g->tolerance > 0))
-        return nj_model_fail(err, "%s/manifest.json: golden.rows (1 to 65536) and golden.tolerance_abs (> 0) are needed", model->info.folder);
+        return nj_model_fail(err, "%s/manifest.json: golden.rows (1 to 65536) and golden.tolerance_abs (> 0) are needed",
+                             model->info.folder);
     if (get_file(model, host, file, &bytes, &n, path, err)) return -1;
     g->input = nj_pool_alloc(&model->pool, model->info.n_inputs, sizeof *g->input);
     g->output = nj_pool_alloc(&model->pool, (size_t)rows * model->info.width, sizeof *g->output);
     if (!g->input || !g->output) return nj_model_fail(err, "out of memory");
     size_t len = strlen(file);
-    return len > 4 && !strcmp(file + len - 4, ".csv") ? golden_csv(model, g, bytes, n, path, err) : golden_bin(model, g, entry, bytes, n, path, err);
+    return len > 4 && !strcmp(file + len - 4, ".csv") ? golden_csv(model, g, bytes, n, path, err)
+                                                      : golden_bin(model, g, entry, bytes, n, path, err);
 }

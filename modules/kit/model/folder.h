@@ -11,8 +11,8 @@ int nj_folder_read(nj_model *model, const nj_host *host, const char *folder, nj_
 /* Golden rows: inputs in info's order and the expected outputs. */
 typedef struct nj_golden {
     uint32_t n_rows, n_steps;
-    void **input;      /* [n_inputs] whole tensors, 64-byte aligned */
-    double *output;    /* [n_rows][width] */
+    void **input;   /* [n_inputs] whole tensors, 64-byte aligned */
+    double *output; /* [n_rows][width] */
     double tolerance;
 } nj_golden;
 /* Reads them into model->pool. */

@@ -8,7 +8,7 @@ typedef struct fusing {
     const nj_model *model;
     const nj_tensor *shape; /* [n_values] for one row of one step */
     nj_step *old;
-    uint8_t *gone;          /* [n_old] */
+    uint8_t *gone; /* [n_old] */
     uint32_t n_old, n_shapes;
     int32_t *channels_first; /* [n_values] the [N, C, H, W] copy of a channels-last value, once made */
     nj_model_error *err;
@@ -75,7 +75,9 @@ static int fuse_matmul(fusing *f, const nj_step *old)
     nj_step *s = emit(f, old), *add = only_reader(f, s->out[0], "Add");
     const nj_tensor *bias = add ? fixed(f, add, 1) : NULL;
     uint32_t depth = (uint32_t)w->dim[0], n = (uint32_t)w->dim[1];
-    if (bias && (bias->n != n || bias->rank > 2 || (bias->rank == 2 && bias->dim[0] != 1) || bias->dim[bias->rank - 1] != w->dim[1])) bias = NULL;
+    if (bias &&
+        (bias->n != n || bias->rank > 2 || (bias->rank == 2 && bias->dim[0] != 1) || bias->dim[bias->rank - 1] != w->dim[1]))
+        bias = NULL;
     s->op = &nj_op_dense;
     s->n_in = 1;
     s->kernel[0] = (int32_t)depth;
@@ -196,7 +198,8 @@ static nj_step *pointwise_after(const fusing *f, const nj_step *s, const nj_tens
 {
     nj_step *next = only_reader(f, s->out[0], "Conv");
     const nj_tensor *p = next ? fixed(f, next, 1) : NULL;
-    if (!p || p->rank != 4 || w->dim[1] != 1 || s->group != w->dim[0] || !is_plain_window(s) || (s->n_in > 2 && s->in[2] >= 0)) return NULL;
+    if (!p || p->rank != 4 || w->dim[1] != 1 || s->group != w->dim[0] || !is_plain_window(s) || (s->n_in > 2 && s->in[2] >= 0))
+        return NULL;
     return next->group == 1 && p->dim[2] == 1 && p->dim[3] == 1 && is_plain_window(next) ? next : NULL;
 }
 
@@ -272,8 +275,16 @@ static const struct {
     const char *op;
     int (*fuse)(fusing *f, const nj_step *old); /* 1 = written, 0 = not for me, -1 = err */
 } rules[] = {
-    { "MatMul", fuse_matmul }, { "Gemm", fuse_gemm }, { "LSTM", fuse_lstm }, { "Transpose", fuse_transpose }, { "Conv", fuse_conv },
-    { "Relu", fuse_same }, { "LeakyRelu", fuse_same }, { "Sigmoid", fuse_same }, { "Tanh", fuse_same }, { "MaxPool", fuse_pool },
+    { "MatMul", fuse_matmul },
+    { "Gemm", fuse_gemm },
+    { "LSTM", fuse_lstm },
+    { "Transpose", fuse_transpose },
+    { "Conv", fuse_conv },
+    { "Relu", fuse_same },
+    { "LeakyRelu", fuse_same },
+    { "Sigmoid", fuse_same },
+    { "Tanh", fuse_same },
+    { "MaxPool", fuse_pool },
     { "GlobalAveragePool", fuse_mean },
 };
 
@@ -312,7 +323,8 @@ static int rewrite(fusing *f)
 
 static int is_image_step(const nj_step *s, const nj_tensor *shape, const uint8_t *image, const nj_plan *plan)
 {
-    static const nj_op *const kinds[] = { &nj_op_conv_fast, &nj_op_separable, &nj_op_pool_fast, &nj_op_mean_fast, &nj_op_to_nchw, &nj_op_to_nhwc, &nj_op_view };
+    static const nj_op *const kinds[] = { &nj_op_conv_fast, &nj_op_separable, &nj_op_pool_fast, &nj_op_mean_fast,
+                                          &nj_op_to_nchw,   &nj_op_to_nhwc,   &nj_op_view };
     int known = s->n_out == 1 && (is_op(s, "Relu") || is_op(s, "LeakyRelu") || is_op(s, "Sigmoid") || is_op(s, "Tanh"));
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) known |= s->op == kinds[i];
     if (!known || shape[s->in[0]].rank != 4 || shape[s->in[0]].dim[0] != 1) return 0;

@@ -86,7 +86,8 @@ static size_t count_numbers(wire w, uint32_t number, uint32_t width)
             n++;
             continue;
         }
-        if (width) n += (size_t)(f.bytes.end - f.bytes.at) / width;
+        if (width)
+            n += (size_t)(f.bytes.end - f.bytes.at) / width;
         else
             for (const uint8_t *p = f.bytes.at; p < f.bytes.end; p++) n += !(*p & 128);
     }
@@ -103,14 +104,16 @@ static int read_ints(wire w, uint32_t number, nj_pool *pool, const int64_t **out
     field f;
     while (next_field(&w, &f) > 0) {
         if (f.number != number) continue;
-        if (f.type == 0 && k < *n) v[k++] = (int64_t)f.value;
+        if (f.type == 0 && k < *n)
+            v[k++] = (int64_t)f.value;
         else if (f.type == 2)
             while (f.bytes.at < f.bytes.end && k < *n) {
                 uint64_t one;
                 if (read_varint(&f.bytes, &one)) return -1;
                 v[k++] = (int64_t)one;
             }
-        else return -1;
+        else
+            return -1;
     }
     *n = k;
     *out = v;
@@ -135,7 +138,8 @@ static int read_floats(wire w, uint32_t number, nj_pool *pool, const float **out
             if ((size_t)(f.bytes.end - f.bytes.at) % 4 || m > *n - k) return -1;
             if (m) memcpy(v + k, f.bytes.at, 4 * m);
             k += m;
-        } else return -1;
+        } else
+            return -1;
     }
     *n = k;
     *out = v;
@@ -167,7 +171,8 @@ static int raw_values(nj_onnx_tensor *t, wire raw, nj_pool *pool)
         if (!v) return -1;
         for (size_t i = 0; i < t->n; i++) {
             int32_t four;
-            if (width == 8) memcpy(&v[i], raw.at + 8 * i, 8);
+            if (width == 8)
+                memcpy(&v[i], raw.at + 8 * i, 8);
             else {
                 memcpy(&four, raw.at + 4 * i, 4);
                 v[i] = four;
@@ -201,10 +206,14 @@ static int read_tensor(nj_onnx_tensor *t, wire w, nj_pool *pool)
     int rc;
     wire raw = { NULL, NULL }, all = w;
     while ((rc = next_field(&w, &f)) > 0) {
-        if (f.number == 2 && f.type == 0) t->type = (int32_t)f.value;
-        else if (f.number == 8 && read_text(&f, pool, &t->name)) return -1;
-        else if (f.number == 9 && f.type == 2) raw = f.bytes;
-        else if (f.number == 13 || (f.number == 14 && f.value)) return -1; /* data in another file */
+        if (f.number == 2 && f.type == 0)
+            t->type = (int32_t)f.value;
+        else if (f.number == 8 && read_text(&f, pool, &t->name))
+            return -1;
+        else if (f.number == 9 && f.type == 2)
+            raw = f.bytes;
+        else if (f.number == 13 || (f.number == 14 && f.value))
+            return -1; /* data in another file */
     }
     if (rc < 0) return -1;
     if (raw.at) return raw_values(t, raw, pool);
@@ -233,7 +242,9 @@ static int read_attribute(nj_onnx_attribute *a, wire w, nj_pool *pool)
 {
     uint32_t count[32];
     *a = (nj_onnx_attribute){ .name = "" };
-    if (count_fields(w, count) < 0 || read_floats(w, 7, pool, &a->floats, &a->n_floats) || read_ints(w, 8, pool, &a->ints, &a->n_ints)) return -1;
+    if (count_fields(w, count) < 0 || read_floats(w, 7, pool, &a->floats, &a->n_floats) ||
+        read_ints(w, 8, pool, &a->ints, &a->n_ints))
+        return -1;
     if (count[9] && read_strings(w, pool, a, count[9])) return -1;
     field f;
     while (next_field(&w, &f) > 0) {
@@ -351,12 +362,14 @@ static int read_graph(nj_onnx *onnx, wire w, nj_pool *pool, nj_model_error *err)
         if (f.number == 15) return nj_model_fail(err, "sparse ONNX initializers are not supported");
         if ((f.number != 1 && f.number != 11 && f.number != 12)) continue;
         if (f.type != 2) return nj_model_fail(err, "the ONNX graph is broken");
-        if (f.number == 1 && read_node(&node[onnx->n_nodes++], f.bytes, pool)) return nj_model_fail(err, "ONNX node %u is broken", onnx->n_nodes - 1);
+        if (f.number == 1 && read_node(&node[onnx->n_nodes++], f.bytes, pool))
+            return nj_model_fail(err, "ONNX node %u is broken", onnx->n_nodes - 1);
         if (f.number == 11) {
             if (read_value(&in[onnx->n_inputs], f.bytes, pool)) return nj_model_fail(err, "an ONNX input is broken");
             onnx->n_inputs += !is_initializer(onnx, in[onnx->n_inputs].name);
         }
-        if (f.number == 12 && read_value(&out[onnx->n_outputs++], f.bytes, pool)) return nj_model_fail(err, "an ONNX output is broken");
+        if (f.number == 12 && read_value(&out[onnx->n_outputs++], f.bytes, pool))
+            return nj_model_fail(err, "an ONNX output is broken");
     }
     return 0;
 }

@@ -17,12 +17,12 @@ typedef struct nj_onnx_text {
 
 typedef struct nj_onnx_tensor {
     const char *name;
-    int32_t type;               /* NJ_ONNX_FLOAT and INT64 have data; others NULL */
+    int32_t type; /* NJ_ONNX_FLOAT and INT64 have data; others NULL */
     uint32_t rank;
     int64_t dim[NJ_ONNX_RANK];
-    size_t n;                   /* elements */
-    const float *f32;           /* FLOAT */
-    const int64_t *i64;         /* INT64 and INT32 */
+    size_t n;           /* elements */
+    const float *f32;   /* FLOAT */
+    const int64_t *i64; /* INT64 and INT32 */
 } nj_onnx_tensor;
 
 typedef struct nj_onnx_attribute {
@@ -56,7 +56,7 @@ typedef struct nj_onnx {
     const nj_onnx_tensor *initializer;
     const nj_onnx_value *input, *output; /* inputs without those that are initializers */
     uint32_t n_nodes, n_initializers, n_inputs, n_outputs;
-    int64_t opset;             /* of ai.onnx; 0 = none given */
+    int64_t opset; /* of ai.onnx; 0 = none given */
 } nj_onnx;
 
 /* Everything is copied into the pool. -1 with err when the bytes are no ONNX model or use what this reader lacks. */

@@ -46,7 +46,9 @@ static int shape_conv(const nj_step *s, inputs in, outputs out)
 {
     const nj_tensor *x = in[0], *w = in[1];
     uint32_t space = x->rank - 2;
-    if (x->rank < 3 || x->rank > 4 || w->rank != x->rank || s->group < 1 || x->dim[1] != w->dim[1] * s->group || w->dim[0] % s->group) return -1;
+    if (x->rank < 3 || x->rank > 4 || w->rank != x->rank || s->group < 1 || x->dim[1] != w->dim[1] * s->group ||
+        w->dim[0] % s->group)
+        return -1;
     if (s->n_in > 2 && s->in[2] >= 0 && (in[2]->rank != 1 || in[2]->dim[0] != w->dim[0])) return -1;
     out[0]->rank = x->rank;
     out[0]->dim[0] = x->dim[0];
@@ -94,8 +96,10 @@ static int shape_reduce(const nj_step *s, inputs in, outputs out)
 {
     uint32_t r = 0;
     for (uint32_t k = 0; k < in[0]->rank; k++) {
-        if (!is_reduced(s, k, in[0]->rank)) out[0]->dim[r++] = in[0]->dim[k];
-        else if (s->keep_dims) out[0]->dim[r++] = 1;
+        if (!is_reduced(s, k, in[0]->rank))
+            out[0]->dim[r++] = in[0]->dim[k];
+        else if (s->keep_dims)
+            out[0]->dim[r++] = 1;
     }
     out[0]->rank = r;
     return 0;
@@ -148,9 +152,12 @@ static int shape_reshape(const nj_step *s, inputs in, outputs out)
             d = in[0]->dim[k];
         }
         if (d == -1 && open >= 0) return -1;
-        if (d == -1) open = k;
-        else if (d < 1 || d > INT32_MAX) return -1;
-        else known *= (size_t)d;
+        if (d == -1)
+            open = k;
+        else if (d < 1 || d > INT32_MAX)
+            return -1;
+        else
+            known *= (size_t)d;
         out[0]->dim[k] = (int32_t)d;
         if (known > in[0]->n) return -1;
     }
@@ -220,7 +227,8 @@ static int shape_lstm(const nj_step *s, inputs in, outputs out)
     const nj_tensor *x = in[0], *w = in[1], *r = in[2];
     int32_t d = s->n_directions, h = s->hidden;
     if (x->rank != 3 || w->rank != 3 || r->rank != 3 || h < 1 || h > 1 << 16) return -1;
-    if (w->dim[0] != d || w->dim[1] != 4 * h || w->dim[2] != x->dim[2] || r->dim[0] != d || r->dim[1] != 4 * h || r->dim[2] != h) return -1;
+    if (w->dim[0] != d || w->dim[1] != 4 * h || w->dim[2] != x->dim[2] || r->dim[0] != d || r->dim[1] != 4 * h || r->dim[2] != h)
+        return -1;
     if (s->n_in > 3 && s->in[3] >= 0 && in[3]->n != (size_t)(8 * d * h)) return -1;
     if (s->n_in > 4 && s->in[4] >= 0 && (in[4]->rank != 1 || in[4]->dim[0] != x->dim[1])) return -1;
     if (s->out[0] >= 0) *out[0] = (nj_tensor){ .data = out[0]->data, .rank = 4, .dim = { x->dim[0], d, x->dim[1], h } };
@@ -244,7 +252,8 @@ RUN(run_cast)
     UNUSED;
     if (plan->value[s->in[0]].is_int)
         for (size_t i = 0; i < in[0]->n; i++) out[0]->data[i] = (float)((const int32_t *)(const void *)in[0]->data)[i];
-    else memcpy(out[0]->data, in[0]->data, in[0]->n * sizeof(float));
+    else
+        memcpy(out[0]->data, in[0]->data, in[0]->n * sizeof(float));
 }
 
 RUN(run_relu)
@@ -306,13 +315,30 @@ static inline void run_binary(char op, inputs in, outputs out)
     }
 }
 
-RUN(run_add) { UNUSED; run_binary('+', in, out); }
-RUN(run_sub) { UNUSED; run_binary('-', in, out); }
-RUN(run_mul) { UNUSED; run_binary('*', in, out); }
-RUN(run_div) { UNUSED; run_binary('/', in, out); }
+RUN(run_add)
+{
+    UNUSED;
+    run_binary('+', in, out);
+}
+RUN(run_sub)
+{
+    UNUSED;
+    run_binary('-', in, out);
+}
+RUN(run_mul)
+{
+    UNUSED;
+    run_binary('*', in, out);
+}
+RUN(run_div)
+{
+    UNUSED;
+    run_binary('/', in, out);
+}
 
 /* One output channel of one row: each weight scales a shifted input line, lines are the innermost loop. */
-static void conv_channel(const nj_step *s, const nj_tensor *x, const nj_tensor *w, const float *image, const float *weight, const nj_tensor *o, float *out)
+static void conv_channel(const nj_step *s, const nj_tensor *x, const nj_tensor *w, const float *image, const float *weight,
+                         const nj_tensor *o, float *out)
 {
     int two = x->rank == 4;
     int32_t in_h = two ? x->dim[2] : 1, in_w = x->dim[x->rank - 1], out_h = two ? o->dim[2] : 1, out_w = o->dim[o->rank - 1];
@@ -366,7 +392,8 @@ RUN(run_pool)
                 const float *from = image + (size_t)(oy * s->stride[0]) * (size_t)x->dim[3] + ox * s->stride[1];
                 float most = from[0];
                 for (int32_t y = 0; y < s->kernel[0]; y++)
-                    for (int32_t k = 0; k < s->kernel[1]; k++) most = from[y * x->dim[3] + k] > most ? from[y * x->dim[3] + k] : most;
+                    for (int32_t k = 0; k < s->kernel[1]; k++)
+                        most = from[y * x->dim[3] + k] > most ? from[y * x->dim[3] + k] : most;
                 *to++ = most;
             }
     }
@@ -397,8 +424,10 @@ static inline void run_reduce(char op, const nj_step *s, inputs in, outputs out,
     for (size_t i = 0; i < n; i++) acc[i] = op == 'x' ? -INFINITY : 0;
     int32_t index[NJ_MODEL_RANK] = { 0 };
     for (size_t i = 0; i < x->n; i++) {
-        if (op == 'x') acc[at] = x->data[i] > acc[at] || isnan(x->data[i]) ? x->data[i] : acc[at];
-        else acc[at] += x->data[i];
+        if (op == 'x')
+            acc[at] = x->data[i] > acc[at] || isnan(x->data[i]) ? x->data[i] : acc[at];
+        else
+            acc[at] += x->data[i];
         for (int32_t k = (int32_t)x->rank - 1; k >= 0; k--) {
             at += step[k];
             if (++index[k] < x->dim[k]) break;
@@ -417,9 +446,21 @@ static size_t scratch_reduce(const nj_step *s, inputs in, outputs out)
     return 2 * out[0]->n + 2;
 }
 
-RUN(run_mean) { UNUSED; run_reduce('m', s, in, out, scratch); }
-RUN(run_sum) { UNUSED; run_reduce('s', s, in, out, scratch); }
-RUN(run_max) { UNUSED; run_reduce('x', s, in, out, scratch); }
+RUN(run_mean)
+{
+    UNUSED;
+    run_reduce('m', s, in, out, scratch);
+}
+RUN(run_sum)
+{
+    UNUSED;
+    run_reduce('s', s, in, out, scratch);
+}
+RUN(run_max)
+{
+    UNUSED;
+    run_reduce('x', s, in, out, scratch);
+}
 
 static void product(const float *a, const float *b, size_t rows, size_t depth, size_t columns, int trans_b, float *out)
 {
@@ -521,7 +562,8 @@ static void lstm_row(const nj_step *s, inputs in, outputs out, int32_t dir, int3
 {
     int32_t steps = in[0]->dim[0], rows = in[0]->dim[1], f = in[0]->dim[2], h = s->hidden;
     int32_t length = s->n_in > 4 && s->in[4] >= 0 ? ((const int32_t *)(const void *)in[4]->data)[row] : steps;
-    const float *w = in[1]->data + (size_t)dir * 4 * (size_t)h * (size_t)f, *r = in[2]->data + (size_t)dir * 4 * (size_t)h * (size_t)h;
+    const float *w = in[1]->data + (size_t)dir * 4 * (size_t)h * (size_t)f,
+                *r = in[2]->data + (size_t)dir * 4 * (size_t)h * (size_t)h;
     const float *b = s->n_in > 3 && s->in[3] >= 0 ? in[3]->data + (size_t)dir * 8 * (size_t)h : NULL;
     double *cell = state + 4 * h, *last = state + 5 * h;
     for (int32_t k = 0; k < 2 * h; k++) cell[k] = 0;
@@ -537,7 +579,9 @@ static void lstm_row(const nj_step *s, inputs in, outputs out, int32_t dir, int3
         for (int32_t k = 0; k < h; k++) {
             cell[k] = sigmoid(state[2 * h + k]) * cell[k] + sigmoid(state[k]) * tanh(state[3 * h + k]);
             last[k] = sigmoid(state[h + k]) * tanh(cell[k]);
-            if (s->out[0] >= 0) out[0]->data[(((size_t)t * (size_t)s->n_directions + (size_t)dir) * (size_t)rows + (size_t)row) * (size_t)h + (size_t)k] = (float)last[k];
+            if (s->out[0] >= 0)
+                out[0]->data[(((size_t)t * (size_t)s->n_directions + (size_t)dir) * (size_t)rows + (size_t)row) * (size_t)h +
+                             (size_t)k] = (float)last[k];
         }
     }
     for (int32_t k = 0; k < h && s->n_out > 1 && s->out[1] >= 0; k++)

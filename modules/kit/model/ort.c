@@ -9,10 +9,30 @@
 #include "engine.h"
 
 /* Places in the table of API version 1. */
-enum { GET_ERROR_MESSAGE = 2, CREATE_ENV = 3, CREATE_SESSION_FROM_ARRAY = 8, RUN = 9, CREATE_SESSION_OPTIONS = 10, SET_OPTIMIZATION = 23,
-       SET_INTRA_OP = 24, SET_INTER_OP = 25, CREATE_TENSOR = 49, GET_TENSOR_DATA = 51, GET_ELEMENT_TYPE = 60, GET_RANK = 61, GET_DIMS = 62,
-       GET_TYPE_AND_SHAPE = 65, CREATE_CPU_MEMORY_INFO = 69, RELEASE_ENV = 92, RELEASE_STATUS = 93, RELEASE_MEMORY_INFO = 94, RELEASE_SESSION = 95,
-       RELEASE_VALUE = 96, RELEASE_TYPE_AND_SHAPE = 99, RELEASE_SESSION_OPTIONS = 100 };
+enum {
+    GET_ERROR_MESSAGE = 2,
+    CREATE_ENV = 3,
+    CREATE_SESSION_FROM_ARRAY = 8,
+    RUN = 9,
+    CREATE_SESSION_OPTIONS = 10,
+    SET_OPTIMIZATION = 23,
+    SET_INTRA_OP = 24,
+    SET_INTER_OP = 25,
+    CREATE_TENSOR = 49,
+    GET_TENSOR_DATA = 51,
+    GET_ELEMENT_TYPE = 60,
+    GET_RANK = 61,
+    GET_DIMS = 62,
+    GET_TYPE_AND_SHAPE = 65,
+    CREATE_CPU_MEMORY_INFO = 69,
+    RELEASE_ENV = 92,
+    RELEASE_STATUS = 93,
+    RELEASE_MEMORY_INFO = 94,
+    RELEASE_SESSION = 95,
+    RELEASE_VALUE = 96,
+    RELEASE_TYPE_AND_SHAPE = 99,
+    RELEASE_SESSION_OPTIONS = 100
+};
 enum { LOG_ERROR = 3, OPTIMIZE_ALL = 99, ARENA = 1, MEMORY_DEFAULT = 0, ELEMENT_FLOAT = 1, ELEMENT_INT32 = 6 };
 enum { BATCH = 8, MOST_ROWS = 4096 }; /* always as many rows: the result of a row must not depend on how many there are */
 
@@ -32,7 +52,7 @@ typedef struct ort {
 } ort;
 
 typedef struct thread {
-    void **input;  /* [n_inputs] room for a padded batch */
+    void **input; /* [n_inputs] room for a padded batch */
     uint32_t max_steps;
 } thread;
 
@@ -96,7 +116,8 @@ static int get_table(ort *o, void *library, const char *path, nj_model_error *er
     const base *b = get_base ? get_base() : NULL;
     if (!b) return nj_model_fail(err, "%.200s is no ONNX Runtime", path);
     snprintf(o->version, sizeof o->version, "%s", b->version());
-    if (!strcmp(o->version, "1.26.0")) return nj_model_fail(err, "ONNX Runtime 1.26.0 computes forests wrongly (its issue 28557): install another version");
+    if (!strcmp(o->version, "1.26.0"))
+        return nj_model_fail(err, "ONNX Runtime 1.26.0 computes forests wrongly (its issue 28557): install another version");
     o->api = b->api(1);
     return o->api ? 0 : nj_model_fail(err, "ONNX Runtime %s has no API version 1", o->version);
 }
@@ -117,10 +138,14 @@ static int create_session(ort *o, const nj_model *model, void *library, int cuda
         failed(o, CALL(o, CREATE_SESSION_OPTIONS, void **)(&o->options), "ONNX Runtime", err) ||
         failed(o, CALL(o, SET_INTRA_OP, void *, int)(o->options, 1), "ONNX Runtime", err) ||
         failed(o, CALL(o, SET_INTER_OP, void *, int)(o->options, 1), "ONNX Runtime", err) ||
-        failed(o, CALL(o, SET_OPTIMIZATION, void *, int)(o->options, OPTIMIZE_ALL), "ONNX Runtime", err)) return -1;
+        failed(o, CALL(o, SET_OPTIMIZATION, void *, int)(o->options, OPTIMIZE_ALL), "ONNX Runtime", err))
+        return -1;
     if (cuda && add_cuda(o, library, err)) return -1;
-    if (failed(o, CALL(o, CREATE_CPU_MEMORY_INFO, int, int, void **)(ARENA, MEMORY_DEFAULT, &o->memory), "ONNX Runtime", err)) return -1;
-    return failed(o, CALL(o, CREATE_SESSION_FROM_ARRAY, void *, const void *, size_t, void *, void **)(o->env, model->bytes, model->n_bytes, o->options, &o->session),
+    if (failed(o, CALL(o, CREATE_CPU_MEMORY_INFO, int, int, void **)(ARENA, MEMORY_DEFAULT, &o->memory), "ONNX Runtime", err))
+        return -1;
+    return failed(o,
+                  CALL(o, CREATE_SESSION_FROM_ARRAY, void *, const void *, size_t, void *,
+                       void **)(o->env, model->bytes, model->n_bytes, o->options, &o->session),
                   "ONNX Runtime", err);
 }
 
@@ -173,7 +198,8 @@ typedef struct batch {
 } batch;
 
 /* The rows of the call into the thread's room, the last one repeated. */
-static void *padded(const nj_model *model, const thread *t, const nj_model_call *call, uint32_t i, uint32_t row, uint32_t rows, size_t *bytes)
+static void *padded(const nj_model *model, const thread *t, const nj_model_call *call, uint32_t i, uint32_t row, uint32_t rows,
+                    size_t *bytes)
 {
     const nj_model_port *p = &model->info.input[i];
     size_t one = 4 * (size_t)p->row_elements * (p->has_steps ? call->n_steps : 1);
@@ -194,10 +220,16 @@ static int make_inputs(const nj_model *model, const thread *t, const nj_model_ca
         int64_t dim[NJ_MODEL_RANK];
         size_t bytes;
         void *data = padded(model, t, call, i, row, rows, &bytes);
-        for (uint32_t k = 0; k < p->rank; k++) dim[k] = p->dim[k] == NJ_MODEL_ROWS ? (int64_t)o->batch : p->dim[k] == NJ_MODEL_STEPS ? (int64_t)call->n_steps : p->dim[k];
+        for (uint32_t k = 0; k < p->rank; k++)
+            dim[k] = p->dim[k] == NJ_MODEL_ROWS    ? (int64_t)o->batch
+                     : p->dim[k] == NJ_MODEL_STEPS ? (int64_t)call->n_steps
+                                                   : p->dim[k];
         b->input_name[i] = p->name;
-        if (failed(o, CALL(o, CREATE_TENSOR, const void *, void *, size_t, const int64_t *, size_t, int, void **)(o->memory, data, bytes, dim, p->rank,
-                   p->type == NJ_I32 ? ELEMENT_INT32 : ELEMENT_FLOAT, &b->input[i]), "tensor", NULL)) return -1;
+        if (failed(o,
+                   CALL(o, CREATE_TENSOR, const void *, void *, size_t, const int64_t *, size_t, int, void **)(
+                       o->memory, data, bytes, dim, p->rank, p->type == NJ_I32 ? ELEMENT_INT32 : ELEMENT_FLOAT, &b->input[i]),
+                   "tensor", NULL))
+            return -1;
     }
     return 0;
 }
@@ -237,8 +269,11 @@ static int run_batch(const nj_model *model, const thread *t, const nj_model_call
     batch b = { 0 };
     for (uint32_t i = 0; i < model->info.n_outputs; i++) b.output_name[i] = model->info.output[i].name;
     int bad = make_inputs(model, t, call, row, rows, &b) ||
-              failed(o, CALL(o, RUN, void *, const void *, const char *const *, void *const *, size_t, const char *const *, size_t, void **)(
-                         o->session, NULL, b.input_name, b.input, model->info.n_inputs, b.output_name, model->info.n_outputs, b.output), "run", NULL) ||
+              failed(o,
+                     CALL(o, RUN, void *, const void *, const char *const *, void *const *, size_t, const char *const *, size_t,
+                          void **)(o->session, NULL, b.input_name, b.input, model->info.n_inputs, b.output_name,
+                                   model->info.n_outputs, b.output),
+                     "run", NULL) ||
               take_outputs(model, &b, rows, call->out + (size_t)row * model->info.width);
     for (int i = 0; i < 16; i++) {
         release(o, RELEASE_VALUE, b.input[i]);
@@ -256,7 +291,9 @@ static int predict(const nj_model *model, void *memory, const nj_model_call *cal
     return rc;
 }
 
-static const nj_engine engine = { .name = "ort", .thread_open = thread_open, .thread_close = thread_close, .predict = predict, .close = close_ort };
+static const nj_engine engine = {
+    .name = "ort", .thread_open = thread_open, .thread_close = thread_close, .predict = predict, .close = close_ort
+};
 
 int nj_engine_ort(nj_model *model, const nj_model_options *options, nj_model_error *err)
 {
@@ -270,7 +307,8 @@ int nj_engine_ort(nj_model *model, const nj_model_options *options, nj_model_err
     int bad = !library || get_table(o, library, path, &why);
     model->self = o;
     model->engine = &engine; /* from here on closing the model closes the session */
-    if (bad || create_session(o, model, library, cuda, &why)) return nj_model_fail(err, "%s: %.400s", model->info.folder, why.text);
+    if (bad || create_session(o, model, library, cuda, &why))
+        return nj_model_fail(err, "%s: %.400s", model->info.folder, why.text);
     snprintf(o->engine, sizeof o->engine, "ort %s", o->version);
     model->info.engine = o->engine;
     model->info.device = cuda ? "cuda" : "cpu";

@@ -2,25 +2,29 @@
 
 #include "plan.h"
 
-const float *nj_pack_product(nj_pool *pool, const float *weight, uint32_t n_out, uint32_t n_in, size_t step_out, size_t step_in, uint32_t block)
+const float *nj_pack_product(nj_pool *pool, const float *weight, uint32_t n_out, uint32_t n_in, size_t step_out, size_t step_in,
+                             uint32_t block)
 {
     float *to = nj_pool_alloc(pool, nj_product_packed(n_out, n_in, block), sizeof *to);
     if (!to) return NULL;
     for (uint32_t k = 0; k < n_out; k++)
-        for (uint32_t j = 0; j < n_in; j++) to[((size_t)(k / block) * n_in + j) * block + k % block] = weight[k * step_out + j * step_in];
+        for (uint32_t j = 0; j < n_in; j++)
+            to[((size_t)(k / block) * n_in + j) * block + k % block] = weight[k * step_out + j * step_in];
     return to;
 }
 
 /* [out][in][ky][kx] to blocks of [ky][kx][in]. */
 const float *nj_pack_conv(nj_pool *pool, const nj_tensor *w, uint32_t block)
 {
-    uint32_t n_out = (uint32_t)w->dim[0], channels = (uint32_t)w->dim[1], taps = (uint32_t)(w->n / n_out / channels), depth = taps * channels;
+    uint32_t n_out = (uint32_t)w->dim[0], channels = (uint32_t)w->dim[1], taps = (uint32_t)(w->n / n_out / channels),
+             depth = taps * channels;
     float *to = nj_pool_alloc(pool, nj_product_packed(n_out, depth, block), sizeof *to);
     if (!to) return NULL;
     for (uint32_t k = 0; k < n_out; k++)
         for (uint32_t c = 0; c < channels; c++)
             for (uint32_t t = 0; t < taps; t++)
-                to[((size_t)(k / block) * depth + t * channels + c) * block + k % block] = w->data[((size_t)k * channels + c) * taps + t];
+                to[((size_t)(k / block) * depth + t * channels + c) * block + k % block] =
+                    w->data[((size_t)k * channels + c) * taps + t];
     return to;
 }
 

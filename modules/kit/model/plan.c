@@ -30,7 +30,8 @@ static int32_t find_value(const nj_plan *plan, const char *name)
 static int add_constant(nj_plan *plan, const nj_onnx_tensor *t, const char *name, nj_model_error *err)
 {
     if (find_value(plan, name) >= 0) return nj_model_fail(err, "'%.80s' is given twice", name);
-    if ((!t->f32 && !t->i64) || t->rank > NJ_MODEL_RANK) return nj_model_fail(err, "constant '%.80s' has a type or rank that is not supported", name);
+    if ((!t->f32 && !t->i64) || t->rank > NJ_MODEL_RANK)
+        return nj_model_fail(err, "constant '%.80s' has a type or rank that is not supported", name);
     int32_t at = nj_plan_new_value(plan, name);
     if (at < 0) return nj_model_fail(err, "out of memory");
     nj_value *v = &plan->value[at];
@@ -46,7 +47,8 @@ static int add_inputs(nj_plan *plan, const nj_model *model, nj_model_error *err)
     int32_t *input = nj_pool_alloc(plan->pool, model->info.n_inputs, sizeof *input);
     if (!input) return nj_model_fail(err, "out of memory");
     for (uint32_t i = 0; i < model->info.n_inputs; i++) {
-        if (find_value(plan, model->info.input[i].name) >= 0) return nj_model_fail(err, "'%.80s' is given twice", model->info.input[i].name);
+        if (find_value(plan, model->info.input[i].name) >= 0)
+            return nj_model_fail(err, "'%.80s' is given twice", model->info.input[i].name);
         input[i] = nj_plan_new_value(plan, model->info.input[i].name);
         if (input[i] < 0) return nj_model_fail(err, "out of memory");
         plan->value[input[i]].is_input = 1;
@@ -60,14 +62,19 @@ static int add_step(nj_plan *plan, const nj_onnx_node *node, nj_model_error *err
 {
     nj_step *s = &plan->step[plan->n_steps];
     *s = (nj_step){ .op = nj_op_find(node->op), .node = node, .n_in = node->n_inputs, .n_out = node->n_outputs };
-    if (!s->op || node->domain[0]) return nj_model_fail(err, "operator %.60s%s%.60s is not supported by the built-in engine", node->domain, node->domain[0] ? "." : "", node->op);
-    if (s->n_in > NJ_PLAN_IN || s->n_out > NJ_PLAN_OUT) return nj_model_fail(err, "operator %s has too many inputs or outputs", node->op);
+    if (!s->op || node->domain[0])
+        return nj_model_fail(err, "operator %.60s%s%.60s is not supported by the built-in engine", node->domain,
+                             node->domain[0] ? "." : "", node->op);
+    if (s->n_in > NJ_PLAN_IN || s->n_out > NJ_PLAN_OUT)
+        return nj_model_fail(err, "operator %s has too many inputs or outputs", node->op);
     for (uint32_t k = 0; k < s->n_in; k++) {
         s->in[k] = node->input[k][0] ? find_value(plan, node->input[k]) : NJ_PLAN_NONE;
-        if (node->input[k][0] && s->in[k] < 0) return nj_model_fail(err, "operator %s reads '%.80s', which nothing before it gives", node->op, node->input[k]);
+        if (node->input[k][0] && s->in[k] < 0)
+            return nj_model_fail(err, "operator %s reads '%.80s', which nothing before it gives", node->op, node->input[k]);
     }
     for (uint32_t k = 0; k < s->n_out; k++) {
-        if (node->output[k][0] && find_value(plan, node->output[k]) >= 0) return nj_model_fail(err, "'%.80s' is given twice", node->output[k]);
+        if (node->output[k][0] && find_value(plan, node->output[k]) >= 0)
+            return nj_model_fail(err, "'%.80s' is given twice", node->output[k]);
         s->out[k] = node->output[k][0] ? nj_plan_new_value(plan, node->output[k]) : NJ_PLAN_NONE;
         if (node->output[k][0] && s->out[k] < 0) return nj_model_fail(err, "out of memory");
     }
@@ -118,7 +125,8 @@ int nj_plan_build(nj_plan *plan, const nj_model *model, nj_pool *pool, nj_model_
         const nj_onnx_attribute *value = nj_onnx_find(node, "value");
         if (!strcmp(node->op, "Constant") && !node->domain[0] && value && value->t && node->n_outputs == 1) {
             if (add_constant(plan, value->t, node->output[0], err)) return -1;
-        } else if (add_step(plan, node, err)) return -1;
+        } else if (add_step(plan, node, err))
+            return -1;
     }
     if (find_outputs(plan, model, err)) return -1;
     nj_plan_lives(plan);
@@ -129,9 +137,9 @@ int nj_plan_build(nj_plan *plan, const nj_model *model, nj_pool *pool, nj_model_
 
 struct nj_plan_work {
     char *memory;
-    size_t *size, *start;  /* [n_values] floats reserved, and where in memory */
-    float **home;          /* [n_values] where they lie; NULL for inputs and constants */
-    nj_tensor *all, *one;  /* [n_values] tensors of a chunk, and of one row for the image steps */
+    size_t *size, *start; /* [n_values] floats reserved, and where in memory */
+    float **home;         /* [n_values] where they lie; NULL for inputs and constants */
+    nj_tensor *all, *one; /* [n_values] tensors of a chunk, and of one row for the image steps */
     float *scratch;
     size_t n_scratch;
 };
@@ -140,7 +148,8 @@ static int input_shape(const nj_model *model, uint32_t i, uint32_t rows, uint32_
 {
     const nj_model_port *p = &model->info.input[i];
     t->rank = p->rank;
-    for (uint32_t k = 0; k < p->rank; k++) t->dim[k] = p->dim[k] == NJ_MODEL_ROWS ? (int32_t)rows : p->dim[k] == NJ_MODEL_STEPS ? (int32_t)steps : p->dim[k];
+    for (uint32_t k = 0; k < p->rank; k++)
+        t->dim[k] = p->dim[k] == NJ_MODEL_ROWS ? (int32_t)rows : p->dim[k] == NJ_MODEL_STEPS ? (int32_t)steps : p->dim[k];
     nj_tensor_count(t);
     return 0;
 }
@@ -165,7 +174,8 @@ static void gather(const nj_step *s, nj_tensor *t, const nj_tensor **in, nj_tens
 }
 
 /* Shapes of steps [0, n) for these inputs; data pointers are left alone. */
-static int infer(const nj_plan *plan, const nj_model *model, uint32_t n_steps, uint32_t rows, uint32_t steps, nj_tensor *t, size_t *n_scratch)
+static int infer(const nj_plan *plan, const nj_model *model, uint32_t n_steps, uint32_t rows, uint32_t steps, nj_tensor *t,
+                 size_t *n_scratch)
 {
     const nj_tensor *in[NJ_PLAN_IN];
     nj_tensor *out[NJ_PLAN_OUT];
@@ -244,7 +254,8 @@ static int lay_out(const nj_plan *plan, const nj_model *model, nj_plan_work *w, 
         const nj_value *v = &plan->value[i];
         if (v->is_input || v->is_fixed || v->first < 0 || v->alias >= 0) continue;
         int whole = v->first >= (int32_t)plan->image_steps || crosses(plan, v);
-        slot want = { .n = ((whole ? w->all[i].n : w->one[i].n) + 15) / 16 * 16, .first = crosses(plan, v) ? 0 : v->first,
+        slot want = { .n = ((whole ? w->all[i].n : w->one[i].n) + 15) / 16 * 16,
+                      .first = crosses(plan, v) ? 0 : v->first,
                       .last = is_output(plan, model, (int32_t)i) ? INT32_MAX : v->last };
         want.start = place(slots, n, &want, top);
         if (*top > (size_t)1 << 30) return -1;
@@ -272,7 +283,9 @@ static int reserve(const nj_plan *plan, const nj_model *model, nj_plan_work *w, 
     size_t top;
     fixed_tensors(plan, w->all);
     fixed_tensors(plan, w->one);
-    if (infer(plan, model, plan->n_steps, rows, steps, w->all, &w->n_scratch) || infer(plan, model, plan->image_steps, 1, steps, w->one, &w->n_scratch)) return -1;
+    if (infer(plan, model, plan->n_steps, rows, steps, w->all, &w->n_scratch) ||
+        infer(plan, model, plan->image_steps, 1, steps, w->one, &w->n_scratch))
+        return -1;
     if (lay_out(plan, model, w, slots, &top)) return -1;
     w->memory = aligned_alloc(64, (top + w->n_scratch + 64) / 16 * 64);
     if (!w->memory) return -1;
@@ -318,7 +331,8 @@ static int run_steps(const nj_plan *plan, nj_plan_work *w, uint32_t first, uint3
 }
 
 /* Where each tensor lies for this chunk. Aliases follow the value that they share. */
-static int set_data(const nj_plan *plan, const nj_model *model, nj_plan_work *w, const nj_model_call *call, uint32_t row, nj_tensor *t)
+static int set_data(const nj_plan *plan, const nj_model *model, nj_plan_work *w, const nj_model_call *call, uint32_t row,
+                    nj_tensor *t)
 {
     for (uint32_t i = 0; i < plan->n_values; i++) {
         if (plan->value[i].is_fixed || plan->value[i].is_input || plan->value[i].first < 0) continue;
@@ -350,7 +364,8 @@ static int fits(const nj_plan *plan, const nj_plan_work *w)
     return 1;
 }
 
-static void run_images(const nj_plan *plan, const nj_model *model, nj_plan_work *w, const nj_model_call *call, uint32_t row, uint32_t rows)
+static void run_images(const nj_plan *plan, const nj_model *model, nj_plan_work *w, const nj_model_call *call, uint32_t row,
+                       uint32_t rows)
 {
     for (uint32_t r = 0; r < rows; r++) {
         set_data(plan, model, w, call, row + r, w->one);

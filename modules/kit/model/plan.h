@@ -9,10 +9,10 @@
 enum { NJ_PLAN_IN = 8, NJ_PLAN_OUT = 3, NJ_PLAN_NONE = -1 };
 
 typedef struct nj_tensor {
-    float *data;             /* of an int32 input: int32_t (see is_int) */
+    float *data; /* of an int32 input: int32_t (see is_int) */
     uint32_t rank;
     int32_t dim[NJ_MODEL_RANK];
-    size_t n;                /* elements */
+    size_t n; /* elements */
 } nj_tensor;
 
 typedef struct nj_step nj_step;
@@ -34,7 +34,7 @@ struct nj_step {
     /* what the attributes say; a kind uses what it needs */
     int32_t kernel[2], stride[2], pad[4], group, axis, keep_dims, hidden, n_directions, reverse, trans_b, trans_a, relu, alias;
     int32_t perm[NJ_MODEL_RANK], axes[NJ_MODEL_RANK], n_axes;
-    const int64_t *target;   /* Reshape */
+    const int64_t *target; /* Reshape */
     float alpha, beta, epsilon;
     /* packed weights of the fast kinds */
     const float *packed[4], *bias[4];
@@ -43,11 +43,11 @@ struct nj_step {
 
 typedef struct nj_value {
     const char *name;
-    nj_tensor fixed;         /* initializers: data and dims */
-    const int64_t *i64;      /* integer initializers */
-    int32_t alias;           /* shares the memory of that value; NJ_PLAN_NONE */
+    nj_tensor fixed;    /* initializers: data and dims */
+    const int64_t *i64; /* integer initializers */
+    int32_t alias;      /* shares the memory of that value; NJ_PLAN_NONE */
     uint8_t is_int, is_input, is_fixed, nhwc;
-    int32_t first, last;     /* steps that write and that last read it */
+    int32_t first, last; /* steps that write and that last read it */
     uint32_t n_readers;
 } nj_value;
 
@@ -57,8 +57,8 @@ struct nj_plan {
     nj_value *value;
     nj_step *step;
     uint32_t n_values, n_steps, cap_values;
-    uint32_t chunk;          /* rows at a time */
-    uint32_t image_steps;    /* the first steps work on images and run row by row */
+    uint32_t chunk;                /* rows at a time */
+    uint32_t image_steps;          /* the first steps work on images and run row by row */
     const int32_t *input, *output; /* values of the model's inputs and outputs, in info's order */
 };
 
@@ -80,7 +80,8 @@ void nj_plan_work_free(nj_plan_work *work);
 int nj_plan_run(const nj_plan *plan, nj_plan_work *work, const nj_model *model, const nj_model_call *call);
 
 /* Weights in the order that the fast kinds read. NULL when memory is short. (pack.c) */
-const float *nj_pack_product(nj_pool *pool, const float *weight, uint32_t n_out, uint32_t n_in, size_t step_out, size_t step_in, uint32_t block);
+const float *nj_pack_product(nj_pool *pool, const float *weight, uint32_t n_out, uint32_t n_in, size_t step_out, size_t step_in,
+                             uint32_t block);
 const float *nj_pack_conv(nj_pool *pool, const nj_tensor *weight, uint32_t block);
 const float *nj_pack_bias(nj_pool *pool, const float *a, const float *b, uint32_t n, uint32_t block);
 const float *nj_pack_depthwise(nj_pool *pool, const nj_tensor *weight, uint32_t out_columns);
@@ -89,7 +90,7 @@ const float *nj_pack_depthwise(nj_pool *pool, const nj_tensor *weight, uint32_t 
 const nj_op *nj_op_find(const char *name);
 int nj_op_read(nj_plan *plan, nj_step *step, nj_model_error *err);
 void nj_tensor_count(nj_tensor *t);
-extern const nj_op nj_op_lstm_fast, nj_op_dense, nj_op_conv_fast, nj_op_separable, nj_op_pool_fast, nj_op_mean_fast, nj_op_to_nchw,
-    nj_op_to_nhwc, nj_op_view;
+extern const nj_op nj_op_lstm_fast, nj_op_dense, nj_op_conv_fast, nj_op_separable, nj_op_pool_fast, nj_op_mean_fast,
+    nj_op_to_nchw, nj_op_to_nhwc, nj_op_view;
 
 #endif

@@ -7,7 +7,7 @@
 typedef struct nj_pool {
     struct nj_pool_block *head;
     size_t used, limit; /* bytes handed out; more than `limit` is refused (0 = 4 GiB), so that a hostile file cannot ask for it */
-} nj_pool; /* zero-initialised = empty */
+} nj_pool;              /* zero-initialised = empty */
 
 /* n elements of `size` bytes, zeroed, 64-byte aligned; NULL when memory is short or the product overflows. */
 void *nj_pool_alloc(nj_pool *pool, size_t n, size_t size);

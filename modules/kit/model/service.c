@@ -59,7 +59,9 @@ static int lengths_fit(const nj_model *model, const nj_model_call *call)
 static int predict(const nj_model *model, nj_model_thread *thread, const nj_model_call *call)
 {
     if (call->n_rows == 0) return NJ_OK;
-    if (thread->model != model || call->n_rows > thread->max_rows || call->n_steps > thread->max_steps || !lengths_fit(model, call)) return NJ_EDATA;
+    if (thread->model != model || call->n_rows > thread->max_rows || call->n_steps > thread->max_steps ||
+        !lengths_fit(model, call))
+        return NJ_EDATA;
     return model->engine->predict(model, thread->engine, call);
 }
 
@@ -75,13 +77,14 @@ static int check_golden(nj_model *model, const nj_host *host, nj_model_error *er
     nj_model_call call = { .n_rows = g.n_rows, .n_steps = g.n_steps, .input = (const void *const *)g.input, .out = out };
     int rc = predict(model, thread, &call);
     thread_close(thread);
-    if (rc != NJ_OK) return nj_model_fail(err, "%s: its golden rows cannot be computed (engine %s)", model->info.folder, model->info.engine);
+    if (rc != NJ_OK)
+        return nj_model_fail(err, "%s: its golden rows cannot be computed (engine %s)", model->info.folder, model->info.engine);
     double most = 0;
     for (size_t i = 0; i < (size_t)g.n_rows * model->info.width; i++) {
         double d = isnan(out[i]) && isnan(g.output[i]) ? 0 : fabs(out[i] - g.output[i]);
         if (!(d <= g.tolerance))
-            return nj_model_fail(err, "%s: golden row %zu gives %.9g, expected %.9g (tolerance %g, engine %s)", model->info.folder, i / model->info.width,
-                                 out[i], g.output[i], g.tolerance, model->info.engine);
+            return nj_model_fail(err, "%s: golden row %zu gives %.9g, expected %.9g (tolerance %g, engine %s)",
+                                 model->info.folder, i / model->info.width, out[i], g.output[i], g.tolerance, model->info.engine);
         most = d > most ? d : most;
     }
     model->info.golden_rows = g.n_rows;
@@ -113,7 +116,8 @@ static int choose_engine(nj_model *model, const nj_model_options *o, nj_model_er
 {
     const char *engine = o->engine && o->engine[0] ? o->engine : "auto";
     int cuda = o->device && !strcmp(o->device, "cuda"), forest = !strncmp(model->onnx.node[0].op, "TreeEnsemble", 12);
-    if (cuda && !strcmp(engine, "builtin")) return nj_model_fail(err, "%s: the built-in engine has no device = cuda", model->info.folder);
+    if (cuda && !strcmp(engine, "builtin"))
+        return nj_model_fail(err, "%s: the built-in engine has no device = cuda", model->info.folder);
     if (!strcmp(engine, "ort") || cuda) return nj_engine_ort(model, o, err);
     nj_model_error first, second;
     if (!(forest ? nj_engine_trees : nj_engine_builtin)(model, o, &first)) return 0;
@@ -133,7 +137,8 @@ static nj_model *open_model(const nj_host *host, const char *folder, const nj_mo
     nj_model *model = calloc(1, sizeof *model);
     if (model && !check_options(&o, &err) && !nj_folder_read(model, host, folder, &err) && !choose_engine(model, &o, &err) &&
         !check_golden(model, host, &err)) {
-        if (host->log && !strncmp(model->info.engine, "ort", 3)) host->log(host->opaque, 2, "model %s: ONNX Runtime %s on %s", folder, model->info.engine + 4, model->info.device);
+        if (host->log && !strncmp(model->info.engine, "ort", 3))
+            host->log(host->opaque, 2, "model %s: ONNX Runtime %s on %s", folder, model->info.engine + 4, model->info.device);
         return model;
     }
     if (host->log) host->log(host->opaque, 1, "model %s refused: %s", folder, err.text);
@@ -176,8 +181,16 @@ static const char *text(const nj_model *model, const char *path)
     return json_string_value(find_path(model, path));
 }
 
-static const nj_model_service table = { .version = 1, .size = sizeof table, .open = open_model, .close = close_model, .info = info, .number = number,
-    .text = text, .thread_open = thread_open, .thread_close = thread_close, .predict = predict };
+static const nj_model_service table = { .version = 1,
+                                        .size = sizeof table,
+                                        .open = open_model,
+                                        .close = close_model,
+                                        .info = info,
+                                        .number = number,
+                                        .text = text,
+                                        .thread_open = thread_open,
+                                        .thread_close = thread_close,
+                                        .predict = predict };
 
 const void *nj_model_service_find(uint32_t version)
 {

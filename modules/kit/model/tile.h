@@ -37,9 +37,11 @@ typedef struct nj_lanes {
     /* out[i] = sum over ky, kx of in[ky * in_row + i + kx * channels] * weight[ky * kernel_x + kx][i], i in [0, n): one row
      * of a depthwise convolution with stride 1; n = output columns * channels. The weights of a tap are repeated along the
      * row, [n] each; but for 3 x 3 and channels in sixteens (nj_depthwise_repeats) they are [channels] each. */
-    void (*depthwise)(const float *in, size_t in_row, uint32_t channels, uint32_t kernel_y, uint32_t kernel_x, const float *weight, uint32_t n, float *out);
+    void (*depthwise)(const float *in, size_t in_row, uint32_t channels, uint32_t kernel_y, uint32_t kernel_x,
+                      const float *weight, uint32_t n, float *out);
     /* Largest of kernel_y x kernel_x pixels for each of n_x output columns. NaN is not kept. */
-    void (*pool)(const float *in, size_t in_row, uint32_t channels, uint32_t kernel_y, uint32_t kernel_x, uint32_t stride_x, uint32_t n_x, float *out);
+    void (*pool)(const float *in, size_t in_row, uint32_t channels, uint32_t kernel_y, uint32_t kernel_x, uint32_t stride_x,
+                 uint32_t n_x, float *out);
     void (*sigmoid)(const float *in, size_t n, float *out);
     void (*tanh)(const float *in, size_t n, float *out);
     /* One step of an LSTM for one row: gate [4 * hidden] in ONNX order i, o, f, c; cell [hidden] is updated. */

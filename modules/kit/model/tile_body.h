@@ -18,21 +18,26 @@ static inline __attribute__((always_inline)) void ISA(store_part)(float *out, co
 {
     if (n_out >= (uint32_t)(n_vec * W)) {
         for (int i = 0; i < n_vec; i++) *(loose *)(out + i * W) = v[i];
-    } else memcpy(out, v, n_out * sizeof(float));
+    } else
+        memcpy(out, v, n_out * sizeof(float));
 }
 
 /* P pixels times V vectors; all loops with constant bounds unroll, so that acc stays in registers. */
-static inline __attribute__((always_inline)) void ISA(tile)(const nj_product *t, const float *in, const float *weight, const float *bias, float *out,
-                                                            uint32_t n_out, const int V, const int P)
+static inline __attribute__((always_inline)) void ISA(tile)(const nj_product *t, const float *in, const float *weight,
+                                                            const float *bias, float *out, uint32_t n_out, const int V,
+                                                            const int P)
 {
     vec acc[MAX_P * MAX_V];
     for (int p = 0; p < P; p++)
         for (int v = 0; v < V; v++) {
-            if (bias) acc[p * V + v] = *(const loose *)(bias + v * W);
-            else if (n_out >= (uint32_t)(V * W)) acc[p * V + v] = *(const loose *)(out + p * t->out_step + v * W);
+            if (bias)
+                acc[p * V + v] = *(const loose *)(bias + v * W);
+            else if (n_out >= (uint32_t)(V * W))
+                acc[p * V + v] = *(const loose *)(out + p * t->out_step + v * W);
             else {
                 acc[p * V + v] = (vec){ 0 };
-                for (uint32_t k = 0; k < W && (uint32_t)(v * W) + k < n_out; k++) acc[p * V + v][k] = out[p * t->out_step + v * W + k];
+                for (uint32_t k = 0; k < W && (uint32_t)(v * W) + k < n_out; k++)
+                    acc[p * V + v][k] = out[p * t->out_step + v * W + k];
             }
         }
     const ptrdiff_t step = t->in_step;
@@ -56,10 +61,11 @@ static inline __attribute__((always_inline)) void ISA(tile)(const nj_product *t,
     }
 }
 
-#define TILE(V, P)                                                                                                                         \
-    static void ISA(tile_##V##_##P)(const nj_product *t, const float *in, const float *weight, const float *bias, float *out, uint32_t n_out) \
-    {                                                                                                                                      \
-        ISA(tile)(t, in, weight, bias, out, n_out, V, P);                                                                                  \
+#define TILE(V, P)                                                                                                               \
+    static void ISA(tile_##V##_##P)(const nj_product *t, const float *in, const float *weight, const float *bias, float *out,    \
+                                    uint32_t n_out)                                                                              \
+    {                                                                                                                            \
+        ISA(tile)(t, in, weight, bias, out, n_out, V, P);                                                                        \
     }
 TILES
 #undef TILE
@@ -76,13 +82,15 @@ static void ISA(run)(const nj_product *t)
     for (uint32_t k = 0; k < t->n_out; k += t->block)
         for (uint32_t p = 0; p < t->n; p += per_tile) {
             uint32_t pixels = t->n - p < per_tile ? t->n - p : per_tile;
-            ISA(tiles)[kind][pixels](t, t->in + (ptrdiff_t)p * t->in_step, t->weight + depth * k, t->bias ? t->bias + k : NULL,
-                                     t->out + (ptrdiff_t)p * t->out_step + k, t->n_out - k);
+            ISA(tiles)
+            [kind][pixels](t, t->in + (ptrdiff_t)p * t->in_step, t->weight + depth * k, t->bias ? t->bias + k : NULL,
+                           t->out + (ptrdiff_t)p * t->out_step + k, t->n_out - k);
         }
 }
 
 /* 3 x 3 and whole vectors of channels: nine weights stay in registers, each pixel loads one new column. */
-static inline void ISA(depthwise9)(const float *in, size_t in_row, uint32_t channels, const float *weight, uint32_t n_x, float *out)
+static inline void ISA(depthwise9)(const float *in, size_t in_row, uint32_t channels, const float *weight, uint32_t n_x,
+                                   float *out)
 {
     for (uint32_t c = 0; c < channels; c += W) {
         vec w[9], left[3], middle[3];
@@ -107,7 +115,8 @@ static inline void ISA(depthwise9)(const float *in, size_t in_row, uint32_t chan
 }
 
 /* Any kernel: the row is one line of numbers, its weights repeat every `channels`. */
-static void ISA(depthwise)(const float *in, size_t in_row, uint32_t channels, uint32_t kernel_y, uint32_t kernel_x, const float *weight, uint32_t n, float *out)
+static void ISA(depthwise)(const float *in, size_t in_row, uint32_t channels, uint32_t kernel_y, uint32_t kernel_x,
+                           const float *weight, uint32_t n, float *out)
 {
     uint32_t i = 0;
     if (kernel_y == 3 && kernel_x == 3 && channels % 16 == 0) {
@@ -125,12 +134,14 @@ static void ISA(depthwise)(const float *in, size_t in_row, uint32_t channels, ui
     for (; i < n; i++) {
         float sum = 0;
         for (uint32_t y = 0; y < kernel_y; y++)
-            for (uint32_t x = 0; x < kernel_x; x++) sum = FMA1(in[y * in_row + x * channels + i], weight[(y * kernel_x + x) * n + i], sum);
+            for (uint32_t x = 0; x < kernel_x; x++)
+                sum = FMA1(in[y * in_row + x * channels + i], weight[(y * kernel_x + x) * n + i], sum);
         out[i] = sum;
     }
 }
 
-static void ISA(pool)(const float *in, size_t in_row, uint32_t channels, uint32_t kernel_y, uint32_t kernel_x, uint32_t stride_x, uint32_t n_x, float *out)
+static void ISA(pool)(const float *in, size_t in_row, uint32_t channels, uint32_t kernel_y, uint32_t kernel_x, uint32_t stride_x,
+                      uint32_t n_x, float *out)
 {
     for (uint32_t ox = 0; ox < n_x; ox++) {
         const float *at = in + (size_t)ox * stride_x * channels;
@@ -147,7 +158,8 @@ static void ISA(pool)(const float *in, size_t in_row, uint32_t channels, uint32_
         for (; c < channels; c++) {
             float most = at[c];
             for (uint32_t y = 0; y < kernel_y; y++)
-                for (uint32_t x = 0; x < kernel_x; x++) most = at[y * in_row + x * channels + c] > most ? at[y * in_row + x * channels + c] : most;
+                for (uint32_t x = 0; x < kernel_x; x++)
+                    most = at[y * in_row + x * channels + c] > most ? at[y * in_row + x * channels + c] : most;
             out[(size_t)ox * channels + c] = most;
         }
     }
@@ -189,14 +201,14 @@ static inline vec ISA(tanh1)(vec x)
     return ISA(choose)(z < 0.390625f, p, far); /* |x| < 0.625 */
 }
 
-#define EACH_VECTOR(call)                                   \
-    size_t i = 0;                                           \
-    for (; i + W <= n; i += W) *(loose *)(out + i) = call(*(const loose *)(in + i)); \
-    if (i < n) {                                            \
-        vec part = { 0 };                                   \
-        memcpy(&part, in + i, (n - i) * sizeof(float));     \
-        part = call(part);                                  \
-        memcpy(out + i, &part, (n - i) * sizeof(float));    \
+#define EACH_VECTOR(call)                                                                                                        \
+    size_t i = 0;                                                                                                                \
+    for (; i + W <= n; i += W) *(loose *)(out + i) = call(*(const loose *)(in + i));                                             \
+    if (i < n) {                                                                                                                 \
+        vec part = { 0 };                                                                                                        \
+        memcpy(&part, in + i, (n - i) * sizeof(float));                                                                          \
+        part = call(part);                                                                                                       \
+        memcpy(out + i, &part, (n - i) * sizeof(float));                                                                         \
     }
 
 static void ISA(sigmoid)(const float *in, size_t n, float *out)
@@ -221,8 +233,8 @@ static void ISA(lstm)(const float *gate, uint32_t hidden, float *cell, float *ou
     uint32_t k = 0;
     for (; k + W <= hidden; k += W) {
         vec c = *(const loose *)(cell + k);
-        *(loose *)(out + k) = ISA(lstm1)(*(const loose *)(gate + k), *(const loose *)(gate + hidden + k), *(const loose *)(gate + 2 * hidden + k),
-                                         *(const loose *)(gate + 3 * hidden + k), &c);
+        *(loose *)(out + k) = ISA(lstm1)(*(const loose *)(gate + k), *(const loose *)(gate + hidden + k),
+                                         *(const loose *)(gate + 2 * hidden + k), *(const loose *)(gate + 3 * hidden + k), &c);
         *(loose *)(cell + k) = c;
     }
     if (k < hidden) {

@@ -7,7 +7,7 @@
 /* One node, 8 bytes. `next` = feature << 20 | first child (of this tree; the second child follows it). A leaf tests the
  * padded feature n_features, which is always -infinity, and is its own child: walking on stays there, NaN or not. */
 typedef struct nj_tree_node {
-    float limit;   /* go to the first child when x <= limit; of a leaf: its value, or the bits of its index into leaf[] */
+    float limit; /* go to the first child when x <= limit; of a leaf: its value, or the bits of its index into leaf[] */
     uint32_t next;
 } nj_tree_node;
 
@@ -18,16 +18,16 @@ typedef enum { NJ_TREE_FLOAT, NJ_TREE_DOUBLE } nj_tree_sum;
 
 typedef struct nj_forest {
     const nj_tree_node *node;
-    const uint32_t *root;      /* [n_trees] index of each tree's first node in node[] */
-    const uint32_t *depth;     /* [n_trees] steps of its longest path */
-    const uint32_t *by_depth;  /* [n_trees] trees in order of depth, for walking several side by side */
-    const uint8_t *nan_first;  /* [n_nodes] NaN goes to the first child; NULL = nowhere */
-    const float *leaf;         /* [1 + n_leaves][n_sums], row 0 all zero; NULL when n_sums is 1 (the value is in the node) */
-    const float *base;         /* [n_sums] or NULL */
+    const uint32_t *root;     /* [n_trees] index of each tree's first node in node[] */
+    const uint32_t *depth;    /* [n_trees] steps of its longest path */
+    const uint32_t *by_depth; /* [n_trees] trees in order of depth, for walking several side by side */
+    const uint8_t *nan_first; /* [n_nodes] NaN goes to the first child; NULL = nowhere */
+    const float *leaf;        /* [1 + n_leaves][n_sums], row 0 all zero; NULL when n_sums is 1 (the value is in the node) */
+    const float *base;        /* [n_sums] or NULL */
     uint32_t n_trees, n_nodes, n_features, n_sums;
-    uint32_t n_outputs;        /* values per row */
-    uint32_t binary;           /* one sum, two outputs (see nj_forest_post) */
-    uint32_t all_positive;     /* no leaf is negative */
+    uint32_t n_outputs;    /* values per row */
+    uint32_t binary;       /* one sum, two outputs (see nj_forest_post) */
+    uint32_t all_positive; /* no leaf is negative */
     nj_tree_post post;
 } nj_forest;
 

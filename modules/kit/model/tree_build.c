@@ -20,7 +20,7 @@ typedef struct builder {
     source s;
     uint32_t *yes, *no; /* [n] children as source indices; UINT32_MAX = leaf */
     uint8_t *has_parent;
-    uint32_t *place;   /* [n] source node -> index in forest->node */
+    uint32_t *place; /* [n] source node -> index in forest->node */
     nj_tree_node *node;
     uint8_t *nan_first;
     uint32_t n_features;
@@ -41,15 +41,18 @@ static int read_source(builder *b, const nj_onnx_node *node)
 {
     const nj_onnx_attribute *a = nj_onnx_find(node, "nodes_treeids");
     b->s.n = a ? a->n_ints : 0;
-    if (!b->s.n) return nj_model_fail(b->err, "%s: no nodes (double-precision *_as_tensor attributes are not supported)", node->op);
+    if (!b->s.n)
+        return nj_model_fail(b->err, "%s: no nodes (double-precision *_as_tensor attributes are not supported)", node->op);
     if (b->s.n > INT32_MAX / 4) return nj_model_fail(b->err, "%s: %zu nodes are too many", node->op, b->s.n);
     b->s.tree = a->ints;
     if (get_ints(b, node, "nodes_nodeids", 1, &b->s.id) || get_ints(b, node, "nodes_featureids", 1, &b->s.feature) ||
         get_ints(b, node, "nodes_truenodeids", 1, &b->s.yes) || get_ints(b, node, "nodes_falsenodeids", 1, &b->s.no) ||
-        get_ints(b, node, "nodes_missing_value_tracks_true", 0, &b->s.nan)) return -1;
+        get_ints(b, node, "nodes_missing_value_tracks_true", 0, &b->s.nan))
+        return -1;
     const nj_onnx_attribute *mode = nj_onnx_find(node, "nodes_modes"), *value = nj_onnx_find(node, "nodes_values");
     if (!mode || mode->n_strings != b->s.n) return nj_model_fail(b->err, "%s: nodes_modes does not fit nodes_treeids", node->op);
-    if (!value || value->n_floats != b->s.n) return nj_model_fail(b->err, "%s: nodes_values does not fit nodes_treeids", node->op);
+    if (!value || value->n_floats != b->s.n)
+        return nj_model_fail(b->err, "%s: nodes_values does not fit nodes_treeids", node->op);
     b->s.mode = mode->strings;
     b->s.value = value->floats;
     return 0;
@@ -99,16 +102,20 @@ static int link_children(builder *b, const key *k)
         b->yes[i] = b->no[i] = UINT32_MAX;
         if (!strcmp(mode, "LEAF")) continue;
         if (strcmp(mode, "BRANCH_LEQ") && strcmp(mode, "BRANCH_LT"))
-            return nj_model_fail(b->err, "tree %lld: node mode %.32s is not supported (BRANCH_LEQ, BRANCH_LT, LEAF are)", (long long)b->s.tree[i], mode);
+            return nj_model_fail(b->err, "tree %lld: node mode %.32s is not supported (BRANCH_LEQ, BRANCH_LT, LEAF are)",
+                                 (long long)b->s.tree[i], mode);
         int64_t feature = b->s.feature[i];
         if (feature < 0 || feature >= (b->n_features ? (int64_t)b->n_features : NJ_TREE_MAX_FEATURES))
-            return nj_model_fail(b->err, "tree %lld tests feature %lld; the input has %u", (long long)b->s.tree[i], (long long)feature, b->n_features);
+            return nj_model_fail(b->err, "tree %lld tests feature %lld; the input has %u", (long long)b->s.tree[i],
+                                 (long long)feature, b->n_features);
         uint32_t child[2] = { find_node(k, b->s.n, b->s.tree[i], b->s.yes[i]), find_node(k, b->s.n, b->s.tree[i], b->s.no[i]) };
         for (int c = 0; c < 2; c++) {
-            if (child[c] == UINT32_MAX) return nj_model_fail(b->err, "tree %lld: node %lld has a child that is not there",
-                                                             (long long)b->s.tree[i], (long long)b->s.id[i]);
-            if (b->has_parent[child[c]]++) return nj_model_fail(b->err, "tree %lld: node %lld has two parents (no tree)",
-                                                                (long long)b->s.tree[i], (long long)b->s.id[child[c]]);
+            if (child[c] == UINT32_MAX)
+                return nj_model_fail(b->err, "tree %lld: node %lld has a child that is not there", (long long)b->s.tree[i],
+                                     (long long)b->s.id[i]);
+            if (b->has_parent[child[c]]++)
+                return nj_model_fail(b->err, "tree %lld: node %lld has two parents (no tree)", (long long)b->s.tree[i],
+                                     (long long)b->s.id[child[c]]);
         }
         b->yes[i] = child[0];
         b->no[i] = child[1];
@@ -149,7 +156,8 @@ static int lay_tree(builder *b, uint32_t root, uint32_t base, uint32_t *queue, u
             queue[n++] = b->yes[i];
             queue[n++] = b->no[i];
         }
-        if (n > 1u << NJ_TREE_CHILD_BITS) return nj_model_fail(b->err, "tree %lld has more than %u nodes", (long long)b->s.tree[i], 1u << NJ_TREE_CHILD_BITS);
+        if (n > 1u << NJ_TREE_CHILD_BITS)
+            return nj_model_fail(b->err, "tree %lld has more than %u nodes", (long long)b->s.tree[i], 1u << NJ_TREE_CHILD_BITS);
         put_node(b, base + q, i, child);
     }
     *n_out = n;
@@ -189,7 +197,8 @@ static int order_by_depth(builder *b)
     nj_forest *f = b->forest;
     uint32_t deepest = 0, at = 0;
     for (uint32_t i = 0; i < f->n_trees; i++) deepest = f->depth[i] > deepest ? f->depth[i] : deepest;
-    uint32_t *order = nj_pool_alloc(b->pool, f->n_trees, sizeof *order), *start = nj_pool_alloc(b->pool, deepest + 2, sizeof *start);
+    uint32_t *order = nj_pool_alloc(b->pool, f->n_trees, sizeof *order),
+             *start = nj_pool_alloc(b->pool, deepest + 2, sizeof *start);
     if (!order || !start) return nj_model_fail(b->err, "out of memory");
     for (uint32_t i = 0; i < f->n_trees; i++) start[f->depth[i] + 1]++;
     for (uint32_t d = 0; d <= deepest; d++) start[d] = (at += d ? start[d] : 0);
@@ -212,9 +221,10 @@ static int read_weights(builder *b, const nj_onnx_node *node, weights *w)
     char name[4][32];
     static const char *const tail[4] = { "treeids", "nodeids", "ids", "weights" };
     for (int i = 0; i < 4; i++) snprintf(name[i], sizeof name[i], "%s_%s", prefix, tail[i]);
-    const nj_onnx_attribute *tree = nj_onnx_find(node, name[0]), *id = nj_onnx_find(node, name[1]), *target = nj_onnx_find(node, name[2]),
-                            *value = nj_onnx_find(node, name[3]);
-    if (!tree || !id || !target || !value || id->n_ints != tree->n_ints || target->n_ints != tree->n_ints || value->n_floats != tree->n_ints || !tree->n_ints)
+    const nj_onnx_attribute *tree = nj_onnx_find(node, name[0]), *id = nj_onnx_find(node, name[1]),
+                            *target = nj_onnx_find(node, name[2]), *value = nj_onnx_find(node, name[3]);
+    if (!tree || !id || !target || !value || id->n_ints != tree->n_ints || target->n_ints != tree->n_ints ||
+        value->n_floats != tree->n_ints || !tree->n_ints)
         return nj_model_fail(b->err, "%s: %s_treeids, _nodeids, _ids and _weights do not fit one another", node->op, prefix);
     *w = (weights){ tree->ints, id->ints, target->ints, value->floats, tree->n_ints };
     return 0;
@@ -226,16 +236,19 @@ static int count_outputs(builder *b, const nj_onnx_node *node, const weights *w)
     nj_forest *f = b->forest;
     int64_t n;
     if (!strcmp(node->op, "TreeEnsembleClassifier")) {
-        const nj_onnx_attribute *number = nj_onnx_find(node, "classlabels_int64s"), *text = nj_onnx_find(node, "classlabels_strings");
+        const nj_onnx_attribute *number = nj_onnx_find(node, "classlabels_int64s"),
+                                *text = nj_onnx_find(node, "classlabels_strings");
         n = number && number->n_ints ? (int64_t)number->n_ints : text ? (int64_t)text->n_strings : 0;
         if (n < 2) return nj_model_fail(b->err, "%s: fewer than two class labels", node->op);
-    } else n = nj_onnx_int(node, "n_targets", 1);
+    } else
+        n = nj_onnx_int(node, "n_targets", 1);
     if (n < 1 || n > 4096) return nj_model_fail(b->err, "%s: %lld outputs", node->op, (long long)n);
     f->n_outputs = f->n_sums = (uint32_t)n;
     f->all_positive = 1;
     int one_target = 1;
     for (size_t i = 0; i < w->n; i++) {
-        if (w->target[i] < 0 || w->target[i] >= n) return nj_model_fail(b->err, "%s: a leaf names output %lld of %lld", node->op, (long long)w->target[i], (long long)n);
+        if (w->target[i] < 0 || w->target[i] >= n)
+            return nj_model_fail(b->err, "%s: a leaf names output %lld of %lld", node->op, (long long)w->target[i], (long long)n);
         if (!isfinite(w->value[i])) return nj_model_fail(b->err, "%s: a leaf's value is not finite", node->op);
         one_target &= w->target[i] == w->target[0];
         f->all_positive &= w->value[i] >= 0;
@@ -275,7 +288,8 @@ static int put_weights(builder *b, const nj_onnx_node *node, const key *k)
     for (size_t i = 0; i < w.n; i++) {
         uint32_t s = find_node(k, b->s.n, w.tree[i], w.id[i]);
         if (s == UINT32_MAX || b->yes[s] != UINT32_MAX)
-            return nj_model_fail(b->err, "%s: a weight for node %lld of tree %lld, which is no leaf", node->op, (long long)w.id[i], (long long)w.tree[i]);
+            return nj_model_fail(b->err, "%s: a weight for node %lld of tree %lld, which is no leaf", node->op,
+                                 (long long)w.id[i], (long long)w.tree[i]);
         int64_t target = f->n_sums == 1 ? 0 : w.target[i];
         if (seen[(size_t)s * f->n_sums + (size_t)target]++)
             return nj_model_fail(b->err, "%s: two weights for one leaf and output (tree %lld)", node->op, (long long)w.tree[i]);
@@ -288,13 +302,18 @@ static int put_weights(builder *b, const nj_onnx_node *node, const key *k)
 static int read_options(builder *b, const nj_onnx_node *node)
 {
     nj_forest *f = b->forest;
-    if (nj_onnx_is(node, "post_transform", "LOGISTIC", "NONE")) f->post = NJ_TREE_LOGISTIC;
-    else if (nj_onnx_is(node, "post_transform", "SOFTMAX", "NONE")) f->post = NJ_TREE_SOFTMAX;
-    else if (!nj_onnx_is(node, "post_transform", "NONE", "NONE")) return nj_model_fail(b->err, "%s: this post_transform is not supported", node->op);
-    if (!nj_onnx_is(node, "aggregate_function", "SUM", "SUM")) return nj_model_fail(b->err, "%s: only aggregate_function SUM is supported", node->op);
+    if (nj_onnx_is(node, "post_transform", "LOGISTIC", "NONE"))
+        f->post = NJ_TREE_LOGISTIC;
+    else if (nj_onnx_is(node, "post_transform", "SOFTMAX", "NONE"))
+        f->post = NJ_TREE_SOFTMAX;
+    else if (!nj_onnx_is(node, "post_transform", "NONE", "NONE"))
+        return nj_model_fail(b->err, "%s: this post_transform is not supported", node->op);
+    if (!nj_onnx_is(node, "aggregate_function", "SUM", "SUM"))
+        return nj_model_fail(b->err, "%s: only aggregate_function SUM is supported", node->op);
     const nj_onnx_attribute *base = nj_onnx_find(node, "base_values");
     if (!base || !base->n_floats) return 0;
-    if (base->n_floats != f->n_sums) return nj_model_fail(b->err, "%s: %zu base_values for %u sums", node->op, base->n_floats, f->n_sums);
+    if (base->n_floats != f->n_sums)
+        return nj_model_fail(b->err, "%s: %zu base_values for %u sums", node->op, base->n_floats, f->n_sums);
     f->base = base->floats;
     return 0;
 }
@@ -313,7 +332,8 @@ int nj_forest_build(nj_forest *forest, const nj_onnx_node *node, uint32_t n_feat
 {
     builder b = { .forest = forest, .pool = pool, .err = err, .n_features = n_features };
     *forest = (nj_forest){ 0 };
-    if (n_features > NJ_TREE_MAX_FEATURES) return nj_model_fail(err, "%s: %u features; %d are possible", node->op, n_features, NJ_TREE_MAX_FEATURES);
+    if (n_features > NJ_TREE_MAX_FEATURES)
+        return nj_model_fail(err, "%s: %u features; %d are possible", node->op, n_features, NJ_TREE_MAX_FEATURES);
     if (read_source(&b, node)) return -1;
     b.yes = nj_pool_alloc(pool, b.s.n, sizeof *b.yes);
     b.no = nj_pool_alloc(pool, b.s.n, sizeof *b.no);
@@ -322,7 +342,8 @@ int nj_forest_build(nj_forest *forest, const nj_onnx_node *node, uint32_t n_feat
     b.node = nj_pool_alloc(pool, b.s.n, sizeof *b.node);
     if (!b.yes || !b.no || !b.place || !b.has_parent || !b.node) return nj_model_fail(err, "out of memory");
     for (size_t i = 0; b.s.nan && i < b.s.n; i++)
-        if (b.s.nan[i] && !b.nan_first && !(b.nan_first = nj_pool_alloc(pool, b.s.n, 1))) return nj_model_fail(err, "out of memory");
+        if (b.s.nan[i] && !b.nan_first && !(b.nan_first = nj_pool_alloc(pool, b.s.n, 1)))
+            return nj_model_fail(err, "out of memory");
     key *k = sorted_keys(&b);
     if (!k || link_children(&b, k) || count_features(&b) || lay_trees(&b) || order_by_depth(&b)) return -1;
     return put_weights(&b, node, k) || read_options(&b, node) ? -1 : 0;

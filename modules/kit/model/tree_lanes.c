@@ -24,8 +24,10 @@ enum { HALF = 16 };
 /* The 16 nodes: their limits and their second words. */
 static inline void gather_nodes(const nj_tree_node *tree, __m512i at, __m512 *limit, __m512i *next)
 {
-    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30), odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
-    __m512i low = _mm512_i32gather_epi64(_mm512_castsi512_si256(at), tree, 8), high = _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(at, 1), tree, 8);
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30),
+                  odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    __m512i low = _mm512_i32gather_epi64(_mm512_castsi512_si256(at), tree, 8),
+            high = _mm512_i32gather_epi64(_mm512_extracti64x4_epi64(at, 1), tree, 8);
     *limit = _mm512_castsi512_ps(_mm512_permutex2var_epi32(low, even, high));
     *next = _mm512_permutex2var_epi32(low, odd, high);
 }
@@ -62,8 +64,10 @@ static inline void add_leaves(const nj_forest *f, nj_tree_sum sum, const nj_tree
     for (uint32_t r = 0; r < HALF; r++) {
         const float *v = f->leaf + (size_t)leaf[r] * f->n_sums;
         for (uint32_t k = 0; k < f->n_sums; k++) {
-            if (sum == NJ_TREE_FLOAT) ((float *)sums)[r * f->n_sums + k] += v[k];
-            else ((double *)sums)[r * f->n_sums + k] += v[k];
+            if (sum == NJ_TREE_FLOAT)
+                ((float *)sums)[r * f->n_sums + k] += v[k];
+            else
+                ((double *)sums)[r * f->n_sums + k] += v[k];
         }
     }
 }
@@ -72,10 +76,12 @@ void nj_tree_lanes_add(const nj_forest *f, nj_tree_sum sum, uint32_t t, const fl
 {
     const nj_tree_node *tree = f->node + f->root[t];
     size_t sum_bytes = f->n_sums * (sum == NJ_TREE_FLOAT ? sizeof(float) : sizeof(double));
-    const __m512i lane = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), _mm512_set1_epi32((int)stride));
+    const __m512i lane = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                                            _mm512_set1_epi32((int)stride));
     for (uint32_t r = 0; r < n; r += NJ_TREE_LANES) {
         __m512i a = _mm512_setzero_si512(), b = a;
-        __m512i row_a = _mm512_add_epi32(lane, _mm512_set1_epi32((int)(r * stride))), row_b = _mm512_add_epi32(lane, _mm512_set1_epi32((int)((r + HALF) * stride)));
+        __m512i row_a = _mm512_add_epi32(lane, _mm512_set1_epi32((int)(r * stride))),
+                row_b = _mm512_add_epi32(lane, _mm512_set1_epi32((int)((r + HALF) * stride)));
         for (uint32_t steps = f->depth[t]; steps > 0; steps--) {
             __m512i next_a = step(tree, a, x, row_a), next_b = step(tree, b, x, row_b);
             __mmask16 moved = _mm512_cmpneq_epi32_mask(next_a, a) | _mm512_cmpneq_epi32_mask(next_b, b);

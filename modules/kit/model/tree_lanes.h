@@ -10,6 +10,7 @@ enum { NJ_TREE_LANES = 32 }; /* rows side by side */
 int nj_tree_lanes_usable(void);
 /* Adds the leaves of tree t to the sums of n rows (a multiple of NJ_TREE_LANES); for forests without nan_first.
  * x [n][stride], padded; sums [n][n_sums] float or double. Equal bits to the walk with scalars. */
-void nj_tree_lanes_add(const nj_forest *forest, nj_tree_sum sum, uint32_t t, const float *x, uint32_t stride, uint32_t n, void *sums);
+void nj_tree_lanes_add(const nj_forest *forest, nj_tree_sum sum, uint32_t t, const float *x, uint32_t stride, uint32_t n,
+                       void *sums);
 
 #endif

@@ -50,16 +50,20 @@ static inline uint32_t step(const nj_tree_node *tree, const uint8_t *nan_first, 
 static inline void add_leaf(const nj_forest *f, nj_tree_sum sum, float limit, void *sums)
 {
     if (f->n_sums == 1) {
-        if (sum == NJ_TREE_FLOAT) *(float *)sums += limit;
-        else *(double *)sums += limit;
+        if (sum == NJ_TREE_FLOAT)
+            *(float *)sums += limit;
+        else
+            *(double *)sums += limit;
         return;
     }
     uint32_t row;
     memcpy(&row, &limit, 4);
     const float *leaf = f->leaf + (size_t)row * f->n_sums;
     for (uint32_t k = 0; k < f->n_sums; k++) {
-        if (sum == NJ_TREE_FLOAT) ((float *)sums)[k] += leaf[k];
-        else ((double *)sums)[k] += leaf[k];
+        if (sum == NJ_TREE_FLOAT)
+            ((float *)sums)[k] += leaf[k];
+        else
+            ((double *)sums)[k] += leaf[k];
     }
 }
 
@@ -112,12 +116,15 @@ static void finish(const nj_forest *f, nj_tree_sum sum, const void *sums, double
         if (sum == NJ_TREE_FLOAT) {
             float v = ((const float *)sums)[k];
             out[k] = f->base ? v + f->base[k] : v;
-        } else out[k] = ((const double *)sums)[k] + (f->base ? f->base[k] : 0);
+        } else
+            out[k] = ((const double *)sums)[k] + (f->base ? f->base[k] : 0);
     }
-    if (f->binary) finish_binary(f, sum, out[0], out);
+    if (f->binary)
+        finish_binary(f, sum, out[0], out);
     else if (f->post == NJ_TREE_LOGISTIC)
         for (uint32_t k = 0; k < f->n_sums; k++) out[k] = sum == NJ_TREE_FLOAT ? logistic_f((float)out[k]) : logistic(out[k]);
-    else if (f->post == NJ_TREE_SOFTMAX) softmax(f->n_sums, sum, out);
+    else if (f->post == NJ_TREE_SOFTMAX)
+        softmax(f->n_sums, sum, out);
 }
 
 static void pad_rows(const nj_forest *f, const float *x, uint32_t n, float *padded)
@@ -152,7 +159,8 @@ static inline void walk_trees(const nj_forest *f, const uint8_t *nan_first, cons
     for (int k = 0; k < LANES; k++) found[tree[k]] = at[k];
 }
 
-static inline void one_row(const nj_forest *f, const uint8_t *nan_first, nj_tree_sum sum, const float *x, uint32_t *found, void *sums)
+static inline void one_row(const nj_forest *f, const uint8_t *nan_first, nj_tree_sum sum, const float *x, uint32_t *found,
+                           void *sums)
 {
     for (uint32_t g = 0; g < f->n_trees; g += LANES) {
         uint32_t tree[LANES], left = f->n_trees - g;
@@ -164,11 +172,15 @@ static inline void one_row(const nj_forest *f, const uint8_t *nan_first, nj_tree
         double d = 0;
         for (uint32_t t = 0; t < f->n_trees; t++) {
             float v = f->node[f->root[t] + found[t]].limit;
-            if (sum == NJ_TREE_FLOAT) s += v;
-            else d += v;
+            if (sum == NJ_TREE_FLOAT)
+                s += v;
+            else
+                d += v;
         }
-        if (sum == NJ_TREE_FLOAT) *(float *)sums = s;
-        else *(double *)sums = d;
+        if (sum == NJ_TREE_FLOAT)
+            *(float *)sums = s;
+        else
+            *(double *)sums = d;
         return;
     }
     for (uint32_t t = 0; t < f->n_trees; t++) add_leaf(f, sum, f->node[f->root[t] + found[t]].limit, sums);
@@ -176,7 +188,8 @@ static inline void one_row(const nj_forest *f, const uint8_t *nan_first, nj_tree
 
 /* --- a block of rows: tree by tree, LANES rows side by side --- */
 
-static inline void one_tree(const nj_forest *f, const uint8_t *nan_first, nj_tree_sum sum, uint32_t t, const float *x, uint32_t n, double *sums)
+static inline void one_tree(const nj_forest *f, const uint8_t *nan_first, nj_tree_sum sum, uint32_t t, const float *x, uint32_t n,
+                            double *sums)
 {
     const nj_tree_node *tree = f->node + f->root[t];
     const uint8_t *nan = nan_first ? nan_first + f->root[t] : NULL;
@@ -205,7 +218,8 @@ static inline void walk_block(const nj_forest *f, const uint8_t *nan_first, nj_t
         return;
     }
     if (n >= LANES) {
-        uint32_t whole = (n + LANES - 1) / LANES * LANES; /* NJ_TREE_BLOCK is a multiple; rows n.. hold what was there: harmless */
+        uint32_t whole =
+            (n + LANES - 1) / LANES * LANES; /* NJ_TREE_BLOCK is a multiple; rows n.. hold what was there: harmless */
         for (uint32_t t = 0; t < f->n_trees; t++) one_tree(f, nan_first, sum, t, w->x, whole, w->sum);
         return;
     }
@@ -219,13 +233,16 @@ void nj_forest_predict(const nj_forest *f, nj_tree_sum sum, const float *x, uint
     work w = open_work(f, memory);
     size_t sum_bytes = f->n_sums * (sum == NJ_TREE_FLOAT ? sizeof(float) : sizeof(double));
     for (uint32_t first = 0; first < n; first += NJ_TREE_BLOCK) {
-        uint32_t m = n - first < NJ_TREE_BLOCK ? n - first : NJ_TREE_BLOCK, whole = (m + NJ_TREE_LANES - 1) / NJ_TREE_LANES * NJ_TREE_LANES;
+        uint32_t m = n - first < NJ_TREE_BLOCK ? n - first : NJ_TREE_BLOCK,
+                 whole = (m + NJ_TREE_LANES - 1) / NJ_TREE_LANES * NJ_TREE_LANES;
         pad_rows(f, x + (size_t)first * f->n_features, m, w.x);
         for (uint32_t r = m; r < whole && m >= LANES; r++) /* rows that only fill the lanes */
             memcpy(w.x + (size_t)r * (f->n_features + 1), w.x, sizeof(float) * (f->n_features + 1));
         memset(w.sum, 0, sum_bytes * whole);
-        if (sum == NJ_TREE_FLOAT) f->nan_first ? walk_block(f, f->nan_first, NJ_TREE_FLOAT, m, &w) : walk_block(f, NULL, NJ_TREE_FLOAT, m, &w);
-        else f->nan_first ? walk_block(f, f->nan_first, NJ_TREE_DOUBLE, m, &w) : walk_block(f, NULL, NJ_TREE_DOUBLE, m, &w);
+        if (sum == NJ_TREE_FLOAT)
+            f->nan_first ? walk_block(f, f->nan_first, NJ_TREE_FLOAT, m, &w) : walk_block(f, NULL, NJ_TREE_FLOAT, m, &w);
+        else
+            f->nan_first ? walk_block(f, f->nan_first, NJ_TREE_DOUBLE, m, &w) : walk_block(f, NULL, NJ_TREE_DOUBLE, m, &w);
         for (uint32_t r = 0; r < m; r++) finish(f, sum, (char *)w.sum + r * sum_bytes, out + (size_t)(first + r) * f->n_outputs);
     }
 }
