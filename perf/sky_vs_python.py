@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """nightjar's cone search against scipy's cKDTree and astropy's match_to_catalog_sky: same rows, same queries, same run.
 
-    python3 -m venv /tmp/v && /tmp/v/bin/pip install numpy scipy astropy
-    /tmp/v/bin/python perf/sky_vs_python.py [--rows 1e6,1e7] [--rounds 3] [-o perf/results/sky_vs_python.json]
+    python3 -m venv build/venv-sky && build/venv-sky/bin/pip install numpy scipy astropy
+    build/venv-sky/bin/python perf/sky_vs_python.py [--rows 1e6,1e7] [--rounds 3] [-o perf/results/sky_vs_python.json]
 
 One thread each. nightjar is asked through `nightjar bench sky`, whose rows and queries are made here again (splitmix64 of a
 counter); the number of matches and the sum of their separations must agree. Rounds alternate, the best of each counts."""
