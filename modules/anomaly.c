@@ -29,8 +29,9 @@ typedef struct thread {
 #define FEATURE(b, name, unit) { "features." b "_" name, NJ_F64, NJ_SCALAR, unit, 0 },
 #define BAND(b)                                                                                                                  \
     FEATURE(b, "amplitude", "mag")                                                                                               \
-    FEATURE(b, "anderson_darling_normal", "1") FEATURE(b, "beyond_1_std", "1") FEATURE(b, "chi2", "1") FEATURE(b, "cusum", "1")  \
-        FEATURE(b, "kurtosis", "1") FEATURE(b, "linear_fit_slope", "mag/d") FEATURE(b, "linear_fit_slope_sigma", "mag/d")        \
+    FEATURE(b, "anderson_darling_normal", "1")                                                                                   \
+    FEATURE(b, "beyond_1_std", "1") FEATURE(b, "chi2", "1") FEATURE(b, "cusum", "1") FEATURE(b, "kurtosis", "1")                 \
+        FEATURE(b, "linear_fit_slope", "mag/d") FEATURE(b, "linear_fit_slope_sigma", "mag/d")                                    \
             FEATURE(b, "linear_trend_noise", "mag") FEATURE(b, "linear_trend_sigma", "mag/d")                                    \
                 FEATURE(b, "magnitude_percentage_ratio_20_10", "1") FEATURE(b, "magnitude_percentage_ratio_40_5", "1")           \
                     FEATURE(b, "maximum_slope", "mag/d") FEATURE(b, "median", "mag")                                             \

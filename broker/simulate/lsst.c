@@ -21,17 +21,18 @@ static const double half_exposure_s = 15, tai_minus_utc_s = 37;
     F(visit)                                                                                                                     \
     F(detector)                                                                                                                  \
     F(diaObjectId)                                                                                                               \
-    F(ssObjectId) F(parentDiaSourceId) F(midpointMjdTai) F(ra) F(raErr) F(dec) F(decErr) F(x) F(xErr) F(y) F(yErr) F(apFlux)     \
-        F(apFluxErr) F(isNegative) F(snr) F(psfFlux) F(psfFluxErr) F(psfChi2) F(psfNdata) F(scienceFlux) F(scienceFluxErr)       \
-            F(templateFlux) F(templateFluxErr) F(ixx) F(iyy) F(ixy) F(ixxPSF) F(iyyPSF) F(ixyPSF) F(extendedness) F(reliability) \
-                F(band) F(isDipole) F(dipoleFitAttempted) F(timeProcessedMjdTai) F(bboxSize)
+    F(ssObjectId)                                                                                                                \
+    F(parentDiaSourceId) F(midpointMjdTai) F(ra) F(raErr) F(dec) F(decErr) F(x) F(xErr) F(y) F(yErr) F(apFlux) F(apFluxErr)      \
+        F(isNegative) F(snr) F(psfFlux) F(psfFluxErr) F(psfChi2) F(psfNdata) F(scienceFlux) F(scienceFluxErr) F(templateFlux)    \
+            F(templateFluxErr) F(ixx) F(iyy) F(ixy) F(ixxPSF) F(iyyPSF) F(ixyPSF) F(extendedness) F(reliability) F(band)         \
+                F(isDipole) F(dipoleFitAttempted) F(timeProcessedMjdTai) F(bboxSize)
 #define FORCED_FIELDS(F)                                                                                                         \
     F(diaForcedSourceId)                                                                                                         \
     F(diaObjectId)                                                                                                               \
     F(ra)                                                                                                                        \
     F(dec)                                                                                                                       \
-    F(visit) F(detector) F(psfFlux) F(psfFluxErr) F(midpointMjdTai) F(scienceFlux) F(scienceFluxErr) F(band)                     \
-        F(timeProcessedMjdTai)
+    F(visit)                                                                                                                     \
+    F(detector) F(psfFlux) F(psfFluxErr) F(midpointMjdTai) F(scienceFlux) F(scienceFluxErr) F(band) F(timeProcessedMjdTai)
 #define OBJECT_FIELDS(F)                                                                                                         \
     F(diaObjectId)                                                                                                               \
     F(validityStartMjdTai) F(ra) F(raErr) F(dec) F(decErr) F(firstDiaSourceMjdTai) F(lastDiaSourceMjdTai) F(nDiaSources)
@@ -40,8 +41,9 @@ static const double half_exposure_s = 15, tai_minus_utc_s = 37;
     F(ssObjectId)                                                                                                                \
     F(designation)                                                                                                               \
     F(eclLambda)                                                                                                                 \
-    F(eclBeta) F(galLon) F(galLat) F(elongation) F(phaseAngle) F(topoRange) F(helioRange) F(ephRa) F(ephDec) F(ephVmag)          \
-        F(ephRate) F(ephOffset) F(diaDistanceRank)
+    F(eclBeta)                                                                                                                   \
+    F(galLon) F(galLat) F(elongation) F(phaseAngle) F(topoRange) F(helioRange) F(ephRa) F(ephDec) F(ephVmag) F(ephRate)          \
+        F(ephOffset) F(diaDistanceRank)
 #define ORBIT_FIELDS(F)                                                                                                          \
     F(id)                                                                                                                        \
     F(designation)                                                                                                               \

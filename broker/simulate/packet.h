@@ -17,8 +17,9 @@
     F(diffmaglim)                                                                                                                \
     F(pdiffimfilename)                                                                                                           \
     F(programpi)                                                                                                                 \
-    F(programid) F(candid) F(isdiffpos) F(tblid) F(nid) F(rcid) F(field) F(xpos) F(ypos) F(ra) F(dec) F(magpsf) F(sigmapsf)      \
-        F(chipsf) F(magap) F(sigmagap) F(distnr) F(magnr) F(sigmagnr) F(chinr) F(sharpnr) F(sky) F(magdiff) F(fwhm) F(classtar)  \
+    F(programid)                                                                                                                 \
+    F(candid) F(isdiffpos) F(tblid) F(nid) F(rcid) F(field) F(xpos) F(ypos) F(ra) F(dec) F(magpsf) F(sigmapsf) F(chipsf)         \
+        F(magap) F(sigmagap) F(distnr) F(magnr) F(sigmagnr) F(chinr) F(sharpnr) F(sky) F(magdiff) F(fwhm) F(classtar)            \
             F(mindtoedge) F(magfromlim) F(seeratio) F(aimage) F(bimage) F(aimagerat) F(bimagerat) F(elong) F(nneg) F(nbad) F(rb) \
                 F(ssdistnr) F(ssmagnr) F(ssnamenr) F(sumrat) F(magapbig) F(sigmagapbig) F(ranr) F(decnr) F(sgmag1) F(srmag1)     \
                     F(simag1) F(szmag1) F(sgscore1) F(distpsnr1) F(ndethist) F(ncovhist) F(jdstarthist) F(jdendhist) F(scorr)    \
@@ -36,9 +37,10 @@
     F(pid)                                                                                                                       \
     F(rfid)                                                                                                                      \
     F(sciinpseeing)                                                                                                              \
-    F(scibckgnd) F(scisigpix) F(magzpsci) F(magzpsciunc) F(magzpscirms) F(clrcoeff) F(clrcounc) F(exptime) F(adpctdif1)          \
-        F(adpctdif2) F(diffmaglim) F(programid) F(jd) F(forcediffimflux) F(forcediffimfluxunc) F(procstatus) F(distnr) F(ranr)   \
-            F(decnr) F(magnr) F(sigmagnr) F(chinr) F(sharpnr)
+    F(scibckgnd)                                                                                                                 \
+    F(scisigpix) F(magzpsci) F(magzpsciunc) F(magzpscirms) F(clrcoeff) F(clrcounc) F(exptime) F(adpctdif1) F(adpctdif2)          \
+        F(diffmaglim) F(programid) F(jd) F(forcediffimflux) F(forcediffimfluxunc) F(procstatus) F(distnr) F(ranr) F(decnr)       \
+            F(magnr) F(sigmagnr) F(chinr) F(sharpnr)
 
 #define NJ_SIM_NUMBER(name) C_##name,
 enum { NJ_SIM_CANDIDATE_FIELDS(NJ_SIM_NUMBER) NJ_SIM_N_CANDIDATE };

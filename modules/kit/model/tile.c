@@ -91,10 +91,11 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
 #define SET1(x) ((vec)_mm512_set1_ps(x))
 #define TILES                                                                                                                    \
     TILE(1, 1)                                                                                                                   \
-    TILE(1, 2) TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6) TILE(1, 7) TILE(1, 8) TILE(1, 9) TILE(1, 10) TILE(1, 11) TILE(1, 12)  \
-        TILE(1, 13) TILE(1, 14) TILE(1, 15) TILE(1, 16) TILE(1, 17) TILE(1, 18) TILE(1, 19) TILE(1, 20) TILE(1, 21) TILE(2, 1)   \
-            TILE(2, 2) TILE(2, 3) TILE(2, 4) TILE(2, 5) TILE(2, 6) TILE(2, 7) TILE(2, 8) TILE(2, 9) TILE(2, 10) TILE(2, 11)      \
-                TILE(2, 12) TILE(2, 13) TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(4, 4) TILE(4, 5) TILE(4, 6)
+    TILE(1, 2)                                                                                                                   \
+    TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6) TILE(1, 7) TILE(1, 8) TILE(1, 9) TILE(1, 10) TILE(1, 11) TILE(1, 12) TILE(1, 13) \
+        TILE(1, 14) TILE(1, 15) TILE(1, 16) TILE(1, 17) TILE(1, 18) TILE(1, 19) TILE(1, 20) TILE(1, 21) TILE(2, 1) TILE(2, 2)    \
+            TILE(2, 3) TILE(2, 4) TILE(2, 5) TILE(2, 6) TILE(2, 7) TILE(2, 8) TILE(2, 9) TILE(2, 10) TILE(2, 11) TILE(2, 12)     \
+                TILE(2, 13) TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(4, 4) TILE(4, 5) TILE(4, 6)
 #define TILE_TABLE                                                                                                               \
     {                                                                                                                            \
         { 0,                                                                                                                     \
