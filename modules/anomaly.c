@@ -27,19 +27,18 @@ typedef struct thread {
 
 /* The forests' order. */
 #define FEATURE(b, name, unit) { "features." b "_" name, NJ_F64, NJ_SCALAR, unit, 0 },
-#define BAND(b)                                                                                                                  \
-    FEATURE(b, "amplitude", "mag")                                                                                               \
-    FEATURE(b, "anderson_darling_normal", "1")                                                                                   \
-    FEATURE(b, "beyond_1_std", "1") FEATURE(b, "chi2", "1") FEATURE(b, "cusum", "1") FEATURE(b, "kurtosis", "1")                 \
-        FEATURE(b, "linear_fit_slope", "mag/d") FEATURE(b, "linear_fit_slope_sigma", "mag/d")                                    \
-            FEATURE(b, "linear_trend_noise", "mag") FEATURE(b, "linear_trend_sigma", "mag/d")                                    \
-                FEATURE(b, "magnitude_percentage_ratio_20_10", "1") FEATURE(b, "magnitude_percentage_ratio_40_5", "1")           \
-                    FEATURE(b, "maximum_slope", "mag/d") FEATURE(b, "median", "mag")                                             \
-                        FEATURE(b, "median_absolute_deviation", "mag") FEATURE(b, "median_buffer_range_percentage_10", "1")      \
-                            FEATURE(b, "skew", "1") FEATURE(b, "stetson_k", "1") FEATURE(b, "percent_amplitude", "mag")          \
-                                FEATURE(b, "linear_fit_reduced_chi2", "1") FEATURE(b, "inter_percentile_range_10", "mag")        \
-                                    FEATURE(b, "linear_trend", "mag/d") FEATURE(b, "standard_deviation", "mag")                  \
-                                        FEATURE(b, "weighted_mean", "mag") FEATURE(b, "mean", "mag")
+/* clang-format off */
+#define BAND(b) \
+    FEATURE(b, "amplitude", "mag") FEATURE(b, "anderson_darling_normal", "1") FEATURE(b, "beyond_1_std", "1") FEATURE(b, \
+    "chi2", "1") FEATURE(b, "cusum", "1") FEATURE(b, "kurtosis", "1") FEATURE(b, "linear_fit_slope", "mag/d") FEATURE(b, \
+    "linear_fit_slope_sigma", "mag/d") FEATURE(b, "linear_trend_noise", "mag") FEATURE(b, "linear_trend_sigma", "mag/d") \
+    FEATURE(b, "magnitude_percentage_ratio_20_10", "1") FEATURE(b, "magnitude_percentage_ratio_40_5", "1") FEATURE(b, \
+    "maximum_slope", "mag/d") FEATURE(b, "median", "mag") FEATURE(b, "median_absolute_deviation", "mag") FEATURE(b, \
+    "median_buffer_range_percentage_10", "1") FEATURE(b, "skew", "1") FEATURE(b, "stetson_k", "1") FEATURE(b, \
+    "percent_amplitude", "mag") FEATURE(b, "linear_fit_reduced_chi2", "1") FEATURE(b, "inter_percentile_range_10", "mag") \
+    FEATURE(b, "linear_trend", "mag/d") FEATURE(b, "standard_deviation", "mag") FEATURE(b, "weighted_mean", "mag") \
+    FEATURE(b, "mean", "mag")
+/* clang-format on */
 static const nj_need needs[] = { BAND("g") BAND("r"){ 0 } };
 
 /* Does the model want our features in our order? (stetson_K = stetson_k) */

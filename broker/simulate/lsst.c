@@ -16,40 +16,34 @@ static const double band_mag[BANDS] = { 0.8, 0, 0, -0.15, -0.25, -0.3 };
 static const double half_exposure_s = 15, tai_minus_utc_s = 37;
 
 /* Fields that are set, by record. */
-#define SOURCE_FIELDS(F)                                                                                                         \
-    F(diaSourceId)                                                                                                               \
-    F(visit)                                                                                                                     \
-    F(detector)                                                                                                                  \
-    F(diaObjectId)                                                                                                               \
-    F(ssObjectId)                                                                                                                \
-    F(parentDiaSourceId) F(midpointMjdTai) F(ra) F(raErr) F(dec) F(decErr) F(x) F(xErr) F(y) F(yErr) F(apFlux) F(apFluxErr)      \
-        F(isNegative) F(snr) F(psfFlux) F(psfFluxErr) F(psfChi2) F(psfNdata) F(scienceFlux) F(scienceFluxErr) F(templateFlux)    \
-            F(templateFluxErr) F(ixx) F(iyy) F(ixy) F(ixxPSF) F(iyyPSF) F(ixyPSF) F(extendedness) F(reliability) F(band)         \
-                F(isDipole) F(dipoleFitAttempted) F(timeProcessedMjdTai) F(bboxSize)
-#define FORCED_FIELDS(F)                                                                                                         \
-    F(diaForcedSourceId)                                                                                                         \
-    F(diaObjectId)                                                                                                               \
-    F(ra)                                                                                                                        \
-    F(dec)                                                                                                                       \
-    F(visit)                                                                                                                     \
-    F(detector) F(psfFlux) F(psfFluxErr) F(midpointMjdTai) F(scienceFlux) F(scienceFluxErr) F(band) F(timeProcessedMjdTai)
-#define OBJECT_FIELDS(F)                                                                                                         \
-    F(diaObjectId)                                                                                                               \
-    F(validityStartMjdTai) F(ra) F(raErr) F(dec) F(decErr) F(firstDiaSourceMjdTai) F(lastDiaSourceMjdTai) F(nDiaSources)
-#define SS_FIELDS(F)                                                                                                             \
-    F(diaSourceId)                                                                                                               \
-    F(ssObjectId)                                                                                                                \
-    F(designation)                                                                                                               \
-    F(eclLambda)                                                                                                                 \
-    F(eclBeta)                                                                                                                   \
-    F(galLon) F(galLat) F(elongation) F(phaseAngle) F(topoRange) F(helioRange) F(ephRa) F(ephDec) F(ephVmag) F(ephRate)          \
-        F(ephOffset) F(diaDistanceRank)
-#define ORBIT_FIELDS(F)                                                                                                          \
-    F(id)                                                                                                                        \
-    F(designation)                                                                                                               \
-    F(packed_primary_provisional_designation)                                                                                    \
-    F(unpacked_primary_provisional_designation)                                                                                  \
+/* clang-format off */
+#define SOURCE_FIELDS(F) \
+    F(diaSourceId) F(visit) F(detector) F(diaObjectId) F(ssObjectId) F(parentDiaSourceId) F(midpointMjdTai) F(ra) F(raErr) \
+    F(dec) F(decErr) F(x) F(xErr) F(y) F(yErr) F(apFlux) F(apFluxErr) F(isNegative) F(snr) F(psfFlux) F(psfFluxErr) \
+    F(psfChi2) F(psfNdata) F(scienceFlux) F(scienceFluxErr) F(templateFlux) F(templateFluxErr) F(ixx) F(iyy) F(ixy) \
+    F(ixxPSF) F(iyyPSF) F(ixyPSF) F(extendedness) F(reliability) F(band) F(isDipole) F(dipoleFitAttempted) \
+    F(timeProcessedMjdTai) F(bboxSize)
+/* clang-format on */
+/* clang-format off */
+#define FORCED_FIELDS(F) \
+    F(diaForcedSourceId) F(diaObjectId) F(ra) F(dec) F(visit) F(detector) F(psfFlux) F(psfFluxErr) F(midpointMjdTai) \
+    F(scienceFlux) F(scienceFluxErr) F(band) F(timeProcessedMjdTai)
+/* clang-format on */
+/* clang-format off */
+#define OBJECT_FIELDS(F) \
+    F(diaObjectId) F(validityStartMjdTai) F(ra) F(raErr) F(dec) F(decErr) F(firstDiaSourceMjdTai) F(lastDiaSourceMjdTai) \
+    F(nDiaSources)
+/* clang-format on */
+/* clang-format off */
+#define SS_FIELDS(F) \
+    F(diaSourceId) F(ssObjectId) F(designation) F(eclLambda) F(eclBeta) F(galLon) F(galLat) F(elongation) F(phaseAngle) \
+    F(topoRange) F(helioRange) F(ephRa) F(ephDec) F(ephVmag) F(ephRate) F(ephOffset) F(diaDistanceRank)
+/* clang-format on */
+/* clang-format off */
+#define ORBIT_FIELDS(F) \
+    F(id) F(designation) F(packed_primary_provisional_designation) F(unpacked_primary_provisional_designation) \
     F(nobs_total) F(a) F(q) F(e) F(i) F(node) F(argperi) F(mean_anomaly) F(epoch_mjd) F(h) F(g)
+/* clang-format on */
 
 #define S_(name) S_##name,
 #define F_(name) F_##name,
@@ -192,12 +186,10 @@ static double template_flux(const nj_sim_object *o, const nj_sim_epoch *e, int b
 }
 
 /* --- records ------------------------------------------------------------------------------------------------------ */
-#define PUT(record, kind, key, member, value)                                                                                    \
-    do {                                                                                                                         \
-        int at_ = l->at[kind][key];                                                                                              \
-        (record)->v[at_].member = (value);                                                                                       \
-        (record)->set[at_] = 1;                                                                                                  \
-    } while (0)
+/* clang-format off */
+#define PUT(record, kind, key, member, value) \
+    do { int at_ = l->at[kind][key]; (record)->v[at_].member = (value); (record)->set[at_] = 1; } while (0)
+/* clang-format on */
 
 typedef struct sighting {
     const nj_sim_epoch *epoch;

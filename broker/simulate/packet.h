@@ -10,37 +10,27 @@
 #include "../base/error.h"
 
 /* The fields of `candidate`; prv_candidates has a part of them. */
-#define NJ_SIM_CANDIDATE_FIELDS(F)                                                                                               \
-    F(jd)                                                                                                                        \
-    F(fid)                                                                                                                       \
-    F(pid)                                                                                                                       \
-    F(diffmaglim)                                                                                                                \
-    F(pdiffimfilename)                                                                                                           \
-    F(programpi)                                                                                                                 \
-    F(programid)                                                                                                                 \
-    F(candid) F(isdiffpos) F(tblid) F(nid) F(rcid) F(field) F(xpos) F(ypos) F(ra) F(dec) F(magpsf) F(sigmapsf) F(chipsf)         \
-        F(magap) F(sigmagap) F(distnr) F(magnr) F(sigmagnr) F(chinr) F(sharpnr) F(sky) F(magdiff) F(fwhm) F(classtar)            \
-            F(mindtoedge) F(magfromlim) F(seeratio) F(aimage) F(bimage) F(aimagerat) F(bimagerat) F(elong) F(nneg) F(nbad) F(rb) \
-                F(ssdistnr) F(ssmagnr) F(ssnamenr) F(sumrat) F(magapbig) F(sigmagapbig) F(ranr) F(decnr) F(sgmag1) F(srmag1)     \
-                    F(simag1) F(szmag1) F(sgscore1) F(distpsnr1) F(ndethist) F(ncovhist) F(jdstarthist) F(jdendhist) F(scorr)    \
-                        F(tooflag) F(objectidps1) F(objectidps2) F(sgmag2) F(srmag2) F(simag2) F(szmag2) F(sgscore2)             \
-                            F(distpsnr2) F(objectidps3) F(sgmag3) F(srmag3) F(simag3) F(szmag3) F(sgscore3) F(distpsnr3)         \
-                                F(nmtchps) F(rfid) F(jdstartref) F(jdendref) F(nframesref) F(rbversion) F(dsnrms) F(ssnrms)      \
-                                    F(dsdiff) F(magzpsci) F(magzpsciunc) F(magzpscirms) F(nmatches) F(clrcoeff) F(clrcounc)      \
-                                        F(zpclrcov) F(zpmed) F(clrmed) F(clrrms) F(neargaia) F(neargaiabright) F(maggaia)        \
-                                            F(maggaiabright) F(exptime) F(drb) F(drbversion)
+/* clang-format off */
+#define NJ_SIM_CANDIDATE_FIELDS(F) \
+    F(jd) F(fid) F(pid) F(diffmaglim) F(pdiffimfilename) F(programpi) F(programid) F(candid) F(isdiffpos) F(tblid) F(nid) \
+    F(rcid) F(field) F(xpos) F(ypos) F(ra) F(dec) F(magpsf) F(sigmapsf) F(chipsf) F(magap) F(sigmagap) F(distnr) F(magnr) \
+    F(sigmagnr) F(chinr) F(sharpnr) F(sky) F(magdiff) F(fwhm) F(classtar) F(mindtoedge) F(magfromlim) F(seeratio) \
+    F(aimage) F(bimage) F(aimagerat) F(bimagerat) F(elong) F(nneg) F(nbad) F(rb) F(ssdistnr) F(ssmagnr) F(ssnamenr) \
+    F(sumrat) F(magapbig) F(sigmagapbig) F(ranr) F(decnr) F(sgmag1) F(srmag1) F(simag1) F(szmag1) F(sgscore1) F(distpsnr1) \
+    F(ndethist) F(ncovhist) F(jdstarthist) F(jdendhist) F(scorr) F(tooflag) F(objectidps1) F(objectidps2) F(sgmag2) \
+    F(srmag2) F(simag2) F(szmag2) F(sgscore2) F(distpsnr2) F(objectidps3) F(sgmag3) F(srmag3) F(simag3) F(szmag3) \
+    F(sgscore3) F(distpsnr3) F(nmtchps) F(rfid) F(jdstartref) F(jdendref) F(nframesref) F(rbversion) F(dsnrms) F(ssnrms) \
+    F(dsdiff) F(magzpsci) F(magzpsciunc) F(magzpscirms) F(nmatches) F(clrcoeff) F(clrcounc) F(zpclrcov) F(zpmed) F(clrmed) \
+    F(clrrms) F(neargaia) F(neargaiabright) F(maggaia) F(maggaiabright) F(exptime) F(drb) F(drbversion)
+/* clang-format on */
 /* The fields of fp_hists. */
-#define NJ_SIM_FORCED_FIELDS(F)                                                                                                  \
-    F(field)                                                                                                                     \
-    F(rcid)                                                                                                                      \
-    F(fid)                                                                                                                       \
-    F(pid)                                                                                                                       \
-    F(rfid)                                                                                                                      \
-    F(sciinpseeing)                                                                                                              \
-    F(scibckgnd)                                                                                                                 \
-    F(scisigpix) F(magzpsci) F(magzpsciunc) F(magzpscirms) F(clrcoeff) F(clrcounc) F(exptime) F(adpctdif1) F(adpctdif2)          \
-        F(diffmaglim) F(programid) F(jd) F(forcediffimflux) F(forcediffimfluxunc) F(procstatus) F(distnr) F(ranr) F(decnr)       \
-            F(magnr) F(sigmagnr) F(chinr) F(sharpnr)
+/* clang-format off */
+#define NJ_SIM_FORCED_FIELDS(F) \
+    F(field) F(rcid) F(fid) F(pid) F(rfid) F(sciinpseeing) F(scibckgnd) F(scisigpix) F(magzpsci) F(magzpsciunc) \
+    F(magzpscirms) F(clrcoeff) F(clrcounc) F(exptime) F(adpctdif1) F(adpctdif2) F(diffmaglim) F(programid) F(jd) \
+    F(forcediffimflux) F(forcediffimfluxunc) F(procstatus) F(distnr) F(ranr) F(decnr) F(magnr) F(sigmagnr) F(chinr) \
+    F(sharpnr)
+/* clang-format on */
 
 #define NJ_SIM_NUMBER(name) C_##name,
 enum { NJ_SIM_CANDIDATE_FIELDS(NJ_SIM_NUMBER) NJ_SIM_N_CANDIDATE };

@@ -17,17 +17,14 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
 #define FMA1(a, b, c) ((a) * (b) + (c))
 #define SET1(x) ((vec){ x, x, x, x })
 #define TILES TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(8, 1) TILE(8, 2) TILE(16, 1)
-#define TILE_TABLE                                                                                                               \
-    {                                                                                                                            \
-        { 0, ISA(tile_4_1), ISA(tile_4_2), ISA(tile_4_3) }, { 0, ISA(tile_8_1), ISA(tile_8_2) },                                 \
-        {                                                                                                                        \
-            0, ISA(tile_16_1)                                                                                                    \
-        }                                                                                                                        \
-    }
-#define TILE_MOST                                                                                                                \
-    {                                                                                                                            \
-        3, 2, 1                                                                                                                  \
-    }
+/* clang-format off */
+#define TILE_TABLE \
+    { { 0, ISA(tile_4_1), ISA(tile_4_2), ISA(tile_4_3) }, { 0, ISA(tile_8_1), ISA(tile_8_2) }, { 0, ISA(tile_16_1) } }
+/* clang-format on */
+/* clang-format off */
+#define TILE_MOST \
+    { 3, 2, 1 }
+/* clang-format on */
 #include "tile_body.h"
 #undef W
 #undef ISA
@@ -51,18 +48,15 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
 #define FMA1(a, b, c) __builtin_fmaf(a, b, c)
 #define SET1(x) ((vec)_mm256_set1_ps(x))
 #define TILES TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(2, 4) TILE(2, 5) TILE(2, 6) TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(8, 1)
-#define TILE_TABLE                                                                                                               \
-    {                                                                                                                            \
-        { 0, ISA(tile_2_1), ISA(tile_2_2), ISA(tile_2_3), ISA(tile_2_4), ISA(tile_2_5), ISA(tile_2_6) },                         \
-            { 0, ISA(tile_4_1), ISA(tile_4_2), ISA(tile_4_3) },                                                                  \
-        {                                                                                                                        \
-            0, ISA(tile_8_1)                                                                                                     \
-        }                                                                                                                        \
-    }
-#define TILE_MOST                                                                                                                \
-    {                                                                                                                            \
-        6, 3, 1                                                                                                                  \
-    }
+/* clang-format off */
+#define TILE_TABLE \
+    { { 0, ISA(tile_2_1), ISA(tile_2_2), ISA(tile_2_3), ISA(tile_2_4), ISA(tile_2_5), ISA(tile_2_6) }, { 0, ISA(tile_4_1), \
+    ISA(tile_4_2), ISA(tile_4_3) }, { 0, ISA(tile_8_1) } }
+/* clang-format on */
+/* clang-format off */
+#define TILE_MOST \
+    { 6, 3, 1 }
+/* clang-format on */
 #include "tile_body.h"
 #undef W
 #undef ISA
@@ -89,59 +83,26 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
 #define FMA(a, b, c) ((vec)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
 #define FMA1(a, b, c) __builtin_fmaf(a, b, c)
 #define SET1(x) ((vec)_mm512_set1_ps(x))
-#define TILES                                                                                                                    \
-    TILE(1, 1)                                                                                                                   \
-    TILE(1, 2)                                                                                                                   \
-    TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6) TILE(1, 7) TILE(1, 8) TILE(1, 9) TILE(1, 10) TILE(1, 11) TILE(1, 12) TILE(1, 13) \
-        TILE(1, 14) TILE(1, 15) TILE(1, 16) TILE(1, 17) TILE(1, 18) TILE(1, 19) TILE(1, 20) TILE(1, 21) TILE(2, 1) TILE(2, 2)    \
-            TILE(2, 3) TILE(2, 4) TILE(2, 5) TILE(2, 6) TILE(2, 7) TILE(2, 8) TILE(2, 9) TILE(2, 10) TILE(2, 11) TILE(2, 12)     \
-                TILE(2, 13) TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(4, 4) TILE(4, 5) TILE(4, 6)
-#define TILE_TABLE                                                                                                               \
-    {                                                                                                                            \
-        { 0,                                                                                                                     \
-          ISA(tile_1_1),                                                                                                         \
-          ISA(tile_1_2),                                                                                                         \
-          ISA(tile_1_3),                                                                                                         \
-          ISA(tile_1_4),                                                                                                         \
-          ISA(tile_1_5),                                                                                                         \
-          ISA(tile_1_6),                                                                                                         \
-          ISA(tile_1_7),                                                                                                         \
-          ISA(tile_1_8),                                                                                                         \
-          ISA(tile_1_9),                                                                                                         \
-          ISA(tile_1_10),                                                                                                        \
-          ISA(tile_1_11),                                                                                                        \
-          ISA(tile_1_12),                                                                                                        \
-          ISA(tile_1_13),                                                                                                        \
-          ISA(tile_1_14),                                                                                                        \
-          ISA(tile_1_15),                                                                                                        \
-          ISA(tile_1_16),                                                                                                        \
-          ISA(tile_1_17),                                                                                                        \
-          ISA(tile_1_18),                                                                                                        \
-          ISA(tile_1_19),                                                                                                        \
-          ISA(tile_1_20),                                                                                                        \
-          ISA(tile_1_21) },                                                                                                      \
-            { 0,                                                                                                                 \
-              ISA(tile_2_1),                                                                                                     \
-              ISA(tile_2_2),                                                                                                     \
-              ISA(tile_2_3),                                                                                                     \
-              ISA(tile_2_4),                                                                                                     \
-              ISA(tile_2_5),                                                                                                     \
-              ISA(tile_2_6),                                                                                                     \
-              ISA(tile_2_7),                                                                                                     \
-              ISA(tile_2_8),                                                                                                     \
-              ISA(tile_2_9),                                                                                                     \
-              ISA(tile_2_10),                                                                                                    \
-              ISA(tile_2_11),                                                                                                    \
-              ISA(tile_2_12),                                                                                                    \
-              ISA(tile_2_13) },                                                                                                  \
-        {                                                                                                                        \
-            0, ISA(tile_4_1), ISA(tile_4_2), ISA(tile_4_3), ISA(tile_4_4), ISA(tile_4_5), ISA(tile_4_6)                          \
-        }                                                                                                                        \
-    }
-#define TILE_MOST                                                                                                                \
-    {                                                                                                                            \
-        21, 13, 6                                                                                                                \
-    }
+/* clang-format off */
+#define TILES \
+    TILE(1, 1) TILE(1, 2) TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6) TILE(1, 7) TILE(1, 8) TILE(1, 9) TILE(1, 10) TILE(1, \
+    11) TILE(1, 12) TILE(1, 13) TILE(1, 14) TILE(1, 15) TILE(1, 16) TILE(1, 17) TILE(1, 18) TILE(1, 19) TILE(1, 20) \
+    TILE(1, 21) TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(2, 4) TILE(2, 5) TILE(2, 6) TILE(2, 7) TILE(2, 8) TILE(2, 9) TILE(2, \
+    10) TILE(2, 11) TILE(2, 12) TILE(2, 13) TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(4, 4) TILE(4, 5) TILE(4, 6)
+/* clang-format on */
+/* clang-format off */
+#define TILE_TABLE \
+    { { 0, ISA(tile_1_1), ISA(tile_1_2), ISA(tile_1_3), ISA(tile_1_4), ISA(tile_1_5), ISA(tile_1_6), ISA(tile_1_7), \
+    ISA(tile_1_8), ISA(tile_1_9), ISA(tile_1_10), ISA(tile_1_11), ISA(tile_1_12), ISA(tile_1_13), ISA(tile_1_14), \
+    ISA(tile_1_15), ISA(tile_1_16), ISA(tile_1_17), ISA(tile_1_18), ISA(tile_1_19), ISA(tile_1_20), ISA(tile_1_21) }, { 0, \
+    ISA(tile_2_1), ISA(tile_2_2), ISA(tile_2_3), ISA(tile_2_4), ISA(tile_2_5), ISA(tile_2_6), ISA(tile_2_7), \
+    ISA(tile_2_8), ISA(tile_2_9), ISA(tile_2_10), ISA(tile_2_11), ISA(tile_2_12), ISA(tile_2_13) }, { 0, ISA(tile_4_1), \
+    ISA(tile_4_2), ISA(tile_4_3), ISA(tile_4_4), ISA(tile_4_5), ISA(tile_4_6) } }
+/* clang-format on */
+/* clang-format off */
+#define TILE_MOST \
+    { 21, 13, 6 }
+/* clang-format on */
 #include "tile_body.h"
 #undef W
 #undef ISA
@@ -156,16 +117,16 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
 #else
 #pragma GCC pop_options
 #endif
-#define EACH(name)                                                                                                               \
-    {                                                                                                                            \
-        name##_portable, name##_avx2, name##_avx512                                                                              \
-    }
+/* clang-format off */
+#define EACH(name) \
+    { name##_portable, name##_avx2, name##_avx512 }
+/* clang-format on */
 static const nj_lanes *const lanes[NJ_ISAS] = { &lanes_portable, &lanes_avx2, &lanes_avx512 };
 #else
-#define EACH(name)                                                                                                               \
-    {                                                                                                                            \
-        name##_portable, name##_portable, name##_portable                                                                        \
-    }
+/* clang-format off */
+#define EACH(name) \
+    { name##_portable, name##_portable, name##_portable }
+/* clang-format on */
 static const nj_lanes *const lanes[NJ_ISAS] = { &lanes_portable, &lanes_portable, &lanes_portable };
 #endif
 
