@@ -16,7 +16,7 @@ const char nj_run_help[] =
     "\nSOURCE: FILE.avro, FOLDER (Avro or Parquet), FILE.tar, FILE.tar.gz, - (stdin: OCF or tar), "
     "kafka://HOST:PORT/TOPIC[,TOPIC] or /^REGEX\n"
     "  with ?group=G&from=committed|earliest|latest|OFFSET|TIMESTAMP&until=idle:SECONDS|end|count:N, embedded://SOURCE\n"
-    "  -c FILE              settings (INI)\n"
+    "  -c FILE              settings (INI); `-c night`: the night configuration that is built in\n"
     "  -D section.key=value one setting\n"
     "  -m LIST              modules: names replace the default set; +x and -x change it\n"
     "  -w 'SQL'             keep the rows for which this WHERE clause is true; the others count as filtered\n"
@@ -138,12 +138,54 @@ static int add_setting(nj_cli *cli, const char *section, const char *key, const 
     return nj_settings_set(&cli->settings, section, key, optarg, option) == 0 ? 0 : nj_fail(err, "out of memory");
 }
 
+/* A file, or the name of a configuration that is built in (data/NAME.ini). */
+static int add_config(nj_cli *cli, const char *name, nj_error *err)
+{
+    const nj_embedded *built_in = NULL;
+    if (access(name, F_OK) && !strpbrk(name, "./"))
+        built_in = nj_embedded_find(nj_arena_printf(&cli->arena, "data/%s.ini", name));
+    if (!built_in) return nj_settings_file(&cli->settings, name, err);
+    return nj_settings_ini(&cli->settings, nj_arena_printf(&cli->arena, "%s.ini (built in)", name), built_in->data, err);
+}
+
+/* The next word of a list with blanks or commas between them, copied; NULL at its end. */
+static const char *next_word(nj_cli *cli, const char **list, const char *between)
+{
+    *list += strspn(*list, between);
+    size_t n = strcspn(*list, between);
+    const char *word = n ? nj_arena_text(&cli->arena, *list, n) : NULL;
+    *list += n;
+    return word;
+}
+
+/* [run] says what the command line did not. */
+static int take_from_settings(nj_cli *cli, nj_error *err)
+{
+    nj_run_options *o = &cli->options;
+    nj_settings *s = &cli->settings;
+    if (!o->select) o->select = nj_settings_get(s, "run", "modules");
+    if (!o->where) o->where = nj_settings_get(s, "run", "where");
+    if (!o->columns) o->columns = nj_settings_get(s, "run", "columns");
+    const char *sinks = o->n_sinks ? NULL : nj_settings_get(s, "run", "sinks");
+    const char *topics = o->n_topics ? NULL : nj_settings_get(s, "run", "topics");
+    size_t room = (sinks ? strlen(sinks) : 0) + (topics ? strlen(topics) : 0) + 1; /* a word needs a letter */
+    if (sinks) cli->sink = realloc(cli->sink, room * sizeof *cli->sink);
+    if (topics) cli->topic = realloc(cli->topic, room * sizeof *cli->topic);
+    if (!cli->sink || !cli->topic) return nj_fail(err, "out of memory");
+    o->sink = cli->sink;
+    o->topic = cli->topic;
+    for (const char *word; sinks && (word = next_word(cli, &sinks, " \t\n"));) cli->sink[o->n_sinks++] = word;
+    for (const char *word; topics && (word = next_word(cli, &topics, " \t\n,"));)
+        cli->topic[o->n_topics++] = (nj_topic_option){ word, NULL };
+    return 0;
+}
+
 static int one_option(nj_cli *cli, int option, nj_error *err)
 {
     nj_run_options *o = &cli->options;
     int64_t v = 0;
     switch (option) {
-    case 'c': return nj_settings_file(&cli->settings, optarg, err);
+    case 'c': return add_config(cli, optarg, err);
     case 'D': return nj_settings_define(&cli->settings, optarg, err);
     case 'm': o->select = optarg; return 0;
     case 'w': o->where = optarg; return 0;
@@ -200,6 +242,7 @@ int nj_cli_parse(nj_cli *cli, int argc, char **argv, nj_error *err)
     for (int option; (option = getopt_long(argc, argv, "c:D:m:w:t:o:j:X:qv", longs, NULL)) != -1;)
         if (one_option(cli, option, err)) return -1;
     for (; optind < argc; optind++) cli->source[cli->options.n_sources++] = argv[optind];
+    if (take_from_settings(cli, err)) return -1;
     if (cli->quiet) cli->options.progress = false;
     return 0;
 }

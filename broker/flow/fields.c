@@ -89,6 +89,15 @@ static int add_base(run *r)
     return 0;
 }
 
+/* Which topics a row matches: filled by the output thread, after the filters. */
+static int add_topics(run *r)
+{
+    if (!r->options->n_topics) return 0;
+    r->topics_field = r->n_fields;
+    return add_field(r, (nj_field){ "topics", NULL, NJ_STR, 1, "1", "names of the topics that the alert matches, commas between them", NULL },
+                     (field_source){ FIELD_TOPICS, 0, 0 });
+}
+
 static int add_modules(run *r)
 {
     for (uint32_t i = 0; i < r->instances.n; i++) {
@@ -143,6 +152,10 @@ static int add_names(run *r, const char *label, const char *where, nj_error *err
     if (nj_filter_names(label, where, &name, &n, err)) return -1;
     int rc = 0;
     for (size_t i = 0; i < n && rc == 0; i++) {
+        if (r->options->n_topics && !strcmp(name[i], "topics")) {
+            rc = nj_fail(err, "%s: topics: is known only after all topics were asked", label);
+            continue;
+        }
         if (is_light_curve(r, name[i]) || find_field(r, name[i])) continue;
         const char *dot = strchr(name[i], '.');
         char owner[128];
@@ -193,7 +206,7 @@ int nj_flow_fields(run *r, nj_error *err)
 {
     const nj_run_options *o = r->options;
     memset(r->lc_want, 0xff, sizeof r->lc_want);
-    if (add_base(r) || add_modules(r)) return nj_fail(err, "out of memory");
+    if (add_base(r) || add_topics(r) || add_modules(r)) return nj_fail(err, "out of memory");
     if (add_columns(r, o->columns, err)) return -1;
     r->n_out = r->n_fields;
     if (o->where && add_names(r, "-w", o->where, err)) return -1;
@@ -266,7 +279,7 @@ static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
             s->column[f] = g->want[from.index];
         else if (from.kind == FIELD_REASON)
             s->reason[f] = g->step_of[from.index];
-        else if (g->step_of[from.index] >= 0)
+        else if (from.kind == FIELD_GIVE && g->step_of[from.index] >= 0)
             s->column[f] = g->step[g->step_of[from.index]].first_out + from.give;
     }
     s->jd = column_of(g, "jd", NJ_F64);

@@ -16,11 +16,14 @@ typedef struct run_conf { /* [run] */
     int64_t batch_rows, batch_bytes, batch_ms, budget_bytes, flush_ms, single_row, dedup;
     uint8_t sync, reference, private_topics;
     const char *data_path;
+    struct {
+        const char *modules, *where, *topics, *sinks, *columns;
+    } said; /* what the command line may say instead: read by cli.c, in this table so that a misspelt key is found */
 } run_conf;
 
 /* An output column and where its values are. */
 typedef struct field_source {
-    enum { FIELD_WANT, FIELD_GIVE, FIELD_REASON } kind;
+    enum { FIELD_WANT, FIELD_GIVE, FIELD_REASON, FIELD_TOPICS } kind;
     uint32_t index; /* of the want, or of the instance */
     uint32_t give;
 } field_source;
@@ -80,7 +83,7 @@ typedef struct run {
     uint32_t n_wants;
     nj_field *field; /* [n_fields]; the first n_out go to sinks, the rest only to filters */
     field_source *field_from;
-    uint32_t n_fields, n_out, programid_field, jd_field;
+    uint32_t n_fields, n_out, programid_field, jd_field, topics_field; /* the last only with topics */
     uint32_t lc_want[NJ_LC_COLUMNS]; /* wants of the SQL table lc; UINT32_MAX = no filter reads it */
     nj_filter *filter;               /* -w */
     topic *topic;

@@ -84,6 +84,7 @@ static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint
     for (uint32_t i = 0; i < b->n; i++)
         if (fate[i] == ROW_EMIT && !names[i]) fate[i] = ROW_FILTERED;
     rows->topics = names;
+    o->value[r->topics_field].data = names;
     return 0;
 }
 

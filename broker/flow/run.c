@@ -34,6 +34,12 @@ static const nj_param run_table[] = {
       "1 = topics carry ZTF alerts of other programmes than 1 too" },
     { "data_path", NJ_STR, "", offsetof(run_conf, data_path), 0, 0, "1",
       "folders of models, catalogues and tables, ':' between them" },
+    /* What the command line can say too; cli.c reads these where it does not. */
+    { "modules", NJ_STR, "", offsetof(run_conf, said.modules), 0, 0, "1", "as -m" },
+    { "where", NJ_STR, "", offsetof(run_conf, said.where), 0, 0, "1", "as -w" },
+    { "topics", NJ_STR, "", offsetof(run_conf, said.topics), 0, 0, "1", "names of [topic.NAME] sections, blanks between them: as -t" },
+    { "sinks", NJ_STR, "", offsetof(run_conf, said.sinks), 0, 0, "1", "as -o, blanks between them" },
+    { "columns", NJ_STR, "", offsetof(run_conf, said.columns), 0, 0, "1", "as --columns" },
     { 0 },
 };
 

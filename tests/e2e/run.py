@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """nightjar run, as a user runs it: sources, sinks, filters, topics, threads, ledgers, exit codes."""
-import glob, os, shutil, tarfile
+import glob, os, shutil, sqlite3, tarfile
 from tap import NIGHTJAR, ROOT, SHARED, Folder, done, nightjar, ok, report, rows, skip
 
 ZTF = os.path.join(SHARED, "real", "ztf") if SHARED else ""
@@ -80,6 +80,27 @@ def filters(n):
     r = nightjar("run", SAMPLE, "-t", "faint=mag > 19", "-t", "all_g=band = 'g'", "-D", "run.private_topics=1", "-o", "ndjson:t.ndjson", "--report", "t.json")
     want = [x["candid"] for x in rows("a.ndjson") if (x["mag"] is not None and x["mag"] > 19) or x["band"] == "g"]
     ok([x["candid"] for x in rows("t.ndjson")] == want and closed(report("t.json")), "topics: an alert that matches none is filtered", r.stderr)
+    says = lambda x: ",".join(t for t, yes in (("faint", x["mag"] is not None and x["mag"] > 19), ("all_g", x["band"] == "g")) if yes)
+    ok(all(x["topics"] == says(x) for x in rows("t.ndjson")), "each row says which topics it matches")
+    r = nightjar("run", SAMPLE, "-t", "a=topics = 'b'")
+    ok(r.returncode == 1 and "topics" in r.stderr, "a clause over `topics` is refused", r.stderr)
+
+
+def night():
+    """The night configuration that is built in: two sinks, ready topics, catalogues and models off with a line each."""
+    r = nightjar("run", "-c", "night", SAMPLE, "-D", "run.private_topics=1", "--report", "night.json")
+    out = rows("night.ndjson") if os.path.exists("night.ndjson") else []
+    rep = report("night.json")
+    ok(r.returncode == 0 and closed(rep) and len(out) == rep["ledger"]["consumed"] and "modules are off" in r.stderr and "gcvs" in r.stderr,
+       "-c night without models: all rows, and what is off is said", r.stderr)
+    stored = sqlite3.connect("night.db").execute("SELECT candid, topics FROM alerts ORDER BY rowid").fetchall()
+    ok(stored == [(x["candid"], x["topics"]) for x in out] and all(x["topics"].startswith("all") for x in out), "both sinks hold them, with topics")
+    moving = [x for x in out if x["roid.roid"] is not None and x["roid.roid"] >= 2]
+    ok(moving and all(("solar_system" in x["topics"]) == (x in moving) for x in out), "a ready topic holds what it says")
+    r = nightjar("run", "-c", "night", SAMPLE, "-o", "ndjson:mine.ndjson", "-t", "g=band = 'g'", "-D", "run.private_topics=1")
+    ok(r.returncode == 0 and {x["topics"] for x in rows("mine.ndjson")} == {"g"}, "the command line goes before the configuration", r.stderr)
+    r = nightjar("run", "-c", "nigth", SAMPLE)
+    ok(r.returncode == 1 and "nigth" in r.stderr, "a configuration that is not there: exit 1", r.stderr)
 
 
 def outputs():
@@ -161,6 +182,7 @@ def main():
         n = len(glob.glob(os.path.join(SAMPLE, "*.avro"))) if os.path.isdir(SAMPLE) else len(tarfile.open(SAMPLE).getnames())
         sources(n)
         filters(n)
+        night()
         outputs()
         mistakes()
         dead_letters()
