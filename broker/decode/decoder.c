@@ -26,6 +26,12 @@ static const nj_param conf_table[] = {
 
 static int add_map(nj_decoder *d, const char *where, const char *text, nj_error *err)
 {
+    char survey[64];
+    if (nj_map_amends(text, survey, sizeof survey)) {
+        for (uint32_t i = 0; i < d->n_maps; i++)
+            if (!strcmp(d->map[i]->survey, survey)) return nj_map_amend(d->map[i], where, text, err);
+        return nj_fail(err, "%s: there is no map of a survey '%s' to amend", where, survey);
+    }
     nj_map *map = nj_map_read(where, text, err);
     if (!map) return -1;
     for (uint32_t i = 0; i < d->n_maps; i++) {

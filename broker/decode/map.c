@@ -1,6 +1,7 @@
 #include "map.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@ typedef struct reader {
     nj_error *err;
     const char *where;
     int line;
+    bool amends, begun; /* of lines that change a map which is there: their first line has been read */
     token token[MAX_TOKENS];
     uint32_t n, at;
 } reader;
@@ -185,10 +187,29 @@ static int type_of(const char *text, nj_map_column *c)
     return 0;
 }
 
+/* name |= path | path: more alternatives, behind those that are there; of a series in each part that has the column */
+static int add_alternatives(reader *r)
+{
+    nj_map_column *c = (nj_map_column *)(uintptr_t)nj_map_find(r->map, r->token[0].text);
+    nj_choice more = { .n = 0 };
+    if (!c || c->constant) return bad(r, "'|=' wants a column with paths; there is no such", r->token[0].text);
+    r->at = 2;
+    if (take_choice(r, &more)) return -1;
+    if (r->at < r->n) return bad(r, "not known here:", r->token[r->at].text);
+    for (uint32_t part = 0; part < NJ_MAP_PARTS; part++) {
+        nj_choice *choice = &c->part[part];
+        if (!choice->n) continue;
+        if (choice->n + more.n > NJ_MAP_ALTERNATIVES) return bad(r, "more alternatives than the map format allows", NULL);
+        for (uint32_t i = 0; i < more.n; i++) choice->alternative[choice->n++] = more.alternative[i];
+    }
+    return 0;
+}
+
 /* name type [unit] = source change */
 static int read_column(reader *r)
 {
     nj_map *m = r->map;
+    if (r->n > 2 && !r->token[1].quoted && !strcmp(r->token[1].text, "|=")) return add_alternatives(r);
     if (m->n_columns == MAX_COLUMNS) return bad(r, "more columns than a map may have", NULL);
     nj_map_column c = { .name = r->token[0].text,
                         .unit = "1",
@@ -196,7 +217,8 @@ static int read_column(reader *r)
                         .group = NJ_MAP_NO_GROUP,
                         .change = { .scale = 1 },
                         .line = r->line };
-    if (nj_map_find(m, c.name)) return bad(r, "this column stands twice:", c.name);
+    nj_map_column *known = (nj_map_column *)(uintptr_t)nj_map_find(m, c.name);
+    if (known && !r->amends) return bad(r, "this column stands twice:", c.name);
     if (r->n < 4 || type_of(r->token[1].text, &c)) return bad(r, "no 'name type [unit] = path':", c.name);
     r->at = 2;
     if (!take(r, "=")) {
@@ -213,7 +235,7 @@ static int read_column(reader *r)
     }
     if (dot && c.shape == NJ_SCALAR) return bad(r, "no 'series' line above for", c.name);
     if (take_source(r, &c, n_parts)) return -1;
-    m->column[m->n_columns++] = c;
+    *(known ? known : &m->column[m->n_columns++]) = c;
     return 0;
 }
 
@@ -223,6 +245,8 @@ static int read_series(reader *r)
     nj_map *m = r->map;
     if (r->n < 4 || m->n_groups == MAX_GROUPS) return bad(r, "no 'series name = part + part', or too many of them", NULL);
     nj_map_group g = { .name = r->token[1].text };
+    for (uint32_t i = 0; i < m->n_groups; i++)
+        if (!strcmp(m->group[i].name, g.name)) return bad(r, "this series stands twice:", g.name);
     r->at = 2;
     if (!take(r, "=")) return bad(r, "'=' is missing in series", g.name);
     do {
@@ -256,7 +280,11 @@ static int read_line(reader *r)
 {
     if (r->n == 0) return 0;
     const char *first = r->token[0].text;
-    if (!strcmp(first, "survey") && r->n == 2) { /* with more words it is the column of this name */
+    if (r->amends && !r->begun) { /* its "amend SURVEY" */
+        r->begun = true;
+        return 0;
+    }
+    if (!strcmp(first, "survey") && r->n == 2 && !r->amends) { /* with more words it is the column of this name */
         r->map->survey = r->token[1].text;
         return 0;
     }
@@ -269,9 +297,11 @@ static int read_line(reader *r)
 static int read_all(reader *r, const char *text)
 {
     nj_map *m = r->map;
-    m->rule = calloc(MAX_RULES, sizeof *m->rule);
-    m->group = calloc(MAX_GROUPS, sizeof *m->group);
-    m->column = calloc(MAX_COLUMNS, sizeof *m->column);
+    if (!r->amends) {
+        m->rule = calloc(MAX_RULES, sizeof *m->rule);
+        m->group = calloc(MAX_GROUPS, sizeof *m->group);
+        m->column = calloc(MAX_COLUMNS, sizeof *m->column);
+    }
     if (!m->rule || !m->group || !m->column) return bad(r, "out of memory", NULL);
     while (*text) {
         size_t n = strcspn(text, "\n");
@@ -280,6 +310,7 @@ static int read_all(reader *r, const char *text)
         text += n + (text[n] == '\n');
     }
     if (!m->survey) return bad(r, "no 'survey NAME'", NULL);
+    free(m->name);
     m->name = calloc(m->n_columns + 1, sizeof *m->name);
     if (!m->name) return bad(r, "out of memory", NULL);
     for (uint32_t c = 0; c < m->n_columns; c++) m->name[c] = m->column[c].name;
@@ -301,6 +332,32 @@ nj_map *nj_map_read(const char *where, const char *text, nj_error *err)
     if (rc == 0) return map;
     nj_map_free(map);
     return NULL;
+}
+
+bool nj_map_amends(const char *text, char *survey, size_t size)
+{
+    char word[16], name[64];
+    while (*text) {
+        size_t n = strcspn(text, "\n");
+        size_t blank = strspn(text, " \t\r");
+        if (blank < n && text[blank] != '#') {
+            if (sscanf(text, " %15s %63s", word, name) != 2 || strcmp(word, "amend")) return false;
+            snprintf(survey, size, "%s", name);
+            return true;
+        }
+        text += n + (text[n] == '\n');
+    }
+    return false;
+}
+
+int nj_map_amend(nj_map *map, const char *where, const char *text, nj_error *err)
+{
+    reader *r = calloc(1, sizeof *r);
+    if (!r) return nj_fail(err, "out of memory");
+    *r = (reader){ .map = map, .err = err, .where = where, .amends = true };
+    int rc = read_all(r, text);
+    free(r);
+    return rc;
 }
 
 void nj_map_free(nj_map *map)

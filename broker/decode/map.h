@@ -79,6 +79,10 @@ typedef struct nj_map {
 
 /* Reads a map from text; where names it in messages. NULL with file and line in err. */
 nj_map *nj_map_read(const char *where, const char *text, nj_error *err);
+/* Does the text change a map instead of being one ("amend SURVEY" as its first line)? survey: whose. */
+bool nj_map_amends(const char *text, char *survey, size_t size);
+/* Puts such a text into the map of its survey. -1 with file and line in err, the map then half changed. */
+int nj_map_amend(nj_map *map, const char *where, const char *text, nj_error *err);
 void nj_map_free(nj_map *map);
 const nj_map_column *nj_map_find(const nj_map *map, const char *name);
 

@@ -26,10 +26,13 @@ typedef struct resolver {
 
 static uint32_t lookup(resolver *r, const char *path, nj_type type, const char *unit, nj_shape shape, const char **why);
 
-/* adapt_ztf serves ZTF, adapt_any every survey. */
+/* adapt_ztf serves ZTF, and so does adapt_ztf_more; adapt_any serves every survey. */
 static int is_adapter_of(const nj_instance *in, const char *survey)
 {
-    return !strncmp(in->name, "adapt_", 6) && (!strcmp(in->name + 6, survey) || !strcmp(in->name + 6, "any"));
+    size_t n = strlen(survey);
+    if (strncmp(in->name, "adapt_", 6)) return 0;
+    const char *whose = in->name + 6;
+    return !strcmp(whose, "any") || (!strncmp(whose, survey, n) && (!whose[n] || whose[n] == '_'));
 }
 
 /* Takes an instance in: its gives get columns, its needs are resolved later. */
@@ -261,14 +264,20 @@ static void add_prepare(const nj_graph *g, uint32_t c, uint32_t *list, uint32_t 
     list[(*n)++] = c;
 }
 
-/* The packet columns below a column. */
+/* The packet columns that a column cannot be without: itself, or those that the step which gives it requires. */
 static void add_required(const nj_graph *g, uint32_t c, uint32_t *list, uint32_t *n)
 {
     if (c == NJ_NO_COLUMN || c >= NJ_FIRST_STAMP) return;
-    if (c < g->layout.n_packet)
-        list[(*n)++] = c;
-    else if (g->col[c].derived >= 0)
+    if (c >= g->layout.n_packet && g->col[c].derived >= 0) {
         add_required(g, g->derived[g->col[c].derived].base, list, n);
+    } else if (c >= g->layout.n_packet) {
+        const nj_step *giver = &g->step[g->col[c].step]; /* stands before its users, so its own list is complete */
+        for (uint32_t k = 0; k < giver->n_required; k++) add_required(g, giver->required[k], list, n);
+    } else {
+        for (uint32_t k = 0; k < *n; k++)
+            if (list[k] == c) return;
+        if (*n < MAX_COLUMNS) list[(*n)++] = c;
+    }
 }
 
 static int build_step(resolver *r, nj_step *s, uint32_t i)
@@ -287,7 +296,7 @@ static int build_step(resolver *r, nj_step *s, uint32_t i)
     s->prepare = prepare;
     s->n_prepare = n;
     n = 0;
-    for (uint32_t k = 0; k < in->n_needs && n + 4 < MAX_COLUMNS; k++)
+    for (uint32_t k = 0; k < in->n_needs; k++)
         if (!(in->need[k].flags & NJ_OPTIONAL)) add_required(g, r->col[i][k], list, &n);
     uint32_t *required = nj_arena_alloc(&g->arena, n * sizeof n + 4);
     if (!required) return -1;

@@ -43,7 +43,7 @@ typedef struct nj_step {
     uint32_t first_out;      /* column number of give 0; the others follow */
     const uint32_t *prepare; /* derived columns to make ready before the call, in order */
     uint32_t n_prepare;
-    const uint32_t *required; /* packet columns that it cannot do without */
+    const uint32_t *required; /* packet columns that it, or a module it requires, cannot do without */
     uint32_t n_required;
     const char *off; /* why it cannot run on this survey; NULL = it runs */
 } nj_step;
