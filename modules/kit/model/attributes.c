@@ -28,7 +28,7 @@ static int read_list(reading *r, const char *name, uint32_t input, int32_t *list
         count = value->fixed.n;
     }
     if (count > (size_t)most) return refuse(r, "a list this long");
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; v && i < count; i++) {
         if (v[i] < -32768 || v[i] > 1 << 20) return refuse(r, name);
         list[i] = (int32_t)v[i];
     }

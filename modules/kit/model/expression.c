@@ -24,6 +24,11 @@ typedef enum {
     MAX
 } operation;
 
+static int is_binary(operation op)
+{
+    return (op >= ADD && op <= POWER) || op >= MIN;
+}
+
 static const struct {
     const char *name;
     operation op;
@@ -51,7 +56,7 @@ static int emit(parser *p, operation op, uint32_t column, double number)
     if (p->e->n == NJ_EXPRESSION_STEPS) return fail(p, "too long");
     p->e->step[p->e->n++] = (nj_expression_step){ (uint16_t)op, (uint16_t)column, number };
     if (op <= COLUMN && ++p->depth > NJ_EXPRESSION_DEPTH) return fail(p, "nested too deeply");
-    if ((op >= ADD && op <= POWER) || op == MIN || op == MAX) p->depth--;
+    if (is_binary(op)) p->depth--;
     return 0;
 }
 
@@ -203,7 +208,9 @@ double nj_expression_value(const nj_expression *e, const double *column_value)
             stack[top++] = s->number;
         else if (op == COLUMN)
             stack[top++] = column_value[s->column];
-        else if ((op >= ADD && op <= POWER) || op >= MIN) {
+        else if (top < 1 || (is_binary(op) && top < 2))
+            return NAN; /* no program of nj_expression_compile: it writes operands first */
+        else if (is_binary(op)) {
             top--;
             stack[top - 1] = combine(op, stack[top - 1], stack[top]);
         } else

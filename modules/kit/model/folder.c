@@ -202,10 +202,25 @@ int nj_folder_read(nj_model *model, const nj_host *host, const char *folder, nj_
 
 /* --- golden rows --- */
 
-static void *room(nj_model *model, nj_golden *g, const nj_model_port *port)
+/* Elements of all golden rows of one tensor; 0 = more than 2^28. */
+static uint64_t golden_elements(const nj_golden *g, const nj_model_port *port)
 {
-    uint64_t n = (uint64_t)port->row_elements * g->n_rows * (port->has_steps ? g->n_steps : 1);
-    return n > 1u << 28 ? NULL : nj_pool_alloc(&model->pool, n, 4);
+    uint64_t n = (uint64_t)port->row_elements * g->n_rows, most = 1u << 28, steps = port->has_steps ? g->n_steps : 1;
+    return n > most || n * steps > most ? 0 : n * steps;
+}
+
+static void *room(nj_model *model, const nj_golden *g, const nj_model_port *port)
+{
+    uint64_t n = golden_elements(g, port);
+    return n ? nj_pool_alloc(&model->pool, n, 4) : NULL;
+}
+
+/* All inputs share one number of steps. */
+static int take_steps(nj_golden *g, json_int_t steps)
+{
+    if (steps < 1 || steps > 1 << 20 || (g->n_steps && steps != g->n_steps)) return -1;
+    g->n_steps = (uint32_t)steps;
+    return 0;
 }
 
 static int golden_tensor(nj_model *model, nj_golden *g, const json_t *item, const char *bytes, size_t n, const char *path,
@@ -224,12 +239,14 @@ static int golden_tensor(nj_model *model, nj_golden *g, const json_t *item, cons
             output = 1;
         }
     if (!port) return nj_model_fail(err, "%s: '%s' is no input or output", path, name);
-    if (port->has_steps) g->n_steps = (uint32_t)json_integer_value(json_array_get(shape, 1));
-    void *data = port->has_steps && (g->n_steps < 1 || g->n_steps > 1 << 20) ? NULL : room(model, g, port);
-    uint64_t bytes_wanted = 4ull * port->row_elements * g->n_rows * (port->has_steps ? g->n_steps : 1);
+    if (port->has_steps && take_steps(g, json_integer_value(json_array_get(shape, 1))))
+        return nj_model_fail(err, "%s: '%s': the second axis must be 1 to 2^20 and the same for every input", path, name);
     int64_t offset = json_integer_value(json_object_get(item, "offset"));
-    if (!data || offset < 0 || (uint64_t)offset > n || bytes_wanted > n - (uint64_t)offset)
+    uint64_t bytes_wanted = 4 * golden_elements(g, port);
+    if (offset < 0 || (uint64_t)offset > n || bytes_wanted < 4 || bytes_wanted > n - (uint64_t)offset)
         return nj_model_fail(err, "%s: '%s' does not lie in the file", path, name);
+    void *data = room(model, g, port);
+    if (!data) return nj_model_fail(err, "out of memory");
     memcpy(data, bytes + offset, bytes_wanted);
     if (!output) g->input[at] = data;
     for (uint32_t r = 0; output && r < g->n_rows; r++)

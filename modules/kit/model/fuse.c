@@ -75,8 +75,8 @@ static int fuse_matmul(fusing *f, const nj_step *old)
     nj_step *s = emit(f, old), *add = only_reader(f, s->out[0], "Add");
     const nj_tensor *bias = add ? fixed(f, add, 1) : NULL;
     uint32_t depth = (uint32_t)w->dim[0], n = (uint32_t)w->dim[1];
-    if (bias &&
-        (bias->n != n || bias->rank > 2 || (bias->rank == 2 && bias->dim[0] != 1) || bias->dim[bias->rank - 1] != w->dim[1]))
+    if (bias && (bias->n != n || bias->rank < 1 || bias->rank > 2 || (bias->rank == 2 && bias->dim[0] != 1) ||
+                 bias->dim[bias->rank - 1] != w->dim[1]))
         bias = NULL;
     s->op = &nj_op_dense;
     s->n_in = 1;

@@ -179,7 +179,7 @@ static int shape_flatten(const nj_step *s, inputs in, outputs out)
 static int shape_transpose(const nj_step *s, inputs in, outputs out)
 {
     uint32_t seen = 0;
-    if (s->n_axes != (int32_t)in[0]->rank) return -1;
+    if (in[0]->rank < 1 || s->n_axes != (int32_t)in[0]->rank) return -1;
     out[0]->rank = in[0]->rank;
     for (uint32_t k = 0; k < in[0]->rank; k++) {
         if (s->perm[k] < 0 || s->perm[k] >= (int32_t)in[0]->rank || seen & 1u << s->perm[k]) return -1;
@@ -507,7 +507,7 @@ RUN(run_transpose)
 {
     UNUSED;
     const nj_tensor *x = in[0], *o = out[0];
-    size_t stride[NJ_MODEL_RANK], step[NJ_MODEL_RANK], n = 1;
+    size_t stride[NJ_MODEL_RANK] = { 0 }, step[NJ_MODEL_RANK] = { 0 }, n = 1;
     for (int32_t k = (int32_t)x->rank - 1; k >= 0; n *= (size_t)x->dim[k--]) stride[k] = n;
     for (uint32_t k = 0; k < o->rank; k++) step[k] = stride[s->perm[k]];
     int32_t index[NJ_MODEL_RANK] = { 0 };
@@ -538,7 +538,7 @@ RUN(run_softmax)
 
 static int shape_softmax(const nj_step *s, inputs in, outputs out)
 {
-    return at_axis(s->axis, in[0]->rank) == (int32_t)in[0]->rank - 1 ? shape_same(s, in, out) : -1;
+    return in[0]->rank > 0 && at_axis(s->axis, in[0]->rank) == (int32_t)in[0]->rank - 1 ? shape_same(s, in, out) : -1;
 }
 
 RUN(run_norm)

@@ -1,5 +1,6 @@
 #include "tree.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,6 +80,7 @@ static uint32_t find_node(const key *k, size_t n, int64_t tree, int64_t id)
 
 static key *sorted_keys(builder *b)
 {
+    assert(b->s.tree && b->s.id); /* read_source() found them */
     key *k = nj_pool_alloc(b->pool, b->s.n, sizeof *k);
     if (!k) {
         nj_model_fail(b->err, "out of memory");

@@ -42,9 +42,9 @@ struct nj_clip_work {
     float slot[SLOTS][NJ_CLIP_MAX];                            /* sorted pixels of the cells used last */
     int slot_cell[SLOTS];                                      /* -1: empty */
     uint32_t n, n_padded, n_finite, n_tail;
+    nj_isa isa;
     float centre, core_lo, core_hi; /* the core: pixels within, which a clip as a rule keeps */
     sums core;
-    nj_isa isa;
 };
 
 size_t nj_clip_work_size(void)
