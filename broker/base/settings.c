@@ -1,5 +1,6 @@
 #include "settings.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <ini.h>
 #include <stdint.h>
@@ -16,6 +17,7 @@ int nj_settings_set(nj_settings *s, const char *section, const char *key, const 
         s->item = item;
         s->cap = cap;
     }
+    assert(s->item);
     nj_setting *t = &s->item[s->n++];
     *t = (nj_setting){ .section = nj_arena_text(&s->arena, section, strlen(section)),
                        .key = nj_arena_text(&s->arena, key, strlen(key)),

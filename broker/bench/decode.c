@@ -256,10 +256,10 @@ static double number_of(const avro_value_t *record, const char *name)
     float f;
     double d;
     switch (avro_value_get_type(&v)) {
-    case AVRO_INT32: avro_value_get_int(&v, &i); return i;
-    case AVRO_INT64: avro_value_get_long(&v, &l); return (double)l;
-    case AVRO_FLOAT: avro_value_get_float(&v, &f); return (double)f;
-    case AVRO_DOUBLE: avro_value_get_double(&v, &d); return d;
+    case AVRO_INT32: return avro_value_get_int(&v, &i) ? NAN : i;
+    case AVRO_INT64: return avro_value_get_long(&v, &l) ? NAN : (double)l;
+    case AVRO_FLOAT: return avro_value_get_float(&v, &f) ? NAN : (double)f;
+    case AVRO_DOUBLE: return avro_value_get_double(&v, &d) ? NAN : d;
     default: return NAN;
     }
 }
@@ -400,9 +400,9 @@ static int prepare(bench *b)
 /* Sums of every column over the real packets: the decoder's against avro-c's. Both add doubles in the same order. */
 static bool same_values(nj_bench_run *run, bench *b)
 {
-    double *own_sum = calloc(N_COLUMNS, sizeof *own_sum), *avro_sum = calloc(N_COLUMNS, sizeof *avro_sum);
+    double own_sum[N_COLUMNS] = { 0 }, avro_sum[N_COLUMNS] = { 0 };
     size_t values = 0;
-    bool same = own_sum && avro_sum;
+    bool same = true;
     nj_error err;
     for (size_t i = 0; i < b->n_real && same; i++) {
         packet *p = &b->packet[i];
@@ -427,8 +427,6 @@ static bool same_values(nj_bench_run *run, bench *b)
     }
     size_t wrong = 0;
     for (size_t c = FIRST_RAW; c < N_COLUMNS; c++) wrong += own_sum[c] != avro_sum[c];
-    free(own_sum);
-    free(avro_sum);
     return nj_bench_verify(run, same && !wrong, "%zu values of %d columns of %zu packets: %zu column sums differ from avro-c",
                            values, N_COLUMNS - FIRST_RAW, b->n_real, wrong);
 }
@@ -478,6 +476,7 @@ static int run_decode(nj_bench_run *run)
         snprintf(folder, sizeof folder, "%s/real/ztf", shared ? shared : "../shared");
     if (load(&b, folder)) {
         nj_bench_note(run, "no packets (*.avro) in %s; name a folder of ZTF packets by --data", folder);
+        free_bench(&b);
         return data ? -1 : 0;
     }
     b.decoder = nj_decoder_new(&b.settings, &err);

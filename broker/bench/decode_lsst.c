@@ -217,10 +217,10 @@ static double number_of(const avro_value_t *record, const char *name)
         v = branch;
     }
     switch (avro_value_get_type(&v)) {
-    case AVRO_INT32: avro_value_get_int(&v, &i); return i;
-    case AVRO_INT64: avro_value_get_long(&v, &l); return (double)l;
-    case AVRO_FLOAT: avro_value_get_float(&v, &f); return (double)f;
-    case AVRO_DOUBLE: avro_value_get_double(&v, &d); return d;
+    case AVRO_INT32: return avro_value_get_int(&v, &i) ? NAN : i;
+    case AVRO_INT64: return avro_value_get_long(&v, &l) ? NAN : (double)l;
+    case AVRO_FLOAT: return avro_value_get_float(&v, &f) ? NAN : (double)f;
+    case AVRO_DOUBLE: return avro_value_get_double(&v, &d) ? NAN : d;
     default: return NAN;
     }
 }

@@ -49,10 +49,10 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Sorts a copy; q = 0.5 is the median. */
+/* Sorts a copy; q = 0.5 is the median. NAN of no values. */
 static double quantile(const double *value, uint32_t n, double q)
 {
-    double *sorted = malloc(n * sizeof *sorted);
+    double *sorted = n ? malloc(n * sizeof *sorted) : NULL;
     if (!sorted) return NAN;
     memcpy(sorted, value, n * sizeof *sorted);
     qsort(sorted, n, sizeof *sorted, by_value);
@@ -64,7 +64,7 @@ static double quantile(const double *value, uint32_t n, double q)
 
 static double mad_of(const double *value, uint32_t n, double median)
 {
-    double *off = malloc(n * sizeof *off), mad;
+    double *off = n ? malloc(n * sizeof *off) : NULL, mad;
     if (!off) return NAN;
     for (uint32_t i = 0; i < n; i++) off[i] = fabs(value[i] - median);
     mad = quantile(off, n, 0.5);

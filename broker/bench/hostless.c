@@ -399,6 +399,7 @@ static int run_hostless(nj_bench_run *run)
         snprintf(folder, sizeof folder, "%s/real/ztf", shared ? shared : "../shared");
     if (load(&b, folder)) {
         nj_bench_note(run, "no packets (*.avro) in %s; name a folder of ZTF packets by --data", folder);
+        free_bench(&b);
         return data ? -1 : 0;
     }
     int rc = -1;

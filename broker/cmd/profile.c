@@ -385,7 +385,7 @@ enum { MAX_BYTES = 512 << 20 };
 
 static int profile(int argc, char **argv)
 {
-    command c;
+    command c = { 0 };
     nj_error err = { "" };
     nj_profile p = { 0 };
     passes s = { .c = &c, .p = &p, .alerts = calloc(1, sizeof *s.alerts) };

@@ -206,7 +206,7 @@ static int want_series(compiler *c, uint32_t column, const nj_column_def *def, c
         *slot = NJ_NO_SLOT;
         if (!m) {
             if (want_part(c, g, part, t, NULL, def->path + strlen("packet."), NULL, slot)) return -1;
-        } else if (!m->constant) {
+        } else if (mg && !m->constant) {
             const nj_choice *choice = &m->part[part];
             for (uint32_t i = 0; i < choice->n && *slot == NJ_NO_SLOT; i++) {
                 char path[512];

@@ -1,5 +1,6 @@
 #include "tree.h"
 
+#include <assert.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,6 +126,7 @@ static uint32_t parse_record(parser *p, const json_t *json, const char *space)
         nj_fail(p->err, "record '%.100s' of the schema has no list of fields", t->node[node].name);
         return NJ_NO_NODE;
     }
+    assert(t->node[node].name); /* define() gave it */
     const char *inner = space_of(p, t->node[node].name);
     size_t n = json_array_size(fields);
     uint32_t first = new_children(p, n);

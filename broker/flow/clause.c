@@ -370,8 +370,11 @@ int nj_clause_parse(nj_clause *clause, const char *where, nj_error *err)
     p.scope = nj_arena_zalloc(&work, (most + 1) * sizeof *p.scope);
     clause->name = nj_arena_alloc(&clause->arena, most * sizeof *clause->name);
     clause->trap = nj_arena_alloc(&clause->arena, 2 * most * sizeof *clause->trap);
-    int rc = p.token && p.scope && clause->name && clause->trap ? 0 : nj_fail(err, "out of memory");
-    if (!rc) rc = tokenise(&p);
+    int rc = -1;
+    if (!p.token || !p.scope || !clause->name || !clause->trap)
+        nj_fail(err, "out of memory");
+    else
+        rc = tokenise(&p);
     if (!rc) rc = find_tables(&p);
     for (size_t i = 0; i < p.n && !rc; i++)
         if (p.token[i].kind == NAME) rc = resolve(&p, &p.token[i]);

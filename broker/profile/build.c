@@ -102,18 +102,20 @@ int nj_build(const char *source, nj_build_kind kind, const char *folder, char ob
     static const char *const flags[] = { "-O2 -g", "-O0 -g --coverage -fprofile-update=atomic" };
     static const char common[] =
         "-std=c11 -fopenmp -ffp-contract=off -fno-math-errno -fPIC -D_GNU_SOURCE -fvisibility=hidden -DNJ_SHARED";
-    char include[512], kit[512], real[4096], here[4096], compiler[256], words[2][256], also[600], name[200], unit[600],
+    char include[512], kit[512], real[4096], here[4104], compiler[256], words[2][256], also[600], name[200], unit[600],
         *text = NULL;
+    const char *cc = getenv("CC");
     if (!realpath(source, real)) return nj_fail(err, "%s: %s", source, strerror(errno));
     find_root(include, kit);
     if (!include[0]) return nj_fail(err, "nightjar/module.h is not beside this binary");
     snprintf(also, sizeof also, "-I%s", include);
-    snprintf(here, sizeof here, "-I%.4000s", real);
-    *strrchr(here, '/') = 0;
-    snprintf(name, sizeof name, "%.150s%s", strrchr(real, '/') + 1, kind == NJ_BUILD_HITS ? ".hits" : "");
+    char *file = strrchr(real, '/'); /* realpath's answer has one */
+    if (!file) return nj_fail(err, "%s: not a file", real);
+    snprintf(here, sizeof here, "-I%.*s", (int)(file - real), real);
+    snprintf(name, sizeof name, "%.150s%s", file + 1, kind == NJ_BUILD_HITS ? ".hits" : "");
     snprintf(unit, sizeof unit, "%s/%s.o", folder, name);
     snprintf(object, 512, "%s/%s.so", folder, name);
-    snprintf(compiler, sizeof compiler, "%s", getenv("CC") && *getenv("CC") ? getenv("CC") : "cc");
+    snprintf(compiler, sizeof compiler, "%s", cc && *cc ? cc : "cc");
     if (kind == NJ_BUILD_HITS && strstr(compiler, "clang"))
         snprintf(compiler, sizeof compiler, "gcc"); /* gcov reads its own compiler's files */
     snprintf(words[0], sizeof words[0], "%s", common);

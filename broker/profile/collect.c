@@ -118,10 +118,11 @@ static void take_counts(const collector *c, nj_profile_function *f)
 static uint32_t slot_of(collector *c, uint32_t function)
 {
     if (function >= c->cap_slots) {
-        uint32_t cap = function + 256;
-        c->slot = realloc(c->slot, cap * sizeof *c->slot);
+        uint32_t more = function - c->cap_slots + 256;
+        c->slot = realloc(c->slot, ((size_t)c->cap_slots + more) * sizeof *c->slot);
         if (!c->slot) abort();
-        for (; c->cap_slots < cap; c->cap_slots++) c->slot[c->cap_slots] = -1;
+        memset(c->slot + c->cap_slots, 0xff, more * sizeof *c->slot); /* -1 */
+        c->cap_slots += more;
     }
     if (c->slot[function] >= 0) return (uint32_t)c->slot[function];
     const nj_function *f = nj_symbols_function(c->symbols, function);
@@ -176,8 +177,8 @@ static void add_stack(collector *c, const uint32_t *function, uint32_t depth)
 /* One line per distinct function: that of its outermost frame, so that recursion counts once. */
 static void credit(collector *c, const nj_frame *frame, uint32_t n)
 {
-    uint32_t path[MAX_FRAMES], depth = 0;
-    if (frame[n - 1].function != c->entry) { /* process() left by a tail call: it is not on the stack */
+    uint32_t path[MAX_FRAMES + 1], depth = 0; /* + process() itself */
+    if (frame[n - 1].function != c->entry) {  /* process() left by a tail call: it is not on the stack */
         path[depth++] = slot_of(c, c->entry);
         c->p->function[path[0]].samples++;
     }
@@ -200,11 +201,11 @@ int nj_profile_collect(nj_profile *p, const nj_sampler *sampler, nj_symbols *sym
     collector c = { .p = p, .symbols = symbols, .hits = hits };
     const nj_frame *of_entry;
     uint32_t n = nj_symbols_frames(symbols, entry, false, &of_entry);
+    nj_frame *frame = malloc(MAX_FRAMES * sizeof *frame);
+    if (!frame) return nj_fail(err, "out of memory");
     c.entry = of_entry[n - 1].function;
     add_counted(&c);
     slot_of(&c, c.entry);
-    nj_frame *frame = malloc(MAX_FRAMES * sizeof *frame);
-    if (!frame) return nj_fail(err, "out of memory");
     p->samples = p->unplaced = 0;
     for (uint32_t i = 0; i < nj_sampler_taken(sampler); i++) {
         n = frames_of(&c, sampler, i, frame);

@@ -77,7 +77,8 @@ static int take_file(nj_hits *h, json_t *file)
     json_array_foreach(functions, i, entry)
     {
         nj_hits_function *f = &h->function[h->n_functions++];
-        snprintf(f->name, sizeof f->name, "%s", json_string_value(json_object_get(entry, "name")));
+        const char *name = json_string_value(json_object_get(entry, "name"));
+        snprintf(f->name, sizeof f->name, "%s", name ? name : "");
         f->first = (int)json_integer_value(json_object_get(entry, "start_line"));
         f->last = (int)json_integer_value(json_object_get(entry, "end_line"));
         f->calls = (uint64_t)json_integer_value(json_object_get(entry, "execution_count"));
@@ -86,11 +87,16 @@ static int take_file(nj_hits *h, json_t *file)
     return 0;
 }
 
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 static int read_counters(nj_hits *h, const char *source, const char *object, const char *folder, nj_error *err)
 {
     char data[512], *text = NULL;
-    const char *gcov = getenv("GCOV") && *getenv("GCOV") ? getenv("GCOV") : "gcov",
-               *base = strrchr(source, '/') ? strrchr(source, '/') + 1 : source;
+    const char *chosen = getenv("GCOV"), *gcov = chosen && *chosen ? chosen : "gcov", *base = base_name(source);
     snprintf(data, sizeof data, "%.*s.gcda", (int)(strlen(object) - 3), object); /* NAME.so beside NAME.gcda */
     if (access(data, R_OK)) return nj_fail(err, "the instrumented module left no counters");
     char *argv[] = { (char *)gcov, (char *)"-j", (char *)"-t", data, NULL };
@@ -103,8 +109,7 @@ static int read_counters(nj_hits *h, const char *source, const char *object, con
     json_array_foreach(json_object_get(root, "files"), i, file)
     {
         const char *name = json_string_value(json_object_get(file, "file"));
-        const char *own = name && strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
-        if (rc == 1 && own && !strcmp(own, base)) rc = take_file(h, file) ? nj_fail(err, "out of memory") : 0;
+        if (rc == 1 && name && !strcmp(base_name(name), base)) rc = take_file(h, file) ? nj_fail(err, "out of memory") : 0;
     }
     if (rc == 1) rc = nj_fail(err, "%s says nothing about %s", gcov, base);
     json_decref(root);

@@ -26,6 +26,17 @@ static int find_target(nj_replay *r, nj_error *err)
     return nj_fail(err, "%s: no such instance", r->instance);
 }
 
+/* The module that came from a file; the table keeps real paths. */
+static const char *name_in(const nj_modules *modules, const char *file)
+{
+    char *real = realpath(file, NULL);
+    const char *name = NULL;
+    for (uint32_t i = 0; real && i < modules->n; i++)
+        if (modules->item[i].path && !strcmp(modules->item[i].path, real)) name = modules->item[i].module->name;
+    free(real);
+    return name;
+}
+
 int nj_replay_choose(nj_replay *r, const nj_replay_options *o, nj_error *err)
 {
     const char *instance = o->instance, *path[3];
@@ -36,10 +47,8 @@ int nj_replay_choose(nj_replay *r, const nj_replay_options *o, nj_error *err)
     for (uint32_t i = 0; i < o->n_module_paths; i++)
         if (nj_modules_load(&r->modules, o->module_path[i], err)) return -1;
     if (o->module_file && nj_modules_load(&r->modules, o->module_file, err)) return -1;
-    for (uint32_t i = 0; i < r->modules.n && !instance; i++) /* the one that came from the file: it is the last that has a path */
-        if (r->modules.item[i].path &&
-            strstr(r->modules.item[i].path, strrchr(o->module_file, '/') ? strrchr(o->module_file, '/') : o->module_file))
-            instance = r->modules.item[i].module->name;
+    if (!instance) instance = o->module_file ? name_in(&r->modules, o->module_file) : NULL;
+    if (!instance) return nj_fail(err, "no module to profile");
     r->instances.data_path = nj_arena_printf(&r->arena, "%s:%s:%s", path[0], path[1], path[2]);
     if (nj_instances_choose(&r->instances, &r->modules, o->settings, instance, err)) return -1;
     r->instance = nj_arena_text(&r->arena, instance, strlen(instance));
