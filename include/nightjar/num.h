@@ -13,7 +13,8 @@
 /* --- instruction sets (isa.c) --- */
 
 typedef enum { NJ_ISA_PORTABLE, NJ_ISA_AVX2, NJ_ISA_AVX512, NJ_ISAS } nj_isa;
-/* The best set this processor has. */
+/* The best set this processor has; a lesser one when NIGHTJAR_ISA (portable, avx2) asks for it, as tests and benchmarks
+ * do. Modules ask once, in open(). */
 nj_isa nj_isa_best(void);
 /* "portable", "avx2", "avx512". */
 extern const char *const nj_isa_name[NJ_ISAS];

@@ -100,6 +100,35 @@ static inline const nj_model_service *model_service(void)
     return nj_service("model", 1);
 }
 
+static inline double model_uniform(uint64_t *seed)
+{
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+    return (double)(*seed >> 11) * 0x1p-53;
+}
+
+/* One block of memory per input: images of small numbers, other floats of [-0.8, 1.2] * scale, lengths of 1 to `steps`. */
+static inline void **model_random_inputs(const nj_model_info *info, uint32_t rows, uint32_t steps, double scale, uint64_t *seed)
+{
+    void **in = calloc(info->n_inputs, sizeof *in);
+    for (uint32_t i = 0; i < info->n_inputs; i++) {
+        const nj_model_port *p = &info->input[i];
+        size_t n = (size_t)rows * p->row_elements * (p->has_steps ? steps : 1);
+        in[i] = calloc(n, 4);
+        for (size_t k = 0; k < n; k++)
+            if (p->type == NJ_I32)
+                ((int32_t *)in[i])[k] = 1 + (int32_t)(model_uniform(seed) * steps);
+            else
+                ((float *)in[i])[k] = (float)((p->rank == 4 ? 0.03 : 2 * scale) * (model_uniform(seed) - 0.4));
+    }
+    return in;
+}
+
+static inline void model_free_inputs(const nj_model_info *info, void **in)
+{
+    for (uint32_t k = 0; k < info->n_inputs; k++) free(in[k]);
+    free(in);
+}
+
 /* The folder of real models; NULL when it is not here. */
 static inline const char *real_models(void)
 {

@@ -35,8 +35,7 @@ static uint64_t seed = 20261121;
 
 static double uniform(void)
 {
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (double)(seed >> 11) * 0x1p-53;
+    return model_uniform(&seed);
 }
 
 /* Numbers from the golden table, so that many are thresholds exactly, and NaN and infinities among them. */
@@ -117,22 +116,6 @@ static void forests_are_bit_equal(void **state)
 static const char *const networks[] = { "toy_braai", "toy_acai", "toy_snn", "braai", "acai_h", "acai_o", "snn_sn_vs_all" };
 enum { N_NETWORKS = 7, STEPS = 11, FEW = 13 };
 
-static void **random_inputs(const nj_model_info *info)
-{
-    void **in = calloc(info->n_inputs, sizeof *in);
-    for (uint32_t i = 0; i < info->n_inputs; i++) {
-        const nj_model_port *p = &info->input[i];
-        size_t n = (size_t)FEW * p->row_elements * (p->has_steps ? STEPS : 1);
-        in[i] = calloc(n, 4);
-        for (size_t k = 0; k < n; k++)
-            if (p->type == NJ_I32)
-                ((int32_t *)in[i])[k] = 1 + (int32_t)(uniform() * STEPS);
-            else
-                ((float *)in[i])[k] = (float)((p->rank == 4 ? 0.03 : 2) * (uniform() - 0.4));
-    }
-    return in;
-}
-
 typedef struct job {
     nj_model *model;
     void **in;
@@ -163,7 +146,7 @@ static void networks_agree(void **state)
         model_host ha, hb;
         nj_model *own = open_engine(&ha, networks[i], "builtin", NULL), *ort = open_engine(&hb, networks[i], "ort", NULL);
         const nj_model_info *info = model_service()->info(own);
-        void **in = random_inputs(info), *failed;
+        void **in = model_random_inputs(info, FEW, STEPS, 1, &seed), *failed;
         double out[3][FEW * 4], most = 0;
         job jobs[3] = { { own, in, out[0] }, { ort, in, out[1] }, { ort, in, out[2] } };
         pthread_t other;
@@ -185,8 +168,7 @@ static void networks_agree(void **state)
         assert_int_equal(model_service()->predict(ort, t, &call), NJ_OK);
         assert_memory_equal(one, out[1] + 4 * info->width, info->width * 8);
         model_service()->thread_close(t);
-        for (uint32_t k = 0; k < info->n_inputs; k++) free(in[k]);
-        free(in);
+        model_free_inputs(info, in);
         model_service()->close(own);
         model_service()->close(ort);
         model_host_close(&ha);

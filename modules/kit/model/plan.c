@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "denormal.h"
+
 /* --- building --- */
 
 int32_t nj_plan_new_value(nj_plan *plan, const char *name)
@@ -397,7 +399,7 @@ static int outputs_fit(const nj_plan *plan, const nj_model *model, const nj_plan
     return 1;
 }
 
-int nj_plan_run(const nj_plan *plan, nj_plan_work *w, const nj_model *model, const nj_model_call *call)
+static int run_chunks(const nj_plan *plan, nj_plan_work *w, const nj_model *model, const nj_model_call *call)
 {
     for (uint32_t row = 0; row < call->n_rows; row += plan->chunk) {
         uint32_t rows = call->n_rows - row < plan->chunk ? call->n_rows - row : plan->chunk;
@@ -410,4 +412,12 @@ int nj_plan_run(const nj_plan *plan, nj_plan_work *w, const nj_model *model, con
         take_outputs(plan, model, w, rows, call->out + (size_t)row * model->info.width);
     }
     return NJ_OK;
+}
+
+int nj_plan_run(const nj_plan *plan, nj_plan_work *w, const nj_model *model, const nj_model_call *call)
+{
+    uint32_t mode = nj_denormals_are_zero();
+    int rc = run_chunks(plan, w, model, call);
+    nj_denormals_back(mode);
+    return rc;
 }

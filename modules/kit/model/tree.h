@@ -28,6 +28,7 @@ typedef struct nj_forest {
     uint32_t n_outputs;    /* values per row */
     uint32_t binary;       /* one sum, two outputs (see nj_forest_post) */
     uint32_t all_positive; /* no leaf is negative */
+    uint32_t lanes;        /* blocks of rows go through tree_lanes.c */
     nj_tree_post post;
 } nj_forest;
 

@@ -212,7 +212,7 @@ static inline void one_tree(const nj_forest *f, const uint8_t *nan_first, nj_tre
 
 static inline void walk_block(const nj_forest *f, const uint8_t *nan_first, nj_tree_sum sum, uint32_t n, const work *w)
 {
-    if (n >= NJ_TREE_LANES && !nan_first && nj_tree_lanes_usable()) {
+    if (n >= NJ_TREE_LANES && !nan_first && f->lanes) {
         uint32_t whole = (n + NJ_TREE_LANES - 1) / NJ_TREE_LANES * NJ_TREE_LANES;
         for (uint32_t t = 0; t < f->n_trees; t++) nj_tree_lanes_add(f, sum, t, w->x, f->n_features + 1, whole, w->sum);
         return;

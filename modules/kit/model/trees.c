@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "engine.h"
-#include "tree.h"
+#include "tree_lanes.h"
 
 typedef struct trees {
     nj_forest forest;
@@ -55,6 +55,7 @@ int nj_engine_trees(nj_model *model, const nj_model_options *options, nj_model_e
     t->sum = options && options->sum && !strcmp(options->sum, "float") ? NJ_TREE_FLOAT : NJ_TREE_DOUBLE;
     if (nj_forest_build(&t->forest, node, info->input[0].row_elements, &model->pool, &why))
         return nj_model_fail(err, "%s: %.400s", info->folder, why.text);
+    t->forest.lanes = (uint32_t)nj_tree_lanes_usable();
     if (check_outputs(model, node, &t->forest, err)) return -1;
     model->self = t;
     model->engine = &engine;

@@ -5,7 +5,8 @@
  *   magnitudes equal where it divides by their spread).
  * Notes: moments come from centred sums. For slopes the times are centred, the magnitudes are not, as in the field's
  *   package: the rounding of the mean time leaves a noise of about 1e-8 mag d / sum (t - mean)^2, which is 1e-5 of the slope
- *   for points within minutes; the same operations in the same order give the same noise. Quantiles are taken in single
+ *   for points within minutes, and the line's value at time 0 one of 1e-9 mag in each residual; the same operations in the
+ *   same order (found by trial: w (x x), (w x) m, w (r r)) give the same noise, bit for bit. Quantiles are taken in single
  *   precision (h = n q - 1/2), as the field's package does: q = 0.1 there is not the double 0.1.
  * Reference: Malanchev et al. 2021, MNRAS 502, 5147, doi:10.1093/mnras/stab316, section 3 and appendix A; D'Isanto et al.
  *   2016, MNRAS 457, 3119 (most of them); Stetson 1996, PASP 108, 851 (K); Kim et al. 2014, A&A 566, A43 (cusum);
@@ -179,14 +180,14 @@ static void line(uint32_t n, const double *t, const double *m, const double *err
     double mean_t = st / sw;
     for (uint32_t i = 0; i < n; i++) {
         double w = err ? 1 / (err[i] * err[i]) : 1, x = t[i] - mean_t;
-        tt += w * x * x;
+        tt += w * (x * x);
         tm += w * x * m[i];
     }
     *slope = tm / tt;
     double at_zero = (sm - st * *slope) / sw;
     for (uint32_t i = 0; i < n; i++) {
         double w = err ? 1 / (err[i] * err[i]) : 1, r = m[i] - at_zero - *slope * t[i];
-        rr += w * r * r;
+        rr += w * (r * r);
     }
     *sum_tt = tt;
     *chi2 = rr / (n - 2.0);
