@@ -84,8 +84,10 @@ typedef struct nj_batch {
     uint32_t n_dead, cap_dead;
     nj_receipt *receipt;
     uint32_t n_receipts, cap_receipts;
-    void *state;         /* the graph's outputs */
-    int64_t oldest_ns;   /* arrival of its oldest chunk */
+    void *state;       /* the graph's outputs */
+    int64_t oldest_ns; /* arrival of its oldest chunk */
+    int64_t begin_ns, decoded_ns,
+        computed_ns;     /* a compute thread began it; gave it to the modules; was through. 0 = not clocked */
     size_t budget_bytes; /* given back to the byte budget once the batch is written */
     nj_arena arena;      /* all of the above but the struct and the receipts */
 } nj_batch;

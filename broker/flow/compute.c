@@ -1,4 +1,5 @@
 /* compute.c - the OpenMP region: each thread takes a whole unit through decode and all modules, without a barrier. */
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,9 @@ typedef struct hand {
     uint64_t seq;
     uint32_t part;
     int64_t cpu_mark;
+    nj_drift *drift;   /* NULL: nobody counts */
+    int64_t decode_ns; /* of the decode counter when the batch began */
+    uint64_t decoded_rows;
 } hand;
 
 static int begin_batch(hand *h, const survey *s)
@@ -28,6 +32,7 @@ static int begin_batch(hand *h, const survey *s)
     }
     b->seq = h->seq;
     b->part = h->part++;
+    b->begin_ns = h->drift ? nj_now_ns() : 0;
     h->batch = b;
     h->at = s;
     return 0;
@@ -45,6 +50,28 @@ static uint64_t count_future_points(const survey *s, const nj_batch *b)
     return n;
 }
 
+static float per_row(int64_t ns, uint64_t rows)
+{
+    return rows ? (float)((double)ns / (double)rows) : NAN;
+}
+
+/* The modules, clocked as a whole; and what this batch cost per row, when it is one of those that are kept. */
+static int dispatch_counted(hand *h, nj_batch *b)
+{
+    nj_worker *w = h->worker;
+    const nj_counter before = { .wall_ns = w->stamps->wall_ns, .offered = w->stamps->offered };
+    w->drift = nj_drift_row(h->drift, __atomic_fetch_add(&h->r->batches, 1, __ATOMIC_RELAXED));
+    if (w->drift) w->drift[0] = per_row(w->decode->wall_ns - h->decode_ns, w->decode->hits - h->decoded_rows);
+    h->decode_ns = w->decode->wall_ns;
+    h->decoded_rows = w->decode->hits;
+    b->decoded_ns = nj_now_ns();
+    int rc = nj_dispatch(h->at->graph, w, b);
+    b->computed_ns = nj_now_ns();
+    if (w->drift) w->drift[1] = per_row(w->stamps->wall_ns - before.wall_ns, w->stamps->offered - before.offered);
+    w->drift = NULL;
+    return rc;
+}
+
 static int finish_batch(hand *h, bool last_part, size_t budget_bytes)
 {
     nj_batch *b = h->batch;
@@ -53,12 +80,14 @@ static int finish_batch(hand *h, bool last_part, size_t budget_bytes)
     b->budget_bytes = budget_bytes;
     int rc = 0;
     if (b->n && h->at) {
-        rc = nj_dispatch(h->at->graph, h->worker, b);
+        rc = h->drift ? dispatch_counted(h, b) : nj_dispatch(h->at->graph, h->worker, b);
         __atomic_add_fetch(&h->r->future_points, count_future_points(h->at, b), __ATOMIC_RELAXED);
     }
-    int64_t cpu = nj_thread_cpu_ns();
-    nj_worker_share_cpu(h->worker, cpu - h->cpu_mark);
-    h->cpu_mark = cpu;
+    if (h->drift) {
+        int64_t cpu = nj_thread_cpu_ns();
+        nj_worker_share_cpu(h->worker, cpu - h->cpu_mark);
+        h->cpu_mark = cpu;
+    }
     if (rc) return -1;
     return nj_ring_push(h->r->done, b, 0);
 }
@@ -90,9 +119,9 @@ static int read_chunk(hand *h, nj_chunk *chunk, const survey *s, int64_t open_ns
         nj_receipt *receipt = nj_batch_receipt(h->batch, chunk);
         if (!receipt) return -1;
         uint32_t before = receipt->n_rows + receipt->n_dead, rows_before = receipt->n_rows;
-        int64_t start = nj_now_ns();
+        int64_t start = h->drift ? nj_now_ns() : 0;
         more = nj_cursor_read(&h->cursor, h->batch, (uint32_t)conf->batch_rows, (size_t)conf->batch_bytes);
-        int64_t ns = nj_now_ns() - start + open_ns;
+        int64_t ns = h->drift ? nj_now_ns() - start + open_ns : 0;
         open_ns = 0;
         if (more < 0) return -1;
         receipt = nj_batch_receipt(h->batch, chunk);
@@ -104,7 +133,7 @@ static int read_chunk(hand *h, nj_chunk *chunk, const survey *s, int64_t open_ns
         count->passed += rows;
         count->hits += rows;
         count->flagged += n - rows;
-        if (n == 1) nj_histogram_add(&count->one, (uint64_t)ns);
+        if (n == 1 && h->drift) nj_histogram_add(&count->one, (uint64_t)ns);
         /* a batch that the byte limit filled, or that must not grow: hand it on */
         if (more && finish_batch(h, false, 0)) return -1;
     }
@@ -114,16 +143,16 @@ static int read_chunk(hand *h, nj_chunk *chunk, const survey *s, int64_t open_ns
 static int compute_chunk(hand *h, nj_chunk *chunk)
 {
     nj_error err = { "" };
-    int64_t start = nj_now_ns();
+    int64_t start = h->drift ? nj_now_ns() : 0;
     if (nj_cursor_open(&h->cursor, h->r->decoder, chunk, &err)) {
         nj_counter *count = h->worker->decode;
         count->calls++;
         count->offered++;
         count->flagged++;
-        count->wall_ns += nj_now_ns() - start;
+        count->wall_ns += h->drift ? nj_now_ns() - start : 0;
         return dead_chunk(h, chunk, &err);
     }
-    int64_t open_ns = nj_now_ns() - start;
+    int64_t open_ns = h->drift ? nj_now_ns() - start : 0;
     const survey *s = nj_flow_survey(h->r, h->cursor.schema, &err);
     if (!s) {
         nj_flow_fatal(h->r, &err);
@@ -136,7 +165,7 @@ static void compute_unit(hand *h, unit *u)
 {
     h->seq = u->seq;
     h->part = 0;
-    h->cpu_mark = nj_thread_cpu_ns();
+    h->cpu_mark = h->drift ? nj_thread_cpu_ns() : 0;
     int rc = 0;
     for (uint32_t i = 0; i < u->n; i++) {
         if (rc == 0) rc = compute_chunk(h, u->chunk[i]);
@@ -161,6 +190,7 @@ int nj_compute(run *r, nj_worker **worker, int threads)
 #pragma omp parallel num_threads(threads)
     {
         hand h = { .r = r, .worker = worker[omp_get_thread_num()] };
+        h.drift = r->drift ? r->drift[omp_get_thread_num()] : NULL;
         unit *u;
         int closed = 0;
         while ((u = nj_ring_pop(r->work, -1, &closed)) != NULL) compute_unit(&h, u);

@@ -81,6 +81,7 @@ static int add_base(run *r)
         const base_column *c = &base_columns[i];
         if (!strcmp(c->key, "programid")) r->programid_field = r->n_fields;
         if (!strcmp(c->key, "jd")) r->jd_field = r->n_fields;
+        if (!strcmp(c->key, "exposure")) r->exposure_field = r->n_fields;
         uint32_t want = add_want(r, c->key, c->type, !strcmp(c->unit, "1") ? NULL : c->unit);
         if (want == UINT32_MAX ||
             add_field(r, (nj_field){ c->key, NULL, c->type, 1, c->unit, c->doc, NULL }, (field_source){ FIELD_WANT, want, 0 }))

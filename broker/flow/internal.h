@@ -7,6 +7,7 @@
 #include "../base/ring.h"
 #include "../decode/decode.h"
 #include "../graph/dispatch.h"
+#include "../measure/waterfall.h"
 #include "filter.h"
 #include "run.h"
 
@@ -19,6 +20,8 @@ typedef struct run_conf { /* [run] */
     struct {
         const char *modules, *where, *topics, *sinks, *columns;
     } said; /* what the command line may say instead: read by cli.c, in this table so that a misspelt key is found */
+    uint8_t counters;
+    double exposure_budget_s, broker_share;
 } run_conf;
 
 /* An output column and where its values are. */
@@ -83,7 +86,7 @@ typedef struct run {
     uint32_t n_wants;
     nj_field *field; /* [n_fields]; the first n_out go to sinks, the rest only to filters */
     field_source *field_from;
-    uint32_t n_fields, n_out, programid_field, jd_field, topics_field; /* the last only with topics */
+    uint32_t n_fields, n_out, programid_field, jd_field, exposure_field, topics_field; /* the last only with topics */
     uint32_t lc_want[NJ_LC_COLUMNS]; /* wants of the SQL table lc; UINT32_MAX = no filter reads it */
     nj_filter *filter;               /* -w */
     topic *topic;
@@ -114,6 +117,10 @@ typedef struct run {
     uint64_t digest, written, rows_out;
     uint64_t future_points;
     int live;
+    nj_drift **drift, *drift_output; /* [n_drifts] one per worker; what the output thread did. NULL: nobody counts */
+    int n_drifts;
+    uint64_t batches;        /* through the modules, atomically */
+    nj_waterfall *waterfall; /* output thread */
     int64_t start_ns;
     nj_energy *energy;
 } run;
@@ -136,6 +143,20 @@ int nj_compute(run *r, nj_worker **worker, int threads); /* the OpenMP region: r
 
 /* output.c */
 void *nj_output(void *run_); /* thread */
+
+/* analysis.c: the run looked at along its length, and exposure by exposure */
+int nj_flow_analysis_begin(run *r, int threads, nj_error *err);
+void nj_flow_analysis_free(run *r);
+void nj_flow_analysis_report(run *r, nj_report *report); /* after fill_stages; writers have stopped */
+/* Alerts that are written but not yet acknowledged, by exposure. */
+typedef struct parts {
+    nj_waterfall_part *part;
+    uint32_t n, cap, first; /* first: of the present batch */
+} parts;
+/* One row of a batch, in order. 0, or -1 when memory is short. */
+int nj_flow_part(parts *p, const nj_batch *b, const nj_chunk *chunk, double exposure, int64_t filter_ns, int64_t filtered_ns);
+void nj_flow_drift_output(run *r, uint32_t offered, int64_t filter_ns, uint32_t written, int64_t output_ns);
+void nj_flow_parts_settle(run *r, parts *p, bool acknowledged, int64_t now_ns);
 
 /* Something that must end the run (out of memory, a survey's graph): kept, and polling stops. */
 void nj_flow_fatal(run *r, const nj_error *err);

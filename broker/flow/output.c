@@ -23,6 +23,8 @@ typedef struct out {
     int64_t cpu_mark, progress_ns;
     nj_col *value; /* [n_fields] of the present batch */
     uint8_t *pass; /* [rows] */
+    parts parts;
+    int64_t filter_ns, filtered_ns; /* of the present batch */
 } out;
 
 static void sink_fails(run *r, const nj_error *err)
@@ -136,6 +138,9 @@ static int write_rows(out *o, nj_batch *b, uint8_t *fate)
             break;
         }
     int64_t t2 = nj_now_ns();
+    o->filter_ns = t0;
+    o->filtered_ns = t1;
+    if (!r->drift) return r->rows_out += rows.n, 0;
     if (r->filter || r->n_topics) {
         r->count_filter->calls++;
         r->count_filter->offered += offered;
@@ -149,6 +154,7 @@ static int write_rows(out *o, nj_batch *b, uint8_t *fate)
     r->count_output->hits += rows.n;
     r->count_output->wall_ns += t2 - t1;
     if (rows.n) nj_histogram_add(&r->count_output->one, (uint64_t)(t2 - t1) / rows.n);
+    nj_flow_drift_output(r, offered, t1 - t0, rows.n, t2 - t1);
     r->rows_out += rows.n;
     return 0;
 }
@@ -210,10 +216,24 @@ static void note_live(out *o, const pending *p, uint32_t n)
     }
 }
 
+/* The exposures of a chunk's rows. */
+static int note_exposures(out *o, const nj_batch *b, const survey *s, const nj_chunk *c, const uint8_t *fate, uint32_t first,
+                          uint32_t n)
+{
+    const nj_col *exposure = &o->value[o->r->exposure_field];
+    if (!s || !o->r->drift || !exposure->data) return 0;
+    for (uint32_t k = 0; k < n; k++)
+        if (fate[k] != ROW_RETURNED &&
+            nj_flow_part(&o->parts, b, c, ((const double *)exposure->data)[first + k], o->filter_ns, o->filtered_ns))
+            return -1;
+    return 0;
+}
+
 /* A receipt per chunk; rows of one chunk are consecutive. */
 static int note_receipts(out *o, const nj_batch *b, const uint8_t *fate)
 {
     uint32_t row = 0;
+    o->parts.first = o->parts.n;
     const survey *s = b->n && b->graph && !o->r->sink_failed ? nj_flow_survey_of(o->r, b->graph) : NULL;
     for (uint32_t i = 0; i < b->n_receipts; i++) {
         const nj_receipt *receipt = &b->receipt[i];
@@ -234,6 +254,7 @@ static int note_receipts(out *o, const nj_batch *b, const uint8_t *fate)
             case ROW_DUPLICATE: p->duplicates++; break;
             default: p->returned++; break;
             }
+        if (note_exposures(o, b, s, c, fate + row - receipt->n_rows, row - receipt->n_rows, receipt->n_rows)) return -1;
         if (o->r->sink_failed) { /* nothing of this batch is safe: it comes again */
             p->returned += p->emitted + p->filtered + p->duplicates + p->dead;
             p->emitted = p->filtered = p->duplicates = p->dead = 0;
@@ -265,6 +286,7 @@ static void settle(out *o, bool acknowledged)
 {
     run *r = o->r;
     int64_t now = nj_now_ns();
+    nj_flow_parts_settle(r, &o->parts, acknowledged, now);
     for (uint32_t i = 0; i < o->n_pending; i++) {
         pending *p = &o->pending[i];
         nj_ledger *l = &r->ledger[p->stream];
@@ -275,7 +297,7 @@ static void settle(out *o, bool acknowledged)
             l->dead += p->dead;
             l->duplicates += p->duplicates;
             l->returned += p->returned;
-            for (uint32_t k = 0; k < n; k++) nj_histogram_add(r->latency, (uint64_t)(now - p->arrival_ns));
+            for (uint32_t k = 0; k < n && r->drift; k++) nj_histogram_add(r->latency, (uint64_t)(now - p->arrival_ns));
             note_live(o, p, n);
         } else {
             l->returned += n + p->returned;
@@ -296,14 +318,14 @@ static void flush_sinks(out *o)
 {
     run *r = o->r;
     nj_error err = { "" };
-    int64_t start = nj_now_ns();
+    int64_t start = nj_now_ns(); /* counted or not: the cadence of flushes hangs on it */
     for (uint32_t i = 0; i < r->n_sinks && !r->sink_failed && o->begun; i++)
         if (r->sink[i]->class->flush(r->sink[i], &err)) sink_fails(r, &err);
     if (r->dead && !r->sink_failed && nj_dead_letters_flush(r->dead, &err)) sink_fails(r, &err);
     settle(o, !r->sink_failed);
     o->flushed_ns = nj_now_ns();
     o->flush_cost_ns = o->flushed_ns - start;
-    r->count_output->wall_ns += o->flush_cost_ns;
+    if (r->drift) r->count_output->wall_ns += o->flush_cost_ns;
 }
 
 /* A flush is due at the cadence; when nothing else is to be done, as soon as it costs less than a tenth of the time. */
@@ -378,9 +400,11 @@ void *nj_output(void *run_)
         if (b && stash(&o, b)) break;
         while ((b = take_next(&o)) != NULL) write_batch(&o, b);
         if (o.n_pending && (now - o.flushed_ns >= r->conf.flush_ms * 1000000 || next_flush_ms(&o) == 0)) flush_sinks(&o);
-        int64_t cpu = nj_thread_cpu_ns();
-        nj_counter_share_cpu(counter, 2, cpu - o.cpu_mark);
-        o.cpu_mark = cpu;
+        if (r->drift) {
+            int64_t cpu = nj_thread_cpu_ns();
+            nj_counter_share_cpu(counter, 2, cpu - o.cpu_mark);
+            o.cpu_mark = cpu;
+        }
         progress(&o);
     }
     if (!o.begun && !r->sink_failed) begin_sinks(&o, NULL); /* no rows at all: still a valid header */
@@ -392,6 +416,7 @@ void *nj_output(void *run_)
     nj_dedup_free(o.dedup);
     free(o.stash);
     free(o.pending);
+    free(o.parts.part);
     free(o.value);
     return NULL;
 }

@@ -32,6 +32,12 @@ static const nj_param run_table[] = {
       "1 = the slow plain version of each module that has one" },
     { "private_topics", NJ_U8, "0", offsetof(run_conf, private_topics), 0, 1, "1",
       "1 = topics carry ZTF alerts of other programmes than 1 too" },
+    { "counters", NJ_U8, "1", offsetof(run_conf, counters), 0, 1, "1",
+      "0 = no clocks, no counts, no percentiles: only for measuring what they cost" },
+    { "exposure_budget_s", NJ_F64, "60", offsetof(run_conf, exposure_budget_s), 0, 1e6, "s",
+      "from the end of an exposure to its alerts with their users (Rubin: 60 s)" },
+    { "broker_share", NJ_F64, "0.25", offsetof(run_conf, broker_share), 0, 1, "1",
+      "part of it that the broker may take, from the first alert's arrival to the last one's acknowledgement" },
     { "data_path", NJ_STR, "", offsetof(run_conf, data_path), 0, 0, "1",
       "folders of models, catalogues and tables, ':' between them" },
     /* What the command line can say too; cli.c reads these where it does not. */
@@ -165,6 +171,7 @@ static int make_workers(run *r, workers *w, int threads, nj_error *err)
         if (!w->opener[i]) return nj_fail(err, "out of memory");
         w->item[i] = nj_worker_new(&r->instances, open_stamp, w->opener[i], (uint64_t)r->conf.single_row, r->conf.reference, err);
         if (!w->item[i]) return w->n++, -1;
+        w->item[i]->uncounted = !r->conf.counters;
     }
     return 0;
 }
@@ -321,6 +328,7 @@ static void fill_report(run *r, const workers *w, nj_report *report)
         nj_ledger_add(&report->ledger, &r->ledger[i]);
     }
     fill_stages(r, w, report);
+    nj_flow_analysis_report(r, report);
     report->file = calloc(r->instances.n_files + 1, sizeof *report->file);
     for (uint32_t i = 0; report->file && i < r->instances.n_files; i++) {
         nj_report_file *f = &report->file[report->n_files++];
@@ -400,6 +408,7 @@ static void free_run(run *r)
         free(r->stream[i]);
     }
     nj_energy_free(r->energy);
+    nj_flow_analysis_free(r);
     nj_ring_free(r->work);
     nj_ring_free(r->done);
     free(r->source);
@@ -479,6 +488,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     if (rc == NJ_EXIT_OK && nj_settings_check_used(options->settings, err)) rc = NJ_EXIT_USAGE;
     int threads = rc == NJ_EXIT_OK ? threads_of(r) : 1;
     if (rc == NJ_EXIT_OK && make_workers(r, &w, threads, err)) rc = NJ_EXIT_USAGE;
+    if (rc == NJ_EXIT_OK && nj_flow_analysis_begin(r, threads, err)) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK) {
         nj_energy_begin(r->energy);
         int64_t cpu = nj_process_cpu_ns();

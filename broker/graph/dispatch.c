@@ -27,6 +27,14 @@ static const char *work_text(const nj_work *w, const char *s, size_t length)
     return nj_arena_text(&c->batch->arena, s, length);
 }
 
+static void count_stamp(nj_worker *w, uint32_t row, int64_t ns)
+{
+    w->image_ns += ns;
+    if (w->row_stamp_ns) w->row_stamp_ns[row] += ns;
+    w->stamps->calls++;
+    w->stamps->wall_ns += ns;
+}
+
 static const nj_image *work_image(const nj_work *w, uint32_t need, uint32_t row)
 {
     const call *c = w->opaque;
@@ -36,15 +44,10 @@ static const nj_image *work_image(const nj_work *w, uint32_t need, uint32_t row)
     if (!stamps || row >= c->batch->n) return NULL;
     nj_stamp *s = &stamps[row];
     if (s->state == NJ_STAMP_PACKED) {
-        int64_t start = nj_now_ns();
+        int64_t start = c->worker->uncounted ? 0 : nj_now_ns();
         const char *why = NULL;
         c->worker->open_stamp(c->worker->opener, s, &c->batch->arena, &why);
-        int64_t ns = nj_now_ns() - start;
-        c->worker->image_ns += ns;
-        if (c->worker->row_stamp_ns) c->worker->row_stamp_ns[row] += ns;
-        nj_counter *count = c->worker->stamps;
-        count->calls++;
-        count->wall_ns += ns;
+        if (!c->worker->uncounted) count_stamp(c->worker, row, nj_now_ns() - start);
         if (s->state != NJ_STAMP_OPEN) {
             static int said;
             char where[512];
@@ -175,9 +178,9 @@ static void one_call(nj_worker *worker, const nj_step *s, nj_work *w)
     worker->slot.n_rows = w->n;
     worker->slot.instance = s->in->name;
     worker->image_ns = 0;
-    int64_t start = nj_now_ns();
+    int64_t start = worker->uncounted ? 0 : nj_now_ns();
     int rc = process(s->in->self, worker->thread[s->instance], w);
-    int64_t ns = nj_now_ns() - start - worker->image_ns;
+    int64_t ns = worker->uncounted ? 0 : nj_now_ns() - start - worker->image_ns;
     worker->slot.instance = NULL;
     nj_arena_reset(&worker->scratch);
     if (rc != NJ_OK) {
@@ -185,9 +188,15 @@ static void one_call(nj_worker *worker, const nj_step *s, nj_work *w)
         nj_log_limited(&said, 10, NJ_LOG_ERROR, "module %s failed on a slice of %u rows (status %d)", s->in->name, w->n, rc);
         for (uint32_t k = 0; k < w->n; k++) w->reason[w->row[k]] = NJ_FAILED;
     }
+    if (worker->uncounted) {
+        for (uint32_t k = 0; k < w->n; k++)
+            if (w->reason[w->row[k]] >= NJ_REASONS) w->reason[w->row[k]] = NJ_FAILED;
+        return;
+    }
     count->calls++;
     count->wall_ns += ns;
     if (w->n == 1) nj_histogram_add(&count->one, ns > 0 ? (uint64_t)ns : 0);
+    if (worker->drift) worker->cost[worker->n_costs++] = (nj_weighted){ (float)ns / (float)w->n, (float)w->n };
     count_rows(s, count, w);
 }
 
@@ -260,8 +269,28 @@ static int run_step(const nj_graph *g, nj_worker *worker, nj_batch *b, const nj_
                   .scratch = work_scratch,
                   .text = work_text,
                   .image = work_image };
+    worker->n_costs = 0;
     if (n) call_slices(worker, s, &w, rows, n);
+    if (worker->drift) worker->drift[2 + s->instance] = nj_weighted_median(worker->cost, worker->n_costs);
     return 0;
+}
+
+static void count_stamps(nj_worker *worker, const nj_batch *b)
+{
+    nj_counter *stamps = worker->stamps;
+    for (uint32_t r = 0; r < b->n; r++) {
+        int asked = 0, bad = 0;
+        for (int k = 0; k < NJ_STAMPS; k++) {
+            const nj_stamp *s = b->stamp[k] ? &b->stamp[k][r] : NULL;
+            asked |= s && (s->state == NJ_STAMP_OPEN || s->state == NJ_STAMP_BAD);
+            bad |= s && s->state == NJ_STAMP_BAD;
+        }
+        stamps->offered += (uint64_t)asked;
+        stamps->passed += (uint64_t)asked;
+        stamps->hits += (uint64_t)(asked && !bad);
+        stamps->flagged += (uint64_t)bad;
+        if (asked) nj_histogram_add(&stamps->one, (uint64_t)worker->row_stamp_ns[r]);
+    }
 }
 
 int nj_dispatch(const nj_graph *g, nj_worker *worker, nj_batch *b)
@@ -269,7 +298,8 @@ int nj_dispatch(const nj_graph *g, nj_worker *worker, nj_batch *b)
     nj_outputs *state = nj_arena_alloc(&b->arena, sizeof *state);
     uint32_t *rows = nj_arena_alloc(&b->arena, (b->n + 1) * sizeof *rows);
     worker->row_stamp_ns = nj_arena_zalloc(&b->arena, (b->n + 1) * sizeof *worker->row_stamp_ns);
-    if (!state || !rows || !worker->row_stamp_ns) return -1;
+    worker->cost = worker->drift ? nj_arena_alloc(&b->arena, (b->n + 1) * sizeof *worker->cost) : NULL;
+    if (!state || !rows || !worker->row_stamp_ns || (worker->drift && !worker->cost)) return -1;
     state->reason = nj_arena_zalloc(&b->arena, (g->n_steps + 1) * sizeof *state->reason);
     if (!state->reason) return -1;
     b->state = state;
@@ -286,20 +316,7 @@ int nj_dispatch(const nj_graph *g, nj_worker *worker, nj_batch *b)
         if (g->col[d->base].derived >= 0 && nj_derive(g, b, d->base)) return -1;
         if (nj_derive(g, b, c)) return -1;
     }
-    nj_counter *stamps = worker->stamps;
-    for (uint32_t r = 0; r < b->n; r++) {
-        int asked = 0, bad = 0;
-        for (int k = 0; k < NJ_STAMPS; k++) {
-            const nj_stamp *s = b->stamp[k] ? &b->stamp[k][r] : NULL;
-            asked |= s && (s->state == NJ_STAMP_OPEN || s->state == NJ_STAMP_BAD);
-            bad |= s && s->state == NJ_STAMP_BAD;
-        }
-        stamps->offered += (uint64_t)asked;
-        stamps->passed += (uint64_t)asked;
-        stamps->hits += (uint64_t)(asked && !bad);
-        stamps->flagged += (uint64_t)bad;
-        if (asked) nj_histogram_add(&stamps->one, (uint64_t)worker->row_stamp_ns[r]);
-    }
+    if (!worker->uncounted) count_stamps(worker, b);
     worker->row_stamp_ns = NULL;
     return 0;
 }

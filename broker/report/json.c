@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "../base/version.h"
+#include "../measure/stats.h"
 #include "report.h"
 
 static void text(nj_buffer *b, const char *key, const char *value, const char *tail)
@@ -120,6 +121,30 @@ static void distribution(nj_buffer *b, const nj_histogram *h)
     nj_buffer_text(b, "]");
 }
 
+/* At most 128 points: medians of neighbours. */
+static void drift(nj_buffer *b, const nj_drift_line *d)
+{
+    enum { POINTS = 128 };
+    const nj_trend *t = &d->trend;
+    uint32_t group = (d->n + POINTS - 1) / POINTS;
+    double scale = t->median > 0 ? 1e5 / t->median : 0; /* ns per batch to % per 1000 batches */
+    nj_buffer_text(b, "\"drift\": {");
+    number(b, "percent_per_1000", d->percent_per_1000, ", ");
+    number(b, "low", t->low * scale, ", ");
+    number(b, "high", t->high * scale, ", ");
+    number(b, "change_percent", d->change_percent, ", ");
+    number(b, "tau", t->tau, ", ");
+    number(b, "p", t->p, ", ");
+    count(b, "n", d->n, ", ");
+    count(b, "stride", d->stride, ", ");
+    nj_buffer_printf(b, "\"drifts\": %s, \"points\": [", d->drifts ? "true" : "false");
+    for (uint32_t i = 0; i < d->n; i += group) {
+        uint32_t n = d->n - i < group ? d->n - i : group;
+        nj_buffer_printf(b, "%s[%.0f, %.5g]", i ? ", " : "", d->batch[i + n / 2], nj_quantile(d->ns + i, n, 0.5));
+    }
+    nj_buffer_text(b, "]}");
+}
+
 static void energy(const nj_report *r, nj_buffer *b)
 {
     const nj_carbon *c = &r->carbon;
@@ -179,6 +204,10 @@ static void stage(const nj_report *r, const nj_stage *s, double total_ns, nj_buf
     valued(b, "joule_per_alert", &r->energy, n > 0 ? cpu_s / n : 0, ", ");
     grams(b, "gco2e_per_million", r, n > 0 ? cpu_s / n * 1e6 : 0, "},\n     ");
     distribution(b, &c->one);
+    if (s->drift.n) {
+        nj_buffer_text(b, ",\n     ");
+        drift(b, &s->drift);
+    }
     nj_buffer_text(b, "}");
 }
 
@@ -189,6 +218,41 @@ static void latency(const char *key, const nj_histogram *h, nj_buffer *b, const 
     number(b, "p99_ms", nj_histogram_quantile(h, 0.99) / 1e6, ", ");
     number(b, "max_ms", (double)h->max / 1e6, "}");
     nj_buffer_text(b, tail);
+}
+
+static void seconds(nj_buffer *b, const char *key, const nj_histogram *h, const char *tail)
+{
+    nj_buffer_printf(b, "\"%s\": {", key);
+    number(b, "p50_s", nj_histogram_quantile(h, 0.5) / 1e9, ", ");
+    number(b, "p99_s", nj_histogram_quantile(h, 0.99) / 1e9, ", ");
+    number(b, "max_s", (double)h->max / 1e9, "}");
+    nj_buffer_text(b, tail);
+}
+
+/* Where the time of each exposure went, against the broker's share of the budget. */
+static void exposures(const nj_waterfall_sum *w, nj_buffer *b)
+{
+    nj_buffer_text(b, "  \"exposures\": {");
+    count(b, "n", w->n, ", ");
+    count(b, "alerts", w->alerts, ", ");
+    number(b, "budget_s", w->budget_s, ", ");
+    number(b, "broker_share", w->broker_share, ", ");
+    number(b, "broker_budget_s", w->budget_s * w->broker_share, ", ");
+    count(b, "over", w->over, ", ");
+    count(b, "closed_early", w->closed_early, ",\n    \"spans\": {");
+    for (int k = 0; k < NJ_SPANS; k++) seconds(b, nj_span_name[k], &w->span[k], k + 1 < NJ_SPANS ? ", " : "},\n    ");
+    seconds(b, "total", &w->total, ",\n    \"worst\": [");
+    for (uint32_t i = 0; i < w->n_worst; i++) {
+        const nj_waterfall_exposure *e = &w->worst[i];
+        nj_buffer_text(b, i ? ",\n      {" : "\n      {");
+        text(b, "survey", e->survey, ", ");
+        number(b, "exposure", e->exposure, ", ");
+        count(b, "alerts", e->alerts, ", ");
+        number(b, "total_s", (double)nj_waterfall_total(e) / 1e9, ", \"spans_s\": {");
+        for (int k = 0; k < NJ_SPANS; k++)
+            number(b, nj_span_name[k], (double)e->span_ns[k] / 1e9, k + 1 < NJ_SPANS ? ", " : "}}");
+    }
+    nj_buffer_text(b, "]},\n");
 }
 
 void nj_report_json(const nj_report *r, nj_buffer *b)
@@ -206,6 +270,7 @@ void nj_report_json(const nj_report *r, nj_buffer *b)
     number(b, "bytes_per_s", (double)r->bytes / wall, ", ");
     number(b, "wall_s", r->wall_s, ", ");
     number(b, "cpu_s", r->cpu_s, ", ");
+    count(b, "batches", r->batches, ", ");
     number(b, "start_s", r->start_s, "},\n  \"modules\": [\n");
     for (uint32_t i = 0; i < r->n_stages; i++) {
         stage(r, &r->stage[i], total, b);
@@ -222,6 +287,7 @@ void nj_report_json(const nj_report *r, nj_buffer *b)
         latency("total", &r->total, b, "");
     }
     nj_buffer_text(b, "},\n");
+    if (r->waterfall) exposures(r->waterfall, b);
     energy(r, b);
     nj_buffer_printf(b, "\"memory\": {\"rss_max_bytes\": %ld},\n", r->rss_max_bytes);
     nj_buffer_printf(b, "  \"future_points\": %llu,\n  ", (unsigned long long)r->future_points);

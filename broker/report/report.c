@@ -6,6 +6,8 @@
 void nj_report_free(nj_report *r)
 {
     free(r->stream);
+    for (uint32_t i = 0; r->stage && i < r->n_stages; i++) nj_drift_line_free(&r->stage[i].drift);
+    free(r->waterfall);
     free(r->stage);
     free(r->file);
     memset(r, 0, sizeof *r);

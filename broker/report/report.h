@@ -7,8 +7,10 @@
 
 #include "../base/buffer.h"
 #include "../measure/counter.h"
+#include "../measure/drift.h"
 #include "../measure/energy.h"
 #include "../measure/ledger.h"
+#include "../measure/waterfall.h"
 
 enum { NJ_REPORT_SCHEMA = 1 };
 
@@ -19,6 +21,7 @@ typedef struct nj_stage {
     bool per_row; /* percentiles come from one-row slices */
     nj_counter count;
     int64_t cold_start_ns;
+    nj_drift_line drift; /* n = 0: nothing was kept */
 } nj_stage;
 
 typedef struct nj_report_stream {
@@ -48,7 +51,9 @@ typedef struct nj_report {
     nj_histogram latency;        /* ns, arrival to acknowledgement, per alert */
     bool live;                   /* a live stream: publish and total below mean something */
     nj_histogram publish, total; /* ns; Kafka timestamp - end of exposure; acknowledgement - end of exposure */
-    double start_s;              /* from the start of the process to the first poll */
+    nj_waterfall_sum *waterfall; /* NULL: no row had an exposure; owned */
+    uint64_t batches;
+    double start_s; /* from the start of the process to the first poll */
     long rss_max_bytes;
     nj_energy_source energy;
     nj_energy_split split;

@@ -74,6 +74,49 @@ static void energy(const nj_report *r, FILE *to)
             c->pue);
 }
 
+static const char *span_of(char text[16], double ns)
+{
+    snprintf(text, 16,
+             ns < 1e6   ? "%.3g us"
+             : ns < 1e9 ? "%.3g ms"
+                        : "%.3g s",
+             ns < 1e6   ? ns / 1e3
+             : ns < 1e9 ? ns / 1e6
+                        : ns / 1e9);
+    return text;
+}
+
+/* The exposures against the broker's share of their budget, and where the time of the slowest went. */
+static void exposures(const nj_waterfall_sum *w, FILE *to)
+{
+    char p50[16], p99[16], max[16], t[16];
+    fprintf(
+        to,
+        "Exposures %llu, first arrival to last acknowledgement p50 %s, p99 %s, max %s; over %.3g s (%.0f %% of %.3g s): %llu\n",
+        (unsigned long long)w->n, span_of(p50, nj_histogram_quantile(&w->total, 0.5)),
+        span_of(p99, nj_histogram_quantile(&w->total, 0.99)), span_of(max, (double)w->total.max), w->budget_s * w->broker_share,
+        100 * w->broker_share, w->budget_s, (unsigned long long)w->over);
+    if (!w->n_worst) return;
+    const nj_waterfall_exposure *e = &w->worst[0];
+    fprintf(to, "  the slowest, %s %.14g (%llu alerts):", e->survey, e->exposure, (unsigned long long)e->alerts);
+    for (int k = 0; k < NJ_SPANS; k++) fprintf(to, "%s %s %s", k ? "," : "", nj_span_name[k], span_of(t, (double)e->span_ns[k]));
+    fprintf(to, "\n");
+}
+
+/* Only what is beyond chance and beyond 10 %. */
+static void drifts(const nj_report *r, FILE *to)
+{
+    uint32_t n = 0, judged = 0;
+    for (uint32_t i = 0; i < r->n_stages; i++) {
+        const nj_drift_line *d = &r->stage[i].drift;
+        judged += d->n >= 3;
+        if (!d->drifts) continue;
+        fprintf(to, "%s%s %+.0f %% (%+.3g %%/1000 batches, p %.1g)", n++ ? ", " : "Drift along the run: ", r->stage[i].name,
+                d->change_percent, d->percent_per_1000, d->trend.p);
+    }
+    if (n) fprintf(to, "%s\n", 2 * n > judged && judged > 3 ? ": most rows at once, so likely the machine" : "");
+}
+
 static void reasons(const nj_report *r, FILE *to)
 {
     static const char *const name[] = { "done",  "cut",         "few_points", "no_input", "no_fit",
@@ -128,4 +171,6 @@ void nj_report_terminal(const nj_report *r, FILE *to)
             (unsigned long long)l->consumed, "", "", "", n > 0 ? total / n / 1e3 : 0, "", "", "100%", si(on, n / (cpu / 1e9)), "",
             two(t, us * r->energy.watt), two(lo, us * r->energy.low), two(hi, us * r->energy.high));
     reasons(r, to);
+    if (r->waterfall) exposures(r->waterfall, to);
+    drifts(r, to);
 }

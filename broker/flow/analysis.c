@@ -1,0 +1,116 @@
+/* analysis.c - the run looked at along its length (what a batch cost) and exposure by exposure (where its time went). */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/log.h"
+#include "internal.h"
+
+/* Series of a worker: decode, stamps, then the instances; of the output thread: filters, output. */
+enum { DECODE, STAMPS, FIRST_MODULE };
+enum { FILTERS, OUTPUT, N_OUTPUT };
+
+int nj_flow_analysis_begin(run *r, int threads, nj_error *err)
+{
+    if (!r->conf.counters) return 0;
+    r->drift = calloc((size_t)threads, sizeof *r->drift);
+    r->drift_output = nj_drift_new(N_OUTPUT);
+    r->waterfall = nj_waterfall_new(r->conf.exposure_budget_s, r->conf.broker_share);
+    int ok = r->drift && r->drift_output && r->waterfall;
+    for (int i = 0; ok && i < threads; i++, r->n_drifts++)
+        if (!(r->drift[i] = nj_drift_new(FIRST_MODULE + r->instances.n))) ok = 0;
+    return ok ? 0 : nj_fail(err, "out of memory");
+}
+
+void nj_flow_analysis_free(run *r)
+{
+    for (int i = 0; i < r->n_drifts; i++) nj_drift_free(r->drift[i]);
+    free(r->drift);
+    nj_drift_free(r->drift_output);
+    nj_waterfall_free(r->waterfall);
+}
+
+void nj_flow_drift_output(run *r, uint32_t offered, int64_t filter_ns, uint32_t written, int64_t output_ns)
+{
+    float *row = nj_drift_row(r->drift_output, r->count_output->calls - 1);
+    if (!row) return;
+    if (offered && (r->filter || r->n_topics)) row[FILTERS] = (float)filter_ns / (float)offered;
+    if (written) row[OUTPUT] = (float)output_ns / (float)written;
+}
+
+/* --- exposures --- */
+
+int nj_flow_part(parts *p, const nj_batch *b, const nj_chunk *chunk, double exposure, int64_t filter_ns, int64_t filtered_ns)
+{
+    if (!isfinite(exposure)) return 0;
+    nj_waterfall_part *last = p->n > p->first ? &p->part[p->n - 1] : NULL;
+    if (last && last->exposure == exposure) {
+        last->n++;
+        if (chunk->arrival_ns < last->first_arrival_ns) last->first_arrival_ns = chunk->arrival_ns;
+        last->last_arrival_ns = chunk->arrival_ns;
+        return 0;
+    }
+    if (p->n == p->cap) {
+        uint32_t cap = p->cap ? 2 * p->cap : 256;
+        nj_waterfall_part *list = realloc(p->part, cap * sizeof *list);
+        if (!list) return -1;
+        p->part = list;
+        p->cap = cap;
+    }
+    p->part[p->n++] = (nj_waterfall_part){ .survey = b->layout->survey,
+                                           .exposure = exposure,
+                                           .n = 1,
+                                           .first_arrival_ns = chunk->arrival_ns,
+                                           .last_arrival_ns = chunk->arrival_ns,
+                                           .begin_ns = b->begin_ns,
+                                           .decoded_ns = b->decoded_ns,
+                                           .computed_ns = b->computed_ns,
+                                           .filter_ns = filter_ns,
+                                           .filtered_ns = filtered_ns };
+    return 0;
+}
+
+void nj_flow_parts_settle(run *r, parts *p, bool acknowledged, int64_t now_ns)
+{
+    for (uint32_t i = 0; i < p->n && acknowledged; i++)
+        if (nj_waterfall_add(r->waterfall, &p->part[i], now_ns)) {
+            nj_error err;
+            nj_fail(&err, "out of memory: too many exposures under way");
+            nj_flow_fatal(r, &err);
+            break;
+        }
+    p->n = p->first = 0;
+}
+
+/* --- the report --- */
+
+/* Which series of which writers a stage of the report is. */
+static void drift_of(run *r, nj_stage *s)
+{
+    nj_drift *const *from = r->drift;
+    uint32_t n = (uint32_t)r->n_drifts, series = UINT32_MAX;
+    if (s->is_module) {
+        for (uint32_t i = 0; i < r->instances.n; i++)
+            if (!strcmp(r->instances.item[i].name, s->name)) series = FIRST_MODULE + i;
+    } else if (!strcmp(s->name, "(decode)")) {
+        series = DECODE;
+    } else if (!strncmp(s->name, "(stamps", 7)) {
+        series = STAMPS;
+    } else {
+        from = &r->drift_output;
+        n = 1;
+        series = !strcmp(s->name, "(filters)") ? FILTERS : OUTPUT;
+    }
+    if (series != UINT32_MAX && nj_drift_line_of(from, n, series, &s->drift))
+        nj_log(NJ_LOG_WARN, "no memory for the drift of %s", s->name);
+}
+
+void nj_flow_analysis_report(run *r, nj_report *report)
+{
+    if (!r->drift) return;
+    report->batches = r->batches;
+    for (uint32_t i = 0; i < report->n_stages; i++) drift_of(r, &report->stage[i]);
+    const nj_waterfall_sum *sum = nj_waterfall_end(r->waterfall);
+    report->waterfall = sum->n ? malloc(sizeof *sum) : NULL;
+    if (report->waterfall) *report->waterfall = *sum;
+}
