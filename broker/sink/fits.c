@@ -144,7 +144,8 @@ static void describe_columns(fits_sink *s, int *status)
         }
         if (nj_field_kind(field) != NJ_CELL_INT) continue;
         LONGLONG null = field->type == NJ_U8 ? NJ_NO_U8 : field->type == NJ_I32 ? NJ_NO_I32 : NJ_NO_I64;
-        snprintf(key, sizeof key, "TNULL%u", n);
+        /* astropy (8.0) cannot read a table that has TNULL for a column of variable length */
+        snprintf(key, sizeof key, s->column[f].repeat ? "TNULL%u" : "NJNUL%u", n);
         fits_write_key(s->file, TLONGLONG, key, &null, "no answer", status);
     }
 }

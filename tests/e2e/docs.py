@@ -1,0 +1,291 @@
+#!/usr/bin/env python3
+"""Every command and snippet of the README files is run, in the order in which it stands, against stand-ins.
+
+A fenced block says what it is: sh (each command must end well), python (run by a Python with pandas, astropy and fastavro), output
+(what the block before it printed, to the letter), c (compiled, in modules/README.md), mermaid, and text or csv (read by people only).
+A command in backticks within a sentence is not run: its subcommand and its options must exist. What is put in the place of hosts and
+files that only a reader has stands in STAND_INS, what is not run in NOT_RUN, each with its reason.
+
+Arguments: the documents, else all. With NIGHTJAR_DOCS_WRITE=1 the output blocks are written anew: look at the difference, then commit."""
+import glob, json, os, re, shutil, signal, subprocess, sys, tarfile, time
+from mock_broker import MockBroker
+from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, nightjar, ok, skip
+
+LANGUAGES = {"sh", "python", "output", "text", "c", "csv", "mermaid", "ini"}
+ALERTS = 120
+# (what stands in the document, what is run, why)
+STAND_INS = [
+    (r"public\.alerts\.ztf\.uw\.edu:9092", "{broker}", "a broker in this process instead of the survey's"),
+    (r"localhost:9092", "{broker}", "the reader's own broker: the same one"),
+    (r"^(\./nightjar run 'kafka://.*)$", r"\1 -X session.timeout.ms=3000 -X heartbeat.interval.ms=500", "the mock waits so long for a member that left"),
+    (r"FOLDER_OF_PARQUET", "parquet", "the simulated night, written by pyarrow"),
+    (r"^(\./nightjar profile .*)$", r"\1 --repeat 2", "a profile to look at takes a minute, two replays show that it works"),
+    (r"^\./nightjar bench$", "./nightjar bench simulate --seconds 0.02", "all subjects take minutes; bench.py tests them"),
+    (r"^make testbins$", "make build/release/tests/module/conformance", "one test program, not all of them"),
+    (r"^tests/run module/conformance$", "NIGHTJAR_SHARED= build/release/tests/module/conformance", "tests/run would not see the copy's binary alone"),
+]
+# (command, why it is not run); those of make must be targets
+NOT_RUN = [
+    (r"^make demo$", "installs packages; it is what continuous integration runs in a fresh machine"),
+    (r"^make test$", "this test is part of it"),
+    (r"^make onnxruntime$", "downloads 15 MB"),
+    (r"^curl .*ztf\.uw\.edu", "gigabytes from the survey's archive; night.tar.gz is a simulated one"),
+]
+LIVE = re.compile(r"nightjar run '?kafka://(?!.*until=)")  # goes on until it is interrupted
+
+
+def documents():
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files", "*.md"], capture_output=True, text=True)
+    names = listed.stdout.split() if listed.returncode == 0 else \
+        [os.path.relpath(f, ROOT) for f in glob.glob(os.path.join(ROOT, "**", "*.md"), recursive=True) if "/build/" not in f]
+    return sorted(names)
+
+
+def blocks(name):
+    """(language, text, line) of each fenced block."""
+    text = open(os.path.join(ROOT, name), encoding="utf-8").read()
+    return [(m[2], m[3], text.count("\n", 0, m.start()) + 1) for m in re.finditer(r"^( *)```(\S*)\n(.*?)^ *```", text, re.S | re.M)]
+
+
+def commands(text):
+    """The commands of a block: lines, with those that end in a backslash joined; comments go."""
+    for line in re.sub(r"\\\n\s*", " ", text).splitlines():
+        line = re.sub(r"(^|\s)#\s.*$", "", line).strip()
+        if line:
+            yield line
+
+
+# --- what the reader has and the test makes -------------------------------------------------------------------------
+def night():
+    r = nightjar("simulate", "-n", ALERTS, "--exposures", 6, "--seed", 7, "-o", "night.tar.gz", "-q")
+    assert r.returncode == 0, r.stderr
+    with tarfile.open("night.tar.gz") as t:
+        first = next(m for m in t if m.name.endswith(".avro"))
+        open("alert.avro", "wb").write(t.extractfile(first).read())
+        t.extractall("folder", filter="data") if hasattr(tarfile, "data_filter") else t.extractall("folder")
+
+
+def reports():
+    for name in ("before", "after"):
+        r = nightjar("run", "night.tar.gz", "-q", "--report", name + ".json", "-j", 1)
+        assert r.returncode == 0, r.stderr
+
+
+def shared_objects():
+    for name in ("old", "new"):
+        subprocess.run([os.environ.get("CC", "cc"), "-std=c11", "-O2", "-fPIC", "-shared", "-DNJ_SHARED", "-I", os.path.join(ROOT, "include"),
+                        os.path.join(ROOT, "modules", "roid.c"), "-o", name + ".so"], check=True)
+
+
+PARQUET = """
+import fastavro, glob, os, pyarrow as pa, pyarrow.parquet as pq
+os.makedirs("parquet/finkclass=Unknown")
+alerts = [a for f in sorted(glob.glob("folder/*.avro"))[:20] for a in fastavro.reader(open(f, "rb"))]
+for a in alerts:
+    a.pop("fp_hists", None)
+pq.write_table(pa.Table.from_pylist(alerts), "parquet/finkclass=Unknown/part-0.parquet")
+"""
+
+
+def find_python(*packages):
+    found = subprocess.run([os.path.join(ROOT, "tests", "python"), *packages], capture_output=True, text=True)
+    python = found.stdout.strip()
+    return (python if python.startswith("/") else os.path.join(ROOT, python)) if found.returncode == 0 else None
+
+
+def parquet():
+    """A night as a data transfer writes it; False without pyarrow."""
+    python = find_python("pyarrow", "fastavro")
+    if not python:
+        return False
+    r = subprocess.run([python, "-c", PARQUET], capture_output=True, text=True)
+    assert r.returncode == 0, r.stderr
+    return True
+
+
+def copy_tree():
+    """The sources and what was built of them: for documents that say `make`."""
+    for part in ("Makefile", "broker", "include", "modules", "schemas", "data", "tests"):
+        src = os.path.join(ROOT, part)
+        (shutil.copytree if os.path.isdir(src) else shutil.copy2)(src, part)
+    shutil.copytree(os.path.join(ROOT, "build", "release"), os.path.join("build", "release"), ignore=shutil.ignore_patterns("tests", "so", "fuzz"))
+
+
+# --- running -----------------------------------------------------------------------------------------------------------
+class Reader:
+    """One who goes through a document from its top to its end, in one folder."""
+
+    def __init__(self, name, broker):
+        self.name, self.broker, self.printed, self.have_parquet, self.moved = name, broker, None, None, 0
+
+    def stand_in(self, command):
+        for pattern, replacement, _ in STAND_INS:
+            command = re.sub(pattern, replacement.replace("{broker}", self.broker), command)
+        return command
+
+    def run(self, command, line):
+        title = f"{self.name}:{line}: {command}"
+        for pattern, why in NOT_RUN:
+            if re.search(pattern, command):
+                if command.startswith("make "):
+                    r = subprocess.run(["make", "-C", ROOT, "-q", command.split()[1]], capture_output=True, text=True)
+                    return ok("No rule" not in r.stderr, f"{title}: is there ({why})", r.stderr)
+                return skip(title, why)
+        if "FOLDER_OF_PARQUET" in command:
+            if self.have_parquet is None:
+                self.have_parquet = parquet()
+            if not self.have_parquet:
+                return skip(title, "no Python with pyarrow, and none can be installed")
+        actual = self.stand_in(command)
+        live = LIVE.search(actual)
+        start = time.time()
+        rc, out, err = self.until_rows(actual) if live else self.to_the_end(actual)
+        self.printed = out
+        good = ok(rc == (130 if live else 0), title, f"{actual}\nexit {rc}\n{out[-1500:]}{err[-1500:]}")
+        if time.time() - start > 5:
+            print(f"# {time.time() - start:.1f} s")
+        return good
+
+    def to_the_end(self, command):
+        try:
+            r = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+        except subprocess.TimeoutExpired:
+            return "none after 120 s", "", ""
+        return r.returncode, r.stdout, r.stderr
+
+    def until_rows(self, command):
+        """A live stream: a night is sent when the run has begun, and the run is interrupted when its rows are there."""
+        topic = "ztf_20260321_programid1" if "ztf_" in command else re.search(r"kafka://[^/]*/([a-z_0-9]+)", command)[1]
+        path = re.search(r"-o \w+:(\S+)", command)[1]
+        size = lambda: os.path.getsize(path) if os.path.exists(path) else 0
+        before = size()
+        p = subprocess.Popen(["bash", "-c", "exec " + command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        time.sleep(3)  # from=latest: what is sent before the first assignment is not for this run
+        deadline = time.time() + 40
+        while time.time() < deadline and p.poll() is None:
+            nightjar("replay", "night.tar.gz", "--to", f"kafka://{self.broker}/{topic}", "--limit", 20, "-q")
+            time.sleep(1)
+            if size() > before:
+                break
+        p.send_signal(signal.SIGINT)
+        try:
+            out, err = p.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            p.kill()
+            out, err = p.communicate()
+        return p.returncode if size() > before else f"{p.returncode}, and no rows", out, err
+
+    def python(self, text, line, python):
+        title = f"{self.name}:{line}: {text.strip().splitlines()[-1].strip()}"
+        if not python:
+            return skip(title, "no Python with pandas, astropy and fastavro, and none can be installed")
+        r = subprocess.run([python, "-W", "error::DeprecationWarning", "-c", text], capture_output=True, text=True, timeout=120)
+        self.printed = r.stdout
+        return ok(r.returncode == 0, title, r.stdout + r.stderr)
+
+    def compare(self, text, line):
+        title = f"{self.name}:{line}: prints what stands there"
+        if self.printed is None:
+            return skip(title, "the block before it did not run")
+        if os.environ.get("NIGHTJAR_DOCS_WRITE"):
+            self.rewrite(line)
+            text = self.printed
+        trim = lambda s: [x.rstrip() for x in s.rstrip().splitlines()]
+        return ok(trim(text) == trim(self.printed), title, self.printed)
+
+
+    def rewrite(self, line):
+        path = os.path.join(ROOT, self.name)
+        lines = open(path, encoding="utf-8").read().split("\n")
+        line += self.moved  # blocks above may have changed their length
+        end = lines.index("```", line)
+        now = self.printed.rstrip().split("\n")
+        self.moved += len(now) - (end - line)
+        lines[line:end] = [x.rstrip() for x in now]
+        open(path, "w", encoding="utf-8").write("\n".join(lines))
+
+
+def read(name, broker, python):
+    """All blocks of a document."""
+    parts = blocks(name)
+    if not any(language in ("sh", "python") for language, _, _ in parts):
+        return
+    with Folder():
+        night()
+        if any(language == "c" for language, _, _ in parts):
+            copy_tree()
+        else:
+            for part in ("data", "modules", "include", "perf", "tests", "schemas"):
+                os.symlink(os.path.join(ROOT, part), part)
+            os.symlink(os.path.abspath(NIGHTJAR), "nightjar")
+        text = "".join(t for language, t, _ in parts if language == "sh")
+        if "before.json" in text:
+            reports()
+        if "old.so" in text:
+            shared_objects()
+        reader = Reader(name, broker)
+        for language, text, line in parts:
+            if language == "sh":
+                for c in commands(text):
+                    reader.run(c, line)
+            elif language == "python":
+                reader.python(text, line, python)
+            elif language == "output":
+                reader.compare(text, line)
+            elif language == "c":
+                module = re.search(r"NJ_MODULE\((\w+)\)", text)[1]
+                open(f"modules/{module}.c", "w").write(text)
+
+
+# --- what stands in sentences -------------------------------------------------------------------------------------------
+def inline(names):
+    """Commands in backticks: the subcommand is in the help, its options in its own help."""
+    known = dict(re.findall(r"^  nightjar (\S+) (.*)$", nightjar("--help").stdout, re.M))
+    helps, bad = {}, []
+    for name in names:
+        if name == "CHANGELOG.md":
+            continue  # it may speak of what is gone or to come
+        text = re.sub(r"^( *)```.*?^ *```", "", open(os.path.join(ROOT, name), encoding="utf-8").read(), flags=re.S | re.M)
+        for command in re.findall(r"`(?:\./)?nightjar ([a-z][^`]*)`", text):
+            words = command.split(" -- ")[0].replace("\\|", "|").split()
+            if words[0] == "simulator":
+                continue  # a value of a field, not a command
+            if words[0] not in known:
+                bad.append(f"{name}: nightjar {command}: no such command")
+                continue
+            help_text = helps.setdefault(words[0], nightjar(words[0], "--help").stdout + known[words[0]])
+            for w in words[1:]:
+                if re.match(r"--?[a-z]", w) and not re.search(r"(?<![\w-])" + re.escape(w.split("=")[0]) + r"(?![\w-])", help_text):
+                    bad.append(f"{name}: nightjar {command}: no option {w}")
+        for target in re.findall(r"`make ([a-z]+)[^`]*`", text):
+            if not re.search(rf"^{target}:", open(os.path.join(ROOT, "Makefile")).read(), re.M):
+                bad.append(f"{name}: make {target}: no such target")
+        for link in re.findall(r"\]\(([^)#:]+)[^):]*\)", text):
+            if not os.path.exists(os.path.join(ROOT, os.path.dirname(name), link)):
+                bad.append(f"{name}: link to {link}, which is not there")
+    ok(not bad, "commands, options, make targets and links in the sentences exist", "\n".join(bad))
+
+
+def main():
+    names = documents()
+    unknown = [f"{n}:{line}: {language or 'nothing'}" for n in names for language, _, line in blocks(n) if language not in LANGUAGES]
+    ok(not unknown, "every fenced block says what it is", "\n".join(unknown))
+    hidden = [f"{n}:{line}" for n in names for language, t, line in blocks(n) if language == "text" and re.search(r"^ *(\./nightjar|make) ", t, re.M)]
+    ok(not hidden, "no command hides in a text block", "\n".join(hidden))
+    inline(names)
+    wanted = sys.argv[1:]
+    python = find_python("pandas", "astropy", "fastavro")
+    for name in names:
+        if wanted and name not in wanted:
+            continue
+        with MockBroker() as broker:
+            for night_of in (20260320, 20260321):  # yesterday's is empty: a pattern must not stop at it
+                broker.topic(f"ztf_{night_of}_programid1")
+            read(name, broker.server, python)
+
+
+if SANITIZED:
+    skip("the documents", "they are run with the release build")
+else:
+    main()
+done()
