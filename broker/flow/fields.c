@@ -95,8 +95,9 @@ static int add_topics(run *r)
 {
     if (!r->options->n_topics) return 0;
     r->topics_field = r->n_fields;
-    return add_field(r, (nj_field){ "topics", NULL, NJ_STR, 1, "1", "names of the topics that the alert matches, commas between them", NULL },
-                     (field_source){ FIELD_TOPICS, 0, 0 });
+    return add_field(
+        r, (nj_field){ "topics", NULL, NJ_STR, 1, "1", "names of the topics that the alert matches, commas between them", NULL },
+        (field_source){ FIELD_TOPICS, 0, 0 });
 }
 
 static int add_modules(run *r)
