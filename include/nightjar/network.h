@@ -70,11 +70,12 @@ static inline void nj_network_thread_close(const nj_network *net, nj_network_row
 static inline nj_reason nj_network_add(const nj_network *net, nj_network_rows *rows, const nj_work *w, uint32_t row,
                                        uint32_t first_image)
 {
-    for (uint32_t k = 0; k < 3; k++) {
-        nj_reason reason = nj_stamp_plane(w->image(w, first_image + k, row), net->small, NJ_STAMP_SIDE,
-                                          rows->triplet + (size_t)rows->n * NJ_TRIPLET + k, 3);
-        if (reason != NJ_DONE) return reason;
-    }
+    const nj_image *image[3];
+    for (uint32_t k = 0; k < 3; k++)
+        if (!(image[k] = w->image(w, first_image + k, row))) return NJ_NO_INPUT;
+    nj_reason reason =
+        nj_stamp_triplet(nj_isa_best(), image, net->small, NJ_STAMP_SIDE, rows->triplet + (size_t)rows->n * NJ_TRIPLET);
+    if (reason != NJ_DONE) return reason;
     rows->row[rows->n++] = row;
     return NJ_DONE;
 }

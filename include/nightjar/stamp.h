@@ -1,9 +1,10 @@
-/* nightjar/stamp.h - stamps as image classifiers read them (libnightjar-kit.a, modules/kit/model/triplet.c). */
+/* nightjar/stamp.h - stamps as image classifiers read them (libnightjar-kit.a, modules/kit/model/stamp.c). */
 #ifndef NIGHTJAR_STAMP_H
 #define NIGHTJAR_STAMP_H
 #include <string.h>
 
 #include "nightjar/module.h"
+#include "nightjar/num.h"
 
 enum { NJ_STAMP_SIDE = 63, NJ_TRIPLET = NJ_STAMP_SIDE * NJ_STAMP_SIDE * 3 };
 
@@ -27,5 +28,11 @@ static inline int nj_stamp_small(const char *word)
  * Reference: Duev et al. 2019, MNRAS 489, 3582, doi:10.1093/mnras/stz2357; the rules for small stamps are those of
  *           the brokers BOOM and Kowalski. */
 nj_reason nj_stamp_plane(const nj_image *image, nj_small_stamp rule, uint32_t side, float *plane, uint32_t step);
+
+/* Three stamps as one input in [row][column][channel] order: the values of three planes with step 3, in a third of the time.
+ * Given:    image [3] in the order of the channels; any may be NULL (NJ_NO_INPUT)
+ * Returned: triplet [side * side * 3], float32; unspecified unless NJ_DONE
+ * Notes:    the reason is that of the first stamp without a plane; every instruction set gives the same bits. */
+nj_reason nj_stamp_triplet(nj_isa isa, const nj_image *const image[3], nj_small_stamp rule, uint32_t side, float *triplet);
 
 #endif
