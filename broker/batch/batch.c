@@ -74,7 +74,31 @@ static int begin_columns(nj_batch *b, const nj_layout *layout, uint32_t cap)
         b->stamp[s] = nj_arena_zalloc(a, cap * sizeof *b->stamp[s]);
         if (!b->stamp[s]) return -1;
     }
+    for (uint32_t k = 0; k < layout->n_planes; k++)
+        if (!(b->plane[k] = nj_arena_zalloc(a, cap * sizeof *b->plane[k]))) return -1;
     return 0;
+}
+
+nj_stamp *nj_batch_plane(nj_batch *b, uint32_t k, uint32_t row)
+{
+    const nj_plane_def *def = &b->layout->plane[k];
+    nj_stamp *plane = &b->plane[k][row];
+    const nj_stamp *stamp = &b->stamp[def->stamp][row];
+    if (plane->state == NJ_STAMP_NONE && stamp->state != NJ_STAMP_NONE)
+        *plane = (nj_stamp){ .bytes = stamp->bytes, .size = stamp->size, .state = NJ_STAMP_PACKED, .hdu = def->hdu };
+    return plane;
+}
+
+bool nj_plane_path(const char *path, uint8_t *stamp, const char **hdu)
+{
+    for (uint8_t s = 0; s < NJ_STAMPS; s++) {
+        size_t n = strlen(nj_stamp_name[s]), all = strlen(path);
+        if (strncmp(path, nj_stamp_name[s], n) || path[n] != '[' || all < n + 3 || path[all - 1] != ']') continue;
+        *stamp = s;
+        *hdu = path + n + 1;
+        return strcspn(*hdu, "[]") == all - n - 2;
+    }
+    return false;
 }
 
 int nj_batch_begin(nj_batch *b, const nj_layout *layout, uint32_t cap)

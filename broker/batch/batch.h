@@ -12,7 +12,7 @@
 #include "chunk.h"
 #include "nightjar/module.h"
 
-enum { NJ_SCIENCE, NJ_TEMPLATE, NJ_DIFFERENCE, NJ_STAMPS };
+enum { NJ_SCIENCE, NJ_TEMPLATE, NJ_DIFFERENCE, NJ_STAMPS, NJ_PLANES = 16 };
 extern const char *const nj_stamp_name[NJ_STAMPS]; /* "stamp.science", "stamp.template", "stamp.difference" */
 
 /* A column that decode fills. Columns of one series group (the part before the dot: "lc") share their offsets. */
@@ -24,6 +24,13 @@ typedef struct nj_column_def {
     double scale;     /* multiply a packet's number by this; 1 = as it stands */
 } nj_column_def;
 
+/* A further HDU of a stamp that somebody may open: "stamp.science[UNCERT]", "stamp.science[2]". */
+typedef struct nj_plane_def {
+    const char *path;
+    const char *hdu; /* name or number, as text */
+    uint8_t stamp;   /* NJ_SCIENCE ... */
+} nj_plane_def;
+
 /* The columns of one survey: resolved once by the graph, then read-only for the rest of the run. */
 typedef struct nj_layout {
     const char *survey;
@@ -31,6 +38,8 @@ typedef struct nj_layout {
     uint32_t n;
     const nj_column_def *col; /* [n_packet] */
     uint8_t stamps;           /* bit per stamp that somebody may open */
+    uint8_t n_planes;         /* up to NJ_PLANES; their stamps are among those of `stamps` */
+    const nj_plane_def *plane;
 } nj_layout;
 
 /* Where one row came from. */
@@ -48,6 +57,7 @@ typedef struct nj_stamp {
     uint32_t size;
     uint8_t state; /* NJ_STAMP_*: absent, not opened yet, opened (image is valid), unreadable */
     nj_image image;
+    const char *hdu; /* which image of it, by name or number; NULL = the first */
 } nj_stamp;
 
 /* A packet that could not become a row. */
@@ -80,6 +90,7 @@ typedef struct nj_batch {
     nj_col *col;                /* [layout->n]; data and offsets in the arena */
     uint32_t *series_cap;       /* [layout->n_packet] room of each series, in elements: decode's own */
     nj_stamp *stamp[NJ_STAMPS]; /* [cap] each; NULL when nobody opens that stamp */
+    nj_stamp *plane[NJ_PLANES]; /* [cap] each; get them through nj_batch_plane() */
     nj_dead *dead;
     uint32_t n_dead, cap_dead;
     nj_receipt *receipt;
@@ -106,6 +117,11 @@ __attribute__((format(printf, 8, 9))) int nj_batch_dead(nj_batch *batch, nj_chun
                                                         ...);
 /* The receipt of the chunk in this batch (made, and the chunk held, at the first call); NULL when memory is short. */
 nj_receipt *nj_batch_receipt(nj_batch *batch, nj_chunk *chunk);
+
+/* The row's further HDU k of the layout, over the bytes of its stamp. Opening it leaves the stamp as it is. */
+nj_stamp *nj_batch_plane(nj_batch *batch, uint32_t k, uint32_t row);
+/* Is the path "stamp.NAME[HDU]"? *stamp: which; *hdu: the text from the bracket on ("UNCERT]"). */
+bool nj_plane_path(const char *path, uint8_t *stamp, const char **hdu);
 
 /* Bytes of one value of a type. */
 size_t nj_type_size(nj_type type);

@@ -11,15 +11,16 @@
 
 #include "../base/log.h"
 #include "../decode/decoder.h"
+#include "../decode/hdu.h"
 #include "../flow/hostless_review.h"
 #include "../report/draw.h"
 #include "../report/fields.h"
 #include "../source/source.h"
 
-enum { VIEWS_MOST = 32, PNG_SCALE = 8, CURVE_WIDTH = 900, CURVE_HEIGHT = 420, WAIT_MS = 10000 };
+enum { VIEWS_MOST = 32, PICTURES_MOST = 24, PNG_SCALE = 8, CURVE_WIDTH = 900, CURVE_HEIGHT = 420, WAIT_MS = 10000 };
 
 typedef struct options {
-    const char *spec, *prefix, *folder;
+    const char *spec, *prefix, *folder, *hdus;
     uint64_t record;
     int64_t candid;
     bool by_candid, json, hostless;
@@ -171,25 +172,59 @@ static nj_curve_point *light_curve(const finding *f, uint32_t *n)
     return point;
 }
 
-/* Opens the stamps; returns how many pictures there are. why: of the first unreadable one. */
-static uint32_t open_stamps(finding *f, nj_picture picture[NJ_STAMPS], char *why, size_t n_why)
+/* One picture more, of the first image of a stamp or of the HDU of that name. why: of the first that is unreadable. */
+static void open_one(finding *f, nj_opener *opener, int which, const char *hdu, nj_picture *picture, uint32_t *n, char *why,
+                     size_t n_why)
+{
+    const nj_stamp *packed = f->batch->stamp[which] ? &f->batch->stamp[which][0] : NULL;
+    if (!packed || packed->state == NJ_STAMP_NONE || *n == PICTURES_MOST) return;
+    nj_stamp stamp = { .bytes = packed->bytes, .size = packed->size, .state = NJ_STAMP_PACKED, .hdu = hdu };
+    const char *reason = NULL, *name = strchr(nj_stamp_name[which], '.') + 1;
+    nj_stamp_open(opener, &stamp, &f->batch->arena, &reason);
+    char *title = hdu ? nj_arena_printf(&f->batch->arena, "%s_%s", name, hdu) : NULL;
+    if (stamp.state == NJ_STAMP_OPEN)
+        picture[(*n)++] = (nj_picture){ stamp.image.pixel, stamp.image.rows, stamp.image.cols, title ? title : name };
+    else if (!why[0])
+        snprintf(why, n_why, "%s%s%s%s: %s", nj_stamp_name[which], hdu ? "[" : "", hdu ? hdu : "", hdu ? "]" : "",
+                 reason ? reason : "unreadable");
+}
+
+/* Opens the stamps, and of each the HDUs that --hdu lists; returns how many pictures there are. */
+static uint32_t open_stamps(finding *f, const options *o, nj_picture picture[PICTURES_MOST], char *why, size_t n_why)
 {
     nj_opener *opener = nj_opener_new(f->decoder);
+    char *list = nj_arena_text(&f->batch->arena, o->hdus ? o->hdus : "", strlen(o->hdus ? o->hdus : "")), *save = NULL;
     uint32_t n = 0;
     why[0] = 0;
-    for (int s = 0; opener && s < NJ_STAMPS; s++) {
-        nj_stamp *stamp = f->batch->stamp[s] ? &f->batch->stamp[s][0] : NULL;
-        const char *reason = NULL;
-        if (!stamp || stamp->state == NJ_STAMP_NONE) continue;
-        nj_stamp_open(opener, stamp, &f->batch->arena, &reason);
-        if (stamp->state == NJ_STAMP_OPEN)
-            picture[n++] =
-                (nj_picture){ stamp->image.pixel, stamp->image.rows, stamp->image.cols, strchr(nj_stamp_name[s], '.') + 1 };
-        else if (!why[0])
-            snprintf(why, n_why, "%s: %s", nj_stamp_name[s], reason ? reason : "unreadable");
-    }
+    for (int s = 0; opener && s < NJ_STAMPS; s++) open_one(f, opener, s, NULL, picture, &n, why, n_why);
+    for (char *hdu = list ? strtok_r(list, ",", &save) : NULL; opener && hdu; hdu = strtok_r(NULL, ",", &save))
+        for (int s = 0; s < NJ_STAMPS; s++) open_one(f, opener, s, hdu, picture, &n, why, n_why);
     nj_opener_free(opener);
     return n;
+}
+
+/* "science: PRIMARY 30x30 nJy, UNCERT 30x30, PSFIMAGE 41x41", for stamps of several images. */
+static void list_hdus(const finding *f, nj_buffer *out)
+{
+    for (int s = 0; s < NJ_STAMPS; s++) {
+        const nj_stamp *stamp = f->batch->stamp[s] ? &f->batch->stamp[s][0] : NULL;
+        const char *why;
+        nj_hdu h = { 0 };
+        uint32_t n = 0;
+        nj_buffer line = { 0 };
+        while (stamp && stamp->bytes && nj_hdu_next(stamp->bytes, stamp->size, &h, &why) > 0) {
+            const char *name = *h.name ? h.name : h.type;
+            if (!h.image || h.naxis != 2) continue;
+            nj_buffer_printf(&line, "%s ", n++ ? "," : "");
+            if (*name)
+                nj_buffer_text(&line, name);
+            else
+                nj_buffer_printf(&line, "%u", h.number);
+            nj_buffer_printf(&line, " %ldx%ld%s%s", h.axis[1], h.axis[0], *h.unit ? " " : "", h.unit);
+        }
+        if (n > 1) nj_buffer_printf(out, "%-10s HDUs%s\n", strchr(nj_stamp_name[s], '.') + 1, line.data);
+        nj_buffer_free(&line);
+    }
 }
 
 static int write_pngs(const finding *f, const options *o, const nj_picture *picture, uint32_t n_pictures,
@@ -226,18 +261,31 @@ static void add_heading(nj_buffer *out, const nj_terminal *t, uint32_t depth, co
     nj_buffer_text(out, "\n");
 }
 
-enum { NAME_WIDTH = 17, VALUE_WIDTH = 21, UNIT_WIDTH = 8 };
+enum { NAME_WIDTH = 17, NAME_WIDTH_MOST = 24, VALUE_WIDTH = 21, UNIT_WIDTH = 8 };
 
-static void add_line(const finding *f, const nj_packet_field *field, nj_buffer *out, const nj_terminal *t)
+/* Columns for the names of the fields that stand side by side in one record. */
+static int name_width(const nj_packet_view *v, uint32_t from, uint32_t to)
+{
+    int width = NAME_WIDTH;
+    for (uint32_t i = from; i < to; i = v->field[i].end) {
+        int n = v->field[i].kind == NJ_FIELD_VALUE ? (int)strlen(v->field[i].name) : 0;
+        if (n > width) width = n < NAME_WIDTH_MOST ? n : NAME_WIDTH_MOST;
+    }
+    return width;
+}
+
+static void add_line(const finding *f, const nj_packet_field *field, int width, nj_buffer *out, const nj_terminal *t)
 {
     nj_buffer value = { 0 };
     bool answer = nj_packet_value(f->found, f->batch, field->column, 0, &value);
     const char *text = answer ? (value.data ? value.data : "") : "null";
     int missing = !answer || !strcmp(text, "-999") || !strcmp(text, "-99999"), indent = (int)(2 * field->depth);
-    nj_buffer_printf(out, "%*s%-*s ", indent, "", NAME_WIDTH, field->name);
-    nj_buffer_printf(out, "%s%*s%s %-*s", missing && t->colour ? "\x1b[2m" : "", VALUE_WIDTH, text,
-                     missing && t->colour ? "\x1b[0m" : "", UNIT_WIDTH, field->unit);
-    int room = (int)t->columns - indent - NAME_WIDTH - VALUE_WIDTH - UNIT_WIDTH - 4, n = (int)strlen(field->doc);
+    int longer = (int)strlen(field->name) > width ? (int)strlen(field->name) - width : 0; /* takes from the value's blanks */
+    nj_buffer_printf(out, "%*s%-*s ", indent, "", width, field->name);
+    nj_buffer_printf(out, "%s%*s%s %-*s", missing && t->colour ? "\x1b[2m" : "",
+                     longer < VALUE_WIDTH ? VALUE_WIDTH - longer : 1, text, missing && t->colour ? "\x1b[0m" : "", UNIT_WIDTH,
+                     field->unit);
+    int room = (int)t->columns - indent - width - VALUE_WIDTH - UNIT_WIDTH - 4, n = (int)strlen(field->doc);
     if (room > 12 && n) {
         char doc[512];
         if (n <= room)
@@ -252,28 +300,47 @@ static void add_line(const finding *f, const nj_packet_field *field, nj_buffer *
     nj_buffer_free(&value);
 }
 
-static void add_fields(const finding *f, nj_buffer *out, const nj_terminal *t)
+/* How many values a record has when none of them has an answer; 0 = it has something to show. */
+static uint32_t nulls_of(const finding *f, uint32_t group)
 {
     const nj_packet_view *v = f->found;
-    for (uint32_t i = 0; i < v->n_fields;) {
+    nj_buffer value = { 0 };
+    uint32_t n = 0;
+    for (uint32_t i = group + 1; i < v->field[group].end; i++) {
+        bool shown = v->field[i].kind != NJ_FIELD_GROUP;
+        if (v->field[i].kind == NJ_FIELD_VALUE) shown = nj_packet_value(v, f->batch, v->field[i].column, 0, &value);
+        if (shown) {
+            nj_buffer_free(&value);
+            return 0;
+        }
+        n += v->field[i].kind == NJ_FIELD_VALUE;
+    }
+    nj_buffer_free(&value);
+    return n;
+}
+
+static void add_fields(const finding *f, uint32_t i, uint32_t end, nj_buffer *out, const nj_terminal *t)
+{
+    const nj_packet_view *v = f->found;
+    const int width = name_width(v, i, end);
+    for (uint32_t from, to, n; i < end; i = v->field[i].end) {
         const nj_packet_field *field = &v->field[i];
         char text[64];
-        uint32_t from, to;
         switch (field->kind) {
-        case NJ_FIELD_VALUE: add_line(f, field, out, t); break;
+        case NJ_FIELD_VALUE: add_line(f, field, width, out, t); break;
         case NJ_FIELD_GROUP:
-            /* A stamp's record has nothing to read but its file name. */
-            add_heading(out, t, field->depth, field->name, field->doc);
+            n = nulls_of(f, i);
+            snprintf(text, sizeof text, "null: none of %u fields", n);
+            add_heading(out, t, field->depth, field->name, n > 1 ? text : field->doc);
+            if (n < 2) add_fields(f, i + 1, field->end, out, t);
             break;
         case NJ_FIELD_LIST:
             nj_packet_items(v, f->batch, i, 0, &from, &to);
             snprintf(text, sizeof text, to > from ? "%u entries" : "none", to - from);
             add_heading(out, t, field->depth, field->name, text);
-            i = field->end;
-            continue;
+            break;
         case NJ_FIELD_OTHER: break;
         }
-        i++;
     }
 }
 
@@ -293,7 +360,7 @@ static void show(finding *f, const nj_picture *picture, uint32_t n_pictures, con
     char object[64], candid[32] = "-", title[256];
     text_of(f, f->found->object, object, sizeof object);
     if (f->batch->id[0] != NJ_NO_I64) snprintf(candid, sizeof candid, "%lld", (long long)f->batch->id[0]);
-    add_fields(f, out, &t);
+    add_fields(f, 0, f->found->n_fields, out, &t);
     snprintf(title, sizeof title, "%s, %u bytes of datum", nj_schema_name(f->found->schema), f->batch->row[0].size);
     nj_buffer_printf(out, "\n");
     add_heading(out, &t, 0, object, candid);
@@ -303,7 +370,9 @@ static void show(finding *f, const nj_picture *picture, uint32_t n_pictures, con
     nj_buffer_text(out, "\n\n");
     nj_draw_curve(out, point, n, &t);
     nj_buffer_text(out, "\n");
-    nj_draw_pictures(out, picture, n_pictures, &t);
+    for (uint32_t i = 0; i < n_pictures; i += NJ_STAMPS) /* the HDUs of one name side by side */
+        nj_draw_pictures(out, picture + i, n_pictures - i < NJ_STAMPS ? n_pictures - i : NJ_STAMPS, &t);
+    list_hdus(f, out);
     if (why[0]) nj_buffer_printf(out, "%s\n", why);
 }
 
@@ -332,7 +401,7 @@ static int inspect(options *o)
     finding f = { 0 };
     nj_error err = { "" };
     nj_buffer out = { 0 };
-    nj_picture picture[NJ_STAMPS];
+    nj_picture picture[PICTURES_MOST];
     nj_curve_point *point = NULL;
     char why[256];
     uint32_t n;
@@ -341,7 +410,7 @@ static int inspect(options *o)
         nj_log(NJ_LOG_ERROR, "%s", err.text);
         goto done;
     }
-    uint32_t n_pictures = open_stamps(&f, picture, why, sizeof why);
+    uint32_t n_pictures = open_stamps(&f, o, picture, why, sizeof why);
     point = light_curve(&f, &n);
     code = o->prefix && write_pngs(&f, o, picture, n_pictures, point, n) ? NJ_EXIT_LEDGER : NJ_EXIT_OK;
     if (o->json)
@@ -361,10 +430,11 @@ done:
 
 static int parse(int argc, char **argv, options *o)
 {
-    enum { RECORD = 256, CANDID, STAMPS, JSON, HOSTLESS };
+    enum { RECORD = 256, CANDID, STAMPS, HDU, JSON, HOSTLESS };
     static const struct option table[] = { { "record", 1, 0, RECORD },
                                            { "candid", 1, 0, CANDID },
                                            { "stamps", 1, 0, STAMPS },
+                                           { "hdu", 1, 0, HDU },
                                            { "json", 0, 0, JSON },
                                            { "define", 1, 0, 'D' },
                                            { "hostless", 0, 0, HOSTLESS },
@@ -387,6 +457,7 @@ static int parse(int argc, char **argv, options *o)
                 o->candid = v, o->by_candid = true;
             break;
         case STAMPS: o->prefix = optarg; break;
+        case HDU: o->hdus = optarg; break;
         case JSON: o->json = true; break;
         case HOSTLESS: o->hostless = true; break;
         case 'o': o->folder = optarg; break;
@@ -436,12 +507,13 @@ static int run(int argc, char **argv)
 
 NJ_COMMAND(inspect) = {
     .name = "inspect",
-    .usage = "inspect FILE [--record N] [--stamps PREFIX] [--hostless -o DIR]",
+    .usage = "inspect FILE [--record N] [--stamps PREFIX] [--hdu LIST] [--hostless -o DIR]",
     .summary = "one packet for a person: fields with units, light curve, stamps",
     .help = "\n  FILE                any SOURCE of `nightjar run`: an .avro file, a folder, a tar\n"
             "      --record N      the N-th alert, counted from 0 (0)\n"
             "      --candid ID     the alert of that candid\n"
             "      --stamps PREFIX also write PREFIX_science.png, ..., PREFIX_lightcurve.png\n"
+            "      --hdu LIST      of stamps with several images also these, by name or number: UNCERT,PSFIMAGE\n"
             "      --json          all fields as JSON, nothing drawn\n"
             "      --hostless -o DIR\n"
             "                      a page for each alert of FILE with what hostless detection makes of it, and an index\n"

@@ -89,8 +89,7 @@ typedef struct header {
     bool unusual;
 } header;
 
-/* The whole number behind the equals sign, wherever that stands. */
-static bool card_number(const uint8_t *card, long *value)
+bool nj_fits_card_number(const uint8_t *card, long *value)
 {
     const uint8_t *p = card + 8, *end = card + CARD;
     while (p < end && *p == ' ') p++;
@@ -125,7 +124,7 @@ static nj_fits_result read_card(const uint8_t *card, header *h, const char **why
     static const char unusual[][9] = { "BSCALE  ", "BZERO   ", "BLANK   ", "GROUPS  " };
     uint64_t key = key_of(card);
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
-        if (key == key_of(number[i].key) && !card_number(card, (long *)(void *)((char *)h + number[i].at))) {
+        if (key == key_of(number[i].key) && !nj_fits_card_number(card, (long *)(void *)((char *)h + number[i].at))) {
             *why = "FITS header: a card of the image's size is no number";
             return NJ_FITS_BAD;
         }
@@ -152,6 +151,24 @@ static nj_fits_result read_header(const uint8_t *bytes, size_t size, header *h, 
     return NJ_FITS_BAD;
 }
 
+nj_fits_result nj_fits_pixels(const uint8_t *bytes, size_t size, size_t data, const long axis[2], long bitpix, size_t max_pixels,
+                              nj_arena *arena, nj_image *image, const char **why)
+{
+    *why = "unusual FITS image";
+    if (bitpix != 8 && bitpix != 16 && bitpix != 32 && bitpix != -32 && bitpix != -64) return NJ_FITS_UNUSUAL;
+    *why = "FITS image of no or too many pixels ([decode] max_pixels)";
+    if (axis[0] <= 0 || axis[1] <= 0 || axis[0] > 1 << 24 || axis[1] > 1 << 24) return NJ_FITS_BAD;
+    size_t n = (size_t)axis[0] * (size_t)axis[1], width = (size_t)labs(bitpix) / 8;
+    if (n > max_pixels) return NJ_FITS_BAD;
+    *why = "FITS data cut short";
+    if (data > size || (size - data) / width < n) return NJ_FITS_BAD;
+    float *pixel = nj_arena_alloc(arena, n * sizeof *pixel);
+    *why = "out of memory";
+    if (!pixel) return NJ_FITS_BAD;
+    *image = (nj_image){ pixel, (uint32_t)axis[1], (uint32_t)axis[0], convert(pixel, bytes + data, n, bitpix) };
+    return NJ_FITS_OK;
+}
+
 nj_fits_result nj_fits_plain(const uint8_t *bytes, size_t size, size_t max_pixels, nj_arena *arena, nj_image *image,
                              const char **why)
 {
@@ -160,28 +177,18 @@ nj_fits_result nj_fits_plain(const uint8_t *bytes, size_t size, size_t max_pixel
     if (rc != NJ_FITS_OK) return rc;
     *why = "unusual FITS image";
     if (h.unusual || h.naxis != 2) return NJ_FITS_UNUSUAL;
-    if (h.bitpix != 8 && h.bitpix != 16 && h.bitpix != 32 && h.bitpix != -32 && h.bitpix != -64) return NJ_FITS_UNUSUAL;
-    *why = "FITS image of no or too many pixels ([decode] max_pixels)";
-    if (h.naxis1 <= 0 || h.naxis2 <= 0 || h.naxis1 > 1 << 24 || h.naxis2 > 1 << 24) return NJ_FITS_BAD;
-    size_t n = (size_t)h.naxis1 * (size_t)h.naxis2, width = (size_t)labs(h.bitpix) / 8;
-    if (n > max_pixels) return NJ_FITS_BAD;
-    *why = "FITS data cut short";
-    if (h.data > size || (size - h.data) / width < n) return NJ_FITS_BAD;
-    float *pixel = nj_arena_alloc(arena, n * sizeof *pixel);
-    *why = "out of memory";
-    if (!pixel) return NJ_FITS_BAD;
-    *image = (nj_image){ pixel, (uint32_t)h.naxis2, (uint32_t)h.naxis1, convert(pixel, bytes + h.data, n, h.bitpix) };
-    return NJ_FITS_OK;
+    return nj_fits_pixels(bytes, size, h.data, (const long[2]){ h.naxis1, h.naxis2 }, h.bitpix, max_pixels, arena, image, why);
 }
 
 /* --- everything else ------------------------------------------------------------------------------------------------ */
 
-static nj_fits_result read_image(fitsfile *f, size_t max_pixels, nj_arena *arena, nj_image *image, const char **why)
+static nj_fits_result read_image(fitsfile *f, uint32_t hdu, size_t max_pixels, nj_arena *arena, nj_image *image, const char **why)
 {
     int status = 0, naxis = 0, bitpix, n_hdu = 0;
     long size[2] = { 0, 0 };
+    if (hdu) fits_movabs_hdu(f, (int)hdu + 1, NULL, &status);
     fits_get_img_param(f, 2, &bitpix, &naxis, size, &status);
-    if (!status && naxis == 0 && !fits_get_num_hdus(f, &n_hdu, &status) && n_hdu > 1) { /* an empty primary */
+    if (!status && !hdu && naxis == 0 && !fits_get_num_hdus(f, &n_hdu, &status) && n_hdu > 1) { /* an empty primary */
         fits_movrel_hdu(f, 1, NULL, &status);
         fits_get_img_param(f, 2, &bitpix, &naxis, size, &status);
     }
@@ -195,7 +202,9 @@ static nj_fits_result read_image(fitsfile *f, size_t max_pixels, nj_arena *arena
     long first[2] = { 1, 1 };
     int any;
     *why = pixel ? "FITS data that cfitsio cannot read" : "out of memory";
-    if (!pixel || fits_read_pix(f, TFLOAT, first, (LONGLONG)n, &null, pixel, &any, &status)) return NJ_FITS_BAD;
+    /* asked for blanks, cfitsio would take infinities for some */
+    if (!pixel || fits_read_pix(f, TFLOAT, first, (LONGLONG)n, bitpix < 0 ? NULL : &null, pixel, &any, &status))
+        return NJ_FITS_BAD;
     uint32_t n_nan = 0;
     for (size_t i = 0; i < n; i++) n_nan += isnan(pixel[i]) != 0;
     *image = (nj_image){ pixel, (uint32_t)size[1], (uint32_t)size[0], n_nan };
@@ -209,8 +218,8 @@ static bool is_tiled(const uint8_t *bytes, size_t size)
     return memmem(bytes, size, "ZIMAGE  =", 9) != NULL;
 }
 
-nj_fits_result nj_fits_by_cfitsio(const uint8_t *bytes, size_t size, size_t max_pixels, nj_arena *arena, nj_image *image,
-                                  const char **why)
+nj_fits_result nj_fits_by_cfitsio(const uint8_t *bytes, size_t size, uint32_t hdu, size_t max_pixels, nj_arena *arena,
+                                  nj_image *image, const char **why)
 {
     *why = "tile-compressed FITS image, not read from the network";
     if (is_tiled(bytes, size)) return NJ_FITS_BAD;
@@ -222,7 +231,7 @@ nj_fits_result nj_fits_by_cfitsio(const uint8_t *bytes, size_t size, size_t max_
     nj_fits_lock();
     *why = "not a FITS file that cfitsio can open";
     if (!fits_open_memfile(&f, "stamp", READONLY, &memory, &n, 0, NULL, &status)) {
-        rc = read_image(f, max_pixels, arena, image, why);
+        rc = read_image(f, hdu, max_pixels, arena, image, why);
         status = 0;
         fits_close_file(f, &status);
     }

@@ -2,6 +2,7 @@
 #ifndef NJ_DECODE_FITS_H
 #define NJ_DECODE_FITS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,9 +16,15 @@ typedef enum nj_fits_result { NJ_FITS_OK, NJ_FITS_BAD, NJ_FITS_UNUSUAL } nj_fits
  * UNUSUAL: nothing wrong so far, but a case for nj_fits_by_cfitsio. why: a static text when not OK. */
 nj_fits_result nj_fits_plain(const uint8_t *bytes, size_t size, size_t max_pixels, nj_arena *arena, nj_image *image,
                              const char **why);
-/* The same through cfitsio (scaling, blank values, compressed images, an image in the first extension); locks. */
-nj_fits_result nj_fits_by_cfitsio(const uint8_t *bytes, size_t size, size_t max_pixels, nj_arena *arena, nj_image *image,
-                                  const char **why);
+/* The same through cfitsio (scaling, blank values, an image in the first extension); locks. hdu: 0 = the first image, else the
+ * extension of this number. */
+nj_fits_result nj_fits_by_cfitsio(const uint8_t *bytes, size_t size, uint32_t hdu, size_t max_pixels, nj_arena *arena,
+                                  nj_image *image, const char **why);
+/* The pixels at `data`, axis[0] columns and axis[1] rows; UNUSUAL for a BITPIX that is none of the above. */
+nj_fits_result nj_fits_pixels(const uint8_t *bytes, size_t size, size_t data, const long axis[2], long bitpix, size_t max_pixels,
+                              nj_arena *arena, nj_image *image, const char **why);
+/* The whole number behind the equals sign of a card (80 bytes), wherever that stands. */
+bool nj_fits_card_number(const uint8_t *card, long *value);
 
 /* Big-endian float pixels to floats; returns the number of NaN. The second is the portable one (equal results). */
 uint32_t nj_fits_swap(float *to, const uint8_t *from, size_t n);

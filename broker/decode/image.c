@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "decoder.h"
-#include "fits.h"
+#include "hdu.h"
 
 enum { FIRST_BUFFER = 64 * 1024 };
 
@@ -60,13 +60,15 @@ static int unpack(nj_opener *o, const nj_stamp *stamp, size_t *size, const char 
     }
 }
 
-static int open_fits(nj_opener *o, const uint8_t *bytes, size_t size, nj_arena *arena, nj_image *image, const char **why)
+static int open_fits(nj_opener *o, const uint8_t *bytes, size_t size, const char *hdu, nj_arena *arena, nj_image *image,
+                     const char **why)
 {
     *why = size ? "neither gzip nor FITS" : "empty";
     if (size >= 2 && bytes[0] == 0xff && bytes[1] == 0xd8) *why = "a JPEG picture, not FITS";
     if (size < 80 || memcmp(bytes, "SIMPLE ", 7)) return -1;
-    nj_fits_result rc = nj_fits_plain(bytes, size, o->max_pixels, arena, image, why);
-    if (rc == NJ_FITS_UNUSUAL) rc = nj_fits_by_cfitsio(bytes, size, o->max_pixels, arena, image, why);
+    nj_fits_result rc = hdu ? nj_hdu_open(bytes, size, hdu, o->max_pixels, arena, image, why)
+                            : nj_fits_plain(bytes, size, o->max_pixels, arena, image, why);
+    if (rc == NJ_FITS_UNUSUAL && !hdu) rc = nj_fits_by_cfitsio(bytes, size, 0, o->max_pixels, arena, image, why);
     return rc == NJ_FITS_OK ? 0 : -1;
 }
 
@@ -81,7 +83,7 @@ void nj_stamp_open(nj_opener *o, nj_stamp *stamp, nj_arena *arena, const char **
         rc = unpack(o, stamp, &size, &text);
         bytes = o->buffer;
     }
-    if (rc == 0) rc = open_fits(o, bytes, size, arena, &stamp->image, &text);
+    if (rc == 0) rc = open_fits(o, bytes, size, stamp->hdu, arena, &stamp->image, &text);
     stamp->state = rc ? NJ_STAMP_BAD : NJ_STAMP_OPEN;
     if (why) *why = rc ? text : NULL;
 }

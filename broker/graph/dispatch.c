@@ -40,9 +40,11 @@ static const nj_image *work_image(const nj_work *w, uint32_t need, uint32_t row)
     const call *c = w->opaque;
     uint32_t column = need < c->step->in->n_needs ? c->step->col[need] : NJ_NO_COLUMN;
     if (column == NJ_NO_COLUMN || column < NJ_FIRST_STAMP) return NULL;
-    nj_stamp *stamps = c->batch->stamp[column - NJ_FIRST_STAMP];
-    if (!stamps || row >= c->batch->n) return NULL;
-    nj_stamp *s = &stamps[row];
+    uint32_t which = column - NJ_FIRST_STAMP;
+    bool whole = which < NJ_STAMPS;
+    const nj_layout *layout = c->batch->layout;
+    if ((whole ? !c->batch->stamp[which] : which - NJ_STAMPS >= layout->n_planes) || row >= c->batch->n) return NULL;
+    nj_stamp *s = whole ? &c->batch->stamp[which][row] : nj_batch_plane(c->batch, which - NJ_STAMPS, row);
     if (s->state == NJ_STAMP_PACKED) {
         int64_t start = c->worker->uncounted ? 0 : nj_now_ns();
         const char *why = NULL;
@@ -52,8 +54,8 @@ static const nj_image *work_image(const nj_work *w, uint32_t need, uint32_t row)
             static int said;
             char where[512];
             nj_log_limited(&said, 3, NJ_LOG_WARN, "%s: %s cannot be opened: %s",
-                           nj_chunk_where(c->batch->row[row].chunk, where, sizeof where), nj_stamp_name[column - NJ_FIRST_STAMP],
-                           why ? why : "?");
+                           nj_chunk_where(c->batch->row[row].chunk, where, sizeof where),
+                           whole ? nj_stamp_name[which] : layout->plane[which - NJ_STAMPS].path, why ? why : "?");
         }
     }
     return s->state == NJ_STAMP_OPEN ? &s->image : NULL;
@@ -280,8 +282,8 @@ static void count_stamps(nj_worker *worker, const nj_batch *b)
     nj_counter *stamps = worker->stamps;
     for (uint32_t r = 0; r < b->n; r++) {
         int asked = 0, bad = 0;
-        for (int k = 0; k < NJ_STAMPS; k++) {
-            const nj_stamp *s = b->stamp[k] ? &b->stamp[k][r] : NULL;
+        for (int k = 0; k < NJ_STAMPS + b->layout->n_planes; k++) {
+            const nj_stamp *column = k < NJ_STAMPS ? b->stamp[k] : b->plane[k - NJ_STAMPS], *s = column ? &column[r] : NULL;
             asked |= s && (s->state == NJ_STAMP_OPEN || s->state == NJ_STAMP_BAD);
             bad |= s && s->state == NJ_STAMP_BAD;
         }

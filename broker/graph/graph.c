@@ -20,6 +20,7 @@ typedef struct resolver {
     uint32_t *first_out; /* [instance] own number of its first give, or NJ_NO_COLUMN: not taken in yet */
     uint32_t **col;      /* [instance][need] */
     const char **off;    /* [instance] why it cannot run */
+    nj_plane_def *plane; /* [NJ_PLANES] those of the layout */
     uint8_t *queue;      /* [instance] 1 = to be resolved, 2 = done */
     nj_error *err;
 } resolver;
@@ -138,20 +139,43 @@ static uint32_t view(resolver *r, const char *path, const char *at, nj_type type
     return derive(r, nj_arena_text(&r->g->arena, path, strlen(path)), d, column);
 }
 
+static uint32_t stamp(resolver *r, uint8_t s, const char **why)
+{
+    nj_type t;
+    nj_shape have;
+    const char *u;
+    bool in_map = false;
+    if (r->offers->offer(r->offers->schema, nj_stamp_name[s], &t, &have, &u, &in_map) && !in_map)
+        return *why = "nothing gives it", NJ_NO_COLUMN;
+    r->g->layout.stamps |= (uint8_t)(1u << s);
+    return NJ_FIRST_STAMP + s;
+}
+
+/* Another HDU of a stamp: the stamp itself with a name or number of one. */
+static uint32_t plane(resolver *r, const char *path, uint8_t s, const char *hdu, const char **why)
+{
+    nj_layout *layout = &r->g->layout;
+    uint32_t base = stamp(r, s, why);
+    if (base == NJ_NO_COLUMN || !strcmp(hdu, "0]")) return base;
+    for (uint32_t k = 0; k < layout->n_planes; k++)
+        if (!strcmp(r->plane[k].path, path)) return NJ_FIRST_STAMP + NJ_STAMPS + k;
+    if (layout->n_planes == NJ_PLANES) return *why = "more HDUs than one survey's modules may ask for", NJ_NO_COLUMN;
+    nj_plane_def *def = &r->plane[layout->n_planes];
+    *def = (nj_plane_def){ nj_arena_text(&r->g->arena, path, strlen(path)),
+                           nj_arena_text(&r->g->arena, hdu, strlen(hdu) - 1), s };
+    if (!def->path || !def->hdu) return *why = "out of memory", NJ_NO_COLUMN;
+    layout->plane = r->plane;
+    return NJ_FIRST_STAMP + NJ_STAMPS + layout->n_planes++;
+}
+
 static uint32_t lookup(resolver *r, const char *path, nj_type type, const char *unit, nj_shape shape, const char **why)
 {
     const nj_instances *set = r->g->set;
-    for (int s = 0; s < NJ_STAMPS; s++) {
-        if (strcmp(path, nj_stamp_name[s])) continue;
-        nj_type t;
-        nj_shape have;
-        const char *u;
-        bool in_map = false;
-        if (r->offers->offer(r->offers->schema, path, &t, &have, &u, &in_map) && !in_map)
-            return *why = "nothing gives it", NJ_NO_COLUMN;
-        r->g->layout.stamps |= (uint8_t)(1u << s);
-        return NJ_FIRST_STAMP + (uint32_t)s;
-    }
+    const char *hdu;
+    uint8_t which;
+    for (uint8_t s = 0; s < NJ_STAMPS; s++)
+        if (!strcmp(path, nj_stamp_name[s])) return stamp(r, s, why);
+    if (nj_plane_path(path, &which, &hdu)) return plane(r, path, which, hdu, why);
     const char *at = strchr(path, '@');
     if (at) return view(r, path, at, type, unit, why);
     for (uint32_t i = 0; i < set->n; i++) {
@@ -397,8 +421,9 @@ nj_graph *nj_graph_new(const nj_instances *set, const nj_offers *offers, const n
                    .first_out = nj_arena_alloc(a, (set->n + 1) * sizeof *r.first_out),
                    .col = nj_arena_zalloc(a, (set->n + 1) * sizeof *r.col),
                    .off = nj_arena_zalloc(a, (set->n + 1) * sizeof *r.off),
+                   .plane = nj_arena_zalloc(a, NJ_PLANES * sizeof *r.plane),
                    .queue = nj_arena_zalloc(a, set->n + 1) };
-    int ok = g->want && g->derived && r.packet && r.own && r.first_out && r.col && r.off && r.queue;
+    int ok = g->want && g->derived && r.packet && r.own && r.first_out && r.col && r.off && r.plane && r.queue;
     if (!ok) nj_fail(err, "out of memory");
     if (!ok || resolve(&r, want)) {
         nj_graph_free(g);

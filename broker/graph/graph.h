@@ -13,7 +13,7 @@ typedef struct nj_want {
     const char *unit; /* NULL = as it comes */
 } nj_want;
 
-enum { NJ_NO_COLUMN = UINT32_MAX, NJ_FIRST_STAMP = UINT32_MAX - 8 }; /* column numbers that are none: absent; stamps */
+enum { NJ_NO_COLUMN = UINT32_MAX, NJ_FIRST_STAMP = UINT32_MAX - 32 }; /* column numbers that are none: absent; stamps, then planes */
 
 /* A column computed from others, at its first use in a batch. */
 typedef struct nj_derived {
@@ -39,7 +39,7 @@ typedef struct nj_column {
 typedef struct nj_step {
     const nj_instance *in;
     uint32_t instance;       /* index in the table of instances */
-    const uint32_t *col;     /* [n_needs] column numbers, NJ_NO_COLUMN, or NJ_FIRST_STAMP + stamp */
+    const uint32_t *col;     /* [n_needs] column numbers, NJ_NO_COLUMN, NJ_FIRST_STAMP + stamp, or + NJ_STAMPS + plane */
     uint32_t first_out;      /* column number of give 0; the others follow */
     const uint32_t *prepare; /* derived columns to make ready before the call, in order */
     uint32_t n_prepare;

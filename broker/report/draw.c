@@ -170,11 +170,14 @@ void nj_draw_pictures(nj_buffer *out, const nj_picture *picture, uint32_t n, con
     add_captions(out, picture, n, width, lo, hi, 0);
     for (uint32_t line = 0; line < lines; line++) {
         for (uint32_t i = 0; i < n; i++) {
-            for (uint32_t col = 0; col < width[i]; col++)
+            bool below = 2 * line * side >= picture[i].rows; /* a smaller picture beside larger ones */
+            if (below) nj_buffer_printf(out, "%*s", (int)width[i], "");
+            for (uint32_t col = 0; col < width[i] && !below; col++)
                 add_cell(out, square_mean(&picture[i], 2 * line, col, side), square_mean(&picture[i], 2 * line + 1, col, side),
                          lo[i], hi[i], terminal);
             nj_buffer_printf(out, "%s%*s", terminal->colour ? "\x1b[0m" : "", i + 1 < n ? GAP : 0, "");
         }
+        while (!terminal->colour && out->n && out->data[out->n - 1] == ' ') out->data[--out->n] = 0;
         nj_buffer_text(out, "\n");
     }
     add_captions(out, picture, n, width, lo, hi, 1);

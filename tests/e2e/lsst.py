@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """LSST as the stream sends it: releases that the build has never seen, through the whole of `nightjar run`."""
-import copy, glob, json, os
+import copy, glob, json, os, re, shutil, struct, subprocess
 from avro import Schema, confluent, container
-from tap import Folder, done, nightjar, ok, report, rows, skip
+from tap import ROOT, SHARED, Folder, done, nightjar, ok, report, rows, skip
+
+REAL = os.path.join(SHARED, "real") if SHARED else ""
 
 N = 30
 
@@ -126,10 +128,114 @@ def a_release_never_seen(schema, alerts):
     ok(r.returncode == 1 and "wrong.map:2" in r.stderr and "flox" in r.stderr, "a mistake in the map is told with file and line", r.stderr)
 
 
+PROBE = """#include "nightjar/column.h"
+/* Sum, rows and columns of three images. */
+static int process(const void *self, void *thread, const nj_work *w)
+{
+    (void)self, (void)thread;
+    for (uint32_t k = 0; k < w->n; k++) {
+        uint32_t row = w->row[k];
+        w->reason[row] = NJ_DONE;
+        for (uint32_t i = 0; i < 3; i++) {
+            const nj_image *image = w->image(w, i, row);
+            double sum = 0;
+            if (!image) continue;
+            for (uint32_t p = 0; p < image->rows * image->cols; p++) sum += (double)image->pixel[p];
+            nj_put_f64(w, i, row, sum);
+            nj_put_i32(w, 3 + i, row, (int32_t)(1000 * image->rows + image->cols));
+        }
+    }
+    return NJ_OK;
+}
+#define SUM(name) { name, NJ_F64, 1, -1, "1", -INFINITY, INFINITY, NAN, 0, "sum" }
+#define SIZE(name) { name, NJ_I32, 1, -1, "1", 0, INFINITY, NAN, 0, "1000 rows + columns" }
+NJ_MODULE(probe) = {
+    NJ_HEADER, .name = "probe", .version = "1.0", .summary = "sums of images", .paper = "none: test",
+    .needs = (const nj_need[]){ { "stamp.science[uncert]", NJ_F32, NJ_IMAGE, "1", 0 }, { "stamp.template[2]", NJ_F32, NJ_IMAGE, "1", 0 },
+                                { "stamp.difference", NJ_F32, NJ_IMAGE, "1", 0 }, { 0 } },
+    .gives = (const nj_give[]){ SUM("sum_a"), SUM("sum_b"), SUM("sum_c"), SIZE("size_a"), SIZE("size_b"), SIZE("size_c"), { 0 } },
+    .process = process
+};
+"""
+
+
+def hdu(stamp, number):
+    """Sum of the pixels of an HDU as float32, its rows and columns; read here from the bytes."""
+    at = 0
+    while True:
+        cards = {}
+        while not stamp[at : at + 80].startswith(b"END "):
+            card = str(stamp[at : at + 80], "ascii")
+            cards[card[:8].strip()] = card[10:].split("/")[0].strip()
+            at += 80
+        at = (at // 2880 + 1) * 2880
+        cols, n_rows, bits = (int(cards[k]) for k in ("NAXIS1", "NAXIS2", "BITPIX"))
+        n = cols * n_rows
+        if number == 0:
+            values = struct.unpack_from(f">{n}{'f' if bits == -32 else 'd'}", stamp, at)
+            total = 0.0
+            for v in struct.unpack(f"{n}f", struct.pack(f"{n}f", *values)):  # one after the other, as the module does; sum() compensates
+                total += v
+            return None if total != total else total, 1000 * n_rows + cols
+        at += (n * abs(bits) // 8 + 2879) // 2880 * 2880
+        number -= 1
+
+
+def other_hdus(alerts):
+    cc = shutil.which("cc") or shutil.which("gcc")
+    if not cc:
+        return skip("HDUs of stamps as needs of a module", "no C compiler")
+    os.mkdir("modules")
+    with open("probe.c", "w", encoding="ascii") as f:
+        f.write(PROBE)
+    made = subprocess.run([cc, "-std=c11", "-O1", "-fPIC", "-shared", "-DNJ_SHARED", "-I", os.path.join(ROOT, "include"), "probe.c", "-o", "modules/probe.so"],
+                          capture_output=True, text=True)
+    args = ["--module-path", "modules", "-m", "probe,hostless"]
+    r, got, l = run("night", "probe", *args, "-j", 2)
+    want = {a["diaSourceId"]: [hdu(a["cutoutScience"], 1), hdu(a["cutoutTemplate"], 2), hdu(a["cutoutDifference"], 0)] for a in alerts}
+    has = {c: [(x[f"probe.sum_{k}"], x[f"probe.size_{k}"]) for k in "abc"] for c, x in got.items()}
+    ok(made.returncode == 0 and r.returncode == 0 and l["closed"] and has == want and len({x[0] for x in has.values()}) > N // 2,
+       "a module gets stamp.science[uncert], stamp.template[2] and the first image: every pixel's sum",
+       f"{[(c, has.get(c), want[c]) for c in want if has.get(c) != want[c]][:3]}\n{made.stderr}{r.stderr}")
+    r, got, l = run("night", "redirect", *args, "-D", "module.probe.need.stamp.difference=stamp.science[UNCERT]")
+    ok(r.returncode == 0 and all(x["probe.sum_c"] == x["probe.sum_a"] == want[c][0][0] for c, x in got.items()), "need.PATH = stamp.science[UNCERT] redirects a need", r.stderr)
+    r, got, l = run("night", "nosuch", *args, "-D", "module.probe.need.stamp.difference=stamp.science[NOSUCH]")
+    ok(r.returncode == 0 and l["closed"] and all(x["probe.sum_c"] is None and x["probe.sum_a"] == want[c][0][0] for c, x in got.items()) and
+       "stamp.science[NOSUCH] cannot be opened" in r.stderr, "an HDU that is not there is no image, and told", f"{list(got.items())[:2]} {l}\n{r.stderr}")
+
+
+def inspect(alerts):
+    r = nightjar("inspect", "night", "--hdu", "UNCERT,PSFIMAGE", "--stamps", "png")
+    ok(r.returncode == 0 and re.search(r"^science    HDUs PRIMARY \d+x\d+ nJy, UNCERT \d+x\d+, PSFIMAGE \d+x\d+$", r.stdout, re.M) and "template_UNCERT" in r.stdout and
+       os.path.exists("png_difference_PSFIMAGE.png"), "inspect lists the HDUs of the stamps and draws those that are asked for", r.stdout + r.stderr)
+    a = min(alerts, key=lambda x: x["diaSourceId"])
+    r = nightjar("inspect", "old", "-D", "registry.schemas=schemas", "--candid", a["diaSourceId"], "--json")
+    got = json.loads(r.stdout) if r.returncode == 0 else {"packet": {"diaSource": {}}, "stamps": {}}
+    ok(got["packet"]["diaSource"].get("psfFlux") is not None and got["packet"]["diaSource"]["visit"] == a["diaSource"]["visit"] and len(got["stamps"]) == 3,
+       "inspect reads a framed message by the schemas of a folder", r.stderr)
+    if not REAL:
+        return skip("inspect shows real packets of every form", "NIGHTJAR_SHARED is not there")
+    schemas, bare = f"{REAL}/schemas/lsst", f"{REAL}/lsst/bare"
+    forms = [(f, ["-D", f"registry.schemas={schemas}"]) for f in glob.glob(f"{REAL}/lsst/wire/*.msg") + glob.glob(f"{REAL}/lsst/fake/*.msg")]
+    forms += [(f, ["-D", f"decode.schema={bare}/schema_lsst_v9_0.json"]) for f in glob.glob(f"{bare}/*.datum")[:3]]
+    forms += [(f, []) for f in glob.glob(f"{REAL}/lsst/ocf/*.avro") + glob.glob(f"{REAL}/lsst/fink/*.avro") + glob.glob(f"{REAL}/lsst/fake/*.avro")]
+    bad = []
+    for f, args in forms:
+        r = nightjar("inspect", f, *args, env={"COLUMNS": "110", "LC_ALL": "C.UTF-8"})
+        words = ["0 = JD"] + ([] if "lsst/fake" in f else [" HDUs "])
+        words += [] if "lsst/fake" in f or "sample_10" in f else ["difference HDUs PRIMARY", "science    HDUs PRIMARY"]
+        words += [" nJy      "] if "v9_0_79" in f else []  # of those here the only one whose schema has words and units
+        if r.returncode or not all(w in r.stdout for w in words):
+            bad.append((f, r.returncode, r.stderr[-200:]))
+    ok(len(forms) == 46 and not bad, f"inspect shows real packets of every form: {len(forms)} files with light curve, real ones with stamps and their HDUs", bad)
+
+
 def main():
     with Folder():
         schema, alerts = night()
         a_release_never_seen(schema, alerts)
+        other_hdus(alerts)
+        inspect(alerts)
     done()
 
 

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <time.h>
 
-#include "broker/decode/fits.h"
+#include "broker/decode/hdu.h"
 
 typedef struct bench {
     nj_settings settings;
@@ -264,6 +264,164 @@ static void every_bitpix_as_cfitsio_reads_it(void **state)
     bench_free(b);
 }
 
+/* The image of HDU `number` (from 0) as cfitsio reads it, from malloc; NULL when it is none. */
+static float *by_cfitsio(const void *bytes, size_t size, int number, char *name, long axis[2])
+{
+    fitsfile *f;
+    int status = 0, naxis = 0, bitpix, type, any;
+    void *memory = (void *)(uintptr_t)bytes;
+    float *pixel = NULL;
+    name[0] = 0;
+    if (fits_open_memfile(&f, "x", READONLY, &memory, &size, 0, NULL, &status)) return NULL;
+    fits_movabs_hdu(f, number + 1, &type, &status);
+    fits_get_img_param(f, 2, &bitpix, &naxis, axis, &status);
+    if (!status && type == IMAGE_HDU && naxis == 2) {
+        pixel = malloc((size_t)(axis[0] * axis[1]) * sizeof *pixel);
+        fits_read_img(f, TFLOAT, 1, axis[0] * axis[1], NULL, pixel, &any, &status); /* NULL: infinities stay what they are */
+        assert_int_equal(status, 0);
+        fits_read_key(f, TSTRING, "EXTNAME", name, NULL, &status);
+        if (status) name[0] = 0;
+    }
+    status = 0;
+    fits_close_file(f, &status);
+    return pixel;
+}
+
+/* Every HDU by number and by name, against cfitsio; returns how many images there are. */
+static int same_hdus(bench *b, const char *where, const void *bytes, size_t size, size_t *n_pixels)
+{
+    nj_hdu h = { 0 };
+    const char *why = NULL;
+    int n = 0, there;
+    while ((there = nj_hdu_next(bytes, size, &h, &why)) > 0) {
+        char name[80], number[8];
+        long axis[2] = { 0, 0 };
+        float *want = by_cfitsio(bytes, size, (int)h.number, name, axis);
+        snprintf(number, sizeof number, "%u", h.number);
+        for (int by_name = 0; by_name < 3; by_name++) {
+            const char *which = by_name == 2 ? h.type : by_name ? h.name : number;
+            nj_image image = { 0 };
+            if (by_name && (!*which || (by_name == 2 && !h.image))) continue; /* tables share a type */
+            nj_fits_result rc = nj_hdu_open(bytes, size, which, 1 << 20, &b->arena, &image, &why);
+            if ((rc == NJ_FITS_OK) != (want != NULL)) fail_msg("%s[%s]: %s", where, which, rc == NJ_FITS_OK ? "opened" : why);
+            if (!want) continue;
+            if (image.cols != axis[0] || image.rows != axis[1]) fail_msg("%s[%s]: %ux%u", where, which, image.rows, image.cols);
+            for (size_t i = 0; i < (size_t)image.rows * image.cols; i++, *n_pixels += !by_name)
+                if (isnan(want[i]) ? !isnan(image.pixel[i]) : image.pixel[i] != want[i]) /* the same cast of the same number */
+                    fail_msg("%s[%s] pixel %zu: %g, not %g", where, which, i, (double)image.pixel[i], (double)want[i]);
+        }
+        if (want) assert_true(h.number ? !strcmp(h.name, name) : !strcmp(h.name, "PRIMARY") || !strcmp(h.name, name));
+        n += want != NULL;
+        free(want);
+    }
+    if (there < 0) fail_msg("%s: %s", where, why);
+    return n;
+}
+
+/* An empty primary, a scaled image, a table with a heap, one pixel plane of doubles with NaN, a cube. */
+static void every_hdu_as_cfitsio_reads_it(void **state)
+{
+    (void)state;
+    bench *b = bench_new(NULL);
+    size_t size = 2880, n_pixels = 0;
+    void *memory = malloc(size);
+    fitsfile *f;
+    int status = 0;
+    long axis[3] = { 6, 4, 2 };
+    double value[48], scale = 0.5, zero = 3;
+    char *type[] = { "words" }, *form[] = { "PA" }, *text[] = { "some" }, *name = "VARIANCE";
+    for (int i = 0; i < 48; i++) value[i] = i % 5 == 4 ? NAN : i * 1.37;
+    fits_create_memfile(&f, &memory, &size, 2880, realloc, &status);
+    fits_create_img(f, 8, 0, NULL, &status);
+    fits_create_img(f, 16, 2, axis, &status);
+    fits_write_key(f, TSTRING, "EXTNAME", "MASK", NULL, &status);
+    fits_write_key(f, TDOUBLE, "BSCALE", &scale, NULL, &status);
+    fits_write_key(f, TDOUBLE, "BZERO", &zero, NULL, &status);
+    fits_set_hdustruc(f, &status);
+    double whole[24];
+    for (int i = 0; i < 24; i++) whole[i] = zero + scale * i;
+    fits_write_img(f, TDOUBLE, 1, 24, whole, &status);
+    fits_create_tbl(f, BINARY_TBL, 0, 1, type, form, NULL, "TABLE", &status);
+    fits_write_col(f, TSTRING, 1, 1, 1, 1, text, &status);
+    fits_create_img(f, -64, 2, axis, &status);
+    fits_write_key(f, TSTRING, "EXTNAME", name, NULL, &status);
+    fits_write_img(f, TDOUBLE, 1, 24, value, &status);
+    fits_create_img(f, -32, 3, axis, &status);
+    fits_write_key(f, TSTRING, "EXTNAME", "CUBE", NULL, &status);
+    fits_write_img(f, TDOUBLE, 1, 48, value, &status);
+    fits_flush_file(f, &status);
+    fits_close_file(f, &status);
+    assert_int_equal(status, 0);
+    assert_int_equal(same_hdus(b, "made", memory, size, &n_pixels), 2);
+    assert_int_equal(n_pixels, 2 * 24);
+    static const char *const none[] = { "NOSUCH", "17", "TABLE", "CUBE", "0", "" };
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        nj_image image;
+        const char *why = NULL;
+        assert_int_equal(nj_hdu_open(memory, size, none[i], 1000, &b->arena, &image, &why), NJ_FITS_BAD);
+        assert_non_null(strstr(why, i < 2 || i == 5 ? "no HDU of that name" : "not an image of two axes"));
+    }
+    /* cut anywhere: an error or fewer HDUs, never a read past the end */
+    for (size_t cut = 0; cut < size; cut += cut % 2880 < 2000 ? 80 : 1) {
+        uint8_t *copy = malloc(cut + 1);
+        memcpy(copy, memory, cut);
+        uint8_t *exact = realloc(copy, cut ? cut : 1);
+        nj_hdu h = { 0 };
+        const char *why;
+        int n = 0;
+        while (nj_hdu_next(exact, cut, &h, &why) > 0) n++;
+        assert_true(n <= 5);
+        free(exact);
+    }
+    free(memory);
+    bench_free(b);
+}
+
+static void every_hdu_of_real_lsst_stamps(void **state)
+{
+    (void)state;
+    if (!kit_shared()) skip();
+    static const nj_layout layout = { .survey = "lsst", .stamps = 7 };
+    static const char *const folder[] = { "lsst/wire", "lsst/ocf", "lsst/fink", "lsst/bare" };
+    char define[4200];
+    size_t n_pixels = 0;
+    int n_stamps = 0, n_images = 0;
+    for (size_t k = 0; k < sizeof folder / sizeof *folder; k++) {
+        snprintf(define, sizeof define, k < 3 ? "registry.schemas=%s/real/schemas/lsst" : "decode.schema=%s/real/lsst/bare/schema_lsst_v9_0.json",
+                 kit_shared());
+        bench *b = bench_new(define);
+        int n;
+        char **names = kit_folder(folder[k], k == 0 ? ".msg" : k < 3 ? ".avro" : ".datum", &n);
+        for (int i = 0; i < n; i++) {
+            nj_cursor cursor = { 0 };
+            nj_error err;
+            size_t size = 0;
+            uint8_t *bytes = kit_file(names[i], &size);
+            nj_chunk *chunk = kit_chunk(bytes, size);
+            nj_batch *batch = nj_batch_new();
+            assert_int_equal(nj_batch_begin(batch, &layout, 64), 0);
+            if (nj_cursor_open(&cursor, b->decoder, chunk, &err)) fail_msg("%s: %s", names[i], err.text);
+            assert_int_equal(nj_cursor_read(&cursor, batch, 64, SIZE_MAX), 0);
+            for (uint32_t row = 0; row < batch->n; row++)
+                for (int s = 0; s < NJ_STAMPS; s++) {
+                    const nj_stamp *stamp = &batch->stamp[s][row];
+                    if (stamp->state == NJ_STAMP_NONE || memcmp(stamp->bytes, "SIMPLE", 6)) continue;
+                    n_images += same_hdus(b, names[i], stamp->bytes, stamp->size, &n_pixels);
+                    n_stamps++;
+                }
+            nj_batch_free(batch);
+            nj_cursor_free(&cursor);
+            nj_chunk_drop(chunk);
+            free(bytes);
+            free(names[i]);
+        }
+        free(names);
+        bench_free(b);
+    }
+    print_message("# %d images in %d stamps, %zu pixels equal cfitsio's\n", n_images, n_stamps, n_pixels);
+    assert_true(n_stamps > 60 && n_images == 3 * n_stamps);
+}
+
 static void vector_code_equals_the_portable_one(void **state)
 {
     (void)state;
@@ -286,6 +444,8 @@ int main(void)
         cmocka_unit_test(bombs_are_refused_at_once),
         cmocka_unit_test(what_is_no_stamp),
         cmocka_unit_test(every_bitpix_as_cfitsio_reads_it),
+        cmocka_unit_test(every_hdu_as_cfitsio_reads_it),
+        cmocka_unit_test(every_hdu_of_real_lsst_stamps),
         cmocka_unit_test(vector_code_equals_the_portable_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
