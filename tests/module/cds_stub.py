@@ -1,5 +1,5 @@
 """A stand-in for the CDS X-Match service on 127.0.0.1: prints its port, then answers POSTs as the service documents, or
-misbehaves by path: /good /500 /429 /hang /drip /garbage /html /empty /torn /short /noid /wrongid /huge /cells /close
+misbehaves by path: /good /500 /429 /hang /drip /garbage /html /empty /torn /short /noid /wrongid /huge /cells /long /close
 /flaky (fails twice, then answers) /switch (good or 500, by GET /set/good, /set/500). GET /count/PATH: POSTs so far."""
 import http.server
 import math
@@ -96,6 +96,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.reply(200, {
                 "garbage": bytes(range(256)) * 10, "html": "<html><body>Service unavailable</body></html>\n", "empty": "", "torn": good[:-5],
                 "short": good, "noid": good.replace(",id,", ",ident,"), "wrongid": lines[0] + "\n0.1,1,2,999999,x,1,2,Star\n",
+                "long": lines[0] + "\n0.1,1,2,0,x,1,2," + ",".join(c * 150 for c in "abcdefgh"[:lines[0].count(",") - 6]) + "\n",
                 "huge": lines[0] + "\n" + "x" * (20 << 20) + "\n", "cells": lines[0] + "\n0.1,1,2,0\n",
             }[kind], len(good) + 50 if kind == "short" else None)
 

@@ -97,7 +97,7 @@ typedef struct remote_test {
     nj_instances set;
     const nj_instance *in;
     double sep[MOST_ROWS];
-    const char *state[MOST_ROWS], *otype[MOST_ROWS];
+    const char *state[MOST_ROWS], *otype[MOST_ROWS], *more[7][MOST_ROWS]; /* columns after the first */
     uint8_t reason[MOST_ROWS];
     double took_ms;
 } remote_test;
@@ -132,7 +132,8 @@ static void match(remote_test *t, const double *ra, const double *dec, uint32_t 
 {
     nj_col col[2] = { { ra, NULL }, { dec, NULL } };
     const nj_col *in[2] = { &col[0], &col[1] };
-    void *out[3] = { t->sep, t->state, t->otype };
+    void *out[10] = { t->sep, t->state, t->otype };
+    for (int k = 0; k < 7; k++) out[3 + k] = t->more[k];
     uint32_t rows[MOST_ROWS];
     for (uint32_t k = 0; k < n; k++) rows[k] = k;
     nj_fill_null(NJ_F64, t->sep, n);
@@ -178,6 +179,21 @@ static void answers_as_the_service_documents(void **state)
     match(&t, some_ra, some_dec, SOME);
     assert_string_equal(t.otype[2], "RR*");
     assert_int_equal(get("count/good"), asked); /* known by now */
+    close_remote(&t);
+}
+
+/* Cells longer than an entry has room for are cut, whatever their number. */
+static void long_cells_are_cut(void **state)
+{
+    (void)state;
+    remote_test t;
+    open_remote(&t, "long", "columns = a, b, c, d, e, f, g, h\n");
+    match(&t, some_ra, some_dec, 1);
+    assert_string_equal(t.state[0], "match");
+    assert_int_equal(strlen(t.otype[0]), 150);
+    assert_int_equal(strspn(t.otype[0], "a"), 150);
+    assert_string_equal(t.more[0][0], "bb"); /* 160 less 150, the tabs and the NUL */
+    for (int k = 1; k < 7; k++) assert_null(t.more[k][0]);
     close_remote(&t);
 }
 
@@ -341,6 +357,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers_as_the_service_documents),
+        cmocka_unit_test(long_cells_are_cut),
         cmocka_unit_test(many_rows_in_few_requests),
         cmocka_unit_test(every_misbehaviour_is_unavailable_within_the_budget),
         cmocka_unit_test(nobody_listens),
