@@ -5,17 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "html_analysis.h"
+#include "html_cells.h"
+
 static const char style[] =
     "<style>:root{color-scheme:light "
     "dark;--bg:#fff;--fg:#1c2430;--dim:#5b6675;--line:#d9dee5;--panel:#f6f7f9;--module:#2a6fb0;--stage:#8a94a3;"
-    "--limit:#b3541e;--offered:#dfe5ec;--passed:#a9c5e2;--hits:#4a8ac6;--flagged:#d9822b}"
+    "--limit:#b3541e;--offered:#dfe5ec;--passed:#a9c5e2;--hits:#4a8ac6;--flagged:#d9822b;"
+    "--span0:#d3dae3;--span1:#a9b4c1;--span2:#75808f;--span3:#2a6fb0;--span4:#7a5aa8;--span5:#d9822b}"
     "@media(prefers-color-scheme:dark){:root{--bg:#12161c;--fg:#e3e8ef;--dim:#97a3b3;--line:#2d3642;--panel:#1a2029;--module:#"
     "5aa2e6;--stage:#7d8898;"
-    "--limit:#f0a35e;--offered:#2d3642;--passed:#35536f;--hits:#5aa2e6;--flagged:#f0a35e}}"
-    "*{box-sizing:border-box}body{margin:0 auto;max-width:1080px;padding:16px;background:var(--bg);color:var(--fg);font:15px/1.5 "
+    "--limit:#f0a35e;--offered:#2d3642;--passed:#35536f;--hits:#5aa2e6;--flagged:#f0a35e;"
+    "--span0:#39434f;--span1:#5a6676;--span2:#8e99a9;--span3:#5aa2e6;--span4:#a98ae0;--span5:#f0a35e}}"
+    "*{box-sizing:border-box}body{margin:0 auto;max-width:1200px;padding:16px;background:var(--bg);color:var(--fg);font:15px/1.5 "
     "system-ui,sans-serif}"
     "h1{font-size:1.5rem;margin:.3em 0;overflow-wrap:anywhere}h2{font-size:1.15rem;margin:2em 0 .4em}p{margin:.4em "
-    "0;overflow-wrap:anywhere}.dim{color:var(--dim)}"
+    "0;overflow-wrap:anywhere}.dim{color:var(--dim)}.warn{color:var(--limit)}h3{font-size:1rem;margin:1.4em 0 .3em}"
     ".tiles{display:grid;grid-template-columns:repeat(4,1fr);gap:10px;margin:14px 0}"
     ".tile{background:var(--panel);border:1px solid var(--line);border-radius:8px;padding:8px 12px}.tile "
     "b{display:block;font-size:1.25rem}"
@@ -30,10 +35,14 @@ static const char style[] =
     "svg{display:block;overflow:visible}svg text{fill:var(--fg);font:13px system-ui,sans-serif}svg .name,svg "
     ".note{paint-order:stroke;stroke:var(--bg);stroke-width:3px}svg .note{fill:var(--dim);font-size:11.5px}.cell svg "
     ".note{stroke:var(--panel)}"
+    "rect.span0{fill:var(--span0)}rect.span1{fill:var(--span1)}rect.span2{fill:var(--span2)}rect.span3{fill:var(--span3)}"
+    "rect.span4{fill:var(--span4)}rect.span5{fill:var(--span5)}circle.dot{fill:var(--module);opacity:.7}circle.told{fill:var(--"
+    "limit);"
+    "opacity:.8}line.trend,.grid line.trend{stroke:var(--fg);stroke-width:1.5}"
     "rect.module{fill:var(--module)}rect.stage{fill:var(--stage)}rect.offered{fill:var(--offered)}rect.passed{fill:var(--passed)}"
     "rect.hits{fill:var(--hits)}"
     "rect.flagged{fill:var(--flagged)}.grid "
-    "line,line.grid,line.base{stroke:var(--line)}line.limit{stroke:var(--limit);stroke-dasharray:5 4}"
+    "line,line.grid,line.base{stroke:var(--line)}line.limit,line.budget{stroke:var(--limit);stroke-dasharray:5 4}"
     "line.whisker{stroke:var(--fg);stroke-width:1.5}line.mark,.grid line.mark{stroke:var(--limit)}"
     ".key{display:inline-block;width:11px;height:11px;border-radius:2px;margin:0 4px 0 12px}"
     "@media(max-width:720px){body{padding:12px;font-size:14px}.tiles{grid-template-columns:1fr 1fr}}</style>";
@@ -49,92 +58,6 @@ static const char script[] =
     "t.querySelectorAll('th').forEach(x=>x.removeAttribute('aria-sort'));h.setAttribute('aria-sort',up?'descending':'ascending');"
     "body.append(...r)}}))</script>";
 
-void nj_html_text(nj_buffer *out, const char *text)
-{
-    for (; text && *text; text++) switch (*text) {
-        case '&': nj_buffer_text(out, "&amp;"); break;
-        case '<': nj_buffer_text(out, "&lt;"); break;
-        case '>': nj_buffer_text(out, "&gt;"); break;
-        case '"': nj_buffer_text(out, "&quot;"); break;
-        default: nj_buffer_add(out, text, 1);
-        }
-}
-
-static double number(const json_t *object, const char *key)
-{
-    const json_t *v = json_object_get(object, key);
-    return json_is_number(v) ? json_number_value(v) : NAN;
-}
-
-static const char *words(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
-static void heading(nj_buffer *b, const char *title, const char *note)
-{
-    nj_buffer_text(b, "\n<h2>");
-    nj_html_text(b, title);
-    nj_buffer_text(b, "</h2>\n");
-    if (!note) return;
-    nj_buffer_text(b, "<p class=dim>");
-    nj_html_text(b, note);
-    nj_buffer_text(b, "</p>\n");
-}
-
-/* A cell with what it is sorted by. */
-static void cell(nj_buffer *b, double value, const char *text)
-{
-    nj_buffer_text(b, "<td data-v=\"");
-    if (isfinite(value)) nj_buffer_printf(b, "%.9g", value);
-    nj_buffer_text(b, "\">");
-    nj_html_text(b, text);
-    nj_buffer_text(b, "</td>");
-}
-
-static void text_cell(nj_buffer *b, const char *text)
-{
-    nj_buffer_text(b, "<td>");
-    nj_html_text(b, text);
-    nj_buffer_text(b, "</td>");
-}
-
-static void count_cell(nj_buffer *b, double value)
-{
-    char text[32] = "–";
-    if (isfinite(value)) snprintf(text, sizeof text, "%.0f", value);
-    cell(b, value, text);
-}
-
-static void si_cell(nj_buffer *b, double value)
-{
-    char text[24];
-    cell(b, value, nj_html_si(text, value));
-}
-
-static void duration_cell(nj_buffer *b, double ns)
-{
-    char text[24];
-    cell(b, ns, nj_html_duration(text, ns));
-}
-
-static void table(nj_buffer *b, const char *const *head)
-{
-    nj_buffer_text(b, "<div class=scroll><table><thead><tr>");
-    for (; *head; head++) {
-        nj_buffer_text(b, "<th scope=col>");
-        nj_html_text(b, *head);
-        nj_buffer_text(b, "</th>");
-    }
-    nj_buffer_text(b, "</tr></thead><tbody>\n");
-}
-
-static void end_table(nj_buffer *b)
-{
-    nj_buffer_text(b, "</tbody></table></div>\n");
-}
-
 /* --- the stages ------------------------------------------------------------------------------------------------------------ */
 
 /* Mean and sd over the runs; of a single run: how the middle half of its one-row calls spreads about their median. */
@@ -146,8 +69,8 @@ static void whiskers(const nj_page *p, nj_html_stage *s)
         json_t *m;
         json_array_foreach(json_object_get(p->run[r], "modules"), i, m)
         {
-            double v = number(m, "onsky_per_s_core");
-            if (strcmp(words(m, "name"), s->name) || !(v > 0)) continue;
+            double v = nj_html_number(m, "onsky_per_s_core");
+            if (strcmp(nj_html_words(m, "name"), s->name) || !(v > 0)) continue;
             sum += v;
             square += v * v;
             n++;
@@ -162,7 +85,7 @@ static void whiskers(const nj_page *p, nj_html_stage *s)
         return;
     }
     const json_t *cells = json_object_get(s->json, "histogram");
-    double all = 0, seen = 0, q1 = NAN, q3 = NAN, p50 = number(s->json, "p50_ns");
+    double all = 0, seen = 0, q1 = NAN, q3 = NAN, p50 = nj_html_number(s->json, "p50_ns");
     for (size_t i = 0; i < json_array_size(cells); i++) all += json_number_value(json_array_get(json_array_get(cells, i), 1));
     for (size_t i = 0; i < json_array_size(cells) && all >= 4; i++) {
         seen += json_number_value(json_array_get(json_array_get(cells, i), 1));
@@ -182,17 +105,17 @@ static uint32_t collect(const nj_page *p, nj_html_stage stage[NJ_HTML_STAGES])
     uint32_t n = 0;
     json_array_foreach(json_object_get(p->run[0], "modules"), i, m)
     {
-        if (n == NJ_HTML_STAGES || !(number(m, "offered") > 0)) continue;
+        if (n == NJ_HTML_STAGES || !(nj_html_number(m, "offered") > 0)) continue;
         nj_html_stage *s = &stage[n++];
-        *s = (nj_html_stage){ .name = words(m, "name"),
+        *s = (nj_html_stage){ .name = nj_html_words(m, "name"),
                               .json = m,
-                              .is_module = !strcmp(words(m, "kind"), "module"),
-                              .offered = number(m, "offered"),
-                              .passed = number(m, "passed"),
-                              .hits = number(m, "hits"),
-                              .flagged = number(m, "flagged"),
-                              .share = number(m, "share"),
-                              .onsky = number(m, "onsky_per_s_core") };
+                              .is_module = !strcmp(nj_html_words(m, "kind"), "module"),
+                              .offered = nj_html_number(m, "offered"),
+                              .passed = nj_html_number(m, "passed"),
+                              .hits = nj_html_number(m, "hits"),
+                              .flagged = nj_html_number(m, "flagged"),
+                              .share = nj_html_number(m, "share"),
+                              .onsky = nj_html_number(m, "onsky_per_s_core") };
         whiskers(p, s);
     }
     return n;
@@ -206,10 +129,21 @@ static double two_digits(double v)
     return round(v / p) * p;
 }
 
+static void name_cell(nj_buffer *b, const char *name, const char *version)
+{
+    nj_buffer_text(b, "<td>");
+    nj_html_text(b, name);
+    if (*version) {
+        nj_buffer_text(b, " <span class=dim>");
+        nj_html_text(b, version);
+        nj_buffer_text(b, "</span>");
+    }
+    nj_buffer_text(b, "</td>");
+}
+
 static void module_table(nj_buffer *b, const nj_html_stage *s, uint32_t n)
 {
     static const char *const head[] = { "module",
-                                        "version",
                                         "offered",
                                         "passed",
                                         "hits",
@@ -225,43 +159,44 @@ static void module_table(nj_buffer *b, const nj_html_stage *s, uint32_t n)
                                         "g CO2e /million",
                                         "cold start",
                                         NULL };
-    heading(b, "Modules and stages",
-            "Offered: rows given. Passed: not rejected by the module's own cheap cut. Hits: rows with an answer. Flagged: the "
-            "module's flag is set. Effective: hits per CPU second. * from calls of one row, one in so many.");
-    table(b, head);
+    nj_html_heading(
+        b, "Modules and stages",
+        "Offered: rows given. Passed: not rejected by the module's own cheap cut. Hits: rows with an answer. Flagged: the "
+        "module's flag is set. Effective: hits per CPU second. * from calls of one row, one in so many.");
+    nj_html_table(b, head);
     for (uint32_t i = 0; i < n; i++) {
         const json_t *m = s[i].json, *energy = json_object_get(m, "energy"), *joule = json_object_get(energy, "joule_per_alert");
         char text[96], v[24], lo[24], hi[24];
         nj_buffer_text(b, "<tr>");
-        text_cell(b, s[i].name);
-        text_cell(b, words(m, "version"));
-        count_cell(b, s[i].offered);
-        count_cell(b, s[i].passed);
-        count_cell(b, s[i].hits);
-        count_cell(b, s[i].is_module ? s[i].flagged : NAN);
-        duration_cell(b, number(m, "ns_per_alert"));
+        name_cell(b, s[i].name, nj_html_words(m, "version"));
+        nj_html_count_cell(b, s[i].offered);
+        nj_html_count_cell(b, s[i].passed);
+        nj_html_count_cell(b, s[i].hits);
+        nj_html_count_cell(b, s[i].is_module ? s[i].flagged : NAN);
+        nj_html_duration_cell(b, nj_html_number(m, "ns_per_alert"));
         int sampled = json_array_size(json_object_get(m, "histogram")) > 0;
-        duration_cell(b, sampled ? number(m, "p50_ns") : NAN);
-        duration_cell(b, sampled ? number(m, "p99_ns") : NAN);
-        duration_cell(b, sampled ? number(m, "max_ns") : NAN);
+        nj_html_duration_cell(b, sampled ? nj_html_number(m, "p50_ns") : NAN);
+        nj_html_duration_cell(b, sampled ? nj_html_number(m, "p99_ns") : NAN);
+        nj_html_duration_cell(b, sampled ? nj_html_number(m, "max_ns") : NAN);
         snprintf(text, sizeof text, "%.2f %%", 100 * s[i].share);
-        cell(b, s[i].share, text);
-        si_cell(b, number(m, "onsky_per_s_core"));
-        si_cell(b, number(m, "effective_per_s_core"));
-        snprintf(text, sizeof text, "%.8s [%.8s, %.8s]", nj_html_si(v, two_digits(1e6 * number(joule, "value"))),
-                 nj_html_si(lo, two_digits(1e6 * number(joule, "low"))), nj_html_si(hi, two_digits(1e6 * number(joule, "high"))));
-        cell(b, number(joule, "value"), text);
-        snprintf(text, sizeof text, "%.2g", number(json_object_get(energy, "gco2e_per_million"), "value"));
-        cell(b, number(json_object_get(energy, "gco2e_per_million"), "value"), text);
-        duration_cell(b, s[i].is_module ? number(m, "cold_start_ns") : NAN);
+        nj_html_cell(b, s[i].share, text);
+        nj_html_si_cell(b, nj_html_number(m, "onsky_per_s_core"));
+        nj_html_si_cell(b, nj_html_number(m, "effective_per_s_core"));
+        nj_buffer_printf(b, "<td data-v=\"%.9g\">%.8s <span class=dim>[%.8s, %.8s]</span></td>", nj_html_number(joule, "value"),
+                         nj_html_si(v, two_digits(1e6 * nj_html_number(joule, "value"))),
+                         nj_html_si(lo, two_digits(1e6 * nj_html_number(joule, "low"))),
+                         nj_html_si(hi, two_digits(1e6 * nj_html_number(joule, "high"))));
+        snprintf(text, sizeof text, "%.2g", nj_html_number(json_object_get(energy, "gco2e_per_million"), "value"));
+        nj_html_cell(b, nj_html_number(json_object_get(energy, "gco2e_per_million"), "value"), text);
+        nj_html_duration_cell(b, s[i].is_module ? nj_html_number(m, "cold_start_ns") : NAN);
         nj_buffer_text(b, "</tr>\n");
     }
-    end_table(b);
+    nj_html_end_table(b);
 }
 
 static void distributions(nj_buffer *b, const nj_html_stage *s, uint32_t n)
 {
-    heading(b, "Run times of single alerts", "From calls of one row, log axis; bars are counts.");
+    nj_html_heading(b, "Run times of single alerts", "From calls of one row, log axis; bars are counts.");
     nj_buffer_text(b, "<div class=grid>\n");
     for (uint32_t i = 0; i < n; i++) {
         const json_t *cells = json_object_get(s[i].json, "histogram");
@@ -271,7 +206,7 @@ static void distributions(nj_buffer *b, const nj_html_stage *s, uint32_t n)
         nj_buffer_text(b, "<div class=cell><b>");
         nj_html_text(b, s[i].name);
         nj_buffer_printf(b, "</b> <span class=dim>%.0f calls</span>", all);
-        nj_svg_histogram(b, cells, number(s[i].json, "p50_ns"), number(s[i].json, "p99_ns"));
+        nj_svg_histogram(b, cells, nj_html_number(s[i].json, "p50_ns"), nj_html_number(s[i].json, "p99_ns"));
         nj_buffer_text(b, "</div>\n");
     }
     nj_buffer_text(b, "</div>\n");
@@ -282,18 +217,18 @@ static void no_answers(nj_buffer *b, const nj_html_stage *s, uint32_t n)
     static const char *const reason[] = { "cut", "few_points", "no_input", "no_fit", "range", "unavailable", "failed", "shed" };
     static const char *const head[] = { "module", "cut",         "few_points", "no_input", "no_fit",
                                         "range",  "unavailable", "failed",     "shed",     NULL };
-    heading(b, "Rows without an answer", NULL);
-    table(b, head);
+    nj_html_heading(b, "Rows without an answer", NULL);
+    nj_html_table(b, head);
     for (uint32_t i = 0; i < n; i++) {
         const json_t *r = json_object_get(s[i].json, "reasons");
         if (!s[i].is_module || s[i].hits == s[i].offered) continue;
         nj_buffer_text(b, "<tr>");
-        text_cell(b, s[i].name);
+        nj_html_text_cell(b, s[i].name);
         for (size_t k = 0; k < sizeof reason / sizeof *reason; k++)
-            count_cell(b, json_object_get(r, reason[k]) ? number(r, reason[k]) : 0);
+            nj_html_count_cell(b, json_object_get(r, reason[k]) ? nj_html_number(r, reason[k]) : 0);
         nj_buffer_text(b, "</tr>\n");
     }
-    end_table(b);
+    nj_html_end_table(b);
 }
 
 /* --- the run --------------------------------------------------------------------------------------------------------------- */
@@ -314,22 +249,22 @@ static void tiles(nj_buffer *b, const json_t *run)
     const json_t *gram = json_object_get(json_object_get(json_object_get(run, "energy"), "carbon"), "gram");
     char text[96], v[24];
     nj_buffer_text(b, "<div class=tiles>\n");
-    snprintf(text, sizeof text, "%.0f", number(l, "consumed"));
+    snprintf(text, sizeof text, "%.0f", nj_html_number(l, "consumed"));
     tile(b, text, "alerts consumed");
     tile(b, json_is_true(json_object_get(l, "closed")) ? "closed" : "NOT CLOSED", "ledger");
-    tile(b, nj_html_si(v, number(t, "alerts_per_s_core")), "alerts/s/core, all stages");
-    tile(b, nj_html_si(v, number(t, "alerts_per_s")), "alerts/s");
-    tile(b, nj_html_duration(v, 1e9 * number(t, "wall_s")), "wall time");
-    snprintf(text, sizeof text, "%.3g / %.3g ms", number(y, "p50_ms"), number(y, "p99_ms"));
+    tile(b, nj_html_si(v, nj_html_number(t, "alerts_per_s_core")), "alerts/s/core, all stages");
+    tile(b, nj_html_si(v, nj_html_number(t, "alerts_per_s")), "alerts/s");
+    tile(b, nj_html_duration(v, 1e9 * nj_html_number(t, "wall_s")), "wall time");
+    snprintf(text, sizeof text, "%.3g / %.3g ms", nj_html_number(y, "p50_ms"), nj_html_number(y, "p99_ms"));
     tile(b, text, "latency p50 / p99, arrival to acknowledgement");
-    snprintf(text, sizeof text, "%.0f MB", number(json_object_get(run, "memory"), "rss_max_bytes") / 1e6);
+    snprintf(text, sizeof text, "%.0f MB", nj_html_number(json_object_get(run, "memory"), "rss_max_bytes") / 1e6);
     tile(b, text, "memory at most");
-    double million = 1e6 / fmax(number(l, "consumed"), 1);
+    double million = 1e6 / fmax(nj_html_number(l, "consumed"), 1);
     if (gram) {
         char note[96];
-        snprintf(text, sizeof text, "%.2g g", million * number(gram, "value"));
-        snprintf(note, sizeof note, "CO2e per million alerts, an estimate [%.2g, %.2g]", million * number(gram, "low"),
-                 million * number(gram, "high"));
+        snprintf(text, sizeof text, "%.2g g", million * nj_html_number(gram, "value"));
+        snprintf(note, sizeof note, "CO2e per million alerts, an estimate [%.2g, %.2g]", million * nj_html_number(gram, "low"),
+                 million * nj_html_number(gram, "high"));
         tile(b, text, note);
     }
     nj_buffer_text(b, "</div>\n");
@@ -340,9 +275,9 @@ static void ledger_row(nj_buffer *b, const char *name, const json_t *l)
 {
     static const char *const key[] = { "consumed", "emitted", "filtered", "dead", "duplicates", "returned" };
     nj_buffer_text(b, "<tr>");
-    text_cell(b, name);
-    for (size_t i = 0; i < 6; i++) count_cell(b, number(l, key[i]));
-    text_cell(b, json_is_true(json_object_get(l, "closed")) ? "yes" : "NO");
+    nj_html_text_cell(b, name);
+    for (size_t i = 0; i < 6; i++) nj_html_count_cell(b, nj_html_number(l, key[i]));
+    nj_html_text_cell(b, json_is_true(json_object_get(l, "closed")) ? "yes" : "NO");
     nj_buffer_text(b, "</tr>\n");
 }
 
@@ -352,11 +287,12 @@ static void sources(nj_buffer *b, const json_t *run)
                                         "duplicates", "returned", "closed",  NULL };
     size_t i;
     json_t *s;
-    heading(b, "Accounts", "consumed = emitted + filtered + dead + duplicates + returned");
-    table(b, head);
-    json_array_foreach(json_object_get(run, "sources"), i, s) ledger_row(b, words(s, "name"), json_object_get(s, "ledger"));
+    nj_html_heading(b, "Accounts", "consumed = emitted + filtered + dead + duplicates + returned");
+    nj_html_table(b, head);
+    json_array_foreach(json_object_get(run, "sources"), i, s)
+        ledger_row(b, nj_html_words(s, "name"), json_object_get(s, "ledger"));
     ledger_row(b, "all", json_object_get(run, "ledger"));
-    end_table(b);
+    nj_html_end_table(b);
 }
 
 /* Latency of a live stream: where the time from the end of the exposure went. */
@@ -367,27 +303,27 @@ static void latency(nj_buffer *b, const json_t *run)
         const char *key, *name;
     } span[] = { { "publish", "end of exposure to publication" }, { "total", "end of exposure to acknowledgement" } };
     const json_t *y = json_object_get(run, "latency");
-    heading(b, "Latency",
-            json_is_true(json_object_get(y, "live")) ? NULL
-                                                     : "Not a live stream: arrival to acknowledgement alone means something.");
-    table(b, head);
+    nj_html_heading(
+        b, "Latency",
+        json_is_true(json_object_get(y, "live")) ? NULL : "Not a live stream: arrival to acknowledgement alone means something.");
+    nj_html_table(b, head);
     for (int i = -1; i < 2; i++) {
         const json_t *v = i < 0 ? y : json_object_get(y, span[i].key);
         if (!v) continue;
         nj_buffer_text(b, "<tr>");
-        text_cell(b, i < 0 ? "arrival to acknowledgement" : span[i].name);
-        duration_cell(b, 1e6 * number(v, "p50_ms"));
-        duration_cell(b, 1e6 * number(v, "p99_ms"));
-        duration_cell(b, 1e6 * number(v, "max_ms"));
+        nj_html_text_cell(b, i < 0 ? "arrival to acknowledgement" : span[i].name);
+        nj_html_duration_cell(b, 1e6 * nj_html_number(v, "p50_ms"));
+        nj_html_duration_cell(b, 1e6 * nj_html_number(v, "p99_ms"));
+        nj_html_duration_cell(b, 1e6 * nj_html_number(v, "max_ms"));
         nj_buffer_text(b, "</tr>\n");
     }
-    end_table(b);
+    nj_html_end_table(b);
 }
 
 static void fact(nj_buffer *b, const char *name, const char *value)
 {
     nj_buffer_text(b, "<tr>");
-    text_cell(b, name);
+    nj_html_text_cell(b, name);
     nj_buffer_text(b, "<td style=\"text-align:left;white-space:normal\">");
     nj_html_text(b, value);
     nj_buffer_text(b, "</td></tr>\n");
@@ -401,25 +337,26 @@ static void facts(nj_buffer *b, const json_t *run)
                  *w = json_object_get(e, "watt_per_busy_thread"), *file;
     const json_t *carbon = json_object_get(e, "carbon");
     char text[512];
-    heading(b, "Where these numbers come from", NULL);
-    table(b, head);
-    for (size_t i = 0; i < sizeof key / sizeof *key; i++) fact(b, key[i], words(c, key[i]));
-    snprintf(text, sizeof text, "%.0f of %.0f cores", number(c, "threads"), number(c, "cores"));
+    nj_html_heading(b, "Where these numbers come from", NULL);
+    nj_html_table(b, head);
+    for (size_t i = 0; i < sizeof key / sizeof *key; i++) fact(b, key[i], nj_html_words(c, key[i]));
+    snprintf(text, sizeof text, "%.0f of %.0f cores", nj_html_number(c, "threads"), nj_html_number(c, "cores"));
     fact(b, "compute threads", text);
-    snprintf(text, sizeof text, "%s, %s: %s (%.0f); %.3g W per busy thread [%.3g, %.3g]; idle share apart", words(e, "tier"),
-             words(w, "kind"), words(w, "source"), number(w, "year"), number(w, "value"), number(w, "low"), number(w, "high"));
+    snprintf(text, sizeof text, "%s, %s: %s (%.0f); %.3g W per busy thread [%.3g, %.3g]; idle share apart",
+             nj_html_words(e, "tier"), nj_html_words(w, "kind"), nj_html_words(w, "source"), nj_html_number(w, "year"),
+             nj_html_number(w, "value"), nj_html_number(w, "low"), nj_html_number(w, "high"));
     fact(b, "energy", text);
     if (carbon) {
-        snprintf(text, sizeof text, "%s: %.4g g CO2e/kWh, %s (%.0f), %s; PUE %.3g", words(carbon, "country"),
-                 number(carbon, "g_per_kwh"), words(carbon, "source"), number(carbon, "year"), words(carbon, "kind"),
-                 number(carbon, "pue"));
+        snprintf(text, sizeof text, "%s: %.4g g CO2e/kWh, %s (%.0f), %s; PUE %.3g", nj_html_words(carbon, "country"),
+                 nj_html_number(carbon, "g_per_kwh"), nj_html_words(carbon, "source"), nj_html_number(carbon, "year"),
+                 nj_html_words(carbon, "kind"), nj_html_number(carbon, "pue"));
         fact(b, "carbon", text);
     }
     for (size_t i = 0; (file = json_array_get(json_object_get(c, "files"), i)) != NULL; i++) {
-        snprintf(text, sizeof text, "sha256 %s", words(file, "sha256"));
-        fact(b, words(file, "name"), text);
+        snprintf(text, sizeof text, "sha256 %s", nj_html_words(file, "sha256"));
+        fact(b, nj_html_words(file, "name"), text);
     }
-    end_table(b);
+    nj_html_end_table(b);
 }
 
 /* The report itself, so that the page can be read by a program; "</" would end the element. */
@@ -444,17 +381,17 @@ void nj_report_html(const nj_page *p, nj_buffer *b)
     if (!stage) b->failed = 1;
     nj_buffer_text(b, "<!doctype html>\n<html lang=en><head><meta charset=utf-8><meta name=viewport "
                       "content=\"width=device-width,initial-scale=1\"><title>nightjar: ");
-    nj_html_text(b, words(context, "input"));
+    nj_html_text(b, nj_html_words(context, "input"));
     nj_buffer_printf(b, "</title>\n%s</head><body>\n<h1>nightjar: ", style);
-    nj_html_text(b, words(context, "input"));
+    nj_html_text(b, nj_html_words(context, "input"));
     nj_buffer_text(b, "</h1>\n<p class=dim>");
-    nj_html_text(b, words(context, "date"));
+    nj_html_text(b, nj_html_words(context, "date"));
     nj_buffer_text(b, ", nightjar ");
-    nj_html_text(b, words(context, "version"));
+    nj_html_text(b, nj_html_words(context, "version"));
     if (json_is_true(json_object_get(run, "interrupted"))) nj_buffer_text(b, ". <b>Interrupted.</b>");
     nj_buffer_text(b, "</p>\n");
     tiles(b, run);
-    heading(
+    nj_html_heading(
         b, "Throughput per core",
         p->n_runs > 1
             ? "Mean over the runs, whiskers: one standard deviation. Dashed: what a core must do for 1 s and 2 s per exposure."
@@ -462,9 +399,9 @@ void nj_report_html(const nj_page *p, nj_buffer *b)
               "per exposure.");
     nj_svg_throughput(b, stage ? stage : none, n, p->exposure, p->n_exposures);
     module_table(b, stage ? stage : none, n);
-    heading(b, "Share of the time", "Blue: modules. Grey: stages of the host.");
+    nj_html_heading(b, "Share of the time", "Blue: modules. Grey: stages of the host.");
     nj_svg_share(b, stage ? stage : none, n);
-    heading(b, "From offered to flagged", NULL);
+    nj_html_heading(b, "From offered to flagged", NULL);
     nj_buffer_text(b, "<p class=dim><span class=key style=\"background:var(--offered)\"></span>offered<span class=key "
                       "style=\"background:var(--passed)\"></span>passed"
                       "<span class=key style=\"background:var(--hits)\"></span>hits<span class=key "
@@ -476,6 +413,8 @@ void nj_report_html(const nj_page *p, nj_buffer *b)
     if (module) nj_svg_funnel(b, module, n_modules);
     distributions(b, stage ? stage : none, n);
     no_answers(b, stage ? stage : none, n);
+    nj_html_drift(b, run);
+    nj_html_exposures(b, run);
     latency(b, run);
     sources(b, run);
     facts(b, run);

@@ -41,6 +41,10 @@ void nj_svg_share(nj_buffer *out, const nj_html_stage *stage, uint32_t n);
 void nj_svg_funnel(nj_buffer *out, const nj_html_stage *stage, uint32_t n);
 /* cells: [[lower edge in ns, entries], ...]; with marks at p50 and p99. */
 void nj_svg_histogram(nj_buffer *out, const json_t *cells, double p50_ns, double p99_ns);
+/* svg_analysis.c: of a stage's `drift`, of the report's `exposures`. */
+void nj_svg_drift(nj_buffer *out, const json_t *drift);
+void nj_svg_waterfall(nj_buffer *out, const json_t *exposures);
+void nj_svg_worst(nj_buffer *out, const json_t *exposures);
 /* "54.9k"; "12.3 us". Return text. */
 const char *nj_html_si(char text[24], double value);
 const char *nj_html_duration(char text[24], double ns);

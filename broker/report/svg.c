@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "html.h"
+#include "svg_parts.h"
 
 enum { ROW = 38, BAR = 14 };
 
@@ -31,19 +31,19 @@ const char *nj_html_duration(char text[24], double ns)
     return text;
 }
 
-static void label(nj_buffer *out, double x, double y, const char *anchor, const char *class, const char *text)
+void nj_svg_label(nj_buffer *out, double x, double y, const char *anchor, const char *class, const char *text)
 {
     nj_buffer_printf(out, "<text x=\"%.2f%%\" y=\"%.0f\" text-anchor=\"%s\" class=\"%s\">", x, y, anchor, class);
     nj_html_text(out, text);
     nj_buffer_text(out, "</text>");
 }
 
-static void line(nj_buffer *out, double x1, double y1, double x2, double y2, const char *class)
+void nj_svg_line(nj_buffer *out, double x1, double y1, double x2, double y2, const char *class)
 {
     nj_buffer_printf(out, "<line x1=\"%.2f%%\" y1=\"%.1f\" x2=\"%.2f%%\" y2=\"%.1f\" class=\"%s\"/>", x1, y1, x2, y2, class);
 }
 
-static void bar(nj_buffer *out, double x, double y, double width, double height, const char *class, const char *tip)
+void nj_svg_bar(nj_buffer *out, double x, double y, double width, double height, const char *class, const char *tip)
 {
     nj_buffer_printf(out, "<rect x=\"%.2f%%\" y=\"%.1f\" width=\"%.2f%%\" height=\"%.1f\" class=\"%s\"><title>", x, y,
                      fmax(width, 0.15), height, class);
@@ -51,7 +51,7 @@ static void bar(nj_buffer *out, double x, double y, double width, double height,
     nj_buffer_text(out, "</title></rect>");
 }
 
-static void begin(nj_buffer *out, double height, const char *what)
+void nj_svg_begin(nj_buffer *out, double height, const char *what)
 {
     nj_buffer_printf(out, "<svg width=\"100%%\" height=\"%.0f\" role=\"img\" aria-label=\"%s\">", height, what);
 }
@@ -90,7 +90,7 @@ static void exposure_lines(nj_buffer *out, const axis *a, const nj_exposure *e, 
             double need = e[i].alerts / e[i].cores / seconds, x = at(a, need);
             snprintf(text, sizeof text, "%s %d s: %s/s (%.0f alerts, %.0f cores)", e[i].name, seconds, nj_html_si(speed, need),
                      e[i].alerts, e[i].cores);
-            line(out, x, y - 9, x, bottom, "limit");
+            nj_svg_line(out, x, y - 9, x, bottom, "limit");
             nj_buffer_printf(out, "<text x=\"%.2f%%\" y=\"%.0f\" dx=\"4\" class=\"note\">", x, y);
             nj_html_text(out, text);
             nj_buffer_text(out, "</text>");
@@ -102,28 +102,28 @@ void nj_svg_throughput(nj_buffer *out, const nj_html_stage *s, uint32_t n, const
     axis a = axis_of(s, n);
     char text[64], v[24];
     double top = 16 * 2 * n_exposures + 8, bottom = top + ROW * n;
-    begin(out, bottom + 36, "alerts per second and core, log axis");
+    nj_svg_begin(out, bottom + 36, "alerts per second and core, log axis");
     for (double d = a.lo; d <= a.hi; d++) {
         double x = at(&a, pow(10, d));
-        line(out, x, top, x, bottom, "grid");
-        label(out, x, bottom + 16, d == a.lo ? "start" : d == a.hi ? "end" : "middle", "note", nj_html_si(v, pow(10, d)));
+        nj_svg_line(out, x, top, x, bottom, "grid");
+        nj_svg_label(out, x, bottom + 16, d == a.lo ? "start" : d == a.hi ? "end" : "middle", "note", nj_html_si(v, pow(10, d)));
     }
-    label(out, 50, bottom + 32, "middle", "note", "alerts per second and core");
+    nj_svg_label(out, 50, bottom + 32, "middle", "note", "alerts per second and core");
     for (uint32_t i = 0; i < n; i++) { /* bars below the lines below the words */
         double y = top + ROW * i + 18, x = at(&a, s[i].onsky);
-        bar(out, 0, y, x, BAR, s[i].is_module ? "module" : "stage", s[i].name);
+        nj_svg_bar(out, 0, y, x, BAR, s[i].is_module ? "module" : "stage", s[i].name);
         if (!isfinite(s[i].low) || !isfinite(s[i].high)) continue;
         double x1 = at(&a, s[i].low), x2 = at(&a, s[i].high), m = y + BAR / 2.0;
-        line(out, x1, m, x2, m, "whisker");
-        line(out, x1, m - 4, x1, m + 4, "whisker");
-        line(out, x2, m - 4, x2, m + 4, "whisker");
+        nj_svg_line(out, x1, m, x2, m, "whisker");
+        nj_svg_line(out, x1, m - 4, x1, m + 4, "whisker");
+        nj_svg_line(out, x2, m - 4, x2, m + 4, "whisker");
     }
     exposure_lines(out, &a, e, n_exposures, bottom);
     for (uint32_t i = 0; i < n; i++) {
         double y = top + ROW * i + 18;
         snprintf(text, sizeof text, "%s/s", nj_html_si(v, s[i].onsky));
-        label(out, 0, y - 4, "start", "name", s[i].name);
-        label(out, 100, y - 4, "end", "name", text);
+        nj_svg_label(out, 0, y - 4, "start", "name", s[i].name);
+        nj_svg_label(out, 100, y - 4, "end", "name", text);
     }
     nj_buffer_text(out, "</svg>");
 }
@@ -134,14 +134,14 @@ void nj_svg_share(nj_buffer *out, const nj_html_stage *s, uint32_t n)
 {
     double most = 1e-9;
     for (uint32_t i = 0; i < n; i++) most = fmax(most, s[i].share);
-    begin(out, ROW * n + 4.0, "share of the time");
+    nj_svg_begin(out, ROW * n + 4.0, "share of the time");
     for (uint32_t i = 0; i < n; i++) {
         char text[32];
         double y = ROW * i + 18;
         snprintf(text, sizeof text, "%.*f %%", s[i].share < 0.001 ? 3 : 1, 100 * s[i].share);
-        label(out, 0, y - 4, "start", "name", s[i].name);
-        label(out, 100, y - 4, "end", "name", text);
-        bar(out, 0, y, 100 * s[i].share / most, BAR, s[i].is_module ? "module" : "stage", text);
+        nj_svg_label(out, 0, y - 4, "start", "name", s[i].name);
+        nj_svg_label(out, 100, y - 4, "end", "name", text);
+        nj_svg_bar(out, 0, y, 100 * s[i].share / most, BAR, s[i].is_module ? "module" : "stage", text);
     }
     nj_buffer_text(out, "</svg>");
 }
@@ -149,18 +149,19 @@ void nj_svg_share(nj_buffer *out, const nj_html_stage *s, uint32_t n)
 /* offered, passed, hits, flagged: each within the one before, so drawn over it. */
 void nj_svg_funnel(nj_buffer *out, const nj_html_stage *s, uint32_t n)
 {
-    begin(out, ROW * n + 4.0, "offered, passed, hits and flagged alerts of each module");
+    nj_svg_begin(out, ROW * n + 4.0, "offered, passed, hits and flagged alerts of each module");
     for (uint32_t i = 0; i < n; i++) {
         static const char *const class[] = { "offered", "passed", "hits", "flagged" };
         const double value[] = { s[i].offered, s[i].passed, s[i].hits, s[i].flagged };
         char text[128];
         double y = ROW * i + 18;
-        label(out, 0, y - 4, "start", "name", s[i].name);
+        nj_svg_label(out, 0, y - 4, "start", "name", s[i].name);
         snprintf(text, sizeof text, "%.0f → %.0f → %.0f → %.0f", value[0], value[1], value[2], value[3]);
-        label(out, 100, y - 4, "end", "name", text);
+        nj_svg_label(out, 100, y - 4, "end", "name", text);
         for (int k = 0; k < 4; k++)
             if (value[k] > 0)
-                bar(out, 0, y + 2 * k, 100 * value[k] / fmax(s[i].offered, 1), BAR - 4 * k + (k == 3 ? 2 : 0), class[k], text);
+                nj_svg_bar(out, 0, y + 2 * k, 100 * value[k] / fmax(s[i].offered, 1), BAR - 4 * k + (k == 3 ? 2 : 0), class[k],
+                           text);
     }
     nj_buffer_text(out, "</svg>");
 }
@@ -171,9 +172,9 @@ static void mark(nj_buffer *out, const axis *a, double ns, double y, const char 
 {
     char text[48], v[24];
     double x = at(a, ns);
-    line(out, x, 4, x, 74, "mark");
+    nj_svg_line(out, x, 4, x, 74, "mark");
     snprintf(text, sizeof text, "%s %s", name, nj_html_duration(v, ns));
-    label(out, x, y, x > 50 ? "end" : "start", "note", text);
+    nj_svg_label(out, x, y, x > 50 ? "end" : "start", "note", text);
 }
 
 void nj_svg_histogram(nj_buffer *out, const json_t *cells, double p50_ns, double p99_ns)
@@ -184,16 +185,16 @@ void nj_svg_histogram(nj_buffer *out, const json_t *cells, double p50_ns, double
     axis a = { log10(fmax(first, 1)), log10(fmax(last, 2) * 1.125) };
     if (a.hi - a.lo < 0.3) a.hi = a.lo + 0.3;
     for (size_t i = 0; i < n; i++) most = fmax(most, json_number_value(json_array_get(json_array_get(cells, i), 1)));
-    begin(out, 114, "distribution of run times");
+    nj_svg_begin(out, 114, "distribution of run times");
     for (size_t i = 0; i < n; i++) {
         double ns = json_number_value(json_array_get(json_array_get(cells, i), 0)),
                k = json_number_value(json_array_get(json_array_get(cells, i), 1));
         double x = at(&a, ns), width = at(&a, fmax(ns, 1) * 1.1) - x, height = fmax(70 * k / most, 1);
         char text[64], v[24];
         snprintf(text, sizeof text, "%s: %.0f", nj_html_duration(v, ns), k);
-        bar(out, x, 74 - height, fmax(width, 0.6), height, "module", text);
+        nj_svg_bar(out, x, 74 - height, fmax(width, 0.6), height, "module", text);
     }
-    line(out, 0, 74, 100, 74, "base");
+    nj_svg_line(out, 0, 74, 100, 74, "base");
     mark(out, &a, p50_ns, 90, "p50");
     mark(out, &a, p99_ns, 106, "p99");
     nj_buffer_text(out, "</svg>");

@@ -46,8 +46,19 @@ class Page(html.parser.HTMLParser):
             self.script += data
 
 
+def analysis(run, page, text):
+    """Drift and exposures as the report has them."""
+    drifts = [m["drift"] for m in run["modules"] if m.get("drift", {}).get("n", 0) >= 3]
+    ok(text.count("cost per alert along the run") == len(drifts) > 3 and page.counts["circle"] == sum(len(d["points"]) for d in drifts)
+       and text.count('class="told"') == sum(len(d["points"]) for d in drifts if d["drifts"]) and text.count('class="trend"') == len(drifts), "a chart of its drift for every module and stage")
+    x = run["exposures"]
+    worst = next((t for t in page.tables if t[0][0] == "exposure"), [[]])
+    ok(f"{x['n']} exposures with {x['alerts']} alerts; {x['over']} over 0 s" in text and "waterfall of an exposure" in text
+       and [float(row[0]) for row in worst[1:]] == [w["exposure"] for w in x["worst"]] and len(worst) > 2, "the waterfall, and a row for every exposure over the budget", worst)
+
+
 def main():
-    r = nightjar("run", "-q", SAMPLE, "--report", "run.json", "-D", "run.single_row=1")
+    r = nightjar("run", "-q", SAMPLE, "--report", "run.json", "-D", "run.single_row=1", "-D", "run.batch_rows=2", "-D", "run.broker_share=0")
     run = report("run.json")
     r = nightjar("report", "run.json", "-o", "page.html")
     text = open("page.html", encoding="utf-8").read() if os.path.exists("page.html") else ""
@@ -59,13 +70,14 @@ def main():
     table = next(t for t in page.tables if t[0][0] == "module" and "offered" in t[0])
     head = table[0]
     want = [[m["name"], str(m["offered"]), str(m["hits"])] for m in shown]
-    ok([[row[0], row[head.index("offered")], row[head.index("hits")]] for row in table[1:]] == want, "the table has every module and stage with its counts", table)
+    ok([[row[0].strip(), row[head.index("offered")], row[head.index("hits")]] for row in table[1:]] == want, "the table has every module and stage with its counts", table)
     ok(text.count('class="whisker"') >= 3 and text.count('class="limit"') == 4 and "ZTF 1 s: 75/s (600 alerts, 8 cores)" in text
        and "LSST 2 s: 312/s (10000 alerts, 16 cores)" in text, "throughput with whiskers and the lines of ZTF and LSST")
     sampled = sum(sum(n for _, n in m["histogram"]) >= 2 for m in shown)
     ok(text.count("distribution of run times") == sampled > 3, "a distribution per module")
     ok(all(sum(n for _, n in m["histogram"]) > 0 and m["energy"]["gco2e_per_million"]["low"] <= m["energy"]["gco2e_per_million"]["value"]
            for m in shown if m["kind"] == "module" and m["passed"]), "the report has histograms and carbon per module")
+    analysis(run, page, text)
     nightjar("run", "-q", SAMPLE, "--report", "<i>&.json")
     r = nightjar("report", "run.json", "<i>&.json", "--exposure", "A<b>,100,4", "-o", "two.html")
     two = open("two.html", encoding="utf-8").read()
