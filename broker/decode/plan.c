@@ -179,6 +179,32 @@ static int note_groups(nj_compiler *c, uint32_t self, const uint32_t *set, uint3
     return 0;
 }
 
+/* The values of a map: one body for those that nobody wants, one for each key that somebody does. */
+static int compile_values(nj_compiler *c, uint32_t self, uint32_t value, const uint32_t *set, uint32_t n, uint32_t step)
+{
+    nj_plan *p = c->plan;
+    uint32_t first = c->n_map_keys;
+    if (compile(c, value, NULL, 0, step + 1) || !emit(c, NJ_OP_END)) return -1;
+    for (uint32_t i = 0; i < n; i++) {
+        const nj_path *path = &c->want[set[i]].path;
+        uint32_t k = first;
+        while (k < c->n_map_keys && (p->map_key[k].size != path->key_size || memcmp(p->map_key[k].key, path->key, path->key_size))) k++;
+        if (k < c->n_map_keys) continue; /* with an earlier one */
+        uint32_t *same = nj_arena_alloc(&c->scratch, n * sizeof *same), n_same = 0;
+        if (!same || nj_compiler_grow(c, &p->map_key, c->n_map_keys, &c->cap_map_keys, sizeof *p->map_key)) return -1;
+        for (uint32_t m = i; m < n; m++) {
+            const nj_path *other = &c->want[set[m]].path;
+            if (other->key_size == path->key_size && !memcmp(other->key, path->key, path->key_size)) same[n_same++] = set[m];
+        }
+        c->straight = p->n_ops;
+        p->map_key[c->n_map_keys++] = (nj_map_key){ path->key, path->key_size, p->n_ops };
+        if (compile(c, value, same, n_same, step + 1) || !emit(c, NJ_OP_END)) return -1;
+    }
+    p->op[self].a = first;
+    p->op[self].n = (uint16_t)(c->n_map_keys - first);
+    return 0;
+}
+
 static int compile_items(nj_compiler *c, uint32_t at, const uint32_t *set, uint32_t n, uint32_t step)
 {
     const nj_node node = c->tree->node[at];
@@ -191,14 +217,20 @@ static int compile_items(nj_compiler *c, uint32_t at, const uint32_t *set, uint3
     if (node.kind == NJ_K_ARRAY && note_groups(c, self, sub, n_sub)) return -1;
     snprintf(c->trail + trail, sizeof c->trail - trail, "[]");
     c->straight = c->plan->n_ops;
-    if (compile(c, c->tree->child[node.first].node, sub, n_sub, step + 1) || !emit(c, NJ_OP_END)) return -1;
+    uint32_t item = c->tree->child[node.first].node;
+    if (node.kind == NJ_K_MAP ? compile_values(c, self, item, sub, n_sub, step)
+                              : compile(c, item, sub, n_sub, step + 1) || !emit(c, NJ_OP_END))
+        return -1;
     c->trail[trail] = 0;
     op = &c->plan->op[self];
     op->b = c->straight = c->plan->n_ops;
     op->size0 = first_target;
     op->size = c->plan->n_targets;
     op->tag = 0;
-    for (uint32_t k = self + 1; k < op->b && n_sub; k++) op->tag |= c->plan->op[k].code == NJ_OP_UNION;
+    for (uint32_t k = self + 1; k < op->b && n_sub; k++) {
+        const nj_op *inner = &c->plan->op[k];
+        op->tag |= inner->code == NJ_OP_UNION || (inner->code == NJ_OP_MAP && inner->n);
+    }
     return 0;
 }
 
@@ -322,6 +354,7 @@ void nj_plan_free(nj_plan *plan)
     free(plan->op);
     free(plan->jump);
     free(plan->array_group);
+    free(plan->map_key);
     free(plan->target);
     free(plan->slot_type);
     free(plan->where);

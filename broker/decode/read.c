@@ -105,6 +105,14 @@ static const uint8_t *items(nj_reader *r, const nj_op *op, const uint8_t *p, uin
     return p;
 }
 
+/* The steps for a map's value behind this key. */
+static const nj_op *body_of(const nj_plan *plan, const nj_op *op, const uint8_t *key, size_t size)
+{
+    for (uint32_t k = op->a; k < op->a + op->n; k++)
+        if (plan->map_key[k].size == size && !memcmp(plan->map_key[k].key, key, size)) return plan->op + plan->map_key[k].body;
+    return op + 1;
+}
+
 static const uint8_t *blocks(nj_reader *r, const nj_op *op, const uint8_t *p)
 {
     uint64_t total = 0;
@@ -129,7 +137,7 @@ static const uint8_t *blocks(nj_reader *r, const nj_op *op, const uint8_t *p)
             return bad(r, op, 0, at, r->detail);
         }
         const uint8_t *from = p;
-        bool wanted = op->code == NJ_OP_ARRAY && op->n;
+        bool wanted = op->n != 0;
         if (bytes >= 0 && !wanted) {
             p += bytes;
         } else if (op->code == NJ_OP_ARRAY) {
@@ -138,7 +146,7 @@ static const uint8_t *blocks(nj_reader *r, const nj_op *op, const uint8_t *p)
             for (int64_t i = 0; i < n && p; i++) {
                 size_t size;
                 if (!(p = length(r, p, &size))) return bad(r, op, 0, from, r->reason);
-                p = nj_reader_run(r, op + 1, p + size);
+                p = nj_reader_run(r, body_of(r->plan, op, p, size), p + size);
             }
         }
         if (!p) return NULL;

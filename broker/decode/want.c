@@ -43,8 +43,10 @@ static int leaf_for(const nj_tree *tree, const char *path, nj_type type, const n
 static int add_one(nj_compiler *c, const nj_path *path, const nj_target *target, uint32_t group, uint32_t part)
 {
     if (nj_compiler_grow(c, &c->want, c->n_wants, &c->cap_wants, sizeof *c->want)) return -1;
-    c->want[c->n_wants++] = (nj_want_leaf){ *path, *target, (uint16_t)group, (uint16_t)part };
-    return 0;
+    nj_want_leaf *w = &c->want[c->n_wants++];
+    *w = (nj_want_leaf){ *path, *target, (uint16_t)group, (uint16_t)part };
+    if (path->map) w->path.key = nj_arena_text(&c->plan->arena, path->key, path->key_size); /* the path's text may be short-lived */
+    return path->map && !w->path.key ? nj_fail(c->err, "out of memory") : 0;
 }
 
 static int add_want(nj_compiler *c, const nj_path *path, const nj_target *target, uint32_t group, uint32_t part)
