@@ -2,6 +2,7 @@
 #   make          ./nightjar             make demo     install what is missing, build, run a simulated night
 #   make test     all tests              make check    format, lint, include test
 #   make sanitize tests under ASan+UBSan, threaded ones under TSan
+#   make picture  who includes whom, into README.md     make figures   the pictures of the documents
 .DEFAULT_GOAL := all
 V ?= 0
 Q := $(if $(filter 0,$(V)),@)
@@ -41,7 +42,7 @@ testbin := $(patsubst tests/%.c,$(BUILD)/tests/%,$(tests))
 fuzzbin := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
 soobj   := $(patsubst modules/%.c,$(BUILD)/so/%.so,$(modules))
 
-.PHONY: all demo test check sanitize bench install clean deps so testbins onnxruntime soak fuzz FORCE
+.PHONY: all demo test check sanitize bench install clean deps so testbins onnxruntime soak fuzz picture figures FORCE
 all: $(BIN)
 
 $(BUILD)/%.c.o: %.c
@@ -117,6 +118,7 @@ demo:
 	@.ci/deps build
 	@$(MAKE) --no-print-directory -j$(jobs) all
 	./nightjar demo
+	@echo; echo 'Next: ./nightjar simulate -o night.tar.gz, ./nightjar run night.tar.gz -o ndjson:out.ndjson, ./nightjar doctor; README.md has the guides.'
 test:
 	@.ci/deps test
 	@$(MAKE) --no-print-directory -j$(jobs) all testbins so
@@ -134,6 +136,10 @@ soak: all
 fuzz:
 	@.ci/deps check
 	@tests/fuzz/run
+picture:
+	@tests/picture
+figures: all
+	@perf/figures
 onnxruntime:
 	@.ci/onnxruntime
 

@@ -18,6 +18,7 @@ STAND_INS = [
     (r"public\.alerts\.ztf\.uw\.edu:9092", "{broker}", "a broker in this process instead of the survey's"),
     (r"localhost:9092", "{broker}", "the reader's own broker: the same one"),
     (r"^(\./nightjar run 'kafka://.*)$", r"\1 -X session.timeout.ms=3000 -X heartbeat.interval.ms=500", "the mock waits so long for a member that left"),
+    (r"simulate -n 2000 ", "simulate -n 300 ", "a page per alert is written below"),
     (r"FOLDER_OF_PARQUET", "parquet", "the simulated night, written by pyarrow"),
     (r"^(\./nightjar profile .*)$", r"\1 --repeat 2", "a profile to look at takes a minute, two replays show that it works"),
     (r"^\./nightjar bench$", "./nightjar bench simulate --seconds 0.02", "all subjects take minutes; bench.py tests them"),
@@ -210,6 +211,7 @@ def read(name, broker, python):
     parts = blocks(name)
     if not any(language in ("sh", "python") for language, _, _ in parts):
         return
+    text = "".join(t for language, t, _ in parts if language == "sh")
     with Folder():
         night()
         if any(language == "c" for language, _, _ in parts):
@@ -218,11 +220,13 @@ def read(name, broker, python):
             for part in ("data", "modules", "include", "perf", "tests", "schemas"):
                 os.symlink(os.path.join(ROOT, part), part)
             os.symlink(os.path.abspath(NIGHTJAR), "nightjar")
-        text = "".join(t for language, t, _ in parts if language == "sh")
         if "before.json" in text:
             reports()
         if "old.so" in text:
             shared_objects()
+        if "-o night.tar.gz" in text:
+            os.remove("night.tar.gz")  # the reader makes one
+            os.remove("truth.csv")
         reader = Reader(name, broker)
         for language, text, line in parts:
             if language == "sh":
@@ -263,7 +267,61 @@ def inline(names):
         for link in re.findall(r"\]\(([^)#:]+)[^):]*\)", text):
             if not os.path.exists(os.path.join(ROOT, os.path.dirname(name), link)):
                 bad.append(f"{name}: link to {link}, which is not there")
+    for result in re.findall(r"\| (\w[\w-]*\.json) \|", open(os.path.join(ROOT, "README.md")).read()):
+        if not os.path.exists(os.path.join(ROOT, "perf", "results", result)):
+            bad.append(f"README.md: perf/results/{result} is not there")
     ok(not bad, "commands, options, make targets and links in the sentences exist", "\n".join(bad))
+
+
+def figures():
+    r = subprocess.run([os.path.join(ROOT, "tests", "picture"), "--check"], capture_output=True, text=True)
+    ok(r.returncode == 0, "the picture of the includes in README.md is that of the sources", r.stderr)
+    sizes = {f: os.path.getsize(f) for f in glob.glob(os.path.join(ROOT, "broker", "report", "figures", "*"))}
+    ok(len(sizes) >= 4 and max(sizes.values()) < 200000, f"{len(sizes)} figures, none above 200 kB", sizes)
+
+
+def known_names():
+    """Every name that a user can say: columns, instances, topics, options."""
+    known, listed = set(), nightjar("modules").stdout.splitlines()[1:]
+    ini = open(os.path.join(ROOT, "data", "instances.ini")).read()
+    recipes = dict(re.findall(r"-o (\w+)\.njx .*?--columns (\S+|\".*?\")", open(os.path.join(ROOT, "broker/catalog/README.md")).read()))
+    for name, section in re.findall(r"^\[(?:module|topic)\.(\w+)\]\n((?:(?!\[).*\n)*)", ini, re.M):
+        known.add(name)
+        columns = re.findall(r"^columns = (.*)$", section, re.M) + [recipes.get(name, "").replace("\"", "")]
+        if "kind = xmatch\n" in section:
+            # SOURCE:name:type in a recipe; names come in lower case
+            given = [c.strip().split(":") for text in columns for c in text.split(",") if c.strip()]
+            known |= {f"{name}.{(c[1] if len(c) > 1 else c[0]).lower()}" for c in given} | {f"{name}.{c}" for c in ("n", "sep_arcsec", "state")}
+        elif "default = 0\n" in section:
+            listed.append(name)
+    for name in {line.split()[0] for line in listed}:
+        known |= {name} | set(re.findall(r"^  (\w+\.\w+) ", nightjar("modules", name).stdout.split("\ngives\n")[-1], re.M))
+    for line in open(os.path.join(ROOT, "schemas", "ztf.map")):
+        known |= set(re.findall(r"^(?:series )?(\w+(?:\.\w+)?) ", line))
+    return known | set(re.findall(r"(?<![\w-])(--?[a-z][a-z-]*)", nightjar("run", "--help").stdout)) | set(re.findall(r"`(\w+)`", open(
+        os.path.join(ROOT, "broker/sink/READING.md")).read().split("Three rules")[1].split("\n##")[0]))
+
+
+def translations(name):
+    """In the tables of a guide, what stands in backticks in a column headed nightjar is a name that exists."""
+    known, bad, raw, column, n = known_names(), [], set(), None, 0
+    for line in open(os.path.join(ROOT, name), encoding="utf-8"):
+        cells = [c.strip() for c in line.strip().strip("|").split(" | ")] if line.startswith("|") else []
+        if "nightjar" in cells:
+            column = cells.index("nightjar")
+        elif cells and column is not None:
+            for word in re.findall(r"`([^`]+)`", cells[column] if len(cells) > column else ""):
+                n += 1
+                if word.startswith("packet."):
+                    raw.add(word)
+                elif not word.startswith("nightjar ") and word not in known:
+                    bad.append(word)
+        if not cells:
+            column = None
+    r = nightjar("run", os.path.join(ROOT, "data", "sample.tar.gz"), "-q", "-m", "roid", "--columns", ",".join(raw), "-o", "ndjson:-")
+    row = json.loads(r.stdout.splitlines()[0]) if r.returncode == 0 and r.stdout else {}
+    bad += [f"{w}: {r.stderr}" for w in raw if row.get(w) is None]
+    ok(not bad and n > 80, f"{name}: {n} names of columns, options and commands exist", bad)
 
 
 def main():
@@ -273,6 +331,8 @@ def main():
     hidden = [f"{n}:{line}" for n in names for language, t, line in blocks(n) if language == "text" and re.search(r"^ *(\./nightjar|make) ", t, re.M)]
     ok(not hidden, "no command hides in a text block", "\n".join(hidden))
     inline(names)
+    figures()
+    translations("modules/OTHER_BROKERS.md")
     wanted = sys.argv[1:]
     python = find_python("pandas", "astropy", "fastavro")
     for name in names:
