@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../measure/stats.h"
+#include "../report/history.h"
 #include "command.h"
 
 static const char help[] =
@@ -23,6 +24,9 @@ static const char help[] =
     "                    runs both binaries in turn, N times each (A B B A ...): `BIN run ARGS` when ARGS begin with a SOURCE or "
     "an\n"
     "                    option, `BIN bench ...` when the first is bench; then compares. N of 7 or more can show a regression\n"
+    "  --history [-o PAGE.html] DIR or FILE...\n"
+    "                    a series of reports or bench files, by date: median and MAD of each name, the last against the one "
+    "before\n"
     "One report of each side has one-row slices for samples: the machine may have changed between the two. --rerun is the cure.";
 
 enum { MAX_REPORTS = 400, ENOUGH = 7 };
@@ -230,8 +234,51 @@ static int rerun(rows *all, int rounds, char **binary, char **args, int n_args)
     return rc;
 }
 
+/* --history: folders and files in any number, all in order of date. */
+static int history(int argc, char **argv)
+{
+    const char *only = NULL, *page = NULL;
+    int gate = 0, n = 0, rc = 0;
+    nj_error err = { "" };
+    nj_history *h = nj_history_new();
+    for (int i = 1; h && i < argc && rc == 0; i++) {
+        struct stat s;
+        if (!strcmp(argv[i], "--history")) continue;
+        if (!strcmp(argv[i], "--gate"))
+            gate = 1;
+        else if (!strcmp(argv[i], "--only") && i + 1 < argc)
+            only = argv[++i];
+        else if (!strcmp(argv[i], "-o") && i + 1 < argc)
+            page = argv[++i];
+        else if (argv[i][0] == '-')
+            rc = (fprintf(stderr, "nightjar compare --history: not understood: %s\n", argv[i]), NJ_EXIT_USAGE);
+        else if (stat(argv[i], &s) == 0 && S_ISDIR(s.st_mode))
+            rc = nj_history_folder(h, argv[i], &err) < 0 ? NJ_EXIT_SOURCE : (n++, 0);
+        else if ((rc = nj_history_read(h, argv[i], &err)) != 0)
+            rc = (rc > 0 ? nj_fail(&err, "%s: neither a bench file nor a run report", argv[i]) : rc, NJ_EXIT_SOURCE);
+        else
+            n++;
+    }
+    if (h && rc == 0 && !n) rc = (nj_fail(&err, "--history: no reports given"), NJ_EXIT_USAGE);
+    if (err.text[0] && rc) fprintf(stderr, "nightjar compare: %s\n", err.text);
+    int regressions = h && rc == 0 ? nj_history_terminal(h, only, stdout) : 0;
+    nj_buffer b = { 0 };
+    if (page && h && rc == 0) {
+        nj_history_html(h, only, &b);
+        FILE *f = b.failed ? NULL : fopen(page, "wb");
+        int bad = !f || fwrite(b.data, 1, b.n, f) != b.n;
+        if (f && fclose(f)) bad = 1;
+        if (bad) rc = (fprintf(stderr, "nightjar compare: %s: cannot be written (%m)\n", page), NJ_EXIT_USAGE);
+    }
+    nj_buffer_free(&b);
+    nj_history_free(h);
+    return rc ? rc : !h ? NJ_EXIT_SOURCE : gate && regressions ? NJ_EXIT_GATE : NJ_EXIT_OK;
+}
+
 static int compare(int argc, char **argv)
 {
+    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
+        if (!strcmp(argv[i], "--history")) return history(argc, argv);
     const char *file[2] = { NULL, NULL }, *only = NULL;
     int n_files = 0, gate = 0, rounds = 0, first = argc;
     for (int i = 1; i < argc && first == argc; i++) {
@@ -267,6 +314,6 @@ static int compare(int argc, char **argv)
 
 NJ_COMMAND(compare) = { .name = "compare",
                         .usage = "compare A.json B.json [--gate]",
-                        .summary = "two bench files or run reports: ratio, significance, verdict",
+                        .summary = "two bench files or run reports: ratio, significance, verdict; or a series",
                         .help = help,
                         .main = compare };

@@ -4,295 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_STEPS = 200000, MAX_COLUMNS = 4096 };
+#include "compiler.h"
 
-/* A leaf of the schema that somebody wants. */
-typedef struct want {
-    nj_path path;
-    nj_target target;
-    uint16_t group, part; /* of a series in an array */
-} want;
+enum { MAX_STEPS = 200000 };
 
-typedef struct compiler {
-    const nj_plan_args *args;
-    const nj_tree *tree;
-    nj_plan *plan;
-    nj_error *err;
-    nj_arena scratch;
-    want *want;
-    uint32_t n_wants, cap_wants;
-    uint32_t cap_ops, n_jumps, cap_jumps, n_array_groups, cap_array_groups, n_where, cap_where, cap_targets, cap_slots;
-    uint32_t straight; /* first op of the current straight run: older ones must not grow */
-    uint32_t *body;    /* [n_nodes] start of a recursive type's body, or 0 */
-    uint8_t *open;     /* [n_nodes] being compiled */
-    uint32_t *called;  /* nodes whose bodies are still to be compiled */
-    uint32_t n_called, cap_called;
-    uint32_t nesting; /* records, arrays and maps around the current node */
-    uint32_t n_steps; /* nodes visited: a few lines of schema can expand to billions of fields */
-    char trail[512];  /* path of the current node */
-} compiler;
+static int compile(nj_compiler *c, uint32_t at, const uint32_t *set, uint32_t n, uint32_t step);
 
-/* Makes room for one more item of an array that realloc owns. */
-static int grow(compiler *c, void *array, uint32_t n, uint32_t *cap, size_t size)
-{
-    if (n < *cap) return 0;
-    uint32_t more = *cap ? 2 * *cap : 64;
-    void **p = array, *bigger = realloc(*p, more * size);
-    if (!bigger) return nj_fail(c->err, "out of memory");
-    *p = bigger;
-    *cap = more;
-    return 0;
-}
-
-/* --- what is wanted ------------------------------------------------------------------------------------------ */
-
-int nj_plan_leaf(const nj_tree *tree, const char *path, bool words, nj_path *found)
-{
-    if (nj_tree_find(tree, path, found)) return -1;
-    switch (tree->node[found->node].kind) {
-    case NJ_K_BOOLEAN:
-    case NJ_K_INT:
-    case NJ_K_LONG:
-    case NJ_K_FLOAT:
-    case NJ_K_DOUBLE: return NJ_F64;
-    case NJ_K_STRING:
-    case NJ_K_ENUM: return words ? NJ_F64 : NJ_STR;
-    default: return -1;
-    }
-}
-
-/* Can a leaf become a column of this type? */
-static int leaf_for(const nj_tree *tree, const char *path, nj_type type, const nj_change *change, nj_path *found)
-{
-    int kind = nj_plan_leaf(tree, path, change && (change->n_words || change->asks || change->hash), found);
-    return kind < 0 || (kind == NJ_STR && type != NJ_STR) ? -1 : 0;
-}
-
-static int add_one(compiler *c, const nj_path *path, const nj_target *target, uint32_t group, uint32_t part)
-{
-    if (grow(c, &c->want, c->n_wants, &c->cap_wants, sizeof *c->want)) return -1;
-    c->want[c->n_wants++] = (want){ *path, *target, (uint16_t)group, (uint16_t)part };
-    return 0;
-}
-
-static int add_want(compiler *c, const nj_path *path, const nj_target *target, uint32_t group, uint32_t part)
-{
-    const nj_tree *tree = c->tree;
-    uint32_t at = tree->root;
-    if (add_one(c, path, target, group, part)) return -1;
-    for (uint32_t i = 0; i + 1 < path->n; i++) at = tree->child[tree->node[at].first + path->step[i]].node;
-    const nj_node *last = &tree->node[at];
-    if (path->n == 0 || last->kind != NJ_K_UNION || target->stamp) return 0;
-    for (uint32_t i = 0; i < last->n; i++) { /* a union of several numbers or texts: whichever comes */
-        nj_kind kind = tree->node[tree->child[last->first + i].node].kind;
-        if (i == path->step[path->n - 1] || kind == NJ_K_NULL || kind == NJ_K_BYTES || kind >= NJ_K_FIXED) continue;
-        nj_path other = *path;
-        other.step[path->n - 1] = (uint16_t)i;
-        if (add_one(c, &other, target, group, part)) return -1;
-    }
-    return 0;
-}
-
-static uint32_t new_slot(compiler *c, nj_type type)
+static nj_op *emit(nj_compiler *c, nj_code code)
 {
     nj_plan *p = c->plan;
-    if (grow(c, &p->slot_type, p->n_slots, &c->cap_slots, 1)) return NJ_NO_SLOT;
-    p->slot_type[p->n_slots] = (uint8_t)type;
-    return p->n_slots++;
-}
-
-static nj_target make_target(nj_type type, double scale, const nj_change *change)
-{
-    nj_target t = { .type = (uint8_t)type, .size = (uint8_t)nj_type_size(type), .scale = scale };
-    if (change) {
-        t.scale = scale * change->scale;
-        t.offset = scale * change->offset;
-        if (change->has_null || change->n_words || change->asks || change->hash) t.change = change;
-    }
-    t.plain = !t.change && t.scale == 1 && t.offset == 0;
-    return t;
-}
-
-static void set_absent(compiler *c, uint32_t column)
-{
-    if (column < c->args->layout->n_packet) c->plan->absent[column / 64] |= (uint64_t)1 << column % 64;
-}
-
-static int add_constant(compiler *c, uint32_t column, nj_type type, const nj_map_column *m)
-{
-    char *end;
-    double number = strtod(m->constant, &end);
-    c->plan->constant[c->plan->n_constants++] =
-        (nj_constant){ column, (uint8_t)type, m->constant, *end || end == m->constant ? NJ_NO_F64 : number };
-    return 0;
-}
-
-/* A scalar from the alternatives that this schema has. */
-static int want_scalar(compiler *c, uint32_t column, nj_type type, double scale, const nj_choice *choice, const nj_change *change)
-{
-    nj_path path[NJ_MAP_ALTERNATIVES];
-    const char *prefix[NJ_MAP_ALTERNATIVES];
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < choice->n; i++) {
-        if (leaf_for(c->tree, choice->alternative[i].path, type, change, &path[n]) || path[n].array) continue;
-        prefix[n++] = choice->alternative[i].prefix;
-    }
-    if (n == 0) {
-        set_absent(c, column);
-        return 0;
-    }
-    nj_target t = make_target(type, scale, change);
-    t.at = n == 1 ? NJ_AT_ROW : NJ_AT_SLOT;
-    t.column = column;
-    if (n > 1) c->plan->pick[c->plan->n_picks++] = (nj_pick){ column, c->plan->n_slots, n, (uint8_t)type };
-    for (uint32_t i = 0; i < n; i++) {
-        t.prefix = prefix[i];
-        if (prefix[i]) t.plain = 0;
-        if (n > 1 && (t.slot = new_slot(c, type)) == NJ_NO_SLOT) return -1;
-        if (add_want(c, &path[i], &t, 0, 0)) return -1;
-    }
-    return 0;
-}
-
-static nj_plan_group *group_of(compiler *c, const char *name, size_t n)
-{
-    nj_plan *p = c->plan;
-    for (uint32_t g = 0; g < p->n_groups; g++)
-        if (!strncmp(p->group[g].name, name, n) && !p->group[g].name[n]) return &p->group[g];
-    char *copy = nj_arena_text(&p->arena, name, n);
-    uint32_t *column = nj_arena_alloc(&p->arena, c->args->layout->n_packet * sizeof *column);
-    uint32_t *slot = nj_arena_alloc(&p->arena, c->args->layout->n_packet * NJ_MAP_PARTS * sizeof *slot);
-    double *missing = nj_arena_alloc(&p->arena, c->args->layout->n_packet * sizeof *missing);
-    if (!copy || !column || !slot || !missing) return NULL;
-    nj_plan_group *g = &p->group[p->n_groups++];
-    *g = (nj_plan_group){ .name = copy, .column = column, .slot = slot, .missing = missing };
-    return g;
-}
-
-/* One part of a series column; *slot says where its values come from. */
-static int want_part(compiler *c, const nj_plan_group *g, uint32_t part, nj_target t, const char *prefix, const char *path,
-                     const nj_change *change, uint32_t *slot)
-{
-    nj_path found;
-    *slot = NJ_NO_SLOT;
-    if (leaf_for(c->tree, path, t.type, change, &found) || !found.array != !g->array[part]) return 0;
-    t.prefix = prefix;
-    if (prefix) t.plain = 0;
-    t.at = NJ_AT_SLOT;
-    if (g->array[part])
-        t.at = (uint16_t)(NJ_AT_GROUP + (g - c->plan->group));
-    else if ((t.slot = new_slot(c, t.type)) == NJ_NO_SLOT)
-        return -1;
-    *slot = g->array[part] ? NJ_IN_ARRAY : t.slot;
-    return add_want(c, &found, &t, (uint32_t)(g - c->plan->group), part);
-}
-
-static int want_series(compiler *c, uint32_t column, const nj_column_def *def, const nj_map_column *m)
-{
-    const char *end = m ? strchr(def->path, '.') : strchr(def->path, ']') + 1;
-    nj_plan_group *g = group_of(c, def->path, (size_t)(end - def->path));
-    if (!g) return nj_fail(c->err, "out of memory");
-    const nj_map_group *mg = m ? &c->args->map->group[m->group] : NULL;
-    g->n_parts = mg ? mg->n_parts : 1;
-    uint32_t k = g->n_columns++;
-    g->column[k] = column;
-    g->missing[k] = m && m->change.asks && !m->change.asks_sign ? m->change.if_absent : NJ_NO_F64;
-    nj_target t = make_target(def->type, def->scale, m ? &m->change : NULL);
-    t.column = column;
-    bool any = false;
-    for (uint32_t part = 0; part < g->n_parts; part++) {
-        uint32_t *slot = &g->slot[part * c->args->layout->n_packet + k];
-        g->array[part] = !mg || strchr(mg->part[part], '[');
-        *slot = NJ_NO_SLOT;
-        if (!m) {
-            if (want_part(c, g, part, t, NULL, def->path + strlen("packet."), NULL, slot)) return -1;
-        } else if (mg && !m->constant) {
-            const nj_choice *choice = &m->part[part];
-            for (uint32_t i = 0; i < choice->n && *slot == NJ_NO_SLOT; i++) {
-                char path[512];
-                snprintf(path, sizeof path, "%s.%s", mg->part[part], choice->alternative[i].path);
-                if (want_part(c, g, part, t, choice->alternative[i].prefix, path, &m->change, slot)) return -1;
-            }
-        }
-        if (*slot != NJ_NO_SLOT) any = true;
-    }
-    if (m && m->constant) return add_constant(c, column, def->type, m);
-    if (!any) set_absent(c, column);
-    return 0;
-}
-
-/* A series that this survey cannot give: no elements in any row. */
-static int want_nothing(compiler *c, uint32_t column, const nj_column_def *def)
-{
-    nj_plan_group *g = group_of(c, def->path, strlen(def->path));
-    if (!g) return nj_fail(c->err, "out of memory");
-    g->missing[g->n_columns] = NJ_NO_F64;
-    g->column[g->n_columns++] = column;
-    return 0;
-}
-
-static int want_column(compiler *c, uint32_t column, const nj_column_def *def)
-{
-    const nj_map_column *m = nj_map_find(c->args->map, def->path);
-    bool raw = !m && !strncmp(def->path, "packet.", 7);
-    bool series = m ? m->shape == NJ_SERIES : strchr(def->path, ']') != NULL;
-    if ((!m && !raw) || series != (def->shape == NJ_SERIES) || (m && m->shape == NJ_IMAGE)) {
-        set_absent(c, column);
-        return def->shape == NJ_SERIES ? want_nothing(c, column, def) : 0;
-    }
-    if (series) return want_series(c, column, def, m);
-    if (m && m->constant) return add_constant(c, column, def->type, m);
-    nj_choice own = { .alternative = { { NULL, def->path + 7 } }, .n = 1 };
-    return want_scalar(c, column, def->type, def->scale, m ? &m->part[0] : &own, m ? &m->change : NULL);
-}
-
-static int want_stamps(compiler *c)
-{
-    for (uint32_t s = 0; s < NJ_STAMPS; s++) {
-        const nj_map_column *m = nj_map_find(c->args->map, nj_stamp_name[s]);
-        if (!m || !(c->args->layout->stamps & 1u << s)) continue;
-        for (uint32_t i = 0; i < m->part[0].n; i++) {
-            nj_path path;
-            if (nj_tree_find(c->tree, m->part[0].alternative[i].path, &path) || path.array) continue;
-            nj_kind kind = c->tree->node[path.node].kind;
-            if (kind != NJ_K_BYTES && kind != NJ_K_STRING && kind != NJ_K_FIXED) continue;
-            nj_target t = { .type = NJ_U8, .size = sizeof(nj_stamp), .stamp = (uint8_t)(1 + s), .at = NJ_AT_ROW };
-            if (add_want(c, &path, &t, 0, 0)) return -1;
-            break;
-        }
-    }
-    return 0;
-}
-
-static int collect(compiler *c)
-{
-    const nj_layout *layout = c->args->layout;
-    nj_plan *p = c->plan;
-    if (layout->n_packet > MAX_COLUMNS) return nj_fail(c->err, "more than %d packet columns are asked for", MAX_COLUMNS);
-    size_t n = layout->n_packet + 1;
-    p->absent = nj_arena_zalloc(&p->arena, (n + 63) / 64 * 8);
-    p->pick = nj_arena_alloc(&p->arena, n * sizeof *p->pick);
-    p->constant = nj_arena_alloc(&p->arena, n * sizeof *p->constant);
-    p->group = nj_arena_alloc(&p->arena, n * sizeof *p->group);
-    if (!p->absent || !p->pick || !p->constant || !p->group) return nj_fail(c->err, "out of memory");
-    for (uint32_t k = 0; k < layout->n_packet; k++)
-        if (want_column(c, k, &layout->col[k])) return -1;
-    const nj_map_column *id = nj_map_find(c->args->map, "candid");
-    if (id && !id->constant && want_scalar(c, nj_plan_id_column(layout), NJ_I64, 1, &id->part[0], &id->change)) return -1;
-    for (uint32_t g = 0; g < p->n_groups; g++)
-        for (uint32_t part = 0; part < p->group[g].n_parts; part++) p->group[g].n_single += !p->group[g].array[part];
-    return want_stamps(c);
-}
-
-/* --- steps ---------------------------------------------------------------------------------------------------- */
-
-static int compile(compiler *c, uint32_t at, const uint32_t *set, uint32_t n, uint32_t step);
-
-static nj_op *emit(compiler *c, nj_code code)
-{
-    nj_plan *p = c->plan;
-    if (grow(c, &p->op, p->n_ops, &c->cap_ops, sizeof *p->op)) return NULL;
-    if (grow(c, &p->where, c->n_where, &c->cap_where, sizeof *p->where)) return NULL;
+    if (nj_compiler_grow(c, &p->op, p->n_ops, &c->cap_ops, sizeof *p->op)) return NULL;
+    if (nj_compiler_grow(c, &p->where, c->n_where, &c->cap_where, sizeof *p->where)) return NULL;
     const char *name = nj_arena_text(&p->arena, c->trail, strlen(c->trail));
     if (!name) return NULL;
     p->where[c->n_where] = name;
@@ -302,7 +24,7 @@ static nj_op *emit(compiler *c, nj_code code)
 }
 
 /* A skip step; joins the one before it when that is of the same sort. */
-static int emit_skip(compiler *c, nj_code code, uint8_t tag, uint32_t bytes)
+static int emit_skip(nj_compiler *c, nj_code code, uint8_t tag, uint32_t bytes)
 {
     nj_plan *p = c->plan;
     nj_op *last = p->n_ops > c->straight ? &p->op[p->n_ops - 1] : NULL;
@@ -327,7 +49,7 @@ static int emit_skip(compiler *c, nj_code code, uint8_t tag, uint32_t bytes)
     return 0;
 }
 
-static int skip_leaf(compiler *c, const nj_node *node, uint8_t tag)
+static int skip_leaf(nj_compiler *c, const nj_node *node, uint8_t tag)
 {
     bool opt = tag != NJ_NO_TAG;
     switch (node->kind) {
@@ -343,7 +65,7 @@ static int skip_leaf(compiler *c, const nj_node *node, uint8_t tag)
     }
 }
 
-static int read_leaf(compiler *c, uint32_t at, const uint32_t *set, uint32_t n, uint8_t tag)
+static int read_leaf(nj_compiler *c, uint32_t at, const uint32_t *set, uint32_t n, uint8_t tag)
 {
     nj_plan *p = c->plan;
     const nj_node *node = &c->tree->node[at];
@@ -355,7 +77,7 @@ static int read_leaf(compiler *c, uint32_t at, const uint32_t *set, uint32_t n, 
     op->a = p->n_targets;
     op->size = node->kind == NJ_K_ENUM ? at : node->size;
     for (uint32_t i = 0; i < n; i++) {
-        if (grow(c, &p->target, p->n_targets, &c->cap_targets, sizeof *p->target)) return -1;
+        if (nj_compiler_grow(c, &p->target, p->n_targets, &c->cap_targets, sizeof *p->target)) return -1;
         p->target[p->n_targets++] = c->want[set[i]].target;
     }
     const nj_target *t = &p->target[op->a];
@@ -373,7 +95,7 @@ static bool is_leaf(const nj_node *node)
 }
 
 /* The wanted leaves that lie behind one child. NULL with *n = 0 when there are none. */
-static uint32_t *narrow(compiler *c, const uint32_t *set, uint32_t n, uint32_t step, uint32_t child, uint32_t *n_out)
+static uint32_t *narrow(nj_compiler *c, const uint32_t *set, uint32_t n, uint32_t step, uint32_t child, uint32_t *n_out)
 {
     uint32_t *out = NULL;
     *n_out = 0;
@@ -386,7 +108,7 @@ static uint32_t *narrow(compiler *c, const uint32_t *set, uint32_t n, uint32_t s
     return out;
 }
 
-static int compile_record(compiler *c, uint32_t at, const uint32_t *set, uint32_t n, uint32_t step)
+static int compile_record(nj_compiler *c, uint32_t at, const uint32_t *set, uint32_t n, uint32_t step)
 {
     const nj_node node = c->tree->node[at];
     size_t trail = strlen(c->trail);
@@ -402,14 +124,14 @@ static int compile_record(compiler *c, uint32_t at, const uint32_t *set, uint32_
     return 0;
 }
 
-static int add_jump(compiler *c, uint32_t to)
+static int add_jump(nj_compiler *c, uint32_t to)
 {
-    if (grow(c, &c->plan->jump, c->n_jumps, &c->cap_jumps, sizeof *c->plan->jump)) return -1;
+    if (nj_compiler_grow(c, &c->plan->jump, c->n_jumps, &c->cap_jumps, sizeof *c->plan->jump)) return -1;
     c->plan->jump[c->n_jumps++] = to;
     return 0;
 }
 
-static int compile_union(compiler *c, uint32_t at, const uint32_t *set, uint32_t n, uint32_t step)
+static int compile_union(nj_compiler *c, uint32_t at, const uint32_t *set, uint32_t n, uint32_t step)
 {
     const nj_node node = c->tree->node[at];
     const nj_child *branch = &c->tree->child[node.first];
@@ -438,18 +160,18 @@ static int compile_union(compiler *c, uint32_t at, const uint32_t *set, uint32_t
 }
 
 /* Groups that take elements from this array, each once, as pairs (group, part). */
-static int note_groups(compiler *c, uint32_t self, const uint32_t *set, uint32_t n)
+static int note_groups(nj_compiler *c, uint32_t self, const uint32_t *set, uint32_t n)
 {
     nj_plan *p = c->plan;
     p->op[self].a = c->n_array_groups / 2;
     p->op[self].n = 0;
     for (uint32_t i = 0; i < n; i++) {
-        const want *w = &c->want[set[i]];
+        const nj_want_leaf *w = &c->want[set[i]];
         bool known = false;
         for (uint32_t k = 2 * p->op[self].a; k < c->n_array_groups; k += 2) known |= p->array_group[k] == w->group;
         if (known) continue;
         for (int k = 0; k < 2; k++) {
-            if (grow(c, &p->array_group, c->n_array_groups, &c->cap_array_groups, sizeof *p->array_group)) return -1;
+            if (nj_compiler_grow(c, &p->array_group, c->n_array_groups, &c->cap_array_groups, sizeof *p->array_group)) return -1;
             p->array_group[c->n_array_groups++] = k ? w->part : w->group;
         }
         p->op[self].n++;
@@ -457,7 +179,33 @@ static int note_groups(compiler *c, uint32_t self, const uint32_t *set, uint32_t
     return 0;
 }
 
-static int compile_items(compiler *c, uint32_t at, const uint32_t *set, uint32_t n, uint32_t step)
+/* The values of a map: one body for those that nobody wants, one for each key that somebody does. */
+static int compile_values(nj_compiler *c, uint32_t self, uint32_t value, const uint32_t *set, uint32_t n, uint32_t step)
+{
+    nj_plan *p = c->plan;
+    uint32_t first = c->n_map_keys;
+    if (compile(c, value, NULL, 0, step + 1) || !emit(c, NJ_OP_END)) return -1;
+    for (uint32_t i = 0; i < n; i++) {
+        const nj_path *path = &c->want[set[i]].path;
+        uint32_t k = first;
+        while (k < c->n_map_keys && (p->map_key[k].size != path->key_size || memcmp(p->map_key[k].key, path->key, path->key_size))) k++;
+        if (k < c->n_map_keys) continue; /* with an earlier one */
+        uint32_t *same = nj_arena_alloc(&c->scratch, n * sizeof *same), n_same = 0;
+        if (!same || nj_compiler_grow(c, &p->map_key, c->n_map_keys, &c->cap_map_keys, sizeof *p->map_key)) return -1;
+        for (uint32_t m = i; m < n; m++) {
+            const nj_path *other = &c->want[set[m]].path;
+            if (other->key_size == path->key_size && !memcmp(other->key, path->key, path->key_size)) same[n_same++] = set[m];
+        }
+        c->straight = p->n_ops;
+        p->map_key[c->n_map_keys++] = (nj_map_key){ path->key, path->key_size, p->n_ops };
+        if (compile(c, value, same, n_same, step + 1) || !emit(c, NJ_OP_END)) return -1;
+    }
+    p->op[self].a = first;
+    p->op[self].n = (uint16_t)(c->n_map_keys - first);
+    return 0;
+}
+
+static int compile_items(nj_compiler *c, uint32_t at, const uint32_t *set, uint32_t n, uint32_t step)
 {
     const nj_node node = c->tree->node[at];
     size_t trail = strlen(c->trail);
@@ -469,18 +217,24 @@ static int compile_items(compiler *c, uint32_t at, const uint32_t *set, uint32_t
     if (node.kind == NJ_K_ARRAY && note_groups(c, self, sub, n_sub)) return -1;
     snprintf(c->trail + trail, sizeof c->trail - trail, "[]");
     c->straight = c->plan->n_ops;
-    if (compile(c, c->tree->child[node.first].node, sub, n_sub, step + 1) || !emit(c, NJ_OP_END)) return -1;
+    uint32_t item = c->tree->child[node.first].node;
+    if (node.kind == NJ_K_MAP ? compile_values(c, self, item, sub, n_sub, step)
+                              : compile(c, item, sub, n_sub, step + 1) || !emit(c, NJ_OP_END))
+        return -1;
     c->trail[trail] = 0;
     op = &c->plan->op[self];
     op->b = c->straight = c->plan->n_ops;
     op->size0 = first_target;
     op->size = c->plan->n_targets;
     op->tag = 0;
-    for (uint32_t k = self + 1; k < op->b && n_sub; k++) op->tag |= c->plan->op[k].code == NJ_OP_UNION;
+    for (uint32_t k = self + 1; k < op->b && n_sub; k++) {
+        const nj_op *inner = &c->plan->op[k];
+        op->tag |= inner->code == NJ_OP_UNION || (inner->code == NJ_OP_MAP && inner->n);
+    }
     return 0;
 }
 
-static int call_body(compiler *c, uint32_t at)
+static int call_body(nj_compiler *c, uint32_t at)
 {
     nj_op *op = emit(c, NJ_OP_CALL);
     if (!op) return -1;
@@ -488,12 +242,12 @@ static int call_body(compiler *c, uint32_t at)
     c->straight = c->plan->n_ops;
     for (uint32_t i = 0; i < c->n_called; i++)
         if (c->called[i] == at) return 0;
-    if (grow(c, &c->called, c->n_called, &c->cap_called, sizeof *c->called)) return -1;
+    if (nj_compiler_grow(c, &c->called, c->n_called, &c->cap_called, sizeof *c->called)) return -1;
     c->called[c->n_called++] = at;
     return 0;
 }
 
-static int compile(compiler *c, uint32_t at, const uint32_t *set, uint32_t n, uint32_t step)
+static int compile(nj_compiler *c, uint32_t at, const uint32_t *set, uint32_t n, uint32_t step)
 {
     const nj_node *node = &c->tree->node[at];
     if (++c->n_steps > MAX_STEPS) return nj_fail(c->err, "the schema expands to more than %d fields", MAX_STEPS);
@@ -510,7 +264,7 @@ static int compile(compiler *c, uint32_t at, const uint32_t *set, uint32_t n, ui
     return rc;
 }
 
-static int compile_all(compiler *c)
+static int compile_all(nj_compiler *c)
 {
     nj_plan *p = c->plan;
     uint32_t *set = nj_arena_alloc(&c->scratch, (c->n_wants + 1) * sizeof *set);
@@ -532,7 +286,7 @@ static int compile_all(compiler *c)
 }
 
 /* Targets that a record may leave untouched although the batch did not preset them. */
-static int list_presets(compiler *c)
+static int list_presets(nj_compiler *c)
 {
     nj_plan *p = c->plan;
     p->preset = nj_arena_alloc(&p->arena, (p->n_targets + 1) * sizeof *p->preset);
@@ -578,8 +332,8 @@ nj_plan *nj_plan_new(const nj_plan_args *args, nj_error *err)
     }
     plan->tree = args->tree;
     plan->layout = args->layout;
-    compiler c = { .args = args, .tree = args->tree, .plan = plan, .err = err };
-    int rc = collect(&c);
+    nj_compiler c = { .args = args, .tree = args->tree, .plan = plan, .err = err };
+    int rc = nj_compiler_collect(&c);
     if (rc == 0) rc = compile_all(&c);
     if (rc == 0) rc = list_presets(&c);
     if (rc == 0) check_order(plan);
@@ -600,6 +354,7 @@ void nj_plan_free(nj_plan *plan)
     free(plan->op);
     free(plan->jump);
     free(plan->array_group);
+    free(plan->map_key);
     free(plan->target);
     free(plan->slot_type);
     free(plan->where);

@@ -20,7 +20,7 @@ typedef enum nj_code {
     NJ_OP_DOUBLE_F64,
     NJ_OP_UNION, /* n branches; bodies start at jump[a ...]; goes on at b */
     NJ_OP_ARRAY, /* body follows, goes on at b; n groups in array_group[a ...]; tag 1: elements may stay unread */
-    NJ_OP_MAP,   /* body of the values follows, goes on at b */
+    NJ_OP_MAP,   /* body of values that nobody wants follows, goes on at b; n keys in map_key[a ...] */
     NJ_OP_CALL,  /* body at a (a recursive type) */
     NJ_OP_TOO_DEEP
 } nj_code;
@@ -78,6 +78,13 @@ typedef struct nj_plan_group {
     bool in_order;            /* arrays stand in the packet as in the map, single elements after them */
 } nj_plan_group;
 
+/* A value of a map that somebody wants. */
+typedef struct nj_map_key {
+    const char *key;
+    uint32_t size;
+    uint32_t body; /* its steps */
+} nj_map_key;
+
 typedef struct nj_plan {
     nj_arena arena;
     const nj_tree *tree;
@@ -86,6 +93,7 @@ typedef struct nj_plan {
     uint32_t n_ops;
     uint32_t *jump;
     uint16_t *array_group; /* pairs: group, part */
+    nj_map_key *map_key;
     nj_target *target;
     uint32_t n_targets;
     uint32_t *preset; /* targets to set to "no answer" before each record */

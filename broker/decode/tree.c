@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -312,7 +313,7 @@ static int find_from(const nj_tree *tree, uint32_t at, const char *path, nj_path
 
 static int find_in_union(const nj_tree *tree, const nj_node *node, const char *path, nj_path *found)
 {
-    uint8_t n = found->n, array = found->array;
+    uint8_t n = found->n, array = found->array, map = found->map;
     for (uint32_t k = 0; k < node->n; k++) {
         /* a union at the top lists the parts before the packet that is made of them */
         uint32_t i = n ? k : node->n - 1 - k, branch = tree->child[node->first + i].node;
@@ -320,6 +321,7 @@ static int find_in_union(const nj_tree *tree, const nj_node *node, const char *p
         if (++found->tries > MAX_TRIES) return -1;
         found->n = n;
         found->array = array;
+        found->map = map;
         found->step[found->n++] = (uint16_t)i;
         if (!find_from(tree, branch, path, found)) return 0;
     }
@@ -338,6 +340,22 @@ static int find_in_record(const nj_tree *tree, const nj_node *node, const char *
     return -1;
 }
 
+static int find_in_map(const nj_tree *tree, const nj_node *node, const char *path, nj_path *found)
+{
+    uint32_t at = tree->child[node->first].node;
+    const nj_node *value = &tree->node[at];
+    bool plain = value->kind < NJ_K_RECORD;
+    for (uint32_t i = 0; value->kind == NJ_K_UNION && i < value->n; i++)
+        plain |= tree->node[tree->child[value->first + i].node].kind - 1u < NJ_K_RECORD - 1u; /* null is none */
+    size_t n = plain ? strlen(path) : strcspn(path, ".[");
+    if (n > UINT16_MAX) return -1;
+    found->map = (uint8_t)(found->n + 1);
+    found->key = path;
+    found->key_size = (uint16_t)n;
+    found->step[found->n++] = 0;
+    return find_from(tree, at, path + n + (path[n] == '.'), found);
+}
+
 static int find_from(const nj_tree *tree, uint32_t at, const char *path, nj_path *found)
 {
     const nj_node *node = &tree->node[at];
@@ -348,6 +366,7 @@ static int find_from(const nj_tree *tree, uint32_t at, const char *path, nj_path
         return 0;
     }
     if (node->kind == NJ_K_RECORD && *path != '[') return find_in_record(tree, node, path, found);
+    if (node->kind == NJ_K_MAP && *path != '[' && !found->map) return find_in_map(tree, node, path, found);
     if (node->kind == NJ_K_ARRAY && path[0] == '[' && path[1] == ']' && !found->array) {
         found->array = (uint8_t)(found->n + 1);
         found->step[found->n++] = 0;

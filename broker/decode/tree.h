@@ -63,13 +63,17 @@ typedef struct nj_path {
     uint16_t step[NJ_PATH_STEPS];
     uint8_t n;
     uint8_t array;  /* 1 + index in step[] of the array whose items the path runs through; 0 = none */
-    uint16_t tries; /* branches of unions tried: a hostile schema must not make the search explode */
+    uint8_t map;    /* the same of the map of which the path takes one value */
+    uint16_t key_size;
+    const char *key; /* of that map; in the path's text, not terminated */
+    uint16_t tries;  /* branches of unions tried: a hostile schema must not make the search explode */
     uint32_t node;  /* where it ends: never a union, but for a union of several types none of which is a record */
 } nj_path;
 
-/* Finds "a.b", "a[].b" or "a[]" from the root; unions are entered through the first branch that leads on. A field
+/* Finds "a.b", "a[].b" or "a[]" from the root; in "a.key" a may be a map (of plain values: then all that follows is the
+ * key, dots too). Whether a packet has that key is not known here. Unions are entered through the first branch that leads on. A field
  * name that stands twice in a record means the last one, as readers that build dictionaries see it.
- * 0, or -1: the schema has no such field, or the path runs through two arrays or a map. */
+ * 0, or -1: the schema has no such field, or the path runs through two arrays or two maps. */
 int nj_tree_find(const nj_tree *tree, const char *path, nj_path *found);
 
 #endif

@@ -9,6 +9,9 @@
 double nj_html_number(const json_t *object, const char *key);     /* NAN when it is none */
 const char *nj_html_words(const json_t *object, const char *key); /* "" when it is none */
 
+/* A page: its head, style and title; at the end the script that sorts. */
+void nj_html_begin(nj_buffer *out, const char *title);
+void nj_html_end(nj_buffer *out);
 void nj_html_heading(nj_buffer *out, const char *title, const char *note); /* note NULL = none */
 /* Columns of a table, NULL at the end; rows follow, then nj_html_end_table. */
 void nj_html_table(nj_buffer *out, const char *const *head);

@@ -46,6 +46,31 @@ def reports():
     ok(r.returncode == 0 and " 7 7 " in r.stdout and "(whole run)" in r.stdout, "two binaries in turn", r.stdout + r.stderr)
 
 
+def history_file(path, day, hostless, roid, seed):
+    r = random.Random(seed)
+    module = lambda name, ns: {"name": name, "kind": "module", "drift": {"points": [[i, ns * (1 + r.gauss(0, 0.02))] for i in range(60)]}}
+    json.dump({"schema_version": 1, "context": {"date": f"2026-03-{day:02}T20:00:00Z", "git": f"c{day}", "cpu": "one", "input_digest": "ids:1"}, "ledger": {},
+               "throughput": {"alerts_per_s_core": 1e9 / (hostless + roid)}, "modules": [module("hostless", hostless), module("roid", roid)]}, open(path, "w"))
+
+
+def history():
+    os.mkdir("series")
+    for k, day in enumerate((3, 1, 2, 4)):  # written in another order than that of their dates
+        history_file(f"series/{k}.json", day, 1e5 * (1.2 if day == 4 else 1), 50.0, day)
+    open("series/other.json", "w").write("[1]")
+    r = nightjar("compare", "--history", "series", "-o", "series.html", "--gate")
+    lines = {x.split()[0]: x.split() for x in r.stdout.splitlines() if x.strip()}
+    ok(r.returncode == 5 and "4 reports, 2026-03-01T20:00:00 (c1) to 2026-03-04T20:00:00 (c4)" in r.stdout and "REGRESSION" in lines["hostless"]
+       and abs(float(lines["hostless"][8]) - 1.2) < 0.03 and "same" in lines["roid"] and lines["hostless"][-1].endswith("█") and lines["hostless"][-1][0] != "█", "a series by date: the last is 20 % slower, --gate", r.stdout + r.stderr)
+    text = open("series.html", encoding="utf-8").read()
+    ok(text.count("median per report") == 3 and text.count("<circle") == 12 and text.count(", REGRESSION") == 1 and text.index("2026-03-01") < text.index("2026-03-04")
+       and "2026-03-04T20:00:00, c4: 1" in text and "http" not in text and "<script src" not in text, "its page: a chart per name, points with date and commit", text[-500:])
+    r = nightjar("compare", "--history", "a.json", "slow.json", "series/0.json", "--only", "changed")
+    ok(r.returncode == 0 and "modules/changed" in r.stdout and "roid" not in r.stdout and "not all of the same" in r.stdout, "bench files too; --only; unlike reports are told", r.stdout + r.stderr)
+    r = nightjar("compare", "--history", "no.json")
+    ok(r.returncode == 2 and "neither" in r.stderr and nightjar("compare", "--history").returncode == 1 and nightjar("compare", "--history", "/no/such").returncode == 2, "another file, none, one that is not there", r.stderr)
+
+
 def build(name, out, **change):
     text = open(os.path.join(ROOT, "modules", name + ".c")).read()
     for a, b in change.get("replace", []):
@@ -82,5 +107,6 @@ def builds():
 with Folder():
     files()
     reports()
+    history()
     builds()
 done()

@@ -123,6 +123,13 @@ def own_columns(alerts):
     ok(len(got) == len(alerts) and all(x["packet.finkclass"] == by[x["candid"]]["finkclass"] and x["packet.mulens"] == by[x["candid"]]["mulens"] and
        x["packet.lc_features_g.amplitude"] == lc(by[x["candid"]], "amplitude") and x["packet.lc_features_g.std"] == lc(by[x["candid"]], "std") for x in got),
        "Fink's columns and that of the folder's name, nulls too, by --columns packet.X", r.stderr)
+    r, got = run("snappy", "maps", "-m", "roid", "--columns", "packet.blazar.low,packet.blazar.high,packet.blazar.nosuch")
+    ok(len(got) == len(alerts) and any(x["packet.blazar.low"] for x in got) and
+       all(x["packet.blazar." + k] == (by[x["candid"]]["blazar"] or {}).get(k) for x in got for k in ("low", "high", "nosuch")),
+       "values of a map column by packet.MAP.key, null where an alert has no such key", r.stderr)
+    r, got = run("snappy", "mapsql", "-m", "roid", "-w", "packet.blazar.low > 6 AND packet.blazar.high < 0")
+    want = sorted(a["candid"] for a in alerts if (a["blazar"] or {}).get("low", 0) > 6)
+    ok([x["candid"] for x in got] == want and want, "SQL over a map's value", r.stderr)
     r, got = run("snappy", "sql", "-m", "roid", "-w", "packet.finkclass = 'Early SN Ia candidate' AND packet.mulens > 1")
     want = sorted(a["candid"] for a in alerts if a["finkclass"] == CLASSES[0] and (a["mulens"] or 0) > 1)
     ok([x["candid"] for x in got] == want and want, "SQL over a column that a folder names and over one of Fink's", r.stderr)

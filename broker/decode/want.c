@@ -1,0 +1,259 @@
+/* What a plan is to read: the columns of a layout as leaves of the schema, by the survey's map. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler.h"
+
+enum { MAX_COLUMNS = 4096 };
+
+int nj_compiler_grow(nj_compiler *c, void *array, uint32_t n, uint32_t *cap, size_t size)
+{
+    if (n < *cap) return 0;
+    uint32_t more = *cap ? 2 * *cap : 64;
+    void **p = array, *bigger = realloc(*p, more * size);
+    if (!bigger) return nj_fail(c->err, "out of memory");
+    *p = bigger;
+    *cap = more;
+    return 0;
+}
+
+int nj_plan_leaf(const nj_tree *tree, const char *path, bool words, nj_path *found)
+{
+    if (nj_tree_find(tree, path, found)) return -1;
+    switch (tree->node[found->node].kind) {
+    case NJ_K_BOOLEAN:
+    case NJ_K_INT:
+    case NJ_K_LONG:
+    case NJ_K_FLOAT:
+    case NJ_K_DOUBLE: return NJ_F64;
+    case NJ_K_STRING:
+    case NJ_K_ENUM: return words ? NJ_F64 : NJ_STR;
+    default: return -1;
+    }
+}
+
+/* Can a leaf become a column of this type? */
+static int leaf_for(const nj_tree *tree, const char *path, nj_type type, const nj_change *change, nj_path *found)
+{
+    int kind = nj_plan_leaf(tree, path, change && (change->n_words || change->asks || change->hash), found);
+    return kind < 0 || (kind == NJ_STR && type != NJ_STR) ? -1 : 0;
+}
+
+static int add_one(nj_compiler *c, const nj_path *path, const nj_target *target, uint32_t group, uint32_t part)
+{
+    if (nj_compiler_grow(c, &c->want, c->n_wants, &c->cap_wants, sizeof *c->want)) return -1;
+    nj_want_leaf *w = &c->want[c->n_wants++];
+    *w = (nj_want_leaf){ *path, *target, (uint16_t)group, (uint16_t)part };
+    if (path->map) w->path.key = nj_arena_text(&c->plan->arena, path->key, path->key_size); /* the path's text may be short-lived */
+    return path->map && !w->path.key ? nj_fail(c->err, "out of memory") : 0;
+}
+
+static int add_want(nj_compiler *c, const nj_path *path, const nj_target *target, uint32_t group, uint32_t part)
+{
+    const nj_tree *tree = c->tree;
+    uint32_t at = tree->root;
+    if (add_one(c, path, target, group, part)) return -1;
+    for (uint32_t i = 0; i + 1 < path->n; i++) at = tree->child[tree->node[at].first + path->step[i]].node;
+    const nj_node *last = &tree->node[at];
+    if (path->n == 0 || last->kind != NJ_K_UNION || target->stamp) return 0;
+    for (uint32_t i = 0; i < last->n; i++) { /* a union of several numbers or texts: whichever comes */
+        nj_kind kind = tree->node[tree->child[last->first + i].node].kind;
+        if (i == path->step[path->n - 1] || kind == NJ_K_NULL || kind == NJ_K_BYTES || kind >= NJ_K_FIXED) continue;
+        nj_path other = *path;
+        other.step[path->n - 1] = (uint16_t)i;
+        if (add_one(c, &other, target, group, part)) return -1;
+    }
+    return 0;
+}
+
+static uint32_t new_slot(nj_compiler *c, nj_type type)
+{
+    nj_plan *p = c->plan;
+    if (nj_compiler_grow(c, &p->slot_type, p->n_slots, &c->cap_slots, 1)) return NJ_NO_SLOT;
+    p->slot_type[p->n_slots] = (uint8_t)type;
+    return p->n_slots++;
+}
+
+static nj_target make_target(nj_type type, double scale, const nj_change *change)
+{
+    nj_target t = { .type = (uint8_t)type, .size = (uint8_t)nj_type_size(type), .scale = scale };
+    if (change) {
+        t.scale = scale * change->scale;
+        t.offset = scale * change->offset;
+        if (change->has_null || change->n_words || change->asks || change->hash) t.change = change;
+    }
+    t.plain = !t.change && t.scale == 1 && t.offset == 0;
+    return t;
+}
+
+static void set_absent(nj_compiler *c, uint32_t column)
+{
+    if (column < c->args->layout->n_packet) c->plan->absent[column / 64] |= (uint64_t)1 << column % 64;
+}
+
+static int add_constant(nj_compiler *c, uint32_t column, nj_type type, const nj_map_column *m)
+{
+    char *end;
+    double number = strtod(m->constant, &end);
+    c->plan->constant[c->plan->n_constants++] =
+        (nj_constant){ column, (uint8_t)type, m->constant, *end || end == m->constant ? NJ_NO_F64 : number };
+    return 0;
+}
+
+/* A scalar from the alternatives that this schema has. */
+static int want_scalar(nj_compiler *c, uint32_t column, nj_type type, double scale, const nj_choice *choice, const nj_change *change)
+{
+    nj_path path[NJ_MAP_ALTERNATIVES];
+    const char *prefix[NJ_MAP_ALTERNATIVES];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < choice->n; i++) {
+        if (leaf_for(c->tree, choice->alternative[i].path, type, change, &path[n]) || path[n].array) continue;
+        prefix[n++] = choice->alternative[i].prefix;
+    }
+    if (n == 0) {
+        set_absent(c, column);
+        return 0;
+    }
+    nj_target t = make_target(type, scale, change);
+    t.at = n == 1 ? NJ_AT_ROW : NJ_AT_SLOT;
+    t.column = column;
+    if (n > 1) c->plan->pick[c->plan->n_picks++] = (nj_pick){ column, c->plan->n_slots, n, (uint8_t)type };
+    for (uint32_t i = 0; i < n; i++) {
+        t.prefix = prefix[i];
+        if (prefix[i]) t.plain = 0;
+        if (n > 1 && (t.slot = new_slot(c, type)) == NJ_NO_SLOT) return -1;
+        if (add_want(c, &path[i], &t, 0, 0)) return -1;
+    }
+    return 0;
+}
+
+static nj_plan_group *group_of(nj_compiler *c, const char *name, size_t n)
+{
+    nj_plan *p = c->plan;
+    for (uint32_t g = 0; g < p->n_groups; g++)
+        if (!strncmp(p->group[g].name, name, n) && !p->group[g].name[n]) return &p->group[g];
+    char *copy = nj_arena_text(&p->arena, name, n);
+    uint32_t *column = nj_arena_alloc(&p->arena, c->args->layout->n_packet * sizeof *column);
+    uint32_t *slot = nj_arena_alloc(&p->arena, c->args->layout->n_packet * NJ_MAP_PARTS * sizeof *slot);
+    double *missing = nj_arena_alloc(&p->arena, c->args->layout->n_packet * sizeof *missing);
+    if (!copy || !column || !slot || !missing) return NULL;
+    nj_plan_group *g = &p->group[p->n_groups++];
+    *g = (nj_plan_group){ .name = copy, .column = column, .slot = slot, .missing = missing };
+    return g;
+}
+
+/* One part of a series column; *slot says where its values come from. */
+static int want_part(nj_compiler *c, const nj_plan_group *g, uint32_t part, nj_target t, const char *prefix, const char *path,
+                     const nj_change *change, uint32_t *slot)
+{
+    nj_path found;
+    *slot = NJ_NO_SLOT;
+    if (leaf_for(c->tree, path, t.type, change, &found) || !found.array != !g->array[part]) return 0;
+    t.prefix = prefix;
+    if (prefix) t.plain = 0;
+    t.at = NJ_AT_SLOT;
+    if (g->array[part])
+        t.at = (uint16_t)(NJ_AT_GROUP + (g - c->plan->group));
+    else if ((t.slot = new_slot(c, t.type)) == NJ_NO_SLOT)
+        return -1;
+    *slot = g->array[part] ? NJ_IN_ARRAY : t.slot;
+    return add_want(c, &found, &t, (uint32_t)(g - c->plan->group), part);
+}
+
+static int want_series(nj_compiler *c, uint32_t column, const nj_column_def *def, const nj_map_column *m)
+{
+    const char *end = m ? strchr(def->path, '.') : strchr(def->path, ']') + 1;
+    nj_plan_group *g = group_of(c, def->path, (size_t)(end - def->path));
+    if (!g) return nj_fail(c->err, "out of memory");
+    const nj_map_group *mg = m ? &c->args->map->group[m->group] : NULL;
+    g->n_parts = mg ? mg->n_parts : 1;
+    uint32_t k = g->n_columns++;
+    g->column[k] = column;
+    g->missing[k] = m && m->change.asks && !m->change.asks_sign ? m->change.if_absent : NJ_NO_F64;
+    nj_target t = make_target(def->type, def->scale, m ? &m->change : NULL);
+    t.column = column;
+    bool any = false;
+    for (uint32_t part = 0; part < g->n_parts; part++) {
+        uint32_t *slot = &g->slot[part * c->args->layout->n_packet + k];
+        g->array[part] = !mg || strchr(mg->part[part], '[');
+        *slot = NJ_NO_SLOT;
+        if (!m) {
+            if (want_part(c, g, part, t, NULL, def->path + strlen("packet."), NULL, slot)) return -1;
+        } else if (mg && !m->constant) {
+            const nj_choice *choice = &m->part[part];
+            for (uint32_t i = 0; i < choice->n && *slot == NJ_NO_SLOT; i++) {
+                char path[512];
+                snprintf(path, sizeof path, "%s.%s", mg->part[part], choice->alternative[i].path);
+                if (want_part(c, g, part, t, choice->alternative[i].prefix, path, &m->change, slot)) return -1;
+            }
+        }
+        if (*slot != NJ_NO_SLOT) any = true;
+    }
+    if (m && m->constant) return add_constant(c, column, def->type, m);
+    if (!any) set_absent(c, column);
+    return 0;
+}
+
+/* A series that this survey cannot give: no elements in any row. */
+static int want_nothing(nj_compiler *c, uint32_t column, const nj_column_def *def)
+{
+    nj_plan_group *g = group_of(c, def->path, strlen(def->path));
+    if (!g) return nj_fail(c->err, "out of memory");
+    g->missing[g->n_columns] = NJ_NO_F64;
+    g->column[g->n_columns++] = column;
+    return 0;
+}
+
+static int want_column(nj_compiler *c, uint32_t column, const nj_column_def *def)
+{
+    const nj_map_column *m = nj_map_find(c->args->map, def->path);
+    bool raw = !m && !strncmp(def->path, "packet.", 7);
+    bool series = m ? m->shape == NJ_SERIES : strchr(def->path, ']') != NULL;
+    if ((!m && !raw) || series != (def->shape == NJ_SERIES) || (m && m->shape == NJ_IMAGE)) {
+        set_absent(c, column);
+        return def->shape == NJ_SERIES ? want_nothing(c, column, def) : 0;
+    }
+    if (series) return want_series(c, column, def, m);
+    if (m && m->constant) return add_constant(c, column, def->type, m);
+    nj_choice own = { .alternative = { { NULL, def->path + 7 } }, .n = 1 };
+    return want_scalar(c, column, def->type, def->scale, m ? &m->part[0] : &own, m ? &m->change : NULL);
+}
+
+static int want_stamps(nj_compiler *c)
+{
+    for (uint32_t s = 0; s < NJ_STAMPS; s++) {
+        const nj_map_column *m = nj_map_find(c->args->map, nj_stamp_name[s]);
+        if (!m || !(c->args->layout->stamps & 1u << s)) continue;
+        for (uint32_t i = 0; i < m->part[0].n; i++) {
+            nj_path path;
+            if (nj_tree_find(c->tree, m->part[0].alternative[i].path, &path) || path.array) continue;
+            nj_kind kind = c->tree->node[path.node].kind;
+            if (kind != NJ_K_BYTES && kind != NJ_K_STRING && kind != NJ_K_FIXED) continue;
+            nj_target t = { .type = NJ_U8, .size = sizeof(nj_stamp), .stamp = (uint8_t)(1 + s), .at = NJ_AT_ROW };
+            if (add_want(c, &path, &t, 0, 0)) return -1;
+            break;
+        }
+    }
+    return 0;
+}
+
+int nj_compiler_collect(nj_compiler *c)
+{
+    const nj_layout *layout = c->args->layout;
+    nj_plan *p = c->plan;
+    if (layout->n_packet > MAX_COLUMNS) return nj_fail(c->err, "more than %d packet columns are asked for", MAX_COLUMNS);
+    size_t n = layout->n_packet + 1;
+    p->absent = nj_arena_zalloc(&p->arena, (n + 63) / 64 * 8);
+    p->pick = nj_arena_alloc(&p->arena, n * sizeof *p->pick);
+    p->constant = nj_arena_alloc(&p->arena, n * sizeof *p->constant);
+    p->group = nj_arena_alloc(&p->arena, n * sizeof *p->group);
+    if (!p->absent || !p->pick || !p->constant || !p->group) return nj_fail(c->err, "out of memory");
+    for (uint32_t k = 0; k < layout->n_packet; k++)
+        if (want_column(c, k, &layout->col[k])) return -1;
+    const nj_map_column *id = nj_map_find(c->args->map, "candid");
+    if (id && !id->constant && want_scalar(c, nj_plan_id_column(layout), NJ_I64, 1, &id->part[0], &id->change)) return -1;
+    for (uint32_t g = 0; g < p->n_groups; g++)
+        for (uint32_t part = 0; part < p->group[g].n_parts; part++) p->group[g].n_single += !p->group[g].array[part];
+    return want_stamps(c);
+}

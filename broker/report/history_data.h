@@ -1,0 +1,42 @@
+/* history_data.h - what history.c has read, for history_page.c. */
+#ifndef NJ_REPORT_HISTORY_DATA_H
+#define NJ_REPORT_HISTORY_DATA_H
+
+#include <stdint.h>
+
+#include "../measure/stats.h"
+#include "history.h"
+
+typedef struct nj_history_entry {
+    uint32_t name, n;
+    double *sample; /* [n] ns; owned */
+    double median, mad;
+} nj_history_entry;
+
+typedef struct nj_history_file {
+    char name[192], date[24], git[24], cpu[72], input[72];
+    nj_history_entry *entry;
+    uint32_t n;
+} nj_history_file;
+
+struct nj_history {
+    nj_history_file *file; /* by date once sorted */
+    uint32_t n_files;
+    char **name; /* in order of first sight */
+    uint32_t n_names;
+};
+
+/* One name over all files. */
+typedef struct nj_history_line {
+    const nj_history_entry *first, *before, *last; /* before: NULL with one report */
+    uint32_t n;
+    double low, high;       /* of the medians */
+    nj_comparison compared; /* last against before */
+} nj_history_line;
+
+void nj_history_sort(nj_history *history);
+const nj_history_entry *nj_history_entry_of(const nj_history *history, uint32_t file, uint32_t name); /* NULL = not in it */
+void nj_history_look(const nj_history *history, uint32_t name, nj_history_line *line);
+const char *nj_history_differ(const nj_history *history); /* why the reports may not be alike; NULL = they are */
+
+#endif
