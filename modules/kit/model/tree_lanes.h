@@ -1,4 +1,4 @@
-/* tree_lanes.h - one tree over many rows with gathers (AVX-512). */
+/* tree_lanes.h - one tree over many rows (AVX-512): its upper five levels from registers, the rest with gathers. */
 #ifndef NJ_MODEL_TREE_LANES_H
 #define NJ_MODEL_TREE_LANES_H
 
