@@ -43,7 +43,7 @@ def main():
     result = {"what": __doc__.split("\n")[0], "alerts": rounds[0]["ledger"]["consumed"], "modules": table,
               "all_modules": {"fink_us": sum(FINK_US.values()), "nightjar_us": total, "ratio": sum(FINK_US.values()) / total},
               "decode_us": decode,
-              "whole_run_with_decode_and_source": {"nightjar_us": whole, "ratio_to_fink_modules_alone": sum(FINK_US.values()) / whole}, "context": rounds[0]["context"]}
+              "whole_run_with_decode_and_source": {"nightjar_us": whole, "ratio_to_fink_modules_alone": sum(FINK_US.values()) / whole}, "load": os.getloadavg(), "context": rounds[0]["context"]}
     with open(os.path.join(ROOT, "perf", "results", "fink.json"), "w") as f:
         json.dump(result, f, indent=1)
         f.write("\n")

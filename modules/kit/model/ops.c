@@ -410,24 +410,26 @@ RUN(run_global)
     }
 }
 
-/* Sums in double: the order of the axes cannot matter then. scratch: [out n] doubles. */
-static inline void run_reduce(char op, const nj_step *s, inputs in, outputs out, float *scratch)
+static inline double reduced(char op, double so_far, float v)
 {
-    const nj_tensor *x = in[0];
-    double *acc = (double *)(void *)scratch;
-    size_t step[NJ_MODEL_RANK] = { 0 }, at = 0, n = 1;
-    for (int32_t k = (int32_t)x->rank - 1; k >= 0; k--)
-        if (!is_reduced(s, (uint32_t)k, x->rank)) {
-            step[k] = n;
-            n *= (size_t)x->dim[k];
-        }
-    for (size_t i = 0; i < n; i++) acc[i] = op == 'x' ? -INFINITY : 0;
+    return op != 'x' ? so_far + v : v > so_far || isnan(v) ? v : so_far;
+}
+
+/* One run of neighbouring axes [outer][n][inner] to [outer][inner]. */
+static inline void reduce_run(char op, const float *x, size_t outer, size_t n, size_t inner, double *acc)
+{
+    for (size_t o = 0; o < outer; o++, acc += inner)
+        for (size_t k = 0; k < n; k++, x += inner)
+            for (size_t i = 0; i < inner; i++) acc[i] = reduced(op, acc[i], x[i]);
+}
+
+/* Any axes; step: what the place in acc changes by with each. */
+static inline void reduce_any(char op, const nj_tensor *x, const size_t *step, double *acc)
+{
     int32_t index[NJ_MODEL_RANK] = { 0 };
+    size_t at = 0;
     for (size_t i = 0; i < x->n; i++) {
-        if (op == 'x')
-            acc[at] = x->data[i] > acc[at] || isnan(x->data[i]) ? x->data[i] : acc[at];
-        else
-            acc[at] += x->data[i];
+        acc[at] = reduced(op, acc[at], x->data[i]);
         for (int32_t k = (int32_t)x->rank - 1; k >= 0; k--) {
             at += step[k];
             if (++index[k] < x->dim[k]) break;
@@ -435,6 +437,32 @@ static inline void run_reduce(char op, const nj_step *s, inputs in, outputs out,
             index[k] = 0;
         }
     }
+}
+
+/* Sums in double: the order of the axes cannot matter then. scratch: [out n] doubles. */
+static inline void run_reduce(char op, const nj_step *s, inputs in, outputs out, float *scratch)
+{
+    const nj_tensor *x = in[0];
+    double *acc = (double *)(void *)scratch;
+    size_t step[NJ_MODEL_RANK] = { 0 }, n = 1, inner = 1, middle = 1;
+    int32_t part = 0; /* from the last axis on: 0 kept, 1 reduced, 2 kept; more = not one run */
+    for (int32_t k = (int32_t)x->rank - 1; k >= 0; k--) {
+        int gone = is_reduced(s, (uint32_t)k, x->rank);
+        size_t d = (size_t)x->dim[k];
+        part += gone != (part & 1);
+        if (gone)
+            middle *= d;
+        else {
+            step[k] = n;
+            n *= d;
+            if (part == 0) inner *= d;
+        }
+    }
+    for (size_t i = 0; i < n; i++) acc[i] = op == 'x' ? -INFINITY : 0;
+    if (part <= 2)
+        reduce_run(op, x->data, n / inner, middle, inner, acc);
+    else
+        reduce_any(op, x, step, acc);
     double share = op == 'm' ? (double)(x->n / n) : 1;
     for (size_t i = 0; i < n; i++) out[0]->data[i] = (float)(acc[i] / share);
 }

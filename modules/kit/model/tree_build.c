@@ -341,7 +341,7 @@ int nj_forest_build(nj_forest *forest, const nj_onnx_node *node, uint32_t n_feat
     b.no = nj_pool_alloc(pool, b.s.n, sizeof *b.no);
     b.place = nj_pool_alloc(pool, b.s.n, sizeof *b.place);
     b.has_parent = nj_pool_alloc(pool, b.s.n, 1);
-    b.node = nj_pool_alloc(pool, b.s.n + NJ_TREE_LANES, sizeof *b.node); /* the lanes read 32 nodes of any tree */
+    b.node = nj_pool_alloc(pool, b.s.n + NJ_TREE_TOP, sizeof *b.node); /* the lanes read the first NJ_TREE_TOP of any tree */
     if (!b.yes || !b.no || !b.place || !b.has_parent || !b.node) return nj_model_fail(err, "out of memory");
     for (size_t i = 0; b.s.nan && i < b.s.n; i++)
         if (b.s.nan[i] && !b.nan_first && !(b.nan_first = nj_pool_alloc(pool, b.s.n, 1)))

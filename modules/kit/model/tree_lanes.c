@@ -19,7 +19,7 @@ int nj_tree_lanes_usable(void)
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq")
 #endif
 
-enum { GROUP = 16, MAX_GROUPS = 4, TOP_LEVELS = 5 };
+enum { GROUP = NJ_TREE_LANES, MAX_GROUPS = 4, TOP_LEVELS = 5 };
 
 /* The first 32 nodes of a tree in registers: its upper five levels, as children follow breadth first. */
 typedef struct top {
@@ -147,7 +147,8 @@ void nj_tree_lanes_add(const nj_forest *f, nj_tree_sum sum, uint32_t t, const fl
     const top first = load_top(f->node + f->root[t]);
     uint32_t r = 0;
     for (; r + MAX_GROUPS * GROUP <= n; r += MAX_GROUPS * GROUP) walk(f, sum, t, &first, x, stride, r, MAX_GROUPS, sums);
-    for (; r < n; r += NJ_TREE_LANES) walk(f, sum, t, &first, x, stride, r, NJ_TREE_LANES / GROUP, sums);
+    for (; r + 2 * GROUP <= n; r += 2 * GROUP) walk(f, sum, t, &first, x, stride, r, 2, sums);
+    if (r < n) walk(f, sum, t, &first, x, stride, r, 1, sums);
 }
 #if defined __clang__
 #pragma clang attribute pop

@@ -4,7 +4,7 @@
 
 #include "tree.h"
 
-enum { NJ_TREE_LANES = 32 }; /* rows side by side */
+enum { NJ_TREE_LANES = 16, NJ_TREE_TOP = 32, NJ_TREE_LEAST = 8 }; /* rows side by side; nodes in registers; rows that pay */
 
 /* 1 = this processor can. */
 int nj_tree_lanes_usable(void);

@@ -212,7 +212,7 @@ static inline void one_tree(const nj_forest *f, const uint8_t *nan_first, nj_tre
 
 static inline void walk_block(const nj_forest *f, const uint8_t *nan_first, nj_tree_sum sum, uint32_t n, const work *w)
 {
-    if (n >= NJ_TREE_LANES && !nan_first && f->lanes) {
+    if (n >= NJ_TREE_LEAST && !nan_first && f->lanes) {
         uint32_t whole = (n + NJ_TREE_LANES - 1) / NJ_TREE_LANES * NJ_TREE_LANES;
         for (uint32_t t = 0; t < f->n_trees; t++) nj_tree_lanes_add(f, sum, t, w->x, f->n_features + 1, whole, w->sum);
         return;
@@ -236,7 +236,7 @@ void nj_forest_predict(const nj_forest *f, nj_tree_sum sum, const float *x, uint
         uint32_t m = n - first < NJ_TREE_BLOCK ? n - first : NJ_TREE_BLOCK,
                  whole = (m + NJ_TREE_LANES - 1) / NJ_TREE_LANES * NJ_TREE_LANES;
         pad_rows(f, x + (size_t)first * f->n_features, m, w.x);
-        for (uint32_t r = m; r < whole && m >= LANES; r++) /* rows that only fill the lanes */
+        for (uint32_t r = m; r < whole && m >= NJ_TREE_LEAST; r++) /* rows that only fill the lanes */
             memcpy(w.x + (size_t)r * (f->n_features + 1), w.x, sizeof(float) * (f->n_features + 1));
         memset(w.sum, 0, sum_bytes * whole);
         if (sum == NJ_TREE_FLOAT)
