@@ -1,244 +1,12 @@
 /* The plain operators: straight from the ONNX definition, axes in the order of the file. The fast kinds are in fast.c. */
+#include "ops.h"
+
 #include <math.h>
 #include <string.h>
 
-#include "plan.h"
-
-typedef const nj_tensor *const *inputs;
-typedef nj_tensor *const *outputs;
-
-void nj_tensor_count(nj_tensor *t)
-{
-    t->n = 1;
-    for (uint32_t k = 0; k < t->rank; k++) t->n *= (size_t)t->dim[k];
-}
-
-static int32_t at_axis(int32_t axis, uint32_t rank)
-{
-    return axis < 0 ? axis + (int32_t)rank : axis;
-}
-
-/* --- shapes --- */
-
-static int shape_same(const nj_step *s, inputs in, outputs out)
-{
-    (void)s;
-    float *data = out[0]->data;
-    *out[0] = *in[0];
-    out[0]->data = data;
-    return 0;
-}
-
-static int shape_broadcast(const nj_step *s, inputs in, outputs out)
-{
-    (void)s;
-    uint32_t ra = in[0]->rank, rb = in[1]->rank, r = ra > rb ? ra : rb;
-    out[0]->rank = r;
-    for (uint32_t k = 0; k < r; k++) {
-        int32_t a = k + ra >= r ? in[0]->dim[k + ra - r] : 1, b = k + rb >= r ? in[1]->dim[k + rb - r] : 1;
-        if (a != b && a != 1 && b != 1) return -1;
-        out[0]->dim[k] = a == 1 ? b : a;
-    }
-    return 0;
-}
-
-static int shape_conv(const nj_step *s, inputs in, outputs out)
-{
-    const nj_tensor *x = in[0], *w = in[1];
-    uint32_t space = x->rank - 2;
-    if (x->rank < 3 || x->rank > 4 || w->rank != x->rank || s->group < 1 || x->dim[1] != w->dim[1] * s->group ||
-        w->dim[0] % s->group)
-        return -1;
-    if (s->n_in > 2 && s->in[2] >= 0 && (in[2]->rank != 1 || in[2]->dim[0] != w->dim[0])) return -1;
-    out[0]->rank = x->rank;
-    out[0]->dim[0] = x->dim[0];
-    out[0]->dim[1] = w->dim[0];
-    for (uint32_t k = 0; k < space; k++) {
-        int64_t room = (int64_t)x->dim[2 + k] + s->pad[k] + s->pad[space + k] - w->dim[2 + k];
-        if (room < 0) return -1;
-        out[0]->dim[2 + k] = (int32_t)(room / s->stride[k] + 1);
-    }
-    return 0;
-}
-
-static int shape_pool(const nj_step *s, inputs in, outputs out)
-{
-    const nj_tensor *x = in[0];
-    if (x->rank != 4) return -1;
-    out[0]->rank = 4;
-    out[0]->dim[0] = x->dim[0];
-    out[0]->dim[1] = x->dim[1];
-    for (uint32_t k = 0; k < 2; k++) {
-        if (x->dim[2 + k] < s->kernel[k]) return -1;
-        out[0]->dim[2 + k] = (x->dim[2 + k] - s->kernel[k]) / s->stride[k] + 1;
-    }
-    return 0;
-}
-
-static int shape_global(const nj_step *s, inputs in, outputs out)
-{
-    (void)s;
-    if (in[0]->rank < 3) return -1;
-    out[0]->rank = in[0]->rank;
-    for (uint32_t k = 0; k < in[0]->rank; k++) out[0]->dim[k] = k < 2 ? in[0]->dim[k] : 1;
-    return 0;
-}
-
-static int is_reduced(const nj_step *s, uint32_t k, uint32_t rank)
-{
-    if (s->n_axes == 0) return 1;
-    for (int32_t i = 0; i < s->n_axes; i++)
-        if (at_axis(s->axes[i], rank) == (int32_t)k) return 1;
-    return 0;
-}
-
-static int shape_reduce(const nj_step *s, inputs in, outputs out)
-{
-    uint32_t r = 0;
-    for (uint32_t k = 0; k < in[0]->rank; k++) {
-        if (!is_reduced(s, k, in[0]->rank))
-            out[0]->dim[r++] = in[0]->dim[k];
-        else if (s->keep_dims)
-            out[0]->dim[r++] = 1;
-    }
-    out[0]->rank = r;
-    return 0;
-}
-
-static int shape_matmul(const nj_step *s, inputs in, outputs out)
-{
-    (void)s;
-    const nj_tensor *a = in[0], *b = in[1];
-    if (a->rank < 2 || b->rank != 2 || a->dim[a->rank - 1] != b->dim[0]) return -1;
-    out[0]->rank = a->rank;
-    memcpy(out[0]->dim, a->dim, sizeof a->dim);
-    out[0]->dim[a->rank - 1] = b->dim[1];
-    return 0;
-}
-
-static int shape_gemm(const nj_step *s, inputs in, outputs out)
-{
-    const nj_tensor *a = in[0], *b = in[1];
-    if (a->rank != 2 || b->rank != 2 || a->dim[1] != b->dim[s->trans_b ? 1 : 0]) return -1;
-    int32_t n = b->dim[s->trans_b ? 0 : 1];
-    if (s->n_in > 2 && s->in[2] >= 0 && (in[2]->n != (size_t)n || in[2]->rank > 2)) return -1;
-    *out[0] = (nj_tensor){ .data = out[0]->data, .rank = 2, .dim = { a->dim[0], n } };
-    return 0;
-}
-
-static int shape_concat(const nj_step *s, inputs in, outputs out)
-{
-    int32_t axis = at_axis(s->axis, in[0]->rank);
-    if (axis < 0 || axis >= (int32_t)in[0]->rank) return -1;
-    shape_same(s, in, out);
-    for (uint32_t i = 1; i < s->n_in; i++) {
-        if (in[i]->rank != in[0]->rank) return -1;
-        for (uint32_t k = 0; k < in[0]->rank; k++)
-            if ((int32_t)k != axis && in[i]->dim[k] != in[0]->dim[k]) return -1;
-        out[0]->dim[axis] += in[i]->dim[axis];
-    }
-    return 0;
-}
-
-static int shape_reshape(const nj_step *s, inputs in, outputs out)
-{
-    size_t known = 1;
-    int32_t open = -1;
-    out[0]->rank = (uint32_t)s->n_axes;
-    for (int32_t k = 0; k < s->n_axes; k++) {
-        int64_t d = s->target[k];
-        if (d == 0) {
-            if (k >= (int32_t)in[0]->rank) return -1;
-            d = in[0]->dim[k];
-        }
-        if (d == -1 && open >= 0) return -1;
-        if (d == -1)
-            open = k;
-        else if (d < 1 || d > INT32_MAX)
-            return -1;
-        else
-            known *= (size_t)d;
-        out[0]->dim[k] = (int32_t)d;
-        if (known > in[0]->n) return -1;
-    }
-    if (open >= 0) out[0]->dim[open] = (int32_t)(in[0]->n / known);
-    return (open >= 0 ? in[0]->n % known : in[0]->n != known) ? -1 : 0;
-}
-
-static int shape_flatten(const nj_step *s, inputs in, outputs out)
-{
-    int32_t axis = at_axis(s->axis, in[0]->rank), rows = 1;
-    if (axis < 0 || axis > (int32_t)in[0]->rank) return -1;
-    for (int32_t k = 0; k < axis; k++) rows *= in[0]->dim[k];
-    out[0]->rank = 2;
-    out[0]->dim[0] = rows;
-    out[0]->dim[1] = (int32_t)(in[0]->n / (size_t)rows);
-    return 0;
-}
-
-static int shape_transpose(const nj_step *s, inputs in, outputs out)
-{
-    uint32_t seen = 0;
-    if (in[0]->rank < 1 || s->n_axes != (int32_t)in[0]->rank) return -1;
-    out[0]->rank = in[0]->rank;
-    for (uint32_t k = 0; k < in[0]->rank; k++) {
-        if (s->perm[k] < 0 || s->perm[k] >= (int32_t)in[0]->rank || seen & 1u << s->perm[k]) return -1;
-        seen |= 1u << s->perm[k];
-        out[0]->dim[k] = in[0]->dim[s->perm[k]];
-    }
-    return 0;
-}
-
-static int shape_squeeze(const nj_step *s, inputs in, outputs out)
-{
-    uint32_t r = 0;
-    for (uint32_t k = 0; k < in[0]->rank; k++) {
-        int gone = s->n_axes ? is_reduced(s, k, in[0]->rank) : in[0]->dim[k] == 1;
-        if (gone && in[0]->dim[k] != 1) return -1;
-        if (!gone) out[0]->dim[r++] = in[0]->dim[k];
-    }
-    out[0]->rank = r;
-    return 0;
-}
-
-static int shape_unsqueeze(const nj_step *s, inputs in, outputs out)
-{
-    uint32_t rank = in[0]->rank + (uint32_t)s->n_axes, from = 0;
-    if (rank > NJ_MODEL_RANK || s->n_axes == 0) return -1;
-    for (uint32_t k = 0; k < rank; k++) {
-        int added = is_reduced(s, k, rank);
-        if (!added && from >= in[0]->rank) return -1;
-        out[0]->dim[k] = added ? 1 : in[0]->dim[from++];
-    }
-    out[0]->rank = rank;
-    return from == in[0]->rank ? 0 : -1;
-}
-
-static int shape_norm(const nj_step *s, inputs in, outputs out)
-{
-    if (in[0]->rank < 2) return -1;
-    for (int k = 1; k < 5; k++)
-        if (in[k]->n != (size_t)in[0]->dim[1]) return -1;
-    return shape_same(s, in, out);
-}
-
-static int shape_lstm(const nj_step *s, inputs in, outputs out)
-{
-    const nj_tensor *x = in[0], *w = in[1], *r = in[2];
-    int32_t d = s->n_directions, h = s->hidden;
-    if (x->rank != 3 || w->rank != 3 || r->rank != 3 || h < 1 || h > 1 << 16) return -1;
-    if (w->dim[0] != d || w->dim[1] != 4 * h || w->dim[2] != x->dim[2] || r->dim[0] != d || r->dim[1] != 4 * h || r->dim[2] != h)
-        return -1;
-    if (s->n_in > 3 && s->in[3] >= 0 && in[3]->n != (size_t)(8 * d * h)) return -1;
-    if (s->n_in > 4 && s->in[4] >= 0 && (in[4]->rank != 1 || in[4]->dim[0] != x->dim[1])) return -1;
-    if (s->out[0] >= 0) *out[0] = (nj_tensor){ .data = out[0]->data, .rank = 4, .dim = { x->dim[0], d, x->dim[1], h } };
-    if (s->n_out > 1 && s->out[1] >= 0) *out[1] = (nj_tensor){ .data = out[1]->data, .rank = 3, .dim = { d, x->dim[1], h } };
-    return 0;
-}
-
 /* --- runs --- */
 
-#define RUN(name) static void name(const nj_plan *plan, const nj_step *s, inputs in, outputs out, float *scratch)
+#define RUN(name) static void name(const nj_plan *plan, const nj_step *s, nj_inputs in, nj_outputs out, float *scratch)
 #define UNUSED (void)plan, (void)s, (void)in, (void)scratch
 
 RUN(run_copy)
@@ -286,7 +54,7 @@ static inline float arithmetic(char op, float a, float b)
 }
 
 /* Both operands by their strides (0 where an axis is broadcast), innermost axis in one loop. */
-static inline void run_binary(char op, inputs in, outputs out)
+static inline void run_binary(char op, nj_inputs in, nj_outputs out)
 {
     const nj_tensor *o = out[0];
     size_t stride[2][NJ_MODEL_RANK + 1] = { 0 };
@@ -440,7 +208,7 @@ static inline void reduce_any(char op, const nj_tensor *x, const size_t *step, d
 }
 
 /* Sums in double: the order of the axes cannot matter then. scratch: [out n] doubles. */
-static inline void run_reduce(char op, const nj_step *s, inputs in, outputs out, float *scratch)
+static inline void run_reduce(char op, const nj_step *s, nj_inputs in, nj_outputs out, float *scratch)
 {
     const nj_tensor *x = in[0];
     double *acc = (double *)(void *)scratch;
@@ -467,7 +235,7 @@ static inline void run_reduce(char op, const nj_step *s, inputs in, outputs out,
     for (size_t i = 0; i < n; i++) out[0]->data[i] = (float)(acc[i] / share);
 }
 
-static size_t scratch_reduce(const nj_step *s, inputs in, outputs out)
+static size_t scratch_reduce(const nj_step *s, nj_inputs in, nj_outputs out)
 {
     (void)s;
     (void)in;
@@ -564,11 +332,6 @@ RUN(run_softmax)
     }
 }
 
-static int shape_softmax(const nj_step *s, inputs in, outputs out)
-{
-    return in[0]->rank > 0 && at_axis(s->axis, in[0]->rank) == (int32_t)in[0]->rank - 1 ? shape_same(s, in, out) : -1;
-}
-
 RUN(run_norm)
 {
     UNUSED;
@@ -586,7 +349,7 @@ static double sigmoid(double x)
 }
 
 /* One direction of one row; sums in double. state: [6 * hidden] doubles. */
-static void lstm_row(const nj_step *s, inputs in, outputs out, int32_t dir, int32_t row, double *state)
+static void lstm_row(const nj_step *s, nj_inputs in, nj_outputs out, int32_t dir, int32_t row, double *state)
 {
     int32_t steps = in[0]->dim[0], rows = in[0]->dim[1], f = in[0]->dim[2], h = s->hidden;
     int32_t length = s->n_in > 4 && s->in[4] >= 0 ? ((const int32_t *)(const void *)in[4]->data)[row] : steps;
@@ -624,7 +387,7 @@ RUN(run_lstm)
         for (int32_t row = 0; row < in[0]->dim[1]; row++) lstm_row(s, in, out, dir, row, (double *)(void *)scratch);
 }
 
-static size_t scratch_lstm(const nj_step *s, inputs in, outputs out)
+static size_t scratch_lstm(const nj_step *s, nj_inputs in, nj_outputs out)
 {
     (void)in;
     (void)out;
@@ -634,34 +397,34 @@ static size_t scratch_lstm(const nj_step *s, inputs in, outputs out)
 /* --- the table --- */
 
 static const nj_op ops[] = {
-    { "Add", shape_broadcast, run_add, NULL },
-    { "Sub", shape_broadcast, run_sub, NULL },
-    { "Mul", shape_broadcast, run_mul, NULL },
-    { "Div", shape_broadcast, run_div, NULL },
-    { "BatchNormalization", shape_norm, run_norm, NULL },
-    { "Cast", shape_same, run_cast, NULL },
-    { "Concat", shape_concat, run_concat, NULL },
-    { "Conv", shape_conv, run_conv, NULL },
-    { "Dropout", shape_same, run_copy, NULL },
-    { "Flatten", shape_flatten, run_copy, NULL },
-    { "Gemm", shape_gemm, run_gemm, NULL },
-    { "GlobalAveragePool", shape_global, run_global, NULL },
-    { "Identity", shape_same, run_copy, NULL },
-    { "LSTM", shape_lstm, run_lstm, scratch_lstm },
-    { "LeakyRelu", shape_same, run_leaky, NULL },
-    { "MatMul", shape_matmul, run_matmul, NULL },
-    { "MaxPool", shape_pool, run_pool, NULL },
-    { "ReduceMax", shape_reduce, run_max, scratch_reduce },
-    { "ReduceMean", shape_reduce, run_mean, scratch_reduce },
-    { "ReduceSum", shape_reduce, run_sum, scratch_reduce },
-    { "Relu", shape_same, run_relu, NULL },
-    { "Reshape", shape_reshape, run_copy, NULL },
-    { "Sigmoid", shape_same, run_sigmoid, NULL },
-    { "Softmax", shape_softmax, run_softmax, NULL },
-    { "Squeeze", shape_squeeze, run_copy, NULL },
-    { "Tanh", shape_same, run_tanh, NULL },
-    { "Transpose", shape_transpose, run_transpose, NULL },
-    { "Unsqueeze", shape_unsqueeze, run_copy, NULL },
+    { "Add", nj_shape_broadcast, run_add, NULL },
+    { "Sub", nj_shape_broadcast, run_sub, NULL },
+    { "Mul", nj_shape_broadcast, run_mul, NULL },
+    { "Div", nj_shape_broadcast, run_div, NULL },
+    { "BatchNormalization", nj_shape_norm, run_norm, NULL },
+    { "Cast", nj_shape_same, run_cast, NULL },
+    { "Concat", nj_shape_concat, run_concat, NULL },
+    { "Conv", nj_shape_conv, run_conv, NULL },
+    { "Dropout", nj_shape_same, run_copy, NULL },
+    { "Flatten", nj_shape_flatten, run_copy, NULL },
+    { "Gemm", nj_shape_gemm, run_gemm, NULL },
+    { "GlobalAveragePool", nj_shape_global, run_global, NULL },
+    { "Identity", nj_shape_same, run_copy, NULL },
+    { "LSTM", nj_shape_lstm, run_lstm, scratch_lstm },
+    { "LeakyRelu", nj_shape_same, run_leaky, NULL },
+    { "MatMul", nj_shape_matmul, run_matmul, NULL },
+    { "MaxPool", nj_shape_pool, run_pool, NULL },
+    { "ReduceMax", nj_shape_reduce, run_max, scratch_reduce },
+    { "ReduceMean", nj_shape_reduce, run_mean, scratch_reduce },
+    { "ReduceSum", nj_shape_reduce, run_sum, scratch_reduce },
+    { "Relu", nj_shape_same, run_relu, NULL },
+    { "Reshape", nj_shape_reshape, run_copy, NULL },
+    { "Sigmoid", nj_shape_same, run_sigmoid, NULL },
+    { "Softmax", nj_shape_softmax, run_softmax, NULL },
+    { "Squeeze", nj_shape_squeeze, run_copy, NULL },
+    { "Tanh", nj_shape_same, run_tanh, NULL },
+    { "Transpose", nj_shape_transpose, run_transpose, NULL },
+    { "Unsqueeze", nj_shape_unsqueeze, run_copy, NULL },
 };
 
 const nj_op *nj_op_find(const char *name)
