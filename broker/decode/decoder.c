@@ -269,16 +269,47 @@ static const nj_id *add_id(nj_decoder *d, uint32_t id, const nj_schema *schema, 
     return first ? first : entry;
 }
 
+/* Do we know, apart from the id itself, that these packets are LSST's? Ids of other streams mean something else. */
+static bool is_lsst(const nj_decoder *d, const char *topic)
+{
+    const nj_map *map = map_named(d, "lsst");
+    if (!strcmp(d->conf.survey, "lsst")) return true;
+    for (uint32_t k = 0; topic && map && k < map->n_rules; k++)
+        for (uint32_t i = 0; map->rule[k].kind == NJ_RULE_TOPIC && i < map->rule[k].n; i++)
+            if (!fnmatch(map->rule[k].word[i], topic, 0)) return true;
+    return false;
+}
+
+/* The schema text of an id, to be freed; *keep: worth the cache on disk. NULL with err. */
+static char *text_of_id(const nj_decoder *d, uint32_t id, const char *topic, size_t *size, bool *keep, nj_error *err)
+{
+    size_t n = 0;
+    const char *builtin = nj_registry_allows_builtin(d->registry) ? nj_schema_builtin(id, &n) : NULL;
+    bool lsst = builtin && is_lsst(d, topic);
+    char *text = nj_registry_get(d->registry, id, !lsst, size, err);
+    *keep = text != NULL;
+    if (text || !builtin) return text;
+    if (lsst && (text = strdup(builtin))) {
+        *size = n;
+        nj_log(NJ_LOG_WARN, "%s; read by the built-in layout of LSST's release %u.%u", err->text, id / 100, id % 100);
+    } else if (!lsst) {
+        nj_error first = *err;
+        nj_fail(err, "%.600s; with --survey lsst it would be LSST's release %u.%u, which is built in", first.text, id / 100, id % 100);
+    }
+    return text;
+}
+
 const nj_schema *nj_decoder_by_id(nj_decoder *d, uint32_t id, const char *topic, nj_error *err)
 {
     const nj_id *known = known_id(d, id);
     if (!known) {
         size_t size;
+        bool keep;
         nj_error why = { "" };
-        char *text = nj_registry_get(d->registry, id, &size, err);
+        char *text = text_of_id(d, id, topic, &size, &keep, err);
         if (!text) return NULL;
         const nj_schema *schema = nj_decoder_schema(d, (const uint8_t *)text, size, topic, &why);
-        if (schema) nj_registry_keep(d->registry, id, text, size);
+        if (schema && keep) nj_registry_keep(d->registry, id, text, size);
         free(text);
         known = add_id(d, id, schema, why.text);
     }

@@ -19,6 +19,7 @@ enum { MAX_BODY = 16 << 20, MAX_UNKNOWN = 256, FIRST_PAUSE_MS = 250, LAST_PAUSE_
 typedef struct registry_conf {
     const char *url, *user, *password, *password_file, *ca, *schemas, *cache;
     double timeout_s, wait_s, negative_s;
+    int64_t builtin;
 } registry_conf;
 
 static const nj_param conf_table[] = {
@@ -35,6 +36,8 @@ static const nj_param conf_table[] = {
       "how long alerts wait for a registry that does not answer" },
     { "negative_s", NJ_F64, "60", offsetof(registry_conf, negative_s), 0, 86400, "s",
       "pause before an unknown id is asked for again" },
+    { "builtin", NJ_I64, "1", offsetof(registry_conf, builtin), 0, 1, "1",
+      "1: packets known to be LSST's (topic, --survey) whose id nobody knows are read by the built-in layout of that release" },
     { 0 }
 };
 
@@ -120,6 +123,11 @@ void nj_registry_free(nj_registry *r)
 bool nj_registry_is_empty(const nj_registry *r)
 {
     return !*r->conf.url && !*r->conf.schemas;
+}
+
+bool nj_registry_allows_builtin(const nj_registry *r)
+{
+    return r->conf.builtin != 0;
 }
 
 /* --- the cache on disk --------------------------------------------------------------------------------------------- */
@@ -242,7 +250,7 @@ static void sleep_ms(int64_t ms)
 }
 
 /* Asks until there is an answer or the patience is at its end. Under the lock: all wait for the one who asks. */
-static char *fetch(nj_registry *r, uint32_t id, size_t *size, nj_error *err)
+static char *fetch(nj_registry *r, uint32_t id, bool patient, size_t *size, nj_error *err)
 {
     static int told;
     nj_error why = { "" };
@@ -252,7 +260,7 @@ static char *fetch(nj_registry *r, uint32_t id, size_t *size, nj_error *err)
         nj_fail(err, "schema id %u: %s", id, u->why);
         return NULL;
     }
-    int64_t give_up = nj_now_ns() + (int64_t)(r->conf.wait_s * 1e9);
+    int64_t give_up = nj_now_ns() + (patient ? (int64_t)(r->conf.wait_s * 1e9) : 0);
     if (nj_now_ns() < r->closed_until_ns) {
         nj_fail(err, "schema id %u: the registry %.200s did not answer a moment ago", id, r->conf.url);
         return NULL;
@@ -278,7 +286,7 @@ static char *fetch(nj_registry *r, uint32_t id, size_t *size, nj_error *err)
     return NULL;
 }
 
-char *nj_registry_get(nj_registry *r, uint32_t id, size_t *size, nj_error *err)
+char *nj_registry_get(nj_registry *r, uint32_t id, bool patient, size_t *size, nj_error *err)
 {
     nj_error why = { "" };
     char *text = NULL;
@@ -289,7 +297,7 @@ char *nj_registry_get(nj_registry *r, uint32_t id, size_t *size, nj_error *err)
         if (!text && !*r->conf.url) nj_fail(err, "%s", why.text);
     }
     if (!text && *r->conf.url) {
-        text = fetch(r, id, size, err);
+        text = fetch(r, id, patient, size, err);
     } else if (!text && !*r->conf.schemas) {
         nj_fail(err, "schema id %u: set [registry] url, or [registry] schemas to a folder of schemas", id);
     }
