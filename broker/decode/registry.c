@@ -105,6 +105,7 @@ nj_registry *nj_registry_new(nj_settings *settings, nj_error *err)
     int rc = nj_settings_apply(settings, "registry", conf_table, NULL, &r->conf, err);
     if (rc == 0) rc = find_cache(r);
     if (rc == 0) rc = find_login(r, err);
+    if (rc == 0 && *r->conf.ca && access(r->conf.ca, R_OK)) rc = nj_fail(err, "[registry] ca: %.300s: %m", r->conf.ca);
     if (rc == 0 && *r->conf.url && curl_global_init(CURL_GLOBAL_DEFAULT)) rc = nj_fail(err, "libcurl cannot be set up");
     if (rc == 0 && *r->conf.url && !(r->curl = curl_easy_init())) rc = nj_fail(err, "libcurl cannot be set up");
     if (rc == 0) return r;
