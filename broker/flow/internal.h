@@ -123,6 +123,7 @@ typedef struct run {
     nj_waterfall *waterfall; /* output thread */
     int64_t start_ns;
     nj_energy *energy;
+    nj_cost cost;
 } run;
 
 /* fields.c */

@@ -43,7 +43,8 @@ static const nj_param run_table[] = {
     /* What the command line can say too; cli.c reads these where it does not. */
     { "modules", NJ_STR, "", offsetof(run_conf, said.modules), 0, 0, "1", "as -m" },
     { "where", NJ_STR, "", offsetof(run_conf, said.where), 0, 0, "1", "as -w" },
-    { "topics", NJ_STR, "", offsetof(run_conf, said.topics), 0, 0, "1", "names of [topic.NAME] sections, blanks between them: as -t" },
+    { "topics", NJ_STR, "", offsetof(run_conf, said.topics), 0, 0, "1",
+      "names of [topic.NAME] sections, blanks between them: as -t" },
     { "sinks", NJ_STR, "", offsetof(run_conf, said.sinks), 0, 0, "1", "as -o, blanks between them" },
     { "columns", NJ_STR, "", offsetof(run_conf, said.columns), 0, 0, "1", "as --columns" },
     { 0 },
@@ -306,6 +307,9 @@ static void fill_energy(run *r, nj_report *report)
     report->energy.source = kept(report->energy_words[0], size, report->energy.source);
     report->carbon.country = kept(report->energy_words[1], size, report->carbon.country);
     report->carbon.source = kept(report->energy_words[2], size, report->carbon.source);
+    report->cost = r->cost;
+    report->cost.currency = kept(report->cost_words[0], size, report->cost.currency);
+    report->cost.source = kept(report->cost_words[1], size, report->cost.source);
     const char *hint = nj_energy_hint(r->energy);
     if (hint) nj_log(NJ_LOG_INFO, "energy: %s", hint);
 }
@@ -451,6 +455,7 @@ static int set_up(run *r, nj_error *err)
     if (nj_instances_open(&r->instances, o->select, err)) return NJ_EXIT_USAGE;
     tell_what_is_off(&r->instances);
     if (nj_flow_fields(r, err)) return NJ_EXIT_USAGE;
+    if (nj_cost_read(o->settings, &r->cost, err)) return NJ_EXIT_USAGE;
     r->energy = nj_energy_open(o->settings, err);
     if (!r->energy) return NJ_EXIT_USAGE;
     if (make_metadata(r)) return nj_fail(err, "out of memory"), NJ_EXIT_USAGE;

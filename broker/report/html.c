@@ -107,6 +107,7 @@ static void module_table(nj_buffer *b, const nj_html_stage *s, uint32_t n)
                                         "effective /s/core",
                                         "µJ/alert [low, high]",
                                         "g CO2e /million",
+                                        "cents /million",
                                         "cold start",
                                         NULL };
     nj_html_heading(
@@ -138,6 +139,9 @@ static void module_table(nj_buffer *b, const nj_html_stage *s, uint32_t n)
                          nj_html_si(hi, two_digits(1e6 * nj_html_number(joule, "high"))));
         snprintf(text, sizeof text, "%.2g", nj_html_number(json_object_get(energy, "gco2e_per_million"), "value"));
         nj_html_cell(b, nj_html_number(json_object_get(energy, "gco2e_per_million"), "value"), text);
+        const json_t *cost = json_object_get(m, "cost_per_million");
+        snprintf(text, sizeof text, "%.2g", 100 * nj_html_number(cost, "value"));
+        nj_html_cell(b, nj_html_number(cost, "value"), cost ? text : "");
         nj_html_duration_cell(b, s[i].is_module ? nj_html_number(m, "cold_start_ns") : NAN);
         nj_buffer_text(b, "</tr>\n");
     }
@@ -301,6 +305,15 @@ static void facts(nj_buffer *b, const json_t *run)
                  nj_html_number(carbon, "g_per_kwh"), nj_html_words(carbon, "source"), nj_html_number(carbon, "year"),
                  nj_html_words(carbon, "kind"), nj_html_number(carbon, "pue"));
         fact(b, "carbon", text);
+    }
+    const json_t *cost = json_object_get(run, "cost"), *per = json_object_get(cost, "per_million");
+    if (cost) {
+        snprintf(text, sizeof text,
+                 "%.2g [%.2g, %.2g] %s per million alerts, %s: %.3g per core-hour (%s, %.0f), %.0f %% of it busy",
+                 nj_html_number(per, "value"), nj_html_number(per, "low"), nj_html_number(per, "high"),
+                 nj_html_words(cost, "currency"), nj_html_words(per, "kind"), nj_html_number(cost, "core_hour"),
+                 nj_html_words(per, "source"), nj_html_number(per, "year"), 100 * nj_html_number(cost, "use"));
+        fact(b, "money", text);
     }
     for (size_t i = 0; (file = json_array_get(json_object_get(c, "files"), i)) != NULL; i++) {
         snprintf(text, sizeof text, "sha256 %s", nj_html_words(file, "sha256"));

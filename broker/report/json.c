@@ -106,6 +106,32 @@ static void grams(nj_buffer *b, const char *key, const nj_report *r, double cpu_
     nj_buffer_printf(b, "\"year\": %d}%s", c->year, tail);
 }
 
+/* Money for busy_s core-seconds. */
+static void price(nj_buffer *b, const char *key, const nj_cost *c, double busy_s, const char *tail)
+{
+    nj_buffer_printf(b, "\"%s\": {", key);
+    number(b, "value", nj_cost_busy(c, busy_s), ", ");
+    number(b, "low", nj_cost_busy_low(c, busy_s), ", ");
+    number(b, "high", nj_cost_busy_high(c, busy_s), ", ");
+    text(b, "kind", c->kind, ", ");
+    text(b, "source", c->source, ", ");
+    nj_buffer_printf(b, "\"year\": %d}%s", c->year, tail);
+}
+
+static void cost(const nj_report *r, nj_buffer *b)
+{
+    const nj_cost *c = &r->cost;
+    double n = (double)r->ledger.consumed;
+    if (!c->currency) return;
+    nj_buffer_text(b, "  \"cost\": {");
+    text(b, "currency", c->currency, ", ");
+    number(b, "core_hour", c->core_hour, ", ");
+    number(b, "use", c->use, ", ");
+    number(b, "egress_gb", c->egress_gb, ", ");
+    number(b, "egress_of_packets_per_million", n > 0 ? (double)r->bytes / n / 1e3 * c->egress_gb : 0, ",\n    ");
+    price(b, "per_million", c, n > 0 ? r->cpu_s / n * 1e6 : 0, "},\n  ");
+}
+
 /* Eight cells per power of two: [lower edge in ns, entries] of those that are not empty. */
 static void distribution(nj_buffer *b, const nj_histogram *h)
 {
@@ -203,6 +229,7 @@ static void stage(const nj_report *r, const nj_stage *s, double total_ns, nj_buf
     count(b, "cold_start_ns", (uint64_t)s->cold_start_ns, ",\n     \"energy\": {");
     valued(b, "joule_per_alert", &r->energy, n > 0 ? cpu_s / n : 0, ", ");
     grams(b, "gco2e_per_million", r, n > 0 ? cpu_s / n * 1e6 : 0, "},\n     ");
+    if (r->cost.currency) price(b, "cost_per_million", &r->cost, n > 0 ? cpu_s / n * 1e6 : 0, ",\n     ");
     distribution(b, &c->one);
     if (s->drift.n) {
         nj_buffer_text(b, ",\n     ");
@@ -289,6 +316,7 @@ void nj_report_json(const nj_report *r, nj_buffer *b)
     nj_buffer_text(b, "},\n");
     if (r->waterfall) exposures(r->waterfall, b);
     energy(r, b);
+    cost(r, b);
     nj_buffer_printf(b, "\"memory\": {\"rss_max_bytes\": %ld},\n", r->rss_max_bytes);
     nj_buffer_printf(b, "  \"future_points\": %llu,\n  ", (unsigned long long)r->future_points);
     text(b, "dead_letters", r->dead_letters[0] ? r->dead_letters : NULL, ",\n  \"sources\": [\n");

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "../base/buffer.h"
+#include "../measure/cost.h"
 #include "../measure/counter.h"
 #include "../measure/drift.h"
 #include "../measure/energy.h"
@@ -58,7 +59,9 @@ typedef struct nj_report {
     nj_energy_source energy;
     nj_energy_split split;
     nj_carbon carbon;
+    nj_cost cost;              /* currency NULL: no run of its own */
     char energy_words[3][160]; /* the texts that energy and carbon point to, where they are not static */
+    char cost_words[2][160];   /* the same of cost */
     bool interrupted;
     char dead_letters[256]; /* path, "" = none written */
     uint64_t future_points; /* light-curve points later than their alert */

@@ -28,6 +28,12 @@ static const char *grouped(char text[32], uint64_t v)
     return text;
 }
 
+/* Three digits, none behind the point from 100 on. */
+static void three(char text[16], double v)
+{
+    snprintf(text, 16, v >= 99.95 ? "%.0f" : "%.3g", v);
+}
+
 /* Two significant digits: a modelled figure pretends no more. */
 static const char *two(char text[16], double v)
 {
@@ -37,21 +43,30 @@ static const char *two(char text[16], double v)
     return text;
 }
 
+/* Hundredths of the currency unit per million alerts of so many busy us each. */
+static const char *cents(char text[16], const nj_report *r, double busy_us)
+{
+    double v = 100 * nj_cost_busy(&r->cost, busy_us);
+    if (!r->cost.currency) return strcpy(text, "-");
+    return v > 0 && v < 0.0005 ? strcpy(text, "<.001") : two(text, v);
+}
+
 static void row(const nj_report *r, const nj_stage *s, double total_ns, FILE *to)
 {
     const nj_counter *c = &s->count;
-    char flag[16] = "-", p50[16] = "-", p99[16] = "-", on[16], eff[16], e[16], lo[16], hi[16];
+    char flag[16] = "-", p50[16] = "-", p99[16] = "-", on[16], eff[16], e[16], lo[16], hi[16], money[16];
     double n = (double)c->offered, us = n > 0 ? (double)c->wall_ns / n / 1e3 : 0, cpu_s = (double)c->cpu_ns / 1e9;
     if (c->flagged || s->is_module) snprintf(flag, sizeof flag, "%llu", (unsigned long long)c->flagged);
     if (c->one.n) {
-        snprintf(p50, sizeof p50, "%.3g", nj_histogram_quantile(&c->one, 0.5) / 1e3);
-        snprintf(p99, sizeof p99, "%.3g", nj_histogram_quantile(&c->one, 0.99) / 1e3);
+        three(p50, nj_histogram_quantile(&c->one, 0.5) / 1e3);
+        three(p99, nj_histogram_quantile(&c->one, 0.99) / 1e3);
     }
     double cpu_us = n > 0 ? cpu_s / n * 1e6 : 0;
-    fprintf(to, "%-21.21s %7llu %6llu %5llu %4s %8.2f %7s %7s %5.1f%% %8s %8s %s [%s, %s]\n", s->name,
+    fprintf(to, "%-20.20s %7llu %6llu %5llu %4s %8.2f %6s %6s %5.1f%% %8s %8s %5s %s [%s, %s]\n", s->name,
             (unsigned long long)c->offered, (unsigned long long)c->passed, (unsigned long long)c->hits, flag, us, p50, p99,
             total_ns > 0 ? 100 * (double)c->wall_ns / total_ns : 0, si(on, n / cpu_s), si(eff, (double)c->hits / cpu_s),
-            two(e, cpu_us * r->energy.watt), two(lo, cpu_us * r->energy.low), two(hi, cpu_us * r->energy.high));
+            cents(money, r, cpu_us), two(e, cpu_us * r->energy.watt), two(lo, cpu_us * r->energy.low),
+            two(hi, cpu_us * r->energy.high));
 }
 
 /* One line for what the figures in the last columns are, one for what they mean in carbon. */
@@ -72,6 +87,22 @@ static void energy(const nj_report *r, FILE *to)
             two(lo, nj_carbon_grams(million_s * s->low, c->pue, c->g_per_kwh)),
             two(hi, nj_carbon_grams(million_s * s->high, c->pue, c->g_per_kwh)), c->country, year, c->g_per_kwh, c->source,
             c->pue);
+}
+
+static void money(const nj_report *r, FILE *to)
+{
+    const nj_cost *c = &r->cost;
+    double n = (double)r->ledger.consumed, million_s = n > 0 ? r->cpu_s / n * 1e6 : 0,
+           gb = n > 0 ? (double)r->bytes / n / 1e3 : 0;
+    char v[16], lo[16], hi[16], sent[16], out[16], year[16] = "";
+    if (!c->currency || n == 0) return;
+    if (c->year) snprintf(year, sizeof year, ", %d", c->year);
+    fprintf(to,
+            "Money%s: %s [%s, %s] ct per million alerts; %.3g %s per core-hour (%s%s), %.0f %% busy; sending the packets on: %s "
+            "GB, %s %s\n",
+            strcmp(c->kind, "assumed") ? "" : ", an estimate", two(v, 100 * nj_cost_busy(c, million_s)),
+            two(lo, 100 * nj_cost_busy_low(c, million_s)), two(hi, 100 * nj_cost_busy_high(c, million_s)), c->core_hour,
+            c->currency, c->source, year, 100 * c->use, two(sent, gb), two(out, gb * c->egress_gb), c->currency);
 }
 
 static const char *span_of(char text[16], double ns)
@@ -103,14 +134,14 @@ static void exposures(const nj_waterfall_sum *w, FILE *to)
     fprintf(to, "\n");
 }
 
-/* Only what is beyond chance and beyond 10 %. */
-static void drifts(const nj_report *r, FILE *to)
+/* Only what is beyond chance and beyond 10 %, and a hundredth of the time at least. */
+static void drifts(const nj_report *r, double total_ns, FILE *to)
 {
     uint32_t n = 0, judged = 0;
     for (uint32_t i = 0; i < r->n_stages; i++) {
         const nj_drift_line *d = &r->stage[i].drift;
         judged += d->n >= 3;
-        if (!d->drifts) continue;
+        if (!d->drifts || (double)r->stage[i].count.wall_ns < total_ns / 100) continue;
         fprintf(to, "%s%s %+.0f %% (%+.3g %%/1000 batches, p %.1g)", n++ ? ", " : "Drift along the run: ", r->stage[i].name,
                 d->change_percent, d->percent_per_1000, d->trend.p);
     }
@@ -156,7 +187,8 @@ void nj_report_terminal(const nj_report *r, FILE *to)
             grouped(a, (uint64_t)((double)l->consumed / (r->wall_s > 0 ? r->wall_s : 1))), (double)r->rss_max_bytes / 1e6);
     if (r->dead_letters[0]) fprintf(to, "Dead letters with their bytes: %s\n", r->dead_letters);
     energy(r, to);
-    fprintf(to, "%-21s offered passed  hits flag us/alert    p50*    p99*  share alerts/s  effect. uJ/alert [low, high]\n",
+    money(r, to);
+    fprintf(to, "%-20s offered passed  hits flag us/alert   p50*   p99*  share alerts/s  effect. ct/1M uJ/alert [low, high]\n",
             "module");
     double total = 0, cpu = 0;
     for (uint32_t i = 0; i < r->n_stages; i++) {
@@ -166,11 +198,11 @@ void nj_report_terminal(const nj_report *r, FILE *to)
     for (uint32_t i = 0; i < r->n_stages; i++)
         if (r->stage[i].count.offered) row(r, &r->stage[i], total, to);
     double n = (double)l->consumed, us = n > 0 ? cpu / n / 1e3 : 0;
-    char on[16], t[16], lo[16], hi[16];
-    fprintf(to, "%-21s %7llu %6s %5s %4s %8.2f %7s %7s %6s %8s %8s %s [%s, %s]\n", "total per core",
+    char on[16], t[16], lo[16], hi[16], m[16];
+    fprintf(to, "%-20s %7llu %6s %5s %4s %8.2f %6s %6s %6s %8s %8s %5s %s [%s, %s]\n", "total per core",
             (unsigned long long)l->consumed, "", "", "", n > 0 ? total / n / 1e3 : 0, "", "", "100%", si(on, n / (cpu / 1e9)), "",
-            two(t, us * r->energy.watt), two(lo, us * r->energy.low), two(hi, us * r->energy.high));
+            cents(m, r, us), two(t, us * r->energy.watt), two(lo, us * r->energy.low), two(hi, us * r->energy.high));
     reasons(r, to);
     if (r->waterfall) exposures(r->waterfall, to);
-    drifts(r, to);
+    drifts(r, total, to);
 }
