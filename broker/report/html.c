@@ -106,8 +106,7 @@ static void module_table(nj_buffer *b, const nj_html_stage *s, uint32_t n)
                                         "alerts/s /core",
                                         "effective /s/core",
                                         "µJ/alert [low, high]",
-                                        "g CO2e /million",
-                                        "cents /million",
+                                        "g CO2e; cents /million",
                                         "cold start",
                                         NULL };
     nj_html_heading(
@@ -137,11 +136,10 @@ static void module_table(nj_buffer *b, const nj_html_stage *s, uint32_t n)
                          nj_html_si(v, two_digits(1e6 * nj_html_number(joule, "value"))),
                          nj_html_si(lo, two_digits(1e6 * nj_html_number(joule, "low"))),
                          nj_html_si(hi, two_digits(1e6 * nj_html_number(joule, "high"))));
-        snprintf(text, sizeof text, "%.2g", nj_html_number(json_object_get(energy, "gco2e_per_million"), "value"));
-        nj_html_cell(b, nj_html_number(json_object_get(energy, "gco2e_per_million"), "value"), text);
-        const json_t *cost = json_object_get(m, "cost_per_million");
-        snprintf(text, sizeof text, "%.2g", 100 * nj_html_number(cost, "value"));
-        nj_html_cell(b, nj_html_number(cost, "value"), cost ? text : "");
+        const json_t *gram = json_object_get(energy, "gco2e_per_million"), *cost = json_object_get(m, "cost_per_million");
+        int k = snprintf(text, sizeof text, "%.2g", nj_html_number(gram, "value"));
+        if (cost) snprintf(text + k, sizeof text - (size_t)k, "; %.2g", 100 * nj_html_number(cost, "value"));
+        nj_html_cell(b, nj_html_number(gram, "value"), text);
         nj_html_duration_cell(b, s[i].is_module ? nj_html_number(m, "cold_start_ns") : NAN);
         nj_buffer_text(b, "</tr>\n");
     }
