@@ -91,6 +91,12 @@ static void name_cell(nj_buffer *b, const char *name, const char *version)
     nj_buffer_text(b, "</td>");
 }
 
+static const char *small(char text[24], double v)
+{
+    snprintf(text, 24, v > 0 && v < 0.001 ? "<.001" : "%.2g", v);
+    return text;
+}
+
 static void module_table(nj_buffer *b, const nj_html_stage *s, uint32_t n)
 {
     static const char *const head[] = { "module",
@@ -137,8 +143,8 @@ static void module_table(nj_buffer *b, const nj_html_stage *s, uint32_t n)
                          nj_html_si(lo, two_digits(1e6 * nj_html_number(joule, "low"))),
                          nj_html_si(hi, two_digits(1e6 * nj_html_number(joule, "high"))));
         const json_t *gram = json_object_get(energy, "gco2e_per_million"), *cost = json_object_get(m, "cost_per_million");
-        int k = snprintf(text, sizeof text, "%.2g", nj_html_number(gram, "value"));
-        if (cost) snprintf(text + k, sizeof text - (size_t)k, "; %.2g", 100 * nj_html_number(cost, "value"));
+        snprintf(text, sizeof text, "%s%s%s", small(v, nj_html_number(gram, "value")), cost ? "; " : "",
+                 cost ? small(lo, 100 * nj_html_number(cost, "value")) : "");
         nj_html_cell(b, nj_html_number(gram, "value"), text);
         nj_html_duration_cell(b, s[i].is_module ? nj_html_number(m, "cold_start_ns") : NAN);
         nj_buffer_text(b, "</tr>\n");
