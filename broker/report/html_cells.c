@@ -23,7 +23,7 @@ static const char style[] =
     "b{display:block;font-size:1.25rem}"
     ".tile span{color:var(--dim);font-size:.85rem}.scroll{overflow-x:auto}"
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.85rem;min-width:100%}"
-    "th,td{padding:4px 6px;text-align:right;white-space:nowrap;border-bottom:1px solid "
+    "th,td{padding:4px 5px;text-align:right;white-space:nowrap;border-bottom:1px solid "
     "var(--line)}th:first-child,td:first-child{text-align:left;"
     "position:sticky;left:0;background:var(--bg)}th{color:var(--dim);font-weight:600;white-space:normal;vertical-align:bottom}th "
     "button{all:unset;cursor:pointer}th button:focus-visible{outline:2px solid var(--module)}"
