@@ -150,9 +150,11 @@ int nj_bench_host_run(nj_bench_run *run, const nj_bench_host *host, nj_report *r
                      (char *)(host->sink ? host->sink : "null:"),
                      (char *)"--overwrite",
                      (char *)(host->packets ? "memory:" : host->source),
+                     (char *)"-D",
+                     (char *)host->define,
                      NULL };
     memset(report, 0, sizeof *report);
-    int rc = nj_cli_parse(&cli, 8, argv, &err);
+    int rc = nj_cli_parse(&cli, host->define ? 10 : 8, argv, &err);
     if (rc == 0 && host->packets) {
         cli.options.open_source = open_memory;
         cli.options.opaque = host->packets;

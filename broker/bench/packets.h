@@ -29,6 +29,7 @@ typedef struct nj_bench_host {
     nj_bench_packets *packets; /* in memory; NULL: from the files at `source` */
     const char *source, *sink; /* sink NULL = null: */
     int threads;
+    const char *define; /* one more setting, as -D takes it; NULL = none */
 } nj_bench_host;
 
 /* One whole run as `nightjar run -q` does it, with the default modules. 0 and the report (caller frees), or -1: said. */

@@ -1,6 +1,7 @@
 /* The subjects of `nightjar bench`: one file, one row. */
 #include "harness.h"
 
+extern const nj_bench nj_bench_counters;
 extern const nj_bench nj_bench_decode;
 extern const nj_bench nj_bench_hostless;
 extern const nj_bench nj_bench_modules;
@@ -12,6 +13,15 @@ extern const nj_bench nj_bench_threads;
 extern const nj_bench nj_bench_trees;
 
 const nj_bench *const nj_benches[] = {
-    &nj_bench_decode,   &nj_bench_hostless, &nj_bench_modules, &nj_bench_networks, &nj_bench_pipeline,
-    &nj_bench_simulate, &nj_bench_sky,      &nj_bench_threads, &nj_bench_trees,    NULL,
+    &nj_bench_counters,
+    &nj_bench_decode,
+    &nj_bench_hostless,
+    &nj_bench_modules,
+    &nj_bench_networks,
+    &nj_bench_pipeline,
+    &nj_bench_simulate,
+    &nj_bench_sky,
+    &nj_bench_threads,
+    &nj_bench_trees,
+    NULL,
 };

@@ -108,20 +108,36 @@ static int dead_chunk(hand *h, nj_chunk *chunk, const nj_error *why)
     return 0;
 }
 
-/* Reads a chunk whose cursor is open into batches of its survey. */
-static int read_chunk(hand *h, nj_chunk *chunk, const survey *s, int64_t open_ns)
+static int64_t now_if_counted(const hand *h)
+{
+    return h->drift ? nj_now_ns() : 0;
+}
+
+/* A batch of the survey with room in it. */
+static int room_for(hand *h, const survey *s)
+{
+    if (h->batch && finish_batch(h, false, 0)) return -1;
+    return begin_batch(h, s);
+}
+
+/* Reads a chunk whose cursor is open into batches of its survey. The clock is read twice for a chunk of one alert: opening it (from
+ * start_ns on) and reading it are one stretch, unless a batch must be begun or go through the modules between them; open_ns is what
+ * the opening took, when there was no batch. */
+static int read_chunk(hand *h, nj_chunk *chunk, const survey *s, int64_t start_ns, int64_t open_ns)
 {
     const run_conf *conf = &h->r->conf;
     nj_counter *count = h->worker->decode;
-    for (int more = 1; more;) {
-        if (h->batch && (h->at != s || h->batch->n >= (uint32_t)conf->batch_rows) && finish_batch(h, false, 0)) return -1;
-        if (!h->batch && begin_batch(h, s)) return -1;
+    for (int first = 1, more = 1; more; first = 0) {
+        if (!h->batch || h->at != s || h->batch->n >= (uint32_t)conf->batch_rows) {
+            if (first && h->batch) open_ns = now_if_counted(h) - start_ns;
+            if (room_for(h, s)) return -1;
+            start_ns = now_if_counted(h);
+        }
         nj_receipt *receipt = nj_batch_receipt(h->batch, chunk);
         if (!receipt) return -1;
         uint32_t before = receipt->n_rows + receipt->n_dead, rows_before = receipt->n_rows;
-        int64_t start = h->drift ? nj_now_ns() : 0;
         more = nj_cursor_read(&h->cursor, h->batch, (uint32_t)conf->batch_rows, (size_t)conf->batch_bytes);
-        int64_t ns = h->drift ? nj_now_ns() - start + open_ns : 0;
+        int64_t end_ns = now_if_counted(h), ns = end_ns - start_ns + open_ns;
         open_ns = 0;
         if (more < 0) return -1;
         receipt = nj_batch_receipt(h->batch, chunk);
@@ -143,22 +159,22 @@ static int read_chunk(hand *h, nj_chunk *chunk, const survey *s, int64_t open_ns
 static int compute_chunk(hand *h, nj_chunk *chunk)
 {
     nj_error err = { "" };
-    int64_t start = h->drift ? nj_now_ns() : 0;
+    int64_t start = now_if_counted(h);
     if (nj_cursor_open(&h->cursor, h->r->decoder, chunk, &err)) {
         nj_counter *count = h->worker->decode;
         count->calls++;
         count->offered++;
         count->flagged++;
-        count->wall_ns += h->drift ? nj_now_ns() - start : 0;
+        count->wall_ns += now_if_counted(h) - start;
         return dead_chunk(h, chunk, &err);
     }
-    int64_t open_ns = h->drift ? nj_now_ns() - start : 0;
+    int64_t open_ns = h->batch ? 0 : now_if_counted(h) - start; /* a survey's graph is made at its first sight */
     const survey *s = nj_flow_survey(h->r, h->cursor.schema, &err);
     if (!s) {
         nj_flow_fatal(h->r, &err);
         return dead_chunk(h, chunk, &err);
     }
-    return read_chunk(h, chunk, s, open_ns);
+    return read_chunk(h, chunk, s, start, open_ns);
 }
 
 static void compute_unit(hand *h, unit *u)

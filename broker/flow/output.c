@@ -19,10 +19,10 @@ typedef struct out {
     uint32_t n_pending, cap_pending;
     int64_t flushed_ns, flush_cost_ns;
     nj_dedup *dedup;
-    bool begun; /* sinks have their header */
-    int64_t cpu_mark, progress_ns;
-    nj_col *value; /* [n_fields] of the present batch */
-    uint8_t *pass; /* [rows] */
+    bool begun;                               /* sinks have their header */
+    int64_t cpu_mark, shared_ns, progress_ns; /* CPU time at the last sharing, and when that was */
+    nj_col *value;                            /* [n_fields] of the present batch */
+    uint8_t *pass;                            /* [rows] */
     parts parts;
     int64_t filter_ns, filtered_ns; /* of the present batch */
 } out;
@@ -387,11 +387,21 @@ static void progress(out *o)
     if (write(STDERR_FILENO, line, (size_t)n) < 0) return;
 }
 
+/* The thread's CPU time since the last time; reading it costs a microsecond, so not for each batch. */
+static void share_cpu(out *o, int64_t now)
+{
+    nj_counter *const counter[] = { o->r->count_filter, o->r->count_output };
+    if (!o->r->drift) return;
+    int64_t cpu = nj_thread_cpu_ns();
+    nj_counter_share_cpu(counter, 2, cpu - o->cpu_mark);
+    o->cpu_mark = cpu;
+    o->shared_ns = now;
+}
+
 void *nj_output(void *run_)
 {
     run *r = run_;
     out o = { .r = r, .flushed_ns = nj_now_ns(), .cpu_mark = nj_thread_cpu_ns() };
-    nj_counter *const counter[] = { r->count_filter, r->count_output };
     o.value = calloc(r->n_fields + 1, sizeof *o.value);
     o.dedup = r->conf.dedup ? nj_dedup_new((size_t)r->conf.dedup) : NULL;
     for (int closed = 0; !closed && o.value;) {
@@ -400,15 +410,12 @@ void *nj_output(void *run_)
         if (b && stash(&o, b)) break;
         while ((b = take_next(&o)) != NULL) write_batch(&o, b);
         if (o.n_pending && (now - o.flushed_ns >= r->conf.flush_ms * 1000000 || next_flush_ms(&o) == 0)) flush_sinks(&o);
-        if (r->drift) {
-            int64_t cpu = nj_thread_cpu_ns();
-            nj_counter_share_cpu(counter, 2, cpu - o.cpu_mark);
-            o.cpu_mark = cpu;
-        }
+        if (now - o.shared_ns > 20000000) share_cpu(&o, now);
         progress(&o);
     }
     if (!o.begun && !r->sink_failed) begin_sinks(&o, NULL); /* no rows at all: still a valid header */
     flush_sinks(&o);
+    share_cpu(&o, 0);
     for (uint32_t i = 0; i < o.n_stash; i++) nj_batch_free(o.stash[i]); /* only after a fatal error */
     if (r->options->progress && o.progress_ns) {
         if (write(STDERR_FILENO, "\r\033[K", 4) < 0) r->stop = 1;
