@@ -15,6 +15,7 @@
 #include <microhttpd.h>
 #include <sqlite3.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "../base/buffer.h"
 #include "../base/log.h"
 #include "../base/version.h"
 #include "../flow/cli.h"
@@ -115,16 +117,31 @@ static void one_folder(const char *path, const char *what, const char *cure)
 }
 
 /* [section] path: one folder, or several with ':' between them. */
-static void folders(nj_settings *s, const char *section, const char *what)
+static void folders(nj_settings *s, const char *section, const char *what, const char *source)
 {
     const char *path = nj_settings_get(s, section, "path");
-    char cure[128];
-    snprintf(cure, sizeof cure, "-D %s.path=DIR, or [%s] path = DIR in the file of -c", section, section);
-    if (!path || !*path) return tell(NOTE, what, cure, "no folder is set");
+    char cure[256];
+    snprintf(cure, sizeof cure, "%s; then -D %s.path=DIR, or [%s] path = DIR in the file of -c", source, section, section);
+    if (!path || !*path) return tell(NOTE, what, cure, "no folder is set: the modules that need one are off");
     char *text = strdup(path), *rest = text;
     for (char *one; text && (one = strsep(&rest, ":")) != NULL;)
         if (*one) one_folder(one, what, cure);
     free(text);
+}
+
+/* With a folder of models each module that is off has its reason; without one, those that want a model have the same. */
+static void what_is_off(const nj_instances *set, bool models)
+{
+    nj_buffer names = { 0 };
+    for (uint32_t i = 0; i < set->n_off; i++) {
+        const char *end = strstr(set->off[i], " is off: model ");
+        if (models || !end)
+            tell(NOTE, "", NULL, "%s", set->off[i]);
+        else
+            nj_buffer_printf(&names, "%s%.*s", names.n ? ", " : "", (int)(end - set->off[i]), set->off[i]);
+    }
+    if (names.n) tell(NOTE, "", NULL, "off for want of a model: %s", names.data);
+    nj_buffer_free(&names);
 }
 
 /* The default modules, as a run would open them: those that are off, with their reasons. */
@@ -144,9 +161,33 @@ static void modules(nj_settings *settings)
         tell(LACKS, "modules", NULL, "%s", err.text);
     else
         tell(FINE, "modules", NULL, "%u built in; %u of the default set are off", table.n, set.n_off);
-    for (uint32_t i = 0; rc == 0 && i < set.n_off; i++) tell(NOTE, "", NULL, "%s", set.off[i]);
+    if (rc == 0) what_is_off(&set, models && *models);
     nj_instances_close(&set);
     nj_modules_free(&table);
+}
+
+static bool on_path(const char *program)
+{
+    char path[4096];
+    const char *all = getenv("PATH");
+    char *text = strdup(all ? all : ""), *rest = text;
+    bool found = strchr(program, '/') && access(program, X_OK) == 0;
+    for (char *one; text && !found && (one = strsep(&rest, ":")) != NULL;)
+        found = snprintf(path, sizeof path, "%s/%s", one, program) < (int)sizeof path && access(path, X_OK) == 0;
+    free(text);
+    return found;
+}
+
+/* What `nightjar profile` calls. */
+static void compiler(void)
+{
+    const char *cc = getenv("CC"), *gcov = getenv("GCOV");
+    if (!cc || !*cc) cc = "cc";
+    if (!gcov || !*gcov) gcov = "gcov";
+    bool have_cc = on_path(cc), have_gcov = on_path(gcov);
+    tell(have_cc && have_gcov ? FINE : NOTE, "compiler",
+         have_cc && have_gcov ? NULL : "nightjar profile needs both: apt-get install gcc, or $CC and $GCOV name them",
+         "%s%s, %s%s", cc, have_cc ? "" : " is not here", gcov, have_gcov ? "" : " is not here");
 }
 
 static void machine(void)
@@ -188,8 +229,11 @@ static void counters(nj_settings *settings)
     nj_error err = { "" };
     int hard = can_count(PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS),
         soft = can_count(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK);
-    tell(hard ? NOTE : FINE, "instructions", hard ? "perf's hardware events; many virtual machines have none" : NULL, "%s",
-         hard ? strerror(hard) : "countable");
+    tell(hard ? NOTE : FINE, "hardware counters",
+         hard == EACCES || hard == EPERM ? "sysctl kernel.perf_event_paranoid=2; nothing but instruction counts needs them"
+         : hard                          ? "many virtual machines have none; nothing but instruction counts needs them"
+                                         : NULL,
+         "%s", hard ? strerror(hard) : "instructions are countable");
     tell(soft ? NOTE : FINE, "task clock", soft ? "sysctl kernel.perf_event_paranoid=2; timers do without it" : NULL, "%s",
          soft ? strerror(soft) : "countable");
     nj_energy *e = nj_energy_open(settings, &err);
@@ -232,9 +276,10 @@ static int doctor(int argc, char **argv)
     nj_log_level(NJ_LOG_ERROR); /* what modules say while they open stands in the table */
     libraries();
     onnx_runtime();
-    folders(&cli.settings, "models", "models");
-    folders(&cli.settings, "catalogs", "catalogues");
+    folders(&cli.settings, "models", "models", "a folder each, as data/models/README.md says; tests/models exports them");
+    folders(&cli.settings, "catalogs", "catalogues", "`nightjar catalog build` makes them, recipes in broker/catalog/README.md");
     modules(&cli.settings);
+    compiler();
     machine();
     counters(&cli.settings);
     disk(".");

@@ -53,7 +53,8 @@ static const char style[] =
     ".own{stroke:#b3361e;stroke-width:2;fill:none}.other{stroke:#5b7da6;stroke-width:2;stroke-dasharray:5 "
     "3;fill:none}.ks{stroke:#1c2430;stroke-width:2}text.ks{stroke:none;font-weight:600}"
     ".inside{fill:#cfe8d8}.outside{fill:#f2d9d3}.spread{stroke:#1c2430;stroke-width:1.4}.error{stroke:#1c2430;stroke-width:5}"
-    ".thumbs{white-space:nowrap}.thumb{width:63px;height:63px;image-rendering:pixelated}tbody tr:nth-child(even){background:#f6f7f9}</style>\n";
+    ".thumbs{white-space:nowrap}.thumb{width:63px;height:63px;image-rendering:pixelated}tbody "
+    "tr:nth-child(even){background:#f6f7f9}</style>\n";
 static const char hatch[] =
     "<svg width=0 height=0 style=\"position:absolute\"><defs><pattern id=hatch width=1.2 height=1.2 patternUnits=userSpaceOnUse>"
     "<rect width=1.2 height=1.2 fill=\"#fff\"/><path d=\"M0 1.2L1.2 0\" stroke=\"#c0188c\" stroke-width=.35 "
