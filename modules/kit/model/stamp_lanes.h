@@ -1,12 +1,13 @@
 /* stamp_lanes.h - the loops of stamp.c for one instruction set (see ../num/each_isa.h); equal bits on all of them. */
 
-/* Sum of squares in eight partial sums, whose order is the same for every instruction set; NaN counts as 0. */
+/* Sum of squares in 32 partial sums (the additions of one would wait for each other), whose order is the same for every
+ * instruction set; NaN counts as 0. */
 static double ISA(squares)(const float *pixel, uint32_t n)
 {
-    enum { PARTS = 8 / (W / 2) };
+    enum { SUMS = 32, PARTS = SUMS / (W / 2) };
     hd part[PARTS] = { 0 };
     uint32_t i = 0;
-    for (; i + 8 <= n; i += 8)
+    for (; i + SUMS <= n; i += SUMS)
         for (int p = 0; p < PARTS; p++) {
             hf x;
             memcpy(&x, pixel + i + p * (W / 2), sizeof x);
@@ -16,7 +17,7 @@ static double ISA(squares)(const float *pixel, uint32_t n)
         }
     double sum = part[0][0];
     for (; i < n; i++) sum += pixel[i] == pixel[i] ? (double)pixel[i] * pixel[i] : 0;
-    for (int k = 1; k < 8; k++) sum += part[k / (W / 2)][k % (W / 2)];
+    for (int k = 1; k < SUMS; k++) sum += part[k / (W / 2)][k % (W / 2)];
     return sum;
 }
 
