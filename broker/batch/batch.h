@@ -126,6 +126,18 @@ bool nj_plane_path(const char *path, uint8_t *stamp, const char **hdu);
 /* Bytes of one value of a type. */
 size_t nj_type_size(nj_type type);
 const char *nj_type_name(nj_type type); /* "u8" "i32" "i64" "f32" "f64" "str" */
+/* Element i of a column of numbers as a double; NaN for "no answer", and for texts. */
+static inline double nj_number(nj_type type, const void *data, size_t i)
+{
+    switch (type) {
+    case NJ_U8: return ((const uint8_t *)data)[i] == NJ_NO_U8 ? NAN : ((const uint8_t *)data)[i];
+    case NJ_I32: return ((const int32_t *)data)[i] == NJ_NO_I32 ? NAN : ((const int32_t *)data)[i];
+    case NJ_I64: return ((const int64_t *)data)[i] == NJ_NO_I64 ? NAN : (double)((const int64_t *)data)[i];
+    case NJ_F32: return ((const float *)data)[i];
+    case NJ_F64: return ((const double *)data)[i];
+    default: return NAN;
+    }
+}
 /* Sets n values to "no answer". */
 void nj_fill_null(nj_type type, void *data, size_t n);
 /* "done", "cut", ... of nj_reason; NULL for a code that is none. nj_reason_name[] has all of them in order. */

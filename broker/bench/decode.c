@@ -1,7 +1,6 @@
 /* Decode of real packets, replicated beyond the caches: own projection, avro-c with a cached schema, avro-c as most C
  * programs use it, gunzip alone. */
 #include <avro.h>
-#include <dirent.h>
 #include <libdeflate.h>
 #include <math.h>
 #include <stdio.h>
@@ -10,7 +9,8 @@
 
 #include "../decode/decode.h"
 #include "decode_lsst.h"
-#include "harness.h"
+#include "packets.h"
+#include "peer.h"
 
 enum { ROWS = 64, NAIVE_SHARE = 4, TARGET_BYTES = 80000000, STAMP_BUFFER = 1 << 16 };
 
@@ -105,7 +105,8 @@ typedef struct packet {
 } packet;
 
 typedef struct bench {
-    packet *packet;
+    nj_bench_packets packets;
+    packet *packet; /* [n] the same, with what avro-c needs */
     size_t n, n_real, bytes;
     nj_settings settings;
     nj_decoder *decoder;
@@ -121,65 +122,7 @@ typedef struct bench {
 
 /* --- packets --------------------------------------------------------------------------------------------------------- */
 
-static int is_packet(const struct dirent *entry)
-{
-    size_t n = strlen(entry->d_name);
-    return n > 5 && !strcmp(entry->d_name + n - 5, ".avro");
-}
-
-static uint8_t *read_file(const char *path, size_t *size)
-{
-    FILE *f = fopen(path, "rb");
-    if (!f) return NULL;
-    fseek(f, 0, SEEK_END);
-    *size = (size_t)ftell(f);
-    rewind(f);
-    uint8_t *bytes = malloc(*size + 1);
-    if (bytes && fread(bytes, 1, *size, f) != *size) *size = 0;
-    fclose(f);
-    return bytes;
-}
-
-/* Every packet of the folder, then copies of them all until the sum is beyond the caches. */
-static int load(bench *b, const char *folder)
-{
-    struct dirent **entry;
-    int n = scandir(folder, &entry, is_packet, alphasort);
-    if (n <= 0) return -1;
-    size_t all = 0, cap = 0;
-    b->packet = calloc((size_t)n * 4000, sizeof *b->packet);
-    for (int i = 0; i < n; i++) {
-        char path[8192];
-        packet *p = &b->packet[b->n];
-        snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name);
-        p->bytes = read_file(path, &p->size);
-        free(entry[i]);
-        if (!p->bytes || p->size < 4) continue;
-        all += p->size;
-        b->n++;
-    }
-    free(entry);
-    b->n_real = b->n;
-    cap = (size_t)n * 4000;
-    b->bytes = all;
-    while (b->bytes < TARGET_BYTES && b->n + b->n_real <= cap) {
-        for (size_t i = 0; i < b->n_real; i++) {
-            packet *p = &b->packet[b->n++];
-            *p = b->packet[i];
-            p->bytes = malloc(p->size);
-            memcpy(p->bytes, b->packet[i].bytes, p->size);
-        }
-        b->bytes += all;
-    }
-    return b->n ? 0 : -1;
-}
-
 /* --- own decoder --------------------------------------------------------------------------------------------------- */
-
-static void no_release(nj_chunk *chunk)
-{
-    (void)chunk;
-}
 
 static void open_stamps(bench *b)
 {
@@ -199,7 +142,7 @@ static void own(void *state)
         nj_batch_begin(b->batch, &ztf_layout, ROWS);
         for (size_t k = 0; k < ROWS && i + k < b->n; k++) {
             packet *p = &b->packet[i + k];
-            chunk[k] = (nj_chunk){ .bytes = p->bytes, .size = p->size, .stream = &b->stream, .refs = 1, .release = no_release };
+            chunk[k] = nj_bench_chunk(p->bytes, p->size, &b->stream);
             if (nj_cursor_open(&b->cursor, b->decoder, &chunk[k], &err)) continue;
             nj_cursor_read(&b->cursor, b->batch, ROWS, SIZE_MAX);
         }
@@ -242,28 +185,6 @@ static void copy(void *state)
 
 /* --- avro-c --------------------------------------------------------------------------------------------------------- */
 
-/* The number in a field, through a union; NaN for null and for what is no number. */
-static double number_of(const avro_value_t *record, const char *name)
-{
-    avro_value_t v, branch;
-    if (avro_value_get_by_name(record, name, &v, NULL)) return NAN;
-    if (avro_value_get_type(&v) == AVRO_UNION) {
-        if (avro_value_get_current_branch(&v, &branch)) return NAN;
-        v = branch;
-    }
-    int32_t i;
-    int64_t l;
-    float f;
-    double d;
-    switch (avro_value_get_type(&v)) {
-    case AVRO_INT32: return avro_value_get_int(&v, &i) ? NAN : i;
-    case AVRO_INT64: return avro_value_get_long(&v, &l) ? NAN : (double)l;
-    case AVRO_FLOAT: return avro_value_get_float(&v, &f) ? NAN : (double)f;
-    case AVRO_DOUBLE: return avro_value_get_double(&v, &d) ? NAN : d;
-    default: return NAN;
-    }
-}
-
 /* The columns of ztf_columns, each field fetched by its name; sums in sum[] when it is not NULL. */
 static double fetch(const avro_value_t *top, double *sum)
 {
@@ -273,7 +194,7 @@ static double fetch(const avro_value_t *top, double *sum)
     const void *bytes;
     if (avro_value_get_by_name(top, "candidate", &candidate, NULL)) return NAN;
     for (size_t c = FIRST_RAW; c < FIRST_LC; c++) {
-        double x = number_of(&candidate, ztf_columns[c].path + strlen("packet.candidate."));
+        double x = nj_peer_number(&candidate, ztf_columns[c].path + strlen("packet.candidate."));
         if (isnan(x)) continue;
         total += x;
         if (sum) sum[c] += x;
@@ -291,7 +212,7 @@ static double fetch(const avro_value_t *top, double *sum)
         else
             item = candidate;
         for (size_t c = FIRST_LC; c < N_COLUMNS; c++) {
-            double x = number_of(&item, lc_fields[c - FIRST_LC]);
+            double x = nj_peer_number(&item, lc_fields[c - FIRST_LC]);
             if (isnan(x)) continue;
             total += x;
             if (sum) sum[c] += x;
@@ -337,25 +258,10 @@ static void avro_cached_fetch(void *state)
     avro_cached(state, true);
 }
 
-/* As most programs do it: open the file, make a value of its schema, read, take the fields. */
 static void avro_naive(void *state)
 {
     bench *b = state;
-    for (size_t i = 0; i < b->n; i += NAIVE_SHARE) {
-        packet *p = &b->packet[i];
-        FILE *f = fmemopen(p->bytes, p->size, "rb");
-        avro_file_reader_t file;
-        if (!f || avro_file_reader_fp(f, "packet", 1, &file)) continue;
-        avro_schema_t schema = avro_file_reader_get_writer_schema(file);
-        avro_value_iface_t *class = avro_generic_class_from_schema(schema);
-        avro_value_t value;
-        avro_generic_value_new(class, &value);
-        if (!avro_file_reader_read_value(file, &value)) b->sum += fetch(&value, NULL);
-        avro_value_decref(&value);
-        avro_value_iface_decref(class);
-        avro_schema_decref(schema);
-        avro_file_reader_close(file);
-    }
+    for (size_t i = 0; i < b->n; i += NAIVE_SHARE) b->sum += nj_peer_naive(b->packet[i].bytes, b->packet[i].size, fetch);
 }
 
 /* --- getting ready ---------------------------------------------------------------------------------------------------- */
@@ -366,7 +272,7 @@ static int prepare(bench *b)
     nj_error err;
     for (size_t i = 0; i < b->n; i++) {
         packet *p = &b->packet[i];
-        nj_chunk chunk = { .bytes = p->bytes, .size = p->size, .stream = &b->stream, .refs = 1, .release = no_release };
+        nj_chunk chunk = nj_bench_chunk(p->bytes, p->size, &b->stream);
         nj_batch_begin(b->batch, &ztf_layout, 4);
         if (nj_cursor_open(&b->cursor, b->decoder, &chunk, &err) || nj_cursor_read(&b->cursor, b->batch, 4, SIZE_MAX) ||
             b->batch->n != 1) {
@@ -406,7 +312,7 @@ static bool same_values(nj_bench_run *run, bench *b)
     nj_error err;
     for (size_t i = 0; i < b->n_real && same; i++) {
         packet *p = &b->packet[i];
-        nj_chunk chunk = { .bytes = p->bytes, .size = p->size, .stream = &b->stream, .refs = 1, .release = no_release };
+        nj_chunk chunk = nj_bench_chunk(p->bytes, p->size, &b->stream);
         nj_batch_begin(b->batch, &ztf_layout, 4);
         same = !nj_cursor_open(&b->cursor, b->decoder, &chunk, &err) && !nj_cursor_read(&b->cursor, b->batch, 4, SIZE_MAX);
         for (size_t c = FIRST_RAW; c < N_COLUMNS; c++) {
@@ -452,7 +358,7 @@ static void measure(nj_bench_run *run, bench *b)
 
 static void free_bench(bench *b)
 {
-    for (size_t i = 0; i < b->n; i++) free(b->packet[i].bytes);
+    nj_bench_packets_free(&b->packets);
     free(b->packet);
     free(b->stamp);
     nj_batch_free(b->batch);
@@ -463,32 +369,34 @@ static void free_bench(bench *b)
     libdeflate_free_decompressor(b->inflate);
 }
 
+static int load(bench *b)
+{
+    b->n = b->packets.n;
+    b->n_real = b->packets.n_real;
+    b->bytes = b->packets.bytes;
+    b->packet = calloc(b->n, sizeof *b->packet);
+    for (size_t i = 0; b->packet && i < b->n; i++)
+        b->packet[i] = (packet){ .bytes = b->packets.packet[i].bytes, .size = b->packets.packet[i].size };
+    return b->packet ? 0 : -1;
+}
+
 static int run_decode(nj_bench_run *run)
 {
     bench b = { .stream = { .name = "bench", .partition = -1 } };
     nj_error err = { "" };
-    char folder[4096];
-    const char *data = nj_bench_data(run), *shared = getenv("NIGHTJAR_SHARED");
     if (!strcmp(nj_bench_survey(run), "lsst")) return nj_bench_decode_lsst(run);
-    if (data)
-        snprintf(folder, sizeof folder, "%s", data);
-    else
-        snprintf(folder, sizeof folder, "%s/real/ztf", shared ? shared : "../shared");
-    if (load(&b, folder)) {
-        nj_bench_note(run, "no packets (*.avro) in %s; name a folder of ZTF packets by --data", folder);
-        free_bench(&b);
-        return data ? -1 : 0;
-    }
+    int found = nj_bench_packets_load(run, &b.packets, TARGET_BYTES);
+    if (found) return found < 0 ? -1 : 0;
     b.decoder = nj_decoder_new(&b.settings, &err);
     b.batch = nj_batch_new();
     b.opener = b.decoder ? nj_opener_new(b.decoder) : NULL;
     b.inflate = libdeflate_alloc_decompressor();
-    b.stamp = calloc(3 * b.n, sizeof *b.stamp);
+    b.stamp = calloc(3 * b.packets.n, sizeof *b.stamp);
     int rc = -1;
-    if (!b.decoder || !b.batch || !b.opener || !b.inflate || !b.stamp)
+    if (!b.decoder || !b.batch || !b.opener || !b.inflate || !b.stamp || load(&b))
         nj_bench_note(run, "%s", *err.text ? err.text : "out of memory");
     else if (prepare(&b))
-        nj_bench_note(run, "%s: a packet is no ZTF packet of one record", folder);
+        nj_bench_note(run, "%s: a packet is no ZTF packet of one record", b.packets.folder);
     else if (same_values(run, &b)) {
         nj_bench_note(run, "%zu packets, replicated to %zu in separate buffers, %.0f MB", b.n_real, b.n, (double)b.bytes / 1e6);
         measure(run, &b);

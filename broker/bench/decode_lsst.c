@@ -10,7 +10,10 @@
 #include <string.h>
 
 #include "../base/buffer.h"
+#include "../base/file.h"
 #include "../decode/decode.h"
+#include "packets.h"
+#include "peer.h"
 
 enum { ROWS = 16 /* their pixels stay in the second-level cache */, RECEIVED = 64, NAIVE_SHARE = 8, TARGET_BYTES = 80000000 };
 
@@ -83,19 +86,6 @@ typedef struct bench {
     double sum;
 } bench;
 
-static char *read_file(const char *path, size_t *size)
-{
-    FILE *f = fopen(path, "rb");
-    if (!f) return NULL;
-    fseek(f, 0, SEEK_END);
-    *size = (size_t)ftell(f);
-    rewind(f);
-    char *bytes = malloc(*size + 1);
-    if (bytes && fread(bytes, 1, *size, f) == *size) bytes[*size] = 0;
-    fclose(f);
-    return bytes;
-}
-
 static void add_long(nj_buffer *b, uint64_t v)
 {
     for (v *= 2; v > 127; v >>= 7) nj_buffer_add(b, &(uint8_t){ (uint8_t)(v | 128) }, 1);
@@ -132,9 +122,8 @@ static int load(bench *b, const char *folder)
 {
     struct dirent **entry;
     char path[8192];
-    size_t all = 0;
     snprintf(path, sizeof path, "%s/schema_lsst_v9_0.json", folder);
-    if (!(b->schema = read_file(path, &all))) return -1;
+    if (!(b->schema = nj_file_read(path, SIZE_MAX, NULL))) return -1;
     int n = scandir(folder, &entry, is_datum, alphasort);
     if (n <= 0) return -1;
     b->datum = calloc(20000, sizeof *b->datum);
@@ -143,7 +132,7 @@ static int load(bench *b, const char *folder)
     for (int i = 0; i < n; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name);
         free(entry[i]);
-        if (!(b->datum[b->n] = (uint8_t *)read_file(path, &b->size[b->n]))) continue;
+        if (!(b->datum[b->n] = (uint8_t *)nj_file_read(path, SIZE_MAX, &b->size[b->n]))) continue;
         as_file(&b->file[b->n], b->schema, b->datum[b->n], b->size[b->n]);
         b->bytes += b->size[b->n++];
     }
@@ -159,17 +148,11 @@ static int load(bench *b, const char *folder)
     return b->n ? 0 : -1;
 }
 
-static void no_release(nj_chunk *chunk)
-{
-    (void)chunk;
-}
-
 static int own_one(bench *b, size_t i, nj_chunk *chunk)
 {
     nj_error err;
-    *chunk = (nj_chunk){
-        .bytes = b->datum[i], .size = b->size[i], .framing = NJ_FRAME_BARE, .stream = &b->stream, .refs = 1, .release = no_release
-    };
+    *chunk = nj_bench_chunk(b->datum[i], b->size[i], &b->stream);
+    chunk->framing = NJ_FRAME_BARE;
     return nj_cursor_open(&b->cursor, b->decoder, chunk, &err) || nj_cursor_read(&b->cursor, b->batch, ROWS, SIZE_MAX) < 0;
 }
 
@@ -204,27 +187,6 @@ static void own_received(void *state)
     b->n_used = b->n;
 }
 
-static double number_of(const avro_value_t *record, const char *name)
-{
-    avro_value_t v, branch;
-    int32_t i;
-    int64_t l;
-    float f;
-    double d;
-    if (avro_value_get_by_name(record, name, &v, NULL)) return NAN;
-    if (avro_value_get_type(&v) == AVRO_UNION) {
-        if (avro_value_get_current_branch(&v, &branch)) return NAN;
-        v = branch;
-    }
-    switch (avro_value_get_type(&v)) {
-    case AVRO_INT32: return avro_value_get_int(&v, &i) ? NAN : i;
-    case AVRO_INT64: return avro_value_get_long(&v, &l) ? NAN : (double)l;
-    case AVRO_FLOAT: return avro_value_get_float(&v, &f) ? NAN : (double)f;
-    case AVRO_DOUBLE: return avro_value_get_double(&v, &d) ? NAN : d;
-    default: return NAN;
-    }
-}
-
 /* The scalar columns, each field fetched by its name. */
 static double fetch(const avro_value_t *top, double *sum)
 {
@@ -232,7 +194,7 @@ static double fetch(const avro_value_t *top, double *sum)
     double total = 0;
     if (avro_value_get_by_name(top, "diaSource", &source, NULL)) return NAN;
     for (size_t c = FIRST_RAW; c < FIRST_SERIES; c++) {
-        double x = number_of(&source, columns[c].path + strlen("packet.diaSource."));
+        double x = nj_peer_number(&source, columns[c].path + strlen("packet.diaSource."));
         if (isnan(x)) continue;
         total += x;
         if (sum) sum[c] += x;
@@ -254,21 +216,8 @@ static void avro_cached(void *state)
 static void avro_naive(void *state)
 {
     bench *b = state;
-    for (size_t i = 0; i < b->n; i += NAIVE_SHARE) {
-        nj_buffer *whole = &b->file[i % b->n_real];
-        FILE *f = fmemopen(whole->data, whole->n, "rb");
-        avro_file_reader_t file;
-        if (!f || avro_file_reader_fp(f, "packet", 1, &file)) continue;
-        avro_schema_t schema = avro_file_reader_get_writer_schema(file);
-        avro_value_iface_t *class = avro_generic_class_from_schema(schema);
-        avro_value_t value;
-        avro_generic_value_new(class, &value);
-        if (!avro_file_reader_read_value(file, &value)) b->sum += fetch(&value, NULL);
-        avro_value_decref(&value);
-        avro_value_iface_decref(class);
-        avro_schema_decref(schema);
-        avro_file_reader_close(file);
-    }
+    for (size_t i = 0; i < b->n; i += NAIVE_SHARE)
+        b->sum += nj_peer_naive(b->file[i % b->n_real].data, b->file[i % b->n_real].n, fetch);
 }
 
 /* Sums of the scalar columns against avro-c's; and every stamp opens. */

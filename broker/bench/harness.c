@@ -11,6 +11,7 @@
 #include "../base/buffer.h"
 #include "../base/clock.h"
 #include "../base/version.h"
+#include "../measure/stats.h"
 
 enum { MAX_CASES = 16, MIN_ROUNDS = 9, MAX_ROUNDS = 201, FLOOR_NS = 5000000 };
 
@@ -42,35 +43,6 @@ struct nj_bench_run {
     double timer_ns;
     char data[256]; /* what was timed, with its digest */
 };
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Sorts a copy; q = 0.5 is the median. NAN of no values. */
-static double quantile(const double *value, uint32_t n, double q)
-{
-    double *sorted = n ? malloc(n * sizeof *sorted) : NULL;
-    if (!sorted) return NAN;
-    memcpy(sorted, value, n * sizeof *sorted);
-    qsort(sorted, n, sizeof *sorted, by_value);
-    double at = q * (n - 1), x = sorted[(uint32_t)at];
-    if ((uint32_t)at + 1 < n) x += (at - floor(at)) * (sorted[(uint32_t)at + 1] - x);
-    free(sorted);
-    return x;
-}
-
-static double mad_of(const double *value, uint32_t n, double median)
-{
-    double *off = n ? malloc(n * sizeof *off) : NULL, mad;
-    if (!off) return NAN;
-    for (uint32_t i = 0; i < n; i++) off[i] = fabs(value[i] - median);
-    mad = quantile(off, n, 0.5);
-    free(off);
-    return mad;
-}
 
 static double timer_cost(void)
 {
@@ -112,9 +84,9 @@ static result *add_result(nj_bench_run *run, const char *name, double items, dou
 
 static void sum_up(result *r)
 {
-    r->min = quantile(r->cpu, r->rounds, 0);
-    r->median = quantile(r->cpu, r->rounds, 0.5);
-    r->mad = mad_of(r->cpu, r->rounds, r->median);
+    r->min = nj_quantile(r->cpu, r->rounds, 0);
+    r->median = nj_quantile(r->cpu, r->rounds, 0.5);
+    r->mad = nj_mad(r->cpu, r->rounds);
 }
 
 void nj_bench_samples(nj_bench_run *run, const char *name, int threads, double items, uint32_t rounds, const double *cpu,
@@ -127,11 +99,6 @@ void nj_bench_samples(nj_bench_run *run, const char *name, int threads, double i
     memcpy(r->cpu, cpu, rounds * sizeof *cpu);
     memcpy(r->wall, wall, rounds * sizeof *wall);
     sum_up(r);
-}
-
-double nj_bench_quantile(const double *value, uint32_t n, double q)
-{
-    return quantile(value, n, q);
 }
 
 uint32_t nj_bench_rounds(const nj_bench_run *run, uint32_t least, size_t n_cases, double round_s)
@@ -206,9 +173,9 @@ double nj_bench_ratio(nj_bench_run *run, const char *what, size_t slow, size_t f
     double ratio[MAX_ROUNDS];
     for (uint32_t i = 0; i < a->rounds; i++) ratio[i] = a->cpu[i] / b->cpu[i];
     figure *f = add_figure(run, what);
-    f->value = quantile(ratio, a->rounds, 0.5);
-    f->low = quantile(ratio, a->rounds, 0.25);
-    f->high = quantile(ratio, a->rounds, 0.75);
+    f->value = nj_quantile(ratio, a->rounds, 0.5);
+    f->low = nj_quantile(ratio, a->rounds, 0.25);
+    f->high = nj_quantile(ratio, a->rounds, 0.75);
     printf("%-44s %.3f [%.3f, %.3f]", f->name, f->value, f->low, f->high);
     hold_against(run, f, at_least, at_most);
     return f->value;

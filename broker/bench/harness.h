@@ -40,8 +40,6 @@ double nj_bench_ratio(nj_bench_run *run, const char *what, size_t slow, size_t f
  * item, of all threads together. Kept and written like a case of nj_bench_time; printed by the subject. */
 void nj_bench_samples(nj_bench_run *run, const char *name, int threads, double items, uint32_t rounds, const double *cpu,
                       const double *wall);
-/* Median, or any quantile, of values. */
-double nj_bench_quantile(const double *value, uint32_t n, double q);
 /* Rounds that a subject should do when one round of all its cases takes round_s: at least `least`, more while --seconds
  * (per case) last. */
 uint32_t nj_bench_rounds(const nj_bench_run *run, uint32_t least, size_t n_cases, double round_s);

@@ -1,6 +1,5 @@
 /* Hostless detection on real packets: its kernels, candidates by the fast and the plain version, whole folders from
  * compressed packets, and gunzip of the two stamps alone. */
-#include <dirent.h>
 #include <libdeflate.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,8 +8,8 @@
 
 #include "../decode/decode.h"
 #include "../graph/instance.h"
-#include "harness.h"
 #include "nightjar/num.h"
+#include "packets.h"
 
 enum { STAMP_BUFFER = 1 << 16, N_GIVES = 12, PLAIN_CANDIDATES = 2, CHECKED = 8 };
 enum { CANDIDATE = 0, KS_SCIENCE = 5, KS_TEMPLATE = 6 }; /* gives of the module */
@@ -39,7 +38,8 @@ typedef struct answers { /* of one row */
 } answers;
 
 typedef struct bench {
-    packet *packet;
+    nj_bench_packets packets;
+    packet *packet; /* [n] the same, with their images */
     size_t n;
     size_t *candidate, n_candidates; /* numbers of packets */
     size_t *mixed, n_mixed;          /* 3 in 100 are candidates */
@@ -162,15 +162,10 @@ static void candidates_plain(void *state)
         call_opened(b, 0, b->one->module->process_ref, b->candidate[i]);
 }
 
-static void no_release(nj_chunk *chunk)
-{
-    (void)chunk;
-}
-
 static int from_packet(bench *b, const packet *p, int which)
 {
     nj_error err;
-    nj_chunk chunk = { .bytes = p->bytes, .size = p->size, .stream = &b->stream, .refs = 1, .release = no_release };
+    nj_chunk chunk = nj_bench_chunk(p->bytes, p->size, &b->stream);
     int rc = -1;
     nj_batch_begin(b->batch, &layout, 4);
     if (!nj_cursor_open(&b->cursor, b->decoder, &chunk, &err) && nj_cursor_read(&b->cursor, b->batch, 4, SIZE_MAX) >= 0 &&
@@ -213,50 +208,15 @@ static void gunzip(void *state)
 
 /* --- getting ready --- */
 
-static int is_packet(const struct dirent *entry)
+static int load(bench *b)
 {
-    size_t n = strlen(entry->d_name);
-    return n > 5 && !strcmp(entry->d_name + n - 5, ".avro");
-}
-
-static uint8_t *read_file(const char *path, size_t *size)
-{
-    FILE *f = fopen(path, "rb");
-    if (!f) return NULL;
-    fseek(f, 0, SEEK_END);
-    *size = (size_t)ftell(f);
-    rewind(f);
-    uint8_t *bytes = malloc(*size + 1);
-    if (bytes && fread(bytes, 1, *size, f) != *size) *size = 0;
-    fclose(f);
-    return bytes;
-}
-
-static int load(bench *b, const char *folder)
-{
-    struct dirent **entry;
-    int n = scandir(folder, &entry, is_packet, alphasort);
-    if (n <= 0) return -1;
-    b->packet = calloc((size_t)n, sizeof *b->packet);
-    for (int i = 0; i < n; i++) {
-        char path[8192];
-        packet *p = &b->packet[b->n];
-        snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name);
-        free(entry[i]);
-        p->bytes = read_file(path, &p->size);
-        if (p->bytes && p->size > 4) b->n++;
+    b->n = b->packets.n;
+    b->packet = calloc(b->n, sizeof *b->packet);
+    for (size_t i = 0; b->packet && i < b->n; i++) {
+        b->packet[i].bytes = b->packets.packet[i].bytes;
+        b->packet[i].size = b->packets.packet[i].size;
     }
-    free(entry);
-    return b->n ? 0 : -1;
-}
-
-/* FNV-1a over all packets in their order. */
-static uint64_t digest(const bench *b)
-{
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < b->n; i++)
-        for (size_t k = 0; k < b->packet[i].size; k++) hash = (hash ^ b->packet[i].bytes[k]) * 0x100000001b3u;
-    return hash;
+    return b->packet ? 0 : -1;
 }
 
 /* Instances with 1 and 16 repeats. */
@@ -364,7 +324,7 @@ static void measure(nj_bench_run *run, bench *b)
 
 static void free_bench(bench *b)
 {
-    for (size_t i = 0; i < b->n; i++) free(b->packet[i].bytes);
+    nj_bench_packets_free(&b->packets);
     for (int k = 0; k < 2; k++) {
         const nj_instance *in = k ? b->sixteen : b->one;
         if (in && b->thread[k]) in->module->thread_close(in->self, b->thread[k]);
@@ -391,17 +351,8 @@ static int run_hostless(nj_bench_run *run)
 {
     bench b = { .stream = { .name = "bench", .partition = -1 } };
     nj_error err = { "" };
-    char folder[4096];
-    const char *data = nj_bench_data(run), *shared = getenv("NIGHTJAR_SHARED");
-    if (data)
-        snprintf(folder, sizeof folder, "%s", data);
-    else
-        snprintf(folder, sizeof folder, "%s/real/ztf", shared ? shared : "../shared");
-    if (load(&b, folder)) {
-        nj_bench_note(run, "no packets (*.avro) in %s; name a folder of ZTF packets by --data", folder);
-        free_bench(&b);
-        return data ? -1 : 0;
-    }
+    int found = nj_bench_packets_load(run, &b.packets, 0);
+    if (found) return found < 0 ? -1 : 0;
     int rc = -1;
     b.inflate = libdeflate_alloc_decompressor();
     b.batch = nj_batch_new();
@@ -409,12 +360,12 @@ static int run_hostless(nj_bench_run *run)
     b.sorted = malloc(NJ_CLIP_MAX * sizeof *b.sorted);
     b.decoder = nj_decoder_new(&b.settings, &err);
     b.opener = b.decoder ? nj_opener_new(b.decoder) : NULL;
-    if (!b.opener || !b.inflate || !b.batch || !b.clip || !b.sorted || open_instances(&b, &err))
+    if (!b.opener || !b.inflate || !b.batch || !b.clip || !b.sorted || load(&b) || open_instances(&b, &err))
         nj_bench_note(run, "%s", err.text);
     else if (prepare(&b))
-        nj_bench_note(run, "%s: a packet is no ZTF packet of one record, or there is no candidate", folder);
+        nj_bench_note(run, "%s: a packet is no ZTF packet of one record, or there is no candidate", b.packets.folder);
     else if (verify(run, &b)) {
-        nj_bench_digest(run, "%zu packets, fnv1a:%016llx", b.n, (unsigned long long)digest(&b));
+        nj_bench_digest(run, "%zu packets, fnv1a:%016llx", b.n, (unsigned long long)b.packets.digest);
         nj_bench_note(run, "kernels for %s; %zu alerts, of which %zu make the 3 %% mix", nj_isa_name[nj_isa_best()], b.n,
                       b.n_mixed);
         measure(run, &b);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../measure/stats.h"
 #include "packets.h"
 
 enum { MAX_ROUNDS = 201, LEAST_ROUNDS = 9, MAX_STAGES = 260 };
@@ -48,8 +49,8 @@ static void take(bench *b, const nj_report *report, uint32_t round)
 
 static void show(nj_bench_run *run, const row *r, uint32_t rounds)
 {
-    double cpu = nj_bench_quantile(r->cpu, rounds, 0.5), low = nj_bench_quantile(r->cpu, rounds, 0.25),
-           high = nj_bench_quantile(r->cpu, rounds, 0.75);
+    double cpu = nj_quantile(r->cpu, rounds, 0.5), low = nj_quantile(r->cpu, rounds, 0.25),
+           high = nj_quantile(r->cpu, rounds, 0.75);
     double hit_rate = r->offered ? (double)r->hits / (double)r->offered : 0, onsky = cpu > 0 ? 1e9 / cpu : NAN;
     char what[96], cold[32] = "-";
     if (r->is_module) snprintf(cold, sizeof cold, "%.3f", r->cold_ns / 1e6);

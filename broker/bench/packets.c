@@ -5,24 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/file.h"
+
 /* --- loading ------------------------------------------------------------------------------------------------------- */
 
 static int is_packet(const struct dirent *entry)
 {
-    size_t n = strlen(entry->d_name);
-    return n > 5 && !strcmp(entry->d_name + n - 5, ".avro");
-}
-
-static int read_packet(const char *path, nj_bench_packet *p)
-{
-    FILE *f = fopen(path, "rb");
-    if (!f) return -1;
-    long size = fseek(f, 0, SEEK_END) ? -1 : ftell(f);
-    rewind(f);
-    p->bytes = size > 0 ? malloc((size_t)size) : NULL;
-    p->size = p->bytes ? fread(p->bytes, 1, (size_t)size, f) : 0;
-    fclose(f);
-    return p->size ? 0 : -1;
+    return nj_ends_with(entry->d_name, ".avro");
 }
 
 static nj_bench_packet *add(nj_bench_packets *p)
@@ -44,7 +33,8 @@ static void read_folder(nj_bench_packets *p)
         snprintf(path, sizeof path, "%s/%s", p->folder, entry[i]->d_name);
         free(entry[i]);
         nj_bench_packet *one = add(p);
-        if (read_packet(path, one)) {
+        one->bytes = (uint8_t *)nj_file_read(path, SIZE_MAX, &one->size);
+        if (!one->size) {
             free(one->bytes);
             p->n--;
             continue;
@@ -85,6 +75,16 @@ void nj_bench_packets_free(nj_bench_packets *p)
     for (size_t i = 0; i < p->n; i++) free(p->packet[i].bytes);
     free(p->packet);
     *p = (nj_bench_packets){ 0 };
+}
+
+static void no_release(nj_chunk *chunk)
+{
+    (void)chunk;
+}
+
+nj_chunk nj_bench_chunk(uint8_t *bytes, size_t size, nj_stream *stream)
+{
+    return (nj_chunk){ .bytes = bytes, .size = size, .stream = stream, .refs = 1, .release = no_release };
 }
 
 /* --- the source ---------------------------------------------------------------------------------------------------- */

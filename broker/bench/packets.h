@@ -23,6 +23,8 @@ typedef struct nj_bench_packets {
  * -1 = --data has no packets: said. */
 int nj_bench_packets_load(nj_bench_run *run, nj_bench_packets *packets, size_t at_least_bytes);
 void nj_bench_packets_free(nj_bench_packets *packets);
+/* A chunk of bytes that stay the caller's; it lives where the caller puts it. */
+nj_chunk nj_bench_chunk(uint8_t *bytes, size_t size, nj_stream *stream);
 
 /* What one run is to do. */
 typedef struct nj_bench_host {

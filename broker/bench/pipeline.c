@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../measure/stats.h"
 #include "packets.h"
 
 enum { MAX_ROUNDS = 201, LEAST_ROUNDS = 9, CASES = 3 };
@@ -41,7 +42,7 @@ static void show(nj_bench_run *run, way *w, uint32_t rounds, uint64_t n, int thr
         square += speed * speed;
     }
     double mean = sum / rounds, sd = sqrt(fmax(square / rounds - mean * mean, 0) * rounds / (rounds - 1));
-    double wall = nj_bench_quantile(w->wall, rounds, 0.5), cpu = nj_bench_quantile(w->cpu, rounds, 0.5);
+    double wall = nj_quantile(w->wall, rounds, 0.5), cpu = nj_quantile(w->cpu, rounds, 0.5);
     printf("%-22s %7d %12.0f %14.0f %9.0f %7.0f %12.1f\n", w->name, threads, 1e9 / wall, 1e9 / cpu, mean, sd, cpu / 1e3);
     nj_bench_samples(run, w->name, threads, (double)n, rounds, w->cpu, w->wall);
     snprintf(what, sizeof what, "%s, alerts/s/core", w->name);

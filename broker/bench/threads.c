@@ -10,6 +10,7 @@
 
 #include "../base/clock.h"
 #include "../decode/decode.h"
+#include "../measure/stats.h"
 #include "packets.h"
 
 enum { ROWS = 64, SIZES = 8, MAX_ROUNDS = 201, LEAST_ROUNDS = 5, TARGET_BYTES = 80000000 };
@@ -50,11 +51,6 @@ typedef struct pass {
     uint64_t rows, stamps;
 } pass;
 
-static void no_release(nj_chunk *chunk)
-{
-    (void)chunk;
-}
-
 /* Packets i .. i + ROWS to rows, and every stamp to pixels. */
 static void one_batch(bench *b, hand *h, size_t i)
 {
@@ -63,7 +59,7 @@ static void one_batch(bench *b, hand *h, size_t i)
     nj_batch_begin(h->batch, &b->layout, ROWS);
     for (size_t k = 0; k < ROWS && i + k < b->packets.n; k++) {
         nj_bench_packet *p = &b->packets.packet[i + k];
-        chunk[k] = (nj_chunk){ .bytes = p->bytes, .size = p->size, .stream = &b->stream, .refs = 1, .release = no_release };
+        chunk[k] = nj_bench_chunk(p->bytes, p->size, &b->stream);
         if (nj_cursor_open(&h->cursor, b->decoder, &chunk[k], &err)) continue;
         nj_cursor_read(&h->cursor, h->batch, ROWS, SIZE_MAX);
     }
@@ -148,7 +144,7 @@ static double paired(const double *a, const double *b, uint32_t n)
 {
     double ratio[MAX_ROUNDS];
     for (uint32_t i = 0; i < n; i++) ratio[i] = a[i] / b[i];
-    return nj_bench_quantile(ratio, n, 0.5);
+    return nj_quantile(ratio, n, 0.5);
 }
 
 /* The shape of the TESS cutout table: throughput, speed-up, efficiency; the knee is the last size at 75 % or better. */
@@ -160,10 +156,10 @@ static void print_sweep(nj_bench_run *run, const bench *b, const sweep *s)
     for (int k = 0; k < b->n_sizes; k++) {
         char name[64], what[96];
         double n = b->size[k], up = paired(s->wall[0], s->wall[k], s->rounds), cpu = paired(s->cpu[k], s->cpu[0], s->rounds);
-        double wall = nj_bench_quantile(s->wall[k], s->rounds, 0.5);
+        double wall = nj_quantile(s->wall[k], s->rounds, 0.5);
         if (up / n >= 0.75) knee = b->size[k];
         printf("%-22s %8d %12.0f %9.2fx %10.0f%% %13.1f %9.2f\n", "", b->size[k], 1e9 / wall, up, 100 * up / n,
-               nj_bench_quantile(s->cpu[k], s->rounds, 0.5) / 1e3, cpu);
+               nj_quantile(s->cpu[k], s->rounds, 0.5) / 1e3, cpu);
         snprintf(name, sizeof name, "%s/%d", s->name, b->size[k]);
         nj_bench_samples(run, name, b->size[k], (double)b->packets.n, s->rounds, s->cpu[k], s->wall[k]);
         snprintf(what, sizeof what, "%s, alerts/s by %d thread%s", s->name, b->size[k], b->size[k] == 1 ? "" : "s");

@@ -48,20 +48,6 @@ static nj_stream *on_stream(void *opaque, const char *name, const char *topic, i
     f->stream = (nj_stream){ .name = name, .topic = topic, .partition = partition };
     return &f->stream;
 }
-static int on_drain(void *opaque, nj_stream *stream, int timeout_ms)
-{
-    (void)opaque, (void)stream, (void)timeout_ms;
-    return 0;
-}
-static void on_note(void *opaque, const char *text)
-{
-    (void)opaque;
-    nj_log(NJ_LOG_WARN, "%s", text);
-}
-static void on_returned(void *opaque, nj_stream *stream, uint64_t n)
-{
-    (void)opaque, (void)stream, (void)n;
-}
 
 static const nj_packet_view *view_of(finding *f, const nj_schema *schema, nj_error *err)
 {
@@ -109,7 +95,7 @@ static int search_chunk(finding *f, const options *o, nj_chunk *chunk, nj_error 
 
 static int search(finding *f, options *o, nj_error *err)
 {
-    const nj_source_host host = { f, on_stream, on_drain, on_note, on_returned };
+    const nj_source_host host = nj_source_reader_host(on_stream, f);
     nj_source_args args = { .spec = o->spec, .settings = &o->settings, .host = &host };
     if (!(f->decoder = nj_decoder_new(&o->settings, err)) || !(f->batch = nj_batch_new()) ||
         !(f->source = nj_source_open(&args, err)))
@@ -282,9 +268,8 @@ static void add_line(const finding *f, const nj_packet_field *field, int width, 
     int missing = !answer || !strcmp(text, "-999") || !strcmp(text, "-99999"), indent = (int)(2 * field->depth);
     int longer = (int)strlen(field->name) > width ? (int)strlen(field->name) - width : 0; /* takes from the value's blanks */
     nj_buffer_printf(out, "%*s%-*s ", indent, "", width, field->name);
-    nj_buffer_printf(out, "%s%*s%s %-*s", missing && t->colour ? "\x1b[2m" : "",
-                     longer < VALUE_WIDTH ? VALUE_WIDTH - longer : 1, text, missing && t->colour ? "\x1b[0m" : "", UNIT_WIDTH,
-                     field->unit);
+    nj_buffer_printf(out, "%s%*s%s %-*s", missing && t->colour ? "\x1b[2m" : "", longer < VALUE_WIDTH ? VALUE_WIDTH - longer : 1,
+                     text, missing && t->colour ? "\x1b[0m" : "", UNIT_WIDTH, field->unit);
     int room = (int)t->columns - indent - width - VALUE_WIDTH - UNIT_WIDTH - 4, n = (int)strlen(field->doc);
     if (room > 12 && n) {
         char doc[512];
@@ -431,14 +416,10 @@ done:
 static int parse(int argc, char **argv, options *o)
 {
     enum { RECORD = 256, CANDID, STAMPS, HDU, JSON, HOSTLESS };
-    static const struct option table[] = { { "record", 1, 0, RECORD },
-                                           { "candid", 1, 0, CANDID },
-                                           { "stamps", 1, 0, STAMPS },
-                                           { "hdu", 1, 0, HDU },
-                                           { "json", 0, 0, JSON },
-                                           { "define", 1, 0, 'D' },
-                                           { "hostless", 0, 0, HOSTLESS },
-                                           { 0 } };
+    static const struct option table[] = { { "record", 1, 0, RECORD },     { "candid", 1, 0, CANDID },
+                                           { "stamps", 1, 0, STAMPS },     { "hdu", 1, 0, HDU },
+                                           { "json", 0, 0, JSON },         { "define", 1, 0, 'D' },
+                                           { "hostless", 0, 0, HOSTLESS }, { 0 } };
     nj_error err;
     char *end;
     optind = 1;

@@ -55,4 +55,8 @@ void nj_opener_free(nj_opener *opener);
  * why (NULL allowed): a static text when it is bad. */
 void nj_stamp_open(nj_opener *opener, nj_stamp *stamp, nj_arena *arena, const char **why);
 
+/* nj_schema_offer and nj_stamp_open as a graph asks for them (nj_offers, nj_worker_new): it knows no schema, no opener. */
+int nj_offer_for_graph(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit, bool *in_map);
+void nj_stamp_for_graph(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why);
+
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../base/embed.h"
+#include "../base/file.h"
 #include "../base/log.h"
 
 static const nj_param conf_table[] = {
@@ -50,38 +51,17 @@ static int add_map(nj_decoder *d, const char *where, const char *text, nj_error 
     return 0;
 }
 
-/* The whole file, NUL-terminated. */
-static char *read_file(const char *path, size_t *size, nj_error *err)
-{
-    FILE *f = fopen(path, "rb");
-    char *text = NULL;
-    long n = -1;
-    if (f && !fseek(f, 0, SEEK_END) && (n = ftell(f)) >= 0 && n <= NJ_SCHEMA_BYTES && !fseek(f, 0, SEEK_SET))
-        text = malloc((size_t)n + 1);
-    if (!text || fread(text, 1, (size_t)n, f) != (size_t)n) {
-        nj_fail(err, "%s: cannot be read (%m)", path);
-        free(text);
-        text = NULL;
-    } else {
-        text[n] = 0;
-        *size = (size_t)n;
-    }
-    if (f) fclose(f);
-    return text;
-}
-
 static int read_folder(nj_decoder *d, const char *folder, nj_error *err)
 {
     struct dirent **entry;
     int n = scandir(folder, &entry, NULL, alphasort), rc = 0;
     if (n < 0) return nj_fail(err, "[decode] maps: %s: %m", folder);
     for (int i = 0; i < n; i++) {
-        size_t length = strlen(entry[i]->d_name), size;
         char path[4096];
-        if (rc == 0 && length > 4 && !strcmp(entry[i]->d_name + length - 4, ".map")) {
+        if (rc == 0 && nj_ends_with(entry[i]->d_name, ".map")) {
             snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name);
-            char *text = read_file(path, &size, err);
-            rc = text ? add_map(d, path, text, err) : -1;
+            char *text = nj_file_read(path, NJ_SCHEMA_BYTES, NULL);
+            rc = text ? add_map(d, path, text, err) : nj_fail(err, "%s: cannot be read (%m)", path);
             free(text);
         }
         free(entry[i]);
@@ -359,8 +339,8 @@ static int read_bare_schema(nj_decoder *d, nj_error *err)
     if (!*d->conf.schema) return 0;
     size_t size;
     nj_error why;
-    char *text = read_file(d->conf.schema, &size, err);
-    if (!text) return -1;
+    char *text = nj_file_read(d->conf.schema, NJ_SCHEMA_BYTES, &size);
+    if (!text) return nj_fail(err, "%s: cannot be read (%m)", d->conf.schema);
     d->bare = nj_decoder_schema(d, (const uint8_t *)text, size, NULL, &why);
     free(text);
     return d->bare ? 0 : nj_fail(err, "[decode] schema: %s: %.600s", d->conf.schema, why.text);
@@ -457,4 +437,14 @@ int nj_schema_offer(const nj_schema *schema, const char *path, nj_offer *offer, 
             if (!nj_tree_find(&schema->tree, full, &found)) return 0;
         }
     return -1;
+}
+
+int nj_offer_for_graph(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit, bool *in_map)
+{
+    nj_offer o = { 0 };
+    int rc = nj_schema_offer(schema, path, &o, in_map);
+    *type = o.type;
+    *shape = o.shape;
+    *unit = o.unit;
+    return rc;
 }

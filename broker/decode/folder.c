@@ -8,6 +8,8 @@
 
 #include "registry.h"
 
+#include "../base/file.h"
+
 enum { MAX_FILES = 200, MAX_NESTING = 100 };
 
 typedef struct type_file {
@@ -95,12 +97,6 @@ static json_t *expand(folder *f, const json_t *json, const char *space, int nest
     return list;
 }
 
-static bool ends_with(const char *text, const char *tail)
-{
-    size_t n = strlen(text), m = strlen(tail);
-    return n >= m && !strcmp(text + n - m, tail);
-}
-
 static int load(folder *f, const char *path, nj_error *err)
 {
     json_error_t why;
@@ -109,7 +105,7 @@ static int load(folder *f, const char *path, nj_error *err)
     for (int i = 0; i < n; i++) {
         char file[4700];
         snprintf(file, sizeof file, "%.4000s/%s", path, entry[i]->d_name);
-        if (rc == 0 && ends_with(file, ".avsc") && f->n < MAX_FILES) {
+        if (rc == 0 && nj_ends_with(file, ".avsc") && f->n < MAX_FILES) {
             json_t *json = json_load_file(file, 0, &why);
             const char *name = json_string_value(json_object_get(json, "name")),
                        *space = json_string_value(json_object_get(json, "namespace"));
@@ -134,7 +130,7 @@ static char *join(folder *f, const char *path, nj_error *err)
 {
     type_file *root = NULL;
     for (size_t i = 0; i < f->n; i++)
-        if (ends_with(f->file[i].name, ".alert") || !strcmp(f->file[i].name, "alert")) root = &f->file[i];
+        if (nj_ends_with(f->file[i].name, ".alert") || !strcmp(f->file[i].name, "alert")) root = &f->file[i];
     if (!root && f->n == 1) root = &f->file[0];
     if (!root) {
         nj_fail(err, "%.500s: no file defines a record 'alert'", path);

@@ -87,3 +87,8 @@ void nj_stamp_open(nj_opener *o, nj_stamp *stamp, nj_arena *arena, const char **
     stamp->state = rc ? NJ_STAMP_BAD : NJ_STAMP_OPEN;
     if (why) *why = rc ? text : NULL;
 }
+
+void nj_stamp_for_graph(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why)
+{
+    nj_stamp_open(opener, stamp, arena, why);
+}

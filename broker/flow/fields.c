@@ -225,16 +225,6 @@ int nj_flow_fields(run *r, nj_error *err)
 
 /* --- surveys --- */
 
-static int offer(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit_name, bool *in_map)
-{
-    nj_offer o = { 0 };
-    int rc = nj_schema_offer(schema, path, &o, in_map);
-    *type = o.type;
-    *shape = o.shape;
-    *unit_name = o.unit;
-    return rc;
-}
-
 /* One line for people; each reason with -v. */
 static void tell_what_is_silent(const nj_graph *g)
 {
@@ -259,7 +249,7 @@ static uint32_t column_of(const nj_graph *g, const char *path, nj_type type)
 
 static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
 {
-    nj_offers offers = { schema, nj_schema_survey(schema), offer };
+    nj_offers offers = { schema, nj_schema_survey(schema), nj_offer_for_graph };
     survey *s = calloc(1, sizeof *s);
     if (!s) return nj_fail(err, "out of memory"), NULL;
     s->graph = nj_graph_new(&r->instances, &offers, r->want, r->n_wants, err);

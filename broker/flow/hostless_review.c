@@ -126,14 +126,6 @@ typedef struct review {
 
 /* --- graph --- */
 
-static int offer(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit, bool *in_map)
-{
-    nj_offer o;
-    int rc = nj_schema_offer(schema, path, &o, in_map);
-    if (!rc) *type = o.type, *shape = o.shape, *unit = o.unit;
-    return rc;
-}
-
 static nj_graph *graph_of(review *r, const nj_schema *schema, nj_error *err)
 {
     for (uint32_t i = 0; i < r->n_graphs; i++)
@@ -142,7 +134,7 @@ static nj_graph *graph_of(review *r, const nj_schema *schema, nj_error *err)
         nj_fail(err, "more than %d different schemas", GRAPHS_MOST);
         return NULL;
     }
-    const nj_offers offers = { schema, nj_schema_survey(schema), offer };
+    const nj_offers offers = { schema, nj_schema_survey(schema), nj_offer_for_graph };
     nj_graph *graph = nj_graph_new(&r->set, &offers, want, N_WANTS, err);
     if (!graph) return NULL;
     graph->layout.stamps |= 1 << NJ_SCIENCE | 1 << NJ_TEMPLATE | 1 << NJ_DIFFERENCE;
@@ -277,20 +269,6 @@ static nj_stream *on_stream(void *opaque, const char *name, const char *topic, i
     r->stream = (nj_stream){ .name = name, .topic = topic, .partition = partition };
     return &r->stream;
 }
-static int on_drain(void *opaque, nj_stream *stream, int timeout_ms)
-{
-    (void)opaque, (void)stream, (void)timeout_ms;
-    return 0;
-}
-static void on_note(void *opaque, const char *text)
-{
-    (void)opaque;
-    nj_log(NJ_LOG_WARN, "%s", text);
-}
-static void on_returned(void *opaque, nj_stream *stream, uint64_t n)
-{
-    (void)opaque, (void)stream, (void)n;
-}
 
 static int review_chunk(review *r, nj_chunk *chunk, nj_error *err)
 {
@@ -313,11 +291,6 @@ static int review_chunk(review *r, nj_chunk *chunk, nj_error *err)
         nj_batch_end(r->batch);
     }
     return 0;
-}
-
-static void open_stamp(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why)
-{
-    nj_stamp_open(opener, stamp, arena, why);
 }
 
 /* The default instances under the user's settings; 16 repeats unless something else is said. */
@@ -344,7 +317,7 @@ static int prepare(review *r, const nj_settings *user, nj_error *err)
     r->limit[1] = template ? atof(template) : 0.85;
     r->batch = nj_batch_new();
     if (!r->batch || !(r->decoder = nj_decoder_new(&r->settings, err)) || !(r->opener = nj_opener_new(r->decoder))) return -1;
-    return (r->worker = nj_worker_new(&r->set, open_stamp, r->opener, SINGLE, false, err)) ? 0 : -1;
+    return (r->worker = nj_worker_new(&r->set, nj_stamp_for_graph, r->opener, SINGLE, false, err)) ? 0 : -1;
 }
 
 static void review_free(review *r)
@@ -366,7 +339,7 @@ int nj_hostless_review_run(const char *spec, const char *folder, const nj_settin
                            nj_error *err)
 {
     review r = { 0 };
-    const nj_source_host host = { &r, on_stream, on_drain, on_note, on_returned };
+    const nj_source_host host = nj_source_reader_host(on_stream, &r);
     int rc = -2;
     if (prepare(&r, user, err)) goto done;
     rc = -1;

@@ -149,11 +149,6 @@ static int make_metadata(run *r)
     return 0;
 }
 
-static void open_stamp(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why)
-{
-    nj_stamp_open(opener, stamp, arena, why);
-}
-
 /* --- the run --- */
 
 typedef struct workers {
@@ -170,7 +165,8 @@ static int make_workers(run *r, workers *w, int threads, nj_error *err)
     for (int i = 0; i < threads; i++, w->n++) {
         w->opener[i] = nj_opener_new(r->decoder);
         if (!w->opener[i]) return nj_fail(err, "out of memory");
-        w->item[i] = nj_worker_new(&r->instances, open_stamp, w->opener[i], (uint64_t)r->conf.single_row, r->conf.reference, err);
+        w->item[i] =
+            nj_worker_new(&r->instances, nj_stamp_for_graph, w->opener[i], (uint64_t)r->conf.single_row, r->conf.reference, err);
         if (!w->item[i]) return w->n++, -1;
         w->item[i]->uncounted = !r->conf.counters;
     }

@@ -4,18 +4,6 @@
 
 #include "graph.h"
 
-static double get(nj_type type, const void *data, size_t i)
-{
-    switch (type) {
-    case NJ_U8: return ((const uint8_t *)data)[i] == NJ_NO_U8 ? NAN : ((const uint8_t *)data)[i];
-    case NJ_I32: return ((const int32_t *)data)[i] == NJ_NO_I32 ? NAN : ((const int32_t *)data)[i];
-    case NJ_I64: return ((const int64_t *)data)[i] == NJ_NO_I64 ? NAN : (double)((const int64_t *)data)[i];
-    case NJ_F32: return ((const float *)data)[i];
-    case NJ_F64: return ((const double *)data)[i];
-    default: return NAN;
-    }
-}
-
 static void put(nj_type type, void *data, size_t i, double v)
 {
     switch (type) {
@@ -34,7 +22,7 @@ static int convert(const nj_derived *d, nj_batch *b, nj_col *out)
     size_t n = d->shape == NJ_SERIES ? base->off[b->n] : b->n;
     void *data = nj_arena_alloc(&b->arena, n * nj_type_size(d->to) + 1);
     if (!data) return -1;
-    for (size_t i = 0; i < n; i++) put(d->to, data, i, get(d->from, base->data, i) * d->scale);
+    for (size_t i = 0; i < n; i++) put(d->to, data, i, nj_number(d->from, base->data, i) * d->scale);
     *out = (nj_col){ data, base->off };
     return 0;
 }

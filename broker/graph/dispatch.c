@@ -138,18 +138,6 @@ static int allocate_outputs(const nj_step *s, nj_batch *b, void **out)
     return 0;
 }
 
-static double number(nj_type type, const void *data, size_t i)
-{
-    switch (type) {
-    case NJ_U8: return ((const uint8_t *)data)[i] == NJ_NO_U8 ? NAN : ((const uint8_t *)data)[i];
-    case NJ_I32: return ((const int32_t *)data)[i] == NJ_NO_I32 ? NAN : ((const int32_t *)data)[i];
-    case NJ_I64: return ((const int64_t *)data)[i] == NJ_NO_I64 ? NAN : (double)((const int64_t *)data)[i];
-    case NJ_F32: return ((const float *)data)[i];
-    case NJ_F64: return ((const double *)data)[i];
-    default: return NAN;
-    }
-}
-
 static void count_rows(const nj_step *s, nj_counter *count, const nj_work *w)
 {
     count->offered += w->n;
@@ -163,7 +151,7 @@ static void count_rows(const nj_step *s, nj_counter *count, const nj_work *w)
         for (uint32_t g = 0; g < s->in->n_gives; g++) {
             const nj_give *give = &s->in->give[g];
             if (isnan(give->flag_above) || give->width != 1 || !w->out[g] ||
-                !(number(give->type, w->out[g], r) > give->flag_above))
+                !(nj_number(give->type, w->out[g], r) > give->flag_above))
                 continue;
             count->flagged++;
             break;

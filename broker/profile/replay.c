@@ -4,21 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void open_stamp(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why)
-{
-    nj_stamp_open(opener, stamp, arena, why);
-}
-
-static int offer(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit, bool *in_map)
-{
-    nj_offer o = { 0 };
-    int rc = nj_schema_offer(schema, path, &o, in_map);
-    *type = o.type;
-    *shape = o.shape;
-    *unit = o.unit;
-    return rc;
-}
-
 static int find_target(nj_replay *r, nj_error *err)
 {
     for (r->target = 0; r->target < r->instances.n; r->target++)
@@ -62,7 +47,7 @@ static nj_replay_survey *survey_of(nj_replay *r, const nj_schema *schema, nj_err
         if (!strcmp(r->survey[i].name, name)) return &r->survey[i];
     if (r->n_surveys == NJ_REPLAY_SURVEYS) return nj_fail(err, "more than %d surveys", NJ_REPLAY_SURVEYS), NULL;
     nj_replay_survey *s = &r->survey[r->n_surveys];
-    nj_offers offers = { schema, name, offer };
+    nj_offers offers = { schema, name, nj_offer_for_graph };
     snprintf(s->name, sizeof s->name, "%s", name);
     s->graph = nj_graph_new(&r->instances, &offers, NULL, 0, err);
     if (!s->graph) return NULL;
@@ -135,7 +120,7 @@ int nj_replay_open(nj_replay *r, const nj_replay_options *o, const nj_alerts *al
     if (nj_instances_open(&r->instances, r->instance, err) || find_target(r, err)) return -1; /* those that are off are gone */
     r->opener = nj_opener_new(r->decoder);
     if (!r->opener) return nj_fail(err, "out of memory");
-    r->worker = nj_worker_new(&r->instances, open_stamp, r->opener, 0, false, err);
+    r->worker = nj_worker_new(&r->instances, nj_stamp_for_graph, r->opener, 0, false, err);
     if (!r->worker || decode(r, alerts, o->limit, err)) return -1;
     for (uint32_t i = 0; i < r->n_batches; i++)
         if (r->batch[i]->n && nj_dispatch(r->of[i]->graph, r->worker, r->batch[i])) return nj_fail(err, "out of memory");

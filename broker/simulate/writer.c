@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "../base/buffer.h"
+#include "../base/file.h"
 #include "../base/kafka.h"
 
 enum { GZIP_BLOCK = 4 << 20, GZIP_LEVEL = 1, FLUSH_MS = 60000 };
@@ -36,12 +37,6 @@ struct nj_sim_writer {
     uint64_t lost; /* messages that Kafka refused; counted in its delivery reports */
     char why[256];
 };
-
-static int ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && !strcmp(text + n - m, end);
-}
 
 static int write_all(int fd, const void *bytes, size_t n)
 {
@@ -86,7 +81,7 @@ static la_ssize_t on_tar_bytes(struct archive *a, void *opaque, const void *byte
 
 static int is_tar(const char *spec)
 {
-    return ends_with(spec, ".tar") || ends_with(spec, ".tar.gz") || ends_with(spec, ".tgz") || !strcmp(spec, "-");
+    return nj_ends_with(spec, ".tar") || nj_ends_with(spec, ".tar.gz") || nj_ends_with(spec, ".tgz") || !strcmp(spec, "-");
 }
 
 static int tar_open(nj_sim_writer *w, const nj_sim_writer_args *args, nj_error *err)
@@ -101,7 +96,7 @@ static int tar_open(nj_sim_writer *w, const nj_sim_writer_args *args, nj_error *
     }
     if (w->fd < 0)
         return nj_fail(err, "%s: %s%s", args->spec, strerror(errno), errno == EEXIST ? "; --overwrite replaces it" : "");
-    if (ends_with(args->spec, "gz") && !(w->compressor = libdeflate_alloc_compressor(GZIP_LEVEL)))
+    if (nj_ends_with(args->spec, "gz") && !(w->compressor = libdeflate_alloc_compressor(GZIP_LEVEL)))
         return nj_fail(err, "out of memory");
     w->archive = archive_write_new();
     if (!w->archive || archive_write_set_format_ustar(w->archive) || archive_write_set_bytes_per_block(w->archive, 1 << 20) ||

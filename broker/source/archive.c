@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../base/clock.h"
+#include "../base/file.h"
 #include "classes.h"
 
 /* A tar may announce any size: memory follows what arrives, not what is announced. */
@@ -29,18 +30,12 @@ typedef struct archive_source {
     int failed;
 } archive_source;
 
-static int ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && !strcmp(text + n - m, end);
-}
-
 /* ".tar" or ".tar.ANYTHING", the short forms of those, or one compressed packet. */
 static int named_as_archive(const char *spec)
 {
     static const char *const form[] = { ".tar", ".tgz", ".tzst", ".txz", ".tbz2", ".tbz", ".tlz", ".avro.gz", ".avro.zst" };
     for (size_t i = 0; i < sizeof form / sizeof *form; i++)
-        if (ends_with(spec, form[i])) return 1;
+        if (nj_ends_with(spec, form[i])) return 1;
     const char *slash = strrchr(spec, '/');
     return strstr(slash ? slash : spec, ".tar.") != NULL;
 }
@@ -108,7 +103,7 @@ static nj_source *open_archive(const nj_source_args *args, nj_error *err)
         s->host = args->host;
         s->fd = fd;
         s->spec = strdup(is_stdin ? "stdin" : args->spec);
-        s->reader = new_reader(is_stdin || ends_with(args->spec, ".avro.gz") || ends_with(args->spec, ".avro.zst"));
+        s->reader = new_reader(is_stdin || nj_ends_with(args->spec, ".avro.gz") || nj_ends_with(args->spec, ".avro.zst"));
     }
     if (!s || !s->spec || !s->reader) {
         nj_fail(err, "%s: out of memory", args->spec);

@@ -12,6 +12,7 @@
 
 #include "../base/arena.h"
 #include "../base/clock.h"
+#include "../base/file.h"
 #include "classes.h"
 #include "parquet_avro.h"
 
@@ -43,12 +44,6 @@ typedef struct parquet_source {
     nj_skipped skipped;
 } parquet_source;
 
-static int has_ending(const char *name)
-{
-    size_t n = strlen(name);
-    return n > 8 && !strcmp(name + n - 8, ".parquet");
-}
-
 /* What Spark and pyarrow write beside the data: _SUCCESS, _metadata, ._part.crc, _spark_metadata/. */
 static int is_hidden(const FTSENT *e)
 {
@@ -66,14 +61,14 @@ static int match(const char *spec)
 {
     struct stat st;
     if (stat(spec, &st)) return 0;
-    if (S_ISREG(st.st_mode)) return has_ending(spec);
+    if (S_ISREG(st.st_mode)) return nj_ends_with(spec, ".parquet");
     if (!S_ISDIR(st.st_mode)) return 0;
     FTS *tree = walk(spec);
     int parquet = 0, other = 0;
     for (FTSENT *e; tree && !other && (e = fts_read(tree));) {
         if (e->fts_info == FTS_D && is_hidden(e)) fts_set(tree, e, FTS_SKIP);
         if (e->fts_info == FTS_D || e->fts_info == FTS_DP || is_hidden(e)) continue;
-        parquet |= has_ending(e->fts_name);
+        parquet |= nj_ends_with(e->fts_name, ".parquet");
         other |= nj_source_is_packet_name(e->fts_name);
     }
     if (tree) fts_close(tree);
@@ -114,7 +109,7 @@ static int scan(parquet_source *s, nj_error *err)
         if (e->fts_info == FTS_DNR || e->fts_info == FTS_ERR) {
             snprintf(text, sizeof text, "%s: cannot be read: %s", e->fts_path, strerror(e->fts_errno));
             damaged(s, text);
-        } else if (!has_ending(e->fts_name)) {
+        } else if (!nj_ends_with(e->fts_name, ".parquet")) {
             nj_skipped_add(&s->skipped, inside, 0);
         } else if (add_name(s, inside)) {
             rc = nj_fail(err, "%s: out of memory for the names", s->spec);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/log.h"
 #include "classes.h"
 
 const nj_source_class *const nj_source_classes[] = { &nj_source_embedded, &nj_source_kafka,  &nj_source_dead, &nj_source_archive,
@@ -51,4 +52,27 @@ void nj_skipped_tell(const nj_skipped *skipped, const nj_source_host *host, cons
                       n ? "" : ": passed over ", skipped->empty, unit, skipped->empty > 1 ? "s" : "", skipped->first_empty,
                       skipped->empty > 1 ? ", ..." : "");
     if (n) host->note(host->opaque, text);
+}
+
+/* --- a host that only reads --- */
+
+static int nothing_to_drain(void *opaque, nj_stream *stream, int timeout_ms)
+{
+    (void)opaque, (void)stream, (void)timeout_ms;
+    return 0;
+}
+static void warn(void *opaque, const char *text)
+{
+    (void)opaque;
+    nj_log(NJ_LOG_WARN, "%s", text);
+}
+static void forget(void *opaque, nj_stream *stream, uint64_t n)
+{
+    (void)opaque, (void)stream, (void)n;
+}
+
+nj_source_host nj_source_reader_host(nj_stream *(*stream)(void *opaque, const char *name, const char *topic, int32_t partition),
+                                     void *opaque)
+{
+    return (nj_source_host){ opaque, stream, nothing_to_drain, warn, forget };
 }

@@ -24,6 +24,11 @@ typedef struct nj_source_host {
     void (*returned)(void *opaque, nj_stream *stream, uint64_t n);
 } nj_source_host;
 
+/* A host for those who only read: nothing is acknowledged, notes are warnings in the log, what comes again is forgotten. The
+ * caller has the streams. */
+nj_source_host nj_source_reader_host(nj_stream *(*stream)(void *opaque, const char *name, const char *topic, int32_t partition),
+                                     void *opaque);
+
 typedef struct nj_source_args {
     const char *spec;      /* as the user wrote it */
     nj_settings *settings; /* [kafka], [source] */

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/base/file.h"
 #include "broker/graph/services.h"
 #include "nightjar/model.h"
 
@@ -42,20 +43,6 @@ __attribute__((format(printf, 3, 4))) static inline void model_host_log(void *op
     va_end(ap);
 }
 
-static inline void *read_whole(const char *path, size_t *n)
-{
-    FILE *f = fopen(path, "rb");
-    if (!f) return NULL;
-    fseek(f, 0, SEEK_END);
-    *n = (size_t)ftell(f);
-    rewind(f);
-    char *bytes = malloc(*n + 1);
-    size_t got = fread(bytes, 1, *n, f);
-    fclose(f);
-    bytes[got] = 0;
-    return bytes;
-}
-
 static inline int model_host_data(void *opaque, const char *name, const void **bytes, size_t *n)
 {
     model_host *h = opaque;
@@ -68,7 +55,7 @@ static inline int model_host_data(void *opaque, const char *name, const void **b
         }
     char path[2048];
     snprintf(path, sizeof path, "%s/%s", h->folder ? h->folder : ".", name);
-    if (h->n_owned == 256 || !(h->owned[h->n_owned] = read_whole(path, n))) return NJ_ECONF;
+    if (h->n_owned == 256 || !(h->owned[h->n_owned] = nj_file_read(path, SIZE_MAX, n))) return NJ_ECONF;
     *bytes = h->owned[h->n_owned++];
     return NJ_OK;
 }

@@ -44,7 +44,7 @@ static float *random_rows(const char *name, uint32_t n_in, int odd)
     char path[2048];
     size_t size;
     snprintf(path, sizeof path, "%s/%s/golden.csv", folder_of(name), name);
-    char *text = read_whole(path, &size), *line = strchr(text, '\n') + 1;
+    char *text = nj_file_read(path, SIZE_MAX, &size), *line = strchr(text, '\n') + 1;
     float *golden = calloc(64 * n_in, sizeof(float)), *x = calloc((size_t)ROWS * n_in, sizeof(float));
     uint32_t n_golden = 0;
     for (; *line && n_golden < 64; line = strchr(line, '\n') + 1, n_golden++) {

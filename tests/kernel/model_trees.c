@@ -39,7 +39,7 @@ static float *random_rows(const char *folder, uint32_t n, uint32_t n_in)
     char path[2048];
     size_t size;
     snprintf(path, sizeof path, "%s/%s/golden.csv", real_models(), folder);
-    char *text = read_whole(path, &size), *line = strchr(text, '\n') + 1;
+    char *text = nj_file_read(path, SIZE_MAX, &size), *line = strchr(text, '\n') + 1;
     float *golden = calloc(64 * n_in, sizeof(float)), *x = calloc((size_t)n * n_in, sizeof(float));
     for (uint32_t r = 0; r < 64; r++, line = strchr(line, '\n') + 1) {
         char *p = line;

@@ -1,75 +1,9 @@
-/* The sky service: cone search against brute force (ERFA's separations), the file format, hostile files, proper
- * motion against ERFA, and files replaced under running searches. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+/* The sky kernels: cone search against brute force (ERFA's separations), the file format, hostile files, and proper motion
+ * against ERFA. */
+#include "sky_kit.h"
 
-#include <cmocka.h>
 #include <erfa.h>
 #include <fcntl.h>
-#include <math.h>
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include "broker/graph/services.h"
-#include "modules/kit/sky/njx.h"
-
-static const double deg = M_PI / 180;
-static uint64_t seed = 20260114; /* printed by nobody: fixed */
-
-static double uniform(void)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return (double)(seed >> 11) * 0x1p-53;
-}
-
-static double log_uniform(double low, double high)
-{
-    return low * pow(high / low, uniform());
-}
-
-/* A point at a distance of 0.1" to 1 deg from a pole, from ra 0 / 360, from a place on the equator, or anywhere. */
-static void awkward_place(double *ra, double *dec)
-{
-    double d = log_uniform(0.1, 3600) / 3600, side = uniform() < 0.5 ? -1 : 1;
-    int kind = (int)(uniform() * 5);
-    *ra = 360 * uniform();
-    *dec = asin(2 * uniform() - 1) / deg;
-    if (kind == 0) *dec = side * (90 - d);
-    if (kind == 1) {
-        double at = uniform() < 0.5 ? 0 : 80;
-        *dec = at + d * (2 * uniform() - 1);
-        *ra = side * d / cos(at * deg) + (side < 0 ? 360 : 0);
-    }
-    if (kind == 2) {
-        *ra = 123.4 + side * d;
-        *dec = d * (2 * uniform() - 1);
-    }
-    if (kind == 3 && uniform() < 0.01) {
-        *ra = 0;
-        *dec = side * 90;
-    }
-    if (*ra >= 360) *ra -= 360;
-}
-
-enum { ROWS = 20000, CONES = 3000, CAP = 40 };
-
-typedef struct places {
-    double ra[ROWS], dec[ROWS];
-} places;
-
-static places *awkward_places(void)
-{
-    places *p = malloc(sizeof *p);
-    for (int i = 0; i < ROWS; i++) awkward_place(&p->ra[i], &p->dec[i]);
-    return p;
-}
 
 static double erfa_separation(double ra1, double dec1, double ra2, double dec2)
 {
@@ -168,65 +102,6 @@ static void impossible_cones_are_no_input(void **state)
     cones.cap = 0;
     assert_int_equal(njx_search(&g, 1, NAN, &cones, &m), -1);
     njx_free_grid(&g);
-}
-
-/* ---- files ---- */
-
-static char folder[] = "/tmp/nightjar-sky.XXXXXX";
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
-}
-
-static const nj_sky_column columns[] = {
-    { "name", NJ_STR, "" }, { "z", NJ_F32, "1" }, { "id", NJ_I64, "" }, { "class", NJ_U8, "" }
-};
-
-static const char *path_of(const char *name)
-{
-    static char path[200];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
-}
-
-/* Rows i of the places with name "s<i % 1000>", z = i / 10, id = i; every 50th moves fast, every 3rd slowly. */
-static void write_catalog(const char *path, const places *p, int n, const char *mark, size_t memory, int compact)
-{
-    char why[300] = "", name[40];
-    uint8_t source[32] = { 7 };
-    njx_options o = { .path = path,
-                      .source = "test",
-                      .epoch_year = 2000,
-                      .radius_arcsec = 5,
-                      .memory_bytes = memory,
-                      .has_motion = 1,
-                      .compact = compact,
-                      .n_columns = 4,
-                      .column = columns };
-    njx_writer *w = njx_create(&o, why, sizeof why);
-    assert_non_null(w);
-    for (int i = 0; i < n; i++) {
-        njx_value v[4] = { { .text = name, .n_text = (uint32_t)snprintf(name, sizeof name, "%s%d", mark, i % 1000) },
-                           { .number = i / 10.0 },
-                           { .integer = i },
-                           { .integer = i % 2 ? 3 : -1 } };
-        if (i % 5 == 0) v[0].text = NULL;
-        double pm = i % 50 == 0 ? 5000 * uniform() : i % 3 ? NAN : 30 * uniform();
-        assert_int_equal(njx_add(w, p->ra[i], p->dec[i], pm, -pm / 2, v, why, sizeof why), 1);
-    }
-    assert_int_equal(njx_add(w, NAN, 0, 0, 0, (njx_value[4]){ 0 }, why, sizeof why), 0);
-    assert_int_equal(njx_add(w, 0, 90.1, 0, 0, (njx_value[4]){ 0 }, why, sizeof why), 0);
-    assert_int_equal(njx_finish(w, source, why, sizeof why), 0);
 }
 
 static void what_is_written_is_read(void **state)
@@ -370,32 +245,13 @@ static void fast_rows_are_found_where_they_are(void **state)
     njx_close(f);
 }
 
-static char *read_whole(const char *path, size_t *n)
-{
-    FILE *f = fopen(path, "rb");
-    fseek(f, 0, SEEK_END);
-    *n = (size_t)ftell(f);
-    rewind(f);
-    char *data = malloc(*n);
-    assert_int_equal(fread(data, 1, *n, f), *n);
-    fclose(f);
-    return data;
-}
-
-static void write_whole(const char *path, const char *data, size_t n)
-{
-    FILE *f = fopen(path, "wb");
-    assert_int_equal(fwrite(data, 1, n, f), n);
-    fclose(f);
-}
-
 static void damaged_files_are_refused_with_the_reason(void **state)
 {
     (void)state;
     places *p = awkward_places();
     write_catalog(path_of("good.njx"), p, 500, "s", 0, 0);
     size_t n;
-    char *good = read_whole(path_of("good.njx"), &n), *bad = malloc(n + 1), why[300];
+    char *good = nj_file_read(path_of("good.njx"), SIZE_MAX, &n), *bad = malloc(n + 1), why[300];
     for (int i = 0; i < 600; i++) { /* any bit */
         memcpy(bad, good, n);
         size_t at = i < 300 ? (size_t)i : (size_t)(uniform() * (double)n), size = n;
@@ -406,23 +262,23 @@ static void damaged_files_are_refused_with_the_reason(void **state)
             in_section |= at >= s->offset && at < s->offset + s->size;
         }
         bad[at] ^= (char)(1 << i % 8);
-        write_whole(path_of("bad.njx"), bad, size);
+        nj_file_write(path_of("bad.njx"), bad, size);
         njx_file *f = njx_open(path_of("bad.njx"), 0, why, sizeof why);
         if (in_section) assert_null(f); /* a byte between sections says nothing */
         if (!f) assert_non_null(strstr(why, "bad.njx: "));
         njx_close(f);
     }
     for (int i = 0; i < 100; i++) {
-        write_whole(path_of("bad.njx"), good, i * n / 100);
+        nj_file_write(path_of("bad.njx"), good, i * n / 100);
         assert_null(njx_open(path_of("bad.njx"), 0, why, sizeof why));
         assert_true(strstr(why, "truncated") || strstr(why, "too short"));
     }
     memcpy(bad, good, n);
     ((njx_header *)bad)->version = 9;
-    write_whole(path_of("bad.njx"), bad, n);
+    nj_file_write(path_of("bad.njx"), bad, n);
     assert_null(njx_open(path_of("bad.njx"), 0, why, sizeof why));
     assert_non_null(strstr(why, "format version 9"));
-    write_whole(path_of("bad.njx"), "ra,dec\n", 7);
+    nj_file_write(path_of("bad.njx"), "ra,dec\n", 7);
     assert_null(njx_open(path_of("bad.njx"), 0, why, sizeof why));
     assert_non_null(strstr(why, "too short"));
     assert_null(njx_open(path_of("absent.njx"), 0, why, sizeof why));
@@ -437,7 +293,7 @@ static void forged_files_cannot_reach_outside(void **state)
     places *p = awkward_places();
     write_catalog(path_of("good.njx"), p, 500, "s", 0, 0);
     size_t n;
-    char *good = read_whole(path_of("good.njx"), &n), *bad = malloc(n), why[300];
+    char *good = nj_file_read(path_of("good.njx"), SIZE_MAX, &n), *bad = malloc(n), why[300];
     int refused = 0;
     for (int i = 0; i < 3000; i++) {
         memcpy(bad, good, n);
@@ -461,7 +317,7 @@ static void forged_files_cannot_reach_outside(void **state)
         if (h->n_sections < 30) njx_sha256_add(&sha, s, h->n_sections * sizeof *s);
         njx_sha256_end(&sha, h->content_sha256);
         h->header_sum = njx_sum(h, offsetof(njx_header, header_sum));
-        write_whole(path_of("bad.njx"), bad, n);
+        nj_file_write(path_of("bad.njx"), bad, n);
         njx_file *f = njx_open(path_of("bad.njx"), 0, why, sizeof why);
         refused += !f;
         if (!f) continue;
@@ -484,154 +340,6 @@ static void forged_files_cannot_reach_outside(void **state)
     free(good), free(bad), free(p);
 }
 
-/* ---- the service ---- */
-
-static const nj_sky *service(void)
-{
-    const nj_sky *sky = nj_service("sky", NJ_SKY_VERSION);
-    assert_non_null(sky);
-    assert_null(nj_service("sky", NJ_SKY_VERSION + 1));
-    return sky;
-}
-
-static void a_new_file_is_the_next_views(void **state)
-{
-    (void)state;
-    const nj_sky *sky = service();
-    places *p = awkward_places();
-    char why[600] = "", path[200];
-    snprintf(path, sizeof path, "%s", path_of("swap.njx"));
-    write_catalog(path, p, 1000, "old", 0, 0);
-    nj_sky_catalog *cat = sky->open(path, why, sizeof why), *same = sky->open(path, why, sizeof why);
-    assert_non_null(cat);
-    assert_ptr_equal(cat, same); /* one mapping, however many users */
-    sky->close(same);
-    const nj_sky_view *old = sky->begin(cat);
-    char old_hash[65];
-    snprintf(old_hash, sizeof old_hash, "%s", sky->info(old)->hash);
-    int name = sky->column(old, "Name");
-    write_catalog(path, p, 900, "new", 0, 0);
-    sky->recheck();
-    const nj_sky_view *new = sky->begin(cat);
-    assert_ptr_not_equal(old, new);
-    assert_int_equal(sky->info(old)->n_rows, 1000);
-    assert_int_equal(sky->info(new)->n_rows, 900);
-    assert_int_equal(sky->info(new)->generation, 2);
-    for (uint64_t r = 0; r < 900; r++) {
-        const char *text = sky->text(old, name, r);
-        if (text) assert_memory_equal(text, "old", 3);
-        text = sky->text(new, name, r);
-        if (text) assert_memory_equal(text, "new", 3);
-    }
-    sky->end(cat, old);
-    sky->end(cat, new);
-    write_whole(
-        path,
-        "garbage, but long enough to be looked at: ....................................................................."
-        "..................................................................................................................."
-        "...................................................................................................................",
-        340);
-    sky->recheck();
-    const nj_sky_view *still = sky->begin(cat);
-    assert_ptr_equal(still, new);
-    assert_int_equal(sky->problem(cat, why, sizeof why), 1);
-    assert_non_null(strstr(why, "swap.njx"));
-    assert_int_equal(sky->problem(cat, why, sizeof why), 0);
-    sky->end(cat, still);
-    unlink(path);
-    sky->recheck();
-    still = sky->begin(cat);
-    assert_ptr_equal(still, new);
-    sky->end(cat, still);
-    njx_options fewer = { .path = path, .n_columns = 1, .column = columns };
-    njx_writer *w = njx_create(&fewer, why, sizeof why);
-    assert_int_equal(njx_finish(w, (uint8_t[32]){ 0 }, why, sizeof why), 0);
-    sky->recheck();
-    still = sky->begin(cat);
-    assert_ptr_equal(still, new);
-    assert_int_equal(sky->problem(cat, why, sizeof why), 1);
-    assert_non_null(strstr(why, "lacks column 'z'"));
-    sky->end(cat, still);
-    sky->close(cat);
-    assert_null(sky->open("no_such_catalogue.njx", why, sizeof why));
-    assert_non_null(strstr(why, "no_such_catalogue.njx"));
-    free(p);
-}
-
-typedef struct storm {
-    const nj_sky *sky;
-    nj_sky_catalog *cat;
-    const places *places;
-    _Atomic int stop;
-    _Atomic long mixed, batches;
-    _Atomic uint64_t newest;
-} storm;
-
-static void *search_for_ever(void *arg)
-{
-    storm *s = arg;
-    while (!s->stop) {
-        const nj_sky_view *v = s->sky->begin(s->cat);
-        const nj_sky_info *info = s->sky->info(v);
-        int name = s->sky->column(v, "name");
-        uint8_t found[64];
-        uint32_t n[64];
-        uint64_t row[64];
-        double sep[64];
-        nj_sky_cones c = { .n = 64, .cap = 1, .ra = s->places->ra, .dec = s->places->dec, .one_radius_arcsec = 1 };
-        s->sky->search(v, &c, &(nj_sky_matches){ found, n, row, sep });
-        char mark = 0;
-        for (int i = 0; i < 64; i++) {
-            const char *text = found[i] == NJ_SKY_MATCH || found[i] == NJ_SKY_OVERFLOW ? s->sky->text(v, name, row[i]) : NULL;
-            if (found[i] == NJ_SKY_NONE) s->mixed++; /* every place is in every generation */
-            if (text && mark && text[0] != mark) s->mixed++;
-            if (text) mark = text[0];
-        }
-        if (info->generation > s->newest) s->newest = info->generation;
-        s->sky->end(s->cat, v);
-        s->batches++;
-    }
-    return NULL;
-}
-
-static void add_served(void *opaque, const nj_sky_served *s)
-{
-    uint64_t *sum = opaque;
-    if (strstr(s->path, "storm.njx")) sum[0]++, sum[1] += s->n_searched;
-    assert_int_equal(strlen(s->hash), 64);
-}
-
-static void swaps_under_searches_never_mix(void **state)
-{
-    (void)state;
-    places *p = awkward_places();
-    char why[300], path[200], mark[2] = "A";
-    snprintf(path, sizeof path, "%s", path_of("storm.njx"));
-    write_catalog(path, p, 300, mark, 0, 0);
-    storm s = { .sky = service(), .places = p };
-    s.cat = s.sky->open(path, why, sizeof why);
-    assert_non_null(s.cat);
-    pthread_t thread[3];
-    for (int i = 0; i < 3; i++) pthread_create(&thread[i], NULL, search_for_ever, &s);
-    for (int i = 1; i < 40; i++) {
-        mark[0] = (char)('A' + i % 26);
-        write_catalog(path, p, 300 + i, mark, 0, 0);
-        s.sky->recheck();
-        usleep(5000);
-    }
-    usleep(50000);
-    s.stop = 1;
-    for (int i = 0; i < 3; i++) pthread_join(thread[i], NULL);
-    assert_int_equal(s.mixed, 0);
-    assert_true(s.newest > 10);
-    uint64_t sum[2] = { 0 };
-    s.sky->served(add_served, sum);
-    assert_int_equal(sum[0], s.newest);
-    assert_int_equal(sum[1], 64 * s.batches);
-    s.sky->close(s.cat);
-    free(p);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -643,8 +351,6 @@ int main(void)
         cmocka_unit_test(fast_rows_are_found_where_they_are),
         cmocka_unit_test(damaged_files_are_refused_with_the_reason),
         cmocka_unit_test(forged_files_cannot_reach_outside),
-        cmocka_unit_test(a_new_file_is_the_next_views),
-        cmocka_unit_test(swaps_under_searches_never_mix),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -126,7 +126,7 @@ static bool same_value(nj_type type, const void *a, size_t i, const void *b, siz
         const char *x = ((const char *const *)a)[i], *y = ((const char *const *)b)[j];
         return x == y || (x && y && !strcmp(x, y));
     }
-    double x = fetch(type, a, i), y = fetch(type, b, j);
+    double x = nj_number(type, a, i), y = nj_number(type, b, j);
     return x == y || (isnan(x) && isnan(y));
 }
 
@@ -151,7 +151,7 @@ static void expect_same_row(const host_batch *a, uint32_t r, const host_batch *b
         for (size_t e = 0; e < n; e++)
             if (!same_value(g->type, a->out[k], i + e, b->out[k], j + e))
                 fail_msg("%s: %s row: %s is %.17g, was %.17g", what, row_kind_name[a->spec[r].kind], g->name,
-                         fetch(g->type, b->out[k], j + e), fetch(g->type, a->out[k], i + e));
+                         nj_number(g->type, b->out[k], j + e), nj_number(g->type, a->out[k], i + e));
     }
 }
 
@@ -167,7 +167,7 @@ static void expect_valid(const host_batch *b, uint32_t r)
                 if (s && strlen(s) > 4096) fail_msg("%s: endless text", g->name);
                 continue;
             }
-            double v = fetch(g->type, b->out[k], at + e);
+            double v = nj_number(g->type, b->out[k], at + e);
             if (!isnan(v) && !(v >= g->lo && v <= g->hi))
                 fail_msg("%s row: %s is %.17g, outside [%g, %g]", row_kind_name[b->spec[r].kind], g->name, v, g->lo, g->hi);
         }
@@ -333,10 +333,10 @@ static void process_equals_its_plain_version(void **state)
             size_t at, n = width_of(&a, k, r, &at);
             bool real = g->type == NJ_F64 || g->type == NJ_F32;
             for (size_t e = 0; e < n; e++)
-                if (real ? !close_enough(fetch(g->type, a.out[k], at + e), fetch(g->type, b.out[k], at + e), tolerance)
+                if (real ? !close_enough(nj_number(g->type, a.out[k], at + e), nj_number(g->type, b.out[k], at + e), tolerance)
                          : !same_value(g->type, a.out[k], at + e, b.out[k], at + e))
                     fail_msg("%s row: %s is %.17g, by the plain version %.17g", row_kind_name[spec[r].kind], g->name,
-                             fetch(g->type, a.out[k], at + e), fetch(g->type, b.out[k], at + e));
+                             nj_number(g->type, a.out[k], at + e), nj_number(g->type, b.out[k], at + e));
         }
     }
     free_batch(&a);
@@ -453,7 +453,7 @@ static void expect_cell(const host_batch *b, const char *name, const char *cell,
     size_t at, n = width_of(b, k, 0, &at);
     for (size_t e = 0; e < n; e++) {
         char *end = (char *)cell;
-        double want = *cell && *cell != '-' ? strtod(cell, &end) : NAN, got = fetch(type, b->out[k], at + e);
+        double want = *cell && *cell != '-' ? strtod(cell, &end) : NAN, got = nj_number(type, b->out[k], at + e);
         if (*cell == '-' && (cell[1] == ' ' || !cell[1]))
             end = (char *)cell + 1;
         else if (*cell == '-')

@@ -147,18 +147,6 @@ static inline void store(nj_type type, void *data, size_t i, double v)
     }
 }
 
-static inline double fetch(nj_type type, const void *data, size_t i)
-{
-    switch (type) {
-    case NJ_U8: return ((const uint8_t *)data)[i] == NJ_NO_U8 ? NAN : ((const uint8_t *)data)[i];
-    case NJ_I32: return ((const int32_t *)data)[i] == NJ_NO_I32 ? NAN : ((const int32_t *)data)[i];
-    case NJ_I64: return ((const int64_t *)data)[i] == NJ_NO_I64 ? NAN : (double)((const int64_t *)data)[i];
-    case NJ_F32: return ((const float *)data)[i];
-    case NJ_F64: return ((const double *)data)[i];
-    default: return NAN;
-    }
-}
-
 /* --- services of one call --- */
 
 static inline void *host_scratch(const nj_work *w, size_t bytes)

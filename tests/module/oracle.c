@@ -115,18 +115,6 @@ static const nj_col *column_of(const runner *r, const char *name, nj_type *type)
     return NULL;
 }
 
-static double number_in(nj_type type, const nj_col *col, uint32_t row)
-{
-    switch (type) {
-    case NJ_U8: return ((const uint8_t *)col->data)[row] == NJ_NO_U8 ? NAN : ((const uint8_t *)col->data)[row];
-    case NJ_I32: return ((const int32_t *)col->data)[row] == NJ_NO_I32 ? NAN : ((const int32_t *)col->data)[row];
-    case NJ_I64: return ((const int64_t *)col->data)[row] == NJ_NO_I64 ? NAN : (double)((const int64_t *)col->data)[row];
-    case NJ_F32: return ((const float *)col->data)[row];
-    case NJ_F64: return ((const double *)col->data)[row];
-    default: return NAN;
-    }
-}
-
 static void keep_series(const runner *r, answer *a, uint32_t row)
 {
     static const char *const name[] = { "standardized_flux.dc_flux_jy_series", "standardized_flux.dc_sigma_jy_series",
@@ -151,7 +139,7 @@ static void keep_answers(runner *r)
         for (int k = 0; k < PAIRS; k++) {
             nj_type type = 0;
             const nj_col *col = column_of(r, pairs[k].ours, &type);
-            a->number[k] = col ? number_in(type, col, row) : NAN;
+            a->number[k] = col ? nj_number(type, (col)->data, row) : NAN;
             if (!col || type != NJ_STR) continue;
             const char *text = ((const char *const *)col->data)[row];
             a->text[k] = text ? strdup(text) : NULL;
@@ -201,7 +189,7 @@ static int compare_table(const results *all, const char *table)
     char path[4096];
     size_t n;
     snprintf(path, sizeof path, "%s/oracles/%s", shared, table);
-    char *text = read_file(path, &n);
+    char *text = nj_file_read(path, SIZE_MAX, &n);
     if (!text) return 0;
     column_tally tally[PAIRS] = { 0 };
     int column[PAIRS], rows = 0, bad = 0;
@@ -262,7 +250,7 @@ static int compare_points(const results *all, const char *name)
     char path[4096];
     size_t size;
     snprintf(path, sizeof path, "%s/oracles/computed/%s.points.ndjson", shared, name);
-    char *text = read_file(path, &size), *rest = NULL;
+    char *text = nj_file_read(path, SIZE_MAX, &size), *rest = NULL;
     assert_non_null(text);
     int n = 0, bad = 0;
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest), n++) {
@@ -291,7 +279,7 @@ static void open_runner(runner *r, const char *more, const char *without)
 {
     char select[4096];
     size_t size, length = (size_t)snprintf(select, sizeof select, "%s", without);
-    char *text = read_file("tests/module/oracle.ini", &size), *ini = malloc(size + strlen(more) + 1);
+    char *text = nj_file_read("tests/module/oracle.ini", SIZE_MAX, &size), *ini = malloc(size + strlen(more) + 1);
     for (const nj_module *const *m = nj_builtin_modules; *m; m++)
         if (!is_paired((*m)->name) && !(*m)->declare && strncmp((*m)->name, "adapt_", 6))
             length += (size_t)snprintf(select + length, sizeof select - length, "%s-%s", length ? "," : "", (*m)->name);
@@ -338,7 +326,7 @@ static void expected(void **state)
     size_t size;
     snprintf(table, sizeof table, "expected/%s.csv", s->name);
     snprintf(path, sizeof path, "%s/oracles/%s", shared, table);
-    char *text = read_file(path, &size);
+    char *text = nj_file_read(path, SIZE_MAX, &size);
     assert_non_null(text);
     nj_csv csv = { .at = text, .end = text + size };
     assert_int_equal(nj_csv_row(&csv), 1);

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "broker/base/file.h"
 #include "broker/decode/decode.h"
 #include "broker/graph/dispatch.h"
 #include "nightjar/csv.h"
@@ -61,39 +62,6 @@ typedef struct runner {
     void *owner;
 } runner;
 
-static int offer(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit, bool *in_map)
-{
-    nj_offer o = { 0 };
-    int rc = nj_schema_offer(schema, path, &o, in_map);
-    *type = o.type;
-    *shape = o.shape;
-    *unit = o.unit;
-    return rc;
-}
-
-static void open_stamp(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why)
-{
-    nj_stamp_open(opener, stamp, arena, why);
-}
-
-/* All bytes and a NUL behind them; NULL when it cannot be read. */
-static inline char *read_file(const char *path, size_t *n)
-{
-    FILE *f = fopen(path, "rb");
-    char *bytes = NULL;
-    size_t got, room = 0;
-    *n = 0;
-    if (!f) return NULL;
-    do {
-        if (*n + (1 << 16) >= room) bytes = realloc(bytes, room = 2 * room + (1 << 17));
-        got = fread(bytes + *n, 1, 1 << 16, f);
-        *n += got;
-    } while (got);
-    bytes[*n] = 0;
-    fclose(f);
-    return bytes;
-}
-
 /* Opens the instances of the settings text that `select` (a -m list) chooses, models from the shared folder. */
 static inline void start(runner *r, const char *ini, const char *select)
 {
@@ -107,7 +75,7 @@ static inline void start(runner *r, const char *ini, const char *select)
     r->decoder = nj_decoder_new(&r->settings, &err);
     if (!r->decoder) fail_msg("%s", err.text);
     r->opener = nj_opener_new(r->decoder);
-    r->worker = nj_worker_new(&r->set, open_stamp, r->opener, 0, false, &err);
+    r->worker = nj_worker_new(&r->set, nj_stamp_for_graph, r->opener, 0, false, &err);
     if (!r->worker) fail_msg("%s", err.text);
     r->batch = nj_batch_new();
 }
@@ -129,13 +97,13 @@ static inline void run_file(runner *r, const char *path)
 {
     nj_error err = { "" };
     size_t n;
-    char *bytes = read_file(path, &n);
+    char *bytes = nj_file_read(path, SIZE_MAX, &n);
     if (!bytes) fail_msg("%s: cannot be read", path);
     nj_chunk *chunk = nj_chunk_new(&r->stream, (uint8_t *)bytes, n);
     assert_non_null(chunk);
     if (nj_cursor_open(&r->cursor, r->decoder, chunk, &err)) fail_msg("%s: %s", path, err.text);
     if (!r->graph) {
-        nj_offers offers = { r->cursor.schema, nj_schema_survey(r->cursor.schema), offer };
+        nj_offers offers = { r->cursor.schema, nj_schema_survey(r->cursor.schema), nj_offer_for_graph };
         r->graph = nj_graph_new(&r->set, &offers, r->want, r->n_wants, &err);
         if (!r->graph) fail_msg("%s", err.text);
     }

@@ -201,7 +201,7 @@ static void read_table(results *all, const char *name)
     char path[4096], *rest = NULL;
     size_t size;
     snprintf(path, sizeof path, "%s/oracles/computed/%s.csv", shared, name);
-    all->text = read_file(path, &size);
+    all->text = nj_file_read(path, SIZE_MAX, &size);
     assert_non_null(all->text);
     all->csv = (nj_csv){ .at = all->text, .end = all->text + size };
     assert_int_equal(nj_csv_row(&all->csv), 1);
@@ -219,7 +219,7 @@ static void read_components(double *component_of)
     char path[4096];
     size_t size;
     snprintf(path, sizeof path, "%s/real/models/onnx/kilonova/interpolated_mixed_pcs.csv", shared);
-    char *text = read_file(path, &size);
+    char *text = nj_file_read(path, SIZE_MAX, &size);
     assert_non_null(text);
     nj_csv csv = { .at = text, .end = text + size };
     nj_csv_row(&csv);

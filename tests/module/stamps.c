@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "broker/base/embed.h"
+#include "broker/base/file.h"
 #include "broker/decode/decode.h"
 #include "broker/graph/dispatch.h"
 
@@ -33,21 +34,6 @@ typedef struct pipeline {
     nj_stream stream;
 } pipeline;
 
-static int offer(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit, bool *in_map)
-{
-    nj_offer o = { 0 };
-    int rc = nj_schema_offer(schema, path, &o, in_map);
-    *type = o.type;
-    *shape = o.shape;
-    *unit = o.unit;
-    return rc;
-}
-
-static void open_stamp(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why)
-{
-    nj_stamp_open(opener, stamp, arena, why);
-}
-
 static void start(pipeline *p, const char *data_path)
 {
     nj_error err = { "" };
@@ -60,7 +46,7 @@ static void start(pipeline *p, const char *data_path)
     p->decoder = nj_decoder_new(&p->settings, &err);
     if (!p->decoder) fail_msg("%s", err.text);
     p->opener = nj_opener_new(p->decoder);
-    p->worker = nj_worker_new(&p->set, open_stamp, p->opener, 0, false, &err);
+    p->worker = nj_worker_new(&p->set, nj_stamp_for_graph, p->opener, 0, false, &err);
     if (!p->worker) fail_msg("%s", err.text);
     p->batch = nj_batch_new();
 }
@@ -78,29 +64,17 @@ static void stop(pipeline *p)
     nj_modules_free(&p->modules);
 }
 
-static uint8_t *read_file(const char *path, size_t *n)
-{
-    FILE *f = fopen(path, "rb");
-    if (!f) fail_msg("%s: cannot be read", path);
-    fseek(f, 0, SEEK_END);
-    *n = (size_t)ftell(f);
-    rewind(f);
-    uint8_t *bytes = malloc(*n + 1);
-    assert_int_equal(fread(bytes, 1, *n, f), *n);
-    fclose(f);
-    return bytes;
-}
-
 /* The instance's score of the only alert of the file. */
 static double score_of(pipeline *p, const char *path, const char *instance)
 {
     nj_error err = { "" };
     size_t n;
-    uint8_t *bytes = read_file(path, &n);
+    uint8_t *bytes = (uint8_t *)nj_file_read(path, SIZE_MAX, &n);
+    if (!bytes) fail_msg("%s: cannot be read", path);
     nj_chunk *chunk = nj_chunk_new(&p->stream, bytes, n);
     if (nj_cursor_open(&p->cursor, p->decoder, chunk, &err)) fail_msg("%s: %s", path, err.text);
     if (!p->graph) {
-        nj_offers offers = { p->cursor.schema, nj_schema_survey(p->cursor.schema), offer };
+        nj_offers offers = { p->cursor.schema, nj_schema_survey(p->cursor.schema), nj_offer_for_graph };
         p->graph = nj_graph_new(&p->set, &offers, NULL, 0, &err);
         if (!p->graph) fail_msg("%s", err.text);
     }
@@ -133,7 +107,8 @@ static void golden_scores(void **state)
            *tensors = json_object_get(golden, "tensors");
     json_t *last = json_array_get(tensors, json_array_size(tensors) - 1);
     snprintf(path, sizeof path, "%s/%s/golden.bin", models, name);
-    uint8_t *bytes = read_file(path, &n);
+    uint8_t *bytes = (uint8_t *)nj_file_read(path, SIZE_MAX, &n);
+    if (!bytes) fail_msg("%s: cannot be read", path);
     const uint8_t *expected = bytes + json_integer_value(json_object_get(last, "offset"));
     double most = 0;
     for (size_t i = 0; i < json_array_size(files); i++) {

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "broker/base/file.h"
 #include "broker/catalog/build.h"
 #include "broker/decode/decode.h"
 #include "broker/graph/dispatch.h"
@@ -102,21 +103,6 @@ static int remove_folder(void **state)
     return system(command);
 }
 
-static int offer(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit, bool *in_map)
-{
-    nj_offer o = { 0 };
-    int rc = nj_schema_offer(schema, path, &o, in_map);
-    *type = o.type;
-    *shape = o.shape;
-    *unit = o.unit;
-    return rc;
-}
-
-static void open_stamp(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why)
-{
-    nj_stamp_open(opener, stamp, arena, why);
-}
-
 static void start(runner *r)
 {
     nj_error err = { "" };
@@ -129,7 +115,7 @@ static void start(runner *r)
     r->decoder = nj_decoder_new(&r->settings, &err);
     assert_non_null(r->decoder);
     r->opener = nj_opener_new(r->decoder);
-    r->worker = nj_worker_new(&r->set, open_stamp, r->opener, 0, false, &err);
+    r->worker = nj_worker_new(&r->set, nj_stamp_for_graph, r->opener, 0, false, &err);
     assert_non_null(r->worker);
     r->batch = nj_batch_new();
 }
@@ -177,30 +163,16 @@ static void keep_answers(runner *r)
     }
 }
 
-static char *read_file(const char *path, size_t *n)
-{
-    FILE *f = fopen(path, "rb");
-    if (!f) return NULL;
-    fseek(f, 0, SEEK_END);
-    *n = (size_t)ftell(f);
-    rewind(f);
-    char *bytes = malloc(*n + 1);
-    assert_int_equal(fread(bytes, 1, *n, f), *n);
-    bytes[*n] = 0;
-    fclose(f);
-    return bytes;
-}
-
 static void run_file(runner *r, const char *path)
 {
     nj_error err = { "" };
     size_t n;
-    char *bytes = read_file(path, &n);
+    char *bytes = nj_file_read(path, SIZE_MAX, &n);
     if (!bytes) fail_msg("%s: cannot be read", path);
     nj_chunk *chunk = nj_chunk_new(&r->stream, (uint8_t *)bytes, n);
     if (nj_cursor_open(&r->cursor, r->decoder, chunk, &err)) fail_msg("%s: %s", path, err.text);
     if (!r->graph) {
-        nj_offers offers = { r->cursor.schema, nj_schema_survey(r->cursor.schema), offer };
+        nj_offers offers = { r->cursor.schema, nj_schema_survey(r->cursor.schema), nj_offer_for_graph };
         r->graph = nj_graph_new(&r->set, &offers, NULL, 0, &err);
         if (!r->graph) fail_msg("%s", err.text);
     }
@@ -241,7 +213,7 @@ static int compare_table(const runner *r, const char *table, int *matches)
     char path[1000];
     size_t n;
     snprintf(path, sizeof path, "%s/oracles/%s", shared, table);
-    char *text = read_file(path, &n);
+    char *text = nj_file_read(path, SIZE_MAX, &n);
     if (!text) return 0;
     nj_csv csv = { .at = text, .end = text + n };
     assert_int_equal(nj_csv_row(&csv), 1);

@@ -387,7 +387,8 @@ static void every_hdu_of_real_lsst_stamps(void **state)
     size_t n_pixels = 0;
     int n_stamps = 0, n_images = 0;
     for (size_t k = 0; k < sizeof folder / sizeof *folder; k++) {
-        snprintf(define, sizeof define, k < 3 ? "registry.schemas=%s/real/schemas/lsst" : "decode.schema=%s/real/lsst/bare/schema_lsst_v9_0.json",
+        snprintf(define, sizeof define,
+                 k < 3 ? "registry.schemas=%s/real/schemas/lsst" : "decode.schema=%s/real/lsst/bare/schema_lsst_v9_0.json",
                  kit_shared());
         bench *b = bench_new(define);
         int n;

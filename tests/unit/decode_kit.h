@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "broker/base/buffer.h"
+#include "broker/base/file.h"
 #include "broker/decode/decode.h"
 
 static inline const char *kit_shared(void)
@@ -27,17 +28,7 @@ static inline uint8_t *kit_file(const char *name, size_t *size)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s%s%s", *name == '/' ? "" : kit_shared(), *name == '/' ? "" : "/real/", name);
-    FILE *f = fopen(path, "rb");
-    if (!f) return NULL;
-    fseek(f, 0, SEEK_END);
-    long n = ftell(f);
-    rewind(f);
-    uint8_t *bytes = malloc((size_t)n + 1);
-    if (fread(bytes, 1, (size_t)n, f) != (size_t)n) n = 0;
-    fclose(f);
-    bytes[n] = 0;
-    *size = (size_t)n;
-    return bytes;
+    return (uint8_t *)nj_file_read(path, SIZE_MAX, size);
 }
 
 /* Names of a folder of $NIGHTJAR_SHARED/real that end in `suffix`, sorted, with the folder in front. */

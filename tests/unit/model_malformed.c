@@ -32,9 +32,9 @@ static folder read_folder(const char *name)
     folder f;
     char path[256];
     snprintf(path, sizeof path, "data/models/%s/model.onnx", name);
-    f.onnx = read_whole(path, &f.n_onnx);
+    f.onnx = nj_file_read(path, SIZE_MAX, &f.n_onnx);
     snprintf(path, sizeof path, "data/models/%s/manifest.json", name);
-    f.manifest = read_whole(path, &f.n_manifest);
+    f.manifest = nj_file_read(path, SIZE_MAX, &f.n_manifest);
     assert_true(f.onnx && f.manifest);
     return f;
 }

@@ -13,6 +13,7 @@
 #include <zlib.h>
 
 #include "broker/base/buffer.h"
+#include "broker/base/file.h"
 #include "broker/base/parquet.h"
 
 static const char *shared(const char *name)
@@ -157,20 +158,6 @@ static int remove_files(void **state)
     return system(command);
 }
 
-static char *read_whole(const char *path, size_t *n)
-{
-    FILE *f = fopen(path, "rb");
-    if (!f) return NULL;
-    fseek(f, 0, SEEK_END);
-    *n = (size_t)ftell(f);
-    rewind(f);
-    char *data = malloc(*n + 1);
-    assert_int_equal(fread(data, 1, *n, f), *n);
-    data[*n] = 0;
-    fclose(f);
-    return data;
-}
-
 static void pyarrows_files_value_by_value(void **state)
 {
     (void)state;
@@ -189,7 +176,7 @@ static void pyarrows_files_value_by_value(void **state)
             for (uint32_t leaf = 0; leaf < nj_parquet_leaves(f); leaf++)
                 if (dump_leaf(f, leaf, step, &out, &err)) fail_msg("%s", err.text);
             snprintf(path, sizeof path, "%s/%s.txt", folder, names[i]);
-            char *expected = read_whole(path, &n);
+            char *expected = nj_file_read(path, SIZE_MAX, &n);
             if (n != out.n || memcmp(expected, out.data, n)) {
                 size_t at = 0;
                 while (at < n && at < out.n && expected[at] == out.data[at]) at++;
@@ -244,7 +231,7 @@ static uint64_t random_below(uint64_t n)
 static void survive(const char *path, int rounds)
 {
     size_t n;
-    char *good = read_whole(path, &n);
+    char *good = nj_file_read(path, SIZE_MAX, &n);
     assert_non_null(good);
     int refused = 0;
     for (int i = 0; i < rounds; i++) {
