@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../measure/stats.h"
 #include "packets.h"
 
 enum { MAX_ROUNDS = 201, LEAST_ROUNDS = 9, OFF = 0, ON = 1, TARGET_BYTES = 80000000 };
@@ -34,10 +35,10 @@ static int once(nj_bench_run *run, bench *b, int on, uint32_t round)
 /* Median of the paired ratios, its middle half and its standard error: of a normal sample, 1.2533 sd / sqrt(n), sd from the quartiles. */
 static void judge(nj_bench_run *run, const bench *b, uint32_t rounds)
 {
-    double ratio[MAX_ROUNDS], off = nj_bench_quantile(b->cpu[OFF], rounds, 0.5), on = nj_bench_quantile(b->cpu[ON], rounds, 0.5);
+    double ratio[MAX_ROUNDS], off = nj_quantile(b->cpu[OFF], rounds, 0.5), on = nj_quantile(b->cpu[ON], rounds, 0.5);
     for (uint32_t i = 0; i < rounds; i++) ratio[i] = b->cpu[ON][i] / b->cpu[OFF][i];
-    double q1 = nj_bench_quantile(ratio, rounds, 0.25), middle = nj_bench_quantile(ratio, rounds, 0.5),
-           q3 = nj_bench_quantile(ratio, rounds, 0.75), error = 1.2533 * (q3 - q1) / 1.349 / sqrt(rounds);
+    double q1 = nj_quantile(ratio, rounds, 0.25), middle = nj_quantile(ratio, rounds, 0.5), q3 = nj_quantile(ratio, rounds, 0.75),
+           error = 1.2533 * (q3 - q1) / 1.349 / sqrt(rounds);
     printf("%-24s %12s\n%-24s %12.2f\n%-24s %12.2f\n", "counters", "CPU us/alert", "off", off / 1e3, "on", on / 1e3);
     nj_bench_samples(run, "off", 1, (double)b->packets.n, rounds, b->cpu[OFF], b->wall[OFF]);
     nj_bench_samples(run, "on", 1, (double)b->packets.n, rounds, b->cpu[ON], b->wall[ON]);
@@ -45,8 +46,8 @@ static void judge(nj_bench_run *run, const bench *b, uint32_t rounds)
     nj_bench_keep(run, "on / off, third quartile", q3, "1");
     nj_bench_figure(run, "on / off, standard error", error, "1");
     /* fastest against fastest: other work on the machine only ever adds */
-    nj_bench_figure(run, "on / off, smallest of each",
-                    nj_bench_quantile(b->cpu[ON], rounds, 0) / nj_bench_quantile(b->cpu[OFF], rounds, 0), "1");
+    nj_bench_figure(run, "on / off, smallest of each", nj_quantile(b->cpu[ON], rounds, 0) / nj_quantile(b->cpu[OFF], rounds, 0),
+                    "1");
     nj_bench_bar(run, "on / off", middle, "of CPU, median of pairs", NAN, AT_MOST);
 }
 

@@ -6,32 +6,6 @@
 
 enum { ROWS = 64 };
 
-static void no_release(nj_chunk *chunk)
-{
-    (void)chunk;
-}
-
-static void open_stamp(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why)
-{
-    nj_stamp_open(opener, stamp, arena, why);
-}
-
-static int offer(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit, bool *in_map)
-{
-    nj_offer o = { 0 };
-    int rc = nj_schema_offer(schema, path, &o, in_map);
-    *type = o.type;
-    *shape = o.shape;
-    *unit = o.unit;
-    return rc;
-}
-
-static nj_chunk chunk_of(const nj_bench_way *way, const nj_bench_packet *p)
-{
-    return (
-        nj_chunk){ .bytes = p->bytes, .size = p->size, .stream = (nj_stream *)&way->stream, .refs = 1, .release = no_release };
-}
-
 int nj_bench_way_open(nj_bench_way *way, const char *select, const char *models, const nj_bench_packet *first, nj_error *err)
 {
     const nj_embedded *ini = nj_embedded_find("data/instances.ini");
@@ -43,10 +17,10 @@ int nj_bench_way_open(nj_bench_way *way, const char *select, const char *models,
     if (!way->decoder) return -1;
     way->opener = nj_opener_new(way->decoder);
     way->batch = nj_batch_new();
-    way->worker = nj_worker_new(&way->set, open_stamp, way->opener, 0, false, err);
-    nj_chunk chunk = chunk_of(way, first);
+    way->worker = nj_worker_new(&way->set, nj_stamp_for_graph, way->opener, 0, false, err);
+    nj_chunk chunk = nj_bench_chunk(first->bytes, first->size, &way->stream);
     if (!way->worker || nj_cursor_open(&way->cursor, way->decoder, &chunk, err)) return -1;
-    nj_offers offers = { way->cursor.schema, nj_schema_survey(way->cursor.schema), offer };
+    nj_offers offers = { way->cursor.schema, nj_schema_survey(way->cursor.schema), nj_offer_for_graph };
     way->graph = nj_graph_new(&way->set, &offers, NULL, 0, err);
     return way->graph ? 0 : -1;
 }
@@ -72,7 +46,7 @@ void nj_bench_way_run(nj_bench_way *way, const nj_bench_packet *packet, size_t n
     for (size_t i = 0; i < n; i += ROWS) {
         nj_batch_begin(way->batch, &way->graph->layout, ROWS);
         for (size_t k = 0; k < ROWS && i + k < n; k++) {
-            chunk[k] = chunk_of(way, &packet[i + k]);
+            chunk[k] = nj_bench_chunk(packet[i + k].bytes, packet[i + k].size, &way->stream);
             if (nj_cursor_open(&way->cursor, way->decoder, &chunk[k], &err)) continue;
             nj_cursor_read(&way->cursor, way->batch, ROWS, SIZE_MAX);
         }
