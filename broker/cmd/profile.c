@@ -5,10 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../base/clock.h"
 #include "../base/log.h"
 #include "../flow/cli.h"
 #include "../profile/build.h"
+#include "../profile/pass.h"
 #include "../profile/profile.h"
 #include "command.h"
 
@@ -24,10 +24,13 @@ static const char help[] =
     "  --seconds S          or at most so long (60)\n"
     "  --repeat R           replay them R times, whatever the samples\n"
     "  --limit N            take the first N alerts\n"
+    "  -j N                 run the module in N threads, each of them sampled (1)\n"
     "  --clock wall|cpu     what is timed (wall)\n"
     "  --period random|fixed  of the samples (random; fixed can lock to a loop and is here to show it)\n"
     "  --interval US        mean microseconds between samples (1000)\n"
-    "  --overhead           what the sampling itself costs: replays with and without it in turn, 101 pairs\n"
+    "  --overhead           what the sampling itself costs, with more care: 201 pairs of replays with and without it\n"
+    "  --per-alert          each alert alone, in rounds of 10 s in all: percentiles, modes, outliers by their ids\n"
+    "  --counters           the machine's counters (perf events) per alert, or why there are none\n"
     "  --no-hits            leave out the counting pass\n"
     "  --json FILE          the profile as JSON\n"
     "  --html FILE          one self-contained page: the source with its heat, and the flame graph\n"
@@ -38,9 +41,9 @@ typedef struct command {
     nj_cli cli;
     const char *module, *json, *html, *svg;
     nj_profile_show show;
-    int64_t min_samples, repeat, limit;
-    double seconds, interval_us;
-    bool cpu, fixed, no_hits, overhead;
+    nj_pass_options pass;
+    int64_t limit, threads;
+    bool no_hits, counters, per_alert;
 } command;
 
 enum {
@@ -53,6 +56,8 @@ enum {
     OPT_PERIOD,
     OPT_NO_HITS,
     OPT_OVERHEAD,
+    OPT_COUNTERS,
+    OPT_PER_ALERT,
     OPT_INTERVAL,
     OPT_JSON,
     OPT_HTML,
@@ -70,6 +75,8 @@ static const struct option longs[] = { { "lines", no_argument, NULL, OPT_LINES }
                                        { "overhead", no_argument, NULL, OPT_OVERHEAD },
                                        { "json", required_argument, NULL, OPT_JSON },
                                        { "module-path", required_argument, NULL, OPT_MODULE_PATH },
+                                       { "counters", no_argument, NULL, OPT_COUNTERS },
+                                       { "per-alert", no_argument, NULL, OPT_PER_ALERT },
                                        { "interval", required_argument, NULL, OPT_INTERVAL },
                                        { "html", required_argument, NULL, OPT_HTML },
                                        { "svg", required_argument, NULL, OPT_SVG },
@@ -95,15 +102,19 @@ static int take_number(command *c, int option, nj_error *err)
     double v = 0;
     switch (option) {
     case 'u': return positive("-u", optarg, 1e6, &c->show.unit_s, err);
-    case OPT_INTERVAL: return positive("--interval", optarg, 1e9, &c->interval_us, err);
-    case OPT_SECONDS: return positive("--seconds", optarg, 1e6, &c->seconds, err);
+    case OPT_INTERVAL: return positive("--interval", optarg, 1e9, &c->pass.interval_us, err);
+    case OPT_SECONDS: return positive("--seconds", optarg, 1e6, &c->pass.seconds, err);
     case OPT_SAMPLES:
         if (positive("--min-samples", optarg, 2e6, &v, err)) return -1;
-        c->min_samples = (int64_t)v;
+        c->pass.min_samples = (int64_t)v;
         return 0;
     case OPT_REPEAT:
         if (positive("--repeat", optarg, 1e9, &v, err)) return -1;
-        c->repeat = (int64_t)v;
+        c->pass.repeat = (int64_t)v;
+        return 0;
+    case 'j':
+        if (positive("-j", optarg, NJ_REPLAY_THREADS, &v, err)) return -1;
+        c->threads = (int64_t)v;
         return 0;
     default:
         if (positive("--limit", optarg, 1e12, &v, err)) return -1;
@@ -132,13 +143,16 @@ static int take_option(command *c, int option, char **pass, int *n_pass, nj_erro
     case 'm': c->show.summary = true; return 0;
     case OPT_LINES: c->show.lines = true; return 0;
     case OPT_NO_HITS: c->no_hits = true; return 0;
-    case OPT_OVERHEAD: c->overhead = true; return 0;
+    case OPT_OVERHEAD: c->pass.overhead = true; return 0;
+    case OPT_COUNTERS: c->counters = true; return 0;
+    case OPT_PER_ALERT: c->per_alert = true; return 0;
     case OPT_JSON: c->json = optarg; return 0;
     case OPT_HTML: c->html = optarg; return 0;
     case OPT_SVG: c->svg = optarg; return 0;
-    case OPT_CLOCK: return one_of("--clock", optarg, "wall", "cpu", &c->cpu, err);
-    case OPT_PERIOD: return one_of("--period", optarg, "random", "fixed", &c->fixed, err);
+    case OPT_CLOCK: return one_of("--clock", optarg, "wall", "cpu", &c->pass.cpu, err);
+    case OPT_PERIOD: return one_of("--period", optarg, "random", "fixed", &c->pass.fixed, err);
     case 'u':
+    case 'j':
     case OPT_INTERVAL:
     case OPT_SECONDS:
     case OPT_SAMPLES:
@@ -154,12 +168,11 @@ static int parse(command *c, int argc, char **argv, nj_error *err)
     if (!pass) return nj_fail(err, "out of memory");
     int n = 0, rc = 0;
     *c = (command){ .show = { .unit_s = 1e-6, .colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR") },
-                    .min_samples = 10000,
-                    .seconds = 60,
-                    .interval_us = 1000 };
+                    .pass = { .min_samples = 10000, .seconds = 60, .interval_us = 1000 },
+                    .threads = 1 };
     pass[n++] = argv[0];
     optind = 1;
-    for (int option; rc == 0 && (option = getopt_long(argc, argv, "c:D:u:ztm", longs, NULL)) != -1;)
+    for (int option; rc == 0 && (option = getopt_long(argc, argv, "c:D:j:u:ztm", longs, NULL)) != -1;)
         rc = take_option(c, option, pass, &n, err);
     if (rc == 0 && argc - optind < 2) rc = nj_fail(err, "expected MODULE SOURCE...; see `nightjar profile --help`");
     for (int i = optind; rc == 0 && i < argc; i++) {
@@ -204,84 +217,40 @@ typedef struct passes {
     bool has_hits;
 } passes;
 
-/* The loop whose time is measured. */
-static int time_pass(passes *s, nj_sampler *sampler, nj_error *err)
-{
-    const command *c = s->c;
-    nj_counter *count = nj_replay_counter(&s->replay);
-    nj_profile *p = s->p;
-    if (nj_replay_once(&s->replay)) return nj_fail(err, "out of memory"); /* warm */
-    int64_t wall = count->wall_ns, cpu = nj_thread_cpu_ns(), begin = nj_now_ns();
-    int rc = nj_sampler_start(sampler, err);
-    while (rc == 0) {
-        if (nj_replay_once(&s->replay)) rc = nj_fail(err, "out of memory");
-        p->replays++;
-        if (c->repeat ? p->replays >= (uint64_t)c->repeat
-                      : nj_sampler_taken(sampler) >= c->min_samples || (double)(nj_now_ns() - begin) / 1e9 > c->seconds)
-            break;
-    }
-    nj_sampler_stop(sampler);
-    p->cpu_ns = nj_thread_cpu_ns() - cpu;
-    p->wall_ns = count->wall_ns - wall;
-    double loop = (double)(nj_now_ns() - begin), span = (double)p->wall_ns * (c->cpu ? (double)p->cpu_ns / loop : 1);
-    p->span_ns = p->replays ? span / (double)p->replays : 0;
-    return rc;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-enum { PAIRS = 101 };
-
-/* CPU time of the same replays with and without samples, in turn within one run: machines change speed by the minute. */
-static int measure_overhead(passes *s, nj_sampler *sampler, nj_error *err)
-{
-    double ratio[PAIRS];
-    int64_t least_ns = 20000000, begin = nj_now_ns();
-    if (nj_replay_once(&s->replay)) return nj_fail(err, "out of memory");
-    int64_t one = nj_now_ns() - begin, times = one < least_ns ? least_ns / (one + 1) + 1 : 1;
-    for (int i = 0; i < PAIRS; i++) {
-        int64_t cpu[2] = { 0, 0 };
-        for (int k = 0; k < 2; k++) {
-            int on = (i + k) % 2;
-            if (on && nj_sampler_start(sampler, err)) return -1;
-            int64_t start = nj_thread_cpu_ns();
-            for (int64_t t = 0; t < times; t++)
-                if (nj_replay_once(&s->replay)) return nj_fail(err, "out of memory");
-            cpu[on] = nj_thread_cpu_ns() - start;
-            if (on) nj_sampler_stop(sampler);
-        }
-        ratio[i] = (double)cpu[1] / (double)cpu[0] - 1;
-    }
-    qsort(ratio, PAIRS, sizeof *ratio, by_value);
-    s->p->overhead = nj_arena_printf(&s->p->arena, "%.1f %% of CPU [%.1f, %.1f], median and middle half of %d pairs",
-                                     100 * ratio[PAIRS / 2], 100 * ratio[PAIRS / 4], 100 * ratio[3 * PAIRS / 4], PAIRS);
-    return 0;
-}
-
 static int sample_and_collect(passes *s, nj_symbols *symbols, nj_error *err)
 {
     const nj_module *m = nj_replay_target(&s->replay)->module;
-    nj_sampler_options o = { .where = &s->replay.worker->slot.instance,
-                             .name = nj_replay_target(&s->replay)->name,
-                             .mean_ns = (int64_t)fmax(s->c->interval_us * 1000, 1000),
-                             .cpu = s->c->cpu,
-                             .fixed = s->c->fixed,
-                             .max_samples =
-                                 (uint32_t)(s->c->repeat ? 2000000 : s->c->min_samples + s->c->min_samples / 2 + 1000) };
-    nj_sampler *sampler = nj_sampler_new(&o, err);
-    int rc = sampler ? time_pass(s, sampler, err) : -1;
+    uint32_t n = s->replay.n_workers;
+    nj_sampler **sampler = calloc(n, sizeof *sampler);
+    nj_energy *energy = sampler ? nj_energy_open((nj_settings *)&s->c->cli.settings, err) : NULL;
+    if (!energy) return free(sampler), sampler ? -1 : nj_fail(err, "out of memory");
+    nj_energy_begin(energy);
+    int rc = nj_pass_time(s->p, &s->replay, &s->c->pass, sampler, err);
+    nj_footprint_take(s->p, energy);
+    nj_energy_free(energy);
     if (rc == 0)
-        rc = nj_profile_collect(s->p, sampler, symbols, (uint64_t)(uintptr_t)m->process, s->has_hits ? &s->hits : NULL, err);
-    if (rc == 0 && s->c->overhead) {
-        nj_sampler_forget(sampler);
-        rc = measure_overhead(s, sampler, err);
-    }
-    nj_sampler_free(sampler);
+        rc = nj_profile_collect(s->p, sampler, n, symbols, (uint64_t)(uintptr_t)m->process, s->has_hits ? &s->hits : NULL, err);
+    for (uint32_t k = 0; k < n; k++) nj_sampler_free(sampler[k]);
+    free(sampler);
     return rc;
+}
+
+enum { PER_ALERT_S = 10 };
+
+/* The other passes, that have no samples. */
+static int more_passes(passes *s, nj_error *err)
+{
+    if (s->c->counters && nj_counters_count(s->p, &s->replay, err)) return -1;
+    if (!s->c->per_alert) return 0;
+    if (s->replay.n_workers > 1) { /* one alert after the other is one thread */
+        nj_replay_close(&s->replay);
+        s->replay = (nj_replay){ 0 };
+        s->options.threads = 1;
+        if (nj_replay_open(&s->replay, &s->options, s->alerts, err)) return -1;
+    }
+    if (nj_replay_cut(&s->replay, &s->options, s->alerts, 1, err)) return -1;
+    s->p->has_singly = true;
+    return nj_singly_time(&s->p->singly, &s->replay, fmin(s->c->pass.seconds, PER_ALERT_S), err);
 }
 
 /* Where the source is, before the module is opened: the counting pass comes first, in a process of its own. */
@@ -341,7 +310,11 @@ static int run_passes(passes *s, nj_error *err)
     const char *source = find_source(s, err);
     if (!source && err->text[0]) return -1;
     count_pass(s, source);
+    s->options.threads = (uint32_t)c->threads; /* from here on: the counting pass is another process, of one thread */
     if (nj_replay_open(&s->replay, &s->options, s->alerts, err)) return -1;
+    p->threads = s->replay.n_workers;
+    p->show = c->show;
+    p->batch_rows = s->replay.batch_rows;
     const nj_instance *in = nj_replay_target(&s->replay);
     nj_symbols *symbols = nj_symbols_new(err);
     if (!symbols) return -1;
@@ -349,7 +322,7 @@ static int run_passes(passes *s, nj_error *err)
     if (!own) p->no_lines = "the module was built without -g";
     p->source = source;
     p->built = short_producer(&p->arena, producer);
-    p->clock = c->cpu ? "CPU" : "wall";
+    p->clock = c->pass.cpu ? "CPU" : "wall";
     p->instance = nj_arena_text(&p->arena, in->name, strlen(in->name));
     p->version = nj_arena_text(&p->arena, in->module->version, strlen(in->module->version));
     p->count = s->replay.first;
@@ -359,6 +332,7 @@ static int run_passes(passes *s, nj_error *err)
     memcpy(p->digest, s->alerts->digest, sizeof p->digest);
     int rc = sample_and_collect(s, symbols, err);
     nj_symbols_free(symbols);
+    if (rc == 0) rc = more_passes(s, err);
     if (rc == 0 && s->has_hits &&
         (s->hits.offered != p->count.offered || s->hits.hits != p->count.hits || s->hits.flagged != p->count.flagged))
         nj_log(NJ_LOG_WARN,
@@ -397,7 +371,7 @@ static int profile(int argc, char **argv)
     } else if (nj_build_folder(s.folder, &err) || run_passes(&s, &err)) {
         rc = NJ_EXIT_USAGE;
     } else {
-        nj_profile_table(&p, &c.show, stdout);
+        nj_profile_table(&p, stdout);
         if (c.json) bad |= write_file(c.json, &p, nj_profile_json);
         if (c.html) bad |= write_file(c.html, &p, nj_profile_html);
         if (c.svg) bad |= write_file(c.svg, &p, nj_profile_flame);

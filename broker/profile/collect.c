@@ -195,8 +195,8 @@ static void credit(collector *c, const nj_frame *frame, uint32_t n)
     add_stack(c, path, depth);
 }
 
-int nj_profile_collect(nj_profile *p, const nj_sampler *sampler, nj_symbols *symbols, uint64_t entry, const nj_hits *hits,
-                       nj_error *err)
+int nj_profile_collect(nj_profile *p, nj_sampler *const *sampler, uint32_t n_samplers, nj_symbols *symbols, uint64_t entry,
+                       const nj_hits *hits, nj_error *err)
 {
     collector c = { .p = p, .symbols = symbols, .hits = hits };
     const nj_frame *of_entry;
@@ -207,14 +207,15 @@ int nj_profile_collect(nj_profile *p, const nj_sampler *sampler, nj_symbols *sym
     add_counted(&c);
     slot_of(&c, c.entry);
     p->samples = p->unplaced = 0;
-    for (uint32_t i = 0; i < nj_sampler_taken(sampler); i++) {
-        n = frames_of(&c, sampler, i, frame);
-        if (n)
-            credit(&c, frame, n);
-        else
-            p->unplaced++;
-        p->samples += n > 0;
-    }
+    for (uint32_t k = 0; k < n_samplers; k++)
+        for (uint32_t i = 0; i < nj_sampler_taken(sampler[k]); i++) {
+            n = frames_of(&c, sampler[k], i, frame);
+            if (n)
+                credit(&c, frame, n);
+            else
+                p->unplaced++;
+            p->samples += n > 0;
+        }
     for (uint32_t i = 0; i < p->n_functions; i++)
         p->function[i].total_ns = p->samples ? p->span_ns * p->function[i].samples / p->samples : 0;
     free(frame);
@@ -226,5 +227,6 @@ void nj_profile_free(nj_profile *p)
 {
     free(p->function);
     free(p->stack);
+    nj_singly_free(&p->singly);
     nj_arena_free(&p->arena);
 }

@@ -28,6 +28,8 @@ static void write_line(const nj_profile *p, const nj_profile_function *f, int k,
     nj_json_f64(o, l->samples ? nj_profile_error(share, f->samples) : NAN);
     nj_buffer_text(o, ",\"share_of_module\":");
     nj_json_f64(o, p->samples ? (double)l->samples / p->samples : 0);
+    nj_buffer_text(o, ",\"below\":"); /* 95 %: a line that ran and was in no sample */
+    nj_json_f64(o, !l->samples && f->samples && l->hits != NJ_NOT_A_LINE && l->hits ? fmin(1, 3.0 / f->samples) : NAN);
     nj_buffer_text(o, "}");
 }
 
@@ -36,7 +38,9 @@ static void write_function(nj_profile *p, const nj_profile_function *f, nj_buffe
     nj_buffer_text(o, "{");
     key_text(o, "name", f->name);
     key_text(o, "file", f->file);
-    nj_buffer_printf(o, "\"first\":%d,\"last\":%d,\"calls\":", f->first, f->last);
+    nj_buffer_text(o, "\"share_of_module\":");
+    nj_json_f64(o, p->samples ? (double)f->samples / p->samples : 0);
+    nj_buffer_printf(o, ",\"first\":%d,\"last\":%d,\"calls\":", f->first, f->last);
     if (f->counted)
         nj_buffer_printf(o, "%llu", (unsigned long long)f->calls);
     else
@@ -62,7 +66,18 @@ void nj_profile_json(nj_profile *p, nj_buffer *o)
     key_text(o, "revision", nj_revision);
     key_text(o, "clock", p->clock);
     key_text(o, "build", p->built);
-    key_text(o, "overhead", p->overhead);
+    nj_buffer_text(o, "\"overhead\":{\"share\":");
+    nj_json_f64(o, p->overhead.pairs ? p->overhead.median : NAN);
+    nj_buffer_text(o, ",\"low\":");
+    nj_json_f64(o, p->overhead.pairs ? p->overhead.low : NAN);
+    nj_buffer_text(o, ",\"high\":");
+    nj_json_f64(o, p->overhead.pairs ? p->overhead.high : NAN);
+    nj_buffer_text(o, ",\"samples_per_cpu_s\":");
+    nj_json_f64(o, p->overhead.pairs ? p->overhead.per_cpu_s : NAN);
+    nj_buffer_printf(o, ",\"pairs\":%u,", p->overhead.pairs);
+    key_text(o, "why_not", p->no_overhead);
+    o->n--;
+    nj_buffer_printf(o, "},\"threads\":%u,", p->threads);
     key_text(o, "no_hits", p->no_hits);
     key_text(o, "no_lines", p->no_lines);
     nj_buffer_printf(o, "\"input_digest\":\"sha256:%s\"},\"module\":{", p->digest);
@@ -72,15 +87,20 @@ void nj_profile_json(nj_profile *p, nj_buffer *o)
     nj_buffer_printf(o, "\"offered\":%llu,\"passed\":%llu,\"hits\":%llu,\"flagged\":%llu},", (unsigned long long)c->offered,
                      (unsigned long long)c->passed, (unsigned long long)c->hits, (unsigned long long)c->flagged);
     nj_buffer_printf(o,
-                     "\"alerts\":%llu,\"dead\":%llu,\"replays\":%llu,\"samples\":%u,\"unplaced\":%u,\"wall_ns\":%lld,\"cpu_ns\":%"
+                     "\"alerts\":%llu,\"rows_per_batch\":%u,\"dead\":%llu,\"replays\":%llu,\"samples\":%u,\"unplaced\":%u,\"wall_"
+                     "ns\":%lld,\"cpu_ns\":%"
                      "lld,\"span_ns\":",
-                     (unsigned long long)p->alerts, (unsigned long long)p->dead, (unsigned long long)p->replays, p->samples,
-                     p->unplaced, (long long)p->wall_ns, (long long)p->cpu_ns);
+                     (unsigned long long)p->alerts, p->batch_rows, (unsigned long long)p->dead, (unsigned long long)p->replays,
+                     p->samples, p->unplaced, (long long)p->wall_ns, (long long)p->cpu_ns);
     nj_json_f64(o, p->span_ns);
     nj_buffer_text(o, ",\"functions\":[");
     for (uint32_t i = 0; i < p->n_functions; i++) {
         if (i) nj_buffer_text(o, ",\n");
         write_function(p, &p->function[i], o);
     }
-    nj_buffer_text(o, "]}\n");
+    nj_buffer_text(o, "]");
+    if (p->energy.tier) nj_footprint_json(p, o);
+    if (p->has_counters) nj_counters_json(p, o);
+    if (p->has_singly) nj_singly_json(&p->singly, o);
+    nj_buffer_text(o, "}\n");
 }

@@ -6,8 +6,11 @@
 
 #include "../base/arena.h"
 #include "../base/buffer.h"
+#include "../measure/energy.h"
 #include "hits.h"
+#include "perf.h"
 #include "sample.h"
+#include "singly.h"
 #include "symbols.h"
 
 typedef struct nj_profile_line {
@@ -29,11 +32,31 @@ typedef struct nj_profile_stack { /* one path of calls, for the flame graph: out
     uint32_t *function, depth, samples;
 } nj_profile_stack;
 
+typedef struct nj_profile_show {
+    bool lines, skip_zero, sort, summary, colour;
+    double unit_s;
+} nj_profile_show;
+
+typedef struct nj_profile_overhead { /* CPU time with samples over that without, less 1: median and its 95 % interval */
+    double median, low, high;
+    double per_cpu_s; /* samples; more than asked for where the thread had to share its CPU and timers rang meanwhile */
+    uint32_t pairs;   /* 0: not measured */
+} nj_profile_overhead;
+
+typedef struct nj_profile_counter {
+    double per_alert; /* NAN: not counted */
+    double share;     /* of the time that it was counting */
+    const char *why;  /* it was not counted */
+} nj_profile_counter;
+
 typedef struct nj_profile {
     nj_arena arena;
+    nj_profile_show show;
     const char *instance, *version, *source, *built, *clock;
     const char *no_hits, *no_lines; /* why not; NULL = they are here */
-    const char *overhead;           /* what the sampling cost, in words; NULL = not measured */
+    const char *no_overhead;        /* why it was not measured */
+    nj_profile_overhead overhead;
+    uint32_t threads, batch_rows;
     char digest[65];
     uint64_t alerts, dead, replays;
     bool cut;                      /* the sources had more */
@@ -45,23 +68,30 @@ typedef struct nj_profile {
     uint32_t n_functions;
     nj_profile_stack *stack;
     uint32_t n_stacks;
+    double cpu_ns_per_alert; /* in process() */
+    nj_energy_source energy; /* tier NULL: not known; texts in the arena */
+    nj_carbon carbon;
+    const char *energy_hint; /* why there is no better source; NULL */
+    bool has_counters, has_singly;
+    nj_profile_counter counter[NJ_PERF_EVENTS];
+    nj_singly singly;
 } nj_profile; /* zero-initialised */
-
-typedef struct nj_profile_show {
-    bool lines, skip_zero, sort, summary, colour;
-    double unit_s;
-} nj_profile_show;
 
 /* Puts the samples on functions and lines. p's header is filled by the caller; entry is the address of process().
  * hits NULL = none. */
-int nj_profile_collect(nj_profile *p, const nj_sampler *sampler, nj_symbols *symbols, uint64_t entry, const nj_hits *hits,
-                       nj_error *err);
+int nj_profile_collect(nj_profile *p, nj_sampler *const *sampler, uint32_t n_samplers, nj_symbols *symbols, uint64_t entry,
+                       const nj_hits *hits, nj_error *err);
 /* The lines [1 .. *n] of a text file, NUL-terminated, in the arena; NULL when it cannot be read. */
 const char **nj_profile_text(nj_arena *arena, const char *file, uint32_t *n);
+/* A path as it is seen from the working directory. */
+const char *nj_profile_path(const char *path);
+/* Has a table of its own: the module's functions, and the dearer ones of other sources that are here; not the compiler's
+ * headers of intrinsics. The others are named in one line. */
+bool nj_profile_has_table(const nj_profile *p, const nj_profile_function *f);
 /* Standard error of a share from n samples. */
 double nj_profile_error(double share, double n);
 
-void nj_profile_table(nj_profile *p, const nj_profile_show *show, FILE *to);
+void nj_profile_table(nj_profile *p, FILE *to);
 void nj_profile_json(nj_profile *p, nj_buffer *out);
 /* A page that needs nothing else, readable without JavaScript, dark and light. */
 void nj_profile_html(nj_profile *p, nj_buffer *out);
@@ -70,5 +100,22 @@ void nj_profile_flame(nj_profile *p, nj_buffer *out);
 /* Text with &, <, > and \" made safe. */
 void nj_profile_escape(nj_buffer *out, const char *text);
 void nj_profile_free(nj_profile *p);
+
+/* counters.c: replays for about a second with perf events around each worker, and their section in each format. */
+int nj_counters_count(nj_profile *p, nj_replay *r, nj_error *err);
+void nj_counters_table(const nj_profile *p, FILE *to);
+void nj_counters_json(const nj_profile *p, nj_buffer *out);
+void nj_counters_html(const nj_profile *p, nj_buffer *out);
+
+/* footprint.c: joules and grams per million alerts. energy was begun before the time pass and is read here. */
+void nj_footprint_take(nj_profile *p, nj_energy *energy);
+void nj_footprint_table(const nj_profile *p, FILE *to);
+void nj_footprint_json(const nj_profile *p, nj_buffer *out);
+void nj_footprint_html(const nj_profile *p, nj_buffer *out);
+
+/* singly_show.c: the section of --per-alert. */
+void nj_singly_table(const nj_singly *s, FILE *to);
+void nj_singly_json(const nj_singly *s, nj_buffer *out);
+void nj_singly_html(const nj_singly *s, nj_buffer *out);
 
 #endif

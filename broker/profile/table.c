@@ -23,8 +23,7 @@ static const char *heat(const nj_profile_show *show, double share)
     return share >= 0.2 ? "\033[1;31m" : share >= 0.05 ? "\033[33m" : "";
 }
 
-/* A path as it is seen from here. */
-static const char *from_here(const char *path)
+const char *nj_profile_path(const char *path)
 {
     char here[4096];
     size_t n = getcwd(here, sizeof here) ? strlen(here) : 0;
@@ -35,17 +34,24 @@ static void print_header(const nj_profile *p, FILE *to)
 {
     const nj_counter *c = &p->count;
     double wall = (double)p->wall_ns / 1e9;
-    fprintf(to, "Module %s %s, %s\n", p->instance, p->version, p->source ? from_here(p->source) : "source not known");
-    fprintf(to, "Alerts: %llu%s (%llu dead), sha256 %.16s; replayed %llu times, one thread; times below are of one replay\n",
+    fprintf(to, "Module %s %s, %s\n", p->instance, p->version, p->source ? nj_profile_path(p->source) : "source not known");
+    fprintf(to, "Alerts: %llu%s (%llu dead), sha256 %.16s; replayed %llu times, %u thread%s; times below are of one replay\n",
             (unsigned long long)p->alerts, p->cut ? ", the first of more" : "", (unsigned long long)p->dead, p->digest,
-            (unsigned long long)p->replays);
+            (unsigned long long)p->replays, p->threads, p->threads == 1 ? "" : "s");
     fprintf(to, "Counts: %llu offered, %llu passed, %llu hits, %llu flagged\n", (unsigned long long)c->offered,
             (unsigned long long)c->passed, (unsigned long long)c->hits, (unsigned long long)c->flagged);
     fprintf(to,
             "Time: sampled %s, n=%u (%u more in the host's clock or not placed), %s build; %.3f s in process(), CPU of the loop "
             "%.3f s\n",
             p->clock, p->samples, p->unplaced, p->built ? p->built : "unknown", wall, (double)p->cpu_ns / 1e9);
-    if (p->overhead) fprintf(to, "Overhead of sampling: %s\n", p->overhead);
+    const nj_profile_overhead *o = &p->overhead;
+    if (o->pairs)
+        fprintf(to,
+                "Overhead of sampling: %.1f %% of CPU [%.1f, %.1f] at %.2f kHz, %.0f us each (median and its 95 %% interval, %u "
+                "pairs with and without)\n",
+                100 * o->median, 100 * o->low, 100 * o->high, o->per_cpu_s / 1e3, 1e6 * o->median / o->per_cpu_s, o->pairs);
+    else
+        fprintf(to, "Overhead of sampling: %s\n", p->no_overhead);
     if (p->no_hits)
         fprintf(to, "Hits: none: %s\n", p->no_hits);
     else
@@ -88,7 +94,7 @@ static void print_function(nj_profile *p, const nj_profile_function *f, const nj
     uint32_t n_text = 0;
     const char **text = nj_profile_text(&p->arena, f->file, &n_text);
     bool rare = false;
-    fprintf(to, "\nTotal time: %g s\nFile: %s\nFunction: %s at line %d", f->total_ns / 1e9, from_here(f->file), f->name,
+    fprintf(to, "\nTotal time: %g s\nFile: %s\nFunction: %s at line %d", f->total_ns / 1e9, nj_profile_path(f->file), f->name,
             f->first);
     fprintf(to, "   (%.1f %% of the module%s)\n\n", p->samples ? 100.0 * f->samples / p->samples : 0,
             f->counted ? "" : "; hits are counted in the module's own file only");
@@ -112,9 +118,7 @@ static void print_function(nj_profile *p, const nj_profile_function *f, const nj
                 fmin(100, 300.0 / f->samples));
 }
 
-/* Has a table of its own: the module's functions, and the dearer ones of other sources that are here; not the compiler's
- * headers of intrinsics. The others are named in one line. */
-static bool has_table(const nj_profile *p, const nj_profile_function *f)
+bool nj_profile_has_table(const nj_profile *p, const nj_profile_function *f)
 {
     if (f->last < f->first) return false;
     return f->counted || (f->samples >= table_share * p->samples && strncmp(f->file, "/usr/", 5));
@@ -143,8 +147,9 @@ static int by_time(const void *a, const void *b)
     return (x->samples > y->samples) - (x->samples < y->samples); /* the dearest last, as line_profiler sorts */
 }
 
-void nj_profile_table(nj_profile *p, const nj_profile_show *show, FILE *to)
+void nj_profile_table(nj_profile *p, FILE *to)
 {
+    const nj_profile_show *show = &p->show;
     print_header(p, to);
     nj_profile_function **list = calloc(p->n_functions + 1, sizeof *list);
     if (!list) return;
@@ -155,18 +160,18 @@ void nj_profile_table(nj_profile *p, const nj_profile_show *show, FILE *to)
     if (show->lines) {
         fprintf(to, "\nTimer unit: %g s\n", show->unit_s);
         for (uint32_t i = 0; i < n; i++)
-            if (has_table(p, list[i])) print_function(p, list[i], show, to);
+            if (nj_profile_has_table(p, list[i])) print_function(p, list[i], show, to);
     }
     if (show->summary || !show->lines) {
         fputc('\n', to);
         for (uint32_t i = 0; i < n; i++)
             fprintf(to, "%10.3g seconds %5.1f %% - %s:%d - %s\n", list[i]->total_ns / 1e9,
                     p->samples ? 100.0 * list[i]->samples / p->samples : 0,
-                    *list[i]->file ? from_here(list[i]->file) : "(no lines)", list[i]->first, list[i]->name);
+                    *list[i]->file ? nj_profile_path(list[i]->file) : "(no lines)", list[i]->first, list[i]->name);
     } else {
         bool any = false;
         for (uint32_t i = 0; i < n; i++) {
-            if (has_table(p, list[i])) continue;
+            if (nj_profile_has_table(p, list[i])) continue;
             fprintf(to, "%s%s %.1f %%", any ? ", " : "\nOther functions: ", list[i]->name, 100.0 * list[i]->samples / p->samples);
             any = true;
         }
@@ -174,4 +179,8 @@ void nj_profile_table(nj_profile *p, const nj_profile_show *show, FILE *to)
     }
     if (!show->skip_zero) print_never_called(p, to);
     free(list);
+    fputc('\n', to);
+    if (p->energy.tier) nj_footprint_table(p, to);
+    if (p->has_counters) nj_counters_table(p, to);
+    if (p->has_singly) nj_singly_table(&p->singly, to);
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """nightjar profile: a module of known cost, its lines held against what they burn; and hostless on the real night."""
-import os, re, shutil, subprocess, xml.etree.ElementTree
-from tap import ROOT, SANITIZED, SHARED, Folder, done, nightjar, ok, report, skip
+import ctypes, errno, os, re, shutil, struct, subprocess, xml.etree.ElementTree
+from tap import NIGHTJAR, ROOT, SANITIZED, SHARED, Folder, done, nightjar, ok, report, skip
 
 SAMPLE = os.path.join(ROOT, "data", "sample.tar.gz")
 
@@ -71,7 +71,7 @@ ALIAS = re.sub(r"burn\(100000\);", "burn_to(0, 1000000);", ALIAS)
 ALIAS = re.sub(r"burn\(300000\);", "burn_to(1, 1000000);", ALIAS)
 ALIAS = re.sub(r"        if \(k % 8.*?line F \*/\n", "", ALIAS, flags=re.S).replace('"toy"', '"alias"').replace("(toy)", "(alias)")
 
-TOLERANCE = 0.03  # 4000 samples: sd at most 0.8 points; the rest is for preemption on a shared machine
+TOLERANCE = 0.02  # of the issue; 8000 samples: sd at most 0.6 points
 
 
 def number(source, mark):
@@ -87,9 +87,27 @@ def write(name, text):
         f.write(text)
 
 
+def shares(p):
+    """{mark: (share found, true share)} of the toy's lines."""
+    n, process = p["alerts"], lines(p, "process")
+    n_compare = lines(p, "compare")[number(TOY, "compare burns")]["hits"]
+    burnt = {"line A": n * 100, "line B": n * 300, "line C": sum(-(-part // 8) * 1000 for part in slices(p)), "line D": n * 100, "line E": n * 75, "line F": n_compare * 7}
+    return {m: (process[number(TOY, m)]["share_of_module"], t / sum(burnt.values())) for m, t in burnt.items()}
+
+
+def slices(p):
+    """Rows per call of process(): those of one batch."""
+    return [p["rows_per_batch"]] * (p["alerts"] // p["rows_per_batch"]) + ([p["alerts"] % p["rows_per_batch"]] if p["alerts"] % p["rows_per_batch"] else [])
+
+
+def sums(p):
+    """What the lines of process() sum to, over its measured wall time."""
+    return sum(x["time_ns"] for x in lines(p, "process").values()) * p["replays"] / p["wall_ns"]
+
+
 def toy():
     write("toy.c", TOY)
-    r = nightjar("profile", "toy.c", SAMPLE, "--lines", "--min-samples", 4000, "--seconds", 30, "--json", "toy.json", "--html", "toy.html", "--svg", "toy.svg")
+    r = nightjar("profile", "toy.c", SAMPLE, "--lines", "--min-samples", 8000, "--seconds", 30, "--json", "toy.json", "--html", "toy.html", "--svg", "toy.svg")
     if not ok(r.returncode == 0 and "Line Contents" in r.stdout and os.path.exists("toy.json"), "an unmodified .c file is profiled", r.stdout + r.stderr):
         return
     p = report("toy.json")
@@ -101,17 +119,26 @@ def toy():
     ok(n >= 20 and module["offered"] == module["hits"] == n and hits == {"line A": n, "line B": n, "line C": (n + 7) // 8, "line D": n, "line E": None, "line F": n}  # E: an always_inline call is no instruction of its own
        and deep[at["deep burns"]]["hits"] == 4 * n and deep[at["deep calls"]]["hits"] == 4 * n and inlined[at["inlined burns"]]["hits"] == n
        and n_compare > 0 and n_compare % n == 0, "hits are exact", (n, hits, n_compare, module, deep, inlined))
-    burnt = {"line A": n * 100, "line B": n * 300, "line C": (n + 7) // 8 * 1000, "line D": n * 100, "line E": n * 75, "line F": n_compare * 7}
-    off = {m: (process[at[m]]["share_of_module"], t / sum(burnt.values())) for m, t in burnt.items()}
+    off = shares(p)
     print("# n=%d, share found (true): " % p["samples"] + ", ".join("%s %.3f (%.3f)" % (m, *v) for m, v in off.items()))
-    ok(all(abs(found - true) < TOLERANCE for found, true in off.values()), "each line's share is what it burns", off)
-    entry = next(f for f in p["functions"] if f["name"] == "process")
-    total = sum(x["time_ns"] for x in entry["lines"]) * p["replays"]
-    ok(0.99 < total / p["wall_ns"] < 1.01 and p["unplaced"] < 0.02 * p["samples"], "the lines of process() sum to its measured wall time", (total, p["wall_ns"], p["unplaced"]))
-    # the outermost call of deep: a quarter in its own burn, the rest in the call; 6 % of the samples, so sd is 3 points
-    ok(abs(deep[at["deep burns"]]["share"] - 0.25) < 0.12 and abs(deep[at["deep calls"]]["share"] - 0.75) < 0.12, "recursion counts once", deep)
+    ok(all(abs(found - true) < TOLERANCE for found, true in off.values()), "each line's share is what it burns, within 2 points", off)
+    ok(0.99 < sums(p) < 1.01 and p["unplaced"] < 0.02 * p["samples"], "the lines of process() sum to its measured wall time", (sums(p), p["unplaced"]))
+    # the outermost call of deep: a quarter in its own burn, the rest in the call; 6 % of the samples, so sd is 2 points
+    ok(abs(deep[at["deep burns"]]["share"] - 0.25) < 0.08 and abs(deep[at["deep calls"]]["share"] - 0.75) < 0.08, "recursion counts once", deep)
     ok(abs(inlined[at["inlined burns"]]["share_of_module"] - off["line E"][1]) < TOLERANCE and
        abs(compare[at["compare burns"]]["share_of_module"] - off["line F"][1]) < TOLERANCE, "an inlined function and a callback of qsort", (inlined, compare))
+
+
+def threads():
+    write("toy.c", TOY)
+    r = nightjar("profile", "toy.c", SAMPLE, SAMPLE, "-j", 2, "--min-samples", 8000, "--seconds", 30, "--json", "two.json")
+    if not ok(r.returncode == 0 and os.path.exists("two.json"), "two threads", r.stdout + r.stderr):
+        return
+    p = report("two.json")
+    off = shares(p)
+    print("# two threads, n=%d: " % p["samples"] + ", ".join("%s %.3f (%.3f)" % (m, *v) for m, v in off.items()))
+    ok(p["context"]["threads"] == 2 and 0.99 < sums(p) < 1.01 and all(abs(found - true) < TOLERANCE for found, true in off.values()) and
+       lines(p, "process")[number(TOY, "line B")]["hits"] == p["alerts"] == 40, "two threads: shares within 2 points, the function's lines sum to its wall time, hits exact", (sums(p), off))
 
 
 def pages():
@@ -149,18 +176,173 @@ def clang():
     name = "a module built by clang: its lines, and the counts by gcc"
     if not shutil.which("clang") or not shutil.which("gcc"):
         return skip(name, "clang or gcc is not here")
-    r = nightjar("profile", "toy.c", SAMPLE, "--repeat", 3, "--json", "clang.json", env={"CC": "clang"})
+    r = nightjar("profile", "toy.c", SAMPLE, "--min-samples", 3000, "--json", "clang.json", env={"CC": "clang"})
     p = report("clang.json")
-    b = lines(p, "process").get(number(TOY, "line B"), {})
-    ok("clang" in p["context"]["build"] and b.get("hits") == p["alerts"] and b.get("samples", 0) > 0 and
-       next(f for f in p["functions"] if f["name"] == "process")["samples"] == p["samples"], name, r.stdout + r.stderr)
+    off = shares(p)  # 3000 samples: sd at most 0.9 points
+    ok("clang" in p["context"]["build"] and lines(p, "process")[number(TOY, "line B")]["hits"] == p["alerts"] and 0.99 < sums(p) < 1.01 and
+       all(abs(found - true) < 0.03 for found, true in off.values()), name, (off, r.stdout + r.stderr))
+
+
+# What it costs is in the libraries: the lines that call them must get it, though they keep no frame pointers.
+LIBRARIES = TOY[:TOY.index("static int process")].replace("#include <time.h>", "#include <fftw3.h>\n#include <math.h>\n#include <time.h>") + r'''
+typedef struct { fftw_plan plan; double *in; fftw_complex *out; } tools;
+static int open_tools(const nj_host *host, const void *conf, void **self)
+{
+    (void)conf;
+    tools *t = host->alloc(host->opaque, sizeof *t);
+    t->in = fftw_alloc_real(1024), t->out = fftw_alloc_complex(1024);
+    t->plan = fftw_plan_dft_r2c_1d(1024, t->in, t->out, FFTW_ESTIMATE);
+    *self = t;
+    return NJ_OK;
+}
+static int process(const void *self, void *thread, const nj_work *w)
+{
+    const tools *t = self;
+    (void)thread;
+    for (uint32_t k = 0; k < w->n; k++) {
+        double sum = 0;
+        for (int i = 0; i < 3000; i++)
+            sum += exp(-i * 1e-3) + log(i + 1.5); /* libm */
+        for (int i = 0; i < 1024; i++) t->in[i] = sum + i % 7;
+        for (int i = 0; i < 12; i++)
+            fftw_execute(t->plan); /* fftw */
+        ((double *)w->out[0])[w->row[k]] = t->out[1][0] != 0;
+        w->reason[w->row[k]] = NJ_DONE;
+    }
+    return NJ_OK;
+}
+NJ_MODULE(libraries) = { NJ_HEADER, .name = "libraries", .version = "1.0", .summary = "calls libm and FFTW", .paper = "none: test",
+    .needs = (const nj_need[]){ { "jd", NJ_F64, NJ_SCALAR, "d", 0 }, { 0 } }, .open = open_tools,
+    .gives = (const nj_give[]){ { "v", NJ_F64, 1, -1, "1", 0, 9, NAN, 0, "a number" }, { 0 } }, .process = process };
+'''
+
+
+def libraries():
+    write("libraries.c", LIBRARIES)
+    r = nightjar("profile", "libraries.c", SAMPLE, "--min-samples", 2000, "--json", "lib.json")
+    if not ok(r.returncode == 0 and os.path.exists("lib.json"), "a module that calls libm and FFTW", r.stdout + r.stderr):
+        return
+    p = report("lib.json")
+    process = lines(p, "process")
+    m, f = process[number(LIBRARIES, "/* libm */")], process[number(LIBRARIES, "/* fftw */")]
+    elsewhere = sum(x["share_of_module"] for x in p["functions"] if not x["file"] or "sysdeps" in x["file"] or "math" in x["file"])
+    print("# libm %.3f, fftw %.3f, in functions of the libraries %.3f" % (m["share"], f["share"], elsewhere))
+    ok(m["share"] > 0.1 and f["share"] > 0.1 and m["share"] + f["share"] > 0.9 and 0.99 < sums(p) < 1.01 and m["hits"] == 3000 * p["alerts"] and f["hits"] == 12 * p["alerts"]
+       and elsewhere > 0.5, "the lines that call libm and FFTW have the time of what they call", (m, f, elsewhere))
+
+
+class Filter(ctypes.Structure):
+    _fields_ = [("n", ctypes.c_ushort), ("code", ctypes.c_char_p)]
+
+
+def no_perf_events():
+    """In the child: perf_event_open (298 on x86-64) fails with EPERM, as in a container; everything else is allowed."""
+    op = lambda code, jt, jf, k: struct.pack("HBBI", code, jt, jf, k)
+    code = op(0x20, 0, 0, 0) + op(0x15, 0, 1, 298) + op(0x06, 0, 0, 0x00050000 | errno.EPERM) + op(0x06, 0, 0, 0x7FFF0000)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, ctypes.byref(Filter(4, code)), 0, 0):
+        os._exit(99)
+
+
+def counters():
+    r = nightjar("profile", "toy.c", SAMPLE, "--no-hits", "--repeat", 1, "--counters", "--json", "c.json", "--html", "c.html")
+    p = report("c.json") if os.path.exists("c.json") else {}
+    c = p.get("counters", {})
+    hardware = ("cycles", "instructions", "cache-misses", "branch-misses")
+    print("#", {k: (v["per_alert"], v["why_not"]) for k, v in c.items() if isinstance(v, dict)})
+    page = open("c.html", encoding="utf-8").read() if c else ""
+    given = all((c[k]["per_alert"] is None) != (c[k]["why_not"] is None) for k in hardware + ("task-clock", "page-faults")) if c else False
+    # 1.07e6 steps of the toy per alert, of a multiplication and an addition each: some 1.4 ms; and three instructions a step
+    ok(given and (c["task-clock"]["per_alert"] is None or 3e5 < c["task-clock"]["per_alert"] < 2e7) and (c["instructions"]["per_alert"] is None or 2e6 < c["instructions"]["per_alert"] < 2e7)
+       and all(("none: " + (c[k]["why_not"] or "")) in r.stdout or c[k]["per_alert"] is not None for k in hardware) and "cache-misses" in page, "--counters: values, or why not, one by one", r.stdout + r.stderr)
+    name = "perf events refused: said with the reason, and the lines are there all the same"
+    if os.uname().machine != "x86_64":
+        return skip(name, "the filter is written for x86-64")
+    r = subprocess.run([NIGHTJAR, "profile", "toy.c", SAMPLE, "--lines", "--repeat", "2", "--counters", "--json", "refused.json"], capture_output=True, text=True, timeout=300, preexec_fn=no_perf_events)
+    if r.returncode == 99:
+        return skip(name, "no seccomp filters here")
+    p = report("refused.json")
+    ok(r.returncode == 0 and all(p["counters"][k]["per_alert"] is None and "refused" in p["counters"][k]["why_not"] for k in hardware + ("task-clock", "page-faults")) and p["samples"] > 0
+       and r.stdout.count("none: refused") == 6 and lines(p, "process")[number(TOY, "line B")]["hits"] == p["alerts"], name, r.stdout + r.stderr)
+
+
+SINGLY = TOY[:TOY.index("static int process")] + r'''
+static int process(const void *self, void *thread, const nj_work *w)
+{
+    (void)self, (void)thread;
+    for (uint32_t k = 0; k < w->n; k++) {
+        int64_t id = w->id[w->row[k]];
+        burn(20000 + (long)((uint64_t)id * 11400714819323198485ULL >> 52)); /* to 24000: all a little different */
+        if (MANY) burn(200000);
+        if (id == ODD) burn(ODD_STEPS);
+        ((double *)w->out[0])[w->row[k]] = 1;
+        w->reason[w->row[k]] = NJ_DONE;
+    }
+    return NJ_OK;
+}
+''' + TOY[TOY.index("NJ_MODULE"):]
+
+
+def per_alert():
+    def profile(name, many, odd, steps):
+        write(name + ".c", "#define MANY %s\n#define ODD %s\n#define ODD_STEPS %d\n" % (many, odd, steps) + SINGLY.replace('"toy"', '"%s"' % name).replace("(toy)", "(%s)" % name))
+        r = nightjar("profile", name + ".c", SAMPLE, SAMPLE, "--no-hits", "--repeat", 1, "--per-alert", "--seconds", 4, "--json", name + ".json", "--html", name + ".html")
+        return r, report(name + ".json")["per_alert"] if r.returncode == 0 else {}
+    r, a = profile("plain", "0", "-1", 0)
+    if not ok(r.returncode == 0 and a["alerts"] == 40 and a["rounds"] >= 5 and a["bimodal"] is False and len(a["modes"]["mode"]) == 1 and a["n_outliers"] == 0 and "One mode" in r.stdout,
+              "every alert singly: one mode, no outliers", r.stdout + r.stderr):
+        return
+    ok(a["p50_ns"] <= a["p90_ns"] <= a["p99_ns"] <= a["max_ns"] and sum(n for _, n in a["histogram"]) == 40 and "p99" in r.stdout and "##" in r.stdout, "percentiles and a histogram", a)
+    ids = sorted({x["id"] for x in a["cost"]})
+    odd = ids[7]
+    r, a = profile("odd", "0", "%dLL" % odd, 400000)  # 19 times the others
+    first = a["cost"][0]
+    ok(a["n_outliers"] == 2 and {x["id"] for x in a["cost"] if x["outlier"]} == {odd} and 8 < first["over_median"] < 40 and a["bimodal"] is False  # it is in both sources
+       and re.search(r"%d +[0-9.]+ [um]s +[0-9.]+" % odd, r.stdout) and str(odd) in open("odd.html", encoding="utf-8").read(), "an outlier is named by its id, with its cost against the median", r.stdout)
+    some = ids[::3]
+    r, a = profile("two", "(" + " || ".join("id == %dLL" % i for i in some) + ")", "-1", 0)
+    mode = a["modes"]["mode"]
+    ok(a["bimodal"] is True and [m["alerts"] for m in mode] == [40 - 2 * len(some), 2 * len(some)] and 6 < mode[1]["median_ns"] / mode[0]["median_ns"] < 15 and a["modes"]["dip_p"] < 0.01
+       and a["modes"]["ashman_d"] > 2 and "BIMODAL" in r.stdout and "Hartigan" in r.stdout and "BIMODAL" in open("two.html", encoding="utf-8").read(), "two modes are flagged, with how many alerts are in each", r.stdout)
+
+
+def flags():
+    def run(*more):
+        return nightjar("profile", "toy.c", SAMPLE, "--min-samples", 300, "--json", "f.json", "--html", "f.html", *more).stdout
+    text = run("--lines", "-u", 1, "-m")
+    p = report("f.json")
+    page = open("f.html", encoding="utf-8").read()
+    share = {f["name"]: f["total_ns"] / 1e9 for f in p["functions"]}
+    m = re.search(r"^ +%d +%d +([0-9.e-]+) " % (number(TOY, "line B"), p["alerts"]), text, re.M)
+    ok("Timer unit: 1 s" in text and m and abs(float(m.group(1)) - lines(p, "process")[number(TOY, "line B")]["time_ns"] / 1e9) < 0.1 and re.search(r"seconds +100.0 % - toy.c:\d+ - process", text),
+       "-u: the unit; -m: the summary", text)
+    order = re.findall(r"^Function: (\w+) at", run("--lines", "-t"), re.M)
+    times = [f["total_ns"] for name in order for f in report("f.json")["functions"] if f["name"] == name]
+    ok(len(times) > 3 and times == sorted(times), "-t: by time, the dearest last", (order, times))
+    bare = TOY.replace("static int process", "static __attribute__((noinline, used)) void never(void)\n{\n    sink++;\n}\nstatic int process")
+    write("toy.c", bare)
+    ok("Never called: never" in run("--lines") and "never" not in run("--lines", "-z"), "-z: without what took no time")
+    write("toy.c", TOY)
+    rare = [x for f in p["functions"] if f["samples"] for x in f["lines"] if x["hits"] and not x["samples"]]
+    header = (str(p["samples"]), p["context"]["input_digest"][7:23], "%d offered" % p["alerts"], "wall", "GNU C")
+    ok(re.search(r"Time +Per Hit +% Time +\+- +% Mod +Line Contents", text) and "of the module" in text and all(h in text and h in page for h in header) and "below 3/n" in text and "below 3/n" in page
+       and rare and all(0 < x["below"] <= 1 for x in rare) and all(x["share_sd"] is not None for f in p["functions"] for x in f["lines"] if x["samples"])
+       and "<th>&plusmn;</th><th>% Mod</th>" in page and "<script" not in page, "the +- column, shares of function and module, the footnote and the header are in all three formats", (header, rare[:2], text[:1500]))
+    e = p["energy"]
+    v = [e["joule_per_million_alerts"], e["gco2e_per_million_alerts"]]
+    ok(all(set(x) == {"value", "low", "high", "kind", "source", "year"} and 0 < x["low"] <= x["value"] <= x["high"] and x["kind"] in ("measured", "modelled", "assumed") and x["source"] for x in v)
+       and abs(v[1]["value"] / (v[0]["value"] * e["pue"] * e["g_per_kwh"] / 3.6e6) - 1) < 1e-9
+       and "Energy per million alerts, " + v[0]["kind"] in text and "Carbon per million alerts" in text and "tier " + e["tier"] in text and v[0]["source"] in page and "g CO2e" in page,
+       "energy and carbon per million alerts, with band, kind, source and year, in all three formats", (e, text[-800:]))
 
 
 def overhead():
-    r = nightjar("profile", "nalerthist", SAMPLE, "--no-hits", "--repeat", 1, "--overhead")
-    m = re.search(r"Overhead of sampling: (-?[0-9.]+) % of CPU", r.stdout)
-    # about 3 % at 1 kHz (perf/README.md); the bar here only catches a handler that has become dear
-    ok(m and float(m.group(1)) < 15, "what the samples cost is measured, and little", r.stdout + r.stderr)
+    r = nightjar("profile", "nalerthist", SAMPLE, "--no-hits", "--min-samples", 200, "--seconds", 5, "--overhead", "--json", "o.json")
+    m = re.search(r"Overhead of sampling: (-?[0-9.]+) % of CPU \[(-?[0-9.]+), (-?[0-9.]+)\]", r.stdout)
+    o = report("o.json")["context"]["overhead"]
+    print("#", m and m.group(0))
+    # 2 to 3 % at 1 kHz on a quiet machine (perf/README.md); the bar here only catches a handler that has become dear
+    ok(m and float(m.group(1)) < 15 and o["pairs"] >= 9 and o["low"] <= o["share"] <= o["high"] and abs(100 * o["share"] - float(m.group(1))) < 0.06, "what the samples cost is measured, and little", r.stdout + r.stderr)
 
 
 def alias():
@@ -187,15 +369,48 @@ def real():
     ok((m["offered"], m["hits"], m["flagged"]) == (322, 307, 62) and calls.get("judge") == 307 and calls.get("test_spectra") == 62 and calls.get("look_at") == 2 * 307, name, (m, calls))
 
 
+def readme():
+    """The table in perf/README.md is this command's output: its lines and hits, where the times are another day's."""
+    name = "the table of hostless in perf/README.md has the hits of a run"
+    night = os.path.join(SHARED, "real", "ztf")
+    if not SHARED or not os.path.isdir(night):
+        return skip(name, "the real packets are not here")
+    with open(os.path.join(ROOT, "perf", "README.md"), encoding="utf-8") as f:
+        table = next(part for part in f.read().split("```") if "Module hostless" in part)
+    p = report("h.json")
+    m = p["module"]
+    wrong, n = [], 0
+    for block in table.split("Total time:")[1:]:
+        function = re.search(r"^Function: (\w+) at line (\d+)", block, re.M)
+        f = next((f for f in p["functions"] if f["name"] == function.group(1) and f["first"] == int(function.group(2))), None)
+        if not f:
+            wrong.append(function.group(0))
+            continue
+        found = {x["line"]: x["hits"] for x in f["lines"]}
+        source = open(f["file"], encoding="utf-8").read().split("\n")
+        for row in re.findall(r"^ *\d+ .{54}.*$", block, re.M):
+            line, hits, text = int(row[:6]), row[7:16].strip(), row[62:]
+            n += 1
+            if (int(hits) if hits else None) != (found.get(line) or None) or text != source[line - 1]:
+                wrong.append((row, found.get(line), source[line - 1]))
+    ok(n > 40 and not wrong and p["context"]["input_digest"][7:23] in table and "Counts: %d offered, %d passed, %d hits, %d flagged" % (m["offered"], m["passed"], m["hits"], m["flagged"]) in table, name, (n, wrong))
+
+
 if SANITIZED:
     skip("profile", "a sanitized host times its sanitizer")
 else:
     with Folder():
         toy()
         pages()
+        threads()
         incomplete()
         clang()
+        libraries()
+        counters()
+        per_alert()
+        flags()
         overhead()
         alias()
         real()
+        readme()
 done()

@@ -1,0 +1,139 @@
+/* footprint.c - joules and grams of CO2 equivalent per million alerts, with their bands and where they come from. */
+#include <math.h>
+#include <string.h>
+
+#include "profile.h"
+
+static const char *keep(nj_profile *p, const char *text)
+{
+    return text ? nj_arena_text(&p->arena, text, strlen(text)) : NULL;
+}
+
+void nj_footprint_take(nj_profile *p, nj_energy *energy)
+{
+    nj_energy_split split;
+    nj_energy_end(energy, &p->energy, &split);
+    p->energy.source = keep(p, p->energy.source);
+    p->carbon = *nj_energy_carbon(energy);
+    p->carbon.country = keep(p, p->carbon.country);
+    p->energy_hint = keep(p, nj_energy_hint(energy));
+}
+
+/* A figure with its band; no more certain than the worst of its factors. */
+typedef struct valued {
+    double value, low, high;
+    const char *kind, *source;
+    int year;
+} valued;
+
+static valued joules(const nj_profile *p)
+{
+    double seconds = p->cpu_ns_per_alert * 1e6 / 1e9;
+    const nj_energy_source *e = &p->energy;
+    return (valued){ e->watt * seconds, e->low * seconds, e->high * seconds, e->kind, e->source, e->year };
+}
+
+static valued grams(const nj_profile *p)
+{
+    valued j = joules(p);
+    const nj_carbon *c = &p->carbon;
+    bool assumed = !strcmp(j.kind, "assumed") || !strcmp(c->kind, "assumed");
+    return (valued){ nj_carbon_grams(j.value, c->pue, c->g_per_kwh),
+                     nj_carbon_grams(j.low, c->pue, c->g_per_kwh),
+                     nj_carbon_grams(j.high, c->pue, c->g_per_kwh),
+                     assumed ? "assumed" : "modelled",
+                     c->source,
+                     c->year };
+}
+
+/* Two significant digits: a modelled figure pretends no more. */
+static const char *two(char text[16], double v)
+{
+    if (!(v > 0)) return strcpy(text, "0");
+    double p = pow(10, floor(log10(v)) - 1), r = round(v / p) * p;
+    snprintf(text, 16, r >= 10 ? "%.0f" : r >= 1 ? "%.1f" : r >= 0.1 ? "%.2f" : "%.2g", r);
+    return text;
+}
+
+static void year_of(char text[16], int year)
+{
+    snprintf(text, 16, year ? ", %d" : "", year);
+}
+
+void nj_footprint_table(const nj_profile *p, FILE *to)
+{
+    valued j = joules(p), g = grams(p);
+    char v[16], lo[16], hi[16], year[16];
+    year_of(year, j.year);
+    fprintf(to, "Energy per million alerts, %s: %s J [%s, %s]; tier %s: %s%s%s\n", j.kind, two(v, j.value), two(lo, j.low),
+            two(hi, j.high), p->energy.tier, j.source, year,
+            strcmp(p->energy.kind, "measured") ? "; no meter or RAPL counter could be read" : "");
+    year_of(year, g.year);
+    fprintf(
+        to,
+        "Carbon per million alerts, %s: %s g CO2e [%s, %s]; %s %.3g g/kWh (%s%s), PUE %.3g; of the CPU time, idle share apart\n",
+        g.kind, two(v, g.value), two(lo, g.low), two(hi, g.high), p->carbon.country, p->carbon.g_per_kwh, g.source, year,
+        p->carbon.pue);
+    if (p->energy_hint) fprintf(to, "  %s\n", p->energy_hint);
+}
+
+static void value_json(nj_buffer *o, const char *key, const valued *x)
+{
+    nj_buffer_printf(o, "\"%s\":{\"value\":", key);
+    nj_json_f64(o, x->value);
+    nj_buffer_text(o, ",\"low\":");
+    nj_json_f64(o, x->low);
+    nj_buffer_text(o, ",\"high\":");
+    nj_json_f64(o, x->high);
+    nj_buffer_text(o, ",\"kind\":");
+    nj_json_text(o, x->kind);
+    nj_buffer_text(o, ",\"source\":");
+    nj_json_text(o, x->source);
+    nj_buffer_printf(o, ",\"year\":%d}", x->year);
+}
+
+void nj_footprint_json(const nj_profile *p, nj_buffer *o)
+{
+    valued j = joules(p), g = grams(p);
+    nj_buffer_text(o, ",\n\"energy\":{\"tier\":");
+    nj_json_text(o, p->energy.tier);
+    nj_buffer_text(o, ",\"cpu_ns_per_alert\":");
+    nj_json_f64(o, p->cpu_ns_per_alert);
+    nj_buffer_text(o, ",");
+    value_json(o, "joule_per_million_alerts", &j);
+    nj_buffer_text(o, ",");
+    value_json(o, "gco2e_per_million_alerts", &g);
+    nj_buffer_text(o, ",\"country\":");
+    nj_json_text(o, p->carbon.country);
+    nj_buffer_text(o, ",\"g_per_kwh\":");
+    nj_json_f64(o, p->carbon.g_per_kwh);
+    nj_buffer_text(o, ",\"pue\":");
+    nj_json_f64(o, p->carbon.pue);
+    nj_buffer_text(o, ",\"hint\":");
+    nj_json_text(o, p->energy_hint);
+    nj_buffer_text(o, "}");
+}
+
+static void value_html(nj_buffer *o, const char *name, const char *unit, const valued *x)
+{
+    char v[16], lo[16], hi[16], year[16];
+    year_of(year, x->year);
+    nj_buffer_printf(o, "<tr><td class=\"name\">%s</td><td class=\"words\">%s %s [%s, %s], %s: ", name, two(v, x->value), unit,
+                     two(lo, x->low), two(hi, x->high), x->kind);
+    nj_profile_escape(o, x->source);
+    nj_buffer_printf(o, "%s</td></tr>\n", year);
+}
+
+void nj_footprint_html(const nj_profile *p, nj_buffer *o)
+{
+    valued j = joules(p), g = grams(p);
+    nj_buffer_text(o, "<h2>Energy and carbon per million alerts</h2>\n<div class=\"wide\"><table>");
+    value_html(o, "energy", "J", &j);
+    value_html(o, "carbon", "g CO2e", &g);
+    nj_buffer_printf(o, "</table></div>\n<p class=\"dim\">Tier %s%s. Of the module&#39;s CPU time, idle share apart; ",
+                     p->energy.tier, strcmp(p->energy.kind, "measured") ? ": no meter or RAPL counter could be read" : "");
+    nj_profile_escape(o, p->carbon.country);
+    nj_buffer_printf(o, " %.3g g/kWh, PUE %.3g.", p->carbon.g_per_kwh, p->carbon.pue);
+    if (p->energy_hint) nj_buffer_text(o, " "), nj_profile_escape(o, p->energy_hint);
+    nj_buffer_text(o, "</p>\n");
+}
