@@ -89,11 +89,21 @@ typedef struct header {
     bool unusual;
 } header;
 
+/* The eight bytes of a keyword as one number, as it stands in memory. */
+static uint64_t key_of(const void *card)
+{
+    uint64_t key;
+    memcpy(&key, card, sizeof key);
+    return key;
+}
+
 bool nj_fits_card_number(const uint8_t *card, long *value)
 {
     const uint8_t *p = card + 8, *end = card + CARD;
+    const uint64_t blanks = UINT64_C(0x2020202020202020);
     while (p < end && *p == ' ') p++;
     if (p == end || *p++ != '=') return false;
+    while (end - p >= 8 && key_of(p) == blanks) p += 8;
     while (p < end && *p == ' ') p++;
     bool minus = p < end && *p == '-';
     const uint8_t *first = p += minus;
@@ -101,14 +111,6 @@ bool nj_fits_card_number(const uint8_t *card, long *value)
     while (p < end && *p >= '0' && *p <= '9' && p - first < 10) v = 10 * v + (*p++ - '0');
     *value = minus ? -v : v;
     return p > first && (p == end || *p == ' ' || *p == '/');
-}
-
-/* The eight bytes of a keyword as one number, as it stands in memory. */
-static uint64_t key_of(const void *card)
-{
-    uint64_t key;
-    memcpy(&key, card, sizeof key);
-    return key;
 }
 
 /* One card of those that matter; most cards are turned away by their first letter. */

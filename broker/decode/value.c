@@ -141,8 +141,12 @@ void nj_put_whole(const nj_target *t, void *to, int64_t v, nj_arena *arena)
         put_i64((nj_type)t->type, to, v);
         return;
     }
-    char text[32];
-    put_copy(t, to, text, (size_t)snprintf(text, sizeof text, "%" PRId64, v), arena);
+    char text[24], *first = text + sizeof text;
+    uint64_t rest = v < 0 ? -(uint64_t)v : (uint64_t)v;
+    do *--first = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (v < 0) *--first = '-';
+    put_copy(t, to, first, (size_t)(text + sizeof text - first), arena);
 }
 
 /* The same text, or, when the word ends with *, one that starts with it. */
