@@ -21,7 +21,7 @@ static const double step_days = 0.33; /* points within this of a step's first po
 static const char band_letter[] = "ugrizy";
 
 typedef struct conf {
-    const char *model, *cuts, *input, *engine;
+    const char *model, *cuts, *input, *y_band, *engine;
     int32_t max_steps;
     double max_age_day;
 } conf;
@@ -42,7 +42,7 @@ typedef struct state {
     feature feature[MAX_FEATURES];
     uint32_t n_features, width;
     uint32_t model_bands; /* bits of the bands that the model reads */
-    int fink_cuts, from_flux;
+    int fink_cuts, from_flux, has_y;
 } state;
 
 typedef struct thread {
@@ -57,9 +57,9 @@ typedef struct sequence {
 
 /* --- opening --- */
 
-static uint32_t band_of(char letter)
+static uint32_t band_of(const state *s, char letter)
 {
-    const char *p = strchr(band_letter, letter);
+    const char *p = strchr(band_letter, letter == 'Y' && s->has_y ? 'y' : letter);
     return letter && p ? (uint32_t)(p - band_letter) : BANDS;
 }
 
@@ -79,16 +79,16 @@ static int read_scaling(const state *s, const char *name, feature *f)
 static int read_feature(state *s, const char *name, feature *f)
 {
     if (!strncmp(name, "FLUXCAL_", 8) && strlen(name) == 9)
-        *f = (feature){ .kind = FLUX, .band = band_of(name[8]) };
+        *f = (feature){ .kind = FLUX, .band = band_of(s, name[8]) };
     else if (!strncmp(name, "FLUXCALERR_", 11) && strlen(name) == 12)
-        *f = (feature){ .kind = FLUX_ERROR, .band = band_of(name[11]) };
+        *f = (feature){ .kind = FLUX_ERROR, .band = band_of(s, name[11]) };
     else if (!strcmp(name, "delta_time"))
         *f = (feature){ .kind = DELTA_TIME };
     else {
         *f = (feature){ .kind = BAND_SET };
         for (const char *p = name; *p; p++) {
             if (!strchr("ugrizyY", *p)) return -1;
-            f->set |= 1u << band_of(*p); /* a band that alerts never name (Y) sets bit BANDS: no step has that set */
+            f->set |= 1u << band_of(s, *p); /* a Y that is not read sets bit BANDS: no step has that set */
         }
         return 0;
     }
@@ -146,7 +146,9 @@ static int is_word(const nj_host *host, const char *key, const char *word, const
 static int declare(const nj_host *host, const void *c, nj_tables *tables)
 {
     const conf *cf = c;
-    if (!is_word(host, "cuts", cf->cuts, "fink", "off") || !is_word(host, "input", cf->input, "mag", "flux")) return NJ_ECONF;
+    if (!is_word(host, "cuts", cf->cuts, "fink", "off") || !is_word(host, "input", cf->input, "mag", "flux") ||
+        !is_word(host, "y_band", cf->y_band, "fink", "read"))
+        return NJ_ECONF;
     *tables = (nj_tables){ strcmp(cf->input, "flux") ? ztf_needs : flux_needs, gives };
     return NJ_OK;
 }
@@ -159,7 +161,8 @@ static int open_model(const nj_host *host, const void *c, void **self)
     *s = (state){ .conf = cf,
                   .service = host->service(host->opaque, NJ_MODEL_SERVICE, 1),
                   .fink_cuts = !strcmp(cf->cuts, "fink"),
-                  .from_flux = !strcmp(cf->input, "flux") };
+                  .from_flux = !strcmp(cf->input, "flux"),
+                  .has_y = !strcmp(cf->y_band, "read") };
     if (!s->service) return NJ_ECONF;
     s->model = s->service->open(host, cf->model, &(nj_model_options){ .size = sizeof(nj_model_options), .engine = cf->engine });
     if (!s->model) return NJ_ECONF;
@@ -390,6 +393,8 @@ NJ_MODULE(snn) = { NJ_HEADER,
                              "fink: only young, possibly extragalactic alerts; off: every light curve with a point" },
                            { "input", NJ_STR, "mag", offsetof(conf, input), 0, 0, "1",
                              "mag: unsigned magnitudes (ZTF); flux: signed fluxes (Rubin)" },
+                           { "y_band", NJ_STR, "fink", offsetof(conf, y_band), 0, 0, "1",
+                             "fink: y points carry no flux, as Rubin alerts say y and its models Y; read: y is the model's Y" },
                            { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1", "auto, builtin or ort (ONNX Runtime)" },
                            { "max_steps", NJ_I32, "512", offsetof(conf, max_steps), 1, 65536, "1",
                              "longer light curves get no answer (range)" },

@@ -237,7 +237,8 @@ static void tell_what_is_silent(const nj_graph *g)
         snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", step->in->name);
     }
     if (names[0])
-        nj_log(NJ_LOG_INFO, "no answers on survey %s, which lacks their inputs (-v says which): %s", g->layout.survey, names);
+        nj_log(NJ_LOG_INFO, "no answers on survey %s, which lacks their inputs or is not theirs (-v says why): %s",
+               g->layout.survey, names);
 }
 
 static uint32_t column_of(const nj_graph *g, const char *path, nj_type type)

@@ -161,8 +161,8 @@ static uint32_t plane(resolver *r, const char *path, uint8_t s, const char *hdu,
         if (!strcmp(r->plane[k].path, path)) return NJ_FIRST_STAMP + NJ_STAMPS + k;
     if (layout->n_planes == NJ_PLANES) return *why = "more HDUs than one survey's modules may ask for", NJ_NO_COLUMN;
     nj_plane_def *def = &r->plane[layout->n_planes];
-    *def = (nj_plane_def){ nj_arena_text(&r->g->arena, path, strlen(path)),
-                           nj_arena_text(&r->g->arena, hdu, strlen(hdu) - 1), s };
+    *def =
+        (nj_plane_def){ nj_arena_text(&r->g->arena, path, strlen(path)), nj_arena_text(&r->g->arena, hdu, strlen(hdu) - 1), s };
     if (!def->path || !def->hdu) return *why = "out of memory", NJ_NO_COLUMN;
     layout->plane = r->plane;
     return NJ_FIRST_STAMP + NJ_STAMPS + layout->n_planes++;
@@ -198,12 +198,31 @@ static uint32_t lookup(resolver *r, const char *path, nj_type type, const char *
     return from_packet(r, path, type, unit, shape, why);
 }
 
+/* Is the survey one of the instance's ("ztf, babamul")? */
+static int serves(const nj_instance *in, const char *survey)
+{
+    size_t n = strlen(survey);
+    if (!in->surveys || !in->surveys[0]) return 1;
+    for (const char *p = in->surveys; *p;) {
+        p += strspn(p, ", ");
+        size_t word = strcspn(p, ", ");
+        if (word == n && !strncmp(p, survey, n)) return 1;
+        p += word;
+    }
+    return 0;
+}
+
 static int resolve_instance(resolver *r, uint32_t i)
 {
     const nj_instance *in = &r->g->set->item[i];
     r->col[i] = nj_arena_alloc(&r->g->arena, (in->n_needs + 1) * sizeof *r->col[i]);
     if (!r->col[i]) return nj_fail(r->err, "out of memory");
     r->queue[i] = 2;
+    if (!serves(in, r->offers->survey)) {
+        for (uint32_t k = 0; k < in->n_needs; k++) r->col[i][k] = NJ_NO_COLUMN;
+        r->off[i] = nj_arena_printf(&r->g->arena, "it is for %s alerts only (surveys)", in->surveys);
+        return 0;
+    }
     for (uint32_t k = 0; k < in->n_needs; k++) {
         const nj_need *need = &in->need[k];
         const char *why = NULL;

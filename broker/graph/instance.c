@@ -16,7 +16,7 @@
 #include "nightjar/sky.h"
 #include "services.h"
 
-static const char *const host_keys[] = { "kind", "default", "need.*", NULL };
+static const char *const host_keys[] = { "kind", "default", "surveys", "need.*", NULL };
 
 /* --- services for open() and declare() --- */
 
@@ -201,6 +201,7 @@ static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
     int n_gives = nj_table_rows(&set->arena, tables.gives, m->give_size, sizeof(nj_give), &give);
     if (n_needs < 0 || n_gives < 0) return nj_fail(err, "out of memory");
     redirect(set, section, need, n_needs);
+    in->surveys = nj_settings_get(set->settings, section, "surveys");
     in->need = need;
     in->give = give;
     in->n_needs = (uint32_t)n_needs;

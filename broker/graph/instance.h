@@ -15,6 +15,7 @@ typedef struct nj_instance {
     void *conf, *self;   /* self: NULL before open and for modules without state */
     const nj_need *need; /* host-size rows; paths after redirection */
     const nj_give *give;
+    const char *surveys; /* only for packets of these ("ztf, babamul"); NULL or "" = of any */
     uint32_t n_needs, n_gives;
     bool opened;
     int64_t cold_start_ns; /* open() */
@@ -45,7 +46,8 @@ typedef struct nj_instances {
 } nj_instances; /* zero-initialised */
 
 /* Chooses the instances: every module without declare() is one; sections [module.NAME] add more and set them up
- * (kind = MODULE; default = 0 keeps it out unless asked for). `select` is the -m list: names replace the default set,
+ * (kind = MODULE; default = 0 keeps it out unless asked for; surveys = LIST: off for packets of others, as a model trained on
+ * one survey must be). `select` is the -m list: names replace the default set,
  * "+x" and "-x" change it; NULL = default. What a chosen instance needs from another instance is added.
  * -1 with err: unknown name or key, value out of range, a need that no instance gives. */
 int nj_instances_choose(nj_instances *set, const nj_modules *modules, nj_settings *settings, const char *select, nj_error *err);
