@@ -22,6 +22,7 @@ STAND_INS = [
     (r"FOLDER_OF_PARQUET", "parquet", "the simulated night, written by pyarrow"),
     (r"^(\./nightjar profile .*)$", r"\1 --repeat 2", "a profile to look at takes a minute, two replays show that it works"),
     (r"^\./nightjar bench$", "./nightjar bench simulate --seconds 0.02", "all subjects take minutes; bench.py tests them"),
+    (r"^\./nightjar cutout --bench$", "./nightjar cutout --bench -j 2 --size 20", "fewer workers, smaller stamps"),
     (r"^make testbins$", "make build/release/tests/module/conformance", "one test program, not all of them"),
     (r"^tests/run module/conformance$", "NIGHTJAR_SHARED= build/release/tests/module/conformance", "tests/run would not see the copy's binary alone"),
 ]

@@ -1,0 +1,214 @@
+/* cutout.c - `nightjar cutout`: stamps from FITS images and cubes, and how many a second by number of workers. */
+#include <errno.h>
+#include <getopt.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../base/log.h"
+#include "../cutout/speed.h"
+#include "command.h"
+
+static const char help[] =
+    "\n"
+    "  IMAGE_OR_CUBE        FITS, also compressed (.fz, .gz): the first HDU with two or three axes, or FILE[n], FILE[EXTNAME].\n"
+    "                       Axes 1 and 2 are the sky (TAN, TAN-SIP), a stamp has all planes of axis 3\n"
+    "      --targets CSV    columns ra and dec (deg), and name, id, object or candid for the names of the files\n"
+    "      --size N         pixels of a side (63)\n"
+    "  -o DIR               where NAME.fits goes (NAME_IMAGE.fits when there are several images)\n"
+    "  -j N                 workers (all cores)\n"
+    "      --overwrite      replace stamps that exist\n"
+    "      --bench          the table of cutouts per second by number of workers, up to -j (twice the cores); without an\n"
+    "                       image one of 4096 x 4096 is made. Nothing is kept\n"
+    "\nFloats stay as they are, bit for bit; integers and scaled numbers become floats (32 bits and more: doubles). What lies "
+    "beyond\n"
+    "the border is NaN. Integers of compressed images are read by cfitsio.\n";
+
+enum { SIZE_MOST = 8192, TOY_TARGETS = 2000 };
+
+typedef struct options {
+    const char *targets, *folder;
+    uint32_t size;
+    int workers;
+    bool bench, overwrite;
+} options;
+
+/* "a/b.fits.fz[1]" -> "b" */
+static void stem(const char *path, char out[256])
+{
+    const char *slash = strrchr(path, '/');
+    snprintf(out, 256, "%s", slash ? slash + 1 : path);
+    out[strcspn(out, "[")] = 0;
+    static const char *const ends[] = { ".gz", ".fz", ".fits", ".fit", ".fts" };
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        size_t n = strlen(out), m = strlen(ends[i]);
+        if (n > m && !strcmp(out + n - m, ends[i])) out[n - m] = 0;
+    }
+    for (char *p = out; *p; p++)
+        if (*p == '\'') *p = '_';
+}
+
+static int cut_image(const options *o, const char *path, bool several, const nj_cut_target *target, uint32_t n, nj_error *err)
+{
+    nj_cut_image image;
+    nj_cut_result r;
+    char name[256], suffix[258] = "";
+    stem(path, name);
+    if (several) snprintf(suffix, sizeof suffix, "_%s", name);
+    if (nj_cut_image_open(&image, path, err)) {
+        nj_cut_image_close(&image);
+        return NJ_EXIT_SOURCE;
+    }
+    nj_cut_job job = { &image, target, n, o->size, o->folder, suffix, name, o->workers, o->overwrite };
+    int rc = nj_cut(&job, &r, err) ? NJ_EXIT_LEDGER : NJ_EXIT_OK;
+    if (rc == NJ_EXIT_OK)
+        printf("%s: %u targets = %u whole + %u partial + %u outside; %.1f MB in %.3f s, %.0f cutouts/s, %d worker%s\n", path, n,
+               r.whole, r.partial, r.outside, (double)r.bytes / 1e6, r.wall_s, (r.whole + r.partial) / r.wall_s, o->workers,
+               o->workers == 1 ? "" : "s");
+    nj_cut_image_close(&image);
+    return rc;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void print_points(nj_cut_point *point, int n)
+{
+    double first[2] = { 0 };
+    printf("workers       cut/s [     least,       most]  speed-up |   written/s [     least,       most]  speed-up\n");
+    for (int i = 0; i < n; i++) {
+        double *rate[2] = { point[i].cut, point[i].written };
+        printf("%7d", point[i].workers);
+        for (int k = 0; k < 2; k++) {
+            qsort(rate[k], NJ_CUT_ROUNDS, sizeof **rate, by_value);
+            double median = rate[k][NJ_CUT_ROUNDS / 2];
+            if (i == 0) first[k] = median;
+            printf("%s%12.0f [%10.0f, %10.0f]  %8.2f", k ? " |" : "", median, rate[k][0], rate[k][NJ_CUT_ROUNDS - 1],
+                   median / first[k]);
+        }
+        printf("\n");
+    }
+    printf("medians of %d rounds, all counts in turn; on %ld cores\n", NJ_CUT_ROUNDS, sysconf(_SC_NPROCESSORS_ONLN));
+}
+
+static void remove_stamps(const char *folder, const nj_cut_target *target, uint32_t n)
+{
+    char path[4096];
+    for (uint32_t i = 0; i < n; i++)
+        if (snprintf(path, sizeof path, "%s/%s.fits", folder, target[i].name) < (int)sizeof path) unlink(path);
+    rmdir(folder);
+}
+
+static int bench(const options *o, const char *path, nj_error *err)
+{
+    char folder[] = "/tmp/nightjar-cutout-XXXXXX", toy[64] = "", name[256];
+    nj_cut_target *target = NULL;
+    uint32_t n = TOY_TARGETS;
+    nj_cut_image image = { 0 };
+    nj_cut_point point[NJ_CUT_POINTS];
+    int rc = NJ_EXIT_SOURCE, failed;
+    if (!mkdtemp(folder)) {
+        nj_fail(err, "%s: %s", folder, strerror(errno));
+        return NJ_EXIT_LEDGER;
+    }
+    if (path)
+        failed = nj_cut_targets_read(o->targets, &target, &n, err);
+    else {
+        snprintf(toy, sizeof toy, "%s/image", folder);
+        failed = nj_cut_toy(toy, &target, n, err);
+        path = toy;
+    }
+    if (!failed && nj_cut_image_open(&image, path, err) == 0) {
+        stem(path, name);
+        nj_cut_job job = { &image, target, n, o->size, folder, "", name, 1, true };
+        int points = nj_cut_speed(&job, o->workers ? o->workers : 2 * omp_get_num_procs(), point, err);
+        rc = points < 0 ? NJ_EXIT_LEDGER : NJ_EXIT_OK;
+        if (points > 0) {
+            printf("%s: %u x %u x %u, %u targets, stamps of %u x %u\n", path == toy ? "noise" : path, image.cols, image.rows,
+                   image.planes, n, o->size, o->size);
+            print_points(point, points);
+        }
+    }
+    nj_cut_image_close(&image);
+    if (*toy) unlink(toy);
+    if (target) remove_stamps(folder, target, n);
+    rmdir(folder);
+    nj_cut_targets_free(target, target ? n : 0);
+    return rc;
+}
+
+static int cut_all(const options *o, char **path, int n_paths, nj_error *err)
+{
+    nj_cut_target *target = NULL;
+    uint32_t n = 0;
+    if (nj_cut_targets_read(o->targets, &target, &n, err)) {
+        nj_cut_targets_free(target, n);
+        return NJ_EXIT_USAGE;
+    }
+    int rc = NJ_EXIT_OK;
+    if (mkdir(o->folder, 0777) && errno != EEXIST) {
+        nj_fail(err, "%s: %s", o->folder, strerror(errno));
+        rc = NJ_EXIT_LEDGER;
+    }
+    for (int i = 0; i < n_paths && rc == NJ_EXIT_OK; i++) rc = cut_image(o, path[i], n_paths > 1, target, n, err);
+    nj_cut_targets_free(target, n);
+    return rc;
+}
+
+static int number(const char *option, const char *text, long most, nj_error *err)
+{
+    char *end;
+    long n = strtol(text, &end, 10);
+    if (end == text || *end || n < 1 || n > most) return nj_fail(err, "%s %s: expected 1 to %ld", option, text, most);
+    return (int)n;
+}
+
+static int cutout_main(int argc, char **argv)
+{
+    enum { TARGETS = 256, SIZE, BENCH, OVERWRITE };
+    static const struct option known[] = { { "targets", required_argument, NULL, TARGETS },
+                                           { "size", required_argument, NULL, SIZE },
+                                           { "bench", no_argument, NULL, BENCH },
+                                           { "overwrite", no_argument, NULL, OVERWRITE },
+                                           { "out", required_argument, NULL, 'o' },
+                                           { "threads", required_argument, NULL, 'j' },
+                                           { 0 } };
+    options o = { .size = 63 };
+    nj_error err = { "" };
+    int failed = 0, n = 0, rc = NJ_EXIT_USAGE;
+    opterr = 0;
+    for (int k; !failed && (k = getopt_long(argc, argv, ":o:j:", known, NULL)) != -1;) switch (k) {
+        case 'o': o.folder = optarg; break;
+        case 'j': failed = (o.workers = number("-j", optarg, 1024, &err)) < 0; break;
+        case TARGETS: o.targets = optarg; break;
+        case SIZE:
+            failed = (n = number("--size", optarg, SIZE_MOST, &err)) < 0;
+            o.size = (uint32_t)n;
+            break;
+        case BENCH: o.bench = true; break;
+        case OVERWRITE: o.overwrite = true; break;
+        default: failed = nj_fail(&err, "option %s is not known or lacks its value", argv[optind - 1]);
+        }
+    int images = argc - optind;
+    if (!failed && o.bench && (images > 1 || (images == 1) != (o.targets != NULL)))
+        failed = nj_fail(&err, "--bench takes one image with its --targets, or neither");
+    if (!failed && !o.bench && (images < 1 || !o.targets || !o.folder))
+        failed = nj_fail(&err, "expected IMAGE... --targets CSV --size N -o DIR");
+    if (!failed && o.bench)
+        rc = bench(&o, images ? argv[optind] : NULL, &err);
+    else if (!failed) {
+        if (!o.workers) o.workers = omp_get_num_procs();
+        rc = cut_all(&o, argv + optind, images, &err);
+    }
+    if (rc) nj_log(NJ_LOG_ERROR, "cutout: %s", err.text);
+    return rc;
+}
+
+NJ_COMMAND(cutout) = { "cutout", "cutout IMAGE_OR_CUBE... --targets CSV --size N -o DIR [-j N] | --bench",
+                       "stamps from FITS images and cubes; cutouts/s by number of workers", help, cutout_main };

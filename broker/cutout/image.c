@@ -1,0 +1,149 @@
+#include "image.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int is_image(fitsfile *f, int *n_axes, long axes[3], int *status)
+{
+    int type = 0, n = 0;
+    axes[0] = axes[1] = axes[2] = 1;
+    if (fits_get_hdu_type(f, &type, status) || (type != IMAGE_HDU && !fits_is_compressed_image(f, status))) return 0;
+    if (fits_get_img_dim(f, &n, status) || n < 2 || n > 3) return 0;
+    fits_get_img_size(f, n, axes, status);
+    *n_axes = n;
+    return !*status && axes[0] > 0 && axes[1] > 0 && axes[2] > 0;
+}
+
+/* Keys of structure, scaling and sums describe the image's own bytes, and CRPIX its own corner: a stamp has others. */
+static int keep_cards(nj_cut_image *image, fitsfile *f, int *status)
+{
+    int n = 0;
+    char card[FLEN_CARD], padded[96];
+    if (fits_get_hdrspace(f, &n, NULL, status) || !(image->cards = malloc((size_t)n * 80 + 1))) return -1;
+    for (int i = 1; i <= n; i++) {
+        if (fits_read_record(f, i, card, status)) return -1;
+        int class = fits_get_keyclass(card);
+        if (class == TYP_STRUC_KEY || class == TYP_CMPRS_KEY || class == TYP_SCAL_KEY || class == TYP_NULL_KEY ||
+            class == TYP_DIM_KEY || class == TYP_RANG_KEY || class == TYP_CKSUM_KEY || class == TYP_HDUID_KEY)
+            continue;
+        if (!strncmp(card, "CRPIX1 ", 7) || !strncmp(card, "CRPIX2 ", 7)) continue;
+        snprintf(padded, sizeof padded, "%-80s", card);
+        memcpy(image->cards + 80 * image->n_cards++, padded, 80);
+    }
+    return 0;
+}
+
+static int has_key(fitsfile *f, const char *key, double plain)
+{
+    int status = 0;
+    double value = plain;
+    return fits_read_key(f, TDOUBLE, key, &value, NULL, &status) == 0 && value != plain;
+}
+
+/* Pixels as they stand in the file, for nothing. */
+static int map_pixels(nj_cut_image *image, fitsfile *f, const char *path, size_t bytes, nj_error *err)
+{
+    LONGLONG head = 0, data = 0, end = 0;
+    int status = 0, fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    fits_get_hduaddrll(f, &head, &data, &end, &status);
+    if (fd < 0 || fstat(fd, &st) || status) {
+        if (fd >= 0) close(fd);
+        return nj_fail(err, "%s: cannot be read", path);
+    }
+    image->map_size = (size_t)st.st_size;
+    image->map = (size_t)data + bytes <= image->map_size ? mmap(NULL, image->map_size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+    close(fd);
+    if (image->map == MAP_FAILED) {
+        image->map = NULL;
+        return nj_fail(err, "%s: ends before its last pixel", path);
+    }
+    madvise(image->map, image->map_size, MADV_RANDOM);
+    image->data = (const unsigned char *)image->map + data;
+    return 0;
+}
+
+static int read_pixels(nj_cut_image *image, fitsfile *f, const char *path, size_t n, nj_error *err)
+{
+    int status = 0, any = 0; /* cfitsio writes to the latter unasked */
+    long first[3] = { 1, 1, 1 };
+    float none_f = NAN;
+    double none_d = NAN;
+    if (!(image->pixels = malloc(n * image->width)))
+        return nj_fail(err, "%s: %zu MB of pixels do not fit", path, n * image->width >> 20);
+    if (image->width == 4)
+        fits_read_pix(f, TFLOAT, first, (LONGLONG)n, &none_f, image->pixels, &any, &status);
+    else
+        fits_read_pix(f, TDOUBLE, first, (LONGLONG)n, &none_d, image->pixels, &any, &status);
+    if (status) {
+        char text[FLEN_STATUS];
+        fits_get_errstatus(status, text);
+        return nj_fail(err, "%s: pixels cannot be read: %s", path, text);
+    }
+    if (image->width == 4)
+        for (size_t i = 0; i < n; i++) ((uint32_t *)image->pixels)[i] = __builtin_bswap32(((uint32_t *)image->pixels)[i]);
+    else
+        for (size_t i = 0; i < n; i++) ((uint64_t *)image->pixels)[i] = __builtin_bswap64(((uint64_t *)image->pixels)[i]);
+    image->data = image->pixels;
+    return 0;
+}
+
+static int find_hdu(fitsfile *f, const char *path, int *n_axes, long axes[3], nj_error *err)
+{
+    int n = 0, status = 0, named = strchr(path, '[') != NULL;
+    fits_get_num_hdus(f, &n, &status);
+    for (int i = 1; i <= n && !status; i++) {
+        if (!named) fits_movabs_hdu(f, i, NULL, &status);
+        if (is_image(f, n_axes, axes, &status)) return 0;
+        if (named) break;
+    }
+    return nj_fail(err, "%s: has no image of two or three axes%s", path, named ? " there" : "");
+}
+
+int nj_cut_image_open(nj_cut_image *image, const char *path, nj_error *err)
+{
+    fitsfile *f = NULL;
+    int status = 0, bitpix = 0, rc = -1;
+    long axes[3];
+    char text[FLEN_STATUS], scheme[FLEN_FILENAME] = "";
+    nj_error why = { "" };
+    memset(image, 0, sizeof *image);
+    if (fits_open_file(&f, path, READONLY, &status)) {
+        fits_get_errstatus(status, text);
+        return nj_fail(err, "%s: cannot be opened as FITS: %s", path, text);
+    }
+    if (find_hdu(f, path, &image->n_axes, axes, err)) goto done;
+    image->cols = (uint32_t)axes[0], image->rows = (uint32_t)axes[1], image->planes = (uint32_t)axes[2];
+    fits_get_img_type(f, &bitpix, &status);
+    if (nj_wcs_read(&image->wcs, f, &why)) {
+        nj_fail(err, "%s: %s", path, why.text);
+        goto done;
+    }
+    image->width = bitpix == DOUBLE_IMG || bitpix == LONG_IMG || bitpix == LONGLONG_IMG ? 8 : 4;
+    fits_url_type(f, scheme, &status);
+    if (status || keep_cards(image, f, &status)) {
+        nj_fail(err, "%s: its header cannot be read", path);
+        goto done;
+    }
+    size_t n = (size_t)image->cols * image->rows * image->planes;
+    int plain = bitpix < 0 && !has_key(f, "BSCALE", 1) && !has_key(f, "BZERO", 0) && !fits_is_compressed_image(f, &status) &&
+                !strcmp(scheme, "file://") && !strchr(path, '[');
+    rc = plain ? map_pixels(image, f, path, n * image->width, err) : read_pixels(image, f, path, n, err);
+done:
+    status = 0;
+    fits_close_file(f, &status);
+    return rc;
+}
+
+void nj_cut_image_close(nj_cut_image *image)
+{
+    if (image->map) munmap(image->map, image->map_size);
+    free(image->pixels);
+    free(image->cards);
+    memset(image, 0, sizeof *image);
+}
