@@ -17,7 +17,7 @@ static const char help[] =
     "A is before, B is after: bench files (bench --json) or run reports (run --report). Several run reports of one side: comma-\n"
     "separated. Per benchmark, module and stage: ratio B/A, Mann-Whitney p, MAD, verdict. Regression: p < 0.002 and ratio > 1.10 "
     "and\n"
-    "the medians more than 3 MAD apart.\n"
+    "the medians more than 3 MAD apart, or the two sides not overlapping at all.\n"
     "  --gate            exit code 5 when there is a regression\n"
     "  --only TEXT       rows whose name has this in it\n"
     "  --rerun N BIN_A BIN_B -- ARGS\n"

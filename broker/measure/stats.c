@@ -101,6 +101,12 @@ double nj_mann_whitney(const double *a, uint32_t n_a, const double *b, uint32_t 
     return erfc(z / sqrt(2));
 }
 
+/* All of one side below all of the other: its own scatter is then no reason to doubt. */
+static int apart(const double *a, uint32_t n_a, const double *b, uint32_t n_b)
+{
+    return nj_quantile(a, n_a, 1) < nj_quantile(b, n_b, 0) || nj_quantile(b, n_b, 1) < nj_quantile(a, n_a, 0);
+}
+
 nj_comparison nj_compare(const double *a, uint32_t n_a, const double *b, uint32_t n_b)
 {
     nj_comparison c = { .median_a = nj_quantile(a, n_a, 0.5),
@@ -112,7 +118,7 @@ nj_comparison nj_compare(const double *a, uint32_t n_a, const double *b, uint32_
     double least = n_a && n_b && n_a <= EXACT && n_b <= EXACT ? 2 * exact_tail(n_a, n_b, 0) : n_a && n_b ? 0 : 1;
     if (least >= P_LIMIT)
         c.verdict = NJ_TOO_FEW;
-    else if (!(c.p < P_LIMIT) || !(fabs(c.median_b - c.median_a) > MADS * fmax(c.mad_a, c.mad_b)))
+    else if (!(c.p < P_LIMIT) || (!(fabs(c.median_b - c.median_a) > MADS * fmax(c.mad_a, c.mad_b)) && !apart(a, n_a, b, n_b)))
         c.verdict = NJ_SAME;
     else
         c.verdict = c.ratio > RATIO_LIMIT ? NJ_REGRESSION : c.ratio < 1 / RATIO_LIMIT ? NJ_IMPROVEMENT : NJ_SAME;

@@ -23,7 +23,8 @@ typedef struct nj_comparison {
     nj_verdict verdict;
 } nj_comparison;
 
-/* Regression: p < 0.002 and ratio > 1.10 and the medians further apart than 3 MAD (the larger of the two).
+/* Regression: p < 0.002 and ratio > 1.10 and the medians further apart than 3 MAD (the larger of the two), or no value of one
+ * side within the range of the other.
  * TOO_FEW: with so few samples p cannot get below 0.002, whatever they are. */
 nj_comparison nj_compare(const double *a, uint32_t n_a, const double *b, uint32_t n_b);
 

@@ -71,6 +71,50 @@ def history():
     ok(r.returncode == 2 and "neither" in r.stderr and nightjar("compare", "--history").returncode == 1 and nightjar("compare", "--history", "/no/such").returncode == 2, "another file, none, one that is not there", r.stderr)
 
 
+def burner(folder, turns):
+    """A module of so many turns of one chain of multiplications an alert: its cost is the turns, on any machine."""
+    os.makedirs(folder + "/modules")
+    text = open(os.path.join(ROOT, "modules", "nalerthist.c")).read().replace("nalerthist", "burner")
+    spin = 'double x = (double)(w->id[row] & 255); for (int i = 0; i < %d; i++) { x = x * 0.999 + 1e-3; __asm__ volatile("" : "+g"(x)); } int32_t n = 0;' % turns
+    open(folder + "/modules/burner.c", "w").write(text.replace("int32_t n = 0;", spin))
+    kit = os.path.join(os.environ.get("NIGHTJAR_BUILD", os.path.join(ROOT, "build", "release")), "libnightjar-kit.a")
+    subprocess.run(["cc", "-std=c11", "-O2", "-g", "-fPIC", "-ffp-contract=off", "-D_GNU_SOURCE", "-DNJ_SHARED", "-shared", "-I" + os.path.join(ROOT, "include"),
+                    "-o", "burner.so", "modules/burner.c", os.path.abspath(kit), "-lm"], check=True, cwd=folder)
+    with open(folder + "/nightjar", "w") as f:
+        f.write(f'#!/bin/sh\nexec {NIGHTJAR} "$@" --module-path {os.path.abspath(folder)}/burner.so\n')
+    os.chmod(folder + "/nightjar", 0o755)
+    return f"./{folder}/nightjar"
+
+
+def measured():
+    names = ("measured, in turn: a module that is a quarter slower is flagged, and no other module", "measured, in turn: the same twice raises no flag",
+             "instructions: 12 % more in a module is seen exactly, exit 5", "instructions: the same twice differs by less than 1e-3")
+    if os.environ.get("NIGHTJAR_SANITIZED") or not shutil.which("cc"):
+        for name in names:
+            skip(name, "a plain compiler and binary are needed")
+        return
+    a, b = burner("a", 20000), burner("b", 25000)
+    nightjar("simulate", "--alerts", 400, "--seed", 8, "-o", "night")  # many batches: CPU time is shared out by wall time, batch by batch
+    args = ("--", "night", "-m", "burner,roid", "-j", 1)
+    r = nightjar("compare", "--rerun", 11, a, b, "--gate", *args)
+    line = next((x for x in r.stdout.splitlines() if x.startswith("burner")), "")
+    ok(r.returncode == 5 and "REGRESSION" in line and all(x.split()[0] in ("burner", "(whole") for x in r.stdout.splitlines() if "REGRESSION" in x), names[0], r.stdout + r.stderr)
+    r = nightjar("compare", "--rerun", 9, a, a, "--gate", *args)
+    ok(r.returncode == 0 and "burner" in r.stdout and "REGRESSION" not in r.stdout, names[1], r.stdout + r.stderr)
+    if not shutil.which("valgrind"):
+        for name in names[2:]:
+            skip(name, "valgrind is not installed")
+        return
+    burner("c", 22400)
+    count = lambda new: subprocess.run([os.path.join(ROOT, "perf", "instructions"), f"{NIGHTJAR} -m burner,roid --module-path a/burner.so",
+                                        f"{NIGHTJAR} -m burner,roid --module-path {new}/burner.so"], capture_output=True, text=True, timeout=300)
+    ratio = lambda r, what: float(next(x for x in r.stdout.splitlines() if x.startswith(what)).split()[3])
+    r = count("c")
+    ok(r.returncode == 5 and abs(ratio(r, "modules/burner.c") - 1.12) < 0.002 and "GREW" in r.stdout, names[2], r.stdout + r.stderr)
+    r = count("a")
+    ok(r.returncode == 0 and all(abs(ratio(r, x) - 1) < 1e-3 for x in ("modules/burner.c", "(total)")), names[3], r.stdout + r.stderr)
+
+
 def build(name, out, **change):
     text = open(os.path.join(ROOT, "modules", name + ".c")).read()
     for a, b in change.get("replace", []):
@@ -108,5 +152,6 @@ with Folder():
     files()
     reports()
     history()
+    measured()
     builds()
 done()

@@ -138,6 +138,10 @@ static void few_and_scattered(void **state)
     nj_comparison k = nj_compare(c, 30, d, 30);
     assert_true(k.p < 0.002 && k.ratio > 1.1);
     assert_int_equal(k.verdict, NJ_SAME);
+    for (int i = 0; i < 30; i++) c[i] = 1 + 0.01 * i, d[i] = 10 + 80 * i / 29.0; /* none within the other's range */
+    k = nj_compare(c, 30, d, 30);
+    assert_true(fabs(k.median_b - k.median_a) < 3 * k.mad_b);
+    assert_int_equal(k.verdict, NJ_REGRESSION);
 }
 
 int main(void)
