@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""The module table of README.md, from perf/results/night.json: rewrites the lines between its two markers."""
-import json, os
+"""The module table of README.md, from perf/results/night.json: rewrites the lines between its two markers.
+With --check nothing is written: exit code 1 when README.md has other lines."""
+import json, os, sys
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
 
@@ -19,8 +20,11 @@ def main():
         text = f.read()
     head, rest = text.split("<!-- table -->\n", 1)
     tail = rest.split("<!-- end of table -->\n", 1)[1]
+    new = head + "<!-- table -->\n" + "\n".join(lines) + "\n<!-- end of table -->\n" + tail
+    if "--check" in sys.argv[1:]:
+        sys.exit(0 if new == text else "README.md has another table than perf/results/night.json: perf/module_table.py")
     with open(path, "w") as f:
-        f.write(head + "<!-- table -->\n" + "\n".join(lines) + "\n<!-- end of table -->\n" + tail)
+        f.write(new)
 
 
 main()

@@ -268,9 +268,6 @@ def inline(names):
         for link in re.findall(r"\]\(([^)#:]+)[^):]*\)", text):
             if not os.path.exists(os.path.join(ROOT, os.path.dirname(name), link)):
                 bad.append(f"{name}: link to {link}, which is not there")
-    for result in re.findall(r"\| (\w[\w-]*\.json) \|", open(os.path.join(ROOT, "README.md")).read()):
-        if not os.path.exists(os.path.join(ROOT, "perf", "results", result)):
-            bad.append(f"README.md: perf/results/{result} is not there")
     ok(not bad, "commands, options, make targets and links in the sentences exist", "\n".join(bad))
 
 
@@ -279,6 +276,46 @@ def figures():
     ok(r.returncode == 0, "the picture of the includes in README.md is that of the sources", r.stderr)
     sizes = {f: os.path.getsize(f) for f in glob.glob(os.path.join(ROOT, "broker", "report", "figures", "*"))}
     ok(len(sizes) >= 4 and max(sizes.values()) < 200000, f"{len(sizes)} figures, none above 200 kB", sizes)
+
+
+def numbers(x):
+    if isinstance(x, (dict, list)):
+        for v in x.values() if isinstance(x, dict) else x:
+            yield from numbers(v)
+    elif isinstance(x, (int, float)) and not isinstance(x, bool):
+        yield float(x)
+
+
+def claims():
+    """A ratio in a table of README.md stands in the result file beside it, to the digits that are shown."""
+    text, bad, n = open(os.path.join(ROOT, "README.md"), encoding="utf-8").read(), [], 0
+    for _, said, name in re.findall(r"^\| (.*?) \| ([\d./ ,]+) \| (\S+\.json) \|$", text, re.M):
+        path = os.path.join(ROOT, "perf", "results", name)
+        have = list(numbers(json.load(open(path)))) if os.path.exists(path) else []
+        for number in re.findall(r"\d[\d.]*", said.replace(",", "")):
+            n += 1
+            digits = len(number.partition(".")[2])
+            if not any(abs(v - float(number)) <= 0.5 * 10 ** -digits + 1e-9 for v in have):
+                bad.append(f"{number} is not in perf/results/{name}")
+    r = subprocess.run([sys.executable, os.path.join(ROOT, "perf", "module_table.py"), "--check"], capture_output=True, text=True)
+    ok(not bad and n >= 4 and r.returncode == 0, f"README.md: {n} ratios and the module table are those of perf/results", "\n".join(bad) + r.stderr)
+
+
+def files():
+    """A file of its own folder that a README names is there."""
+    bad = []
+    for name in documents():
+        text = re.sub(r"^( *)```.*?^ *```", "", open(os.path.join(ROOT, name), encoding="utf-8").read(), flags=re.S | re.M)
+        here = os.path.join(ROOT, os.path.dirname(name))
+        for row in re.findall(r"^\| ([^|]*\.[ch]\b[^|]*) \|", text, re.M):
+            bad += [f"{name}: {f}" for f in re.findall(r"(?<![\w/*.-])[a-z_0-9]+\.(?:c|h|cc)\b", row) if not os.path.exists(os.path.join(here, f))]
+    for f in glob.glob(os.path.join(ROOT, "broker", "*", "*.c")) + glob.glob(os.path.join(ROOT, "modules", "kit", "*", "*.c")) + glob.glob(
+            os.path.join(ROOT, "modules", "*.c")):
+        folder, name = os.path.split(os.path.relpath(f, ROOT))
+        if folder not in ("broker/cmd", "broker/bench"):  # those speak for themselves: the help, bench --list
+            if not re.search(rf"(?<![a-z]){name[:-2]}(?![a-z])", open(os.path.join(ROOT, folder, "README.md"), encoding="utf-8").read()):
+                bad.append(f"{folder}/README.md does not name {name}")
+    ok(not bad, "what a folder's README lists is in the folder, and every source is named", "\n".join(bad))
 
 
 def known_names():
@@ -333,6 +370,8 @@ def main():
     ok(not hidden, "no command hides in a text block", "\n".join(hidden))
     inline(names)
     figures()
+    claims()
+    files()
     translations("modules/OTHER_BROKERS.md")
     wanted = sys.argv[1:]
     python = find_python("pandas", "astropy", "fastavro")
