@@ -281,6 +281,28 @@ static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
     return s;
 }
 
+/* The graph is resolved on the survey's first schema. Canonical columns are the map's, whatever a schema has, and a raw
+ * column that a schema lacks is null there: only the type of a raw column depends on who comes first. */
+static void look_at_schema(const run *r, survey *s, const nj_schema *schema)
+{
+    for (uint32_t i = 0; i < s->n_schemas; i++)
+        if (s->schema[i] == schema) return;
+    if (s->n_schemas == sizeof s->schema / sizeof *s->schema) return;
+    s->schema[s->n_schemas++] = schema;
+    for (uint32_t k = 0; k < r->n_wants; k++) {
+        uint32_t c = s->graph->want[k];
+        nj_offer offer;
+        if (strncmp(r->want[k].path, "packet.", 7) || c >= NJ_FIRST_STAMP ||
+            nj_schema_offer(schema, r->want[k].path, &offer, NULL))
+            continue;
+        const nj_column *have = &s->graph->col[c];
+        if ((offer.type == NJ_STR) != (have->type == NJ_STR) || offer.shape != have->shape)
+            nj_log(NJ_LOG_WARN, "%s is a %s%s in %s; the run began with packets where it is not, and has no answer for it",
+                   r->want[k].path, offer.shape == NJ_SERIES ? "list of " : "", offer.type == NJ_STR ? "text" : "number",
+                   nj_schema_name(schema));
+    }
+}
+
 survey *nj_flow_survey(run *r, const nj_schema *schema, nj_error *err)
 {
     const char *name = nj_schema_survey(schema);
@@ -294,6 +316,7 @@ survey *nj_flow_survey(run *r, const nj_schema *schema, nj_error *err)
         found = list ? make_survey(r, schema, err) : NULL;
         if (found) r->survey[r->n_surveys++] = found;
     }
+    if (found) look_at_schema(r, found, schema);
     pthread_mutex_unlock(&r->survey_lock);
     return found;
 }

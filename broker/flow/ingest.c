@@ -152,10 +152,11 @@ static void host_note(void *opaque, const char *text)
 
 static void host_returned(void *opaque, nj_stream *s, uint64_t n)
 {
-    (void)opaque;
-    if (n)
-        nj_log(NJ_LOG_WARN, "%s: %llu messages under way when the partition was lost will come again", s->name,
-               (unsigned long long)n);
+    run *r = opaque;
+    if (!n) return;
+    r->ledger[s->id].again += n; /* its own thread's field */
+    nj_log(NJ_LOG_WARN, "%s: %llu messages under way when the partition was lost will come again", s->name,
+           (unsigned long long)n);
 }
 
 const nj_source_host nj_ingest_host = { NULL, host_stream, host_drain, host_note, host_returned };

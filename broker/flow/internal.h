@@ -34,9 +34,11 @@ typedef struct field_source {
 /* One survey's graph, and which of its columns each field reads. */
 typedef struct survey {
     nj_graph *graph;
-    uint32_t *column;   /* [n_fields] column number, or NJ_NO_COLUMN */
-    int32_t *reason;    /* [n_fields] step whose reason it is, or -1 */
-    uint32_t jd, lc_jd; /* columns of the alert's and its light curve's times, or NJ_NO_COLUMN */
+    uint32_t *column;            /* [n_fields] column number, or NJ_NO_COLUMN */
+    int32_t *reason;             /* [n_fields] step whose reason it is, or -1 */
+    uint32_t jd, lc_jd;          /* columns of the alert's and its light curve's times, or NJ_NO_COLUMN */
+    const nj_schema *schema[32]; /* those looked at; what comes after 32 is not */
+    uint32_t n_schemas;
 } survey;
 
 typedef struct topic {

@@ -15,4 +15,5 @@ void nj_ledger_add(nj_ledger *into, const nj_ledger *from)
     into->dead += from->dead;
     into->duplicates += from->duplicates;
     into->returned += from->returned;
+    into->again += from->again;
 }

@@ -11,6 +11,9 @@ typedef struct nj_ledger {
     uint64_t settled;  /* of these, done with: acknowledged or returned (output thread) */
     uint64_t consumed; /* alerts found in them, bad ones included (workers, atomically) */
     uint64_t emitted, filtered, dead, duplicates, returned; /* acknowledged by every sink (output thread) */
+    /* Chunks handed over whose partition was lost before they were acknowledged (ingest thread): they stand among the sums
+     * above, and whoever has the partition now gets them too. Not in the balance. */
+    uint64_t again;
 } nj_ledger;
 
 /* consumed = emitted + filtered + dead + duplicates + returned, and every chunk is settled. */

@@ -78,6 +78,7 @@ static void ledger(nj_buffer *b, const nj_ledger *l)
     count(b, "dead", l->dead, ", ");
     count(b, "duplicates", l->duplicates, ", ");
     count(b, "returned", l->returned, ", ");
+    count(b, "again", l->again, ", ");
     nj_buffer_printf(b, "\"closed\": %s}", nj_ledger_closed(l) ? "true" : "false");
 }
 
