@@ -401,6 +401,7 @@ static nj_chunk *take(kafka_source *s, const rd_kafka_message_t *m)
 {
     nj_partition *p = nj_partitions_find(&s->partitions, rd_kafka_topic_name(m->rkt), m->partition);
     if (!p || !p->assigned) return NULL;
+    p->at_end = 0;
     if (s->at.until == NJ_UNTIL_END && p->end >= 0 && m->offset >= p->end) {
         p->reached = 1;
         return NULL;
@@ -422,7 +423,7 @@ static void take_error(kafka_source *s, const rd_kafka_message_t *m)
     const char *reason = rd_kafka_message_errstr(m);
     if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         nj_partition *p = nj_partitions_find(&s->partitions, rd_kafka_topic_name(m->rkt), m->partition);
-        if (p) p->reached = 1;
+        if (p) p->reached = p->at_end = 1;
     } else if (m->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || m->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC) {
         if (s->live)
             nj_log_limited(&s->warned_topic, 3, NJ_LOG_WARN, "%s: %s; waiting for it", s->display, reason);
@@ -442,6 +443,13 @@ static int all_reached(const kafka_source *s)
     return s->n_assigned > 0;
 }
 
+static int all_at_end(const kafka_source *s)
+{
+    for (size_t i = 0; i < s->partitions.n; i++)
+        if (s->partitions.item[i]->assigned && !s->partitions.item[i]->at_end) return 0;
+    return 1;
+}
+
 /* Does any broker answer? 0 = yes. */
 static rd_kafka_resp_err_t ask_brokers(kafka_source *s)
 {
@@ -452,10 +460,11 @@ static rd_kafka_resp_err_t ask_brokers(kafka_source *s)
     return e;
 }
 
-/* Nothing for so long: is it that nothing is there, or that no broker is? */
+/* Nothing for so long: is it that nothing is there, or that no broker is? A slow one that has not told the ends is no silence. */
 static int is_idle(kafka_source *s, int64_t now)
 {
     if (now - s->last_ns < s->at.until_value * 1000000) return 0;
+    if (!all_at_end(s) && now - s->last_ns < s->contact_ns) return 0;
     rd_kafka_resp_err_t e = ask_brokers(s);
     if (e && nj_now_ns() - s->last_ns > s->contact_ns) fail_at_next(s, "no broker answers any more: ", e, rd_kafka_err2str(e));
     return !e;

@@ -18,6 +18,7 @@ typedef struct nj_partition {
     int64_t start;       /* where the first assignment began: an offset, or one of librdkafka's logical ones */
     int64_t end;         /* until=end: the high watermark at the start; -1 = not asked for */
     bool reached;        /* the end was seen */
+    bool at_end;         /* and nothing has come since */
     bool assigned;       /* lock */
     uint32_t generation; /* lock: counts assignments, from 1 */
     int64_t acked;       /* lock: everything below is done; -1 = nothing yet */

@@ -172,6 +172,21 @@ static void begins_and_ends(void **state)
     rd_kafka_destroy(b.producer);
 }
 
+/* A broker whose answers take longer than the silence that is waited for: what it has still comes. */
+static void a_slow_broker_is_no_silence(void **state)
+{
+    (void)state;
+    broker b = new_broker(PARTITIONS);
+    test_host *t = test_host_new();
+    for (int k = 0; k < 4; k++) produce(&b, k * MESSAGES / 4, MESSAGES / 4); /* the mock gives one such piece an answer */
+    assert_int_equal(rd_kafka_mock_broker_set_rtt(b.cluster, -1, 600), 0);
+    got g = read_all(open_topic(t, &b, "group=s&from=earliest&until=idle:0.2", 0), -1);
+    assert_int_equal(g.end, NJ_NEXT_END);
+    assert_int_equal(g.n, MESSAGES);
+    test_host_free(t);
+    rd_kafka_destroy(b.producer);
+}
+
 static int drained;
 static int count_drain(void *opaque, nj_stream *stream, int timeout_ms)
 {
@@ -488,6 +503,7 @@ int main(void)
         cmocka_unit_test(passwords_come_from_the_environment_or_a_file_and_are_not_shown),
         cmocka_unit_test(what_was_acknowledged_is_committed_and_the_rest_comes_again),
         cmocka_unit_test(begins_and_ends),
+        cmocka_unit_test(a_slow_broker_is_no_silence),
         cmocka_unit_test(a_rebalance_gives_partitions_away_and_says_what_comes_again),
         cmocka_unit_test(an_acknowledgement_of_an_earlier_assignment_is_dropped),
         cmocka_unit_test(keys_with_a_schema_are_kept_and_empty_messages_counted),
