@@ -1,7 +1,7 @@
 /* How fast the source changes: the slope between the current detection and the last point of the same band.
  *
- * Given: the light curve in packet order, current detection last. The point before it is searched backwards: an i-band
- * point on the way ends the search; the first point of the same band is taken, a detection or an upper limit.
+ * Given: the light curve in packet order, current detection last. The point before it is searched backwards; the first point of the
+ * same band is taken, a detection or an upper limit. For ZTF an i-band point on the way ends the search, as in Fink's code.
  * Returned: slopes in mag/day, negative = brightening, with their standard deviation and their 5 % and 95 % points:
  *   detection:    rate = (m - m0) / dt,              sd = sqrt(s^2 + s0^2) / dt,    rate -/+ 1.6449 sd
  *   upper limit:  the flux before is uniform in [0, flux(L)], so that its magnitude is L + an exponential deviate of
@@ -13,21 +13,22 @@
  *   whole sum by less than 0.1 mag / dt (tests/kernel/rates.c, by quadrature).
  * Reference: the model is that of Fink's rate estimate, fink-broker.org; Moeller et al. 2021, MNRAS 501, 3272. */
 #include <stdbool.h>
+#include <string.h>
 
 #include "nightjar/astro.h"
 #include "nightjar/column.h"
 
-enum { JD, MAG, MAG_ERR, LIMIT, BAND, START };
+enum { JD, MAG, MAG_ERR, LIMIT, BAND, START, SURVEY };
 enum { FIRST_DET, SINCE_START, DELTA_TIME, FROM_UPPER, RATE, SIGMA, LOWER, UPPER };
 enum { I_BAND = 3 };
 
 static const double z_95 = 1.6448536269514722;
 
 /* The last earlier point of the current band, or -1. */
-static int32_t earlier_point(const int32_t *fid, uint32_t n)
+static int32_t earlier_point(const int32_t *fid, uint32_t n, bool stops_at_i)
 {
     for (uint32_t i = n - 1; i-- > 0;) {
-        if (fid[i] == I_BAND) return -1;
+        if (stops_at_i && fid[i] == I_BAND) return -1;
         if (fid[i] == fid[n - 1]) return (int32_t)i;
     }
     return -1;
@@ -61,7 +62,8 @@ static nj_reason one(const nj_work *w, uint32_t row)
     nj_put_f64(w, FIRST_DET, row, jd[first]);
     nj_put_f64(w, SINCE_START, row, jd[first] - nj_f64_of(w, START, row));
     if (fid[n - 1] == NJ_NO_I32) return NJ_NO_INPUT;
-    int32_t i = earlier_point(fid, n);
+    const char *survey = nj_text_of(w, SURVEY, row);
+    int32_t i = earlier_point(fid, n, !survey || strcmp(survey, "lsst"));
     nj_put_u8(w, FROM_UPPER, row, i >= 0 && isnan(mag[i]));
     if (i < 0) return NJ_FEW_POINTS;
     double dt = jd[n - 1] - jd[i];
@@ -90,6 +92,7 @@ NJ_MODULE(fast_transient) = {
                                 { "lc.limit_mag", NJ_F64, NJ_SERIES, "mag", NJ_OPTIONAL },
                                 { "lc.band", NJ_I32, NJ_SERIES, "1", 0 },
                                 { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL },
+                                { "survey", NJ_STR, NJ_SCALAR, "1", NJ_OPTIONAL },
                                 { 0 } },
     .gives =
         (const nj_give[]){

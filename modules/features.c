@@ -8,6 +8,7 @@
 #include "nightjar/astro.h"
 #include "nightjar/column.h"
 #include "nightjar/lc.h"
+#include "nightjar/lc_gives.h"
 
 enum { JD, MAG, MAG_ERR, BAND, REF_DIST, REF_MAG, REF_MAG_ERR, POSITIVE };
 enum { BANDS = 2 };
@@ -157,40 +158,6 @@ static int open_conf(const nj_host *host, const void *c, void **self)
     return NJ_OK;
 }
 
-#define REAL -INFINITY, INFINITY
-#define POSITIVE_ONLY 0, INFINITY
-#define FRACTION 0, 1
-#define F(b, name, unit, range, text) { b "_" name, NJ_F64, 1, -1, unit, range, NAN, 0, b " band: " text },
-#define BAND(b)                                                                                                                  \
-    F(b, "mean", "mag", REAL, "mean magnitude")                                                                                  \
-    F(b, "weighted_mean", "mag", REAL, "mean weighted by 1 / sigma^2")                                                           \
-    F(b, "standard_deviation", "mag", POSITIVE_ONLY, "standard deviation (n - 1); none below 2 points")                          \
-    F(b, "median", "mag", REAL, "median magnitude")                                                                              \
-    F(b, "amplitude", "mag", POSITIVE_ONLY, "half of the range")                                                                 \
-    F(b, "beyond_1_std", "1", FRACTION, "fraction beyond 1 standard deviation of the mean; none below 2 points")                 \
-    F(b, "cusum", "1", POSITIVE_ONLY,                                                                                            \
-      "range of the cumulative sum of deviations over n sd; none below 2 points or without spread")                              \
-    F(b, "inter_percentile_range_10", "mag", POSITIVE_ONLY, "90 % minus 10 % point")                                             \
-    F(b, "kurtosis", "1", REAL, "excess kurtosis; none below 4 points or without spread")                                        \
-    F(b, "linear_trend", "mag/d", REAL, "slope of a line; none below 3 points")                                                  \
-    F(b, "linear_trend_sigma", "mag/d", POSITIVE_ONLY, "error of that slope from the scatter")                                   \
-    F(b, "linear_trend_noise", "mag", POSITIVE_ONLY, "scatter about that line")                                                  \
-    F(b, "linear_fit_slope", "mag/d", REAL, "slope of a line weighted by 1 / sigma^2; none below 3 points")                      \
-    F(b, "linear_fit_slope_sigma", "mag/d", POSITIVE_ONLY, "its error from the sigmas")                                          \
-    F(b, "linear_fit_reduced_chi2", "1", POSITIVE_ONLY, "reduced chi^2 of that line")                                            \
-    F(b, "magnitude_percentage_ratio_40_5", "1", REAL, "(60 % - 40 %) over (95 % - 5 %) point; none without spread")             \
-    F(b, "magnitude_percentage_ratio_20_10", "1", REAL, "(80 % - 20 %) over (90 % - 10 %) point; none without spread")           \
-    F(b, "maximum_slope", "mag/d", POSITIVE_ONLY, "steepest change between neighbours; none below 2 points")                     \
-    F(b, "median_absolute_deviation", "mag", POSITIVE_ONLY, "median distance to the median")                                     \
-    F(b, "median_buffer_range_percentage_10", "1", FRACTION, "fraction within a tenth of the amplitude of the median")           \
-    F(b, "percent_amplitude", "mag", POSITIVE_ONLY, "largest distance to the median")                                            \
-    F(b, "mean_variance", "1", REAL, "standard deviation over mean")                                                             \
-    F(b, "anderson_darling_normal", "1", REAL,                                                                                   \
-      "Anderson-Darling statistic against a normal distribution; none below 4 points or without spread")                         \
-    F(b, "chi2", "1", POSITIVE_ONLY, "reduced chi^2 about the weighted mean; none below 2 points")                               \
-    F(b, "skew", "1", REAL, "skewness; none below 3 points or without spread")                                                   \
-    F(b, "stetson_k", "1", REAL, "Stetson's K about the weighted mean; none below 2 points or without spread")
-
 #define LC(name, unit, flags)                                                                                                    \
     {                                                                                                                            \
         "lc." name, NJ_F64, NJ_SERIES, unit, flags                                                                               \
@@ -210,7 +177,7 @@ NJ_MODULE(features) = { NJ_HEADER,
                                                     LC("ref_mag_err", "mag", NJ_OPTIONAL),
                                                     { "lc.positive", NJ_U8, NJ_SERIES, "1", 0 },
                                                     { 0 } },
-                        .gives = (const nj_give[]){ BAND("g") BAND("r"){ 0 } },
+                        .gives = (const nj_give[]){ NJ_LC_GIVES("g", "mag", "magnitude") NJ_LC_GIVES("r", "mag", "magnitude"){ 0 } },
                         .params = (const nj_param[]){ { "radius_pixel", NJ_F64, "1.5", offsetof(conf, radius_pixel), 0, 100,
                                                         "pixel",
                                                         "a reference source within this makes all magnitudes apparent ones" },

@@ -1,11 +1,14 @@
 /* Asteroids: known ones by the distance to their ephemeris, unknown ones by a star-like, short light curve.
  *
  * Method: the sequential rules of Fink's asteroid tagging, each of which overwrites the ones before it. A comparison
- * with a null is false. Differs from the text of the rules where Fink's code does: the counterpart radius is 5 arcsec.
+ * with a null is false. Where the survey itself names a known object (LSST), that decides; its packets have no Pan-STARRS star score,
+ * so 2 does not occur there, and 1 is a first detection of any kind. Differs from the text of the rules where Fink's code does: the counterpart radius is 5 arcsec.
  * Reference: Carry et al. 2024, A&A 687, A38, doi:10.1051/0004-6361/202347872; Moeller et al. 2021, MNRAS 501, 3272. */
+#include <stdbool.h>
+
 #include "nightjar/column.h"
 
-enum { JD, MAG, NDETHIST, SGSCORE, PS1_DIST, SSO_DIST };
+enum { JD, MAG, NDETHIST, SGSCORE, PS1_DIST, SSO_DIST, SSO_ID };
 enum { ROID };
 enum { NOT_MOVING, FIRST_TIME, CANDIDATE, KNOWN };
 
@@ -35,9 +38,10 @@ static int process(const void *self, void *thread, const nj_work *w)
     (void)thread;
     for (uint32_t k = 0; k < w->n; k++) {
         uint32_t row = w->row[k];
+        bool named = !isnan(nj_f64_of(w, SSO_ID, row));
         w->reason[row] = NJ_NO_INPUT;
-        if (nj_i32_of(w, NDETHIST, row) == NJ_NO_I32) continue;
-        nj_put_i32(w, ROID, row, classify(self, w, row));
+        if (!named && nj_i32_of(w, NDETHIST, row) == NJ_NO_I32) continue;
+        nj_put_i32(w, ROID, row, named ? KNOWN : classify(self, w, row));
         w->reason[row] = NJ_DONE;
     }
     return NJ_OK;
@@ -57,10 +61,11 @@ NJ_MODULE(roid) = { NJ_HEADER,
                     .paper = "doi:10.1051/0004-6361/202347872",
                     .needs = (const nj_need[]){ { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
                                                 { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
-                                                { "packet.candidate.ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
+                                                { "ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
                                                 { "packet.candidate.sgscore1", NJ_F64, NJ_SCALAR, "1", NJ_OPTIONAL },
                                                 { "packet.candidate.distpsnr1", NJ_F64, NJ_SCALAR, "arcsec", NJ_OPTIONAL },
                                                 { "packet.candidate.ssdistnr", NJ_F64, NJ_SCALAR, "arcsec", NJ_OPTIONAL },
+                                                { "sso_id", NJ_F64, NJ_SCALAR, "1", NJ_OPTIONAL }, /* there or not */
                                                 { 0 } },
                     .gives = (const nj_give[]){ { "roid", NJ_I32, 1, -1, "1", 0, 3, 1, 0,
                                                   "0 not a solar system object, 1 first detection, 2 candidate, 3 known object" },

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """LSST as the stream sends it: releases that the build has never seen, through the whole of `nightjar run`."""
-import copy, glob, json, os, re, shutil, struct, subprocess
+import copy, glob, json, math, os, re, shutil, statistics, struct, subprocess
 from avro import Schema, confluent, container
 from tap import ROOT, SHARED, Folder, done, nightjar, ok, report, rows, skip
 
@@ -230,12 +230,67 @@ def inspect(alerts):
     ok(len(forms) == 46 and not bad, f"inspect shows real packets of every form: {len(forms)} files with light curve, real ones with stamps and their HDUs", bad)
 
 
+RUNS = ["nalerthist", "roid", "fast_transient", "features", "flux_features", "hostless", "finkclass"]
+ZTF_ONLY = ["transient_features", "is_transient", "standardized_flux"]
+
+
+def close(a, b, tolerance=1e-9):
+    return a is None and b is None or a is not None and b is not None and abs(a - b) <= tolerance * max(1, abs(b))
+
+
+def expected(x):
+    """What the modules must say of an alert, from its light curve alone."""
+    jd, flux, err, band = (x["lc." + k] for k in ("jd", "flux", "flux_err", "band"))
+    flux, err = ([v if v is None else struct.unpack("f", struct.pack("f", v))[0] for v in c] for c in (flux, err))  # written as the shortest float
+    mag = [None if not f else -2.5 * math.log10(abs(f) / 3631e9) for f in flux]
+    out = {"nalerthist.n": sum(m is not None for m in mag)}
+    out["roid.roid"] = 3 if x["sso_id"] is not None else None if x["ndethist"] is None else "rule"
+    by_time = sorted((t, f, e, b) for t, f, e, b in zip(jd, flux, err, band) if None not in (f, e) and e > 0)
+    first = {t: k for k, (t, _, _, _) in reversed(list(enumerate(by_time)))}
+    for k, letter in enumerate("ugrizy"):
+        f = [f for i, (t, f, e, b) in enumerate(by_time) if b == k and first[t] == i]
+        out[f"flux_features.{letter}_mean"] = sum(f) / len(f) if f else None
+        out[f"flux_features.{letter}_amplitude"] = (max(f) - min(f)) / 2 if f else None
+        out[f"flux_features.{letter}_standard_deviation"] = statistics.stdev(f) if len(f) > 1 else None
+    before = [i for i in range(len(jd) - 1) if band[i] == band[-1]]
+    if before and mag[-1] is not None and mag[before[-1]] is not None and jd[-1] != jd[before[-1]]:
+        out["fast_transient.mag_rate"] = (mag[-1] - mag[before[-1]]) / (jd[-1] - jd[before[-1]])
+    else:
+        out["fast_transient.mag_rate"] = None
+    return out
+
+
+def modules_on_real_alerts():
+    if not REAL:
+        return skip("the host's modules on real LSST alerts", "NIGHTJAR_SHARED is not there")
+    columns = ["-m", "+flux_features", "--columns", "lc.jd,lc.flux,lc.flux_err,lc.band,sso_id"]
+    forms = [("fink", []), ("ocf", []), ("wire", ["--schemas", f"{REAL}/schemas/lsst"]), ("bare", ["--schema", f"{REAL}/lsst/bare/schema_lsst_v9_0.json"])]
+    n_alerts, seen, bad = 0, {m: {} for m in RUNS + ZTF_ONLY}, []
+    for form, args in forms:
+        r, _, l = run(f"{REAL}/lsst/{form}", "real_" + form, *columns, *args)
+        got = rows(f"real_{form}.ndjson") if os.path.exists(f"real_{form}.ndjson") else []
+        if r.returncode or not l or not l["closed"] or l["dead"] or not got:
+            bad.append((form, r.returncode, r.stderr[-500:]))
+        for x in got:
+            n_alerts += 1
+            for m in seen:
+                seen[m][x[m + ".reason"]] = seen[m].get(x[m + ".reason"], 0) + 1
+            want = expected(x)
+            if want["roid.roid"] == "rule":
+                want["roid.roid"] = x["roid.roid"] if x["roid.roid"] in (0, 1) else "0 or 1"
+            bad += [(form, x["candid"], k, x[k], v) for k, v in want.items() if not (x[k] == v if isinstance(v, (int, str)) else close(x[k], v))]
+    ok(n_alerts > 25 and not bad, f"{n_alerts} real LSST alerts of four forms: counts, objects, rates and features as worked out here from their light curves", bad[:9])
+    ok(all(seen[m].get("done", 0) > 0 for m in RUNS) and all(set(seen[m]) == {"no_input"} for m in ZTF_ONLY),
+       "the modules that make sense answer, those of ZTF's own columns are no_input", seen)
+
+
 def main():
     with Folder():
         schema, alerts = night()
         a_release_never_seen(schema, alerts)
         other_hdus(alerts)
         inspect(alerts)
+        modules_on_real_alerts()
     done()
 
 
