@@ -112,8 +112,13 @@ INLINE void bell_body(float *restrict img, uint32_t from, uint32_t to, const nj_
 }
 
 #if defined __x86_64__
+#if defined __clang__
+#define WHOLE_VECTORS "" /* it has no such option */
+#else
+#define WHOLE_VECTORS ",prefer-vector-width=512"
+#endif
 #define VERSIONS(name, arguments, call)                                                                                          \
-    static __attribute__((target("avx512f,avx512dq,prefer-vector-width=512"))) void name##_avx512 arguments                      \
+    static __attribute__((target("avx512f,avx512dq" WHOLE_VECTORS))) void name##_avx512 arguments                                \
     {                                                                                                                            \
         name##_body call;                                                                                                        \
     }                                                                                                                            \
