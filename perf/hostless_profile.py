@@ -17,11 +17,10 @@ def main():
     tail = tail[tail.index("\nEnergy per"):]
     table = head.rstrip() + "\n" + "".join("\nTotal time:" + f.rstrip() + "\n" for f in shown) + tail.rstrip() + "\n"
     with open("perf/README.md", encoding="utf-8") as f:
-        parts = f.read().split("```\n")
-    where = next(i for i, part in enumerate(parts) if part.startswith("Module hostless"))
-    parts[where] = table
+        text = f.read()
+    begin = text.index("```text\nModule hostless") + len("```text\n")
     with open("perf/README.md", "w", encoding="utf-8") as f:
-        f.write("```\n".join(parts))
+        f.write(text[:begin] + table + text[text.index("```", begin):])
     print(table[:1200])
     print("load average:", *os.getloadavg())
 

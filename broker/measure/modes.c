@@ -158,8 +158,8 @@ static double scatter(const sums *s, uint32_t from, uint32_t to)
  * cost[j][i] is that of the first i values in j + 1 stretches. cut[k + 1] ends with n. */
 static int best_cuts(const sums *s, uint32_t n, uint32_t k, uint32_t *cut)
 {
-    double *cost = malloc((size_t)k * (n + 1) * sizeof *cost);
-    uint32_t *from = malloc((size_t)k * (n + 1) * sizeof *from);
+    double *cost = calloc((size_t)k * (n + 1), sizeof *cost);
+    uint32_t *from = calloc((size_t)k * (n + 1), sizeof *from);
     int rc = cost && from ? 0 : -1;
     for (uint32_t i = 1; i <= n && rc == 0; i++) cost[i] = scatter(s, 0, i), from[i] = 0;
     for (uint32_t j = 1; j < k && rc == 0; j++)

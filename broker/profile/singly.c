@@ -121,9 +121,10 @@ int nj_singly_time(nj_singly *s, nj_replay *r, double seconds, nj_error *err)
     if (most > MOST_ROUNDS) most = MOST_ROUNDS;
     if (most < LEAST_ROUNDS)
         return nj_fail(err, "--per-alert: more than %d alerts; --limit takes the first N", ROOM / LEAST_ROUNDS);
-    float *ns = malloc((size_t)most * r->n_batches * sizeof *ns);
+    float *ns = calloc((size_t)most * r->n_batches, sizeof *ns);
     int64_t begin = nj_now_ns();
-    int rc = ns && take_round(r, ns) == 0 ? 0 : nj_fail(err, "out of memory"); /* warm */
+    if (!ns) return nj_fail(err, "out of memory"), -1;
+    int rc = take_round(r, ns) ? nj_fail(err, "out of memory") : 0; /* warm */
     while (rc == 0 && s->rounds < most && (s->rounds < LEAST_ROUNDS || (double)(nj_now_ns() - begin) / 1e9 < seconds))
         rc = take_round(r, ns + (size_t)s->rounds++ * r->n_batches) ? nj_fail(err, "out of memory") : 0;
     if (rc == 0 && medians(s, r, ns)) rc = nj_fail(err, "out of memory");
