@@ -12,8 +12,11 @@ typedef struct collector {
     nj_profile *p;
     nj_symbols *symbols;
     const nj_hits *hits;
-    uint32_t entry; /* function of process() */
-    int32_t *slot;  /* [cap_slots] symbols' function -> index in p->function, or -1 */
+    uint32_t entry;    /* function of process() */
+    uint64_t entry_pc; /* its address */
+    int *tail;         /* [cap_tails] line of process() that leaves for a function; 0 = not known, -1 = not asked yet */
+    uint32_t cap_tails;
+    int32_t *slot; /* [cap_slots] symbols' function -> index in p->function, or -1 */
     uint32_t cap_slots, cap_functions;
 } collector;
 
@@ -174,13 +177,30 @@ static void add_stack(collector *c, const uint32_t *function, uint32_t depth)
     p->stack[p->n_stacks++] = (nj_profile_stack){ copy, depth, 1 };
 }
 
+static int tail_line(collector *c, uint32_t callee)
+{
+    if (callee >= c->cap_tails) {
+        uint32_t more = callee - c->cap_tails + 256;
+        c->tail = realloc(c->tail, ((size_t)c->cap_tails + more) * sizeof *c->tail);
+        if (!c->tail) abort();
+        memset(c->tail + c->cap_tails, 0xff, more * sizeof *c->tail); /* -1 */
+        c->cap_tails += more;
+    }
+    if (c->tail[callee] < 0)
+        c->tail[callee] = nj_symbols_tail_line(c->symbols, c->entry_pc, nj_symbols_function(c->symbols, callee)->name);
+    return c->tail[callee];
+}
+
 /* One line per distinct function: that of its outermost frame, so that recursion counts once. */
 static void credit(collector *c, const nj_frame *frame, uint32_t n)
 {
     uint32_t path[MAX_FRAMES + 1], depth = 0; /* + process() itself */
     if (frame[n - 1].function != c->entry) {  /* process() left by a tail call: it is not on the stack */
         path[depth++] = slot_of(c, c->entry);
-        c->p->function[path[0]].samples++;
+        nj_profile_function *f = &c->p->function[path[0]];
+        int line = tail_line(c, frame[n - 1].function);
+        f->samples++;
+        if (line >= f->first && line <= f->last) f->line[line - f->first].samples++;
     }
     for (uint32_t k = n; k-- > 0;) {
         if (k > 0 && frame[k - 1].part && frame[k - 1].function == frame[k].function) continue; /* the piece knows the line */
@@ -198,7 +218,7 @@ static void credit(collector *c, const nj_frame *frame, uint32_t n)
 int nj_profile_collect(nj_profile *p, nj_sampler *const *sampler, uint32_t n_samplers, nj_symbols *symbols, uint64_t entry,
                        const nj_hits *hits, nj_error *err)
 {
-    collector c = { .p = p, .symbols = symbols, .hits = hits };
+    collector c = { .p = p, .symbols = symbols, .hits = hits, .entry_pc = entry };
     const nj_frame *of_entry;
     uint32_t n = nj_symbols_frames(symbols, entry, false, &of_entry);
     nj_frame *frame = malloc(MAX_FRAMES * sizeof *frame);
@@ -220,6 +240,7 @@ int nj_profile_collect(nj_profile *p, nj_sampler *const *sampler, uint32_t n_sam
         p->function[i].total_ns = p->samples ? p->span_ns * p->function[i].samples / p->samples : 0;
     free(frame);
     free(c.slot);
+    free(c.tail);
     return 0;
 }
 

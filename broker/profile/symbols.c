@@ -186,3 +186,50 @@ const char *nj_symbols_source(nj_symbols *s, uint64_t pc, const char **producer)
     if (producer) *producer = dwarf_formstring(dwarf_attr(unit, DW_AT_producer, &attribute));
     return absolute(s, unit, dwarf_diename(unit));
 }
+
+/* Tail calls of a function, nested blocks included: sites[0] counts all, sites[1] those to a function of this name. */
+static void find_tail_calls(Dwarf_Die *of, const char *callee, uint32_t sites[2], Dwarf_Addr at[2])
+{
+    Dwarf_Die die, target;
+    Dwarf_Attribute attribute;
+    if (dwarf_child(of, &die)) return;
+    do {
+        int tag = dwarf_tag(&die);
+        if (tag == DW_TAG_lexical_block || tag == DW_TAG_inlined_subroutine) find_tail_calls(&die, callee, sites, at);
+        if (tag != DW_TAG_call_site && tag != DW_TAG_GNU_call_site) continue;
+        if (!dwarf_attr(&die, DW_AT_call_tail_call, &attribute) && !dwarf_attr(&die, DW_AT_GNU_tail_call, &attribute)) continue;
+        Dwarf_Addr pc = 0;
+        Dwarf_Attribute *after = dwarf_attr(&die, DW_AT_call_return_pc, &attribute); /* the address behind the jump */
+        if (!after) after = dwarf_attr(&die, DW_AT_low_pc, &attribute);
+        bool before = !after && dwarf_attr(&die, DW_AT_call_pc, &attribute);
+        if (dwarf_formaddr(&attribute, &pc)) continue;
+        if (!before) pc--;
+        sites[0]++;
+        at[0] = pc;
+        Dwarf_Attribute *origin = dwarf_attr(&die, DW_AT_call_origin, &attribute);
+        if (!origin) origin = dwarf_attr(&die, DW_AT_abstract_origin, &attribute);
+        const char *name = origin && dwarf_formref_die(origin, &target) ? dwarf_diename(&target) : NULL;
+        if (!name || strcmp(name, callee)) continue;
+        sites[1]++;
+        at[1] = pc;
+    } while (dwarf_siblingof(&die, &die) == 0);
+}
+
+int nj_symbols_tail_line(nj_symbols *s, uint64_t pc, const char *callee)
+{
+    Dwarf_Addr bias, at[2] = { 0, 0 };
+    Dwfl_Module *module = dwfl_addrmodule(s->dwfl, pc);
+    Dwarf_Die *unit = module ? unit_of(module, pc, &bias) : NULL, *scope = NULL;
+    int n = unit ? dwarf_getscopes(unit, pc - bias, &scope) : 0, line = 0;
+    uint32_t sites[2] = { 0, 0 };
+    for (int i = 0; i < n; i++)
+        if (dwarf_tag(&scope[i]) == DW_TAG_subprogram) {
+            find_tail_calls(&scope[i], callee, sites, at);
+            break;
+        }
+    free(scope);
+    int which = sites[1] == 1 ? 1 : sites[0] == 1 ? 0 : -1;
+    Dwarf_Line *source = which >= 0 ? dwarf_getsrc_die(unit, at[which]) : NULL;
+    if (source) dwarf_lineno(source, &line);
+    return line;
+}
