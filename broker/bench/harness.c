@@ -101,6 +101,11 @@ void nj_bench_samples(nj_bench_run *run, const char *name, int threads, double i
     sum_up(r);
 }
 
+bool nj_bench_trial(const nj_bench_run *run)
+{
+    return run->options.seconds < 0.05;
+}
+
 uint32_t nj_bench_rounds(const nj_bench_run *run, uint32_t least, size_t n_cases, double round_s)
 {
     double want = run->options.seconds * (double)n_cases / fmax(round_s, 1e-6);

@@ -13,7 +13,7 @@
 #include "../measure/stats.h"
 #include "packets.h"
 
-enum { ROWS = 64, SIZES = 8, MAX_ROUNDS = 201, LEAST_ROUNDS = 5, TARGET_BYTES = 80000000 };
+enum { ROWS = 64, SIZES = 8, MAX_ROUNDS = 201, LEAST_ROUNDS = 5, TARGET_BYTES = 80000000, AT_LEAST_UP_TO = 16 };
 
 static const nj_column_def columns[] = {
     { "candid", NJ_I64, NJ_SCALAR, NULL, 1 }, { "object", NJ_STR, NJ_SCALAR, NULL, 1 },
@@ -150,16 +150,17 @@ static double paired(const double *a, const double *b, uint32_t n)
 /* The shape of the TESS cutout table: throughput, speed-up, efficiency; the knee is the last size at 75 % or better. */
 static void print_sweep(nj_bench_run *run, const bench *b, const sweep *s)
 {
-    int knee = 1;
+    int knee = 1, up_to_here = 1;
     printf("%-22s %8s %12s %10s %11s %13s %9s\n", s->name, "threads", "alerts/s", "speed-up", "efficiency", "CPU us/alert",
            "CPU ratio");
     for (int k = 0; k < b->n_sizes; k++) {
         char name[64], what[96];
         double n = b->size[k], up = paired(s->wall[0], s->wall[k], s->rounds), cpu = paired(s->cpu[k], s->cpu[0], s->rounds);
         double wall = nj_quantile(s->wall[k], s->rounds, 0.5);
-        if (up / n >= 0.75) knee = b->size[k];
-        printf("%-22s %8d %12.0f %9.2fx %10.0f%% %13.1f %9.2f\n", "", b->size[k], 1e9 / wall, up, 100 * up / n,
-               nj_quantile(s->cpu[k], s->rounds, 0.5) / 1e3, cpu);
+        up_to_here &= up / n >= 0.75;
+        if (up_to_here) knee = b->size[k];
+        printf("%-22s %8d %12.0f %9.2fx %10.0f%% %13.1f %9.2f\n", b->size[k] > omp_get_num_procs() ? "(more than cores)" : "",
+               b->size[k], 1e9 / wall, up, 100 * up / n, nj_quantile(s->cpu[k], s->rounds, 0.5) / 1e3, cpu);
         snprintf(name, sizeof name, "%s/%d", s->name, b->size[k]);
         nj_bench_samples(run, name, b->size[k], (double)b->packets.n, s->rounds, s->cpu[k], s->wall[k]);
         snprintf(what, sizeof what, "%s, alerts/s by %d thread%s", s->name, b->size[k], b->size[k] == 1 ? "" : "s");
@@ -264,7 +265,7 @@ static int run_threads(nj_bench_run *run)
     int found = nj_bench_packets_load(run, &b.packets, TARGET_BYTES), cores = omp_get_num_procs(), rc = -1;
     if (found) return found < 0 ? -1 : 0;
     nj_bench_digest(run, "%zu packets, fnv1a:%016llx", b.packets.n_real, (unsigned long long)b.packets.digest);
-    for (int n = 1; n <= cores && b.n_sizes < SIZES; n *= 2) b.size[b.n_sizes++] = n;
+    for (int n = 1; (n <= cores || n <= AT_LEAST_UP_TO) && b.n_sizes < SIZES; n *= 2) b.size[b.n_sizes++] = n;
     b.decoder = nj_decoder_new(&b.settings, &err);
     if (b.decoder && make_hands(&b, b.size[b.n_sizes - 1]) == 0) {
         measure(run, &b);
@@ -277,5 +278,6 @@ static int run_threads(nj_bench_run *run)
 }
 
 extern const nj_bench nj_bench_threads;
-const nj_bench nj_bench_threads = { "threads", "1, 2, 4 ... threads: throughput, efficiency, the knee; the same bytes",
-                                    run_threads };
+const nj_bench nj_bench_threads = {
+    "threads", "1, 2, 4, 8, 16 threads and on to all cores: throughput, efficiency, the knee; the same bytes", run_threads
+};

@@ -4,11 +4,18 @@ import json, os, subprocess
 from tap import ROOT, SHARED, Folder, done, nightjar, ok, report, skip
 
 NAMES = ("bench modules and pipeline verify and time", "on-sky and effective agree with the hit rate", "Google Benchmark's form",
-         "bench counters: with and without them the same rows; what they cost", "Debian's compare script reads the file", "bench threads: rows and bytes the same for any number of threads")
+         "bench counters: with and without them the same rows; what they cost", "Debian's compare script reads the file", "bench threads: rows and bytes the same for any number of threads", "bench kernels: definitions and instruction sets agree", "bench threads: 1, 2, 4, 8 and 16 threads, their throughput and the knee")
 
 
 def figures(b, prefix):
     return {f["name"]: f["value"] for f in b["figures"] if f["name"].startswith(prefix)}
+
+
+def kernels(name):
+    r = nightjar("bench", "kernels", "--seconds", 0.01, "--json", "k.json")
+    k = report("k.json")
+    ok(r.returncode == 0 and "WRONG" not in r.stdout and r.stdout.count("verified") == 14 and len(k["benchmarks"]) == 19
+       and all(0 < x["min"] <= x["median"] and x["mad"] >= 0 and x["rounds"] >= 9 for x in k["benchmarks"]) and k["context"]["timer_ns"] > 0, name, r.stdout + r.stderr)
 
 
 def counters(name):
@@ -71,11 +78,15 @@ def main():
     g = report("g.json") if os.path.exists("g.json") else {}
     ok(all({"name", "run_name", "run_type", "repetition_index", "real_time", "cpu_time", "time_unit", "threads"} <= set(x) for x in g["benchmarks"])
        and len(g["benchmarks"]) == sum(x["rounds"] for x in b["benchmarks"]), NAMES[2])
+    kernels(NAMES[6])
     counters(NAMES[3])
     debian(NAMES[4])
     r = nightjar("bench", "threads", "--seconds", 0.01, "--json", "t.json", env={"OMP_WAIT_POLICY": "passive"})
     # 5: the bar of the speed-up, which a busy machine misses; a wrong answer would be 3
     ok(r.returncode in (0, 5) and "WRONG" not in r.stdout and r.stdout.count("verified") == 3, NAMES[5], r.stdout + r.stderr)
+    t = figures(report("t.json"), "threads/")
+    sizes = [f"threads/{sweep}, alerts/s by {n} thread{'s' * (n > 1)}" for sweep in ("stamps", "host") for n in (1, 2, 4, 8, 16)]
+    ok(all(t.get(name, 0) > 0 for name in sizes) and t["threads/host, knee (last size with 75 % efficiency)"] in (1, 2, 4, 8, 16), NAMES[7], t)
 
 
 with Folder():
