@@ -288,9 +288,10 @@ static void measure(nj_bench_run *run, bench *b)
     nj_bench_ratio(run, "lsst avro-c naive / projection + 3 images from memory", 4, 1, NAN, NAN);
     /* the naive way reads its few files from the caches too */
     nj_bench_ratio(run, "lsst avro-c naive / projection + 3 images", 4, 2, 300, NAN);
-    nj_bench_bar(run, "lsst projection + 3 images over BOOM's cached decode", 1e9 / nj_bench_median(run, 2) / boom_per_s, "1", 20, NAN);
-    nj_bench_figure(run, "lsst projection + 3 images from memory over BOOM's cached decode", 1e9 / nj_bench_median(run, 1) / boom_per_s,
-                    "1");
+    nj_bench_bar(run, "lsst projection + 3 images over BOOM's cached decode", 1e9 / nj_bench_median(run, 2) / boom_per_s, "1", 20,
+                 NAN);
+    nj_bench_figure(run, "lsst projection + 3 images from memory over BOOM's cached decode",
+                    1e9 / nj_bench_median(run, 1) / boom_per_s, "1");
 }
 
 int nj_bench_decode_lsst(nj_bench_run *run)

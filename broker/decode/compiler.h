@@ -19,7 +19,8 @@ typedef struct nj_compiler {
     nj_arena scratch;
     nj_want_leaf *want;
     uint32_t n_wants, cap_wants;
-    uint32_t cap_ops, n_jumps, cap_jumps, n_array_groups, cap_array_groups, n_map_keys, cap_map_keys, n_where, cap_where, cap_targets, cap_slots;
+    uint32_t cap_ops, n_jumps, cap_jumps, n_array_groups, cap_array_groups, n_map_keys, cap_map_keys, n_where, cap_where,
+        cap_targets, cap_slots;
     uint32_t straight; /* first op of the current straight run: older ones must not grow */
     uint32_t *body;    /* [n_nodes] start of a recursive type's body, or 0 */
     uint8_t *open;     /* [n_nodes] being compiled */

@@ -274,7 +274,8 @@ static char *text_of_id(const nj_decoder *d, uint32_t id, const char *topic, siz
         nj_log(NJ_LOG_WARN, "%s; read by the built-in layout of LSST's release %u.%u", err->text, id / 100, id % 100);
     } else if (!lsst) {
         nj_error first = *err;
-        nj_fail(err, "%.600s; with --survey lsst it would be LSST's release %u.%u, which is built in", first.text, id / 100, id % 100);
+        nj_fail(err, "%.600s; with --survey lsst it would be LSST's release %u.%u, which is built in", first.text, id / 100,
+                id % 100);
     }
     return text;
 }

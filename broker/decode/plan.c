@@ -188,7 +188,9 @@ static int compile_values(nj_compiler *c, uint32_t self, uint32_t value, const u
     for (uint32_t i = 0; i < n; i++) {
         const nj_path *path = &c->want[set[i]].path;
         uint32_t k = first;
-        while (k < c->n_map_keys && (p->map_key[k].size != path->key_size || memcmp(p->map_key[k].key, path->key, path->key_size))) k++;
+        while (k < c->n_map_keys &&
+               (p->map_key[k].size != path->key_size || memcmp(p->map_key[k].key, path->key, path->key_size)))
+            k++;
         if (k < c->n_map_keys) continue; /* with an earlier one */
         uint32_t *same = nj_arena_alloc(&c->scratch, n * sizeof *same), n_same = 0;
         if (!same || nj_compiler_grow(c, &p->map_key, c->n_map_keys, &c->cap_map_keys, sizeof *p->map_key)) return -1;

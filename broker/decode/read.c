@@ -91,7 +91,8 @@ static const uint8_t *items(nj_reader *r, const nj_op *op, const uint8_t *p, uin
 {
     const uint16_t *group = op->n ? &r->plan->array_group[2 * op->a] : NULL;
     for (uint32_t k = 0; k < op->n; k++)
-        if (nj_reader_reserve(r, group[2 * k], r->index[NJ_AT_GROUP + group[2 * k]] + n + r->plan->group[group[2 * k]].n_single)) {
+        if (nj_reader_reserve(r, group[2 * k],
+                              r->index[NJ_AT_GROUP + group[2 * k]] + n + r->plan->group[group[2 * k]].n_single)) {
             r->reason = NULL;
             return NULL;
         }

@@ -62,12 +62,12 @@ enum { NJ_PATH_STEPS = 24 };
 typedef struct nj_path {
     uint16_t step[NJ_PATH_STEPS];
     uint8_t n;
-    uint8_t array;  /* 1 + index in step[] of the array whose items the path runs through; 0 = none */
-    uint8_t map;    /* the same of the map of which the path takes one value */
+    uint8_t array; /* 1 + index in step[] of the array whose items the path runs through; 0 = none */
+    uint8_t map;   /* the same of the map of which the path takes one value */
     uint16_t key_size;
     const char *key; /* of that map; in the path's text, not terminated */
     uint16_t tries;  /* branches of unions tried: a hostile schema must not make the search explode */
-    uint32_t node;  /* where it ends: never a union, but for a union of several types none of which is a record */
+    uint32_t node;   /* where it ends: never a union, but for a union of several types none of which is a record */
 } nj_path;
 
 /* Finds "a.b", "a[].b" or "a[]" from the root; in "a.key" a may be a map (of plain values: then all that follows is the

@@ -45,7 +45,8 @@ static int add_one(nj_compiler *c, const nj_path *path, const nj_target *target,
     if (nj_compiler_grow(c, &c->want, c->n_wants, &c->cap_wants, sizeof *c->want)) return -1;
     nj_want_leaf *w = &c->want[c->n_wants++];
     *w = (nj_want_leaf){ *path, *target, (uint16_t)group, (uint16_t)part };
-    if (path->map) w->path.key = nj_arena_text(&c->plan->arena, path->key, path->key_size); /* the path's text may be short-lived */
+    if (path->map)
+        w->path.key = nj_arena_text(&c->plan->arena, path->key, path->key_size); /* the path's text may be short-lived */
     return path->map && !w->path.key ? nj_fail(c->err, "out of memory") : 0;
 }
 
@@ -102,7 +103,8 @@ static int add_constant(nj_compiler *c, uint32_t column, nj_type type, const nj_
 }
 
 /* A scalar from the alternatives that this schema has. */
-static int want_scalar(nj_compiler *c, uint32_t column, nj_type type, double scale, const nj_choice *choice, const nj_change *change)
+static int want_scalar(nj_compiler *c, uint32_t column, nj_type type, double scale, const nj_choice *choice,
+                       const nj_change *change)
 {
     nj_path path[NJ_MAP_ALTERNATIVES];
     const char *prefix[NJ_MAP_ALTERNATIVES];

@@ -47,7 +47,8 @@ static void layouts_equal_the_published_ones(void **state)
         assert_non_null(text);
         char *published = nj_schema_from_folder(folder, ids[i], &n_theirs, &err);
         if (!published) fail_msg("%s", err.text);
-        if (nj_tree_parse(&mine, text, n_mine, &err) || nj_tree_parse(&theirs, published, n_theirs, &err)) fail_msg("%s", err.text);
+        if (nj_tree_parse(&mine, text, n_mine, &err) || nj_tree_parse(&theirs, published, n_theirs, &err))
+            fail_msg("%s", err.text);
         assert_true(mine.n_nodes > 300);
         same_layout(ids[i], &mine, mine.root, &theirs, theirs.root, "");
         nj_tree_free(&mine);
@@ -142,7 +143,8 @@ static void only_for_packets_known_to_be_lsst(void **state)
         empty_packet(&b, way[i].id, zeros);
         for (int again = 0; again < 2; again++) {
             int rows = read_bytes(r, b.data, b.n);
-            if (!way[i].says ? rows != 1 : rows != -1 || !strstr(r->err.text, way[i].says)) fail_msg("%zu: %d %s", i, rows, r->err.text);
+            if (!way[i].says ? rows != 1 : rows != -1 || !strstr(r->err.text, way[i].says))
+                fail_msg("%zu: %d %s", i, rows, r->err.text);
         }
         reader_free(r);
         /* a datum that is not of that layout is a dead letter, not a row */
@@ -172,9 +174,11 @@ static void real_messages_give_the_same_rows(void **state)
             if (read_bytes(r[k], bytes, size) != 1) fail_msg("%s: %s", name[i], r[k]->err.text);
         const nj_batch *a = r[0]->batch, *b = r[1]->batch;
         assert_true(a->id[0] == b->id[0] && a->id[0] != NJ_NO_I64);
-        assert_true(KIT_AT(a, JD, double, 0) == KIT_AT(b, JD, double, 0) && KIT_AT(a, FLUX, double, 0) == KIT_AT(b, FLUX, double, 0));
+        assert_true(KIT_AT(a, JD, double, 0) == KIT_AT(b, JD, double, 0) &&
+                    KIT_AT(a, FLUX, double, 0) == KIT_AT(b, FLUX, double, 0));
         assert_int_equal(a->col[LC_FLUX].off[1], b->col[LC_FLUX].off[1]);
-        for (uint32_t p = 0; p < a->col[LC_FLUX].off[1]; p++) assert_true(KIT_AT(a, LC_FLUX, double, p) == KIT_AT(b, LC_FLUX, double, p));
+        for (uint32_t p = 0; p < a->col[LC_FLUX].off[1]; p++)
+            assert_true(KIT_AT(a, LC_FLUX, double, p) == KIT_AT(b, LC_FLUX, double, p));
         for (int k = 0; k < 2; k++) reader_free(r[k]);
         free(bytes);
     }

@@ -2,7 +2,13 @@
  * table of refused ones with its reason. */
 #include "decode_kit.h"
 
+#include <fitsio.h>
 #include <math.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "broker/decode/registry.h"
+#include "broker/decode/tree.h"
 
 #define COLUMN(path, type, shape)                                                                                                \
     {                                                                                                                            \
@@ -174,8 +180,141 @@ static void every_packet_of_the_manifest(void **state)
     }
 }
 
+/* Which test reads the files that are neither packets nor schemas nor stamps; or why nothing does. */
+static const struct other_file {
+    const char *start, *end, *who;
+    int n;
+} other_files[] = {
+    { "catalogs/", "", "unit/catalog.c, unit/parquet.c, module/xmatch.c: tables, no alerts", 9 },
+    { "models/", ".h5", "not read: weights in HDF5; the network is a model folder in models/onnx, which module/stamps.c runs",
+      6 },
+    { "models/", ".json", "not read: settings beside such weights", 5 },
+    { "models/", ".onnx", "not read as it is: a model comes as a folder with its manifest (models/onnx)", 1 },
+    { "models/", ".pt", "not read: pickles; models/onnx has the networks, which module/oracle.c runs", 2 },
+    { "models/", ".tflite", "not read: TensorFlow Lite; braai is in models/onnx, T2 is not here", 2 },
+    { "models/", ".ubj", "not read: XGBoost's own format; e2e/export_model.sh exports it", 2 },
+    { "models/", ".zip", "not read: its forests are in models/onnx, which module/oracle.c runs", 1 },
+    { "lsst/bare/schema", ".json", "the test above: schema of the datums beside it", 1 },
+    { "other/fink_hostless/rows", ".tsv", "not read: a table for people beside the stamps", 1 },
+};
+
+static bool ends_with(const char *text, const char *tail)
+{
+    size_t n = strlen(text), m = strlen(tail);
+    return n >= m && !strcmp(text + n - m, tail);
+}
+
+/* A schema that is whole, or one whose types stand in the files beside it. Returns whether it is whole. */
+static bool check_schema(const char *file)
+{
+    nj_error err = { "" };
+    nj_tree tree;
+    size_t size = 0, joined;
+    char *text = (char *)kit_file(file, &size), folder[] = "/tmp/nightjar-schemas-XXXXXX", path[4400], link[200];
+    assert_non_null(text);
+    int rc = nj_tree_parse(&tree, text, size, &err);
+    free(text);
+    if (rc == 0) {
+        nj_tree_free(&tree);
+        return true;
+    }
+    if (!strstr(err.text, "before it is defined")) fail_msg("%s: %s", file, err.text);
+    assert_non_null(mkdtemp(folder)); /* under MAJOR/MINOR, as --schemas wants it */
+    snprintf(path, sizeof path, "%s/real/%s", kit_shared(), file);
+    *strrchr(path, '/') = 0;
+    snprintf(link, sizeof link, "%s/9", folder);
+    assert_int_equal(mkdir(link, 0755), 0);
+    snprintf(link, sizeof link, "%s/9/0", folder);
+    assert_int_equal(symlink(path, link), 0);
+    text = nj_schema_from_folder(folder, 900, &joined, &err);
+    unlink(link);
+    *strrchr(link, '/') = 0;
+    rmdir(link);
+    rmdir(folder);
+    if (!text || nj_tree_parse(&tree, text, joined, &err)) fail_msg("%s, with the files beside it: %s", file, err.text);
+    nj_tree_free(&tree);
+    free(text);
+    return false;
+}
+
+/* A packed stamp, pixel by pixel against cfitsio, which inflates by itself. */
+static size_t check_stamp(nj_opener *opener, const char *file)
+{
+    char path[4300];
+    size_t size = 0, n;
+    nj_arena arena = { 0 };
+    uint8_t *bytes = kit_file(file, &size);
+    nj_stamp stamp = { .bytes = bytes, .size = (uint32_t)size, .state = NJ_STAMP_PACKED };
+    const char *why = NULL;
+    nj_stamp_open(opener, &stamp, &arena, &why);
+    if (stamp.state != NJ_STAMP_OPEN) fail_msg("%s: %s", file, why);
+    n = (size_t)stamp.image.rows * stamp.image.cols;
+    float *want = malloc(n * sizeof *want);
+    fitsfile *f = NULL;
+    int status = 0, any;
+    snprintf(path, sizeof path, "%s/real/%s", kit_shared(), file);
+    fits_open_file(&f, path, READONLY, &status);
+    fits_read_img(f, TFLOAT, 1, (long)n, NULL, want, &any, &status);
+    if (f) fits_close_file(f, &status);
+    assert_int_equal(status, 0);
+    for (size_t i = 0; i < n; i++)
+        if (isnan(want[i]) ? !isnan(stamp.image.pixel[i]) : stamp.image.pixel[i] != want[i]) /* the same bytes */
+            fail_msg("%s: pixel %zu is %g, not %g", file, i, (double)stamp.image.pixel[i], (double)want[i]);
+    free(want);
+    free(bytes);
+    nj_arena_free(&arena);
+    return n;
+}
+
+static void every_other_file_of_the_manifest(void **state)
+{
+    (void)state;
+    if (!kit_shared()) skip();
+    enum { N_OTHER = sizeof other_files / sizeof *other_files };
+    nj_settings settings = { .n = 0 };
+    nj_decoder *decoder = kit_decoder(&settings, NULL);
+    nj_opener *opener = nj_opener_new(decoder);
+    size_t size = 0, pixels = 0;
+    int all = 0, packets = 0, oddities = 0, schemas = 0, whole = 0, stamps = 0, other[N_OTHER] = { 0 };
+    char *manifest = (char *)kit_file("MANIFEST.tsv", &size), *save = NULL;
+    assert_non_null(manifest);
+    strtok_r(manifest, "\n", &save); /* the heading */
+    for (char *line; (line = strtok_r(NULL, "\n", &save)); all++) {
+        line[strcspn(line, "\t")] = 0;
+        if (!strncmp(line, "oddities/", 9)) {
+            oddities++; /* decode.c has their table */
+        } else if (ends_with(line, ".avro") || ends_with(line, ".msg") || ends_with(line, ".datum")) {
+            packets++; /* the test above */
+        } else if (ends_with(line, ".avsc")) {
+            whole += check_schema(line);
+            schemas++;
+        } else if (ends_with(line, ".fits.gz") && !strncmp(line, "other/", 6)) {
+            pixels += check_stamp(opener, line);
+            stamps++;
+        } else {
+            int k = 0;
+            while (k < N_OTHER &&
+                   (strncmp(line, other_files[k].start, strlen(other_files[k].start)) || !ends_with(line, other_files[k].end)))
+                k++;
+            if (k == N_OTHER) fail_msg("%s is in no table", line);
+            other[k]++;
+        }
+    }
+    for (int k = 0; k < N_OTHER; k++)
+        if (other[k] != other_files[k].n) fail_msg("%s*%s: %d files", other_files[k].start, other_files[k].end, other[k]);
+    print_message("# %d files: %d packets, %d oddities, %d schemas (%d whole, the others with those beside them), %d stamps of "
+                  "%zu pixels\n",
+                  all, packets, oddities, schemas, whole, stamps, pixels);
+    assert_true(all == 928 && packets == 444 && oddities == 34 && schemas == 204 && stamps == 216);
+    nj_opener_free(opener);
+    nj_decoder_free(decoder);
+    nj_settings_free(&settings);
+    free(manifest);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(every_packet_of_the_manifest) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(every_packet_of_the_manifest),
+                                        cmocka_unit_test(every_other_file_of_the_manifest) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

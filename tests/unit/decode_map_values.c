@@ -25,7 +25,8 @@ static const nj_layout layout = { "ztf", N_COLUMNS, N_COLUMNS, columns, 0 };
 static const char schema[] =
     "{\"type\":\"record\",\"name\":\"ztf.alert\",\"fields\":[{\"name\":\"candid\",\"type\":\"long\"},"
     "{\"name\":\"number\",\"type\":[\"null\",{\"type\":\"map\",\"values\":[\"float\",\"null\"]}]},"
-    "{\"name\":\"half\",\"type\":{\"type\":\"record\",\"name\":\"half\",\"fields\":[{\"name\":\"word\",\"type\":{\"type\":\"map\",\"values\":\"string\"}}]}},"
+    "{\"name\":\"half\",\"type\":{\"type\":\"record\",\"name\":\"half\",\"fields\":[{\"name\":\"word\",\"type\":{\"type\":"
+    "\"map\",\"values\":\"string\"}}]}},"
     "{\"name\":\"deep\",\"type\":{\"type\":\"map\",\"values\":[\"null\",{\"type\":\"record\",\"name\":\"d\",\"fields\":["
     "{\"name\":\"x\",\"type\":\"double\"},{\"name\":\"y\",\"type\":{\"type\":\"array\",\"items\":\"int\"}}]}]}},"
     "{\"name\":\"items\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"i\",\"fields\":["

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <zlib.h>
 
+#include "broker/decode/registry.h"
+
 enum { MAX_COLUMNS = 3000, MAX_PATH = 300, MAX_LAYOUTS = 200 };
 
 typedef struct counts {
@@ -248,12 +250,10 @@ static shape *shape_of(bench *b, const nj_schema *schema, avro_schema_t avro)
     return b->shape[b->n_shapes++] = s;
 }
 
-/* All records of one file. False: avro-c cannot open it. */
-static bool compare_file(bench *b, const char *name, counts *n)
+/* All records of one container file; frees its bytes. False: avro-c cannot open it. */
+static bool compare_bytes(bench *b, const char *name, uint8_t *bytes, size_t size, counts *n)
 {
-    size_t size = 0;
     nj_error err = { "" };
-    uint8_t *bytes = kit_file(name, &size);
     assert_non_null(bytes);
     nj_chunk *chunk = kit_chunk(bytes, size);
     FILE *f = fmemopen(bytes, size, "rb");
@@ -297,6 +297,26 @@ static bool compare_file(bench *b, const char *name, counts *n)
     return true;
 }
 
+static bool compare_file(bench *b, const char *name, counts *n)
+{
+    size_t size = 0;
+    uint8_t *bytes = kit_file(name, &size);
+    return compare_bytes(b, name, bytes, size, n);
+}
+
+static void bench_close(bench *b)
+{
+    nj_cursor_free(&b->cursor);
+    nj_batch_free(b->batch);
+    nj_opener_free(b->opener);
+    nj_decoder_free(b->decoder);
+    for (size_t i = 0; i < b->n_shapes; i++) {
+        for (uint32_t c = 0; c < b->shape[i]->n; c++) free((char *)(uintptr_t)b->shape[i]->col[c].path);
+        free(b->shape[i]);
+    }
+    nj_settings_free(&b->settings);
+}
+
 /* Returns how many files avro-c cannot open. */
 static int compare_folder(const char *folder, const char *suffix, counts *n)
 {
@@ -312,15 +332,7 @@ static int compare_folder(const char *folder, const char *suffix, counts *n)
     free(names);
     print_message("# %s: %zu files, %zu schemas, %zu records, %zu columns, %zu values, %zu nulls, %zu stamps, %zu pixels\n",
                   folder, n->files, b.n_shapes, n->records, n->columns, n->values, n->nulls, n->stamps, n->pixels);
-    nj_cursor_free(&b.cursor);
-    nj_batch_free(b.batch);
-    nj_opener_free(b.opener);
-    nj_decoder_free(b.decoder);
-    for (size_t i = 0; i < b.n_shapes; i++) {
-        for (uint32_t c = 0; c < b.shape[i]->n; c++) free((char *)(uintptr_t)b.shape[i]->col[c].path);
-        free(b.shape[i]);
-    }
-    nj_settings_free(&b.settings);
+    bench_close(&b);
     return closed;
 }
 
@@ -361,9 +373,53 @@ static void every_field_of_the_other_surveys(void **state)
     print_message("# %zu records\n", records);
 }
 
+/* Framed and bare datums, put into container files with the schema that their id or their folder names. */
+static void every_field_of_framed_and_bare_lsst(void **state)
+{
+    (void)state;
+    if (!kit_shared()) skip();
+    static const struct {
+        const char *folder, *suffix;
+        size_t files;
+    } folder[] = { { "lsst/wire", ".msg", 5 }, { "lsst/fake", ".msg", 10 }, { "lsst/bare", ".datum", 7 } };
+    char schemas[4200];
+    snprintf(schemas, sizeof schemas, "%s/real/schemas/lsst", kit_shared());
+    for (size_t k = 0; k < sizeof folder / sizeof *folder; k++) {
+        counts n = { 0 };
+        int n_files;
+        bool framed = k < 2;
+        bench b = { .batch = nj_batch_new() };
+        b.decoder = kit_decoder(&b.settings, NULL);
+        b.opener = nj_opener_new(b.decoder);
+        char **names = kit_folder(folder[k].folder, folder[k].suffix, &n_files);
+        for (int i = 0; i < n_files; i++) {
+            size_t size = 0, n_schema = 0;
+            nj_error err = { "" };
+            uint8_t *bytes = kit_file(names[i], &size);
+            uint32_t id = (uint32_t)bytes[1] << 24 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 8 | bytes[4];
+            char *schema = framed ? nj_schema_from_folder(schemas, id, &n_schema, &err)
+                                  : (char *)kit_file("lsst/bare/schema_lsst_v9_0.json", &n_schema);
+            if (!schema) fail_msg("%s: %s", names[i], err.text);
+            nj_buffer file = { 0 };
+            kit_header(&file, schema, "null");
+            kit_block(&file, 1, bytes + 5 * framed, size - 5 * framed);
+            if (!compare_bytes(&b, names[i], (uint8_t *)file.data, file.n, &n)) fail_msg("%s: closed to avro-c", names[i]);
+            free(schema);
+            free(bytes);
+            free(names[i]);
+        }
+        free(names);
+        print_message("# %s: %zu files, %zu values, %zu nulls, %zu stamps, %zu pixels\n", folder[k].folder, n.files, n.values,
+                      n.nulls, n.stamps, n.pixels);
+        assert_true(n.files == folder[k].files && n.values > 10 * n.files);
+        bench_close(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(every_field_of_every_ztf_packet),
-                                        cmocka_unit_test(every_field_of_the_other_surveys) };
+                                        cmocka_unit_test(every_field_of_the_other_surveys),
+                                        cmocka_unit_test(every_field_of_framed_and_bare_lsst) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
