@@ -16,7 +16,9 @@ static int is_image(fitsfile *f, int *n_axes, long axes[3], int *status)
     if (fits_get_img_dim(f, &n, status) || n < 2 || n > 3) return 0;
     fits_get_img_size(f, n, axes, status);
     *n_axes = n;
-    return !*status && axes[0] > 0 && axes[1] > 0 && axes[2] > 0;
+    /* as a double, which does not overflow: 2^55 pixels are more than any disk holds */
+    return !*status && axes[0] > 0 && axes[1] > 0 && axes[2] > 0 && fmax(axes[0], fmax(axes[1], axes[2])) < 0x1p31 &&
+           (double)axes[0] * (double)axes[1] * (double)axes[2] < 0x1p55;
 }
 
 /* Keys of structure, scaling and sums describe the image's own bytes, and CRPIX its own corner: a stamp has others. */
