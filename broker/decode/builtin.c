@@ -12,3 +12,14 @@ const char *nj_schema_builtin(uint32_t id, size_t *size)
     if (file) *size = file->n;
     return file ? file->data : NULL;
 }
+
+uint32_t nj_schema_newest_builtin(void)
+{
+    uint32_t newest = 0;
+    for (const nj_embedded *f = nj_embedded_files; f->name; f++) {
+        unsigned major, minor;
+        if (sscanf(f->name, "schemas/lsst/alert_%u.%u.avsc", &major, &minor) == 2 && 100 * major + minor > newest)
+            newest = 100 * major + minor;
+    }
+    return newest;
+}

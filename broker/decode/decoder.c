@@ -226,6 +226,17 @@ static const nj_id *known_id(const nj_decoder *d, uint32_t id)
     return known;
 }
 
+/* Tells what is new in a release of LSST that is later than all that this build knows, when nothing came before it. */
+static void tell_unseen(nj_decoder *d, uint32_t id, const nj_schema *schema)
+{
+    nj_error err;
+    size_t size;
+    uint32_t newest = nj_schema_newest_builtin();
+    const char *text = id > newest && !strcmp(schema->map->survey, "lsst") ? nj_schema_builtin(newest, &size) : NULL;
+    const nj_schema *known = text ? nj_decoder_schema(d, (const uint8_t *)text, size, NULL, &err) : NULL;
+    if (known) nj_schema_tell_change(id, known, schema);
+}
+
 /* Puts an id on the list, its schema or why there is none; the entry of another thread wins. */
 static const nj_id *add_id(nj_decoder *d, uint32_t id, const nj_schema *schema, const char *why)
 {
@@ -246,6 +257,8 @@ static const nj_id *add_id(nj_decoder *d, uint32_t id, const nj_schema *schema, 
         free(entry);
     else if (schema && before && before != schema)
         nj_schema_tell_change(id, before, schema);
+    else if (schema && !before)
+        tell_unseen(d, id, schema);
     return first ? first : entry;
 }
 

@@ -35,5 +35,6 @@ char *nj_schema_from_folder(const char *folder, uint32_t id, size_t *size, nj_er
 /* The layout of an LSST release that travels in the binary, by LSST's numbering of ids (100 major + minor); NULL = not here.
  * Whether an id is one of LSST's is for the caller to know. */
 const char *nj_schema_builtin(uint32_t id, size_t *size);
+uint32_t nj_schema_newest_builtin(void);
 
 #endif
