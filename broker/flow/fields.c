@@ -120,6 +120,11 @@ static int add_modules(run *r)
     return 0;
 }
 
+static bool is_image(const char *name)
+{
+    return !strncmp(name, "stamp.", 6);
+}
+
 static int add_columns(run *r, const char *list, nj_error *err)
 {
     for (const char *p = list; p && *p;) {
@@ -129,6 +134,7 @@ static int add_columns(run *r, const char *list, nj_error *err)
         int n = (int)(end - p);
         while (n && isspace((unsigned char)p[n - 1])) n--;
         snprintf(name, sizeof name, "%.*s", n, p);
+        if (is_image(name)) return nj_fail(err, "--columns %s: an image is no column; modules read it, `inspect` draws it", name);
         if (n && add_extra(r, name)) return nj_fail(err, "out of memory");
         p = *end ? end + 1 : end;
     }
@@ -162,6 +168,10 @@ static int add_names(run *r, const char *label, const char *where, nj_error *err
         const char *dot = strchr(name[i], '.');
         char owner[128];
         snprintf(owner, sizeof owner, "%.*s", (int)(dot ? dot - name[i] : 0), name[i]);
+        if (is_image(name[i])) {
+            rc = nj_fail(err, "%s: %s: an image is no column; modules read it", label, name[i]);
+            continue;
+        }
         if (nj_decoder_knows(r->decoder, name[i]) || !strncmp(name[i], "packet.", 7)) {
             if (add_extra(r, name[i])) rc = nj_fail(err, "out of memory");
             continue;

@@ -206,6 +206,12 @@ def other_hdus(alerts):
        "stamp.science[NOSUCH] cannot be opened" in r.stderr, "an HDU that is not there is no image, and told", f"{list(got.items())[:2]} {l}\n{r.stderr}")
 
 
+def no_image_columns():
+    for args in (["--columns", "stamp.science[UNCERT]"], ["--columns", "rb,stamp.science"], ["-w", "stamp.science = 1"]):
+        r = nightjar("run", "night", *args)
+        ok(r.returncode == 1 and "an image is no column" in r.stderr, f"refused: {' '.join(args)}", r.stderr)
+
+
 def inspect(alerts):
     r = nightjar("inspect", "night", "--hdu", "UNCERT,PSFIMAGE", "--stamps", "png")
     ok(r.returncode == 0 and re.search(r"^science    HDUs PRIMARY \d+x\d+ nJy, UNCERT \d+x\d+, PSFIMAGE \d+x\d+$", r.stdout, re.M) and "template_UNCERT" in r.stdout and
@@ -291,6 +297,7 @@ def main():
         schema, alerts = night()
         a_release_never_seen(schema, alerts)
         other_hdus(alerts)
+        no_image_columns()
         inspect(alerts)
         modules_on_real_alerts()
     done()
