@@ -64,25 +64,9 @@ static int open_model(const nj_host *host, const void *c, void **self)
     return rc;
 }
 
-static void close_model(void *self)
+/* The row's numbers; 0 when one is missing. */
+static int numbers(const nj_work *w, uint32_t row, float *x)
 {
-    if (self) nj_network_close(self);
-}
-
-static int thread_open(const void *self, void *block)
-{
-    return nj_network_thread_open(self, block);
-}
-
-static void thread_close(const void *self, void *block)
-{
-    nj_network_thread_close(self, block);
-}
-
-/* The row's numbers into the next place of the block; 0 when one is missing. */
-static int read_features(nj_network_rows *rows, const nj_work *w, uint32_t row)
-{
-    float *x = rows->features + (size_t)rows->n * FEATURES;
     for (uint32_t k = 0; k < FEATURES; k++) {
         x[k] = (float)nj_f64_of(w, k, row);
         if (!isfinite(x[k])) return 0;
@@ -90,26 +74,14 @@ static int read_features(nj_network_rows *rows, const nj_work *w, uint32_t row)
     return 1;
 }
 
-static int all(const nj_network *net, nj_network_rows *rows, const nj_work *w, int reference)
-{
-    int rc = NJ_OK;
-    rows->n = 0;
-    for (uint32_t k = 0; k < w->n && rc == NJ_OK; k++) {
-        uint32_t row = w->row[k];
-        w->reason[row] = read_features(rows, w, row) ? (uint8_t)nj_network_add(net, rows, w, row, SCIENCE) : NJ_NO_INPUT;
-        if (rows->n == NJ_NETWORK_ROWS) rc = nj_network_score(net, rows, w, SCORE, reference);
-    }
-    return rc == NJ_OK ? nj_network_score(net, rows, w, SCORE, reference) : rc;
-}
-
 static int process(const void *self, void *block, const nj_work *w)
 {
-    return all(self, block, w, 0);
+    return nj_network_rows_of(self, block, w, SCIENCE, SCORE, numbers, 0);
 }
 
 static int process_ref(const void *self, void *block, const nj_work *w)
 {
-    return all(self, block, w, 1);
+    return nj_network_rows_of(self, block, w, SCIENCE, SCORE, numbers, 1);
 }
 
 NJ_MODULE(acai) = { NJ_HEADER,
@@ -131,8 +103,8 @@ NJ_MODULE(acai) = { NJ_HEADER,
                     .rows_hint = 2 * NJ_NETWORK_ROWS,
                     .declare = declare,
                     .open = open_model,
-                    .thread_open = thread_open,
+                    .thread_open = nj_network_self_thread_open,
                     .process = process,
                     .process_ref = process_ref,
-                    .thread_close = thread_close,
-                    .close = close_model };
+                    .thread_close = nj_network_self_thread_close,
+                    .close = nj_network_self_close };

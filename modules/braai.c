@@ -22,40 +22,14 @@ static int open_model(const nj_host *host, const void *c, void **self)
     return nj_network_open(net, host, cf->model, cf->engine, cf->small_stamps, 0);
 }
 
-static void close_model(void *self)
-{
-    if (self) nj_network_close(self);
-}
-
-static int thread_open(const void *self, void *block)
-{
-    return nj_network_thread_open(self, block);
-}
-
-static void thread_close(const void *self, void *block)
-{
-    nj_network_thread_close(self, block);
-}
-
-static int all(const nj_network *net, nj_network_rows *rows, const nj_work *w, int reference)
-{
-    int rc = NJ_OK;
-    rows->n = 0;
-    for (uint32_t k = 0; k < w->n && rc == NJ_OK; k++) {
-        w->reason[w->row[k]] = (uint8_t)nj_network_add(net, rows, w, w->row[k], SCIENCE);
-        if (rows->n == NJ_NETWORK_ROWS) rc = nj_network_score(net, rows, w, SCORE, reference);
-    }
-    return rc == NJ_OK ? nj_network_score(net, rows, w, SCORE, reference) : rc;
-}
-
 static int process(const void *self, void *block, const nj_work *w)
 {
-    return all(self, block, w, 0);
+    return nj_network_rows_of(self, block, w, SCIENCE, SCORE, NULL, 0);
 }
 
 static int process_ref(const void *self, void *block, const nj_work *w)
 {
-    return all(self, block, w, 1);
+    return nj_network_rows_of(self, block, w, SCIENCE, SCORE, NULL, 1);
 }
 
 NJ_MODULE(braai) = { NJ_HEADER,
@@ -81,8 +55,8 @@ NJ_MODULE(braai) = { NJ_HEADER,
                      .thread_size = sizeof(nj_network_rows),
                      .rows_hint = 2 * NJ_NETWORK_ROWS,
                      .open = open_model,
-                     .thread_open = thread_open,
+                     .thread_open = nj_network_self_thread_open,
                      .process = process,
                      .process_ref = process_ref,
-                     .thread_close = thread_close,
-                     .close = close_model };
+                     .thread_close = nj_network_self_thread_close,
+                     .close = nj_network_self_close };

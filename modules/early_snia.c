@@ -22,8 +22,8 @@ typedef struct conf {
 } conf;
 
 typedef struct state {
+    nj_forest forest; /* first: the table's entries of forest.h look for it there */
     bool cuts;
-    nj_forest forest;
 } state;
 
 static int open_model(const nj_host *host, const void *conf_, void **self)
@@ -31,29 +31,10 @@ static int open_model(const nj_host *host, const void *conf_, void **self)
     const conf *c = conf_;
     state *s = host->alloc(host->opaque, sizeof *s);
     if (!s) return NJ_ENOMEM;
-    s->cuts = !strcmp(c->cuts, "fink");
-    if (!s->cuts && strcmp(c->cuts, "off")) {
-        host->log(host->opaque, 0, "early_snia: cuts = %s: fink or off", c->cuts);
-        return NJ_ECONF;
-    }
+    if (nj_forest_cuts(host, "early_snia", c->cuts, &s->cuts)) return NJ_ECONF;
     int rc = nj_forest_open(&s->forest, host, c->model, FEATURES, CLASSES);
     if (rc == NJ_OK) *self = s;
     return rc;
-}
-
-static void close_model(void *self)
-{
-    if (self) nj_forest_close(&((state *)self)->forest);
-}
-
-static int thread_open(const void *self, void *thread)
-{
-    return nj_forest_thread_open(&((const state *)self)->forest, thread);
-}
-
-static void thread_close(const void *self, void *thread)
-{
-    nj_forest_thread_close(&((const state *)self)->forest, thread);
 }
 
 static nj_reason cut(const nj_work *w, uint32_t row)
@@ -107,17 +88,6 @@ static bool band_features(const nj_work *w, uint32_t row, int32_t fid, const are
     return rise.fitted && rise.a != 0;
 }
 
-static int evaluate(const state *s, nj_forest_rows *rows, const nj_work *w, int reference)
-{
-    int rc = nj_forest_evaluate(&s->forest, rows, reference);
-    for (uint32_t k = 0; k < rows->n && rc == NJ_OK; k++) {
-        nj_put_f64(w, SCORE, rows->row[k], rows->out[CLASSES * k + EARLY]);
-        w->reason[rows->row[k]] = NJ_DONE;
-    }
-    rows->n = 0;
-    return rc;
-}
-
 static int all(const state *s, nj_forest_rows *rows, const nj_work *w, int reference)
 {
     int rc = NJ_OK;
@@ -134,9 +104,9 @@ static int all(const state *s, nj_forest_rows *rows, const nj_work *w, int refer
         w->reason[row] = NJ_NO_FIT;
         if (!fitted) continue;
         memcpy(nj_forest_add(&s->forest, rows, row), x, sizeof x);
-        if (rows->n == NJ_FOREST_ROWS) rc = evaluate(s, rows, w, reference);
+        if (rows->n == NJ_FOREST_ROWS) rc = nj_forest_score(&s->forest, rows, w, SCORE, EARLY, reference);
     }
-    return rc == NJ_OK ? evaluate(s, rows, w, reference) : rc;
+    return rc == NJ_OK ? nj_forest_score(&s->forest, rows, w, SCORE, EARLY, reference) : rc;
 }
 
 static int process(const void *self, void *thread, const nj_work *w)
@@ -173,9 +143,9 @@ NJ_MODULE(early_snia) = {
     .thread_size = sizeof(nj_forest_rows),
     .rows_hint = NJ_FOREST_ROWS,
     .open = open_model,
-    .thread_open = thread_open,
+    .thread_open = nj_forest_self_thread_open,
     .process = process,
     .process_ref = process_ref,
-    .thread_close = thread_close,
-    .close = close_model
+    .thread_close = nj_forest_self_thread_close,
+    .close = nj_forest_self_close
 };

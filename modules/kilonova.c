@@ -25,8 +25,8 @@ typedef struct conf {
 } conf;
 
 typedef struct state {
+    nj_forest forest; /* first: the table's entries of forest.h look for it there */
     bool cuts;
-    nj_forest forest;
     double component[NJ_COMPONENTS * NJ_COMPONENT_BINS];
 } state;
 
@@ -64,11 +64,7 @@ static int open_model(const nj_host *host, const void *conf_, void **self)
     const conf *c = conf_;
     state *s = host->alloc(host->opaque, sizeof *s);
     if (!s) return NJ_ENOMEM;
-    s->cuts = !strcmp(c->cuts, "fink");
-    if (!s->cuts && strcmp(c->cuts, "off")) {
-        host->log(host->opaque, 0, "kilonova: cuts = %s: fink or off", c->cuts);
-        return NJ_ECONF;
-    }
+    if (nj_forest_cuts(host, "kilonova", c->cuts, &s->cuts)) return NJ_ECONF;
     int rc = nj_forest_open(&s->forest, host, c->model, FEATURES, CLASSES);
     if (rc == NJ_OK) rc = read_components(host, c->model, s);
     if (rc == NJ_OK)
@@ -76,21 +72,6 @@ static int open_model(const nj_host *host, const void *conf_, void **self)
     else
         nj_forest_close(&s->forest);
     return rc;
-}
-
-static void close_model(void *self)
-{
-    if (self) nj_forest_close(&((state *)self)->forest);
-}
-
-static int thread_open(const void *self, void *thread)
-{
-    return nj_forest_thread_open(&((const state *)self)->forest, thread);
-}
-
-static void thread_close(const void *self, void *thread)
-{
-    nj_forest_thread_close(&((const state *)self)->forest, thread);
 }
 
 /* --- one alert --- */
@@ -127,17 +108,6 @@ static bool band_features(const state *s, const nj_work *w, uint32_t row, int32_
     return f.fitted && f.c[0] != 0;
 }
 
-static int evaluate(const state *s, nj_forest_rows *rows, const nj_work *w, int reference)
-{
-    int rc = nj_forest_evaluate(&s->forest, rows, reference);
-    for (uint32_t k = 0; k < rows->n && rc == NJ_OK; k++) {
-        nj_put_f64(w, SCORE, rows->row[k], rows->out[CLASSES * k + KILONOVA]);
-        w->reason[rows->row[k]] = NJ_DONE;
-    }
-    rows->n = 0;
-    return rc;
-}
-
 static int all(const state *s, nj_forest_rows *rows, const nj_work *w, int reference)
 {
     int rc = NJ_OK;
@@ -154,9 +124,9 @@ static int all(const state *s, nj_forest_rows *rows, const nj_work *w, int refer
         w->reason[row] = NJ_NO_FIT;
         if (!r) continue;
         memcpy(nj_forest_add(&s->forest, rows, row), x, sizeof x);
-        if (rows->n == NJ_FOREST_ROWS) rc = evaluate(s, rows, w, reference);
+        if (rows->n == NJ_FOREST_ROWS) rc = nj_forest_score(&s->forest, rows, w, SCORE, KILONOVA, reference);
     }
-    return rc == NJ_OK ? evaluate(s, rows, w, reference) : rc;
+    return rc == NJ_OK ? nj_forest_score(&s->forest, rows, w, SCORE, KILONOVA, reference) : rc;
 }
 
 static int process(const void *self, void *thread, const nj_work *w)
@@ -196,9 +166,9 @@ NJ_MODULE(kilonova) = {
     .thread_size = sizeof(nj_forest_rows),
     .rows_hint = NJ_FOREST_ROWS,
     .open = open_model,
-    .thread_open = thread_open,
+    .thread_open = nj_forest_self_thread_open,
     .process = process,
     .process_ref = process_ref,
-    .thread_close = thread_close,
-    .close = close_model
+    .thread_close = nj_forest_self_thread_close,
+    .close = nj_forest_self_close
 };

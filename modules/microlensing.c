@@ -24,8 +24,8 @@ typedef struct conf {
 } conf;
 
 typedef struct state {
+    nj_forest forest; /* first: the table's entries of forest.h look for it there */
     bool cuts;
-    nj_forest forest;
 } state;
 
 static int open_model(const nj_host *host, const void *conf_, void **self)
@@ -33,29 +33,10 @@ static int open_model(const nj_host *host, const void *conf_, void **self)
     const conf *c = conf_;
     state *s = host->alloc(host->opaque, sizeof *s);
     if (!s) return NJ_ENOMEM;
-    s->cuts = !strcmp(c->cuts, "fink");
-    if (!s->cuts && strcmp(c->cuts, "off")) {
-        host->log(host->opaque, 0, "microlensing: cuts = %s: fink or off", c->cuts);
-        return NJ_ECONF;
-    }
+    if (nj_forest_cuts(host, "microlensing", c->cuts, &s->cuts)) return NJ_ECONF;
     int rc = nj_forest_open(&s->forest, host, c->model, NJ_FLUX_FEATURES, CLASSES);
     if (rc == NJ_OK) *self = s;
     return rc;
-}
-
-static void close_model(void *self)
-{
-    if (self) nj_forest_close(&((state *)self)->forest);
-}
-
-static int thread_open(const void *self, void *thread)
-{
-    return nj_forest_thread_open(&((const state *)self)->forest, thread);
-}
-
-static void thread_close(const void *self, void *thread)
-{
-    nj_forest_thread_close(&((const state *)self)->forest, thread);
 }
 
 static nj_reason cut(const nj_work *w, uint32_t row)
@@ -176,9 +157,9 @@ NJ_MODULE(microlensing) = {
     .thread_size = sizeof(nj_forest_rows),
     .rows_hint = NJ_FOREST_ROWS,
     .open = open_model,
-    .thread_open = thread_open,
+    .thread_open = nj_forest_self_thread_open,
     .process = process,
     .process_ref = process_ref,
-    .thread_close = thread_close,
-    .close = close_model
+    .thread_close = nj_forest_self_thread_close,
+    .close = nj_forest_self_close
 };

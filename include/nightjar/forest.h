@@ -2,6 +2,9 @@
  * rows, evaluate them together. Built on model.h; everything here is inline. */
 #ifndef NIGHTJAR_FOREST_H
 #define NIGHTJAR_FOREST_H
+#include <stdbool.h>
+#include <string.h>
+
 #include "nightjar/model.h"
 
 enum { NJ_FOREST_ROWS = 32, NJ_FOREST_FEATURES = 64, NJ_FOREST_WIDTH = 8 };
@@ -68,6 +71,41 @@ static inline int nj_forest_evaluate(const nj_forest *forest, nj_forest_rows *ro
     const void *input = rows->x;
     nj_model_call call = { .n_rows = rows->n, .input = &input, .out = rows->out, .reference = (uint32_t)reference };
     return forest->service->predict(forest->model, rows->thread, &call);
+}
+/* The same, into a column of doubles: the class's score and NJ_DONE for every row collected; empties the block. */
+static inline int nj_forest_score(const nj_forest *forest, nj_forest_rows *rows, const nj_work *w, uint32_t give, uint32_t class_,
+                                  int reference)
+{
+    int rc = nj_forest_evaluate(forest, rows, reference);
+    for (uint32_t k = 0; k < rows->n && rc == NJ_OK; k++) {
+        ((double *)w->out[give])[rows->row[k]] = rows->out[(size_t)forest->width * k + class_];
+        w->reason[rows->row[k]] = NJ_DONE;
+    }
+    rows->n = 0;
+    return rc;
+}
+
+/* Entries of the table of a module whose self begins with an nj_forest and whose thread block is an nj_forest_rows. */
+static inline void nj_forest_self_close(void *self)
+{
+    if (self) nj_forest_close((nj_forest *)self);
+}
+static inline int nj_forest_self_thread_open(const void *self, void *block)
+{
+    return nj_forest_thread_open((const nj_forest *)self, (nj_forest_rows *)block);
+}
+static inline void nj_forest_self_thread_close(const void *self, void *block)
+{
+    nj_forest_thread_close((const nj_forest *)self, (nj_forest_rows *)block);
+}
+
+/* A setting `cuts` = fink (on) or off; NJ_ECONF with a line in the log. */
+static inline int nj_forest_cuts(const nj_host *host, const char *module, const char *cuts, bool *on)
+{
+    *on = !strcmp(cuts, "fink");
+    if (*on || !strcmp(cuts, "off")) return NJ_OK;
+    host->log(host->opaque, 0, "%s: cuts = %s: fink or off", module, cuts);
+    return NJ_ECONF;
 }
 
 #endif

@@ -95,5 +95,34 @@ static inline int nj_network_score(const nj_network *net, nj_network_rows *rows,
     rows->n = 0;
     return rc;
 }
+/* All rows of a call: needs first_image and the two behind it are the stamps; numbers (NULL = the network has none) puts a
+ * row's n_features into the place given, 0 = one is missing. */
+static inline int nj_network_rows_of(const nj_network *net, nj_network_rows *rows, const nj_work *w, uint32_t first_image,
+                                     uint32_t give, int (*numbers)(const nj_work *w, uint32_t row, float *x), int reference)
+{
+    int rc = NJ_OK;
+    rows->n = 0;
+    for (uint32_t k = 0; k < w->n && rc == NJ_OK; k++) {
+        uint32_t row = w->row[k];
+        int all = !numbers || numbers(w, row, rows->features + (size_t)rows->n * net->n_features);
+        w->reason[row] = all ? (uint8_t)nj_network_add(net, rows, w, row, first_image) : NJ_NO_INPUT;
+        if (rows->n == NJ_NETWORK_ROWS) rc = nj_network_score(net, rows, w, give, reference);
+    }
+    return rc == NJ_OK ? nj_network_score(net, rows, w, give, reference) : rc;
+}
+
+/* Entries of the table of a module whose self is an nj_network and whose thread block an nj_network_rows. */
+static inline void nj_network_self_close(void *self)
+{
+    if (self) nj_network_close((nj_network *)self);
+}
+static inline int nj_network_self_thread_open(const void *self, void *block)
+{
+    return nj_network_thread_open((const nj_network *)self, (nj_network_rows *)block);
+}
+static inline void nj_network_self_thread_close(const void *self, void *block)
+{
+    nj_network_thread_close((const nj_network *)self, (nj_network_rows *)block);
+}
 
 #endif

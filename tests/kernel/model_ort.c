@@ -191,7 +191,8 @@ static void no_silent_fall_back(void **state)
     if (m)
         assert_string_equal(model_service()->info(m)->device, "cuda");
     else
-        assert_true(strstr(h.log, "cuda") || strstr(h.log, "ONNX Runtime is not here"));
+        assert_true(strstr(h.log, "without CUDA; ORT_DYLIB_PATH") || strstr(h.log, "ONNX Runtime is not here") ||
+                    strstr(h.log, "device = cuda: ")); /* the library has it, and says what this machine lacks */
     model_service()->close(m);
     model_host_close(&h);
 }

@@ -128,7 +128,10 @@ static int add_cuda(const ort *o, void *library, nj_model_error *err)
 {
     status (*append)(void *, int) = NULL;
     *(void **)&append = dlsym(library, "OrtSessionOptionsAppendExecutionProvider_CUDA");
-    if (!append) return nj_model_fail(err, "device = cuda: this ONNX Runtime (%s) was built without CUDA", o->version);
+    if (!append)
+        return nj_model_fail(err,
+                             "device = cuda: this ONNX Runtime (%s) was built without CUDA; ORT_DYLIB_PATH names one that has it",
+                             o->version);
     return failed(o, append(o->options, 0), "device = cuda", err);
 }
 
