@@ -1,3 +1,4 @@
+/* Angles as catalogues write them: decimal degrees, or hours or degrees with minutes and seconds. */
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/file.h"
 #include "../base/log.h"
 #include "../flow/cli.h"
 #include "../profile/build.h"
@@ -186,12 +187,6 @@ static int parse(command *c, int argc, char **argv, nj_error *err)
     return rc;
 }
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n > m && !strcmp(text + n - m, end);
-}
-
 /* "GNU C11 12.2.0 -march=... -O2 -g": the compiler and what decides about speed. */
 static const char *short_producer(nj_arena *arena, const char *producer)
 {
@@ -256,7 +251,7 @@ static int more_passes(passes *s, nj_error *err)
 /* Where the source is, before the module is opened: the counting pass comes first, in a process of its own. */
 static const char *find_source(passes *s, nj_error *err)
 {
-    if (ends_with(s->c->module, ".c")) {
+    if (nj_ends_with(s->c->module, ".c")) {
         char *real = realpath(s->c->module, NULL);
         const char *kept = real ? nj_arena_text(&s->p->arena, real, strlen(real)) : s->c->module;
         free(real);
@@ -298,10 +293,10 @@ static int run_passes(passes *s, nj_error *err)
                                       .limit = c->limit,
                                       .module_path = c->cli.module_path,
                                       .n_module_paths = c->cli.options.n_module_paths };
-    if (ends_with(c->module, ".c")) {
+    if (nj_ends_with(c->module, ".c")) {
         if (nj_build(c->module, NJ_BUILD_PRODUCTION, s->folder, s->object, err)) return -1;
         s->options.module_file = s->object;
-    } else if (ends_with(c->module, ".so")) {
+    } else if (nj_ends_with(c->module, ".so")) {
         s->options.module_file = c->module;
     } else {
         s->options.instance = c->module;

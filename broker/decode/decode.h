@@ -26,8 +26,6 @@ typedef struct nj_offer {
 int nj_schema_offer(const nj_schema *schema, const char *path, nj_offer *offer, bool *in_map);
 const char *nj_schema_survey(const nj_schema *schema); /* "ztf" */
 const char *nj_schema_name(const nj_schema *schema);   /* "ztf.alert 3.3", for messages */
-/* All canonical names of the survey's map, NULL-terminated: for near misses and docs. */
-const char *const *nj_schema_names(const nj_schema *schema);
 
 /* A reader of one chunk. Used by one thread; hold the chunk as long as it is open. Zero-initialise; the work areas
  * (inflated blocks, stamp buffers) stay for the next chunk until nj_cursor_free. */

@@ -409,10 +409,6 @@ const char *nj_schema_name(const nj_schema *schema)
 {
     return schema->name;
 }
-const char *const *nj_schema_names(const nj_schema *schema)
-{
-    return schema->map->name;
-}
 
 static nj_type natural(nj_kind kind)
 {

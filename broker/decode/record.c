@@ -1,3 +1,4 @@
+/* What a record's values become once all of them are read: series put together, alternatives picked, nulls filled in. */
 #include "read.h"
 
 #include <math.h>

@@ -9,7 +9,7 @@
 
 #include "../base/buffer.h"
 
-const char *const nj_lc_name[NJ_LC_COLUMNS] = { "jd", "band", "mag", "mag_err", "flux", "kind" };
+static const char *const lc_name[NJ_LC_COLUMNS] = { "jd", "band", "mag", "mag_err", "flux", "kind" };
 const char *const nj_lc_path[NJ_LC_COLUMNS] = { "lc.jd", "lc.band", "lc.mag", "lc.mag_err", "lc.flux", "lc.kind" };
 
 enum { MAX_TOKENS = 8192, MAX_DEPTH = 64, MAX_ALIASES = 32 };
@@ -256,7 +256,7 @@ static bool in_lc_scope(const parser *p, uint32_t s)
 static int lc_column(const char *name)
 {
     for (int c = 0; c < NJ_LC_COLUMNS; c++)
-        if (!strcasecmp(name, nj_lc_name[c])) return c;
+        if (!strcasecmp(name, lc_name[c])) return c;
     return -1;
 }
 

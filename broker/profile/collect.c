@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/file.h"
 #include "profile.h"
 
 enum { MAX_FRAMES = 1024 };
@@ -19,18 +20,6 @@ typedef struct collector {
     int32_t *slot; /* [cap_slots] symbols' function -> index in p->function, or -1 */
     uint32_t cap_slots, cap_functions;
 } collector;
-
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && !strcmp(text + n - m, end);
-}
-
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
 
 const char **nj_profile_text(nj_arena *arena, const char *file, uint32_t *n)
 {
@@ -132,11 +121,11 @@ static uint32_t slot_of(collector *c, uint32_t function)
     nj_profile *p = c->p;
     uint32_t i = 0;
     while (i < p->n_functions && !(p->function[i].counted && !strcmp(p->function[i].name, f->name) &&
-                                   !strcmp(base_name(p->function[i].file), base_name(f->file))))
+                                   !strcmp(nj_base_name(p->function[i].file), nj_base_name(f->file))))
         i++;
     if (i == p->n_functions) {
         i = add_function(c, f->name, f->file, f->line, f->line ? last_line(p, f->file, f->line) : -1);
-        if (c->hits && p->source && !strcmp(base_name(f->file), base_name(p->source))) take_counts(c, &p->function[i]);
+        if (c->hits && p->source && !strcmp(nj_base_name(f->file), nj_base_name(p->source))) take_counts(c, &p->function[i]);
     }
     c->slot[function] = (int32_t)i;
     return i;
@@ -151,7 +140,7 @@ static uint32_t frames_of(collector *c, const nj_sampler *sampler, uint32_t samp
         const nj_frame *frame;
         uint32_t m = nj_symbols_frames(c->symbols, pc[i], i > 0, &frame);
         for (uint32_t k = 0; k < m && n < MAX_FRAMES; k++) {
-            if (ends_with(nj_symbols_function(c->symbols, frame[k].function)->file, dispatch_file))
+            if (nj_ends_with(nj_symbols_function(c->symbols, frame[k].function)->file, dispatch_file))
                 return k ? 0 : n; /* k: its own clock */
             out[n++] = frame[k];
         }

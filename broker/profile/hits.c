@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../base/file.h"
 #include "../base/log.h"
 #include "build.h"
 
@@ -87,16 +88,10 @@ static int take_file(nj_hits *h, json_t *file)
     return 0;
 }
 
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 static int read_counters(nj_hits *h, const char *source, const char *object, const char *folder, nj_error *err)
 {
     char data[512], *text = NULL;
-    const char *chosen = getenv("GCOV"), *gcov = chosen && *chosen ? chosen : "gcov", *base = base_name(source);
+    const char *chosen = getenv("GCOV"), *gcov = chosen && *chosen ? chosen : "gcov", *base = nj_base_name(source);
     snprintf(data, sizeof data, "%.*s.gcda", (int)(strlen(object) - 3), object); /* NAME.so beside NAME.gcda */
     if (access(data, R_OK)) return nj_fail(err, "the instrumented module left no counters");
     char *argv[] = { (char *)gcov, (char *)"-j", (char *)"-t", data, NULL };
@@ -109,7 +104,7 @@ static int read_counters(nj_hits *h, const char *source, const char *object, con
     json_array_foreach(json_object_get(root, "files"), i, file)
     {
         const char *name = json_string_value(json_object_get(file, "file"));
-        if (rc == 1 && name && !strcmp(base_name(name), base)) rc = take_file(h, file) ? nj_fail(err, "out of memory") : 0;
+        if (rc == 1 && name && !strcmp(nj_base_name(name), base)) rc = take_file(h, file) ? nj_fail(err, "out of memory") : 0;
     }
     if (rc == 1) rc = nj_fail(err, "%s says nothing about %s", gcov, base);
     json_decref(root);

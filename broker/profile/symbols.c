@@ -171,10 +171,6 @@ const nj_function *nj_symbols_function(const nj_symbols *s, uint32_t function)
 {
     return &s->function[function];
 }
-uint32_t nj_symbols_count(const nj_symbols *s)
-{
-    return s->n_functions;
-}
 
 const char *nj_symbols_source(nj_symbols *s, uint64_t pc, const char **producer)
 {

@@ -28,7 +28,6 @@ void nj_symbols_free(nj_symbols *s);
  * without debug information, one with the symbol's name. The pointer lives until the next call. */
 uint32_t nj_symbols_frames(nj_symbols *s, uint64_t pc, bool is_return, const nj_frame **frame);
 const nj_function *nj_symbols_function(const nj_symbols *s, uint32_t function);
-uint32_t nj_symbols_count(const nj_symbols *s);
 /* The line of the function at this address from which it leaves for callee by a tail call: that of the only call of this kind,
  * or of the only one to a function of that name. 0 = not known. */
 int nj_symbols_tail_line(nj_symbols *s, uint64_t pc, const char *callee);

@@ -1,3 +1,4 @@
+/* Alerts of the simulated world as LSST's packets. */
 #include "lsst.h"
 
 #include <jansson.h>

@@ -173,11 +173,6 @@ void nj_sim_encoder_free(nj_sim_encoder *e)
     free(e);
 }
 
-const char *nj_sim_encoder_version(const nj_sim_encoder *e)
-{
-    return e->version;
-}
-
 /* --- Avro binary -------------------------------------------------------------------------------------------------- */
 static uint8_t *put_long(uint8_t *p, int64_t value)
 {

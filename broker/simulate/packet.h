@@ -73,7 +73,6 @@ typedef struct nj_sim_encoder nj_sim_encoder;
  * Read-only once made; any number of threads. NULL with err. */
 nj_sim_encoder *nj_sim_encoder_new(const char *version, int uwgo, nj_error *err);
 void nj_sim_encoder_free(nj_sim_encoder *e);
-const char *nj_sim_encoder_version(const nj_sim_encoder *e);
 /* Appends the packet to out; out->failed when memory runs short. */
 void nj_sim_encode(const nj_sim_encoder *e, const nj_sim_packet *p, nj_buffer *out);
 

@@ -1,3 +1,4 @@
+/* The simulator's interface: a night's alerts by number, each as packet and truth. */
 #include "simulate.h"
 
 #include <math.h>

@@ -19,7 +19,7 @@ static double flux_of(double mag)
     return pow(10, -0.4 * mag);
 }
 
-double nj_sim_flux_error(const nj_sim_epoch *epoch, double flux)
+static double flux_error(const nj_sim_epoch *epoch, double flux)
 {
     double limit = flux_of(epoch->limit_mag) / 5, own = 0.015 * fabs(flux);
     /* The object's own light: 6.2 electrons per DN of the zero point. */
@@ -283,7 +283,8 @@ static double explosion_light(const nj_sim_object *o, double days, int band)
     return 0.78 * exp(-t * t / (2 * 15.0 * 15)) + 0.22 * exp(-t / 45);
 }
 
-double nj_sim_object_flux(const nj_sim_object *o, double jd, int band, uint64_t epoch_key)
+/* Signed difference flux against the template at a time, as 10^(-0.4 mag). */
+static double object_flux(const nj_sim_object *o, double jd, int band, uint64_t epoch_key)
 {
     double phase = o->period_day > 0 ? fmod((jd - 2458000) / o->period_day + o->phase, 1) : 0, shape = 0;
     nj_sim_rng r = { nj_sim_key(o->key, epoch_key), 0 };
@@ -305,8 +306,8 @@ double nj_sim_object_flux(const nj_sim_object *o, double jd, int band, uint64_t 
 double nj_sim_measure_flux(const nj_sim_object *object, const nj_sim_epoch *epoch, double *truth, double *error)
 {
     nj_sim_rng r = { nj_sim_key(nj_sim_key(object->key, epoch->key), 4), 0 };
-    *truth = nj_sim_object_flux(object, epoch->jd, epoch->band, epoch->key);
-    *error = nj_sim_flux_error(epoch, *truth);
+    *truth = object_flux(object, epoch->jd, epoch->band, epoch->key);
+    *error = flux_error(epoch, *truth);
     return *truth + *error * nj_sim_normal(&r);
 }
 

@@ -94,11 +94,8 @@ uint32_t nj_sim_epochs_before(nj_sim_epoch *epoch, uint64_t seed, const nj_sim_e
 
 /* The j-th object of a quadrant that this epoch detects. */
 void nj_sim_object_find(nj_sim_object *object, uint64_t seed, const nj_sim_epoch *now, uint32_t j);
-/* Signed difference flux against the template at a time, as 10^(-0.4 mag). */
-double nj_sim_object_flux(const nj_sim_object *object, double jd, int band, uint64_t epoch_key);
-/* One-sigma error of a difference flux in the same unit. */
-double nj_sim_flux_error(const nj_sim_epoch *epoch, double flux);
-/* Truth and noise together: the flux that the survey measures. */
+/* Truth and noise together: the flux that the survey measures, its truth (signed difference flux against the template, as
+ * 10^(-0.4 mag)) and its one-sigma error in the same unit. */
 double nj_sim_measure_flux(const nj_sim_object *object, const nj_sim_epoch *epoch, double *truth, double *error);
 /* Degrees of galactic latitude would be overkill: density of stars by field, 1 = at the poles. */
 double nj_sim_star_density(uint64_t seed, int field);

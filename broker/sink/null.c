@@ -1,3 +1,4 @@
+/* A sink that counts and forgets: for timing. */
 #include <stdlib.h>
 
 #include "classes.h"

@@ -5,7 +5,7 @@
 
 #include "classes.h"
 
-const nj_sink_class *const nj_sink_classes[] = { &nj_sink_ndjson, &nj_sink_avro, &nj_sink_sqlite, &nj_sink_fits, &nj_sink_kafka,
+static const nj_sink_class *const classes[] = { &nj_sink_ndjson, &nj_sink_avro, &nj_sink_sqlite, &nj_sink_fits, &nj_sink_kafka,
                                                  &nj_sink_null,   NULL };
 
 static int unknown(const char *spec, const char *scheme, nj_error *err)
@@ -13,8 +13,8 @@ static int unknown(const char *spec, const char *scheme, nj_error *err)
     const char *name[16];
     char list[160] = "";
     size_t n = 0;
-    for (; nj_sink_classes[n] && n < 16; n++) {
-        name[n] = nj_sink_classes[n]->scheme;
+    for (; classes[n] && n < 16; n++) {
+        name[n] = classes[n]->scheme;
         size_t used = strlen(list);
         snprintf(list + used, sizeof list - used, "%s%s", n ? ", " : "", name[n]);
     }
@@ -40,13 +40,13 @@ nj_sink *nj_sink_open(const char *spec, const nj_sink_args *args, nj_error *err)
         return NULL;
     }
     memcpy(scheme, spec, n);
-    for (size_t i = 0; nj_sink_classes[i]; i++) {
-        if (strcmp(nj_sink_classes[i]->scheme, scheme)) continue;
+    for (size_t i = 0; classes[i]; i++) {
+        if (strcmp(classes[i]->scheme, scheme)) continue;
         nj_settings none = { 0 };
         nj_sink_args own = *args;
         if (!own.settings) own.settings = &none; /* a sink copies what it keeps */
         own.target = strncmp(colon + 1, "//", 2) == 0 && !strcmp(scheme, "kafka") ? colon + 3 : colon + 1;
-        return nj_sink_classes[i]->open(&own, err);
+        return classes[i]->open(&own, err);
     }
     unknown(spec, scheme, err);
     return NULL;

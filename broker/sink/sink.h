@@ -39,8 +39,6 @@ struct nj_sink {
     const nj_sink_class *class;
 }; /* first member of each sink's own struct */
 
-extern const nj_sink_class *const nj_sink_classes[]; /* ends with NULL */
-
 /* "ndjson:out.ndjson", "null:", "kafka://host:port/topic": finds the class and opens. NULL with err. */
 nj_sink *nj_sink_open(const char *spec, const nj_sink_args *args, nj_error *err);
 

@@ -1,3 +1,4 @@
+/* Packets out of tar archives and compressed files, by libarchive. */
 #include "source.h"
 
 #include <archive.h>

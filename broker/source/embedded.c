@@ -1,3 +1,4 @@
+/* A Kafka broker in this process in front of another source: the whole Kafka path without a cluster. */
 #include "source.h"
 
 #include <inttypes.h>

@@ -1,3 +1,4 @@
+/* Packets from files and folders. */
 #include "source.h"
 
 #include <dirent.h>

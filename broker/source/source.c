@@ -7,7 +7,8 @@
 #include "../base/log.h"
 #include "classes.h"
 
-const nj_source_class *const nj_source_classes[] = { &nj_source_embedded, &nj_source_kafka,  &nj_source_dead, &nj_source_archive,
+/* The first match wins. */
+static const nj_source_class *const classes[] = { &nj_source_embedded, &nj_source_kafka,  &nj_source_dead, &nj_source_archive,
                                                      &nj_source_parquet,  &nj_source_folder, &nj_source_file, NULL };
 
 nj_source *nj_source_open(const nj_source_args *args, nj_error *err)
@@ -16,7 +17,7 @@ nj_source *nj_source_open(const nj_source_args *args, nj_error *err)
         nj_fail(err, "a source has an empty name");
         return NULL;
     }
-    for (const nj_source_class *const *c = nj_source_classes; *c; c++)
+    for (const nj_source_class *const *c = classes; *c; c++)
         if ((*c)->match(args->spec)) return (*c)->open(args, err);
     nj_fail(err, "%s: no kind of source has this form; `nightjar run --help` lists them", args->spec);
     return NULL;

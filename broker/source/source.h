@@ -59,8 +59,6 @@ struct nj_source {
     nj_stream *stream; /* of a source with one stream; else NULL */
 };                     /* first member of each source's own struct */
 
-extern const nj_source_class *const nj_source_classes[]; /* ends with NULL; the first match wins */
-
 nj_source *nj_source_open(const nj_source_args *args, nj_error *err);
 
 #endif

@@ -44,10 +44,12 @@ static inline int nj_forest_open(nj_forest *forest, const nj_host *host, const c
     forest->model = (nj_model *)0;
     return NJ_ECONF;
 }
+/* For the module's close(), also after an open() that failed. */
 static inline void nj_forest_close(nj_forest *forest)
 {
     if (forest->model) forest->service->close(forest->model);
 }
+/* For thread_open() and thread_close(): the rows of one worker, in its thread block. NJ_OK or NJ_ENOMEM. */
 static inline int nj_forest_thread_open(const nj_forest *forest, nj_forest_rows *rows)
 {
     rows->n = 0;

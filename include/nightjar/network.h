@@ -51,10 +51,12 @@ static inline int nj_network_open(nj_network *net, const nj_host *host, const ch
     net->model = (nj_model *)0;
     return NJ_ECONF;
 }
+/* For the module's close(), also after an open() that failed. */
 static inline void nj_network_close(nj_network *net)
 {
     if (net->model) net->service->close(net->model);
 }
+/* For thread_open() and thread_close(): the rows of one worker, in its thread block. NJ_OK or NJ_ENOMEM. */
 static inline int nj_network_thread_open(const nj_network *net, nj_network_rows *rows)
 {
     rows->n = 0;

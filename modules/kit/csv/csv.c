@@ -1,3 +1,4 @@
+/* The CSV reader. */
 #include "nightjar/csv.h"
 
 #include <stdlib.h>

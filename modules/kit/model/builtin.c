@@ -1,3 +1,4 @@
+/* The built-in engine for networks: a plan that is plain, and one that is fused and fast. */
 #include <stdlib.h>
 
 #include "engine.h"

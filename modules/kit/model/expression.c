@@ -1,3 +1,4 @@
+/* Arithmetic over columns that a manifest or a setting writes: compiled once, evaluated row by row. */
 #include "nightjar/expression.h"
 
 #include <ctype.h>

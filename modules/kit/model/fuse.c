@@ -1,3 +1,4 @@
+/* Operators that follow each other become one, and weights are packed for the fast kernels. */
 #include <string.h>
 
 #include "plan.h"

@@ -1,3 +1,4 @@
+/* Weights in the order in which the fast kernels read them. */
 #include <string.h>
 
 #include "plan.h"

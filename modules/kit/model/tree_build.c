@@ -1,3 +1,4 @@
+/* A forest out of an ONNX tree ensemble: checked, linked, laid out by depth. */
 #include "tree_lanes.h"
 
 #include <assert.h>

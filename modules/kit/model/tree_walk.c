@@ -1,3 +1,4 @@
+/* Walking the trees of a forest: many rows and trees at a time, and the plain way. */
 #include "tree.h"
 
 #include <math.h>

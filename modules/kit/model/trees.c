@@ -1,3 +1,4 @@
+/* The engine for forests behind the model service. */
 #include <stdlib.h>
 #include <string.h>
 

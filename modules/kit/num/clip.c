@@ -1,3 +1,4 @@
+/* Iterated sigma clipping of a stamp. */
 #include "nightjar/num.h"
 
 #include <float.h>

@@ -1,3 +1,4 @@
+/* Random draws and shuffles keyed on an alert. */
 #include "nightjar/num.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* The same by the definition, for tests and process_ref. */
 #include "nightjar/num.h"
 
 #include <fftw3.h>

@@ -1,3 +1,4 @@
+/* Which vector instructions this processor has. */
 #include "nightjar/num.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* The two-sample Kolmogorov-Smirnov test. */
 #include "nightjar/num.h"
 
 #include <math.h>

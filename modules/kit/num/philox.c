@@ -1,3 +1,4 @@
+/* Counter-based random numbers: the same for an alert on any thread. */
 #include "nightjar/num.h"
 
 #include <math.h>

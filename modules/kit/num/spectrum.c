@@ -1,3 +1,4 @@
+/* Power spectra of stamps. */
 #include "nightjar/num.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* The Wasserstein distance of two samples. */
 #include "nightjar/num.h"
 
 #include <math.h>

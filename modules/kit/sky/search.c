@@ -1,3 +1,4 @@
+/* Cone search in one file. */
 #include "njx.h"
 
 #include <stdatomic.h>
