@@ -33,6 +33,7 @@ const char nj_run_help[] =
     "  --limit N            stop after N alerts\n"
     "  --dead-letters PATH  where bad packets go with their bytes (dead-letters.avro)\n"
     "  --report RUN.json    the run report\n"
+    "  --metrics HOST:PORT  its counters while it runs, for Prometheus: http://HOST:PORT/metrics\n"
     "  --module-path DIR    modules from shared objects\n"
     "  --overwrite --append what to do with an output that exists\n"
     "  --strict             exit code 4 when there are dead letters\n"
@@ -84,7 +85,8 @@ enum {
     OPT_SURVEY,
     OPT_REGISTRY,
     OPT_SCHEMAS,
-    OPT_SCHEMA
+    OPT_SCHEMA,
+    OPT_METRICS
 };
 
 static const struct option longs[] = {
@@ -100,6 +102,7 @@ static const struct option longs[] = {
     { "registry", required_argument, NULL, OPT_REGISTRY },
     { "schemas", required_argument, NULL, OPT_SCHEMAS },
     { "schema", required_argument, NULL, OPT_SCHEMA },
+    { "metrics", required_argument, NULL, OPT_METRICS },
     { "dot", no_argument, NULL, OPT_DOT },
     { "quiet", no_argument, NULL, 'q' },
     { "verbose", no_argument, NULL, 'v' },
@@ -166,6 +169,7 @@ static int take_from_settings(nj_cli *cli, nj_error *err)
     if (!o->select) o->select = nj_settings_get(s, "run", "modules");
     if (!o->where) o->where = nj_settings_get(s, "run", "where");
     if (!o->columns) o->columns = nj_settings_get(s, "run", "columns");
+    if (!o->metrics) o->metrics = nj_settings_get(s, "run", "metrics");
     const char *sinks = o->n_sinks ? NULL : nj_settings_get(s, "run", "sinks");
     const char *topics = o->n_topics ? NULL : nj_settings_get(s, "run", "topics");
     size_t room = (sinks ? strlen(sinks) : 0) + (topics ? strlen(topics) : 0) + 1; /* a word needs a letter */
@@ -216,6 +220,7 @@ static int one_option(nj_cli *cli, int option, nj_error *err)
     case OPT_REGISTRY: return add_setting(cli, "registry", "url", "--registry", err);
     case OPT_SCHEMAS: return add_setting(cli, "registry", "schemas", "--schemas", err);
     case OPT_SCHEMA: return add_setting(cli, "decode", "schema", "--schema", err);
+    case OPT_METRICS: o->metrics = optarg; return 0;
     case OPT_DOT: cli->dot = true; return 0;
     default: return nj_fail(err, "see `nightjar run --help`");
     }

@@ -18,7 +18,7 @@ typedef struct run_conf { /* [run] */
     uint8_t sync, reference, private_topics;
     const char *data_path;
     struct {
-        const char *modules, *where, *topics, *sinks, *columns;
+        const char *modules, *where, *topics, *sinks, *columns, *metrics;
     } said; /* what the command line may say instead: read by cli.c, in this table so that a misspelt key is found */
     uint8_t counters;
     double exposure_budget_s, broker_share;

@@ -208,7 +208,7 @@ static void note_live(out *o, const pending *p, uint32_t n)
 {
     int64_t now_ms = nj_calendar_ns() / 1000000, age = now_ms - p->exposure_end_ms;
     if (p->publish_ms <= 0 || p->exposure_end_ms <= 0 || age < 0 || age > 6 * 3600 * 1000) return;
-    o->r->live = 1;
+    __atomic_store_n(&o->r->live, 1, __ATOMIC_RELAXED);
     for (uint32_t k = 0; k < n; k++) {
         nj_histogram_add(o->r->total, (uint64_t)age * 1000000);
         if (p->publish_ms > p->exposure_end_ms)

@@ -14,6 +14,7 @@
 #include "../base/version.h"
 #include "../graph/services.h"
 #include "internal.h"
+#include "metrics.h"
 #include "nightjar/sky.h"
 
 static const nj_param run_table[] = {
@@ -46,6 +47,7 @@ static const nj_param run_table[] = {
     { "topics", NJ_STR, "", offsetof(run_conf, said.topics), 0, 0, "1",
       "names of [topic.NAME] sections, blanks between them: as -t" },
     { "sinks", NJ_STR, "", offsetof(run_conf, said.sinks), 0, 0, "1", "as -o, blanks between them" },
+    { "metrics", NJ_STR, "", offsetof(run_conf, said.metrics), 0, 0, "1", "as --metrics" },
     { "columns", NJ_STR, "", offsetof(run_conf, said.columns), 0, 0, "1", "as --columns" },
     { 0 },
 };
@@ -490,6 +492,9 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     int threads = rc == NJ_EXIT_OK ? threads_of(r) : 1;
     if (rc == NJ_EXIT_OK && make_workers(r, &w, threads, err)) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK && nj_flow_analysis_begin(r, threads, err)) rc = NJ_EXIT_USAGE;
+    nj_metrics *metrics = NULL;
+    if (rc == NJ_EXIT_OK && options->metrics && !(metrics = nj_metrics_start(options->metrics, r, w.item, w.n, err)))
+        rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK) {
         nj_energy_begin(r->energy);
         int64_t cpu = nj_process_cpu_ns();
@@ -500,6 +505,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
         report->cpu_s = (double)(nj_process_cpu_ns() - cpu) / 1e9;
         nj_energy_end(r->energy, &report->energy, &report->split);
     }
+    nj_metrics_stop(metrics);
     if (rc == NJ_EXIT_OK) {
         if (close_sinks(r, &r->sink_error)) r->sink_failed = 1;
         fill_report(r, &w, report);

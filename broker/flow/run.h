@@ -28,6 +28,7 @@ typedef struct nj_run_options {
     const char *dead_letters; /* path; NULL = dead-letters.avro, made at the first dead letter */
     nj_sink_mode mode;
     bool strict, progress;
+    const char *metrics; /* HOST:PORT of the metrics endpoint; NULL = none */
     /* Opens the sources in place of nj_source_open, for packets that are in memory (bench, profile); NULL = as usual. */
     nj_source *(*open_source)(void *opaque, const nj_source_args *args, nj_error *err);
     void *opaque;

@@ -273,6 +273,12 @@ static int progress(const nj_source *source, double *done, double *whole)
     return s->inner->class->progress ? s->inner->class->progress(s->inner, done, whole) : 0;
 }
 
+static int lag(const nj_source *source, double *messages)
+{
+    const embedded_source *s = (const embedded_source *)source;
+    return s->consumer->class->lag(s->consumer, messages);
+}
+
 static int match_embedded(const char *spec)
 {
     return !strncmp(spec, "embedded://", 11);
@@ -287,5 +293,6 @@ const nj_source_class nj_source_embedded = {
     .next = next_embedded,
     .ack = ack,
     .close = close_embedded,
-    .progress = progress
+    .progress = progress,
+    .lag = lag
 };

@@ -52,6 +52,8 @@ typedef struct nj_source_class {
     void (*close)(nj_source *source);
     /* For a progress bar: done and whole in any one unit; 0 = not known. NULL allowed. */
     int (*progress)(const nj_source *source, double *done, double *whole);
+    /* Messages that are there and have not been handed over yet; any thread. -1 = not known. NULL allowed. */
+    int (*lag)(const nj_source *source, double *messages);
 } nj_source_class;
 
 struct nj_source {

@@ -1,0 +1,320 @@
+/* metrics.c - `--metrics HOST:PORT`: the counters of a run while it goes on, as Prometheus reads them (text format 0.0.4).
+ *
+ * The server's thread reads what the run's threads write, without a lock: 64-bit counters, each with one writer, so a scrape may
+ * be a batch behind, and counters of one moment may differ by a batch. It stops before the workers are freed. */
+#include "metrics.h"
+
+#include <arpa/inet.h>
+#include <math.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "../base/version.h"
+
+struct nj_metrics {
+    struct MHD_Daemon *daemon;
+    run *r;
+    nj_worker *const *worker;
+    int n_workers;
+    double started; /* s since 1970 */
+};
+
+/* A copy, word by word, of what another thread writes meanwhile (see above); size is a multiple of 8. */
+__attribute__((noinline, no_sanitize("thread"))) static void glance(void *to, const void *from, size_t size)
+{
+    const volatile uint64_t *word = from;
+    for (size_t i = 0; i < size / 8; i++) ((uint64_t *)to)[i] = word[i];
+}
+
+/* --- the text ------------------------------------------------------------------------------------------------------------- */
+
+static void family(nj_buffer *b, const char *name, const char *type, const char *help)
+{
+    nj_buffer_printf(b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+/* A label's value: backslash, quote and line feed are escaped. */
+static void label(nj_buffer *b, const char *key, const char *value)
+{
+    nj_buffer_printf(b, "%s=\"", key);
+    for (; *value; value++)
+        if (*value == '\n')
+            nj_buffer_text(b, "\\n");
+        else
+            nj_buffer_printf(b, "%s%c", *value == '"' || *value == '\\' ? "\\" : "", *value);
+    nj_buffer_text(b, "\"");
+}
+
+static void sample(nj_buffer *b, const char *name, const char *key, const char *value, double v)
+{
+    nj_buffer_text(b, name);
+    if (key) {
+        nj_buffer_text(b, "{");
+        label(b, key, value);
+        nj_buffer_text(b, "}");
+    }
+    nj_buffer_printf(b, " %.17g\n", v);
+}
+
+/* Cumulative, at powers of four from 1 us to about 1100 s, or 17 s for what one alert costs. */
+static void histogram(nj_buffer *b, const char *name, const char *key, const char *value, const nj_histogram *h, int steps)
+{
+    uint64_t below = 0;
+    uint32_t cell = 0;
+    double ns = 1000;
+    for (int k = 0; k <= steps; k++, ns *= 4) {
+        char le[32] = "+Inf";
+        if (k < steps) snprintf(le, sizeof le, "%.9g", ns / 1e9);
+        while (cell < NJ_HISTOGRAM_CELLS && (k == steps || nj_histogram_edge(cell) < ns)) below += h->cell[cell++];
+        nj_buffer_printf(b, "%s_bucket{", name);
+        if (key) label(b, key, value), nj_buffer_text(b, ",");
+        label(b, "le", le);
+        nj_buffer_printf(b, "} %llu\n", (unsigned long long)below);
+    }
+    for (int k = 0; k < 2; k++) { /* the count is that of the cells: the two must agree */
+        nj_buffer_printf(b, "%s_%s", name, k ? "count" : "sum");
+        if (key) nj_buffer_text(b, "{"), label(b, key, value), nj_buffer_text(b, "}");
+        nj_buffer_printf(b, " %.17g\n", k ? (double)below : h->sum / 1e9);
+    }
+}
+
+/* --- the ledger, sources, the process --------------------------------------------------------------------------------------- */
+
+static void accounts(const nj_metrics *m, nj_buffer *b)
+{
+    nj_ledger l = { 0 };
+    uint64_t bytes;
+    uint32_t n = __atomic_load_n(&m->r->n_streams, __ATOMIC_ACQUIRE);
+    for (uint32_t i = 0; i < n; i++) {
+        nj_ledger one;
+        glance(&one, &m->r->ledger[i], sizeof one);
+        nj_ledger_add(&l, &one);
+    }
+    glance(&bytes, &m->r->bytes, sizeof bytes);
+    family(b, "nightjar_consumed_alerts_total", "counter", "Alerts found in what the sources handed over.");
+    sample(b, "nightjar_consumed_alerts_total", NULL, NULL, (double)l.consumed);
+    family(b, "nightjar_alerts_total", "counter",
+           "Alerts that are through, by what became of them; consumed is their sum when nothing is under way.");
+    const struct {
+        const char *outcome;
+        uint64_t n;
+    } fate[] = { { "emitted", l.emitted },
+                 { "filtered", l.filtered },
+                 { "dead", l.dead },
+                 { "duplicate", l.duplicates },
+                 { "returned", l.returned } };
+    for (size_t i = 0; i < sizeof fate / sizeof *fate; i++)
+        sample(b, "nightjar_alerts_total", "outcome", fate[i].outcome, (double)fate[i].n);
+    family(b, "nightjar_packet_bytes_total", "counter", "Bytes of packets taken in.");
+    sample(b, "nightjar_packet_bytes_total", NULL, NULL, (double)bytes);
+    family(b, "nightjar_batches_total", "counter", "Batches that went through the modules.");
+    sample(b, "nightjar_batches_total", NULL, NULL, (double)__atomic_load_n(&m->r->batches, __ATOMIC_RELAXED));
+}
+
+static void sources(const nj_metrics *m, nj_buffer *b)
+{
+    int any = 0;
+    for (uint32_t i = 0; i < m->r->n_sources; i++) any |= m->r->source[i]->class->lag != NULL;
+    if (!any) return;
+    family(b, "nightjar_consumer_lag_messages", "gauge", "Messages of the assigned partitions that have not been polled yet.");
+    for (uint32_t i = 0; i < m->r->n_sources; i++) {
+        const nj_source *s = m->r->source[i];
+        double lag;
+        if (s->class->lag && s->class->lag(s, &lag) == 0)
+            sample(b, "nightjar_consumer_lag_messages", "source", m->r->options->source[i], lag);
+    }
+}
+
+static void process(const nj_metrics *m, nj_buffer *b)
+{
+    struct rusage u;
+    long pages = 0;
+    getrusage(RUSAGE_SELF, &u);
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f && fscanf(f, "%*d %ld", &pages) != 1) pages = 0;
+    if (f) fclose(f);
+    family(b, "process_cpu_seconds_total", "counter", "CPU time of the process.");
+    sample(b, "process_cpu_seconds_total", NULL, NULL, (double)nj_process_cpu_ns() / 1e9);
+    family(b, "process_resident_memory_bytes", "gauge", "Resident memory.");
+    sample(b, "process_resident_memory_bytes", NULL, NULL,
+           pages ? (double)pages * (double)sysconf(_SC_PAGESIZE) : (double)u.ru_maxrss * 1024);
+    family(b, "process_start_time_seconds", "gauge", "When the run began, seconds since 1970.");
+    sample(b, "process_start_time_seconds", NULL, NULL, m->started);
+    family(b, "nightjar_threads", "gauge", "Compute threads.");
+    sample(b, "nightjar_threads", NULL, NULL, m->n_workers);
+    family(b, "nightjar_build_info", "gauge", "What runs here; always 1.");
+    nj_buffer_text(b, "nightjar_build_info{");
+    label(b, "version", nj_version);
+    nj_buffer_text(b, ",");
+    label(b, "revision", nj_revision);
+    nj_buffer_text(b, "} 1\n");
+}
+
+/* --- modules and latency ------------------------------------------------------------------------------------------------------ */
+
+typedef struct named {
+    const char *name;
+    nj_counter *count; /* sum over the workers */
+} named;
+
+static uint32_t collect(const nj_metrics *m, named *list)
+{
+    uint32_t n = 0;
+    nj_counter *one = malloc(sizeof *one);
+    for (uint32_t i = 0; one && i < m->r->instances.n + 2; i++) {
+        nj_counter *sum = calloc(1, sizeof *sum);
+        if (!sum) break;
+        for (int t = 0; t < m->n_workers; t++) {
+            const nj_worker *w = m->worker[t];
+            glance(one, i == 0 ? w->decode : i == 1 ? w->stamps : &w->module[i - 2], sizeof *one);
+            nj_counter_merge(sum, one);
+        }
+        const char *name = i == 0 ? "(decode)" : i == 1 ? "(stamps)" : m->r->instances.item[i - 2].name;
+        if (sum->offered)
+            list[n++] = (named){ name, sum };
+        else
+            free(sum);
+    }
+    free(one);
+    return n;
+}
+
+static void modules(nj_buffer *b, const named *list, uint32_t n)
+{
+    family(b, "nightjar_module_alerts_total", "counter",
+           "Rows given to a module, by the reason it gave (done: it has an answer).");
+    for (uint32_t i = 0; i < n; i++) {
+        if (list[i].name[0] == '(') continue;
+        for (int k = 0; k < NJ_REASONS; k++) {
+            if (!list[i].count->reason[k]) continue;
+            nj_buffer_text(b, "nightjar_module_alerts_total{");
+            label(b, "module", list[i].name);
+            nj_buffer_text(b, ",");
+            label(b, "outcome", nj_reason_name[k]);
+            nj_buffer_printf(b, "} %llu\n", (unsigned long long)list[i].count->reason[k]);
+        }
+    }
+    family(b, "nightjar_module_flagged_alerts_total", "counter", "Rows with the module's flag set.");
+    for (uint32_t i = 0; i < n; i++)
+        sample(b, "nightjar_module_flagged_alerts_total", "module", list[i].name, (double)list[i].count->flagged);
+    family(b, "nightjar_module_calls_total", "counter", "Calls of process().");
+    for (uint32_t i = 0; i < n; i++)
+        sample(b, "nightjar_module_calls_total", "module", list[i].name, (double)list[i].count->calls);
+    family(b, "nightjar_module_cpu_seconds_total", "counter", "CPU time, shared out by wall time within each batch.");
+    for (uint32_t i = 0; i < n; i++)
+        sample(b, "nightjar_module_cpu_seconds_total", "module", list[i].name, (double)list[i].count->cpu_ns / 1e9);
+    family(b, "nightjar_module_duration_seconds", "histogram", "Wall time of calls with a single row, one row in so many.");
+    for (uint32_t i = 0; i < n; i++)
+        histogram(b, "nightjar_module_duration_seconds", "module", list[i].name, &list[i].count->one, 13);
+}
+
+static void latencies(const nj_metrics *m, nj_buffer *b)
+{
+    const struct {
+        const char *stage;
+        const nj_histogram *h;
+    } of[] = { { "broker", m->r->latency }, { "publish", m->r->publish }, { "total", m->r->total } };
+    nj_histogram *copy = malloc(sizeof *copy);
+    family(b, "nightjar_latency_seconds", "histogram",
+           "Per alert. broker: arrival to acknowledgement; live streams also publish (Kafka timestamp) and total, from the end "
+           "of the exposure.");
+    for (size_t i = 0; copy && i < (__atomic_load_n(&m->r->live, __ATOMIC_RELAXED) ? 3u : 1u); i++) {
+        glance(copy, of[i].h, sizeof *copy);
+        histogram(b, "nightjar_latency_seconds", "stage", of[i].stage, copy, 16);
+    }
+    free(copy);
+}
+
+static void page(const nj_metrics *m, nj_buffer *b)
+{
+    named *list = calloc(m->r->instances.n + 2, sizeof *list);
+    uint32_t n = list ? collect(m, list) : 0;
+    process(m, b);
+    accounts(m, b);
+    sources(m, b);
+    modules(b, list, n);
+    latencies(m, b);
+    for (uint32_t i = 0; i < n; i++) free(list[i].count);
+    free(list);
+}
+
+/* --- the server ------------------------------------------------------------------------------------------------------------------ */
+
+static enum MHD_Result reply(struct MHD_Connection *c, unsigned status, const char *type, const char *text, size_t n)
+{
+    struct MHD_Response *response = MHD_create_response_from_buffer(n, (void *)text, MHD_RESPMEM_MUST_COPY);
+    if (!response) return MHD_NO;
+    MHD_add_response_header(response, "Content-Type", type);
+    enum MHD_Result rc = MHD_queue_response(c, status, response);
+    MHD_destroy_response(response);
+    return rc;
+}
+
+static enum MHD_Result answer(void *opaque, struct MHD_Connection *c, const char *url, const char *method, const char *version,
+                              const char *upload, size_t *upload_size, void **connection)
+{
+    static const char elsewhere[] = "the counters are at /metrics\n", not_that[] = "GET only\n";
+    (void)version, (void)upload, (void)upload_size, (void)connection;
+    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+        return reply(c, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain", not_that, sizeof not_that - 1);
+    if (strcmp(url, "/metrics") != 0) return reply(c, MHD_HTTP_NOT_FOUND, "text/plain", elsewhere, sizeof elsewhere - 1);
+    nj_buffer b = { 0 };
+    page(opaque, &b);
+    enum MHD_Result rc = b.failed ? MHD_NO : reply(c, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", b.data, b.n);
+    nj_buffer_free(&b);
+    return rc;
+}
+
+/* "HOST:PORT", "[::1]:PORT"; the caller frees the list. */
+static struct addrinfo *address_of(const char *where, nj_error *err)
+{
+    char host[256];
+    const char *colon = strrchr(where, ':');
+    size_t n = colon ? (size_t)(colon - where) : 0;
+    if (!n || n >= sizeof host || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
+        strlen(colon + 1) > 5 || atoi(colon + 1) > 65535)
+        return nj_fail(err, "--metrics %s: expected HOST:PORT", where), NULL;
+    int bracketed = where[0] == '[' && where[n - 1] == ']';
+    snprintf(host, sizeof host, "%.*s", (int)(n - 2 * (size_t)bracketed), where + bracketed);
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *list = NULL;
+    int rc = getaddrinfo(host, colon + 1, &hints, &list);
+    if (rc) return nj_fail(err, "--metrics %s: %s", where, gai_strerror(rc)), NULL;
+    return list;
+}
+
+nj_metrics *nj_metrics_start(const char *where, run *r, nj_worker *const *worker, int n_workers, nj_error *err)
+{
+    struct addrinfo *at = address_of(where, err);
+    nj_metrics *m = at ? calloc(1, sizeof *m) : NULL;
+    if (m) {
+        *m = (nj_metrics){ .r = r, .worker = worker, .n_workers = n_workers, .started = (double)nj_calendar_ns() / 1e9 };
+        unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | (at->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0);
+        m->daemon = MHD_start_daemon(flags, 0, NULL, NULL, answer, m, MHD_OPTION_SOCK_ADDR, at->ai_addr,
+                                     MHD_OPTION_CONNECTION_LIMIT, 16u, MHD_OPTION_CONNECTION_TIMEOUT, 10u, MHD_OPTION_END);
+        if (!m->daemon) {
+            nj_fail(err, "--metrics %s: cannot listen there (%m)", where);
+            free(m);
+            m = NULL;
+        }
+    }
+    if (at) freeaddrinfo(at);
+    if (!m) return NULL;
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(m->daemon, MHD_DAEMON_INFO_BIND_PORT);
+    nj_log(NJ_LOG_INFO, "metrics at http://%.*s:%u/metrics", (int)(strrchr(where, ':') - where), where,
+           info ? (unsigned)info->port : 0);
+    return m;
+}
+
+void nj_metrics_stop(nj_metrics *m)
+{
+    if (!m) return;
+    MHD_stop_daemon(m->daemon);
+    free(m);
+}

@@ -1,0 +1,14 @@
+/* metrics.h - the counters of a run while it goes on, served over HTTP for Prometheus. */
+#ifndef NJ_FLOW_METRICS_H
+#define NJ_FLOW_METRICS_H
+
+#include "internal.h"
+
+typedef struct nj_metrics nj_metrics;
+
+/* Listens at HOST:PORT (port 0: any; the log says which) and answers GET /metrics in a thread of its own until it is stopped.
+ * r and the workers must outlive it. NULL with err. */
+nj_metrics *nj_metrics_start(const char *where, run *r, nj_worker *const *worker, int n_workers, nj_error *err);
+void nj_metrics_stop(nj_metrics *metrics); /* NULL allowed */
+
+#endif
