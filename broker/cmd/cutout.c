@@ -152,8 +152,9 @@ static int cut_all(const options *o, char **path, int n_paths, nj_error *err)
         return NJ_EXIT_USAGE;
     }
     int rc = NJ_EXIT_OK;
-    if (mkdir(o->folder, 0777) && errno != EEXIST) {
-        nj_fail(err, "%s: %s", o->folder, strerror(errno));
+    const char *folder = o->folder ? o->folder : ".";
+    if (mkdir(folder, 0777) && errno != EEXIST) {
+        nj_fail(err, "%s: %s", folder, strerror(errno));
         rc = NJ_EXIT_LEDGER;
     }
     for (int i = 0; i < n_paths && rc == NJ_EXIT_OK; i++) rc = cut_image(o, path[i], n_paths > 1, target, n, err);

@@ -111,7 +111,7 @@ int nj_cut_image_open(nj_cut_image *image, const char *path, nj_error *err)
 {
     fitsfile *f = NULL;
     int status = 0, bitpix = 0, rc = -1;
-    long axes[3];
+    long axes[3] = { 1, 1, 1 };
     char text[FLEN_STATUS], scheme[FLEN_FILENAME] = "";
     nj_error why = { "" };
     memset(image, 0, sizeof *image);
