@@ -27,7 +27,7 @@ static const char help[] =
     "beyond\n"
     "the border is NaN. Integers of compressed images are read by cfitsio.\n";
 
-enum { SIZE_MOST = 8192, TOY_TARGETS = 2000 };
+enum { SIZE_MOST = 8192, TOY_TARGETS = 1000 };
 
 typedef struct options {
     const char *targets, *folder;

@@ -4,7 +4,7 @@
 
 #include "stamps.h"
 
-enum { NJ_CUT_ROUNDS = 7, NJ_CUT_POINTS = 12 };
+enum { NJ_CUT_ROUNDS = 5, NJ_CUT_POINTS = 12 };
 
 typedef struct nj_cut_point {
     int workers;

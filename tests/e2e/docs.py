@@ -118,7 +118,7 @@ class Reader:
     """One who goes through a document from its top to its end, in one folder."""
 
     def __init__(self, name, broker):
-        self.name, self.broker, self.printed, self.have_parquet, self.moved = name, broker, None, None, 0
+        self.name, self.broker, self.printed, self.have_parquet, self.moved, self.unmade = name, broker, None, None, 0, set()
 
     def stand_in(self, command):
         for pattern, replacement, _ in STAND_INS:
@@ -138,6 +138,9 @@ class Reader:
                 self.have_parquet = parquet()
             if not self.have_parquet:
                 return skip(title, "no Python with pyarrow, and none can be installed")
+        if any(f in command for f in self.unmade):
+            self.printed = None
+            return skip(title, "the snippet that makes its input did not run")
         actual = self.stand_in(command)
         live = LIVE.search(actual)
         start = time.time()
@@ -180,6 +183,8 @@ class Reader:
     def python(self, text, line, python):
         title = f"{self.name}:{line}: {text.strip().splitlines()[-1].strip()}"
         if not python:
+            self.printed = None
+            self.unmade |= set(re.findall(r'"([\w.]+\.(?:fits|csv|json))"', text)) if "write" in text else set()
             return skip(title, "no Python with pandas, astropy and fastavro, and none can be installed")
         r = subprocess.run([python, "-W", "error::DeprecationWarning", "-c", text], capture_output=True, text=True, timeout=120)
         self.printed = r.stdout
