@@ -20,6 +20,7 @@ static const char schema[] =
     "\"items\":\"c\"}]},"
     "{\"name\":\"self\",\"type\":[\"null\",\"ztf.alert\"]},{\"name\":\"m\",\"type\":{\"type\":\"map\",\"values\":{\"type\":"
     "\"array\",\"items\":\"c\"}}},"
+    "{\"name\":\"n\",\"type\":{\"type\":\"map\",\"values\":[\"null\",\"float\"]}},"
     "{\"name\":\"cutoutScience\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"s\",\"fields\":[{\"name\":\"stampData\","
     "\"type\":\"bytes\"}]}]}]}";
 
@@ -38,7 +39,10 @@ static const nj_column_def columns[] = { COLUMN("candid", NJ_I64, NJ_SCALAR),
                                          COLUMN("lc.kind", NJ_I32, NJ_SERIES),
                                          COLUMN("fp.flux", NJ_F32, NJ_SERIES),
                                          COLUMN("packet.candidate.isdiffpos", NJ_STR, NJ_SCALAR),
-                                         COLUMN("packet.prv_candidates[].isdiffpos", NJ_STR, NJ_SERIES) };
+                                         COLUMN("packet.prv_candidates[].isdiffpos", NJ_STR, NJ_SERIES),
+                                         COLUMN("packet.m.k[].jd", NJ_F64, NJ_SERIES),
+                                         COLUMN("packet.n.k", NJ_F64, NJ_SCALAR),
+                                         COLUMN("packet.n.low", NJ_I32, NJ_SCALAR) };
 enum { N_COLUMNS = sizeof columns / sizeof *columns };
 static const nj_layout layout = { "ztf", N_COLUMNS, N_COLUMNS, columns, 7 };
 
@@ -65,9 +69,12 @@ static void begin(void)
 
 static void open_stamp(const uint8_t *data, size_t size)
 {
-    nj_stamp stamp = { .bytes = data, .size = (uint32_t)size, .state = NJ_STAMP_PACKED };
-    nj_stamp_open(opener, &stamp, &batch->arena, NULL);
-    if (stamp.state == NJ_STAMP_PACKED) abort();
+    static const char *const hdu[] = { NULL, "0", "1", "PSFIMAGE", "300" };
+    for (size_t k = 0; k < sizeof hdu / sizeof *hdu; k++) {
+        nj_stamp stamp = { .bytes = data, .size = (uint32_t)size, .state = NJ_STAMP_PACKED, .hdu = hdu[k] };
+        nj_stamp_open(opener, &stamp, &batch->arena, NULL);
+        if (stamp.state == NJ_STAMP_PACKED) abort();
+    }
 }
 
 static void read_chunk(nj_chunk *chunk)
