@@ -63,7 +63,8 @@ static nj_reason one(const nj_work *w, uint32_t row)
     nj_put_f64(w, SINCE_START, row, jd[first] - nj_f64_of(w, START, row));
     if (fid[n - 1] == NJ_NO_I32) return NJ_NO_INPUT;
     const char *survey = nj_text_of(w, SURVEY, row);
-    int32_t i = earlier_point(fid, n, !survey || strcmp(survey, "lsst"));
+    bool is_ztf = !survey || !strcmp(survey, "ztf") || !strcmp(survey, "babamul");
+    int32_t i = earlier_point(fid, n, is_ztf);
     nj_put_u8(w, FROM_UPPER, row, i >= 0 && isnan(mag[i]));
     if (i < 0) return NJ_FEW_POINTS;
     double dt = jd[n - 1] - jd[i];
