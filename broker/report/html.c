@@ -97,28 +97,46 @@ static const char *small(char text[24], double v)
     return text;
 }
 
-static void module_table(nj_buffer *b, const nj_html_stage *s, uint32_t n)
+/* All stages together, below the rows that are sorted. */
+static void total_row(nj_buffer *b, const json_t *run)
 {
-    static const char *const head[] = { "module",
-                                        "offered",
-                                        "passed",
-                                        "hits",
-                                        "flagged",
-                                        "per alert",
-                                        "p50*",
-                                        "p99*",
-                                        "max*",
-                                        "share",
-                                        "alerts/s /core",
-                                        "effective /s/core",
-                                        "µJ/alert [low, high]",
-                                        "g CO2e; cents /million",
-                                        "cold start",
-                                        NULL };
+    const json_t *watt = json_object_get(json_object_get(run, "energy"), "watt_per_busy_thread");
+    double wall = 0, cpu = 0, n = nj_html_number(json_object_get(run, "ledger"), "consumed");
+    char v[24], lo[24], hi[24];
+    size_t i;
+    json_t *m;
+    json_array_foreach(json_object_get(run, "modules"), i, m)
+    {
+        wall += nj_html_number(m, "wall_ns");
+        cpu += nj_html_number(m, "cpu_ns");
+    }
+    double uj = cpu / 1e9 / n * 1e6;
+    nj_buffer_text(b, "</tbody><tfoot><tr>");
+    nj_html_text_cell(b, "total per core");
+    nj_html_count_cell(b, n);
+    nj_buffer_text(b, "<td></td><td></td><td></td>");
+    nj_html_duration_cell(b, wall / n);
+    nj_buffer_text(b, "<td></td><td></td><td></td><td>100 %</td>");
+    nj_html_si_cell(b, n / (cpu / 1e9));
+    nj_buffer_printf(b,
+                     "<td></td><td>%.8s<span class=range>[%.8s, %.8s]</span></td><td></td><td></td></tr></tfoot></table></div>\n",
+                     nj_html_si(v, two_digits(uj * nj_html_number(watt, "value"))),
+                     nj_html_si(lo, two_digits(uj * nj_html_number(watt, "low"))),
+                     nj_html_si(hi, two_digits(uj * nj_html_number(watt, "high"))));
+}
+
+static void module_table(nj_buffer *b, const json_t *run, const nj_html_stage *s, uint32_t n)
+{
+    static const char *const head[] = {
+        "module",     "offered", "passed", "hits",           "flagged",           "per alert", "p50*",
+        "p99*",       "max*",    "share",  "alerts/s /core", "effective /s/core", "µJ /alert", "g CO2e; cents /million",
+        "cold start", NULL
+    };
     nj_html_heading(
         b, "Modules and stages",
         "Offered: rows given. Passed: not rejected by the module's own cheap cut. Hits: rows with an answer. Flagged: the "
-        "module's flag is set. Effective: hits per CPU second. * from calls of one row, one in so many.");
+        "module's flag is set. Effective: hits per CPU second. In brackets: lowest and highest. * from calls of one row, one in "
+        "so many.");
     nj_html_table(b, head);
     for (uint32_t i = 0; i < n; i++) {
         const json_t *m = s[i].json, *energy = json_object_get(m, "energy"), *joule = json_object_get(energy, "joule_per_alert");
@@ -138,7 +156,7 @@ static void module_table(nj_buffer *b, const nj_html_stage *s, uint32_t n)
         nj_html_cell(b, s[i].share, text);
         nj_html_si_cell(b, nj_html_number(m, "onsky_per_s_core"));
         nj_html_si_cell(b, nj_html_number(m, "effective_per_s_core"));
-        nj_buffer_printf(b, "<td data-v=\"%.9g\">%.8s <span class=dim>[%.8s, %.8s]</span></td>", nj_html_number(joule, "value"),
+        nj_buffer_printf(b, "<td data-v=\"%.9g\">%.8s<span class=range>[%.8s, %.8s]</span></td>", nj_html_number(joule, "value"),
                          nj_html_si(v, two_digits(1e6 * nj_html_number(joule, "value"))),
                          nj_html_si(lo, two_digits(1e6 * nj_html_number(joule, "low"))),
                          nj_html_si(hi, two_digits(1e6 * nj_html_number(joule, "high"))));
@@ -149,7 +167,7 @@ static void module_table(nj_buffer *b, const nj_html_stage *s, uint32_t n)
         nj_html_duration_cell(b, s[i].is_module ? nj_html_number(m, "cold_start_ns") : NAN);
         nj_buffer_text(b, "</tr>\n");
     }
-    nj_html_end_table(b);
+    total_row(b, run);
 }
 
 static void distributions(nj_buffer *b, const nj_html_stage *s, uint32_t n)
@@ -158,12 +176,14 @@ static void distributions(nj_buffer *b, const nj_html_stage *s, uint32_t n)
     nj_buffer_text(b, "<div class=grid>\n");
     for (uint32_t i = 0; i < n; i++) {
         const json_t *cells = json_object_get(s[i].json, "histogram");
+        char p95[24];
         double all = 0;
         for (size_t k = 0; k < json_array_size(cells); k++) all += json_number_value(json_array_get(json_array_get(cells, k), 1));
         if (all < 2) continue;
         nj_buffer_text(b, "<div class=cell><b>");
         nj_html_text(b, s[i].name);
-        nj_buffer_printf(b, "</b> <span class=dim>%.0f calls</span>", all);
+        nj_buffer_printf(b, "</b> <span class=dim>%.0f calls, p95 %s</span>", all,
+                         nj_html_duration(p95, nj_html_number(s[i].json, "p95_ns")));
         nj_svg_histogram(b, cells, nj_html_number(s[i].json, "p50_ns"), nj_html_number(s[i].json, "p99_ns"));
         nj_buffer_text(b, "</div>\n");
     }
@@ -363,7 +383,7 @@ void nj_report_html(const nj_page *p, nj_buffer *b)
             : "Whiskers: the middle half of the one-row calls about their median. Dashed: what a core must do for 1 s and 2 s "
               "per exposure.");
     nj_svg_throughput(b, stage ? stage : none, n, p->exposure, p->n_exposures);
-    module_table(b, stage ? stage : none, n);
+    module_table(b, run, stage ? stage : none, n);
     nj_html_heading(b, "Share of the time", "Blue: modules. Grey: stages of the host.");
     nj_svg_share(b, stage ? stage : none, n);
     nj_html_heading(b, "From offered to flagged", NULL);

@@ -17,7 +17,7 @@ static const char style[] =
     "*{box-sizing:border-box}body{margin:0 auto;max-width:1200px;padding:16px;background:var(--bg);color:var(--fg);font:15px/1.5 "
     "system-ui,sans-serif}"
     "h1{font-size:1.5rem;margin:.3em 0;overflow-wrap:anywhere}h2{font-size:1.15rem;margin:2em 0 .4em}p{margin:.4em "
-    "0;overflow-wrap:anywhere}.dim{color:var(--dim)}.warn{color:var(--limit)}h3{font-size:1rem;margin:1.4em 0 .3em}"
+    "0;overflow-wrap:anywhere}.dim{color:var(--dim)}.warn{color:var(--limit)}.range{display:block;color:var(--dim);font-size:.75rem;line-height:1.1}h3{font-size:1rem;margin:1.4em 0 .3em}"
     ".tiles{display:grid;grid-template-columns:repeat(4,1fr);gap:10px;margin:14px 0}"
     ".tile{background:var(--panel);border:1px solid var(--line);border-radius:8px;padding:8px 12px}.tile "
     "b{display:block;font-size:1.25rem}"

@@ -46,6 +46,10 @@ def light(colour):
 
 def main():
     nightjar("run", "-q", os.path.join(ROOT, "data", "sample.tar.gz"), "-D", "run.single_row=1", "-D", "run.batch_rows=8", "-D", "run.broker_share=0", "--report", "run.json")
+    run = json.load(open("run.json"))
+    for m in run["modules"]:  # as long as the counts of a whole night
+        m.update({k: m[k] * 10602 for k in ("offered", "passed", "hits", "flagged")})
+    json.dump(run, open("run.json", "w"))
     nightjar("report", "run.json", "-o", "page.html")
     d, p, k = probe(1280), probe(390), probe(1280, "--blink-settings=preferredColorScheme=0")
     if not d or not p or not k:
