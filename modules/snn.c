@@ -3,8 +3,10 @@
  * Method: points of one night are grouped into steps of fluxes, errors, time since the step before and the set of bands;
  *   the network reads the steps in both directions. Fluxes are SNANA's FLUXCAL, from magnitudes (ZTF: unsigned, as Fink)
  *   or from fluxes in nJy (Rubin). Which inputs there are and how they are scaled is the model's manifest's to say.
- * Notes: a single band of the model must be there. With cuts = fink: two valid points, at most 90 days since the first
- *   detection, no known asteroid, and a SIMBAD class that can be extragalactic or none.
+ * Notes: models with norm cosmo_quantile divide fluxes by a quantile of their own instead of taking logarithms, and may want
+ *   the host's redshift and the Galaxy's reddening (ELAsTiCC's diaObject has them). A single band of the model must be there.
+ *   With cuts = fink: two valid points, at most 90 days since the first detection, no known asteroid, and a SIMBAD class that
+ *   can be extragalactic or none.
  * Reference: Moeller & de Boissiere 2020, MNRAS 491, 4277, doi:10.1093/mnras/stz3312. */
 #include <stdio.h>
 #include <string.h>
@@ -14,9 +16,9 @@
 #include "nightjar/lc.h"
 #include "nightjar/model.h"
 
-enum { JD, BAND, VALUE, ERROR, START, ROID, OTYPE };
+enum { JD, BAND, VALUE, ERROR, START, ROID, OTYPE, REDSHIFT };
 enum { SCORE };
-enum { MAX_FEATURES = 128, BANDS = 6, ROWS = 8 };
+enum { MAX_FEATURES = 128, BANDS = 6, ROWS = 8, OBJECT_NUMBERS = 3 };
 static const double step_days = 0.33; /* points within this of a step's first point belong to it */
 static const char band_letter[] = "ugrizy";
 
@@ -26,12 +28,16 @@ typedef struct conf {
     double max_age_day;
 } conf;
 
-typedef enum { FLUX, FLUX_ERROR, DELTA_TIME, BAND_SET } kind;
+typedef enum { FLUX, FLUX_ERROR, DELTA_TIME, BAND_SET, OBJECT } kind;
+
+/* Numbers of the object, the same in every step: needs REDSHIFT, ... in this order. */
+static const char *const object_name[OBJECT_NUMBERS] = { "HOSTGAL_SPECZ", "HOSTGAL_SPECZ_ERR", "MWEBV" };
 
 typedef struct feature {
     kind kind;
     uint32_t band;         /* FLUX, FLUX_ERROR: index into band_letter; BANDS = none of them */
     uint32_t set;          /* BAND_SET: bits of the bands */
+    uint32_t object;       /* OBJECT: index into object_name */
     double min, mean, std; /* of the logarithmic scaling */
 } feature;
 
@@ -43,6 +49,8 @@ typedef struct state {
     uint32_t n_features, width;
     uint32_t model_bands; /* bits of the bands that the model reads */
     int fink_cuts, from_flux, has_y;
+    int by_quantile; /* norm cosmo_quantile: fluxes over a quantile of their own, not by logarithms */
+    uint32_t n_object;
 } state;
 
 typedef struct thread {
@@ -85,6 +93,12 @@ static int read_feature(state *s, const char *name, feature *f)
     else if (!strcmp(name, "delta_time"))
         *f = (feature){ .kind = DELTA_TIME };
     else {
+        for (uint32_t k = 0; k < OBJECT_NUMBERS; k++)
+            if (!strcmp(name, object_name[k])) {
+                *f = (feature){ .kind = OBJECT, .object = k };
+                s->n_object++;
+                return 0;
+            }
         *f = (feature){ .kind = BAND_SET };
         for (const char *p = name; *p; p++) {
             if (!strchr("ugrizyY", *p)) return -1;
@@ -102,9 +116,11 @@ static int read_features(state *s, const nj_host *host)
     const char *norm = s->service->text(s->model, "preprocessing.norm");
     s->n_features = info->n_features;
     s->width = info->width;
+    s->by_quantile = norm && !strcmp(norm, "cosmo_quantile");
     if (!info->feature || s->n_features > MAX_FEATURES || info->n_inputs != 2 || !info->input[0].has_steps ||
-        info->input[1].type != NJ_I32 || (norm && strcmp(norm, "global"))) {
-        host->log(host->opaque, 1, "model %s: not a SuperNNova model with inputs x, lengths and norm global", info->folder);
+        info->input[1].type != NJ_I32 || (norm && strcmp(norm, "global") && !s->by_quantile)) {
+        host->log(host->opaque, 1, "model %s: not a SuperNNova model with inputs x, lengths and norm global or cosmo_quantile",
+                  info->folder);
         return -1;
     }
     for (uint32_t k = 0; k < s->n_features; k++)
@@ -113,6 +129,10 @@ static int read_features(state *s, const nj_host *host)
                       info->feature[k]);
             return -1;
         }
+    if (s->n_object && !s->from_flux) {
+        host->log(host->opaque, 1, "model %s: wants numbers of the object, which only input = flux has", info->folder);
+        return -1;
+    }
     return 0;
 }
 
@@ -131,6 +151,9 @@ static const nj_need flux_needs[] = { { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
                                       { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL },
                                       { "roid.roid", NJ_I32, NJ_SCALAR, "1", NJ_OPTIONAL },
                                       { "simbad.otype", NJ_STR, NJ_SCALAR, "1", NJ_OPTIONAL },
+                                      { "packet.diaObject.hostgal_z", NJ_F64, NJ_SCALAR, "1", NJ_OPTIONAL },
+                                      { "packet.diaObject.hostgal_z_err", NJ_F64, NJ_SCALAR, "1", NJ_OPTIONAL },
+                                      { "packet.diaObject.mwebv", NJ_F64, NJ_SCALAR, "mag", NJ_OPTIONAL },
                                       { 0 } };
 static const nj_give gives[] = { { "score", NJ_F32, 1, -1, "1", 0, 1, 0.5, 0,
                                    "probability of the model's first class; none if cut or without points in its bands" },
@@ -208,14 +231,21 @@ static double scaled(const feature *f, double v)
     return (log(v - f->min + 1e-5) - f->mean) / f->std;
 }
 
+/* A flux or its error: by logarithms, or clipped only until by_quantile(). */
+static float first_scaling(const state *s, const feature *f, double v)
+{
+    return (float)(s->by_quantile ? v > f->min ? v : f->min : scaled(f, v));
+}
+
 static void write_step(const state *s, const night *n, float delta, float *out)
 {
     for (uint32_t k = 0; k < s->n_features; k++) {
         const feature *f = &s->feature[k];
         int here = f->band < BANDS && n->bands & 1u << f->band;
         switch (f->kind) {
-        case FLUX: out[k] = (float)scaled(f, here ? n->flux[f->band] : 0); break;
-        case FLUX_ERROR: out[k] = (float)scaled(f, here ? n->error[f->band] : 0); break;
+        case FLUX: out[k] = first_scaling(s, f, here ? n->flux[f->band] : 0); break;
+        case FLUX_ERROR: out[k] = first_scaling(s, f, here ? n->error[f->band] : 0); break;
+        case OBJECT: out[k] = 0; break; /* write_object() */
         case DELTA_TIME: out[k] = (float)scaled(f, delta); break;
         default: out[k] = f->set == (n->bands & s->model_bands) && n->bands & s->model_bands; break;
         }
@@ -264,6 +294,43 @@ static uint32_t make_steps(const state *s, const nj_work *w, uint32_t row, const
     }
     write_step(s, &now, n ? (float)(now.start - before) : 0, out + (size_t)n * s->n_features);
     return n + 1;
+}
+
+static int is_flux(const feature *f)
+{
+    return f->kind == FLUX || f->kind == FLUX_ERROR;
+}
+
+/* All fluxes and errors, those of absent bands too, over their 0.99 quantile (linear between neighbours).
+ * 1 done, 0 the quantile is not above 0, -1 no memory. */
+static int by_quantile(const state *s, const nj_work *w, uint32_t n_steps, float *step)
+{
+    double *v = w->scratch(w, sizeof *v * n_steps * s->n_features);
+    uint32_t n = 0;
+    if (!v) return -1;
+    for (uint32_t i = 0; i < n_steps * s->n_features; i++)
+        if (is_flux(&s->feature[i % s->n_features])) v[n++] = step[i];
+    if (!n) return 1;
+    nj_sort_f64(v, n);
+    double h = 0.99 * (n - 1), part = h - floor(h);
+    uint32_t low = (uint32_t)h, high = low + 1 < n ? low + 1 : low;
+    double quantile = v[low] + part * (v[high] - v[low]);
+    if (!(quantile > 0)) return 0;
+    for (uint32_t i = 0; i < n_steps * s->n_features; i++)
+        if (is_flux(&s->feature[i % s->n_features])) step[i] = (float)(step[i] / quantile);
+    return 1;
+}
+
+/* The object's numbers into every step; 0 = one is missing. */
+static int write_object(const state *s, const nj_work *w, uint32_t row, uint32_t n_steps, float *step)
+{
+    for (uint32_t k = 0; s->n_object && k < s->n_features; k++) {
+        if (s->feature[k].kind != OBJECT) continue;
+        float v = (float)nj_f64_of(w, REDSHIFT + s->feature[k].object, row);
+        if (!isfinite(v)) return 0;
+        for (uint32_t i = 0; i < n_steps; i++) step[(size_t)i * s->n_features + k] = v;
+    }
+    return 1;
 }
 
 /* --- rows --- */
@@ -319,6 +386,11 @@ static int prepare(const state *s, const nj_work *w, uint32_t row, sequence *q)
     if (!q->step) return -1;
     q->row = row;
     q->n_steps = make_steps(s, w, row, order, n_valid, q->step);
+    w->reason[row] = NJ_RANGE;
+    int fits = s->by_quantile ? by_quantile(s, w, q->n_steps, q->step) : 1;
+    if (fits < 1) return fits;
+    w->reason[row] = NJ_NO_INPUT;
+    if (!write_object(s, w, row, q->n_steps, q->step)) return 0;
     w->reason[row] = NJ_RANGE;
     return q->n_steps <= (uint32_t)s->conf->max_steps;
 }

@@ -44,12 +44,13 @@ def golden(model):
 
 
 def elasticc():
-    r, got = run("other/elasticc", "snn_elasticc_with_y,cats", "elasticc.ndjson")
+    r, got = run("other/elasticc", "snn_elasticc_with_y,snn_elasticc_broad,cats", "elasticc.ndjson")
     by_id = {row["candid"]: row for row in got}
     ok(r.returncode == 0 and len(by_id) == 21, "21 ELAsTiCC alerts", r.stderr)
-    want, tolerance = golden("snn_elasticc_sn_vs_other")
-    bad = [(c, by_id[c]["snn_elasticc_with_y.score"], p[0]) for c, p in want.items() if not abs((by_id[c]["snn_elasticc_with_y.score"] or 9) - p[0]) <= 1e-5]
-    ok(len(want) == 15 and not bad, "ELAsTiCC: SuperNNova from the packet equals its 15 golden rows to 1e-5", bad)
+    for name, model, n in (("snn_elasticc_with_y", "snn_elasticc_sn_vs_other", 15), ("snn_elasticc_broad", "snn_elasticc_broad", 10)):
+        want, _ = golden(model)
+        bad = [(c, by_id[c][name + ".score"], p[0]) for c, p in want.items() if not abs((by_id[c][name + ".score"] or 9) - p[0]) <= 1e-5]
+        ok(len(want) == n and not bad, f"ELAsTiCC: {name} from the packet equals its {n} golden rows to 1e-5", bad)
     want, tolerance = golden("cats")
     bad = [(c, by_id[c]["cats.class"], by_id[c]["cats.score"], p) for c, p in want.items()
            if by_id[c]["cats.class"] != CODES[p.index(max(p))] or not abs(by_id[c]["cats.score"] - max(p)) <= tolerance]
