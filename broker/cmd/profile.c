@@ -220,7 +220,7 @@ static int sample_and_collect(passes *s, nj_symbols *symbols, nj_error *err)
     nj_energy *energy = sampler ? nj_energy_open((nj_settings *)&s->c->cli.settings, err) : NULL;
     if (!energy) return free(sampler), sampler ? -1 : nj_fail(err, "out of memory");
     nj_energy_begin(energy);
-    int rc = nj_pass_time(s->p, &s->replay, &s->c->pass, sampler, err);
+    int rc = nj_pass_time(s->p, &s->replay, &s->c->pass, symbols, sampler, err);
     nj_footprint_take(s->p, energy);
     nj_energy_free(energy);
     if (rc == 0)

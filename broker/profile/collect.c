@@ -7,7 +7,6 @@
 #include "profile.h"
 
 enum { MAX_FRAMES = 1024 };
-static const char dispatch_file[] = "graph/dispatch.c"; /* below it the host ends and the module begins */
 
 typedef struct collector {
     nj_profile *p;
@@ -140,7 +139,7 @@ static uint32_t frames_of(collector *c, const nj_sampler *sampler, uint32_t samp
         const nj_frame *frame;
         uint32_t m = nj_symbols_frames(c->symbols, pc[i], i > 0, &frame);
         for (uint32_t k = 0; k < m && n < MAX_FRAMES; k++) {
-            if (nj_ends_with(nj_symbols_function(c->symbols, frame[k].function)->file, dispatch_file))
+            if (nj_symbols_is_dispatch(nj_symbols_function(c->symbols, frame[k].function)))
                 return k ? 0 : n; /* k: its own clock */
             out[n++] = frame[k];
         }

@@ -15,6 +15,8 @@ typedef struct pass {
     nj_profile *p;
     nj_replay *r;
     const nj_pass_options *o;
+    nj_symbols *symbols;
+    nj_unwind *unwind;
     nj_sampler **sampler;
     nj_error *err;
     int64_t per_block;       /* replays */
@@ -73,6 +75,11 @@ static int64_t cpu_with(pass *s, int64_t times)
     int64_t cpu = cpu_of(s, times);
     s->with_moments += (double)(moments(s) - before);
     s->with_ns += (double)cpu;
+    for (uint32_t k = 0; k < s->r->n_workers; k++) { /* no worker is in the module now, and so no handler walks */
+        const uint64_t *missed;
+        uint32_t n = nj_sampler_missed(s->sampler[k], &missed);
+        nj_unwind_learn(s->unwind, s->symbols, missed, n);
+    }
     return cpu;
 }
 
@@ -175,6 +182,7 @@ static int make_samplers(pass *s)
         nj_sampler_options o = { .where = &r->worker[k].worker->slot.instance,
                                  .name = nj_replay_target(r)->name,
                                  .mean_ns = (int64_t)fmax(s->o->interval_us * 1000, 1000),
+                                 .unwind = s->unwind,
                                  .seed = k,
                                  .cpu = s->o->cpu,
                                  .fixed = s->o->fixed,
@@ -195,12 +203,12 @@ static int size_block(pass *s)
     }
 }
 
-int nj_pass_time(nj_profile *p, nj_replay *r, const nj_pass_options *o, nj_sampler **sampler, nj_error *err)
+int nj_pass_time(nj_profile *p, nj_replay *r, const nj_pass_options *o, nj_symbols *symbols, nj_sampler **sampler, nj_error *err)
 {
     pass *s = calloc(1, sizeof *s);
     if (!s) return nj_fail(err, "out of memory");
-    *s = (pass){ .p = p, .r = r, .o = o, .sampler = sampler, .err = err };
-    int rc = make_samplers(s);
+    *s = (pass){ .p = p, .r = r, .o = o, .symbols = symbols, .unwind = nj_unwind_new(), .sampler = sampler, .err = err };
+    int rc = s->unwind ? make_samplers(s) : nj_fail(err, "out of memory");
     if (rc == 0) rc = size_block(s);
     if (rc == 0) rc = nj_replay_each(r, start_one, s);
     if (rc == 0) rc = blocks(s);
@@ -212,6 +220,7 @@ int nj_pass_time(nj_profile *p, nj_replay *r, const nj_pass_options *o, nj_sampl
     }
     for (uint32_t k = 0; k < r->n_workers && sampler[k]; k++) nj_sampler_stop(sampler[k]);
     if (rc == 0) tell_overhead(s);
+    nj_unwind_free(s->unwind);
     free(s);
     return rc;
 }

@@ -16,6 +16,6 @@ typedef struct nj_pass_options {
 
 /* Samples all workers of the replay. Into p: replays, wall_ns, cpu_ns, span_ns, overhead. sampler[n_workers] receives the
  * samples and is freed by the caller, also after an error (-1 with err). */
-int nj_pass_time(nj_profile *p, nj_replay *r, const nj_pass_options *o, nj_sampler **sampler, nj_error *err);
+int nj_pass_time(nj_profile *p, nj_replay *r, const nj_pass_options *o, nj_symbols *symbols, nj_sampler **sampler, nj_error *err);
 
 #endif

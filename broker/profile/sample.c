@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <libunwind.h>
 #include <math.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@
 /* Several timers of one thread, each with the mean delay times their number: together they are the same Poisson process.
  * But one that is armed anew is seldom the next to ring, and only the next one is written to the clock chip, which costs
  * 5 us and more in a guest (of 30 us that a sample costs with one timer, 21 us with eight; a bare interrupt is 15 us). */
-enum { SAME_MOMENT_NS = 2000, TIMERS = 8, MAX_DEPTH = 96, HANDLER_DEPTH = 8, DELAYS = 8192 };
+enum { SAME_MOMENT_NS = 2000, TIMERS = 8, MAX_DEPTH = 96, HANDLER_DEPTH = 8, DELAYS = 8192, MISSES = 256 };
 
 typedef struct alarm_clock {
     nj_sampler *sampler;
@@ -38,6 +39,8 @@ struct nj_sampler {
     int64_t last_ns; /* when the handler was last left */
     uint64_t *pc;    /* [room + MAX_DEPTH] frames of all samples, one behind the other */
     size_t used, room;
+    uint64_t stack_end, missed[MISSES]; /* addresses without a rule */
+    volatile uint32_t n_missed;
     uint32_t *first; /* [max_samples + 2] */
     volatile uint32_t n;
     int64_t delay[DELAYS]; /* ns; drawn beforehand: a handler should not call libm */
@@ -71,7 +74,7 @@ static uint64_t interrupted(const void *context)
 }
 
 /* libunwind's short walk: it keeps, by address, where a frame's caller is found, and does not look at the tables again
- * (1.5 us for 20 frames, where steps of a cursor take 7). It begins in this handler, whose frames are dropped. */
+ * (1.5 us for 20 frames when it has met them, else like the steps of a cursor, 7 and more). It begins in this handler, whose frames are dropped. */
 static int walk_fast(const void *context, uint64_t *to)
 {
     void *frame[MAX_DEPTH + HANDLER_DEPTH];
@@ -101,7 +104,10 @@ static void take(nj_sampler *s, void *context)
 {
     bool full = s->n == s->o.max_samples || s->used + MAX_DEPTH > s->room;
     uint64_t *to = s->pc + (full ? s->room : s->used);
-    int depth = walk_fast(context, to);
+    uint64_t missed = 0;
+    int depth = s->o.unwind ? nj_unwind_walk(s->o.unwind, context, s->stack_end, to, MAX_DEPTH, &missed) : 0;
+    if (missed && s->n_missed < MISSES) s->missed[s->n_missed++] = missed;
+    if (!depth) depth = walk_fast(context, to);
     if (!depth) depth = walk_steps(context, to);
     if (full || !depth) return;
     s->used += (size_t)depth;
@@ -150,10 +156,22 @@ nj_sampler *nj_sampler_new(const nj_sampler_options *o, nj_error *err)
     return s;
 }
 
+static uint64_t end_of_stack(void)
+{
+    pthread_attr_t a;
+    void *begin = NULL;
+    size_t size = 0;
+    if (pthread_getattr_np(pthread_self(), &a)) return 0; /* no rule holds */
+    pthread_attr_getstack(&a, &begin, &size);
+    pthread_attr_destroy(&a);
+    return (uint64_t)(uintptr_t)begin + size;
+}
+
 int nj_sampler_start(nj_sampler *s, nj_error *err)
 {
     void *frame[MAX_DEPTH];
     unw_set_caching_policy(unw_local_addr_space, UNW_CACHE_PER_THREAD);
+    s->stack_end = end_of_stack();
     unw_backtrace(frame, MAX_DEPTH); /* makes this thread's cache outside of the handler */
     struct sigaction action = { .sa_sigaction = on_tick, .sa_flags = SA_SIGINFO | SA_RESTART };
     sigemptyset(&action.sa_mask);
@@ -186,6 +204,14 @@ void nj_sampler_stop(nj_sampler *s)
 {
     s->running = 0;
     while (s->n_started) timer_delete(s->clock[--s->n_started].timer);
+}
+
+uint32_t nj_sampler_missed(nj_sampler *s, const uint64_t **pc)
+{
+    uint32_t n = s->n_missed;
+    *pc = s->missed;
+    s->n_missed = 0;
+    return n;
 }
 
 uint32_t nj_sampler_taken(const nj_sampler *s)

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "../base/error.h"
+#include "unwind.h"
 
 typedef struct nj_sampler nj_sampler;
 
@@ -19,9 +20,10 @@ typedef struct nj_sampler_options {
     const char *name;
     uint32_t max_samples;
     int64_t mean_ns;
-    uint64_t seed; /* of the delays: another one for each thread */
-    bool cpu;      /* the thread's CPU clock (its resolution is the kernel's tick) in place of the monotonic one */
-    bool fixed;    /* on the multiples of mean_ns */
+    const nj_unwind *unwind; /* rules to walk by; where they do not suffice libunwind walks. NULL = always */
+    uint64_t seed;           /* of the delays: another one for each thread */
+    bool cpu;                /* the thread's CPU clock (its resolution is the kernel's tick) in place of the monotonic one */
+    bool fixed;              /* on the multiples of mean_ns */
 } nj_sampler_options;
 
 nj_sampler *nj_sampler_new(const nj_sampler_options *options, nj_error *err);
@@ -36,6 +38,8 @@ uint32_t nj_sampler_taken(const nj_sampler *s);
 uint64_t nj_sampler_moments(const nj_sampler *s);
 /* The frames of one sample, innermost first: the interrupted address, then return addresses. Returns their number. */
 uint32_t nj_sampler_stack(const nj_sampler *s, uint32_t sample, const uint64_t **pc);
+/* Addresses that unwind had no rule for, since the last call; their number. */
+uint32_t nj_sampler_missed(nj_sampler *s, const uint64_t **pc);
 /* Drops all but the first n samples. */
 void nj_sampler_cut(nj_sampler *s, uint32_t n);
 /* All samplers must be stopped: SIGPROF is ignored from here on. */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../base/arena.h"
+#include "../base/file.h"
 
 enum { MAX_INLINE = 64, CELLS = 1 << 16 };
 
@@ -25,6 +26,8 @@ struct nj_symbols {
     known *cell; /* [CELLS], open addressing */
     uint32_t n_cells;
 };
+
+static const char dispatch_file[] = "graph/dispatch.c";
 
 static const Dwfl_Callbacks callbacks = { .find_elf = dwfl_linux_proc_find_elf, .find_debuginfo = dwfl_standard_find_debuginfo };
 
@@ -228,4 +231,62 @@ int nj_symbols_tail_line(nj_symbols *s, uint64_t pc, const char *callee)
     Dwarf_Line *source = which >= 0 ? dwarf_getsrc_die(unit, at[which]) : NULL;
     if (source) dwarf_lineno(source, &line);
     return line;
+}
+
+bool nj_symbols_is_dispatch(const nj_function *f)
+{
+    return nj_ends_with(f->file, dispatch_file);
+}
+
+/* Numbers of DWARF's registers on x86-64. */
+enum { REG_BP = 6, REG_SP = 7, REG_RETURN = 16 };
+
+static bool is_from_frame(const Dwarf_Op *op, size_t n, int64_t *offset)
+{
+    if (n == 0 || op[0].atom != DW_OP_call_frame_cfa || n > 2 || (n == 2 && op[1].atom != DW_OP_plus_uconst)) return false;
+    *offset = n == 2 ? (int64_t)op[1].number : 0;
+    return true;
+}
+
+static bool take_rule(Dwarf_Frame *frame, nj_cfi *c)
+{
+    Dwarf_Op *op, memory[3];
+    size_t n;
+    int64_t at;
+    if (dwarf_frame_cfa(frame, &op, &n) || n != 1 || op[0].atom != DW_OP_bregx) return false; /* else an expression */
+    if (op[0].number != REG_SP && op[0].number != REG_BP) return false;
+    c->from_bp = op[0].number == REG_BP;
+    c->cfa_offset = (int64_t)op[0].number2;
+    if (dwarf_frame_register(frame, REG_RETURN, memory, &op, &n)) return false;
+    if (n == 0) return c->kind = NJ_CFI_END, true; /* undefined: nobody called it */
+    if (!is_from_frame(op, n, &at) || at != -8) return false;
+    if (dwarf_frame_register(frame, REG_BP, memory, &op, &n)) return false;
+    if (n == 0) return true; /* no word of it: the caller's still, as the ABI has it */
+    return c->bp_saved = is_from_frame(op, n, &c->bp_offset);
+}
+
+nj_cfi nj_symbols_cfi(nj_symbols *s, uint64_t pc)
+{
+    nj_cfi c = { .from = pc, .to = pc + 1, .kind = NJ_CFI_HARD };
+    Dwfl_Module *module = dwfl_addrmodule(s->dwfl, pc);
+    Dwarf_Addr bias = 0, from, to;
+    Dwarf_CFI *table = module ? dwfl_module_eh_cfi(module, &bias) : NULL;
+    Dwarf_Frame *frame = NULL;
+    bool is_signal;
+    if (!table || dwarf_cfi_addrframe(table, pc - bias, &frame)) return c;
+    nj_cfi rule = { .kind = NJ_CFI_PLAIN };
+    if (dwarf_frame_info(frame, &from, &to, &is_signal) >= 0 && !is_signal && from <= pc - bias && pc - bias < to) {
+        bool plain = take_rule(frame, &rule);
+        const nj_frame *of;
+        uint32_t n = nj_symbols_frames(s, pc, false, &of);
+        if (nj_symbols_is_dispatch(nj_symbols_function(s, of[n - 1].function)))
+            rule.kind = NJ_CFI_END;
+        else if (!plain)
+            rule.kind = NJ_CFI_HARD;
+        c = rule;
+        c.from = from + bias;
+        c.to = pc + 1; /* libdw 0.188 gives the end of the function for the end of the row */
+    }
+    free(frame);
+    return c;
 }

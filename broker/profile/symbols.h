@@ -22,6 +22,19 @@ typedef struct nj_frame {
     bool part;         /* a piece that the compiler split off the function that calls it */
 } nj_frame;
 
+/* How to get from a frame to its caller's, for the code from..to. */
+typedef enum {
+    NJ_CFI_PLAIN, /* caller's frame at stack or base pointer + cfa_offset, its address 8 below */
+    NJ_CFI_END,   /* the host's dispatch, or the first function of a thread */
+    NJ_CFI_HARD   /* another kind of rule, or none */
+} nj_cfi_kind;
+typedef struct nj_cfi {
+    uint64_t from, to;
+    int64_t cfa_offset, bp_offset; /* bp_offset: of the caller's base pointer, from the frame's address; 0 = not saved */
+    nj_cfi_kind kind;
+    bool from_bp, bp_saved;
+} nj_cfi;
+
 nj_symbols *nj_symbols_new(nj_error *err); /* of the objects that are loaded now */
 void nj_symbols_free(nj_symbols *s);
 /* The frames of an address, innermost first; is_return: a return address (the call lies before it). Never 0 frames:
@@ -33,5 +46,10 @@ const nj_function *nj_symbols_function(const nj_symbols *s, uint32_t function);
 int nj_symbols_tail_line(nj_symbols *s, uint64_t pc, const char *callee);
 /* The file that defines the function at this address, how it was compiled (DW_AT_producer); NULL without -g. */
 const char *nj_symbols_source(nj_symbols *s, uint64_t pc, const char **producer);
+
+/* The rule that holds at an address, x86-64, and from which one on. HARD for the address alone when there is none. */
+nj_cfi nj_symbols_cfi(nj_symbols *s, uint64_t pc);
+/* Is it code of the host's dispatch, below which the host ends and the module begins? */
+bool nj_symbols_is_dispatch(const nj_function *function);
 
 #endif
