@@ -227,8 +227,14 @@ nj_fits_result nj_fits_by_cfitsio(const uint8_t *bytes, size_t size, uint32_t hd
     if (is_tiled(bytes, size)) return NJ_FITS_BAD;
     fitsfile *f = NULL;
     int status = 0;
-    void *memory = (void *)(uintptr_t)bytes; /* read-only; cfitsio keeps the addresses of these two variables */
-    size_t n = size;
+    /* a copy in whole blocks and one more: cfitsio reads the last block of a file whole, also where it is cut short. It keeps
+     * the addresses of these two variables. */
+    size_t n = (size + BLOCK - 1) / BLOCK * BLOCK;
+    void *memory = nj_arena_alloc(arena, n + BLOCK);
+    *why = "out of memory";
+    if (!memory) return NJ_FITS_BAD;
+    memcpy(memory, bytes, size);
+    memset((char *)memory + size, 0, n + BLOCK - size);
     nj_fits_result rc = NJ_FITS_BAD;
     nj_fits_lock();
     *why = "not a FITS file that cfitsio can open";

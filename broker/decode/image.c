@@ -60,6 +60,16 @@ static int unpack(nj_opener *o, const nj_stamp *stamp, size_t *size, const char 
     }
 }
 
+/* Scaled, blanked, in the first extension: cfitsio's, when all its data are there. */
+static nj_fits_result open_unusual(nj_opener *o, const uint8_t *bytes, size_t size, nj_arena *arena, nj_image *image,
+                                   const char **why)
+{
+    nj_hdu h = { 0 };
+    int there = nj_hdu_next(bytes, size, &h, why);
+    if (there > 0 && h.naxis == 0) there = nj_hdu_next(bytes, size, &h, why);
+    return there < 0 ? NJ_FITS_BAD : nj_fits_by_cfitsio(bytes, size, 0, o->max_pixels, arena, image, why);
+}
+
 static int open_fits(nj_opener *o, const uint8_t *bytes, size_t size, const char *hdu, nj_arena *arena, nj_image *image,
                      const char **why)
 {
@@ -68,7 +78,7 @@ static int open_fits(nj_opener *o, const uint8_t *bytes, size_t size, const char
     if (size < 80 || memcmp(bytes, "SIMPLE ", 7)) return -1;
     nj_fits_result rc = hdu ? nj_hdu_open(bytes, size, hdu, o->max_pixels, arena, image, why)
                             : nj_fits_plain(bytes, size, o->max_pixels, arena, image, why);
-    if (rc == NJ_FITS_UNUSUAL && !hdu) rc = nj_fits_by_cfitsio(bytes, size, 0, o->max_pixels, arena, image, why);
+    if (rc == NJ_FITS_UNUSUAL && !hdu) rc = open_unusual(o, bytes, size, arena, image, why);
     return rc == NJ_FITS_OK ? 0 : -1;
 }
 

@@ -257,6 +257,10 @@ static void every_bitpix_as_cfitsio_reads_it(void **state)
         for (int i = 0; i < ROWS * COLS; i++)
             if (isnan(want[i]) ? !isnan(image.pixel[i]) : image.pixel[i] != want[i])
                 fail_msg("kind %zu pixel %d: %g, not %g", k, i, (double)image.pixel[i], (double)want[i]);
+        size_t end = 2880 * (1 + (size_t)kind[k].empty_primary) + ROWS * COLS * (size_t)abs(kind[k].bitpix) / 8;
+        assert_null(open_stamp(b, memory, end, NULL)); /* without its padding */
+        assert_non_null(open_stamp(b, memory, end - 1, NULL));
+        assert_non_null(open_stamp(b, memory, end - ROWS * COLS, NULL));
         nj_fits_result direct = nj_fits_plain(memory, size, 1000, &b->arena, &image, &why);
         assert_int_equal(direct, kind[k].plain ? NJ_FITS_OK : NJ_FITS_UNUSUAL);
         free(memory);
