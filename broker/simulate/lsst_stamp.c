@@ -30,20 +30,6 @@ void nj_sim_lsst_painter_free(nj_sim_lsst_painter *p)
     free(p);
 }
 
-static void add_gaussian(float *image, double x, double y, double flux, double sigma, double axis_ratio, double angle,
-                         double psf_sigma)
-{
-    double c = cos(angle), s = sin(angle), u = sigma * sigma, v = u * axis_ratio * axis_ratio, w = psf_sigma * psf_sigma;
-    double xx = c * c * u + s * s * v + w, yy = s * s * u + c * c * v + w, xy = c * s * (u - v), det = xx * yy - xy * xy;
-    const nj_sim_bell bell = { (float)x,
-                               (float)y,
-                               (float)(yy / (2 * det)),
-                               (float)(-xy / (2 * det)),
-                               (float)(xx / (2 * det)),
-                               (float)(flux / (2 * M_PI * sqrt(det))) };
-    nj_sim_add_bell(image, &bell);
-}
-
 /* Sources of the world are given in pixels of 1.012 arcsec. Fainter galaxies are smaller: half the size. */
 static void add_sources(float *image, const nj_sim_lsst_scene *scene, double centre, double fwhm)
 {
@@ -55,9 +41,10 @@ static void add_sources(float *image, const nj_sim_lsst_scene *scene, double cen
         double x = centre + scale * s->dx, y = centre + scale * s->dy;
         if (fabs(scale * s->dx) > SIDE_MOST || fabs(scale * s->dy) > SIDE_MOST) continue;
         if (size <= 0)
-            add_gaussian(image, x, y, flux, 0, 1, 0, psf);
+            nj_sim_add_gaussian(image, x, y, flux, 0, 1, 0, psf);
         else
-            for (int k = 0; k < 3; k++) add_gaussian(image, x, y, share[k] * flux, width[k] * size, s->axis_ratio, s->angle, psf);
+            for (int k = 0; k < 3; k++)
+                nj_sim_add_gaussian(image, x, y, share[k] * flux, width[k] * size, s->axis_ratio, s->angle, psf);
     }
 }
 
@@ -202,8 +189,8 @@ int nj_sim_lsst_paint(nj_sim_lsst_painter *p, const nj_sim_lsst_scene *s, const 
     memset(p->moved, 0, sizeof p->moved);
     add_sources(p->fixed[0], s, centre, s->fwhm);
     add_sources(p->fixed[1], s, centre, s->fwhm_template);
-    add_gaussian(p->moved, centre, centre, s->flux_njy, s->object->class == NJ_SIM_ARTEFACT ? 0.3 : 0, 1, 0,
-                 s->object->class == NJ_SIM_ARTEFACT ? 0.5 : psf);
+    nj_sim_add_gaussian(p->moved, centre, centre, s->flux_njy, s->object->class == NJ_SIM_ARTEFACT ? 0.3 : 0, 1, 0,
+                        s->object->class == NJ_SIM_ARTEFACT ? 0.5 : psf);
     nj_sim_normals(p->noise[0], NJ_SIM_PIXELS, nj_sim_key(s->key, 31));
     nj_sim_normals(p->noise[1], NJ_SIM_PIXELS, nj_sim_key(s->key, 32));
     compose(p, sigma, sigma_template, &r);

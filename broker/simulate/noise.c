@@ -164,3 +164,17 @@ void nj_sim_add_bell(float *img, const nj_sim_bell *bell)
     if (to > NJ_SIM_STRIDE) to = NJ_SIM_STRIDE;
     if (from < to) PICK(bell, (img, from, to, bell));
 }
+
+void nj_sim_add_gaussian(float *image, double x, double y, double flux, double sigma, double axis_ratio, double angle,
+                         double psf_sigma)
+{
+    double c = cos(angle), s = sin(angle), u = sigma * sigma, v = u * axis_ratio * axis_ratio, w = psf_sigma * psf_sigma;
+    double xx = c * c * u + s * s * v + w, yy = s * s * u + c * c * v + w, xy = c * s * (u - v), det = xx * yy - xy * xy;
+    nj_sim_bell bell = { (float)x,
+                         (float)y,
+                         (float)(yy / (2 * det)),
+                         (float)(-xy / (2 * det)),
+                         (float)(xx / (2 * det)),
+                         (float)(flux / (2 * M_PI * sqrt(det))) };
+    nj_sim_add_bell(image, &bell);
+}

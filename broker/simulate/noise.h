@@ -52,5 +52,9 @@ typedef struct nj_sim_bell {
     float x, y, a, b, c, amplitude;
 } nj_sim_bell;
 void nj_sim_add_bell(float *img, const nj_sim_bell *bell);
+/* The bell of an elliptical Gaussian of that flux (its minor axis is axis_ratio of sigma), seen through a round one of
+ * psf_sigma; lengths in pixels, angle in radians. */
+void nj_sim_add_gaussian(float *image, double x, double y, double flux, double sigma, double axis_ratio, double angle,
+                         double psf_sigma);
 
 #endif

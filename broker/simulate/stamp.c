@@ -46,27 +46,12 @@ double nj_sim_sky_sigma(double sky_dn)
     return sqrt(sky_dn / gain + read_variance);
 }
 
-/* An elliptical Gaussian of that flux, seen through a round one of psf_sigma. */
-static void add_gaussian(float *image, double x, double y, double flux, double sigma, double axis_ratio, double angle,
-                         double psf_sigma)
-{
-    double c = cos(angle), s = sin(angle), u = sigma * sigma, v = u * axis_ratio * axis_ratio, w = psf_sigma * psf_sigma;
-    double xx = c * c * u + s * s * v + w, yy = s * s * u + c * c * v + w, xy = c * s * (u - v), det = xx * yy - xy * xy;
-    nj_sim_bell bell = { (float)x,
-                         (float)y,
-                         (float)(yy / (2 * det)),
-                         (float)(-xy / (2 * det)),
-                         (float)(xx / (2 * det)),
-                         (float)(flux / (2 * M_PI * sqrt(det))) };
-    nj_sim_add_bell(image, &bell);
-}
-
 /* A point source: a core, and wings twice as wide with an eighth of the light. */
 static void add_point(float *image, double x, double y, double flux, double fwhm)
 {
     double sigma = fwhm / 2.3548;
-    add_gaussian(image, x, y, 0.875 * flux, 0, 1, 0, sigma);
-    if (fabs(flux) > 300) add_gaussian(image, x, y, 0.125 * flux, 0, 1, 0, 2.1 * sigma);
+    nj_sim_add_gaussian(image, x, y, 0.875 * flux, 0, 1, 0, sigma);
+    if (fabs(flux) > 300) nj_sim_add_gaussian(image, x, y, 0.125 * flux, 0, 1, 0, 2.1 * sigma);
 }
 
 static void add_source(float *image, const nj_sim_source *s, double flux, double fwhm)
@@ -77,7 +62,7 @@ static void add_source(float *image, const nj_sim_source *s, double flux, double
         add_point(image, x, y, flux, fwhm);
     else
         for (int i = 0; i < 3; i++)
-            add_gaussian(image, x, y, share[i] * flux, width[i] * s->size, s->axis_ratio, s->angle, fwhm / 2.3548);
+            nj_sim_add_gaussian(image, x, y, share[i] * flux, width[i] * s->size, s->axis_ratio, s->angle, fwhm / 2.3548);
 }
 
 static void add_flaw(nj_sim_painter *p, const nj_sim_scene *scene, nj_sim_rng *r)
@@ -93,8 +78,8 @@ static void add_flaw(nj_sim_painter *p, const nj_sim_scene *scene, nj_sim_rng *r
     case NJ_SIM_COSMIC_RAY: { /* a track sharper than any star */
         double length = nj_sim_between(r, 1, 9), bits = ceil(2 * length);
         for (double t = -0.5; t <= 0.5; t += 1 / bits)
-            add_gaussian(p->moved, NJ_SIM_CENTRE + t * length * cos(angle), NJ_SIM_CENTRE + t * length * sin(angle),
-                         scene->flaw_flux / (bits + 1), 0, 1, 0, 0.38);
+            nj_sim_add_gaussian(p->moved, NJ_SIM_CENTRE + t * length * cos(angle), NJ_SIM_CENTRE + t * length * sin(angle),
+                                scene->flaw_flux / (bits + 1), 0, 1, 0, 0.38);
         break;
     }
     case NJ_SIM_BAD_COLUMN: {

@@ -284,8 +284,7 @@ static void open_runner(runner *r, const char *more, const char *without)
         if (!is_paired((*m)->name) && !(*m)->declare && strncmp((*m)->name, "adapt_", 6))
             length += (size_t)snprintf(select + length, sizeof select - length, "%s-%s", length ? "," : "", (*m)->name);
     strcat(strcpy(ini, text), more);
-    start(r, ini, select);
-    r->each = keep_answers;
+    start(r, models_path(), ini, select, keep_answers);
     free(text);
     free(ini);
 }

@@ -62,13 +62,20 @@ typedef struct runner {
     void *owner;
 } runner;
 
-/* Opens the instances of the settings text that `select` (a -m list) chooses, models from the shared folder. */
-static inline void start(runner *r, const char *ini, const char *select)
+/* Where the modules find their files: models of the shared folder. Lives until the next call. */
+static inline const char *models_path(void)
+{
+    static char path[4096];
+    snprintf(path, sizeof path, "%s/real/models/onnx:tests/module", shared);
+    return path;
+}
+
+/* Opens the instances of the settings text that `select` (a -m list) chooses; each(r) sees every batch. The data path lives as
+ * long as the runner. */
+static inline void start(runner *r, const char *data_path, const char *ini, const char *select, void (*each)(runner *r))
 {
     nj_error err = { "" };
-    static char data_path[4096];
-    snprintf(data_path, sizeof data_path, "%s/real/models/onnx:tests/module", shared);
-    *r = (runner){ .stream = { .name = "oracles", .partition = -1 }, .set = { .data_path = data_path } };
+    *r = (runner){ .stream = { .name = "oracles", .partition = -1 }, .set = { .data_path = data_path }, .each = each };
     if (nj_modules_builtin(&r->modules, &err) || nj_settings_ini(&r->settings, "test", ini, &err) ||
         nj_instances_choose(&r->set, &r->modules, &r->settings, select, &err) || nj_instances_open(&r->set, select, &err))
         fail_msg("%s", err.text);

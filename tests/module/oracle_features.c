@@ -237,8 +237,7 @@ static void inputs_equal(void **state)
     read_table(&all, s->name);
     read_components(all.component);
     runner r;
-    start(&r, "", "nalerthist"); /* one cheap module: the columns are what is wanted */
-    r.each = compare_batch;
+    start(&r, models_path(), "", "nalerthist", compare_batch); /* one cheap module: the columns are what is wanted */
     r.owner = &all;
     r.want = wants;
     r.n_wants = WANTS;

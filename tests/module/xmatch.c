@@ -1,27 +1,12 @@
 /* xmatch on real alerts: every row of ../shared/oracles, computed by Fink's code and stored by Fink; the match that Fink
  * loses; the rules on made-up rows. Alerts go through the broker's own decoder, graph and dispatch. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "oracle.h"
 
-#include <cmocka.h>
-#include <dirent.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "broker/base/file.h"
 #include "broker/catalog/build.h"
-#include "broker/decode/decode.h"
-#include "broker/graph/dispatch.h"
-#include "nightjar/csv.h"
 #include "nightjar/sky.h"
 
-static const char *shared;
 static char folder[] = "/tmp/nightjar-xmatch.XXXXXX";
 
 static const char ini[] = "[module.gcvs]\nkind = xmatch\ncatalog = gcvs.njx\nradius_arcsec = 1.5\ncolumns = type:label\n"
@@ -48,20 +33,10 @@ typedef struct answer {
     char state[CATALOGS][16];
 } answer;
 
-typedef struct runner {
-    nj_modules modules;
-    nj_settings settings;
-    nj_instances set;
-    nj_decoder *decoder;
-    nj_graph *graph;
-    nj_worker *worker;
-    nj_opener *opener;
-    nj_batch *batch;
-    nj_cursor cursor;
-    nj_stream stream;
-    answer *answer;
+typedef struct answers {
+    answer *item;
     uint32_t n, cap;
-} runner;
+} answers;
 
 static int build_catalogs(void **state)
 {
@@ -103,37 +78,6 @@ static int remove_folder(void **state)
     return system(command);
 }
 
-static void start(runner *r)
-{
-    nj_error err = { "" };
-    *r = (runner){ .stream = { .name = "oracles", .partition = -1 } };
-    r->set.data_path = folder;
-    if (nj_modules_builtin(&r->modules, &err) || nj_settings_ini(&r->settings, "test", ini, &err) ||
-        nj_instances_choose(&r->set, &r->modules, &r->settings, "gcvs,x3hsp,x4lac,spicy", &err) ||
-        nj_instances_open(&r->set, "gcvs,x3hsp,x4lac,spicy", &err))
-        fail_msg("%s", err.text);
-    r->decoder = nj_decoder_new(&r->settings, &err);
-    assert_non_null(r->decoder);
-    r->opener = nj_opener_new(r->decoder);
-    r->worker = nj_worker_new(&r->set, nj_stamp_for_graph, r->opener, 0, false, &err);
-    assert_non_null(r->worker);
-    r->batch = nj_batch_new();
-}
-
-static void stop(runner *r)
-{
-    free(r->answer);
-    nj_batch_free(r->batch);
-    nj_cursor_free(&r->cursor);
-    nj_worker_free(r->worker);
-    nj_graph_free(r->graph);
-    nj_opener_free(r->opener);
-    nj_decoder_free(r->decoder);
-    nj_instances_close(&r->set);
-    nj_settings_free(&r->settings);
-    nj_modules_free(&r->modules);
-}
-
 /* Element [row] of a column of an instance. */
 static const void *value_of(const runner *r, const char *instance, const char *give, uint32_t row, size_t size)
 {
@@ -148,9 +92,10 @@ static const void *value_of(const runner *r, const char *instance, const char *g
 
 static void keep_answers(runner *r)
 {
+    answers *all = r->owner;
     for (uint32_t row = 0; row < r->batch->n; row++) {
-        if (r->n == r->cap) r->answer = realloc(r->answer, (r->cap = 2 * r->cap + 64) * sizeof *r->answer);
-        answer *a = &r->answer[r->n++];
+        if (all->n == all->cap) all->item = realloc(all->item, (all->cap = 2 * all->cap + 64) * sizeof *all->item);
+        answer *a = &all->item[all->n++];
         *a = (answer){ .candid = r->batch->id[row] };
         for (int k = 0; k < CATALOGS; k++) {
             const char *label = *(const char *const *)value_of(r, catalog[k], "label", row, sizeof label);
@@ -163,52 +108,8 @@ static void keep_answers(runner *r)
     }
 }
 
-static void run_file(runner *r, const char *path)
-{
-    nj_error err = { "" };
-    size_t n;
-    char *bytes = nj_file_read(path, SIZE_MAX, &n);
-    if (!bytes) fail_msg("%s: cannot be read", path);
-    nj_chunk *chunk = nj_chunk_new(&r->stream, (uint8_t *)bytes, n);
-    if (nj_cursor_open(&r->cursor, r->decoder, chunk, &err)) fail_msg("%s: %s", path, err.text);
-    if (!r->graph) {
-        nj_offers offers = { r->cursor.schema, nj_schema_survey(r->cursor.schema), nj_offer_for_graph };
-        r->graph = nj_graph_new(&r->set, &offers, NULL, 0, &err);
-        if (!r->graph) fail_msg("%s", err.text);
-    }
-    for (int more = 1; more;) {
-        assert_int_equal(nj_batch_begin(r->batch, &r->graph->layout, 64), 0);
-        more = nj_cursor_read(&r->cursor, r->batch, 64, 8 << 20);
-        assert_true(more >= 0);
-        assert_int_equal(nj_dispatch(r->graph, r->worker, r->batch), 0);
-        keep_answers(r);
-        nj_batch_end(r->batch);
-    }
-    nj_chunk_drop(chunk);
-}
-
-static void run_set(runner *r, const char *alerts)
-{
-    char path[1000];
-    struct stat st;
-    struct dirent **entry;
-    snprintf(path, sizeof path, "%s/%s", shared, alerts);
-    if (stat(path, &st)) fail_msg("%s: not there", path);
-    if (!S_ISDIR(st.st_mode)) {
-        run_file(r, path);
-        return;
-    }
-    int n = scandir(path, &entry, NULL, alphasort);
-    for (int i = 0; i < n; i++) {
-        snprintf(path, sizeof path, "%s/%s/%s", shared, alerts, entry[i]->d_name);
-        if (entry[i]->d_name[0] != '.') run_file(r, path);
-        free(entry[i]);
-    }
-    free(entry);
-}
-
 /* The table's column of each catalogue against ours, "Unknown" being our null. Returns compared cells; counts matches. */
-static int compare_table(const runner *r, const char *table, int *matches)
+static int compare_table(const answers *all, const char *table, int *matches)
 {
     char path[1000];
     size_t n;
@@ -226,8 +127,8 @@ static int compare_table(const runner *r, const char *table, int *matches)
     }
     while (nj_csv_row(&csv) == 1) {
         const answer *a = NULL;
-        for (uint32_t i = 0; i < r->n && !a; i++)
-            if (r->answer[i].candid == strtoll(csv.cell[candid], NULL, 10)) a = &r->answer[i];
+        for (uint32_t i = 0; i < all->n && !a; i++)
+            if (all->item[i].candid == strtoll(csv.cell[candid], NULL, 10)) a = &all->item[i];
         assert_non_null(a);
         for (int k = 0; k < CATALOGS; k++) {
             if (column[k] < 0) continue;
@@ -251,29 +152,21 @@ static int compare_table(const runner *r, const char *table, int *matches)
 static void every_row_of_every_set(void **state)
 {
     (void)state;
-    static const struct {
-        const char *name, *alerts;
-    } sets[] = { { "host", "oracles/alerts/host.avro" },
-                 { "few", "oracles/alerts/few.avro" },
-                 { "reg0", "oracles/alerts/reg0.avro" },
-                 { "slsn", "oracles/alerts/slsn.avro" },
-                 { "yso", "oracles/alerts/yso.avro" },
-                 { "sym", "oracles/alerts/sym.avro" },
-                 { "dt", "oracles/alerts/dt.avro" },
-                 { "G", "real/other/fink_ztf/public_20260322_31alerts.avro" },
-                 { "dev", "real/ztf" } };
     if (!shared) skip();
     int computed = 0, stored = 0, matches = 0;
-    for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
+    for (size_t i = 0; i < SETS; i++) {
         runner r;
+        answers all = { NULL, 0, 0 };
         char table[100];
-        start(&r);
-        run_set(&r, sets[i].alerts);
+        start(&r, folder, ini, "gcvs,x3hsp,x4lac,spicy", keep_answers);
+        r.owner = &all;
+        run_set(&r, &sets[i]);
         snprintf(table, sizeof table, "computed/%s.csv", sets[i].name);
-        computed += compare_table(&r, table, &matches);
+        computed += compare_table(&all, table, &matches);
         snprintf(table, sizeof table, "expected/%s.csv", sets[i].name);
-        stored += compare_table(&r, table, &matches);
+        stored += compare_table(&all, table, &matches);
         stop(&r);
+        free(all.item);
     }
     print_message("# %d cells computed by Fink's code, %d stored by Fink, %d of them matches: all equal\n", computed, stored,
                   matches);

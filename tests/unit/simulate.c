@@ -17,39 +17,11 @@
 
 #include "broker/simulate/noise.h"
 #include "broker/simulate/simulate.h"
+#include "simulate_kit.h"
 
 enum { N = 1500 };
 
 /* --- reading back ------------------------------------------------------------------------------------------------- */
-static avro_value_t field(const avro_value_t *record, const char *name, int *null)
-{
-    avro_value_t f, v;
-    assert_int_equal(avro_value_get_by_name(record, name, &f, NULL), 0);
-    *null = 0;
-    if (avro_value_get_type(&f) != AVRO_UNION) return f;
-    assert_int_equal(avro_value_get_current_branch(&f, &v), 0);
-    *null = avro_value_get_type(&v) == AVRO_NULL;
-    return v;
-}
-
-static double number(const avro_value_t *record, const char *name)
-{
-    int null;
-    avro_value_t v = field(record, name, &null);
-    float f = NAN;
-    double d = NAN;
-    int32_t i;
-    int64_t l;
-    if (null) return NAN;
-    switch (avro_value_get_type(&v)) {
-    case AVRO_FLOAT: avro_value_get_float(&v, &f); return (double)f;
-    case AVRO_DOUBLE: avro_value_get_double(&v, &d); return d;
-    case AVRO_INT32: avro_value_get_int(&v, &i); return i;
-    case AVRO_INT64: avro_value_get_long(&v, &l); return (double)l;
-    default: fail_msg("%s is not a number", name); return 0;
-    }
-}
-
 static const char *text(const avro_value_t *record, const char *name)
 {
     int null;

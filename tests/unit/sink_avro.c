@@ -280,28 +280,7 @@ static void a_full_disk_and_a_locked_folder_are_errors(void **state)
 {
     (void)state;
     must_refuse("avro:/dev/full", NJ_SINK_CREATE, "/dev/full: is a device", NULL);
-    fflush(stdout);
-    pid_t child = fork();
-    if (!child) {
-        nj_error err = { "" };
-        struct rlimit small = { 16 << 10, 16 << 10 };
-        signal(SIGXFSZ, SIG_IGN);
-        nj_sink *s = must_open("avro", in_folder("full.avro"), NJ_SINK_CREATE);
-        if (s->class->begin(s, field, FIELDS, metadata, &err)) _exit(2);
-        setrlimit(RLIMIT_FSIZE, &small);
-        int rc = 0;
-        for (int i = 0; i < 2000 && !rc; i++) rc = s->class->write(s, &rows4, &err) || s->class->flush(s, &err);
-        if (!rc || !strstr(err.text, "full.avro: ")) fprintf(stderr, "%s\n", err.text);
-        _exit(!rc ? 3 : !strstr(err.text, "full.avro: ") ? 4 : 0);
-    }
-    int status;
-    waitpid(child, &status, 0);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
-    char locked[128], spec[256];
-    if (!write_protected_folder(locked)) return;
-    snprintf(spec, sizeof spec, "avro:%s/x.avro", locked);
-    must_refuse(spec, NJ_SINK_CREATE, "Permission denied", NULL);
+    full_disk_and_locked_folder("avro", "full.avro", &rows4, 16 << 10);
 }
 
 static void cost_of_a_row(void **state)

@@ -324,29 +324,8 @@ static void a_full_disk_and_a_locked_folder_are_errors(void **state)
     (void)state;
     must_refuse("fits:/dev/full", NJ_SINK_CREATE, "/dev/full: is a device", NULL);
     must_refuse("fits:/tmp/x.fits.gz", NJ_SINK_CREATE, "no compressed files", NULL);
-    fflush(stdout);
-    pid_t child = fork();
-    if (!child) {
-        nj_error err = { "" };
-        struct rlimit small = { 200 << 10, 200 << 10 };
-        signal(SIGXFSZ, SIG_IGN);
-        nj_sink *s = must_open("fits", in_folder("full.fits"), NJ_SINK_CREATE);
-        nj_rows rows = plain_rows();
-        if (s->class->begin(s, rows.field, rows.n_fields, metadata, &err)) _exit(2);
-        setrlimit(RLIMIT_FSIZE, &small);
-        int rc = 0;
-        for (int i = 0; i < 3000 && !rc; i++) rc = s->class->write(s, &rows, &err) || s->class->flush(s, &err);
-        if (!rc || !strstr(err.text, "full.fits: ")) fprintf(stderr, "%s\n", err.text);
-        _exit(!rc ? 3 : !strstr(err.text, "full.fits: ") ? 4 : 0);
-    }
-    int status;
-    waitpid(child, &status, 0);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
-    char locked[128], spec[256];
-    if (!write_protected_folder(locked)) return;
-    snprintf(spec, sizeof spec, "fits:%s/x.fits", locked);
-    must_refuse(spec, NJ_SINK_CREATE, "Permission denied", NULL);
+    const nj_rows rows = plain_rows();
+    full_disk_and_locked_folder("fits", "full.fits", &rows, 200 << 10);
 }
 
 static void cost_of_a_row(void **state)

@@ -4,9 +4,13 @@
 
 #include <errno.h>
 #include <math.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "broker/sink/sink.h"
@@ -132,6 +136,36 @@ static inline off_t size_of(const char *path)
 {
     struct stat st;
     return stat(path, &st) ? -1 : st.st_size;
+}
+
+/* A limit on the size of files stands in for a full disk (in a child: it cannot be taken back), a folder without write
+ * permission for a locked one: both are errors that name the file. */
+static inline void full_disk_and_locked_folder(const char *scheme, const char *file, const nj_rows *rows, rlim_t limit)
+{
+    fflush(stdout);
+    pid_t child = fork();
+    if (!child) {
+        nj_error err = { "" };
+        struct rlimit small = { limit, limit };
+        char says[64];
+        snprintf(says, sizeof says, "%s: ", file);
+        signal(SIGXFSZ, SIG_IGN);
+        nj_sink *s = must_open(scheme, in_folder(file), NJ_SINK_CREATE);
+        if (s->class->begin(s, rows->field, rows->n_fields, metadata, &err)) _exit(2);
+        setrlimit(RLIMIT_FSIZE, &small);
+        int rc = 0;
+        for (int i = 0; i < 3000 && !rc; i++) rc = s->class->write(s, rows, &err) || s->class->flush(s, &err);
+        if (!rc || !strstr(err.text, says)) fprintf(stderr, "%s\n", err.text);
+        _exit(!rc ? 3 : !strstr(err.text, says) ? 4 : 0);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    char locked[128], spec[256];
+    if (!write_protected_folder(locked)) return;
+    snprintf(spec, sizeof spec, "%s:%s/x.%s", scheme, locked, scheme);
+    must_refuse(spec, NJ_SINK_CREATE, "Permission denied", NULL);
 }
 
 #endif

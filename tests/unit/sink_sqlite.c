@@ -172,27 +172,7 @@ static void a_full_disk_and_a_locked_folder_are_errors(void **state)
     (void)state;
     must_refuse("sqlite:/nowhere/x.db", NJ_SINK_CREATE, "/nowhere/x.db: cannot be written", NULL);
     must_refuse("sqlite:/dev/full", NJ_SINK_CREATE, "/dev/full: is a device", NULL);
-    fflush(stdout);
-    pid_t child = fork(); /* a limit on the size of files stands in for a full disk; it cannot be taken back */
-    if (!child) {
-        nj_error err = { "" };
-        struct rlimit small = { 64 << 10, 64 << 10 };
-        signal(SIGXFSZ, SIG_IGN);
-        nj_sink *s = must_open("sqlite", in_folder("full.db"), NJ_SINK_CREATE);
-        if (s->class->begin(s, field, FIELDS, metadata, &err)) _exit(2);
-        setrlimit(RLIMIT_FSIZE, &small);
-        int rc = 0;
-        for (int i = 0; i < 2000 && !rc; i++) rc = s->class->write(s, &rows4, &err) || s->class->flush(s, &err);
-        _exit(!rc ? 3 : !strstr(err.text, "full.db: ") ? 4 : 0);
-    }
-    int status;
-    waitpid(child, &status, 0);
-    assert_true(WIFEXITED(status));
-    assert_int_equal(WEXITSTATUS(status), 0);
-    char locked[128], spec[256];
-    if (!write_protected_folder(locked)) return;
-    snprintf(spec, sizeof spec, "sqlite:%s/x.db", locked);
-    must_refuse(spec, NJ_SINK_CREATE, "Permission denied", NULL);
+    full_disk_and_locked_folder("sqlite", "full.db", &rows4, 64 << 10);
 }
 
 static void a_start_that_fails_leaves_no_file(void **state)
