@@ -48,7 +48,7 @@ static void judge(nj_bench_run *run, const bench *b, uint32_t rounds)
     /* fastest against fastest: other work on the machine only ever adds */
     nj_bench_figure(run, "on / off, smallest of each", nj_quantile(b->cpu[ON], rounds, 0) / nj_quantile(b->cpu[OFF], rounds, 0),
                     "1");
-    nj_bench_bar(run, "on / off", middle, "of CPU, median of pairs", NAN, AT_MOST);
+    nj_bench_bar(run, "on / off", middle, "of CPU", NAN, AT_MOST);
 }
 
 static int run_counters(nj_bench_run *run)
