@@ -131,7 +131,7 @@ def toy():
 
 def threads():
     write("toy.c", TOY)
-    r = nightjar("profile", "toy.c", SAMPLE, SAMPLE, "-j", 2, "--min-samples", 8000, "--seconds", 30, "--json", "two.json")
+    r = nightjar("profile", "toy.c", SAMPLE, SAMPLE, "-j", 2, "--min-samples", 16000, "--seconds", 40, "--json", "two.json")
     if not ok(r.returncode == 0 and os.path.exists("two.json"), "two threads", r.stdout + r.stderr):
         return
     p = report("two.json")
