@@ -50,7 +50,7 @@ int nj_flow_part(parts *p, const nj_batch *b, const nj_chunk *chunk, double expo
         last->last_arrival_ns = chunk->arrival_ns;
         return 0;
     }
-    if (p->n == p->cap) {
+    if (!p->part || p->n == p->cap) {
         uint32_t cap = p->cap ? 2 * p->cap : 256;
         nj_waterfall_part *list = realloc(p->part, cap * sizeof *list);
         if (!list) return -1;

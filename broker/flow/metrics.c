@@ -278,8 +278,8 @@ static struct addrinfo *address_of(const char *where, nj_error *err)
     char host[256];
     const char *colon = strrchr(where, ':');
     size_t n = colon ? (size_t)(colon - where) : 0;
-    if (!n || n >= sizeof host || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
-        strlen(colon + 1) > 5 || atoi(colon + 1) > 65535)
+    if (!n || n >= sizeof host || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1) || strlen(colon + 1) > 5 ||
+        atoi(colon + 1) > 65535)
         return nj_fail(err, "--metrics %s: expected HOST:PORT", where), NULL;
     int bracketed = where[0] == '[' && where[n - 1] == ']';
     snprintf(host, sizeof host, "%.*s", (int)(n - 2 * (size_t)bracketed), where + bracketed);

@@ -242,6 +242,7 @@ int nj_history_terminal(nj_history *h, const char *only, FILE *to)
         char a[24], b[24], m[24];
         if (only && !strstr(h->name[k], only)) continue;
         nj_history_look(h, k, &line);
+        if (!line.first) continue;
         fprintf(to, "%-40.40s %7u %10s %10s %10s %7.3f %9.2g  %-12s ", h->name[k], line.n, duration(a, line.first->median),
                 duration(b, line.last->median), duration(m, line.last->mad), line.before ? line.compared.ratio : 1.0,
                 line.before ? line.compared.p : 1.0, nj_verdict_name[line.compared.verdict]);

@@ -62,6 +62,7 @@ static void charts(nj_buffer *b, const nj_history *h, const char *only)
         char text[96];
         if (only && !strstr(h->name[k], only)) continue;
         nj_history_look(h, k, &line);
+        if (!line.first) continue;
         int told = line.compared.verdict == NJ_REGRESSION;
         nj_buffer_text(b, "<div class=cell><b>");
         nj_html_text(b, h->name[k]);
@@ -87,6 +88,7 @@ static void names_table(nj_buffer *b, const nj_history *h, const char *only)
         char text[32];
         if (only && !strstr(h->name[k], only)) continue;
         nj_history_look(h, k, &line);
+        if (!line.first) continue;
         double ratio = line.before ? line.compared.ratio : NAN, p = line.before ? line.compared.p : NAN;
         nj_buffer_text(b, "<tr>");
         nj_html_text_cell(b, h->name[k]);

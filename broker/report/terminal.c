@@ -186,7 +186,8 @@ void nj_report_terminal(const nj_report *r, FILE *to)
     fprintf(to, " Wall %.3f s, %d thread%s, %s alerts/s, RSS %.0f MB\n", r->wall_s, r->threads, r->threads == 1 ? "" : "s",
             grouped(a, (uint64_t)((double)l->consumed / (r->wall_s > 0 ? r->wall_s : 1))), (double)r->rss_max_bytes / 1e6);
     if (l->again)
-        fprintf(to, "%s messages come again to whoever has their partitions now: they were lost before this run acknowledged them\n",
+        fprintf(to,
+                "%s messages come again to whoever has their partitions now: they were lost before this run acknowledged them\n",
                 grouped(a, l->again));
     if (r->dead_letters[0]) fprintf(to, "Dead letters with their bytes: %s\n", r->dead_letters);
     energy(r, to);
