@@ -161,7 +161,7 @@ NJ_MODULE(anomaly) = { NJ_HEADER,
                                                      { 0 } },
                        .conf_size = sizeof(conf),
                        .thread_size = sizeof(thread),
-                       .rows_hint = NJ_FOREST_ROWS,
+                       .rows_hint = 4 * NJ_FOREST_ROWS, /* not every row has all features */
                        .open = open_models,
                        .thread_open = thread_open,
                        .process = process,
