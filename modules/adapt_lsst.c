@@ -31,22 +31,21 @@ static int process(const void *self, void *thread, const nj_work *w)
     return NJ_OK;
 }
 
-NJ_MODULE(adapt_lsst) = {
-    NJ_HEADER,
-    .name = "adapt_lsst",
-    .version = "1.0",
-    .summary = "canonical columns of LSST alerts that need arithmetic",
-    .paper = "none: definitions",
-    .needs = (const nj_need[]){ { "flux", NJ_F64, NJ_SCALAR, "nJy", NJ_OPTIONAL },
-                                { "jd", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL },
-                                { "lc.flux", NJ_F64, NJ_SERIES, "nJy", 0 },
-                                { 0 } },
-    .gives = (const nj_give[]){ { "mag", NJ_F64, 1, -1, "mag", -INFINITY, INFINITY, NAN, NJ_CANONICAL,
-                                  "AB magnitude of the absolute difference flux; none without one" },
-                                { "mjd_tai_mid", NJ_F64, 1, -1, "d", -INFINITY, INFINITY, NAN, NJ_CANONICAL,
-                                  "MJD (TAI) at mid-exposure" },
-                                { "lc.mag", NJ_F64, 0, LC_FLUX, "mag", -INFINITY, INFINITY, NAN, NJ_CANONICAL,
-                                  "AB magnitudes of the light curve; none where there is no flux" },
-                                { 0 } },
-    .process = process
-};
+NJ_MODULE(adapt_lsst) = { NJ_HEADER,
+                          .name = "adapt_lsst",
+                          .version = "1.0",
+                          .summary = "canonical columns of LSST alerts that need arithmetic",
+                          .paper = "none: definitions",
+                          .needs = (const nj_need[]){ { "flux", NJ_F64, NJ_SCALAR, "nJy", NJ_OPTIONAL },
+                                                      { "jd", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL },
+                                                      { "lc.flux", NJ_F64, NJ_SERIES, "nJy", 0 },
+                                                      { 0 } },
+                          .gives = (const nj_give[]){ { "mag", NJ_F64, 1, -1, "mag", -INFINITY, INFINITY, NAN, NJ_CANONICAL,
+                                                        "AB magnitude of the absolute difference flux; none without one" },
+                                                      { "mjd_tai_mid", NJ_F64, 1, -1, "d", -INFINITY, INFINITY, NAN, NJ_CANONICAL,
+                                                        "MJD (TAI) at mid-exposure" },
+                                                      { "lc.mag", NJ_F64, 0, LC_FLUX, "mag", -INFINITY, INFINITY, NAN,
+                                                        NJ_CANONICAL,
+                                                        "AB magnitudes of the light curve; none where there is no flux" },
+                                                      { 0 } },
+                          .process = process };

@@ -109,7 +109,8 @@ int nj_settings_define(nj_settings *s, const char *text, nj_error *err)
     const char *equals = strchr(text, '='), *dot = strchr(text, '.');
     if (dot && (!strncmp(text, "module.", 7) || !strncmp(text, "topic.", 6))) /* sections of two words; keys may have dots */
         dot = strchr(dot + 1, '.');
-    if (!equals || !dot || dot > equals || dot == text || dot + 1 == equals) return nj_fail(err, "-D %s: expected section.key=value", text);
+    if (!equals || !dot || dot > equals || dot == text || dot + 1 == equals)
+        return nj_fail(err, "-D %s: expected section.key=value", text);
     char *section = nj_arena_text(&s->arena, text, (size_t)(dot - text));
     char *key = nj_arena_text(&s->arena, dot + 1, (size_t)(equals - dot - 1));
     if (!section || !key || nj_settings_set(s, section, key, equals + 1, "-D")) return nj_fail(err, "out of memory");

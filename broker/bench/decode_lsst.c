@@ -139,6 +139,10 @@ static int load(bench *b, const char *folder)
         snprintf(path, sizeof path, "%s/%s", folder, entry[i]->d_name);
         free(entry[i]);
         if (!(b->datum[b->n] = (uint8_t *)nj_file_read(path, SIZE_MAX, &b->size[b->n]))) continue;
+        if (!b->size[b->n]) {
+            free(b->datum[b->n]);
+            continue;
+        }
         for (size_t k = 0; k < b->size[b->n]; k++) b->digest = (b->digest ^ b->datum[b->n][k]) * UINT64_C(0x100000001b3);
         as_file(&b->file[b->n], b->schema, b->datum[b->n], b->size[b->n]);
         b->bytes += b->size[b->n++];
@@ -148,7 +152,7 @@ static int load(bench *b, const char *folder)
     while (b->n && b->bytes < TARGET_BYTES && b->n < 20000) {
         size_t from = b->n % b->n_real;
         b->size[b->n] = b->size[from];
-        b->datum[b->n] = malloc(b->size[from]);
+        if (!b->size[from] || !(b->datum[b->n] = malloc(b->size[from]))) return -1;
         memcpy(b->datum[b->n], b->datum[from], b->size[from]);
         b->bytes += b->size[b->n++];
     }

@@ -13,7 +13,10 @@ typedef struct nj_want {
     const char *unit; /* NULL = as it comes */
 } nj_want;
 
-enum { NJ_NO_COLUMN = UINT32_MAX, NJ_FIRST_STAMP = UINT32_MAX - 32 }; /* column numbers that are none: absent; stamps, then planes */
+enum {
+    NJ_NO_COLUMN = UINT32_MAX,
+    NJ_FIRST_STAMP = UINT32_MAX - 32
+}; /* column numbers that are none: absent; stamps, then planes */
 
 /* A column computed from others, at its first use in a batch. */
 typedef struct nj_derived {

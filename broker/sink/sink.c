@@ -6,7 +6,7 @@
 #include "classes.h"
 
 static const nj_sink_class *const classes[] = { &nj_sink_ndjson, &nj_sink_avro, &nj_sink_sqlite, &nj_sink_fits, &nj_sink_kafka,
-                                                 &nj_sink_null,   NULL };
+                                                &nj_sink_null,   NULL };
 
 static int unknown(const char *spec, const char *scheme, nj_error *err)
 {

@@ -9,7 +9,7 @@
 
 /* The first match wins. */
 static const nj_source_class *const classes[] = { &nj_source_embedded, &nj_source_kafka,  &nj_source_dead, &nj_source_archive,
-                                                     &nj_source_parquet,  &nj_source_folder, &nj_source_file, NULL };
+                                                  &nj_source_parquet,  &nj_source_folder, &nj_source_file, NULL };
 
 nj_source *nj_source_open(const nj_source_args *args, nj_error *err)
 {
