@@ -268,17 +268,26 @@ static void fluxcal(const state *s, double value, double error, double *flux, do
     *sigma = s->from_flux ? error * fluxcal_per_njy : nj_fluxcal_err_of_mag(value, error);
 }
 
-/* Steps of a row into out [n valid points][n_features]; returns how many. */
-static uint32_t make_steps(const state *s, const nj_work *w, uint32_t row, const uint32_t *order, uint32_t n_valid, float *out)
+/* The valid points of a row; all arrays have room for every point. */
+typedef struct points {
+    uint32_t n;
+    uint32_t *order;           /* [n] indices in the packet, in order of time */
+    double *flux, *sigma;      /* by index in the packet, FLUXCAL */
+    uint32_t *place, *by_time; /* work */
+    double *key;
+    int has_band; /* one is of a band that the model reads */
+} points;
+
+/* Steps of a row into out [valid points][n_features]; returns how many. */
+static uint32_t make_steps(const state *s, const nj_work *w, uint32_t row, const points *v, float *out)
 {
-    const double *jd = nj_f64_series(w, JD, row), *value = nj_f64_series(w, VALUE, row), *error = nj_f64_series(w, ERROR, row);
+    const double *jd = nj_f64_series(w, JD, row);
     const uint8_t *band = nj_u8_series(w, BAND, row);
     night now = { 0 };
     uint32_t n = 0;
     double before = 0, last = 0;
-    for (uint32_t i = 0; i < n_valid; i++) {
-        uint32_t p = order[i];
-        double flux, sigma;
+    for (uint32_t i = 0; i < v->n; i++) {
+        uint32_t p = v->order[i];
         /* a point of exactly the time before opens a step, but steps of one time are one */
         if (i == 0 || (jd[p] == last && jd[p] != now.start) || jd[p] - now.start > step_days) {
             if (i > 0) {
@@ -288,8 +297,7 @@ static uint32_t make_steps(const state *s, const nj_work *w, uint32_t row, const
             }
             now = (night){ .start = jd[p] };
         }
-        fluxcal(s, value[p], error[p], &flux, &sigma);
-        add_point(&now, band[p], flux, sigma);
+        add_point(&now, band[p], v->flux[p], v->sigma[p]);
         last = jd[p];
     }
     write_step(s, &now, n ? (float)(now.start - before) : 0, out + (size_t)n * s->n_features);
@@ -343,26 +351,34 @@ static int is_cut(const state *s, const nj_work *w, uint32_t row, uint32_t n_poi
            nj_i32_of(w, ROID, row) == 3 || !nj_may_be_extragalactic(nj_text_of(w, OTYPE, row));
 }
 
-/* Valid points in order of time; returns how many. order, key: [n_points]. */
-static uint32_t valid_points(const state *s, const nj_work *w, uint32_t row, uint32_t n_points, uint32_t *order, double *key,
-                             uint32_t *place, int *has_band)
+static int open_points(const nj_work *w, uint32_t n_points, points *v)
+{
+    uint32_t *index = w->scratch(w, 3 * sizeof *index * n_points);
+    double *number = w->scratch(w, 3 * sizeof *number * n_points);
+    if (!index || !number) return -1;
+    *v = (points){ .order = index,
+                   .place = index + n_points,
+                   .by_time = index + 2 * (size_t)n_points,
+                   .key = number,
+                   .flux = number + n_points,
+                   .sigma = number + 2 * (size_t)n_points };
+    return 0;
+}
+
+static void take_points(const state *s, const nj_work *w, uint32_t row, uint32_t n_points, points *v)
 {
     const double *jd = nj_f64_series(w, JD, row), *value = nj_f64_series(w, VALUE, row), *error = nj_f64_series(w, ERROR, row);
     const uint8_t *band = nj_u8_series(w, BAND, row);
-    uint32_t n = 0;
-    *has_band = 0;
     for (uint32_t i = 0; i < n_points; i++) {
-        double flux, sigma;
-        fluxcal(s, value[i], error[i], &flux, &sigma);
-        if (!isfinite((float)flux) || !isfinite((float)sigma) || !isfinite(jd[i])) continue;
-        *has_band |= band[i] < BANDS && s->model_bands & 1u << band[i];
-        place[n] = i;
-        key[n++] = jd[i];
+        if (isnan(value[i]) || isnan(error[i]) || !isfinite(jd[i])) continue;
+        fluxcal(s, value[i], error[i], &v->flux[i], &v->sigma[i]);
+        if (!isfinite((float)v->flux[i]) || !isfinite((float)v->sigma[i])) continue;
+        v->has_band |= band[i] < BANDS && s->model_bands & 1u << band[i];
+        v->place[v->n] = i;
+        v->key[v->n++] = jd[i];
     }
-    uint32_t *by_time = order + n_points;
-    nj_order_f64(key, n, by_time);
-    for (uint32_t i = 0; i < n; i++) order[i] = place[by_time[i]];
-    return n;
+    nj_order_f64(v->key, v->n, v->by_time);
+    for (uint32_t i = 0; i < v->n; i++) v->order[i] = v->place[v->by_time[i]];
 }
 
 /* 1 = q is ready; 0 = the row has its reason; -1 = no memory. */
@@ -375,17 +391,15 @@ static int prepare(const state *s, const nj_work *w, uint32_t row, sequence *q)
     if (n_points == 0) return 0;
     w->reason[row] = NJ_CUT;
     if (is_cut(s, w, row, n_points, n_valid)) return 0;
-    uint32_t *order = w->scratch(w, 3 * sizeof *order * n_points);
-    double *key = w->scratch(w, sizeof *key * n_points);
-    if (!order || !key) return -1;
-    int has_band;
-    n_valid = valid_points(s, w, row, n_points, order, key, order + 2 * (size_t)n_points, &has_band);
+    points v;
+    if (open_points(w, n_points, &v)) return -1;
+    take_points(s, w, row, n_points, &v);
     w->reason[row] = NJ_FEW_POINTS;
-    if (!n_valid || !has_band) return 0;
-    q->step = w->scratch(w, sizeof(float) * s->n_features * n_valid);
+    if (!v.n || !v.has_band) return 0;
+    q->step = w->scratch(w, sizeof(float) * s->n_features * v.n);
     if (!q->step) return -1;
     q->row = row;
-    q->n_steps = make_steps(s, w, row, order, n_valid, q->step);
+    q->n_steps = make_steps(s, w, row, &v, q->step);
     w->reason[row] = NJ_RANGE;
     int fits = s->by_quantile ? by_quantile(s, w, q->n_steps, q->step) : 1;
     if (fits < 1) return fits;
