@@ -1,6 +1,7 @@
 /* The plain operators: straight from the ONNX definition, axes in the order of the file. The fast kinds are in fast.c. */
 #include "ops.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -217,6 +218,7 @@ static inline void run_reduce(char op, const nj_step *s, nj_inputs in, nj_output
     for (int32_t k = (int32_t)x->rank - 1; k >= 0; k--) {
         int gone = is_reduced(s, (uint32_t)k, x->rank);
         size_t d = (size_t)x->dim[k];
+        assert(d > 0); /* the plan refuses others */
         part += gone != (part & 1);
         if (gone)
             middle *= d;
