@@ -218,7 +218,6 @@ static inline void run_reduce(char op, const nj_step *s, nj_inputs in, nj_output
     for (int32_t k = (int32_t)x->rank - 1; k >= 0; k--) {
         int gone = is_reduced(s, (uint32_t)k, x->rank);
         size_t d = (size_t)x->dim[k];
-        assert(d > 0); /* the plan refuses others */
         part += gone != (part & 1);
         if (gone)
             middle *= d;
@@ -228,6 +227,7 @@ static inline void run_reduce(char op, const nj_step *s, nj_inputs in, nj_output
             if (part == 0) inner *= d;
         }
     }
+    assert(n && inner); /* the plan refuses empty axes, and more than 2^30 elements */
     for (size_t i = 0; i < n; i++) acc[i] = op == 'x' ? -INFINITY : 0;
     if (part <= 2)
         reduce_run(op, x->data, n / inner, middle, inner, acc);
