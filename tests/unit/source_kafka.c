@@ -172,6 +172,44 @@ static void begins_and_ends(void **state)
     rd_kafka_destroy(b.producer);
 }
 
+/* A host that empties the queue of fetched messages at once must not wait for librdkafka's next look at it, a second later. */
+static void a_full_queue_that_runs_low_is_filled_again_at_once(void **state)
+{
+    (void)state;
+    enum { LARGE = 100000 };
+    broker b = new_broker(PARTITIONS);
+    test_host *t = test_host_new();
+    nj_error err = { "" };
+    char *large = calloc(1, LARGE);
+    assert_non_null(large);
+    for (int i = 0; i < MESSAGES; i++) {
+        snprintf(large, LARGE, "message %d", i);
+        assert_int_equal(rd_kafka_producev(b.producer, RD_KAFKA_V_TOPIC("ztf_20260101_programid1"),
+                                           RD_KAFKA_V_PARTITION(i % PARTITIONS), RD_KAFKA_V_VALUE(large, LARGE),
+                                           RD_KAFKA_V_TIMESTAMP(1700000000000 + i), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                                           RD_KAFKA_V_END),
+                         0);
+    }
+    assert_int_equal(rd_kafka_flush(b.producer, 10000), 0);
+    free(large);
+    assert_int_equal(nj_settings_define(&t->settings, "kafka.queued.max.messages.kbytes=1024", &err),
+                     0); /* ten messages: 20 times full */
+    assert_int_equal(nj_settings_define(&t->settings, "kafka.max.partition.fetch.bytes=300000", &err), 0);
+    got g = { .ack_below = -1 };
+    nj_source *s = open_topic(t, &b, "group=e&until=end", 0);
+    int64_t start = nj_now_ns();
+    while (step(s, &g, 2000) == NJ_NEXT_CHUNK)
+        if (g.n % 10 == 0) usleep(20000); /* long enough for the queue to fill */
+    int64_t took = nj_now_ns() - start;
+    s->class->close(s);
+    assert_int_equal(g.end, NJ_NEXT_END);
+    assert_int_equal(g.n, MESSAGES);
+    print_message("# %d messages in %.2f s\n", g.n, (double)took / 1e9);
+    assert_true(took < (int64_t)3500e6); /* 0.5 s; without being woken 5.1 s */
+    test_host_free(t);
+    rd_kafka_destroy(b.producer);
+}
+
 /* A broker whose answers take longer than the silence that is waited for: what it has still comes. */
 static void a_slow_broker_is_no_silence(void **state)
 {
@@ -503,6 +541,7 @@ int main(void)
         cmocka_unit_test(passwords_come_from_the_environment_or_a_file_and_are_not_shown),
         cmocka_unit_test(what_was_acknowledged_is_committed_and_the_rest_comes_again),
         cmocka_unit_test(begins_and_ends),
+        cmocka_unit_test(a_full_queue_that_runs_low_is_filled_again_at_once),
         cmocka_unit_test(a_slow_broker_is_no_silence),
         cmocka_unit_test(a_rebalance_gives_partitions_away_and_says_what_comes_again),
         cmocka_unit_test(an_acknowledgement_of_an_earlier_assignment_is_dropped),
