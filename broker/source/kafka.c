@@ -9,6 +9,7 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "classes.h"
+#include "fetch.h"
 #include "partition.h"
 #include "position.h"
 
@@ -17,7 +18,6 @@ enum {
     CLOSE_MS = 15000,
     CLOSE_UNUSED_MS = 1000, /* nothing was ever assigned, so there is nothing to commit */
     SLICE_MS = 100,         /* how often the ends are looked at while nothing comes */
-    WAKE_MS = 100,          /* longest wait for an answer whose only purpose is to wake the fetchers */
     FINAL_ERRORS = 5        /* refusals in a row before a running stream gives up: a broker may restart with stale secrets */
 };
 
@@ -47,12 +47,7 @@ typedef struct kafka_source {
     int64_t left_ns;            /* when next() last returned */
     int64_t n_handed;
     uint64_t stale_acks; /* __atomic */
-    struct {
-        rd_kafka_queue_t *queue; /* of fetched messages; NULL = librdkafka looks after it itself */
-        double messages, bytes;  /* at which librdkafka stops to fetch */
-        double mean_bytes;       /* of the messages so far, the last ones count most */
-        int was_full;
-    } fetch; /* see wake_fetchers */
+    nj_fetch fetch;
     int refusals;
     nj_error fatal; /* text[0] set: the next call of next() ends with it */
     int warned_down, warned_topic, warned_other, warned_commit;
@@ -260,45 +255,6 @@ static int subscribe(kafka_source *s, nj_error *err)
     return e ? nj_fail(err, "%s: topic %s: %s", s->display, s->target.topic, rd_kafka_err2str(e)) : 0;
 }
 
-/* librdkafka below 2.2 stops to fetch when its queue is full, and looks at it again only once a second or when something
- * wakes the broker's thread; later ones have fetch.queue.backoff.ms. */
-static int prepare_fetch(kafka_source *s, rd_kafka_conf_t *conf)
-{
-    char messages[32], kbytes[32], ignored[8];
-    size_t n = sizeof messages, m = sizeof kbytes;
-    if (rd_kafka_version() >= 0x020200ff) {
-        if (!s->settings || !nj_settings_get(s->settings, "kafka", "fetch.queue.backoff.ms"))
-            rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", "5", ignored, sizeof ignored);
-        return 0;
-    }
-    if (rd_kafka_conf_get(conf, "queued.min.messages", messages, &n) != RD_KAFKA_CONF_OK ||
-        rd_kafka_conf_get(conf, "queued.max.messages.kbytes", kbytes, &m) != RD_KAFKA_CONF_OK)
-        return 0;
-    s->fetch.messages = strtod(messages, NULL);
-    s->fetch.bytes = 1024 * strtod(kbytes, NULL);
-    return 1;
-}
-
-/* What prepare_fetch says: without this a host that computes faster than a queue per second starves most of that second.
- * Once a full queue has run low, a question to the leaders wakes their threads. */
-static void wake_fetchers(kafka_source *s, size_t message_bytes)
-{
-    static const double FULL = 0.75, LOW = 0.4;
-    if (!s->fetch.queue) return;
-    s->fetch.mean_bytes += 0.05 * ((double)message_bytes - s->fetch.mean_bytes);
-    double n = (double)rd_kafka_queue_length(s->fetch.queue), filled = n / s->fetch.messages,
-           by_bytes = n * s->fetch.mean_bytes / s->fetch.bytes;
-    if (by_bytes > filled) filled = by_bytes;
-    if (filled > FULL) s->fetch.was_full = 1;
-    if (filled > LOW || !s->fetch.was_full) return;
-    s->fetch.was_full = 0;
-    rd_kafka_topic_partition_list_t *list = NULL;
-    if (rd_kafka_assignment(s->rk, &list)) return;
-    for (int i = 0; i < list->cnt; i++) list->elems[i].offset = RD_KAFKA_OFFSET_END;
-    rd_kafka_offsets_for_times(s->rk, list, WAKE_MS); /* the answer does not matter */
-    rd_kafka_topic_partition_list_destroy(list);
-}
-
 static int connect_to(kafka_source *s, const nj_kafka_open_args *args, nj_error *err)
 {
     char why[512];
@@ -317,14 +273,14 @@ static int connect_to(kafka_source *s, const nj_kafka_open_args *args, nj_error 
         rd_kafka_conf_destroy(conf);
         return -1;
     }
-    int wakes = prepare_fetch(s, conf);
+    nj_fetch_prepare(&s->fetch, conf, s->settings);
     s->rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
     if (!s->rk) {
         rd_kafka_conf_destroy(conf);
         return nj_fail(err, "%s: %s", s->display, why);
     }
     rd_kafka_poll_set_consumer(s->rk);
-    if (wakes) s->fetch.queue = rd_kafka_queue_get_consumer(s->rk);
+    nj_fetch_begin(&s->fetch, s->rk);
     if (!args->quiet) nj_log(NJ_LOG_INFO, "%s: topic %s, librdkafka %s", s->display, s->target.topic, rd_kafka_version_str());
     return subscribe(s, err);
 }
@@ -366,7 +322,7 @@ static void close_consumer(kafka_source *s)
 static void close_kafka(nj_source *source)
 {
     kafka_source *s = (kafka_source *)source;
-    if (s->fetch.queue) rd_kafka_queue_destroy(s->fetch.queue);
+    nj_fetch_end(&s->fetch);
     if (s->rk) close_consumer(s);
     if (s->stale_acks)
         nj_log(NJ_LOG_INFO, "%s: %" PRIu64 " acknowledgements came after their partition had moved", s->display, s->stale_acks);
@@ -554,7 +510,7 @@ static nj_next poll_until(kafka_source *s, int64_t deadline, nj_chunk **chunk)
             take_error(s, m);
         else if (m) {
             *chunk = take(s, m);
-            wake_fetchers(s, m->len);
+            nj_fetch_message(&s->fetch, s->rk, m->len);
         }
         if (m) rd_kafka_message_destroy(m);
         if (*chunk) return NJ_NEXT_CHUNK;
