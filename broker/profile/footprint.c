@@ -57,7 +57,7 @@ static const char *two(char text[16], double v)
 
 static void year_of(char text[16], int year)
 {
-    snprintf(text, 16, "%s%.0d", year ? ", " : "", year);
+    snprintf(text, 16, "%s%.0d", year ? ", " : "", year); /* %.0d: nothing for 0 */
 }
 
 void nj_footprint_table(const nj_profile *p, FILE *to)
