@@ -80,7 +80,7 @@ static void energy(const nj_report *r, FILE *to)
             nj_histogram_quantile(&r->latency, 0.99) / 1e6);
     double million_s = r->ledger.consumed ? r->cpu_s / (double)r->ledger.consumed * 1e6 : 0;
     const nj_carbon *c = &r->carbon;
-    if (!c->country) return; /* no run of its own */
+    if (!c->country) return;                                            /* no run of its own */
     snprintf(year, sizeof year, "%s%.0d", c->year ? " " : "", c->year); /* %.0d: nothing for 0 */
     fprintf(to, "Carbon, an estimate: %s [%s, %s] g CO2e per million alerts, %s%s %.3g g/kWh (%s), PUE %.3g; idle share apart\n",
             two(v, nj_carbon_grams(million_s * s->watt, c->pue, c->g_per_kwh)),
