@@ -24,6 +24,11 @@ typedef struct nj_offer {
 /* Can this schema give the path: a canonical name of its survey's map, stamp.*, or packet.a.b, packet.a[].b? 0 = yes.
  * in_map: the survey's map names it, although this schema may lack the field. */
 int nj_schema_offer(const nj_schema *schema, const char *path, nj_offer *offer, bool *in_map);
+/* Makes an offer one that holds the values of both: the wider type; a unit only when they agree ("": they do not). */
+void nj_offer_join(nj_offer *offer, const nj_offer *other);
+/* Joins what every survey map says of a canonical name, and what the built-in layouts have at a packet.… path. The offer stays
+ * as it is (type 0 when it was empty) where nobody knows the name. */
+void nj_decoder_offer(nj_decoder *decoder, const char *path, nj_offer *offer);
 const char *nj_schema_survey(const nj_schema *schema); /* "ztf" */
 const char *nj_schema_name(const nj_schema *schema);   /* "ztf.alert 3.3", for messages */
 

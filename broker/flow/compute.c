@@ -169,7 +169,7 @@ static int compute_chunk(hand *h, nj_chunk *chunk)
         return dead_chunk(h, chunk, &err);
     }
     int64_t open_ns = h->batch ? 0 : now_if_counted(h) - start; /* a survey's graph is made at its first sight */
-    const survey *s = nj_flow_survey(h->r, h->cursor.schema, &err);
+    const survey *s = nj_flow_survey(h->r, h->cursor.schema, h->seq, &err);
     if (!s) {
         nj_flow_fatal(h->r, &err);
         return dead_chunk(h, chunk, &err);
@@ -201,6 +201,17 @@ static void compute_unit(hand *h, unit *u)
     free(u);
 }
 
+/* The next unit, in their order; one thread waits for it and the others for that thread. NULL when there is none any more. */
+static unit *take_unit(run *r, int thread)
+{
+    int closed = 0;
+    pthread_mutex_lock(&r->take_lock);
+    unit *u = nj_ring_pop(r->work, -1, &closed);
+    nj_flow_at_unit(r, thread, u ? u->seq : NJ_NO_UNIT);
+    pthread_mutex_unlock(&r->take_lock);
+    return u;
+}
+
 int nj_compute(run *r, nj_worker **worker, int threads)
 {
 #pragma omp parallel num_threads(threads)
@@ -208,8 +219,11 @@ int nj_compute(run *r, nj_worker **worker, int threads)
         hand h = { .r = r, .worker = worker[omp_get_thread_num()] };
         h.drift = r->drift ? r->drift[omp_get_thread_num()] : NULL;
         unit *u;
-        int closed = 0;
-        while ((u = nj_ring_pop(r->work, -1, &closed)) != NULL) compute_unit(&h, u);
+        int thread = omp_get_thread_num();
+        while ((u = take_unit(r, thread)) != NULL) {
+            compute_unit(&h, u);
+            nj_flow_at_unit(r, thread, NJ_NO_UNIT);
+        }
         nj_cursor_free(&h.cursor);
     }
     nj_ring_close(r->done);

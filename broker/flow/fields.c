@@ -1,4 +1,4 @@
-/* fields.c - the output columns of a run, what they and the filters read, and each survey's graph. */
+/* fields.c - the output columns of a run, and what they and the filters read. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,14 +64,34 @@ static const nj_field *find_field(const run *r, const char *key)
     return NULL;
 }
 
-/* A raw or canonical column; its type is known when the first schema is (0 until then). */
+/* What all surveys agree on about a canonical column: it is the same whichever comes first. An adapter's column counts too. */
+static void offer_of_all(const run *r, const char *path, nj_offer *offer)
+{
+    nj_decoder_offer(r->decoder, path, offer);
+    for (uint32_t i = 0; i < r->instances.n; i++)
+        for (uint32_t k = 0; k < r->instances.item[i].n_gives; k++) {
+            const nj_give *g = &r->instances.item[i].give[k];
+            if (!(g->flags & NJ_CANONICAL) || strcmp(g->name, path)) continue;
+            nj_offer_join(offer, &(nj_offer){ g->type, g->width ? NJ_SCALAR : NJ_SERIES, g->unit });
+        }
+}
+
+/* A raw or canonical column. The type of a raw one is known when the first schema is (its want has 0 until then). */
 static int add_extra(run *r, const char *path)
 {
     if (find_field(r, path)) return 0;
-    uint32_t want = add_want(r, path, 0, NULL);
+    nj_offer offer = { 0 };
+    if (strncmp(path, "packet.", 7)) offer_of_all(r, path, &offer);
+    uint32_t want = add_want(r, path, offer.type, NULL);
     if (want == UINT32_MAX) return -1;
+    if (!r->want[want].type) r->want[want].type = offer.type; /* the SQL table lc asked for it first, of any type */
+    bool series = offer.shape ? offer.shape == NJ_SERIES : strstr(path, "[]") != NULL;
     return add_field(r,
-                     (nj_field){ .key = r->want[want].path, .type = NJ_F64, .width = 1, .unit = "", .doc = "as in the packet" },
+                     (nj_field){ .key = r->want[want].path,
+                                 .type = offer.type ? offer.type : NJ_F64,
+                                 .width = series ? 0 : 1,
+                                 .unit = offer.unit ? offer.unit : "",
+                                 .doc = "as in the packet" },
                      (field_source){ FIELD_WANT, want, 0 });
 }
 
@@ -196,7 +216,7 @@ static const char *topic_where(run *r, const nj_topic_option *t)
     return t->where ? t->where : nj_settings_get(r->options->settings, nj_arena_printf(&r->arena, "topic.%s", t->name), "where");
 }
 
-static int make_filters(run *r, bool warn, nj_error *err)
+int nj_flow_filters(run *r, bool warn, nj_error *err)
 {
     const nj_run_options *o = r->options;
     nj_filter_free(r->filter);
@@ -230,167 +250,5 @@ int nj_flow_fields(run *r, nj_error *err)
             return nj_fail(err, "-t %s: no ready topic of that name; say -t %s='SQL'", o->topic[i].name, o->topic[i].name);
         if (add_names(r, o->topic[i].name, where, err)) return -1;
     }
-    return make_filters(r, true, err);
-}
-
-/* --- surveys --- */
-
-/* One line for people; each reason with -v. */
-static void tell_what_is_silent(const nj_graph *g)
-{
-    char names[1024] = "";
-    for (uint32_t i = 0; i < g->n_steps; i++) {
-        const nj_step *step = &g->step[i];
-        if (!step->off || !step->in->wanted) continue;
-        nj_log(NJ_LOG_DEBUG, "%s gives no answers on survey %s: %s", step->in->name, g->layout.survey, step->off);
-        size_t n = strlen(names);
-        snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", step->in->name);
-    }
-    if (names[0])
-        nj_log(NJ_LOG_INFO, "no answers on survey %s, which lacks their inputs or is not theirs (-v says why): %s",
-               g->layout.survey, names);
-}
-
-static uint32_t column_of(const nj_graph *g, const char *path, nj_type type)
-{
-    for (uint32_t c = 0; c < g->layout.n_packet; c++)
-        if (!strcmp(g->layout.col[c].path, path) && g->layout.col[c].type == type && g->layout.col[c].scale == 1) return c;
-    return NJ_NO_COLUMN;
-}
-
-static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
-{
-    nj_offers offers = { schema, nj_schema_survey(schema), nj_offer_for_graph };
-    survey *s = calloc(1, sizeof *s);
-    if (!s) return nj_fail(err, "out of memory"), NULL;
-    s->graph = nj_graph_new(&r->instances, &offers, r->want, r->n_wants, err);
-    s->column = calloc(r->n_fields + 1, sizeof *s->column);
-    s->reason = calloc(r->n_fields + 1, sizeof *s->reason);
-    if (!s->graph || !s->column || !s->reason) {
-        nj_graph_free(s->graph);
-        free(s->column);
-        free(s->reason);
-        free(s);
-        return NULL;
-    }
-    const nj_graph *g = s->graph;
-    for (uint32_t f = 0; f < r->n_fields; f++) {
-        field_source from = r->field_from[f];
-        s->column[f] = NJ_NO_COLUMN;
-        s->reason[f] = -1;
-        if (from.kind == FIELD_WANT)
-            s->column[f] = g->want[from.index];
-        else if (from.kind == FIELD_REASON)
-            s->reason[f] = g->step_of[from.index];
-        else if (from.kind == FIELD_GIVE && g->step_of[from.index] >= 0)
-            s->column[f] = g->step[g->step_of[from.index]].first_out + from.give;
-    }
-    s->jd = column_of(g, "jd", NJ_F64);
-    s->lc_jd = column_of(g, "lc.jd", NJ_F64);
-    tell_what_is_silent(g);
-    return s;
-}
-
-/* The graph is resolved on the survey's first schema. Canonical columns are the map's, whatever a schema has, and a raw
- * column that a schema lacks is null there: only the type of a raw column depends on who comes first. */
-static void look_at_schema(const run *r, survey *s, const nj_schema *schema)
-{
-    for (uint32_t i = 0; i < s->n_schemas; i++)
-        if (s->schema[i] == schema) return;
-    if (s->n_schemas == sizeof s->schema / sizeof *s->schema) return;
-    s->schema[s->n_schemas++] = schema;
-    for (uint32_t k = 0; k < r->n_wants; k++) {
-        uint32_t c = s->graph->want[k];
-        nj_offer offer;
-        if (strncmp(r->want[k].path, "packet.", 7) || c >= NJ_FIRST_STAMP ||
-            nj_schema_offer(schema, r->want[k].path, &offer, NULL))
-            continue;
-        const nj_column *have = &s->graph->col[c];
-        if ((offer.type == NJ_STR) != (have->type == NJ_STR) || offer.shape != have->shape)
-            nj_log(NJ_LOG_WARN, "%s is a %s%s in %s; the run began with packets where it is not, and has no answer for it",
-                   r->want[k].path, offer.shape == NJ_SERIES ? "list of " : "", offer.type == NJ_STR ? "text" : "number",
-                   nj_schema_name(schema));
-    }
-}
-
-survey *nj_flow_survey(run *r, const nj_schema *schema, nj_error *err)
-{
-    const char *name = nj_schema_survey(schema);
-    survey *found = NULL;
-    pthread_mutex_lock(&r->survey_lock);
-    for (uint32_t i = 0; i < r->n_surveys && !found; i++)
-        if (!strcmp(r->survey[i]->graph->layout.survey, name)) found = r->survey[i];
-    if (!found) {
-        survey **list = realloc(r->survey, (r->n_surveys + 1) * sizeof *list);
-        if (list) r->survey = list;
-        found = list ? make_survey(r, schema, err) : NULL;
-        if (found) r->survey[r->n_surveys++] = found;
-    }
-    if (found) look_at_schema(r, found, schema);
-    pthread_mutex_unlock(&r->survey_lock);
-    return found;
-}
-
-const survey *nj_flow_survey_of(run *r, const nj_graph *graph)
-{
-    const survey *found = NULL;
-    pthread_mutex_lock(&r->survey_lock);
-    for (uint32_t i = 0; i < r->n_surveys && !found; i++)
-        if (r->survey[i]->graph == graph) found = r->survey[i];
-    pthread_mutex_unlock(&r->survey_lock);
-    return found;
-}
-
-void nj_flow_surveys_free(run *r)
-{
-    for (uint32_t i = 0; i < r->n_surveys; i++) {
-        nj_graph_free(r->survey[i]->graph);
-        free(r->survey[i]->column);
-        free(r->survey[i]->reason);
-        free(r->survey[i]);
-    }
-    free(r->survey);
-    r->survey = NULL;
-    r->n_surveys = 0;
-}
-
-int nj_flow_fields_resolved(run *r, const survey *s, nj_error *err)
-{
-    const nj_graph *g = s->graph;
-    for (uint32_t f = 0; f < r->n_fields; f++) {
-        uint32_t c = s->column[f];
-        if (r->field_from[f].kind != FIELD_WANT || c >= NJ_FIRST_STAMP) continue;
-        r->field[f].type = g->col[c].type;
-        r->field[f].width = g->col[c].shape == NJ_SERIES ? 0 : g->col[c].width;
-        if (g->col[c].unit && !(r->field[f].unit && *r->field[f].unit)) r->field[f].unit = g->col[c].unit;
-        r->want[r->field_from[f].index].type = g->col[c].type; /* surveys that come later convert to it */
-    }
-    return make_filters(r, false, err);
-}
-
-int nj_flow_values(const run *r, const survey *s, const nj_batch *b, nj_col *value)
-{
-    const nj_outputs *outputs = b->state;
-    for (uint32_t f = 0; f < r->n_fields; f++) {
-        uint32_t c = s->column[f];
-        value[f] = (nj_col){ NULL, NULL };
-        if (r->field_from[f].kind == FIELD_REASON) {
-            if (s->reason[f] >= 0) value[f].data = outputs->reason[s->reason[f]];
-        } else if (c < NJ_FIRST_STAMP && s->graph->col[c].type == r->field[f].type) {
-            value[f] = b->col[c];
-        }
-    }
-    return 0;
-}
-
-nj_light_curve nj_flow_light_curve(const run *r, const survey *s, const nj_batch *b)
-{
-    nj_light_curve lc = { 0 };
-    for (int k = 0; k < NJ_LC_COLUMNS; k++) {
-        uint32_t c = r->lc_want[k] == UINT32_MAX ? NJ_NO_COLUMN : s->graph->want[r->lc_want[k]];
-        if (c >= NJ_FIRST_STAMP) continue;
-        lc.col[k] = b->col[c];
-        lc.type[k] = s->graph->col[c].type;
-    }
-    return lc;
+    return nj_flow_filters(r, true, err);
 }

@@ -12,6 +12,7 @@
 #include "run.h"
 
 enum { MAX_STREAMS = 16384 };
+#define NJ_NO_UNIT UINT64_MAX
 
 typedef struct run_conf { /* [run] */
     int64_t batch_rows, batch_bytes, batch_ms, budget_bytes, flush_ms, single_row, dedup;
@@ -34,7 +35,7 @@ typedef struct field_source {
 /* One survey's graph, and which of its columns each field reads. */
 typedef struct survey {
     nj_graph *graph;
-    uint32_t *column;            /* [n_fields] column number, or NJ_NO_COLUMN */
+    uint32_t *column;            /* [n_fields] column number; NJ_NO_COLUMN: no answer, or not of the field's type */
     int32_t *reason;             /* [n_fields] step whose reason it is, or -1 */
     uint32_t jd, lc_jd;          /* columns of the alert's and its light curve's times, or NJ_NO_COLUMN */
     const nj_schema *schema[32]; /* those looked at; what comes after 32 is not */
@@ -96,8 +97,12 @@ typedef struct run {
     const nj_metadata *metadata;
 
     pthread_mutex_t survey_lock;
+    pthread_cond_t survey_turn; /* a unit is through, or a survey is there */
     survey **survey;
     uint32_t n_surveys;
+    pthread_mutex_t take_lock; /* a unit is taken and noted in at_unit as one */
+    uint64_t *at_unit;         /* [n_compute] what each compute thread is in; survey_lock */
+    int n_compute;
 
     nj_ring *work, *done; /* units to compute; batches to write */
     pthread_mutex_t stream_lock;
@@ -129,11 +134,17 @@ typedef struct run {
 } run;
 
 /* fields.c */
-int nj_flow_fields(run *r, nj_error *err); /* output columns, wants, filters: before anything is opened */
-int nj_flow_fields_resolved(run *r, const survey *s, nj_error *err);    /* types of raw columns are known: sinks may begin */
-survey *nj_flow_survey(run *r, const nj_schema *schema, nj_error *err); /* any worker */
+int nj_flow_fields(run *r, nj_error *err);             /* output columns, wants, filters: before anything is opened */
+int nj_flow_filters(run *r, bool warn, nj_error *err); /* made (again) for the types that the fields have now */
+
+/* survey.c */
+/* The survey of a schema, in whose unit (of that number) a thread found it. A new survey waits until the units before are
+ * through, so that the one that fixes the types of raw columns is the same for any number of threads. */
+survey *nj_flow_survey(run *r, const nj_schema *schema, uint64_t seq, nj_error *err);
+/* A compute thread is in this unit now; NJ_NO_UNIT: in none. */
+void nj_flow_at_unit(run *r, int thread, uint64_t seq);
 void nj_flow_surveys_free(run *r);
-int nj_flow_values(const run *r, const survey *s, const nj_batch *batch, nj_col *value); /* [n_fields] */
+void nj_flow_values(const run *r, const survey *s, const nj_batch *batch, nj_col *value); /* [n_fields] */
 const survey *nj_flow_survey_of(run *r, const nj_graph *graph);
 nj_light_curve nj_flow_light_curve(const run *r, const survey *s, const nj_batch *batch); /* what the SQL table lc reads */
 

@@ -37,15 +37,11 @@ static void sink_fails(run *r, const nj_error *err)
     r->stop = 1;
 }
 
-static int begin_sinks(out *o, const survey *s)
+static int begin_sinks(out *o)
 {
     run *r = o->r;
     nj_error err = { "" };
     o->begun = true;
-    if (s && nj_flow_fields_resolved(r, s, &err)) {
-        sink_fails(r, &err);
-        return -1;
-    }
     for (uint32_t i = 0; i < r->n_sinks; i++)
         if (r->sink[i]->class->begin(r->sink[i], r->field, r->n_out, r->metadata, &err)) {
             sink_fails(r, &err);
@@ -112,7 +108,7 @@ static int write_rows(out *o, nj_batch *b, uint8_t *fate)
     uint32_t *row = nj_arena_alloc(&b->arena, (b->n + 1) * sizeof *row);
     o->pass = nj_arena_alloc(&b->arena, b->n + 1);
     if (!s || !row || !o->pass) return -1;
-    if (!o->begun && begin_sinks(o, s)) return 0;
+    if (!o->begun && begin_sinks(o)) return 0;
     nj_flow_values(r, s, b, o->value);
     for (uint32_t i = 0; i < b->n; i++) {
         r->digest += mix((uint64_t)b->id[i]);
@@ -413,7 +409,7 @@ void *nj_output(void *run_)
         if (now - o.shared_ns > 20000000) share_cpu(&o, now);
         progress(&o);
     }
-    if (!o.begun && !r->sink_failed) begin_sinks(&o, NULL); /* no rows at all: still a valid header */
+    if (!o.begun && !r->sink_failed) begin_sinks(&o); /* no rows at all: still a valid header */
     flush_sinks(&o);
     share_cpu(&o, 0);
     for (uint32_t i = 0; i < o.n_stash; i++) nj_batch_free(o.stash[i]); /* only after a fatal error */

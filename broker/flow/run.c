@@ -191,7 +191,10 @@ static int go(run *r, workers *w, int threads, nj_error *err)
     size_t budget = (size_t)r->conf.budget_bytes / 3; /* the rest: librdkafka's queue, opened images, columns */
     r->work = nj_ring_new((size_t)threads * 4, budget);
     r->done = nj_ring_new((size_t)threads * 4 + 4, SIZE_MAX / 2);
-    if (!r->work || !r->done) return nj_fail(err, "out of memory");
+    r->at_unit = malloc((size_t)threads * sizeof *r->at_unit);
+    if (!r->work || !r->done || !r->at_unit) return nj_fail(err, "out of memory");
+    r->n_compute = threads;
+    for (int i = 0; i < threads; i++) r->at_unit[i] = NJ_NO_UNIT;
     if (pthread_create(&output, NULL, nj_output, r)) return nj_fail(err, "no thread for the output");
     if (pthread_create(&ingest, NULL, nj_ingest, r)) {
         nj_ring_close(r->done);
@@ -388,6 +391,8 @@ static run *new_run(const nj_run_options *options)
     r->total = r->latency + 2;
     r->count_output = r->count_filter + 1;
     pthread_mutex_init(&r->survey_lock, NULL);
+    pthread_cond_init(&r->survey_turn, NULL);
+    pthread_mutex_init(&r->take_lock, NULL);
     pthread_mutex_init(&r->stream_lock, NULL);
     return r;
 }
@@ -422,6 +427,7 @@ static void free_run(run *r)
     free(r->ledger);
     free(r->latency);
     free(r->count_filter);
+    free(r->at_unit);
     nj_arena_free(&r->arena);
     free(r);
 }
@@ -526,7 +532,7 @@ int nj_run_graph(const nj_run_options *options, int dot, nj_buffer *out, nj_erro
     if (rc == 0 && (!r->n_sources || r->source[0]->class->next(r->source[0], 10000, &chunk, err) != NJ_NEXT_CHUNK))
         rc = nj_fail(err, "no packet to learn the schema from");
     if (rc == 0) rc = nj_cursor_open(&cursor, r->decoder, chunk, err);
-    const survey *s = rc == 0 ? nj_flow_survey(r, cursor.schema, err) : NULL;
+    const survey *s = rc == 0 ? nj_flow_survey(r, cursor.schema, 0, err) : NULL;
     if (s) nj_graph_print(s->graph, dot, out);
     nj_cursor_free(&cursor);
     nj_chunk_drop(chunk);
