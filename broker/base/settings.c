@@ -153,7 +153,7 @@ const char *nj_nearest(const char *word, const char *const *candidate, size_t n)
     size_t least = strlen(word) / 3 + 2;
     for (size_t i = 0; i < n; i++) {
         size_t d = edit_distance(word, candidate[i]);
-        if (d < least) {
+        if (d && d < least) { /* 0: the wrong word itself, which a section may hold as well */
             least = d;
             best = candidate[i];
         }

@@ -179,6 +179,8 @@ static void end_set_up(nj_instances *set, bool failed)
     if (!failed && set->said[0]) nj_log(NJ_LOG_WARN, "%s", set->said);
 }
 
+/* -1: settings or memory, which end the run; 1: declare() says that it cannot be here. A wrong setting is never taken
+ * for missing data: it would switch the module off. */
 static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
 {
     const nj_module *m = in->module;
@@ -194,7 +196,10 @@ static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
         int rc = m->declare(&set->host, in->conf, &tables);
         bool failed = rc != NJ_OK || !tables.needs || !tables.gives;
         end_set_up(set, failed);
-        if (failed) return nj_fail(err, "%s", set->said[0] ? set->said : "it cannot be set up");
+        if (failed) {
+            nj_fail(err, "%s", set->said[0] ? set->said : "it cannot be set up");
+            return 1;
+        }
     }
     void *need, *give;
     int n_needs = nj_table_rows(&set->arena, tables.needs, m->need_size, sizeof(nj_need), &need);
@@ -209,6 +214,19 @@ static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
     return 0;
 }
 
+/* Says that a module is not there, with the nearest name of one that is: of modules for a kind, else of instances. */
+static int no_module(nj_instances *set, const char *name, nj_error *err)
+{
+    const char *kind = kind_of(set, name), *known[256];
+    bool other = strcmp(kind, name) != 0;
+    uint32_t n = 0;
+    if (!other) n = all_names(set, known, 256);
+    for (uint32_t i = 0; other && i < set->modules->n && n < 256; i++) known[n++] = set->modules->item[i].module->name;
+    const char *near = nj_nearest(kind, known, n);
+    return nj_fail(err, "no module '%s'%s%s%s%s%s%s", kind, other ? " (kind of " : "", other ? name : "", other ? ")" : "",
+                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
 /* -1 error, 0 added (or there), 1 cannot be declared here (its data are missing): err says why */
 static int add(nj_instances *set, const char *name, bool wanted, nj_error *err)
 {
@@ -219,14 +237,7 @@ static int add(nj_instances *set, const char *name, bool wanted, nj_error *err)
     }
     const char *kind = kind_of(set, name);
     const nj_module_entry *e = nj_modules_find(set->modules, kind);
-    if (!e) {
-        const char *known[256];
-        uint32_t n = all_names(set, known, 256);
-        const char *near = nj_nearest(name, known, n);
-        return nj_fail(err, "no module '%s'%s%s%s%s%s%s", kind, strcmp(kind, name) ? " (kind of " : "",
-                       strcmp(kind, name) ? name : "", strcmp(kind, name) ? ")" : "", near ? "; did you mean '" : "",
-                       near ? near : "", near ? "'?" : "");
-    }
+    if (!e) return no_module(set, name, err);
     if (e->module->declare && !strcmp(kind, name) && !nj_settings_get(set->settings, section_of(set, name), "kind"))
         return nj_fail(err, "module '%s' needs a section of its own: [module.NAME] kind = %s ...", name, name);
     nj_instance *item = realloc(set->item, (set->n + 1) * sizeof *item);
@@ -236,9 +247,21 @@ static int add(nj_instances *set, const char *name, bool wanted, nj_error *err)
     *in = (nj_instance){
         .name = nj_arena_text(&set->arena, name, strlen(name)), .module = e->module, .path = e->path, .wanted = wanted
     };
-    if (set_up(set, in, err)) return e->module->declare ? 1 : -1;
+    int rc = set_up(set, in, err);
+    if (rc) return rc;
     set->n++;
     return 0;
+}
+
+/* Settings of an instance that does not run are read as well: a typing error is found whether -m names it or not. */
+static int check_section(nj_instances *set, const char *name, nj_error *err)
+{
+    const nj_module_entry *e = nj_modules_find(set->modules, kind_of(set, name));
+    if (!e || find(set, name)) return 0;
+    void *params, *conf = nj_arena_zalloc(&set->arena, e->module->conf_size + 1);
+    if (!conf || nj_table_rows(&set->arena, e->module->params, e->module->param_size, sizeof(nj_param), &params) < 0)
+        return nj_fail(err, "out of memory");
+    return nj_settings_apply(set->settings, section_of(set, name), params, host_keys, conf, err);
 }
 
 static void note_off(nj_instances *set, const char *name, const char *why)
@@ -284,7 +307,11 @@ static int add_selected(nj_instances *set, const char *select, nj_error *err)
             const char *known[256];
             uint32_t n = all_names(set, known, 256), k = 0;
             while (k < n && strcmp(known[k], name)) k++;
-            if (k == n) return nj_fail(err, "-m: no module '%s'", name);
+            if (k == n) {
+                nj_error why;
+                no_module(set, name, &why);
+                return nj_fail(err, "-m: %s", why.text);
+            }
         } else if (add(set, name, true, err))
             return -1;
         p = *end ? end + 1 : end;
@@ -354,10 +381,14 @@ int nj_instances_choose(nj_instances *set, const nj_modules *modules, nj_setting
     if (add_selected(set, select, err)) return -1;
     if (add_providers(set, select, err)) return -1;
     add_adapters(set);
-    /* sections of instances that do not run are still checked for existing kinds, so that a typing error is not silent */
-    for (uint32_t i = 0; i < n; i++)
-        if (!nj_modules_find(modules, kind_of(set, known[i])))
-            return nj_fail(err, "[module.%s]: no module '%s'", known[i], kind_of(set, known[i]));
+    for (uint32_t i = 0; i < n; i++) {
+        if (!nj_modules_find(modules, kind_of(set, known[i]))) {
+            nj_error why;
+            no_module(set, known[i], &why);
+            return nj_fail(err, "[module.%s]: %s", known[i], why.text);
+        }
+        if (check_section(set, known[i], err)) return -1;
+    }
     for (size_t i = 0; i < settings->n; i++)
         if (!strncmp(settings->item[i].section, "module.", 7)) settings->item[i].used = 1;
     return 0;
