@@ -9,6 +9,7 @@ static void release(nj_chunk *chunk)
     free(chunk->bytes);
     free(chunk->key);
     free(chunk->member);
+    free(chunk->fault);
     free(chunk);
 }
 

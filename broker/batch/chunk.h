@@ -32,12 +32,13 @@ typedef struct nj_chunk {
     nj_framing framing;
     nj_stream *stream;
     char *member;                            /* file or archive member; NULL for Kafka */
+    char *fault;                             /* why the source knows it cannot be read: a dead letter; NULL = nothing known */
     int64_t offset;                          /* Kafka offset, or number of the file or member in its source, from 0 */
     uint32_t generation;                     /* of the partition's assignment; a stale receipt is dropped */
     int64_t arrival_ns;                      /* nj_now_ns() when it was received */
     int64_t publish_ms;                      /* Kafka timestamp, ms since 1970; -1 = none */
     uint64_t seq;                            /* order of arrival over all sources, set by the host */
-    void (*release)(struct nj_chunk *chunk); /* frees bytes, key, member and the chunk itself; set by the source */
+    void (*release)(struct nj_chunk *chunk); /* frees bytes, key, member, fault and the chunk itself; set by the source */
     uint32_t refs;                           /* batches that still point into it, and its reader; use the two functions below */
 } nj_chunk;
 

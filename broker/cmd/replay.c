@@ -165,6 +165,10 @@ static int replay_source(options *o, const char *spec, nj_replayer *to, uint64_t
         if (next == NJ_NEXT_END) break;
         if (next == NJ_NEXT_ERROR) rc = NJ_EXIT_SOURCE;
         if (next != NJ_NEXT_CHUNK) continue;
+        if (chunk->fault) { /* told, and the source ends as an error */
+            nj_chunk_drop(chunk);
+            continue;
+        }
         if (nj_replayer_send(to, chunk, err)) rc = NJ_EXIT_LEDGER;
         ++*sent;
     }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/unpack.h"
 #include "decoder.h"
 #include "container.h"
 #include "read.h"
@@ -74,6 +75,7 @@ static int open_bare(nj_cursor *cursor, nj_error *err)
 {
     const nj_chunk *chunk = cursor->chunk;
     if (cursor->decoder->bare) return open_datum(cursor, cursor->decoder->bare, 0);
+    const char *kind = nj_kind_of(chunk->bytes, chunk->size);
     char start[24];
     size_t n = 0;
     while (n < sizeof start - 1 && n < chunk->size && isprint(chunk->bytes[n])) {
@@ -81,6 +83,8 @@ static int open_bare(nj_cursor *cursor, nj_error *err)
         n++;
     }
     start[n] = 0;
+    if (kind && n > 5) return nj_fail(err, "not an Avro packet: it is %s; it starts with '%s'", kind, start);
+    if (kind) return nj_fail(err, "not an Avro packet: it is %s", kind);
     if (n > 5) return nj_fail(err, "not an Avro packet: it starts with '%s'", start);
     if (chunk->size == 0) return nj_fail(err, "empty: 0 bytes");
     return nj_fail(err, "no container file, no schema id and no schema in the key; a bare datum needs [decode] schema = FILE");
@@ -110,6 +114,7 @@ int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_e
     s->blocks = s->packed = s->whole = false;
     s->left = 0;
     s->record = 0;
+    if (chunk->fault) return nj_fail(err, "%s", chunk->fault);
     if (chunk->size > 16) __builtin_prefetch(chunk->bytes + chunk->size - 16); /* the sync marker, far from all else */
     switch (look(decoder, chunk)) {
     case NJ_FRAME_OCF: return open_ocf(cursor, err);

@@ -25,10 +25,11 @@ typedef struct dead_source {
 static int match(const char *spec)
 {
     char head[4096];
+    struct stat st;
+    if (stat(spec, &st) || !S_ISREG(st.st_mode)) return 0; /* opening a pipe and closing it would end its writer */
     int fd = open(spec, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return 0;
-    struct stat st;
-    ssize_t n = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? read(fd, head, sizeof head) : 0;
+    ssize_t n = read(fd, head, sizeof head);
     close(fd);
     return n > 4 && !memcmp(head, "Obj\1", 4) &&
            memmem(head, (size_t)n, "\"name\":\"dead_letter\",\"namespace\":\"nightjar\"", 42);

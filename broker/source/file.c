@@ -13,7 +13,7 @@
 
 #include "../base/arena.h"
 #include "../base/clock.h"
-#include "classes.h"
+#include "members.h"
 
 /* Larger files are mapped: a night in one OCF need not fit into memory. Smaller ones are read, which costs less than
  * the page faults of a mapping and cannot fault when somebody cuts the file in the meantime. */
@@ -26,17 +26,18 @@ typedef struct file_source {
     const char **name; /* paths relative to the folder, sorted bytewise; one file: NULL names */
     size_t n, cap, at;
     int64_t n_handed;
-    uint64_t unreadable;
-    char first_unreadable[512];
-    nj_skipped skipped;
+    nj_members_common common; /* of a folder */
+    nj_members *members;      /* of a folder: what files of several packets hold */
+    const char **archive;     /* of a folder that holds archives and, perhaps, no packet */
+    size_t n_archives, cap_archives;
     nj_arena names;
-    int is_folder;
 } file_source;
 
 static void release_mapped(nj_chunk *chunk)
 {
     munmap(chunk->bytes, chunk->size);
     free(chunk->member);
+    free(chunk->fault);
     free(chunk);
 }
 
@@ -101,25 +102,36 @@ static nj_chunk *read_file(nj_stream *stream, const char *path)
     return chunk;
 }
 
-static int add_name(file_source *s, const char *name)
+static int add_name(nj_arena *names, const char ***list, size_t *n, size_t *cap, const char *name)
 {
-    if (s->n == s->cap) {
-        size_t cap = s->cap ? 2 * s->cap : 1024;
-        const char **grown = realloc(s->name, cap * sizeof *grown);
+    if (*n == *cap) {
+        size_t more = *cap ? 2 * *cap : 1024;
+        const char **grown = realloc(*list, more * sizeof *grown);
         if (!grown) return -1;
-        s->name = grown;
-        s->cap = cap;
+        *list = grown;
+        *cap = more;
     }
-    s->name[s->n] = nj_arena_text(&s->names, name, strlen(name));
-    return s->name[s->n++] ? 0 : -1;
+    (*list)[*n] = nj_arena_text(names, name, strlen(name));
+    return (*list)[(*n)++] ? 0 : -1;
 }
 
 static void unreadable(file_source *s, const char *name, const char *why)
 {
-    char text[512];
-    snprintf(text, sizeof text, "%s/%s: cannot be read: %s", s->spec, name, why);
-    if (s->unreadable++ == 0) snprintf(s->first_unreadable, sizeof s->first_unreadable, "%s", text);
-    s->host->note(s->host->opaque, text);
+    nj_trouble_add(&s->common.trouble, s->host, "%s/%s: cannot be read: %s", s->spec, name, why);
+}
+
+/* A packet by its name, or by its content; an archive; or nothing of ours. */
+static int add_file(file_source *s, const char *inside, nj_error *err)
+{
+    char path[4608];
+    int kind = nj_source_is_packet_name(inside) ? 2 : nj_source_is_archive_name(inside) ? 1 : 0;
+    if (!kind && snprintf(path, sizeof path, "%s/%s", s->spec, inside) < (int)sizeof path) kind = nj_members_look(path);
+    if (!kind)
+        nj_skipped_add(&s->common.skipped, inside, 0);
+    else if (kind == 1 ? add_name(&s->names, &s->archive, &s->n_archives, &s->cap_archives, inside)
+                       : add_name(&s->names, &s->name, &s->n, &s->cap, inside))
+        return nj_fail(err, "%s: out of memory for the names", s->spec);
+    return 0;
 }
 
 /* Adds the packets under the folder `inside` ("" or "sub/dir/"). Links to folders are not followed: they may lead in
@@ -146,14 +158,33 @@ static int scan(file_source *s, const char *inside, int depth, nj_error *err)
                     S_ISDIR(st.st_mode))) {
             strcat(path, "/");
             failed = scan(s, path, depth + 1, err);
-        } else if (!nj_source_is_packet_name(e->d_name)) {
-            nj_skipped_add(&s->skipped, path, 0);
-        } else if (add_name(s, path)) {
-            failed = nj_fail(err, "%s: out of memory for the names", s->spec);
+        } else if (nj_source_is_metadata(path)) {
+            nj_skipped_add_metadata(&s->common.skipped, path);
+        } else {
+            failed = add_file(s, path, err);
         }
     }
     closedir(dir);
     return failed;
+}
+
+/* Archives beside packets are most often the packets again: they are read where there is nothing else. */
+static int choose(file_source *s, nj_error *err)
+{
+    char text[1024];
+    if (!s->n && s->n_archives) {
+        free(s->name);
+        s->name = s->archive;
+        s->n = s->n_archives;
+        s->archive = NULL;
+    } else if (s->n_archives) {
+        snprintf(text, sizeof text, "%s: passed over %zu archive%s beside the packets (%.300s%s); name %s to read %s", s->spec,
+                 s->n_archives, s->n_archives > 1 ? "s" : "", s->archive[0], s->n_archives > 1 ? ", ..." : "",
+                 s->n_archives > 1 ? "them" : "it", s->n_archives > 1 ? "them" : "it");
+        s->host->note(s->host->opaque, text);
+    }
+    if (s->n || s->common.trouble.n) return 0;
+    return nj_fail(err, "%s: the folder holds no .avro, .msg or .datum file, packed or not, and no archive", s->spec);
 }
 
 static int by_bytes(const void *a, const void *b)
@@ -164,8 +195,10 @@ static int by_bytes(const void *a, const void *b)
 static void close_source(nj_source *source)
 {
     file_source *s = (file_source *)source;
+    nj_members_free(s->members);
     nj_arena_free(&s->names);
     free(s->name);
+    free(s->archive);
     free(s->spec);
     free(s);
 }
@@ -201,18 +234,18 @@ static nj_source *open_folder(const nj_source_args *args, nj_error *err)
 {
     file_source *s = new_source(args, &nj_source_folder, err);
     if (!s) return NULL;
-    s->is_folder = 1;
-    if (scan(s, "", 0, err)) {
-        close_source(&s->base);
-        return NULL;
-    }
-    if (!s->n && !s->unreadable) {
-        nj_fail(err, "%s: the folder holds no .avro, .msg or .datum file", args->spec);
+    s->common.spec = s->spec;
+    s->common.host = s->host;
+    s->members = nj_members_of_pieces(&s->common);
+    int rc = s->members ? 0 : nj_fail(err, "%s: out of memory", s->spec);
+    if (rc || nj_source_configure(args->settings, &s->common.conf, err) || scan(s, "", 0, err) || choose(s, err)) {
         close_source(&s->base);
         return NULL;
     }
     qsort(s->name, s->n, sizeof *s->name, by_bytes);
-    return with_stream(s, err);
+    nj_source *made = with_stream(s, err);
+    s->common.stream = made ? made->stream : NULL;
+    return made;
 }
 
 static nj_source *open_file(const nj_source_args *args, nj_error *err)
@@ -228,16 +261,10 @@ static nj_source *open_file(const nj_source_args *args, nj_error *err)
     return with_stream(s, err);
 }
 
-static nj_next hand_over(file_source *s, nj_chunk *made, const char *member, nj_chunk **chunk, nj_error *err)
+static nj_next hand_over(file_source *s, nj_chunk *made, nj_chunk **chunk)
 {
     made->offset = s->n_handed++;
     made->arrival_ns = nj_now_ns();
-    made->member = member ? strdup(member) : NULL;
-    if (member && !made->member) {
-        nj_chunk_drop(made);
-        nj_fail(err, "%s: out of memory", s->spec);
-        return NJ_NEXT_ERROR;
-    }
     *chunk = made;
     return NJ_NEXT_CHUNK;
 }
@@ -249,9 +276,31 @@ static nj_next next_file(nj_source *source, int timeout_ms, nj_chunk **chunk, nj
     if (s->at == s->n) return NJ_NEXT_END;
     __atomic_fetch_add(&s->at, 1, __ATOMIC_RELAXED);
     nj_chunk *made = read_file(s->base.stream, s->spec);
-    if (made) return hand_over(s, made, NULL, chunk, err);
+    if (made) return hand_over(s, made, chunk);
     nj_fail(err, "%s: cannot be read: %s", s->spec, strerror(errno));
     return NJ_NEXT_ERROR;
+}
+
+/* The next file of the folder: 1 = *made is its packet, 0 = none in it, or nj_members_next() has them, -1: out of memory. */
+static int open_next(file_source *s, nj_chunk **made, nj_error *err)
+{
+    char path[4608];
+    const char *name = s->name[s->at];
+    nj_chunk *file = NULL;
+    __atomic_fetch_add(&s->at, 1, __ATOMIC_RELAXED);
+    if (snprintf(path, sizeof path, "%s/%s", s->spec, name) >= (int)sizeof path)
+        errno = ENAMETOOLONG;
+    else
+        file = read_file(s->base.stream, path);
+    if (!file) {
+        unreadable(s, name, strerror(errno));
+        return 0;
+    }
+    if (!(file->member = strdup(name))) {
+        nj_chunk_drop(file);
+        return nj_fail(err, "%s: out of memory", s->spec);
+    }
+    return nj_members_take(s->members, file, made, err);
 }
 
 /* A file that cannot be read does not cost the rest of the folder: it is noted, and the source ends as an error. */
@@ -259,29 +308,19 @@ static nj_next next_of_folder(nj_source *source, int timeout_ms, nj_chunk **chun
 {
     (void)timeout_ms;
     file_source *s = (file_source *)source;
-    while (s->at < s->n) {
-        char path[4608];
-        const char *name = s->name[s->at];
-        __atomic_fetch_add(&s->at, 1, __ATOMIC_RELAXED);
+    for (;;) {
         nj_chunk *made = NULL;
-        if (snprintf(path, sizeof path, "%s/%s", s->spec, name) >= (int)sizeof path)
-            errno = ENAMETOOLONG;
-        else
-            made = read_file(s->base.stream, path);
-        if (!made) {
-            unreadable(s, name, strerror(errno));
-        } else if (made->size == 0) {
-            nj_skipped_add(&s->skipped, name, 1);
-            nj_chunk_drop(made);
-        } else {
-            return hand_over(s, made, name, chunk, err);
-        }
+        int rc = nj_members_inside(s->members) ? nj_members_next(s->members, &made, err) : 0;
+        if (rc == 0 && s->at == s->n) break;
+        if (rc == 0) rc = open_next(s, &made, err);
+        if (rc < 0) return NJ_NEXT_ERROR;
+        if (rc > 0) return hand_over(s, made, chunk);
     }
-    nj_skipped_tell(&s->skipped, s->host, s->spec, "file");
-    s->skipped = (nj_skipped){ 0 };
-    if (!s->unreadable) return NJ_NEXT_END;
-    nj_fail(err, "%s: %llu of its files and folders could not be read; the first is %s", s->spec,
-            (unsigned long long)s->unreadable, s->first_unreadable);
+    nj_skipped_tell(&s->common.skipped, s->host, s->spec, "file");
+    s->common.skipped = (nj_skipped){ 0 };
+    if (!s->common.trouble.n) return NJ_NEXT_END;
+    nj_fail(err, "%s: %llu of its files and folders could not be read; the first is %.400s", s->spec,
+            (unsigned long long)s->common.trouble.n, s->common.trouble.first);
     return NJ_NEXT_ERROR;
 }
 
@@ -304,14 +343,17 @@ static int match_file(const char *spec)
     return !strstr(spec, "://");
 }
 
-const nj_source_class nj_source_folder = { .name = "folder",
-                                           .form = "FOLDER",
-                                           .doc = "all .avro, .msg and .datum files below it, in the order of their names",
-                                           .match = match_folder,
-                                           .open = open_folder,
-                                           .next = next_of_folder,
-                                           .close = close_source,
-                                           .progress = progress };
+const nj_source_class nj_source_folder = {
+    .name = "folder",
+    .form = "FOLDER",
+    .doc =
+        "the packets below it by name and content, packed or not, in the order of their names; archives when there are no others",
+    .match = match_folder,
+    .open = open_folder,
+    .next = next_of_folder,
+    .close = close_source,
+    .progress = progress
+};
 const nj_source_class nj_source_file = { .name = "file",
                                          .form = "FILE.avro",
                                          .doc = "one packet, or an Avro file of many records (a dead-letter file is one)",

@@ -21,18 +21,9 @@ enum {
     FINAL_ERRORS = 5        /* refusals in a row before a running stream gives up: a broker may restart with stale secrets */
 };
 
-typedef struct kafka_conf {
-    double contact_s, drain_s;
-} kafka_conf;
-static const nj_param params[] = { { "contact_s", NJ_F64, "60", offsetof(kafka_conf, contact_s), 0.1, 86400, "s",
-                                     "a live source without a broker or a partition for so long is an error" },
-                                   { "drain_s", NJ_F64, "10", offsetof(kafka_conf, drain_s), 0, 240, "s",
-                                     "a rebalance waits at most so long for alerts that are under way" },
-                                   { 0 } };
-
 typedef struct kafka_source {
     nj_source base;
-    kafka_conf conf;
+    nj_source_conf conf;
     int64_t contact_ns;
     nj_settings *settings;
     const nj_source_host *host;
@@ -356,7 +347,7 @@ nj_source *nj_kafka_open(const nj_kafka_open_args *args, nj_error *err)
     if (bad)
         nj_fail(err, "%s: %s", args->source->spec, why.text);
     else
-        bad = nj_settings_apply(s->settings, "source", params, NULL, &s->conf, err);
+        bad = nj_source_configure(s->settings, &s->conf, err);
     s->contact_ns = (int64_t)(s->conf.contact_s * 1e9);
     s->live = s->at.until == NJ_UNTIL_STOPPED;
     if (!bad && connect_to(s, args, err) == 0) return &s->base;

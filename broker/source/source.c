@@ -1,10 +1,14 @@
 #include "source.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
+#include "../base/file.h"
 #include "../base/log.h"
+#include "../base/unpack.h"
 #include "classes.h"
 
 /* The first match wins. */
@@ -23,36 +27,119 @@ nj_source *nj_source_open(const nj_source_args *args, nj_error *err)
     return NULL;
 }
 
-int nj_source_is_packet_name(const char *name)
+static const nj_param params[] = { { "contact_s", NJ_F64, "60", offsetof(nj_source_conf, contact_s), 0.1, 86400, "s",
+                                     "a live source without a broker or a partition for so long is an error" },
+                                   { "drain_s", NJ_F64, "10", offsetof(nj_source_conf, drain_s), 0, 240, "s",
+                                     "a rebalance waits at most so long for alerts that are under way" },
+                                   { "zstd_window_log", NJ_I64, "31", offsetof(nj_source_conf, zstd_window_log), 10,
+                                     NJ_ZSTD_WINDOW, "1", "a zstd archive may ask for a window of up to 2^N bytes of memory" },
+                                   { "max_member", NJ_I64, "4G", offsetof(nj_source_conf, max_member), 1024, 1e13, "byte",
+                                     "a packed file or member, unpacked, and a member of an archive" },
+                                   { 0 } };
+
+int nj_source_configure(nj_settings *settings, nj_source_conf *conf, nj_error *err)
 {
-    static const char *const ending[] = { ".avro", ".msg", ".datum" };
-    const char *slash = strrchr(name, '/');
-    const char *dot = strrchr(slash ? slash + 1 : name, '.');
-    for (size_t i = 0; dot && i < sizeof ending / sizeof *ending; i++)
-        if (!strcmp(dot, ending[i])) return 1;
-    return 0;
+    nj_settings none = { 0 };
+    return nj_settings_apply(settings ? settings : &none, "source", params, NULL, conf, err);
+}
+
+/* How long the name is without the endings of packers. */
+static size_t bare_length(const char *name)
+{
+    static const char *const packer[] = { ".gz", ".zst", ".zstd", ".bz2", ".xz", ".lz4", ".lzma", ".Z" };
+    size_t n = strlen(name);
+    for (size_t i = 0; i < sizeof packer / sizeof *packer; i++) {
+        size_t k = strlen(packer[i]);
+        if (n <= k || strncasecmp(name + n - k, packer[i], k)) continue;
+        n -= k;
+        i = (size_t)-1; /* .gz.gz */
+    }
+    return n;
+}
+
+static bool ends(const char *name, size_t n, const char *end)
+{
+    size_t k = strlen(end);
+    return n >= k && !strncasecmp(name + n - k, end, k);
+}
+
+bool nj_source_is_packet_name(const char *name)
+{
+    size_t n = bare_length(name);
+    return ends(name, n, ".avro") || ends(name, n, ".msg") || ends(name, n, ".datum");
+}
+
+bool nj_source_is_archive_name(const char *name)
+{
+    static const char *const form[] = { ".tar", ".tgz", ".tzst", ".txz", ".tbz2", ".tbz", ".tlz", ".zip" };
+    size_t n = bare_length(name);
+    for (size_t i = 0; i < sizeof form / sizeof *form; i++)
+        if (ends(name, n, form[i])) return true;
+    return strcasestr(nj_base_name(name), ".tar.") != NULL;
+}
+
+bool nj_source_is_metadata(const char *path)
+{
+    static const char *const folder[] = { "__MACOSX", "PaxHeader",  ".ipynb_checkpoints", ".AppleDouble", ".Trash",
+                                          ".Trashes", ".fseventsd", ".Spotlight-V100",    ".git",         ".snapshot",
+                                          ".zfs",     "@eaDir",     "lost+found",         "$RECYCLE.BIN", ".TemporaryItems" };
+    for (const char *part = path, *end; (end = strchr(part, '/')); part = end + 1)
+        for (size_t i = 0; i < sizeof folder / sizeof *folder; i++) {
+            size_t n = strlen(folder[i]), k = (size_t)(end - part);
+            /* PaxHeaders.1234 and .Trash-1000 have the number of a process or a user behind them */
+            bool numbered = k > n && (part[n] == '.' || part[n] == 's' || part[n] == '-');
+            if (k >= n && !strncmp(part, folder[i], n) && (k == n || numbered)) return true;
+        }
+    const char *base = nj_base_name(path);
+    return base[0] == '.' && base[1] && strcmp(base, "..") != 0;
+}
+
+static void count(uint64_t *n, char first[256], const char *name)
+{
+    if ((*n)++ == 0) snprintf(first, 256, "%s", name);
 }
 
 void nj_skipped_add(nj_skipped *skipped, const char *name, int empty)
 {
-    uint64_t *n = empty ? &skipped->empty : &skipped->other;
-    char *first = empty ? skipped->first_empty : skipped->first_other;
-    if ((*n)++ == 0) snprintf(first, sizeof skipped->first_empty, "%s", name);
+    if (empty)
+        count(&skipped->empty, skipped->first_empty, name);
+    else
+        count(&skipped->other, skipped->first_other, name);
+}
+
+void nj_skipped_add_metadata(nj_skipped *skipped, const char *name)
+{
+    count(&skipped->metadata, skipped->first_metadata, name);
 }
 
 void nj_skipped_tell(const nj_skipped *skipped, const nj_source_host *host, const char *source, const char *unit)
 {
-    char text[1024];
-    int n = 0;
-    if (skipped->other)
-        n += snprintf(text, sizeof text, "%s: passed over %" PRIu64 " %s%s not an alert (%s%s)", source, skipped->other, unit,
-                      skipped->other > 1 ? "s" : "", skipped->first_other, skipped->other > 1 ? ", ..." : "");
-    if (n >= (int)sizeof text) n = (int)sizeof text - 1;
-    if (skipped->empty)
-        n += snprintf(text + n, sizeof text - (size_t)n, "%s%s%" PRIu64 " empty %s%s (%s%s)", n ? ", and " : source,
-                      n ? "" : ": passed over ", skipped->empty, unit, skipped->empty > 1 ? "s" : "", skipped->first_empty,
-                      skipped->empty > 1 ? ", ..." : "");
+    const struct {
+        uint64_t n;
+        const char *kind, *behind, *first;
+    } part[] = { { skipped->other, "", " not an alert", skipped->first_other },
+                 { skipped->empty, "empty ", "", skipped->first_empty },
+                 { skipped->metadata, "hidden or metadata ", "", skipped->first_metadata } };
+    char text[1536];
+    size_t n = 0;
+    for (int i = 0; i < 3; i++) {
+        if (!part[i].n || n >= sizeof text) continue;
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s%" PRIu64 " %s%s%s%s (%s%s)", n ? ", and " : source,
+                              n ? "" : ": passed over ", part[i].n, part[i].kind, unit, part[i].n > 1 ? "s" : "", part[i].behind,
+                              part[i].first, part[i].n > 1 ? ", ..." : "");
+    }
     if (n) host->note(host->opaque, text);
+}
+
+void nj_trouble_add(nj_trouble *trouble, const nj_source_host *host, const char *format, ...)
+{
+    char text[sizeof trouble->first];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    if (trouble->n++ == 0) memcpy(trouble->first, text, sizeof text);
+    host->note(host->opaque, text);
 }
 
 /* --- a host that only reads --- */
