@@ -38,9 +38,9 @@ static int open_model(const nj_host *host, const void *c, void **self)
     state *s = host->alloc(host->opaque, sizeof *s);
     if (!s) return NJ_ENOMEM;
     s->service = host->service(host->opaque, NJ_MODEL_SERVICE, 1);
-    if (!s->service) return NJ_ECONF;
-    s->model = s->service->open(host, cf->model, &(nj_model_options){ .size = sizeof(nj_model_options), .engine = cf->engine });
-    if (!s->model) return NJ_ECONF;
+    int rc = nj_model_open(s->service, host, cf->model,
+                           &(nj_model_options){ .size = sizeof(nj_model_options), .engine = cf->engine }, &s->model);
+    if (rc != NJ_OK) return rc;
     *self = s;
     const nj_model_info *info = s->service->info(s->model);
     if (info->n_inputs == 1 && info->input[0].rank == 3 && info->input[0].dim[1] == STEPS && info->input[0].dim[2] == COLUMNS &&

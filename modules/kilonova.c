@@ -38,7 +38,7 @@ static int read_components(const nj_host *host, const char *folder, state *s)
     const void *bytes;
     size_t n;
     snprintf(name, sizeof name, "%s/interpolated_mixed_pcs.csv", folder);
-    if (host->data(host->opaque, name, &bytes, &n) != NJ_OK) {
+    if (host->data(host->opaque, name, &bytes, &n) != NJ_OK) { /* the folder is here, so the model is incomplete */
         host->log(host->opaque, 0, "kilonova: %s is not on the data path", name);
         return NJ_ECONF;
     }

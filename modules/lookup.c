@@ -153,9 +153,14 @@ static void infer(table *t, const nj_csv *row)
 /* First walk: header, types, number of rows. */
 static int survey(const nj_host *host, const conf *c, table *t, int *key, const void **bytes, size_t *n)
 {
-    if (!*c->file || host->data(host->opaque, c->file, bytes, n) != NJ_OK) return complain(host, c, "cannot be read", "");
+    if (!*c->file) return complain(host, c, "file = FILE.csv is missing", "");
+    int rc = host->data(host->opaque, c->file, bytes, n);
+    if (rc != NJ_OK) {
+        complain(host, c, rc == NJ_ENO_CATALOG ? "is not on the data path" : "cannot be read", "");
+        return rc;
+    }
     nj_csv csv = { .at = *bytes, .end = (const char *)*bytes + *n };
-    int rc = nj_csv_row(&csv) == 1 ? choose_columns(host, c, &csv, t, key) : complain(host, c, "has no header row", "");
+    rc = nj_csv_row(&csv) == 1 ? choose_columns(host, c, &csv, t, key) : complain(host, c, "has no header row", "");
     int got = 0;
     while (rc == NJ_OK && (got = nj_csv_row(&csv)) == 1) {
         infer(t, &csv);

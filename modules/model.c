@@ -169,12 +169,13 @@ static int open_state(state *s, const nj_host *host, const conf *c)
     *s = (state){ .service = host->service(host->opaque, NJ_MODEL_SERVICE, 1),
                   .small = nj_stamp_small(c->small_stamps),
                   .keep_nan = !strcmp(c->missing, "nan") };
-    if (!s->service || !c->model[0]) return refuse(host, c, "the setting names no model", "");
-    s->model = s->service->open(
-        host, c->model,
-        &(nj_model_options){ .size = sizeof(nj_model_options), .engine = c->engine, .device = c->device, .sum = c->sum });
-    if (!s->model) return NJ_ECONF;
-    int rc = match_inputs(s, host, c);
+    if (!c->model[0]) return refuse(host, c, "the setting names no model", "");
+    int rc = nj_model_open(
+        s->service, host, c->model,
+        &(nj_model_options){ .size = sizeof(nj_model_options), .engine = c->engine, .device = c->device, .sum = c->sum },
+        &s->model);
+    if (rc != NJ_OK) return rc;
+    rc = match_inputs(s, host, c);
     if (rc == NJ_OK) rc = read_features(s, host, c);
     if (rc == NJ_OK) rc = read_stamps(s, host, c);
     if (rc == NJ_OK) rc = check_counts(s, host, c);

@@ -186,9 +186,9 @@ static int open_model(const nj_host *host, const void *c, void **self)
                   .fink_cuts = !strcmp(cf->cuts, "fink"),
                   .from_flux = !strcmp(cf->input, "flux"),
                   .has_y = !strcmp(cf->y_band, "read") };
-    if (!s->service) return NJ_ECONF;
-    s->model = s->service->open(host, cf->model, &(nj_model_options){ .size = sizeof(nj_model_options), .engine = cf->engine });
-    if (!s->model) return NJ_ECONF;
+    int rc = nj_model_open(s->service, host, cf->model,
+                           &(nj_model_options){ .size = sizeof(nj_model_options), .engine = cf->engine }, &s->model);
+    if (rc != NJ_OK) return rc;
     if (read_features(s, host)) {
         s->service->close(s->model);
         return NJ_ECONF;

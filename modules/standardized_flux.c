@@ -80,15 +80,17 @@ static int read_catalogue(const nj_host *host, catalogue *c)
     static const char *const title[] = { "object", "median_g", "median_r" };
     const void *bytes;
     size_t n, lines = 1;
-    if (host->data(host->opaque, c->conf->catalogue, &bytes, &n) != NJ_OK) {
-        host->log(host->opaque, 0, "standardized_flux: catalogue '%s' is not on the data path", c->conf->catalogue);
-        return NJ_ECONF;
+    int rc = host->data(host->opaque, c->conf->catalogue, &bytes, &n);
+    if (rc != NJ_OK) {
+        host->log(host->opaque, 0, "standardized_flux: catalogue '%s' %s", c->conf->catalogue,
+                  rc == NJ_ENO_CATALOG ? "is not on the data path" : "cannot be read");
+        return rc;
     }
     for (size_t i = 0; i < n; i++) lines += ((const char *)bytes)[i] == '\n';
     c->object = host->alloc(host->opaque, lines * sizeof *c->object);
     if (!c->object) return NJ_ENOMEM;
     nj_csv csv = { .at = bytes, .end = (const char *)bytes + n };
-    int column[3] = { -1, -1, -1 }, rc = NJ_OK, got = nj_csv_row(&csv);
+    int column[3] = { -1, -1, -1 }, got = nj_csv_row(&csv);
     for (int k = 0; k < 3 && got == 1 && rc == NJ_OK; k++) {
         column[k] = nj_csv_column(&csv, title[k]);
         if (column[k] >= 0) continue;

@@ -153,15 +153,18 @@ static int set_up(const nj_host *host, const conf *c, match *m)
 {
     char why[600];
     *m = (match){ .host = host, .c = *c, .sky = host->service(host->opaque, "sky", NJ_SKY_VERSION) };
-    if (!m->sky) return complain(host, c, "this program has no catalogue service", "");
     if (!*c->catalog) return complain(host, c, "catalog = FILE.njx is missing", "");
-    m->cat = m->sky->open(c->catalog, why, sizeof why);
-    if (!m->cat) {
+    if (!m->sky) {
+        complain(host, c, "this program has no catalogue service", "");
+        return NJ_ENO_SERVICE;
+    }
+    int rc = m->sky->try_open(c->catalog, &m->cat, why, sizeof why);
+    if (rc != NJ_OK) {
         host->log(host->opaque, 0, "xmatch: %s", why);
-        return NJ_ECONF;
+        return rc;
     }
     const nj_sky_view *view = m->sky->begin(m->cat);
-    int rc = choose_columns(m, view);
+    rc = choose_columns(m, view);
     if (rc == NJ_OK) rc = choose_rule(m, view);
     m->motion = c->motion && m->sky->info(view)->has_motion;
     m->opened = m->sky->info(view)->generation;

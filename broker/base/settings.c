@@ -107,7 +107,8 @@ done:
 int nj_settings_define(nj_settings *s, const char *text, nj_error *err)
 {
     const char *equals = strchr(text, '='), *dot = strchr(text, '.');
-    if (dot && (!strncmp(text, "module.", 7) || !strncmp(text, "topic.", 6))) /* sections of two words; keys may have dots */
+    if (dot && (!strncmp(text, "module.", 7) || !strncmp(text, "topic.", 6) || !strncmp(text, "sink.", 5)))
+        /* sections of two words; keys may have dots */
         dot = strchr(dot + 1, '.');
     if (!equals || !dot || dot > equals || dot == text || dot + 1 == equals)
         return nj_fail(err, "-D %s: expected section.key=value", text);
@@ -147,13 +148,19 @@ static size_t edit_distance(const char *a, const char *b)
     return row[n];
 }
 
+bool nj_name_is_valid(const char *name)
+{
+    if (!name || name[0] < 'a' || name[0] > 'z') return false;
+    return !name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")];
+}
+
 const char *nj_nearest(const char *word, const char *const *candidate, size_t n)
 {
     const char *best = NULL;
     size_t least = strlen(word) / 3 + 2;
     for (size_t i = 0; i < n; i++) {
         size_t d = edit_distance(word, candidate[i]);
-        if (d && d < least) { /* 0: the wrong word itself, which a section may hold as well */
+        if (d && d < least) { /* 0: the wrong word itself stands in some list */
             least = d;
             best = candidate[i];
         }
@@ -247,14 +254,6 @@ int nj_settings_apply(nj_settings *s, const char *section, const nj_param *table
         }
         if (store(p, t, conf, err)) return -1;
     }
-    return 0;
-}
-
-int nj_settings_check_used(nj_settings *s, nj_error *err)
-{
-    for (size_t i = 0; i < s->n; i++)
-        if (!s->item[i].used)
-            return nj_fail(err, "%s: section [%s] (key '%s') is not known", s->item[i].where, s->item[i].section, s->item[i].key);
     return 0;
 }
 

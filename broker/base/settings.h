@@ -3,6 +3,7 @@
 #ifndef NJ_BASE_SETTINGS_H
 #define NJ_BASE_SETTINGS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "arena.h"
@@ -34,11 +35,11 @@ const char *nj_settings_get(nj_settings *s, const char *section, const char *key
  * (NULL-terminated list, or NULL; "need.*" stands for all keys that begin so). Integers may end in k, M, G (powers of 1024). */
 int nj_settings_apply(nj_settings *s, const char *section, const nj_param *table, const char *const *also, void *conf,
                       nj_error *err);
-/* -1 and the first unused setting in err when a section that nobody asked for was given. */
-int nj_settings_check_used(nj_settings *s, nj_error *err);
 void nj_settings_free(nj_settings *s);
 
-/* The candidate nearest to `word` by edit distance, or NULL when none is close. */
+/* [a-z][a-z0-9_]*: what modules, instances, topics and columns may be called. */
+bool nj_name_is_valid(const char *name);
+/* The candidate nearest to `word` by edit distance, never the word itself, or NULL when none is close. */
 const char *nj_nearest(const char *word, const char *const *candidate, size_t n);
 
 #endif

@@ -134,11 +134,11 @@ static void what_is_off(const nj_instances *set, bool models)
 {
     nj_buffer names = { 0 };
     for (uint32_t i = 0; i < set->n_off; i++) {
-        const char *end = strstr(set->off[i], " is off: model ");
-        if (models || !end)
-            tell(NOTE, "", NULL, "%s", set->off[i]);
+        const nj_off *off = &set->off[i];
+        if (models || off->status != NJ_ENO_MODEL)
+            tell(NOTE, "", NULL, "%s is off: %s", off->name, off->why);
         else
-            nj_buffer_printf(&names, "%s%.*s", names.n ? ", " : "", (int)(end - set->off[i]), set->off[i]);
+            nj_buffer_printf(&names, "%s%s", names.n ? ", " : "", off->name);
     }
     if (names.n) tell(NOTE, "", NULL, "off for want of a model: %s", names.data);
     nj_buffer_free(&names);

@@ -38,7 +38,7 @@ static int read_data(void *opaque, const char *name, const void **bytes, size_t 
 {
     files *f = opaque;
     FILE *file = f->n < MAX_FILES ? fopen(name, "rb") : NULL;
-    if (!file) return NJ_ECONF;
+    if (!file) return NJ_ENO_CATALOG;
     size_t cap = 1 << 16, got;
     char *p = malloc(cap);
     *n = 0;

@@ -64,7 +64,7 @@ static int modules_main(int argc, char **argv)
             printf("%-22s %-18s %-8s %5u %5u  %s\n", in->name, in->module->name, in->module->version, in->n_needs, in->n_gives,
                    in->module->summary);
         }
-        for (uint32_t i = 0; i < set.n_off; i++) printf("%s\n", set.off[i]);
+        for (uint32_t i = 0; i < set.n_off; i++) printf("%s is off: %s\n", set.off[i].name, set.off[i].why);
     }
     nj_instances_close(&set);
     nj_modules_free(&modules);

@@ -15,6 +15,9 @@ void nj_decoder_free(nj_decoder *decoder);
 /* Is the path a canonical name of any survey map? */
 bool nj_decoder_knows(const nj_decoder *decoder, const char *path);
 
+/* The surveys that have a map, each once; their number, at most cap. */
+uint32_t nj_decoder_surveys(const nj_decoder *decoder, const char **name, uint32_t cap);
+
 /* A column that packets of a survey can give. */
 typedef struct nj_offer {
     nj_type type; /* the natural one; decode converts between all number types */

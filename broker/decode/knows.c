@@ -63,3 +63,14 @@ void nj_decoder_offer(nj_decoder *decoder, const char *path, nj_offer *offer)
         if (schema && nj_schema_offer(schema, path, &has, NULL) == 0) nj_offer_join(offer, &has);
     }
 }
+
+uint32_t nj_decoder_surveys(const nj_decoder *decoder, const char **name, uint32_t cap)
+{
+    uint32_t n = 0;
+    for (uint32_t m = 0; m < decoder->n_maps; m++) {
+        uint32_t k = 0;
+        while (k < n && strcmp(name[k], decoder->map[m]->survey)) k++;
+        if (k == n && n < cap) name[n++] = decoder->map[m]->survey;
+    }
+    return n;
+}

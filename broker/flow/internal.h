@@ -148,6 +148,10 @@ void nj_flow_values(const run *r, const survey *s, const nj_batch *batch, nj_col
 const survey *nj_flow_survey_of(run *r, const nj_graph *graph);
 nj_light_curve nj_flow_light_curve(const run *r, const survey *s, const nj_batch *batch); /* what the SQL table lc reads */
 
+/* check.c */
+int nj_flow_check_settings(run *r, nj_error *err); /* sections, keys and names that nothing reads: once there is a decoder */
+void nj_flow_tell_unused(run *r);                  /* settings of sources and outputs that this run lacks */
+
 /* ingest.c */
 void *nj_ingest(void *run_);                /* thread */
 extern const nj_source_host nj_ingest_host; /* opaque = run */

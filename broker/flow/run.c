@@ -74,10 +74,7 @@ static int set_up_modules(run *r, nj_error *err)
                *catalogs = nj_settings_get(o->settings, "catalogs", "path");
     r->instances.data_path =
         nj_arena_printf(&r->arena, "%s:%s:%s", r->conf.data_path, models ? models : "", catalogs ? catalogs : "");
-    if (nj_instances_choose(&r->instances, &r->modules, o->settings, o->select, err)) return -1;
-    for (size_t i = 0; i < o->settings->n; i++) /* topics and other parts' sections are theirs to check */
-        if (!strncmp(o->settings->item[i].section, "topic.", 6)) o->settings->item[i].used = 1;
-    return 0;
+    return nj_instances_choose(&r->instances, &r->modules, o->settings, o->select, err);
 }
 
 static int open_sources(run *r, nj_error *err)
@@ -432,22 +429,32 @@ static void free_run(run *r)
     free(r);
 }
 
-/* One line for people; every reason with -v. */
+/* Those of one status: "; no model here (-D models.path=DIR): braai, acai_h". */
+static void add_off(const nj_instances *set, int status, const char *cure, nj_buffer *out)
+{
+    bool first = true;
+    for (uint32_t i = 0; i < set->n_off; i++) {
+        if (set->off[i].status != status) continue;
+        if (first) nj_buffer_printf(out, "%sno %s here%s: ", out->n ? "; " : "", nj_what_is_absent(status), cure);
+        nj_buffer_printf(out, "%s%s", first ? "" : ", ", set->off[i].name);
+        first = false;
+    }
+}
+
+/* One line for people, by what is not here; every reason with -v. */
 static void tell_what_is_off(const nj_instances *set)
 {
-    char names[1024] = "";
-    for (uint32_t i = 0; i < set->n_off; i++) {
-        nj_log(NJ_LOG_DEBUG, "%s", set->off[i]);
-        size_t n = strlen(names);
-        snprintf(names + n, sizeof names - n, "%s%.*s", i ? ", " : "", (int)strcspn(set->off[i], " "), set->off[i]);
-    }
+    nj_buffer text = { 0 };
+    for (uint32_t i = 0; i < set->n_off; i++) nj_log(NJ_LOG_DEBUG, "%s is off: %s", set->off[i].name, set->off[i].why);
+    add_off(set, NJ_ENO_MODEL, " (-D models.path=DIR)", &text);
+    add_off(set, NJ_ENO_CATALOG, " (-D catalogs.path=DIR)", &text);
+    add_off(set, NJ_ENO_SERVICE, "", &text);
     if (set->n_off == 1)
-        nj_log(NJ_LOG_INFO, "%s", set->off[0]);
+        nj_log(NJ_LOG_INFO, "%s is off: no %s here: %s", set->off[0].name, nj_what_is_absent(set->off[0].status),
+               set->off[0].why);
     else if (set->n_off)
-        nj_log(NJ_LOG_INFO,
-               "%u modules are off, because their models or catalogues are not here (-D models.path=DIR, -D catalogs.path=DIR; "
-               "-v gives each reason): %s",
-               set->n_off, names);
+        nj_log(NJ_LOG_INFO, "%u modules are off (-v gives each reason): %s", set->n_off, text.data ? text.data : "");
+    nj_buffer_free(&text);
 }
 
 static int set_up(run *r, nj_error *err)
@@ -455,7 +462,7 @@ static int set_up(run *r, nj_error *err)
     const nj_run_options *o = r->options;
     if (set_up_modules(r, err)) return NJ_EXIT_USAGE;
     r->decoder = nj_decoder_new(o->settings, err);
-    if (!r->decoder) return NJ_EXIT_USAGE;
+    if (!r->decoder || nj_flow_check_settings(r, err)) return NJ_EXIT_USAGE;
     if (nj_instances_open(&r->instances, o->select, err)) return NJ_EXIT_USAGE;
     tell_what_is_off(&r->instances);
     if (nj_flow_fields(r, err)) return NJ_EXIT_USAGE;
@@ -494,7 +501,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     int rc = set_up(r, err);
     if (rc == NJ_EXIT_OK && open_sources(r, err)) rc = NJ_EXIT_SOURCE;
     if (rc == NJ_EXIT_OK && open_sinks(r, err)) rc = NJ_EXIT_USAGE;
-    if (rc == NJ_EXIT_OK && nj_settings_check_used(options->settings, err)) rc = NJ_EXIT_USAGE;
+    if (rc == NJ_EXIT_OK) nj_flow_tell_unused(r);
     int threads = rc == NJ_EXIT_OK ? threads_of(r) : 1;
     if (rc == NJ_EXIT_OK && make_workers(r, &w, threads, err)) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK && nj_flow_analysis_begin(r, threads, err)) rc = NJ_EXIT_USAGE;

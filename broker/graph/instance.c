@@ -17,6 +17,22 @@
 #include "services.h"
 
 static const char *const host_keys[] = { "kind", "default", "surveys", "need.*", NULL };
+static const char *const words_for_no[] = { "0", "no", "false", "off", NULL };
+static const char *const words_for_yes[] = { "1", "yes", "true", "on", NULL };
+
+static bool is_one_of(const char *word, const char *const *list)
+{
+    while (*list && strcmp(*list, word)) list++;
+    return *list != NULL;
+}
+
+const char *nj_what_is_absent(int status)
+{
+    return status == NJ_ENO_MODEL     ? "model"
+           : status == NJ_ENO_CATALOG ? "catalogue"
+           : status == NJ_ENO_SERVICE ? "service"
+                                      : NULL;
+}
 
 /* --- services for open() and declare() --- */
 
@@ -41,7 +57,7 @@ static void *host_alloc(void *opaque, size_t bytes)
     return nj_arena_zalloc(&set->arena, bytes);
 }
 
-/* name as it stands if absolute, else below each folder of the data path, else below the working directory. */
+/* name as it stands if absolute, else below each folder of the data path, else below the working directory. -1: errno */
 static int find_file(const nj_instances *set, const char *name, char path[4096])
 {
     for (const char *dir = set->data_path; dir && *dir && name[0] != '/';) {
@@ -65,7 +81,7 @@ static int host_data(void *opaque, const char *name, const void **bytes, size_t 
         }
     char path[4096];
     struct stat st;
-    if (find_file(set, name, path)) return NJ_ECONF;
+    if (find_file(set, name, path)) return errno == ENOENT || errno == ENOTDIR ? NJ_ENO_CATALOG : NJ_ECONF;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return NJ_ECONF;
     void *map = NULL;
@@ -114,20 +130,31 @@ static const char *kind_of(nj_instances *set, const char *name)
     return kind ? kind : name;
 }
 
-/* All names that could be an instance: modules without declare(), and sections. */
-static uint32_t all_names(nj_instances *set, const char **name, uint32_t cap)
+/* All names that could be an instance: modules without declare(), and sections of a known kind. */
+static const char **all_names(nj_instances *set, uint32_t *n_names)
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < set->modules->n && n < cap; i++)
+    const char **name = nj_arena_alloc(&set->arena, (set->modules->n + set->settings->n + 1) * sizeof *name);
+    *n_names = 0;
+    if (!name) return NULL;
+    for (uint32_t i = 0; i < set->modules->n; i++)
         if (!set->modules->item[i].module->declare) name[n++] = set->modules->item[i].module->name;
-    for (size_t i = 0; i < set->settings->n && n < cap; i++) {
+    for (size_t i = 0; i < set->settings->n; i++) {
         const char *section = set->settings->item[i].section;
-        if (strncmp(section, "module.", 7)) continue;
+        if (strncmp(section, "module.", 7) || !nj_modules_find(set->modules, kind_of(set, section + 7))) continue;
         uint32_t k = 0;
         while (k < n && strcmp(name[k], section + 7)) k++;
         if (k == n) name[n++] = section + 7;
     }
-    return n;
+    *n_names = n;
+    return name;
+}
+
+static const char *nearest_name(nj_instances *set, const char *name)
+{
+    uint32_t n;
+    const char **known = all_names(set, &n);
+    return known ? nj_nearest(name, known, n) : NULL;
 }
 
 static int is_adapter(const char *name)
@@ -138,7 +165,7 @@ static int is_adapter(const char *name)
 static int in_default_set(nj_instances *set, const char *name)
 {
     const char *flag = nj_settings_get(set->settings, section_of(set, name), "default");
-    return !is_adapter(name) && !(flag && !strcmp(flag, "0"));
+    return !is_adapter(name) && !(flag && is_one_of(flag, words_for_no));
 }
 
 static nj_instance *find(nj_instances *set, const char *name)
@@ -156,14 +183,27 @@ const nj_instance *nj_instances_find(const nj_instances *set, const char *name)
 }
 
 /* need.lc.mag = mylookup.mag: reads the column elsewhere. */
-static void redirect(nj_instances *set, const char *section, nj_need *need, int n)
+static int redirect(nj_instances *set, const char *section, nj_need *need, int n, nj_error *err)
 {
+    for (size_t i = 0; i < set->settings->n; i++) {
+        const nj_setting *t = &set->settings->item[i];
+        if (strcmp(t->section, section) || strncmp(t->key, "need.", 5)) continue;
+        const char **path = nj_arena_alloc(&set->arena, ((size_t)n + 1) * sizeof *path);
+        if (!path) return nj_fail(err, "out of memory");
+        int k = 0;
+        for (; k < n && strcmp(need[k].path, t->key + 5); k++) path[k] = need[k].path;
+        if (k < n) continue;
+        const char *near = nj_nearest(t->key + 5, path, (size_t)n);
+        return nj_fail(err, "%s: [%s] %s: it has no need '%s'%s%s%s", t->where, section, t->key, t->key + 5,
+                       near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    }
     for (int i = 0; i < n; i++) {
         char key[256];
         snprintf(key, sizeof key, "need.%s", need[i].path);
         const char *other = nj_settings_get(set->settings, section, key);
         if (other) need[i].path = other;
     }
+    return 0;
 }
 
 /* From here to end_set_up() an instance's complaints are kept instead of printed. */
@@ -179,8 +219,7 @@ static void end_set_up(nj_instances *set, bool failed)
     if (!failed && set->said[0]) nj_log(NJ_LOG_WARN, "%s", set->said);
 }
 
-/* -1: settings or memory, which end the run; 1: declare() says that it cannot be here. A wrong setting is never taken
- * for missing data: it would switch the module off. */
+/* NJ_OK, or with err what declare() says; NJ_ECONF for a wrong key or value. */
 static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
 {
     const nj_module *m = in->module;
@@ -188,8 +227,8 @@ static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
     void *params;
     in->conf = nj_arena_zalloc(&set->arena, m->conf_size + 1);
     if (!in->conf || nj_table_rows(&set->arena, m->params, m->param_size, sizeof(nj_param), &params) < 0)
-        return nj_fail(err, "out of memory");
-    if (nj_settings_apply(set->settings, section, params, host_keys, in->conf, err)) return -1;
+        return nj_fail(err, "out of memory"), NJ_ENOMEM;
+    if (nj_settings_apply(set->settings, section, params, host_keys, in->conf, err)) return NJ_ECONF;
     nj_tables tables = { m->needs, m->gives };
     if (m->declare) {
         begin_set_up(set);
@@ -197,15 +236,18 @@ static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
         bool failed = rc != NJ_OK || !tables.needs || !tables.gives;
         end_set_up(set, failed);
         if (failed) {
-            nj_fail(err, "%s", set->said[0] ? set->said : "it cannot be set up");
-            return 1;
+            const char *why = set->said[0] ? set->said : "it does not say why";
+            if (rc == NJ_OK) rc = NJ_EINTERNAL;
+            nj_fail(err, "%s%s%s%s", nj_what_is_absent(rc) ? "" : "module ", nj_what_is_absent(rc) ? "" : in->name,
+                    nj_what_is_absent(rc) ? "" : " cannot be set up: ", why);
+            return rc;
         }
     }
     void *need, *give;
     int n_needs = nj_table_rows(&set->arena, tables.needs, m->need_size, sizeof(nj_need), &need);
     int n_gives = nj_table_rows(&set->arena, tables.gives, m->give_size, sizeof(nj_give), &give);
-    if (n_needs < 0 || n_gives < 0) return nj_fail(err, "out of memory");
-    redirect(set, section, need, n_needs);
+    if (n_needs < 0 || n_gives < 0) return nj_fail(err, "out of memory"), NJ_ENOMEM;
+    if (redirect(set, section, need, n_needs, err)) return NJ_ECONF;
     in->surveys = nj_settings_get(set->settings, section, "surveys");
     in->need = need;
     in->give = give;
@@ -214,20 +256,7 @@ static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
     return 0;
 }
 
-/* Says that a module is not there, with the nearest name of one that is: of modules for a kind, else of instances. */
-static int no_module(nj_instances *set, const char *name, nj_error *err)
-{
-    const char *kind = kind_of(set, name), *known[256];
-    bool other = strcmp(kind, name) != 0;
-    uint32_t n = 0;
-    if (!other) n = all_names(set, known, 256);
-    for (uint32_t i = 0; other && i < set->modules->n && n < 256; i++) known[n++] = set->modules->item[i].module->name;
-    const char *near = nj_nearest(kind, known, n);
-    return nj_fail(err, "no module '%s'%s%s%s%s%s%s", kind, other ? " (kind of " : "", other ? name : "", other ? ")" : "",
-                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
-}
-
-/* -1 error, 0 added (or there), 1 cannot be declared here (its data are missing): err says why */
+/* NJ_OK: added, or there. Else err says why; what nj_what_is_absent() knows may leave a default module out. */
 static int add(nj_instances *set, const char *name, bool wanted, nj_error *err)
 {
     nj_instance *there = find(set, name);
@@ -237,39 +266,52 @@ static int add(nj_instances *set, const char *name, bool wanted, nj_error *err)
     }
     const char *kind = kind_of(set, name);
     const nj_module_entry *e = nj_modules_find(set->modules, kind);
-    if (!e) return no_module(set, name, err);
+    if (!e) {
+        const char *near = nearest_name(set, name); /* a section of an unknown kind is found before */
+        nj_fail(err, "no module '%s'%s%s%s", name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+        return NJ_ECONF;
+    }
     if (e->module->declare && !strcmp(kind, name) && !nj_settings_get(set->settings, section_of(set, name), "kind"))
-        return nj_fail(err, "module '%s' needs a section of its own: [module.NAME] kind = %s ...", name, name);
+        return nj_fail(err, "module '%s' needs a section of its own: [module.NAME] kind = %s ...", name, name), NJ_ECONF;
     nj_instance *item = realloc(set->item, (set->n + 1) * sizeof *item);
-    if (!item) return nj_fail(err, "out of memory");
+    if (!item) return nj_fail(err, "out of memory"), NJ_ENOMEM;
     set->item = item;
     nj_instance *in = &set->item[set->n];
     *in = (nj_instance){
         .name = nj_arena_text(&set->arena, name, strlen(name)), .module = e->module, .path = e->path, .wanted = wanted
     };
     int rc = set_up(set, in, err);
-    if (rc) return rc;
-    set->n++;
+    if (rc == NJ_OK) set->n++;
+    return rc;
+}
+
+static int note_off(nj_instances *set, const char *name, int status, const char *why, nj_error *err)
+{
+    nj_off *off = realloc(set->off, (set->n_off + 1) * sizeof *off);
+    if (!off) return nj_fail(err, "out of memory");
+    set->off = off;
+    nj_off *o = &set->off[set->n_off];
+    *o = (nj_off){ nj_arena_text(&set->arena, name, strlen(name)), nj_arena_text(&set->arena, why, strlen(why)), status };
+    if (!o->name || !o->why) return nj_fail(err, "out of memory");
+    set->n_off++;
     return 0;
 }
 
-/* Settings of an instance that does not run are read as well: a typing error is found whether -m names it or not. */
-static int check_section(nj_instances *set, const char *name, nj_error *err)
+static const nj_off *find_off(const nj_instances *set, const char *name, size_t n)
 {
-    const nj_module_entry *e = nj_modules_find(set->modules, kind_of(set, name));
-    if (!e || find(set, name)) return 0;
-    void *params, *conf = nj_arena_zalloc(&set->arena, e->module->conf_size + 1);
-    if (!conf || nj_table_rows(&set->arena, e->module->params, e->module->param_size, sizeof(nj_param), &params) < 0)
-        return nj_fail(err, "out of memory");
-    return nj_settings_apply(set->settings, section_of(set, name), params, host_keys, conf, err);
+    for (uint32_t i = 0; i < set->n_off; i++)
+        if (strlen(set->off[i].name) == n && !strncmp(set->off[i].name, name, n)) return &set->off[i];
+    return NULL;
 }
 
-static void note_off(nj_instances *set, const char *name, const char *why)
+/* An instance that nobody named: off when what it needs is not here; every other fault stops the run. */
+static int add_unasked(nj_instances *set, const char *name, const char *whose, nj_error *err)
 {
-    const char **off = realloc(set->off, (set->n_off + 1) * sizeof *off);
-    if (!off) return;
-    set->off = off;
-    set->off[set->n_off++] = nj_arena_printf(&set->arena, "%s is off: %s", name, why);
+    nj_error why = { "" };
+    int rc = add(set, name, true, &why);
+    if (rc == NJ_OK) return 0;
+    if (nj_what_is_absent(rc)) return note_off(set, name, rc, why.text, err);
+    return nj_fail(err, "%s%s", whose, why.text);
 }
 
 /* Is the name in the -m list, with this sign ('+', '-') or without one (0)? */
@@ -296,6 +338,15 @@ static int has_plain(const char *select)
     return 0;
 }
 
+/* Is there a module without declare(), or a section, of that name? */
+static bool is_name(nj_instances *set, const char *name)
+{
+    uint32_t n, k = 0;
+    const char **known = all_names(set, &n);
+    while (k < n && strcmp(known[k], name)) k++;
+    return k < n;
+}
+
 static int add_selected(nj_instances *set, const char *select, nj_error *err)
 {
     for (const char *p = select; p && *p;) {
@@ -303,17 +354,15 @@ static int add_selected(nj_instances *set, const char *select, nj_error *err)
         char name[128];
         const char *word = *p == '+' || *p == '-' ? p + 1 : p;
         snprintf(name, sizeof name, "%.*s", (int)(end - word), word);
+        nj_error why = { "" };
         if (*p == '-') {
-            const char *known[256];
-            uint32_t n = all_names(set, known, 256), k = 0;
-            while (k < n && strcmp(known[k], name)) k++;
-            if (k == n) {
-                nj_error why;
-                no_module(set, name, &why);
-                return nj_fail(err, "-m: %s", why.text);
+            if (!is_name(set, name)) {
+                const char *near = nearest_name(set, name);
+                return nj_fail(err, "-m: no module '%s'%s%s%s", name, near ? "; did you mean '" : "", near ? near : "",
+                               near ? "'?" : "");
             }
-        } else if (add(set, name, true, err))
-            return -1;
+        } else if (add(set, name, true, &why))
+            return nj_fail(err, "-m: %s", why.text);
         p = *end ? end + 1 : end;
     }
     return 0;
@@ -325,11 +374,7 @@ static int provider_name(nj_instances *set, const char *path, char name[128])
     const char *dot = strchr(path, '.');
     if (!dot || dot - path > 127) return 0;
     snprintf(name, 128, "%.*s", (int)(dot - path), path);
-    const char *known[256];
-    uint32_t n = all_names(set, known, 256);
-    for (uint32_t i = 0; i < n; i++)
-        if (!strcmp(known[i], name)) return 1;
-    return 0;
+    return is_name(set, name);
 }
 
 static int add_providers(nj_instances *set, const char *select, nj_error *err)
@@ -339,20 +384,63 @@ static int add_providers(nj_instances *set, const char *select, nj_error *err)
             nj_need need = set->item[i].need[k];
             char name[128];
             if (need.flags & NJ_OPTIONAL || !provider_name(set, need.path, name) || find(set, name)) continue;
+            if (find_off(set, name, strlen(name))) continue;
             if (selected(select, name, '-')) return nj_fail(err, "-m -%s: but %s needs %s", name, set->item[i].name, need.path);
-            nj_error why;
-            int rc = add(set, name, true, &why);
-            if (rc < 0) return nj_fail(err, "%s needs %s: %s", set->item[i].name, need.path, why.text);
-            if (rc > 0) note_off(set, name, why.text);
+            char whose[300];
+            snprintf(whose, sizeof whose, "%s needs %.128s: ", set->item[i].name, need.path);
+            if (add_unasked(set, name, whose, err)) return -1;
         }
     return 0;
 }
 
-static void add_adapters(nj_instances *set)
+static int add_adapters(nj_instances *set, nj_error *err)
 {
-    nj_error ignored;
     for (uint32_t i = 0; i < set->modules->n; i++)
-        if (is_adapter(set->modules->item[i].module->name)) add(set, set->modules->item[i].module->name, false, &ignored);
+        if (is_adapter(set->modules->item[i].module->name) && add(set, set->modules->item[i].module->name, false, err) != NJ_OK)
+            return -1;
+    return 0;
+}
+
+static const char *nearest_module(nj_instances *set, const char *kind)
+{
+    const char **known = nj_arena_alloc(&set->arena, (set->modules->n + 1) * sizeof *known);
+    for (uint32_t i = 0; known && i < set->modules->n; i++) known[i] = set->modules->item[i].module->name;
+    return known ? nj_nearest(kind, known, set->modules->n) : NULL;
+}
+
+static int check_host_key(const nj_setting *t, nj_error *err)
+{
+    if (!strcmp(t->key, "default") && !is_one_of(t->value, words_for_yes) && !is_one_of(t->value, words_for_no))
+        return nj_fail(err, "%s: [%s] default = %s: must be 0 or 1", t->where, t->section, t->value);
+    return 0;
+}
+
+/* All sections [module.NAME], also of instances that do not run: a typing error is never silent. */
+static int check_sections(nj_instances *set, nj_error *err)
+{
+    for (size_t i = 0; i < set->settings->n; i++) {
+        const nj_setting *t = &set->settings->item[i];
+        if (strncmp(t->section, "module.", 7)) continue;
+        const char *name = t->section + 7, *kind = kind_of(set, name);
+        const nj_module_entry *e = nj_modules_find(set->modules, kind);
+        if (!e) {
+            const char *near = strcmp(kind, name) ? nearest_module(set, kind) : nearest_name(set, kind);
+            return nj_fail(err, "%s: [%s]: no module '%s'%s%s%s", t->where, t->section, kind, near ? "; did you mean '" : "",
+                           near ? near : "", near ? "'?" : "");
+        }
+        if (!nj_name_is_valid(name))
+            return nj_fail(err, "%s: [%s]: the name of an instance is [a-z][a-z0-9_]*", t->where, t->section);
+        if (check_host_key(t, err)) return -1;
+        size_t first = 0;
+        while (strcmp(set->settings->item[first].section, t->section)) first++;
+        if (first < i) continue; /* the section is checked as a whole, once */
+        const nj_module *m = e->module;
+        void *params, *conf = nj_arena_zalloc(&set->arena, m->conf_size + 1);
+        if (!conf || nj_table_rows(&set->arena, m->params, m->param_size, sizeof(nj_param), &params) < 0)
+            return nj_fail(err, "out of memory");
+        if (nj_settings_apply(set->settings, t->section, params, host_keys, conf, err)) return -1;
+    }
+    return 0;
 }
 
 int nj_instances_choose(nj_instances *set, const nj_modules *modules, nj_settings *settings, const char *select, nj_error *err)
@@ -368,43 +456,36 @@ int nj_instances_choose(nj_instances *set, const nj_modules *modules, nj_setting
                            .alloc = host_alloc };
     const nj_sky *sky = nj_service("sky", NJ_SKY_VERSION);
     if (sky) sky->folders(set->data_path); /* catalogues are followed by name, so data() is not enough for them */
-    const char *known[256];
-    uint32_t n = all_names(set, known, 256);
+    if (check_sections(set, err)) return -1;
+    uint32_t n;
+    const char **known = all_names(set, &n);
+    if (!known) return nj_fail(err, "out of memory");
     if (!has_plain(select))
-        for (uint32_t i = 0; i < n; i++) {
-            if (!in_default_set(set, known[i]) || selected(select, known[i], '-')) continue;
-            nj_error why;
-            int rc = add(set, known[i], true, &why);
-            if (rc < 0) return nj_fail(err, "%s", why.text);
-            if (rc > 0) note_off(set, known[i], why.text);
-        }
+        for (uint32_t i = 0; i < n; i++)
+            if (in_default_set(set, known[i]) && !selected(select, known[i], '-') &&
+                (selected(select, known[i], '+') ? add(set, known[i], true, err) : add_unasked(set, known[i], "", err)))
+                return -1;
     if (add_selected(set, select, err)) return -1;
     if (add_providers(set, select, err)) return -1;
-    add_adapters(set);
-    for (uint32_t i = 0; i < n; i++) {
-        if (!nj_modules_find(modules, kind_of(set, known[i]))) {
-            nj_error why;
-            no_module(set, known[i], &why);
-            return nj_fail(err, "[module.%s]: %s", known[i], why.text);
-        }
-        if (check_section(set, known[i], err)) return -1;
-    }
-    for (size_t i = 0; i < settings->n; i++)
-        if (!strncmp(settings->item[i].section, "module.", 7)) settings->item[i].used = 1;
-    return 0;
+    return add_adapters(set, err);
 }
 
 /* --- open and close --- */
 
-static const char *missing_provider(const nj_instances *set, const nj_instance *in)
+/* A need that an instance would give which is off; *off is that one. */
+static const char *missing_provider(const nj_instances *set, const nj_instance *in, const nj_off **off)
 {
     for (uint32_t k = 0; k < in->n_needs; k++) {
         const char *path = in->need[k].path, *dot = strchr(path, '.');
         if (in->need[k].flags & NJ_OPTIONAL || !dot) continue;
-        for (uint32_t i = 0; i < set->n_off; i++)
-            if (!strncmp(set->off[i], path, (size_t)(dot - path)) && set->off[i][dot - path] == ' ') return path;
+        if ((*off = find_off(set, path, (size_t)(dot - path)))) return path;
     }
     return NULL;
+}
+
+static bool is_named(const char *select, const char *name)
+{
+    return selected(select, name, 0) || selected(select, name, '+');
 }
 
 static void take_out(nj_instances *set, uint32_t i)
@@ -427,23 +508,27 @@ int nj_instances_open(nj_instances *set, const char *select, nj_error *err)
             i++;
             continue;
         }
-        if (selected(select, in->name, 0) || selected(select, in->name, '+'))
-            return nj_fail(err, "module %s cannot open: %s", in->name, set->said[0] ? set->said : "it does not say why");
-        note_off(set, in->name, set->said[0] ? set->said : "it cannot open");
+        const char *why = set->said[0] ? set->said : rc == NJ_ENOMEM ? "out of memory" : "it does not say why";
+        if (is_named(select, in->name)) return nj_fail(err, "module %s cannot open: %s", in->name, why);
+        if (!nj_what_is_absent(rc))
+            return nj_fail(err, "module %s cannot open: %s (-m -%s leaves it out)", in->name, why, in->name);
+        if (note_off(set, in->name, rc, why, err)) return -1;
         take_out(set, i);
     }
     for (uint32_t i = 0; i < set->n;) { /* again from the start after each one: it may have been a provider */
-        const char *path = missing_provider(set, &set->item[i]);
+        const nj_off *off;
+        const char *path = missing_provider(set, &set->item[i], &off);
         if (!path) {
             i++;
             continue;
         }
         nj_instance gone = set->item[i];
+        char why[512];
+        snprintf(why, sizeof why, "it needs %.128s, and %s is off: %.256s", path, off->name, off->why);
+        if (is_named(select, gone.name)) return nj_fail(err, "module %s: %s", gone.name, why);
         if (gone.opened && gone.module->close) gone.module->close(gone.self);
-        char why[256];
-        snprintf(why, sizeof why, "nothing gives %s", path);
-        note_off(set, gone.name, why);
         take_out(set, i);
+        if (note_off(set, gone.name, off->status, why, err)) return -1;
         i = 0;
     }
     return 0;

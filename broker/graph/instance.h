@@ -29,6 +29,12 @@ typedef struct nj_data_file {
     char sha256[65];
 } nj_data_file;
 
+/* An instance of the default set that cannot run here. */
+typedef struct nj_off {
+    const char *name, *why;
+    int status; /* NJ_ENO_MODEL, NJ_ENO_CATALOG or NJ_ENO_SERVICE; of the instance that it needs, if that is off */
+} nj_off;
+
 typedef struct nj_instances {
     nj_arena arena;
     const nj_modules *modules;
@@ -39,7 +45,7 @@ typedef struct nj_instances {
     uint32_t n_files, cap_files;
     const char *data_path; /* ':'-separated folders where host->data() looks */
     nj_host host;
-    const char **off; /* "NAME is off: why" of instances that cannot run here, for the start-up summary */
+    nj_off *off; /* for the start-up summary */
     uint32_t n_off;
     char said[512]; /* the first complaint of an instance that is being set up: why it is off, if it fails */
     bool setting_up;
@@ -49,11 +55,14 @@ typedef struct nj_instances {
  * (kind = MODULE; default = 0 keeps it out unless asked for; surveys = LIST: off for packets of others, as a model trained on
  * one survey must be). `select` is the -m list: names replace the default set,
  * "+x" and "-x" change it; NULL = default. What a chosen instance needs from another instance is added.
- * -1 with err: unknown name or key, value out of range, a need that no instance gives. */
+ * -1 with err: an unknown name, key or value in any section [module.NAME], whether it runs or not; a need that no
+ * instance gives. */
 int nj_instances_choose(nj_instances *set, const nj_modules *modules, nj_settings *settings, const char *select, nj_error *err);
-/* Calls declare() and open(). An instance that cannot open (its model or catalogue is not there) is taken out with one
- * clear line, unless the user named it in `select`: then that is an error. */
+/* Calls open(). An instance whose model, catalogue or service is not here, as the status of open() says, is put into
+ * `off`, unless the user named it in `select`: then that is an error, as every other status is for every instance. */
 int nj_instances_open(nj_instances *set, const char *select, nj_error *err);
+/* "model", "catalogue" or "service": what a status says is not here; NULL = it says something else. */
+const char *nj_what_is_absent(int status);
 const nj_instance *nj_instances_find(const nj_instances *set, const char *name);
 void nj_instances_close(nj_instances *set);
 

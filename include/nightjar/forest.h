@@ -23,17 +23,13 @@ typedef struct nj_forest_rows { /* part of the thread block */
     double out[NJ_FOREST_ROWS * NJ_FOREST_WIDTH]; /* [n][width] */
 } nj_forest_rows;
 
-/* NJ_OK, or NJ_ECONF with a line in the log: no model service, no such model, or not that shape. */
+/* NJ_OK, or with a line in the log what nj_model_open() says, or NJ_ECONF for a model of another shape. */
 static inline int nj_forest_open(nj_forest *forest, const nj_host *host, const char *folder, uint32_t n_features, uint32_t width)
 {
     *forest =
         (nj_forest){ .service = host->service(host->opaque, NJ_MODEL_SERVICE, 1), .n_features = n_features, .width = width };
-    if (!forest->service) {
-        host->log(host->opaque, 0, "%s: this build has no model service", folder);
-        return NJ_ECONF;
-    }
-    forest->model = forest->service->open(host, folder, (const nj_model_options *)0);
-    if (!forest->model) return NJ_ECONF;
+    int rc = nj_model_open(forest->service, host, folder, (const nj_model_options *)0, &forest->model);
+    if (rc != NJ_OK) return rc;
     const nj_model_info *info = forest->service->info(forest->model);
     if (info->n_inputs == 1 && info->input[0].row_elements == n_features && info->width == width &&
         n_features <= NJ_FOREST_FEATURES && width <= NJ_FOREST_WIDTH)
@@ -106,7 +102,7 @@ static inline int nj_forest_cuts(const nj_host *host, const char *module, const 
 {
     *on = !strcmp(cuts, "fink");
     if (*on || !strcmp(cuts, "off")) return NJ_OK;
-    host->log(host->opaque, 0, "%s: cuts = %s: fink or off", module, cuts);
+    host->log(host->opaque, 0, "%s: cuts = %s: must be fink or off", module, cuts);
     return NJ_ECONF;
 }
 

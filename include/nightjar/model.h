@@ -82,6 +82,24 @@ typedef struct nj_model_service {
     /* NJ_OK; NJ_EDATA when the call does not fit (too many rows or steps, a length out of range); NJ_EINTERNAL: the
      * engine failed. A row's result does not depend on the other rows, nor on their number; no malloc (but inside ort). */
     int (*predict)(const nj_model *model, nj_model_thread *thread, const nj_model_call *call);
+    /* open() that says why not: NJ_ENO_MODEL (no such folder), NJ_ENO_SERVICE (the engine asked for is not here), or
+     * NJ_ECONF for a wrong option and for a model that is there and refused. *model is NULL then. */
+    int (*try_open)(const nj_host *host, const char *folder, const nj_model_options *options, nj_model **model);
 } nj_model_service;
+
+/* For open() of a module: the service's answer, or NJ_ENO_SERVICE with a line in the log where there is no service. */
+static inline int nj_model_open(const nj_model_service *service, const nj_host *host, const char *folder,
+                                const nj_model_options *options, nj_model **model)
+{
+    *model = (nj_model *)0;
+    if (!service) {
+        host->log(host->opaque, 0, "%s: this build has no model service", folder);
+        return NJ_ENO_SERVICE;
+    }
+    if (service->size >= offsetof(nj_model_service, try_open) + sizeof service->try_open)
+        return service->try_open(host, folder, options, model);
+    *model = service->open(host, folder, options);
+    return *model ? NJ_OK : NJ_ECONF;
+}
 
 #endif

@@ -9,7 +9,17 @@
 #define NJ_ABI 1u
 typedef enum { NJ_U8 = 1, NJ_I32, NJ_I64, NJ_F32, NJ_F64, NJ_STR } nj_type;
 typedef enum { NJ_SCALAR = 1, NJ_SERIES, NJ_IMAGE } nj_shape; /* [n] | ragged [n][len_i], packet order | by call, see image() */
-typedef enum { NJ_OK, NJ_ENOMEM = -1, NJ_ECONF = -2, NJ_EDATA = -3, NJ_EINTERNAL = -4 } nj_status; /* the whole call */
+typedef enum {
+    NJ_OK,
+    NJ_ENOMEM = -1,
+    NJ_ECONF = -2, /* a wrong setting, or a file that is there and wrong: stops the run */
+    NJ_EDATA = -3,
+    NJ_EINTERNAL = -4,
+    /* What declare() or open() needs is not here. Only these three leave a module of the default set out of the run. */
+    NJ_ENO_MODEL = -5,
+    NJ_ENO_CATALOG = -6, /* a catalogue, or a table or another file of the data path */
+    NJ_ENO_SERVICE = -7
+} nj_status; /* the whole call */
 typedef enum {
     NJ_DONE,
     NJ_CUT,
@@ -97,7 +107,7 @@ typedef struct { /* services for open() and declare(); a table, so that a .so ha
     void *opaque;
     void (*log)(void *opaque, int level, const char *fmt, ...);
     int (*data)(void *opaque, const char *name, const void **bytes,
-                size_t *n); /* mmap of a file on the data path; its hash goes into the report */
+                size_t *n); /* mmap of a file on the data path, else NJ_ENO_CATALOG; its hash goes into the report */
     const void *(*service)(void *opaque, const char *name,
                            uint32_t version);   /* "model", "sky", ...: tables in model.h, sky.h; NULL = not here */
     void *(*alloc)(void *opaque, size_t bytes); /* lives until the instance closes */

@@ -25,20 +25,19 @@ typedef struct nj_network_rows { /* part of the thread block */
     float triplet[NJ_NETWORK_ROWS * NJ_TRIPLET];           /* [n][63][63][3] */
 } nj_network_rows;
 
-/* NJ_OK, or NJ_ECONF with a line in the log. Wants inputs triplets [N, 63, 63, 3] and, with features, [N, n_features]. */
+/* NJ_OK, or with a line in the log what nj_model_open() says, or NJ_ECONF. Wants inputs triplets [N, 63, 63, 3] and, with features, [N, n_features]. */
 static inline int nj_network_open(nj_network *net, const nj_host *host, const char *folder, const char *engine, const char *small,
                                   uint32_t n_features)
 {
     *net = (nj_network){ .service = host->service(host->opaque, NJ_MODEL_SERVICE, 1), .n_features = n_features };
-    if (!net->service || nj_stamp_small(small) < 0) {
-        host->log(host->opaque, 0,
-                  net->service ? "small_stamps = %s: must be boom or kowalski" : "%s: this build has no model service",
-                  net->service ? small : folder);
+    if (nj_stamp_small(small) < 0) {
+        host->log(host->opaque, 0, "small_stamps = %s: must be boom or kowalski", small);
         return NJ_ECONF;
     }
     net->small = (nj_small_stamp)nj_stamp_small(small);
-    net->model = net->service->open(host, folder, &(nj_model_options){ .size = sizeof(nj_model_options), .engine = engine });
-    if (!net->model) return NJ_ECONF;
+    int rc = nj_model_open(net->service, host, folder, &(nj_model_options){ .size = sizeof(nj_model_options), .engine = engine },
+                           &net->model);
+    if (rc != NJ_OK) return rc;
     const nj_model_info *info = net->service->info(net->model);
     net->width = info->width;
     if (info->n_inputs == (n_features ? 2 : 1) && info->input[0].row_elements == NJ_TRIPLET && info->input[0].rank == 4 &&

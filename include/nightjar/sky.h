@@ -98,5 +98,7 @@ typedef struct nj_sky {
     void (*served)(void (*each)(void *opaque, const nj_sky_served *served), void *opaque);
     /* The host's data path: folders separated by ':'; copied. Before the first open(). */
     void (*folders)(const char *folders);
+    /* open() that says why not: NJ_ENO_CATALOG when there is no such file, NJ_ECONF when there is one that is wrong. */
+    int (*try_open)(const char *path, nj_sky_catalog **cat, char *why, size_t why_size);
 } nj_sky;
 #endif

@@ -14,7 +14,7 @@ def sha256(path):
 
 def refused(name, folder, *words, options=()):
     r = nightjar("model", "check", folder, *options)
-    ok(r.returncode == 1 and not r.stdout and "refused" in r.stderr and any(all(w in r.stderr for w in choice) for choice in words), name, r.stdout + r.stderr)
+    ok(r.returncode == 1 and not r.stdout and ("refused" in r.stderr or "is not here" in r.stderr) and any(all(w in r.stderr for w in choice) for choice in words), name, r.stdout + r.stderr)
 
 
 def broken():

@@ -55,7 +55,7 @@ static inline int model_host_data(void *opaque, const char *name, const void **b
         }
     char path[2048];
     snprintf(path, sizeof path, "%s/%s", h->folder ? h->folder : ".", name);
-    if (h->n_owned == 256 || !(h->owned[h->n_owned] = nj_file_read(path, SIZE_MAX, n))) return NJ_ECONF;
+    if (h->n_owned == 256 || !(h->owned[h->n_owned] = nj_file_read(path, SIZE_MAX, n))) return NJ_ENO_CATALOG;
     *bytes = h->owned[h->n_owned++];
     return NJ_OK;
 }

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <openssl/evp.h>
 #include <stdio.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,14 +16,16 @@ static const char *text_of(const json_t *object, const char *key)
 }
 
 static int get_file(nj_model *model, const nj_host *host, const char *name, const void **bytes, size_t *n, char path[1024],
-                    nj_model_error *err)
+                    bool *absent, nj_model_error *err)
 {
     if (strchr(name, '/') || !name[0])
         return nj_model_fail(err, "%s: the manifest names a file outside the folder: '%.80s'", model->info.folder, name);
     if (snprintf(path, 1024, "%s/%s", model->info.folder, name) >= 1024)
         return nj_model_fail(err, "%s: path too long", model->info.folder);
-    if (host->data(host->opaque, path, bytes, n) != NJ_OK) return nj_model_fail(err, "%s is not there", path);
-    return 0;
+    int rc = host->data(host->opaque, path, bytes, n);
+    if (rc == NJ_OK) return 0;
+    if (absent) *absent = rc == NJ_ENO_CATALOG;
+    return nj_model_fail(err, "%s %s", path, rc == NJ_ENO_CATALOG ? "is not there" : "cannot be read");
 }
 
 static int read_manifest(nj_model *model, const nj_host *host, nj_model_error *err)
@@ -31,7 +34,11 @@ static int read_manifest(nj_model *model, const nj_host *host, nj_model_error *e
     size_t n = 0;
     char path[1024];
     json_error_t why;
-    if (get_file(model, host, "manifest.json", &bytes, &n, path, err)) return -1;
+    bool absent = false; /* no folder of that name; what a folder lacks besides is a fault of the model */
+    if (get_file(model, host, "manifest.json", &bytes, &n, path, &absent, err)) {
+        if (absent) err->status = NJ_ENO_MODEL;
+        return -1;
+    }
     model->manifest = json_loadb(bytes, n, JSON_REJECT_DUPLICATES, &why);
     if (!model->manifest) return nj_model_fail(err, "%s:%d: %s", path, why.line, why.text);
     if (!json_is_object(model->manifest)) return nj_model_fail(err, "%s: not an object", path);
@@ -171,7 +178,7 @@ static int read_model(nj_model *model, const nj_host *host, nj_model_error *err)
     const json_t *entry = json_object_get(model->manifest, "model");
     const char *file = text_of(entry, "file"), *expected = text_of(entry, "sha256");
     char path[1024], hex[65];
-    if (get_file(model, host, file[0] ? file : "model.onnx", &model->bytes, &model->n_bytes, path, err)) return -1;
+    if (get_file(model, host, file[0] ? file : "model.onnx", &model->bytes, &model->n_bytes, path, NULL, err)) return -1;
     if (strlen(expected) != 64) return nj_model_fail(err, "%s/manifest.json: model.sha256 is not there", model->info.folder);
     if (sha256_hex(model->bytes, model->n_bytes, hex)) return nj_model_fail(err, "%s: cannot compute its sha256", path);
     if (strcasecmp(hex, expected))
@@ -329,7 +336,7 @@ int nj_folder_golden(nj_model *model, const nj_host *host, nj_golden *g, nj_mode
     if (rows < 1 || rows > 65536 || !(g->tolerance > 0))
         return nj_model_fail(err, "%s/manifest.json: golden.rows (1 to 65536) and golden.tolerance_abs (> 0) are needed",
                              model->info.folder);
-    if (get_file(model, host, file, &bytes, &n, path, err)) return -1;
+    if (get_file(model, host, file, &bytes, &n, path, NULL, err)) return -1;
     g->input = nj_pool_alloc(&model->pool, model->info.n_inputs, sizeof *g->input);
     g->output = nj_pool_alloc(&model->pool, (size_t)rows * model->info.width, sizeof *g->output);
     if (!g->input || !g->output) return nj_model_fail(err, "out of memory");

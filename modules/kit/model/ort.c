@@ -90,7 +90,7 @@ static void *open_library(const char *asked, char found[1024], nj_model_error *e
     const char *named = asked && *asked ? asked : getenv("ORT_DYLIB_PATH");
     if (named && *named) {
         void *library = try_library(named, found);
-        if (!library) nj_model_fail(err, "cannot load %.200s: %.200s", named, dlerror());
+        if (!library) nj_model_lacks(err, NJ_ENO_SERVICE, "cannot load %.200s: %.200s", named, dlerror());
         return library;
     }
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -105,7 +105,7 @@ static void *open_library(const char *asked, char found[1024], nj_model_error *e
         void *library = try_library(path[i], found);
         if (library) return library;
     }
-    nj_model_fail(err, "ONNX Runtime is not here: `make onnxruntime` installs it, or ORT_DYLIB_PATH names it");
+    nj_model_lacks(err, NJ_ENO_SERVICE, "ONNX Runtime is not here: `make onnxruntime` installs it, or ORT_DYLIB_PATH names it");
     return NULL;
 }
 
@@ -311,7 +311,7 @@ int nj_engine_ort(nj_model *model, const nj_model_options *options, nj_model_err
     model->self = o;
     model->engine = &engine; /* from here on closing the model closes the session */
     if (bad || create_session(o, model, library, cuda, &why))
-        return nj_model_fail(err, "%s: %.400s", model->info.folder, why.text);
+        return nj_model_lacks(err, why.status, "%s: %.400s", model->info.folder, why.text);
     snprintf(o->engine, sizeof o->engine, "ort %s", o->version);
     model->info.engine = o->engine;
     model->info.device = cuda ? "cuda" : "cpu";

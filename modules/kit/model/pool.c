@@ -1,5 +1,7 @@
 #include "pool.h"
 
+#include "nightjar/module.h"
+
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -66,6 +68,19 @@ int nj_model_fail(nj_model_error *err, const char *format, ...)
 {
     if (err) {
         va_list ap;
+        err->status = NJ_ECONF;
+        va_start(ap, format);
+        vsnprintf(err->text, sizeof err->text, format, ap);
+        va_end(ap);
+    }
+    return -1;
+}
+
+int nj_model_lacks(nj_model_error *err, int status, const char *format, ...)
+{
+    if (err) {
+        va_list ap;
+        err->status = status;
         va_start(ap, format);
         vsnprintf(err->text, sizeof err->text, format, ap);
         va_end(ap);

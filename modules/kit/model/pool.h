@@ -17,9 +17,12 @@ void nj_pool_free(nj_pool *pool);
 
 /* Why a model was refused: one line. */
 typedef struct nj_model_error {
+    int status; /* NJ_ECONF, or what is not here */
     char text[512];
 } nj_model_error;
 /* Fills err and returns -1. */
 __attribute__((format(printf, 2, 3))) int nj_model_fail(nj_model_error *err, const char *format, ...);
+/* The same with a status of its own: NJ_ENO_MODEL, NJ_ENO_SERVICE. */
+__attribute__((format(printf, 3, 4))) int nj_model_lacks(nj_model_error *err, int status, const char *format, ...);
 
 #endif

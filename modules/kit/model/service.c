@@ -126,12 +126,12 @@ static int choose_engine(nj_model *model, const nj_model_options *o, nj_model_er
         return -1;
     }
     if (!nj_engine_ort(model, o, &second)) return 0;
-    return nj_model_fail(err, "%.250s; and with ONNX Runtime: %.230s", first.text, second.text);
+    return nj_model_lacks(err, second.status, "%.250s; and with ONNX Runtime: %.230s", first.text, second.text);
 }
 
-static nj_model *open_model(const nj_host *host, const char *folder, const nj_model_options *options)
+static int try_open(const nj_host *host, const char *folder, const nj_model_options *options, nj_model **opened)
 {
-    nj_model_error err = { "out of memory" };
+    nj_model_error err = { NJ_ENOMEM, "out of memory" };
     nj_model_options o = { 0 };
     if (options) memcpy(&o, options, options->size && options->size < sizeof o ? options->size : sizeof o);
     nj_model *model = calloc(1, sizeof *model);
@@ -139,11 +139,20 @@ static nj_model *open_model(const nj_host *host, const char *folder, const nj_mo
         !check_golden(model, host, &err)) {
         if (host->log && !strncmp(model->info.engine, "ort", 3))
             host->log(host->opaque, 2, "model %s: ONNX Runtime %s on %s", folder, model->info.engine + 4, model->info.device);
-        return model;
+        *opened = model;
+        return NJ_OK;
     }
-    if (host->log) host->log(host->opaque, 1, "model %s refused: %s", folder, err.text);
+    if (host->log)
+        host->log(host->opaque, 1, "model %s %s: %s", folder, err.status == NJ_ENO_MODEL ? "is not here" : "refused", err.text);
     close_model(model);
-    return NULL;
+    *opened = NULL;
+    return err.status;
+}
+
+static nj_model *open_model(const nj_host *host, const char *folder, const nj_model_options *options)
+{
+    nj_model *model;
+    return try_open(host, folder, options, &model) == NJ_OK ? model : NULL;
 }
 
 /* --- questions --- */
@@ -190,7 +199,8 @@ static const nj_model_service table = { .version = 1,
                                         .text = text,
                                         .thread_open = thread_open,
                                         .thread_close = thread_close,
-                                        .predict = predict };
+                                        .predict = predict,
+                                        .try_open = try_open };
 
 const void *nj_model_service_find(uint32_t version)
 {

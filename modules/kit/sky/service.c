@@ -183,14 +183,15 @@ static int load_again(nj_sky_catalog *cat, char *why, size_t why_size)
     return 0;
 }
 
-static nj_sky_catalog *sky_open(const char *name, char *why, size_t why_size)
+static int sky_try_open(const char *name, nj_sky_catalog **opened, char *why, size_t why_size)
 {
+    *opened = NULL;
     pthread_mutex_lock(&registry_lock);
     char *path = resolve(name);
     if (!path) {
         pthread_mutex_unlock(&registry_lock);
         snprintf(why, why_size, "%s: no such catalogue here or along the data path; `nightjar catalog build` makes one", name);
-        return NULL;
+        return NJ_ENO_CATALOG;
     }
     nj_sky_catalog *cat = registry;
     while (cat && strcmp(cat->path, path)) cat = cat->next;
@@ -206,6 +207,14 @@ static nj_sky_catalog *sky_open(const char *name, char *why, size_t why_size)
         if (!ready) cat = NULL;
     }
     pthread_mutex_unlock(&registry_lock);
+    *opened = cat;
+    return cat ? NJ_OK : NJ_ECONF;
+}
+
+static nj_sky_catalog *sky_open(const char *name, char *why, size_t why_size)
+{
+    nj_sky_catalog *cat;
+    sky_try_open(name, &cat, why, why_size);
     return cat;
 }
 
@@ -338,6 +347,7 @@ const void *nj_sky_service(uint32_t version)
         .recheck = sky_recheck,
         .served = sky_served,
         .folders = sky_folders,
+        .try_open = sky_try_open,
     };
     return version == NJ_SKY_VERSION ? &table : NULL;
 }

@@ -1,0 +1,89 @@
+/* check.c - are the settings that no part of the run reads a mistake? A wrong section, key or name stops it at the start. */
+#include <stdio.h>
+#include <string.h>
+
+#include "../base/log.h"
+#include "internal.h"
+
+/* Every section that some part of some run reads; [module.NAME] and [topic.NAME] besides. */
+static const char *const sections[] = { "run",    "decode", "registry", "source",   "kafka",     "sink.kafka",  "sink.avro",
+                                        "energy", "cost",   "models",   "catalogs", "sink.fits", "module.NAME", "topic.NAME" };
+enum { N_SECTIONS = sizeof sections / sizeof *sections };
+
+static bool starts(const char *text, const char *with)
+{
+    return !strncmp(text, with, strlen(with));
+}
+
+static int wrong_key(const nj_setting *t, const char *const *known, size_t n, nj_error *err)
+{
+    const char *near = nj_nearest(t->key, known, n);
+    return nj_fail(err, "%s: [%s] has no key '%s'%s%s%s", t->where, t->section, t->key, near ? "; did you mean '" : "",
+                   near ? near : "", near ? "'?" : "");
+}
+
+static int check_topic(const nj_setting *t, nj_error *err)
+{
+    static const char *const keys[] = { "where" };
+    if (!nj_name_is_valid(t->section + 6))
+        return nj_fail(err, "%s: [%s]: the name of a topic is [a-z][a-z0-9_]*", t->where, t->section);
+    return strcmp(t->key, "where") ? wrong_key(t, keys, 1, err) : 0;
+}
+
+/* "ztf, lsst": each must be the survey of a map. */
+static int check_surveys(const run *r, const nj_setting *t, nj_error *err)
+{
+    const char *known[64];
+    uint32_t n = nj_decoder_surveys(r->decoder, known, 64), k;
+    for (const char *p = t->value + strspn(t->value, ", "); *p; p += strspn(p, ", ")) {
+        char name[64];
+        size_t word = strcspn(p, ", ");
+        snprintf(name, sizeof name, "%.*s", (int)word, p);
+        for (k = 0; k < n && strcmp(known[k], name); k++) continue;
+        const char *near = k == n ? nj_nearest(name, known, n) : NULL;
+        if (k == n)
+            return nj_fail(err, "%s: [%s] surveys = %s: no survey '%s'%s%s%s", t->where, t->section, t->value, name,
+                           near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+        p += word;
+    }
+    return 0;
+}
+
+int nj_flow_check_settings(run *r, nj_error *err)
+{
+    static const char *const path[] = { "path" };
+    nj_settings *s = r->options->settings;
+    for (size_t i = 0; i < s->n; i++) {
+        nj_setting *t = &s->item[i];
+        int rc = 0;
+        if (starts(t->section, "module.")) {
+            rc = strcmp(t->key, "surveys") ? 0 : check_surveys(r, t, err);
+            t->used = 1; /* the rest was checked when the instances were chosen */
+        } else if (starts(t->section, "topic.")) {
+            rc = check_topic(t, err);
+            t->used = 1;
+        } else if (!strcmp(t->section, "models") || !strcmp(t->section, "catalogs")) {
+            rc = strcmp(t->key, "path") ? wrong_key(t, path, 1, err) : 0;
+        } else {
+            size_t k = 0;
+            while (k < N_SECTIONS && strcmp(sections[k], t->section)) k++;
+            const char *near = k == N_SECTIONS ? nj_nearest(t->section, sections, N_SECTIONS) : NULL;
+            if (nj_instances_find(&r->instances, t->section)) /* -D hostless.repeats=4 */
+                near = nj_arena_printf(&r->arena, "module.%s", t->section);
+            if (k == N_SECTIONS)
+                rc = nj_fail(err, "%s: there is no section [%s] (key '%s')%s%s%s", t->where, t->section, t->key,
+                             near ? "; did you mean [" : "", near ? near : "", near ? "]?" : "");
+        }
+        if (rc) return rc;
+    }
+    return 0;
+}
+
+void nj_flow_tell_unused(run *r)
+{
+    const nj_settings *s = r->options->settings;
+    for (size_t i = 0; i < s->n; i++)
+        if (!s->item[i].used)
+            nj_log(NJ_LOG_WARN, "%s: [%s] %s is not used: no source or output of this run reads that section", s->item[i].where,
+                   s->item[i].section, s->item[i].key);
+}
