@@ -22,7 +22,7 @@ WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpoin
 # No -ffast-math (NaN is "no answer"), no contraction: the same digits on every machine of a build.
 COMMON := $(OPT.$(FLAVOUR)) -fopenmp -ffp-contract=off -fno-math-errno -fPIC -D_GNU_SOURCE -Iinclude
 LIBS   := -lrdkafka -lavro -lcfitsio -lsqlite3 -larchive -ldeflate -lsnappy -lzstd -lz -llzma -lbz2 -ljansson -lcurl -linih \
-          -lerfa -lcminpack -lfftw3f -lfftw3 -lgsl -lgslcblas -lmicrohttpd -lcrypto -ldw -lelf -lunwind -ldl -lm -lpthread
+          -lerfa -lwcs -lcminpack -lfftw3f -lfftw3 -lgsl -lgslcblas -lmicrohttpd -lcrypto -ldw -lelf -lunwind -ldl -lm -lpthread
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 src     := $(sort $(wildcard broker/*.c broker/*/*.c))

@@ -1,4 +1,5 @@
 /* cutout.c - `nightjar cutout`: stamps from FITS images and cubes, and how many a second by number of workers. */
+#include <inttypes.h>
 #include <errno.h>
 #include <getopt.h>
 #include <omp.h>
@@ -15,7 +16,7 @@
 static const char help[] =
     "\n"
     "  IMAGE_OR_CUBE        FITS, also compressed (.fz, .gz): the first HDU with two or three axes, or FILE[n], FILE[EXTNAME].\n"
-    "                       Axes 1 and 2 are the sky (TAN, TAN-SIP), a stamp has all planes of axis 3\n"
+    "                       Axes 1 and 2 are the sky, in any projection; a stamp has all planes of the others\n"
     "      --targets CSV    columns ra and dec (deg), and name, id, object or candid for the names of the files\n"
     "      --size N         pixels of a side (63)\n"
     "  -o DIR               where NAME.fits goes (NAME_IMAGE.fits when there are several images)\n"
@@ -130,8 +131,8 @@ static int bench(const options *o, const char *path, nj_error *err)
         int points = nj_cut_speed(&job, o->workers ? o->workers : 2 * omp_get_num_procs(), point, err);
         rc = points < 0 ? NJ_EXIT_LEDGER : NJ_EXIT_OK;
         if (points > 0) {
-            printf("%s: %u x %u x %u, %u targets, stamps of %u x %u\n", path == toy ? "noise" : path, image.cols, image.rows,
-                   image.planes, n, o->size, o->size);
+            printf("%s: %u x %u x %" PRIu64 ", %u targets, stamps of %u x %u\n", path == toy ? "noise" : path, image.cols,
+                   image.rows, image.planes, n, o->size, o->size);
             print_points(point, points);
         }
     }

@@ -1,3 +1,4 @@
+/* image.c - opens an image or a cube once: its pixels, its positions, and the cards that stamps inherit. */
 #include "image.h"
 
 #include <fcntl.h>
@@ -8,17 +9,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int is_image(fitsfile *f, int *n_axes, long axes[3], int *status)
+/* Two axes of the sky and any further ones; radio images have four, the last two of one pixel. */
+static int is_image(nj_cut_image *image, fitsfile *f, int *status)
 {
     int type = 0, n = 0;
-    axes[0] = axes[1] = axes[2] = 1;
+    long axes[NJ_CUT_AXES];
+    double pixels = 1; /* a double does not overflow: 2^55 pixels are more than any disk holds */
     if (fits_get_hdu_type(f, &type, status) || (type != IMAGE_HDU && !fits_is_compressed_image(f, status))) return 0;
-    if (fits_get_img_dim(f, &n, status) || n < 2 || n > 3) return 0;
-    fits_get_img_size(f, n, axes, status);
-    *n_axes = n;
-    /* as a double, which does not overflow: 2^55 pixels are more than any disk holds */
-    return !*status && axes[0] > 0 && axes[1] > 0 && axes[2] > 0 && fmax(axes[0], fmax(axes[1], axes[2])) < 0x1p31 &&
-           (double)axes[0] * (double)axes[1] * (double)axes[2] < 0x1p55;
+    if (fits_get_img_dim(f, &n, status) || n < 2 || n > NJ_CUT_AXES || fits_get_img_size(f, n, axes, status)) return 0;
+    image->n_axes = n;
+    image->planes = 1;
+    for (int k = 0; k < n; k++) {
+        if (axes[k] <= 0 || axes[k] >= 1L << 31) return 0;
+        pixels *= (double)axes[k];
+        image->length[k] = (uint32_t)axes[k];
+        if (k > 1 && pixels < 0x1p55) image->planes *= (uint64_t)axes[k];
+    }
+    image->cols = image->length[0], image->rows = image->length[1];
+    return pixels < 0x1p55;
 }
 
 /* Keys of structure, scaling and sums describe the image's own bytes, and CRPIX its own corner: a stamp has others. */
@@ -73,9 +81,10 @@ static int map_pixels(nj_cut_image *image, fitsfile *f, const char *path, size_t
 static int read_pixels(nj_cut_image *image, fitsfile *f, const char *path, size_t n, nj_error *err)
 {
     int status = 0, any = 0; /* cfitsio writes to the latter unasked */
-    long first[3] = { 1, 1, 1 };
+    long first[NJ_CUT_AXES];
     float none_f = NAN;
     double none_d = NAN;
+    for (int k = 0; k < NJ_CUT_AXES; k++) first[k] = 1;
     if (!(image->pixels = malloc(n * image->width)))
         return nj_fail(err, "%s: %zu MB of pixels do not fit", path, n * image->width >> 20);
     if (image->width == 4)
@@ -95,23 +104,22 @@ static int read_pixels(nj_cut_image *image, fitsfile *f, const char *path, size_
     return 0;
 }
 
-static int find_hdu(fitsfile *f, const char *path, int *n_axes, long axes[3], nj_error *err)
+static int find_hdu(nj_cut_image *image, fitsfile *f, const char *path, nj_error *err)
 {
     int n = 0, status = 0, named = strchr(path, '[') != NULL;
     fits_get_num_hdus(f, &n, &status);
     for (int i = 1; i <= n && !status; i++) {
         if (!named) fits_movabs_hdu(f, i, NULL, &status);
-        if (is_image(f, n_axes, axes, &status)) return 0;
+        if (is_image(image, f, &status)) return 0;
         if (named) break;
     }
-    return nj_fail(err, "%s: has no image of two or three axes%s", path, named ? " there" : "");
+    return nj_fail(err, "%s: has no image of two to nine axes%s", path, named ? " there" : "");
 }
 
 int nj_cut_image_open(nj_cut_image *image, const char *path, nj_error *err)
 {
     fitsfile *f = NULL;
     int status = 0, bitpix = 0, rc = -1;
-    long axes[3] = { 1, 1, 1 };
     char text[FLEN_STATUS], scheme[FLEN_FILENAME] = "";
     nj_error why = { "" };
     memset(image, 0, sizeof *image);
@@ -119,8 +127,7 @@ int nj_cut_image_open(nj_cut_image *image, const char *path, nj_error *err)
         fits_get_errstatus(status, text);
         return nj_fail(err, "%s: cannot be opened as FITS: %s", path, text);
     }
-    if (find_hdu(f, path, &image->n_axes, axes, err)) goto done;
-    image->cols = (uint32_t)axes[0], image->rows = (uint32_t)axes[1], image->planes = (uint32_t)axes[2];
+    if (find_hdu(image, f, path, err)) goto done;
     fits_get_img_type(f, &bitpix, &status);
     if (nj_wcs_read(&image->wcs, f, &why)) {
         nj_fail(err, "%s: %s", path, why.text);
@@ -132,7 +139,7 @@ int nj_cut_image_open(nj_cut_image *image, const char *path, nj_error *err)
         nj_fail(err, "%s: its header cannot be read", path);
         goto done;
     }
-    size_t n = (size_t)image->cols * image->rows * image->planes;
+    size_t n = (size_t)image->cols * image->rows * (size_t)image->planes;
     int plain = bitpix < 0 && !has_key(f, "BSCALE", 1) && !has_key(f, "BZERO", 0) && !fits_is_compressed_image(f, &status) &&
                 !strcmp(scheme, "file://") && !strchr(path, '[');
     rc = plain ? map_pixels(image, f, path, n * image->width, err) : read_pixels(image, f, path, n, err);
@@ -147,5 +154,6 @@ void nj_cut_image_close(nj_cut_image *image)
     if (image->map) munmap(image->map, image->map_size);
     free(image->pixels);
     free(image->cards);
+    nj_wcs_free(&image->wcs);
     memset(image, 0, sizeof *image);
 }

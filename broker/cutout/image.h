@@ -7,11 +7,15 @@
 
 #include "wcs.h"
 
+enum { NJ_CUT_AXES = 9 };
+
 typedef struct nj_cut_image {
-    uint32_t cols, rows, planes; /* NAXIS1, NAXIS2, NAXIS3 (1 for an image) */
-    int n_axes;                  /* 2 or 3, as stamps have them */
-    uint32_t width;              /* bytes of a pixel: 4 or 8 */
-    const unsigned char *data;   /* big-endian floats or doubles, as FITS stores them: plane, row, column */
+    uint32_t cols, rows;          /* NAXIS1, NAXIS2 */
+    uint64_t planes;              /* all further axes multiplied: 1 for an image */
+    int n_axes;                   /* as stamps have them too */
+    uint32_t length[NJ_CUT_AXES]; /* NAXISi */
+    uint32_t width;               /* bytes of a pixel: 4 or 8 */
+    const unsigned char *data;    /* big-endian floats or doubles, as FITS stores them: plane, row, column */
     nj_wcs wcs;
     char *cards; /* what a stamp inherits: n_cards of 80 characters; CRPIXi are not among them */
     uint32_t n_cards;
@@ -20,7 +24,7 @@ typedef struct nj_cut_image {
     void *pixels;
 } nj_cut_image;
 
-/* Opens the first HDU with two or three axes, or the one named as FILE[n] or FILE[EXTNAME]. Floats and doubles of a plain
+/* Opens the first HDU with two axes or more, or the one named as FILE[n] or FILE[EXTNAME]. Floats and doubles of a plain
  * file are mapped; compressed files, integers and scaled numbers are read whole (integers of up to 16 bits as floats, BLANK
  * as NaN). One thread. -1 with err, which names the file. Freed by nj_cut_image_close, also after an error. */
 int nj_cut_image_open(nj_cut_image *image, const char *path, nj_error *err);

@@ -32,10 +32,10 @@ static void header(nj_buffer *b, const nj_cut_job *job, const nj_cut_target *t, 
     card(b, "NAXIS   = %20d", image->n_axes);
     card(b, "NAXIS1  = %20u", job->size);
     card(b, "NAXIS2  = %20u", job->size);
-    if (image->n_axes > 2) card(b, "NAXIS3  = %20u", image->planes);
+    for (int k = 2; k < image->n_axes; k++) card(b, "NAXIS%d  = %20u", k + 1, image->length[k]);
     nj_buffer_add(b, image->cards, (size_t)80 * image->n_cards);
-    card(b, "CRPIX1  = %20.17G", image->wcs.crpix[0] - (double)left);
-    card(b, "CRPIX2  = %20.17G", image->wcs.crpix[1] - (double)bottom);
+    card(b, "CRPIX1  = %20.17G", nj_wcs_crpix(&image->wcs, 0) - (double)left);
+    card(b, "CRPIX2  = %20.17G", nj_wcs_crpix(&image->wcs, 1) - (double)bottom);
     card(b, "NJ_IMAGE= '%-8.60s' / the image", job->origin);
     card(b, "NJ_NAME = '%-8.60s' / the target", t->name);
     card(b, "NJ_RA   = %20.17G / deg, of the target", t->ra);
@@ -64,7 +64,7 @@ static void pixels(nj_buffer *b, const nj_cut_job *job, int64_t left, int64_t bo
     unsigned char *out = (unsigned char *)nj_buffer_room(b, padded);
     if (!out) return;
     memset(out + bytes, 0, padded - bytes);
-    for (uint32_t plane = 0; plane < image->planes; plane++)
+    for (uint64_t plane = 0; plane < image->planes; plane++)
         for (int64_t row = bottom; row < bottom + size; row++, out += (size_t)size * width) {
             if (row < 0 || row >= rows) {
                 nans(out, (size_t)size, width);
@@ -99,11 +99,11 @@ static int write_stamp(const nj_cut_job *job, const nj_cut_target *t, const nj_b
 }
 
 /* 1 = whole, 2 = partial, 0 = outside, -1 = failed. */
-static int one(const nj_cut_job *job, const nj_cut_target *t, nj_buffer *b, nj_error *err)
+static int one(const nj_cut_job *job, nj_wcs *wcs, const nj_cut_target *t, nj_buffer *b, nj_error *err)
 {
     double x, y;
     const int64_t size = job->size, cols = job->image->cols, rows = job->image->rows;
-    if (!nj_wcs_pixel(&job->image->wcs, t->ra, t->dec, &x, &y)) return 0;
+    if (!nj_wcs_pixel(wcs, t->ra, t->dec, &x, &y)) return 0;
     double l = ceil(x - size / 2.0), m = ceil(y - size / 2.0);
     if (!(l > -(double)size && l < (double)cols && m > -(double)size && m < (double)rows)) return 0;
     int64_t left = (int64_t)l, bottom = (int64_t)m;
@@ -126,10 +126,13 @@ int nj_cut(const nj_cut_job *job, nj_cut_result *result, nj_error *err)
     {
         nj_buffer b = { 0 };
         nj_error mine = { "" };
+        nj_wcs wcs; /* of this thread */
+        if (nj_wcs_copy(&wcs, &job->image->wcs) && !__atomic_exchange_n(&failed, 1, __ATOMIC_RELAXED))
+            nj_fail(err, "out of memory");
 #pragma omp for schedule(dynamic, 8)
         for (uint32_t i = 0; i < job->n_targets; i++) {
             if (__atomic_load_n(&failed, __ATOMIC_RELAXED)) continue;
-            int what = one(job, &job->target[i], &b, &mine);
+            int what = one(job, &wcs, &job->target[i], &b, &mine);
             if (what < 0) {
                 if (!__atomic_exchange_n(&failed, 1, __ATOMIC_RELAXED)) nj_fail(err, "%s", mine.text); /* the first one tells */
                 continue;
@@ -138,6 +141,7 @@ int nj_cut(const nj_cut_job *job, nj_cut_result *result, nj_error *err)
             if (what) bytes += b.n;
         }
         nj_buffer_free(&b);
+        nj_wcs_free(&wcs);
     }
     *result = (nj_cut_result){ .outside = count[0],
                                .whole = count[1],

@@ -1,153 +1,255 @@
+/* wcs.c - what an image's header says of positions: parsed and projected by wcslib, turned to its frame by ERFA. */
 #include "wcs.h"
 
+#include <erfa.h>
 #include <math.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <wcslib/dis.h>
+#include <wcslib/wcs.h>
+#include <wcslib/wcsfix.h>
+#include <wcslib/wcshdr.h>
+
+enum { NJ_MOST_AXES = 32 }; /* wcssub wants a list as long as the header has axes */
 
 static const double RAD = M_PI / 180;
 
-/* A number of the header, or `other` where it is not there. */
-static double number(fitsfile *f, const char *key, double other)
-{
-    int status = 0;
-    double value;
-    return fits_read_key(f, TDOUBLE, key, &value, NULL, &status) ? other : value;
-}
+/* --- what is refused --- */
 
-static double indexed(fitsfile *f, const char *format, int i, int j, double other)
+/* The first card whose key begins so, and whose text has `with` (NULL: any). */
+static const char *card_of(const char *cards, int n, const char *key, const char *with)
 {
-    char key[FLEN_KEYWORD];
-    snprintf(key, sizeof key, format, i, j);
-    return number(f, key, other);
-}
-
-static bool any(fitsfile *f, const char *prefix)
-{
-    int status = 0;
-    char pattern[FLEN_KEYWORD], card[FLEN_CARD];
-    const char *list[] = { pattern };
-    snprintf(pattern, sizeof pattern, "%s*", prefix);
-    fits_read_record(f, 0, card, &status);
-    return fits_find_nextkey(f, (char **)list, 1, NULL, 0, card, &status) == 0;
-}
-
-/* Pixels to projected degrees: CD, or CDELT times PC, or CDELT turned by CROTA2 (Calabretta & Greisen 2002, A&A 395, 1077). */
-static void matrix(fitsfile *f, double m[2][2])
-{
-    bool cd = any(f, "CD1_") || any(f, "CD2_"), pc = any(f, "PC1_") || any(f, "PC2_");
-    double delta[2] = { number(f, "CDELT1", 1), number(f, "CDELT2", 1) }, turn = number(f, "CROTA2", 0) * RAD;
-    for (int i = 0; i < 2; i++)
-        for (int j = 0; j < 2; j++)
-            m[i][j] = cd ? indexed(f, "CD%d_%d", i + 1, j + 1, 0) : delta[i] * indexed(f, "PC%d_%d", i + 1, j + 1, i == j);
-    if (cd || pc || turn == 0) return;
-    m[0][0] = delta[0] * cos(turn), m[0][1] = -delta[1] * sin(turn);
-    m[1][0] = delta[0] * sin(turn), m[1][1] = delta[1] * cos(turn);
-}
-
-static int read_axes(nj_wcs *w, fitsfile *f, bool *sip, nj_error *err)
-{
-    char type[2][FLEN_VALUE] = { "", "" }, unit[FLEN_VALUE];
-    for (int i = 0; i < 2; i++) {
-        char key[16];
-        int status = 0;
-        snprintf(key, sizeof key, "CTYPE%d", i + 1);
-        if (fits_read_key(f, TSTRING, key, type[i], NULL, &status)) return nj_fail(err, "has no %s, so no positions", key);
-        snprintf(key, sizeof key, "CUNIT%d", i + 1);
-        if (status = 0, fits_read_key(f, TSTRING, key, unit, NULL, &status) == 0 && *unit && strncmp(unit, "deg", 3))
-            return nj_fail(err, "%s is %s; only deg is known", key, unit);
+    char text[81];
+    for (int i = 0; i < n; i++) {
+        memcpy(text, cards + 80 * i, 80);
+        text[80] = 0;
+        if (!strncmp(text, key, strlen(key)) && (!with || strstr(text + 8, with))) return cards + 80 * i;
     }
-    w->ra_axis = !strncmp(type[0], "RA--", 4) ? 0 : 1;
-    if (strncmp(type[w->ra_axis], "RA--", 4) || strncmp(type[!w->ra_axis], "DEC-", 4))
-        return nj_fail(err, "axes 1 and 2 are %s and %s; right ascension and declination are needed", type[0], type[1]);
-    for (int i = 0; i < 2; i++)
-        if (strncmp(type[i] + 4, "-TAN", 4) || (type[i][8] && strcmp(type[i] + 8, "-SIP")))
-            return nj_fail(err, "CTYPE%d is %s; only TAN and TAN-SIP are known", i + 1, type[i]);
-    *sip = type[0][8] && type[1][8];
-    if (any(f, "PV1_") || any(f, "PV2_")) return nj_fail(err, "has PVi_m, a distortion that is not known");
+    return NULL;
+}
+
+static int key_length(const char *card)
+{
+    int n = 0;
+    while (n < 8 && card[n] != ' ' && card[n] != '=') n++;
+    return n;
+}
+
+/* Distortions by lookup tables (Calabretta et al. 2004, draft) need other HDUs, which wcslib does not read. */
+static int refuse_tables(const char *cards, int n, nj_error *err)
+{
+    static const char *const table[] = { "CPDIS", "CQDIS", "D2IMDIS" };
+    const char *c = NULL;
+    for (size_t k = 0; k < sizeof table / sizeof *table && !c; k++)
+        for (const char *const *word = (const char *const[]){ "LOOKUP", "Lookup", "lookup", NULL }; *word && !c; word++)
+            c = card_of(cards, n, table[k], *word);
+    if (!c) c = card_of(cards, n, "D2IMEXT", NULL);
+    if (!c) c = card_of(cards, n, "AXISCORR", NULL);
+    if (c) return nj_fail(err, "%.*s is a distortion by a lookup table, which cannot be honoured", key_length(c), c);
     return 0;
 }
 
-static int read_sip(nj_wcs *w, fitsfile *f, nj_error *err)
+static int refuse_axes(const struct wcsprm *w, nj_error *err)
 {
-    static const char letter[] = "AB";
-    for (int k = 0; k < 2; k++) {
-        char key[24];
-        snprintf(key, sizeof key, "%c_ORDER", letter[k]);
-        w->order[k] = (int)number(f, key, 0);
-        if (w->order[k] < 0 || w->order[k] > NJ_SIP_ORDER) return nj_fail(err, "%s is not 0 to %d", key, NJ_SIP_ORDER);
-        for (int i = 0; i <= w->order[k]; i++)
-            for (int j = 0; i + j <= w->order[k]; j++)
-                if (i + j) w->sip[k][i][j] = indexed(f, k ? "B_%d_%d" : "A_%d_%d", i, j, 0);
+    for (int i = 0; i < w->naxis; i++) {
+        if (i < 2 && i != w->lng && i != w->lat) {
+            if (w->ctype[i][0])
+                return nj_fail(err, "axes 1 and 2 are %s and %s; both must be axes of the sky, of one frame", w->ctype[0],
+                               w->ctype[1]);
+            return nj_fail(err, "has no CTYPE%d, so no positions", i + 1);
+        }
+        if (strstr(w->ctype[i], "-TAB"))
+            return nj_fail(err, "CTYPE%d is %s, a lookup table, which cannot be honoured", i + 1, w->ctype[i]);
     }
     return 0;
+}
+
+/* --- frames --- */
+
+static void transpose(double m[3][3])
+{
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < i; j++) {
+            double t = m[i][j];
+            m[i][j] = m[j][i];
+            m[j][i] = t;
+        }
+}
+
+/* ICRS to FK5 of J2000 (Mignard & Froeschle 2000, by ERFA), then by precession to the equinox. Precession is that of the IAU of
+ * 2006, as astropy has it; Lieske's of 1977 differs by 0.08 arcsec over 25 years. */
+static void to_fk5(nj_wcs *w, double equinox)
+{
+    double to_hipparcos[3][3], spin[3], bias[3][3], precession[3][3], both[3][3], d1, d2;
+    eraFk5hip(to_hipparcos, spin);
+    transpose(to_hipparcos);
+    eraEpj2jd(equinox, &d1, &d2);
+    eraBp06(d1, d2, bias, precession, both);
+    eraRxr(precession, to_hipparcos, w->turn);
+}
+
+static void to_galactic(nj_wcs *w)
+{
+    for (int k = 0; k < 3; k++) { /* the matrix's columns are where the axes go */
+        double lon, lat, column[3];
+        double ra = k == 1 ? M_PI / 2 : 0, dec = k == 2 ? M_PI / 2 : 0;
+        eraIcrs2g(ra, dec, &lon, &lat);
+        eraS2c(lon, lat, column);
+        for (int i = 0; i < 3; i++) w->turn[i][k] = column[i];
+    }
+}
+
+static int choose_frame(nj_wcs *w, nj_error *err)
+{
+    const struct wcsprm *p = w->prm;
+    double equinox = p->equinox;
+    const char *frame = p->radesys;
+    eraIr(w->turn);
+    if (!strcmp(p->lngtyp, "GLON")) return to_galactic(w), 0;
+    if (strcmp(p->lngtyp, "RA") != 0)
+        return nj_fail(err, "the axes are %s and %s; right ascension and declination, or galactic ones, are known",
+                       p->ctype[p->lng], p->ctype[p->lat]);
+    if (!*frame) frame = !(equinox > 0) ? "ICRS" : equinox < 1984 ? "FK4" : "FK5"; /* Calabretta & Greisen 2002, table 2 */
+    if (!strcmp(frame, "ICRS")) return 0;
+    if (!strcmp(frame, "FK5")) return to_fk5(w, equinox > 0 ? equinox : 2000), 0;
+    if (strcmp(frame, "FK4") != 0) return nj_fail(err, "RADESYS is %s; ICRS, FK5 and FK4 are known", frame);
+    w->fk4 = equinox > 0 ? equinox : 1950;
+    if (w->fk4 != 1950) return nj_fail(err, "is FK4 of EQUINOX %g; FK4 is known of 1950 alone", equinox);
+    return 0;
+}
+
+/* --- reading --- */
+
+/* SIP is applied whether or not CTYPE ends in -SIP, as most readers do; wcslib wants the ending. */
+static void name_sip(char *cards, int n)
+{
+    if (!card_of(cards, n, "A_ORDER ", NULL) && !card_of(cards, n, "B_ORDER ", NULL)) return;
+    for (int i = 0; i < n; i++) {
+        char *c = cards + 80 * i, *quote = c + 10;
+        if (memcmp(c, "CTYPE1  = '", 11) && memcmp(c, "CTYPE2  = '", 11)) continue;
+        char *end = memchr(quote + 1, '\'', (size_t)(80 - (quote + 1 - c)));
+        size_t length = end ? (size_t)(end - quote - 1) : 0;
+        while (length && quote[length] == ' ') length--;
+        if (length != 8) continue; /* "RA---TAN" and no more */
+        memset(quote + 1 + length, ' ', (size_t)(80 - (quote + 1 + length - c)));
+        memcpy(quote + 1 + length, "-SIP'", 5);
+    }
+}
+
+static int celestial(nj_wcs *w, struct wcsprm *all, nj_error *err)
+{
+    int axis[NJ_MOST_AXES] = { WCSSUB_CELESTIAL }, n = 1, rc;
+    if (all->naxis > NJ_MOST_AXES) return nj_fail(err, "has %d axes of positions, more than %d", all->naxis, NJ_MOST_AXES);
+    w->prm = calloc(1, sizeof *w->prm);
+    if (!w->prm) return nj_fail(err, "out of memory");
+    w->prm->flag = -1;
+    if ((rc = wcssub(1, all, &n, axis, w->prm)) || n != 2)
+        return nj_fail(err, "axes 1 and 2 cannot be told from the others: %s", rc ? wcs_errmsg[rc] : "no axes of the sky");
+    if ((rc = wcsset(w->prm))) return nj_fail(err, "its positions cannot be read: %s", wcs_errmsg[rc]);
+    return choose_frame(w, err);
+}
+
+int nj_wcs_parse(nj_wcs *w, const char *given, int n_cards, nj_error *err)
+{
+    int rejected = 0, n = 0, rc = -1, status[NWCSFIX];
+    struct wcsprm *list = NULL;
+    memset(w, 0, sizeof *w);
+    if (refuse_tables(given, n_cards, err)) return -1;
+    char *cards = malloc((size_t)n_cards * 80 + 1);
+    if (!cards) return nj_fail(err, "out of memory");
+    memcpy(cards, given, (size_t)n_cards * 80);
+    cards[(size_t)n_cards * 80] = 0;
+    name_sip(cards, n_cards);
+    if (wcspih(cards, n_cards, WCSHDR_all, 0, &rejected, &n, &list) || n < 1) {
+        const char *c = card_of(cards, n_cards, "CTYPE1", NULL);
+        nj_fail(err, "has no positions that can be read: %.*s", c ? 40 : 9, c ? c : "no CTYPE1");
+    } else if (list[0].alt[0] != ' ' && list[0].alt[0]) {
+        nj_fail(err, "has positions of the alternative description '%c' alone", list[0].alt[0]);
+    } else {
+        wcsfix(7, NULL, &list[0], status); /* units and dates as they are often written */
+        int set = wcsset(&list[0]);
+        if (!list[0].naxis || list[0].naxis < 2)
+            nj_fail(err, "has no CTYPE2, so no positions");
+        else if (!refuse_axes(&list[0], err)) {
+            if (set)
+                nj_fail(err, "CTYPE1 %s and CTYPE2 %s: %s", list[0].ctype[0], list[0].ctype[1], wcs_errmsg[set]);
+            else
+                rc = celestial(w, &list[0], err);
+        }
+    }
+    if (list) wcsvfree(&n, &list);
+    free(cards);
+    if (rc) nj_wcs_free(w);
+    return rc;
 }
 
 int nj_wcs_read(nj_wcs *w, fitsfile *f, nj_error *err)
 {
-    bool sip = false;
-    double m[2][2];
+    char *cards = NULL;
+    int n = 0, status = 0;
     memset(w, 0, sizeof *w);
-    if (read_axes(w, f, &sip, err) || (sip && read_sip(w, f, err))) return -1;
-    matrix(f, m);
-    double det = m[0][0] * m[1][1] - m[0][1] * m[1][0];
-    if (!(fabs(det) > 0) || !isfinite(det)) return nj_fail(err, "the matrix of its axes cannot be inverted");
-    w->inverse[0][0] = m[1][1] / det, w->inverse[0][1] = -m[0][1] / det;
-    w->inverse[1][0] = -m[1][0] / det, w->inverse[1][1] = m[0][0] / det;
-    for (int i = 0; i < 2; i++) w->crpix[i] = indexed(f, "CRPIX%d", i + 1, 0, 0);
-    w->ra0 = indexed(f, "CRVAL%d", w->ra_axis + 1, 0, 0) * RAD;
-    w->dec0 = indexed(f, "CRVAL%d", !w->ra_axis + 1, 0, 0) * RAD;
-    w->lonpole = number(f, "LONPOLE", 180) * RAD;
+    /* also of a compressed image: the cards of the image, not of the table that holds it */
+    if (fits_convert_hdr2str(f, 0, NULL, 0, &cards, &n, &status)) return nj_fail(err, "its header cannot be read");
+    int rc = nj_wcs_parse(w, cards, n, err);
+    fits_free_memory(cards, &status);
+    return rc;
+}
+
+int nj_wcs_copy(nj_wcs *to, const nj_wcs *from)
+{
+    *to = *from;
+    to->prm = calloc(1, sizeof *to->prm);
+    if (!to->prm) return -1;
+    to->prm->flag = -1;
+    if (wcssub(1, from->prm, NULL, NULL, to->prm) || wcsset(to->prm)) {
+        nj_wcs_free(to);
+        return -1;
+    }
     return 0;
 }
 
-/* The value of a distortion polynomial and its slopes along u and v. */
-static double polynomial(const double c[NJ_SIP_ORDER + 1][NJ_SIP_ORDER + 1], int order, double u, double v, double slope[2])
+void nj_wcs_free(nj_wcs *w)
 {
-    double sum = 0, pu = 1;
-    slope[0] = slope[1] = 0;
-    for (int i = 0; i <= order; i++, pu *= u) {
-        double row = 0, along = 0; /* of this power of u: value and slope in v, by Horner */
-        for (int j = order - i; j >= 0; j--) along = along * v + row, row = row * v + c[i][j];
-        sum += pu * row;
-        slope[1] += pu * along;
-        if (i) slope[0] += i * (u != 0 ? pu / u : i == 1) * row;
-    }
-    return sum;
+    if (w->prm) wcsfree(w->prm);
+    free(w->prm);
+    w->prm = NULL;
 }
 
-/* Undoes u + A(u, v) = U, v + B(u, v) = V (SIP: Shupe et al. 2005, ASPC 347, 491) by Newton's method, to 1e-9 of a pixel. */
-static bool undistort(const nj_wcs *w, double p[2])
+/* --- positions --- */
+
+double nj_wcs_crpix(const nj_wcs *w, int axis)
 {
-    const double wanted[2] = { p[0], p[1] };
-    for (int step = 0; step < 50; step++) {
-        double s[2][2], rest[2];
-        for (int k = 0; k < 2; k++) rest[k] = p[k] + polynomial(w->sip[k], w->order[k], p[0], p[1], s[k]) - wanted[k];
-        s[0][0]++, s[1][1]++;
-        double det = s[0][0] * s[1][1] - s[0][1] * s[1][0];
-        if (!(fabs(det) > 1e-6)) return false;
-        double du = (s[1][1] * rest[0] - s[0][1] * rest[1]) / det, dv = (s[0][0] * rest[1] - s[1][0] * rest[0]) / det;
-        p[0] -= du, p[1] -= dv;
-        if (fabs(du) < 1e-9 && fabs(dv) < 1e-9) return true;
-    }
-    return false;
+    return w->prm->crpix[axis];
 }
 
-bool nj_wcs_pixel(const nj_wcs *w, double ra_deg, double dec_deg, double *x, double *y)
+static void to_frame(const nj_wcs *w, double *lon, double *lat)
 {
-    /* Native coordinates about the tangent point, then x = R sin(phi), y = -R cos(phi), R = cot(theta):
-     * Calabretta & Greisen 2002, A&A 395, 1077, eq. 5, 12 to 14, 54 */
-    double ra = ra_deg * RAD - w->ra0, dec = dec_deg * RAD;
-    double sin_theta = sin(dec) * sin(w->dec0) + cos(dec) * cos(w->dec0) * cos(ra);
-    if (!(sin_theta > 1e-6)) return false;
-    double a = -cos(dec) * sin(ra), b = sin(dec) * cos(w->dec0) - cos(dec) * sin(w->dec0) * cos(ra);
-    double s = sin(w->lonpole), c = cos(w->lonpole); /* sin(phi) ~ s b + c a, cos(phi) ~ c b - s a */
-    double world[2];
-    world[w->ra_axis] = (s * b + c * a) / sin_theta / RAD;
-    world[!w->ra_axis] = -(c * b - s * a) / sin_theta / RAD;
-    double p[2];
-    for (int i = 0; i < 2; i++) p[i] = w->inverse[i][0] * world[0] + w->inverse[i][1] * world[1];
-    if ((w->order[0] > 0 || w->order[1] > 0) && !undistort(w, p)) return false;
-    *x = p[0] + w->crpix[0] - 1;
-    *y = p[1] + w->crpix[1] - 1;
-    return true;
+    if (w->fk4 > 0) {
+        double r, d, pm_ra, pm_dec, fk5[3], at[3];
+        double to_hipparcos[3][3], spin[3];
+        eraFk5hip(to_hipparcos, spin);
+        eraS2c(*lon, *lat, at);
+        eraTrxp(to_hipparcos, at, fk5);
+        eraC2s(fk5, &r, &d);
+        eraFk54z(r, d, w->fk4, lon, lat, &pm_ra, &pm_dec);
+        return;
+    }
+    double at[3], turned[3];
+    eraS2c(*lon, *lat, at);
+    eraRxp((double(*)[3])w->turn, at, turned);
+    eraC2s(turned, lon, lat);
+}
+
+bool nj_wcs_pixel(nj_wcs *w, double ra_deg, double dec_deg, double *x, double *y)
+{
+    double lon = ra_deg * RAD, lat = dec_deg * RAD, world[2], phi, theta, plane[2], pixel[2];
+    int status = 0;
+    if (!isfinite(lon) || !isfinite(lat)) return false;
+    to_frame(w, &lon, &lat);
+    world[w->prm->lng] = lon / RAD;
+    world[w->prm->lat] = lat / RAD;
+    if (wcss2p(w->prm, 1, 2, world, &phi, &theta, plane, pixel, &status) || status) return false;
+    *x = pixel[0] - 1;
+    *y = pixel[1] - 1;
+    return isfinite(*x) && isfinite(*y);
 }

@@ -11,6 +11,7 @@
 
 #include "../base/fitslock.h"
 
+enum { MOST_AXES = 9 }; /* of an image that cfitsio reads */
 enum { CARD = 80, BLOCK = 2880 };
 
 /* --- pixels ------------------------------------------------------------------------------------------------------ */
@@ -187,21 +188,22 @@ nj_fits_result nj_fits_plain(const uint8_t *bytes, size_t size, size_t max_pixel
 static nj_fits_result read_image(fitsfile *f, uint32_t hdu, size_t max_pixels, nj_arena *arena, nj_image *image, const char **why)
 {
     int status = 0, naxis = 0, bitpix, n_hdu = 0;
-    long size[2] = { 0, 0 };
+    long size[MOST_AXES] = { 0, 0 }, first[MOST_AXES];
     if (hdu) fits_movabs_hdu(f, (int)hdu + 1, NULL, &status);
-    fits_get_img_param(f, 2, &bitpix, &naxis, size, &status);
+    fits_get_img_param(f, MOST_AXES, &bitpix, &naxis, size, &status);
     if (!status && !hdu && naxis == 0 && !fits_get_num_hdus(f, &n_hdu, &status) && n_hdu > 1) { /* an empty primary */
         fits_movrel_hdu(f, 1, NULL, &status);
-        fits_get_img_param(f, 2, &bitpix, &naxis, size, &status);
+        fits_get_img_param(f, MOST_AXES, &bitpix, &naxis, size, &status);
     }
-    *why = "not a FITS image of two axes";
+    for (int k = 0; k < MOST_AXES; k++) first[k] = 1;
+    while (naxis > 2 && naxis <= MOST_AXES && size[naxis - 1] == 1) naxis--; /* radio images have axes of one pixel */
+    *why = "not a FITS image of two axes (further ones of one pixel are passed over)";
     if (status || naxis != 2) return NJ_FITS_BAD;
     *why = "FITS image of no or too many pixels ([decode] max_pixels)";
     if (size[0] <= 0 || size[1] <= 0 || size[0] > 1 << 24 || size[1] > 1 << 24 || (size_t)size[0] * (size_t)size[1] > max_pixels)
         return NJ_FITS_BAD;
     size_t n = (size_t)size[0] * (size_t)size[1];
     float *pixel = nj_arena_alloc(arena, n * sizeof *pixel), null = NAN;
-    long first[2] = { 1, 1 };
     int any;
     *why = pixel ? "FITS data that cfitsio cannot read" : "out of memory";
     /* asked for blanks, cfitsio would take infinities for some */

@@ -102,6 +102,7 @@ int nj_hdu_next(const uint8_t *bytes, size_t size, nj_hdu *hdu, const char **why
     }
     *why = "FITS header without sizes";
     if (h.naxis < 0 || !h.bitpix || data_size(&h, &w, &n)) return -1;
+    while (h.naxis > 2 && w.axis[h.naxis - 1] == 1) h.naxis--; /* axes of one pixel, as radio images have them, add nothing */
     h.axis[0] = w.axis[0];
     h.axis[1] = w.axis[1];
     h.data = from + (at - from + BLOCK - 1) / BLOCK * BLOCK;

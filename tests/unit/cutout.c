@@ -14,44 +14,69 @@
 
 enum { COLS = 30, ROWS = 20 };
 
-static nj_wcs plain(void)
+static const double DEG = 180 / M_PI;
+
+/* Pixels of 1 arcsec, east to the left, about right ascension 1 and declination 0.5 rad; `more` is further cards. */
+static nj_wcs header_of(double crpix1, double crpix2, const char *ending, const char *const *more)
 {
-    nj_wcs w = { .crpix = { 11, 6 }, .ra0 = 1, .dec0 = 0.5, .lonpole = M_PI };
-    w.inverse[0][0] = -3600, w.inverse[1][1] = 3600; /* pixels of 1 arcsec, east to the left */
+    char cards[32 * 80 + 1] = "", card[128];
+    nj_wcs w;
+    nj_error err = { "" };
+    int n = 0;
+#define ADD(...) (snprintf(card, sizeof card, __VA_ARGS__), sprintf(cards + 80 * n++, "%-80.80s", card))
+    ADD("CTYPE1  = 'RA---TAN%s'", ending);
+    ADD("CTYPE2  = 'DEC--TAN%s'", ending);
+    ADD("CRPIX1  = %20.12f", crpix1);
+    ADD("CRPIX2  = %20.12f", crpix2);
+    ADD("CRVAL1  = %20.15f", DEG);
+    ADD("CRVAL2  = %20.15f", 0.5 * DEG);
+    ADD("CDELT1  = %20.15f", -1 / 3600.0);
+    ADD("CDELT2  = %20.15f", 1 / 3600.0);
+    for (; more && *more; more++) ADD("%s", *more);
+    ADD("END");
+    if (nj_wcs_parse(&w, cards, n, &err)) fail_msg("%s", err.text);
     return w;
 }
 
 static void positions(void **state)
 {
     (void)state;
-    nj_wcs w = plain();
-    double x, y, deg = 180 / M_PI;
-    assert_true(nj_wcs_pixel(&w, deg, 0.5 * deg, &x, &y));
+    nj_wcs w = header_of(11, 6, "", NULL);
+    double x, y;
+    assert_true(nj_wcs_pixel(&w, DEG, 0.5 * DEG, &x, &y));
     assert_true(fabs(x - 10) < 1e-9 && fabs(y - 5) < 1e-9); /* CRPIX, counted from 0 */
     /* along the meridian the plane has tan(angle): 1 degree north */
-    assert_true(nj_wcs_pixel(&w, deg, 0.5 * deg + 1, &x, &y));
-    assert_true(fabs(x - 10) < 1e-8 && fabs(y - 5 - 3600 * deg * tan(1 / deg)) < 1e-8);
+    assert_true(nj_wcs_pixel(&w, DEG, 0.5 * DEG + 1, &x, &y));
+    assert_true(fabs(x - 10) < 1e-8 && fabs(y - 5 - 3600 * DEG * tan(1 / DEG)) < 1e-8);
     /* to the east x falls */
-    assert_true(nj_wcs_pixel(&w, deg + 0.01, 0.5 * deg, &x, &y) && x < 10 && fabs(x - 10 + 36 * cos(0.5)) < 1e-3);
-    assert_false(nj_wcs_pixel(&w, deg + 180, -0.5 * deg, &x, &y));
-    assert_false(nj_wcs_pixel(&w, deg + 180, 0.5 * deg - 90, &x, &y));
+    assert_true(nj_wcs_pixel(&w, DEG + 0.01, 0.5 * DEG, &x, &y) && x < 10 && fabs(x - 10 + 36 * cos(0.5)) < 1e-3);
+    assert_false(nj_wcs_pixel(&w, DEG + 180, -0.5 * DEG, &x, &y));
+    assert_false(nj_wcs_pixel(&w, DEG + 180, 0.5 * DEG - 90, &x, &y));
     assert_false(nj_wcs_pixel(&w, NAN, 0, &x, &y));
+    nj_wcs_free(&w);
 }
 
-/* The pixel that comes out, distorted by hand, is the one without distortion. */
+/* The pixel that comes out, distorted by hand, is the one without distortion; with and without -SIP in CTYPE. */
 static void distortion(void **state)
 {
     (void)state;
-    nj_wcs w = plain(), bent = w;
-    bent.order[0] = 3, bent.order[1] = 2;
-    bent.sip[0][2][0] = 3e-4, bent.sip[0][1][1] = -2e-4, bent.sip[0][0][3] = 1e-6, bent.sip[1][0][2] = 2e-4,
-    bent.sip[1][1][1] = 1e-4;
-    for (int i = -4; i <= 4; i++) {
-        double x, y, u, v, deg = 180 / M_PI, ra = deg + i * 0.01, dec = 0.5 * deg - i * 0.004;
-        assert_true(nj_wcs_pixel(&w, ra, dec, &x, &y) && nj_wcs_pixel(&bent, ra, dec, &u, &v));
-        u -= 10, v -= 5;
-        assert_true(fabs(u + 3e-4 * u * u - 2e-4 * u * v + 1e-6 * v * v * v + 10 - x) < 1e-8);
-        assert_true(fabs(v + 2e-4 * v * v + 1e-4 * u * v + 5 - y) < 1e-8);
+    static const char *const sip[] = { "A_ORDER =                    3", "A_2_0   =                 3E-4",
+                                       "A_1_1   =                -2E-4", "A_0_3   =                 1E-6",
+                                       "B_ORDER =                    2", "B_0_2   =                 2E-4",
+                                       "B_1_1   =                 1E-4", NULL };
+    static const char *const ending[] = { "-SIP", "" };
+    for (int k = 0; k < 2; k++) {
+        nj_wcs w = header_of(11, 6, "", NULL), bent = header_of(11, 6, ending[k], sip);
+        for (int i = -4; i <= 4; i++) {
+            double x, y, u, v, ra = DEG + i * 0.01, dec = 0.5 * DEG - i * 0.004;
+            assert_true(nj_wcs_pixel(&w, ra, dec, &x, &y));
+            assert_true(nj_wcs_pixel(&bent, ra, dec, &u, &v));
+            u -= 10, v -= 5;
+            assert_true(fabs(u + 3e-4 * u * u - 2e-4 * u * v + 1e-6 * v * v * v + 10 - x) < 1e-8);
+            assert_true(fabs(v + 2e-4 * v * v + 1e-4 * u * v + 5 - y) < 1e-8);
+        }
+        nj_wcs_free(&w);
+        nj_wcs_free(&bent);
     }
 }
 
@@ -76,8 +101,10 @@ static void corner(void **state)
         bits = __builtin_bswap32(bits);
         memcpy(data + 4 * i, &bits, 4);
     }
-    nj_cut_image image = { .cols = COLS, .rows = ROWS, .planes = 1, .n_axes = 2, .width = 4, .data = data, .wcs = plain() };
-    image.wcs.crpix[0] = 2, image.wcs.crpix[1] = 1; /* the target is pixel (1, 0) */
+    nj_cut_image image = {
+        .cols = COLS, .rows = ROWS, .planes = 1, .n_axes = 2, .width = 4, .data = data, .length = { COLS, ROWS }
+    };
+    image.wcs = header_of(2, 1, "", NULL); /* the target is pixel (1, 0) */
     nj_cut_target target[2] = { { (char *)"t", 180 / M_PI, 90 / M_PI }, { (char *)"far", 0, 0 } };
     assert_non_null(mkdtemp(folder));
     nj_cut_job job = {
@@ -106,6 +133,7 @@ static void corner(void **state)
         }
     unlink(path);
     rmdir(folder);
+    nj_wcs_free(&image.wcs);
 }
 
 int main(void)
