@@ -12,7 +12,6 @@
  * one draw of a random variable, so repeats = R takes the mean over R draws and gives their standard deviation. For
  * Rubin stamps (30 x 30) the rules of its variant hold: one clip, at most 20 masked pixels in the template, the raw centre
  * clipped afresh, and the spectrum of the whole stamp. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -369,10 +368,8 @@ static int choose(const nj_host *host, const char *key, const char *value, const
     for (*chosen = 0; *chosen < n; ++*chosen)
         if (!strcmp(value, names[*chosen])) return NJ_OK;
     char known[128] = "";
-    for (uint32_t k = 0; k < n; k++) {
-        size_t at = strlen(known);
-        snprintf(known + at, sizeof known - at, "%s%s", !k ? "" : k + 1 < n ? ", " : " or ", names[k]);
-    }
+    for (uint32_t k = 0; k < n && strlen(known) + strlen(names[k]) + 5 < sizeof known; k++)
+        strcat(strcat(known, !k ? "" : k + 1 < n ? ", " : " or "), names[k]);
     host->log(host->opaque, 0, "hostless: %s = %s: must be %s", key, value, known);
     return NJ_ECONF;
 }

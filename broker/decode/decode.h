@@ -32,6 +32,14 @@ void nj_offer_join(nj_offer *offer, const nj_offer *other);
 /* Joins what every survey map says of a canonical name, and what the built-in layouts have at a packet.… path. The offer stays
  * as it is (type 0 when it was empty) where nobody knows the name. */
 void nj_decoder_offer(nj_decoder *decoder, const char *path, nj_offer *offer);
+/* The k-th column of all survey maps, with what its map says of it; false behind the last. */
+typedef struct nj_known {
+    const char *survey, *path;
+    nj_offer offer;
+} nj_known;
+bool nj_decoder_known(const nj_decoder *decoder, uint32_t k, nj_known *known);
+/* The raw path (packet.…) of the schema that is nearest to a misspelt one; false: none is near. */
+bool nj_schema_nearest(const nj_schema *schema, const char *path, char *near, size_t size);
 const char *nj_schema_survey(const nj_schema *schema); /* "ztf" */
 const char *nj_schema_name(const nj_schema *schema);   /* "ztf.alert 3.3", for messages */
 

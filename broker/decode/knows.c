@@ -74,3 +74,14 @@ uint32_t nj_decoder_surveys(const nj_decoder *decoder, const char **name, uint32
     }
     return n;
 }
+
+bool nj_decoder_known(const nj_decoder *decoder, uint32_t k, nj_known *known)
+{
+    for (uint32_t m = 0; m < decoder->n_maps; k -= decoder->map[m++]->n_columns) {
+        if (k >= decoder->map[m]->n_columns) continue;
+        const nj_map_column *c = &decoder->map[m]->column[k];
+        *known = (nj_known){ decoder->map[m]->survey, c->name, { c->type, c->shape, c->unit } };
+        return true;
+    }
+    return false;
+}

@@ -107,6 +107,7 @@ static int add_base(run *r)
             add_field(r, (nj_field){ c->key, NULL, c->type, 1, c->unit, c->doc, NULL }, (field_source){ FIELD_WANT, want, 0 }))
             return -1;
     }
+    r->n_base = r->n_fields;
     return 0;
 }
 
@@ -120,7 +121,7 @@ static int add_topics(run *r)
         (field_source){ FIELD_TOPICS, 0, 0 });
 }
 
-static int add_modules(run *r)
+static int add_modules(run *r, nj_error *err)
 {
     for (uint32_t i = 0; i < r->instances.n; i++) {
         const nj_instance *in = &r->instances.item[i];
@@ -128,21 +129,18 @@ static int add_modules(run *r)
         for (uint32_t k = 0; k < in->n_gives; k++) {
             const nj_give *g = &in->give[k];
             const char *key = g->flags & NJ_CANONICAL ? g->name : nj_arena_printf(&r->arena, "%s.%s", in->name, g->name);
+            if (key && find_field(r, key))
+                return nj_fail(err, "module %s gives %s, and there is such a column already", in->name, key);
             if (!key || add_field(r, (nj_field){ key, in->name, g->type, g->width, g->unit, g->doc, NULL },
                                   (field_source){ FIELD_GIVE, i, k }))
-                return -1;
+                return nj_fail(err, "out of memory");
         }
         const char *key = nj_arena_printf(&r->arena, "%s.reason", in->name);
         if (!key || add_field(r, (nj_field){ key, in->name, NJ_U8, 1, "1", "why there is, or is no answer", nj_reason_name },
                               (field_source){ FIELD_REASON, i, 0 }))
-            return -1;
+            return nj_fail(err, "out of memory");
     }
     return 0;
-}
-
-static bool is_image(const char *name)
-{
-    return !strncmp(name, "stamp.", 6);
 }
 
 static int add_columns(run *r, const char *list, nj_error *err)
@@ -154,8 +152,8 @@ static int add_columns(run *r, const char *list, nj_error *err)
         int n = (int)(end - p);
         while (n && isspace((unsigned char)p[n - 1])) n--;
         snprintf(name, sizeof name, "%.*s", n, p);
-        if (is_image(name)) return nj_fail(err, "--columns %s: an image is no column; modules read it, `inspect` draws it", name);
-        if (n && add_extra(r, name)) return nj_fail(err, "out of memory");
+        if (n && (nj_flow_check_column(r, "--columns", name, err) || (add_extra(r, name) && nj_fail(err, "out of memory"))))
+            return -1;
         p = *end ? end + 1 : end;
     }
     return 0;
@@ -185,26 +183,8 @@ static int add_names(run *r, const char *label, const char *where, nj_error *err
             continue;
         }
         if (is_light_curve(r, name[i]) || find_field(r, name[i])) continue;
-        const char *dot = strchr(name[i], '.');
-        char owner[128];
-        snprintf(owner, sizeof owner, "%.*s", (int)(dot ? dot - name[i] : 0), name[i]);
-        if (is_image(name[i])) {
-            rc = nj_fail(err, "%s: %s: an image is no column; modules read it", label, name[i]);
-            continue;
-        }
-        if (nj_decoder_knows(r->decoder, name[i]) || !strncmp(name[i], "packet.", 7)) {
-            if (add_extra(r, name[i])) rc = nj_fail(err, "out of memory");
-            continue;
-        }
-        const char *known[4096];
-        size_t k = 0;
-        for (; k < r->n_fields && k < 4096; k++) known[k] = r->field[k].key;
-        const char *near = nj_nearest(name[i], known, k);
-        if (dot && !nj_instances_find(&r->instances, owner) && nj_modules_find(&r->modules, owner))
-            rc = nj_fail(err, "%s: %s: module %s does not run here (add it with -m +%s)", label, name[i], owner, owner);
-        else
-            rc = nj_fail(err, "%s: no column '%s'%s%s%s", label, name[i], near ? "; did you mean '" : "", near ? near : "",
-                         near ? "'?" : "");
+        rc = nj_flow_check_column(r, label, name[i], err);
+        if (!rc && add_extra(r, name[i])) rc = nj_fail(err, "out of memory");
     }
     free(name);
     return rc;
@@ -238,7 +218,9 @@ int nj_flow_fields(run *r, nj_error *err)
 {
     const nj_run_options *o = r->options;
     memset(r->lc_want, 0xff, sizeof r->lc_want);
-    if (add_base(r) || add_topics(r) || add_modules(r)) return nj_fail(err, "out of memory");
+    if (nj_flow_check_topics(r, err)) return -1;
+    if (add_base(r) || add_topics(r)) return nj_fail(err, "out of memory");
+    if (add_modules(r, err) || nj_flow_check_needs(r, err)) return -1;
     if (add_columns(r, o->columns, err)) return -1;
     r->n_out = r->n_fields;
     if (o->where && add_names(r, "-w", o->where, err)) return -1;
@@ -248,7 +230,9 @@ int nj_flow_fields(run *r, nj_error *err)
         const char *where = topic_where(r, &o->topic[i]);
         if (!where)
             return nj_fail(err, "-t %s: no ready topic of that name; say -t %s='SQL'", o->topic[i].name, o->topic[i].name);
-        if (add_names(r, o->topic[i].name, where, err)) return -1;
+        const char *label = nj_arena_printf(&r->arena, "-t %s", o->topic[i].name);
+        if (!label) return nj_fail(err, "out of memory");
+        if (add_names(r, label, where, err)) return -1;
     }
     return nj_flow_filters(r, true, err);
 }

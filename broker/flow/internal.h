@@ -89,6 +89,7 @@ typedef struct run {
     uint32_t n_wants;
     nj_field *field; /* [n_fields]; the first n_out go to sinks, the rest only to filters */
     field_source *field_from;
+    uint32_t n_base; /* the columns that every row has come first */
     uint32_t n_fields, n_out, programid_field, jd_field, exposure_field, topics_field; /* the last only with topics */
     uint32_t lc_want[NJ_LC_COLUMNS]; /* wants of the SQL table lc; UINT32_MAX = no filter reads it */
     nj_filter *filter;               /* -w */
@@ -151,6 +152,11 @@ nj_light_curve nj_flow_light_curve(const run *r, const survey *s, const nj_batch
 /* check.c */
 int nj_flow_check_settings(run *r, nj_error *err); /* sections, keys and names that nothing reads: once there is a decoder */
 void nj_flow_tell_unused(run *r);                  /* settings of sources and outputs that this run lacks */
+
+/* names.c: the one check of names; `label` begins the message, which has a near miss */
+int nj_flow_check_column(run *r, const char *label, const char *path, nj_error *err); /* raw paths are left to the packets */
+int nj_flow_check_needs(run *r, nj_error *err); /* paths, units, types and shapes of all modules' needs */
+int nj_flow_check_topics(const run *r, nj_error *err);
 
 /* ingest.c */
 void *nj_ingest(void *run_);                /* thread */

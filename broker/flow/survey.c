@@ -6,19 +6,56 @@
 #include "internal.h"
 
 /* One line for people; each reason with -v. */
-static void tell_what_is_silent(const nj_graph *g)
+static void tell_what_is_silent(const run *r, const nj_graph *g)
 {
     nj_buffer names = { 0 };
     for (uint32_t i = 0; i < g->n_steps; i++) {
         const nj_step *step = &g->step[i];
         if (!step->off || !step->in->wanted) continue;
-        nj_log(NJ_LOG_DEBUG, "%s gives no answers on survey %s: %s", step->in->name, g->layout.survey, step->off);
+        bool named = nj_is_selected(r->options->select, step->in->name);
+        nj_log(named ? NJ_LOG_INFO : NJ_LOG_DEBUG, "%s gives no answers on survey %s: %s", step->in->name, g->layout.survey,
+               step->off);
+        if (named) continue;
         nj_buffer_printf(&names, "%s%s", names.n ? ", " : "", step->in->name);
     }
     if (names.n)
         nj_log(NJ_LOG_INFO, "no answers on survey %s, which lacks their inputs or is not theirs (-v says why): %s",
                g->layout.survey, names.data);
     nj_buffer_free(&names);
+}
+
+static bool is_raw(const char *path)
+{
+    return !strncmp(path, "packet.", 7);
+}
+
+static void add_lacking(const nj_schema *schema, const char *path, const char *whose, nj_buffer *out)
+{
+    nj_offer ignored;
+    char near[256];
+    if (is_raw(path) && nj_schema_offer(schema, path, &ignored, NULL) >= 0) return;
+    nj_buffer_printf(out, "%s%s%s%s%s", out->n ? ", " : "", path, *whose ? " (for module " : "", whose, *whose ? ")" : "");
+    if (is_raw(path) && nj_schema_nearest(schema, path, near, sizeof near)) nj_buffer_printf(out, " (did you mean %s?)", near);
+}
+
+/* What somebody asked for and the survey's first packets lack: once per survey, as others may have it. */
+static void tell_what_is_lacking(const run *r, const nj_graph *g, const nj_schema *schema)
+{
+    nj_buffer paths = { 0 };
+    for (uint32_t f = r->n_base; f < r->n_fields; f++) {
+        if (r->field_from[f].kind != FIELD_WANT) continue;
+        const char *path = r->want[r->field_from[f].index].path;
+        if (is_raw(path) || g->want[r->field_from[f].index] == NJ_NO_COLUMN) add_lacking(schema, path, "", &paths);
+    }
+    for (uint32_t i = 0; i < g->n_steps; i++) {
+        const nj_instance *in = g->step[i].in;
+        if (g->step[i].off || !nj_is_selected(r->options->select, in->name)) continue;
+        for (uint32_t k = 0; k < in->n_needs; k++)
+            if (!(in->need[k].flags & NJ_OPTIONAL) && is_raw(in->need[k].path))
+                add_lacking(schema, in->need[k].path, in->name, &paths);
+    }
+    if (paths.n) nj_log(NJ_LOG_INFO, "packets of %s lack what is null in their rows: %s", nj_schema_name(schema), paths.data);
+    nj_buffer_free(&paths);
 }
 
 static uint32_t column_of(const nj_graph *g, const char *path, nj_type type)
@@ -146,7 +183,8 @@ static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
     s->schema[s->n_schemas++] = schema;
     s->jd = column_of(s->graph, "jd", NJ_F64);
     s->lc_jd = column_of(s->graph, "lc.jd", NJ_F64);
-    tell_what_is_silent(s->graph);
+    tell_what_is_silent(r, s->graph);
+    tell_what_is_lacking(r, s->graph, schema);
     return s;
 }
 

@@ -70,13 +70,19 @@ static uint32_t derive(resolver *r, const char *path, nj_derived d, nj_column co
     return OWN + r->n_own++;
 }
 
+static const char *two_units(resolver *r, const char *have, const char *asked)
+{
+    const char *text = nj_arena_printf(&r->g->arena, "it is in %s, asked for in %s", have, asked);
+    return text ? text : "the units do not convert";
+}
+
 /* A give, converted when the asker wants another number type or unit. */
 static uint32_t from_give(resolver *r, uint32_t own, nj_type type, const char *unit, nj_shape shape, const char **why)
 {
     nj_column have = r->own[own];
     double scale = nj_unit_factor(have.unit, unit);
     if (shape && have.shape != shape) return *why = "scalar and series do not match", NJ_NO_COLUMN;
-    if (isnan(scale)) return *why = "the units do not convert", NJ_NO_COLUMN;
+    if (isnan(scale)) return *why = two_units(r, have.unit, unit), NJ_NO_COLUMN;
     if (!type || (type == have.type && scale == 1)) return OWN + own;
     if (type == NJ_STR || have.type == NJ_STR) return *why = "text and number do not match", NJ_NO_COLUMN;
     if (have.shape == NJ_SCALAR && have.width != 1) return *why = "a vector does not convert", NJ_NO_COLUMN;
@@ -100,7 +106,7 @@ static uint32_t from_packet(resolver *r, const char *path, nj_type type, const c
     }
     if (shape && have != shape) return *why = "scalar and series do not match", NJ_NO_COLUMN;
     double scale = nj_unit_factor(have_unit, unit);
-    if (isnan(scale)) return *why = "the units do not convert", NJ_NO_COLUMN;
+    if (isnan(scale)) return *why = two_units(r, have_unit, unit), NJ_NO_COLUMN;
     if (!type) type = natural;
     if (found && (type == NJ_STR) != (natural == NJ_STR)) return *why = "text and number do not match", NJ_NO_COLUMN;
     for (uint32_t k = 0; k < r->n_packet; k++)

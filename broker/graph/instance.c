@@ -150,7 +150,7 @@ static const char **all_names(nj_instances *set, uint32_t *n_names)
     return name;
 }
 
-static const char *nearest_name(nj_instances *set, const char *name)
+const char *nj_instances_nearest(nj_instances *set, const char *name)
 {
     uint32_t n;
     const char **known = all_names(set, &n);
@@ -206,6 +206,30 @@ static int redirect(nj_instances *set, const char *section, nj_need *need, int n
     return 0;
 }
 
+static bool is_canonical_name(const char *name)
+{
+    const char *dot = strchr(name, '.');
+    char first[64];
+    if (!dot) return nj_name_is_valid(name);
+    snprintf(first, sizeof first, "%.*s", (int)(dot - name), name);
+    return nj_name_is_valid(first) && nj_name_is_valid(dot + 1);
+}
+
+/* Names of outputs become keys of rows: each once, and one that every output format can hold. */
+static int check_gives(const char *module, const nj_give *give, int n, nj_error *err)
+{
+    for (int i = 0; i < n; i++) {
+        const char *name = give[i].name;
+        if (give[i].flags & NJ_CANONICAL ? !is_canonical_name(name) : !nj_name_is_valid(name))
+            return nj_fail(err, "module %s gives '%s': the name of an output is [a-z][a-z0-9_]*", module, name);
+        if (!strcmp(name, "reason"))
+            return nj_fail(err, "module %s gives 'reason', which the host gives for every module", module);
+        for (int k = 0; k < i; k++)
+            if (!strcmp(give[k].name, name)) return nj_fail(err, "module %s gives '%s' twice", module, name);
+    }
+    return 0;
+}
+
 /* From here to end_set_up() an instance's complaints are kept instead of printed. */
 static void begin_set_up(nj_instances *set)
 {
@@ -247,7 +271,7 @@ static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
     int n_needs = nj_table_rows(&set->arena, tables.needs, m->need_size, sizeof(nj_need), &need);
     int n_gives = nj_table_rows(&set->arena, tables.gives, m->give_size, sizeof(nj_give), &give);
     if (n_needs < 0 || n_gives < 0) return nj_fail(err, "out of memory"), NJ_ENOMEM;
-    if (redirect(set, section, need, n_needs, err)) return NJ_ECONF;
+    if (redirect(set, section, need, n_needs, err) || check_gives(in->name, give, n_gives, err)) return NJ_ECONF;
     in->surveys = nj_settings_get(set->settings, section, "surveys");
     in->need = need;
     in->give = give;
@@ -267,7 +291,7 @@ static int add(nj_instances *set, const char *name, bool wanted, nj_error *err)
     const char *kind = kind_of(set, name);
     const nj_module_entry *e = nj_modules_find(set->modules, kind);
     if (!e) {
-        const char *near = nearest_name(set, name); /* a section of an unknown kind is found before */
+        const char *near = nj_instances_nearest(set, name); /* a section of an unknown kind is found before */
         nj_fail(err, "no module '%s'%s%s%s", name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
         return NJ_ECONF;
     }
@@ -338,13 +362,15 @@ static int has_plain(const char *select)
     return 0;
 }
 
-/* Is there a module without declare(), or a section, of that name? */
-static bool is_name(nj_instances *set, const char *name)
+bool nj_instances_could(const nj_instances *set, const char *name)
 {
-    uint32_t n, k = 0;
-    const char **known = all_names(set, &n);
-    while (k < n && strcmp(known[k], name)) k++;
-    return k < n;
+    const nj_module_entry *e = nj_modules_find(set->modules, name);
+    if (e && !e->module->declare) return true;
+    for (size_t i = 0; i < set->settings->n; i++) {
+        const char *section = set->settings->item[i].section;
+        if (!strncmp(section, "module.", 7) && !strcmp(section + 7, name)) return true;
+    }
+    return false;
 }
 
 static int add_selected(nj_instances *set, const char *select, nj_error *err)
@@ -356,8 +382,8 @@ static int add_selected(nj_instances *set, const char *select, nj_error *err)
         snprintf(name, sizeof name, "%.*s", (int)(end - word), word);
         nj_error why = { "" };
         if (*p == '-') {
-            if (!is_name(set, name)) {
-                const char *near = nearest_name(set, name);
+            if (!nj_instances_could(set, name)) {
+                const char *near = nj_instances_nearest(set, name);
                 return nj_fail(err, "-m: no module '%s'%s%s%s", name, near ? "; did you mean '" : "", near ? near : "",
                                near ? "'?" : "");
             }
@@ -374,7 +400,7 @@ static int provider_name(nj_instances *set, const char *path, char name[128])
     const char *dot = strchr(path, '.');
     if (!dot || dot - path > 127) return 0;
     snprintf(name, 128, "%.*s", (int)(dot - path), path);
-    return is_name(set, name);
+    return nj_instances_could(set, name);
 }
 
 static int add_providers(nj_instances *set, const char *select, nj_error *err)
@@ -424,7 +450,7 @@ static int check_sections(nj_instances *set, nj_error *err)
         const char *name = t->section + 7, *kind = kind_of(set, name);
         const nj_module_entry *e = nj_modules_find(set->modules, kind);
         if (!e) {
-            const char *near = strcmp(kind, name) ? nearest_module(set, kind) : nearest_name(set, kind);
+            const char *near = strcmp(kind, name) ? nearest_module(set, kind) : nj_instances_nearest(set, kind);
             return nj_fail(err, "%s: [%s]: no module '%s'%s%s%s", t->where, t->section, kind, near ? "; did you mean '" : "",
                            near ? near : "", near ? "'?" : "");
         }
@@ -483,7 +509,7 @@ static const char *missing_provider(const nj_instances *set, const nj_instance *
     return NULL;
 }
 
-static bool is_named(const char *select, const char *name)
+bool nj_is_selected(const char *select, const char *name)
 {
     return selected(select, name, 0) || selected(select, name, '+');
 }
@@ -509,7 +535,7 @@ int nj_instances_open(nj_instances *set, const char *select, nj_error *err)
             continue;
         }
         const char *why = set->said[0] ? set->said : rc == NJ_ENOMEM ? "out of memory" : "it does not say why";
-        if (is_named(select, in->name)) return nj_fail(err, "module %s cannot open: %s", in->name, why);
+        if (nj_is_selected(select, in->name)) return nj_fail(err, "module %s cannot open: %s", in->name, why);
         if (!nj_what_is_absent(rc))
             return nj_fail(err, "module %s cannot open: %s (-m -%s leaves it out)", in->name, why, in->name);
         if (note_off(set, in->name, rc, why, err)) return -1;
@@ -525,7 +551,7 @@ int nj_instances_open(nj_instances *set, const char *select, nj_error *err)
         nj_instance gone = set->item[i];
         char why[512];
         snprintf(why, sizeof why, "it needs %.128s, and %s is off: %.256s", path, off->name, off->why);
-        if (is_named(select, gone.name)) return nj_fail(err, "module %s: %s", gone.name, why);
+        if (nj_is_selected(select, gone.name)) return nj_fail(err, "module %s: %s", gone.name, why);
         if (gone.opened && gone.module->close) gone.module->close(gone.self);
         take_out(set, i);
         if (note_off(set, gone.name, off->status, why, err)) return -1;

@@ -63,6 +63,12 @@ int nj_instances_choose(nj_instances *set, const nj_modules *modules, nj_setting
 int nj_instances_open(nj_instances *set, const char *select, nj_error *err);
 /* "model", "catalogue" or "service": what a status says is not here; NULL = it says something else. */
 const char *nj_what_is_absent(int status);
+/* Is there a module, or a section, of that name, whether it runs or not? */
+bool nj_instances_could(const nj_instances *set, const char *name);
+/* The nearest of those names, or NULL. */
+const char *nj_instances_nearest(nj_instances *set, const char *name);
+/* Does the -m list name it (as "x" or "+x")? */
+bool nj_is_selected(const char *select, const char *name);
 const nj_instance *nj_instances_find(const nj_instances *set, const char *name);
 void nj_instances_close(nj_instances *set);
 

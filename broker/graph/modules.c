@@ -54,6 +54,10 @@ int nj_modules_add(nj_modules *set, const nj_module *module, const char *path, n
     memcpy(copy, module, module->size);
     for (uint32_t i = 0; i < set->n; i++) {
         if (strcmp(set->item[i].module->name, module->name)) continue;
+        const char *other = set->item[i].path;
+        if (!path && !other) return nj_fail(err, "two built-in modules are called %s", module->name);
+        if (path && other && strcmp(path, other))
+            return nj_fail(err, "two modules are called %s: %s and %s", module->name, other, path);
         nj_log(NJ_LOG_INFO, "module %s %s from %s replaces %s", module->name, module->version, path ? path : "the binary",
                set->item[i].path ? set->item[i].path : "the built-in one");
         set->item[i] = (nj_module_entry){ copy, path };
