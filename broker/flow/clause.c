@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -243,6 +244,107 @@ static int find_tables(parser *p)
     return 0;
 }
 
+/* --- habits of other languages -------------------------------------------------------------------------------------- */
+
+static bool is_unequal(const parser *p, const token *t)
+{
+    return t->kind == SIGN && t->end == t->start + 2 && strchr("!<", p->where[t->start]);
+}
+
+static bool is_comparison(const parser *p, const token *t)
+{
+    return is_unequal(p, t) || is_sign(p, t, '=') || is_sign(p, t, '<') || is_sign(p, t, '>');
+}
+
+/* Two signs that touch: &&, ||, =>. */
+static bool is_pair(const parser *p, size_t i, const char *pair)
+{
+    return i + 1 < p->n && is_sign(p, &p->token[i], pair[0]) && is_sign(p, &p->token[i + 1], pair[1]) &&
+           p->token[i].end == p->token[i + 1].start;
+}
+
+/* Can nothing end with it? (A `*` may: count(*).) */
+static bool wants_more(const parser *p, const token *t)
+{
+    static const char *const word[] = { "AND", "OR", "NOT", "IN", "LIKE", "GLOB", "BETWEEN", "IS", "WHERE", "FROM", "CASE" };
+    for (size_t k = 0; k < sizeof word / sizeof *word; k++)
+        if (is_word(p, t, word[k])) return true;
+    if (t->kind != SIGN || t->end > t->start + 1) return t->kind == SIGN;
+    return strchr("=<>+-/%&|~,!^", p->where[t->start]) != NULL;
+}
+
+static bool is_fraction(const parser *p, const token *t)
+{
+    return t->kind == LITERAL && memchr(p->where + t->start, '.', t->end - t->start);
+}
+
+static int check_pair(const parser *p, size_t i)
+{
+    const token *t = &p->token[i];
+    const char *at = p->where + t->start;
+    if (is_pair(p, i, "&&")) return nj_fail(p->err, "SQL says AND for &&: %.40s", at);
+    bool text = (i && p->token[i - 1].kind == TEXT) || (i + 2 < p->n && p->token[i + 2].kind == TEXT);
+    if (is_pair(p, i, "||") && !text) return nj_fail(p->err, "SQL says OR for ||, which joins texts: %.40s", at);
+    if (is_pair(p, i, "=>")) return nj_fail(p->err, "SQL says >= for =>: %.40s", at);
+    if (is_pair(p, i, "=<")) return nj_fail(p->err, "SQL says <= for =<: %.40s", at);
+    bool bits = i && i + 1 < p->n && (is_sign(p, t, '&') || is_sign(p, t, '|')) && !is_pair(p, i, "||");
+    if (bits && (is_fraction(p, t - 1) || is_fraction(p, t + 1)))
+        return nj_fail(p->err, "%.1s works on the bits of whole numbers; conditions are joined by %s: %.40s", at,
+                       *at == '&' ? "AND" : "OR", at);
+    if (is_sign(p, t, '!')) return nj_fail(p->err, "SQL says NOT for !: %.40s", at);
+    return 0;
+}
+
+static int check_habits(const parser *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        const token *t = &p->token[i], *next = i + 1 < p->n ? t + 1 : NULL;
+        if (check_pair(p, i)) return -1;
+        if (next && is_comparison(p, t) && is_word(p, next, "NULL"))
+            return nj_fail(p->err, "nothing is equal to NULL, not even NULL: write %s NULL", is_unequal(p, t) ? "IS NOT" : "IS");
+        if (wants_more(p, t) && (!next || is_sign(p, next, ')')))
+            return nj_fail(p->err, "is not finished: something is missing behind '%.*s'", (int)(t->end - t->start),
+                           p->where + t->start);
+    }
+    return 0;
+}
+
+static nj_name_role role_of(const parser *p, const token *t)
+{
+    if (p->where[t->start] == '"') return NJ_ROLE_QUOTED;
+    if (t == p->token || t->parts > 1) return NJ_ROLE_PLAIN;
+    const token *before = t - 1;
+    if (is_comparison(p, before) || is_word(p, before, "LIKE") || is_word(p, before, "GLOB") || is_word(p, before, "IS"))
+        return NJ_ROLE_COMPARED;
+    bool listed = is_sign(p, before, '(') || is_sign(p, before, ',');
+    for (const token *k = before; listed && k > p->token; k--)
+        if (is_sign(p, k, '(')) return is_word(p, k - 1, "IN") ? NJ_ROLE_COMPARED : NJ_ROLE_PLAIN;
+    return NJ_ROLE_PLAIN;
+}
+
+bool nj_clause_hint(const nj_clause *clause, size_t name, char *hint, size_t size)
+{
+    const char *text = clause->name[name];
+    nj_name_role role = clause->role[name];
+    if (role == NJ_ROLE_PLAIN) return false;
+    if (!strcasecmp(text, "nan") || !strcasecmp(text, "none") || !strcasecmp(text, "inf"))
+        snprintf(hint, size, "there is no %s in SQL: a value that is not there IS NULL", text);
+    else
+        snprintf(hint, size, "a text stands in single quotes: '%s'", text);
+    return true;
+}
+
+bool nj_clause_hint_for(const char *where, const char *name, char *hint, size_t size)
+{
+    nj_clause c;
+    nj_error ignored;
+    bool said = false;
+    if (nj_clause_parse(&c, where, &ignored) == 0)
+        for (size_t i = 0; i < c.n_names && !said; i++) said = !strcmp(c.name[i], name) && nj_clause_hint(&c, i, hint, size);
+    nj_clause_free(&c);
+    return said;
+}
+
 /* --- names --------------------------------------------------------------------------------------------------------- */
 
 static bool in_lc_scope(const parser *p, uint32_t s)
@@ -290,13 +392,9 @@ static int resolve(parser *p, token *t)
     if (dot && t->parts > 1 && dot - name == 5 && !strncasecmp(name, "alert", 5)) name = dot + 1; /* alert.mag: not lc's */
     for (t->index = 0; t->index < c->n_names; t->index++)
         if (!strcmp(c->name[t->index], name)) return 0;
+    c->role[c->n_names] = role_of(p, t);
     c->name[c->n_names++] = (char *)name;
     return 0;
-}
-
-static bool is_unequal(const parser *p, const token *t)
-{
-    return t->kind == SIGN && t->end == t->start + 2 && strchr("!<", p->where[t->start]);
 }
 
 static void add_trap(parser *p, const token *name, const char *word)
@@ -369,12 +467,14 @@ int nj_clause_parse(nj_clause *clause, const char *where, nj_error *err)
     p.token = nj_arena_alloc(&work, most * sizeof *p.token);
     p.scope = nj_arena_zalloc(&work, (most + 1) * sizeof *p.scope);
     clause->name = nj_arena_alloc(&clause->arena, most * sizeof *clause->name);
+    clause->role = nj_arena_alloc(&clause->arena, most * sizeof *clause->role);
     clause->trap = nj_arena_alloc(&clause->arena, 2 * most * sizeof *clause->trap);
     int rc = -1;
-    if (!p.token || !p.scope || !clause->name || !clause->trap)
+    if (!p.token || !p.scope || !clause->name || !clause->role || !clause->trap)
         nj_fail(err, "out of memory");
     else
         rc = tokenise(&p);
+    if (!rc) rc = check_habits(&p);
     if (!rc) rc = find_tables(&p);
     for (size_t i = 0; i < p.n && !rc; i++)
         if (p.token[i].kind == NAME) rc = resolve(&p, &p.token[i]);

@@ -18,9 +18,13 @@ typedef struct nj_null_trap {
     const char *word; /* "!=", "NOT IN", "NOT LIKE" ... */
 } nj_null_trap;
 
+/* What a name may have been meant as, where no column has it. */
+typedef enum { NJ_ROLE_PLAIN, NJ_ROLE_QUOTED, NJ_ROLE_COMPARED } nj_name_role; /* "x"; behind =, !=, LIKE, in an IN list */
+
 typedef struct nj_clause {
-    nj_arena arena; /* all of the below */
-    char **name;    /* columns of the alert, each once, as written */
+    nj_arena arena;     /* all of the below */
+    char **name;        /* columns of the alert, each once, as written */
+    nj_name_role *role; /* [n_names] of its first use */
     size_t n_names;
     unsigned lc_used; /* bit per NJ_LC_* */
     bool lc;          /* reads the light curve */
@@ -29,7 +33,13 @@ typedef struct nj_clause {
     size_t n_traps;
 } nj_clause;
 
-/* -1 with err: a quote or parenthesis left open, a comment, a semicolon, a parameter, a subquery on something else than lc.
+/* What helps whoever wrote a name that is no column: "a text stands in single quotes: 'g'"; false: nothing to say. */
+bool nj_clause_hint(const nj_clause *clause, size_t name, char *hint, size_t size);
+/* The same of a clause that is not parsed yet. */
+bool nj_clause_hint_for(const char *where, const char *name, char *hint, size_t size);
+
+/* -1 with err: a quote or parenthesis left open, a comment, a semicolon, a parameter, a subquery on something else than lc,
+ * or what other languages write and SQL takes for something else: &&, ||, = NULL, =>; an operator with nothing behind it.
  * Whether the names exist and the rest is SQL is not checked here. Free it also after an error. */
 int nj_clause_parse(nj_clause *clause, const char *where, nj_error *err);
 void nj_clause_free(nj_clause *clause);

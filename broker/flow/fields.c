@@ -183,7 +183,10 @@ static int add_names(run *r, const char *label, const char *where, nj_error *err
             continue;
         }
         if (is_light_curve(r, name[i]) || find_field(r, name[i])) continue;
+        char hint[160];
         rc = nj_flow_check_column(r, label, name[i], err);
+        if (rc && nj_clause_hint_for(where, name[i], hint, sizeof hint))
+            nj_fail(err, "%s: no column '%s'; %s", label, name[i], hint);
         if (!rc && add_extra(r, name[i])) rc = nj_fail(err, "out of memory");
     }
     free(name);

@@ -300,8 +300,12 @@ int nj_filter_names(const char *label, const char *where, char ***names, size_t 
     return out ? 0 : nj_fail(err, "%s: out of memory", text);
 }
 
-static int unknown_name(const nj_filter *f, const char *name, uint32_t n_fields, nj_error *err)
+static int unknown_name(const nj_filter *f, size_t which, uint32_t n_fields, nj_error *err)
 {
+    const char *name = f->clause.name[which];
+    char hint[160];
+    if (nj_clause_hint(&f->clause, which, hint, sizeof hint))
+        return nj_fail(err, "%s: there is no column '%s'; %s", f->label, name, hint);
     const char **key = calloc(n_fields + 1, sizeof *key);
     const char *near = NULL;
     for (uint32_t i = 0; key && i < n_fields; i++) key[i] = f->field[i].key;
@@ -324,7 +328,7 @@ static int find_fields(nj_filter *f, uint32_t n_fields, nj_error *err)
         const char *name = f->clause.name[i];
         uint32_t k = 0;
         while (k < n_fields && strcmp(f->field[k].key, name)) k++;
-        if (k == n_fields) return unknown_name(f, name, n_fields, err);
+        if (k == n_fields) return unknown_name(f, i, n_fields, err);
         if (f->field[k].width != 1)
             return nj_fail(err, "%s: '%s' has %s values per row; a clause compares single values", f->label, name,
                            f->field[k].width ? "several" : "any number of");
@@ -377,6 +381,22 @@ static int open_database(nj_filter *f, nj_error *err)
     return 0;
 }
 
+/* SQLite's words; without the parenthesis that we put around the clause, of which the user knows nothing. */
+static int not_sql(nj_filter *f, nj_error *err)
+{
+    char why[200];
+    nj_buffer sql = { 0 };
+    sqlite3_stmt *ignored = NULL;
+    snprintf(why, sizeof why, "%s", sqlite3_errmsg(f->db));
+    nj_buffer_printf(&sql, "SELECT \"nj_row\" FROM \"alert\" WHERE %s", f->clause.sql);
+    if (!sql.failed && strstr(why, "near \")\"") && sqlite3_prepare_v2(f->db, sql.data, -1, &ignored, NULL))
+        snprintf(why, sizeof why, "%s", sqlite3_errmsg(f->db));
+    sqlite3_finalize(ignored);
+    nj_buffer_free(&sql);
+    if (!strcmp(why, "incomplete input")) snprintf(why, sizeof why, "is not finished: something is missing at its end");
+    return nj_fail(err, "%s: %s", f->label, why);
+}
+
 static int prepare(nj_filter *f, nj_error *err)
 {
     nj_buffer sql = { 0 };
@@ -389,7 +409,7 @@ static int prepare(nj_filter *f, nj_error *err)
         out = nj_fail(err, "%s: %s%s%s%s is not allowed in a clause", f->label, f->refused, *f->refused_name ? " '" : "",
                       f->refused_name, *f->refused_name ? "'" : "");
     else if (rc)
-        out = nj_fail(err, "%s: %s", f->label, sqlite3_errmsg(f->db));
+        out = not_sql(f, err);
     else if (!f->statement || *tail)
         out = nj_fail(err, "%s: is not one condition", f->label);
     nj_buffer_free(&sql);
