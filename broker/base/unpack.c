@@ -415,14 +415,15 @@ static bool unpack_gzip_member(nj_unpacked *into, const uint8_t *bytes, size_t s
     return good && used == size && !nj_packing_of(into->buffer, into->n);
 }
 
-int nj_unpack(nj_unpacked *into, const uint8_t *bytes, size_t size, size_t limit, const char *limit_key, nj_error *err)
+int nj_unpack(nj_unpacked *into, const uint8_t *bytes, size_t size, bool once, size_t limit, const char *limit_key, nj_error *err)
 {
-    if (unpack_gzip_member(into, bytes, size, limit)) return 0;
+    if (!once && unpack_gzip_member(into, bytes, size, limit)) return 0;
     nj_unpacker *u = nj_unpacker_new(NULL, NULL, bytes, size, NJ_ZSTD_WINDOW);
     if (!u) return nj_fail(err, "out of memory");
     const uint8_t *piece;
     long n;
     into->n = 0;
+    if (once) u->layer = MAX_LAYERS;
     while ((n = nj_unpacker_next(u, &piece, err)) > 0) {
         size_t want = into->n + (size_t)n;
         if (want > limit)

@@ -40,11 +40,11 @@ long nj_unpacker_next(nj_unpacker *u, const uint8_t **bytes, nj_error *err);
 nj_packing nj_unpacker_packing(const nj_unpacker *u);
 
 /* All of bytes[size] into *buffer, which grows (malloc) and is used again; *n bytes of it. -1: damaged, cut, or more
- * than `limit` bytes: the message names `limit_key`. */
+ * than `limit` bytes: the message names `limit_key`. once: what is packed twice is unpacked once. */
 typedef struct nj_unpacked {
     uint8_t *buffer;
     size_t cap, n;
 } nj_unpacked;
-int nj_unpack(nj_unpacked *into, const uint8_t *bytes, size_t size, size_t limit, const char *limit_key, nj_error *err);
+int nj_unpack(nj_unpacked *into, const uint8_t *bytes, size_t size, bool once, size_t limit, const char *limit_key, nj_error *err);
 
 #endif

@@ -4,6 +4,9 @@
 
 #include "batch.h"
 
+/* What the packet had where a column has a text: the byte behind the text's end, in columns that are mixed. */
+typedef enum { NJ_TEXT_WAS_TEXT, NJ_TEXT_WAS_NUMBER } nj_text_was;
+
 /* One output column; the list is fixed for a run before the first write. */
 typedef struct nj_field {
     const char *key;      /* "candid", "roid.roid", "packet.candidate.sgscore1": exactly the contract's name */
@@ -12,6 +15,7 @@ typedef struct nj_field {
     uint32_t width; /* values per row; 0 = a series (see nj_col.off) */
     const char *unit, *doc;
     const char *const *text; /* type NJ_U8 whose values are indices into this table (a reason): write the text; else NULL */
+    bool mixed;              /* type NJ_STR whose texts may stand for numbers of the packet (nj_text_was) */
 } nj_field;
 
 typedef struct nj_rows {

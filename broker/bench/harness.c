@@ -39,7 +39,7 @@ struct nj_bench_run {
     size_t n_results, last; /* last: first result of the last nj_bench_time */
     figure *figure;
     size_t n_figures;
-    int missed, wrong;
+    int missed, wrong, verified;
     double timer_ns;
     char data[256]; /* what was timed, with its digest */
 };
@@ -165,10 +165,12 @@ static void hold_against(nj_bench_run *run, figure *f, double at_least, double a
     f->at_least = at_least;
     f->at_most = at_most;
     f->bar = !isnan(at_least) || !isnan(at_most);
-    f->met = !(f->value < at_least) && !(f->value > at_most);
+    const char *word = !f->bar || !isnan(f->value) ? NULL : "MISSED: there is no figure";
+    f->met = !word && !(f->value < at_least) && !(f->value > at_most); /* NAN is neither below nor above */
     run->missed += !f->met;
-    if (!isnan(at_least)) printf("  bar: at least %g, %s", at_least, f->met ? "met" : "MISSED");
-    if (!isnan(at_most)) printf("  bar: at most %g, %s", at_most, f->met ? "met" : "MISSED");
+    if (!word) word = f->met ? "met" : "MISSED";
+    if (!isnan(at_least)) printf("  bar: at least %g, %s", at_least, word);
+    if (!isnan(at_most)) printf("  bar: at most %g, %s", at_most, word);
     printf("\n");
 }
 
@@ -222,6 +224,7 @@ bool nj_bench_verify(nj_bench_run *run, bool ok, const char *format, ...)
     printf("\n");
     va_end(ap);
     run->wrong += !ok;
+    run->verified++;
     return ok;
 }
 
@@ -280,9 +283,14 @@ void nj_bench_run_free(nj_bench_run *run)
 int nj_bench_subject(nj_bench_run *run, const nj_bench *bench)
 {
     run->subject = bench->name;
-    run->wrong = 0;
+    run->wrong = run->verified = 0;
     printf("\n== %s: %s\n", bench->name, bench->doc);
+    size_t before = run->n_results + run->n_figures;
     int rc = bench->run(run);
+    if (!rc && !run->wrong && run->n_results + run->n_figures == before && !run->verified) {
+        fprintf(stderr, "nightjar bench: %s: nothing was timed and nothing verified\n", bench->name);
+        return 1;
+    }
     return rc || run->wrong ? -1 : 0;
 }
 

@@ -76,6 +76,7 @@ typedef struct nj_bench_options {
 } nj_bench_options;
 nj_bench_run *nj_bench_run_new(const nj_bench_options *options);
 void nj_bench_run_free(nj_bench_run *run);
+/* 0; -1: it failed or an answer is wrong; 1: it timed nothing and verified nothing. */
 int nj_bench_subject(nj_bench_run *run, const nj_bench *bench);
 /* Own JSON, and Google Benchmark's (its compare tool reads it). -1 = the file could not be written. */
 int nj_bench_write(const nj_bench_run *run, const char *path);

@@ -9,7 +9,9 @@
 
 static const char help[] =
     "Without a NAME all subjects run. Each first checks its answers, then times its cases in turn; ratios are\n"
-    "medians over the rounds of one run. A missed bar ends with exit code 5.\n"
+    "medians over the rounds of one run. A missed bar (or one without a figure) ends with exit code 5, a NAME that had nothing "
+    "to\n"
+    "time with 1.\n"
     "  --json FILE      results in nightjar's own format (nightjar compare reads it)\n"
     "  --google FILE    results in Google Benchmark's format\n"
     "  --data DIR       real packets to decode (default: $NIGHTJAR_SHARED/real/ztf)\n"
@@ -76,21 +78,28 @@ static int bench(int argc, char **argv)
             return NJ_EXIT_USAGE;
         }
     }
-    if (!c.n_wanted)
+    int named = c.n_wanted > 0;
+    if (!named)
         for (size_t i = 0; nj_benches[i] && i < 64; i++) c.wanted[c.n_wanted++] = nj_benches[i];
     for (size_t i = 0; c.list && i < c.n_wanted; i++) printf("%-16s %s\n", c.wanted[i]->name, c.wanted[i]->doc);
     if (c.list) return NJ_EXIT_OK;
     nj_bench_run *run = nj_bench_run_new(&c.options);
     if (!run) return NJ_EXIT_LEDGER;
     int failed = 0;
-    for (size_t i = 0; i < c.n_wanted; i++)
-        if (nj_bench_subject(run, c.wanted[i])) failed = 1;
+    size_t idle = 0;
+    for (size_t i = 0; i < c.n_wanted; i++) {
+        int rc = nj_bench_subject(run, c.wanted[i]);
+        failed |= rc < 0;
+        idle += rc > 0;
+    }
     if (c.json && nj_bench_write(run, c.json)) failed = 1;
     if (c.google && nj_bench_write_google(run, c.google)) failed = 1;
     int missed = nj_bench_missed(run);
     if (missed) fprintf(stderr, "nightjar bench: %d bar%s missed\n", missed, missed == 1 ? "" : "s");
     nj_bench_run_free(run);
-    return failed ? NJ_EXIT_LEDGER : missed ? NJ_EXIT_GATE : NJ_EXIT_OK;
+    /* Where all are wanted, one whose files are not here is told and passed over. */
+    int nothing = idle && (named || idle == c.n_wanted);
+    return failed ? NJ_EXIT_LEDGER : nothing ? NJ_EXIT_USAGE : missed ? NJ_EXIT_GATE : NJ_EXIT_OK;
 }
 
 NJ_COMMAND(bench) = { .name = "bench",

@@ -10,15 +10,18 @@
 #include <unistd.h>
 
 #include "../measure/stats.h"
+#include "../report/bench_file.h"
 #include "../report/history.h"
 #include "command.h"
 
 static const char help[] =
     "A is before, B is after: bench files (bench --json) or run reports (run --report). Several run reports of one side: comma-\n"
-    "separated. Per benchmark, module and stage: ratio B/A, Mann-Whitney p, MAD, verdict. Regression: p < 0.002 and ratio > 1.10 "
-    "and\n"
-    "the medians more than 3 MAD apart, or the two sides not overlapping at all.\n"
-    "  --gate            exit code 5 when there is a regression\n"
+    "separated. Bench files of Google Benchmark are read as well. Per benchmark, module and stage: ratio B/A, Mann-Whitney p, "
+    "MAD,\n"
+    "and in words: same (the 95 % interval of the ratio holds 1, and nothing beyond 1.10), slower or faster and by how much, or\n"
+    "that it cannot be told. Regression: p < 0.002 and ratio > 1.10 and the medians more than 3 MAD apart, or the two sides not\n"
+    "overlapping at all. Exit code 1 when the two sides have no name in common.\n"
+    "  --gate            exit code 5 when there is a regression, 1 when no row has samples enough for one\n"
     "  --only TEXT       rows whose name has this in it\n"
     "  --rerun N BIN_A BIN_B -- ARGS\n"
     "                    runs both binaries in turn, N times each (A B B A ...): `BIN run ARGS` when ARGS begin with a SOURCE or "
@@ -33,7 +36,7 @@ enum { MAX_REPORTS = 400, ENOUGH = 7 };
 
 /* One thing that was timed, with its samples on both sides. */
 typedef struct row {
-    char name[160];
+    char *name;
     double *sample[2];
     uint32_t n[2], cap[2];
 } row;
@@ -51,8 +54,9 @@ static void add_sample(rows *all, const char *name, int side, double value)
         row *more = realloc(all->row, (all->n + 1) * sizeof *more);
         if (!more) abort();
         all->row = more;
-        all->row[all->n] = (row){ 0 };
-        snprintf(all->row[all->n++].name, sizeof all->row->name, "%s", name);
+        char *copy = strdup(name);
+        if (!copy) abort();
+        all->row[all->n++] = (row){ .name = copy };
     }
     row *r = &all->row[i];
     if (r->n[side] == r->cap[side]) {
@@ -66,6 +70,7 @@ static void add_sample(rows *all, const char *name, int side, double value)
 static void free_rows(rows *all)
 {
     for (size_t i = 0; i < all->n; i++) {
+        free(all->row[i].name);
         free(all->row[i].sample[0]);
         free(all->row[i].sample[1]);
     }
@@ -74,16 +79,23 @@ static void free_rows(rows *all)
 
 /* --- reading ------------------------------------------------------------------------------------------------------------ */
 
-static int from_bench(rows *all, int side, const json_t *benchmarks)
+typedef struct bench_side {
+    rows *all;
+    int side;
+} bench_side;
+
+static int take_time(void *opaque, const char *name, double ns)
 {
-    size_t i, k;
-    json_t *b, *sample;
-    json_array_foreach(benchmarks, i, b)
-    {
-        const char *name = json_string_value(json_object_get(b, "name"));
-        if (!name) return -1;
-        json_array_foreach(json_object_get(b, "samples"), k, sample) add_sample(all, name, side, json_number_value(sample));
-    }
+    const bench_side *b = opaque;
+    add_sample(b->all, name, b->side, ns);
+    return 0;
+}
+
+static int from_bench(rows *all, int side, const char *path, const json_t *benchmarks)
+{
+    nj_bench_left left;
+    nj_bench_times(benchmarks, take_time, &(bench_side){ all, side }, &left);
+    nj_bench_tell_left(path, &left);
     return 0;
 }
 
@@ -114,14 +126,14 @@ static int from_report(rows *all, int side, const json_t *root, int only)
 
 static int read_one(rows *all, int side, const char *path, int only)
 {
-    json_error_t error;
-    json_t *root = json_load_file(path, 0, &error);
+    nj_error err;
+    json_t *root = nj_json_read(path, NULL, &err);
     const json_t *benchmarks = json_object_get(root, "benchmarks");
     int rc = -1;
     if (!root)
-        fprintf(stderr, "nightjar compare: %s: %s (line %d)\n", path, error.text, error.line);
+        fprintf(stderr, "nightjar compare: %s\n", err.text);
     else if (json_is_array(benchmarks))
-        rc = from_bench(all, side, benchmarks);
+        rc = from_bench(all, side, path, benchmarks);
     else if (json_is_array(json_object_get(root, "modules")))
         rc = from_report(all, side, root, only);
     if (root && rc) fprintf(stderr, "nightjar compare: %s: neither a bench file nor a run report\n", path);
@@ -149,18 +161,24 @@ static const char *duration(char text[24], double ns)
     return text;
 }
 
-static int print_rows(const rows *all, const char *only)
+typedef struct told {
+    int shared, judged, regressions, sides[2]; /* rows of both sides; enough samples for a gate; rows of each side */
+} told;
+
+static told print_rows(const rows *all, const char *only)
 {
-    int regressions = 0, one_sided = 0, few = 0;
+    told t = { 0 };
+    int one_sided = 0;
     double *ratio = malloc((all->n + 1) * sizeof *ratio);
     uint32_t n_ratios = 0;
     if (!ratio) abort();
-    printf("%-40s %10s %10s %7s %10s %10s %10s %9s  verdict\n", "name", "A median", "B median", "B/A", "A MAD", "B MAD", "p",
-           "n");
+    printf("%-40s %10s %10s %7s %10s %10s %10s %9s  %s\n", "name", "A median", "B median", "B/A", "A MAD", "B MAD", "p", "n",
+           "verdict, with the 95 % interval");
     for (size_t i = 0; i < all->n; i++) {
         const row *r = &all->row[i];
-        char a[24], b[24], ma[24], mb[24], n[24];
+        char a[24], b[24], ma[24], mb[24], n[24], words[NJ_WORDS];
         if (only && !strstr(r->name, only)) continue;
+        for (int side = 0; side < 2; side++) t.sides[side] += r->n[side] > 0;
         if (!r->n[0] || !r->n[1]) {
             printf("%-40.40s only in %s\n", r->name, r->n[0] ? "A" : "B");
             one_sided++;
@@ -169,21 +187,40 @@ static int print_rows(const rows *all, const char *only)
         nj_comparison c = nj_compare(r->sample[0], r->n[0], r->sample[1], r->n[1]);
         snprintf(n, sizeof n, "%u %u", r->n[0], r->n[1]);
         printf("%-40.40s %10s %10s %7.3f %10s %10s %10.2g %9s  %s\n", r->name, duration(a, c.median_a), duration(b, c.median_b),
-               c.ratio, duration(ma, c.mad_a), duration(mb, c.mad_b), c.p, n, nj_verdict_name[c.verdict]);
-        regressions += c.verdict == NJ_REGRESSION;
-        few += c.verdict == NJ_TOO_FEW;
+               c.ratio, duration(ma, c.mad_a), duration(mb, c.mad_b), c.p, n, nj_comparison_words(words, &c, NULL));
+        t.regressions += c.verdict == NJ_REGRESSION;
+        t.judged += c.verdict != NJ_TOO_FEW;
+        t.shared++;
         ratio[n_ratios++] = c.ratio;
     }
     double middle = nj_quantile(ratio, n_ratios, 0.5);
     free(ratio);
-    printf("%d regression%s%s%s\n", regressions, regressions == 1 ? "" : "s",
-           one_sided ? "; rows of one side alone are not judged" : "",
-           few ? "; too few samples in some rows: p cannot get below 0.002" : "");
+    if (t.shared)
+        printf("%d regression%s in %d row%s of both sides%s%s\n", t.regressions, t.regressions == 1 ? "" : "s", t.shared,
+               t.shared == 1 ? "" : "s", one_sided ? "; rows of one side alone are not judged" : "",
+               t.judged < t.shared ? "; too few samples in some rows: p cannot get below 0.002" : "");
+    if (t.shared >= 10) printf("by chance alone 1 in 20 rows is slower or faster, and no regression\n");
     if (n_ratios >= 4 && (middle > 1.1 || middle < 1 / 1.1))
         printf("note: half of all rows changed by x%.2f and beyond: likely the machine, not the code; --rerun runs both sides in "
                "turn\n",
                middle);
-    return regressions;
+    return t;
+}
+
+/* A comparison of nothing must not look like one without a regression. */
+static int verdict_of(const told *t, const char *only, int gate)
+{
+    if (!t->shared) {
+        fprintf(stderr, "nightjar compare: nothing was compared: no name%s%s%s is on both sides (A has %d, B %d)\n",
+                only ? " with '" : "", only ? only : "", only ? "' in it" : "", t->sides[0], t->sides[1]);
+        return NJ_EXIT_USAGE;
+    }
+    if (gate && !t->judged) {
+        fprintf(stderr, "nightjar compare: --gate judged nothing: no row has samples enough (%d of each side at least)\n",
+                ENOUGH);
+        return NJ_EXIT_USAGE;
+    }
+    return gate && t->regressions ? NJ_EXIT_GATE : NJ_EXIT_OK;
 }
 
 /* --- two binaries in turn ----------------------------------------------------------------------------------------------- */
@@ -234,6 +271,28 @@ static int rerun(rows *all, int rounds, char **binary, char **args, int n_args)
     return rc;
 }
 
+static int add_folder(nj_history *h, const char *path, int *n, nj_error *err)
+{
+    int added = nj_history_folder(h, path, err);
+    if (added == 0) nj_fail(err, "%s: no run report and no bench file in it (*.json)", path);
+    *n += added > 0;
+    return added < 0 ? NJ_EXIT_SOURCE : added ? 0 : NJ_EXIT_USAGE;
+}
+
+/* As verdict_of(). One report alone is a table, but no gate. */
+static int history_verdict(const nj_history_told *t, const char *only, int gate)
+{
+    if (!t->names)
+        fprintf(stderr, "nightjar compare: nothing to show: no name%s%s%s in these files\n", only ? " with '" : "",
+                only ? only : "", only ? "' in it" : "");
+    else if (gate && !t->judged)
+        fprintf(stderr, "nightjar compare: --gate judged nothing: no name has two reports with samples enough (%d each)\n",
+                ENOUGH);
+    else
+        return gate && t->regressions ? NJ_EXIT_GATE : NJ_EXIT_OK;
+    return NJ_EXIT_USAGE;
+}
+
 /* --history: folders and files in any number, all in order of date. */
 static int history(int argc, char **argv)
 {
@@ -253,7 +312,7 @@ static int history(int argc, char **argv)
         else if (argv[i][0] == '-')
             rc = (fprintf(stderr, "nightjar compare --history: not understood: %s\n", argv[i]), NJ_EXIT_USAGE);
         else if (stat(argv[i], &s) == 0 && S_ISDIR(s.st_mode))
-            rc = nj_history_folder(h, argv[i], &err) < 0 ? NJ_EXIT_SOURCE : (n++, 0);
+            rc = add_folder(h, argv[i], &n, &err);
         else if ((rc = nj_history_read(h, argv[i], &err)) != 0)
             rc = (rc > 0 ? nj_fail(&err, "%s: neither a bench file nor a run report", argv[i]) : rc, NJ_EXIT_SOURCE);
         else
@@ -261,9 +320,13 @@ static int history(int argc, char **argv)
     }
     if (h && rc == 0 && !n) rc = (nj_fail(&err, "--history: no reports given"), NJ_EXIT_USAGE);
     if (err.text[0] && rc) fprintf(stderr, "nightjar compare: %s\n", err.text);
-    int regressions = h && rc == 0 ? nj_history_terminal(h, only, stdout) : 0;
+    nj_history_told t = { 0 };
+    if (h && rc == 0) {
+        t = nj_history_terminal(h, only, stdout);
+        rc = history_verdict(&t, only, gate);
+    }
     nj_buffer b = { 0 };
-    if (page && h && rc == 0) {
+    if (page && h && t.names) {
         nj_history_html(h, only, &b);
         FILE *f = b.failed ? NULL : fopen(page, "wb");
         int bad = !f || fwrite(b.data, 1, b.n, f) != b.n;
@@ -272,14 +335,14 @@ static int history(int argc, char **argv)
     }
     nj_buffer_free(&b);
     nj_history_free(h);
-    return rc ? rc : !h ? NJ_EXIT_SOURCE : gate && regressions ? NJ_EXIT_GATE : NJ_EXIT_OK;
+    return rc ? rc : !h ? NJ_EXIT_SOURCE : NJ_EXIT_OK;
 }
 
 static int compare(int argc, char **argv)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
         if (!strcmp(argv[i], "--history")) return history(argc, argv);
-    const char *file[2] = { NULL, NULL }, *only = NULL;
+    const char *file[2] = { NULL }, *only = NULL;
     int n_files = 0, gate = 0, rounds = 0, first = argc;
     for (int i = 1; i < argc && first == argc; i++) {
         if (!strcmp(argv[i], "--gate"))
@@ -298,6 +361,10 @@ static int compare(int argc, char **argv)
     if (n_files != 2 || rounds < 0 || rounds > MAX_REPORTS || (rounds > 0) != (first < argc))
         return fprintf(stderr, "nightjar compare: two files, or --rerun N with two binaries, -- and what they are to run\n"),
                NJ_EXIT_USAGE;
+    if (rounds && rounds < ENOUGH && gate)
+        return fprintf(stderr, "nightjar compare: --gate needs --rerun %d or more: %d rounds cannot show a regression\n", ENOUGH,
+                       rounds),
+               NJ_EXIT_USAGE;
     if (rounds && rounds < ENOUGH)
         fprintf(stderr, "nightjar compare: %d rounds are too few for a verdict; %d at least\n", rounds, ENOUGH);
     rows all = { 0 };
@@ -307,9 +374,9 @@ static int compare(int argc, char **argv)
         free_rows(&all);
         return NJ_EXIT_SOURCE;
     }
-    int regressions = print_rows(&all, only);
+    told t = print_rows(&all, only);
     free_rows(&all);
-    return gate && regressions ? NJ_EXIT_GATE : NJ_EXIT_OK;
+    return verdict_of(&t, only, gate);
 }
 
 NJ_COMMAND(compare) = { .name = "compare",

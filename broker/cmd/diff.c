@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/file.h"
 #include "../base/log.h"
 #include "../flow/cli.h"
 #include "../graph/modules.h"
@@ -15,13 +16,14 @@
 static const char help[] =
     "OLD and NEW: a shared object (module.so), or the name of a built-in module. SOURCE as in `nightjar run`.\n"
     "Columns that differ, with the alerts of the largest differences first, and the cost of NEW over OLD (median of\n"
-    "interleaved runs). Exit code 0 whether or not outputs differ.\n"
+    "interleaved runs; same, faster or slower by the 95 % interval of the ratio). Exit code 0 whether or not outputs differ;\n"
+    "1 when there was nothing to compare: no alert, or none that the module answers.\n"
     "  --tolerance X  numbers that differ by no more than X times the larger are equal (default 0: to the last bit)\n"
     "  --top N        alerts named per column (default 5)\n"
-    "  --rounds N     timed runs of each side (default 7)\n"
+    "  --rounds N     timed runs of each side (default 7, at most 400)\n"
     "  --instance N   an instance other than the one with the module's name";
 
-enum { MAX_COLUMNS = 512 };
+enum { MOST_ROUNDS = 400 };
 
 typedef struct change {
     double size; /* |new - old|; INFINITY: one of them is null, or they are texts */
@@ -39,7 +41,7 @@ typedef struct side {
     const char *spec, *path; /* path: of the shared object, or NULL */
     char module[96], rows[64];
     const char *version;
-    double cpu[64];
+    double cpu[MOST_ROUNDS];
 } side;
 
 typedef struct job {
@@ -49,9 +51,9 @@ typedef struct job {
     const char *instance;
     double tolerance;
     int top, rounds;
-    column column[MAX_COLUMNS];
+    column *column;
     size_t n_columns;
-    uint64_t n_rows, rows_changed;
+    uint64_t n_rows, rows_changed, rows_answered; /* answered: one of the sides gives a value */
 } job;
 
 /* --- the runs ------------------------------------------------------------------------------------------------------------ */
@@ -128,8 +130,11 @@ static column *column_of(job *j, const char *name)
 {
     for (size_t i = 0; i < j->n_columns; i++)
         if (!strcmp(j->column[i].name, name)) return &j->column[i];
-    if (j->n_columns == MAX_COLUMNS) return &j->column[MAX_COLUMNS - 1];
+    column *more = realloc(j->column, (j->n_columns + 1) * sizeof *more);
+    if (!more) abort();
+    j->column = more;
     column *c = &j->column[j->n_columns++];
+    *c = (column){ .n = 0 };
     snprintf(c->name, sizeof c->name, "%s", name);
     return c;
 }
@@ -171,7 +176,11 @@ static void note_change(column *c, double size, const json_t *alert, const json_
     }
     change *x = &c->change[c->n_changes++];
     x->size = size;
-    snprintf(x->alert, sizeof x->alert, "%lld", (long long)json_integer_value(json_object_get(alert, "candid")));
+    const json_t *id = json_object_get(alert, "candid"); /* some surveys have texts */
+    if (json_is_string(id))
+        snprintf(x->alert, sizeof x->alert, "%.47s", json_string_value(id));
+    else
+        snprintf(x->alert, sizeof x->alert, "%lld", (long long)json_integer_value(id));
     in_words(x->old, a);
     in_words(x->new, b);
     c->n++;
@@ -180,7 +189,7 @@ static void note_change(column *c, double size, const json_t *alert, const json_
 
 static void diff_row(job *j, const json_t *a, const json_t *b)
 {
-    bool changed = false;
+    bool changed = false, answered = false;
     const char *key;
     json_t *v;
     for (int pass = 0; pass < 2; pass++) /* keys of the old; then those that only the new has */
@@ -188,6 +197,7 @@ static void diff_row(job *j, const json_t *a, const json_t *b)
         {
             const json_t *x = json_object_get(a, key), *y = json_object_get(b, key);
             if (!strchr(key, '.') || (pass && x)) continue;
+            if (!nj_ends_with(key, ".reason")) answered |= (x && !json_is_null(x)) || (y && !json_is_null(y));
             double size = x && y ? differ(x, y, j->tolerance) : INFINITY;
             if (size == 0) continue;
             note_change(column_of(j, key), size, a, x, y);
@@ -195,8 +205,10 @@ static void diff_row(job *j, const json_t *a, const json_t *b)
         }
     j->n_rows++;
     j->rows_changed += changed;
+    j->rows_answered += answered;
 }
 
+/* 1 with err: there was nothing to compare, which is not the same as no difference. */
 static int diff_rows(job *j, nj_error *err)
 {
     FILE *f[2] = { fopen(j->side[0].rows, "r"), fopen(j->side[1].rows, "r") };
@@ -218,6 +230,11 @@ static int diff_rows(job *j, nj_error *err)
         free(line[i]);
         if (f[i]) fclose(f[i]);
     }
+    if (rc == 0 && !j->n_rows) return nj_fail(err, "nothing was compared: no alert came out of the source"), 1;
+    if (rc == 0 && !j->rows_answered)
+        return nj_fail(err, "nothing was compared: %s answered none of the %llu alerts (nightjar run -m %s says why)",
+                       j->instance, (unsigned long long)j->n_rows, j->instance),
+               1;
     return rc;
 }
 
@@ -257,8 +274,9 @@ static void tell(job *j)
                j->n_columns == 1 ? "" : "s");
     for (size_t i = 0; i < j->n_columns; i++) tell_column(j, &j->column[i]);
     nj_comparison c = nj_compare(a->cpu, (uint32_t)j->rounds, b->cpu, (uint32_t)j->rounds);
+    char words[NJ_WORDS];
     printf("\ncost: %.3f -> %.3f us/alert, ratio %.3f (p %.2g, %d runs each in turn): %s\n", c.median_a / 1e3, c.median_b / 1e3,
-           c.ratio, c.p, j->rounds, nj_verdict_name[c.verdict]);
+           c.ratio, c.p, j->rounds, nj_comparison_words(words, &c, "--rounds"));
 }
 
 static int work(job *j, nj_error *err)
@@ -274,10 +292,11 @@ static int work(job *j, nj_error *err)
     if (!j->instance) j->instance = j->side[0].module;
     for (int i = 0; i < 2 && rc == 0; i++) rc = write_rows(j, &j->side[i], err);
     if (rc == 0) rc = diff_rows(j, err);
+    int empty = rc == 1;
     if (rc == 0) rc = time_both(j, err);
     for (int i = 0; i < 2; i++)
         if (j->side[i].rows[0]) unlink(j->side[i].rows);
-    if (rc) return NJ_EXIT_SOURCE;
+    if (rc) return empty ? NJ_EXIT_USAGE : NJ_EXIT_SOURCE;
     tell(j);
     return NJ_EXIT_OK;
 }
@@ -298,7 +317,7 @@ static int diff(int argc, char **argv)
         else if (!strcmp(argv[i], "--top"))
             bad = (j->top = (int)strtol(argv[++i], &end, 10)) < 0 || *end;
         else if (!strcmp(argv[i], "--rounds"))
-            bad = (j->rounds = (int)strtol(argv[++i], &end, 10)) < 1 || *end || j->rounds > 64;
+            bad = (j->rounds = (int)strtol(argv[++i], &end, 10)) < 1 || *end || j->rounds > MOST_ROUNDS;
         else if (!strcmp(argv[i], "--instance"))
             j->instance = argv[++i];
         else if (argv[i][0] == '-' && argv[i][1])
@@ -320,6 +339,7 @@ static int diff(int argc, char **argv)
         if (rc) nj_log(NJ_LOG_ERROR, "diff: %s", err.text);
     }
     for (size_t i = 0; i < j->n_columns; i++) free(j->column[i].change);
+    free(j->column);
     free(j);
     return rc;
 }

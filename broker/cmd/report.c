@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../report/bench_file.h"
 #include "../report/html.h"
 #include "command.h"
 
@@ -13,30 +14,23 @@ static const char help[] =
     "  --exposure NAME,ALERTS,CORES  a survey for the lines `1 s / 2 s per exposure` (default: ZTF,600,8 and LSST,10000,16;\n"
     "                              the first one given replaces them)";
 
-static char *read_text(const char *path)
-{
-    FILE *f = fopen(path, "rb");
-    long n = f && !fseek(f, 0, SEEK_END) ? ftell(f) : -1;
-    char *text = n >= 0 ? malloc((size_t)n + 1) : NULL;
-    if (f) rewind(f);
-    if (text) text[fread(text, 1, (size_t)n, f)] = 0;
-    if (f) fclose(f);
-    if (!text) fprintf(stderr, "nightjar report: %s: cannot be read\n", path);
-    return text;
-}
-
 static int add_run(nj_page *p, const char *path, char **text)
 {
-    json_error_t error;
-    char *json = read_text(path);
-    json_t *root = json ? json_loads(json, 0, &error) : NULL;
-    if (json && !root) fprintf(stderr, "nightjar report: %s: %s (line %d)\n", path, error.text, error.line);
-    if (root && (!json_is_array(json_object_get(root, "modules")) || !json_is_object(json_object_get(root, "ledger")))) {
-        fprintf(stderr, "nightjar report: %s: not a run report\n", path);
+    nj_error err = { "" };
+    char *json = NULL;
+    json_t *root = nj_json_read(path, &json, &err);
+    if (root && json_is_array(json_object_get(root, "benchmarks")))
+        nj_fail(&err, "%s: a bench file, not a run report (nightjar compare reads it)", path);
+    else if (root && (!json_is_array(json_object_get(root, "modules")) || !json_is_object(json_object_get(root, "ledger"))))
+        nj_fail(&err, "%s: JSON, but not a run report (what `nightjar run --report FILE.json` writes)", path);
+    else if (root && p->n_runs == NJ_HTML_RUNS)
+        nj_fail(&err, "%s: one report too many, %d is the most", path, NJ_HTML_RUNS);
+    if (err.text[0]) {
+        fprintf(stderr, "nightjar report: %s\n", err.text);
+        free(json);
         json_decref(root);
-        root = NULL;
+        return -1;
     }
-    if (!root || p->n_runs == NJ_HTML_RUNS) return free(json), json_decref(root), -1;
     if (p->n_runs == 0)
         p->json = *text = json;
     else

@@ -8,7 +8,15 @@
 
 #include "../base/error.h"
 
-typedef enum nj_codec { NJ_CODEC_NULL, NJ_CODEC_DEFLATE, NJ_CODEC_SNAPPY, NJ_CODEC_ZSTANDARD, NJ_CODECS } nj_codec;
+typedef enum nj_codec {
+    NJ_CODEC_NULL,
+    NJ_CODEC_DEFLATE,
+    NJ_CODEC_SNAPPY,
+    NJ_CODEC_ZSTANDARD,
+    NJ_CODEC_BZIP2,
+    NJ_CODEC_XZ,
+    NJ_CODECS
+} nj_codec;
 
 typedef struct nj_container {
     const uint8_t *start, *p, *end; /* p: next block */
@@ -19,7 +27,7 @@ typedef struct nj_container {
 } nj_container;
 
 typedef struct nj_block {
-    int64_t records;
+    int64_t records;      /* as the block announces; of a damaged one what can be true, else -1 */
     const uint8_t *bytes; /* as stored: still compressed */
     size_t size;
     const uint8_t *from; /* first byte of the block with its two counts */
@@ -30,8 +38,12 @@ enum { NJ_SYNC = 16 };
 /* Reads the header. -1 with the reason. */
 int nj_container_open(nj_container *ocf, const uint8_t *bytes, size_t size, nj_error *err);
 /* The next block, its sync marker checked. 1 = there it is, 0 = the file ends here, -1 = damaged: the reason in err,
- * block->from .. ocf->p is the damaged piece (p stands behind the next sync marker, or at the end). */
+ * block->from .. ocf->p is the damaged piece (p stands behind the block when another one follows, else behind the next sync
+ * marker, or at the end). */
 int nj_container_next(nj_container *ocf, nj_block *block, nj_error *err);
+
+/* Can a block of that size hold so many alerts? An alert has 16 bytes at least, and nothing packs it to a thousandth. */
+bool nj_container_can_hold(nj_codec codec, int64_t records, int64_t size);
 
 /* Work area for compressed blocks; zero-initialise. */
 typedef struct nj_inflater {

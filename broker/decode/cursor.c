@@ -126,7 +126,9 @@ int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_e
 
 /* --- dead letters ------------------------------------------------------------------------------------------------ */
 
-static int bury(nj_cursor *cursor, nj_batch *batch, const uint8_t *bytes, size_t size, const char *field, const char *why)
+/* One letter for n records, each of which is counted. */
+static int bury(nj_cursor *cursor, nj_batch *batch, const uint8_t *bytes, size_t size, uint32_t n, const char *field,
+                const char *why)
 {
     state *s = cursor->state;
     nj_receipt *receipt = nj_batch_receipt(batch, cursor->chunk);
@@ -140,7 +142,7 @@ static int bury(nj_cursor *cursor, nj_batch *batch, const uint8_t *bytes, size_t
         bytes = memcpy(copy, bytes, size);
     }
     if (nj_batch_dead(batch, cursor->chunk, s->record, bytes, size, "decode", field, "%s", why)) return -1;
-    receipt->n_dead++;
+    receipt->n_dead += n;
     return 0;
 }
 
@@ -153,13 +155,13 @@ static int bury_record(nj_cursor *cursor, nj_batch *batch, const uint8_t *from, 
     const uint8_t *base = s->packed ? s->inflater.buffer : cursor->chunk->bytes;
     snprintf(text, sizeof text, "record %u: %s%s%.200s (byte %zu of %s)", s->record, field && *field ? field : "",
              field && *field ? ": " : "", why, (size_t)(at - base), s->packed ? "its unpacked block" : "the packet");
-    if (bury(cursor, batch, from, (size_t)(s->end - from), field && *field ? field : NULL, text)) return -1;
+    if (bury(cursor, batch, from, (size_t)(s->end - from), 1, field && *field ? field : NULL, text)) return -1;
     s->record++;
     s->left--;
     if (s->left > 0) {
         snprintf(text, sizeof text, "%lld more records behind the bad record %u of this block cannot be found",
                  (long long)s->left, s->record - 1);
-        if (bury(cursor, batch, at, (size_t)(s->end - at), NULL, text)) return -1;
+        if (bury(cursor, batch, at, (size_t)(s->end - at), (uint32_t)s->left, NULL, text)) return -1;
         s->record += (uint32_t)s->left;
     }
     s->left = 0;
@@ -186,14 +188,22 @@ static int next_block(nj_cursor *cursor, nj_batch *batch)
         alone = alone && block.records <= 1;
         rc = nj_container_inflate(&s->inflater, s->ocf.codec, &block, &s->p, &size, &err);
         /* a record of no bytes is no alert, and without this a few bytes could announce 2^63 of them */
-        if (rc == 0 && block.records > (int64_t)size)
+        if (rc == 0 && block.records > (int64_t)size) {
             rc = nj_fail(&err, "the block announces %lld records in %zu bytes", (long long)block.records, size);
+            block.records = -1;
+        }
+        if (rc && !nj_container_can_hold(s->ocf.codec, block.records, (int64_t)block.size)) block.records = -1;
         if (rc == 0 && block.records == 0 && size) rc = nj_fail(&err, "the block announces no record in %zu bytes", size);
     }
     s->whole = alone;
     if (rc < 0) {
-        if (bury(cursor, batch, block.from, (size_t)(stop - block.from), NULL, err.text)) return NO_MEMORY;
-        s->record++;
+        char text[sizeof err.text + 80];
+        bool known = block.records > 0 && block.records <= (int64_t)s->inflater.limit / 16;
+        uint32_t n = known ? (uint32_t)block.records : 1;
+        snprintf(text, sizeof text, "%s; %s%u record%s", err.text,
+                 known ? "lost: " : "how many records it had is not known; counted as ", n, n > 1 ? "s" : "");
+        if (bury(cursor, batch, block.from, (size_t)(stop - block.from), n, NULL, text)) return NO_MEMORY;
+        s->record += n;
         return A_LETTER;
     }
     s->packed = s->ocf.codec != NJ_CODEC_NULL;

@@ -23,6 +23,7 @@ typedef struct nj_offer {
     nj_type type; /* the natural one; decode converts between all number types */
     nj_shape shape;
     const char *unit; /* of the map; NULL for packet.… paths */
+    bool mixed;       /* a packet.… path whose values are texts and numbers, or numbers that no one type holds: type NJ_STR */
 } nj_offer;
 /* Can this schema give the path: a canonical name of its survey's map, stamp.*, or packet.a.b, packet.a[].b? 0 = yes.
  * in_map: the survey's map names it, although this schema may lack the field. */
@@ -69,7 +70,8 @@ void nj_opener_free(nj_opener *opener);
  * why (NULL allowed): a static text when it is bad. */
 void nj_stamp_open(nj_opener *opener, nj_stamp *stamp, nj_arena *arena, const char **why);
 
-/* nj_schema_offer and nj_stamp_open as a graph asks for them (nj_offers, nj_worker_new): it knows no schema, no opener. */
+/* nj_schema_offer and nj_stamp_open as a graph asks for them (nj_offers, nj_worker_new): it knows no schema, no opener.
+ * 1 instead of 0: the offer is mixed, so that a number can be asked for as well. */
 int nj_offer_for_graph(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit, bool *in_map);
 void nj_stamp_for_graph(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why);
 

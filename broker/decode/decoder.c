@@ -410,24 +410,9 @@ const char *nj_schema_name(const nj_schema *schema)
     return schema->name;
 }
 
-static nj_type natural(nj_kind kind)
-{
-    switch (kind) {
-    case NJ_K_BOOLEAN: return NJ_U8;
-    case NJ_K_INT: return NJ_I32;
-    case NJ_K_LONG: return NJ_I64;
-    case NJ_K_FLOAT: return NJ_F32;
-    case NJ_K_DOUBLE: return NJ_F64;
-    default: return NJ_STR;
-    }
-}
-
 static int offer_raw(const nj_schema *schema, const char *path, nj_offer *offer)
 {
-    nj_path found;
-    if (strncmp(path, "packet.", 7) || nj_plan_leaf(&schema->tree, path + 7, false, &found) < 0) return -1;
-    *offer = (nj_offer){ natural(schema->tree.node[found.node].kind), found.array ? NJ_SERIES : NJ_SCALAR, NULL };
-    return 0;
+    return strncmp(path, "packet.", 7) ? -1 : nj_plan_offer(&schema->tree, path + 7, offer);
 }
 
 int nj_schema_offer(const nj_schema *schema, const char *path, nj_offer *offer, bool *in_map)
@@ -435,7 +420,7 @@ int nj_schema_offer(const nj_schema *schema, const char *path, nj_offer *offer, 
     const nj_map_column *m = nj_map_find(schema->map, path);
     if (in_map) *in_map = m != NULL;
     if (!m) return offer_raw(schema, path, offer);
-    *offer = (nj_offer){ m->type, m->shape, m->unit };
+    *offer = (nj_offer){ m->type, m->shape, m->unit, false };
     if (m->constant) return 0;
     uint32_t n_parts = m->shape == NJ_SERIES ? schema->map->group[m->group].n_parts : 1;
     for (uint32_t part = 0; part < n_parts; part++)
@@ -456,5 +441,5 @@ int nj_offer_for_graph(const void *schema, const char *path, nj_type *type, nj_s
     *type = o.type;
     *shape = o.shape;
     *unit = o.unit;
-    return rc;
+    return rc == 0 && o.mixed ? 1 : rc;
 }

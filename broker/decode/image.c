@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/unpack.h"
 #include "decoder.h"
 #include "hdu.h"
 
@@ -38,6 +39,33 @@ void nj_opener_free(nj_opener *o)
     free(o);
 }
 
+/* Several gzip members, zstandard, bzip2, xz: as they come, up to the limit. */
+static int unpack_stream(nj_opener *o, const nj_stamp *stamp, size_t *size, const char **why)
+{
+    static const char *const damaged[] = { [NJ_PACKED_GZIP] = "damaged gzip data",
+                                           [NJ_PACKED_ZSTD] = "damaged zstandard data",
+                                           [NJ_PACKED_BZIP2] = "damaged bzip2 data",
+                                           [NJ_PACKED_XZ] = "damaged xz data" };
+    nj_unpacked w = { o->buffer, o->cap, 0 };
+    nj_error err;
+    int rc = nj_unpack(&w, stamp->bytes, stamp->size, false, o->limit, "[decode] max_stamp", &err);
+    o->buffer = w.buffer;
+    o->cap = w.cap;
+    *size = w.n;
+    if (rc)
+        *why = strstr(err.text, "max_stamp") ? "packed data that would unpack to more than [decode] max_stamp"
+                                             : damaged[nj_packing_of(stamp->bytes, stamp->size)];
+    return rc;
+}
+
+static bool has_second_member(const nj_stamp *stamp)
+{
+    const uint8_t *end = stamp->bytes + stamp->size - 3;
+    for (const uint8_t *p = stamp->bytes + 3; p < end && (p = memchr(p, 0x1f, (size_t)(end - p))); p++)
+        if (p[1] == 0x8b && p[2] == 8) return true;
+    return false;
+}
+
 /* The size that the stream announces at its end comes first: a bomb is refused before anything is unpacked, and one
  * that lies about it runs into the end of the buffer. */
 static int unpack(nj_opener *o, const nj_stamp *stamp, size_t *size, const char **why)
@@ -53,9 +81,15 @@ static int unpack(nj_opener *o, const nj_stamp *stamp, size_t *size, const char 
         o->buffer = bigger;
         o->cap = announced;
     }
-    switch (libdeflate_gzip_decompress(o->inflate, stamp->bytes, stamp->size, o->buffer, o->cap, size)) {
-    case LIBDEFLATE_SUCCESS: return 0;
-    case LIBDEFLATE_INSUFFICIENT_SPACE: *why = "gzip data that unpacks to more than it announces"; return -1;
+    size_t used;
+    switch (libdeflate_gzip_decompress_ex(o->inflate, stamp->bytes, stamp->size, o->buffer, announced, &used, size)) {
+    case LIBDEFLATE_SUCCESS:
+        if (!nj_packing_of(stamp->bytes + used, stamp->size - used) && !nj_packing_of(o->buffer, *size)) return 0;
+        return unpack_stream(o, stamp, size, why);
+    case LIBDEFLATE_INSUFFICIENT_SPACE: /* several members, or a lie */
+        if (has_second_member(stamp)) return unpack_stream(o, stamp, size, why);
+        *why = "gzip data that unpacks to more than it announces";
+        return -1;
     default: *why = "damaged gzip data"; return -1;
     }
 }
@@ -73,9 +107,13 @@ static nj_fits_result open_unusual(nj_opener *o, const uint8_t *bytes, size_t si
 static int open_fits(nj_opener *o, const uint8_t *bytes, size_t size, const char *hdu, nj_arena *arena, nj_image *image,
                      const char **why)
 {
-    *why = size ? "neither gzip nor FITS" : "empty";
-    if (size >= 2 && bytes[0] == 0xff && bytes[1] == 0xd8) *why = "a JPEG picture, not FITS";
-    if (size < 80 || memcmp(bytes, "SIMPLE ", 7)) return -1;
+    if (size < 80 || memcmp(bytes, "SIMPLE ", 7)) {
+        const char *kind = nj_kind_of(bytes, size);
+        *why = !size ? "empty" : "neither packed nor FITS";
+        if (size >= 2 && bytes[0] == 0xff && bytes[1] == 0xd8) *why = "a JPEG picture, not FITS";
+        if (kind && !strcmp(kind, "a PNG image")) *why = "a PNG picture, not FITS";
+        return -1;
+    }
     nj_fits_result rc = hdu ? nj_hdu_open(bytes, size, hdu, o->max_pixels, arena, image, why)
                             : nj_fits_plain(bytes, size, o->max_pixels, arena, image, why);
     if (rc == NJ_FITS_UNUSUAL && !hdu) rc = open_unusual(o, bytes, size, arena, image, why);
@@ -91,6 +129,9 @@ void nj_stamp_open(nj_opener *o, nj_stamp *stamp, nj_arena *arena, const char **
     int rc = 0;
     if (size >= 18 && bytes[0] == 0x1f && bytes[1] == 0x8b) {
         rc = unpack(o, stamp, &size, &text);
+        bytes = o->buffer;
+    } else if (nj_packing_of(bytes, size)) {
+        rc = unpack_stream(o, stamp, &size, &text);
         bytes = o->buffer;
     }
     if (rc == 0) rc = open_fits(o, bytes, size, stamp->hdu, arena, &stamp->image, &text);

@@ -34,6 +34,7 @@ static nj_type wider(nj_type a, nj_type b)
 void nj_offer_join(nj_offer *offer, const nj_offer *other)
 {
     offer->type = wider(offer->type, other->type);
+    offer->mixed |= other->mixed;
     if (!offer->shape) offer->shape = other->shape;
     if (!other->unit || !*other->unit || !strcmp(other->unit, "1")) return;
     if (!offer->unit)
@@ -52,7 +53,7 @@ void nj_decoder_offer(nj_decoder *decoder, const char *path, nj_offer *offer)
 {
     for (uint32_t m = 0; m < decoder->n_maps; m++) {
         const nj_map_column *column = nj_map_find(decoder->map[m], path);
-        if (column) nj_offer_join(offer, &(nj_offer){ column->type, column->shape, column->unit });
+        if (column) nj_offer_join(offer, &(nj_offer){ column->type, column->shape, column->unit, false });
     }
     if (strncmp(path, "packet.", 7)) return;
     for (const nj_embedded *f = nj_embedded_files; f->name; f++) {

@@ -3,6 +3,7 @@
 #define NJ_DECODE_PLAN_H
 
 #include "../batch/batch.h"
+#include "decode.h"
 #include "map.h"
 #include "tree.h"
 
@@ -126,7 +127,7 @@ typedef struct nj_plan_args {
 nj_plan *nj_plan_new(const nj_plan_args *args, nj_error *err);
 void nj_plan_free(nj_plan *plan);
 
-/* What a path of a layout can give under this schema: the leaf's kind, or -1. */
-int nj_plan_leaf(const nj_tree *tree, const char *path, bool words, nj_path *found);
+/* What a column of this path holds under this schema: every value that any branch of a union has there. -1: none. */
+int nj_plan_offer(const nj_tree *tree, const char *path, nj_offer *offer);
 
 #endif

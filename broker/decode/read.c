@@ -9,6 +9,8 @@
 #include <emmintrin.h>
 #endif
 
+#include "../base/log.h"
+
 static const char truncated[] = "the datum ends here, in the middle of the field";
 static const char long_number[] = "a number of more than 10 bytes";
 static const char no_branch[] = "the union has no branch of this index";
@@ -173,7 +175,7 @@ static inline void store_real(nj_reader *r, const nj_op *op, double v)
         else if (t->plain && t->type == NJ_F64)
             *(double *)to = v;
         else
-            nj_put_real(t, to, v, &r->batch->arena);
+            nj_put_real(t, to, v, op->wire == NJ_K_FLOAT, &r->batch->arena);
     }
 }
 
@@ -189,6 +191,15 @@ static inline void store_whole(nj_reader *r, const nj_op *op, int64_t v)
     }
 }
 
+/* A text where a column of numbers is: its own words once, and not for each of a night's alerts. */
+static void tell_text(const nj_reader *r, const nj_op *op, bool stored, const uint8_t *text, size_t n)
+{
+    static int said;
+    if (__builtin_expect(!stored, 0))
+        nj_log_limited(&said, 10, NJ_LOG_WARN, "%s: the text '%.*s' is no number; the column has no answer there",
+                       r->plan->where[op->where], (int)(n < 40 ? n : 40), (const char *)text);
+}
+
 static void store_text(nj_reader *r, const nj_op *op, const uint8_t *text, size_t n)
 {
     for (uint32_t i = op->a; i < op->a + op->n; i++) {
@@ -197,7 +208,7 @@ static void store_text(nj_reader *r, const nj_op *op, const uint8_t *text, size_
         if (t->stamp)
             *(nj_stamp *)to = (nj_stamp){ .bytes = text, .size = (uint32_t)n, .state = n ? NJ_STAMP_PACKED : NJ_STAMP_NONE };
         else
-            nj_put_text(t, to, (const char *)text, n, &r->batch->arena);
+            tell_text(r, op, nj_put_text(t, to, (const char *)text, n, &r->batch->arena), text, n);
     }
 }
 

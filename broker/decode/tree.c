@@ -309,38 +309,46 @@ void nj_tree_free(nj_tree *tree)
     *tree = (nj_tree){ .root = NJ_NO_NODE };
 }
 
-static int find_from(const nj_tree *tree, uint32_t at, const char *path, nj_path *found);
+/* What a search looks for: the first way that leads on, or every way. */
+typedef struct ways {
+    nj_path *list;
+    int n, most;
+    bool overflow;
+} ways;
 
-static int find_in_union(const nj_tree *tree, const nj_node *node, const char *path, nj_path *found)
+static bool find_from(const nj_tree *tree, uint32_t at, const char *path, nj_path *here, ways *w);
+
+/* True: the search is over. */
+static bool find_in_union(const nj_tree *tree, const nj_node *node, const char *path, nj_path *here, ways *w)
 {
-    uint8_t n = found->n, array = found->array, map = found->map;
+    const nj_path before = *here;
     for (uint32_t k = 0; k < node->n; k++) {
         /* a union at the top lists the parts before the packet that is made of them */
-        uint32_t i = n ? k : node->n - 1 - k, branch = tree->child[node->first + i].node;
+        uint32_t i = before.n ? k : node->n - 1 - k, branch = tree->child[node->first + i].node;
+        uint16_t tries = here->tries;
         if (tree->node[branch].kind == NJ_K_NULL) continue;
-        if (++found->tries > MAX_TRIES) return -1;
-        found->n = n;
-        found->array = array;
-        found->map = map;
-        found->step[found->n++] = (uint16_t)i;
-        if (!find_from(tree, branch, path, found)) return 0;
+        if (tries >= MAX_TRIES) return w->overflow = true;
+        *here = before;
+        here->tries = (uint16_t)(tries + 1);
+        here->step[here->n++] = (uint16_t)i;
+        if (find_from(tree, branch, path, here, w)) return true;
     }
-    return -1;
+    return false;
 }
 
-static int find_in_record(const nj_tree *tree, const nj_node *node, const char *path, nj_path *found)
+static bool find_in_record(const nj_tree *tree, const nj_node *node, const char *path, nj_path *here, ways *w)
 {
     size_t n = strcspn(path, ".[");
     for (uint32_t i = node->n; i-- > 0;) {
         const nj_child *field = &tree->child[node->first + i];
         if (strncmp(field->name, path, n) || field->name[n]) continue;
-        found->step[found->n++] = (uint16_t)i;
-        return find_from(tree, field->node, path + n + (path[n] == '.'), found);
+        here->step[here->n++] = (uint16_t)i;
+        return find_from(tree, field->node, path + n + (path[n] == '.'), here, w);
     }
-    return -1;
+    return false;
 }
 
-static int find_in_map(const nj_tree *tree, const nj_node *node, const char *path, nj_path *found)
+static bool find_in_map(const nj_tree *tree, const nj_node *node, const char *path, nj_path *here, ways *w)
 {
     uint32_t at = tree->child[node->first].node;
     const nj_node *value = &tree->node[at];
@@ -348,37 +356,49 @@ static int find_in_map(const nj_tree *tree, const nj_node *node, const char *pat
     for (uint32_t i = 0; value->kind == NJ_K_UNION && i < value->n; i++)
         plain |= tree->node[tree->child[value->first + i].node].kind - 1u < NJ_K_RECORD - 1u; /* null is none */
     size_t n = plain ? strlen(path) : strcspn(path, ".[");
-    if (n > UINT16_MAX) return -1;
-    found->map = (uint8_t)(found->n + 1);
-    found->key = path;
-    found->key_size = (uint16_t)n;
-    found->step[found->n++] = 0;
-    return find_from(tree, at, path + n + (path[n] == '.'), found);
+    if (n > UINT16_MAX) return false;
+    here->map = (uint8_t)(here->n + 1);
+    here->key = path;
+    here->key_size = (uint16_t)n;
+    here->step[here->n++] = 0;
+    return find_from(tree, at, path + n + (path[n] == '.'), here, w);
 }
 
-static int find_from(const nj_tree *tree, uint32_t at, const char *path, nj_path *found)
+static bool find_from(const nj_tree *tree, uint32_t at, const char *path, nj_path *here, ways *w)
 {
     const nj_node *node = &tree->node[at];
-    if (found->n == NJ_PATH_STEPS) return -1;
-    if (node->kind == NJ_K_UNION) return find_in_union(tree, node, path, found);
+    if (here->n == NJ_PATH_STEPS) return false;
+    if (node->kind == NJ_K_UNION) return find_in_union(tree, node, path, here, w);
     if (!*path) {
-        found->node = at;
-        return 0;
+        if (w->n == w->most) return w->overflow = true;
+        w->list[w->n] = *here;
+        w->list[w->n++].node = at;
+        return w->most == 1;
     }
-    if (node->kind == NJ_K_RECORD && *path != '[') return find_in_record(tree, node, path, found);
-    if (node->kind == NJ_K_MAP && *path != '[' && !found->map) return find_in_map(tree, node, path, found);
-    if (node->kind == NJ_K_ARRAY && path[0] == '[' && path[1] == ']' && !found->array) {
-        found->array = (uint8_t)(found->n + 1);
-        found->step[found->n++] = 0;
+    if (node->kind == NJ_K_RECORD && *path != '[') return find_in_record(tree, node, path, here, w);
+    if (node->kind == NJ_K_MAP && *path != '[' && !here->map) return find_in_map(tree, node, path, here, w);
+    if (node->kind == NJ_K_ARRAY && path[0] == '[' && path[1] == ']' && !here->array) {
+        here->array = (uint8_t)(here->n + 1);
+        here->step[here->n++] = 0;
         path += 2;
-        return find_from(tree, tree->child[node->first].node, path + (*path == '.'), found);
+        return find_from(tree, tree->child[node->first].node, path + (*path == '.'), here, w);
     }
-    return -1;
+    return false;
 }
 
 int nj_tree_find(const nj_tree *tree, const char *path, nj_path *found)
 {
+    nj_path here = { 0 };
+    ways w = { .list = found, .most = 1 };
     *found = (nj_path){ 0 };
-    if (!*path) return -1;
-    return find_from(tree, tree->root, path, found);
+    if (*path) find_from(tree, tree->root, path, &here, &w);
+    return w.n ? 0 : -1;
+}
+
+int nj_tree_find_all(const nj_tree *tree, const char *path, nj_path list[NJ_PATH_WAYS])
+{
+    nj_path here = { 0 };
+    ways w = { .list = list, .most = NJ_PATH_WAYS };
+    if (*path) find_from(tree, tree->root, path, &here, &w);
+    return w.overflow ? -1 : w.n;
 }

@@ -76,4 +76,9 @@ typedef struct nj_path {
  * 0, or -1: the schema has no such field, or the path runs through two arrays or two maps. */
 int nj_tree_find(const nj_tree *tree, const char *path, nj_path *found);
 
+/* Every value that a path can mean: through each branch of each union on its way, the one of nj_tree_find first. Which of them a
+ * packet has is not known here. Returns their number (0: the schema has no such field), -1 when they are more than the list. */
+enum { NJ_PATH_WAYS = 64 };
+int nj_tree_find_all(const nj_tree *tree, const char *path, nj_path list[NJ_PATH_WAYS]);
+
 #endif

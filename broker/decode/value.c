@@ -1,11 +1,16 @@
 #include "value.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "../base/buffer.h"
+#include "../batch/rows.h"
 
 static void put_null(nj_type type, void *to)
 {
@@ -69,14 +74,16 @@ static void put_i64(nj_type type, void *to, int64_t v)
     }
 }
 
-static void put_copy(const nj_target *t, void *to, const char *text, size_t n, nj_arena *arena)
+/* Behind its end a text has a byte that says what the packet had: columns of texts and numbers need to know it. */
+static void put_copy(const nj_target *t, void *to, const char *text, size_t n, nj_text_was was, nj_arena *arena)
 {
     size_t front = t->prefix ? strlen(t->prefix) : 0;
-    char *copy = nj_arena_alloc(arena, front + n + 1);
+    char *copy = nj_arena_alloc(arena, front + n + 2);
     if (copy) {
         if (front) memcpy(copy, t->prefix, front);
         memcpy(copy + front, text, n);
         copy[front + n] = 0;
+        copy[front + n + 1] = (char)was;
     }
     *(const char **)to = copy;
 }
@@ -115,9 +122,10 @@ static bool changed(const nj_target *t, void *to, double v)
     return true;
 }
 
-void nj_put_real(const nj_target *t, void *to, double v, nj_arena *arena)
+void nj_put_real(const nj_target *t, void *to, double v, bool single, nj_arena *arena)
 {
     if (changed(t, to, v)) return;
+    if (t->scale != 1 || t->offset != 0) single = false;
     if (t->scale != 1 || t->offset != 0) v = v * t->scale + t->offset;
     if (t->type != NJ_STR) {
         put_f64((nj_type)t->type, to, v);
@@ -127,14 +135,15 @@ void nj_put_real(const nj_target *t, void *to, double v, nj_arena *arena)
     if (isnan(v))
         put_null(NJ_STR, to);
     else
-        put_copy(t, to, text, (size_t)nj_shortest_f64(text, v), arena);
+        put_copy(t, to, text, (size_t)(single ? nj_shortest_f32(text, (float)v) : nj_shortest_f64(text, v)), NJ_TEXT_WAS_NUMBER,
+                 arena);
 }
 
 void nj_put_whole(const nj_target *t, void *to, int64_t v, nj_arena *arena)
 {
     if (changed(t, to, (double)v)) return;
     if (t->scale != 1 || t->offset != 0) {
-        nj_put_real(t, to, (double)v, arena);
+        nj_put_real(t, to, (double)v, false, arena);
         return;
     }
     if (t->type != NJ_STR) {
@@ -146,7 +155,7 @@ void nj_put_whole(const nj_target *t, void *to, int64_t v, nj_arena *arena)
     do *--first = (char)('0' + rest % 10);
     while (rest /= 10);
     if (v < 0) *--first = '-';
-    put_copy(t, to, first, (size_t)(text + sizeof text - first), arena);
+    put_copy(t, to, first, (size_t)(text + sizeof text - first), NJ_TEXT_WAS_NUMBER, arena);
 }
 
 /* The same text, or, when the word ends with *, one that starts with it. */
@@ -165,14 +174,35 @@ static int64_t hash_of(const char *text, size_t n)
     return (int64_t)(h >> 1);
 }
 
-void nj_put_text(const nj_target *t, void *to, const char *text, size_t n, nj_arena *arena)
+/* A number that a survey publishes as text, such as an id of 19 digits. False: it is none. */
+static bool put_number(const nj_target *t, void *to, const char *text, size_t n, nj_arena *arena)
+{
+    char copy[48], *end;
+    while (n && isspace((unsigned char)*text)) text++, n--;
+    while (n && isspace((unsigned char)text[n - 1])) n--;
+    if (n == 0) return nj_put_null(t, to), true;
+    if (n >= sizeof copy) return nj_put_null(t, to), false;
+    memcpy(copy, text, n);
+    copy[n] = 0;
+    errno = 0;
+    long long whole = strtoll(copy, &end, 10);
+    if (!*end && !errno && strlen(copy) == n) return nj_put_whole(t, to, whole, arena), true;
+    double real = strtod(copy, &end);
+    bool plain = strspn(copy, "0123456789+-.eE") == n || !strcasecmp(copy, "nan") || !strcasecmp(copy + (*copy == '-'), "inf") ||
+                 !strcasecmp(copy + (*copy == '-'), "infinity");
+    if (!plain || *end) return nj_put_null(t, to), false;
+    nj_put_real(t, to, real, false, arena);
+    return true;
+}
+
+bool nj_put_text(const nj_target *t, void *to, const char *text, size_t n, nj_arena *arena)
 {
     const nj_change *c = t->change;
     if (c && c->n_words) {
         for (uint32_t i = 0; i < c->n_words; i++) {
             if (!is_word(c->word[i].from, text, n)) continue;
             put_word(t, to, &c->word[i]);
-            return;
+            return true;
         }
         nj_put_null(t, to);
     } else if (c && c->hash) {
@@ -180,10 +210,11 @@ void nj_put_text(const nj_target *t, void *to, const char *text, size_t n, nj_ar
     } else if (c && c->asks && !c->asks_sign) {
         put_f64((nj_type)t->type, to, c->if_present);
     } else if (t->type == NJ_STR) {
-        put_copy(t, to, text, n, arena);
+        put_copy(t, to, text, n, NJ_TEXT_WAS_TEXT, arena);
     } else {
-        put_null((nj_type)t->type, to);
+        return put_number(t, to, text, n, arena);
     }
+    return true;
 }
 
 void nj_put_null(const nj_target *t, void *to)

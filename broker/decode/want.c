@@ -18,26 +18,57 @@ int nj_compiler_grow(nj_compiler *c, void *array, uint32_t n, uint32_t *cap, siz
     return 0;
 }
 
-int nj_plan_leaf(const nj_tree *tree, const char *path, bool words, nj_path *found)
+/* What a value of this kind is as a column; 0: it cannot be one. */
+static nj_type column_type(nj_kind kind)
 {
-    if (nj_tree_find(tree, path, found)) return -1;
-    switch (tree->node[found->node].kind) {
-    case NJ_K_BOOLEAN:
-    case NJ_K_INT:
-    case NJ_K_LONG:
-    case NJ_K_FLOAT:
+    switch (kind) {
+    case NJ_K_BOOLEAN: return NJ_U8;
+    case NJ_K_INT: return NJ_I32;
+    case NJ_K_LONG: return NJ_I64;
+    case NJ_K_FLOAT: return NJ_F32;
     case NJ_K_DOUBLE: return NJ_F64;
     case NJ_K_STRING:
-    case NJ_K_ENUM: return words ? NJ_F64 : NJ_STR;
-    default: return -1;
+    case NJ_K_ENUM: return NJ_STR;
+    default: return 0;
     }
 }
 
-/* Can a leaf become a column of this type? */
-static int leaf_for(const nj_tree *tree, const char *path, nj_type type, const nj_change *change, nj_path *found)
+/* The ways of a path that end at a value; lists or single values as the first one is. -1 with err: too many. */
+static int values_of(const nj_tree *tree, const char *path, nj_path list[NJ_PATH_WAYS], nj_error *err)
 {
-    int kind = nj_plan_leaf(tree, path, change && (change->n_words || change->asks || change->hash), found);
-    return kind < 0 || (kind == NJ_STR && type != NJ_STR) ? -1 : 0;
+    int all = nj_tree_find_all(tree, path, list), n = 0;
+    if (all < 0) return nj_fail(err, "%s: through unions of unions it can mean more than %d fields", path, NJ_PATH_WAYS);
+    for (int i = 0; i < all; i++)
+        if (column_type(tree->node[list[i].node].kind) && (!n || !list[i].array == !list[0].array)) list[n++] = list[i];
+    return n;
+}
+
+/* The narrowest type that holds every value of both, digit by digit; text where no number does. */
+static nj_type holds_both(nj_type a, nj_type b)
+{
+    if (!a || !b || a == b) return a ? a : b;
+    if (a == NJ_STR || b == NJ_STR) return NJ_STR;
+    bool real_a = a >= NJ_F32, real_b = b >= NJ_F32;
+    if (real_a == real_b) return a > b ? a : b;
+    nj_type whole = real_a ? b : a, real = real_a ? a : b;
+    return whole == NJ_I64 ? NJ_STR : whole == NJ_I32 ? NJ_F64 : real;
+}
+
+int nj_plan_offer(const nj_tree *tree, const char *path, nj_offer *offer)
+{
+    nj_path list[NJ_PATH_WAYS];
+    nj_error ignored;
+    int n = values_of(tree, path, list, &ignored);
+    bool number = false;
+    if (n <= 0) return -1;
+    *offer = (nj_offer){ .shape = list[0].array ? NJ_SERIES : NJ_SCALAR };
+    for (int i = 0; i < n; i++) {
+        nj_type type = column_type(tree->node[list[i].node].kind);
+        offer->type = holds_both(offer->type, type);
+        number |= type != NJ_STR;
+    }
+    offer->mixed = number && offer->type == NJ_STR;
+    return 0;
 }
 
 static int add_one(nj_compiler *c, const nj_path *path, const nj_target *target, uint32_t group, uint32_t part)
@@ -50,21 +81,11 @@ static int add_one(nj_compiler *c, const nj_path *path, const nj_target *target,
     return path->map && !w->path.key ? nj_fail(c->err, "out of memory") : 0;
 }
 
-static int add_want(nj_compiler *c, const nj_path *path, const nj_target *target, uint32_t group, uint32_t part)
+/* Whichever of them a packet has. */
+static int add_wants(nj_compiler *c, const nj_path *list, int n, const nj_target *target, uint32_t group, uint32_t part)
 {
-    const nj_tree *tree = c->tree;
-    uint32_t at = tree->root;
-    if (add_one(c, path, target, group, part)) return -1;
-    for (uint32_t i = 0; i + 1 < path->n; i++) at = tree->child[tree->node[at].first + path->step[i]].node;
-    const nj_node *last = &tree->node[at];
-    if (path->n == 0 || last->kind != NJ_K_UNION || target->stamp) return 0;
-    for (uint32_t i = 0; i < last->n; i++) { /* a union of several numbers or texts: whichever comes */
-        nj_kind kind = tree->node[tree->child[last->first + i].node].kind;
-        if (i == path->step[path->n - 1] || kind == NJ_K_NULL || kind == NJ_K_BYTES || kind >= NJ_K_FIXED) continue;
-        nj_path other = *path;
-        other.step[path->n - 1] = (uint16_t)i;
-        if (add_one(c, &other, target, group, part)) return -1;
-    }
+    for (int i = 0; i < n; i++)
+        if (add_one(c, &list[i], target, group, part)) return -1;
     return 0;
 }
 
@@ -106,26 +127,28 @@ static int add_constant(nj_compiler *c, uint32_t column, nj_type type, const nj_
 static int want_scalar(nj_compiler *c, uint32_t column, nj_type type, double scale, const nj_choice *choice,
                        const nj_change *change)
 {
-    nj_path path[NJ_MAP_ALTERNATIVES];
-    const char *prefix[NJ_MAP_ALTERNATIVES];
-    uint32_t n = 0;
+    nj_path list[NJ_PATH_WAYS];
+    uint32_t there[NJ_MAP_ALTERNATIVES], n = 0;
     for (uint32_t i = 0; i < choice->n; i++) {
-        if (leaf_for(c->tree, choice->alternative[i].path, type, change, &path[n]) || path[n].array) continue;
-        prefix[n++] = choice->alternative[i].prefix;
+        int ways = values_of(c->tree, choice->alternative[i].path, list, c->err);
+        if (ways < 0) return -1;
+        if (ways && !list[0].array) there[n++] = i;
     }
     if (n == 0) {
         set_absent(c, column);
         return 0;
     }
     nj_target t = make_target(type, scale, change);
+    const uint8_t plain = t.plain;
     t.at = n == 1 ? NJ_AT_ROW : NJ_AT_SLOT;
     t.column = column;
     if (n > 1) c->plan->pick[c->plan->n_picks++] = (nj_pick){ column, c->plan->n_slots, n, (uint8_t)type };
     for (uint32_t i = 0; i < n; i++) {
-        t.prefix = prefix[i];
-        if (prefix[i]) t.plain = 0;
+        const char *path = choice->alternative[there[i]].path;
+        t.prefix = choice->alternative[there[i]].prefix;
+        t.plain = plain && !t.prefix;
         if (n > 1 && (t.slot = new_slot(c, type)) == NJ_NO_SLOT) return -1;
-        if (add_want(c, &path[i], &t, 0, 0)) return -1;
+        if (add_wants(c, list, values_of(c->tree, path, list, c->err), &t, 0, 0)) return -1;
     }
     return 0;
 }
@@ -147,11 +170,13 @@ static nj_plan_group *group_of(nj_compiler *c, const char *name, size_t n)
 
 /* One part of a series column; *slot says where its values come from. */
 static int want_part(nj_compiler *c, const nj_plan_group *g, uint32_t part, nj_target t, const char *prefix, const char *path,
-                     const nj_change *change, uint32_t *slot)
+                     uint32_t *slot)
 {
-    nj_path found;
+    nj_path list[NJ_PATH_WAYS];
+    int n = values_of(c->tree, path, list, c->err);
     *slot = NJ_NO_SLOT;
-    if (leaf_for(c->tree, path, t.type, change, &found) || !found.array != !g->array[part]) return 0;
+    if (n < 0) return -1;
+    if (n == 0 || !list[0].array != !g->array[part]) return 0;
     t.prefix = prefix;
     if (prefix) t.plain = 0;
     t.at = NJ_AT_SLOT;
@@ -160,7 +185,7 @@ static int want_part(nj_compiler *c, const nj_plan_group *g, uint32_t part, nj_t
     else if ((t.slot = new_slot(c, t.type)) == NJ_NO_SLOT)
         return -1;
     *slot = g->array[part] ? NJ_IN_ARRAY : t.slot;
-    return add_want(c, &found, &t, (uint32_t)(g - c->plan->group), part);
+    return add_wants(c, list, n, &t, (uint32_t)(g - c->plan->group), part);
 }
 
 static int want_series(nj_compiler *c, uint32_t column, const nj_column_def *def, const nj_map_column *m)
@@ -181,13 +206,13 @@ static int want_series(nj_compiler *c, uint32_t column, const nj_column_def *def
         g->array[part] = !mg || strchr(mg->part[part], '[');
         *slot = NJ_NO_SLOT;
         if (!m) {
-            if (want_part(c, g, part, t, NULL, def->path + strlen("packet."), NULL, slot)) return -1;
+            if (want_part(c, g, part, t, NULL, def->path + strlen("packet."), slot)) return -1;
         } else if (mg && !m->constant) {
             const nj_choice *choice = &m->part[part];
             for (uint32_t i = 0; i < choice->n && *slot == NJ_NO_SLOT; i++) {
                 char path[512];
                 snprintf(path, sizeof path, "%s.%s", mg->part[part], choice->alternative[i].path);
-                if (want_part(c, g, part, t, choice->alternative[i].prefix, path, &m->change, slot)) return -1;
+                if (want_part(c, g, part, t, choice->alternative[i].prefix, path, slot)) return -1;
             }
         }
         if (*slot != NJ_NO_SLOT) any = true;
@@ -233,7 +258,7 @@ static int want_stamps(nj_compiler *c)
             nj_kind kind = c->tree->node[path.node].kind;
             if (kind != NJ_K_BYTES && kind != NJ_K_STRING && kind != NJ_K_FIXED) continue;
             nj_target t = { .type = NJ_U8, .size = sizeof(nj_stamp), .stamp = (uint8_t)(1 + s), .at = NJ_AT_ROW };
-            if (add_want(c, &path, &t, 0, 0)) return -1;
+            if (add_one(c, &path, &t, 0, 0)) return -1;
             break;
         }
     }

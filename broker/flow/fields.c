@@ -72,7 +72,7 @@ static void offer_of_all(const run *r, const char *path, nj_offer *offer)
         for (uint32_t k = 0; k < r->instances.item[i].n_gives; k++) {
             const nj_give *g = &r->instances.item[i].give[k];
             if (!(g->flags & NJ_CANONICAL) || strcmp(g->name, path)) continue;
-            nj_offer_join(offer, &(nj_offer){ g->type, g->width ? NJ_SCALAR : NJ_SERIES, g->unit });
+            nj_offer_join(offer, &(nj_offer){ g->type, g->width ? NJ_SCALAR : NJ_SERIES, g->unit, false });
         }
 }
 

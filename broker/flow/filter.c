@@ -102,7 +102,7 @@ static int connect_alert(sqlite3 *db, void *filter, int argc, const char *const 
     for (size_t i = 0; i < f->clause.n_names; i++) {
         nj_buffer_text(&text, ", \"");
         for (const char *c = f->clause.name[i]; *c; c++) nj_buffer_add(&text, *c == '"' ? "\"\"" : c, *c == '"' ? 2 : 1);
-        nj_buffer_printf(&text, "\" %s", type[nj_field_kind(&f->field[f->used[i]])]);
+        nj_buffer_printf(&text, "\" %s", f->field[f->used[i]].mixed ? "" : type[nj_field_kind(&f->field[f->used[i]])]);
     }
     nj_buffer_text(&text, ")");
     int rc = text.failed ? SQLITE_NOMEM : connect_table(db, f, text.data, out);
@@ -144,7 +144,7 @@ static int alert_value(sqlite3_vtab_cursor *base, sqlite3_context *out, int colu
         sqlite3_result_int64(out, (sqlite3_int64)c->at);
     } else {
         uint32_t field = f->used[column - 1];
-        give_cell(out, nj_cell_get(&f->field[field], f->rows->value[field].data, f->rows->row[c->at]));
+        give_cell(out, nj_cell_own(&f->field[field], f->rows->value[field].data, f->rows->row[c->at]));
     }
     return SQLITE_OK;
 }

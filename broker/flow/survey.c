@@ -81,6 +81,7 @@ static int fix_types(run *r, const nj_schema *schema, nj_error *err)
         if (want->type) continue;
         if (!found) nj_decoder_offer(r->decoder, want->path, &offer);
         want->type = field->type = offer.type ? offer.type : NJ_F64;
+        field->mixed = offer.mixed;
         if (offer.shape) field->width = offer.shape == NJ_SERIES ? 0 : 1;
         changed = true;
     }
@@ -105,8 +106,9 @@ static const char *words_of(nj_type type, nj_shape shape)
 /* Is every value of one type a value of the other? */
 static bool fits(nj_type from, nj_type into)
 {
-    nj_offer both = { from, 0, NULL };
-    nj_offer_join(&both, &(nj_offer){ into, 0, NULL });
+    nj_offer both = { .type = from };
+    if (into == NJ_STR) return true;
+    nj_offer_join(&both, &(nj_offer){ .type = into });
     return both.type == into && !(from == NJ_I64 && into == NJ_F64);
 }
 

@@ -98,7 +98,7 @@ static uint32_t from_packet(resolver *r, const char *path, nj_type type, const c
     nj_shape have;
     const char *have_unit = NULL;
     bool in_map = false;
-    int found = r->offers->offer(r->offers->schema, path, &natural, &have, &have_unit, &in_map) == 0;
+    int offered = r->offers->offer(r->offers->schema, path, &natural, &have, &have_unit, &in_map), found = offered >= 0;
     if (!found && !in_map && strncmp(path, "packet.", 7)) return *why = "nothing gives it", NJ_NO_COLUMN;
     if (!found && !in_map) { /* a raw path that this schema lacks: null, and other schemas may have it */
         have = strstr(path, "[]") ? NJ_SERIES : NJ_SCALAR;
@@ -108,7 +108,9 @@ static uint32_t from_packet(resolver *r, const char *path, nj_type type, const c
     double scale = nj_unit_factor(have_unit, unit);
     if (isnan(scale)) return *why = two_units(r, have_unit, unit), NJ_NO_COLUMN;
     if (!type) type = natural;
-    if (found && (type == NJ_STR) != (natural == NJ_STR)) return *why = "text and number do not match", NJ_NO_COLUMN;
+    /* a raw text can be had of anything; a number of a text only where there are numbers, too */
+    bool convert = offered == 1 || (type == NJ_STR && !in_map && !strncmp(path, "packet.", 7));
+    if (found && !convert && (type == NJ_STR) != (natural == NJ_STR)) return *why = "text and number do not match", NJ_NO_COLUMN;
     for (uint32_t k = 0; k < r->n_packet; k++)
         if (!strcmp(r->packet[k].path, path) && r->packet[k].type == type && r->packet[k].scale == scale) return k;
     if (r->n_packet == MAX_COLUMNS) return *why = "too many columns", NJ_NO_COLUMN;

@@ -66,7 +66,7 @@ typedef struct nj_graph {
 } nj_graph;
 
 /* Answers what packets of a survey offer; the decoder's nj_schema_offer behind a pointer, so that the graph needs no
- * decoder. 0 = the packet has it; *in_map: the survey's map names it although this schema lacks it. */
+ * decoder. 0 = the packet has it, 1 = it has it as texts and numbers, -1 = it lacks it; *in_map: the survey's map names it although this schema lacks it. */
 typedef struct nj_offers {
     const void *schema;
     const char *survey;

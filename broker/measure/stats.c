@@ -1,13 +1,14 @@
 #include "stats.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { EXACT = 30 };
 static const double P_LIMIT = 0.002, RATIO_LIMIT = 1.10, MADS = 3;
 
-const char *const nj_verdict_name[] = { "same", "REGRESSION", "improvement", "too few" };
+static const double NORMAL_975 = 1.959963984540054, TAIL = 0.025;
 
 static int by_value(const void *a, const void *b)
 {
@@ -37,13 +38,15 @@ double nj_mad(const double *value, uint32_t n)
     return mad;
 }
 
-/* P(U <= u) when all orders are alike: counts c[m][n][u] = c[m-1][n][u-n] + c[m][n-1][u], kept as probabilities'
- * numerators in doubles (at most C(60, 30) = 1e17: relative error far below what a p of 0.002 asks for). */
-static double exact_tail(uint32_t m, uint32_t n, double u)
+/* How often each U comes up when all orders are alike: counts c[m][n][u] = c[m-1][n][u-n] + c[m][n-1][u], kept as
+ * probabilities' numerators in doubles (at most C(60, 30) = 1e17: relative error far below what a p of 0.002 asks for).
+ * Returned: shares of u = 0 .. m n behind the work area, which the caller frees; NULL when memory is short. */
+static double *exact_shares(uint32_t m, uint32_t n, double **work)
 {
     uint32_t top = m * n;
-    double *count = calloc((size_t)(n + 1) * (top + 1), sizeof *count), below = 0, all = 0;
-    if (!count) return NAN;
+    double *count = calloc((size_t)(n + 1) * (top + 1), sizeof *count), all = 0;
+    *work = count;
+    if (!count) return NULL;
     for (uint32_t j = 0; j <= n; j++) count[(size_t)j * (top + 1)] = 1; /* m = 0 */
     for (uint32_t i = 1; i <= m; i++)
         for (uint32_t j = 1; j <= n; j++) { /* in place: row j still holds i - 1, row j - 1 holds i */
@@ -51,13 +54,19 @@ static double exact_tail(uint32_t m, uint32_t n, double u)
             const double *before = row - (top + 1);
             for (uint32_t k = top + 1; k-- > 0;) row[k] = (k >= j ? row[k - j] : 0) + (k <= i * (j - 1) ? before[k] : 0);
         }
-    const double *last = count + (size_t)n * (top + 1);
-    for (uint32_t k = 0; k <= top; k++) {
-        all += last[k];
-        if (k <= u) below += last[k];
-    }
-    free(count);
-    return below / all;
+    double *last = count + (size_t)n * (top + 1);
+    for (uint32_t k = 0; k <= top; k++) all += last[k];
+    for (uint32_t k = 0; k <= top; k++) last[k] /= all;
+    return last;
+}
+
+/* P(U <= u) when all orders are alike. */
+static double exact_tail(uint32_t m, uint32_t n, double u)
+{
+    double *work, *share = exact_shares(m, n, &work), below = share ? 0 : NAN;
+    for (uint32_t k = 0; share && k <= m * n && k <= u; k++) below += share[k];
+    free(work);
+    return below;
 }
 
 typedef struct ranked {
@@ -107,6 +116,70 @@ static int apart(const double *a, uint32_t n_a, const double *b, uint32_t n_b)
     return nj_quantile(a, n_a, 1) < nj_quantile(b, n_b, 0) || nj_quantile(b, n_b, 1) < nj_quantile(a, n_a, 0);
 }
 
+/* --- the interval of the ratio -------------------------------------------------------------------------------------------- */
+
+/* The rank of the interval's ends among all pairs' ratios, counted from each end; 0 = no interval of 95 % is possible. */
+static double end_rank(uint32_t m, uint32_t n)
+{
+    double pairs = (double)m * n, rank = 0;
+    if (m > EXACT || n > EXACT) return floor(fmax(0, pairs / 2 - NORMAL_975 * sqrt(pairs * ((double)m + n + 1) / 12)));
+    double *work, *share = exact_shares(m, n, &work), below = 0;
+    for (uint32_t u = 0; share && u <= m * n && (below += share[u]) <= TAIL; u++) rank = u + 1;
+    free(work);
+    return rank;
+}
+
+/* Sorted copy. A time of 0 is below the clock's step: a billionth of a ns keeps ratios finite. */
+static double *sorted_times(const double *value, uint32_t n)
+{
+    double *copy = malloc(n * sizeof *copy);
+    for (uint32_t i = 0; copy && i < n; i++) copy[i] = fmax(value[i], 1e-9);
+    if (copy) qsort(copy, n, sizeof *copy, by_value);
+    return copy;
+}
+
+/* The k-th smallest (from 1) of all b / a, both sorted and positive: the smallest ratio with k pairs at or below it, found by
+ * halving the doubles in order of their bits. No list of all pairs: a side may have 1e5 samples. */
+static double ratio_at(double k, const double *a, uint32_t n_a, const double *b, uint32_t n_b)
+{
+    uint64_t low = 0, high = UINT64_C(0x7ff0000000000000);
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        double r, pairs = 0;
+        memcpy(&r, &middle, sizeof r);
+        for (uint32_t i = 0, j = 0; i < n_a; i++) {
+            while (j < n_b && b[j] <= r * a[i]) j++;
+            pairs += j;
+        }
+        if (pairs >= k)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    double r;
+    memcpy(&r, &low, sizeof r);
+    return r;
+}
+
+static void set_interval(nj_comparison *c, const double *a, uint32_t n_a, const double *b, uint32_t n_b)
+{
+    double rank = n_a && n_b ? end_rank(n_a, n_b) : 0;
+    double *x = rank >= 1 ? sorted_times(a, n_a) : NULL, *y = x ? sorted_times(b, n_b) : NULL;
+    c->low = y ? ratio_at(rank, x, n_a, y, n_b) : 0;
+    c->high = y ? ratio_at((double)n_a * n_b + 1 - rank, x, n_a, y, n_b) : INFINITY;
+    free(x);
+    free(y);
+}
+
+/* The interval narrows with the root of the number of samples. */
+static uint32_t enough_of(const nj_comparison *c, uint32_t n)
+{
+    enum { USUAL = 25, MOST = 100000 };
+    if (!(c->low > 0) || !isfinite(c->high)) return USUAL;
+    double worst = fmax(log(c->high), -log(c->low)) / log(RATIO_LIMIT), want = ceil(n * worst * worst);
+    return want < MOST ? (uint32_t)want : MOST;
+}
+
 nj_comparison nj_compare(const double *a, uint32_t n_a, const double *b, uint32_t n_b)
 {
     nj_comparison c = { .median_a = nj_quantile(a, n_a, 0.5),
@@ -122,5 +195,45 @@ nj_comparison nj_compare(const double *a, uint32_t n_a, const double *b, uint32_
         c.verdict = NJ_SAME;
     else
         c.verdict = c.ratio > RATIO_LIMIT ? NJ_REGRESSION : c.ratio < 1 / RATIO_LIMIT ? NJ_IMPROVEMENT : NJ_SAME;
+    set_interval(&c, a, n_a, b, n_b);
+    c.found = c.low > 1                                           ? NJ_SLOWER
+              : c.high < 1                                        ? NJ_FASTER
+              : c.low >= 1 / RATIO_LIMIT && c.high <= RATIO_LIMIT ? NJ_ALIKE
+                                                                  : NJ_CANNOT_TELL;
+    if (c.found == NJ_CANNOT_TELL) c.enough = enough_of(&c, n_a < n_b ? n_a : n_b);
     return c;
+}
+
+/* --- in words -------------------------------------------------------------------------------------------------------------- */
+
+const char *nj_comparison_word(const nj_comparison *c)
+{
+    static const char *const found[] = { "same", "slower", "faster", "cannot tell" };
+    return c->verdict == NJ_REGRESSION ? "REGRESSION" : c->verdict == NJ_IMPROVEMENT ? "improvement" : found[c->found];
+}
+
+const char *nj_comparison_words(char text[NJ_WORDS], const nj_comparison *c, const char *option)
+{
+    const char *gate = c->verdict == NJ_REGRESSION    ? ": REGRESSION"
+                       : c->verdict == NJ_IMPROVEMENT ? ": improvement"
+                       : c->verdict == NJ_TOO_FEW     ? "; too few for a gate"
+                                                      : "; within what a gate allows";
+    double low = 100 * (c->low - 1), high = 100 * (c->high - 1);
+    int n = 0;
+    if (c->found == NJ_ALIKE)
+        snprintf(text, NJ_WORDS, "same (%+.1f to %+.1f %%)", low, high);
+    else if (c->found == NJ_SLOWER)
+        snprintf(text, NJ_WORDS, "slower by %.1f to %.1f %%%s", low, high, gate);
+    else if (c->found == NJ_FASTER)
+        snprintf(text, NJ_WORDS, "faster by %.1f to %.1f %%%s", -high, -low, gate);
+    else {
+        if (c->verdict == NJ_REGRESSION || c->verdict == NJ_IMPROVEMENT) n = snprintf(text, NJ_WORDS, "%s; ", gate + 2);
+        if (c->low > 0 && isfinite(c->high))
+            n += snprintf(text + n, NJ_WORDS - (size_t)n, "cannot tell (%+.1f to %+.1f %%): ", low, high);
+        else
+            n += snprintf(text + n, NJ_WORDS - (size_t)n, "cannot tell: ");
+        snprintf(text + n, NJ_WORDS - (size_t)n, option ? "too few rounds: %2$s %1$u" : "too few samples: %u of each side",
+                 c->enough, option);
+    }
+    return text;
 }

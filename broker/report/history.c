@@ -7,7 +7,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../base/log.h"
 #include "../measure/stats.h"
+#include "bench_file.h"
 #include "history_data.h"
 #include "html_cells.h"
 
@@ -53,14 +55,43 @@ static int add_entry(nj_history *h, nj_history_file *f, const char *name, double
     return 0;
 }
 
-static int add_rounds(nj_history *h, nj_history_file *f, const json_t *b)
+typedef struct rounds {
+    nj_history *h;
+    nj_history_file *f;
+} rounds;
+
+/* One time of a bench file, into the entry of its name. Median and MAD follow when all are there. */
+static int add_round(void *opaque, const char *name, double ns)
 {
-    const json_t *samples = json_object_get(b, "samples");
-    uint32_t n = (uint32_t)json_array_size(samples);
-    double *v = malloc((n + 1) * sizeof *v);
-    if (!v) return -1;
-    for (uint32_t i = 0; i < n; i++) v[i] = json_number_value(json_array_get(samples, i));
-    return add_entry(h, f, json_string_value(json_object_get(b, "name")), v, n);
+    const rounds *r = opaque;
+    nj_history_file *f = r->f;
+    uint32_t which = name_of(r->h, name), k = 0;
+    if (which == UINT32_MAX) return -1;
+    while (k < f->n && f->entry[k].name != which) k++;
+    if (k == f->n) {
+        nj_history_entry *list = realloc(f->entry, (f->n + 1) * sizeof *list);
+        if (!list) return -1;
+        f->entry = list;
+        f->entry[f->n++] = (nj_history_entry){ .name = which };
+    }
+    nj_history_entry *e = &f->entry[k];
+    double *sample = realloc(e->sample, (e->n + 1) * sizeof *sample);
+    if (!sample) return -1;
+    e->sample = sample;
+    e->sample[e->n++] = ns;
+    return 0;
+}
+
+static int add_bench(nj_history *h, nj_history_file *f, const json_t *list)
+{
+    nj_bench_left left;
+    if (nj_bench_times(list, add_round, &(rounds){ h, f }, &left)) return -1;
+    nj_bench_tell_left(f->name, &left);
+    for (uint32_t k = 0; k < f->n; k++) {
+        f->entry[k].median = nj_quantile(f->entry[k].sample, f->entry[k].n, 0.5);
+        f->entry[k].mad = nj_mad(f->entry[k].sample, f->entry[k].n);
+    }
+    return 0;
 }
 
 /* Batches, or one-row calls where a report is older than its drift (at most 200 of a cell). */
@@ -92,9 +123,10 @@ static int add_contents(nj_history *h, nj_history_file *f, const json_t *root)
     snprintf(f->git, sizeof f->git, "%.20s", nj_html_words(c, "git"));
     snprintf(f->cpu, sizeof f->cpu, "%.70s", nj_html_words(c, "cpu"));
     snprintf(f->input, sizeof f->input, "%.70s", nj_html_words(c, bench ? "data" : "input_digest"));
-    json_array_foreach(bench ? list : json_object_get(root, "modules"), i, item)
+    if (bench) rc = add_bench(h, f, list);
+    json_array_foreach(bench ? NULL : json_object_get(root, "modules"), i, item)
     {
-        rc = bench ? add_rounds(h, f, item) : add_module(h, f, item);
+        rc = add_module(h, f, item);
         if (rc) break;
     }
     double speed = nj_html_number(json_object_get(root, "throughput"), "alerts_per_s_core");
@@ -106,9 +138,8 @@ static int add_contents(nj_history *h, nj_history_file *f, const json_t *root)
 
 int nj_history_read(nj_history *h, const char *path, nj_error *err)
 {
-    json_error_t error;
-    json_t *root = json_load_file(path, 0, &error);
-    if (!root) return nj_fail(err, "%s: %s (line %d)", path, error.text, error.line);
+    json_t *root = nj_json_read(path, NULL, err);
+    if (!root) return -1;
     if (!json_is_array(json_object_get(root, "modules")) && !json_is_array(json_object_get(root, "benchmarks")))
         return json_decref(root), 1;
     nj_history_file *list = realloc(h->file, (h->n_files + 1) * sizeof *list);
@@ -137,7 +168,12 @@ int nj_history_folder(nj_history *h, const char *path, nj_error *err)
     for (int i = 0; i < n; i++) {
         char file[4096];
         snprintf(file, sizeof file, "%s/%s", path, list[i]->d_name);
-        added += nj_history_read(h, file, err) == 0;
+        nj_error why;
+        int rc = nj_history_read(h, file, &why);
+        added += rc == 0;
+        if (rc)
+            nj_log(NJ_LOG_WARN, "passed over: %s%s", rc > 0 ? file : why.text,
+                   rc > 0 ? " (neither a run report nor a bench file)" : "");
         free(list[i]);
     }
     free(list);
@@ -182,7 +218,7 @@ void nj_history_look(const nj_history *h, uint32_t name, nj_history_line *line)
     if (line->before)
         line->compared = nj_compare(line->before->sample, line->before->n, line->last->sample, line->last->n);
     else
-        line->compared.verdict = NJ_TOO_FEW;
+        line->compared = (nj_comparison){ .verdict = NJ_TOO_FEW, .found = NJ_CANNOT_TELL };
 }
 
 const char *nj_history_differ(const nj_history *h)
@@ -227,11 +263,11 @@ static void blocks(const nj_history *h, uint32_t name, const nj_history_line *li
     }
 }
 
-int nj_history_terminal(nj_history *h, const char *only, FILE *to)
+nj_history_told nj_history_terminal(nj_history *h, const char *only, FILE *to)
 {
-    int regressions = 0;
+    nj_history_told told = { 0 };
     nj_history_sort(h);
-    if (!h->n_files) return 0;
+    if (!h->n_files) return told;
     const nj_history_file *first = &h->file[0], *last = &h->file[h->n_files - 1];
     fprintf(to, "%u reports, %s (%s) to %s (%s)%s%s\n", h->n_files, first->date, first->git, last->date, last->git,
             nj_history_differ(h) ? "; " : "", nj_history_differ(h) ? nj_history_differ(h) : "");
@@ -245,13 +281,16 @@ int nj_history_terminal(nj_history *h, const char *only, FILE *to)
         if (!line.first) continue;
         fprintf(to, "%-40.40s %7u %10s %10s %10s %7.3f %9.2g  %-12s ", h->name[k], line.n, duration(a, line.first->median),
                 duration(b, line.last->median), duration(m, line.last->mad), line.before ? line.compared.ratio : 1.0,
-                line.before ? line.compared.p : 1.0, nj_verdict_name[line.compared.verdict]);
+                line.before ? line.compared.p : 1.0, line.before ? nj_comparison_word(&line.compared) : "one report");
         blocks(h, k, &line, to);
         fprintf(to, "\n");
-        regressions += line.compared.verdict == NJ_REGRESSION;
+        told.names++;
+        told.compared += line.before != NULL;
+        told.judged += line.compared.verdict != NJ_TOO_FEW;
+        told.regressions += line.compared.verdict == NJ_REGRESSION;
     }
     fprintf(
         to,
         "* the last against the one before it, from the batches or rounds of each: the machine may have changed in between\n");
-    return regressions;
+    return told;
 }

@@ -78,10 +78,10 @@ static void names_table(nj_buffer *b, const nj_history *h, const char *only)
 {
     static const char *const head[] = { "name",    "reports",           "first", "last",    "MAD", "lowest",
                                         "highest", "last / one before", "p",     "verdict", NULL };
-    nj_html_heading(
-        b, "The last report against the one before it",
-        "From the batches (rounds) of both. Regression: p < 0.002, more than 10 % and more than 3 MAD. The machine may have "
-        "changed in between: nightjar compare --rerun takes both in turn.");
+    nj_html_heading(b, "The last report against the one before it",
+                    "From the batches (rounds) of both. Slower, faster: the 95 % interval of the ratio leaves out 1. Regression: "
+                    "p < 0.002, more than 10 % and more than 3 MAD. The machine may have "
+                    "changed in between: nightjar compare --rerun takes both in turn.");
     nj_html_table(b, head);
     for (uint32_t k = 0; k < h->n_names; k++) {
         nj_history_line line;
@@ -102,7 +102,7 @@ static void names_table(nj_buffer *b, const nj_history *h, const char *only)
         nj_html_cell(b, ratio, isfinite(ratio) ? text : "–");
         snprintf(text, sizeof text, "%.2g", p);
         nj_html_cell(b, p, isfinite(p) ? text : "–");
-        nj_html_text_cell(b, nj_verdict_name[line.compared.verdict]);
+        nj_html_text_cell(b, line.before ? nj_comparison_word(&line.compared) : "one report");
         nj_buffer_text(b, "</tr>\n");
     }
     nj_html_end_table(b);

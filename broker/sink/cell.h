@@ -3,6 +3,8 @@
 #define NJ_SINK_CELL_H
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "../batch/rows.h"
 
@@ -71,6 +73,18 @@ static inline nj_cell nj_cell_get(const nj_field *field, const void *data, size_
         break;
     }
     return cell;
+}
+
+/* The same, with a number where the packet had one: for readers that take both in one column. A text without a point, exponent
+ * or word is a whole number that an int64 holds. */
+static inline nj_cell nj_cell_own(const nj_field *field, const void *data, size_t i)
+{
+    nj_cell cell = nj_cell_get(field, data, i);
+    if (!field->mixed || cell.kind != NJ_CELL_TEXT || cell.text[strlen(cell.text) + 1] != NJ_TEXT_WAS_NUMBER) return cell;
+    bool whole = strspn(cell.text, "-0123456789") == strlen(cell.text);
+    if (whole && strcmp(cell.text, "-0") && strlen(cell.text) < 20)
+        return (nj_cell){ NJ_CELL_INT, { .i = strtoll(cell.text, NULL, 10) } };
+    return (nj_cell){ NJ_CELL_REAL, { .f = strtod(cell.text, NULL) } };
 }
 
 /* Where a row's values of a column begin and end. False: the whole value is null (no data). */

@@ -65,9 +65,13 @@ static void value(nj_buffer *out, const nj_field *field, const void *data, size_
             return;
         }
     } else {
-        nj_cell cell = nj_cell_get(field, data, i);
+        nj_cell cell = nj_cell_own(field, data, i);
         if (cell.kind == NJ_CELL_TEXT) {
             if (!plain_text(out, cell.text)) nj_json_text(out, cell.text);
+            return;
+        }
+        if (cell.kind == NJ_CELL_REAL && isfinite(cell.f)) { /* of a mixed column */
+            nj_json_f64(out, cell.f);
             return;
         }
         if (cell.kind == NJ_CELL_INT) {

@@ -283,7 +283,7 @@ static int give_fault(nj_members *m, nj_chunk *chunk, const char *why, nj_chunk 
 static int unpack_chunk(nj_members *m, nj_chunk **chunk, nj_error *err)
 {
     nj_unpacked w = { 0 };
-    if (nj_unpack(&w, (*chunk)->bytes, (*chunk)->size, (size_t)m->common->conf.max_member, "[source] max_member", err)) {
+    if (nj_unpack(&w, (*chunk)->bytes, (*chunk)->size, false, (size_t)m->common->conf.max_member, "[source] max_member", err)) {
         free(w.buffer);
         return -1;
     }

@@ -5,6 +5,13 @@ import json, struct
 PRIMITIVE = {"null", "boolean", "int", "long", "float", "double", "bytes", "string"}
 
 
+class Branch:
+    """A value of a union with its branch chosen; without it a value takes the first branch that is not null."""
+
+    def __init__(self, index, value):
+        self.index, self.value = index, value
+
+
 class Schema:
     """A parsed schema; types that stand as names are looked up with and without their namespace."""
 
@@ -115,6 +122,9 @@ def _read(s, t, data, at):
 def _write(s, t, v, out):
     t = s.type(t)
     if isinstance(t, list):
+        if isinstance(v, Branch):
+            _put_long(out, v.index)
+            return _write(s, t[v.index], v.value, out)
         kinds = [x if isinstance(x, str) else x.get("type") for x in map(s.type, t)]
         i = kinds.index("null") if v is None else next(k for k, x in enumerate(kinds) if x != "null")
         _put_long(out, i)
@@ -129,7 +139,7 @@ def _write(s, t, v, out):
     elif kind == "double":
         out += struct.pack("<d", v)
     elif kind in ("bytes", "string"):
-        v = v if kind == "bytes" else v.encode()
+        v = v if isinstance(v, bytes) else v.encode()
         _put_long(out, len(v))
         out += v
     elif kind == "fixed":
@@ -165,3 +175,17 @@ def container(data):
 
 def confluent(schema_id, datum):
     return b"\0" + struct.pack(">I", schema_id) + datum
+
+
+def make_container(schema, values):
+    """A container file without compression, one record per block."""
+    s, sync = Schema(schema), b"nightjar-test-16"
+    out = bytearray(b"Obj\1")
+    _write(s, {"type": "map", "values": "bytes"}, {"avro.schema": json.dumps(schema).encode(), "avro.codec": b"null"}, out)
+    out += sync
+    for v in values:
+        datum = s.write(v)
+        _put_long(out, 1)
+        _put_long(out, len(datum))
+        out += datum + sync
+    return bytes(out)

@@ -35,6 +35,99 @@ def files():
     ok(nightjar("compare", "a.json").returncode == 1, "one file: usage")
 
 
+def google_file(path, scale, repetitions=12, unit="us", only=None, broken=False):
+    """As Google Benchmark writes them: a run per repetition, then mean, median, stddev and cv of each benchmark."""
+    rows = []
+    for name in ("BM_sort/8", "BM_read/real_time"):
+        common = {"run_name": name, "time_unit": unit, "repetitions": repetitions, "threads": 1}
+        for k in range(repetitions):
+            t = 100 * scale * (1 + 0.002 * (k * 7 % repetitions))
+            rows.append(dict(common, name=name, run_type="iteration", repetition_index=k, iterations=10, real_time=2 * t, cpu_time=t))
+        for kind in ("mean", "median", "stddev", "cv"):
+            rows.append(dict(common, name=name + "_" + kind, run_type="aggregate", aggregate_name=kind, real_time=200 * scale, cpu_time=100 * scale,
+                             aggregate_unit="percentage" if kind == "cv" else "time"))
+    rows.append({"name": "BM_sort_BigO", "run_name": "BM_sort", "run_type": "aggregate", "aggregate_name": "BigO", "cpu_coefficient": 1.0, "big_o": "N"})
+    if broken:
+        rows += [{"name": "BM_lost", "run_type": "iteration", "error_occurred": True, "error_message": "no file", "real_time": 0.0, "cpu_time": 0.0, "time_unit": "ns"},
+                 {"name": "BM_odd", "run_type": "iteration", "real_time": 1.0, "cpu_time": 1.0, "time_unit": "fortnights"}]
+    json.dump({"context": {"date": "2026-03-01T00:00:00+00:00"}, "benchmarks": [x for x in rows if only in (None, x["run_type"])]}, open(path, "w"))
+
+
+def row(result, name):
+    return next((x for x in result.stdout.splitlines() if x.split(" ")[0] == name), "")
+
+
+def google():
+    google_file("g1.json", 1)
+    google_file("g2.json", 1.2)
+    r = nightjar("compare", "g1.json", "g2.json", "--gate")
+    ok(r.returncode == 5, "Google Benchmark: 20 % slower fails a gate", r.stdout + r.stderr)
+    ok("1.200" in row(r, "BM_sort/8"), "its CPU time is taken", r.stdout)
+    ok("202 us" in row(r, "BM_read/real_time"), "its real time where the benchmark is registered so", r.stdout)
+    ok(" 12 12 " in row(r, "BM_sort/8"), "repetitions are samples", r.stdout)
+    google_file("ns.json", 1000, unit="ns")
+    r = nightjar("compare", "g1.json", "ns.json", "--gate")
+    ok("same" in row(r, "BM_sort/8"), "time_unit: 100,000 ns are 100 us", r.stdout)
+    google_file("s.json", 1e-6, unit="s", only="iteration")
+    google_file("ms.json", 1e-3, unit="ms", only="iteration")
+    r = nightjar("compare", "s.json", "ms.json", "--gate")
+    ok("same" in row(r, "BM_sort/8"), "time_unit: s and ms", r.stdout + r.stderr)
+    google_file("sum.json", 1.1, only="aggregate")
+    r = nightjar("compare", "g1.json", "sum.json")
+    ok(" 12 1 " in row(r, "BM_sort/8"), "aggregates alone: the median is the one sample", r.stdout + r.stderr)
+    ok("cannot tell" in row(r, "BM_sort/8"), "one sample does not tell", r.stdout)
+    google_file("broken.json", 1, broken=True)
+    r = nightjar("compare", "g1.json", "broken.json")
+    ok("'BM_lost' (it ended in an error" in r.stderr, "what is not taken is named", r.stderr)
+    ok("broken.json: 3 entries not taken" in r.stderr, "and counted", r.stderr)
+    r = nightjar("compare", "--history", "g1.json", "g2.json", "--gate")
+    ok(r.returncode == 5, "a series of Google Benchmark's files", r.stdout + r.stderr)
+
+
+def nothing():
+    """A check that looked at nothing must not end as one that found nothing."""
+    json.dump({"benchmarks": []}, open("none.json", "w"))
+    json.dump({"benchmarks": [{"name": "other", "samples": [1.0] * 9}]}, open("other.json", "w"))
+    json.dump({"benchmarks": [{"name": "modules/steady", "samples": ["slow", None, -1]}]}, open("words.json", "w"))
+    open("empty.json", "w").close()
+    open("text.json", "w").write("BM_x 12 ns\n")
+    os.mkdir("nothing")
+    os.mkdir("odd")
+    open("odd/x.json", "w").write("[1]")
+    for args, code, word, what in ((("a.json", "none.json"), 1, "nothing was compared", "no rows on one side"),
+                                   (("none.json", "none.json", "--gate"), 1, "nothing was compared", "no rows at all"),
+                                   (("a.json", "other.json"), 1, "A has 2, B 1", "no common name"),
+                                   (("a.json", "slow.json", "--only", "chnged"), 1, "'chnged' in it", "--only that picks nothing"),
+                                   (("a.json", "words.json"), 1, "a sample is no number", "samples that are no numbers"),
+                                   (("sum.json", "sum.json", "--gate"), 1, "judged nothing", "a gate without samples enough"),
+                                   (("--rerun", "3", NIGHTJAR, NIGHTJAR, "--gate", "--", SAMPLE), 1, "3 rounds cannot show", "a gate of three rounds"),
+                                   (("a.json", "empty.json"), 2, "it is empty", "an empty file"),
+                                   (("text.json", "a.json"), 2, "no JSON", "a file that is no JSON"),
+                                   (("--history", "nothing"), 1, "no run report and no bench file", "--history of an empty folder"),
+                                   (("--history", "odd"), 1, "odd/x.json", "--history of a folder without reports"),
+                                   (("--history", "a.json", "--gate"), 1, "judged nothing", "--history --gate of one report"),
+                                   (("--history", "a.json", "--only", "zz"), 1, "'zz' in it", "--history --only that picks nothing")):
+        r = nightjar("compare", *args)
+        ok((r.returncode, word in r.stderr) == (code, True), what + ": said, exit %d" % code, r.stdout + r.stderr)
+    for name, word in (("empty.json", "it is empty"), ("text.json", "no JSON"), ("a.json", "a bench file"), ("odd/x.json", "not a run report"), ("no/such.json", "cannot be read")):
+        r = nightjar("report", name)
+        ok((r.returncode, name in r.stderr and word in r.stderr) == (2, True), f"report {name}: {word}", r.stderr)
+    shutil.rmtree("odd")
+
+
+def words():
+    """Samples by hand: what is said of 4 % more, of the same, of what cannot be told."""
+    spread = [1 + 0.001 * (k * 7 % 12) for k in range(12)]
+    bench = lambda path, **rows: json.dump({"benchmarks": [{"name": n, "samples": v} for n, v in rows.items()]}, open(path, "w"))
+    wide = [1 + 0.1 * (k * 7 % 12) for k in range(12)]
+    bench("w1.json", more=[100 * x for x in spread], less=[100 * x for x in spread], equal=spread, wide=wide, few=[1, 2, 3])
+    bench("w2.json", more=[104 * x for x in spread], less=[96 * x for x in spread], equal=spread, wide=wide, few=[1, 2, 3])
+    r = nightjar("compare", "w1.json", "w2.json", "--gate")
+    for name, text in (("more", "slower by 3.7 to 4.3 %; within what a gate allows"), ("less", "faster by 3.7 to 4.3 %; within what a gate allows"), ("equal", "same (-0."),
+                       ("wide", "cannot tell (-"), ("few", "cannot tell: too few samples: 25 of each side")):
+        ok(text in row(r, name), f"{name}: {text}", row(r, name))
+
+
 def reports():
     for i in range(3):
         nightjar("run", "-q", SAMPLE, "-m", "roid,features", "--report", f"r{i}.json")
@@ -86,33 +179,53 @@ def burner(folder, turns):
     return f"./{folder}/nightjar"
 
 
+def made_up(folder, ns):
+    """A binary that measures nothing: its reports are made up, the k-th run of module burner at ns * (1 + k %)."""
+    os.makedirs(folder, exist_ok=True)
+    with open(folder + "/nightjar", "w") as f:
+        f.write(f"""#!/usr/bin/env python3
+import json, os, sys
+count = {os.path.abspath(folder)!r} + "/runs"
+k = os.path.getsize(count) if os.path.exists(count) else 0
+open(count, "a").write(".")
+path = sys.argv[sys.argv.index("--report") + 1]
+module = lambda name, ns: {{"name": name, "offered": 1000, "cpu_ns": 1000 * ns * (1 + 0.01 * (k % 5))}}
+json.dump({{"schema_version": 1, "ledger": {{}}, "modules": [module("burner", {ns}), module("roid", 50.0)], "throughput": {{"alerts_per_s_core": 1e9 / {ns}}}}}, open(path, "w"))
+""")
+    os.chmod(folder + "/nightjar", 0o755)
+    return f"./{folder}/nightjar"
+
+
+def in_turn():
+    a, b = made_up("quick", 20000), made_up("slow", 25000)
+    r = nightjar("compare", "--rerun", 11, a, b, "--gate", "--", "night")
+    ok(r.returncode == 5, "in turn: a module that is a quarter slower fails the gate", r.stdout + r.stderr)
+    ok({x.split()[0] for x in r.stdout.splitlines() if "REGRESSION" in x} == {"burner", "(whole"}, "and no other module", r.stdout)
+    ok(" 11 11 " in row(r, "burner"), "eleven runs of each, without the first", r.stdout)
+    r = nightjar("compare", "--rerun", 9, a, a, "--gate", "--", "night")
+    ok("REGRESSION" not in r.stdout, "in turn: the same twice raises no flag", r.stdout + r.stderr)
+
+
 def measured():
-    names = ("measured, in turn: a module that is a quarter slower is flagged, and no other module", "measured, in turn: the same twice raises no flag",
-             "instructions: 12 % more in a module is seen exactly, exit 5", "instructions: the same twice differs by less than 1e-3")
+    names = ("instructions: 12 % more in a module is seen exactly, exit 5", "instructions: the same twice differs by less than 1e-3")
     if os.environ.get("NIGHTJAR_SANITIZED") or not shutil.which("cc"):
         for name in names:
             skip(name, "a plain compiler and binary are needed")
         return
-    a, b = burner("a", 20000), burner("b", 25000)
-    nightjar("simulate", "--alerts", 400, "--seed", 8, "-o", "night")  # many batches: CPU time is shared out by wall time, batch by batch
-    args = ("--", "night", "-m", "burner,roid", "-j", 1)
-    r = nightjar("compare", "--rerun", 11, a, b, "--gate", *args)
-    line = next((x for x in r.stdout.splitlines() if x.startswith("burner")), "")
-    ok(r.returncode == 5 and "REGRESSION" in line and all(x.split()[0] in ("burner", "(whole") for x in r.stdout.splitlines() if "REGRESSION" in x), names[0], r.stdout + r.stderr)
-    r = nightjar("compare", "--rerun", 9, a, a, "--gate", *args)
-    ok(r.returncode == 0 and "burner" in r.stdout and "REGRESSION" not in r.stdout, names[1], r.stdout + r.stderr)
     if not shutil.which("valgrind"):
-        for name in names[2:]:
+        for name in names:
             skip(name, "valgrind is not installed")
         return
+    burner("a", 20000)
     burner("c", 22400)
+    nightjar("simulate", "--alerts", 400, "--seed", 8, "-o", "night")
     count = lambda new: subprocess.run([os.path.join(ROOT, "perf", "instructions"), f"{NIGHTJAR} -m burner,roid --module-path a/burner.so",
                                         f"{NIGHTJAR} -m burner,roid --module-path {new}/burner.so"], capture_output=True, text=True, timeout=300)
     ratio = lambda r, what: float(next(x for x in r.stdout.splitlines() if x.startswith(what)).split()[3])
     r = count("c")
-    ok(r.returncode == 5 and abs(ratio(r, "modules/burner.c") - 1.12) < 0.002 and "GREW" in r.stdout, names[2], r.stdout + r.stderr)
+    ok(r.returncode == 5 and abs(ratio(r, "modules/burner.c") - 1.12) < 0.002 and "GREW" in r.stdout, names[0], r.stdout + r.stderr)
     r = count("a")
-    ok(r.returncode == 0 and all(abs(ratio(r, x) - 1) < 1e-3 for x in ("modules/burner.c", "(total)")), names[3], r.stdout + r.stderr)
+    ok(r.returncode == 0 and all(abs(ratio(r, x) - 1) < 1e-3 for x in ("modules/burner.c", "(total)")), names[1], r.stdout + r.stderr)
 
 
 def build(name, out, **change):
@@ -127,7 +240,8 @@ def build(name, out, **change):
 
 
 def builds():
-    names = ("two equal builds: no output changed", "a changed build: its columns, alerts, differences; the cost", "two modules are not compared")
+    names = ("two equal builds: no output changed", "a changed build: its columns, alerts, differences; the cost", "two modules are not compared",
+             "three rounds do not tell: how many would", "no alert: no word of no change", "a module that answers nothing: no word of no change")
     if os.environ.get("NIGHTJAR_SANITIZED") or not shutil.which("cc"):
         for name in names:
             skip(name, "a plain compiler and binary are needed")
@@ -135,23 +249,34 @@ def builds():
     build("nalerthist", "old.so")
     r = nightjar("diff", "nalerthist", "./old.so", SAMPLE, "--rounds", 2)
     ok(r.returncode == 0 and "no output changed" in r.stdout and "cost:" in r.stdout, names[0], r.stdout + r.stderr)
-    # one alert in the batch's first rows gains 3, the next 1: and 20 us for each
-    slow = "for (volatile int spin = 0; spin < 20000; spin++) {} n += row == 0 ? 3 : row == 1;"
-    build("nalerthist", "new.so", replace=[("nj_put_i32(w, N, row, n);", slow + " nj_put_i32(w, N, row, n);")])
+    # one alert in the batch's first rows gains 3, the next 1
+    build("nalerthist", "new.so", replace=[("nj_put_i32(w, N, row, n);", "n += row == 0 ? 3 : row == 1; nj_put_i32(w, N, row, n);")])
     r = nightjar("diff", "./old.so", "./new.so", SAMPLE, "--top", 1)
     text = r.stdout
-    ratio = float(text.split("ratio ")[1].split()[0]) if "ratio " in text else 0
     worst = next((x for x in text.splitlines() if "->" in x and x.startswith("    ")), "")
     difference = int(worst.split()[3]) - int(worst.split()[1]) if worst else 0
-    ok(r.returncode == 0 and "nalerthist.n: " in text and "largest difference 3" in text and difference == 3 and ratio > 5 and "REGRESSION" in text, names[1], text + r.stderr)
+    ok(r.returncode == 0 and "nalerthist.n: " in text and "largest difference 3" in text and difference == 3 and "cost: " in text, names[1], text + r.stderr)
+    r = nightjar("diff", "./old.so", "./new.so", SAMPLE, "--rounds", 3)
+    ok("cannot tell: too few rounds: --rounds 25" in r.stdout, names[3], r.stdout + r.stderr)
+    os.mkdir("no-alerts")
+    r = nightjar("diff", "./old.so", "./new.so", "no-alerts", "--rounds", 2)
+    ok(r.returncode in (1, 2) and "no output changed" not in r.stdout, names[4], r.stdout + r.stderr)
+    mute = [("nj_put_i32(w, N, row, n);", "continue;")]
+    build("nalerthist", "mute.so", replace=mute)
+    r = nightjar("diff", "./mute.so", "./mute.so", SAMPLE, "--rounds", 2)
+    ok(r.returncode == 1 and "answered none" in r.stderr, names[5], r.stdout + r.stderr)
     r = nightjar("diff", "./old.so", "roid", SAMPLE)
     ok(r.returncode == 1 and "not the same module" in r.stderr, names[2], r.stderr)
 
 
 with Folder():
     files()
+    google()
+    nothing()
+    words()
     reports()
     history()
+    in_turn()
     measured()
     builds()
 done()

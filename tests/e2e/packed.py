@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """packed.py - what is readable does not depend on where it lies: packers, archives, several members, other names, standard input; and
 what is damaged there is told. One table of (name, files, expected)."""
-import bz2, glob, gzip, io, lzma, os, shutil, subprocess, tarfile, zipfile
+import bz2, glob, gzip, io, json, lzma, os, shutil, subprocess, tarfile, zipfile
+import avro
 from tap import *
 
 
@@ -35,6 +36,21 @@ def flipped(data, at, bit=0x10):
     return bytes(b)
 
 
+def ocf(schema, blocks, codec, pack):
+    out = bytearray(b"Obj\1")
+    text = lambda b: (avro._put_long(out, len(b)), out.extend(b))
+    avro._put_long(out, 2)
+    for key, value in (("avro.schema", json.dumps(schema)), ("avro.codec", codec)):
+        text(key.encode()), text(value.encode())
+    out += bytes(1) + b"nightjar--packed"
+    for block in blocks:
+        packed = pack(b"".join(block))
+        avro._put_long(out, len(block))
+        text(packed)
+        out += b"nightjar--packed"
+    return bytes(out)
+
+
 def put(name, data):
     os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
     with open(name, "wb") as f:
@@ -46,7 +62,7 @@ def run(spec, stdin=None, *more):
         if os.path.exists(f):
             os.remove(f)
     p = nightjar("run", "-m", "roid", "--columns", "candid", "-o", "ndjson:o.ndjson", "--dead-letters", "d.avro", *more, spec, stdin=stdin)
-    err = p.stderr if isinstance(p.stderr, str) else p.stderr.decode()
+    err = p.stderr + p.stdout if isinstance(p.stderr, str) else (p.stderr + p.stdout).decode()
     return p.returncode, [r["candid"] for r in rows("o.ndjson")] if os.path.exists("o.ndjson") else [], err
 
 
@@ -207,6 +223,21 @@ def main():
         put(name, data)
         rc, got, err = run(name)
         ok((rc, got) == (0, []), name, (rc, got, err))
+    # --- a file of records that is cut: every record of the cut block is in the ledger
+    schema = {"type": "record", "name": "alert", "namespace": "ztf", "fields": [
+        {"name": "objectId", "type": "string"}, {"name": "candid", "type": "long"},
+        {"name": "candidate", "type": {"type": "record", "name": "candidate", "fields": [{"name": "jd", "type": "double"}]}}]}
+    datum = [avro.Schema(schema).write({"objectId": "ZTF99made%d" % k, "candid": 10 + k, "candidate": {"jd": 2460000.5 + k}}) for k in range(9)]
+    for codec, pack in (("null", bytes), ("bzip2", bz2.compress), ("xz", lzma.compress)):
+        data = ocf(schema, [datum[:4], datum[4:], []], codec, lambda b: pack(b) if b else b)
+        put("blocks.avro", data)
+        rc, got, err = run("blocks.avro", None, "--strict")
+        ok((rc, got) == (0, list(range(10, 19))), f"codec {codec}, and a last block of nothing", (rc, got, err))
+        put("blocks.avro", data[:-40])
+        rc, got, err = run("blocks.avro")
+        ok((rc, got) == (0, [10, 11, 12, 13]), f"codec {codec}, cut: the blocks before", (rc, got, err))
+        ok("9 in = 4 out + 0 filtered + 5 dead, ledger closed" in err, f"codec {codec}, cut: every record is counted", err)
+        ok("lost: 5 records" in err, f"codec {codec}, cut: and told", err)
     # --- through other doors
     p = nightjar("run", "-q", "-m", "roid", "-o", "null:", "--dead-letters", "x.avro", "embedded://member.tar")
     ok("n/1.avro.gz: gzip data: its checksum" in p.stderr, "through the embedded broker", p.stderr)

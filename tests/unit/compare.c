@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "broker/measure/stats.h"
 
@@ -144,6 +145,71 @@ static void few_and_scattered(void **state)
     assert_int_equal(k.verdict, NJ_REGRESSION);
 }
 
+/* --- the interval -------------------------------------------------------------------------------------------------------- */
+
+/* Against the list of all ratios: 5 and 5 give rank 3 (P(U <= 2) = 4/252 <= 0.025 < 7/252 = P(U <= 3)). */
+static void interval_is_of_all_pairs(void **state)
+{
+    (void)state;
+    const double a[] = { 10, 14, 11, 13, 12 }, b[] = { 15, 21, 17, 16, 19 };
+    double ratio[25], least = INFINITY;
+    for (int i = 0; i < 25; i++) ratio[i] = b[i % 5] / a[i / 5];
+    nj_comparison c = nj_compare(a, 5, b, 5);
+    near(c.low, nj_quantile(ratio, 25, 2 / 24.0), 1e-12);
+    near(c.high, nj_quantile(ratio, 25, 22 / 24.0), 1e-12);
+    for (int i = 0; i < 25; i++) least = fmin(least, ratio[i]);
+    assert_true(c.low > least);
+}
+
+/* Of 2,000 pairs of runs of the same binary, 95 % of the intervals hold 1; fixed seeds, so always the same count. */
+static void interval_holds_the_truth(void **state)
+{
+    (void)state;
+    int out = 0;
+    for (uint64_t k = 1; k <= 2000; k++) {
+        seed = k * 104729;
+        nj_comparison c = two_runs(1000, 1000, k % 2 ? 9 : 40);
+        out += c.found == NJ_SLOWER || c.found == NJ_FASTER;
+        assert_true((c.found == NJ_ALIKE || c.found == NJ_CANNOT_TELL) == (c.low <= 1 && c.high >= 1));
+    }
+    assert_in_range(out, 40, 140);
+}
+
+/* A difference that a gate lets pass is none the less said. */
+static void a_small_gain_is_no_sameness(void **state)
+{
+    (void)state;
+    char text[NJ_WORDS];
+    double a[25], b[25];
+    for (int i = 0; i < 25; i++) a[i] = 100 + 0.1 * (i * 7 % 25), b[i] = 0.95 * a[i];
+    nj_comparison c = nj_compare(a, 25, b, 25);
+    assert_int_equal(c.verdict, NJ_SAME);
+    assert_int_equal(c.found, NJ_FASTER);
+    assert_string_equal(nj_comparison_word(&c), "faster");
+    assert_non_null(strstr(nj_comparison_words(text, &c, NULL), "within what a gate allows"));
+    c = nj_compare(a, 25, a, 25);
+    assert_int_equal(c.found, NJ_ALIKE);
+    assert_non_null(strstr(nj_comparison_words(text, &c, NULL), "same ("));
+}
+
+static void too_few_says_how_many(void **state)
+{
+    (void)state;
+    char text[NJ_WORDS];
+    const double a[] = { 1, 2, 3 }, b[] = { 4, 5, 6 };
+    nj_comparison c = nj_compare(a, 3, b, 3); /* 2 of C(6, 3) = 20 orders are as far apart: 10 % */
+    assert_int_equal(c.found, NJ_CANNOT_TELL);
+    assert_string_equal(nj_comparison_words(text, &c, "--rounds"), "cannot tell: too few rounds: --rounds 25");
+    double wide[12];
+    for (int i = 0; i < 12; i++) wide[i] = 1 + 0.1 * (i * 7 % 12);
+    c = nj_compare(wide, 12, wide, 12);
+    assert_int_equal(c.found, NJ_CANNOT_TELL);
+    assert_true(c.enough > 12);
+    const double none[] = { 0, 0, 0, 0, 0 };
+    c = nj_compare(none, 5, none, 5); /* below the clock's step on both sides */
+    assert_int_equal(c.found, NJ_ALIKE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +219,10 @@ int main(void)
         cmocka_unit_test(ten_times_the_same_raise_no_flag),
         cmocka_unit_test(twelve_percent_is_flagged),
         cmocka_unit_test(few_and_scattered),
+        cmocka_unit_test(interval_is_of_all_pairs),
+        cmocka_unit_test(interval_holds_the_truth),
+        cmocka_unit_test(a_small_gain_is_no_sameness),
+        cmocka_unit_test(too_few_says_how_many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

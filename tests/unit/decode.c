@@ -1,8 +1,11 @@
 /* Decode: every natural oddity of real packets, and made ones in blocks, batches and codecs of every kind. */
 #include "decode_packets.h"
 
+#include <bzlib.h>
 #include <libdeflate.h>
+#include <lzma.h>
 #include <snappy-c.h>
+#include <zlib.h>
 #include <zstd.h>
 
 /* --- natural damage ---------------------------------------------------------------------------------------------------- */
@@ -220,6 +223,37 @@ static size_t pack(const char *codec, const nj_buffer *in, char *out, size_t cap
         libdeflate_free_compressor(c);
         return n;
     }
+    if (!strcmp(codec, "bzip2")) {
+        unsigned made = (unsigned)cap;
+        assert_int_equal(BZ2_bzBuffToBuffCompress(out, &made, in->data, (unsigned)in->n, 9, 0, 0), BZ_OK);
+        return made;
+    }
+    if (!strcmp(codec, "xz")) {
+        size_t made = 0;
+        assert_int_equal(
+            lzma_easy_buffer_encode(6, LZMA_CHECK_CRC64, NULL, (const uint8_t *)in->data, in->n, (uint8_t *)out, &made, cap),
+            LZMA_OK);
+        return made;
+    }
+    if (!strcmp(codec, "zstandard long")) { /* a frame that asks for a window of 2^28 bytes */
+        ZSTD_CCtx *c = ZSTD_createCCtx();
+        ZSTD_CCtx_setParameter(c, ZSTD_c_windowLog, 28);
+        ZSTD_CCtx_setParameter(c, ZSTD_c_contentSizeFlag, 0);
+        ZSTD_inBuffer from = { in->data, in->n, 0 };
+        ZSTD_outBuffer to = { out, cap, 0 };
+        while (ZSTD_compressStream2(c, &to, &from, ZSTD_e_flush)) continue;
+        while (ZSTD_compressStream2(c, &to, &from, ZSTD_e_end)) continue;
+        ZSTD_freeCCtx(c);
+        return to.pos;
+    }
+    if (!strcmp(codec, "deflate open")) { /* ends with a flush, without a last block */
+        z_stream z = { .next_in = (Bytef *)in->data, .avail_in = (uInt)in->n, .next_out = (Bytef *)out, .avail_out = (uInt)cap };
+        deflateInit2(&z, 6, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY);
+        assert_int_equal(deflate(&z, Z_SYNC_FLUSH), Z_OK);
+        size_t made = z.total_out;
+        deflateEnd(&z);
+        return made;
+    }
     size_t n = cap;
     assert_int_equal(snappy_compress(in->data, in->n, out, &n), SNAPPY_OK);
     uint32_t crc = libdeflate_crc32(0, in->data, in->n);
@@ -230,12 +264,14 @@ static size_t pack(const char *codec, const nj_buffer *in, char *out, size_t cap
 static void codecs(void **state)
 {
     (void)state;
-    static const char *const codec[] = { "deflate", "snappy", "zstandard" };
+    static const char *const codec[] = { "deflate", "snappy", "zstandard", "bzip2", "xz", "zstandard long", "deflate open" };
     reader *r = reader_new("decode.max_block=1M");
     char *out = malloc(1 << 22), *zero = calloc(1, 3 << 20);
-    for (int c = 0; c < 3; c++) {
+    for (int c = 0; c < 7; c++) {
         nj_buffer file = { 0 }, block = { 0 };
-        kit_header(&file, small_schema, codec[c]);
+        char name[32];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(codec[c], " "), codec[c]);
+        kit_header(&file, small_schema, name);
         for (int i = 0; i < 5; i++) small_record(&block, i, NULL, 0);
         size_t n = pack(codec[c], &block, out, 1 << 22), header = file.n;
         kit_block(&file, 5, out, n);
@@ -255,8 +291,18 @@ static void codecs(void **state)
             int rc = read_all(r, file.data, file.n);
             assert_int_equal(rc, 0);
             assert_true(r->batch->n == 5 || r->batch->n_dead > 0);
+            /* a block whose own header can be believed costs all its records */
+            if (at >= header + 3 && r->batch->n == 0 && !r->batch->dead[0].field)
+                assert_int_equal(r->batch->receipt[0].n_dead, 5);
             file.data[at] ^= 0x55;
         }
+        /* a block of nothing at the end, in no bytes and packed */
+        size_t end = file.n;
+        kit_block(&file, 0, "", 0);
+        assert_int_equal(read_all(r, file.data, file.n), 0);
+        assert_int_equal(r->batch->n, 5);
+        assert_int_equal(r->batch->n_dead, 0);
+        file.n = end;
         /* a bomb: 3 MB behind a limit of 1 MB */
         nj_buffer big = { .data = zero, .n = 3 << 20 };
         file.n = header;
@@ -296,6 +342,7 @@ static void a_bad_record_costs_its_block(void **state)
     check_small(b, 1, 5);
     assert_int_equal(b->row[1].record, 5);
     assert_int_equal(b->n_dead, 2);
+    assert_int_equal(b->receipt[0].n_dead, 4); /* as many as there were */
     assert_int_equal(b->dead[0].record, 1);
     assert_string_equal(b->dead[0].field, "cutoutScience");
     assert_non_null(strstr(b->dead[0].reason, "record 1: cutoutScience: the union has no branch -5"));
@@ -340,6 +387,56 @@ static void damaged_blocks(void **state)
     reader_free(r);
 }
 
+/* A damaged block counts the records it announces; what follows it is read, and keeps its number. */
+static void a_damaged_block_counts_its_records(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        int damage; /* 0: the marker of the middle block, 1: its data, 2: the file is cut in the last one, 3: garbage behind */
+        uint32_t rows, dead;
+        const char *says;
+    } kind[] = { { "null", 0, 5, 3, "does not end at its sync marker; lost: 3 records" },
+                 { "deflate", 0, 5, 3, "lost: 3 records" },
+                 { "deflate", 1, 5, 3, "lost: 3 records" },
+                 { "snappy", 1, 5, 3, "lost: 3 records" },
+                 { "zstandard", 1, 5, 3, "lost: 3 records" },
+                 { "bzip2", 1, 5, 3, "lost: 3 records" },
+                 { "xz", 1, 5, 3, "lost: 3 records" },
+                 { "null", 2, 7, 1, "lost: 1 record" },
+                 { "deflate", 2, 7, 1, "lost: 1 record" },
+                 { "null", 3, 8, 1, "how many records it had is not known" } };
+    reader *r = reader_new(NULL);
+    char *out = malloc(1 << 20);
+    for (size_t i = 0; i < sizeof kind / sizeof *kind; i++) {
+        static const int size[] = { 4, 3, 1 };
+        nj_buffer file = { 0 }, block = { 0 };
+        kit_header(&file, small_schema, kind[i].name);
+        size_t middle = 0;
+        for (int b = 0, k = 0; b < 3; b++) {
+            block.n = 0;
+            for (int n = 0; n < size[b]; n++) small_record(&block, k++, NULL, 0);
+            size_t n = !strcmp(kind[i].name, "null") ? block.n : pack(kind[i].name, &block, out, 1 << 20);
+            kit_block(&file, size[b], !strcmp(kind[i].name, "null") ? block.data : out, n);
+            if (b == 1) middle = file.n;
+        }
+        if (kind[i].damage == 0) file.data[middle - 5] ^= 1;
+        if (kind[i].damage == 1)
+            for (size_t k = middle - 26; k < middle - 16; k++) file.data[k] ^= 0x5a;
+        if (kind[i].damage == 2) file.n -= 25;
+        if (kind[i].damage == 3) nj_buffer_text(&file, "zz garbage that is no block, of some length, and of no meaning at all");
+        assert_int_equal(read_all(r, file.data, file.n), 0);
+        if (r->batch->n != kind[i].rows) fail_msg("%zu: %u rows", i, r->batch->n);
+        if (!strstr(r->batch->dead[0].reason, kind[i].says)) fail_msg("%zu: %s", i, r->batch->dead[0].reason);
+        assert_int_equal(r->batch->receipt[0].n_dead, kind[i].dead);
+        if (kind[i].damage < 2) assert_int_equal(r->batch->row[4].record, 7);
+        nj_buffer_free(&file);
+        nj_buffer_free(&block);
+    }
+    free(out);
+    reader_free(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +447,7 @@ int main(void)
         cmocka_unit_test(codecs),
         cmocka_unit_test(a_bad_record_costs_its_block),
         cmocka_unit_test(damaged_blocks),
+        cmocka_unit_test(a_damaged_block_counts_its_records),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

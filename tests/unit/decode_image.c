@@ -1,11 +1,14 @@
 /* Stamps: encodings, sizes, damage, bombs; every BITPIX against cfitsio. */
 #include "decode_kit.h"
 
+#include <bzlib.h>
 #include <fitsio.h>
 #include <float.h>
 #include <libdeflate.h>
+#include <lzma.h>
 #include <math.h>
 #include <time.h>
+#include <zstd.h>
 
 #include "broker/decode/hdu.h"
 
@@ -172,6 +175,57 @@ static void bombs_are_refused_at_once(void **state)
     bench_free(b);
 }
 
+/* A stamp packed by another packer, in several members, or twice. */
+static void stamps_in_any_packing(void **state)
+{
+    (void)state;
+    bench *b = bench_new(NULL);
+    static float pixel[63 * 63];
+    for (int i = 0; i < 63 * 63; i++) pixel[i] = (float)i;
+    nj_buffer file = { 0 }, made[6] = { { 0 } };
+    ztf_fits(&file, 63, 63, pixel);
+    uint8_t *gz;
+    size_t cap = 1 << 20, n = gzip(&file, &gz), out = 0;
+    char *room = malloc(cap);
+    nj_buffer half = { .data = file.data, .n = 10000 }, rest = { .data = file.data + 10000, .n = file.n - 10000 };
+    nj_buffer once = { .data = (char *)gz, .n = n };
+    unsigned packed = (unsigned)cap;
+    nj_buffer_add(&made[0], room, ZSTD_compress(room, cap, file.data, file.n, 3));
+    assert_int_equal(BZ2_bzBuffToBuffCompress(room, &packed, file.data, (unsigned)file.n, 9, 0, 0), BZ_OK);
+    nj_buffer_add(&made[1], room, packed);
+    assert_int_equal(lzma_easy_buffer_encode(6, LZMA_CHECK_CRC32, NULL, (uint8_t *)file.data, file.n, (uint8_t *)room, &out, cap),
+                     LZMA_OK);
+    nj_buffer_add(&made[2], room, out);
+    for (int k = 0; k < 2; k++) { /* a long member first, then a short one, and the other way round */
+        uint8_t *part;
+        nj_buffer first = k ? half : (nj_buffer){ .data = file.data, .n = 15000 };
+        nj_buffer second = k ? rest : (nj_buffer){ .data = file.data + 15000, .n = file.n - 15000 };
+        size_t m = gzip(&first, &part);
+        nj_buffer_add(&made[3 + k], part, m);
+        free(part);
+        m = gzip(&second, &part);
+        nj_buffer_add(&made[3 + k], part, m);
+        free(part);
+    }
+    uint8_t *twice;
+    size_t m = gzip(&once, &twice);
+    nj_buffer_add(&made[5], twice, m);
+    free(twice);
+    for (int k = 0; k < 6; k++) {
+        nj_image image;
+        const char *why = open_stamp(b, made[k].data, made[k].n, &image);
+        if (why) fail_msg("%d: %s", k, why);
+        assert_memory_equal(image.pixel, pixel, sizeof pixel);
+        why = open_stamp(b, made[k].data, made[k].n - 9, NULL);
+        if (!why) fail_msg("%d: cut, and accepted", k);
+        nj_buffer_free(&made[k]);
+    }
+    free(room);
+    free(gz);
+    nj_buffer_free(&file);
+    bench_free(b);
+}
+
 static void what_is_no_stamp(void **state)
 {
     (void)state;
@@ -182,7 +236,7 @@ static void what_is_no_stamp(void **state)
         const char *says;
     } bad[] = { { "\xff\xd8\xff\xe0 a picture", 14, "JPEG" },
                 { "", 0, "empty" },
-                { "hello", 5, "neither gzip nor FITS" },
+                { "hello", 5, "neither packed nor FITS" },
                 { "\x1f\x8b\x08\0\0\0\0\0\2\3damaged bytes\4\0\0\0", 27, "damaged gzip" },
                 { "\x1f\x8b", 2, "neither" } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -448,6 +502,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(edge_stamps_with_nan_and_lowest),
         cmocka_unit_test(bombs_are_refused_at_once),
+        cmocka_unit_test(stamps_in_any_packing),
         cmocka_unit_test(what_is_no_stamp),
         cmocka_unit_test(every_bitpix_as_cfitsio_reads_it),
         cmocka_unit_test(every_hdu_as_cfitsio_reads_it),
