@@ -8,6 +8,7 @@
 #include "../base/file.h"
 #include "../base/log.h"
 #include "../flow/cli.h"
+#include "../graph/answers.h"
 #include "../profile/build.h"
 #include "../profile/pass.h"
 #include "../profile/profile.h"
@@ -307,6 +308,7 @@ static int run_passes(passes *s, nj_error *err)
     count_pass(s, source);
     s->options.threads = (uint32_t)c->threads; /* from here on: the counting pass is another process, of one thread */
     if (nj_replay_open(&s->replay, &s->options, s->alerts, err)) return -1;
+    nj_answers_tell(&s->replay.instances, s->replay.worker[0].worker->answers); /* of the first pass: it is the first worker's */
     p->threads = s->replay.n_workers;
     p->show = c->show;
     p->batch_rows = s->replay.batch_rows;

@@ -182,6 +182,9 @@ int nj_flow_part(parts *p, const nj_batch *b, const nj_chunk *chunk, double expo
 void nj_flow_drift_output(run *r, uint32_t offered, int64_t filter_ns, uint32_t written, int64_t output_ns);
 void nj_flow_parts_settle(run *r, parts *p, bool acknowledged, int64_t now_ns);
 
+/* answers.c: what was wrong with the outputs of modules, on stderr and in the report; writers have stopped */
+void nj_flow_answers(const run *r, nj_worker *const *worker, int n, nj_report *report);
+
 /* Something that must end the run (out of memory, a survey's graph): kept, and polling stops. */
 void nj_flow_fatal(run *r, const nj_error *err);
 

@@ -330,6 +330,7 @@ static void fill_report(run *r, const workers *w, nj_report *report)
         nj_ledger_add(&report->ledger, &r->ledger[i]);
     }
     fill_stages(r, w, report);
+    nj_flow_answers(r, w->item, w->n, report);
     nj_flow_analysis_report(r, report);
     report->file = calloc(r->instances.n_files + 1, sizeof *report->file);
     for (uint32_t i = 0; report->file && i < r->instances.n_files; i++) {

@@ -5,6 +5,7 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "answers.h"
 
 /* What nj_work.opaque points to during a call. */
 typedef struct call {
@@ -75,8 +76,9 @@ nj_worker *nj_worker_new(const nj_instances *set, nj_open_stamp open_stamp, void
                       .module = calloc(set->n + 1, sizeof *w->module),
                       .stamps = calloc(1, sizeof *w->stamps),
                       .decode = calloc(1, sizeof *w->decode),
-                      .countdown = calloc(set->n + 1, sizeof *w->countdown) };
-    int ok = w->thread && w->module && w->stamps && w->decode && w->countdown;
+                      .countdown = calloc(set->n + 1, sizeof *w->countdown),
+                      .answers = nj_answers_new(set) };
+    int ok = w->thread && w->module && w->stamps && w->decode && w->countdown && w->answers;
     if (!ok) nj_fail(err, "out of memory");
     for (uint32_t i = 0; i < set->n && ok; i++) {
         const nj_instance *in = &set->item[i];
@@ -113,6 +115,7 @@ void nj_worker_free(nj_worker *w)
     free(w->stamps);
     free(w->decode);
     free(w->countdown);
+    nj_answers_free(w->answers);
     free(w);
 }
 
@@ -143,7 +146,6 @@ static void count_rows(const nj_step *s, nj_counter *count, const nj_work *w)
     count->offered += w->n;
     for (uint32_t k = 0; k < w->n; k++) {
         uint32_t r = w->row[k];
-        if (w->reason[r] >= NJ_REASONS) w->reason[r] = NJ_FAILED; /* a module that said nothing about its row */
         uint8_t reason = w->reason[r];
         count->reason[reason]++;
         count->passed += reason != NJ_CUT;
@@ -157,6 +159,19 @@ static void count_rows(const nj_step *s, nj_counter *count, const nj_work *w)
             break;
         }
     }
+}
+
+/* What the call left: a reason that a module may give for each row, or no outputs. */
+static void settle_rows(nj_worker *worker, const nj_step *s, const nj_work *w, int rc)
+{
+    const nj_batch *b = ((const call *)w->opaque)->batch;
+    nj_answers *answers = &worker->answers[s->instance];
+    if (rc != NJ_OK) {
+        nj_answers_failed(answers, s, b, w, rc);
+        return;
+    }
+    for (uint32_t k = 0; k < w->n; k++)
+        if (w->reason[w->row[k]] >= NJ_FAILED) nj_answers_reject(answers, s, b, w, w->row[k]);
 }
 
 static void one_call(nj_worker *worker, const nj_step *s, nj_work *w)
@@ -173,16 +188,8 @@ static void one_call(nj_worker *worker, const nj_step *s, nj_work *w)
     int64_t ns = worker->uncounted ? 0 : nj_now_ns() - start - worker->image_ns;
     worker->slot.instance = NULL;
     nj_arena_reset(&worker->scratch);
-    if (rc != NJ_OK) {
-        static int said;
-        nj_log_limited(&said, 10, NJ_LOG_ERROR, "module %s failed on a slice of %u rows (status %d)", s->in->name, w->n, rc);
-        for (uint32_t k = 0; k < w->n; k++) w->reason[w->row[k]] = NJ_FAILED;
-    }
-    if (worker->uncounted) {
-        for (uint32_t k = 0; k < w->n; k++)
-            if (w->reason[w->row[k]] >= NJ_REASONS) w->reason[w->row[k]] = NJ_FAILED;
-        return;
-    }
+    settle_rows(worker, s, w, rc);
+    if (worker->uncounted) return;
     count->calls++;
     count->wall_ns += ns;
     if (w->n == 1) nj_histogram_add(&count->one, ns > 0 ? (uint64_t)ns : 0);
@@ -261,6 +268,7 @@ static int run_step(const nj_graph *g, nj_worker *worker, nj_batch *b, const nj_
                   .image = work_image };
     worker->n_costs = 0;
     if (n) call_slices(worker, s, &w, rows, n);
+    if (n && !worker->uncounted) nj_answers_range(&worker->answers[s->instance], s, b, out);
     if (worker->drift) worker->drift[2 + s->instance] = nj_weighted_median(worker->cost, worker->n_costs);
     return 0;
 }

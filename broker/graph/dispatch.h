@@ -25,12 +25,13 @@ typedef struct nj_worker {
     void *opener;
     nj_arena scratch; /* of one process() call */
     nj_slot slot;
-    uint64_t single;     /* 1 row in `single` is called alone and clocked for percentiles */
-    uint64_t *countdown; /* [set->n] rows to the next such row */
-    bool reference;      /* process_ref() where a module has one */
-    bool uncounted;      /* no clocks, no counts: only for measuring what those cost */
-    float *drift;        /* [2 + set->n] of the present batch: decode, stamps, modules, ns per row; NULL = not wanted */
-    nj_weighted *cost;   /* its calls of the present module, and how many */
+    uint64_t single;            /* 1 row in `single` is called alone and clocked for percentiles */
+    uint64_t *countdown;        /* [set->n] rows to the next such row */
+    struct nj_answers *answers; /* [set->n] what is wrong with the outputs (answers.h) */
+    bool reference;             /* process_ref() where a module has one */
+    bool uncounted;             /* no clocks, no counts: only for measuring what those cost */
+    float *drift;               /* [2 + set->n] of the present batch: decode, stamps, modules, ns per row; NULL = not wanted */
+    nj_weighted *cost;          /* its calls of the present module, and how many */
     uint32_t n_costs;
     int64_t image_ns;      /* spent opening stamps during the present call */
     int64_t *row_stamp_ns; /* [row] of the present batch */

@@ -283,6 +283,24 @@ static void exposures(const nj_waterfall_sum *w, nj_buffer *b)
     nj_buffer_text(b, "]},\n");
 }
 
+/* What the host found wrong with the outputs of modules. */
+static void wrong(const nj_report *r, nj_buffer *b)
+{
+    nj_buffer_text(b, "  \"wrong_outputs\": [");
+    for (uint32_t i = 0; i < r->n_wrong; i++) {
+        const nj_report_wrong *w = &r->wrong[i];
+        nj_buffer_text(b, i ? ",\n    {" : "\n    {");
+        text(b, "name", w->name, ", ");
+        text(b, "what", w->what, ", ");
+        count(b, "n", w->n, ", ");
+        nj_buffer_printf(b, "\"first_id\": %lld, ", (long long)w->first_id);
+        number(b, "first_value", w->first_value, ", ");
+        number(b, "lo", w->lo, ", ");
+        number(b, "hi", w->hi, "}");
+    }
+    nj_buffer_text(b, "],\n");
+}
+
 void nj_report_json(const nj_report *r, nj_buffer *b)
 {
     double total = 0, n = (double)r->ledger.consumed, wall = r->wall_s > 0 ? r->wall_s : 1e-9,
@@ -319,6 +337,7 @@ void nj_report_json(const nj_report *r, nj_buffer *b)
     energy(r, b);
     cost(r, b);
     nj_buffer_printf(b, "\"memory\": {\"rss_max_bytes\": %ld},\n", r->rss_max_bytes);
+    wrong(r, b);
     nj_buffer_printf(b, "  \"future_points\": %llu,\n  ", (unsigned long long)r->future_points);
     text(b, "dead_letters", r->dead_letters[0] ? r->dead_letters : NULL, ",\n  \"sources\": [\n");
     for (uint32_t i = 0; i < r->n_streams; i++) {

@@ -10,5 +10,6 @@ void nj_report_free(nj_report *r)
     free(r->waterfall);
     free(r->stage);
     free(r->file);
+    free(r->wrong);
     memset(r, 0, sizeof *r);
 }

@@ -35,6 +35,14 @@ typedef struct nj_report_file { /* a model, a catalogue, a table that was read *
     uint64_t generation, searched; /* of a catalogue: 1, 2, ... as its file was replaced; alerts that this state answered */
 } nj_report_file;
 
+typedef struct nj_report_wrong { /* a fault of a module that the host found in its outputs */
+    char name[256];              /* of the module, or of the column */
+    const char *what;            /* "call_failed" "no_reason" "invalid_reason" (rows), "out_of_range" (values) */
+    uint64_t n;
+    int64_t first_id;           /* alert */
+    double first_value, lo, hi; /* NAN = has none */
+} nj_report_wrong;
+
 typedef struct nj_report {
     char input[256];  /* the sources as given */
     char started[32]; /* UTC, ISO 8601 */
@@ -44,6 +52,8 @@ typedef struct nj_report {
     uint32_t n_streams;
     nj_stage *stage; /* [n_stages] decode, stamps, modules in their order, filter, output */
     uint32_t n_stages;
+    nj_report_wrong *wrong;
+    uint32_t n_wrong;
     nj_report_file *file;
     uint32_t n_files;
     double wall_s, cpu_s;

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "broker/graph/answers.h"
 #include "broker/graph/dispatch.h"
 
 /* --- toy modules --- */
@@ -254,6 +255,15 @@ static void silence_and_failure_are_reasons_too(void **state)
     assert_int_equal(reason[1], NJ_FAILED);
     assert_int_equal(reason[2], NJ_DONE);
     assert_int_equal(w->module[0].reason[NJ_FAILED], 2);
+    /* and their values are null */
+    const nj_col *out = &batch->col[b.graph->step[0].first_out];
+    assert_int_equal(((const int32_t *)out[0].data)[0], NJ_NO_I32);
+    assert_int_equal(((const int32_t *)out[0].data)[1], NJ_NO_I32);
+    assert_int_equal(((const int32_t *)out[0].data)[2], 0);
+    assert_int_equal(w->answers[0].silent, 1);
+    assert_int_equal(w->answers[0].silent_id, 13);
+    assert_int_equal(w->answers[0].failed, 1);
+    assert_int_equal(w->answers[0].failed_id, 99);
     nj_batch_free(batch);
     nj_worker_free(w);
     tear_down(&b);

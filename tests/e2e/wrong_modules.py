@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""Modules that are wrong: what they forget, write, print or break is told with their name."""
+import json, os, subprocess
+from tap import ROOT, Folder, done, nightjar, ok, report, rows
+
+SOURCE = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "nightjar/module.h"
+static const nj_need needs[] = { { "mag", NJ_F64, NJ_SCALAR, "mag", 0 }, @NEEDS@ };
+static const nj_give gives[] = { { "x", NJ_F64, 1, 0, "1", 0, 10, NAN, 0, "A number." },
+                                 { "n", NJ_I32, 1, 0, "1", 1, 2, NAN, 0, "A number." },
+                                 { "wide", NJ_F64, 3, 0, "1", -INFINITY, 1, NAN, 0, "Three numbers." }, @GIVES@ };
+static int open_(const nj_host *host, const void *conf, void **self)
+{
+    (void)host, (void)conf, (void)self;
+    @OPEN@
+    return NJ_OK;
+}
+static int declare(const nj_host *host, const void *conf, nj_tables *tables)
+{
+    (void)host, (void)conf;
+    tables->needs = needs;
+    tables->gives = gives;
+    @DECLARE@
+    return NJ_OK;
+}
+static int thread_open(const void *self, void *thread)
+{
+    (void)self, (void)thread;
+    @THREAD_OPEN@
+    return NJ_OK;
+}
+static void close_(void *self)
+{
+    (void)self;
+    @CLOSE@
+}
+static int process(const void *self, void *thread, const nj_work *w)
+{
+    (void)self, (void)thread;
+    double *x = w->out[0], *wide = w->out[2];
+    int *n = w->out[1];
+    for (uint32_t k = 0; k < w->n; k++) {
+        uint32_t row = w->row[k];
+        x[row] = 5, n[row] = 1;
+        wide[3 * row] = wide[3 * row + 2] = 0.5;
+        w->reason[row] = NJ_DONE;
+        long id = w->id[row];
+        (void)id;
+        @ROW@
+    }
+    return NJ_OK;
+}
+NJ_MODULE(@NAME@) = { NJ_HEADER, .name = "@NAME@", .version = "1.0", .summary = "a module that is wrong", .paper = "none: test",
+                      .needs = needs, .gives = gives, .process = process, .open = open_, .close = close_, .thread_open = thread_open, @MORE@ };
+"""
+
+
+def module(name, so=None, **parts):
+    """Builds NAME.so; parts: the texts for @ROW@, @OPEN@ ..."""
+    parts = {"NEEDS": "{ 0 }", "GIVES": "{ 0 }", "OPEN": "", "DECLARE": "", "THREAD_OPEN": "", "CLOSE": "", "ROW": "", "MORE": "", **parts, "NAME": name}
+    text = SOURCE
+    for key, value in parts.items():
+        text = text.replace(f"@{key}@", value)
+    so = so or name
+    with open(f"{so}.c", "w", encoding="utf-8") as f:
+        f.write(text)
+    r = subprocess.run([os.environ.get("CC_MODULE", "cc"), "-std=c11", "-D_GNU_SOURCE", "-O1", "-g", "-w", "-fPIC", "-DNJ_SHARED", "-shared", f"-I{ROOT}/include", f"{so}.c", "-o", f"{so}.so", "-lm"], capture_output=True, text=True, check=False)
+    if r.returncode:
+        print("# " + r.stderr.replace("\n", "\n# "))
+    return os.path.abspath(f"{so}.so")
+
+
+def run(so, name, *more, **kw):
+    return nightjar("run", "night.tar", "--module-path", so, "-m", name, "-j", "1", *more, **kw)
+
+
+def lines(r, word):
+    return [line for line in r.stderr.splitlines() if word in line]
+
+
+def outputs():
+    """Rows without a valid reason, failed calls, values out of range."""
+    so = module("silent", ROW="if (row % 2) w->reason[row] = 255;")
+    r = run(so, "silent", "-q", "-o", "ndjson:silent.ndjson", "--report", "silent.json", "-D", "run.batch_rows=8")
+    out = rows("silent.ndjson")
+    bad = [x for x in out if x["silent.reason"] == "failed"]
+    ok(r.returncode == 0, "a module that forgets its reason: the run goes on", r.stderr)
+    ok(len(bad) == 10 and all(x["silent.x"] is None and x["silent.n"] is None and x["silent.wide"] in (None, [None] * 3) for x in bad), "its rows are null", bad[:1])
+    ok(all(x["silent.x"] == 5 for x in out if x["silent.reason"] == "done"), "the other rows keep their values")
+    ok(len(lines(r, "module silent: no reason for 10 rows")) == 1, "it is told once, with name and count, also with -q", r.stderr)
+    wrong = report("silent.json")["wrong_outputs"]
+    ok([(w["name"], w["what"], w["n"]) for w in wrong] == [("silent", "no_reason", 10)], "and is in the report", wrong)
+    ok(wrong[0]["first_id"] in [x["candid"] for x in bad], "with the first alert")
+    r = run(so, "silent", "-q", "-D", "run.counters=0", "-o", "ndjson:uncounted.ndjson")
+    ok(sum(x["silent.x"] is None for x in rows("uncounted.ndjson")) == 10, "null without counters, too")
+
+    for reason in ("77", "9", "NJ_FAILED", "NJ_SHED"):
+        so = module("odd", ROW=f"w->reason[row] = {reason};")
+        r = run(so, "odd", "-q", "-o", "ndjson:odd.ndjson", "--overwrite")
+        ok(all(x["odd.x"] is None and x["odd.reason"] == "failed" for x in rows("odd.ndjson")), f"reason {reason} is none of a module's: null", r.stderr)
+        ok(len(lines(r, "module odd: a reason that is none of a module's for 20 rows")) == 1, f"reason {reason} is told", r.stderr)
+
+    so = module("broken", ROW="if (k == w->n - 1) return NJ_EDATA;")
+    r = run(so, "broken", "-q", "-o", "ndjson:broken.ndjson", "--report", "broken.json")
+    ok(all(x["broken.x"] is None for x in rows("broken.ndjson")), "a call that fails leaves no values")
+    ok(len(lines(r, "module broken: process() failed on 20 rows")) == 1, "a call that fails is told with its rows", r.stderr)
+
+    so = module("beyond", ROW="if (row % 4 == 0) x[row] = 10.5; n[row] = row % 2 ? 3 : NJ_NO_I32; wide[3 * row + 1] = row == 1 ? 2 : NAN;")
+    r = run(so, "beyond", "-q", "-o", "ndjson:beyond.ndjson", "--report", "beyond.json", "-D", "run.batch_rows=20")
+    got = {w["name"]: (w["what"], w["n"], w["first_value"], w["lo"], w["hi"]) for w in report("beyond.json")["wrong_outputs"]}
+    ok(got == {"beyond.x": ("out_of_range", 5, 10.5, 0, 10), "beyond.n": ("out_of_range", 10, 3, 1, 2), "beyond.wide": ("out_of_range", 1, 2, None, 1)}, "values beyond the declared range are in the report", got)
+    ok(len(lines(r, "beyond.x: 5 values are outside its range of 0 to 10, the first 10.5")) == 1, "told once for each column", r.stderr)
+    ok(len(lines(r, "outside its range")) == 3, "and for no other", r.stderr)
+    ok(sum(x["beyond.x"] == 10.5 for x in rows("beyond.ndjson")) == 5, "the values are kept")
+    r = run(module("right"), "right", "-q", "--report", "right.json")
+    ok(r.stderr == "" and report("right.json")["wrong_outputs"] == [], "a module that is right: not a word", r.stderr)
+
+
+with Folder():
+    nightjar("simulate", "-n", 20, "-o", "night.tar")
+    outputs()
+done()
