@@ -10,29 +10,52 @@
 #include <unistd.h>
 
 #include "../base/clock.h"
+#include "../base/unpack.h"
 #include "classes.h"
 
 typedef struct dead_source {
     nj_source base;
     char *spec;
-    uint8_t *bytes;
+    uint8_t *map; /* the file */
+    size_t map_size;
+    nj_unpacked plain; /* of a packed one, what was in it */
+    uint8_t *bytes;    /* the letters: in one of these */
     size_t size, at;
     size_t block_end; /* 0 = between blocks */
     int64_t records;  /* left in the block */
     int64_t n_letters;
 } dead_source;
 
+static int begins_as_letters(const uint8_t *bytes, size_t n)
+{
+    return n > 4 && !memcmp(bytes, "Obj\1", 4) && memmem(bytes, n, "\"name\":\"dead_letter\",\"namespace\":\"nightjar\"", 42);
+}
+
+static long fill(void *fd, void *into, size_t room, nj_error *err)
+{
+    (void)err;
+    return (long)read(*(int *)fd, into, room);
+}
+
+/* Packed or not, its beginning tells. */
 static int match(const char *spec)
 {
-    char head[4096];
+    uint8_t head[4096];
     struct stat st;
     if (stat(spec, &st) || !S_ISREG(st.st_mode)) return 0; /* opening a pipe and closing it would end its writer */
     int fd = open(spec, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return 0;
     ssize_t n = read(fd, head, sizeof head);
+    int is_dead = n > 0 && begins_as_letters(head, (size_t)n);
+    if (n > 0 && nj_packing_of(head, (size_t)n) && lseek(fd, 0, SEEK_SET) == 0) {
+        nj_unpacker *u = nj_unpacker_new(fill, &fd, NULL, 0, NJ_ZSTD_WINDOW);
+        const uint8_t *piece;
+        long got = u ? nj_unpacker_next(u, &piece, NULL) : 0;
+        is_dead = got > 0 && begins_as_letters(piece, (size_t)got);
+        nj_unpacker_free(u);
+    }
     close(fd);
-    return n > 4 && !memcmp(head, "Obj\1", 4) &&
-           memmem(head, (size_t)n, "\"name\":\"dead_letter\",\"namespace\":\"nightjar\"", 42);
+    return is_dead;
 }
 
 static int read_long(const dead_source *s, size_t *at, size_t end, int64_t *value)
@@ -89,7 +112,8 @@ static int skip_header(dead_source *s)
 static void close_dead(nj_source *source)
 {
     dead_source *s = (dead_source *)source;
-    if (s->bytes) munmap(s->bytes, s->size);
+    if (s->map) munmap(s->map, s->map_size);
+    free(s->plain.buffer);
     free(s->spec);
     free(s);
 }
@@ -106,10 +130,25 @@ static nj_source *open_dead(const nj_source_args *args, nj_error *err)
         return NULL;
     }
     s->base.class = &nj_source_dead;
-    s->size = (size_t)st.st_size;
+    s->size = s->map_size = (size_t)st.st_size;
     void *map = mmap(NULL, s->size, PROT_READ, MAP_PRIVATE, fd, 0);
     close(fd);
-    s->bytes = map == MAP_FAILED ? NULL : map;
+    s->bytes = s->map = map == MAP_FAILED ? NULL : map;
+    nj_source_conf conf;
+    if (nj_source_configure(args->settings, &conf, err)) {
+        close_dead(&s->base);
+        return NULL;
+    }
+    if (s->bytes && nj_packing_of(s->bytes, s->size)) {
+        nj_error why;
+        if (nj_unpack(&s->plain, s->bytes, s->size, false, (size_t)conf.max_member, "[source] max_member", &why)) {
+            nj_fail(err, "%s: %s", args->spec, why.text);
+            close_dead(&s->base);
+            return NULL;
+        }
+        s->bytes = s->plain.buffer;
+        s->size = s->plain.n;
+    }
     s->base.stream = args->host->stream(args->host->opaque, args->spec, NULL, -1);
     if (s->bytes && s->base.stream && skip_header(s) == 0) return &s->base;
     close_dead(&s->base);

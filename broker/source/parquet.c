@@ -3,12 +3,14 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <fts.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "../base/arena.h"
 #include "../base/clock.h"
@@ -56,12 +58,21 @@ static FTS *walk(const char *folder)
     return fts_open(root, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
 }
 
+static int begins_as_parquet(const char *path)
+{
+    char magic[4];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, magic, sizeof magic);
+    if (fd >= 0) close(fd);
+    return n == 4 && !memcmp(magic, "PAR1", 4);
+}
+
 /* A folder is of this kind when it holds Parquet files and no packet of another kind, which would be lost. */
 static int match(const char *spec)
 {
     struct stat st;
     if (stat(spec, &st)) return 0;
-    if (S_ISREG(st.st_mode)) return nj_ends_with(spec, ".parquet");
+    if (S_ISREG(st.st_mode)) return nj_ends_with(spec, ".parquet") || begins_as_parquet(spec);
     if (!S_ISDIR(st.st_mode)) return 0;
     FTS *tree = walk(spec);
     int parquet = 0, other = 0;
@@ -105,6 +116,7 @@ static int scan(parquet_source *s, nj_error *err)
         const char *inside = e->fts_pathlen >= skip ? e->fts_path + skip : "";
         char text[512];
         if (e->fts_info == FTS_D && is_hidden(e)) fts_set(tree, e, FTS_SKIP);
+        if (e->fts_info != FTS_DP && is_hidden(e)) nj_skipped_add_metadata(&s->skipped, inside);
         if (e->fts_info == FTS_D || e->fts_info == FTS_DP || is_hidden(e)) continue;
         if (e->fts_info == FTS_DNR || e->fts_info == FTS_ERR) {
             snprintf(text, sizeof text, "%s: cannot be read: %s", e->fts_path, strerror(e->fts_errno));

@@ -238,6 +238,14 @@ def main():
         ok((rc, got) == (0, [10, 11, 12, 13]), f"codec {codec}, cut: the blocks before", (rc, got, err))
         ok("9 in = 4 out + 0 filtered + 5 dead, ledger closed" in err, f"codec {codec}, cut: every record is counted", err)
         ok("lost: 5 records" in err, f"codec {codec}, cut: and told", err)
+    # --- dead letters come again, packed or not
+    put("bad-one.avro", b"Obj\1" + bytes(40))
+    run("bad-one.avro")
+    letters = open("d.avro", "rb").read()
+    for end, pack in [("", bytes)] + packers:
+        put("letters.avro", pack(letters))
+        rc, got, err = run("letters.avro")
+        ok("letters.avro: letter 0: record 0 is dead" in err, f"dead letters {end}", (rc, err))
     # --- through other doors
     p = nightjar("run", "-q", "-m", "roid", "-o", "null:", "--dead-letters", "x.avro", "embedded://member.tar")
     ok("n/1.avro.gz: gzip data: its checksum" in p.stderr, "through the embedded broker", p.stderr)
