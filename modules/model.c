@@ -6,6 +6,8 @@
  * Returned: one column per output value, named score, or after the manifest's classes, or after the outputs.
  * Notes: a row with a null feature has no answer, unless missing = nan and the model was trained for NaN. */
 #include <ctype.h>
+#include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,6 +31,9 @@ typedef struct state {
     uint32_t n_features, n_columns, n_stamps, side, width, max_rows;
     int feature_input, image_input; /* of the model; -1 = none */
     int keep_nan, small;
+    const nj_host *host;
+    const char *name;    /* the model's */
+    atomic_int *rounded; /* told once */
 } state;
 
 typedef struct thread {
@@ -183,6 +188,13 @@ static int open_state(state *s, const nj_host *host, const conf *c)
         s->service->close(s->model);
         return rc;
     }
+    s->host = host;
+    s->name = s->service->info(s->model)->folder;
+    s->rounded = host->alloc(host->opaque, sizeof *s->rounded);
+    if (!s->rounded) {
+        s->service->close(s->model);
+        return NJ_ENOMEM;
+    }
     s->width = s->service->info(s->model)->width;
     s->side = s->image_input >= 0 ? (uint32_t)s->service->info(s->model)->input[s->image_input].dim[1] : 0;
     s->max_rows = s->image_input >= 0 ? IMAGE_ROWS : ROWS;
@@ -286,10 +298,24 @@ typedef struct block {
     double *column, *out;
 } block;
 
+/* A number of 64 bits is a double when it comes here, and a float32 in the model. */
+static void tell_rounded(const state *s, uint32_t column, double value)
+{
+    if (!atomic_exchange(s->rounded, 1))
+        s->host->log(
+            s->host->opaque, 1,
+            "model = %s: column %s holds %.17g: whole numbers beyond 2^53 are rounded before the model sees them, and it "
+            "sees 24 bits (told once)",
+            s->name, s->column[column], value);
+}
+
 static nj_reason add_row(const state *s, block *b, const nj_work *w, uint32_t row)
 {
     float *x = b->features + (size_t)b->n * s->n_features;
-    for (uint32_t k = 0; k < s->n_columns; k++) b->column[k] = nj_f64_of(w, k, row);
+    for (uint32_t k = 0; k < s->n_columns; k++) {
+        b->column[k] = nj_f64_of(w, k, row);
+        if (fabs(b->column[k]) > 0x1p53 && isfinite(b->column[k])) tell_rounded(s, k, b->column[k]);
+    }
     for (uint32_t k = 0; k < s->n_features; k++) {
         x[k] = (float)nj_expression_value(&s->feature[k], b->column);
         if (isnan(x[k]) && !s->keep_nan) return NJ_NO_INPUT;

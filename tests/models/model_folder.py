@@ -120,11 +120,18 @@ def float32_down(x):
     return struct.unpack("<f", struct.pack("<i", bits - 1 if bits > 0 else bits + 1))[0]
 
 
-def forest(trees, labels, output, n_features, mode="BRANCH_LEQ", post="NONE", base=None, nan_yes=None):
+def maps_info(name, kind=FLOAT):
+    """A list of maps from class to score, as ZipMap gives it: no tensor."""
+    element = blob(5, integer(1, INT64) + blob(2, blob(1, integer(1, kind))))
+    return blob(1, name) + blob(2, blob(4, blob(1, element)))
+
+
+def forest(trees, labels, output, n_features, mode="BRANCH_LEQ", post="NONE", base=None, nan_yes=None, head=(), tail=(), info=None):
     """An .onnx file with one TreeEnsembleClassifier (labels given) or Regressor (labels None) over the input X.
 
     trees: lists of nodes (feature, threshold, yes, no) or (None, {output: weight}); node 0 is the root. Thresholds are
-    written as they are: round them first. nan_yes: a set of (tree, node) where NaN goes to the yes side."""
+    written as they are: round them first. nan_yes: a set of (tree, node) where NaN goes to the yes side.
+    head, tail: (operator, domain, attributes) of nodes before and behind it, one after the other. info: the output's value_info."""
     a = {k: [] for k in ("treeids", "nodeids", "featureids", "values", "truenodeids", "falsenodeids", "modes", "missing_value_tracks_true")}
     w = {k: [] for k in ("treeids", "nodeids", "ids", "weights")}
     for t, tree in enumerate(trees):
@@ -141,10 +148,14 @@ def forest(trees, labels, output, n_features, mode="BRANCH_LEQ", post="NONE", ba
     attributes = {"nodes_" + k: v for k, v in a.items()}
     attributes.update({prefix + "_" + k: v for k, v in w.items()})
     attributes.update(post_transform=post, base_values=[float(b) for b in base or []])
+    names = ["X"] + ["head%d" % k for k in range(len(head))]
+    before = [node(op, [names[k]], [names[k + 1]], domain, **more) for k, (op, domain, more) in enumerate(head)]
+    scores = ["scores%d" % k for k in range(len(tail))] + [output]
+    behind = [node(op, [scores[k]], [scores[k + 1]], domain, **more) for k, (op, domain, more) in enumerate(tail)]
     if labels is None:
         n_out = 1 + max(w["ids"])
-        body = node("TreeEnsembleRegressor", ["X"], [output], "ai.onnx.ml", n_targets=n_out, **attributes)
+        body = node("TreeEnsembleRegressor", [names[-1]], [scores[0]], "ai.onnx.ml", n_targets=n_out, **attributes)
     else:
         n_out = len(labels)
-        body = node("TreeEnsembleClassifier", ["X"], ["label", output], "ai.onnx.ml", classlabels_int64s=list(range(n_out)), **attributes)
-    return model([body], [], [value_info("X", ["N", n_features])], [value_info(output, ["N", n_out])], [("ai.onnx.ml", 1), ("", 13)])
+        body = node("TreeEnsembleClassifier", [names[-1]], ["label", scores[0]], "ai.onnx.ml", classlabels_int64s=list(range(n_out)), **attributes)
+    return model(before + [body] + behind, [], [value_info("X", ["N", n_features])], [info or value_info(output, ["N", n_out])], [("ai.onnx.ml", 1), ("", 13)])

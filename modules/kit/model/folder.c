@@ -85,8 +85,10 @@ static int read_port(nj_model *model, const json_t *item, nj_model_port *port, n
     port->type = !strcmp(dtype, "int32") ? NJ_I32 : NJ_F32;
     if (!port->name[0] || (strcmp(dtype, "float32") && strcmp(dtype, "int32")) || port->rank < 1 || port->rank > NJ_MODEL_RANK)
         return nj_model_fail(
-            err, "%s/manifest.json: input or output '%s' needs a name, dtype float32 or int32 and a shape of 1 to %d axes",
-            model->info.folder, port->name, NJ_MODEL_RANK);
+            err,
+            "%s/manifest.json: input or output '%s' (dtype %.20s) needs a name, dtype float32 or int32 and a shape "
+            "of 1 to %d axes; no others are fed, as a 64-bit integer would be rounded",
+            model->info.folder, port->name, dtype[0] ? dtype : "not given", NJ_MODEL_RANK);
     uint64_t elements = 1;
     for (uint32_t k = 0; k < port->rank; k++) {
         if (read_dim(json_array_get(shape, k), k, &port->dim[k]))
@@ -132,7 +134,11 @@ static int check_input(const nj_model *model, const nj_model_port *p, nj_model_e
     const char *folder = model->info.folder;
     if (!v) return nj_model_fail(err, "%s: model.onnx has no input '%s', the manifest has", folder, p->name);
     if (v->type != (p->type == NJ_I32 ? NJ_ONNX_INT32 : NJ_ONNX_FLOAT))
-        return nj_model_fail(err, "%s: input '%s': manifest and model.onnx differ in type", folder, p->name);
+        return nj_model_fail(err, "%s: input '%s' is %s in model.onnx, %s in the manifest%s", folder, p->name,
+                             nj_onnx_type_name(v->type), p->type == NJ_I32 ? "int32" : "float32",
+                             v->type == NJ_ONNX_FLOAT || v->type == NJ_ONNX_INT32
+                                 ? ""
+                                 : " (only float32 and int32 are fed: convert the model with such an input)");
     if (v->rank < 0) return 0;
     int same = v->rank == (int32_t)p->rank;
     for (uint32_t k = 1; same && k < p->rank; k++)
@@ -272,6 +278,11 @@ static int golden_bin(nj_model *model, nj_golden *g, const json_t *entry, const 
         if (golden_tensor(model, g, json_array_get(tensors, i), bytes, n, path, err)) return -1;
     for (uint32_t i = 0; i < model->info.n_inputs; i++)
         if (!g->input[i]) return nj_model_fail(err, "%s: input '%s' is missing", path, model->info.input[i].name);
+    for (size_t i = 0; i < json_array_size(tensors); i++)
+        for (size_t k = 0; k < i; k++) /* as many as there are, none twice: so each is there */
+            if (!strcmp(text_of(json_array_get(tensors, i), "name"), text_of(json_array_get(tensors, k), "name")))
+                return nj_model_fail(err, "%s: '%s' is named twice, so another is missing", path,
+                                     text_of(json_array_get(tensors, i), "name"));
     return 0;
 }
 

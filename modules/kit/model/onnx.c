@@ -406,6 +406,25 @@ int nj_onnx_read(nj_onnx *onnx, nj_pool *pool, const void *bytes, size_t n, nj_m
 
 /* --- attributes --- */
 
+const char *nj_onnx_type_name(int32_t type)
+{
+    static const char *const name[] = { "no tensor (a list of maps?)",
+                                        "float32",
+                                        "uint8",
+                                        "int8",
+                                        "uint16",
+                                        "int16",
+                                        "int32",
+                                        "int64",
+                                        "text",
+                                        "boolean",
+                                        "float16",
+                                        "float64",
+                                        "uint32",
+                                        "uint64" };
+    return type >= 0 && type < (int32_t)(sizeof name / sizeof *name) ? name[type] : "of another type";
+}
+
 const nj_onnx_attribute *nj_onnx_find(const nj_onnx_node *node, const char *name)
 {
     for (uint32_t i = 0; i < node->n_attributes; i++)

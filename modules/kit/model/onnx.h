@@ -61,6 +61,8 @@ typedef struct nj_onnx {
 
 /* Everything is copied into the pool. -1 with err when the bytes are no ONNX model or use what this reader lacks. */
 int nj_onnx_read(nj_onnx *onnx, nj_pool *pool, const void *bytes, size_t n, nj_model_error *err);
+/* "float32", "int64", ...; "a list of maps" where the file has no tensor. */
+const char *nj_onnx_type_name(int32_t type);
 /* The attribute, or NULL. */
 const nj_onnx_attribute *nj_onnx_find(const nj_onnx_node *node, const char *name);
 int64_t nj_onnx_int(const nj_onnx_node *node, const char *name, int64_t otherwise);

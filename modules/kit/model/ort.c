@@ -298,6 +298,19 @@ static const nj_engine engine = {
     .name = "ort", .thread_open = thread_open, .thread_close = thread_close, .predict = predict, .close = close_ort
 };
 
+/* What take_outputs() cannot read is told before a row is computed. */
+static int check_outputs(const nj_model *model, nj_model_error *err)
+{
+    for (uint32_t i = 0; i < model->info.n_outputs; i++)
+        for (uint32_t k = 0; k < model->onnx.n_outputs; k++) {
+            const nj_onnx_value *v = &model->onnx.output[k];
+            if (strcmp(v->name, model->info.output[i].name) || v->type == NJ_ONNX_FLOAT) continue;
+            return nj_model_fail(err, "output '%.60s' is %s, not float32%s", v->name, nj_onnx_type_name(v->type),
+                                 v->type ? "" : ": convert the model without ZipMap (skl2onnx: options={'zipmap': False})");
+        }
+    return 0;
+}
+
 int nj_engine_ort(nj_model *model, const nj_model_options *options, nj_model_error *err)
 {
     nj_model_error why;
@@ -310,7 +323,7 @@ int nj_engine_ort(nj_model *model, const nj_model_options *options, nj_model_err
     int bad = !library || get_table(o, library, path, &why);
     model->self = o;
     model->engine = &engine; /* from here on closing the model closes the session */
-    if (bad || create_session(o, model, library, cuda, &why))
+    if (bad || check_outputs(model, &why) || create_session(o, model, library, cuda, &why))
         return nj_model_lacks(err, why.status, "%s: %.400s", model->info.folder, why.text);
     snprintf(o->engine, sizeof o->engine, "ort %s", o->version);
     model->info.engine = o->engine;

@@ -80,6 +80,9 @@ static int check_golden(nj_model *model, const nj_host *host, nj_model_error *er
     if (rc != NJ_OK)
         return nj_model_fail(err, "%s: its golden rows cannot be computed (engine %s)", model->info.folder, model->info.engine);
     double most = 0;
+    size_t finite = 0;
+    for (size_t i = 0; i < (size_t)g.n_rows * model->info.width; i++) finite += isfinite(g.output[i]) != 0;
+    if (!finite) return nj_model_fail(err, "%s: none of its golden outputs is a number: they check nothing", model->info.folder);
     for (size_t i = 0; i < (size_t)g.n_rows * model->info.width; i++) {
         double d = isnan(out[i]) && isnan(g.output[i]) ? 0 : fabs(out[i] - g.output[i]);
         if (!(d <= g.tolerance))
@@ -111,22 +114,31 @@ static int check_options(const nj_model_options *o, nj_model_error *err)
     return 0;
 }
 
-/* auto: forests always run here; networks here too when all their operators are known, else in ONNX Runtime. */
+static int has_forest(const nj_onnx *onnx)
+{
+    for (uint32_t i = 0; i < onnx->n_nodes; i++)
+        if (!strncmp(onnx->node[i].op, "TreeEnsemble", 12)) return 1;
+    return 0;
+}
+
+/* auto: what the own engines do not know runs in ONNX Runtime. A forest whose tables are wrong in themselves (a circle, a child
+ * that is not there) runs nowhere. */
 static int choose_engine(nj_model *model, const nj_model_options *o, nj_model_error *err)
 {
     const char *engine = o->engine && o->engine[0] ? o->engine : "auto";
-    int cuda = o->device && !strcmp(o->device, "cuda"), forest = !strncmp(model->onnx.node[0].op, "TreeEnsemble", 12);
+    int cuda = o->device && !strcmp(o->device, "cuda");
     if (cuda && !strcmp(engine, "builtin"))
         return nj_model_fail(err, "%s: the built-in engine has no device = cuda", model->info.folder);
     if (!strcmp(engine, "ort") || cuda) return nj_engine_ort(model, o, err);
     nj_model_error first, second;
-    if (!(forest ? nj_engine_trees : nj_engine_builtin)(model, o, &first)) return 0;
-    if (strcmp(engine, "auto") || forest) {
+    if (!(has_forest(&model->onnx) ? nj_engine_trees : nj_engine_builtin)(model, o, &first)) return 0;
+    if (strcmp(engine, "auto") || first.status == NJ_EDATA) {
         *err = first;
+        err->status = NJ_ECONF;
         return -1;
     }
     if (!nj_engine_ort(model, o, &second)) return 0;
-    return nj_model_lacks(err, second.status, "%.250s; and with ONNX Runtime: %.230s", first.text, second.text);
+    return nj_model_lacks(err, second.status, "%.280s; and with ONNX Runtime: %.200s", first.text, second.text);
 }
 
 static int try_open(const nj_host *host, const char *folder, const nj_model_options *options, nj_model **opened)

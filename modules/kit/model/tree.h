@@ -33,7 +33,8 @@ typedef struct nj_forest {
 } nj_forest;
 
 /* Builds from the node; features must be given by the graph input's second axis (0 = unknown: the largest index + 1).
- * Checks that every tree is one (one root, each node reached once, children there): a walk always ends. */
+ * Checks that every tree is one (one root, each node reached once, children there): a walk always ends. A file that is wrong in
+ * itself gives the status NJ_EDATA, one that uses what is not built here NJ_ECONF. */
 int nj_forest_build(nj_forest *forest, const nj_onnx_node *node, uint32_t n_features, nj_pool *pool, nj_model_error *err);
 
 /* Bytes of the work area of nj_forest_predict. */

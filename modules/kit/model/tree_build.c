@@ -1,6 +1,8 @@
 /* A forest out of an ONNX tree ensemble: checked, linked, laid out by depth. */
 #include "tree_lanes.h"
 
+#include "nightjar/module.h"
+
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
@@ -36,7 +38,8 @@ static int get_ints(builder *b, const nj_onnx_node *node, const char *name, int 
         return 0;
     }
     if (!required && (!a || a->n_ints == 0)) return 0;
-    return nj_model_fail(b->err, "%s: %s has %zu entries, nodes_treeids %zu", node->op, name, a ? a->n_ints : (size_t)0, b->s.n);
+    return nj_model_lacks(b->err, NJ_EDATA, "%s: %s has %zu entries, nodes_treeids %zu", node->op, name,
+                          a ? a->n_ints : (size_t)0, b->s.n);
 }
 
 static int read_source(builder *b, const nj_onnx_node *node)
@@ -52,9 +55,10 @@ static int read_source(builder *b, const nj_onnx_node *node)
         get_ints(b, node, "nodes_missing_value_tracks_true", 0, &b->s.nan))
         return -1;
     const nj_onnx_attribute *mode = nj_onnx_find(node, "nodes_modes"), *value = nj_onnx_find(node, "nodes_values");
-    if (!mode || mode->n_strings != b->s.n) return nj_model_fail(b->err, "%s: nodes_modes does not fit nodes_treeids", node->op);
+    if (!mode || mode->n_strings != b->s.n)
+        return nj_model_lacks(b->err, NJ_EDATA, "%s: nodes_modes does not fit nodes_treeids", node->op);
     if (!value || value->n_floats != b->s.n)
-        return nj_model_fail(b->err, "%s: nodes_values does not fit nodes_treeids", node->op);
+        return nj_model_lacks(b->err, NJ_EDATA, "%s: nodes_values does not fit nodes_treeids", node->op);
     b->s.mode = mode->strings;
     b->s.value = value->floats;
     return 0;
@@ -91,7 +95,7 @@ static key *sorted_keys(builder *b)
     qsort(k, b->s.n, sizeof *k, compare_keys);
     for (size_t i = 1; i < b->s.n; i++)
         if (!compare_keys(&k[i - 1], &k[i])) {
-            nj_model_fail(b->err, "tree %lld has node %lld twice", (long long)k[i].tree, (long long)k[i].id);
+            nj_model_lacks(b->err, NJ_EDATA, "tree %lld has node %lld twice", (long long)k[i].tree, (long long)k[i].id);
             return NULL;
         }
     return k;
@@ -109,16 +113,16 @@ static int link_children(builder *b, const key *k)
                                  (long long)b->s.tree[i], mode);
         int64_t feature = b->s.feature[i];
         if (feature < 0 || feature >= (b->n_features ? (int64_t)b->n_features : NJ_TREE_MAX_FEATURES))
-            return nj_model_fail(b->err, "tree %lld tests feature %lld; the input has %u", (long long)b->s.tree[i],
-                                 (long long)feature, b->n_features);
+            return nj_model_lacks(b->err, NJ_EDATA, "tree %lld tests feature %lld; the input has %u", (long long)b->s.tree[i],
+                                  (long long)feature, b->n_features);
         uint32_t child[2] = { find_node(k, b->s.n, b->s.tree[i], b->s.yes[i]), find_node(k, b->s.n, b->s.tree[i], b->s.no[i]) };
         for (int c = 0; c < 2; c++) {
             if (child[c] == UINT32_MAX)
-                return nj_model_fail(b->err, "tree %lld: node %lld has a child that is not there", (long long)b->s.tree[i],
-                                     (long long)b->s.id[i]);
+                return nj_model_lacks(b->err, NJ_EDATA, "tree %lld: node %lld has a child that is not there",
+                                      (long long)b->s.tree[i], (long long)b->s.id[i]);
             if (b->has_parent[child[c]]++)
-                return nj_model_fail(b->err, "tree %lld: node %lld has two parents (no tree)", (long long)b->s.tree[i],
-                                     (long long)b->s.id[child[c]]);
+                return nj_model_lacks(b->err, NJ_EDATA, "tree %lld: node %lld has two parents (no tree)", (long long)b->s.tree[i],
+                                      (long long)b->s.id[child[c]]);
         }
         b->yes[i] = child[0];
         b->no[i] = child[1];
@@ -178,14 +182,16 @@ static int lay_trees(builder *b)
     int64_t last = 0;
     for (size_t i = 0; i < b->s.n; i++) { /* the order of the trees in the file is the order of summation */
         if (b->has_parent[i]) continue;
-        if (f->n_trees && b->s.tree[i] == last) return nj_model_fail(b->err, "tree %lld has two roots", (long long)last);
+        if (f->n_trees && b->s.tree[i] == last)
+            return nj_model_lacks(b->err, NJ_EDATA, "tree %lld has two roots", (long long)last);
         last = b->s.tree[i];
         uint32_t n = 0;
         if (lay_tree(b, (uint32_t)i, at, queue, &n, &depth[f->n_trees])) return -1;
         root[f->n_trees++] = at;
         at += n;
     }
-    if (at != b->s.n) return nj_model_fail(b->err, "%zu tree nodes cannot be reached from a root (a cycle)", b->s.n - at);
+    if (at != b->s.n)
+        return nj_model_lacks(b->err, NJ_EDATA, "%zu tree nodes cannot be reached from a root (a cycle)", b->s.n - at);
     f->node = b->node;
     f->nan_first = b->nan_first;
     f->root = root;
@@ -228,7 +234,8 @@ static int read_weights(builder *b, const nj_onnx_node *node, weights *w)
                             *target = nj_onnx_find(node, name[2]), *value = nj_onnx_find(node, name[3]);
     if (!tree || !id || !target || !value || id->n_ints != tree->n_ints || target->n_ints != tree->n_ints ||
         value->n_floats != tree->n_ints || !tree->n_ints)
-        return nj_model_fail(b->err, "%s: %s_treeids, _nodeids, _ids and _weights do not fit one another", node->op, prefix);
+        return nj_model_lacks(b->err, NJ_EDATA, "%s: %s_treeids, _nodeids, _ids and _weights do not fit one another", node->op,
+                              prefix);
     *w = (weights){ tree->ints, id->ints, target->ints, value->floats, tree->n_ints };
     return 0;
 }
@@ -251,8 +258,9 @@ static int count_outputs(builder *b, const nj_onnx_node *node, const weights *w)
     int one_target = 1;
     for (size_t i = 0; i < w->n; i++) {
         if (w->target[i] < 0 || w->target[i] >= n)
-            return nj_model_fail(b->err, "%s: a leaf names output %lld of %lld", node->op, (long long)w->target[i], (long long)n);
-        if (!isfinite(w->value[i])) return nj_model_fail(b->err, "%s: a leaf's value is not finite", node->op);
+            return nj_model_lacks(b->err, NJ_EDATA, "%s: a leaf names output %lld of %lld", node->op, (long long)w->target[i],
+                                  (long long)n);
+        if (!isfinite(w->value[i])) return nj_model_lacks(b->err, NJ_EDATA, "%s: a leaf's value is not finite", node->op);
         one_target &= w->target[i] == w->target[0];
         f->all_positive &= w->value[i] >= 0;
     }
@@ -291,11 +299,12 @@ static int put_weights(builder *b, const nj_onnx_node *node, const key *k)
     for (size_t i = 0; i < w.n; i++) {
         uint32_t s = find_node(k, b->s.n, w.tree[i], w.id[i]);
         if (s == UINT32_MAX || b->yes[s] != UINT32_MAX)
-            return nj_model_fail(b->err, "%s: a weight for node %lld of tree %lld, which is no leaf", node->op,
-                                 (long long)w.id[i], (long long)w.tree[i]);
+            return nj_model_lacks(b->err, NJ_EDATA, "%s: a weight for node %lld of tree %lld, which is no leaf", node->op,
+                                  (long long)w.id[i], (long long)w.tree[i]);
         int64_t target = f->n_sums == 1 ? 0 : w.target[i];
         if (seen[(size_t)s * f->n_sums + (size_t)target]++)
-            return nj_model_fail(b->err, "%s: two weights for one leaf and output (tree %lld)", node->op, (long long)w.tree[i]);
+            return nj_model_lacks(b->err, NJ_EDATA, "%s: two weights for one leaf and output (tree %lld)", node->op,
+                                  (long long)w.tree[i]);
         *weight_slot(b, leaf, &n_leaves, b->place[s], target) = w.value[i];
     }
     f->leaf = leaf;
@@ -316,7 +325,7 @@ static int read_options(builder *b, const nj_onnx_node *node)
     const nj_onnx_attribute *base = nj_onnx_find(node, "base_values");
     if (!base || !base->n_floats) return 0;
     if (base->n_floats != f->n_sums)
-        return nj_model_fail(b->err, "%s: %zu base_values for %u sums", node->op, base->n_floats, f->n_sums);
+        return nj_model_lacks(b->err, NJ_EDATA, "%s: %zu base_values for %u sums", node->op, base->n_floats, f->n_sums);
     f->base = base->floats;
     return 0;
 }
