@@ -9,6 +9,7 @@
 #include "../base/embed.h"
 #include "../base/exit.h"
 #include "../base/log.h"
+#include "../base/output.h"
 #include "../graph/services.h"
 #include "nightjar/sky.h"
 
@@ -260,20 +261,10 @@ static int write_file(const char *path, const nj_buffer *text)
     return ok ? 0 : -1;
 }
 
-/* Does a sink write to standard output? Then the table goes to stderr. */
-static bool stdout_is_taken(const nj_cli *cli)
-{
-    for (uint32_t i = 0; i < cli->options.n_sinks; i++) {
-        size_t n = strlen(cli->sink[i]);
-        if (n > 2 && !strcmp(cli->sink[i] + n - 2, ":-")) return true;
-    }
-    return false;
-}
-
 int nj_cli_report(const nj_cli *cli, const nj_report *report, int rc, const nj_error *err)
 {
     bool ran = report->n_stages > 0;
-    if (ran && !cli->quiet) nj_report_terminal(report, stdout_is_taken(cli) ? stderr : stdout);
+    if (ran && !cli->quiet) nj_report_terminal(report, nj_output_taken() ? stderr : stdout);
     if (rc != NJ_EXIT_OK && rc != NJ_EXIT_INTERRUPTED && err->text[0]) nj_log(NJ_LOG_ERROR, "%s", err->text);
     if (!ran || !cli->report_path) return rc;
     nj_buffer json = { 0 };

@@ -11,6 +11,7 @@
 #include "../base/clock.h"
 #include "../base/exit.h"
 #include "../base/log.h"
+#include "../base/output.h"
 #include "../base/version.h"
 #include "../graph/services.h"
 #include "internal.h"
@@ -458,9 +459,20 @@ static void tell_what_is_off(const nj_instances *set)
     nj_buffer_free(&text);
 }
 
+/* Before a module is loaded: what it prints must not come between the rows. */
+static int keep_standard_output(const nj_run_options *o, nj_error *err)
+{
+    for (uint32_t i = 0; i < o->n_sinks; i++) {
+        const char *target = strchr(o->sink[i], ':');
+        if (target && nj_output_is_standard(target + 1) && nj_output_take(err)) return -1;
+    }
+    return 0;
+}
+
 static int set_up(run *r, nj_error *err)
 {
     const nj_run_options *o = r->options;
+    if (keep_standard_output(o, err)) return NJ_EXIT_USAGE;
     if (set_up_modules(r, err)) return NJ_EXIT_USAGE;
     r->decoder = nj_decoder_new(o->settings, err);
     if (!r->decoder || nj_flow_check_settings(r, err)) return NJ_EXIT_USAGE;

@@ -7,9 +7,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../base/output.h"
+
 int nj_outfile_open(nj_outfile *file, const char *path, nj_sink_mode mode, nj_error *err)
 {
     struct stat st;
+    char room[32];
+    path = nj_output_path(path, room, sizeof room);
     bool exists = stat(path, &st) == 0, regular = exists && S_ISREG(st.st_mode);
     *file = (nj_outfile){ .fd = -1 };
     if (!*path) return nj_fail(err, "an output file needs a name");

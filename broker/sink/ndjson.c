@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/output.h"
 #include "classes.h"
 #include "file.h"
 #include "json.h"
@@ -57,7 +58,7 @@ static nj_sink *open_ndjson(const nj_sink_args *args, nj_error *err)
     s->append = args->mode == NJ_SINK_APPEND;
     s->standard_output = !strcmp(args->target, "-");
     if (s->standard_output) {
-        s->file = (nj_outfile){ .path = strdup("standard output"), .fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3) };
+        s->file = (nj_outfile){ .path = strdup("standard output"), .fd = fcntl(nj_output_fd(), F_DUPFD_CLOEXEC, 3) };
         if (s->file.fd >= 0 && s->file.path) return &s->base;
         nj_fail(err, "ndjson:-: standard output: %s", strerror(errno));
     } else if (nj_outfile_open(&s->file, args->target, args->mode, err) == 0 &&

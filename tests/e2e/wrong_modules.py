@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Modules that are wrong: what they forget, write, print or break is told with their name."""
 import json, os, subprocess
-from tap import ROOT, Folder, done, nightjar, ok, report, rows
+from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok, report, rows
 
 SOURCE = """
 #include <stdio.h>
@@ -68,6 +68,10 @@ def module(name, so=None, **parts):
     so = so or name
     with open(f"{so}.c", "w", encoding="utf-8") as f:
         f.write(text)
+    return build(so)
+
+
+def build(so):
     r = subprocess.run([os.environ.get("CC_MODULE", "cc"), "-std=c11", "-D_GNU_SOURCE", "-O1", "-g", "-w", "-fPIC", "-DNJ_SHARED", "-shared", f"-I{ROOT}/include", f"{so}.c", "-o", f"{so}.so", "-lm"], capture_output=True, text=True, check=False)
     if r.returncode:
         print("# " + r.stderr.replace("\n", "\n# "))
@@ -120,7 +124,35 @@ def outputs():
     ok(r.stderr == "" and report("right.json")["wrong_outputs"] == [], "a module that is right: not a word", r.stderr)
 
 
+def standard_output():
+    """What a module prints never lands between rows that go to standard output."""
+    loud = 'printf("loud %ld\\n", id); fflush(stdout); dprintf(1, "louder\\n"); system("echo loudest");'
+    once = 'printf("opened\\n"); if (system("echo shell") < 0) return NJ_ECONF;'
+    so = module("loud", ROW=loud, OPEN=once, THREAD_OPEN=once, CLOSE=once.replace("return NJ_ECONF", "return"))
+    constructor = '__attribute__((constructor)) static void first(void) { printf("loaded\\n"); fflush(stdout); }\n__attribute__((destructor)) static void last(void) { printf("unloaded\\n"); }\nstatic const nj_need needs[]'
+    with open("loud.c", encoding="utf-8") as f:
+        text = f.read().replace("static const nj_need needs[]", constructor)
+    with open("loud.c", "w", encoding="utf-8") as f:
+        f.write(text)
+    build("loud")
+    for target in ("-", "/dev/stdout", "/proc/self/fd/1", "/dev/fd/1"):
+        r = run(so, "loud", "-o", f"ndjson:{target}")
+        out = r.stdout.splitlines()
+        ok(r.returncode == 0 and len(out) == 20 and all(line.startswith("{") for line in out), f"ndjson:{target}: rows and nothing else", r.stdout[:300] + r.stderr[-300:])
+        ok(all(word in r.stderr for word in ("loaded", "opened", "shell", "loud 2", "louder", "loudest", "unloaded")), "what it printed is on standard error", r.stderr[-500:])
+    with open("run.ini", "w", encoding="utf-8") as f:
+        f.write("[run]\nsinks = ndjson:-\n")
+    r = run(so, "loud", "-c", "run.ini")
+    ok(len(r.stdout.splitlines()) == 20 and "loud" not in r.stdout.replace('"loud.', ""), "a sink of the settings, too", r.stdout[:300])
+    r = run(so, "loud", "-o", "ndjson:file.ndjson")
+    ok("loud 2" in r.stdout and "alerts/s" in r.stdout, "without such a sink standard output is what it was", r.stdout)
+    command = f"{NIGHTJAR} run night.tar --module-path {so} -m loud -o ndjson:- 2>&-"
+    r = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    ok(len(r.stdout.splitlines()) == 20 and "louder" not in r.stdout, "standard error closed: rows and nothing else", r.stdout[:300])
+
+
 with Folder():
     nightjar("simulate", "-n", 20, "-o", "night.tar")
     outputs()
+    standard_output()
 done()
