@@ -110,7 +110,12 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libnightjar.a $(KIT)
 	$(call say,TEST  $<)
 	$(Q)$(CC) -std=c11 $(COMMON) $(WARN) $(CFLAGS) -MMD -MP -I. -c $< -o $@.o
 	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $@ $@.o $(BUILD)/libnightjar.a $(KIT) -lcmocka $(LIBS)
-testbins: $(testbin)
+# The same program, but each piece of an arena is an allocation of its own: tests/e2e/malloc.py lets each of them fail.
+$(BUILD)/nightjar-pieces: $(BUILD)/broker/main.c.o $(BUILD)/libnightjar.a $(KIT)
+	$(call say,LINK  $@)
+	$(Q)$(CC) -std=c11 $(COMMON) $(WARN) -DNJ_ARENA_FIRST=1 -DNJ_ARENA_LAST=1 -c broker/base/arena.c -o $@.o
+	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -rdynamic -o $@ $@.o $^ $(LIBS)
+testbins: $(testbin) $(BUILD)/nightjar-pieces
 
 deps:
 	@.ci/deps build

@@ -6,7 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGN = 64, FIRST_BLOCK = 64 * 1024 };
+/* A test that lets each allocation fail makes every piece a block of its own. */
+#ifndef NJ_ARENA_FIRST
+#define NJ_ARENA_FIRST (64 * 1024)
+#define NJ_ARENA_LAST (8 << 20)
+#endif
+
+enum { ALIGN = 64, FIRST_BLOCK = NJ_ARENA_FIRST, LAST_BLOCK = NJ_ARENA_LAST };
 
 struct nj_arena_block {
     nj_arena_block *next;
@@ -26,16 +32,22 @@ static nj_arena_block *new_block(nj_arena_block *next, size_t size)
 
 void *nj_arena_alloc(nj_arena *arena, size_t bytes)
 {
-    if (bytes > SIZE_MAX / 4) return NULL;
+    if (bytes > SIZE_MAX / 4) {
+        arena->failed = true;
+        return NULL;
+    }
     size_t need = (bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
     if (need == 0) need = ALIGN;
     nj_arena_block *block = arena->head;
     if (!block || block->size - block->used < need) {
         size_t size = block ? block->size * 2 : FIRST_BLOCK;
-        if (size > (size_t)8 << 20) size = (size_t)8 << 20;
+        if (size > LAST_BLOCK) size = LAST_BLOCK;
         if (size < need) size = need;
         block = new_block(arena->head, size);
-        if (!block) return NULL;
+        if (!block) {
+            arena->failed = true;
+            return NULL;
+        }
         arena->head = block;
     }
     void *p = block->data + block->used;
@@ -88,6 +100,7 @@ void nj_arena_reset(nj_arena *arena)
     }
     arena->head = keep;
     arena->used = 0;
+    arena->failed = false;
 }
 
 void nj_arena_free(nj_arena *arena)
@@ -98,4 +111,5 @@ void nj_arena_free(nj_arena *arena)
     }
     arena->head = NULL;
     arena->used = 0;
+    arena->failed = false;
 }

@@ -3,6 +3,7 @@
 #ifndef NJ_BASE_ARENA_H
 #define NJ_BASE_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct nj_arena_block nj_arena_block;
@@ -10,6 +11,7 @@ typedef struct nj_arena_block nj_arena_block;
 typedef struct nj_arena {
     nj_arena_block *head; /* block in use; older blocks behind it */
     size_t used;          /* bytes handed out since the last reset */
+    bool failed;          /* memory was short at least once since then */
 } nj_arena;               /* zero-initialised = empty */
 
 /* 64-byte aligned, not zeroed; NULL when memory is short. The pointer lives until reset or free. */

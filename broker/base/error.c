@@ -2,6 +2,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 int nj_fail(nj_error *err, const char *format, ...)
 {
@@ -10,6 +11,7 @@ int nj_fail(nj_error *err, const char *format, ...)
         va_start(ap, format);
         vsnprintf(err->text, sizeof err->text, format, ap);
         va_end(ap);
+        err->memory = strstr(err->text, "out of memory") != NULL;
     }
     return -1;
 }

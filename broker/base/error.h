@@ -2,8 +2,11 @@
 #ifndef NJ_BASE_ERROR_H
 #define NJ_BASE_ERROR_H
 
+#include <stdbool.h>
+
 typedef struct nj_error {
     char text[768]; /* NUL-terminated, no newline; names the file, record, field, section or key */
+    bool memory;    /* the text says "out of memory": the input is not to blame */
 } nj_error;
 
 /* Fills err (NULL is allowed) and returns -1, so that a caller can write: return nj_fail(err, "...", ...). */

@@ -18,20 +18,27 @@ int nj_settings_set(nj_settings *s, const char *section, const char *key, const 
         s->cap = cap;
     }
     assert(s->item);
-    nj_setting *t = &s->item[s->n++];
+    nj_setting *t = &s->item[s->n];
     *t = (nj_setting){ .section = nj_arena_text(&s->arena, section, strlen(section)),
                        .key = nj_arena_text(&s->arena, key, strlen(key)),
                        .value = nj_arena_text(&s->arena, value, strlen(value)),
                        .where = nj_arena_text(&s->arena, where, strlen(where)) };
-    return t->section && t->key && t->value && t->where ? 0 : -1;
+    if (!t->section || !t->key || !t->value || !t->where) return -1;
+    s->n++;
+    return 0;
 }
 
 typedef struct ini_context {
     nj_settings *settings;
     const char *name, *at; /* at: the rest of the text */
     int line, too_long;    /* too_long: a line that libinih would cut without a word */
-    int continued;         /* the present line begins with a blank: more of the last value */
+    int long_section;      /* the same of a section's name */
+    int no_memory;
+    int continued; /* the present line begins with a blank: more of the last value */
 } ini_context;
+
+/* libinih keeps so much of the names of sections, and of a key for the lines that go on after it. */
+enum { MAX_SECTION = 49 };
 
 /* libinih's fgets. */
 static char *next_line(char *to, int room, void *stream)
@@ -42,6 +49,11 @@ static char *next_line(char *to, int room, void *stream)
     c->line++;
     if (n + 2 > (size_t)room) {
         c->too_long = c->line;
+        return NULL;
+    }
+    size_t name = *c->at == '[' ? strcspn(c->at, "]\n") - 1 : 0;
+    if (name > MAX_SECTION) {
+        c->long_section = c->line;
         return NULL;
     }
     c->continued = *c->at == ' ' || *c->at == '\t';
@@ -56,13 +68,16 @@ static int on_ini(void *user, const char *section, const char *key, const char *
     ini_context *c = user;
     nj_settings *s = c->settings;
     char *where = nj_arena_printf(&s->arena, "%s:%d", c->name, c->line);
+    c->no_memory = !where;
     if (!where) return 0;
     if (!value) value = "";
     nj_setting *last = s->n ? &s->item[s->n - 1] : NULL;
-    if (!c->continued || !last || strcmp(last->section, section) || strcmp(last->key, key))
-        return nj_settings_set(s, section, key, value, where) == 0;
-    last->value = nj_arena_printf(&s->arena, "%s %s", last->value, value);
-    return last->value != NULL;
+    if (!c->continued || !last || strcmp(last->section, section) || strncmp(last->key, key, MAX_SECTION))
+        return !(c->no_memory = nj_settings_set(s, section, key, value, where) != 0);
+    const char *longer = nj_arena_printf(&s->arena, "%s %s", last->value, value);
+    if (longer) last->value = longer;
+    c->no_memory = !longer;
+    return longer != NULL;
 }
 
 int nj_settings_ini(nj_settings *s, const char *name, const char *text, nj_error *err)
@@ -72,6 +87,9 @@ int nj_settings_ini(nj_settings *s, const char *name, const char *text, nj_error
     if (c.too_long)
         return nj_fail(err, "%s:%d: longer than 198 characters; a value goes on in a line that begins with a blank", name,
                        c.too_long);
+    if (c.long_section)
+        return nj_fail(err, "%s:%d: the name of a section has at most %d characters", name, c.long_section, MAX_SECTION);
+    if (line < 0 || c.no_memory) return nj_fail(err, "%s: out of memory", name);
     if (line) return nj_fail(err, "%s:%d: not a line of the form [section], key = value or ; comment", name, line);
     return 0;
 }

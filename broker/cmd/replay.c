@@ -26,7 +26,7 @@ static const char help[] =
     "  -q                            no line at the end\n"
     "\nEvery file or member becomes one message, byte for byte; an Avro file of many records stays one message.\n";
 
-static volatile int stop;
+static _Atomic int stop; /* set by a handler, read by the sending threads */
 
 static void on_signal(int number)
 {

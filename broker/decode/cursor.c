@@ -187,6 +187,7 @@ static int next_block(nj_cursor *cursor, nj_batch *batch)
     if (rc > 0) {
         alone = alone && block.records <= 1;
         rc = nj_container_inflate(&s->inflater, s->ocf.codec, &block, &s->p, &size, &err);
+        if (rc < 0 && err.memory) return NO_MEMORY;
         /* a record of no bytes is no alert, and without this a few bytes could announce 2^63 of them */
         if (rc == 0 && block.records > (int64_t)size) {
             rc = nj_fail(&err, "the block announces %lld records in %zu bytes", (long long)block.records, size);
@@ -248,6 +249,18 @@ static int read_record(nj_cursor *cursor, nj_batch *batch)
     return 0;
 }
 
+/* A schema that this run's columns cannot be read from: the whole chunk is one dead letter. */
+static int refuse(nj_cursor *cursor, nj_batch *batch, const char *why)
+{
+    cursor->state->whole = true;
+    if (bury(cursor, batch, cursor->chunk->bytes, cursor->chunk->size, 1, NULL, why)) return NO_MEMORY;
+    nj_receipt *receipt = nj_batch_receipt(batch, cursor->chunk);
+    if (!receipt) return NO_MEMORY;
+    receipt->last = true;
+    return A_LETTER;
+}
+
+/* A_BLOCK: the chunk can be read. A_LETTER: it was buried. */
 static int begin(nj_cursor *cursor, nj_batch *batch)
 {
     state *s = cursor->state;
@@ -256,22 +269,26 @@ static int begin(nj_cursor *cursor, nj_batch *batch)
         s->plan = nj_decoder_plan(cursor->schema, batch->layout, &err);
         s->schema = s->plan ? cursor->schema : NULL;
         s->layout = batch->layout;
+        if (!s->plan) return err.memory ? NO_MEMORY : refuse(cursor, batch, err.text);
     }
-    return s->plan && nj_reader_begin(&s->reader, s->plan, batch) == 0 && nj_batch_receipt(batch, cursor->chunk) ? 0 : -1;
+    return nj_reader_begin(&s->reader, s->plan, batch) == 0 && nj_batch_receipt(batch, cursor->chunk) ? A_BLOCK : NO_MEMORY;
 }
 
 int nj_cursor_read(nj_cursor *cursor, nj_batch *batch, uint32_t max_rows, size_t max_bytes)
 {
     state *s = cursor->state;
-    if (begin(cursor, batch)) return -1;
+    int rc = begin(cursor, batch);
+    if (rc != A_BLOCK) return rc == A_LETTER ? 0 : -1;
     if (max_rows > batch->cap) max_rows = batch->cap;
     size_t bytes = 0;
     for (uint32_t done = 0;; done++) {
         while (s->left == 0) {
-            int rc = next_block(cursor, batch);
+            rc = next_block(cursor, batch);
             if (rc == NO_MEMORY) return -1;
             if (rc == NO_MORE) {
-                nj_batch_receipt(batch, cursor->chunk)->last = true;
+                nj_receipt *receipt = nj_batch_receipt(batch, cursor->chunk);
+                if (!receipt) return -1;
+                receipt->last = true;
                 return 0;
             }
             if (++done > 1000 && done > max_rows) return 1; /* a file of nothing but damage */

@@ -153,7 +153,7 @@ static int study(nj_decoder *d, nj_schema *s, const char *topic, nj_error *err)
     static const nj_layout nothing = { .survey = "" };
     if (nj_tree_parse(&s->tree, (const char *)s->bytes, s->size, err)) return -1;
     const char *name = root_name(&s->tree);
-    snprintf(s->name, sizeof s->name, "%.90s%s%.30s", name, s->tree.version ? " " : "", s->tree.version ? s->tree.version : "");
+    snprintf(s->name, sizeof s->name, "%.90s%s%.30s", name, *s->tree.version ? " " : "", s->tree.version);
     s->map = choose_map(d, &s->tree, name, topic);
     if (!s->map)
         return nj_fail(err, "no survey map knows the schema '%s'; name the survey by [decode] survey or add a map", s->name);
@@ -191,7 +191,15 @@ static const nj_schema *add_schema(nj_decoder *d, uint32_t bucket, const uint8_t
     s->size = size;
     s->decoder = d;
     nj_error why = { "" };
-    if (study(d, s, topic, &why)) snprintf(s->why, sizeof s->why, "%.500s", why.text);
+    if (study(d, s, topic, &why)) {
+        if (why.memory) { /* says nothing about the schema: it is studied again when it comes again */
+            free_schema(s);
+            __atomic_fetch_sub(&d->n_schemas, 1, __ATOMIC_RELAXED);
+            *err = why;
+            return NULL;
+        }
+        snprintf(s->why, sizeof s->why, "%.500s", why.text);
+    }
     pthread_mutex_lock(&d->lock);
     const nj_schema *first = look_up(d, bucket, bytes, size);
     if (!first) {
@@ -303,6 +311,11 @@ const nj_schema *nj_decoder_by_id(nj_decoder *d, uint32_t id, const char *topic,
         char *text = text_of_id(d, id, topic, &size, &keep, err);
         if (!text) return NULL;
         const nj_schema *schema = nj_decoder_schema(d, (const uint8_t *)text, size, topic, &why);
+        if (!schema && why.memory) {
+            free(text);
+            *err = why;
+            return NULL;
+        }
         if (schema && keep) nj_registry_keep(d->registry, id, text, size);
         free(text);
         known = add_id(d, id, schema, why.text);

@@ -16,7 +16,7 @@ static nj_op *emit(nj_compiler *c, nj_code code)
     if (nj_compiler_grow(c, &p->op, p->n_ops, &c->cap_ops, sizeof *p->op)) return NULL;
     if (nj_compiler_grow(c, &p->where, c->n_where, &c->cap_where, sizeof *p->where)) return NULL;
     const char *name = nj_arena_text(&p->arena, c->trail, strlen(c->trail));
-    if (!name) return NULL;
+    if (!name) return nj_fail(c->err, "out of memory"), NULL;
     p->where[c->n_where] = name;
     nj_op *op = &p->op[p->n_ops++];
     *op = (nj_op){ .code = (uint8_t)code, .tag = NJ_NO_TAG, .where = c->n_where++ };
@@ -94,18 +94,20 @@ static bool is_leaf(const nj_node *node)
     return node->kind < NJ_K_RECORD;
 }
 
-/* The wanted leaves that lie behind one child. NULL with *n = 0 when there are none. */
-static uint32_t *narrow(nj_compiler *c, const uint32_t *set, uint32_t n, uint32_t step, uint32_t child, uint32_t *n_out)
+/* The wanted leaves that lie behind one child: *sub is NULL with *n = 0 when there are none. -1 with err. */
+static int narrow(nj_compiler *c, const uint32_t *set, uint32_t n, uint32_t step, uint32_t child, uint32_t **sub, uint32_t *n_out)
 {
     uint32_t *out = NULL;
+    *sub = NULL;
     *n_out = 0;
     for (uint32_t i = 0; i < n; i++) {
         const nj_path *path = &c->want[set[i]].path;
         if (path->n <= step || path->step[step] != child) continue;
-        if (!out && !(out = nj_arena_alloc(&c->scratch, n * sizeof *out))) return NULL;
+        if (!out && !(out = nj_arena_alloc(&c->scratch, n * sizeof *out))) return nj_fail(c->err, "out of memory");
         out[(*n_out)++] = set[i];
     }
-    return out;
+    *sub = out;
+    return 0;
 }
 
 static int compile_record(nj_compiler *c, uint32_t at, const uint32_t *set, uint32_t n, uint32_t step)
@@ -114,8 +116,8 @@ static int compile_record(nj_compiler *c, uint32_t at, const uint32_t *set, uint
     size_t trail = strlen(c->trail);
     for (uint32_t i = 0; i < node.n; i++) {
         const nj_child *field = &c->tree->child[node.first + i];
-        uint32_t n_sub;
-        uint32_t *sub = narrow(c, set, n, step, i, &n_sub);
+        uint32_t n_sub, *sub;
+        if (narrow(c, set, n, step, i, &sub, &n_sub)) return -1;
         snprintf(c->trail + trail, sizeof c->trail - trail, "%s%s", trail ? "." : "", field->name);
         int rc = compile(c, field->node, sub, n_sub, step + 1);
         c->trail[trail] = 0;
@@ -150,8 +152,8 @@ static int compile_union(nj_compiler *c, uint32_t at, const uint32_t *set, uint3
     for (uint32_t i = 0; i < node.n; i++)
         if (add_jump(c, 0)) return -1;
     for (uint32_t i = 0; i < node.n; i++) {
-        uint32_t n_sub;
-        uint32_t *sub = narrow(c, set, n, step, i, &n_sub);
+        uint32_t n_sub, *sub;
+        if (narrow(c, set, n, step, i, &sub, &n_sub)) return -1;
         c->plan->jump[first + i] = c->straight = c->plan->n_ops;
         if (compile(c, branch[i].node, sub, n_sub, step + 1) || !emit(c, NJ_OP_END)) return -1;
     }
@@ -193,7 +195,8 @@ static int compile_values(nj_compiler *c, uint32_t self, uint32_t value, const u
             k++;
         if (k < c->n_map_keys) continue; /* with an earlier one */
         uint32_t *same = nj_arena_alloc(&c->scratch, n * sizeof *same), n_same = 0;
-        if (!same || nj_compiler_grow(c, &p->map_key, c->n_map_keys, &c->cap_map_keys, sizeof *p->map_key)) return -1;
+        if (!same) return nj_fail(c->err, "out of memory");
+        if (nj_compiler_grow(c, &p->map_key, c->n_map_keys, &c->cap_map_keys, sizeof *p->map_key)) return -1;
         for (uint32_t m = i; m < n; m++) {
             const nj_path *other = &c->want[set[m]].path;
             if (other->key_size == path->key_size && !memcmp(other->key, path->key, path->key_size)) same[n_same++] = set[m];
@@ -213,8 +216,8 @@ static int compile_items(nj_compiler *c, uint32_t at, const uint32_t *set, uint3
     size_t trail = strlen(c->trail);
     nj_op *op = emit(c, node.kind == NJ_K_ARRAY ? NJ_OP_ARRAY : NJ_OP_MAP);
     if (!op) return -1;
-    uint32_t self = c->plan->n_ops - 1, n_sub, first_target = c->plan->n_targets;
-    uint32_t *sub = narrow(c, set, n, step, 0, &n_sub);
+    uint32_t self = c->plan->n_ops - 1, n_sub, *sub, first_target = c->plan->n_targets;
+    if (narrow(c, set, n, step, 0, &sub, &n_sub)) return -1;
     op->n = 0;
     if (node.kind == NJ_K_ARRAY && note_groups(c, self, sub, n_sub)) return -1;
     snprintf(c->trail + trail, sizeof c->trail - trail, "[]");

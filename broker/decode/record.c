@@ -156,6 +156,10 @@ const uint8_t *nj_reader_record(nj_reader *r, const uint8_t *datum, const uint8_
             if (finish_group(r, g)) p = NULL;
         if (p) finish_constants(r);
     }
+    if (b->arena.failed) { /* a text is missing that the packet has */
+        p = NULL;
+        r->reason = NULL;
+    }
     if (!p) nj_reader_undo(r);
     return p;
 }

@@ -67,6 +67,14 @@ static uint32_t new_children(parser *p, size_t n)
     return first;
 }
 
+/* A text of the schema, kept with the tree. */
+static const char *keep(parser *p, const char *text, size_t n)
+{
+    const char *copy = nj_arena_text(&p->tree->arena, text, n);
+    if (!copy) nj_fail(p->err, "out of memory");
+    return copy;
+}
+
 static const char *text_of(const json_t *json, const char *key)
 {
     return json_string_value(json_object_get(json, key));
@@ -76,7 +84,7 @@ static const char *text_of(const json_t *json, const char *key)
 static const char *space_of(parser *p, const char *full)
 {
     const char *dot = strrchr(full, '.');
-    return dot ? nj_arena_text(&p->tree->arena, full, (size_t)(dot - full)) : "";
+    return dot ? keep(p, full, (size_t)(dot - full)) : "";
 }
 
 static uint32_t find_named(const parser *p, const char *name)
@@ -141,9 +149,9 @@ static uint32_t parse_record(parser *p, const json_t *json, const char *space)
             nj_fail(p->err, "record '%.100s' of the schema: field %zu lacks a name or a type", t->node[node].name, i);
             return NJ_NO_NODE;
         }
-        char *copy = nj_arena_text(&t->arena, name, strlen(name));
-        uint32_t child = parse_type(p, type, inner);
-        if (child == NJ_NO_NODE || !copy) return NJ_NO_NODE;
+        const char *copy = keep(p, name, strlen(name));
+        uint32_t child = copy ? parse_type(p, type, inner) : NJ_NO_NODE;
+        if (child == NJ_NO_NODE) return NJ_NO_NODE;
         t->child[first + i] = (nj_child){ copy, child };
     }
     return node;
@@ -160,11 +168,9 @@ static uint32_t parse_enum(parser *p, const json_t *json, const char *space)
     if (first == NJ_NO_NODE) return NJ_NO_NODE;
     for (size_t i = 0; i < n; i++) {
         const char *symbol = json_string_value(json_array_get(symbols, i));
-        char *copy = symbol ? nj_arena_text(&t->arena, symbol, strlen(symbol)) : NULL;
-        if (!copy) {
-            nj_fail(p->err, "enum '%.100s' of the schema: symbol %zu is no text", t->node[node].name, i);
-            return NJ_NO_NODE;
-        }
+        if (!symbol) nj_fail(p->err, "enum '%.100s' of the schema: symbol %zu is no text", t->node[node].name, i);
+        const char *copy = symbol ? keep(p, symbol, strlen(symbol)) : NULL;
+        if (!copy) return NJ_NO_NODE;
         t->child[first + i] = (nj_child){ copy, NJ_NO_NODE };
     }
     t->node[node].first = first;
@@ -268,6 +274,7 @@ static uint32_t parse_type(parser *p, const json_t *json, const char *space)
     return node;
 }
 
+/* "" when the schema says none, NULL when memory is short. */
 static const char *version_of(nj_tree *tree, const json_t *json)
 {
     if (json_is_array(json)) json = json_array_get(json, 0);
@@ -275,7 +282,7 @@ static const char *version_of(nj_tree *tree, const json_t *json)
     if (!version) version = json_object_get(json, "schemavsn");
     if (json_is_string(version)) return nj_arena_printf(&tree->arena, "%.40s", json_string_value(version));
     if (json_is_number(version)) return nj_arena_printf(&tree->arena, "%g", json_number_value(version));
-    return NULL;
+    return "";
 }
 
 int nj_tree_parse(nj_tree *tree, const char *json, size_t size, nj_error *err)
@@ -290,7 +297,10 @@ int nj_tree_parse(nj_tree *tree, const char *json, size_t size, nj_error *err)
         p->tree = tree;
         p->err = err;
         tree->root = parse_type(p, root, "");
-        if (tree->root != NJ_NO_NODE) tree->version = version_of(tree, root);
+        if (tree->root != NJ_NO_NODE && !(tree->version = version_of(tree, root))) {
+            nj_fail(err, "out of memory");
+            tree->root = NJ_NO_NODE;
+        }
     } else {
         nj_fail(err, "out of memory");
     }

@@ -5,8 +5,8 @@
 #include "plan.h"
 
 /* A number that the column's type cannot hold becomes "no answer"; fractions are cut towards zero in whole types.
- * Texts are copied into the arena (NULL when memory is short: no answer). */
-/* single: v is a float, which as text has no more digits than that needs. */
+ * Texts are copied into the arena (when memory is short: no answer, and the arena has failed).
+ * single: v is a float, which as text has no more digits than that needs. */
 void nj_put_real(const nj_target *t, void *to, double v, bool single, nj_arena *arena);
 void nj_put_whole(const nj_target *t, void *to, int64_t v, nj_arena *arena);
 /* False: the column holds numbers, and the text is none (nor empty). */

@@ -85,7 +85,7 @@ void nj_flow_parts_settle(run *r, parts *p, bool acknowledged, int64_t now_ns)
 /* --- the report --- */
 
 /* Which series of which writers a stage of the report is. */
-static void drift_of(run *r, nj_stage *s)
+static int drift_of(run *r, nj_stage *s)
 {
     nj_drift *const *from = r->drift;
     uint32_t n = (uint32_t)r->n_drifts, series = UINT32_MAX;
@@ -101,16 +101,17 @@ static void drift_of(run *r, nj_stage *s)
         n = 1;
         series = !strcmp(s->name, "(filters)") ? FILTERS : OUTPUT;
     }
-    if (series != UINT32_MAX && nj_drift_line_of(from, n, series, &s->drift))
-        nj_log(NJ_LOG_WARN, "no memory for the drift of %s", s->name);
+    return series == UINT32_MAX ? 0 : nj_drift_line_of(from, n, series, &s->drift);
 }
 
-void nj_flow_analysis_report(run *r, nj_report *report)
+int nj_flow_analysis_report(run *r, nj_report *report)
 {
-    if (!r->drift) return;
+    if (!r->drift) return 0;
     report->batches = r->batches;
-    for (uint32_t i = 0; i < report->n_stages; i++) drift_of(r, &report->stage[i]);
+    for (uint32_t i = 0; i < report->n_stages; i++)
+        if (drift_of(r, &report->stage[i])) return -1;
     const nj_waterfall_sum *sum = nj_waterfall_end(r->waterfall);
     report->waterfall = sum->n ? malloc(sizeof *sum) : NULL;
     if (report->waterfall) *report->waterfall = *sum;
+    return sum->n && !report->waterfall ? -1 : 0;
 }

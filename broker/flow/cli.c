@@ -40,7 +40,7 @@ const char nj_run_help[] =
     "  --strict             exit code 4 when there are dead letters\n"
     "  -q, -v               quiet, verbose\n";
 
-static volatile int stop;
+static _Atomic int stop; /* set by a handler, read by every thread */
 
 static void on_signal(int number)
 {
@@ -68,7 +68,7 @@ void nj_stop_on_signals(void)
     signal(SIGPIPE, SIG_IGN);
 }
 
-const volatile int *nj_stop_flag(void)
+const _Atomic int *nj_stop_flag(void)
 {
     return &stop;
 }
@@ -125,7 +125,9 @@ static int add_topic(nj_cli *cli, const char *text, nj_error *err)
     const char *equals = strchr(text, '=');
     size_t n = equals ? (size_t)(equals - text) : strlen(text);
     if (n == 0 || n > 200) return nj_fail(err, "-t %s: expected NAME or NAME='SQL'", text);
-    cli->topic[cli->options.n_topics++] = (nj_topic_option){ nj_arena_text(&cli->arena, text, n), equals ? equals + 1 : NULL };
+    const char *name = nj_arena_text(&cli->arena, text, n);
+    if (!name) return nj_fail(err, "out of memory");
+    cli->topic[cli->options.n_topics++] = (nj_topic_option){ name, equals ? equals + 1 : NULL };
     return 0;
 }
 
@@ -146,18 +148,20 @@ static int add_setting(nj_cli *cli, const char *section, const char *key, const 
 static int add_config(nj_cli *cli, const char *name, nj_error *err)
 {
     const nj_embedded *built_in = NULL;
-    if (access(name, F_OK) && !strpbrk(name, "./"))
-        built_in = nj_embedded_find(nj_arena_printf(&cli->arena, "data/%s.ini", name));
-    if (!built_in) return nj_settings_file(&cli->settings, name, err);
-    return nj_settings_ini(&cli->settings, nj_arena_printf(&cli->arena, "%s.ini (built in)", name), built_in->data, err);
+    const char *inside = nj_arena_printf(&cli->arena, "data/%s.ini", name),
+               *shown = nj_arena_printf(&cli->arena, "%s.ini (built in)", name);
+    if (!inside || !shown) return nj_fail(err, "out of memory");
+    if (access(name, F_OK) && !strpbrk(name, "./")) built_in = nj_embedded_find(inside);
+    return built_in ? nj_settings_ini(&cli->settings, shown, built_in->data, err) : nj_settings_file(&cli->settings, name, err);
 }
 
-/* The next word of a list with blanks or commas between them, copied; NULL at its end. */
-static const char *next_word(nj_cli *cli, const char **list, const char *between)
+/* The next word of a list with blanks or commas between them, copied; NULL at its end, or when memory is short (*failed). */
+static const char *next_word(nj_cli *cli, const char **list, const char *between, bool *failed)
 {
     *list += strspn(*list, between);
     size_t n = strcspn(*list, between);
     const char *word = n ? nj_arena_text(&cli->arena, *list, n) : NULL;
+    *failed |= n && !word;
     *list += n;
     return word;
 }
@@ -179,10 +183,11 @@ static int take_from_settings(nj_cli *cli, nj_error *err)
     if (!cli->sink || !cli->topic) return nj_fail(err, "out of memory");
     o->sink = cli->sink;
     o->topic = cli->topic;
-    for (const char *word; sinks && (word = next_word(cli, &sinks, " \t\n"));) cli->sink[o->n_sinks++] = word;
-    for (const char *word; topics && (word = next_word(cli, &topics, " \t\n,"));)
+    bool failed = false;
+    for (const char *word; sinks && (word = next_word(cli, &sinks, " \t\n", &failed));) cli->sink[o->n_sinks++] = word;
+    for (const char *word; topics && (word = next_word(cli, &topics, " \t\n,", &failed));)
         cli->topic[o->n_topics++] = (nj_topic_option){ word, NULL };
-    return 0;
+    return failed ? nj_fail(err, "out of memory") : 0;
 }
 
 static int one_option(nj_cli *cli, int option, nj_error *err)

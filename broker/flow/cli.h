@@ -24,6 +24,6 @@ void nj_cli_free(nj_cli *cli);
 
 /* Ctrl-C and SIGTERM set the flag; a second one ends the process at once. */
 void nj_stop_on_signals(void);
-const volatile int *nj_stop_flag(void);
+const _Atomic int *nj_stop_flag(void);
 
 #endif

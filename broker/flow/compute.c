@@ -88,8 +88,9 @@ static int finish_batch(hand *h, bool last_part, size_t budget_bytes)
         nj_worker_share_cpu(h->worker, cpu - h->cpu_mark);
         h->cpu_mark = cpu;
     }
-    if (rc) return -1;
-    return nj_ring_push(h->r->done, b, 0);
+    if (rc == 0 && nj_ring_push(h->r->done, b, 0) == 0) return 0;
+    nj_batch_free(b); /* memory is short, or the output thread is gone */
+    return -1;
 }
 
 static void consumed(hand *h, nj_chunk *chunk, uint32_t n)
@@ -161,6 +162,7 @@ static int compute_chunk(hand *h, nj_chunk *chunk)
     nj_error err = { "" };
     int64_t start = now_if_counted(h);
     if (nj_cursor_open(&h->cursor, h->r->decoder, chunk, &err)) {
+        if (err.memory) return -1; /* the chunk is not to blame */
         nj_counter *count = h->worker->decode;
         count->calls++;
         count->offered++;

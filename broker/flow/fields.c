@@ -39,9 +39,10 @@ static uint32_t add_want(run *r, const char *path, nj_type type, const char *uni
     for (uint32_t k = 0; k < r->n_wants; k++)
         if (!strcmp(r->want[k].path, path)) return k;
     nj_want *want = realloc(r->want, (r->n_wants + 1) * sizeof *want);
-    if (!want) return UINT32_MAX;
-    r->want = want;
-    r->want[r->n_wants] = (nj_want){ nj_arena_text(&r->arena, path, strlen(path)), type, unit_name };
+    const char *kept = want ? nj_arena_text(&r->arena, path, strlen(path)) : NULL;
+    if (want) r->want = want;
+    if (!kept) return UINT32_MAX;
+    r->want[r->n_wants] = (nj_want){ kept, type, unit_name };
     return r->n_wants++;
 }
 
@@ -148,10 +149,10 @@ static int add_columns(run *r, const char *list, nj_error *err)
     for (const char *p = list; p && *p;) {
         const char *end = strchrnul(p, ',');
         while (p < end && isspace((unsigned char)*p)) p++;
-        char name[256];
-        int n = (int)(end - p);
+        size_t n = (size_t)(end - p);
         while (n && isspace((unsigned char)p[n - 1])) n--;
-        snprintf(name, sizeof name, "%.*s", n, p);
+        const char *name = nj_arena_text(&r->arena, p, n);
+        if (!name) return nj_fail(err, "out of memory");
         if (n && (nj_flow_check_column(r, "--columns", name, err) || (add_extra(r, name) && nj_fail(err, "out of memory"))))
             return -1;
         p = *end ? end + 1 : end;
@@ -159,15 +160,15 @@ static int add_columns(run *r, const char *list, nj_error *err)
     return 0;
 }
 
-/* A column of the SQL table lc becomes a want of its own. */
-static bool is_light_curve(run *r, const char *name)
+/* A column of the SQL table lc becomes a want of its own. 1: it is one, 0: it is none, -1: memory is short. */
+static int light_curve(run *r, const char *name)
 {
     for (int k = 0; k < NJ_LC_COLUMNS; k++)
         if (!strcmp(nj_lc_path[k], name)) {
             r->lc_want[k] = add_want(r, name, 0, NULL);
-            return true;
+            return r->lc_want[k] == UINT32_MAX ? -1 : 1;
         }
-    return false;
+    return 0;
 }
 
 /* Names that a clause uses and no field has yet: canonical columns or raw packet fields, or a mistake. */
@@ -182,7 +183,9 @@ static int add_names(run *r, const char *label, const char *where, nj_error *err
             rc = nj_fail(err, "%s: topics: is known only after all topics were asked", label);
             continue;
         }
-        if (is_light_curve(r, name[i]) || find_field(r, name[i])) continue;
+        int lc = light_curve(r, name[i]);
+        if (lc < 0) rc = nj_fail(err, "out of memory");
+        if (lc || find_field(r, name[i])) continue;
         char hint[160];
         rc = nj_flow_check_column(r, label, name[i], err);
         if (rc && nj_clause_hint_for(where, name[i], hint, sizeof hint))
@@ -193,10 +196,15 @@ static int add_names(run *r, const char *label, const char *where, nj_error *err
     return rc;
 }
 
-/* The ready topic of the settings, or the clause as given. */
-static const char *topic_where(run *r, const nj_topic_option *t)
+/* The ready topic of the settings, or the clause as given. NULL with err: there is none. */
+static const char *topic_where(run *r, const nj_topic_option *t, nj_error *err)
 {
-    return t->where ? t->where : nj_settings_get(r->options->settings, nj_arena_printf(&r->arena, "topic.%s", t->name), "where");
+    if (t->where) return t->where;
+    const char *section = nj_arena_printf(&r->arena, "topic.%s", t->name);
+    if (!section) return nj_fail(err, "out of memory"), NULL;
+    const char *where = nj_settings_get(r->options->settings, section, "where");
+    if (!where) nj_fail(err, "-t %s: no ready topic of that name; say -t %s='SQL'", t->name, t->name);
+    return where;
 }
 
 int nj_flow_filters(run *r, bool warn, nj_error *err)
@@ -209,7 +217,9 @@ int nj_flow_filters(run *r, bool warn, nj_error *err)
     for (uint32_t i = 0; i < o->n_topics; i++) {
         nj_filter_free(r->topic[i].filter);
         r->topic[i].name = o->topic[i].name;
-        r->topic[i].filter = nj_filter_new(o->topic[i].name, topic_where(r, &o->topic[i]), r->field, r->n_fields, err);
+        r->topic[i].filter = NULL;
+        const char *where = topic_where(r, &o->topic[i], err);
+        if (where) r->topic[i].filter = nj_filter_new(o->topic[i].name, where, r->field, r->n_fields, err);
         if (!r->topic[i].filter) return -1;
         if (warn && nj_filter_warning(r->topic[i].filter)) nj_log(NJ_LOG_WARN, "%s", nj_filter_warning(r->topic[i].filter));
     }
@@ -230,9 +240,8 @@ int nj_flow_fields(run *r, nj_error *err)
     r->topic = calloc(o->n_topics + 1, sizeof *r->topic);
     if (!r->topic) return nj_fail(err, "out of memory");
     for (uint32_t i = 0; i < o->n_topics; i++) {
-        const char *where = topic_where(r, &o->topic[i]);
-        if (!where)
-            return nj_fail(err, "-t %s: no ready topic of that name; say -t %s='SQL'", o->topic[i].name, o->topic[i].name);
+        const char *where = topic_where(r, &o->topic[i], err);
+        if (!where) return -1;
         const char *label = nj_arena_printf(&r->arena, "-t %s", o->topic[i].name);
         if (!label) return nj_fail(err, "out of memory");
         if (add_names(r, label, where, err)) return -1;

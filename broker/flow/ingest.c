@@ -22,7 +22,10 @@ static int add_chunk(run *r, nj_chunk *chunk)
     if (!r->open_unit) {
         uint32_t cap = (uint32_t)r->conf.batch_rows;
         unit *u = malloc(sizeof *u + cap * sizeof *u->chunk);
-        if (!u) return -1;
+        if (!u) {
+            nj_chunk_drop(chunk);
+            return -1;
+        }
         *u = (unit){ .seq = r->next_seq++, .cap = cap };
         r->open_unit = u;
         r->open_since_ns = nj_now_ns();
@@ -51,6 +54,13 @@ static int stopped(const run *r)
     return r->stop || (r->options->stop && *r->options->stop);
 }
 
+static void no_memory(run *r)
+{
+    nj_error err;
+    nj_fail(&err, "out of memory while reading");
+    nj_flow_fatal(r, &err);
+}
+
 /* One poll of one source: 1 = it is still live. */
 static int poll_source(run *r, nj_source *s, uint32_t live, int64_t *taken)
 {
@@ -61,11 +71,7 @@ static int poll_source(run *r, nj_source *s, uint32_t live, int64_t *taken)
         if (!chunk->arrival_ns) chunk->arrival_ns = nj_now_ns();
         if (!r->stream[chunk->stream->id]->source) /* whom the output thread tells; set before its first chunk is passed on */
             r->stream[chunk->stream->id]->source = s;
-        if (add_chunk(r, chunk)) {
-            nj_fail(&err, "out of memory");
-            nj_flow_fatal(r, &err);
-            return 0;
-        }
+        if (add_chunk(r, chunk)) return no_memory(r), 0;
         ++*taken;
         return 1;
     case NJ_NEXT_IDLE: return 1;
@@ -85,7 +91,10 @@ void *nj_ingest(void *run_)
     uint8_t *alive = calloc(r->n_sources + 1, 1);
     uint32_t live = alive ? r->n_sources : 0;
     int64_t taken = 0;
-    if (alive) memset(alive, 1, r->n_sources);
+    if (alive)
+        memset(alive, 1, r->n_sources);
+    else
+        no_memory(r);
     while (live && !stopped(r) && (!r->options->limit || taken < r->options->limit)) {
         for (uint32_t i = 0; i < r->n_sources && !stopped(r); i++) {
             if (!alive[i]) continue;
@@ -114,15 +123,20 @@ static nj_stream *host_stream(void *opaque, const char *name, const char *topic_
 {
     run *r = opaque;
     stream *s = calloc(1, sizeof *s);
-    if (!s) return NULL;
+    if (s) s->name = strdup(name);
+    if (s && topic_name) s->topic = strdup(topic_name);
     pthread_mutex_lock(&r->stream_lock);
-    if (r->n_streams == MAX_STREAMS) {
+    bool full = r->n_streams == MAX_STREAMS;
+    if (full || !s || !s->name || (topic_name && !s->topic)) {
         pthread_mutex_unlock(&r->stream_lock);
+        if (full) nj_log(NJ_LOG_ERROR, "%s: more than %d sources and partitions in one run", name, MAX_STREAMS);
+        if (s) {
+            free(s->name);
+            free(s->topic);
+        }
         free(s);
         return NULL;
     }
-    s->name = strdup(name);
-    s->topic = topic_name ? strdup(topic_name) : NULL;
     s->public = (nj_stream){ .id = r->n_streams, .name = s->name, .topic = s->topic, .partition = partition };
     r->stream[r->n_streams] = s;
     __atomic_add_fetch(&r->n_streams, 1, __ATOMIC_RELEASE);

@@ -8,6 +8,7 @@
 #include "../decode/decode.h"
 #include "../graph/dispatch.h"
 #include "../measure/waterfall.h"
+#include "dedup.h"
 #include "filter.h"
 #include "run.h"
 
@@ -35,10 +36,10 @@ typedef struct field_source {
 /* One survey's graph, and which of its columns each field reads. */
 typedef struct survey {
     nj_graph *graph;
-    uint32_t *column;            /* [n_fields] column number; NJ_NO_COLUMN: no answer, or not of the field's type */
-    int32_t *reason;             /* [n_fields] step whose reason it is, or -1 */
-    uint32_t jd, lc_jd;          /* columns of the alert's and its light curve's times, or NJ_NO_COLUMN */
-    const nj_schema *schema[32]; /* those looked at; what comes after 32 is not */
+    uint32_t *column;         /* [n_fields] column number; NJ_NO_COLUMN: no answer, or not of the field's type */
+    int32_t *reason;          /* [n_fields] step whose reason it is, or -1 */
+    uint32_t jd, lc_jd;       /* columns of the alert's and its light curve's times, or NJ_NO_COLUMN */
+    const nj_schema **schema; /* those looked at */
     uint32_t n_schemas;
 } survey;
 
@@ -95,6 +96,7 @@ typedef struct run {
     nj_filter *filter;               /* -w */
     topic *topic;
     uint32_t n_topics;
+    bool old_filters; /* they were made for other types than the fields have now */
     const nj_metadata *metadata;
 
     pthread_mutex_t survey_lock;
@@ -117,11 +119,12 @@ typedef struct run {
     /* written by one thread each, read at the end */
     nj_error source_error, sink_error, fatal_error;
     int source_failed;
-    volatile int sink_failed, fatal;
-    volatile int stop; /* everybody: no more input */
+    _Atomic int sink_failed, fatal;
+    _Atomic int stop; /* everybody: no more input */
     uint64_t bytes;
     nj_counter *count_filter, *count_output;
     nj_histogram *latency, *publish, *total;
+    nj_dedup *dedup; /* output thread; NULL: all alerts are kept */
     uint64_t digest, written, rows_out;
     uint64_t future_points;
     int live;
@@ -171,7 +174,7 @@ void *nj_output(void *run_); /* thread */
 /* analysis.c: the run looked at along its length, and exposure by exposure */
 int nj_flow_analysis_begin(run *r, int threads, nj_error *err);
 void nj_flow_analysis_free(run *r);
-void nj_flow_analysis_report(run *r, nj_report *report); /* after fill_stages; writers have stopped */
+int nj_flow_analysis_report(run *r, nj_report *report); /* after fill_stages; writers have stopped. -1: memory is short */
 /* Alerts that are written but not yet acknowledged, by exposure. */
 typedef struct parts {
     nj_waterfall_part *part;

@@ -6,7 +6,6 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
-#include "dedup.h"
 #include "internal.h"
 
 typedef struct out {
@@ -18,7 +17,6 @@ typedef struct out {
     pending *pending; /* written, not acknowledged */
     uint32_t n_pending, cap_pending;
     int64_t flushed_ns, flush_cost_ns;
-    nj_dedup *dedup;
     bool begun;                               /* sinks have their header */
     int64_t cpu_mark, shared_ns, progress_ns; /* CPU time at the last sharing, and when that was */
     nj_col *value;                            /* [n_fields] of the present batch */
@@ -114,7 +112,7 @@ static int write_rows(out *o, nj_batch *b, uint8_t *fate)
         r->digest += mix((uint64_t)b->id[i]);
         if (r->options->limit && (int64_t)(r->written + i) >= r->options->limit)
             fate[i] = ROW_RETURNED;
-        else if (o->dedup && nj_dedup_seen(o->dedup, b->id[i], mix((uint64_t)(uintptr_t)s)))
+        else if (r->dedup && nj_dedup_seen(r->dedup, b->id[i], mix((uint64_t)(uintptr_t)s)))
             fate[i] = ROW_DUPLICATE;
     }
     r->written += b->n;
@@ -318,7 +316,7 @@ static void flush_sinks(out *o)
     for (uint32_t i = 0; i < r->n_sinks && !r->sink_failed && o->begun; i++)
         if (r->sink[i]->class->flush(r->sink[i], &err)) sink_fails(r, &err);
     if (r->dead && !r->sink_failed && nj_dead_letters_flush(r->dead, &err)) sink_fails(r, &err);
-    settle(o, !r->sink_failed);
+    settle(o, !r->sink_failed && !r->fatal); /* after a fatal error rows may be missing before those that are written */
     o->flushed_ns = nj_now_ns();
     o->flush_cost_ns = o->flushed_ns - start;
     if (r->drift) r->count_output->wall_ns += o->flush_cost_ns;
@@ -394,16 +392,32 @@ static void share_cpu(out *o, int64_t now)
     o->shared_ns = now;
 }
 
+/* Nobody takes batches any more: those who have some must not wait for room. */
+static void give_up(run *r)
+{
+    nj_error err;
+    nj_batch *b;
+    nj_fail(&err, "out of memory for the output");
+    nj_flow_fatal(r, &err);
+    nj_ring_close(r->work);
+    nj_ring_close(r->done);
+    while ((b = nj_ring_pop(r->done, 0, NULL)) != NULL) nj_batch_free(b);
+}
+
 void *nj_output(void *run_)
 {
     run *r = run_;
     out o = { .r = r, .flushed_ns = nj_now_ns(), .cpu_mark = nj_thread_cpu_ns() };
     o.value = calloc(r->n_fields + 1, sizeof *o.value);
-    o.dedup = r->conf.dedup ? nj_dedup_new((size_t)r->conf.dedup) : NULL;
+    if (!o.value) give_up(r);
     for (int closed = 0; !closed && o.value;) {
         nj_batch *b = nj_ring_pop(r->done, (int)next_flush_ms(&o), &closed);
         int64_t now = nj_now_ns();
-        if (b && stash(&o, b)) break;
+        if (b && stash(&o, b)) {
+            nj_batch_free(b);
+            give_up(r);
+            break;
+        }
         while ((b = take_next(&o)) != NULL) write_batch(&o, b);
         if (o.n_pending && (now - o.flushed_ns >= r->conf.flush_ms * 1000000 || next_flush_ms(&o) == 0)) flush_sinks(&o);
         if (now - o.shared_ns > 20000000) share_cpu(&o, now);
@@ -416,7 +430,6 @@ void *nj_output(void *run_)
     if (r->options->progress && o.progress_ns) {
         if (write(STDERR_FILENO, "\r\033[K", 4) < 0) r->stop = 1;
     }
-    nj_dedup_free(o.dedup);
     free(o.stash);
     free(o.pending);
     free(o.parts.part);

@@ -2,6 +2,7 @@
 
 #include <omp.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -55,7 +56,7 @@ static const nj_param run_table[] = {
 
 void nj_flow_fatal(run *r, const nj_error *err)
 {
-    if (!__atomic_exchange_n(&r->fatal, 1, __ATOMIC_ACQ_REL)) {
+    if (!atomic_exchange(&r->fatal, 1)) {
         r->fatal_error = *err;
         nj_log(NJ_LOG_ERROR, "%s", err->text);
     }
@@ -75,7 +76,15 @@ static int set_up_modules(run *r, nj_error *err)
                *catalogs = nj_settings_get(o->settings, "catalogs", "path");
     r->instances.data_path =
         nj_arena_printf(&r->arena, "%s:%s:%s", r->conf.data_path, models ? models : "", catalogs ? catalogs : "");
+    if (!r->instances.data_path) return nj_fail(err, "out of memory");
     return nj_instances_choose(&r->instances, &r->modules, o->settings, o->select, err);
+}
+
+static int open_dedup(run *r, nj_error *err)
+{
+    if (!r->conf.dedup) return 0;
+    r->dedup = nj_dedup_new((size_t)r->conf.dedup);
+    return r->dedup ? 0 : nj_fail(err, "[run] dedup = %lld: out of memory", (long long)r->conf.dedup);
 }
 
 static int open_sources(run *r, nj_error *err)
@@ -112,41 +121,59 @@ static int open_sinks(run *r, nj_error *err)
 
 typedef struct metadata_list {
     run *r;
-    nj_metadata *m;
+    nj_metadata *m; /* ends with an empty one */
     uint32_t n, cap;
+    bool failed;
 } metadata_list;
+
+/* A key of two parts, and its value. */
+static void add_metadata(metadata_list *list, const char *kind, const char *name, const char *value)
+{
+    if (list->n + 1 >= list->cap) { /* the smaller list stays in the arena, unused */
+        uint32_t cap = list->cap ? 2 * list->cap : 128;
+        nj_metadata *more = nj_arena_zalloc(&list->r->arena, cap * sizeof *more);
+        if (!more) {
+            list->failed = true;
+            return;
+        }
+        if (list->n) memcpy(more, list->m, list->n * sizeof *more);
+        list->m = more;
+        list->cap = cap;
+    }
+    nj_metadata item = { nj_arena_printf(&list->r->arena, "%s%s", kind, name),
+                         nj_arena_text(&list->r->arena, value, strlen(value)) };
+    if (!item.key || !item.value)
+        list->failed = true;
+    else
+        list->m[list->n++] = item;
+}
 
 static void add_catalog_hash(void *opaque, const nj_sky_served *s)
 {
-    metadata_list *list = opaque;
     const char *slash = strrchr(s->path, '/');
-    if (list->n == list->cap) return;
-    list->m[list->n++] = (nj_metadata){ nj_arena_printf(&list->r->arena, "catalog.%s", slash ? slash + 1 : s->path),
-                                        nj_arena_printf(&list->r->arena, "%s", s->hash) };
+    add_metadata(opaque, "catalog.", slash ? slash + 1 : s->path, s->hash);
 }
 
 /* Provenance: once in the files' metadata and in the report. */
 static int make_metadata(run *r)
 {
-    uint32_t cap = r->instances.n + r->instances.n_files + 64, n = 0;
-    nj_metadata *m = nj_arena_zalloc(&r->arena, (cap + 1) * sizeof *m);
-    if (!m) return -1;
-    m[n++] = (nj_metadata){ "nightjar.version", nj_arena_printf(&r->arena, "%s (%s)", nj_version, nj_revision) };
-    m[n++] = (nj_metadata){ "time_scale", "jd as published: ZTF UTC, LSST TAI" };
-    m[n++] = (nj_metadata){ "time_ref", "jd as published: ZTF start of exposure, LSST mid-exposure" };
+    char text[256];
+    metadata_list list = { .r = r };
+    snprintf(text, sizeof text, "%s (%s)", nj_version, nj_revision);
+    add_metadata(&list, "nightjar.", "version", text);
+    add_metadata(&list, "time_", "scale", "jd as published: ZTF UTC, LSST TAI");
+    add_metadata(&list, "time_", "ref", "jd as published: ZTF start of exposure, LSST mid-exposure");
     for (uint32_t i = 0; i < r->instances.n; i++) {
         const nj_instance *in = &r->instances.item[i];
-        if (in->wanted)
-            m[n++] = (nj_metadata){ nj_arena_printf(&r->arena, "module.%s", in->name),
-                                    nj_arena_printf(&r->arena, "%s %s", in->module->name, in->module->version) };
+        snprintf(text, sizeof text, "%s %s", in->module->name, in->module->version);
+        if (in->wanted) add_metadata(&list, "module.", in->name, text);
     }
     for (uint32_t i = 0; i < r->instances.n_files; i++)
-        m[n++] = (nj_metadata){ nj_arena_printf(&r->arena, "file.%s", r->instances.file[i].name), r->instances.file[i].sha256 };
+        add_metadata(&list, "file.", r->instances.file[i].name, r->instances.file[i].sha256);
     const nj_sky *sky = nj_service("sky", NJ_SKY_VERSION);
-    metadata_list list = { r, m, n, cap };
     if (sky) sky->served(add_catalog_hash, &list); /* as they stand at the start; a swap is in the report */
-    r->metadata = m;
-    return 0;
+    r->metadata = list.m;
+    return list.failed ? -1 : 0;
 }
 
 /* --- the run --- */
@@ -238,13 +265,13 @@ static void add_stage(nj_report *report, const char *name, const char *version, 
     s->cold_start_ns = cold;
 }
 
-static void fill_stages(run *r, const workers *w, nj_report *report)
+static int fill_stages(run *r, const workers *w, nj_report *report)
 {
     static const char *const short_name[NJ_STAMPS] = { "sci", "tpl", "dif" };
     uint32_t n = r->instances.n;
     report->stage = calloc(n + 4, sizeof *report->stage);
     nj_counter *sum = calloc(1, sizeof *sum);
-    if (!report->stage || !sum) return free(sum);
+    if (!report->stage || !sum) return free(sum), -1;
     for (int i = 0; i < w->n; i++) nj_counter_merge(sum, w->item[i]->decode);
     add_stage(report, "(decode)", NULL, false, sum, 0);
     memset(sum, 0, sizeof *sum);
@@ -276,14 +303,25 @@ static void fill_stages(run *r, const workers *w, nj_report *report)
     snprintf(out + strlen(out), sizeof out - strlen(out), ")");
     add_stage(report, out, NULL, false, r->count_output, 0);
     free(sum);
+    return 0;
 }
+
+typedef struct catalog_list {
+    nj_report *report;
+    bool failed;
+} catalog_list;
 
 /* The states of the catalogues, each with the alerts that it answered. */
 static void add_catalog(void *opaque, const nj_sky_served *s)
 {
-    nj_report *report = opaque;
-    nj_report_file *file = s->n_searched ? realloc(report->file, (report->n_files + 1) * sizeof *file) : NULL;
-    if (!file) return;
+    catalog_list *list = opaque;
+    nj_report *report = list->report;
+    if (!s->n_searched) return;
+    nj_report_file *file = realloc(report->file, (report->n_files + 1) * sizeof *file);
+    if (!file) {
+        list->failed = true;
+        return;
+    }
     report->file = file;
     nj_report_file *f = &file[report->n_files++];
     const char *slash = strrchr(s->path, '/');
@@ -313,8 +351,10 @@ static void fill_energy(run *r, nj_report *report)
     if (hint) nj_log(NJ_LOG_INFO, "energy: %s", hint);
 }
 
-static void fill_report(run *r, const workers *w, nj_report *report)
+/* -1: memory is short, and the report lacks something. */
+static int fill_report(run *r, const workers *w, nj_report *report)
 {
+    catalog_list catalogs = { report, false };
     const nj_run_options *o = r->options;
     size_t n = 0;
     for (uint32_t i = 0; i < o->n_sources && n + 2 < sizeof report->input; i++) {
@@ -324,24 +364,25 @@ static void fill_report(run *r, const workers *w, nj_report *report)
     }
     report->threads = w->n;
     report->stream = calloc(r->n_streams + 1, sizeof *report->stream);
-    for (uint32_t i = 0; report->stream && i < r->n_streams; i++) {
+    report->file = calloc(r->instances.n_files + 1, sizeof *report->file);
+    if (!report->stream || !report->file) return -1;
+    for (uint32_t i = 0; i < r->n_streams; i++) {
         nj_report_stream *s = &report->stream[report->n_streams++];
         snprintf(s->name, sizeof s->name, "%s", r->stream[i]->name);
         s->ledger = r->ledger[i];
         nj_ledger_add(&report->ledger, &r->ledger[i]);
     }
-    fill_stages(r, w, report);
+    if (fill_stages(r, w, report)) return -1;
     nj_flow_answers(r, w->item, w->n, report);
-    nj_flow_analysis_report(r, report);
-    report->file = calloc(r->instances.n_files + 1, sizeof *report->file);
-    for (uint32_t i = 0; report->file && i < r->instances.n_files; i++) {
+    if (nj_flow_analysis_report(r, report)) return -1;
+    for (uint32_t i = 0; i < r->instances.n_files; i++) {
         nj_report_file *f = &report->file[report->n_files++];
         snprintf(f->name, sizeof f->name, "%s", r->instances.file[i].name);
         memcpy(f->sha256, r->instances.file[i].sha256, sizeof f->sha256);
         f->generation = f->searched = 0;
     }
     const nj_sky *sky = nj_service("sky", NJ_SKY_VERSION);
-    if (sky) sky->served(add_catalog, report);
+    if (sky) sky->served(add_catalog, &catalogs);
     report->bytes = r->bytes;
     report->digest = r->digest;
     report->latency = *r->latency;
@@ -357,6 +398,7 @@ static void fill_report(run *r, const workers *w, nj_report *report)
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     report->rss_max_bytes = usage.ru_maxrss * 1024L;
+    return catalogs.failed ? -1 : 0;
 }
 
 static int exit_code(const run *r, const nj_report *report, nj_error *err)
@@ -415,6 +457,7 @@ static void free_run(run *r)
     }
     nj_energy_free(r->energy);
     nj_flow_analysis_free(r);
+    nj_dedup_free(r->dedup);
     nj_ring_free(r->work);
     nj_ring_free(r->done);
     free(r->source);
@@ -515,6 +558,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     if (rc == NJ_EXIT_OK && open_sources(r, err)) rc = NJ_EXIT_SOURCE;
     if (rc == NJ_EXIT_OK && open_sinks(r, err)) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK) nj_flow_tell_unused(r);
+    if (rc == NJ_EXIT_OK && open_dedup(r, err)) rc = NJ_EXIT_USAGE;
     int threads = rc == NJ_EXIT_OK ? threads_of(r) : 1;
     if (rc == NJ_EXIT_OK && make_workers(r, &w, threads, err)) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK && nj_flow_analysis_begin(r, threads, err)) rc = NJ_EXIT_USAGE;
@@ -534,8 +578,8 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     nj_metrics_stop(metrics);
     if (rc == NJ_EXIT_OK) {
         if (close_sinks(r, &r->sink_error)) r->sink_failed = 1;
-        fill_report(r, &w, report);
-        rc = exit_code(r, report, err);
+        rc = fill_report(r, &w, report) ? (nj_fail(err, "out of memory for the report"), NJ_EXIT_LEDGER)
+                                        : exit_code(r, report, err);
     }
     free_workers(&w);
     free_run(r);

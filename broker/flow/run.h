@@ -32,7 +32,7 @@ typedef struct nj_run_options {
     /* Opens the sources in place of nj_source_open, for packets that are in memory (bench, profile); NULL = as usual. */
     nj_source *(*open_source)(void *opaque, const nj_source_args *args, nj_error *err);
     void *opaque;
-    const volatile int *stop; /* set by a signal: stop polling, finish what is under way */
+    const _Atomic int *stop; /* set by a signal: stop polling, finish what is under way */
 } nj_run_options;
 
 /* Runs until the sources end or *stop is set. Fills the report (caller frees). Returns an exit code of base/exit.h;

@@ -70,7 +70,6 @@ static uint32_t column_of(const nj_graph *g, const char *path, nj_type type)
 /* Raw columns get the type that the first packets have; where those lack the field, the one of the built-in layouts. */
 static int fix_types(run *r, const nj_schema *schema, nj_error *err)
 {
-    bool changed = false;
     for (uint32_t f = 0; f < r->n_fields; f++) {
         if (r->field_from[f].kind != FIELD_WANT) continue;
         nj_want *want = &r->want[r->field_from[f].index];
@@ -83,9 +82,11 @@ static int fix_types(run *r, const nj_schema *schema, nj_error *err)
         want->type = field->type = offer.type ? offer.type : NJ_F64;
         field->mixed = offer.mixed;
         if (offer.shape) field->width = offer.shape == NJ_SERIES ? 0 : 1;
-        changed = true;
+        r->old_filters = true;
     }
-    return changed ? nj_flow_filters(r, false, err) : 0;
+    if (r->old_filters && nj_flow_filters(r, false, err)) return -1;
+    r->old_filters = false;
+    return 0;
 }
 
 static const char *words_of(nj_type type, nj_shape shape)
@@ -159,6 +160,7 @@ static void free_survey(survey *s)
     nj_graph_free(s->graph);
     free(s->column);
     free(s->reason);
+    free(s->schema);
     free(s);
 }
 
@@ -182,6 +184,8 @@ static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
         if (from.kind == FIELD_WANT && tell_other_type(r, f, s->graph->layout.survey, schema)) s->column[f] = NJ_NO_COLUMN;
         s->reason[f] = from.kind == FIELD_REASON ? s->graph->step_of[from.index] : -1;
     }
+    s->schema = malloc(sizeof *s->schema);
+    if (!s->schema) return nj_fail(err, "out of memory"), free_survey(s), NULL;
     s->schema[s->n_schemas++] = schema;
     s->jd = column_of(s->graph, "jd", NJ_F64);
     s->lc_jd = column_of(s->graph, "lc.jd", NJ_F64);
@@ -192,15 +196,18 @@ static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
 
 /* The graph is resolved on the survey's first schema. Canonical columns are the map's, whatever a schema has, and a raw
  * column that a schema lacks is null there: only the type of a raw column depends on who comes first. */
-static void look_at_schema(const run *r, survey *s, const nj_schema *schema)
+static int look_at_schema(const run *r, survey *s, const nj_schema *schema)
 {
     for (uint32_t i = 0; i < s->n_schemas; i++)
-        if (s->schema[i] == schema) return;
-    if (s->n_schemas == sizeof s->schema / sizeof *s->schema) return;
+        if (s->schema[i] == schema) return 0;
+    const nj_schema **more = realloc(s->schema, (s->n_schemas + 1) * sizeof *more);
+    if (!more) return -1;
+    s->schema = more;
     s->schema[s->n_schemas++] = schema;
     for (uint32_t f = 0; f < r->n_fields; f++)
         if (r->field_from[f].kind == FIELD_WANT && !strncmp(r->field[f].key, "packet.", 7) && s->column[f] != NJ_NO_COLUMN)
             tell_other_type(r, f, nj_schema_name(schema), schema);
+    return 0;
 }
 
 static survey *find_survey(const run *r, const char *name)
@@ -224,7 +231,7 @@ survey *nj_flow_survey(run *r, const nj_schema *schema, uint64_t seq, nj_error *
     pthread_mutex_lock(&r->survey_lock);
     while (!(found = find_survey(r, name)) && units_before(r, seq)) pthread_cond_wait(&r->survey_turn, &r->survey_lock);
     if (found) {
-        look_at_schema(r, found, schema);
+        if (look_at_schema(r, found, schema)) nj_fail(err, "out of memory"), found = NULL;
     } else {
         survey **list = realloc(r->survey, (r->n_surveys + 1) * sizeof *list);
         if (list) r->survey = list;

@@ -1,5 +1,7 @@
 #include "dispatch.h"
 
+#include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,13 +21,17 @@ static const nj_col absent_column = { NULL, NULL };
 static void *work_scratch(const nj_work *w, size_t bytes)
 {
     const call *c = w->opaque;
-    return nj_arena_alloc(&c->worker->scratch, bytes);
+    void *room = nj_arena_alloc(&c->worker->scratch, bytes);
+    if (!room) c->worker->no_memory = true;
+    return room;
 }
 
 static const char *work_text(const nj_work *w, const char *s, size_t length)
 {
     const call *c = w->opaque;
-    return nj_arena_text(&c->batch->arena, s, length);
+    const char *text = nj_arena_text(&c->batch->arena, s, length);
+    if (!text) c->worker->no_memory = true;
+    return text;
 }
 
 static void count_stamp(nj_worker *w, uint32_t row, int64_t ns)
@@ -51,6 +57,7 @@ static const nj_image *work_image(const nj_work *w, uint32_t need, uint32_t row)
         const char *why = NULL;
         c->worker->open_stamp(c->worker->opener, s, &c->batch->arena, &why);
         if (!c->worker->uncounted) count_stamp(c->worker, row, nj_now_ns() - start);
+        if (why && !strcmp(why, "out of memory")) c->worker->no_memory = true;
         if (s->state != NJ_STAMP_OPEN) {
             static int said;
             char where[512];
@@ -77,9 +84,15 @@ nj_worker *nj_worker_new(const nj_instances *set, nj_open_stamp open_stamp, void
                       .stamps = calloc(1, sizeof *w->stamps),
                       .decode = calloc(1, sizeof *w->decode),
                       .countdown = calloc(set->n + 1, sizeof *w->countdown),
-                      .answers = nj_answers_new(set) };
-    int ok = w->thread && w->module && w->stamps && w->decode && w->countdown && w->answers;
+                      .answers = nj_answers_new(set),
+                      .share = calloc(set->n + 2, sizeof *w->share) };
+    int ok = w->thread && w->module && w->stamps && w->decode && w->countdown && w->answers && w->share;
     if (!ok) nj_fail(err, "out of memory");
+    if (ok) {
+        w->share[0] = w->decode;
+        w->share[1] = w->stamps;
+        for (uint32_t i = 0; i < set->n; i++) w->share[2 + i] = &w->module[i];
+    }
     for (uint32_t i = 0; i < set->n && ok; i++) {
         const nj_instance *in = &set->item[i];
         size_t size = (in->module->thread_size + 127) & ~(size_t)63;
@@ -116,6 +129,7 @@ void nj_worker_free(nj_worker *w)
     free(w->decode);
     free(w->countdown);
     nj_answers_free(w->answers);
+    free(w->share);
     free(w);
 }
 
@@ -179,14 +193,16 @@ static void one_call(nj_worker *worker, const nj_step *s, nj_work *w)
     const nj_module *m = s->in->module;
     nj_counter *count = &worker->module[s->instance];
     int (*process)(const void *, void *, const nj_work *) = worker->reference && m->process_ref ? m->process_ref : m->process;
-    worker->slot.first_row = w->row[0];
-    worker->slot.n_rows = w->n;
-    worker->slot.instance = s->in->name;
+    atomic_store_explicit(&worker->slot.first_row, w->row[0], memory_order_relaxed);
+    atomic_store_explicit(&worker->slot.n_rows, w->n, memory_order_relaxed);
+    atomic_store_explicit(&worker->slot.instance, s->in->name, memory_order_release);
     worker->image_ns = 0;
     int64_t start = worker->uncounted ? 0 : nj_now_ns();
+    errno = 0;
     int rc = process(s->in->self, worker->thread[s->instance], w);
+    if (rc == NJ_ENOMEM && errno == ENOMEM) worker->no_memory = true;
     int64_t ns = worker->uncounted ? 0 : nj_now_ns() - start - worker->image_ns;
-    worker->slot.instance = NULL;
+    atomic_store_explicit(&worker->slot.instance, NULL, memory_order_release);
     nj_arena_reset(&worker->scratch);
     settle_rows(worker, s, w, rc);
     if (worker->uncounted) return;
@@ -203,7 +219,7 @@ static void call_slices(nj_worker *worker, const nj_step *s, nj_work *w, const u
     const nj_module *m = s->in->module;
     uint32_t whole = m->flags & NJ_WHOLE_BATCH ? 1 : 0, hint = m->rows_hint ? m->rows_hint : n;
     uint64_t *left = &worker->countdown[s->instance];
-    for (uint32_t at = 0; at < n;) {
+    for (uint32_t at = 0; at < n && !worker->no_memory;) {
         uint32_t take = whole ? n : n - at < hint ? n - at : hint;
         if (!whole && worker->single && *left < take) {
             take = *left ? (uint32_t)*left : 1;
@@ -267,7 +283,9 @@ static int run_step(const nj_graph *g, nj_worker *worker, nj_batch *b, const nj_
                   .text = work_text,
                   .image = work_image };
     worker->n_costs = 0;
+    worker->no_memory = false;
     if (n) call_slices(worker, s, &w, rows, n);
+    if (worker->no_memory) return -1;
     if (n && !worker->uncounted) nj_answers_range(&worker->answers[s->instance], s, b, out);
     if (worker->drift) worker->drift[2 + s->instance] = nj_weighted_median(worker->cost, worker->n_costs);
     return 0;
@@ -302,7 +320,7 @@ int nj_dispatch(const nj_graph *g, nj_worker *worker, nj_batch *b)
     if (!state->reason) return -1;
     b->state = state;
     b->graph = g;
-    worker->slot.batch_seq = b->seq;
+    atomic_store_explicit(&worker->slot.batch_seq, b->seq, memory_order_relaxed);
     for (uint32_t s = 0; s < g->n_steps; s++) {
         state->reason[s] = nj_arena_alloc(&b->arena, b->n + 1);
         if (!state->reason[s] || run_step(g, worker, b, &g->step[s], state->reason[s], rows)) return -1;
@@ -321,10 +339,5 @@ int nj_dispatch(const nj_graph *g, nj_worker *worker, nj_batch *b)
 
 void nj_worker_share_cpu(nj_worker *w, int64_t cpu_ns)
 {
-    nj_counter *list[258];
-    uint32_t n = 0;
-    list[n++] = w->decode;
-    list[n++] = w->stamps;
-    for (uint32_t i = 0; i < w->set->n && n < 258; i++) list[n++] = &w->module[i];
-    nj_counter_share_cpu(list, n, cpu_ns);
+    nj_counter_share_cpu(w->share, w->set->n + 2, cpu_ns);
 }

@@ -8,9 +8,9 @@
 
 /* Where a thread is: written before each module call, read by a watchdog, a crash report or the profiler. */
 typedef struct nj_slot {
-    const char *volatile instance; /* NULL = in no module */
-    volatile uint64_t batch_seq;
-    volatile uint32_t first_row, n_rows;
+    const char *_Atomic instance; /* NULL = in no module */
+    _Atomic uint64_t batch_seq;
+    _Atomic uint32_t first_row, n_rows;
 } nj_slot;
 
 /* Opens a stamp (decode's nj_stamp_open behind a pointer). */
@@ -21,6 +21,7 @@ typedef struct nj_worker {
     void **thread;               /* [set->n] thread blocks of the modules */
     nj_counter *module;          /* [set->n] */
     nj_counter *stamps, *decode; /* stages */
+    nj_counter **share;          /* [2 + set->n] all of them, for the sharing out of CPU time */
     nj_open_stamp open_stamp;
     void *opener;
     nj_arena scratch; /* of one process() call */
@@ -35,6 +36,7 @@ typedef struct nj_worker {
     uint32_t n_costs;
     int64_t image_ns;      /* spent opening stamps during the present call */
     int64_t *row_stamp_ns; /* [row] of the present batch */
+    bool no_memory;        /* a module asked for some in vain: the batch is not to be written */
 } nj_worker;
 
 /* Thread blocks are opened here, in the thread that will use them. NULL with err. */

@@ -6,8 +6,6 @@
 
 #include "../base/log.h"
 
-enum { MAX_COLUMNS = 2048 };
-
 /* While resolving, own columns (gives, derived) are numbered from OWN on; packet columns from 0. Renumbered at the end. */
 enum { OWN = 1u << 20 };
 
@@ -15,8 +13,9 @@ typedef struct resolver {
     nj_graph *g;
     const nj_offers *offers;
     nj_column_def *packet;
-    uint32_t n_packet, n_own;
+    uint32_t n_packet, cap_packet, n_own, cap_own, cap_derived;
     nj_column *own;
+    bool failed;         /* err says why: memory, or a limit */
     uint32_t *first_out; /* [instance] own number of its first give, or NJ_NO_COLUMN: not taken in yet */
     uint32_t **col;      /* [instance][need] */
     const char **off;    /* [instance] why it cannot run */
@@ -36,6 +35,38 @@ static int is_adapter_of(const nj_instance *in, const char *survey)
     return !strcmp(whose, "any") || (!strncmp(whose, survey, n) && (!whose[n] || whose[n] == '_'));
 }
 
+static uint32_t fails(resolver *r)
+{
+    if (!r->failed) nj_fail(r->err, "out of memory");
+    r->failed = true;
+    return NJ_NO_COLUMN;
+}
+
+/* Room for one more in an array of the arena; the smaller one stays there, unused. Column numbers end at OWN. */
+static int grow(resolver *r, void *array, uint32_t n, uint32_t *cap, size_t size)
+{
+    if (n < *cap) return 0;
+    if (n >= OWN - 1) {
+        if (!r->failed)
+            nj_fail(r->err, "survey %s: more than %u columns in one graph; ask for fewer", r->g->layout.survey, OWN - 1);
+        r->failed = true;
+        return -1;
+    }
+    void *old, *more;
+    memcpy(&old, array, sizeof old);
+    uint32_t room = *cap ? 2 * *cap : 256;
+    if (!(more = nj_arena_alloc(&r->g->arena, room * size))) return (void)fails(r), -1;
+    if (n) memcpy(more, old, n * size);
+    memcpy(array, &more, sizeof more);
+    *cap = room;
+    return 0;
+}
+
+static const char *own_name(resolver *r, const nj_instance *in, const nj_give *give)
+{
+    return give->flags & NJ_CANONICAL ? give->name : nj_arena_printf(&r->g->arena, "%s.%s", in->name, give->name);
+}
+
 /* Takes an instance in: its gives get columns, its needs are resolved later. */
 static uint32_t take_in(resolver *r, uint32_t i)
 {
@@ -43,10 +74,11 @@ static uint32_t take_in(resolver *r, uint32_t i)
     if (r->first_out[i] == NJ_NO_COLUMN) {
         r->first_out[i] = r->n_own;
         r->queue[i] = 1;
-        for (uint32_t k = 0; k < in->n_gives && r->n_own < MAX_COLUMNS; k++) {
+        for (uint32_t k = 0; k < in->n_gives; k++) {
             const nj_give *give = &in->give[k];
-            const char *path =
-                give->flags & NJ_CANONICAL ? give->name : nj_arena_printf(&r->g->arena, "%s.%s", in->name, give->name);
+            const char *path = own_name(r, in, give);
+            if (!path) return fails(r);
+            if (grow(r, &r->own, r->n_own, &r->cap_own, sizeof *r->own)) return NJ_NO_COLUMN;
             r->own[r->n_own++] =
                 (nj_column){ path, give->unit, give->type, give->width ? NJ_SCALAR : NJ_SERIES, give->width, -1, (int32_t)i, k };
         }
@@ -56,12 +88,15 @@ static uint32_t take_in(resolver *r, uint32_t i)
 
 static uint32_t derive(resolver *r, const char *path, nj_derived d, nj_column column)
 {
+    if (!path) return fails(r);
     for (uint32_t k = 0; k < r->n_own; k++)
         if (r->own[k].derived >= 0 && !strcmp(r->own[k].path, path) && r->own[k].type == column.type) {
             const nj_derived *have = &r->g->derived[r->own[k].derived];
             if (have->kind == d.kind && have->base == d.base && have->scale == d.scale) return OWN + k;
         }
-    if (r->n_own == MAX_COLUMNS || r->g->n_derived == MAX_COLUMNS) return NJ_NO_COLUMN;
+    if (grow(r, &r->own, r->n_own, &r->cap_own, sizeof *r->own) ||
+        grow(r, &r->g->derived, r->g->n_derived, &r->cap_derived, sizeof *r->g->derived))
+        return NJ_NO_COLUMN;
     column.path = path;
     column.derived = (int32_t)r->g->n_derived;
     column.step = -1;
@@ -113,9 +148,10 @@ static uint32_t from_packet(resolver *r, const char *path, nj_type type, const c
     if (found && !convert && (type == NJ_STR) != (natural == NJ_STR)) return *why = "text and number do not match", NJ_NO_COLUMN;
     for (uint32_t k = 0; k < r->n_packet; k++)
         if (!strcmp(r->packet[k].path, path) && r->packet[k].type == type && r->packet[k].scale == scale) return k;
-    if (r->n_packet == MAX_COLUMNS) return *why = "too many columns", NJ_NO_COLUMN;
-    r->packet[r->n_packet] =
-        (nj_column_def){ nj_arena_text(&r->g->arena, path, strlen(path)), type, have, unit ? unit : have_unit, scale };
+    if (grow(r, &r->packet, r->n_packet, &r->cap_packet, sizeof *r->packet)) return NJ_NO_COLUMN;
+    const char *kept = nj_arena_text(&r->g->arena, path, strlen(path));
+    if (!kept) return fails(r);
+    r->packet[r->n_packet] = (nj_column_def){ kept, type, have, unit ? unit : have_unit, scale };
     return r->n_packet++;
 }
 
@@ -131,8 +167,8 @@ static const char *unit_of(const resolver *r, uint32_t c)
 static uint32_t view(resolver *r, const char *path, const char *at, nj_type type, const char *unit, const char **why)
 {
     static const char bands[] = "ugrizy";
-    char base_path[256];
-    snprintf(base_path, sizeof base_path, "%.*s", (int)(at - path), path);
+    const char *base_path = nj_arena_text(&r->g->arena, path, (size_t)(at - path));
+    if (!base_path) return fails(r);
     int by_time = !strcmp(at, "@time") || !strcmp(at, "@sorted");
     const char *band = at[1] && !at[2] ? strchr(bands, at[1]) : NULL;
     if (!by_time && !band) return *why = "no such view (@time, @g, @r, ...)", NJ_NO_COLUMN;
@@ -167,11 +203,16 @@ static uint32_t plane(resolver *r, const char *path, uint8_t s, const char *hdu,
     if (base == NJ_NO_COLUMN || !strcmp(hdu, "0]")) return base;
     for (uint32_t k = 0; k < layout->n_planes; k++)
         if (!strcmp(r->plane[k].path, path)) return NJ_FIRST_STAMP + NJ_STAMPS + k;
-    if (layout->n_planes == NJ_PLANES) return *why = "more HDUs than one survey's modules may ask for", NJ_NO_COLUMN;
+    if (layout->n_planes == NJ_PLANES) {
+        if (!r->failed)
+            nj_fail(r->err, "%s: modules ask for more than %d different HDUs of one survey's stamps", path, NJ_PLANES);
+        r->failed = true;
+        return NJ_NO_COLUMN;
+    }
     nj_plane_def *def = &r->plane[layout->n_planes];
     *def =
         (nj_plane_def){ nj_arena_text(&r->g->arena, path, strlen(path)), nj_arena_text(&r->g->arena, hdu, strlen(hdu) - 1), s };
-    if (!def->path || !def->hdu) return *why = "out of memory", NJ_NO_COLUMN;
+    if (!def->path || !def->hdu) return fails(r);
     layout->plane = r->plane;
     return NJ_FIRST_STAMP + NJ_STAMPS + layout->n_planes++;
 }
@@ -198,7 +239,8 @@ static uint32_t lookup(resolver *r, const char *path, nj_type type, const char *
                            : !strncmp(path, in->name, n) && path[n] == '.' && !strcmp(path + n + 1, give->name);
             if (!mine) continue;
             if (r->off[i]) return *why = "its module is off for this survey", NJ_NO_COLUMN;
-            return from_give(r, take_in(r, i) + k, type, unit, shape, why);
+            uint32_t first = take_in(r, i);
+            return r->failed ? NJ_NO_COLUMN : from_give(r, first + k, type, unit, shape, why);
         }
         if (!adapter && !strncmp(path, in->name, n) && path[n] == '.')
             return *why = "that module has no such column", NJ_NO_COLUMN;
@@ -229,15 +271,18 @@ static int resolve_instance(resolver *r, uint32_t i)
     if (!serves(in, r->offers->survey)) {
         for (uint32_t k = 0; k < in->n_needs; k++) r->col[i][k] = NJ_NO_COLUMN;
         r->off[i] = nj_arena_printf(&r->g->arena, "it is for %s alerts only (surveys)", in->surveys);
-        return 0;
+        return r->off[i] ? 0 : nj_fail(r->err, "out of memory");
     }
     for (uint32_t k = 0; k < in->n_needs; k++) {
         const nj_need *need = &in->need[k];
         const char *why = NULL;
         uint32_t c = lookup(r, need->path, need->shape == NJ_IMAGE ? 0 : need->type, need->unit, need->shape, &why);
         r->col[i][k] = c;
-        if (c == NJ_NO_COLUMN && !(need->flags & NJ_OPTIONAL) && !r->off[i])
+        if (c == NJ_NO_COLUMN && !(need->flags & NJ_OPTIONAL) && !r->off[i]) {
             r->off[i] = nj_arena_printf(&r->g->arena, "it needs %s: %s", need->path, why ? why : "nothing gives it");
+            if (!r->off[i]) fails(r);
+        }
+        if (r->failed) return -1;
     }
     return 0;
 }
@@ -327,34 +372,37 @@ static void add_required(const nj_graph *g, uint32_t c, uint32_t *list, uint32_t
     } else {
         for (uint32_t k = 0; k < *n; k++)
             if (list[k] == c) return;
-        if (*n < MAX_COLUMNS) list[(*n)++] = c;
+        list[(*n)++] = c;
     }
 }
 
-static int build_step(resolver *r, nj_step *s, uint32_t i)
+/* The first n of a list, in the arena. */
+static const uint32_t *keep_list(nj_graph *g, const uint32_t *list, uint32_t n)
+{
+    uint32_t *kept = nj_arena_alloc(&g->arena, n * sizeof n + 4);
+    if (kept && n) memcpy(kept, list, n * sizeof n);
+    return kept;
+}
+
+/* list: room for each column once. */
+static int build_step(resolver *r, nj_step *s, uint32_t i, uint32_t *list)
 {
     nj_graph *g = r->g;
     const nj_instance *in = &g->set->item[i];
-    uint32_t list[MAX_COLUMNS], n = 0;
+    uint32_t n = 0;
     for (uint32_t k = 0; k < in->n_needs; k++) r->col[i][k] = renumber(r, r->col[i][k]);
     *s = (nj_step){
         .in = in, .instance = i, .col = r->col[i], .first_out = g->layout.n_packet + r->first_out[i], .off = r->off[i]
     };
     for (uint32_t k = 0; k < in->n_needs; k++) add_prepare(g, r->col[i][k], list, &n);
-    uint32_t *prepare = nj_arena_alloc(&g->arena, n * sizeof n + 4);
-    if (!prepare) return -1;
-    memcpy(prepare, list, n * sizeof n);
-    s->prepare = prepare;
+    s->prepare = keep_list(g, list, n);
     s->n_prepare = n;
     n = 0;
     for (uint32_t k = 0; k < in->n_needs; k++)
         if (!(in->need[k].flags & NJ_OPTIONAL)) add_required(g, r->col[i][k], list, &n);
-    uint32_t *required = nj_arena_alloc(&g->arena, n * sizeof n + 4);
-    if (!required) return -1;
-    memcpy(required, list, n * sizeof n);
-    s->required = required;
+    s->required = keep_list(g, list, n);
     s->n_required = n;
-    return 0;
+    return s->prepare && s->required ? 0 : -1;
 }
 
 static int finish(resolver *r, const uint32_t *sequence, uint32_t n_steps)
@@ -367,7 +415,8 @@ static int finish(resolver *r, const uint32_t *sequence, uint32_t n_steps)
     g->col = nj_arena_zalloc(&g->arena, (g->layout.n + 1) * sizeof *g->col);
     g->step = nj_arena_zalloc(&g->arena, (n_steps + 1) * sizeof *g->step);
     g->step_of = nj_arena_alloc(&g->arena, (g->set->n + 1) * sizeof *g->step_of);
-    if (!g->col || !g->step || !g->step_of) return nj_fail(r->err, "out of memory");
+    uint32_t *list = nj_arena_alloc(&g->arena, (g->layout.n + 1) * sizeof *list);
+    if (!g->col || !g->step || !g->step_of || !list) return nj_fail(r->err, "out of memory");
     for (uint32_t i = 0; i < g->set->n; i++) g->step_of[i] = -1;
     for (uint32_t s = 0; s < n_steps; s++) g->step_of[sequence[s]] = (int32_t)s;
     for (uint32_t c = 0; c < r->n_packet; c++)
@@ -382,7 +431,7 @@ static int finish(resolver *r, const uint32_t *sequence, uint32_t n_steps)
         g->derived[k].key = renumber(r, g->derived[k].key);
     }
     for (uint32_t s = 0; s < n_steps; s++)
-        if (build_step(r, &g->step[s], sequence[s])) return nj_fail(r->err, "out of memory");
+        if (build_step(r, &g->step[s], sequence[s], list)) return nj_fail(r->err, "out of memory");
     for (uint32_t k = 0; k < g->n_wants; k++) g->want[k] = renumber(r, g->want[k]);
     return 0;
 }
@@ -394,10 +443,12 @@ static int resolve(resolver *r, const nj_want *want)
     for (uint32_t i = 0; i < n; i++) {
         r->first_out[i] = NJ_NO_COLUMN;
         if (g->set->item[i].wanted) take_in(r, i);
+        if (r->failed) return -1;
     }
     for (uint32_t k = 0; k < g->n_wants; k++) {
         const char *why = NULL;
         g->want[k] = lookup(r, want[k].path, want[k].type, want[k].unit, 0, &why);
+        if (r->failed) return -1;
     }
     for (int more = 1; more;) { /* resolving an instance can take in an adapter */
         more = 0;
@@ -420,6 +471,7 @@ static int resolve(resolver *r, const nj_want *want)
                 if (in->need[k].flags & NJ_OPTIONAL || c == NJ_NO_COLUMN || c >= NJ_FIRST_STAMP || c < OWN) continue;
                 if (!r->off[r->own[c - OWN].step]) continue;
                 r->off[i] = nj_arena_printf(&g->arena, "it needs %s, which is off", in->need[k].path);
+                if (!r->off[i]) return nj_fail(r->err, "out of memory");
                 again = 1;
             }
         }
@@ -439,18 +491,15 @@ nj_graph *nj_graph_new(const nj_instances *set, const nj_offers *offers, const n
     g->layout.survey = nj_arena_text(a, offers->survey, strlen(offers->survey));
     g->n_wants = n_wants;
     g->want = nj_arena_alloc(a, (n_wants + 1) * sizeof *g->want);
-    g->derived = nj_arena_alloc(a, MAX_COLUMNS * sizeof *g->derived);
     resolver r = { .g = g,
                    .offers = offers,
                    .err = err,
-                   .packet = nj_arena_alloc(a, MAX_COLUMNS * sizeof *r.packet),
-                   .own = nj_arena_alloc(a, MAX_COLUMNS * sizeof *r.own),
                    .first_out = nj_arena_alloc(a, (set->n + 1) * sizeof *r.first_out),
                    .col = nj_arena_zalloc(a, (set->n + 1) * sizeof *r.col),
                    .off = nj_arena_zalloc(a, (set->n + 1) * sizeof *r.off),
                    .plane = nj_arena_zalloc(a, NJ_PLANES * sizeof *r.plane),
                    .queue = nj_arena_zalloc(a, set->n + 1) };
-    int ok = g->want && g->derived && r.packet && r.own && r.first_out && r.col && r.off && r.plane && r.queue;
+    int ok = g->layout.survey && g->want && r.first_out && r.col && r.off && r.plane && r.queue;
     if (!ok) nj_fail(err, "out of memory");
     if (!ok || resolve(&r, want)) {
         nj_graph_free(g);

@@ -54,7 +54,9 @@ __attribute__((format(printf, 3, 4))) static void host_log(void *opaque, int lev
 static void *host_alloc(void *opaque, size_t bytes)
 {
     nj_instances *set = opaque;
-    return nj_arena_zalloc(&set->arena, bytes);
+    void *room = nj_arena_zalloc(&set->arena, bytes);
+    if (!room) set->no_memory = true;
+    return room;
 }
 
 /* name as it stands if absolute, else below each folder of the data path, else below the working directory. -1: errno */
@@ -68,6 +70,13 @@ static int find_file(const nj_instances *set, const char *name, char path[4096])
     }
     snprintf(path, 4096, "%s", name);
     return access(path, R_OK);
+}
+
+static int no_room(nj_instances *set, void *map, size_t n)
+{
+    if (map) munmap(map, n);
+    set->no_memory = true;
+    return NJ_ENOMEM;
 }
 
 static int host_data(void *opaque, const char *name, const void **bytes, size_t *n)
@@ -95,15 +104,17 @@ static int host_data(void *opaque, const char *name, const void **bytes, size_t 
     if (set->n_files == set->cap_files) {
         uint32_t cap = set->cap_files ? 2 * set->cap_files : 16;
         nj_data_file *file = realloc(set->file, cap * sizeof *file);
-        if (!file) return NJ_ENOMEM;
+        if (!file) return no_room(set, map, (size_t)st.st_size);
         set->file = file;
         set->cap_files = cap;
     }
-    nj_data_file *f = &set->file[set->n_files++];
+    nj_data_file *f = &set->file[set->n_files];
     *f = (nj_data_file){ .path = nj_arena_text(&set->arena, path, strlen(path)),
                          .name = nj_arena_text(&set->arena, name, strlen(name)),
                          .bytes = map ? map : "",
                          .n = (size_t)st.st_size };
+    if (!f->path || !f->name) return no_room(set, map, (size_t)st.st_size);
+    set->n_files++;
     nj_sha256(f->bytes, f->n, f->sha256);
     *bytes = f->bytes;
     *n = f->n;
@@ -118,15 +129,24 @@ static const void *host_service(void *opaque, const char *name, uint32_t version
 
 /* --- which instances --- */
 
-/* The section "module.NAME" as settings know it; arena text. */
-static const char *section_of(nj_instances *set, const char *name)
+/* Names are as long as the report has room for. */
+enum { MAX_NAME = 63 };
+
+typedef struct section {
+    char name[MAX_NAME + sizeof "module."];
+} section;
+
+/* The section "module.NAME" as settings know it. */
+static section section_of(const char *name)
 {
-    return nj_arena_printf(&set->arena, "module.%s", name);
+    section s;
+    snprintf(s.name, sizeof s.name, "module.%s", name);
+    return s;
 }
 
 static const char *kind_of(nj_instances *set, const char *name)
 {
-    const char *kind = nj_settings_get(set->settings, section_of(set, name), "kind");
+    const char *kind = nj_settings_get(set->settings, section_of(name).name, "kind");
     return kind ? kind : name;
 }
 
@@ -140,11 +160,11 @@ static const char **all_names(nj_instances *set, uint32_t *n_names)
     for (uint32_t i = 0; i < set->modules->n; i++)
         if (!set->modules->item[i].module->declare) name[n++] = set->modules->item[i].module->name;
     for (size_t i = 0; i < set->settings->n; i++) {
-        const char *section = set->settings->item[i].section;
-        if (strncmp(section, "module.", 7) || !nj_modules_find(set->modules, kind_of(set, section + 7))) continue;
+        const char *given = set->settings->item[i].section;
+        if (strncmp(given, "module.", 7) || !nj_modules_find(set->modules, kind_of(set, given + 7))) continue;
         uint32_t k = 0;
-        while (k < n && strcmp(name[k], section + 7)) k++;
-        if (k == n) name[n++] = section + 7;
+        while (k < n && strcmp(name[k], given + 7)) k++;
+        if (k == n) name[n++] = given + 7;
     }
     *n_names = n;
     return name;
@@ -164,7 +184,7 @@ static int is_adapter(const char *name)
 
 static int in_default_set(nj_instances *set, const char *name)
 {
-    const char *flag = nj_settings_get(set->settings, section_of(set, name), "default");
+    const char *flag = nj_settings_get(set->settings, section_of(name).name, "default");
     return !is_adapter(name) && !(flag && is_one_of(flag, words_for_no));
 }
 
@@ -183,24 +203,24 @@ const nj_instance *nj_instances_find(const nj_instances *set, const char *name)
 }
 
 /* need.lc.mag = mylookup.mag: reads the column elsewhere. */
-static int redirect(nj_instances *set, const char *section, nj_need *need, int n, nj_error *err)
+static int redirect(nj_instances *set, const char *of, nj_need *need, int n, nj_error *err)
 {
     for (size_t i = 0; i < set->settings->n; i++) {
         const nj_setting *t = &set->settings->item[i];
-        if (strcmp(t->section, section) || strncmp(t->key, "need.", 5)) continue;
+        if (strcmp(t->section, of) || strncmp(t->key, "need.", 5)) continue;
         const char **path = nj_arena_alloc(&set->arena, ((size_t)n + 1) * sizeof *path);
         if (!path) return nj_fail(err, "out of memory");
         int k = 0;
         for (; k < n && strcmp(need[k].path, t->key + 5); k++) path[k] = need[k].path;
         if (k < n) continue;
         const char *near = nj_nearest(t->key + 5, path, (size_t)n);
-        return nj_fail(err, "%s: [%s] %s: it has no need '%s'%s%s%s", t->where, section, t->key, t->key + 5,
+        return nj_fail(err, "%s: [%s] %s: it has no need '%s'%s%s%s", t->where, of, t->key, t->key + 5,
                        near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     }
     for (int i = 0; i < n; i++) {
-        char key[256];
-        snprintf(key, sizeof key, "need.%s", need[i].path);
-        const char *other = nj_settings_get(set->settings, section, key);
+        const char *key = nj_arena_printf(&set->arena, "need.%s", need[i].path);
+        if (!key) return nj_fail(err, "out of memory");
+        const char *other = nj_settings_get(set->settings, of, key);
         if (other) need[i].path = other;
     }
     return 0;
@@ -234,6 +254,7 @@ static int check_gives(const char *module, const nj_give *give, int n, nj_error 
 static void begin_set_up(nj_instances *set)
 {
     set->setting_up = true;
+    set->no_memory = false;
     set->said[0] = 0;
 }
 
@@ -247,18 +268,20 @@ static void end_set_up(nj_instances *set, bool failed)
 static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
 {
     const nj_module *m = in->module;
-    const char *section = section_of(set, in->name);
+    const section of = section_of(in->name);
     void *params;
     in->conf = nj_arena_zalloc(&set->arena, m->conf_size + 1);
     if (!in->conf || nj_table_rows(&set->arena, m->params, m->param_size, sizeof(nj_param), &params) < 0)
         return nj_fail(err, "out of memory"), NJ_ENOMEM;
-    if (nj_settings_apply(set->settings, section, params, host_keys, in->conf, err)) return NJ_ECONF;
+    if (nj_settings_apply(set->settings, of.name, params, host_keys, in->conf, err)) return NJ_ECONF;
     nj_tables tables = { m->needs, m->gives };
     if (m->declare) {
         begin_set_up(set);
         int rc = m->declare(&set->host, in->conf, &tables);
         bool failed = rc != NJ_OK || !tables.needs || !tables.gives;
         end_set_up(set, failed);
+        if (failed && set->no_memory) rc = NJ_ENOMEM;
+        if (failed && rc == NJ_ENOMEM) return nj_fail(err, "module %s: out of memory", in->name), rc;
         if (failed) {
             const char *why = set->said[0] ? set->said : "it does not say why";
             if (rc == NJ_OK) rc = NJ_EINTERNAL;
@@ -271,8 +294,8 @@ static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
     int n_needs = nj_table_rows(&set->arena, tables.needs, m->need_size, sizeof(nj_need), &need);
     int n_gives = nj_table_rows(&set->arena, tables.gives, m->give_size, sizeof(nj_give), &give);
     if (n_needs < 0 || n_gives < 0) return nj_fail(err, "out of memory"), NJ_ENOMEM;
-    if (redirect(set, section, need, n_needs, err) || check_gives(in->name, give, n_gives, err)) return NJ_ECONF;
-    in->surveys = nj_settings_get(set->settings, section, "surveys");
+    if (redirect(set, of.name, need, n_needs, err) || check_gives(in->name, give, n_gives, err)) return NJ_ECONF;
+    in->surveys = nj_settings_get(set->settings, of.name, "surveys");
     in->need = need;
     in->give = give;
     in->n_needs = (uint32_t)n_needs;
@@ -295,7 +318,7 @@ static int add(nj_instances *set, const char *name, bool wanted, nj_error *err)
         nj_fail(err, "no module '%s'%s%s%s", name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
         return NJ_ECONF;
     }
-    if (e->module->declare && !strcmp(kind, name) && !nj_settings_get(set->settings, section_of(set, name), "kind"))
+    if (e->module->declare && !strcmp(kind, name) && !nj_settings_get(set->settings, section_of(name).name, "kind"))
         return nj_fail(err, "module '%s' needs a section of its own: [module.NAME] kind = %s ...", name, name), NJ_ECONF;
     nj_instance *item = realloc(set->item, (set->n + 1) * sizeof *item);
     if (!item) return nj_fail(err, "out of memory"), NJ_ENOMEM;
@@ -304,6 +327,7 @@ static int add(nj_instances *set, const char *name, bool wanted, nj_error *err)
     *in = (nj_instance){
         .name = nj_arena_text(&set->arena, name, strlen(name)), .module = e->module, .path = e->path, .wanted = wanted
     };
+    if (!in->name) return nj_fail(err, "out of memory"), NJ_ENOMEM;
     int rc = set_up(set, in, err);
     if (rc == NJ_OK) set->n++;
     return rc;
@@ -367,8 +391,8 @@ bool nj_instances_could(const nj_instances *set, const char *name)
     const nj_module_entry *e = nj_modules_find(set->modules, name);
     if (e && !e->module->declare) return true;
     for (size_t i = 0; i < set->settings->n; i++) {
-        const char *section = set->settings->item[i].section;
-        if (!strncmp(section, "module.", 7) && !strcmp(section + 7, name)) return true;
+        const char *given = set->settings->item[i].section;
+        if (!strncmp(given, "module.", 7) && !strcmp(given + 7, name)) return true;
     }
     return false;
 }
@@ -377,8 +401,10 @@ static int add_selected(nj_instances *set, const char *select, nj_error *err)
 {
     for (const char *p = select; p && *p;) {
         const char *end = strchrnul(p, ',');
-        char name[128];
+        char name[MAX_NAME + 1];
         const char *word = *p == '+' || *p == '-' ? p + 1 : p;
+        if (end - word > MAX_NAME)
+            return nj_fail(err, "-m: %.*s: a module's name has at most %d characters", (int)(end - word), word, MAX_NAME);
         snprintf(name, sizeof name, "%.*s", (int)(end - word), word);
         nj_error why = { "" };
         if (*p == '-') {
@@ -395,11 +421,11 @@ static int add_selected(nj_instances *set, const char *select, nj_error *err)
 }
 
 /* The instance that a need's path names ("roid.roid" -> "roid"), if it could be one. */
-static int provider_name(nj_instances *set, const char *path, char name[128])
+static int provider_name(nj_instances *set, const char *path, char name[MAX_NAME + 1])
 {
     const char *dot = strchr(path, '.');
-    if (!dot || dot - path > 127) return 0;
-    snprintf(name, 128, "%.*s", (int)(dot - path), path);
+    if (!dot || dot - path > MAX_NAME) return 0;
+    snprintf(name, MAX_NAME + 1, "%.*s", (int)(dot - path), path);
     return nj_instances_could(set, name);
 }
 
@@ -408,7 +434,7 @@ static int add_providers(nj_instances *set, const char *select, nj_error *err)
     for (uint32_t i = 0; i < set->n; i++)
         for (uint32_t k = 0; k < set->item[i].n_needs; k++) {
             nj_need need = set->item[i].need[k];
-            char name[128];
+            char name[MAX_NAME + 1];
             if (need.flags & NJ_OPTIONAL || !provider_name(set, need.path, name) || find(set, name)) continue;
             if (find_off(set, name, strlen(name))) continue;
             if (selected(select, name, '-')) return nj_fail(err, "-m -%s: but %s needs %s", name, set->item[i].name, need.path);
@@ -447,7 +473,10 @@ static int check_sections(nj_instances *set, nj_error *err)
     for (size_t i = 0; i < set->settings->n; i++) {
         const nj_setting *t = &set->settings->item[i];
         if (strncmp(t->section, "module.", 7)) continue;
-        const char *name = t->section + 7, *kind = kind_of(set, name);
+        const char *name = t->section + 7;
+        if (strlen(name) > MAX_NAME)
+            return nj_fail(err, "%s: %s: a module's name has at most %d characters", t->where, name, MAX_NAME);
+        const char *kind = kind_of(set, name);
         const nj_module_entry *e = nj_modules_find(set->modules, kind);
         if (!e) {
             const char *near = strcmp(kind, name) ? nearest_module(set, kind) : nj_instances_nearest(set, kind);
@@ -529,6 +558,7 @@ int nj_instances_open(nj_instances *set, const char *select, nj_error *err)
         int rc = in->module->open ? in->module->open(&set->host, in->conf, &in->self) : NJ_OK;
         end_set_up(set, rc != NJ_OK);
         in->cold_start_ns = nj_now_ns() - start;
+        if (rc != NJ_OK && set->no_memory) rc = NJ_ENOMEM;
         if (rc == NJ_OK) {
             in->opened = true;
             i++;

@@ -49,7 +49,8 @@ typedef struct nj_instances {
     uint32_t n_off;
     char said[512]; /* the first complaint of an instance that is being set up: why it is off, if it fails */
     bool setting_up;
-} nj_instances; /* zero-initialised */
+    bool no_memory; /* what is being set up asked for some in vain */
+} nj_instances;     /* zero-initialised */
 
 /* Chooses the instances: every module without declare() is one; sections [module.NAME] add more and set them up
  * (kind = MODULE; default = 0 keeps it out unless asked for; surveys = LIST: off for packets of others, as a model trained on

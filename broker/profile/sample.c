@@ -34,15 +34,15 @@ struct nj_sampler {
     nj_sampler_options o;
     alarm_clock clock[TIMERS];
     uint32_t n_clocks, n_started;
-    volatile int running;
-    volatile uint64_t moments;
+    _Atomic int running;
+    _Atomic uint64_t moments;
     int64_t last_ns; /* when the handler was last left */
     uint64_t *pc;    /* [room + MAX_DEPTH] frames of all samples, one behind the other */
     size_t used, room;
     uint64_t stack_end, missed[MISSES]; /* addresses without a rule */
-    volatile uint32_t n_missed;
+    _Atomic uint32_t n_missed;
     uint32_t *first; /* [max_samples + 2] */
-    volatile uint32_t n;
+    _Atomic uint32_t n;
     int64_t delay[DELAYS]; /* ns; drawn beforehand: a handler should not call libm */
 };
 

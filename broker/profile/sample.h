@@ -16,7 +16,7 @@
 typedef struct nj_sampler nj_sampler;
 
 typedef struct nj_sampler_options {
-    const char *volatile const *where;
+    const char *_Atomic const *where;
     const char *name;
     uint32_t max_samples;
     int64_t mean_ns;

@@ -21,7 +21,7 @@ typedef struct nj_replayer_args {
     /* CADENCE: time of the chunk's (first) alert, JD in days. -1 with err when it has none. NULL otherwise. */
     int (*jd)(void *opaque, nj_chunk *chunk, double *jd, nj_error *err);
     void *opaque;
-    const volatile int *stop; /* non-zero: waits end at once; NULL allowed */
+    const _Atomic int *stop; /* non-zero: waits end at once; NULL allowed */
 } nj_replayer_args;
 
 typedef struct nj_replayed {

@@ -103,7 +103,7 @@ static int add_name(parquet_source *s, const char *name)
 
 static void damaged(parquet_source *s, const char *why)
 {
-    if (s->damaged++ == 0) snprintf(s->first_damaged, sizeof s->first_damaged, "%s", why);
+    if (s->damaged++ == 0) snprintf(s->first_damaged, sizeof s->first_damaged, "%.500s", why);
     s->host->note(s->host->opaque, why);
 }
 

@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""An allocation that fails, each in turn: no crash, no hang, and exit code 0 only with all that the run was asked for.
+
+NIGHTJAR_MALLOC_STEP=N tries every N-th (1 = all: some minutes), NIGHTJAR_MALLOC_FIRST=K begins at the K-th; the default is a sample that
+ends soon, another one for each seed of NIGHTJAR_SEED."""
+import os, re, subprocess, threading
+from tap import ROOT, SANITIZED, Folder, done, nightjar, ok, rows, skip
+
+SAMPLE = 160  # runs by default
+NIGHTJAR = os.path.join(os.environ.get("NIGHTJAR_BUILD", os.path.join(ROOT, "build", "release")), "nightjar-pieces")
+JOBS = os.cpu_count() or 1
+
+RUN = ["run", "-j", "1", "-m", "nalerthist,roid,features,hostless,lookup_cats", "--columns", "lc.mag,packet.candidate.fid", "-w", "mag < 99",
+       "-t", "bright=mag < 30", "-D", "run.private_topics=1", "-D", "run.dedup=100", "--overwrite", "-c", "cats.ini"]
+FILES = ["out.ndjson", "out.avro", "out.fits"]
+
+
+def build():
+    library = os.path.abspath("failing_malloc.so")
+    r = subprocess.run([os.environ.get("CC", "cc").split()[-1], "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-o", library,
+                        os.path.join(ROOT, "tests", "e2e", "failing_malloc.c"), "-ldl"], capture_output=True, text=True)
+    return library if ok(r.returncode == 0, "the library that lets an allocation fail", r.stderr) else None
+
+
+def attempt(library, folder, at):
+    os.makedirs(folder, exist_ok=True)
+    for name in os.listdir(folder):
+        os.unlink(os.path.join(folder, name))
+    outputs = [f"ndjson:{folder}/out.ndjson", f"avro:{folder}/out.avro", f"fits:{folder}/out.fits", f"sqlite:{folder}/out.db"]
+    sinks = [x for spec in outputs for x in ("-o", spec)]
+    env = {**os.environ, "LD_PRELOAD": library, "FAIL_AT": str(at), "FAIL_COUNT": f"{folder}/count", "FAIL_WHERE": f"{folder}/where",
+           "OMP_WAIT_POLICY": "passive"}
+    try:
+        r = subprocess.run([NIGHTJAR, *RUN, "night.tar", *sinks, "--dead-letters", f"{folder}/dead.avro", "--report", f"{folder}/r.json"],
+                           capture_output=True, text=True, errors="replace", timeout=120, env=env)
+    except subprocess.TimeoutExpired:
+        return "hangs", ""
+    return r.returncode, r.stderr
+
+
+def content(folder):
+    with open(f"{folder}/out.ndjson", "rb") as f:
+        text = f.read()
+    return text, [os.path.getsize(f"{folder}/{name}") for name in FILES[1:]], os.path.exists(f"{folder}/r.json")
+
+
+def where(folder):
+    try:
+        with open(f"{folder}/where", encoding="ascii") as f:
+            address = [hex(int(line, 16) - 1) for line in f]
+    except OSError:
+        return "(it was not reached)"
+    r = subprocess.run(["addr2line", "-f", "-p", "-s", "-e", NIGHTJAR, *address], capture_output=True, text=True)
+    return " < ".join(re.sub(r" \(discriminator.*", "", line) for line in r.stdout.splitlines()) or " < ".join(address)
+
+
+def verdict(folder, rc, stderr, want):
+    """What is wrong with a run, or None."""
+    if rc == "hangs" or rc < 0 or rc > 5:
+        return f"exit code {rc}"
+    if rc == 0:
+        return None if content(folder) == want else "exit code 0 without all of the output"
+    return None if "nightjar" in stderr else f"exit code {rc} without a word"
+
+
+def numbers(n):
+    step = int(os.environ.get("NIGHTJAR_MALLOC_STEP", "0")) or max(1, n // SAMPLE)
+    first = int(os.environ.get("NIGHTJAR_MALLOC_FIRST", "0")) or 1 + int(os.environ.get("NIGHTJAR_SEED", "0")) % step
+    return list(range(first, n + 1, step))
+
+
+def each(library, todo, want):
+    bad, lock, left = [], threading.Lock(), list(reversed(todo))
+
+    def work(name):
+        while True:
+            with lock:
+                if not left:
+                    return
+                k = left.pop()
+            rc, stderr = attempt(library, name, k)
+            wrong = verdict(name, rc, stderr, want)
+            if wrong:
+                with lock:
+                    bad.append(f"allocation {k}: {wrong}; it was asked for in {where(name)}\n{stderr[-300:]}")
+
+    threads = [threading.Thread(target=work, args=(f"job{i}",)) for i in range(JOBS)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    return bad
+
+
+def test():
+    library = build()
+    if not library:
+        return
+    nightjar("simulate", "-q", "-n", 20, "-o", "night.tar", "--truth", "t.csv")
+    with open("cats.csv", "w", encoding="ascii") as f:
+        f.write("candid,kind,value\n1,a,0.5\n2,b,1.5\n")
+    with open("cats.ini", "w", encoding="ascii") as f:
+        f.write("[module.lookup_cats]\nkind = lookup\nfile = cats.csv\nkey = candid\n")
+    rc, stderr = attempt(library, "whole", 0)
+    if not ok(rc == 0 and len(rows("whole/out.ndjson")) == 20, "a run of 20 alerts", stderr):
+        return
+    want = content("whole")
+    with open("whole/count", encoding="ascii") as f:
+        n = int(f.read(), 16)
+    todo = numbers(n)
+    bad = each(library, todo, want)
+    ok(not bad, f"{len(todo)} of {n} allocations failing, one a run: no crash, no hang, no wrong exit code",
+       f"{len(bad)} of them wrong\n" + "\n".join(sorted(bad)[:40]))
+
+
+if SANITIZED:
+    skip("allocations that fail", "the sanitizer has its own allocator")
+else:
+    with Folder():
+        test()
+done()
