@@ -30,7 +30,7 @@ struct nj_members {
     struct archive *reader;
     const uint8_t *head; /* the first piece, read before the reader was there */
     size_t n_head;
-    bool opened, single, failed, in_damage, is_tar;
+    bool opened, single, failed, in_damage, is_tar, packed_otherwise;
     bool feed_failed, feed_ended;
     nj_error feed_err;
     uint64_t fed, zeros; /* bytes given to the reader; of these, zeros at the end */
@@ -188,6 +188,7 @@ static struct archive *new_reader(nj_members *m, const uint8_t *head, size_t n)
     archive_read_support_format_tar(a);
     archive_read_set_format_option(a, "tar", "read_concatenated_archives", "1");
     if (m->is_tar) return a;
+    m->packed_otherwise = true;
     archive_read_support_filter_lzma(a);
     archive_read_support_filter_lzip(a);
     archive_read_support_filter_lz4(a);
@@ -378,7 +379,7 @@ static int read_member(nj_members *m, struct archive_entry *entry, uint8_t **byt
 
 static int broken(nj_members *m, nj_error *err, const char *why)
 {
-    bool packed = m->unpack && nj_unpacker_packing(m->unpack);
+    bool packed = m->packed_otherwise || (m->unpack && nj_unpacker_packing(m->unpack));
     char text[640];
     if (!m->member[0])
         snprintf(text, sizeof text, "in front of its first member: %s", why);
