@@ -22,7 +22,7 @@ WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpoin
 # No -ffast-math (NaN is "no answer"), no contraction: the same digits on every machine of a build.
 COMMON := $(OPT.$(FLAVOUR)) -fopenmp -ffp-contract=off -fno-math-errno -fPIC -D_GNU_SOURCE -Iinclude
 LIBS   := -lrdkafka -lavro -lcfitsio -lsqlite3 -larchive -ldeflate -lsnappy -lzstd -lz -llzma -lbz2 -ljansson -lcurl -linih \
-          -lerfa -lwcs -lcminpack -lfftw3f -lfftw3 -lgsl -lgslcblas -lmicrohttpd -lcrypto -ldw -lelf -lunwind -ldl -lm -lpthread
+          -lerfa -lwcs -lxml2 -lcminpack -lfftw3f -lfftw3 -lgsl -lgslcblas -lmicrohttpd -lcrypto -ldw -lelf -lunwind -ldl -lm -lpthread
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 
 src     := $(sort $(wildcard broker/*.c broker/*/*.c))
@@ -53,6 +53,7 @@ $(BUILD)/%.cc.o: %.cc
 	@mkdir -p $(@D)
 	$(call say,CXX   $<)
 	$(Q)$(CXX) -std=c++17 $(COMMON) -Wall -Wextra $(CXXFLAGS) -MMD -MP -c $< -o $@
+$(BUILD)/broker/catalog/votable.c.o: COMMON += $(shell pkg-config --cflags libxml-2.0 2>/dev/null || echo -I/usr/include/libxml2)
 # Science modules and the kit see include/ only and export nothing but their table entry.
 $(modobj) $(kitobj): COMMON += -fvisibility=hidden -O3
 $(BUILD)/broker/base/version.c.o: $(gen)/revision

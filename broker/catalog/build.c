@@ -1,3 +1,4 @@
+/* build.c - makes a catalogue: which columns, of which types, and every row of every input into the writer. */
 #include "build.h"
 
 #include <ctype.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,7 +24,16 @@ enum { MOST_FILES = 65536, PROGRESS_ROWS = 16384 };
 typedef struct wanted {
     char source[72], name[48], unit[24];
     nj_type type; /* 0 = as the first input says */
+    int guessed;  /* the type is what rows of a text file looked like */
+    int big;      /* and one of them was a whole number that no double holds */
 } wanted;
+
+/* How a position's column is to be read. */
+typedef struct angle {
+    double factor; /* of a plain number, to degrees */
+    int hours;     /* parts are hours, minutes, seconds */
+    int settled;
+} angle;
 
 typedef struct job {
     const nj_catalog_build *b;
@@ -33,9 +44,11 @@ typedef struct job {
     wanted column[NJX_COLUMNS];
     uint32_t n_columns; /* without the row number */
     char ra[72], dec[72];
-    nj_angle unit;
+    angle angle[2]; /* of ra, of dec */
     njx_writer *writer;
-    uint64_t row; /* of the source, over all files */
+    uint64_t row;      /* of the source, over all files */
+    uint64_t file_row; /* that the present file began with */
+    int every_row;     /* second try: types of text files are those of all rows */
 } job;
 
 /* ---- inputs ---- */
@@ -235,7 +248,11 @@ static int settle(job *j, const nj_table *t)
     for (uint32_t i = 0; i < j->n_columns; i++) {
         int c = nj_table_find(t, j->column[i].source);
         if (c < 0) return missing(j, t, j->file[0], "such", j->column[i].source);
-        if (!j->column[i].type) j->column[i].type = t->column[c].type;
+        if (!j->column[i].type) {
+            j->column[i].type = t->column[c].type;
+            j->column[i].guessed = !t->column[c].declared;
+            j->column[i].big = t->column[c].big;
+        }
         snprintf(j->column[i].unit, sizeof j->column[i].unit, "%s", t->column[c].unit);
     }
     return 0;
@@ -328,21 +345,68 @@ static int value_of(const nj_cell *cell, nj_type type, njx_value *v, char text[6
                : 0;
 }
 
-static double angle_of(const nj_cell *cell, nj_angle unit, int is_ra)
+/* How the column of a position is written: by --unit, else by its own unit and its first value. */
+static int settle_angle(job *j, int is_dec, const nj_table_column *column, const nj_cell *first)
 {
-    if (cell->kind == NJ_CELL_NULL) return NAN;
-    if (cell->kind == NJ_CELL_TEXT) {
-        if (unit == NJ_ANGLE_HMS) return nj_parse_angle(cell->text, cell->n_text, is_ra);
-        double v;
-        return text_number(cell, &v) ? NAN : unit == NJ_ANGLE_RAD ? v * (180 / M_PI) : v;
+    static const struct {
+        const char *word;
+        double factor;
+    } known[] = { { "", 1 },
+                  { "deg", 1 },
+                  { "degree", 1 },
+                  { "degrees", 1 },
+                  { "d", 1 },
+                  { "rad", 180 / M_PI },
+                  { "radian", 180 / M_PI },
+                  { "radians", 180 / M_PI },
+                  { "h", 15 },
+                  { "hr", 15 },
+                  { "hour", 15 },
+                  { "hours", 15 },
+                  { "hourangle", 15 },
+                  { "h:m:s", 15 },
+                  { "hms", 15 },
+                  { "d:m:s", 1 },
+                  { "dms", 1 },
+                  { "hh:mm:ss", 15 },
+                  { "dd:mm:ss", 1 },
+                  { "\"h:m:s\"", 15 },
+                  { "\"d:m:s\"", 1 },
+                  { "angle", 1 },
+                  { "\u00b0", 1 } };
+    angle *a = &j->angle[is_dec];
+    int parts = first->kind == NJ_CELL_TEXT && nj_angle_has_parts(first->text, first->n_text);
+    a->settled = 1;
+    switch (j->b->unit) {
+    case NJ_ANGLE_DEG: *a = (angle){ 1, 0, 1 }; return 0;
+    case NJ_ANGLE_RAD: *a = (angle){ 180 / M_PI, 0, 1 }; return 0;
+    case NJ_ANGLE_HMS: *a = (angle){ is_dec ? 1 : 15, !is_dec, 1 }; return 0;
+    case NJ_ANGLE_AUTO: break;
     }
-    return cell->number * (unit == NJ_ANGLE_RAD ? 180 / M_PI : unit == NJ_ANGLE_HMS && is_ra ? 15 : 1);
+    for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
+        if (strcasecmp(known[k].word, column->unit) != 0) continue;
+        a->factor = known[k].factor;
+        /* parts of a right ascension are hours, unless its unit is one of degrees */
+        a->hours = parts && !is_dec ? !*column->unit || a->factor == 15 : a->factor == 15;
+        if (parts && a->factor != 1 && a->factor != 15)
+            return nj_fail(j->err, "column '%s' is in %s, and '%.*s' has parts: say --unit", column->name, column->unit,
+                           (int)first->n_text, first->text);
+        return 0;
+    }
+    return nj_fail(j->err, "column '%s' is in '%s', which is no unit of positions that is known: say --unit deg, hms or rad",
+                   column->name, column->unit);
 }
 
-static nj_angle guess_unit(const nj_table_column *column, const nj_cell *first)
+static double angle_of(const nj_cell *cell, const angle *a)
 {
-    if (first->kind == NJ_CELL_TEXT && nj_angle_has_parts(first->text, first->n_text)) return NJ_ANGLE_HMS;
-    return !strncmp(column->unit, "rad", 3) ? NJ_ANGLE_RAD : NJ_ANGLE_DEG;
+    double v;
+    if (cell->kind == NJ_CELL_NULL) return NAN;
+    if (cell->kind != NJ_CELL_TEXT) return cell->number * a->factor;
+    if (nj_angle_has_parts(cell->text, cell->n_text)) {
+        if (a->factor != 1 && a->factor != 15) return NAN;
+        return nj_parse_angle(cell->text, cell->n_text, a->hours);
+    }
+    return text_number(cell, &v) ? NAN : v * a->factor;
 }
 
 static void note_bad(job *j, const wanted *w, const nj_cell *cell)
@@ -356,7 +420,44 @@ static void note_bad(job *j, const wanted *w, const nj_cell *cell)
              text ? cell->text : number, w->type == NJ_F32 || w->type == NJ_F64 ? "number" : "whole number of that type");
 }
 
-static int add_row(job *j, const nj_cell *cell, int has_motion)
+static int is_digits(const nj_cell *cell)
+{
+    uint32_t at = cell->n_text && (*cell->text == '-' || *cell->text == '+');
+    for (uint32_t i = at; i < cell->n_text; i++)
+        if (!isdigit((unsigned char)cell->text[i])) return 0;
+    return cell->n_text > at;
+}
+
+/* Does a later row show that the guessed type of its column alters it? */
+static int is_misfit(const job *j, const wanted *w, const nj_cell *cell, int unreadable, const njx_value *value)
+{
+    if (j->every_row || !w->guessed || cell->kind != NJ_CELL_TEXT) return 0;
+    return unreadable || (w->type == NJ_F64 && fabs(value->number) > 0x1p53 && is_digits(cell)) ||
+           (w->type != NJ_STR && cell->n_text > 1 && is_digits(cell) && cell->text[0] == '0');
+}
+
+static void note_rejected(job *j, const nj_cell *ra, const nj_cell *dec, uint32_t file)
+{
+    char text[2][40];
+    const nj_cell *cell[2] = { ra, dec };
+    if (j->built->first_rejected[0]) return;
+    for (int k = 0; k < 2; k++) {
+        if (cell[k]->kind == NJ_CELL_NULL)
+            snprintf(text[k], sizeof text[k], "nothing");
+        else if (cell[k]->kind == NJ_CELL_TEXT)
+            snprintf(text[k], sizeof text[k], "'%.*s'", (int)(cell[k]->n_text < 32 ? cell[k]->n_text : 32), cell[k]->text);
+        else
+            snprintf(text[k], sizeof text[k], "%.12g", cell[k]->number);
+    }
+    snprintf(j->built->first_rejected, sizeof j->built->first_rejected, "row %llu%s%.60s: %s is %s, %s is %s",
+             (unsigned long long)(j->row - j->file_row), j->n_files > 1 ? " of " : "", j->n_files > 1 ? j->file[file] : "", j->ra,
+             text[0], j->dec, text[1]);
+}
+
+enum { NOT_AS_GUESSED = -2 };
+
+/* 0, -1, NOT_AS_GUESSED. */
+static int add_row(job *j, const nj_cell *cell, int has_motion, uint32_t file)
 {
     njx_value value[NJX_COLUMNS];
     char text[NJX_COLUMNS][64];
@@ -367,16 +468,19 @@ static int add_row(job *j, const nj_cell *cell, int has_motion)
         if (!value_of(&cell[2], NJ_F64, &v, text[0])) pm_ra = v.number * j->b->pm_scale;
         if (!value_of(&cell[3], NJ_F64, &v, text[0])) pm_dec = v.number * j->b->pm_scale;
     }
-    for (uint32_t i = 0; i < j->n_columns; i++)
-        if (value_of(&columns[i], j->column[i].type, &value[i], text[i])) {
-            note_bad(j, &j->column[i], &columns[i]);
-            value[i] = (njx_value){ .number = NJ_NO_F64, .integer = NJ_NO_I64 };
-        }
+    for (uint32_t i = 0; i < j->n_columns; i++) {
+        int bad = value_of(&columns[i], j->column[i].type, &value[i], text[i]);
+        if (is_misfit(j, &j->column[i], &columns[i], bad, &value[i])) return NOT_AS_GUESSED;
+        if (!bad) continue;
+        note_bad(j, &j->column[i], &columns[i]);
+        value[i] = (njx_value){ .number = NJ_NO_F64, .integer = NJ_NO_I64 };
+    }
     if (j->b->number) value[j->n_columns] = (njx_value){ .integer = (int64_t)j->row };
-    int rc = njx_add(j->writer, angle_of(&cell[0], j->unit, 1), angle_of(&cell[1], j->unit, 0), pm_ra, pm_dec, value,
+    int rc = njx_add(j->writer, angle_of(&cell[0], &j->angle[0]), angle_of(&cell[1], &j->angle[1]), pm_ra, pm_dec, value,
                      j->err->text, sizeof j->err->text);
     j->row++;
     if (rc > 0) j->built->n_rows++;
+    if (rc == 0) note_rejected(j, &cell[0], &cell[1], file);
     return rc < 0 ? -1 : 0;
 }
 
@@ -401,13 +505,67 @@ static int add_table(job *j, nj_table *t, uint32_t file)
 {
     int has_motion = j->b->pm_ra && j->b->pm_dec, rc;
     nj_cell cell[NJX_COLUMNS + 4];
+    const char *names[2] = { j->ra, j->dec };
     if (select_all(j, t, j->file[file], has_motion)) return -1;
+    j->file_row = j->row;
     while ((rc = t->class->next(t, cell, j->err)) > 0) {
-        if (j->unit == NJ_ANGLE_AUTO && cell[0].kind != NJ_CELL_NULL)
-            j->unit = guess_unit(&t->column[nj_table_find(t, j->ra)], &cell[0]);
-        if (add_row(j, cell, has_motion)) return -1;
+        for (int k = 0; k < 2; k++)
+            if (!j->angle[k].settled && cell[k].kind != NJ_CELL_NULL &&
+                settle_angle(j, k, &t->column[nj_table_find(t, names[k])], &cell[k]))
+                return -1;
+        rc = add_row(j, cell, has_motion, file);
+        if (rc) return rc;
         if (j->row % PROGRESS_ROWS == 0 && j->b->progress)
             j->b->progress(j->b->opaque, (file + t->class->done(t)) / j->n_files, j->row);
+    }
+    return rc;
+}
+
+/* The type that holds the values of both. */
+static nj_type wider(nj_type a, nj_type b, int big)
+{
+    if (a == b) return a;
+    return a == NJ_STR || b == NJ_STR || big ? NJ_STR : NJ_F64;
+}
+
+/* Types of guessed columns over all rows of all inputs: a later file may hold what the first one has not. */
+static int widen(job *j)
+{
+    char big[NJX_COLUMNS] = { 0 };
+    for (uint32_t f = 1; f < j->n_files; f++) {
+        nj_table *t = nj_table_open(j->file[f], 1, j->err);
+        if (!t) return -1;
+        for (uint32_t i = 0; i < j->n_columns; i++) {
+            int c = nj_table_find(t, j->column[i].source);
+            if (c < 0 || !j->column[i].guessed) continue;
+            big[i] |= t->column[c].big || j->column[i].big;
+            j->column[i].type = wider(j->column[i].type, t->column[c].type, big[i]);
+        }
+        nj_table_close(t);
+    }
+    return 0;
+}
+
+static void begin(job *j)
+{
+    njx_abandon(j->writer);
+    j->writer = NULL;
+    j->n_columns = 0;
+    j->row = 0;
+    memset(j->angle, 0, sizeof j->angle);
+    memset(j->built, 0, sizeof *j->built);
+}
+
+static int add_files(job *j)
+{
+    int rc = 0;
+    begin(j);
+    for (uint32_t i = 0; i < j->n_files && !rc; i++) {
+        nj_table *t = nj_table_open(j->file[i], j->every_row, j->err);
+        if (!t) return -1;
+        if (i == 0 && (settle(j, t) || (j->every_row && widen(j)) || create(j))) rc = -1;
+        if (!rc) rc = add_table(j, t, i);
+        nj_table_close(t);
     }
     return rc;
 }
@@ -423,15 +581,23 @@ int nj_catalog_make(const nj_catalog_build *b, nj_catalog_built *built, nj_error
     j->b = b;
     j->built = built;
     j->err = err ? err : &unused;
-    j->unit = b->unit;
     if (list_files(j) || hash_files(j, digest)) goto done;
-    for (uint32_t i = 0; i < j->n_files; i++) {
-        nj_table *t = nj_table_open(j->file[i], j->err);
-        int failed = !t || (i == 0 && (settle(j, t) || create(j))) || add_table(j, t, i);
-        nj_table_close(t);
-        if (failed) goto done;
+    rc = add_files(j);
+    if (rc == NOT_AS_GUESSED) { /* once more, with types that all rows agree with */
+        j->every_row = 1;
+        rc = add_files(j);
+    }
+    if (rc) {
+        rc = -1;
+        goto done;
     }
     built->n_rejected = njx_rejected(j->writer);
+    if (!built->n_rows) {
+        rc = built->n_rejected ? nj_fail(j->err, "%s: no row with a position; the first of %llu: %s; is --unit right?", b->output,
+                                         (unsigned long long)built->n_rejected, built->first_rejected)
+                               : nj_fail(j->err, "%s: no row in the input", b->output);
+        goto done;
+    }
     rc = njx_finish(j->writer, digest, j->err->text, sizeof j->err->text);
     j->writer = NULL;
 done:

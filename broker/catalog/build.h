@@ -32,6 +32,7 @@ typedef struct nj_catalog_built {
     uint64_t n_rows, n_rejected; /* rejected: no position, out of range, or unreadable */
     uint64_t n_bad_values;       /* cells of number columns that are none: null in the catalogue */
     char first_bad[160];         /* "column 'z', row 17: 'abc'" */
+    char first_rejected[320];    /* "row 17: ra is '', dec is 'x'" */
 } nj_catalog_built;
 
 int nj_catalog_make(const nj_catalog_build *build, nj_catalog_built *built, nj_error *err);

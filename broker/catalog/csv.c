@@ -1,5 +1,5 @@
-/* Text tables: commas, tabs, semicolons or bars, quotes, blanks around cells, gzip; ECSV's comment lines are skipped. */
-#include "table.h"
+/* csv.c - text tables row by row: commas, tabs, semicolons, bars or fixed columns, quotes, blanks around cells, gzip. */
+#include "text.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -9,28 +9,7 @@
 #include <sys/stat.h>
 #include <zlib.h>
 
-enum { MOST_COLUMNS = 4096, SAMPLE_ROWS = 10000, FIRST_BUFFER = 1 << 18, MOST_ROW_BYTES = 1 << 26 };
-
-typedef struct span {
-    char *text;
-    uint32_t n;
-} span;
-
-typedef struct csv_table {
-    nj_table table;
-    char *path;
-    gzFile file;
-    int64_t size; /* of the file on disk */
-    char *buffer;
-    size_t at, n, cap;
-    int end; /* nothing more to read */
-    char separator;
-    uint64_t line;
-    span *cell; /* [MOST_COLUMNS] of the present row */
-    uint32_t n_cells;
-    int header_rows;
-    uint32_t *select, n_select;
-} csv_table;
+enum { SAMPLE_ROWS = 10000, FIRST_BUFFER = 1 << 18, MOST_ROW_BYTES = 1 << 26 };
 
 static int match(const char *path, const unsigned char *first, size_t n)
 {
@@ -42,7 +21,7 @@ static int match(const char *path, const unsigned char *first, size_t n)
 }
 
 /* More bytes behind the present ones; 0 at the end, -1 on damage. Moves the present row to the front. */
-static int more(csv_table *t, size_t row, nj_error *err)
+int nj_text_more(nj_text_table *t, size_t row, nj_error *err)
 {
     if (t->end) return 0;
     memmove(t->buffer, t->buffer + row, t->n - row);
@@ -71,7 +50,7 @@ static int more(csv_table *t, size_t row, nj_error *err)
 }
 
 /* The end of the row that starts at t->at (its newline, or the end of the file): quotes may hold newlines. */
-static int row_end(csv_table *t, size_t *end, nj_error *err)
+static int row_end(nj_text_table *t, size_t *end, nj_error *err)
 {
     size_t row = t->at, p = row;
     int quoted = 0;
@@ -85,7 +64,7 @@ static int row_end(csv_table *t, size_t *end, nj_error *err)
             }
         }
         size_t length = p - row;
-        int rc = more(t, row, err);
+        int rc = nj_text_more(t, row, err);
         if (rc < 0) return -1;
         row = t->at;
         p = row + length;
@@ -98,7 +77,7 @@ static int row_end(csv_table *t, size_t *end, nj_error *err)
 }
 
 /* One cell from p on: without blanks around it, without its quotes. Returns where the next one starts, NULL after the last. */
-static char *one_cell(const csv_table *t, char *p, char *end, span *cell)
+static char *one_cell(const nj_text_table *t, char *p, char *end, nj_span *cell)
 {
     while (p < end && *p == ' ') p++;
     if (p < end && *p == '"') {
@@ -126,8 +105,39 @@ static char *one_cell(const csv_table *t, char *p, char *end, span *cell)
     return p < end ? p + 1 : NULL;
 }
 
-/* Cuts the next row that is neither blank nor a comment: 1, 0 at the end, -1. */
-static int next_row(csv_table *t, nj_error *err)
+/* An IPAC row: cells stand between the bars of the header, the last one to the end of the line. */
+static int cut_fixed(nj_text_table *t, char *p, char *stop, nj_error *err)
+{
+    size_t length = (size_t)(stop - p);
+    for (uint32_t i = 0; i + 1 < t->n_bars; i++)
+        if (t->bar[i] < length && !isspace((unsigned char)p[t->bar[i]]))
+            return nj_fail(err, "%s:%llu: a value stands where the header of this IPAC table has a bar (character %u)", t->path,
+                           (unsigned long long)t->line, t->bar[i] + 1);
+    for (uint32_t i = 0; i + 1 < t->n_bars; i++) {
+        size_t from = t->bar[i] < length ? t->bar[i] : length, to = t->bar[i + 1] < length ? t->bar[i + 1] : length;
+        if (i + 2 == t->n_bars) to = length;
+        char *text = p + from, *end = p + to;
+        while (text < end && isspace((unsigned char)*text)) text++;
+        while (end > text && isspace((unsigned char)end[-1])) end--;
+        t->cell[t->n_cells++] = (nj_span){ text, (uint32_t)(end - text) };
+    }
+    return 1;
+}
+
+/* The header's comments, a line each: ECSV's types and names in a comment are read from them. */
+static int keep_comment(nj_text_table *t, const char *p, const char *stop)
+{
+    size_t had = t->comment ? strlen(t->comment) : 0, n = (size_t)(stop - p);
+    if (had + n > MOST_ROW_BYTES) return -1;
+    char *text = realloc(t->comment, had + n + 2);
+    if (!text) return -1;
+    t->comment = text;
+    memcpy(text + had, p, n);
+    memcpy(text + had + n, "\n", 2);
+    return 0;
+}
+
+int nj_text_row(nj_text_table *t, nj_error *err)
 {
     for (;;) {
         size_t end = 0;
@@ -140,70 +150,31 @@ static int next_row(csv_table *t, nj_error *err)
         while (stop > p && (stop[-1] == '\r' || (t->separator != '\t' && isspace((unsigned char)stop[-1])))) stop--;
         if (p == stop) continue;
         if (*p == '#') {
-            if (strstr(p, "delimiter: ','") && strstr(p, "delimiter: ','") < stop) t->separator = ',';
+            if (t->keep_comments && keep_comment(t, p + 1, stop)) return nj_fail(err, "%s: no memory", t->path);
             continue;
         }
         t->n_cells = 0;
+        if (t->n_bars) {
+            if (*p == '\\' || *p == '|') continue;
+            return cut_fixed(t, p, stop, err);
+        }
         while (p) {
-            if (t->n_cells == MOST_COLUMNS)
-                return nj_fail(err, "%s:%llu: more than %d columns", t->path, (unsigned long long)t->line, MOST_COLUMNS);
+            if (t->n_cells == NJ_TEXT_COLUMNS)
+                return nj_fail(err, "%s:%llu: more than %d columns", t->path, (unsigned long long)t->line, NJ_TEXT_COLUMNS);
             p = one_cell(t, p, stop, &t->cell[t->n_cells++]);
         }
         return 1;
     }
 }
 
-/* The separator that the header has most of. */
-static char guess_separator(const char *head, const char *end)
-{
-    static const char known[] = ",\t;|";
-    char best = ',';
-    long most = 0;
-    for (const char *s = known; *s; s++) {
-        long n = 0;
-        int quoted = 0;
-        for (const char *p = head; p < end && *p != '\n'; p++) {
-            if (*p == '"') quoted = !quoted;
-            n += *p == *s && !quoted;
-        }
-        if (n > most) {
-            most = n;
-            best = *s;
-        }
-    }
-    if (!most) /* ECSV's default */
-        for (const char *p = head; p < end && *p != '\n'; p++)
-            if (*p == ' ' && p > head && p[1] != ' ' && p[1] != '\n') return ' ';
-    return best;
-}
-
-/* What writers put where there is no value. */
-static int is_null(const span *c)
-{
-    return !c->n || (c->n == 4 && !strncasecmp(c->text, "null", 4)) ||
-           (c->n == 2 && (!memcmp(c->text, "\\N", 2) || !memcmp(c->text, "--", 2)));
-}
-
-static nj_type type_of(const span *cell, nj_type so_far)
-{
-    char text[64], *end;
-    if (is_null(cell) || so_far == NJ_STR) return so_far;
-    if (cell->n >= sizeof text) return NJ_STR;
-    memcpy(text, cell->text, cell->n);
-    text[cell->n] = 0;
-    if (so_far == NJ_I64) {
-        strtoll(text, &end, 10);
-        if (!*end && cell->n < 19) return NJ_I64;
-    }
-    strtod(text, &end);
-    return *end ? NJ_STR : NJ_F64;
-}
-
 static void close_table(nj_table *table)
 {
-    csv_table *t = (csv_table *)table;
+    nj_text_table *t = (nj_text_table *)table;
     if (t->file) gzclose(t->file);
     free(t->select);
+    free(t->bar);
+    free(t->null);
+    free(t->comment);
     free(t->cell);
     free(t->buffer);
     free(t->path);
@@ -211,7 +182,7 @@ static void close_table(nj_table *table)
     free(t);
 }
 
-static int start(csv_table *t, nj_error *err)
+static int start(nj_text_table *t, nj_error *err)
 {
     if (t->file) gzclose(t->file);
     t->file = gzopen(t->path, "rb");
@@ -220,63 +191,62 @@ static int start(csv_table *t, nj_error *err)
     t->at = t->n = 0;
     t->end = 0;
     t->line = 0;
-    int rc = more(t, 0, err);
+    int rc = nj_text_more(t, 0, err);
     if (rc < 0) return -1;
     if (t->n >= 3 && !memcmp(t->buffer, "\xef\xbb\xbf", 3)) t->at = 3;
     return 0;
 }
 
-static int read_header(csv_table *t, nj_error *err)
+/* Back to the start, and over the header. */
+static int from_first_row(nj_text_table *t, nj_error *err)
 {
-    const char *head = t->buffer + t->at, *end = t->buffer + t->n;
-    while (head < end && *head == '#') {
-        const char *newline = memchr(head, '\n', (size_t)(end - head));
-        head = newline ? newline + 1 : end;
-    }
-    t->separator = guess_separator(head, end);
-    int rc = next_row(t, err);
-    t->header_rows = 1;
-    if (rc > 0 && t->n_cells == 1) { /* a title of one cell, such as the date that the TNS puts there */
-        head = t->buffer + t->at;
-        t->separator = guess_separator(head, end);
-        rc = next_row(t, err);
-        t->header_rows++;
-    }
-    if (rc < 0) return -1;
-    if (rc == 0 || t->n_cells < 2) return nj_fail(err, "%s: no header with two columns or more", t->path);
-    t->table.n_columns = t->n_cells;
-    t->table.column = calloc(t->n_cells, sizeof *t->table.column);
-    if (!t->table.column) return nj_fail(err, "%s: no memory", t->path);
-    for (uint32_t i = 0; i < t->n_cells; i++) {
-        snprintf(t->table.column[i].name, sizeof t->table.column[i].name, "%.*s", (int)t->cell[i].n, t->cell[i].text);
-        t->table.column[i].type = NJ_I64;
+    if (start(t, err)) return -1;
+    while (t->line < t->data_line) {
+        int rc = nj_text_row(t, err);
+        if (rc < 0) return -1;
+        if (rc == 0) return nj_fail(err, "%s: changed while it was read", t->path);
     }
     return 0;
 }
 
-static nj_table *open_table(const char *path, nj_error *err)
+static int is_declared_null(const nj_text_table *t, uint32_t column)
+{
+    const char *null = t->null ? t->null[column] : "";
+    return *null && strlen(null) == t->cell[column].n && !memcmp(null, t->cell[column].text, t->cell[column].n);
+}
+
+/* Types of the columns that declare none, by the rows up to `most`. */
+static int guess_types(nj_text_table *t, uint64_t most, nj_error *err)
+{
+    nj_table_column *column = t->table.column;
+    for (uint64_t row = 0; row < most; row++) {
+        int rc = nj_text_row(t, err);
+        if (rc < 0) return -1;
+        if (rc == 0) break;
+        for (uint32_t i = 0; i < t->n_cells && i < t->table.n_columns; i++)
+            if (!column[i].declared && !is_declared_null(t, i))
+                column[i].type = nj_text_type(&t->cell[i], column[i].type, &column[i].big);
+    }
+    for (uint32_t i = 0; i < t->table.n_columns; i++)
+        if (!column[i].type) column[i].type = NJ_F64; /* no value at all so far */
+    return 0;
+}
+
+static nj_table *open_table(const char *path, int every_row, nj_error *err)
 {
     struct stat st;
-    csv_table *t = calloc(1, sizeof *t);
+    nj_text_table *t = calloc(1, sizeof *t);
     if (t) t->table.class = &nj_table_csv;
     if (!t || !(t->path = strdup(path)) || !(t->buffer = malloc(FIRST_BUFFER + 1)) ||
-        !(t->cell = calloc(MOST_COLUMNS, sizeof *t->cell))) {
+        !(t->cell = calloc(NJ_TEXT_COLUMNS, sizeof *t->cell))) {
         nj_fail(err, "%s: no memory", path);
         goto fail;
     }
     t->cap = FIRST_BUFFER;
     t->size = stat(path, &st) ? 0 : st.st_size;
-    if (start(t, err) || read_header(t, err)) goto fail;
-    for (int row = 0; row < SAMPLE_ROWS; row++) {
-        int rc = next_row(t, err);
-        if (rc < 0) goto fail;
-        if (rc == 0) break;
-        for (uint32_t i = 0; i < t->n_cells && i < t->table.n_columns; i++)
-            t->table.column[i].type = type_of(&t->cell[i], t->table.column[i].type);
-    }
-    if (start(t, err)) goto fail;
-    for (int i = 0; i < t->header_rows; i++)
-        if (next_row(t, err) != 1) goto fail;
+    if (start(t, err) || nj_text_header(t, err)) goto fail;
+    if (from_first_row(t, err) || guess_types(t, every_row ? UINT64_MAX : SAMPLE_ROWS, err)) goto fail;
+    if (from_first_row(t, err)) goto fail;
     return &t->table;
 fail:
     if (t) close_table(&t->table);
@@ -285,7 +255,7 @@ fail:
 
 static int select_columns(nj_table *table, const uint32_t *column, uint32_t n, nj_error *err)
 {
-    csv_table *t = (csv_table *)table;
+    nj_text_table *t = (nj_text_table *)table;
     t->select = malloc((n + 1) * sizeof *column);
     if (!t->select) return nj_fail(err, "%s: no memory", t->path);
     memcpy(t->select, column, n * sizeof *column);
@@ -295,15 +265,15 @@ static int select_columns(nj_table *table, const uint32_t *column, uint32_t n, n
 
 static int next(nj_table *table, nj_cell *cell, nj_error *err)
 {
-    csv_table *t = (csv_table *)table;
-    int rc = next_row(t, err);
+    nj_text_table *t = (nj_text_table *)table;
+    int rc = nj_text_row(t, err);
     if (rc <= 0) return rc;
     if (t->n_cells != table->n_columns && t->n_cells > 1)
         return nj_fail(err, "%s:%llu: %u cells where the header has %u", t->path, (unsigned long long)t->line, t->n_cells,
                        table->n_columns);
     for (uint32_t i = 0; i < t->n_select; i++) {
-        const span *s = &t->cell[t->select[i]];
-        int there = t->select[i] < t->n_cells && !is_null(s);
+        const nj_span *s = &t->cell[t->select[i]];
+        int there = t->select[i] < t->n_cells && !nj_text_is_null(s) && !is_declared_null(t, t->select[i]);
         cell[i] = (nj_cell){ .kind = there ? NJ_CELL_TEXT : NJ_CELL_NULL, .text = s->text, .n_text = s->n };
     }
     return 1;
@@ -311,7 +281,7 @@ static int next(nj_table *table, nj_cell *cell, nj_error *err)
 
 static double done(const nj_table *table)
 {
-    const csv_table *t = (const csv_table *)table;
+    const nj_text_table *t = (const nj_text_table *)table;
     return t->size ? (double)gzoffset(t->file) / (double)t->size : 0;
 }
 

@@ -1,4 +1,4 @@
-/* FITS binary (and ASCII) tables through cfitsio, a block of rows at a time. */
+/* fits_table.c - FITS binary (and ASCII) tables through cfitsio, a block of rows at a time. */
 #include "table.h"
 
 #include <fitsio.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 
 typedef struct fits_column {
-    int number, type; /* cfitsio's: from 1; TSTRING, TLONGLONG or TDOUBLE as they are read */
+    int number, type; /* cfitsio's: from 1; TSTRING, TLONGLONG, TULONGLONG, TLOGICAL or TDOUBLE as they are read */
     long width;       /* characters of a text */
 } fits_column;
 
@@ -21,7 +21,7 @@ typedef struct fits_table {
     uint32_t *select, n_select;
     long block, in_block, at; /* rows of a block, in the present one, next of it */
     void **data;              /* [n_select] the present block */
-    char **nulls, ***text;
+    char **nulls, ***text, (*digits)[24];
 } fits_table;
 
 static int match(const char *path, const unsigned char *first, size_t n)
@@ -49,6 +49,7 @@ static void free_block(fits_table *t)
     free(t->data);
     free(t->nulls);
     free(t->text);
+    free(t->digits);
 }
 
 static void close_table(nj_table *table)
@@ -89,19 +90,22 @@ static int list_columns(fits_table *t, nj_error *err)
         while (blanks && name[blanks - 1] == ' ') name[--blanks] = 0;
         snprintf(c->name, sizeof c->name, "%s", name);
         snprintf(c->unit, sizeof c->unit, "%.*s", (int)sizeof c->unit - 1, unit);
-        c->type = type == TSTRING ? NJ_STR : type == TFLOAT ? NJ_F32 : type == TDOUBLE || type == TULONGLONG ? NJ_F64 : NJ_I64;
+        c->type = type == TSTRING ? NJ_STR : type == TFLOAT ? NJ_F32 : type == TDOUBLE ? NJ_F64 : NJ_I64;
+        c->declared = 1;
         t->column[t->table.n_columns++] = (fits_column){ k,
                                                          type == TSTRING     ? TSTRING
                                                          : c->type == NJ_I64 ? TLONGLONG
                                                                              : TDOUBLE,
                                                          type == TSTRING ? repeat : 0 };
+        if (type == TULONGLONG) t->column[t->table.n_columns - 1].type = TULONGLONG;
         if (type == TLOGICAL) t->column[t->table.n_columns - 1].type = TLOGICAL;
     }
     return status ? complain(t, status, err) : 0;
 }
 
-static nj_table *open_table(const char *path, nj_error *err)
+static nj_table *open_table(const char *path, int every_row, nj_error *err)
 {
+    (void)every_row;
     fits_table *t = calloc(1, sizeof *t);
     int status = 0;
     if (t) t->table.class = &nj_table_fits;
@@ -132,7 +136,8 @@ static int select_columns(nj_table *table, const uint32_t *column, uint32_t n, n
     t->data = calloc(n + 1, sizeof *t->data);
     t->nulls = calloc(n + 1, sizeof *t->nulls);
     t->text = calloc(n + 1, sizeof *t->text);
-    if (!t->select || !t->data || !t->nulls || !t->text) return nj_fail(err, "%s: no memory", t->path);
+    t->digits = calloc(n + 1, sizeof *t->digits);
+    if (!t->select || !t->data || !t->nulls || !t->text || !t->digits) return nj_fail(err, "%s: no memory", t->path);
     t->n_select = n;
     for (uint32_t i = 0; i < n; i++) {
         const fits_column *c = &t->column[t->select[i] = column[i]];
@@ -180,6 +185,9 @@ static int next(nj_table *table, nj_cell *cell, nj_error *err)
         } else if (c->type == TDOUBLE) {
             double v = ((double *)t->data[i])[t->at];
             cell[i] = (nj_cell){ .kind = isnan(v) ? NJ_CELL_NULL : NJ_CELL_REAL, .number = v };
+        } else if (c->type == TULONGLONG && ((uint64_t *)t->data[i])[t->at] > INT64_MAX) { /* as text: no double holds it */
+            int n = snprintf(t->digits[i], sizeof *t->digits, "%llu", ((unsigned long long *)t->data[i])[t->at]);
+            cell[i] = (nj_cell){ .kind = NJ_CELL_TEXT, .text = t->digits[i], .n_text = (uint32_t)n };
         } else {
             int64_t v = c->type == TLOGICAL ? ((char *)t->data[i])[t->at] : ((LONGLONG *)t->data[i])[t->at];
             cell[i] = (nj_cell){ .kind = NJ_CELL_INTEGER, .integer = v, .number = (double)v };

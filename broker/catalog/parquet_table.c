@@ -1,6 +1,7 @@
-/* Parquet through base/parquet.h; columns inside lists are left out, members of structs are "struct.member". */
+/* parquet_table.c - Parquet through base/parquet.h; columns inside lists are left out, members of structs are "struct.member". */
 #include "table.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ typedef struct parquet_table {
     nj_parquet_column **column; /* [n_select] */
     const nj_parquet_leaf **what;
     nj_parquet_values *values;
+    char (*digits)[24]; /* [n_select] of a number that is handed out as text */
     uint64_t row, at;
 } parquet_table;
 
@@ -35,15 +37,17 @@ static void close_table(nj_table *table)
     free(t->column);
     free(t->what);
     free(t->values);
+    free(t->digits);
     free(t->leaf);
     free(table->column);
     free(t);
 }
 
-static nj_table *open_table(const char *path, nj_error *err)
+static nj_table *open_table(const char *path, int every_row, nj_error *err)
 {
     static const nj_type type[] = { [NJ_PARQUET_BOOL] = NJ_I64, [NJ_PARQUET_I32] = NJ_I64, [NJ_PARQUET_I64] = NJ_I64,
                                     [NJ_PARQUET_F32] = NJ_F32,  [NJ_PARQUET_F64] = NJ_F64, [NJ_PARQUET_BYTES] = NJ_STR };
+    (void)every_row;
     parquet_table *t = calloc(1, sizeof *t);
     if (!t) {
         nj_fail(err, "%s: no memory", path);
@@ -64,7 +68,9 @@ static nj_table *open_table(const char *path, nj_error *err)
         if (leaf->max_rep) continue;
         nj_table_column *c = &t->table.column[t->table.n_columns];
         snprintf(c->name, sizeof c->name, "%s", leaf->name);
-        c->type = leaf->kind == NJ_PARQUET_DECIMAL && leaf->type != NJ_PARQUET_BYTES ? NJ_F64 : type[leaf->type];
+        int fraction = leaf->kind == NJ_PARQUET_DECIMAL && leaf->scale && leaf->type != NJ_PARQUET_BYTES;
+        c->type = fraction ? NJ_F64 : type[leaf->type];
+        c->declared = 1;
         t->leaf[t->table.n_columns++] = i;
     }
     return &t->table;
@@ -79,7 +85,8 @@ static int select_columns(nj_table *table, const uint32_t *column, uint32_t n, n
     t->column = calloc(n + 1, sizeof *t->column);
     t->what = calloc(n + 1, sizeof *t->what);
     t->values = calloc(n + 1, sizeof *t->values);
-    if (!t->column || !t->what || !t->values) return nj_fail(err, "no memory");
+    t->digits = calloc(n + 1, sizeof *t->digits);
+    if (!t->column || !t->what || !t->values || !t->digits) return nj_fail(err, "no memory");
     t->n_select = n;
     for (uint32_t i = 0; i < n; i++) {
         t->what[i] = nj_parquet_leaf_at(t->file, t->leaf[column[i]]);
@@ -89,7 +96,7 @@ static int select_columns(nj_table *table, const uint32_t *column, uint32_t n, n
     return 0;
 }
 
-static nj_cell cell_of(const nj_parquet_leaf *leaf, const nj_parquet_values *v, uint64_t at)
+static nj_cell cell_of(const nj_parquet_leaf *leaf, const nj_parquet_values *v, uint64_t at, char digits[24])
 {
     nj_cell c = { .kind = NJ_CELL_NULL };
     if (v->def && v->def[at] < leaf->max_def) return c;
@@ -99,7 +106,13 @@ static nj_cell cell_of(const nj_parquet_leaf *leaf, const nj_parquet_values *v, 
         c.integer = ((const int32_t *)v->value)[at];
         if (leaf->kind == NJ_PARQUET_UNSIGNED) c.integer &= UINT32_MAX;
         break;
-    case NJ_PARQUET_I64: c.integer = ((const int64_t *)v->value)[at]; break;
+    case NJ_PARQUET_I64:
+        c.integer = ((const int64_t *)v->value)[at];
+        if (leaf->kind == NJ_PARQUET_UNSIGNED && c.integer < 0) { /* as text: neither int64 nor a double holds it */
+            int n = snprintf(digits, 24, "%" PRIu64, (uint64_t)c.integer);
+            return (nj_cell){ .kind = NJ_CELL_TEXT, .text = digits, .n_text = (uint32_t)n };
+        }
+        break;
     case NJ_PARQUET_F32: c.number = ((const float *)v->value)[at]; break;
     case NJ_PARQUET_F64: c.number = ((const double *)v->value)[at]; break;
     case NJ_PARQUET_BYTES: {
@@ -112,9 +125,10 @@ static nj_cell cell_of(const nj_parquet_leaf *leaf, const nj_parquet_values *v, 
     if (leaf->type == NJ_PARQUET_F32 || leaf->type == NJ_PARQUET_F64) {
         c.kind = isnan(c.number) ? NJ_CELL_NULL : NJ_CELL_REAL;
     } else {
-        c.kind = leaf->kind == NJ_PARQUET_DECIMAL ? NJ_CELL_REAL : NJ_CELL_INTEGER;
+        int fraction = leaf->kind == NJ_PARQUET_DECIMAL && leaf->scale;
+        c.kind = fraction ? NJ_CELL_REAL : NJ_CELL_INTEGER;
         c.number = (double)c.integer;
-        if (leaf->kind == NJ_PARQUET_DECIMAL) c.number /= pow(10, leaf->scale);
+        if (fraction) c.number /= pow(10, leaf->scale);
     }
     return c;
 }
@@ -131,7 +145,7 @@ static int next(nj_table *table, nj_cell *cell, nj_error *err)
         }
         t->at = 0;
     }
-    for (uint32_t i = 0; i < t->n_select; i++) cell[i] = cell_of(t->what[i], &t->values[i], t->at);
+    for (uint32_t i = 0; i < t->n_select; i++) cell[i] = cell_of(t->what[i], &t->values[i], t->at, t->digits[i]);
     t->at++;
     t->row++;
     return 1;

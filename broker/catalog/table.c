@@ -1,26 +1,40 @@
+/* table.c - which kind of table a file is, by its first bytes. */
 #include "table.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <zlib.h>
 
 static const nj_table_class *const classes[] = { &nj_table_parquet, &nj_table_fits, &nj_table_csv };
 
-nj_table *nj_table_open(const char *path, nj_error *err)
+/* The first bytes, also of what gzip packed. */
+static size_t peek(const char *path, unsigned char *first, size_t room)
 {
-    unsigned char first[32];
+    gzFile f = gzopen(path, "rb");
+    int n = f ? gzread(f, first, (unsigned)room) : 0;
+    if (f) gzclose(f);
+    return n > 0 ? (size_t)n : 0;
+}
+
+nj_table *nj_table_open(const char *path, int every_row, nj_error *err)
+{
+    unsigned char first[512], unpacked[512];
     FILE *f = fopen(path, "rb");
     if (!f) {
         nj_fail(err, "%s: cannot be opened: %s", path, strerror(errno));
         return NULL;
     }
-    size_t n = fread(first, 1, sizeof first, f);
+    size_t n = fread(first, 1, sizeof first, f), n_unpacked = peek(path, unpacked, sizeof unpacked);
     fclose(f);
+    if (n == 0) return nj_fail(err, "%s: is empty", path), NULL;
+    if (nj_table_votable.match(path, unpacked, n_unpacked)) return nj_table_votable.open(path, every_row, err);
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        if (classes[i]->match(path, first, n)) return classes[i]->open(path, err);
-    nj_fail(err, "%s: neither CSV nor FITS nor Parquet", path);
-    return NULL;
+        if (classes[i]->match(path, first, n)) return classes[i]->open(path, every_row, err);
+    if (n > 1 && (!memcmp(first, "\xff\xfe", 2) || !memcmp(first, "\xfe\xff", 2)))
+        return nj_fail(err, "%s: is text in UTF-16; write it as UTF-8", path), NULL;
+    return nj_fail(err, "%s: neither text nor VOTable nor FITS nor Parquet", path), NULL;
 }
 
 int nj_table_find(const nj_table *table, const char *name)

@@ -1,4 +1,4 @@
-/* table.h - tables of any kind, row by row: CSV (also gzipped, ECSV, tab-separated), FITS BINTABLE, Parquet. */
+/* table.h - tables of any kind, row by row: text in many dialects, VOTable, FITS BINTABLE, Parquet. */
 #ifndef NJ_CATALOG_TABLE_H
 #define NJ_CATALOG_TABLE_H
 
@@ -8,7 +8,9 @@
 typedef struct nj_table_column {
     char name[72]; /* as the file says it, without blanks around it */
     char unit[24]; /* "" when the file names none */
-    nj_type type;  /* NJ_I64, NJ_F32, NJ_F64 or NJ_STR; of a text file: what its first rows look like */
+    nj_type type;  /* NJ_I64, NJ_F32, NJ_F64 or NJ_STR; of a text file that declares none: what its rows look like */
+    int declared;  /* the file says the type; 0: it is a guess from the rows that were looked at */
+    char big;      /* a guess that saw a whole number beyond 2^53, which no double holds */
 } nj_table_column;
 
 typedef enum { NJ_CELL_NULL, NJ_CELL_INTEGER, NJ_CELL_REAL, NJ_CELL_TEXT } nj_cell_kind;
@@ -24,7 +26,8 @@ typedef struct nj_table nj_table;
 typedef struct nj_table_class {
     const char *name;
     int (*match)(const char *path, const unsigned char *first, size_t n); /* by its first bytes, then by its name */
-    nj_table *(*open)(const char *path, nj_error *err);
+    /* every_row: types are guessed from all rows of a text file, not from the first ones. */
+    nj_table *(*open)(const char *path, int every_row, nj_error *err);
     /* From now on, rows have these columns only, in this order. */
     int (*select)(nj_table *table, const uint32_t *column, uint32_t n, nj_error *err);
     int (*next)(nj_table *table, nj_cell *cell, nj_error *err); /* 1 = a row, 0 = the end, -1 = damaged; err says where */
@@ -38,9 +41,9 @@ struct nj_table { /* first member of each class's own struct */
     uint32_t n_columns;
 };
 
-extern const nj_table_class nj_table_csv, nj_table_fits, nj_table_parquet;
+extern const nj_table_class nj_table_csv, nj_table_fits, nj_table_parquet, nj_table_votable;
 
-nj_table *nj_table_open(const char *path, nj_error *err);
+nj_table *nj_table_open(const char *path, int every_row, nj_error *err);
 /* Number of the column: the name as it stands, else without regard to capitals; -1 = none. */
 int nj_table_find(const nj_table *table, const char *name);
 void nj_table_close(nj_table *table); /* NULL allowed */

@@ -165,9 +165,9 @@ static int build(int argc, char **argv)
     printf("%s: %llu rows", b.output, (unsigned long long)built.n_rows);
     if (built.n_rejected) printf(", %llu rejected (no position, or out of range)", (unsigned long long)built.n_rejected);
     printf(", %.2f s\n", (double)(nj_now_ns() - start) * 1e-9);
+    if (built.n_rejected) printf("  the first rejected: %s\n", built.first_rejected);
     if (built.n_bad_values)
         printf("  %llu cells became null; the first: %s\n", (unsigned long long)built.n_bad_values, built.first_bad);
-    if (!built.n_rows) fprintf(stderr, "nightjar catalog: %s holds no row: is --unit right?\n", b.output);
     return NJ_EXIT_OK;
 }
 

@@ -1,0 +1,236 @@
+/* votable.c - VOTables (IVOA, version 1.x) whose rows are written as TABLEDATA, read as a stream by libxml2. */
+#include <ctype.h>
+#include <libxml/xmlreader.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "table.h"
+
+enum { MOST_FIELDS = 4096 };
+
+typedef struct field {
+    char null[24]; /* VALUES null="..." of the column; "" = none */
+} field;
+
+typedef struct votable {
+    nj_table table;
+    char *path;
+    xmlTextReaderPtr reader;
+    field *field;     /* [n_columns] */
+    xmlChar **text;   /* [n_columns] of the present row; NULL: an empty cell */
+    uint32_t n_cells; /* of the present row */
+    uint32_t *select, n_select;
+    uint64_t row;
+    xmlChar *said; /* libxml2's last complaint */
+} votable;
+
+static int match(const char *path, const unsigned char *first, size_t n)
+{
+    (void)path;
+    size_t at = n >= 3 && !memcmp(first, "\xef\xbb\xbf", 3) ? 3 : 0;
+    while (at < n && isspace(first[at])) at++;
+    const char *p = (const char *)first + at;
+    return n - at > 8 && *p == '<' && strncasecmp(p, "<html", 5) && strncasecmp(p, "<!doctype", 9);
+}
+
+static void close_table(nj_table *table)
+{
+    votable *t = (votable *)table;
+    for (uint32_t i = 0; t->text && i < table->n_columns; i++) xmlFree(t->text[i]);
+    if (t->reader) xmlFreeTextReader(t->reader);
+    xmlFree(t->said);
+    free(t->text);
+    free(t->field);
+    free(t->select);
+    free(table->column);
+    free(t->path);
+    free(t);
+}
+
+static void on_error(void *opaque, const char *message, xmlParserSeverities severity, xmlTextReaderLocatorPtr where)
+{
+    votable *t = opaque;
+    (void)severity;
+    (void)where;
+    if (!t->said) t->said = xmlStrdup((const xmlChar *)message);
+}
+
+static int damaged(const votable *t, nj_error *err)
+{
+    const char *said = t->said ? (const char *)t->said : "the XML ends early";
+    return nj_fail(err, "%s:%d: is damaged: %.*s", t->path, xmlTextReaderGetParserLineNumber(t->reader), (int)strcspn(said, "\n"),
+                   said);
+}
+
+static int is_element(const votable *t, const char *name)
+{
+    const xmlChar *local = xmlTextReaderConstLocalName(t->reader);
+    return local && !strcmp((const char *)local, name);
+}
+
+static void attribute(votable *t, const char *name, char *to, size_t room)
+{
+    xmlChar *value = xmlTextReaderGetAttribute(t->reader, (const xmlChar *)name);
+    snprintf(to, room, "%s", value ? (const char *)value : "");
+    xmlFree(value);
+}
+
+static nj_type type_of(const char *datatype, const char *arraysize)
+{
+    static const char *const integer[] = { "long", "int", "short", "unsignedByte" };
+    if (*arraysize && strcmp(arraysize, "1") != 0) return NJ_STR; /* a list, or a text */
+    for (size_t k = 0; k < sizeof integer / sizeof *integer; k++)
+        if (!strcmp(datatype, integer[k])) return NJ_I64;
+    return !strcmp(datatype, "double") ? NJ_F64 : !strcmp(datatype, "float") ? NJ_F32 : NJ_STR;
+}
+
+static int add_field(votable *t, nj_error *err)
+{
+    uint32_t n = t->table.n_columns;
+    char datatype[32], arraysize[32];
+    if (n == MOST_FIELDS) return nj_fail(err, "%s: more than %d columns", t->path, MOST_FIELDS);
+    nj_table_column *column = realloc(t->table.column, (n + 1) * sizeof *column);
+    if (column) t->table.column = column;
+    field *f = realloc(t->field, (n + 1) * sizeof *f);
+    if (f) t->field = f;
+    if (!column || !f) return nj_fail(err, "%s: no memory", t->path);
+    nj_table_column *c = &column[n];
+    *c = (nj_table_column){ .declared = 1 };
+    f[n] = (field){ "" };
+    attribute(t, "name", c->name, sizeof c->name);
+    if (!*c->name) attribute(t, "ID", c->name, sizeof c->name);
+    attribute(t, "unit", c->unit, sizeof c->unit);
+    attribute(t, "datatype", datatype, sizeof datatype);
+    attribute(t, "arraysize", arraysize, sizeof arraysize);
+    c->type = type_of(datatype, arraysize);
+    t->table.n_columns++;
+    return 0;
+}
+
+/* Up to the first TABLEDATA, over the FIELDs before it. 1 found. */
+static int read_fields(votable *t, nj_error *err)
+{
+    int rc, first = 1;
+    while ((rc = xmlTextReaderRead(t->reader)) == 1) {
+        if (xmlTextReaderNodeType(t->reader) != XML_READER_TYPE_ELEMENT) continue;
+        if (first && !is_element(t, "VOTABLE"))
+            return nj_fail(err, "%s: is XML, but no VOTable: its first element is %s", t->path,
+                           (const char *)xmlTextReaderConstLocalName(t->reader));
+        first = 0;
+        if (is_element(t, "TABLE")) t->table.n_columns = 0;
+        if (is_element(t, "FIELD") && add_field(t, err)) return -1;
+        if (is_element(t, "VALUES") && t->table.n_columns)
+            attribute(t, "null", t->field[t->table.n_columns - 1].null, sizeof t->field->null);
+        if (is_element(t, "BINARY") || is_element(t, "BINARY2") || is_element(t, "FITS"))
+            return nj_fail(err,
+                           "%s: a VOTable whose rows are written as %s; only TABLEDATA is read. astropy's "
+                           "Table.read(...).write('x.fits') makes a table that is",
+                           t->path, (const char *)xmlTextReaderConstLocalName(t->reader));
+        if (is_element(t, "TABLEDATA")) return 0;
+    }
+    if (rc < 0) return damaged(t, err);
+    return nj_fail(err, "%s: a VOTable without rows (no TABLEDATA)", t->path);
+}
+
+static nj_table *open_table(const char *path, int every_row, nj_error *err)
+{
+    (void)every_row;
+    votable *t = calloc(1, sizeof *t);
+    if (!t) return nj_fail(err, "%s: no memory", path), NULL;
+    t->table.class = &nj_table_votable;
+    t->path = strdup(path);
+    /* no entities, no network: a table has no need of either */
+    t->reader = xmlReaderForFile(path, NULL, XML_PARSE_NONET | XML_PARSE_COMPACT);
+    if (!t->path || !t->reader) {
+        nj_fail(err, "%s: cannot be opened", path);
+        goto fail;
+    }
+    xmlTextReaderSetErrorHandler(t->reader, on_error, t);
+    if (read_fields(t, err)) goto fail;
+    t->text = calloc(t->table.n_columns + 1, sizeof *t->text);
+    if (!t->text) {
+        nj_fail(err, "%s: no memory", path);
+        goto fail;
+    }
+    return &t->table;
+fail:
+    close_table(&t->table);
+    return NULL;
+}
+
+static int select_columns(nj_table *table, const uint32_t *column, uint32_t n, nj_error *err)
+{
+    votable *t = (votable *)table;
+    t->select = malloc((n + 1) * sizeof *column);
+    if (!t->select) return nj_fail(err, "%s: no memory", t->path);
+    memcpy(t->select, column, n * sizeof *column);
+    t->n_select = n;
+    return 0;
+}
+
+static nj_cell cell_of(const votable *t, uint32_t column)
+{
+    const char *text = (const char *)t->text[column];
+    size_t n = text ? strlen(text) : 0;
+    while (n && isspace((unsigned char)text[n - 1])) n--;
+    while (n && isspace((unsigned char)*text)) text++, n--;
+    const char *null = t->field[column].null;
+    int none = !n || (*null && strlen(null) == n && !memcmp(null, text, n)) ||
+               (t->table.column[column].type != NJ_STR && n == 3 && !strncasecmp(text, "NaN", 3));
+    return (nj_cell){ .kind = none ? NJ_CELL_NULL : NJ_CELL_TEXT, .text = text, .n_text = (uint32_t)n };
+}
+
+/* The cells of the TR at hand, to its end. 1 = a row, -1. */
+static int read_row(votable *t, nj_error *err)
+{
+    int rc, empty = xmlTextReaderIsEmptyElement(t->reader);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < t->table.n_columns; i++) {
+        xmlFree(t->text[i]);
+        t->text[i] = NULL;
+    }
+    t->row++;
+    while (!empty && (rc = xmlTextReaderRead(t->reader)) == 1) {
+        int type = xmlTextReaderNodeType(t->reader);
+        if (type == XML_READER_TYPE_END_ELEMENT && is_element(t, "TR")) break;
+        if (type != XML_READER_TYPE_ELEMENT || !is_element(t, "TD")) continue;
+        if (n < t->table.n_columns) t->text[n] = xmlTextReaderReadString(t->reader);
+        n++;
+    }
+    if (!empty && rc != 1) return damaged(t, err);
+    if (n != t->table.n_columns)
+        return nj_fail(err, "%s: row %llu has %u cells, and the table has %u fields", t->path, (unsigned long long)t->row, n,
+                       t->table.n_columns);
+    return 1;
+}
+
+static int next(nj_table *table, nj_cell *cell, nj_error *err)
+{
+    votable *t = (votable *)table;
+    int rc;
+    while ((rc = xmlTextReaderRead(t->reader)) == 1) {
+        int type = xmlTextReaderNodeType(t->reader);
+        if (type == XML_READER_TYPE_END_ELEMENT && is_element(t, "TABLEDATA")) return 0;
+        if (type != XML_READER_TYPE_ELEMENT || !is_element(t, "TR")) continue;
+        if (read_row(t, err) < 0) return -1;
+        for (uint32_t i = 0; i < t->n_select; i++) cell[i] = cell_of(t, t->select[i]);
+        return 1;
+    }
+    return damaged(t, err);
+}
+
+static double done(const nj_table *table)
+{
+    (void)table; /* nothing says how long the file is in rows */
+    return 0;
+}
+
+const nj_table_class nj_table_votable = { .name = "VOTable",
+                                          .match = match,
+                                          .open = open_table,
+                                          .select = select_columns,
+                                          .next = next,
+                                          .done = done,
+                                          .close = close_table };
