@@ -26,8 +26,8 @@ check() { # KIND LEAST PYTHON
   done
   [ "$found" -ge "$2" ] || { n=$((n + 1)) rc=1 && echo "not ok $n - $1: $2 models at least"; }
 }
-if python=$(get scikit-learn sklearn); then check sklearn 2 "$python"; else skip scikit-learn "no Python with numpy and scikit-learn"; fi
-if python=$(get "--no-deps xgboost-cpu" xgboost); then check xgboost 5 "$python"; else skip XGBoost "no Python with xgboost"; fi
+if python=$(get scikit-learn sklearn); then check sklearn 17 "$python"; else skip scikit-learn "no Python with numpy and scikit-learn"; fi
+if python=$(get "--no-deps xgboost-cpu" xgboost); then check xgboost 17 "$python"; else skip XGBoost "no Python with xgboost"; fi
 if python=$(with torch); then check torch 2 "$python"; else skip PyTorch "no Python with torch (apt-get install python3-torch)"; fi
 echo "1..$n"
 exit $rc

@@ -3,6 +3,7 @@
 The ONNX file is written as protobuf by hand: a few messages with a few fields each, so nothing need be installed."""
 import hashlib
 import json
+import math
 import os
 import struct
 
@@ -111,7 +112,10 @@ def float32(x):
 
 def float32_down(x):
     """The largest float32 that is not above x: for float32 v, v <= x and v <= float32_down(x) are the same."""
-    y = float32(x)
+    try:
+        y = float32(x)
+    except OverflowError:  # a finite double beyond float32
+        return 3.4028234663852886e+38 if x > 0 else -math.inf
     if y <= x:
         return y
     if y == 0:  # x is negative and rounds to -0
