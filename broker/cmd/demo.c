@@ -48,7 +48,7 @@ static int demo_main(int argc, char **argv)
     const char *alerts = take(&argc, argv, "--alerts", "5000"), *seed = take(&argc, argv, "--seed", "1");
     nj_cli cli;
     nj_error err = { "" };
-    if (nj_cli_parse(&cli, argc, argv, &err)) {
+    if (nj_cli_parse(&cli, argc, argv, &err) || nj_cli_begin(&cli, &err)) {
         nj_log(NJ_LOG_ERROR, "%s", err.text);
         nj_cli_free(&cli);
         return NJ_EXIT_USAGE;

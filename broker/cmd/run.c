@@ -7,7 +7,7 @@ static int run_main(int argc, char **argv)
 {
     nj_cli cli;
     nj_error err = { "" };
-    if (nj_cli_parse(&cli, argc, argv, &err)) {
+    if (nj_cli_parse(&cli, argc, argv, &err) || nj_cli_begin(&cli, &err)) {
         nj_log(NJ_LOG_ERROR, "%s", err.text);
         nj_cli_free(&cli);
         return NJ_EXIT_USAGE;

@@ -1,9 +1,11 @@
 #include "cli.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../base/embed.h"
@@ -32,7 +34,7 @@ const char nj_run_help[] =
     "  --schemas DIR        their schemas from files: DIR/9/0/*.avsc or DIR/900.avsc\n"
     "  --schema FILE        the schema of bare datums\n"
     "  --limit N            stop after N alerts\n"
-    "  --dead-letters PATH  where bad packets go with their bytes (dead-letters.avro)\n"
+    "  --dead-letters PATH  where bad packets go with their bytes (dead-letters.avro beside the first output)\n"
     "  --report RUN.json    the run report\n"
     "  --metrics HOST:PORT  its counters while it runs, for Prometheus: http://HOST:PORT/metrics\n"
     "  --module-path DIR    modules from shared objects\n"
@@ -258,32 +260,51 @@ int nj_cli_parse(nj_cli *cli, int argc, char **argv, nj_error *err)
     return 0;
 }
 
-static int write_file(const char *path, const nj_buffer *text)
+int nj_cli_begin(nj_cli *cli, nj_error *err)
 {
-    FILE *f = fopen(path, "w");
-    int ok = f && fwrite(text->data, 1, text->n, f) == text->n;
-    if (f && fclose(f)) ok = 0;
-    return ok ? 0 : -1;
+    nj_error why;
+    if (!cli->report_path) return 0;
+    /* an old report stays until the new one is there */
+    if (nj_outfile_open(&cli->report, cli->report_path, NJ_SINK_APPEND, &why) == 0) return 0;
+    return nj_fail(err, "--report %s", why.text);
 }
 
-int nj_cli_report(const nj_cli *cli, const nj_report *report, int rc, const nj_error *err)
+static int write_report(nj_cli *cli, const nj_buffer *text, nj_error *err)
+{
+    struct stat st, now;
+    nj_outfile *file = &cli->report;
+    bool regular = !fstat(file->fd, &st) && S_ISREG(st.st_mode);
+    /* somebody moved or removed it while the run went on: what the path names is what counts */
+    if (regular && (stat(cli->report_path, &now) || st.st_dev != now.st_dev || st.st_ino != now.st_ino)) {
+        nj_outfile_close(file, false, NULL);
+        if (nj_outfile_open(file, cli->report_path, NJ_SINK_OVERWRITE, err)) return -1;
+    }
+    if (regular && (ftruncate(file->fd, 0) || lseek(file->fd, 0, SEEK_SET) < 0))
+        return nj_fail(err, "%s: %s", cli->report_path, strerror(errno));
+    return nj_outfile_write(file, text->data, text->n, err);
+}
+
+int nj_cli_report(nj_cli *cli, const nj_report *report, int rc, const nj_error *err)
 {
     bool ran = report->n_stages > 0;
     if (ran && !cli->quiet) nj_report_terminal(report, nj_output_taken() ? stderr : stdout);
-    if (rc != NJ_EXIT_OK && rc != NJ_EXIT_INTERRUPTED && err->text[0]) nj_log(NJ_LOG_ERROR, "%s", err->text);
+    if (rc != NJ_EXIT_OK && rc != NJ_EXIT_INTERRUPTED && err->text[0] && !err->said) nj_log(NJ_LOG_ERROR, "%s", err->text);
     if (!ran || !cli->report_path) return rc;
     nj_buffer json = { 0 };
     nj_report_json(report, &json);
-    if (json.failed || write_file(cli->report_path, &json)) {
-        nj_log(NJ_LOG_ERROR, "%s: the report cannot be written", cli->report_path);
+    nj_error why = { "out of memory" };
+    if (json.failed || write_report(cli, &json, &why)) {
+        nj_log(NJ_LOG_ERROR, "the report cannot be written: %s", why.text);
         if (rc == NJ_EXIT_OK) rc = NJ_EXIT_USAGE;
     }
+    nj_outfile_close(&cli->report, false, NULL);
     nj_buffer_free(&json);
     return rc;
 }
 
 void nj_cli_free(nj_cli *cli)
 {
+    if (cli->report.path) nj_outfile_close(&cli->report, true, NULL); /* nothing was written */
     nj_settings_free(&cli->settings);
     nj_arena_free(&cli->arena);
     free(cli->source);

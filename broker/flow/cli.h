@@ -2,6 +2,7 @@
 #ifndef NJ_FLOW_CLI_H
 #define NJ_FLOW_CLI_H
 
+#include "../sink/file.h"
 #include "run.h"
 
 extern const char nj_run_help[];
@@ -11,6 +12,7 @@ typedef struct nj_cli {
     nj_run_options options;
     nj_arena arena;
     const char *report_path;
+    nj_outfile report; /* open from nj_cli_begin() on, so that no second run writes it */
     const char **source, **sink, **module_path;
     nj_topic_option *topic;
     bool quiet, dot;
@@ -18,8 +20,10 @@ typedef struct nj_cli {
 
 /* Reads the options into cli->options; settings hold data/instances.ini, then -c files, then -D. -1 with err. */
 int nj_cli_parse(nj_cli *cli, int argc, char **argv, nj_error *err);
+/* Takes the file of --report: a place that cannot be written is found before the run, not behind it. */
+int nj_cli_begin(nj_cli *cli, nj_error *err);
 /* Prints the table, writes --report, says what went wrong; returns the exit code. */
-int nj_cli_report(const nj_cli *cli, const nj_report *report, int rc, const nj_error *err);
+int nj_cli_report(nj_cli *cli, const nj_report *report, int rc, const nj_error *err);
 void nj_cli_free(nj_cli *cli);
 
 /* Ctrl-C and SIGTERM set the flag; a second one ends the process at once. */

@@ -79,6 +79,7 @@ static int poll_source(run *r, nj_source *s, uint32_t live, int64_t *taken)
     case NJ_NEXT_ERROR:
         nj_log(NJ_LOG_ERROR, "%s", err.text);
         r->source_error = err;
+        r->source_error.said = 1;
         r->source_failed = 1;
         return 0;
     }

@@ -84,6 +84,7 @@ typedef struct run {
     nj_sink **sink;
     uint32_t n_sinks;
     nj_dead_letters *dead;
+    const char *dead_path; /* where they go; NULL until nj_flow_letters_place() */
     bool has_dead;
 
     nj_want *want; /* columns that outputs and filters ask for */
@@ -170,6 +171,10 @@ int nj_compute(run *r, nj_worker **worker, int threads); /* the OpenMP region: r
 
 /* output.c */
 void *nj_output(void *run_); /* thread */
+
+/* letters.c: where dead letters go */
+int nj_flow_letters_place(run *r, nj_error *err); /* at the start: a place that cannot be written is found here */
+int nj_flow_letters_open(run *r, nj_error *err);  /* before each write; 0 also when it is open */
 
 /* analysis.c: the run looked at along its length, and exposure by exposure */
 int nj_flow_analysis_begin(run *r, int threads, nj_error *err);

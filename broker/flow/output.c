@@ -29,6 +29,7 @@ static void sink_fails(run *r, const nj_error *err)
 {
     if (!r->sink_failed) {
         r->sink_error = *err;
+        r->sink_error.said = 1;
         nj_log(NJ_LOG_ERROR, "%s", err->text);
     }
     r->sink_failed = 1;
@@ -163,16 +164,7 @@ static void write_dead(out *o, nj_batch *b)
         nj_log_limited(&said, 10, NJ_LOG_WARN, "%s: record %u is dead: %s", nj_chunk_where(b->dead[i].chunk, where, sizeof where),
                        b->dead[i].record, b->dead[i].reason);
     }
-    if (!r->dead) {
-        const char *path = r->options->dead_letters ? r->options->dead_letters : "dead-letters.avro";
-        nj_sink_mode mode = r->options->dead_letters ? r->options->mode : NJ_SINK_APPEND; /* the unasked file only grows */
-        r->dead = nj_dead_letters_open(path, mode, &err);
-        if (!r->dead) {
-            sink_fails(r, &err);
-            return;
-        }
-    }
-    if (nj_dead_letters_write(r->dead, b->dead, b->n_dead, &err)) sink_fails(r, &err);
+    if (nj_flow_letters_open(r, &err) || nj_dead_letters_write(r->dead, b->dead, b->n_dead, &err)) sink_fails(r, &err);
 }
 
 static pending *add_pending(out *o)

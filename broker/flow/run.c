@@ -58,6 +58,7 @@ void nj_flow_fatal(run *r, const nj_error *err)
 {
     if (!atomic_exchange(&r->fatal, 1)) {
         r->fatal_error = *err;
+        r->fatal_error.said = 1;
         nj_log(NJ_LOG_ERROR, "%s", err->text);
     }
     r->stop = 1;
@@ -111,6 +112,8 @@ static int open_sinks(run *r, nj_error *err)
     r->sink = calloc(o->n_sinks + 1, sizeof *r->sink);
     if (!r->sink) return nj_fail(err, "out of memory");
     for (uint32_t i = 0; i < (o->n_sinks ? o->n_sinks : 1); i++) {
+        for (uint32_t k = 0; k < i; k++)
+            if (!strcmp(o->sink[i], o->sink[k])) return nj_fail(err, "-o %s: is given twice", o->sink[i]);
         nj_sink_args args = { .mode = o->mode, .sync = r->conf.sync, .settings = o->settings };
         r->sink[i] = nj_sink_open(o->n_sinks ? o->sink[i] : "null:", &args, err);
         if (!r->sink[i]) return -1;
@@ -244,7 +247,7 @@ static int close_sinks(run *r, nj_error *err)
     r->n_sinks = 0;
     nj_dead_letters *dead = r->dead;
     r->dead = NULL;
-    if (dead) r->has_dead = true;
+    if (dead) r->has_dead = nj_dead_letters_count(dead) > 0;
     if (dead && nj_dead_letters_close(dead, &e) && rc == 0) {
         *err = e;
         rc = -1;
@@ -392,9 +395,7 @@ static int fill_report(run *r, const workers *w, nj_report *report)
     fill_energy(r, report);
     report->interrupted = o->stop && *o->stop;
     report->future_points = r->future_points;
-    if (r->has_dead)
-        snprintf(report->dead_letters, sizeof report->dead_letters, "%s",
-                 o->dead_letters ? o->dead_letters : "dead-letters.avro");
+    if (r->has_dead) snprintf(report->dead_letters, sizeof report->dead_letters, "%s", r->dead_path);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     report->rss_max_bytes = usage.ru_maxrss * 1024L;
@@ -556,7 +557,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     int64_t begin = nj_now_ns();
     int rc = set_up(r, err);
     if (rc == NJ_EXIT_OK && open_sources(r, err)) rc = NJ_EXIT_SOURCE;
-    if (rc == NJ_EXIT_OK && open_sinks(r, err)) rc = NJ_EXIT_USAGE;
+    if (rc == NJ_EXIT_OK && (open_sinks(r, err) || nj_flow_letters_place(r, err))) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK) nj_flow_tell_unused(r);
     if (rc == NJ_EXIT_OK && open_dedup(r, err)) rc = NJ_EXIT_USAGE;
     int threads = rc == NJ_EXIT_OK ? threads_of(r) : 1;
@@ -577,7 +578,11 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     }
     nj_metrics_stop(metrics);
     if (rc == NJ_EXIT_OK) {
-        if (close_sinks(r, &r->sink_error)) r->sink_failed = 1;
+        nj_error closing;
+        if (close_sinks(r, &closing) && !r->sink_failed) { /* else it follows from what was said */
+            r->sink_error = closing;
+            r->sink_failed = 1;
+        }
         rc = fill_report(r, &w, report) ? (nj_fail(err, "out of memory for the report"), NJ_EXIT_LEDGER)
                                         : exit_code(r, report, err);
     }

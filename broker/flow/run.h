@@ -25,7 +25,7 @@ typedef struct nj_run_options {
     const char *columns;      /* --columns: comma-separated raw or canonical fields */
     int threads;              /* compute threads; 0 = all cores */
     int64_t limit;            /* alerts; 0 = all */
-    const char *dead_letters; /* path; NULL = dead-letters.avro, made at the first dead letter */
+    const char *dead_letters; /* path; NULL = dead-letters.avro beside the first output file, made at the first one */
     nj_sink_mode mode;
     bool strict, progress;
     const char *metrics; /* HOST:PORT of the metrics endpoint; NULL = none */

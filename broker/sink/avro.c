@@ -372,6 +372,7 @@ static int close_avro(nj_sink *sink, nj_error *err)
 
 const nj_sink_class nj_sink_avro = {
     .scheme = "avro",
+    .is_file = true,
     .doc = "avro:PATH an Avro file, one nested record per instance, every value nullable; provenance in its header",
     .open = open_avro,
     .begin = begin,

@@ -10,6 +10,7 @@ struct nj_dead_letters {
     nj_outfile file;
     nj_buffer record, block;
     uint8_t sync[NJ_OCF_SYNC];
+    uint64_t n;
 };
 
 static const char schema[] =
@@ -30,14 +31,17 @@ static const char schema[] =
     "null when packet has its own\"},"
     "{\"name\":\"packet\",\"type\":\"bytes\",\"doc\":\"the bytes as received\"}]}";
 
-nj_dead_letters *nj_dead_letters_open(const char *path, nj_sink_mode mode, nj_error *err)
+nj_dead_letters *nj_dead_letters_open(const char *path, nj_sink_mode mode, bool *held, nj_error *err)
 {
     nj_dead_letters *d = calloc(1, sizeof *d);
     if (!d) {
         nj_fail(err, "%s: out of memory", path);
         return NULL;
     }
-    if (nj_outfile_open(&d->file, path, mode, err)) goto failed;
+    if (nj_outfile_open(&d->file, path, mode, err)) {
+        if (held) *held = d->file.held;
+        goto failed;
+    }
     if (mode == NJ_SINK_APPEND && d->file.size) {
         if (nj_ocf_continue(&d->file, schema, "null", d->sync, err)) goto failed;
     } else {
@@ -125,6 +129,7 @@ int nj_dead_letters_write(nj_dead_letters *file, const nj_dead *dead, uint32_t n
         nj_ocf_long(&file->block, 1);
         nj_ocf_bytes(&file->block, file->record.data, file->record.n);
         nj_buffer_add(&file->block, file->sync, NJ_OCF_SYNC);
+        file->n++;
         if (file->record.failed || file->block.failed) return nj_fail(err, "%s: out of memory", file->file.path);
         if (file->block.n > 1 << 20 && nj_dead_letters_flush(file, err)) return -1;
     }
@@ -138,11 +143,16 @@ int nj_dead_letters_flush(nj_dead_letters *file, nj_error *err)
     return n ? nj_outfile_write(&file->file, file->block.data, n, err) : 0;
 }
 
+uint64_t nj_dead_letters_count(const nj_dead_letters *file)
+{
+    return file->n;
+}
+
 int nj_dead_letters_close(nj_dead_letters *file, nj_error *err)
 {
     if (!file) return 0;
     int rc = nj_dead_letters_flush(file, err);
-    if (nj_outfile_close(&file->file, false, rc ? NULL : err)) rc = -1;
+    if (nj_outfile_close(&file->file, file->n == 0, rc ? NULL : err)) rc = -1;
     nj_buffer_free(&file->record);
     nj_buffer_free(&file->block);
     free(file);

@@ -7,31 +7,60 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../base/filelock.h"
 #include "../base/output.h"
+
+static int exists_already(const char *path, nj_error *err)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC), held = fd >= 0 && nj_file_lock(fd, path, err);
+    if (fd >= 0) close(fd);
+    if (held) return -1; /* then neither option would help */
+    return nj_fail(err, "%s: exists; say --overwrite to replace it or --append to add to it", path);
+}
+
+/* Opens and locks. Whoever had the file until now may have removed or replaced it: then what was locked is no longer what
+ * the path names, and it is opened anew. */
+static int open_locked(nj_outfile *file, const char *path, nj_sink_mode mode, nj_error *err)
+{
+    for (int try = 0; try < 100; try++) {
+        struct stat st, now;
+        bool exists = stat(path, &st) == 0, regular = exists && S_ISREG(st.st_mode);
+        if (exists && S_ISDIR(st.st_mode)) return nj_fail(err, "%s: is a folder, not a file", path);
+        if (regular && mode == NJ_SINK_CREATE) return exists_already(path, err);
+        /* a pipe cannot be opened for reading and writing with one end elsewhere */
+        int flags = exists && !regular ? O_WRONLY : O_RDWR | O_CREAT;
+        if (!exists && mode == NJ_SINK_CREATE) flags |= O_EXCL;
+        file->fd = open(path, flags | O_CLOEXEC, 0666);
+        if (file->fd < 0 && errno == EEXIST && try < 99) continue; /* another run was quicker */
+        if (file->fd < 0) return nj_fail(err, "%s: cannot be written: %s", path, strerror(errno));
+        file->created = !exists;
+        if (exists && !regular) return 0;
+        if (nj_file_lock(file->fd, path, err)) break;
+        if (!fstat(file->fd, &st) && !stat(path, &now) && st.st_dev == now.st_dev && st.st_ino == now.st_ino) return 0;
+        close(file->fd);
+        file->fd = -1;
+        nj_fail(err, "%s: another run is writing it", path);
+    }
+    if (file->fd >= 0) close(file->fd); /* the other's file: left alone */
+    *file = (nj_outfile){ .fd = -1, .held = true };
+    return -1;
+}
 
 int nj_outfile_open(nj_outfile *file, const char *path, nj_sink_mode mode, nj_error *err)
 {
     struct stat st;
     char room[32];
     path = nj_output_path(path, room, sizeof room);
-    bool exists = stat(path, &st) == 0, regular = exists && S_ISREG(st.st_mode);
     *file = (nj_outfile){ .fd = -1 };
     if (!*path) return nj_fail(err, "an output file needs a name");
-    if (exists && S_ISDIR(st.st_mode)) return nj_fail(err, "%s: is a folder, not a file", path);
-    if (regular && mode == NJ_SINK_CREATE)
-        return nj_fail(err, "%s: exists; say --overwrite to replace it or --append to add to it", path);
-    /* a pipe cannot be opened for reading and writing with one end elsewhere */
-    int flags = exists && !regular ? O_WRONLY : O_RDWR | O_CREAT;
-    if (!exists && mode == NJ_SINK_CREATE) flags |= O_EXCL;
-    if (regular && mode == NJ_SINK_OVERWRITE) flags |= O_TRUNC;
-    file->fd = open(path, flags | O_CLOEXEC, 0666);
-    if (file->fd < 0) return nj_fail(err, "%s: cannot be written: %s", path, strerror(errno));
-    file->created = !exists;
+    if (open_locked(file, path, mode, err)) return -1;
+    bool regular = !fstat(file->fd, &st) && S_ISREG(st.st_mode);
     file->path = strdup(path);
-    if (!file->path) {
-        close(file->fd);
-        file->fd = -1;
-        return nj_fail(err, "%s: out of memory", path);
+    /* only now that it is ours */
+    if (!file->path || (regular && mode == NJ_SINK_OVERWRITE && ftruncate(file->fd, 0))) {
+        nj_fail(err, "%s: %s", path, file->path ? strerror(errno) : "out of memory");
+        nj_outfile_close(file, false, NULL);
+        return -1;
     }
     off_t end = lseek(file->fd, 0, SEEK_END);
     file->size = end > 0 && regular ? end : 0;
@@ -61,8 +90,8 @@ int nj_outfile_write(const nj_outfile *file, const void *bytes, size_t n, nj_err
 int nj_outfile_close(nj_outfile *file, bool discard, nj_error *err)
 {
     int rc = 0;
+    if (discard && file->created && file->path) unlink(file->path); /* before the lock goes with the descriptor */
     if (file->fd >= 0 && close(file->fd)) rc = nj_fail(err, "%s: closing failed: %s", file->path, strerror(errno));
-    if (discard && file->created && file->path) unlink(file->path);
     free(file->path);
     *file = (nj_outfile){ .fd = -1 };
     return rc;

@@ -13,10 +13,12 @@ typedef struct nj_outfile {
     int fd;       /* read and write, at the end of the file; -1 = closed */
     off_t size;   /* when it was opened: 0 = nothing to continue */
     bool created; /* it did not exist before */
+    bool held;    /* the open failed, because another run is writing it */
 } nj_outfile;
 
 /* Opens the file by the rule of all outputs: CREATE refuses an existing regular file with a text naming --overwrite and
- * --append, OVERWRITE empties it, APPEND keeps it. Devices and pipes are taken in every mode. */
+ * --append, OVERWRITE empties it, APPEND keeps it. A file that another run, or another output of this run, is writing is
+ * refused in every mode, by whatever name; devices and pipes are taken in every mode. */
 int nj_outfile_open(nj_outfile *file, const char *path, nj_sink_mode mode, nj_error *err);
 /* -1 with err when it is a device or a pipe: for formats that must go back to what they wrote. */
 int nj_outfile_must_be_plain(const nj_outfile *file, nj_error *err);

@@ -2,6 +2,7 @@
  * flush. "No answer" is NaN, the column's TNULL (INT_MIN, 255) or an empty text, which is what the values are in
  * memory already. cfitsio is used under the one lock that decode uses, too. */
 #include <errno.h>
+#include <fcntl.h>
 #include <fitsio.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "../base/buffer.h"
+#include "../base/filelock.h"
 #include "../base/fitslock.h"
 #include "../base/log.h"
 #include "cell.h"
@@ -47,7 +49,8 @@ typedef struct fits_sink {
     nj_sink base;
     char *path;
     fits_conf conf;
-    bool created, append, begun, sync;
+    nj_outfile lock; /* the file, open for its lock: cfitsio keeps its own descriptor to itself */
+    bool append, begun, sync;
     fitsfile *file;
     const nj_field *field;
     uint32_t n_fields;
@@ -255,8 +258,9 @@ static int repair_tail(fits_sink *s, nj_error *err)
     LONGLONG there = st.st_size < start ? 0 : (st.st_size - start) / (row_size ? row_size : 1);
     if (there < rows && heap)
         return nj_fail(err, "%s: its end is missing, and with it values of series; it cannot be continued", s->path);
-    if (fits_close_file(s->file, &status)) return failed(s, "cannot be read", status, err);
-    s->file = NULL;
+    fitsfile *file = s->file;
+    s->file = NULL; /* cfitsio frees it even when closing fails, on a full disk for one */
+    if (fits_close_file(file, &status)) return failed(s, "cannot be mended", status, err);
     if (truncate(s->path, (off_t)end)) return nj_fail(err, "%s: the torn end cannot be mended: %s", s->path, strerror(errno));
     if (fits_open_diskfile(&s->file, s->path, READWRITE, &status) || fits_movnam_hdu(s->file, BINARY_TBL, "ALERTS", 0, &status))
         return failed(s, "cannot be opened", status, err);
@@ -275,11 +279,39 @@ static int begin_append(fits_sink *s, const nj_metadata *metadata, nj_error *err
     return status ? failed(s, "cannot be written", status, err) : 0;
 }
 
+/* cfitsio wants to make its own file. It is made beside the empty one by which open() took the name, locked, and put in its
+ * place by a rename: at no moment is the name free for another run. */
+static int take_place(fits_sink *s, nj_error *err)
+{
+    char *real = realpath(s->path, NULL), fresh[4096]; /* a link stays a link */
+    int status = 0, fd = -1, rc = 0;
+    if (!real || snprintf(fresh, sizeof fresh, "%s.new", real) >= (int)sizeof fresh) {
+        rc = nj_fail(err, "%s: %s", s->path, real ? "the name is too long" : strerror(errno));
+        free(real);
+        return rc;
+    }
+    unlink(fresh); /* of a run that was killed just here */
+    if (fits_create_diskfile(&s->file, fresh, &status)) {
+        rc = failed(s, "cannot be written", status, err);
+    } else if ((fd = open(fresh, O_RDWR | O_CLOEXEC)) < 0) {
+        rc = nj_fail(err, "%s: cannot be written: %s", s->path, strerror(errno));
+    } else {
+        rc = nj_file_lock(fd, s->path, err);
+        if (!rc && rename(fresh, real)) rc = nj_fail(err, "%s: cannot be written: %s", s->path, strerror(errno));
+    }
+    if (rc) unlink(fresh);
+    free(real);
+    if (fd >= 0) {
+        close(s->lock.fd);
+        s->lock.fd = fd;
+    }
+    return rc;
+}
+
 static int begin_new(fits_sink *s, const nj_metadata *metadata, nj_error *err)
 {
     int status = 0;
-    unlink(s->path); /* the empty file by which open() made sure; cfitsio wants to make its own */
-    if (fits_create_diskfile(&s->file, s->path, &status)) return failed(s, "cannot be written", status, err);
+    if (take_place(s, err)) return -1;
     create_table(s, &status);
     write_metadata(s, metadata, &status);
     fits_movnam_hdu(s->file, BINARY_TBL, "ALERTS", 0, &status);
@@ -294,7 +326,6 @@ static int close_fits(nj_sink *sink, nj_error *err);
 static nj_sink *open_fits(const nj_sink_args *args, nj_error *err)
 {
     fits_sink *s = calloc(1, sizeof *s);
-    nj_outfile file = { .fd = -1 };
     const char *dot = strrchr(args->target, '.');
     if (!s) {
         nj_fail(err, "fits: out of memory");
@@ -302,17 +333,15 @@ static nj_sink *open_fits(const nj_sink_args *args, nj_error *err)
     }
     s->base.class = &nj_sink_fits;
     s->sync = args->sync;
+    s->lock.fd = -1;
     s->path = strdup(args->target);
     if (!s->path || nj_settings_apply(args->settings, "sink.fits", params, NULL, &s->conf, err)) goto bad;
     if (dot && (!strcasecmp(dot, ".gz") || !strcasecmp(dot, ".z") || !strcasecmp(dot, ".bz2"))) {
         nj_fail(err, "%s: the fits sink writes no compressed files", s->path);
         goto bad;
     }
-    if (nj_outfile_open(&file, args->target, args->mode, err)) goto bad;
-    s->created = file.created;
-    s->append = file.size > 0; /* only --append leaves something there */
-    int plain = nj_outfile_must_be_plain(&file, err);
-    if (nj_outfile_close(&file, false, plain ? NULL : err) || plain) goto bad;
+    if (nj_outfile_open(&s->lock, args->target, args->mode, err) || nj_outfile_must_be_plain(&s->lock, err)) goto bad;
+    s->append = s->lock.size > 0; /* only --append leaves something there */
     return &s->base;
 bad:
     close_fits(&s->base, NULL);
@@ -486,7 +515,7 @@ static int close_fits(nj_sink *sink, nj_error *err)
     if (s->file && fits_close_file(s->file, &status) && !rc) rc = failed(s, "closing", status, err);
     nj_fits_unlock();
     if (s->n_cut) nj_log(NJ_LOG_WARN, "%s: %llu texts were cut", s->path, (unsigned long long)s->n_cut);
-    if (!s->begun && s->created && s->path) unlink(s->path);
+    nj_outfile_close(&s->lock, !s->begun, NULL);
     nj_buffer_free(&s->rows);
     nj_buffer_free(&s->values);
     nj_buffer_free(&s->waiting);
@@ -498,6 +527,7 @@ static int close_fits(nj_sink *sink, nj_error *err)
 
 const nj_sink_class nj_sink_fits = {
     .scheme = "fits",
+    .is_file = true,
     .doc = "fits:PATH a binary table ALERTS with units; dots in names become '_', the exact names are in TKEYn",
     .open = open_fits,
     .begin = begin,

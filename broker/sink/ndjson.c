@@ -70,6 +70,61 @@ static nj_sink *open_ndjson(const nj_sink_args *args, nj_error *err)
     return NULL;
 }
 
+/* The first row of the file, for one whose meta file is gone; NULL when it cannot be had. */
+static json_t *first_row(const nj_outfile *file)
+{
+    nj_buffer line = { 0 };
+    char block[65536], *newline = NULL;
+    for (ssize_t got; !newline && (got = pread(file->fd, block, sizeof block, (off_t)line.n)) > 0;) {
+        newline = memchr(block, '\n', (size_t)got);
+        nj_buffer_add(&line, block, newline ? (size_t)(newline - block) : (size_t)got);
+    }
+    json_t *row = newline && !line.failed ? json_loadb(line.data, line.n, 0, NULL) : NULL;
+    nj_buffer_free(&line);
+    return row;
+}
+
+/* The file's columns, in order: what the meta file says, else the keys of the first row. Array of texts, or NULL. */
+static json_t *columns_there(const nj_outfile *file, const json_t *meta)
+{
+    const json_t *list = json_object_get(meta, "columns"), *item;
+    json_t *keys = json_array(), *row;
+    size_t i;
+    json_array_foreach(list, i, item) json_array_append(keys, json_object_get(item, "key"));
+    if (json_is_array(list) && json_array_size(keys) == json_array_size(list)) return keys;
+    json_array_clear(keys);
+    if (!(row = first_row(file))) {
+        json_decref(keys);
+        return NULL;
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach(row, key, value) json_array_append_new(keys, json_string(key));
+    json_decref(row);
+    return keys;
+}
+
+/* Rows of one file have one set of columns, as in all other sinks. */
+static int check_columns(const ndjson *s, const json_t *meta, const nj_field *field, uint32_t n_fields, nj_error *err)
+{
+    json_t *there = s->append && s->file.size > 0 ? columns_there(&s->file, meta) : NULL;
+    int rc = 0;
+    for (uint32_t f = 0; there && !rc; f++) {
+        const char *old = json_string_value(json_array_get(there, f));
+        if (!old && f >= n_fields) break;
+        if (f >= n_fields)
+            rc = nj_fail(err, "%s: has the column %s, which this run does not write; --append needs the same columns",
+                         s->file.path, old);
+        else if (!old)
+            rc = nj_fail(err, "%s: lacks the column %s; --append needs the same columns", s->file.path, field[f].key);
+        else if (strcmp(old, field[f].key))
+            rc = nj_fail(err, "%s: has the column %s where this run writes %s; --append needs the same columns", s->file.path,
+                         old, field[f].key);
+    }
+    json_decref(there);
+    return rc;
+}
+
 static json_t *column_list(const nj_field *field, uint32_t n_fields)
 {
     json_t *list = json_array();
@@ -91,6 +146,10 @@ static int write_metadata(const ndjson *s, const nj_field *field, uint32_t n_fie
         return nj_fail(err, "%s: the name is too long", s->file.path);
     snprintf(fresh, sizeof fresh, "%s.new", path);
     json_t *old = s->append ? json_load_file(path, 0, NULL) : NULL;
+    if (check_columns(s, old, field, n_fields, err)) {
+        json_decref(old);
+        return -1;
+    }
     json_t *runs = json_incref(json_object_get(old, "runs"));
     if (!json_is_array(runs)) {
         json_decref(runs);
@@ -164,6 +223,7 @@ static int close_ndjson(nj_sink *sink, nj_error *err)
 
 const nj_sink_class nj_sink_ndjson = {
     .scheme = "ndjson",
+    .is_file = true,
     .doc = "ndjson:PATH or ndjson:- one JSON object per line; provenance in PATH.meta.json",
     .open = open_ndjson,
     .begin = begin,

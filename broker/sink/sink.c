@@ -30,6 +30,16 @@ static int unknown(const char *spec, const char *scheme, nj_error *err)
                    near ? near : "", near ? "'? " : "", list);
 }
 
+const char *nj_sink_path(const char *spec)
+{
+    const char *path = strchr(spec, ':');
+    if (!path || !strcmp(path, ":-") || !strncmp(path, ":/dev/", 6)) return NULL;
+    for (size_t i = 0; classes[i]; i++)
+        if (classes[i]->is_file && !strncmp(classes[i]->scheme, spec, (size_t)(path - spec)) && !classes[i]->scheme[path - spec])
+            return path + 1;
+    return NULL;
+}
+
 nj_sink *nj_sink_open(const char *spec, const nj_sink_args *args, nj_error *err)
 {
     const char *colon = strchr(spec, ':');

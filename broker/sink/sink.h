@@ -24,6 +24,7 @@ typedef struct nj_sink_args {
 
 typedef struct nj_sink_class {
     const char *scheme, *doc;
+    bool is_file; /* the target is a path */
     /* Checks the target and opens it. NULL with err. */
     nj_sink *(*open)(const nj_sink_args *args, nj_error *err);
     /* Once, before the first write: the columns and the provenance (key, value pairs, ends with a NULL key). Also called at the end
@@ -42,11 +43,17 @@ struct nj_sink {
 /* "ndjson:out.ndjson", "null:", "kafka://host:port/topic": finds the class and opens. NULL with err. */
 nj_sink *nj_sink_open(const char *spec, const nj_sink_args *args, nj_error *err);
 
+/* The path that a spec writes; NULL when that is no file: a stream, standard output, a device. */
+const char *nj_sink_path(const char *spec);
+
 /* The dead-letter file: an Avro OCF of {origin, reason, module, field, packet}, itself a SOURCE. */
 typedef struct nj_dead_letters nj_dead_letters;
-nj_dead_letters *nj_dead_letters_open(const char *path, nj_sink_mode mode, nj_error *err);
+/* *held (NULL allowed): it was refused only because another run is writing it. */
+nj_dead_letters *nj_dead_letters_open(const char *path, nj_sink_mode mode, bool *held, nj_error *err);
 int nj_dead_letters_write(nj_dead_letters *file, const nj_dead *dead, uint32_t n, nj_error *err);
 int nj_dead_letters_flush(nj_dead_letters *file, nj_error *err);
+uint64_t nj_dead_letters_count(const nj_dead_letters *file); /* that were written to it by this run */
+/* A file that this run made, and wrote no letter to, is removed again. */
 int nj_dead_letters_close(nj_dead_letters *file, nj_error *err);
 
 #endif

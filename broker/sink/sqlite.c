@@ -15,7 +15,8 @@
 typedef struct sqlite_sink {
     nj_sink base;
     char *path;
-    bool created, begun, open_transaction;
+    nj_outfile file; /* open for its lock, until SQLite has closed its own */
+    bool begun, open_transaction;
     sqlite3 *db;
     sqlite3_stmt *insert;
     nj_buffer text; /* arrays as JSON */
@@ -39,7 +40,7 @@ static int close_sqlite(nj_sink *sink, nj_error *err)
     s->insert = NULL;
     if (s->open_transaction) rc = run(s, "COMMIT", "commit", err);
     if (sqlite3_close(s->db) && !rc) rc = failed(s, "closing", err);
-    if (!s->begun && s->created && s->path) unlink(s->path);
+    nj_outfile_close(&s->file, !s->begun, NULL);
     nj_buffer_free(&s->text);
     free(s->path);
     free(s);
@@ -49,7 +50,6 @@ static int close_sqlite(nj_sink *sink, nj_error *err)
 static nj_sink *open_sqlite(const nj_sink_args *args, nj_error *err)
 {
     sqlite_sink *s = calloc(1, sizeof *s);
-    nj_outfile file = { .fd = -1 };
     char journal[4096];
     if (!s) {
         nj_fail(err, "sqlite: out of memory");
@@ -57,10 +57,12 @@ static nj_sink *open_sqlite(const nj_sink_args *args, nj_error *err)
     }
     s->base.class = &nj_sink_sqlite;
     s->path = strdup(args->target);
-    if (!s->path || nj_outfile_open(&file, args->target, args->mode, err)) goto bad;
-    s->created = file.created;
-    int plain = nj_outfile_must_be_plain(&file, err);
-    if (nj_outfile_close(&file, false, plain ? NULL : err) || plain) goto bad;
+    s->file.fd = -1;
+    if (!s->path) {
+        nj_fail(err, "sqlite: out of memory");
+        goto bad;
+    }
+    if (nj_outfile_open(&s->file, args->target, args->mode, err) || nj_outfile_must_be_plain(&s->file, err)) goto bad;
     /* a journal that a killed run left beside a file that is now empty would be played back into the new one */
     if (args->mode != NJ_SINK_APPEND && snprintf(journal, sizeof journal, "%s-journal", s->path) < (int)sizeof journal)
         unlink(journal);
@@ -246,6 +248,7 @@ static int flush(nj_sink *sink, nj_error *err)
 
 const nj_sink_class nj_sink_sqlite = {
     .scheme = "sqlite",
+    .is_file = true,
     .doc = "sqlite:PATH one table `alerts` in an SQLite database; `columns` and `metadata` beside it",
     .open = open_sqlite,
     .begin = begin,

@@ -115,7 +115,7 @@ static void letters_hold_what_can_be_decoded_again(void **state)
     };
     const char *path = in_folder("dead.avro");
     nj_error err = { "" };
-    nj_dead_letters *d = nj_dead_letters_open(path, NJ_SINK_CREATE, &err);
+    nj_dead_letters *d = nj_dead_letters_open(path, NJ_SINK_CREATE, NULL, &err);
     assert_non_null(d);
     assert_int_equal(nj_dead_letters_write(d, dead, 6, &err), 0);
     assert_int_equal(nj_dead_letters_flush(d, &err), 0);
@@ -175,24 +175,29 @@ static void a_torn_file_is_repaired_at_every_byte(void **state)
     nj_chunk *chunk = nj_chunk_new(&file, (uint8_t *)strdup("bad bytes"), 9);
     const char *path = in_folder("torn.avro");
     nj_error err = { "" };
-    write_some(nj_dead_letters_open(path, NJ_SINK_CREATE, &err), chunk, 0);
+    write_some(nj_dead_letters_open(path, NJ_SINK_CREATE, NULL, &err), chunk, 0);
+    assert_int_equal(size_of(path), -1); /* no letters, no file */
+    nj_dead_letters *none = nj_dead_letters_open(path, NJ_SINK_CREATE, NULL, &err);
     off_t empty = size_of(path);
-    write_some(nj_dead_letters_open(path, NJ_SINK_APPEND, &err), chunk, 3);
+    write_some(none, chunk, 1);
+    write_some(nj_dead_letters_open(path, NJ_SINK_OVERWRITE, NULL, &err), chunk, 0);
+    assert_int_equal(size_of(path), empty);
+    write_some(nj_dead_letters_open(path, NJ_SINK_APPEND, NULL, &err), chunk, 3);
     off_t block = (size_of(path) - empty) / 3, whole = empty + 3 * block;
     static letter l[8];
     for (off_t cut = empty; cut <= whole; cut++) {
-        nj_dead_letters *d = nj_dead_letters_open(path, NJ_SINK_OVERWRITE, &err);
+        nj_dead_letters *d = nj_dead_letters_open(path, NJ_SINK_OVERWRITE, NULL, &err);
         write_some(d, chunk, 3);
         assert_int_equal(truncate(path, cut), 0);
-        d = nj_dead_letters_open(path, NJ_SINK_APPEND, &err);
+        d = nj_dead_letters_open(path, NJ_SINK_APPEND, NULL, &err);
         if (!d) fail_msg("%s", err.text);
         write_some(d, chunk, 1);
         assert_int_equal(read_letters(path, l, 8), (cut - empty) / block + 1);
     }
     assert_int_equal(truncate(path, empty - 1), 0);
-    assert_null(nj_dead_letters_open(path, NJ_SINK_APPEND, &err));
+    assert_null(nj_dead_letters_open(path, NJ_SINK_APPEND, NULL, &err));
     assert_non_null(strstr(err.text, "header is not whole"));
-    assert_null(nj_dead_letters_open(path, NJ_SINK_CREATE, &err));
+    assert_null(nj_dead_letters_open(path, NJ_SINK_CREATE, NULL, &err));
     assert_non_null(strstr(err.text, "--append"));
     nj_chunk_drop(chunk);
 }
@@ -201,7 +206,7 @@ static void a_full_disk_is_an_error(void **state)
 {
     (void)state;
     nj_error err = { "" };
-    assert_null(nj_dead_letters_open("/dev/full", NJ_SINK_CREATE, &err));
+    assert_null(nj_dead_letters_open("/dev/full", NJ_SINK_CREATE, NULL, &err));
     assert_non_null(strstr(err.text, "No space left"));
 }
 
