@@ -4,6 +4,7 @@
 
 #include "base/version.h"
 #include "cmd/command.h"
+#include "graph/crash.h"
 
 static void help(FILE *to)
 {
@@ -15,6 +16,7 @@ static void help(FILE *to)
 
 int main(int argc, char **argv)
 {
+    nj_crash_watch();
     if (argc < 2 || !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
         help(argc < 2 ? stderr : stdout);
         return argc < 2 ? NJ_EXIT_USAGE : NJ_EXIT_OK;

@@ -1,13 +1,13 @@
 #include "dispatch.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "answers.h"
+#include "crash.h"
 
 /* What nj_work.opaque points to during a call. */
 typedef struct call {
@@ -55,7 +55,9 @@ static const nj_image *work_image(const nj_work *w, uint32_t need, uint32_t row)
     if (s->state == NJ_STAMP_PACKED) {
         int64_t start = c->worker->uncounted ? 0 : nj_now_ns();
         const char *why = NULL;
+        nj_slot_phase(&c->worker->slot, NJ_PHASE_STAMP);
         c->worker->open_stamp(c->worker->opener, s, &c->batch->arena, &why);
+        nj_slot_phase(&c->worker->slot, NJ_PHASE_PROCESS);
         if (!c->worker->uncounted) count_stamp(c->worker, row, nj_now_ns() - start);
         if (why && !strcmp(why, "out of memory")) c->worker->no_memory = true;
         if (s->state != NJ_STAMP_OPEN) {
@@ -102,7 +104,10 @@ nj_worker *nj_worker_new(const nj_instances *set, nj_open_stamp open_stamp, void
             break;
         }
         memset(w->thread[i], 0, size);
-        if (in->module->thread_open && in->module->thread_open(in->self, w->thread[i]) != NJ_OK) {
+        nj_slot_enter(&w->slot, in->name, NJ_PHASE_THREAD_OPEN);
+        int rc = in->module->thread_open ? in->module->thread_open(in->self, w->thread[i]) : NJ_OK;
+        nj_slot_leave(&w->slot);
+        if (rc != NJ_OK) {
             nj_fail(err, "module %s: a worker's area cannot be opened", in->name);
             free(w->thread[i]);
             w->thread[i] = NULL;
@@ -119,7 +124,10 @@ void nj_worker_free(nj_worker *w)
     if (!w) return;
     for (uint32_t i = 0; w->thread && i < w->set->n; i++) {
         if (!w->thread[i]) continue;
-        if (w->set->item[i].module->thread_close) w->set->item[i].module->thread_close(w->set->item[i].self, w->thread[i]);
+        const nj_instance *in = &w->set->item[i];
+        nj_slot_enter(&w->slot, in->name, NJ_PHASE_THREAD_CLOSE);
+        if (in->module->thread_close) in->module->thread_close(in->self, w->thread[i]);
+        nj_slot_leave(&w->slot);
         free(w->thread[i]);
     }
     nj_arena_free(&w->scratch);
@@ -193,16 +201,15 @@ static void one_call(nj_worker *worker, const nj_step *s, nj_work *w)
     const nj_module *m = s->in->module;
     nj_counter *count = &worker->module[s->instance];
     int (*process)(const void *, void *, const nj_work *) = worker->reference && m->process_ref ? m->process_ref : m->process;
-    atomic_store_explicit(&worker->slot.first_row, w->row[0], memory_order_relaxed);
-    atomic_store_explicit(&worker->slot.n_rows, w->n, memory_order_relaxed);
-    atomic_store_explicit(&worker->slot.instance, s->in->name, memory_order_release);
+    nj_slot_rows(&worker->slot, w->n, w->id[w->row[0]], ((const call *)w->opaque)->batch->row[w->row[0]].chunk);
+    nj_slot_enter(&worker->slot, s->in->name, NJ_PHASE_PROCESS);
     worker->image_ns = 0;
     int64_t start = worker->uncounted ? 0 : nj_now_ns();
     errno = 0;
     int rc = process(s->in->self, worker->thread[s->instance], w);
     if (rc == NJ_ENOMEM && errno == ENOMEM) worker->no_memory = true;
     int64_t ns = worker->uncounted ? 0 : nj_now_ns() - start - worker->image_ns;
-    atomic_store_explicit(&worker->slot.instance, NULL, memory_order_release);
+    nj_slot_leave(&worker->slot);
     nj_arena_reset(&worker->scratch);
     settle_rows(worker, s, w, rc);
     if (worker->uncounted) return;
@@ -320,7 +327,7 @@ int nj_dispatch(const nj_graph *g, nj_worker *worker, nj_batch *b)
     if (!state->reason) return -1;
     b->state = state;
     b->graph = g;
-    atomic_store_explicit(&worker->slot.batch_seq, b->seq, memory_order_relaxed);
+    nj_crash_thread();
     for (uint32_t s = 0; s < g->n_steps; s++) {
         state->reason[s] = nj_arena_alloc(&b->arena, b->n + 1);
         if (!state->reason[s] || run_step(g, worker, b, &g->step[s], state->reason[s], rows)) return -1;

@@ -5,13 +5,7 @@
 #include "../measure/counter.h"
 #include "../measure/drift.h"
 #include "graph.h"
-
-/* Where a thread is: written before each module call, read by a watchdog, a crash report or the profiler. */
-typedef struct nj_slot {
-    const char *_Atomic instance; /* NULL = in no module */
-    _Atomic uint64_t batch_seq;
-    _Atomic uint32_t first_row, n_rows;
-} nj_slot;
+#include "slot.h"
 
 /* Opens a stamp (decode's nj_stamp_open behind a pointer). */
 typedef void (*nj_open_stamp)(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why);

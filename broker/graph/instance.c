@@ -15,6 +15,7 @@
 #include "../base/sha256.h"
 #include "nightjar/sky.h"
 #include "services.h"
+#include "slot.h"
 
 static const char *const host_keys[] = { "kind", "default", "surveys", "need.*", NULL };
 static const char *const words_for_no[] = { "0", "no", "false", "off", NULL };
@@ -277,7 +278,9 @@ static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
     nj_tables tables = { m->needs, m->gives };
     if (m->declare) {
         begin_set_up(set);
+        nj_slot_enter(&nj_slot_set_up, in->name, NJ_PHASE_DECLARE);
         int rc = m->declare(&set->host, in->conf, &tables);
+        nj_slot_leave(&nj_slot_set_up);
         bool failed = rc != NJ_OK || !tables.needs || !tables.gives;
         end_set_up(set, failed);
         if (failed && set->no_memory) rc = NJ_ENOMEM;
@@ -543,6 +546,14 @@ bool nj_is_selected(const char *select, const char *name)
     return selected(select, name, 0) || selected(select, name, '+');
 }
 
+static void close_one(const nj_instance *in)
+{
+    if (!in->opened || !in->module->close) return;
+    nj_slot_enter(&nj_slot_set_up, in->name, NJ_PHASE_CLOSE);
+    in->module->close(in->self);
+    nj_slot_leave(&nj_slot_set_up);
+}
+
 static void take_out(nj_instances *set, uint32_t i)
 {
     memmove(&set->item[i], &set->item[i + 1], (set->n - i - 1) * sizeof *set->item);
@@ -555,7 +566,9 @@ int nj_instances_open(nj_instances *set, const char *select, nj_error *err)
         nj_instance *in = &set->item[i];
         int64_t start = nj_now_ns();
         begin_set_up(set);
+        nj_slot_enter(&nj_slot_set_up, in->name, NJ_PHASE_OPEN);
         int rc = in->module->open ? in->module->open(&set->host, in->conf, &in->self) : NJ_OK;
+        nj_slot_leave(&nj_slot_set_up);
         end_set_up(set, rc != NJ_OK);
         in->cold_start_ns = nj_now_ns() - start;
         if (rc != NJ_OK && set->no_memory) rc = NJ_ENOMEM;
@@ -582,7 +595,7 @@ int nj_instances_open(nj_instances *set, const char *select, nj_error *err)
         char why[512];
         snprintf(why, sizeof why, "it needs %.128s, and %s is off: %.256s", path, off->name, off->why);
         if (nj_is_selected(select, gone.name)) return nj_fail(err, "module %s: %s", gone.name, why);
-        if (gone.opened && gone.module->close) gone.module->close(gone.self);
+        close_one(&gone);
         take_out(set, i);
         if (note_off(set, gone.name, off->status, why, err)) return -1;
         i = 0;
@@ -592,8 +605,7 @@ int nj_instances_open(nj_instances *set, const char *select, nj_error *err)
 
 void nj_instances_close(nj_instances *set)
 {
-    for (uint32_t i = 0; i < set->n; i++)
-        if (set->item[i].opened && set->item[i].module->close) set->item[i].module->close(set->item[i].self);
+    for (uint32_t i = 0; i < set->n; i++) close_one(&set->item[i]);
     for (uint32_t i = 0; i < set->n_files; i++)
         if (set->file[i].n) munmap((void *)set->file[i].bytes, set->file[i].n);
     free(set->file);

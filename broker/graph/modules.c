@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "../base/log.h"
+#include "slot.h"
 
 int nj_table_rows(nj_arena *arena, const void *table, size_t stride, size_t size, void **rows)
 {
@@ -89,12 +90,16 @@ static int load_one(nj_modules *set, const char *path, nj_error *err)
     char *kept = nj_arena_text(&set->arena, real, strlen(real));
     free(real);
     if (!kept) return nj_fail(err, "out of memory");
+    nj_slot_enter(&nj_slot_set_up, kept, NJ_PHASE_LOAD);
     void *handle = dlopen(kept, RTLD_NOW | RTLD_LOCAL);
+    nj_slot_leave(&nj_slot_set_up);
     if (!handle) return nj_fail(err, "%s", dlerror());
     const nj_module *(*entry)(void);
     *(void **)&entry = dlsym(handle, "nj_module_entry"); /* the POSIX idiom for a function from dlsym */
     if (!entry) return nj_fail(err, "%s: no nj_module_entry(): not a nightjar module (compile it with -DNJ_SHARED)", kept);
+    nj_slot_enter(&nj_slot_set_up, kept, NJ_PHASE_LOAD);
     const nj_module *module = entry();
+    nj_slot_leave(&nj_slot_set_up);
     if (!module) return nj_fail(err, "%s: nj_module_entry() gave nothing", kept);
     return nj_modules_add(set, module, kept, err);
 }

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Modules that are wrong: what they forget, write, print or break is told with their name."""
-import json, os, subprocess
-from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok, report, rows
+import os, signal, subprocess
+from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, nightjar, ok, report, rows, skip
 
 SOURCE = """
+@HEAD@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +62,7 @@ NJ_MODULE(@NAME@) = { NJ_HEADER, .name = "@NAME@", .version = "1.0", .summary = 
 
 def module(name, so=None, **parts):
     """Builds NAME.so; parts: the texts for @ROW@, @OPEN@ ..."""
-    parts = {"NEEDS": "{ 0 }", "GIVES": "{ 0 }", "OPEN": "", "DECLARE": "", "THREAD_OPEN": "", "CLOSE": "", "ROW": "", "MORE": "", **parts, "NAME": name}
+    parts = {"HEAD": "", "NEEDS": "{ 0 }", "GIVES": "{ 0 }", "OPEN": "", "DECLARE": "", "THREAD_OPEN": "", "CLOSE": "", "ROW": "", "MORE": "", **parts, "NAME": name}
     text = SOURCE
     for key, value in parts.items():
         text = text.replace(f"@{key}@", value)
@@ -79,7 +80,7 @@ def build(so):
 
 
 def run(so, name, *more, **kw):
-    return nightjar("run", "night.tar", "--module-path", so, "-m", name, "-j", "1", *more, **kw)
+    return nightjar("run", "night.tar", "--module-path", so, "-m", name, "-j", "1", "-D", "run.single_row=0", *more, **kw)
 
 
 def lines(r, word):
@@ -151,8 +152,77 @@ def standard_output():
     ok(len(r.stdout.splitlines()) == 20 and "louder" not in r.stdout, "standard error closed: rows and nothing else", r.stdout[:300])
 
 
+CRASHES = {
+    "segv": ("*(volatile int *)8 = 1;", signal.SIGSEGV, "SIGSEGV, a wrong address"),
+    "fpe": ("{ volatile int zero = 0; volatile int one = 1; sum += one / zero; }", signal.SIGFPE, "SIGFPE"),
+    "aborts": ("abort();", signal.SIGABRT, "SIGABRT"),
+    "ill": ("raise(SIGILL);", signal.SIGILL, "SIGILL"),
+    "bus": ('{ char *p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, open("empty", O_RDONLY), 0); sum += *(volatile char *)p; }', signal.SIGBUS, "SIGBUS"),
+    "deep": ("sum += deep(1 << 30);", signal.SIGSEGV, "SIGSEGV, the stack is full"),
+    "heap": ("{ char *volatile p = malloc(9); free(p); free(p); }", signal.SIGABRT, "SIGABRT"),
+    "throws": ('{ void (*f)(void) = (void (*)(void))dlsym(NULL, "_ZSt9terminatev"); if (f) f(); abort(); }', signal.SIGABRT, "SIGABRT"),
+}
+CRASH_HEAD = """#include <dlfcn.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+static volatile long sum;
+__attribute__((noinline)) static long deep(long n) { volatile char much[4096]; much[n % 4096] = 1; return n ? deep(n - 1) + much[(n + 1) % 4096] : 0; }
+"""
+
+
+def told(r, name, where, number, *words):
+    """One line, and the signal that it died of."""
+    line = lines(r, f"module {name} crashed {where}")
+    return r.returncode == -number and len(line) == 1 and all(str(w) in line[0] for w in words)
+
+
+def crashes():
+    """The last words name module, phase, signal, alert and where it came from; the process dies of the signal."""
+    open("empty", "w", encoding="utf-8").close()
+    ids = [x["candid"] for x in night()]
+    for kind, (code, number, words) in CRASHES.items():
+        so = module(kind, ROW=f"if (row == 5) {code}", HEAD=CRASH_HEAD)
+        r = run(so, kind, "-q", "-j", "2", "-o", "ndjson:crash.ndjson", "--overwrite")
+        ok(told(r, kind, "in process()", number, words, f"20 rows from alert {ids[0]}", "night.tar", "run.batch_rows=1"), f"{kind} in process()", r.stderr)
+        r = run(so, kind, "-q", "-D", "run.batch_rows=6")
+        ok(told(r, kind, "in process()", number, words, f"6 rows from alert {ids[0]}"), f"{kind}: rows of the call", r.stderr)
+        for phase, part in (("declare()", "DECLARE"), ("open()", "OPEN"), ("thread_open()", "THREAD_OPEN"), ("close()", "CLOSE")):
+            name = kind + part.lower()
+            so = module(name, **{part: code, "HEAD": CRASH_HEAD, "MORE": ".declare = declare"})
+            r = run(so, name + "1", "-q", "-D", f"module.{name}1.kind={name}")
+            ok(told(r, name + "1", f"in {phase}", number, words), f"{kind} in {phase}", r.stderr)
+    so = module("last", ROW=f"if (id == {ids[7]}) {CRASHES['segv'][0]}")
+    r = run(so, "last", "-q", "-D", "run.batch_rows=1")
+    ok(told(r, "last", "in process()", signal.SIGSEGV, f"alert {ids[7]} of night.tar: {ids[7]}.avro"), "one row in a batch: the alert itself", r.stderr)
+    r = nightjar("profile", so, "night.tar", "--no-hits")
+    ok(told(r, "last", "in process()", signal.SIGSEGV, "20 rows from alert", "night.tar"), "in profile", r.stderr)
+    r = nightjar("profile", "last.c", "night.tar")
+    ok(r.returncode == -signal.SIGSEGV and len(lines(r, "module last crashed in process()")) >= 1, "in profile from the source", r.stderr)
+    so = module("load", HEAD="__attribute__((constructor)) static void first(void) { *(volatile int *)8 = 1; }")
+    r = run(so, "load", "-q")
+    ok(told(r, so, "while it was loaded", signal.SIGSEGV), "while it is loaded", r.stderr)
+    for name, code, said in (("leaves", "exit(0);", "called exit() in process()"), ("quits", "quick_exit(0);", "called exit() in process()")):
+        so = module(name, ROW=f"if (row == 3) {code}")
+        r = run(so, name, "-q", "-j", "2")
+        ok(r.returncode == 3 and len(lines(r, f"module {name} {said}, 20 rows from alert {ids[0]}")) == 1, f"{code} is told, and no success", f"{r.returncode} {r.stderr}")
+    so = module("ends", OPEN="exit(0);")
+    r = run(so, "ends", "-q")
+    ok(r.returncode == 3 and len(lines(r, "module ends called exit() in open()")) == 1, "exit() in open()", f"{r.returncode} {r.stderr}")
+
+
+def night():
+    nightjar("run", "night.tar", "-m", "roid", "-q", "-o", "ndjson:night.ndjson", "--overwrite")
+    return rows("night.ndjson")
+
+
 with Folder():
     nightjar("simulate", "-n", 20, "-o", "night.tar")
     outputs()
     standard_output()
+    if SANITIZED:
+        skip("crashes", "a sanitizer's handlers stay")
+    else:
+        crashes()
 done()

@@ -1,0 +1,225 @@
+/* crash.c - a segmentation fault alone does not say which of a hundred modules it was; a handler does. Everything that
+ * a handler calls here is safe in a handler: write(2), no allocation, no lock, no stdio. */
+#include "crash.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "../base/exit.h"
+#include "slot.h"
+
+enum { STACK_BYTES = 64 << 10, NEAR_BYTES = 1 << 20 };
+
+_Thread_local nj_slot *nj_slot_here;
+nj_slot nj_slot_set_up;
+
+static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP };
+static bool watching, terminal;
+static int crashed; /* atomic: a thread is telling */
+static pthread_key_t stack_key;
+static _Thread_local bool ready;
+
+/* --- text --- */
+
+typedef struct line {
+    char text[1024];
+    size_t n;
+} line;
+
+static void put(line *l, const char *text)
+{
+    while (text && *text && l->n < sizeof l->text) l->text[l->n++] = *text++;
+}
+
+static void put_number(line *l, int64_t value)
+{
+    char digits[24];
+    size_t n = sizeof digits;
+    uint64_t u = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+    digits[--n] = 0;
+    do digits[--n] = (char)('0' + u % 10);
+    while (u /= 10);
+    if (value < 0) digits[--n] = '-';
+    put(l, digits + n);
+}
+
+static void flush(line *l)
+{
+    if (write(STDERR_FILENO, l->text, l->n) < 0) l->n = 0; /* nobody listens */
+    l->n = 0;
+}
+
+static const char *signal_name(int number)
+{
+    switch (number) {
+    case SIGSEGV: return "SIGSEGV, a wrong address";
+    case SIGBUS: return "SIGBUS, an address without memory";
+    case SIGFPE: return "SIGFPE, an integer division by zero or the like";
+    case SIGILL: return "SIGILL, a wrong instruction or a trap";
+    case SIGABRT: return "SIGABRT, abort() or a failed assertion";
+    default: return "SIGTRAP, a trap";
+    }
+}
+
+static void put_phase(line *l, const nj_slot *slot)
+{
+    static const char *const name[] = { "while it was loaded", "in declare()", "in open()",
+                                        "in thread_open()",    "in process()", "while the host opened a stamp for its process()",
+                                        "in thread_close()",   "in close()" };
+    put(l, name[slot->phase % (sizeof name / sizeof *name)]);
+}
+
+/* ", 20 rows from alert 123": what the slot itself knows. */
+static void put_rows(line *l, const nj_slot *slot)
+{
+    if (!slot->n_rows) return;
+    put(l, ", ");
+    if (slot->n_rows > 1) {
+        put_number(l, slot->n_rows);
+        put(l, " rows from ");
+    }
+    put(l, "alert ");
+    put_number(l, slot->first_id);
+}
+
+/* " of night.tar: 123.avro": follows pointers, which the module may have overwritten. */
+static void put_origin(line *l, const nj_chunk *chunk)
+{
+    if (!chunk || !chunk->stream) return;
+    put(l, " of ");
+    put(l, chunk->stream->name);
+    if (chunk->stream->partition >= 0) {
+        put(l, " offset ");
+        put_number(l, chunk->offset);
+    } else if (chunk->member) {
+        put(l, ": ");
+        put(l, chunk->member);
+    }
+}
+
+/* "nightjar: error: module NAME " with what it did. */
+static void begin(line *l, const nj_slot *slot, const char *did)
+{
+    put(l, terminal ? "\r\033[K" : ""); /* over the line of progress */
+    put(l, "nightjar: error: ");
+    if (!slot) return;
+    put(l, "module ");
+    put(l, slot->instance);
+    put(l, did);
+    put_phase(l, slot);
+}
+
+static void end(line *l, const nj_slot *slot)
+{
+    if (slot && slot->n_rows > 1) put(l, " (-D run.batch_rows=1 names the alert)");
+    put(l, "\n");
+    flush(l);
+}
+
+/* --- signals --- */
+
+/* A push beyond the end of the stack is beside the stack pointer. */
+static bool stack_is_full(int number, const siginfo_t *info, const void *context)
+{
+    const ucontext_t *u = context;
+#if defined __x86_64__
+    uint64_t top = (uint64_t)u->uc_mcontext.gregs[REG_RSP];
+#elif defined __aarch64__
+    uint64_t top = u->uc_mcontext.sp;
+#else
+    return false;
+#endif
+    uint64_t at = (uint64_t)(uintptr_t)info->si_addr;
+    return number == SIGSEGV && info->si_code > 0 && at + NEAR_BYTES > top && at < top + NEAR_BYTES;
+}
+
+static void die(int number)
+{
+    signal(number, SIG_DFL);
+    raise(number); /* blocked until the handler is left */
+}
+
+static void on_crash(int number, siginfo_t *info, void *context)
+{
+    if (__atomic_exchange_n(&crashed, 1, __ATOMIC_SEQ_CST))
+        for (;;) pause(); /* another thread is telling, and ends the process */
+    const nj_slot *slot = nj_slot_here;
+    line l = { .n = 0 };
+    begin(&l, slot, " crashed ");
+    if (!slot) put(&l, "crashed outside of modules");
+    put(&l, ": signal ");
+    put_number(&l, number);
+    put(&l, " (");
+    put(&l, stack_is_full(number, info, context) ? "SIGSEGV, the stack is full" : signal_name(number));
+    put(&l, ")");
+    if (slot) put_rows(&l, slot);
+    flush(&l); /* what follows reads memory that may be damaged */
+    if (slot && slot->n_rows) put_origin(&l, slot->chunk);
+    end(&l, slot);
+    die(number);
+}
+
+/* --- exit() --- */
+
+static void told_exit(const char *what)
+{
+    const nj_slot *slot = nj_slot_here;
+    if (!slot) return;
+    line l = { .n = 0 };
+    begin(&l, slot, what);
+    put_rows(&l, slot);
+    if (slot->n_rows) put_origin(&l, slot->chunk);
+    put(&l, "; what was not written yet is lost");
+    end(&l, slot);
+    _exit(NJ_EXIT_LEDGER); /* whatever code it meant: this is no success */
+}
+
+static void on_exit_call(void)
+{
+    told_exit(" called exit() ");
+}
+
+/* --- stacks --- */
+
+/* A thread that ends inside a call was ended by the module. */
+static void thread_ends(void *stack)
+{
+    told_exit(" ended its thread ");
+    sigaltstack(&(stack_t){ .ss_flags = SS_DISABLE }, NULL);
+    munmap(stack, STACK_BYTES);
+}
+
+void nj_crash_thread(void)
+{
+    stack_t now;
+    if (ready || !watching) return;
+    ready = true;
+    if (sigaltstack(NULL, &now) || !(now.ss_flags & SS_DISABLE)) return; /* somebody gave it one */
+    void *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (stack == MAP_FAILED) return;
+    if (sigaltstack(&(stack_t){ .ss_sp = stack, .ss_size = STACK_BYTES }, NULL) || pthread_setspecific(stack_key, stack)) {
+        sigaltstack(&(stack_t){ .ss_flags = SS_DISABLE }, NULL);
+        munmap(stack, STACK_BYTES);
+    }
+}
+
+void nj_crash_watch(void)
+{
+    if (watching || pthread_key_create(&stack_key, thread_ends)) return;
+    watching = true;
+    terminal = isatty(STDERR_FILENO);
+    nj_crash_thread();
+    atexit(on_exit_call);
+    at_quick_exit(on_exit_call);
+    struct sigaction action = { .sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK }, old;
+    sigfillset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        if (sigaction(signals[i], NULL, &old) == 0 && !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL)
+            sigaction(signals[i], &action, NULL);
+}

@@ -1,0 +1,12 @@
+/* crash.h - one line before the process dies of a module: which one, where, on which alert. */
+#ifndef NJ_GRAPH_CRASH_H
+#define NJ_GRAPH_CRASH_H
+
+/* Handlers for the signals of a crash, and for an exit() inside a module; once, in the main thread. The process still dies
+ * of the signal. A handler that is there already (a sanitizer's) stays. */
+void nj_crash_watch(void);
+/* Gives this thread a stack for the handler, so that a stack overflow is told too; freed when the thread ends. Cheap
+ * from the second call on, and without nj_crash_watch(). */
+void nj_crash_thread(void);
+
+#endif
