@@ -28,11 +28,57 @@ typedef struct nj_cursor_state {
 
 /* --- framing ---------------------------------------------------------------------------------------------------- */
 
-static nj_framing look(const nj_decoder *d, const nj_chunk *chunk)
+static const uint8_t *skip_blanks(const uint8_t *p, const uint8_t *end)
+{
+    while (p < end && isspace(*p)) p++;
+    return p;
+}
+
+/* Behind the text that begins at p with its quote. */
+static const uint8_t *skip_text(const uint8_t *p, const uint8_t *end)
+{
+    for (p++; p < end && *p != '"'; p++)
+        if (*p == '\\') p++;
+    return p < end ? p + 1 : end;
+}
+
+/* Is the key the schema of a record, {"type": "record", ...}? Keys of other kinds are JSON objects, too ({"objectId": ...}, or what
+ * Kafka Connect writes, which has "type" and "fields" further in), and each of them differs: they must not fill the schema cache. */
+static bool is_schema(const uint8_t *p, size_t size)
+{
+    const uint8_t *const end = p + size;
+    int depth = 0;
+    while (p < end) {
+        if (*p == '"') {
+            const uint8_t *text = p, *after = skip_blanks(skip_text(p, end), end);
+            bool is_type = depth == 1 && after - text >= 6 && !memcmp(text, "\"type\"", 6) && after < end && *after == ':';
+            if (is_type) {
+                const uint8_t *value = skip_blanks(after + 1, end);
+                return (end - value > 8 && !memcmp(value, "\"record\"", 8)) ||
+                       (end - value > 7 && !memcmp(value, "\"error\"", 7));
+            }
+            p = after > text ? after : text + 1;
+            continue;
+        }
+        depth += (*p == '{' || *p == '[') - (*p == '}' || *p == ']');
+        p++;
+    }
+    return false;
+}
+
+static bool key_is_schema(const state *s, const nj_chunk *chunk)
+{
+    if (!chunk->key_size || chunk->key[0] != '{') return false;
+    if (s->schema && s->schema->size == chunk->key_size && !memcmp(s->schema->bytes, chunk->key, chunk->key_size)) return true;
+    return is_schema(chunk->key, chunk->key_size);
+}
+
+/* The payload speaks first: a key is looked at only when the payload does not carry its schema itself. */
+static nj_framing look(const nj_decoder *d, const state *s, const nj_chunk *chunk)
 {
     if (chunk->framing != NJ_FRAME_AUTO) return chunk->framing;
     if (chunk->size >= 4 && !memcmp(chunk->bytes, "Obj\1", 4)) return NJ_FRAME_OCF;
-    if (chunk->key_size && chunk->key[0] == '{') return NJ_FRAME_KEYED;
+    if (key_is_schema(s, chunk)) return NJ_FRAME_KEYED;
     if (d->bare && nj_registry_is_empty(d->registry)) return NJ_FRAME_BARE; /* its first number may be 0 */
     return chunk->size > 5 && chunk->bytes[0] == 0 ? NJ_FRAME_CONFLUENT : NJ_FRAME_BARE;
 }
@@ -87,16 +133,22 @@ static int open_bare(nj_cursor *cursor, nj_error *err)
     if (kind) return nj_fail(err, "not an Avro packet: it is %s", kind);
     if (n > 5) return nj_fail(err, "not an Avro packet: it starts with '%s'", start);
     if (chunk->size == 0) return nj_fail(err, "empty: 0 bytes");
+    if (chunk->key_size)
+        return nj_fail(
+            err, "no container file and no schema id, and the key is JSON but not the schema of a record; a bare datum needs "
+                 "[decode] schema = FILE");
     return nj_fail(err, "no container file, no schema id and no schema in the key; a bare datum needs [decode] schema = FILE");
 }
 
 static int open_confluent(nj_cursor *cursor, nj_error *err)
 {
     const nj_chunk *chunk = cursor->chunk;
+    const char *topic = chunk->stream ? chunk->stream->topic : NULL;
+    if (chunk->size > 17 && chunk->bytes[0] == 1)
+        return open_datum(cursor, nj_decoder_by_guid(cursor->decoder, chunk->bytes + 1, topic, err), 17);
     if (chunk->size < 5 || chunk->bytes[0] != 0) return nj_fail(err, "no Confluent framing: the first byte is not 0");
     const uint8_t *b = chunk->bytes;
     uint32_t id = (uint32_t)b[1] << 24 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 8 | b[4];
-    const char *topic = chunk->stream ? chunk->stream->topic : NULL;
     return open_datum(cursor, nj_decoder_by_id(cursor->decoder, id, topic, err), 5);
 }
 
@@ -116,7 +168,9 @@ int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_e
     s->record = 0;
     if (chunk->fault) return nj_fail(err, "%s", chunk->fault);
     if (chunk->size > 16) __builtin_prefetch(chunk->bytes + chunk->size - 16); /* the sync marker, far from all else */
-    switch (look(decoder, chunk)) {
+    nj_framing found = look(decoder, s, chunk);
+    chunk->framing = found; /* a dead letter says how it was read */
+    switch (found) {
     case NJ_FRAME_OCF: return open_ocf(cursor, err);
     case NJ_FRAME_CONFLUENT: return open_confluent(cursor, err);
     case NJ_FRAME_KEYED: return open_keyed(cursor, err);

@@ -287,7 +287,9 @@ static char *text_of_id(const nj_decoder *d, uint32_t id, const char *topic, siz
     size_t n = 0;
     const char *builtin = nj_registry_allows_builtin(d->registry) ? nj_schema_builtin(id, &n) : NULL;
     bool lsst = builtin && is_lsst(d, topic);
-    char *text = nj_registry_get(d->registry, id, !lsst, size, err);
+    char name[16];
+    snprintf(name, sizeof name, "%u", id);
+    char *text = nj_registry_get(d->registry, name, !lsst, size, err);
     *keep = text != NULL;
     if (text || !builtin) return text;
     if (lsst && (text = strdup(builtin))) {
@@ -316,7 +318,9 @@ const nj_schema *nj_decoder_by_id(nj_decoder *d, uint32_t id, const char *topic,
             *err = why;
             return NULL;
         }
-        if (schema && keep) nj_registry_keep(d->registry, id, text, size);
+        char name[16];
+        snprintf(name, sizeof name, "%u", id);
+        if (schema && keep) nj_registry_keep(d->registry, name, text, size);
         free(text);
         known = add_id(d, id, schema, why.text);
     }
@@ -325,6 +329,31 @@ const nj_schema *nj_decoder_by_id(nj_decoder *d, uint32_t id, const char *topic,
     else if (!known->schema)
         nj_fail(err, "schema id %u: %s", id, known->why);
     return known ? known->schema : NULL;
+}
+
+const nj_schema *nj_decoder_by_guid(nj_decoder *d, const uint8_t guid[16], const char *topic, nj_error *err)
+{
+    nj_guid *known = __atomic_load_n(&d->guid, __ATOMIC_ACQUIRE);
+    while (known && memcmp(known->guid, guid, sizeof known->guid)) known = known->next;
+    if (known) return known->schema;
+    char name[40];
+    size_t size, at = 0;
+    for (int i = 0; i < 16; i++)
+        at += (size_t)snprintf(name + at, sizeof name - at, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", guid[i]);
+    char *text = nj_registry_get(d->registry, name, true, &size, err);
+    if (!text) return NULL;
+    const nj_schema *schema = nj_decoder_schema(d, (const uint8_t *)text, size, topic, err);
+    if (schema) nj_registry_keep(d->registry, name, text, size);
+    free(text);
+    if (!schema || !(known = calloc(1, sizeof *known)))
+        return schema; /* a refused one is asked for again: rare, and never wrong */
+    known->schema = schema;
+    memcpy(known->guid, guid, sizeof known->guid);
+    pthread_mutex_lock(&d->lock);
+    known->next = d->guid;
+    __atomic_store_n(&d->guid, known, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&d->lock);
+    return schema;
 }
 
 static const nj_plan *plan_of(const nj_schema *s, const nj_layout *layout)
@@ -407,6 +436,10 @@ void nj_decoder_free(nj_decoder *d)
             next = known->next;
             free(known);
         }
+    for (nj_guid *known = d->guid, *next; known; known = next) {
+        next = known->next;
+        free(known);
+    }
     nj_registry_free(d->registry);
     pthread_mutex_destroy(&d->lock);
     free(d);

@@ -42,6 +42,13 @@ typedef struct nj_id {
     char why[500];
 } nj_id;
 
+/* The same for a GUID, of schemas that were good. */
+typedef struct nj_guid {
+    struct nj_guid *next;
+    uint8_t guid[16];
+    const nj_schema *schema;
+} nj_guid;
+
 struct nj_decoder {
     nj_decode_conf conf;
     nj_map **map;
@@ -51,6 +58,7 @@ struct nj_decoder {
     pthread_mutex_t lock;
     nj_registry *registry;
     nj_id *id[NJ_IDS];       /* by id modulo NJ_IDS; pushed under the lock, read without */
+    nj_guid *guid;           /* pushed under the lock, read without */
     const nj_schema *newest; /* last one that came by id: what a new one is compared with */
     const nj_schema *bare;   /* for bare datums; NULL = none given */
 };
@@ -59,6 +67,8 @@ struct nj_decoder {
 const nj_schema *nj_decoder_schema(nj_decoder *decoder, const uint8_t *bytes, size_t size, const char *topic, nj_error *err);
 /* The schema of an id of the registry; may wait for its answer. NULL with the reason. */
 const nj_schema *nj_decoder_by_id(nj_decoder *decoder, uint32_t id, const char *topic, nj_error *err);
+/* The same for a GUID. */
+const nj_schema *nj_decoder_by_guid(nj_decoder *decoder, const uint8_t guid[16], const char *topic, nj_error *err);
 /* Warns, field by field, how a schema differs from the one before. */
 void nj_schema_tell_change(uint32_t id, const nj_schema *before, const nj_schema *now);
 /* The plan for a layout, compiled at the first call; the layout must live as long as the decoder. */

@@ -97,6 +97,18 @@ static json_t *expand(folder *f, const json_t *json, const char *space, int nest
     return list;
 }
 
+/* A document that others use by its name; one without a name is nobody's. */
+static bool add_type(folder *f, json_t *json)
+{
+    const char *name = json_string_value(json_object_get(json, "name")),
+               *space = json_string_value(json_object_get(json, "namespace"));
+    if (!name || f->n == MAX_FILES) return false;
+    f->file[f->n].json = json;
+    full_name(f->file[f->n].name, sizeof f->file[f->n].name, name, space ? space : "");
+    f->n++;
+    return true;
+}
+
 static int load(folder *f, const char *path, nj_error *err)
 {
     json_error_t why;
@@ -107,17 +119,10 @@ static int load(folder *f, const char *path, nj_error *err)
         snprintf(file, sizeof file, "%.4000s/%s", path, entry[i]->d_name);
         if (rc == 0 && nj_ends_with(file, ".avsc") && f->n < MAX_FILES) {
             json_t *json = json_load_file(file, 0, &why);
-            const char *name = json_string_value(json_object_get(json, "name")),
-                       *space = json_string_value(json_object_get(json, "namespace"));
             if (!json)
                 rc = nj_fail(err, "%.400s: %.200s (line %d)", file, why.text, why.line);
-            else if (!name)
+            else if (!add_type(f, json))
                 json_decref(json);
-            else {
-                f->file[f->n].json = json;
-                full_name(f->file[f->n].name, sizeof f->file[f->n].name, name, space ? space : "");
-                f->n++;
-            }
         }
         free(entry[i]);
     }
@@ -144,13 +149,25 @@ static char *join(folder *f, const char *path, nj_error *err)
     return text;
 }
 
-char *nj_schema_from_folder(const char *where, uint32_t id, size_t *size, nj_error *err)
+char *nj_schema_join(json_t **schema, size_t n)
+{
+    folder *f = n <= MAX_FILES + 1 ? calloc(1, sizeof *f) : NULL;
+    if (!f) return NULL;
+    for (size_t i = 1; i < n; i++) add_type(f, schema[i]);
+    json_t *whole = expand(f, schema[0], "", 0);
+    char *text = json_dumps(whole, JSON_COMPACT | JSON_ENCODE_ANY);
+    json_decref(whole);
+    free(f);
+    return text;
+}
+
+char *nj_schema_from_folder(const char *where, const char *name, size_t *size, nj_error *err)
 {
     char path[4096];
     struct stat st;
     for (int i = 0; i < 2; i++) {
         json_error_t why;
-        snprintf(path, sizeof path, i ? "%s/%u.json" : "%s/%u.avsc", where, id);
+        snprintf(path, sizeof path, i ? "%s/%s.json" : "%s/%s.avsc", where, name);
         if (stat(path, &st)) continue;
         json_t *json = json_load_file(path, JSON_DECODE_ANY, &why);
         char *text = json ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
@@ -161,8 +178,10 @@ char *nj_schema_from_folder(const char *where, uint32_t id, size_t *size, nj_err
             *size = strlen(text);
         return text;
     }
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s%u/%u", where, i ? "lsst/" : "", id / 100, id % 100);
+    char *end;
+    unsigned long id = strtoul(name, &end, 10); /* a GUID has no release */
+    for (int i = 0; i < 2 && !*end; i++) {
+        snprintf(path, sizeof path, "%s/%s%lu/%lu", where, i ? "lsst/" : "", id / 100, id % 100);
         if (stat(path, &st) || !S_ISDIR(st.st_mode)) continue;
         folder *f = calloc(1, sizeof *f);
         char *text = NULL;
@@ -175,6 +194,10 @@ char *nj_schema_from_folder(const char *where, uint32_t id, size_t *size, nj_err
         if (text) *size = strlen(text);
         return text;
     }
-    nj_fail(err, "schema id %u: nothing in %.400s (neither %u.avsc nor %u/%u/*.avsc)", id, where, id, id / 100, id % 100);
+    if (*end)
+        nj_fail(err, "schema id %s: nothing in %.400s (no %s.avsc)", name, where, name);
+    else
+        nj_fail(err, "schema id %s: nothing in %.400s (neither %s.avsc nor %lu/%lu/*.avsc)", name, where, name, id / 100,
+                id % 100);
     return NULL;
 }

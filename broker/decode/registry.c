@@ -14,7 +14,7 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 
-enum { MAX_BODY = 16 << 20, MAX_UNKNOWN = 256, FIRST_PAUSE_MS = 250, LAST_PAUSE_MS = 60000 };
+enum { MAX_BODY = 16 << 20, MAX_REFERENCES = 200, MAX_UNKNOWN = 256, FIRST_PAUSE_MS = 250, LAST_PAUSE_MS = 60000 };
 
 typedef struct registry_conf {
     const char *url, *user, *password, *password_file, *ca, *schemas, *cache;
@@ -42,7 +42,7 @@ static const nj_param conf_table[] = {
 };
 
 typedef struct unknown {
-    uint32_t id;
+    char name[40];
     int64_t until_ns;
     char why[300];
 } unknown;
@@ -133,12 +133,12 @@ bool nj_registry_allows_builtin(const nj_registry *r)
 
 /* --- the cache on disk --------------------------------------------------------------------------------------------- */
 
-static char *read_cache(const nj_registry *r, uint32_t id, size_t *size)
+static char *read_cache(const nj_registry *r, const char *name, size_t *size)
 {
     char path[4200];
     json_error_t why;
     if (!*r->cache) return NULL;
-    snprintf(path, sizeof path, "%s/%u.json", r->cache, id);
+    snprintf(path, sizeof path, "%s/%s.json", r->cache, name);
     json_t *json = json_load_file(path, JSON_DECODE_ANY, &why);
     char *text = json ? json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
     json_decref(json);
@@ -147,7 +147,7 @@ static char *read_cache(const nj_registry *r, uint32_t id, size_t *size)
 }
 
 /* Best effort: written beside and renamed, so that no reader sees half of it. */
-void nj_registry_keep(nj_registry *r, uint32_t id, const char *text, size_t size)
+void nj_registry_keep(nj_registry *r, const char *name, const char *text, size_t size)
 {
     char path[4200], part[4300];
     if (!*r->cache) return;
@@ -157,7 +157,7 @@ void nj_registry_keep(nj_registry *r, uint32_t id, const char *text, size_t size
         mkdir(path, 0777);
         *slash = '/';
     }
-    snprintf(path, sizeof path, "%s/%u.json", r->cache, id);
+    snprintf(path, sizeof path, "%s/%s.json", r->cache, name);
     snprintf(part, sizeof part, "%s.%d", path, (int)getpid());
     FILE *f = fopen(part, "wb");
     if (!f) return;
@@ -177,70 +177,117 @@ static size_t take_body(char *bytes, size_t size, size_t n, void *to)
 
 typedef enum answer { GOOD, NEVER, LATER } answer;
 
-/* {"schema": "<JSON text>"} */
-static answer unwrap(const nj_buffer *body, char **text, size_t *size, nj_error *err)
-{
-    json_error_t why;
-    json_t *json = json_loadb(body->data ? body->data : "", body->n, 0, &why);
-    const char *schema = json_string_value(json_object_get(json, "schema"));
-    if (schema) {
-        *text = strdup(schema);
-        *size = strlen(schema);
-    } else {
-        nj_fail(err, "an answer without a schema (%zu bytes, starting with '%.20s')", body->n, body->n ? body->data : "");
-    }
-    json_decref(json);
-    return schema && *text ? GOOD : NEVER;
-}
-
-static answer ask(nj_registry *r, uint32_t id, char **text, size_t *size, nj_error *err)
+static answer request(nj_registry *r, const char *path, nj_buffer *body, nj_error *err)
 {
     char url[2048], why[CURL_ERROR_SIZE] = "";
-    nj_buffer body = { 0 };
     size_t n = strlen(r->conf.url);
     long status = 0;
-    snprintf(url, sizeof url, "%.*s/schemas/ids/%u", (int)(n && r->conf.url[n - 1] == '/' ? n - 1 : n), r->conf.url, id);
+    int length = snprintf(url, sizeof url, "%.*s/%s", (int)(n && r->conf.url[n - 1] == '/' ? n - 1 : n), r->conf.url, path);
+    if (length >= (int)sizeof url) return nj_fail(err, "an address of %d bytes", length), NEVER;
     curl_easy_reset(r->curl);
     curl_easy_setopt(r->curl, CURLOPT_URL, url);
     curl_easy_setopt(r->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(r->curl, CURLOPT_ERRORBUFFER, why);
     curl_easy_setopt(r->curl, CURLOPT_TIMEOUT_MS, (long)(r->conf.timeout_s * 1e3));
     curl_easy_setopt(r->curl, CURLOPT_WRITEFUNCTION, take_body);
-    curl_easy_setopt(r->curl, CURLOPT_WRITEDATA, &body);
+    curl_easy_setopt(r->curl, CURLOPT_WRITEDATA, body);
     curl_easy_setopt(r->curl, CURLOPT_USERAGENT, "nightjar");
     curl_easy_setopt(r->curl, CURLOPT_PROTOCOLS_STR, "http,https");
     if (*r->login) curl_easy_setopt(r->curl, CURLOPT_USERPWD, r->login);
     if (*r->conf.ca) curl_easy_setopt(r->curl, CURLOPT_CAINFO, r->conf.ca);
     CURLcode rc = curl_easy_perform(r->curl);
     curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &status);
-    answer result;
-    if (rc == CURLE_WRITE_ERROR && body.n) {
-        nj_fail(err, "an answer of more than %d bytes", MAX_BODY);
-        result = NEVER;
-    } else if (rc != CURLE_OK) {
-        nj_fail(err, "%.300s", *why ? why : curl_easy_strerror(rc));
-        result = LATER;
-    } else if (status == 200) {
-        result = unwrap(&body, text, size, err);
-    } else {
-        nj_fail(err, "HTTP status %ld", status);
-        result = status == 408 || status == 429 || status >= 500 ? LATER : NEVER;
-    }
-    nj_buffer_free(&body);
-    return result;
+    if (rc == CURLE_WRITE_ERROR && body->n) return nj_fail(err, "an answer of more than %d bytes", MAX_BODY), NEVER;
+    if (rc != CURLE_OK) return nj_fail(err, "%.300s", *why ? why : curl_easy_strerror(rc)), LATER;
+    if (status == 200) return GOOD;
+    nj_fail(err, "HTTP status %ld", status);
+    return status == 408 || status == 429 || status >= 500 ? LATER : NEVER;
 }
 
-static const unknown *find_unknown(const nj_registry *r, uint32_t id)
+/* A schema and those that it refers to, in the order in which they were fetched: the first is the whole. */
+typedef struct documents {
+    json_t *schema[MAX_REFERENCES + 1];
+    char *path[MAX_REFERENCES + 1]; /* where it came from: one that several refer to is fetched once */
+    size_t n;
+    char *text; /* of the first, as it came */
+} documents;
+
+static answer fetch_references(nj_registry *r, const json_t *list, documents *d, nj_error *err);
+
+/* {"schema": "<JSON text>", "references": [{"name": ..., "subject": ..., "version": ...}, ...]} */
+static answer fetch_document(nj_registry *r, const char *path, documents *d, nj_error *err)
+{
+    nj_buffer body = { 0 };
+    json_error_t why;
+    for (size_t i = 0; i < d->n; i++)
+        if (!strcmp(d->path[i], path)) return GOOD;
+    if (d->n > MAX_REFERENCES) return nj_fail(err, "more than %d schemas refer to each other", MAX_REFERENCES), NEVER;
+    answer a = request(r, path, &body, err);
+    json_t *json = a == GOOD ? json_loadb(body.data ? body.data : "", body.n, 0, &why) : NULL;
+    const json_t *text = json_object_get(json, "schema");
+    if (a == GOOD && !json_is_string(text)) {
+        nj_fail(err, "an answer without a schema (%zu bytes, starting with '%.20s')", body.n, body.n ? body.data : "");
+        a = NEVER;
+    } else if (a == GOOD) {
+        json_t *schema = json_loadb(json_string_value(text), json_string_length(text), JSON_DECODE_ANY, &why);
+        if (!d->n) d->text = strdup(json_string_value(text));
+        d->path[d->n] = strdup(path);
+        d->schema[d->n++] = schema;
+        if (!schema) a = (nj_fail(err, "the schema is not JSON: %.200s (line %d)", why.text, why.line), NEVER);
+        if (a == GOOD) a = fetch_references(r, json_object_get(json, "references"), d, err);
+    }
+    json_decref(json);
+    nj_buffer_free(&body);
+    return a;
+}
+
+static answer fetch_references(nj_registry *r, const json_t *list, documents *d, nj_error *err)
+{
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *one = json_array_get(list, i);
+        const char *subject = json_string_value(json_object_get(one, "subject")),
+                   *name = json_string_value(json_object_get(one, "name"));
+        const json_t *version = json_object_get(one, "version");
+        char path[1024];
+        nj_error why = { "" };
+        if (!subject || !json_is_integer(version)) return nj_fail(err, "a reference without a subject and a version"), NEVER;
+        char *escaped = curl_easy_escape(r->curl, subject, 0);
+        snprintf(path, sizeof path, "subjects/%s/versions/%lld", escaped ? escaped : "", (long long)json_integer_value(version));
+        curl_free(escaped);
+        answer a = fetch_document(r, path, d, &why);
+        if (a != GOOD) return nj_fail(err, "it refers to %.100s (%.150s): %.200s", name ? name : subject, path, why.text), a;
+    }
+    return GOOD;
+}
+
+static answer ask(nj_registry *r, const char *name, char **text, size_t *size, nj_error *err)
+{
+    documents d = { .n = 0 };
+    char path[100];
+    snprintf(path, sizeof path, "schemas/%s/%s", strchr(name, '-') ? "guids" : "ids", name);
+    answer a = fetch_document(r, path, &d, err);
+    if (a == GOOD && !(*text = d.n == 1 ? d.text : nj_schema_join(d.schema, d.n))) a = (nj_fail(err, "out of memory"), NEVER);
+    if (a == GOOD) *size = strlen(*text);
+    if (a != GOOD || d.n > 1) free(d.text);
+    for (size_t i = 0; i < d.n; i++) {
+        json_decref(d.schema[i]);
+        free(d.path[i]);
+    }
+    return a;
+}
+
+static const unknown *find_unknown(const nj_registry *r, const char *name)
 {
     for (uint32_t i = 0; i < r->n_unknown && i < MAX_UNKNOWN; i++)
-        if (r->unknown[i].id == id && nj_now_ns() < r->unknown[i].until_ns) return &r->unknown[i];
+        if (!strcmp(r->unknown[i].name, name) && nj_now_ns() < r->unknown[i].until_ns) return &r->unknown[i];
     return NULL;
 }
 
-static void add_unknown(nj_registry *r, uint32_t id, const char *why)
+static void add_unknown(nj_registry *r, const char *name, const char *why)
 {
     unknown *u = &r->unknown[r->n_unknown++ % MAX_UNKNOWN]; /* of too many the oldest goes */
-    *u = (unknown){ .id = id, .until_ns = nj_now_ns() + (int64_t)(r->conf.negative_s * 1e9) };
+    *u = (unknown){ .until_ns = nj_now_ns() + (int64_t)(r->conf.negative_s * 1e9) };
+    snprintf(u->name, sizeof u->name, "%s", name);
     snprintf(u->why, sizeof u->why, "%.290s", why);
 }
 
@@ -251,30 +298,30 @@ static void sleep_ms(int64_t ms)
 }
 
 /* Asks until there is an answer or the patience is at its end. Under the lock: all wait for the one who asks. */
-static char *fetch(nj_registry *r, uint32_t id, bool patient, size_t *size, nj_error *err)
+static char *fetch(nj_registry *r, const char *name, bool patient, size_t *size, nj_error *err)
 {
     static int told;
     nj_error why = { "" };
     char *text = NULL;
-    const unknown *u = find_unknown(r, id);
+    const unknown *u = find_unknown(r, name);
     if (u) {
-        nj_fail(err, "schema id %u: %s", id, u->why);
+        nj_fail(err, "schema id %s: %s", name, u->why);
         return NULL;
     }
     int64_t give_up = nj_now_ns() + (patient ? (int64_t)(r->conf.wait_s * 1e9) : 0);
     if (nj_now_ns() < r->closed_until_ns) {
-        nj_fail(err, "schema id %u: the registry %.200s did not answer a moment ago", id, r->conf.url);
+        nj_fail(err, "schema id %s: the registry %.200s did not answer a moment ago", name, r->conf.url);
         return NULL;
     }
     for (int64_t pause = FIRST_PAUSE_MS;; pause *= 2) {
-        answer a = ask(r, id, &text, size, &why);
+        answer a = ask(r, name, &text, size, &why);
         if (a == GOOD) {
             r->pause_ms = 0;
             return text;
         }
-        nj_fail(err, "schema id %u: the registry %.200s: %.300s", id, r->conf.url, why.text);
+        nj_fail(err, "schema id %s: the registry %.200s: %.300s", name, r->conf.url, why.text);
         if (a == NEVER) {
-            add_unknown(r, id, err->text + strlen("schema id ") + (size_t)snprintf(NULL, 0, "%u: ", id));
+            add_unknown(r, name, err->text + strlen("schema id ") + (size_t)snprintf(NULL, 0, "%s: ", name));
             return NULL;
         }
         int64_t left_ms = (give_up - nj_now_ns()) / 1000000;
@@ -287,20 +334,20 @@ static char *fetch(nj_registry *r, uint32_t id, bool patient, size_t *size, nj_e
     return NULL;
 }
 
-char *nj_registry_get(nj_registry *r, uint32_t id, bool patient, size_t *size, nj_error *err)
+char *nj_registry_get(nj_registry *r, const char *name, bool patient, size_t *size, nj_error *err)
 {
     nj_error why = { "" };
     char *text = NULL;
     pthread_mutex_lock(&r->lock);
-    text = read_cache(r, id, size);
+    text = read_cache(r, name, size);
     if (!text && *r->conf.schemas) { /* a file at hand is better than a wait, and ids never change their meaning */
-        text = nj_schema_from_folder(r->conf.schemas, id, size, &why);
+        text = nj_schema_from_folder(r->conf.schemas, name, size, &why);
         if (!text && !*r->conf.url) nj_fail(err, "%s", why.text);
     }
     if (!text && *r->conf.url) {
-        text = fetch(r, id, patient, size, err);
+        text = fetch(r, name, patient, size, err);
     } else if (!text && !*r->conf.schemas) {
-        nj_fail(err, "schema id %u: set [registry] url, or [registry] schemas to a folder of schemas", id);
+        nj_fail(err, "schema id %s: set [registry] url, or [registry] schemas to a folder of schemas", name);
     }
     pthread_mutex_unlock(&r->lock);
     return text;

@@ -39,6 +39,7 @@ typedef struct kafka_source {
     int64_t n_handed;
     uint64_t stale_acks; /* __atomic */
     nj_fetch fetch;
+    nj_skipped skipped; /* null and empty payloads */
     int refusals;
     nj_error fatal; /* text[0] set: the next call of next() ends with it */
     int warned_down, warned_topic, warned_other, warned_commit;
@@ -314,6 +315,7 @@ static void close_kafka(nj_source *source)
 {
     kafka_source *s = (kafka_source *)source;
     nj_fetch_end(&s->fetch);
+    nj_skipped_tell(&s->skipped, s->host, s->display, "message");
     if (s->rk) close_consumer(s);
     if (s->stale_acks)
         nj_log(NJ_LOG_INFO, "%s: %" PRIu64 " acknowledgements came after their partition had moved", s->display, s->stale_acks);
@@ -364,16 +366,44 @@ static nj_source *open_kafka(const nj_source_args *args, nj_error *err)
     return nj_kafka_open(&(nj_kafka_open_args){ .source = args, .target = &target, .display = display }, err);
 }
 
-static nj_chunk *new_chunk(kafka_source *s, nj_partition *p, const rd_kafka_message_t *m)
+/* Confluent's newer wire format has what was in front of the payload in a header: 0 and 4 bytes of id, or 1 and a GUID of 16 bytes. */
+static const void *schema_header(const rd_kafka_message_t *m, size_t *size)
 {
-    uint8_t *bytes = malloc(m->len ? m->len : 1);
-    nj_chunk *c = bytes ? nj_chunk_new(p->stream, bytes, m->len) : NULL;
+    rd_kafka_headers_t *headers;
+    const void *value = NULL;
+    *size = 0;
+    if (rd_kafka_message_headers(m, &headers) || rd_kafka_header_get_last(headers, "__value_schema_id", &value, size))
+        return NULL;
+    return value;
+}
+
+/* The payload with the header's id in front of it, as it would have come in the older format. */
+static nj_chunk *copy_message(nj_partition *p, const rd_kafka_message_t *m)
+{
+    size_t front;
+    const void *header = schema_header(m, &front);
+    bool known = header && ((front == 5 && *(const uint8_t *)header == 0) || (front == 17 && *(const uint8_t *)header == 1));
+    bool whole = m->len >= 4 && !memcmp(m->payload, "Obj\1", 4);
+    if (!known || whole) front = 0;
+    uint8_t *bytes = malloc(front + m->len + 1);
+    nj_chunk *c = bytes ? nj_chunk_new(p->stream, bytes, front + m->len) : NULL;
     if (!c) {
         free(bytes);
         return NULL;
     }
-    if (m->len) memcpy(bytes, m->payload, m->len); /* a held message would pin the whole fetch it came in */
-    if (m->key_len && ((const char *)m->key)[0] == '{') {
+    if (front) memcpy(bytes, header, front);
+    memcpy(bytes + front, m->payload, m->len); /* a held message would pin the whole fetch it came in */
+    if (front) c->framing = NJ_FRAME_CONFLUENT;
+    if (header && !known && !whole)
+        c->fault = strdup("its header __value_schema_id is neither 0 and an id of 4 bytes nor 1 and a GUID of 16 bytes");
+    return c;
+}
+
+static nj_chunk *new_chunk(kafka_source *s, nj_partition *p, const rd_kafka_message_t *m)
+{
+    nj_chunk *c = copy_message(p, m);
+    if (!c) return NULL;
+    if (m->key_len && ((const char *)m->key)[0] == '{') { /* decode sees whether it is a schema, and whether one is needed */
         c->key = malloc(m->key_len);
         if (!c->key) {
             nj_chunk_drop(c);
@@ -381,7 +411,6 @@ static nj_chunk *new_chunk(kafka_source *s, nj_partition *p, const rd_kafka_mess
         }
         memcpy(c->key, m->key, m->key_len);
         c->key_size = m->key_len;
-        c->framing = NJ_FRAME_KEYED;
     }
     rd_kafka_timestamp_type_t type;
     int64_t published = rd_kafka_message_timestamp(m, &type);
@@ -392,7 +421,23 @@ static nj_chunk *new_chunk(kafka_source *s, nj_partition *p, const rd_kafka_mess
     return c;
 }
 
-/* NULL: passed over (behind the end, or of a partition that has just gone), or out of memory (fatal is set). */
+static void store_offset(kafka_source *s, const nj_partition *p, int64_t offset)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, p->topic, p->number)->offset = offset;
+    rd_kafka_resp_err_t e = rd_kafka_offsets_store(s->rk, list);
+    if (e) __atomic_fetch_add(&s->stale_acks, 1, __ATOMIC_RELAXED); /* _STATE: it moved in this very moment */
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
+/* Up to here there is nothing to wait for: the group's offset may go on, or a lag would stay for ever. */
+static void pass(kafka_source *s, nj_partition *p, int64_t next_offset)
+{
+    int64_t store = nj_partition_pass(&s->partitions, p, next_offset);
+    if (store >= 0) store_offset(s, p, store);
+}
+
+/* NULL: passed over (null or empty: a tombstone; behind the end, or of a partition that has just gone), or out of memory (fatal is set). */
 static nj_chunk *take(kafka_source *s, const rd_kafka_message_t *m)
 {
     nj_partition *p = nj_partitions_find(&s->partitions, rd_kafka_topic_name(m->rkt), m->partition);
@@ -400,6 +445,15 @@ static nj_chunk *take(kafka_source *s, const rd_kafka_message_t *m)
     p->at_end = 0;
     if (s->at.until == NJ_UNTIL_END && p->end >= 0 && m->offset >= p->end) {
         p->reached = 1;
+        return NULL;
+    }
+    if (!m->payload || !m->len) {
+        char where[512];
+        snprintf(where, sizeof where, "%s offset %" PRId64, p->stream->name, m->offset);
+        nj_skipped_add(&s->skipped, where, 1);
+        pass(s, p, m->offset + 1);
+        if (p->end >= 0 && m->offset + 1 >= p->end) p->reached = 1;
+        s->last_ns = nj_now_ns();
         return NULL;
     }
     nj_chunk *c = new_chunk(s, p, m);
@@ -420,6 +474,9 @@ static void take_error(kafka_source *s, const rd_kafka_message_t *m)
     if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         nj_partition *p = nj_partitions_find(&s->partitions, rd_kafka_topic_name(m->rkt), m->partition);
         if (p) p->reached = p->at_end = 1;
+        /* the ends of transactions have offsets, too; behind until=end there may be alerts that were not taken */
+        int64_t here = p && p->end >= 0 && m->offset > p->end ? p->end : m->offset;
+        if (p && p->assigned && here >= 0) pass(s, p, here);
     } else if (m->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || m->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC) {
         if (s->live)
             nj_log_limited(&s->warned_topic, 3, NJ_LOG_WARN, "%s: %s; waiting for it", s->display, reason);
@@ -533,11 +590,7 @@ static void ack(nj_source *source, nj_stream *stream, uint32_t generation, int64
         __atomic_fetch_add(&s->stale_acks, 1, __ATOMIC_RELAXED);
         return;
     }
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list, p->topic, p->number)->offset = next_offset;
-    rd_kafka_resp_err_t e = rd_kafka_offsets_store(s->rk, list);
-    if (e) __atomic_fetch_add(&s->stale_acks, 1, __ATOMIC_RELAXED); /* _STATE: it moved in this very moment */
-    rd_kafka_topic_partition_list_destroy(list);
+    store_offset(s, p, nj_partition_done(&s->partitions, p, next_offset));
 }
 
 static int match_kafka(const char *spec)

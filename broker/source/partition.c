@@ -60,6 +60,7 @@ void nj_partition_assign(nj_partitions *all, nj_partition *p)
     pthread_mutex_lock(&all->lock);
     p->generation++;
     p->assigned = true;
+    p->passed = 0;
     p->n = 0;
     pthread_mutex_unlock(&all->lock);
 }
@@ -94,6 +95,25 @@ int nj_partition_hand(nj_partitions *all, nj_partition *p, int64_t offset)
     if (!failed) p->flight[(p->first + p->n++) % p->cap] = offset;
     pthread_mutex_unlock(&all->lock);
     return failed ? -1 : 0;
+}
+
+int64_t nj_partition_pass(nj_partitions *all, nj_partition *p, int64_t next_offset)
+{
+    pthread_mutex_lock(&all->lock);
+    if (next_offset > p->passed) p->passed = next_offset;
+    int64_t store = p->n ? -1 : p->passed;
+    if (store > p->acked) p->acked = store;
+    pthread_mutex_unlock(&all->lock);
+    return store;
+}
+
+int64_t nj_partition_done(nj_partitions *all, nj_partition *p, int64_t next_offset)
+{
+    pthread_mutex_lock(&all->lock);
+    int64_t store = !p->n && p->passed > next_offset ? p->passed : next_offset;
+    if (store > p->acked) p->acked = store;
+    pthread_mutex_unlock(&all->lock);
+    return store;
 }
 
 size_t nj_partition_in_flight(nj_partitions *all, nj_partition *p)

@@ -22,6 +22,7 @@ typedef struct nj_partition {
     bool assigned;       /* lock */
     uint32_t generation; /* lock: counts assignments, from 1 */
     int64_t acked;       /* lock: everything below is done; -1 = nothing yet */
+    int64_t passed;      /* lock: so far nothing but what is no alert: null payloads, ends of transactions; 0 = not known */
     int64_t *flight;     /* lock: ring of offsets handed over and not acknowledged, ascending */
     size_t first, n, cap;
 } nj_partition;
@@ -46,6 +47,12 @@ uint64_t nj_partition_revoke(nj_partitions *all, nj_partition *p);
 int nj_partition_hand(nj_partitions *all, nj_partition *p, int64_t offset);
 size_t nj_partition_in_flight(nj_partitions *all, nj_partition *p);
 int64_t nj_partition_acked(nj_partitions *all, nj_partition *p);
+/* Nothing between what was handed over last and next_offset is an alert. Returns an offset to store now, -1: not while alerts are
+ * in flight. */
+int64_t nj_partition_pass(nj_partitions *all, nj_partition *p, int64_t next_offset);
+/* What to store for an acknowledgement of everything below next_offset: that, or further, when nothing else is in flight. Any
+ * thread. */
+int64_t nj_partition_done(nj_partitions *all, nj_partition *p, int64_t next_offset);
 /* Everything below next_offset is done. -1: that generation is over. Any thread. */
 int nj_partition_ack(nj_partitions *all, nj_partition *p, uint32_t generation, int64_t next_offset);
 

@@ -5,7 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Stub:
-    """schemas: {id: text}. mode: good, 404, 500, html, huge, slow; a callable gets the number of the request and says which."""
+    """schemas: {id: text}; a text as key is a whole path, its value the whole answer. mode: good, 404, 500, html, huge, slow; a callable gets the number of the request and says which."""
 
     def __init__(self, schemas, mode="good", port=0, tls=None, login=None):
         self.schemas, self.mode, self.login, self.requests, self.refused = schemas, mode, login, [], 0
@@ -40,6 +40,8 @@ class Stub:
                         self.end_headers()
                         for _ in range(100):
                             self.wfile.write(b" " * (1 << 20))
+                    elif mode == "good" and self.path in stub.schemas:
+                        self.answer(200, json.dumps(stub.schemas[self.path]).encode())
                     elif mode == "404" or not number.isdigit() or int(number) not in stub.schemas:
                         self.answer(404, b'{"error_code": 40403, "message": "Schema not found"}')
                     else:

@@ -43,9 +43,11 @@ static void layouts_equal_the_published_ones(void **state)
         nj_error err = { "" };
         size_t n_mine, n_theirs;
         nj_tree mine, theirs;
+        char id[16];
+        snprintf(id, sizeof id, "%u", ids[i]);
         const char *text = nj_schema_builtin(ids[i], &n_mine);
         assert_non_null(text);
-        char *published = nj_schema_from_folder(folder, ids[i], &n_theirs, &err);
+        char *published = nj_schema_from_folder(folder, id, &n_theirs, &err);
         if (!published) fail_msg("%s", err.text);
         if (nj_tree_parse(&mine, text, n_mine, &err) || nj_tree_parse(&theirs, published, n_theirs, &err))
             fail_msg("%s", err.text);

@@ -226,7 +226,7 @@ static bool check_schema(const char *file)
     assert_int_equal(mkdir(link, 0755), 0);
     snprintf(link, sizeof link, "%s/9/0", folder);
     assert_int_equal(symlink(path, link), 0);
-    text = nj_schema_from_folder(folder, 900, &joined, &err);
+    text = nj_schema_from_folder(folder, "900", &joined, &err);
     unlink(link);
     *strrchr(link, '/') = 0;
     rmdir(link);

@@ -397,7 +397,9 @@ static void every_field_of_framed_and_bare_lsst(void **state)
             nj_error err = { "" };
             uint8_t *bytes = kit_file(names[i], &size);
             uint32_t id = (uint32_t)bytes[1] << 24 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 8 | bytes[4];
-            char *schema = framed ? nj_schema_from_folder(schemas, id, &n_schema, &err)
+            char name[16];
+            snprintf(name, sizeof name, "%u", id);
+            char *schema = framed ? nj_schema_from_folder(schemas, name, &n_schema, &err)
                                   : (char *)kit_file("lsst/bare/schema_lsst_v9_0.json", &n_schema);
             if (!schema) fail_msg("%s: %s", names[i], err.text);
             nj_buffer file = { 0 };

@@ -56,11 +56,35 @@ static void an_earlier_generation_acknowledges_nothing(void **state)
     nj_partitions_free(&all);
 }
 
+/* What is no alert: its offsets are stored at once, or with the acknowledgement of the last alert before them. */
+static void what_is_no_alert_is_passed(void **state)
+{
+    (void)state;
+    nj_partitions all;
+    nj_partitions_init(&all);
+    nj_partition *p = nj_partitions_add(&all, "t", 0);
+    nj_partition_assign(&all, p);
+    assert_int_equal(nj_partition_pass(&all, p, 3), 3);
+    assert_int_equal(nj_partition_acked(&all, p), 3);
+    assert_int_equal(nj_partition_hand(&all, p, 3), 0);
+    assert_int_equal(nj_partition_hand(&all, p, 4), 0);
+    assert_int_equal(nj_partition_pass(&all, p, 7), -1); /* alerts are under way */
+    assert_int_equal(nj_partition_ack(&all, p, 1, 4), 0);
+    assert_int_equal(nj_partition_done(&all, p, 4), 4); /* one still is */
+    assert_int_equal(nj_partition_ack(&all, p, 1, 5), 0);
+    assert_int_equal(nj_partition_done(&all, p, 5), 7);
+    assert_int_equal(nj_partition_revoke(&all, p), 0);
+    nj_partition_assign(&all, p);
+    assert_int_equal(nj_partition_done(&all, p, 6), 6); /* another assignment may begin earlier */
+    nj_partitions_free(&all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(offsets_in_flight_wrap_and_grow),
         cmocka_unit_test(an_earlier_generation_acknowledges_nothing),
+        cmocka_unit_test(what_is_no_alert_is_passed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
