@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/settings.h"
 #include "base/version.h"
 #include "cmd/command.h"
 #include "graph/crash.h"
@@ -12,6 +13,21 @@ static void help(FILE *to)
             nj_revision);
     for (const nj_command *const *c = nj_commands; *c; c++) fprintf(to, "  nightjar %-44s %s\n", (*c)->usage, (*c)->summary);
     fprintf(to, "\n`nightjar COMMAND --help` lists the options of a command.\n");
+}
+
+static int no_command(const char *word)
+{
+    const char *name[64];
+    size_t n = 0;
+    for (; nj_commands[n] && n < 64; n++) name[n] = nj_commands[n]->name;
+    const char *near = nj_nearest(word, name, n);
+    if (near) {
+        fprintf(stderr, "nightjar: no command '%s'; did you mean '%s'?\n", word, near);
+    } else {
+        fprintf(stderr, "nightjar: no command '%s'\n", word);
+        help(stderr);
+    }
+    return NJ_EXIT_USAGE;
 }
 
 int main(int argc, char **argv)
@@ -33,7 +49,5 @@ int main(int argc, char **argv)
         }
         return (*c)->main(argc - 1, argv + 1);
     }
-    fprintf(stderr, "nightjar: no command '%s'\n", argv[1]);
-    help(stderr);
-    return NJ_EXIT_USAGE;
+    return no_command(argv[1]);
 }

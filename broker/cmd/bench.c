@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/option.h"
 #include "../base/settings.h"
 #include "../bench/harness.h"
 #include "command.h"
@@ -53,18 +54,21 @@ static int take_option(command *c, int argc, char **argv, int *i)
         c->list = 1;
         return 0;
     }
-    if (*i + 1 == argc) {
-        fprintf(stderr, "nightjar bench: unknown option %s, or its value is missing\n", argv[*i]);
-        return -1;
-    }
-    for (size_t k = 0; k < sizeof text / sizeof *text; k++)
+    static const char *const known[] = { "--json=", "--google=", "--data=", "--survey=", "--seconds=", "--list", NULL };
+    bool is_seconds = !strcmp(argv[*i], "--seconds"), has_value = *i + 1 < argc;
+    nj_error err;
+    for (size_t k = 0; k < sizeof text / sizeof *text && has_value; k++)
         if (!strcmp(argv[*i], text[k].name)) {
             *text[k].value = argv[++*i];
             return 0;
         }
     char *end;
-    if (!strcmp(argv[*i], "--seconds") && (c->options.seconds = strtod(argv[++*i], &end)) > 0 && !*end) return 0;
-    fprintf(stderr, "nightjar bench: not understood: %s\n", argv[*i]);
+    if (is_seconds && has_value && (c->options.seconds = strtod(argv[++*i], &end)) > 0 && !*end) return 0;
+    if (is_seconds && has_value)
+        nj_fail(&err, "--seconds %s: expected a number above 0", argv[*i]);
+    else
+        nj_option_wrong(argv[*i], known, &err);
+    fprintf(stderr, "nightjar bench: %s\n", err.text);
     return -1;
 }
 

@@ -1,12 +1,12 @@
 /* nightjar catalog: build, info, query, check. */
 #include <errno.h>
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/option.h"
 #include "../../modules/kit/sky/njx.h"
 #include "../base/buffer.h"
 #include "../base/clock.h"
@@ -98,7 +98,8 @@ static int build_options(int argc, char **argv, nj_catalog_build *b, int *quiet)
     static const char *const units[] = { "auto", "deg", "hms", "rad" };
     double v;
     int k = 0;
-    for (int o; (o = getopt_long(argc, argv, "o:q", options, NULL)) != -1;) {
+    nj_error err;
+    for (int o; (o = nj_getopt(argc, argv, "o:q", options, &err)) != -1;) {
         switch (o) {
         case 'o': b->output = optarg; break;
         case 'q': *quiet = 1; break;
@@ -130,7 +131,7 @@ static int build_options(int argc, char **argv, nj_catalog_build *b, int *quiet)
             b->memory_bytes = (size_t)(v * (1 << 20));
             break;
         case OPT_COMPACT: b->compact = 1; break;
-        default: return NJ_EXIT_USAGE;
+        default: return usage("build: ", err.text);
         }
     }
     return -1;
@@ -219,8 +220,9 @@ static int info(int argc, char **argv)
 {
     static const struct option options[] = { { "json", 0, 0, OPT_JSON }, { 0 } };
     int json = 0;
-    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
-        if (o != OPT_JSON) return NJ_EXIT_USAGE;
+    nj_error err;
+    for (int o; (o = nj_getopt(argc, argv, "", options, &err)) != -1;) {
+        if (o != OPT_JSON) return usage("info: ", err.text);
         json = 1;
     }
     if (argc - optind != 1) return usage("info: which CAT.njx?", "");
@@ -330,11 +332,15 @@ static int query(int argc, char **argv)
     };
     double epoch = NAN, max = 1000, radius;
     int json = 0;
-    if (getopt_long(argc, argv, "+", options, NULL) != -1) return usage("query: options stand behind RADIUS", "");
+    nj_error err;
+    int before = nj_getopt(argc, argv, "+", options, &err);
+    if (before == '?') return usage("query: ", err.text);
+    if (before != -1) return usage("query: options stand behind RADIUS", "");
     int first = optind;
     if (argc - first < 4) return usage("query: CAT.njx RA DEC RADIUS_ARCSEC", "");
     optind = first + 4; /* a declination of -5 is no option */
-    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+    for (int o; (o = nj_getopt(argc, argv, "", options, &err)) != -1;) {
+        if (o == '?') return usage("query: ", err.text);
         if (o == OPT_JSON)
             json = 1;
         else if (o == OPT_EPOCH && !number_option(optarg, 1000, 3000, &epoch))
@@ -416,9 +422,12 @@ static int check(int argc, char **argv)
 {
     static const struct option options[] = { { "cones", 1, 0, OPT_CONES }, { "seed", 1, 0, OPT_SEED }, { 0 } };
     double cones = 200, seed = 1;
-    for (int o; (o = getopt_long(argc, argv, "", options, NULL)) != -1;)
+    nj_error err;
+    for (int o; (o = nj_getopt(argc, argv, "", options, &err)) != -1;) {
+        if (o == '?') return usage("check: ", err.text);
         if ((o != OPT_CONES || number_option(optarg, 1, 1e6, &cones)) && (o != OPT_SEED || number_option(optarg, 1, 1e15, &seed)))
             return usage("check: --cones N, --seed S", "");
+    }
     if (argc - optind != 1) return usage("check: which CAT.njx?", "");
     njx_file *f = open_file(argv[optind], 1);
     if (!f) return NJ_EXIT_SOURCE;
@@ -441,6 +450,12 @@ static int catalog(int argc, char **argv)
             }
             return verbs[i].main(argc - 1, argv + 1);
         }
+    const char *names[] = { "build", "info", "query", "check", NULL };
+    nj_error err;
+    if (argc > 1) {
+        nj_word_wrong("command", argv[1], names, &err);
+        return usage(err.text, "");
+    }
     fputs(help, stderr);
     return NJ_EXIT_USAGE;
 }

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../base/option.h"
 #include "../measure/stats.h"
 #include "../report/bench_file.h"
 #include "../report/history.h"
@@ -310,7 +311,8 @@ static int history(int argc, char **argv)
         else if (!strcmp(argv[i], "-o") && i + 1 < argc)
             page = argv[++i];
         else if (argv[i][0] == '-')
-            rc = (fprintf(stderr, "nightjar compare --history: not understood: %s\n", argv[i]), NJ_EXIT_USAGE);
+            rc = (nj_option_wrong(argv[i], (const char *const[]){ "--history", "--gate", "--only=", "-o=", NULL }, &err),
+                  NJ_EXIT_USAGE);
         else if (stat(argv[i], &s) == 0 && S_ISDIR(s.st_mode))
             rc = add_folder(h, argv[i], &n, &err);
         else if ((rc = nj_history_read(h, argv[i], &err)) != 0)
@@ -338,25 +340,38 @@ static int history(int argc, char **argv)
     return rc ? rc : !h ? NJ_EXIT_SOURCE : NJ_EXIT_OK;
 }
 
+static int wrong_option(const char *word)
+{
+    static const char *const known[] = { "--history", "--gate", "--only=", "--rerun=", NULL };
+    nj_error err;
+    nj_option_wrong(word, known, &err);
+    fprintf(stderr, "nightjar compare: %s\n", err.text);
+    return NJ_EXIT_USAGE;
+}
+
 static int compare(int argc, char **argv)
 {
     for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
         if (!strcmp(argv[i], "--history")) return history(argc, argv);
     const char *file[2] = { NULL }, *only = NULL;
-    int n_files = 0, gate = 0, rounds = 0, first = argc;
+    int n_files = 0, gate = 0, rounds = 0, first = argc, bad = 0;
+    char *end;
     for (int i = 1; i < argc && first == argc; i++) {
         if (!strcmp(argv[i], "--gate"))
             gate = 1;
         else if (!strcmp(argv[i], "--only") && i + 1 < argc)
             only = argv[++i];
         else if (!strcmp(argv[i], "--rerun") && i + 1 < argc)
-            rounds = atoi(argv[++i]);
+            bad = (rounds = (int)strtol(argv[++i], &end, 10)) < 1 || *end || rounds > MAX_REPORTS;
         else if (!strcmp(argv[i], "--"))
             first = i + 1;
-        else if (argv[i][0] == '-' || n_files == 2)
-            return fprintf(stderr, "nightjar compare: not understood: %s\n", argv[i]), NJ_EXIT_USAGE;
+        else if (argv[i][0] == '-')
+            return wrong_option(argv[i]);
+        else if (n_files == 2)
+            return fprintf(stderr, "nightjar compare: a third file: %s\n", argv[i]), NJ_EXIT_USAGE;
         else
             file[n_files++] = argv[i];
+        if (bad) return fprintf(stderr, "nightjar compare: --rerun %s: expected 1 to %d\n", argv[i], MAX_REPORTS), NJ_EXIT_USAGE;
     }
     if (n_files != 2 || rounds < 0 || rounds > MAX_REPORTS || (rounds > 0) != (first < argc))
         return fprintf(stderr, "nightjar compare: two files, or --rerun N with two binaries, -- and what they are to run\n"),

@@ -1,7 +1,6 @@
 /* cutout.c - `nightjar cutout`: stamps from FITS images and cubes, and how many a second by number of workers. */
 #include <inttypes.h>
 #include <errno.h>
-#include <getopt.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../base/option.h"
 #include "../base/log.h"
 #include "../cutout/speed.h"
 #include "command.h"
@@ -184,8 +184,7 @@ static int cutout_main(int argc, char **argv)
     options o = { .size = 63 };
     nj_error err = { "" };
     int failed = 0, n = 0, rc = NJ_EXIT_USAGE;
-    opterr = 0;
-    for (int k; !failed && (k = getopt_long(argc, argv, ":o:j:", known, NULL)) != -1;) switch (k) {
+    for (int k; !failed && (k = nj_getopt(argc, argv, "o:j:", known, &err)) != -1;) switch (k) {
         case 'o': o.folder = optarg; break;
         case 'j': failed = (o.workers = number("-j", optarg, 1024, &err)) < 0; break;
         case TARGETS: o.targets = optarg; break;
@@ -195,7 +194,7 @@ static int cutout_main(int argc, char **argv)
             break;
         case BENCH: o.bench = true; break;
         case OVERWRITE: o.overwrite = true; break;
-        default: failed = nj_fail(&err, "option %s is not known or lacks its value", argv[optind - 1]);
+        default: failed = -1; /* nj_getopt() has said why */
         }
     int images = argc - optind;
     if (!failed && o.bench && (images > 1 || (images == 1) != (o.targets != NULL)))

@@ -46,9 +46,20 @@ static const char *take(int *argc, char **argv, const char *option, const char *
 static int demo_main(int argc, char **argv)
 {
     const char *alerts = take(&argc, argv, "--alerts", "5000"), *seed = take(&argc, argv, "--seed", "1");
+    static const char *const own[] = { "--alerts", "--seed" };
     nj_cli cli;
     nj_error err = { "" };
-    if (nj_cli_parse(&cli, argc, argv, &err) || nj_cli_begin(&cli, &err)) {
+    int bad = nj_cli_parse(&cli, argc, argv, &err);
+    for (int i = 1; bad && i < argc; i++) { /* the run's options are not all that there are here */
+        for (size_t k = 0; k < sizeof own / sizeof *own; k++)
+            if (!strcmp(argv[i], own[k])) nj_fail(&err, "option %s lacks its value", own[k]);
+        const char *near = nj_nearest(argv[i], own, sizeof own / sizeof *own);
+        if (near && argv[i][0] == '-' && strstr(err.text, argv[i]))
+            nj_fail(&err, "option %s is not known; did you mean %s?", argv[i], near);
+    }
+    if (!bad && cli.options.n_sources)
+        bad = nj_fail(&err, "demo: it has its own SOURCE, so '%s' would not be read", cli.source[0]);
+    if (bad || nj_cli_begin(&cli, &err)) {
         nj_log(NJ_LOG_ERROR, "%s", err.text);
         nj_cli_free(&cli);
         return NJ_EXIT_USAGE;

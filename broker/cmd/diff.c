@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/option.h"
 #include "../base/file.h"
 #include "../base/log.h"
 #include "../flow/cli.h"
@@ -306,12 +307,14 @@ static int diff(int argc, char **argv)
     job *j = calloc(1, sizeof *j);
     if (!j) return NJ_EXIT_LEDGER;
     *j = (job){ .top = 5, .rounds = 7, .source = argv };
+    static const char *const known[] = { "--tolerance=", "--top=", "--rounds=", "--instance=", NULL };
+    nj_error err = { "" };
     int n = 0, bad = 0;
     char *place[2] = { NULL, NULL };
     for (int i = 1; i < argc && !bad; i++) {
         char *end = NULL;
         if (argv[i][0] == '-' && i + 1 == argc)
-            bad = 1;
+            bad = nj_option_wrong(argv[i], known, &err);
         else if (!strcmp(argv[i], "--tolerance"))
             bad = (j->tolerance = strtod(argv[++i], &end)) < 0 || *end;
         else if (!strcmp(argv[i], "--top"))
@@ -321,15 +324,17 @@ static int diff(int argc, char **argv)
         else if (!strcmp(argv[i], "--instance"))
             j->instance = argv[++i];
         else if (argv[i][0] == '-' && argv[i][1])
-            bad = 1;
+            bad = nj_option_wrong(argv[i], known, &err);
         else if (n < 2)
             place[n++] = argv[i];
         else
             argv[j->n_sources++] = argv[i]; /* always at or before i */
+        if (bad && !err.text[0]) nj_fail(&err, "%s %s: not a number in its range", argv[i - 1], argv[i]);
     }
     int rc = NJ_EXIT_USAGE;
-    nj_error err = { "" };
-    if (bad || n < 2 || !j->n_sources)
+    if (bad && err.text[0])
+        fprintf(stderr, "nightjar diff: %s\n", err.text);
+    else if (bad || n < 2 || !j->n_sources)
         fprintf(stderr, "nightjar diff: OLD NEW SOURCE...; see `nightjar diff --help`\n");
     else {
         nj_log_level(NJ_LOG_WARN);

@@ -2,13 +2,13 @@
 #include "command.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/option.h"
 #include "../base/log.h"
 #include "../decode/decoder.h"
 #include "../decode/hdu.h"
@@ -423,7 +423,7 @@ static int parse(int argc, char **argv, options *o)
     nj_error err;
     char *end;
     optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "D:o:", table, NULL)) != -1;) switch (c) {
+    for (int c; (c = nj_getopt(argc, argv, "D:o:", table, &err)) != -1;) switch (c) {
         case RECORD:
         case CANDID:
             errno = 0;
@@ -448,7 +448,7 @@ static int parse(int argc, char **argv, options *o)
                 return -1;
             }
             break;
-        default: return -1;
+        default: nj_log(NJ_LOG_ERROR, "inspect: %s", err.text); return -1;
         }
     if (optind != argc - 1) {
         nj_log(NJ_LOG_ERROR, "inspect: expected one FILE");

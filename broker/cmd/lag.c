@@ -1,11 +1,11 @@
 /* lag.c - `nightjar lag`: how far a consumer group is behind, per partition. */
-#include <getopt.h>
 #include <inttypes.h>
 #include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/option.h"
 #include "../base/buffer.h"
 #include "../base/kafka.h"
 #include "../base/log.h"
@@ -148,13 +148,12 @@ static int lag_main(int argc, char **argv)
     options o = { 0 };
     nj_error err = { "" };
     int failed = 0, rc = NJ_EXIT_USAGE;
-    opterr = 0;
-    for (int k; !failed && (k = getopt_long(argc, argv, ":X:c:D:", known, NULL)) != -1;) switch (k) {
+    for (int k; !failed && (k = nj_getopt(argc, argv, "X:c:D:", known, &err)) != -1;) switch (k) {
         case 'X': failed = set_kafka(&o.settings, optarg, &err); break;
         case 'c': failed = nj_settings_file(&o.settings, optarg, &err); break;
         case 'D': failed = nj_settings_define(&o.settings, optarg, &err); break;
         case 'j': o.json = 1; break;
-        default: failed = nj_fail(&err, "option %s is not known or lacks its value", argv[optind - 1]);
+        default: failed = -1; /* nj_getopt() has said why */
         }
     if (!failed && argc - optind != 1) failed = nj_fail(&err, "expected one kafka://HOST:PORT/TOPIC?group=G");
     if (!failed) rc = lag(&o, argv[optind], &err);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/option.h"
 #include "../graph/services.h"
 #include "command.h"
 #include "nightjar/model.h"
@@ -121,13 +122,21 @@ static int run(int argc, char **argv)
     nj_model_options o = { .size = sizeof o };
     if (argc < 3) return usage("check or info, and a folder");
     int with_info = !strcmp(argv[1], "info"), bad = 0, n = 0;
-    if (!with_info && strcmp(argv[1], "check")) return usage("check or info?");
+    static const char *const verbs[] = { "check", "info", NULL }, *const known[] = { "--engine=", "--device=", "--sum=", NULL };
+    nj_error err;
+    if (!with_info && strcmp(argv[1], "check")) {
+        nj_word_wrong("command", argv[1], verbs, &err);
+        return usage(err.text);
+    }
     for (int i = 2; i < argc; i++) {
         const char **value = !strcmp(argv[i], "--engine")   ? &o.engine
                              : !strcmp(argv[i], "--device") ? &o.device
                              : !strcmp(argv[i], "--sum")    ? &o.sum
                                                             : NULL;
-        if (argv[i][0] == '-' && (!value || i + 1 == argc)) return usage("unknown option, or its value is missing");
+        if (argv[i][0] == '-' && (!value || i + 1 == argc)) {
+            nj_option_wrong(argv[i], known, &err);
+            return usage(err.text);
+        }
         if (value) *value = argv[++i];
     }
     for (int i = 2; i < argc; i++) {

@@ -48,6 +48,7 @@ static int modules_main(int argc, char **argv)
     nj_instances set = { 0 };
     int rc = nj_cli_parse(&cli, argc, argv, &err) || nj_modules_builtin(&modules, &err);
     for (uint32_t i = 0; rc == 0 && i < cli.options.n_module_paths; i++) rc = nj_modules_load(&modules, cli.module_path[i], &err);
+    if (rc == 0 && cli.options.n_sources > 1) rc = nj_fail(&err, "modules: one NAME, not %u", cli.options.n_sources);
     const char *one = cli.options.n_sources ? cli.source[0] : NULL;
     if (rc == 0 && one && nj_settings_get(&cli.settings, "models", "path"))
         set.data_path = nj_settings_get(&cli.settings, "models", "path");

@@ -1,10 +1,10 @@
 /* profile.c - `nightjar profile MODULE SOURCE...`: what one module costs, to the line. */
-#include <getopt.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/option.h"
 #include "../base/file.h"
 #include "../base/log.h"
 #include "../flow/cli.h"
@@ -160,7 +160,7 @@ static int take_option(command *c, int option, char **pass, int *n_pass, nj_erro
     case OPT_SAMPLES:
     case OPT_REPEAT:
     case OPT_LIMIT: return take_number(c, option, err);
-    default: return nj_fail(err, "see `nightjar profile --help`");
+    default: return -1; /* nj_getopt() has said why */
     }
 }
 
@@ -174,7 +174,7 @@ static int parse(command *c, int argc, char **argv, nj_error *err)
                     .threads = 1 };
     pass[n++] = argv[0];
     optind = 1;
-    for (int option; rc == 0 && (option = getopt_long(argc, argv, "c:D:j:u:ztm", longs, NULL)) != -1;)
+    for (int option; rc == 0 && (option = nj_getopt(argc, argv, "c:D:j:u:ztm", longs, err)) != -1;)
         rc = take_option(c, option, pass, &n, err);
     if (rc == 0 && argc - optind < 2) rc = nj_fail(err, "expected MODULE SOURCE...; see `nightjar profile --help`");
     for (int i = optind; rc == 0 && i < argc; i++) {

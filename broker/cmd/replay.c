@@ -1,5 +1,4 @@
 /* replay.c - `nightjar replay`: stored nights into Kafka, at a pace. */
-#include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stddef.h>
@@ -7,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/option.h"
 #include "../base/log.h"
 #include "../decode/decode.h"
 #include "../simulate/replayer.h"
@@ -133,8 +133,7 @@ static int parse(options *o, int argc, char **argv, nj_error *err)
                                            { 0 } };
     uint64_t window = 0;
     int failed = 0;
-    opterr = 0;
-    for (int k; !failed && (k = getopt_long(argc, argv, ":X:c:D:q", known, NULL)) != -1;) switch (k) {
+    for (int k; !failed && (k = nj_getopt(argc, argv, "X:c:D:q", known, err)) != -1;) switch (k) {
         case 't': o->args.to = optarg; break;
         case 'r': failed = nj_pace_parse(optarg, &o->args.pace, &o->args.speed, err); break;
         case 'w': failed = number("--window", optarg, 10000000, &window, err); break;
@@ -143,7 +142,7 @@ static int parse(options *o, int argc, char **argv, nj_error *err)
         case 'c': failed = nj_settings_file(&o->settings, optarg, err); break;
         case 'D': failed = nj_settings_define(&o->settings, optarg, err); break;
         case 'q': o->quiet = 1; break;
-        default: failed = nj_fail(err, "option %s is not known or lacks its value", argv[optind - 1]);
+        default: failed = -1; /* nj_getopt() has said why */
         }
     o->args.window = (uint32_t)window;
     if (failed) return -1;

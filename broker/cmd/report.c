@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/option.h"
 #include "../report/bench_file.h"
 #include "../report/html.h"
 #include "command.h"
@@ -78,9 +79,11 @@ static int report(int argc, char **argv)
             out = argv[++i];
         else if (!strcmp(argv[i], "--exposure") && i + 1 < argc)
             rc = add_exposure(&p, argv[++i]) ? NJ_EXIT_USAGE : NJ_EXIT_OK;
-        else if (argv[i][0] == '-')
-            rc = (fprintf(stderr, "nightjar report: not understood: %s\n", argv[i]), NJ_EXIT_USAGE);
-        else if (add_run(&p, argv[i], &text))
+        else if (argv[i][0] == '-') {
+            nj_error err;
+            nj_option_wrong(argv[i], (const char *const[]){ "-o=", "--exposure=", NULL }, &err);
+            rc = (fprintf(stderr, "nightjar report: %s\n", err.text), NJ_EXIT_USAGE);
+        } else if (add_run(&p, argv[i], &text))
             rc = NJ_EXIT_SOURCE;
     }
     if (rc == NJ_EXIT_OK && !p.n_runs) rc = (fprintf(stderr, "nightjar report: no RUN.json given\n"), NJ_EXIT_USAGE);

@@ -2,7 +2,6 @@
 #include "command.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <math.h>
 #include <omp.h>
 #include <signal.h>
@@ -11,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/option.h"
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "../simulate/simulate.h"
@@ -191,7 +191,7 @@ static int parse(int argc, char **argv, options *o)
     nj_error err;
     char kafka[1024];
     optind = 1;
-    for (int c; (c = getopt_long(argc, argv, "o:j:n:qX:", table, NULL)) != -1;) switch (c) {
+    for (int c; (c = nj_getopt(argc, argv, "o:j:n:qX:", table, &err)) != -1;) switch (c) {
         case SURVEY: o->conf.survey = optarg; break;
         case 'n':
         case ALERTS:
@@ -224,7 +224,7 @@ static int parse(int argc, char **argv, options *o)
                 return -1;
             }
             break;
-        default: return -1;
+        default: nj_log(NJ_LOG_ERROR, "simulate: %s", err.text); return -1;
         }
     if (optind < argc) {
         nj_log(NJ_LOG_ERROR, "simulate: '%s' is not an option; the output is named by -o", argv[optind]);

@@ -1,13 +1,13 @@
 #include "cli.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../base/option.h"
 #include "../base/embed.h"
 #include "../base/exit.h"
 #include "../base/log.h"
@@ -230,7 +230,7 @@ static int one_option(nj_cli *cli, int option, nj_error *err)
     case OPT_SCHEMA: return add_setting(cli, "decode", "schema", "--schema", err);
     case OPT_METRICS: o->metrics = optarg; return 0;
     case OPT_DOT: cli->dot = true; return 0;
-    default: return nj_fail(err, "see `nightjar run --help`");
+    default: return -1; /* nj_getopt() has said why */
     }
 }
 
@@ -252,7 +252,7 @@ int nj_cli_parse(nj_cli *cli, int argc, char **argv, nj_error *err)
     const nj_embedded *defaults = nj_embedded_find("data/instances.ini");
     if (defaults && nj_settings_ini(&cli->settings, "instances.ini (built in)", defaults->data, err)) return -1;
     optind = 1;
-    for (int option; (option = getopt_long(argc, argv, "c:D:m:w:t:o:j:X:qv", longs, NULL)) != -1;)
+    for (int option; (option = nj_getopt(argc, argv, "c:D:m:w:t:o:j:X:qv", longs, err)) != -1;)
         if (one_option(cli, option, err)) return -1;
     for (; optind < argc; optind++) cli->source[cli->options.n_sources++] = argv[optind];
     if (take_from_settings(cli, err)) return -1;
