@@ -20,6 +20,13 @@ int nj_angle_has_parts(const char *text, size_t n)
     return 0;
 }
 
+int nj_angle_has_letter(const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (strchr("hdHD", text[i])) return 1;
+    return 0;
+}
+
 /* A part's end: a separator, a unit letter, or the end of the text. */
 static const char *part_end(const char *p, const char *unit)
 {
@@ -44,6 +51,10 @@ double nj_parse_angle(const char *text, size_t n, int hours)
     double sign = *p == '-' ? -1 : 1, sum = 0;
     if (*p == '-' || *p == '+') p++;
     int parts = 0;
+    if (strpbrk(p, "hH"))
+        hours = 1; /* the text says more than its column */
+    else if (strpbrk(p, "dD"))
+        hours = 0;
     for (; *p && parts < 3; parts++) {
         if (!isdigit((unsigned char)*p) && *p != '.') return NAN;
         double v = strtod(p, &end);

@@ -14,26 +14,19 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../../modules/kit/sky/njx.h"
 #include "../base/settings.h"
 #include "../base/sha256.h"
-#include "table.h"
+#include "cells.h"
 
-enum { MOST_FILES = 65536, PROGRESS_ROWS = 16384 };
+enum { MOST_FILES = 65536, PROGRESS_ROWS = 16384, NOT_AS_GUESSED = -2 };
 
 typedef struct wanted {
     char source[72], name[48], unit[24];
     nj_type type; /* 0 = as the first input says */
-    int guessed;  /* the type is what rows of a text file looked like */
-    int big;      /* and one of them was a whole number that no double holds */
+    int asked;    /* the type was */
+    int guessed;  /* the type is what rows of a text file looked like, or of numbers that may not fit */
+    int big;      /* it has, or may have, whole numbers that no double holds */
 } wanted;
-
-/* How a position's column is to be read. */
-typedef struct angle {
-    double factor; /* of a plain number, to degrees */
-    int hours;     /* parts are hours, minutes, seconds */
-    int settled;
-} angle;
 
 typedef struct job {
     const nj_catalog_build *b;
@@ -44,11 +37,13 @@ typedef struct job {
     wanted column[NJX_COLUMNS];
     uint32_t n_columns; /* without the row number */
     char ra[72], dec[72];
-    angle angle[2]; /* of ra, of dec */
+    nj_angle_form angle[2]; /* of ra, of dec */
+    double pm_scale;        /* of the present file */
     njx_writer *writer;
-    uint64_t row;      /* of the source, over all files */
-    uint64_t file_row; /* that the present file began with */
-    int every_row;     /* second try: types of text files are those of all rows */
+    uint64_t row;                 /* of the source, over all files */
+    uint64_t file_row;            /* that the present file began with */
+    int every_row;                /* second try: types of text files are those of all rows */
+    nj_type instead[NJX_COLUMNS]; /* further tries: types that hold what the first file's do not; 0 = none */
 } job;
 
 /* ---- inputs ---- */
@@ -248,10 +243,12 @@ static int settle(job *j, const nj_table *t)
     for (uint32_t i = 0; i < j->n_columns; i++) {
         int c = nj_table_find(t, j->column[i].source);
         if (c < 0) return missing(j, t, j->file[0], "such", j->column[i].source);
-        if (!j->column[i].type) {
-            j->column[i].type = t->column[c].type;
-            j->column[i].guessed = !t->column[c].declared;
-            j->column[i].big = t->column[c].big;
+        wanted *w = &j->column[i];
+        w->asked = w->type != 0;
+        if (!w->asked) {
+            w->type = j->instead[i] ? j->instead[i] : t->column[c].type;
+            w->guessed = !t->column[c].declared;
+            w->big = t->column[c].big;
         }
         snprintf(j->column[i].unit, sizeof j->column[i].unit, "%s", t->column[c].unit);
     }
@@ -277,7 +274,7 @@ static int create(job *j)
     }
     njx_options o = { .path = j->b->output,
                       .source = source,
-                      .frame = j->b->frame,
+                      .frame = j->b->frame ? j->b->frame : "icrs",
                       .epoch_year = j->b->epoch_year,
                       .radius_arcsec = j->b->radius_arcsec,
                       .memory_bytes = j->b->memory_bytes,
@@ -291,154 +288,40 @@ static int create(job *j)
 
 /* ---- rows ---- */
 
-static int text_number(const nj_cell *cell, double *v)
+/* "row 17", and the line where the file is text. */
+static const char *place(const job *j, const nj_table *t, uint64_t row, char text[64])
 {
-    char text[64], *end;
-    if (cell->n_text >= sizeof text) return -1;
-    memcpy(text, cell->text, cell->n_text);
-    text[cell->n_text] = 0;
-    *v = strtod(text, &end);
-    return *end || end == text ? -1 : 0;
+    row -= j->file_row;
+    if (t->line)
+        snprintf(text, 64, "row %llu (line %llu)", (unsigned long long)row, (unsigned long long)t->line);
+    else
+        snprintf(text, 64, "row %llu", (unsigned long long)row);
+    return text;
 }
 
-static int text_integer(const nj_cell *cell, int64_t *v)
+static void note_bad(job *j, const nj_table *t, const wanted *w, const nj_cell *cell)
 {
-    char text[32], *end;
-    double d;
-    if (cell->n_text < sizeof text) {
-        memcpy(text, cell->text, cell->n_text);
-        text[cell->n_text] = 0;
-        errno = 0;
-        *v = strtoll(text, &end, 10);
-        if (!*end && end != text && !errno) return 0;
-    }
-    if (text_number(cell, &d) || d != floor(d) || fabs(d) > 9e15) return -1;
-    *v = (int64_t)d;
-    return 0;
-}
-
-/* A cell as the column's type; text[64] holds the digits of a number that goes into a text column. */
-static int value_of(const nj_cell *cell, nj_type type, njx_value *v, char text[64])
-{
-    *v = (njx_value){ .number = NJ_NO_F64, .integer = NJ_NO_I64 };
-    if (cell->kind == NJ_CELL_NULL) return 0;
-    if (type == NJ_STR) {
-        v->text = cell->text;
-        v->n_text = cell->n_text;
-        if (cell->kind == NJ_CELL_TEXT) return 0;
-        v->text = text;
-        v->n_text = (uint32_t)(cell->kind == NJ_CELL_INTEGER ? snprintf(text, 64, "%lld", (long long)cell->integer)
-                                                             : snprintf(text, 64, "%.17g", cell->number));
-        return 0;
-    }
-    if (type == NJ_F32 || type == NJ_F64) {
-        if (cell->kind == NJ_CELL_TEXT) return text_number(cell, &v->number);
-        v->number = cell->number;
-        return 0;
-    }
-    if (cell->kind == NJ_CELL_TEXT) return text_integer(cell, &v->integer);
-    if (cell->kind == NJ_CELL_REAL && (cell->number != floor(cell->number) || fabs(cell->number) > 9e15)) return -1;
-    v->integer = cell->kind == NJ_CELL_REAL ? (int64_t)cell->number : cell->integer;
-    return (type == NJ_U8 && (v->integer < 0 || v->integer > 254)) ||
-                   (type == NJ_I32 && (v->integer <= INT32_MIN || v->integer > INT32_MAX))
-               ? -1
-               : 0;
-}
-
-/* How the column of a position is written: by --unit, else by its own unit and its first value. */
-static int settle_angle(job *j, int is_dec, const nj_table_column *column, const nj_cell *first)
-{
-    static const struct {
-        const char *word;
-        double factor;
-    } known[] = { { "", 1 },
-                  { "deg", 1 },
-                  { "degree", 1 },
-                  { "degrees", 1 },
-                  { "d", 1 },
-                  { "rad", 180 / M_PI },
-                  { "radian", 180 / M_PI },
-                  { "radians", 180 / M_PI },
-                  { "h", 15 },
-                  { "hr", 15 },
-                  { "hour", 15 },
-                  { "hours", 15 },
-                  { "hourangle", 15 },
-                  { "h:m:s", 15 },
-                  { "hms", 15 },
-                  { "d:m:s", 1 },
-                  { "dms", 1 },
-                  { "hh:mm:ss", 15 },
-                  { "dd:mm:ss", 1 },
-                  { "\"h:m:s\"", 15 },
-                  { "\"d:m:s\"", 1 },
-                  { "angle", 1 },
-                  { "\u00b0", 1 } };
-    angle *a = &j->angle[is_dec];
-    int parts = first->kind == NJ_CELL_TEXT && nj_angle_has_parts(first->text, first->n_text);
-    a->settled = 1;
-    switch (j->b->unit) {
-    case NJ_ANGLE_DEG: *a = (angle){ 1, 0, 1 }; return 0;
-    case NJ_ANGLE_RAD: *a = (angle){ 180 / M_PI, 0, 1 }; return 0;
-    case NJ_ANGLE_HMS: *a = (angle){ is_dec ? 1 : 15, !is_dec, 1 }; return 0;
-    case NJ_ANGLE_AUTO: break;
-    }
-    for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
-        if (strcasecmp(known[k].word, column->unit) != 0) continue;
-        a->factor = known[k].factor;
-        /* parts of a right ascension are hours, unless its unit is one of degrees */
-        a->hours = parts && !is_dec ? !*column->unit || a->factor == 15 : a->factor == 15;
-        if (parts && a->factor != 1 && a->factor != 15)
-            return nj_fail(j->err, "column '%s' is in %s, and '%.*s' has parts: say --unit", column->name, column->unit,
-                           (int)first->n_text, first->text);
-        return 0;
-    }
-    return nj_fail(j->err, "column '%s' is in '%s', which is no unit of positions that is known: say --unit deg, hms or rad",
-                   column->name, column->unit);
-}
-
-static double angle_of(const nj_cell *cell, const angle *a)
-{
-    double v;
-    if (cell->kind == NJ_CELL_NULL) return NAN;
-    if (cell->kind != NJ_CELL_TEXT) return cell->number * a->factor;
-    if (nj_angle_has_parts(cell->text, cell->n_text)) {
-        if (a->factor != 1 && a->factor != 15) return NAN;
-        return nj_parse_angle(cell->text, cell->n_text, a->hours);
-    }
-    return text_number(cell, &v) ? NAN : v * a->factor;
-}
-
-static void note_bad(job *j, const wanted *w, const nj_cell *cell)
-{
+    char where[64];
     if (j->built->n_bad_values++) return;
     char number[32];
     int text = cell->kind == NJ_CELL_TEXT;
     snprintf(number, sizeof number, "%.17g", cell->number);
-    snprintf(j->built->first_bad, sizeof j->built->first_bad, "column '%s', row %llu: '%.*s' is no %s", w->source,
-             (unsigned long long)j->row + 1, text ? (int)(cell->n_text < 40 ? cell->n_text : 40) : (int)strlen(number),
+    snprintf(j->built->first_bad, sizeof j->built->first_bad, "column '%s', %s: '%.*s' is no %s", w->source,
+             place(j, t, j->row + 1, where), text ? (int)(cell->n_text < 40 ? cell->n_text : 40) : (int)strlen(number),
              text ? cell->text : number, w->type == NJ_F32 || w->type == NJ_F64 ? "number" : "whole number of that type");
 }
 
-static int is_digits(const nj_cell *cell)
-{
-    uint32_t at = cell->n_text && (*cell->text == '-' || *cell->text == '+');
-    for (uint32_t i = at; i < cell->n_text; i++)
-        if (!isdigit((unsigned char)cell->text[i])) return 0;
-    return cell->n_text > at;
-}
-
 /* Does a later row show that the guessed type of its column alters it? */
-static int is_misfit(const job *j, const wanted *w, const nj_cell *cell, int unreadable, const njx_value *value)
+static int is_misfit(const wanted *w, const nj_cell *cell, int unreadable, const njx_value *value)
 {
-    if (j->every_row || !w->guessed || cell->kind != NJ_CELL_TEXT) return 0;
-    return unreadable || (w->type == NJ_F64 && fabs(value->number) > 0x1p53 && is_digits(cell)) ||
-           (w->type != NJ_STR && cell->n_text > 1 && is_digits(cell) && cell->text[0] == '0');
+    if (!w->guessed || cell->kind != NJ_CELL_TEXT) return 0;
+    return unreadable || (w->type == NJ_F64 && fabs(value->number) > 0x1p53 && nj_cell_is_digits(cell)) ||
+           (w->type != NJ_STR && cell->n_text > 1 && nj_cell_is_digits(cell) && cell->text[0] == '0');
 }
 
-static void note_rejected(job *j, const nj_cell *ra, const nj_cell *dec, uint32_t file)
+static void note_rejected(job *j, const nj_table *t, const nj_cell *ra, const nj_cell *dec, uint32_t file)
 {
-    char text[2][40];
+    char text[2][40], where[64];
     const nj_cell *cell[2] = { ra, dec };
     if (j->built->first_rejected[0]) return;
     for (int k = 0; k < 2; k++) {
@@ -449,38 +332,41 @@ static void note_rejected(job *j, const nj_cell *ra, const nj_cell *dec, uint32_
         else
             snprintf(text[k], sizeof text[k], "%.12g", cell[k]->number);
     }
-    snprintf(j->built->first_rejected, sizeof j->built->first_rejected, "row %llu%s%.60s: %s is %s, %s is %s",
-             (unsigned long long)(j->row - j->file_row), j->n_files > 1 ? " of " : "", j->n_files > 1 ? j->file[file] : "", j->ra,
-             text[0], j->dec, text[1]);
+    snprintf(j->built->first_rejected, sizeof j->built->first_rejected, "%s%s%.60s: %s is %s, %s is %s",
+             place(j, t, j->row, where), j->n_files > 1 ? " of " : "", j->n_files > 1 ? j->file[file] : "", j->ra, text[0],
+             j->dec, text[1]);
 }
 
-enum { NOT_AS_GUESSED = -2 };
-
 /* 0, -1, NOT_AS_GUESSED. */
-static int add_row(job *j, const nj_cell *cell, int has_motion, uint32_t file)
+static int add_row(job *j, const nj_table *t, const nj_cell *cell, int has_motion, uint32_t file)
 {
     njx_value value[NJX_COLUMNS];
     char text[NJX_COLUMNS][64];
     double pm_ra = NAN, pm_dec = NAN;
     const nj_cell *columns = cell + 2 + 2 * has_motion;
-    if (has_motion) {
+    for (int k = 0; k < 2 * has_motion; k++) {
         njx_value v;
-        if (!value_of(&cell[2], NJ_F64, &v, text[0])) pm_ra = v.number * j->b->pm_scale;
-        if (!value_of(&cell[3], NJ_F64, &v, text[0])) pm_dec = v.number * j->b->pm_scale;
+        wanted motion = { .type = NJ_F64 };
+        snprintf(motion.source, sizeof motion.source, "%s", k ? j->b->pm_dec : j->b->pm_ra);
+        if (nj_cell_value(&cell[2 + k], NJ_F64, &v, text[0])) note_bad(j, t, &motion, &cell[2 + k]);
+        *(k ? &pm_dec : &pm_ra) = v.number * j->pm_scale;
     }
     for (uint32_t i = 0; i < j->n_columns; i++) {
-        int bad = value_of(&columns[i], j->column[i].type, &value[i], text[i]);
-        if (is_misfit(j, &j->column[i], &columns[i], bad, &value[i])) return NOT_AS_GUESSED;
+        int bad = nj_cell_value(&columns[i], j->column[i].type, &value[i], text[i]);
+        if (is_misfit(&j->column[i], &columns[i], bad, &value[i])) {
+            if (j->every_row) j->instead[i] = NJ_STR;
+            return NOT_AS_GUESSED;
+        }
         if (!bad) continue;
-        note_bad(j, &j->column[i], &columns[i]);
+        note_bad(j, t, &j->column[i], &columns[i]);
         value[i] = (njx_value){ .number = NJ_NO_F64, .integer = NJ_NO_I64 };
     }
     if (j->b->number) value[j->n_columns] = (njx_value){ .integer = (int64_t)j->row };
-    int rc = njx_add(j->writer, angle_of(&cell[0], &j->angle[0]), angle_of(&cell[1], &j->angle[1]), pm_ra, pm_dec, value,
-                     j->err->text, sizeof j->err->text);
+    int rc = njx_add(j->writer, nj_cell_angle(&cell[0], &j->angle[0]), nj_cell_angle(&cell[1], &j->angle[1]), pm_ra, pm_dec,
+                     value, j->err->text, sizeof j->err->text);
     j->row++;
     if (rc > 0) j->built->n_rows++;
-    if (rc == 0) note_rejected(j, &cell[0], &cell[1], file);
+    if (rc == 0) note_rejected(j, t, &cell[0], &cell[1], file);
     return rc < 0 ? -1 : 0;
 }
 
@@ -501,31 +387,82 @@ static int select_all(const job *j, nj_table *t, const char *file, int has_motio
     return t->class->select(t, column, n, j->err);
 }
 
+/* The type that holds the values of both. */
+static nj_type wider(nj_type a, nj_type b, int big)
+{
+    if (a == b) return a;
+    if (a + b == NJ_F32 + NJ_F64 && (a == NJ_F32 || a == NJ_F64)) return NJ_F64;
+    return a == NJ_STR || b == NJ_STR || big ? NJ_STR : NJ_F64;
+}
+
+/* May the types that this file declares be altered by those of the files before it? Then the catalogue gets wider ones. */
+static int compare_types(job *j, const nj_table *t)
+{
+    int rc = 0;
+    for (uint32_t i = 0; i < j->n_columns; i++) {
+        wanted *w = &j->column[i];
+        const nj_table_column *c = &t->column[nj_table_find(t, w->source)];
+        if (w->asked || !c->declared) continue;
+        nj_type type = wider(w->type, c->type, w->big || c->big);
+        if (type == w->type) continue;
+        j->instead[i] = type;
+        rc = NOT_AS_GUESSED;
+    }
+    return rc;
+}
+
+/* Positions of another frame are refused unless --frame says that they are meant as they stand. */
+static int refuse_frame(const job *j, const nj_table *t, uint32_t file)
+{
+    const nj_table_column *ra = &t->column[nj_table_find(t, j->ra)];
+    if (!*ra->frame || j->b->frame) return 0;
+    return nj_fail(
+        j->err,
+        "%s: the positions in '%s' are in %s; bring them to ICRS first (astropy: SkyCoord(...).icrs), or say --frame %s "
+        "to take them as they stand",
+        j->file[file], ra->name, ra->frame, ra->frame);
+}
+
+/* Proper motions are in the unit that --pm-unit says, else in that of their columns. */
+static int settle_motion(job *j, const nj_table *t, uint32_t file)
+{
+    const char *name[2] = { j->b->pm_ra, j->b->pm_dec };
+    double factor[2];
+    j->pm_scale = j->b->pm_scale;
+    if (j->pm_scale > 0 || !name[0] || !name[1]) return 0;
+    for (int k = 0; k < 2; k++) {
+        const nj_table_column *c = &t->column[nj_table_find(t, name[k])];
+        factor[k] = nj_motion_factor(c->unit);
+        if (!(factor[k] > 0) || factor[k] != factor[0])
+            return nj_fail(j->err,
+                           "%s: proper motion '%s' is in '%s', which is not known or not that of the other one: say --pm-unit",
+                           j->file[file], c->name, c->unit);
+    }
+    j->pm_scale = factor[0];
+    return 0;
+}
+
 static int add_table(job *j, nj_table *t, uint32_t file)
 {
     int has_motion = j->b->pm_ra && j->b->pm_dec, rc;
     nj_cell cell[NJX_COLUMNS + 4];
     const char *names[2] = { j->ra, j->dec };
     if (select_all(j, t, j->file[file], has_motion)) return -1;
+    if (refuse_frame(j, t, file) || settle_motion(j, t, file)) return -1;
+    if ((rc = compare_types(j, t))) return rc;
     j->file_row = j->row;
+    memset(j->angle, 0, sizeof j->angle);
     while ((rc = t->class->next(t, cell, j->err)) > 0) {
         for (int k = 0; k < 2; k++)
             if (!j->angle[k].settled && cell[k].kind != NJ_CELL_NULL &&
-                settle_angle(j, k, &t->column[nj_table_find(t, names[k])], &cell[k]))
+                nj_settle_angle(&j->angle[k], j->b->unit, k, &t->column[nj_table_find(t, names[k])], &cell[k], j->err))
                 return -1;
-        rc = add_row(j, cell, has_motion, file);
+        rc = add_row(j, t, cell, has_motion, file);
         if (rc) return rc;
         if (j->row % PROGRESS_ROWS == 0 && j->b->progress)
             j->b->progress(j->b->opaque, (file + t->class->done(t)) / j->n_files, j->row);
     }
     return rc;
-}
-
-/* The type that holds the values of both. */
-static nj_type wider(nj_type a, nj_type b, int big)
-{
-    if (a == b) return a;
-    return a == NJ_STR || b == NJ_STR || big ? NJ_STR : NJ_F64;
 }
 
 /* Types of guessed columns over all rows of all inputs: a later file may hold what the first one has not. */
@@ -556,6 +493,14 @@ static void begin(job *j)
     memset(j->built, 0, sizeof *j->built);
 }
 
+static void add_note(job *j, const char *form, const char *name, const char *text)
+{
+    size_t n = strlen(j->built->notes);
+    if (!*text || n > sizeof j->built->notes - 200) return;
+    snprintf(j->built->notes + n, sizeof j->built->notes - n, form, name, text);
+    strncat(j->built->notes, "\n", sizeof j->built->notes - strlen(j->built->notes) - 1);
+}
+
 static int add_files(job *j)
 {
     int rc = 0;
@@ -565,6 +510,7 @@ static int add_files(job *j)
         if (!t) return -1;
         if (i == 0 && (settle(j, t) || (j->every_row && widen(j)) || create(j))) rc = -1;
         if (!rc) rc = add_table(j, t, i);
+        if (!rc) add_note(j, "%s: %s", j->file[i], t->note);
         nj_table_close(t);
     }
     return rc;
@@ -582,16 +528,16 @@ int nj_catalog_make(const nj_catalog_build *b, nj_catalog_built *built, nj_error
     j->built = built;
     j->err = err ? err : &unused;
     if (list_files(j) || hash_files(j, digest)) goto done;
-    rc = add_files(j);
-    if (rc == NOT_AS_GUESSED) { /* once more, with types that all rows agree with */
-        j->every_row = 1;
-        rc = add_files(j);
-    }
+    while ((rc = add_files(j)) == NOT_AS_GUESSED) j->every_row = 1; /* once more, with types that all rows agree with */
     if (rc) {
         rc = -1;
         goto done;
     }
     built->n_rejected = njx_rejected(j->writer);
+    for (uint32_t i = 0; i < j->n_columns; i++)
+        if (j->instead[i])
+            add_note(j, "column '%s' is %s, which holds the values of every row and file", j->column[i].source,
+                     j->instead[i] == NJ_STR ? "text" : "f64");
     if (!built->n_rows) {
         rc = built->n_rejected ? nj_fail(j->err, "%s: no row with a position; the first of %llu: %s; is --unit right?", b->output,
                                          (unsigned long long)built->n_rejected, built->first_rejected)

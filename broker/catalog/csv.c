@@ -49,19 +49,33 @@ int nj_text_more(nj_text_table *t, size_t row, nj_error *err)
     return 1;
 }
 
-/* The end of the row that starts at t->at (its newline, or the end of the file): quotes may hold newlines. */
+/* The end of the row that starts at t->at (its newline, or the end of the file). A quote at the start of a cell may hold
+ * newlines; within a cell, in a comment and in fixed columns it is a character like any other. */
 static int row_end(nj_text_table *t, size_t *end, nj_error *err)
 {
     size_t row = t->at, p = row;
-    int quoted = 0;
+    int quoted = 0, closed = 0, fresh = 1; /* closed: by the character before; fresh: no cell has begun */
     for (;;) {
+        const char *line = t->buffer + row, *newline = p == row ? memchr(line, '\n', t->n - row) : NULL;
+        int plain = t->n_bars || (row < t->n && *line == '#');
+        if (newline && (plain || !memchr(line, '"', (size_t)(newline - line)))) {
+            *end = (size_t)(newline - t->buffer);
+            return 1;
+        }
         for (; p < t->n; p++) {
-            if (t->buffer[p] == '"')
-                quoted = !quoted;
-            else if (t->buffer[p] == '\n' && !quoted) {
+            char c = t->buffer[p];
+            if (c == '\n' && !quoted) {
                 *end = p;
                 return 1;
             }
+            if (c == '"' && !plain && (quoted || fresh || closed)) {
+                closed = quoted;
+                quoted = !quoted;
+                fresh = 0;
+                continue;
+            }
+            closed = 0;
+            if (!quoted) fresh = c == t->separator || (t->separator == ' ' && c == '\t') || (fresh && c == ' ');
         }
         size_t length = p - row;
         int rc = nj_text_more(t, row, err);
@@ -150,12 +164,17 @@ int nj_text_row(nj_text_table *t, nj_error *err)
         while (stop > p && (stop[-1] == '\r' || (t->separator != '\t' && isspace((unsigned char)stop[-1])))) stop--;
         if (p == stop) continue;
         if (*p == '#') {
+            if (t->data_line && t->line > t->data_line && stop - p > 8 && !memcmp(p, "#Column", 7)) t->second_table = 1;
             if (t->keep_comments && keep_comment(t, p + 1, stop)) return nj_fail(err, "%s: no memory", t->path);
             continue;
         }
+        if (t->second_table)
+            return nj_fail(err, "%s:%llu: a second table begins here; save each as a file of its own", t->path,
+                           (unsigned long long)t->line);
         t->n_cells = 0;
         if (t->n_bars) {
-            if (*p == '\\' || *p == '|') continue;
+            if (!t->in_rows && (*p == '\\' || *p == '|')) continue;
+            t->in_rows = 1;
             return cut_fixed(t, p, stop, err);
         }
         while (p) {
@@ -191,6 +210,7 @@ static int start(nj_text_table *t, nj_error *err)
     t->at = t->n = 0;
     t->end = 0;
     t->line = 0;
+    t->in_rows = t->second_table = 0;
     int rc = nj_text_more(t, 0, err);
     if (rc < 0) return -1;
     if (t->n >= 3 && !memcmp(t->buffer, "\xef\xbb\xbf", 3)) t->at = 3;
@@ -268,6 +288,7 @@ static int next(nj_table *table, nj_cell *cell, nj_error *err)
     nj_text_table *t = (nj_text_table *)table;
     int rc = nj_text_row(t, err);
     if (rc <= 0) return rc;
+    table->line = t->line;
     if (t->n_cells != table->n_columns && t->n_cells > 1)
         return nj_fail(err, "%s:%llu: %u cells where the header has %u", t->path, (unsigned long long)t->line, t->n_cells,
                        table->n_columns);

@@ -16,6 +16,11 @@ int nj_text_is_null(const nj_span *c)
            (c->n == 2 && (!memcmp(c->text, "\\N", 2) || !memcmp(c->text, "--", 2)));
 }
 
+int nj_text_is_nan(const nj_span *c)
+{
+    return c->n == 3 && !strncasecmp(c->text, "nan", 3);
+}
+
 static nj_type type_of_integer(const char *text, nj_type so_far, char *big)
 {
     const char *digits = text + (*text == '-' || *text == '+');
@@ -31,7 +36,7 @@ static nj_type type_of_integer(const char *text, nj_type so_far, char *big)
 nj_type nj_text_type(const nj_span *cell, nj_type so_far, char *big)
 {
     char text[64], *end;
-    if (nj_text_is_null(cell) || so_far == NJ_STR) return so_far;
+    if (nj_text_is_null(cell) || nj_text_is_nan(cell) || so_far == NJ_STR) return so_far;
     if (cell->n >= sizeof text) return NJ_STR;
     memcpy(text, cell->text, cell->n);
     text[cell->n] = 0;
@@ -166,16 +171,24 @@ static int ipac_line(nj_text_table *t, int which, const char *p, const char *sto
         if (to > stop) to = stop;
         set_text(word, sizeof word, from, from < to ? (size_t)(to - from) : 0);
         if (which == 0) snprintf(c->name, sizeof c->name, "%s", word);
-        if (which == 1) declare(c, ipac_type(word));
+        if (which == 1) declare(c, ipac_type(word)), c->big = tolower((unsigned char)*word) == 'l';
         if (which == 2) snprintf(c->unit, sizeof c->unit, "%.23s", word);
         if (which == 3) snprintf(t->null[i], sizeof *t->null, "%.23s", word);
     }
     return 0;
 }
 
+/* Is what should be the line of types one of values, or of dashes? */
+static int has_no_types(const char *p, const char *stop)
+{
+    for (; p < stop; p++)
+        if (isdigit((unsigned char)*p) || *p == '-') return 1;
+    return 0;
+}
+
 static int ipac_header(nj_text_table *t, nj_error *err)
 {
-    int which = 0;
+    int which = 0, not_types = 0;
     size_t at = t->at;
     for (;;) {
         char *newline = memchr(t->buffer + at, '\n', t->n - at);
@@ -190,12 +203,35 @@ static int ipac_header(nj_text_table *t, nj_error *err)
         char *p = t->buffer + at, *stop = newline;
         if (stop > p && stop[-1] == '\r') stop--;
         if (stop == p || (*p != '\\' && *p != '|')) break;
-        if (*p == '|' && which < 4 && ipac_line(t, which++, p, stop, err)) return -1;
+        if (*p == '|' && which < 4 && ipac_line(t, which, p, stop, err)) return -1;
+        if (*p == '|' && which++ == 1) not_types = has_no_types(p, stop);
         if (newline == t->buffer + t->n) break;
         at = (size_t)(newline - t->buffer) + 1;
     }
     if (!which) return nj_fail(err, "%s: an IPAC table without the line of names between bars", t->path);
+    if (which > 4 || not_types)
+        return nj_fail(err, "%s: a table with bars at both ends of each line, and no IPAC table; write it as CSV", t->path);
     return 0;
+}
+
+/* --- VizieR: a format for each column, in comments --- */
+
+static void vizier_types(nj_text_table *t)
+{
+    for (char *line = t->comment, *next; line && *line; line = next) {
+        char *newline = strchr(line, '\n'), *name = line + 7, *format, kind, text[72];
+        unsigned width;
+        next = newline ? newline + 1 : NULL;
+        if (strncmp(line, "Column", 6) || (line[6] != t->separator && line[6] != '\t')) continue;
+        format = memchr(name, line[6], newline ? (size_t)(newline - name) : strlen(name));
+        if (!format || sscanf(format + 1, " (%c%u", &kind, &width) != 2) continue;
+        set_text(text, sizeof text, name, (size_t)(format - name));
+        int k = nj_table_find(&t->table, text);
+        if (k < 0) continue;
+        if (kind == 'A') declare(&t->table.column[k], NJ_STR);
+        if (kind == 'I' && width < 16) declare(&t->table.column[k], NJ_I64); /* a longer one may not fit: its values decide */
+        if (strchr("FEDG", kind)) declare(&t->table.column[k], NJ_F64);
+    }
 }
 
 /* --- ECSV: types and units in the comments, a YAML list --- */
@@ -220,6 +256,7 @@ static int yaml_value(const char *line, const char *key, char value[72])
 static void ecsv_type(nj_table_column *c, const char *word)
 {
     if (!strcmp(word, "uint64")) return; /* may not fit: its values decide */
+    c->big = !strcmp(word, "int64");
     if (!strncmp(word, "int", 3) || !strncmp(word, "uint", 4))
         declare(c, NJ_I64);
     else if (!strcmp(word, "float64") || !strcmp(word, "float16"))
@@ -400,5 +437,6 @@ int nj_text_header(nj_text_table *t, nj_error *err)
         ecsv_types(t);
         return 0;
     }
+    vizier_types(t);
     return take_units(t, err);
 }

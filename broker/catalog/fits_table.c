@@ -10,6 +10,8 @@
 typedef struct fits_column {
     int number, type; /* cfitsio's: from 1; TSTRING, TLONGLONG, TULONGLONG, TLOGICAL or TDOUBLE as they are read */
     long width;       /* characters of a text */
+    long at;          /* > 0: whole numbers in characters from this one of a row on, which cfitsio would read as doubles */
+    char null[FLEN_VALUE];
 } fits_column;
 
 typedef struct fits_table {
@@ -65,10 +67,46 @@ static void close_table(nj_table *table)
     free(t);
 }
 
+/* What RADESYS, else EQUINOX, says of positions: "" for ICRS and for FK5 of 2000, which is within 0.03 arcsec of it. */
+static void frame_of(fits_table *t, char *frame, size_t room)
+{
+    char system[FLEN_VALUE] = "";
+    double equinox = 0;
+    int status = 0;
+    fits_read_key(t->file, TSTRING, "RADESYS", system, NULL, &status);
+    if (status) status = 0, fits_read_key(t->file, TSTRING, "RADECSYS", system, NULL, &status);
+    status = 0;
+    fits_read_key(t->file, TDOUBLE, "EQUINOX", &equinox, NULL, &status);
+    if (!*system && equinox > 0) snprintf(system, sizeof system, equinox < 1984 ? "FK4" : "FK5");
+    if (!strncmp(system, "FK4", 3))
+        snprintf(frame, room, "%.16s", system);
+    else if (!strcmp(system, "FK5") && equinox > 0 && equinox != 2000)
+        snprintf(frame, room, "FK5/%g", equinox);
+}
+
+/* Is it a column of an ASCII table with more digits than a double holds? Then they are taken as they stand. */
+static int long_digits(fits_table *t, int number, fits_column *c)
+{
+    char form[FLEN_VALUE], unused[FLEN_VALUE];
+    double scale, zero;
+    int status = 0, kind;
+    long at, width;
+    if (fits_get_hdu_type(t->file, &kind, &status) || kind != ASCII_TBL) return 0;
+    fits_get_acolparms(t->file, number, unused, &at, unused, form, &scale, &zero, c->null, unused, &status);
+    if (status || *form != 'I' || scale != 1 || zero != 0 || (width = atol(form + 1)) < 16) return 0;
+    for (size_t n = strlen(c->null); n && c->null[n - 1] == ' ';) c->null[--n] = 0;
+    c->type = TSTRING;
+    c->width = width;
+    c->at = at;
+    return 1;
+}
+
 /* Columns of one value per row; vectors and variable-length arrays are left out. */
 static int list_columns(fits_table *t, nj_error *err)
 {
     int status = 0, n = 0;
+    char frame[32] = "";
+    frame_of(t, frame, sizeof frame);
     fits_get_num_cols(t->file, &n, &status);
     t->table.column = calloc((size_t)n + 1, sizeof *t->table.column);
     t->column = calloc((size_t)n + 1, sizeof *t->column);
@@ -84,23 +122,45 @@ static int list_columns(fits_table *t, nj_error *err)
         snprintf(key, sizeof key, "TUNIT%d", k);
         fits_read_key(t->file, TSTRING, key, unit, NULL, &status);
         if (status == KEY_NO_EXIST) status = 0;
-        if (type < 0 || (type != TSTRING && repeat != 1) || type == TCOMPLEX || type == TDBLCOMPLEX || type == TBIT) continue;
+        if (type < 0 || (type != TSTRING && repeat != 1) || type == TCOMPLEX || type == TDBLCOMPLEX || type == TBIT) {
+            nj_table_leave_out(&t->table, "left out, for they are no single values", name);
+            continue;
+        }
         nj_table_column *c = &t->table.column[t->table.n_columns];
         size_t blanks = strlen(name);
         while (blanks && name[blanks - 1] == ' ') name[--blanks] = 0;
         snprintf(c->name, sizeof c->name, "%s", name);
         snprintf(c->unit, sizeof c->unit, "%.*s", (int)sizeof c->unit - 1, unit);
         c->type = type == TSTRING ? NJ_STR : type == TFLOAT ? NJ_F32 : type == TDOUBLE ? NJ_F64 : NJ_I64;
-        c->declared = 1;
+        c->declared = type != TULONGLONG; /* one beyond int64 makes a text of it */
+        c->big = type == TLONGLONG || type == TULONGLONG;
+        snprintf(c->frame, sizeof c->frame, "%s", frame);
         t->column[t->table.n_columns++] = (fits_column){ k,
                                                          type == TSTRING     ? TSTRING
                                                          : c->type == NJ_I64 ? TLONGLONG
                                                                              : TDOUBLE,
                                                          type == TSTRING ? repeat : 0 };
         if (type == TULONGLONG) t->column[t->table.n_columns - 1].type = TULONGLONG;
+        if (long_digits(t, k, &t->column[t->table.n_columns - 1])) c->declared = 0, c->big = 1, c->type = NJ_I64;
         if (type == TLOGICAL) t->column[t->table.n_columns - 1].type = TLOGICAL;
     }
     return status ? complain(t, status, err) : 0;
+}
+
+static void further_tables(fits_table *t)
+{
+    int status = 0, here, n = 0, kind;
+    fits_get_hdu_num(t->file, &here);
+    fits_get_num_hdus(t->file, &n, &status);
+    for (int k = here + 1; k <= n && !status; k++) {
+        char name[FLEN_VALUE] = "";
+        int no_name = 0;
+        if (fits_movabs_hdu(t->file, k, &kind, &status) || kind == IMAGE_HDU) continue;
+        fits_read_key(t->file, TSTRING, "EXTNAME", name, NULL, &no_name);
+        nj_table_leave_out(&t->table, "further tables are not read", *name ? name : "(no EXTNAME)");
+    }
+    status = 0;
+    fits_movabs_hdu(t->file, here, &kind, &status);
 }
 
 static nj_table *open_table(const char *path, int every_row, nj_error *err)
@@ -119,6 +179,7 @@ static nj_table *open_table(const char *path, int every_row, nj_error *err)
         goto fail;
     }
     if (list_columns(t, err)) goto fail;
+    further_tables(t);
     return &t->table;
 fail:
     close_table(&t->table);
@@ -158,6 +219,9 @@ static int next_block(fits_table *t, nj_error *err)
     t->in_block = t->n_rows - t->row < t->block ? (long)(t->n_rows - t->row) : t->block;
     for (uint32_t i = 0; i < t->n_select && !status; i++) {
         const fits_column *c = &t->column[t->select[i]];
+        for (long row = 0; c->at && row < t->in_block && !status; row++)
+            fits_read_tblbytes(t->file, t->row + row + 1, c->at, c->width, (unsigned char *)t->text[i][row], &status);
+        if (c->at) continue;
         fits_read_colnull(t->file, c->type, c->number, t->row + 1, 1, t->in_block,
                           c->type == TSTRING ? (void *)t->text[i] : t->data[i], t->nulls[i], &any, &status);
     }
@@ -181,6 +245,7 @@ static int next(nj_table *table, nj_cell *cell, nj_error *err)
             size_t n = strlen(text);
             while (n && text[n - 1] == ' ') n--;
             while (n && *text == ' ') text++, n--;
+            if (c->at && n && n == strlen(c->null) && !memcmp(text, c->null, n)) n = 0;
             cell[i] = (nj_cell){ .kind = n ? NJ_CELL_TEXT : NJ_CELL_NULL, .text = text, .n_text = (uint32_t)n };
         } else if (c->type == TDOUBLE) {
             double v = ((double *)t->data[i])[t->at];

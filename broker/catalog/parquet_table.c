@@ -65,12 +65,16 @@ static nj_table *open_table(const char *path, int every_row, nj_error *err)
     }
     for (uint32_t i = 0; i < n; i++) {
         const nj_parquet_leaf *leaf = nj_parquet_leaf_at(t->file, i);
-        if (leaf->max_rep) continue;
+        if (leaf->max_rep) {
+            nj_table_leave_out(&t->table, "left out, for they are lists", leaf->name);
+            continue;
+        }
         nj_table_column *c = &t->table.column[t->table.n_columns];
         snprintf(c->name, sizeof c->name, "%s", leaf->name);
         int fraction = leaf->kind == NJ_PARQUET_DECIMAL && leaf->scale && leaf->type != NJ_PARQUET_BYTES;
         c->type = fraction ? NJ_F64 : type[leaf->type];
-        c->declared = 1;
+        c->declared = leaf->type != NJ_PARQUET_I64 || leaf->kind != NJ_PARQUET_UNSIGNED; /* one beyond int64 makes a text of it */
+        c->big = leaf->type == NJ_PARQUET_I64 && !fraction;
         t->leaf[t->table.n_columns++] = i;
     }
     return &t->table;

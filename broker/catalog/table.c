@@ -46,6 +46,19 @@ int nj_table_find(const nj_table *table, const char *name)
     return -1;
 }
 
+void nj_table_leave_out(nj_table *table, const char *what, const char *name)
+{
+    size_t n = strlen(table->note), room = sizeof table->note - n;
+    if (room < 100) {
+        if (n && table->note[n - 1] != '.') snprintf(table->note + n, room, ", ...");
+        return;
+    }
+    if (strstr(table->note, what))
+        snprintf(table->note + n, room, ", %.72s", name);
+    else
+        snprintf(table->note + n, room, "%s%s: %.72s", n ? "; " : "", what, name);
+}
+
 void nj_table_close(nj_table *table)
 {
     if (table) table->class->close(table);

@@ -6,11 +6,12 @@
 #include "nightjar/module.h"
 
 typedef struct nj_table_column {
-    char name[72]; /* as the file says it, without blanks around it */
-    char unit[24]; /* "" when the file names none */
-    nj_type type;  /* NJ_I64, NJ_F32, NJ_F64 or NJ_STR; of a text file that declares none: what its rows look like */
-    int declared;  /* the file says the type; 0: it is a guess from the rows that were looked at */
-    char big;      /* a guess that saw a whole number beyond 2^53, which no double holds */
+    char name[72];  /* as the file says it, without blanks around it */
+    char unit[24];  /* "" when the file names none */
+    nj_type type;   /* NJ_I64, NJ_F32, NJ_F64 or NJ_STR; of a text file that declares none: what its rows look like */
+    int declared;   /* the file says the type; 0: it is a guess from the rows that were looked at */
+    char big;       /* it may have whole numbers beyond 2^53, which no double holds; of a guess: one was seen */
+    char frame[32]; /* of positions, where the file says that they are neither ICRS nor FK5 of J2000: "FK4", else "" */
 } nj_table_column;
 
 typedef enum { NJ_CELL_NULL, NJ_CELL_INTEGER, NJ_CELL_REAL, NJ_CELL_TEXT } nj_cell_kind;
@@ -39,6 +40,8 @@ struct nj_table { /* first member of each class's own struct */
     const nj_table_class *class;
     nj_table_column *column;
     uint32_t n_columns;
+    uint64_t line;  /* of the present row in a text, from 1; 0: the format has no lines */
+    char note[400]; /* what of the file is not read, or "" */
 };
 
 extern const nj_table_class nj_table_csv, nj_table_fits, nj_table_parquet, nj_table_votable;
@@ -46,6 +49,8 @@ extern const nj_table_class nj_table_csv, nj_table_fits, nj_table_parquet, nj_ta
 nj_table *nj_table_open(const char *path, int every_row, nj_error *err);
 /* Number of the column: the name as it stands, else without regard to capitals; -1 = none. */
 int nj_table_find(const nj_table *table, const char *name);
+/* Adds a name to the list of what is not read, which begins with `what`: "left out (several values a row): VEC, FLAGS". */
+void nj_table_leave_out(nj_table *table, const char *what, const char *name);
 void nj_table_close(nj_table *table); /* NULL allowed */
 
 #endif

@@ -30,6 +30,8 @@ typedef struct nj_text_table {
     char (*null)[24]; /* [n_columns] what the header declares to be no value, ""; NULL: nothing declared */
     char *comment;    /* lines of the header that began with #, without it; NULL: none */
     int keep_comments;
+    int second_table;   /* a comment behind the rows described further columns */
+    int in_rows;        /* of an IPAC table: the header is over */
     uint64_t data_line; /* rows up to this line are the header's */
     uint32_t *select, n_select;
 } nj_text_table;
@@ -43,6 +45,8 @@ int nj_text_row(nj_text_table *t, nj_error *err);
 int nj_text_header(nj_text_table *t, nj_error *err);
 /* What writers put where there is no value. */
 int nj_text_is_null(const nj_span *cell);
+/* No value of a column of numbers; of other columns it is a text. */
+int nj_text_is_nan(const nj_span *cell);
 /* The type of a column that held values of type so_far (0: none yet) and now this cell; big: a whole number beyond 2^53 has been
  * seen. Whole numbers that no 64 bits hold, that have leading zeros, or that would lose digits beside fractions are text. */
 nj_type nj_text_type(const nj_span *cell, nj_type so_far, char *big);

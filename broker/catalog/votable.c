@@ -22,6 +22,8 @@ typedef struct votable {
     xmlChar **text;   /* [n_columns] of the present row; NULL: an empty cell */
     uint32_t n_cells; /* of the present row */
     uint32_t *select, n_select;
+    char (*system)[3][64]; /* [n_systems] of coordinates: ID, system, equinox */
+    uint32_t n_systems;
     uint64_t row;
     xmlChar *said; /* libxml2's last complaint */
 } votable;
@@ -43,6 +45,7 @@ static void close_table(nj_table *table)
     xmlFree(t->said);
     free(t->text);
     free(t->field);
+    free(t->system);
     free(t->select);
     free(table->column);
     free(t->path);
@@ -86,6 +89,33 @@ static nj_type type_of(const char *datatype, const char *arraysize)
     return !strcmp(datatype, "double") ? NJ_F64 : !strcmp(datatype, "float") ? NJ_F32 : NJ_STR;
 }
 
+static int add_system(votable *t, nj_error *err)
+{
+    char(*system)[3][64] = realloc(t->system, (t->n_systems + 1) * sizeof *system);
+    if (!system) return nj_fail(err, "%s: no memory", t->path);
+    t->system = system;
+    attribute(t, "ID", system[t->n_systems][0], 64);
+    attribute(t, "system", system[t->n_systems][1], 64);
+    attribute(t, "equinox", system[t->n_systems][2], 64);
+    t->n_systems++;
+    return 0;
+}
+
+/* What the COOSYS that a field refers to says; nothing for ICRS and for FK5 of 2000, which is within 0.03 arcsec of it. */
+static void frame_of(votable *t, nj_table_column *c)
+{
+    char ref[64];
+    attribute(t, "ref", ref, sizeof ref);
+    for (uint32_t i = 0; *ref && i < t->n_systems; i++) {
+        const char *system = t->system[i][1], *equinox = t->system[i][2];
+        if (strcmp(ref, t->system[i][0]) != 0) continue;
+        if (!strncasecmp(system, "eq_", 3)) system += 3;
+        int j2000 = !*equinox || !strcasecmp(equinox, "J2000") || !strcmp(equinox, "2000") || !strcasecmp(equinox, "J2000.0");
+        if (!strcasecmp(system, "FK4") || (!strcasecmp(system, "FK5") && !j2000))
+            snprintf(c->frame, sizeof c->frame, "%.10s/%.16s", system, *equinox ? equinox : "B1950");
+    }
+}
+
 static int add_field(votable *t, nj_error *err)
 {
     uint32_t n = t->table.n_columns;
@@ -105,6 +135,8 @@ static int add_field(votable *t, nj_error *err)
     attribute(t, "datatype", datatype, sizeof datatype);
     attribute(t, "arraysize", arraysize, sizeof arraysize);
     c->type = type_of(datatype, arraysize);
+    c->big = !strcmp(datatype, "long");
+    frame_of(t, c);
     t->table.n_columns++;
     return 0;
 }
@@ -120,6 +152,7 @@ static int read_fields(votable *t, nj_error *err)
                            (const char *)xmlTextReaderConstLocalName(t->reader));
         first = 0;
         if (is_element(t, "TABLE")) t->table.n_columns = 0;
+        if (is_element(t, "COOSYS") && add_system(t, err)) return -1;
         if (is_element(t, "FIELD") && add_field(t, err)) return -1;
         if (is_element(t, "VALUES") && t->table.n_columns)
             attribute(t, "null", t->field[t->table.n_columns - 1].null, sizeof t->field->null);
@@ -206,15 +239,31 @@ static int read_row(votable *t, nj_error *err)
     return 1;
 }
 
+/* To the end of the file: it may be damaged there, or have more tables. */
+static int behind(votable *t, nj_error *err)
+{
+    int rc;
+    char name[64];
+    while ((rc = xmlTextReaderRead(t->reader)) == 1) {
+        if (xmlTextReaderNodeType(t->reader) != XML_READER_TYPE_ELEMENT || !is_element(t, "TABLE")) continue;
+        attribute(t, "name", name, sizeof name);
+        nj_table_leave_out(&t->table, "further tables are not read", *name ? name : "(no name)");
+    }
+    return rc < 0 ? damaged(t, err) : 0;
+}
+
 static int next(nj_table *table, nj_cell *cell, nj_error *err)
 {
     votable *t = (votable *)table;
     int rc;
+    table->line = 0;
     while ((rc = xmlTextReaderRead(t->reader)) == 1) {
         int type = xmlTextReaderNodeType(t->reader);
-        if (type == XML_READER_TYPE_END_ELEMENT && is_element(t, "TABLEDATA")) return 0;
+        if (type == XML_READER_TYPE_END_ELEMENT && is_element(t, "TABLEDATA")) return behind(t, err);
         if (type != XML_READER_TYPE_ELEMENT || !is_element(t, "TR")) continue;
         if (read_row(t, err) < 0) return -1;
+        int line = xmlTextReaderGetParserLineNumber(t->reader);
+        table->line = line > 0 ? (uint64_t)line : 0;
         for (uint32_t i = 0; i < t->n_select; i++) cell[i] = cell_of(t, t->select[i]);
         return 1;
     }

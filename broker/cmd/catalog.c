@@ -21,9 +21,10 @@ static const char help[] =
     "      --columns LIST            SOURCE[:NAME[:TYPE]],...; types u8 i32 i64 f32 f64 str; else all; '' for none\n"
     "      --number NAME             add a column with the row's number in the source, from 0\n"
     "      --epoch YEAR              Julian year of the positions\n"
-    "      --pmra COL, --pmdec COL   proper motions, ra * cos(dec), in mas/yr (--pm-unit arcsec for arcsec/yr)\n"
+    "      --pmra COL, --pmdec COL   proper motions, ra * cos(dec), in --pm-unit mas or arcsec (else the columns' unit, or mas) "
+    "per year\n"
     "      --radius ARCSEC           search radius that it is meant for (default 5; sets how fine the sky is cut)\n"
-    "      --frame NAME              for the record (default icrs)\n"
+    "      --frame NAME              for the record (default icrs; a file that says otherwise is refused without it)\n"
     "      --memory MB               rows beyond this go through temporary files beside CAT.njx (default 1024)\n"
     "      --compact                 8 bytes per position instead of 24, good to 0.2 mas\n"
     "      -q                        no progress\n"
@@ -139,7 +140,7 @@ static int build_options(int argc, char **argv, nj_catalog_build *b, int *quiet)
 
 static int build(int argc, char **argv)
 {
-    nj_catalog_build b = { .epoch_year = NAN, .radius_arcsec = 5, .pm_scale = 1, .frame = "icrs" };
+    nj_catalog_build b = { .epoch_year = NAN, .radius_arcsec = 5 };
     nj_catalog_built built;
     nj_error err = { "" };
     int quiet = !isatty(2);
@@ -169,6 +170,7 @@ static int build(int argc, char **argv)
     if (built.n_rejected) printf("  the first rejected: %s\n", built.first_rejected);
     if (built.n_bad_values)
         printf("  %llu cells became null; the first: %s\n", (unsigned long long)built.n_bad_values, built.first_bad);
+    for (const char *p = built.notes; *p; p += strcspn(p, "\n") + 1) printf("  %.*s\n", (int)strcspn(p, "\n"), p);
     return NJ_EXIT_OK;
 }
 
@@ -180,6 +182,14 @@ static njx_file *open_file(const char *path, int sums)
     njx_file *f = njx_open(path, sums, why, sizeof why);
     if (!f) fprintf(stderr, "nightjar catalog: %s\n", why);
     return f;
+}
+
+/* A catalogue of nothing matches nothing, for good: an error, whatever else is right. */
+static int no_rows(const njx_file *f)
+{
+    if (f->info.n_rows) return NJ_EXIT_OK;
+    fprintf(stderr, "nightjar catalog: %s has no row: nothing to match with\n", f->info.path);
+    return NJ_EXIT_SOURCE;
 }
 
 static const char *type_name(nj_type type)
@@ -247,8 +257,9 @@ static int info(int argc, char **argv)
             printf("\n");
         }
     }
+    int rc = no_rows(f);
     njx_close(f);
-    return NJ_EXIT_OK;
+    return rc;
 }
 
 static void put_value(nj_buffer *b, const njx_file *f, uint32_t c, uint64_t row, int json)
@@ -431,9 +442,9 @@ static int check(int argc, char **argv)
     if (argc - optind != 1) return usage("check: which CAT.njx?", "");
     njx_file *f = open_file(argv[optind], 1);
     if (!f) return NJ_EXIT_SOURCE;
-    int wrong = check_cones(f, (uint32_t)cones, (uint64_t)seed * 0x9e3779b97f4a7c15u);
+    int wrong = check_cones(f, (uint32_t)cones, (uint64_t)seed * 0x9e3779b97f4a7c15u), rc = no_rows(f);
     njx_close(f);
-    return wrong ? NJ_EXIT_LEDGER : NJ_EXIT_OK;
+    return wrong ? NJ_EXIT_LEDGER : rc;
 }
 
 static int catalog(int argc, char **argv)

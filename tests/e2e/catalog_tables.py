@@ -79,8 +79,41 @@ def fits():
     reads("FITS uint64 within int64", "a.fits", make(BIG - 2**63, unsigned), "id", BIG)
     reads("FITS uint64 beyond, as text on request", "a.fits", make(2**64 - 1 - 2**63, unsigned), "id", str(2**64 - 1),
           "--columns", "id:id:str")
-    r = build(write("a.fits", make(2**64 - 1 - 2**63, unsigned)))
-    ok("18446744073709551615" in r.stdout and row_at().get("id") is None, "FITS uint64 beyond int64: null, and told", r.stdout)
+    reads("FITS uint64 beyond, by itself", "a.fits", make(2**64 - 1 - 2**63, unsigned), "id", str(2**64 - 1))
+    r = build("a.fits")
+    ok("column 'id' is text" in r.stdout, "FITS uint64 beyond int64: told that it is text", r.stdout)
+    table = fits_table([("ra", "1D", "deg", "d", []), ("dec", "1D", "deg", "d", []), ("flag", "1J", "", "i", []),
+                        ("both", "2J", "", "q", [])], (120.5, -33.25, 7, 0))
+    reads("FITS, a column of two values a row", "b.fits", table, "flag", 7)
+    r = build("b.fits")
+    ok("left out" in r.stdout and "both" in r.stdout, "FITS: a column that is left out is named", r.stdout)
+    reads("FITS with two tables", "c.fits", table + table[2880:], "flag", 7)
+    ok("further tables" in build("c.fits").stdout, "FITS: a second table is told of")
+    for kind, cards, word in (("FK4", ["RADESYS = 'FK4     '"], "FK4"), ("EQUINOX alone", ["EQUINOX =               1950.0"], "FK4"),
+                              ("FK5 of 1975", ["RADESYS = 'FK5     '", "EQUINOX =               1975.0"], "FK5/1975")):
+        data = make(BIG, [])
+        end = data.rindex(b"END" + b" " * 77)
+        more = "".join(f"{c:<80}" for c in cards).encode()
+        data = data[:end] + more + data[end:end + 80] + data[end + 80 + len(more):]
+        refuses(f"FITS positions in {kind}", "f.fits", data, word)
+        reads(f"FITS positions in {kind}, taken as they stand", "f.fits", data, "id", BIG, "--frame", "old")
+    whole = fits_table([("ra", "1D", "deg", "d", []), ("dec", "1D", "deg", "d", []), ("id", "1K", "", "q", [])], (1, 1, BIG))
+    part = fits_table([("ra", "1D", "deg", "d", []), ("dec", "1D", "deg", "d", []), ("id", "1D", "", "d", [])], (120.5, -33.25, 0.5))
+    build([write("w.fits", whole), write("p.fits", part)])
+    ok(row_at(1, 1).get("id") == str(BIG), "FITS: int64 in one file and double in another", row_at(1, 1))
+    build(["p.fits", "w.fits"])
+    ok(row_at(1, 1).get("id") == str(BIG), "FITS: double in one file and int64 in another", row_at(1, 1))
+    head = ["XTENSION= 'TABLE   '", "BITPIX  =                    8", "NAXIS   =                    2", "NAXIS1  =                   40",
+            "NAXIS2  =                    2", "PCOUNT  =                    0", "GCOUNT  =                    1",
+            "TFIELDS =                    3"]
+    for i, (name, form, at) in enumerate((("ra", "F10.5", 1), ("dec", "F10.5", 11), ("id", "I20", 21)), 1):
+        head += [f"TTYPE{i}  = '{name:<8}'", f"TFORM{i}  = '{form:<8}'", f"TBCOL{i}  = {at:>20}"]
+    head += ["TNULL3  = '-1      '", "END"]
+    text = "".join(f"{c:<80}" for c in head)
+    rows = f"{120.5:>10}{-33.25:>10}{BIG:>20}{10.0:>10}{10.0:>10}{-1:>20}"
+    data = whole[:2880] + text.ljust(2880).encode() + rows.ljust(2880).encode()
+    reads("FITS ASCII table", "t.fits", data, "id", BIG)
+    ok(row_at(10, 10).get("id", 0) is None, "FITS ASCII table, its own null", row_at(10, 10))
     reads("FITS, right ascension in hours", "a.fits", make(BIG, [], "hour", 120.5 / 15), "id", BIG)
     refuses("FITS, a unit that is none of positions", "a.fits", make(BIG, [], "pix"), "'pix'")
 
@@ -161,7 +194,52 @@ def refused():
     refuses("no position in any row", "n.csv", "ra,dec,id\n400,1,1\nx,2,2\n", "400")
     r = build(write("r.csv", "ra,dec,id\n120.5,-33.25,1\n10,95,2\n,1,3\n"))
     ok("2 rejected" in r.stdout, "rejected rows are counted", r.stdout)
-    ok("row 2: ra is '10', dec is '95'" in r.stdout, "the first rejected row is shown", r.stdout)
+    ok("row 2 (line 3): ra is '10', dec is '95'" in r.stdout, "the first rejected row is shown", r.stdout)
+
+
+def letters_and_forms():
+    one = lambda ra, dec="-33.25": f"ra,dec,id\n{ra},{dec},7\n"
+    reads("a letter h", "l.csv", one("8h02m00s"), "id", 7)
+    reads("a letter d in a right ascension", "l.csv", one("120d30m00s"), "id", 7)
+    r = build(write("l.csv", one("120.5") + "8:02:00,-33.25,8\n"))
+    ok("1 rejected" in r.stdout and "line 3" in r.stdout, "degrees, then parts: the row is rejected", r.stdout)
+    r = build(write("l.csv", one("8:02:00") + "120.5,-33.25,8\n"))
+    ok("1 rejected" in r.stdout and "line 3" in r.stdout, "parts, then a plain number: the row is rejected", r.stdout)
+    write("deg.tsv", "ra\tdec\tid\ndeg\tdeg\t\n---\t---\t---\n10\t10\t1\n")
+    build(["deg.tsv", write("h.tsv", f"ra\tdec\tid\nh\tdeg\t\n---\t---\t---\n{120.5 / 15!r}\t-33.25\t2\n")])
+    ok(row_at().get("id") == 2, "each file has its own unit", row_at())
+    for unit, factor in (("mas/yr", 1), ("arcsec/yr", 1000), ("", 1), ("mas / yr", 1), ("mas.yr**-1", 1)):
+        motion = f"ra\tdec\tp\tq\ndeg\tdeg\t{unit}\t{unit}\n---\t---\t---\t---\n120.5\t-33.25\t0\t{1000 / factor}\n"
+        r = build(write("m.tsv", motion), "--pmra", "p", "--pmdec", "q", "--epoch", "2000")
+        got = json.loads(nightjar("catalog", "query", "o.njx", 120.5, -33.25 + 10 / 3600, 1, "--epoch", "2010", "--json").stdout or "{}")
+        ok(got.get("sep_arcsec", 9) < 0.01, f"proper motions in '{unit}'", f"{got} {r.stdout}{r.stderr}")
+    more = ("--pmra", "p", "--pmdec", "q", "--epoch", "2000")
+    refuses("proper motions in an unknown unit", "m.tsv", motion.replace("mas.yr**-1", "km/s"), "km/s", *more)
+
+
+def odd_texts():
+    reads("a quote in a comment", "o.csv", f'# within 5" of\nra,dec,id\n120.5,-33.25,{BIG}\n', "id", BIG)
+    reads("a quote within a cell", "o.tsv", 'ra\tdec\tid\n120.5\t-33.25\ta 5" b\n1\t1\tc\n', "id", 'a 5" b')
+    reads("doubled quotes", "o.csv", 'ra,dec,id\n120.5,-33.25,"a ""b"", c\nd"\n', "id", 'a "b", c\nd')
+    reads("NaN among ids", "o.csv", f"ra,dec,id\n120.5,-33.25,{BIG}\n1,1,nan\n", "id", BIG)
+    reads("NaN among names", "o.csv", "ra,dec,id\n120.5,-33.25,NaN\n1,1,Bob\n", "id", "NaN")
+    formats = "#Column\tid\t(A5)\tname\n#Column\tra\t(F9.5)\n#Column\tdec\t(F9.5)\nra\tdec\tid\n120.5\t-33.25\t123\n"
+    reads("VizieR's formats are obeyed", "o.tsv", formats, "id", "123")
+    refuses("VizieR, two tables in one", "o.tsv", formats + formats, "o.tsv:9")
+    refuses("bars at both ends", "o.txt", "|name|ra|dec|\n|a|120.5|-33.25|\n|b|1|2|\n", "bars")
+    refuses("Markdown", "o.md", "| ra | dec |\n|---|---|\n| 120.5 | -33.25 |\n", "bars")
+    for kind, value in (("i32", 2**31), ("u8", 255), ("f32", "1e39")):
+        r = build(write("o.csv", f"ra,dec,id\n120.5,-33.25,{value}\n"), "--columns", f"id:id:{kind}")
+        ok("1 cells became null" in r.stdout, f"{value} is no {kind}, and that is told", r.stdout)
+    frame = ('<VOTABLE><RESOURCE><COOSYS ID="old" system="eq_FK4" equinox="B1950"/><COOSYS ID="new" system="ICRS"/><TABLE>'
+             '<FIELD name="ra" datatype="double" unit="deg" ref="REF"/><FIELD name="dec" datatype="double" unit="deg" ref="REF"/>'
+             '<FIELD name="id" datatype="int"/><DATA><TABLEDATA><TR><TD>120.5</TD><TD>-33.25</TD><TD>7</TD></TR></TABLEDATA></DATA>'
+             '</TABLE></RESOURCE></VOTABLE>')
+    refuses("VOTable in FK4", "o.vot", frame.replace("REF", "old"), "FK4")
+    reads("VOTable in ICRS", "o.vot", frame.replace("REF", "new"), "id", 7)
+    two = frame.replace("REF", "new").replace("</TABLE>", "</TABLE><TABLE name='second'></TABLE>")
+    reads("VOTable with two tables", "o.vot", two, "id", 7)
+    ok("second" in build("o.vot").stdout, "VOTable: a second table is told of")
 
 
 with Folder():
@@ -170,4 +248,6 @@ with Folder():
     dialects()
     units()
     refused()
+    letters_and_forms()
+    odd_texts()
 done()

@@ -85,6 +85,8 @@ static void angles_in_all_forms(void **state)
                  { "-10d30m0s", 0, -10.5 },
                  { "12 30.5", 1, 187.625 },
                  { " 5 0 0 ", 1, 75 },
+                 { "5d0m0s", 1, 5 },
+                 { "5h0m", 0, 75 },
                  { ".5", 0, 0.5 } };
     static const char *const bad[] = { "",       "x",   "1 2 3 4", "1:61:00", "1:00:60.1", "1.5:30:00",
                                        "1:-2:3", "nan", "1,5",     "--5",     "+",         "1 2 3x" };
@@ -272,7 +274,7 @@ static void bad_cells_become_null_and_are_counted(void **state)
     b.columns = "z:z:f32,n:n:i32";
     njx_file *f = build_one(b, &built);
     assert_int_equal(built.n_bad_values, 2);
-    assert_non_null(strstr(built.first_bad, "column 'z', row 2: 'oops'"));
+    assert_non_null(strstr(built.first_bad, "column 'z', row 2 (line 3): 'oops'"));
     njx_close(f);
 }
 
