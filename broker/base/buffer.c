@@ -95,6 +95,35 @@ void nj_json_text(nj_buffer *b, const char *text)
     nj_buffer_add(b, "\"", 1);
 }
 
+void nj_markup_text(nj_buffer *b, const char *text)
+{
+    for (const unsigned char *p = (const unsigned char *)text; p && *p;) {
+        const size_t n = utf8_length(p);
+        const char *safe = *p == '&'                                                     ? "&amp;"
+                           : *p == '<'                                                   ? "&lt;"
+                           : *p == '>'                                                   ? "&gt;"
+                           : *p == '"'                                                   ? "&quot;"
+                           : *p == '\''                                                  ? "&#39;"
+                           : !n || *p == 0x7f || (*p < 0x20 && *p != '\t' && *p != '\n') ? "\xef\xbf\xbd"
+                                                                                         : NULL;
+        if (safe)
+            nj_buffer_text(b, safe);
+        else
+            nj_buffer_add(b, p, n);
+        p += n ? n : 1;
+    }
+}
+
+void nj_markup_json(nj_buffer *b, const char *json)
+{
+    for (const char *less; json && *json; json = less + 1) { /* '<' stands in strings only */
+        less = strchr(json, '<');
+        nj_buffer_add(b, json, less ? (size_t)(less - json) : strlen(json));
+        if (!less) return;
+        nj_buffer_text(b, "\\u003c");
+    }
+}
+
 void nj_json_f64(nj_buffer *b, double value)
 {
     char *room = nj_buffer_room(b, 32);

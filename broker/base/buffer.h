@@ -20,6 +20,11 @@ void nj_buffer_free(nj_buffer *b);
 
 /* A JSON string with its quotes; invalid UTF-8 bytes become U+FFFD; NULL text is null. */
 void nj_json_text(nj_buffer *b, const char *text);
+/* Text as HTML and XML show it, in elements and in quoted attributes: no byte of it is markup. Control characters and
+ * invalid UTF-8 bytes become U+FFFD; NULL is nothing. */
+void nj_markup_text(nj_buffer *b, const char *text);
+/* JSON for a script element: nothing in it can end the element. Same value. */
+void nj_markup_json(nj_buffer *b, const char *json);
 /* The shortest decimal text that reads back as the same number; NaN and infinities are null. */
 void nj_json_f64(nj_buffer *b, double value);
 void nj_json_f32(nj_buffer *b, float value);

@@ -57,17 +57,7 @@ static void build(tree *t, const nj_profile *p)
 
 void nj_profile_escape(nj_buffer *o, const char *text)
 {
-    for (; *text; text++) {
-        const char *safe = *text == '&'   ? "&amp;"
-                           : *text == '<' ? "&lt;"
-                           : *text == '>' ? "&gt;"
-                           : *text == '"' ? "&quot;"
-                                          : NULL;
-        if (safe)
-            nj_buffer_text(o, safe);
-        else
-            nj_buffer_add(o, text, 1);
-    }
+    nj_markup_text(o, text);
 }
 
 static void draw(const tree *t, const nj_profile *p, uint32_t at, double x, uint32_t level, nj_buffer *o)

@@ -62,6 +62,10 @@ static const char hatch[] =
 
 nj_hostless_writer *nj_hostless_writer_new(const char *folder, nj_error *err)
 {
+    if (strlen(folder) >= sizeof((nj_hostless_writer *)0)->folder) {
+        nj_fail(err, "%.60s...: the name is too long", folder);
+        return NULL;
+    }
     if (mkdir(folder, 0777) && errno != EEXIST) {
         nj_fail(err, "%s: %s", folder, strerror(errno));
         return NULL;
@@ -115,10 +119,12 @@ __attribute__((format(printf, 3, 4))) static void fact(nj_buffer *out, const cha
     nj_buffer_printf(out, "<tr><td>%s</td><td>", name);
     char *at = text;
     for (char *nan; (nan = strstr(at, "nan")); at = nan + 3) { /* what is not known is a dash */
-        nj_buffer_add(out, at, (size_t)(nan - at));
+        *nan = 0;
+        nj_markup_text(out, at);
         nj_buffer_text(out, "&ndash;");
     }
-    nj_buffer_printf(out, "%s</td></tr>\n", at);
+    nj_markup_text(out, at);
+    nj_buffer_text(out, "</td></tr>\n");
 }
 
 static void add_facts(nj_buffer *out, const nj_hostless_page *p)
@@ -130,22 +136,22 @@ static void add_facts(nj_buffer *out, const nj_hostless_page *p)
     nj_buffer_text(out, "<table class=facts>\n");
     eraA2tf(2, eraAnp(p->ra * ERFA_DD2R), &sign, h);
     eraA2af(1, p->dec * ERFA_DD2R, &sign, d);
-    fact(out, "RA, Dec", "%.6f, %+.6f&deg;<br>%02d:%02d:%02d.%02d %c%02d:%02d:%02d.%d", p->ra, p->dec, h[0], h[1], h[2], h[3],
-         sign, d[0], d[1], d[2], d[3]);
-    fact(out, "Galactic b", "%+.2f&deg;", p->gal_b);
+    fact(out, "RA, Dec", "%.6f, %+.6f° = %02d:%02d:%02d.%02d %c%02d:%02d:%02d.%d", p->ra, p->dec, h[0], h[1], h[2], h[3], sign,
+         d[0], d[1], d[2], d[3]);
+    fact(out, "Galactic b", "%+.2f°", p->gal_b);
     if (!eraJd2cal(p->jd, 0, &year, &month, &day, &fraction)) {
         eraD2tf(0, fraction, &sign, time);
         fact(out, "JD", "%.5f (%d-%02d-%02d %02d:%02d:%02d)", p->jd, year, month, day, time[0], time[1], time[2]);
     }
-    fact(out, "Magnitude", "%.2f &plusmn; %.2f in %s", p->mag, p->mag_err, p->band ? p->band : "?");
-    fact(out, "Subtraction", "%s", p->positive == 1 ? "positive" : p->positive == 0 ? "negative" : "&ndash;");
+    fact(out, "Magnitude", "%.2f ± %.2f in %s", p->mag, p->mag_err, p->band ? p->band : "?");
+    fact(out, "Subtraction", "%s", p->positive == 1 ? "positive" : p->positive == 0 ? "negative" : "–");
     fact(out, "rb, drb", "%.2f, %.3f", p->rb, p->drb);
     if (p->ndethist >= 0) fact(out, "Detections", "%d", p->ndethist);
     fact(out, "Reference source", "%.2f px, %.2f mag", p->ref_dist, p->ref_mag);
-    fact(out, "Pan-STARRS", p->ps1_dist >= 0 ? "%.2f&Prime;, star score %.2f" : "none near", p->ps1_dist, p->ps1_star);
-    fact(out, "Solar System", p->sso_dist >= 0 ? "%.1f&Prime; to a known object of %.1f mag" : "no known object near",
-         p->sso_dist, p->sso_mag);
-    fact(out, "Asteroid (roid)", "%s", p->roid >= 0 && p->roid <= 3 ? roid[p->roid] : "&ndash;");
+    fact(out, "Pan-STARRS", p->ps1_dist >= 0 ? "%.2f″, star score %.2f" : "none near", p->ps1_dist, p->ps1_star);
+    fact(out, "Solar System", p->sso_dist >= 0 ? "%.1f″ to a known object of %.1f mag" : "no known object near", p->sso_dist,
+         p->sso_mag);
+    fact(out, "Asteroid (roid)", "%s", p->roid >= 0 && p->roid <= 3 ? roid[p->roid] : "–");
     fact(out, "Pixels", "%d NaN, %d beyond 1e30, nbad %d", p->n_nan, p->n_bad, p->nbad);
     nj_buffer_text(out, "</table>\n");
 }
@@ -310,14 +316,14 @@ int nj_hostless_write(nj_hostless_writer *w, const nj_hostless_page *alert, nj_e
     nj_clip clip[2] = { { 0 } };
     const char *class, *words = badge(p->candidate, p->verdict, &class);
     char name[64];
-    nj_buffer_printf(&out,
-                     "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport "
-                     "content=\"width=device-width\"><title>%s %lld</title>\n%s%s",
-                     p->object ? p->object : "alert", (long long)p->candid, style, hatch);
-    nj_buffer_printf(
-        &out,
-        "<h1>%s <span class=\"badge %s\">%s</span></h1>\n<p class=sub>%s candid %lld &middot; <a href=index.html>index</a></p>\n",
-        p->object ? p->object : "alert", class, words, p->survey ? p->survey : "", (long long)p->candid);
+    nj_buffer_text(&out, "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport "
+                         "content=\"width=device-width\"><title>");
+    nj_markup_text(&out, p->object ? p->object : "alert");
+    nj_buffer_printf(&out, " %lld</title>\n%s%s<h1>", (long long)p->candid, style, hatch);
+    nj_markup_text(&out, p->object ? p->object : "alert");
+    nj_buffer_printf(&out, " <span class=\"badge %s\">%s</span></h1>\n<p class=sub>", class, words);
+    nj_markup_text(&out, p->survey);
+    nj_buffer_printf(&out, " candid %lld &middot; <a href=index.html>index</a></p>\n", (long long)p->candid);
     add_stamps(w, &out, p, clip);
     nj_buffer_text(&out, "<div class=row>\n<div><h2>For</h2><ul>\n");
     nj_hostless_reasons(&out, p, false);
@@ -369,25 +375,30 @@ int nj_hostless_write_index(nj_hostless_writer *w, const char *title, nj_error *
     uint32_t n_candidates = 0, n_verdicts = 0;
     if (w->n) qsort(w->line, w->n, sizeof *w->line, by_verdict);
     for (uint32_t i = 0; i < w->n; i++) n_candidates += w->line[i].candidate == 1, n_verdicts += w->line[i].verdict == 1;
-    nj_buffer_printf(
-        &out, "<!doctype html><html lang=en><meta charset=utf-8><title>Hostless: %s</title>\n%s<h1>Hostless candidates</h1>\n",
-        title, style);
+    nj_buffer_text(&out, "<!doctype html><html lang=en><meta charset=utf-8><title>Hostless: ");
+    nj_markup_text(&out, title);
+    nj_buffer_printf(&out, "</title>\n%s<h1>Hostless candidates</h1>\n<p class=sub>", style);
+    nj_markup_text(&out, title);
     nj_buffer_printf(&out,
-                     "<p class=sub>%s: %u alerts, %u with a source in one stamp alone, %u pass both limits. Sorted by verdict, D "
+                     ": %u alerts, %u with a source in one stamp alone, %u pass both limits. Sorted by verdict, D "
                      "against its limit, magnitude. A "
                      "verdict is no discovery: look at the reasons against.</p>\n<table><thead><tr><th>object<th>verdict<th>D "
                      "science<th>D template<th>source in"
                      "<th>mag<th>rb<th>sign<th>asteroid<th>science, template, difference</tr></thead><tbody>\n",
-                     title, w->n, n_candidates, n_verdicts);
+                     w->n, n_candidates, n_verdicts);
     for (uint32_t i = 0; i < w->n; i++) {
         const line *l = &w->line[i];
         const char *class, *words = badge(l->candidate, l->verdict, &class);
-        nj_buffer_printf(&out, "<tr><td><a href=%lld.html>%s</a><br>%lld</td><td><span class=\"badge %s\">%s</span></td>",
-                         (long long)l->candid, *l->object ? l->object : "alert", (long long)l->candid, class, words);
+        nj_buffer_printf(&out, "<tr><td><a href=%lld.html>", (long long)l->candid);
+        nj_markup_text(&out, *l->object ? l->object : "alert");
+        nj_buffer_printf(&out, "</a><br>%lld</td><td><span class=\"badge %s\">%s</span></td>", (long long)l->candid, class,
+                         words);
         add_distance(&out, l, 0);
         add_distance(&out, l, 1);
-        nj_buffer_printf(&out, "<td>%s</td><td class=n>", l->lone);
-        if (!isnan(l->mag)) nj_buffer_printf(&out, "%.2f %s", l->mag, l->band);
+        nj_buffer_text(&out, "<td>");
+        nj_markup_text(&out, l->lone);
+        nj_buffer_text(&out, "</td><td class=n>");
+        if (!isnan(l->mag)) nj_buffer_printf(&out, "%.2f ", l->mag), nj_markup_text(&out, l->band);
         nj_buffer_text(&out, "</td><td class=n>");
         if (!isnan(l->rb)) nj_buffer_printf(&out, "%.2f", l->rb);
         nj_buffer_printf(&out, "</td><td>%s</td><td>%s</td><td class=thumbs>",

@@ -16,7 +16,9 @@ __attribute__((format(printf, 2, 3))) static void item(nj_buffer *out, const cha
     va_start(ap, format);
     vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
-    nj_buffer_printf(out, "<li>%s</li>\n", text);
+    nj_buffer_text(out, "<li>");
+    nj_markup_text(out, text);
+    nj_buffer_text(out, "</li>\n");
 }
 
 static const char *const image_name[2] = { "science", "template" };
@@ -27,7 +29,7 @@ static void add_for(nj_buffer *out, const nj_hostless_page *p)
         int source = p->lone && !strcmp(p->lone, "template");
         item(out, "%s: %d masked pixels in the %s stamp, %d in the other (%s)",
              source ? "A source that went away" : "A new source", p->clipped[source], image_name[source], p->clipped[!source],
-             p->stage == 1 ? "whole stamp" : "central 14 &times; 14 pixels");
+             p->stage == 1 ? "whole stamp" : "central 14 × 14 pixels");
     }
     for (int k = 0; k < 2; k++)
         if (p->ks[k] <= p->limit[k] - (isnan(p->sd[k]) ? 0 : 2 * p->sd[k]))
@@ -36,7 +38,7 @@ static void add_for(nj_buffer *out, const nj_hostless_page *p)
     if (p->positive == 1) item(out, "Brighter than the template");
     if (p->rb >= least_rb)
         item(out, "A real detection by the survey's score: rb = %.2f%s", p->rb, p->drb >= 0.5 ? ", and the deep one agrees" : "");
-    if (p->ps1_dist > HOST_ARCSEC || p->ps1_dist < 0) item(out, "No Pan-STARRS source within %d&Prime;", HOST_ARCSEC);
+    if (p->ps1_dist > HOST_ARCSEC || p->ps1_dist < 0) item(out, "No Pan-STARRS source within %d″", HOST_ARCSEC);
     if (p->roid == 0) item(out, "Not taken for an asteroid");
     if (p->ndethist > 2) item(out, "Detected %d times", p->ndethist);
 }
@@ -52,26 +54,26 @@ static void add_against(nj_buffer *out, const nj_hostless_page *p)
         if (p->ks[k] > p->limit[k] + 2 * sd)
             item(out, "The %s stamp has structure: D = %.3f, above %.2f", image_name[k], p->ks[k], p->limit[k]);
         else if (p->ks[k] > p->limit[k] - 2 * sd && sd > 0)
-            item(out, "D of the %s stamp, %.3f &plusmn; %.3f a draw, is too near its limit of %.2f to be sure", image_name[k],
-                 p->ks[k], sd, p->limit[k]);
+            item(out, "D of the %s stamp, %.3f ± %.3f a draw, is too near its limit of %.2f to be sure", image_name[k], p->ks[k],
+                 sd, p->limit[k]);
     }
     if (p->positive == 0) item(out, "A negative subtraction: fainter than the template");
     if (p->rb < least_rb) item(out, "Low score rb = %.2f", p->rb);
     if (p->roid == 3)
-        item(out, "A known asteroid: %.1f&Prime; from its predicted place", p->sso_dist);
+        item(out, "A known asteroid: %.1f″ from its predicted place", p->sso_dist);
     else if (p->roid == 2)
         item(out, "Looks like an unknown asteroid");
     else if (p->sso_dist >= 0 && p->sso_dist < KNOWN_SSO_ARCSEC)
-        item(out, "A Solar System object %.1f&Prime; away", p->sso_dist);
+        item(out, "A Solar System object %.1f″ away", p->sso_dist);
     if (p->ps1_dist >= 0 && p->ps1_dist <= HOST_ARCSEC)
-        item(out, "A Pan-STARRS %s %.2f&Prime; away", p->ps1_star > star_score ? "star" : "source (a galaxy?)", p->ps1_dist);
+        item(out, "A Pan-STARRS %s %.2f″ away", p->ps1_star > star_score ? "star" : "source (a galaxy?)", p->ps1_dist);
     if (p->ref_dist >= 0 && p->ref_dist <= ref_near)
         item(out, "A source of the reference image %.2f px away, %.1f mag", p->ref_dist, p->ref_mag);
     if (p->n_bad > 0) item(out, "%d pixels of no sensible value", p->n_bad);
     if (p->n_nan > 0) item(out, "%d missing pixels", p->n_nan);
     if (p->nbad > 0) item(out, "%d bad pixels near the source, as the survey counts", p->nbad);
     if (p->ndethist == 1) item(out, "Seen once only");
-    if (fabs(p->gal_b) < PLANE_DEG) item(out, "In the Milky Way's plane: b = %+.1f&deg;", p->gal_b);
+    if (fabs(p->gal_b) < PLANE_DEG) item(out, "In the Milky Way's plane: b = %+.1f°", p->gal_b);
 }
 
 void nj_hostless_reasons(nj_buffer *out, const nj_hostless_page *page, bool against)

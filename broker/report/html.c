@@ -346,16 +346,11 @@ static void facts(nj_buffer *b, const json_t *run)
     nj_html_end_table(b);
 }
 
-/* The report itself, so that the page can be read by a program; "</" would end the element. */
+/* The report itself, so that the page can be read by a program. */
 static void embedded(nj_buffer *b, const char *json)
 {
     nj_buffer_text(b, "<script type=\"application/json\" id=run>");
-    for (; json && *json; json++) {
-        if (json[0] == '<' && json[1] == '/')
-            nj_buffer_text(b, "<\\");
-        else
-            nj_buffer_add(b, json, 1);
-    }
+    nj_markup_json(b, json);
     nj_buffer_text(b, "</script>\n");
 }
 

@@ -59,13 +59,7 @@ static const char script[] =
 
 void nj_html_text(nj_buffer *out, const char *text)
 {
-    for (; text && *text; text++) switch (*text) {
-        case '&': nj_buffer_text(out, "&amp;"); break;
-        case '<': nj_buffer_text(out, "&lt;"); break;
-        case '>': nj_buffer_text(out, "&gt;"); break;
-        case '"': nj_buffer_text(out, "&quot;"); break;
-        default: nj_buffer_add(out, text, 1);
-        }
+    nj_markup_text(out, text);
 }
 
 double nj_html_number(const json_t *object, const char *key)

@@ -53,7 +53,9 @@ void nj_svg_bar(nj_buffer *out, double x, double y, double width, double height,
 
 void nj_svg_begin(nj_buffer *out, double height, const char *what)
 {
-    nj_buffer_printf(out, "<svg width=\"100%%\" height=\"%.0f\" role=\"img\" aria-label=\"%s\">", height, what);
+    nj_buffer_printf(out, "<svg width=\"100%%\" height=\"%.0f\" role=\"img\" aria-label=\"", height);
+    nj_markup_text(out, what);
+    nj_buffer_text(out, "\">");
 }
 
 /* --- throughput on a log axis ------------------------------------------------------------------------------------------- */
