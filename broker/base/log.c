@@ -2,7 +2,10 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
+
+#include "exit.h"
 
 static int max_level = NJ_LOG_INFO;
 
@@ -40,4 +43,15 @@ void nj_log_limited(int *counter, int limit, int level, const char *format, ...)
     va_start(ap, format);
     write_line(level, seen == limit ? " (more of this kind are not shown)" : "", format, ap);
     va_end(ap);
+}
+
+void nj_give_up(const char *format, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    nj_log(NJ_LOG_ERROR, "%s", text);
+    exit(NJ_EXIT_USAGE);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/log.h"
 #include "../measure/stats.h"
 #include "packets.h"
 
@@ -54,7 +55,7 @@ static void judge(nj_bench_run *run, const bench *b, uint32_t rounds)
 static int run_counters(nj_bench_run *run)
 {
     bench *b = calloc(1, sizeof *b);
-    if (!b) abort();
+    if (!b) nj_give_up("bench: out of memory");
     int found = nj_bench_packets_load(run, &b->packets, TARGET_BYTES), rc = 0;
     if (found) return free(b), found < 0 ? -1 : 0;
     nj_bench_digest(run, "%zu packets, fnv1a:%016llx", b->packets.n_real, (unsigned long long)b->packets.digest);

@@ -8,6 +8,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "../base/log.h"
 #include "../base/buffer.h"
 #include "../base/clock.h"
 #include "../base/version.h"
@@ -71,14 +72,14 @@ static pass one_round(const nj_bench_run *run, const nj_bench_case *c, uint64_t 
 static result *add_result(nj_bench_run *run, const char *name, double items, double bytes, uint64_t calls)
 {
     result *more = realloc(run->result, (run->n_results + 1) * sizeof *more);
-    if (!more) abort();
+    if (!more) nj_give_up("bench: out of memory");
     run->result = more;
     result *r = &run->result[run->n_results++];
     *r = (result){ .items = items, .bytes = bytes, .calls = calls, .threads = 1 };
     snprintf(r->name, sizeof r->name, "%s/%s", run->subject, name);
     r->cpu = malloc(MAX_ROUNDS * sizeof *r->cpu);
     r->wall = malloc(MAX_ROUNDS * sizeof *r->wall);
-    if (!r->cpu || !r->wall) abort();
+    if (!r->cpu || !r->wall) nj_give_up("bench: out of memory");
     return r;
 }
 
@@ -92,7 +93,7 @@ static void sum_up(result *r)
 void nj_bench_samples(nj_bench_run *run, const char *name, int threads, double items, uint32_t rounds, const double *cpu,
                       const double *wall)
 {
-    if (rounds > MAX_ROUNDS) abort();
+    if (rounds > MAX_ROUNDS) nj_give_up("bench: %s: more than %d rounds", name, MAX_ROUNDS);
     result *r = add_result(run, name, items, 0, 1);
     r->threads = threads;
     r->rounds = rounds;
@@ -124,7 +125,7 @@ void nj_bench_time(nj_bench_run *run, const nj_bench_case *cases, size_t n)
 {
     uint64_t calls[MAX_CASES];
     int64_t budget = 0, start;
-    if (n > MAX_CASES) abort();
+    if (n > MAX_CASES) nj_give_up("bench: more than %d cases at once", MAX_CASES);
     for (size_t i = 0; i < n; i++) {
         one_round(run, &cases[i], 1); /* warm-up: page faults, caches, lazy set-up */
         for (calls[i] = 1; calls[i] < (uint64_t)1 << 40 && one_round(run, &cases[i], calls[i]).wall < FLOOR_NS; calls[i] *= 2) {
@@ -151,7 +152,7 @@ void nj_bench_time(nj_bench_run *run, const nj_bench_case *cases, size_t n)
 static figure *add_figure(nj_bench_run *run, const char *name)
 {
     figure *more = realloc(run->figure, (run->n_figures + 1) * sizeof *more);
-    if (!more) abort();
+    if (!more) nj_give_up("bench: out of memory");
     run->figure = more;
     figure *f = &run->figure[run->n_figures++];
     *f = (figure){ .unit = "1", .low = NAN, .high = NAN, .at_least = NAN, .at_most = NAN, .met = true };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/log.h"
 #include "harness.h"
 #include "nightjar/lc.h"
 #include "nightjar/num.h"
@@ -219,7 +220,7 @@ static int make(area *a)
 static bool same_bits(nj_bench_run *run, area *a, const char *name, void (*work)(void *), const void *result, size_t size)
 {
     void *kept = malloc(size);
-    if (!kept) abort();
+    if (!kept) nj_give_up("bench: out of memory");
     a->isa = NJ_ISA_PORTABLE;
     work(a);
     memcpy(kept, result, size);
@@ -256,7 +257,7 @@ static void verify_vectors(nj_bench_run *run, area *a)
     nj_bench_verify(run, worst < 1e-5, "w1: within %.1g of the integral of |F_u - F_v|", worst); /* single precision */
     same_bits(run, a, "ks", ks, &a->ks, sizeof a->ks);
     double *x = malloc((N_X + SAMPLES * SAMPLES) * sizeof *x), *y = x + N_X;
-    if (!x) abort();
+    if (!x) nj_give_up("bench: out of memory");
     uint32_t n_y = 0;
     for (int i = 0; i < N_X; i++) x[i] = (double)a->x[i];
     for (uint32_t i = 0; i < a->n_distances; i++)
@@ -315,7 +316,7 @@ BOTH(ks)
 static int run_kernels(nj_bench_run *run)
 {
     area *a = aligned_alloc(64, (sizeof *a + 63) / 64 * 64);
-    if (!a) abort();
+    if (!a) nj_give_up("bench: out of memory");
     memset(a, 0, sizeof *a);
     int rc = make(a);
     if (rc == 0) {

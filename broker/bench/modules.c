@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/log.h"
 #include "../measure/stats.h"
 #include "packets.h"
 
@@ -79,7 +80,7 @@ static int run_modules(nj_bench_run *run)
     if (found) return found < 0 ? -1 : 0;
     nj_bench_digest(run, "%zu packets, fnv1a:%016llx", b.packets.n_real, (unsigned long long)b.packets.digest);
     b.row = calloc(MAX_STAGES, sizeof *b.row);
-    if (!b.row) abort();
+    if (!b.row) nj_give_up("bench: out of memory");
     nj_report report;
     nj_bench_host host = { .packets = &b.packets, .threads = 1 };
     rc = nj_bench_host_run(run, &host, &report); /* warm-up */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/log.h"
 #include "../base/file.h"
 
 /* --- loading ------------------------------------------------------------------------------------------------------- */
@@ -17,7 +18,7 @@ static int is_packet(const struct dirent *entry)
 static nj_bench_packet *add(nj_bench_packets *p)
 {
     nj_bench_packet *more = realloc(p->packet, (p->n + 1) * sizeof *more);
-    if (!more) abort();
+    if (!more) nj_give_up("bench: out of memory");
     p->packet = more;
     p->packet[p->n] = (nj_bench_packet){ 0 };
     return &p->packet[p->n++];
@@ -64,7 +65,7 @@ int nj_bench_packets_load(nj_bench_run *run, nj_bench_packets *p, size_t at_leas
         nj_bench_packet *copy = add(p);
         *copy = p->packet[i];
         copy->bytes = malloc(copy->size);
-        if (!copy->bytes) abort();
+        if (!copy->bytes) nj_give_up("bench: out of memory");
         memcpy(copy->bytes, p->packet[i].bytes, copy->size);
         p->bytes += copy->size;
     }

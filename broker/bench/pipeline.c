@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../base/log.h"
 #include "../measure/stats.h"
 #include "packets.h"
 
@@ -60,7 +61,7 @@ static int run_pipeline(nj_bench_run *run)
     nj_bench_packets_free(&packets);
 
     way *w = calloc(CASES, sizeof *w);
-    if (!w) abort();
+    if (!w) nj_give_up("bench: out of memory");
     w[0] = (way){ .name = "null, 1 thread", .sink = "null:" };
     w[1] = (way){ .name = "ndjson, 1 thread", .sink = "ndjson:/dev/null" };
     w[2] = (way){ .name = "null, all cores", .sink = "null:", .all_cores = true };

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/log.h"
 #include "../base/clock.h"
 #include "../decode/decode.h"
 #include "../measure/stats.h"
@@ -242,7 +243,7 @@ static void measure(nj_bench_run *run, bench *b)
     nj_bench_note(run, "%zu packets in memory (%zu real, %.0f MB); %d cores, OMP_WAIT_POLICY %s, load average %.1f", b->packets.n,
                   b->packets.n_real, (double)b->packets.bytes / 1e6, omp_get_num_procs(), wait ? wait : "not set", load);
     sweep *s = calloc(1, sizeof *s);
-    if (!s) abort();
+    if (!s) nj_give_up("bench: out of memory");
     s->name = "stamps";
     do_sweep(run, b, false, s);
     print_sweep(run, b, s);

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../base/log.h"
 #include "../base/option.h"
 #include "../measure/stats.h"
 #include "../report/bench_file.h"
@@ -53,17 +54,17 @@ static void add_sample(rows *all, const char *name, int side, double value)
     while (i < all->n && strcmp(all->row[i].name, name)) i++;
     if (i == all->n) {
         row *more = realloc(all->row, (all->n + 1) * sizeof *more);
-        if (!more) abort();
+        if (!more) nj_give_up("compare: out of memory");
         all->row = more;
         char *copy = strdup(name);
-        if (!copy) abort();
+        if (!copy) nj_give_up("compare: out of memory");
         all->row[all->n++] = (row){ .name = copy };
     }
     row *r = &all->row[i];
     if (r->n[side] == r->cap[side]) {
         r->cap[side] = r->cap[side] ? 2 * r->cap[side] : 16;
         r->sample[side] = realloc(r->sample[side], r->cap[side] * sizeof *r->sample[side]);
-        if (!r->sample[side]) abort();
+        if (!r->sample[side]) nj_give_up("compare: out of memory");
     }
     r->sample[side][r->n[side]++] = value;
 }
@@ -146,7 +147,8 @@ static int read_one(rows *all, int side, const char *path, int only)
 static int read_side(rows *all, int side, const char *spec)
 {
     char *text = strdup(spec), *rest = text;
-    int only = !strchr(spec, ','), rc = text ? 0 : -1;
+    int only = !strchr(spec, ','), rc = 0;
+    if (!text) nj_give_up("compare: out of memory");
     for (char *path; rc == 0 && (path = strsep(&rest, ",")) != NULL;)
         if (*path) rc = read_one(all, side, path, only);
     free(text);
@@ -172,7 +174,7 @@ static told print_rows(const rows *all, const char *only)
     int one_sided = 0;
     double *ratio = malloc((all->n + 1) * sizeof *ratio);
     uint32_t n_ratios = 0;
-    if (!ratio) abort();
+    if (!ratio) nj_give_up("compare: out of memory");
     printf("%-40s %10s %10s %7s %10s %10s %10s %9s  %s\n", "name", "A median", "B median", "B/A", "A MAD", "B MAD", "p", "n",
            "verdict, with the 95 % interval");
     for (size_t i = 0; i < all->n; i++) {

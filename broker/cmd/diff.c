@@ -132,7 +132,7 @@ static column *column_of(job *j, const char *name)
     for (size_t i = 0; i < j->n_columns; i++)
         if (!strcmp(j->column[i].name, name)) return &j->column[i];
     column *more = realloc(j->column, (j->n_columns + 1) * sizeof *more);
-    if (!more) abort();
+    if (!more) nj_give_up("diff: out of memory");
     j->column = more;
     column *c = &j->column[j->n_columns++];
     *c = (column){ .n = 0 };
@@ -173,7 +173,7 @@ static void note_change(column *c, double size, const json_t *alert, const json_
     if (c->n_changes == c->cap) {
         c->cap = c->cap ? 2 * c->cap : 16;
         c->change = realloc(c->change, c->cap * sizeof *c->change);
-        if (!c->change) abort();
+        if (!c->change) nj_give_up("diff: out of memory");
     }
     change *x = &c->change[c->n_changes++];
     x->size = size;

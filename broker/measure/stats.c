@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/log.h"
+
 enum { EXACT = 30 };
 static const double P_LIMIT = 0.002, RATIO_LIMIT = 1.10, MADS = 3;
 
@@ -16,10 +18,18 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* A figure that could not be made must not pass for one: a gate would let everything through. */
+static void *room(size_t n, size_t size)
+{
+    void *p = calloc(n + 1, size);
+    if (!p) nj_give_up("out of memory for statistics of %zu values", n);
+    return p;
+}
+
 double nj_quantile(const double *value, uint32_t n, double q)
 {
-    double *sorted = n ? malloc(n * sizeof *sorted) : NULL;
-    if (!sorted) return NAN;
+    if (!n) return NAN;
+    double *sorted = room(n, sizeof *sorted);
     memcpy(sorted, value, n * sizeof *sorted);
     qsort(sorted, n, sizeof *sorted, by_value);
     double at = q * (n - 1), x = sorted[(uint32_t)at];
@@ -30,8 +40,8 @@ double nj_quantile(const double *value, uint32_t n, double q)
 
 double nj_mad(const double *value, uint32_t n)
 {
-    double median = nj_quantile(value, n, 0.5), *off = n ? malloc(n * sizeof *off) : NULL;
-    if (!off) return NAN;
+    double median = nj_quantile(value, n, 0.5), *off = room(n, sizeof *off);
+    if (!n) return free(off), NAN;
     for (uint32_t i = 0; i < n; i++) off[i] = fabs(value[i] - median);
     double mad = nj_quantile(off, n, 0.5);
     free(off);
@@ -40,13 +50,12 @@ double nj_mad(const double *value, uint32_t n)
 
 /* How often each U comes up when all orders are alike: counts c[m][n][u] = c[m-1][n][u-n] + c[m][n-1][u], kept as
  * probabilities' numerators in doubles (at most C(60, 30) = 1e17: relative error far below what a p of 0.002 asks for).
- * Returned: shares of u = 0 .. m n behind the work area, which the caller frees; NULL when memory is short. */
+ * Returned: shares of u = 0 .. m n behind the work area, which the caller frees. */
 static double *exact_shares(uint32_t m, uint32_t n, double **work)
 {
     uint32_t top = m * n;
-    double *count = calloc((size_t)(n + 1) * (top + 1), sizeof *count), all = 0;
+    double *count = room((size_t)(n + 1) * (top + 1), sizeof *count), all = 0;
     *work = count;
-    if (!count) return NULL;
     for (uint32_t j = 0; j <= n; j++) count[(size_t)j * (top + 1)] = 1; /* m = 0 */
     for (uint32_t i = 1; i <= m; i++)
         for (uint32_t j = 1; j <= n; j++) { /* in place: row j still holds i - 1, row j - 1 holds i */
@@ -63,8 +72,8 @@ static double *exact_shares(uint32_t m, uint32_t n, double **work)
 /* P(U <= u) when all orders are alike. */
 static double exact_tail(uint32_t m, uint32_t n, double u)
 {
-    double *work, *share = exact_shares(m, n, &work), below = share ? 0 : NAN;
-    for (uint32_t k = 0; share && k <= m * n && k <= u; k++) below += share[k];
+    double *work, *share = exact_shares(m, n, &work), below = 0;
+    for (uint32_t k = 0; k <= m * n && k <= u; k++) below += share[k];
     free(work);
     return below;
 }
@@ -79,10 +88,9 @@ typedef struct ranked {
 static double u_of(const double *a, uint32_t n_a, const double *b, uint32_t n_b, double *ties, int *crossed)
 {
     uint32_t n = n_a + n_b;
-    ranked *all = malloc(n * sizeof *all);
+    ranked *all = room(n, sizeof *all);
     double rank_sum = 0;
     *ties = *crossed = 0;
-    if (!all) return NAN;
     for (uint32_t i = 0; i < n; i++) all[i] = i < n_a ? (ranked){ a[i], 1 } : (ranked){ b[i - n_a], 0 };
     qsort(all, n, sizeof *all, by_value); /* value is the first member */
     for (uint32_t i = 0, j; i < n; i = j) {
@@ -124,7 +132,7 @@ static double end_rank(uint32_t m, uint32_t n)
     double pairs = (double)m * n, rank = 0;
     if (m > EXACT || n > EXACT) return floor(fmax(0, pairs / 2 - NORMAL_975 * sqrt(pairs * ((double)m + n + 1) / 12)));
     double *work, *share = exact_shares(m, n, &work), below = 0;
-    for (uint32_t u = 0; share && u <= m * n && (below += share[u]) <= TAIL; u++) rank = u + 1;
+    for (uint32_t u = 0; u <= m * n && (below += share[u]) <= TAIL; u++) rank = u + 1;
     free(work);
     return rank;
 }
@@ -132,9 +140,9 @@ static double end_rank(uint32_t m, uint32_t n)
 /* Sorted copy. A time of 0 is below the clock's step: a billionth of a ns keeps ratios finite. */
 static double *sorted_times(const double *value, uint32_t n)
 {
-    double *copy = malloc(n * sizeof *copy);
-    for (uint32_t i = 0; copy && i < n; i++) copy[i] = fmax(value[i], 1e-9);
-    if (copy) qsort(copy, n, sizeof *copy, by_value);
+    double *copy = room(n, sizeof *copy);
+    for (uint32_t i = 0; i < n; i++) copy[i] = fmax(value[i], 1e-9);
+    qsort(copy, n, sizeof *copy, by_value);
     return copy;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/log.h"
 #include "../base/file.h"
 #include "profile.h"
 
@@ -66,7 +67,7 @@ static uint32_t add_function(collector *c, const char *name, const char *file, i
     if (p->n_functions == c->cap_functions) {
         c->cap_functions = c->cap_functions ? 2 * c->cap_functions : 64;
         p->function = realloc(p->function, c->cap_functions * sizeof *p->function);
-        if (!p->function) abort();
+        if (!p->function) nj_give_up("profile: out of memory");
     }
     nj_profile_function *f = &p->function[p->n_functions];
     *f = (nj_profile_function){ .name = nj_arena_text(&p->arena, name, strlen(name)),
@@ -75,7 +76,7 @@ static uint32_t add_function(collector *c, const char *name, const char *file, i
                                 .last = last };
     uint32_t n = last >= first ? (uint32_t)(last - first + 1) : 0;
     f->line = nj_arena_zalloc(&p->arena, (n + 1) * sizeof *f->line);
-    if (!f->name || !f->file || !f->line) abort();
+    if (!f->name || !f->file || !f->line) nj_give_up("profile: out of memory");
     for (uint32_t i = 0; i <= n; i++) f->line[i].hits = NJ_NOT_A_LINE;
     return p->n_functions++;
 }
@@ -111,7 +112,7 @@ static uint32_t slot_of(collector *c, uint32_t function)
     if (function >= c->cap_slots) {
         uint32_t more = function - c->cap_slots + 256;
         c->slot = realloc(c->slot, ((size_t)c->cap_slots + more) * sizeof *c->slot);
-        if (!c->slot) abort();
+        if (!c->slot) nj_give_up("profile: out of memory");
         memset(c->slot + c->cap_slots, 0xff, more * sizeof *c->slot); /* -1 */
         c->cap_slots += more;
     }
@@ -158,9 +159,9 @@ static void add_stack(collector *c, const uint32_t *function, uint32_t depth)
             return;
         }
     if (p->n_stacks % 256 == 0) p->stack = realloc(p->stack, (p->n_stacks + 256) * sizeof *p->stack);
-    if (!p->stack) abort();
+    if (!p->stack) nj_give_up("profile: out of memory");
     uint32_t *copy = nj_arena_alloc(&p->arena, (depth + 1) * sizeof *copy);
-    if (!copy) abort();
+    if (!copy) nj_give_up("profile: out of memory");
     memcpy(copy, function, depth * sizeof *function);
     p->stack[p->n_stacks++] = (nj_profile_stack){ copy, depth, 1 };
 }
@@ -170,7 +171,7 @@ static int tail_line(collector *c, uint32_t callee)
     if (callee >= c->cap_tails) {
         uint32_t more = callee - c->cap_tails + 256;
         c->tail = realloc(c->tail, ((size_t)c->cap_tails + more) * sizeof *c->tail);
-        if (!c->tail) abort();
+        if (!c->tail) nj_give_up("profile: out of memory");
         memset(c->tail + c->cap_tails, 0xff, more * sizeof *c->tail); /* -1 */
         c->cap_tails += more;
     }

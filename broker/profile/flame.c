@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/log.h"
 #include "profile.h"
 
 enum { WIDTH = 1200, ROW = 18, MARGIN = 4 };
@@ -23,7 +24,7 @@ static uint32_t add_node(tree *t, uint32_t function)
     if (t->n == t->cap) {
         t->cap = t->cap ? 2 * t->cap : 256;
         t->item = realloc(t->item, t->cap * sizeof *t->item);
-        if (!t->item) abort();
+        if (!t->item) nj_give_up("profile: out of memory");
     }
     t->item[t->n] = (node){ .function = function };
     return t->n++;

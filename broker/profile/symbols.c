@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/log.h"
 #include "../base/arena.h"
 #include "../base/file.h"
 
@@ -72,7 +73,7 @@ static uint32_t intern(nj_symbols *s, const char *name, const char *file, int li
     if (s->n_functions == s->cap_functions) {
         uint32_t cap = s->cap_functions ? 2 * s->cap_functions : 256;
         nj_function *more = realloc(s->function, cap * sizeof *more);
-        if (!more) abort();
+        if (!more) nj_give_up("profile: out of memory");
         s->function = more;
         s->cap_functions = cap;
     }
@@ -85,7 +86,7 @@ static void add_frame(nj_symbols *s, uint32_t function, int line, bool part)
     if (s->n_frames == s->cap_frames) {
         uint32_t cap = s->cap_frames ? 2 * s->cap_frames : 1024;
         nj_frame *more = realloc(s->frame, cap * sizeof *more);
-        if (!more) abort();
+        if (!more) nj_give_up("profile: out of memory");
         s->frame = more;
         s->cap_frames = cap;
     }

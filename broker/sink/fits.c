@@ -335,6 +335,7 @@ static nj_sink *open_fits(const nj_sink_args *args, nj_error *err)
     s->sync = args->sync;
     s->lock.fd = -1;
     s->path = strdup(args->target);
+    if (!s->path) nj_fail(err, "fits: out of memory");
     if (!s->path || nj_settings_apply(args->settings, "sink.fits", params, NULL, &s->conf, err)) goto bad;
     if (dot && (!strcasecmp(dot, ".gz") || !strcasecmp(dot, ".z") || !strcasecmp(dot, ".bz2"))) {
         nj_fail(err, "%s: the fits sink writes no compressed files", s->path);

@@ -38,6 +38,25 @@ def attempt(library, folder, at):
     return r.returncode, r.stderr
 
 
+def commands(library):
+    """Commands without an account: an error with exit code 1, or all of the answer."""
+    with open("sky.csv", "w", encoding="ascii") as f:
+        f.write("id,ra,dec,mag\n" + "".join(f"{k},{k},{k / 2},{15 + k / 10}\n" for k in range(50)))
+    for args in (["compare", "whole/r.json", "whole/r.json"], ["catalog", "build", "sky.csv", "-o", "sky.njx", "-q"]):
+        env = {**os.environ, "LD_PRELOAD": library, "FAIL_COUNT": "n"}
+        whole = subprocess.run([NIGHTJAR, *args], capture_output=True, text=True, env=env, timeout=60)
+        with open("n", encoding="ascii") as f:
+            n = int(f.read(), 16)
+        wrong = []
+        for k in numbers(n, 60):
+            r = subprocess.run([NIGHTJAR, *args], capture_output=True, text=True, timeout=60, env={**env, "FAIL_AT": str(k), "FAIL_WHERE": "where"})
+            if r.returncode not in (0, whole.returncode) and not (0 < r.returncode < 6 and "nightjar" in r.stderr):
+                wrong.append(f"{k}: exit code {r.returncode} in {where('.')}: {r.stderr[-200:]}")
+            elif r.returncode == whole.returncode == 0 and r.stdout != whole.stdout:
+                wrong.append(f"{k}: another answer in {where('.')}")
+        ok(not wrong, f"nightjar {args[0]}: some of {n} allocations failing", "\n".join(wrong[:20]))
+
+
 def content(folder):
     with open(f"{folder}/out.ndjson", "rb") as f:
         text = f.read()
@@ -63,8 +82,8 @@ def verdict(folder, rc, stderr, want):
     return None if "nightjar" in stderr else f"exit code {rc} without a word"
 
 
-def numbers(n):
-    step = int(os.environ.get("NIGHTJAR_MALLOC_STEP", "0")) or max(1, n // SAMPLE)
+def numbers(n, sample=SAMPLE):
+    step = int(os.environ.get("NIGHTJAR_MALLOC_STEP", "0")) or max(1, n // sample)
     first = int(os.environ.get("NIGHTJAR_MALLOC_FIRST", "0")) or 1 + int(os.environ.get("NIGHTJAR_SEED", "0")) % step
     return list(range(first, n + 1, step))
 
@@ -111,6 +130,7 @@ def test():
     bad = each(library, todo, want)
     ok(not bad, f"{len(todo)} of {n} allocations failing, one a run: no crash, no hang, no wrong exit code",
        f"{len(bad)} of them wrong\n" + "\n".join(sorted(bad)[:40]))
+    commands(library)
 
 
 if SANITIZED:
