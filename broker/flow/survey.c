@@ -9,10 +9,13 @@
 static void tell_what_is_silent(const run *r, const nj_graph *g)
 {
     nj_buffer names = { 0 };
+    uint32_t asked = 0, silent = 0;
     for (uint32_t i = 0; i < g->n_steps; i++) {
         const nj_step *step = &g->step[i];
-        if (!step->off || !step->in->wanted) continue;
         bool named = nj_is_selected(r->options->select, step->in->name);
+        asked += named && step->in->wanted;
+        if (!step->off || !step->in->wanted) continue;
+        silent += named;
         nj_log(named ? NJ_LOG_INFO : NJ_LOG_DEBUG, "%s gives no answers on survey %s: %s", step->in->name, g->layout.survey,
                step->off);
         if (named) continue;
@@ -21,6 +24,8 @@ static void tell_what_is_silent(const run *r, const nj_graph *g)
     if (names.n)
         nj_log(NJ_LOG_INFO, "no answers on survey %s, which lacks their inputs or is not theirs (-v says why): %s",
                g->layout.survey, names.data);
+    if (asked && silent == asked) /* a night without one answer must not look like a night without a find */
+        nj_log(NJ_LOG_WARN, "survey %s: every module that -m names is off: no row of it has an answer", g->layout.survey);
     nj_buffer_free(&names);
 }
 

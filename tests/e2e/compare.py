@@ -113,6 +113,12 @@ def nothing():
         r = nightjar("report", name)
         ok((r.returncode, name in r.stderr and word in r.stderr) == (2, True), f"report {name}: {word}", r.stderr)
     shutil.rmtree("odd")
+    nightjar("simulate", "--survey", "lsst", "--alerts", 30, "--seed", 1, "-o", "lsst")
+    off = ("-D", "module.nalerthist.surveys=ztf", "-o", "null:", "-q")
+    r = nightjar("run", "lsst", "-m", "nalerthist", *off)
+    ok("every module that -m names is off" in r.stderr, "a run whose every module is off: said, with -q too", r.stderr)
+    r = nightjar("run", "lsst", "-m", "nalerthist,roid", *off)
+    ok(r.stderr == "", "one that is on: not a word", r.stderr)
 
 
 def words():

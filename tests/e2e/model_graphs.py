@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Forests with other operators around them, made here: which the own engine reads, which ONNX Runtime gets, and what is said of those that neither takes;
 golden rows that check nothing; 64-bit numbers on their way to a model."""
-import os, sys
+import math, os, sys
 from tap import ROOT, Folder, done, nightjar, ok
 
 sys.path.insert(0, os.path.join(ROOT, "tests", "models"))
@@ -58,6 +58,19 @@ def others():
     ok("ONNX Runtime" not in r.stderr and r.returncode == 1, "a forest with a circle is refused, and not handed on", r.stderr)
 
 
+def modes():
+    """All four comparisons on, below and above the threshold and for NaN, which goes to no unless missing_value_tracks_true says otherwise."""
+    nan, tree = float("nan"), lambda t: [[(0, t, 1, 2), (None, {0: 0.75, 1: 0.25}), (None, {0: 0.125, 1: 0.875})]]
+    compare = {"BRANCH_LEQ": lambda x, t: x <= t, "BRANCH_LT": lambda x, t: x < t, "BRANCH_GT": lambda x, t: x > t, "BRANCH_GTE": lambda x, t: x >= t}
+    for mode, yes in compare.items():
+        for nan_yes in (set(), {(0, 0)}):
+            for limit in (0.5, -math.inf, math.inf, nan):
+                rows = [[x, 1.0] + (LEFT if (bool(nan_yes) if math.isnan(x) else yes(x, limit)) else RIGHT) for x in (-1.0, 0.25, 0.5, 0.75, nan)]
+                name = f"{mode}_{len(nan_yes)}_{limit}"
+                r = check(folder(name, golden=rows, trees=tree(limit), mode=mode, nan_yes=nan_yes), "--engine", "builtin")
+                ok("engine trees" in r.stdout, f"{mode} {limit}, NaN to {'yes' if nan_yes else 'no'}", r.stdout + r.stderr)
+
+
 def golden():
     nan = float("nan")
     r = check(folder("nan", golden=[[0.0, 1.0, nan, nan]]))
@@ -95,6 +108,7 @@ def types():
 with Folder():
     around()
     others()
+    modes()
     golden()
     types()
 done()

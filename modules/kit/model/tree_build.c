@@ -101,6 +101,12 @@ static key *sorted_keys(builder *b)
     return k;
 }
 
+/* x > t is not x <= t, x >= t is not x < t: the children change places. */
+static int is_turned(const char *mode)
+{
+    return !strcmp(mode, "BRANCH_GT") || !strcmp(mode, "BRANCH_GTE");
+}
+
 /* Resolves children and refuses a node with two parents: with one root per tree and every node reached, no cycle is left. */
 static int link_children(builder *b, const key *k)
 {
@@ -108,8 +114,8 @@ static int link_children(builder *b, const key *k)
         const char *mode = b->s.mode[i].s;
         b->yes[i] = b->no[i] = UINT32_MAX;
         if (!strcmp(mode, "LEAF")) continue;
-        if (strcmp(mode, "BRANCH_LEQ") && strcmp(mode, "BRANCH_LT"))
-            return nj_model_fail(b->err, "tree %lld: node mode %.32s is not supported (BRANCH_LEQ, BRANCH_LT, LEAF are)",
+        if (strcmp(mode, "BRANCH_LEQ") && strcmp(mode, "BRANCH_LT") && !is_turned(mode))
+            return nj_model_fail(b->err, "tree %lld: node mode %.32s is not supported (BRANCH_LEQ, LT, GT, GTE and LEAF are)",
                                  (long long)b->s.tree[i], mode);
         int64_t feature = b->s.feature[i];
         if (feature < 0 || feature >= (b->n_features ? (int64_t)b->n_features : NJ_TREE_MAX_FEATURES))
@@ -124,8 +130,8 @@ static int link_children(builder *b, const key *k)
                 return nj_model_lacks(b->err, NJ_EDATA, "tree %lld: node %lld has two parents (no tree)", (long long)b->s.tree[i],
                                       (long long)b->s.id[child[c]]);
         }
-        b->yes[i] = child[0];
-        b->no[i] = child[1];
+        b->yes[i] = child[is_turned(mode)];
+        b->no[i] = child[!is_turned(mode)];
     }
     return 0;
 }
@@ -133,8 +139,10 @@ static int link_children(builder *b, const key *k)
 /* x < t is x <= the float below t. No x is below -infinity: NaN as limit is never reached. */
 static float limit_of(const builder *b, uint32_t i)
 {
+    const char *mode = b->s.mode[i].s;
     float t = b->s.value[i];
-    if (strcmp(b->s.mode[i].s, "BRANCH_LT") || isnan(t)) return t;
+    if (isnan(t) && is_turned(mode)) return INFINITY; /* nothing is above NaN: always the other child, which is the first one */
+    if ((strcmp(mode, "BRANCH_LT") && strcmp(mode, "BRANCH_GTE")) || isnan(t)) return t;
     return t == -INFINITY ? NAN : nextafterf(t, -INFINITY);
 }
 
@@ -143,7 +151,9 @@ static void put_node(builder *b, uint32_t at, uint32_t i, uint32_t child)
     uint32_t feature = b->yes[i] == UINT32_MAX ? b->n_features : (uint32_t)b->s.feature[i];
     b->node[at] = (nj_tree_node){ b->yes[i] == UINT32_MAX ? 0 : limit_of(b, i), feature << NJ_TREE_CHILD_BITS | child };
     b->place[i] = at;
-    if (b->nan_first) b->nan_first[at] = b->yes[i] != UINT32_MAX && b->s.nan[i] != 0;
+    if (!b->nan_first) return;
+    int to_true = b->s.nan && b->s.nan[i] != 0;
+    b->nan_first[at] = b->yes[i] != UINT32_MAX && to_true != is_turned(b->s.mode[i].s);
 }
 
 /* Breadth first, so that children are neighbours and the upper levels share cache lines. queue: room for all nodes. */
@@ -353,8 +363,8 @@ int nj_forest_build(nj_forest *forest, const nj_onnx_node *node, uint32_t n_feat
     b.has_parent = nj_pool_alloc(pool, b.s.n, 1);
     b.node = nj_pool_alloc(pool, b.s.n + NJ_TREE_TOP, sizeof *b.node); /* the lanes read the first NJ_TREE_TOP of any tree */
     if (!b.yes || !b.no || !b.place || !b.has_parent || !b.node) return nj_model_fail(err, "out of memory");
-    for (size_t i = 0; b.s.nan && i < b.s.n; i++)
-        if (b.s.nan[i] && !b.nan_first && !(b.nan_first = nj_pool_alloc(pool, b.s.n, 1)))
+    for (size_t i = 0; i < b.s.n && !b.nan_first; i++)
+        if (((b.s.nan && b.s.nan[i]) || is_turned(b.s.mode[i].s)) && !(b.nan_first = nj_pool_alloc(pool, b.s.n, 1)))
             return nj_model_fail(err, "out of memory");
     key *k = sorted_keys(&b);
     if (!k || link_children(&b, k) || count_features(&b) || lay_trees(&b) || order_by_depth(&b)) return -1;
