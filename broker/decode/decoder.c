@@ -402,6 +402,13 @@ static int read_bare_schema(nj_decoder *d, nj_error *err)
     return d->bare ? 0 : nj_fail(err, "[decode] schema: %s: %.600s", d->conf.schema, why.text);
 }
 
+static int no_survey(const nj_decoder *d, nj_error *err)
+{
+    const char *name[64], *near = nj_nearest(d->conf.survey, name, nj_decoder_surveys(d, name, 64));
+    if (!near) return nj_fail(err, "[decode] survey: no map of a survey '%s'", d->conf.survey);
+    return nj_fail(err, "[decode] survey: no map of a survey '%s'; did you mean '%s'?", d->conf.survey, near);
+}
+
 nj_decoder *nj_decoder_new(nj_settings *settings, nj_error *err)
 {
     nj_decoder *d = calloc(1, sizeof *d);
@@ -412,8 +419,7 @@ nj_decoder *nj_decoder_new(nj_settings *settings, nj_error *err)
     pthread_mutex_init(&d->lock, NULL);
     int rc = nj_settings_apply(settings, "decode", conf_table, NULL, &d->conf, err);
     if (rc == 0) rc = read_maps(d, err);
-    if (rc == 0 && *d->conf.survey && !map_named(d, d->conf.survey))
-        rc = nj_fail(err, "[decode] survey: no map of a survey '%s'", d->conf.survey);
+    if (rc == 0 && *d->conf.survey && !map_named(d, d->conf.survey)) rc = no_survey(d, err);
     if (rc == 0) rc = (d->registry = nj_registry_new(settings, err)) ? 0 : -1;
     if (rc == 0) rc = read_bare_schema(d, err);
     if (rc == 0) return d;

@@ -53,6 +53,7 @@ int nj_flow_check_settings(run *r, nj_error *err)
 {
     static const char *const path[] = { "path" };
     nj_settings *s = r->options->settings;
+    if (nj_source_check(s, err)) return -1; /* before a source fails: a wrong key is no fault of a source */
     for (size_t i = 0; i < s->n; i++) {
         nj_setting *t = &s->item[i];
         int rc = 0;

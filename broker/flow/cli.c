@@ -154,7 +154,10 @@ static int add_config(nj_cli *cli, const char *name, nj_error *err)
                *shown = nj_arena_printf(&cli->arena, "%s.ini (built in)", name);
     if (!inside || !shown) return nj_fail(err, "out of memory");
     if (access(name, F_OK) && !strpbrk(name, "./")) built_in = nj_embedded_find(inside);
-    return built_in ? nj_settings_ini(&cli->settings, shown, built_in->data, err) : nj_settings_file(&cli->settings, name, err);
+    if (built_in) return nj_settings_ini(&cli->settings, shown, built_in->data, err);
+    const char *near = access(name, F_OK) ? nj_nearest(name, (const char *const[]){ "night" }, 1) : NULL;
+    if (near) return nj_fail(err, "-c %s: neither a file nor built in; did you mean '%s'?", name, near);
+    return nj_settings_file(&cli->settings, name, err);
 }
 
 /* The next word of a list with blanks or commas between them, copied; NULL at its end, or when memory is short (*failed). */

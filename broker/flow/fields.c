@@ -196,6 +196,20 @@ static int add_names(run *r, const char *label, const char *where, nj_error *err
     return rc;
 }
 
+static void no_topic(run *r, const char *name, nj_error *err)
+{
+    const nj_settings *s = r->options->settings;
+    const char **known = nj_arena_alloc(&r->arena, (s->n + 1) * sizeof *known), *near = NULL;
+    size_t n = 0;
+    for (size_t i = 0; known && i < s->n; i++)
+        if (!strncmp(s->item[i].section, "topic.", 6)) known[n++] = s->item[i].section + 6;
+    if (known) near = nj_nearest(name, known, n);
+    if (near)
+        nj_fail(err, "-t %s: no ready topic of that name; did you mean '%s'?", name, near);
+    else
+        nj_fail(err, "-t %s: no ready topic of that name; say -t %s='SQL'", name, name);
+}
+
 /* The ready topic of the settings, or the clause as given. NULL with err: there is none. */
 static const char *topic_where(run *r, const nj_topic_option *t, nj_error *err)
 {
@@ -203,7 +217,7 @@ static const char *topic_where(run *r, const nj_topic_option *t, nj_error *err)
     const char *section = nj_arena_printf(&r->arena, "topic.%s", t->name);
     if (!section) return nj_fail(err, "out of memory"), NULL;
     const char *where = nj_settings_get(r->options->settings, section, "where");
-    if (!where) nj_fail(err, "-t %s: no ready topic of that name; say -t %s='SQL'", t->name, t->name);
+    if (!where) no_topic(r, t->name, err);
     return where;
 }
 

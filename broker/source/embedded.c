@@ -152,6 +152,14 @@ static int parse(embedded_source *s, const char *spec, nj_error *err)
     s->n_partitions = DEFAULT_PARTITIONS;
     s->spec = strdup(spec + strlen("embedded://"));
     if (!s->spec) return nj_fail(err, "%s: out of memory", spec);
+    char *other = query ? NULL : strrchr(s->spec, '?'), key[32];
+    if (other) {
+        static const char *const known[] = { "partitions" };
+        snprintf(key, sizeof key, "%.*s", (int)strcspn(other + 1, "="), other + 1);
+        if (!strcmp(key, known[0])) return nj_fail(err, "%s: partitions= has no value", spec);
+        if (nj_nearest(key, known, 1))
+            return nj_fail(err, "%s: the query has no key '%s'; did you mean 'partitions'?", spec, key);
+    }
     if (query) {
         char *rest = strstr(s->spec, "?partitions=");
         *rest++ = '\0';

@@ -43,6 +43,12 @@ int nj_source_configure(nj_settings *settings, nj_source_conf *conf, nj_error *e
     return nj_settings_apply(settings ? settings : &none, "source", params, NULL, conf, err);
 }
 
+int nj_source_check(nj_settings *settings, nj_error *err)
+{
+    nj_source_conf ignored;
+    return nj_source_configure(settings, &ignored, err);
+}
+
 /* How long the name is without the endings of packers. */
 static size_t bare_length(const char *name)
 {

@@ -61,6 +61,8 @@ struct nj_source {
     nj_stream *stream; /* of a source with one stream; else NULL */
 };                     /* first member of each source's own struct */
 
+/* Are the keys and values of [source] right? Every source that opens asks as well. */
+int nj_source_check(nj_settings *settings, nj_error *err);
 nj_source *nj_source_open(const nj_source_args *args, nj_error *err);
 
 #endif

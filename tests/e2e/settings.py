@@ -71,6 +71,22 @@ def where_it_is_said():
     ok(r.returncode == 0 and "hostless" not in r.stdout, "default = no is understood", r.stderr)
 
 
+def other_names():
+    refused("a wrong key of [source], whatever source", ["did you mean 'drain_s'?"], "-D", "source.drain=1")
+    refused("a wrong survey of --survey", ["did you mean 'ztf'?"], "--survey", "ztff")
+    refused("a ready topic that there is not", ["did you mean 'hostless_new'?"], "-t", "hostless_neww")
+    refused("the same in the settings", ["did you mean 'hostless_new'?"], "-D", "run.topics=hostless_neww")
+    refused("a configuration that there is not", ["did you mean 'night'?"], "-c", "nigth")
+    refused("a file of settings that there is not", ["no/such.ini"], "-c", "no/such.ini")
+    refused("a sink that there is not", ["did you mean 'ndjson'"], "-D", "run.sinks=ndjsn:x", "-o", "ndjsn:x")
+    refused("a wrong name in [run] columns", ["did you mean 'rb'?"], "-D", "run.columns=rbb")
+    refused("a wrong name in [run] where", ["did you mean 'rb'?"], "-D", "run.where=rbb > 1")
+    refused("a wrong name in [run] modules", ["did you mean 'hostless'?"], "-D", "run.modules=hostles")
+    r = nightjar("run", f"embedded://{SAMPLE}?partition=2", "-o", "null:")
+    ok(r.returncode == 2, "a wrong key of the embedded broker's query", r.stderr)
+    ok("did you mean 'partitions'?" in r.stderr, "it says what was meant", r.stderr)
+
+
 def what_is_off():
     r = run()
     ok(r.returncode == 0 and re.search(r"modules are off.*no model here \(-D models.path=DIR\): .*braai", r.stderr),
@@ -97,5 +113,6 @@ if __name__ == "__main__":
     with Folder():
         modules()
         where_it_is_said()
+        other_names()
         what_is_off()
     done()
