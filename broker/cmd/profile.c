@@ -211,6 +211,7 @@ typedef struct passes {
     nj_replay replay;
     nj_hits hits;
     bool has_hits;
+    nj_watch *watch;
 } passes;
 
 static int sample_and_collect(passes *s, nj_symbols *symbols, nj_error *err)
@@ -306,7 +307,9 @@ static int run_passes(passes *s, nj_error *err)
     const char *source = find_source(s, err);
     if (!source && err->text[0]) return -1;
     count_pass(s, source);
-    s->options.threads = (uint32_t)c->threads; /* from here on: the counting pass is another process, of one thread */
+    s->watch = nj_replay_watch(&s->options, NJ_LOG_WARN); /* after the other process was forked */
+    /* from here on: the counting pass is another process, of one thread */
+    s->options.threads = (uint32_t)c->threads;
     if (nj_replay_open(&s->replay, &s->options, s->alerts, err)) return -1;
     nj_answers_tell(&s->replay.instances, s->replay.worker[0].worker->answers); /* of the first pass: it is the first worker's */
     p->threads = s->replay.n_workers;
@@ -375,6 +378,7 @@ static int profile(int argc, char **argv)
         if (bad) rc = NJ_EXIT_LEDGER;
     }
     if (rc && err.text[0]) fprintf(stderr, "nightjar profile: %s\n", err.text);
+    nj_watch_stop(s.watch);
     nj_hits_free(&s.hits);
     nj_replay_close(&s.replay);
     nj_alerts_free(s.alerts);

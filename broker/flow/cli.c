@@ -44,11 +44,18 @@ const char nj_run_help[] =
 
 static _Atomic int stop; /* set by a handler, read by every thread */
 
+static _Atomic bool terminal;
+
 static void on_signal(int number)
 {
+    static const char text[] = "\r\033[Knightjar: finishing what was read; once more to stop at once\n";
+    const size_t clear = 4; /* over the line of progress */
     (void)number;
     if (stop) _exit(NJ_EXIT_INTERRUPTED); /* asked twice */
     stop = 1;
+    int error = errno;
+    if (write(STDERR_FILENO, terminal ? text : text + clear, sizeof text - 1 - (terminal ? 0 : clear)) < 0) stop = 1;
+    errno = error;
 }
 
 static const nj_sky *sky; /* the table; constant once set */
@@ -63,6 +70,7 @@ void nj_stop_on_signals(void)
 {
     struct sigaction again = { .sa_handler = on_hangup, .sa_flags = SA_RESTART };
     sky = nj_service("sky", NJ_SKY_VERSION);
+    terminal = isatty(STDERR_FILENO);
     sigaction(SIGHUP, &again, NULL); /* look at the catalogues' files now */
     struct sigaction action = { .sa_handler = on_signal };
     sigaction(SIGINT, &action, NULL);

@@ -7,6 +7,7 @@
 #include "../base/ring.h"
 #include "../decode/decode.h"
 #include "../graph/dispatch.h"
+#include "../graph/watch.h"
 #include "../measure/waterfall.h"
 #include "dedup.h"
 #include "filter.h"
@@ -23,7 +24,7 @@ typedef struct run_conf { /* [run] */
         const char *modules, *where, *topics, *sinks, *columns, *metrics;
     } said; /* what the command line may say instead: read by cli.c, in this table so that a misspelt key is found */
     uint8_t counters;
-    double exposure_budget_s, broker_share;
+    double exposure_budget_s, broker_share, call_s, stop_s;
 } run_conf;
 
 /* An output column and where its values are. */
@@ -78,6 +79,7 @@ typedef struct run {
     nj_arena arena;
     nj_modules modules;
     nj_instances instances;
+    nj_watch *watch;
     nj_decoder *decoder;
     nj_source **source;
     uint32_t n_sources;

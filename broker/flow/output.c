@@ -366,7 +366,9 @@ static void progress(out *o)
         if (r->source[i]->class->progress && !r->source[i]->class->progress(r->source[i], &d, &w)) done += d, whole += w;
     double seconds = (double)(now - r->start_ns) / 1e9, rate = (double)r->written / seconds;
     char line[160], eta[32] = "";
-    if (whole > 0 && done > 0 && done <= whole)
+    if (r->options->stop && *r->options->stop)
+        snprintf(eta, sizeof eta, ", stopping");
+    else if (whole > 0 && done > 0 && done <= whole)
         snprintf(eta, sizeof eta, ", %.0f %%, %.0f s to go", 100 * done / whole, seconds * (whole / done - 1));
     int n = snprintf(line, sizeof line, "\r%llu alerts, %.0f/s%s, %llu dead \033[K", (unsigned long long)r->written, rate, eta,
                      (unsigned long long)dead);

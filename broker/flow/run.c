@@ -30,6 +30,10 @@ static const nj_param run_table[] = {
       "one row in so many is called alone and clocked; 0 = none" },
     { "dedup", NJ_I64, "0", offsetof(run_conf, dedup), 0, 1e9, "1",
       "drop alerts whose id is among the last so many; 0 = keep all" },
+    { "call_s", NJ_F64, "10", offsetof(run_conf, call_s), 0, 1e6, "s",
+      "a call of a module that lasts longer is told, with its alerts; 0 = never" },
+    { "stop_s", NJ_F64, "30", offsetof(run_conf, stop_s), 0, 1e6, "s",
+      "after the first Ctrl-C or SIGTERM, the run is ended when nothing has moved for so long; 0 = it waits" },
     { "sync", NJ_U8, "0", offsetof(run_conf, sync), 0, 1, "1", "1 = flush reaches the disk (fdatasync)" },
     { "reference", NJ_U8, "0", offsetof(run_conf, reference), 0, 1, "1",
       "1 = the slow plain version of each module that has one" },
@@ -66,10 +70,23 @@ void nj_flow_fatal(run *r, const nj_error *err)
 
 /* --- setting up, in the order in which errors help most --- */
 
+/* What moves outside of modules; other threads add to it. */
+static uint64_t progress(void *run_)
+{
+    const run *r = run_;
+    uint64_t sum = 0, n = __atomic_load_n(&r->n_streams, __ATOMIC_ACQUIRE);
+    for (uint64_t i = 0; i < n; i++)
+        sum +=
+            __atomic_load_n(&r->ledger[i].consumed, __ATOMIC_RELAXED) + __atomic_load_n(&r->ledger[i].settled, __ATOMIC_RELAXED);
+    return sum;
+}
+
 static int set_up_modules(run *r, nj_error *err)
 {
     const nj_run_options *o = r->options;
     if (nj_settings_apply(o->settings, "run", run_table, NULL, &r->conf, err)) return -1;
+    nj_watch_options watch = { r->conf.call_s, NJ_LOG_WARN, r->conf.stop_s, o->stop, progress, r };
+    if (!(r->watch = nj_watch_start(&watch))) nj_log(NJ_LOG_WARN, "no thread to watch for calls that do not return");
     if (nj_modules_builtin(&r->modules, err)) return -1;
     for (uint32_t i = 0; i < o->n_module_paths; i++)
         if (nj_modules_load(&r->modules, o->module_path[i], err)) return -1;
@@ -443,6 +460,7 @@ static void free_run(run *r)
 {
     nj_error ignored;
     close_sinks(r, &ignored);
+    nj_watch_no_limit(r->watch);
     for (uint32_t i = 0; i < r->n_sources; i++)
         if (r->source[i]) r->source[i]->class->close(r->source[i]);
     nj_filter_free(r->filter);
@@ -450,6 +468,7 @@ static void free_run(run *r)
     nj_flow_surveys_free(r);
     nj_decoder_free(r->decoder);
     nj_instances_close(&r->instances);
+    nj_watch_stop(r->watch);
     nj_modules_free(&r->modules);
     for (uint32_t i = 0; i < r->n_streams; i++) {
         free(r->stream[i]->name);
@@ -576,6 +595,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
         report->cpu_s = (double)(nj_process_cpu_ns() - cpu) / 1e9;
         nj_energy_end(r->energy, &report->energy, &report->split);
     }
+    nj_watch_no_limit(r->watch);
     nj_metrics_stop(metrics);
     if (rc == NJ_EXIT_OK) {
         nj_error closing;

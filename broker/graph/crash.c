@@ -16,9 +16,6 @@
 
 enum { STACK_BYTES = 64 << 10, NEAR_BYTES = 1 << 20 };
 
-_Thread_local nj_slot *nj_slot_here;
-nj_slot nj_slot_set_up;
-
 static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP };
 static bool watching, terminal;
 static int crashed; /* atomic: a thread is telling */
@@ -67,14 +64,6 @@ static const char *signal_name(int number)
     }
 }
 
-static void put_phase(line *l, const nj_slot *slot)
-{
-    static const char *const name[] = { "while it was loaded", "in declare()", "in open()",
-                                        "in thread_open()",    "in process()", "while the host opened a stamp for its process()",
-                                        "in thread_close()",   "in close()" };
-    put(l, name[slot->phase % (sizeof name / sizeof *name)]);
-}
-
 /* ", 20 rows from alert 123": what the slot itself knows. */
 static void put_rows(line *l, const nj_slot *slot)
 {
@@ -112,7 +101,7 @@ static void begin(line *l, const nj_slot *slot, const char *did)
     put(l, "module ");
     put(l, slot->instance);
     put(l, did);
-    put_phase(l, slot);
+    put(l, nj_phase_name[slot->phase]);
 }
 
 static void end(line *l, const nj_slot *slot)

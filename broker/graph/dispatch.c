@@ -89,6 +89,7 @@ nj_worker *nj_worker_new(const nj_instances *set, nj_open_stamp open_stamp, void
                       .answers = nj_answers_new(set),
                       .share = calloc(set->n + 2, sizeof *w->share) };
     int ok = w->thread && w->module && w->stamps && w->decode && w->countdown && w->answers && w->share;
+    nj_slot_add(&w->slot);
     if (!ok) nj_fail(err, "out of memory");
     if (ok) {
         w->share[0] = w->decode;
@@ -130,6 +131,7 @@ void nj_worker_free(nj_worker *w)
         nj_slot_leave(&w->slot);
         free(w->thread[i]);
     }
+    nj_slot_remove(&w->slot);
     nj_arena_free(&w->scratch);
     free(w->thread);
     free(w->module);

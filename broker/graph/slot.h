@@ -19,12 +19,25 @@ typedef enum {
     NJ_PHASE_CLOSE
 } nj_phase;
 
+extern const char *const nj_phase_name[]; /* "in process()" */
+
+typedef struct nj_slot_watched { /* the watch's own */
+    uint64_t calls;
+    int64_t since_ns; /* it first saw this call */
+    double told_s;    /* when it will be told next */
+} nj_slot_watched;
+
 typedef struct nj_slot {
-    const char *_Atomic instance;  /* NULL = in no module; written last and read first */
-    _Atomic uint8_t phase;         /* nj_phase */
-    _Atomic uint32_t n_rows;       /* in process(): of the call; else 0 */
-    _Atomic int64_t first_id;      /* alert of the first one */
-    const nj_chunk *_Atomic chunk; /* that it came in */
+    const char *_Atomic instance;    /* NULL = in no module; written last and read first */
+    _Atomic uint8_t phase;           /* nj_phase */
+    _Atomic uint32_t n_rows;         /* in process(): of the call; else 0 */
+    _Atomic int64_t first_id;        /* alert of the first one */
+    const nj_chunk *_Atomic chunk;   /* that it came in: for its own thread alone, since it goes with the batch */
+    const nj_stream *_Atomic stream; /* of the chunk: stays until the run ends */
+    _Atomic int64_t offset;
+    _Atomic uint64_t calls; /* begun so far */
+    struct nj_slot *next;   /* the list's */
+    nj_slot_watched watched;
 } nj_slot;
 
 /* The slot of the module call that this thread is in, or NULL. */
@@ -33,6 +46,8 @@ extern _Thread_local nj_slot *nj_slot_here;
 /* The thread enters a call and leaves it. */
 static inline void nj_slot_enter(nj_slot *slot, const char *instance, nj_phase phase)
 {
+    uint64_t calls = atomic_load_explicit(&slot->calls, memory_order_relaxed); /* no other thread writes */
+    atomic_store_explicit(&slot->calls, calls + 1, memory_order_relaxed);
     atomic_store_explicit(&slot->phase, (uint8_t)phase, memory_order_relaxed);
     atomic_store_explicit(&slot->instance, instance, memory_order_release);
     nj_slot_here = slot;
@@ -46,6 +61,8 @@ static inline void nj_slot_rows(nj_slot *slot, uint32_t n, int64_t first_id, con
 {
     atomic_store_explicit(&slot->first_id, first_id, memory_order_relaxed);
     atomic_store_explicit(&slot->chunk, chunk, memory_order_relaxed);
+    atomic_store_explicit(&slot->stream, chunk ? chunk->stream : NULL, memory_order_relaxed);
+    atomic_store_explicit(&slot->offset, chunk ? chunk->offset : 0, memory_order_relaxed);
     atomic_store_explicit(&slot->n_rows, n, memory_order_relaxed);
 }
 static inline void nj_slot_leave(nj_slot *slot)
@@ -56,5 +73,11 @@ static inline void nj_slot_leave(nj_slot *slot)
 }
 /* Calls that are made while no worker is there yet: one thread at a time. */
 extern nj_slot nj_slot_set_up;
+
+/* The list of slots that a watch looks at; the one of the set-up is always in it. */
+void nj_slot_add(nj_slot *slot);
+void nj_slot_remove(nj_slot *slot); /* not there: no-op */
+/* look() is called under the list's lock: a slot stays while it is looked at. */
+void nj_slot_each(void (*look)(void *opaque, nj_slot *slot), void *opaque);
 
 #endif

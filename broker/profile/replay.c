@@ -25,6 +25,12 @@ static const char *name_in(const nj_modules *modules, const char *file)
     return name;
 }
 
+nj_watch *nj_replay_watch(const nj_replay_options *o, int level)
+{
+    const char *call_s = nj_settings_get(o->settings, "run", "call_s");
+    return nj_watch_start(&(nj_watch_options){ .call_s = call_s ? strtod(call_s, NULL) : 10, .level = level });
+}
+
 int nj_replay_choose(nj_replay *r, const nj_replay_options *o, nj_error *err)
 {
     const char *instance = o->instance, *path[3];

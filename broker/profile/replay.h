@@ -7,6 +7,7 @@
 
 #include "../decode/decode.h"
 #include "../graph/dispatch.h"
+#include "../graph/watch.h"
 #include "alerts.h"
 
 enum { NJ_REPLAY_SURVEYS = 16, NJ_REPLAY_THREADS = 256 };
@@ -66,6 +67,8 @@ typedef struct nj_replay_options {
     uint32_t threads; /* 0 = one */
 } nj_replay_options;
 
+/* Tells calls that do not return, as a run does (run.call_s). To be started after the last fork(). */
+nj_watch *nj_replay_watch(const nj_replay_options *options, int level);
 /* Loads the modules and chooses the instances, without opening any: enough for nj_replay_target. -1 with err. */
 int nj_replay_choose(nj_replay *r, const nj_replay_options *options, nj_error *err);
 /* Does that, opens the instances, decodes the alerts, and takes them once through all modules that the target needs (the warm-up;

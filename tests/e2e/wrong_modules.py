@@ -80,7 +80,7 @@ def build(so):
 
 
 def run(so, name, *more, **kw):
-    return nightjar("run", "night.tar", "--module-path", so, "-m", name, "-j", "1", "-D", "run.single_row=0", *more, **kw)
+    return nightjar("run", "night.tar", "--module-path", so, "-m", name, "-j", "1", "-D", "run.single_row=0", "-D", "run.batch_ms=10000", *more, **kw)
 
 
 def lines(r, word):
@@ -212,6 +212,64 @@ def crashes():
     ok(r.returncode == 3 and len(lines(r, "module ends called exit() in open()")) == 1, "exit() in open()", f"{r.returncode} {r.stderr}")
 
 
+def begin(*args):
+    return subprocess.Popen([NIGHTJAR, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def until(process, word):
+    """Its standard error up to the line with this word; what follows is left to be read."""
+    got = ""
+    for line in process.stderr:
+        got += line
+        if word in line:
+            break
+    return got
+
+
+def hangs():
+    """A call that does not return is told with module, rows and alert; a stop is acknowledged, and ends."""
+    ids = [x["candid"] for x in night()]
+    so = module("loops", ROW=f"if (id == {ids[5]}) for (volatile int go = 1; go;) sum++;", HEAD=CRASH_HEAD)
+    args = ("run", "night.tar", "--module-path", so, "-m", "loops", "-q", "-j", "2", "-D", "run.single_row=0", "-D", "run.batch_ms=10000", "-D", "run.call_s=0.2")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        p = begin(*args, "-D", "run.stop_s=0.3", "-D", "run.batch_rows=4")
+        got = until(p, "has been in this call for")
+        ok(f"module loops in process(), 4 rows from alert {ids[4]} of night.tar, has been in this call for" in got, "a call that does not return: module, rows and alert", got)
+        p.send_signal(number)
+        got += p.communicate(timeout=60)[1]
+        ok("finishing what was read; once more to stop at once" in got, f"{number.name} is acknowledged", got)
+        ok(p.returncode == 130 and "nothing has moved" in got and got.count("module loops in process(), 4 rows from alert") == 2, "the stop ends, and says what was under way", got)
+    p = begin(*args)
+    got = until(p, "has been in this call for")
+    p.send_signal(signal.SIGINT)
+    got += until(p, "finishing what was read")
+    p.send_signal(signal.SIGINT)
+    got += p.communicate(timeout=60)[1]
+    ok(p.returncode == 130 and "nothing has moved" not in got, "a second signal ends it at once", got)
+    so = module("waits", OPEN="pause();")
+    p = begin("run", "night.tar", "--module-path", so, "-m", "waits", "-q", "-D", "run.call_s=0.2", "-D", "run.stop_s=0.2")
+    got = until(p, "has been in this call for")
+    p.send_signal(signal.SIGTERM)
+    got += p.communicate(timeout=60)[1]
+    ok(p.returncode == 130 and "module waits in open(), has been in this call for" in got, "an open() that does not return", got)
+    p = begin("profile", os.path.abspath("loops.so"), "night.tar", "--no-hits", "-D", "run.call_s=0.2")
+    got = until(p, "has been in this call for")
+    os.killpg(p.pid, signal.SIGKILL)
+    p.communicate()
+    ok("module loops in process(), 20 rows" in got, "in profile", got)
+    p = begin("profile", "loops.c", "night.tar", "-D", "run.call_s=0.2")
+    got = until(p, "has been in this call for")
+    os.killpg(p.pid, signal.SIGKILL)
+    p.communicate()
+    ok("module loops in process(), 20 rows" in got, "in profile's counting pass", got)
+    so = module("slow", HEAD="#include <time.h>", ROW="if (row % 2) nanosleep(&(struct timespec){ 0, 500000000 }, NULL);")
+    p = begin("run", "night.tar", "--module-path", so, "-m", "slow", "-q", "-j", "1", "-D", "run.single_row=0", "-D", "run.batch_rows=2", "-D", "run.stop_s=3", "-D", "run.call_s=0.1", "-o", "ndjson:slow.ndjson", "--report", "slow.json")
+    until(p, "has been in this call for")
+    p.send_signal(signal.SIGTERM)
+    got = p.communicate(timeout=60)[1]
+    ok(p.returncode == 130 and "nothing has moved" not in got and report("slow.json")["ledger"]["emitted"] == len(rows("slow.ndjson")) > 0, "a stop that gets on may take longer, and loses nothing", got)
+
+
 def night():
     nightjar("run", "night.tar", "-m", "roid", "-q", "-o", "ndjson:night.ndjson", "--overwrite")
     return rows("night.ndjson")
@@ -225,4 +283,5 @@ with Folder():
         skip("crashes", "a sanitizer's handlers stay")
     else:
         crashes()
+    hangs()
 done()

@@ -1,0 +1,40 @@
+/* slot.c - the slots of all threads that call modules, so that one thread can look at the others. */
+#include "slot.h"
+
+#include <pthread.h>
+
+_Thread_local nj_slot *nj_slot_here;
+nj_slot nj_slot_set_up;
+
+const char *const nj_phase_name[] = { "while it was loaded", "in declare()", "in open()",
+                                      "in thread_open()",    "in process()", "while the host opened a stamp for its process()",
+                                      "in thread_close()",   "in close()" };
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static nj_slot *list = &nj_slot_set_up;
+
+void nj_slot_add(nj_slot *slot)
+{
+    pthread_mutex_lock(&lock);
+    slot->next = list;
+    list = slot;
+    pthread_mutex_unlock(&lock);
+}
+
+void nj_slot_remove(nj_slot *slot)
+{
+    pthread_mutex_lock(&lock);
+    for (nj_slot **at = &list; *at; at = &(*at)->next) {
+        if (*at != slot) continue;
+        *at = slot->next;
+        break;
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void nj_slot_each(void (*look)(void *opaque, nj_slot *slot), void *opaque)
+{
+    pthread_mutex_lock(&lock);
+    for (nj_slot *s = list; s; s = s->next) look(opaque, s);
+    pthread_mutex_unlock(&lock);
+}
