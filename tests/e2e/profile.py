@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """nightjar profile: a module of known cost, its lines held against what they burn; and hostless on the real night."""
-import ctypes, errno, os, re, shutil, struct, subprocess, xml.etree.ElementTree
+import ctypes, errno, html, os, re, shutil, struct, subprocess, xml.etree.ElementTree
 from tap import NIGHTJAR, ROOT, SANITIZED, SHARED, Folder, done, nightjar, ok, report, skip
 
 SAMPLE = os.path.join(ROOT, "data", "sample.tar.gz")
@@ -332,7 +332,7 @@ def flags():
     v = [e["joule_per_million_alerts"], e["gco2e_per_million_alerts"]]
     ok(all(set(x) == {"value", "low", "high", "kind", "source", "year"} and 0 < x["low"] <= x["value"] <= x["high"] and x["kind"] in ("measured", "modelled", "assumed") and x["source"] for x in v)
        and abs(v[1]["value"] / (v[0]["value"] * e["pue"] * e["g_per_kwh"] / 3.6e6) - 1) < 1e-9
-       and "Energy per million alerts, " + v[0]["kind"] in text and "Carbon per million alerts" in text and "tier " + e["tier"] in text and v[0]["source"] in page and "g CO2e" in page,
+       and "Energy per million alerts, " + v[0]["kind"] in text and "Carbon per million alerts" in text and "tier " + e["tier"] in text and v[0]["source"] in html.unescape(page) and "g CO2e" in page,
        "energy and carbon per million alerts, with band, kind, source and year, in all three formats", (e, text[-800:]))
 
 
