@@ -85,6 +85,7 @@ typedef struct run {
     uint32_t n_sources;
     nj_sink **sink;
     uint32_t n_sinks;
+    struct out *out; /* the output thread's own; NULL when it is not there */
     nj_dead_letters *dead;
     const char *dead_path; /* where they go; NULL until nj_flow_letters_place() */
     bool has_dead;
@@ -172,7 +173,8 @@ extern const nj_source_host nj_ingest_host; /* opaque = run */
 int nj_compute(run *r, nj_worker **worker, int threads); /* the OpenMP region: returns when the work ring is drained */
 
 /* output.c */
-void *nj_output(void *run_); /* thread */
+void *nj_output(void *run_);                          /* thread */
+void nj_flow_refuse(void *run_, const nj_dead *dead); /* nj_sink_refuse; in the output thread */
 
 /* letters.c: where dead letters go */
 int nj_flow_letters_place(run *r, nj_error *err); /* at the start: a place that cannot be written is found here */

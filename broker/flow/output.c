@@ -8,6 +8,12 @@
 #include "../base/log.h"
 #include "internal.h"
 
+/* A row that an output's target does not take. */
+typedef struct refused {
+    nj_chunk *chunk; /* held */
+    uint32_t record;
+} refused;
+
 typedef struct out {
     run *r;
     nj_batch **stash; /* arrived before their turn */
@@ -23,6 +29,10 @@ typedef struct out {
     uint8_t *pass;                            /* [rows] */
     parts parts;
     int64_t filter_ns, filtered_ns; /* of the present batch */
+    nj_batch *batch;                /* the present one; NULL between batches */
+    uint8_t *fate;                  /* [rows] of it */
+    refused *refused;               /* since the last settlement: two outputs may refuse one row */
+    uint32_t n_refused, cap_refused;
 } out;
 
 static void sink_fails(run *r, const nj_error *err)
@@ -51,7 +61,7 @@ static int begin_sinks(out *o)
 
 /* --- one batch --- */
 
-enum { ROW_EMIT, ROW_FILTERED, ROW_DUPLICATE, ROW_RETURNED };
+enum { ROW_EMIT, ROW_FILTERED, ROW_DUPLICATE, ROW_RETURNED, ROW_REFUSED };
 
 static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint8_t *fate)
 {
@@ -127,11 +137,14 @@ static int write_rows(out *o, nj_batch *b, uint8_t *fate)
     rows.n_fields = r->n_out;
     int64_t t1 = nj_now_ns();
     nj_error err = { "" };
-    for (uint32_t i = 0; i < r->n_sinks && rows.n; i++)
-        if (r->sink[i]->class->write(r->sink[i], &rows, &err)) {
-            sink_fails(r, &err);
-            break;
-        }
+    o->batch = b;
+    o->fate = fate;
+    for (int others = 0; others < 2; others++) { /* a row that one refuses is in none, if that shows now */
+        for (uint32_t i = 0; i < r->n_sinks && rows.n && !r->sink_failed; i++)
+            if (r->sink[i]->class->refuses != others && r->sink[i]->class->write(r->sink[i], &rows, &err)) sink_fails(r, &err);
+        rows.n = select_rows(fate, b->n, row);
+    }
+    o->batch = NULL;
     int64_t t2 = nj_now_ns();
     o->filter_ns = t0;
     o->filtered_ns = t1;
@@ -154,17 +167,54 @@ static int write_rows(out *o, nj_batch *b, uint8_t *fate)
     return 0;
 }
 
-static void write_dead(out *o, nj_batch *b)
+static void write_dead(run *r, const nj_dead *dead, uint32_t n)
 {
-    run *r = o->r;
     nj_error err = { "" };
-    for (uint32_t i = 0; i < b->n_dead; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         char where[512];
         static int said;
-        nj_log_limited(&said, 10, NJ_LOG_WARN, "%s: record %u is dead: %s", nj_chunk_where(b->dead[i].chunk, where, sizeof where),
-                       b->dead[i].record, b->dead[i].reason);
+        nj_log_limited(&said, 10, NJ_LOG_WARN, "%s: record %u is dead: %s", nj_chunk_where(dead[i].chunk, where, sizeof where),
+                       dead[i].record, dead[i].reason);
     }
-    if (nj_flow_letters_open(r, &err) || nj_dead_letters_write(r->dead, b->dead, b->n_dead, &err)) sink_fails(r, &err);
+    if (nj_flow_letters_open(r, &err) || nj_dead_letters_write(r->dead, dead, n, &err)) sink_fails(r, &err);
+}
+
+/* Accounts for it: 0; 1 when it is accounted for already; -1 when memory is short. */
+static int refuse_row(out *o, const nj_dead *dead)
+{
+    for (uint32_t i = 0; i < o->n_refused; i++)
+        if (o->refused[i].chunk == dead->chunk && o->refused[i].record == dead->record) return 1;
+    if (o->n_refused == o->cap_refused) {
+        uint32_t cap = 2 * o->cap_refused + 16;
+        refused *more = realloc(o->refused, cap * sizeof *more);
+        if (!more) return -1;
+        o->refused = more;
+        o->cap_refused = cap;
+    }
+    o->refused[o->n_refused++] = (refused){ dead->chunk, dead->record };
+    nj_chunk_hold(dead->chunk);
+    for (uint32_t i = 0; o->batch && i < o->batch->n; i++)
+        if (o->batch->row[i].chunk == dead->chunk && o->batch->row[i].record == dead->record) {
+            o->fate[i] = ROW_REFUSED;
+            return 0;
+        }
+    for (uint32_t i = 0; i < o->n_pending; i++) { /* the target had it, and said so only now */
+        pending *p = &o->pending[i];
+        if (p->stream != dead->chunk->stream->id || p->next_offset != dead->chunk->offset + 1 || !p->emitted) continue;
+        p->emitted--;
+        p->dead++;
+        break;
+    }
+    return 0;
+}
+
+void nj_flow_refuse(void *run_, const nj_dead *dead)
+{
+    run *r = run_;
+    int rc = r->out && !r->sink_failed ? refuse_row(r->out, dead) : 1;
+    nj_error err;
+    if (rc == 0) write_dead(r, dead, 1);
+    if (rc < 0) nj_fail(&err, "out of memory for a dead letter"), sink_fails(r, &err);
 }
 
 static pending *add_pending(out *o)
@@ -238,6 +288,7 @@ static int note_receipts(out *o, const nj_batch *b, const uint8_t *fate)
             case ROW_EMIT: p->emitted++; break;
             case ROW_FILTERED: p->filtered++; break;
             case ROW_DUPLICATE: p->duplicates++; break;
+            case ROW_REFUSED: p->dead++; break;
             default: p->returned++; break;
             }
         if (note_exposures(o, b, s, c, fate + row - receipt->n_rows, row - receipt->n_rows, receipt->n_rows)) return -1;
@@ -255,7 +306,7 @@ static void write_batch(out *o, nj_batch *b)
     uint8_t *fate = nj_arena_zalloc(&b->arena, b->n + 1);
     int rc = fate ? 0 : -1;
     if (rc == 0 && !r->sink_failed && b->n) rc = write_rows(o, b, fate);
-    if (rc == 0 && !r->sink_failed && b->n_dead) write_dead(o, b); /* a failure is in sink_failed */
+    if (rc == 0 && !r->sink_failed && b->n_dead) write_dead(r, b->dead, b->n_dead); /* a failure is in sink_failed */
     if (rc == 0) rc = note_receipts(o, b, fate);
     if (rc) {
         nj_error err;
@@ -298,6 +349,8 @@ static void settle(out *o, bool acknowledged)
         if (p->last) __atomic_add_fetch(&l->settled, 1, __ATOMIC_RELEASE);
     }
     o->n_pending = 0;
+    for (uint32_t i = 0; i < o->n_refused; i++) nj_chunk_drop(o->refused[i].chunk);
+    o->n_refused = 0;
 }
 
 static void flush_sinks(out *o)
@@ -402,6 +455,7 @@ void *nj_output(void *run_)
 {
     run *r = run_;
     out o = { .r = r, .flushed_ns = nj_now_ns(), .cpu_mark = nj_thread_cpu_ns() };
+    r->out = &o;
     o.value = calloc(r->n_fields + 1, sizeof *o.value);
     if (!o.value) give_up(r);
     for (int closed = 0; !closed && o.value;) {
@@ -424,6 +478,8 @@ void *nj_output(void *run_)
     if (r->options->progress && o.progress_ns) {
         if (write(STDERR_FILENO, "\r\033[K", 4) < 0) r->stop = 1;
     }
+    r->out = NULL;
+    free(o.refused);
     free(o.stash);
     free(o.pending);
     free(o.parts.part);

@@ -131,7 +131,9 @@ static int open_sinks(run *r, nj_error *err)
     for (uint32_t i = 0; i < (o->n_sinks ? o->n_sinks : 1); i++) {
         for (uint32_t k = 0; k < i; k++)
             if (!strcmp(o->sink[i], o->sink[k])) return nj_fail(err, "-o %s: is given twice", o->sink[i]);
-        nj_sink_args args = { .mode = o->mode, .sync = r->conf.sync, .settings = o->settings };
+        nj_sink_args args = {
+            .mode = o->mode, .sync = r->conf.sync, .settings = o->settings, .refuse = nj_flow_refuse, .refuse_opaque = r
+        };
         r->sink[i] = nj_sink_open(o->n_sinks ? o->sink[i] : "null:", &args, err);
         if (!r->sink[i]) return -1;
         r->n_sinks++;

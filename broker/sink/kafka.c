@@ -1,5 +1,5 @@
 /* Rows as JSON messages, keyed by candid, through librdkafka's idempotent producer. A flush returns when every message has its
- * delivery report; one that failed for good fails the sink. */
+ * delivery report. A row that the topic will never take is refused, any other failure for good fails the sink. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,8 +7,10 @@
 
 #include "../base/clock.h"
 #include "../base/kafka.h"
+#include "../base/log.h"
 #include "classes.h"
 #include "json.h"
+#include "kafka_row.h"
 
 typedef struct kafka_conf {
     int64_t connect_s;
@@ -24,6 +26,17 @@ typedef struct topic {
     rd_kafka_topic_t *handle;
 } topic;
 
+/* A message that was refused together with others: which of them is at fault shows when each is sent alone. */
+typedef struct again {
+    rd_kafka_topic_t *topic;
+    void *value;
+    size_t n, key_size;
+    char key[24];
+    nj_kafka_row *row;
+} again;
+
+enum { HELD_MOST = 64 << 20, AGAIN_MOST = 4096 };
+
 typedef struct kafka_sink {
     nj_sink base;
     char *target; /* "host:port/topic", for messages */
@@ -34,17 +47,75 @@ typedef struct kafka_sink {
     size_t n_topics;
     nj_json_keys keys;
     nj_buffer row;
-    uint32_t candid; /* its field; UINT32_MAX = none */
-    uint64_t n_failed;
+    uint32_t candid;   /* its field; UINT32_MAX = none */
+    nj_kafka_rows way; /* rows whose messages have no delivery report yet */
+    again *again;
+    size_t n_again, cap_again;
+    bool alone; /* there is one message on its way */
+    uint64_t n_alone, n_failed;
     char why[512]; /* of the first message that was not delivered, or of the last trouble with the brokers */
 } kafka_sink;
+
+/* Would the same message never be taken, whenever it is sent? */
+static bool is_for_ever(rd_kafka_resp_err_t error)
+{
+    switch (error) {
+    case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
+    case RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE:
+    case RD_KAFKA_RESP_ERR_INVALID_MSG:
+    case RD_KAFKA_RESP_ERR_INVALID_RECORD: return true; /* no key, and the topic is compacted */
+    default: return false;
+    }
+}
+
+static const char *hint(rd_kafka_resp_err_t error, bool here)
+{
+    if (error == RD_KAFKA_RESP_ERR_INVALID_RECORD || error == RD_KAFKA_RESP_ERR_INVALID_MSG)
+        return "; a compacted topic takes no row without a candid";
+    return here ? "; message.max.bytes of [kafka] is the limit here" : "; the topic's max.message.bytes is the limit";
+}
+
+/* It is kept, and the row with it, until it can be sent alone. -1: memory is short. */
+static int keep_again(kafka_sink *s, const rd_kafka_message_t *message)
+{
+    if (s->n_again == s->cap_again) {
+        size_t cap = 2 * s->cap_again + 64;
+        again *more = realloc(s->again, cap * sizeof *more);
+        if (!more) return -1;
+        s->again = more;
+        s->cap_again = cap;
+    }
+    again a = { .topic = message->rkt, .n = message->len, .row = message->_private, .value = malloc(message->len + 1) };
+    if (!a.value || message->key_len > sizeof a.key) {
+        free(a.value);
+        return -1;
+    }
+    memcpy(a.value, message->payload, message->len);
+    if (message->key_len) memcpy(a.key, message->key, message->key_len);
+    a.key_size = message->key_len;
+    s->again[s->n_again++] = a;
+    return 0;
+}
 
 /* Called from poll and flush, in the thread of the sink. */
 static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message, void *opaque)
 {
     kafka_sink *s = opaque;
+    nj_kafka_row *row = message->_private;
     char text[384];
     (void)producer;
+    if (row && is_for_ever(message->err)) {
+        if (!s->alone && !keep_again(s, message)) return;
+        if (s->alone)
+            nj_kafka_row_refuse(&s->way, row, "the Kafka topic %s does not take its row of %zu bytes: %s%s",
+                                rd_kafka_topic_name(message->rkt), message->len, rd_kafka_err2str(message->err),
+                                hint(message->err, false));
+        nj_kafka_row_done(&s->way, row);
+        if (s->alone) return;
+    } else if (row) {
+        nj_kafka_row_done(&s->way, row);
+    }
     if (!message->err || s->n_failed++) return;
     /* not rd_kafka_message_errstr: in 2.0.2 that is the message itself, which has no NUL */
     snprintf(s->why, sizeof s->why, "topic %s, candid %.*s: %s", rd_kafka_topic_name(message->rkt), (int)message->key_len,
@@ -97,6 +168,8 @@ static nj_sink *open_kafka(const nj_sink_args *args, nj_error *err)
         return NULL;
     }
     s->base.class = &nj_sink_kafka;
+    s->way.refuse = args->refuse;
+    s->way.opaque = args->refuse_opaque;
     if (!slash || slash == args->target || strpbrk(slash, "?,^")) {
         nj_fail(err, "kafka://%s: expected kafka://HOST:PORT[,HOST:PORT]/TOPIC, or HOST:PORT/ and a topic per -t", args->target);
         goto bad;
@@ -158,22 +231,58 @@ static int check(const kafka_sink *s, nj_error *err)
     return fatal ? nj_fail(err, "kafka://%s: %s", s->target, text) : 0;
 }
 
-static int produce(kafka_sink *s, const char *name, size_t n, const char *key, size_t key_size, nj_error *err)
+static int produce(kafka_sink *s, rd_kafka_topic_t *to, const void *value, size_t n, const char *key, size_t key_size,
+                   nj_kafka_row *row, nj_error *err)
 {
-    topic *t = find_topic(s, name, n, err);
-    if (!t) return -1;
-    while (rd_kafka_produce(t->handle, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, s->row.data, s->row.n, key_size ? key : NULL,
-                            key_size, NULL)) {
+    while (rd_kafka_produce(to, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, (void *)(uintptr_t)value, n, key_size ? key : NULL,
+                            key_size, row)) {
         rd_kafka_resp_err_t rc = rd_kafka_last_error();
+        if (row && is_for_ever(rc)) {
+            nj_kafka_row_refuse(&s->way, row, "its row of %zu bytes is not sent to the Kafka topic %s: %s%s", n,
+                                rd_kafka_topic_name(to), rd_kafka_err2str(rc), hint(rc, true));
+            return 0;
+        }
         if (rc != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
             if (rc == RD_KAFKA_RESP_ERR__FATAL && check(s, err)) return -1;
-            return nj_fail(err, "kafka://%s: topic %.*s, candid %.*s: %s", s->target, (int)n, name, (int)key_size, key,
+            return nj_fail(err, "kafka://%s: topic %s, candid %.*s: %s", s->target, rd_kafka_topic_name(to), (int)key_size, key,
                            rd_kafka_err2str(rc));
         }
         rd_kafka_poll(s->producer, 100); /* ends when messages are delivered, or given up after message.timeout.ms */
         if (check(s, err)) return -1;
     }
+    if (row) row->n_messages++;
     return 0;
+}
+
+static int drain(kafka_sink *s, nj_error *err)
+{
+    while (rd_kafka_flush(s->producer, 1000) == RD_KAFKA_RESP_ERR__TIMED_OUT)
+        if (check(s, err)) return -1;
+    return check(s, err);
+}
+
+/* Brokers refuse whole batches of messages: each of them again, and nothing else on its way. */
+static int send_alone(kafka_sink *s, nj_error *err)
+{
+    if (!s->n_again) return 0;
+    int rc = drain(s, err);
+    s->alone = true;
+    if (!s->n_alone)
+        nj_log(NJ_LOG_WARN,
+               "kafka://%s: a topic refuses batches of messages, which are sent one by one; [kafka] batch.size below the topic's "
+               "max.message.bytes avoids that",
+               s->target);
+    for (size_t i = 0; i < s->n_again; i++) {
+        again *a = &s->again[i];
+        if (!rc) rc = produce(s, a->topic, a->value, a->n, a->key, a->key_size, a->row, err);
+        nj_kafka_row_done(&s->way, a->row); /* of the message that was refused */
+        if (!rc) rc = drain(s, err);
+        free(a->value);
+    }
+    s->n_alone += s->n_again;
+    s->n_again = 0;
+    s->alone = false;
+    return rc;
 }
 
 static int write_row(kafka_sink *s, const nj_rows *rows, uint32_t row, nj_error *err)
@@ -189,12 +298,20 @@ static int write_row(kafka_sink *s, const nj_rows *rows, uint32_t row, nj_error 
     }
     s->row.n = 0;
     nj_json_row(&s->row, &s->keys, rows, row);
-    if (s->row.failed) return nj_fail(err, "kafka://%s: out of memory", s->target);
-    for (const char *end; *names; names = *end ? end + 1 : end) {
-        end = names + strcspn(names, ",");
-        if (end > names && produce(s, names, (size_t)(end - names), key, key_size, err)) return -1;
+    nj_kafka_row *from = s->row.failed ? NULL : nj_kafka_row_new(&s->way, rows, row);
+    if (s->row.failed || (s->way.refuse && rows->batch && !from)) return nj_fail(err, "kafka://%s: out of memory", s->target);
+    int rc = 0;
+    if (s->row.n <= 2 && from) { /* {}: nothing to read, and to a compacted topic no bytes at all mean that the key is gone */
+        nj_kafka_row_refuse(&s->way, from, "its row for Kafka is empty");
+        names = "";
     }
-    return 0;
+    for (const char *end; *names && !rc; names = *end ? end + 1 : end) {
+        end = names + strcspn(names, ",");
+        topic *t = end > names ? find_topic(s, names, (size_t)(end - names), err) : NULL;
+        if (end > names) rc = t ? produce(s, t->handle, s->row.data, s->row.n, key, key_size, from, err) : -1;
+    }
+    if (from) nj_kafka_row_done(&s->way, from);
+    return rc;
 }
 
 static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
@@ -203,15 +320,14 @@ static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
     for (uint32_t k = 0; k < rows->n; k++)
         if (write_row(s, rows, rows->row[k], err)) return -1;
     rd_kafka_poll(s->producer, 0);
+    if (s->n_again >= AGAIN_MOST || s->way.held >= HELD_MOST) return drain(s, err) ? -1 : send_alone(s, err);
     return check(s, err);
 }
 
 static int flush(nj_sink *sink, nj_error *err)
 {
     kafka_sink *s = (kafka_sink *)sink;
-    while (rd_kafka_flush(s->producer, 1000) == RD_KAFKA_RESP_ERR__TIMED_OUT)
-        if (check(s, err)) return -1;
-    return check(s, err);
+    return drain(s, err) ? -1 : send_alone(s, err);
 }
 
 static int close_kafka(nj_sink *sink, nj_error *err)
@@ -225,6 +341,9 @@ static int close_kafka(nj_sink *sink, nj_error *err)
     }
     for (size_t i = 0; i < s->n_topics; i++) free(s->topic[i].name);
     free(s->topic);
+    for (size_t i = 0; i < s->n_again; i++) free(s->again[i].value);
+    free(s->again);
+    nj_kafka_rows_drop(&s->way);
     nj_json_keys_free(&s->keys);
     nj_buffer_free(&s->row);
     free(s->only);
@@ -235,6 +354,7 @@ static int close_kafka(nj_sink *sink, nj_error *err)
 
 const nj_sink_class nj_sink_kafka = {
     .scheme = "kafka",
+    .refuses = true,
     .doc = "kafka://HOST:PORT/TOPIC a JSON message per row, keyed by candid; HOST:PORT/ sends each row to the topics (-t) it "
            "matches",
     .open = open_kafka,

@@ -15,16 +15,23 @@ typedef struct nj_metadata {
 
 typedef enum { NJ_SINK_CREATE, NJ_SINK_OVERWRITE, NJ_SINK_APPEND } nj_sink_mode;
 
+/* A row that a sink's target will never take, by the packet that it came from. The sink tells it within write() or flush(),
+ * and goes on; the host makes it a dead letter. */
+typedef void nj_sink_refuse(void *opaque, const nj_dead *dead);
+
 typedef struct nj_sink_args {
-    const char *target;    /* behind the scheme: a path, "-", "host:port/topic" */
-    nj_sink_mode mode;     /* CREATE: an existing file is an error that names --overwrite and --append */
-    bool sync;             /* flush() also does fdatasync */
-    nj_settings *settings; /* [sink.<scheme>], [kafka] */
+    const char *target;     /* behind the scheme: a path, "-", "host:port/topic" */
+    nj_sink_mode mode;      /* CREATE: an existing file is an error that names --overwrite and --append */
+    bool sync;              /* flush() also does fdatasync */
+    nj_settings *settings;  /* [sink.<scheme>], [kafka] */
+    nj_sink_refuse *refuse; /* NULL: such a row fails the sink */
+    void *refuse_opaque;
 } nj_sink_args;
 
 typedef struct nj_sink_class {
     const char *scheme, *doc;
     bool is_file; /* the target is a path */
+    bool refuses; /* it may refuse rows: it is asked before the other sinks write theirs */
     /* Checks the target and opens it. NULL with err. */
     nj_sink *(*open)(const nj_sink_args *args, nj_error *err);
     /* Once, before the first write: the columns and the provenance (key, value pairs, ends with a NULL key). Also called at the end

@@ -35,6 +35,24 @@ static int stop_cluster(void **state)
     return remove_folder(state);
 }
 
+typedef struct refusals {
+    uint32_t n, record[16];
+    char reason[512]; /* of the last */
+} refusals;
+
+static void note_refusal(void *opaque, const nj_dead *dead)
+{
+    refusals *r = opaque;
+    assert_in_range(r->n, 0, 15);
+    r->record[r->n++] = dead->record;
+    snprintf(r->reason, sizeof r->reason, "%s", dead->reason);
+    assert_string_equal(dead->module, "sink.kafka");
+    assert_int_equal(dead->size, 3);
+    assert_memory_equal(dead->bytes, "\1\2\3", 3);
+}
+
+static refusals *noted; /* of the next sink to open; NULL: it has nobody to tell */
+
 static nj_sink *open_topic(const char *topic, const char *name, const char *value)
 {
     char spec[256];
@@ -42,7 +60,10 @@ static nj_sink *open_topic(const char *topic, const char *name, const char *valu
     nj_error err = { "" };
     snprintf(spec, sizeof spec, "kafka://%s/%s", rd_kafka_mock_cluster_bootstraps(cluster), topic);
     if (name) nj_settings_set(&settings, "kafka", name, value, "test");
-    nj_sink *s = nj_sink_open(spec, &(nj_sink_args){ .mode = NJ_SINK_CREATE, .settings = &settings }, &err);
+    const nj_sink_args args = {
+        .mode = NJ_SINK_CREATE, .settings = &settings, .refuse = noted ? note_refusal : NULL, .refuse_opaque = noted
+    };
+    nj_sink *s = nj_sink_open(spec, &args, &err);
     if (!s) fail_msg("%s", err.text);
     nj_settings_free(&settings);
     return s;
@@ -175,6 +196,178 @@ static void a_row_that_is_too_large_is_named(void **state)
     s->class->close(s, NULL);
 }
 
+/* Five rows of one chunk of five records; the last one's datum lies elsewhere. */
+static nj_batch *batch_of_rows(nj_chunk **chunk)
+{
+    nj_batch *b = nj_batch_new();
+    uint8_t *bytes = malloc(12);
+    assert_non_null(b);
+    assert_non_null(bytes);
+    for (int i = 0; i < 12; i++) bytes[i] = (uint8_t)(i % 3 + 1);
+    *chunk = nj_chunk_new(NULL, bytes, 12);
+    b->row = calloc(5, sizeof *b->row);
+    assert_non_null(*chunk);
+    assert_non_null(b->row);
+    for (uint32_t i = 0; i < 5; i++)
+        b->row[i] = (nj_row){ .chunk = *chunk, .record = i, .size = 3, .datum = i < 4 ? bytes + 3 * i : (void *)"\1\2\3" };
+    return b;
+}
+
+/* After it nothing may hold the chunk but the test. */
+static void free_rows(nj_batch *b, nj_chunk *chunk)
+{
+    assert_int_equal(chunk->refs, 1);
+    nj_chunk_drop(chunk);
+    free(b->row);
+    b->row = NULL;
+    nj_batch_free(b);
+}
+
+static void a_row_that_is_never_taken_is_refused_and_the_others_arrive(void **state)
+{
+    (void)state;
+    static message m[16];
+    static char text[5000];
+    memset(text, 'x', sizeof text - 1);
+    const char *texts[5] = { "a", "b", "c", "d", text };
+    nj_col more[FIELDS];
+    memcpy(more, column, sizeof more);
+    more[OBJECT].data = texts;
+    refusals r = { 0 };
+    nj_chunk *chunk;
+    nj_batch *b = batch_of_rows(&chunk);
+    nj_rows rows = rows4;
+    rows.value = more;
+    rows.batch = b;
+    rd_kafka_mock_topic_create(cluster, "never", 1, 1);
+    nj_error err = { "" };
+    noted = &r;
+    nj_sink *s = open_topic("never", "message.max.bytes", "2000");
+    noted = NULL;
+    assert_int_equal(s->class->begin(s, field, FIELDS, NULL, &err), 0);
+    assert_int_equal(s->class->write(s, &rows, &err), 0);
+    assert_int_equal(r.n, 1); /* now, before other sinks write it */
+    assert_int_equal(r.record[0], 4);
+    assert_non_null(strstr(r.reason, "Message size too large; message.max.bytes of [kafka] is the limit here"));
+    assert_int_equal(s->class->flush(s, &err), 0);
+    assert_int_equal(s->class->close(s, &err), 0);
+    assert_int_equal(r.n, 1);
+    free_rows(b, chunk);
+    assert_int_equal(consume("never", m, 16), 3);
+}
+
+static void a_batch_that_the_broker_refuses_is_sent_row_by_row(void **state)
+{
+    (void)state;
+    static message m[16];
+    static const rd_kafka_resp_err_t kind[] = { RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, RD_KAFKA_RESP_ERR_INVALID_RECORD,
+                                                RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE };
+    for (size_t k = 0; k < 3; k++) {
+        char topic[32];
+        refusals r = { 0 };
+        nj_chunk *chunk;
+        nj_batch *b = batch_of_rows(&chunk);
+        nj_rows rows = rows4;
+        rows.batch = b;
+        snprintf(topic, sizeof topic, "batch%zu", k);
+        rd_kafka_mock_topic_create(cluster, topic, 1, 1);
+        nj_error err = { "" };
+        noted = &r;
+        nj_sink *s = open_topic(topic, "linger.ms", "5000"); /* one batch: it goes with the flush */
+        noted = NULL;
+        assert_int_equal(s->class->begin(s, field, FIELDS, NULL, &err), 0);
+        assert_int_equal(s->class->write(s, &rows, &err), 0);
+        rd_kafka_mock_push_request_errors(cluster, PRODUCE, 4, kind[k], RD_KAFKA_RESP_ERR_NO_ERROR, kind[k],
+                                          RD_KAFKA_RESP_ERR_NO_ERROR); /* all; then of each alone the second */
+        assert_int_equal(s->class->flush(s, &err), 0);
+        assert_int_equal(r.n, 1);
+        assert_int_equal(r.record[0], row_list[1]);
+        assert_non_null(strstr(r.reason, topic));
+        assert_int_equal(s->class->flush(s, &err), 0); /* and it goes on */
+        assert_int_equal(s->class->write(s, &rows, &err), 0);
+        assert_int_equal(s->class->flush(s, &err), 0);
+        assert_int_equal(s->class->close(s, &err), 0);
+        assert_int_equal(r.n, 1);
+        free_rows(b, chunk);
+        assert_int_equal(consume(topic, m, 16), 7);
+    }
+}
+
+static void a_row_of_two_topics_is_refused_once(void **state)
+{
+    (void)state;
+    static const char *const topics[5] = { "one,two", "", "", "", "" };
+    refusals r = { 0 };
+    nj_chunk *chunk;
+    nj_batch *b = batch_of_rows(&chunk);
+    nj_rows rows = rows4;
+    rows.batch = b;
+    rows.topics = topics;
+    rd_kafka_mock_topic_create(cluster, "one", 1, 1);
+    rd_kafka_mock_topic_create(cluster, "two", 1, 1);
+    nj_error err = { "" };
+    noted = &r;
+    nj_sink *s = open_topic("", NULL, NULL);
+    noted = NULL;
+    assert_int_equal(s->class->begin(s, field, FIELDS, NULL, &err), 0);
+    assert_int_equal(s->class->write(s, &rows, &err), 0);
+    rd_kafka_mock_push_request_errors(cluster, PRODUCE, 4, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+                                      RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+                                      RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
+    assert_int_equal(s->class->flush(s, &err), 0);
+    assert_int_equal(r.n, 1);
+    assert_int_equal(s->class->close(s, &err), 0);
+    free_rows(b, chunk);
+}
+
+static void an_empty_row_is_refused(void **state)
+{
+    (void)state;
+    static message m[16];
+    refusals r = { 0 };
+    nj_chunk *chunk;
+    nj_batch *b = batch_of_rows(&chunk);
+    nj_rows rows = rows4;
+    rows.batch = b;
+    rows.n_fields = 0;
+    rd_kafka_mock_topic_create(cluster, "empty", 1, 1);
+    nj_error err = { "" };
+    noted = &r;
+    nj_sink *s = open_topic("empty", NULL, NULL);
+    noted = NULL;
+    assert_int_equal(s->class->begin(s, field, 0, NULL, &err), 0);
+    assert_int_equal(s->class->write(s, &rows, &err), 0);
+    assert_int_equal(s->class->flush(s, &err), 0);
+    assert_int_equal(r.n, 4);
+    assert_non_null(strstr(r.reason, "empty"));
+    assert_int_equal(s->class->close(s, &err), 0);
+    free_rows(b, chunk);
+    assert_int_equal(consume("empty", m, 16), 0);
+}
+
+static void a_sink_that_fails_lets_go_of_the_packets(void **state)
+{
+    (void)state;
+    refusals r = { 0 };
+    nj_chunk *chunk;
+    nj_batch *b = batch_of_rows(&chunk);
+    nj_rows rows = rows4;
+    rows.batch = b;
+    rd_kafka_mock_topic_create(cluster, "fails", 1, 1);
+    nj_error err = { "" };
+    noted = &r;
+    nj_sink *s = open_topic("fails", "linger.ms", "5000");
+    noted = NULL;
+    assert_int_equal(s->class->begin(s, field, FIELDS, NULL, &err), 0);
+    assert_int_equal(s->class->write(s, &rows, &err), 0);
+    rd_kafka_mock_push_request_errors(cluster, PRODUCE, 2, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+                                      RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+    assert_int_equal(s->class->flush(s, &err), -1); /* while they are sent one by one */
+    s->class->close(s, NULL);
+    assert_int_equal(r.n, 0);
+    free_rows(b, chunk);
+}
+
 static void a_full_queue_waits(void **state)
 {
     (void)state;
@@ -234,6 +427,11 @@ int main(void)
         cmocka_unit_test(a_broker_that_stumbles_loses_and_doubles_nothing),
         cmocka_unit_test(a_message_that_is_refused_fails_the_sink),
         cmocka_unit_test(a_row_that_is_too_large_is_named),
+        cmocka_unit_test(a_row_that_is_never_taken_is_refused_and_the_others_arrive),
+        cmocka_unit_test(a_batch_that_the_broker_refuses_is_sent_row_by_row),
+        cmocka_unit_test(a_row_of_two_topics_is_refused_once),
+        cmocka_unit_test(an_empty_row_is_refused),
+        cmocka_unit_test(a_sink_that_fails_lets_go_of_the_packets),
         cmocka_unit_test(a_full_queue_waits),
         cmocka_unit_test(targets_and_settings_are_checked),
         cmocka_unit_test(cost_of_a_row),
