@@ -2,39 +2,50 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/settings.h"
 #include "base/version.h"
 #include "cmd/command.h"
 #include "graph/crash.h"
 
-static void help(FILE *to)
+static void overview(FILE *to)
 {
-    fprintf(to, "nightjar %s (%s) - alert streams through C science modules, measured and accounted for\n\n", nj_version,
-            nj_revision);
-    for (const nj_command *const *c = nj_commands; *c; c++) fprintf(to, "  nightjar %-44s %s\n", (*c)->usage, (*c)->summary);
-    fprintf(to, "\n`nightjar COMMAND --help` lists the options of a command.\n");
+    nj_buffer text = { 0 };
+    nj_help_overview(nj_commands, &text);
+    fputs(text.data ? text.data : "", to);
+    nj_buffer_free(&text);
 }
 
-static int no_command(const char *word)
+static int no_command(char **word)
 {
-    const char *name[64];
-    size_t n = 0;
-    for (; nj_commands[n] && n < 64; n++) name[n] = nj_commands[n]->name;
-    const char *near = nj_nearest(word, name, n);
-    if (near) {
-        fprintf(stderr, "nightjar: no command '%s'; did you mean '%s'?\n", word, near);
-    } else {
-        fprintf(stderr, "nightjar: no command '%s'\n", word);
-        help(stderr);
-    }
+    nj_error err;
+    nj_command_find(nj_commands, word, 1, &err);
+    fprintf(stderr, "nightjar: %s\n", err.text);
     return NJ_EXIT_USAGE;
+}
+
+/* --help anywhere before a "--": `catalog build --help` as well. */
+static bool asks_for_help(int argc, char **argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--"); i++)
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) return true;
+    return false;
+}
+
+static int help(const nj_command *c, char *word)
+{
+    nj_error ignored;
+    nj_buffer text = { 0 };
+    const nj_command *verb = c->verbs && word ? nj_command_find(c->verbs, &word, 1, &ignored) : NULL;
+    nj_help_command(verb ? verb : c, verb ? c->name : NULL, &text);
+    fputs(text.data ? text.data : "", stdout);
+    nj_buffer_free(&text);
+    return NJ_EXIT_OK;
 }
 
 int main(int argc, char **argv)
 {
     nj_crash_watch();
-    if (argc < 2 || !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
-        help(argc < 2 ? stderr : stdout);
+    if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
+        overview(argc < 2 ? stderr : stdout);
         return argc < 2 ? NJ_EXIT_USAGE : NJ_EXIT_OK;
     }
     if (!strcmp(argv[1], "--version")) {
@@ -43,11 +54,8 @@ int main(int argc, char **argv)
     }
     for (const nj_command *const *c = nj_commands; *c; c++) {
         if (strcmp((*c)->name, argv[1])) continue;
-        if (argc > 2 && (!strcmp(argv[2], "--help") || !strcmp(argv[2], "-h"))) {
-            printf("nightjar %s\n  %s\n%s", (*c)->usage, (*c)->summary, (*c)->help ? (*c)->help : "");
-            return NJ_EXIT_OK;
-        }
+        if (asks_for_help(argc - 2, argv + 2)) return help(*c, argv[2]);
         return (*c)->main(argc - 1, argv + 1);
     }
-    return no_command(argv[1]);
+    return no_command(argv + 1);
 }

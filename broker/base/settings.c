@@ -136,6 +136,14 @@ int nj_settings_define(nj_settings *s, const char *text, nj_error *err)
     return 0;
 }
 
+int nj_settings_kafka(nj_settings *s, const char *text, nj_error *err)
+{
+    const char *equals = strchr(text, '=');
+    if (!equals || equals == text) return nj_fail(err, "-X %s: expected name=value", text);
+    char *name = nj_arena_text(&s->arena, text, (size_t)(equals - text));
+    return name && nj_settings_set(s, "kafka", name, equals + 1, "-X") == 0 ? 0 : nj_fail(err, "out of memory");
+}
+
 const char *nj_settings_get(nj_settings *s, const char *section, const char *key)
 {
     const char *value = NULL;

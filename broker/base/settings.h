@@ -27,6 +27,8 @@ int nj_settings_file(nj_settings *s, const char *path, nj_error *err);
 int nj_settings_ini(nj_settings *s, const char *name, const char *text, nj_error *err);
 /* Adds one "section.key=value"; the section may hold dots, the key may not ("module.gcvs.radius_arcsec=2"). */
 int nj_settings_define(nj_settings *s, const char *text, nj_error *err);
+/* Adds one "name=value" of librdkafka to [kafka] (-X). */
+int nj_settings_kafka(nj_settings *s, const char *text, nj_error *err);
 int nj_settings_set(nj_settings *s, const char *section, const char *key, const char *value, const char *where);
 /* The value, or NULL. Pointers live until nj_settings_free. */
 const char *nj_settings_get(nj_settings *s, const char *section, const char *key);

@@ -14,17 +14,9 @@
 
 enum { QUERY_MS = 10000 };
 
-static const char help[] =
-    "\n"
-    "  TOPIC[,TOPIC] or ^REGEX, with ?group=G as for run (default nightjar)\n"
-    "  -X NAME=VALUE                 a setting of librdkafka\n"
-    "  -c FILE, -D SECTION.KEY=VALUE settings, as for run\n"
-    "  --json                        one object per partition, one line each\n"
-    "\nLag is the number of messages behind the committed offset; of a partition without one, all that it holds.\n";
-
 typedef struct options {
     nj_settings settings;
-    int json;
+    bool json;
 } options;
 
 static int is_wanted(const char *topics, const regex_t *regex, const char *name)
@@ -134,33 +126,53 @@ static int lag(const options *o, const char *spec, nj_error *err)
     return rc;
 }
 
-static int set_kafka(nj_settings *settings, char *text, nj_error *err)
+static int set_kafka(void *conf, const char *text, nj_error *err)
 {
-    char *equals = strchr(text, '=');
-    if (!equals || equals == text) return nj_fail(err, "-X %s: expected name=value", text);
-    *equals = '\0';
-    return nj_settings_set(settings, "kafka", text, equals + 1, "-X") ? nj_fail(err, "out of memory") : 0;
+    return nj_settings_kafka(&((options *)conf)->settings, text, err);
 }
+
+static int add_file(void *conf, const char *path, nj_error *err)
+{
+    return nj_settings_file(&((options *)conf)->settings, path, err);
+}
+
+static int define(void *conf, const char *text, nj_error *err)
+{
+    return nj_settings_define(&((options *)conf)->settings, text, err);
+}
+
+static const nj_option table[] = {
+    { "kafka", 'X', NJ_OPTION_CALL, .value = "NAME=VALUE", .take = set_kafka, .doc = "a setting of librdkafka" },
+    { "config", 'c', NJ_OPTION_CALL, .value = "FILE", .take = add_file, .doc = "settings (INI), as for run" },
+    { "define", 'D', NJ_OPTION_CALL, .value = "SECTION.KEY=VALUE", .take = define, .doc = "one setting, as for run" },
+    { "json", 0, NJ_OPTION_FLAG, offsetof(options, json), .doc = "one object per partition, one line each" },
+    { 0 }
+};
+
+static int lag_main(int argc, char **argv);
+
+NJ_COMMAND(lag) = {
+    .name = "lag",
+    .usage = "lag kafka://HOST:PORT/TOPIC[?group=G] [options]",
+    .summary = "how far a consumer group is behind, per partition",
+    .help = "Lag is the number of messages behind the committed offset; of a partition without one, all that it holds.\n",
+    .main = lag_main,
+    .options = { table },
+    .arguments = (const nj_meaning[]){ { "TOPIC", "TOPIC[,TOPIC] or ^REGEX, with ?group=G as for run (default nightjar)" },
+                                       { 0 } },
+    .exits = (const nj_meaning[]){ { "2", "no broker answers, or the topics are not there" }, { 0 } },
+    .by_table = true,
+};
 
 static int lag_main(int argc, char **argv)
 {
-    static const struct option known[] = { { "json", no_argument, NULL, 'j' }, { 0 } };
     options o = { 0 };
+    nj_words words;
     nj_error err = { "" };
-    int failed = 0, rc = NJ_EXIT_USAGE;
-    for (int k; !failed && (k = nj_getopt(argc, argv, "X:c:D:", known, &err)) != -1;) switch (k) {
-        case 'X': failed = set_kafka(&o.settings, optarg, &err); break;
-        case 'c': failed = nj_settings_file(&o.settings, optarg, &err); break;
-        case 'D': failed = nj_settings_define(&o.settings, optarg, &err); break;
-        case 'j': o.json = 1; break;
-        default: failed = -1; /* nj_getopt() has said why */
-        }
-    if (!failed && argc - optind != 1) failed = nj_fail(&err, "expected one kafka://HOST:PORT/TOPIC?group=G");
-    if (!failed) rc = lag(&o, argv[optind], &err);
+    int rc = NJ_EXIT_USAGE, failed = nj_command_parse(&nj_command_lag, &o, argc, argv, &words, &err);
+    if (!failed && words.n != 1) failed = nj_fail(&err, "expected one kafka://HOST:PORT/TOPIC?group=G");
+    if (!failed) rc = lag(&o, words.item[0], &err);
     if (rc) nj_log(NJ_LOG_ERROR, "lag: %s", err.text);
     nj_settings_free(&o.settings);
     return rc;
 }
-
-NJ_COMMAND(lag) = { "lag", "lag kafka://HOST:PORT/TOPIC[?group=G]", "how far a consumer group is behind, per partition", help,
-                    lag_main };
