@@ -36,8 +36,12 @@ static void print_one(const nj_instance *in)
         printf("  %s\n", g->doc);
     }
     printf("settings [module.%s]\n", in->name);
-    for (const nj_param *p = m->params; p && p->name; p++)
+    nj_arena arena = { 0 };
+    void *params = NULL;
+    int n = nj_table_rows(&arena, m->params, m->param_size, sizeof(nj_param), &params);
+    for (const nj_param *p = params; n > 0; p++, n--)
         printf("  %-20s = %-10s %s  %s\n", p->name, p->def ? p->def : "", p->unit ? p->unit : "", p->doc);
+    nj_arena_free(&arena);
 }
 
 static int modules_main(int argc, char **argv)

@@ -16,6 +16,7 @@
 #include "nightjar/sky.h"
 #include "services.h"
 #include "slot.h"
+#include "table.h"
 
 static const char *const host_keys[] = { "kind", "default", "surveys", "need.*", NULL };
 static const char *const words_for_no[] = { "0", "no", "false", "off", NULL };
@@ -293,10 +294,16 @@ static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
             return rc;
         }
     }
+    const nj_table_of table_of = { m, NULL, nj_arena_printf(&set->arena, "module %s", in->name) };
+    if (!table_of.who) return nj_fail(err, "out of memory"), NJ_ENOMEM;
+    if (m->declare && (nj_table_check(&table_of, NJ_TABLE_NEEDS, tables.needs, err) ||
+                       nj_table_check(&table_of, NJ_TABLE_GIVES, tables.gives, err)))
+        return NJ_ECONF;
     void *need, *give;
     int n_needs = nj_table_rows(&set->arena, tables.needs, m->need_size, sizeof(nj_need), &need);
     int n_gives = nj_table_rows(&set->arena, tables.gives, m->give_size, sizeof(nj_give), &give);
     if (n_needs < 0 || n_gives < 0) return nj_fail(err, "out of memory"), NJ_ENOMEM;
+    if (nj_table_likes(&table_of, need, n_needs, give, n_gives, err)) return NJ_ECONF;
     if (redirect(set, of.name, need, n_needs, err) || check_gives(in->name, give, n_gives, err)) return NJ_ECONF;
     in->surveys = nj_settings_get(set->settings, of.name, "surveys");
     in->need = need;

@@ -8,7 +8,9 @@
 #include <sys/stat.h>
 
 #include "../base/log.h"
+#include "../base/settings.h"
 #include "slot.h"
+#include "table.h"
 
 int nj_table_rows(nj_arena *arena, const void *table, size_t stride, size_t size, void **rows)
 {
@@ -22,29 +24,40 @@ int nj_table_rows(nj_arena *arena, const void *table, size_t stride, size_t size
     return n;
 }
 
-static int name_is_valid(const char *name)
-{
-    if (!name || name[0] < 'a' || name[0] > 'z') return 0;
-    for (const char *p = name; *p; p++)
-        if (!((*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') || *p == '_')) return 0;
-    return 1;
-}
+enum { MAX_TEXT = 512 };
 
 static int check(const nj_module *m, const char *from, nj_error *err)
 {
+    if (!nj_is_there(m, offsetof(nj_module, need_size))) return nj_fail(err, "%s: its struct nj_module is not there", from);
     if (m->abi != NJ_ABI) return nj_fail(err, "%s: module ABI %u, this nightjar has %u: compile it again", from, m->abi, NJ_ABI);
     if (m->size > sizeof *m || m->need_size > sizeof(nj_need) || m->give_size > sizeof(nj_give) ||
         m->param_size > sizeof(nj_param))
         return nj_fail(err, "%s: compiled for a newer nightjar (module of %u bytes, here %zu)", from, m->size, sizeof *m);
+    if (!nj_is_there(m, m->size)) return nj_fail(err, "%s: its struct nj_module is shorter than it says", from);
     if (m->size < offsetof(nj_module, process) + sizeof m->process)
         return nj_fail(err, "%s: module struct of %u bytes is too short", from, m->size);
-    if (!m->build || strcmp(m->build, NJ_BUILD))
+    if (m->need_size < offsetof(nj_need, flags) || m->give_size < offsetof(nj_give, doc) ||
+        m->param_size < offsetof(nj_param, unit))
+        return nj_fail(err, "%s: the sizes of its rows are not given: begin the struct with NJ_HEADER", from);
+    if (!nj_is_text(m->build, MAX_TEXT) || strcmp(m->build, NJ_BUILD))
         return nj_fail(err, "%s: built as '%s', this nightjar as '%s'", from, m->build ? m->build : "?", NJ_BUILD);
-    if (!name_is_valid(m->name)) return nj_fail(err, "%s: module name '%s' is not [a-z][a-z0-9_]*", from, m->name ? m->name : "");
-    if (!m->version || !m->summary || !m->paper) return nj_fail(err, "%s: version, summary and paper must be given", m->name);
+    if (!nj_is_text(m->name, MAX_TEXT)) return nj_fail(err, "%s: the module has no name", from);
+    if (!nj_name_is_valid(m->name)) return nj_fail(err, "%s: module name '%s' is not [a-z][a-z0-9_]*", from, m->name);
+    if (!nj_is_text(m->version, MAX_TEXT) || !nj_is_text(m->summary, MAX_TEXT) || !nj_is_text(m->paper, MAX_TEXT))
+        return nj_fail(err, "%s: version, summary and paper must be given", m->name);
     if (!m->process) return nj_fail(err, "%s: no process()", m->name);
-    if (!m->declare && (!m->needs || !m->gives)) return nj_fail(err, "%s: needs or gives are missing", m->name);
     return 0;
+}
+
+/* m: at the host's size; at: as it lies in its file. */
+static int check_tables(const nj_module *m, const nj_module *at, const char *path, nj_error *err)
+{
+    char who[MAX_TEXT];
+    snprintf(who, sizeof who, "%s%smodule %s", path ? path : "", path ? ": " : "", m->name);
+    const nj_table_of of = { m, at, who };
+    if (!m->declare && (!m->needs || !m->gives)) return nj_fail(err, "%s: needs or gives are missing", who);
+    if (nj_table_check(&of, NJ_TABLE_NEEDS, m->needs, err) || nj_table_check(&of, NJ_TABLE_GIVES, m->gives, err)) return -1;
+    return nj_table_check(&of, NJ_TABLE_PARAMS, m->params, err);
 }
 
 int nj_modules_add(nj_modules *set, const nj_module *module, const char *path, nj_error *err)
@@ -53,6 +66,7 @@ int nj_modules_add(nj_modules *set, const nj_module *module, const char *path, n
     nj_module *copy = nj_arena_zalloc(&set->arena, sizeof *copy);
     if (!copy) return nj_fail(err, "out of memory");
     memcpy(copy, module, module->size);
+    if (check_tables(copy, module, path, err)) return -1;
     for (uint32_t i = 0; i < set->n; i++) {
         if (strcmp(set->item[i].module->name, module->name)) continue;
         const char *other = set->item[i].path;

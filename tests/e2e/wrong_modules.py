@@ -60,7 +60,7 @@ NJ_MODULE(@NAME@) = { NJ_HEADER, .name = "@NAME@", .version = "1.0", .summary = 
 """
 
 
-def module(name, so=None, **parts):
+def module(name, so=None, flags=(), **parts):
     """Builds NAME.so; parts: the texts for @ROW@, @OPEN@ ..."""
     parts = {"HEAD": "", "NEEDS": "{ 0 }", "GIVES": "{ 0 }", "OPEN": "", "DECLARE": "", "THREAD_OPEN": "", "CLOSE": "", "ROW": "", "MORE": "", **parts, "NAME": name}
     text = SOURCE
@@ -69,11 +69,11 @@ def module(name, so=None, **parts):
     so = so or name
     with open(f"{so}.c", "w", encoding="utf-8") as f:
         f.write(text)
-    return build(so)
+    return build(so, flags)
 
 
-def build(so):
-    r = subprocess.run([os.environ.get("CC_MODULE", "cc"), "-std=c11", "-D_GNU_SOURCE", "-O1", "-g", "-w", "-fPIC", "-DNJ_SHARED", "-shared", f"-I{ROOT}/include", f"{so}.c", "-o", f"{so}.so", "-lm"], capture_output=True, text=True, check=False)
+def build(so, flags=()):
+    r = subprocess.run([os.environ.get("CC_MODULE", "cc"), "-std=c11", "-D_GNU_SOURCE", "-O1", "-g", "-w", "-fPIC", "-DNJ_SHARED", "-shared", f"-I{ROOT}/include", f"{so}.c", "-o", f"{so}.so", "-lm", *flags], capture_output=True, text=True, check=False)
     if r.returncode:
         print("# " + r.stderr.replace("\n", "\n# "))
     return os.path.abspath(f"{so}.so")
@@ -212,6 +212,53 @@ def crashes():
     ok(r.returncode == 3 and len(lines(r, "module ends called exit() in open()")) == 1, "exit() in open()", f"{r.returncode} {r.stderr}")
 
 
+PARAMS = """#include "nightjar/module.h"
+static const nj_param params[] = { { "one", NJ_I32, "1", 0, 0, 9, "1", "A setting." }, { "two", NJ_I32, "2", 4, 0, 9, "1", "A setting." }, @END@ };
+"""
+END = "its %s have no closing row: write { 0 } behind the last one (row %d)"
+DECLARED = """static const nj_%s open_table[] = { %s };
+"""
+
+
+def tables():
+    """A table without its { 0 } is refused by name; none is read beyond its end, whatever lies there."""
+    one_need = '{ "mag", NJ_F64, NJ_SCALAR, "mag", 0 }'
+    one_give = '{ "x", NJ_F64, 1, 0, "1", 0, 10, NAN, 0, "A number." }'
+    right = {"HEAD": PARAMS.replace("@END@", "{ 0 }"), "MORE": ".params = params, .conf_size = 8"}
+    kinds = {"needs": ({**right, "NEEDS": ""}, "needs", 1),
+             "gives": ({**right, "GIVES": ""}, "gives", 3),
+             "params": ({**right, "HEAD": PARAMS.replace("@END@", "")}, "params", 2),
+             "all": ({**right, "HEAD": PARAMS.replace("@END@", ""), "NEEDS": "", "GIVES": ""}, "needs", 1),
+             "declared_needs": ({"HEAD": '#include "nightjar/module.h"\n' + DECLARED % ("need", one_need), "DECLARE": "tables->needs = open_table;", "MORE": ".declare = declare"}, "needs", 1),
+             "declared_gives": ({"HEAD": '#include "nightjar/module.h"\n' + DECLARED % ("give", one_give), "DECLARE": "tables->gives = open_table;", "MORE": ".declare = declare"}, "gives", 1)}
+    for kind, (parts, table, row) in kinds.items():
+        for level in ("-O0", "-O2", "-fdata-sections"):
+            so = module("unclosed", flags=[level], **parts)
+            declared = "declare" in parts["MORE"]
+            name = "own" if declared else "unclosed"
+            more = ("-D", "module.own.kind=unclosed") if declared else ()
+            r = run(so, name, "-q", *more)
+            ok(r.returncode == 1 and f"module {name}: " + END % (table, row) in r.stderr, f"{kind} {level}: no closing row", r.stderr)
+            ok(declared or so in r.stderr, f"{kind} {level}: with the file", r.stderr)
+            r = nightjar("modules", "--module-path", so, *more)
+            ok(r.returncode == 1 and END % (table, row) in r.stderr, f"{kind} {level}: nightjar modules says so, too", r.stderr)
+        so = module("unclosed", flags=["-s"], **parts)
+        r = run(so, name, "-q", *more)
+        ok(r.returncode in (0, 1) and "crashed" not in r.stderr, f"{kind} without symbols: no crash", f"{r.returncode} {r.stderr}")
+    for want, parts in (("row 2 of its needs, 'nounit', has no unit", {"NEEDS": '{ "nounit", NJ_F64, NJ_SCALAR }, { 0 }'}),
+                        ("row 4 of its gives, 'nodoc', has no sentence", {"GIVES": '{ "nodoc", NJ_F64, 1, 0, "1", 0, 1, NAN }, { 0 }'}),
+                        ("row 4 of its gives begins with no name", {"GIVES": '{ (const char *)8, NJ_F64, 1, 0, "1", 0, 1, NAN, 0, "A number." }, { 0 }'}),
+                        ("row 2 of its params, 'two', lies beyond the settings' struct", {**right, "MORE": ".params = params, .conf_size = 4"}),
+                        ("'like' has as many values as its need 9, and there are 1", {"GIVES": '{ "like", NJ_F64, 0, 9, "1", 0, 1, NAN, 0, "A number." }, { 0 }'}),
+                        ("'like' has as many values as 'mag', which is no series", {"GIVES": '{ "like", NJ_F64, 0, 0, "1", 0, 1, NAN, 0, "A number." }, { 0 }'})):
+        r = run(module("rows", **parts), "rows", "-q")
+        ok(r.returncode == 1 and want in r.stderr, want, r.stderr)
+    for strip in ((), ("-s",)):
+        so = module("right", flags=strip, **right)
+        r = run(so, "right", "-q", "-D", "module.right.two=7")
+        ok(r.returncode == 0 and r.stderr == "", f"closed tables {strip}: not a word", r.stderr)
+
+
 def begin(*args):
     return subprocess.Popen([NIGHTJAR, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
@@ -279,6 +326,7 @@ with Folder():
     nightjar("simulate", "-n", 20, "-o", "night.tar")
     outputs()
     standard_output()
+    tables()
     if SANITIZED:
         skip("crashes", "a sanitizer's handlers stay")
     else:

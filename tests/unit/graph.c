@@ -139,6 +139,129 @@ static void abi_is_checked(void **state)
     nj_modules_free(&set);
 }
 
+/* Tables that somebody forgot to close; what lies behind them is the linker's choice. */
+static const nj_need open_needs[] = { { "mag", NJ_F64, NJ_SCALAR, "mag", 0 }, { "mag2", NJ_F64, NJ_SCALAR, "mag", 0 } };
+static const nj_give open_gives[] = { { "x", NJ_F64, 1, -1, "1", -INFINITY, INFINITY, NAN, 0, "toy" } };
+static const nj_param open_params[] = { { "k", NJ_I32, "1", 0, 0, 9, "1", "toy" }, { "l", NJ_I32, "1", 4, 0, 9, "1", "toy" } };
+static const nj_need right_needs[] = { { "mag", NJ_F64, NJ_SCALAR, "mag", 0 }, { 0 } };
+static const nj_give right_gives[] = { { "x", NJ_F64, 1, -1, "1", -INFINITY, INFINITY, NAN, 0, "toy" }, { 0 } };
+
+static int declare_open_needs(const nj_host *host, const void *conf, nj_tables *t)
+{
+    (void)host, (void)conf;
+    *t = (nj_tables){ open_needs, right_gives };
+    return NJ_OK;
+}
+static int declare_open_gives(const nj_host *host, const void *conf, nj_tables *t)
+{
+    (void)host, (void)conf;
+    *t = (nj_tables){ right_needs, open_gives };
+    return NJ_OK;
+}
+
+static void refused(const nj_module *m, const char *path, const char *word)
+{
+    nj_modules set = { 0 };
+    nj_error err = { "" };
+    assert_int_equal(nj_modules_add(&set, m, path, &err), -1);
+    if (!strstr(err.text, word)) fail_msg("'%s' is not in: %s", word, err.text);
+    assert_non_null(strstr(err.text, "module alpha"));
+    nj_modules_free(&set);
+}
+
+static void tables_without_an_end_are_refused(void **state)
+{
+    (void)state;
+    const char *const path[] = { NULL, "x.so" };
+    for (int i = 0; i < 2; i++) {
+        nj_module m = alpha;
+        m.needs = open_needs;
+        refused(&m, path[i], "its needs have no closing row: write { 0 } behind the last one (row 2)");
+        m.needs = open_needs + 1; /* from within */
+        refused(&m, path[i], "its needs have no closing row: write { 0 } behind the last one (row 1)");
+        m = alpha, m.gives = open_gives;
+        refused(&m, path[i], "its gives have no closing row: write { 0 } behind the last one (row 1)");
+        m = alpha, m.params = open_params, m.conf_size = 8;
+        refused(&m, path[i], "its params have no closing row: write { 0 } behind the last one (row 2)");
+    }
+    int (*const declare[])(const nj_host *, const void *, nj_tables *) = { declare_open_needs, declare_open_gives };
+    for (int i = 0; i < 2; i++) {
+        nj_module m = alpha;
+        nj_modules modules = { 0 };
+        nj_instances set = { 0 };
+        nj_settings settings = { 0 };
+        nj_error err = { "" };
+        m.declare = declare[i];
+        assert_int_equal(nj_modules_add(&modules, &m, NULL, &err), 0);
+        assert_int_equal(nj_settings_define(&settings, "module.mine.kind=alpha", &err), 0);
+        assert_int_equal(nj_instances_choose(&set, &modules, &settings, "mine", &err), -1);
+        assert_non_null(strstr(err.text, i ? "module mine: its gives have no closing row" : "module mine: its needs have no"));
+        nj_instances_close(&set);
+        nj_settings_free(&settings);
+        nj_modules_free(&modules);
+    }
+}
+
+static void rows_that_are_none_are_refused(void **state)
+{
+    (void)state;
+    const nj_need need = right_needs[0];
+    const nj_give give = right_gives[0];
+    const nj_param param = open_params[0];
+    nj_need n[2] = { need };
+    nj_give g[2] = { give };
+    nj_param p[2] = { param };
+    nj_module m = alpha;
+    m.needs = n, m.gives = g, m.params = p, m.conf_size = 4;
+    n[0].unit = NULL;
+    refused(&m, NULL, "row 1 of its needs, 'mag', has no unit");
+    n[0] = need, n[0].unit = (const char *)64;
+    refused(&m, NULL, "has no unit");
+    n[0] = need, n[0].shape = 7;
+    refused(&m, NULL, "has a shape that is none");
+    n[0] = need, n[0].type = 0;
+    refused(&m, NULL, "has a type that is none");
+    n[0] = need, n[0].path = (const char *)64;
+    refused(&m, NULL, "row 1 of its needs begins with no name");
+    n[0] = need, n[0].path = "";
+    refused(&m, NULL, "begins with no name");
+    n[0] = need, g[0].doc = NULL;
+    refused(&m, NULL, "row 1 of its gives, 'x', has no sentence");
+    g[0] = give, g[0].lo = 2, g[0].hi = 1;
+    refused(&m, NULL, "has a range");
+    g[0] = give, g[0].type = 99;
+    refused(&m, NULL, "has a type that is none");
+    g[0] = give, p[0].offset = 1;
+    refused(&m, NULL, "row 1 of its params, 'k', lies beyond the settings' struct");
+    p[0].offset = (size_t)-1;
+    refused(&m, NULL, "lies beyond the settings' struct");
+    p[0] = param, p[0].def = (const char *)64;
+    refused(&m, NULL, "has a default that is no text");
+    m.need_size = 0;
+    nj_modules set = { 0 };
+    nj_error err = { "" };
+    assert_int_equal(nj_modules_add(&set, &m, NULL, &err), -1);
+    assert_non_null(strstr(err.text, "NJ_HEADER"));
+    assert_int_equal(nj_modules_add(&set, (const nj_module *)64, "x.so", &err), -1);
+    assert_non_null(strstr(err.text, "x.so"));
+    nj_modules_free(&set);
+}
+
+static void outputs_like_a_series_need_one(void **state)
+{
+    (void)state;
+    bench b;
+    for (int like = -1; like < 3; like++) {
+        const nj_need needs[] = { right_needs[0], { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 }, { 0 } };
+        const nj_give gives[] = { { "x", NJ_F64, 0, like, "1", -INFINITY, INFINITY, NAN, 0, "toy" }, { 0 } };
+        nj_module m = alpha;
+        m.needs = needs, m.gives = gives;
+        assert_int_equal(set_up(&b, (const nj_module *const[]){ &m, NULL }, NULL), like == 1 ? 0 : -1);
+        if (like != 1) assert_non_null(strstr(b.err.text, "module alpha: 'x' has as many values as"));
+        tear_down(&b);
+    }
+}
+
 static void columns_order_modules_and_name_a_cycle(void **state)
 {
     (void)state;
@@ -282,6 +405,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(abi_is_checked),
+        cmocka_unit_test(tables_without_an_end_are_refused),
+        cmocka_unit_test(rows_that_are_none_are_refused),
+        cmocka_unit_test(outputs_like_a_series_need_one),
         cmocka_unit_test(columns_order_modules_and_name_a_cycle),
         cmocka_unit_test(selection_adds_providers_and_finds_near_misses),
         cmocka_unit_test(missing_needs_turn_a_module_off),
