@@ -1,6 +1,7 @@
 # nightjar - one Makefile, wildcards only: a new file needs no edit here.
 #   make          ./nightjar             make demo     install what is missing, build, run a simulated night
 #   make test     all tests              make check    format, lint, include test
+#   make test-timing  what only a clock can tell (it judges this machine, and gates nothing)
 #   make sanitize tests under ASan+UBSan, threaded ones under TSan
 #   make picture  who includes whom, into README.md     make figures   the pictures of the documents
 .DEFAULT_GOAL := all
@@ -39,10 +40,11 @@ genobj  := $(gen)/tables.o $(gen)/embed.o
 KIT     := $(BUILD)/libnightjar-kit.a
 tests   := $(sort $(wildcard tests/unit/*.c tests/kernel/*.c tests/module/*.c))
 testbin := $(patsubst tests/%.c,$(BUILD)/tests/%,$(tests))
+timings := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/timing/*.c)))
 fuzzbin := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
 soobj   := $(patsubst modules/%.c,$(BUILD)/so/%.so,$(modules))
 
-.PHONY: all demo test check sanitize bench install clean deps so testbins onnxruntime soak fuzz picture figures FORCE
+.PHONY: all demo test test-timing timingbins check sanitize bench install clean deps so testbins onnxruntime soak fuzz picture figures FORCE
 all: $(BIN)
 
 $(BUILD)/%.c.o: %.c
@@ -106,17 +108,19 @@ $(BUILD)/so/%.so: modules/%.c $(KIT)
 	$(Q)$(CC) -std=c11 $(COMMON) -O3 -fvisibility=hidden $(WARN) -DNJ_SHARED -shared $(LDFLAGS) -o $@ $< $(KIT) -lm -lfftw3 -lfftw3f -lgsl -lgslcblas -lcminpack -lerfa
 
 # --- tests ---------------------------------------------------------------------------------------------------------
+# A test may begin with "/* link: OPTIONS */": it replaces functions of the C library that way (fake_clock.h).
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libnightjar.a $(KIT)
 	@mkdir -p $(@D)
 	$(call say,TEST  $<)
 	$(Q)$(CC) -std=c11 $(COMMON) $(WARN) $(CFLAGS) -MMD -MP -I. -c $< -o $@.o
-	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -o $@ $@.o $(BUILD)/libnightjar.a $(KIT) -lcmocka $(LIBS)
+	$(Q)$(CXX) $(COMMON) $(LDFLAGS) $$(sed -n 's,^/\* link: \(.*\) \*/$$,\1,p' $<) -o $@ $@.o $(BUILD)/libnightjar.a $(KIT) -lcmocka $(LIBS)
 # The same program, but each piece of an arena is an allocation of its own: tests/e2e/malloc.py lets each of them fail.
 $(BUILD)/nightjar-pieces: $(BUILD)/broker/main.c.o $(BUILD)/libnightjar.a $(KIT)
 	$(call say,LINK  $@)
 	$(Q)$(CC) -std=c11 $(COMMON) $(WARN) -DNJ_ARENA_FIRST=1 -DNJ_ARENA_LAST=1 -c broker/base/arena.c -o $@.o
 	$(Q)$(CXX) $(COMMON) $(LDFLAGS) -rdynamic -o $@ $@.o $^ $(LIBS)
 testbins: $(testbin) $(BUILD)/nightjar-pieces
+timingbins: $(timings)
 
 deps:
 	@.ci/deps build
@@ -129,6 +133,10 @@ test:
 	@.ci/deps test
 	@$(MAKE) --no-print-directory -j$(jobs) all testbins so
 	@tests/run $(TESTS)
+test-timing:
+	@.ci/deps test
+	@$(MAKE) --no-print-directory -j$(jobs) all timingbins so
+	@tests/run --timing $(TESTS)
 check:
 	@.ci/deps check
 	@tests/check

@@ -10,7 +10,7 @@
  * Notes: Fink draws random fluxes and shifts them by the lowest draw of the whole batch, so that its rates depend on
  *   the other alerts of the batch; these are the exact moments of the same model without that shift. For an upper limit
  *   the two percentiles leave out the noise s of the current point: with s <= 0.2 mag they differ from those of the
- *   whole sum by less than 0.1 mag / dt (tests/kernel/rates.c, by quadrature).
+ *   whole sum by less than 0.1 mag / dt (by quadrature).
  * Reference: the model is that of Fink's rate estimate, fink-broker.org; Moeller et al. 2021, MNRAS 501, 3272. */
 #include <stdbool.h>
 #include <string.h>

@@ -1,29 +1,78 @@
 #!/usr/bin/env python3
-"""nightjar bench: the subjects that time the host: what they verify, and the two files they write."""
+"""nightjar bench: what its subjects verify, the figures that are counts, and the two files it writes. Its times: tests/timing."""
 import json, os, subprocess
 from tap import ROOT, SHARED, Folder, done, nightjar, ok, report, skip
 
-NAMES = ("bench modules and pipeline verify and time", "on-sky and effective agree with the hit rate", "Google Benchmark's form",
-         "bench counters: with and without them the same rows; what they cost", "Debian's compare script reads the file", "bench threads: rows and bytes the same for any number of threads", "bench kernels: definitions and instruction sets agree", "bench threads: 1, 2, 4, 8 and 16 threads, their throughput and the knee")
+REAL = os.path.join(SHARED, "real", "ztf")
 
 
-def figures(b, prefix):
-    return {f["name"]: f["value"] for f in b["figures"] if f["name"].startswith(prefix)}
+def run(name, *args):
+    """A short run of some subjects; its file. The exit code is 5 when a bar is missed, which a busy machine may do, and 0 else."""
+    r = nightjar("bench", *args, "--seconds", 0.01, "--json", "b.json", env={"OMP_WAIT_POLICY": "passive"})
+    if not ok(os.path.exists("b.json"), f"{name}: a file", r.stdout + r.stderr):
+        return r, {"benchmarks": [], "figures": [], "context": {}}
+    b = report("b.json")
+    os.remove("b.json")
+    missed = sum(f["met"] is False for f in b["figures"])
+    ok(r.returncode == (5 if missed else 0), f"{name}: exit code, with {missed} bars missed", (r.returncode, r.stdout + r.stderr))
+    ok("WRONG" not in r.stdout, f"{name}: nothing is wrong", r.stdout)
+    ok("verified: " in r.stdout, f"{name}: something is verified", r.stdout)
+    well_formed(name, b)
+    return r, b
 
 
-def kernels(name):
-    r = nightjar("bench", "kernels", "--seconds", 0.01, "--json", "k.json")
-    k = report("k.json")
-    ok(r.returncode == 0 and "WRONG" not in r.stdout and r.stdout.count("verified") == 14 and len(k["benchmarks"]) == 19
-       and all(0 < x["min"] <= x["median"] and x["mad"] >= 0 and x["rounds"] >= 9 for x in k["benchmarks"]) and k["context"]["timer_ns"] > 0, name, r.stdout + r.stderr)
+def well_formed(name, b):
+    odd = [x["name"] for x in b["benchmarks"] if not len(x["samples"]) == len(x["wall_samples"]) == x["rounds"]]
+    ok(not odd, f"{name}: a sample for each round", odd)
+    odd = [x["name"] for x in b["benchmarks"] if not 0 < x["min"] <= x["median"]]
+    ok(not odd, f"{name}: the least is not above the median", odd)
 
 
-def counters(name):
-    """Nine pairs on a busy machine say little: the bar of 1 % is that of a long run (perf/README.md), this one is for blunders."""
-    r = nightjar("bench", "counters", "--seconds", 0.01, "--json", "c.json")
-    c = report("c.json")
-    ratio = figures(c, "counters/on / off").get("counters/on / off", 9)
-    ok(r.returncode in (0, 5) and "WRONG" not in r.stdout and "verified" in r.stdout and 0.9 < ratio < 1.1, name, r.stdout + r.stderr)
+def kernels():
+    r, b = run("kernels", "kernels")
+    names = [x["name"] for x in b["benchmarks"]]
+    ok(len(names) == len(set(names)) > 0, "kernels: a case each", names)
+    ok(all(n.startswith("kernels/") for n in names), "kernels: named after their subject", names)
+    # each kernel that has vector versions is verified against the portable one, so that there are more cases than kernels
+    plain = {n.split(",")[0] for n in names}
+    ok(0 < r.stdout.count("verified: ") <= len(names), "kernels: verified before they are timed", (len(plain), r.stdout))
+    ok(b["context"].get("timer_ns", 0) > 0, "kernels: what a reading of the clock costs is told", b["context"])
+
+
+def modules():
+    r, b = run("modules and pipeline", "modules", "pipeline", "--google", "g.json")
+    names = [x["name"] for x in b["benchmarks"]]
+    ok("modules/roid" in names, "modules: each module by name", names)
+    ok("pipeline/null, 1 thread" in names, "pipeline: each sink and number of threads", names)
+    ok("fnv1a:" in b["context"].get("data", ""), "the digest of what was timed", b["context"])
+    f = {x["name"]: x["value"] for x in b["figures"]}
+    nightjar("run", "-q", REAL, "-m", "hostless", "--report", "real.json")
+    hostless = next(m for m in report("real.json")["modules"] if m["name"] == "hostless")
+    rate = f.get("modules/hostless, hit rate", 0)
+    ok(abs(rate - hostless["hits"] / hostless["offered"]) < 1e-12, "the hit rate is that of a run over the same packets", (rate, hostless))
+    share = f.get("modules/hostless, effective alerts/s/core", 0) / f.get("modules/hostless, on-sky alerts/s/core", 1)
+    ok(abs(share - rate) < 1e-9, "effective is on-sky times the hit rate", (share, rate))
+    g = report("g.json")["benchmarks"] if os.path.exists("g.json") else []
+    keys = {"name", "run_name", "run_type", "repetition_index", "real_time", "cpu_time", "time_unit", "threads"}
+    ok(g and all(keys <= set(x) for x in g), "Google Benchmark's form has its keys")
+    ok(len(g) == sum(x["rounds"] for x in b["benchmarks"]), "and a run for each round", len(g))
+
+
+def counters():
+    r, b = run("counters", "counters")
+    ok("alerts in = out in each of" in r.stdout, "counters: with and without them the same rows", r.stdout)
+    ok(any(f["name"] == "counters/on / off" for f in b["figures"]), "counters: what they cost is a figure", b["figures"])
+
+
+def threads():
+    r, b = run("threads", "threads")
+    t = {f["name"]: f["value"] for f in b["figures"]}
+    ok("by 1 and by 2 threads: the same" in r.stdout, "threads: the same bytes for any number of threads", r.stdout)
+    for sweep in ("stamps", "host"):
+        ok(f"{sweep}: " in r.stdout and "in every pass" in r.stdout, f"threads, {sweep}: the same rows in every pass", r.stdout)
+        sizes = sorted(int(n.split(" by ")[1].split()[0]) for n in t if n.startswith(f"threads/{sweep}, alerts/s by"))
+        ok(sizes[:5] == [1, 2, 4, 8, 16], f"threads, {sweep}: 1 to 16 threads at least", sizes)
+        ok(t.get(f"threads/{sweep}, knee (last size with 75 % efficiency)") in sizes, f"threads, {sweep}: the knee is one of them", t)
 
 
 def slower(path, out, factor):
@@ -36,8 +85,9 @@ def slower(path, out, factor):
     json.dump(g, open(out, "w"))
 
 
-def debian(name):
+def debian():
     """Its verdict on a file and the same with one case 12 % slower: only that one differs, p of the U test below 0.05."""
+    name = "Debian's compare script: reads the file"
     script = "/usr/share/benchmark/compare.py"
     if not os.path.exists(script):
         return skip(name, "libbenchmark-tools is not installed")
@@ -54,41 +104,27 @@ def debian(name):
     json.dump(g, open("even.json", "w"))
     slower("even.json", "slow.json", 1.12)
     run = lambda a, b: subprocess.run([python, script, "-d", "d.json", "benchmarks", a, b], capture_output=True, text=True)
+    r = run("g.json", "g.json")
+    ok(r.returncode == 0, name, r.stdout + r.stderr)
     r = run("even.json", "slow.json")
+    ok(r.returncode == 0 and "modules/roid" in r.stdout, "Debian's compare script: compares two", r.stdout + r.stderr)
     d = {x["name"]: x for x in report("d.json")} if os.path.exists("d.json") else {}
-    roid, other = d.get("modules/roid", {}), d.get("modules/features", {})
-    ok(r.returncode == 0 and abs(roid["measurements"][0]["cpu"] - 0.12) < 1e-6 and roid["utest"]["cpu_pvalue"] < 0.002 and other["utest"]["cpu_pvalue"] > 0.5
-       and "modules/roid" in r.stdout and run("g.json", "g.json").returncode == 0, name, r.stdout + r.stderr + str(roid))
-
-
-def main():
-    if not SHARED or not os.path.isdir(os.path.join(SHARED, "real", "ztf")):
-        for name in NAMES:
-            skip(name, "the real packets are not here")
+    roid, other = d.get("modules/roid"), d.get("modules/features")
+    if not ok(roid and other, "Debian's compare script: has the cases by name", list(d)):
         return
-    r = nightjar("bench", "modules", "pipeline", "--seconds", 0.01, "--json", "b.json", "--google", "g.json")
-    b = report("b.json") if os.path.exists("b.json") else {"benchmarks": [], "figures": []}
-    names = [x["name"] for x in b["benchmarks"]]
-    ok(r.returncode == 0 and "modules/roid" in names and "pipeline/null, 1 thread" in names and "fnv1a:" in b["context"]["data"]
-       and all(len(x["samples"]) == len(x["wall_samples"]) == x["rounds"] >= 9 and x["median"] > 0 for x in b["benchmarks"]), NAMES[0], r.stdout + r.stderr)
-    f = figures(b, "modules/hostless, ")
-    rate = f.get("modules/hostless, hit rate", 0)
-    ok(abs(rate - 307 / 322) < 1e-12 and  # the real night's hits, exactly
-       abs(f["modules/hostless, effective alerts/s/core"] / f["modules/hostless, on-sky alerts/s/core"] - rate) < 1e-9, NAMES[1], f)
-    g = report("g.json") if os.path.exists("g.json") else {}
-    ok(all({"name", "run_name", "run_type", "repetition_index", "real_time", "cpu_time", "time_unit", "threads"} <= set(x) for x in g["benchmarks"])
-       and len(g["benchmarks"]) == sum(x["rounds"] for x in b["benchmarks"]), NAMES[2])
-    kernels(NAMES[6])
-    counters(NAMES[3])
-    debian(NAMES[4])
-    r = nightjar("bench", "threads", "--seconds", 0.01, "--json", "t.json", env={"OMP_WAIT_POLICY": "passive"})
-    # 5: the bar of the speed-up, which a busy machine misses; a wrong answer would be 3
-    ok(r.returncode in (0, 5) and "WRONG" not in r.stdout and r.stdout.count("verified") == 3, NAMES[5], r.stdout + r.stderr)
-    t = figures(report("t.json"), "threads/")
-    sizes = [f"threads/{sweep}, alerts/s by {n} thread{'s' * (n > 1)}" for sweep in ("stamps", "host") for n in (1, 2, 4, 8, 16)]
-    ok(all(t.get(name, 0) > 0 for name in sizes) and t["threads/host, knee (last size with 75 % efficiency)"] in (1, 2, 4, 8, 16), NAMES[7], t)
+    ok(abs(roid["measurements"][0]["cpu"] - 0.12) < 1e-6, "Debian's compare script: sees the 12 %", roid)
+    ok(roid["utest"]["cpu_pvalue"] < 0.002, "Debian's compare script: which are significant", roid)
+    ok(other["utest"]["cpu_pvalue"] > 0.5, "Debian's compare script: and nothing else is", other)
 
 
 with Folder():
-    main()
+    kernels()
+    if SHARED and os.path.isdir(REAL):
+        modules()
+        counters()
+        threads()
+        debian()
+    else:
+        for name in ("modules and pipeline", "counters", "threads", "Debian's compare script"):
+            skip(f"bench {name}", "the real packets are not here")
 done()

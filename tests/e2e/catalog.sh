@@ -3,9 +3,8 @@
 set -u
 NIGHTJAR=${NIGHTJAR:-./nightjar}
 dir=$(mktemp -d) && trap 'rm -rf "$dir"' EXIT
-n=0
-ok() { n=$((n + 1)); if [ "$1" -eq 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; fi; }
-skip() { n=$((n + 1)); echo "ok $n - $1 # SKIP $2"; }
+err=$dir/err
+. "$(dirname "$0")/tap.sh"
 
 printf 'name,ra,dec,z\nfirst,10.0,20.0,0.1\nsecond,10.0001,20.0,\nfar,200,-45,0.3\nlost,,,1\n' >"$dir/a.csv"
 $NIGHTJAR catalog build "$dir/a.csv" -o "$dir/a.njx" -q >"$dir/out" 2>&1 && grep -q '3 rows, 1 rejected' "$dir/out"; ok $? "a CSV becomes a catalogue, the row without a place is counted"
@@ -22,7 +21,7 @@ $NIGHTJAR catalog build 2>/dev/null; [ $? -eq 1 ]; ok $? "no file: exit 1"
 real=${NIGHTJAR_SHARED:-}/real/catalogs
 if [ -z "${NIGHTJAR_SHARED:-}" ] || [ ! -d "$real" ]; then
   skip "alerts matched in a run" "no shared folder"; skip "a catalogue replaced under a run" "no shared folder"
-  echo "1..$n"; exit 0
+  finish
 fi
 $NIGHTJAR catalog build "$real/gcvs.parquet" -o "$dir/gcvs.njx" --columns VarType:type -q >/dev/null &&
   $NIGHTJAR catalog build "$real/3hsp.csv" -o "$dir/x3hsp.njx" --ra R.A. --dec Dec --columns "3HSP Source name:name" --radius 60 -q >/dev/null
@@ -66,4 +65,4 @@ assert sys.argv[2] == "0" and len(rows) == 322 and len(files) == 2, (len(rows), 
 assert [f["generation"] for f in files] == [1, 2] and [by[f["sha256"][:16]] for f in files] == [f["searched"] for f in files], (by, files)
 assert min(by.values()) > 20 and sum(by.values()) == 322
 P
-echo "1..$n"
+finish

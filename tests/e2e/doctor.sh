@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # nightjar doctor: its lines name what a run would find, and a folder that is not there is said.
+. "$(dirname "$0")/tap.sh"
 cd "$(mktemp -d)" || exit 1
 trap 'rm -rf "$PWD"' EXIT
-n=0 bad=0
-ok() { n=$((n + 1)); if [ "$1" -eq 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; bad=1; fi; }
 out=$("$NIGHTJAR" doctor 2>&1); rc=$?
 [ "$rc" -eq 0 ] && grep -q '^ok *nightjar ' <<<"$out" && grep -qE '^(ok|note) *librdkafka ' <<<"$out" && grep -q "^ok *cores *$(nproc)," <<<"$out" &&
   grep -qE '^(ok|note) *energy ' <<<"$out" && grep -q '^ok *disk ' <<<"$out"; ok $? "libraries, cores, energy, disk"
@@ -23,5 +22,5 @@ ORT_DYLIB_PATH=/no/such.so "$NIGHTJAR" doctor >out 2>&1; rc=$?
 "$NIGHTJAR" doctor -D energy.source=rapl -D energy.cpu_model=x >out 2>&1; rc=$?
 { [ "$rc" -eq 1 ] && grep -q '^LACKS *energy' out; } || { [ "$rc" -eq 0 ] && grep -q 'rapl, measured' out; }; ok $? "an energy source that is asked for and not there: said, exit 1"
 "$NIGHTJAR" doctor --nonsense >out 2>&1; [ $? -eq 1 ]; ok $? "usage"
-[ "$bad" -eq 0 ] || sed 's/^/# /' <<<"$out"
-echo "1..$n"; exit "$bad"
+[ "$tap_bad" -eq 0 ] || sed 's/^/# /' <<<"$out"
+finish

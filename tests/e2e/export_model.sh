@@ -3,9 +3,8 @@
 # score that the library itself computes. scikit-learn and XGBoost come by pip; PyTorch is taken where it is (Debian: python3-torch), as it is large.
 set -u
 cd "$(dirname "$0")/../.."
-work=$(mktemp -d) && trap 'rm -rf "$work"' EXIT
-n=0 rc=0
-skip() { n=$((n + 1)) && echo "ok $n - exported from $1 # SKIP $2"; }
+work=$(mktemp -d) err=$work/out && trap 'rm -rf "$work"' EXIT
+. tests/e2e/tap.sh
 with() { for p in ${NIGHTJAR_PYTHON:-} build/python/bin/python python3 /usr/bin/python3; do "$p" -c "import numpy, $1" 2>/dev/null && echo "$p" && return; done; return 1; }
 get() { # PACKAGE IMPORT: a Python that has it
   local python
@@ -17,17 +16,19 @@ check() { # KIND LEAST PYTHON
   local found=0
   mkdir "$work/$1"
   if ! timeout 300 "$3" -B tests/models/check_export.py "$work/$1" "$1" >"$work/log" 2>&1; then
-    n=$((n + 1)) rc=1 && echo "not ok $n - exported from $1" && tail -n 12 "$work/log" | sed 's/^/# /' && return
+    ok 1 "exported from $1"
+    tail -n 12 "$work/log" | sed 's/^/# /'
+    return
   fi
   for folder in "$work/$1"/*/; do
-    n=$((n + 1)) found=$((found + 1)) name=$(basename "$folder")
-    if "${NIGHTJAR:-./nightjar}" model check "$folder" >"$work/out" 2>&1; then echo "ok $n - $name: $(grep -o 'engine.*' "$work/out")"
-    else echo "not ok $n - $name"; sed 's/^/# /' "$work/out"; rc=1; fi
+    found=$((found + 1))
+    "${NIGHTJAR:-./nightjar}" model check "$folder" >"$work/out" 2>&1
+    ok $? "$(basename "$folder"): $(grep -o 'engine.*' "$work/out")"
   done
-  [ "$found" -ge "$2" ] || { n=$((n + 1)) rc=1 && echo "not ok $n - $1: $2 models at least"; }
+  [ "$found" -ge "$2" ]
+  ok $? "$1: $2 models at least ($found)"
 }
-if python=$(get scikit-learn sklearn); then check sklearn 17 "$python"; else skip scikit-learn "no Python with numpy and scikit-learn"; fi
-if python=$(get "--no-deps xgboost-cpu" xgboost); then check xgboost 17 "$python"; else skip XGBoost "no Python with xgboost"; fi
-if python=$(with torch); then check torch 2 "$python"; else skip PyTorch "no Python with torch (apt-get install python3-torch)"; fi
-echo "1..$n"
-exit $rc
+if python=$(get scikit-learn sklearn); then check sklearn 17 "$python"; else skip "exported from scikit-learn" "no Python with numpy and scikit-learn"; fi
+if python=$(get "--no-deps xgboost-cpu" xgboost); then check xgboost 17 "$python"; else skip "exported from XGBoost" "no Python with xgboost"; fi
+if python=$(with torch); then check torch 2 "$python"; else skip "exported from PyTorch" "no Python with torch (apt-get install python3-torch)"; fi
+finish

@@ -4,8 +4,8 @@
 cd "$(dirname "$0")/../.." || exit 1
 export NIGHTJAR=${NIGHTJAR:-$PWD/nightjar}
 t=$(mktemp -d) && trap 'rm -rf "$t"' EXIT
-n=0
-ok() { n=$((n + 1)); if [ "$1" -eq 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; sed 's/^/# /' "$t/err" | tail -n 5; fi; }
+err=$t/err
+. tests/e2e/tap.sh
 "$NIGHTJAR" simulate -q -n 4000 --seed 5 -o "$t/night.tar" 2>"$t/err"; ok $? "a night"
 run() { "$NIGHTJAR" run "$t/night.tar" -q -m hostless,roid --dead-letters "$t/dead.avro" "$@" 2>"$t/err"; }
 run -o "ndjson:$t/all" --columns lc.jd,lc.kind,packet.candidate.distnr,packet.candidate.nbad; ok $? "all its rows"
@@ -31,4 +31,4 @@ for topic in hostless_new hostless_new_clean hostless_intra_night hostless_intra
   total=$((total + count))
 done
 [ "$total" -gt 0 ]; ok $? "the night has some ($total)"
-echo "1..$n"
+finish

@@ -3,9 +3,8 @@
 cd "$(dirname "$0")/../.." || exit 1
 export NIGHTJAR=${NIGHTJAR:-$PWD/nightjar} LC_ALL=C
 t=$(mktemp -d) && trap 'rm -rf "$t"' EXIT
-n=0
-ok() { n=$((n + 1)); if [ "$1" -eq 0 ]; then echo "ok $n - $2"; else echo "not ok $n - $2"; sed 's/^/# /' "$t/err" 2>/dev/null | tail -n 5; fi; }
-is() { [ "$1" = "$2" ]; ok $? "$3 ($1)"; }
+err=$t/err
+. tests/e2e/tap.sh
 sim() { "$NIGHTJAR" simulate -n 60 --seed 9 --exposures 6 "$@" 2>"$t/err"; }
 
 sim -q -o "$t/night.tar.gz"; is $? 0 "a tar.gz"
@@ -34,4 +33,4 @@ done
 sim -q -o - --truth "$t/broken.csv" | head -c 100 >/dev/null; is "${PIPESTATUS[0]}" 3 "a reader that leaves early is an error"
 timeout 60 "$NIGHTJAR" simulate -n 3 -q -X message.timeout.ms=1500 -o kafka://127.0.0.1:1/topic >"$t/out" 2>"$t/err"; is $? 3 "a Kafka that is not there"
 grep -q "did not arrive\|kafka://127.0.0.1:1" "$t/err"; ok $? "is told by name"
-echo "1..$n"
+finish

@@ -1,7 +1,6 @@
 /* Networks of the built-in engine: golden rows of the real models, fast kernels against the plain ones. */
-#include "model_host.h"
+#include "model_rows.h"
 
-#include <time.h>
 #if defined __x86_64__
 #include <xmmintrin.h>
 #endif
@@ -39,27 +38,6 @@ static void golden_rows(void **state)
         model_service()->close(m);
         model_host_close(&h);
     }
-}
-
-enum { ROWS = 13, STEPS = 11 };
-static uint64_t seed = 20261121;
-
-static nj_model *open_named(model_host *h, const char *name)
-{
-    model_host_open(h, strncmp(name, "toy_", 4) ? real_models() : "data/models");
-    nj_model *m = model_service()->open(&h->host, name, &(nj_model_options){ .engine = "builtin" });
-    if (!m) fail_msg("%s", h->log);
-    return m;
-}
-
-static int predict(nj_model *m, nj_model_thread *t, void **in, uint32_t rows, double *out)
-{
-    const nj_model_info *info = model_service()->info(m);
-    uint32_t steps = 0;
-    for (uint32_t i = 0; i < info->n_inputs; i++)
-        if (info->input[i].has_steps) steps = STEPS;
-    return model_service()->predict(
-        m, t, &(nj_model_call){ .n_rows = rows, .n_steps = steps, .input = (const void *const *)in, .out = out });
 }
 
 /* Scores of random rows by the kernels of one instruction set; the golden rows are checked by open() for each. */
@@ -100,21 +78,8 @@ static void instruction_sets(void **state)
     }
 }
 
-static double least_us(nj_model *m, nj_model_thread *t, void **in, double *out)
-{
-    double least = INFINITY;
-    for (int k = 0; k < 60; k++) {
-        struct timespec a, b;
-        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &a);
-        assert_int_equal(predict(m, t, in, ROWS, out), NJ_OK);
-        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &b);
-        least = fmin(least, (double)(b.tv_sec - a.tv_sec) * 1e6 + (double)(b.tv_nsec - a.tv_nsec) * 1e-3);
-    }
-    return least;
-}
-
-/* Inputs that saturate every gate make numbers below 1.2e-38: they must not cost more than others (they did: 5 times), and the
- * caller's arithmetic must be as before. */
+/* Inputs that saturate every gate make numbers below 1.2e-38. The scores are scores, and the caller's arithmetic is as before.
+ * What they cost: tests/timing/model_networks.c. */
 static void saturated_gates(void **state)
 {
     (void)state;
@@ -123,21 +88,18 @@ static void saturated_gates(void **state)
     nj_model *m = open_named(&h, name);
     const nj_model_info *info = model_service()->info(m);
     nj_model_thread *t = model_service()->thread_open(m, ROWS, STEPS);
-    void **plain = model_random_inputs(info, ROWS, STEPS, 1, &seed), **far = model_random_inputs(info, ROWS, STEPS, 100, &seed);
+    void **far = model_random_inputs(info, ROWS, STEPS, 100, &seed);
     double out[ROWS * 8];
 #if defined __x86_64__
     uint32_t mode = _mm_getcsr();
 #endif
-    double us = least_us(m, t, plain, out), us_far = least_us(m, t, far, out);
+    assert_int_equal(predict(m, t, far, ROWS, out), NJ_OK);
     for (uint32_t k = 0; k < ROWS * info->width; k++) assert_true(out[k] >= 0 && out[k] <= 1);
-    print_message("# %s: %.1f us, saturated %.1f us\n", name, us, us_far);
-    assert_true(us_far < 2 * us);
 #if defined __x86_64__
     assert_int_equal(_mm_getcsr(), mode);
 #endif
     volatile float tiny = 1e-39f;
     assert_true(tiny * 2 > 0);
-    model_free_inputs(info, plain);
     model_free_inputs(info, far);
     model_service()->thread_close(t);
     model_service()->close(m);

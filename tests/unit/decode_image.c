@@ -7,7 +7,6 @@
 #include <libdeflate.h>
 #include <lzma.h>
 #include <math.h>
-#include <time.h>
 #include <zstd.h>
 
 #include "broker/decode/hdu.h"
@@ -152,21 +151,13 @@ static void bombs_are_refused_at_once(void **state)
             tail[1] = 20160;
             memcpy(bomb.data + bomb.n - 4, &tail[1], 4);
         }
-        double best = 1e9;
         const char *why = NULL;
-        for (int i = 0; i < 5; i++) {
-            struct timespec t0, t1;
-            nj_stamp stamp = { .bytes = (const uint8_t *)bomb.data, .size = (uint32_t)bomb.n, .state = NJ_STAMP_PACKED };
-            clock_gettime(CLOCK_MONOTONIC, &t0);
-            nj_stamp_open(b->opener, &stamp, &b->arena, &why);
-            clock_gettime(CLOCK_MONOTONIC, &t1);
-            double us = (double)(t1.tv_sec - t0.tv_sec) * 1e6 + (double)(t1.tv_nsec - t0.tv_nsec) / 1e3;
-            if (us < best) best = us;
-            assert_int_equal(stamp.state, NJ_STAMP_BAD);
-        }
-        print_message("# a bomb of %zu bytes: '%s' after %.1f us\n", bomb.n, why, best);
+        nj_stamp stamp = { .bytes = (const uint8_t *)bomb.data, .size = (uint32_t)bomb.n, .state = NJ_STAMP_PACKED };
+        nj_stamp_open(b->opener, &stamp, &b->arena, &why);
+        assert_int_equal(stamp.state, NJ_STAMP_BAD);
+        print_message("# a bomb of %zu bytes: '%s', %zu bytes taken\n", bomb.n, why, b->arena.used);
         assert_non_null(strstr(why, lie ? "more than it announces" : "more than [decode] max_stamp"));
-        assert_true(best < 1000);
+        assert_true(b->arena.used < 1 << 20);
     }
     libdeflate_free_compressor(c);
     free(zero);

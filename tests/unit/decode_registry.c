@@ -1,12 +1,13 @@
 /* Confluent framing, schema registry (a stub in a thread of this test), folders of schemas, bare and keyed datums. */
+/* link: -Wl,--wrap=clock_gettime,--wrap=nanosleep */
 #include "decode_kit.h"
+#include "fake_clock.h"
 
 #include <arpa/inet.h>
 #include <math.h>
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define COLUMN(path, type, shape)                                                                                                \
@@ -271,41 +272,37 @@ static void wrong_answers_are_refused_and_not_asked_again(void **state)
     }
 }
 
-static double seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static void alerts_wait_as_long_as_they_may(void **state)
 {
     (void)state;
     stub s = { .mode = BROKEN_TWICE };
     stub_start(&s);
     reader *r = reader_new(with(&s, "registry.wait_s=10\n"));
-    double start = seconds();
+    fake_clock_start();
     assert_int_equal(read_message(r, 900), 0); /* 500, 500, 200 */
     check_message(r);
     assert_int_equal(s.requests, 3);
-    assert_true(seconds() - start > 0.5 && seconds() - start < 8); /* pauses of 0.25 and 0.5 s */
-    stub_stop(&s);                                                 /* down in mid-stream: known ids go on, a new one does not */
+    assert_int_equal(fake_clock.n_slept, 2);
+    assert_int_equal(fake_clock.slept_ns, 750000000); /* pauses of 0.25 and 0.5 s */
+    stub_stop(&s);                                    /* down in mid-stream: known ids go on, a new one does not */
     assert_int_equal(read_message(r, 900), 0);
     check_message(r);
     reader_free(r);
 
     r = reader_new(with(&s, "registry.wait_s=0.5\n")); /* down at start */
-    start = seconds();
+    fake_clock_start();
     assert_int_equal(read_message(r, 900), -1);
-    assert_true(seconds() - start > 0.4 && seconds() - start < 5);
-    start = seconds();
-    assert_int_equal(read_message(r, 900), -1); /* and is not waited for again at once */
+    assert_int_equal(fake_clock.slept_ns, 500000000); /* as long as it may, and no longer */
+    assert_int_equal(read_message(r, 900), -1);       /* and is not waited for again at once */
     assert_non_null(strstr(r->err.text, "did not answer a moment ago"));
-    assert_true(seconds() - start < 0.3);
+    assert_int_equal(fake_clock.slept_ns, 500000000);
     stub_start(&s); /* back again */
     s.mode = GOOD;
-    for (start = seconds(); read_message(r, 900) && seconds() - start < 5;) usleep(100000);
+    assert_int_equal(read_message(r, 900), -1); /* it is asked again a second later, not before */
+    fake_clock.now_ns += 1000000000;
+    assert_int_equal(read_message(r, 900), 0);
     check_message(r);
+    fake_clock.on = 0;
     s.mode = SLOW;
     assert_int_equal(read_message(r, 901), -1);
     assert_non_null(strstr(r->err.text, "schema id 901"));
