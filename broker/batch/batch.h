@@ -40,6 +40,7 @@ typedef struct nj_layout {
     uint8_t stamps;           /* bit per stamp that somebody may open */
     uint8_t n_planes;         /* up to NJ_PLANES; their stamps are among those of `stamps` */
     const nj_plane_def *plane;
+    const void *owner; /* what its maker keeps with it: the survey of a run, the graph of a command */
 } nj_layout;
 
 /* Where one row came from. */

@@ -9,10 +9,10 @@
 
 #include "../decode/decode.h"
 #include "decode_lsst.h"
-#include "packets.h"
+#include "rows.h"
 #include "peer.h"
 
-enum { ROWS = 64, NAIVE_SHARE = 4, TARGET_BYTES = 80000000, STAMP_BUFFER = 1 << 16 };
+enum { NAIVE_SHARE = 4, TARGET_BYTES = 80000000, STAMP_BUFFER = 1 << 16 };
 
 #define RAW(name)                                                                                                                \
     {                                                                                                                            \
@@ -110,13 +110,10 @@ typedef struct bench {
     size_t n, n_real, bytes;
     nj_settings settings;
     nj_decoder *decoder;
-    nj_cursor cursor;
-    nj_batch *batch;
-    nj_opener *opener;
+    nj_bench_rows rows;
     struct libdeflate_decompressor *inflate;
     nj_stamp *stamp; /* [3 * n] packed, for gunzip alone */
     double sum;
-    nj_stream stream;
     bool open_stamps;
 } bench;
 
@@ -126,30 +123,24 @@ typedef struct bench {
 
 static void open_stamps(bench *b)
 {
-    for (uint32_t row = 0; row < b->batch->n; row++)
+    nj_batch *batch = b->rows.batch;
+    for (uint32_t row = 0; row < batch->n; row++)
         for (int s = 0; s < NJ_STAMPS; s++) {
-            nj_stamp_open(b->opener, &b->batch->stamp[s][row], &b->batch->arena, NULL);
-            nj_bench_use(b->batch->stamp[s][row].image.pixel);
+            nj_bench_rows_stamp(&b->rows, &batch->stamp[s][row]);
+            nj_bench_use(batch->stamp[s][row].image.pixel);
         }
 }
 
 static void own(void *state)
 {
     bench *b = state;
-    nj_chunk chunk[ROWS];
-    nj_error err;
-    for (size_t i = 0; i < b->n; i += ROWS) {
-        nj_batch_begin(b->batch, &ztf_layout, ROWS);
-        for (size_t k = 0; k < ROWS && i + k < b->n; k++) {
-            packet *p = &b->packet[i + k];
-            chunk[k] = nj_bench_chunk(p->bytes, p->size, &b->stream);
-            if (nj_cursor_open(&b->cursor, b->decoder, &chunk[k], &err)) continue;
-            nj_cursor_read(&b->cursor, b->batch, ROWS, SIZE_MAX);
-        }
-        if (b->open_stamps) open_stamps(b);
-        nj_bench_use(b->batch);
-        nj_batch_end(b->batch);
+    for (size_t i = 0; i < b->n; i += NJ_BENCH_ROWS) {
+        nj_batch *batch =
+            nj_bench_rows_read(&b->rows, &b->packets.packet[i], b->n - i < NJ_BENCH_ROWS ? b->n - i : NJ_BENCH_ROWS);
+        if (batch && b->open_stamps) open_stamps(b);
+        nj_bench_use(batch);
     }
+    nj_bench_rows_end(&b->rows);
 }
 
 static void own_with_stamps(void *state)
@@ -269,19 +260,12 @@ static void avro_naive(void *state)
 /* Where the record starts, and avro-c's class for its schema, made once for all packets that share the bytes. */
 static int prepare(bench *b)
 {
-    nj_error err;
     for (size_t i = 0; i < b->n; i++) {
         packet *p = &b->packet[i];
-        nj_chunk chunk = nj_bench_chunk(p->bytes, p->size, &b->stream);
-        nj_batch_begin(b->batch, &ztf_layout, 4);
-        if (nj_cursor_open(&b->cursor, b->decoder, &chunk, &err) || nj_cursor_read(&b->cursor, b->batch, 4, SIZE_MAX) ||
-            b->batch->n != 1) {
-            nj_batch_end(b->batch);
-            return -1;
-        }
-        p->datum = (size_t)(b->batch->row[0].datum - p->bytes);
-        for (int s = 0; s < NJ_STAMPS; s++) b->stamp[3 * i + (size_t)s] = b->batch->stamp[s][0];
-        nj_batch_end(b->batch);
+        const nj_batch *batch = nj_bench_rows_read(&b->rows, &b->packets.packet[i], 1);
+        if (!batch || batch->n != 1) return -1;
+        p->datum = (size_t)(batch->row[0].datum - p->bytes);
+        for (int s = 0; s < NJ_STAMPS; s++) b->stamp[3 * i + (size_t)s] = batch->stamp[s][0];
         for (size_t k = 0; k < i && !p->class;
              k++) /* nj_schema is the same pointer for the same bytes; avro-c has no such cache */
             if (b->packet[k].datum == p->datum &&
@@ -309,14 +293,12 @@ static bool same_values(nj_bench_run *run, bench *b)
     double own_sum[N_COLUMNS] = { 0 }, avro_sum[N_COLUMNS] = { 0 };
     size_t values = 0;
     bool same = true;
-    nj_error err;
     for (size_t i = 0; i < b->n_real && same; i++) {
         packet *p = &b->packet[i];
-        nj_chunk chunk = nj_bench_chunk(p->bytes, p->size, &b->stream);
-        nj_batch_begin(b->batch, &ztf_layout, 4);
-        same = !nj_cursor_open(&b->cursor, b->decoder, &chunk, &err) && !nj_cursor_read(&b->cursor, b->batch, 4, SIZE_MAX);
-        for (size_t c = FIRST_RAW; c < N_COLUMNS; c++) {
-            const nj_col *col = &b->batch->col[c];
+        const nj_batch *batch = nj_bench_rows_read(&b->rows, &b->packets.packet[i], 1);
+        same = batch && batch->n == 1;
+        for (size_t c = FIRST_RAW; same && c < N_COLUMNS; c++) {
+            const nj_col *col = &batch->col[c];
             for (uint32_t k = 0, n = col->off ? col->off[1] : 1; k < n; k++) {
                 double x = ((const double *)col->data)[k];
                 if (isnan(x)) continue;
@@ -324,7 +306,6 @@ static bool same_values(nj_bench_run *run, bench *b)
                 values++;
             }
         }
-        nj_batch_end(b->batch);
         avro_reader_t reader = avro_reader_memory((const char *)p->bytes + p->datum, (int64_t)(p->size - p->datum));
         avro_value_reset(p->value);
         same = same && !avro_value_read(reader, p->value);
@@ -361,9 +342,7 @@ static void free_bench(bench *b)
     nj_bench_packets_free(&b->packets);
     free(b->packet);
     free(b->stamp);
-    nj_batch_free(b->batch);
-    nj_cursor_free(&b->cursor);
-    nj_opener_free(b->opener);
+    nj_bench_rows_close(&b->rows);
     nj_decoder_free(b->decoder);
     nj_settings_free(&b->settings);
     libdeflate_free_decompressor(b->inflate);
@@ -382,18 +361,17 @@ static int load(bench *b)
 
 static int run_decode(nj_bench_run *run)
 {
-    bench b = { .stream = { .name = "bench", .partition = -1 } };
+    bench b = { 0 };
     nj_error err = { "" };
     if (!strcmp(nj_bench_survey(run), "lsst")) return nj_bench_decode_lsst(run);
     int found = nj_bench_packets_load(run, &b.packets, TARGET_BYTES);
     if (found) return found < 0 ? -1 : 0;
     b.decoder = nj_decoder_new(&b.settings, &err);
-    b.batch = nj_batch_new();
-    b.opener = b.decoder ? nj_opener_new(b.decoder) : NULL;
+    int opened = b.decoder ? nj_bench_rows_open(&b.rows, b.decoder, &ztf_layout, NJ_FRAME_AUTO) : -1;
     b.inflate = libdeflate_alloc_decompressor();
     b.stamp = calloc(3 * b.packets.n, sizeof *b.stamp);
     int rc = -1;
-    if (!b.decoder || !b.batch || !b.opener || !b.inflate || !b.stamp || load(&b))
+    if (opened || !b.inflate || !b.stamp || load(&b))
         nj_bench_note(run, "%s", *err.text ? err.text : "out of memory");
     else if (prepare(&b))
         nj_bench_note(run, "%s: a packet is no ZTF packet of one record", b.packets.folder);

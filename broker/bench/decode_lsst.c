@@ -12,7 +12,7 @@
 #include "../base/buffer.h"
 #include "../base/file.h"
 #include "../decode/decode.h"
-#include "packets.h"
+#include "rows.h"
 #include "peer.h"
 
 /* Alerts/s of one core that BOOM's decode with a cached schema took on a machine of this kind (11,000 to 13,000, measured when
@@ -81,10 +81,7 @@ typedef struct bench {
     char *schema;
     nj_settings settings;
     nj_decoder *decoder;
-    nj_cursor cursor;
-    nj_batch *batch;
-    nj_opener *opener;
-    nj_stream stream;
+    nj_bench_rows rows;
     bool open_stamps;
     size_t n_used; /* the first so many: fewer stay in the caches, as packets that have just been received */
     avro_value_t value;
@@ -159,27 +156,25 @@ static int load(bench *b, const char *folder)
     return b->n ? 0 : -1;
 }
 
-static int own_one(bench *b, size_t i, nj_chunk *chunk)
+static nj_batch *own_some(bench *b, size_t i, size_t n)
 {
-    nj_error err;
-    *chunk = nj_bench_chunk(b->datum[i], b->size[i], &b->stream);
-    chunk->framing = NJ_FRAME_BARE;
-    return nj_cursor_open(&b->cursor, b->decoder, chunk, &err) || nj_cursor_read(&b->cursor, b->batch, ROWS, SIZE_MAX) < 0;
+    nj_bench_packet packet[NJ_BENCH_ROWS];
+    for (size_t k = 0; k < n; k++) packet[k] = (nj_bench_packet){ b->datum[i + k], b->size[i + k] };
+    nj_batch *batch = nj_bench_rows_read(&b->rows, packet, n);
+    return batch && batch->n == n ? batch : NULL;
 }
 
 static void own(void *state)
 {
     bench *b = state;
-    nj_chunk chunk[ROWS];
     for (size_t i = 0; i < b->n_used; i += ROWS) {
-        nj_batch_begin(b->batch, &layout, ROWS);
-        for (size_t k = 0; k < ROWS && i + k < b->n_used; k++)
-            if (own_one(b, i + k, &chunk[k])) b->sum = NAN;
-        for (uint32_t row = 0; b->open_stamps && row < b->batch->n; row++)
-            for (int s = 0; s < NJ_STAMPS; s++) nj_stamp_open(b->opener, &b->batch->stamp[s][row], &b->batch->arena, NULL);
-        nj_bench_use(b->batch);
-        nj_batch_end(b->batch);
+        nj_batch *batch = own_some(b, i, b->n_used - i < ROWS ? b->n_used - i : ROWS);
+        if (!batch) b->sum = NAN;
+        for (uint32_t row = 0; batch && b->open_stamps && row < batch->n; row++)
+            for (int s = 0; s < NJ_STAMPS; s++) nj_bench_rows_stamp(&b->rows, &batch->stamp[s][row]);
+        nj_bench_use(batch);
     }
+    nj_bench_rows_end(&b->rows);
 }
 
 static void own_with_stamps(void *state)
@@ -237,20 +232,18 @@ static bool same_values(nj_bench_run *run, bench *b)
     double mine[N_COLUMNS] = { 0 }, theirs[N_COLUMNS] = { 0 };
     size_t values = 0, wrong = 0, stamps = 0;
     for (size_t i = 0; i < b->n_real; i++) {
-        nj_chunk chunk;
-        nj_batch_begin(b->batch, &layout, 4);
-        if (own_one(b, i, &chunk) || b->batch->n != 1) return nj_bench_verify(run, false, "datum %zu is not read", i);
+        nj_batch *batch = own_some(b, i, 1);
+        if (!batch) return nj_bench_verify(run, false, "datum %zu is not read", i);
         for (size_t c = FIRST_RAW; c < FIRST_SERIES; c++) {
-            double x = ((const double *)b->batch->col[c].data)[0];
+            double x = ((const double *)batch->col[c].data)[0];
             if (isnan(x)) continue;
             mine[c] += x;
             values++;
         }
         for (int s = 0; s < NJ_STAMPS; s++) {
-            nj_stamp_open(b->opener, &b->batch->stamp[s][0], &b->batch->arena, NULL);
-            stamps += b->batch->stamp[s][0].state == NJ_STAMP_OPEN;
+            nj_bench_rows_stamp(&b->rows, &batch->stamp[s][0]);
+            stamps += batch->stamp[s][0].state == NJ_STAMP_OPEN;
         }
-        nj_batch_end(b->batch);
         avro_reader_t reader = avro_reader_memory((const char *)b->datum[i], (int64_t)b->size[i]);
         avro_value_reset(&b->value);
         if (!avro_value_read(reader, &b->value)) fetch(&b->value, theirs);
@@ -268,9 +261,7 @@ static int prepare(bench *b, const char *folder, nj_error *err)
     char define[8300];
     snprintf(define, sizeof define, "decode.schema=%s/schema_lsst_v9_0.json", folder);
     if (nj_settings_define(&b->settings, define, err) || !(b->decoder = nj_decoder_new(&b->settings, err))) return -1;
-    b->batch = nj_batch_new();
-    b->opener = nj_opener_new(b->decoder);
-    if (!b->batch || !b->opener) return nj_fail(err, "out of memory");
+    if (nj_bench_rows_open(&b->rows, b->decoder, &layout, NJ_FRAME_BARE)) return nj_fail(err, "out of memory");
     if (avro_schema_from_json_length(b->schema, strlen(b->schema), &schema)) return nj_fail(err, "avro-c: %s", avro_strerror());
     avro_value_iface_t *class = avro_generic_class_from_schema(schema);
     return avro_generic_value_new(class, &b->value) ? nj_fail(err, "avro-c: %s", avro_strerror()) : 0;
@@ -300,7 +291,7 @@ static void measure(nj_bench_run *run, bench *b)
 
 int nj_bench_decode_lsst(nj_bench_run *run)
 {
-    bench b = { .stream = { .name = "bench", .partition = -1 } };
+    bench b = { 0 };
     char folder[4096];
     nj_error err = { "" };
     const char *data = nj_bench_data(run), *shared = getenv("NIGHTJAR_SHARED");
@@ -326,9 +317,7 @@ int nj_bench_decode_lsst(nj_bench_run *run)
     free(b.size);
     free(b.file);
     free(b.schema);
-    nj_batch_free(b.batch);
-    nj_cursor_free(&b.cursor);
-    nj_opener_free(b.opener);
+    nj_bench_rows_close(&b.rows);
     nj_decoder_free(b.decoder);
     nj_settings_free(&b.settings);
     return rc;

@@ -9,7 +9,7 @@
 #include "../decode/decode.h"
 #include "../graph/instance.h"
 #include "nightjar/num.h"
-#include "packets.h"
+#include "rows.h"
 
 enum { STAMP_BUFFER = 1 << 16, N_GIVES = 12, PLAIN_CANDIDATES = 2, CHECKED = 8 };
 enum { CANDIDATE = 0, KS_SCIENCE = 5, KS_TEMPLATE = 6 }; /* gives of the module */
@@ -49,16 +49,14 @@ typedef struct bench {
     const nj_instance *one, *sixteen;
     void *thread[2]; /* of the two instances */
     nj_decoder *decoder;
-    nj_cursor cursor;
-    nj_batch *batch;
-    nj_opener *opener;
+    nj_bench_rows rows;
+    nj_batch *batch; /* of rows */
     nj_arena images, scratch;
     struct libdeflate_decompressor *inflate;
     nj_clip_work *clip;
     double *sorted;
     answers answer;
     const packet *current;
-    nj_stream stream;
 } bench;
 
 /* --- one alert through the module --- */
@@ -81,7 +79,7 @@ static const nj_image *open_now(const nj_work *w, uint32_t need, uint32_t row)
 {
     bench *b = w->opaque;
     nj_stamp *stamp = &b->batch->stamp[need == 0 ? NJ_SCIENCE : NJ_TEMPLATE][row];
-    nj_stamp_open(b->opener, stamp, &b->batch->arena, NULL);
+    nj_bench_rows_stamp(&b->rows, stamp);
     return stamp->state == NJ_STAMP_OPEN ? &stamp->image : NULL;
 }
 
@@ -164,17 +162,11 @@ static void candidates_plain(void *state)
 
 static int from_packet(bench *b, const packet *p, int which)
 {
-    nj_error err;
-    nj_chunk chunk = nj_bench_chunk(p->bytes, p->size, &b->stream);
-    int rc = -1;
-    nj_batch_begin(b->batch, &layout, 4);
-    if (!nj_cursor_open(&b->cursor, b->decoder, &chunk, &err) && nj_cursor_read(&b->cursor, b->batch, 4, SIZE_MAX) >= 0 &&
-        b->batch->n) {
-        if (which >= 0) call(b, which, b->one->module->process, b->batch->id, open_now);
-        rc = 0;
-    }
-    if (which >= 0) nj_batch_end(b->batch);
-    return rc;
+    const nj_bench_packet one = { p->bytes, p->size };
+    b->batch = nj_bench_rows_read(&b->rows, &one, 1);
+    if (!b->batch || !b->batch->n) return -1;
+    if (which >= 0) call(b, which, b->one->module->process, b->batch->id, open_now);
+    return 0;
 }
 
 static void whole(void *state)
@@ -256,10 +248,9 @@ static int prepare(bench *b)
         for (int k = 0; k < 2; k++) {
             p->stamp[k] = b->batch->stamp[k == 0 ? NJ_SCIENCE : NJ_TEMPLATE][0];
             nj_stamp open = p->stamp[k];
-            nj_stamp_open(b->opener, &open, &b->images, NULL);
+            nj_stamp_open(b->rows.opener, &open, &b->images, NULL);
             if (open.state == NJ_STAMP_OPEN) p->image[k] = open.image;
         }
-        nj_batch_end(b->batch);
         call_opened(b, 0, b->one->module->process, i);
         p->candidate = b->answer.u8[CANDIDATE] == 1;
         if (p->candidate)
@@ -339,9 +330,7 @@ static void free_bench(bench *b)
     nj_modules_free(&b->modules);
     nj_arena_free(&b->images);
     nj_arena_free(&b->scratch);
-    nj_batch_free(b->batch);
-    nj_cursor_free(&b->cursor);
-    nj_opener_free(b->opener);
+    nj_bench_rows_close(&b->rows);
     nj_decoder_free(b->decoder);
     nj_settings_free(&b->settings);
     libdeflate_free_decompressor(b->inflate);
@@ -349,18 +338,17 @@ static void free_bench(bench *b)
 
 static int run_hostless(nj_bench_run *run)
 {
-    bench b = { .stream = { .name = "bench", .partition = -1 } };
+    bench b = { 0 };
     nj_error err = { "" };
     int found = nj_bench_packets_load(run, &b.packets, 0);
     if (found) return found < 0 ? -1 : 0;
     int rc = -1;
     b.inflate = libdeflate_alloc_decompressor();
-    b.batch = nj_batch_new();
     b.clip = aligned_alloc(64, (nj_clip_work_size() + 63) / 64 * 64);
     b.sorted = malloc(NJ_CLIP_MAX * sizeof *b.sorted);
     b.decoder = nj_decoder_new(&b.settings, &err);
-    b.opener = b.decoder ? nj_opener_new(b.decoder) : NULL;
-    if (!b.opener || !b.inflate || !b.batch || !b.clip || !b.sorted || load(&b) || open_instances(&b, &err))
+    int opened = b.decoder ? nj_bench_rows_open(&b.rows, b.decoder, &layout, NJ_FRAME_AUTO) : -1;
+    if (opened || !b.inflate || !b.clip || !b.sorted || load(&b) || open_instances(&b, &err))
         nj_bench_note(run, "%s", err.text);
     else if (prepare(&b))
         nj_bench_note(run, "%s: a packet is no ZTF packet of one record, or there is no candidate", b.packets.folder);

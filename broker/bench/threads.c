@@ -12,9 +12,9 @@
 #include "../base/clock.h"
 #include "../decode/decode.h"
 #include "../measure/stats.h"
-#include "packets.h"
+#include "rows.h"
 
-enum { ROWS = 64, SIZES = 8, MAX_ROUNDS = 201, LEAST_ROUNDS = 5, TARGET_BYTES = 80000000, AT_LEAST_UP_TO = 16 };
+enum { ROWS = NJ_BENCH_ROWS, SIZES = 8, MAX_ROUNDS = 201, LEAST_ROUNDS = 5, TARGET_BYTES = 80000000, AT_LEAST_UP_TO = 16 };
 
 static const nj_column_def columns[] = {
     { "candid", NJ_I64, NJ_SCALAR, NULL, 1 }, { "object", NJ_STR, NJ_SCALAR, NULL, 1 },
@@ -25,23 +25,20 @@ static const nj_column_def columns[] = {
 };
 enum { N_COLUMNS = sizeof columns / sizeof *columns };
 
-/* One thread's hands. */
-typedef struct hand {
-    nj_cursor cursor;
-    nj_batch *batch;
-    nj_opener *opener;
+/* One thread's own state. */
+typedef struct thread_state {
+    nj_bench_rows decoded;
     uint64_t rows, stamps;
     int64_t cpu_ns;
-} __attribute__((aligned(128))) hand;
+} __attribute__((aligned(128))) thread_state;
 
 typedef struct bench {
     nj_bench_packets packets;
     nj_settings settings;
     nj_decoder *decoder;
     nj_layout layout;
-    nj_stream stream;
-    hand *hand; /* [n_hands] */
-    int n_hands;
+    thread_state *thread; /* [n_threads] */
+    int n_threads;
     int size[SIZES];
     int n_sizes;
     size_t next; /* packet to take, atomically */
@@ -53,24 +50,16 @@ typedef struct pass {
 } pass;
 
 /* Packets i .. i + ROWS to rows, and every stamp to pixels. */
-static void one_batch(bench *b, hand *h, size_t i)
+static void one_batch(bench *b, thread_state *h, size_t i)
 {
-    nj_chunk chunk[ROWS];
-    nj_error err;
-    nj_batch_begin(h->batch, &b->layout, ROWS);
-    for (size_t k = 0; k < ROWS && i + k < b->packets.n; k++) {
-        nj_bench_packet *p = &b->packets.packet[i + k];
-        chunk[k] = nj_bench_chunk(p->bytes, p->size, &b->stream);
-        if (nj_cursor_open(&h->cursor, b->decoder, &chunk[k], &err)) continue;
-        nj_cursor_read(&h->cursor, h->batch, ROWS, SIZE_MAX);
-    }
-    for (uint32_t row = 0; row < h->batch->n; row++)
+    nj_batch *batch = nj_bench_rows_read(&h->decoded, &b->packets.packet[i], b->packets.n - i < ROWS ? b->packets.n - i : ROWS);
+    for (uint32_t row = 0; batch && row < batch->n; row++)
         for (int s = 0; s < NJ_STAMPS; s++) {
-            nj_stamp_open(h->opener, &h->batch->stamp[s][row], &h->batch->arena, NULL);
-            h->stamps += h->batch->stamp[s][row].state == NJ_STAMP_OPEN;
+            nj_bench_rows_stamp(&h->decoded, &batch->stamp[s][row]);
+            h->stamps += batch->stamp[s][row].state == NJ_STAMP_OPEN;
         }
-    h->rows += h->batch->n;
-    nj_batch_end(h->batch);
+    h->rows += batch ? batch->n : 0;
+    nj_bench_rows_end(&h->decoded);
 }
 
 /* CPU time is read inside the region, so that the runtime's waiting between regions does not count. */
@@ -80,7 +69,7 @@ static pass decode_all(bench *b, int threads)
     int64_t start = nj_now_ns();
 #pragma omp parallel num_threads(threads)
     {
-        hand *h = &b->hand[omp_get_thread_num()];
+        thread_state *h = &b->thread[omp_get_thread_num()];
         h->rows = h->stamps = 0;
         int64_t cpu = nj_thread_cpu_ns();
         for (size_t i; (i = __atomic_fetch_add(&b->next, ROWS, __ATOMIC_RELAXED)) < b->packets.n;) one_batch(b, h, i);
@@ -88,9 +77,9 @@ static pass decode_all(bench *b, int threads)
     }
     pass p = { .wall = (double)(nj_now_ns() - start) / (double)b->packets.n };
     for (int t = 0; t < threads; t++) {
-        p.cpu += (double)b->hand[t].cpu_ns / (double)b->packets.n;
-        p.rows += b->hand[t].rows;
-        p.stamps += b->hand[t].stamps;
+        p.cpu += (double)b->thread[t].cpu_ns / (double)b->packets.n;
+        p.rows += b->thread[t].rows;
+        p.stamps += b->thread[t].stamps;
     }
     return p;
 }
@@ -208,28 +197,23 @@ static void same_bytes(nj_bench_run *run, bench *b)
 
 /* --- the subject ---------------------------------------------------------------------------------------------------- */
 
-static int make_hands(bench *b, int threads)
+static int make_threads(bench *b, int threads)
 {
-    b->hand = aligned_alloc(128, (size_t)threads * sizeof *b->hand);
-    if (!b->hand) return -1;
-    memset(b->hand, 0, (size_t)threads * sizeof *b->hand);
-    for (b->n_hands = 0; b->n_hands < threads; b->n_hands++) {
-        hand *h = &b->hand[b->n_hands];
-        h->batch = nj_batch_new();
-        h->opener = nj_opener_new(b->decoder);
-        if (!h->batch || !h->opener) return -1;
+    b->thread = aligned_alloc(128, (size_t)threads * sizeof *b->thread);
+    if (!b->thread) return -1;
+    memset(b->thread, 0, (size_t)threads * sizeof *b->thread);
+    for (b->n_threads = 0; b->n_threads < threads; b->n_threads++) {
+        if (nj_bench_rows_open(&b->thread[b->n_threads].decoded, b->decoder, &b->layout, NJ_FRAME_AUTO)) return -1;
     }
     return 0;
 }
 
 static void free_bench(bench *b)
 {
-    for (int t = 0; t < b->n_hands; t++) {
-        nj_cursor_free(&b->hand[t].cursor);
-        nj_batch_free(b->hand[t].batch);
-        nj_opener_free(b->hand[t].opener);
+    for (int t = 0; t < b->n_threads; t++) {
+        nj_bench_rows_close(&b->thread[t].decoded);
     }
-    free(b->hand);
+    free(b->thread);
     nj_decoder_free(b->decoder);
     nj_settings_free(&b->settings);
     nj_bench_packets_free(&b->packets);
@@ -260,15 +244,14 @@ static void measure(nj_bench_run *run, bench *b)
 
 static int run_threads(nj_bench_run *run)
 {
-    bench b = { .layout = { nj_bench_survey(run), N_COLUMNS, N_COLUMNS, columns, 7 },
-                .stream = { .name = "bench", .partition = -1 } };
+    bench b = { .layout = { nj_bench_survey(run), N_COLUMNS, N_COLUMNS, columns, 7 } };
     nj_error err = { "" };
     int found = nj_bench_packets_load(run, &b.packets, TARGET_BYTES), cores = omp_get_num_procs(), rc = -1;
     if (found) return found < 0 ? -1 : 0;
     nj_bench_digest(run, "%zu packets, fnv1a:%016llx", b.packets.n_real, (unsigned long long)b.packets.digest);
     for (int n = 1; (n <= cores || n <= AT_LEAST_UP_TO) && b.n_sizes < SIZES; n *= 2) b.size[b.n_sizes++] = n;
     b.decoder = nj_decoder_new(&b.settings, &err);
-    if (b.decoder && make_hands(&b, b.size[b.n_sizes - 1]) == 0) {
+    if (b.decoder && make_threads(&b, b.size[b.n_sizes - 1]) == 0) {
         measure(run, &b);
         rc = 0;
     } else {

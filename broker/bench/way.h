@@ -2,22 +2,19 @@
 #ifndef NJ_BENCH_WAY_H
 #define NJ_BENCH_WAY_H
 
-#include "../decode/decode.h"
-#include "../graph/dispatch.h"
+#include "../engine/engine.h"
 #include "../graph/services.h"
 #include "packets.h"
 
 typedef struct nj_bench_way {
     nj_stream stream;
-    nj_modules modules;
     nj_settings settings;
-    nj_instances set;
-    nj_decoder *decoder;
-    nj_opener *opener;
-    nj_cursor cursor;
-    nj_batch *batch;
+    nj_engine engine;
+    nj_computer computer;
+    const nj_batch *batch; /* while each() looks at it */
     nj_graph *graph;
-    nj_worker *worker;
+    void (*each)(void *opaque, const struct nj_bench_way *way);
+    void *opaque;
 } nj_bench_way;
 
 /* select: instances as after -m; models: the folder that models are in; first: a packet of the schema. -1 with err. */

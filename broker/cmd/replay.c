@@ -8,9 +8,9 @@
 
 #include "../base/option.h"
 #include "../base/log.h"
-#include "../decode/decode.h"
+#include "../engine/feed.h"
+#include "../engine/reader.h"
 #include "../simulate/replayer.h"
-#include "../source/source.h"
 #include "command.h"
 
 static const char help[] =
@@ -34,65 +34,48 @@ static void on_signal(int number)
     stop = 1;
 }
 
-/* A host without ledgers: what is read is sent. */
-typedef struct reader {
-    nj_stream stream[1024];
-    uint32_t n;
-} reader;
-
-static nj_stream *new_stream(void *opaque, const char *name, const char *topic, int32_t partition)
-{
-    reader *r = opaque;
-    if (r->n == sizeof r->stream / sizeof *r->stream) return NULL;
-    nj_stream *s = &r->stream[r->n];
-    char *copy = strdup(name);
-    *s = (nj_stream){ .id = r->n++, .name = copy, .topic = topic, .partition = partition };
-    return copy ? s : NULL;
-}
-
-static int drain(void *opaque, nj_stream *stream, int timeout_ms)
-{
-    (void)opaque;
-    (void)stream;
-    (void)timeout_ms;
-    return 0;
-}
-
-static void note(void *opaque, const char *text)
-{
-    (void)opaque;
-    nj_log(NJ_LOG_INFO, "%s", text);
-}
-
-static void returned(void *opaque, nj_stream *stream, uint64_t n)
-{
-    (void)opaque;
-    (void)stream;
-    (void)n;
-}
-
 /* The time of a chunk's first alert, through the decoder. */
 typedef struct jd_reader {
     nj_decoder *decoder;
-    nj_cursor cursor;
-    nj_batch *batch;
+    nj_reader reader;
+    nj_layout layout;
+    double jd;
+    bool found;
+    nj_error *why;
 } jd_reader;
 
-static int jd_of(void *opaque, nj_chunk *chunk, double *jd, nj_error *err)
+static const nj_layout *jd_layout(void *opaque, const nj_schema *schema, nj_error *err)
 {
     static const nj_column_def column = { "jd", NJ_F64, NJ_SCALAR, "d", 1 };
     jd_reader *c = opaque;
-    if (nj_cursor_open(&c->cursor, c->decoder, chunk, err)) return -1;
-    nj_layout layout = { .survey = nj_schema_survey(c->cursor.schema), .n_packet = 1, .n = 1, .col = &column };
-    if (nj_batch_begin(c->batch, &layout, 1) || nj_cursor_read(&c->cursor, c->batch, 1, SIZE_MAX) < 0)
-        return nj_fail(err, "out of memory");
-    int found = c->batch->n == 1;
-    if (found)
-        *jd = ((const double *)c->batch->col[0].data)[0];
+    (void)err;
+    c->layout = (nj_layout){ .survey = nj_schema_survey(schema), .n_packet = 1, .n = 1, .col = &column };
+    return &c->layout;
+}
+
+static int first_jd(void *opaque, nj_batch **batch)
+{
+    jd_reader *c = opaque;
+    const nj_batch *b = *batch;
+    c->found = b->n > 0;
+    if (c->found)
+        c->jd = ((const double *)b->col[0].data)[0];
     else
-        nj_fail(err, "%s", c->batch->n_dead ? c->batch->dead[0].reason : "it holds no alert");
-    nj_batch_end(c->batch);
-    return found ? 0 : -1;
+        nj_fail(c->why, "%s", b->n_dead ? b->dead[0].reason : "it holds no alert");
+    return NJ_READ_STOPPED;
+}
+
+static int jd_of(void *opaque, nj_chunk *chunk, double *jd, nj_error *err)
+{
+    jd_reader *c = opaque;
+    c->why = err;
+    c->found = false;
+    nj_reader_forget(&c->reader);
+    int rc = nj_reader_take(&c->reader, chunk, err);
+    if (rc == NJ_READ_ON) rc = nj_reader_flush(&c->reader, true);
+    if (rc < 0) return nj_fail(err, "out of memory");
+    *jd = c->jd;
+    return c->found ? 0 : -1;
 }
 
 typedef struct options {
@@ -100,7 +83,6 @@ typedef struct options {
     nj_settings settings;
     uint64_t limit;
     int quiet;
-    reader streams;
     jd_reader times;
 } options;
 
@@ -150,29 +132,23 @@ static int parse(options *o, int argc, char **argv, nj_error *err)
     return optind == argc ? nj_fail(err, "no SOURCE given") : 0;
 }
 
-/* One source to its end. Returns an exit code. */
-static int replay_source(options *o, const char *spec, nj_replayer *to, uint64_t *sent, nj_error *err)
+/* All sources to their ends. Returns an exit code. */
+static int replay_sources(options *o, nj_feed *feed, nj_replayer *to, nj_error *err)
 {
-    nj_source_host host = { &o->streams, new_stream, drain, note, returned };
-    nj_source_args args = { .spec = spec, .settings = &o->settings, .host = &host };
-    nj_source *s = nj_source_open(&args, err);
-    if (!s) return NJ_EXIT_SOURCE;
-    int rc = NJ_EXIT_OK;
-    while (!rc && !stop && (!o->limit || *sent < o->limit)) {
+    for (uint64_t sent = 0; !stop && (!o->limit || sent < o->limit);) {
         nj_chunk *chunk = NULL;
-        nj_next next = s->class->next(s, 100, &chunk, err);
+        nj_next next = nj_feed_next(feed, 100, &chunk, err);
         if (next == NJ_NEXT_END) break;
-        if (next == NJ_NEXT_ERROR) rc = NJ_EXIT_SOURCE;
+        if (next == NJ_NEXT_ERROR) return NJ_EXIT_SOURCE;
         if (next != NJ_NEXT_CHUNK) continue;
         if (chunk->fault) { /* told, and the source ends as an error */
             nj_chunk_drop(chunk);
             continue;
         }
-        if (nj_replayer_send(to, chunk, err)) rc = NJ_EXIT_LEDGER;
-        ++*sent;
+        if (nj_replayer_send(to, chunk, err)) return NJ_EXIT_LEDGER;
+        sent++;
     }
-    s->class->close(s);
-    return rc;
+    return NJ_EXIT_OK;
 }
 
 static void print(const options *o, const nj_replayed *d)
@@ -188,36 +164,43 @@ static void print(const options *o, const nj_replayed *d)
             (double)d->bytes * 1e-6, d->seconds, o->args.to, (double)d->messages / s, (double)d->bytes * 1e-6 / s, asked);
 }
 
-static int replay_all(options *o, char **spec, nj_error *err)
+static int open_times(options *o, nj_error *err)
 {
     jd_reader *c = &o->times;
+    if (o->args.pace != NJ_PACE_CADENCE) return 0;
+    c->decoder = nj_decoder_new(&o->settings, err);
+    c->reader.o = (nj_reader_options){
+        .decoder = c->decoder, .batch_rows = 1, .batch_bytes = SIZE_MAX, .layout = jd_layout, .full = first_jd, .opaque = c
+    };
+    return c->decoder ? 0 : -1;
+}
+
+static int replay_all(options *o, char **spec, uint32_t n, nj_error *err)
+{
     nj_replayed done = { 0 };
-    uint64_t sent = 0;
-    if (o->args.pace == NJ_PACE_CADENCE && (!(c->decoder = nj_decoder_new(&o->settings, err)) || !(c->batch = nj_batch_new())))
-        return NJ_EXIT_USAGE;
+    if (open_times(o, err)) return NJ_EXIT_USAGE;
     o->args.jd = jd_of;
-    o->args.opaque = c;
+    o->args.opaque = &o->times;
     o->args.settings = &o->settings;
     o->args.stop = &stop;
     nj_replayer *to = nj_replayer_open(&o->args, err);
     if (!to) return NJ_EXIT_LEDGER;
-    int rc = NJ_EXIT_OK;
-    for (; *spec && !rc && !stop; spec++) rc = replay_source(o, *spec, to, &sent, err);
+    nj_feed *feed = nj_feed_open(&o->settings, (const char *const *)spec, n, 0, err);
+    int rc = feed ? replay_sources(o, feed, to, err) : NJ_EXIT_SOURCE;
     nj_error why = { "" };
     if (nj_replayer_close(to, &done, &why) && !rc) {
         *err = why;
         rc = NJ_EXIT_LEDGER;
     }
+    nj_feed_close(feed);
     print(o, &done);
     return rc;
 }
 
 static void free_options(options *o)
 {
-    nj_cursor_free(&o->times.cursor);
-    if (o->times.batch) nj_batch_free(o->times.batch);
-    if (o->times.decoder) nj_decoder_free(o->times.decoder);
-    for (uint32_t i = 0; i < o->streams.n; i++) free((char *)o->streams.stream[i].name);
+    nj_reader_free(&o->times.reader);
+    nj_decoder_free(o->times.decoder);
     nj_settings_free(&o->settings);
 }
 
@@ -230,7 +213,7 @@ static int replay_main(int argc, char **argv)
         struct sigaction act = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
         sigaction(SIGINT, &act, NULL);
         sigaction(SIGTERM, &act, NULL);
-        rc = replay_all(&o, argv + optind, &err);
+        rc = replay_all(&o, argv + optind, (uint32_t)(argc - optind), &err);
     }
     if (rc) nj_log(NJ_LOG_ERROR, "replay: %s", err.text);
     free_options(&o);

@@ -12,7 +12,7 @@
 #include "read.h"
 
 typedef struct nj_cursor_state {
-    nj_reader reader;
+    nj_datum_reader reader;
     nj_inflater inflater;
     nj_container ocf;
     bool blocks;             /* a container file: more blocks may follow */
@@ -283,13 +283,13 @@ static const uint8_t *keep(nj_batch *batch, const uint8_t *datum, size_t size)
 static int read_record(nj_cursor *cursor, nj_batch *batch)
 {
     state *s = cursor->state;
-    const uint8_t *datum = s->p, *next = nj_reader_record(&s->reader, datum, s->end);
+    const uint8_t *datum = s->p, *next = nj_datum_record(&s->reader, datum, s->end);
     if (!next && !s->reader.reason) return -1;
     if (!next) return bury_record(cursor, batch, datum, s->reader.field, s->reader.at, s->reader.reason);
     size_t size = (size_t)(next - datum);
     if ((s->left == 1 && next != s->end) || size == 0) {
         char text[100];
-        nj_reader_undo(&s->reader);
+        nj_datum_undo(&s->reader);
         snprintf(text, sizeof text, "the record ends %zu bytes before its block does", (size_t)(s->end - next));
         return bury_record(cursor, batch, datum, NULL, next, text);
     }
@@ -325,7 +325,7 @@ static int begin(nj_cursor *cursor, nj_batch *batch)
         s->layout = batch->layout;
         if (!s->plan) return err.memory ? NO_MEMORY : refuse(cursor, batch, err.text);
     }
-    return nj_reader_begin(&s->reader, s->plan, batch) == 0 && nj_batch_receipt(batch, cursor->chunk) ? A_BLOCK : NO_MEMORY;
+    return nj_datum_begin(&s->reader, s->plan, batch) == 0 && nj_batch_receipt(batch, cursor->chunk) ? A_BLOCK : NO_MEMORY;
 }
 
 int nj_cursor_read(nj_cursor *cursor, nj_batch *batch, uint32_t max_rows, size_t max_bytes)
@@ -357,7 +357,7 @@ int nj_cursor_read(nj_cursor *cursor, nj_batch *batch, uint32_t max_rows, size_t
 void nj_cursor_free(nj_cursor *cursor)
 {
     if (cursor->state) {
-        nj_reader_free(&cursor->state->reader);
+        nj_datum_free(&cursor->state->reader);
         nj_inflater_free(&cursor->state->inflater);
         free(cursor->state);
     }

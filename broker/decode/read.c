@@ -16,7 +16,7 @@ static const char long_number[] = "a number of more than 10 bytes";
 static const char no_branch[] = "the union has no branch of this index";
 static const char bad_length[] = "a negative length";
 
-static __attribute__((cold, noinline)) const uint8_t *bad(nj_reader *r, const nj_op *op, uint32_t i, const uint8_t *p,
+static __attribute__((cold, noinline)) const uint8_t *bad(nj_datum_reader *r, const nj_op *op, uint32_t i, const uint8_t *p,
                                                           const char *reason)
 {
     r->reason = reason;
@@ -26,7 +26,7 @@ static __attribute__((cold, noinline)) const uint8_t *bad(nj_reader *r, const nj
 }
 
 /* One zigzag number; NULL (and r->reason) when there is none. */
-static inline const uint8_t *number(nj_reader *r, const uint8_t *p, int64_t *value)
+static inline const uint8_t *number(nj_datum_reader *r, const uint8_t *p, int64_t *value)
 {
     if (__builtin_expect(p < r->end && !(*p & 0x80), 1)) {
         *value = (*p >> 1) ^ -(int64_t)(*p & 1);
@@ -49,7 +49,7 @@ static inline const uint8_t *number(nj_reader *r, const uint8_t *p, int64_t *val
     return NULL;
 }
 
-static inline const uint8_t *skip_number(nj_reader *r, const uint8_t *p)
+static inline const uint8_t *skip_number(nj_datum_reader *r, const uint8_t *p)
 {
 #if defined __SSE2__ /* without a loop, whose length no branch predictor guesses */
     if (r->end - p >= 16) {
@@ -67,7 +67,7 @@ static inline const uint8_t *skip_number(nj_reader *r, const uint8_t *p)
 }
 
 /* The length in front of a string; NULL when the bytes behind it are not all there. */
-static inline const uint8_t *length(nj_reader *r, const uint8_t *p, size_t *n)
+static inline const uint8_t *length(nj_datum_reader *r, const uint8_t *p, size_t *n)
 {
     int64_t value;
     p = number(r, p, &value);
@@ -89,19 +89,19 @@ static inline const uint8_t *length(nj_reader *r, const uint8_t *p, size_t *n)
 /* --- series --------------------------------------------------------------------------------------------------- */
 
 /* The items of one block of an array. */
-static const uint8_t *items(nj_reader *r, const nj_op *op, const uint8_t *p, uint64_t n)
+static const uint8_t *items(nj_datum_reader *r, const nj_op *op, const uint8_t *p, uint64_t n)
 {
     const uint16_t *group = op->n ? &r->plan->array_group[2 * op->a] : NULL;
     for (uint32_t k = 0; k < op->n; k++)
-        if (nj_reader_reserve(r, group[2 * k],
+        if (nj_datum_reserve(r, group[2 * k],
                               r->index[NJ_AT_GROUP + group[2 * k]] + n + r->plan->group[group[2 * k]].n_single)) {
             r->reason = NULL;
             return NULL;
         }
     if (op[1].code == NJ_OP_END) return p; /* items without a byte: nothing to walk through */
     for (uint64_t i = 0; i < n; i++) {
-        for (uint32_t t = op->size0; op->tag && t < op->size; t++) nj_reader_preset(r, t);
-        p = nj_reader_run(r, op + 1, p);
+        for (uint32_t t = op->size0; op->tag && t < op->size; t++) nj_datum_preset(r, t);
+        p = nj_datum_run(r, op + 1, p);
         if (!p) return NULL;
         for (uint32_t k = 0; k < op->n; k++) r->index[NJ_AT_GROUP + group[2 * k]]++;
     }
@@ -116,7 +116,7 @@ static const nj_op *body_of(const nj_plan *plan, const nj_op *op, const uint8_t 
     return op + 1;
 }
 
-static const uint8_t *blocks(nj_reader *r, const nj_op *op, const uint8_t *p)
+static const uint8_t *blocks(nj_datum_reader *r, const nj_op *op, const uint8_t *p)
 {
     uint64_t total = 0;
     for (uint32_t k = 0; op->code == NJ_OP_ARRAY && k < op->n; k++) {
@@ -149,7 +149,7 @@ static const uint8_t *blocks(nj_reader *r, const nj_op *op, const uint8_t *p)
             for (int64_t i = 0; i < n && p; i++) {
                 size_t size;
                 if (!(p = length(r, p, &size))) return bad(r, op, 0, from, r->reason);
-                p = nj_reader_run(r, body_of(r->plan, op, p, size), p + size);
+                p = nj_datum_run(r, body_of(r->plan, op, p, size), p + size);
             }
         }
         if (!p) return NULL;
@@ -165,7 +165,7 @@ static const uint8_t *blocks(nj_reader *r, const nj_op *op, const uint8_t *p)
 
 /* --- values --------------------------------------------------------------------------------------------------- */
 
-static inline void store_real(nj_reader *r, const nj_op *op, double v)
+static inline void store_real(nj_datum_reader *r, const nj_op *op, double v)
 {
     for (uint32_t i = op->a; i < op->a + op->n; i++) {
         const nj_target *t = &r->plan->target[i];
@@ -179,7 +179,7 @@ static inline void store_real(nj_reader *r, const nj_op *op, double v)
     }
 }
 
-static inline void store_whole(nj_reader *r, const nj_op *op, int64_t v)
+static inline void store_whole(nj_datum_reader *r, const nj_op *op, int64_t v)
 {
     for (uint32_t i = op->a; i < op->a + op->n; i++) {
         const nj_target *t = &r->plan->target[i];
@@ -192,7 +192,7 @@ static inline void store_whole(nj_reader *r, const nj_op *op, int64_t v)
 }
 
 /* A text where a column of numbers is: its own words once, and not for each of a night's alerts. */
-static void tell_text(const nj_reader *r, const nj_op *op, bool stored, const uint8_t *text, size_t n)
+static void tell_text(const nj_datum_reader *r, const nj_op *op, bool stored, const uint8_t *text, size_t n)
 {
     static int said;
     if (__builtin_expect(!stored, 0))
@@ -200,7 +200,7 @@ static void tell_text(const nj_reader *r, const nj_op *op, bool stored, const ui
                        r->plan->where[op->where], (int)(n < 40 ? n : 40), (const char *)text);
 }
 
-static void store_text(nj_reader *r, const nj_op *op, const uint8_t *text, size_t n)
+static void store_text(nj_datum_reader *r, const nj_op *op, const uint8_t *text, size_t n)
 {
     for (uint32_t i = op->a; i < op->a + op->n; i++) {
         const nj_target *t = &r->plan->target[i];
@@ -212,13 +212,13 @@ static void store_text(nj_reader *r, const nj_op *op, const uint8_t *text, size_
     }
 }
 
-static void store_null(nj_reader *r, const nj_op *op)
+static void store_null(nj_datum_reader *r, const nj_op *op)
 {
     for (uint32_t i = op->a; i < op->a + op->n; i++)
-        if (!r->plan->target[i].stamp) nj_reader_preset(r, i);
+        if (!r->plan->target[i].stamp) nj_datum_preset(r, i);
 }
 
-static const uint8_t *read_number(nj_reader *r, const nj_op *op, const uint8_t *p)
+static const uint8_t *read_number(nj_datum_reader *r, const nj_op *op, const uint8_t *p)
 {
     int64_t v;
     const uint8_t *next = number(r, p, &v);
@@ -235,7 +235,7 @@ static const uint8_t *read_number(nj_reader *r, const nj_op *op, const uint8_t *
     return next;
 }
 
-static const uint8_t *read_string(nj_reader *r, const nj_op *op, const uint8_t *p)
+static const uint8_t *read_string(nj_datum_reader *r, const nj_op *op, const uint8_t *p)
 {
     size_t n;
     const uint8_t *text = length(r, p, &n);
@@ -245,7 +245,7 @@ static const uint8_t *read_string(nj_reader *r, const nj_op *op, const uint8_t *
     return text + n;
 }
 
-static inline const uint8_t *read_value(nj_reader *r, const nj_op *op, const uint8_t *p)
+static inline const uint8_t *read_value(nj_datum_reader *r, const nj_op *op, const uint8_t *p)
 {
     size_t left = (size_t)(r->end - p);
     if (op->tag != NJ_NO_TAG) {
@@ -294,7 +294,7 @@ static inline const uint8_t *read_value(nj_reader *r, const nj_op *op, const uin
 
 /* n unions of null and `size` bytes. The branch on the tag is meant to be one: predicted, it keeps the chain of
  * addresses short, where a conditional move would wait for every tag byte. */
-static inline const uint8_t *skip_opt(nj_reader *r, const nj_op *op, const uint8_t *p, size_t size)
+static inline const uint8_t *skip_opt(nj_datum_reader *r, const nj_op *op, const uint8_t *p, size_t size)
 {
     uint8_t some = op->tag, none = op->tag ^ 2;
     const uint8_t *end = r->end;
@@ -313,7 +313,7 @@ static inline const uint8_t *skip_opt(nj_reader *r, const nj_op *op, const uint8
 }
 
 /* n numbers or strings, each in a union with null or not. Called with constants, so that each sort has its own loop. */
-static inline __attribute__((always_inline)) const uint8_t *skip_many(nj_reader *r, const nj_op *op, const uint8_t *p, bool opt,
+static inline __attribute__((always_inline)) const uint8_t *skip_many(nj_datum_reader *r, const nj_op *op, const uint8_t *p, bool opt,
                                                                       bool strings)
 {
     uint32_t n = op->n;
@@ -339,7 +339,7 @@ static inline __attribute__((always_inline)) const uint8_t *skip_many(nj_reader 
     return p;
 }
 
-static const uint8_t *branch(nj_reader *r, const nj_op *op, const uint8_t *p)
+static const uint8_t *branch(nj_datum_reader *r, const nj_op *op, const uint8_t *p)
 {
     int64_t i;
     const uint8_t *from = p;
@@ -348,14 +348,14 @@ static const uint8_t *branch(nj_reader *r, const nj_op *op, const uint8_t *p)
         snprintf(r->detail, sizeof r->detail, "the union has no branch %lld", (long long)i);
         return bad(r, op, 0, from, r->detail);
     }
-    return nj_reader_run(r, r->plan->op + r->plan->jump[op->a + i], p);
+    return nj_datum_run(r, r->plan->op + r->plan->jump[op->a + i], p);
 }
 
-static const uint8_t *call(nj_reader *r, const nj_op *op, const uint8_t *p)
+static const uint8_t *call(nj_datum_reader *r, const nj_op *op, const uint8_t *p)
 {
     if (r->depth == r->max_depth) return bad(r, op, 0, p, "nested deeper than the limit ([decode] max_depth)");
     r->depth++;
-    p = nj_reader_run(r, r->plan->op + op->a, p);
+    p = nj_datum_run(r, r->plan->op + op->a, p);
     r->depth--;
     return p;
 }
@@ -385,13 +385,13 @@ static const uint8_t *call(nj_reader *r, const nj_op *op, const uint8_t *p)
     } while (0)
 
 /* Near the end of the datum a null may still fit where the number would not. */
-static const uint8_t *read_short(nj_reader *r, const nj_op *op, const uint8_t *p, const nj_op *next)
+static const uint8_t *read_short(nj_datum_reader *r, const nj_op *op, const uint8_t *p, const nj_op *next)
 {
     p = read_value(r, op, p);
-    return p ? nj_reader_run(r, next, p) : NULL;
+    return p ? nj_datum_run(r, next, p) : NULL;
 }
 
-const uint8_t *nj_reader_run(nj_reader *r, const nj_op *op, const uint8_t *p)
+const uint8_t *nj_datum_run(nj_datum_reader *r, const nj_op *op, const uint8_t *p)
 {
     const uint8_t *const end = r->end;
     for (;; op++) {

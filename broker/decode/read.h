@@ -13,7 +13,7 @@ typedef union nj_value {
     const char *text;
 } nj_value;
 
-typedef struct nj_reader {
+typedef struct nj_datum_reader {
     const nj_plan *plan;
     nj_batch *batch;
     const uint8_t *end;
@@ -28,15 +28,15 @@ typedef struct nj_reader {
     const char *field;  /* lives as long as the plan */
     const uint8_t *at;
     char detail[160];
-} nj_reader; /* zero-initialise, then set max_depth and max_items */
+} nj_datum_reader; /* zero-initialise, then set max_depth and max_items */
 
 /* Gets the reader and the batch's series ready for rows of this plan. -1 = out of memory. */
-int nj_reader_begin(nj_reader *r, const nj_plan *plan, nj_batch *batch);
+int nj_datum_begin(nj_datum_reader *r, const nj_plan *plan, nj_batch *batch);
 /* Reads one datum that must end at or before end into row batch->n (which is not advanced). Returns where it ended;
  * NULL: the record is bad (reason, field, at) and the row is as before, or memory is short (reason NULL). */
-const uint8_t *nj_reader_record(nj_reader *r, const uint8_t *datum, const uint8_t *end);
+const uint8_t *nj_datum_record(nj_datum_reader *r, const uint8_t *datum, const uint8_t *end);
 /* Takes back the row that the last call filled (its datum turned out to be bad). */
-void nj_reader_undo(nj_reader *r);
-void nj_reader_free(nj_reader *r);
+void nj_datum_undo(nj_datum_reader *r);
+void nj_datum_free(nj_datum_reader *r);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "read_steps.h"
 
-int nj_reader_reserve(nj_reader *r, uint32_t g, size_t need)
+int nj_datum_reserve(nj_datum_reader *r, uint32_t g, size_t need)
 {
     const nj_plan_group *group = &r->plan->group[g];
     nj_batch *b = r->batch;
@@ -31,7 +31,7 @@ int nj_reader_reserve(nj_reader *r, uint32_t g, size_t need)
     return 0;
 }
 
-static void finish_picks(nj_reader *r)
+static void finish_picks(nj_datum_reader *r)
 {
     const nj_layout *layout = r->plan->layout;
     for (uint32_t i = 0; i < r->plan->n_picks; i++) {
@@ -54,7 +54,7 @@ static void fill_missing(nj_type type, char *to, size_t n, double value)
 }
 
 /* Puts the array parts of a group into the map's order when the packet has another. `to` has room for all. */
-static int reorder(nj_reader *r, uint32_t g, size_t start, size_t total)
+static int reorder(nj_datum_reader *r, uint32_t g, size_t start, size_t total)
 {
     const nj_plan_group *group = &r->plan->group[g];
     for (uint32_t k = 0; k < group->n_columns; k++) {
@@ -83,13 +83,13 @@ static int reorder(nj_reader *r, uint32_t g, size_t start, size_t total)
 }
 
 /* Appends the single elements, and sets what the schema lacks to "no answer". */
-static int finish_group(nj_reader *r, uint32_t g)
+static int finish_group(nj_datum_reader *r, uint32_t g)
 {
     const nj_plan_group *group = &r->plan->group[g];
     const nj_layout *layout = r->plan->layout;
     uint32_t *off = (uint32_t *)r->batch->col[group->column[0]].off;
     size_t start = off[r->batch->n], *tail = &r->index[NJ_AT_GROUP + g], total = *tail - start + group->n_single;
-    if (nj_reader_reserve(r, g, start + total)) return -1;
+    if (nj_datum_reserve(r, g, start + total)) return -1;
     for (uint32_t part = 0; part < group->n_parts; part++) {
         uint32_t i = g * NJ_MAP_PARTS + part;
         for (uint32_t k = 0; group->array[part] && r->count[i] && k < group->n_columns; k++) {
@@ -121,7 +121,7 @@ static int finish_group(nj_reader *r, uint32_t g)
     return 0;
 }
 
-static void finish_constants(nj_reader *r)
+static void finish_constants(nj_datum_reader *r)
 {
     nj_batch *b = r->batch;
     for (uint32_t i = 0; i < r->plan->n_constants; i++) {
@@ -136,7 +136,7 @@ static void finish_constants(nj_reader *r)
     }
 }
 
-const uint8_t *nj_reader_record(nj_reader *r, const uint8_t *datum, const uint8_t *end)
+const uint8_t *nj_datum_record(nj_datum_reader *r, const uint8_t *datum, const uint8_t *end)
 {
     const nj_plan *plan = r->plan;
     nj_batch *b = r->batch;
@@ -148,8 +148,8 @@ const uint8_t *nj_reader_record(nj_reader *r, const uint8_t *datum, const uint8_
     for (uint32_t g = 0; g < plan->n_groups; g++) r->index[NJ_AT_GROUP + g] = b->col[plan->group[g].column[0]].off[b->n];
     memset(r->count, 0, plan->n_groups * NJ_MAP_PARTS * sizeof *r->count);
     b->id[b->n] = NJ_NO_I64;
-    for (uint32_t i = 0; i < plan->n_preset; i++) nj_reader_preset(r, plan->preset[i]);
-    const uint8_t *p = nj_reader_run(r, plan->op, datum);
+    for (uint32_t i = 0; i < plan->n_preset; i++) nj_datum_preset(r, plan->preset[i]);
+    const uint8_t *p = nj_datum_run(r, plan->op, datum);
     if (p) {
         finish_picks(r);
         for (uint32_t g = 0; g < plan->n_groups && p; g++)
@@ -160,11 +160,11 @@ const uint8_t *nj_reader_record(nj_reader *r, const uint8_t *datum, const uint8_
         p = NULL;
         r->reason = NULL;
     }
-    if (!p) nj_reader_undo(r);
+    if (!p) nj_datum_undo(r);
     return p;
 }
 
-void nj_reader_undo(nj_reader *r)
+void nj_datum_undo(nj_datum_reader *r)
 {
     const nj_layout *layout = r->plan->layout;
     nj_batch *b = r->batch;
@@ -176,7 +176,7 @@ void nj_reader_undo(nj_reader *r)
         if (b->stamp[s]) b->stamp[s][b->n] = (nj_stamp){ 0 };
 }
 
-static int room(nj_reader *r, const nj_plan *plan)
+static int room(nj_datum_reader *r, const nj_plan *plan)
 {
     if (plan->n_targets > r->cap_targets) {
         free(r->base);
@@ -202,20 +202,20 @@ static int room(nj_reader *r, const nj_plan *plan)
 }
 
 /* Columns of a group share the leader's offsets; no series is without data, however short. */
-static int begin_series(nj_reader *r)
+static int begin_series(nj_datum_reader *r)
 {
     for (uint32_t g = 0; g < r->plan->n_groups; g++) {
         const nj_plan_group *group = &r->plan->group[g];
         nj_col *lead = &r->batch->col[group->column[0]];
         if (lead->data) continue;
         r->index[NJ_AT_GROUP + g] = 0;
-        if (nj_reader_reserve(r, g, 1)) return -1;
+        if (nj_datum_reserve(r, g, 1)) return -1;
         for (uint32_t k = 1; k < group->n_columns; k++) r->batch->col[group->column[k]].off = lead->off;
     }
     return 0;
 }
 
-int nj_reader_begin(nj_reader *r, const nj_plan *plan, nj_batch *batch)
+int nj_datum_begin(nj_datum_reader *r, const nj_plan *plan, nj_batch *batch)
 {
     if (room(r, plan)) return -1;
     r->plan = plan;
@@ -236,12 +236,12 @@ int nj_reader_begin(nj_reader *r, const nj_plan *plan, nj_batch *batch)
     return 0;
 }
 
-void nj_reader_free(nj_reader *r)
+void nj_datum_free(nj_datum_reader *r)
 {
     free(r->base);
     free(r->slot);
     free(r->index);
     free(r->from);
     free(r->count);
-    *r = (nj_reader){ 0 };
+    *r = (nj_datum_reader){ 0 };
 }

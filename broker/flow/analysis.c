@@ -18,7 +18,7 @@ int nj_flow_analysis_begin(run *r, int threads, nj_error *err)
     r->waterfall = nj_waterfall_new(r->conf.exposure_budget_s, r->conf.broker_share);
     int ok = r->drift && r->drift_output && r->waterfall;
     for (int i = 0; ok && i < threads; i++, r->n_drifts++)
-        if (!(r->drift[i] = nj_drift_new(FIRST_MODULE + r->instances.n))) ok = 0;
+        if (!(r->drift[i] = nj_drift_new(FIRST_MODULE + r->engine.instances.n))) ok = 0;
     return ok ? 0 : nj_fail(err, "out of memory");
 }
 
@@ -90,8 +90,8 @@ static int drift_of(run *r, nj_stage *s)
     nj_drift *const *from = r->drift;
     uint32_t n = (uint32_t)r->n_drifts, series = UINT32_MAX;
     if (s->is_module) {
-        for (uint32_t i = 0; i < r->instances.n; i++)
-            if (!strcmp(r->instances.item[i].name, s->name)) series = FIRST_MODULE + i;
+        for (uint32_t i = 0; i < r->engine.instances.n; i++)
+            if (!strcmp(r->engine.instances.item[i].name, s->name)) series = FIRST_MODULE + i;
     } else if (!strcmp(s->name, "(decode)")) {
         series = DECODE;
     } else if (!strncmp(s->name, "(stamps", 7)) {

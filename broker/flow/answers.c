@@ -40,16 +40,16 @@ static void of_instance(nj_report *report, const nj_instance *in, const nj_answe
     }
 }
 
-void nj_flow_answers(const run *r, nj_worker *const *worker, int n, nj_report *report)
+void nj_flow_answers(const run *r, nj_report *report)
 {
-    const nj_instances *set = &r->instances;
+    const nj_instances *set = &r->engine.instances;
     nj_answers *sum = nj_answers_new(set);
     if (!sum) {
         nj_log(NJ_LOG_WARN, "out of memory: whether modules gave wrong values is not told");
         return;
     }
-    for (int t = 0; t < n; t++)
-        for (uint32_t i = 0; i < set->n; i++) nj_answers_merge(&sum[i], &worker[t]->answers[i], set->item[i].n_gives);
+    for (int t = 0; t < r->n_threads; t++)
+        for (uint32_t i = 0; i < set->n; i++) nj_answers_merge(&sum[i], &r->thread[t].worker->answers[i], set->item[i].n_gives);
     nj_answers_tell(set, sum);
     for (uint32_t i = 0; i < set->n; i++) of_instance(report, &set->item[i], &sum[i]);
     nj_answers_free(sum);

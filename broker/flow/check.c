@@ -34,7 +34,7 @@ static int check_topic(const nj_setting *t, nj_error *err)
 static int check_surveys(const run *r, const nj_setting *t, nj_error *err)
 {
     const char *known[64];
-    uint32_t n = nj_decoder_surveys(r->decoder, known, 64), k;
+    uint32_t n = nj_decoder_surveys(r->engine.decoder, known, 64), k;
     for (const char *p = t->value + strspn(t->value, ", "); *p; p += strspn(p, ", ")) {
         char name[64];
         size_t word = strcspn(p, ", ");
@@ -69,7 +69,7 @@ int nj_flow_check_settings(run *r, nj_error *err)
             size_t k = 0;
             while (k < N_SECTIONS && strcmp(sections[k], t->section)) k++;
             const char *near = k == N_SECTIONS ? nj_nearest(t->section, sections, N_SECTIONS) : NULL;
-            if (nj_instances_find(&r->instances, t->section)) /* -D hostless.repeats=4 */
+            if (nj_instances_find(&r->engine.instances, t->section)) /* -D hostless.repeats=4 */
                 near = nj_arena_printf(&r->arena, "module.%s", t->section);
             if (k == N_SECTIONS)
                 rc = nj_fail(err, "%s: there is no section [%s] (key '%s')%s%s%s", t->where, t->section, t->key,

@@ -8,35 +8,22 @@
 #include "../base/log.h"
 #include "internal.h"
 
-/* One thread's hands. */
-typedef struct hand {
+/* One compute thread's own state. */
+typedef struct thread_state {
     run *r;
     nj_worker *worker;
-    nj_cursor cursor;
-    nj_batch *batch;  /* being filled, or NULL */
-    const survey *at; /* its survey */
-    uint64_t seq;
+    nj_reader reader;
+    const nj_schema *schema; /* of the last chunk, and its survey: found without the lock */
+    const survey *survey;
+    uint64_t seq; /* of the present unit, and of its next batch */
     uint32_t part;
+    bool last_part;
+    size_t unit_bytes;
     int64_t cpu_mark;
-    nj_drift *drift;   /* NULL: nobody counts */
+    nj_drift *drift;   /* with counters */
     int64_t decode_ns; /* of the decode counter when the batch began */
     uint64_t decoded_rows;
-} hand;
-
-static int begin_batch(hand *h, const survey *s)
-{
-    nj_batch *b = nj_batch_new();
-    if (!b || nj_batch_begin(b, s ? &s->graph->layout : NULL, (uint32_t)h->r->conf.batch_rows)) {
-        nj_batch_free(b);
-        return -1;
-    }
-    b->seq = h->seq;
-    b->part = h->part++;
-    b->begin_ns = h->drift ? nj_now_ns() : 0;
-    h->batch = b;
-    h->at = s;
-    return 0;
-}
+} thread_state;
 
 /* Points later than their alert exist in some streams; modules see them, and the report says how many. */
 static uint64_t count_future_points(const survey *s, const nj_batch *b)
@@ -56,149 +43,101 @@ static float per_row(int64_t ns, uint64_t rows)
 }
 
 /* The modules, clocked as a whole; and what this batch cost per row, when it is one of those that are kept. */
-static int dispatch_counted(hand *h, nj_batch *b)
+static int dispatch_counted(thread_state *t, const nj_graph *graph, nj_batch *b)
 {
-    nj_worker *w = h->worker;
+    nj_worker *w = t->worker;
     const nj_counter before = { .wall_ns = w->stamps->wall_ns, .offered = w->stamps->offered };
-    w->drift = nj_drift_row(h->drift, __atomic_fetch_add(&h->r->batches, 1, __ATOMIC_RELAXED));
-    if (w->drift) w->drift[0] = per_row(w->decode->wall_ns - h->decode_ns, w->decode->hits - h->decoded_rows);
-    h->decode_ns = w->decode->wall_ns;
-    h->decoded_rows = w->decode->hits;
+    w->drift = nj_drift_row(t->drift, __atomic_fetch_add(&t->r->batches, 1, __ATOMIC_RELAXED));
+    if (w->drift) w->drift[0] = per_row(w->decode->wall_ns - t->decode_ns, w->decode->hits - t->decoded_rows);
+    t->decode_ns = w->decode->wall_ns;
+    t->decoded_rows = w->decode->hits;
     b->decoded_ns = nj_now_ns();
-    int rc = nj_dispatch(h->at->graph, w, b);
+    int rc = nj_dispatch(graph, w, b);
     b->computed_ns = nj_now_ns();
     if (w->drift) w->drift[1] = per_row(w->stamps->wall_ns - before.wall_ns, w->stamps->offered - before.offered);
     w->drift = NULL;
     return rc;
 }
 
-static int finish_batch(hand *h, bool last_part, size_t budget_bytes)
+/* What the batch took out of its chunks, before it can be written. */
+static void count_consumed(run *r, const nj_batch *b)
 {
-    nj_batch *b = h->batch;
-    h->batch = NULL;
-    b->last_part = last_part;
-    b->budget_bytes = budget_bytes;
+    for (uint32_t i = 0; i < b->n_receipts; i++) {
+        const nj_receipt *receipt = &b->receipt[i];
+        uint32_t n = receipt->n_rows + receipt->n_dead;
+        if (n) __atomic_add_fetch(&r->ledger[receipt->chunk->stream->id].consumed, n, __ATOMIC_RELAXED);
+    }
+}
+
+/* A batch has its rows: through the modules, and to the output thread. */
+static int finish_batch(void *opaque, nj_batch **batch)
+{
+    thread_state *t = opaque;
+    nj_batch *b = *batch;
+    const survey *s = b->layout ? b->layout->owner : NULL;
+    *batch = NULL;
+    b->seq = t->seq;
+    b->part = t->part++;
+    b->last_part = t->last_part;
+    b->budget_bytes = t->last_part ? t->unit_bytes : 0;
+    count_consumed(t->r, b);
     int rc = 0;
-    if (b->n && h->at) {
-        rc = h->drift ? dispatch_counted(h, b) : nj_dispatch(h->at->graph, h->worker, b);
-        __atomic_add_fetch(&h->r->future_points, count_future_points(h->at, b), __ATOMIC_RELAXED);
+    if (b->n && s) {
+        rc = t->drift ? dispatch_counted(t, s->graph, b) : nj_dispatch(s->graph, t->worker, b);
+        __atomic_add_fetch(&t->r->future_points, count_future_points(s, b), __ATOMIC_RELAXED);
     }
-    if (h->drift) {
+    if (t->drift) {
         int64_t cpu = nj_thread_cpu_ns();
-        nj_worker_share_cpu(h->worker, cpu - h->cpu_mark);
-        h->cpu_mark = cpu;
+        nj_worker_share_cpu(t->worker, cpu - t->cpu_mark);
+        t->cpu_mark = cpu;
     }
-    if (rc == 0 && nj_ring_push(h->r->done, b, 0) == 0) return 0;
+    if (rc == 0 && nj_ring_push(t->r->done, b, 0) == 0) return NJ_READ_ON;
     nj_batch_free(b); /* memory is short, or the output thread is gone */
-    return -1;
+    return NJ_READ_FAILED;
 }
 
-static void consumed(hand *h, nj_chunk *chunk, uint32_t n)
+static const nj_layout *layout_of(void *opaque, const nj_schema *schema, nj_error *err)
 {
-    __atomic_add_fetch(&h->r->ledger[chunk->stream->id].consumed, n, __ATOMIC_RELAXED);
-}
-
-static int dead_chunk(hand *h, nj_chunk *chunk, const nj_error *why)
-{
-    if (!h->batch && begin_batch(h, NULL)) return -1;
-    nj_receipt *receipt = nj_batch_receipt(h->batch, chunk);
-    if (!receipt || nj_batch_dead(h->batch, chunk, 0, chunk->bytes, chunk->size, "decode", NULL, "%s", why->text)) return -1;
-    receipt->n_dead++;
-    receipt->last = true;
-    consumed(h, chunk, 1);
-    return 0;
-}
-
-static int64_t now_if_counted(const hand *h)
-{
-    return h->drift ? nj_now_ns() : 0;
-}
-
-/* A batch of the survey with room in it. */
-static int room_for(hand *h, const survey *s)
-{
-    if (h->batch && finish_batch(h, false, 0)) return -1;
-    return begin_batch(h, s);
-}
-
-/* Reads a chunk whose cursor is open into batches of its survey. The clock is read twice for a chunk of one alert: opening it (from
- * start_ns on) and reading it are one stretch, unless a batch must be begun or go through the modules between them; open_ns is what
- * the opening took, when there was no batch. */
-static int read_chunk(hand *h, nj_chunk *chunk, const survey *s, int64_t start_ns, int64_t open_ns)
-{
-    const run_conf *conf = &h->r->conf;
-    nj_counter *count = h->worker->decode;
-    for (int first = 1, more = 1; more; first = 0) {
-        if (!h->batch || h->at != s || h->batch->n >= (uint32_t)conf->batch_rows) {
-            if (first && h->batch) open_ns = now_if_counted(h) - start_ns;
-            if (room_for(h, s)) return -1;
-            start_ns = now_if_counted(h);
-        }
-        nj_receipt *receipt = nj_batch_receipt(h->batch, chunk);
-        if (!receipt) return -1;
-        uint32_t before = receipt->n_rows + receipt->n_dead, rows_before = receipt->n_rows;
-        more = nj_cursor_read(&h->cursor, h->batch, (uint32_t)conf->batch_rows, (size_t)conf->batch_bytes);
-        int64_t end_ns = now_if_counted(h), ns = end_ns - start_ns + open_ns;
-        open_ns = 0;
-        if (more < 0) return -1;
-        receipt = nj_batch_receipt(h->batch, chunk);
-        uint32_t n = receipt->n_rows + receipt->n_dead - before, rows = receipt->n_rows - rows_before;
-        consumed(h, chunk, n);
-        count->calls++;
-        count->wall_ns += ns;
-        count->offered += n;
-        count->passed += rows;
-        count->hits += rows;
-        count->flagged += n - rows;
-        if (n == 1 && h->drift) nj_histogram_add(&count->one, (uint64_t)ns);
-        /* a batch that the byte limit filled, or that must not grow: hand it on */
-        if (more && finish_batch(h, false, 0)) return -1;
+    thread_state *t = opaque;
+    if (schema != t->schema) {
+        const survey *found = nj_flow_survey(t->r, schema, t->seq, err);
+        if (!found) return NULL;
+        t->schema = schema;
+        t->survey = found;
     }
-    return 0;
+    return &t->survey->graph->layout;
 }
 
-static int compute_chunk(hand *h, nj_chunk *chunk)
+/* 0, or -1: memory is short. */
+static int compute_chunk(thread_state *t, nj_chunk *chunk)
 {
     nj_error err = { "" };
-    int64_t start = now_if_counted(h);
-    if (nj_cursor_open(&h->cursor, h->r->decoder, chunk, &err)) {
-        if (err.memory) return -1; /* the chunk is not to blame */
-        nj_counter *count = h->worker->decode;
-        count->calls++;
-        count->offered++;
-        count->flagged++;
-        count->wall_ns += now_if_counted(h) - start;
-        return dead_chunk(h, chunk, &err);
-    }
-    int64_t open_ns = h->batch ? 0 : now_if_counted(h) - start; /* a survey's graph is made at its first sight */
-    const survey *s = nj_flow_survey(h->r, h->cursor.schema, h->seq, &err);
-    if (!s) {
-        nj_flow_fatal(h->r, &err);
-        return dead_chunk(h, chunk, &err);
-    }
-    return read_chunk(h, chunk, s, start, open_ns);
+    int rc = nj_reader_take(&t->reader, chunk, &err);
+    if (rc == NJ_READ_NO_LAYOUT) nj_flow_fatal(t->r, &err); /* the chunk is a dead letter, and the run ends */
+    return rc == NJ_READ_FAILED ? -1 : 0;
 }
 
-static void compute_unit(hand *h, unit *u)
+static void compute_unit(thread_state *t, unit *u)
 {
-    h->seq = u->seq;
-    h->part = 0;
-    h->cpu_mark = h->drift ? nj_thread_cpu_ns() : 0;
+    t->seq = u->seq;
+    t->part = 0;
+    t->last_part = false;
+    t->unit_bytes = u->bytes;
+    t->cpu_mark = t->drift ? nj_thread_cpu_ns() : 0;
     int rc = 0;
     for (uint32_t i = 0; i < u->n; i++) {
-        if (rc == 0) rc = compute_chunk(h, u->chunk[i]);
+        if (rc == 0) rc = compute_chunk(t, u->chunk[i]);
         nj_chunk_drop(u->chunk[i]); /* the batches hold what they need */
     }
-    if (rc == 0 && !h->batch) rc = begin_batch(h, NULL);
-    if (rc == 0) rc = finish_batch(h, true, u->bytes);
+    t->last_part = true;
+    if (rc == 0) rc = nj_reader_flush(&t->reader, true);
     if (rc) {
         nj_error err;
         nj_fail(&err, "out of memory while computing");
-        nj_flow_fatal(h->r, &err);
-        nj_batch_free(h->batch);
-        h->batch = NULL;
-        nj_ring_close(h->r->work);
-        nj_ring_close(h->r->done);
+        nj_flow_fatal(t->r, &err);
+        nj_reader_forget(&t->reader);
+        nj_ring_close(t->r->work);
+        nj_ring_close(t->r->done);
     }
     free(u);
 }
@@ -214,20 +153,28 @@ static unit *take_unit(run *r, int thread)
     return u;
 }
 
-int nj_compute(run *r, nj_worker **worker, int threads)
+static void work(run *r, nj_worker *worker, int number)
 {
-#pragma omp parallel num_threads(threads)
-    {
-        hand h = { .r = r, .worker = worker[omp_get_thread_num()] };
-        h.drift = r->drift ? r->drift[omp_get_thread_num()] : NULL;
-        unit *u;
-        int thread = omp_get_thread_num();
-        while ((u = take_unit(r, thread)) != NULL) {
-            compute_unit(&h, u);
-            nj_flow_at_unit(r, thread, NJ_NO_UNIT);
-        }
-        nj_cursor_free(&h.cursor);
+    thread_state t = { .r = r, .worker = worker, .drift = r->conf.counters ? r->drift[number] : NULL };
+    t.reader.o = (nj_reader_options){ .decoder = r->engine.decoder,
+                                      .batch_rows = (uint32_t)r->conf.batch_rows,
+                                      .batch_bytes = (size_t)r->conf.batch_bytes,
+                                      .count = worker->decode,
+                                      .clocked = r->conf.counters,
+                                      .layout = layout_of,
+                                      .full = finish_batch,
+                                      .opaque = &t };
+    for (unit *u; (u = take_unit(r, number)) != NULL;) {
+        compute_unit(&t, u);
+        nj_flow_at_unit(r, number, NJ_NO_UNIT);
     }
+    nj_reader_free(&t.reader);
+}
+
+int nj_compute(run *r)
+{
+#pragma omp parallel num_threads(r->n_threads)
+    work(r, r->thread[omp_get_thread_num()].worker, omp_get_thread_num());
     nj_ring_close(r->done);
     return 0;
 }

@@ -68,10 +68,10 @@ static const nj_field *find_field(const run *r, const char *key)
 /* What all surveys agree on about a canonical column: it is the same whichever comes first. An adapter's column counts too. */
 static void offer_of_all(const run *r, const char *path, nj_offer *offer)
 {
-    nj_decoder_offer(r->decoder, path, offer);
-    for (uint32_t i = 0; i < r->instances.n; i++)
-        for (uint32_t k = 0; k < r->instances.item[i].n_gives; k++) {
-            const nj_give *g = &r->instances.item[i].give[k];
+    nj_decoder_offer(r->engine.decoder, path, offer);
+    for (uint32_t i = 0; i < r->engine.instances.n; i++)
+        for (uint32_t k = 0; k < r->engine.instances.item[i].n_gives; k++) {
+            const nj_give *g = &r->engine.instances.item[i].give[k];
             if (!(g->flags & NJ_CANONICAL) || strcmp(g->name, path)) continue;
             nj_offer_join(offer, &(nj_offer){ g->type, g->width ? NJ_SCALAR : NJ_SERIES, g->unit, false });
         }
@@ -124,8 +124,8 @@ static int add_topics(run *r)
 
 static int add_modules(run *r, nj_error *err)
 {
-    for (uint32_t i = 0; i < r->instances.n; i++) {
-        const nj_instance *in = &r->instances.item[i];
+    for (uint32_t i = 0; i < r->engine.instances.n; i++) {
+        const nj_instance *in = &r->engine.instances.item[i];
         if (!in->wanted) continue;
         for (uint32_t k = 0; k < in->n_gives; k++) {
             const nj_give *g = &in->give[k];

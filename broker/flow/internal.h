@@ -5,8 +5,7 @@
 #include <pthread.h>
 
 #include "../base/ring.h"
-#include "../decode/decode.h"
-#include "../graph/dispatch.h"
+#include "../engine/engine.h"
 #include "../graph/watch.h"
 #include "../measure/waterfall.h"
 #include "dedup.h"
@@ -34,7 +33,7 @@ typedef struct field_source {
     uint32_t give;
 } field_source;
 
-/* One survey's graph, and which of its columns each field reads. */
+/* One survey's graph, whose layout.owner it is, and which of its columns each field reads. */
 typedef struct survey {
     nj_graph *graph;
     uint32_t *column;         /* [n_fields] column number; NJ_NO_COLUMN: no answer, or not of the field's type */
@@ -77,10 +76,10 @@ typedef struct run {
     const nj_run_options *options;
     run_conf conf;
     nj_arena arena;
-    nj_modules modules;
-    nj_instances instances;
     nj_watch *watch;
-    nj_decoder *decoder;
+    nj_engine engine;
+    nj_compute_thread *thread; /* [n_threads] one per compute thread */
+    int n_threads;
     nj_source **source;
     uint32_t n_sources;
     nj_sink **sink;
@@ -108,8 +107,7 @@ typedef struct run {
     survey **survey;
     uint32_t n_surveys;
     pthread_mutex_t take_lock; /* a unit is taken and noted in at_unit as one */
-    uint64_t *at_unit;         /* [n_compute] what each compute thread is in; survey_lock */
-    int n_compute;
+    uint64_t *at_unit;         /* [n_threads] what each compute thread is in; survey_lock */
 
     nj_ring *work, *done; /* units to compute; batches to write */
     pthread_mutex_t stream_lock;
@@ -132,7 +130,7 @@ typedef struct run {
     uint64_t digest, written, rows_out;
     uint64_t future_points;
     int live;
-    nj_drift **drift, *drift_output; /* [n_drifts] one per worker; what the output thread did. NULL: nobody counts */
+    nj_drift **drift, *drift_output; /* [n_drifts] one per worker; what the output thread did; with counters */
     int n_drifts;
     uint64_t batches;        /* through the modules, atomically */
     nj_waterfall *waterfall; /* output thread */
@@ -153,7 +151,6 @@ survey *nj_flow_survey(run *r, const nj_schema *schema, uint64_t seq, nj_error *
 void nj_flow_at_unit(run *r, int thread, uint64_t seq);
 void nj_flow_surveys_free(run *r);
 void nj_flow_values(const run *r, const survey *s, const nj_batch *batch, nj_col *value); /* [n_fields] */
-const survey *nj_flow_survey_of(run *r, const nj_graph *graph);
 nj_light_curve nj_flow_light_curve(const run *r, const survey *s, const nj_batch *batch); /* what the SQL table lc reads */
 
 /* check.c */
@@ -170,7 +167,7 @@ void *nj_ingest(void *run_);                /* thread */
 extern const nj_source_host nj_ingest_host; /* opaque = run */
 
 /* compute.c */
-int nj_compute(run *r, nj_worker **worker, int threads); /* the OpenMP region: returns when the work ring is drained */
+int nj_compute(run *r); /* the OpenMP region: returns when the work ring is drained */
 
 /* output.c */
 void *nj_output(void *run_);                          /* thread */
@@ -195,7 +192,7 @@ void nj_flow_drift_output(run *r, uint32_t offered, int64_t filter_ns, uint32_t 
 void nj_flow_parts_settle(run *r, parts *p, bool acknowledged, int64_t now_ns);
 
 /* answers.c: what was wrong with the outputs of modules, on stderr and in the report; writers have stopped */
-void nj_flow_answers(const run *r, nj_worker *const *worker, int n, nj_report *report);
+void nj_flow_answers(const run *r, nj_report *report);
 
 /* Something that must end the run (out of memory, a survey's graph): kept, and polling stops. */
 void nj_flow_fatal(run *r, const nj_error *err);

@@ -21,8 +21,6 @@
 struct nj_metrics {
     struct MHD_Daemon *daemon;
     run *r;
-    nj_worker *const *worker;
-    int n_workers;
     double started; /* s since 1970 */
 };
 
@@ -148,7 +146,7 @@ static void process(const nj_metrics *m, nj_buffer *b)
     family(b, "process_start_time_seconds", "gauge", "When the run began, seconds since 1970.");
     sample(b, "process_start_time_seconds", NULL, NULL, m->started);
     family(b, "nightjar_threads", "gauge", "Compute threads.");
-    sample(b, "nightjar_threads", NULL, NULL, m->n_workers);
+    sample(b, "nightjar_threads", NULL, NULL, m->r->n_threads);
     family(b, "nightjar_build_info", "gauge", "What runs here; always 1.");
     nj_buffer_text(b, "nightjar_build_info{");
     label(b, "version", nj_version);
@@ -168,15 +166,15 @@ static uint32_t collect(const nj_metrics *m, named *list)
 {
     uint32_t n = 0;
     nj_counter *one = malloc(sizeof *one);
-    for (uint32_t i = 0; one && i < m->r->instances.n + 2; i++) {
+    for (uint32_t i = 0; one && i < m->r->engine.instances.n + 2; i++) {
         nj_counter *sum = calloc(1, sizeof *sum);
         if (!sum) break;
-        for (int t = 0; t < m->n_workers; t++) {
-            const nj_worker *w = m->worker[t];
+        for (int t = 0; t < m->r->n_threads; t++) {
+            const nj_worker *w = m->r->thread[t].worker;
             glance(one, i == 0 ? w->decode : i == 1 ? w->stamps : &w->module[i - 2], sizeof *one);
             nj_counter_merge(sum, one);
         }
-        const char *name = i == 0 ? "(decode)" : i == 1 ? "(stamps)" : m->r->instances.item[i - 2].name;
+        const char *name = i == 0 ? "(decode)" : i == 1 ? "(stamps)" : m->r->engine.instances.item[i - 2].name;
         if (sum->offered)
             list[n++] = (named){ name, sum };
         else
@@ -234,7 +232,7 @@ static void latencies(const nj_metrics *m, nj_buffer *b)
 
 static void page(const nj_metrics *m, nj_buffer *b)
 {
-    named *list = calloc(m->r->instances.n + 2, sizeof *list);
+    named *list = calloc(m->r->engine.instances.n + 2, sizeof *list);
     uint32_t n = list ? collect(m, list) : 0;
     process(m, b);
     accounts(m, b);
@@ -289,12 +287,12 @@ static struct addrinfo *address_of(const char *where, nj_error *err)
     return list;
 }
 
-nj_metrics *nj_metrics_start(const char *where, run *r, nj_worker *const *worker, int n_workers, nj_error *err)
+nj_metrics *nj_metrics_start(const char *where, run *r, nj_error *err)
 {
     struct addrinfo *at = address_of(where, err);
     nj_metrics *m = at ? calloc(1, sizeof *m) : NULL;
     if (m) {
-        *m = (nj_metrics){ .r = r, .worker = worker, .n_workers = n_workers, .started = (double)nj_calendar_ns() / 1e9 };
+        *m = (nj_metrics){ .r = r, .started = (double)nj_calendar_ns() / 1e9 };
         unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | (at->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0);
         m->daemon = MHD_start_daemon(flags, 0, NULL, NULL, answer, m, MHD_OPTION_SOCK_ADDR, at->ai_addr,
                                      MHD_OPTION_CONNECTION_LIMIT, 16u, MHD_OPTION_CONNECTION_TIMEOUT, 10u, MHD_OPTION_END);

@@ -20,9 +20,9 @@ static bool is_give(const nj_instance *in, const nj_give *give, const char *path
 
 static bool is_given(const run *r, const char *path)
 {
-    for (uint32_t i = 0; i < r->instances.n; i++)
-        for (uint32_t k = 0; k < r->instances.item[i].n_gives; k++)
-            if (is_give(&r->instances.item[i], &r->instances.item[i].give[k], path)) return true;
+    for (uint32_t i = 0; i < r->engine.instances.n; i++)
+        for (uint32_t k = 0; k < r->engine.instances.item[i].n_gives; k++)
+            if (is_give(&r->engine.instances.item[i], &r->engine.instances.item[i].give[k], path)) return true;
     return false;
 }
 
@@ -38,16 +38,16 @@ static const char **all_paths(run *r, size_t *n)
 {
     nj_known known;
     size_t most = r->n_fields, k = 0;
-    for (uint32_t i = 0; i < r->instances.n; i++) most += r->instances.item[i].n_gives;
-    while (nj_decoder_known(r->decoder, (uint32_t)k, &known)) k++;
+    for (uint32_t i = 0; i < r->engine.instances.n; i++) most += r->engine.instances.item[i].n_gives;
+    while (nj_decoder_known(r->engine.decoder, (uint32_t)k, &known)) k++;
     const char **list = nj_arena_alloc(&r->arena, (most + k + 1) * sizeof *list);
     *n = 0;
     if (!list) return NULL;
     for (uint32_t i = 0; i < r->n_fields; i++) list[(*n)++] = r->field[i].key;
-    for (uint32_t i = 0; nj_decoder_known(r->decoder, i, &known); i++) list[(*n)++] = known.path;
-    for (uint32_t i = 0; i < r->instances.n; i++)
-        for (uint32_t j = 0; j < r->instances.item[i].n_gives; j++) {
-            const nj_instance *in = &r->instances.item[i];
+    for (uint32_t i = 0; nj_decoder_known(r->engine.decoder, i, &known); i++) list[(*n)++] = known.path;
+    for (uint32_t i = 0; i < r->engine.instances.n; i++)
+        for (uint32_t j = 0; j < r->engine.instances.item[i].n_gives; j++) {
+            const nj_instance *in = &r->engine.instances.item[i];
             const char *name = in->give[j].name;
             list[*n] = in->give[j].flags & NJ_CANONICAL ? name : nj_arena_printf(&r->arena, "%s.%s", in->name, name);
             if (list[*n]) ++*n;
@@ -61,15 +61,15 @@ static int unknown(run *r, const char *label, const char *path, nj_error *err)
     char owner[128];
     const char *dot = strchr(path, '.');
     snprintf(owner, sizeof owner, "%.*s", (int)(dot ? dot - path : 0), path);
-    for (uint32_t i = 0; i < r->instances.n_off; i++)
-        if (!strcmp(r->instances.off[i].name, owner))
-            return nj_fail(err, "%s: %s: module %s is off: %s", label, path, owner, r->instances.off[i].why);
-    if (dot && !nj_instances_find(&r->instances, owner) && nj_instances_could(&r->instances, owner))
+    for (uint32_t i = 0; i < r->engine.instances.n_off; i++)
+        if (!strcmp(r->engine.instances.off[i].name, owner))
+            return nj_fail(err, "%s: %s: module %s is off: %s", label, path, owner, r->engine.instances.off[i].why);
+    if (dot && !nj_instances_find(&r->engine.instances, owner) && nj_instances_could(&r->engine.instances, owner))
         return nj_fail(err, "%s: %s: module %s does not run here (add it with -m +%s)", label, path, owner, owner);
     size_t n;
     const char **list = all_paths(r, &n), *near = list ? nj_nearest(path, list, n) : NULL;
     if (!near && dot) { /* nothing is near the whole of hostlesss.x */
-        near = nj_instances_nearest(&r->instances, owner);
+        near = nj_instances_nearest(&r->engine.instances, owner);
         if (near) return nj_fail(err, "%s: %s: no module '%s'; did you mean '%s'?", label, path, owner, near);
     }
     return nj_fail(err, "%s: no column '%s'%s%s%s", label, path, near ? "; did you mean '" : "", near ? near : "",
@@ -103,7 +103,7 @@ int nj_flow_check_column(run *r, const char *label, const char *path, nj_error *
         return nj_fail(err, "%s: %s: an image is no column; modules read it, `inspect` draws it", label, path);
     if (is_field(r, path) || is_raw_path(path)) return 0;
     if (!without_view(path, base)) return no_view(label, path, err);
-    if (nj_decoder_knows(r->decoder, base) || is_given(r, base)) return 0;
+    if (nj_decoder_knows(r->engine.decoder, base) || is_given(r, base)) return 0;
     return unknown(r, label, path, err);
 }
 
@@ -141,15 +141,15 @@ static int find_server(const run *r, const nj_need *need, const char *base, char
 {
     nj_known known;
     int found = -1;
-    for (uint32_t i = 0; i < r->instances.n; i++)
-        for (uint32_t k = 0; k < r->instances.item[i].n_gives; k++) {
-            const nj_give *g = &r->instances.item[i].give[k];
-            if (!is_give(&r->instances.item[i], g, base)) continue;
+    for (uint32_t i = 0; i < r->engine.instances.n; i++)
+        for (uint32_t k = 0; k < r->engine.instances.item[i].n_gives; k++) {
+            const nj_give *g = &r->engine.instances.item[i].give[k];
+            if (!is_give(&r->engine.instances.item[i], g, base)) continue;
             nj_offer has = { g->type, g->width ? NJ_SCALAR : NJ_SERIES, g->unit };
             if (can_serve(need, &has, g->width, base, why)) return 1;
             found = 0;
         }
-    for (uint32_t i = 0; nj_decoder_known(r->decoder, i, &known); i++) {
+    for (uint32_t i = 0; nj_decoder_known(r->engine.decoder, i, &known); i++) {
         if (strcmp(known.path, base)) continue;
         if (can_serve(need, &known.offer, 1, base, why)) return 1;
         found = 0;
@@ -162,7 +162,7 @@ static int check_need(run *r, const nj_instance *in, const nj_need *need, nj_err
     char base[256], why[256] = "", label[300];
     snprintf(label, sizeof label, "module %s needs %s", in->name, need->path);
     if (is_raw_path(need->path)) return 0; /* packets are asked when they come */
-    if (starts(need->path, "stamp.") && nj_decoder_knows(r->decoder, need->path))
+    if (starts(need->path, "stamp.") && nj_decoder_knows(r->engine.decoder, need->path))
         return need->shape == NJ_IMAGE ? 0 : nj_fail(err, "%s: it asks %s, that is an image", label, shape_word(need->shape));
     if (!without_view(need->path, base)) return no_view(label, need->path, err);
     int found = find_server(r, need, base, why);
@@ -179,9 +179,9 @@ static int check_redirections(run *r, nj_error *err)
         const nj_setting *t = &s->item[i];
         char label[512];
         if (!starts(t->section, "module.") || !starts(t->key, "need.")) continue;
-        if (!nj_instances_find(&r->instances, t->section + 7)) continue;
+        if (!nj_instances_find(&r->engine.instances, t->section + 7)) continue;
         snprintf(label, sizeof label, "%s: [%.128s] %.128s", t->where, t->section, t->key);
-        if (starts(t->value, "stamp.") && nj_decoder_knows(r->decoder, t->value)) continue;
+        if (starts(t->value, "stamp.") && nj_decoder_knows(r->engine.decoder, t->value)) continue;
         if (nj_flow_check_column(r, label, t->value, err)) return -1;
     }
     return 0;
@@ -193,7 +193,7 @@ static int check_instance_name(const run *r, const char *name, nj_error *err)
     nj_known known;
     size_t n = strlen(name);
     bool taken = !strcmp(name, "packet") || !strcmp(name, "stamp") || !strcmp(name, "alert") || !strcmp(name, "topics");
-    for (uint32_t i = 0; !taken && nj_decoder_known(r->decoder, i, &known); i++)
+    for (uint32_t i = 0; !taken && nj_decoder_known(r->engine.decoder, i, &known); i++)
         taken = !strncmp(known.path, name, n) && (known.path[n] == '.' || !known.path[n]);
     return taken ? nj_fail(err, "[module.%s]: that name is taken by columns of the packet: call the instance another", name) : 0;
 }
@@ -201,8 +201,8 @@ static int check_instance_name(const run *r, const char *name, nj_error *err)
 int nj_flow_check_needs(run *r, nj_error *err)
 {
     if (check_redirections(r, err)) return -1;
-    for (uint32_t i = 0; i < r->instances.n; i++) {
-        const nj_instance *in = &r->instances.item[i];
+    for (uint32_t i = 0; i < r->engine.instances.n; i++) {
+        const nj_instance *in = &r->engine.instances.item[i];
         if (check_instance_name(r, in->name, err)) return -1;
         for (uint32_t k = 0; k < in->n_needs; k++)
             if (check_need(r, in, &in->need[k], err)) return -1;

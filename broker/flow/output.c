@@ -113,7 +113,7 @@ static uint64_t mix(uint64_t x)
 static int write_rows(out *o, nj_batch *b, uint8_t *fate)
 {
     run *r = o->r;
-    const survey *s = nj_flow_survey_of(r, b->graph);
+    const survey *s = b->layout->owner;
     uint32_t *row = nj_arena_alloc(&b->arena, (b->n + 1) * sizeof *row);
     o->pass = nj_arena_alloc(&b->arena, b->n + 1);
     if (!s || !row || !o->pass) return -1;
@@ -270,7 +270,7 @@ static int note_receipts(out *o, const nj_batch *b, const uint8_t *fate)
 {
     uint32_t row = 0;
     o->parts.first = o->parts.n;
-    const survey *s = b->n && b->graph && !o->r->sink_failed ? nj_flow_survey_of(o->r, b->graph) : NULL;
+    const survey *s = b->n && b->graph && !o->r->sink_failed ? b->layout->owner : NULL;
     for (uint32_t i = 0; i < b->n_receipts; i++) {
         const nj_receipt *receipt = &b->receipt[i];
         const nj_chunk *c = receipt->chunk;

@@ -87,15 +87,8 @@ static int set_up_modules(run *r, nj_error *err)
     if (nj_settings_apply(o->settings, "run", run_table, NULL, &r->conf, err)) return -1;
     nj_watch_options watch = { r->conf.call_s, NJ_LOG_WARN, r->conf.stop_s, o->stop, progress, r };
     if (!(r->watch = nj_watch_start(&watch))) nj_log(NJ_LOG_WARN, "no thread to watch for calls that do not return");
-    if (nj_modules_builtin(&r->modules, err)) return -1;
-    for (uint32_t i = 0; i < o->n_module_paths; i++)
-        if (nj_modules_load(&r->modules, o->module_path[i], err)) return -1;
-    const char *models = nj_settings_get(o->settings, "models", "path"),
-               *catalogs = nj_settings_get(o->settings, "catalogs", "path");
-    r->instances.data_path =
-        nj_arena_printf(&r->arena, "%s:%s:%s", r->conf.data_path, models ? models : "", catalogs ? catalogs : "");
-    if (!r->instances.data_path) return nj_fail(err, "out of memory");
-    return nj_instances_choose(&r->instances, &r->modules, o->settings, o->select, err);
+    if (nj_engine_load(&r->engine, o->settings, o->module_path, o->n_module_paths, err)) return -1;
+    return nj_engine_choose(&r->engine, o->select, err);
 }
 
 static int open_dedup(run *r, nj_error *err)
@@ -185,13 +178,13 @@ static int make_metadata(run *r)
     add_metadata(&list, "nightjar.", "version", text);
     add_metadata(&list, "time_", "scale", "jd as published: ZTF UTC, LSST TAI");
     add_metadata(&list, "time_", "ref", "jd as published: ZTF start of exposure, LSST mid-exposure");
-    for (uint32_t i = 0; i < r->instances.n; i++) {
-        const nj_instance *in = &r->instances.item[i];
+    for (uint32_t i = 0; i < r->engine.instances.n; i++) {
+        const nj_instance *in = &r->engine.instances.item[i];
         snprintf(text, sizeof text, "%s %s", in->module->name, in->module->version);
         if (in->wanted) add_metadata(&list, "module.", in->name, text);
     }
-    for (uint32_t i = 0; i < r->instances.n_files; i++)
-        add_metadata(&list, "file.", r->instances.file[i].name, r->instances.file[i].sha256);
+    for (uint32_t i = 0; i < r->engine.instances.n_files; i++)
+        add_metadata(&list, "file.", r->engine.instances.file[i].name, r->engine.instances.file[i].sha256);
     const nj_sky *sky = nj_service("sky", NJ_SKY_VERSION);
     if (sky) sky->served(add_catalog_hash, &list); /* as they stand at the start; a swap is in the report */
     r->metadata = list.m;
@@ -200,55 +193,34 @@ static int make_metadata(run *r)
 
 /* --- the run --- */
 
-typedef struct workers {
-    nj_worker **item;
-    nj_opener **opener;
-    int n;
-} workers;
-
-static int make_workers(run *r, workers *w, int threads, nj_error *err)
+static int open_threads(run *r, int threads, nj_error *err)
 {
-    w->item = calloc((size_t)threads, sizeof *w->item);
-    w->opener = calloc((size_t)threads, sizeof *w->opener);
-    if (!w->item || !w->opener) return nj_fail(err, "out of memory");
-    for (int i = 0; i < threads; i++, w->n++) {
-        w->opener[i] = nj_opener_new(r->decoder);
-        if (!w->opener[i]) return nj_fail(err, "out of memory");
-        w->item[i] =
-            nj_worker_new(&r->instances, nj_stamp_for_graph, w->opener[i], (uint64_t)r->conf.single_row, r->conf.reference, err);
-        if (!w->item[i]) return w->n++, -1;
-        w->item[i]->uncounted = !r->conf.counters;
+    r->thread = calloc((size_t)threads, sizeof *r->thread);
+    if (!r->thread) return nj_fail(err, "out of memory");
+    for (int i = 0; i < threads; i++) {
+        nj_compute_thread *t = &r->thread[r->n_threads++];
+        if (nj_compute_thread_open(t, &r->engine, (uint64_t)r->conf.single_row, r->conf.reference, err)) return -1;
+        t->worker->uncounted = !r->conf.counters;
     }
     return 0;
 }
 
-static void free_workers(workers *w)
-{
-    for (int i = 0; i < w->n; i++) {
-        nj_worker_free(w->item[i]);
-        nj_opener_free(w->opener[i]);
-    }
-    free(w->item);
-    free(w->opener);
-}
-
-static int go(run *r, workers *w, int threads, nj_error *err)
+static int go(run *r, nj_error *err)
 {
     pthread_t ingest, output;
     size_t budget = (size_t)r->conf.budget_bytes / 3; /* the rest: librdkafka's queue, opened images, columns */
-    r->work = nj_ring_new((size_t)threads * 4, budget);
-    r->done = nj_ring_new((size_t)threads * 4 + 4, SIZE_MAX / 2);
-    r->at_unit = malloc((size_t)threads * sizeof *r->at_unit);
+    r->work = nj_ring_new((size_t)r->n_threads * 4, budget);
+    r->done = nj_ring_new((size_t)r->n_threads * 4 + 4, SIZE_MAX / 2);
+    r->at_unit = malloc((size_t)r->n_threads * sizeof *r->at_unit);
     if (!r->work || !r->done || !r->at_unit) return nj_fail(err, "out of memory");
-    r->n_compute = threads;
-    for (int i = 0; i < threads; i++) r->at_unit[i] = NJ_NO_UNIT;
+    for (int i = 0; i < r->n_threads; i++) r->at_unit[i] = NJ_NO_UNIT;
     if (pthread_create(&output, NULL, nj_output, r)) return nj_fail(err, "no thread for the output");
     if (pthread_create(&ingest, NULL, nj_ingest, r)) {
         nj_ring_close(r->done);
         pthread_join(output, NULL);
         return nj_fail(err, "no thread for the sources");
     }
-    nj_compute(r, w->item, threads);
+    nj_compute(r);
     pthread_join(ingest, NULL);
     pthread_join(output, NULL);
     return 0;
@@ -287,17 +259,17 @@ static void add_stage(nj_report *report, const char *name, const char *version, 
     s->cold_start_ns = cold;
 }
 
-static int fill_stages(run *r, const workers *w, nj_report *report)
+static int fill_stages(run *r, nj_report *report)
 {
     static const char *const short_name[NJ_STAMPS] = { "sci", "tpl", "dif" };
-    uint32_t n = r->instances.n;
+    uint32_t n = r->engine.instances.n;
     report->stage = calloc(n + 4, sizeof *report->stage);
     nj_counter *sum = calloc(1, sizeof *sum);
     if (!report->stage || !sum) return free(sum), -1;
-    for (int i = 0; i < w->n; i++) nj_counter_merge(sum, w->item[i]->decode);
+    for (int i = 0; i < r->n_threads; i++) nj_counter_merge(sum, r->thread[i].worker->decode);
     add_stage(report, "(decode)", NULL, false, sum, 0);
     memset(sum, 0, sizeof *sum);
-    for (int i = 0; i < w->n; i++) nj_counter_merge(sum, w->item[i]->stamps);
+    for (int i = 0; i < r->n_threads; i++) nj_counter_merge(sum, r->thread[i].worker->stamps);
     char name[64] = "(stamps";
     uint8_t stamps = 0;
     for (uint32_t i = 0; i < r->n_surveys; i++) stamps |= r->survey[i]->graph->layout.stamps;
@@ -312,8 +284,8 @@ static int fill_stages(run *r, const workers *w, nj_report *report)
     for (uint32_t k = 0; g && k < g->n_steps; k++) { /* in the order of dispatch */
         uint32_t i = g->step[k].instance;
         memset(sum, 0, sizeof *sum);
-        for (int t = 0; t < w->n; t++) nj_counter_merge(sum, &w->item[t]->module[i]);
-        const nj_instance *in = &r->instances.item[i];
+        for (int t = 0; t < r->n_threads; t++) nj_counter_merge(sum, &r->thread[t].worker->module[i]);
+        const nj_instance *in = &r->engine.instances.item[i];
         add_stage(report, in->name, in->module->version, true, sum, in->cold_start_ns);
     }
     if (r->filter || r->n_topics) add_stage(report, "(filters)", NULL, false, r->count_filter, 0);
@@ -374,7 +346,7 @@ static void fill_energy(run *r, nj_report *report)
 }
 
 /* -1: memory is short, and the report lacks something. */
-static int fill_report(run *r, const workers *w, nj_report *report)
+static int fill_report(run *r, nj_report *report)
 {
     catalog_list catalogs = { report, false };
     const nj_run_options *o = r->options;
@@ -384,9 +356,9 @@ static int fill_report(run *r, const workers *w, nj_report *report)
         const char *name = slash && slash[1] ? slash + 1 : o->source[i];
         n += (size_t)snprintf(report->input + n, sizeof report->input - n, "%s%.120s", i ? ", " : "", name);
     }
-    report->threads = w->n;
+    report->threads = r->n_threads;
     report->stream = calloc(r->n_streams + 1, sizeof *report->stream);
-    report->file = calloc(r->instances.n_files + 1, sizeof *report->file);
+    report->file = calloc(r->engine.instances.n_files + 1, sizeof *report->file);
     if (!report->stream || !report->file) return -1;
     for (uint32_t i = 0; i < r->n_streams; i++) {
         nj_report_stream *s = &report->stream[report->n_streams++];
@@ -394,13 +366,13 @@ static int fill_report(run *r, const workers *w, nj_report *report)
         s->ledger = r->ledger[i];
         nj_ledger_add(&report->ledger, &r->ledger[i]);
     }
-    if (fill_stages(r, w, report)) return -1;
-    nj_flow_answers(r, w->item, w->n, report);
+    if (fill_stages(r, report)) return -1;
+    nj_flow_answers(r, report);
     if (nj_flow_analysis_report(r, report)) return -1;
-    for (uint32_t i = 0; i < r->instances.n_files; i++) {
+    for (uint32_t i = 0; i < r->engine.instances.n_files; i++) {
         nj_report_file *f = &report->file[report->n_files++];
-        snprintf(f->name, sizeof f->name, "%s", r->instances.file[i].name);
-        memcpy(f->sha256, r->instances.file[i].sha256, sizeof f->sha256);
+        snprintf(f->name, sizeof f->name, "%s", r->engine.instances.file[i].name);
+        memcpy(f->sha256, r->engine.instances.file[i].sha256, sizeof f->sha256);
         f->generation = f->searched = 0;
     }
     const nj_sky *sky = nj_service("sky", NJ_SKY_VERSION);
@@ -461,6 +433,8 @@ static run *new_run(const nj_run_options *options)
 static void free_run(run *r)
 {
     nj_error ignored;
+    for (int i = 0; i < r->n_threads; i++) nj_compute_thread_close(&r->thread[i]);
+    free(r->thread);
     close_sinks(r, &ignored);
     nj_watch_no_limit(r->watch);
     for (uint32_t i = 0; i < r->n_sources; i++)
@@ -468,10 +442,8 @@ static void free_run(run *r)
     nj_filter_free(r->filter);
     for (uint32_t i = 0; i < r->n_topics; i++) nj_filter_free(r->topic[i].filter);
     nj_flow_surveys_free(r);
-    nj_decoder_free(r->decoder);
-    nj_instances_close(&r->instances);
+    nj_engine_close(&r->engine);
     nj_watch_stop(r->watch);
-    nj_modules_free(&r->modules);
     for (uint32_t i = 0; i < r->n_streams; i++) {
         free(r->stream[i]->name);
         free(r->stream[i]->topic);
@@ -539,10 +511,8 @@ static int set_up(run *r, nj_error *err)
     const nj_run_options *o = r->options;
     if (keep_standard_output(o, err)) return NJ_EXIT_USAGE;
     if (set_up_modules(r, err)) return NJ_EXIT_USAGE;
-    r->decoder = nj_decoder_new(o->settings, err);
-    if (!r->decoder || nj_flow_check_settings(r, err)) return NJ_EXIT_USAGE;
-    if (nj_instances_open(&r->instances, o->select, err)) return NJ_EXIT_USAGE;
-    tell_what_is_off(&r->instances);
+    if (nj_flow_check_settings(r, err) || nj_engine_open(&r->engine, o->select, err)) return NJ_EXIT_USAGE;
+    tell_what_is_off(&r->engine.instances);
     if (nj_flow_fields(r, err)) return NJ_EXIT_USAGE;
     if (nj_cost_read(o->settings, &r->cost, err)) return NJ_EXIT_USAGE;
     r->energy = nj_energy_open(o->settings, err);
@@ -555,15 +525,10 @@ static int set_up(run *r, nj_error *err)
  * that depends on the order of all alerts before: one thread, in source order. */
 static int threads_of(const run *r)
 {
-    for (uint32_t i = 0; i < r->instances.n; i++) {
-        char section[160];
-        snprintf(section, sizeof section, "module.%s", r->instances.item[i].name);
-        const char *rng = nj_settings_get(r->options->settings, section, "rng");
-        if (!rng || strcmp(rng, "numpy")) continue;
-        if (r->options->threads != 1) nj_log(NJ_LOG_INFO, "[%s] rng = numpy: one thread, in source order", section);
-        return 1;
-    }
-    return r->options->threads > 0 ? r->options->threads : omp_get_num_procs();
+    const char *serial = nj_engine_serial(&r->engine);
+    if (!serial) return r->options->threads > 0 ? r->options->threads : omp_get_num_procs();
+    if (r->options->threads != 1) nj_log(NJ_LOG_INFO, "[module.%s] rng = numpy: one thread, in source order", serial);
+    return 1;
 }
 
 int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
@@ -571,7 +536,6 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     memset(report, 0, sizeof *report);
     run *r = new_run(options);
     if (!r) return nj_fail(err, "out of memory"), NJ_EXIT_USAGE;
-    workers w = { 0 };
     time_t now = time(NULL);
     struct tm utc;
     strftime(report->started, sizeof report->started, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
@@ -582,17 +546,16 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     if (rc == NJ_EXIT_OK) nj_flow_tell_unused(r);
     if (rc == NJ_EXIT_OK && open_dedup(r, err)) rc = NJ_EXIT_USAGE;
     int threads = rc == NJ_EXIT_OK ? threads_of(r) : 1;
-    if (rc == NJ_EXIT_OK && make_workers(r, &w, threads, err)) rc = NJ_EXIT_USAGE;
+    if (rc == NJ_EXIT_OK && open_threads(r, threads, err)) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK && nj_flow_analysis_begin(r, threads, err)) rc = NJ_EXIT_USAGE;
     nj_metrics *metrics = NULL;
-    if (rc == NJ_EXIT_OK && options->metrics && !(metrics = nj_metrics_start(options->metrics, r, w.item, w.n, err)))
-        rc = NJ_EXIT_USAGE;
+    if (rc == NJ_EXIT_OK && options->metrics && !(metrics = nj_metrics_start(options->metrics, r, err))) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK) {
         nj_energy_begin(r->energy);
         int64_t cpu = nj_process_cpu_ns();
         r->start_ns = nj_now_ns();
         report->start_s = (double)(r->start_ns - begin) / 1e9;
-        if (go(r, &w, threads, err)) rc = NJ_EXIT_USAGE;
+        if (go(r, err)) rc = NJ_EXIT_USAGE;
         report->wall_s = (double)(nj_now_ns() - r->start_ns) / 1e9;
         report->cpu_s = (double)(nj_process_cpu_ns() - cpu) / 1e9;
         nj_energy_end(r->energy, &report->energy, &report->split);
@@ -605,10 +568,8 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
             r->sink_error = closing;
             r->sink_failed = 1;
         }
-        rc = fill_report(r, &w, report) ? (nj_fail(err, "out of memory for the report"), NJ_EXIT_LEDGER)
-                                        : exit_code(r, report, err);
+        rc = fill_report(r, report) ? (nj_fail(err, "out of memory for the report"), NJ_EXIT_LEDGER) : exit_code(r, report, err);
     }
-    free_workers(&w);
     free_run(r);
     return rc;
 }
@@ -619,13 +580,13 @@ int nj_run_graph(const nj_run_options *options, int dot, nj_buffer *out, nj_erro
     if (!r) return nj_fail(err, "out of memory");
     int rc = set_up(r, err) == NJ_EXIT_OK && open_sources(r, err) == 0 ? 0 : -1;
     nj_chunk *chunk = NULL;
-    nj_cursor cursor = { 0 };
+    nj_reader reader = { .o.decoder = r->engine.decoder };
     if (rc == 0 && (!r->n_sources || r->source[0]->class->next(r->source[0], 10000, &chunk, err) != NJ_NEXT_CHUNK))
         rc = nj_fail(err, "no packet to learn the schema from");
-    if (rc == 0) rc = nj_cursor_open(&cursor, r->decoder, chunk, err);
-    const survey *s = rc == 0 ? nj_flow_survey(r, cursor.schema, 0, err) : NULL;
+    const nj_schema *schema = rc == 0 ? nj_reader_schema(&reader, chunk, err) : NULL;
+    const survey *s = schema ? nj_flow_survey(r, schema, 0, err) : NULL;
     if (s) nj_graph_print(s->graph, dot, out);
-    nj_cursor_free(&cursor);
+    nj_reader_free(&reader);
     nj_chunk_drop(chunk);
     free_run(r);
     return s ? 0 : -1;

@@ -83,7 +83,7 @@ static int fix_types(run *r, const nj_schema *schema, nj_error *err)
         bool found = nj_schema_offer(schema, want->path, &offer, NULL) == 0;
         if (found && offer.unit && !(field->unit && *field->unit)) field->unit = offer.unit;
         if (want->type) continue;
-        if (!found) nj_decoder_offer(r->decoder, want->path, &offer);
+        if (!found) nj_decoder_offer(r->engine.decoder, want->path, &offer);
         want->type = field->type = offer.type ? offer.type : NJ_F64;
         field->mixed = offer.mixed;
         if (offer.shape) field->width = offer.shape == NJ_SERIES ? 0 : 1;
@@ -175,7 +175,7 @@ static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
     if (!r->n_surveys && fix_types(r, schema, err)) return NULL;
     survey *s = calloc(1, sizeof *s);
     if (!s) return nj_fail(err, "out of memory"), NULL;
-    s->graph = nj_graph_new(&r->instances, &offers, r->want, r->n_wants, err);
+    s->graph = nj_graph_new(&r->engine.instances, &offers, r->want, r->n_wants, err);
     s->column = calloc(r->n_fields + 1, sizeof *s->column);
     s->reason = calloc(r->n_fields + 1, sizeof *s->reason);
     if (!s->graph || !s->column || !s->reason) {
@@ -192,6 +192,7 @@ static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
     s->schema = malloc(sizeof *s->schema);
     if (!s->schema) return nj_fail(err, "out of memory"), free_survey(s), NULL;
     s->schema[s->n_schemas++] = schema;
+    s->graph->layout.owner = s;
     s->jd = column_of(s->graph, "jd", NJ_F64);
     s->lc_jd = column_of(s->graph, "lc.jd", NJ_F64);
     tell_what_is_silent(r, s->graph);
@@ -224,7 +225,7 @@ static survey *find_survey(const run *r, const char *name)
 
 static bool units_before(const run *r, uint64_t seq)
 {
-    for (int i = 0; i < r->n_compute; i++)
+    for (int i = 0; i < r->n_threads; i++)
         if (r->at_unit[i] < seq) return true;
     return false;
 }
@@ -255,16 +256,6 @@ void nj_flow_at_unit(run *r, int thread, uint64_t seq)
     r->at_unit[thread] = seq;
     pthread_cond_broadcast(&r->survey_turn);
     pthread_mutex_unlock(&r->survey_lock);
-}
-
-const survey *nj_flow_survey_of(run *r, const nj_graph *graph)
-{
-    const survey *found = NULL;
-    pthread_mutex_lock(&r->survey_lock);
-    for (uint32_t i = 0; i < r->n_surveys && !found; i++)
-        if (r->survey[i]->graph == graph) found = r->survey[i];
-    pthread_mutex_unlock(&r->survey_lock);
-    return found;
 }
 
 void nj_flow_surveys_free(run *r)

@@ -4,9 +4,7 @@
 
 #include <stdbool.h>
 
-#include "../source/source.h"
-
-enum { NJ_ALERTS_STREAMS = 1024 };
+#include "../engine/feed.h"
 
 typedef struct nj_alerts {
     nj_chunk **chunk; /* [n], held */
@@ -14,9 +12,8 @@ typedef struct nj_alerts {
     size_t bytes;
     bool cut;        /* there was more than max_bytes */
     char digest[65]; /* sha256 over the sha256 of each chunk, in order */
-    nj_stream stream[NJ_ALERTS_STREAMS];
-    uint32_t n_streams;
-} nj_alerts; /* zero-initialised; large: allocate it */
+    nj_feed *feed;   /* has the streams of the chunks */
+} nj_alerts;         /* zero-initialised, from calloc */
 
 /* Reads all sources to their ends, or until max_bytes of packets are there. -1 with err. */
 int nj_alerts_read(nj_alerts *alerts, nj_settings *settings, const char *const *source, uint32_t n_sources, size_t max_bytes,

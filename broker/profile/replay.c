@@ -9,8 +9,8 @@
 
 static int find_target(nj_replay *r, nj_error *err)
 {
-    for (r->target = 0; r->target < r->instances.n; r->target++)
-        if (!strcmp(r->instances.item[r->target].name, r->instance)) return 0;
+    for (r->target = 0; r->target < r->engine.instances.n; r->target++)
+        if (!strcmp(r->engine.instances.item[r->target].name, r->instance)) return 0;
     return nj_fail(err, "%s: no such instance", r->instance);
 }
 
@@ -33,83 +33,58 @@ nj_watch *nj_replay_watch(const nj_replay_options *o, int level)
 
 int nj_replay_choose(nj_replay *r, const nj_replay_options *o, nj_error *err)
 {
-    const char *instance = o->instance, *path[3];
-    const char *const section[3] = { "run", "models", "catalogs" }, *const key[3] = { "data_path", "path", "path" };
-    for (int i = 0; i < 3; i++)
-        if (!(path[i] = nj_settings_get(o->settings, section[i], key[i]))) path[i] = "";
-    if (nj_modules_builtin(&r->modules, err)) return -1;
-    for (uint32_t i = 0; i < o->n_module_paths; i++)
-        if (nj_modules_load(&r->modules, o->module_path[i], err)) return -1;
-    if (o->module_file && nj_modules_load(&r->modules, o->module_file, err)) return -1;
-    if (!instance) instance = o->module_file ? name_in(&r->modules, o->module_file) : NULL;
+    const char *instance = o->instance;
+    nj_modules *modules = &r->engine.modules;
+    if (nj_engine_load(&r->engine, o->settings, o->module_path, o->n_module_paths, err)) return -1;
+    if (o->module_file && nj_modules_load(modules, o->module_file, err)) return -1;
+    if (!instance) instance = o->module_file ? name_in(modules, o->module_file) : NULL;
     if (!instance) return nj_fail(err, "no module to profile");
-    r->instances.data_path = nj_arena_printf(&r->arena, "%s:%s:%s", path[0], path[1], path[2]);
-    if (nj_instances_choose(&r->instances, &r->modules, o->settings, instance, err)) return -1;
+    if (nj_engine_choose(&r->engine, instance, err)) return -1;
     r->instance = nj_arena_text(&r->arena, instance, strlen(instance));
-    return find_target(r, err);
+    return r->instance ? find_target(r, err) : nj_fail(err, "out of memory");
 }
 
-static nj_replay_survey *survey_of(nj_replay *r, const nj_schema *schema, nj_error *err)
+static int add_survey(nj_replay *r, nj_graph *graph, nj_error *err)
 {
-    const char *name = nj_schema_survey(schema);
-    for (uint32_t i = 0; i < r->n_surveys; i++)
-        if (!strcmp(r->survey[i].name, name)) return &r->survey[i];
-    if (r->n_surveys == NJ_REPLAY_SURVEYS) return nj_fail(err, "more than %d surveys", NJ_REPLAY_SURVEYS), NULL;
-    nj_replay_survey *s = &r->survey[r->n_surveys];
-    nj_offers offers = { schema, name, nj_offer_for_graph };
-    snprintf(s->name, sizeof s->name, "%s", name);
-    s->graph = nj_graph_new(&r->instances, &offers, NULL, 0, err);
-    if (!s->graph) return NULL;
-    r->n_surveys++;
+    const char *name = graph->layout.survey;
+    if (r->n_surveys == NJ_REPLAY_SURVEYS) return nj_fail(err, "more than %d surveys", NJ_REPLAY_SURVEYS);
     const nj_step *step = NULL;
-    for (uint32_t i = 0; i < s->graph->n_steps; i++)
-        if (s->graph->step[i].instance == r->target) step = &s->graph->step[i];
+    for (uint32_t i = 0; i < graph->n_steps; i++)
+        if (graph->step[i].instance == r->target) step = &graph->step[i];
     if (!step || step->off)
         return nj_fail(err, "%s cannot run on %s alerts: %s", nj_replay_target(r)->name, name,
-                       step ? step->off : "nothing asks for it"),
-               NULL;
-    s->alone = *s->graph;
+                       step ? step->off : "nothing asks for it");
+    nj_replay_survey *s = &r->survey[r->n_surveys++];
+    graph->layout.owner = s;
+    *s = (nj_replay_survey){ .graph = graph, .alone = *graph };
     s->alone.step = (nj_step *)step;
     s->alone.n_steps = 1;
-    return s;
+    return 0;
 }
 
-static nj_batch *add_batch(nj_replay *r, nj_replay_survey *s, uint32_t rows)
+static const nj_layout *layout_of(void *opaque, const nj_schema *schema, nj_error *err)
 {
-    nj_batch **batch = realloc(r->batch, (r->n_batches + 1) * sizeof *batch);
-    if (batch) r->batch = batch;
-    nj_replay_survey **of = realloc(r->of, (r->n_batches + 1) * sizeof *of);
-    if (of) r->of = of;
-    nj_batch *b = batch && of ? nj_batch_new() : NULL;
-    if (!b || nj_batch_begin(b, &s->graph->layout, rows)) return nj_batch_free(b), NULL;
-    r->batch[r->n_batches] = b;
-    r->of[r->n_batches++] = s;
-    return b;
+    nj_replay *r = opaque;
+    nj_graph *graph = nj_graphs_of(&r->graphs, schema, err);
+    if (!graph) return NULL;
+    return graph->layout.owner != graph || !add_survey(r, graph, err) ? &graph->layout : NULL;
+}
+
+static int keep(void *opaque, nj_batch **batch)
+{
+    nj_replay *r = opaque;
+    r->n_alerts += (*batch)->n;
+    r->n_dead += (*batch)->n_dead;
+    if (!(*batch)->n) return NJ_READ_ON;
+    nj_batch **more = realloc(r->batch, (r->n_batches + 1) * sizeof *more);
+    if (!more) return NJ_READ_FAILED;
+    r->batch = more;
+    r->batch[r->n_batches++] = *batch;
+    *batch = NULL;
+    return NJ_READ_ON;
 }
 
 enum { BATCH_ROWS = 64, BATCH_BYTES = 8 << 20 }; /* as in a run */
-
-static int decode_chunk(nj_replay *r, nj_cursor *cursor, nj_chunk *chunk, int64_t limit, nj_error *err)
-{
-    nj_error why;
-    const uint32_t full = r->batch_rows;
-    if (nj_cursor_open(cursor, r->decoder, chunk, &why)) return r->n_dead++, 0;
-    nj_replay_survey *s = survey_of(r, cursor->schema, err);
-    if (!s) return -1;
-    for (int more = 1; more && !(limit && r->n_alerts >= (uint64_t)limit);) {
-        nj_batch *b = r->n_batches ? r->batch[r->n_batches - 1] : NULL;
-        if (!b || b->n >= full || r->of[r->n_batches - 1] != s) b = add_batch(r, s, full);
-        if (!b) return nj_fail(err, "out of memory");
-        uint32_t rows = b->n, dead = b->n_dead, room = full;
-        if (limit && (uint64_t)limit - r->n_alerts < full - rows) room = rows + (uint32_t)((uint64_t)limit - r->n_alerts);
-        more = nj_cursor_read(cursor, b, room, BATCH_BYTES);
-        if (more < 0) return nj_fail(err, "out of memory");
-        r->n_alerts += b->n - rows;
-        r->n_dead += b->n_dead - dead;
-        if (more && b->n < full && !add_batch(r, s, full)) return nj_fail(err, "out of memory"); /* full by its bytes */
-    }
-    return 0;
-}
 
 static void drop_batches(nj_replay *r)
 {
@@ -123,15 +98,22 @@ static void drop_batches(nj_replay *r)
 
 static int decode(nj_replay *r, const nj_alerts *alerts, int64_t limit, uint32_t rows, nj_error *err)
 {
-    nj_cursor cursor = { 0 };
-    int rc = 0;
+    nj_reader reader = { .o = { .decoder = r->engine.decoder,
+                                .batch_rows = rows,
+                                .batch_bytes = BATCH_BYTES,
+                                .limit = (uint64_t)limit,
+                                .layout = layout_of,
+                                .full = keep,
+                                .opaque = r } };
+    int rc = NJ_READ_ON;
     drop_batches(r);
     r->batch_rows = rows;
-    for (uint32_t i = 0; i < alerts->n && rc == 0 && !(limit && r->n_alerts >= (uint64_t)limit); i++)
-        rc = decode_chunk(r, &cursor, alerts->chunk[i], limit, err);
-    nj_cursor_free(&cursor);
-    if (rc == 0 && !r->n_alerts) return nj_fail(err, "no packet could be read (%llu dead)", (unsigned long long)r->n_dead);
-    return rc;
+    r->graphs.engine = &r->engine;
+    for (uint32_t i = 0; i < alerts->n && rc == NJ_READ_ON; i++) rc = nj_reader_take(&reader, alerts->chunk[i], err);
+    if (rc >= 0 && nj_reader_flush(&reader, false) < 0) rc = (nj_fail(err, "out of memory"), NJ_READ_FAILED);
+    nj_reader_free(&reader);
+    if (rc < 0) return -1;
+    return r->n_alerts ? 0 : nj_fail(err, "no packet could be read (%llu dead)", (unsigned long long)r->n_dead);
 }
 
 /* --- the workers and their threads ---------------------------------------------------------------------------------------- */
@@ -180,11 +162,9 @@ static int open_worker(void *opaque, uint32_t k)
     opening *o = opaque;
     nj_replay_worker *w = &o->r->worker[k];
     nj_error why;
-    w->opener = nj_opener_new(o->r->decoder);
-    w->worker = w->opener ? nj_worker_new(&o->r->instances, nj_stamp_for_graph, w->opener, 0, false, &why) : NULL;
-    if (w->worker) return 0;
+    if (nj_compute_thread_open(&w->own, &o->r->engine, 0, false, &why) == 0) return 0;
     pthread_mutex_lock(&o->r->lock);
-    nj_fail(o->err, "%s", w->opener ? why.text : "out of memory");
+    nj_fail(o->err, "%s", why.text);
     pthread_mutex_unlock(&o->r->lock);
     return -1;
 }
@@ -219,8 +199,7 @@ static void close_workers(nj_replay *r)
     for (uint32_t k = 0; k < r->n_workers; k++) {
         nj_replay_worker *w = &r->worker[k];
         if (w->joinable) pthread_join(w->thread, NULL);
-        nj_worker_free(w->worker);
-        nj_opener_free(w->opener);
+        nj_compute_thread_close(&w->own);
         nj_arena_free(&w->loop);
     }
     free(r->worker);
@@ -228,11 +207,16 @@ static void close_workers(nj_replay *r)
 
 /* --- passes ---------------------------------------------------------------------------------------------------------------- */
 
+static const nj_replay_survey *survey_of(const nj_batch *b)
+{
+    return b->layout->owner;
+}
+
 static int first_pass(void *opaque, uint32_t k)
 {
     nj_replay *r = opaque;
     for (uint32_t i = 0; i < r->n_batches && k == 0; i++)
-        if (r->batch[i]->n && nj_dispatch(r->of[i]->graph, r->worker[0].worker, r->batch[i])) return -1;
+        if (nj_dispatch(survey_of(r->batch[i])->graph, r->worker[0].own.worker, r->batch[i])) return -1;
     return 0;
 }
 
@@ -243,41 +227,38 @@ int nj_replay_cut(nj_replay *r, const nj_replay_options *o, const nj_alerts *ale
 }
 
 /* As in a run: a module whose random numbers are one stream has answers that depend on the order of all alerts. */
-static uint32_t threads_for(const nj_replay_options *o, const char *instance)
+static uint32_t threads_for(const nj_replay *r, const nj_replay_options *o)
 {
-    char section[160];
-    snprintf(section, sizeof section, "module.%s", instance);
-    const char *rng = nj_settings_get(o->settings, section, "rng");
-    if (o->threads < 2 || !rng || strcmp(rng, "numpy")) return o->threads ? o->threads : 1;
-    nj_log(NJ_LOG_INFO, "[%s] rng = numpy: one thread", section);
+    const char *serial = o->threads > 1 ? nj_engine_serial(&r->engine) : NULL;
+    if (!serial) return o->threads ? o->threads : 1;
+    nj_log(NJ_LOG_INFO, "[module.%s] rng = numpy: one thread", serial);
     return 1;
 }
 
 int nj_replay_open(nj_replay *r, const nj_replay_options *o, const nj_alerts *alerts, nj_error *err)
 {
-    r->decoder = nj_decoder_new(o->settings, err);
-    if (!r->decoder || nj_replay_choose(r, o, err)) return -1;
-    if (nj_instances_open(&r->instances, r->instance, err) || find_target(r, err)) return -1; /* those that are off are gone */
-    if (open_workers(r, threads_for(o, r->instance), err) || decode(r, alerts, o->limit, BATCH_ROWS, err)) return -1;
+    if (nj_replay_choose(r, o, err)) return -1;
+    if (nj_engine_open(&r->engine, r->instance, err) || find_target(r, err)) return -1; /* those that are off are gone */
+    if (open_workers(r, threads_for(r, o), err) || decode(r, alerts, o->limit, BATCH_ROWS, err)) return -1;
     uint32_t shares = 4 * r->n_workers; /* so that the threads end together */
     if (r->n_workers > 1 && r->n_batches < shares &&
         decode(r, alerts, o->limit, r->n_alerts < shares ? 1 : (uint32_t)(r->n_alerts / shares), err))
         return -1;
     if (nj_replay_each(r, first_pass, r)) return nj_fail(err, "out of memory");
-    r->first = r->worker[0].worker->module[r->target];
+    r->first = r->worker[0].own.worker->module[r->target];
     return 0;
 }
 
 const nj_instance *nj_replay_target(const nj_replay *r)
 {
-    return &r->instances.item[r->target];
+    return &r->engine.instances.item[r->target];
 }
 
 nj_replay_clock nj_replay_clocks(const nj_replay *r)
 {
     nj_replay_clock sum = { 0 };
     for (uint32_t k = 0; k < r->n_workers; k++) {
-        const nj_counter *c = &r->worker[k].worker->module[r->target];
+        const nj_counter *c = &r->worker[k].own.worker->module[r->target];
         sum.wall_ns += c->wall_ns;
         sum.calls += c->calls;
         sum.cpu_ns += r->worker[k].cpu_ns;
@@ -291,7 +272,7 @@ static int take_batch(nj_replay *r, nj_replay_worker *w, uint32_t i)
     nj_batch *b = r->batch[i];
     nj_arena kept = b->arena; /* inputs, images and the providers' outputs stay; what this pass makes goes */
     b->arena = w->loop;
-    int rc = b->n ? nj_dispatch(&r->of[i]->alone, w->worker, b) : 0;
+    int rc = nj_dispatch(&survey_of(b)->alone, w->own.worker, b);
     w->loop = b->arena;
     b->arena = kept;
     nj_arena_reset(&w->loop);
@@ -330,13 +311,10 @@ void nj_replay_close(nj_replay *r)
 {
     close_workers(r);
     drop_batches(r);
-    for (uint32_t i = 0; i < r->n_surveys; i++) nj_graph_free(r->survey[i].graph);
-    nj_instances_close(&r->instances);
-    nj_decoder_free(r->decoder);
-    nj_modules_free(&r->modules);
+    nj_graphs_free(&r->graphs);
+    nj_engine_close(&r->engine);
     nj_arena_free(&r->arena);
     free(r->batch);
-    free(r->of);
     if (!r->locks) return;
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->given);

@@ -5,17 +5,15 @@
 
 #include <pthread.h>
 
-#include "../decode/decode.h"
-#include "../graph/dispatch.h"
+#include "../engine/engine.h"
 #include "../graph/watch.h"
 #include "alerts.h"
 
 enum { NJ_REPLAY_SURVEYS = 16, NJ_REPLAY_THREADS = 256 };
 
 typedef struct nj_replay_survey {
-    char name[64];
-    nj_graph *graph;
-    nj_graph alone; /* the same columns, the step of the module alone */
+    const nj_graph *graph; /* whose layout.owner it is */
+    nj_graph alone;        /* the same columns, the step of the module alone */
 } nj_replay_survey;
 
 typedef struct nj_replay_worker { /* a thread that the module runs in */
@@ -24,22 +22,19 @@ typedef struct nj_replay_worker { /* a thread that the module runs in */
     pthread_t thread; /* with several; one worker runs in the calling thread */
     bool joinable;
     uint64_t done; /* orders carried out */
-    nj_opener *opener;
-    nj_worker *worker;
+    nj_compute_thread own;
     nj_arena loop;
     int64_t cpu_ns, busy_ns; /* CPU and wall time of its shares of the replays */
 } nj_replay_worker;
 
 typedef struct nj_replay {
     nj_arena arena;
-    nj_modules modules;
-    nj_instances instances;
-    nj_decoder *decoder;
+    nj_engine engine;
     nj_replay_worker *worker; /* [n_workers] */
     uint32_t n_workers;
     nj_batch **batch;
-    nj_replay_survey **of; /* [n_batches] survey of a batch */
     uint32_t n_batches, batch_rows;
+    nj_graphs graphs;
     nj_replay_survey survey[NJ_REPLAY_SURVEYS];
     uint32_t n_surveys;
     const char *instance;
