@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "utf8.h"
+
 char *nj_buffer_room(nj_buffer *b, size_t more)
 {
     if (b->cap - b->n <= more) { /* one byte stays for the NUL */
@@ -56,18 +58,6 @@ void nj_buffer_free(nj_buffer *b)
     memset(b, 0, sizeof *b);
 }
 
-/* Length of the valid UTF-8 sequence at p (1-4), or 0. */
-static size_t utf8_length(const unsigned char *p)
-{
-    if (p[0] < 0x80) return 1;
-    size_t n = p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4 : 0;
-    for (size_t i = 1; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    if (n == 3 && ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f))) return 0;
-    if (n == 4 && ((p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))) return 0;
-    return n;
-}
-
 void nj_json_text(nj_buffer *b, const char *text)
 {
     if (!text) {
@@ -77,15 +67,16 @@ void nj_json_text(nj_buffer *b, const char *text)
     nj_buffer_add(b, "\"", 1);
     const unsigned char *p = (const unsigned char *)text, *start = p;
     while (*p) {
-        size_t n = utf8_length(p);
+        size_t n = nj_utf8_length((const char *)p);
         if (n && *p != '"' && *p != '\\' && *p >= 0x20) {
             p += n;
             continue;
         }
         nj_buffer_add(b, start, (size_t)(p - start));
-        if (!n)
-            nj_buffer_add(b, "\xef\xbf\xbd", 3);
-        else if (*p == '"' || *p == '\\')
+        if (!n) {
+            nj_buffer_text(b, "\\"); /* the backslash of \xNN, which JSON escapes */
+            p += nj_utf8_escape_one(b, (const char *)p) - 1;
+        } else if (*p == '"' || *p == '\\')
             nj_buffer_printf(b, "\\%c", *p);
         else
             nj_buffer_printf(b, "\\u%04x", *p);
@@ -98,19 +89,23 @@ void nj_json_text(nj_buffer *b, const char *text)
 void nj_markup_text(nj_buffer *b, const char *text)
 {
     for (const unsigned char *p = (const unsigned char *)text; p && *p;) {
-        const size_t n = utf8_length(p);
-        const char *safe = *p == '&'                                                     ? "&amp;"
-                           : *p == '<'                                                   ? "&lt;"
-                           : *p == '>'                                                   ? "&gt;"
-                           : *p == '"'                                                   ? "&quot;"
-                           : *p == '\''                                                  ? "&#39;"
-                           : !n || *p == 0x7f || (*p < 0x20 && *p != '\t' && *p != '\n') ? "\xef\xbf\xbd"
-                                                                                         : NULL;
+        const size_t n = nj_utf8_length((const char *)p);
+        if (!n) {
+            p += nj_utf8_escape_one(b, (const char *)p);
+            continue;
+        }
+        const char *safe = *p == '&'                                               ? "&amp;"
+                           : *p == '<'                                             ? "&lt;"
+                           : *p == '>'                                             ? "&gt;"
+                           : *p == '"'                                             ? "&quot;"
+                           : *p == '\''                                            ? "&#39;"
+                           : *p == 0x7f || (*p < 0x20 && *p != '\t' && *p != '\n') ? "\xef\xbf\xbd"
+                                                                                   : NULL;
         if (safe)
             nj_buffer_text(b, safe);
         else
             nj_buffer_add(b, p, n);
-        p += n ? n : 1;
+        p += n;
     }
 }
 
@@ -142,6 +137,23 @@ void nj_json_f32(nj_buffer *b, float value)
         nj_buffer_add(b, "null", 4);
     else
         b->n += (size_t)nj_shortest_f32(room, value);
+}
+
+/* JSON has no word for infinity: 1e999 is a number too large for a double, which readers make infinite again. */
+void nj_json_value_f64(nj_buffer *b, double value)
+{
+    if (isinf(value))
+        nj_buffer_text(b, value > 0 ? "1e999" : "-1e999");
+    else
+        nj_json_f64(b, value);
+}
+
+void nj_json_value_f32(nj_buffer *b, float value)
+{
+    if (isinf(value))
+        nj_json_value_f64(b, (double)value);
+    else
+        nj_json_f32(b, value);
 }
 
 void nj_json_i64(nj_buffer *b, int64_t value)

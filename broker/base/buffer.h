@@ -18,16 +18,19 @@ void nj_buffer_text(nj_buffer *b, const char *text);
 __attribute__((format(printf, 2, 3))) void nj_buffer_printf(nj_buffer *b, const char *format, ...);
 void nj_buffer_free(nj_buffer *b);
 
-/* A JSON string with its quotes; invalid UTF-8 bytes become U+FFFD; NULL text is null. */
+/* A JSON string with its quotes; what is no UTF-8 is written as \xNN (base/utf8.h); NULL text is null. */
 void nj_json_text(nj_buffer *b, const char *text);
-/* Text as HTML and XML show it, in elements and in quoted attributes: no byte of it is markup. Control characters and
- * invalid UTF-8 bytes become U+FFFD; NULL is nothing. */
+/* Text as HTML and XML show it, in elements and in quoted attributes: no byte of it is markup. Control characters
+ * become U+FFFD, what is no UTF-8 is written as \xNN; NULL is nothing. */
 void nj_markup_text(nj_buffer *b, const char *text);
 /* JSON for a script element: nothing in it can end the element. Same value. */
 void nj_markup_json(nj_buffer *b, const char *json);
 /* The shortest decimal text that reads back as the same number; NaN and infinities are null. */
 void nj_json_f64(nj_buffer *b, double value);
 void nj_json_f32(nj_buffer *b, float value);
+/* The same for values of packets and catalogues, whose infinities stay: 1e999, -1e999. */
+void nj_json_value_f64(nj_buffer *b, double value);
+void nj_json_value_f32(nj_buffer *b, float value);
 void nj_json_i64(nj_buffer *b, int64_t value);
 
 /* The same digits into text[32], NUL-terminated ("nan", "inf" when not finite); returns their number. */

@@ -3,9 +3,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "exit.h"
+#include "utf8.h"
 
 static int max_level = NJ_LOG_INFO;
 
@@ -14,16 +16,35 @@ void nj_log_level(int level)
     max_level = level;
 }
 
+/* Ids, file names and errors of libraries are bytes of others: what is no UTF-8, or would steer a terminal, is \xNN. */
+static size_t plain(char *to, size_t room, const char *text)
+{
+    size_t n = 0;
+    while (*text && n + 8 < room) {
+        const unsigned char c = (unsigned char)*text;
+        const size_t size = c == 0x7f || (c < 0x20 && c != '\n' && c != '\t') ? 0 : nj_utf8_length(text);
+        if (!size) {
+            n += (size_t)snprintf(to + n, 5, "\\x%02x", c);
+            text++;
+        } else {
+            memcpy(to + n, text, size);
+            n += size;
+            text += size;
+        }
+    }
+    return n;
+}
+
 static void write_line(int level, const char *tail, const char *format, va_list ap)
 {
     static const char *const name[] = { "error", "warning", "note", "debug" };
-    char line[2048];
-    int n = snprintf(line, sizeof line, "nightjar: %s: ", name[level]);
-    int m = vsnprintf(line + n, sizeof line - (size_t)n - 64, format, ap);
-    if (m > 0) n += m < (int)sizeof line - n - 64 ? m : (int)sizeof line - n - 65;
-    n += snprintf(line + n, sizeof line - (size_t)n, "%s\n", tail);
+    char text[2048], line[2048 + 128];
+    if (vsnprintf(text, sizeof text, format, ap) < 0) return;
+    size_t n = (size_t)snprintf(line, 32, "nightjar: %s: ", name[level]);
+    n += plain(line + n, sizeof line - n - 64, text);
+    n += (size_t)snprintf(line + n, sizeof line - n, "%s\n", tail);
     /* one write(2), so that lines of several threads do not mix; a full stderr is nobody's concern */
-    if (write(STDERR_FILENO, line, (size_t)n) < 0) return;
+    if (write(STDERR_FILENO, line, n) < 0) return;
 }
 
 void nj_log(int level, const char *format, ...)

@@ -10,6 +10,7 @@
 typedef struct fits_column {
     int number, type; /* cfitsio's: from 1; TSTRING, TLONGLONG, TULONGLONG, TLOGICAL or TDOUBLE as they are read */
     long width;       /* characters of a text */
+    bool real;        /* floats as they are stored: asked for nulls, cfitsio takes infinities for some */
     long at;          /* > 0: whole numbers in characters from this one of a row on, which cfitsio would read as doubles */
     char null[FLEN_VALUE];
 } fits_column;
@@ -140,6 +141,9 @@ static int list_columns(fits_table *t, nj_error *err)
                                                          : c->type == NJ_I64 ? TLONGLONG
                                                                              : TDOUBLE,
                                                          type == TSTRING ? repeat : 0 };
+        int stored, kind;
+        if (!fits_get_hdu_type(t->file, &kind, &status) && !fits_get_coltype(t->file, k, &stored, NULL, NULL, &status))
+            t->column[t->table.n_columns - 1].real = kind == BINARY_TBL && (stored == TFLOAT || stored == TDOUBLE);
         if (type == TULONGLONG) t->column[t->table.n_columns - 1].type = TULONGLONG;
         if (long_digits(t, k, &t->column[t->table.n_columns - 1])) c->declared = 0, c->big = 1, c->type = NJ_I64;
         if (type == TLOGICAL) t->column[t->table.n_columns - 1].type = TLOGICAL;
@@ -222,6 +226,10 @@ static int next_block(fits_table *t, nj_error *err)
         for (long row = 0; c->at && row < t->in_block && !status; row++)
             fits_read_tblbytes(t->file, t->row + row + 1, c->at, c->width, (unsigned char *)t->text[i][row], &status);
         if (c->at) continue;
+        if (c->real) {
+            fits_read_col(t->file, TDOUBLE, c->number, t->row + 1, 1, t->in_block, NULL, t->data[i], &any, &status);
+            continue;
+        }
         fits_read_colnull(t->file, c->type, c->number, t->row + 1, 1, t->in_block,
                           c->type == TSTRING ? (void *)t->text[i] : t->data[i], t->nulls[i], &any, &status);
     }

@@ -274,10 +274,12 @@ static void put_value(nj_buffer *b, const njx_file *f, uint32_t c, uint64_t row,
     } else if (type == NJ_F64 || type == NJ_F32) {
         double v = njx_number(f, (int)c, row);
         if (!json && isnan(v)) return;
-        if (type == NJ_F32)
-            nj_json_f32(b, (float)v);
+        if (!json && isinf(v))
+            nj_buffer_text(b, v > 0 ? "inf" : "-inf");
+        else if (type == NJ_F32)
+            nj_json_value_f32(b, (float)v);
         else
-            nj_json_f64(b, v);
+            nj_json_value_f64(b, v);
     } else {
         int64_t v = njx_integer(f, (int)c, row);
         if (v != NJ_NO_I64)

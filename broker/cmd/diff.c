@@ -12,6 +12,7 @@
 #include "../flow/cli.h"
 #include "../graph/modules.h"
 #include "../measure/stats.h"
+#include "../sink/json.h"
 #include "command.h"
 
 static const char help[] =
@@ -219,7 +220,8 @@ static int diff_rows(job *j, nj_error *err)
     while (rc == 0) {
         ssize_t n0 = getline(&line[0], &cap[0], f[0]), n1 = getline(&line[1], &cap[1], f[1]);
         if (n0 < 0 && n1 < 0) break;
-        json_t *a = n0 > 0 ? json_loads(line[0], 0, NULL) : NULL, *b = n1 > 0 ? json_loads(line[1], 0, NULL) : NULL;
+        json_t *a = n0 > 0 ? nj_json_read_row(line[0], (size_t)n0) : NULL,
+               *b = n1 > 0 ? nj_json_read_row(line[1], (size_t)n1) : NULL;
         if (a && b && json_equal(json_object_get(a, "candid"), json_object_get(b, "candid")))
             diff_row(j, a, b);
         else

@@ -78,19 +78,59 @@ static int map_pixels(nj_cut_image *image, fitsfile *f, const char *path, size_t
     return 0;
 }
 
-static int read_pixels(nj_cut_image *image, fitsfile *f, const char *path, size_t n, nj_error *err)
+/* Floats that compression made whole numbers of: their NaN is a blank. */
+static bool is_quantized(fitsfile *f)
+{
+    int status = 0, column = 0;
+    if (!fits_is_compressed_image(f, &status) || status) return false;
+    fits_write_errmark();
+    fits_get_colnum(f, CASEINSEN, (char[]){ "ZSCALE" }, &column, &status);
+    fits_clear_errmark();
+    return !status;
+}
+
+/* All pixels as they are, blanks as NaN. Returns cfitsio's status. */
+static int read_all(const nj_cut_image *image, fitsfile *f, size_t n, bool blanks, void *to)
 {
     int status = 0, any = 0; /* cfitsio writes to the latter unasked */
     long first[NJ_CUT_AXES];
     float none_f = NAN;
     double none_d = NAN;
+    void *none = image->width == 4 ? (void *)&none_f : (void *)&none_d;
     for (int k = 0; k < NJ_CUT_AXES; k++) first[k] = 1;
+    return fits_read_pix(f, image->width == 4 ? TFLOAT : TDOUBLE, first, (LONGLONG)n, blanks ? none : NULL, to, &any, &status);
+}
+
+static bool is_nan_at(const nj_cut_image *image, const void *pixel, size_t i)
+{
+    return image->width == 4 ? isnan(((const float *)pixel)[i]) : isnan(((const double *)pixel)[i]);
+}
+
+/* Asked for blanks, cfitsio takes infinities for some; not asked, it makes numbers of blanks. */
+static int keep_infinities(nj_cut_image *image, fitsfile *f, size_t n)
+{
+    size_t i = 0, width = image->width;
+    while (i < n && !is_nan_at(image, image->pixels, i)) i++;
+    if (i == n) return 0;
+    char *raw = malloc(n * width);
+    int status = raw ? read_all(image, f, n, false, raw) : MEMORY_ALLOCATION;
+    for (; !status && i < n; i++)
+        if (is_nan_at(image, image->pixels, i) &&
+            (width == 4 ? isinf(((const float *)(void *)raw)[i]) : isinf(((const double *)(void *)raw)[i])))
+            memcpy((char *)image->pixels + i * width, raw + i * width, width);
+    free(raw);
+    return status;
+}
+
+static int read_pixels(nj_cut_image *image, fitsfile *f, const char *path, size_t n, nj_error *err)
+{
+    int status = 0, kind = 0;
+    fits_get_img_type(f, &kind, &status);
+    const bool blanks = kind > 0 || is_quantized(f);
     if (!(image->pixels = malloc(n * image->width)))
         return nj_fail(err, "%s: %zu MB of pixels do not fit", path, n * image->width >> 20);
-    if (image->width == 4)
-        fits_read_pix(f, TFLOAT, first, (LONGLONG)n, &none_f, image->pixels, &any, &status);
-    else
-        fits_read_pix(f, TDOUBLE, first, (LONGLONG)n, &none_d, image->pixels, &any, &status);
+    if (!status) status = read_all(image, f, n, blanks, image->pixels);
+    if (!status && blanks && kind < 0) status = keep_infinities(image, f, n);
     if (status) {
         char text[FLEN_STATUS];
         fits_get_errstatus(status, text);

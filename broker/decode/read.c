@@ -10,6 +10,7 @@
 #endif
 
 #include "../base/log.h"
+#include "../base/utf8.h"
 
 static const char truncated[] = "the datum ends here, in the middle of the field";
 static const char long_number[] = "a number of more than 10 bytes";
@@ -191,6 +192,12 @@ static inline void store_whole(nj_datum_reader *r, const nj_op *op, int64_t v)
     }
 }
 
+static void store_null(nj_datum_reader *r, const nj_op *op)
+{
+    for (uint32_t i = op->a; i < op->a + op->n; i++)
+        if (!r->plan->target[i].stamp) nj_datum_preset(r, i);
+}
+
 /* A text where a column of numbers is: its own words once, and not for each of a night's alerts. */
 static void tell_text(const nj_datum_reader *r, const nj_op *op, bool stored, const uint8_t *text, size_t n)
 {
@@ -200,8 +207,27 @@ static void tell_text(const nj_datum_reader *r, const nj_op *op, bool stored, co
                        r->plan->where[op->where], (int)(n < 40 ? n : 40), (const char *)text);
 }
 
+/* Texts in memory end at their NUL. One inside is kept in another form, which outputs show as \x00; NULL = no memory. */
+static __attribute__((cold, noinline)) const uint8_t *keep_nuls(nj_datum_reader *r, const uint8_t *text, size_t *n)
+{
+    uint8_t *copy = nj_arena_alloc(&r->batch->arena, 2 * *n), *to = copy;
+    for (size_t i = 0; copy && i < *n; i++) {
+        if (text[i])
+            *to++ = text[i];
+        else
+            to = (uint8_t *)mempcpy(to, NJ_UTF8_NUL, 2);
+    }
+    *n = (size_t)(to - copy);
+    return copy;
+}
+
 static void store_text(nj_datum_reader *r, const nj_op *op, const uint8_t *text, size_t n)
 {
+    const bool stamp = r->plan->target[op->a].stamp;
+    if (!stamp && __builtin_expect(memchr(text, 0, n) != NULL, 0) && !(text = keep_nuls(r, text, &n))) {
+        store_null(r, op);
+        return;
+    }
     for (uint32_t i = op->a; i < op->a + op->n; i++) {
         const nj_target *t = &r->plan->target[i];
         char *to = r->base[i] + r->index[t->at] * t->size;
@@ -210,12 +236,6 @@ static void store_text(nj_datum_reader *r, const nj_op *op, const uint8_t *text,
         else
             tell_text(r, op, nj_put_text(t, to, (const char *)text, n, &r->batch->arena), text, n);
     }
-}
-
-static void store_null(nj_datum_reader *r, const nj_op *op)
-{
-    for (uint32_t i = op->a; i < op->a + op->n; i++)
-        if (!r->plan->target[i].stamp) nj_datum_preset(r, i);
 }
 
 static const uint8_t *read_number(nj_datum_reader *r, const nj_op *op, const uint8_t *p)

@@ -6,8 +6,9 @@
 #include "internal.h"
 
 /* Every section that some part of some run reads; [module.NAME] and [topic.NAME] besides. */
-static const char *const sections[] = { "run",    "decode", "registry", "source",   "kafka",     "sink.kafka",  "sink.avro",
-                                        "energy", "cost",   "models",   "catalogs", "sink.fits", "module.NAME", "topic.NAME" };
+static const char *const sections[] = { "run",        "decode",    "registry",    "source",      "kafka",
+                                        "sink.kafka", "sink.avro", "energy",      "cost",        "models",
+                                        "catalogs",   "sink.fits", "sink.ndjson", "module.NAME", "topic.NAME" };
 enum { N_SECTIONS = sizeof sections / sizeof *sections };
 
 static bool starts(const char *text, const char *with)

@@ -128,6 +128,7 @@ typedef struct run {
     nj_histogram *latency, *publish, *total;
     nj_dedup *dedup; /* output thread; NULL: all alerts are kept */
     uint64_t digest, written, rows_out;
+    uint64_t *escaped; /* [n_out] output thread: texts that were no UTF-8; NULL before the first rows */
     uint64_t future_points;
     int live;
     nj_drift **drift, *drift_output; /* [n_drifts] one per worker; what the output thread did; with counters */
@@ -151,6 +152,9 @@ survey *nj_flow_survey(run *r, const nj_schema *schema, uint64_t seq, nj_error *
 void nj_flow_at_unit(run *r, int thread, uint64_t seq);
 void nj_flow_surveys_free(run *r);
 void nj_flow_values(const run *r, const survey *s, const nj_batch *batch, nj_col *value); /* [n_fields] */
+/* Before the sinks: texts that are no UTF-8 become readable ones, counted and told once a column. -1: out of memory. */
+int nj_flow_readable(run *r, nj_batch *b, const nj_rows *rows, nj_col *value);
+void nj_flow_readable_end(run *r); /* tells the sums */
 nj_light_curve nj_flow_light_curve(const run *r, const survey *s, const nj_batch *batch); /* what the SQL table lc reads */
 
 /* check.c */

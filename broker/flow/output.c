@@ -137,6 +137,7 @@ static int write_rows(out *o, nj_batch *b, uint8_t *fate)
     rows.n_fields = r->n_out;
     int64_t t1 = nj_now_ns();
     nj_error err = { "" };
+    if (rows.n && nj_flow_readable(r, b, &rows, o->value)) return -1;
     o->batch = b;
     o->fate = fate;
     for (int others = 0; others < 2; others++) { /* a row that one refuses is in none, if that shows now */
@@ -478,6 +479,7 @@ void *nj_output(void *run_)
     if (r->options->progress && o.progress_ns) {
         if (write(STDERR_FILENO, "\r\033[K", 4) < 0) r->stop = 1;
     }
+    nj_flow_readable_end(r);
     r->out = NULL;
     free(o.refused);
     free(o.stash);

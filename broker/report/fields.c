@@ -229,12 +229,18 @@ static bool add_value(nj_type type, const void *data, uint32_t i, nj_buffer *out
         nj_json_i64(out, ((const int64_t *)data)[i]);
         return true;
     case NJ_F32:
-        if (!isfinite(((const float *)data)[i])) return false;
-        nj_json_f32(out, ((const float *)data)[i]);
+        if (isnan(((const float *)data)[i])) return false;
+        if (!quoted && isinf(((const float *)data)[i]))
+            nj_buffer_text(out, ((const float *)data)[i] > 0 ? "inf" : "-inf");
+        else
+            nj_json_value_f32(out, ((const float *)data)[i]);
         return true;
     case NJ_F64:
-        if (!isfinite(((const double *)data)[i])) return false;
-        nj_json_f64(out, ((const double *)data)[i]);
+        if (isnan(((const double *)data)[i])) return false;
+        if (!quoted && isinf(((const double *)data)[i]))
+            nj_buffer_text(out, ((const double *)data)[i] > 0 ? "inf" : "-inf");
+        else
+            nj_json_value_f64(out, ((const double *)data)[i]);
         return true;
     case NJ_STR: {
         const char *text = ((const char *const *)data)[i];

@@ -33,7 +33,7 @@ static inline const char *nj_field_word(const nj_field *field, uint8_t index)
     return field->text[index];
 }
 
-/* Element i of a column; data NULL and everything that is not finite is null. A float keeps its value: 0.1f is
+/* Element i of a column; data NULL and NaN are null. A float keeps its value: 0.1f is
  * 0.100000001... */
 static inline nj_cell nj_cell_get(const nj_field *field, const void *data, size_t i)
 {
@@ -61,11 +61,11 @@ static inline nj_cell nj_cell_get(const nj_field *field, const void *data, size_
         break;
     case NJ_F32:
         cell.f = (double)((const float *)data)[i];
-        if (isfinite(cell.f)) cell.kind = NJ_CELL_REAL;
+        if (!isnan(cell.f)) cell.kind = NJ_CELL_REAL;
         break;
     case NJ_F64:
         cell.f = ((const double *)data)[i];
-        if (isfinite(cell.f)) cell.kind = NJ_CELL_REAL;
+        if (!isnan(cell.f)) cell.kind = NJ_CELL_REAL;
         break;
     case NJ_STR:
         cell.text = ((const char *const *)data)[i];

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/utf8.h"
 #include "file.h"
 #include "ocf.h"
 #include "sink.h"
@@ -98,6 +99,19 @@ static letter choose(const nj_dead *dead)
     return (letter){ "datum", ocf.schema, ocf.schema_size, dead->bytes, dead->size };
 }
 
+/* A schema that is no UTF-8 decodes nothing, but it must not stop the readers of this file. */
+static void add_schema(nj_buffer *out, const char *bytes, size_t n)
+{
+    nj_buffer text = { 0 };
+    nj_buffer_add(&text, bytes, n);
+    if (!text.failed && !nj_utf8_is(text.data))
+        nj_ocf_text(out, text.data);
+    else
+        nj_ocf_bytes(out, bytes, n);
+    out->failed |= text.failed;
+    nj_buffer_free(&text);
+}
+
 static void add_letter(nj_buffer *out, const nj_dead *dead)
 {
     char origin[4096] = "";
@@ -116,7 +130,7 @@ static void add_letter(nj_buffer *out, const nj_dead *dead)
     nj_ocf_text(out, l.framing);
     nj_ocf_optional_text(out, topic);
     nj_ocf_long(out, l.schema ? 1 : 0);
-    if (l.schema) nj_ocf_bytes(out, l.schema, l.schema_size);
+    if (l.schema) add_schema(out, l.schema, l.schema_size);
     nj_ocf_bytes(out, l.packet, l.packet ? l.size : 0);
 }
 

@@ -59,7 +59,7 @@ typedef struct fits_sink {
     LONGLONG n_written;              /* rows in the table */
     uint64_t n_rows;                 /* rows in the buffer */
     nj_buffer rows, values, waiting; /* waiting: series[] */
-    uint64_t n_cut;
+    uint64_t n_cut, n_odd;
 } fits_sink;
 
 static int failed(const fits_sink *s, const char *doing, int status, nj_error *err)
@@ -363,7 +363,7 @@ static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const 
     return rc;
 }
 
-/* n values as FITS has them: big-endian, infinities as NaN. */
+/* n values as FITS has them: big-endian. */
 static void put_numbers(char *to, nj_type type, const void *from, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -374,13 +374,11 @@ static void put_numbers(char *to, nj_type type, const void *from, size_t n)
         case NJ_I32:
         case NJ_F32:
             memcpy(&u4, (const char *)from + 4 * i, 4);
-            if (type == NJ_F32 && (u4 & 0x7f800000u) == 0x7f800000u) u4 = 0x7fc00000u;
             u4 = __builtin_bswap32(u4);
             memcpy(to + 4 * i, &u4, 4);
             break;
         default:
             memcpy(&u8, (const char *)from + 8 * i, 8);
-            if (type == NJ_F64 && (u8 & 0x7ff0000000000000u) == 0x7ff0000000000000u) u8 = 0x7ff8000000000000u;
             u8 = __builtin_bswap64(u8);
             memcpy(to + 8 * i, &u8, 8);
         }
@@ -410,8 +408,14 @@ static void put_text(fits_sink *s, char *to, size_t width, const nj_field *field
                    width);
         n = width;
     }
-    for (size_t k = 0; k < n; k++)
-        to[k] = cell.text[k] >= 0x20 && cell.text[k] < 0x7f ? cell.text[k] : '?'; /* FITS texts are ASCII */
+    bool odd = false;
+    for (size_t k = 0; k < n; k++) { /* FITS texts are ASCII */
+        bool plain = cell.text[k] >= 0x20 && cell.text[k] < 0x7f;
+        to[k] = plain ? cell.text[k] : '?';
+        odd |= !plain;
+    }
+    if (odd && s->n_odd++ == 0)
+        nj_log(NJ_LOG_WARN, "%s: FITS has only ASCII: other characters of column %s are written as '?'", s->path, field->key);
     memset(to + n, 0, width - n);
 }
 
@@ -516,6 +520,8 @@ static int close_fits(nj_sink *sink, nj_error *err)
     if (s->file && fits_close_file(s->file, &status) && !rc) rc = failed(s, "closing", status, err);
     nj_fits_unlock();
     if (s->n_cut) nj_log(NJ_LOG_WARN, "%s: %llu texts were cut", s->path, (unsigned long long)s->n_cut);
+    if (s->n_odd > 1)
+        nj_log(NJ_LOG_WARN, "%s: %llu texts have '?' for characters that FITS lacks", s->path, (unsigned long long)s->n_odd);
     nj_outfile_close(&s->lock, !s->begun, NULL);
     nj_buffer_free(&s->rows);
     nj_buffer_free(&s->values);

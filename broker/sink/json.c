@@ -3,13 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/log.h"
 #include "cell.h"
 
 int nj_json_keys_new(nj_json_keys *keys, const nj_field *field, uint32_t n_fields, nj_error *err)
 {
     nj_buffer text = { 0 };
-    *keys = (nj_json_keys){ .n_fields = n_fields, .start = calloc(n_fields + 1, sizeof *keys->start) };
-    if (!keys->start) return nj_fail(err, "out of memory");
+    keys->field = field;
+    keys->n_fields = n_fields;
+    keys->start = calloc(n_fields + 1, sizeof *keys->start);
+    keys->n_infinite = calloc(n_fields + 1, sizeof *keys->n_infinite);
+    if (!keys->start || !keys->n_infinite) return nj_fail(err, "out of memory");
     for (uint32_t f = 0; f < n_fields; f++) {
         keys->start[f] = (uint32_t)text.n;
         nj_buffer_text(&text, f ? "," : "{");
@@ -26,8 +30,51 @@ int nj_json_keys_new(nj_json_keys *keys, const nj_field *field, uint32_t n_field
 void nj_json_keys_free(nj_json_keys *keys)
 {
     free(keys->text);
+    for (uint32_t f = 0; keys->n_infinite && f < keys->n_fields; f++)
+        if (keys->n_infinite[f] > 1)
+            nj_log(NJ_LOG_WARN, "%s: %llu values of %s are infinite", keys->what, (unsigned long long)keys->n_infinite[f],
+                   keys->field[f].key);
     free(keys->start);
+    free(keys->n_infinite);
     *keys = (nj_json_keys){ 0 };
+}
+
+int nj_json_infinity(nj_json_keys *keys, const char *what, const char *word, nj_error *err)
+{
+    keys->what = what;
+    keys->no_infinity = !strcmp(word, "null");
+    if (keys->no_infinity || !strcmp(word, "number")) return 0;
+    return nj_fail(err, "[sink.%s] infinity = %s: must be number or null", what, word);
+}
+
+/* JSON has no word for it. 1e999 is a number by its grammar, too large for a double, and most readers make it infinite again. */
+static __attribute__((cold, noinline)) void infinity(nj_buffer *out, nj_json_keys *keys, const nj_field *field, double v)
+{
+    nj_buffer_text(out, keys && keys->no_infinity ? "null" : v > 0 ? "1e999" : "-1e999");
+    if (!keys || keys->n_infinite[field - keys->field]++) return;
+    if (keys->no_infinity)
+        nj_log(NJ_LOG_WARN, "%s: a value of %s is infinite, written as null", keys->what, field->key);
+    else
+        nj_log(NJ_LOG_WARN,
+               "%s: a value of %s is infinite, written as 1e999: Python, pandas, DuckDB and JavaScript read infinity; "
+               "for strict readers (pyarrow, polars) say -D sink.%s.infinity=null",
+               keys->what, field->key, keys->what);
+}
+
+json_t *nj_json_read_row(char *line, size_t n)
+{
+    bool in_text = false;
+    for (size_t i = 0; i + 5 <= n; i++) {
+        if (line[i] == '\\' && in_text)
+            i++;
+        else if (line[i] == '"')
+            in_text = !in_text;
+        else if (!in_text && i + 6 <= n && !memcmp(line + i, "-1e999", 6))
+            memcpy(line + i, "\"-inf\"", 6), i += 5;
+        else if (!in_text && !memcmp(line + i, "1e999", 5))
+            memcpy(line + i, "\"inf\"", 5), i += 4;
+    }
+    return json_loadb(line, n, JSON_ALLOW_NUL, NULL);
 }
 
 enum { NUMBER = 32 }; /* room for any number or "null" */
@@ -54,7 +101,7 @@ static bool plain_text(nj_buffer *out, const char *text)
     return true;
 }
 
-static void value(nj_buffer *out, const nj_field *field, const void *data, size_t i)
+static void value(nj_buffer *out, nj_json_keys *keys, const nj_field *field, const void *data, size_t i)
 {
     char *p;
     if (field->type == NJ_F64 || field->type == NJ_F32) { /* the usual case, and a float must not grow digits as a double */
@@ -62,6 +109,10 @@ static void value(nj_buffer *out, const nj_field *field, const void *data, size_
         if (isfinite(v)) {
             if (!(p = room(out, NUMBER))) return;
             out->n += (size_t)(field->type == NJ_F64 ? nj_shortest_f64(p, v) : nj_shortest_f32(p, ((const float *)data)[i]));
+            return;
+        }
+        if (isinf(v)) {
+            infinity(out, keys, field, v);
             return;
         }
     } else {
@@ -72,6 +123,10 @@ static void value(nj_buffer *out, const nj_field *field, const void *data, size_
         }
         if (cell.kind == NJ_CELL_REAL && isfinite(cell.f)) { /* of a mixed column */
             nj_json_f64(out, cell.f);
+            return;
+        }
+        if (cell.kind == NJ_CELL_REAL && isinf(cell.f)) {
+            infinity(out, keys, field, cell.f);
             return;
         }
         if (cell.kind == NJ_CELL_INT) {
@@ -90,17 +145,17 @@ static void value(nj_buffer *out, const nj_field *field, const void *data, size_
     out->n += 4;
 }
 
-void nj_json_array(nj_buffer *out, const nj_field *field, const void *data, size_t from, size_t to)
+void nj_json_array(nj_buffer *out, nj_json_keys *keys, const nj_field *field, const void *data, size_t from, size_t to)
 {
     nj_buffer_add(out, "[", 1);
     for (size_t i = from; i < to; i++) {
         if (i > from) nj_buffer_add(out, ",", 1);
-        value(out, field, data, i);
+        value(out, keys, field, data, i);
     }
     nj_buffer_add(out, "]", 1);
 }
 
-void nj_json_row(nj_buffer *out, const nj_json_keys *keys, const nj_rows *rows, uint32_t row)
+void nj_json_row(nj_buffer *out, nj_json_keys *keys, const nj_rows *rows, uint32_t row)
 {
     for (uint32_t f = 0; f < keys->n_fields; f++) {
         const nj_field *field = &rows->field[f];
@@ -113,9 +168,9 @@ void nj_json_row(nj_buffer *out, const nj_json_keys *keys, const nj_rows *rows, 
         if (!nj_cell_range(field, col, row, &from, &to))
             nj_buffer_add(out, "null", 4);
         else if (field->width == 1)
-            value(out, field, col->data, from);
+            value(out, keys, field, col->data, from);
         else
-            nj_json_array(out, field, col->data, from, to);
+            nj_json_array(out, keys, field, col->data, from, to);
     }
     nj_buffer_text(out, keys->n_fields ? "}" : "{}");
 }

@@ -14,10 +14,12 @@
 
 typedef struct kafka_conf {
     int64_t connect_s;
+    const char *infinity;
 } kafka_conf;
 
 static const nj_param params[] = {
     { "connect_s", NJ_I64, "10", offsetof(kafka_conf, connect_s), 1, 600, "s", "how long to wait for a broker at the start" },
+    { "infinity", NJ_STR, "number", offsetof(kafka_conf, infinity), 0, 0, "1", NJ_JSON_INFINITY_DOC },
     { 0 },
 };
 
@@ -182,6 +184,7 @@ static nj_sink *open_kafka(const nj_sink_args *args, nj_error *err)
         goto bad;
     }
     if (nj_settings_apply(args->settings, "sink.kafka", params, NULL, &s->conf, err)) goto bad;
+    if (nj_json_infinity(&s->keys, "kafka", s->conf.infinity, err)) goto bad;
     if (start(s, hosts, args->settings, err)) goto bad;
     free(hosts);
     return &s->base;

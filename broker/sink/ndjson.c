@@ -7,11 +7,21 @@
 #include <unistd.h>
 
 #include "../base/output.h"
+#include "../base/utf8.h"
 #include "classes.h"
 #include "file.h"
 #include "json.h"
 
 enum { WRITE_AT = 1 << 20 }; /* bytes in the buffer that are written before the next flush */
+
+typedef struct ndjson_conf {
+    const char *infinity;
+} ndjson_conf;
+
+static const nj_param params[] = {
+    { "infinity", NJ_STR, "number", offsetof(ndjson_conf, infinity), 0, 0, "1", NJ_JSON_INFINITY_DOC },
+    { 0 },
+};
 
 typedef struct ndjson {
     nj_sink base;
@@ -53,6 +63,12 @@ static nj_sink *open_ndjson(const nj_sink_args *args, nj_error *err)
         nj_fail(err, "ndjson: out of memory");
         return NULL;
     }
+    ndjson_conf conf;
+    if (nj_settings_apply(args->settings, "sink.ndjson", params, NULL, &conf, err) ||
+        nj_json_infinity(&s->keys, "ndjson", conf.infinity, err)) {
+        free(s);
+        return NULL;
+    }
     s->base.class = &nj_sink_ndjson;
     s->sync = args->sync;
     s->append = args->mode == NJ_SINK_APPEND;
@@ -79,7 +95,7 @@ static json_t *first_row(const nj_outfile *file)
         newline = memchr(block, '\n', (size_t)got);
         nj_buffer_add(&line, block, newline ? (size_t)(newline - block) : (size_t)got);
     }
-    json_t *row = newline && !line.failed ? json_loadb(line.data, line.n, 0, NULL) : NULL;
+    json_t *row = newline && !line.failed ? nj_json_read_row(line.data, line.n) : NULL;
     nj_buffer_free(&line);
     return row;
 }
@@ -125,11 +141,21 @@ static int check_columns(const ndjson *s, const json_t *meta, const nj_field *fi
     return rc;
 }
 
+/* jansson has no text for what is no UTF-8: without this the key would be missing, or its column. */
+static json_t *readable(const char *text)
+{
+    nj_buffer out = { 0 };
+    nj_utf8_escape(&out, text);
+    json_t *json = out.failed ? NULL : json_string(out.data ? out.data : "");
+    nj_buffer_free(&out);
+    return json;
+}
+
 static json_t *column_list(const nj_field *field, uint32_t n_fields)
 {
     json_t *list = json_array();
     for (uint32_t f = 0; f < n_fields; f++) {
-        json_t *item = json_pack("{s:s, s:s, s:s*, s:s*}", "key", field[f].key, "type",
+        json_t *item = json_pack("{s:o, s:s, s:s*, s:s*}", "key", readable(field[f].key), "type",
                                  field[f].text ? "str" : nj_type_name(field[f].type), "unit", field[f].unit, "doc", field[f].doc);
         if (item && field[f].width != 1) json_object_set_new(item, "width", json_integer(field[f].width));
         json_array_append_new(list, item);
@@ -156,7 +182,7 @@ static int write_metadata(const ndjson *s, const nj_field *field, uint32_t n_fie
         runs = json_array();
     }
     json_t *run = json_object();
-    for (; metadata && metadata->key; metadata++) json_object_set_new(run, metadata->key, json_string(metadata->value));
+    for (; metadata && metadata->key; metadata++) json_object_set_new(run, metadata->key, readable(metadata->value));
     json_array_append_new(runs, run);
     json_t *all = json_object();
     json_object_set_new(all, "columns", column_list(field, n_fields));

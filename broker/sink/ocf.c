@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../base/utf8.h"
+
 void nj_ocf_long(nj_buffer *out, int64_t value)
 {
     uint8_t byte[10];
@@ -24,7 +26,15 @@ void nj_ocf_bytes(nj_buffer *out, const void *bytes, size_t n)
 
 void nj_ocf_text(nj_buffer *out, const char *text)
 {
-    nj_ocf_bytes(out, text, strlen(text));
+    if (nj_utf8_is(text)) {
+        nj_ocf_bytes(out, text, strlen(text));
+        return;
+    }
+    nj_buffer readable = { 0 }; /* readers of Avro stop at a string that is no UTF-8 */
+    nj_utf8_escape(&readable, text);
+    out->failed |= readable.failed;
+    nj_ocf_bytes(out, readable.data, readable.n);
+    nj_buffer_free(&readable);
 }
 
 void nj_ocf_optional_text(nj_buffer *out, const char *text)

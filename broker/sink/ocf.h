@@ -13,7 +13,7 @@ enum { NJ_OCF_SYNC = 16 };
 /* Avro primitives in binary encoding. */
 void nj_ocf_long(nj_buffer *out, int64_t value);
 void nj_ocf_bytes(nj_buffer *out, const void *bytes, size_t n);
-void nj_ocf_text(nj_buffer *out, const char *text);
+void nj_ocf_text(nj_buffer *out, const char *text);          /* what is no UTF-8 as \xNN */
 void nj_ocf_optional_text(nj_buffer *out, const char *text); /* union {null, string}; NULL = null */
 
 /* A whole header: magic, schema, codec, the metadata (NULL allowed; a key gets the prefix "nightjar." unless it has it), sync.

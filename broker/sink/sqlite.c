@@ -205,7 +205,7 @@ static int bind_value(sqlite_sink *s, int at, const nj_field *field, const nj_co
     if (!nj_cell_range(field, col, row, &from, &to)) return sqlite3_bind_null(s->insert, at);
     if (field->width != 1) {
         s->text.n = 0;
-        nj_json_array(&s->text, field, col->data, from, to);
+        nj_json_array(&s->text, NULL, field, col->data, from, to);
         return s->text.failed ? SQLITE_NOMEM : sqlite3_bind_text(s->insert, at, s->text.data, (int)s->text.n, SQLITE_TRANSIENT);
     }
     nj_cell cell = nj_cell_get(field, col->data, from);

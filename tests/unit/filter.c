@@ -130,7 +130,7 @@ static nj_filter *must_make(const char *where)
 /* --- the same in C. A comparison with "no answer" is false, so is its negation: written out where it matters. --------- */
 static bool null_f(double v)
 {
-    return !isfinite(v);
+    return isnan(v);
 }
 static int say(uint32_t i, const char *what)
 {

@@ -114,7 +114,7 @@ static void rows_arrive_in_order_with_their_candid(void **state)
         char key[32] = "";
         if (candid[r] != NJ_NO_I64) snprintf(key, sizeof key, "%lld", (long long)candid[r]);
         assert_string_equal(m[i].key, key);
-        json_t *row = json_loads(m[i].value, 0, NULL);
+        json_t *row = nj_json_read_row(m[i].value, strlen(m[i].value));
         assert_non_null(row);
         assert_int_equal(json_object_size(row), FIELDS);
         json_t *id = json_object_get(row, "candid");

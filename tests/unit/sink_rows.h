@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "broker/sink/json.h"
 #include "broker/sink/sink.h"
 
 enum { CANDID, OBJECT, JD, RA, DEC, POSITIVE, NDET, RB, ROID, ROID_REASON, KS, KS_REASON, RATE, POINTS, ABSENT, FIELDS };
