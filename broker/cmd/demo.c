@@ -1,4 +1,5 @@
 /* demo.c - `nightjar demo`: a simulated night through the embedded Kafka broker and all modules, then the report. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,54 +32,65 @@ static pid_t start_simulator(const char *alerts, const char *seed)
     return child;
 }
 
-/* Takes "--alerts N" and "--seed S" out of the arguments. */
-static const char *take(int *argc, char **argv, const char *option, const char *value)
-{
-    for (int i = 1; i + 1 < *argc; i++) {
-        if (strcmp(argv[i], option)) continue;
-        value = argv[i + 1];
-        memmove(&argv[i], &argv[i + 2], (size_t)(*argc - i - 1) * sizeof *argv); /* the NULL at the end too */
-        *argc -= 2;
-    }
-    return value;
-}
+typedef struct options {
+    nj_cli cli;
+    int64_t alerts;
+    uint64_t seed;
+} options;
+
+static const nj_option table[] = { { "alerts", 0, NJ_OPTION_I64, offsetof(options, alerts), "N", "5000", 1, 1e9,
+                                     .doc = "alerts of the simulated night" },
+                                   { "seed", 0, NJ_OPTION_U64, offsetof(options, seed), "S", "1", 0, (double)UINT64_MAX,
+                                     .doc = "the same seed gives the same night" },
+                                   { 0 } };
+
+static int demo_main(int argc, char **argv);
+
+NJ_COMMAND(demo) = {
+    .name = "demo",
+    .usage = "demo [--alerts N] [--seed S] [run options]",
+    .summary = "simulate, embedded Kafka broker, run, report: no service, no download",
+    .main = demo_main,
+    .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_run },
+    .exits = (const nj_meaning[]){ { "2", "the simulator or the embedded broker failed" },
+                                   { "3", "the accounts do not close, or an output failed" },
+                                   { "4", "--strict, and there are dead letters" },
+                                   { "130", "interrupted; what was read is accounted for" },
+                                   { 0 } },
+    .by_table = true,
+};
 
 static int demo_main(int argc, char **argv)
 {
-    const char *alerts = take(&argc, argv, "--alerts", "5000"), *seed = take(&argc, argv, "--seed", "1");
-    static const char *const own[] = { "--alerts", "--seed" };
-    nj_cli cli;
+    options o = { 0 };
+    nj_cli *cli = &o.cli;
     nj_error err = { "" };
-    int bad = nj_cli_parse(&cli, argc, argv, &err);
-    for (int i = 1; bad && i < argc; i++) { /* the run's options are not all that there are here */
-        for (size_t k = 0; k < sizeof own / sizeof *own; k++)
-            if (!strcmp(argv[i], own[k])) nj_fail(&err, "option %s lacks its value", own[k]);
-        const char *near = nj_nearest(argv[i], own, sizeof own / sizeof *own);
-        if (near && argv[i][0] == '-' && strstr(err.text, argv[i]))
-            nj_fail(&err, "option %s is not known; did you mean %s?", argv[i], near);
-    }
-    if (!bad && cli.options.n_sources)
-        bad = nj_fail(&err, "demo: it has its own SOURCE, so '%s' would not be read", cli.source[0]);
-    if (bad || nj_cli_begin(&cli, &err)) {
+    char alerts[24], seed[24];
+    int bad = nj_cli_read(cli, nj_command_demo.options, argc, argv, &err);
+    if (!bad && cli->options.n_sources)
+        bad = nj_fail(&err, "demo: it has its own SOURCE, so '%s' would not be read", cli->source[0]);
+    snprintf(alerts, sizeof alerts, "%" PRId64, o.alerts);
+    snprintf(seed, sizeof seed, "%" PRIu64, o.seed);
+    if (bad || nj_cli_begin(cli, &err)) {
         nj_log(NJ_LOG_ERROR, "%s", err.text);
-        nj_cli_free(&cli);
+        nj_cli_free(cli);
         return NJ_EXIT_USAGE;
     }
     pid_t child = start_simulator(alerts, seed);
     if (child < 0) {
         nj_log(NJ_LOG_ERROR, "demo: the simulator cannot be started");
-        nj_cli_free(&cli);
+        nj_cli_free(cli);
         return NJ_EXIT_SOURCE;
     }
-    if (!cli.quiet)
+    if (!cli->quiet)
         fprintf(stderr, "A simulated night of %s alerts (seed %s) through the embedded Kafka broker:\n", alerts, seed);
     nj_stop_on_signals();
-    cli.source[0] = "embedded://-";
-    cli.options.n_sources = 1;
-    cli.options.stop = nj_stop_flag();
+    cli->source[0] = "embedded://-";
+    cli->options.n_sources = 1;
+    cli->options.stop = nj_stop_flag();
     nj_report report;
-    int rc = nj_run(&cli.options, &report, &err);
-    rc = nj_cli_report(&cli, &report, rc, &err);
+    int rc = nj_run(&cli->options, &report, &err);
+    rc = nj_cli_report(cli, &report, rc, &err);
     close(STDIN_FILENO); /* a simulator that is still writing ends with a broken pipe */
     int status = 0;
     waitpid(child, &status, 0);
@@ -87,9 +99,6 @@ static int demo_main(int argc, char **argv)
         rc = NJ_EXIT_SOURCE;
     }
     nj_report_free(&report);
-    nj_cli_free(&cli);
+    nj_cli_free(cli);
     return rc;
 }
-
-NJ_COMMAND(demo) = { "demo", "demo [--alerts N] [--seed S] [run options]",
-                     "simulate, embedded Kafka broker, run, report: no service, no download", NULL, demo_main };

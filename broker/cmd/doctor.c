@@ -33,10 +33,6 @@
 #include "../measure/energy.h"
 #include "command.h"
 
-static const char help[] =
-    "  -c FILE, -D section.key=value   the settings of the run that is to be looked at (models.path, catalogs.path, energy.*)\n"
-    "Exit code 0: everything that a run needs is here, whatever the notes say; 1: something is not.";
-
 typedef enum { FINE, NOTE, LACKS } state;
 
 static int lacking;
@@ -262,11 +258,26 @@ static void disk(const char *path)
          access(path, W_OK) ? ", not writable" : "");
 }
 
+static int doctor(int argc, char **argv);
+
+NJ_COMMAND(doctor) = {
+    .name = "doctor",
+    .usage = "doctor [-c FILE] [-D SECTION.KEY=VALUE]",
+    .summary = "what this machine lacks and how to get it",
+    .help = "The settings are those of the run that is to be looked at (models.path, catalogs.path, energy.*).\n",
+    .main = doctor,
+    .options = { nj_cli_settings },
+    .exits = (const nj_meaning[]){ { "0", "everything that a run needs is here, whatever the notes say" },
+                                   { "1", "something is not, or wrong usage or settings" },
+                                   { 0 } },
+    .by_table = true,
+};
+
 static int doctor(int argc, char **argv)
 {
     nj_cli cli;
     nj_error err = { "" };
-    int rc = nj_cli_parse(&cli, argc, argv, &err);
+    int rc = nj_cli_read(&cli, nj_command_doctor.options, argc, argv, &err);
     if (rc == 0 && cli.options.n_sources) rc = nj_fail(&err, "doctor takes settings only, no SOURCE");
     if (rc) {
         nj_log(NJ_LOG_ERROR, "%s", err.text);
@@ -288,9 +299,3 @@ static int doctor(int argc, char **argv)
     nj_cli_free(&cli);
     return lacking ? NJ_EXIT_USAGE : NJ_EXIT_OK;
 }
-
-NJ_COMMAND(doctor) = { .name = "doctor",
-                       .usage = "doctor [-c FILE] [-D section.key=value]",
-                       .summary = "what this machine lacks and how to get it",
-                       .help = help,
-                       .main = doctor };

@@ -44,13 +44,25 @@ static void print_one(const nj_instance *in)
     nj_arena_free(&arena);
 }
 
+static int modules_main(int argc, char **argv);
+
+NJ_COMMAND(modules) = {
+    .name = "modules",
+    .usage = "modules [NAME] [options]",
+    .summary = "the module table; with a NAME its needs, gives, settings, paper",
+    .main = modules_main,
+    .options = { nj_cli_settings, nj_cli_modules },
+    .arguments = (const nj_meaning[]){ { "NAME", "an instance: a module, or a [module.NAME] of the settings" }, { 0 } },
+    .by_table = true,
+};
+
 static int modules_main(int argc, char **argv)
 {
     nj_cli cli;
     nj_error err = { "" };
     nj_modules modules = { 0 };
     nj_instances set = { 0 };
-    int rc = nj_cli_parse(&cli, argc, argv, &err) || nj_modules_builtin(&modules, &err);
+    int rc = nj_cli_read(&cli, nj_command_modules.options, argc, argv, &err) || nj_modules_builtin(&modules, &err);
     for (uint32_t i = 0; rc == 0 && i < cli.options.n_module_paths; i++) rc = nj_modules_load(&modules, cli.module_path[i], &err);
     if (rc == 0 && cli.options.n_sources > 1) rc = nj_fail(&err, "modules: one NAME, not %u", cli.options.n_sources);
     const char *one = cli.options.n_sources ? cli.source[0] : NULL;
@@ -76,6 +88,3 @@ static int modules_main(int argc, char **argv)
     nj_cli_free(&cli);
     return rc ? NJ_EXIT_USAGE : NJ_EXIT_OK;
 }
-
-NJ_COMMAND(modules) = { "modules", "modules [NAME]", "the module table; with a NAME its needs, gives, settings, paper", NULL,
-                        modules_main };

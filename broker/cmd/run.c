@@ -3,6 +3,29 @@
 #include "../flow/cli.h"
 #include "command.h"
 
+static int run_main(int argc, char **argv);
+
+NJ_COMMAND(run) = {
+    .name = "run",
+    .usage = "run [options] SOURCE...",
+    .summary = "consume, decode, run the modules, write, account, measure",
+    .main = run_main,
+    .options = { nj_cli_settings, nj_cli_modules, nj_cli_run },
+    .arguments = (const nj_meaning[]){ { "SOURCE",
+                                         "FILE.avro, FOLDER (Avro or Parquet), FILE.tar, FILE.tar.gz, - (stdin: OCF or tar), "
+                                         "kafka://HOST:PORT/TOPIC[,TOPIC] or /^REGEX with ?group=G&from=FROM&until=UNTIL, "
+                                         "embedded://SOURCE; FROM: committed, earliest, latest, OFFSET or TIMESTAMP; UNTIL: "
+                                         "idle:SECONDS, end or count:N" },
+                                       { 0 } },
+    .exits = (const nj_meaning[]){ { "0", "all alerts are accounted for" },
+                                   { "2", "a source could not be read" },
+                                   { "3", "the accounts do not close, or an output failed" },
+                                   { "4", "--strict, and there are dead letters" },
+                                   { "130", "interrupted; what was read is accounted for" },
+                                   { 0 } },
+    .by_table = true,
+};
+
 static int run_main(int argc, char **argv)
 {
     nj_cli cli;
@@ -26,6 +49,3 @@ static int run_main(int argc, char **argv)
     nj_cli_free(&cli);
     return rc;
 }
-
-NJ_COMMAND(run) = { "run", "run [options] SOURCE...", "consume, decode, run the modules, write, account, measure", nj_run_help,
-                    run_main };

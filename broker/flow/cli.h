@@ -2,10 +2,14 @@
 #ifndef NJ_FLOW_CLI_H
 #define NJ_FLOW_CLI_H
 
+#include "../base/option.h"
 #include "../sink/file.h"
 #include "run.h"
 
-extern const char nj_run_help[];
+/* Options of a run; offsets into nj_cli, which is the first member of the struct of a command that has more. */
+extern const nj_option nj_cli_settings[]; /* -c, -D */
+extern const nj_option nj_cli_modules[];  /* -m, --module-path */
+extern const nj_option nj_cli_run[];      /* all others */
 
 typedef struct nj_cli {
     nj_settings settings;
@@ -15,11 +19,13 @@ typedef struct nj_cli {
     nj_outfile report; /* open from nj_cli_begin() on, so that no second run writes it */
     const char **source, **sink, **module_path;
     nj_topic_option *topic;
-    bool quiet, dot;
+    bool quiet;
 } nj_cli;
 
 /* Reads the options into cli->options; settings hold data/instances.ini, then -c files, then -D. -1 with err. */
 int nj_cli_parse(nj_cli *cli, int argc, char **argv, nj_error *err);
+/* The same with the tables of a command (ends with NULL); cli is the first member of their struct. */
+int nj_cli_read(nj_cli *cli, const nj_option *const *tables, int argc, char **argv, nj_error *err);
 /* Takes the file of --report: a place that cannot be written is found before the run, not behind it. */
 int nj_cli_begin(nj_cli *cli, nj_error *err);
 /* Prints the table, writes --report, says what went wrong; returns the exit code. */

@@ -54,7 +54,7 @@ static void entry(nj_buffer *out, const char *name, const char *text, size_t ind
 {
     size_t n = 2 + strlen(name);
     nj_buffer_printf(out, "  %s", name);
-    if (n + 2 > indent) {
+    if (n + 1 > indent) {
         nj_buffer_text(out, "\n");
         n = 0;
     }
@@ -82,17 +82,21 @@ static void meanings(nj_buffer *out, const char *title, const nj_meaning *m)
     for (; m && m->name; m++) entry(out, m->name, m->doc, TEXT_AT);
 }
 
+static const char *meaning_of(const nj_meaning *m, const char *name)
+{
+    while (m && m->name && strcmp(m->name, name)) m++;
+    return m ? m->doc : NULL;
+}
+
 /* 0 and 1 mean the same of all commands that do not say otherwise. */
 static void exits(nj_buffer *out, const nj_command *c)
 {
-    static const nj_meaning usual[] = { { "0", "done" }, { "1", "wrong usage or settings" } };
+    const char *good = meaning_of(c->exits, "0"), *wrong = meaning_of(c->exits, "1");
     nj_buffer_text(out, "\nExit codes\n");
-    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
-        const nj_meaning *own = c->exits;
-        while (own && own->name && strcmp(own->name, usual[i].name)) own++;
-        if (!own || !own->name) entry(out, usual[i].name, usual[i].doc, EXIT_AT);
-    }
-    for (const nj_meaning *m = c->exits; m && m->name; m++) entry(out, m->name, m->doc, EXIT_AT);
+    entry(out, "0", good ? good : "done", EXIT_AT);
+    entry(out, "1", wrong ? wrong : "wrong usage or settings", EXIT_AT);
+    for (const nj_meaning *m = c->exits; m && m->name; m++)
+        if (strcmp(m->name, "0") && strcmp(m->name, "1")) entry(out, m->name, m->doc, EXIT_AT);
 }
 
 static void verbs(nj_buffer *out, const nj_command *c)
