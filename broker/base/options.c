@@ -79,24 +79,24 @@ static int letter_not_known(const parser *p, char letter)
 
 /* --- values -------------------------------------------------------------------------------------------------------- */
 
-static int bad_value(const nj_option *o, const char *value, nj_error *err)
+static int bad_value(const nj_option *o, const char *said, const char *value, nj_error *err)
 {
-    if (o->type == NJ_OPTION_F64) return nj_fail(err, "--%s %s: expected a number from %g to %g", o->name, value, o->lo, o->hi);
-    if (o->hi > 9e18) return nj_fail(err, "--%s %s: expected a whole number, %.15g or more", o->name, value, o->lo);
-    return nj_fail(err, "--%s %s: expected a whole number from %.15g to %.15g", o->name, value, o->lo, o->hi);
+    if (o->type == NJ_OPTION_F64) return nj_fail(err, "%s %s: expected a number from %g to %g", said, value, o->lo, o->hi);
+    if (o->hi > 9e18) return nj_fail(err, "%s %s: expected a whole number, %.15g or more", said, value, o->lo);
+    return nj_fail(err, "%s %s: expected a whole number from %.15g to %.15g", said, value, o->lo, o->hi);
 }
 
-static int store_number(const nj_option *o, void *at, const char *value, nj_error *err)
+static int store_number(const nj_option *o, void *at, const char *said, const char *value, nj_error *err)
 {
     char *end;
     errno = 0;
     double v = strtod(value, &end);
-    if (end == value || *end || !(v >= o->lo && v <= o->hi)) return bad_value(o, value, err);
+    if (end == value || *end || !(v >= o->lo && v <= o->hi)) return bad_value(o, said, value, err);
     *(double *)at = v;
     return 0;
 }
 
-static int store_whole(const nj_option *o, void *at, const char *value, nj_error *err)
+static int store_whole(const nj_option *o, void *at, const char *said, const char *value, nj_error *err)
 {
     char *end;
     errno = 0;
@@ -104,7 +104,7 @@ static int store_whole(const nj_option *o, void *at, const char *value, nj_error
     unsigned long long u = is_unsigned ? strtoull(value, &end, 10) : (unsigned long long)strtoll(value, &end, 10);
     double v = is_unsigned ? (double)u : (double)(long long)u;
     if (end == value || *end || errno || (is_unsigned && strchr(value, '-')) || !(v >= o->lo && v <= o->hi))
-        return bad_value(o, value, err);
+        return bad_value(o, said, value, err);
     if (o->type == NJ_OPTION_INT)
         *(int *)at = (int)u;
     else if (is_unsigned)
@@ -115,7 +115,7 @@ static int store_whole(const nj_option *o, void *at, const char *value, nj_error
 }
 
 /* "wall|cpu" must have it. */
-static int store_word(const nj_option *o, void *at, const char *value, nj_error *err)
+static int store_word(const nj_option *o, void *at, const char *said, const char *value, nj_error *err)
 {
     char word[16][WORD], all[256] = "";
     const char *list[16];
@@ -129,27 +129,28 @@ static int store_word(const nj_option *o, void *at, const char *value, nj_error 
         return 0;
     }
     const char *near = nj_nearest(value, list, n);
-    if (near) return nj_fail(err, "--%s %s: did you mean %s?", o->name, value, near);
-    return nj_fail(err, "--%s %s: expected one of %s", o->name, value, all);
+    if (near) return nj_fail(err, "%s %s: did you mean %s?", said, value, near);
+    return nj_fail(err, "%s %s: expected one of %s", said, value, all);
 }
 
-static int store(const nj_option *o, void *conf, const char *value, nj_error *err)
+/* said: how the option was written. */
+static int store(const nj_option *o, void *conf, const char *said, const char *value, nj_error *err)
 {
     void *at = (char *)conf + o->offset;
     switch (o->type) {
     case NJ_OPTION_FLAG: *(bool *)at = true; return 0;
     case NJ_OPTION_TEXT: *(const char **)at = value; return 0;
-    case NJ_OPTION_WORD: return store_word(o, at, value, err);
-    case NJ_OPTION_F64: return store_number(o, at, value, err);
+    case NJ_OPTION_WORD: return store_word(o, at, said, value, err);
+    case NJ_OPTION_F64: return store_number(o, at, said, value, err);
     case NJ_OPTION_CALL: return o->take(conf, value, err);
-    default: return store_whole(o, at, value, err);
+    default: return store_whole(o, at, said, value, err);
     }
 }
 
 static int store_defaults(const nj_option *const *tables, void *conf, nj_error *err)
 {
     NJ_EACH_OPTION (o, tables)
-        if (o->def && o->type != NJ_OPTION_CALL && store(o, conf, o->def, err)) return -1;
+        if (o->def && o->type != NJ_OPTION_CALL && store(o, conf, o->name, o->def, err)) return -1;
     return 0;
 }
 
@@ -164,9 +165,9 @@ static bool is_option(const parser *p, const char *word)
 /* said: "--limit" or "-j"; value: what stands in the same word, or NULL. */
 static int take(parser *p, const nj_option *o, const char *said, const char *value)
 {
-    if (!o->value) return value ? nj_fail(p->err, "option %s takes no value", said) : store(o, p->conf, NULL, p->err);
+    if (!o->value) return value ? nj_fail(p->err, "option %s takes no value", said) : store(o, p->conf, said, NULL, p->err);
     if (!value && (p->at == p->argc || is_option(p, p->argv[p->at]))) return nj_fail(p->err, "option %s lacks its value", said);
-    return store(o, p->conf, value ? value : p->argv[p->at++], p->err);
+    return store(o, p->conf, said, value ? value : p->argv[p->at++], p->err);
 }
 
 /* How many options begin so; the last of them. */

@@ -138,9 +138,9 @@ static void wrong_values(void **state)
     refused("run -c", "option -c lacks its value");
     refused("run --columns --limit 3", "option --columns lacks its value");
     refused("run --strict=1", "option --strict takes no value");
-    refused("run -j 65", "--threads 65: expected a whole number from 1 to 64");
-    refused("run -j 4x", "--threads 4x: expected a whole number from 1 to 64");
-    refused("run -j 1e3", "--threads 1e3: expected a whole number from 1 to 64");
+    refused("run -j 65", "-j 65: expected a whole number from 1 to 64");
+    refused("run -j 4x", "-j 4x: expected a whole number from 1 to 64");
+    refused("run -j 1e3", "-j 1e3: expected a whole number from 1 to 64");
     refused("run --seed -1", "--seed -1: expected a whole number, 0 or more");
     refused("run --limit 9223372036854775808", "--limit 9223372036854775808: expected a whole number, 1 or more");
     refused("run --seconds nan", "--seconds nan: expected a number from 0.1 to 1e+06");
