@@ -24,6 +24,10 @@ typedef struct options {
     uint64_t record;
     int64_t candid;
     bool by_candid, json, hostless;
+    const char *of_one, *of_pages; /* an option given that is for one alert alone; for --hostless alone */
+    nj_hostless_asked pages;
+    nj_topic_option *topic;
+    nj_arena arena;
     nj_settings settings;
 } options;
 
@@ -413,43 +417,87 @@ done:
     return code;
 }
 
+static int whole_number(const char *option, long long least, long long *v)
+{
+    char *end;
+    errno = 0;
+    *v = strtoll(optarg, &end, 10);
+    if (end != optarg && !*end && !errno && *v >= least) return 0;
+    nj_log(NJ_LOG_ERROR, "inspect: %s %s: not a whole number%s", option, optarg, least ? " from 1 on" : "");
+    return -1;
+}
+
+/* NAME or NAME='SQL', as `nightjar run -t` has it. */
+static int add_topic(options *o, const char *text)
+{
+    const size_t n = strcspn(text, "=");
+    const char *name = n ? nj_arena_text(&o->arena, text, n) : NULL;
+    if (!n) nj_log(NJ_LOG_ERROR, "inspect: -t %s: expected NAME or NAME='SQL'", text);
+    if (!name) return -1;
+    o->topic[o->pages.n_topics++] = (nj_topic_option){ name, text[n] ? text + n + 1 : NULL };
+    return 0;
+}
+
+enum { RECORD = 256, CANDID, STAMPS, HDU, JSON, HOSTLESS, LIMIT, ALL };
+
+static int one_option(options *o, int c)
+{
+    nj_error err;
+    long long v;
+    switch (c) {
+    case RECORD:
+        if (whole_number("--record", 0, &v)) return -1;
+        o->record = (uint64_t)v;
+        o->of_one = "--record";
+        return 0;
+    case CANDID:
+        if (whole_number("--candid", 0, &v)) return -1;
+        o->candid = v;
+        o->by_candid = true;
+        o->of_one = "--candid";
+        return 0;
+    case STAMPS: o->prefix = optarg, o->of_one = "--stamps"; return 0;
+    case HDU: o->hdus = optarg, o->of_one = "--hdu"; return 0;
+    case JSON: o->json = true, o->of_one = "--json"; return 0;
+    case HOSTLESS: o->hostless = true; return 0;
+    case 'o': o->folder = optarg; return 0;
+    case 'w': o->pages.where = optarg, o->of_pages = "-w"; return 0;
+    case 't': o->of_pages = "-t"; return add_topic(o, optarg);
+    case 'm': o->pages.select = optarg, o->of_pages = "-m"; return 0;
+    case ALL: o->pages.all = true, o->of_pages = "--all"; return 0;
+    case LIMIT:
+        if (whole_number("--limit", 1, &v)) return -1;
+        o->pages.limit = v;
+        o->of_pages = "--limit";
+        return 0;
+    case 'j':
+        if (whole_number("-j", 1, &v)) return -1;
+        o->pages.threads = v < 1024 ? (int)v : 1024;
+        o->of_pages = "-j";
+        return 0;
+    case 'D':
+        if (!nj_settings_define(&o->settings, optarg, &err)) return 0;
+        nj_log(NJ_LOG_ERROR, "%s", err.text);
+        return -1;
+    default: return -1;
+    }
+}
+
 static int parse(int argc, char **argv, options *o)
 {
-    enum { RECORD = 256, CANDID, STAMPS, HDU, JSON, HOSTLESS };
     static const struct option table[] = { { "record", 1, 0, RECORD },     { "candid", 1, 0, CANDID },
                                            { "stamps", 1, 0, STAMPS },     { "hdu", 1, 0, HDU },
                                            { "json", 0, 0, JSON },         { "define", 1, 0, 'D' },
-                                           { "hostless", 0, 0, HOSTLESS }, { 0 } };
+                                           { "hostless", 0, 0, HOSTLESS }, { "limit", 1, 0, LIMIT },
+                                           { "all", 0, 0, ALL },           { 0 } };
     nj_error err;
-    char *end;
+    o->topic = calloc((size_t)argc + 1, sizeof *o->topic);
+    if (!o->topic) return -1;
     optind = 1;
-    for (int c; (c = nj_getopt(argc, argv, "D:o:", table, &err)) != -1;) switch (c) {
-        case RECORD:
-        case CANDID:
-            errno = 0;
-            long long v = strtoll(optarg, &end, 10);
-            if (end == optarg || *end || errno || v < 0) {
-                nj_log(NJ_LOG_ERROR, "inspect: %s is not a whole number", optarg);
-                return -1;
-            }
-            if (c == RECORD)
-                o->record = (uint64_t)v;
-            else
-                o->candid = v, o->by_candid = true;
-            break;
-        case STAMPS: o->prefix = optarg; break;
-        case HDU: o->hdus = optarg; break;
-        case JSON: o->json = true; break;
-        case HOSTLESS: o->hostless = true; break;
-        case 'o': o->folder = optarg; break;
-        case 'D':
-            if (nj_settings_define(&o->settings, optarg, &err)) {
-                nj_log(NJ_LOG_ERROR, "%s", err.text);
-                return -1;
-            }
-            break;
-        default: nj_log(NJ_LOG_ERROR, "inspect: %s", err.text); return -1;
-        }
+    for (int c; (c = nj_getopt(argc, argv, "D:o:w:t:m:j:", table, &err)) != -1;) {
+        if (c == '?') nj_log(NJ_LOG_ERROR, "inspect: %s", err.text);
+        if (one_option(o, c)) return -1;
+    }
     if (optind != argc - 1) {
         nj_log(NJ_LOG_ERROR, "inspect: expected one FILE");
         return -1;
@@ -459,23 +507,37 @@ static int parse(int argc, char **argv, options *o)
         nj_log(NJ_LOG_ERROR, "inspect: --hostless and -o DIR belong together");
         return -1;
     }
+    const char *unread = o->hostless ? o->of_one : o->of_pages;
+    if (unread) {
+        nj_log(NJ_LOG_ERROR, "inspect: %s is for %s", unread,
+               o->hostless ? "one alert, not for --hostless" : "--hostless -o DIR");
+        return -1;
+    }
     return 0;
 }
 
-/* A page for every alert and an index. */
-static int review(const options *o)
+/* A page for each candidate and an index. */
+static int review(options *o)
 {
     nj_hostless_review n;
     nj_error err = { "" };
-    int rc = nj_hostless_review_run(o->spec, o->folder, &o->settings, &n, &err);
-    if (rc) {
-        nj_log(NJ_LOG_ERROR, "%s", err.text);
-        return rc == -2 ? NJ_EXIT_USAGE : NJ_EXIT_SOURCE;
+    o->pages.source = o->spec;
+    o->pages.folder = o->folder;
+    o->pages.topic = o->topic;
+    int rc = nj_hostless_review_run(&o->pages, &o->settings, &n, &err);
+    if (rc != NJ_EXIT_OK && rc != NJ_EXIT_INTERRUPTED) {
+        if (!err.said) nj_log(NJ_LOG_ERROR, "%s", err.text);
+        return rc;
     }
-    printf("%llu alerts, %llu unreadable, %llu with a source in one stamp alone, %llu within both limits: %s/index.html\n",
-           (unsigned long long)n.n_alerts, (unsigned long long)n.n_dead, (unsigned long long)n.n_candidates,
-           (unsigned long long)n.n_verdicts, o->folder);
-    return NJ_EXIT_OK;
+    printf("%llu alerts, %llu unreadable, %llu with a source in one stamp alone, %llu within both limits",
+           (unsigned long long)(n.n_alerts + n.n_filtered), (unsigned long long)n.n_dead, (unsigned long long)n.n_candidates,
+           (unsigned long long)n.n_verdicts);
+    if (n.n_filtered) printf(" (%llu did not pass -w or -t)", (unsigned long long)n.n_filtered);
+    printf(": %s/index.html and %llu pages", o->folder, (unsigned long long)n.n_pages);
+    if (n.n_alerts > n.n_pages)
+        printf(", none for the %llu that are no candidates (--all)", (unsigned long long)(n.n_alerts - n.n_pages));
+    printf("\n");
+    return rc;
 }
 
 static int run(int argc, char **argv)
@@ -483,12 +545,15 @@ static int run(int argc, char **argv)
     options o = { 0 };
     int code = parse(argc, argv, &o) ? NJ_EXIT_USAGE : o.hostless ? review(&o) : inspect(&o);
     nj_settings_free(&o.settings);
+    nj_arena_free(&o.arena);
+    free(o.topic);
     return code;
 }
 
 NJ_COMMAND(inspect) = {
     .name = "inspect",
-    .usage = "inspect FILE [--record N] [--stamps PREFIX] [--hdu LIST] [--hostless -o DIR]",
+    .usage = "inspect FILE [--record N] [--stamps PREFIX] [--hdu LIST], or inspect FILE --hostless -o DIR [-w SQL] [-t TOPIC] "
+             "[--limit N] [--all]",
     .summary = "one packet for a person: fields with units, light curve, stamps",
     .help = "\n  FILE                any SOURCE of `nightjar run`: an .avro file, a folder, a tar\n"
             "      --record N      the N-th alert, counted from 0 (0)\n"
@@ -497,7 +562,14 @@ NJ_COMMAND(inspect) = {
             "      --hdu LIST      of stamps with several images also these, by name or number: UNCERT,PSFIMAGE\n"
             "      --json          all fields as JSON, nothing drawn\n"
             "      --hostless -o DIR\n"
-            "                      a page for each alert of FILE with what hostless detection makes of it, and an index\n"
-            "  -D decode.KEY=VALUE a setting of decode (the schema of bare datums, for instance)\n",
+            "                      a page for each candidate of FILE with what hostless detection makes of it, and an index\n"
+            "                      that begins with the most promising; asteroids and rb < 0.55 are last, in grey\n"
+            "      -w 'SQL'        of these, those for which this WHERE clause is true (as in `nightjar run`)\n"
+            "      -t NAME['=SQL'] those of this topic; with several, of any of them\n"
+            "      --limit N       stop after N alerts of FILE\n"
+            "      --all           a page also for each alert that is no candidate\n"
+            "      -m LIST         more modules than hostless and roid, for -w and -t\n"
+            "      -j THREADS      compute threads (all cores)\n"
+            "  -D section.key=value a setting: decode.KEY (the schema of bare datums, for instance), module.hostless.KEY\n",
     .main = run,
 };

@@ -108,7 +108,6 @@ static int add_base(run *r)
             add_field(r, (nj_field){ c->key, NULL, c->type, 1, c->unit, c->doc, NULL }, (field_source){ FIELD_WANT, want, 0 }))
             return -1;
     }
-    r->n_base = r->n_fields;
     return 0;
 }
 
@@ -144,7 +143,7 @@ static int add_modules(run *r, nj_error *err)
     return 0;
 }
 
-static int add_columns(run *r, const char *list, nj_error *err)
+static int add_columns(run *r, const char *label, const char *list, nj_error *err)
 {
     for (const char *p = list; p && *p;) {
         const char *end = strchrnul(p, ',');
@@ -153,8 +152,7 @@ static int add_columns(run *r, const char *list, nj_error *err)
         while (n && isspace((unsigned char)p[n - 1])) n--;
         const char *name = nj_arena_text(&r->arena, p, n);
         if (!name) return nj_fail(err, "out of memory");
-        if (n && (nj_flow_check_column(r, "--columns", name, err) || (add_extra(r, name) && nj_fail(err, "out of memory"))))
-            return -1;
+        if (n && (nj_flow_check_column(r, label, name, err) || (add_extra(r, name) && nj_fail(err, "out of memory")))) return -1;
         p = *end ? end + 1 : end;
     }
     return 0;
@@ -246,9 +244,12 @@ int nj_flow_fields(run *r, nj_error *err)
     const nj_run_options *o = r->options;
     memset(r->lc_want, 0xff, sizeof r->lc_want);
     if (nj_flow_check_topics(r, err)) return -1;
-    if (add_base(r) || add_topics(r)) return nj_fail(err, "out of memory");
+    if (add_base(r)) return nj_fail(err, "out of memory");
+    if (add_columns(r, "columns", o->own_columns, err)) return -1;
+    r->n_base = r->n_fields;
+    if (add_topics(r)) return nj_fail(err, "out of memory");
     if (add_modules(r, err) || nj_flow_check_needs(r, err)) return -1;
-    if (add_columns(r, o->columns, err)) return -1;
+    if (add_columns(r, "--columns", o->columns, err)) return -1;
     r->n_out = r->n_fields;
     if (o->where && add_names(r, "-w", o->where, err)) return -1;
     r->topic = calloc(o->n_topics + 1, sizeof *r->topic);

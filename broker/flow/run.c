@@ -119,17 +119,18 @@ static int open_sources(run *r, nj_error *err)
 static int open_sinks(run *r, nj_error *err)
 {
     const nj_run_options *o = r->options;
-    r->sink = calloc(o->n_sinks + 1, sizeof *r->sink);
+    r->sink = calloc(o->n_sinks + 2, sizeof *r->sink);
     if (!r->sink) return nj_fail(err, "out of memory");
-    for (uint32_t i = 0; i < (o->n_sinks ? o->n_sinks : 1); i++) {
+    if (o->own_sink) r->sink[r->n_sinks++] = o->own_sink;
+    for (uint32_t i = 0; i < (o->n_sinks ? o->n_sinks : !o->own_sink); i++) {
         for (uint32_t k = 0; k < i; k++)
             if (!strcmp(o->sink[i], o->sink[k])) return nj_fail(err, "-o %s: is given twice", o->sink[i]);
         nj_sink_args args = {
             .mode = o->mode, .sync = r->conf.sync, .settings = o->settings, .refuse = nj_flow_refuse, .refuse_opaque = r
         };
-        r->sink[i] = nj_sink_open(o->n_sinks ? o->sink[i] : "null:", &args, err);
-        if (!r->sink[i]) return -1;
-        r->n_sinks++;
+        nj_sink *sink = nj_sink_open(o->n_sinks ? o->sink[i] : "null:", &args, err);
+        if (!sink) return -1;
+        r->sink[r->n_sinks++] = sink;
     }
     return 0;
 }

@@ -28,7 +28,10 @@ typedef struct nj_run_options {
     const char *dead_letters; /* path; NULL = dead-letters.avro beside the first output file, made at the first one */
     nj_sink_mode mode;
     bool strict, progress;
-    const char *metrics; /* HOST:PORT of the metrics endpoint; NULL = none */
+    nj_sink *own_sink;       /* besides those of `sink`: the caller's, who frees it behind close(); NULL = none */
+    const char *own_columns; /* as `columns`, for that sink: a survey that lacks one is nothing to tell */
+    uint8_t stamps;          /* bit per stamp that it opens, whether a module does or not */
+    const char *metrics;     /* HOST:PORT of the metrics endpoint; NULL = none */
     /* Opens the sources in place of nj_source_open, for packets that are in memory (bench, profile); NULL = as usual. */
     nj_source *(*open_source)(void *opaque, const nj_source_args *args, nj_error *err);
     void *opaque;

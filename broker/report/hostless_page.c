@@ -3,32 +3,37 @@
 #include <erfa.h>
 #include <erfam.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
+#include <search.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "../base/filelock.h"
+#include "hostless_index.h"
 #include "hostless_plots.h"
 #include "hostless_words.h"
-
-typedef struct line { /* of the index */
-    int64_t candid;
-    char object[64], band[8], lone[16], thumb[3][6000];
-    int candidate, verdict, roid, positive;
-    double ks[2], sd[2], excess, mag, rb, sso_dist;
-    uint32_t repeats;
-} line;
 
 struct nj_hostless_writer {
     char folder[3000];
     nj_elephant geometry[2]; /* ZTF, Rubin */
     nj_elephant_work *work;
     nj_clip_work *clip;
-    line *line;
+    nj_hostless_line *line;
     uint32_t n, cap;
+    void *ids; /* search tree of nj_hostless_id: how often an id came */
+    bool made; /* the folder was not there */
+    int index; /* the open file of the index: locked, so that the folder has one writer */
 };
+
+typedef struct nj_hostless_id {
+    int64_t candid;
+    uint32_t n;
+} nj_hostless_id;
 
 static const char style[] =
     "<style>body{font:14px/1.45 system-ui,sans-serif;color:#1c2430;background:#fff;max-width:1040px;margin:24px auto;padding:0 "
@@ -54,11 +59,26 @@ static const char style[] =
     "3;fill:none}.ks{stroke:#1c2430;stroke-width:2}text.ks{stroke:none;font-weight:600}"
     ".inside{fill:#cfe8d8}.outside{fill:#f2d9d3}.spread{stroke:#1c2430;stroke-width:1.4}.error{stroke:#1c2430;stroke-width:5}"
     ".thumbs{white-space:nowrap}.thumb{width:63px;height:63px;image-rendering:pixelated}tbody "
-    "tr:nth-child(even){background:#f6f7f9}</style>\n";
+    "tr:nth-child(even){background:#f6f7f9}.why{color:#5c6675;font-size:12.5px}.long{overflow-wrap:anywhere}.id{white-space:"
+    "nowrap}"
+    ".doubt td,.doubt a{color:#767e8a}.doubt .thumb{opacity:.55}td .name{display:none}h1,.sub{overflow-wrap:anywhere}"
+    "@media(max-width:640px){.quad{grid-template-columns:1fr}.list thead{display:none}.list tr{display:block;padding:8px "
+    "0;border-top:1px solid #d5dae1}.list td{display:inline-block;padding-right:14px}.list td.wide{display:block}.list "
+    "td.empty{display:none}td .name{display:inline;color:#5c6675;margin-right:4px}}</style>\n";
 static const char hatch[] =
     "<svg width=0 height=0 style=\"position:absolute\"><defs><pattern id=hatch width=1.2 height=1.2 patternUnits=userSpaceOnUse>"
     "<rect width=1.2 height=1.2 fill=\"#fff\"/><path d=\"M0 1.2L1.2 0\" stroke=\"#c0188c\" stroke-width=.35 "
     "/></pattern></defs></svg>\n";
+
+/* Two writers of one folder would mix their pages under one index. */
+static int open_index(nj_hostless_writer *w, nj_error *err)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/index.html", w->folder);
+    w->index = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (w->index < 0) return nj_fail(err, "%s: %s", path, strerror(errno));
+    return nj_file_lock(w->index, path, err);
+}
 
 nj_hostless_writer *nj_hostless_writer_new(const char *folder, nj_error *err)
 {
@@ -66,12 +86,15 @@ nj_hostless_writer *nj_hostless_writer_new(const char *folder, nj_error *err)
         nj_fail(err, "%.60s...: the name is too long", folder);
         return NULL;
     }
-    if (mkdir(folder, 0777) && errno != EEXIST) {
+    const bool made = !mkdir(folder, 0777);
+    if (!made && errno != EEXIST) {
         nj_fail(err, "%s: %s", folder, strerror(errno));
         return NULL;
     }
     nj_hostless_writer *w = calloc(1, sizeof *w);
     if (w) {
+        w->made = made;
+        w->index = -1;
         snprintf(w->folder, sizeof w->folder, "%s", folder);
         w->work = aligned_alloc(64, (sizeof *w->work + 63) / 64 * 64);
         w->clip = aligned_alloc(64, (nj_clip_work_size() + 63) / 64 * 64);
@@ -82,12 +105,24 @@ nj_hostless_writer *nj_hostless_writer_new(const char *folder, nj_error *err)
         return NULL;
     }
     memset(w->work, 0, sizeof *w->work);
+    if (open_index(w, err)) {
+        nj_hostless_writer_free(w);
+        return NULL;
+    }
     return w;
 }
 
 void nj_hostless_writer_free(nj_hostless_writer *w)
 {
     if (!w) return;
+    struct stat st;
+    char path[4096];
+    snprintf(path, sizeof path, "%s/index.html", w->folder);
+    if (w->index >= 0 && !fstat(w->index, &st) && !st.st_size) unlink(path); /* made here, and nothing came of it */
+    if (w->index >= 0) close(w->index);
+    if (w->made) rmdir(w->folder); /* if it is empty */
+    tdestroy(w->ids, free);
+    for (uint32_t i = 0; i < w->n; i++) nj_hostless_line_free(&w->line[i]);
     for (int i = 0; i < 2; i++) nj_elephant_close(&w->geometry[i]);
     free(w->work);
     free(w->clip);
@@ -249,50 +284,48 @@ static void add_test(nj_hostless_writer *w, nj_buffer *out, const nj_hostless_pa
 
 /* --- pages --- */
 
-static const char *badge(int candidate, int verdict, const char **class)
+static int by_id(const void *a, const void *b)
 {
-    *class = verdict == 1 ? "yes" : candidate == 1 ? "maybe" : "";
-    return verdict == 1     ? "passes both limits"
-           : candidate == 1 ? "lone source, beyond a limit"
-           : candidate == 0 ? "not a candidate"
-                            : "no answer";
+    const nj_hostless_id *x = a, *y = b;
+    return (x->candid > y->candid) - (x->candid < y->candid);
 }
 
-static void remember(nj_hostless_writer *w, const nj_hostless_page *p, nj_error *err)
+/* "CANDID.html"; "CANDID-2.html" for the second alert of that id, whose page would replace the first one's. -1: no memory. */
+static int page_name(nj_hostless_writer *w, int64_t candid, char *name, size_t size)
+{
+    nj_hostless_id *id = calloc(1, sizeof *id), **found;
+    if (!id) return -1;
+    id->candid = candid;
+    found = tsearch(id, &w->ids, by_id);
+    if (!found || *found != id) free(id);
+    if (!found) return -1;
+    if (++(*found)->n == 1)
+        snprintf(name, size, "%lld.html", (long long)candid);
+    else
+        snprintf(name, size, "%lld-%u.html", (long long)candid, (*found)->n);
+    return 0;
+}
+
+static int remember(nj_hostless_writer *w, const nj_hostless_page *p, const char *name, nj_error *err)
 {
     if (w->n == w->cap) {
-        line *more = realloc(w->line, (2 * w->cap + 64) * sizeof *more);
-        if (!more) {
-            nj_fail(err, "out of memory");
-            return;
-        }
+        nj_hostless_line *more = realloc(w->line, (2 * w->cap + 64) * sizeof *more);
+        if (!more) return nj_fail(err, "out of memory");
         w->line = more;
         w->cap = 2 * w->cap + 64;
     }
-    line *l = &w->line[w->n++];
-    *l = (line){ .candid = p->candid,
-                 .candidate = p->candidate,
-                 .verdict = p->verdict,
-                 .roid = p->roid,
-                 .positive = p->positive,
-                 .ks = { p->ks[0], p->ks[1] },
-                 .sd = { p->sd[0], p->sd[1] },
-                 .mag = p->mag,
-                 .rb = p->rb,
-                 .sso_dist = p->sso_dist,
-                 .repeats = p->repeats,
-                 .excess = isnan(p->ks[0]) || isnan(p->ks[1]) ? INFINITY : fmax(p->ks[0] / p->limit[0], p->ks[1] / p->limit[1]) };
-    snprintf(l->object, sizeof l->object, "%s", p->object ? p->object : "");
-    snprintf(l->band, sizeof l->band, "%s", p->band ? p->band : "");
-    snprintf(l->lone, sizeof l->lone, "%s", p->lone ? p->lone : "");
+    nj_buffer thumb[3] = { { 0 } };
     float lo[3] = { 0 }, hi[3] = { 0 };
     stretch(p, lo, hi);
-    for (int k = 0; k < 3 && p->candidate == 1; k++) {
-        nj_buffer thumb = { 0 };
-        if (p->stamp[k].pixel) nj_plot_png(&thumb, &p->stamp[k], lo[k], hi[k]);
-        if (thumb.data && thumb.n < sizeof l->thumb[k]) memcpy(l->thumb[k], thumb.data, thumb.n + 1);
-        nj_buffer_free(&thumb);
+    for (int k = 0; k < 3 && p->candidate == 1; k++)
+        if (p->stamp[k].pixel) nj_plot_png(&thumb[k], &p->stamp[k], lo[k], hi[k]);
+    if (thumb[0].failed || thumb[1].failed || thumb[2].failed ||
+        nj_hostless_line_make(&w->line[w->n], p, name, (char *[]){ thumb[0].data, thumb[1].data, thumb[2].data })) {
+        for (int k = 0; k < 3; k++) nj_buffer_free(&thumb[k]);
+        return nj_fail(err, "out of memory");
     }
+    w->n++;
+    return 0;
 }
 
 /* Rubin's stamps come in many sizes: the central 30 x 30, as the module looks at them. */
@@ -314,14 +347,18 @@ int nj_hostless_write(nj_hostless_writer *w, const nj_hostless_page *alert, nj_e
         if (page.stamp[k].pixel && page.stamp[k].rows >= 30 && page.stamp[k].cols >= 30) crop_to_30(&page.stamp[k], cropped[k]);
     nj_buffer out = { 0 };
     nj_clip clip[2] = { { 0 } };
-    const char *class, *words = badge(p->candidate, p->verdict, &class);
-    char name[64];
+    const char *class, *words = nj_hostless_badge(p->candidate, p->verdict, &class);
+    char name[64], doubt[128];
+    nj_hostless_doubt(p, doubt, sizeof doubt);
+    if (page_name(w, p->candid, name, sizeof name)) return nj_fail(err, "out of memory");
     nj_buffer_text(&out, "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport "
-                         "content=\"width=device-width\"><title>");
+                         "content=\"width=device-width,initial-scale=1\"><title>");
     nj_markup_text(&out, p->object ? p->object : "alert");
     nj_buffer_printf(&out, " %lld</title>\n%s%s<h1>", (long long)p->candid, style, hatch);
     nj_markup_text(&out, p->object ? p->object : "alert");
-    nj_buffer_printf(&out, " <span class=\"badge %s\">%s</span></h1>\n<p class=sub>", class, words);
+    nj_buffer_printf(&out, " <span class=\"badge %s\">%s</span>", *doubt ? "" : class, words);
+    if (*doubt) nj_buffer_printf(&out, " <span class=badge>%s</span>", doubt);
+    nj_buffer_text(&out, "</h1>\n<p class=sub>");
     nj_markup_text(&out, p->survey);
     nj_buffer_printf(&out, " candid %lld &middot; <a href=index.html>index</a></p>\n", (long long)p->candid);
     add_stamps(w, &out, p, clip);
@@ -337,81 +374,24 @@ int nj_hostless_write(nj_hostless_writer *w, const nj_hostless_page *alert, nj_e
     nj_plot_curve(&out, p->point, p->n_points);
     nj_buffer_text(&out,
                    "<p class=sub>Open circles: fainter than the template. Triangles: upper limits.</p></div>\n</div>\n</html>\n");
-    snprintf(name, sizeof name, "%lld.html", (long long)p->candid);
     int rc = write_file(w, name, &out, err);
     nj_buffer_free(&out);
-    if (!rc) {
-        err->text[0] = 0;
-        remember(w, p, err);
-        rc = err->text[0] ? -1 : 0;
-    }
-    return rc;
+    return rc ? rc : remember(w, p, name, err);
 }
 
-static int by_verdict(const void *a, const void *b)
+int nj_hostless_write_index(nj_hostless_writer *w, const nj_hostless_index *about, nj_error *err)
 {
-    const line *x = a, *y = b;
-    if (x->verdict != y->verdict) return y->verdict - x->verdict;
-    if (x->candidate != y->candidate) return y->candidate - x->candidate;
-    if (x->excess != y->excess) return x->excess < y->excess ? -1 : 1;
-    if (x->mag != y->mag && !isnan(x->mag) && !isnan(y->mag)) return x->mag < y->mag ? -1 : 1;
-    return (x->candid > y->candid) - (x->candid < y->candid);
-}
-
-static void add_distance(nj_buffer *out, const line *l, int k)
-{
-    if (isnan(l->ks[k]))
-        nj_buffer_text(out, "<td class=n>&ndash;</td>");
-    else if (isnan(l->sd[k]))
-        nj_buffer_printf(out, "<td class=n>%.3f</td>", l->ks[k]);
-    else
-        nj_buffer_printf(out, "<td class=n>%.3f &plusmn; %.3f</td>", l->ks[k], l->sd[k] / sqrt(l->repeats));
-}
-
-int nj_hostless_write_index(nj_hostless_writer *w, const char *title, nj_error *err)
-{
-    static const char *const roid[] = { "", "first", "asteroid?", "asteroid" };
     nj_buffer out = { 0 };
-    uint32_t n_candidates = 0, n_verdicts = 0;
-    if (w->n) qsort(w->line, w->n, sizeof *w->line, by_verdict);
-    for (uint32_t i = 0; i < w->n; i++) n_candidates += w->line[i].candidate == 1, n_verdicts += w->line[i].verdict == 1;
-    nj_buffer_text(&out, "<!doctype html><html lang=en><meta charset=utf-8><title>Hostless: ");
-    nj_markup_text(&out, title);
-    nj_buffer_printf(&out, "</title>\n%s<h1>Hostless candidates</h1>\n<p class=sub>", style);
-    nj_markup_text(&out, title);
-    nj_buffer_printf(&out,
-                     ": %u alerts, %u with a source in one stamp alone, %u pass both limits. Sorted by verdict, D "
-                     "against its limit, magnitude. A "
-                     "verdict is no discovery: look at the reasons against.</p>\n<table><thead><tr><th>object<th>verdict<th>D "
-                     "science<th>D template<th>source in"
-                     "<th>mag<th>rb<th>sign<th>asteroid<th>science, template, difference</tr></thead><tbody>\n",
-                     w->n, n_candidates, n_verdicts);
-    for (uint32_t i = 0; i < w->n; i++) {
-        const line *l = &w->line[i];
-        const char *class, *words = badge(l->candidate, l->verdict, &class);
-        nj_buffer_printf(&out, "<tr><td><a href=%lld.html>", (long long)l->candid);
-        nj_markup_text(&out, *l->object ? l->object : "alert");
-        nj_buffer_printf(&out, "</a><br>%lld</td><td><span class=\"badge %s\">%s</span></td>", (long long)l->candid, class,
-                         words);
-        add_distance(&out, l, 0);
-        add_distance(&out, l, 1);
-        nj_buffer_text(&out, "<td>");
-        nj_markup_text(&out, l->lone);
-        nj_buffer_text(&out, "</td><td class=n>");
-        if (!isnan(l->mag)) nj_buffer_printf(&out, "%.2f ", l->mag), nj_markup_text(&out, l->band);
-        nj_buffer_text(&out, "</td><td class=n>");
-        if (!isnan(l->rb)) nj_buffer_printf(&out, "%.2f", l->rb);
-        nj_buffer_printf(&out, "</td><td>%s</td><td>%s</td><td class=thumbs>",
-                         l->positive == 1   ? "+"
-                         : l->positive == 0 ? "&minus;"
-                                            : "",
-                         l->roid >= 0 && l->roid <= 3 ? roid[l->roid] : "");
-        for (int k = 0; k < 3; k++)
-            if (l->thumb[k][0]) nj_buffer_printf(&out, "<img class=thumb alt=\"\" src=\"%s\"> ", l->thumb[k]);
-        nj_buffer_text(&out, "</td></tr>\n");
+    int rc = 0;
+    nj_hostless_index_html(&out, style, w->line, w->n, about);
+    if (out.failed) rc = nj_fail(err, "out of memory");
+    size_t done = 0;
+    if (!rc && ftruncate(w->index, 0)) rc = nj_fail(err, "%s/index.html: %s", w->folder, strerror(errno));
+    while (!rc && done < out.n) {
+        ssize_t n = pwrite(w->index, out.data + done, out.n - done, (off_t)done);
+        if (n < 0 && errno != EINTR) rc = nj_fail(err, "%s/index.html: %s", w->folder, strerror(errno));
+        if (n > 0) done += (size_t)n;
     }
-    nj_buffer_text(&out, "</tbody></table>\n</html>\n");
-    int rc = write_file(w, "index.html", &out, err);
     nj_buffer_free(&out);
     return rc;
 }

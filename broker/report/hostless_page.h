@@ -24,6 +24,7 @@ typedef struct nj_hostless_page {
     nj_picture stamp[3]; /* science, template, difference; pixel NULL: absent */
     /* the module's answer */
     const char *reason; /* "done", "range", ... */
+    const char *topics; /* names of the topics that it matches; NULL = none were asked for */
     int candidate, stage, verdict, n_nan, n_bad, clipped[2];
     const char *lone;
     double ks[2], sd[2], limit[2]; /* science, template; limit: the largest of a verdict */
@@ -31,12 +32,21 @@ typedef struct nj_hostless_page {
 } nj_hostless_page;
 
 typedef struct nj_hostless_writer nj_hostless_writer;
-/* Pages go to folder/CANDID.html. NULL with err. */
+/* Pages go to folder/CANDID.html. The folder has one writer: NULL with err when another one has its index. */
 nj_hostless_writer *nj_hostless_writer_new(const char *folder, nj_error *err);
 void nj_hostless_writer_free(nj_hostless_writer *writer);
 /* Writes the alert's page and remembers its line of the index. -1 with err. */
 int nj_hostless_write(nj_hostless_writer *writer, const nj_hostless_page *page, nj_error *err);
-/* folder/index.html: by verdict, then by the larger of D / limit, then by magnitude. */
-int nj_hostless_write_index(nj_hostless_writer *writer, const char *title, nj_error *err);
+/* What stands above the list. */
+typedef struct nj_hostless_index {
+    const char *title;   /* the source */
+    const char *clauses; /* that alerts had to pass, as typed; NULL = none */
+    uint64_t n_read, n_filtered, n_dead;
+    uint64_t n_others; /* alerts without a page, because they are no candidates */
+} nj_hostless_index;
+
+/* folder/index.html: what is in doubt (an asteroid, a low rb) last and grey, with the reason; before that by verdict, then by the
+ * larger of D / limit, then by magnitude. */
+int nj_hostless_write_index(nj_hostless_writer *writer, const nj_hostless_index *about, nj_error *err);
 
 #endif

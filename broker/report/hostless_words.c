@@ -85,3 +85,14 @@ void nj_hostless_reasons(nj_buffer *out, const nj_hostless_page *page, bool agai
         add_for(out, page);
     if (out->n == before) nj_buffer_text(out, "<li class=none>none</li>\n");
 }
+
+void nj_hostless_doubt(const nj_hostless_page *p, char *text, size_t size)
+{
+    const char *asteroid = p->roid == 3                                         ? "known asteroid"
+                           : p->roid == 2                                       ? "looks like an asteroid"
+                           : p->sso_dist >= 0 && p->sso_dist < KNOWN_SSO_ARCSEC ? "at a Solar System object"
+                                                                                : NULL;
+    char low[32] = "";
+    if (p->rb < least_rb) snprintf(low, sizeof low, "rb %.2f", p->rb);
+    snprintf(text, size, "%s%s%s", asteroid ? asteroid : "", asteroid && *low ? ", " : "", low);
+}

@@ -129,7 +129,7 @@ def profiles():
     ok(not Look(text).found, "flame graph: nothing in it would run", Look(text).found[:3])
 
 
-ALL = []
+ALL = ["--all"]
 with Folder():
     hostless_pages()
     reports()
