@@ -10,11 +10,17 @@ def main():
     with open(os.path.join(ROOT, "perf", "results", "night.json")) as f:
         night = json.load(f)
     n = night["ledger"][0]["consumed"]
-    lines = [f"{n:,} simulated alerts, one compute thread: {night['alerts_per_s_core']['mean']:,.0f} ± {night['alerts_per_s_core']['sd']:.0f} alerts/s/core,"
+    cost = "cpu_us_per_alert" in night  # a night measured before there was one cost has wall times
+    lines = [f"{n:,} simulated alerts, one compute thread: {night['alerts_per_s_core']['mean']:,.0f} ± {night['alerts_per_s_core']['sd']:.0f} alerts/s per core,"
              f" {max(night['rss_max_bytes']) / 1e6:.0f} MB resident, ledger closed (`make soak`, perf/results/night.json).", "",
-             "| stage or module | offered | hits | flagged | us/alert | share |", "|---|---|---|---|---|---|"]
+             f"| stage or module | offered | hits | flagged | {'CPU' if cost else 'wall'} us/alert | share |", "|---|---|---|---|---|---|"]
     for m in night["modules"]:
-        lines.append(f"| {m['name']} | {m['offered']:,} | {m['hits']:,} | {m['flagged']:,} | {m['ns_per_alert'] / 1e3:.2f} | {100 * m['share']:.1f} % |")
+        us = m["cpu_us_per_alert"] if cost else m["ns_per_alert"] / 1e3
+        lines.append(f"| {m['name']} | {m['offered']:,} | {m['hits']:,} | {m['flagged']:,} | {us:.2f} | {100 * m['share']:.1f} % |")
+    if cost:
+        rest, whole = night["rest_of_the_run_cpu_us_per_alert"], night["cpu_us_per_alert"]
+        lines.append(f"| rest of the run | {n:,} | | | {rest:.2f} | {100 * rest / whole:.1f} % |")
+        lines.append(f"| whole run | {n:,} | | | {whole:.2f} | 100.0 % |")
     path = os.path.join(ROOT, "README.md")
     with open(path) as f:
         text = f.read()

@@ -33,7 +33,10 @@ def main():
         "alerts_per_s_core": {"mean": statistics.mean(rate), "sd": statistics.stdev(rate), "loops": rate},
         "rss_max_bytes": [r["memory"]["rss_max_bytes"] for r in loops],
         "ledger": [r["ledger"] for r in loops],
-        "modules": [{k: m[k] for k in ("name", "offered", "passed", "hits", "flagged", "ns_per_alert", "share")} for m in loops[0]["modules"]],
+        "cpu_us_per_alert": loops[0]["throughput"]["cpu_us_per_alert"],
+        "rest_of_the_run_cpu_us_per_alert": 1e6 * loops[0]["throughput"]["rest_cpu_s"] / n,
+        "modules": [{k: m[k] for k in ("name", "offered", "passed", "hits", "flagged", "cpu_us_per_alert", "wall_us_per_alert", "share")} for m in loops[0]["modules"]],
+        "load": os.getloadavg(),
         "context": loops[0]["context"],
     }
     os.makedirs(os.path.join(ROOT, "perf", "results"), exist_ok=True)

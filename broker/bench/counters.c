@@ -26,8 +26,8 @@ static int once(nj_bench_run *run, bench *b, int on, uint32_t round)
         int64_t clocked = 0;
         for (uint32_t i = 0; i < report.n_stages; i++) clocked += report.stage[i].count.wall_ns;
         b->same &= report.ledger.emitted == b->packets.n && nj_ledger_closed(&report.ledger) && (clocked > 0) == on;
-        b->cpu[on][round] = report.cpu_s * 1e9 / (double)b->packets.n;
-        b->wall[on][round] = report.wall_s * 1e9 / (double)b->packets.n;
+        b->cpu[on][round] = 1e3 * nj_report_run_cost(&report).cpu_us;
+        b->wall[on][round] = 1e3 * nj_report_run_cost(&report).wall_us;
     }
     nj_report_free(&report);
     return rc;

@@ -307,9 +307,10 @@ static void measure(nj_bench_run *run, bench *b)
         { "libdeflate alone, its two stamps", gunzip, b, (double)b->n_mixed, 0 },
     };
     nj_bench_time(run, folder, sizeof folder / sizeof *folder);
-    nj_bench_bar(run, "whole folder, one core", 1e9 / nj_bench_median(run, 0), "alerts/s", 100 * PYTHON_ALERTS_PER_S, NAN);
+    nj_bench_bar(run, "whole folder, one core", 1e9 / nj_bench_median(run, 0), "alerts/s per core", 100 * PYTHON_ALERTS_PER_S,
+                 NAN);
     nj_bench_figure(run, "whole folder / the Python's 27 alerts/s", 1e9 / nj_bench_median(run, 0) / PYTHON_ALERTS_PER_S, "1");
-    nj_bench_figure(run, "whole folder, 16 repeats", 1e9 / nj_bench_median(run, 1), "alerts/s");
+    nj_bench_figure(run, "whole folder, 16 repeats", 1e9 / nj_bench_median(run, 1), "alerts/s per core");
     nj_bench_ratio(run, "from packets, 3 % candidates / libdeflate alone", 2, 3, NAN, 1.8);
 }
 

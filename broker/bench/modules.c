@@ -33,7 +33,7 @@ static void take(bench *b, const nj_report *report, uint32_t round)
     for (uint32_t i = 0; i < b->n_rows && i < report->n_stages; i++) {
         const nj_stage *s = &report->stage[i];
         row *r = &b->row[i];
-        double n = s->count.offered ? (double)s->count.offered : 1;
+        nj_per_alert cost = nj_counter_cost(&s->count);
         if (round == 0) {
             snprintf(r->name, sizeof r->name, "%s", s->name);
             r->is_module = s->is_module;
@@ -43,8 +43,8 @@ static void take(bench *b, const nj_report *report, uint32_t round)
         }
         b->same &= r->offered == s->count.offered && r->hits == s->count.hits && !strcmp(r->name, s->name);
         r->cold_ns = fmin(r->cold_ns, (double)s->cold_start_ns);
-        r->cpu[round] = (double)s->count.cpu_ns / n;
-        r->wall[round] = (double)s->count.wall_ns / n;
+        r->cpu[round] = isfinite(cost.cpu_us) ? 1e3 * cost.cpu_us : 0;
+        r->wall[round] = isfinite(cost.wall_us) ? 1e3 * cost.wall_us : 0;
     }
 }
 
@@ -55,7 +55,7 @@ static void show(nj_bench_run *run, const row *r, uint32_t rounds)
     double hit_rate = r->offered ? (double)r->hits / (double)r->offered : 0, onsky = cpu > 0 ? 1e9 / cpu : NAN;
     char what[96], cold[32] = "-";
     if (r->is_module) snprintf(cold, sizeof cold, "%.3f", r->cold_ns / 1e6);
-    printf("%-24s %10.3f %9.3f %9.3f %13.0f %13.0f %8.1f%% %10s\n", r->name, cpu / 1e3, low / 1e3, high / 1e3, onsky,
+    printf("%-24s %12.3f %9.3f %9.3f %17.0f %15.0f %8.1f%% %9s\n", r->name, cpu / 1e3, low / 1e3, high / 1e3, onsky,
            onsky * hit_rate, 100 * hit_rate, cold);
     nj_bench_samples(run, r->name, 1, (double)r->offered, rounds, r->cpu, r->wall);
     if (!r->is_module) return;
@@ -92,8 +92,8 @@ static int run_modules(nj_bench_run *run)
         nj_report_free(&report);
     }
     if (rc == 0 && nj_bench_verify(run, b.same, "the same counts in each of %u runs of %zu alerts", rounds, b.packets.n)) {
-        printf("%-24s %10s %9s %9s %13s %13s %9s %10s\n", "module", "us/alert", "25 %", "75 %", "on-sky/s/core", "effect./s/core",
-               "hit rate", "cold ms");
+        printf("%-24s %12s %9s %9s %17s %15s %9s %9s\n", "module", "CPU us/alert", "25 %", "75 %", "alerts/s per core",
+               "hits/s per core", "hit rate", "cold ms");
         for (uint32_t i = 0; i < b.n_rows; i++)
             if (b.row[i].offered) show(run, &b.row[i], rounds);
     }

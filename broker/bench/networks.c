@@ -267,7 +267,7 @@ static void time_all(nj_bench_run *run, bench *b, int with_ort)
         { .name = "ONNX Runtime at its best batch, and libdeflate", .work = parts, .state = b, .items = items }
     };
     nj_bench_time(run, cases, with_ort ? 5 : 3);
-    nj_bench_bar(run, "five ACAI from packets, one core", 1e9 / nj_bench_median(run, 1), "alerts/s",
+    nj_bench_bar(run, "five ACAI from packets, one core", 1e9 / nj_bench_median(run, 1), "alerts/s per core",
                  times_boom * boom_alerts_per_s, NAN);
     if (with_ort) nj_bench_ratio(run, "packets to six scores over the parts alone", 0, 4, NAN, 1.1);
     const nj_bench_case sets[NJ_ISAS] = {

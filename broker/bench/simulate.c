@@ -98,8 +98,8 @@ static int run_all(nj_bench_run *run, nj_simulator *sim[3], stamp_set *s)
     const nj_bench_case packets[] = { { "ztf packet", whole_night, sim[0], ALERTS, 0 },
                                       { "lsst packet", whole_night, sim[1], ALERTS, 0 } };
     nj_bench_time(run, packets, 2);
-    nj_bench_bar(run, "ZTF packets", 1e9 / nj_bench_median(run, 0), "alerts/s", least_alerts_per_s, NAN);
-    nj_bench_bar(run, "LSST packets", 1e9 / nj_bench_median(run, 1), "alerts/s", least_alerts_per_s, NAN);
+    nj_bench_bar(run, "ZTF packets", 1e9 / nj_bench_median(run, 0), "alerts/s per core", least_alerts_per_s, NAN);
+    nj_bench_bar(run, "LSST packets", 1e9 / nj_bench_median(run, 1), "alerts/s per core", least_alerts_per_s, NAN);
     const nj_bench_case pack[] = { { "stamp, own", own, s, STAMPS, (double)STAMPS * WHOLE },
                                    { "stamp, libdeflate 1", level_1, s, STAMPS, (double)STAMPS * WHOLE },
                                    { "stamp, libdeflate 6", level_6, s, STAMPS, (double)STAMPS * WHOLE } };

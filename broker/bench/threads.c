@@ -90,8 +90,8 @@ static pass host_run(nj_bench_run *run, bench *b, int threads)
     pass p = { NAN, NAN, 0, 0 };
     if (nj_bench_host_run(run, &(nj_bench_host){ .packets = &b->packets, .threads = threads }, &report) == 0) {
         p.rows = report.ledger.emitted;
-        p.wall = report.wall_s * 1e9 / (double)p.rows;
-        p.cpu = report.cpu_s * 1e9 / (double)p.rows;
+        p.wall = 1e3 * nj_report_run_cost(&report).wall_us;
+        p.cpu = 1e3 * nj_report_run_cost(&report).cpu_us;
     }
     nj_report_free(&report);
     return p;

@@ -11,6 +11,7 @@
 
 #include "../base/log.h"
 #include "../base/option.h"
+#include "../measure/per_alert.h"
 #include "../measure/stats.h"
 #include "../report/bench_file.h"
 #include "../report/history.h"
@@ -32,7 +33,9 @@ static const char help[] =
     "  --history [-o PAGE.html] DIR or FILE...\n"
     "                    a series of reports or bench files, by date: median and MAD of each name, the last against the one "
     "before\n"
-    "One report of each side has one-row slices for samples: the machine may have changed between the two. --rerun is the cure.";
+    "Several reports of a side: CPU time per alert, a sample each. One report of each side: wall time of its calls with one row, "
+    "and the\n"
+    "machine may have changed between the two; --rerun is the cure. Of a series: wall time of each batch per alert.";
 
 enum { MAX_REPORTS = 400, ENOUGH = 7 };
 
@@ -43,9 +46,12 @@ typedef struct row {
     uint32_t n[2], cap[2];
 } row;
 
+enum { OF_BENCH = 1, OF_RUNS = 2, OF_CALLS = 4 };
+
 typedef struct rows {
     row *row;
     size_t n;
+    unsigned kinds; /* what the samples are */
 } rows;
 
 static void add_sample(rows *all, const char *name, int side, double value)
@@ -96,23 +102,28 @@ static int take_time(void *opaque, const char *name, double ns)
 static int from_bench(rows *all, int side, const char *path, const json_t *benchmarks)
 {
     nj_bench_left left;
+    all->kinds |= OF_BENCH;
     nj_bench_times(benchmarks, take_time, &(bench_side){ all, side }, &left);
     nj_bench_tell_left(path, &left);
     return 0;
 }
 
-/* Of one report among several: CPU ns per alert, one sample. Of the only one: the entries of its histogram. */
-static int from_report(rows *all, int side, const json_t *root, int only)
+/* CPU ns per alert, one sample for each report. calls: there is one report of each side, and the wall time of its calls with one
+ * row, from its histogram, is all that has samples. */
+static int from_report(rows *all, int side, const json_t *root, int calls)
 {
     size_t i, k;
     json_t *m, *cell;
     json_array_foreach(json_object_get(root, "modules"), i, m)
     {
         const char *name = json_string_value(json_object_get(m, "name"));
-        double offered = json_number_value(json_object_get(m, "offered")), cpu = json_number_value(json_object_get(m, "cpu_ns"));
         if (!name) return -1;
-        if (!only) {
-            if (offered > 0) add_sample(all, name, side, cpu / offered);
+        all->kinds |= calls ? OF_CALLS : OF_RUNS;
+        if (!calls) {
+            double cpu_us = nj_per_alert_of(json_number_value(json_object_get(m, "offered")), 0,
+                                            json_number_value(json_object_get(m, "cpu_ns")), 0)
+                                .cpu_us;
+            if (isfinite(cpu_us)) add_sample(all, name, side, 1e3 * cpu_us);
             continue;
         }
         json_array_foreach(json_object_get(m, "histogram"), k, cell)
@@ -122,11 +133,11 @@ static int from_report(rows *all, int side, const json_t *root, int only)
         }
     }
     double speed = json_number_value(json_object_get(json_object_get(root, "throughput"), "alerts_per_s_core"));
-    if (!only && speed > 0) add_sample(all, "(whole run)", side, 1e9 / speed);
+    if (!calls && speed > 0) add_sample(all, "(whole run)", side, 1e9 / speed);
     return 0;
 }
 
-static int read_one(rows *all, int side, const char *path, int only)
+static int read_one(rows *all, int side, const char *path, int calls)
 {
     nj_error err;
     json_t *root = nj_json_read(path, NULL, &err);
@@ -137,20 +148,20 @@ static int read_one(rows *all, int side, const char *path, int only)
     else if (json_is_array(benchmarks))
         rc = from_bench(all, side, path, benchmarks);
     else if (json_is_array(json_object_get(root, "modules")))
-        rc = from_report(all, side, root, only);
+        rc = from_report(all, side, root, calls);
     if (root && rc) fprintf(stderr, "nightjar compare: %s: neither a bench file nor a run report\n", path);
     json_decref(root);
     return rc;
 }
 
 /* A side: one path, or several with commas. */
-static int read_side(rows *all, int side, const char *spec)
+static int read_side(rows *all, int side, const char *spec, int calls)
 {
     char *text = strdup(spec), *rest = text;
-    int only = !strchr(spec, ','), rc = 0;
+    int rc = 0;
     if (!text) nj_give_up("compare: out of memory");
     for (char *path; rc == 0 && (path = strsep(&rest, ",")) != NULL;)
-        if (*path) rc = read_one(all, side, path, only);
+        if (*path) rc = read_one(all, side, path, calls);
     free(text);
     return rc;
 }
@@ -168,6 +179,17 @@ typedef struct told {
     int shared, judged, regressions, sides[2]; /* rows of both sides; enough samples for a gate; rows of each side */
 } told;
 
+/* Two costs must not be taken for one. */
+static void say_what(unsigned kinds)
+{
+    if (kinds & OF_RUNS) printf("CPU time per alert, a sample for each report\n");
+    if (kinds & OF_CALLS)
+        printf(
+            "wall time of calls with one row: a report of each side has no other samples; several, or --rerun, give CPU time per "
+            "alert\n");
+    if (kinds & OF_BENCH) printf("CPU time of each round; real time where Google Benchmark was told so\n");
+}
+
 static told print_rows(const rows *all, const char *only)
 {
     told t = { 0 };
@@ -175,6 +197,7 @@ static told print_rows(const rows *all, const char *only)
     double *ratio = malloc((all->n + 1) * sizeof *ratio);
     uint32_t n_ratios = 0;
     if (!ratio) nj_give_up("compare: out of memory");
+    say_what(all->kinds);
     printf("%-40s %10s %10s %7s %10s %10s %10s %9s  %s\n", "name", "A median", "B median", "B/A", "A MAD", "B MAD", "p", "n",
            "verdict, with the 95 % interval");
     for (size_t i = 0; i < all->n; i++) {
@@ -385,8 +408,9 @@ static int compare(int argc, char **argv)
     if (rounds && rounds < ENOUGH)
         fprintf(stderr, "nightjar compare: %d rounds are too few for a verdict; %d at least\n", rounds, ENOUGH);
     rows all = { 0 };
+    int calls = !strchr(file[0], ',') && !strchr(file[1], ',');
     int rc = rounds ? rerun(&all, rounds, (char **)file, argv + first, argc - first)
-                    : read_side(&all, 0, file[0]) || read_side(&all, 1, file[1]);
+                    : read_side(&all, 0, file[0], calls) || read_side(&all, 1, file[1], calls);
     if (rc) {
         free_rows(&all);
         return NJ_EXIT_SOURCE;

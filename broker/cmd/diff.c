@@ -95,7 +95,7 @@ static int one_run(const job *j, const side *s, const char *sink, double *cpu, n
     if (rc == 0) rc = nj_run(&cli.options, &report, err);
     for (uint32_t i = 0; rc == 0 && i < report.n_stages; i++)
         if (!strcmp(report.stage[i].name, j->instance) && report.stage[i].count.offered)
-            *cpu = (double)report.stage[i].count.cpu_ns / (double)report.stage[i].count.offered;
+            *cpu = 1e3 * nj_counter_cost(&report.stage[i].count).cpu_us;
     nj_report_free(&report);
     nj_cli_free(&cli);
     free(argv);
@@ -278,8 +278,8 @@ static void tell(job *j)
     for (size_t i = 0; i < j->n_columns; i++) tell_column(j, &j->column[i]);
     nj_comparison c = nj_compare(a->cpu, (uint32_t)j->rounds, b->cpu, (uint32_t)j->rounds);
     char words[NJ_WORDS];
-    printf("\ncost: %.3f -> %.3f us/alert, ratio %.3f (p %.2g, %d runs each in turn): %s\n", c.median_a / 1e3, c.median_b / 1e3,
-           c.ratio, c.p, j->rounds, nj_comparison_words(words, &c, "--rounds"));
+    printf("\ncost: %.3f -> %.3f CPU us/alert, ratio %.3f (p %.2g, %d runs each in turn): %s\n", c.median_a / 1e3,
+           c.median_b / 1e3, c.ratio, c.p, j->rounds, nj_comparison_words(words, &c, "--rounds"));
 }
 
 static int work(job *j, nj_error *err)

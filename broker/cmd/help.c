@@ -1,6 +1,10 @@
-/* help.c - `nightjar help [COMMAND]`: all commands, or the options of one. */
+/* help.c - `nightjar help [COMMAND]`: all commands, the options of one, or the words that all of them use. */
 #include <stdio.h>
+#include <string.h>
 
+#include "../base/settings.h"
+#include "../report/fit.h"
+#include "../report/terms.h"
 #include "command.h"
 
 typedef struct options {
@@ -15,14 +19,44 @@ static int help(int argc, char **argv);
 
 NJ_COMMAND(help) = {
     .name = "help",
-    .usage = "help [COMMAND [COMMAND]] [--json]",
-    .summary = "all commands, or the options of one",
+    .usage = "help [COMMAND [COMMAND] | terms [WORD]] [--json]",
+    .summary = "all commands, the options of one, or what the words of the reports mean",
     .main = help,
     .options = { table },
     .arguments = (const nj_meaning[]){ { "COMMAND", "a command, and for catalog and model one of theirs: catalog build" },
+                                       { "terms", "the words of tables, pages and reports, each with its one meaning" },
+                                       { "WORD", "those whose name has this word in it" },
                                        { 0 } },
     .by_table = true,
 };
+
+static int one_term(const char *word)
+{
+    nj_term term;
+    const char *name[64], *near;
+    char names[64][sizeof term.name], text[sizeof term + 8];
+    size_t n = 0;
+    int found = 0;
+    for (const char *at = NULL; nj_terms_next(&at, &term);) {
+        if (n < 64) name[n] = strcpy(names[n], term.name), n++;
+        if (!strstr(term.name, word)) continue;
+        snprintf(text, sizeof text, "%s: %s", term.name, term.meaning);
+        nj_fit_text(stdout, nj_fit_width(stdout), text);
+        found = 1;
+    }
+    if (found) return NJ_EXIT_OK;
+    near = nj_nearest(word, name, n);
+    fprintf(stderr, "nightjar help: no term '%s'%s%s%s; `nightjar help terms` has them all\n", word,
+            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return NJ_EXIT_USAGE;
+}
+
+static int terms(const nj_words *words)
+{
+    if (words->n == 1) return fputs(nj_terms_text(), stdout), NJ_EXIT_OK;
+    if (words->n == 2) return one_term(words->item[1]);
+    return fprintf(stderr, "nightjar help: a word too many: %s\n", words->item[2]), NJ_EXIT_USAGE;
+}
 
 static int help(int argc, char **argv)
 {
@@ -32,6 +66,7 @@ static int help(int argc, char **argv)
     nj_buffer text = { 0 };
     const nj_command *c = NULL;
     int bad = nj_command_parse(&nj_command_help, &o, argc, argv, &words, &err);
+    if (!bad && words.n && !strcmp(words.item[0], "terms") && !o.json) return terms(&words);
     if (!bad && words.n) bad = (c = nj_command_find(nj_commands, words.item, words.n, &err)) ? 0 : -1;
     if (bad) return fprintf(stderr, "nightjar help: %s\n", err.text), NJ_EXIT_USAGE;
     if (o.json)

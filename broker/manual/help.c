@@ -141,5 +141,5 @@ void nj_help_overview(const nj_command *const *all, nj_buffer *out)
         entry(out, name.data ? name.data : "", (*c)->summary, SUMMARY_AT);
         nj_buffer_free(&name);
     }
-    nj_buffer_text(out, "\n`nightjar help COMMAND` lists the options of a command.\n");
+    nj_buffer_text(out, "\n`nightjar help COMMAND` lists the options of a command, `nightjar help terms`\nexplains the words of the reports.\n");
 }

@@ -23,3 +23,8 @@ void nj_counter_merge(nj_counter *into, const nj_counter *from)
     into->cpu_ns += from->cpu_ns;
     nj_histogram_merge(&into->one, &from->one);
 }
+
+nj_per_alert nj_counter_cost(const nj_counter *c)
+{
+    return nj_per_alert_of((double)c->offered, (double)c->hits, (double)c->cpu_ns, (double)c->wall_ns);
+}

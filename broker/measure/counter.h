@@ -1,11 +1,12 @@
 /* counter.h - what is counted and clocked for one module instance or stage. One writer each (a worker, or the output
- * thread); merged when the writers have stopped. Terms: the contract's "Counts and clocks". */
+ * thread); merged when the writers have stopped. Words: data/embed/terms.txt. */
 #ifndef NJ_MEASURE_COUNTER_H
 #define NJ_MEASURE_COUNTER_H
 
 #include <stdint.h>
 
 #include "../base/histogram.h"
+#include "per_alert.h"
 
 enum { NJ_COUNTER_REASONS = 16 };
 
@@ -25,5 +26,7 @@ typedef struct nj_counter {
 /* Shares a batch's CPU time out over the counters, in proportion to the wall time each gained since the last time. */
 void nj_counter_share_cpu(nj_counter *const *counter, uint32_t n, int64_t cpu_ns);
 void nj_counter_merge(nj_counter *into, const nj_counter *from);
+/* What an alert that was offered cost. */
+nj_per_alert nj_counter_cost(const nj_counter *counter);
 
 #endif

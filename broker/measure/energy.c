@@ -145,9 +145,8 @@ static int by_tdp(nj_energy *e, const char *cpu, nj_energy_source *s)
 
 /* codecarbon's default for an unknown CPU; its error is an order of magnitude, so the band is a factor sqrt(10) to each
  * side. It is the same whatever the load. */
-static const nj_energy_source unknown = { "unknown", "assumed", "4 W per busy thread (codecarbon's default for an unknown CPU)",
-                                          2024,      4.0,       1.3,
-                                          13.0,      false,     NAN };
+static const nj_energy_source unknown = { "unknown", "assumed", "codecarbon's 4 W for an unknown CPU", 2024, 4.0, 1.3, 13.0,
+                                          false,     NAN };
 
 static void find_model(nj_energy *e)
 {

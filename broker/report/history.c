@@ -271,8 +271,8 @@ nj_history_told nj_history_terminal(nj_history *h, const char *only, FILE *to)
     const nj_history_file *first = &h->file[0], *last = &h->file[h->n_files - 1];
     fprintf(to, "%u reports, %s (%s) to %s (%s)%s%s\n", h->n_files, first->date, first->git, last->date, last->git,
             nj_history_differ(h) ? "; " : "", nj_history_differ(h) ? nj_history_differ(h) : "");
-    fprintf(to, "%-40s %7s %10s %10s %10s %7s %9s  %-12s %s\n", "median per alert or item", "reports", "first", "last", "MAD",
-            "ratio*", "p*", "verdict*", "by date");
+    fprintf(to, "%-40s %7s %10s %10s %10s %7s %9s  %-12s %s\n", "name", "reports", "first", "last", "MAD", "ratio*", "p*",
+            "verdict*", "by date");
     for (uint32_t k = 0; k < h->n_names; k++) {
         nj_history_line line;
         char a[24], b[24], m[24];
@@ -289,8 +289,9 @@ nj_history_told nj_history_terminal(nj_history *h, const char *only, FILE *to)
         told.judged += line.compared.verdict != NJ_TOO_FEW;
         told.regressions += line.compared.verdict == NJ_REGRESSION;
     }
-    fprintf(
-        to,
-        "* the last against the one before it, from the batches or rounds of each: the machine may have changed in between\n");
+    fprintf(to,
+            "* the last against the one before it, from the batches or rounds of each: the machine may have changed in between\n"
+            "modules and stages: median wall time per alert, of batches; (whole run): CPU time per alert; bench files: CPU time "
+            "of a round\n");
     return told;
 }

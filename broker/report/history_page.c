@@ -132,7 +132,10 @@ void nj_history_html(nj_history *h, const char *only, nj_buffer *b)
     nj_history_sort(h);
     snprintf(text, sizeof text, "nightjar: history of %u reports", h->n_files);
     nj_html_begin(b, text);
-    nj_html_heading(b, "Median per alert or item", "Whiskers: median absolute deviation. In order of date.");
+    nj_html_heading(
+        b, "Medians",
+        "Modules and stages: wall time per alert, of batches. (whole run): CPU time per alert. Bench files: CPU time of a round. "
+        "Whiskers: median absolute deviation. In order of date.");
     if (h->n_files) charts(b, h, only);
     names_table(b, h, only);
     files_table(b, h);

@@ -5,10 +5,40 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../measure/per_alert.h"
 #include "html_analysis.h"
 #include "html_cells.h"
+#include "terms.h"
 
 /* --- the stages ------------------------------------------------------------------------------------------------------------ */
+
+/* By the function that made the figures of the report: those of an older one had other names and another meaning. */
+static nj_per_alert cost_of(const json_t *m)
+{
+    return nj_per_alert_of(nj_html_number(m, "offered"), nj_html_number(m, "hits"), nj_html_number(m, "cpu_ns"),
+                           nj_html_number(m, "wall_ns"));
+}
+
+static double run_ns(const json_t *run)
+{
+    return 1e9 * nj_html_number(json_object_get(run, "throughput"), "cpu_s");
+}
+
+/* CPU time that no module or stage took; 0 when they were not clocked. */
+static double rest_ns(const json_t *run)
+{
+    double stages = 0;
+    size_t i;
+    json_t *m;
+    json_array_foreach(json_object_get(run, "modules"), i, m) stages += nj_html_number(m, "cpu_ns");
+    return nj_cpu_rest(stages, run_ns(run));
+}
+
+static nj_per_alert run_cost(const json_t *run)
+{
+    double n = nj_html_number(json_object_get(run, "ledger"), "consumed");
+    return nj_per_alert_of(n, n, run_ns(run), 1e9 * nj_html_number(json_object_get(run, "throughput"), "wall_s"));
+}
 
 /* Mean and sd over the runs; of a single run: how the middle half of its one-row calls spreads about their median. */
 static void whiskers(const nj_page *p, nj_html_stage *s)
@@ -19,7 +49,7 @@ static void whiskers(const nj_page *p, nj_html_stage *s)
         json_t *m;
         json_array_foreach(json_object_get(p->run[r], "modules"), i, m)
         {
-            double v = nj_html_number(m, "onsky_per_s_core");
+            double v = cost_of(m).per_s_core;
             if (strcmp(nj_html_words(m, "name"), s->name) || !(v > 0)) continue;
             sum += v;
             square += v * v;
@@ -57,6 +87,7 @@ static uint32_t collect(const nj_page *p, nj_html_stage stage[NJ_HTML_STAGES])
     {
         if (n == NJ_HTML_STAGES || !(nj_html_number(m, "offered") > 0)) continue;
         nj_html_stage *s = &stage[n++];
+        const nj_per_alert cost = cost_of(m);
         *s = (nj_html_stage){ .name = nj_html_words(m, "name"),
                               .json = m,
                               .is_module = !strcmp(nj_html_words(m, "kind"), "module"),
@@ -64,8 +95,8 @@ static uint32_t collect(const nj_page *p, nj_html_stage stage[NJ_HTML_STAGES])
                               .passed = nj_html_number(m, "passed"),
                               .hits = nj_html_number(m, "hits"),
                               .flagged = nj_html_number(m, "flagged"),
-                              .share = nj_html_number(m, "share"),
-                              .onsky = nj_html_number(m, "onsky_per_s_core") };
+                              .share = nj_cpu_share(nj_html_number(m, "cpu_ns"), run_ns(p->run[0])),
+                              .onsky = cost.per_s_core };
         whiskers(p, s);
     }
     return n;
@@ -97,82 +128,126 @@ static const char *small(char text[24], double v)
     return text;
 }
 
-/* All stages together, below the rows that are sorted. */
-static void total_row(nj_buffer *b, const json_t *run)
+static void cost_cell(nj_buffer *b, double us)
 {
-    const json_t *watt = json_object_get(json_object_get(run, "energy"), "watt_per_busy_thread");
-    double wall = 0, cpu = 0, n = nj_html_number(json_object_get(run, "ledger"), "consumed");
+    char text[24];
+    nj_html_cell(b, us, nj_us_words(text, us));
+}
+
+static void rate_cell(nj_buffer *b, double per_s)
+{
+    char text[24];
+    nj_html_cell(b, per_s, nj_rate_words(text, per_s));
+}
+
+static void share_cell(nj_buffer *b, double share)
+{
+    char text[24];
+    nj_html_cell(b, share, nj_share_words(text, share));
+}
+
+static void energy_cell(nj_buffer *b, double micro, const json_t *value)
+{
     char v[24], lo[24], hi[24];
-    size_t i;
-    json_t *m;
-    json_array_foreach(json_object_get(run, "modules"), i, m)
-    {
-        wall += nj_html_number(m, "wall_ns");
-        cpu += nj_html_number(m, "cpu_ns");
-    }
-    double uj = cpu / 1e9 / n * 1e6;
-    nj_buffer_text(b, "</tbody><tfoot><tr>");
-    nj_html_text_cell(b, "total per core");
+    nj_buffer_printf(b, "<td data-v=\"%.9g\">%.8s<span class=range>[%.8s, %.8s]</span></td>", nj_html_number(value, "value"),
+                     nj_html_si(v, two_digits(micro * nj_html_number(value, "value"))),
+                     nj_html_si(lo, two_digits(micro * nj_html_number(value, "low"))),
+                     nj_html_si(hi, two_digits(micro * nj_html_number(value, "high"))));
+}
+
+/* Of the whole run, below the rows that are sorted. */
+static void run_row(nj_buffer *b, const json_t *run, const char *name, double cpu_ns)
+{
+    double n = nj_html_number(json_object_get(run, "ledger"), "consumed");
+    const nj_per_alert cost = nj_per_alert_of(n, n, cpu_ns, NAN);
+    nj_buffer_text(b, "<tr>");
+    nj_html_text_cell(b, name);
     nj_html_count_cell(b, n);
     nj_buffer_text(b, "<td></td><td></td><td></td>");
-    nj_html_duration_cell(b, wall / n);
-    nj_buffer_text(b, "<td></td><td></td><td></td><td>100 %</td>");
-    nj_html_si_cell(b, n / (cpu / 1e9));
-    nj_buffer_printf(b,
-                     "<td></td><td>%.8s<span class=range>[%.8s, %.8s]</span></td><td></td><td></td></tr></tfoot></table></div>\n",
-                     nj_html_si(v, two_digits(uj * nj_html_number(watt, "value"))),
-                     nj_html_si(lo, two_digits(uj * nj_html_number(watt, "low"))),
-                     nj_html_si(hi, two_digits(uj * nj_html_number(watt, "high"))));
+    cost_cell(b, cost.cpu_us);
+    share_cell(b, nj_cpu_share(cpu_ns, run_ns(run)));
+    rate_cell(b, cost.per_s_core);
+    nj_buffer_text(b, "<td></td><td></td><td></td><td></td><td></td>");
+    energy_cell(b, cost.cpu_us, json_object_get(json_object_get(run, "energy"), "watt_per_busy_thread"));
+    nj_buffer_text(b, "<td></td><td></td></tr>\n");
+}
+
+static void foot_rows(nj_buffer *b, const json_t *run)
+{
+    double rest = rest_ns(run);
+    nj_buffer_text(b, "</tbody><tfoot>\n");
+    if (rest > 0) run_row(b, run, "rest of the run", rest);
+    run_row(b, run, "whole run", run_ns(run));
+    nj_buffer_text(b, "</tfoot></table></div>\n");
 }
 
 static void module_table(nj_buffer *b, const json_t *run, const nj_html_stage *s, uint32_t n)
 {
-    static const char *const head[] = {
-        "module",     "offered", "passed", "hits",           "flagged",           "per alert", "p50*",
-        "p99*",       "max*",    "share",  "alerts/s /core", "effective /s/core", "µJ /alert", "g CO2e; cents /million",
-        "cold start", NULL
-    };
-    nj_html_heading(
-        b, "Modules and stages",
-        "Offered: rows given. Passed: not rejected by the module's own cheap cut. Hits: rows with an answer. Flagged: the "
-        "module's flag is set. Effective: hits per CPU second. In brackets: lowest and highest. * from calls of one row, one in "
-        "so many.");
+    static const char *const head[] = { "module",
+                                        "offered",
+                                        "passed",
+                                        "hits",
+                                        "flagged",
+                                        "CPU us/alert",
+                                        "share",
+                                        "alerts/s per core",
+                                        "hits/s per core",
+                                        "wall us/alert",
+                                        "p50*",
+                                        "p99*",
+                                        "max*",
+                                        "µJ /alert",
+                                        "g CO2e, cents /million",
+                                        "cold start",
+                                        NULL };
+    nj_html_heading(b, "Modules and stages", NULL);
+    nj_buffer_text(b,
+                   "<p class=dim>CPU us/alert: CPU time per alert offered, the cost. alerts/s per core = 1e6 / (CPU us/alert). "
+                   "Share: of the run's CPU time. In brackets: lowest and highest. * wall time of calls of one row, one in so "
+                   "many. <a href=\"#words\">All words</a></p>\n");
     nj_html_table(b, head);
     for (uint32_t i = 0; i < n; i++) {
-        const json_t *m = s[i].json, *energy = json_object_get(m, "energy"), *joule = json_object_get(energy, "joule_per_alert");
-        char text[96], v[24], lo[24], hi[24];
+        const json_t *m = s[i].json, *energy = json_object_get(m, "energy");
+        const nj_per_alert cost = cost_of(m);
+        char v[24], lo[24];
         nj_buffer_text(b, "<tr>");
         name_cell(b, s[i].name, nj_html_words(m, "version"));
         nj_html_count_cell(b, s[i].offered);
         nj_html_count_cell(b, s[i].passed);
         nj_html_count_cell(b, s[i].hits);
         nj_html_count_cell(b, s[i].is_module ? s[i].flagged : NAN);
-        nj_html_duration_cell(b, nj_html_number(m, "ns_per_alert"));
+        cost_cell(b, cost.cpu_us);
+        share_cell(b, s[i].share);
+        rate_cell(b, cost.per_s_core);
+        rate_cell(b, cost.effective_per_s_core);
+        cost_cell(b, cost.wall_us);
         int sampled = json_array_size(json_object_get(m, "histogram")) > 0;
         nj_html_duration_cell(b, sampled ? nj_html_number(m, "p50_ns") : NAN);
         nj_html_duration_cell(b, sampled ? nj_html_number(m, "p99_ns") : NAN);
         nj_html_duration_cell(b, sampled ? nj_html_number(m, "max_ns") : NAN);
-        snprintf(text, sizeof text, "%.2f %%", 100 * s[i].share);
-        nj_html_cell(b, s[i].share, text);
-        nj_html_si_cell(b, nj_html_number(m, "onsky_per_s_core"));
-        nj_html_si_cell(b, nj_html_number(m, "effective_per_s_core"));
-        nj_buffer_printf(b, "<td data-v=\"%.9g\">%.8s<span class=range>[%.8s, %.8s]</span></td>", nj_html_number(joule, "value"),
-                         nj_html_si(v, two_digits(1e6 * nj_html_number(joule, "value"))),
-                         nj_html_si(lo, two_digits(1e6 * nj_html_number(joule, "low"))),
-                         nj_html_si(hi, two_digits(1e6 * nj_html_number(joule, "high"))));
-        const json_t *gram = json_object_get(energy, "gco2e_per_million"), *cost = json_object_get(m, "cost_per_million");
-        snprintf(text, sizeof text, "%s%s%s", small(v, nj_html_number(gram, "value")), cost ? "; " : "",
-                 cost ? small(lo, 100 * nj_html_number(cost, "value")) : "");
-        nj_html_cell(b, nj_html_number(gram, "value"), text);
+        energy_cell(b, 1e6, json_object_get(energy, "joule_per_alert"));
+        const json_t *gram = json_object_get(energy, "gco2e_per_million"), *price = json_object_get(m, "cost_per_million");
+        nj_buffer_printf(b, "<td data-v=\"%.9g\">%s<span class=range>%s%s</span></td>", nj_html_number(gram, "value"),
+                         small(v, nj_html_number(gram, "value")), price ? small(lo, 100 * nj_html_number(price, "value")) : "",
+                         price ? " ct" : "");
         nj_html_duration_cell(b, s[i].is_module ? nj_html_number(m, "cold_start_ns") : NAN);
         nj_buffer_text(b, "</tr>\n");
     }
-    total_row(b, run);
+    foot_rows(b, run);
+}
+
+static void shares(nj_buffer *b, const json_t *run, const nj_html_stage *s, uint32_t n)
+{
+    char note[96], share[24];
+    snprintf(note, sizeof note, "Blue: modules. Grey: stages of the host. The rest of the run: %s.",
+             nj_share_words(share, nj_cpu_share(rest_ns(run), run_ns(run))));
+    nj_html_heading(b, "Share of the CPU time", note);
+    nj_svg_share(b, s, n);
 }
 
 static void distributions(nj_buffer *b, const nj_html_stage *s, uint32_t n)
 {
-    nj_html_heading(b, "Run times of single alerts", "From calls of one row, log axis; bars are counts.");
+    nj_html_heading(b, "Wall time of single alerts", "From calls of one row, log axis; bars are counts.");
     nj_buffer_text(b, "<div class=grid>\n");
     for (uint32_t i = 0; i < n; i++) {
         const json_t *cells = json_object_get(s[i].json, "histogram");
@@ -230,9 +305,10 @@ static void tiles(nj_buffer *b, const json_t *run)
     snprintf(text, sizeof text, "%.0f", nj_html_number(l, "consumed"));
     tile(b, text, "alerts consumed");
     tile(b, json_is_true(json_object_get(l, "closed")) ? "closed" : "NOT CLOSED", "ledger");
-    tile(b, nj_html_si(v, nj_html_number(t, "alerts_per_s_core")), "alerts/s/core, all stages");
-    tile(b, nj_html_si(v, nj_html_number(t, "alerts_per_s")), "alerts/s");
-    tile(b, nj_html_duration(v, 1e9 * nj_html_number(t, "wall_s")), "wall time");
+    tile(b, nj_us_words(v, run_cost(run).cpu_us), "CPU us/alert, the whole run");
+    tile(b, nj_rate_words(v, run_cost(run).per_s_core), "alerts/s per core");
+    snprintf(text, sizeof text, "alerts/s by the wall clock, in %s", nj_html_duration(v, 1e9 * nj_html_number(t, "wall_s")));
+    tile(b, nj_rate_words(v, nj_html_number(t, "alerts_per_s")), text);
     snprintf(text, sizeof text, "%.3g / %.3g ms", nj_html_number(y, "p50_ms"), nj_html_number(y, "p99_ms"));
     tile(b, text, "latency p50 / p99, arrival to acknowledgement");
     snprintf(text, sizeof text, "%.0f MB", nj_html_number(json_object_get(run, "memory"), "rss_max_bytes") / 1e6);
@@ -346,6 +422,21 @@ static void facts(nj_buffer *b, const json_t *run)
     nj_html_end_table(b);
 }
 
+/* What `nightjar help terms` prints. */
+static void words(nj_buffer *b)
+{
+    nj_term term;
+    nj_buffer_text(b, "\n<h2 id=words>Words</h2>\n<dl>\n");
+    for (const char *at = NULL; nj_terms_next(&at, &term);) {
+        nj_buffer_text(b, "<dt>");
+        nj_html_text(b, term.name);
+        nj_buffer_text(b, "</dt><dd>");
+        nj_html_text(b, term.meaning);
+        nj_buffer_text(b, "</dd>\n");
+    }
+    nj_buffer_text(b, "</dl>\n");
+}
+
 /* The report itself, so that the page can be read by a program. */
 static void embedded(nj_buffer *b, const char *json)
 {
@@ -375,12 +466,11 @@ void nj_report_html(const nj_page *p, nj_buffer *b)
         b, "Throughput per core",
         p->n_runs > 1
             ? "Mean over the runs, whiskers: one standard deviation. Dashed: what a core must do for 1 s and 2 s per exposure."
-            : "Whiskers: the middle half of the one-row calls about their median. Dashed: what a core must do for 1 s and 2 s "
-              "per exposure.");
+            : "Whiskers: the middle half of the one-row calls about their median, by wall time. Dashed: what a core must do for "
+              "1 s and 2 s per exposure.");
     nj_svg_throughput(b, stage ? stage : none, n, p->exposure, p->n_exposures);
     module_table(b, run, stage ? stage : none, n);
-    nj_html_heading(b, "Share of the time", "Blue: modules. Grey: stages of the host.");
-    nj_svg_share(b, stage ? stage : none, n);
+    shares(b, run, stage ? stage : none, n);
     nj_html_heading(b, "From offered to flagged", NULL);
     nj_buffer_text(b, "<p class=dim><span class=key style=\"background:var(--offered)\"></span>offered<span class=key "
                       "style=\"background:var(--passed)\"></span>passed"
@@ -398,6 +488,7 @@ void nj_report_html(const nj_page *p, nj_buffer *b)
     latency(b, run);
     sources(b, run);
     facts(b, run);
+    words(b);
     embedded(b, p->json);
     nj_html_end(b);
     free(module);

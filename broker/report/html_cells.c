@@ -44,6 +44,7 @@ static const char style[] =
     ".grid line.path{stroke:var(--module);opacity:.6}line.whisker{stroke:var(--fg);stroke-width:1.5}line.mark,.grid "
     "line.mark{stroke:var(--limit)}"
     ".key{display:inline-block;width:11px;height:11px;border-radius:2px;margin:0 4px 0 12px}"
+    "a{color:var(--module)}dt{font-weight:600;margin-top:.6em}dd{margin:0 0 0 1.2em;max-width:75ch}"
     "@media(max-width:720px){body{padding:12px;font-size:14px}.tiles{grid-template-columns:1fr 1fr}}</style>";
 
 /* Without it the tables stand in the order of dispatch; the buttons are made by it too. */

@@ -194,11 +194,12 @@ static void energy(const nj_report *r, nj_buffer *b)
     grams(b, "gram", r, r->cpu_s, "}},\n  ");
 }
 
-static void stage(const nj_report *r, const nj_stage *s, double total_ns, nj_buffer *b)
+static void stage(const nj_report *r, const nj_stage *s, nj_buffer *b)
 {
     static const char *const reason[] = { "done",  "cut",         "few_points", "no_input", "no_fit",
                                           "range", "unavailable", "failed",     "shed" };
     const nj_counter *c = &s->count;
+    const nj_per_alert each = nj_counter_cost(c);
     double n = (double)c->offered, cpu_s = (double)c->cpu_ns / 1e9;
     nj_buffer_text(b, "    {");
     text(b, "name", s->name, ", ");
@@ -218,15 +219,16 @@ static void stage(const nj_report *r, const nj_stage *s, double total_ns, nj_buf
     nj_buffer_text(b, "}, ");
     count(b, "wall_ns", (uint64_t)c->wall_ns, ", ");
     count(b, "cpu_ns", (uint64_t)c->cpu_ns, ", ");
-    number(b, "ns_per_alert", n > 0 ? (double)c->wall_ns / n : 0, ", ");
-    number(b, "ns_per_hit", c->hits ? (double)c->wall_ns / (double)c->hits : 0, ",\n     ");
+    number(b, "cpu_us_per_alert", each.cpu_us, ", ");
+    number(b, "cpu_us_per_hit", each.cpu_us_hit, ", ");
+    number(b, "wall_us_per_alert", each.wall_us, ",\n     ");
     number(b, "p50_ns", nj_histogram_quantile(&c->one, 0.5), ", ");
     number(b, "p95_ns", nj_histogram_quantile(&c->one, 0.95), ", ");
     number(b, "p99_ns", nj_histogram_quantile(&c->one, 0.99), ", ");
     count(b, "max_ns", c->one.max, ", ");
-    number(b, "onsky_per_s_core", cpu_s > 0 ? n / cpu_s : 0, ", ");
-    number(b, "effective_per_s_core", cpu_s > 0 ? (double)c->hits / cpu_s : 0, ", ");
-    number(b, "share", total_ns > 0 ? (double)c->wall_ns / total_ns : 0, ", ");
+    number(b, "onsky_per_s_core", each.per_s_core, ", ");
+    number(b, "effective_per_s_core", each.effective_per_s_core, ", ");
+    number(b, "share", nj_cpu_share((double)c->cpu_ns, r->cpu_s * 1e9), ", ");
     count(b, "cold_start_ns", (uint64_t)s->cold_start_ns, ",\n     \"energy\": {");
     valued(b, "joule_per_alert", &r->energy, n > 0 ? cpu_s / n : 0, ", ");
     grams(b, "gco2e_per_million", r, n > 0 ? cpu_s / n * 1e6 : 0, "},\n     ");
@@ -303,23 +305,25 @@ static void wrong(const nj_report *r, nj_buffer *b)
 
 void nj_report_json(const nj_report *r, nj_buffer *b)
 {
-    double total = 0, n = (double)r->ledger.consumed, wall = r->wall_s > 0 ? r->wall_s : 1e-9,
-           cpu = r->cpu_s > 0 ? r->cpu_s : 1e-9;
-    for (uint32_t i = 0; i < r->n_stages; i++) total += (double)r->stage[i].count.wall_ns;
+    const nj_per_alert each = nj_report_run_cost(r);
+    double n = (double)r->ledger.consumed, wall = r->wall_s > 0 ? r->wall_s : 1e-9;
     nj_buffer_printf(b, "{\n  \"schema_version\": %d,\n", NJ_REPORT_SCHEMA);
     context(r, b);
     nj_buffer_text(b, "  \"ledger\": ");
     ledger(b, &r->ledger);
     nj_buffer_printf(b, ",\n  \"interrupted\": %s,\n  \"throughput\": {", r->interrupted ? "true" : "false");
     number(b, "alerts_per_s", n / wall, ", ");
-    number(b, "alerts_per_s_core", n / cpu, ", ");
+    number(b, "alerts_per_s_core", each.per_s_core, ", ");
+    number(b, "cpu_us_per_alert", each.cpu_us, ", ");
+    number(b, "wall_us_per_alert", each.wall_us, ", ");
     number(b, "bytes_per_s", (double)r->bytes / wall, ", ");
     number(b, "wall_s", r->wall_s, ", ");
     number(b, "cpu_s", r->cpu_s, ", ");
+    number(b, "rest_cpu_s", nj_report_rest_ns(r) / 1e9, ", ");
     count(b, "batches", r->batches, ", ");
     number(b, "start_s", r->start_s, "},\n  \"modules\": [\n");
     for (uint32_t i = 0; i < r->n_stages; i++) {
-        stage(r, &r->stage[i], total, b);
+        stage(r, &r->stage[i], b);
         nj_buffer_text(b, i + 1 < r->n_stages ? ",\n" : "\n");
     }
     nj_buffer_text(b, "  ],\n  ");

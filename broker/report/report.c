@@ -3,6 +3,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+nj_per_alert nj_report_run_cost(const nj_report *r)
+{
+    return nj_per_alert_of((double)r->ledger.consumed, (double)r->ledger.consumed, r->cpu_s * 1e9, r->wall_s * 1e9);
+}
+
+double nj_report_rest_ns(const nj_report *r)
+{
+    double stages = 0;
+    for (uint32_t i = 0; i < r->n_stages; i++) stages += (double)r->stage[i].count.cpu_ns;
+    return nj_cpu_rest(stages, r->cpu_s * 1e9);
+}
+
 void nj_report_free(nj_report *r)
 {
     free(r->stream);

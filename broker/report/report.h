@@ -13,7 +13,7 @@
 #include "../measure/ledger.h"
 #include "../measure/waterfall.h"
 
-enum { NJ_REPORT_SCHEMA = 1 };
+enum { NJ_REPORT_SCHEMA = 2 };
 
 typedef struct nj_stage {
     char name[64];
@@ -77,7 +77,11 @@ typedef struct nj_report {
     uint64_t future_points; /* light-curve points later than their alert */
 } nj_report;
 
-/* The table of contract.md on `to`. */
+/* What an alert cost the whole run. */
+nj_per_alert nj_report_run_cost(const nj_report *report);
+/* CPU ns of the run that no stage took; 0 when the stages were not clocked. */
+double nj_report_rest_ns(const nj_report *report);
+/* The table on `to`, as wide as nj_fit_width says. */
 void nj_report_terminal(const nj_report *report, FILE *to);
 /* The run report as JSON. */
 void nj_report_json(const nj_report *report, nj_buffer *out);

@@ -136,7 +136,7 @@ void nj_svg_share(nj_buffer *out, const nj_html_stage *s, uint32_t n)
 {
     double most = 1e-9;
     for (uint32_t i = 0; i < n; i++) most = fmax(most, s[i].share);
-    nj_svg_begin(out, ROW * n + 4.0, "share of the time");
+    nj_svg_begin(out, ROW * n + 4.0, "share of the CPU time");
     for (uint32_t i = 0; i < n; i++) {
         char text[32];
         double y = ROW * i + 18;

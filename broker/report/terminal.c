@@ -1,19 +1,9 @@
-/* terminal.c - the table that a run prints at its end. */
+/* terminal.c - the table that a run prints at its end: measured figures first, then estimates, then what the heads mean. */
 #include <math.h>
 #include <string.h>
 
+#include "fit.h"
 #include "report.h"
-
-/* 54900 -> "54.9k", three digits. */
-static const char *si(char text[16], double v)
-{
-    static const char *const suffix[] = { "", "k", "M", "G", "T" };
-    int s = 0;
-    if (!isfinite(v)) return strcpy(text, "-");
-    while (fabs(v) >= 999.5 && s < 4) v /= 1000, s++;
-    snprintf(text, 16, fabs(v) >= 99.95 ? "%.0f%s" : fabs(v) >= 9.995 ? "%.1f%s" : "%.2f%s", v, suffix[s]);
-    return text;
-}
 
 /* 12345678 -> "12,345,678" */
 static const char *grouped(char text[32], uint64_t v)
@@ -43,67 +33,180 @@ static const char *two(char text[16], double v)
     return text;
 }
 
-/* Hundredths of the currency unit per million alerts of so many busy us each. */
-static const char *cents(char text[16], const nj_report *r, double busy_us)
+/* --- the table ---------------------------------------------------------------------------------------------------------- */
+
+enum { NAME, OFFERED, PASSED, HITS, FLAGGED, CPU, SHARE, PER_CORE, HITS_PER_CORE, WALL, P50, P99, MOST, N_COLUMNS };
+static const nj_fit_column column[N_COLUMNS] = {
+    [NAME] = { "", "module", 0 },
+    [OFFERED] = { "", "offered", 0 },
+    [PASSED] = { "", "passed", 8 },
+    [HITS] = { "", "hits", 2 },
+    [FLAGGED] = { "", "flagged", 4 },
+    [CPU] = { "CPU", "us/alert", 0 },
+    [SHARE] = { "", "share", 3 },
+    [PER_CORE] = { "alerts/s", "per core", 1 },
+    [HITS_PER_CORE] = { "hits/s", "per core", 9 },
+    [WALL] = { "wall", "us/alert", 7 },
+    [P50] = { "p50*", "us", 5 },
+    [P99] = { "p99*", "us", 6 },
+    [MOST] = { "max*", "us", 10 },
+};
+
+static void put_count(char cell[NJ_FIT_CELL], uint64_t v)
 {
-    double v = 100 * nj_cost_busy(&r->cost, busy_us);
-    if (!r->cost.currency) return strcpy(text, "-");
-    return v > 0 && v < 0.0005 ? strcpy(text, "<.001") : two(text, v);
+    snprintf(cell, NJ_FIT_CELL, "%llu", (unsigned long long)v);
 }
 
-static void row(const nj_report *r, const nj_stage *s, double total_ns, FILE *to)
+static void put_cost(nj_fit_cells cell, const nj_per_alert *cost, double share)
+{
+    char text[24];
+    snprintf(cell[CPU], NJ_FIT_CELL, "%s", nj_us_words(text, cost->cpu_us));
+    snprintf(cell[PER_CORE], NJ_FIT_CELL, "%s", nj_rate_words(text, cost->per_s_core));
+    snprintf(cell[SHARE], NJ_FIT_CELL, "%s", nj_share_words(text, share));
+}
+
+static void stage_cells(const nj_report *r, const nj_stage *s, nj_fit_cells cell)
 {
     const nj_counter *c = &s->count;
-    char flag[16] = "-", p50[16] = "-", p99[16] = "-", on[16], eff[16], e[16], lo[16], hi[16], money[16];
-    double n = (double)c->offered, us = n > 0 ? (double)c->wall_ns / n / 1e3 : 0, cpu_s = (double)c->cpu_ns / 1e9;
-    if (c->flagged || s->is_module) snprintf(flag, sizeof flag, "%llu", (unsigned long long)c->flagged);
-    if (c->one.n) {
-        three(p50, nj_histogram_quantile(&c->one, 0.5) / 1e3);
-        three(p99, nj_histogram_quantile(&c->one, 0.99) / 1e3);
+    nj_per_alert cost = nj_counter_cost(c);
+    char text[24];
+    memset(cell, 0, sizeof(nj_fit_cells));
+    snprintf(cell[NAME], NJ_FIT_CELL, "%s", s->name);
+    put_count(cell[OFFERED], c->offered);
+    put_count(cell[PASSED], c->passed);
+    put_count(cell[HITS], c->hits);
+    if (c->flagged || s->is_module)
+        put_count(cell[FLAGGED], c->flagged);
+    else
+        strcpy(cell[FLAGGED], "-");
+    put_cost(cell, &cost, nj_cpu_share((double)c->cpu_ns, r->cpu_s * 1e9));
+    snprintf(cell[HITS_PER_CORE], NJ_FIT_CELL, "%s", nj_rate_words(text, cost.effective_per_s_core));
+    snprintf(cell[WALL], NJ_FIT_CELL, "%s", nj_us_words(text, cost.wall_us));
+    if (!c->one.n) {
+        for (int k = P50; k <= MOST; k++) strcpy(cell[k], "-");
+        return;
     }
-    double cpu_us = n > 0 ? cpu_s / n * 1e6 : 0;
-    fprintf(to, "%-20.20s %7llu %6llu %5llu %4s %8.2f %6s %6s %5.1f%% %8s %8s %5s %s [%s, %s]\n", s->name,
-            (unsigned long long)c->offered, (unsigned long long)c->passed, (unsigned long long)c->hits, flag, us, p50, p99,
-            total_ns > 0 ? 100 * (double)c->wall_ns / total_ns : 0, si(on, n / cpu_s), si(eff, (double)c->hits / cpu_s),
-            cents(money, r, cpu_us), two(e, cpu_us * r->energy.watt), two(lo, cpu_us * r->energy.low),
-            two(hi, cpu_us * r->energy.high));
+    three(cell[P50], nj_histogram_quantile(&c->one, 0.5) / 1e3);
+    three(cell[P99], nj_histogram_quantile(&c->one, 0.99) / 1e3);
+    three(cell[MOST], (double)c->one.max / 1e3);
 }
 
-/* One line for what the figures in the last columns are, one for what they mean in carbon. */
-static void energy(const nj_report *r, FILE *to)
+/* What no row above has, or all of it. */
+static void run_cells(const nj_report *r, double cpu_ns, const char *name, nj_fit_cells cell)
+{
+    double n = (double)r->ledger.consumed;
+    nj_per_alert cost = nj_per_alert_of(n, n, cpu_ns, 0);
+    memset(cell, 0, sizeof(nj_fit_cells));
+    snprintf(cell[NAME], NJ_FIT_CELL, "%s", name);
+    put_count(cell[OFFERED], r->ledger.consumed);
+    put_cost(cell, &cost, nj_cpu_share(cpu_ns, r->cpu_s * 1e9));
+}
+
+/* Every row, twice: once for the widths, once for the reader. */
+static void rows(const nj_report *r, nj_fit *table, FILE *to)
+{
+    nj_fit_cells cell;
+    double rest = nj_report_rest_ns(r);
+    for (uint32_t i = 0; i < r->n_stages; i++) {
+        if (!r->stage[i].count.offered) continue;
+        stage_cells(r, &r->stage[i], cell);
+        to ? nj_fit_row(table, cell, to) : nj_fit_see(table, cell);
+    }
+    if (rest > 0) {
+        run_cells(r, rest, "rest of the run", cell);
+        to ? nj_fit_row(table, cell, to) : nj_fit_see(table, cell);
+    }
+    run_cells(r, r->cpu_s * 1e9, "whole run", cell);
+    to ? nj_fit_row(table, cell, to) : nj_fit_see(table, cell);
+}
+
+static void table(const nj_report *r, int width, nj_fit *t, FILE *to)
+{
+    nj_fit_begin(t, column, N_COLUMNS);
+    rows(r, t, NULL);
+    nj_fit_choose(t, width);
+    nj_fit_head(t, to);
+    rows(r, t, to);
+}
+
+/* The heads in words, and the columns that had no room. */
+static void foot(const nj_fit *t, int width, FILE *to)
+{
+    char text[512];
+    int n =
+        snprintf(text, sizeof text,
+                 "CPU us/alert: CPU time per alert offered, the cost. alerts/s per core = 1e6 / (CPU us/alert). share: of the "
+                 "run's CPU time. %s`nightjar help terms` explains all words.",
+                 t->shown[P50] ? "* wall time of calls with one row. " : "");
+    for (int i = 0, first = 1; i < t->n; i++) {
+        if (t->shown[i]) continue;
+        const char *over = t->column[i].over;
+        n += snprintf(text + n, sizeof text - (size_t)n, "%s%s%s%s", first ? " In a wider terminal (COLUMNS=120): " : ", ", over,
+                      *over ? " " : "", t->column[i].head);
+        first = 0;
+    }
+    nj_fit_text(to, width, text);
+}
+
+/* --- estimates ---------------------------------------------------------------------------------------------------------- */
+
+/* A line for each: the figure with its band, then what it rests on, as far as there is room. */
+static void energy(const nj_report *r, double cpu_us, int width, FILE *to)
 {
     const nj_energy_source *s = &r->energy;
-    char year[16] = "", v[16], lo[16], hi[16];
+    char v[16], lo[16], hi[16], figure[96], source[192], year[16] = "", watt[80];
+    snprintf(figure, sizeof figure, "Energy %s [%s, %s] uJ/alert, %s", two(v, cpu_us * s->watt), two(lo, cpu_us * s->low),
+             two(hi, cpu_us * s->high), s->kind);
+    snprintf(source, sizeof source, ": %s", s->source);
     if (s->year) snprintf(year, sizeof year, " (%d)", s->year);
-    fprintf(to, "Energy %s: %s%s, %.1f W per busy thread [%.1f, %.1f]. Latency p50 %.3g, p99 %.3g ms\n", s->kind, s->source, year,
-            s->watt, s->low, s->high, nj_histogram_quantile(&r->latency, 0.5) / 1e6,
-            nj_histogram_quantile(&r->latency, 0.99) / 1e6);
-    double million_s = r->ledger.consumed ? r->cpu_s / (double)r->ledger.consumed * 1e6 : 0;
-    const nj_carbon *c = &r->carbon;
-    if (!c->country) return;                                            /* no run of its own */
-    snprintf(year, sizeof year, "%s%.0d", c->year ? " " : "", c->year); /* %.0d: nothing for 0 */
-    fprintf(to, "Carbon, an estimate: %s [%s, %s] g CO2e per million alerts, %s%s %.3g g/kWh (%s), PUE %.3g; idle share apart\n",
-            two(v, nj_carbon_grams(million_s * s->watt, c->pue, c->g_per_kwh)),
-            two(lo, nj_carbon_grams(million_s * s->low, c->pue, c->g_per_kwh)),
-            two(hi, nj_carbon_grams(million_s * s->high, c->pue, c->g_per_kwh)), c->country, year, c->g_per_kwh, c->source,
-            c->pue);
+    snprintf(watt, sizeof watt, "; %.1f W per busy thread [%.1f, %.1f]", s->watt, s->low, s->high);
+    nj_fit_parts(to, width, (const char *const[]){ figure, source, year, watt, NULL });
 }
 
-static void money(const nj_report *r, FILE *to)
+static void carbon(const nj_report *r, double million_s, int width, FILE *to)
+{
+    const nj_energy_source *s = &r->energy;
+    const nj_carbon *c = &r->carbon;
+    char v[16], lo[16], hi[16], figure[96], factor[96], source[192], year[16] = "", site[64];
+    if (!c->country) return; /* no run of its own */
+    snprintf(figure, sizeof figure, "Carbon %s [%s, %s] g CO2e per million alerts, estimated",
+             two(v, nj_carbon_grams(million_s * s->watt, c->pue, c->g_per_kwh)),
+             two(lo, nj_carbon_grams(million_s * s->low, c->pue, c->g_per_kwh)),
+             two(hi, nj_carbon_grams(million_s * s->high, c->pue, c->g_per_kwh)));
+    if (c->year) snprintf(year, sizeof year, ", %d", c->year);
+    snprintf(factor, sizeof factor, ": %.40s, %.3g g/kWh", c->country, c->g_per_kwh);
+    snprintf(source, sizeof source, " (%.160s%s)", c->source, year);
+    snprintf(site, sizeof site, ", PUE %.3g; idle share apart", c->pue);
+    nj_fit_parts(to, width, (const char *const[]){ figure, factor, source, site, NULL });
+}
+
+static void money(const nj_report *r, double million_s, int width, FILE *to)
 {
     const nj_cost *c = &r->cost;
-    double n = (double)r->ledger.consumed, million_s = n > 0 ? r->cpu_s / n * 1e6 : 0,
-           gb = n > 0 ? (double)r->bytes / n / 1e3 : 0;
-    char v[16], lo[16], hi[16], sent[16], out[16], year[16] = "";
-    if (!c->currency || n == 0) return;
+    double gb = (double)r->bytes / (double)r->ledger.consumed / 1e3;
+    char v[16], lo[16], hi[16], figure[128], price[80], source[192], year[16] = "", busy[32], sent[80];
+    if (!c->currency) return;
+    snprintf(figure, sizeof figure, "Money %s [%s, %s] %.16s per million alerts%s", two(v, nj_cost_busy(c, million_s)),
+             two(lo, nj_cost_busy_low(c, million_s)), two(hi, nj_cost_busy_high(c, million_s)), c->currency,
+             strcmp(c->kind, "assumed") ? "" : ", estimated");
     if (c->year) snprintf(year, sizeof year, ", %d", c->year);
-    fprintf(to,
-            "Money%s: %s [%s, %s] ct per million alerts; %.3g %s per core-hour (%s%s), %.0f %% busy; sending the packets on: %s "
-            "GB, %s %s\n",
-            strcmp(c->kind, "assumed") ? "" : ", an estimate", two(v, 100 * nj_cost_busy(c, million_s)),
-            two(lo, 100 * nj_cost_busy_low(c, million_s)), two(hi, 100 * nj_cost_busy_high(c, million_s)), c->core_hour,
-            c->currency, c->source, year, 100 * c->use, two(sent, gb), two(out, gb * c->egress_gb), c->currency);
+    snprintf(price, sizeof price, ": %.3g a core-hour", c->core_hour);
+    snprintf(source, sizeof source, " (%.160s%s)", c->source, year);
+    snprintf(busy, sizeof busy, ", %.0f %% busy", 100 * c->use);
+    snprintf(sent, sizeof sent, "; packets sent on: %s GB, %s", two(lo, gb), two(hi, gb * c->egress_gb));
+    nj_fit_parts(to, width, (const char *const[]){ figure, price, source, busy, sent, NULL });
 }
+
+static void estimates(const nj_report *r, int width, FILE *to)
+{
+    double cpu_us = nj_report_run_cost(r).cpu_us;
+    if (!isfinite(cpu_us)) return;
+    energy(r, cpu_us, width, to);
+    carbon(r, cpu_us, width, to); /* us per alert are seconds per million */
+    money(r, cpu_us, width, to);
+}
+
+/* --- along the run ------------------------------------------------------------------------------------------------------ */
 
 static const char *span_of(char text[16], double ns)
 {
@@ -117,96 +220,108 @@ static const char *span_of(char text[16], double ns)
     return text;
 }
 
-/* The exposures against the broker's share of their budget, and where the time of the slowest went. */
-static void exposures(const nj_waterfall_sum *w, FILE *to)
+/* A text that may be long; n: how many things it tells of. */
+static void say(FILE *to, int width, uint32_t n, nj_buffer *text)
 {
-    char p50[16], p99[16], max[16], t[16];
-    fprintf(
-        to,
-        "Exposures %llu, first arrival to last acknowledgement p50 %s, p99 %s, max %s; over %.3g s (%.0f %% of %.3g s): %llu\n",
+    if (n && !text->failed) nj_fit_text(to, width, text->data);
+    if (text->failed) fprintf(to, "(a line is missing here: out of memory)\n");
+    nj_buffer_free(text);
+}
+
+/* The exposures against the broker's share of their budget, and where the time of the slowest went. */
+static void exposures(const nj_waterfall_sum *w, int width, FILE *to)
+{
+    char p50[16], p99[16], max[16], t[16], text[512];
+    snprintf(
+        text, sizeof text,
+        "Exposures %llu, first arrival to last acknowledgement p50 %s, p99 %s, max %s; over %.3g s (%.0f %% of %.3g s): %llu",
         (unsigned long long)w->n, span_of(p50, nj_histogram_quantile(&w->total, 0.5)),
         span_of(p99, nj_histogram_quantile(&w->total, 0.99)), span_of(max, (double)w->total.max), w->budget_s * w->broker_share,
         100 * w->broker_share, w->budget_s, (unsigned long long)w->over);
+    nj_fit_text(to, width, text);
     if (!w->n_worst) return;
     const nj_waterfall_exposure *e = &w->worst[0];
-    fprintf(to, "  the slowest, %s %.14g (%llu alerts):", e->survey, e->exposure, (unsigned long long)e->alerts);
-    for (int k = 0; k < NJ_SPANS; k++) fprintf(to, "%s %s %s", k ? "," : "", nj_span_name[k], span_of(t, (double)e->span_ns[k]));
-    fprintf(to, "\n");
+    int n = snprintf(text, sizeof text, "  the slowest, %.64s %.14g (%llu alerts):", e->survey, e->exposure,
+                     (unsigned long long)e->alerts);
+    for (int k = 0; k < NJ_SPANS; k++)
+        n += snprintf(text + n, sizeof text - (size_t)n, "%s %s %s", k ? "," : "", nj_span_name[k],
+                      span_of(t, (double)e->span_ns[k]));
+    nj_fit_text(to, width, text);
 }
 
 /* Only what is beyond chance and beyond 10 %, and a hundredth of the time at least. */
-static void drifts(const nj_report *r, double total_ns, FILE *to)
+static void drifts(const nj_report *r, int width, FILE *to)
 {
     uint32_t n = 0, judged = 0;
+    double total_ns = 0;
+    nj_buffer text = { 0 };
+    for (uint32_t i = 0; i < r->n_stages; i++) total_ns += (double)r->stage[i].count.wall_ns;
     for (uint32_t i = 0; i < r->n_stages; i++) {
         const nj_drift_line *d = &r->stage[i].drift;
         judged += d->n >= 3;
         if (!d->drifts || (double)r->stage[i].count.wall_ns < total_ns / 100) continue;
-        fprintf(to, "%s%s %+.0f %% (%+.3g %%/1000 batches, p %.1g)", n++ ? ", " : "Drift along the run: ", r->stage[i].name,
-                d->change_percent, d->percent_per_1000, d->trend.p);
+        nj_buffer_printf(&text, "%s%s %+.0f %% (%+.3g %%/1000 batches, p %.1g)",
+                         n++ ? ", " : "Drift along the run: ", r->stage[i].name, d->change_percent, d->percent_per_1000,
+                         d->trend.p);
     }
-    if (n) fprintf(to, "%s\n", 2 * n > judged && judged > 3 ? ": most rows at once, so likely the machine" : "");
+    if (2 * n > judged && judged > 3) nj_buffer_text(&text, ": most rows at once, so likely the machine");
+    say(to, width, n, &text);
 }
 
-static void reasons(const nj_report *r, FILE *to)
+static void reasons(const nj_report *r, int width, FILE *to)
 {
     static const char *const name[] = { "done",  "cut",         "few_points", "no_input", "no_fit",
                                         "range", "unavailable", "failed",     "shed" };
-    const char *lead = "* from 1-row slices.  No answer: ";
-    int column = 0;
+    nj_buffer text = { 0 };
+    uint32_t n = 0;
     for (uint32_t i = 0; i < r->n_stages; i++) {
         if (!r->stage[i].is_module) continue;
-        int first = 1;
-        for (int k = 1; k < 9; k++) {
-            uint64_t n = r->stage[i].count.reason[k];
-            if (!n) continue;
-            if (column > 90) column = 0, lead = ",\n  ";
-            column += fprintf(to, "%s%s%s%llu %s", lead, first ? r->stage[i].name : "", first ? " " : "", (unsigned long long)n,
-                              name[k]);
-            lead = first ? " + " : " + ";
+        for (int k = 1, first = 1; k < 9; k++) {
+            uint64_t rows = r->stage[i].count.reason[k];
+            if (!rows) continue;
+            if (first) nj_buffer_printf(&text, "%s%s ", n++ ? ", " : "No answer: ", r->stage[i].name);
+            nj_buffer_printf(&text, "%s%llu %s", first ? "" : " + ", (unsigned long long)rows, name[k]);
             first = 0;
         }
-        if (!first) lead = ", ";
     }
-    if (column || lead[0] == ',')
-        fprintf(to, "\n");
-    else
-        fprintf(to, "* from 1-row slices.\n");
+    say(to, width, n, &text);
+}
+
+/* The account, then how long it took. */
+static void summary(const nj_report *r, int width, FILE *to)
+{
+    const nj_ledger *l = &r->ledger;
+    char a[32], b[32], c[32], d[32], e[64] = "", f[64] = "", text[1024];
+    if (l->duplicates) snprintf(e, sizeof e, " + %s duplicates", grouped(a, l->duplicates));
+    if (l->returned) snprintf(f, sizeof f, " + %s returned", grouped(a, l->returned));
+    snprintf(text, sizeof text, "%s: %s in = %s out + %s filtered + %s dead%s%s, ledger %s.%s", r->input, grouped(a, l->consumed),
+             grouped(b, l->emitted), grouped(c, l->filtered), grouped(d, l->dead), e, f,
+             nj_ledger_closed(l) ? "closed" : "NOT CLOSED", r->interrupted ? " Interrupted." : "");
+    nj_fit_text(to, width, text);
+    snprintf(text, sizeof text, "Wall time %.3f s, %d thread%s, %s alerts/s; latency p50 %.3g, p99 %.3g ms; memory %.0f MB",
+             r->wall_s, r->threads, r->threads == 1 ? "" : "s",
+             grouped(a, (uint64_t)((double)l->consumed / (r->wall_s > 0 ? r->wall_s : 1))),
+             nj_histogram_quantile(&r->latency, 0.5) / 1e6, nj_histogram_quantile(&r->latency, 0.99) / 1e6,
+             (double)r->rss_max_bytes / 1e6);
+    nj_fit_text(to, width, text);
+    if (l->again) {
+        snprintf(text, sizeof text,
+                 "%s messages come again to whoever has their partitions now: they were lost before this run acknowledged them",
+                 grouped(a, l->again));
+        nj_fit_text(to, width, text);
+    }
+    if (r->dead_letters[0]) fprintf(to, "Dead letters with their bytes: %s\n", r->dead_letters);
 }
 
 void nj_report_terminal(const nj_report *r, FILE *to)
 {
-    const nj_ledger *l = &r->ledger;
-    char a[32], b[32], c[32], d[32], e[32];
-    fprintf(to, "%s: %s in = %s out + %s filtered + %s dead", r->input, grouped(a, l->consumed), grouped(b, l->emitted),
-            grouped(c, l->filtered), grouped(d, l->dead));
-    if (l->duplicates) fprintf(to, " + %s duplicates", grouped(e, l->duplicates));
-    if (l->returned) fprintf(to, " + %s returned", grouped(e, l->returned));
-    fprintf(to, ", ledger %s.%s", nj_ledger_closed(l) ? "closed" : "NOT CLOSED", r->interrupted ? " Interrupted." : "");
-    fprintf(to, " Wall %.3f s, %d thread%s, %s alerts/s, RSS %.0f MB\n", r->wall_s, r->threads, r->threads == 1 ? "" : "s",
-            grouped(a, (uint64_t)((double)l->consumed / (r->wall_s > 0 ? r->wall_s : 1))), (double)r->rss_max_bytes / 1e6);
-    if (l->again)
-        fprintf(to,
-                "%s messages come again to whoever has their partitions now: they were lost before this run acknowledged them\n",
-                grouped(a, l->again));
-    if (r->dead_letters[0]) fprintf(to, "Dead letters with their bytes: %s\n", r->dead_letters);
-    energy(r, to);
-    money(r, to);
-    fprintf(to, "%-20s offered passed  hits flag us/alert   p50*   p99*  share alerts/s  effect. ct/1M uJ/alert [low, high]\n",
-            "module");
-    double total = 0, cpu = 0;
-    for (uint32_t i = 0; i < r->n_stages; i++) {
-        total += (double)r->stage[i].count.wall_ns;
-        cpu += (double)r->stage[i].count.cpu_ns;
-    }
-    for (uint32_t i = 0; i < r->n_stages; i++)
-        if (r->stage[i].count.offered) row(r, &r->stage[i], total, to);
-    double n = (double)l->consumed, us = n > 0 ? cpu / n / 1e3 : 0;
-    char on[16], t[16], lo[16], hi[16], m[16];
-    fprintf(to, "%-20s %7llu %6s %5s %4s %8.2f %6s %6s %6s %8s %8s %5s %s [%s, %s]\n", "total per core",
-            (unsigned long long)l->consumed, "", "", "", n > 0 ? total / n / 1e3 : 0, "", "", "100%", si(on, n / (cpu / 1e9)), "",
-            cents(m, r, us), two(t, us * r->energy.watt), two(lo, us * r->energy.low), two(hi, us * r->energy.high));
-    reasons(r, to);
-    if (r->waterfall) exposures(r->waterfall, to);
-    drifts(r, total, to);
+    int width = nj_fit_width(to);
+    nj_fit t;
+    summary(r, width, to);
+    table(r, width, &t, to);
+    reasons(r, width, to);
+    if (r->waterfall) exposures(r->waterfall, width, to);
+    drifts(r, width, to);
+    estimates(r, width, to);
+    foot(&t, width, to);
 }

@@ -52,7 +52,8 @@ def run_to_slow_reader():
 def run_tiring():
     """A module that takes longer with each alert: (the process, its report, that module's drift)."""
     build("tiring", "static unsigned long turns; for (volatile unsigned long spin = 0, end = 2000 + 20 * turns++; spin < end; spin++) {}")
-    r = nightjar("run", "night.tar.gz", "-m", "roid,tiring", "--module-path", "tiring.so", "-j", 1, "-D", "run.batch_rows=16", "--report", "drift.json")
+    r = nightjar("run", "night.tar.gz", "-m", "roid,tiring", "--module-path", "tiring.so", "-j", 1, "-D", "run.batch_rows=16", "--report", "drift.json",
+                 env={"COLUMNS": "1000"})
     run = report("drift.json")
     return r, run, next(m for m in run["modules"] if m["name"] == "tiring")["drift"]
 

@@ -20,7 +20,7 @@ def sources(n):
     r = nightjar("run", SAMPLE, "-o", "ndjson:a.ndjson", "--report", "a.json", "-j", 1)
     rep = report("a.json") if os.path.exists("a.json") else {}
     ok(r.returncode == 0 and closed(rep) and rep["ledger"]["emitted"] == n, f"a night of {n} alerts: all emitted, exit 0", r.stderr)
-    ok("ledger closed" in r.stdout and "(decode)" in r.stdout and "total per core" in r.stdout, "the table is printed", r.stdout)
+    ok("ledger closed" in r.stdout and "(decode)" in r.stdout and "whole run" in r.stdout, "the table is printed", r.stdout)
     got = rows("a.ndjson")
     ok(len(got) == n and all(isinstance(x["candid"], int) for x in got) and "roid.reason" in got[0], "a row per alert with its columns")
     r = nightjar("run", SAMPLE, "-o", "ndjson:b.ndjson", "-j", 2)
