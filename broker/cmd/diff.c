@@ -66,6 +66,7 @@ static int name_side(side *s, nj_modules *set, nj_error *err)
     const nj_module_entry *found = nj_modules_find(set, s->spec);
     if (!found) {
         if (access(s->spec, R_OK)) return nj_fail(err, "%s: neither a built-in module nor a file", s->spec);
+        nj_modules_asked(s->spec);
         if (nj_modules_load(&own, s->spec, err)) return -1;
         if (own.n != 1) return nj_fail(err, "%s: %u modules, one is expected", s->spec, own.n);
         found = &own.item[0];

@@ -477,6 +477,17 @@ static int check_host_key(const nj_setting *t, nj_error *err)
     return 0;
 }
 
+/* A section of another kind that has a module's name: that module could never run. */
+static int hides(const nj_instances *set, const nj_setting *t, const char *kind, nj_error *err)
+{
+    const char *name = t->section + 7, *path = nj_modules_find(set->modules, name)->path;
+    if (path)
+        return nj_fail(err, "%s: module %s has the name of the instance [%s] kind = %s (%s): call it another", path, name,
+                       t->section, kind, t->where);
+    return nj_fail(err, "%s: [%s] kind = %s: '%s' is a built-in module's name: call the instance another", t->where, t->section,
+                   kind, name);
+}
+
 /* All sections [module.NAME], also of instances that do not run: a typing error is never silent. */
 static int check_sections(nj_instances *set, nj_error *err)
 {
@@ -493,6 +504,7 @@ static int check_sections(nj_instances *set, nj_error *err)
             return nj_fail(err, "%s: [%s]: no module '%s'%s%s%s", t->where, t->section, kind, near ? "; did you mean '" : "",
                            near ? near : "", near ? "'?" : "");
         }
+        if (strcmp(kind, name) && nj_modules_find(set->modules, name)) return hides(set, t, kind, err);
         if (!nj_name_is_valid(name))
             return nj_fail(err, "%s: [%s]: the name of an instance is [a-z][a-z0-9_]*", t->where, t->section);
         if (check_host_key(t, err)) return -1;

@@ -60,6 +60,49 @@ static int check_tables(const nj_module *m, const nj_module *at, const char *pat
     return nj_table_check(&of, NJ_TABLE_PARAMS, m->params, err);
 }
 
+/* --- what replaces what --- */
+
+/* Files whose replacing was told, or is meant; a process that runs modules again and again says it once. */
+static char **told;
+static size_t n_told;
+
+static bool tell_first_time(const char *real)
+{
+    for (size_t i = 0; i < n_told; i++)
+        if (!strcmp(told[i], real)) return false;
+    char **more = realloc(told, (n_told + 1) * sizeof *more);
+    if (more) told = more;
+    if (more && (told[n_told] = strdup(real))) n_told++;
+    return true;
+}
+
+void nj_modules_asked(const char *path)
+{
+    char *real = realpath(path, NULL);
+    if (real) tell_first_time(real);
+    free(real);
+}
+
+static nj_module_entry *of_file(nj_modules *set, const char *real)
+{
+    for (uint32_t i = 0; i < set->n; i++)
+        if (set->item[i].path && !strcmp(set->item[i].path, real)) return &set->item[i];
+    return NULL;
+}
+
+/* roid.so whose module is called otherwise leaves the built-in roid as it is: hardly what was meant. */
+static void tell_other_name(const nj_modules *set, const char *path, const char *name)
+{
+    const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
+    size_t n = strcspn(file, ".");
+    for (uint32_t i = 0; i < set->n; i++) {
+        const char *other = set->item[i].module->name;
+        if (strlen(other) == n && !strncmp(other, file, n) && strcmp(other, name) && tell_first_time(path))
+            nj_log(NJ_LOG_WARN, "%s: its module is called '%s', so that '%s' is still %s", path, name, other,
+                   set->item[i].path ? set->item[i].path : "the built-in one");
+    }
+}
+
 int nj_modules_add(nj_modules *set, const nj_module *module, const char *path, nj_error *err)
 {
     if (check(module, path ? path : module->name, err)) return -1;
@@ -71,11 +114,10 @@ int nj_modules_add(nj_modules *set, const nj_module *module, const char *path, n
         if (strcmp(set->item[i].module->name, module->name)) continue;
         const char *other = set->item[i].path;
         if (!path && !other) return nj_fail(err, "two built-in modules are called %s", module->name);
-        if (path && other && strcmp(path, other))
-            return nj_fail(err, "two modules are called %s: %s and %s", module->name, other, path);
-        nj_log(NJ_LOG_INFO, "module %s %s from %s replaces %s", module->name, module->version, path ? path : "the binary",
-               set->item[i].path ? set->item[i].path : "the built-in one");
-        set->item[i] = (nj_module_entry){ copy, path };
+        if (path && other) return nj_fail(err, "two modules are called %s: %s and %s", module->name, other, path);
+        if (path && tell_first_time(path))
+            nj_log(NJ_LOG_WARN, "module %s %s from %s replaces the built-in one", module->name, module->version, path);
+        set->item[i] = (nj_module_entry){ .module = copy, .path = path };
         return 0;
     }
     if (set->n == set->cap) {
@@ -85,7 +127,7 @@ int nj_modules_add(nj_modules *set, const nj_module *module, const char *path, n
         set->item = item;
         set->cap = cap;
     }
-    set->item[set->n++] = (nj_module_entry){ copy, path };
+    set->item[set->n++] = (nj_module_entry){ .module = copy, .path = path };
     return 0;
 }
 
@@ -104,6 +146,14 @@ static int load_one(nj_modules *set, const char *path, nj_error *err)
     char *kept = nj_arena_text(&set->arena, real, strlen(real));
     free(real);
     if (!kept) return nj_fail(err, "out of memory");
+    nj_module_entry *again = of_file(set, kept);
+    if (again) {
+        if (!again->given_again) nj_log(NJ_LOG_WARN, "%s is given twice: module %s is loaded once", kept, again->module->name);
+        again->given_again = true;
+        return 0;
+    }
+    struct stat st;
+    if (stat(kept, &st) || !S_ISREG(st.st_mode)) return nj_fail(err, "%s: not a file", kept); /* a pipe would not end */
     nj_slot_enter(&nj_slot_set_up, kept, NJ_PHASE_LOAD);
     void *handle = dlopen(kept, RTLD_NOW | RTLD_LOCAL);
     nj_slot_leave(&nj_slot_set_up);
@@ -115,7 +165,9 @@ static int load_one(nj_modules *set, const char *path, nj_error *err)
     const nj_module *module = entry();
     nj_slot_leave(&nj_slot_set_up);
     if (!module) return nj_fail(err, "%s: nj_module_entry() gave nothing", kept);
-    return nj_modules_add(set, module, kept, err);
+    if (nj_modules_add(set, module, kept, err)) return -1;
+    tell_other_name(set, kept, module->name);
+    return 0;
 }
 
 static int is_so(const struct dirent *d)
@@ -132,10 +184,13 @@ int nj_modules_load(nj_modules *set, const char *path, nj_error *err)
     struct dirent **entry;
     int n = scandir(path, &entry, is_so, alphasort), rc = 0;
     if (n < 0) return nj_fail(err, "%s: cannot be read", path);
+    if (n == 0) rc = nj_fail(err, "%s: no *.so in this folder", path);
     for (int i = 0; i < n; i++) {
         char file[4096];
-        if (rc == 0 && (size_t)snprintf(file, sizeof file, "%s/%s", path, entry[i]->d_name) < sizeof file)
-            rc = load_one(set, file, err);
+        if (rc == 0) {
+            bool fits = (size_t)snprintf(file, sizeof file, "%s/%s", path, entry[i]->d_name) < sizeof file;
+            rc = fits ? load_one(set, file, err) : nj_fail(err, "%s: the path of %s is too long", path, entry[i]->d_name);
+        }
         free(entry[i]);
     }
     free(entry);

@@ -36,6 +36,7 @@ int nj_replay_choose(nj_replay *r, const nj_replay_options *o, nj_error *err)
     const char *instance = o->instance;
     nj_modules *modules = &r->engine.modules;
     if (nj_engine_load(&r->engine, o->settings, o->module_path, o->n_module_paths, err)) return -1;
+    if (o->module_file) nj_modules_asked(o->module_file);
     if (o->module_file && nj_modules_load(modules, o->module_file, err)) return -1;
     if (!instance) instance = o->module_file ? name_in(modules, o->module_file) : NULL;
     if (!instance) return nj_fail(err, "no module to profile");

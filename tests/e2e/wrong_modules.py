@@ -259,6 +259,37 @@ def tables():
         ok(r.returncode == 0 and r.stderr == "", f"closed tables {strip}: not a word", r.stderr)
 
 
+def files():
+    """Shared objects that are there twice, or whose names are taken: refused, or told once, also with -q."""
+    so = module("twin")
+    os.makedirs("same"), os.makedirs("copy"), os.makedirs("nothing"), os.makedirs("folder/inside.so")
+    os.symlink(so, "link.so"), os.symlink(so, "same/a.so"), os.symlink(so, "same/b.so")
+    with open(so, "rb") as f, open("copy/other.so", "wb") as g:
+        g.write(f.read())
+    os.mkfifo("pipe.so")
+    for what, other in (("by its name", so), ("by a link", "link.so"), ("in a folder", "same")):
+        r = run(so, "twin", "-q", "--module-path", other)
+        ok(r.returncode == 0, f"the same file twice, {what}: it runs", r.stderr)
+        ok(r.stderr.splitlines() == [f"nightjar: warning: {so} is given twice: module twin is loaded once"], f"{what}: told once", r.stderr)
+    r = run(so, "twin", "-q", "--module-path", "copy")
+    ok(r.returncode == 1 and all(w in r.stderr for w in ("two modules are called twin", so, "copy/other.so")), "two files of one module are refused", r.stderr)
+    for what, path, words in (("a folder without one", "nothing", "nothing: no *.so"), ("a folder that is called so", "folder", "inside.so: not a file"),
+                              ("a pipe", "pipe.so", "pipe.so: not a file"), ("no shared object", "night.tar", "night.tar: invalid ELF header"),
+                              ("what is not there", "none.so", "none.so: no such file")):
+        r = run(path, "roid", "-q")
+        ok(r.returncode == 1 and words in r.stderr, f"{what} is refused", r.stderr)
+    r = run(module("roid", so="mine"), "roid", "-q", "-o", "ndjson:mine.ndjson")
+    ok("roid.wide" in rows("mine.ndjson")[0] and len(lines(r, "mine.so replaces the built-in one")) == 1, "a module that replaces a built-in one is told", r.stderr)
+    r = run(module("other", so="roid"), "roid", "-q", "-o", "ndjson:still.ndjson")
+    ok("roid.roid" in rows("still.ndjson")[0] and len(lines(r, "its module is called 'other', so that 'roid' is still the built-in one")) == 1, "a file that is called as a built-in module, and does not replace it", r.stderr)
+    r = run(module("gcvs"), "gcvs", "-q")
+    ok(r.returncode == 1 and "gcvs.so: module gcvs has the name of the instance [module.gcvs] kind = xmatch" in r.stderr, "a module that an instance would hide is refused", r.stderr)
+    r = run(so, "roid", "-q", "-D", "module.roid.kind=twin")
+    ok(r.returncode == 1 and "'roid' is a built-in module's name" in r.stderr, "an instance that would hide a built-in module is refused", r.stderr)
+    r = nightjar("profile", module("roid", so="own"), "night.tar", "--no-hits", "--repeat", 1)
+    ok(r.returncode == 0 and "replaces" not in r.stderr, "in profile the file is what was asked for", r.stderr)
+
+
 def begin(*args):
     return subprocess.Popen([NIGHTJAR, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
@@ -327,6 +358,7 @@ with Folder():
     outputs()
     standard_output()
     tables()
+    files()
     if SANITIZED:
         skip("crashes", "a sanitizer's handlers stay")
     else:
