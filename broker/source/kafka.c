@@ -105,6 +105,30 @@ static rd_kafka_resp_err_t offsets_of(kafka_source *s, rd_kafka_topic_partition_
     return e;
 }
 
+/* An offset behind a partition's end: librdkafka would begin with the first message. Reading begins at the end; when that is so
+ * of all partitions, the number was none of theirs. */
+static void check_offsets(kafka_source *s, rd_kafka_topic_partition_list_t *list)
+{
+    rd_kafka_topic_partition_list_t *ends = rd_kafka_topic_partition_list_copy(list);
+    int beyond = 0;
+    int64_t last = -1;
+    if (offsets_of(s, ends, -1)) ends->cnt = 0; /* unknown: librdkafka tells */
+    for (int i = 0; i < ends->cnt; i++) {
+        const rd_kafka_topic_partition_t *end = &ends->elems[i];
+        if (end->offset > last) last = end->offset;
+        if (end->offset < 0 || s->at.from_value <= end->offset) continue;
+        beyond++;
+        list->elems[i].offset = end->offset;
+        nj_log(NJ_LOG_WARN,
+               "%s: %s[%" PRId32 "] ends at offset %" PRId64 ", before from=offset:%" PRId64 "; it is read from its end",
+               s->display, end->topic, end->partition, end->offset, s->at.from_value);
+    }
+    if (beyond && beyond == ends->cnt)
+        nj_fail(&s->fatal, "%s: from=offset:%" PRId64 " is beyond the end of every partition; the last ends at %" PRId64,
+                s->display, s->at.from_value, last);
+    rd_kafka_topic_partition_list_destroy(ends);
+}
+
 /* Where the partitions of the first assignment begin. A later one goes on from what the group has committed. */
 static void begin_from(kafka_source *s, rd_kafka_topic_partition_list_t *list)
 {
@@ -115,14 +139,14 @@ static void begin_from(kafka_source *s, rd_kafka_topic_partition_list_t *list)
         rd_kafka_resp_err_t e = offsets_of(s, list, s->at.from == NJ_FROM_TIME ? s->at.from_value : -1);
         if (e) fail_at_next(s, "where to begin is not known: ", e, rd_kafka_err2str(e));
     }
+    for (int i = 0; s->at.from == NJ_FROM_OFFSET && i < list->cnt; i++) list->elems[i].offset = s->at.from_value;
+    if (s->at.from == NJ_FROM_OFFSET && list->cnt) check_offsets(s, list);
     for (int i = 0; i < list->cnt; i++) {
         rd_kafka_topic_partition_t *t = &list->elems[i];
         nj_partition *p = partition_of(s, t->topic, t->partition);
-        if (s->at.from == NJ_FROM_OFFSET)
-            t->offset = s->at.from_value;
-        else if (s->at.from <= NJ_FROM_EARLIEST)
+        if (s->at.from <= NJ_FROM_EARLIEST)
             t->offset = logical[s->at.from];
-        else if (t->offset < 0)
+        else if (s->at.from != NJ_FROM_OFFSET && t->offset < 0)
             t->offset = RD_KAFKA_OFFSET_END; /* nothing is that young */
         if (p) p->start = t->offset;
     }
@@ -351,6 +375,10 @@ nj_source *nj_kafka_open(const nj_kafka_open_args *args, nj_error *err)
     else
         bad = nj_source_configure(s->settings, &s->conf, err);
     s->contact_ns = (int64_t)(s->conf.contact_s * 1e9);
+    if (!bad && s->at.words[0]) nj_log(s->at.guessed ? NJ_LOG_WARN : NJ_LOG_INFO, "%s: %s", display, s->at.words);
+    int64_t now_ms = (int64_t)time(NULL) * 1000;
+    if (!bad && s->at.from == NJ_FROM_TIME && s->at.from_value > now_ms)
+        nj_log(NJ_LOG_WARN, "%s: that is in the future; what comes from now on is read", display);
     s->live = s->at.until == NJ_UNTIL_STOPPED;
     if (!bad && connect_to(s, args, err) == 0) return &s->base;
     close_kafka(&s->base);

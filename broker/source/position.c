@@ -1,37 +1,75 @@
 #include "position.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "../base/kafka.h"
 #include "../base/settings.h"
+#include "when.h"
 
-/* Offsets are counts of messages and do not get there; as a time it is March 1973. */
-static const int64_t FIRST_TIME_MS = 100000000000;
-
-static int parse_date(const char *text, int64_t *ms)
-{
-    static const char *const form[] = { "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d" };
-    for (size_t i = 0; i < sizeof form / sizeof *form; i++) {
-        struct tm tm = { 0 };
-        const char *end = strptime(text, form[i], &tm);
-        if (!end || *end) continue;
-        *ms = (int64_t)timegm(&tm) * 1000;
-        return 0;
-    }
-    return -1;
-}
+/* Numbers up to here are offsets: no partition of alerts has had so many messages, and as a time it is September 2001. */
+static const int64_t OFFSET_MOST = 1000000000;
 
 static int parse_whole(const char *text, int64_t *value)
 {
     char *end;
     errno = 0;
     long long v = strtoll(text, &end, 10);
-    if (end == text || *end || errno || v < 0) return -1;
+    if (!isdigit((unsigned char)*text) || *end || errno || v < 0) return -1;
     *value = v;
+    return 0;
+}
+
+static bool is_digits(const char *text)
+{
+    return *text && strspn(text, "0123456789.") == strlen(text);
+}
+
+/* A number may be an offset or a time, and its size tells which: what it was taken for goes into p->words. */
+static int number_from(nj_positions *p, const char *text, nj_error *err)
+{
+    char when[32];
+    int64_t ms;
+    const char *unit = nj_when_number(text, &p->from_value);
+    if (unit) {
+        p->from = NJ_FROM_TIME;
+        p->guessed = true;
+        snprintf(p->words, sizeof p->words, "from=%s is a time, %s since 1970: %s (an offset is written from=offset:%s)", text,
+                 unit, nj_when_text(p->from_value, when), text);
+        return 0;
+    }
+    if (strlen(text) == 8 && !nj_when_date(text, &ms))
+        return nj_fail(err, "from=%s may be a date or an offset: write from=%.4s-%.2s-%.2s or from=offset:%s", text, text,
+                       text + 4, text + 6, text);
+    if (parse_whole(text, &p->from_value) || p->from_value >= OFFSET_MOST)
+        return nj_fail(err,
+                       "from=%s is no time from 2001 to 2100 in s, ms, us or ns since 1970, and %s: write a date such as "
+                       "2026-01-31T20:00:00Z, or from=offset:N",
+                       text, strchr(text, '.') ? "offsets are whole" : "large for an offset");
+    p->from = NJ_FROM_OFFSET;
+    snprintf(p->words, sizeof p->words, "from=%s is an offset, the same in each partition", text);
+    return 0;
+}
+
+static int text_from(nj_positions *p, const char *text, nj_error *err)
+{
+    char when[32];
+    if (!strncmp(text, "offset:", 7)) {
+        p->from = NJ_FROM_OFFSET;
+        if (!parse_whole(text + 7, &p->from_value)) return 0;
+        return nj_fail(err, "from=%s: expected from=offset: and a whole number", text);
+    }
+    if (nj_when_date(text, &p->from_value))
+        return nj_fail(err,
+                       "from=%s: expected committed, earliest, latest, offset:N, seconds or ms since 1970, or a date as "
+                       "2026-01-31T20:00:00Z (also with +01:00 or a fraction)",
+                       text);
+    p->from = NJ_FROM_TIME;
+    snprintf(p->words, sizeof p->words, "from=%s is %s", text, nj_when_text(p->from_value, when));
     return 0;
 }
 
@@ -45,15 +83,7 @@ static int parse_from(nj_positions *p, const char *text, nj_error *err)
             p->from = (nj_from)i;
             return 0;
         }
-    if (parse_whole(text, &p->from_value) == 0)
-        p->from = p->from_value < FIRST_TIME_MS ? NJ_FROM_OFFSET : NJ_FROM_TIME;
-    else if (parse_date(text, &p->from_value) == 0)
-        p->from = NJ_FROM_TIME;
-    else
-        return nj_fail(err,
-                       "from=%s: expected committed, earliest, latest, an offset, ms since 1970 or a date as 2026-01-31T20:00:00",
-                       text);
-    return 0;
+    return is_digits(text) ? number_from(p, text, err) : text_from(p, text, err);
 }
 
 static int parse_until(nj_positions *p, const char *text, nj_error *err)

@@ -2,6 +2,7 @@
 #ifndef NJ_SOURCE_POSITION_H
 #define NJ_SOURCE_POSITION_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "../base/error.h"
@@ -13,13 +14,15 @@ typedef struct nj_positions {
     char *group; /* owned by the query's text; NULL = not said */
     nj_from from;
     int64_t from_value; /* an offset, or ms since 1970 */
+    char words[160];    /* what a number or a date was taken for; "" = nothing to say */
+    bool guessed;       /* by its size */
     nj_until until;
     int64_t until_value; /* ms, or a number of messages */
 } nj_positions;
 
-/* Reads "group=G&from=committed|earliest|latest|OFFSET|TIMESTAMP&until=idle:SECONDS|end|count:N"; the text is cut up
- * and must outlive the result. NULL text: all defaults. A number from 10^11 on is ms since 1970; 2026-01-31 and
- * 2026-01-31T20:00:00 are UTC. -1 names what is wrong. */
+/* Reads "group=G&from=committed|earliest|latest|OFFSET|offset:N|TIME&until=idle:SECONDS|end|count:N"; the text is cut up
+ * and must outlive the result. NULL text: all defaults. A number is an offset or a time by its size (when.h), and one that may be
+ * either is refused. -1 names what is wrong. */
 int nj_positions_parse(nj_positions *positions, char *query, nj_error *err);
 
 #endif

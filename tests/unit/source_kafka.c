@@ -157,6 +157,16 @@ static void begins_and_ends(void **state)
     produce(&b, 0, MESSAGES);
     got g = read_all(open_topic(t, &b, "group=a&from=45&until=end", 0), -1);
     assert_int_equal(g.n, 5 * PARTITIONS);
+    /* an offset that is not there: never everything from the beginning */
+    g = read_all(open_topic(t, &b, "group=a&from=50&until=end", 0), -1); /* the ends */
+    assert_int_equal(g.end, NJ_NEXT_END);
+    assert_int_equal(g.n, 0);
+    g = read_all(open_topic(t, &b, "group=a&from=51&until=end", 0), -1);
+    assert_int_equal(g.end, NJ_NEXT_ERROR);
+    assert_int_equal(g.n, 0);
+    assert_non_null(strstr(g.err.text, "from=offset:51 is beyond the end of every partition; the last ends at 50"));
+    g = read_all(open_topic(t, &b, "group=a&from=offset:1767225600&until=end", 0), -1);
+    assert_int_equal(g.end, NJ_NEXT_ERROR);
     g = read_all(open_topic(t, &b, "group=b&until=count:17", 0), 1000);
     assert_int_equal(g.end, NJ_NEXT_END);
     assert_int_equal(g.n, 17);
@@ -350,6 +360,126 @@ static void refusals_and_silence_end_with_their_cause(void **state)
     rd_kafka_destroy(b.producer);
 }
 
+/* Each way to write a time or an offset, and what it is. */
+static void a_number_or_a_date_is_what_it_says(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        nj_from from;
+        int64_t value;
+    } good[] = {
+        { "0", NJ_FROM_OFFSET, 0 },
+        { "45", NJ_FROM_OFFSET, 45 },
+        { "99999999", NJ_FROM_OFFSET, 99999999 }, /* no date */
+        { "20261301", NJ_FROM_OFFSET, 20261301 }, /* neither: no month 13 */
+        { "999999999", NJ_FROM_OFFSET, 999999999 },
+        { "offset:1767225600", NJ_FROM_OFFSET, 1767225600 },
+        { "offset:20260101", NJ_FROM_OFFSET, 20260101 },
+        { "1767225600", NJ_FROM_TIME, 1767225600000 },
+        { "1767225600.25", NJ_FROM_TIME, 1767225600250 }, /* as Python's time.time() */
+        { "1767225600250", NJ_FROM_TIME, 1767225600250 },
+        { "1767225600250000", NJ_FROM_TIME, 1767225600250 },
+        { "1767225600250000000", NJ_FROM_TIME, 1767225600250 },
+        { "2026-01-01", NJ_FROM_TIME, 1767225600000 },
+        { "2026-01-01Z", NJ_FROM_TIME, 1767225600000 },
+        { "2026-01-01T00:00", NJ_FROM_TIME, 1767225600000 },
+        { "2026-01-01T00:00:00", NJ_FROM_TIME, 1767225600000 },
+        { "2026-01-01 00:00:00", NJ_FROM_TIME, 1767225600000 },
+        { "2026-01-01T00:00:00Z", NJ_FROM_TIME, 1767225600000 },
+        { "2026-01-01t00:00:00z", NJ_FROM_TIME, 1767225600000 },
+        { "2026-01-01 00:00:00 UTC", NJ_FROM_TIME, 1767225600000 },
+        { "2026-01-01T00:00:00+00:00", NJ_FROM_TIME, 1767225600000 },
+        { "2026-01-01T01:00:00+01:00", NJ_FROM_TIME, 1767225600000 },
+        { "2025-12-31T16:30:00-07:30", NJ_FROM_TIME, 1767225600000 },
+        { "2026-01-01T05:30:00+0530", NJ_FROM_TIME, 1767225600000 },
+        { "2026-01-01T09+09", NJ_FROM_TIME, -1 }, /* no minutes */
+        { "2026-01-01T09:00+09", NJ_FROM_TIME, 1767225600000 },
+        { "2026-01-01T00:00:00.500Z", NJ_FROM_TIME, 1767225600500 },
+        { "2026-01-01T00:00:00,5", NJ_FROM_TIME, 1767225600500 },
+        { "2026-01-01T00:00:00.123456+00:00", NJ_FROM_TIME, 1767225600123 },
+        { "20260101T000000Z", NJ_FROM_TIME, 1767225600000 },
+        { "20260101T0000", NJ_FROM_TIME, 1767225600000 },
+        { "2024-02-29", NJ_FROM_TIME, 1709164800000 },
+    };
+    static const char *const bad[] = {
+        "20260101",
+        "19991231", /* a date or an offset */
+        "4102444800",
+        "100000000000",
+        "202601010000",
+        "20260101120000", /* neither a time of this century nor an offset of alerts */
+        "99999999999999999999",
+        "1.5",
+        "2461041.5",
+        "61041.0",
+        "1767225600250.5",
+        "1767225600.",
+        "+45",
+        " 45",
+        "-5",
+        "4e5",
+        "0x10",
+        "offset:",
+        "offset:-1",
+        "offset:1.5",
+        "offset:2026-01-01",
+        "now",
+        "",
+        "2026-02-30",
+        "2025-02-29",
+        "2026-13-01",
+        "2026-00-10",
+        "2026-01-00",
+        "2026-1-1",
+        "26-01-01",
+        "01/02/2026",
+        "2026/01/01",
+        "2026-01-01T24:00:00",
+        "2026-01-01T23:60:00",
+        "2026-01-01T00:00:61",
+        "2026-01-01T00:00:00+",
+        "2026-01-01T00:00:00+1",
+        "2026-01-01T00:00:00+01:99",
+        "2026-01-01T00:00:00 CET",
+        "2026-01-01T00:00:00 01:00",
+        "2026-01-01T00:00:00.",
+        "2026-01-01T",
+        "2026-01-01+01:00",
+        "1969-12-31T23:59:59Z",
+        "1970-01-01T00:00:00+01:00",
+        "2026-01-01T00:00:00Zx",
+        "2026-01",
+        "2026-W01-1",
+    };
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        nj_positions p;
+        nj_error err = { "" };
+        char text[64];
+        snprintf(text, sizeof text, "from=%s", good[i].text);
+        int rc = nj_positions_parse(&p, text, &err);
+        if (good[i].value < 0 ? rc == 0 : rc || p.from != good[i].from || p.from_value != good[i].value)
+            fail_msg("from=%s: %d, %d, %lld; %s", good[i].text, rc, (int)p.from, (long long)p.from_value, err.text);
+        if (!rc && good[i].from == NJ_FROM_TIME) assert_non_null(strstr(p.words, "20"));
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        nj_positions p;
+        nj_error err = { "" };
+        char text[64];
+        snprintf(text, sizeof text, "from=%s", bad[i]);
+        if (!nj_positions_parse(&p, text, &err)) fail_msg("from=%s: %lld", bad[i], (long long)p.from_value);
+        assert_true(strlen(err.text) > 10);
+    }
+    nj_positions p;
+    nj_error err;
+    char date[] = "from=20260101", seconds[] = "from=1767225600";
+    assert_int_equal(nj_positions_parse(&p, date, &err), -1);
+    assert_non_null(strstr(err.text, "write from=2026-01-01 or from=offset:20260101"));
+    assert_int_equal(nj_positions_parse(&p, seconds, &err), 0);
+    assert_non_null(
+        strstr(p.words, "is a time, seconds since 1970: 2026-01-01T00:00:00Z (an offset is written from=offset:1767225600)"));
+}
+
 static void queries_and_settings_are_checked(void **state)
 {
     (void)state;
@@ -362,9 +492,6 @@ static void queries_and_settings_are_checked(void **state)
     assert_int_equal(p.from, NJ_FROM_TIME);
     assert_int_equal(p.from_value, 1769889600000);
     assert_int_equal(p.until_value, 2500);
-    char number[] = "from=100000000000";
-    assert_int_equal(nj_positions_parse(&p, number, &err), 0);
-    assert_int_equal(p.from, NJ_FROM_TIME);
     static const char *const bad[] = {
         "from=now", "from=-5", "until=idle", "until=idle:0", "until=count:0", "gruop=x", "group="
     };
@@ -543,6 +670,7 @@ static int remove_dir(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_number_or_a_date_is_what_it_says),
         cmocka_unit_test(queries_and_settings_are_checked),
         cmocka_unit_test(passwords_come_from_the_environment_or_a_file_and_are_not_shown),
         cmocka_unit_test(what_was_acknowledged_is_committed_and_the_rest_comes_again),
