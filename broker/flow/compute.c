@@ -47,7 +47,7 @@ static int dispatch_counted(thread_state *t, const nj_graph *graph, nj_batch *b)
 {
     nj_worker *w = t->worker;
     const nj_counter before = { .wall_ns = w->stamps->wall_ns, .offered = w->stamps->offered };
-    w->drift = nj_drift_row(t->drift, __atomic_fetch_add(&t->r->batches, 1, __ATOMIC_RELAXED));
+    w->drift = nj_drift_row(t->drift, __atomic_fetch_add(&t->r->compute.batches, 1, __ATOMIC_RELAXED));
     if (w->drift) w->drift[0] = per_row(w->decode->wall_ns - t->decode_ns, w->decode->hits - t->decoded_rows);
     t->decode_ns = w->decode->wall_ns;
     t->decoded_rows = w->decode->hits;
@@ -65,7 +65,7 @@ static void count_consumed(run *r, const nj_batch *b)
     for (uint32_t i = 0; i < b->n_receipts; i++) {
         const nj_receipt *receipt = &b->receipt[i];
         uint32_t n = receipt->n_rows + receipt->n_dead;
-        if (n) __atomic_add_fetch(&r->ledger[receipt->chunk->stream->id].consumed, n, __ATOMIC_RELAXED);
+        if (n) __atomic_add_fetch(&r->accounts.ledger[receipt->chunk->stream->id].consumed, n, __ATOMIC_RELAXED);
     }
 }
 
@@ -84,7 +84,7 @@ static int finish_batch(void *opaque, nj_batch **batch)
     int rc = 0;
     if (b->n && s) {
         rc = t->drift ? dispatch_counted(t, s->graph, b) : nj_dispatch(s->graph, t->worker, b);
-        __atomic_add_fetch(&t->r->future_points, count_future_points(s, b), __ATOMIC_RELAXED);
+        __atomic_add_fetch(&t->r->compute.future_points, count_future_points(s, b), __ATOMIC_RELAXED);
     }
     if (t->drift) {
         int64_t cpu = nj_thread_cpu_ns();
@@ -146,16 +146,16 @@ static void compute_unit(thread_state *t, unit *u)
 static unit *take_unit(run *r, int thread)
 {
     int closed = 0;
-    pthread_mutex_lock(&r->take_lock);
+    pthread_mutex_lock(&r->surveys.take_lock);
     unit *u = nj_ring_pop(r->work, -1, &closed);
     nj_flow_at_unit(r, thread, u ? u->seq : NJ_NO_UNIT);
-    pthread_mutex_unlock(&r->take_lock);
+    pthread_mutex_unlock(&r->surveys.take_lock);
     return u;
 }
 
 static void work(run *r, nj_worker *worker, int number)
 {
-    thread_state t = { .r = r, .worker = worker, .drift = r->conf.counters ? r->drift[number] : NULL };
+    thread_state t = { .r = r, .worker = worker, .drift = r->conf.counters ? r->compute.drift[number] : NULL };
     t.reader.o = (nj_reader_options){ .decoder = r->engine.decoder,
                                       .batch_rows = (uint32_t)r->conf.batch_rows,
                                       .batch_bytes = (size_t)r->conf.batch_bytes,

@@ -9,8 +9,8 @@
 
 static void push_unit(run *r)
 {
-    unit *u = r->open_unit;
-    r->open_unit = NULL;
+    unit *u = r->ingest.unit;
+    r->ingest.unit = NULL;
     if (!u) return;
     if (nj_ring_push(r->work, u, u->bytes) == 0) return;
     for (uint32_t i = 0; i < u->n; i++) nj_chunk_drop(u->chunk[i]); /* the run was broken off; the chunks come again */
@@ -19,23 +19,23 @@ static void push_unit(run *r)
 
 static int add_chunk(run *r, nj_chunk *chunk)
 {
-    if (!r->open_unit) {
+    if (!r->ingest.unit) {
         uint32_t cap = (uint32_t)r->conf.batch_rows;
         unit *u = malloc(sizeof *u + cap * sizeof *u->chunk);
         if (!u) {
             nj_chunk_drop(chunk);
             return -1;
         }
-        *u = (unit){ .seq = r->next_seq++, .cap = cap };
-        r->open_unit = u;
-        r->open_since_ns = nj_now_ns();
+        *u = (unit){ .seq = r->ingest.next_seq++, .cap = cap };
+        r->ingest.unit = u;
+        r->ingest.since_ns = nj_now_ns();
     }
-    unit *u = r->open_unit;
+    unit *u = r->ingest.unit;
     chunk->seq = u->seq;
     u->chunk[u->n++] = chunk;
     u->bytes += chunk->size;
-    r->bytes += chunk->size;
-    __atomic_add_fetch(&r->ledger[chunk->stream->id].chunks, 1, __ATOMIC_RELAXED);
+    r->ingest.bytes += chunk->size;
+    __atomic_add_fetch(&r->accounts.ledger[chunk->stream->id].chunks, 1, __ATOMIC_RELAXED);
     if (u->n == u->cap || u->bytes >= (size_t)r->conf.batch_bytes) push_unit(r);
     return 0;
 }
@@ -44,14 +44,14 @@ static int add_chunk(run *r, nj_chunk *chunk)
 static int poll_ms(const run *r, uint32_t live)
 {
     int wait = live > 1 ? 1 : 100;
-    if (!r->open_unit) return wait;
-    int64_t left = r->conf.batch_ms - (nj_now_ns() - r->open_since_ns) / 1000000;
+    if (!r->ingest.unit) return wait;
+    int64_t left = r->conf.batch_ms - (nj_now_ns() - r->ingest.since_ns) / 1000000;
     return left < 0 ? 0 : left < wait ? (int)left : wait;
 }
 
 static int stopped(const run *r)
 {
-    return r->stop || (r->options->stop && *r->options->stop);
+    return r->end.stop || (r->options->stop && *r->options->stop);
 }
 
 static void no_memory(run *r)
@@ -69,8 +69,9 @@ static int poll_source(run *r, nj_source *s, uint32_t live, int64_t *taken)
     switch (s->class->next(s, poll_ms(r, live), &chunk, &err)) {
     case NJ_NEXT_CHUNK:
         if (!chunk->arrival_ns) chunk->arrival_ns = nj_now_ns();
-        if (!r->stream[chunk->stream->id]->source) /* whom the output thread tells; set before its first chunk is passed on */
-            r->stream[chunk->stream->id]->source = s;
+        if (!r->accounts.stream[chunk->stream->id]
+                 ->source) /* whom the output thread tells; set before its first chunk is passed on */
+            r->accounts.stream[chunk->stream->id]->source = s;
         if (add_chunk(r, chunk)) return no_memory(r), 0;
         ++*taken;
         return 1;
@@ -78,9 +79,9 @@ static int poll_source(run *r, nj_source *s, uint32_t live, int64_t *taken)
     case NJ_NEXT_END: return 0;
     case NJ_NEXT_ERROR:
         nj_log(NJ_LOG_ERROR, "%s", err.text);
-        r->source_error = err;
-        r->source_error.said = 1;
-        r->source_failed = 1;
+        r->ingest.error = err;
+        r->ingest.error.said = 1;
+        r->ingest.failed = 1;
         return 0;
     }
     return 0;
@@ -106,7 +107,7 @@ void *nj_ingest(void *run_)
                     live--;
                     break;
                 }
-                if (r->open_unit && nj_now_ns() - r->open_since_ns > r->conf.batch_ms * 1000000) push_unit(r);
+                if (r->ingest.unit && nj_now_ns() - r->ingest.since_ns > r->conf.batch_ms * 1000000) push_unit(r);
                 if (r->options->limit && taken >= r->options->limit) break;
             } while (r->source[i]->stream && !stopped(r));
             if (r->options->limit && taken >= r->options->limit) break;
@@ -126,10 +127,10 @@ static nj_stream *host_stream(void *opaque, const char *name, const char *topic_
     stream *s = calloc(1, sizeof *s);
     if (s) s->name = strdup(name);
     if (s && topic_name) s->topic = strdup(topic_name);
-    pthread_mutex_lock(&r->stream_lock);
-    bool full = r->n_streams == MAX_STREAMS;
+    pthread_mutex_lock(&r->accounts.lock);
+    bool full = r->accounts.n_streams == MAX_STREAMS;
     if (full || !s || !s->name || (topic_name && !s->topic)) {
-        pthread_mutex_unlock(&r->stream_lock);
+        pthread_mutex_unlock(&r->accounts.lock);
         if (full) nj_log(NJ_LOG_ERROR, "%s: more than %d sources and partitions in one run", name, MAX_STREAMS);
         if (s) {
             free(s->name);
@@ -138,23 +139,23 @@ static nj_stream *host_stream(void *opaque, const char *name, const char *topic_
         free(s);
         return NULL;
     }
-    s->public = (nj_stream){ .id = r->n_streams, .name = s->name, .topic = s->topic, .partition = partition };
-    r->stream[r->n_streams] = s;
-    __atomic_add_fetch(&r->n_streams, 1, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&r->stream_lock);
+    s->public = (nj_stream){ .id = r->accounts.n_streams, .name = s->name, .topic = s->topic, .partition = partition };
+    r->accounts.stream[r->accounts.n_streams] = s;
+    __atomic_add_fetch(&r->accounts.n_streams, 1, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&r->accounts.lock);
     return &s->public;
 }
 
 static int host_drain(void *opaque, nj_stream *s, int timeout_ms)
 {
     run *r = opaque;
-    nj_ledger *l = &r->ledger[s->id];
+    nj_ledger *l = &r->accounts.ledger[s->id];
     int64_t until = nj_now_ns() + (int64_t)timeout_ms * 1000000;
     push_unit(r);
     for (;;) {
         uint64_t settled = __atomic_load_n(&l->settled, __ATOMIC_ACQUIRE), chunks = __atomic_load_n(&l->chunks, __ATOMIC_RELAXED);
         if (settled >= chunks) return 0;
-        if (nj_now_ns() > until || r->sink_failed) return -1;
+        if (nj_now_ns() > until || r->output.failed) return -1;
         nanosleep(&(struct timespec){ 0, 2000000 }, NULL);
     }
 }
@@ -169,7 +170,7 @@ static void host_returned(void *opaque, nj_stream *s, uint64_t n)
 {
     run *r = opaque;
     if (!n) return;
-    r->ledger[s->id].again += n; /* its own thread's field */
+    r->accounts.ledger[s->id].again += n; /* its own thread's field */
     nj_log(NJ_LOG_WARN, "%s: %llu messages under way when the partition was lost will come again", s->name,
            (unsigned long long)n);
 }

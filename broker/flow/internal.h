@@ -72,7 +72,68 @@ typedef struct stream {
     nj_source *source;
 } stream;
 
+/* What only the ingest thread writes; others read it when it has ended. */
+typedef struct run_ingest {
+    uint64_t next_seq;
+    unit *unit; /* being filled */
+    int64_t since_ns;
+    nj_error error;
+    int failed;
+    uint64_t bytes;
+} run_ingest;
+
+/* What the compute threads write, each its own row or atomically. */
+typedef struct run_compute {
+    uint64_t future_points, batches; /* atomic */
+    nj_drift **drift;                /* [n_drifts] one per thread; with counters */
+    int n_drifts;
+} run_compute;
+
+/* What only the output thread writes while it runs; metrics glance at the counters. */
+typedef struct run_output {
+    struct out *thread; /* its own; NULL when it is not there */
+    nj_dead_letters *dead;
+    const char *dead_path; /* where they go; NULL until nj_flow_letters_place() */
+    bool has_dead;
+    nj_error error;
+    _Atomic int failed;
+    nj_counter *count_filter, *count;
+    nj_histogram *latency, *publish, *total;
+    nj_dedup *dedup; /* NULL: all alerts are kept */
+    uint64_t digest, written, rows;
+    uint64_t *escaped; /* [n_out] texts that were no UTF-8; NULL before the first rows */
+    int live;          /* atomic: messages have times of publication */
+    nj_drift *drift;   /* with counters */
+    nj_waterfall *waterfall;
+} run_output;
+
+/* The graphs of the surveys: made once each, and only read after that. */
+typedef struct run_surveys {
+    pthread_mutex_t lock; /* of all below but take_lock */
+    pthread_cond_t turn;  /* a unit is through, or a survey is there */
+    survey **item;
+    uint32_t n;
+    bool old_filters;          /* they were made for other types than the fields have now */
+    uint64_t *at_unit;         /* [n_threads] what each compute thread is in */
+    pthread_mutex_t take_lock; /* a unit is taken and noted in at_unit as one */
+} run_surveys;
+
+/* One ledger per stream; each field of a ledger has one thread that writes it. */
+typedef struct run_accounts {
+    pthread_mutex_t lock; /* of the list */
+    stream *stream[MAX_STREAMS];
+    nj_ledger *ledger; /* [MAX_STREAMS] */
+    uint32_t n_streams;
+} run_accounts;
+
+/* Why the run ends before its sources do: any thread. */
+typedef struct run_end {
+    nj_error error; /* of the thread that set fatal first */
+    _Atomic int fatal, stop;
+} run_end;
+
 typedef struct run {
+    /* set up, then read-only */
     const nj_run_options *options;
     run_conf conf;
     nj_arena arena;
@@ -84,12 +145,7 @@ typedef struct run {
     uint32_t n_sources;
     nj_sink **sink;
     uint32_t n_sinks;
-    struct out *out; /* the output thread's own; NULL when it is not there */
-    nj_dead_letters *dead;
-    const char *dead_path; /* where they go; NULL until nj_flow_letters_place() */
-    bool has_dead;
-
-    nj_want *want; /* columns that outputs and filters ask for */
+    nj_want *want; /* columns that outputs and filters ask for; types of raw ones: with the first survey */
     uint32_t n_wants;
     nj_field *field; /* [n_fields]; the first n_out go to sinks, the rest only to filters */
     field_source *field_from;
@@ -99,45 +155,18 @@ typedef struct run {
     nj_filter *filter;               /* -w */
     topic *topic;
     uint32_t n_topics;
-    bool old_filters; /* they were made for other types than the fields have now */
     const nj_metadata *metadata;
-
-    pthread_mutex_t survey_lock;
-    pthread_cond_t survey_turn; /* a unit is through, or a survey is there */
-    survey **survey;
-    uint32_t n_surveys;
-    pthread_mutex_t take_lock; /* a unit is taken and noted in at_unit as one */
-    uint64_t *at_unit;         /* [n_threads] what each compute thread is in; survey_lock */
-
-    nj_ring *work, *done; /* units to compute; batches to write */
-    pthread_mutex_t stream_lock;
-    stream *stream[MAX_STREAMS];
-    nj_ledger *ledger; /* [MAX_STREAMS] */
-    uint32_t n_streams;
-    uint64_t next_seq; /* ingest */
-    unit *open_unit;   /* ingest: being filled */
-    int64_t open_since_ns;
-
-    /* written by one thread each, read at the end */
-    nj_error source_error, sink_error, fatal_error;
-    int source_failed;
-    _Atomic int sink_failed, fatal;
-    _Atomic int stop; /* everybody: no more input */
-    uint64_t bytes;
-    nj_counter *count_filter, *count_output;
-    nj_histogram *latency, *publish, *total;
-    nj_dedup *dedup; /* output thread; NULL: all alerts are kept */
-    uint64_t digest, written, rows_out;
-    uint64_t *escaped; /* [n_out] output thread: texts that were no UTF-8; NULL before the first rows */
-    uint64_t future_points;
-    int live;
-    nj_drift **drift, *drift_output; /* [n_drifts] one per worker; what the output thread did; with counters */
-    int n_drifts;
-    uint64_t batches;        /* through the modules, atomically */
-    nj_waterfall *waterfall; /* output thread */
     int64_t start_ns;
     nj_energy *energy;
     nj_cost cost;
+
+    nj_ring *work, *done; /* units to compute; batches to write */
+    run_ingest ingest;
+    run_compute compute;
+    run_output output;
+    run_surveys surveys;
+    run_accounts accounts;
+    run_end end;
 } run;
 
 /* fields.c */
@@ -154,7 +183,7 @@ void nj_flow_surveys_free(run *r);
 void nj_flow_values(const run *r, const survey *s, const nj_batch *batch, nj_col *value); /* [n_fields] */
 /* Before the sinks: texts that are no UTF-8 become readable ones, counted and told once a column. -1: out of memory. */
 int nj_flow_readable(run *r, nj_batch *b, const nj_rows *rows, nj_col *value);
-void nj_flow_readable_end(run *r); /* tells the sums */
+void nj_flow_readable_end(run *r);                                                        /* tells the sums */
 nj_light_curve nj_flow_light_curve(const run *r, const survey *s, const nj_batch *batch); /* what the SQL table lc reads */
 
 /* check.c */

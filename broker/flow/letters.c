@@ -31,28 +31,28 @@ static int can_write(const char *path)
 int nj_flow_letters_place(run *r, nj_error *err)
 {
     const nj_run_options *o = r->options;
-    r->dead_path = o->dead_letters ? o->dead_letters : default_path(r, 1);
-    if (!r->dead_path) return nj_fail(err, "out of memory");
+    r->output.dead_path = o->dead_letters ? o->dead_letters : default_path(r, 1);
+    if (!r->output.dead_path) return nj_fail(err, "out of memory");
     if (o->open_source) return 0; /* packets from memory, measured: nobody waits for their letters */
     /* the file that was asked for is opened now; the one that was not is made at the first letter only */
-    if (o->dead_letters) return (r->dead = nj_dead_letters_open(o->dead_letters, o->mode, NULL, err)) ? 0 : -1;
-    if (can_write(r->dead_path) == 0) return 0;
-    return nj_fail(err, "%s: dead letters would go there, and it cannot be written (%s); say --dead-letters PATH", r->dead_path,
-                   strerror(errno));
+    if (o->dead_letters) return (r->output.dead = nj_dead_letters_open(o->dead_letters, o->mode, NULL, err)) ? 0 : -1;
+    if (can_write(r->output.dead_path) == 0) return 0;
+    return nj_fail(err, "%s: dead letters would go there, and it cannot be written (%s); say --dead-letters PATH",
+                   r->output.dead_path, strerror(errno));
 }
 
 int nj_flow_letters_open(run *r, nj_error *err)
 {
     const nj_run_options *o = r->options;
-    if (r->dead) return 0;
-    if (o->dead_letters) return (r->dead = nj_dead_letters_open(o->dead_letters, o->mode, NULL, err)) ? 0 : -1;
+    if (r->output.dead) return 0;
+    if (o->dead_letters) return (r->output.dead = nj_dead_letters_open(o->dead_letters, o->mode, NULL, err)) ? 0 : -1;
     /* the file that nobody asked for only grows; runs that share a folder have one each */
     bool held = true;
-    for (unsigned k = 1; !r->dead && held && k < RUNS_MOST; k++) {
+    for (unsigned k = 1; !r->output.dead && held && k < RUNS_MOST; k++) {
         held = false;
-        r->dead_path = default_path(r, k);
-        if (!r->dead_path) return nj_fail(err, "out of memory");
-        r->dead = nj_dead_letters_open(r->dead_path, NJ_SINK_APPEND, &held, err);
+        r->output.dead_path = default_path(r, k);
+        if (!r->output.dead_path) return nj_fail(err, "out of memory");
+        r->output.dead = nj_dead_letters_open(r->output.dead_path, NJ_SINK_APPEND, &held, err);
     }
-    return r->dead ? 0 : -1;
+    return r->output.dead ? 0 : -1;
 }

@@ -89,13 +89,13 @@ static void accounts(const nj_metrics *m, nj_buffer *b)
 {
     nj_ledger l = { 0 };
     uint64_t bytes;
-    uint32_t n = __atomic_load_n(&m->r->n_streams, __ATOMIC_ACQUIRE);
+    uint32_t n = __atomic_load_n(&m->r->accounts.n_streams, __ATOMIC_ACQUIRE);
     for (uint32_t i = 0; i < n; i++) {
         nj_ledger one;
-        glance(&one, &m->r->ledger[i], sizeof one);
+        glance(&one, &m->r->accounts.ledger[i], sizeof one);
         nj_ledger_add(&l, &one);
     }
-    glance(&bytes, &m->r->bytes, sizeof bytes);
+    glance(&bytes, &m->r->ingest.bytes, sizeof bytes);
     family(b, "nightjar_consumed_alerts_total", "counter", "Alerts found in what the sources handed over.");
     sample(b, "nightjar_consumed_alerts_total", NULL, NULL, (double)l.consumed);
     family(b, "nightjar_alerts_total", "counter",
@@ -113,7 +113,7 @@ static void accounts(const nj_metrics *m, nj_buffer *b)
     family(b, "nightjar_packet_bytes_total", "counter", "Bytes of packets taken in.");
     sample(b, "nightjar_packet_bytes_total", NULL, NULL, (double)bytes);
     family(b, "nightjar_batches_total", "counter", "Batches that went through the modules.");
-    sample(b, "nightjar_batches_total", NULL, NULL, (double)__atomic_load_n(&m->r->batches, __ATOMIC_RELAXED));
+    sample(b, "nightjar_batches_total", NULL, NULL, (double)__atomic_load_n(&m->r->compute.batches, __ATOMIC_RELAXED));
 }
 
 static void sources(const nj_metrics *m, nj_buffer *b)
@@ -218,12 +218,12 @@ static void latencies(const nj_metrics *m, nj_buffer *b)
     const struct {
         const char *stage;
         const nj_histogram *h;
-    } of[] = { { "broker", m->r->latency }, { "publish", m->r->publish }, { "total", m->r->total } };
+    } of[] = { { "broker", m->r->output.latency }, { "publish", m->r->output.publish }, { "total", m->r->output.total } };
     nj_histogram *copy = malloc(sizeof *copy);
     family(b, "nightjar_latency_seconds", "histogram",
            "Per alert. broker: arrival to acknowledgement; live streams also publish (Kafka timestamp) and total, from the end "
            "of the exposure.");
-    for (size_t i = 0; copy && i < (__atomic_load_n(&m->r->live, __ATOMIC_RELAXED) ? 3u : 1u); i++) {
+    for (size_t i = 0; copy && i < (__atomic_load_n(&m->r->output.live, __ATOMIC_RELAXED) ? 3u : 1u); i++) {
         glance(copy, of[i].h, sizeof *copy);
         histogram(b, "nightjar_latency_seconds", "stage", of[i].stage, copy, 16);
     }

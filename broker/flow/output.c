@@ -37,13 +37,13 @@ typedef struct out {
 
 static void sink_fails(run *r, const nj_error *err)
 {
-    if (!r->sink_failed) {
-        r->sink_error = *err;
-        r->sink_error.said = 1;
+    if (!r->output.failed) {
+        r->output.error = *err;
+        r->output.error.said = 1;
         nj_log(NJ_LOG_ERROR, "%s", err->text);
     }
-    r->sink_failed = 1;
-    r->stop = 1;
+    r->output.failed = 1;
+    r->end.stop = 1;
 }
 
 static int begin_sinks(out *o)
@@ -120,19 +120,19 @@ static int write_rows(out *o, nj_batch *b, uint8_t *fate)
     if (!o->begun && begin_sinks(o)) return 0;
     nj_flow_values(r, s, b, o->value);
     for (uint32_t i = 0; i < b->n; i++) {
-        r->digest += mix((uint64_t)b->id[i]);
-        if (r->options->limit && (int64_t)(r->written + i) >= r->options->limit)
+        r->output.digest += mix((uint64_t)b->id[i]);
+        if (r->options->limit && (int64_t)(r->output.written + i) >= r->options->limit)
             fate[i] = ROW_RETURNED;
-        else if (r->dedup && nj_dedup_seen(r->dedup, b->id[i], mix((uint64_t)(uintptr_t)s)))
+        else if (r->output.dedup && nj_dedup_seen(r->output.dedup, b->id[i], mix((uint64_t)(uintptr_t)s)))
             fate[i] = ROW_DUPLICATE;
     }
-    r->written += b->n;
+    r->output.written += b->n;
     int64_t t0 = nj_now_ns();
     nj_rows rows = {
         .field = r->field, .n_fields = r->n_fields, .value = o->value, .row = row, .n = select_rows(fate, b->n, row), .batch = b
     };
     uint32_t offered = rows.n;
-    if ((r->filter || r->n_topics) && rows.n && run_filters(o, s, b, &rows, fate)) return r->sink_failed ? 0 : -1;
+    if ((r->filter || r->n_topics) && rows.n && run_filters(o, s, b, &rows, fate)) return r->output.failed ? 0 : -1;
     rows.n = select_rows(fate, b->n, row);
     rows.n_fields = r->n_out;
     int64_t t1 = nj_now_ns();
@@ -141,7 +141,7 @@ static int write_rows(out *o, nj_batch *b, uint8_t *fate)
     o->batch = b;
     o->fate = fate;
     for (int others = 0; others < 2; others++) { /* a row that one refuses is in none, if that shows now */
-        for (uint32_t i = 0; i < r->n_sinks && rows.n && !r->sink_failed; i++)
+        for (uint32_t i = 0; i < r->n_sinks && rows.n && !r->output.failed; i++)
             if (r->sink[i]->class->refuses != others && r->sink[i]->class->write(r->sink[i], &rows, &err)) sink_fails(r, &err);
         rows.n = select_rows(fate, b->n, row);
     }
@@ -149,22 +149,22 @@ static int write_rows(out *o, nj_batch *b, uint8_t *fate)
     int64_t t2 = nj_now_ns();
     o->filter_ns = t0;
     o->filtered_ns = t1;
-    if (!r->drift) return r->rows_out += rows.n, 0;
+    if (!r->compute.drift) return r->output.rows += rows.n, 0;
     if (r->filter || r->n_topics) {
-        r->count_filter->calls++;
-        r->count_filter->offered += offered;
-        r->count_filter->passed += rows.n;
-        r->count_filter->hits += rows.n;
-        r->count_filter->wall_ns += t1 - t0;
+        r->output.count_filter->calls++;
+        r->output.count_filter->offered += offered;
+        r->output.count_filter->passed += rows.n;
+        r->output.count_filter->hits += rows.n;
+        r->output.count_filter->wall_ns += t1 - t0;
     }
-    r->count_output->calls++;
-    r->count_output->offered += rows.n;
-    r->count_output->passed += rows.n;
-    r->count_output->hits += rows.n;
-    r->count_output->wall_ns += t2 - t1;
-    if (rows.n) nj_histogram_add(&r->count_output->one, (uint64_t)(t2 - t1) / rows.n);
+    r->output.count->calls++;
+    r->output.count->offered += rows.n;
+    r->output.count->passed += rows.n;
+    r->output.count->hits += rows.n;
+    r->output.count->wall_ns += t2 - t1;
+    if (rows.n) nj_histogram_add(&r->output.count->one, (uint64_t)(t2 - t1) / rows.n);
     nj_flow_drift_output(r, offered, t1 - t0, rows.n, t2 - t1);
-    r->rows_out += rows.n;
+    r->output.rows += rows.n;
     return 0;
 }
 
@@ -177,7 +177,7 @@ static void write_dead(run *r, const nj_dead *dead, uint32_t n)
         nj_log_limited(&said, 10, NJ_LOG_WARN, "%s: record %u is dead: %s", nj_chunk_where(dead[i].chunk, where, sizeof where),
                        dead[i].record, dead[i].reason);
     }
-    if (nj_flow_letters_open(r, &err) || nj_dead_letters_write(r->dead, dead, n, &err)) sink_fails(r, &err);
+    if (nj_flow_letters_open(r, &err) || nj_dead_letters_write(r->output.dead, dead, n, &err)) sink_fails(r, &err);
 }
 
 /* Accounts for it: 0; 1 when it is accounted for already; -1 when memory is short. */
@@ -212,7 +212,7 @@ static int refuse_row(out *o, const nj_dead *dead)
 void nj_flow_refuse(void *run_, const nj_dead *dead)
 {
     run *r = run_;
-    int rc = r->out && !r->sink_failed ? refuse_row(r->out, dead) : 1;
+    int rc = r->output.thread && !r->output.failed ? refuse_row(r->output.thread, dead) : 1;
     nj_error err;
     if (rc == 0) write_dead(r, dead, 1);
     if (rc < 0) nj_fail(&err, "out of memory for a dead letter"), sink_fails(r, &err);
@@ -245,11 +245,11 @@ static void note_live(out *o, const pending *p, uint32_t n)
 {
     int64_t now_ms = nj_calendar_ns() / 1000000, age = now_ms - p->exposure_end_ms;
     if (p->publish_ms <= 0 || p->exposure_end_ms <= 0 || age < 0 || age > 6 * 3600 * 1000) return;
-    __atomic_store_n(&o->r->live, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&o->r->output.live, 1, __ATOMIC_RELAXED);
     for (uint32_t k = 0; k < n; k++) {
-        nj_histogram_add(o->r->total, (uint64_t)age * 1000000);
+        nj_histogram_add(o->r->output.total, (uint64_t)age * 1000000);
         if (p->publish_ms > p->exposure_end_ms)
-            nj_histogram_add(o->r->publish, (uint64_t)(p->publish_ms - p->exposure_end_ms) * 1000000);
+            nj_histogram_add(o->r->output.publish, (uint64_t)(p->publish_ms - p->exposure_end_ms) * 1000000);
     }
 }
 
@@ -258,7 +258,7 @@ static int note_exposures(out *o, const nj_batch *b, const survey *s, const nj_c
                           uint32_t n)
 {
     const nj_col *exposure = &o->value[o->r->exposure_field];
-    if (!s || !o->r->drift || !exposure->data) return 0;
+    if (!s || !o->r->compute.drift || !exposure->data) return 0;
     for (uint32_t k = 0; k < n; k++)
         if (fate[k] != ROW_RETURNED &&
             nj_flow_part(&o->parts, b, c, ((const double *)exposure->data)[first + k], o->filter_ns, o->filtered_ns))
@@ -271,7 +271,7 @@ static int note_receipts(out *o, const nj_batch *b, const uint8_t *fate)
 {
     uint32_t row = 0;
     o->parts.first = o->parts.n;
-    const survey *s = b->n && b->graph && !o->r->sink_failed ? b->layout->owner : NULL;
+    const survey *s = b->n && b->graph && !o->r->output.failed ? b->layout->owner : NULL;
     for (uint32_t i = 0; i < b->n_receipts; i++) {
         const nj_receipt *receipt = &b->receipt[i];
         const nj_chunk *c = receipt->chunk;
@@ -293,7 +293,7 @@ static int note_receipts(out *o, const nj_batch *b, const uint8_t *fate)
             default: p->returned++; break;
             }
         if (note_exposures(o, b, s, c, fate + row - receipt->n_rows, row - receipt->n_rows, receipt->n_rows)) return -1;
-        if (o->r->sink_failed) { /* nothing of this batch is safe: it comes again */
+        if (o->r->output.failed) { /* nothing of this batch is safe: it comes again */
             p->returned += p->emitted + p->filtered + p->duplicates + p->dead;
             p->emitted = p->filtered = p->duplicates = p->dead = 0;
         }
@@ -306,8 +306,8 @@ static void write_batch(out *o, nj_batch *b)
     run *r = o->r;
     uint8_t *fate = nj_arena_zalloc(&b->arena, b->n + 1);
     int rc = fate ? 0 : -1;
-    if (rc == 0 && !r->sink_failed && b->n) rc = write_rows(o, b, fate);
-    if (rc == 0 && !r->sink_failed && b->n_dead) write_dead(r, b->dead, b->n_dead); /* a failure is in sink_failed */
+    if (rc == 0 && !r->output.failed && b->n) rc = write_rows(o, b, fate);
+    if (rc == 0 && !r->output.failed && b->n_dead) write_dead(r, b->dead, b->n_dead); /* a failure is in sink_failed */
     if (rc == 0) rc = note_receipts(o, b, fate);
     if (rc) {
         nj_error err;
@@ -327,7 +327,7 @@ static void settle(out *o, bool acknowledged)
     nj_flow_parts_settle(r, &o->parts, acknowledged, now);
     for (uint32_t i = 0; i < o->n_pending; i++) {
         pending *p = &o->pending[i];
-        nj_ledger *l = &r->ledger[p->stream];
+        nj_ledger *l = &r->accounts.ledger[p->stream];
         uint32_t n = p->emitted + p->filtered + p->dead + p->duplicates;
         if (acknowledged) {
             l->emitted += p->emitted;
@@ -335,18 +335,19 @@ static void settle(out *o, bool acknowledged)
             l->dead += p->dead;
             l->duplicates += p->duplicates;
             l->returned += p->returned;
-            for (uint32_t k = 0; k < n && r->drift; k++) nj_histogram_add(r->latency, (uint64_t)(now - p->arrival_ns));
+            for (uint32_t k = 0; k < n && r->compute.drift; k++)
+                nj_histogram_add(r->output.latency, (uint64_t)(now - p->arrival_ns));
             note_live(o, p, n);
         } else {
             l->returned += n + p->returned;
         }
         /* offsets only after every sink has it, and only when all of the message is through */
-        const stream *s = r->stream[p->stream];
+        const stream *s = r->accounts.stream[p->stream];
         int whole_batch_follows = i + 1 < o->n_pending && o->pending[i + 1].stream == p->stream && o->pending[i + 1].last &&
                                   o->pending[i + 1].generation == p->generation;
         if (acknowledged && p->last && !p->returned && !whole_batch_follows && s->source && s->source->class->ack)
-            s->source->class->ack(s->source, r->stream[p->stream] ? &r->stream[p->stream]->public : NULL, p->generation,
-                                  p->next_offset);
+            s->source->class->ack(s->source, r->accounts.stream[p->stream] ? &r->accounts.stream[p->stream]->public : NULL,
+                                  p->generation, p->next_offset);
         if (p->last) __atomic_add_fetch(&l->settled, 1, __ATOMIC_RELEASE);
     }
     o->n_pending = 0;
@@ -359,13 +360,13 @@ static void flush_sinks(out *o)
     run *r = o->r;
     nj_error err = { "" };
     int64_t start = nj_now_ns(); /* counted or not: the cadence of flushes hangs on it */
-    for (uint32_t i = 0; i < r->n_sinks && !r->sink_failed && o->begun; i++)
+    for (uint32_t i = 0; i < r->n_sinks && !r->output.failed && o->begun; i++)
         if (r->sink[i]->class->flush(r->sink[i], &err)) sink_fails(r, &err);
-    if (r->dead && !r->sink_failed && nj_dead_letters_flush(r->dead, &err)) sink_fails(r, &err);
-    settle(o, !r->sink_failed && !r->fatal); /* after a fatal error rows may be missing before those that are written */
+    if (r->output.dead && !r->output.failed && nj_dead_letters_flush(r->output.dead, &err)) sink_fails(r, &err);
+    settle(o, !r->output.failed && !r->end.fatal); /* after a fatal error rows may be missing before those that are written */
     o->flushed_ns = nj_now_ns();
     o->flush_cost_ns = o->flushed_ns - start;
-    if (r->drift) r->count_output->wall_ns += o->flush_cost_ns;
+    if (r->compute.drift) r->output.count->wall_ns += o->flush_cost_ns;
 }
 
 /* A flush is due at the cadence; when nothing else is to be done, as soon as it costs less than a tenth of the time. */
@@ -415,25 +416,25 @@ static void progress(out *o)
     o->progress_ns = now;
     uint64_t dead = 0;
     double done = 0, whole = 0, d, w;
-    for (uint32_t i = 0; i < r->n_streams; i++) dead += r->ledger[i].dead;
+    for (uint32_t i = 0; i < r->accounts.n_streams; i++) dead += r->accounts.ledger[i].dead;
     for (uint32_t i = 0; i < r->n_sources; i++)
         if (r->source[i]->class->progress && !r->source[i]->class->progress(r->source[i], &d, &w)) done += d, whole += w;
-    double seconds = (double)(now - r->start_ns) / 1e9, rate = (double)r->written / seconds;
+    double seconds = (double)(now - r->start_ns) / 1e9, rate = (double)r->output.written / seconds;
     char line[160], eta[32] = "";
     if (r->options->stop && *r->options->stop)
         snprintf(eta, sizeof eta, ", stopping");
     else if (whole > 0 && done > 0 && done <= whole)
         snprintf(eta, sizeof eta, ", %.0f %%, %.0f s to go", 100 * done / whole, seconds * (whole / done - 1));
-    int n = snprintf(line, sizeof line, "\r%llu alerts, %.0f/s%s, %llu dead \033[K", (unsigned long long)r->written, rate, eta,
-                     (unsigned long long)dead);
+    int n = snprintf(line, sizeof line, "\r%llu alerts, %.0f/s%s, %llu dead \033[K", (unsigned long long)r->output.written, rate,
+                     eta, (unsigned long long)dead);
     if (write(STDERR_FILENO, line, (size_t)n) < 0) return;
 }
 
 /* The thread's CPU time since the last time; reading it costs a microsecond, so not for each batch. */
 static void share_cpu(out *o, int64_t now)
 {
-    nj_counter *const counter[] = { o->r->count_filter, o->r->count_output };
-    if (!o->r->drift) return;
+    nj_counter *const counter[] = { o->r->output.count_filter, o->r->output.count };
+    if (!o->r->compute.drift) return;
     int64_t cpu = nj_thread_cpu_ns();
     nj_counter_share_cpu(counter, 2, cpu - o->cpu_mark);
     o->cpu_mark = cpu;
@@ -456,7 +457,7 @@ void *nj_output(void *run_)
 {
     run *r = run_;
     out o = { .r = r, .flushed_ns = nj_now_ns(), .cpu_mark = nj_thread_cpu_ns() };
-    r->out = &o;
+    r->output.thread = &o;
     o.value = calloc(r->n_fields + 1, sizeof *o.value);
     if (!o.value) give_up(r);
     for (int closed = 0; !closed && o.value;) {
@@ -472,15 +473,15 @@ void *nj_output(void *run_)
         if (now - o.shared_ns > 20000000) share_cpu(&o, now);
         progress(&o);
     }
-    if (!o.begun && !r->sink_failed) begin_sinks(&o); /* no rows at all: still a valid header */
+    if (!o.begun && !r->output.failed) begin_sinks(&o); /* no rows at all: still a valid header */
     flush_sinks(&o);
     share_cpu(&o, 0);
     for (uint32_t i = 0; i < o.n_stash; i++) nj_batch_free(o.stash[i]); /* only after a fatal error */
     if (r->options->progress && o.progress_ns) {
-        if (write(STDERR_FILENO, "\r\033[K", 4) < 0) r->stop = 1;
+        if (write(STDERR_FILENO, "\r\033[K", 4) < 0) r->end.stop = 1;
     }
     nj_flow_readable_end(r);
-    r->out = NULL;
+    r->output.thread = NULL;
     free(o.refused);
     free(o.stash);
     free(o.pending);

@@ -12,7 +12,7 @@
 static void tell(run *r, const nj_rows *rows, uint32_t f, uint32_t row)
 {
     char where[512];
-    if (r->escaped[f]++) return;
+    if (r->output.escaped[f]++) return;
     const nj_row *from = &rows->batch->row[row];
     nj_log(NJ_LOG_WARN, "%s: record %u: a text of %s is not UTF-8 or has a NUL: such bytes are written as \\xNN, in all outputs",
            nj_chunk_where(from->chunk, where, sizeof where), from->record, rows->field[f].key);
@@ -58,7 +58,7 @@ static int mend_column(run *r, nj_batch *b, const nj_rows *rows, uint32_t f, nj_
 
 int nj_flow_readable(run *r, nj_batch *b, const nj_rows *rows, nj_col *value)
 {
-    if (!r->escaped && !(r->escaped = calloc(rows->n_fields + 1, sizeof *r->escaped))) return -1;
+    if (!r->output.escaped && !(r->output.escaped = calloc(rows->n_fields + 1, sizeof *r->output.escaped))) return -1;
     for (uint32_t f = 0; f < rows->n_fields; f++)
         if (rows->field[f].type == NJ_STR && mend_column(r, b, rows, f, &value[f])) return -1;
     return 0;
@@ -66,10 +66,10 @@ int nj_flow_readable(run *r, nj_batch *b, const nj_rows *rows, nj_col *value)
 
 void nj_flow_readable_end(run *r)
 {
-    for (uint32_t f = 0; r->escaped && f < r->n_out; f++)
-        if (r->escaped[f] > 1)
+    for (uint32_t f = 0; r->output.escaped && f < r->n_out; f++)
+        if (r->output.escaped[f] > 1)
             nj_log(NJ_LOG_WARN, "%llu texts of %s were not UTF-8 or had a NUL: such bytes are written as \\xNN",
-                   (unsigned long long)r->escaped[f], r->field[f].key);
-    free(r->escaped);
-    r->escaped = NULL;
+                   (unsigned long long)r->output.escaped[f], r->field[f].key);
+    free(r->output.escaped);
+    r->output.escaped = NULL;
 }

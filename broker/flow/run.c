@@ -60,12 +60,12 @@ static const nj_param run_table[] = {
 
 void nj_flow_fatal(run *r, const nj_error *err)
 {
-    if (!atomic_exchange(&r->fatal, 1)) {
-        r->fatal_error = *err;
-        r->fatal_error.said = 1;
+    if (!atomic_exchange(&r->end.fatal, 1)) {
+        r->end.error = *err;
+        r->end.error.said = 1;
         nj_log(NJ_LOG_ERROR, "%s", err->text);
     }
-    r->stop = 1;
+    r->end.stop = 1;
 }
 
 /* --- setting up, in the order in which errors help most --- */
@@ -74,10 +74,10 @@ void nj_flow_fatal(run *r, const nj_error *err)
 static uint64_t progress(void *run_)
 {
     const run *r = run_;
-    uint64_t sum = 0, n = __atomic_load_n(&r->n_streams, __ATOMIC_ACQUIRE);
+    uint64_t sum = 0, n = __atomic_load_n(&r->accounts.n_streams, __ATOMIC_ACQUIRE);
     for (uint64_t i = 0; i < n; i++)
-        sum +=
-            __atomic_load_n(&r->ledger[i].consumed, __ATOMIC_RELAXED) + __atomic_load_n(&r->ledger[i].settled, __ATOMIC_RELAXED);
+        sum += __atomic_load_n(&r->accounts.ledger[i].consumed, __ATOMIC_RELAXED) +
+               __atomic_load_n(&r->accounts.ledger[i].settled, __ATOMIC_RELAXED);
     return sum;
 }
 
@@ -94,8 +94,8 @@ static int set_up_modules(run *r, nj_error *err)
 static int open_dedup(run *r, nj_error *err)
 {
     if (!r->conf.dedup) return 0;
-    r->dedup = nj_dedup_new((size_t)r->conf.dedup);
-    return r->dedup ? 0 : nj_fail(err, "[run] dedup = %lld: out of memory", (long long)r->conf.dedup);
+    r->output.dedup = nj_dedup_new((size_t)r->conf.dedup);
+    return r->output.dedup ? 0 : nj_fail(err, "[run] dedup = %lld: out of memory", (long long)r->conf.dedup);
 }
 
 static int open_sources(run *r, nj_error *err)
@@ -212,9 +212,9 @@ static int go(run *r, nj_error *err)
     size_t budget = (size_t)r->conf.budget_bytes / 3; /* the rest: librdkafka's queue, opened images, columns */
     r->work = nj_ring_new((size_t)r->n_threads * 4, budget);
     r->done = nj_ring_new((size_t)r->n_threads * 4 + 4, SIZE_MAX / 2);
-    r->at_unit = malloc((size_t)r->n_threads * sizeof *r->at_unit);
-    if (!r->work || !r->done || !r->at_unit) return nj_fail(err, "out of memory");
-    for (int i = 0; i < r->n_threads; i++) r->at_unit[i] = NJ_NO_UNIT;
+    r->surveys.at_unit = malloc((size_t)r->n_threads * sizeof *r->surveys.at_unit);
+    if (!r->work || !r->done || !r->surveys.at_unit) return nj_fail(err, "out of memory");
+    for (int i = 0; i < r->n_threads; i++) r->surveys.at_unit[i] = NJ_NO_UNIT;
     if (pthread_create(&output, NULL, nj_output, r)) return nj_fail(err, "no thread for the output");
     if (pthread_create(&ingest, NULL, nj_ingest, r)) {
         nj_ring_close(r->done);
@@ -237,9 +237,9 @@ static int close_sinks(run *r, nj_error *err)
             rc = -1;
         }
     r->n_sinks = 0;
-    nj_dead_letters *dead = r->dead;
-    r->dead = NULL;
-    if (dead) r->has_dead = nj_dead_letters_count(dead) > 0;
+    nj_dead_letters *dead = r->output.dead;
+    r->output.dead = NULL;
+    if (dead) r->output.has_dead = nj_dead_letters_count(dead) > 0;
     if (dead && nj_dead_letters_close(dead, &e) && rc == 0) {
         *err = e;
         rc = -1;
@@ -273,7 +273,7 @@ static int fill_stages(run *r, nj_report *report)
     for (int i = 0; i < r->n_threads; i++) nj_counter_merge(sum, r->thread[i].worker->stamps);
     char name[64] = "(stamps";
     uint8_t stamps = 0;
-    for (uint32_t i = 0; i < r->n_surveys; i++) stamps |= r->survey[i]->graph->layout.stamps;
+    for (uint32_t i = 0; i < r->surveys.n; i++) stamps |= r->surveys.item[i]->graph->layout.stamps;
     for (int s = 0, first = 1; s < NJ_STAMPS; s++)
         if (stamps & 1u << s) {
             snprintf(name + strlen(name), sizeof name - strlen(name), "%s %s", first ? ":" : ",", short_name[s]);
@@ -281,7 +281,7 @@ static int fill_stages(run *r, nj_report *report)
         }
     snprintf(name + strlen(name), sizeof name - strlen(name), ")");
     if (stamps) add_stage(report, name, NULL, false, sum, 0);
-    const nj_graph *g = r->n_surveys ? r->survey[0]->graph : NULL;
+    const nj_graph *g = r->surveys.n ? r->surveys.item[0]->graph : NULL;
     for (uint32_t k = 0; g && k < g->n_steps; k++) { /* in the order of dispatch */
         uint32_t i = g->step[k].instance;
         memset(sum, 0, sizeof *sum);
@@ -289,14 +289,14 @@ static int fill_stages(run *r, nj_report *report)
         const nj_instance *in = &r->engine.instances.item[i];
         add_stage(report, in->name, in->module->version, true, sum, in->cold_start_ns);
     }
-    if (r->filter || r->n_topics) add_stage(report, "(filters)", NULL, false, r->count_filter, 0);
+    if (r->filter || r->n_topics) add_stage(report, "(filters)", NULL, false, r->output.count_filter, 0);
     char out[64] = "(output:";
     for (uint32_t i = 0; i < (r->options->n_sinks ? r->options->n_sinks : 1); i++) {
         const char *spec = r->options->n_sinks ? r->options->sink[i] : "null:";
         snprintf(out + strlen(out), sizeof out - strlen(out), "%s %.*s", i ? "," : "", (int)strcspn(spec, ":"), spec);
     }
     snprintf(out + strlen(out), sizeof out - strlen(out), ")");
-    add_stage(report, out, NULL, false, r->count_output, 0);
+    add_stage(report, out, NULL, false, r->output.count, 0);
     free(sum);
     return 0;
 }
@@ -358,14 +358,14 @@ static int fill_report(run *r, nj_report *report)
         n += (size_t)snprintf(report->input + n, sizeof report->input - n, "%s%.120s", i ? ", " : "", name);
     }
     report->threads = r->n_threads;
-    report->stream = calloc(r->n_streams + 1, sizeof *report->stream);
+    report->stream = calloc(r->accounts.n_streams + 1, sizeof *report->stream);
     report->file = calloc(r->engine.instances.n_files + 1, sizeof *report->file);
     if (!report->stream || !report->file) return -1;
-    for (uint32_t i = 0; i < r->n_streams; i++) {
+    for (uint32_t i = 0; i < r->accounts.n_streams; i++) {
         nj_report_stream *s = &report->stream[report->n_streams++];
-        snprintf(s->name, sizeof s->name, "%s", r->stream[i]->name);
-        s->ledger = r->ledger[i];
-        nj_ledger_add(&report->ledger, &r->ledger[i]);
+        snprintf(s->name, sizeof s->name, "%s", r->accounts.stream[i]->name);
+        s->ledger = r->accounts.ledger[i];
+        nj_ledger_add(&report->ledger, &r->accounts.ledger[i]);
     }
     if (fill_stages(r, report)) return -1;
     nj_flow_answers(r, report);
@@ -378,16 +378,16 @@ static int fill_report(run *r, nj_report *report)
     }
     const nj_sky *sky = nj_service("sky", NJ_SKY_VERSION);
     if (sky) sky->served(add_catalog, &catalogs);
-    report->bytes = r->bytes;
-    report->digest = r->digest;
-    report->latency = *r->latency;
-    report->live = r->live;
-    report->publish = *r->publish;
-    report->total = *r->total;
+    report->bytes = r->ingest.bytes;
+    report->digest = r->output.digest;
+    report->latency = *r->output.latency;
+    report->live = r->output.live;
+    report->publish = *r->output.publish;
+    report->total = *r->output.total;
     fill_energy(r, report);
     report->interrupted = o->stop && *o->stop;
-    report->future_points = r->future_points;
-    if (r->has_dead) snprintf(report->dead_letters, sizeof report->dead_letters, "%s", r->dead_path);
+    report->future_points = r->compute.future_points;
+    if (r->output.has_dead) snprintf(report->dead_letters, sizeof report->dead_letters, "%s", r->output.dead_path);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     report->rss_max_bytes = usage.ru_maxrss * 1024L;
@@ -396,11 +396,11 @@ static int fill_report(run *r, nj_report *report)
 
 static int exit_code(const run *r, const nj_report *report, nj_error *err)
 {
-    if (r->fatal) return *err = r->fatal_error, NJ_EXIT_LEDGER;
-    if (r->sink_failed) return *err = r->sink_error, NJ_EXIT_LEDGER;
+    if (r->end.fatal) return *err = r->end.error, NJ_EXIT_LEDGER;
+    if (r->output.failed) return *err = r->output.error, NJ_EXIT_LEDGER;
     if (!nj_ledger_closed(&report->ledger)) return nj_fail(err, "the ledger does not close"), NJ_EXIT_LEDGER;
     if (report->interrupted) return NJ_EXIT_INTERRUPTED;
-    if (r->source_failed) return *err = r->source_error, NJ_EXIT_SOURCE;
+    if (r->ingest.failed) return *err = r->ingest.error, NJ_EXIT_SOURCE;
     if (r->options->strict && report->ledger.dead)
         return nj_fail(err, "--strict: %llu dead letters", (unsigned long long)report->ledger.dead), NJ_EXIT_STRICT;
     return NJ_EXIT_OK;
@@ -411,23 +411,23 @@ static run *new_run(const nj_run_options *options)
     run *r = calloc(1, sizeof *r);
     if (!r) return NULL;
     r->options = options;
-    r->ledger = calloc(MAX_STREAMS, sizeof *r->ledger);
-    r->latency = calloc(3, sizeof *r->latency);
-    r->count_filter = calloc(2, sizeof *r->count_filter);
-    if (!r->ledger || !r->latency || !r->count_filter) {
-        free(r->ledger);
-        free(r->latency);
-        free(r->count_filter);
+    r->accounts.ledger = calloc(MAX_STREAMS, sizeof *r->accounts.ledger);
+    r->output.latency = calloc(3, sizeof *r->output.latency);
+    r->output.count_filter = calloc(2, sizeof *r->output.count_filter);
+    if (!r->accounts.ledger || !r->output.latency || !r->output.count_filter) {
+        free(r->accounts.ledger);
+        free(r->output.latency);
+        free(r->output.count_filter);
         free(r);
         return NULL;
     }
-    r->publish = r->latency + 1;
-    r->total = r->latency + 2;
-    r->count_output = r->count_filter + 1;
-    pthread_mutex_init(&r->survey_lock, NULL);
-    pthread_cond_init(&r->survey_turn, NULL);
-    pthread_mutex_init(&r->take_lock, NULL);
-    pthread_mutex_init(&r->stream_lock, NULL);
+    r->output.publish = r->output.latency + 1;
+    r->output.total = r->output.latency + 2;
+    r->output.count = r->output.count_filter + 1;
+    pthread_mutex_init(&r->surveys.lock, NULL);
+    pthread_cond_init(&r->surveys.turn, NULL);
+    pthread_mutex_init(&r->surveys.take_lock, NULL);
+    pthread_mutex_init(&r->accounts.lock, NULL);
     return r;
 }
 
@@ -445,14 +445,14 @@ static void free_run(run *r)
     nj_flow_surveys_free(r);
     nj_engine_close(&r->engine);
     nj_watch_stop(r->watch);
-    for (uint32_t i = 0; i < r->n_streams; i++) {
-        free(r->stream[i]->name);
-        free(r->stream[i]->topic);
-        free(r->stream[i]);
+    for (uint32_t i = 0; i < r->accounts.n_streams; i++) {
+        free(r->accounts.stream[i]->name);
+        free(r->accounts.stream[i]->topic);
+        free(r->accounts.stream[i]);
     }
     nj_energy_free(r->energy);
     nj_flow_analysis_free(r);
-    nj_dedup_free(r->dedup);
+    nj_dedup_free(r->output.dedup);
     nj_ring_free(r->work);
     nj_ring_free(r->done);
     free(r->source);
@@ -461,10 +461,10 @@ static void free_run(run *r)
     free(r->want);
     free(r->field);
     free(r->field_from);
-    free(r->ledger);
-    free(r->latency);
-    free(r->count_filter);
-    free(r->at_unit);
+    free(r->accounts.ledger);
+    free(r->output.latency);
+    free(r->output.count_filter);
+    free(r->surveys.at_unit);
     nj_arena_free(&r->arena);
     free(r);
 }
@@ -565,9 +565,9 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     nj_metrics_stop(metrics);
     if (rc == NJ_EXIT_OK) {
         nj_error closing;
-        if (close_sinks(r, &closing) && !r->sink_failed) { /* else it follows from what was said */
-            r->sink_error = closing;
-            r->sink_failed = 1;
+        if (close_sinks(r, &closing) && !r->output.failed) { /* else it follows from what was said */
+            r->output.error = closing;
+            r->output.failed = 1;
         }
         rc = fill_report(r, report) ? (nj_fail(err, "out of memory for the report"), NJ_EXIT_LEDGER) : exit_code(r, report, err);
     }

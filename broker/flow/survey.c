@@ -87,10 +87,10 @@ static int fix_types(run *r, const nj_schema *schema, nj_error *err)
         want->type = field->type = offer.type ? offer.type : NJ_F64;
         field->mixed = offer.mixed;
         if (offer.shape) field->width = offer.shape == NJ_SERIES ? 0 : 1;
-        r->old_filters = true;
+        r->surveys.old_filters = true;
     }
-    if (r->old_filters && nj_flow_filters(r, false, err)) return -1;
-    r->old_filters = false;
+    if (r->surveys.old_filters && nj_flow_filters(r, false, err)) return -1;
+    r->surveys.old_filters = false;
     return 0;
 }
 
@@ -172,7 +172,7 @@ static void free_survey(survey *s)
 static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
 {
     nj_offers offers = { schema, nj_schema_survey(schema), nj_offer_for_graph };
-    if (!r->n_surveys && fix_types(r, schema, err)) return NULL;
+    if (!r->surveys.n && fix_types(r, schema, err)) return NULL;
     survey *s = calloc(1, sizeof *s);
     if (!s) return nj_fail(err, "out of memory"), NULL;
     s->graph = nj_graph_new(&r->engine.instances, &offers, r->want, r->n_wants, err);
@@ -219,15 +219,15 @@ static int look_at_schema(const run *r, survey *s, const nj_schema *schema)
 
 static survey *find_survey(const run *r, const char *name)
 {
-    for (uint32_t i = 0; i < r->n_surveys; i++)
-        if (!strcmp(r->survey[i]->graph->layout.survey, name)) return r->survey[i];
+    for (uint32_t i = 0; i < r->surveys.n; i++)
+        if (!strcmp(r->surveys.item[i]->graph->layout.survey, name)) return r->surveys.item[i];
     return NULL;
 }
 
 static bool units_before(const run *r, uint64_t seq)
 {
     for (int i = 0; i < r->n_threads; i++)
-        if (r->at_unit[i] < seq) return true;
+        if (r->surveys.at_unit[i] < seq) return true;
     return false;
 }
 
@@ -235,36 +235,36 @@ survey *nj_flow_survey(run *r, const nj_schema *schema, uint64_t seq, nj_error *
 {
     const char *name = nj_schema_survey(schema);
     survey *found;
-    pthread_mutex_lock(&r->survey_lock);
-    while (!(found = find_survey(r, name)) && units_before(r, seq)) pthread_cond_wait(&r->survey_turn, &r->survey_lock);
+    pthread_mutex_lock(&r->surveys.lock);
+    while (!(found = find_survey(r, name)) && units_before(r, seq)) pthread_cond_wait(&r->surveys.turn, &r->surveys.lock);
     if (found) {
         if (look_at_schema(r, found, schema)) nj_fail(err, "out of memory"), found = NULL;
     } else {
-        survey **list = realloc(r->survey, (r->n_surveys + 1) * sizeof *list);
-        if (list) r->survey = list;
+        survey **list = realloc(r->surveys.item, (r->surveys.n + 1) * sizeof *list);
+        if (list) r->surveys.item = list;
         if (!list) nj_fail(err, "out of memory");
         found = list ? make_survey(r, schema, err) : NULL;
-        if (found) r->survey[r->n_surveys++] = found;
-        pthread_cond_broadcast(&r->survey_turn);
+        if (found) r->surveys.item[r->surveys.n++] = found;
+        pthread_cond_broadcast(&r->surveys.turn);
     }
-    pthread_mutex_unlock(&r->survey_lock);
+    pthread_mutex_unlock(&r->surveys.lock);
     return found;
 }
 
 void nj_flow_at_unit(run *r, int thread, uint64_t seq)
 {
-    pthread_mutex_lock(&r->survey_lock);
-    r->at_unit[thread] = seq;
-    pthread_cond_broadcast(&r->survey_turn);
-    pthread_mutex_unlock(&r->survey_lock);
+    pthread_mutex_lock(&r->surveys.lock);
+    r->surveys.at_unit[thread] = seq;
+    pthread_cond_broadcast(&r->surveys.turn);
+    pthread_mutex_unlock(&r->surveys.lock);
 }
 
 void nj_flow_surveys_free(run *r)
 {
-    for (uint32_t i = 0; i < r->n_surveys; i++) free_survey(r->survey[i]);
-    free(r->survey);
-    r->survey = NULL;
-    r->n_surveys = 0;
+    for (uint32_t i = 0; i < r->surveys.n; i++) free_survey(r->surveys.item[i]);
+    free(r->surveys.item);
+    r->surveys.item = NULL;
+    r->surveys.n = 0;
 }
 
 /* --- values ---------------------------------------------------------------------------------------------------------- */
