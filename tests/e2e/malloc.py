@@ -11,7 +11,7 @@ NIGHTJAR = os.path.join(os.environ.get("NIGHTJAR_BUILD", os.path.join(ROOT, "bui
 JOBS = os.cpu_count() or 1
 
 RUN = ["run", "-j", "1", "-m", "nalerthist,roid,features,hostless,lookup_cats", "--columns", "lc.mag,packet.candidate.fid", "-w", "mag < 99",
-       "-t", "bright=mag < 30", "-D", "run.private_topics=1", "-D", "run.dedup=100", "--overwrite", "-c", "cats.ini"]
+       "-t", "bright=mag < 30", "-D", "run.private_topics=1", "-D", "run.dedup=100", "-D", "run.flush_ms=60000", "--overwrite", "-c", "cats.ini"]
 FILES = ["out.ndjson", "out.avro", "out.fits"]
 
 
