@@ -45,6 +45,7 @@ typedef struct nj_unpacked {
     uint8_t *buffer;
     size_t cap, n;
 } nj_unpacked;
-int nj_unpack(nj_unpacked *into, const uint8_t *bytes, size_t size, bool once, size_t limit, const char *limit_key, nj_error *err);
+int nj_unpack(nj_unpacked *into, const uint8_t *bytes, size_t size, bool once, size_t limit, const char *limit_key,
+              nj_error *err);
 
 #endif
