@@ -190,10 +190,9 @@ static int set_meter(nj_energy *e)
 
 static int set_rapl(nj_energy *e)
 {
-    if (nj_energy_counter_open(&e->counter)) {
-        if (e->counter.hint[0]) e->hint = e->counter.hint;
-        return -1;
-    }
+    int rc = nj_energy_counter_open(&e->counter);
+    if (e->counter.hint[0]) e->hint = e->counter.hint;
+    if (rc) return -1;
     e->source = (nj_energy_source){ "rapl", "measured", e->counter.what, 0, NAN, NAN, NAN, true, NAN };
     return 0;
 }
@@ -303,6 +302,11 @@ static void *poll_thread(void *energy)
     return NULL;
 }
 
+bool nj_energy_is_read(const nj_energy_source *s)
+{
+    return !strcmp(s->kind, "measured") || !strcmp(s->kind, "partial");
+}
+
 void nj_energy_begin(nj_energy *e)
 {
     e->begin = read_jiffies();
@@ -338,12 +342,20 @@ static double end_joule(nj_energy *e)
 
 /* Without a baseline the busy share of the time has the busy share of the energy (Kepler's split), over the CPU seconds
  * of all processes: watts of a busy thread = mean watts / CPUs. */
-static void by_measure(const nj_energy *e, double joule, nj_energy_source *s, nj_energy_split *split)
+static void by_measure(nj_energy *e, double joule, nj_energy_source *s, nj_energy_split *split)
 {
     *s = e->source;
     s->watt = joule / split->seconds / cpus();
     s->low = 0.95 * s->watt;
     s->high = 1.05 * s->watt;
+    const nj_energy_counter *c = &e->counter;
+    if (c->n_missing && !strcmp(e->source.tier, "rapl")) { /* what is missing may be as much again for each */
+        const char *part = nj_arena_printf(&e->arena, "%s; not read: %s", c->what, c->missing);
+        s->kind = "partial";
+        if (part) s->source = part;
+        s->high *= (double)(c->n + c->n_missing) / c->n;
+        nj_log(NJ_LOG_WARN, "energy: a part only; not read: %s%s%s", c->missing, c->hint[0] ? "; " : "", c->hint);
+    }
     split->total_j = joule;
     split->active_j = joule * split->load;
     split->idle_j = joule - split->active_j;

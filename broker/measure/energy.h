@@ -16,8 +16,9 @@
 #include "../base/settings.h"
 
 typedef struct nj_energy_source {
-    const char *tier;       /* "meter" "rapl" "spec" "tdp" "unknown" */
-    const char *kind;       /* "measured" "modelled" "assumed" */
+    const char *tier; /* "meter" "rapl" "spec" "tdp" "unknown" */
+    const char *
+        kind; /* "measured" "partial" "modelled" "assumed"; partial: a counter of the machine was not read, the source names it */
     const char *source;     /* where the figure comes from, in words */
     int year;               /* of the source */
     double watt, low, high; /* of one busy thread, idle share taken off where the source can */
@@ -50,6 +51,8 @@ typedef struct nj_energy nj_energy;
  * all defaults. No thread is made before nj_energy_begin. NULL with err. Strings live until nj_energy_free. */
 nj_energy *nj_energy_open(nj_settings *settings, nj_error *err);
 void nj_energy_free(nj_energy *energy);
+/* Was it read from the machine, if only in part? */
+bool nj_energy_is_read(const nj_energy_source *source);
 /* Around the work, by one thread. A counter or meter that gave nothing falls back to the best model, and says so. */
 void nj_energy_begin(nj_energy *energy);
 void nj_energy_end(nj_energy *energy, nj_energy_source *source, nj_energy_split *split);

@@ -13,22 +13,26 @@ typedef struct nj_energy_domain {
     int fd;         /* of the perf event; -1 */
     double joule_per_count;
     uint64_t range, last;
-    double joule; /* since begin */
+    double joule; /* since begin; NAN = it could not be read to the end */
 } nj_energy_domain;
 
 typedef struct nj_energy_counter {
     nj_energy_domain domain[NJ_ENERGY_DOMAINS]; /* only such that no one contains another */
     uint32_t n;
-    char what[128]; /* "RAPL by powercap: CPU packages package-0, package-1" */
-    char hint[384]; /* why there is none although the machine has them; "" = nothing to say */
+    uint32_t n_missing; /* that are there and cannot be read: their energy is in no sum */
+    char what[256];     /* "RAPL by powercap: package-0, package-0 dram, package-1" */
+    char missing[256];  /* their names and why, "package-1 (Permission denied)" */
+    char hint[384];     /* what would open one that cannot be read; "" = nothing to say */
 } nj_energy_counter;
 
-/* Finds the counters that can be read. 0, or -1 with n = 0 and perhaps a hint. */
+/* Finds the counters that can be read. 0, or -1 with n = 0 and perhaps a hint; n_missing > 0: the sum is a part. */
 int nj_energy_counter_open(nj_energy_counter *counter);
 void nj_energy_counter_close(nj_energy_counter *counter);
 void nj_energy_counter_begin(nj_energy_counter *counter);
-/* Adds what was used since the last call; at least once a minute, or a 32-bit counter wraps unseen. -1: unreadable. */
+/* Adds what was used since the last call; at least once a minute, or a 32-bit counter wraps unseen. -1: one was unreadable; it is
+ * missing from then on. */
 int nj_energy_counter_poll(nj_energy_counter *counter);
+/* Of those that were read from begin to end; NAN: none was. */
 double nj_energy_counter_joule(const nj_energy_counter *counter);
 
 /* The number that a command prints or a file holds first; NAN when it does not. */

@@ -67,7 +67,7 @@ void nj_footprint_table(const nj_profile *p, FILE *to)
     year_of(year, j.year);
     fprintf(to, "Energy per million alerts, %s: %s J [%s, %s]; tier %s: %s%s%s\n", j.kind, two(v, j.value), two(lo, j.low),
             two(hi, j.high), p->energy.tier, j.source, year,
-            strcmp(p->energy.kind, "measured") ? "; no meter or RAPL counter could be read" : "");
+            !nj_energy_is_read(&p->energy) ? "; no meter or RAPL counter could be read" : "");
     year_of(year, g.year);
     fprintf(
         to,
@@ -131,7 +131,7 @@ void nj_footprint_html(const nj_profile *p, nj_buffer *o)
     value_html(o, "energy", "J", &j);
     value_html(o, "carbon", "g CO2e", &g);
     nj_buffer_printf(o, "</table></div>\n<p class=\"dim\">Tier %s%s. Of the module&#39;s CPU time, idle share apart; ",
-                     p->energy.tier, strcmp(p->energy.kind, "measured") ? ": no meter or RAPL counter could be read" : "");
+                     p->energy.tier, !nj_energy_is_read(&p->energy) ? ": no meter or RAPL counter could be read" : "");
     nj_profile_escape(o, p->carbon.country);
     nj_buffer_printf(o, " %.3g g/kWh, PUE %.3g.", p->carbon.g_per_kwh, p->carbon.pue);
     if (p->energy_hint) nj_buffer_text(o, " "), nj_profile_escape(o, p->energy_hint);

@@ -14,10 +14,13 @@ static void text(nj_buffer *b, const char *key, const char *value, const char *t
     nj_buffer_text(b, tail);
 }
 
+/* A real stays one when it happens to be whole, for readers that take a column's type from its values. */
 static void number(nj_buffer *b, const char *key, double value, const char *tail)
 {
     nj_buffer_printf(b, "\"%s\": ", key);
+    size_t start = b->n;
     nj_json_f64(b, value);
+    if (!b->failed && isfinite(value) && !strpbrk(b->data + start, ".e")) nj_buffer_text(b, ".0");
     nj_buffer_text(b, tail);
 }
 

@@ -148,6 +148,84 @@ static void nested_domains_count_once(void **state)
     nj_energy_counter_close(&c);
 }
 
+/* Memory is a zone below its package and not in it; each is named by its package. */
+static void memory_counts_beside_its_package(void **state)
+{
+    (void)state;
+    nj_energy_counter c;
+    two_sockets("1000000\n", "500000\n");
+    zone("intel-rapl:0:2", "dram\n", "1000000\n", "65712999613\n");
+    zone("intel-rapl:1:0", "core\n", "1000000\n", "262143328850\n");
+    zone("intel-rapl:1:1", "dram\n", "65712000000\n", "65712999613\n");
+    zone("intel-rapl-mmio:0:0", "dram\n", "1000000\n", "65712999613\n"); /* once more */
+    assert_int_equal(nj_energy_counter_open(&c), 0);
+    assert_string_equal(c.what, "RAPL by powercap: package-0, package-0 dram, package-1, package-1 dram");
+    nj_energy_counter_begin(&c);
+    two_sockets("4000000\n", "1500000\n");
+    zone("intel-rapl:0:2", "dram\n", "3500000\n", "65712999613\n");
+    zone("intel-rapl:1:1", "dram\n", "1000000\n", "65712999613\n"); /* wrapped at its own range */
+    assert_int_equal(nj_energy_counter_poll(&c), 0);
+    near(nj_energy_counter_joule(&c), 3 + 2.5 + 1 + 1.999613, 1e-9);
+    assert_int_equal(c.n_missing, 0);
+    nj_energy_counter_close(&c);
+}
+
+/* A folder in its place refuses even root. */
+static void close_zone(const char *name)
+{
+    char path[160];
+    snprintf(path, sizeof path, "%s/class/powercap/%s/energy_uj", root, name);
+    unlink(path);
+    assert_int_equal(mkdir(path, 0777), 0);
+}
+
+static void a_zone_that_cannot_be_read_is_missing_by_name(void **state)
+{
+    (void)state;
+    nj_energy_counter c;
+    two_sockets("1000000\n", "500000\n"); /* a package, from the start */
+    close_zone("intel-rapl:1");
+    assert_int_equal(nj_energy_counter_open(&c), 0);
+    assert_int_equal(c.n, 1);
+    assert_int_equal(c.n_missing, 1);
+    assert_string_equal(c.missing, "package-1 (Is a directory)");
+    assert_non_null(strstr(c.hint, "intel-rapl:1/energy_uj"));
+    nj_energy_counter_close(&c);
+
+    zone("intel-rapl:0:2", "dram\n", NULL, "65712999613\n"); /* memory, from the start */
+    assert_int_equal(nj_energy_counter_open(&c), 0);
+    assert_string_equal(c.missing, "package-0 dram (No such file or directory), package-1 (Is a directory)");
+    nj_energy_counter_close(&c);
+
+    zone("intel-rapl:0:2", "dram\n", "1000000\n", "65712999613\n"); /* memory, in the middle of a run: its half is no sum */
+    assert_int_equal(nj_energy_counter_open(&c), 0);
+    nj_energy_counter_begin(&c);
+    zone("intel-rapl:0", "package-0\n", "3000000\n", "262143328850\n");
+    zone("intel-rapl:0:2", "dram\n", "2000000\n", "65712999613\n");
+    assert_int_equal(nj_energy_counter_poll(&c), 0);
+    close_zone("intel-rapl:0:2");
+    assert_int_equal(nj_energy_counter_poll(&c), -1);
+    near(nj_energy_counter_joule(&c), 2, 1e-9);
+    assert_non_null(strstr(c.missing, "package-0 dram (Is a directory)"));
+    assert_int_equal(nj_energy_counter_poll(&c), -1); /* told once */
+    assert_int_equal(c.n_missing, 2);
+    nj_energy_counter_close(&c);
+}
+
+static void a_wrap_at_an_unknown_range_is_no_energy(void **state)
+{
+    (void)state;
+    nj_energy_counter c;
+    zone("intel-rapl:0", "package-0\n", "5000000\n", "no number\n");
+    assert_int_equal(nj_energy_counter_open(&c), 0);
+    nj_energy_counter_begin(&c);
+    zone("intel-rapl:0", "package-0\n", "1000000\n", "no number\n");
+    assert_int_equal(nj_energy_counter_poll(&c), -1);
+    assert_true(isnan(nj_energy_counter_joule(&c)));
+    assert_non_null(strstr(c.missing, "package-0 (went back to 0"));
+    nj_energy_counter_close(&c);
+}
+
 static void counters_wrap(void **state)
 {
     (void)state;
@@ -220,6 +298,11 @@ static void three_joules(void)
     two_sockets("4000000\n", "500000\n");
 }
 
+static void first_three_joules(void)
+{
+    zone("intel-rapl:0", "package-0\n", "4000000\n", "262143328850\n");
+}
+
 static void best_rung(void **state)
 {
     (void)state;
@@ -250,8 +333,20 @@ static void best_rung(void **state)
     near(split.total_j, 3, 1e-9);
     near(split.active_j + split.idle_j, 3, 1e-9);
     near(got.watt * split.seconds * (double)sysconf(_SC_NPROCESSORS_ONLN), 3, 1e-9);
+    assert_true(nj_energy_is_read(&got));
     got = source_of(e, &split, 0, NULL); /* no step of the counter: modelled, not zero */
     assert_string_equal(got.kind, e ? nj_energy_best().kind : "");
+    nj_energy_free(e);
+    two_sockets("1000000\n", "500000\n");
+    close_zone("intel-rapl:1");
+    e = open_with(&s, (const char *const[]){ NULL }, &err);
+    got = source_of(e, &split, 1000, first_three_joules);
+    assert_string_equal(got.kind, "partial");
+    assert_string_equal(got.source, "RAPL by powercap: package-0; not read: package-1 (Is a directory)");
+    assert_true(nj_energy_is_read(&got));
+    near(split.total_j, 3, 1e-9);
+    near(got.high, 2.1 * got.watt, 1e-9); /* the other one may use as much */
+    assert_non_null(strstr(nj_energy_hint(e), "chmod a+r"));
     nj_energy_free(e);
     nj_settings_free(&s);
     used = &empty;
@@ -329,10 +424,27 @@ static void a_constant_model_refuses_a_difference(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(carbon_of_a_year),   cmocka_unit_test(embodied),         cmocka_unit_test(dimms_and_tdp),
-        cmocka_unit_test(names_of_cpus),      ON_ROOT(nested_domains_count_once), ON_ROOT(counters_wrap),
-        ON_ROOT(a_closed_counter_has_a_hint), ON_ROOT(perf_that_is_refused),      ON_ROOT(best_rung),
-        ON_ROOT(a_meter_of_the_user),         ON_ROOT(refused_settings),          ON_ROOT(a_constant_model_refuses_a_difference),
+        cmocka_unit_test(carbon_of_a_year),
+        cmocka_unit_test(embodied),
+        cmocka_unit_test(dimms_and_tdp),
+        cmocka_unit_test(names_of_cpus),
+        ON_ROOT(nested_domains_count_once),
+        ON_ROOT(memory_counts_beside_its_package),
+        cmocka_unit_test(names_of_cpus),
+        ON_ROOT(nested_domains_count_once),
+        ON_ROOT(a_zone_that_cannot_be_read_is_missing_by_name),
+        cmocka_unit_test(names_of_cpus),
+        ON_ROOT(nested_domains_count_once),
+        ON_ROOT(a_wrap_at_an_unknown_range_is_no_energy),
+        cmocka_unit_test(names_of_cpus),
+        ON_ROOT(nested_domains_count_once),
+        ON_ROOT(counters_wrap),
+        ON_ROOT(a_closed_counter_has_a_hint),
+        ON_ROOT(perf_that_is_refused),
+        ON_ROOT(best_rung),
+        ON_ROOT(a_meter_of_the_user),
+        ON_ROOT(refused_settings),
+        ON_ROOT(a_constant_model_refuses_a_difference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
