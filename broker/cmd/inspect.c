@@ -12,10 +12,11 @@
 #include "../base/log.h"
 #include "../decode/decoder.h"
 #include "../decode/hdu.h"
+#include "../engine/feed.h"
+#include "../engine/reader.h"
 #include "../flow/hostless_review.h"
 #include "../report/draw.h"
 #include "../report/fields.h"
-#include "../source/source.h"
 
 enum { VIEWS_MOST = 32, PICTURES_MOST = 24, PNG_SCALE = 8, CURVE_WIDTH = 900, CURVE_HEIGHT = 420, WAIT_MS = 10000 };
 
@@ -34,25 +35,20 @@ typedef struct options {
 /* The packet that is looked for, with all that keeps it in memory. */
 typedef struct finding {
     nj_decoder *decoder;
-    nj_source *source;
-    nj_cursor cursor;
-    nj_batch *batch;
+    const options *asked;
+    nj_feed *feed;
+    nj_reader reader;
+    nj_batch *batch; /* with one row; NULL = not found yet */
     nj_packet_view view[VIEWS_MOST];
     uint32_t n_views;
     const nj_packet_view *found; /* of the batch's only row */
-    nj_stream stream;
-    char where[512];
+    char where[512];             /* of the present chunk */
     uint64_t seen;
+    bool failed;
+    nj_error *err;
 } finding;
 
 /* --- finding the packet ------------------------------------------------------------------------------------------- */
-static nj_stream *on_stream(void *opaque, const char *name, const char *topic, int32_t partition)
-{
-    finding *f = opaque; /* one stream at a time is enough: its name is only for messages */
-    f->stream = (nj_stream){ .name = name, .topic = topic, .partition = partition };
-    return &f->stream;
-}
-
 static const nj_packet_view *view_of(finding *f, const nj_schema *schema, nj_error *err)
 {
     for (uint32_t i = 0; i < f->n_views; i++)
@@ -65,51 +61,65 @@ static const nj_packet_view *view_of(finding *f, const nj_schema *schema, nj_err
     return nj_packet_view_build(v, schema, schema->bytes, schema->size, err) ? NULL : v;
 }
 
-/* Looks through the rows of a chunk. 1 = found: the batch holds it; 0 = not here; -1 with err. */
-static int search_chunk(finding *f, const options *o, nj_chunk *chunk, nj_error *err)
+static const nj_layout *layout_of(void *opaque, const nj_schema *schema, nj_error *err)
 {
-    char where[512];
-    nj_error why;
-    nj_chunk_where(chunk, where, sizeof where);
-    if (nj_cursor_open(&f->cursor, f->decoder, chunk, &why)) {
-        if (!o->by_candid && f->seen++ == o->record) return nj_fail(err, "%s: %s", where, why.text);
-        nj_log(NJ_LOG_WARN, "%s: %s", where, why.text);
-        return 0;
-    }
-    const nj_packet_view *view = view_of(f, f->cursor.schema, err);
-    if (!view) return -1;
-    for (int more = 1; more == 1;) {
-        if (nj_batch_begin(f->batch, &view->layout, 1)) return nj_fail(err, "out of memory");
-        more = nj_cursor_read(&f->cursor, f->batch, 1, SIZE_MAX);
-        if (more < 0) return nj_fail(err, "out of memory");
-        for (uint32_t i = 0; i < f->batch->n_dead; i++) {
-            if (!o->by_candid && f->seen++ == o->record) return nj_fail(err, "%s: %s", where, f->batch->dead[i].reason);
-            nj_log(NJ_LOG_WARN, "%s: %s", where, f->batch->dead[i].reason);
-        }
-        if (!f->batch->n) continue;
-        if (o->by_candid ? f->batch->id[0] == o->candid : f->seen == o->record) {
-            f->found = view;
-            snprintf(f->where, sizeof f->where, "%s", where);
-            return 1;
-        }
-        f->seen++;
-    }
+    const nj_packet_view *view = view_of(opaque, schema, err);
+    return view ? &view->layout : NULL;
+}
+
+/* A record that cannot be read has a number, too. -1: it is the one that is looked for. */
+static int pass_dead(finding *f, const nj_dead *dead)
+{
+    if (!f->asked->by_candid && f->seen++ == f->asked->record) return nj_fail(f->err, "%s: %s", f->where, dead->reason);
+    nj_log(NJ_LOG_WARN, "%s: %s", f->where, dead->reason);
     return 0;
+}
+
+/* Records come one by one: dead letters first, then at most one row. */
+static int look_at(void *opaque, nj_batch **batch)
+{
+    finding *f = opaque;
+    const nj_batch *b = *batch;
+    for (uint32_t i = 0; i < b->n_dead; i++)
+        if (pass_dead(f, &b->dead[i])) {
+            f->failed = true;
+            return NJ_READ_STOPPED;
+        }
+    if (!b->n) return NJ_READ_ON;
+    bool is_it = f->asked->by_candid ? b->id[0] == f->asked->candid : f->seen == f->asked->record;
+    f->seen++;
+    if (!is_it) return NJ_READ_ON;
+    for (uint32_t i = 0; i < f->n_views; i++)
+        if (&f->view[i].layout == b->layout) f->found = &f->view[i];
+    f->batch = *batch;
+    *batch = NULL;
+    return NJ_READ_STOPPED;
+}
+
+/* 0 = not in this chunk, 1 = found: the batch holds it; -1 with err. */
+static int search_chunk(finding *f, nj_chunk *chunk, nj_error *err)
+{
+    nj_chunk_where(chunk, f->where, sizeof f->where);
+    int rc = nj_reader_take(&f->reader, chunk, err);
+    if (rc == NJ_READ_ON && nj_reader_flush(&f->reader, false) == NJ_READ_FAILED) return nj_fail(err, "out of memory");
+    return rc < 0 || f->failed ? -1 : f->batch != NULL;
 }
 
 static int search(finding *f, options *o, nj_error *err)
 {
-    const nj_source_host host = nj_source_reader_host(on_stream, f);
-    nj_source_args args = { .spec = o->spec, .settings = &o->settings, .host = &host };
-    if (!(f->decoder = nj_decoder_new(&o->settings, err)) || !(f->batch = nj_batch_new()) ||
-        !(f->source = nj_source_open(&args, err)))
+    f->asked = o;
+    f->err = err;
+    if (!(f->decoder = nj_decoder_new(&o->settings, err)) || !(f->feed = nj_feed_open(&o->settings, &o->spec, 1, 0, err)))
         return -1;
+    f->reader.o = (nj_reader_options){
+        .decoder = f->decoder, .batch_rows = 1, .batch_bytes = SIZE_MAX, .layout = layout_of, .full = look_at, .opaque = f
+    };
     for (;;) {
         nj_chunk *chunk = NULL;
-        nj_next next = f->source->class->next(f->source, WAIT_MS, &chunk, err);
+        nj_next next = nj_feed_next(f->feed, WAIT_MS, &chunk, err);
         if (next == NJ_NEXT_ERROR) return -1;
         if (next != NJ_NEXT_CHUNK) break;
-        int rc = search_chunk(f, o, chunk, err);
+        int rc = search_chunk(f, chunk, err);
         nj_chunk_drop(chunk); /* the batch holds it as long as it needs it */
         if (rc) return rc < 0 ? -1 : 0;
     }
@@ -122,10 +132,10 @@ static int search(finding *f, options *o, nj_error *err)
 
 static void finding_free(finding *f)
 {
-    nj_cursor_free(&f->cursor);
-    if (f->batch) nj_batch_free(f->batch);
-    if (f->source) f->source->class->close(f->source);
-    if (f->decoder) nj_decoder_free(f->decoder);
+    nj_batch_free(f->batch);
+    nj_reader_free(&f->reader);
+    nj_feed_close(f->feed);
+    nj_decoder_free(f->decoder);
     for (uint32_t i = 0; i < f->n_views; i++) nj_packet_view_free(&f->view[i]);
 }
 
