@@ -1,4 +1,5 @@
-/* Alert classification by the ACAI networks (hosted, nuclear, variable star, orphan, bogus): one instance per network.
+/* acai.c - alert classification by the ACAI networks (hosted, nuclear, variable star, orphan, bogus): one
+ * instance per network.
  *
  * Given: the three stamps and 25 numbers of the detection, raw, in the order of the model's features.
  * Returned: score, the probability of the instance's class (the five are independent).

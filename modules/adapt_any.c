@@ -1,4 +1,4 @@
-/* Canonical columns that every survey's alerts get from their position: galactic latitude.
+/* adapt_any.c - canonical columns that depend only on the alert's position: galactic latitude.
  *
  * Returned: gal_b, deg.
  * Notes: the galactic pole is the J2000 one (alpha 192.85948, delta 27.12825 deg), good to 0.1 arcsec against the IAU

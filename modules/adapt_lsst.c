@@ -1,5 +1,5 @@
-/* Canonical columns of LSST alerts that need arithmetic: AB magnitudes from fluxes. (Their errors: adapt_lsst_err.c, a module of its
- * own, so that a release without errors still has magnitudes.)
+/* adapt_lsst.c - canonical columns of LSST alerts that need arithmetic: AB magnitudes from fluxes. (Their
+ * errors: adapt_lsst_err.c, a module of its own, so that a release without errors still has magnitudes.)
  *
  * Returned: mag, lc.mag of the absolute difference flux (its sign is `positive`), as ZTF publishes them; mjd_tai_mid.
  * Notes: mag = 31.4 - 2.5 log10 |flux / nJy|. A flux of 0 or none has no magnitude. jd is TAI at mid-exposure already.

@@ -1,4 +1,5 @@
-/* Canonical columns of LSST alerts: errors of the magnitudes that adapt_lsst.c makes of fluxes.
+/* adapt_lsst_err.c - canonical columns of LSST alerts: errors of the magnitudes that adapt_lsst.c makes of
+ * fluxes.
  *
  * Returned: mag_err, lc.mag_err, 1 sigma.
  * Notes: mag_err = 2.5 / ln 10 * flux_err / |flux|, which is a 1-sigma error only where flux_err is small against the flux. None

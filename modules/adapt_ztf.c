@@ -1,4 +1,5 @@
-/* Canonical columns of ZTF alerts that need arithmetic: fluxes from magnitudes, time at mid-exposure.
+/* adapt_ztf.c - canonical columns of ZTF alerts that need arithmetic: fluxes from magnitudes, time at
+ * mid-exposure.
  *
  * Returned: lc.flux, lc.flux_err in nJy AB, negative for a negative difference; mjd_tai_mid.
  * Notes: jd is UTC at the start of the exposure: half the exposure time and TAI - UTC are added.

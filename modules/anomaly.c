@@ -1,4 +1,5 @@
-/* Anomaly score: active anomaly discovery forests (AAD) over the light-curve features of two bands.
+/* anomaly.c - anomaly score: active anomaly discovery forests (AAD) over the light-curve features of two
+ * bands.
  *
  * Returned: score, the smaller of the two bands' sums over the trees (lower = more anomalous).
  * Notes: Fink feeds the features of the g band to the forest that was published as r, and those of r to g; the defaults

@@ -1,4 +1,4 @@
-/* Real or bogus: the braai network over the three stamps of the detection.
+/* braai.c - separates real detections from bogus ones by the braai network over the three stamps.
  *
  * Returned: score, 0 (bogus) to 1 (real).
  * Notes: stamps as the model's manifest says: NaN is 0, each stamp is divided by its norm; small ones by BOOM's or

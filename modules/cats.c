@@ -1,4 +1,4 @@
-/* CATS: a network tells five broad kinds of transient and variable apart from a six-band light curve (Rubin, ELAsTiCC).
+/* cats.c - CATS: a network that separates five broad classes by a six-band light curve (Rubin, ELAsTiCC).
  *
  * Given: time, flux, error and band of the points in packet order (history, then the current one).
  * Returned: the most probable class (11 like a supernova, 12 fast, 13 long, 21 periodic, 22 not periodic) and its probability.

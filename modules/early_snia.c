@@ -1,4 +1,5 @@
-/* Is it a young type Ia supernova? A logistic rise fitted per band, and a forest over its parameters.
+/* early_snia.c - classifies young type Ia supernovae: a logistic rise is fitted per band, and a forest
+ * scores its parameters.
  *
  * Given: FLUXCAL light curves of g and r in nightly means. Cuts (cuts = fink): at least 4 detections, at most 20 in the
  *   survey's history, and a SIMBAD label that can be extragalactic.

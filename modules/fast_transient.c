@@ -1,4 +1,5 @@
-/* How fast the source changes: the slope between the current detection and the last point of the same band.
+/* fast_transient.c - how fast the source changes: the slope between the current detection and the last point
+ * of the same band.
  *
  * Given: the light curve in packet order, current detection last. The point before it is searched backwards; the first point of the
  * same band is taken, a detection or an upper limit. For ZTF an i-band point on the way ends the search, as in Fink's code.

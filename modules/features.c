@@ -1,4 +1,4 @@
-/* 26 features of the light curve in magnitudes, for the g and the r band.
+/* features.c - 26 features of the light curve in magnitudes, for the g and the r band.
  *
  * Given: the light curve, and the distance to the nearest source of the reference image. If that source is within
  *   1.5 pixels at any detection, all magnitudes are replaced by apparent ones (difference plus reference).

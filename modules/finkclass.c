@@ -1,4 +1,4 @@
-/* One word for the alert from all scores: Fink's decision table.
+/* finkclass.c - one class name per alert, derived from all scores by Fink's decision table.
  *
  * Given: the SIMBAD label, the asteroid flag, the scores, the alert's quality; each may be missing, then it proves nothing
  *   (a comparison with a null is false). Settings can take any of them from elsewhere (need.simbad.otype = mylookup.label).

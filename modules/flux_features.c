@@ -1,4 +1,4 @@
-/* 26 features of the light curve in fluxes, for each of the bands u g r i z y.
+/* flux_features.c - 26 features of the light curve in fluxes, for each of the bands u g r i z y.
  *
  * Given: the light curve, fluxes of the difference image with their errors; points whose error is not above 1e-9 nJy, or
  *   whose numbers are beyond 1e15 nJy (-6 mag), are left out.

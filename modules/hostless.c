@@ -1,5 +1,5 @@
-/* Transients without a visible host: a source in one of science and template alone, and how much either stamp looks
- * like noise.
+/* hostless.c - transients without a visible host: a source in one of science and template alone, and how
+ * much either stamp looks like noise.
  *
  * Method (Pessi et al. 2024, arXiv 2404.18165, as Fink runs it). Both stamps are sigma-clipped; when one of them has
  * masked pixels (a source) and the other has next to none, in the whole stamp (stage 1) or in its central 14 x 14 pixels

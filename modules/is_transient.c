@@ -1,4 +1,5 @@
-/* The conjunction of the seven tests of transient_features with "not a solar system object".
+/* is_transient.c - the conjunction of the seven tests of transient_features with "not a solar system
+ * object".
  *
  * Notes: SQL's three-valued AND: one test that fails answers 0 whatever the unknown ones are; else one that is unknown
  * makes the answer unknown.

@@ -1,4 +1,5 @@
-/* Is it a kilonova? Three light-curve components fitted per band, and a forest over the coefficients.
+/* kilonova.c - classifies kilonovae: three light-curve components are fitted per band, and a forest scores
+ * the coefficients.
  *
  * Given: FLUXCAL light curves of g and r. Cuts (cuts = fink): at least 2 detections, at most 20 in the survey's history,
  *   less than 20 d since its start, and a SIMBAD label that can be extragalactic.

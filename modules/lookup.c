@@ -1,4 +1,5 @@
-/* Joins columns of a CSV table to alerts by candid or by object name: a stored label, a name list, another broker's scores.
+/* lookup.c - joins columns of a CSV table to alerts by candid or by object name: a stored label, a name
+ * list, another broker's scores.
  *
  *     [module.tns]
  *     kind = lookup

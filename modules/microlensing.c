@@ -1,4 +1,5 @@
-/* Is it a microlensing event? 47 statistics of the flux per band, and a forest of four classes.
+/* microlensing.c - classifies microlensing events: 47 statistics of the flux per band, and a forest of four
+ * classes.
  *
  * Given: apparent magnitudes (difference plus reference) of g and r. Cuts (cuts = fink): fewer than 100 detections in
  *   the survey's history, at least 20 in the packet.

@@ -1,4 +1,5 @@
-/* A trained model as a module, by settings alone: columns or expressions of columns, and stamps, into any model folder.
+/* model.c - a trained model as a module, by settings alone: columns or expressions of columns, and stamps,
+ * into any model folder.
  *
  * Given: `features`, a comma-separated list of columns or expressions in the model's order; empty: the names of the
  *   manifest's features are columns; "lc.features": they are columns of the module features. `stamps`: the stamps of the

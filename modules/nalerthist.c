@@ -1,4 +1,4 @@
-/* How many detections the light curve of the alert holds. */
+/* nalerthist.c - how many detections the light curve of the alert holds. */
 #include "nightjar/column.h"
 
 enum { MAG };

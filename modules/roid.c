@@ -1,4 +1,5 @@
-/* Asteroids: known ones by the distance to their ephemeris, unknown ones by a star-like, short light curve.
+/* roid.c - asteroids: known ones by the distance to their ephemeris, unknown ones by a star-like, short
+ * light curve.
  *
  * Method: the sequential rules of Fink's asteroid tagging, each of which overwrites the ones before it. A comparison
  * with a null is false. Where the survey itself names a known object (LSST), that decides; its packets have no Pan-STARRS star score,

@@ -1,4 +1,5 @@
-/* SuperNNova: a recurrent network classifies the light curve; one instance per trained model (snn_snia_vs_nonia, ...).
+/* snn.c - SuperNNova: a recurrent network classifies the light curve; one instance per trained model
+ * (snn_snia_vs_nonia, ...).
  *
  * Method: points of one night are grouped into steps of fluxes, errors, time since the step before and the set of bands;
  *   the network reads the steps in both directions. Fluxes are SNANA's FLUXCAL, from magnitudes (ZTF: unsigned, as Fink)

@@ -1,4 +1,5 @@
-/* Apparent flux of the source (difference plus reference), and for catalogued objects in units of their median flux.
+/* standardized_flux.c - apparent flux of the source (difference plus reference), and for catalogued objects
+ * in units of their median flux.
  *
  * Given: the difference photometry and its nearest reference source; a CSV table with the columns object, median_g and
  * median_r (median apparent flux in Jy, empty = none).

@@ -1,4 +1,5 @@
-/* Cross-match with a local catalogue: the nearest row within a radius, at the position of this detection.
+/* xmatch.c - cross-match with a local catalogue: the nearest row within a radius, at the position of this
+ * detection.
  *
  *     [module.gcvs]
  *     kind = xmatch

@@ -1,4 +1,5 @@
-/* Cross-match with a remote catalogue by the CDS X-Match service (SIMBAD, VizieR tables), off the hot path.
+/* xmatch_remote.c - cross-match with a remote catalogue by the CDS X-Match service (SIMBAD, VizieR tables),
+ * off the hot path.
  *
  *     [module.simbad]
  *     kind = xmatch_remote

@@ -1,3 +1,4 @@
+/* arena.c - a batch makes thousands of small allocations; an arena frees them all with one call. */
 #include "arena.h"
 
 #include <stdarg.h>

@@ -1,3 +1,5 @@
+/* buffer.c - text of unknown length (JSON, HTML, rows) needs a buffer that grows and escapes what it is
+ * given. */
 #include "buffer.h"
 
 #include <math.h>

@@ -1,3 +1,5 @@
+/* embed.c - the binary runs without its source tree, so schemas and data are compiled in; this finds one by
+ * its name. */
 #include "embed.h"
 
 #include <string.h>

@@ -1,3 +1,5 @@
+/* error.c - all set-up functions report failure in the same way: a text in nj_error and the return
+ * value -1. */
 #include "error.h"
 
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* file.c - whole files are read and written in one place, with a size limit and errno kept. */
 #include "file.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
-/* Two writers of one file destroy each other's rows, and both ledgers still close: so a writer locks its file. */
+/* filelock.c - two processes that write the same file destroy each other's rows, so a writer locks its
+ * file. */
 #include "filelock.h"
 
 #include <ctype.h>

@@ -1,3 +1,4 @@
+/* fitslock.c - cfitsio's table of open files is not safe between threads, so all calls share this lock. */
 #include "fitslock.h"
 
 #include <pthread.h>

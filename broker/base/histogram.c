@@ -1,3 +1,5 @@
+/* histogram.c - percentiles of millions of durations are wanted in fixed memory, so durations are counted in
+ * log-linear cells. */
 #include "histogram.h"
 
 static uint32_t cell_of(uint64_t ns)

@@ -1,3 +1,5 @@
+/* kafka.c - source, sink, replayer and `nightjar lag` must read targets, settings and errors of Kafka in the
+ * same way. */
 #include "kafka.h"
 
 #include <ctype.h>

@@ -1,4 +1,5 @@
-/* Files and payloads are told apart by their first bytes, never by a name: this is the table of what they may be. */
+/* kind.c - the kind of a file or payload is decided by its first bytes and not by its name; this is the
+ * table of kinds. */
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>

@@ -1,3 +1,5 @@
+/* log.c - messages come from several threads; each must be one whole line on stderr, with control characters
+ * escaped. */
 #include "log.h"
 
 #include <stdarg.h>

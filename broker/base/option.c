@@ -1,3 +1,5 @@
+/* option.c - getopt_long accepts shortened and misspelt options; this rejects them and names the nearest
+ * valid one. */
 #include "option.h"
 
 #include <stdbool.h>

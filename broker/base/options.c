@@ -1,4 +1,5 @@
-/* options.c - the command line by tables: one parser for all commands, so that all of them refuse the same mistakes. */
+/* options.c - all commands read their command line from tables by one parser, so that all of them reject the
+ * same mistakes. */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,4 +1,5 @@
-/* output.c - one printf in a module would stand between the rows of `-o ndjson:-`; so descriptor 1 is moved aside. */
+/* output.c - a printf in a module would land between the rows of `-o ndjson:-`, so rows are written to
+ * another descriptor. */
 #include "output.h"
 
 #include <errno.h>

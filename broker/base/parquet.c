@@ -1,3 +1,5 @@
+/* parquet.c - downloaded nights and catalogues come as Parquet; this reads their columns page by page in
+ * bounded memory. */
 #include "parquet.h"
 
 #include <errno.h>

@@ -1,3 +1,5 @@
+/* parquet_values.c - a Parquet page has one of several encodings; they are decoded here, apart from the walk
+ * over the file. */
 #include "parquet_values.h"
 
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+/* ring.c - the threads of a run pass work through queues that are bounded in bytes, so that a slow sink
+ * slows the source. */
 #include "ring.h"
 
 #include <pthread.h>

@@ -1,3 +1,5 @@
+/* settings.c - INI files and -D options are read by one parser, so that every wrong key or value is rejected
+ * with its place. */
 #include "settings.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* sha256.c - reports record the hash of each file that a run read; this wraps OpenSSL's SHA-256. */
 #include "sha256.h"
 
 #include <openssl/evp.h>

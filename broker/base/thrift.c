@@ -1,4 +1,5 @@
-/* The metadata of a Parquet file: Thrift's compact protocol, as far as Parquet uses it. */
+/* thrift.c - a Parquet file's metadata is in Thrift's compact protocol; this reads as much of it as Parquet
+ * uses. */
 #include "parquet.h"
 
 #include <stdlib.h>

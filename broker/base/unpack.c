@@ -1,5 +1,5 @@
-/* Unpacking has a file of its own because libarchive looks at no checksum of gzip, and because members, stamps and Avro
- * blocks may be packed as files are. */
+/* unpack.c - unpacking has a file of its own because libarchive looks at no checksum of gzip, and because
+ * members, stamps and Avro blocks may be packed as files are. */
 #include "unpack.h"
 
 #include <bzlib.h>

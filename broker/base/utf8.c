@@ -1,3 +1,5 @@
+/* utf8.c - packets may hold text that is not UTF-8, which many readers reject; such bytes are escaped as
+ * \xNN. */
 #include "utf8.h"
 
 #include <string.h>

@@ -1,3 +1,5 @@
+/* version.c - the build's version, revision, compiler and flags are compiled into one file, so that only it
+ * is rebuilt. */
 #include "version.h"
 
 #ifndef NJ_VERSION

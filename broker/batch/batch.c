@@ -1,3 +1,5 @@
+/* batch.c - modules work on columns; a batch allocates the columns of some alerts and reuses the memory for
+ * the next ones. */
 #include "batch.h"
 
 #include <stdarg.h>

@@ -1,3 +1,4 @@
+/* chunk.c - a chunk of bytes is shared by the reader and by batches, so its holders are counted. */
 #include "chunk.h"
 
 #include <inttypes.h>

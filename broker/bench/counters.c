@@ -1,4 +1,5 @@
-/* What the always-on counters cost: whole runs with and without them, in turn, A B B A A B B A. */
+/* counters.c - what the always-on counters cost: whole runs with and without them, in turn, A B B A A
+ * B B A. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

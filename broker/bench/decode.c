@@ -1,5 +1,5 @@
-/* Decode of real packets, replicated beyond the caches: own projection, avro-c with a cached schema, avro-c as most C
- * programs use it, gunzip alone. */
+/* decode.c - decode of real packets, replicated beyond the caches: own projection, avro-c with a cached
+ * schema, avro-c as most C programs use it, gunzip alone. */
 #include <avro.h>
 #include <libdeflate.h>
 #include <math.h>

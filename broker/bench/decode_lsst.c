@@ -1,5 +1,6 @@
-/* `bench decode --survey lsst`: real LSST datums (schema 9.0, Confluent payloads), replicated beyond the caches; own
- * projection and the three primary images against avro-c with a cached schema and as most C programs use it. */
+/* decode_lsst.c - `bench decode --survey lsst`: real LSST datums (schema 9.0, Confluent payloads),
+ * replicated beyond the caches; own projection and the three primary images against avro-c with a cached
+ * schema and as most C programs use it. */
 #include "decode_lsst.h"
 
 #include <avro.h>

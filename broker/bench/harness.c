@@ -1,3 +1,4 @@
+/* harness.c - all benchmarks verify, time and compare by the same rules, which are written here once. */
 #include "harness.h"
 
 #include <math.h>

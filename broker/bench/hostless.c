@@ -1,5 +1,5 @@
-/* Hostless detection on real packets: its kernels, candidates by the fast and the plain version, whole folders from
- * compressed packets, and gunzip of the two stamps alone. */
+/* hostless.c - hostless detection on real packets: its kernels, candidates by the fast and the plain
+ * version, whole folders from compressed packets, and gunzip of the two stamps alone. */
 #include <libdeflate.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,5 +1,6 @@
-/* The numerical kernels one by one, on data made from a seed: each verified against its definition and, where it has vector
- * versions, against the portable one bit for bit; then timed against it. */
+/* kernels.c - the numerical kernels one by one, on data made from a seed: each verified against its
+ * definition and, where it has vector versions, against the portable one bit for bit; then timed
+ * against it. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+/* model_files.c - benchmarks open models without a run, so they need a small host that reads files from a
+ * folder. */
 #include "model_files.h"
 
 #include <stdarg.h>

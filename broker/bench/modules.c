@@ -1,5 +1,6 @@
-/* What each module costs on real packets: alerts offered and alerts answered per second of one core, cold start, and
- * the share of alerts it answers. From the host's own clocks, over runs of one compute thread with packets in memory. */
+/* modules.c - what each module costs on real packets: alerts offered and alerts answered per second of one
+ * core, cold start, and the share of alerts it answers. From the host's own clocks, over runs of one compute
+ * thread with packets in memory. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
-/* braai and the five ACAI networks on real alerts from compressed packets: the broker's own way (decode, stamps, networks)
- * against the two things that it cannot do without: ONNX Runtime alone at its best batch and libdeflate alone for the
- * stamps. Figures per alert of the folder; of the five ACAI alone per alert that has all 25 numbers, as BOOM's are. Then the
- * networks alone with the kernels of each instruction set. */
+/* networks.c - braai and the five ACAI networks on real alerts from compressed packets: the broker's own way
+ * (decode, stamps, networks) against the two things that it cannot do without: ONNX Runtime alone at its
+ * best batch and libdeflate alone for the stamps. Figures per alert of the folder; of the five ACAI alone
+ * per alert that has all 25 numbers, as BOOM's are. Then the networks alone with the kernels of each
+ * instruction set. */
 #include <libdeflate.h>
 #include <math.h>
 #include <stdio.h>

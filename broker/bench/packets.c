@@ -1,3 +1,5 @@
+/* packets.c - benchmarks time the host and not the disk, so packets are held in memory and served from
+ * there. */
 #include "packets.h"
 
 #include <dirent.h>

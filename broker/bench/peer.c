@@ -1,3 +1,4 @@
+/* peer.c - nightjar's decoder is timed against avro-c; this uses avro-c as most C programs do. */
 #include "peer.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
-/* The whole chain from files to the sink with the default modules, as `nightjar run` does it: alerts/s/core. */
+/* pipeline.c - the whole chain from files to the sink with the default modules, as `nightjar run` does it:
+ * alerts/s/core. */
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>

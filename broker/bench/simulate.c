@@ -1,4 +1,5 @@
-/* The simulator: whole packets of both surveys, and its way to pack a stamp against libdeflate's levels 1 and 6. */
+/* simulate.c - the simulator: whole packets of both surveys, and its way to pack a stamp against
+ * libdeflate's levels 1 and 6. */
 #include <libdeflate.h>
 #include <math.h>
 #include <stdlib.h>

@@ -1,6 +1,7 @@
-/* Cone search in local catalogues: 1.5" cones at random places, half of them on a source, over 10^6 and 10^7 rows (and
- * $NIGHTJAR_BENCH_ROWS rows), the index built from arrays in memory, fifteen catalogues for each alert, and alerts that
- * come by exposure. perf/sky_vs_python.py makes the same rows and queries and compares with scipy and astropy. */
+/* sky.c - cone search in local catalogues: 1.5" cones at random places, half of them on a source, over 10^6
+ * and 10^7 rows (and $NIGHTJAR_BENCH_ROWS rows), the index built from arrays in memory, fifteen catalogues
+ * for each alert, and alerts that come by exposure. perf/sky_vs_python.py makes the same rows and queries
+ * and compares with scipy and astropy. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* The subjects of `nightjar bench`: one file, one row. */
+/* table.c - the list of subjects of `nightjar bench`: one file each, one row each. */
 #include "harness.h"
 
 extern const nj_bench nj_bench_counters;

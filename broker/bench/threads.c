@@ -1,6 +1,6 @@
-/* More compute threads: throughput, efficiency and the knee. First the part that scales or not by itself (packets in
- * memory to rows and three opened stamps), then the whole host with its default modules; and the same output bytes for
- * any number of threads. */
+/* threads.c - more compute threads: throughput, efficiency and the knee. First the part that scales or not
+ * by itself (packets in memory to rows and three opened stamps), then the whole host with its default
+ * modules; and the same output bytes for any number of threads. */
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>

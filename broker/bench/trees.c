@@ -1,4 +1,5 @@
-/* The field's forests, one row at a time and 256, against ONNX Runtime with one thread at the same batch. */
+/* trees.c - the field's forests, one row at a time and 256, against ONNX Runtime with one thread at the same
+ * batch. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

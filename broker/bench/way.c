@@ -1,3 +1,5 @@
+/* way.c - several benchmarks time decode, stamps and modules without sinks; this sets that chain up for one
+ * thread. */
 #include "way.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-/* Angles as catalogues write them: decimal degrees, or hours or degrees with minutes and seconds. */
+/* angle.c - angles as catalogues write them: decimal degrees, or hours or degrees with minutes and
+ * seconds. */
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* csv.c - text tables row by row: commas, tabs, semicolons, bars or fixed columns, quotes, blanks around cells, gzip. */
+/* csv.c - text tables row by row: commas, tabs, semicolons, bars or fixed columns, quotes, blanks around
+ * cells, gzip. */
 #include "text.h"
 
 #include <ctype.h>

@@ -1,4 +1,5 @@
-/* dialect.c - what the first lines of a text table say: names, units and types, as CSV, ECSV, IPAC, VizieR and TOPCAT write them. */
+/* dialect.c - what the first lines of a text table say: names, units and types, as CSV, ECSV, IPAC, VizieR
+ * and TOPCAT write them. */
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>

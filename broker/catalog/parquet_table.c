@@ -1,4 +1,5 @@
-/* parquet_table.c - Parquet through base/parquet.h; columns inside lists are left out, members of structs are "struct.member". */
+/* parquet_table.c - Parquet through base/parquet.h; columns inside lists are left out, members of structs
+ * are "struct.member". */
 #include "table.h"
 
 #include <inttypes.h>

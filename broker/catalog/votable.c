@@ -1,4 +1,5 @@
-/* votable.c - VOTables (IVOA, version 1.x) whose rows are written as TABLEDATA, read as a stream by libxml2. */
+/* votable.c - VOTables (IVOA, version 1.x) whose rows are written as TABLEDATA, read as a stream by
+ * libxml2. */
 #include <ctype.h>
 #include <libxml/xmlreader.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* nightjar bench: verify, then time. */
+/* bench.c - `nightjar bench`: verifies each kernel and then times it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* nightjar catalog: build, info, query, check. */
+/* catalog.c - nightjar catalog: build, info, query, check. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>

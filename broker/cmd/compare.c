@@ -1,4 +1,5 @@
-/* nightjar compare: two bench files or run reports, before and after; or two binaries run in turn. */
+/* compare.c - nightjar compare: two bench files or run reports, before and after; or two binaries run in
+ * turn. */
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>

@@ -1,4 +1,5 @@
-/* cutout.c - `nightjar cutout`: stamps from FITS images and cubes, and how many a second by number of workers. */
+/* cutout.c - `nightjar cutout`: stamps from FITS images and cubes, and how many a second by number of
+ * workers. */
 #include <inttypes.h>
 #include <errno.h>
 #include <omp.h>

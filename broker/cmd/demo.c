@@ -1,4 +1,5 @@
-/* demo.c - `nightjar demo`: a simulated night through the embedded Kafka broker and all modules, then the report. */
+/* demo.c - `nightjar demo`: a simulated night through the embedded Kafka broker and all modules, then the
+ * report. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

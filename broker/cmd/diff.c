@@ -1,4 +1,5 @@
-/* nightjar diff: two builds or versions of one module over the same alerts: which outputs changed, and what it cost. */
+/* diff.c - nightjar diff: two builds or versions of one module over the same alerts: which outputs changed,
+ * and what it cost. */
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* nightjar doctor: what this machine has, what it lacks, and how to get it. */
+/* doctor.c - nightjar doctor: what this machine has, what it lacks, and how to get it. */
 #include <archive.h>
 #include <curl/curl.h>
 #include <dirent.h>

@@ -1,4 +1,4 @@
-/* nightjar inspect: one packet for a person. */
+/* inspect.c - `nightjar inspect`: shows one packet in readable form. */
 #include "command.h"
 
 #include <errno.h>

@@ -1,4 +1,5 @@
-/* nightjar model check DIR, nightjar model info DIR: what a model folder holds, and whether it computes what it should. */
+/* model.c - `nightjar model check DIR` and `info DIR`: what a model folder contains, and whether its golden
+ * rows pass. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

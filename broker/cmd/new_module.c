@@ -1,4 +1,5 @@
-/* new_module.c - `nightjar new-module NAME`: a module to fill in, that already compiles, runs and passes conformance. */
+/* new_module.c - `nightjar new-module NAME`: a module to fill in, that already compiles, runs and passes
+ * conformance. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

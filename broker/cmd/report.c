@@ -1,4 +1,4 @@
-/* nightjar report: a run as one self-contained page. */
+/* report.c - `nightjar report`: writes a run report as one HTML page. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* nightjar simulate: a night of alerts with known truth. */
+/* simulate.c - `nightjar simulate`: makes a night of alerts whose truth is known. */
 #include "command.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* speed.c - `nightjar cutout --bench` measures how the speed grows with the number of workers. */
 #include "speed.h"
 
 #include <stdio.h>

@@ -1,3 +1,5 @@
+/* stamps.c - stamps of many targets are cut by several workers; this holds the work of one worker and starts
+ * all of them. */
 #include "stamps.h"
 
 #include <errno.h>

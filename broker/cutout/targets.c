@@ -1,4 +1,4 @@
-/* The places that stamps are wanted of, from a CSV table. */
+/* targets.c - the places that stamps are wanted of, from a CSV table. */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,5 @@
-/* wcs.c - what an image's header says of positions: parsed and projected by wcslib, turned to its frame by ERFA. */
+/* wcs.c - what an image's header says of positions: parsed and projected by wcslib, turned to its frame by
+ * ERFA. */
 #include "wcs.h"
 
 #include <erfa.h>

@@ -1,4 +1,5 @@
-/* registry.h's schemas that travel in the binary. */
+/* builtin.c - LSST's schemas are compiled into the binary, so that its packets can be read without a
+ * registry. */
 #include <stdio.h>
 
 #include "../base/embed.h"

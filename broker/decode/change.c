@@ -1,4 +1,5 @@
-/* How one schema differs from another, for people: fields that came, went, or changed their type. */
+/* change.c - a changed schema is reported to the user: fields that were added, removed or have another
+ * type. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,3 +1,5 @@
+/* container.c - avro-c cannot recover from damaged blocks or limit memory, so Avro container files are read
+ * here. */
 #include "container.h"
 
 #include <libdeflate.h>

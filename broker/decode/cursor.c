@@ -1,4 +1,4 @@
-/* decode.h's reader of chunks: framing, blocks, rows and dead letters. */
+/* cursor.c - chunks are cut into records here: framing, blocks, rows and dead letters. */
 #include "decode.h"
 
 #include <ctype.h>

@@ -1,3 +1,5 @@
+/* decoder.c - all threads of a run share schemas, maps and compiled plans; this keeps them and makes each
+ * one once. */
 #include "decoder.h"
 
 #include <dirent.h>

@@ -1,3 +1,5 @@
+/* fits.c - most stamps are plain FITS images, which are read directly; all others go through cfitsio, which
+ * is slower. */
 #include "fits.h"
 
 #include <fitsio.h>

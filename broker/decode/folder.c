@@ -1,4 +1,5 @@
-/* registry.h's schemas from files: types that stand in files of their own are put where they are first used. */
+/* folder.c - schemas may be a folder of .avsc files that refer to each other; this joins them into one
+ * schema. */
 #include <dirent.h>
 #include <jansson.h>
 #include <stdio.h>

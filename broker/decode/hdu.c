@@ -1,3 +1,5 @@
+/* hdu.c - some surveys send several images in one FITS file; this finds the image that a stamp name asks
+ * for. */
 #include "hdu.h"
 
 #include <stdio.h>

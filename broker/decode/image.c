@@ -1,4 +1,5 @@
-/* decode.h's opening of stamps: what encoding, unpacking into a bounded buffer, FITS. */
+/* image.c - a stamp is opened here: its encoding is detected, it is unpacked into a bounded buffer, and its
+ * pixels are read. */
 #include "decode.h"
 
 #include <libdeflate.h>

@@ -1,4 +1,4 @@
-/* knows.c - what the maps and layouts in the binary know of a name, before a packet that has it is seen. */
+/* knows.c - column names are checked before the first packet, by the maps and layouts in the binary. */
 #include "decoder.h"
 
 #include <string.h>

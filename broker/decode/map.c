@@ -1,3 +1,5 @@
+/* map.c - a survey is described by a text file of canonical names and packet paths; this parses and checks
+ * it. */
 #include "map.h"
 
 #include <ctype.h>

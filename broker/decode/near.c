@@ -1,4 +1,5 @@
-/* near.c - the path of a schema that is nearest to a misspelt one, so that a null column can be explained. */
+/* near.c - for a misspelt path, this finds the nearest path of the schema, so that the message can suggest
+ * it. */
 #include <stdio.h>
 #include <string.h>
 

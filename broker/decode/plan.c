@@ -1,3 +1,5 @@
+/* plan.c - walking a schema for every packet is slow, so it is compiled once to a flat list of read and skip
+ * steps. */
 #include "plan.h"
 
 #include <stdio.h>

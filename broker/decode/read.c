@@ -1,4 +1,4 @@
-/* The hot loop: the steps of a plan, one after the other, over the bytes of one datum. */
+/* read.c - the inner loop of decode: it runs the steps of a plan over the bytes of one datum. */
 #include "read_steps.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
-/* What a record's values become once all of them are read: series put together, alternatives picked, nulls filled in. */
+/* record.c - some values of a record depend on several fields: series are joined, alternatives chosen, nulls
+ * filled in. */
 #include "read.h"
 
 #include <math.h>

@@ -1,3 +1,5 @@
+/* registry.c - Kafka messages carry only a schema id; this finds the schema in folders, in a cache or at a
+ * registry. */
 #include "registry.h"
 
 #include <curl/curl.h>

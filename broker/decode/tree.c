@@ -1,3 +1,5 @@
+/* tree.c - the plan compiler needs a schema with resolved names, aliases and defaults; this parses the JSON
+ * into a tree. */
 #include "tree.h"
 
 #include <assert.h>

@@ -1,3 +1,5 @@
+/* value.c - a survey's values become canonical ones (nulls, scale, words, number type) in one place for all
+ * columns. */
 #include "value.h"
 
 #include <ctype.h>

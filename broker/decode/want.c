@@ -1,4 +1,5 @@
-/* What a plan is to read: the columns of a layout as leaves of the schema, by the survey's map. */
+/* want.c - the columns that a run needs become leaves of the schema by the survey's map, as input of the
+ * plan compiler. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

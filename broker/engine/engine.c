@@ -1,4 +1,5 @@
-/* engine.c - opening modules, schemas and workers in one place, so that every command runs the modules that a run would run. */
+/* engine.c - opening modules, schemas and workers in one place, so that every command runs the modules that
+ * a run would run. */
 #include "engine.h"
 
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* feed.c - commands that look at packets need no ledger and no acknowledgement, and should not each write a host for sources. */
+/* feed.c - commands that look at packets need no ledger and no acknowledgement, and should not each write a
+ * host for sources. */
 #include "feed.h"
 
 #include <stdlib.h>

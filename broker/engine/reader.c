@@ -1,4 +1,5 @@
-/* reader.c - every command cuts packets into batches by the same rules, so that what is profiled is what runs. */
+/* reader.c - every command cuts packets into batches by the same rules, so that what is profiled is what
+ * runs. */
 #include "reader.h"
 
 #include <string.h>

@@ -1,4 +1,5 @@
-/* analysis.c - the run looked at along its length (what a batch cost) and exposure by exposure (where its time went). */
+/* analysis.c - the run looked at along its length (what a batch cost) and exposure by exposure (where its
+ * time went). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

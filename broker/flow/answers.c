@@ -1,4 +1,5 @@
-/* answers.c - what the workers found wrong with the outputs of modules becomes one list, told and put into the report. */
+/* answers.c - what the workers found wrong in the outputs of modules is collected, logged and put into the
+ * report. */
 #include "../graph/answers.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* check.c - are the settings that no part of the run reads a mistake? A wrong section, key or name stops it at the start. */
+/* check.c - a setting that nothing reads is probably a mistake; wrong sections, keys and names stop the run
+ * at its start. */
 #include <stdio.h>
 #include <string.h>
 

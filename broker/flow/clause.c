@@ -1,4 +1,4 @@
-/* The clause is cut into tokens, once; two passes over them find the tables and aliases of subqueries, then the names. */
+/* clause.c - a WHERE clause is split into tokens to find the columns it uses, before SQLite compiles it. */
 #include "clause.h"
 
 #include <ctype.h>

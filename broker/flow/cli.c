@@ -1,3 +1,4 @@
+/* cli.c - `run`, `demo` and `inspect --hostless` stop on signals and report in the same way. */
 #include "cli.h"
 
 #include <errno.h>

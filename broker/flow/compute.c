@@ -1,4 +1,5 @@
-/* compute.c - the OpenMP region: each thread takes a whole unit through decode and all modules, without a barrier. */
+/* compute.c - the OpenMP region: each thread takes a whole unit through decode and all modules, without a
+ * barrier. */
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+/* dedup.c - Kafka delivers some messages twice; this remembers the last N alert ids, so that repeats can be
+ * dropped. */
 #include "dedup.h"
 
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+/* filter.c - filters are SQL conditions; SQLite evaluates them on a virtual table that reads the batch
+ * without a copy. */
 #include "filter.h"
 
 #include <sqlite3.h>

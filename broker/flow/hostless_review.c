@@ -1,3 +1,4 @@
+/* hostless_review.c - `inspect --hostless` is a normal run whose sink writes one page per candidate. */
 #include "hostless_review.h"
 
 #include <erfa.h>

@@ -1,4 +1,5 @@
-/* ingest.c - the one thread that polls. It gathers chunks into units and never computes. */
+/* ingest.c - one thread polls the sources and gathers chunks into units, so that slow computing never delays
+ * a poll. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>

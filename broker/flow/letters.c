@@ -1,4 +1,5 @@
-/* Where dead letters go: a bad packet must never be the first to find out that there is no place for it. */
+/* letters.c - the place of dead letters is checked before the first packet, so that a run that cannot write
+ * them stops. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>

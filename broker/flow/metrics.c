@@ -1,4 +1,5 @@
-/* metrics.c - `--metrics HOST:PORT`: the counters of a run while it goes on, as Prometheus reads them (text format 0.0.4).
+/* metrics.c - `--metrics HOST:PORT`: the counters of a run while it goes on, as Prometheus reads them (text
+ * format 0.0.4).
  *
  * The server's thread reads what the run's threads write, without a lock: 64-bit counters, each with one writer, so a scrape may
  * be a batch behind, and counters of one moment may differ by a batch. It stops before the workers are freed. */

@@ -1,4 +1,5 @@
-/* names.c - every name that a user or a module gives for a column, checked in one place before anything is read. */
+/* names.c - every name that a user or a module gives for a column, checked in one place before anything is
+ * read. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,5 @@
-/* options.c - the options of a run, in tables that `run`, `demo`, `graph` and others share: what they mean to nj_run_options. */
+/* options.c - the options of a run, in tables that `run`, `demo`, `graph` and others share: what they mean
+ * to nj_run_options. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

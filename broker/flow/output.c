@@ -1,5 +1,5 @@
-/* output.c - the one thread that writes: restores the order, filters, hands rows to the sinks, has them acknowledged,
- * and only then lets offsets be stored and the ledger count. */
+/* output.c - one thread writes all outputs: it restores the order, filters rows, calls the sinks and
+ * acknowledges. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

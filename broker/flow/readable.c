@@ -1,5 +1,5 @@
-/* readable.c - texts of rows that are no UTF-8, made so before any sink sees them: one file in which one text stops a reader is
- * lost for it as a whole. */
+/* readable.c - many readers stop at text that is not UTF-8, so such text is escaped before any sink
+ * gets it. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,3 +1,5 @@
+/* run.c - a run sets up sources, modules, sinks and threads, waits for them, and makes the report and the
+ * exit code. */
 #include "run.h"
 
 #include <omp.h>

@@ -1,4 +1,5 @@
-/* survey.c - each survey's graph and where the run's columns are in it: made once, by one thread, and only read after that. */
+/* survey.c - each survey's graph and where the run's columns are in it: made once, by one thread, and only
+ * read after that. */
 #include <stdlib.h>
 #include <string.h>
 

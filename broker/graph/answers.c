@@ -1,4 +1,5 @@
-/* answers.c - modules are written by many hands, so that what one forgot is found here and not by who reads the rows. */
+/* answers.c - modules make mistakes; invalid reasons and values outside the declared range are found here
+ * for every row. */
 #include "answers.h"
 
 #include <inttypes.h>

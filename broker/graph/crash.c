@@ -1,5 +1,5 @@
-/* crash.c - a segmentation fault alone does not say which of a hundred modules it was; a handler does. Everything that
- * a handler calls here is safe in a handler: write(2), no allocation, no lock, no stdio. */
+/* crash.c - a segmentation fault alone does not say which of a hundred modules it was; a handler does.
+ * Everything that a handler calls here is safe in a handler: write(2), no allocation, no lock, no stdio. */
 #include "crash.h"
 
 #include <pthread.h>

@@ -1,3 +1,5 @@
+/* dispatch.c - every module is called and timed here, so that all modules are measured and checked by the
+ * same rules. */
 #include "dispatch.h"
 
 #include <errno.h>

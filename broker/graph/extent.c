@@ -1,4 +1,5 @@
-/* extent.c - C does not tell how long an array is; the symbols of the file that it was loaded from do. */
+/* extent.c - C does not record the length of a module's tables, so it is read from the symbols of the
+ * module's file. */
 #include "extent.h"
 
 #include <dlfcn.h>

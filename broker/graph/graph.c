@@ -1,3 +1,5 @@
+/* graph.c - modules name the columns they need and give; this resolves the names for one survey and orders
+ * the modules. */
 #include "graph.h"
 
 #include <stdio.h>

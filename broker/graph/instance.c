@@ -1,3 +1,5 @@
+/* instance.c - one module can run several times with different settings; this configures, opens and closes
+ * the instances. */
 #include "instance.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* modules.c - modules are compiled in or loaded from files; both kinds pass the same ABI checks here. */
 #include "modules.h"
 
 #include <dirent.h>

@@ -1,3 +1,5 @@
+/* services.c - modules must not include host code, so they ask for sky and model services by name; this is
+ * the table of names. */
 #include "services.h"
 
 #include <stddef.h>

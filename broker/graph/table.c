@@ -1,4 +1,5 @@
-/* table.c - a table that somebody forgot to close goes on with whatever lies behind it: every row is looked at before it is used. */
+/* table.c - a table without its closing row would be read beyond its end, so every row is checked before it
+ * is used. */
 #include "table.h"
 
 #include <errno.h>

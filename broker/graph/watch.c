@@ -1,4 +1,5 @@
-/* watch.c - a module that never returns looks like a slow one; only another thread can say which module it is. */
+/* watch.c - a module that never returns stops the whole run, so another thread watches the calls and names
+ * the module. */
 #include "watch.h"
 
 #include <inttypes.h>

@@ -1,3 +1,5 @@
+/* cost.c - a report states what the work costs in money; prices, utilisation and their bands are read and
+ * combined here. */
 #include "cost.h"
 
 #include <string.h>

@@ -1,3 +1,5 @@
+/* counter.c - each worker counts for itself; these functions merge the counters and share out CPU time when
+ * it has stopped. */
 #include "counter.h"
 
 void nj_counter_share_cpu(nj_counter *const *counter, uint32_t n, int64_t cpu_ns)

@@ -1,3 +1,5 @@
+/* drift.c - a module can become slower during a run; this keeps the cost per batch in bounded memory and
+ * tests for a change. */
 #include "drift.h"
 
 #include <math.h>

@@ -1,3 +1,5 @@
+/* energy.c - machines differ in how power can be measured; this chooses the best source available and
+ * records which it was. */
 #include "energy.h"
 
 #include <errno.h>

@@ -1,3 +1,5 @@
+/* energy_counter.c - the hardware's energy counters wrap around and differ by machine; they are read and
+ * summed here. */
 #include "energy_counter.h"
 
 #include <dirent.h>

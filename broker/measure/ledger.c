@@ -1,3 +1,5 @@
+/* ledger.c - a run must account for every alert that it consumed; this adds up the classes and checks the
+ * sum. */
 #include "ledger.h"
 
 bool nj_ledger_closed(const nj_ledger *l)

@@ -1,3 +1,5 @@
+/* modes.c - a mean hides that a module has a fast and a slow path; this tests whether costs have one mode or
+ * several. */
 #include "modes.h"
 
 #include <math.h>

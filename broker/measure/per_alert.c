@@ -1,4 +1,5 @@
-/* per_alert.c - the table had wall time per alert, the rate beside it CPU time: now there is one cost, made here. */
+/* per_alert.c - the terminal, the page and the JSON must show the same cost per alert, so it is computed
+ * here only. */
 #include "per_alert.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+/* stats.c - `nightjar compare` needs a test and a verdict that one noisy measurement cannot change. */
 #include "stats.h"
 
 #include <math.h>

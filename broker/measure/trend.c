@@ -1,3 +1,5 @@
+/* trend.c - `nightjar report --history` shows whether a module's cost rises; this estimates the slope and
+ * its p-value. */
 #include "trend.h"
 
 #include <math.h>

@@ -1,3 +1,5 @@
+/* waterfall.c - users want to know why an exposure was late; this records the time that its last alert spent
+ * in each stage. */
 #include "waterfall.h"
 
 #include <stdio.h>

@@ -1,3 +1,5 @@
+/* alerts.c - all passes of a profile must see the same alerts without disk time, so they are read once into
+ * memory. */
 #include "alerts.h"
 
 #include <stdlib.h>

@@ -1,3 +1,5 @@
+/* build.c - line counts need an instrumented build of the module, so its source is compiled into a temporary
+ * folder. */
 #include "build.h"
 
 #include <dirent.h>

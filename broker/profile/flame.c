@@ -1,4 +1,4 @@
-/* flame.c - the stacks as a flame graph: one SVG, no script. */
+/* flame.c - call stacks are also written as a flame graph: one SVG file without scripts. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

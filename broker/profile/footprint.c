@@ -1,4 +1,5 @@
-/* footprint.c - joules and grams of CO2 equivalent per million alerts, with their bands and where they come from. */
+/* footprint.c - joules and grams of CO2 equivalent per million alerts, with their bands and where they come
+ * from. */
 #include <math.h>
 #include <string.h>
 

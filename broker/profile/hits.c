@@ -1,3 +1,5 @@
+/* hits.c - samples show time but not how often a line ran; exact counts come from a second build with
+ * gcov. */
 #include "hits.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* json.c - a profile as JSON. */
+/* json.c - a profile is also written as JSON, for other programs and for `nightjar compare`. */
 #include <math.h>
 
 #include "../base/version.h"

@@ -1,3 +1,5 @@
+/* perf.c - cycles, instructions and cache misses come from perf_event_open, which many machines restrict in
+ * some way. */
 #include "perf.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* replay.c - a profile calls one module many times on the same alerts, through the same dispatch as a run. */
 #include "replay.h"
 
 #include <stdio.h>

@@ -1,3 +1,5 @@
+/* sample.c - sampling by perf needs privileges; this takes call stacks by a timer signal of the profiled
+ * thread. */
 #define UNW_LOCAL_ONLY
 #include "sample.h"
 

@@ -1,3 +1,5 @@
+/* singly.c - `profile --per-alert` finds alerts with an unusual cost, so each is timed alone, several
+ * times. */
 #include "singly.h"
 
 #include <math.h>

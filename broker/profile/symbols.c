@@ -1,3 +1,4 @@
+/* symbols.c - sampled addresses become functions and lines, inlined calls included, by libdw. */
 #include "symbols.h"
 
 #include <dwarf.h>

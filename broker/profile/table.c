@@ -1,4 +1,5 @@
-/* table.c - the table that users of line_profiler know, in a terminal. */
+/* table.c - the profile in a terminal has the columns of Python's line_profiler, which many users have seen
+ * before. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

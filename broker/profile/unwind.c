@@ -1,3 +1,5 @@
+/* unwind.c - libunwind is too slow for a signal handler, so call frames are found by tables that were
+ * prepared before. */
 #include "unwind.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* bench_file.c - two commands read bench files; both must find the same times in them, whoever wrote the file. */
+/* bench_file.c - two commands read bench files; both must find the same times in them. */
 #include "bench_file.h"
 
 #include <errno.h>

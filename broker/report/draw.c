@@ -1,3 +1,5 @@
+/* draw.c - stamps and light curves are drawn for terminals and PNG files by the same code, so that both show
+ * the same. */
 #include "draw.h"
 
 #include <langinfo.h>

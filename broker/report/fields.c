@@ -1,3 +1,4 @@
+/* fields.c - `nightjar inspect` shows every field of a packet, also fields that no map names. */
 #include "fields.h"
 
 #include <jansson.h>

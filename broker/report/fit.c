@@ -1,4 +1,5 @@
-/* fit.c - a table that runs over the edge of its terminal is broken in the middle of its figures, and nobody reads it. */
+/* fit.c - a table wider than its terminal is broken in the middle of its figures, so columns are dropped to
+ * fit the width. */
 #include "fit.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* history.c - many run reports and bench files become one series per module, to show how its cost changed. */
 #include "history.h"
 
 #include <dirent.h>

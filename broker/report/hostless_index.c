@@ -1,4 +1,5 @@
-/* A night has hundreds of candidates and a person one evening: what is probably real comes first, what is not says why it is last. */
+/* hostless_index.c - a night has hundreds of candidates; the index lists probable ones first and says why
+ * others come last. */
 #include "hostless_index.h"
 
 #include <math.h>

@@ -1,3 +1,5 @@
+/* hostless_page.c - a person decides whether a hostless candidate is real; this writes one page with all
+ * that is needed for it. */
 #include "hostless_page.h"
 
 #include <erfa.h>

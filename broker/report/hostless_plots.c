@@ -1,3 +1,4 @@
+/* hostless_plots.c - the figures of a review page are SVG inside the HTML, so that a page is one file. */
 #include "hostless_plots.h"
 
 #include <math.h>

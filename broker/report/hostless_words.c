@@ -1,3 +1,5 @@
+/* hostless_words.c - a review page states in words why a candidate is probably real or not; the rules are
+ * here. */
 #include "hostless_words.h"
 
 #include <math.h>

@@ -1,3 +1,5 @@
+/* html.c - a run report is also wanted as a page in one file that needs no network; this makes it of the
+ * JSON. */
 #include "html.h"
 
 #include <math.h>

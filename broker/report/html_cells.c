@@ -1,3 +1,5 @@
+/* html_cells.c - all HTML pages use the same headings, number formats and tables, so they are written
+ * once. */
 #include "html_cells.h"
 
 #include <math.h>

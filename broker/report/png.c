@@ -1,4 +1,4 @@
-/* The PNG side of draw.h: a canvas, an encoder by zlib, and the letters that a chart needs. */
+/* png.c - PNG files need a canvas, an encoder and letters; this has as much of them as a chart needs. */
 #include "draw.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* report.c - terminal, JSON and page must show the same derived costs, so these are computed here. */
 #include "report.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* svg.c - charts by hand: no width of their own (x in per cent), so that letters keep their size on a phone. */
+/* svg.c - charts scale with the page but their text must not, so their x coordinates are percentages. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

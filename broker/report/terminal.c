@@ -1,4 +1,5 @@
-/* terminal.c - the table that a run prints at its end: measured figures first, then estimates, then what the heads mean. */
+/* terminal.c - the table that a run prints at its end: measured figures first, then estimates, then what the
+ * heads mean. */
 #include <math.h>
 #include <string.h>
 

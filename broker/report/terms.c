@@ -1,4 +1,4 @@
-/* terms.c - the glossary is read where it is shown, by a command and on a page, so that it is written once. */
+/* terms.c - the glossary is a data file that a command and the report page both show; this reads it. */
 #include "terms.h"
 
 #include <stdio.h>

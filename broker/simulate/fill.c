@@ -1,3 +1,5 @@
+/* fill.c - a simulated object becomes the fields of a ZTF packet here, apart from the encoding of the
+ * packet. */
 #include "fill.h"
 
 #include <math.h>

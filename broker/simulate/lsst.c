@@ -1,3 +1,5 @@
+/* lsst.c - the same simulated sky is also wanted as Rubin would observe it: other bands, depths and packet
+ * fields. */
 #include "lsst.h"
 
 #include <erfa.h>

@@ -1,4 +1,4 @@
-/* Alerts of the simulated world as LSST's packets. */
+/* lsst_packet.c - alerts of the simulated world as LSST's packets. */
 #include "lsst.h"
 
 #include <jansson.h>

@@ -1,4 +1,4 @@
-/* Cutouts of the simulated sky as LSST's FITS files. */
+/* lsst_stamp.c - cutouts of the simulated sky as LSST's FITS files. */
 #include "lsst.h"
 
 #include <math.h>

@@ -1,3 +1,5 @@
+/* noise.c - simulated packets must be identical on every machine, so random numbers and noise depend only on
+ * a key. */
 #include "noise.h"
 
 #include <math.h>

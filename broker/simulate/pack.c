@@ -1,3 +1,4 @@
+/* pack.c - compression by libdeflate took most of the simulator's time; noise needs no search for matches. */
 #include "pack.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* packet.c - simulated packets must look as the survey's own encoders write them, byte layout included. */
 #include "packet.h"
 
 #include <jansson.h>

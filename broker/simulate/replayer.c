@@ -1,3 +1,4 @@
+/* replayer.c - stored alerts are sent to Kafka unchanged and at a chosen pace, for tests and for load. */
 #include "replayer.h"
 
 #include <math.h>

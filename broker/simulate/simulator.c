@@ -1,4 +1,4 @@
-/* The simulator's interface: a night's alerts by number, each as packet and truth. */
+/* simulator.c - the simulator's interface: a night's alerts by number, each as packet and truth. */
 #include "simulate.h"
 
 #include <math.h>

@@ -1,3 +1,5 @@
+/* stamp.c - modules that look at images need stamps with stars, galaxies, noise and flaws; these are drawn
+ * here. */
 #include "stamp.h"
 
 #include <float.h>

@@ -1,4 +1,4 @@
-/* Where ZTF points, when, and how deep: fields, filters and the epochs of a night. */
+/* survey.c - where ZTF points, when, and how deep: fields, filters and the epochs of a night. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

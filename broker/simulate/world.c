@@ -1,3 +1,5 @@
+/* world.c - tests of detection need a known truth; this makes the objects, their light and the exposures
+ * from a seed. */
 #include "world.h"
 
 #include <math.h>

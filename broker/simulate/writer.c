@@ -1,3 +1,4 @@
+/* writer.c - simulated packets go to a tar, a folder, standard output or Kafka through one interface. */
 #include "writer.h"
 
 #include <archive.h>

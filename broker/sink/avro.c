@@ -1,6 +1,6 @@
-/* An Avro OCF: keys become nested records at their dots ("roid.roid" is field roid of record roid), every value is a
- * union with null. avro-c encodes the rows. Header and blocks are our own: its file writer (1.11.1) has no way to put
- * the provenance into the header, and does not report that the disk is full. */
+/* avro.c - an Avro OCF: keys become nested records at their dots ("roid.roid" is field roid of record roid),
+ * every value is a union with null. avro-c encodes the rows. Header and blocks are our own: its file writer
+ * (1.11.1) has no way to put the provenance into the header, and does not report that the disk is full. */
 #include <avro.h>
 #include <errno.h>
 #include <libdeflate.h>

@@ -1,4 +1,4 @@
-/* Dead letters as an Avro OCF, one block per letter. */
+/* dead_letters.c - dead letters as an Avro OCF, one block per letter. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,3 +1,5 @@
+/* file.c - all sinks that write files must refuse existing files, lock their own and restore them on
+ * failure. */
 #include "file.h"
 
 #include <errno.h>

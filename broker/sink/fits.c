@@ -1,6 +1,7 @@
-/* A FITS binary table ALERTS. Rows are put together here, big-endian, and given to cfitsio as bytes, in one piece per
- * flush. "No answer" is NaN, the column's TNULL (INT_MIN, 255) or an empty text, which is what the values are in
- * memory already. cfitsio is used under the one lock that decode uses, too. */
+/* fits.c - a FITS binary table ALERTS. Rows are put together here, big-endian, and given to cfitsio as
+ * bytes, in one piece per flush. "No answer" is NaN, the column's TNULL (INT_MIN, 255) or an empty
+ * text, which is what the values are in memory already. cfitsio is used under the one lock that decode
+ * uses, too. */
 #include <errno.h>
 #include <fcntl.h>
 #include <fitsio.h>

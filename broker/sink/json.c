@@ -1,3 +1,4 @@
+/* json.c - ndjson and Kafka outputs must have the same JSON, so one function writes it. */
 #include "json.h"
 
 #include <stdlib.h>

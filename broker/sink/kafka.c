@@ -1,5 +1,6 @@
-/* Rows as JSON messages, keyed by candid, through librdkafka's idempotent producer. A flush returns when every message has its
- * delivery report. A row that the topic will never take is refused, any other failure for good fails the sink. */
+/* kafka.c - rows as JSON messages, keyed by candid, through librdkafka's idempotent producer. A flush
+ * returns when every message has its delivery report. A row that the topic will never take is refused, any
+ * other failure for good fails the sink. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

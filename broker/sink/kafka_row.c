@@ -1,4 +1,5 @@
-/* Keeps what a row came from until Kafka has it, because librdkafka tells of a refusal only when the batch is long freed. */
+/* kafka_row.c - librdkafka reports a refused message after its batch is freed, so what the row came from is
+ * kept until then. */
 #include "kafka_row.h"
 
 #include <stdarg.h>

@@ -1,4 +1,5 @@
-/* One JSON object per line. What is written is whole lines, so a reader of a growing file sees at most one torn line. */
+/* ndjson.c - one JSON object per line. What is written is whole lines, so a reader of a growing file sees at
+ * most one torn line. */
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>

@@ -1,4 +1,4 @@
-/* A sink that counts and forgets: for timing. */
+/* null.c - a sink that only counts rows, so that a run can be timed without output. */
 #include <stdlib.h>
 
 #include "classes.h"

@@ -1,3 +1,5 @@
+/* ocf.c - avro-c cannot write our metadata or repair a file whose writer was killed, so container files are
+ * written here. */
 #include "ocf.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* sink.c - `-o KIND:TARGET` is looked up here, so that a new sink is one row in a table. */
 #include "sink.h"
 
 #include <stdio.h>

@@ -1,6 +1,7 @@
-/* One table `alerts`, a row per alert, its columns named exactly as the contract's keys; `columns` has their units, `metadata`
- * the provenance of each run. One transaction from flush to flush with a rollback journal, so that one file is the whole truth
- * after a flush and a killed run leaves its last transaction undone. */
+/* sqlite.c - one table `alerts`, a row per alert, its columns named exactly as the contract's keys;
+ * `columns` has their units, `metadata` the provenance of each run. One transaction from flush to flush with
+ * a rollback journal, so that one file is the whole truth after a flush and a killed run leaves its last
+ * transaction undone. */
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>

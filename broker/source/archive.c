@@ -1,4 +1,5 @@
-/* Archives and packed files as a source: what members.c finds in one file or in standard input. */
+/* archive.c - archives and packed files as a source: what members.c finds in one file or in standard
+ * input. */
 #include "source.h"
 
 #include <errno.h>

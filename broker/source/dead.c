@@ -1,6 +1,7 @@
-/* dead.c - a dead-letter file as a source: each letter's packet comes again as the chunk it once was.
- * The layout is our own and fixed (broker/sink/README.md): an uncompressed OCF whose records are origin, record, reason,
- * module, field?, framing, topic?, schema?, packet; so a bounded walk over it needs no Avro library. */
+/* dead.c - a dead-letter file can be read as a source: each letter's packet is delivered as its original
+ * chunk. The layout is our own and fixed (broker/sink/README.md): an uncompressed OCF whose records are
+ * origin, record, reason, module, field?, framing, topic?, schema?, packet; so a bounded walk over it needs
+ * no Avro library. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* A Kafka broker in this process in front of another source: the whole Kafka path without a cluster. */
+/* embedded.c - tests and the demo need the whole Kafka path without a cluster, so a mock broker serves
+ * another source. */
 #include "source.h"
 
 #include <inttypes.h>

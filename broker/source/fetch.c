@@ -1,3 +1,4 @@
+/* fetch.c - before version 2.2 librdkafka pauses when its queue is full; this keeps it fetching. */
 #include "fetch.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* Packets from files and folders. */
+/* file.c - packets in files and folders are a source of their own: one file is one chunk. */
 #include "source.h"
 
 #include <dirent.h>

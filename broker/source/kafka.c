@@ -1,3 +1,5 @@
+/* kafka.c - a survey's live stream is a Kafka topic; this consumes it and commits only what was
+ * acknowledged. */
 #include "kafka.h"
 
 #include <inttypes.h>

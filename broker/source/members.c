@@ -1,5 +1,5 @@
-/* Archives and packed files are read here, so that a packet is found wherever it lies: in a file, a tar of packed packets, a
- * folder of tars, standard input. libarchive knows tar and zip; unpacking is base/unpack.c's, which looks at checksums. */
+/* members.c - a packet may be in a file, in an archive or in an archive inside an archive; all nesting is
+ * handled here. libarchive knows tar and zip; unpacking is base/unpack.c's, which looks at checksums. */
 #include "members.h"
 
 #include <archive.h>

@@ -1,4 +1,4 @@
-/* Downloaded nights: a folder of Parquet files as fink_datatransfer leaves it, or one such file. */
+/* parquet.c - downloaded nights come as a folder of Parquet files or as one file; this reads both. */
 #include "source.h"
 
 #include <ctype.h>

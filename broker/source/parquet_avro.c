@@ -1,3 +1,5 @@
+/* parquet_avro.c - Parquet rows are converted to Avro, so that the decoder and the maps have to handle one
+ * format only. */
 #include "parquet_avro.h"
 
 #include <math.h>

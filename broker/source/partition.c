@@ -1,3 +1,5 @@
+/* partition.c - an offset may be stored only when all messages before it are done; this keeps that state per
+ * partition. */
 #include "partition.h"
 
 #include <librdkafka/rdkafka.h>

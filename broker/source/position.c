@@ -1,3 +1,5 @@
+/* position.c - `from=` and `until=` of a Kafka source accept words, offsets and dates; they are parsed and
+ * checked here. */
 #include "position.h"
 
 #include <ctype.h>

@@ -1,3 +1,5 @@
+/* source.c - a source argument is a path, a URL or `-`; this chooses the class of source and holds what all
+ * classes share. */
 #include "source.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
-/* failing_malloc.c - lets one allocation of a program fail, the k-th that its own code asks for, so that a test can show what it
- * does then. Preloaded; allocations of the libraries are left alone: they have their own ways. Not a test.
+/* failing_malloc.c - makes the k-th allocation of a program fail, so that a test can see how it handles
+ * that. Preloaded; allocations of the libraries are left alone: they have their own ways. Not a test.
  *
  * FAIL_AT=k: the k-th fails (0 or unset: none). FAIL_COUNT=FILE: how many there were, as text, at the end.
  * FAIL_WHERE=FILE: the addresses of those who asked, in the file of the program, when one failed. */

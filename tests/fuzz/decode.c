@@ -1,5 +1,5 @@
-/* libFuzzer entry for decode. The first byte says what the rest is:
- * 0 a whole packet, 1 a datum of the schema below, 2 a stamp, 3 schema JSON, a zero byte, a datum. */
+/* decode.c - libFuzzer entry for decode. The first byte says what the rest is: 0 a whole packet, 1 a datum
+ * of the schema below, 2 a stamp, 3 schema JSON, a zero byte, a datum. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

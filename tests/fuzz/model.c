@@ -1,5 +1,6 @@
-/* libFuzzer entry for models: the first byte chooses a toy model's folder, the rest is its model.onnx; the manifest's hash
- * is made to fit, so that reader, checks and engines see the bytes. Run from the top of the source tree. */
+/* model.c - libFuzzer entry for models: the first byte chooses a toy model's folder, the rest is its
+ * model.onnx; the manifest's hash is made to fit, so that reader, checks and engines see the bytes. Run from
+ * the top of the source tree. */
 #include <openssl/sha.h>
 #include <stdint.h>
 #include <stdio.h>

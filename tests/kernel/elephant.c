@@ -1,5 +1,5 @@
-/* The kernels of the power-spectrum test against their definitions: clipping, draws, spectra, distances, the KS statistic,
- * numpy's random numbers. Synthetic data; real stamps are in hostless.c. */
+/* elephant.c - the kernels of the power-spectrum test against their definitions: clipping, draws, spectra,
+ * distances, the KS statistic, numpy's random numbers. Synthetic data; real stamps are in hostless.c. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,5 @@
-/* Hostless detection on 635 real alerts against the values of the reference code (shared/oracles/README.md). */
+/* hostless.c - hostless detection on 635 real alerts against the values of the reference code
+ * (shared/oracles/README.md). */
 #include "oracle.h"
 
 #include <zlib.h>

@@ -1,5 +1,5 @@
-/* Each rule of hostless detection on stamps made for it: even noise without tails (nothing is clipped by chance), and
- * bright or missing pixels at known places. */
+/* hostless_rules.c - each rule of hostless detection on stamps made for it: even noise without tails
+ * (nothing is clipped by chance), and bright or missing pixels at known places. */
 #include "tests/module/host.h"
 
 typedef struct stamps {

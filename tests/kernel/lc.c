@@ -1,4 +1,5 @@
-/* Light-curve kernels against their definitions, against MINPACK, and against values worked out apart. */
+/* lc.c - light-curve kernels against their definitions, against MINPACK, and against values worked out
+ * apart. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

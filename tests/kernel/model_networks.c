@@ -1,4 +1,5 @@
-/* Networks of the built-in engine: golden rows of the real models, fast kernels against the plain ones. */
+/* model_networks.c - networks of the built-in engine: golden rows of the real models, fast kernels against
+ * the plain ones. */
 #include "model_rows.h"
 
 #if defined __x86_64__

@@ -1,5 +1,6 @@
-/* The built-in engines against ONNX Runtime on the same files: forests bit for bit on rows with NaN, infinities and exact
- * ties; networks within rounding. Skipped without the library (make onnxruntime, or ORT_DYLIB_PATH). */
+/* model_ort.c - the built-in engines against ONNX Runtime on the same files: forests bit for bit on rows
+ * with NaN, infinities and exact ties; networks within rounding. Skipped without the library (make
+ * onnxruntime, or ORT_DYLIB_PATH). */
 #include "model_host.h"
 
 #include <pthread.h>

@@ -1,4 +1,5 @@
-/* Forests: golden rows of the real models, kernels against the plain walk, and files that are no forests. */
+/* model_trees.c - forests: golden rows of the real models, kernels against the plain walk, and files that
+ * are no forests. */
 #include "model_host.h"
 
 static const char *const forests[] = { "kilonova", "microlensing", "early_snia", "anomaly_g", "anomaly_r", "slsn_ztf" };

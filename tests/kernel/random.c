@@ -1,4 +1,5 @@
-/* The counter-based generator against its published answers, and its bulk versions against the plain one. */
+/* random.c - the counter-based generator against its published answers, and its bulk versions against the
+ * plain one. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
-/* The sky kernels: cone search against brute force (ERFA's separations), the file format, hostile files, and proper motion
- * against ERFA. */
+/* sky.c - the sky kernels: cone search against brute force (ERFA's separations), the file format, hostile
+ * files, and proper motion against ERFA. */
 #include "sky_kit.h"
 
 #include <erfa.h>

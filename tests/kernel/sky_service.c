@@ -1,4 +1,4 @@
-/* The sky service: a file that is replaced, also under running searches. */
+/* sky_service.c - the sky service: a file that is replaced, also under running searches. */
 #include "sky_kit.h"
 
 #include <pthread.h>

@@ -1,4 +1,5 @@
-/* stamp.c - stamps as network inputs: three at once equal three planes, on every instruction set, bit for bit. */
+/* stamp.c - stamps as network inputs: three at once equal three planes, on every instruction set, bit for
+ * bit. */
 #include "nightjar/stamp.h"
 
 #include <stdarg.h>

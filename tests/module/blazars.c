@@ -1,5 +1,5 @@
-/* standardized_flux with the real catalogue of CTAO's blazars: an alert made for every object of it. Skipped without the
- * shared folder. */
+/* blazars.c - standardized_flux with the real catalogue of CTAO's blazars: an alert made for every object of
+ * it. Skipped without the shared folder. */
 #include "host.h"
 
 #include <unistd.h>

@@ -1,6 +1,7 @@
-/* Every module of the table, unasked: tables complete, any input survived, results independent of slicing, order and
- * history, outputs in range, process() = process_ref(), no allocation and no file access while it works, and the
- * reference values of data/ref/<instance>.csv. A new module needs no line here. */
+/* conformance.c - every module of the table, unasked: tables complete, any input survived, results
+ * independent of slicing, order and history, outputs in range, process() = process_ref(), no allocation and
+ * no file access while it works, and the reference values of data/ref/<instance>.csv. A new module needs no
+ * line here. */
 #include "host.h"
 #include "doors.h"
 

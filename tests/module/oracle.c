@@ -1,5 +1,6 @@
-/* Fink's answers on real alerts, column by column: every row of ../shared/oracles, computed and stored ones.
- * The alerts go through the broker's own decoder, graph and dispatch. Skipped without the shared folder. */
+/* oracle.c - Fink's answers on real alerts, column by column: every row of ../shared/oracles, computed and
+ * stored ones. The alerts go through the broker's own decoder, graph and dispatch. Skipped without the
+ * shared folder. */
 #include "oracle.h"
 
 #include <jansson.h>

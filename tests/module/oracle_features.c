@@ -1,5 +1,6 @@
-/* The inputs of Fink's forests on real alerts, number by number: component fit, rise fit, flux statistics. No cuts, so
- * that every light curve of ../shared/oracles takes part. Skipped without the shared folder. */
+/* oracle_features.c - the inputs of Fink's forests on real alerts, number by number: component fit, rise
+ * fit, flux statistics. No cuts, so that every light curve of ../shared/oracles takes part. Skipped without
+ * the shared folder. */
 #include "oracle.h"
 
 #include "nightjar/astro.h"

@@ -1,5 +1,6 @@
-/* braai and ACAI end to end: the alerts that the models' golden rows were made of go through the broker's own decoder,
- * stamps and modules, and must get the golden scores. Skipped without the shared folder. */
+/* stamps.c - braai and ACAI end to end: the alerts that the models' golden rows were made of go through the
+ * broker's own decoder, stamps and modules, and must get the golden scores. Skipped without the shared
+ * folder. */
 #include "oracle.h"
 
 #include <jansson.h>

@@ -1,5 +1,6 @@
-/* xmatch on real alerts: every row of ../shared/oracles, computed by Fink's code and stored by Fink; the match that Fink
- * loses; the rules on made-up rows. Alerts go through the broker's own decoder, graph and dispatch. */
+/* xmatch.c - xmatch on real alerts: every row of ../shared/oracles, computed by Fink's code and stored by
+ * Fink; the match that Fink loses; the rules on made-up rows. Alerts go through the broker's own decoder,
+ * graph and dispatch. */
 #include "oracle.h"
 
 #include <unistd.h>

@@ -1,5 +1,5 @@
-/* xmatch_remote against a local stand-in of the CDS service: right answers, and every way to misbehave, never as "no match".
- * How long a batch waits: tests/timing/xmatch_remote.c. */
+/* xmatch_remote.c - xmatch_remote against a local stand-in of the CDS service: right answers, and every way
+ * to misbehave, never as "no match". How long a batch waits: tests/timing/xmatch_remote.c. */
 #include "remote_kit.h"
 
 static void answers_as_the_service_documents(void **state)

@@ -1,4 +1,5 @@
-/* What inputs cost that saturate every gate of a network: numbers below 1.2e-38 took five times as long once. */
+/* model_networks.c - what inputs cost that saturate every gate of a network: numbers below 1.2e-38 took five
+ * times as long once. */
 #include "tests/kernel/model_rows.h"
 
 #include <time.h>

@@ -1,4 +1,5 @@
-/* How long a batch waits for a remote service: its budget, and not at all when the breaker is open or the budget is 0. */
+/* xmatch_remote.c - how long a batch waits for a remote service: its budget, and not at all when the breaker
+ * is open or the budget is 0. */
 #include "tests/module/remote_kit.h"
 
 enum { BUDGET_MS = 300, WAKE_MS = 250 }; /* WAKE_MS: what a busy machine takes to wake a thread */

@@ -1,4 +1,4 @@
-/* The base library: settings, buffers, histogram, ring, arena. */
+/* base.c - the base library: settings, buffers, histogram, ring, arena. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* Bars of the benchmark: a figure that is not there misses its bar, and a subject that does nothing does not pass. */
+/* bench_bars.c - bars of the benchmark: a figure that is not there misses its bar, and a subject that does
+ * nothing does not pass. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

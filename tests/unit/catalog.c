@@ -1,4 +1,5 @@
-/* The catalogue builder: every kind of table, angles, damage; and the four real catalogues against Fink's answers. */
+/* catalog.c - the catalogue builder: every kind of table, angles, damage; and the four real catalogues
+ * against Fink's answers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

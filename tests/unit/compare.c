@@ -1,4 +1,5 @@
-/* Comparisons: the test's p against published and computed values, the verdict on synthetic runs of known truth. */
+/* compare.c - comparisons: the test's p against published and computed values, the verdict on synthetic runs
+ * of known truth. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* Stamps from images: positions by hand, borders, the bytes of a file. tests/e2e/cutout.py compares with astropy. */
+/* cutout.c - stamps from images: positions by hand, borders, the bytes of a file. tests/e2e/cutout.py
+ * compares with astropy. */
 #include "broker/cutout/stamps.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
-/* Decode: every natural oddity of real packets, and made ones in blocks, batches and codecs of every kind. */
+/* decode.c - decode: every natural oddity of real packets, and made ones in blocks, batches and codecs of
+ * every kind. */
 #include "decode_packets.h"
 
 #include <bzlib.h>

@@ -1,4 +1,5 @@
-/* The LSST layouts in the binary: the same as the published ones, used only for packets known to be LSST's. */
+/* decode_builtin.c - the LSST layouts in the binary: the same as the published ones, used only for packets
+ * known to be LSST's. */
 #include "decode_kit.h"
 
 #include "broker/decode/registry.h"

@@ -1,4 +1,4 @@
-/* Decode: schemas and data that were made to harm, and packets damaged at random. */
+/* decode_hostile.c - decode: schemas and data that were made to harm, and packets damaged at random. */
 #include "decode_packets.h"
 
 enum { MOST_ROOM = 1 << 20 }; /* of a batch, when a datum is refused; most of them announce gigabytes */

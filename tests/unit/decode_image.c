@@ -1,4 +1,4 @@
-/* Stamps: encodings, sizes, damage, bombs; every BITPIX against cfitsio. */
+/* decode_image.c - stamps: encodings, sizes, damage, bombs; every BITPIX against cfitsio. */
 #include "decode_kit.h"
 
 #include <bzlib.h>

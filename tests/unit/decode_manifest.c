@@ -1,5 +1,5 @@
-/* Every stored packet of MANIFEST.tsv: decoded with the values that its collectors read with readers of their own, or in the
- * table of refused ones with its reason. */
+/* decode_manifest.c - every stored packet of MANIFEST.tsv: decoded with the values that its collectors read
+ * with readers of their own, or in the table of refused ones with its reason. */
 #include "decode_kit.h"
 
 #include <fitsio.h>

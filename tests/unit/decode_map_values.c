@@ -1,4 +1,5 @@
-/* Values of Avro maps as columns: packet.MAP.key, as fields, below records, in items of arrays. */
+/* decode_map_values.c - values of Avro maps as columns: packet.MAP.key, as fields, below records, in items
+ * of arrays. */
 #include "decode_kit.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* Decode: a survey map and all it can say, and maps that are wrong. */
+/* decode_maps.c - decode: a survey map and all it can say, and maps that are wrong. */
 #include "decode_packets.h"
 
 #include <unistd.h>

@@ -1,4 +1,5 @@
-/* Every field of every stored packet against avro-c (avro_generic_value), every pixel against zlib + cfitsio. */
+/* decode_oracle.c - every field of every stored packet against avro-c (avro_generic_value), every pixel
+ * against zlib + cfitsio. */
 #include "decode_kit.h"
 
 #include <avro.h>

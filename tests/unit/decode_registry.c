@@ -1,4 +1,5 @@
-/* Confluent framing, schema registry (a stub in a thread of this test), folders of schemas, bare and keyed datums. */
+/* decode_registry.c - Confluent framing, schema registry (a stub in a thread of this test), folders of
+ * schemas, bare and keyed datums. */
 /* link: -Wl,--wrap=clock_gettime,--wrap=nanosleep */
 #include "decode_kit.h"
 #include "fake_clock.h"

@@ -1,4 +1,4 @@
-/* Pictures for people: the range of zscale, the terminal's stamps and light curve, cell by cell. */
+/* draw.c - pictures for people: the range of zscale, the terminal's stamps and light curve, cell by cell. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* Energy: golden values of the formulas, counters on a false sysfs, the ladder, and what must be refused. */
+/* energy.c - energy: golden values of the formulas, counters on a false sysfs, the ladder, and what must be
+ * refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* SQL clauses: against the same condition written in C, with nulls, light curves, and what must be refused. */
+/* filter.c - SQL clauses: against the same condition written in C, with nulls, light curves, and what must
+ * be refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* Whole runs over packets made here: schemas of one survey in any order, and messages that come again. */
+/* flow.c - whole runs over packets made here: schemas of one survey in any order, and messages that come
+ * again. */
 #include "decode_packets.h"
 
 #include <jansson.h>

@@ -1,4 +1,5 @@
-/* The graph: ABI checks, choice of instances, ordering by columns, views, slices, reasons and counts. */
+/* graph.c - the graph: ABI checks, choice of instances, ordering by columns, views, slices, reasons and
+ * counts. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
-/* Model folders that are wrong: cut off, changed, swapped, of another shape. Each is refused with a text that says why, or
- * computes its golden rows all the same; none hangs, crashes or scores. Run it under ASan too. */
+/* model_malformed.c - model folders that are wrong: cut off, changed, swapped, of another shape. Each is
+ * refused with a text that says why, or computes its golden rows all the same; none hangs, crashes or
+ * scores. Run it under ASan too. */
 #include "../kernel/model_host.h"
 
 #include <openssl/sha.h>

@@ -1,4 +1,5 @@
-/* One hump or several: the dip against values of another program, its p against a simulation, and humps of known truth. */
+/* modes.c - one mode or several: the dip statistic against another program, its p against a simulation,
+ * known mixtures. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

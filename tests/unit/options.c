@@ -1,4 +1,4 @@
-/* The command line by tables: what is understood, what is refused and with which words. */
+/* options.c - the command line by tables: what is understood, what is refused and with which words. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

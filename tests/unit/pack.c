@@ -1,4 +1,4 @@
-/* The stamps' own deflate against libdeflate: what comes back, how long it is, what does not fit. */
+/* pack.c - the stamps' own deflate against libdeflate: what comes back, how long it is, what does not fit. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* The Parquet reader: real files against the same tables as CSV, pyarrow's files value by value, damaged files. */
+/* parquet.c - the Parquet reader: real files against the same tables as CSV, pyarrow's files value by value,
+ * damaged files. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* Rows of Parquet files as Avro datums: fastavro reads from them what pyarrow reads from the files; damaged files. */
+/* parquet_avro.c - rows of Parquet files as Avro datums: fastavro reads from them what pyarrow reads from
+ * the files; damaged files. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

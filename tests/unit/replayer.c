@@ -1,4 +1,4 @@
-/* The replayer against librdkafka's mock broker: bytes, order, pace, and what is refused. */
+/* replayer.c - the replayer against librdkafka's mock broker: bytes, order, pace, and what is refused. */
 /* link: -Wl,--wrap=clock_gettime,--wrap=nanosleep */
 #include <setjmp.h>
 #include <stdarg.h>

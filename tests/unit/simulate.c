@@ -1,6 +1,7 @@
-/* The simulator: the same bytes for the same seed, and the statistics of real nights (shares, sizes, nulls, gzip ratios),
- * read back by avro-c and libdeflate. Bands: measured on 2,232 public packets; the widths are what 1,500 alerts of five
- * fields can hold (neighbours on a quadrant share their history, so that counts are far from independent). */
+/* simulate.c - the simulator: the same bytes for the same seed, and the statistics of real nights (shares,
+ * sizes, nulls, gzip ratios), read back by avro-c and libdeflate. Bands: measured on 2,232 public packets;
+ * the widths are what 1,500 alerts of five fields can hold (neighbours on a quadrant share their history, so
+ * that counts are far from independent). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

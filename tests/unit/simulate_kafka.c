@@ -1,4 +1,5 @@
-/* The simulator's Kafka output against librdkafka's own mock cluster: every packet arrives, in order, byte for byte. */
+/* simulate_kafka.c - the simulator's Kafka output against librdkafka's own mock cluster: every packet
+ * arrives, in order, byte for byte. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* LSST-like packets: read back by avro-c and cfitsio, in both framings; the pattern of visits. */
+/* simulate_lsst.c - LSST-like packets: read back by avro-c and cfitsio, in both framings; the pattern of
+ * visits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

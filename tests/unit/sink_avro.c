@@ -1,4 +1,4 @@
-/* The avro sink, read back by avro-c. */
+/* sink_avro.c - the avro sink, read back by avro-c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

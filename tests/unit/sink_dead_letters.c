@@ -1,4 +1,4 @@
-/* Dead letters, read back by avro-c; what their packets hold is an Avro file again. */
+/* sink_dead_letters.c - dead letters, read back by avro-c; what their packets hold is an Avro file again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* The fits sink, read back by cfitsio. */
+/* sink_fits.c - the fits sink, read back by cfitsio. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* The kafka sink against librdkafka's mock cluster: what arrives, in which topic, and what a refusing broker does. */
+/* sink_kafka.c - the kafka sink against librdkafka's mock cluster: what arrives, in which topic, and what a
+ * refusing broker does. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* The ndjson and null sinks, and what all specs have in common. */
+/* sink_ndjson.c - the ndjson and null sinks, and what all specs have in common. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

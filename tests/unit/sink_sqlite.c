@@ -1,4 +1,4 @@
-/* The sqlite sink, read back by SQLite itself. */
+/* sink_sqlite.c - the sqlite sink, read back by SQLite itself. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

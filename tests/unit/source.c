@@ -1,4 +1,5 @@
-/* Sources of files: single files, folders, archives under several compressions, standard input, and what is damaged. */
+/* source.c - sources of files: single files, folders, archives under several compressions, standard input,
+ * and what is damaged. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

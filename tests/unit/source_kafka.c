@@ -1,4 +1,5 @@
-/* The Kafka source against librdkafka's mock broker in this process: commits, ends, rebalances; and embedded://. */
+/* source_kafka.c - the Kafka source against librdkafka's mock broker in this process: commits, ends,
+ * rebalances; and embedded://. */
 /* link: -Wl,--wrap=rd_kafka_offsets_for_times */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,4 +1,5 @@
-/* What a Kafka source remembers of a partition: offsets in flight, generations, what is acknowledged. */
+/* source_partition.c - what a Kafka source remembers of a partition: offsets in flight, generations, what is
+ * acknowledged. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
-/* Trends: slope and p against printed tables and against scipy 1.10.1 (kendalltau, theilslopes; the series are remade here
- * digit by digit); what is kept of a long run; weighted medians. */
+/* trend.c - trends: slope and p against printed tables and against scipy 1.10.1 (kendalltau, theilslopes;
+ * the series are remade here digit by digit); what is kept of a long run; weighted medians. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

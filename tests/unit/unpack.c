@@ -1,4 +1,5 @@
-/* Unpacking: every bit flipped and every length cut gives an error or the very bytes, by memory and by small pieces. */
+/* unpack.c - unpacking: every bit flipped and every length cut gives an error or the very bytes, by memory
+ * and by small pieces. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,4 +1,5 @@
-/* Exposures: the waterfall sums to the exposure's time, the last alert decides, the budget, and a night of 200,000 exposures. */
+/* waterfall.c - exposures: the waterfall sums to the exposure's time, the last alert decides, the budget,
+ * and a night of 200,000 exposures. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

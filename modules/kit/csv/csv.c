@@ -1,4 +1,4 @@
-/* The CSV reader. */
+/* csv.c - several parts of the kit read CSV files, so there is one reader. */
 #include "nightjar/csv.h"
 
 #include <stdlib.h>

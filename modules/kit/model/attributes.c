@@ -1,4 +1,5 @@
-/* What the attributes of each operator say, checked; anything that the kinds of ops.c do not compute is refused here. */
+/* attributes.c - what the attributes of each operator say, checked; anything that the kinds of ops.c do not
+ * compute is refused here. */
 #include <string.h>
 
 #include "plan.h"

@@ -1,4 +1,5 @@
-/* The built-in engine for networks: a plan that is plain, and one that is fused and fast. */
+/* builtin.c - networks run without ONNX Runtime by this engine, which has a plain plan and a fused, fast
+ * one. */
 #include <stdlib.h>
 
 #include "engine.h"

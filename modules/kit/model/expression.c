@@ -1,4 +1,5 @@
-/* Arithmetic over columns that a manifest or a setting writes: compiled once, evaluated row by row. */
+/* expression.c - arithmetic over columns that a manifest or a setting writes: compiled once, evaluated row
+ * by row. */
 #include "nightjar/expression.h"
 
 #include <ctype.h>

@@ -1,5 +1,5 @@
-/* The fast kinds of steps: images as [row][column][channel], all sums by the one product of tile.h. Shapes stay those of
- * the file ([N, C, H, W]); only the memory is ordered differently. */
+/* fast.c - the fast kinds of steps: images as [row][column][channel], all sums by the one product of tile.h.
+ * Shapes stay those of the file ([N, C, H, W]); only the memory is ordered differently. */
 #include <string.h>
 
 #include "ops.h"

@@ -1,3 +1,5 @@
+/* folder.c - a model is opened only if its manifest, hash and golden rows agree; this reads and checks
+ * them. */
 #include "folder.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* Operators that follow each other become one, and weights are packed for the fast kernels. */
+/* fuse.c - consecutive operators are merged into one step, so that images are read and written less often. */
 #include <string.h>
 
 #include "plan.h"

@@ -1,3 +1,5 @@
+/* onnx.c - an ONNX file is read without the protobuf library, and no content of it can exceed the memory
+ * limits. */
 #include "onnx.h"
 
 #include <string.h>

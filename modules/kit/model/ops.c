@@ -1,4 +1,5 @@
-/* The plain operators: straight from the ONNX definition, axes in the order of the file. The fast kinds are in fast.c. */
+/* ops.c - the plain operators: straight from the ONNX definition, axes in the order of the file. The fast
+ * kinds are in fast.c. */
 #include "ops.h"
 
 #include <assert.h>

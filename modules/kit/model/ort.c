@@ -1,5 +1,5 @@
-/* ONNX Runtime, found at run time. No header of it is needed: its table of functions only ever grows at the end, so a
- * function keeps its place, and version 1 of the table is in every release. */
+/* ort.c - ONNX Runtime, found at run time. No header of it is needed: its table of functions only ever grows
+ * at the end, so a function keeps its place, and version 1 of the table is in every release. */
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>

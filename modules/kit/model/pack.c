@@ -1,4 +1,4 @@
-/* Weights in the order in which the fast kernels read them. */
+/* pack.c - the fast kernels read weights in an order of their own; this reorders them once at load. */
 #include <string.h>
 
 #include "plan.h"

@@ -1,3 +1,5 @@
+/* plan.c - a network is compiled to a list of steps with all shapes and memory fixed before the first
+ * alert. */
 #include "plan.h"
 
 #include <math.h>

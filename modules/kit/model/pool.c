@@ -1,3 +1,4 @@
+/* pool.c - a model consists of many small allocations, which are freed together when it is closed. */
 #include "pool.h"
 
 #include "nightjar/module.h"

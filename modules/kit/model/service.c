@@ -1,3 +1,5 @@
+/* service.c - modules open models by name; this chooses the engine, checks the golden rows and runs
+ * predictions. */
 #include "service.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* Shapes of the plain operators: straight from the ONNX definition. */
+/* shapes.c - shapes of the plain operators: straight from the ONNX definition. */
 #include "ops.h"
 
 #include <string.h>

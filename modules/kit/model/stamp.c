@@ -1,4 +1,4 @@
-/* Stamps as networks want them: normalised, padded, three side by side. */
+/* stamp.c - stamps as networks want them: normalised, padded, three side by side. */
 #include "nightjar/stamp.h"
 
 #include <string.h>

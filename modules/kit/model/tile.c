@@ -1,3 +1,5 @@
+/* tile.c - all networks spend their time in one matrix product; this is that loop for each instruction
+ * set. */
 #include "tile.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* A forest out of an ONNX tree ensemble: checked, linked, laid out by depth. */
+/* tree_build.c - a forest out of an ONNX tree ensemble: checked, linked, laid out by depth. */
 #include "tree_lanes.h"
 
 #include "nightjar/module.h"

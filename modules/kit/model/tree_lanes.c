@@ -1,3 +1,4 @@
+/* tree_lanes.c - with AVX-512 one tree is evaluated for many rows at once; this is that kernel. */
 #include "tree_lanes.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Walking the trees of a forest: many rows and trees at a time, and the plain way. */
+/* tree_walk.c - walking the trees of a forest: many rows and trees at a time, and the plain way. */
 #include "tree.h"
 
 #include <math.h>

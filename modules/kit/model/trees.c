@@ -1,4 +1,4 @@
-/* The engine for forests behind the model service. */
+/* trees.c - the engine for forests behind the model service. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

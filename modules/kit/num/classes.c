@@ -1,4 +1,4 @@
-/* SIMBAD's object types in the groups that classifiers ask for. */
+/* classes.c - SIMBAD's object types in the groups that classifiers ask for. */
 #include "nightjar/lc.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Iterated sigma clipping of a stamp. */
+/* clip.c - iterated sigma clipping of a stamp. */
 #include "nightjar/num.h"
 
 #include <float.h>

@@ -1,4 +1,4 @@
-/* Fit of three components to the light curve of one band.
+/* component_fit.c - fit of three components to the light curve of one band.
  *
  * Given: points of one band; components P_k at 401 times of 0.25 d, the maximum in the middle.
  * Returned: c in [-2, 2]^3 that minimises

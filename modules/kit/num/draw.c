@@ -1,4 +1,4 @@
-/* Random draws and shuffles keyed on an alert. */
+/* draw.c - random draws and shuffles keyed on an alert. */
 #include "nightjar/num.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Hostless detection (ELEPHANT): masks, spectra and their statistics for one candidate. */
+/* elephant.c - hostless detection (ELEPHANT): masks, spectra and their statistics for one candidate. */
 #include "nightjar/num.h"
 
 #include <math.h>

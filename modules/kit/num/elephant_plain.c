@@ -1,4 +1,4 @@
-/* The same by the definition, for tests and process_ref. */
+/* elephant_plain.c - hostless detection written directly by its definition, to test the fast version. */
 #include "nightjar/num.h"
 
 #include <fftw3.h>

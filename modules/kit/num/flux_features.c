@@ -1,4 +1,4 @@
-/* 47 statistics of a light curve in flux, the inputs of the microlensing forest.
+/* flux_features.c - 47 statistics of a light curve in flux, the inputs of the microlensing forest.
  *
  * Given: n >= 2 magnitudes with errors in packet order.
  * Returned: in the order of nj_flux_feature_name; not finite = 0.

@@ -1,4 +1,4 @@
-/* Which vector instructions this processor has. */
+/* isa.c - kernels exist for several instruction sets; this detects which of them the processor has. */
 #include "nightjar/num.h"
 
 #include <stdlib.h>

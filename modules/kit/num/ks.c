@@ -1,4 +1,4 @@
-/* The two-sample Kolmogorov-Smirnov test. */
+/* ks.c - the two-sample Kolmogorov-Smirnov test. */
 #include "nightjar/num.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* Features of a light curve in magnitudes.
+/* lc_features.c - features of a light curve in magnitudes.
  *
  * Given: n >= 1 points of one band sorted by time, w_i = 1 / sigma_i^2.
  * Returned: in the order of nj_lc_feature_name; NaN where a feature is undefined (fewer points than it needs, or all

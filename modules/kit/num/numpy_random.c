@@ -1,4 +1,4 @@
-/* numpy's legacy random numbers, for reference values. */
+/* numpy_random.c - numpy's legacy random numbers, for reference values. */
 #include "nightjar/num.h"
 
 #include <gsl/gsl_rng.h>

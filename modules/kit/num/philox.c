@@ -1,4 +1,4 @@
-/* Counter-based random numbers: the same for an alert on any thread. */
+/* philox.c - counter-based random numbers: the same for an alert on any thread. */
 #include "nightjar/num.h"
 
 #include <math.h>

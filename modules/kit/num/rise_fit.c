@@ -1,4 +1,4 @@
-/* Nightly means and the fit of a logistic function to a rising light curve.
+/* rise_fit.c - nightly means and the fit of a logistic function to a rising light curve.
  *
  * Given: light curve of one band in FLUXCAL.
  * Returned: nothing fitted (a, b, c = 0, snratio 0.1, mse 1e8) with fewer than 4 nights, or when the light curve,

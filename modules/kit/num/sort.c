@@ -1,4 +1,4 @@
-/* Sorting of light curves and of indices. */
+/* sort.c - sorting of light curves and of indices. */
 #include "nightjar/lc.h"
 
 #include <math.h>

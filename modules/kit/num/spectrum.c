@@ -1,4 +1,4 @@
-/* Power spectra of stamps. */
+/* spectrum.c - power spectra of stamps. */
 #include "nightjar/num.h"
 
 #include <math.h>

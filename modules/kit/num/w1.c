@@ -1,4 +1,4 @@
-/* The Wasserstein distance of two samples. */
+/* w1.c - the Wasserstein distance of two samples. */
 #include "nightjar/num.h"
 
 #include <math.h>

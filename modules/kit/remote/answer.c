@@ -1,4 +1,4 @@
-/* A request's answer, a CSV table, becomes the nearest row of each position. */
+/* answer.c - a remote service answers with a CSV table; this takes the nearest row for each position. */
 #include "remote.h"
 
 #include <math.h>

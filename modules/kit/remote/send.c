@@ -1,4 +1,4 @@
-/* The thread that asks: requests over libcurl, their failures, retries and the circuit breaker. */
+/* send.c - requests must not block the stream, so a thread sends them, with retries and a circuit breaker. */
 #include "remote.h"
 
 #include <errno.h>

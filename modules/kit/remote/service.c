@@ -1,4 +1,4 @@
-/* Opening, asking and closing: what a module sees of the service. */
+/* service.c - the functions that a module calls to open, query and close a remote service. */
 #include "remote.h"
 
 #include <errno.h>

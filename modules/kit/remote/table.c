@@ -1,4 +1,5 @@
-/* The positions that were asked for, their answers, the queue of those to ask, and the file that outlives the process. */
+/* table.c - positions, their answers and the queue are kept in one table, which a file preserves between
+ * runs. */
 #include "remote.h"
 
 #include <errno.h>

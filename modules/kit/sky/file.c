@@ -1,4 +1,4 @@
-/* Opening a .njx file: every offset and count is checked before anything is read through it. */
+/* file.c - opening a .njx file: every offset and count is checked before anything is read through it. */
 #include "njx.h"
 
 #include <errno.h>

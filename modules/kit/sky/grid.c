@@ -1,4 +1,4 @@
-/* Bands and cells of the sky that a catalogue's rows are sorted into. */
+/* grid.c - bands and cells of the sky that a catalogue's rows are sorted into. */
 #include "njx.h"
 
 #include <stdlib.h>

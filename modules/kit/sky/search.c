@@ -1,4 +1,4 @@
-/* Cone search in one file. */
+/* search.c - cone search in one file. */
 #include "njx.h"
 
 #include <stdatomic.h>

@@ -1,4 +1,4 @@
-/* The sky service: one mapping per catalogue and process, followed when the file is replaced. */
+/* service.c - the sky service: one mapping per catalogue and process, followed when the file is replaced. */
 #include "njx.h"
 
 #include <limits.h>

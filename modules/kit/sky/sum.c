@@ -1,4 +1,4 @@
-/* The checksum of a .njx file's sections. */
+/* sum.c - the checksum of a .njx file's sections. */
 #include "njx.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Writing a .njx file, in bounded memory. */
+/* write.c - writing a .njx file, in bounded memory. */
 #include "njx.h"
 
 #include <errno.h>
