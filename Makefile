@@ -131,10 +131,12 @@ demo:
 	@echo; echo 'Next: ./nightjar simulate -o night.tar.gz, ./nightjar run night.tar.gz -o ndjson:out.ndjson, ./nightjar doctor; README.md has the guides.'
 test:
 	@.ci/deps test
+	@.ci/tools
 	@$(MAKE) --no-print-directory -j$(jobs) all testbins so
 	@tests/run $(TESTS)
 test-timing:
 	@.ci/deps test
+	@.ci/tools
 	@$(MAKE) --no-print-directory -j$(jobs) all timingbins so
 	@tests/run --timing $(TESTS)
 check:

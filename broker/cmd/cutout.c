@@ -109,12 +109,17 @@ static void remove_stamps(const char *folder, const nj_cut_target *target, uint3
 
 static int bench(const options *o, const char *path, nj_error *err)
 {
-    char folder[] = "/tmp/nightjar-cutout-XXXXXX", toy[64] = "", name[256];
+    const char *tmp = getenv("TMPDIR");
+    char folder[2048], toy[2100] = "", name[256];
     nj_cut_target *target = NULL;
     uint32_t n = TOY_TARGETS;
     nj_cut_image image = { 0 };
     nj_cut_point point[NJ_CUT_POINTS];
     int rc = NJ_EXIT_SOURCE, failed;
+    if (snprintf(folder, sizeof folder, "%s/nightjar-cutout-XXXXXX", tmp && *tmp ? tmp : "/tmp") >= (int)sizeof folder) {
+        nj_fail(err, "TMPDIR: the path is too long");
+        return NJ_EXIT_USAGE;
+    }
     if (!mkdtemp(folder)) {
         nj_fail(err, "%s: %s", folder, strerror(errno));
         return NJ_EXIT_LEDGER;
