@@ -35,6 +35,8 @@ static void of_instance(nj_report *report, const nj_instance *in, const nj_answe
         nj_report_wrong range = of(in->name, "out_of_range", beyond->n, beyond->id);
         snprintf(range.name, sizeof range.name, "%s.%s", in->name, in->give[g].name);
         range.first_value = beyond->value;
+        range.is_whole = in->give[g].type == NJ_I64;
+        range.first_whole = beyond->whole;
         range.lo = in->give[g].lo;
         range.hi = in->give[g].hi;
         add(report, range);

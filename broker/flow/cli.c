@@ -11,6 +11,7 @@
 #include "../base/exit.h"
 #include "../base/log.h"
 #include "../base/output.h"
+#include "../graph/crash.h"
 #include "../graph/services.h"
 #include "nightjar/sky.h"
 
@@ -23,7 +24,7 @@ static void on_signal(int number)
     static const char text[] = "\r\033[Knightjar: finishing what was read; once more to stop at once\n";
     const size_t clear = 4; /* over the line of progress */
     (void)number;
-    if (stop) _exit(NJ_EXIT_INTERRUPTED); /* asked twice */
+    if (stop) nj_exit_at_once(NJ_EXIT_INTERRUPTED); /* asked twice */
     stop = 1;
     int error = errno;
     if (write(STDERR_FILENO, terminal ? text : text + clear, sizeof text - 1 - (terminal ? 0 : clear)) < 0) stop = 1;

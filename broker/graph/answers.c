@@ -3,6 +3,7 @@
 #include "answers.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "../base/log.h"
@@ -35,7 +36,7 @@ void nj_answers_merge(nj_answers *into, const nj_answers *from, uint32_t n_gives
     into->invalid += from->invalid;
     into->failed += from->failed;
     for (uint32_t g = 0; g < n_gives; g++) {
-        if (!into->beyond[g].n) into->beyond[g] = (nj_beyond){ 0, from->beyond[g].id, from->beyond[g].value };
+        if (!into->beyond[g].n) into->beyond[g] = from->beyond[g], into->beyond[g].n = 0;
         into->beyond[g].n += from->beyond[g].n;
     }
 }
@@ -93,6 +94,7 @@ void nj_answers_failed(nj_answers *answers, const nj_step *s, const nj_batch *b,
 
 static uint64_t count_beyond(nj_type type, const void *data, size_t n, double lo, double hi)
 {
+    if (type == NJ_F32) lo = (float)lo, hi = (float)hi; /* 0.3f is above 0.3, and meant */
     uint64_t count = 0;
     switch (type) {
     case NJ_U8: COUNT(uint8_t, x[i] == NJ_NO_U8); break;
@@ -109,14 +111,17 @@ static uint64_t count_beyond(nj_type type, const void *data, size_t n, double lo
 static void keep_first(nj_beyond *beyond, const nj_step *s, const nj_batch *b, uint32_t g, const void *data)
 {
     const nj_give *give = &s->in->give[g];
+    const bool f32 = give->type == NJ_F32;
+    const double lo = f32 ? (float)give->lo : give->lo, hi = f32 ? (float)give->hi : give->hi;
     size_t first, n;
     for (uint32_t r = 0; r < b->n; r++) {
         if (!elements(s, b, g, r, &first, &n)) return;
         for (size_t i = first; i < first + n; i++) {
             double value = nj_number(give->type, data, i);
-            if (!(value < give->lo || value > give->hi)) continue;
+            if (!(value < lo || value > hi)) continue;
             beyond->id = b->id[r];
             beyond->value = value;
+            if (give->type == NJ_I64) beyond->whole = ((const int64_t *)data)[i];
             return;
         }
     }
@@ -162,11 +167,16 @@ void nj_answers_tell(const nj_instances *set, const nj_answers *answers)
         for (uint32_t g = 0; g < in->n_gives; g++) {
             const nj_give *give = &in->give[g];
             const nj_beyond *beyond = &a->beyond[g];
+            char first[32];
+            if (give->type == NJ_I64)
+                snprintf(first, sizeof first, "%" PRId64, beyond->whole);
+            else
+                snprintf(first, sizeof first, "%.9g", beyond->value);
             if (beyond->n)
                 nj_log(NJ_LOG_WARN,
-                       "%s.%s: %" PRIu64 " %s outside its range of %g to %g, the first %.9g of alert %" PRId64 "; kept as %s",
-                       in->name, give->name, beyond->n, beyond->n == 1 ? "value is" : "values are", give->lo, give->hi,
-                       beyond->value, beyond->id, beyond->n == 1 ? "it is" : "they are");
+                       "%s.%s: %" PRIu64 " %s outside its range of %g to %g, the first %s of alert %" PRId64 "; kept as %s",
+                       in->name, give->name, beyond->n, beyond->n == 1 ? "value is" : "values are", give->lo, give->hi, first,
+                       beyond->id, beyond->n == 1 ? "it is" : "they are");
         }
     }
 }

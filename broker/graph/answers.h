@@ -8,6 +8,7 @@ typedef struct nj_beyond { /* values of a give outside its [lo, hi] */
     uint64_t n;
     int64_t id; /* alert of the first one */
     double value;
+    int64_t whole; /* the same of an integer column, with all its digits */
 } nj_beyond;
 
 /* Of one instance, in one worker. */

@@ -2,12 +2,14 @@
  * Everything that a handler calls here is safe in a handler: write(2), no allocation, no lock, no stdio. */
 #include "crash.h"
 
+#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -16,9 +18,10 @@
 
 enum { STACK_BYTES = 64 << 10, NEAR_BYTES = 1 << 20 };
 
-static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP };
+static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGXCPU };
 static bool watching, terminal;
-static int crashed; /* atomic: a thread is telling */
+static pid_t process; /* that is watched: what a module forks may end as it likes */
+static int crashed;   /* atomic: a thread is telling */
 static pthread_key_t stack_key;
 static _Thread_local bool ready;
 
@@ -60,6 +63,8 @@ static const char *signal_name(int number)
     case SIGFPE: return "SIGFPE, an integer division by zero or the like";
     case SIGILL: return "SIGILL, a wrong instruction or a trap";
     case SIGABRT: return "SIGABRT, abort() or a failed assertion";
+    case SIGSYS: return "SIGSYS, a system call that is forbidden here";
+    case SIGXCPU: return "SIGXCPU, the limit of CPU time";
     default: return "SIGTRAP, a trap";
     }
 }
@@ -111,9 +116,71 @@ static void end(line *l, const nj_slot *slot)
     flush(l);
 }
 
+/* --- modules' files --- */
+
+typedef struct module_file {
+    uintptr_t begin, end;
+    const char *name;
+} module_file;
+
+static module_file files[64]; /* of the first ones; a crash in the thread of another is told without its name */
+static size_t n_files;
+
+static int find_code(struct dl_phdr_info *info, size_t size, void *found_)
+{
+    module_file *found = found_;
+    (void)size;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        uintptr_t begin = info->dlpi_addr + p->p_vaddr;
+        if (p->p_type != PT_LOAD || found->begin < begin || found->begin >= begin + p->p_memsz) continue;
+        found->begin = begin;
+        found->end = begin + p->p_memsz;
+        return 1;
+    }
+    return 0;
+}
+
+void nj_crash_file(const char *name, const void *function)
+{
+    module_file c = { (uintptr_t)function, 0, name };
+    if (n_files < sizeof files / sizeof *files && dl_iterate_phdr(find_code, &c)) files[n_files++] = c;
+}
+
+static const char *module_at(uintptr_t address)
+{
+    for (size_t i = 0; i < n_files; i++)
+        if (files[i].begin <= address && address < files[i].end) return files[i].name;
+    return NULL;
+}
+
 /* --- signals --- */
 
-/* A push beyond the end of the stack is beside the stack pointer. */
+static uintptr_t program_counter(const void *context)
+{
+    const ucontext_t *u = context;
+#if defined __x86_64__
+    return (uintptr_t)u->uc_mcontext.gregs[REG_RIP];
+#elif defined __aarch64__
+    return (uintptr_t)u->uc_mcontext.pc;
+#else
+    return 0;
+#endif
+}
+
+/* A thread that is in no module's call: one of ours, or one that a module or a library started. */
+static void begin_elsewhere(line *l, const void *context)
+{
+    const char *name = ready ? NULL : module_at(program_counter(context));
+    if (name) {
+        put(l, "module ");
+        put(l, name);
+        put(l, " crashed in a thread of its own");
+    } else {
+        put(l, "crashed outside of a module's call");
+    }
+}
+
 static bool stack_is_full(int number, const siginfo_t *info, const void *context)
 {
     const ucontext_t *u = context;
@@ -141,7 +208,7 @@ static void on_crash(int number, siginfo_t *info, void *context)
     const nj_slot *slot = nj_slot_here;
     line l = { .n = 0 };
     begin(&l, slot, " crashed ");
-    if (!slot) put(&l, "crashed outside of modules");
+    if (!slot) begin_elsewhere(&l, context);
     put(&l, ": signal ");
     put_number(&l, number);
     put(&l, " (");
@@ -159,20 +226,39 @@ static void on_crash(int number, siginfo_t *info, void *context)
 static void told_exit(const char *what)
 {
     const nj_slot *slot = nj_slot_here;
-    if (!slot) return;
+    if (!slot || getpid() != process) return;
     line l = { .n = 0 };
     begin(&l, slot, what);
     put_rows(&l, slot);
     if (slot->n_rows) put_origin(&l, slot->chunk);
     put(&l, "; what was not written yet is lost");
     end(&l, slot);
-    _exit(NJ_EXIT_LEDGER); /* whatever code it meant: this is no success */
+    nj_exit_at_once(NJ_EXIT_LEDGER); /* whatever code it meant: this is no success */
 }
 
 static void on_exit_call(void)
 {
     told_exit(" called exit() ");
 }
+
+void nj_exit_at_once(int code)
+{
+    for (;;) syscall(SYS_exit_group, code);
+}
+
+/* The C library's own, for all files of this process: what a module ends with it looks like a run that went well. */
+#if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
+void _exit(int code)
+{
+    told_exit(" called _exit() ");
+    nj_exit_at_once(code);
+}
+
+void _Exit(int code)
+{
+    _exit(code);
+}
+#endif
 
 /* --- stacks --- */
 
@@ -200,6 +286,7 @@ void nj_crash_thread(void)
 
 void nj_crash_watch(void)
 {
+    process = getpid();
     if (watching || pthread_key_create(&stack_key, thread_ends)) return;
     watching = true;
     terminal = isatty(STDERR_FILENO);

@@ -10,6 +10,7 @@
 
 #include "../base/log.h"
 #include "../base/settings.h"
+#include "crash.h"
 #include "slot.h"
 #include "table.h"
 
@@ -167,6 +168,7 @@ static int load_one(nj_modules *set, const char *path, nj_error *err)
     nj_slot_leave(&nj_slot_set_up);
     if (!module) return nj_fail(err, "%s: nj_module_entry() gave nothing", kept);
     if (nj_modules_add(set, module, kept, err)) return -1;
+    nj_crash_file(module->name, *(void **)&entry);
     tell_other_name(set, kept, module->name);
     return 0;
 }

@@ -13,6 +13,7 @@
 #include "../base/clock.h"
 #include "../base/exit.h"
 #include "../base/log.h"
+#include "crash.h"
 #include "slot.h"
 
 enum { AGAIN = 6 }; /* a call is told again when it has lasted so many times as long */
@@ -75,7 +76,7 @@ static void give_up(const nj_watch *w)
     char text[640] = "no module: a source or an output does not answer";
     if (w->longest) where(w->longest, text, sizeof text);
     nj_log(NJ_LOG_ERROR, "stopped with work under way: nothing has moved for %.3g s (run.stop_s); in %s", w->o.stop_s, text);
-    _exit(NJ_EXIT_INTERRUPTED); /* what was acknowledged is safe, the rest is as after a second signal */
+    nj_exit_at_once(NJ_EXIT_INTERRUPTED); /* what was acknowledged is safe, the rest is as after a second signal */
 }
 
 static void look_at_all(nj_watch *w)

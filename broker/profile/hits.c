@@ -12,6 +12,7 @@
 
 #include "../base/file.h"
 #include "../base/log.h"
+#include "../graph/crash.h"
 #include "build.h"
 
 typedef struct told { /* what the child has to say */
@@ -27,6 +28,7 @@ static void child(told *t, const nj_replay_options *options, const nj_alerts *al
     nj_log_level(NJ_LOG_ERROR); /* this pass repeats what the other one says */
     unsetenv("GCOV_PREFIX");
     unsetenv("GCOV_PREFIX_STRIP");
+    nj_crash_watch();
     nj_replay_watch(options, NJ_LOG_ERROR); /* a call that hangs here never reaches the other pass */
     if (nj_replay_open(&r, options, alerts, &t->err)) _exit(1);
     t->offered = r.first.offered;

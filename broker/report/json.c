@@ -299,7 +299,10 @@ static void wrong(const nj_report *r, nj_buffer *b)
         text(b, "what", w->what, ", ");
         count(b, "n", w->n, ", ");
         nj_buffer_printf(b, "\"first_id\": %lld, ", (long long)w->first_id);
-        number(b, "first_value", w->first_value, ", ");
+        if (w->is_whole)
+            nj_buffer_printf(b, "\"first_value\": %lld, ", (long long)w->first_whole);
+        else
+            number(b, "first_value", w->first_value, ", ");
         number(b, "lo", w->lo, ", ");
         number(b, "hi", w->hi, "}");
     }

@@ -41,6 +41,8 @@ typedef struct nj_report_wrong { /* a fault of a module that the host found in i
     uint64_t n;
     int64_t first_id;           /* alert */
     double first_value, lo, hi; /* NAN = has none */
+    bool is_whole;              /* first_whole is first_value, with all its digits */
+    int64_t first_whole;
 } nj_report_wrong;
 
 typedef struct nj_report {

@@ -121,8 +121,35 @@ def outputs():
     ok(len(lines(r, "beyond.x: 5 values are outside its range of 0 to 10, the first 10.5")) == 1, "told once for each column", r.stderr)
     ok(len(lines(r, "outside its range")) == 3, "and for no other", r.stderr)
     ok(sum(x["beyond.x"] == 10.5 for x in rows("beyond.ndjson")) == 5, "the values are kept")
+    kinds()
     r = run(module("right"), "right", "-q", "--report", "right.json")
     ok(r.stderr == "" and report("right.json")["wrong_outputs"] == [], "a module that is right: not a word", r.stderr)
+
+
+def kinds():
+    """Every type and shape of output: null where the row failed, counted where it is out of range."""
+    gives = """{ "s", NJ_STR, 1, 0, "1", 0, 0, NAN, 0, "Text." }, { "u", NJ_U8, 1, 0, "1", 0, 1, NAN, 0, "A flag." }, { "f", NJ_F32, 1, 0, "1", 0.7, 0.7, NAN, 0, "A float." },
+        { "g", NJ_F32, 1, 0, "1", 0, 0.3, NAN, 0, "A float." }, { "i", NJ_I64, 1, 0, "1", 0, 1e18, NAN, 0, "An id." }, { "per", NJ_F64, 0, 1, "1", 0, 1, NAN, 0, "One per point." }, { 0 }"""
+    row = """((const char **)w->out[3])[row] = "abc"; ((uint8_t *)w->out[4])[row] = row == 6 ? 2 : 1; ((float *)w->out[5])[row] = 0.7f; ((float *)w->out[6])[row] = row == 5 ? 0.31f : 0.3f;
+        ((int64_t *)w->out[7])[row] = row == 7 ? 1234567890123456789 : 3;
+        for (uint32_t i = w->in[1]->off[row]; i < w->in[1]->off[row + 1]; i++) ((double *)w->out[8])[i] = row == 3 ? 2 : 0.5;
+        if (row == 1) w->reason[row] = 255;"""
+    reference = """#include "nightjar/module.h"
+static int reference(const void *self, void *thread, const nj_work *w) { for (uint32_t k = 0; k < w->n; k++) ((double *)w->out[0])[w->row[k]] = 5; return NJ_OK; }
+"""
+    for flags in ("0", "NJ_WHOLE_BATCH"):
+        so = module("kinds", NEEDS='{ "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 }, { 0 }', GIVES=gives, ROW=row, MORE=f".flags = {flags}")
+        r = run(so, "kinds", "-q", "-o", "ndjson:kinds.ndjson", "--overwrite", "--report", "kinds.json", "-D", "run.batch_rows=20")
+        bad = [x for x in rows("kinds.ndjson") if x["kinds.reason"] == "failed"]
+        points = len(bad[0]["kinds.per"])
+        ok(len(bad) == 1 and all(bad[0][f"kinds.{k}"] is None for k in "xnsufgi") and bad[0]["kinds.per"] == [None] * points, f"flags {flags}: every type is null in a failed row", bad)
+        got = {w["name"]: (w["n"], w["first_value"]) for w in report("kinds.json")["wrong_outputs"] if w["what"] == "out_of_range"}
+        three = len(rows("kinds.ndjson")[3]["kinds.per"])
+        ok(set(got) == {"kinds.u", "kinds.g", "kinds.i", "kinds.per"}, f"flags {flags}: out of range, and a float that is its bound is not", got)
+        ok(got.get("kinds.i") == (1, 1234567890123456789) and "the first 1234567890123456789 of" in r.stderr, "an integer is told with all its digits", f"{got} {r.stderr}")
+        ok(got.get("kinds.per") == (three, 2), "values of a series are counted", got)
+    r = run(module("lazy", HEAD=reference, MORE=".process_ref = reference"), "lazy", "-q", "-D", "run.reference=1", "-o", "ndjson:lazy.ndjson")
+    ok(all(x["lazy.x"] is None for x in rows("lazy.ndjson")) and len(lines(r, "module lazy: no reason for 20 rows")) == 1, "a process_ref() that forgets its reason", r.stderr)
 
 
 def standard_output():
@@ -203,10 +230,31 @@ def crashes():
     so = module("load", HEAD="__attribute__((constructor)) static void first(void) { *(volatile int *)8 = 1; }")
     r = run(so, "load", "-q")
     ok(told(r, so, "while it was loaded", signal.SIGSEGV), "while it is loaded", r.stderr)
-    for name, code, said in (("leaves", "exit(0);", "called exit() in process()"), ("quits", "quick_exit(0);", "called exit() in process()")):
+    for name, code, said in (("leaves", "exit(0);", "called exit() in process()"), ("quits", "quick_exit(0);", "called exit() in process()"),
+                             ("under", "_exit(0);", "called _exit() in process()"), ("upper", "_Exit(0);", "called _exit() in process()")):
         so = module(name, ROW=f"if (row == 3) {code}")
         r = run(so, name, "-q", "-j", "2")
         ok(r.returncode == 3 and len(lines(r, f"module {name} {said}, 20 rows from alert {ids[0]}")) == 1, f"{code} is told, and no success", f"{r.returncode} {r.stderr}")
+    for call in ("exit(0);", "_exit(0);"):
+        so = module("forks", HEAD="#include <sys/wait.h>", ROW=f"if (row == 3) {{ int p = fork(); if (!p) {call} waitpid(p, 0, 0); }}")
+        r = run(so, "forks", "-q")
+        ok(r.returncode == 0 and r.stderr == "", f"{call} of a process that it forked is its own affair", f"{r.returncode} {r.stderr}")
+    threads = """#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+static void *die(void *x) { %s return x; }
+"""
+    start = "{ pthread_t t; pthread_create(&t, NULL, die, NULL); pthread_join(t, NULL); }"
+    for name, part in (("threads", "ROW"), ("starts", "OPEN")):
+        so = module(name, **{"HEAD": threads % "*(volatile int *)8 = 1;", part: start})
+        r = run(so, name, "-q")
+        ok(r.returncode == -signal.SIGSEGV and len(lines(r, f"module {name} crashed in a thread of its own")) == 1, f"a crash in a thread that a module starts ({part})", r.stderr)
+        so = module(name, **{"HEAD": threads % "abort();", part: start})
+        r = run(so, name, "-q")
+        ok(r.returncode == -signal.SIGABRT and len(lines(r, "crashed outside of a module's call: signal 6")) == 1, f"abort() there ({part})", r.stderr)
+    so = module("forbidden", ROW="raise(SIGSYS);", HEAD="#include <signal.h>")
+    r = run(so, "forbidden", "-q")
+    ok(told(r, "forbidden", "in process()", signal.SIGSYS, "SIGSYS"), "a forbidden system call", r.stderr)
     so = module("ends", OPEN="exit(0);")
     r = run(so, "ends", "-q")
     ok(r.returncode == 3 and len(lines(r, "module ends called exit() in open()")) == 1, "exit() in open()", f"{r.returncode} {r.stderr}")
