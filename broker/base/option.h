@@ -38,6 +38,9 @@ const nj_option *nj_option_next(const nj_option *const *tables, const nj_option 
     for (size_t o##_table = 0, o##_once = 1; o##_once; o##_once = 0)                                                             \
         for (const nj_option *o = nj_option_next(tables, NULL, &o##_table); o; o = nj_option_next(tables, o, &o##_table))
 
+/* -X, -c and -D of a command whose struct begins with nj_settings. */
+extern const nj_option nj_options_of_settings[];
+
 /* The words that are no options, in order; item points into argv, which is reordered. */
 typedef struct nj_words {
     char **item;

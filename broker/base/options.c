@@ -240,3 +240,28 @@ int nj_options_parse(const nj_option *const *tables, void *conf, int argc, char 
     if (words->before < 0) words->before = words->n;
     return 0;
 }
+
+/* --- settings -------------------------------------------------------------------------------------------------------- */
+
+static int add_kafka(void *settings, const char *text, nj_error *err)
+{
+    return nj_settings_kafka(settings, text, err);
+}
+
+static int add_file(void *settings, const char *path, nj_error *err)
+{
+    return nj_settings_file(settings, path, err);
+}
+
+static int define(void *settings, const char *text, nj_error *err)
+{
+    return nj_settings_define(settings, text, err);
+}
+
+const nj_option nj_options_of_settings[] = {
+    { "kafka", 'X', NJ_OPTION_CALL, .value = "NAME=VALUE", .take = add_kafka,
+      .doc = "a setting of librdkafka (sasl.username=..., compression.type=zstd)" },
+    { "config", 'c', NJ_OPTION_CALL, .value = "FILE", .take = add_file, .doc = "settings (INI), as for run" },
+    { "define", 'D', NJ_OPTION_CALL, .value = "SECTION.KEY=VALUE", .take = define, .doc = "one setting, as for run" },
+    { 0 }
+};

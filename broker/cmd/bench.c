@@ -3,22 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../base/option.h"
 #include "../base/settings.h"
 #include "../bench/harness.h"
 #include "command.h"
-
-static const char help[] =
-    "Without a NAME all subjects run. Each first checks its answers, then times its cases in turn; ratios are\n"
-    "medians over the rounds of one run. A missed bar (or one without a figure) ends with exit code 5, a NAME that had nothing "
-    "to\n"
-    "time with 1.\n"
-    "  --json FILE      results in nightjar's own format (nightjar compare reads it)\n"
-    "  --google FILE    results in Google Benchmark's format\n"
-    "  --data DIR       real packets to decode (default: $NIGHTJAR_SHARED/real/ztf)\n"
-    "  --survey NAME    ztf or lsst: which packets `decode` takes\n"
-    "  --seconds S      time per case (default 1; at least 9 rounds whatever it says)\n"
-    "  --list           the subjects";
 
 static const nj_bench *find(const char *name)
 {
@@ -39,49 +26,55 @@ typedef struct command {
     const char *json, *google;
     const nj_bench *wanted[64];
     size_t n_wanted;
-    int list;
+    bool list;
 } command;
 
-static int take_option(command *c, int argc, char **argv, int *i)
+#define AT(x) offsetof(command, x)
+
+static const nj_option table[] = {
+    { "json", 0, NJ_OPTION_TEXT, AT(json), "FILE", .doc = "results in nightjar's own format (nightjar compare reads it)" },
+    { "google", 0, NJ_OPTION_TEXT, AT(google), "FILE", .doc = "results in Google Benchmark's format" },
+    { "data", 0, NJ_OPTION_TEXT, AT(options.data), "DIR", .doc = "real packets to decode (default: $NIGHTJAR_SHARED/real/ztf)" },
+    { "survey", 0, NJ_OPTION_TEXT, AT(options.survey), "NAME", .doc = "ztf or lsst: which packets `decode` takes" },
+    { "seconds", 0, NJ_OPTION_F64, AT(options.seconds), "S", "1", 1e-6, 1e6,
+      .doc = "time per case; at least 9 rounds whatever it says" },
+    { "list", 0, NJ_OPTION_FLAG, AT(list), .doc = "the subjects" },
+    { 0 }
+};
+
+static int bench(int argc, char **argv);
+
+NJ_COMMAND(bench) = {
+    .name = "bench",
+    .usage = "bench [NAME...] [options]",
+    .summary = "verify, then time: decode, kernels, models, pipeline",
+    .help = "Without a NAME all subjects run. Each first checks its answers, then times its cases in turn; ratios are "
+            "medians over the rounds of one run.\n",
+    .main = bench,
+    .options = { table },
+    .arguments = (const nj_meaning[]){ { "NAME", "a subject; --list names them" }, { 0 } },
+    .exits = (const nj_meaning[]){ { "1", "wrong usage, or a NAME had nothing to time" },
+                                   { "3", "a subject failed, or results could not be written" },
+                                   { "5", "a bar was missed, or has no figure" },
+                                   { 0 } },
+    .by_table = true,
+};
+
+static int parse(command *c, int argc, char **argv)
 {
-    const struct {
-        const char *name;
-        const char **value;
-    } text[] = {
-        { "--json", &c->json }, { "--google", &c->google }, { "--data", &c->options.data }, { "--survey", &c->options.survey }
-    };
-    if (!strcmp(argv[*i], "--list")) {
-        c->list = 1;
-        return 0;
-    }
-    static const char *const known[] = { "--json=", "--google=", "--data=", "--survey=", "--seconds=", "--list", NULL };
-    bool is_seconds = !strcmp(argv[*i], "--seconds"), has_value = *i + 1 < argc;
+    nj_words words;
     nj_error err;
-    for (size_t k = 0; k < sizeof text / sizeof *text && has_value; k++)
-        if (!strcmp(argv[*i], text[k].name)) {
-            *text[k].value = argv[++*i];
-            return 0;
-        }
-    char *end;
-    if (is_seconds && has_value && (c->options.seconds = strtod(argv[++*i], &end)) > 0 && !*end) return 0;
-    if (is_seconds && has_value)
-        nj_fail(&err, "--seconds %s: expected a number above 0", argv[*i]);
-    else
-        nj_option_wrong(argv[*i], known, &err);
-    fprintf(stderr, "nightjar bench: %s\n", err.text);
-    return -1;
+    if (nj_command_parse(&nj_command_bench, c, argc, argv, &words, &err))
+        return fprintf(stderr, "nightjar bench: %s\n", err.text), -1;
+    for (int i = 0; i < words.n; i++)
+        if (c->n_wanted == 64 || !(c->wanted[c->n_wanted++] = find(words.item[i]))) return -1;
+    return 0;
 }
 
 static int bench(int argc, char **argv)
 {
-    command c = { .options = { .seconds = 1 } };
-    for (int i = 1; i < argc; i++) {
-        if (argv[i][0] == '-') {
-            if (take_option(&c, argc, argv, &i)) return NJ_EXIT_USAGE;
-        } else if (c.n_wanted == 64 || !(c.wanted[c.n_wanted++] = find(argv[i]))) {
-            return NJ_EXIT_USAGE;
-        }
-    }
+    command c = { 0 };
+    if (parse(&c, argc, argv)) return NJ_EXIT_USAGE;
     int named = c.n_wanted > 0;
     if (!named)
         for (size_t i = 0; nj_benches[i] && i < 64; i++) c.wanted[c.n_wanted++] = nj_benches[i];
@@ -105,9 +98,3 @@ static int bench(int argc, char **argv)
     int nothing = idle && (named || idle == c.n_wanted);
     return failed ? NJ_EXIT_LEDGER : nothing ? NJ_EXIT_USAGE : missed ? NJ_EXIT_GATE : NJ_EXIT_OK;
 }
-
-NJ_COMMAND(bench) = { .name = "bench",
-                      .usage = "bench [NAME...] [options]",
-                      .summary = "verify, then time: decode, kernels, models, pipeline",
-                      .help = help,
-                      .main = bench };

@@ -6,32 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../base/option.h"
 #include "../../modules/kit/sky/njx.h"
 #include "../base/buffer.h"
 #include "../base/clock.h"
 #include "../catalog/build.h"
 #include "command.h"
-
-static const char help[] =
-    "  catalog build FILE... -o CAT.njx   from CSV (also .gz, tab-separated, ECSV), FITS tables, Parquet files or folders\n"
-    "      --ra COL, --dec COL       columns of the position (else the usual names: ra, RAdeg, RAJ2000, ...)\n"
-    "      --unit deg|hms|rad        of the positions (else: hms when they are written in parts, or by the column's unit, or "
-    "deg)\n"
-    "      --columns LIST            SOURCE[:NAME[:TYPE]],...; types u8 i32 i64 f32 f64 str; else all; '' for none\n"
-    "      --number NAME             add a column with the row's number in the source, from 0\n"
-    "      --epoch YEAR              Julian year of the positions\n"
-    "      --pmra COL, --pmdec COL   proper motions, ra * cos(dec), in --pm-unit mas or arcsec (else the columns' unit, or mas) "
-    "per year\n"
-    "      --radius ARCSEC           search radius that it is meant for (default 5; sets how fine the sky is cut)\n"
-    "      --frame NAME              for the record (default icrs; a file that says otherwise is refused without it)\n"
-    "      --memory MB               rows beyond this go through temporary files beside CAT.njx (default 1024)\n"
-    "      --compact                 8 bytes per position instead of 24, good to 0.2 mas\n"
-    "      -q                        no progress\n"
-    "  catalog info CAT.njx [--json]\n"
-    "  catalog query CAT.njx RA DEC RADIUS_ARCSEC [--epoch YEAR] [--max N] [--json]   all columns, nearest first\n"
-    "  catalog check CAT.njx [--cones N] [--seed S]   all checksums, and N cones against every row (default 200)\n"
-    "RA and DEC: degrees, or in parts (12:34:56.7 is hours for RA).\n";
 
 static int usage(const char *what, const char *which)
 {
@@ -59,112 +38,101 @@ static void show_progress(void *opaque, double done, uint64_t rows)
     fprintf(stderr, "\r[%s] %3.0f %%  %llu rows ", blocks, 100 * done, (unsigned long long)rows);
 }
 
-enum {
-    OPT_RA = 256,
-    OPT_DEC,
-    OPT_UNIT,
-    OPT_COLUMNS,
-    OPT_NUMBER,
-    OPT_EPOCH,
-    OPT_PMRA,
-    OPT_PMDEC,
-    OPT_PM_UNIT,
-    OPT_RADIUS,
-    OPT_FRAME,
-    OPT_MEMORY,
-    OPT_COMPACT,
-    OPT_MAX,
-    OPT_JSON,
-    OPT_CONES,
-    OPT_SEED
+typedef struct build_options {
+    nj_catalog_build b;
+    const char *unit, *pm_unit;
+    double memory_mb;
+    bool compact, quiet;
+} build_options;
+
+#define AT(x) offsetof(build_options, x)
+
+static const nj_option build_table[] = {
+    { "output", 'o', NJ_OPTION_TEXT, AT(b.output), "CAT.njx", .doc = "the catalogue (required)" },
+    { "ra", 0, NJ_OPTION_TEXT, AT(b.ra), "COL",
+      .doc = "column of the right ascension (else the usual names: ra, RAdeg, RAJ2000, ...)" },
+    { "dec", 0, NJ_OPTION_TEXT, AT(b.dec), "COL", .doc = "column of the declination (else the usual names)" },
+    { "unit", 0, NJ_OPTION_WORD, AT(unit), "deg|hms|rad", "auto", .words = "auto|deg|hms|rad",
+      .doc = "of the positions; auto: hms when they are written in parts, or by the column's unit, or deg" },
+    { "columns", 0, NJ_OPTION_TEXT, AT(b.columns), "LIST",
+      .doc = "SOURCE[:NAME[:TYPE]],...; types u8 i32 i64 f32 f64 str; else all; '' for none" },
+    { "number", 0, NJ_OPTION_TEXT, AT(b.number), "NAME", .doc = "add a column with the row's number in the source, from 0" },
+    { "epoch", 0, NJ_OPTION_F64, AT(b.epoch_year), "YEAR", NULL, 1000, 3000,
+      .doc = "Julian year of the positions, such as 2016.0" },
+    { "pmra", 0, NJ_OPTION_TEXT, AT(b.pm_ra), "COL", .doc = "proper motion, ra * cos(dec), per year; needs --pmdec and --epoch" },
+    { "pmdec", 0, NJ_OPTION_TEXT, AT(b.pm_dec), "COL", .doc = "proper motion in declination" },
+    { "pm-unit", 0, NJ_OPTION_WORD, AT(pm_unit), "mas|arcsec", .words = "mas|arcsec",
+      .doc = "of the proper motions, per year (else the columns' unit, or mas)" },
+    { "radius", 0, NJ_OPTION_F64, AT(b.radius_arcsec), "ARCSEC", "5", 0.001, 36000,
+      .doc = "search radius that it is meant for; sets how fine the sky is cut" },
+    { "frame", 0, NJ_OPTION_TEXT, AT(b.frame), "NAME",
+      .doc = "for the record (icrs; a file that says otherwise is refused without it)" },
+    { "memory", 0, NJ_OPTION_F64, AT(memory_mb), "MB", "1024", 1, 1 << 20,
+      .doc = "rows beyond this go through temporary files beside CAT.njx" },
+    { "compact", 0, NJ_OPTION_FLAG, AT(compact), .doc = "8 bytes per position instead of 24, good to 0.2 mas" },
+    { "quiet", 'q', NJ_OPTION_FLAG, AT(quiet), .doc = "no progress" },
+    { 0 }
+};
+#undef AT
+
+static int build(int argc, char **argv);
+
+static const nj_command build_command = {
+    .name = "build",
+    .usage = "build FILE... -o CAT.njx [options]",
+    .summary = "a catalogue from tables",
+    .main = build,
+    .options = { build_table },
+    .arguments =
+        (const nj_meaning[]){ { "FILE", "CSV (also .gz, tab-separated, ECSV), a FITS table, Parquet: a file or a folder" },
+                              { 0 } },
+    .exits = (const nj_meaning[]){ { "2", "a table could not be read, or the catalogue not be written" }, { 0 } },
+    .by_table = true,
 };
 
-static int number_option(const char *text, double low, double high, double *v)
+static int build_parse(build_options *o, int argc, char **argv, nj_error *err)
 {
-    char *end;
-    *v = strtod(text, &end);
-    return end == text || *end || !(*v >= low && *v <= high) ? -1 : 0;
-}
-
-/* -1 = go on */
-static int build_options(int argc, char **argv, nj_catalog_build *b, int *quiet)
-{
-    static const struct option options[] = { { "ra", 1, 0, OPT_RA },           { "dec", 1, 0, OPT_DEC },
-                                             { "unit", 1, 0, OPT_UNIT },       { "columns", 1, 0, OPT_COLUMNS },
-                                             { "number", 1, 0, OPT_NUMBER },   { "epoch", 1, 0, OPT_EPOCH },
-                                             { "pmra", 1, 0, OPT_PMRA },       { "pmdec", 1, 0, OPT_PMDEC },
-                                             { "pm-unit", 1, 0, OPT_PM_UNIT }, { "radius", 1, 0, OPT_RADIUS },
-                                             { "frame", 1, 0, OPT_FRAME },     { "memory", 1, 0, OPT_MEMORY },
-                                             { "compact", 0, 0, OPT_COMPACT }, { 0 } };
-    static const char *const units[] = { "auto", "deg", "hms", "rad" };
-    double v;
-    int k = 0;
-    nj_error err;
-    for (int o; (o = nj_getopt(argc, argv, "o:q", options, &err)) != -1;) {
-        switch (o) {
-        case 'o': b->output = optarg; break;
-        case 'q': *quiet = 1; break;
-        case OPT_RA: b->ra = optarg; break;
-        case OPT_DEC: b->dec = optarg; break;
-        case OPT_UNIT:
-            for (k = 0; k < 4 && strcmp(units[k], optarg);) k++;
-            if (k == 4) return usage("--unit is deg, hms, rad or auto, not ", optarg);
-            b->unit = (nj_angle)k;
-            break;
-        case OPT_COLUMNS: b->columns = optarg; break;
-        case OPT_NUMBER: b->number = optarg; break;
-        case OPT_EPOCH:
-            if (number_option(optarg, 1000, 3000, &b->epoch_year)) return usage("--epoch is a year such as 2016.0, not ", optarg);
-            break;
-        case OPT_PMRA: b->pm_ra = optarg; break;
-        case OPT_PMDEC: b->pm_dec = optarg; break;
-        case OPT_PM_UNIT:
-            if (strcmp(optarg, "mas") && strcmp(optarg, "arcsec")) return usage("--pm-unit is mas or arcsec, not ", optarg);
-            b->pm_scale = strcmp(optarg, "mas") ? 1000 : 1;
-            break;
-        case OPT_RADIUS:
-            if (number_option(optarg, 0.001, 36000, &b->radius_arcsec))
-                return usage("--radius is 0.001 to 36000 arcsec, not ", optarg);
-            break;
-        case OPT_FRAME: b->frame = optarg; break;
-        case OPT_MEMORY:
-            if (number_option(optarg, 1, 1 << 20, &v)) return usage("--memory is a number of MB, not ", optarg);
-            b->memory_bytes = (size_t)(v * (1 << 20));
-            break;
-        case OPT_COMPACT: b->compact = 1; break;
-        default: return usage("build: ", err.text);
-        }
-    }
-    return -1;
+    nj_catalog_build *b = &o->b;
+    nj_words words;
+    if (nj_command_parse(&build_command, o, argc, argv, &words, err)) return -1;
+    b->input = (const char *const *)words.item;
+    b->n_inputs = (uint32_t)words.n;
+    static const struct {
+        const char *name;
+        nj_angle unit;
+    } unit[] = { { "deg", NJ_ANGLE_DEG }, { "hms", NJ_ANGLE_HMS }, { "rad", NJ_ANGLE_RAD } };
+    for (size_t k = 0; k < sizeof unit / sizeof *unit; k++)
+        if (!strcmp(o->unit, unit[k].name)) b->unit = unit[k].unit;
+    if (o->pm_unit) b->pm_scale = strcmp(o->pm_unit, "mas") ? 1000 : 1;
+    b->memory_bytes = (size_t)(o->memory_mb * (1 << 20));
+    b->compact = o->compact;
+    if (!b->n_inputs) return nj_fail(err, "which FILE?");
+    if (!b->output) return nj_fail(err, "-o CAT.njx is missing");
+    if (!b->pm_ra != !b->pm_dec) return nj_fail(err, "--pmra and --pmdec go together");
+    if (b->pm_ra && isnan(b->epoch_year)) return nj_fail(err, "proper motions need --epoch");
+    return 0;
 }
 
 static int build(int argc, char **argv)
 {
-    nj_catalog_build b = { .epoch_year = NAN, .radius_arcsec = 5 };
+    build_options o = { .b = { .epoch_year = NAN } };
+    nj_catalog_build *b = &o.b;
     nj_catalog_built built;
     nj_error err = { "" };
-    int quiet = !isatty(2);
     bar progress = { 0 };
-    int rc = build_options(argc, argv, &b, &quiet);
-    if (rc >= 0) return rc;
-    b.input = (const char *const *)argv + optind;
-    b.n_inputs = (uint32_t)(argc - optind);
-    if (!b.n_inputs) return usage("build: which FILE?", "");
-    if (!b.output) return usage("build: -o CAT.njx is missing", "");
-    if (!b.pm_ra != !b.pm_dec) return usage("build: --pmra and --pmdec go together", "");
-    if (b.pm_ra && isnan(b.epoch_year)) return usage("build: proper motions need --epoch", "");
-    if (!quiet) {
-        b.progress = show_progress;
-        b.opaque = &progress;
+    if (build_parse(&o, argc, argv, &err)) return usage("build: ", err.text);
+    if (!o.quiet && isatty(2)) {
+        b->progress = show_progress;
+        b->opaque = &progress;
     }
     int64_t start = nj_now_ns();
-    rc = nj_catalog_make(&b, &built, &err);
+    int rc = nj_catalog_make(b, &built, &err);
     if (progress.shown) fprintf(stderr, "\r%70s\r", "");
     if (rc) {
         fprintf(stderr, "nightjar catalog: %s\n", err.text);
         return NJ_EXIT_SOURCE;
     }
-    printf("%s: %llu rows", b.output, (unsigned long long)built.n_rows);
+    printf("%s: %llu rows", b->output, (unsigned long long)built.n_rows);
     if (built.n_rejected) printf(", %llu rejected (no position, or out of range)", (unsigned long long)built.n_rejected);
     printf(", %.2f s\n", (double)(nj_now_ns() - start) * 1e-9);
     if (built.n_rejected) printf("  the first rejected: %s\n", built.first_rejected);
@@ -226,20 +194,85 @@ static void info_json(const njx_file *f)
     nj_buffer_free(&b);
 }
 
+typedef struct look_options {
+    double epoch_year;
+    int max, cones;
+    int64_t seed;
+    bool json;
+} look_options;
+
+#define AT(x) offsetof(look_options, x)
+static const nj_option json_table[] = { { "json", 0, NJ_OPTION_FLAG, AT(json), .doc = "as JSON" }, { 0 } };
+static const nj_option query_table[] = { { "epoch", 0, NJ_OPTION_F64, AT(epoch_year), "YEAR", NULL, 1000, 3000,
+                                           .doc = "positions of this Julian year" },
+                                         { "max", 0, NJ_OPTION_INT, AT(max), "N", "1000", 1, 1e8, .doc = "the nearest N rows" },
+                                         { 0 } };
+static const nj_option check_table[] = {
+    { "cones", 0, NJ_OPTION_INT, AT(cones), "N", "200", 1, 1e6, .doc = "cones that are searched" },
+    { "seed", 0, NJ_OPTION_I64, AT(seed), "S", "1", 1, 1e15, .doc = "the same seed gives the same cones" },
+    { 0 }
+};
+#undef AT
+
+static int info(int argc, char **argv);
+static int query(int argc, char **argv);
+static int check(int argc, char **argv);
+
+static const nj_command info_command = {
+    .name = "info",
+    .usage = "info CAT.njx [--json]",
+    .summary = "rows, columns, where they are from",
+    .main = info,
+    .options = { json_table },
+    .exits = (const nj_meaning[]){ { "2", "the catalogue could not be read" }, { 0 } },
+    .by_table = true,
+};
+static const nj_command query_command = {
+    .name = "query",
+    .usage = "query CAT.njx RA DEC RADIUS_ARCSEC [--epoch YEAR] [--max N] [--json]",
+    .summary = "all columns of the rows around a position, nearest first",
+    .main = query,
+    .options = { query_table, json_table },
+    .arguments = (const nj_meaning[]){ { "RA, DEC", "degrees, or in parts (12:34:56.7 is hours for RA)" },
+                                       { "RADIUS_ARCSEC", "in arcseconds" },
+                                       { 0 } },
+    .exits = (const nj_meaning[]){ { "2", "the catalogue could not be read" }, { 0 } },
+    .by_table = true,
+};
+static const nj_command check_command = {
+    .name = "check",
+    .usage = "check CAT.njx [--cones N] [--seed S]",
+    .summary = "all checksums, and N cones against every row",
+    .main = check,
+    .options = { check_table },
+    .exits = (const nj_meaning[]){ { "2", "the catalogue could not be read" },
+                                   { "3", "a cone has other rows than it should" },
+                                   { 0 } },
+    .by_table = true,
+};
+
+static int catalog(int argc, char **argv);
+
+NJ_COMMAND(catalog) = {
+    .name = "catalog",
+    .usage = "catalog build|info|query|check ...",
+    .summary = "local catalogues for cross-matching (.njx)",
+    .main = catalog,
+    .verbs = (const nj_command *const[]){ &build_command, &info_command, &query_command, &check_command, NULL },
+    .by_table = true,
+};
+
 static int info(int argc, char **argv)
 {
-    static const struct option options[] = { { "json", 0, 0, OPT_JSON }, { 0 } };
-    int json = 0;
+    look_options o = { 0 };
+    nj_words words;
     nj_error err;
-    for (int o; (o = nj_getopt(argc, argv, "", options, &err)) != -1;) {
-        if (o != OPT_JSON) return usage("info: ", err.text);
-        json = 1;
-    }
-    if (argc - optind != 1) return usage("info: which CAT.njx?", "");
-    njx_file *f = open_file(argv[optind], 0);
+    if (nj_command_parse(&info_command, &o, argc, argv, &words, &err)) return usage("info: ", err.text);
+    if (words.n != 1) return usage("info: which CAT.njx?", "");
+    njx_file *f = open_file(words.item[0], 0);
     if (!f) return NJ_EXIT_SOURCE;
     const nj_sky_info *i = &f->info;
-    if (json) {
+    if (o.json) {
         info_json(f);
     } else {
         printf("%s\n  rows      %llu (%llu rejected)\n  bytes     %zu\n  hash      %s\n  source    %s\n  sha256    %s\n  frame   "
@@ -338,43 +371,33 @@ static int run_query(const njx_file *f, const nj_sky_cones *cone, int json)
     return rc;
 }
 
+static int to_number(const char *text, double low, double high, double *v)
+{
+    char *end;
+    *v = strtod(text, &end);
+    return end == text || *end || !(*v >= low && *v <= high) ? -1 : 0;
+}
+
 static int query(int argc, char **argv)
 {
-    static const struct option options[] = {
-        { "epoch", 1, 0, OPT_EPOCH }, { "max", 1, 0, OPT_MAX }, { "json", 0, 0, OPT_JSON }, { 0 }
-    };
-    double epoch = NAN, max = 1000, radius;
-    int json = 0;
+    look_options o = { .epoch_year = NAN };
+    double radius;
+    nj_words words;
     nj_error err;
-    int before = nj_getopt(argc, argv, "+", options, &err);
-    if (before == '?') return usage("query: ", err.text);
-    if (before != -1) return usage("query: options stand behind RADIUS", "");
-    int first = optind;
-    if (argc - first < 4) return usage("query: CAT.njx RA DEC RADIUS_ARCSEC", "");
-    optind = first + 4; /* a declination of -5 is no option */
-    for (int o; (o = nj_getopt(argc, argv, "", options, &err)) != -1;) {
-        if (o == '?') return usage("query: ", err.text);
-        if (o == OPT_JSON)
-            json = 1;
-        else if (o == OPT_EPOCH && !number_option(optarg, 1000, 3000, &epoch))
-            continue;
-        else if (o == OPT_MAX && !number_option(optarg, 1, 1e8, &max))
-            continue;
-        else
-            return usage("query: --epoch YEAR, --max N, --json", "");
-    }
-    char **arg = argv + first;
+    if (nj_command_parse(&query_command, &o, argc, argv, &words, &err)) return usage("query: ", err.text);
+    if (words.n != 4) return usage("query: CAT.njx RA DEC RADIUS_ARCSEC", "");
+    char **arg = words.item;
     double ra = nj_parse_angle(arg[1], strlen(arg[1]), nj_angle_has_parts(arg[1], strlen(arg[1]))),
            dec = nj_parse_angle(arg[2], strlen(arg[2]), 0);
-    if (isnan(ra) || isnan(dec) || number_option(arg[3], 0, 648000, &radius))
+    if (isnan(ra) || isnan(dec) || to_number(arg[3], 0, 648000, &radius))
         return usage("query: RA and DEC in degrees or in parts, RADIUS in arcsec", "");
     njx_file *f = open_file(arg[0], 0);
     if (!f) return NJ_EXIT_SOURCE;
-    int rc =
-        run_query(f,
-                  &(nj_sky_cones){
-                      .n = 1, .cap = (uint32_t)max, .ra = &ra, .dec = &dec, .one_radius_arcsec = radius, .epoch_year = &epoch },
-                  json);
+    int rc = run_query(
+        f,
+        &(nj_sky_cones){
+            .n = 1, .cap = (uint32_t)o.max, .ra = &ra, .dec = &dec, .one_radius_arcsec = radius, .epoch_year = &o.epoch_year },
+        o.json);
     njx_close(f);
     return rc;
 }
@@ -433,45 +456,19 @@ done:
 
 static int check(int argc, char **argv)
 {
-    static const struct option options[] = { { "cones", 1, 0, OPT_CONES }, { "seed", 1, 0, OPT_SEED }, { 0 } };
-    double cones = 200, seed = 1;
+    look_options o = { 0 };
+    nj_words words;
     nj_error err;
-    for (int o; (o = nj_getopt(argc, argv, "", options, &err)) != -1;) {
-        if (o == '?') return usage("check: ", err.text);
-        if ((o != OPT_CONES || number_option(optarg, 1, 1e6, &cones)) && (o != OPT_SEED || number_option(optarg, 1, 1e15, &seed)))
-            return usage("check: --cones N, --seed S", "");
-    }
-    if (argc - optind != 1) return usage("check: which CAT.njx?", "");
-    njx_file *f = open_file(argv[optind], 1);
+    if (nj_command_parse(&check_command, &o, argc, argv, &words, &err)) return usage("check: ", err.text);
+    if (words.n != 1) return usage("check: which CAT.njx?", "");
+    njx_file *f = open_file(words.item[0], 1);
     if (!f) return NJ_EXIT_SOURCE;
-    int wrong = check_cones(f, (uint32_t)cones, (uint64_t)seed * 0x9e3779b97f4a7c15u), rc = no_rows(f);
+    int wrong = check_cones(f, (uint32_t)o.cones, (uint64_t)o.seed * 0x9e3779b97f4a7c15u), rc = no_rows(f);
     njx_close(f);
     return wrong ? NJ_EXIT_LEDGER : rc;
 }
 
 static int catalog(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        int (*main)(int, char **);
-    } verbs[] = { { "build", build }, { "info", info }, { "query", query }, { "check", check } };
-    for (size_t i = 0; argc > 1 && i < sizeof verbs / sizeof *verbs; i++)
-        if (!strcmp(argv[1], verbs[i].name)) {
-            if (argc > 2 && (!strcmp(argv[2], "--help") || !strcmp(argv[2], "-h"))) {
-                fputs(help, stdout);
-                return NJ_EXIT_OK;
-            }
-            return verbs[i].main(argc - 1, argv + 1);
-        }
-    const char *names[] = { "build", "info", "query", "check", NULL };
-    nj_error err;
-    if (argc > 1) {
-        nj_word_wrong("command", argv[1], names, &err);
-        return usage(err.text, "");
-    }
-    fputs(help, stderr);
-    return NJ_EXIT_USAGE;
+    return nj_command_verb(&nj_command_catalog, argc, argv);
 }
-
-NJ_COMMAND(catalog) = { "catalog", "catalog build|info|query|check ...", "local catalogues for cross-matching (.njx)", help,
-                        catalog };

@@ -11,32 +11,11 @@
 #include <unistd.h>
 
 #include "../base/log.h"
-#include "../base/option.h"
 #include "../measure/per_alert.h"
 #include "../measure/stats.h"
 #include "../report/bench_file.h"
 #include "../report/history.h"
 #include "command.h"
-
-static const char help[] =
-    "A is before, B is after: bench files (bench --json) or run reports (run --report). Several run reports of one side: comma-\n"
-    "separated. Bench files of Google Benchmark are read as well. Per benchmark, module and stage: ratio B/A, Mann-Whitney p, "
-    "MAD,\n"
-    "and in words: same (the 95 % interval of the ratio holds 1, and nothing beyond 1.10), slower or faster and by how much, or\n"
-    "that it cannot be told. Regression: p < 0.002 and ratio > 1.10 and the medians more than 3 MAD apart, or the two sides not\n"
-    "overlapping at all. Exit code 1 when the two sides have no name in common.\n"
-    "  --gate            exit code 5 when there is a regression, 1 when no row has samples enough for one\n"
-    "  --only TEXT       rows whose name has this in it\n"
-    "  --rerun N BIN_A BIN_B -- ARGS\n"
-    "                    runs both binaries in turn, N times each (A B B A ...): `BIN run ARGS` when ARGS begin with a SOURCE or "
-    "an\n"
-    "                    option, `BIN bench ...` when the first is bench; then compares. N of 7 or more can show a regression\n"
-    "  --history [-o PAGE.html] DIR or FILE...\n"
-    "                    a series of reports or bench files, by date: median and MAD of each name, the last against the one "
-    "before\n"
-    "Several reports of a side: CPU time per alert, a sample each. One report of each side: wall time of its calls with one row, "
-    "and the\n"
-    "machine may have changed between the two; --rerun is the cure. Of a series: wall time of each batch per alert.";
 
 enum { MAX_REPORTS = 400, ENOUGH = 7 };
 
@@ -320,29 +299,68 @@ static int history_verdict(const nj_history_told *t, const char *only, int gate)
     return NJ_EXIT_USAGE;
 }
 
+typedef struct options {
+    bool gate, history;
+    const char *only, *page;
+    int rounds;
+} options;
+
+#define AT(x) offsetof(options, x)
+
+static const nj_option table[] = {
+    { "gate", 0, NJ_OPTION_FLAG, AT(gate),
+      .doc = "exit code 5 when there is a regression, 1 when no row has samples enough for one" },
+    { "only", 0, NJ_OPTION_TEXT, AT(only), "TEXT", .doc = "rows whose name has this in it" },
+    { "rerun", 0, NJ_OPTION_INT, AT(rounds), "N", NULL, 1, MAX_REPORTS,
+      .doc = "--rerun N BIN_A BIN_B -- ARGS runs both binaries in turn, N times each (A B B A ...): `BIN run ARGS` when ARGS "
+             "begin with a SOURCE or an option, `BIN bench ...` when the first is bench; then compares. N of 7 or more can "
+             "show a regression" },
+    { "history", 0, NJ_OPTION_FLAG, AT(history),
+      .doc = "a series of reports or bench files (DIR or FILE...), by date: median and MAD of each name, the last against "
+             "the one before" },
+    { "output", 'o', NJ_OPTION_TEXT, AT(page), "PAGE.html", .doc = "of --history, as a page" },
+    { 0 }
+};
+
+static int compare(int argc, char **argv);
+
+NJ_COMMAND(compare) = {
+    .name = "compare",
+    .usage = "compare A.json B.json [--gate]",
+    .summary = "two bench files or run reports: ratio, significance, verdict; or a series",
+    .help = "Per benchmark, module and stage: ratio B/A, Mann-Whitney p, MAD, and in words: same (the 95 % interval of the "
+            "ratio holds 1, and nothing beyond 1.10), slower or faster and by how much, or that it cannot be told. "
+            "Regression: p < 0.002 and ratio > 1.10 and the medians more than 3 MAD apart, or the two sides not overlapping "
+            "at all.\n"
+            "Several reports of a side: CPU time per alert, a sample each. One report of each side: wall time of its calls "
+            "with one row, and the machine may have changed between the two; --rerun is the cure. Of a series: wall time of "
+            "each batch per alert.\n",
+    .main = compare,
+    .options = { table },
+    .arguments = (const nj_meaning[]){ { "A.json, B.json",
+                                         "before and after: bench files (bench --json; Google Benchmark's are read as well) "
+                                         "or run reports (run --report). Several run reports of one side: comma-separated" },
+                                       { 0 } },
+    .exits = (const nj_meaning[]){ { "1", "wrong usage, or the two sides have no name in common" },
+                                   { "2", "a file could not be read, or a binary failed" },
+                                   { "5", "--gate, and there is a regression" },
+                                   { 0 } },
+    .by_table = true,
+};
+
 /* --history: folders and files in any number, all in order of date. */
-static int history(int argc, char **argv)
+static int history(const options *o, const nj_words *words)
 {
-    const char *only = NULL, *page = NULL;
-    int gate = 0, n = 0, rc = 0;
+    int n = 0, rc = 0;
     nj_error err = { "" };
     nj_history *h = nj_history_new();
-    for (int i = 1; h && i < argc && rc == 0; i++) {
+    for (int i = 0; h && i < words->n && rc == 0; i++) {
+        const char *path = words->item[i];
         struct stat s;
-        if (!strcmp(argv[i], "--history")) continue;
-        if (!strcmp(argv[i], "--gate"))
-            gate = 1;
-        else if (!strcmp(argv[i], "--only") && i + 1 < argc)
-            only = argv[++i];
-        else if (!strcmp(argv[i], "-o") && i + 1 < argc)
-            page = argv[++i];
-        else if (argv[i][0] == '-')
-            rc = (nj_option_wrong(argv[i], (const char *const[]){ "--history", "--gate", "--only=", "-o=", NULL }, &err),
-                  NJ_EXIT_USAGE);
-        else if (stat(argv[i], &s) == 0 && S_ISDIR(s.st_mode))
-            rc = add_folder(h, argv[i], &n, &err);
-        else if ((rc = nj_history_read(h, argv[i], &err)) != 0)
-            rc = (rc > 0 ? nj_fail(&err, "%s: neither a bench file nor a run report", argv[i]) : rc, NJ_EXIT_SOURCE);
+        if (stat(path, &s) == 0 && S_ISDIR(s.st_mode))
+            rc = add_folder(h, path, &n, &err);
+        else if ((rc = nj_history_read(h, path, &err)) != 0)
+            rc = (rc > 0 ? nj_fail(&err, "%s: neither a bench file nor a run report", path) : rc, NJ_EXIT_SOURCE);
         else
             n++;
     }
@@ -350,79 +368,55 @@ static int history(int argc, char **argv)
     if (err.text[0] && rc) fprintf(stderr, "nightjar compare: %s\n", err.text);
     nj_history_told t = { 0 };
     if (h && rc == 0) {
-        t = nj_history_terminal(h, only, stdout);
-        rc = history_verdict(&t, only, gate);
+        t = nj_history_terminal(h, o->only, stdout);
+        rc = history_verdict(&t, o->only, o->gate);
     }
     nj_buffer b = { 0 };
-    if (page && h && t.names) {
-        nj_history_html(h, only, &b);
-        FILE *f = b.failed ? NULL : fopen(page, "wb");
+    if (o->page && h && t.names) {
+        nj_history_html(h, o->only, &b);
+        FILE *f = b.failed ? NULL : fopen(o->page, "wb");
         int bad = !f || fwrite(b.data, 1, b.n, f) != b.n;
         if (f && fclose(f)) bad = 1;
-        if (bad) rc = (fprintf(stderr, "nightjar compare: %s: cannot be written (%m)\n", page), NJ_EXIT_USAGE);
+        if (bad) rc = (fprintf(stderr, "nightjar compare: %s: cannot be written (%m)\n", o->page), NJ_EXIT_USAGE);
     }
     nj_buffer_free(&b);
     nj_history_free(h);
     return rc ? rc : !h ? NJ_EXIT_SOURCE : NJ_EXIT_OK;
 }
 
-static int wrong_option(const char *word)
+static int check(const options *o, const nj_words *words, nj_error *err)
 {
-    static const char *const known[] = { "--history", "--gate", "--only=", "--rerun=", NULL };
-    nj_error err;
-    nj_option_wrong(word, known, &err);
-    fprintf(stderr, "nightjar compare: %s\n", err.text);
-    return NJ_EXIT_USAGE;
+    int args = words->n - words->before;
+    if (o->page) return nj_fail(err, "-o goes with --history");
+    if (words->before > 2) return nj_fail(err, "a third file: %s", words->item[2]);
+    if (words->before != 2 || (o->rounds > 0) != (args > 0))
+        return nj_fail(err, "two files, or --rerun N with two binaries, -- and what they are to run");
+    if (o->rounds && o->rounds < ENOUGH && o->gate)
+        return nj_fail(err, "--gate needs --rerun %d or more: %d rounds cannot show a regression", ENOUGH, o->rounds);
+    if (o->rounds && o->rounds < ENOUGH)
+        fprintf(stderr, "nightjar compare: %d rounds are too few for a verdict; %d at least\n", o->rounds, ENOUGH);
+    return 0;
 }
 
 static int compare(int argc, char **argv)
 {
-    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
-        if (!strcmp(argv[i], "--history")) return history(argc, argv);
-    const char *file[2] = { NULL }, *only = NULL;
-    int n_files = 0, gate = 0, rounds = 0, first = argc, bad = 0;
-    char *end;
-    for (int i = 1; i < argc && first == argc; i++) {
-        if (!strcmp(argv[i], "--gate"))
-            gate = 1;
-        else if (!strcmp(argv[i], "--only") && i + 1 < argc)
-            only = argv[++i];
-        else if (!strcmp(argv[i], "--rerun") && i + 1 < argc)
-            bad = (rounds = (int)strtol(argv[++i], &end, 10)) < 1 || *end || rounds > MAX_REPORTS;
-        else if (!strcmp(argv[i], "--"))
-            first = i + 1;
-        else if (argv[i][0] == '-')
-            return wrong_option(argv[i]);
-        else if (n_files == 2)
-            return fprintf(stderr, "nightjar compare: a third file: %s\n", argv[i]), NJ_EXIT_USAGE;
-        else
-            file[n_files++] = argv[i];
-        if (bad) return fprintf(stderr, "nightjar compare: --rerun %s: expected 1 to %d\n", argv[i], MAX_REPORTS), NJ_EXIT_USAGE;
-    }
-    if (n_files != 2 || rounds < 0 || rounds > MAX_REPORTS || (rounds > 0) != (first < argc))
-        return fprintf(stderr, "nightjar compare: two files, or --rerun N with two binaries, -- and what they are to run\n"),
-               NJ_EXIT_USAGE;
-    if (rounds && rounds < ENOUGH && gate)
-        return fprintf(stderr, "nightjar compare: --gate needs --rerun %d or more: %d rounds cannot show a regression\n", ENOUGH,
-                       rounds),
-               NJ_EXIT_USAGE;
-    if (rounds && rounds < ENOUGH)
-        fprintf(stderr, "nightjar compare: %d rounds are too few for a verdict; %d at least\n", rounds, ENOUGH);
+    options o = { 0 };
+    nj_words words;
+    nj_error err;
+    int bad = nj_command_parse(&nj_command_compare, &o, argc, argv, &words, &err);
+    if (!bad && o.history && o.rounds) bad = nj_fail(&err, "--history and --rerun do not go together");
+    if (!bad && !o.history) bad = check(&o, &words, &err);
+    if (bad) return fprintf(stderr, "nightjar compare: %s\n", err.text), NJ_EXIT_USAGE;
+    if (o.history) return history(&o, &words);
     rows all = { 0 };
-    int calls = !strchr(file[0], ',') && !strchr(file[1], ',');
-    int rc = rounds ? rerun(&all, rounds, (char **)file, argv + first, argc - first)
-                    : read_side(&all, 0, file[0], calls) || read_side(&all, 1, file[1], calls);
+    int calls = !strchr(words.item[0], ',') && !strchr(words.item[1], ',');
+    int rc = o.rounds ? rerun(&all, o.rounds, words.item, words.item + 2, words.n - 2)
+                      : read_side(&all, 0, words.item[0], calls) || read_side(&all, 1, words.item[1], calls);
     if (rc) {
         free_rows(&all);
         return NJ_EXIT_SOURCE;
     }
-    told t = print_rows(&all, only);
+    told t = print_rows(&all, o.only);
     free_rows(&all);
-    return verdict_of(&t, only, gate);
+    return verdict_of(&t, o.only, o.gate);
 }
-
-NJ_COMMAND(compare) = { .name = "compare",
-                        .usage = "compare A.json B.json [--gate]",
-                        .summary = "two bench files or run reports: ratio, significance, verdict; or a series",
-                        .help = help,
-                        .main = compare };

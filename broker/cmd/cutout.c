@@ -9,32 +9,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../base/option.h"
 #include "../base/log.h"
 #include "../cutout/speed.h"
 #include "command.h"
-
-static const char help[] =
-    "\n"
-    "  IMAGE_OR_CUBE        FITS, also compressed (.fz, .gz): the first HDU with two or three axes, or FILE[n], FILE[EXTNAME].\n"
-    "                       Axes 1 and 2 are the sky, in any projection; a stamp has all planes of the others\n"
-    "      --targets CSV    columns ra and dec (deg), and name, id, object or candid for the names of the files\n"
-    "      --size N         pixels of a side (63)\n"
-    "  -o DIR               where NAME.fits goes (NAME_IMAGE.fits when there are several images)\n"
-    "  -j N                 workers (all cores)\n"
-    "      --overwrite      replace stamps that exist\n"
-    "      --bench          the table of cutouts per second by number of workers, up to -j (twice the cores); without an\n"
-    "                       image one of 4096 x 4096 is made. Nothing is kept\n"
-    "\nFloats stay as they are, bit for bit; integers and scaled numbers become floats (32 bits and more: doubles). What lies "
-    "beyond\n"
-    "the border is NaN. Integers of compressed images are read by cfitsio.\n";
 
 enum { SIZE_MOST = 8192, TOY_TARGETS = 1000 };
 
 typedef struct options {
     const char *targets, *folder;
-    uint32_t size;
-    int workers;
+    int size, workers;
     bool bench, overwrite;
 } options;
 
@@ -64,7 +47,7 @@ static int cut_image(const options *o, const char *path, bool several, const nj_
         nj_cut_image_close(&image);
         return NJ_EXIT_SOURCE;
     }
-    nj_cut_job job = { &image, target, n, o->size, o->folder, suffix, name, o->workers, o->overwrite };
+    nj_cut_job job = { &image, target, n, (uint32_t)o->size, o->folder, suffix, name, o->workers, o->overwrite };
     int rc = nj_cut(&job, &r, err) ? NJ_EXIT_LEDGER : NJ_EXIT_OK;
     if (rc == NJ_EXIT_OK)
         printf("%s: %u targets = %u whole + %u partial + %u outside; %.1f MB in %.3f s, %.0f cutouts/s, %d worker%s\n", path, n,
@@ -133,7 +116,7 @@ static int bench(const options *o, const char *path, nj_error *err)
     }
     if (!failed && nj_cut_image_open(&image, path, err) == 0) {
         stem(path, name);
-        nj_cut_job job = { &image, target, n, o->size, folder, "", name, 1, true };
+        nj_cut_job job = { &image, target, n, (uint32_t)o->size, folder, "", name, 1, true };
         int points = nj_cut_speed(&job, o->workers ? o->workers : 2 * omp_get_num_procs(), point, err);
         rc = points < 0 ? NJ_EXIT_LEDGER : NJ_EXIT_OK;
         if (points > 0) {
@@ -169,53 +152,57 @@ static int cut_all(const options *o, char **path, int n_paths, nj_error *err)
     return rc;
 }
 
-static int number(const char *option, const char *text, long most, nj_error *err)
-{
-    char *end;
-    long n = strtol(text, &end, 10);
-    if (end == text || *end || n < 1 || n > most) return nj_fail(err, "%s %s: expected 1 to %ld", option, text, most);
-    return (int)n;
-}
+#define AT(x) offsetof(options, x)
+
+static const nj_option table[] = {
+    { "targets", 0, NJ_OPTION_TEXT, AT(targets), "CSV",
+      .doc = "columns ra and dec (deg), and name, id, object or candid for the names of the files" },
+    { "size", 0, NJ_OPTION_INT, AT(size), "N", "63", 1, SIZE_MOST, .doc = "pixels of a side" },
+    { "out", 'o', NJ_OPTION_TEXT, AT(folder), "DIR",
+      .doc = "where NAME.fits goes (NAME_IMAGE.fits when there are several images)" },
+    { "threads", 'j', NJ_OPTION_INT, AT(workers), "N", NULL, 1, 1024, .doc = "workers (all cores)" },
+    { "overwrite", 0, NJ_OPTION_FLAG, AT(overwrite), .doc = "replace stamps that exist" },
+    { "bench", 0, NJ_OPTION_FLAG, AT(bench),
+      .doc = "the table of cutouts per second by number of workers, up to -j (twice the cores); without an image one of "
+             "4096 x 4096 is made. Nothing is kept" },
+    { 0 }
+};
+
+static int cutout_main(int argc, char **argv);
+
+NJ_COMMAND(cutout) = {
+    .name = "cutout",
+    .usage = "cutout IMAGE_OR_CUBE... --targets CSV --size N -o DIR [-j N] | --bench",
+    .summary = "stamps from FITS images and cubes; cutouts/s by number of workers",
+    .help = "Floats stay as they are, bit for bit; integers and scaled numbers become floats (32 bits and more: doubles). "
+            "What lies beyond the border is NaN. Integers of compressed images are read by cfitsio.\n",
+    .main = cutout_main,
+    .options = { table },
+    .arguments = (const nj_meaning[]){ { "IMAGE_OR_CUBE",
+                                         "FITS, also compressed (.fz, .gz): the first HDU with two or three axes, or "
+                                         "FILE[n], FILE[EXTNAME]. Axes 1 and 2 are the sky, in any projection; a stamp has "
+                                         "all planes of the others" },
+                                       { 0 } },
+    .exits = (const nj_meaning[]){ { "2", "an image could not be read" }, { "3", "a stamp could not be written" }, { 0 } },
+    .by_table = true,
+};
 
 static int cutout_main(int argc, char **argv)
 {
-    enum { TARGETS = 256, SIZE, BENCH, OVERWRITE };
-    static const struct option known[] = { { "targets", required_argument, NULL, TARGETS },
-                                           { "size", required_argument, NULL, SIZE },
-                                           { "bench", no_argument, NULL, BENCH },
-                                           { "overwrite", no_argument, NULL, OVERWRITE },
-                                           { "out", required_argument, NULL, 'o' },
-                                           { "threads", required_argument, NULL, 'j' },
-                                           { 0 } };
-    options o = { .size = 63 };
+    options o = { 0 };
+    nj_words words;
     nj_error err = { "" };
-    int failed = 0, n = 0, rc = NJ_EXIT_USAGE;
-    for (int k; !failed && (k = nj_getopt(argc, argv, "o:j:", known, &err)) != -1;) switch (k) {
-        case 'o': o.folder = optarg; break;
-        case 'j': failed = (o.workers = number("-j", optarg, 1024, &err)) < 0; break;
-        case TARGETS: o.targets = optarg; break;
-        case SIZE:
-            failed = (n = number("--size", optarg, SIZE_MOST, &err)) < 0;
-            o.size = (uint32_t)n;
-            break;
-        case BENCH: o.bench = true; break;
-        case OVERWRITE: o.overwrite = true; break;
-        default: failed = -1; /* nj_getopt() has said why */
-        }
-    int images = argc - optind;
-    if (!failed && o.bench && (images > 1 || (images == 1) != (o.targets != NULL)))
+    int rc = NJ_EXIT_USAGE, failed = nj_command_parse(&nj_command_cutout, &o, argc, argv, &words, &err);
+    if (!failed && o.bench && (words.n > 1 || (words.n == 1) != (o.targets != NULL)))
         failed = nj_fail(&err, "--bench takes one image with its --targets, or neither");
-    if (!failed && !o.bench && (images < 1 || !o.targets || !o.folder))
+    if (!failed && !o.bench && (words.n < 1 || !o.targets || !o.folder))
         failed = nj_fail(&err, "expected IMAGE... --targets CSV --size N -o DIR");
     if (!failed && o.bench)
-        rc = bench(&o, images ? argv[optind] : NULL, &err);
+        rc = bench(&o, words.n ? words.item[0] : NULL, &err);
     else if (!failed) {
         if (!o.workers) o.workers = omp_get_num_procs();
-        rc = cut_all(&o, argv + optind, images, &err);
+        rc = cut_all(&o, words.item, words.n, &err);
     }
     if (rc) nj_log(NJ_LOG_ERROR, "cutout: %s", err.text);
     return rc;
 }
-
-NJ_COMMAND(cutout) = { "cutout", "cutout IMAGE_OR_CUBE... --targets CSV --size N -o DIR [-j N] | --bench",
-                       "stamps from FITS images and cubes; cutouts/s by number of workers", help, cutout_main };

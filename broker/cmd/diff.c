@@ -1,13 +1,13 @@
 /* diff.c - nightjar diff: two builds or versions of one module over the same alerts: which outputs changed,
  * and what it cost. */
 #include <jansson.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "../base/option.h"
 #include "../base/file.h"
 #include "../base/log.h"
 #include "../flow/cli.h"
@@ -15,16 +15,6 @@
 #include "../measure/stats.h"
 #include "../sink/json.h"
 #include "command.h"
-
-static const char help[] =
-    "OLD and NEW: a shared object (module.so), or the name of a built-in module. SOURCE as in `nightjar run`.\n"
-    "Columns that differ, with the alerts of the largest differences first, and the cost of NEW over OLD (median of\n"
-    "interleaved runs; same, faster or slower by the 95 % interval of the ratio). Exit code 0 whether or not outputs differ;\n"
-    "1 when there was nothing to compare: no alert, or none that the module answers.\n"
-    "  --tolerance X  numbers that differ by no more than X times the larger are equal (default 0: to the last bit)\n"
-    "  --top N        alerts named per column (default 5)\n"
-    "  --rounds N     timed runs of each side (default 7, at most 400)\n"
-    "  --instance N   an instance other than the one with the module's name";
 
 enum { MOST_ROUNDS = 400 };
 
@@ -306,44 +296,52 @@ static int work(job *j, nj_error *err)
     return NJ_EXIT_OK;
 }
 
+#define AT(x) offsetof(job, x)
+
+static const nj_option table[] = {
+    { "tolerance", 0, NJ_OPTION_F64, AT(tolerance), "X", "0", 0, 1e300,
+      .doc = "numbers that differ by no more than X times the larger are equal; 0: to the last bit" },
+    { "top", 0, NJ_OPTION_INT, AT(top), "N", "5", 0, INT_MAX, .doc = "alerts named per column" },
+    { "rounds", 0, NJ_OPTION_INT, AT(rounds), "N", "7", 1, MOST_ROUNDS, .doc = "timed runs of each side" },
+    { "instance", 0, NJ_OPTION_TEXT, AT(instance), "NAME", .doc = "an instance other than the one with the module's name" },
+    { 0 }
+};
+
+static int diff(int argc, char **argv);
+
+NJ_COMMAND(diff) = {
+    .name = "diff",
+    .usage = "diff OLD NEW SOURCE...",
+    .summary = "two builds of one module over the same alerts: what changed, what it cost",
+    .help = "Columns that differ, with the alerts of the largest differences first, and the cost of NEW over OLD (median of "
+            "interleaved runs; same, faster or slower by the 95 % interval of the ratio).\n",
+    .main = diff,
+    .options = { table },
+    .arguments = (const nj_meaning[]){ { "OLD, NEW", "a shared object (module.so), or the name of a built-in module" },
+                                       { "SOURCE", "as in `nightjar run`" },
+                                       { 0 } },
+    .exits = (const nj_meaning[]){ { "0", "compared, whether or not outputs differ" },
+                                   { "1", "wrong usage, or nothing to compare: no alert, or none that the module answers" },
+                                   { "2", "a source could not be read" },
+                                   { 0 } },
+    .by_table = true,
+};
+
 static int diff(int argc, char **argv)
 {
     job *j = calloc(1, sizeof *j);
     if (!j) return NJ_EXIT_LEDGER;
-    *j = (job){ .top = 5, .rounds = 7, .source = argv };
-    static const char *const known[] = { "--tolerance=", "--top=", "--rounds=", "--instance=", NULL };
+    nj_words words;
     nj_error err = { "" };
-    int n = 0, bad = 0;
-    char *place[2] = { NULL, NULL };
-    for (int i = 1; i < argc && !bad; i++) {
-        char *end = NULL;
-        if (argv[i][0] == '-' && i + 1 == argc)
-            bad = nj_option_wrong(argv[i], known, &err);
-        else if (!strcmp(argv[i], "--tolerance"))
-            bad = (j->tolerance = strtod(argv[++i], &end)) < 0 || *end;
-        else if (!strcmp(argv[i], "--top"))
-            bad = (j->top = (int)strtol(argv[++i], &end, 10)) < 0 || *end;
-        else if (!strcmp(argv[i], "--rounds"))
-            bad = (j->rounds = (int)strtol(argv[++i], &end, 10)) < 1 || *end || j->rounds > MOST_ROUNDS;
-        else if (!strcmp(argv[i], "--instance"))
-            j->instance = argv[++i];
-        else if (argv[i][0] == '-' && argv[i][1])
-            bad = nj_option_wrong(argv[i], known, &err);
-        else if (n < 2)
-            place[n++] = argv[i];
-        else
-            argv[j->n_sources++] = argv[i]; /* always at or before i */
-        if (bad && !err.text[0]) nj_fail(&err, "%s %s: not a number in its range", argv[i - 1], argv[i]);
-    }
-    int rc = NJ_EXIT_USAGE;
-    if (bad && err.text[0])
+    int rc = NJ_EXIT_USAGE, bad = nj_command_parse(&nj_command_diff, j, argc, argv, &words, &err);
+    if (!bad && words.n < 3) bad = nj_fail(&err, "OLD NEW SOURCE...; see `nightjar diff --help`");
+    if (bad) {
         fprintf(stderr, "nightjar diff: %s\n", err.text);
-    else if (bad || n < 2 || !j->n_sources)
-        fprintf(stderr, "nightjar diff: OLD NEW SOURCE...; see `nightjar diff --help`\n");
-    else {
+    } else {
         nj_log_level(NJ_LOG_WARN);
-        j->side[0].spec = place[0];
-        j->side[1].spec = place[1];
+        for (int k = 0; k < 2; k++) j->side[k].spec = words.item[k];
+        j->source = words.item + 2;
+        j->n_sources = words.n - 2;
         rc = work(j, &err);
         if (rc) nj_log(NJ_LOG_ERROR, "diff: %s", err.text);
     }
@@ -352,9 +350,3 @@ static int diff(int argc, char **argv)
     free(j);
     return rc;
 }
-
-NJ_COMMAND(diff) = { .name = "diff",
-                     .usage = "diff OLD NEW SOURCE...",
-                     .summary = "two builds of one module over the same alerts: what changed, what it cost",
-                     .help = help,
-                     .main = diff };

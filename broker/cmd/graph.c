@@ -21,7 +21,7 @@ NJ_COMMAND(graph) = {
     .usage = "graph [--dot] [run options] SOURCE",
     .summary = "the stages and why: which column orders which module",
     .main = graph_main,
-    .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_run },
+    .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_cli_run },
     .arguments = (const nj_meaning[]){ { "SOURCE", "as for run: its first packet says which survey's graph is meant" }, { 0 } },
     .by_table = true,
 };

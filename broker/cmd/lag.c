@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../base/option.h"
 #include "../base/buffer.h"
 #include "../base/kafka.h"
 #include "../base/log.h"
@@ -126,27 +125,8 @@ static int lag(const options *o, const char *spec, nj_error *err)
     return rc;
 }
 
-static int set_kafka(void *conf, const char *text, nj_error *err)
-{
-    return nj_settings_kafka(&((options *)conf)->settings, text, err);
-}
-
-static int add_file(void *conf, const char *path, nj_error *err)
-{
-    return nj_settings_file(&((options *)conf)->settings, path, err);
-}
-
-static int define(void *conf, const char *text, nj_error *err)
-{
-    return nj_settings_define(&((options *)conf)->settings, text, err);
-}
-
 static const nj_option table[] = {
-    { "kafka", 'X', NJ_OPTION_CALL, .value = "NAME=VALUE", .take = set_kafka, .doc = "a setting of librdkafka" },
-    { "config", 'c', NJ_OPTION_CALL, .value = "FILE", .take = add_file, .doc = "settings (INI), as for run" },
-    { "define", 'D', NJ_OPTION_CALL, .value = "SECTION.KEY=VALUE", .take = define, .doc = "one setting, as for run" },
-    { "json", 0, NJ_OPTION_FLAG, offsetof(options, json), .doc = "one object per partition, one line each" },
-    { 0 }
+    { "json", 0, NJ_OPTION_FLAG, offsetof(options, json), .doc = "one object per partition, one line each" }, { 0 }
 };
 
 static int lag_main(int argc, char **argv);
@@ -157,7 +137,7 @@ NJ_COMMAND(lag) = {
     .summary = "how far a consumer group is behind, per partition",
     .help = "Lag is the number of messages behind the committed offset; of a partition without one, all that it holds.\n",
     .main = lag_main,
-    .options = { table },
+    .options = { nj_options_of_settings, table },
     .arguments = (const nj_meaning[]){ { "TOPIC", "TOPIC[,TOPIC] or ^REGEX, with ?group=G as for run (default nightjar)" },
                                        { 0 } },
     .exits = (const nj_meaning[]){ { "2", "no broker answers, or the topics are not there" }, { 0 } },

@@ -5,17 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../base/option.h"
 #include "../graph/services.h"
 #include "command.h"
 #include "nightjar/model.h"
-
-static const char help[] =
-    "  check DIR...     hash and golden rows; ends with 1 if any model is refused\n"
-    "  info DIR...      inputs, features, outputs, origin\n"
-    "  --engine E       auto (default), builtin, or ort (ONNX Runtime: make onnxruntime, or ORT_DYLIB_PATH)\n"
-    "  --device D       cpu (default) or cuda\n"
-    "  --sum S          of forests: double (default) or float, as ONNX Runtime";
 
 enum { MAX_FILES = 64 };
 
@@ -111,46 +103,77 @@ static int one_model(const nj_model_service *service, const char *folder, const 
     return model ? 0 : 1;
 }
 
-static int usage(const char *why)
-{
-    fprintf(stderr, "nightjar model: %s; usage: nightjar model check|info DIR...\n", why);
-    return NJ_EXIT_USAGE;
-}
+typedef struct options {
+    const char *engine, *device, *sum;
+} options;
 
-static int run(int argc, char **argv)
+#define AT(x) offsetof(options, x)
+
+static const nj_option table[] = { { "engine", 0, NJ_OPTION_WORD, AT(engine), "E", "auto", .words = "auto|builtin|ort",
+                                     .doc = "auto, builtin, or ort (ONNX Runtime: make onnxruntime, or ORT_DYLIB_PATH)" },
+                                   { "device", 0, NJ_OPTION_WORD, AT(device), "D", "cpu", .words = "cpu|cuda",
+                                     .doc = "cpu or cuda" },
+                                   { "sum", 0, NJ_OPTION_WORD, AT(sum), "S", "double", .words = "double|float",
+                                     .doc = "of forests: double, or float as ONNX Runtime" },
+                                   { 0 } };
+
+static int check(int argc, char **argv);
+static int info(int argc, char **argv);
+static int model(int argc, char **argv);
+
+static const nj_meaning folders[] = { { "DIR", "a folder with a model, as data/models/README.md says" }, { 0 } };
+static const nj_meaning exits[] = { { "1", "a model is refused, or wrong usage" }, { 0 } };
+static const nj_command check_command = { .name = "check",
+                                          .usage = "check DIR...",
+                                          .summary = "hash and golden rows; ends with 1 if any model is refused",
+                                          .main = check,
+                                          .options = { table },
+                                          .arguments = folders,
+                                          .exits = exits,
+                                          .by_table = true };
+static const nj_command info_command = { .name = "info",
+                                         .usage = "info DIR...",
+                                         .summary = "inputs, features, outputs, origin",
+                                         .main = info,
+                                         .options = { table },
+                                         .arguments = folders,
+                                         .exits = exits,
+                                         .by_table = true };
+
+NJ_COMMAND(model) = {
+    .name = "model",
+    .usage = "model check|info DIR...",
+    .summary = "golden rows, hash and contents of model folders",
+    .main = model,
+    .verbs = (const nj_command *const[]){ &check_command, &info_command, NULL },
+    .by_table = true,
+};
+
+static int all(const nj_command *c, int argc, char **argv, int with_info)
 {
     const nj_model_service *service = nj_service(NJ_MODEL_SERVICE, 1);
-    nj_model_options o = { .size = sizeof o };
-    if (argc < 3) return usage("check or info, and a folder");
-    int with_info = !strcmp(argv[1], "info"), bad = 0, n = 0;
-    static const char *const verbs[] = { "check", "info", NULL }, *const known[] = { "--engine=", "--device=", "--sum=", NULL };
+    nj_words words;
     nj_error err;
-    if (!with_info && strcmp(argv[1], "check")) {
-        nj_word_wrong("command", argv[1], verbs, &err);
-        return usage(err.text);
-    }
-    for (int i = 2; i < argc; i++) {
-        const char **value = !strcmp(argv[i], "--engine")   ? &o.engine
-                             : !strcmp(argv[i], "--device") ? &o.device
-                             : !strcmp(argv[i], "--sum")    ? &o.sum
-                                                            : NULL;
-        if (argv[i][0] == '-' && (!value || i + 1 == argc)) {
-            nj_option_wrong(argv[i], known, &err);
-            return usage(err.text);
-        }
-        if (value) *value = argv[++i];
-    }
-    for (int i = 2; i < argc; i++) {
-        if (argv[i][0] == '-')
-            i++;
-        else
-            bad |= one_model(service, argv[i], &o, with_info), n++;
-    }
-    return n == 0 ? usage("no folder") : bad ? NJ_EXIT_USAGE : NJ_EXIT_OK;
+    options o = { 0 };
+    int bad = nj_command_parse(c, &o, argc, argv, &words, &err);
+    if (!bad && !words.n) bad = nj_fail(&err, "expected DIR...");
+    if (bad) return fprintf(stderr, "nightjar model %s: %s\n", c->name, err.text), NJ_EXIT_USAGE;
+    nj_model_options how = { .size = sizeof how, .engine = o.engine, .device = o.device, .sum = o.sum };
+    for (int i = 0; i < words.n; i++) bad |= one_model(service, words.item[i], &how, with_info);
+    return bad ? NJ_EXIT_USAGE : NJ_EXIT_OK;
 }
 
-NJ_COMMAND(model) = { .name = "model",
-                      .usage = "model check|info DIR...",
-                      .summary = "golden rows, hash and contents of model folders",
-                      .help = help,
-                      .main = run };
+static int check(int argc, char **argv)
+{
+    return all(&check_command, argc, argv, 0);
+}
+
+static int info(int argc, char **argv)
+{
+    return all(&info_command, argc, argv, 1);
+}
+
+static int model(int argc, char **argv)
+{
+    return nj_command_verb(&nj_command_model, argc, argv);
+}

@@ -51,7 +51,7 @@ NJ_COMMAND(modules) = {
     .usage = "modules [NAME] [options]",
     .summary = "the module table; with a NAME its needs, gives, settings, paper",
     .main = modules_main,
-    .options = { nj_cli_settings, nj_cli_modules },
+    .options = { nj_cli_settings, nj_cli_modules, nj_cli_paths },
     .arguments = (const nj_meaning[]){ { "NAME", "an instance: a module, or a [module.NAME] of the settings" }, { 0 } },
     .by_table = true,
 };

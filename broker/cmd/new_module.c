@@ -10,10 +10,6 @@
 #include "../graph/modules.h"
 #include "command.h"
 
-static const char help[] =
-    "\nWrites modules/NAME.c (NAME.c where there is no folder modules/); an existing file is never touched.\n"
-    "NAME: a small letter, then small letters, digits and '_'.\n";
-
 static int is_valid(const char *name)
 {
     size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
@@ -46,9 +42,26 @@ static int write_new(const char *path, const nj_buffer *text)
     return fclose(f) || bad ? -1 : 0;
 }
 
+static int new_module(int argc, char **argv);
+
+NJ_COMMAND(new_module) = {
+    .name = "new-module",
+    .usage = "new-module NAME",
+    .summary = "a module to fill in, that compiles, runs and passes conformance",
+    .help = "Writes modules/NAME.c (NAME.c where there is no folder modules/); an existing file is never touched.\n",
+    .main = new_module,
+    .arguments = (const nj_meaning[]){ { "NAME", "a small letter, then small letters, digits and '_'" }, { 0 } },
+    .exits = (const nj_meaning[]){ { "1", "the name is not one, or taken; the file exists or cannot be written" }, { 0 } },
+    .by_table = true,
+};
+
 static int new_module(int argc, char **argv)
 {
-    const char *name = argc == 2 ? argv[1] : "";
+    nj_words words;
+    nj_error err = { "" };
+    if (nj_command_parse(&nj_command_new_module, NULL, argc, argv, &words, &err))
+        return fprintf(stderr, "nightjar new-module: %s\n", err.text), NJ_EXIT_USAGE;
+    const char *name = words.n == 1 ? words.item[0] : "";
     const nj_embedded *template = nj_embedded_find("data/embed/module_template.c");
     char path[128];
     struct stat st;
@@ -78,6 +91,3 @@ static int new_module(int argc, char **argv)
     printf("  %snightjar profile %s %s --lines\n", in_tree ? "./" : "", path, in_tree ? "data/sample.tar.gz" : "ALERTS");
     return NJ_EXIT_OK;
 }
-
-NJ_COMMAND(new_module) = { "new-module", "new-module NAME", "a module to fill in, that compiles, runs and passes conformance",
-                           help, new_module };

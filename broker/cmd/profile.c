@@ -4,7 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../base/option.h"
 #include "../base/file.h"
 #include "../base/log.h"
 #include "../flow/cli.h"
@@ -14,178 +13,80 @@
 #include "../profile/profile.h"
 #include "command.h"
 
-static const char help[] =
-    "\nMODULE is an instance, a .c file or a .so. Two passes over the same alerts: a second, instrumented build counts each\n"
-    "line exactly; the production build is timed by random samples of its call stack.\n"
-    "  --lines              the table of lines (without it: of functions)\n"
-    "  -u SECONDS           unit of the times (1e-6)\n"
-    "  -z                   leave out functions that took no time\n"
-    "  -t                   sort functions by time\n"
-    "  -m                   a summary of the functions at the end\n"
-    "  --min-samples N      replay the alerts until there are so many (10000)\n"
-    "  --seconds S          or at most so long (60)\n"
-    "  --repeat R           replay them R times, whatever the samples\n"
-    "  --limit N            take the first N alerts\n"
-    "  -j N                 run the module in N threads, each of them sampled (1)\n"
-    "  --clock wall|cpu     what is timed (wall)\n"
-    "  --period random|fixed  of the samples (random; fixed can lock to a loop and is here to show it)\n"
-    "  --interval US        mean microseconds between samples (1000)\n"
-    "  --overhead           what the sampling itself costs, with more care: 201 pairs of replays with and without it\n"
-    "  --per-alert          each alert alone, in rounds of 10 s in all: percentiles, modes, outliers by their ids\n"
-    "  --counters           the machine's counters (perf events) per alert, or why there are none\n"
-    "  --no-hits            leave out the counting pass\n"
-    "  --json FILE          the profile as JSON\n"
-    "  --html FILE          one self-contained page: the source with its heat, and the flame graph\n"
-    "  --svg FILE           the flame graph alone\n"
-    "  -c FILE, -D section.key=value, --module-path DIR   as for `nightjar run`\n";
-
 typedef struct command {
     nj_cli cli;
     const char *module, *json, *html, *svg;
     nj_profile_show show;
     nj_pass_options pass;
-    int64_t limit, threads;
+    const char *clock, *period;
+    int64_t limit;
+    int threads;
     bool no_hits, counters, per_alert;
 } command;
 
-enum {
-    OPT_LINES = 256,
-    OPT_SAMPLES,
-    OPT_SECONDS,
-    OPT_REPEAT,
-    OPT_LIMIT,
-    OPT_CLOCK,
-    OPT_PERIOD,
-    OPT_NO_HITS,
-    OPT_OVERHEAD,
-    OPT_COUNTERS,
-    OPT_PER_ALERT,
-    OPT_INTERVAL,
-    OPT_JSON,
-    OPT_HTML,
-    OPT_SVG,
-    OPT_MODULE_PATH
+#define AT(x) offsetof(command, x)
+
+static const nj_option table[] = {
+    { "lines", 0, NJ_OPTION_FLAG, AT(show.lines), .doc = "the table of lines (without it: of functions)" },
+    { "unit", 'u', NJ_OPTION_F64, AT(show.unit_s), "SECONDS", "1e-6", 1e-12, 1e6, .doc = "unit of the times" },
+    { "skip-zero", 'z', NJ_OPTION_FLAG, AT(show.skip_zero), .doc = "leave out functions that took no time" },
+    { "sort", 't', NJ_OPTION_FLAG, AT(show.sort), .doc = "sort functions by time" },
+    { "summary", 'm', NJ_OPTION_FLAG, AT(show.summary), .doc = "a summary of the functions at the end" },
+    { "min-samples", 0, NJ_OPTION_I64, AT(pass.min_samples), "N", "10000", 1, 2e6,
+      .doc = "replay the alerts until there are so many" },
+    { "seconds", 0, NJ_OPTION_F64, AT(pass.seconds), "S", "60", 1e-6, 1e6, .doc = "or at most so long" },
+    { "repeat", 0, NJ_OPTION_I64, AT(pass.repeat), "R", NULL, 1, 1e9, .doc = "replay them R times, whatever the samples" },
+    { "limit", 0, NJ_OPTION_I64, AT(limit), "N", NULL, 1, 1e12, .doc = "take the first N alerts" },
+    { "threads", 'j', NJ_OPTION_INT, AT(threads), "N", "1", 1, NJ_REPLAY_THREADS,
+      .doc = "run the module in N threads, each of them sampled" },
+    { "clock", 0, NJ_OPTION_WORD, AT(clock), "wall|cpu", "wall", .words = "wall|cpu", .doc = "what is timed" },
+    { "period", 0, NJ_OPTION_WORD, AT(period), "random|fixed", "random", .words = "random|fixed",
+      .doc = "of the samples; fixed can lock to a loop and is here to show it" },
+    { "interval", 0, NJ_OPTION_F64, AT(pass.interval_us), "US", "1000", 1e-3, 1e9, .doc = "mean microseconds between samples" },
+    { "overhead", 0, NJ_OPTION_FLAG, AT(pass.overhead),
+      .doc = "what the sampling itself costs, with more care: 201 pairs of replays with and without it" },
+    { "per-alert", 0, NJ_OPTION_FLAG, AT(per_alert),
+      .doc = "each alert alone, in rounds of 10 s in all: percentiles, modes, outliers by their ids" },
+    { "counters", 0, NJ_OPTION_FLAG, AT(counters),
+      .doc = "the machine's counters (perf events) per alert, or why there are none" },
+    { "no-hits", 0, NJ_OPTION_FLAG, AT(no_hits), .doc = "leave out the counting pass" },
+    { "json", 0, NJ_OPTION_TEXT, AT(json), "FILE", .doc = "the profile as JSON" },
+    { "html", 0, NJ_OPTION_TEXT, AT(html), "FILE",
+      .doc = "one self-contained page: the source with its heat, and the flame graph" },
+    { "svg", 0, NJ_OPTION_TEXT, AT(svg), "FILE", .doc = "the flame graph alone" },
+    { 0 }
 };
-static const struct option longs[] = { { "lines", no_argument, NULL, OPT_LINES },
-                                       { "min-samples", required_argument, NULL, OPT_SAMPLES },
-                                       { "seconds", required_argument, NULL, OPT_SECONDS },
-                                       { "repeat", required_argument, NULL, OPT_REPEAT },
-                                       { "limit", required_argument, NULL, OPT_LIMIT },
-                                       { "clock", required_argument, NULL, OPT_CLOCK },
-                                       { "period", required_argument, NULL, OPT_PERIOD },
-                                       { "no-hits", no_argument, NULL, OPT_NO_HITS },
-                                       { "overhead", no_argument, NULL, OPT_OVERHEAD },
-                                       { "json", required_argument, NULL, OPT_JSON },
-                                       { "module-path", required_argument, NULL, OPT_MODULE_PATH },
-                                       { "counters", no_argument, NULL, OPT_COUNTERS },
-                                       { "per-alert", no_argument, NULL, OPT_PER_ALERT },
-                                       { "interval", required_argument, NULL, OPT_INTERVAL },
-                                       { "html", required_argument, NULL, OPT_HTML },
-                                       { "svg", required_argument, NULL, OPT_SVG },
-                                       { 0 } };
 
-static int positive(const char *name, const char *text, double most, double *value, nj_error *err)
-{
-    char *end;
-    *value = strtod(text, &end);
-    return end != text && !*end && *value > 0 && *value <= most
-               ? 0
-               : nj_fail(err, "%s %s: expected a number above 0, at most %g", name, text, most);
-}
+static int profile(int argc, char **argv);
 
-static int one_of(const char *name, const char *text, const char *first, const char *second, bool *is_second, nj_error *err)
-{
-    *is_second = !strcmp(text, second);
-    return *is_second || !strcmp(text, first) ? 0 : nj_fail(err, "%s %s: expected %s or %s", name, text, first, second);
-}
-
-static int take_number(command *c, int option, nj_error *err)
-{
-    double v = 0;
-    switch (option) {
-    case 'u': return positive("-u", optarg, 1e6, &c->show.unit_s, err);
-    case OPT_INTERVAL: return positive("--interval", optarg, 1e9, &c->pass.interval_us, err);
-    case OPT_SECONDS: return positive("--seconds", optarg, 1e6, &c->pass.seconds, err);
-    case OPT_SAMPLES:
-        if (positive("--min-samples", optarg, 2e6, &v, err)) return -1;
-        c->pass.min_samples = (int64_t)v;
-        return 0;
-    case OPT_REPEAT:
-        if (positive("--repeat", optarg, 1e9, &v, err)) return -1;
-        c->pass.repeat = (int64_t)v;
-        return 0;
-    case 'j':
-        if (positive("-j", optarg, NJ_REPLAY_THREADS, &v, err)) return -1;
-        c->threads = (int64_t)v;
-        return 0;
-    default:
-        if (positive("--limit", optarg, 1e12, &v, err)) return -1;
-        c->limit = (int64_t)v;
-        return 0;
-    }
-}
-
-static int take_option(command *c, int option, char **pass, int *n_pass, nj_error *err)
-{
-    switch (option) {
-    case 'c':
-        pass[(*n_pass)++] = (char *)"-c";
-        pass[(*n_pass)++] = optarg;
-        return 0;
-    case 'D':
-        pass[(*n_pass)++] = (char *)"-D";
-        pass[(*n_pass)++] = optarg;
-        return 0;
-    case OPT_MODULE_PATH:
-        pass[(*n_pass)++] = (char *)"--module-path";
-        pass[(*n_pass)++] = optarg;
-        return 0;
-    case 'z': c->show.skip_zero = true; return 0;
-    case 't': c->show.sort = true; return 0;
-    case 'm': c->show.summary = true; return 0;
-    case OPT_LINES: c->show.lines = true; return 0;
-    case OPT_NO_HITS: c->no_hits = true; return 0;
-    case OPT_OVERHEAD: c->pass.overhead = true; return 0;
-    case OPT_COUNTERS: c->counters = true; return 0;
-    case OPT_PER_ALERT: c->per_alert = true; return 0;
-    case OPT_JSON: c->json = optarg; return 0;
-    case OPT_HTML: c->html = optarg; return 0;
-    case OPT_SVG: c->svg = optarg; return 0;
-    case OPT_CLOCK: return one_of("--clock", optarg, "wall", "cpu", &c->pass.cpu, err);
-    case OPT_PERIOD: return one_of("--period", optarg, "random", "fixed", &c->pass.fixed, err);
-    case 'u':
-    case 'j':
-    case OPT_INTERVAL:
-    case OPT_SECONDS:
-    case OPT_SAMPLES:
-    case OPT_REPEAT:
-    case OPT_LIMIT: return take_number(c, option, err);
-    default: return -1; /* nj_getopt() has said why */
-    }
-}
+NJ_COMMAND(profile) = {
+    .name = "profile",
+    .usage = "profile MODULE SOURCE... [options]",
+    .summary = "what one module costs: hits and time per line, from the unmodified source",
+    .help = "Two passes over the same alerts: a second, instrumented build counts each line exactly; the production build is "
+            "timed by random samples of its call stack.\n",
+    .main = profile,
+    .options = { table, nj_cli_settings, nj_cli_paths },
+    .arguments = (const nj_meaning[]){ { "MODULE", "an instance, a .c file or a .so" }, { "SOURCE", "as for run" }, { 0 } },
+    .exits = (const nj_meaning[]){ { "1", "wrong usage or settings, or the module could not be built or run" },
+                                   { "2", "a source could not be read" },
+                                   { "3", "a file could not be written" },
+                                   { 0 } },
+    .by_table = true,
+};
 
 static int parse(command *c, int argc, char **argv, nj_error *err)
 {
-    char **pass = calloc((size_t)argc * 2 + 2, sizeof *pass);
-    if (!pass) return nj_fail(err, "out of memory");
-    int n = 0, rc = 0;
-    *c = (command){ .show = { .unit_s = 1e-6, .colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR") },
-                    .pass = { .min_samples = 10000, .seconds = 60, .interval_us = 1000 },
-                    .threads = 1 };
-    pass[n++] = argv[0];
-    optind = 1;
-    for (int option; rc == 0 && (option = nj_getopt(argc, argv, "c:D:j:u:ztm", longs, err)) != -1;)
-        rc = take_option(c, option, pass, &n, err);
-    if (rc == 0 && argc - optind < 2) rc = nj_fail(err, "expected MODULE SOURCE...; see `nightjar profile --help`");
-    for (int i = optind; rc == 0 && i < argc; i++) {
-        if (i == optind)
-            c->module = argv[i];
-        else
-            pass[n++] = argv[i];
-    }
-    if (rc == 0) rc = nj_cli_parse(&c->cli, n, pass, err);
-    free(pass);
-    return rc;
+    nj_run_options *o = &c->cli.options;
+    *c = (command){ .show = { .colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR") } };
+    if (nj_cli_read(&c->cli, nj_command_profile.options, argc, argv, err)) return -1;
+    if (o->n_sources < 2) return nj_fail(err, "expected MODULE SOURCE...; see `nightjar profile --help`");
+    c->pass.cpu = !strcmp(c->clock, "cpu");
+    c->pass.fixed = !strcmp(c->period, "fixed");
+    c->module = c->cli.source[0];
+    o->n_sources--;
+    memmove(c->cli.source, c->cli.source + 1, o->n_sources * sizeof *c->cli.source);
+    return 0;
 }
 
 /* "GNU C11 12.2.0 -march=... -O2 -g": the compiler and what decides about speed. */
@@ -311,7 +212,8 @@ static int run_passes(passes *s, nj_error *err)
     /* from here on: the counting pass is another process, of one thread */
     s->options.threads = (uint32_t)c->threads;
     if (nj_replay_open(&s->replay, &s->options, s->alerts, err)) return -1;
-    nj_answers_tell(&s->replay.engine.instances, s->replay.worker[0].own.worker->answers); /* of the first pass: it is the first worker's */
+    nj_answers_tell(&s->replay.engine.instances,
+                    s->replay.worker[0].own.worker->answers); /* of the first pass: it is the first worker's */
     p->threads = s->replay.n_workers;
     p->show = c->show;
     p->batch_rows = s->replay.batch_rows;
@@ -387,6 +289,3 @@ static int profile(int argc, char **argv)
     if (s.folder[0]) nj_build_remove(s.folder);
     return rc;
 }
-
-NJ_COMMAND(profile) = { "profile", "profile MODULE SOURCE... [options]",
-                        "what one module costs: hits and time per line, from the unmodified source", help, profile };

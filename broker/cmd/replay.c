@@ -6,25 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../base/option.h"
 #include "../base/log.h"
 #include "../engine/feed.h"
 #include "../engine/reader.h"
 #include "../simulate/replayer.h"
 #include "command.h"
-
-static const char help[] =
-    "\n"
-    "  --to kafka://HOST:PORT/TOPIC  where to (required)\n"
-    "  --rate N/s | xK | asap        messages per second; K times the original cadence (the alerts' jd); or as fast\n"
-    "                                as the brokers take them (default). With xK alerts that are out of order of time\n"
-    "                                are sorted within --window alerts, and refused beyond it\n"
-    "  --window N                    alerts held to sort them (default 4096, at most 256 MiB)\n"
-    "  --limit N                     stop after N messages\n"
-    "  -X NAME=VALUE                 a setting of librdkafka (sasl.username=..., compression.type=zstd)\n"
-    "  -c FILE, -D SECTION.KEY=VALUE settings, as for run\n"
-    "  -q                            no line at the end\n"
-    "\nEvery file or member becomes one message, byte for byte; an Avro file of many records stays one message.\n";
 
 static _Atomic int stop; /* set by a handler, read by the sending threads */
 
@@ -79,57 +65,56 @@ static int jd_of(void *opaque, nj_chunk *chunk, double *jd, nj_error *err)
 }
 
 typedef struct options {
+    nj_settings settings; /* first: nj_options_of_settings */
     nj_replayer_args args;
-    nj_settings settings;
     uint64_t limit;
-    int quiet;
+    int window;
+    bool quiet;
     jd_reader times;
 } options;
 
-static int set_kafka(nj_settings *settings, const char *text, nj_error *err)
+static int set_rate(void *conf, const char *text, nj_error *err)
 {
-    char name[128];
-    const char *equals = strchr(text, '=');
-    if (!equals || equals == text || equals - text >= (ptrdiff_t)sizeof name)
-        return nj_fail(err, "-X %s: expected name=value", text);
-    snprintf(name, sizeof name, "%.*s", (int)(equals - text), text);
-    return nj_settings_set(settings, "kafka", name, equals + 1, "-X") ? nj_fail(err, "out of memory") : 0;
+    options *o = conf;
+    return nj_pace_parse(text, &o->args.pace, &o->args.speed, err);
 }
 
-static int number(const char *name, const char *text, uint64_t max, uint64_t *value, nj_error *err)
-{
-    char *end;
-    unsigned long long v = strtoull(text, &end, 10);
-    if (end == text || *end || text[0] == '-' || v < 1 || v > max)
-        return nj_fail(err, "%s %s: expected 1 to %" PRIu64, name, text, max);
-    *value = v;
-    return 0;
-}
+static const nj_option table[] = {
+    { "to", 0, NJ_OPTION_TEXT, offsetof(options, args.to), "kafka://HOST:PORT/TOPIC", .doc = "where to (required)" },
+    { "rate", 0, NJ_OPTION_CALL, .value = "N/s|xK|asap", .take = set_rate,
+      .doc = "messages per second; K times the original cadence (the alerts' jd); or as fast as the brokers take them "
+             "(asap, the default). With xK alerts that are out of order of time are sorted within --window alerts, and "
+             "refused beyond it" },
+    { "window", 0, NJ_OPTION_INT, offsetof(options, window), "N", NULL, 1, 10000000,
+      .doc = "alerts held to sort them (default: 4096, at most 256 MiB)" },
+    { "limit", 0, NJ_OPTION_U64, offsetof(options, limit), "N", NULL, 1, (double)UINT64_MAX, .doc = "stop after N messages" },
+    { "quiet", 'q', NJ_OPTION_FLAG, offsetof(options, quiet), .doc = "no line at the end" },
+    { 0 }
+};
 
-static int parse(options *o, int argc, char **argv, nj_error *err)
+static int replay_main(int argc, char **argv);
+
+NJ_COMMAND(replay) = {
+    .name = "replay",
+    .usage = "replay SOURCE... --to kafka://HOST:PORT/TOPIC [--rate N/s|xK|asap]",
+    .summary = "stored alerts into Kafka, byte for byte, at a pace",
+    .help = "Every file or member becomes one message, byte for byte; an Avro file of many records stays one message.\n",
+    .main = replay_main,
+    .options = { table, nj_options_of_settings },
+    .arguments = (const nj_meaning[]){ { "SOURCE", "as for run" }, { 0 } },
+    .exits = (const nj_meaning[]){ { "2", "a source could not be read" },
+                                   { "3", "messages were not delivered" },
+                                   { "130", "interrupted" },
+                                   { 0 } },
+    .by_table = true,
+};
+
+static int parse(options *o, nj_words *words, int argc, char **argv, nj_error *err)
 {
-    static const struct option known[] = { { "to", required_argument, NULL, 't' },
-                                           { "rate", required_argument, NULL, 'r' },
-                                           { "window", required_argument, NULL, 'w' },
-                                           { "limit", required_argument, NULL, 'l' },
-                                           { 0 } };
-    uint64_t window = 0;
-    int failed = 0;
-    for (int k; !failed && (k = nj_getopt(argc, argv, "X:c:D:q", known, err)) != -1;) switch (k) {
-        case 't': o->args.to = optarg; break;
-        case 'r': failed = nj_pace_parse(optarg, &o->args.pace, &o->args.speed, err); break;
-        case 'w': failed = number("--window", optarg, 10000000, &window, err); break;
-        case 'l': failed = number("--limit", optarg, UINT64_MAX, &o->limit, err); break;
-        case 'X': failed = set_kafka(&o->settings, optarg, err); break;
-        case 'c': failed = nj_settings_file(&o->settings, optarg, err); break;
-        case 'D': failed = nj_settings_define(&o->settings, optarg, err); break;
-        case 'q': o->quiet = 1; break;
-        default: failed = -1; /* nj_getopt() has said why */
-        }
-    o->args.window = (uint32_t)window;
-    if (failed) return -1;
+    if (nj_command_parse(&nj_command_replay, o, argc, argv, words, err)) return -1;
+    o->args.window = (uint32_t)o->window;
     if (!o->args.to) return nj_fail(err, "--to kafka://HOST:PORT/TOPIC is missing");
-    return optind == argc ? nj_fail(err, "no SOURCE given") : 0;
+    return words->n ? 0 : nj_fail(err, "no SOURCE given");
 }
 
 /* All sources to their ends. Returns an exit code. */
@@ -209,16 +194,14 @@ static int replay_main(int argc, char **argv)
     options o = { 0 };
     nj_error err = { "" };
     int rc = NJ_EXIT_USAGE;
-    if (parse(&o, argc, argv, &err) == 0) {
+    nj_words words;
+    if (parse(&o, &words, argc, argv, &err) == 0) {
         struct sigaction act = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
         sigaction(SIGINT, &act, NULL);
         sigaction(SIGTERM, &act, NULL);
-        rc = replay_all(&o, argv + optind, (uint32_t)(argc - optind), &err);
+        rc = replay_all(&o, words.item, (uint32_t)words.n, &err);
     }
     if (rc) nj_log(NJ_LOG_ERROR, "replay: %s", err.text);
     free_options(&o);
     return !rc && stop ? NJ_EXIT_INTERRUPTED : rc;
 }
-
-NJ_COMMAND(replay) = { "replay", "replay SOURCE... --to kafka://HOST:PORT/TOPIC [--rate N/s|xK|asap]",
-                       "stored alerts into Kafka, byte for byte, at a pace", help, replay_main };

@@ -4,16 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../base/option.h"
 #include "../report/bench_file.h"
 #include "../report/html.h"
 #include "command.h"
-
-static const char help[] =
-    "RUN.json is what `nightjar run --report` wrote. Further reports of the same run give the throughput its mean and spread.\n"
-    "  -o FILE                     the page (default: report.html)\n"
-    "  --exposure NAME,ALERTS,CORES  a survey for the lines `1 s / 2 s per exposure` (default: ZTF,600,8 and LSST,10000,16;\n"
-    "                              the first one given replaces them)";
 
 static int add_run(nj_page *p, const char *path, char **text)
 {
@@ -40,14 +33,18 @@ static int add_run(nj_page *p, const char *path, char **text)
     return 0;
 }
 
-static int add_exposure(nj_page *p, const char *text)
+typedef struct options {
+    nj_page page;
+    const char *out;
+} options;
+
+static int add_exposure(void *conf, const char *text, nj_error *err)
 {
+    nj_page *p = &((options *)conf)->page;
     nj_exposure e = { "", 0, 0 };
     if (p->n_exposures == NJ_HTML_LINES || sscanf(text, "%31[^,],%lf,%lf", e.name, &e.alerts, &e.cores) != 3 || !(e.alerts > 0) ||
-        !(e.cores > 0)) {
-        fprintf(stderr, "nightjar report: --exposure %s: expected NAME,ALERTS,CORES\n", text);
-        return -1;
-    }
+        !(e.cores > 0))
+        return nj_fail(err, "--exposure %s: expected NAME,ALERTS,CORES", text);
     p->exposure[p->n_exposures++] = e;
     return 0;
 }
@@ -67,38 +64,50 @@ static int write_page(const nj_page *p, const char *path)
     return bad ? -1 : 0;
 }
 
+static const nj_option table[] = {
+    { "output", 'o', NJ_OPTION_TEXT, offsetof(options, out), "FILE", "report.html", .doc = "the page" },
+    { "exposure", 0, NJ_OPTION_CALL, .value = "NAME,ALERTS,CORES", .take = add_exposure,
+      .doc = "a survey for the lines `1 s / 2 s per exposure` (default: ZTF,600,8 and LSST,10000,16; the first one given "
+             "replaces them)" },
+    { 0 }
+};
+
+static int report(int argc, char **argv);
+
+NJ_COMMAND(report) = {
+    .name = "report",
+    .usage = "report RUN.json... [-o report.html]",
+    .summary = "a run as one self-contained page",
+    .main = report,
+    .options = { table },
+    .arguments = (const nj_meaning[]){ { "RUN.json",
+                                         "what `nightjar run --report` wrote. Further reports of the same run give the "
+                                         "throughput its mean and spread" },
+                                       { 0 } },
+    .exits = (const nj_meaning[]){ { "2", "a report could not be read" }, { 0 } },
+    .by_table = true,
+};
+
 static int report(int argc, char **argv)
 {
     static const nj_exposure usual[] = { { "ZTF", 600, 8 }, { "LSST", 10000, 16 } };
-    nj_page p = { 0 };
-    const char *out = "report.html";
+    options o = { 0 };
+    nj_page *p = &o.page;
+    nj_words words;
+    nj_error err;
     char *text = NULL;
     int rc = NJ_EXIT_OK;
-    for (int i = 1; i < argc && rc == NJ_EXIT_OK; i++) {
-        if (!strcmp(argv[i], "-o") && i + 1 < argc)
-            out = argv[++i];
-        else if (!strcmp(argv[i], "--exposure") && i + 1 < argc)
-            rc = add_exposure(&p, argv[++i]) ? NJ_EXIT_USAGE : NJ_EXIT_OK;
-        else if (argv[i][0] == '-') {
-            nj_error err;
-            nj_option_wrong(argv[i], (const char *const[]){ "-o=", "--exposure=", NULL }, &err);
-            rc = (fprintf(stderr, "nightjar report: %s\n", err.text), NJ_EXIT_USAGE);
-        } else if (add_run(&p, argv[i], &text))
-            rc = NJ_EXIT_SOURCE;
+    if (nj_command_parse(&nj_command_report, &o, argc, argv, &words, &err))
+        rc = (fprintf(stderr, "nightjar report: %s\n", err.text), NJ_EXIT_USAGE);
+    for (int i = 0; i < words.n && rc == NJ_EXIT_OK; i++)
+        if (add_run(p, words.item[i], &text)) rc = NJ_EXIT_SOURCE;
+    if (rc == NJ_EXIT_OK && !p->n_runs) rc = (fprintf(stderr, "nightjar report: no RUN.json given\n"), NJ_EXIT_USAGE);
+    if (!p->n_exposures) {
+        memcpy(p->exposure, usual, sizeof usual);
+        p->n_exposures = sizeof usual / sizeof *usual;
     }
-    if (rc == NJ_EXIT_OK && !p.n_runs) rc = (fprintf(stderr, "nightjar report: no RUN.json given\n"), NJ_EXIT_USAGE);
-    if (!p.n_exposures) {
-        memcpy(p.exposure, usual, sizeof usual);
-        p.n_exposures = sizeof usual / sizeof *usual;
-    }
-    if (rc == NJ_EXIT_OK && write_page(&p, out)) rc = NJ_EXIT_USAGE;
-    for (uint32_t i = 0; i < p.n_runs; i++) json_decref((json_t *)p.run[i]);
+    if (rc == NJ_EXIT_OK && write_page(p, o.out)) rc = NJ_EXIT_USAGE;
+    for (uint32_t i = 0; i < p->n_runs; i++) json_decref((json_t *)p->run[i]);
     free(text);
     return rc;
 }
-
-NJ_COMMAND(report) = { .name = "report",
-                       .usage = "report RUN.json [-o report.html]",
-                       .summary = "a run as one self-contained page",
-                       .help = help,
-                       .main = report };

@@ -10,7 +10,7 @@ NJ_COMMAND(run) = {
     .usage = "run [options] SOURCE...",
     .summary = "consume, decode, run the modules, write, account, measure",
     .main = run_main,
-    .options = { nj_cli_settings, nj_cli_modules, nj_cli_run },
+    .options = { nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_cli_run },
     .arguments = (const nj_meaning[]){ { "SOURCE",
                                          "FILE.avro, FOLDER (Avro or Parquet), FILE.tar, FILE.tar.gz, - (stdin: OCF or tar), "
                                          "kafka://HOST:PORT/TOPIC[,TOPIC] or /^REGEX with ?group=G&from=FROM&until=UNTIL, "

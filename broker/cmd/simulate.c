@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../base/option.h"
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "../simulate/simulate.h"
@@ -21,7 +20,8 @@ enum { SLOTS_PER_THREAD = 32, MOST_THREADS = 64 };
 typedef struct options {
     nj_simulator_conf conf;
     const char *out, *truth;
-    int threads, overwrite, quiet;
+    int threads, exposures;
+    bool overwrite, quiet;
     nj_settings settings;
 } options;
 
@@ -137,23 +137,10 @@ done:
     return code;
 }
 
-static int number(const char *option, const char *text, uint64_t lo, uint64_t hi, uint64_t *value)
-{
-    char *end;
-    errno = 0;
-    unsigned long long v = strtoull(text, &end, 10);
-    if (*text == '-' || end == text || *end || errno || v < lo || v > hi) {
-        nj_log(NJ_LOG_ERROR, "simulate: %s %s is not a whole number from %llu to %llu", option, text, (unsigned long long)lo,
-               (unsigned long long)hi);
-        return -1;
-    }
-    *value = v;
-    return 0;
-}
-
 /* 2024-03-15 or 20240315. */
-static int night(const char *text, int *value)
+static int night(void *conf, const char *text, nj_error *err)
 {
+    options *o = conf;
     char digits[9];
     size_t n = 0;
     for (const char *p = text; *p; p++) {
@@ -162,109 +149,77 @@ static int night(const char *text, int *value)
         if (n >= 8) break;
         digits[n++] = *p;
     }
-    if (n != 8) {
-        nj_log(NJ_LOG_ERROR, "simulate: --night %s is not a date of the form 2024-03-15", text);
-        return -1;
-    }
+    if (n != 8) return nj_fail(err, "--night %s is not a date of the form 2024-03-15", text);
     digits[8] = 0;
-    *value = atoi(digits);
+    o->conf.night = atoi(digits);
     return 0;
 }
 
-static int parse(int argc, char **argv, options *o)
+static int set_kafka(void *conf, const char *text, nj_error *err)
 {
-    enum { SURVEY = 256, ALERTS, SEED, EXPOSURES, NIGHT, SCHEMA, ENCODER, TRUTH, OVERWRITE };
-    static const struct option table[] = { { "survey", 1, 0, SURVEY },
-                                           { "alerts", 1, 0, ALERTS },
-                                           { "seed", 1, 0, SEED },
-                                           { "exposures", 1, 0, EXPOSURES },
-                                           { "night", 1, 0, NIGHT },
-                                           { "schema", 1, 0, SCHEMA },
-                                           { "encoder", 1, 0, ENCODER },
-                                           { "truth", 1, 0, TRUTH },
-                                           { "out", 1, 0, 'o' },
-                                           { "threads", 1, 0, 'j' },
-                                           { "overwrite", 0, 0, OVERWRITE },
-                                           { "quiet", 0, 0, 'q' },
-                                           { 0 } };
-    uint64_t value;
-    nj_error err;
-    char kafka[1024];
-    optind = 1;
-    for (int c; (c = nj_getopt(argc, argv, "o:j:n:qX:", table, &err)) != -1;) switch (c) {
-        case SURVEY: o->conf.survey = optarg; break;
-        case 'n':
-        case ALERTS:
-            if (number("--alerts", optarg, 1, 1000000000, &o->conf.alerts)) return -1;
-            break;
-        case SEED:
-            if (number("--seed", optarg, 0, UINT64_MAX, &o->conf.seed)) return -1;
-            break;
-        case EXPOSURES:
-            if (number("--exposures", optarg, 1, 1 << 20, &value)) return -1;
-            o->conf.exposures = (uint32_t)value;
-            break;
-        case NIGHT:
-            if (night(optarg, &o->conf.night)) return -1;
-            break;
-        case SCHEMA: o->conf.schema = optarg; break;
-        case ENCODER: o->conf.encoder = optarg; break;
-        case TRUTH: o->truth = optarg; break;
-        case OVERWRITE: o->overwrite = 1; break;
-        case 'o': o->out = optarg; break;
-        case 'q': o->quiet = 1; break;
-        case 'j':
-            if (number("-j", optarg, 1, MOST_THREADS, &value)) return -1;
-            o->threads = (int)value;
-            break;
-        case 'X':
-            snprintf(kafka, sizeof kafka, "kafka.%s", optarg);
-            if (nj_settings_define(&o->settings, kafka, &err)) {
-                nj_log(NJ_LOG_ERROR, "-X %s: expected name=value", optarg);
-                return -1;
-            }
-            break;
-        default: nj_log(NJ_LOG_ERROR, "simulate: %s", err.text); return -1;
-        }
-    if (optind < argc) {
-        nj_log(NJ_LOG_ERROR, "simulate: '%s' is not an option; the output is named by -o", argv[optind]);
-        return -1;
-    }
-    if (o->out && !o->conf.encoder && o->conf.survey && !strcmp(o->conf.survey, "lsst") && !strncmp(o->out, "kafka://", 8))
-        o->conf.encoder = "confluent";
-    if (o->out) return 0;
-    nj_log(NJ_LOG_ERROR, "simulate: -o OUT is missing: a .tar.gz, a .tar, a folder, - or kafka://HOST:PORT/TOPIC");
-    return -1;
+    return nj_settings_kafka(&((options *)conf)->settings, text, err);
 }
 
-static int run(int argc, char **argv)
-{
-    options o = { .threads = omp_get_num_procs() };
-    if (o.threads > MOST_THREADS) o.threads = MOST_THREADS;
-    signal(SIGPIPE, SIG_IGN); /* a reader that leaves early is an error of write(2), so that truth.csv is still closed */
-    int code = parse(argc, argv, &o) ? NJ_EXIT_USAGE : simulate(&o);
-    nj_settings_free(&o.settings);
-    return code;
-}
+#define AT(x) offsetof(options, x)
+
+static const nj_option table[] = {
+    { "out", 'o', NJ_OPTION_TEXT, AT(out), "OUT",
+      .doc = "OUT.tar.gz, OUT.tar, a folder, - (tar on standard output), or kafka://HOST:PORT/TOPIC" },
+    { "alerts", 'n', NJ_OPTION_U64, AT(conf.alerts), "N", NULL, 1, 1e9, .doc = "how many (1000)" },
+    { "seed", 0, NJ_OPTION_U64, AT(conf.seed), "S", NULL, 0, (double)UINT64_MAX,
+      .doc = "the same seed gives the same bytes, on any number of threads (0)" },
+    { "exposures", 0, NJ_OPTION_INT, AT(exposures), "N", NULL, 1, 1 << 20,
+      .doc = "over how many exposures (one per 300 alerts, LSST one per 10,000; at least 4)" },
+    { "night", 0, NJ_OPTION_CALL, .value = "DATE", .take = night,
+      .doc = "night of observation, UTC (2024-03-15); nights of a seed see the same fields and objects" },
+    { "survey", 0, NJ_OPTION_TEXT, AT(conf.survey), "NAME",
+      .doc = "ztf, or lsst: packets of release 11.0, 10,000 alerts per visit and bursts of four times as many" },
+    { "schema", 0, NJ_OPTION_TEXT, AT(conf.schema), "V", .doc = "3.3, 4.02 (with forced photometry) or mix (mix, by exposure)" },
+    { "encoder", 0, NJ_OPTION_TEXT, AT(conf.encoder), "E",
+      .doc = "stream, archive or mix: the two real writers differ in the order of unions (mix); LSST: stream (container "
+             "files) or confluent (schema id 1100 and datum; to Kafka by default)" },
+    { "truth", 0, NJ_OPTION_TEXT, AT(truth), "FILE",
+      .doc = "what each alert really is (truth.csv beside OUT; for - and kafka:// only when named)" },
+    { "threads", 'j', NJ_OPTION_INT, AT(threads), "N", NULL, 1, MOST_THREADS, .doc = "compute threads (all)" },
+    { "kafka", 'X', NJ_OPTION_CALL, .value = "NAME=VALUE", .take = set_kafka, .doc = "a setting of librdkafka" },
+    { "overwrite", 0, NJ_OPTION_FLAG, AT(overwrite), .doc = "replace an output file, add to a folder" },
+    { "quiet", 'q', NJ_OPTION_FLAG, AT(quiet), .doc = "no progress, no summary" },
+    { 0 }
+};
+
+static int run(int argc, char **argv);
 
 NJ_COMMAND(simulate) = {
     .name = "simulate",
     .usage = "simulate [options] -o OUT",
     .summary = "a realistic night of alerts with known truth",
-    .help =
-        "\n  -o, --out OUT       OUT.tar.gz, OUT.tar, a folder, - (tar on standard output), or kafka://HOST:PORT/TOPIC\n"
-        "  -n, --alerts N      how many (1000)\n"
-        "      --seed S        the same seed gives the same bytes, on any number of threads (0)\n"
-        "      --exposures N   over how many exposures (one per 300 alerts, LSST one per 10,000; at least 4)\n"
-        "      --night DATE    night of observation, UTC (2024-03-15); nights of a seed see the same fields and objects\n"
-        "      --survey NAME   ztf, or lsst: packets of release 11.0, 10,000 alerts per visit and bursts of four times as many\n"
-        "      --schema V      3.3, 4.02 (with forced photometry) or mix (mix, by exposure)\n"
-        "      --encoder E     stream, archive or mix: the two real writers differ in the order of unions (mix);\n"
-        "                      LSST: stream (container files) or confluent (schema id 1100 and datum; to Kafka by default)\n"
-        "      --truth FILE    what each alert really is (truth.csv beside OUT; for - and kafka:// only when named)\n"
-        "  -j, --threads N     compute threads (all)\n"
-        "  -X NAME=VALUE       setting of librdkafka\n"
-        "      --overwrite     replace an output file, add to a folder\n"
-        "  -q, --quiet         no progress, no summary\n",
     .main = run,
+    .options = { table },
+    .exits = (const nj_meaning[]){ { "3", "the output could not be written" }, { 0 } },
+    .by_table = true,
 };
+
+static int parse(int argc, char **argv, options *o, nj_error *err)
+{
+    nj_words words;
+    if (nj_command_parse(&nj_command_simulate, o, argc, argv, &words, err)) return -1;
+    if (words.n) return nj_fail(err, "'%s' is not an option; the output is named by -o", words.item[0]);
+    if (!o->out) return nj_fail(err, "-o OUT is missing: a .tar.gz, a .tar, a folder, - or kafka://HOST:PORT/TOPIC");
+    if (o->exposures) o->conf.exposures = (uint32_t)o->exposures;
+    bool lsst = o->conf.survey && !strcmp(o->conf.survey, "lsst");
+    if (!o->conf.encoder && lsst && !strncmp(o->out, "kafka://", 8)) o->conf.encoder = "confluent";
+    return 0;
+}
+
+static int run(int argc, char **argv)
+{
+    options o = { .threads = omp_get_num_procs() };
+    nj_error err = { "" };
+    if (o.threads > MOST_THREADS) o.threads = MOST_THREADS;
+    signal(SIGPIPE, SIG_IGN); /* a reader that leaves early is an error of write(2), so that truth.csv is still closed */
+    int bad = parse(argc, argv, &o, &err);
+    if (bad) nj_log(NJ_LOG_ERROR, "simulate: %s", err.text);
+    int code = bad ? NJ_EXIT_USAGE : simulate(&o);
+    nj_settings_free(&o.settings);
+    return code;
+}

@@ -8,7 +8,8 @@
 
 /* Options of a run; offsets into nj_cli, which is the first member of the struct of a command that has more. */
 extern const nj_option nj_cli_settings[]; /* -c, -D */
-extern const nj_option nj_cli_modules[];  /* -m, --module-path */
+extern const nj_option nj_cli_modules[];  /* -m */
+extern const nj_option nj_cli_paths[];    /* --module-path */
 extern const nj_option nj_cli_run[];      /* all others */
 
 typedef struct nj_cli {

@@ -135,9 +135,11 @@ const nj_option nj_cli_settings[] = { { "config", 'c', NJ_OPTION_CALL, .value = 
 
 const nj_option nj_cli_modules[] = { { "modules", 'm', NJ_OPTION_TEXT, AT(options.select), "LIST",
                                        .doc = "modules: names replace the default set; +x and -x change it" },
-                                     { "module-path", 0, NJ_OPTION_CALL, .value = "PATH", .take = add_module_path,
-                                       .doc = "modules from shared objects: a file, or a folder of them (repeatable)" },
                                      { 0 } };
+
+const nj_option nj_cli_paths[] = { { "module-path", 0, NJ_OPTION_CALL, .value = "PATH", .take = add_module_path,
+                                     .doc = "modules from shared objects: a file, or a folder of them (repeatable)" },
+                                   { 0 } };
 
 const nj_option nj_cli_run[] = {
     { "where", 'w', NJ_OPTION_TEXT, AT(options.where), "'SQL'",
@@ -238,6 +240,6 @@ int nj_cli_read(nj_cli *cli, const nj_option *const *tables, int argc, char **ar
 
 int nj_cli_parse(nj_cli *cli, int argc, char **argv, nj_error *err)
 {
-    static const nj_option *const tables[] = { nj_cli_settings, nj_cli_modules, nj_cli_run, NULL };
+    static const nj_option *const tables[] = { nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_cli_run, NULL };
     return nj_cli_read(cli, tables, argc, argv, err);
 }

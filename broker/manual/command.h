@@ -14,7 +14,7 @@ typedef struct nj_meaning {
     const char *name, *doc;
 } nj_meaning;
 
-enum { NJ_COMMAND_TABLES = 4 };
+enum { NJ_COMMAND_TABLES = 5 };
 
 typedef struct nj_command {
     const char *name;    /* as typed; '-' where the file name has '_' */

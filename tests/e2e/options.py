@@ -6,8 +6,14 @@ from tap import ROOT, Folder, done, nightjar, ok
 SAMPLE = os.path.join(ROOT, "data", "sample.tar.gz")
 
 
-def commands():
-    return json.loads(nightjar("help", "--json").stdout)
+def leaves(all_of_them, before=()):
+    """(words, command) of all that take options: `lag`, `catalog build`."""
+    for c in all_of_them:
+        words = [*before, c["name"]]
+        if c.get("commands"):
+            yield from leaves(c["commands"], words)
+        else:
+            yield words, c
 
 
 def from_table(c):
@@ -15,8 +21,8 @@ def from_table(c):
     return {"--" + o["name"]: o["value"] is not None for o in c["options"]}
 
 
-def options(text):
-    """{--option: takes a value} as a help text says it: an option that begins a line, before two blanks; or in the usage."""
+def from_help(text):
+    """The same of a command without a table."""
     found = {}
     for m in re.finditer(r"(--[a-z][a-z-]*)((?:[ =](?=[A-Z]))?)", text):
         found[m.group(1)] = found.get(m.group(1), False) or bool(m.group(2))
@@ -40,41 +46,30 @@ def check(words, known, args=()):
         refused(f"{name} {wrong}", [f"option {wrong} is not known; did you mean --", ], *words, *args, wrong, *(["1"] if has_value else []))
         if has_value:
             refused(f"{name} {option} without its value", [f"option {option} lacks its value"], *words, *args, option)
-    refused(f"{name} --zzzzzzzz", ["option --zzzzzzzz is not known; there"], *words, *args, "--zzzzzzzz")
+    refused(f"{name} --zzzzzzzz", ["option --zzzzzzzz is not known; there " + ("is" if len(known) == 1 else "are")], *words, *args, "--zzzzzzzz")
     refused(f"{name} -Z", ["option -Z is not known"], *words, *args, "-Z")
 
 
+def values(words, c):
+    """Numbers out of their ranges and words that are none of those that there are."""
+    for o in c["options"]:
+        for value in (["x", str(o["range"][1] * 10 + 1)[:40]] if "range" in o else []) + (["zzz"] if "words" in o else []):
+            refused(f"{' '.join(words)} --{o['name']} {value}", [f"--{o['name']} {value}: expected"], *words, f"--{o['name']}", value)
+
+
 def main():
-    tables = {c["name"]: c for c in commands()}
-    ok(len(tables) > 12 and "run" in tables, "the commands are found", list(tables))
-    run = from_table(tables["run"])
-    ok("--columns" in run and run["--columns"] and not run["--strict"], "the options of run are found", run)
-    for name, c in tables.items():
-        own = from_table(c) if c["by_table"] else options(nightjar(name, "--help").stdout)
-        if name == "new-module":
-            refused("new-module takes no option", ["expected one NAME"], name, "--zzz")
-        elif name in ("catalog", "model"):
-            verbs = {"catalog": ["build", "info", "query", "check"], "model": ["check", "info"]}[name]
-            for verb in verbs:
-                refused(f"{name} {verb}q", [f"did you mean '{verb}'?"], name, verb + "q", "x")
-            refused(f"{name} zzzzzzzz", ["there are " + ", ".join(verbs)], name, "zzzzzzzz", "x")
-        elif name == "demo":
-            check([name], own)
-            refused("demo with a source", ["would not be read"], name, SAMPLE)
-        elif name == "compare":
-            check([name], {k: v for k, v in own.items() if k not in ("--history", "--json", "--report")})
-            check([name, "--history"], {"--gate": False, "--only": True})
-        elif name == "report":
-            check([name], {"--exposure": True})
-        elif name == "inspect":
-            check([name], own, [SAMPLE])
-        else:
-            check([name], own)
-    check(["catalog", "build"], {"--ra": True, "--columns": True, "--compact": False, "--pm-unit": True}, ["x.csv"])
-    check(["catalog", "info"], {"--json": False}, ["x.njx"])
-    check(["catalog", "query"], {"--epoch": True, "--max": True, "--json": False}, ["x.njx", "1", "-5", "1"])
-    check(["catalog", "check"], {"--cones": True, "--seed": True}, ["x.njx"])
-    check(["model", "check"], {"--engine": True, "--device": True, "--sum": True}, ["x"])
+    tables = json.loads(nightjar("help", "--json").stdout)
+    ok(len(tables) > 12, "the commands are found", [c["name"] for c in tables])
+    for words, c in leaves(tables):
+        check(words, from_table(c) if c["by_table"] else from_help(nightjar(*words, "--help").stdout))
+        values(words, c)
+    for c in tables:
+        verbs = [v["name"] for v in c.get("commands", [])]
+        for verb in verbs:
+            refused(f"{c['name']} {verb}q", [f"did you mean '{verb}'?"], c["name"], verb + "q", "x")
+        if verbs:
+            refused(f"{c['name']} zzzzzzzz", ["there are " + ", ".join(verbs)], c["name"], "zzzzzzzz", "x")
+    refused("demo with a source", ["would not be read"], "demo", SAMPLE)
 
 
 def letters():
