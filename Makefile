@@ -3,6 +3,7 @@
 #   make test     all tests              make check    format, lint, include test
 #   make test-timing  what only a clock can tell (it judges this machine, and gates nothing)
 #   make sanitize tests under ASan+UBSan, threaded ones under TSan
+#   make man      pages for man and completion for shells, into build/man
 #   make picture  who includes whom, into README.md     make figures   the pictures of the documents
 .DEFAULT_GOAL := all
 V ?= 0
@@ -25,6 +26,7 @@ COMMON := $(OPT.$(FLAVOUR)) -fopenmp -ffp-contract=off -fno-math-errno -fPIC -D_
 LIBS   := -lrdkafka -lavro -lcfitsio -lsqlite3 -larchive -ldeflate -lsnappy -lzstd -lz -llzma -lbz2 -ljansson -lcurl -linih \
           -lerfa -lwcs -lxml2 -lcminpack -lfftw3f -lfftw3 -lgsl -lgslcblas -lmicrohttpd -lcrypto -ldw -lelf -lunwind -ldl -lm -lpthread
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+DATE    := $(shell git log -1 --format=%cs 2>/dev/null)
 
 src     := $(sort $(wildcard broker/*.c broker/*/*.c))
 cxx     := $(sort $(wildcard broker/*/*.cc))
@@ -44,7 +46,7 @@ timings := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/timing/
 fuzzbin := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
 soobj   := $(patsubst modules/%.c,$(BUILD)/so/%.so,$(modules))
 
-.PHONY: all demo test test-timing timingbins check sanitize bench install clean deps so testbins onnxruntime soak fuzz picture figures FORCE
+.PHONY: all demo test test-timing timingbins check sanitize bench man install clean deps so testbins onnxruntime soak fuzz picture figures FORCE
 all: $(BIN)
 
 $(BUILD)/%.c.o: %.c
@@ -62,7 +64,7 @@ $(BUILD)/broker/base/version.c.o: $(gen)/revision
 $(gen)/revision: FORCE
 	@mkdir -p $(@D)
 	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
-$(BUILD)/broker/base/version.c.o: COMMON += -DNJ_VERSION='"$(VERSION)"' -DNJ_FLAGS='"$(OPT.$(FLAVOUR)) $(CFLAGS)"'
+$(BUILD)/broker/base/version.c.o: COMMON += -DNJ_VERSION='"$(VERSION)"' -DNJ_DATE='"$(DATE)"' -DNJ_FLAGS='"$(OPT.$(FLAVOUR)) $(CFLAGS)"'
 
 # --- generated: the tables of modules and commands, and the files that travel inside the binary --------------------
 # Rewritten only when a list changes, so that adding or removing a file relinks and nothing else.
@@ -159,12 +161,26 @@ figures: all
 onnxruntime:
 	@.ci/onnxruntime
 
-install: all so
+# Pages for man, and completion for bash and zsh, from the tables of the commands.
+man: all
+	@mkdir -p build/man
+	@rm -f build/man/*
+	@./$(BIN) man > build/man/nightjar.1
+	@for c in $(subst _,-,$(cmds)); do ./$(BIN) man $$c > build/man/nightjar-$$c.1 || exit 1; done
+	@./$(BIN) completion bash > build/man/nightjar.bash
+	@./$(BIN) completion zsh > build/man/_nightjar
+	@echo '  build/man: nightjar.1, a page of each command, nightjar.bash, _nightjar'
+
+install: all so man
 	install -D -m 755 nightjar $(DESTDIR)$(PREFIX)/bin/nightjar
 	install -D -m 644 $(KIT) $(DESTDIR)$(PREFIX)/lib/libnightjar-kit.a
 	install -d $(DESTDIR)$(PREFIX)/include/nightjar $(DESTDIR)$(PREFIX)/share/doc/nightjar
 	install -m 644 include/nightjar/*.h $(DESTDIR)$(PREFIX)/include/nightjar
 	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/nightjar
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 build/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -D -m 644 build/man/nightjar.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nightjar
+	install -D -m 644 build/man/_nightjar $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_nightjar
 clean:
 	rm -rf build nightjar
 

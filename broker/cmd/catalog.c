@@ -54,7 +54,7 @@ static const nj_option build_table[] = {
     { "dec", 0, NJ_OPTION_TEXT, AT(b.dec), "COL", .doc = "column of the declination (else the usual names)" },
     { "unit", 0, NJ_OPTION_WORD, AT(unit), "deg|hms|rad", "auto", .words = "auto|deg|hms|rad",
       .doc = "of the positions; auto: hms when they are written in parts, or by the column's unit, or deg" },
-    { "columns", 0, NJ_OPTION_TEXT, AT(b.columns), "LIST",
+    { "columns", 0, NJ_OPTION_TEXT, AT(b.columns), "FIELDS",
       .doc = "SOURCE[:NAME[:TYPE]],...; types u8 i32 i64 f32 f64 str; else all; '' for none" },
     { "number", 0, NJ_OPTION_TEXT, AT(b.number), "NAME", .doc = "add a column with the row's number in the source, from 0" },
     { "epoch", 0, NJ_OPTION_F64, AT(b.epoch_year), "YEAR", NULL, 1000, 3000,

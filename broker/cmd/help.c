@@ -76,7 +76,5 @@ static int help(int argc, char **argv)
     else
         nj_help_overview(nj_commands, &text);
     if (o.json) nj_buffer_text(&text, "\n");
-    bad = text.failed || fwrite(text.data, 1, text.n, stdout) != text.n || fflush(stdout);
-    nj_buffer_free(&text);
-    return bad ? NJ_EXIT_LEDGER : NJ_EXIT_OK;
+    return nj_command_print(&text);
 }

@@ -1,4 +1,5 @@
 /* command.c - finding a command and reading its command line, with what was meant by a wrong name. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -52,4 +53,18 @@ int nj_command_verb(const nj_command *c, int argc, char **argv)
         nj_buffer_free(&text);
     }
     return NJ_EXIT_USAGE;
+}
+
+const char *nj_meaning_of(const nj_meaning *table, const char *name)
+{
+    while (table && table->name && strcmp(table->name, name)) table++;
+    return table ? table->doc : NULL;
+}
+
+int nj_command_print(nj_buffer *text)
+{
+    int bad = text->failed || fwrite(text->data ? text->data : "", 1, text->n, stdout) != text->n || fflush(stdout);
+    if (bad) fprintf(stderr, "nightjar: standard output: %s\n", text->failed ? "out of memory" : strerror(errno));
+    nj_buffer_free(text);
+    return bad ? NJ_EXIT_LEDGER : NJ_EXIT_OK;
 }

@@ -14,6 +14,13 @@ typedef struct nj_meaning {
     const char *name, *doc;
 } nj_meaning;
 
+#define NJ_PROGRAM_SUMMARY "alert streams through C science modules, measured and accounted for"
+#define NJ_EXIT_0_MEANS "done"
+#define NJ_EXIT_1_MEANS "wrong usage or settings"
+
+/* The doc of a name, or NULL. The table may be NULL. */
+const char *nj_meaning_of(const nj_meaning *table, const char *name);
+
 enum { NJ_COMMAND_TABLES = 5 };
 
 typedef struct nj_command {
@@ -35,6 +42,9 @@ int nj_command_parse(const nj_command *c, void *conf, int argc, char **argv, nj_
 const nj_command *nj_command_find(const nj_command *const *all, char *const *word, int n, nj_error *err);
 /* Runs one of the command's verbs, or says which there are. */
 int nj_command_verb(const nj_command *c, int argc, char **argv);
+
+/* Prints and frees the text. Returns the exit code. */
+int nj_command_print(nj_buffer *text);
 
 /* parent: "catalog" for its verbs, else NULL. Lines of help have at most 80 columns. */
 void nj_help_command(const nj_command *c, const char *parent, nj_buffer *out);

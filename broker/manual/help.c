@@ -82,19 +82,13 @@ static void meanings(nj_buffer *out, const char *title, const nj_meaning *m)
     for (; m && m->name; m++) entry(out, m->name, m->doc, TEXT_AT);
 }
 
-static const char *meaning_of(const nj_meaning *m, const char *name)
-{
-    while (m && m->name && strcmp(m->name, name)) m++;
-    return m ? m->doc : NULL;
-}
-
 /* 0 and 1 mean the same of all commands that do not say otherwise. */
 static void exits(nj_buffer *out, const nj_command *c)
 {
-    const char *good = meaning_of(c->exits, "0"), *wrong = meaning_of(c->exits, "1");
+    const char *good = nj_meaning_of(c->exits, "0"), *wrong = nj_meaning_of(c->exits, "1");
     nj_buffer_text(out, "\nExit codes\n");
-    entry(out, "0", good ? good : "done", EXIT_AT);
-    entry(out, "1", wrong ? wrong : "wrong usage or settings", EXIT_AT);
+    entry(out, "0", good ? good : NJ_EXIT_0_MEANS, EXIT_AT);
+    entry(out, "1", wrong ? wrong : NJ_EXIT_1_MEANS, EXIT_AT);
     for (const nj_meaning *m = c->exits; m && m->name; m++)
         if (strcmp(m->name, "0") && strcmp(m->name, "1")) entry(out, m->name, m->doc, EXIT_AT);
 }
@@ -134,7 +128,7 @@ void nj_help_command(const nj_command *c, const char *parent, nj_buffer *out)
 void nj_help_overview(const nj_command *const *all, nj_buffer *out)
 {
     nj_buffer_printf(out, "nightjar %s (%s)\n", nj_version, nj_revision);
-    nj_buffer_text(out, "alert streams through C science modules, measured and accounted for\n\n");
+    nj_buffer_text(out, NJ_PROGRAM_SUMMARY "\n\n");
     for (const nj_command *const *c = all; *c; c++) {
         nj_buffer name = { 0 };
         nj_buffer_printf(&name, "nightjar %s", (*c)->name);
