@@ -1,108 +1,247 @@
-/* option.c - getopt_long accepts shortened and misspelt options; this rejects them and names the nearest
- * valid one. */
-#include "option.h"
-
+/* option.c - all commands read their command line from tables by one parser, so that all of them reject the
+ * same mistakes. */
+#include <errno.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "option.h"
 #include "settings.h"
 
-enum { MOST = 64, WORD = 48 };
+enum { MOST = 128, WORD = 48 };
 
-/* "--colums=x" without the value. */
-static void cut(const char *word, char out[WORD])
+typedef struct parser {
+    const nj_option *const *tables;
+    void *conf;
+    int argc, at; /* argv[at] is read next */
+    char **argv;
+    nj_words *words;
+    nj_error *err;
+} parser;
+
+const nj_option *nj_option_next(const nj_option *const *tables, const nj_option *last, size_t *table)
 {
-    snprintf(out, WORD, "%.*s", (int)strcspn(word, "="), word);
+    const nj_option *o = last ? last + 1 : tables[*table = 0];
+    while (o && !o->name) o = tables[++*table];
+    return o;
 }
 
-static int not_known(const char *word, const char *const *known, size_t n, nj_error *err)
+static const nj_option *by_letter(const parser *p, char letter)
 {
-    char all[320] = "";
-    const char *near = strlen(word) > 2 ? nj_nearest(word, known, n) : NULL; /* any two letters are near each other */
-    if (near) return nj_fail(err, "option %s is not known; did you mean %s?", word, near);
-    for (size_t i = 0; i < n; i++)
-        if (strlen(all) + strlen(known[i]) + 2 < sizeof all) strcat(strcat(all, i ? " " : ""), known[i]);
-    return nj_fail(err, "option %s is not known; there %s %s", word, n == 1 ? "is" : "are", n ? all : "none");
+    NJ_EACH_OPTION (o, p->tables)
+        if (o->letter == letter) return o;
+    return NULL;
 }
 
-/* All options as words: "--columns", "-c". */
-static size_t words_of(const char *shorts, const struct option *longs, char word[MOST][WORD], const char *list[MOST])
+static const nj_option *by_name(const parser *p, const char *name, size_t n)
 {
+    NJ_EACH_OPTION (o, p->tables)
+        if (!strncmp(o->name, name, n) && !o->name[n]) return o;
+    return NULL;
+}
+
+/* --- complaints ---------------------------------------------------------------------------------------------------- */
+
+static void add_word(char *all, size_t room, const char *word)
+{
+    size_t n = strlen(all);
+    if (n + strlen(word) + 6 < room)
+        snprintf(all + n, room - n, "%s%s", n ? " " : "", word);
+    else if (n + 4 < room && strcmp(all + n - 3, "..."))
+        strcat(all, " ...");
+}
+
+static int not_known(const parser *p, const char *word)
+{
+    char name[MOST][WORD], all[320] = "";
+    const char *list[MOST];
     size_t n = 0;
-    for (; longs && longs->name && n < MOST; longs++) snprintf(word[n++], WORD, "--%s", longs->name);
-    for (; *shorts && n < MOST; shorts++)
-        if (!strchr(":+-", *shorts)) snprintf(word[n++], WORD, "-%c", *shorts);
-    for (size_t i = 0; i < n; i++) list[i] = word[i];
-    return n;
+    NJ_EACH_OPTION (o, p->tables) {
+        if (n == MOST) break;
+        list[n] = name[n];
+        snprintf(name[n++], WORD, "--%s", o->name);
+        add_word(all, sizeof all, list[n - 1]);
+    }
+    const char *near = strlen(word) > 2 ? nj_nearest(word, list, n) : NULL; /* any two letters are near each other */
+    if (near) return nj_fail(p->err, "option %s is not known; did you mean %s?", word, near);
+    return nj_fail(p->err, "option %s is not known; there %s %s", word, n == 1 ? "is" : "are", n ? all : "none");
 }
 
-static bool is_long(const struct option *longs, const char *name)
+/* One letter: the same letter in the other case is what was meant, if there is one. */
+static int letter_not_known(const parser *p, char letter)
 {
-    while (longs && longs->name && strcmp(longs->name, name)) longs++;
-    return longs && longs->name;
+    char word[3] = { '-', letter, 0 };
+    const nj_option *other = by_letter(p, (char)(letter ^ 0x20));
+    if (other) return nj_fail(p->err, "option %s is not known; did you mean -%c?", word, other->letter);
+    return not_known(p, word);
 }
 
-/* -columns: the dash of a long option forgotten. Its value, if it has one, is another word. */
-static int one_dash(int argc, char **argv, const struct option *longs, nj_error *err)
+/* --- values -------------------------------------------------------------------------------------------------------- */
+
+static int bad_value(const nj_option *o, const char *said, const char *value, nj_error *err)
 {
-    for (int i = 1; i < argc && strcmp(argv[i], "--"); i++)
-        if (argv[i][0] == '-' && argv[i][1] != '-' && argv[i][1] && argv[i][2] && is_long(longs, argv[i] + 1))
-            return nj_fail(err, "option %s is not known; did you mean -%s?", argv[i], argv[i]);
+    if (o->type == NJ_OPTION_F64) return nj_fail(err, "%s %s: expected a number from %g to %g", said, value, o->lo, o->hi);
+    if (o->hi > 9e18) return nj_fail(err, "%s %s: expected a whole number, %.15g or more", said, value, o->lo);
+    return nj_fail(err, "%s %s: expected a whole number from %.15g to %.15g", said, value, o->lo, o->hi);
+}
+
+static int store_number(const nj_option *o, void *at, const char *said, const char *value, nj_error *err)
+{
+    char *end;
+    errno = 0;
+    double v = strtod(value, &end);
+    if (end == value || *end || !(v >= o->lo && v <= o->hi)) return bad_value(o, said, value, err);
+    *(double *)at = v;
     return 0;
 }
 
-/* One letter, with the same letter in the other case before all others. */
-static int letter_not_known(int letter, const char *shorts, const struct option *longs, nj_error *err)
+static int store_whole(const nj_option *o, void *at, const char *said, const char *value, nj_error *err)
 {
-    char word[MOST][WORD], asked[3] = { '-', (char)letter, 0 }, other[3] = { '-', (char)(letter ^ 0x20), 0 };
-    const char *list[MOST];
-    size_t n = words_of(shorts, longs, word, list);
-    for (size_t i = 0; i < n; i++)
-        if (!strcmp(list[i], other)) return nj_fail(err, "option %s is not known; did you mean %s?", asked, other);
-    return not_known(asked, list, n, err);
-}
-
-int nj_getopt(int argc, char **argv, const char *shorts, const struct option *longs, nj_error *err)
-{
-    char quiet[128], word[WORD], words[MOST][WORD];
-    const char *list[MOST], *mode = shorts[0] == '+' ? "+" : "";
-    if (optind <= 1 && one_dash(argc, argv, longs, err)) return '?';
-    snprintf(quiet, sizeof quiet, "%s:%s", mode, shorts + strlen(mode));
-    opterr = 0;
-    optopt = 0;
-    int got = getopt_long(argc, argv, quiet, longs, NULL);
-    if (got != '?' && got != ':') return got;
-    const char *said = argv[optind - 1];
-    bool is_word = !strncmp(said, "--", 2);
-    cut(said, word);
-    if (!is_word) snprintf(word, sizeof word, "-%c", optopt);
-    if (got == ':')
-        nj_fail(err, "option %s lacks its value", word);
-    else if (is_word && optopt)
-        nj_fail(err, "option %s takes no value", word);
-    else if (is_word)
-        not_known(word, list, words_of(shorts, longs, words, list), err);
+    char *end;
+    errno = 0;
+    bool is_unsigned = o->type == NJ_OPTION_U64;
+    unsigned long long u = is_unsigned ? strtoull(value, &end, 10) : (unsigned long long)strtoll(value, &end, 10);
+    double v = is_unsigned ? (double)u : (double)(long long)u;
+    if (end == value || *end || errno || (is_unsigned && strchr(value, '-')) || !(v >= o->lo && v <= o->hi))
+        return bad_value(o, said, value, err);
+    if (o->type == NJ_OPTION_INT)
+        *(int *)at = (int)u;
+    else if (is_unsigned)
+        *(uint64_t *)at = u;
     else
-        letter_not_known(optopt, shorts, longs, err);
-    return '?';
+        *(int64_t *)at = (int64_t)u;
+    return 0;
 }
 
-int nj_option_wrong(const char *word, const char *const *known, nj_error *err)
+/* "wall|cpu" must have it. */
+static int store_word(const nj_option *o, void *at, const char *said, const char *value, nj_error *err)
 {
-    char asked[WORD], words[MOST][WORD];
-    const char *list[MOST];
+    char word[16][WORD], all[256] = "";
+    const char *list[16];
     size_t n = 0;
-    cut(word, asked);
-    for (; *known && n < MOST; known++, n++) {
-        cut(*known, words[n]);
-        list[n] = words[n];
-        if (strcmp(words[n], asked)) continue;
-        bool has_value = (*known)[strlen(*known) - 1] == '=';
-        return nj_fail(err, has_value ? "option %s lacks its value" : "option %s takes no value", asked);
+    for (const char *p = o->words; *p && n < 16; p += strcspn(p, "|"), p += *p == '|') {
+        list[n] = word[n];
+        snprintf(word[n++], WORD, "%.*s", (int)strcspn(p, "|"), p);
+        add_word(all, sizeof all, list[n - 1]);
+        if (strcmp(list[n - 1], value)) continue;
+        *(const char **)at = value;
+        return 0;
     }
-    return not_known(asked, list, n, err);
+    const char *near = nj_nearest(value, list, n);
+    if (near) return nj_fail(err, "%s %s: did you mean %s?", said, value, near);
+    return nj_fail(err, "%s %s: expected one of %s", said, value, all);
 }
+
+/* said: how the option was written. */
+static int store(const nj_option *o, void *conf, const char *said, const char *value, nj_error *err)
+{
+    void *at = (char *)conf + o->offset;
+    switch (o->type) {
+    case NJ_OPTION_FLAG: *(bool *)at = true; return 0;
+    case NJ_OPTION_TEXT: *(const char **)at = value; return 0;
+    case NJ_OPTION_WORD: return store_word(o, at, said, value, err);
+    case NJ_OPTION_F64: return store_number(o, at, said, value, err);
+    case NJ_OPTION_CALL: return o->take(conf, value, err);
+    default: return store_whole(o, at, said, value, err);
+    }
+}
+
+static int store_defaults(const nj_option *const *tables, void *conf, nj_error *err)
+{
+    NJ_EACH_OPTION (o, tables)
+        if (o->def && o->type != NJ_OPTION_CALL && store(o, conf, o->name, o->def, err)) return -1;
+    return 0;
+}
+
+/* --- words of the command line -------------------------------------------------------------------------------------- */
+
+/* Is the word an option, so that it cannot be the value of one before it? A value may begin with a dash (-m -hostless). */
+static bool is_option(const parser *p, const char *word)
+{
+    return !strncmp(word, "--", 2) && word[2] && by_name(p, word + 2, strcspn(word + 2, "="));
+}
+
+/* said: "--limit" or "-j"; value: what stands in the same word, or NULL. */
+static int take(parser *p, const nj_option *o, const char *said, const char *value)
+{
+    if (!o->value) return value ? nj_fail(p->err, "option %s takes no value", said) : store(o, p->conf, said, NULL, p->err);
+    if (!value && (p->at == p->argc || is_option(p, p->argv[p->at]))) return nj_fail(p->err, "option %s lacks its value", said);
+    return store(o, p->conf, said, value ? value : p->argv[p->at++], p->err);
+}
+
+/* How many options begin so; the last of them. */
+static size_t by_prefix(const parser *p, const char *name, size_t n, const nj_option **last, char all[256])
+{
+    size_t found = 0;
+    char one[WORD];
+    NJ_EACH_OPTION (o, p->tables) {
+        if (!n || strncmp(o->name, name, n)) continue;
+        snprintf(one, sizeof one, "--%s", o->name);
+        add_word(all, 256, one);
+        *last = o;
+        found++;
+    }
+    return found;
+}
+
+static int take_long(parser *p, const char *word)
+{
+    const char *name = word + 2;
+    size_t n = strcspn(name, "=");
+    char said[WORD], all[256] = "";
+    const nj_option *o = by_name(p, name, n);
+    snprintf(said, sizeof said, "%.*s", (int)n + 2, word);
+    size_t found = o ? 1 : by_prefix(p, name, n, &o, all);
+    if (found > 1) return nj_fail(p->err, "option %s can be each of %s", said, all);
+    if (found) snprintf(said, sizeof said, "--%s", o->name);
+    return found ? take(p, o, said, name[n] ? name + n + 1 : NULL) : not_known(p, said);
+}
+
+static int take_letters(parser *p, const char *word)
+{
+    if (word[2] && by_name(p, word + 1, strcspn(word + 1, "="))) /* it would be taken for -c olumns */
+        return nj_fail(p->err, "option %s is not known; did you mean -%s?", word, word);
+    for (const char *letter = word + 1; *letter; letter++) {
+        const nj_option *o = by_letter(p, *letter);
+        char said[3] = { '-', *letter, 0 };
+        if (!o) return letter_not_known(p, *letter);
+        if (o->value) return take(p, o, said, letter[1] ? letter + 1 : NULL);
+        if (take(p, o, said, NULL)) return -1;
+    }
+    return 0;
+}
+
+/* "-" is standard input, -5 a number. */
+static bool is_plain(const parser *p, const char *word)
+{
+    if (word[0] != '-' || !word[1]) return true;
+    return strchr("0123456789.", word[1]) && !by_letter(p, word[1]);
+}
+
+int nj_options_parse(const nj_option *const *tables, void *conf, int argc, char **argv, nj_words *words, nj_error *err)
+{
+    parser p = { .tables = tables, .conf = conf, .argc = argc, .at = 1, .argv = argv, .words = words, .err = err };
+    bool only_words = false;
+    *words = (nj_words){ .item = argv + 1, .before = -1 };
+    if (store_defaults(tables, conf, err)) return -1;
+    while (p.at < argc) {
+        char *word = argv[p.at++];
+        if (only_words || is_plain(&p, word)) {
+            words->item[words->n++] = word; /* always at or before argv[at] */
+        } else if (!strcmp(word, "--")) {
+            only_words = true;
+            words->before = words->n;
+        } else if (word[1] == '-' ? take_long(&p, word) : take_letters(&p, word)) {
+            return -1;
+        }
+    }
+    if (words->before < 0) words->before = words->n;
+    return 0;
+}
+
+/* --- words that must be one of a few -------------------------------------------------------------------------------- */
 
 int nj_word_wrong(const char *what, const char *word, const char *const *known, nj_error *err)
 {
@@ -114,3 +253,28 @@ int nj_word_wrong(const char *what, const char *word, const char *const *known, 
     if (near) return nj_fail(err, "no %s '%s'; did you mean '%s'?", what, word, near);
     return nj_fail(err, "no %s '%s'; there are %s", what, word, all);
 }
+
+/* --- settings -------------------------------------------------------------------------------------------------------- */
+
+static int add_kafka(void *settings, const char *text, nj_error *err)
+{
+    return nj_settings_kafka(settings, text, err);
+}
+
+static int add_file(void *settings, const char *path, nj_error *err)
+{
+    return nj_settings_file(settings, path, err);
+}
+
+static int define(void *settings, const char *text, nj_error *err)
+{
+    return nj_settings_define(settings, text, err);
+}
+
+const nj_option nj_options_of_settings[] = {
+    { "kafka", 'X', NJ_OPTION_CALL, .value = "NAME=VALUE", .take = add_kafka,
+      .doc = "a setting of librdkafka (sasl.username=..., compression.type=zstd)" },
+    { "config", 'c', NJ_OPTION_CALL, .value = "FILE", .take = add_file, .doc = "settings (INI), as for run" },
+    { "define", 'D', NJ_OPTION_CALL, .value = "SECTION.KEY=VALUE", .take = define, .doc = "one setting, as for run" },
+    { 0 }
+};

@@ -3,7 +3,6 @@
 #ifndef NJ_BASE_OPTION_H
 #define NJ_BASE_OPTION_H
 
-#include <getopt.h>
 #include <stddef.h>
 
 #include "error.h"
@@ -52,12 +51,6 @@ typedef struct nj_words {
  * is not known or could be several, that lacks its value or takes none, for a value out of its range; -columns for --columns. */
 int nj_options_parse(const nj_option *const *tables, void *conf, int argc, char **argv, nj_words *words, nj_error *err);
 
-/* As getopt_long(), silent: '?' with err for an option that is not known or ambiguous, that lacks its value or takes none. A
- * long option with one dash (-columns) is refused as well, before any is read: it would be taken for -c olumns. */
-int nj_getopt(int argc, char **argv, const char *shorts, const struct option *longs, nj_error *err);
-/* The same complaint for commands that read argv on their own. known: "--gate", and "--only=" for one with a value; ends with
- * NULL. Always -1. */
-int nj_option_wrong(const char *word, const char *const *known, nj_error *err);
 /* A word that must be one of a few ("build", "info"; ends with NULL): fills err with the nearest. Always -1. */
 int nj_word_wrong(const char *what, const char *word, const char *const *known, nj_error *err);
 

@@ -57,7 +57,6 @@ NJ_COMMAND(bench) = {
                                    { "3", "a subject failed, or results could not be written" },
                                    { "5", "a bar was missed, or has no figure" },
                                    { 0 } },
-    .by_table = true,
 };
 
 static int parse(command *c, int argc, char **argv)

@@ -87,7 +87,6 @@ static const nj_command build_command = {
         (const nj_meaning[]){ { "FILE", "CSV (also .gz, tab-separated, ECSV), a FITS table, Parquet: a file or a folder" },
                               { 0 } },
     .exits = (const nj_meaning[]){ { "2", "a table could not be read, or the catalogue not be written" }, { 0 } },
-    .by_table = true,
 };
 
 static int build_parse(build_options *o, int argc, char **argv, nj_error *err)
@@ -225,7 +224,6 @@ static const nj_command info_command = {
     .main = info,
     .options = { json_table },
     .exits = (const nj_meaning[]){ { "2", "the catalogue could not be read" }, { 0 } },
-    .by_table = true,
 };
 static const nj_command query_command = {
     .name = "query",
@@ -237,7 +235,6 @@ static const nj_command query_command = {
                                        { "RADIUS_ARCSEC", "in arcseconds" },
                                        { 0 } },
     .exits = (const nj_meaning[]){ { "2", "the catalogue could not be read" }, { 0 } },
-    .by_table = true,
 };
 static const nj_command check_command = {
     .name = "check",
@@ -248,7 +245,6 @@ static const nj_command check_command = {
     .exits = (const nj_meaning[]){ { "2", "the catalogue could not be read" },
                                    { "3", "a cone has other rows than it should" },
                                    { 0 } },
-    .by_table = true,
 };
 
 static int catalog(int argc, char **argv);
@@ -259,7 +255,6 @@ NJ_COMMAND(catalog) = {
     .summary = "local catalogues for cross-matching (.njx)",
     .main = catalog,
     .verbs = (const nj_command *const[]){ &build_command, &info_command, &query_command, &check_command, NULL },
-    .by_table = true,
 };
 
 static int info(int argc, char **argv)

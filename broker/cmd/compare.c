@@ -345,7 +345,6 @@ NJ_COMMAND(compare) = {
                                    { "2", "a file could not be read, or a binary failed" },
                                    { "5", "--gate, and there is a regression" },
                                    { 0 } },
-    .by_table = true,
 };
 
 /* --history: folders and files in any number, all in order of date. */

@@ -12,7 +12,6 @@ NJ_COMMAND(completion) = {
     .summary = "a script that lets the shell complete commands and options",
     .help = "  bash: source <(nightjar completion bash)\n  zsh:  source <(nightjar completion zsh), after compinit\n",
     .main = completion,
-    .by_table = true,
 };
 
 static int completion(int argc, char **argv)

@@ -184,7 +184,6 @@ NJ_COMMAND(cutout) = {
                                          "all planes of the others" },
                                        { 0 } },
     .exits = (const nj_meaning[]){ { "2", "an image could not be read" }, { "3", "a stamp could not be written" }, { 0 } },
-    .by_table = true,
 };
 
 static int cutout_main(int argc, char **argv)

@@ -58,7 +58,6 @@ NJ_COMMAND(demo) = {
                                    { "4", "--strict, and there are dead letters" },
                                    { "130", "interrupted; what was read is accounted for" },
                                    { 0 } },
-    .by_table = true,
 };
 
 static int demo_main(int argc, char **argv)

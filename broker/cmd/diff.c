@@ -324,7 +324,6 @@ NJ_COMMAND(diff) = {
                                    { "1", "wrong usage, or nothing to compare: no alert, or none that the module answers" },
                                    { "2", "a source could not be read" },
                                    { 0 } },
-    .by_table = true,
 };
 
 static int diff(int argc, char **argv)

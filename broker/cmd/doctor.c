@@ -270,7 +270,6 @@ NJ_COMMAND(doctor) = {
     .exits = (const nj_meaning[]){ { "0", "everything that a run needs is here, whatever the notes say" },
                                    { "1", "something is not, or wrong usage or settings" },
                                    { 0 } },
-    .by_table = true,
 };
 
 static int doctor(int argc, char **argv)

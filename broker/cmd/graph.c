@@ -23,7 +23,6 @@ NJ_COMMAND(graph) = {
     .main = graph_main,
     .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_cli_run },
     .arguments = (const nj_meaning[]){ { "SOURCE", "as for run: its first packet says which survey's graph is meant" }, { 0 } },
-    .by_table = true,
 };
 
 static int graph_main(int argc, char **argv)

@@ -27,7 +27,6 @@ NJ_COMMAND(help) = {
                                        { "terms", "the words of tables, pages and reports, each with its one meaning" },
                                        { "WORD", "those whose name has this word in it" },
                                        { 0 } },
-    .by_table = true,
 };
 
 static int one_term(const char *word)

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../base/option.h"
 #include "../base/log.h"
 #include "../decode/decoder.h"
 #include "../decode/hdu.h"
@@ -22,10 +21,8 @@ enum { VIEWS_MOST = 32, PICTURES_MOST = 24, PNG_SCALE = 8, CURVE_WIDTH = 900, CU
 
 typedef struct options {
     const char *spec, *prefix, *folder, *hdus;
-    uint64_t record;
-    int64_t candid;
+    int64_t record, candid; /* -1: not asked for */
     bool by_candid, json, hostless;
-    const char *of_one, *of_pages; /* an option given that is for one alert alone; for --hostless alone */
     nj_hostless_asked pages;
     nj_topic_option *topic;
     nj_arena arena;
@@ -70,7 +67,7 @@ static const nj_layout *layout_of(void *opaque, const nj_schema *schema, nj_erro
 /* A record that cannot be read has a number, too. -1: it is the one that is looked for. */
 static int pass_dead(finding *f, const nj_dead *dead)
 {
-    if (!f->asked->by_candid && f->seen++ == f->asked->record) return nj_fail(f->err, "%s: %s", f->where, dead->reason);
+    if (!f->asked->by_candid && (int64_t)f->seen++ == f->asked->record) return nj_fail(f->err, "%s: %s", f->where, dead->reason);
     nj_log(NJ_LOG_WARN, "%s: %s", f->where, dead->reason);
     return 0;
 }
@@ -86,7 +83,7 @@ static int look_at(void *opaque, nj_batch **batch)
             return NJ_READ_STOPPED;
         }
     if (!b->n) return NJ_READ_ON;
-    bool is_it = f->asked->by_candid ? b->id[0] == f->asked->candid : f->seen == f->asked->record;
+    bool is_it = f->asked->by_candid ? b->id[0] == f->asked->candid : (int64_t)f->seen == f->asked->record;
     f->seen++;
     if (!is_it) return NJ_READ_ON;
     for (uint32_t i = 0; i < f->n_views; i++)
@@ -427,102 +424,98 @@ done:
     return code;
 }
 
-static int whole_number(const char *option, long long least, long long *v)
+static int add_topic(void *conf, const char *text, nj_error *err)
 {
-    char *end;
-    errno = 0;
-    *v = strtoll(optarg, &end, 10);
-    if (end != optarg && !*end && !errno && *v >= least) return 0;
-    nj_log(NJ_LOG_ERROR, "inspect: %s %s: not a whole number%s", option, optarg, least ? " from 1 on" : "");
-    return -1;
-}
-
-/* NAME or NAME='SQL', as `nightjar run -t` has it. */
-static int add_topic(options *o, const char *text)
-{
-    const size_t n = strcspn(text, "=");
-    const char *name = n ? nj_arena_text(&o->arena, text, n) : NULL;
-    if (!n) nj_log(NJ_LOG_ERROR, "inspect: -t %s: expected NAME or NAME='SQL'", text);
-    if (!name) return -1;
-    o->topic[o->pages.n_topics++] = (nj_topic_option){ name, text[n] ? text + n + 1 : NULL };
+    options *o = conf;
+    const char *equals = strchr(text, '=');
+    size_t n = equals ? (size_t)(equals - text) : strlen(text);
+    if (n == 0 || n > 200) return nj_fail(err, "-t %s: expected NAME or NAME='SQL'", text);
+    const char *name = nj_arena_text(&o->arena, text, n);
+    if (!name) return nj_fail(err, "out of memory");
+    o->topic[o->pages.n_topics++] = (nj_topic_option){ name, equals ? equals + 1 : NULL };
     return 0;
 }
 
-enum { RECORD = 256, CANDID, STAMPS, HDU, JSON, HOSTLESS, LIMIT, ALL };
-
-static int one_option(options *o, int c)
+static int define(void *conf, const char *text, nj_error *err)
 {
-    nj_error err;
-    long long v;
-    switch (c) {
-    case RECORD:
-        if (whole_number("--record", 0, &v)) return -1;
-        o->record = (uint64_t)v;
-        o->of_one = "--record";
-        return 0;
-    case CANDID:
-        if (whole_number("--candid", 0, &v)) return -1;
-        o->candid = v;
-        o->by_candid = true;
-        o->of_one = "--candid";
-        return 0;
-    case STAMPS: o->prefix = optarg, o->of_one = "--stamps"; return 0;
-    case HDU: o->hdus = optarg, o->of_one = "--hdu"; return 0;
-    case JSON: o->json = true, o->of_one = "--json"; return 0;
-    case HOSTLESS: o->hostless = true; return 0;
-    case 'o': o->folder = optarg; return 0;
-    case 'w': o->pages.where = optarg, o->of_pages = "-w"; return 0;
-    case 't': o->of_pages = "-t"; return add_topic(o, optarg);
-    case 'm': o->pages.select = optarg, o->of_pages = "-m"; return 0;
-    case ALL: o->pages.all = true, o->of_pages = "--all"; return 0;
-    case LIMIT:
-        if (whole_number("--limit", 1, &v)) return -1;
-        o->pages.limit = v;
-        o->of_pages = "--limit";
-        return 0;
-    case 'j':
-        if (whole_number("-j", 1, &v)) return -1;
-        o->pages.threads = v < 1024 ? (int)v : 1024;
-        o->of_pages = "-j";
-        return 0;
-    case 'D':
-        if (!nj_settings_define(&o->settings, optarg, &err)) return 0;
-        nj_log(NJ_LOG_ERROR, "%s", err.text);
-        return -1;
-    default: return -1;
-    }
+    return nj_settings_define(&((options *)conf)->settings, text, err);
 }
 
-static int parse(int argc, char **argv, options *o)
+#define AT(x) offsetof(options, x)
+
+static const nj_option table[] = {
+    { "record", 0, NJ_OPTION_I64, AT(record), "N", NULL, 0, INT64_MAX, .doc = "the N-th alert, counted from 0 (0)" },
+    { "candid", 0, NJ_OPTION_I64, AT(candid), "ID", NULL, 0, INT64_MAX, .doc = "the alert of that candid" },
+    { "stamps", 0, NJ_OPTION_TEXT, AT(prefix), "PREFIX", .doc = "also write PREFIX_science.png, ..., PREFIX_lightcurve.png" },
+    { "hdu", 0, NJ_OPTION_TEXT, AT(hdus), "LIST",
+      .doc = "of stamps with several images also these, by name or number: UNCERT,PSFIMAGE" },
+    { "json", 0, NJ_OPTION_FLAG, AT(json), .doc = "all fields as JSON, nothing drawn" },
+    { "hostless", 0, NJ_OPTION_FLAG, AT(hostless),
+      .doc = "a page for each candidate of FILE with what hostless detection makes of it, and an index that begins with the "
+             "most promising; asteroids and rb < 0.55 are last, in grey" },
+    { "output", 'o', NJ_OPTION_TEXT, AT(folder), "DIR", .doc = "where the pages of --hostless go" },
+    { "where", 'w', NJ_OPTION_TEXT, AT(pages.where), "'SQL'",
+      .doc = "of these, those for which this WHERE clause is true (as in `nightjar run`)" },
+    { "topic", 't', NJ_OPTION_CALL, .value = "NAME['=SQL']", .take = add_topic,
+      .doc = "those of this topic; with several, of any of them (repeatable)" },
+    { "limit", 0, NJ_OPTION_I64, AT(pages.limit), "N", NULL, 1, INT64_MAX, .doc = "stop after N alerts of FILE" },
+    { "all", 0, NJ_OPTION_FLAG, AT(pages.all), .doc = "a page also for each alert that is no candidate" },
+    { "modules", 'm', NJ_OPTION_TEXT, AT(pages.select), "LIST", .doc = "more modules than hostless and roid, for -w and -t" },
+    { "threads", 'j', NJ_OPTION_INT, AT(pages.threads), "THREADS", NULL, 1, 1024, .doc = "compute threads (all cores)" },
+    { "define", 'D', NJ_OPTION_CALL, .value = "SECTION.KEY=VALUE", .take = define,
+      .doc = "a setting: decode.KEY (the schema of bare datums, for instance), module.hostless.KEY" },
+    { 0 }
+};
+
+static int run(int argc, char **argv);
+
+NJ_COMMAND(inspect) = {
+    .name = "inspect",
+    .usage = "inspect FILE [--record N] [--stamps PREFIX] [--hdu LIST], or inspect FILE --hostless -o DIR [-w SQL] [-t TOPIC] "
+             "[--limit N] [--all]",
+    .summary = "one packet for a person: fields with units, light curve, stamps",
+    .main = run,
+    .options = { table },
+    .arguments = (const nj_meaning[]){ { "FILE", "any SOURCE of `nightjar run`: an .avro file, a folder, a tar" }, { 0 } },
+    .exits = (const nj_meaning[]){ { "2", "the source could not be read, or has no such alert" },
+                                   { "3", "a picture or a page could not be written" },
+                                   { "130", "interrupted; the pages that are written stay" },
+                                   { 0 } },
+};
+
+/* An option of the other use of this command, that would not be read: of one alert, or of --hostless. */
+static const char *unread(const options *o)
 {
-    static const struct option table[] = { { "record", 1, 0, RECORD },     { "candid", 1, 0, CANDID },
-                                           { "stamps", 1, 0, STAMPS },     { "hdu", 1, 0, HDU },
-                                           { "json", 0, 0, JSON },         { "define", 1, 0, 'D' },
-                                           { "hostless", 0, 0, HOSTLESS }, { "limit", 1, 0, LIMIT },
-                                           { "all", 0, 0, ALL },           { 0 } };
-    nj_error err;
+    const nj_hostless_asked *p = &o->pages;
+    if (o->hostless)
+        return o->record >= 0   ? "--record"
+               : o->candid >= 0 ? "--candid"
+               : o->prefix      ? "--stamps"
+               : o->hdus        ? "--hdu"
+               : o->json        ? "--json"
+                                : NULL;
+    return p->where      ? "-w"
+           : p->n_topics ? "-t"
+           : p->limit    ? "--limit"
+           : p->all      ? "--all"
+           : p->select   ? "-m"
+           : p->threads  ? "-j"
+                         : NULL;
+}
+
+static int parse(int argc, char **argv, options *o, nj_error *err)
+{
+    nj_words words;
     o->topic = calloc((size_t)argc + 1, sizeof *o->topic);
-    if (!o->topic) return -1;
-    optind = 1;
-    for (int c; (c = nj_getopt(argc, argv, "D:o:w:t:m:j:", table, &err)) != -1;) {
-        if (c == '?') nj_log(NJ_LOG_ERROR, "inspect: %s", err.text);
-        if (one_option(o, c)) return -1;
-    }
-    if (optind != argc - 1) {
-        nj_log(NJ_LOG_ERROR, "inspect: expected one FILE");
-        return -1;
-    }
-    o->spec = argv[optind];
-    if (o->hostless != (o->folder != NULL)) {
-        nj_log(NJ_LOG_ERROR, "inspect: --hostless and -o DIR belong together");
-        return -1;
-    }
-    const char *unread = o->hostless ? o->of_one : o->of_pages;
-    if (unread) {
-        nj_log(NJ_LOG_ERROR, "inspect: %s is for %s", unread,
-               o->hostless ? "one alert, not for --hostless" : "--hostless -o DIR");
-        return -1;
-    }
+    if (!o->topic) return nj_fail(err, "out of memory");
+    if (nj_command_parse(&nj_command_inspect, o, argc, argv, &words, err)) return -1;
+    if (words.n != 1) return nj_fail(err, "expected one FILE");
+    o->spec = words.item[0];
+    if (o->hostless != (o->folder != NULL)) return nj_fail(err, "--hostless and -o DIR belong together");
+    const char *other = unread(o);
+    if (other) return nj_fail(err, "%s is for %s", other, o->hostless ? "one alert, not for --hostless" : "--hostless -o DIR");
+    o->by_candid = o->candid >= 0;
+    if (o->record < 0) o->record = 0;
     return 0;
 }
 
@@ -552,34 +545,13 @@ static int review(options *o)
 
 static int run(int argc, char **argv)
 {
-    options o = { 0 };
-    int code = parse(argc, argv, &o) ? NJ_EXIT_USAGE : o.hostless ? review(&o) : inspect(&o);
+    options o = { .record = -1, .candid = -1 };
+    nj_error err = { "" };
+    int bad = parse(argc, argv, &o, &err);
+    if (bad) nj_log(NJ_LOG_ERROR, "inspect: %s", err.text);
+    int code = bad ? NJ_EXIT_USAGE : o.hostless ? review(&o) : inspect(&o);
     nj_settings_free(&o.settings);
     nj_arena_free(&o.arena);
     free(o.topic);
     return code;
 }
-
-NJ_COMMAND(inspect) = {
-    .name = "inspect",
-    .usage = "inspect FILE [--record N] [--stamps PREFIX] [--hdu LIST], or inspect FILE --hostless -o DIR [-w SQL] [-t TOPIC] "
-             "[--limit N] [--all]",
-    .summary = "one packet for a person: fields with units, light curve, stamps",
-    .help = "\n  FILE                any SOURCE of `nightjar run`: an .avro file, a folder, a tar\n"
-            "      --record N      the N-th alert, counted from 0 (0)\n"
-            "      --candid ID     the alert of that candid\n"
-            "      --stamps PREFIX also write PREFIX_science.png, ..., PREFIX_lightcurve.png\n"
-            "      --hdu LIST      of stamps with several images also these, by name or number: UNCERT,PSFIMAGE\n"
-            "      --json          all fields as JSON, nothing drawn\n"
-            "      --hostless -o DIR\n"
-            "                      a page for each candidate of FILE with what hostless detection makes of it, and an index\n"
-            "                      that begins with the most promising; asteroids and rb < 0.55 are last, in grey\n"
-            "      -w 'SQL'        of these, those for which this WHERE clause is true (as in `nightjar run`)\n"
-            "      -t NAME['=SQL'] those of this topic; with several, of any of them\n"
-            "      --limit N       stop after N alerts of FILE\n"
-            "      --all           a page also for each alert that is no candidate\n"
-            "      -m LIST         more modules than hostless and roid, for -w and -t\n"
-            "      -j THREADS      compute threads (all cores)\n"
-            "  -D section.key=value a setting: decode.KEY (the schema of bare datums, for instance), module.hostless.KEY\n",
-    .main = run,
-};

@@ -141,7 +141,6 @@ NJ_COMMAND(lag) = {
     .arguments = (const nj_meaning[]){ { "TOPIC", "TOPIC[,TOPIC] or ^REGEX, with ?group=G as for run (default nightjar)" },
                                        { 0 } },
     .exits = (const nj_meaning[]){ { "2", "no broker answers, or the topics are not there" }, { 0 } },
-    .by_table = true,
 };
 
 static int lag_main(int argc, char **argv)

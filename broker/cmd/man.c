@@ -12,7 +12,6 @@ NJ_COMMAND(man) = {
     .help = "  nightjar man run | man -l -\n",
     .main = man,
     .arguments = (const nj_meaning[]){ { "COMMAND", "its page; without one: the page of nightjar" }, { 0 } },
-    .by_table = true,
 };
 
 static int man(int argc, char **argv)

@@ -123,22 +123,24 @@ static int model(int argc, char **argv);
 
 static const nj_meaning folders[] = { { "DIR", "a folder with a model, as data/models/README.md says" }, { 0 } };
 static const nj_meaning exits[] = { { "1", "a model is refused, or wrong usage" }, { 0 } };
-static const nj_command check_command = { .name = "check",
-                                          .usage = "check DIR...",
-                                          .summary = "hash and golden rows; ends with 1 if any model is refused",
-                                          .main = check,
-                                          .options = { table },
-                                          .arguments = folders,
-                                          .exits = exits,
-                                          .by_table = true };
-static const nj_command info_command = { .name = "info",
-                                         .usage = "info DIR...",
-                                         .summary = "inputs, features, outputs, origin",
-                                         .main = info,
-                                         .options = { table },
-                                         .arguments = folders,
-                                         .exits = exits,
-                                         .by_table = true };
+static const nj_command check_command = {
+    .name = "check",
+    .usage = "check DIR...",
+    .summary = "hash and golden rows; ends with 1 if any model is refused",
+    .main = check,
+    .options = { table },
+    .arguments = folders,
+    .exits = exits,
+};
+static const nj_command info_command = {
+    .name = "info",
+    .usage = "info DIR...",
+    .summary = "inputs, features, outputs, origin",
+    .main = info,
+    .options = { table },
+    .arguments = folders,
+    .exits = exits,
+};
 
 NJ_COMMAND(model) = {
     .name = "model",
@@ -146,7 +148,6 @@ NJ_COMMAND(model) = {
     .summary = "golden rows, hash and contents of model folders",
     .main = model,
     .verbs = (const nj_command *const[]){ &check_command, &info_command, NULL },
-    .by_table = true,
 };
 
 static int all(const nj_command *c, int argc, char **argv, int with_info)

@@ -53,7 +53,6 @@ NJ_COMMAND(modules) = {
     .main = modules_main,
     .options = { nj_cli_settings, nj_cli_modules, nj_cli_paths },
     .arguments = (const nj_meaning[]){ { "NAME", "an instance: a module, or a [module.NAME] of the settings" }, { 0 } },
-    .by_table = true,
 };
 
 static int modules_main(int argc, char **argv)

@@ -52,7 +52,6 @@ NJ_COMMAND(new_module) = {
     .main = new_module,
     .arguments = (const nj_meaning[]){ { "NAME", "a small letter, then small letters, digits and '_'" }, { 0 } },
     .exits = (const nj_meaning[]){ { "1", "the name is not one, or taken; the file exists or cannot be written" }, { 0 } },
-    .by_table = true,
 };
 
 static int new_module(int argc, char **argv)

@@ -72,7 +72,6 @@ NJ_COMMAND(profile) = {
                                    { "2", "a source could not be read" },
                                    { "3", "a file could not be written" },
                                    { 0 } },
-    .by_table = true,
 };
 
 static int parse(command *c, int argc, char **argv, nj_error *err)

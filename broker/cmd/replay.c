@@ -106,7 +106,6 @@ NJ_COMMAND(replay) = {
                                    { "3", "messages were not delivered" },
                                    { "130", "interrupted" },
                                    { 0 } },
-    .by_table = true,
 };
 
 static int parse(options *o, nj_words *words, int argc, char **argv, nj_error *err)

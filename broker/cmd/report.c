@@ -85,7 +85,6 @@ NJ_COMMAND(report) = {
                                          "throughput its mean and spread" },
                                        { 0 } },
     .exits = (const nj_meaning[]){ { "2", "a report could not be read" }, { 0 } },
-    .by_table = true,
 };
 
 static int report(int argc, char **argv)

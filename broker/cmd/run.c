@@ -23,7 +23,6 @@ NJ_COMMAND(run) = {
                                    { "4", "--strict, and there are dead letters" },
                                    { "130", "interrupted; what was read is accounted for" },
                                    { 0 } },
-    .by_table = true,
 };
 
 static int run_main(int argc, char **argv)

@@ -196,7 +196,6 @@ NJ_COMMAND(simulate) = {
     .main = run,
     .options = { table },
     .exits = (const nj_meaning[]){ { "3", "the output could not be written" }, { 0 } },
-    .by_table = true,
 };
 
 static int parse(int argc, char **argv, options *o, nj_error *err)

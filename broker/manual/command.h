@@ -33,7 +33,6 @@ typedef struct nj_command {
     const nj_meaning *arguments;
     const nj_meaning *exits;               /* those beyond 0 and 1 that it ends with, or what 0 and 1 mean here */
     const struct nj_command *const *verbs; /* `catalog build`, ...: commands of their own; ends with NULL */
-    bool by_table;                         /* all of its options are in `options`; else `help` has them */
 } nj_command;
 
 /* Reads argv by the command's tables. -1 with err. */

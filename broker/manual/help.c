@@ -112,10 +112,6 @@ void nj_help_command(const nj_command *c, const char *parent, nj_buffer *out)
     nj_buffer_free(&usage);
     nj_buffer_text(out, "  ");
     nj_help_wrap(out, c->summary, 2, 2);
-    if (!c->by_table) {
-        nj_buffer_text(out, c->help ? c->help : "");
-        return;
-    }
     meanings(out, "Arguments", c->arguments);
     if (c->options[0]) nj_buffer_text(out, "\nOptions\n");
     NJ_EACH_OPTION (o, c->options) option_entry(out, o);
@@ -135,5 +131,7 @@ void nj_help_overview(const nj_command *const *all, nj_buffer *out)
         entry(out, name.data ? name.data : "", (*c)->summary, SUMMARY_AT);
         nj_buffer_free(&name);
     }
-    nj_buffer_text(out, "\n`nightjar help COMMAND` lists the options of a command, `nightjar help terms`\nexplains the words of the reports.\n");
+    nj_buffer_text(
+        out,
+        "\n`nightjar help COMMAND` lists the options of a command, `nightjar help terms`\nexplains the words of the reports.\n");
 }

@@ -51,7 +51,7 @@ static void put_command(nj_buffer *out, const nj_command *c)
     put_text(out, "usage", c->usage);
     put_text(out, "summary", c->summary);
     put_text(out, "help", c->help);
-    nj_buffer_printf(out, ", \"by_table\": %s, \"options\": [", c->by_table ? "true" : "false");
+    nj_buffer_text(out, ", \"options\": [");
     NJ_EACH_OPTION (o, c->options) {
         nj_buffer_text(out, between);
         put_option(out, o);

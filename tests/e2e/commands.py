@@ -53,8 +53,7 @@ def main():
     tables = json.loads(r.stdout)
     ok({"run", "lag", "help"} <= {c["name"] for c in tables}, "help --json has the commands", r.stderr)
     for words, c in commands(tables):
-        if c["by_table"]:
-            same(words, c)
+        same(words, c)
 
 
 if __name__ == "__main__":

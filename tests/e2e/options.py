@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Every option of every command with a wrong name or without its value: exit 1, and what was meant."""
-import json, os, re
+import json, os
 from tap import ROOT, Folder, done, nightjar, ok
 
 SAMPLE = os.path.join(ROOT, "data", "sample.tar.gz")
@@ -19,14 +19,6 @@ def leaves(all_of_them, before=()):
 def from_table(c):
     """{--option: takes a value}"""
     return {"--" + o["name"]: o["value"] is not None for o in c["options"]}
-
-
-def from_help(text):
-    """The same of a command without a table."""
-    found = {}
-    for m in re.finditer(r"(--[a-z][a-z-]*)((?:[ =](?=[A-Z]))?)", text):
-        found[m.group(1)] = found.get(m.group(1), False) or bool(m.group(2))
-    return found
 
 
 def refused(name, words, *args):
@@ -61,7 +53,7 @@ def main():
     tables = json.loads(nightjar("help", "--json").stdout)
     ok(len(tables) > 12, "the commands are found", [c["name"] for c in tables])
     for words, c in leaves(tables):
-        check(words, from_table(c) if c["by_table"] else from_help(nightjar(*words, "--help").stdout))
+        check(words, from_table(c))
         values(words, c)
     for c in tables:
         verbs = [v["name"] for v in c.get("commands", [])]
