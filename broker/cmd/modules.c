@@ -44,6 +44,15 @@ static void print_one(const nj_instance *in)
     nj_arena_free(&arena);
 }
 
+typedef struct options {
+    nj_cli cli;
+    bool names;
+} options;
+
+static const nj_option table[] = {
+    { "names", 0, NJ_OPTION_FLAG, offsetof(options, names), .doc = "names of instances alone, one a line" }, { 0 }
+};
+
 static int modules_main(int argc, char **argv);
 
 NJ_COMMAND(modules) = {
@@ -51,25 +60,42 @@ NJ_COMMAND(modules) = {
     .usage = "modules [NAME] [options]",
     .summary = "the module table; with a NAME its needs, gives, settings, paper",
     .main = modules_main,
-    .options = { nj_cli_settings, nj_cli_modules, nj_cli_paths },
+    .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_paths },
     .arguments = (const nj_meaning[]){ { "NAME", "an instance: a module, or a [module.NAME] of the settings" }, { 0 } },
 };
 
+/* Of the default set, and those that run only when they are asked for. */
+static void print_names(const nj_instances *set)
+{
+    const nj_settings *s = set->settings;
+    for (uint32_t i = 0; i < set->n; i++) printf("%s\n", set->item[i].name);
+    for (size_t i = 0; i < s->n; i++) {
+        const char *name = s->item[i].section + 7;
+        if (strncmp(s->item[i].section, "module.", 7) || nj_instances_find(set, name)) continue;
+        if (i && !strcmp(s->item[i].section, s->item[i - 1].section)) continue; /* another key of it */
+        printf("%s\n", name);
+    }
+}
+
 static int modules_main(int argc, char **argv)
 {
-    nj_cli cli;
+    options o = { 0 };
+    nj_cli *cli = &o.cli;
     nj_error err = { "" };
     nj_modules modules = { 0 };
     nj_instances set = { 0 };
-    int rc = nj_cli_read(&cli, nj_command_modules.options, argc, argv, &err) || nj_modules_builtin(&modules, &err);
-    for (uint32_t i = 0; rc == 0 && i < cli.options.n_module_paths; i++) rc = nj_modules_load(&modules, cli.module_path[i], &err);
-    if (rc == 0 && cli.options.n_sources > 1) rc = nj_fail(&err, "modules: one NAME, not %u", cli.options.n_sources);
-    const char *one = cli.options.n_sources ? cli.source[0] : NULL;
-    if (rc == 0 && one && nj_settings_get(&cli.settings, "models", "path"))
-        set.data_path = nj_settings_get(&cli.settings, "models", "path");
-    if (rc == 0) rc = nj_instances_choose(&set, &modules, &cli.settings, one ? one : cli.options.select, &err);
+    int rc = nj_cli_read(cli, nj_command_modules.options, argc, argv, &err) || nj_modules_builtin(&modules, &err);
+    for (uint32_t i = 0; rc == 0 && i < cli->options.n_module_paths; i++)
+        rc = nj_modules_load(&modules, cli->module_path[i], &err);
+    if (rc == 0 && cli->options.n_sources > 1) rc = nj_fail(&err, "modules: one NAME, not %u", cli->options.n_sources);
+    const char *one = cli->options.n_sources ? cli->source[0] : NULL;
+    if (rc == 0 && one && nj_settings_get(&cli->settings, "models", "path"))
+        set.data_path = nj_settings_get(&cli->settings, "models", "path");
+    if (rc == 0) rc = nj_instances_choose(&set, &modules, &cli->settings, one ? one : cli->options.select, &err);
     if (rc) {
         nj_log(NJ_LOG_ERROR, "%s", err.text);
+    } else if (o.names) {
+        print_names(&set);
     } else if (one) {
         for (uint32_t i = 0; i < set.n; i++)
             if (!strcmp(set.item[i].name, one)) print_one(&set.item[i]);
@@ -84,6 +110,6 @@ static int modules_main(int argc, char **argv)
     }
     nj_instances_close(&set);
     nj_modules_free(&modules);
-    nj_cli_free(&cli);
+    nj_cli_free(cli);
     return rc ? NJ_EXIT_USAGE : NJ_EXIT_OK;
 }

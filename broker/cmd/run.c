@@ -15,7 +15,7 @@ NJ_COMMAND(run) = {
                                          "FILE.avro, FOLDER (Avro or Parquet), FILE.tar, FILE.tar.gz, - (stdin: OCF or tar), "
                                          "kafka://HOST:PORT/TOPIC[,TOPIC] or /^REGEX with ?group=G&from=FROM&until=UNTIL, "
                                          "embedded://SOURCE; FROM: committed, earliest, latest, OFFSET or TIMESTAMP; UNTIL: "
-                                         "idle:SECONDS, end or count:N" },
+                                         "idle:SECONDS, end or count:N; `nightjar sources` says more" },
                                        { 0 } },
     .exits = (const nj_meaning[]){ { "0", "all alerts are accounted for" },
                                    { "2", "a source could not be read" },

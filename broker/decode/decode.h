@@ -75,4 +75,7 @@ void nj_stamp_open(nj_opener *opener, nj_stamp *stamp, nj_arena *arena, const ch
 int nj_offer_for_graph(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit, bool *in_map);
 void nj_stamp_for_graph(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why);
 
+/* What [decode] and [registry] may say; each ends with {0}. */
+extern const nj_param nj_decode_settings[], nj_registry_settings[];
+
 #endif

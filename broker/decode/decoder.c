@@ -12,7 +12,7 @@
 #include "../base/file.h"
 #include "../base/log.h"
 
-static const nj_param conf_table[] = {
+const nj_param nj_decode_settings[] = {
     { "maps", NJ_STR, "", offsetof(nj_decode_conf, maps), 0, 0, "1", "folder of more survey maps (*.map)" },
     { "survey", NJ_STR, "", offsetof(nj_decode_conf, survey), 0, 0, "1", "survey of packets that no map recognises" },
     { "schema", NJ_STR, "", offsetof(nj_decode_conf, schema), 0, 0, "1", "file with the schema of bare datums" },
@@ -419,7 +419,7 @@ nj_decoder *nj_decoder_new(nj_settings *settings, nj_error *err)
         return NULL;
     }
     pthread_mutex_init(&d->lock, NULL);
-    int rc = nj_settings_apply(settings, "decode", conf_table, NULL, &d->conf, err);
+    int rc = nj_settings_apply(settings, "decode", nj_decode_settings, NULL, &d->conf, err);
     if (rc == 0) rc = read_maps(d, err);
     if (rc == 0 && *d->conf.survey && !map_named(d, d->conf.survey)) rc = no_survey(d, err);
     if (rc == 0) rc = (d->registry = nj_registry_new(settings, err)) ? 0 : -1;

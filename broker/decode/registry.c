@@ -24,7 +24,7 @@ typedef struct registry_conf {
     int64_t builtin;
 } registry_conf;
 
-static const nj_param conf_table[] = {
+const nj_param nj_registry_settings[] = {
     { "url", NJ_STR, "", offsetof(registry_conf, url), 0, 0, "1", "schema registry with Confluent's REST interface" },
     { "user", NJ_STR, "", offsetof(registry_conf, user), 0, 0, "1", "for basic authentication" },
     { "password", NJ_STR, "", offsetof(registry_conf, password), 0, 0, "1", "or $NIGHTJAR_REGISTRY_PASSWORD" },
@@ -104,7 +104,7 @@ nj_registry *nj_registry_new(nj_settings *settings, nj_error *err)
         return NULL;
     }
     pthread_mutex_init(&r->lock, NULL);
-    int rc = nj_settings_apply(settings, "registry", conf_table, NULL, &r->conf, err);
+    int rc = nj_settings_apply(settings, "registry", nj_registry_settings, NULL, &r->conf, err);
     if (rc == 0) rc = find_cache(r);
     if (rc == 0) rc = find_login(r, err);
     if (rc == 0 && *r->conf.ca && access(r->conf.ca, R_OK)) rc = nj_fail(err, "[registry] ca: %.300s: %m", r->conf.ca);

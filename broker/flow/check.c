@@ -5,12 +5,7 @@
 
 #include "../base/log.h"
 #include "internal.h"
-
-/* Every section that some part of some run reads; [module.NAME] and [topic.NAME] besides. */
-static const char *const sections[] = { "run",        "decode",    "registry",    "source",      "kafka",
-                                        "sink.kafka", "sink.avro", "energy",      "cost",        "models",
-                                        "catalogs",   "sink.fits", "sink.ndjson", "module.NAME", "topic.NAME" };
-enum { N_SECTIONS = sizeof sections / sizeof *sections };
+#include "sections.h"
 
 static bool starts(const char *text, const char *with)
 {
@@ -68,12 +63,14 @@ int nj_flow_check_settings(run *r, nj_error *err)
         } else if (!strcmp(t->section, "models") || !strcmp(t->section, "catalogs")) {
             rc = strcmp(t->key, "path") ? wrong_key(t, path, 1, err) : 0;
         } else {
-            size_t k = 0;
-            while (k < N_SECTIONS && strcmp(sections[k], t->section)) k++;
-            const char *near = k == N_SECTIONS ? nj_nearest(t->section, sections, N_SECTIONS) : NULL;
+            const char *known[64];
+            size_t n = 0, k = 0;
+            for (; nj_sections[n].name && n < 64; n++) known[n] = nj_sections[n].name;
+            while (k < n && strcmp(known[k], t->section)) k++;
+            const char *near = k == n ? nj_nearest(t->section, known, n) : NULL;
             if (nj_instances_find(&r->engine.instances, t->section)) /* -D hostless.repeats=4 */
                 near = nj_arena_printf(&r->arena, "module.%s", t->section);
-            if (k == N_SECTIONS)
+            if (k == n)
                 rc = nj_fail(err, "%s: there is no section [%s] (key '%s')%s%s%s", t->where, t->section, t->key,
                              near ? "; did you mean [" : "", near ? near : "", near ? "]?" : "");
         }

@@ -230,4 +230,6 @@ void nj_flow_answers(const run *r, nj_report *report);
 /* Something that must end the run (out of memory, a survey's graph): kept, and polling stops. */
 void nj_flow_fatal(run *r, const nj_error *err);
 
+extern const nj_param nj_run_settings[]; /* what [run] may say; ends with {0} */
+
 #endif

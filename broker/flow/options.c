@@ -130,7 +130,7 @@ static int be_verbose(void *conf, const char *none, nj_error *err)
 const nj_option nj_cli_settings[] = { { "config", 'c', NJ_OPTION_CALL, .value = "FILE", .take = add_config,
                                         .doc = "settings (INI); `-c night`: the night configuration that is built in" },
                                       { "define", 'D', NJ_OPTION_CALL, .value = "SECTION.KEY=VALUE", .take = define,
-                                        .doc = "one setting" },
+                                        .doc = "one setting; `nightjar settings` lists them" },
                                       { 0 } };
 
 const nj_option nj_cli_modules[] = { { "modules", 'm', NJ_OPTION_TEXT, AT(options.select), "LIST",
@@ -185,17 +185,24 @@ static const char *next_word(nj_cli *cli, const char **list, const char *between
     return word;
 }
 
+/* A key of [run]; NULL when it is not said, or empty, which is the default. */
+static const char *said_in_run(nj_settings *s, const char *key)
+{
+    const char *value = nj_settings_get(s, "run", key);
+    return value && *value ? value : NULL;
+}
+
 /* [run] says what the command line did not. */
 static int take_from_settings(nj_cli *cli, nj_error *err)
 {
     nj_run_options *o = &cli->options;
     nj_settings *s = &cli->settings;
-    if (!o->select) o->select = nj_settings_get(s, "run", "modules");
-    if (!o->where) o->where = nj_settings_get(s, "run", "where");
-    if (!o->columns) o->columns = nj_settings_get(s, "run", "columns");
-    if (!o->metrics) o->metrics = nj_settings_get(s, "run", "metrics");
-    const char *sinks = o->n_sinks ? NULL : nj_settings_get(s, "run", "sinks");
-    const char *topics = o->n_topics ? NULL : nj_settings_get(s, "run", "topics");
+    if (!o->select) o->select = said_in_run(s, "modules");
+    if (!o->where) o->where = said_in_run(s, "where");
+    if (!o->columns) o->columns = said_in_run(s, "columns");
+    if (!o->metrics) o->metrics = said_in_run(s, "metrics");
+    const char *sinks = o->n_sinks ? NULL : said_in_run(s, "sinks");
+    const char *topics = o->n_topics ? NULL : said_in_run(s, "topics");
     size_t room = (sinks ? strlen(sinks) : 0) + (topics ? strlen(topics) : 0) + 1; /* a word needs a letter */
     if (sinks) cli->sink = realloc(cli->sink, room * sizeof *cli->sink);
     if (topics) cli->topic = realloc(cli->topic, room * sizeof *cli->topic);

@@ -21,7 +21,7 @@
 #include "metrics.h"
 #include "nightjar/sky.h"
 
-static const nj_param run_table[] = {
+const nj_param nj_run_settings[] = {
     { "batch_rows", NJ_I64, "64", offsetof(run_conf, batch_rows), 1, 4096, "1", "alerts of a batch at most" },
     { "batch_bytes", NJ_I64, "8M", offsetof(run_conf, batch_bytes), 65536, 1 << 30, "byte", "packet bytes of a batch at most" },
     { "batch_ms", NJ_I64, "20", offsetof(run_conf, batch_ms), 1, 10000, "ms", "longest wait for a batch to fill" },
@@ -86,7 +86,7 @@ static uint64_t progress(void *run_)
 static int set_up_modules(run *r, nj_error *err)
 {
     const nj_run_options *o = r->options;
-    if (nj_settings_apply(o->settings, "run", run_table, NULL, &r->conf, err)) return -1;
+    if (nj_settings_apply(o->settings, "run", nj_run_settings, NULL, &r->conf, err)) return -1;
     nj_watch_options watch = { r->conf.call_s, NJ_LOG_WARN, r->conf.stop_s, o->stop, progress, r };
     if (!(r->watch = nj_watch_start(&watch))) nj_log(NJ_LOG_WARN, "no thread to watch for calls that do not return");
     if (nj_engine_load(&r->engine, o->settings, o->module_path, o->n_module_paths, err)) return -1;

@@ -50,6 +50,9 @@ void nj_help_command(const nj_command *c, const char *parent, nj_buffer *out);
 void nj_help_overview(const nj_command *const *all, nj_buffer *out);
 /* Text in lines of at most 80 columns, the first one after `at` columns, the others indented. */
 void nj_help_wrap(nj_buffer *out, const char *text, size_t at, size_t indent);
+/* "  name", and its text beside it from column `indent` on, or below where the name is long. */
+enum { NJ_HELP_AT = 26 };
+void nj_help_entry(nj_buffer *out, const char *name, const char *text, size_t indent);
 void nj_commands_json(const nj_command *const *all, nj_buffer *out);
 
 /* roff for man(7): the overview of all, or the page of one. */

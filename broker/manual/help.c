@@ -4,7 +4,7 @@
 #include "../base/version.h"
 #include "command.h"
 
-enum { WIDTH = 80, TEXT_AT = 26, SUMMARY_AT = 25, EXIT_AT = 7 };
+enum { WIDTH = 80, SUMMARY_AT = 25, EXIT_AT = 7 };
 
 static void blanks(nj_buffer *out, size_t n)
 {
@@ -50,13 +50,18 @@ static void paragraphs(nj_buffer *out, const char *text)
 }
 
 /* "  name", and its text beside it, or below where the name is long. */
-static void entry(nj_buffer *out, const char *name, const char *text, size_t indent)
+void nj_help_entry(nj_buffer *out, const char *name, const char *text, size_t indent)
 {
     size_t n = 2 + strlen(name);
-    nj_buffer_printf(out, "  %s", name);
-    if (n + 1 > indent) {
-        nj_buffer_text(out, "\n");
+    nj_buffer_text(out, "  ");
+    if (n > WIDTH) {
+        nj_help_wrap(out, name, 2, 6);
         n = 0;
+    } else if (n + 1 > indent) {
+        nj_buffer_printf(out, "%s\n", name);
+        n = 0;
+    } else {
+        nj_buffer_text(out, name);
     }
     blanks(out, indent - n);
     nj_help_wrap(out, text, indent, indent);
@@ -71,7 +76,7 @@ static void option_entry(nj_buffer *out, const nj_option *o)
     if (o->value) snprintf(name + n, sizeof name - (size_t)n, " %s", o->value);
     nj_buffer_text(&text, o->doc);
     if (o->def) nj_buffer_printf(&text, " (default: %s)", o->def);
-    entry(out, name, text.data ? text.data : "", TEXT_AT);
+    nj_help_entry(out, name, text.data ? text.data : "", NJ_HELP_AT);
     out->failed |= text.failed;
     nj_buffer_free(&text);
 }
@@ -79,7 +84,7 @@ static void option_entry(nj_buffer *out, const nj_option *o)
 static void meanings(nj_buffer *out, const char *title, const nj_meaning *m)
 {
     if (m) nj_buffer_printf(out, "\n%s\n", title);
-    for (; m && m->name; m++) entry(out, m->name, m->doc, TEXT_AT);
+    for (; m && m->name; m++) nj_help_entry(out, m->name, m->doc, NJ_HELP_AT);
 }
 
 /* 0 and 1 mean the same of all commands that do not say otherwise. */
@@ -87,17 +92,17 @@ static void exits(nj_buffer *out, const nj_command *c)
 {
     const char *good = nj_meaning_of(c->exits, "0"), *wrong = nj_meaning_of(c->exits, "1");
     nj_buffer_text(out, "\nExit codes\n");
-    entry(out, "0", good ? good : NJ_EXIT_0_MEANS, EXIT_AT);
-    entry(out, "1", wrong ? wrong : NJ_EXIT_1_MEANS, EXIT_AT);
+    nj_help_entry(out, "0", good ? good : NJ_EXIT_0_MEANS, EXIT_AT);
+    nj_help_entry(out, "1", wrong ? wrong : NJ_EXIT_1_MEANS, EXIT_AT);
     for (const nj_meaning *m = c->exits; m && m->name; m++)
-        if (strcmp(m->name, "0") && strcmp(m->name, "1")) entry(out, m->name, m->doc, EXIT_AT);
+        if (strcmp(m->name, "0") && strcmp(m->name, "1")) nj_help_entry(out, m->name, m->doc, EXIT_AT);
 }
 
 static void verbs(nj_buffer *out, const nj_command *c)
 {
     if (!c->verbs) return;
     nj_buffer_text(out, "\nCommands\n");
-    for (const nj_command *const *v = c->verbs; *v; v++) entry(out, (*v)->name, (*v)->summary, TEXT_AT);
+    for (const nj_command *const *v = c->verbs; *v; v++) nj_help_entry(out, (*v)->name, (*v)->summary, NJ_HELP_AT);
     for (const nj_command *const *v = c->verbs; *v; v++) {
         nj_buffer_text(out, "\n");
         nj_help_command(*v, c->name, out);
@@ -128,7 +133,7 @@ void nj_help_overview(const nj_command *const *all, nj_buffer *out)
     for (const nj_command *const *c = all; *c; c++) {
         nj_buffer name = { 0 };
         nj_buffer_printf(&name, "nightjar %s", (*c)->name);
-        entry(out, name.data ? name.data : "", (*c)->summary, SUMMARY_AT);
+        nj_help_entry(out, name.data ? name.data : "", (*c)->summary, SUMMARY_AT);
         nj_buffer_free(&name);
     }
     nj_buffer_text(

@@ -10,7 +10,7 @@ typedef struct cost_conf {
     const char *currency, *source;
 } cost_conf;
 
-static const nj_param table[] = {
+const nj_param nj_cost_settings[] = {
     { "core_hour", NJ_F64, "0", offsetof(cost_conf, core_hour), 0, 1e6, "1", "price of a paid core-hour; 0 = the dated example" },
     { "use", NJ_F64, "0", offsetof(cost_conf, use), 0, 1, "1", "busy share of the core-hours paid; 0 = 0.5, from 0.3 to 0.7" },
     { "egress_gb", NJ_F64, "0.09", offsetof(cost_conf, egress_gb), 0, 1e6, "1", "price of a gigabyte sent out of the house" },
@@ -39,7 +39,7 @@ int nj_cost_read(nj_settings *settings, nj_cost *cost, nj_error *err)
     cost_conf c;
     nj_settings none = { 0 };
     *cost = example;
-    if (nj_settings_apply(settings ? settings : &none, "cost", table, NULL, &c, err)) return -1;
+    if (nj_settings_apply(settings ? settings : &none, "cost", nj_cost_settings, NULL, &c, err)) return -1;
     if (c.core_hour == 0 && strcmp(c.currency, example.currency))
         return nj_fail(err, "[cost] currency = %s: give core_hour in it; the example's prices are USD", c.currency);
     if (c.core_hour > 0) {

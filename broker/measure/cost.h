@@ -20,4 +20,6 @@ double nj_cost_busy(const nj_cost *cost, double busy_s);
 double nj_cost_busy_low(const nj_cost *cost, double busy_s);
 double nj_cost_busy_high(const nj_cost *cost, double busy_s);
 
+extern const nj_param nj_cost_settings[]; /* what [cost] may say; ends with {0} */
+
 #endif

@@ -43,7 +43,7 @@ struct nj_energy {
     uint32_t meter_n;
 };
 
-static const nj_param table[] = {
+const nj_param nj_energy_settings[] = {
     { "source", NJ_STR, "auto", offsetof(nj_energy_conf, source), 0, 0, "1", "auto, meter, rapl, spec, tdp or unknown" },
     { "country", NJ_STR, "", offsetof(nj_energy_conf, country), 0, 0, "1", "ISO 3166 code; empty = the world's mean intensity" },
     { "cpu_model", NJ_STR, "", offsetof(nj_energy_conf, cpu_model), 0, 0, "1", "the CPU, where the machine does not tell" },
@@ -239,7 +239,7 @@ nj_energy *nj_energy_open(nj_settings *settings, nj_error *err)
     if (!e) return nj_fail(err, "out of memory"), NULL;
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->wake, NULL);
-    if (nj_settings_apply(settings ? settings : &none, "energy", table, NULL, &e->conf, err) || choose(e, err) ||
+    if (nj_settings_apply(settings ? settings : &none, "energy", nj_energy_settings, NULL, &e->conf, err) || choose(e, err) ||
         set_carbon(e, err)) {
         nj_energy_free(e);
         e = NULL;

@@ -88,4 +88,6 @@ double nj_energy_tdp(const char *path, const char *cpu_model);
 /* Table of intensities: by ISO 3166 alpha-3 or alpha-2 code, any case; NULL or unknown = the world. */
 nj_carbon nj_carbon_of(const char *country);
 
+extern const nj_param nj_energy_settings[]; /* what [energy] may say; ends with {0} */
+
 #endif

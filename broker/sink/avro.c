@@ -20,7 +20,7 @@ typedef struct avro_conf {
     int64_t block_bytes;
 } avro_conf;
 
-static const nj_param params[] = {
+const nj_param nj_avro_settings[] = {
     { "codec", NJ_STR, "null", offsetof(avro_conf, codec), 0, 0, "1", "compression of the blocks: null, deflate or snappy" },
     { "block_bytes", NJ_I64, "1M", offsetof(avro_conf, block_bytes), 4096, 1 << 28, "byte",
       "a block is written when it is larger, or at a flush" },
@@ -182,7 +182,7 @@ static nj_sink *open_avro(const nj_sink_args *args, nj_error *err)
     s->base.class = &nj_sink_avro;
     s->file.fd = -1;
     s->sync = args->sync;
-    if (nj_settings_apply(args->settings, "sink.avro", params, NULL, &s->conf, err)) goto bad;
+    if (nj_settings_apply(args->settings, "sink.avro", nj_avro_settings, NULL, &s->conf, err)) goto bad;
     if (strcmp(s->conf.codec, "null") && strcmp(s->conf.codec, "deflate") && strcmp(s->conf.codec, "snappy")) {
         nj_fail(err, "[sink.avro] codec = %s is none of null, deflate, snappy", s->conf.codec);
         goto bad;
@@ -373,7 +373,8 @@ static int close_avro(nj_sink *sink, nj_error *err)
 const nj_sink_class nj_sink_avro = {
     .scheme = "avro",
     .is_file = true,
-    .doc = "avro:PATH an Avro file, one nested record per instance, every value nullable; provenance in its header",
+    .form = "avro:PATH",
+    .doc = "an Avro file, one nested record per instance, every value nullable; provenance in its header",
     .open = open_avro,
     .begin = begin,
     .write = write_rows,

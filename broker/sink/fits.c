@@ -26,7 +26,7 @@ typedef struct fits_conf {
     int64_t text_width;
 } fits_conf;
 
-static const nj_param params[] = {
+const nj_param nj_fits_settings[] = {
     { "text_width", NJ_I64, "64", offsetof(fits_conf, text_width), 1, 4096, "byte", "width of text columns; longer text is cut" },
     { 0 },
 };
@@ -337,7 +337,7 @@ static nj_sink *open_fits(const nj_sink_args *args, nj_error *err)
     s->lock.fd = -1;
     s->path = strdup(args->target);
     if (!s->path) nj_fail(err, "fits: out of memory");
-    if (!s->path || nj_settings_apply(args->settings, "sink.fits", params, NULL, &s->conf, err)) goto bad;
+    if (!s->path || nj_settings_apply(args->settings, "sink.fits", nj_fits_settings, NULL, &s->conf, err)) goto bad;
     if (dot && (!strcasecmp(dot, ".gz") || !strcasecmp(dot, ".z") || !strcasecmp(dot, ".bz2"))) {
         nj_fail(err, "%s: the fits sink writes no compressed files", s->path);
         goto bad;
@@ -536,7 +536,8 @@ static int close_fits(nj_sink *sink, nj_error *err)
 const nj_sink_class nj_sink_fits = {
     .scheme = "fits",
     .is_file = true,
-    .doc = "fits:PATH a binary table ALERTS with units; dots in names become '_', the exact names are in TKEYn",
+    .form = "fits:PATH",
+    .doc = "a binary table ALERTS with units; dots in names become '_', the exact names are in TKEYn",
     .open = open_fits,
     .begin = begin,
     .write = write_rows,

@@ -18,7 +18,7 @@ typedef struct kafka_conf {
     const char *infinity;
 } kafka_conf;
 
-static const nj_param params[] = {
+const nj_param nj_kafka_sink_settings[] = {
     { "connect_s", NJ_I64, "10", offsetof(kafka_conf, connect_s), 1, 600, "s", "how long to wait for a broker at the start" },
     { "infinity", NJ_STR, "number", offsetof(kafka_conf, infinity), 0, 0, "1", NJ_JSON_INFINITY_DOC },
     { 0 },
@@ -184,7 +184,7 @@ static nj_sink *open_kafka(const nj_sink_args *args, nj_error *err)
         nj_fail(err, "kafka: out of memory");
         goto bad;
     }
-    if (nj_settings_apply(args->settings, "sink.kafka", params, NULL, &s->conf, err)) goto bad;
+    if (nj_settings_apply(args->settings, "sink.kafka", nj_kafka_sink_settings, NULL, &s->conf, err)) goto bad;
     if (nj_json_infinity(&s->keys, "kafka", s->conf.infinity, err)) goto bad;
     if (start(s, hosts, args->settings, err)) goto bad;
     free(hosts);
@@ -359,7 +359,8 @@ static int close_kafka(nj_sink *sink, nj_error *err)
 const nj_sink_class nj_sink_kafka = {
     .scheme = "kafka",
     .refuses = true,
-    .doc = "kafka://HOST:PORT/TOPIC a JSON message per row, keyed by candid; HOST:PORT/ sends each row to the topics (-t) it "
+    .form = "kafka://HOST:PORT/TOPIC, kafka://HOST:PORT/",
+    .doc = "a JSON message per row, keyed by candid; HOST:PORT/ sends each row to the topics (-t) it "
            "matches",
     .open = open_kafka,
     .begin = begin,

@@ -19,7 +19,7 @@ typedef struct ndjson_conf {
     const char *infinity;
 } ndjson_conf;
 
-static const nj_param params[] = {
+const nj_param nj_ndjson_settings[] = {
     { "infinity", NJ_STR, "number", offsetof(ndjson_conf, infinity), 0, 0, "1", NJ_JSON_INFINITY_DOC },
     { 0 },
 };
@@ -65,7 +65,7 @@ static nj_sink *open_ndjson(const nj_sink_args *args, nj_error *err)
         return NULL;
     }
     ndjson_conf conf;
-    if (nj_settings_apply(args->settings, "sink.ndjson", params, NULL, &conf, err) ||
+    if (nj_settings_apply(args->settings, "sink.ndjson", nj_ndjson_settings, NULL, &conf, err) ||
         nj_json_infinity(&s->keys, "ndjson", conf.infinity, err)) {
         free(s);
         return NULL;
@@ -251,7 +251,8 @@ static int close_ndjson(nj_sink *sink, nj_error *err)
 const nj_sink_class nj_sink_ndjson = {
     .scheme = "ndjson",
     .is_file = true,
-    .doc = "ndjson:PATH or ndjson:- one JSON object per line; provenance in PATH.meta.json",
+    .form = "ndjson:PATH, ndjson:-",
+    .doc = "one JSON object per line; provenance in PATH.meta.json",
     .open = open_ndjson,
     .begin = begin,
     .write = write_rows,

@@ -44,7 +44,8 @@ static int close_null(nj_sink *sink, nj_error *err)
 
 const nj_sink_class nj_sink_null = {
     .scheme = "null",
-    .doc = "null: takes every row and forgets it; the run is still measured and accounted for",
+    .form = "null:",
+    .doc = "takes every row and forgets it; the run is still measured and accounted for",
     .open = open_null,
     .begin = begin,
     .write = write_rows,

@@ -6,16 +6,16 @@
 
 #include "classes.h"
 
-static const nj_sink_class *const classes[] = { &nj_sink_ndjson, &nj_sink_avro, &nj_sink_sqlite, &nj_sink_fits, &nj_sink_kafka,
-                                                &nj_sink_null,   NULL };
+const nj_sink_class *const nj_sink_classes[] = { &nj_sink_ndjson, &nj_sink_avro, &nj_sink_sqlite, &nj_sink_fits, &nj_sink_kafka,
+                                                 &nj_sink_null,   NULL };
 
 static int unknown(const char *spec, const char *scheme, nj_error *err)
 {
     const char *name[16];
     char list[160] = "";
     size_t n = 0;
-    for (; classes[n] && n < 16; n++) {
-        name[n] = classes[n]->scheme;
+    for (; nj_sink_classes[n] && n < 16; n++) {
+        name[n] = nj_sink_classes[n]->scheme;
         size_t used = strlen(list);
         snprintf(list + used, sizeof list - used, "%s%s", n ? ", " : "", name[n]);
     }
@@ -35,8 +35,9 @@ const char *nj_sink_path(const char *spec)
 {
     const char *path = strchr(spec, ':');
     if (!path || !strcmp(path, ":-") || !strncmp(path, ":/dev/", 6)) return NULL;
-    for (size_t i = 0; classes[i]; i++)
-        if (classes[i]->is_file && !strncmp(classes[i]->scheme, spec, (size_t)(path - spec)) && !classes[i]->scheme[path - spec])
+    for (size_t i = 0; nj_sink_classes[i]; i++)
+        if (nj_sink_classes[i]->is_file && !strncmp(nj_sink_classes[i]->scheme, spec, (size_t)(path - spec)) &&
+            !nj_sink_classes[i]->scheme[path - spec])
             return path + 1;
     return NULL;
 }
@@ -51,13 +52,13 @@ nj_sink *nj_sink_open(const char *spec, const nj_sink_args *args, nj_error *err)
         return NULL;
     }
     memcpy(scheme, spec, n);
-    for (size_t i = 0; classes[i]; i++) {
-        if (strcmp(classes[i]->scheme, scheme)) continue;
+    for (size_t i = 0; nj_sink_classes[i]; i++) {
+        if (strcmp(nj_sink_classes[i]->scheme, scheme)) continue;
         nj_settings none = { 0 };
         nj_sink_args own = *args;
         if (!own.settings) own.settings = &none; /* a sink copies what it keeps */
         own.target = strncmp(colon + 1, "//", 2) == 0 && !strcmp(scheme, "kafka") ? colon + 3 : colon + 1;
-        return classes[i]->open(&own, err);
+        return nj_sink_classes[i]->open(&own, err);
     }
     unknown(spec, scheme, err);
     return NULL;

@@ -29,9 +29,9 @@ typedef struct nj_sink_args {
 } nj_sink_args;
 
 typedef struct nj_sink_class {
-    const char *scheme, *doc;
-    bool is_file; /* the target is a path */
-    bool refuses; /* it may refuse rows: it is asked before the other sinks write theirs */
+    const char *scheme, *form, *doc; /* "ndjson", "ndjson:PATH, ndjson:-", one sentence */
+    bool is_file;                    /* the target is a path */
+    bool refuses;                    /* it may refuse rows: it is asked before the other sinks write theirs */
     /* Checks the target and opens it. NULL with err. */
     nj_sink *(*open)(const nj_sink_args *args, nj_error *err);
     /* Once, before the first write: the columns and the provenance (key, value pairs, ends with a NULL key). Also called at the end
@@ -62,5 +62,7 @@ int nj_dead_letters_flush(nj_dead_letters *file, nj_error *err);
 uint64_t nj_dead_letters_count(const nj_dead_letters *file); /* that were written to it by this run */
 /* A file that this run made, and wrote no letter to, is removed again. */
 int nj_dead_letters_close(nj_dead_letters *file, nj_error *err);
+
+extern const nj_sink_class *const nj_sink_classes[]; /* ends with NULL */
 
 #endif

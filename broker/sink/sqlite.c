@@ -250,7 +250,8 @@ static int flush(nj_sink *sink, nj_error *err)
 const nj_sink_class nj_sink_sqlite = {
     .scheme = "sqlite",
     .is_file = true,
-    .doc = "sqlite:PATH one table `alerts` in an SQLite database; `columns` and `metadata` beside it",
+    .form = "sqlite:PATH",
+    .doc = "one table `alerts` in an SQLite database; `columns` and `metadata` beside it",
     .open = open_sqlite,
     .begin = begin,
     .write = write_rows,

@@ -225,6 +225,10 @@ static nj_next next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_erro
     return *chunk ? NJ_NEXT_CHUNK : (nj_fail(err, "%s: out of memory", s->spec), NJ_NEXT_ERROR);
 }
 
-const nj_source_class nj_source_dead = { "dead letters", "FILE.avro", "a dead-letter file: its packets come again",
-                                         match,          open_dead,   next,
-                                         NULL,           close_dead,  NULL };
+const nj_source_class nj_source_dead = { .name = "dead letters",
+                                         .form = "FILE.avro",
+                                         .doc = "a dead-letter file: its packets come again",
+                                         .match = match,
+                                         .open = open_dead,
+                                         .next = next,
+                                         .close = close_dead };

@@ -296,6 +296,7 @@ static int match_embedded(const char *spec)
 const nj_source_class nj_source_embedded = {
     .name = "embedded",
     .form = "embedded://SOURCE[?partitions=N]",
+    .query = "partitions=N of the topic in the embedded broker (4)\n",
     .doc = "another source through a Kafka broker inside this process (librdkafka's mock), fed in step with the consumer",
     .match = match_embedded,
     .open = open_embedded,

@@ -650,6 +650,14 @@ static int lag(const nj_source *source, double *messages)
 const nj_source_class nj_source_kafka = {
     .name = "kafka",
     .form = "kafka://HOST:PORT[,HOST:PORT]/TOPIC[,TOPIC] or /^REGEX [?group=G&from=...&until=...]",
+    .query =
+        "group=NAME the consumer group (nightjar; USER-nightjar when there is a sasl.username)\n"
+        "from=committed what the group has committed, else the earliest message (the default)\n"
+        "from=earliest, latest, OFFSET, TIME the first assignment of this process begins there; a number from 10^11 on is ms "
+        "since 1970, 2026-01-31T20:00:00 is UTC\n"
+        "until=idle:SECONDS ends when nothing came for so long and every partition was read to its end\n"
+        "until=end ends at the high watermarks as they were at the start\n"
+        "until=count:N ends after N messages\n",
     .doc = "a consumer group's share of the topics; offsets are committed when every sink has the rows",
     .match = match_kafka,
     .open = open_kafka,

@@ -14,8 +14,8 @@
 #include "classes.h"
 
 /* The first match wins. */
-static const nj_source_class *const classes[] = { &nj_source_embedded, &nj_source_kafka,  &nj_source_dead, &nj_source_archive,
-                                                  &nj_source_parquet,  &nj_source_folder, &nj_source_file, NULL };
+const nj_source_class *const nj_source_classes[] = { &nj_source_embedded, &nj_source_kafka,  &nj_source_dead, &nj_source_archive,
+                                                     &nj_source_parquet,  &nj_source_folder, &nj_source_file, NULL };
 
 nj_source *nj_source_open(const nj_source_args *args, nj_error *err)
 {
@@ -23,26 +23,27 @@ nj_source *nj_source_open(const nj_source_args *args, nj_error *err)
         nj_fail(err, "a source has an empty name");
         return NULL;
     }
-    for (const nj_source_class *const *c = classes; *c; c++)
+    for (const nj_source_class *const *c = nj_source_classes; *c; c++)
         if ((*c)->match(args->spec)) return (*c)->open(args, err);
     nj_fail(err, "%s: no kind of source has this form; `nightjar run --help` lists them", args->spec);
     return NULL;
 }
 
-static const nj_param params[] = { { "contact_s", NJ_F64, "60", offsetof(nj_source_conf, contact_s), 0.1, 86400, "s",
-                                     "a live source without a broker or a partition for so long is an error" },
-                                   { "drain_s", NJ_F64, "10", offsetof(nj_source_conf, drain_s), 0, 240, "s",
-                                     "a rebalance waits at most so long for alerts that are under way" },
-                                   { "zstd_window_log", NJ_I64, "31", offsetof(nj_source_conf, zstd_window_log), 10,
-                                     NJ_ZSTD_WINDOW, "1", "a zstd archive may ask for a window of up to 2^N bytes of memory" },
-                                   { "max_member", NJ_I64, "4G", offsetof(nj_source_conf, max_member), 1024, 1e13, "byte",
-                                     "a packed file or member, unpacked, and a member of an archive" },
-                                   { 0 } };
+const nj_param nj_source_settings[] = { { "contact_s", NJ_F64, "60", offsetof(nj_source_conf, contact_s), 0.1, 86400, "s",
+                                          "a live source without a broker or a partition for so long is an error" },
+                                        { "drain_s", NJ_F64, "10", offsetof(nj_source_conf, drain_s), 0, 240, "s",
+                                          "a rebalance waits at most so long for alerts that are under way" },
+                                        { "zstd_window_log", NJ_I64, "31", offsetof(nj_source_conf, zstd_window_log), 10,
+                                          NJ_ZSTD_WINDOW, "1",
+                                          "a zstd archive may ask for a window of up to 2^N bytes of memory" },
+                                        { "max_member", NJ_I64, "4G", offsetof(nj_source_conf, max_member), 1024, 1e13, "byte",
+                                          "a packed file or member, unpacked, and a member of an archive" },
+                                        { 0 } };
 
 int nj_source_configure(nj_settings *settings, nj_source_conf *conf, nj_error *err)
 {
     nj_settings none = { 0 };
-    return nj_settings_apply(settings ? settings : &none, "source", params, NULL, conf, err);
+    return nj_settings_apply(settings ? settings : &none, "source", nj_source_settings, NULL, conf, err);
 }
 
 int nj_source_check(nj_settings *settings, nj_error *err)

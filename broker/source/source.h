@@ -40,6 +40,7 @@ typedef enum { NJ_NEXT_CHUNK, NJ_NEXT_IDLE, NJ_NEXT_END, NJ_NEXT_ERROR } nj_next
 
 typedef struct nj_source_class {
     const char *name, *form, *doc; /* "tar", "FILE.tar, FILE.tar.gz", one sentence */
+    const char *query;             /* "key=VALUE meaning" of what may stand behind the '?', one a line; NULL = nothing */
     /* Is this spec mine? A look at the name, and at the file if there is one; no error here. */
     int (*match)(const char *spec);
     nj_source *(*open)(const nj_source_args *args, nj_error *err);
@@ -63,6 +64,9 @@ struct nj_source {
 
 /* Are the keys and values of [source] right? Every source that opens asks as well. */
 int nj_source_check(nj_settings *settings, nj_error *err);
+/* What [source] may say; ends with {0}. All kinds, in the order in which they are asked; ends with NULL. */
+extern const nj_param nj_source_settings[];
+extern const nj_source_class *const nj_source_classes[];
 nj_source *nj_source_open(const nj_source_args *args, nj_error *err);
 
 #endif

@@ -1,0 +1,54 @@
+/* sinks.c - `nightjar sinks`: every output, from the table that opens them. */
+#include <stdio.h>
+
+#include "../sink/sink.h"
+#include "command.h"
+
+typedef struct options {
+    bool json, names;
+} options;
+
+static const nj_option table[] = { { "json", 0, NJ_OPTION_FLAG, offsetof(options, json), .doc = "as JSON" },
+                                   { "names", 0, NJ_OPTION_FLAG, offsetof(options, names),
+                                     .doc = "what stands before the path, one a line" },
+                                   { 0 } };
+
+static int sinks(int argc, char **argv);
+
+NJ_COMMAND(sinks) = {
+    .name = "sinks",
+    .usage = "sinks [--json | --names]",
+    .summary = "where rows can go: what -o takes",
+    .help = "A file that exists is refused unless --overwrite or --append was said. [sink.NAME] of `nightjar settings` sets "
+            "them up; broker/sink/READING.md shows how to read the files.\n",
+    .main = sinks,
+    .options = { table },
+};
+
+static int sinks(int argc, char **argv)
+{
+    options o = { 0 };
+    nj_words words;
+    nj_error err = { "" };
+    nj_buffer out = { 0 };
+    int bad = nj_command_parse(&nj_command_sinks, &o, argc, argv, &words, &err);
+    if (!bad && words.n) bad = nj_fail(&err, "it takes no word: '%s'", words.item[0]);
+    if (bad) return fprintf(stderr, "nightjar sinks: %s\n", err.text), NJ_EXIT_USAGE;
+    for (const nj_sink_class *const *c = nj_sink_classes; *c; c++) {
+        if (o.names) {
+            nj_buffer_printf(&out, "%s:\n", (*c)->scheme);
+        } else if (o.json) {
+            nj_buffer_text(&out, c == nj_sink_classes ? "[{\"name\": " : ",\n {\"name\": ");
+            nj_json_text(&out, (*c)->scheme);
+            nj_buffer_text(&out, ", \"form\": ");
+            nj_json_text(&out, (*c)->form);
+            nj_buffer_printf(&out, ", \"file\": %s, \"doc\": ", (*c)->is_file ? "true" : "false");
+            nj_json_text(&out, (*c)->doc);
+            nj_buffer_text(&out, "}");
+        } else {
+            nj_help_entry(&out, (*c)->form, (*c)->doc, NJ_HELP_AT);
+        }
+    }
+    if (o.json && !o.names) nj_buffer_text(&out, "]\n");
+    return nj_command_print(&out);
+}

@@ -1,0 +1,86 @@
+/* sources.c - `nightjar sources`: every kind of SOURCE, from the table that opens them. */
+#include <stdio.h>
+#include <string.h>
+
+#include "../source/source.h"
+#include "command.h"
+
+typedef struct options {
+    bool json;
+} options;
+
+static const nj_option table[] = { { "json", 0, NJ_OPTION_FLAG, offsetof(options, json), .doc = "as JSON" }, { 0 } };
+
+static int sources(int argc, char **argv);
+
+NJ_COMMAND(sources) = {
+    .name = "sources",
+    .usage = "sources [--json]",
+    .summary = "what a SOURCE may be, and what may stand behind its '?'",
+    .help = "The first kind that recognises the name, or the file behind it, reads it. Packed files (gzip, zstd, bzip2, xz) are "
+            "unpacked wherever they lie. `[source]` and `[kafka]` of `nightjar settings` set them up.\n",
+    .main = sources,
+    .options = { table },
+};
+
+/* "key=VALUE meaning", one a line: calls `put` with each. */
+static void each_key(const char *query, nj_buffer *out, void (*put)(nj_buffer *, const char *, const char *))
+{
+    for (const char *line = query; line && *line; line += strcspn(line, "\n") + 1) {
+        nj_buffer key = { 0 }, doc = { 0 };
+        size_t n = strcspn(line, " ");
+        if (line[n - 1] == ',') n += strcspn(line + n + 1, " ") + 1;
+        while (line[n - 1] == ',') n += strcspn(line + n + 1, " ") + 1;
+        nj_buffer_add(&key, line, n);
+        nj_buffer_add(&doc, line + n + 1, strcspn(line + n + 1, "\n"));
+        if (key.data && doc.data) put(out, key.data, doc.data);
+        nj_buffer_free(&key);
+        nj_buffer_free(&doc);
+    }
+}
+
+static void show_key(nj_buffer *out, const char *key, const char *doc)
+{
+    nj_buffer name = { 0 };
+    nj_buffer_printf(&name, "  ?%s", key);
+    nj_help_entry(out, name.data ? name.data : "", doc, NJ_HELP_AT);
+    nj_buffer_free(&name);
+}
+
+static void json_key(nj_buffer *out, const char *key, const char *doc)
+{
+    nj_buffer_text(out, out->data[out->n - 1] == '[' ? "{\"key\": " : ", {\"key\": ");
+    nj_json_text(out, key);
+    nj_buffer_text(out, ", \"doc\": ");
+    nj_json_text(out, doc);
+    nj_buffer_text(out, "}");
+}
+
+static int sources(int argc, char **argv)
+{
+    options o = { 0 };
+    nj_words words;
+    nj_error err = { "" };
+    nj_buffer out = { 0 };
+    int bad = nj_command_parse(&nj_command_sources, &o, argc, argv, &words, &err);
+    if (!bad && words.n) bad = nj_fail(&err, "it takes no word: '%s'", words.item[0]);
+    if (bad) return fprintf(stderr, "nightjar sources: %s\n", err.text), NJ_EXIT_USAGE;
+    for (const nj_source_class *const *c = nj_source_classes; *c; c++) {
+        if (o.json) {
+            nj_buffer_text(&out, c == nj_source_classes ? "[{\"name\": " : ",\n {\"name\": ");
+            nj_json_text(&out, (*c)->name);
+            nj_buffer_text(&out, ", \"form\": ");
+            nj_json_text(&out, (*c)->form);
+            nj_buffer_text(&out, ", \"doc\": ");
+            nj_json_text(&out, (*c)->doc);
+            nj_buffer_text(&out, ", \"query\": [");
+            each_key((*c)->query, &out, json_key);
+            nj_buffer_text(&out, "]}");
+        } else {
+            nj_help_entry(&out, (*c)->form, (*c)->doc, NJ_HELP_AT);
+            each_key((*c)->query, &out, show_key);
+        }
+    }
+    if (o.json) nj_buffer_text(&out, "]\n");
+    return nj_command_print(&out);
+}
