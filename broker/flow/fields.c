@@ -5,16 +5,11 @@
 #include <string.h>
 
 #include "../base/log.h"
+#include "columns.h"
 #include "internal.h"
 
-/* The columns that every row has (contract.md). Doubles, so that a number prints as the packet's float widens. */
-typedef struct base_column {
-    const char *key;
-    nj_type type;
-    const char *unit, *doc;
-} base_column;
-
-static const base_column base_columns[] = {
+/* Doubles, so that a number prints as the packet's float widens. */
+const nj_base_column nj_base_columns[] = {
     { "candid", NJ_I64, "1", "alert id; diaSourceId for LSST" },
     { "object", NJ_STR, "1", "object id" },
     { "survey", NJ_STR, "1", "survey" },
@@ -31,8 +26,8 @@ static const base_column base_columns[] = {
     { "drb", NJ_F64, "1", "deep-learning real-bogus score of the survey" },
     { "ndethist", NJ_I32, "1", "detections of the object so far" },
     { "programid", NJ_I32, "1", "observing programme; 1 = public" },
+    { 0 },
 };
-enum { N_BASE = sizeof base_columns / sizeof *base_columns };
 
 static uint32_t add_want(run *r, const char *path, nj_type type, const char *unit_name)
 {
@@ -98,8 +93,7 @@ static int add_extra(run *r, const char *path)
 
 static int add_base(run *r)
 {
-    for (uint32_t i = 0; i < N_BASE; i++) {
-        const base_column *c = &base_columns[i];
+    for (const nj_base_column *c = nj_base_columns; c->key; c++) {
         if (!strcmp(c->key, "programid")) r->programid_field = r->n_fields;
         if (!strcmp(c->key, "jd")) r->jd_field = r->n_fields;
         if (!strcmp(c->key, "exposure")) r->exposure_field = r->n_fields;

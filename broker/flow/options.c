@@ -151,7 +151,7 @@ const nj_option nj_cli_run[] = {
     { "threads", 'j', NJ_OPTION_INT, AT(options.threads), "THREADS", NULL, 1, 1024, .doc = "compute threads (all cores)" },
     { "kafka", 'X', NJ_OPTION_CALL, .value = "NAME=VALUE", .take = add_kafka, .doc = "a librdkafka setting" },
     { "columns", 0, NJ_OPTION_TEXT, AT(options.columns), "LIST",
-      .doc = "more output columns: lc.mag, packet.candidate.sgscore1, ..." },
+      .doc = "more output columns: lc.mag, packet.candidate.sgscore1, ...; `nightjar columns` lists them" },
     { "survey", 0, NJ_OPTION_CALL, .value = "NAME", .take = set_survey, .doc = "survey of packets that no map recognises" },
     { "registry", 0, NJ_OPTION_CALL, .value = "URL", .take = set_registry,
       .doc = "schema registry of Confluent-framed messages (LSST)" },

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`nightjar sources, sinks, topics, settings`: what they list is what a run takes, as text and as JSON."""
+"""`nightjar sources, sinks, topics, settings, columns`: what they list is what a run takes, as text and as JSON."""
 import json, os
 from tap import ROOT, Folder, done, nightjar, ok
 
@@ -95,6 +95,40 @@ def one_section():
         ok(r.returncode == 1 and "no word" in r.stderr, f"{command} takes no word", r.stderr)
 
 
+def columns():
+    all_of_them, text = listed("columns")
+    names = [c["name"] for c in all_of_them]
+    ok(len(set(names)) == len(names), "each column once", [n for n in names if names.count(n) > 1])
+    ok(all(c["doc"] and c["type"] and c["surveys"] for c in all_of_them), "each has a type, its surveys and a sentence",
+       [c for c in all_of_them if not c["doc"]])
+    ok(all(n in text for n in names), "each is in the text")
+    plain = [c["name"] for c in all_of_them if c["type"] != "image"]
+    ok(nightjar("columns", "--names").stdout.split() == plain, "names of columns")
+    rows = nightjar("run", SAMPLE, "-q", "-m", "roid", "--limit", 1, "-o", "ndjson:-").stdout
+    always = {c["name"] for c in all_of_them if c["group"] == "in every row"} - {"topics"}
+    ok(always == {k for k in json.loads(rows) if "." not in k}, "what every row has is what a row has", rows)
+    r = run("-m", "roid", "--columns", ",".join(c["name"] for c in all_of_them if c["group"] == "of the survey's maps"))
+    ok(r.returncode == 0, "a run writes every column of the maps", r.stderr)
+    mine = [c["name"] for c in all_of_them if c["group"] in ("of module hostless", "of module features")]
+    r = run("-m", "hostless,features", "-w", " AND ".join(f"({n} IS NULL OR {n} IS NOT NULL)" for n in mine))
+    ok(r.returncode == 0 and len(mine) > 10, "a clause reads every column of a module", r.stderr)
+
+
+def columns_of_a_source():
+    c = json.loads(nightjar("columns", SAMPLE, "--json").stdout)
+    raw = [x for x in c if x["name"].startswith("packet.")]
+    types = {x["name"]: (x["type"], x["series"]) for x in raw}
+    ok(types.get("packet.candidate.ra") == ("f64", False) and types.get("packet.prv_candidates[].magpsf") == ("f32", True), "fields of the first packet", raw[:5])
+    r = run("-m", "roid", "--columns", ",".join(types))
+    ok(r.returncode == 0 and len(types) > 100, f"a run writes the {len(types)} of them", r.stderr)
+    r = nightjar("columns", "no/such.tar")
+    ok(r.returncode == 2 and "no/such.tar" in r.stderr, "a source that is not there: exit 2", r.stderr)
+    r = nightjar("columns", "a", "b")
+    ok(r.returncode == 1, "one source at a time", r.stderr)
+    one = json.loads(nightjar("columns", "-m", "roid", "--json").stdout)
+    ok({x["group"] for x in one if x["group"].startswith("of module ")} == {"of module roid"}, "-m says which modules", one)
+
+
 if __name__ == "__main__":
     with Folder():
         sources()
@@ -102,4 +136,6 @@ if __name__ == "__main__":
         topics()
         settings()
         one_section()
+        columns()
+        columns_of_a_source()
     done()
