@@ -41,6 +41,7 @@ typedef struct survey {
     uint32_t jd, lc_jd;       /* columns of the alert's and its light curve's times, or NJ_NO_COLUMN */
     const nj_schema **schema; /* those looked at */
     uint32_t n_schemas;
+    bool all_off; /* every module that -m names is off here */
 } survey;
 
 typedef struct topic {
@@ -179,6 +180,7 @@ int nj_flow_filters(run *r, bool warn, nj_error *err); /* made (again) for the t
 survey *nj_flow_survey(run *r, const nj_schema *schema, uint64_t seq, nj_error *err);
 /* A compute thread is in this unit now; NJ_NO_UNIT: in none. */
 void nj_flow_at_unit(run *r, int thread, uint64_t seq);
+bool nj_flow_all_off(const run *r); /* no module that -m names had answers on any survey */
 void nj_flow_surveys_free(run *r);
 void nj_flow_values(const run *r, const survey *s, const nj_batch *batch, nj_col *value); /* [n_fields] */
 /* Before the sinks: texts that are no UTF-8 become readable ones, counted and told once a column. -1: out of memory. */

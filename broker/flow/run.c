@@ -405,6 +405,8 @@ static int exit_code(const run *r, const nj_report *report, nj_error *err)
     if (r->ingest.failed) return *err = r->ingest.error, NJ_EXIT_SOURCE;
     if (r->options->strict && report->ledger.dead)
         return nj_fail(err, "--strict: %llu dead letters", (unsigned long long)report->ledger.dead), NJ_EXIT_STRICT;
+    if (nj_flow_all_off(r)) /* rows were written, and none has what was asked for */
+        return nj_fail(err, "every module that -m names was off on every survey: no row has an answer"), NJ_EXIT_USAGE;
     return NJ_EXIT_OK;
 }
 

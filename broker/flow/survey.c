@@ -6,8 +6,8 @@
 #include "../base/log.h"
 #include "internal.h"
 
-/* One line for people; each reason with -v. */
-static void tell_what_is_silent(const run *r, const nj_graph *g)
+/* One line for people; each reason with -v. true: all that -m names is silent. */
+static bool tell_what_is_silent(const run *r, const nj_graph *g)
 {
     nj_buffer names = { 0 };
     uint32_t asked = 0, silent = 0;
@@ -28,6 +28,14 @@ static void tell_what_is_silent(const run *r, const nj_graph *g)
     if (asked && silent == asked) /* a night without one answer must not look like a night without a find */
         nj_log(NJ_LOG_WARN, "survey %s: every module that -m names is off: no row of it has an answer", g->layout.survey);
     nj_buffer_free(&names);
+    return asked && silent == asked;
+}
+
+bool nj_flow_all_off(const run *r)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < r->surveys.n; i++) n += r->surveys.item[i]->all_off;
+    return n && n == r->surveys.n;
 }
 
 static bool is_raw(const char *path)
@@ -197,7 +205,7 @@ static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
     s->graph->layout.owner = s;
     s->jd = column_of(s->graph, "jd", NJ_F64);
     s->lc_jd = column_of(s->graph, "lc.jd", NJ_F64);
-    tell_what_is_silent(r, s->graph);
+    s->all_off = tell_what_is_silent(r, s->graph);
     tell_what_is_lacking(r, s->graph, schema);
     return s;
 }

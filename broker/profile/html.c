@@ -115,9 +115,9 @@ static void write_header(const nj_profile *p, nj_buffer *o)
 {
     const nj_counter *c = &p->count;
     const nj_profile_overhead *v = &p->overhead;
-    nj_buffer_printf(o, "<p>%llu offered, %llu passed, %llu hits, %llu flagged; %.4g &micro;s per alert</p>\n<dl>",
+    nj_buffer_printf(o, "<p>%llu offered, %llu passed, %llu hits, %llu flagged; %.2f CPU us/alert</p>\n<dl>",
                      (unsigned long long)c->offered, (unsigned long long)c->passed, (unsigned long long)c->hits,
-                     (unsigned long long)c->flagged, c->offered ? p->span_ns / 1e3 / (double)c->offered : 0);
+                     (unsigned long long)c->flagged, p->cpu_ns_per_alert / 1e3);
     item(o, "alerts");
     nj_buffer_printf(o, "%llu%s (%llu dead), sha256 %.16s; replayed %llu times, %u thread%s; times are of one replay",
                      (unsigned long long)p->alerts, p->cut ? ", the first of more" : "", (unsigned long long)p->dead, p->digest,

@@ -43,8 +43,9 @@ static void print_header(const nj_profile *p, FILE *to)
             (unsigned long long)c->passed, (unsigned long long)c->hits, (unsigned long long)c->flagged);
     fprintf(to,
             "Time: sampled %s, n=%u (%u more in the host's clock or not placed), %s build; %.3f s in process(), CPU of the loop "
-            "%.3f s\n",
-            p->clock, p->samples, p->unplaced, p->built ? p->built : "unknown", wall, (double)p->cpu_ns / 1e9);
+            "%.3f s; %.2f CPU us/alert\n",
+            p->clock, p->samples, p->unplaced, p->built ? p->built : "unknown", wall, (double)p->cpu_ns / 1e9,
+            p->cpu_ns_per_alert / 1e3);
     const nj_profile_overhead *o = &p->overhead;
     if (o->pairs)
         fprintf(to,

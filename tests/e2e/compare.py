@@ -117,8 +117,22 @@ def nothing():
     off = ("-D", "module.nalerthist.surveys=ztf", "-o", "null:", "-q")
     r = nightjar("run", "lsst", "-m", "nalerthist", *off)
     ok("every module that -m names is off" in r.stderr, "a run whose every module is off: said, with -q too", r.stderr)
+    ok((r.returncode, "no row has an answer" in r.stderr) == (1, True), "and it ends with 1", r.stderr)
     r = nightjar("run", "lsst", "-m", "nalerthist,roid", *off)
-    ok(r.stderr == "", "one that is on: not a word", r.stderr)
+    ok((r.returncode, r.stderr) == (0, ""), "one that is on: not a word", r.stderr)
+    r = nightjar("run", "lsst", SAMPLE, "-m", "nalerthist", *off)
+    ok(r.returncode == 0, "one survey of two that it answers on: exit 0", r.stderr)
+    open("none.avro", "w").close()
+    r = nightjar("diff", "roid", "roid", "none.avro", "--rounds", 1)
+    ok((r.returncode, "nothing was compared" in r.stderr) == (1, True), "diff of no alert: said, exit 1", r.stderr)
+    open("none.njx", "w").close()
+    r = nightjar("catalog", "check", "none.njx")
+    ok((r.returncode, "none.njx" in r.stderr) == (2, True), "catalog check of an empty file: said, exit 2", r.stderr)
+    open("none.csv", "w").write("ra,dec,name\n")
+    r = nightjar("catalog", "build", "none.csv", "-o", "rows.njx")
+    ok((r.returncode, "no row" in r.stderr) == (2, True), "a catalogue without a row is not made", r.stderr)
+    r = nightjar("bench", "modules", "--seconds", 0.01, env={"NIGHTJAR_SHARED": os.path.abspath("nothing")})
+    ok((r.returncode, "nothing was timed" in r.stderr) == (1, True), "bench without packets: said, exit 1", r.stdout + r.stderr)
 
 
 def words():

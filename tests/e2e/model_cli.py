@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """`nightjar model check`, and where a model's hash stands: refusals say what is wrong; scores carry the model's sha256 into the report and every file."""
-import hashlib, json, os, shutil
+import csv, hashlib, json, os, shutil
 from tap import ROOT, Folder, done, nightjar, ok, report, rows
 
 MODELS = os.path.join(ROOT, "data", "models")
@@ -39,8 +39,28 @@ def broken():
         refused(f"model.onnx {name}: refused", folder, words)
 
 
+def golden():
+    """Golden rows that check nothing."""
+    with open(os.path.join(MODELS, "toy_forest", "golden.csv"), encoding="utf-8") as f:
+        largest = max(abs(float(x)) for row in csv.reader(f) for x in row[-3:] if row[0] != "row")
+    none = "golden.rows (1 to 65536) and golden.tolerance_abs (> 0) are needed"
+    for name, change, words in (("no golden rows", lambda m: m.pop("golden"), none), ("rows = 0", lambda m: m["golden"].update(rows=0), none),
+                                ("no tolerance", lambda m: m["golden"].pop("tolerance_abs"), none), ("a negative tolerance", lambda m: m["golden"].update(tolerance_abs=-1), none),
+                                ("a tolerance that is text", lambda m: m["golden"].update(tolerance_abs="1e-6"), none),
+                                ("a tolerance beyond all outputs", lambda m: m["golden"].update(tolerance_abs=1e9), "a model that answers 0 would pass"),
+                                ("the same, just so", lambda m: m["golden"].update(tolerance_abs=1.0001 * largest), "a model that answers 0 would pass")):
+        folder = "golden " + name
+        shutil.copytree(os.path.join(MODELS, "toy_forest"), folder)
+        path = os.path.join(folder, "manifest.json")
+        manifest = json.load(open(path))
+        change(manifest)
+        json.dump(manifest, open(path, "w"))
+        refused(f"golden rows, {name}: refused", folder, [words])
+
+
 def main():
     with Folder():
+        golden()
         r = nightjar("model", "info", os.path.join(MODELS, "toy_acai"))
         want = sha256(os.path.join(MODELS, "toy_acai", "model.onnx"))
         ok(r.returncode == 0 and want in r.stdout and "neargaiabright" in r.stdout and "golden rows within" in r.stdout, "info: hash, features, golden rows", r.stdout + r.stderr)

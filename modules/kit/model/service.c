@@ -81,10 +81,17 @@ static int check_golden(nj_model *model, const nj_host *host, nj_model_error *er
     thread_close(thread);
     if (rc != NJ_OK)
         return nj_model_fail(err, "%s: its golden rows cannot be computed (engine %s)", model->info.folder, model->info.engine);
-    double most = 0;
+    double most = 0, largest = 0;
     size_t finite = 0;
-    for (size_t i = 0; i < (size_t)g.n_rows * model->info.width; i++) finite += isfinite(g.output[i]) != 0;
+    for (size_t i = 0; i < (size_t)g.n_rows * model->info.width; i++)
+        if (isfinite(g.output[i])) finite++, largest = fmax(largest, fabs(g.output[i]));
     if (!finite) return nj_model_fail(err, "%s: none of its golden outputs is a number: they check nothing", model->info.folder);
+    if (g.tolerance >= (largest > 0 ? largest : 1))
+        return nj_model_fail(
+            err,
+            "%s: golden.tolerance_abs = %g is no less than the largest golden output, %g: a model that answers 0 "
+            "would pass",
+            model->info.folder, g.tolerance, largest);
     for (size_t i = 0; i < (size_t)g.n_rows * model->info.width; i++) {
         double d = isnan(out[i]) && isnan(g.output[i]) ? 0 : fabs(out[i] - g.output[i]);
         if (!(d <= g.tolerance))
