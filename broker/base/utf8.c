@@ -39,6 +39,20 @@ size_t nj_utf8_escape_one(nj_buffer *out, const char *p)
     return nul ? 2 : 1;
 }
 
+void nj_utf8_show(nj_buffer *out, const char *text)
+{
+    for (size_t n; *text; text += n) {
+        const unsigned char c = (unsigned char)*text;
+        n = nj_utf8_length(text);
+        if (!n)
+            n = nj_utf8_escape_one(out, text);
+        else if (c < 0x20 || c == 0x7f || (c == 0xc2 && (unsigned char)text[1] < 0xa0))
+            nj_buffer_printf(out, "\\x%02x", n == 1 ? c : (unsigned char)text[1]);
+        else
+            nj_buffer_add(out, text, n);
+    }
+}
+
 void nj_utf8_escape(nj_buffer *out, const char *text)
 {
     for (const char *end; *text;) {

@@ -17,6 +17,8 @@ size_t nj_utf8_length(const char *p);
 bool nj_utf8_is(const char *text);
 /* Adds \xNN for what stands at p and is no UTF-8; returns how many bytes that are: 2 for a NUL of a packet, else 1. */
 size_t nj_utf8_escape_one(nj_buffer *out, const char *p);
+/* The same for a terminal: what would steer it, too. */
+void nj_utf8_show(nj_buffer *out, const char *text);
 /* Adds the text, each byte that is no UTF-8 as \xNN, a NUL of the packet as \x00. */
 void nj_utf8_escape(nj_buffer *out, const char *text);
 

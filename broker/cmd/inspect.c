@@ -16,6 +16,7 @@
 #include "../flow/hostless_review.h"
 #include "../report/draw.h"
 #include "../report/fields.h"
+#include "../sink/json.h"
 
 enum { VIEWS_MOST = 32, PICTURES_MOST = 24, PNG_SCALE = 8, CURVE_WIDTH = 900, CURVE_HEIGHT = 420, WAIT_MS = 10000 };
 
@@ -39,6 +40,7 @@ typedef struct finding {
     nj_packet_view view[VIEWS_MOST];
     uint32_t n_views;
     const nj_packet_view *found; /* of the batch's only row */
+    nj_buffer packet;            /* all of it, as JSON */
     char where[512];             /* of the present chunk */
     uint64_t seen;
     bool failed;
@@ -90,6 +92,10 @@ static int look_at(void *opaque, nj_batch **batch)
         if (&f->view[i].layout == b->layout) f->found = &f->view[i];
     f->batch = *batch;
     *batch = NULL;
+    if (f->found && nj_datum_json(f->found->schema, f->batch->row[0].datum, f->batch->row[0].size, &f->packet)) {
+        nj_fail(f->err, "%s: the packet cannot be shown: out of memory, or deeper than 200 levels", f->where);
+        f->failed = true;
+    }
     return NJ_READ_STOPPED;
 }
 
@@ -129,6 +135,7 @@ static int search(finding *f, options *o, nj_error *err)
 
 static void finding_free(finding *f)
 {
+    nj_buffer_free(&f->packet);
     nj_batch_free(f->batch);
     nj_reader_free(&f->reader);
     nj_feed_close(f->feed);
@@ -315,7 +322,20 @@ static uint32_t nulls_of(const finding *f, uint32_t group)
     return n;
 }
 
-static void add_fields(const finding *f, uint32_t i, uint32_t end, nj_buffer *out, const nj_terminal *t)
+/* What has no column, a map or a list in a list, as JSON and cut to the line. Bytes are not shown. */
+static void add_other(const nj_packet_field *field, const json_t *value, int width, nj_buffer *out, const nj_terminal *t)
+{
+    const json_t *bytes = json_is_object(value) ? json_object_get(value, "bytes") : NULL;
+    char *text = value && !bytes ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) : NULL;
+    int indent = (int)(2 * field->depth), room = (int)t->columns - indent - width - 1;
+    if (room < VALUE_WIDTH) room = VALUE_WIDTH;
+    int n = text ? (int)strlen(text) : 0, shown = n > room ? room - 3 : n;
+    while (shown < n && (text[shown] & 0xc0) == 0x80) shown--;
+    if (text) nj_buffer_printf(out, "%*s%-*s %.*s%s\n", indent, "", width, field->name, shown, text, shown < n ? "..." : "");
+    free(text);
+}
+
+static void add_fields(const finding *f, const json_t *at, uint32_t i, uint32_t end, nj_buffer *out, const nj_terminal *t)
 {
     const nj_packet_view *v = f->found;
     const int width = name_width(v, i, end);
@@ -328,14 +348,14 @@ static void add_fields(const finding *f, uint32_t i, uint32_t end, nj_buffer *ou
             n = nulls_of(f, i);
             snprintf(text, sizeof text, "null: none of %u fields", n);
             add_heading(out, t, field->depth, field->name, n > 1 ? text : field->doc);
-            if (n < 2) add_fields(f, i + 1, field->end, out, t);
+            if (n < 2) add_fields(f, json_object_get(at, field->name), i + 1, field->end, out, t);
             break;
         case NJ_FIELD_LIST:
             nj_packet_items(v, f->batch, i, 0, &from, &to);
             snprintf(text, sizeof text, to > from ? "%u entries" : "none", to - from);
             add_heading(out, t, field->depth, field->name, text);
             break;
-        case NJ_FIELD_OTHER: break;
+        case NJ_FIELD_OTHER: add_other(field, json_object_get(at, field->name), width, out, t); break;
         }
     }
 }
@@ -356,7 +376,9 @@ static void show(finding *f, const nj_picture *picture, uint32_t n_pictures, con
     char object[64], candid[32] = "-", title[256];
     text_of(f, f->found->object, object, sizeof object);
     if (f->batch->id[0] != NJ_NO_I64) snprintf(candid, sizeof candid, "%lld", (long long)f->batch->id[0]);
-    add_fields(f, 0, f->found->n_fields, out, &t);
+    json_t *packet = nj_json_read_row(f->packet.data, f->packet.n);
+    add_fields(f, packet, 0, f->found->n_fields, out, &t);
+    json_decref(packet);
     snprintf(title, sizeof title, "%s, %u bytes of datum", nj_schema_name(f->found->schema), f->batch->row[0].size);
     nj_buffer_printf(out, "\n");
     add_heading(out, &t, 0, object, candid);
@@ -381,7 +403,7 @@ static void as_json(const finding *f, const nj_picture *picture, uint32_t n_pict
     nj_buffer_text(out, ",\"survey\":");
     nj_json_text(out, nj_schema_survey(f->found->schema));
     nj_buffer_text(out, ",\"packet\":");
-    nj_packet_json(f->found, f->batch, 0, out);
+    nj_buffer_add(out, f->packet.data, f->packet.n);
     nj_buffer_text(out, ",\"stamps\":{");
     for (uint32_t i = 0; i < n_pictures; i++) {
         uint32_t n_nan = 0;

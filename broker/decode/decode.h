@@ -2,6 +2,7 @@
 #ifndef NJ_DECODE_DECODE_H
 #define NJ_DECODE_DECODE_H
 
+#include "../base/buffer.h"
 #include "../base/error.h"
 #include "../base/settings.h"
 #include "../batch/batch.h"
@@ -41,6 +42,9 @@ typedef struct nj_known {
 bool nj_decoder_known(const nj_decoder *decoder, uint32_t k, nj_known *known);
 /* The raw path (packet.…) of the schema that is nearest to a misspelt one; false: none is near. */
 bool nj_schema_nearest(const nj_schema *schema, const char *path, char *near, size_t size);
+/* A whole datum as JSON, field by field as it stands in the packet; bytes as {"bytes": N, "hex": the few}. -1: the bytes are no
+ * such datum, or memory is short. */
+int nj_datum_json(const nj_schema *schema, const uint8_t *datum, size_t size, nj_buffer *out);
 const char *nj_schema_survey(const nj_schema *schema); /* "ztf" */
 const char *nj_schema_name(const nj_schema *schema);   /* "ztf.alert 3.3", for messages */
 

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/utf8.h"
+
 enum { DEPTH_MOST = 8, FIELDS_MOST = 4096, PATH_MOST = 256 };
 
 typedef struct walk {
@@ -214,7 +216,7 @@ void nj_packet_view_free(nj_packet_view *v)
 }
 
 /* --- values ------------------------------------------------------------------------------------------------------- */
-static bool add_value(nj_type type, const void *data, uint32_t i, nj_buffer *out, bool quoted)
+static bool add_value(nj_type type, const void *data, uint32_t i, nj_buffer *out)
 {
     switch (type) {
     case NJ_U8:
@@ -231,14 +233,14 @@ static bool add_value(nj_type type, const void *data, uint32_t i, nj_buffer *out
         return true;
     case NJ_F32:
         if (isnan(((const float *)data)[i])) return false;
-        if (!quoted && isinf(((const float *)data)[i]))
+        if (isinf(((const float *)data)[i]))
             nj_buffer_text(out, ((const float *)data)[i] > 0 ? "inf" : "-inf");
         else
             nj_json_value_f32(out, ((const float *)data)[i]);
         return true;
     case NJ_F64:
         if (isnan(((const double *)data)[i])) return false;
-        if (!quoted && isinf(((const double *)data)[i]))
+        if (isinf(((const double *)data)[i]))
             nj_buffer_text(out, ((const double *)data)[i] > 0 ? "inf" : "-inf");
         else
             nj_json_value_f64(out, ((const double *)data)[i]);
@@ -246,10 +248,7 @@ static bool add_value(nj_type type, const void *data, uint32_t i, nj_buffer *out
     case NJ_STR: {
         const char *text = ((const char *const *)data)[i];
         if (!text) return false;
-        if (quoted)
-            nj_json_text(out, text);
-        else
-            nj_buffer_text(out, text);
+        nj_utf8_show(out, text);
         return true;
     }
     }
@@ -259,7 +258,7 @@ static bool add_value(nj_type type, const void *data, uint32_t i, nj_buffer *out
 bool nj_packet_value(const nj_packet_view *v, const nj_batch *batch, int32_t column, uint32_t element, nj_buffer *out)
 {
     const nj_col *c = &batch->col[column];
-    return c->data && add_value(v->column[column].type, c->data, element, out, false);
+    return c->data && add_value(v->column[column].type, c->data, element, out);
 }
 
 /* The first column below a field. */
@@ -276,62 +275,4 @@ void nj_packet_items(const nj_packet_view *v, const nj_batch *batch, uint32_t li
     const uint32_t *off = column < 0 ? NULL : batch->col[column].off;
     *from = off ? off[row] : 0;
     *to = off ? off[row + 1] : 0;
-}
-
-static void add_node(const nj_packet_view *v, const nj_batch *batch, uint32_t field, uint32_t element, uint32_t row,
-                     nj_buffer *out);
-
-/* { its children }; or null when none of them has an answer (a record that is null itself). Returns whether one has. */
-static bool add_object(const nj_packet_view *v, const nj_batch *batch, uint32_t first, uint32_t end, uint32_t element,
-                       uint32_t row, nj_buffer *out)
-{
-    size_t start = out->n;
-    bool any = false;
-    const char *comma = "";
-    nj_buffer_text(out, "{");
-    for (uint32_t i = first; i < end; i = v->field[i].end) {
-        if (v->field[i].kind == NJ_FIELD_OTHER) continue;
-        nj_buffer_text(out, comma);
-        nj_json_text(out, v->field[i].name);
-        nj_buffer_text(out, ":");
-        size_t before = out->n;
-        add_node(v, batch, i, element, row, out);
-        any = any || out->n - before != 4 || memcmp(out->data + before, "null", 4);
-        comma = ",";
-    }
-    nj_buffer_text(out, "}");
-    if (any || out->failed) return true;
-    out->n = start;
-    nj_buffer_text(out, "null");
-    return false;
-}
-
-static void add_node(const nj_packet_view *v, const nj_batch *batch, uint32_t field, uint32_t element, uint32_t row,
-                     nj_buffer *out)
-{
-    const nj_packet_field *f = &v->field[field];
-    if (f->kind == NJ_FIELD_VALUE) {
-        const nj_col *c = &batch->col[f->column];
-        if (!c->data || !add_value(v->column[f->column].type, c->data, element, out, true)) nj_buffer_text(out, "null");
-    } else if (f->kind == NJ_FIELD_GROUP) {
-        add_object(v, batch, field + 1, f->end, element, row, out);
-    } else {
-        uint32_t from, to;
-        nj_packet_items(v, batch, field, row, &from, &to);
-        if (from == to) {
-            nj_buffer_text(out, "null");
-            return;
-        }
-        nj_buffer_text(out, "[");
-        for (uint32_t i = from; i < to; i++) {
-            if (i > from) nj_buffer_text(out, ",");
-            add_object(v, batch, field + 1, f->end, i, row, out);
-        }
-        nj_buffer_text(out, "]");
-    }
-}
-
-void nj_packet_json(const nj_packet_view *v, const nj_batch *batch, uint32_t row, nj_buffer *out)
-{
-    add_object(v, batch, 0, v->n_fields, row, row, out);
 }

@@ -52,9 +52,7 @@ typedef struct nj_packet_view {
 int nj_packet_view_build(nj_packet_view *view, const nj_schema *schema, const void *json, size_t size, nj_error *err);
 void nj_packet_view_free(nj_packet_view *view);
 
-/* All of a row as JSON, nested as the packet is; "no answer" and null are null, images are left out. */
-void nj_packet_json(const nj_packet_view *view, const nj_batch *batch, uint32_t row, nj_buffer *out);
-/* One value as text: JSON numbers and strings without quotes. Returns false for "no answer". */
+/* One value as text for a terminal: numbers as JSON has them, and inf; strings without quotes. Returns false for "no answer". */
 bool nj_packet_value(const nj_packet_view *view, const nj_batch *batch, int32_t column, uint32_t element, nj_buffer *out);
 /* Elements [*from, *to) of a list's columns in that row; 0, 0 when it has none. */
 void nj_packet_items(const nj_packet_view *view, const nj_batch *batch, uint32_t list, uint32_t row, uint32_t *from,

@@ -129,7 +129,7 @@ def inspect():
     for i, v in enumerate(VALUES):
         r = nightjar("inspect", "--json", "-D", "decode.survey=ztf", "--record", i, "in.avro")
         packet = json.loads(r.stdout)["packet"]
-        ok(same(packet["d"], v), f"inspect --json: {v}", packet)
+        ok(same(packet["d"], v) and same(packet["points"][0]["x"], v), f"inspect --json: {v}", packet)
 
 
 with Folder():
