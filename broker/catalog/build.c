@@ -131,6 +131,14 @@ static int hash_files(const job *j, uint8_t digest[32])
 
 static int missing(const job *j, const nj_table *t, const char *file, const char *what, const char *name)
 {
+    const char *first = NULL;
+    for (uint32_t i = 0; i < t->n_columns; i++) {
+        if (strcasecmp(t->column[i].name, name) != 0) continue;
+        if (first)
+            return nj_fail(j->err, "%s: '%s' may be the column '%s' or '%s': write it as it stands there", file, name, first,
+                           t->column[i].name);
+        first = t->column[i].name;
+    }
     const char **known = calloc(t->n_columns + 1, sizeof *known);
     char list[300] = "";
     for (uint32_t i = 0; known && i < t->n_columns; i++) {
@@ -163,6 +171,10 @@ static int choose_position(const job *j, const nj_table *t, const char *file, co
     for (; *usual; usual++) {
         int c = nj_table_find(t, *usual);
         if (c < 0) continue;
+        const char *other = nj_table_other_case(t, c);
+        if (other)
+            return nj_fail(j->err, "%s: '%s' and '%s' may both be the %s of the position: say --%s", file, t->column[c].name,
+                           other, what, what);
         snprintf(out, 72, "%s", t->column[c].name);
         return 0;
     }

@@ -39,11 +39,19 @@ nj_table *nj_table_open(const char *path, int every_row, nj_error *err)
 
 int nj_table_find(const nj_table *table, const char *name)
 {
+    int found = -1;
     for (uint32_t i = 0; i < table->n_columns; i++)
         if (!strcmp(table->column[i].name, name)) return (int)i;
     for (uint32_t i = 0; i < table->n_columns; i++)
-        if (!strcasecmp(table->column[i].name, name)) return (int)i;
-    return -1;
+        if (!strcasecmp(table->column[i].name, name)) found = found == -1 ? (int)i : -2;
+    return found < 0 ? -1 : found;
+}
+
+const char *nj_table_other_case(const nj_table *table, int column)
+{
+    for (uint32_t i = 0; i < table->n_columns; i++)
+        if ((int)i != column && !strcasecmp(table->column[i].name, table->column[column].name)) return table->column[i].name;
+    return NULL;
 }
 
 void nj_table_leave_out(nj_table *table, const char *what, const char *name)

@@ -47,8 +47,10 @@ struct nj_table { /* first member of each class's own struct */
 extern const nj_table_class nj_table_csv, nj_table_fits, nj_table_parquet, nj_table_votable;
 
 nj_table *nj_table_open(const char *path, int every_row, nj_error *err);
-/* Number of the column: the name as it stands, else without regard to capitals; -1 = none. */
+/* Number of the column: the name as it stands, else without regard to capitals; -1 = none, or several of the latter. */
 int nj_table_find(const nj_table *table, const char *name);
+/* The name of another column that differs by capitals only; NULL = none. */
+const char *nj_table_other_case(const nj_table *table, int column);
 /* Adds a name to the list of what is not read, which begins with `what`: "left out (several values a row): VEC, FLAGS". */
 void nj_table_leave_out(nj_table *table, const char *what, const char *name);
 void nj_table_close(nj_table *table); /* NULL allowed */

@@ -333,7 +333,11 @@ static void print_match(const njx_file *f, uint64_t row, double sep, int json)
     nj_json_f64(&b, dec);
     for (uint32_t c = 0; c < f->info.n_columns; c++) {
         nj_buffer_text(&b, json ? ", " : "\t");
-        if (json) nj_json_text(&b, f->info.column[c].name);
+        const char *name = f->info.column[c].name;
+        bool taken = !strcmp(name, "ra") || !strcmp(name, "dec") || !strcmp(name, "sep_arcsec"); /* a key stands once */
+        char key[80];
+        snprintf(key, sizeof key, "%s%s", taken ? "column." : "", name);
+        if (json) nj_json_text(&b, key);
         if (json) nj_buffer_text(&b, ": ");
         put_value(&b, f, c, row, json);
     }

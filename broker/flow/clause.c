@@ -432,6 +432,16 @@ static void find_traps(parser *p)
     p->clause->n_traps = kept;
 }
 
+void nj_clause_quote(const nj_clause *clause, size_t index, nj_buffer *out)
+{
+    bool twin = false; /* SQLite does not mind capitals in names */
+    for (size_t i = 0; i < index; i++) twin |= !strcasecmp(clause->name[i], clause->name[index]);
+    nj_buffer_text(out, "\"");
+    for (const char *c = clause->name[index]; *c; c++) nj_buffer_add(out, *c == '"' ? "\"\"" : c, *c == '"' ? 2 : 1);
+    if (twin) nj_buffer_printf(out, "#%zu", index);
+    nj_buffer_text(out, "\"");
+}
+
 static int rewrite(parser *p)
 {
     nj_buffer out = { 0 };
@@ -442,10 +452,8 @@ static int rewrite(parser *p)
         if (t->kind == LC_TABLE) {
             nj_buffer_text(&out, "lc(\"alert\".\"nj_row\")");
         } else if (t->kind == NAME && t->index != SIZE_MAX) {
-            nj_buffer_text(&out, "\"alert\".\"");
-            for (const char *c = p->clause->name[t->index]; *c; c++)
-                nj_buffer_add(&out, *c == '"' ? "\"\"" : c, *c == '"' ? 2 : 1);
-            nj_buffer_text(&out, "\"");
+            nj_buffer_text(&out, "\"alert\".");
+            nj_clause_quote(p->clause, t->index, &out);
         } else {
             nj_buffer_add(&out, p->where + t->start, t->end - t->start);
         }

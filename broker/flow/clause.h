@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "../base/arena.h"
+#include "../base/buffer.h"
 #include "../base/error.h"
 
 /* The columns of the light curve as a table, in the order of their declaration. */
@@ -33,6 +34,8 @@ typedef struct nj_clause {
     size_t n_traps;
 } nj_clause;
 
+/* Adds the quoted name by which SQLite knows a column: its own, and a number where it differs from another by capitals only. */
+void nj_clause_quote(const nj_clause *clause, size_t index, nj_buffer *out);
 /* What helps whoever wrote a name that is no column: "a text stands in single quotes: 'g'"; false: nothing to say. */
 bool nj_clause_hint(const nj_clause *clause, size_t name, char *hint, size_t size);
 /* The same of a clause that is not parsed yet. */

@@ -102,9 +102,9 @@ static int connect_alert(sqlite3 *db, void *filter, int argc, const char *const 
     nj_buffer text = { 0 };
     nj_buffer_text(&text, "CREATE TABLE x(\"nj_row\" INTEGER HIDDEN");
     for (size_t i = 0; i < f->clause.n_names; i++) {
-        nj_buffer_text(&text, ", \"");
-        for (const char *c = f->clause.name[i]; *c; c++) nj_buffer_add(&text, *c == '"' ? "\"\"" : c, *c == '"' ? 2 : 1);
-        nj_buffer_printf(&text, "\" %s", f->field[f->used[i]].mixed ? "" : type[nj_field_kind(&f->field[f->used[i]])]);
+        nj_buffer_text(&text, ", ");
+        nj_clause_quote(&f->clause, i, &text);
+        nj_buffer_printf(&text, " %s", f->field[f->used[i]].mixed ? "" : type[nj_field_kind(&f->field[f->used[i]])]);
     }
     nj_buffer_text(&text, ")");
     int rc = text.failed ? SQLITE_NOMEM : connect_table(db, f, text.data, out);

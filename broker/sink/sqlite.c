@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
+#include "../base/log.h"
 #include "cell.h"
 #include "classes.h"
 #include "file.h"
@@ -21,6 +23,8 @@ typedef struct sqlite_sink {
     sqlite3 *db;
     sqlite3_stmt *insert;
     nj_buffer text; /* arrays as JSON */
+    char **name;    /* [n_fields] of the table's columns: the keys, but where SQLite would take two for one */
+    uint32_t n_fields;
 } sqlite_sink;
 
 static int failed(const sqlite_sink *s, const char *doing, nj_error *err)
@@ -43,6 +47,8 @@ static int close_sqlite(nj_sink *sink, nj_error *err)
     if (sqlite3_close(s->db) && !rc) rc = failed(s, "closing", err);
     nj_outfile_close(&s->file, !s->begun, NULL);
     nj_buffer_free(&s->text);
+    for (uint32_t f = 0; s->name && f < s->n_fields; f++) free(s->name[f]);
+    free(s->name);
     free(s->path);
     free(s);
     return rc;
@@ -93,6 +99,32 @@ static void add_name(nj_buffer *sql, const char *key)
     nj_buffer_text(sql, "\"");
 }
 
+/* Case does not count in the names of SQLite's columns: of two keys that differ by nothing else the later one gets a number. */
+static int name_columns(sqlite_sink *s, const nj_field *field, uint32_t n_fields, nj_error *err)
+{
+    s->name = calloc((size_t)n_fields + 1, sizeof *s->name);
+    if (!s->name) return nj_fail(err, "%s: out of memory", s->path);
+    s->n_fields = n_fields;
+    for (uint32_t f = 0; f < n_fields; f++) {
+        const size_t room = strlen(field[f].key) + 12;
+        char *name = s->name[f] = malloc(room);
+        if (!name) return nj_fail(err, "%s: out of memory", s->path);
+        snprintf(name, room, "%s", field[f].key);
+        for (uint32_t k = 0, number = 2; k < n_fields; k++) {
+            /* neither the name of one before, nor the key of one behind, which shall keep it */
+            bool taken =
+                k < f ? !strcasecmp(name, s->name[k]) : k > f && strcmp(name, field[f].key) && !strcasecmp(name, field[k].key);
+            if (!taken) continue;
+            snprintf(name, room, "%s_%u", field[f].key, number++);
+            k = UINT32_MAX; /* again from the first */
+        }
+        if (strcmp(name, field[f].key))
+            nj_log(NJ_LOG_WARN, "%s: SQLite takes %s for the name of another column; here it is called %s", s->path, field[f].key,
+                   name);
+    }
+    return 0;
+}
+
 static const char *column_type(const nj_field *field)
 {
     static const char *const type[] = { "", "INTEGER", "REAL", "TEXT" };
@@ -109,9 +141,9 @@ static int check_columns(sqlite_sink *s, const nj_field *field, uint32_t n_field
         return failed(s, "is not a database that --append could continue", err);
     while ((step = sqlite3_step(q)) == SQLITE_ROW && !rc) {
         const char *name = (const char *)sqlite3_column_text(q, 0);
-        if (n == n_fields || strcmp(name, field[n].key))
+        if (n == n_fields || strcmp(name, s->name[n]))
             rc = nj_fail(err, "%s: has the column %s where this run writes %s; --append needs the same columns", s->path, name,
-                         n == n_fields ? "none" : field[n].key);
+                         n == n_fields ? "none" : s->name[n]);
         n++;
     }
     if (!rc && step != SQLITE_DONE) rc = failed(s, "cannot be read", err);
@@ -129,19 +161,21 @@ static int create_tables(sqlite_sink *s, const nj_field *field, uint32_t n_field
     nj_buffer_text(&sql, "CREATE TABLE alerts(");
     for (uint32_t f = 0; f < n_fields; f++) {
         if (f) nj_buffer_text(&sql, ", ");
-        add_name(&sql, field[f].key);
+        add_name(&sql, s->name[f]);
         nj_buffer_printf(&sql, " %s", column_type(&field[f]));
     }
-    nj_buffer_text(&sql, "); CREATE TABLE columns(key TEXT PRIMARY KEY, type TEXT, unit TEXT, doc TEXT);"
+    nj_buffer_text(&sql, "); CREATE TABLE columns(key TEXT PRIMARY KEY, type TEXT, unit TEXT, doc TEXT, name TEXT);"
                          "CREATE TABLE metadata(run INTEGER, key TEXT, value TEXT)");
     rc = sql.failed ? nj_fail(err, "%s: out of memory", s->path) : run(s, sql.data, "the tables cannot be made", err);
     nj_buffer_free(&sql);
-    if (!rc && sqlite3_prepare_v2(s->db, "INSERT INTO columns VALUES(?, ?, ?, ?)", -1, &q, NULL)) rc = failed(s, "columns", err);
+    if (!rc && sqlite3_prepare_v2(s->db, "INSERT INTO columns VALUES(?, ?, ?, ?, ?)", -1, &q, NULL))
+        rc = failed(s, "columns", err);
     for (uint32_t f = 0; f < n_fields && !rc; f++) {
         sqlite3_bind_text(q, 1, field[f].key, -1, SQLITE_STATIC);
         sqlite3_bind_text(q, 2, field[f].text ? "str" : nj_type_name(field[f].type), -1, SQLITE_STATIC);
         sqlite3_bind_text(q, 3, field[f].unit, -1, SQLITE_STATIC); /* NULL pointers bind NULL */
         sqlite3_bind_text(q, 4, field[f].doc, -1, SQLITE_STATIC);
+        sqlite3_bind_text(q, 5, s->name[f], -1, SQLITE_STATIC);
         if (sqlite3_step(q) != SQLITE_DONE) rc = failed(s, "columns", err);
         sqlite3_reset(q);
     }
@@ -187,6 +221,7 @@ static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const 
 {
     sqlite_sink *s = (sqlite_sink *)sink;
     if (n_fields == 0) return nj_fail(err, "%s: there are no columns to write", s->path);
+    if (name_columns(s, field, n_fields, err)) return -1;
     if (run(s, "BEGIN IMMEDIATE", "cannot be written", err)) return -1;
     int rc = check_columns(s, field, n_fields, err);
     if (rc == 1) rc = create_tables(s, field, n_fields, err);
