@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int kept = -1; /* standard output as the process was given it */
@@ -16,6 +17,15 @@ bool nj_output_is_standard(const char *target)
     for (size_t i = 0; i < sizeof name / sizeof *name; i++)
         if (!strcmp(target, name[i])) return true;
     return false;
+}
+
+/* `-o ndjson:FILE > FILE`, or a link to /dev/stdout. Terminals and /dev/null may be shared. */
+bool nj_output_is_shared(const char *target)
+{
+    struct stat here, there;
+    if (nj_output_is_standard(target)) return true;
+    if (fstat(nj_output_fd(), &here) || stat(target, &there) || S_ISCHR(here.st_mode)) return false;
+    return here.st_dev == there.st_dev && here.st_ino == there.st_ino;
 }
 
 int nj_output_take(nj_error *err)
@@ -46,11 +56,4 @@ bool nj_output_taken(void)
 int nj_output_fd(void)
 {
     return kept >= 0 ? kept : STDOUT_FILENO;
-}
-
-const char *nj_output_path(const char *target, char *room, size_t size)
-{
-    if (kept < 0 || !strcmp(target, "-") || !nj_output_is_standard(target)) return target;
-    snprintf(room, size, "/dev/fd/%d", kept);
-    return room;
 }

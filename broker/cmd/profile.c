@@ -6,6 +6,7 @@
 
 #include "../base/file.h"
 #include "../base/log.h"
+#include "../base/output.h"
 #include "../flow/cli.h"
 #include "../graph/answers.h"
 #include "../profile/build.h"
@@ -248,7 +249,7 @@ static int write_file(const char *path, nj_profile *p, void (*write)(nj_profile 
 {
     nj_buffer b = { 0 };
     write(p, &b);
-    FILE *f = fopen(path, "w");
+    FILE *f = nj_output_is_standard(path) ? fdopen(nj_output_fd(), "w") : fopen(path, "w");
     int bad = !f || b.failed || fwrite(b.data, 1, b.n, f) != b.n;
     if (f && fclose(f)) bad = 1;
     nj_buffer_free(&b);
@@ -258,6 +259,17 @@ static int write_file(const char *path, nj_profile *p, void (*write)(nj_profile 
 
 enum { MAX_BYTES = 512 << 20 };
 
+/* Before the module is loaded, which may print. */
+static int keep_standard_output(const command *c, nj_error *err)
+{
+    const char *const path[] = { c->json, c->html, c->svg };
+    int n = 0;
+    for (size_t i = 0; i < sizeof path / sizeof *path; i++)
+        if (path[i] && nj_output_is_standard(path[i]) && (n++ || nj_output_take(err)))
+            return n > 1 ? nj_fail(err, "%s: another output goes to standard output, too", path[i]) : -1;
+    return 0;
+}
+
 static int profile(int argc, char **argv)
 {
     command c = { 0 };
@@ -265,7 +277,7 @@ static int profile(int argc, char **argv)
     nj_profile p = { 0 };
     passes s = { .c = &c, .p = &p, .alerts = calloc(1, sizeof *s.alerts) };
     int rc = NJ_EXIT_OK, bad = 0;
-    if (!s.alerts || parse(&c, argc, argv, &err)) {
+    if (!s.alerts || parse(&c, argc, argv, &err) || keep_standard_output(&c, &err)) {
         rc = NJ_EXIT_USAGE;
     } else if (nj_alerts_read(s.alerts, &c.cli.settings, c.cli.source, c.cli.options.n_sources, MAX_BYTES, &err)) {
         rc = NJ_EXIT_SOURCE;

@@ -56,10 +56,23 @@ const _Atomic int *nj_stop_flag(void)
     return &stop;
 }
 
+/* Rows and a report, one behind the other in one file, are neither. */
+static int report_to_standard_output(const nj_cli *cli, nj_error *err)
+{
+    const nj_run_options *o = &cli->options;
+    for (uint32_t i = 0; i < o->n_sinks; i++) {
+        const char *target = strchr(o->sink[i], ':');
+        if (target && nj_output_is_standard(target + 1))
+            return nj_fail(err, "--report %s: -o %s writes there; name a file", cli->report_path, o->sink[i]);
+    }
+    return nj_output_take(err);
+}
+
 int nj_cli_begin(nj_cli *cli, nj_error *err)
 {
     nj_error why;
     if (!cli->report_path) return 0;
+    if (nj_output_is_standard(cli->report_path)) return report_to_standard_output(cli, err);
     /* an old report stays until the new one is there */
     if (nj_outfile_open(&cli->report, cli->report_path, NJ_SINK_APPEND, &why) == 0) return 0;
     return nj_fail(err, "--report %s", why.text);
@@ -69,6 +82,10 @@ static int write_report(nj_cli *cli, const nj_buffer *text, nj_error *err)
 {
     struct stat st, now;
     nj_outfile *file = &cli->report;
+    if (nj_output_is_standard(cli->report_path)) {
+        const nj_outfile standard = { .path = (char *)"standard output", .fd = nj_output_fd() };
+        return nj_outfile_write(&standard, text->data, text->n, err);
+    }
     bool regular = !fstat(file->fd, &st) && S_ISREG(st.st_mode);
     /* somebody moved or removed it while the run went on: what the path names is what counts */
     if (regular && (stat(cli->report_path, &now) || st.st_dev != now.st_dev || st.st_ino != now.st_ino)) {

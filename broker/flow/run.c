@@ -504,10 +504,14 @@ static void tell_what_is_off(const nj_instances *set)
 /* Before a module is loaded: what it prints must not come between the rows. */
 static int keep_standard_output(const nj_run_options *o, nj_error *err)
 {
+    const char *first = NULL;
     for (uint32_t i = 0; i < o->n_sinks; i++) {
         const char *target = strchr(o->sink[i], ':');
-        if (target && nj_output_is_standard(target + 1) && nj_output_take(err)) return -1;
+        if (!target || !nj_output_is_shared(target + 1)) continue;
+        if (first) return nj_fail(err, "-o %s: standard output has the rows of -o %s", o->sink[i], first);
+        first = o->sink[i];
     }
+    if (first && nj_output_take(err)) return -1;
     return 0;
 }
 

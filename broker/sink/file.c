@@ -51,10 +51,11 @@ static int open_locked(nj_outfile *file, const char *path, nj_sink_mode mode, nj
 int nj_outfile_open(nj_outfile *file, const char *path, nj_sink_mode mode, nj_error *err)
 {
     struct stat st;
-    char room[32];
-    path = nj_output_path(path, room, sizeof room);
     *file = (nj_outfile){ .fd = -1 };
     if (!*path) return nj_fail(err, "an output file needs a name");
+    if (nj_output_is_standard(path))
+        return nj_fail(err, "%s: only `-o ndjson:-` and `--report -` write to standard output; './-' is a file of that name",
+                       path);
     if (open_locked(file, path, mode, err)) return -1;
     bool regular = !fstat(file->fd, &st) && S_ISREG(st.st_mode);
     file->path = strdup(path);

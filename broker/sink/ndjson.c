@@ -73,7 +73,7 @@ static nj_sink *open_ndjson(const nj_sink_args *args, nj_error *err)
     s->base.class = &nj_sink_ndjson;
     s->sync = args->sync;
     s->append = args->mode == NJ_SINK_APPEND;
-    s->standard_output = !strcmp(args->target, "-");
+    s->standard_output = nj_output_is_standard(args->target);
     if (s->standard_output) {
         s->file = (nj_outfile){ .path = strdup("standard output"), .fd = fcntl(nj_output_fd(), F_DUPFD_CLOEXEC, 3) };
         if (s->file.fd >= 0 && s->file.path) return &s->base;

@@ -174,6 +174,26 @@ def standard_output():
     ok(len(r.stdout.splitlines()) == 20 and "loud" not in r.stdout.replace('"loud.', ""), "a sink of the settings, too", r.stdout[:300])
     r = run(so, "loud", "-o", "ndjson:file.ndjson")
     ok("loud 2" in r.stdout and "alerts/s" in r.stdout, "without such a sink standard output is what it was", r.stdout)
+    def shell(command):
+        return subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False)
+
+    loudly = f"{NIGHTJAR} run night.tar --module-path {so} -m loud -q"
+    for target in ("-", "/dev/stdout", "out"):
+        r = shell(f"rm -f out; {loudly} -o ndjson:{target} --append > out")
+        ok(r.returncode == 0 and len(rows("out")) == 20, f"ndjson:{target} --append > out: rows and nothing else", r.stderr[-300:])
+    for target in ("-", "/dev/stdout"):
+        r = shell(f"{loudly} --report {target} -o null: | python3 -m json.tool")
+        ok(r.returncode == 0 and '"schema_version"' in r.stdout, f"--report {target}: JSON and nothing else", r.stdout[:300] + r.stderr[-300:])
+        r = shell(f"{loudly} --report {target} -o ndjson:- > both")
+        ok(r.returncode == 1 and f"--report {target}: -o ndjson:- writes there" in r.stderr, f"rows and --report {target} do not mix", r.stderr)
+        r = shell(f"{NIGHTJAR} profile {so} night.tar --no-hits --repeat 1 --json {target} | python3 -m json.tool")
+        ok(r.returncode == 0 and "samples" in r.stdout, f"profile --json {target}: JSON and nothing else", r.stdout[:300] + r.stderr[-300:])
+        for what in (f"-o avro:{target}", f"-o fits:{target}", f"-o sqlite:{target}", f"--dead-letters {target}"):
+            r = shell(f"{loudly} {what}")
+            ok(r.returncode == 1 and "only `-o ndjson:-`" in r.stderr, f"{what} is refused", r.stdout[:100] + r.stderr[-300:])
+    r = shell(f"{loudly} -o ndjson:- -o ndjson:/dev/fd/1")
+    ok(r.returncode == 1 and "standard output has the rows of -o ndjson:-" in r.stderr, "rows go there once", r.stderr)
+    ok(not os.path.exists("-"), "no file is called -")
     command = f"{NIGHTJAR} run night.tar --module-path {so} -m loud -o ndjson:- 2>&-"
     r = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     ok(len(r.stdout.splitlines()) == 20 and "louder" not in r.stdout, "standard error closed: rows and nothing else", r.stdout[:300])
