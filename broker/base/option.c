@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "log.h"
 #include "option.h"
 #include "settings.h"
 
@@ -19,11 +20,14 @@ typedef struct parser {
     char **argv;
     nj_words *words;
     nj_error *err;
+    const nj_option *seen[MOST]; /* those that keep one value, and that value */
+    const char *value[MOST];
+    size_t n_seen;
 } parser;
 
 const nj_option *nj_option_next(const nj_option *const *tables, const nj_option *last, size_t *table)
 {
-    const nj_option *o = last ? last + 1 : tables[*table = 0];
+    const nj_option *o = last ? last + 1 : tables[ *table = 0];
     while (o && !o->name) o = tables[++*table];
     return o;
 }
@@ -163,12 +167,28 @@ static bool is_option(const parser *p, const char *word)
     return !strncmp(word, "--", 2) && word[2] && by_name(p, word + 2, strcspn(word + 2, "="));
 }
 
+/* Of an option that keeps one value and is said twice the last one counts: told, because the first one has no effect. */
+static void tell_second(parser *p, const nj_option *o, const char *said, const char *value)
+{
+    size_t i = 0;
+    if (o->type == NJ_OPTION_CALL) return;
+    while (i < p->n_seen && p->seen[i] != o) i++;
+    if (i < p->n_seen && strcmp(p->value[i], value))
+        nj_log(NJ_LOG_WARN, "%s is said twice: %s counts, %s does not", said, value, p->value[i]);
+    if (i == MOST) return;
+    p->seen[i] = o;
+    p->value[i] = value;
+    if (i == p->n_seen) p->n_seen++;
+}
+
 /* said: "--limit" or "-j"; value: what stands in the same word, or NULL. */
 static int take(parser *p, const nj_option *o, const char *said, const char *value)
 {
     if (!o->value) return value ? nj_fail(p->err, "option %s takes no value", said) : store(o, p->conf, said, NULL, p->err);
     if (!value && (p->at == p->argc || is_option(p, p->argv[p->at]))) return nj_fail(p->err, "option %s lacks its value", said);
-    return store(o, p->conf, said, value ? value : p->argv[p->at++], p->err);
+    if (!value) value = p->argv[p->at++];
+    tell_second(p, o, said, value);
+    return store(o, p->conf, said, value, p->err);
 }
 
 /* How many options begin so; the last of them. */

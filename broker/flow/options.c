@@ -89,20 +89,23 @@ static int set_schema(void *conf, const char *value, nj_error *err)
     return set(conf, "decode", "schema", value, "--schema", err);
 }
 
+static int set_mode(nj_cli *cli, nj_sink_mode mode, nj_sink_mode other, nj_error *err)
+{
+    if (cli->options.mode == other) return nj_fail(err, "--overwrite and --append do not go together");
+    cli->options.mode = mode;
+    return 0;
+}
+
 static int overwrite(void *conf, const char *none, nj_error *err)
 {
     (void)none;
-    (void)err;
-    ((nj_cli *)conf)->options.mode = NJ_SINK_OVERWRITE;
-    return 0;
+    return set_mode(conf, NJ_SINK_OVERWRITE, NJ_SINK_APPEND, err);
 }
 
 static int append(void *conf, const char *none, nj_error *err)
 {
     (void)none;
-    (void)err;
-    ((nj_cli *)conf)->options.mode = NJ_SINK_APPEND;
-    return 0;
+    return set_mode(conf, NJ_SINK_APPEND, NJ_SINK_OVERWRITE, err);
 }
 
 static int be_quiet(void *conf, const char *none, nj_error *err)

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """What commands say about themselves: the help names every option of the table and no other, in 80 columns."""
-import json, re
-from tap import Folder, done, nightjar, ok
+import json, os, re
+from tap import ROOT, Folder, done, nightjar, ok
+
+SAMPLE = os.path.join(ROOT, "data", "sample.tar.gz")
 
 
 def commands(all_of_them, before=()):
@@ -48,16 +50,52 @@ def overview():
     ok(r.returncode == 1 and "no commands of its own" in r.stderr, "help of a command that has none of its own", r.stderr)
 
 
+def exits(words, c, code, *args):
+    """A run of the command ends with a code that its help has."""
+    r = nightjar(*words, *args, timeout=120)
+    told = set(re.findall(r"^  (\d+) ", nightjar("help", *words).stdout.split("Exit codes\n")[1], re.M))
+    ok(r.returncode == code and str(code) in told, f"{' '.join([*words, *args])} ends with {code}, which its help tells",
+       f"exit {r.returncode}, told {sorted(told)}\n{r.stderr}")
+
+
+def exit_codes(tables):
+    all_of_them = {" ".join(words): (words, c) for words, c in commands(tables)}
+    kafka = "kafka://127.0.0.1:1/x"
+    for name, code, *args in (
+            ("run", 0, SAMPLE, "-q", "-m", "roid", "--limit", "1"), ("run", 1, SAMPLE, "-m", "roidd"), ("run", 2, "no/such.tar"),
+            ("run", 4, "bad.avro", SAMPLE, "-q", "-m", "roid", "--strict", "-o", "null:"), ("graph", 1, "no/such.tar"), ("lag", 2, kafka),
+            ("inspect", 2, "no/such.tar"), ("columns", 2, "no/such.tar"), ("profile", 2, "roid", "no/such.tar"), ("diff", 2, "roid", "roid", "no/such.tar"),
+            ("replay", 1, SAMPLE), ("report", 2, "no/such.json"), ("compare", 2, "no/a.json", "no/b.json"), ("bench", 1, "nosuch"),
+            ("cutout", 1, "no/a.fits", "--targets", "no/such.csv", "-o", "x"), ("cutout", 2, "no/a.fits", "--targets", "targets.csv", "-o", "x"),
+            ("catalog build", 2, "no/such.csv", "-o", "x.njx"), ("catalog info", 2, "no/such.njx"), ("catalog query", 2, "no/such.njx", "1", "-5", "1"),
+            ("catalog check", 2, "no/such.njx"), ("model check", 1, "no/such"), ("model info", 1, "no/such"), ("new-module", 1, "9"), ("settings", 1, "runn"),
+            ("modules", 1, "roidd"), ("doctor", 1, "x"), ("demo", 1, "x"), ("man", 1, "runn"), ("completion", 1, "fish"), ("topics", 1, "x")):
+        exits(*all_of_them[name], code, *args)
+
+
+def contradictions():
+    r = nightjar("run", SAMPLE, "-q", "-m", "hostless", "-m", "roid", "--limit", "1", "-o", "null:")
+    ok(r.returncode == 0 and "-m is said twice: roid counts, hostless does not" in r.stderr, "an option said twice is told", r.stderr)
+    r = nightjar("run", SAMPLE, "-q", "-m", "roid", "-m", "roid", "-D", "run.dedup=1", "-D", "run.dedup=2", "-o", "null:")
+    ok(r.returncode == 0 and "twice" not in r.stderr, "the same twice, and what may be said often, are not", r.stderr)
+    r = nightjar("run", SAMPLE, "-o", "null:", "--overwrite", "--append")
+    ok(r.returncode == 1 and "do not go together" in r.stderr, "--overwrite and --append", r.stderr)
+
+
 def main():
     r = nightjar("help", "--json")
     tables = json.loads(r.stdout)
     ok({"run", "lag", "help"} <= {c["name"] for c in tables}, "help --json has the commands", r.stderr)
     for words, c in commands(tables):
         same(words, c)
+    exit_codes(tables)
 
 
 if __name__ == "__main__":
     with Folder():
+        open("bad.avro", "wb").write(b"no packet")
+        open("targets.csv", "w").write("ra,dec\n1,2\n")
         overview()
         main()
+        contradictions()
     done()
