@@ -184,7 +184,7 @@ static void tell_second(parser *p, const nj_option *o, const char *said, const c
 /* said: "--limit" or "-j"; value: what stands in the same word, or NULL. */
 static int take(parser *p, const nj_option *o, const char *said, const char *value)
 {
-    if (!o->value) return value ? nj_fail(p->err, "option %s takes no value", said) : store(o, p->conf, said, NULL, p->err);
+    if (!o->value) return value ? nj_fail(p->err, "option %s takes no value", said) : store(o, p->conf, said, "", p->err);
     if (!value && (p->at == p->argc || is_option(p, p->argv[p->at]))) return nj_fail(p->err, "option %s lacks its value", said);
     if (!value) value = p->argv[p->at++];
     tell_second(p, o, said, value);

@@ -51,6 +51,7 @@ typedef struct row {
     const char *group, *name, *unit, *surveys, *doc;
     nj_type type; /* 0: an image */
     bool series;
+    size_t first, place; /* row with which its group began; its own number */
 } row;
 
 typedef struct list {
@@ -75,7 +76,13 @@ static void add(list *all, row r)
     if (!r.unit || !strcmp(r.unit, "1")) r.unit = "";
     if (!r.surveys || !*r.surveys) r.surveys = "all";
     if (!r.doc) r.doc = "";
-    all->failed |= !r.name || !r.group;
+    if (!r.name || !r.group) {
+        all->failed = true;
+        return;
+    }
+    r.first = 0;
+    r.place = all->n;
+    while (r.first < all->n && strcmp(all->row[r.first].group, r.group)) r.first++;
     all->row[all->n++] = r;
 }
 
@@ -306,23 +313,11 @@ static void print(const options *o, const list *all, nj_buffer *out)
 }
 
 /* Groups in the order in which they came first; within a group the order of the tables. */
-static void order(list *all)
+static int in_order(const void *a, const void *b)
 {
-    row *sorted = malloc((all->n + 1) * sizeof *sorted);
-    size_t n = 0;
-    if (!sorted) {
-        all->failed = true;
-        return;
-    }
-    for (size_t i = 0; i < all->n; i++) {
-        size_t first = 0;
-        while (strcmp(all->row[first].group, all->row[i].group)) first++;
-        if (first < i) continue;
-        for (size_t k = i; k < all->n; k++)
-            if (!strcmp(all->row[k].group, all->row[i].group)) sorted[n++] = all->row[k];
-    }
-    free(all->row);
-    all->row = sorted;
+    const row *x = a, *y = b;
+    if (x->first != y->first) return x->first < y->first ? -1 : 1;
+    return x->place < y->place ? -1 : x->place > y->place;
 }
 
 static int collect(list *all, options *o, nj_engine *e, nj_error *err)
@@ -348,7 +343,7 @@ static int columns(int argc, char **argv)
     if (!rc && collect(&all, &o, &engine, &err)) rc = NJ_EXIT_USAGE;
     if (!rc && o.cli.options.n_sources && add_packet(&all, &engine, o.cli.source[0], &err)) rc = NJ_EXIT_SOURCE;
     if (!rc) {
-        order(&all);
+        if (all.n) qsort(all.row, all.n, sizeof *all.row, in_order);
         print(&o, &all, &out);
     }
     out.failed |= all.failed;
