@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../decode/decode.h"
+#include "../avro/decode.h"
 #include "decode_lsst.h"
 #include "rows.h"
 #include "peer.h"

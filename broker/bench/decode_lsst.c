@@ -12,7 +12,7 @@
 
 #include "../base/buffer.h"
 #include "../base/file.h"
-#include "../decode/decode.h"
+#include "../avro/decode.h"
 #include "rows.h"
 #include "peer.h"
 

@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../decode/decode.h"
+#include "../avro/decode.h"
 #include "../graph/instance.h"
 #include "nightjar/num.h"
 #include "rows.h"
+#include "../image/opener.h"
 
 enum { STAMP_BUFFER = 1 << 16, N_GIVES = 12, PLAIN_CANDIDATES = 2, CHECKED = 8 };
 enum { CANDIDATE = 0, KS_SCIENCE = 5, KS_TEMPLATE = 6 }; /* gives of the module */

@@ -1,5 +1,6 @@
 /* rows.c - the decoding subjects time the reader that a run uses, and not a loop of their own. */
 #include "rows.h"
+#include "../image/opener.h"
 
 static const nj_layout *layout_of(void *opaque, const nj_schema *schema, nj_error *err)
 {

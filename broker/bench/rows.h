@@ -4,6 +4,7 @@
 
 #include "../engine/reader.h"
 #include "packets.h"
+#include "../image/opener.h"
 
 enum { NJ_BENCH_ROWS = 64 };
 

@@ -10,7 +10,7 @@
 
 #include "../base/log.h"
 #include "../base/clock.h"
-#include "../decode/decode.h"
+#include "../avro/decode.h"
 #include "../measure/stats.h"
 #include "rows.h"
 

@@ -1,4 +1,4 @@
-/* parquet_table.c - Parquet through base/parquet.h; columns inside lists are left out, members of structs
+/* parquet_table.c - Parquet through parquet/parquet.h; columns inside lists are left out, members of structs
  * are "struct.member". */
 #include "table.h"
 
@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../base/parquet.h"
+#include "../parquet/parquet.h"
 
 enum { BLOCK = 8192 };
 

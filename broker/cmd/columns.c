@@ -5,12 +5,12 @@
 
 #include "../base/embed.h"
 #include "../base/log.h"
-#include "../decode/decoder.h"
+#include "../avro/decoder.h"
 #include "../engine/engine.h"
 #include "../engine/feed.h"
 #include "../flow/cli.h"
 #include "../flow/columns.h"
-#include "../report/fields.h"
+#include "../view/fields.h"
 #include "command.h"
 
 typedef struct options {

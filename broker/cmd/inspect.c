@@ -9,14 +9,15 @@
 #include <unistd.h>
 
 #include "../base/log.h"
-#include "../decode/decoder.h"
-#include "../decode/hdu.h"
+#include "../avro/decoder.h"
+#include "../image/hdu.h"
 #include "../engine/feed.h"
 #include "../engine/reader.h"
-#include "../flow/hostless_review.h"
-#include "../report/draw.h"
-#include "../report/fields.h"
+#include "../review/hostless_review.h"
+#include "../view/draw.h"
+#include "../view/fields.h"
 #include "../sink/json.h"
+#include "../image/opener.h"
 
 enum { VIEWS_MOST = 32, PICTURES_MOST = 24, PNG_SCALE = 8, CURVE_WIDTH = 900, CURVE_HEIGHT = 420, WAIT_MS = 10000 };
 

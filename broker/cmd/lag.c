@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "../base/buffer.h"
-#include "../base/kafka.h"
+#include "../kafka/kafka.h"
 #include "../base/log.h"
-#include "../source/position.h"
+#include "../kafka/position.h"
 #include "command.h"
 
 enum { QUERY_MS = 10000 };

@@ -9,7 +9,7 @@
 #include "../base/log.h"
 #include "../engine/feed.h"
 #include "../engine/reader.h"
-#include "../simulate/replayer.h"
+#include "../replay/replayer.h"
 #include "command.h"
 
 static _Atomic int stop; /* set by a handler, read by the sending threads */

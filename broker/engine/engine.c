@@ -1,6 +1,7 @@
 /* engine.c - opening modules, schemas and workers in one place, so that every command runs the modules that
  * a run would run. */
 #include "engine.h"
+#include "../image/opener.h"
 
 #include <stdio.h>
 #include <stdlib.h>

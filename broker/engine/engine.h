@@ -5,6 +5,7 @@
 
 #include "../graph/dispatch.h"
 #include "reader.h"
+#include "../image/opener.h"
 
 /* What all threads share; it does not change once it is open. */
 typedef struct nj_engine {

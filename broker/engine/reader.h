@@ -2,7 +2,7 @@
 #ifndef NJ_ENGINE_READER_H
 #define NJ_ENGINE_READER_H
 
-#include "../decode/decode.h"
+#include "../avro/decode.h"
 #include "../measure/counter.h"
 
 enum { NJ_READ_ON = 0, NJ_READ_STOPPED = 1, NJ_READ_FAILED = -1, NJ_READ_NO_LAYOUT = -2 };

@@ -8,8 +8,8 @@
 #include "../engine/engine.h"
 #include "../graph/watch.h"
 #include "../measure/waterfall.h"
-#include "dedup.h"
-#include "filter.h"
+#include "../query/dedup.h"
+#include "../query/filter.h"
 #include "run.h"
 
 enum { MAX_STREAMS = 16384 };

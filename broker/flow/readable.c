@@ -5,7 +5,7 @@
 
 #include "../base/log.h"
 #include "../base/utf8.h"
-#include "../sink/cell.h"
+#include "../batch/cell.h"
 #include "internal.h"
 
 /* Each column once; the sums at the end. */

@@ -1,7 +1,7 @@
 /* sections.c - the one list of settings: who reads a section has its table, this puts the tables side by side. */
 #include "sections.h"
 
-#include "../decode/decode.h"
+#include "../avro/decode.h"
 #include "../measure/cost.h"
 #include "../measure/energy.h"
 #include "../sink/classes.h"

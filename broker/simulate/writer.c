@@ -14,7 +14,7 @@
 
 #include "../base/buffer.h"
 #include "../base/file.h"
-#include "../base/kafka.h"
+#include "../kafka/kafka.h"
 
 enum { GZIP_BLOCK = 4 << 20, GZIP_LEVEL = 1, FLUSH_MS = 60000 };
 

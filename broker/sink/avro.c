@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cell.h"
+#include "../batch/cell.h"
 #include "classes.h"
 #include "file.h"
 #include "ocf.h"

@@ -14,9 +14,9 @@
 
 #include "../base/buffer.h"
 #include "../base/filelock.h"
-#include "../base/fitslock.h"
+#include "../image/fitslock.h"
 #include "../base/log.h"
-#include "cell.h"
+#include "../batch/cell.h"
 #include "classes.h"
 #include "file.h"
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "../base/log.h"
-#include "cell.h"
+#include "../batch/cell.h"
 
 int nj_json_keys_new(nj_json_keys *keys, const nj_field *field, uint32_t n_fields, nj_error *err)
 {

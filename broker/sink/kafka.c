@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "../base/clock.h"
-#include "../base/kafka.h"
+#include "../kafka/kafka.h"
 #include "../base/log.h"
 #include "classes.h"
 #include "json.h"

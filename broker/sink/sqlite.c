@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "../base/log.h"
-#include "cell.h"
+#include "../batch/cell.h"
 #include "classes.h"
 #include "file.h"
 #include "json.h"

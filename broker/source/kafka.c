@@ -11,9 +11,9 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "classes.h"
-#include "fetch.h"
-#include "partition.h"
-#include "position.h"
+#include "../kafka/fetch.h"
+#include "../kafka/partition.h"
+#include "../kafka/position.h"
 
 enum {
     QUERY_MS = 10000, /* for offsets and metadata */

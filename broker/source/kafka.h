@@ -2,7 +2,7 @@
 #ifndef NJ_SOURCE_KAFKA_H
 #define NJ_SOURCE_KAFKA_H
 
-#include "../base/kafka.h"
+#include "../kafka/kafka.h"
 #include "source.h"
 
 typedef struct nj_kafka_open_args {

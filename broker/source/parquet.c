@@ -16,7 +16,7 @@
 #include "../base/clock.h"
 #include "../base/file.h"
 #include "classes.h"
-#include "parquet_avro.h"
+#include "../parquet/parquet_avro.h"
 
 enum { MOST_FOLDER_COLUMNS = 16, PPM = 1000000 };
 

@@ -6,7 +6,8 @@
 #include <string.h>
 
 #include "broker/base/buffer.h"
-#include "broker/decode/decode.h"
+#include "broker/avro/decode.h"
+#include "broker/image/opener.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

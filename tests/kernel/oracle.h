@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "tests/unit/decode_kit.h"
+#include "broker/image/opener.h"
 
 /* One alert: the two stamps, and what the gate looks at. */
 typedef struct alert {

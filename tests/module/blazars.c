@@ -4,7 +4,7 @@
 
 #include <unistd.h>
 
-#include "broker/base/parquet.h"
+#include "broker/parquet/parquet.h"
 
 enum { MAG, MAG_ERR, REF_MAG, REF_MAG_ERR, POSITIVE, BAND, OBJECT }; /* needs */
 enum { DC_FLUX, DC_SIGMA, KNOWN, STD_FLUX, STD_SIGMA };              /* gives */

@@ -16,9 +16,10 @@
 #include <sys/stat.h>
 
 #include "broker/base/file.h"
-#include "broker/decode/decode.h"
+#include "broker/avro/decode.h"
 #include "broker/graph/dispatch.h"
 #include "nightjar/csv.h"
+#include "broker/image/opener.h"
 
 typedef struct set {
     const char *name, *alerts; /* below the shared folder */

@@ -1,6 +1,7 @@
 /* decode.c - decode: every natural oddity of real packets, and made ones in blocks, batches and codecs of
  * every kind. */
 #include "decode_packets.h"
+#include "broker/image/opener.h"
 
 #include <bzlib.h>
 #include <libdeflate.h>

@@ -2,8 +2,8 @@
  * known to be LSST's. */
 #include "decode_kit.h"
 
-#include "broker/decode/registry.h"
-#include "broker/decode/tree.h"
+#include "broker/schema/registry.h"
+#include "broker/avro/tree.h"
 
 static const uint32_t ids[] = { 1000, 1001, 1100, 1101 };
 enum { IDS = sizeof ids / sizeof *ids };

@@ -1,5 +1,6 @@
 /* decode_hostile.c - decode: schemas and data that were made to harm, and packets damaged at random. */
 #include "decode_packets.h"
+#include "broker/image/opener.h"
 
 enum { MOST_ROOM = 1 << 20 }; /* of a batch, when a datum is refused; most of them announce gigabytes */
 

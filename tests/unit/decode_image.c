@@ -9,7 +9,8 @@
 #include <math.h>
 #include <zstd.h>
 
-#include "broker/decode/hdu.h"
+#include "broker/image/hdu.h"
+#include "broker/image/opener.h"
 
 typedef struct bench {
     nj_settings settings;

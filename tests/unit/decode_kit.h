@@ -15,7 +15,7 @@
 
 #include "broker/base/buffer.h"
 #include "broker/base/file.h"
-#include "broker/decode/decode.h"
+#include "broker/avro/decode.h"
 
 static inline const char *kit_shared(void)
 {

@@ -7,8 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "broker/decode/registry.h"
-#include "broker/decode/tree.h"
+#include "broker/schema/registry.h"
+#include "broker/avro/tree.h"
+#include "broker/image/opener.h"
 
 #define COLUMN(path, type, shape)                                                                                                \
     {                                                                                                                            \

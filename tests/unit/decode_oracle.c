@@ -7,7 +7,8 @@
 #include <math.h>
 #include <zlib.h>
 
-#include "broker/decode/registry.h"
+#include "broker/schema/registry.h"
+#include "broker/image/opener.h"
 
 enum { MAX_COLUMNS = 3000, MAX_PATH = 300, MAX_LAYOUTS = 200 };
 

@@ -3,6 +3,7 @@
 #define TESTS_UNIT_DECODE_PACKETS_H
 
 #include "decode_kit.h"
+#include "broker/image/opener.h"
 
 #include <math.h>
 

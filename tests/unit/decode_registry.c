@@ -3,6 +3,7 @@
 /* link: -Wl,--wrap=clock_gettime,--wrap=nanosleep */
 #include "decode_kit.h"
 #include "fake_clock.h"
+#include "broker/image/opener.h"
 
 #include <arpa/inet.h>
 #include <math.h>

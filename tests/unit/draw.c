@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "broker/report/draw.h"
+#include "broker/view/draw.h"
 
 static const nj_terminal plain = { .columns = 80 }, rich = { .columns = 80, .colour = true, .utf8 = true };
 

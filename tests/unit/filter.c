@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "broker/base/clock.h"
-#include "broker/flow/filter.h"
+#include "broker/query/filter.h"
 
 enum { ROWS = 10000, POINTS = 8 };
 enum { CANDID, OBJECT, SURVEY, RB, MAG, JD, POSITIVE, ROID, REASON, OTYPE, KS, SGSCORE, RATE, SERIES, ABSENT, FIELDS };

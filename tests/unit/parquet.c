@@ -15,7 +15,7 @@
 
 #include "broker/base/buffer.h"
 #include "broker/base/file.h"
-#include "broker/base/parquet.h"
+#include "broker/parquet/parquet.h"
 
 static const char *shared(const char *name)
 {

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "broker/source/parquet_avro.h"
+#include "broker/parquet/parquet_avro.h"
 
 static char folder[] = "/tmp/nightjar-parquet-avro.XXXXXX";
 static int have_files;

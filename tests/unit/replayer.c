@@ -11,7 +11,7 @@
 
 #include "broker/base/clock.h"
 #include "broker/base/log.h"
-#include "broker/simulate/replayer.h"
+#include "broker/replay/replayer.h"
 #include "broker/source/kafka.h"
 #include "tests/unit/fake_clock.h"
 #include "tests/unit/source_host.h"

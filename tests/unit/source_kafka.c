@@ -13,10 +13,10 @@
 #include <unistd.h>
 
 #include "broker/base/clock.h"
-#include "broker/base/kafka.h"
+#include "broker/kafka/kafka.h"
 #include "broker/base/log.h"
 #include "broker/source/kafka.h"
-#include "broker/source/position.h"
+#include "broker/kafka/position.h"
 #include "tests/unit/source_host.h"
 
 enum { MESSAGES = 200, PARTITIONS = 4 };

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "broker/source/partition.h"
+#include "broker/kafka/partition.h"
 
 static void offsets_in_flight_wrap_and_grow(void **state)
 {

@@ -1,0 +1,77 @@
+/* decoder.h - what a run knows of schemas: maps, cache, limits. Shared by all threads, read-mostly. */
+#ifndef NJ_AVRO_DECODER_H
+#define NJ_AVRO_DECODER_H
+
+#include <pthread.h>
+
+#include "decode.h"
+#include "map.h"
+#include "plan.h"
+#include "../schema/registry.h"
+#include "tree.h"
+
+typedef struct nj_decode_conf {
+    const char *maps, *survey, *schema;
+    int64_t max_depth, max_items, max_block, max_stamp, max_pixels, max_schemas;
+} nj_decode_conf;
+
+typedef struct nj_plan_link {
+    struct nj_plan_link *next;
+    nj_plan *plan;
+} nj_plan_link;
+
+struct nj_schema {
+    nj_schema *next; /* of the same bucket */
+    uint8_t *bytes;  /* the JSON: the key */
+    size_t size;
+    nj_tree tree;
+    const nj_map *map;
+    char name[128];     /* "ztf.alert 3.3" */
+    char why[512];      /* not empty: the schema is refused */
+    nj_plan_link *plan; /* pushed under the decoder's lock, read without */
+    nj_decoder *decoder;
+};
+
+enum { NJ_BUCKETS = 1024, NJ_IDS = 256 };
+
+/* What an id of the registry stands for; never changes once it is known. */
+typedef struct nj_id {
+    struct nj_id *next;
+    uint32_t id;
+    const nj_schema *schema; /* NULL: refused */
+    char why[500];
+} nj_id;
+
+/* The same for a GUID, of schemas that were good. */
+typedef struct nj_guid {
+    struct nj_guid *next;
+    uint8_t guid[16];
+    const nj_schema *schema;
+} nj_guid;
+
+struct nj_decoder {
+    nj_decode_conf conf;
+    nj_map **map;
+    uint32_t n_maps;
+    nj_schema *bucket[NJ_BUCKETS]; /* pushed under the lock, read without */
+    uint32_t n_schemas;
+    pthread_mutex_t lock;
+    nj_registry *registry;
+    nj_id *id[NJ_IDS];       /* by id modulo NJ_IDS; pushed under the lock, read without */
+    nj_guid *guid;           /* pushed under the lock, read without */
+    const nj_schema *newest; /* last one that came by id: what a new one is compared with */
+    const nj_schema *bare;   /* for bare datums; NULL = none given */
+};
+
+/* The schema of these bytes, parsed at the first call. NULL with the reason: refused, or too many schemas. */
+const nj_schema *nj_decoder_schema(nj_decoder *decoder, const uint8_t *bytes, size_t size, const char *topic, nj_error *err);
+/* The schema of an id of the registry; may wait for its answer. NULL with the reason. */
+const nj_schema *nj_decoder_by_id(nj_decoder *decoder, uint32_t id, const char *topic, nj_error *err);
+/* The same for a GUID. */
+const nj_schema *nj_decoder_by_guid(nj_decoder *decoder, const uint8_t guid[16], const char *topic, nj_error *err);
+/* Warns, field by field, how a schema differs from the one before. */
+void nj_schema_tell_change(uint32_t id, const nj_schema *before, const nj_schema *now);
+/* The plan for a layout, compiled at the first call; the layout must live as long as the decoder. */
+const nj_plan *nj_decoder_plan(const nj_schema *schema, const nj_layout *layout, nj_error *err);
+
+#endif

@@ -1,0 +1,474 @@
+/* filter.c - filters are SQL conditions; SQLite evaluates them on a virtual table that reads the batch
+ * without a copy. */
+#include "filter.h"
+
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "../base/buffer.h"
+#include "../base/settings.h"
+#include "../batch/cell.h"
+
+enum {
+    STEPS_PER_TICK = 1000, /* virtual machine steps between two looks at the budget */
+    TICKS_PER_ROW = 1000,  /* a million steps per row: some 10 ms, four orders above a usual clause */
+    MAX_TEXT = 1 << 20     /* bytes of any text that a clause can make */
+};
+
+struct nj_filter {
+    sqlite3 *db;
+    sqlite3_stmt *statement;
+    nj_clause clause;
+    char label[160]; /* "-w 'rb > 0.5'": the beginning of all messages */
+    char *warning;
+    const char *refused; /* what the authoriser last said no to */
+    char refused_name[64];
+    const nj_field *field;
+    uint32_t *used; /* [clause.n_names] field of each column of the virtual table */
+    int64_t ticks_left;
+    /* of the running call */
+    const nj_rows *rows;
+    const nj_light_curve *lc;
+};
+
+/* --- the two tables ------------------------------------------------------------------------------------------------ */
+
+typedef struct table {
+    sqlite3_vtab base;
+    nj_filter *filter;
+} table;
+
+typedef struct cursor {
+    sqlite3_vtab_cursor base;
+    nj_filter *filter;
+    size_t at, end; /* alert: k in rows->row[]; lc: element of the series */
+} cursor;
+
+static int connect_table(sqlite3 *db, nj_filter *filter, const char *declaration, sqlite3_vtab **out)
+{
+    table *t = sqlite3_malloc(sizeof *t);
+    if (!t) return SQLITE_NOMEM;
+    *t = (table){ .filter = filter };
+    *out = &t->base;
+    return sqlite3_declare_vtab(db, declaration);
+}
+
+static int disconnect(sqlite3_vtab *t)
+{
+    sqlite3_free(t);
+    return SQLITE_OK;
+}
+
+static int open_cursor(sqlite3_vtab *t, sqlite3_vtab_cursor **out)
+{
+    cursor *c = sqlite3_malloc(sizeof *c);
+    if (!c) return SQLITE_NOMEM;
+    *c = (cursor){ .filter = ((table *)t)->filter };
+    *out = &c->base;
+    return SQLITE_OK;
+}
+
+static int close_cursor(sqlite3_vtab_cursor *c)
+{
+    sqlite3_free(c);
+    return SQLITE_OK;
+}
+
+static int next(sqlite3_vtab_cursor *base)
+{
+    ((cursor *)base)->at++;
+    return SQLITE_OK;
+}
+
+static int at_end(sqlite3_vtab_cursor *base)
+{
+    return ((cursor *)base)->at >= ((cursor *)base)->end;
+}
+
+static int row_id(sqlite3_vtab_cursor *base, sqlite3_int64 *id)
+{
+    *id = (sqlite3_int64)((cursor *)base)->at;
+    return SQLITE_OK;
+}
+
+static int connect_alert(sqlite3 *db, void *filter, int argc, const char *const *argv, sqlite3_vtab **out, char **error)
+{
+    (void)argc, (void)argv, (void)error;
+    static const char *const type[] = { "", "INTEGER", "REAL", "TEXT" };
+    nj_filter *f = filter;
+    nj_buffer text = { 0 };
+    nj_buffer_text(&text, "CREATE TABLE x(\"nj_row\" INTEGER HIDDEN");
+    for (size_t i = 0; i < f->clause.n_names; i++) {
+        nj_buffer_text(&text, ", ");
+        nj_clause_quote(&f->clause, i, &text);
+        nj_buffer_printf(&text, " %s", f->field[f->used[i]].mixed ? "" : type[nj_field_kind(&f->field[f->used[i]])]);
+    }
+    nj_buffer_text(&text, ")");
+    int rc = text.failed ? SQLITE_NOMEM : connect_table(db, f, text.data, out);
+    nj_buffer_free(&text);
+    return rc;
+}
+
+static int plan_alert(sqlite3_vtab *t, sqlite3_index_info *info)
+{
+    (void)t;
+    info->estimatedCost = info->estimatedRows = 64;
+    return SQLITE_OK;
+}
+
+static int scan_alert(sqlite3_vtab_cursor *base, int n, const char *text, int argc, sqlite3_value **argv)
+{
+    (void)n, (void)text, (void)argc, (void)argv;
+    cursor *c = (cursor *)base;
+    c->at = 0;
+    c->end = c->filter->rows ? c->filter->rows->n : 0;
+    return SQLITE_OK;
+}
+
+static void give_cell(sqlite3_context *out, nj_cell cell)
+{
+    switch (cell.kind) {
+    case NJ_CELL_NULL: break; /* a result that is not set is NULL */
+    case NJ_CELL_INT: sqlite3_result_int64(out, cell.i); break;
+    case NJ_CELL_REAL: sqlite3_result_double(out, cell.f); break;
+    case NJ_CELL_TEXT: sqlite3_result_text(out, cell.text, -1, SQLITE_STATIC); break; /* lives as long as the batch */
+    }
+}
+
+static int alert_value(sqlite3_vtab_cursor *base, sqlite3_context *out, int column)
+{
+    const cursor *c = (const cursor *)base;
+    const nj_filter *f = c->filter;
+    if (column == 0) {
+        sqlite3_result_int64(out, (sqlite3_int64)c->at);
+    } else {
+        uint32_t field = f->used[column - 1];
+        give_cell(out, nj_cell_own(&f->field[field], f->rows->value[field].data, f->rows->row[c->at]));
+    }
+    return SQLITE_OK;
+}
+
+static int connect_lc(sqlite3 *db, void *filter, int argc, const char *const *argv, sqlite3_vtab **out, char **error)
+{
+    (void)argc, (void)argv, (void)error;
+    return connect_table(
+        db, filter, "CREATE TABLE x(jd REAL, band TEXT, mag REAL, mag_err REAL, flux REAL, kind TEXT, of INTEGER HIDDEN)", out);
+}
+
+/* Only with its row given: lc(k). */
+static int plan_lc(sqlite3_vtab *t, sqlite3_index_info *info)
+{
+    (void)t;
+    for (int i = 0; i < info->nConstraint; i++) {
+        if (info->aConstraint[i].iColumn != NJ_LC_COLUMNS || info->aConstraint[i].op != SQLITE_INDEX_CONSTRAINT_EQ) continue;
+        if (!info->aConstraint[i].usable) return SQLITE_CONSTRAINT;
+        info->aConstraintUsage[i].argvIndex = 1;
+        info->aConstraintUsage[i].omit = 1;
+        info->estimatedCost = info->estimatedRows = 30;
+        return SQLITE_OK;
+    }
+    return SQLITE_CONSTRAINT;
+}
+
+static int scan_lc(sqlite3_vtab_cursor *base, int n, const char *text, int argc, sqlite3_value **argv)
+{
+    (void)n, (void)text;
+    cursor *c = (cursor *)base;
+    const nj_filter *f = c->filter;
+    sqlite3_int64 k = argc ? sqlite3_value_int64(argv[0]) : -1;
+    c->at = c->end = 0;
+    if (!f->lc || !f->rows || k < 0 || k >= f->rows->n || !f->lc->col[NJ_LC_JD].off) return SQLITE_OK;
+    const uint32_t *off = f->lc->col[NJ_LC_JD].off + f->rows->row[k];
+    c->at = off[0];
+    c->end = off[1];
+    return SQLITE_OK;
+}
+
+static int lc_value(sqlite3_vtab_cursor *base, sqlite3_context *out, int column)
+{
+    static const char *const band[] = { "u", "g", "r", "i", "z", "y" }, *const kind[] = { "detection", "limit", "forced" };
+    const cursor *c = (const cursor *)base;
+    if (column >= NJ_LC_COLUMNS) return SQLITE_OK;
+    const nj_light_curve *lc = c->filter->lc;
+    nj_cell cell = nj_cell_get(&(nj_field){ .type = lc->type[column], .width = 1 }, lc->col[column].data, c->at);
+    if (cell.kind == NJ_CELL_INT && column == NJ_LC_BAND)
+        cell = cell.i >= 0 && cell.i < 6 ? (nj_cell){ NJ_CELL_TEXT, { .text = band[cell.i] } } : (nj_cell){ 0 };
+    if (cell.kind == NJ_CELL_INT && column == NJ_LC_KIND)
+        cell = cell.i >= 0 && cell.i < 3 ? (nj_cell){ NJ_CELL_TEXT, { .text = kind[cell.i] } } : (nj_cell){ 0 };
+    give_cell(out, cell);
+    return SQLITE_OK;
+}
+
+/* No xCreate: the tables exist without a statement, and nobody can make another. */
+static const sqlite3_module alert_module = { .xConnect = connect_alert,
+                                             .xBestIndex = plan_alert,
+                                             .xDisconnect = disconnect,
+                                             .xOpen = open_cursor,
+                                             .xClose = close_cursor,
+                                             .xFilter = scan_alert,
+                                             .xNext = next,
+                                             .xEof = at_end,
+                                             .xColumn = alert_value,
+                                             .xRowid = row_id };
+static const sqlite3_module lc_module = { .xConnect = connect_lc,
+                                          .xBestIndex = plan_lc,
+                                          .xDisconnect = disconnect,
+                                          .xOpen = open_cursor,
+                                          .xClose = close_cursor,
+                                          .xFilter = scan_lc,
+                                          .xNext = next,
+                                          .xEof = at_end,
+                                          .xColumn = lc_value,
+                                          .xRowid = row_id };
+
+/* --- what a clause may do ------------------------------------------------------------------------------------------ */
+
+static int refuse(nj_filter *f, const char *what, const char *name)
+{
+    f->refused = what;
+    snprintf(f->refused_name, sizeof f->refused_name, "%s", name ? name : "");
+    return SQLITE_DENY;
+}
+
+static int authorise(void *filter, int action, const char *a, const char *b, const char *database, const char *inner)
+{
+    static const char *const no[] = { "load_extension",
+                                      "random",
+                                      "randomblob",
+                                      "fts3_tokenizer",
+                                      "changes",
+                                      "total_changes",
+                                      "last_insert_rowid",
+                                      "sqlite_compileoption_get",
+                                      "sqlite_compileoption_used" };
+    (void)database, (void)inner;
+    if (action == SQLITE_SELECT) return SQLITE_OK;
+    if (action == SQLITE_READ) return !strcmp(a, "alert") || !strcmp(a, "lc") || !*a ? SQLITE_OK : refuse(filter, "table", a);
+    if (action == SQLITE_FUNCTION) {
+        for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+            if (!strcasecmp(b, no[i])) return refuse(filter, "function", b);
+        return SQLITE_OK;
+    }
+    return refuse(filter, action == SQLITE_RECURSIVE ? "recursive query" : "statement", a);
+}
+
+static int out_of_budget(void *filter)
+{
+    return --((nj_filter *)filter)->ticks_left < 0;
+}
+
+/* --- making one ---------------------------------------------------------------------------------------------------- */
+
+static void set_label(char label[160], const char *name, const char *where)
+{
+    snprintf(label, 160, "%s '%.100s%s'", name, where, strlen(where) > 100 ? "..." : "");
+}
+
+int nj_filter_names(const char *label, const char *where, char ***names, size_t *n, nj_error *err)
+{
+    nj_clause c;
+    nj_error why = { "" };
+    char text[160];
+    set_label(text, label, where);
+    *names = NULL;
+    *n = 0;
+    int rc = nj_clause_parse(&c, where, &why);
+    if (rc) {
+        nj_fail(err, "%s: %s", text, why.text);
+        nj_clause_free(&c);
+        return rc;
+    }
+    const char *list[NJ_LC_COLUMNS];
+    size_t n_lc = 0, bytes = 0, total;
+    for (int k = 0; k < NJ_LC_COLUMNS; k++)
+        if (c.lc_used & 1u << k) list[n_lc++] = nj_lc_path[k];
+    total = c.n_names + n_lc;
+    for (size_t i = 0; i < total; i++) bytes += strlen(i < c.n_names ? c.name[i] : list[i - c.n_names]) + 1;
+    char **out = malloc((total + 1) * sizeof *out + bytes);
+    if (out) {
+        char *at = (char *)(out + total + 1);
+        for (size_t i = 0; i < total; i++) {
+            out[i] = at;
+            at = stpcpy(at, i < c.n_names ? c.name[i] : list[i - c.n_names]) + 1;
+        }
+        out[total] = NULL;
+        *names = out;
+        *n = total;
+    }
+    nj_clause_free(&c);
+    return out ? 0 : nj_fail(err, "%s: out of memory", text);
+}
+
+static int unknown_name(const nj_filter *f, size_t which, uint32_t n_fields, nj_error *err)
+{
+    const char *name = f->clause.name[which];
+    char hint[160];
+    if (nj_clause_hint(&f->clause, which, hint, sizeof hint))
+        return nj_fail(err, "%s: there is no column '%s'; %s", f->label, name, hint);
+    const char **key = calloc(n_fields + 1, sizeof *key);
+    const char *near = NULL;
+    for (uint32_t i = 0; key && i < n_fields; i++) key[i] = f->field[i].key;
+    if (key) near = nj_nearest(name, key, n_fields);
+    if (!strncasecmp(name, "lc.", 3) || !strcasecmp(name, "lc"))
+        nj_fail(err, "%s: '%s' has many values per row; ask like (SELECT min(mag) FROM lc WHERE band = 'g') < 18", f->label,
+                name);
+    else
+        nj_fail(err, "%s: there is no column '%s'%s%s%s", f->label, name, near ? "; did you mean '" : "", near ? near : "",
+                near ? "'?" : "");
+    free(key);
+    return -1;
+}
+
+static int find_fields(nj_filter *f, uint32_t n_fields, nj_error *err)
+{
+    f->used = calloc(f->clause.n_names + 1, sizeof *f->used);
+    if (!f->used) return nj_fail(err, "%s: out of memory", f->label);
+    for (size_t i = 0; i < f->clause.n_names; i++) {
+        const char *name = f->clause.name[i];
+        uint32_t k = 0;
+        while (k < n_fields && strcmp(f->field[k].key, name)) k++;
+        if (k == n_fields) return unknown_name(f, i, n_fields, err);
+        if (f->field[k].width != 1)
+            return nj_fail(err, "%s: '%s' has %s values per row; a clause compares single values", f->label, name,
+                           f->field[k].width ? "several" : "any number of");
+        f->used[i] = k;
+    }
+    return 0;
+}
+
+static bool can_be_null(const nj_field *field)
+{
+    size_t n = strlen(field->key);
+    if (nj_field_kind(field) != NJ_CELL_TEXT || !strcmp(field->key, "object") || !strcmp(field->key, "survey")) return false;
+    return n < 7 || strcmp(field->key + n - 7, ".reason");
+}
+
+static void collect_warnings(nj_filter *f)
+{
+    nj_buffer text = { 0 };
+    for (size_t i = 0; i < f->clause.n_traps; i++) {
+        const nj_null_trap *t = &f->clause.trap[i];
+        const char *key = f->clause.name[t->name];
+        if (!can_be_null(&f->field[f->used[t->name]])) continue;
+        nj_buffer_printf(&text, "%s%s: %s also drops the rows where %s is null; ", text.n ? "\n" : "", f->label, t->word, key);
+        if (!strcmp(t->word, "!="))
+            nj_buffer_printf(&text, "IS NOT keeps them");
+        else
+            nj_buffer_printf(&text, "(%s %s ... OR %s IS NULL) keeps them", key, t->word, key);
+    }
+    f->warning = text.data;
+}
+
+static int open_database(nj_filter *f, nj_error *err)
+{
+    if (sqlite3_open_v2(":memory:", &f->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL))
+        return nj_fail(err, "%s: %s", f->label, f->db ? sqlite3_errmsg(f->db) : "out of memory");
+    sqlite3_db_config(f->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL); /* "no such column" must not become a text */
+    sqlite3_db_config(f->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+    sqlite3_db_config(f->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
+    sqlite3_db_config(f->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_limit(f->db, SQLITE_LIMIT_LENGTH, MAX_TEXT);
+    sqlite3_limit(f->db, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 256);
+    sqlite3_limit(f->db, SQLITE_LIMIT_ATTACHED, 0);
+    if (sqlite3_create_module(f->db, "alert", &alert_module, f) || sqlite3_create_module(f->db, "lc", &lc_module, f))
+        return nj_fail(err, "%s: %s", f->label, sqlite3_errmsg(f->db));
+    /* the tables are declared at their first use, by a CREATE TABLE that the authoriser would see */
+    if (sqlite3_exec(f->db, "SELECT 1 FROM \"alert\"; SELECT 1 FROM lc(0)", NULL, NULL, NULL))
+        return nj_fail(err, "%s: %s", f->label, sqlite3_errmsg(f->db));
+    sqlite3_set_authorizer(f->db, authorise, f);
+    sqlite3_progress_handler(f->db, STEPS_PER_TICK, out_of_budget, f);
+    return 0;
+}
+
+/* SQLite's words; without the parenthesis that we put around the clause, of which the user knows nothing. */
+static int not_sql(nj_filter *f, nj_error *err)
+{
+    char why[200];
+    nj_buffer sql = { 0 };
+    sqlite3_stmt *ignored = NULL;
+    snprintf(why, sizeof why, "%s", sqlite3_errmsg(f->db));
+    nj_buffer_printf(&sql, "SELECT \"nj_row\" FROM \"alert\" WHERE %s", f->clause.sql);
+    if (!sql.failed && strstr(why, "near \")\"") && sqlite3_prepare_v2(f->db, sql.data, -1, &ignored, NULL))
+        snprintf(why, sizeof why, "%s", sqlite3_errmsg(f->db));
+    sqlite3_finalize(ignored);
+    nj_buffer_free(&sql);
+    if (!strcmp(why, "incomplete input")) snprintf(why, sizeof why, "is not finished: something is missing at its end");
+    return nj_fail(err, "%s: %s", f->label, why);
+}
+
+static int prepare(nj_filter *f, nj_error *err)
+{
+    nj_buffer sql = { 0 };
+    const char *tail = "";
+    nj_buffer_printf(&sql, "SELECT \"nj_row\" FROM \"alert\" WHERE (%s)", f->clause.sql);
+    f->ticks_left = TICKS_PER_ROW;
+    int rc = sql.failed ? SQLITE_NOMEM : sqlite3_prepare_v3(f->db, sql.data, -1, SQLITE_PREPARE_PERSISTENT, &f->statement, &tail);
+    int out = 0;
+    if (rc && f->refused) /* SQLite reports it in several ways */
+        out = nj_fail(err, "%s: %s%s%s%s is not allowed in a clause", f->label, f->refused, *f->refused_name ? " '" : "",
+                      f->refused_name, *f->refused_name ? "'" : "");
+    else if (rc)
+        out = not_sql(f, err);
+    else if (!f->statement || *tail)
+        out = nj_fail(err, "%s: is not one condition", f->label);
+    nj_buffer_free(&sql);
+    return out;
+}
+
+nj_filter *nj_filter_new(const char *label, const char *where, const nj_field *field, uint32_t n_fields, nj_error *err)
+{
+    nj_error why = { "" };
+    nj_filter *f = calloc(1, sizeof *f);
+    if (!f) {
+        nj_fail(err, "%s: out of memory", label);
+        return NULL;
+    }
+    f->field = field;
+    set_label(f->label, label, where);
+    if (nj_clause_parse(&f->clause, where, &why))
+        nj_fail(err, "%s: %s", f->label, why.text);
+    else if (!find_fields(f, n_fields, err) && !open_database(f, err) && !prepare(f, err)) {
+        collect_warnings(f);
+        return f;
+    }
+    nj_filter_free(f);
+    return NULL;
+}
+
+const char *nj_filter_warning(const nj_filter *filter)
+{
+    return filter->warning;
+}
+
+int nj_filter_run(nj_filter *f, const nj_rows *rows, const nj_light_curve *lc, uint8_t *pass, nj_error *err)
+{
+    int rc;
+    memset(pass, 0, rows->n);
+    f->rows = rows;
+    f->lc = lc;
+    f->ticks_left = (int64_t)TICKS_PER_ROW * (rows->n + 1);
+    while ((rc = sqlite3_step(f->statement)) == SQLITE_ROW) pass[sqlite3_column_int64(f->statement, 0)] = 1;
+    int out = 0;
+    if (rc == SQLITE_INTERRUPT)
+        out = nj_fail(err, "%s: takes more than a million steps per row", f->label);
+    else if (rc != SQLITE_DONE)
+        out = nj_fail(err, "%s: %s", f->label, sqlite3_errmsg(f->db));
+    sqlite3_reset(f->statement);
+    f->rows = NULL;
+    f->lc = NULL;
+    return out;
+}
+
+void nj_filter_free(nj_filter *f)
+{
+    if (!f) return;
+    sqlite3_finalize(f->statement);
+    sqlite3_close(f->db);
+    nj_clause_free(&f->clause);
+    free(f->warning);
+    free(f->used);
+    free(f);
+}
