@@ -311,12 +311,12 @@ static const char *place(const job *j, const nj_table *t, uint64_t row, char tex
     return text;
 }
 
-static void note_bad(job *j, const nj_table *t, const wanted *w, const nj_cell *cell)
+static void note_bad(job *j, const nj_table *t, const wanted *w, const nj_table_cell *cell)
 {
     char where[64];
     if (j->built->n_bad_values++) return;
     char number[32];
-    int text = cell->kind == NJ_CELL_TEXT;
+    int text = cell->kind == NJ_TABLE_TEXT;
     snprintf(number, sizeof number, "%.17g", cell->number);
     snprintf(j->built->first_bad, sizeof j->built->first_bad, "column '%s', %s: '%.*s' is no %s", w->source,
              place(j, t, j->row + 1, where), text ? (int)(cell->n_text < 40 ? cell->n_text : 40) : (int)strlen(number),
@@ -324,22 +324,22 @@ static void note_bad(job *j, const nj_table *t, const wanted *w, const nj_cell *
 }
 
 /* Does a later row show that the guessed type of its column alters it? */
-static int is_misfit(const wanted *w, const nj_cell *cell, int unreadable, const njx_value *value)
+static int is_misfit(const wanted *w, const nj_table_cell *cell, int unreadable, const njx_value *value)
 {
-    if (!w->guessed || cell->kind != NJ_CELL_TEXT) return 0;
+    if (!w->guessed || cell->kind != NJ_TABLE_TEXT) return 0;
     return unreadable || (w->type == NJ_F64 && fabs(value->number) > 0x1p53 && nj_cell_is_digits(cell)) ||
            (w->type != NJ_STR && cell->n_text > 1 && nj_cell_is_digits(cell) && cell->text[0] == '0');
 }
 
-static void note_rejected(job *j, const nj_table *t, const nj_cell *ra, const nj_cell *dec, uint32_t file)
+static void note_rejected(job *j, const nj_table *t, const nj_table_cell *ra, const nj_table_cell *dec, uint32_t file)
 {
     char text[2][40], where[64];
-    const nj_cell *cell[2] = { ra, dec };
+    const nj_table_cell *cell[2] = { ra, dec };
     if (j->built->first_rejected[0]) return;
     for (int k = 0; k < 2; k++) {
-        if (cell[k]->kind == NJ_CELL_NULL)
+        if (cell[k]->kind == NJ_TABLE_NULL)
             snprintf(text[k], sizeof text[k], "nothing");
-        else if (cell[k]->kind == NJ_CELL_TEXT)
+        else if (cell[k]->kind == NJ_TABLE_TEXT)
             snprintf(text[k], sizeof text[k], "'%.*s'", (int)(cell[k]->n_text < 32 ? cell[k]->n_text : 32), cell[k]->text);
         else
             snprintf(text[k], sizeof text[k], "%.12g", cell[k]->number);
@@ -350,12 +350,12 @@ static void note_rejected(job *j, const nj_table *t, const nj_cell *ra, const nj
 }
 
 /* 0, -1, NOT_AS_GUESSED. */
-static int add_row(job *j, const nj_table *t, const nj_cell *cell, int has_motion, uint32_t file)
+static int add_row(job *j, const nj_table *t, const nj_table_cell *cell, int has_motion, uint32_t file)
 {
     njx_value value[NJX_COLUMNS];
     char text[NJX_COLUMNS][64];
     double pm_ra = NAN, pm_dec = NAN;
-    const nj_cell *columns = cell + 2 + 2 * has_motion;
+    const nj_table_cell *columns = cell + 2 + 2 * has_motion;
     for (int k = 0; k < 2 * has_motion; k++) {
         njx_value v;
         wanted motion = { .type = NJ_F64 };
@@ -457,7 +457,7 @@ static int settle_motion(job *j, const nj_table *t, uint32_t file)
 static int add_table(job *j, nj_table *t, uint32_t file)
 {
     int has_motion = j->b->pm_ra && j->b->pm_dec, rc;
-    nj_cell cell[NJX_COLUMNS + 4];
+    nj_table_cell cell[NJX_COLUMNS + 4];
     const char *names[2] = { j->ra, j->dec };
     if (select_all(j, t, j->file[file], has_motion)) return -1;
     if (refuse_frame(j, t, file) || settle_motion(j, t, file)) return -1;
@@ -466,7 +466,7 @@ static int add_table(job *j, nj_table *t, uint32_t file)
     memset(j->angle, 0, sizeof j->angle);
     while ((rc = t->class->next(t, cell, j->err)) > 0) {
         for (int k = 0; k < 2; k++)
-            if (!j->angle[k].settled && cell[k].kind != NJ_CELL_NULL &&
+            if (!j->angle[k].settled && cell[k].kind != NJ_TABLE_NULL &&
                 nj_settle_angle(&j->angle[k], j->b->unit, k, &t->column[nj_table_find(t, names[k])], &cell[k], j->err))
                 return -1;
         rc = add_row(j, t, cell, has_motion, file);

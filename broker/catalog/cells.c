@@ -12,7 +12,7 @@
 
 #include "text.h"
 
-static int text_number(const nj_cell *cell, double *v)
+static int text_number(const nj_table_cell *cell, double *v)
 {
     char text[64], *end;
     if (cell->n_text >= sizeof text) return -1;
@@ -22,7 +22,7 @@ static int text_number(const nj_cell *cell, double *v)
     return *end || end == text ? -1 : 0;
 }
 
-static int text_integer(const nj_cell *cell, int64_t *v)
+static int text_integer(const nj_table_cell *cell, int64_t *v)
 {
     char text[32], *end;
     double d;
@@ -38,36 +38,36 @@ static int text_integer(const nj_cell *cell, int64_t *v)
     return 0;
 }
 
-int nj_cell_value(const nj_cell *cell, nj_type type, njx_value *v, char text[64])
+int nj_cell_value(const nj_table_cell *cell, nj_type type, njx_value *v, char text[64])
 {
     *v = (njx_value){ .number = NJ_NO_F64, .integer = NJ_NO_I64 };
-    if (cell->kind == NJ_CELL_NULL) return 0;
-    if (type != NJ_STR && cell->kind == NJ_CELL_TEXT && nj_text_is_nan(&(nj_span){ (char *)cell->text, cell->n_text })) return 0;
+    if (cell->kind == NJ_TABLE_NULL) return 0;
+    if (type != NJ_STR && cell->kind == NJ_TABLE_TEXT && nj_text_is_nan(&(nj_span){ (char *)cell->text, cell->n_text })) return 0;
     if (type == NJ_STR) {
         v->text = cell->text;
         v->n_text = cell->n_text;
-        if (cell->kind == NJ_CELL_TEXT) return 0;
+        if (cell->kind == NJ_TABLE_TEXT) return 0;
         v->text = text;
-        v->n_text = (uint32_t)(cell->kind == NJ_CELL_INTEGER ? snprintf(text, 64, "%lld", (long long)cell->integer)
-                                                             : snprintf(text, 64, "%.17g", cell->number));
+        v->n_text = (uint32_t)(cell->kind == NJ_TABLE_INTEGER ? snprintf(text, 64, "%lld", (long long)cell->integer)
+                                                              : snprintf(text, 64, "%.17g", cell->number));
         return 0;
     }
     if (type == NJ_F32 || type == NJ_F64) {
-        if (cell->kind != NJ_CELL_TEXT)
+        if (cell->kind != NJ_TABLE_TEXT)
             v->number = cell->number;
         else if (text_number(cell, &v->number))
             return -1;
         return type == NJ_F32 && isfinite(v->number) && fabs(v->number) > FLT_MAX ? -1 : 0;
     }
-    if (cell->kind == NJ_CELL_TEXT && text_integer(cell, &v->integer)) return -1;
-    if (cell->kind == NJ_CELL_REAL && (cell->number != floor(cell->number) || fabs(cell->number) > 9e15)) return -1;
-    if (cell->kind != NJ_CELL_TEXT) v->integer = cell->kind == NJ_CELL_REAL ? (int64_t)cell->number : cell->integer;
+    if (cell->kind == NJ_TABLE_TEXT && text_integer(cell, &v->integer)) return -1;
+    if (cell->kind == NJ_TABLE_REAL && (cell->number != floor(cell->number) || fabs(cell->number) > 9e15)) return -1;
+    if (cell->kind != NJ_TABLE_TEXT) v->integer = cell->kind == NJ_TABLE_REAL ? (int64_t)cell->number : cell->integer;
     if (type == NJ_U8) return v->integer < 0 || v->integer > 254 ? -1 : 0;
     if (type == NJ_I32) return v->integer <= INT32_MIN || v->integer > INT32_MAX ? -1 : 0;
     return v->integer == NJ_NO_I64 ? -1 : 0; /* which stands for no value */
 }
 
-int nj_settle_angle(nj_angle_form *a, nj_angle unit, int is_dec, const nj_table_column *column, const nj_cell *first,
+int nj_settle_angle(nj_angle_form *a, nj_angle unit, int is_dec, const nj_table_column *column, const nj_table_cell *first,
                     nj_error *err)
 {
     static const struct {
@@ -96,7 +96,7 @@ int nj_settle_angle(nj_angle_form *a, nj_angle unit, int is_dec, const nj_table_
                   { "\"d:m:s\"", 1 },
                   { "angle", 1 },
                   { "\u00b0", 1 } };
-    int parts = first->kind == NJ_CELL_TEXT && nj_angle_has_parts(first->text, first->n_text);
+    int parts = first->kind == NJ_TABLE_TEXT && nj_angle_has_parts(first->text, first->n_text);
     *a = (nj_angle_form){ .factor = 1, .parts = parts, .settled = 1 };
     switch (unit) {
     case NJ_ANGLE_DEG: return 0;
@@ -121,11 +121,11 @@ int nj_settle_angle(nj_angle_form *a, nj_angle unit, int is_dec, const nj_table_
                    column->name, column->unit);
 }
 
-double nj_cell_angle(const nj_cell *cell, const nj_angle_form *a)
+double nj_cell_angle(const nj_table_cell *cell, const nj_angle_form *a)
 {
     double v;
-    if (cell->kind == NJ_CELL_NULL) return NAN;
-    if (cell->kind != NJ_CELL_TEXT) return cell->number * a->factor;
+    if (cell->kind == NJ_TABLE_NULL) return NAN;
+    if (cell->kind != NJ_TABLE_TEXT) return cell->number * a->factor;
     int parts = nj_angle_has_parts(cell->text, cell->n_text);
     if (a->one_form && parts != a->parts && !nj_angle_has_letter(cell->text, cell->n_text)) return NAN;
     if (parts) {
@@ -151,7 +151,7 @@ double nj_motion_factor(const char *unit)
     return 0;
 }
 
-int nj_cell_is_digits(const nj_cell *cell)
+int nj_cell_is_digits(const nj_table_cell *cell)
 {
     uint32_t at = cell->n_text && (*cell->text == '-' || *cell->text == '+');
     for (uint32_t i = at; i < cell->n_text; i++)

@@ -16,14 +16,14 @@ typedef struct nj_angle_form {
 } nj_angle_form;
 
 /* A cell as the column's type; text[64] holds the digits of a number that goes into a text column. -1: it is no such value. */
-int nj_cell_value(const nj_cell *cell, nj_type type, njx_value *v, char text[64]);
+int nj_cell_value(const nj_table_cell *cell, nj_type type, njx_value *v, char text[64]);
 /* Are its characters digits alone, but for a sign? */
-int nj_cell_is_digits(const nj_cell *cell);
+int nj_cell_is_digits(const nj_table_cell *cell);
 /* How the column of a position is written: by unit (AUTO: by the column's own), and by its first value. -1 with err. */
-int nj_settle_angle(nj_angle_form *form, nj_angle unit, int is_dec, const nj_table_column *column, const nj_cell *first,
+int nj_settle_angle(nj_angle_form *form, nj_angle unit, int is_dec, const nj_table_column *column, const nj_table_cell *first,
                     nj_error *err);
 /* Degrees; NaN: the cell is no angle, or in a form that may mean two things. */
-double nj_cell_angle(const nj_cell *cell, const nj_angle_form *form);
+double nj_cell_angle(const nj_table_cell *cell, const nj_angle_form *form);
 /* The factor of proper motions to mas/yr by their unit ("": mas/yr is assumed); 0: not known. */
 double nj_motion_factor(const char *unit);
 

@@ -284,7 +284,7 @@ static int select_columns(nj_table *table, const uint32_t *column, uint32_t n, n
     return 0;
 }
 
-static int next(nj_table *table, nj_cell *cell, nj_error *err)
+static int next(nj_table *table, nj_table_cell *cell, nj_error *err)
 {
     nj_text_table *t = (nj_text_table *)table;
     int rc = nj_text_row(t, err);
@@ -296,7 +296,7 @@ static int next(nj_table *table, nj_cell *cell, nj_error *err)
     for (uint32_t i = 0; i < t->n_select; i++) {
         const nj_span *s = &t->cell[t->select[i]];
         int there = t->select[i] < t->n_cells && !nj_text_is_null(s) && !is_declared_null(t, t->select[i]);
-        cell[i] = (nj_cell){ .kind = there ? NJ_CELL_TEXT : NJ_CELL_NULL, .text = s->text, .n_text = s->n };
+        cell[i] = (nj_table_cell){ .kind = there ? NJ_TABLE_TEXT : NJ_TABLE_NULL, .text = s->text, .n_text = s->n };
     }
     return 1;
 }

@@ -237,7 +237,7 @@ static int next_block(fits_table *t, nj_error *err)
     return status ? complain(t, status, err) : 0;
 }
 
-static int next(nj_table *table, nj_cell *cell, nj_error *err)
+static int next(nj_table *table, nj_table_cell *cell, nj_error *err)
 {
     fits_table *t = (fits_table *)table;
     if (t->at == t->in_block) {
@@ -247,23 +247,23 @@ static int next(nj_table *table, nj_cell *cell, nj_error *err)
     for (uint32_t i = 0; i < t->n_select; i++) {
         const fits_column *c = &t->column[t->select[i]];
         if (t->nulls[i][t->at]) {
-            cell[i] = (nj_cell){ .kind = NJ_CELL_NULL };
+            cell[i] = (nj_table_cell){ .kind = NJ_TABLE_NULL };
         } else if (c->type == TSTRING) {
             const char *text = t->text[i][t->at];
             size_t n = strlen(text);
             while (n && text[n - 1] == ' ') n--;
             while (n && *text == ' ') text++, n--;
             if (c->at && n && n == strlen(c->null) && !memcmp(text, c->null, n)) n = 0;
-            cell[i] = (nj_cell){ .kind = n ? NJ_CELL_TEXT : NJ_CELL_NULL, .text = text, .n_text = (uint32_t)n };
+            cell[i] = (nj_table_cell){ .kind = n ? NJ_TABLE_TEXT : NJ_TABLE_NULL, .text = text, .n_text = (uint32_t)n };
         } else if (c->type == TDOUBLE) {
             double v = ((double *)t->data[i])[t->at];
-            cell[i] = (nj_cell){ .kind = isnan(v) ? NJ_CELL_NULL : NJ_CELL_REAL, .number = v };
+            cell[i] = (nj_table_cell){ .kind = isnan(v) ? NJ_TABLE_NULL : NJ_TABLE_REAL, .number = v };
         } else if (c->type == TULONGLONG && ((uint64_t *)t->data[i])[t->at] > INT64_MAX) { /* as text: no double holds it */
             int n = snprintf(t->digits[i], sizeof *t->digits, "%llu", ((unsigned long long *)t->data[i])[t->at]);
-            cell[i] = (nj_cell){ .kind = NJ_CELL_TEXT, .text = t->digits[i], .n_text = (uint32_t)n };
+            cell[i] = (nj_table_cell){ .kind = NJ_TABLE_TEXT, .text = t->digits[i], .n_text = (uint32_t)n };
         } else {
             int64_t v = c->type == TLOGICAL ? ((char *)t->data[i])[t->at] : ((LONGLONG *)t->data[i])[t->at];
-            cell[i] = (nj_cell){ .kind = NJ_CELL_INTEGER, .integer = v, .number = (double)v };
+            cell[i] = (nj_table_cell){ .kind = NJ_TABLE_INTEGER, .integer = v, .number = (double)v };
         }
     }
     t->at++;

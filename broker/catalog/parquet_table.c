@@ -101,9 +101,9 @@ static int select_columns(nj_table *table, const uint32_t *column, uint32_t n, n
     return 0;
 }
 
-static nj_cell cell_of(const nj_parquet_leaf *leaf, const nj_parquet_values *v, uint64_t at, char digits[24])
+static nj_table_cell cell_of(const nj_parquet_leaf *leaf, const nj_parquet_values *v, uint64_t at, char digits[24])
 {
-    nj_cell c = { .kind = NJ_CELL_NULL };
+    nj_table_cell c = { .kind = NJ_TABLE_NULL };
     if (v->def && v->def[at] < leaf->max_def) return c;
     switch (leaf->type) {
     case NJ_PARQUET_BOOL: c.integer = ((const uint8_t *)v->value)[at]; break;
@@ -115,7 +115,7 @@ static nj_cell cell_of(const nj_parquet_leaf *leaf, const nj_parquet_values *v, 
         c.integer = ((const int64_t *)v->value)[at];
         if (leaf->kind == NJ_PARQUET_UNSIGNED && c.integer < 0) { /* as text: neither int64 nor a double holds it */
             int n = snprintf(digits, 24, "%" PRIu64, (uint64_t)c.integer);
-            return (nj_cell){ .kind = NJ_CELL_TEXT, .text = digits, .n_text = (uint32_t)n };
+            return (nj_table_cell){ .kind = NJ_TABLE_TEXT, .text = digits, .n_text = (uint32_t)n };
         }
         break;
     case NJ_PARQUET_F32: c.number = ((const float *)v->value)[at]; break;
@@ -124,21 +124,21 @@ static nj_cell cell_of(const nj_parquet_leaf *leaf, const nj_parquet_values *v, 
         nj_parquet_bytes b = ((const nj_parquet_bytes *)v->value)[at];
         while (b.n && b.data[b.n - 1] == ' ') b.n--;
         while (b.n && *b.data == ' ') b.data++, b.n--;
-        return (nj_cell){ .kind = b.n ? NJ_CELL_TEXT : NJ_CELL_NULL, .text = (const char *)b.data, .n_text = b.n };
+        return (nj_table_cell){ .kind = b.n ? NJ_TABLE_TEXT : NJ_TABLE_NULL, .text = (const char *)b.data, .n_text = b.n };
     }
     }
     if (leaf->type == NJ_PARQUET_F32 || leaf->type == NJ_PARQUET_F64) {
-        c.kind = isnan(c.number) ? NJ_CELL_NULL : NJ_CELL_REAL;
+        c.kind = isnan(c.number) ? NJ_TABLE_NULL : NJ_TABLE_REAL;
     } else {
         int fraction = leaf->kind == NJ_PARQUET_DECIMAL && leaf->scale;
-        c.kind = fraction ? NJ_CELL_REAL : NJ_CELL_INTEGER;
+        c.kind = fraction ? NJ_TABLE_REAL : NJ_TABLE_INTEGER;
         c.number = (double)c.integer;
         if (fraction) c.number /= pow(10, leaf->scale);
     }
     return c;
 }
 
-static int next(nj_table *table, nj_cell *cell, nj_error *err)
+static int next(nj_table *table, nj_table_cell *cell, nj_error *err)
 {
     parquet_table *t = (parquet_table *)table;
     if (t->row == nj_parquet_rows(t->file)) return 0;

@@ -14,14 +14,14 @@ typedef struct nj_table_column {
     char frame[32]; /* of positions, where the file says that they are neither ICRS nor FK5 of J2000: "FK4", else "" */
 } nj_table_column;
 
-typedef enum { NJ_CELL_NULL, NJ_CELL_INTEGER, NJ_CELL_REAL, NJ_CELL_TEXT } nj_cell_kind;
-typedef struct nj_cell {
-    nj_cell_kind kind;
+typedef enum { NJ_TABLE_NULL, NJ_TABLE_INTEGER, NJ_TABLE_REAL, NJ_TABLE_TEXT } nj_table_cell_kind;
+typedef struct nj_table_cell {
+    nj_table_cell_kind kind;
     double number; /* INTEGER too */
     int64_t integer;
     const char *text; /* not NUL-terminated; lives until the next row */
     uint32_t n_text;
-} nj_cell;
+} nj_table_cell;
 
 typedef struct nj_table nj_table;
 typedef struct nj_table_class {
@@ -31,8 +31,8 @@ typedef struct nj_table_class {
     nj_table *(*open)(const char *path, int every_row, nj_error *err);
     /* From now on, rows have these columns only, in this order. */
     int (*select)(nj_table *table, const uint32_t *column, uint32_t n, nj_error *err);
-    int (*next)(nj_table *table, nj_cell *cell, nj_error *err); /* 1 = a row, 0 = the end, -1 = damaged; err says where */
-    double (*done)(const nj_table *table);                      /* 0..1 */
+    int (*next)(nj_table *table, nj_table_cell *cell, nj_error *err); /* 1 = a row, 0 = the end, -1 = damaged; err says where */
+    double (*done)(const nj_table *table);                            /* 0..1 */
     void (*close)(nj_table *table);
 } nj_table_class;
 

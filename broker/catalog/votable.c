@@ -204,7 +204,7 @@ static int select_columns(nj_table *table, const uint32_t *column, uint32_t n, n
     return 0;
 }
 
-static nj_cell cell_of(const votable *t, uint32_t column)
+static nj_table_cell cell_of(const votable *t, uint32_t column)
 {
     const char *text = (const char *)t->text[column];
     size_t n = text ? strlen(text) : 0;
@@ -213,7 +213,7 @@ static nj_cell cell_of(const votable *t, uint32_t column)
     const char *null = t->field[column].null;
     int none = !n || (*null && strlen(null) == n && !memcmp(null, text, n)) ||
                (t->table.column[column].type != NJ_STR && n == 3 && !strncasecmp(text, "NaN", 3));
-    return (nj_cell){ .kind = none ? NJ_CELL_NULL : NJ_CELL_TEXT, .text = text, .n_text = (uint32_t)n };
+    return (nj_table_cell){ .kind = none ? NJ_TABLE_NULL : NJ_TABLE_TEXT, .text = text, .n_text = (uint32_t)n };
 }
 
 /* The cells of the TR at hand, to its end. 1 = a row, -1. */
@@ -253,7 +253,7 @@ static int behind(votable *t, nj_error *err)
     return rc < 0 ? damaged(t, err) : 0;
 }
 
-static int next(nj_table *table, nj_cell *cell, nj_error *err)
+static int next(nj_table *table, nj_table_cell *cell, nj_error *err)
 {
     votable *t = (votable *)table;
     int rc;

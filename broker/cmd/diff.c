@@ -54,7 +54,7 @@ typedef struct job {
 static int name_side(side *s, nj_modules *set, nj_error *err)
 {
     nj_modules own = { 0 };
-    const nj_module_entry *found = nj_modules_find(set, s->spec);
+    const nj_loaded_module *found = nj_modules_find(set, s->spec);
     if (!found) {
         if (access(s->spec, R_OK)) return nj_fail(err, "%s: neither a built-in module nor a file", s->spec);
         nj_modules_asked(s->spec);

@@ -324,7 +324,7 @@ static int add(nj_instances *set, const char *name, bool wanted, nj_error *err)
         return 0;
     }
     const char *kind = kind_of(set, name);
-    const nj_module_entry *e = nj_modules_find(set->modules, kind);
+    const nj_loaded_module *e = nj_modules_find(set->modules, kind);
     if (!e) {
         const char *near = nj_instances_nearest(set, name); /* a section of an unknown kind is found before */
         nj_fail(err, "no module '%s'%s%s%s", name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
@@ -400,7 +400,7 @@ static int has_plain(const char *select)
 
 bool nj_instances_could(const nj_instances *set, const char *name)
 {
-    const nj_module_entry *e = nj_modules_find(set->modules, name);
+    const nj_loaded_module *e = nj_modules_find(set->modules, name);
     if (e && !e->module->declare) return true;
     for (size_t i = 0; i < set->settings->n; i++) {
         const char *given = set->settings->item[i].section;
@@ -500,7 +500,7 @@ static int check_sections(nj_instances *set, nj_error *err)
         if (strlen(name) > MAX_NAME)
             return nj_fail(err, "%s: %s: a module's name has at most %d characters", t->where, name, MAX_NAME);
         const char *kind = kind_of(set, name);
-        const nj_module_entry *e = nj_modules_find(set->modules, kind);
+        const nj_loaded_module *e = nj_modules_find(set->modules, kind);
         if (!e) {
             const char *near = strcmp(kind, name) ? nearest_module(set, kind) : nj_instances_nearest(set, kind);
             return nj_fail(err, "%s: [%s]: no module '%s'%s%s%s", t->where, t->section, kind, near ? "; did you mean '" : "",

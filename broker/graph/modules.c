@@ -85,7 +85,7 @@ void nj_modules_asked(const char *path)
     free(real);
 }
 
-static nj_module_entry *of_file(nj_modules *set, const char *real)
+static nj_loaded_module *of_file(nj_modules *set, const char *real)
 {
     for (uint32_t i = 0; i < set->n; i++)
         if (set->item[i].path && !strcmp(set->item[i].path, real)) return &set->item[i];
@@ -119,17 +119,17 @@ int nj_modules_add(nj_modules *set, const nj_module *module, const char *path, n
         if (path && other) return nj_fail(err, "two modules are called %s: %s and %s", module->name, other, path);
         if (path && tell_first_time(path))
             nj_log(NJ_LOG_WARN, "module %s %s from %s replaces the built-in one", module->name, module->version, path);
-        set->item[i] = (nj_module_entry){ .module = copy, .path = path };
+        set->item[i] = (nj_loaded_module){ .module = copy, .path = path };
         return 0;
     }
     if (set->n == set->cap) {
         uint32_t cap = set->cap ? 2 * set->cap : 64;
-        nj_module_entry *item = realloc(set->item, cap * sizeof *item);
+        nj_loaded_module *item = realloc(set->item, cap * sizeof *item);
         if (!item) return nj_fail(err, "out of memory");
         set->item = item;
         set->cap = cap;
     }
-    set->item[set->n++] = (nj_module_entry){ .module = copy, .path = path };
+    set->item[set->n++] = (nj_loaded_module){ .module = copy, .path = path };
     return 0;
 }
 
@@ -148,7 +148,7 @@ static int load_one(nj_modules *set, const char *path, nj_error *err)
     char *kept = nj_arena_text(&set->arena, real, strlen(real));
     free(real);
     if (!kept) return nj_fail(err, "out of memory");
-    nj_module_entry *again = of_file(set, kept);
+    nj_loaded_module *again = of_file(set, kept);
     if (again) {
         if (!again->given_again) nj_log(NJ_LOG_WARN, "%s is given twice: module %s is loaded once", kept, again->module->name);
         again->given_again = true;
@@ -200,7 +200,7 @@ int nj_modules_load(nj_modules *set, const char *path, nj_error *err)
     return rc;
 }
 
-const nj_module_entry *nj_modules_find(const nj_modules *set, const char *name)
+const nj_loaded_module *nj_modules_find(const nj_modules *set, const char *name)
 {
     for (uint32_t i = 0; i < set->n; i++)
         if (!strcmp(set->item[i].module->name, name)) return &set->item[i];

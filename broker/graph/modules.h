@@ -8,15 +8,15 @@
 
 extern const nj_module *const nj_builtin_modules[]; /* made by the Makefile; ends with NULL */
 
-typedef struct nj_module_entry {
+typedef struct nj_loaded_module {
     const nj_module *module; /* at the host's size: a smaller module's missing tail is zero */
     const char *path;        /* of the shared object; NULL = built in */
     bool given_again;        /* and told */
-} nj_module_entry;
+} nj_loaded_module;
 
 typedef struct nj_modules {
     nj_arena arena;
-    nj_module_entry *item;
+    nj_loaded_module *item;
     uint32_t n, cap;
 } nj_modules; /* zero-initialised = none */
 
@@ -30,7 +30,7 @@ int nj_modules_add(nj_modules *m, const nj_module *module, const char *path, nj_
 int nj_modules_load(nj_modules *m, const char *path, nj_error *err);
 /* This file is meant to replace a module: it is not told. Another is, once in a process. */
 void nj_modules_asked(const char *path);
-const nj_module_entry *nj_modules_find(const nj_modules *m, const char *name);
+const nj_loaded_module *nj_modules_find(const nj_modules *m, const char *name);
 void nj_modules_free(nj_modules *m);
 
 /* Copies a module's table of needs, gives or params (rows of `stride` bytes, ended by a zero name) into rows of the

@@ -13,10 +13,10 @@ typedef enum {
     NJ_FIELD_GROUP,
     NJ_FIELD_LIST,
     NJ_FIELD_OTHER
-} nj_field_kind; /* OTHER: bytes and what decode cannot read */
+} nj_packet_field_kind; /* OTHER: bytes and what decode cannot read */
 
 typedef struct nj_packet_field {
-    nj_field_kind kind;
+    nj_packet_field_kind kind;
     const char *name, *doc; /* doc: the schema's, "" = none */
     const char *unit;       /* from the [unit] at the end of doc; "" = none */
     uint32_t depth;         /* 0 = a field of the packet itself */

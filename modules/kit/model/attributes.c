@@ -5,8 +5,8 @@
 #include "plan.h"
 
 typedef struct reading {
-    nj_plan *plan;
-    nj_step *step;
+    nj_net_plan *plan;
+    nj_net_step *step;
     const nj_onnx_node *node;
     nj_model_error *err;
 } reading;
@@ -23,7 +23,7 @@ static int read_list(reading *r, const char *name, uint32_t input, int32_t *list
     const int64_t *v = a ? a->ints : NULL;
     size_t count = a ? a->n_ints : 0;
     if (!v && input < r->step->n_in && r->step->in[input] >= 0) {
-        const nj_value *value = &r->plan->value[r->step->in[input]];
+        const nj_net_value *value = &r->plan->value[r->step->in[input]];
         if (!value->i64) return refuse(r, "a list of axes or sizes that is no constant");
         v = value->i64;
         count = value->fixed.n;
@@ -39,7 +39,7 @@ static int read_list(reading *r, const char *name, uint32_t input, int32_t *list
 
 static int read_window(reading *r, int32_t space)
 {
-    nj_step *s = r->step;
+    nj_net_step *s = r->step;
     int32_t n, dilation[2] = { 1, 1 }, kernel[2] = { 0, 0 };
     s->stride[0] = s->stride[1] = 1;
     if (!nj_onnx_is(r->node, "auto_pad", "NOTSET", "NOTSET") && !nj_onnx_is(r->node, "auto_pad", "VALID", "NOTSET"))
@@ -100,7 +100,7 @@ static int read_axes(reading *r)
 static int read_reshape(reading *r)
 {
     int32_t v = r->step->n_in > 1 ? r->step->in[1] : -1;
-    const nj_value *value = v >= 0 ? &r->plan->value[v] : NULL;
+    const nj_net_value *value = v >= 0 ? &r->plan->value[v] : NULL;
     if (!value || !value->i64 || value->fixed.n > NJ_MODEL_RANK || nj_onnx_int(r->node, "allowzero", 0))
         return refuse(r, "a shape that is no constant");
     r->step->target = value->i64;
@@ -141,7 +141,7 @@ static int read_norm(reading *r)
 
 static int read_lstm(reading *r)
 {
-    nj_step *s = r->step;
+    nj_net_step *s = r->step;
     int64_t hidden = nj_onnx_int(r->node, "hidden_size", 0);
     s->n_directions = nj_onnx_is(r->node, "direction", "bidirectional", "forward") ? 2 : 1;
     s->reverse = nj_onnx_is(r->node, "direction", "reverse", "forward");
@@ -208,7 +208,7 @@ static const entry entries[] = {
     { "Unsqueeze", 1, 2, read_axes },
 };
 
-int nj_op_read(nj_plan *plan, nj_step *step, nj_model_error *err)
+int nj_op_read(nj_net_plan *plan, nj_net_step *step, nj_model_error *err)
 {
     reading r = { plan, step, step->node, err };
     for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
@@ -219,7 +219,7 @@ int nj_op_read(nj_plan *plan, nj_step *step, nj_model_error *err)
         for (uint32_t k = 0; k < e->least; k++)
             if (step->in[k] < 0) return refuse(&r, "an input left out");
         for (uint32_t k = 0; k < step->n_in; k++) { /* integers go where integers are read, and nowhere else */
-            const nj_value *v = step->in[k] >= 0 ? &plan->value[step->in[k]] : NULL;
+            const nj_net_value *v = step->in[k] >= 0 ? &plan->value[step->in[k]] : NULL;
             int integer_here = (!strcmp(e->op, "Cast") && k == 0) || (!strcmp(e->op, "LSTM") && k == 4) ||
                                (k == 1 && (e->read == read_reduce || e->read == read_axes || e->read == read_reshape));
             if (v && (v->is_int || v->i64) && !integer_here) return refuse(&r, "an integer tensor here");

@@ -6,7 +6,7 @@
 #include "plan.h"
 
 typedef struct builtin {
-    nj_plan plain, fast;
+    nj_net_plan plain, fast;
 } builtin;
 
 typedef struct thread {
@@ -40,7 +40,7 @@ static int predict(const nj_model *model, void *memory, const nj_model_call *cal
     return call->reference ? nj_plan_run(&b->plain, t->plain, model, call) : nj_plan_run(&b->fast, t->fast, model, call);
 }
 
-static const nj_engine engine = {
+static const nj_model_engine engine = {
     .name = "builtin", .thread_open = thread_open, .thread_close = thread_close, .predict = predict
 };
 

@@ -8,18 +8,18 @@
 #include "onnx.h"
 #include "pool.h"
 
-typedef struct nj_engine {
+typedef struct nj_model_engine {
     const char *name;
     void *(*thread_open)(const nj_model *model, uint32_t max_rows, uint32_t max_steps); /* NULL = no memory */
     void (*thread_close)(void *thread);
     int (*predict)(const nj_model *model, void *thread, const nj_model_call *call); /* the call's counts are checked */
     void (*close)(nj_model *model);
-} nj_engine;
+} nj_model_engine;
 
 struct nj_model {
     nj_pool pool; /* everything that has no other owner */
     nj_model_info info;
-    const nj_engine *engine;
+    const nj_model_engine *engine;
     void *self; /* the engine's */
     nj_onnx onnx;
     json_t *manifest;

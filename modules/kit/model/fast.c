@@ -4,12 +4,13 @@
 
 #include "ops.h"
 
-#define RUN(name) static void name(const nj_plan *plan, const nj_step *s, nj_inputs in, nj_outputs out, float *scratch)
+#define RUN(name)                                                                                                                \
+    static void name(const nj_net_plan *plan, const nj_net_step *s, nj_inputs in, nj_net_outputs out, float *scratch)
 #define UNUSED (void)plan, (void)s, (void)in, (void)scratch
 
 /* --- dense: in[0] [..., K], packed[0] the matrix, bias[0] --- */
 
-static int shape_dense(const nj_step *s, nj_inputs in, nj_outputs out)
+static int shape_dense(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     const nj_tensor *a = in[0];
     if (a->rank < 2 || a->dim[a->rank - 1] != s->kernel[0]) return -1;
@@ -38,16 +39,16 @@ RUN(run_dense)
                                              .relu = (uint32_t)s->relu });
 }
 
-const nj_op nj_op_dense = { "Dense", shape_dense, run_dense, NULL };
+const nj_net_op nj_op_dense = { "Dense", shape_dense, run_dense, NULL };
 
 /* --- convolution: in[1] its weights (for the shape), packed[0], bias[0] --- */
 
-static int has_padding(const nj_step *s)
+static int has_padding(const nj_net_step *s)
 {
     return s->pad[0] || s->pad[1] || s->pad[2] || s->pad[3];
 }
 
-static size_t scratch_conv(const nj_step *s, nj_inputs in, nj_outputs out)
+static size_t scratch_conv(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     (void)out;
     const nj_tensor *x = in[0];
@@ -56,7 +57,7 @@ static size_t scratch_conv(const nj_step *s, nj_inputs in, nj_outputs out)
 }
 
 /* The image with its border of zeros. */
-static const float *padded(const nj_step *s, const float *image, size_t rows, size_t columns, size_t channels, float *to)
+static const float *padded(const nj_net_step *s, const float *image, size_t rows, size_t columns, size_t channels, float *to)
 {
     size_t left = (size_t)s->pad[1] * channels, line = columns * channels, row = line + left + (size_t)s->pad[3] * channels;
     memset(to, 0, (rows + (size_t)s->pad[0] + (size_t)s->pad[2]) * row * sizeof(float));
@@ -92,11 +93,11 @@ RUN(run_conv)
     }
 }
 
-const nj_op nj_op_conv_fast = { "Conv (fast)", nj_shape_conv, run_conv, scratch_conv };
+const nj_net_op nj_op_conv_fast = { "Conv (fast)", nj_shape_conv, run_conv, scratch_conv };
 
 /* --- separable: a depthwise convolution (in[1], packed[1]) and a 1x1 one (in[2], packed[0], bias[0]), row by row --- */
 
-static int shape_separable(const nj_step *s, nj_inputs in, nj_outputs out)
+static int shape_separable(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     (void)s;
     const nj_tensor *x = in[0], *d = in[1], *p = in[2];
@@ -109,7 +110,7 @@ static int shape_separable(const nj_step *s, nj_inputs in, nj_outputs out)
     return 0;
 }
 
-static size_t scratch_separable(const nj_step *s, nj_inputs in, nj_outputs out)
+static size_t scratch_separable(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     (void)s;
     return (size_t)out[0]->dim[3] * (size_t)in[0]->dim[1] + 64;
@@ -142,7 +143,7 @@ RUN(run_separable)
         }
 }
 
-const nj_op nj_op_separable = { "Separable", shape_separable, run_separable, scratch_separable };
+const nj_net_op nj_op_separable = { "Separable", shape_separable, run_separable, scratch_separable };
 
 /* --- pooling --- */
 
@@ -159,7 +160,7 @@ RUN(run_pool)
                                          (uint32_t)o->dim[3], o->data + ((size_t)r * (size_t)o->dim[2] + (size_t)y) * out_row);
 }
 
-const nj_op nj_op_pool_fast = { "MaxPool (fast)", nj_shape_pool, run_pool, NULL };
+const nj_net_op nj_op_pool_fast = { "MaxPool (fast)", nj_shape_pool, run_pool, NULL };
 
 RUN(run_mean)
 {
@@ -176,11 +177,11 @@ RUN(run_mean)
     }
 }
 
-const nj_op nj_op_mean_fast = { "GlobalAveragePool (fast)", nj_shape_global, run_mean, NULL };
+const nj_net_op nj_op_mean_fast = { "GlobalAveragePool (fast)", nj_shape_global, run_mean, NULL };
 
 /* --- order of memory --- */
 
-static int shape_keep(const nj_step *s, nj_inputs in, nj_outputs out)
+static int shape_keep(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     (void)s;
     float *data = out[0]->data;
@@ -213,8 +214,8 @@ RUN(run_to_nhwc)
     UNUSED;
     reorder(in[0], out[0]->data, 1);
 }
-const nj_op nj_op_to_nchw = { "To NCHW", shape_keep, run_to_nchw, NULL };
-const nj_op nj_op_to_nhwc = { "To NHWC", shape_keep, run_to_nhwc, NULL };
+const nj_net_op nj_op_to_nchw = { "To NCHW", shape_keep, run_to_nchw, NULL };
+const nj_net_op nj_op_to_nhwc = { "To NHWC", shape_keep, run_to_nhwc, NULL };
 
 /* A Transpose that the order of memory makes free: the output is a view of the input. */
 RUN(run_view)
@@ -222,12 +223,12 @@ RUN(run_view)
     UNUSED;
     (void)out;
 }
-const nj_op nj_op_view = { "View", nj_shape_transpose, run_view, NULL };
+const nj_net_op nj_op_view = { "View", nj_shape_transpose, run_view, NULL };
 
 /* --- LSTM: packed[dir] of the input, packed[2 + dir] of the recurrence, bias[dir]; axis = 1: the output is
  * [T, N, directions * H] instead of [T, directions, N, H] --- */
 
-static int shape_lstm(const nj_step *s, nj_inputs in, nj_outputs out)
+static int shape_lstm(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     if (nj_shape_lstm(s, in, out)) return -1;
     if (s->axis && s->out[0] >= 0)
@@ -236,20 +237,20 @@ static int shape_lstm(const nj_step *s, nj_inputs in, nj_outputs out)
     return 0;
 }
 
-static size_t scratch_lstm(const nj_step *s, nj_inputs in, nj_outputs out)
+static size_t scratch_lstm(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     (void)out;
     size_t cells = (size_t)in[0]->dim[0] * (size_t)in[0]->dim[1], h = (size_t)s->hidden;
     return cells * (size_t)in[0]->dim[2] + cells * 4 * h + 2 * (size_t)in[0]->dim[1] * h + 64;
 }
 
-static int32_t length_of(const nj_step *s, nj_inputs in, int32_t row)
+static int32_t length_of(const nj_net_step *s, nj_inputs in, int32_t row)
 {
     return s->n_in > 4 && s->in[4] >= 0 ? ((const int32_t *)(const void *)in[4]->data)[row] : in[0]->dim[0];
 }
 
 /* The input in the order in which the reverse direction reads it: each row from its own last step. */
-static void reverse_input(const nj_step *s, nj_inputs in, float *to)
+static void reverse_input(const nj_net_step *s, nj_inputs in, float *to)
 {
     size_t rows = (size_t)in[0]->dim[1], f = (size_t)in[0]->dim[2];
     for (size_t i = 0; i < (size_t)in[0]->dim[0]; i++)
@@ -259,7 +260,8 @@ static void reverse_input(const nj_step *s, nj_inputs in, float *to)
         }
 }
 
-static void put_hidden(const nj_step *s, nj_outputs out, size_t t, size_t dir, size_t row, size_t rows, const float *hidden)
+static void put_hidden(const nj_net_step *s, nj_net_outputs out, size_t t, size_t dir, size_t row, size_t rows,
+                       const float *hidden)
 {
     if (s->out[0] < 0) return;
     size_t h = (size_t)s->hidden, d = (size_t)s->n_directions;
@@ -267,8 +269,8 @@ static void put_hidden(const nj_step *s, nj_outputs out, size_t t, size_t dir, s
            h * sizeof(float));
 }
 
-static void lstm_direction(const nj_plan *plan, const nj_step *s, nj_inputs in, nj_outputs out, int32_t dir, float *gates,
-                           float *state, float *reversed)
+static void lstm_direction(const nj_net_plan *plan, const nj_net_step *s, nj_inputs in, nj_net_outputs out, int32_t dir,
+                           float *gates, float *state, float *reversed)
 {
     uint32_t steps = (uint32_t)in[0]->dim[0], rows = (uint32_t)in[0]->dim[1], f = (uint32_t)in[0]->dim[2],
              h = (uint32_t)s->hidden;
@@ -319,4 +321,4 @@ RUN(run_lstm)
     for (int32_t dir = 0; dir < s->n_directions; dir++) lstm_direction(plan, s, in, out, dir, gates, state, reversed);
 }
 
-const nj_op nj_op_lstm_fast = { "LSTM (fast)", shape_lstm, run_lstm, scratch_lstm };
+const nj_net_op nj_op_lstm_fast = { "LSTM (fast)", shape_lstm, run_lstm, scratch_lstm };

@@ -5,17 +5,17 @@
 
 /* The rewriting of one plan: old steps are read in order, new ones written; a step taken into an earlier one is gone. */
 typedef struct fusing {
-    nj_plan *plan;
+    nj_net_plan *plan;
     const nj_model *model;
     const nj_tensor *shape; /* [n_values] for one row of one step */
-    nj_step *old;
+    nj_net_step *old;
     uint8_t *gone; /* [n_old] */
     uint32_t n_old, n_shapes;
     int32_t *channels_first; /* [n_values] the [N, C, H, W] copy of a channels-last value, once made */
     nj_model_error *err;
 } fusing;
 
-static int is_op(const nj_step *s, const char *name)
+static int is_op(const nj_net_step *s, const char *name)
 {
     return !strcmp(s->op->name, name);
 }
@@ -28,26 +28,26 @@ static int is_result(const fusing *f, int32_t v)
 }
 
 /* The only step that reads v, when it is of this kind and v is its first input; else NULL. */
-static nj_step *only_reader(const fusing *f, int32_t v, const char *op)
+static nj_net_step *only_reader(const fusing *f, int32_t v, const char *op)
 {
     if (v < 0 || f->plan->value[v].n_readers != 1 || is_result(f, v)) return NULL;
-    nj_step *s = &f->old[f->plan->value[v].last];
+    nj_net_step *s = &f->old[f->plan->value[v].last];
     return !f->gone[f->plan->value[v].last] && is_op(s, op) && s->in[0] == v ? s : NULL;
 }
 
-static void take_in(fusing *f, const nj_step *s)
+static void take_in(fusing *f, const nj_net_step *s)
 {
     f->gone[s - f->old] = 1;
 }
 
-static const nj_tensor *fixed(const fusing *f, const nj_step *s, uint32_t k)
+static const nj_tensor *fixed(const fusing *f, const nj_net_step *s, uint32_t k)
 {
     return k < s->n_in && s->in[k] >= 0 && f->plan->value[s->in[k]].is_fixed ? &f->plan->value[s->in[k]].fixed : NULL;
 }
 
-static nj_step *emit(fusing *f, const nj_step *like)
+static nj_net_step *emit(fusing *f, const nj_net_step *like)
 {
-    nj_step *s = &f->plan->step[f->plan->n_steps++];
+    nj_net_step *s = &f->plan->step[f->plan->n_steps++];
     *s = *like;
     return s;
 }
@@ -58,9 +58,9 @@ static int memory(fusing *f)
 }
 
 /* A following Relu becomes part of s. */
-static void take_relu(fusing *f, nj_step *s)
+static void take_relu(fusing *f, nj_net_step *s)
 {
-    nj_step *relu = only_reader(f, s->out[0], "Relu");
+    nj_net_step *relu = only_reader(f, s->out[0], "Relu");
     if (!relu) return;
     take_in(f, relu);
     s->relu = 1;
@@ -69,11 +69,11 @@ static void take_relu(fusing *f, nj_step *s)
 
 /* --- dense layers --- */
 
-static int fuse_matmul(fusing *f, const nj_step *old)
+static int fuse_matmul(fusing *f, const nj_net_step *old)
 {
     const nj_tensor *w = fixed(f, old, 1);
     if (!w || w->rank != 2) return 0;
-    nj_step *s = emit(f, old), *add = only_reader(f, s->out[0], "Add");
+    nj_net_step *s = emit(f, old), *add = only_reader(f, s->out[0], "Add");
     const nj_tensor *bias = add ? fixed(f, add, 1) : NULL;
     uint32_t depth = (uint32_t)w->dim[0], n = (uint32_t)w->dim[1];
     if (bias && (bias->n != n || bias->rank < 1 || bias->rank > 2 || (bias->rank == 2 && bias->dim[0] != 1) ||
@@ -94,12 +94,12 @@ static int fuse_matmul(fusing *f, const nj_step *old)
     return s->packed[0] && s->bias[0] ? 1 : memory(f);
 }
 
-static int fuse_gemm(fusing *f, const nj_step *old)
+static int fuse_gemm(fusing *f, const nj_net_step *old)
 {
     const nj_tensor *w = fixed(f, old, 1), *bias = fixed(f, old, 2);
     int has_bias = old->n_in > 2 && old->in[2] >= 0;
     if (!w || old->alpha != 1 || (has_bias && (!bias || old->beta != 1))) return 0;
-    nj_step *s = emit(f, old);
+    nj_net_step *s = emit(f, old);
     uint32_t depth = (uint32_t)w->dim[s->trans_b ? 1 : 0], n = (uint32_t)w->dim[s->trans_b ? 0 : 1];
     s->op = &nj_op_dense;
     s->n_in = 1;
@@ -114,12 +114,12 @@ static int fuse_gemm(fusing *f, const nj_step *old)
 
 /* --- LSTM, with the Transpose and Reshape that put its directions side by side --- */
 
-static void take_reorder(fusing *f, nj_step *s)
+static void take_reorder(fusing *f, nj_net_step *s)
 {
     static const int32_t side_by_side[4] = { 0, 2, 1, 3 };
-    nj_step *turn = only_reader(f, s->out[0], "Transpose");
+    nj_net_step *turn = only_reader(f, s->out[0], "Transpose");
     if (!turn || turn->n_axes != 4 || memcmp(turn->perm, side_by_side, sizeof side_by_side)) return;
-    nj_step *join = only_reader(f, turn->out[0], "Reshape");
+    nj_net_step *join = only_reader(f, turn->out[0], "Reshape");
     if (!join || join->n_axes != 3 || join->target[0] != 0 || join->target[1] != 0) return;
     if (join->target[2] != -1 && join->target[2] != (int64_t)s->n_directions * s->hidden) return;
     take_in(f, turn);
@@ -128,10 +128,10 @@ static void take_reorder(fusing *f, nj_step *s)
     s->axis = 1;
 }
 
-static int fuse_lstm(fusing *f, const nj_step *old)
+static int fuse_lstm(fusing *f, const nj_net_step *old)
 {
     const nj_tensor *w = fixed(f, old, 1), *r = fixed(f, old, 2), *b = fixed(f, old, 3);
-    nj_step *s = emit(f, old);
+    nj_net_step *s = emit(f, old);
     uint32_t h = (uint32_t)s->hidden, in = (uint32_t)w->dim[2];
     s->op = &nj_op_lstm_fast;
     s->axis = 0;
@@ -163,13 +163,13 @@ static int all_readers_are(const fusing *f, int32_t v, const char *op)
     return !is_result(f, v);
 }
 
-static int fuse_transpose(fusing *f, const nj_step *old)
+static int fuse_transpose(fusing *f, const nj_net_step *old)
 {
     static const int32_t to_first[4] = { 0, 3, 1, 2 }, to_last[4] = { 0, 2, 3, 1 };
     int last = is_nhwc(f, old->in[0]);
     if (old->n_axes != 4 || memcmp(old->perm, last ? to_last : to_first, sizeof to_first)) return 0;
     if (!last && !all_readers_are(f, old->out[0], "Conv")) return 0;
-    nj_step *s = emit(f, old);
+    nj_net_step *s = emit(f, old);
     s->op = &nj_op_view;
     f->plan->value[s->out[0]].alias = s->in[0];
     f->plan->value[s->out[0]].nhwc = (uint8_t)!last;
@@ -177,34 +177,34 @@ static int fuse_transpose(fusing *f, const nj_step *old)
 }
 
 /* in[0] with the channels last: as it is, or by a copy. */
-static int channels_last(fusing *f, nj_step *s)
+static int channels_last(fusing *f, nj_net_step *s)
 {
     if (is_nhwc(f, s->in[0])) return 0;
     int32_t v = nj_plan_new_value(f->plan, "(channels last)");
     if (v < 0) return memory(f);
-    nj_step *turn = emit(f, s);
-    *turn = (nj_step){ .op = &nj_op_to_nhwc, .n_in = 1, .n_out = 1, .in = { s->in[0] }, .out = { v } };
+    nj_net_step *turn = emit(f, s);
+    *turn = (nj_net_step){ .op = &nj_op_to_nhwc, .n_in = 1, .n_out = 1, .in = { s->in[0] }, .out = { v } };
     f->plan->value[v].nhwc = 1;
     s->in[0] = v;
     return 0;
 }
 
-static int is_plain_window(const nj_step *s)
+static int is_plain_window(const nj_net_step *s)
 {
     return s->stride[0] == 1 && s->stride[1] == 1 && !s->pad[0] && !s->pad[1] && !s->pad[2] && !s->pad[3];
 }
 
 /* A depthwise convolution without bias, whose result only a 1x1 convolution reads. */
-static nj_step *pointwise_after(const fusing *f, const nj_step *s, const nj_tensor *w)
+static nj_net_step *pointwise_after(const fusing *f, const nj_net_step *s, const nj_tensor *w)
 {
-    nj_step *next = only_reader(f, s->out[0], "Conv");
+    nj_net_step *next = only_reader(f, s->out[0], "Conv");
     const nj_tensor *p = next ? fixed(f, next, 1) : NULL;
     if (!p || p->rank != 4 || w->dim[1] != 1 || s->group != w->dim[0] || !is_plain_window(s) || (s->n_in > 2 && s->in[2] >= 0))
         return NULL;
     return next->group == 1 && p->dim[2] == 1 && p->dim[3] == 1 && is_plain_window(next) ? next : NULL;
 }
 
-static int fuse_separable(fusing *f, nj_step *s, nj_step *next)
+static int fuse_separable(fusing *f, nj_net_step *s, nj_net_step *next)
 {
     const nj_tensor *d = fixed(f, s, 1), *p = fixed(f, next, 1), *bias = fixed(f, next, 2), *x = &f->shape[s->in[0]];
     uint32_t out_columns = (uint32_t)(x->dim[3] - d->dim[3] + 1);
@@ -224,12 +224,12 @@ static int fuse_separable(fusing *f, nj_step *s, nj_step *next)
     return s->packed[0] && s->packed[1] && s->bias[0] ? 1 : memory(f);
 }
 
-static int fuse_conv(fusing *f, const nj_step *old)
+static int fuse_conv(fusing *f, const nj_net_step *old)
 {
-    nj_step copy = *old, *s = &copy;
+    nj_net_step copy = *old, *s = &copy;
     const nj_tensor *w = fixed(f, s, 1), *bias = fixed(f, s, 2);
     if (w->rank != 4) return 0;
-    nj_step *next = pointwise_after(f, s, w);
+    nj_net_step *next = pointwise_after(f, s, w);
     if (next) {
         copy.op = old->op;
         return fuse_separable(f, s, next);
@@ -247,7 +247,7 @@ static int fuse_conv(fusing *f, const nj_step *old)
     return s->packed[0] && s->bias[0] ? 1 : memory(f);
 }
 
-static int fuse_same(fusing *f, const nj_step *old)
+static int fuse_same(fusing *f, const nj_net_step *old)
 {
     if (!is_nhwc(f, old->in[0])) return 0;
     emit(f, old);
@@ -255,7 +255,7 @@ static int fuse_same(fusing *f, const nj_step *old)
     return 1;
 }
 
-static int fuse_pool(fusing *f, const nj_step *old)
+static int fuse_pool(fusing *f, const nj_net_step *old)
 {
     if (!is_nhwc(f, old->in[0])) return 0;
     emit(f, old)->op = &nj_op_pool_fast;
@@ -263,7 +263,7 @@ static int fuse_pool(fusing *f, const nj_step *old)
     return 1;
 }
 
-static int fuse_mean(fusing *f, const nj_step *old)
+static int fuse_mean(fusing *f, const nj_net_step *old)
 {
     if (!is_nhwc(f, old->in[0])) return 0;
     emit(f, old)->op = &nj_op_mean_fast;
@@ -274,7 +274,7 @@ static int fuse_mean(fusing *f, const nj_step *old)
 
 static const struct {
     const char *op;
-    int (*fuse)(fusing *f, const nj_step *old); /* 1 = written, 0 = not for me, -1 = err */
+    int (*fuse)(fusing *f, const nj_net_step *old); /* 1 = written, 0 = not for me, -1 = err */
 } rules[] = {
     { "MatMul", fuse_matmul },
     { "Gemm", fuse_gemm },
@@ -290,9 +290,9 @@ static const struct {
 };
 
 /* A step that knows nothing of channels last gets copies in the file's order. */
-static int keep(fusing *f, const nj_step *old)
+static int keep(fusing *f, const nj_net_step *old)
 {
-    nj_step copy = *old;
+    nj_net_step copy = *old;
     for (uint32_t k = 0; k < copy.n_in; k++) {
         if (!is_nhwc(f, copy.in[k])) continue;
         int32_t v = f->channels_first[copy.in[k]];
@@ -300,7 +300,7 @@ static int keep(fusing *f, const nj_step *old)
             v = nj_plan_new_value(f->plan, "(channels first)");
             if (v < 0) return memory(f);
             f->channels_first[copy.in[k]] = v;
-            *emit(f, old) = (nj_step){ .op = &nj_op_to_nchw, .n_in = 1, .n_out = 1, .in = { copy.in[k] }, .out = { v } };
+            *emit(f, old) = (nj_net_step){ .op = &nj_op_to_nchw, .n_in = 1, .n_out = 1, .in = { copy.in[k] }, .out = { v } };
         }
         copy.in[k] = v;
     }
@@ -322,10 +322,10 @@ static int rewrite(fusing *f)
 
 /* --- the steps on images first, so that they can run row by row and stay in cache --- */
 
-static int is_image_step(const nj_step *s, const nj_tensor *shape, const uint8_t *image, const nj_plan *plan)
+static int is_image_step(const nj_net_step *s, const nj_tensor *shape, const uint8_t *image, const nj_net_plan *plan)
 {
-    static const nj_op *const kinds[] = { &nj_op_conv_fast, &nj_op_separable, &nj_op_pool_fast, &nj_op_mean_fast,
-                                          &nj_op_to_nchw,   &nj_op_to_nhwc,   &nj_op_view };
+    static const nj_net_op *const kinds[] = { &nj_op_conv_fast, &nj_op_separable, &nj_op_pool_fast, &nj_op_mean_fast,
+                                              &nj_op_to_nchw,   &nj_op_to_nhwc,   &nj_op_view };
     int known = s->n_out == 1 && (is_op(s, "Relu") || is_op(s, "LeakyRelu") || is_op(s, "Sigmoid") || is_op(s, "Tanh"));
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) known |= s->op == kinds[i];
     if (!known || shape[s->in[0]].rank != 4 || shape[s->in[0]].dim[0] != 1) return 0;
@@ -334,9 +334,9 @@ static int is_image_step(const nj_step *s, const nj_tensor *shape, const uint8_t
 
 static int images_first(fusing *f)
 {
-    nj_plan *plan = f->plan;
+    nj_net_plan *plan = f->plan;
     uint8_t *image = nj_pool_alloc(plan->pool, plan->n_values, 1);
-    nj_step *sorted = nj_pool_alloc(plan->pool, plan->n_steps + 1, sizeof *sorted);
+    nj_net_step *sorted = nj_pool_alloc(plan->pool, plan->n_steps + 1, sizeof *sorted);
     const nj_tensor *shape = nj_plan_shapes(plan, f->model);
     if (!image || !sorted || !shape) return nj_model_fail(f->err, "its shapes do not fit one another");
     uint32_t n = 0;
@@ -347,14 +347,14 @@ static int images_first(fusing *f)
         }
     plan->image_steps = n;
     for (uint32_t i = 0; i < plan->n_steps; i++) {
-        const nj_step *s = &plan->step[i];
+        const nj_net_step *s = &plan->step[i];
         if (!(s->n_out == 1 && s->out[0] >= 0 && image[s->out[0]])) sorted[n++] = *s;
     }
     memcpy(plan->step, sorted, n * sizeof *sorted);
     return 0;
 }
 
-int nj_plan_fuse(nj_plan *plan, const nj_model *model, nj_model_error *err)
+int nj_plan_fuse(nj_net_plan *plan, const nj_model *model, nj_model_error *err)
 {
     fusing f = { .plan = plan, .model = model, .err = err, .n_old = plan->n_steps, .n_shapes = plan->n_values };
     f.shape = nj_plan_shapes(plan, model);
@@ -363,7 +363,7 @@ int nj_plan_fuse(nj_plan *plan, const nj_model *model, nj_model_error *err)
     f.old = nj_pool_alloc(plan->pool, f.n_old + 1, sizeof *f.old);
     f.gone = nj_pool_alloc(plan->pool, f.n_old + 1, 1);
     f.channels_first = nj_pool_alloc(plan->pool, most_values, sizeof *f.channels_first);
-    nj_step *room = nj_pool_alloc(plan->pool, (NJ_PLAN_IN + 1) * (size_t)f.n_old + 8, sizeof *room);
+    nj_net_step *room = nj_pool_alloc(plan->pool, (NJ_PLAN_IN + 1) * (size_t)f.n_old + 8, sizeof *room);
     if (!f.old || !f.gone || !f.channels_first || !room) return memory(&f);
     for (size_t i = 0; i < most_values; i++) f.channels_first[i] = NJ_PLAN_NONE;
     memcpy(f.old, plan->step, f.n_old * sizeof *f.old);

@@ -8,7 +8,8 @@
 
 /* --- runs --- */
 
-#define RUN(name) static void name(const nj_plan *plan, const nj_step *s, nj_inputs in, nj_outputs out, float *scratch)
+#define RUN(name)                                                                                                                \
+    static void name(const nj_net_plan *plan, const nj_net_step *s, nj_inputs in, nj_net_outputs out, float *scratch)
 #define UNUSED (void)plan, (void)s, (void)in, (void)scratch
 
 RUN(run_copy)
@@ -56,7 +57,7 @@ static inline float arithmetic(char op, float a, float b)
 }
 
 /* Both operands by their strides (0 where an axis is broadcast), innermost axis in one loop. */
-static inline void run_binary(char op, nj_inputs in, nj_outputs out)
+static inline void run_binary(char op, nj_inputs in, nj_net_outputs out)
 {
     const nj_tensor *o = out[0];
     size_t stride[2][NJ_MODEL_RANK + 1] = { 0 };
@@ -107,7 +108,7 @@ RUN(run_div)
 }
 
 /* One output channel of one row: each weight scales a shifted input line, lines are the innermost loop. */
-static void conv_channel(const nj_step *s, const nj_tensor *x, const nj_tensor *w, const float *image, const float *weight,
+static void conv_channel(const nj_net_step *s, const nj_tensor *x, const nj_tensor *w, const float *image, const float *weight,
                          const nj_tensor *o, float *out)
 {
     int two = x->rank == 4;
@@ -210,7 +211,7 @@ static inline void reduce_any(char op, const nj_tensor *x, const size_t *step, d
 }
 
 /* Sums in double: the order of the axes cannot matter then. scratch: [out n] doubles. */
-static inline void run_reduce(char op, const nj_step *s, nj_inputs in, nj_outputs out, float *scratch)
+static inline void run_reduce(char op, const nj_net_step *s, nj_inputs in, nj_net_outputs out, float *scratch)
 {
     const nj_tensor *x = in[0];
     double *acc = (double *)(void *)scratch;
@@ -238,7 +239,7 @@ static inline void run_reduce(char op, const nj_step *s, nj_inputs in, nj_output
     for (size_t i = 0; i < n; i++) out[0]->data[i] = (float)(acc[i] / share);
 }
 
-static size_t scratch_reduce(const nj_step *s, nj_inputs in, nj_outputs out)
+static size_t scratch_reduce(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     (void)s;
     (void)in;
@@ -352,7 +353,7 @@ static double sigmoid(double x)
 }
 
 /* One direction of one row; sums in double. state: [6 * hidden] doubles. */
-static void lstm_row(const nj_step *s, nj_inputs in, nj_outputs out, int32_t dir, int32_t row, double *state)
+static void lstm_row(const nj_net_step *s, nj_inputs in, nj_net_outputs out, int32_t dir, int32_t row, double *state)
 {
     int32_t steps = in[0]->dim[0], rows = in[0]->dim[1], f = in[0]->dim[2], h = s->hidden;
     int32_t length = s->n_in > 4 && s->in[4] >= 0 ? ((const int32_t *)(const void *)in[4]->data)[row] : steps;
@@ -390,7 +391,7 @@ RUN(run_lstm)
         for (int32_t row = 0; row < in[0]->dim[1]; row++) lstm_row(s, in, out, dir, row, (double *)(void *)scratch);
 }
 
-static size_t scratch_lstm(const nj_step *s, nj_inputs in, nj_outputs out)
+static size_t scratch_lstm(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     (void)in;
     (void)out;
@@ -399,7 +400,7 @@ static size_t scratch_lstm(const nj_step *s, nj_inputs in, nj_outputs out)
 
 /* --- the table --- */
 
-static const nj_op ops[] = {
+static const nj_net_op ops[] = {
     { "Add", nj_shape_broadcast, run_add, NULL },
     { "Sub", nj_shape_broadcast, run_sub, NULL },
     { "Mul", nj_shape_broadcast, run_mul, NULL },
@@ -430,7 +431,7 @@ static const nj_op ops[] = {
     { "Unsqueeze", nj_shape_unsqueeze, run_copy, NULL },
 };
 
-const nj_op *nj_op_find(const char *name)
+const nj_net_op *nj_op_find(const char *name)
 {
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
         if (!strcmp(ops[i].name, name)) return &ops[i];

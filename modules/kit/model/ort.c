@@ -294,7 +294,7 @@ static int predict(const nj_model *model, void *memory, const nj_model_call *cal
     return rc;
 }
 
-static const nj_engine engine = {
+static const nj_model_engine engine = {
     .name = "ort", .thread_open = thread_open, .thread_close = thread_close, .predict = predict, .close = close_ort
 };
 

@@ -10,35 +10,35 @@
 
 /* --- building --- */
 
-int32_t nj_plan_new_value(nj_plan *plan, const char *name)
+int32_t nj_plan_new_value(nj_net_plan *plan, const char *name)
 {
     if (plan->n_values == plan->cap_values) {
         uint32_t cap = plan->cap_values ? 2 * plan->cap_values : 64;
-        nj_value *v = nj_pool_alloc(plan->pool, cap, sizeof *v);
+        nj_net_value *v = nj_pool_alloc(plan->pool, cap, sizeof *v);
         if (!v) return NJ_PLAN_NONE;
         if (plan->n_values) memcpy(v, plan->value, plan->n_values * sizeof *v);
         plan->value = v;
         plan->cap_values = cap;
     }
-    plan->value[plan->n_values] = (nj_value){ .name = name, .alias = NJ_PLAN_NONE };
+    plan->value[plan->n_values] = (nj_net_value){ .name = name, .alias = NJ_PLAN_NONE };
     return (int32_t)plan->n_values++;
 }
 
-static int32_t find_value(const nj_plan *plan, const char *name)
+static int32_t find_value(const nj_net_plan *plan, const char *name)
 {
     for (uint32_t i = 0; i < plan->n_values; i++)
         if (!strcmp(plan->value[i].name, name)) return (int32_t)i;
     return NJ_PLAN_NONE;
 }
 
-static int add_constant(nj_plan *plan, const nj_onnx_tensor *t, const char *name, nj_model_error *err)
+static int add_constant(nj_net_plan *plan, const nj_onnx_tensor *t, const char *name, nj_model_error *err)
 {
     if (find_value(plan, name) >= 0) return nj_model_fail(err, "'%.80s' is given twice", name);
     if ((!t->f32 && !t->i64) || t->rank > NJ_MODEL_RANK)
         return nj_model_fail(err, "constant '%.80s' has a type or rank that is not supported", name);
     int32_t at = nj_plan_new_value(plan, name);
     if (at < 0) return nj_model_fail(err, "out of memory");
-    nj_value *v = &plan->value[at];
+    nj_net_value *v = &plan->value[at];
     v->is_fixed = 1;
     v->i64 = t->i64;
     v->fixed = (nj_tensor){ .data = (float *)(uintptr_t)t->f32, .rank = t->rank, .n = t->n };
@@ -46,7 +46,7 @@ static int add_constant(nj_plan *plan, const nj_onnx_tensor *t, const char *name
     return 0;
 }
 
-static int add_inputs(nj_plan *plan, const nj_model *model, nj_model_error *err)
+static int add_inputs(nj_net_plan *plan, const nj_model *model, nj_model_error *err)
 {
     int32_t *input = nj_pool_alloc(plan->pool, model->info.n_inputs, sizeof *input);
     if (!input) return nj_model_fail(err, "out of memory");
@@ -62,10 +62,10 @@ static int add_inputs(nj_plan *plan, const nj_model *model, nj_model_error *err)
     return 0;
 }
 
-static int add_step(nj_plan *plan, const nj_onnx_node *node, nj_model_error *err)
+static int add_step(nj_net_plan *plan, const nj_onnx_node *node, nj_model_error *err)
 {
-    nj_step *s = &plan->step[plan->n_steps];
-    *s = (nj_step){ .op = nj_op_find(node->op), .node = node, .n_in = node->n_inputs, .n_out = node->n_outputs };
+    nj_net_step *s = &plan->step[plan->n_steps];
+    *s = (nj_net_step){ .op = nj_op_find(node->op), .node = node, .n_in = node->n_inputs, .n_out = node->n_outputs };
     if (!s->op || node->domain[0])
         return nj_model_fail(err, "operator %.60s%s%.60s is not supported by the built-in engine", node->domain,
                              node->domain[0] ? "." : "", node->op);
@@ -86,7 +86,7 @@ static int add_step(nj_plan *plan, const nj_onnx_node *node, nj_model_error *err
     return nj_op_read(plan, s, err);
 }
 
-static int find_outputs(nj_plan *plan, const nj_model *model, nj_model_error *err)
+static int find_outputs(nj_net_plan *plan, const nj_model *model, nj_model_error *err)
 {
     int32_t *output = nj_pool_alloc(plan->pool, model->info.n_outputs, sizeof *output);
     if (!output) return nj_model_fail(err, "out of memory");
@@ -99,11 +99,11 @@ static int find_outputs(nj_plan *plan, const nj_model *model, nj_model_error *er
     return 0;
 }
 
-void nj_plan_lives(nj_plan *plan)
+void nj_plan_lives(nj_net_plan *plan)
 {
     for (uint32_t i = 0; i < plan->n_values; i++) plan->value[i].first = plan->value[i].last = -1, plan->value[i].n_readers = 0;
     for (uint32_t i = 0; i < plan->n_steps; i++) {
-        const nj_step *s = &plan->step[i];
+        const nj_net_step *s = &plan->step[i];
         for (uint32_t k = 0; k < s->n_out; k++)
             if (s->out[k] >= 0) plan->value[s->out[k]].first = plan->value[s->out[k]].last = (int32_t)i;
         for (uint32_t k = 0; k < s->n_in; k++)
@@ -114,10 +114,10 @@ void nj_plan_lives(nj_plan *plan)
     }
 }
 
-int nj_plan_build(nj_plan *plan, const nj_model *model, nj_pool *pool, nj_model_error *err)
+int nj_plan_build(nj_net_plan *plan, const nj_model *model, nj_pool *pool, nj_model_error *err)
 {
     const nj_onnx *onnx = &model->onnx;
-    *plan = (nj_plan){ .pool = pool, .isa = nj_isa_best(), .chunk = 8 };
+    *plan = (nj_net_plan){ .pool = pool, .isa = nj_isa_best(), .chunk = 8 };
     if (onnx->n_nodes > 2048) return nj_model_fail(err, "%u operators are too many for the built-in engine", onnx->n_nodes);
     plan->step = nj_pool_alloc(pool, 2 * (size_t)onnx->n_nodes + 8, sizeof *plan->step);
     if (!plan->step) return nj_model_fail(err, "out of memory");
@@ -171,14 +171,14 @@ static int count_checked(nj_tensor *t)
     return 0;
 }
 
-static void gather(const nj_step *s, nj_tensor *t, const nj_tensor **in, nj_tensor **out)
+static void gather(const nj_net_step *s, nj_tensor *t, const nj_tensor **in, nj_tensor **out)
 {
     for (uint32_t k = 0; k < s->n_in; k++) in[k] = s->in[k] >= 0 ? &t[s->in[k]] : NULL;
     for (uint32_t k = 0; k < s->n_out; k++) out[k] = s->out[k] >= 0 ? &t[s->out[k]] : NULL;
 }
 
 /* Shapes of steps [0, n) for these inputs; data pointers are left alone. */
-static int infer(const nj_plan *plan, const nj_model *model, uint32_t n_steps, uint32_t rows, uint32_t steps, nj_tensor *t,
+static int infer(const nj_net_plan *plan, const nj_model *model, uint32_t n_steps, uint32_t rows, uint32_t steps, nj_tensor *t,
                  size_t *n_scratch)
 {
     const nj_tensor *in[NJ_PLAN_IN];
@@ -188,7 +188,7 @@ static int infer(const nj_plan *plan, const nj_model *model, uint32_t n_steps, u
         if (count_checked(&t[plan->input[i]])) return -1;
     }
     for (uint32_t i = 0; i < n_steps; i++) {
-        const nj_step *s = &plan->step[i];
+        const nj_net_step *s = &plan->step[i];
         gather(s, t, in, out);
         if (s->op->shape(s, in, out)) return -1;
         for (uint32_t k = 0; k < s->n_out; k++)
@@ -200,13 +200,13 @@ static int infer(const nj_plan *plan, const nj_model *model, uint32_t n_steps, u
     return 0;
 }
 
-static void fixed_tensors(const nj_plan *plan, nj_tensor *t)
+static void fixed_tensors(const nj_net_plan *plan, nj_tensor *t)
 {
     for (uint32_t i = 0; i < plan->n_values; i++)
         if (plan->value[i].is_fixed) t[i] = plan->value[i].fixed;
 }
 
-nj_tensor *nj_plan_shapes(const nj_plan *plan, const nj_model *model)
+nj_tensor *nj_plan_shapes(const nj_net_plan *plan, const nj_model *model)
 {
     nj_tensor *t = nj_pool_alloc(plan->pool, plan->n_values, sizeof *t);
     if (!t) return NULL;
@@ -214,12 +214,12 @@ nj_tensor *nj_plan_shapes(const nj_plan *plan, const nj_model *model)
     return infer(plan, model, plan->n_steps, 1, 1, t, NULL) ? NULL : t;
 }
 
-static int crosses(const nj_plan *plan, const nj_value *v)
+static int crosses(const nj_net_plan *plan, const nj_net_value *v)
 {
     return v->first >= 0 && v->first < (int32_t)plan->image_steps && v->last >= (int32_t)plan->image_steps;
 }
 
-static int is_output(const nj_plan *plan, const nj_model *model, int32_t v)
+static int is_output(const nj_net_plan *plan, const nj_model *model, int32_t v)
 {
     for (uint32_t i = 0; i < model->info.n_outputs; i++)
         for (int32_t o = plan->output[i]; o >= 0; o = plan->value[o].alias)
@@ -250,12 +250,12 @@ static size_t place(const slot *s, uint32_t n_slots, const slot *want, size_t *t
     return at;
 }
 
-static int lay_out(const nj_plan *plan, const nj_model *model, nj_plan_work *w, slot *slots, size_t *top)
+static int lay_out(const nj_net_plan *plan, const nj_model *model, nj_plan_work *w, slot *slots, size_t *top)
 {
     uint32_t n = 0;
     *top = 0;
     for (uint32_t i = 0; i < plan->n_values; i++) {
-        const nj_value *v = &plan->value[i];
+        const nj_net_value *v = &plan->value[i];
         if (v->is_input || v->is_fixed || v->first < 0 || v->alias >= 0) continue;
         int whole = v->first >= (int32_t)plan->image_steps || crosses(plan, v);
         slot want = { .n = ((whole ? w->all[i].n : w->one[i].n) + 15) / 16 * 16,
@@ -282,7 +282,7 @@ void nj_plan_work_free(nj_plan_work *w)
     free(w);
 }
 
-static int reserve(const nj_plan *plan, const nj_model *model, nj_plan_work *w, uint32_t rows, uint32_t steps, slot *slots)
+static int reserve(const nj_net_plan *plan, const nj_model *model, nj_plan_work *w, uint32_t rows, uint32_t steps, slot *slots)
 {
     size_t top;
     fixed_tensors(plan, w->all);
@@ -300,7 +300,7 @@ static int reserve(const nj_plan *plan, const nj_model *model, nj_plan_work *w, 
     return 0;
 }
 
-nj_plan_work *nj_plan_work_new(const nj_plan *plan, const nj_model *model, uint32_t rows, uint32_t steps)
+nj_plan_work *nj_plan_work_new(const nj_net_plan *plan, const nj_model *model, uint32_t rows, uint32_t steps)
 {
     nj_plan_work *w = calloc(1, sizeof *w);
     slot *slots = calloc(plan->n_values, sizeof *slots);
@@ -322,12 +322,12 @@ done:
 
 /* --- running --- */
 
-static int run_steps(const nj_plan *plan, nj_plan_work *w, uint32_t first, uint32_t last, nj_tensor *t)
+static int run_steps(const nj_net_plan *plan, nj_plan_work *w, uint32_t first, uint32_t last, nj_tensor *t)
 {
     const nj_tensor *in[NJ_PLAN_IN];
     nj_tensor *out[NJ_PLAN_OUT];
     for (uint32_t i = first; i < last; i++) {
-        const nj_step *s = &plan->step[i];
+        const nj_net_step *s = &plan->step[i];
         gather(s, t, in, out);
         s->op->run(plan, s, in, out, w->scratch);
     }
@@ -335,7 +335,7 @@ static int run_steps(const nj_plan *plan, nj_plan_work *w, uint32_t first, uint3
 }
 
 /* Where each tensor lies for this chunk. Aliases follow the value that they share. */
-static int set_data(const nj_plan *plan, const nj_model *model, nj_plan_work *w, const nj_model_call *call, uint32_t row,
+static int set_data(const nj_net_plan *plan, const nj_model *model, nj_plan_work *w, const nj_model_call *call, uint32_t row,
                     nj_tensor *t)
 {
     for (uint32_t i = 0; i < plan->n_values; i++) {
@@ -357,10 +357,10 @@ static int set_data(const nj_plan *plan, const nj_model *model, nj_plan_work *w,
     return 0;
 }
 
-static int fits(const nj_plan *plan, const nj_plan_work *w)
+static int fits(const nj_net_plan *plan, const nj_plan_work *w)
 {
     for (uint32_t i = 0; i < plan->n_values; i++) {
-        const nj_value *v = &plan->value[i];
+        const nj_net_value *v = &plan->value[i];
         if (!w->size[i]) continue;
         int whole = v->first >= (int32_t)plan->image_steps || crosses(plan, v);
         if ((whole ? w->all[i].n : w->one[i].n) > w->size[i]) return 0;
@@ -368,7 +368,7 @@ static int fits(const nj_plan *plan, const nj_plan_work *w)
     return 1;
 }
 
-static void run_images(const nj_plan *plan, const nj_model *model, nj_plan_work *w, const nj_model_call *call, uint32_t row,
+static void run_images(const nj_net_plan *plan, const nj_model *model, nj_plan_work *w, const nj_model_call *call, uint32_t row,
                        uint32_t rows)
 {
     for (uint32_t r = 0; r < rows; r++) {
@@ -382,7 +382,7 @@ static void run_images(const nj_plan *plan, const nj_model *model, nj_plan_work 
     }
 }
 
-static void take_outputs(const nj_plan *plan, const nj_model *model, nj_plan_work *w, uint32_t rows, double *out)
+static void take_outputs(const nj_net_plan *plan, const nj_model *model, nj_plan_work *w, uint32_t rows, double *out)
 {
     for (uint32_t i = 0, column = 0; i < model->info.n_outputs; column += model->info.output[i++].row_elements) {
         const nj_tensor *t = &w->all[plan->output[i]];
@@ -392,7 +392,7 @@ static void take_outputs(const nj_plan *plan, const nj_model *model, nj_plan_wor
     }
 }
 
-static int outputs_fit(const nj_plan *plan, const nj_model *model, const nj_plan_work *w, uint32_t rows)
+static int outputs_fit(const nj_net_plan *plan, const nj_model *model, const nj_plan_work *w, uint32_t rows)
 {
     for (uint32_t i = 0; i < model->info.n_outputs; i++) {
         const nj_tensor *t = &w->all[plan->output[i]];
@@ -401,7 +401,7 @@ static int outputs_fit(const nj_plan *plan, const nj_model *model, const nj_plan
     return 1;
 }
 
-static int run_chunks(const nj_plan *plan, nj_plan_work *w, const nj_model *model, const nj_model_call *call)
+static int run_chunks(const nj_net_plan *plan, nj_plan_work *w, const nj_model *model, const nj_model_call *call)
 {
     for (uint32_t row = 0; row < call->n_rows; row += plan->chunk) {
         uint32_t rows = call->n_rows - row < plan->chunk ? call->n_rows - row : plan->chunk;
@@ -416,7 +416,7 @@ static int run_chunks(const nj_plan *plan, nj_plan_work *w, const nj_model *mode
     return NJ_OK;
 }
 
-int nj_plan_run(const nj_plan *plan, nj_plan_work *w, const nj_model *model, const nj_model_call *call)
+int nj_plan_run(const nj_net_plan *plan, nj_plan_work *w, const nj_model *model, const nj_model_call *call)
 {
     uint32_t mode = nj_denormals_are_zero();
     int rc = run_chunks(plan, w, model, call);

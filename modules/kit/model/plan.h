@@ -15,19 +15,20 @@ typedef struct nj_tensor {
     size_t n; /* elements */
 } nj_tensor;
 
-typedef struct nj_step nj_step;
-typedef struct nj_plan nj_plan;
+typedef struct nj_net_step nj_net_step;
+typedef struct nj_net_plan nj_net_plan;
 
 /* One kind of step. shape() sets rank and dim of the outputs from those of the inputs; -1 when they do not fit. */
-typedef struct nj_op {
+typedef struct nj_net_op {
     const char *name;
-    int (*shape)(const nj_step *step, const nj_tensor *const *in, nj_tensor *const *out);
-    void (*run)(const nj_plan *plan, const nj_step *step, const nj_tensor *const *in, nj_tensor *const *out, float *scratch);
-    size_t (*scratch)(const nj_step *step, const nj_tensor *const *in, nj_tensor *const *out); /* floats; NULL = none */
-} nj_op;
+    int (*shape)(const nj_net_step *step, const nj_tensor *const *in, nj_tensor *const *out);
+    void (*run)(const nj_net_plan *plan, const nj_net_step *step, const nj_tensor *const *in, nj_tensor *const *out,
+                float *scratch);
+    size_t (*scratch)(const nj_net_step *step, const nj_tensor *const *in, nj_tensor *const *out); /* floats; NULL = none */
+} nj_net_op;
 
-struct nj_step {
-    const nj_op *op;
+struct nj_net_step {
+    const nj_net_op *op;
     const nj_onnx_node *node;
     int32_t in[NJ_PLAN_IN], out[NJ_PLAN_OUT]; /* values; NJ_PLAN_NONE = left out */
     uint32_t n_in, n_out;
@@ -41,7 +42,7 @@ struct nj_step {
     uint32_t block[4];
 };
 
-typedef struct nj_value {
+typedef struct nj_net_value {
     const char *name;
     nj_tensor fixed;    /* initializers: data and dims */
     const int64_t *i64; /* integer initializers */
@@ -49,13 +50,13 @@ typedef struct nj_value {
     uint8_t is_int, is_input, is_fixed, nhwc;
     int32_t first, last; /* steps that write and that last read it */
     uint32_t n_readers;
-} nj_value;
+} nj_net_value;
 
-struct nj_plan {
+struct nj_net_plan {
     nj_pool *pool;
     nj_isa isa;
-    nj_value *value;
-    nj_step *step;
+    nj_net_value *value;
+    nj_net_step *step;
     uint32_t n_values, n_steps, cap_values;
     uint32_t chunk;                /* rows at a time */
     uint32_t image_steps;          /* the first steps work on images and run row by row */
@@ -63,21 +64,21 @@ struct nj_plan {
 };
 
 /* Builds the plain plan of the model's graph. -1 with err: an operator or attribute is not supported. */
-int nj_plan_build(nj_plan *plan, const nj_model *model, nj_pool *pool, nj_model_error *err);
+int nj_plan_build(nj_net_plan *plan, const nj_model *model, nj_pool *pool, nj_model_error *err);
 /* Shapes of all values for one row of one step: [n_values], pool memory; NULL when they do not fit. */
-nj_tensor *nj_plan_shapes(const nj_plan *plan, const nj_model *model);
+nj_tensor *nj_plan_shapes(const nj_net_plan *plan, const nj_model *model);
 /* Replaces steps by the fast kinds: images as [row][column][channel], fused layers, packed weights. */
-int nj_plan_fuse(nj_plan *plan, const nj_model *model, nj_model_error *err);
+int nj_plan_fuse(nj_net_plan *plan, const nj_model *model, nj_model_error *err);
 /* After any change of steps: who reads what, and when. */
-void nj_plan_lives(nj_plan *plan);
+void nj_plan_lives(nj_net_plan *plan);
 /* A new value; NJ_PLAN_NONE when memory is short. */
-int32_t nj_plan_new_value(nj_plan *plan, const char *name);
+int32_t nj_plan_new_value(nj_net_plan *plan, const char *name);
 
 /* Work area for up to `rows` rows (at most chunk at a time) of `steps` steps. NULL: no memory, or shapes that do not fit. */
 typedef struct nj_plan_work nj_plan_work;
-nj_plan_work *nj_plan_work_new(const nj_plan *plan, const nj_model *model, uint32_t rows, uint32_t steps);
+nj_plan_work *nj_plan_work_new(const nj_net_plan *plan, const nj_model *model, uint32_t rows, uint32_t steps);
 void nj_plan_work_free(nj_plan_work *work);
-int nj_plan_run(const nj_plan *plan, nj_plan_work *work, const nj_model *model, const nj_model_call *call);
+int nj_plan_run(const nj_net_plan *plan, nj_plan_work *work, const nj_model *model, const nj_model_call *call);
 
 /* Weights in the order that the fast kinds read. NULL when memory is short. (pack.c) */
 const float *nj_pack_product(nj_pool *pool, const float *weight, uint32_t n_out, uint32_t n_in, size_t step_out, size_t step_in,
@@ -87,10 +88,10 @@ const float *nj_pack_bias(nj_pool *pool, const float *a, const float *b, uint32_
 const float *nj_pack_depthwise(nj_pool *pool, const nj_tensor *weight, uint32_t out_columns);
 
 /* The op of that ONNX name, or NULL; and reading its attributes. (ops.c) */
-const nj_op *nj_op_find(const char *name);
-int nj_op_read(nj_plan *plan, nj_step *step, nj_model_error *err);
+const nj_net_op *nj_op_find(const char *name);
+int nj_op_read(nj_net_plan *plan, nj_net_step *step, nj_model_error *err);
 void nj_tensor_count(nj_tensor *t);
-extern const nj_op nj_op_lstm_fast, nj_op_dense, nj_op_conv_fast, nj_op_separable, nj_op_pool_fast, nj_op_mean_fast,
+extern const nj_net_op nj_op_lstm_fast, nj_op_dense, nj_op_conv_fast, nj_op_separable, nj_op_pool_fast, nj_op_mean_fast,
     nj_op_to_nchw, nj_op_to_nhwc, nj_op_view;
 
 #endif

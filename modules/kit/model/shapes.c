@@ -9,7 +9,7 @@ void nj_tensor_count(nj_tensor *t)
     for (uint32_t k = 0; k < t->rank; k++) t->n *= (size_t)t->dim[k];
 }
 
-int nj_shape_same(const nj_step *s, nj_inputs in, nj_outputs out)
+int nj_shape_same(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     (void)s;
     float *data = out[0]->data;
@@ -18,7 +18,7 @@ int nj_shape_same(const nj_step *s, nj_inputs in, nj_outputs out)
     return 0;
 }
 
-int nj_shape_broadcast(const nj_step *s, nj_inputs in, nj_outputs out)
+int nj_shape_broadcast(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     (void)s;
     uint32_t ra = in[0]->rank, rb = in[1]->rank, r = ra > rb ? ra : rb;
@@ -31,7 +31,7 @@ int nj_shape_broadcast(const nj_step *s, nj_inputs in, nj_outputs out)
     return 0;
 }
 
-int nj_shape_conv(const nj_step *s, nj_inputs in, nj_outputs out)
+int nj_shape_conv(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     const nj_tensor *x = in[0], *w = in[1];
     uint32_t space = x->rank - 2;
@@ -50,7 +50,7 @@ int nj_shape_conv(const nj_step *s, nj_inputs in, nj_outputs out)
     return 0;
 }
 
-int nj_shape_pool(const nj_step *s, nj_inputs in, nj_outputs out)
+int nj_shape_pool(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     const nj_tensor *x = in[0];
     if (x->rank != 4) return -1;
@@ -64,7 +64,7 @@ int nj_shape_pool(const nj_step *s, nj_inputs in, nj_outputs out)
     return 0;
 }
 
-int nj_shape_global(const nj_step *s, nj_inputs in, nj_outputs out)
+int nj_shape_global(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     (void)s;
     if (in[0]->rank < 3) return -1;
@@ -73,7 +73,7 @@ int nj_shape_global(const nj_step *s, nj_inputs in, nj_outputs out)
     return 0;
 }
 
-int nj_shape_reduce(const nj_step *s, nj_inputs in, nj_outputs out)
+int nj_shape_reduce(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     uint32_t r = 0;
     for (uint32_t k = 0; k < in[0]->rank; k++) {
@@ -86,7 +86,7 @@ int nj_shape_reduce(const nj_step *s, nj_inputs in, nj_outputs out)
     return 0;
 }
 
-int nj_shape_matmul(const nj_step *s, nj_inputs in, nj_outputs out)
+int nj_shape_matmul(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     (void)s;
     const nj_tensor *a = in[0], *b = in[1];
@@ -97,7 +97,7 @@ int nj_shape_matmul(const nj_step *s, nj_inputs in, nj_outputs out)
     return 0;
 }
 
-int nj_shape_gemm(const nj_step *s, nj_inputs in, nj_outputs out)
+int nj_shape_gemm(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     const nj_tensor *a = in[0], *b = in[1];
     if (a->rank != 2 || b->rank != 2 || a->dim[1] != b->dim[s->trans_b ? 1 : 0]) return -1;
@@ -107,7 +107,7 @@ int nj_shape_gemm(const nj_step *s, nj_inputs in, nj_outputs out)
     return 0;
 }
 
-int nj_shape_concat(const nj_step *s, nj_inputs in, nj_outputs out)
+int nj_shape_concat(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     int32_t axis = at_axis(s->axis, in[0]->rank);
     if (axis < 0 || axis >= (int32_t)in[0]->rank) return -1;
@@ -121,7 +121,7 @@ int nj_shape_concat(const nj_step *s, nj_inputs in, nj_outputs out)
     return 0;
 }
 
-int nj_shape_reshape(const nj_step *s, nj_inputs in, nj_outputs out)
+int nj_shape_reshape(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     size_t known = 1;
     int32_t open = -1;
@@ -146,7 +146,7 @@ int nj_shape_reshape(const nj_step *s, nj_inputs in, nj_outputs out)
     return (open >= 0 ? in[0]->n % known : in[0]->n != known) ? -1 : 0;
 }
 
-int nj_shape_flatten(const nj_step *s, nj_inputs in, nj_outputs out)
+int nj_shape_flatten(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     int32_t axis = at_axis(s->axis, in[0]->rank), rows = 1;
     if (axis < 0 || axis > (int32_t)in[0]->rank) return -1;
@@ -157,7 +157,7 @@ int nj_shape_flatten(const nj_step *s, nj_inputs in, nj_outputs out)
     return 0;
 }
 
-int nj_shape_transpose(const nj_step *s, nj_inputs in, nj_outputs out)
+int nj_shape_transpose(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     uint32_t seen = 0;
     if (in[0]->rank < 1 || s->n_axes != (int32_t)in[0]->rank) return -1;
@@ -170,7 +170,7 @@ int nj_shape_transpose(const nj_step *s, nj_inputs in, nj_outputs out)
     return 0;
 }
 
-int nj_shape_squeeze(const nj_step *s, nj_inputs in, nj_outputs out)
+int nj_shape_squeeze(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     uint32_t r = 0;
     for (uint32_t k = 0; k < in[0]->rank; k++) {
@@ -182,7 +182,7 @@ int nj_shape_squeeze(const nj_step *s, nj_inputs in, nj_outputs out)
     return 0;
 }
 
-int nj_shape_unsqueeze(const nj_step *s, nj_inputs in, nj_outputs out)
+int nj_shape_unsqueeze(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     uint32_t rank = in[0]->rank + (uint32_t)s->n_axes, from = 0;
     if (rank > NJ_MODEL_RANK || s->n_axes == 0) return -1;
@@ -195,7 +195,7 @@ int nj_shape_unsqueeze(const nj_step *s, nj_inputs in, nj_outputs out)
     return from == in[0]->rank ? 0 : -1;
 }
 
-int nj_shape_norm(const nj_step *s, nj_inputs in, nj_outputs out)
+int nj_shape_norm(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     if (in[0]->rank < 2) return -1;
     for (int k = 1; k < 5; k++)
@@ -203,7 +203,7 @@ int nj_shape_norm(const nj_step *s, nj_inputs in, nj_outputs out)
     return nj_shape_same(s, in, out);
 }
 
-int nj_shape_lstm(const nj_step *s, nj_inputs in, nj_outputs out)
+int nj_shape_lstm(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     const nj_tensor *x = in[0], *w = in[1], *r = in[2];
     int32_t d = s->n_directions, h = s->hidden;
@@ -217,7 +217,7 @@ int nj_shape_lstm(const nj_step *s, nj_inputs in, nj_outputs out)
     return 0;
 }
 
-int nj_shape_softmax(const nj_step *s, nj_inputs in, nj_outputs out)
+int nj_shape_softmax(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     return in[0]->rank > 0 && at_axis(s->axis, in[0]->rank) == (int32_t)in[0]->rank - 1 ? nj_shape_same(s, in, out) : -1;
 }

@@ -16,7 +16,7 @@ enum { NJ_TREE_CHILD_BITS = 20, NJ_TREE_MAX_FEATURES = 4094, NJ_TREE_BLOCK = 256
 typedef enum { NJ_TREE_NONE, NJ_TREE_LOGISTIC, NJ_TREE_SOFTMAX } nj_tree_post;
 typedef enum { NJ_TREE_FLOAT, NJ_TREE_DOUBLE } nj_tree_sum;
 
-typedef struct nj_forest {
+typedef struct nj_tree_set {
     const nj_tree_node *node;
     const uint32_t *root;     /* [n_trees] index of each tree's first node in node[] */
     const uint32_t *depth;    /* [n_trees] steps of its longest path */
@@ -30,23 +30,23 @@ typedef struct nj_forest {
     uint32_t all_positive; /* no leaf is negative */
     uint32_t lanes;        /* blocks of rows go through tree_lanes.c */
     nj_tree_post post;
-} nj_forest;
+} nj_tree_set;
 
 /* Builds from the node; features must be given by the graph input's second axis (0 = unknown: the largest index + 1).
  * Checks that every tree is one (one root, each node reached once, children there): a walk always ends. A file that is wrong in
  * itself gives the status NJ_EDATA, one that uses what is not built here NJ_ECONF. */
-int nj_forest_build(nj_forest *forest, const nj_onnx_node *node, uint32_t n_features, nj_pool *pool, nj_model_error *err);
+int nj_forest_build(nj_tree_set *forest, const nj_onnx_node *node, uint32_t n_features, nj_pool *pool, nj_model_error *err);
 
 /* Bytes of the work area of nj_forest_predict. */
-size_t nj_forest_work_bytes(const nj_forest *forest);
+size_t nj_forest_work_bytes(const nj_tree_set *forest);
 /* Scores of n rows.
  * Given:    x [n][n_features], any float; work: nj_forest_work_bytes(), 64-byte aligned
  * Returned: out [n][n_outputs]
  * Notes:    sum = float adds the leaves in float32 in the order of the trees: bit-equal to ONNX Runtime with one thread.
  *           sum = double adds them in float64: within 1e-7 of scikit-learn (leaves are float32). Blocks of 256 rows go tree
  *           by tree; few rows go row by row, 8 trees side by side. Both give equal bits. */
-void nj_forest_predict(const nj_forest *forest, nj_tree_sum sum, const float *x, uint32_t n, double *out, void *work);
+void nj_forest_predict(const nj_tree_set *forest, nj_tree_sum sum, const float *x, uint32_t n, double *out, void *work);
 /* The same, one row and one tree at a time: the plain version. */
-void nj_forest_predict_plain(const nj_forest *forest, nj_tree_sum sum, const float *x, uint32_t n, double *out, void *work);
+void nj_forest_predict_plain(const nj_tree_set *forest, nj_tree_sum sum, const float *x, uint32_t n, double *out, void *work);
 
 #endif

@@ -18,7 +18,7 @@ typedef struct source {
 } source;
 
 typedef struct builder {
-    nj_forest *forest;
+    nj_tree_set *forest;
     nj_pool *pool;
     nj_model_error *err;
     source s;
@@ -183,7 +183,7 @@ static int lay_tree(builder *b, uint32_t root, uint32_t base, uint32_t *queue, u
 
 static int lay_trees(builder *b)
 {
-    nj_forest *f = b->forest;
+    nj_tree_set *f = b->forest;
     uint32_t n_trees = 0, at = 0;
     for (size_t i = 0; i < b->s.n; i++) n_trees += !b->has_parent[i];
     uint32_t *root = nj_pool_alloc(b->pool, n_trees, sizeof *root), *depth = nj_pool_alloc(b->pool, n_trees, sizeof *depth);
@@ -213,7 +213,7 @@ static int lay_trees(builder *b)
 /* Trees in order of depth (a counting sort: equal depths keep the order of the file). */
 static int order_by_depth(builder *b)
 {
-    nj_forest *f = b->forest;
+    nj_tree_set *f = b->forest;
     uint32_t deepest = 0, at = 0;
     for (uint32_t i = 0; i < f->n_trees; i++) deepest = f->depth[i] > deepest ? f->depth[i] : deepest;
     uint32_t *order = nj_pool_alloc(b->pool, f->n_trees, sizeof *order),
@@ -253,7 +253,7 @@ static int read_weights(builder *b, const nj_onnx_node *node, weights *w)
 /* Two labels and only one of them ever weighted: one sum stands for both (what skl2onnx and onnxmltools write). */
 static int count_outputs(builder *b, const nj_onnx_node *node, const weights *w)
 {
-    nj_forest *f = b->forest;
+    nj_tree_set *f = b->forest;
     int64_t n;
     if (!strcmp(node->op, "TreeEnsembleClassifier")) {
         const nj_onnx_attribute *number = nj_onnx_find(node, "classlabels_int64s"),
@@ -298,7 +298,7 @@ static int put_weights(builder *b, const nj_onnx_node *node, const key *k)
 {
     weights w = { 0 };
     if (read_weights(b, node, &w) || count_outputs(b, node, &w)) return -1;
-    nj_forest *f = b->forest;
+    nj_tree_set *f = b->forest;
     uint32_t n_leaves = 0;
     for (size_t i = 0; i < b->s.n; i++) n_leaves += b->yes[i] == UINT32_MAX;
     if (n_leaves >= 1u << 23) return nj_model_fail(b->err, "%s: %u leaves are too many", node->op, n_leaves);
@@ -323,7 +323,7 @@ static int put_weights(builder *b, const nj_onnx_node *node, const key *k)
 
 static int read_options(builder *b, const nj_onnx_node *node)
 {
-    nj_forest *f = b->forest;
+    nj_tree_set *f = b->forest;
     if (nj_onnx_is(node, "post_transform", "LOGISTIC", "NONE"))
         f->post = NJ_TREE_LOGISTIC;
     else if (nj_onnx_is(node, "post_transform", "SOFTMAX", "NONE"))
@@ -350,10 +350,10 @@ static int count_features(builder *b)
     return 0;
 }
 
-int nj_forest_build(nj_forest *forest, const nj_onnx_node *node, uint32_t n_features, nj_pool *pool, nj_model_error *err)
+int nj_forest_build(nj_tree_set *forest, const nj_onnx_node *node, uint32_t n_features, nj_pool *pool, nj_model_error *err)
 {
     builder b = { .forest = forest, .pool = pool, .err = err, .n_features = n_features };
-    *forest = (nj_forest){ 0 };
+    *forest = (nj_tree_set){ 0 };
     if (n_features > NJ_TREE_MAX_FEATURES)
         return nj_model_fail(err, "%s: %u features; %d are possible", node->op, n_features, NJ_TREE_MAX_FEATURES);
     if (read_source(&b, node)) return -1;

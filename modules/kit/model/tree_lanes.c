@@ -71,7 +71,7 @@ static inline __m512i step(__m512 limit, __m512i next, const float *x, __m512i r
 }
 
 /* limit: of the 16 leaves. */
-static inline void add_leaves(const nj_forest *f, nj_tree_sum sum, __m512 limit, void *sums)
+static inline void add_leaves(const nj_tree_set *f, nj_tree_sum sum, __m512 limit, void *sums)
 {
     if (f->n_sums == 1 && sum == NJ_TREE_FLOAT) {
         _mm512_storeu_ps(sums, _mm512_add_ps(_mm512_loadu_ps(sums), limit));
@@ -104,7 +104,7 @@ static inline void add_leaves(const nj_forest *f, nj_tree_sum sum, __m512 limit,
 }
 
 /* n_groups (a constant, so that all loops unroll) times 16 rows from r on. */
-static inline __attribute__((always_inline)) void walk(const nj_forest *f, nj_tree_sum sum, uint32_t t, const top *first,
+static inline __attribute__((always_inline)) void walk(const nj_tree_set *f, nj_tree_sum sum, uint32_t t, const top *first,
                                                        const float *x, uint32_t stride, uint32_t r, const int n_groups,
                                                        void *sums)
 {
@@ -143,7 +143,7 @@ static inline __attribute__((always_inline)) void walk(const nj_forest *f, nj_tr
     }
 }
 
-void nj_tree_lanes_add(const nj_forest *f, nj_tree_sum sum, uint32_t t, const float *x, uint32_t stride, uint32_t n, void *sums)
+void nj_tree_lanes_add(const nj_tree_set *f, nj_tree_sum sum, uint32_t t, const float *x, uint32_t stride, uint32_t n, void *sums)
 {
     const top first = load_top(f->node + f->root[t]);
     uint32_t r = 0;
@@ -163,7 +163,7 @@ int nj_tree_lanes_usable(void)
     return 0;
 }
 
-void nj_tree_lanes_add(const nj_forest *f, nj_tree_sum sum, uint32_t t, const float *x, uint32_t stride, uint32_t n, void *sums)
+void nj_tree_lanes_add(const nj_tree_set *f, nj_tree_sum sum, uint32_t t, const float *x, uint32_t stride, uint32_t n, void *sums)
 {
     (void)f, (void)sum, (void)t, (void)x, (void)stride, (void)n, (void)sums;
 }

@@ -19,13 +19,13 @@ static size_t up64(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
-size_t nj_forest_work_bytes(const nj_forest *f)
+size_t nj_forest_work_bytes(const nj_tree_set *f)
 {
     return up64(sizeof(float) * NJ_TREE_BLOCK * (f->n_features + 1)) + up64(sizeof(double) * NJ_TREE_BLOCK * f->n_sums) +
            up64(sizeof(uint32_t) * (f->n_trees + LANES));
 }
 
-static work open_work(const nj_forest *f, void *memory)
+static work open_work(const nj_tree_set *f, void *memory)
 {
     char *p = memory;
     work w = { .x = memory };
@@ -48,7 +48,7 @@ static inline uint32_t step(const nj_tree_node *tree, const uint8_t *nan_first, 
 
 /* --- what a leaf adds, and what becomes of the sums --- */
 
-static inline void add_leaf(const nj_forest *f, nj_tree_sum sum, float limit, void *sums)
+static inline void add_leaf(const nj_tree_set *f, nj_tree_sum sum, float limit, void *sums)
 {
     if (f->n_sums == 1) {
         if (sum == NJ_TREE_FLOAT)
@@ -96,7 +96,7 @@ static void softmax(uint32_t n, nj_tree_sum sum, double *v)
 
 /* One sum for two classes: [1 - s, s] when every leaf is >= 0 (probabilities), else [-s, s] or its logistic: what ONNX
  * Runtime does with what the converters write. */
-static void finish_binary(const nj_forest *f, nj_tree_sum sum, double s, double *out)
+static void finish_binary(const nj_tree_set *f, nj_tree_sum sum, double s, double *out)
 {
     float s_f = (float)s;
     if (f->all_positive) {
@@ -111,7 +111,7 @@ static void finish_binary(const nj_forest *f, nj_tree_sum sum, double s, double 
     }
 }
 
-static void finish(const nj_forest *f, nj_tree_sum sum, const void *sums, double *out)
+static void finish(const nj_tree_set *f, nj_tree_sum sum, const void *sums, double *out)
 {
     for (uint32_t k = 0; k < f->n_sums; k++) {
         if (sum == NJ_TREE_FLOAT) {
@@ -128,7 +128,7 @@ static void finish(const nj_forest *f, nj_tree_sum sum, const void *sums, double
         softmax(f->n_sums, sum, out);
 }
 
-static void pad_rows(const nj_forest *f, const float *x, uint32_t n, float *padded)
+static void pad_rows(const nj_tree_set *f, const float *x, uint32_t n, float *padded)
 {
     size_t stride = f->n_features + 1;
     for (uint32_t r = 0; r < n; r++) {
@@ -139,7 +139,8 @@ static void pad_rows(const nj_forest *f, const float *x, uint32_t n, float *padd
 
 /* --- one row: LANES trees side by side, deepest neighbours together; leaves are added in the order of the trees --- */
 
-static inline void walk_trees(const nj_forest *f, const uint8_t *nan_first, const uint32_t *tree, const float *x, uint32_t *found)
+static inline void walk_trees(const nj_tree_set *f, const uint8_t *nan_first, const uint32_t *tree, const float *x,
+                              uint32_t *found)
 {
     const nj_tree_node *t[LANES];
     const uint8_t *nan[LANES];
@@ -160,7 +161,7 @@ static inline void walk_trees(const nj_forest *f, const uint8_t *nan_first, cons
     for (int k = 0; k < LANES; k++) found[tree[k]] = at[k];
 }
 
-static inline void one_row(const nj_forest *f, const uint8_t *nan_first, nj_tree_sum sum, const float *x, uint32_t *found,
+static inline void one_row(const nj_tree_set *f, const uint8_t *nan_first, nj_tree_sum sum, const float *x, uint32_t *found,
                            void *sums)
 {
     for (uint32_t g = 0; g < f->n_trees; g += LANES) {
@@ -189,8 +190,8 @@ static inline void one_row(const nj_forest *f, const uint8_t *nan_first, nj_tree
 
 /* --- a block of rows: tree by tree, LANES rows side by side --- */
 
-static inline void one_tree(const nj_forest *f, const uint8_t *nan_first, nj_tree_sum sum, uint32_t t, const float *x, uint32_t n,
-                            double *sums)
+static inline void one_tree(const nj_tree_set *f, const uint8_t *nan_first, nj_tree_sum sum, uint32_t t, const float *x,
+                            uint32_t n, double *sums)
 {
     const nj_tree_node *tree = f->node + f->root[t];
     const uint8_t *nan = nan_first ? nan_first + f->root[t] : NULL;
@@ -211,7 +212,7 @@ static inline void one_tree(const nj_forest *f, const uint8_t *nan_first, nj_tre
     }
 }
 
-static inline void walk_block(const nj_forest *f, const uint8_t *nan_first, nj_tree_sum sum, uint32_t n, const work *w)
+static inline void walk_block(const nj_tree_set *f, const uint8_t *nan_first, nj_tree_sum sum, uint32_t n, const work *w)
 {
     if (n >= NJ_TREE_LEAST && !nan_first && f->lanes) {
         uint32_t whole = (n + NJ_TREE_LANES - 1) / NJ_TREE_LANES * NJ_TREE_LANES;
@@ -229,7 +230,7 @@ static inline void walk_block(const nj_forest *f, const uint8_t *nan_first, nj_t
         one_row(f, nan_first, sum, w->x + (size_t)r * (f->n_features + 1), w->found, (char *)w->sum + r * sum_bytes);
 }
 
-void nj_forest_predict(const nj_forest *f, nj_tree_sum sum, const float *x, uint32_t n, double *out, void *memory)
+void nj_forest_predict(const nj_tree_set *f, nj_tree_sum sum, const float *x, uint32_t n, double *out, void *memory)
 {
     work w = open_work(f, memory);
     size_t sum_bytes = f->n_sums * (sum == NJ_TREE_FLOAT ? sizeof(float) : sizeof(double));
@@ -248,7 +249,7 @@ void nj_forest_predict(const nj_forest *f, nj_tree_sum sum, const float *x, uint
     }
 }
 
-void nj_forest_predict_plain(const nj_forest *f, nj_tree_sum sum, const float *x, uint32_t n, double *out, void *memory)
+void nj_forest_predict_plain(const nj_tree_set *f, nj_tree_sum sum, const float *x, uint32_t n, double *out, void *memory)
 {
     work w = open_work(f, memory);
     for (uint32_t r = 0; r < n; r++) {

@@ -7,7 +7,7 @@
 #include "tree_lanes.h"
 
 typedef struct trees {
-    nj_forest forest;
+    nj_tree_set forest;
     nj_tree_sum sum;
 } trees;
 
@@ -27,7 +27,7 @@ static int predict(const nj_model *model, void *thread, const nj_model_call *cal
     return NJ_OK;
 }
 
-static const nj_engine engine = { .name = "trees", .thread_open = thread_open, .thread_close = free, .predict = predict };
+static const nj_model_engine engine = { .name = "trees", .thread_open = thread_open, .thread_close = free, .predict = predict };
 
 /* --- where in the graph the forest is --- */
 

@@ -53,10 +53,10 @@ struct nj_remote {
     FILE *disk; /* appended to by the thread */
 };
 
-typedef struct nj_nearest { /* the nearest row of one position */
-    double sep_arcsec;      /* INFINITY = none */
+typedef struct nj_remote_nearest { /* the nearest row of one position */
+    double sep_arcsec;             /* INFINITY = none */
     char text[NJ_REMOTE_TEXT_BYTES];
-} nj_nearest;
+} nj_remote_nearest;
 
 /* --- table.c: everything under the lock --- */
 
@@ -80,7 +80,7 @@ void nj_entry_write(FILE *f, const nj_entry *e);
 /* --- answer.c --- */
 
 /* The whole answer: best[f->n] filled; false when it is not one. */
-bool nj_remote_read_answer(const nj_remote *r, const nj_flight *f, nj_nearest *best);
+bool nj_remote_read_answer(const nj_remote *r, const nj_flight *f, nj_remote_nearest *best);
 
 /* --- send.c --- */
 

@@ -15,7 +15,7 @@ static double jitter(nj_remote *r)
     return 0.5 + (double)(r->seed >> 11) * 0x1p-53;
 }
 
-static void settle_success(nj_remote *r, nj_flight *f, const nj_nearest *best)
+static void settle_success(nj_remote *r, nj_flight *f, const nj_remote_nearest *best)
 {
     if (r->open_until_ns) r->host->log(r->host->opaque, 2, "xmatch_remote: %s answers again", r->c.url);
     r->failures = 0;
@@ -157,7 +157,7 @@ static void finish_flight(nj_remote *r, nj_flight *f, CURLcode code)
 {
     long status = 0;
     char why[128];
-    nj_nearest *best = malloc(f->n * sizeof *best);
+    nj_remote_nearest *best = malloc(f->n * sizeof *best);
     curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
     bool good = best && code == CURLE_OK && status == 200 && nj_remote_read_answer(r, f, best);
     if (code != CURLE_OK)
