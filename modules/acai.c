@@ -17,7 +17,7 @@ typedef struct conf {
 } conf;
 
 #define CANDIDATE "packet.candidate."
-#define NUMBER(name, unit) { CANDIDATE name, NJ_F64, NJ_SCALAR, unit, NJ_OPTIONAL },
+#define NUMBER(name, unit) { CANDIDATE name, NJ_F64, NJ_SCALAR, unit, NJ_NEED_OPTIONAL },
 static const nj_need needs[] = {
     NUMBER("drb", "1") NUMBER("diffmaglim", "mag") NUMBER("ra", "deg") NUMBER("dec", "deg") NUMBER("magpsf", "mag")
         NUMBER("sigmapsf", "mag") NUMBER("chipsf", "1") NUMBER("fwhm", "1") NUMBER("sky", "1") NUMBER("chinr", "1")

@@ -38,8 +38,9 @@ NJ_MODULE(adapt_any) = {
     .version = "1.0",
     .summary = "canonical columns of any survey that need arithmetic",
     .paper = "none: definitions",
+    .flags = NJ_MODULE_ADAPTER,
     .needs = (const nj_need[]){ { "ra", NJ_F64, NJ_SCALAR, "deg", 0 }, { "dec", NJ_F64, NJ_SCALAR, "deg", 0 }, { 0 } },
-    .gives = (const nj_give[]){ { "gal_b", NJ_F64, 1, -1, "deg", -90, 90, NAN, NJ_CANONICAL,
+    .gives = (const nj_give[]){ { "gal_b", NJ_F64, 1, -1, "deg", -90, 90, NAN, NJ_GIVE_CANONICAL,
                                   "galactic latitude; none without a position" },
                                 { 0 } },
     .process = process

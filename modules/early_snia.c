@@ -131,7 +131,7 @@ NJ_MODULE(early_snia) = {
                                 { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 },
                                 { "lc.band", NJ_I32, NJ_SERIES, "1", 0 },
                                 { "packet.candidate.ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
-                                { "simbad.otype", NJ_STR, NJ_SCALAR, "", NJ_OPTIONAL },
+                                { "simbad.otype", NJ_STR, NJ_SCALAR, "", NJ_NEED_OPTIONAL },
                                 { 0 } },
     .gives = (const nj_give[]){ { "score", NJ_F64, 1, -1, "1", 0, 1, 0.5, 0,
                                   "probability of an early type Ia supernova; none when cut or when a band does not rise" },

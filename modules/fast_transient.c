@@ -91,10 +91,10 @@ NJ_MODULE(fast_transient) = {
     .needs = (const nj_need[]){ { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
                                 { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
                                 { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 },
-                                { "lc.limit_mag", NJ_F64, NJ_SERIES, "mag", NJ_OPTIONAL },
+                                { "lc.limit_mag", NJ_F64, NJ_SERIES, "mag", NJ_NEED_OPTIONAL },
                                 { "lc.band", NJ_I32, NJ_SERIES, "1", 0 },
-                                { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL },
-                                { "survey", NJ_STR, NJ_SCALAR, "1", NJ_OPTIONAL },
+                                { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_NEED_OPTIONAL },
+                                { "survey", NJ_STR, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
                                 { 0 } },
     .gives =
         (const nj_give[]){

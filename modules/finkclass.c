@@ -115,7 +115,7 @@ static int process(const void *self, void *thread, const nj_work *w)
 
 #define NUMBER(path, unit)                                                                                                       \
     {                                                                                                                            \
-        path, NJ_F64, NJ_SCALAR, unit, NJ_OPTIONAL                                                                               \
+        path, NJ_F64, NJ_SCALAR, unit, NJ_NEED_OPTIONAL                                                                          \
     }
 NJ_MODULE(finkclass) = {
     NJ_HEADER,
@@ -128,9 +128,9 @@ NJ_MODULE(finkclass) = {
                                 NUMBER("packet.candidate.ndethist", "1"),
                                 NUMBER("drb", "1"),
                                 NUMBER("packet.candidate.classtar", "1"),
-                                { "roid.roid", NJ_I32, NJ_SCALAR, "1", NJ_OPTIONAL },
-                                { "simbad.otype", NJ_STR, NJ_SCALAR, "", NJ_OPTIONAL },
-                                { "tracklet.tracklet", NJ_STR, NJ_SCALAR, "", NJ_OPTIONAL },
+                                { "roid.roid", NJ_I32, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
+                                { "simbad.otype", NJ_STR, NJ_SCALAR, "", NJ_NEED_OPTIONAL },
+                                { "tracklet.tracklet", NJ_STR, NJ_SCALAR, "", NJ_NEED_OPTIONAL },
                                 NUMBER("microlensing.score", "1"),
                                 NUMBER("snn_snia_vs_nonia.score", "1"),
                                 NUMBER("snn_sn_vs_all.score", "1"),

@@ -401,6 +401,7 @@ static int open_self(const nj_host *host, const void *settings, void **self)
         host->log(host->opaque, 0, "hostless: rng = numpy has one stream: repeats must be 1");
         return NJ_ECONF;
     }
+    if (s->numpy) host->serial(host->opaque); /* one stream of numbers for all alerts */
     if (nj_elephant_open(&s->geometry[ZTF], 63, CENTRE) || nj_elephant_open(&s->geometry[RUBIN], 30, 30)) return NJ_EINTERNAL;
     return NJ_OK;
 }
@@ -436,11 +437,11 @@ static const char *next_name(const nj_host *host, const char **list)
 #define IMAGE_NEEDS                                                                                                              \
     { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 }, { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 },                             \
     {                                                                                                                            \
-        "survey", NJ_STR, NJ_SCALAR, "1", NJ_OPTIONAL                                                                            \
+        "survey", NJ_STR, NJ_SCALAR, "1", NJ_NEED_OPTIONAL                                                                       \
     }
 #define NEED(path, type, shape, unit)                                                                                            \
     {                                                                                                                            \
-        path, type, shape, unit, NJ_OPTIONAL                                                                                     \
+        path, type, shape, unit, NJ_NEED_OPTIONAL                                                                                \
     }
 static const nj_need image_needs[] = { IMAGE_NEEDS, { 0 } };
 static const nj_need ztf_gate_needs[] = { IMAGE_NEEDS,

@@ -200,11 +200,11 @@ static int process(const void *self, void *thread, const nj_work *w)
 
 static const nj_need needs[] = { LC("mag", "mag", 0),
                                  LC("mag_err", "mag", 0),
-                                 LC("ref_mag", "mag", NJ_OPTIONAL),
-                                 LC("ref_mag_err", "mag", NJ_OPTIONAL),
+                                 LC("ref_mag", "mag", NJ_NEED_OPTIONAL),
+                                 LC("ref_mag_err", "mag", NJ_NEED_OPTIONAL),
                                  { "lc.positive", NJ_U8, NJ_SERIES, "1", 0 },
                                  { "lc.band", NJ_U8, NJ_SERIES, "1", 0 },
-                                 { "object", NJ_STR, NJ_SCALAR, "", NJ_OPTIONAL },
+                                 { "object", NJ_STR, NJ_SCALAR, "", NJ_NEED_OPTIONAL },
                                  { 0 } };
 static const nj_give scalars[] = { SCALARS, { 0 } };
 static const nj_give all[] = { SCALARS,

@@ -232,7 +232,7 @@ static int process(const void *self, void *thread, const nj_work *w)
     {                                                                                                                            \
         path, NJ_F64, NJ_SCALAR, unit, flags                                                                                     \
     }
-#define CANDIDATE(field, unit) NUMBER("packet.candidate." field, unit, NJ_OPTIONAL)
+#define CANDIDATE(field, unit) NUMBER("packet.candidate." field, unit, NJ_NEED_OPTIONAL)
 #define FLAG(name, text)                                                                                                         \
     {                                                                                                                            \
         name, NJ_U8, 1, -1, "1", 0, 1, NAN, 0, text "; none when a missing value decides"                                        \
@@ -248,8 +248,8 @@ NJ_MODULE(transient_features) = {
                                 NUMBER("mag", "mag", 0),
                                 { "positive", NJ_U8, NJ_SCALAR, "1", 0 },
                                 CANDIDATE("jdstarthist", "d"),
-                                NUMBER("rb", "1", NJ_OPTIONAL),
-                                NUMBER("drb", "1", NJ_OPTIONAL),
+                                NUMBER("rb", "1", NJ_NEED_OPTIONAL),
+                                NUMBER("drb", "1", NJ_NEED_OPTIONAL),
                                 CANDIDATE("ndethist", "1"),
                                 CANDIDATE("distnr", "pixel"),
                                 CANDIDATE("magnr", "mag"),

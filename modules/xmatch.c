@@ -190,7 +190,7 @@ static int declare(const nj_host *host, const void *conf_, nj_tables *tables)
     if (!need || !give) return NJ_ENOMEM;
     need[RA] = (nj_need){ "ra", NJ_F64, NJ_SCALAR, "deg", 0 };
     need[DEC] = (nj_need){ "dec", NJ_F64, NJ_SCALAR, "deg", 0 };
-    need[JD] = m->motion ? (nj_need){ "jd", NJ_F64, NJ_SCALAR, "d", NJ_OPTIONAL } : (nj_need){ 0 };
+    need[JD] = m->motion ? (nj_need){ "jd", NJ_F64, NJ_SCALAR, "d", NJ_NEED_OPTIONAL } : (nj_need){ 0 };
     need[JD + 1] = (nj_need){ 0 };
     give[N] =
         (nj_give){ "n", NJ_I32, 1, -1, "1", 0, INFINITY, 0, 0, "rows of the catalogue that match; none without a position" };
@@ -460,7 +460,7 @@ NJ_MODULE(xmatch) = {
     .version = "1.0",
     .summary = "the nearest row of a local catalogue within a radius, at this detection",
     .paper = "doi:10.3847/0004-6256/152/6/154 (directional light radius); none for the rest: great-circle separations",
-    .flags = NJ_WHOLE_BATCH, /* one state of the catalogue per batch, and prefetching wants many cones */
+    .flags = NJ_MODULE_WHOLE_BATCH, /* one state of the catalogue per batch, and prefetching wants many cones */
     .params =
         (const nj_param[]){
             { "catalog", NJ_STR, "", offsetof(conf, catalog), 0, 0, "1", "the .njx file, looked for along the data path" },

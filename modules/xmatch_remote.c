@@ -172,7 +172,7 @@ NJ_MODULE(xmatch_remote) = {
     .version = "1.0",
     .summary = "the nearest row of SIMBAD or a VizieR table, by the CDS X-Match service",
     .paper = "Boch, Pineau & Derriere 2012, ASPC 461, 291",
-    .flags = NJ_WHOLE_BATCH,
+    .flags = NJ_MODULE_WHOLE_BATCH,
     .params =
         (const nj_param[]){
             REMOTE(url, NJ_STR, "http://cdsxmatch.u-strasbg.fr/xmatch/api/v1/sync", 0, 0, "1", "the service"),

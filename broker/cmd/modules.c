@@ -25,12 +25,12 @@ static void print_one(const nj_instance *in)
                in->need[k].shape == NJ_SCALAR   ? "scalar"
                : in->need[k].shape == NJ_SERIES ? "series"
                                                 : "image",
-               in->need[k].unit, in->need[k].flags & NJ_OPTIONAL ? " optional" : "");
+               in->need[k].unit, in->need[k].flags & NJ_NEED_OPTIONAL ? " optional" : "");
     printf("gives\n");
     for (uint32_t k = 0; k < in->n_gives; k++) {
         const nj_give *g = &in->give[k];
-        printf("  %s%s%-24s %-4s %-8s ", g->flags & NJ_CANONICAL ? "" : in->name, g->flags & NJ_CANONICAL ? "" : ".", g->name,
-               nj_type_name(g->type), g->unit);
+        printf("  %s%s%-24s %-4s %-8s ", g->flags & NJ_GIVE_CANONICAL ? "" : in->name, g->flags & NJ_GIVE_CANONICAL ? "" : ".",
+               g->name, nj_type_name(g->type), g->unit);
         print_range(g->lo, g->hi);
         if (!isnan(g->flag_above)) printf(" flagged above %g", g->flag_above);
         printf("  %s\n", g->doc);

@@ -3,7 +3,6 @@
 #include "engine.h"
 #include "../image/opener.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,12 +47,8 @@ void nj_engine_close(nj_engine *e)
 
 const char *nj_engine_serial(const nj_engine *e)
 {
-    for (uint32_t i = 0; i < e->instances.n; i++) {
-        char section[160];
-        snprintf(section, sizeof section, "module.%s", e->instances.item[i].name);
-        const char *rng = nj_settings_get(e->settings, section, "rng");
-        if (rng && !strcmp(rng, "numpy")) return e->instances.item[i].name;
-    }
+    for (uint32_t i = 0; i < e->instances.n; i++)
+        if (e->instances.item[i].serial) return e->instances.item[i].name;
     return NULL;
 }
 

@@ -25,7 +25,7 @@ int nj_engine_choose(nj_engine *engine, const char *select, nj_error *err);
 int nj_engine_open(nj_engine *engine, const char *select, nj_error *err);
 void nj_engine_close(nj_engine *engine);
 
-/* The modules that draw random numbers in the order of all alerts want one thread: such an instance's name, or NULL. */
+/* An instance that asked for one thread, in the order of the source (host->serial()); its name, or NULL. Once it is open. */
 const char *nj_engine_serial(const nj_engine *engine);
 
 /* One thread's worker and its work area for stamps. */

@@ -67,7 +67,7 @@ static void offer_of_all(const run *r, const char *path, nj_offer *offer)
     for (uint32_t i = 0; i < r->engine.instances.n; i++)
         for (uint32_t k = 0; k < r->engine.instances.item[i].n_gives; k++) {
             const nj_give *g = &r->engine.instances.item[i].give[k];
-            if (!(g->flags & NJ_CANONICAL) || strcmp(g->name, path)) continue;
+            if (!(g->flags & NJ_GIVE_CANONICAL) || strcmp(g->name, path)) continue;
             nj_offer_join(offer, &(nj_offer){ g->type, g->width ? NJ_SCALAR : NJ_SERIES, g->unit, false });
         }
 }
@@ -122,7 +122,7 @@ static int add_modules(run *r, nj_error *err)
         if (!in->wanted) continue;
         for (uint32_t k = 0; k < in->n_gives; k++) {
             const nj_give *g = &in->give[k];
-            const char *key = g->flags & NJ_CANONICAL ? g->name : nj_arena_printf(&r->arena, "%s.%s", in->name, g->name);
+            const char *key = g->flags & NJ_GIVE_CANONICAL ? g->name : nj_arena_printf(&r->arena, "%s.%s", in->name, g->name);
             if (key && find_field(r, key))
                 return nj_fail(err, "module %s gives %s, and there is such a column already", in->name, key);
             if (!key || add_field(r, (nj_field){ key, in->name, g->type, g->width, g->unit, g->doc, NULL },

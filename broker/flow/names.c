@@ -15,7 +15,7 @@ static bool starts(const char *text, const char *with)
 static bool is_give(const nj_instance *in, const nj_give *give, const char *path)
 {
     size_t n = strlen(in->name);
-    if (give->flags & NJ_CANONICAL) return !strcmp(give->name, path);
+    if (give->flags & NJ_GIVE_CANONICAL) return !strcmp(give->name, path);
     return !strncmp(in->name, path, n) && path[n] == '.' && !strcmp(path + n + 1, give->name);
 }
 
@@ -50,7 +50,7 @@ static const char **all_paths(run *r, size_t *n)
         for (uint32_t j = 0; j < r->engine.instances.item[i].n_gives; j++) {
             const nj_instance *in = &r->engine.instances.item[i];
             const char *name = in->give[j].name;
-            list[*n] = in->give[j].flags & NJ_CANONICAL ? name : nj_arena_printf(&r->arena, "%s.%s", in->name, name);
+            list[*n] = in->give[j].flags & NJ_GIVE_CANONICAL ? name : nj_arena_printf(&r->arena, "%s.%s", in->name, name);
             if (list[*n]) ++*n;
         }
     return list;
@@ -168,7 +168,7 @@ static int check_need(run *r, const nj_instance *in, const nj_need *need, nj_err
     if (!without_view(need->path, base)) return no_view(label, need->path, err);
     int found = find_server(r, need, base, why);
     if (found == 0) return nj_fail(err, "%s: %s", label, why);
-    if (found > 0 || need->flags & NJ_OPTIONAL) return 0; /* an optional one may be of a module that is not here */
+    if (found > 0 || need->flags & NJ_NEED_OPTIONAL) return 0; /* an optional one may be of a module that is not here */
     return unknown(r, label, base, err);
 }
 

@@ -530,13 +530,11 @@ static int set_up(run *r, nj_error *err)
     return NJ_EXIT_OK;
 }
 
-/* A module whose random numbers are one stream for the whole run (rng = numpy: bit for bit the reference) has an answer
- * that depends on the order of all alerts before: one thread, in source order. */
 static int threads_of(const run *r)
 {
     const char *serial = nj_engine_serial(&r->engine);
     if (!serial) return r->options->threads > 0 ? r->options->threads : omp_get_num_procs();
-    if (r->options->threads != 1) nj_log(NJ_LOG_INFO, "[module.%s] rng = numpy: one thread, in source order", serial);
+    if (r->options->threads != 1) nj_log(NJ_LOG_INFO, "module %s takes alerts in the order of the source: one thread", serial);
     return 1;
 }
 

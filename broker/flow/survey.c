@@ -65,7 +65,7 @@ static void tell_what_is_lacking(const run *r, const nj_graph *g, const nj_schem
         const nj_instance *in = g->step[i].in;
         if (g->step[i].off || !nj_is_selected(r->options->select, in->name)) continue;
         for (uint32_t k = 0; k < in->n_needs; k++)
-            if (!(in->need[k].flags & NJ_OPTIONAL) && is_raw(in->need[k].path))
+            if (!(in->need[k].flags & NJ_NEED_OPTIONAL) && is_raw(in->need[k].path))
                 add_lacking(schema, in->need[k].path, in->name, &paths);
     }
     if (paths.n) nj_log(NJ_LOG_INFO, "packets of %s lack what is null in their rows: %s", nj_schema_name(schema), paths.data);

@@ -228,7 +228,7 @@ static void one_call(nj_worker *worker, const nj_step *s, nj_work *w)
 static void call_slices(nj_worker *worker, const nj_step *s, nj_work *w, const uint32_t *rows, uint32_t n)
 {
     const nj_module *m = s->in->module;
-    uint32_t whole = m->flags & NJ_WHOLE_BATCH ? 1 : 0, hint = m->rows_hint ? m->rows_hint : n;
+    uint32_t whole = m->flags & NJ_MODULE_WHOLE_BATCH ? 1 : 0, hint = m->rows_hint ? m->rows_hint : n;
     uint64_t *left = &worker->countdown[s->instance];
     for (uint32_t at = 0; at < n && !worker->no_memory;) {
         uint32_t take = whole ? n : n - at < hint ? n - at : hint;

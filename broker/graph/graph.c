@@ -28,13 +28,18 @@ typedef struct resolver {
 
 static uint32_t lookup(resolver *r, const char *path, nj_type type, const char *unit, nj_shape shape, const char **why);
 
-/* adapt_ztf serves ZTF, and so does adapt_ztf_more; adapt_any serves every survey. */
-static int is_adapter_of(const nj_instance *in, const char *survey)
+/* Is the survey one of the instance's ("ztf, babamul")? */
+static int serves(const nj_instance *in, const char *survey)
 {
     size_t n = strlen(survey);
-    if (strncmp(in->name, "adapt_", 6)) return 0;
-    const char *whose = in->name + 6;
-    return !strcmp(whose, "any") || (!strncmp(whose, survey, n) && (!whose[n] || whose[n] == '_'));
+    if (!in->surveys || !in->surveys[0]) return 1;
+    for (const char *p = in->surveys; *p;) {
+        p += strspn(p, ", ");
+        size_t word = strcspn(p, ", ");
+        if (word == n && !strncmp(p, survey, n)) return 1;
+        p += word;
+    }
+    return 0;
 }
 
 static uint32_t fails(resolver *r)
@@ -66,7 +71,7 @@ static int grow(resolver *r, void *array, uint32_t n, uint32_t *cap, size_t size
 
 static const char *own_name(resolver *r, const nj_instance *in, const nj_give *give)
 {
-    return give->flags & NJ_CANONICAL ? give->name : nj_arena_printf(&r->g->arena, "%s.%s", in->name, give->name);
+    return give->flags & NJ_GIVE_CANONICAL ? give->name : nj_arena_printf(&r->g->arena, "%s.%s", in->name, give->name);
 }
 
 /* Takes an instance in: its gives get columns, its needs are resolved later. */
@@ -232,11 +237,11 @@ static uint32_t lookup(resolver *r, const char *path, nj_type type, const char *
     for (uint32_t i = 0; i < set->n; i++) {
         const nj_instance *in = &set->item[i];
         size_t n = strlen(in->name);
-        int adapter = !strncmp(in->name, "adapt_", 6);
-        if (adapter && !is_adapter_of(in, r->offers->survey)) continue;
+        bool adapter = in->module->flags & NJ_MODULE_ADAPTER;
+        if (adapter && !serves(in, r->offers->survey)) continue;
         for (uint32_t k = 0; k < in->n_gives; k++) {
             const nj_give *give = &in->give[k];
-            int mine = give->flags & NJ_CANONICAL
+            int mine = give->flags & NJ_GIVE_CANONICAL
                            ? !strcmp(give->name, path)
                            : !strncmp(path, in->name, n) && path[n] == '.' && !strcmp(path + n + 1, give->name);
             if (!mine) continue;
@@ -248,20 +253,6 @@ static uint32_t lookup(resolver *r, const char *path, nj_type type, const char *
             return *why = "that module has no such column", NJ_NO_COLUMN;
     }
     return from_packet(r, path, type, unit, shape, why);
-}
-
-/* Is the survey one of the instance's ("ztf, babamul")? */
-static int serves(const nj_instance *in, const char *survey)
-{
-    size_t n = strlen(survey);
-    if (!in->surveys || !in->surveys[0]) return 1;
-    for (const char *p = in->surveys; *p;) {
-        p += strspn(p, ", ");
-        size_t word = strcspn(p, ", ");
-        if (word == n && !strncmp(p, survey, n)) return 1;
-        p += word;
-    }
-    return 0;
 }
 
 static int resolve_instance(resolver *r, uint32_t i)
@@ -280,7 +271,7 @@ static int resolve_instance(resolver *r, uint32_t i)
         const char *why = NULL;
         uint32_t c = lookup(r, need->path, need->shape == NJ_IMAGE ? 0 : need->type, need->unit, need->shape, &why);
         r->col[i][k] = c;
-        if (c == NJ_NO_COLUMN && !(need->flags & NJ_OPTIONAL) && !r->off[i]) {
+        if (c == NJ_NO_COLUMN && !(need->flags & NJ_NEED_OPTIONAL) && !r->off[i]) {
             r->off[i] = nj_arena_printf(&r->g->arena, "it needs %s: %s", need->path, why ? why : "nothing gives it");
             if (!r->off[i]) fails(r);
         }
@@ -401,7 +392,7 @@ static int build_step(resolver *r, nj_step *s, uint32_t i, uint32_t *list)
     s->n_prepare = n;
     n = 0;
     for (uint32_t k = 0; k < in->n_needs; k++)
-        if (!(in->need[k].flags & NJ_OPTIONAL)) add_required(g, r->col[i][k], list, &n);
+        if (!(in->need[k].flags & NJ_NEED_OPTIONAL)) add_required(g, r->col[i][k], list, &n);
     s->required = keep_list(g, list, n);
     s->n_required = n;
     return s->prepare && s->required ? 0 : -1;
@@ -470,7 +461,7 @@ static int resolve(resolver *r, const nj_want *want)
                 uint32_t c = r->col[i][k];
                 while (c != NJ_NO_COLUMN && c < NJ_FIRST_STAMP && c >= OWN && r->own[c - OWN].derived >= 0)
                     c = g->derived[r->own[c - OWN].derived].base;
-                if (in->need[k].flags & NJ_OPTIONAL || c == NJ_NO_COLUMN || c >= NJ_FIRST_STAMP || c < OWN) continue;
+                if (in->need[k].flags & NJ_NEED_OPTIONAL || c == NJ_NO_COLUMN || c >= NJ_FIRST_STAMP || c < OWN) continue;
                 if (!r->off[r->own[c - OWN].step]) continue;
                 r->off[i] = nj_arena_printf(&g->arena, "it needs %s, which is off", in->need[k].path);
                 if (!r->off[i]) return nj_fail(r->err, "out of memory");
@@ -544,7 +535,7 @@ void nj_graph_print(const nj_graph *g, int dot, nj_buffer *out)
                                  c == NJ_NO_COLUMN ? ",style=dotted" : "");
             else
                 nj_buffer_printf(out, "      %-36s from %s%s\n", path, from,
-                                 step->in->need[k].flags & NJ_OPTIONAL ? " (optional)" : "");
+                                 step->in->need[k].flags & NJ_NEED_OPTIONAL ? " (optional)" : "");
         }
     }
     if (dot) nj_buffer_text(out, "}\n");

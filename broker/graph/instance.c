@@ -125,6 +125,13 @@ static int host_data(void *opaque, const char *name, const void **bytes, size_t 
     return NJ_OK;
 }
 
+/* Of the instance that is being opened. */
+static void host_serial(void *opaque)
+{
+    nj_instances *set = opaque;
+    if (set->opening) set->opening->serial = true;
+}
+
 static const void *host_service(void *opaque, const char *name, uint32_t version)
 {
     (void)opaque;
@@ -181,15 +188,16 @@ const char *nj_instances_nearest(nj_instances *set, const char *name)
     return known ? nj_nearest(name, known, n) : NULL;
 }
 
-static int is_adapter(const char *name)
+static bool is_adapter(const nj_instances *set, const char *name)
 {
-    return !strncmp(name, "adapt_", 6);
+    const nj_loaded_module *e = nj_modules_find(set->modules, name);
+    return e && e->module->flags & NJ_MODULE_ADAPTER;
 }
 
 static int in_default_set(nj_instances *set, const char *name)
 {
     const char *flag = nj_settings_get(set->settings, section_of(name).name, "default");
-    return !is_adapter(name) && !(flag && is_one_of(flag, words_for_no));
+    return !is_adapter(set, name) && !(flag && is_one_of(flag, words_for_no));
 }
 
 static nj_instance *find(nj_instances *set, const char *name)
@@ -244,7 +252,7 @@ static int check_gives(const char *module, const nj_give *give, int n, nj_error 
 {
     for (int i = 0; i < n; i++) {
         const char *name = give[i].name;
-        if (give[i].flags & NJ_CANONICAL ? !is_canonical_name(name) : !nj_name_is_valid(name))
+        if (give[i].flags & NJ_GIVE_CANONICAL ? !is_canonical_name(name) : !nj_name_is_valid(name))
             return nj_fail(err, "module %s gives '%s': the name of an output is [a-z][a-z0-9_]*", module, name);
         if (!strcmp(name, "reason"))
             return nj_fail(err, "module %s gives 'reason', which the host gives for every module", module);
@@ -308,6 +316,7 @@ static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
     if (nj_table_likes(&table_of, need, n_needs, give, n_gives, err)) return NJ_ECONF;
     if (redirect(set, of.name, need, n_needs, err) || check_gives(in->name, give, n_gives, err)) return NJ_ECONF;
     in->surveys = nj_settings_get(set->settings, of.name, "surveys");
+    if (!in->surveys) in->surveys = m->surveys;
     in->need = need;
     in->give = give;
     in->n_needs = (uint32_t)n_needs;
@@ -447,7 +456,7 @@ static int add_providers(nj_instances *set, const char *select, nj_error *err)
         for (uint32_t k = 0; k < set->item[i].n_needs; k++) {
             nj_need need = set->item[i].need[k];
             char name[MAX_NAME + 1];
-            if (need.flags & NJ_OPTIONAL || !provider_name(set, need.path, name) || find(set, name)) continue;
+            if (need.flags & NJ_NEED_OPTIONAL || !provider_name(set, need.path, name) || find(set, name)) continue;
             if (find_off(set, name, strlen(name))) continue;
             if (selected(select, name, '-')) return nj_fail(err, "-m -%s: but %s needs %s", name, set->item[i].name, need.path);
             char whose[300];
@@ -460,7 +469,8 @@ static int add_providers(nj_instances *set, const char *select, nj_error *err)
 static int add_adapters(nj_instances *set, nj_error *err)
 {
     for (uint32_t i = 0; i < set->modules->n; i++)
-        if (is_adapter(set->modules->item[i].module->name) && add(set, set->modules->item[i].module->name, false, err) != NJ_OK)
+        if (set->modules->item[i].module->flags & NJ_MODULE_ADAPTER &&
+            add(set, set->modules->item[i].module->name, false, err) != NJ_OK)
             return -1;
     return 0;
 }
@@ -532,7 +542,8 @@ int nj_instances_choose(nj_instances *set, const nj_modules *modules, nj_setting
                            .log = host_log,
                            .data = host_data,
                            .service = host_service,
-                           .alloc = host_alloc };
+                           .alloc = host_alloc,
+                           .serial = host_serial };
     const nj_sky *sky = nj_service("sky", NJ_SKY_VERSION);
     if (sky) sky->folders(set->data_path); /* catalogues are followed by name, so data() is not enough for them */
     if (check_sections(set, err)) return -1;
@@ -556,7 +567,7 @@ static const char *missing_provider(const nj_instances *set, const nj_instance *
 {
     for (uint32_t k = 0; k < in->n_needs; k++) {
         const char *path = in->need[k].path, *dot = strchr(path, '.');
-        if (in->need[k].flags & NJ_OPTIONAL || !dot) continue;
+        if (in->need[k].flags & NJ_NEED_OPTIONAL || !dot) continue;
         if ((*off = find_off(set, path, (size_t)(dot - path)))) return path;
     }
     return NULL;
@@ -588,7 +599,9 @@ int nj_instances_open(nj_instances *set, const char *select, nj_error *err)
         int64_t start = nj_now_ns();
         begin_set_up(set);
         nj_slot_enter(&nj_slot_set_up, in->name, NJ_PHASE_OPEN);
+        set->opening = in;
         int rc = in->module->open ? in->module->open(&set->host, in->conf, &in->self) : NJ_OK;
+        set->opening = NULL;
         nj_slot_leave(&nj_slot_set_up);
         end_set_up(set, rc != NJ_OK);
         in->cold_start_ns = nj_now_ns() - start;

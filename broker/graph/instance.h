@@ -17,7 +17,7 @@ typedef struct nj_instance {
     const nj_give *give;
     const char *surveys; /* only for packets of these ("ztf, babamul"); NULL or "" = of any */
     uint32_t n_needs, n_gives;
-    bool opened;
+    bool opened, serial;   /* serial: its open() asked for one thread, in the order of the source */
     int64_t cold_start_ns; /* open() */
 } nj_instance;
 
@@ -49,8 +49,9 @@ typedef struct nj_instances {
     uint32_t n_off;
     char said[512]; /* the first complaint of an instance that is being set up: why it is off, if it fails */
     bool setting_up;
-    bool no_memory; /* what is being set up asked for some in vain */
-} nj_instances;     /* zero-initialised */
+    nj_instance *opening; /* whose open() is under way */
+    bool no_memory;       /* what is being set up asked for some in vain */
+} nj_instances;           /* zero-initialised */
 
 /* Chooses the instances: every module without declare() is one; sections [module.NAME] add more and set them up
  * (kind = MODULE; default = 0 keeps it out unless asked for; surveys = LIST: off for packets of others, as a model trained on

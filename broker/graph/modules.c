@@ -31,7 +31,14 @@ enum { MAX_TEXT = 512 };
 static int check(const nj_module *m, const char *from, nj_error *err)
 {
     if (!nj_is_there(m, offsetof(nj_module, need_size))) return nj_fail(err, "%s: its struct nj_module is not there", from);
-    if (m->abi != NJ_ABI) return nj_fail(err, "%s: module ABI %u, this nightjar has %u: compile it again", from, m->abi, NJ_ABI);
+    if (m->abi != NJ_ABI)
+        return nj_fail(err,
+                       "%s: module ABI %u, this nightjar has %u: compile it again with this nightjar's include/ (cc -std=c11 -O2 "
+                       "-fPIC -shared -DNJ_SHARED -I include FILE.c -o FILE.so)%s",
+                       from, m->abi, NJ_ABI,
+                       m->abi == 1 ? "; NJ_OPTIONAL is now NJ_NEED_OPTIONAL, NJ_CANONICAL NJ_GIVE_CANONICAL, NJ_WHOLE_BATCH "
+                                     "NJ_MODULE_WHOLE_BATCH"
+                                   : "");
     if (m->size > sizeof *m || m->need_size > sizeof(nj_need) || m->give_size > sizeof(nj_give) ||
         m->param_size > sizeof(nj_param))
         return nj_fail(err, "%s: compiled for a newer nightjar (module of %u bytes, here %zu)", from, m->size, sizeof *m);

@@ -228,12 +228,12 @@ int nj_replay_cut(nj_replay *r, const nj_replay_options *o, const nj_alerts *ale
     return nj_replay_each(r, first_pass, r) ? nj_fail(err, "out of memory") : 0;
 }
 
-/* As in a run: a module whose random numbers are one stream has answers that depend on the order of all alerts. */
+/* As in a run. */
 static uint32_t threads_for(const nj_replay *r, const nj_replay_options *o)
 {
     const char *serial = o->threads > 1 ? nj_engine_serial(&r->engine) : NULL;
     if (!serial) return o->threads ? o->threads : 1;
-    nj_log(NJ_LOG_INFO, "[module.%s] rng = numpy: one thread", serial);
+    nj_log(NJ_LOG_INFO, "module %s takes alerts in the order of the source: one thread", serial);
     return 1;
 }
 

@@ -3,6 +3,10 @@
 #define NIGHTJAR_ASTRO_H
 #include <math.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define NJ_PI 3.14159265358979323846
 #define NJ_RAD_PER_DEG (NJ_PI / 180.0)
 #define NJ_DEG_PER_RAD (180.0 / NJ_PI)
@@ -60,4 +64,7 @@ static inline nj_dc nj_dc_flux(double mag, double mag_err, double ref_mag, doubl
     return (nj_dc){ positive ? r + d : r - d, sqrt(sd * sd + sr * sr) };
 }
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -6,25 +6,29 @@
 
 #include "nightjar/module.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* The value of a scalar need in a row. */
 static inline double nj_f64_of(const nj_work *w, uint32_t need, uint32_t row)
 {
-    const double *data = w->in[need]->data;
+    const double *data = (const double *)w->in[need]->data;
     return data ? data[row] : NJ_NO_F64;
 }
 static inline int32_t nj_i32_of(const nj_work *w, uint32_t need, uint32_t row)
 {
-    const int32_t *data = w->in[need]->data;
+    const int32_t *data = (const int32_t *)w->in[need]->data;
     return data ? data[row] : NJ_NO_I32;
 }
 static inline uint8_t nj_u8_of(const nj_work *w, uint32_t need, uint32_t row)
 {
-    const uint8_t *data = w->in[need]->data;
+    const uint8_t *data = (const uint8_t *)w->in[need]->data;
     return data ? data[row] : NJ_NO_U8;
 }
 static inline const char *nj_text_of(const nj_work *w, uint32_t need, uint32_t row)
 {
-    const char *const *data = w->in[need]->data;
+    const char *const *data = (const char *const *)w->in[need]->data;
     return data ? data[row] : NJ_NO_STR;
 }
 
@@ -69,4 +73,7 @@ static inline void nj_put_text(const nj_work *w, uint32_t give, uint32_t row, co
     ((const char **)w->out[give])[row] = v;
 }
 
+#ifdef __cplusplus
+}
+#endif
 #endif

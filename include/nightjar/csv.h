@@ -4,6 +4,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { NJ_CSV_COLUMNS = 512 };
 
 /* A reader over bytes that stay where they are. Zero-initialise, set at and end; free with nj_csv_free. */
@@ -22,4 +26,7 @@ void nj_csv_free(nj_csv *csv);
 /* Number of the column of that name in the row last read (a header), or -1. */
 int nj_csv_column(const nj_csv *csv, const char *name);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

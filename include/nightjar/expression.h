@@ -7,6 +7,10 @@
 #define NIGHTJAR_EXPRESSION_H
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { NJ_EXPRESSION_STEPS = 64, NJ_EXPRESSION_DEPTH = 16 };
 
 typedef struct nj_expression_step {
@@ -34,4 +38,7 @@ int nj_expression_compile(nj_expression *e, const char *text, uint32_t n, nj_exp
 /* The value for these columns, [names.n]. */
 double nj_expression_value(const nj_expression *e, const double *column);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

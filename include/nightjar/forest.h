@@ -7,6 +7,10 @@
 
 #include "nightjar/model.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { NJ_FOREST_ROWS = 32, NJ_FOREST_FEATURES = 64, NJ_FOREST_WIDTH = 8 };
 
 typedef struct nj_forest { /* part of self */
@@ -26,8 +30,10 @@ typedef struct nj_forest_rows { /* part of the thread block */
 /* NJ_OK, or with a line in the log what nj_model_open() says, or NJ_ECONF for a model of another shape. */
 static inline int nj_forest_open(nj_forest *forest, const nj_host *host, const char *folder, uint32_t n_features, uint32_t width)
 {
-    *forest =
-        (nj_forest){ .service = host->service(host->opaque, NJ_MODEL_SERVICE, 1), .n_features = n_features, .width = width };
+    memset(forest, 0, sizeof *forest);
+    forest->service = (const nj_model_service *)host->service(host->opaque, NJ_MODEL_SERVICE, 1);
+    forest->n_features = n_features;
+    forest->width = width;
     int rc = nj_model_open(forest->service, host, folder, (const nj_model_options *)0, &forest->model);
     if (rc != NJ_OK) return rc;
     const nj_model_info *info = forest->service->info(forest->model);
@@ -106,4 +112,7 @@ static inline int nj_forest_cuts(const nj_host *host, const char *module, const 
     return NJ_ECONF;
 }
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -9,6 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* --- sorting (sort.c) --- */
 
 /* Sorts ascending; NaN must not be among the values. The C library's qsort may allocate. */
@@ -86,4 +90,7 @@ void nj_flux_features(uint32_t n, const double *mag, const double *mag_err, doub
  * query? NULL counts as "Unknown". */
 bool nj_may_be_extragalactic(const char *otype);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

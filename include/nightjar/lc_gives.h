@@ -4,6 +4,10 @@
 
 #include "nightjar/module.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define NJ_LC_GIVE(b, name, unit, lo, hi, text) { b "_" name, NJ_F64, 1, -1, unit, lo, hi, NAN, 0, b " band: " text },
 /* b: "g"; u: the unit of the values, "mag"; what: their word, "magnitude". In the order of nj_lc_feature_name. */
 #define NJ_LC_GIVES(b, u, what)                                                                                                  \
@@ -40,4 +44,7 @@
     NJ_LC_GIVE(b, "stetson_k", "1", -INFINITY, INFINITY,                                                                         \
                "Stetson's K about the weighted mean; none below 2 points or without spread")
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -15,6 +15,10 @@
 #define NIGHTJAR_MODEL_H
 #include "nightjar/module.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define NJ_MODEL_SERVICE "model"
 enum {
     NJ_MODEL_RANK = 6,  /* axes of a tensor at most */
@@ -102,4 +106,7 @@ static inline int nj_model_open(const nj_model_service *service, const nj_host *
     return *model ? NJ_OK : NJ_ECONF;
 }
 
+#ifdef __cplusplus
+}
+#endif
 #endif

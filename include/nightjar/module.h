@@ -6,7 +6,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NJ_ABI 1u
+#ifdef __cplusplus
+#define NJ_EXTERN_C extern "C"
+extern "C" {
+#else
+#define NJ_EXTERN_C extern
+#endif
+
+#define NJ_ABI 2u /* 2: flags have names of their own (NJ_NEED_, NJ_GIVE_, NJ_MODULE_); surveys; serial() */
 typedef enum { NJ_U8 = 1, NJ_I32, NJ_I64, NJ_F32, NJ_F64, NJ_STR } nj_type;
 typedef enum { NJ_SCALAR = 1, NJ_SERIES, NJ_IMAGE } nj_shape; /* [n] | ragged [n][len_i], packet order | by call, see image() */
 typedef enum {
@@ -40,11 +47,17 @@ typedef enum {
 #define NJ_NO_U8 UINT8_C(255)
 #define NJ_NO_STR ((const char *)0)
 
+/* Flags of a need, of a give, of a module: three sets. */
 enum {
-    NJ_OPTIONAL = 1,  /* need: the column may be absent (survey lacks it, no provider): data == NULL */
-    NJ_CANONICAL = 2, /* give: taken under its own name ("lc.flux"), not prefixed by the instance (survey adapters) */
-    NJ_WHOLE_BATCH = 1
-}; /* module: wants the whole batch in one call (GPU, remote service) */
+    NJ_NEED_OPTIONAL = 1 /* the column may be absent (survey lacks it, no provider): data == NULL */
+};
+enum {
+    NJ_GIVE_CANONICAL = 2 /* taken under its own name ("lc.flux"), not prefixed by the instance (adapters) */
+};
+enum {
+    NJ_MODULE_WHOLE_BATCH = 1, /* wants the whole batch in one call (GPU, remote service) */
+    NJ_MODULE_ADAPTER = 2      /* computes canonical columns of its surveys; runs when somebody needs one of them */
+};
 
 typedef struct {      /* an input column; the host decodes the union of all needs and nothing else */
     const char *path; /* "lc.mag", "lc.mag@r" (one band), "lc.mag@sorted", "stamp.science" (image), "gcvs.type" (another
@@ -111,6 +124,8 @@ typedef struct { /* services for open() and declare(); a table, so that a .so ha
     const void *(*service)(void *opaque, const char *name,
                            uint32_t version);   /* "model", "sky", ...: tables in model.h, sky.h; NULL = not here */
     void *(*alloc)(void *opaque, size_t bytes); /* lives until the instance closes */
+    void (*serial)(void *opaque); /* for open(): this instance's answers depend on the order of all alerts, so
+                              * the run has one thread and takes them in the order of the source */
 } nj_host;
 
 typedef struct {
@@ -138,6 +153,8 @@ typedef struct {
     int (*process_ref)(const void *self, void *thread, const nj_work *w); /* slow plain version, for tests and bench */
     void (*thread_close)(const void *self, void *thread);
     void (*close)(void *self);
+    const char *surveys; /* the only ones whose alerts it can take ("ztf, babamul"); NULL = of any. [module.NAME]
+                              * surveys = LIST says otherwise */
 } nj_module;
 
 #define NJ_HEADER                                                                                                                \
@@ -153,8 +170,8 @@ typedef struct {
 #define NJ_MODULE_SYMBOL_(x) nj_module_##x
 #ifdef NJ_SHARED
 #define NJ_MODULE(x)                                                                                                             \
-    extern const nj_module NJ_MODULE_SYMBOL_(x);                                                                                 \
-    __attribute__((visibility("default"))) const nj_module *nj_module_entry(void);                                               \
+    NJ_EXTERN_C const nj_module NJ_MODULE_SYMBOL_(x);                                                                            \
+    NJ_EXTERN_C __attribute__((visibility("default"))) const nj_module *nj_module_entry(void);                                   \
     const nj_module *nj_module_entry(void)                                                                                       \
     {                                                                                                                            \
         return &NJ_MODULE_SYMBOL_(x);                                                                                            \
@@ -162,7 +179,11 @@ typedef struct {
     const nj_module NJ_MODULE_SYMBOL_(x)
 #else
 #define NJ_MODULE(x)                                                                                                             \
-    extern const nj_module NJ_MODULE_SYMBOL_(x);                                                                                 \
+    NJ_EXTERN_C const nj_module NJ_MODULE_SYMBOL_(x);                                                                            \
     const nj_module NJ_MODULE_SYMBOL_(x)
+#endif
+
+#ifdef __cplusplus
+}
 #endif
 #endif

@@ -7,6 +7,10 @@
 #include "nightjar/model.h"
 #include "nightjar/stamp.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { NJ_NETWORK_ROWS = 8, NJ_NETWORK_FEATURES = 64, NJ_NETWORK_WIDTH = 8 };
 
 typedef struct nj_network { /* part of self */
@@ -29,14 +33,19 @@ typedef struct nj_network_rows { /* part of the thread block */
 static inline int nj_network_open(nj_network *net, const nj_host *host, const char *folder, const char *engine, const char *small,
                                   uint32_t n_features)
 {
-    *net = (nj_network){ .service = host->service(host->opaque, NJ_MODEL_SERVICE, 1), .n_features = n_features };
+    nj_model_options options;
+    memset(net, 0, sizeof *net);
+    memset(&options, 0, sizeof options);
+    options.size = sizeof options;
+    options.engine = engine;
+    net->service = (const nj_model_service *)host->service(host->opaque, NJ_MODEL_SERVICE, 1);
+    net->n_features = n_features;
     if (nj_stamp_small(small) < 0) {
         host->log(host->opaque, 0, "small_stamps = %s: must be boom or kowalski", small);
         return NJ_ECONF;
     }
     net->small = (nj_small_stamp)nj_stamp_small(small);
-    int rc = nj_model_open(net->service, host, folder, &(nj_model_options){ .size = sizeof(nj_model_options), .engine = engine },
-                           &net->model);
+    int rc = nj_model_open(net->service, host, folder, &options, &net->model);
     if (rc != NJ_OK) return rc;
     const nj_model_info *info = net->service->info(net->model);
     net->width = info->width;
@@ -83,10 +92,8 @@ static inline nj_reason nj_network_add(const nj_network *net, nj_network_rows *r
 /* Scores of the rows collected into column `give` (float32: the first output) and their reasons; empties the block. */
 static inline int nj_network_score(const nj_network *net, nj_network_rows *rows, const nj_work *w, uint32_t give, int reference)
 {
-    nj_model_call call = { .n_rows = rows->n,
-                           .input = (const void *const[]){ rows->triplet, rows->features },
-                           .out = rows->out,
-                           .reference = (uint32_t)reference };
+    const void *const input[] = { rows->triplet, rows->features };
+    nj_model_call call = { .n_rows = rows->n, .input = input, .out = rows->out, .reference = (uint32_t)reference };
     int rc = rows->n ? net->service->predict(net->model, rows->thread, &call) : NJ_OK;
     for (uint32_t i = 0; rc == NJ_OK && i < rows->n; i++) {
         double score = rows->out[(size_t)i * net->width];
@@ -126,4 +133,7 @@ static inline void nj_network_self_thread_close(const void *self, void *block)
     nj_network_thread_close((const nj_network *)self, (nj_network_rows *)block);
 }
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -10,6 +10,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* --- instruction sets (isa.c) --- */
 
 typedef enum { NJ_ISA_PORTABLE, NJ_ISA_AVX2, NJ_ISA_AVX512, NJ_ISAS } nj_isa;
@@ -180,4 +184,7 @@ int nj_elephant_fill(const nj_elephant *geometry, nj_elephant_work *work, const 
                      const nj_elephant_key *key);
 double nj_elephant_ks_wide(const nj_elephant *geometry, nj_elephant_work *work, const nj_elephant_key *key);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -11,6 +11,10 @@
 #define NIGHTJAR_REMOTE_H
 #include "nightjar/module.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum {
     NJ_REMOTE_COLUMNS = 8,      /* most columns of one catalogue */
     NJ_REMOTE_TITLE_BYTES = 64, /* of a column's title, with its NUL */
@@ -63,4 +67,7 @@ void nj_remote_ask(nj_remote *r, nj_remote_place *place, uint32_t n, double budg
 /* Stops and joins the thread; NULL is allowed. */
 void nj_remote_close(nj_remote *r);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -14,6 +14,10 @@
 #define NIGHTJAR_SKY_H
 #include "nightjar/module.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define NJ_SKY_VERSION 1u
 
 typedef struct nj_sky_catalog nj_sky_catalog; /* a file that is followed */
@@ -101,4 +105,8 @@ typedef struct nj_sky {
     /* open() that says why not: NJ_ENO_CATALOG when there is no such file, NJ_ECONF when there is one that is wrong. */
     int (*try_open)(const char *path, nj_sky_catalog **cat, char *why, size_t why_size);
 } nj_sky;
+
+#ifdef __cplusplus
+}
+#endif
 #endif

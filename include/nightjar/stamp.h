@@ -6,6 +6,10 @@
 #include "nightjar/module.h"
 #include "nightjar/num.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 enum { NJ_STAMP_SIDE = 63, NJ_TRIPLET = NJ_STAMP_SIDE * NJ_STAMP_SIDE * 3 };
 
 /* What becomes of a stamp that is smaller than 63 x 63 (an alert near the edge of the detector). */
@@ -35,4 +39,7 @@ nj_reason nj_stamp_plane(const nj_image *image, nj_small_stamp rule, uint32_t si
  * Notes:    the reason is that of the first stamp without a plane; every instruction set gives the same bits. */
 nj_reason nj_stamp_triplet(nj_isa isa, const nj_image *const image[3], nj_small_stamp rule, uint32_t side, float *triplet);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -71,7 +71,7 @@ def compile_probe(needs, gives=GIVE, name="probe"):
 
 def needs():
     cases = [("a wrong unit, with both units", '"lc.mag", NJ_F64, NJ_SERIES, "nJy", 0', ["it asks nJy, lc.mag is mag"]),
-             ("a wrong unit of an optional need", '"lc.mag", NJ_F64, NJ_SERIES, "nJy", NJ_OPTIONAL', ["it asks nJy, lc.mag is mag"]),
+             ("a wrong unit of an optional need", '"lc.mag", NJ_F64, NJ_SERIES, "nJy", NJ_NEED_OPTIONAL', ["it asks nJy, lc.mag is mag"]),
              ("a wrong unit of a view", '"lc.mag@r", NJ_F64, NJ_SERIES, "nJy", 0', ["it asks nJy, lc.mag is mag"]),
              ("a wrong unit of another module's output", '"hostless.ks_science", NJ_F64, NJ_SCALAR, "mag", 0', ["it asks mag", "hostless.ks_science is 1"]),
              ("a wrong path", '"lc.magg", NJ_F64, NJ_SERIES, "mag", 0', ["did you mean 'lc.mag'"]),
@@ -95,7 +95,7 @@ def needs():
     r = run("--module-path", "probe.so", "-m", "probe")
     ok("probe gives no answers on survey ztf" in r.stderr and "text and number" in r.stderr, "a raw path of another type: the reason, without -v", r.stderr)
     compile_probe('{ "lc.mag@g", NJ_F64, NJ_SERIES, "mag", 0 }, { "mag", NJ_F32, NJ_SCALAR, "mag", 0 }, '
-                  '{ "ra", NJ_F64, NJ_SCALAR, "rad", 0 }, { "nobody.here", NJ_STR, NJ_SCALAR, "", NJ_OPTIONAL },')
+                  '{ "ra", NJ_F64, NJ_SCALAR, "rad", 0 }, { "nobody.here", NJ_STR, NJ_SCALAR, "", NJ_NEED_OPTIONAL },')
     r = run("--module-path", "probe.so", "-m", "probe")
     ok(r.returncode == 0, "right needs, a linear unit and an optional one of nobody are fine", r.stderr)
 
@@ -105,7 +105,7 @@ def gives():
     give = '{ "%s", NJ_I32, 1, -1, "1", 0, 9, NAN, %s, "a number" },'
     for name, gives_, words in [("twice", GIVE + GIVE, ["'n' twice"]), ("a blank", give % ("n points", 0), ["[a-z][a-z0-9_]*"]),
                                 ("a capital", give % ("N", 0), ["[a-z][a-z0-9_]*"]), ("reason", give % ("reason", 0), ["reason"]),
-                                ("a base column", give % ("mag", "NJ_CANONICAL"), ["mag"])]:
+                                ("a base column", give % ("mag", "NJ_GIVE_CANONICAL"), ["mag"])]:
         compile_probe(need, gives_)
         refused(f"an output: {name}", ["module probe gives", *words], "--module-path", "probe.so", "-m", "probe")
     compile_probe(need)

@@ -103,7 +103,7 @@ static void tables_are_complete(void **state)
     if (in->n_gives == 0) fail_msg("gives nothing");
     for (uint32_t k = 0; k < in->n_gives; k++) {
         const nj_give *g = &in->give[k];
-        if (!(g->flags & NJ_CANONICAL) && !is_name(g->name)) fail_msg("give %s: not [a-z][a-z0-9_]*", g->name);
+        if (!(g->flags & NJ_GIVE_CANONICAL) && !is_name(g->name)) fail_msg("give %s: not [a-z][a-z0-9_]*", g->name);
         if (!g->unit || !g->doc || strlen(g->doc) < 4) fail_msg("give %s: no unit or no sentence", g->name);
         if (g->type < NJ_U8 || g->type > NJ_STR) fail_msg("give %s: no type", g->name);
         if (g->type != NJ_STR && !(g->lo <= g->hi)) fail_msg("give %s: no valid range", g->name);
@@ -509,7 +509,7 @@ static void reference_row(const nj_instance *in, host_thread *t, const nj_csv *c
             fill_scalar(&b, k, csv->cell[c]);
     }
     for (uint32_t k = 0; k < in->n_needs; k++)
-        if (!b.col[k].data && !(in->need[k].flags & NJ_OPTIONAL) && in->need[k].shape != NJ_IMAGE) build_need(&b, k);
+        if (!b.col[k].data && !(in->need[k].flags & NJ_NEED_OPTIONAL) && in->need[k].shape != NJ_IMAGE) build_need(&b, k);
     reset_outputs(&b);
     assert_int_equal(call_all(&b, t, in->module->process, 1), NJ_OK);
     for (uint32_t c = 0; c < csv->n; c++)
