@@ -6,6 +6,7 @@
 #include "../base/error.h"
 #include "../base/settings.h"
 #include "../batch/batch.h"
+#include "map.h"
 
 typedef struct nj_decoder nj_decoder; /* schema cache and survey maps; one per run, shared by all threads */
 typedef struct nj_schema nj_schema;   /* one writer schema with its survey; lives as long as the decoder */
@@ -18,6 +19,9 @@ bool nj_decoder_knows(const nj_decoder *decoder, const char *path);
 
 /* The surveys that have a map, each once; their number, at most cap. */
 uint32_t nj_decoder_surveys(const nj_decoder *decoder, const char **name, uint32_t cap);
+
+/* The k-th survey that has a map, and what the map says of it; NULL behind the last. */
+const nj_survey_facts *nj_decoder_facts(const nj_decoder *decoder, uint32_t k, const char **survey);
 
 /* A column that packets of a survey can give. */
 typedef struct nj_offer {
@@ -45,8 +49,9 @@ bool nj_schema_nearest(const nj_schema *schema, const char *path, char *near, si
 /* A whole datum as JSON, field by field as it stands in the packet; bytes as {"bytes": N, "hex": the few}. -1: the bytes are no
  * such datum, or memory is short. */
 int nj_datum_json(const nj_schema *schema, const uint8_t *datum, size_t size, nj_buffer *out);
-const char *nj_schema_survey(const nj_schema *schema); /* "ztf" */
-const char *nj_schema_name(const nj_schema *schema);   /* "ztf.alert 3.3", for messages */
+const char *nj_schema_survey(const nj_schema *schema);           /* "ztf" */
+const nj_survey_facts *nj_schema_facts(const nj_schema *schema); /* what the survey's map says of time, programmes */
+const char *nj_schema_name(const nj_schema *schema);             /* "ztf.alert 3.3", for messages */
 
 /* A reader of one chunk. Used by one thread; hold the chunk as long as it is open. Zero-initialise; the work areas
  * (inflated blocks, stamp buffers) stay for the next chunk until nj_cursor_free. */

@@ -242,7 +242,7 @@ static void tell_unseen(nj_decoder *d, uint32_t id, const nj_schema *schema)
     nj_error err;
     size_t size;
     uint32_t newest = nj_schema_newest_builtin();
-    const char *text = id > newest && !strcmp(schema->map->survey, "lsst") ? nj_schema_builtin(newest, &size) : NULL;
+    const char *text = id > newest && schema->map->facts.builtin_schemas ? nj_schema_builtin(newest, &size) : NULL;
     const nj_schema *known = text ? nj_decoder_schema(d, (const uint8_t *)text, size, NULL, &err) : NULL;
     if (known) nj_schema_tell_change(id, known, schema);
 }
@@ -272,15 +272,19 @@ static const nj_id *add_id(nj_decoder *d, uint32_t id, const nj_schema *schema, 
     return first ? first : entry;
 }
 
-/* Do we know, apart from the id itself, that these packets are LSST's? Ids of other streams mean something else. */
-static bool is_lsst(const nj_decoder *d, const char *topic)
+/* The survey whose ids the built-in layouts have, when something apart from the id says that these packets are its; else NULL. Ids
+ * of other streams mean something else. */
+static const nj_map *map_of_builtin(const nj_decoder *d, const char *topic)
 {
-    const nj_map *map = map_named(d, "lsst");
-    if (!strcmp(d->conf.survey, "lsst")) return true;
-    for (uint32_t k = 0; topic && map && k < map->n_rules; k++)
-        for (uint32_t i = 0; map->rule[k].kind == NJ_RULE_TOPIC && i < map->rule[k].n; i++)
-            if (!fnmatch(map->rule[k].word[i], topic, 0)) return true;
-    return false;
+    for (uint32_t m = 0; m < d->n_maps; m++) {
+        const nj_map *map = d->map[m];
+        if (!map->facts.builtin_schemas) continue;
+        if (!strcmp(d->conf.survey, map->survey)) return map;
+        for (uint32_t k = 0; topic && k < map->n_rules; k++)
+            for (uint32_t i = 0; map->rule[k].kind == NJ_RULE_TOPIC && i < map->rule[k].n; i++)
+                if (!fnmatch(map->rule[k].word[i], topic, 0)) return map;
+    }
+    return NULL;
 }
 
 /* The schema text of an id, to be freed; *keep: worth the cache on disk. NULL with err. */
@@ -288,7 +292,7 @@ static char *text_of_id(const nj_decoder *d, uint32_t id, const char *topic, siz
 {
     size_t n = 0;
     const char *builtin = nj_registry_allows_builtin(d->registry) ? nj_schema_builtin(id, &n) : NULL;
-    bool lsst = builtin && is_lsst(d, topic);
+    bool lsst = builtin && map_of_builtin(d, topic);
     char name[16];
     snprintf(name, sizeof name, "%u", id);
     char *text = nj_registry_get(d->registry, name, !lsst, size, err);
@@ -454,6 +458,18 @@ void nj_decoder_free(nj_decoder *d)
 }
 
 /* --- what a schema offers ---------------------------------------------------------------------------------------- */
+
+const nj_survey_facts *nj_decoder_facts(const nj_decoder *d, uint32_t k, const char **survey)
+{
+    if (k >= d->n_maps) return NULL;
+    *survey = d->map[k]->survey;
+    return &d->map[k]->facts;
+}
+
+const nj_survey_facts *nj_schema_facts(const nj_schema *schema)
+{
+    return &schema->map->facts;
+}
 
 const char *nj_schema_survey(const nj_schema *schema)
 {

@@ -278,6 +278,59 @@ static int read_match(reader *r)
     return 0;
 }
 
+enum { TAI_MINUS_UTC_S = 37 }; /* since 2017 */
+
+/* time utc|tai start|mid|end SECONDS: the scale of jd, which moment of an exposure it is, and how long one lasts */
+static int read_time(reader *r)
+{
+    static const char *const scale[] = { "utc", "tai" }, *const ref[] = { "start", "mid", "end" };
+    static const char *const said[] = { "UTC", "TAI" }, *const moment[] = { "start of exposure", "mid-exposure",
+                                                                            "end of exposure" };
+    static const double part[] = { 1, 0.5, 0 };
+    nj_survey_facts *f = &r->map->facts;
+    size_t s = 0, k = 0;
+    char *end = NULL;
+    while (s < 2 && strcmp(r->token[1].text, scale[s])) s++;
+    while (k < 3 && strcmp(r->token[2].text, ref[k])) k++;
+    double seconds = strtod(r->token[3].text, &end);
+    if (s == 2) return bad(r, "the scale of time is utc or tai, not", r->token[1].text);
+    if (k == 3) return bad(r, "jd is start, mid or end of an exposure, not", r->token[2].text);
+    if (*end || !(seconds >= 0 && seconds <= 86400)) return bad(r, "an exposure lasts 0 to 86400 s, not", r->token[3].text);
+    f->has_time = true;
+    f->exposure_end_s = part[k] * seconds - (s == 1 ? TAI_MINUS_UTC_S : 0);
+    f->scale = said[s];
+    f->moment = moment[k];
+    return 0;
+}
+
+/* public ID...: the observing programmes (column programid) whose alerts anybody may see */
+static int read_public(reader *r)
+{
+    nj_survey_facts *f = &r->map->facts;
+    f->n_programs = 0;
+    if (r->n - 1 > NJ_PUBLIC_PROGRAMS) return bad(r, "more public programmes than a map may have", NULL);
+    for (uint32_t i = 1; i < r->n; i++) {
+        char *end;
+        f->programs[f->n_programs++] = strtoll(r->token[i].text, &end, 10);
+        if (end == r->token[i].text || *end) return bad(r, "the number of a programme is not", r->token[i].text);
+    }
+    return 0;
+}
+
+/* A directive has the form of none of the columns: no '='. 1 = it is none. */
+static int read_fact(reader *r)
+{
+    const char *first = r->token[0].text;
+    for (uint32_t i = 1; i < r->n; i++)
+        if (strchr(r->token[i].text, '=')) return 1;
+    if (!strcmp(first, "time")) return r->n == 4 ? read_time(r) : bad(r, "time SCALE REF SECONDS has three words", NULL);
+    if (!strcmp(first, "public")) return r->n > 1 ? read_public(r) : bad(r, "public names no programme", NULL);
+    if (strcmp(first, "schemas")) return 1;
+    if (r->n != 2 || strcmp(r->token[1].text, "builtin")) return bad(r, "schemas can only be builtin", NULL);
+    r->map->facts.builtin_schemas = true;
+    return 0;
+}
+
 static int read_line(reader *r)
 {
     if (r->n == 0) return 0;
@@ -293,6 +346,8 @@ static int read_line(reader *r)
     if (!r->map->survey) return bad(r, "the first line must be 'survey NAME', not", first);
     if (!strcmp(first, "match")) return read_match(r);
     if (!strcmp(first, "series")) return read_series(r);
+    int fact = read_fact(r);
+    if (fact <= 0) return fact;
     return read_column(r);
 }
 

@@ -67,9 +67,22 @@ typedef struct nj_map_rule {
     uint32_t n;
 } nj_map_rule;
 
+enum { NJ_PUBLIC_PROGRAMS = 8 };
+
+/* What its packets do not say of themselves: directives of the map. */
+typedef struct nj_survey_facts {
+    bool has_time;                        /* time SCALE REF SECONDS: what jd is */
+    double exposure_end_s;                /* jd + so many seconds = end of the exposure, UTC */
+    const char *scale, *moment;           /* "UTC", "start of exposure": for people; NULL = the map does not say */
+    int64_t programs[NJ_PUBLIC_PROGRAMS]; /* public ID...: values of programid that anybody may see; of others only with leave */
+    uint32_t n_programs;                  /* 0 = all are public */
+    bool builtin_schemas;                 /* schemas builtin: ids are those of the layouts in the binary */
+} nj_survey_facts;
+
 typedef struct nj_map {
     nj_arena arena;
     const char *survey;
+    nj_survey_facts facts;
     nj_map_rule *rule;
     nj_map_group *group;
     nj_map_column *column;

@@ -36,6 +36,7 @@ typedef struct field_source {
 /* One survey's graph, whose layout.owner it is, and which of its columns each field reads. */
 typedef struct survey {
     nj_graph *graph;
+    const nj_survey_facts *facts;
     uint32_t *column;         /* [n_fields] column number; NJ_NO_COLUMN: no answer, or not of the field's type */
     int32_t *reason;          /* [n_fields] step whose reason it is, or -1 */
     uint32_t jd, lc_jd;       /* columns of the alert's and its light curve's times, or NJ_NO_COLUMN */

@@ -63,6 +63,15 @@ static int begin_sinks(out *o)
 
 enum { ROW_EMIT, ROW_FILTERED, ROW_DUPLICATE, ROW_RETURNED, ROW_REFUSED };
 
+/* May topics show the alerts of this programme to anybody? */
+static bool is_public(const nj_survey_facts *facts, const nj_col *programid, uint32_t row)
+{
+    if (!facts->n_programs) return true;
+    for (uint32_t k = 0; programid->data && k < facts->n_programs; k++)
+        if (((const int32_t *)programid->data)[row] == facts->programs[k]) return true;
+    return false;
+}
+
 static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint8_t *fate)
 {
     run *r = o->r;
@@ -76,14 +85,12 @@ static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint
     if (!r->n_topics) return 0;
     const char **names = nj_arena_zalloc(&b->arena, (b->n + 1) * sizeof *names);
     const nj_col *programid = &o->value[r->programid_field];
-    int ztf = !strcmp(s->graph->layout.survey, "ztf");
     if (!names) return -1;
     for (uint32_t t = 0; t < r->n_topics; t++) {
         if (nj_filter_run(r->topic[t].filter, rows, &lc, o->pass, &err)) return sink_fails(r, &err), -1;
         for (uint32_t k = 0; k < rows->n; k++) {
             uint32_t i = rows->row[k];
-            int private = ztf && !r->conf.private_topics && (!programid->data || ((const int32_t *)programid->data)[i] != 1);
-            if (!o->pass[k] || private) continue;
+            if (!o->pass[k] || (!r->conf.private_topics && !is_public(s->facts, programid, i))) continue;
             names[i] = names[i] ? nj_arena_printf(&b->arena, "%s,%s", names[i], r->topic[t].name) : r->topic[t].name;
             if (!names[i]) return -1;
         }
@@ -230,14 +237,14 @@ static pending *add_pending(out *o)
     return &o->pending[o->n_pending++];
 }
 
-/* When the exposure of a row ended, in ms since 1970: ZTF's jd is its start (UTC, 30 s), LSST's its middle (TAI). 0 = not known. */
+/* When the exposure of a row ended, in ms since 1970; 0 = not known: no time, or the survey's map does not say what jd is. */
 static int64_t exposure_end_ms(const out *o, const survey *s, uint32_t row)
 {
     const nj_col *jd = &o->value[o->r->jd_field];
-    if (!s || !jd->data) return 0;
+    if (!s || !s->facts->has_time || !jd->data) return 0;
     double t = (((const double *)jd->data)[row] - 2440587.5) * 86400e3;
     if (!(t > 0 && t < 1e14)) return 0;
-    return (int64_t)t + (!strcmp(s->graph->layout.survey, "lsst") ? 15000 - 37000 : 30000);
+    return (int64_t)t + (int64_t)(s->facts->exposure_end_s * 1000);
 }
 
 /* A live stream's alerts are hours old at most; a replay's are not, and their latency to the sky means nothing. */

@@ -172,6 +172,24 @@ static void add_catalog_hash(void *opaque, const nj_sky_served *s)
     add_metadata(opaque, "catalog.", slash ? slash + 1 : s->path, s->hash);
 }
 
+/* What jd is in each survey, as the maps say. */
+static void add_times(metadata_list *list)
+{
+    nj_buffer scale = { 0 }, moment = { 0 };
+    const nj_survey_facts *facts;
+    const char *name;
+    for (uint32_t k = 0; (facts = nj_decoder_facts(list->r->engine.decoder, k, &name)) != NULL; k++) {
+        if (!facts->has_time) continue;
+        nj_buffer_printf(&scale, "%s %s %s", scale.n ? "," : "jd as published:", name, facts->scale);
+        nj_buffer_printf(&moment, "%s %s %s", moment.n ? "," : "jd as published:", name, facts->moment);
+    }
+    if (scale.failed || moment.failed) list->failed = true;
+    if (scale.n) add_metadata(list, "time_", "scale", scale.data);
+    if (moment.n) add_metadata(list, "time_", "ref", moment.data);
+    nj_buffer_free(&scale);
+    nj_buffer_free(&moment);
+}
+
 /* Provenance: once in the files' metadata and in the report. */
 static int make_metadata(run *r)
 {
@@ -179,8 +197,7 @@ static int make_metadata(run *r)
     metadata_list list = { .r = r };
     snprintf(text, sizeof text, "%s (%s)", nj_version, nj_revision);
     add_metadata(&list, "nightjar.", "version", text);
-    add_metadata(&list, "time_", "scale", "jd as published: ZTF UTC, LSST TAI");
-    add_metadata(&list, "time_", "ref", "jd as published: ZTF start of exposure, LSST mid-exposure");
+    add_times(&list);
     for (uint32_t i = 0; i < r->engine.instances.n; i++) {
         const nj_instance *in = &r->engine.instances.item[i];
         snprintf(text, sizeof text, "%s %s", in->module->name, in->module->version);

@@ -203,6 +203,7 @@ static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
     if (!s->schema) return nj_fail(err, "out of memory"), free_survey(s), NULL;
     s->schema[s->n_schemas++] = schema;
     s->graph->layout.owner = s;
+    s->facts = nj_schema_facts(schema);
     s->jd = column_of(s->graph, "jd", NJ_F64);
     s->lc_jd = column_of(s->graph, "lc.jd", NJ_F64);
     s->all_off = tell_what_is_silent(r, s->graph);

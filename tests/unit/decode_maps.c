@@ -200,6 +200,13 @@ static void wrong_maps_name_file_and_line(void **state)
     static const struct {
         const char *map, *says;
     } bad[] = { { "candid i64 = a\n", "x.map:1: the first line must be 'survey NAME'" },
+                { "survey s\ntime gps start 30\n", "x.map:2: the scale of time is utc or tai, not 'gps'" },
+                { "survey s\ntime utc middle 30\n", "jd is start, mid or end of an exposure, not 'middle'" },
+                { "survey s\ntime utc mid soon\n", "an exposure lasts 0 to 86400 s, not 'soon'" },
+                { "survey s\ntime utc mid\n", "time SCALE REF SECONDS" },
+                { "survey s\npublic one\n", "the number of a programme is not 'one'" },
+                { "survey s\npublic\n", "public names no programme" },
+                { "survey s\nschemas mine\n", "schemas can only be builtin" },
                 { "survey x\ncandid i65 = a\n", "x.map:2: no 'name type [unit] = path'" },
                 { "survey x\ncandid i64 a\n", "x.map:2: no 'name type" },
                 { "survey x\nmag f64 mag = a scale big\n", "no number: 'big'" },
@@ -228,11 +235,35 @@ static void wrong_maps_name_file_and_line(void **state)
     rmdir(folder);
 }
 
+/* What the packets do not say: read, absent, and a column that has the name of a directive. */
+static void facts_of_a_survey(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *map;
+        bool has_time;
+        double end_s;
+        uint32_t n_programs;
+    } want[] = { { "survey s\ntime utc start 30\n", true, 30, 0 },   { "survey s\ntime utc mid 30\npublic 1 7\n", true, 15, 2 },
+                 { "survey s\ntime tai end 15.5\n", true, -37, 0 },  { "survey s\ntime tai mid 30\n", true, -22, 0 },
+                 { "survey s\ntime f64 d = a.time\n", false, 0, 0 } };
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        nj_error err = { "" };
+        nj_map *map = nj_map_read("x.map", want[i].map, &err);
+        if (!map) fail_msg("%s: %s", want[i].map, err.text);
+        assert_int_equal(map->facts.has_time, want[i].has_time);
+        assert_true(map->facts.exposure_end_s == want[i].end_s);
+        assert_int_equal(map->facts.n_programs, want[i].n_programs);
+        nj_map_free(map);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_map_and_all_it_can_say),
         cmocka_unit_test(wrong_maps_name_file_and_line),
+        cmocka_unit_test(facts_of_a_survey),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
