@@ -152,16 +152,28 @@ static json_t *readable(const char *text)
     return json;
 }
 
+/* -1: memory is short. text NULL: no such key. */
+static int set_text(json_t *object, const char *key, const char *text)
+{
+    return text ? json_object_set_new(object, key, readable(text)) : 0;
+}
+
+/* NULL: memory is short. */
 static json_t *column_list(const nj_field *field, uint32_t n_fields)
 {
     json_t *list = json_array();
-    for (uint32_t f = 0; f < n_fields; f++) {
-        json_t *item = json_pack("{s:o, s:s, s:s*, s:s*}", "key", readable(field[f].key), "type",
-                                 field[f].text ? "str" : nj_type_name(field[f].type), "unit", field[f].unit, "doc", field[f].doc);
-        if (item && field[f].width != 1) json_object_set_new(item, "width", json_integer(field[f].width));
-        json_array_append_new(list, item);
+    int bad = 0;
+    for (uint32_t f = 0; f < n_fields && !bad; f++) {
+        json_t *item = json_object();
+        bad = set_text(item, "key", field[f].key);
+        bad |= set_text(item, "type", field[f].text ? "str" : nj_type_name(field[f].type));
+        bad |= set_text(item, "unit", field[f].unit);
+        bad |= set_text(item, "doc", field[f].doc);
+        if (field[f].width != 1) bad |= json_object_set_new(item, "width", json_integer(field[f].width));
+        bad |= json_array_append_new(list, item);
     }
-    return list;
+    if (bad) json_decref(list);
+    return bad ? NULL : list;
 }
 
 /* PATH.meta.json: {"columns": [...], "runs": [{key: value, ...}, ...]}, one entry in runs per run that wrote to the file. */
@@ -183,13 +195,16 @@ static int write_metadata(const ndjson *s, const nj_field *field, uint32_t n_fie
         runs = json_array();
     }
     json_t *run = json_object();
-    for (; metadata && metadata->key; metadata++) json_object_set_new(run, metadata->key, readable(metadata->value));
-    json_array_append_new(runs, run);
+    int short_of = 0;
+    for (; metadata && metadata->key; metadata++) short_of |= set_text(run, metadata->key, metadata->value);
+    short_of |= json_array_append_new(runs, run);
     json_t *all = json_object();
-    json_object_set_new(all, "columns", column_list(field, n_fields));
-    json_object_set_new(all, "runs", runs);
+    short_of |= json_object_set_new(all, "columns", column_list(field, n_fields));
+    short_of |= json_object_set_new(all, "runs", runs);
     /* a new file and a rename: a reader never sees half of it */
-    if (json_dump_file(all, fresh, JSON_INDENT(1)) || rename(fresh, path)) {
+    if (short_of)
+        rc = nj_fail(err, "%s: out of memory", path);
+    else if (json_dump_file(all, fresh, JSON_INDENT(1)) || rename(fresh, path)) {
         rc = nj_fail(err, "%s: cannot be written: %s", path, strerror(errno));
         unlink(fresh);
     }
