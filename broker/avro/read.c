@@ -94,8 +94,7 @@ static const uint8_t *items(nj_datum_reader *r, const nj_op *op, const uint8_t *
 {
     const uint16_t *group = op->n ? &r->plan->array_group[2 * op->a] : NULL;
     for (uint32_t k = 0; k < op->n; k++)
-        if (nj_datum_reserve(r, group[2 * k],
-                              r->index[NJ_AT_GROUP + group[2 * k]] + n + r->plan->group[group[2 * k]].n_single)) {
+        if (nj_datum_reserve(r, group[2 * k], r->index[NJ_AT_GROUP + group[2 * k]] + n + r->plan->group[group[2 * k]].n_single)) {
             r->reason = NULL;
             return NULL;
         }
@@ -333,8 +332,8 @@ static inline const uint8_t *skip_opt(nj_datum_reader *r, const nj_op *op, const
 }
 
 /* n numbers or strings, each in a union with null or not. Called with constants, so that each sort has its own loop. */
-static inline __attribute__((always_inline)) const uint8_t *skip_many(nj_datum_reader *r, const nj_op *op, const uint8_t *p, bool opt,
-                                                                      bool strings)
+static inline __attribute__((always_inline)) const uint8_t *skip_many(nj_datum_reader *r, const nj_op *op, const uint8_t *p,
+                                                                      bool opt, bool strings)
 {
     uint32_t n = op->n;
     uint8_t some = op->tag;
