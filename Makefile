@@ -1,9 +1,10 @@
 # nightjar - one Makefile, wildcards only: a new file needs no edit here.
 #   make          ./nightjar             make demo     install what is missing, build, run a simulated night
 #   make test     all tests              make check    format, lint, include test
-#   make test-timing  what only a clock can tell (it judges this machine, and gates nothing)
+#   make test-timing  tests that need a clock (they judge this machine, and gate nothing)
 #   make sanitize tests under ASan+UBSan, threaded ones under TSan
 #   make man      pages for man and completion for shells, into build/man
+#   make compile_commands  build/compile_commands.json, for clangd
 #   make picture  who includes whom, into README.md     make figures   the pictures of the documents
 .DEFAULT_GOAL := all
 V ?= 0
@@ -46,7 +47,7 @@ timings := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/timing/
 fuzzbin := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
 soobj   := $(patsubst modules/%.c,$(BUILD)/so/%.so,$(modules))
 
-.PHONY: all demo test test-timing timingbins check sanitize bench man install clean deps so testbins onnxruntime soak fuzz picture figures FORCE
+.PHONY: all demo test test-timing timingbins check sanitize bench man install clean deps so testbins onnxruntime soak fuzz picture figures compile_commands FORCE
 all: $(BIN)
 
 $(BUILD)/%.c.o: %.c
@@ -156,6 +157,11 @@ fuzz:
 	@tests/fuzz/run
 picture:
 	@tests/picture
+compile_commands:
+	@mkdir -p build
+	@{ sep='['; for f in $(filter %.c,$(src)) $(modules) $(kit) $(tests) $(wildcard tests/fuzz/*.c tests/timing/*.c); do printf \
+	'%s\n{"directory": "%s", "file": "%s", "command": "%s -std=c11 %s -DNJ_VERSION=__FILE__ -DNJ_FLAGS=__FILE__ -I. -I/usr/include/libxml2 -c %s"}' \
+	"$$sep" '$(CURDIR)' "$$f" '$(CC)' '$(COMMON) $(WARN)' "$$f"; sep=,; done; echo ']'; } > build/compile_commands.json
 figures: all
 	@perf/figures
 onnxruntime:

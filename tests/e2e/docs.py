@@ -31,6 +31,9 @@ NOT_RUN = [
     (r"^make demo$", "installs packages; it is what continuous integration runs in a fresh machine"),
     (r"^make test$", "this test is part of it"),
     (r"^make onnxruntime$", "downloads 15 MB"),
+    (r"^gdb ", "gdb is not among the packages that tests install; each was run by hand"),
+    (r"^\(ulimit -c", "it shows a crash"),
+    (r"^LD_PRELOAD=\S*\(cc -print", "it needs build/release/nightjar-pieces beside it"),
     (r"^curl .*ztf\.uw\.edu", "gigabytes from the survey's archive; night.tar.gz is a simulated one"),
 ]
 LIVE = re.compile(r"nightjar run '?kafka://(?!.*until=)")  # goes on until it is interrupted
@@ -267,7 +270,7 @@ def inline(names):
             for w in words[1:]:
                 if re.match(r"--?[a-z]", w) and not re.search(r"(?<![\w-])" + re.escape(w.split("=")[0]) + r"(?![\w-])", help_text):
                     bad.append(f"{name}: nightjar {command}: no option {w}")
-        for target in re.findall(r"`make ([a-z]+)[^`]*`", text):
+        for target in re.findall(r"`make ([a-z_-]+)[^`]*`", text):
             if not re.search(rf"^{target}:", open(os.path.join(ROOT, "Makefile")).read(), re.M):
                 bad.append(f"{name}: make {target}: no such target")
         for link in re.findall(r"\]\(([^)#:]+)[^):]*\)", text):
