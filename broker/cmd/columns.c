@@ -128,7 +128,7 @@ static const char *with_adapters(list *all, const nj_engine *e, const char *name
     for (uint32_t i = 0; i < e->instances.n; i++)
         for (uint32_t k = 0; k < e->instances.item[i].n_gives; k++) {
             const nj_give *g = &e->instances.item[i].give[k];
-            if (g->flags & NJ_CANONICAL && !strcmp(g->name, name))
+            if (g->flags & NJ_GIVE_CANONICAL && !strcmp(g->name, name))
                 nj_buffer_printf(&b, "%s%s", n++ ? ", " : "; computed where packets lack it, by ", e->instances.item[i].name);
         }
     const char *text = n ? nj_arena_text(&all->arena, b.data, b.n) : doc;
@@ -168,7 +168,7 @@ static void add_instance(list *all, const nj_instance *in)
 {
     for (uint32_t k = 0; k < in->n_gives; k++) {
         const nj_give *g = &in->give[k];
-        bool canonical = g->flags & NJ_CANONICAL;
+        bool canonical = g->flags & NJ_GIVE_CANONICAL;
         if (canonical && has(all, g->name)) continue;
         const char *group = canonical ? "of the survey's maps" : nj_arena_printf(&all->arena, "of module %s", in->name),
                    *name = nj_arena_printf(&all->arena, canonical ? "%.0s%s" : "%s.%s", in->name, g->name);

@@ -138,7 +138,7 @@ static const nj_module *module_of(const nj_modules *modules, nj_settings *s, con
     char section_name[128];
     snprintf(section_name, sizeof section_name, "module.%s", name);
     const char *kind = nj_settings_get(s, section_name, "kind");
-    const nj_module_entry *e = nj_modules_find(modules, kind ? kind : name);
+    const nj_loaded_module *e = nj_modules_find(modules, kind ? kind : name);
     return e ? e->module : NULL;
 }
 

@@ -137,7 +137,7 @@ def kinds():
     reference = """#include "nightjar/module.h"
 static int reference(const void *self, void *thread, const nj_work *w) { for (uint32_t k = 0; k < w->n; k++) ((double *)w->out[0])[w->row[k]] = 5; return NJ_OK; }
 """
-    for flags in ("0", "NJ_WHOLE_BATCH"):
+    for flags in ("0", "NJ_MODULE_WHOLE_BATCH"):
         so = module("kinds", NEEDS='{ "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 }, { 0 }', GIVES=gives, ROW=row, MORE=f".flags = {flags}")
         r = run(so, "kinds", "-q", "-o", "ndjson:kinds.ndjson", "--overwrite", "--report", "kinds.json", "-D", "run.batch_rows=20")
         bad = [x for x in rows("kinds.ndjson") if x["kinds.reason"] == "failed"]
