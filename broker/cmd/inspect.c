@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "../base/log.h"
+#include "../base/utf8.h"
 #include "../avro/decoder.h"
 #include "../image/hdu.h"
 #include "../engine/feed.h"
@@ -256,7 +257,9 @@ static int write_pngs(const finding *f, const options *o, const nj_picture *pict
 /* --- fields as text ----------------------------------------------------------------------------------------------- */
 static void dim(nj_buffer *out, const nj_terminal *t, const char *text)
 {
-    nj_buffer_printf(out, "%s%s%s", t->colour ? "\x1b[2m" : "", text, t->colour ? "\x1b[0m" : "");
+    if (t->colour) nj_buffer_text(out, "\x1b[2m");
+    nj_utf8_show(out, text); /* a schema's words and a file's name are others' */
+    if (t->colour) nj_buffer_text(out, "\x1b[0m");
 }
 
 static void add_heading(nj_buffer *out, const nj_terminal *t, uint32_t depth, const char *name, const char *rest)

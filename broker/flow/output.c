@@ -72,22 +72,35 @@ static bool is_public(const nj_survey_facts *facts, const nj_col *programid, uin
     return false;
 }
 
+/* A clause cannot be answered for this alert: it is a dead letter, and the others go on. */
+static void row_fails(void *out_, uint32_t row, const char *why)
+{
+    out *o = out_;
+    const nj_row *from = &o->batch->row[row];
+    nj_flow_refuse(o->r, &(nj_dead){ .chunk = from->chunk,
+                                     .record = from->record,
+                                     .bytes = from->datum,
+                                     .size = from->size,
+                                     .reason = why,
+                                     .module = "filter" });
+}
+
 static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint8_t *fate)
 {
     run *r = o->r;
     nj_error err = { "" };
     nj_light_curve lc = nj_flow_light_curve(r, s, b);
     if (r->filter) {
-        if (nj_filter_run(r->filter, rows, &lc, o->pass, &err)) return sink_fails(r, &err), -1;
+        if (nj_filter_run_each(r->filter, rows, &lc, o->pass, row_fails, o, &err)) return sink_fails(r, &err), -1;
         for (uint32_t k = 0; k < rows->n; k++)
-            if (!o->pass[k]) fate[rows->row[k]] = ROW_FILTERED;
+            if (!o->pass[k] && fate[rows->row[k]] == ROW_EMIT) fate[rows->row[k]] = ROW_FILTERED;
     }
     if (!r->n_topics) return 0;
     const char **names = nj_arena_zalloc(&b->arena, (b->n + 1) * sizeof *names);
     const nj_col *programid = &o->value[r->programid_field];
     if (!names) return -1;
     for (uint32_t t = 0; t < r->n_topics; t++) {
-        if (nj_filter_run(r->topic[t].filter, rows, &lc, o->pass, &err)) return sink_fails(r, &err), -1;
+        if (nj_filter_run_each(r->topic[t].filter, rows, &lc, o->pass, row_fails, o, &err)) return sink_fails(r, &err), -1;
         for (uint32_t k = 0; k < rows->n; k++) {
             uint32_t i = rows->row[k];
             if (!o->pass[k] || (!r->conf.private_topics && !is_public(s->facts, programid, i))) continue;
@@ -139,14 +152,15 @@ static int write_rows(out *o, nj_batch *b, uint8_t *fate)
         .field = r->field, .n_fields = r->n_fields, .value = o->value, .row = row, .n = select_rows(fate, b->n, row), .batch = b
     };
     uint32_t offered = rows.n;
-    if ((r->filter || r->n_topics) && rows.n && run_filters(o, s, b, &rows, fate)) return r->output.failed ? 0 : -1;
+    o->batch = b;
+    o->fate = fate;
+    if ((r->filter || r->n_topics) && rows.n && run_filters(o, s, b, &rows, fate))
+        return o->batch = NULL, r->output.failed ? 0 : -1;
     rows.n = select_rows(fate, b->n, row);
     rows.n_fields = r->n_out;
     int64_t t1 = nj_now_ns();
     nj_error err = { "" };
-    if (rows.n && nj_flow_readable(r, b, &rows, o->value)) return -1;
-    o->batch = b;
-    o->fate = fate;
+    if (rows.n && nj_flow_readable(r, b, &rows, o->value)) return o->batch = NULL, -1;
     for (int others = 0; others < 2; others++) { /* a row that one refuses is in none, if that shows now */
         for (uint32_t i = 0; i < r->n_sinks && rows.n && !r->output.failed; i++)
             if (r->sink[i]->class->refuses != others && r->sink[i]->class->write(r->sink[i], &rows, &err)) sink_fails(r, &err);

@@ -18,6 +18,8 @@ enum {
     MAX_TEXT = 1 << 20     /* bytes of any text that a clause can make */
 };
 
+enum { FAILED_MOST = 64 }; /* rows in a row: then it is the clause */
+
 struct nj_filter {
     sqlite3 *db;
     sqlite3_stmt *statement;
@@ -29,6 +31,7 @@ struct nj_filter {
     const nj_field *field;
     uint32_t *used; /* [clause.n_names] field of each column of the virtual table */
     int64_t ticks_left;
+    uint32_t n_failed; /* rows asked alone, one after the other, that failed */
     /* of the running call */
     const nj_rows *rows;
     const nj_light_curve *lc;
@@ -454,12 +457,37 @@ int nj_filter_run(nj_filter *f, const nj_rows *rows, const nj_light_curve *lc, u
     int out = 0;
     if (rc == SQLITE_INTERRUPT)
         out = nj_fail(err, "%s: takes more than a million steps per row", f->label);
+    else if (rc == SQLITE_NOMEM)
+        out = nj_fail(err, "%s: out of memory", f->label);
     else if (rc != SQLITE_DONE)
         out = nj_fail(err, "%s: %s", f->label, sqlite3_errmsg(f->db));
     sqlite3_reset(f->statement);
     f->rows = NULL;
     f->lc = NULL;
     return out;
+}
+
+int nj_filter_run_each(nj_filter *f, const nj_rows *rows, const nj_light_curve *lc, uint8_t *pass, nj_filter_told *told,
+                       void *opaque, nj_error *err)
+{
+    if (!nj_filter_run(f, rows, lc, pass, err)) {
+        f->n_failed = 0;
+        return 0;
+    }
+    for (uint32_t k = 0; k < rows->n && !err->memory; k++) {
+        nj_rows one = *rows;
+        one.row = &rows->row[k];
+        one.n = 1;
+        if (!nj_filter_run(f, &one, lc, &pass[k], err)) {
+            f->n_failed = 0;
+            continue;
+        }
+        pass[k] = 0;
+        if (err->memory) break;
+        if (++f->n_failed >= FAILED_MOST) return -1;
+        told(opaque, rows->row[k], err->text);
+    }
+    return err->memory ? -1 : 0;
 }
 
 void nj_filter_free(nj_filter *f)

@@ -35,6 +35,11 @@ const char *nj_filter_warning(const nj_filter *filter);
 /* pass[k] = 1 when rows->row[k] satisfies the clause, 0 when it is false or null; fields as given to nj_filter_new. lc: NULL when
  * the clause reads none. -1 with err: an error while running (text too long, more than a million steps per row). */
 int nj_filter_run(nj_filter *filter, const nj_rows *rows, const nj_light_curve *lc, uint8_t *pass, nj_error *err);
+/* The same; when it fails, each row is asked alone, and told is called for those that fail still: their pass[] is 0. -1 with err: memory
+ * is short, or 64 rows in a row have failed, so that the clause is to blame and not an alert. */
+typedef void nj_filter_told(void *opaque, uint32_t row, const char *why);
+int nj_filter_run_each(nj_filter *filter, const nj_rows *rows, const nj_light_curve *lc, uint8_t *pass, nj_filter_told *told,
+                       void *opaque, nj_error *err);
 void nj_filter_free(nj_filter *filter);
 
 #endif
