@@ -320,7 +320,7 @@ static int remember(nj_hostless_writer *w, const nj_hostless_page *p, const char
     float lo[3] = { 0 }, hi[3] = { 0 };
     stretch(p, lo, hi);
     for (int k = 0; k < 3 && p->candidate == 1; k++)
-        if (p->stamp[k].pixel) nj_plot_png(&thumb[k], &p->stamp[k], lo[k], hi[k]);
+        if (p->stamp[k].pixel) nj_plot_png(&thumb[k], &p->stamp[k], lo[k], hi[k], 4);
     if (thumb[0].failed || thumb[1].failed || thumb[2].failed ||
         nj_hostless_line_make(&w->line[w->n], p, name, (char *[]){ thumb[0].data, thumb[1].data, thumb[2].data })) {
         for (int k = 0; k < 3; k++) nj_buffer_free(&thumb[k]);

@@ -38,10 +38,10 @@ static void add_base64(nj_buffer *out, const uint8_t *byte, size_t n)
     }
 }
 
-void nj_plot_png(nj_buffer *out, const nj_picture *picture, float lo, float hi)
+void nj_plot_png(nj_buffer *out, const nj_picture *picture, float lo, float hi, uint8_t bits)
 {
     const uint32_t rows = picture->rows, cols = picture->cols;
-    const size_t n = (size_t)rows * (cols + 1);
+    const size_t width = bits == 4 ? (cols + 1) / 2 : cols, n = (size_t)rows * (width + 1);
     uLongf packed = compressBound(n);
     uint8_t *raw = malloc(n), *deflated = malloc(packed), header[13] = { 0 };
     nj_buffer png = { 0 };
@@ -50,17 +50,21 @@ void nj_plot_png(nj_buffer *out, const nj_picture *picture, float lo, float hi)
         goto done;
     }
     for (uint32_t row = 0; row < rows; row++) {
-        uint8_t *line = raw + (size_t)row * (cols + 1);
-        line[0] = 0; /* no filter */
+        uint8_t *line = raw + (size_t)row * (width + 1);
+        memset(line, 0, width + 1); /* no filter */
         for (uint32_t col = 0; col < cols; col++) {
             float v = picture->pixel[(size_t)(rows - 1 - row) * cols + col], t = (v - lo) / (hi > lo ? hi - lo : 1);
-            line[1 + col] = !(v > -1e30f && v < 1e30f) ? 128 : (uint8_t)(255 * fminf(fmaxf(t, 0), 1));
+            uint8_t grey = !(v > -1e30f && v < 1e30f) ? 128 : (uint8_t)(255 * fminf(fmaxf(t, 0), 1));
+            if (bits == 4)
+                line[1 + col / 2] |= (uint8_t)(col % 2 ? grey >> 4 : grey & 0xf0);
+            else
+                line[1 + col] = grey;
         }
     }
     compress2(deflated, &packed, raw, n, 9);
     big_endian(header, cols);
     big_endian(header + 4, rows);
-    header[8] = 8; /* bits, grey */
+    header[8] = bits; /* grey */
     nj_buffer_add(&png, "\x89PNG\r\n\x1a\n", 8);
     add_chunk(&png, "IHDR", header, 13);
     add_chunk(&png, "IDAT", deflated, (uint32_t)packed);
@@ -116,7 +120,7 @@ void nj_plot_stamp(nj_buffer *out, const nj_picture *p, float lo, float hi, cons
     nj_buffer_printf(
         out, "<svg class=stamp viewBox=\"0 0 %u %u\" role=img aria-label=\"%s stamp\">\n<image width=%u height=%u href=\"",
         p->cols, p->rows, p->title, p->cols, p->rows);
-    nj_plot_png(out, p, lo, hi);
+    nj_plot_png(out, p, lo, hi, 8);
     nj_buffer_text(out, "\"/>\n");
     add_holes(out, p);
     if (mask) add_outline(out, mask, p->rows, p->cols);

@@ -6,8 +6,8 @@
 #include "nightjar/num.h"
 
 /* A grey PNG as a data: address; pixels outside lo .. hi are cut, holes are mid-grey. rows flipped: first row at the
- * bottom. Nothing when memory is short (out->failed is set). */
-void nj_plot_png(nj_buffer *out, const nj_picture *picture, float lo, float hi);
+ * bottom. bits: 8, or 4 for a small one in half the bytes. Nothing when memory is short (out->failed is set). */
+void nj_plot_png(nj_buffer *out, const nj_picture *picture, float lo, float hi, uint8_t bits);
 
 /* A stamp with its overlays; mask [rows * cols], NULL = none drawn; box: side of the central box, 0 = none. */
 void nj_plot_stamp(nj_buffer *out, const nj_picture *picture, float lo, float hi, const uint8_t *mask, uint32_t box,
