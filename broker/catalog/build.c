@@ -38,6 +38,7 @@ typedef struct job {
     uint32_t n_columns; /* without the row number */
     char ra[72], dec[72];
     nj_angle_form angle[2]; /* of ra, of dec */
+    nj_spread spread;       /* of positions whose unit nothing says */
     double pm_scale;        /* of the present file */
     njx_writer *writer;
     uint64_t row;                 /* of the source, over all files */
@@ -374,8 +375,9 @@ static int add_row(job *j, const nj_table *t, const nj_table_cell *cell, int has
         value[i] = (njx_value){ .number = NJ_NO_F64, .integer = NJ_NO_I64 };
     }
     if (j->b->number) value[j->n_columns] = (njx_value){ .integer = (int64_t)j->row };
-    int rc = njx_add(j->writer, nj_cell_angle(&cell[0], &j->angle[0]), nj_cell_angle(&cell[1], &j->angle[1]), pm_ra, pm_dec,
-                     value, j->err->text, sizeof j->err->text);
+    const double ra = nj_cell_angle(&cell[0], &j->angle[0]), dec = nj_cell_angle(&cell[1], &j->angle[1]);
+    if (j->angle[0].bare && j->angle[1].bare) nj_spread_add(&j->spread, ra, dec);
+    int rc = njx_add(j->writer, ra, dec, pm_ra, pm_dec, value, j->err->text, sizeof j->err->text);
     j->row++;
     if (rc > 0) j->built->n_rows++;
     if (rc == 0) note_rejected(j, t, &cell[0], &cell[1], file);
@@ -502,6 +504,7 @@ static void begin(job *j)
     j->n_columns = 0;
     j->row = 0;
     memset(j->angle, 0, sizeof j->angle);
+    memset(&j->spread, 0, sizeof j->spread);
     memset(j->built, 0, sizeof *j->built);
 }
 
@@ -550,6 +553,11 @@ int nj_catalog_make(const nj_catalog_build *b, nj_catalog_built *built, nj_error
         if (j->instead[i])
             add_note(j, "column '%s' is %s, which holds the values of every row and file", j->column[i].source,
                      j->instead[i] == NJ_STR ? "text" : "f64");
+    const char *doubt = nj_spread_doubt(&j->spread);
+    if (doubt)
+        add_note(
+            j, "positions as all of the sky has in %s, and nothing says their unit: taken as degrees; if they are not, --unit %s",
+            doubt, *doubt == 'h' ? "hms" : "rad");
     if (!built->n_rows) {
         rc = built->n_rejected ? nj_fail(j->err, "%s: no row with a position; the first of %llu: %s; is --unit right?", b->output,
                                          (unsigned long long)built->n_rejected, built->first_rejected)

@@ -105,7 +105,10 @@ int nj_settle_angle(nj_angle_form *a, nj_angle unit, int is_dec, const nj_table_
         a->factor = is_dec ? 1 : 15;
         a->hours = !is_dec;
         return 0;
-    case NJ_ANGLE_AUTO: a->one_form = !is_dec && !*column->unit; break;
+    case NJ_ANGLE_AUTO:
+        a->one_form = !is_dec && !*column->unit;
+        a->bare = !*column->unit && !parts;
+        break;
     }
     for (size_t k = 0; k < sizeof known / sizeof *known; k++) {
         if (strcasecmp(known[k].word, column->unit) != 0) continue;
@@ -133,6 +136,26 @@ double nj_cell_angle(const nj_table_cell *cell, const nj_angle_form *a)
         return nj_parse_angle(cell->text, cell->n_text, a->hours);
     }
     return text_number(cell, &v) ? NAN : v * a->factor;
+}
+
+void nj_spread_add(nj_spread *s, double ra, double dec)
+{
+    const double at[2] = { ra, dec };
+    if (isnan(ra) || isnan(dec)) return;
+    for (int k = 0; k < 2; k++) {
+        if (!s->n || at[k] < s->low[k]) s->low[k] = at[k];
+        if (!s->n || at[k] > s->high[k]) s->high[k] = at[k];
+    }
+    s->n++;
+}
+
+const char *nj_spread_doubt(const nj_spread *s)
+{
+    const double width = s->high[0] - s->low[0], height = s->high[1] - s->low[1];
+    if (s->n < 10 || s->low[0] < 0) return NULL;
+    if (s->high[0] <= 2 * M_PI && width > 1.4 * M_PI && s->low[1] >= -M_PI / 2 && s->high[1] <= M_PI / 2 && height > 0.7)
+        return "radians";
+    return s->high[0] <= 24 && width > 17 && height > 30 ? "hours" : NULL;
 }
 
 double nj_motion_factor(const char *unit)

@@ -12,8 +12,20 @@ typedef struct nj_angle_form {
     int hours;     /* parts are hours, minutes, seconds */
     int one_form;  /* nothing says the unit: a right ascension is in parts as the first one was, or is not as that was not */
     int parts;     /* the first one was in parts */
+    int bare;      /* nothing says the unit of its plain numbers: they are taken as degrees */
     int settled;
 } nj_angle_form;
+
+/* The range of positions whose unit nothing says. */
+typedef struct nj_spread {
+    uint64_t n;
+    double low[2], high[2]; /* of ra, of dec */
+} nj_spread;
+
+/* Adds a position, in degrees as it was taken. */
+void nj_spread_add(nj_spread *spread, double ra, double dec);
+/* "hours" or "radians" when the whole sky in that unit would have this range, which would be a small part of it in degrees. */
+const char *nj_spread_doubt(const nj_spread *spread);
 
 /* A cell as the column's type; text[64] holds the digits of a number that goes into a text column. -1: it is no such value. */
 int nj_cell_value(const nj_table_cell *cell, nj_type type, njx_value *v, char text[64]);

@@ -156,7 +156,7 @@ static int cut_all(const options *o, char **path, int n_paths, nj_error *err)
 
 static const nj_option table[] = {
     { "targets", 0, NJ_OPTION_TEXT, AT(targets), "CSV",
-      .doc = "columns ra and dec (deg), and name, id, object or candid for the names of the files" },
+      .doc = "ra and dec (deg, or as the table declares them), and name, id, object or candid for the names of the files" },
     { "size", 0, NJ_OPTION_INT, AT(size), "N", "63", 1, SIZE_MOST, .doc = "pixels of a side" },
     { "out", 'o', NJ_OPTION_TEXT, AT(folder), "DIR",
       .doc = "where NAME.fits goes (NAME_IMAGE.fits when there are several images)" },

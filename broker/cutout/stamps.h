@@ -32,7 +32,7 @@ typedef struct nj_cut_result {
  * written. */
 int nj_cut(const nj_cut_job *job, nj_cut_result *result, nj_error *err);
 
-/* Targets from a CSV file: columns ra and dec in degrees, and name, id, object or candid (else the row's number from 0).
+/* Targets from a table of any kind that catalogues are built of: columns ra and dec, in degrees, in parts or in their declared unit, and name, id, object or candid (else the row's number from 0).
  * Names that would give the same file are refused. -1 with err. Freed by nj_cut_targets_free. */
 int nj_cut_targets_read(const char *path, nj_cut_target **target, uint32_t *n, nj_error *err);
 void nj_cut_targets_free(nj_cut_target *target, uint32_t n);

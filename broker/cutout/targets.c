@@ -1,32 +1,60 @@
-/* targets.c - the places that stamps are wanted of, from a CSV table. */
+/* targets.c - the places that stamps are wanted of, from a table of any kind that catalogues are built of. */
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <strings.h>
 
-#include "nightjar/csv.h"
+#include "../base/log.h"
+#include "../catalog/cells.h"
 #include "stamps.h"
 
-static int column(const nj_csv *csv, const char *const *names)
+enum { RA, DEC, NAME, COLUMNS };
+
+typedef struct reading {
+    const char *path;
+    nj_table *table;
+    nj_angle_form form[2];
+    int column[COLUMNS]; /* of the table; -1 = none */
+    bool has_name;
+    nj_cut_target *target;
+    uint32_t n, cap;
+    nj_spread spread; /* of positions whose unit nothing says */
+} reading;
+
+static int find_columns(reading *r, nj_error *err)
 {
-    for (; *names; names++)
-        for (uint32_t i = 0; i < csv->n; i++)
-            if (!strcasecmp(csv->cell[i], *names)) return (int)i;
-    return -1;
+    static const char *const usual[COLUMNS][6] = { { "ra", "RAdeg", "RAJ2000", "_RAJ2000" },
+                                                   { "dec", "DEdeg", "DEJ2000", "_DEJ2000" },
+                                                   { "name", "id", "object", "candid" } };
+    for (int k = 0; k < COLUMNS; k++) {
+        r->column[k] = -1;
+        for (int i = 0; usual[k][i] && r->column[k] < 0; i++) r->column[k] = nj_table_find(r->table, usual[k][i]);
+        const char *other = r->column[k] < 0 ? NULL : nj_table_other_case(r->table, r->column[k]);
+        if (other && k != NAME)
+            return nj_fail(err, "%s: '%s' and '%s' may both be the %s", r->path, r->table->column[r->column[k]].name, other,
+                           usual[k][0]);
+    }
+    if (r->column[RA] < 0 || r->column[DEC] < 0)
+        return nj_fail(err, "%s: the first line must name the columns, ra and dec among them", r->path);
+    const char *frame = r->table->column[r->column[RA]].frame;
+    if (*frame) return nj_fail(err, "%s: the positions are in %s; bring them to ICRS first", r->path, frame);
+    r->has_name = r->column[NAME] >= 0;
+    uint32_t select[COLUMNS] = { (uint32_t)r->column[RA], (uint32_t)r->column[DEC], (uint32_t)r->column[NAME] };
+    return r->table->class->select(r->table, select, 2 + r->has_name, err);
 }
 
-static bool degrees(const char *cell, double lo, double hi, double *value)
+/* The cell as it stands, or its digits. */
+static const char *cell_text(const nj_cell *cell, char text[256])
 {
-    char *end;
-    *value = strtod(cell, &end);
-    while (isspace((unsigned char)*end)) end++;
-    return end != cell && !*end && *value >= lo && *value <= hi;
+    switch (cell->kind) {
+    case NJ_CELL_NULL: text[0] = 0; break;
+    case NJ_CELL_INTEGER: snprintf(text, 256, "%lld", (long long)cell->integer); break;
+    case NJ_CELL_REAL: snprintf(text, 256, "%.17g", cell->number); break;
+    case NJ_CELL_TEXT: snprintf(text, 256, "%.*s", (int)(cell->n_text < 255 ? cell->n_text : 255), cell->text); break;
+    }
+    return text;
 }
 
 static char *file_name(const char *cell, uint32_t row)
@@ -57,51 +85,64 @@ static int refuse_equal_names(const char *path, const nj_cut_target *t, uint32_t
     return rc;
 }
 
-static int read_rows(nj_csv *csv, const char *path, nj_cut_target **target, uint32_t *n, nj_error *err)
+static int add_row(reading *r, const nj_cell *cell, uint64_t row, nj_error *err)
 {
-    static const char *const ra_names[] = { "ra", NULL }, *const dec_names[] = { "dec", NULL },
-                             *const id_names[] = { "name", "id", "object", "candid", NULL };
-    uint32_t cap = 0;
-    int state = nj_csv_row(csv), ra = column(csv, ra_names), dec = column(csv, dec_names), id = column(csv, id_names);
-    if (state <= 0 || ra < 0 || dec < 0) return nj_fail(err, "%s: line 1 must name the columns, ra and dec among them", path);
-    const uint32_t width = csv->n;
-    while ((state = nj_csv_row(csv)) > 0) {
-        nj_cut_target t;
-        if (csv->n != width) return nj_fail(err, "%s: line %u has %u cells, not %u", path, csv->line, csv->n, width);
-        if (!degrees(csv->cell[ra], -360, 360, &t.ra) || !degrees(csv->cell[dec], -90, 90, &t.dec))
-            return nj_fail(err, "%s: line %u: '%s', '%s' is no position in degrees", path, csv->line, csv->cell[ra],
-                           csv->cell[dec]);
-        if (*n == cap) {
-            nj_cut_target *more = realloc(*target, (cap = cap ? 2 * cap : 256) * sizeof **target);
-            if (!more) return nj_fail(err, "out of memory");
-            *target = more;
-        }
-        if (!(t.name = file_name(id >= 0 ? csv->cell[id] : NULL, *n))) return nj_fail(err, "out of memory");
-        (*target)[(*n)++] = t;
+    char text[2][256], name[256], where[48];
+    double at[2];
+    if (r->table->line)
+        snprintf(where, sizeof where, "line %llu", (unsigned long long)r->table->line);
+    else
+        snprintf(where, sizeof where, "row %llu", (unsigned long long)row);
+    for (int k = RA; k <= DEC; k++) {
+        const nj_table_column *c = &r->table->column[r->column[k]];
+        nj_error why;
+        if (!r->form[k].settled && cell[k].kind != NJ_CELL_NULL &&
+            nj_settle_angle(&r->form[k], NJ_ANGLE_AUTO, k, c, &cell[k], &why))
+            return nj_fail(err, "%s: %.*s; give the column the unit deg, hourangle or rad", r->path, (int)strcspn(why.text, ":"),
+                           why.text);
+        at[k] = nj_cell_angle(&cell[k], &r->form[k]);
     }
-    if (state < 0) return nj_fail(err, "%s: line %u is malformed", path, csv->line);
-    return *n ? 0 : nj_fail(err, "%s: has no targets", path);
+    if (!(at[RA] >= -360 && at[RA] <= 360 && at[DEC] >= -90 && at[DEC] <= 90))
+        return nj_fail(err, "%s: %s: '%s', '%s' is no position%s", r->path, where, cell_text(&cell[RA], text[0]),
+                       cell_text(&cell[DEC], text[1]),
+                       isnan(at[RA]) || isnan(at[DEC]) ? ", or written in another form than the first one"
+                                                       : " in the columns' units");
+    if (r->n == r->cap) {
+        nj_cut_target *more = realloc(r->target, (r->cap = r->cap ? 2 * r->cap : 256) * sizeof *r->target);
+        if (!more) return nj_fail(err, "out of memory");
+        r->target = more;
+    }
+    nj_cut_target t = { file_name(r->has_name ? cell_text(&cell[NAME], name) : NULL, r->n), at[RA], at[DEC] };
+    if (!t.name) return nj_fail(err, "out of memory");
+    if (r->form[RA].bare && r->form[DEC].bare) nj_spread_add(&r->spread, at[RA], at[DEC]);
+    r->target[r->n++] = t;
+    return 0;
+}
+
+static int read_rows(reading *r, nj_error *err)
+{
+    nj_cell cell[COLUMNS];
+    uint64_t row = 0;
+    int rc;
+    while ((rc = r->table->class->next(r->table, cell, err)) > 0)
+        if (add_row(r, cell, ++row, err)) return -1;
+    if (rc < 0) return -1;
+    if (!r->n) return nj_fail(err, "%s: has no targets", r->path);
+    const char *doubt = nj_spread_doubt(&r->spread);
+    if (doubt)
+        nj_log(NJ_LOG_WARN, "%s: positions as all of the sky has in %s, and nothing says their unit: taken as degrees", r->path,
+               doubt);
+    return refuse_equal_names(r->path, r->target, r->n, err);
 }
 
 int nj_cut_targets_read(const char *path, nj_cut_target **target, uint32_t *n, nj_error *err)
 {
-    *target = NULL;
-    *n = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st)) {
-        if (fd >= 0) close(fd);
-        return nj_fail(err, "%s: %s", path, strerror(errno));
-    }
-    size_t size = (size_t)st.st_size;
-    char *text = size ? mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
-    close(fd);
-    if (text == MAP_FAILED) return nj_fail(err, "%s: is empty or cannot be read", path);
-    nj_csv csv = { .at = text, .end = text + size };
-    int rc = read_rows(&csv, path, target, n, err);
-    if (rc == 0) rc = refuse_equal_names(path, *target, *n, err);
-    nj_csv_free(&csv);
-    munmap(text, size);
+    reading r = { .path = path, .table = nj_table_open(path, 1, err) };
+    int rc = !r.table || find_columns(&r, err) || read_rows(&r, err) ? -1 : 0;
+    if (r.table && *r.table->note) nj_log(NJ_LOG_INFO, "%s: %s", path, r.table->note);
+    nj_table_close(r.table);
+    *target = r.target;
+    *n = r.n;
     return rc;
 }
 
