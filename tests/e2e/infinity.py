@@ -107,6 +107,22 @@ def catalogues():
         ok("\tinf" in text[0] and "\t-inf" in text[1], f"{table}: query prints them", text)
 
 
+def parquet():
+    """Alerts as rows of Parquet; a text with a NUL, too."""
+    try:
+        import pyarrow, pyarrow.parquet
+    except ImportError:
+        return skip("alerts in Parquet", "no pyarrow")
+    values = [INF, -INF, math.nan, -0.0]
+    pyarrow.parquet.write_table(pyarrow.table({
+        "objectId": pyarrow.array(["A", "B\0c", "C", "D"]), "candid": pyarrow.array(range(4), pyarrow.int64()), "f": pyarrow.array(values, pyarrow.float32()),
+        "d": pyarrow.array(values), "list": pyarrow.array([[v, 1.0] for v in values], pyarrow.list_(pyarrow.float64()))}), "alerts.parquet")
+    r = nightjar("run", "-q", "--survey", "ztf", "-m", "roid", "--columns", "object,packet.f,packet.d,packet.list[]", "-o", "ndjson:-", "alerts.parquet")
+    out = [json.loads(line) for line in r.stdout.splitlines()]
+    ok(len(out) == 4 and all(same(x["packet.f"], v) and same(x["packet.d"], v) and same(x["packet.list[]"][0], v) for x, v in zip(out, values)), "alerts in Parquet", r.stdout + r.stderr)
+    ok(len(out) == 4 and out[1]["object"] == "B\\x00c", "a NUL in a text of Parquet", r.stdout)
+
+
 def images():
     """Pixels of a stamp, also of compressed images."""
     header = fits.Header({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 16, "CRPIX2": 16, "CRVAL1": 10.0, "CRVAL2": 5.0, "CDELT1": -1e-4, "CDELT2": 1e-4})
@@ -137,6 +153,7 @@ with Folder():
     again()
     clauses()
     catalogues()
+    parquet()
     images()
     inspect()
 done()

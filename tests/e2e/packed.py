@@ -207,6 +207,15 @@ def main():
         rc, got, err = run("long.tar.zst", None, "-D", "source.zstd_window_log=27")
         ok(rc == 2, "a bound on zstd windows", (rc, err))
         ok("[source] zstd_window_log = 28 allows it" in err, "names its setting", err)
+        for name, data, log in (("one.avro.zst", zstd(packet[0], "--ultra", "--long=31", "--no-content-size"), 31),
+                                ("second.tar.zst", zstd(plain[:512], "-1") + zstd(plain[512:], "--ultra", "--long=29", "--no-content-size"), 29),
+                                ("long.tar.zst", open("long.tar.zst", "rb").read(), 28)):
+            put(name, data)
+            rc, got, err = run(name, None, "-D", f"source.zstd_window_log={log}")
+            ok(rc == 0 and got == ids[: len(got)] and got, f"{name}: a window as large as the setting", (rc, got, err))
+            for spec, stdin in ((name, None), ("-", data)):
+                rc, got, err = run(spec, stdin, "-D", f"source.zstd_window_log={log - 1}")
+                ok(rc == 2 and f"[source] zstd_window_log = {log} allows it" in err, f"{name} as {spec}: a larger one names what allows it", (rc, err))
 
     # --- what is none says what it is
     for name, data, words in (("p.avro", b"\x89PNG\r\n\x1a\n" + bytes(60), "a PNG image"), ("h.avro", b"<html><body>gone</body></html>", "an HTML page"),
