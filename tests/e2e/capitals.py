@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Names that differ by capitals only stay apart: columns of every output, clauses, catalogues; where they cannot, it is told or refused."""
 import json, sqlite3
+from avro import Branch as B, make_container
+from tap import Folder, done, needs, nightjar, ok, rows
+
+needs("fastavro", "astropy")
 import fastavro
 from astropy.io import fits
-from avro import Branch as B, make_container
-from tap import Folder, done, nightjar, ok, rows
 
 FIELDS = [("Mag", "double", 1.5), ("mag", "double", 2.5), ("MAG", ["null", "string"], B(1, "x")), ("mag_2", "int", 4), ("a_b", "int", 5),
           ("A", {"type": "record", "name": "A", "fields": [{"name": "b", "type": "int"}]}, {"b": 6})]

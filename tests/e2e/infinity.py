@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Infinities stay infinities: from packets, CSV, FITS and Parquet to every output, in columns, lists and unions; NaN stays null; -0.0 its sign."""
 import csv, json, math, sqlite3
+from avro import Branch as B, make_container
+from tap import Folder, done, needs, nightjar, ok, rows, skip
+
+needs("fastavro", "astropy", "numpy")
 import fastavro, numpy
 from astropy.io import fits
-from avro import Branch as B, make_container
-from tap import Folder, done, nightjar, ok, rows, skip
 
 INF = math.inf
 FIELDS = {"f": "float", "d": "double", "n": ["null", "double"], "either": ["long", "double", "string"], "list": {"type": "array", "items": "float"},

@@ -2,9 +2,11 @@
 """inspect --json shows every field of a packet as fastavro reads it: maps, lists of plain values and of lists, empty ones, unions,
 records that hold themselves, bytes by their number."""
 import datetime, glob, io, json, math, os, tarfile
-import fastavro
 from avro import Branch as B, make_container
-from tap import ROOT, SHARED, Folder, done, nightjar, ok, skip
+from tap import ROOT, SHARED, Folder, done, needs, nightjar, ok, skip
+
+needs("fastavro")
+import fastavro
 
 BASE = [{"name": "objectId", "type": "string"}, {"name": "candid", "type": "long"}]
 NODE = {"type": "record", "name": "node", "fields": [{"name": "v", "type": "int"}, {"name": "next", "type": ["null", "node"]}]}

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """A row that Kafka will never take is a dead letter, counted, and the stream goes on: too large for the producer, or for the topic."""
 import ctypes, io, os, tarfile
-import fastavro
 from mock_broker import MockBroker
-from tap import Folder, done, nightjar, ok, report, rows
+from tap import Folder, done, needs, nightjar, ok, report, rows
+
+needs("fastavro")
+import fastavro
 
 TOO_LARGE, PRODUCE = 10, 0  # an error and a request of Kafka's protocol
 N = 40

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Text from packets, file names and reports is text on every page: hostile ones, opened in a real browser, run no script."""
 import glob, html.parser, io, json, os, shutil, subprocess, tarfile, tempfile
+from tap import ROOT, Folder, done, needs, nightjar, ok, skip
+
+needs("fastavro")
 import fastavro
-from tap import ROOT, Folder, done, nightjar, ok, skip
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SET = "document.title=`PWNED`"

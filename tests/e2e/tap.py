@@ -30,6 +30,24 @@ def done():
     sys.exit(1 if _bad else 0)
 
 
+def needs(*packages):
+    """Goes on with a Python that has these packages (tests/python finds or makes one), or skips the whole file."""
+    try:
+        for p in packages:
+            __import__(p)
+        return
+    except ImportError:
+        pass
+    if not os.environ.get("NIGHTJAR_NEEDS"):
+        found = subprocess.run([os.path.join(ROOT, "tests", "python"), *packages], capture_output=True, text=True)
+        if found.returncode == 0:
+            os.environ["NIGHTJAR_NEEDS"] = "1"
+            python = os.path.join(ROOT, found.stdout.strip())
+            os.execv(python, [python, *sys.argv])
+    skip(os.path.basename(sys.argv[0]), "no Python with " + ", ".join(packages) + ", and none can be installed")
+    done()
+
+
 class Folder:
     """A scratch folder, entered as the working directory."""
 

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Text that is no UTF-8, or has a NUL, leaves every output readable: what a reader would stop at is written as \\xNN, counted and told."""
 import json, os, sqlite3, subprocess
+from avro import make_container
+from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, report, rows
+
+needs("fastavro", "astropy")
 import fastavro
 from astropy.io import fits
-from avro import make_container
-from tap import NIGHTJAR, Folder, done, nightjar, ok, report, rows
 
 ALERT = {"type": "record", "name": "test.alert", "fields": [
     {"name": "objectId", "type": "string"}, {"name": "candid", "type": "long"}, {"name": "note", "type": ["null", "string"]},

@@ -1,19 +1,11 @@
 #!/usr/bin/env python3
 """Topics written by transactions, of a real Kafka: aborted alerts are none, and the lag comes to 0 although the ends of transactions have
 offsets of their own."""
-import json, os, shutil, subprocess, sys, tarfile
-from tap import ROOT, Folder, done, nightjar, ok, skip
+import json, os, subprocess, tarfile
+from tap import ROOT, Folder, done, needs, nightjar, ok, skip
 
-try:
-    import confluent_kafka
-except ImportError:
-    found = subprocess.run([os.path.join(ROOT, "tests", "python"), "confluent_kafka"], capture_output=True, text=True)
-    if found.returncode == 0 and not os.environ.get("NIGHTJAR_TRANSACTIONS_AGAIN"):
-        os.environ["NIGHTJAR_TRANSACTIONS_AGAIN"] = "1"
-        python = os.path.join(ROOT, found.stdout.strip())
-        os.execv(python, [python, os.path.abspath(__file__)])
-    skip("lag of transactional topics", "no Python with confluent_kafka, and none can be installed")
-    done()
+needs("confluent_kafka")
+import confluent_kafka
 
 # topic, partitions, transactions as (partition, messages, how it ends); rows of a run to the end
 CASES = [

@@ -2,9 +2,11 @@
 """Positions in hours, degrees and radians, by the unit that the table declares, in catalogues and lists of targets; what may mean two
 things is refused or told."""
 import glob, json, os
+from tap import Folder, done, needs, nightjar, ok
+
+needs("astropy", "numpy")
 import numpy as np
 from astropy.io import fits
-from tap import Folder, done, nightjar, ok
 
 RA, DEC = 187.70593, 12.391123  # 12h30m49.423s
 HMS, DMS = "12:30:49.4232", "+12:23:28.0428"
