@@ -94,7 +94,7 @@ static int look_at(void *opaque, nj_batch **batch)
         if (&f->view[i].layout == b->layout) f->found = &f->view[i];
     f->batch = *batch;
     *batch = NULL;
-    if (f->found && nj_datum_json(f->found->schema, f->batch->row[0].datum, f->batch->row[0].size, &f->packet)) {
+    if (!f->found || nj_datum_json(f->found->schema, f->batch->row[0].datum, f->batch->row[0].size, &f->packet)) {
         nj_fail(f->err, "%s: the packet cannot be shown: out of memory, or deeper than 200 levels", f->where);
         f->failed = true;
     }
@@ -428,7 +428,7 @@ static int inspect(options *o)
     char why[256];
     uint32_t n;
     int code = NJ_EXIT_SOURCE;
-    if (search(&f, o, &err)) {
+    if (search(&f, o, &err) || !f.found || !f.batch) {
         nj_log(NJ_LOG_ERROR, "%s", err.text);
         goto done;
     }

@@ -215,7 +215,7 @@ int nj_energy_counter_poll(nj_energy_counter *c)
     int rc = 0;
     for (uint32_t i = 0; i < c->n; i++) {
         nj_energy_domain *d = &c->domain[i];
-        uint64_t now;
+        uint64_t now = d->last;
         int status = read_domain(d, &now);
         const char *why = status                                    ? strerror(status)
                           : d->fd < 0 && now < d->last && !d->range ? "went back to 0, and where is not known"

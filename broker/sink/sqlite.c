@@ -141,9 +141,10 @@ static int check_columns(sqlite_sink *s, const nj_field *field, uint32_t n_field
         return failed(s, "is not a database that --append could continue", err);
     while ((step = sqlite3_step(q)) == SQLITE_ROW && !rc) {
         const char *name = (const char *)sqlite3_column_text(q, 0);
-        if (n == n_fields || strcmp(name, s->name[n]))
-            rc = nj_fail(err, "%s: has the column %s where this run writes %s; --append needs the same columns", s->path, name,
-                         n == n_fields ? "none" : s->name[n]);
+        const char *ours = n < n_fields ? s->name[n] : NULL;
+        if (!name || !ours || strcmp(name, ours) != 0)
+            rc = nj_fail(err, "%s: has the column %s where this run writes %s; --append needs the same columns", s->path,
+                         name ? name : "", ours ? ours : "none");
         n++;
     }
     if (!rc && step != SQLITE_DONE) rc = failed(s, "cannot be read", err);
