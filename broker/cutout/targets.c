@@ -46,13 +46,13 @@ static int find_columns(reading *r, nj_error *err)
 }
 
 /* The cell as it stands, or its digits. */
-static const char *cell_text(const nj_cell *cell, char text[256])
+static const char *cell_text(const nj_table_cell *cell, char text[256])
 {
     switch (cell->kind) {
-    case NJ_CELL_NULL: text[0] = 0; break;
-    case NJ_CELL_INTEGER: snprintf(text, 256, "%lld", (long long)cell->integer); break;
-    case NJ_CELL_REAL: snprintf(text, 256, "%.17g", cell->number); break;
-    case NJ_CELL_TEXT: snprintf(text, 256, "%.*s", (int)(cell->n_text < 255 ? cell->n_text : 255), cell->text); break;
+    case NJ_TABLE_NULL: text[0] = 0; break;
+    case NJ_TABLE_INTEGER: snprintf(text, 256, "%lld", (long long)cell->integer); break;
+    case NJ_TABLE_REAL: snprintf(text, 256, "%.17g", cell->number); break;
+    case NJ_TABLE_TEXT: snprintf(text, 256, "%.*s", (int)(cell->n_text < 255 ? cell->n_text : 255), cell->text); break;
     }
     return text;
 }
@@ -85,7 +85,7 @@ static int refuse_equal_names(const char *path, const nj_cut_target *t, uint32_t
     return rc;
 }
 
-static int add_row(reading *r, const nj_cell *cell, uint64_t row, nj_error *err)
+static int add_row(reading *r, const nj_table_cell *cell, uint64_t row, nj_error *err)
 {
     char text[2][256], name[256], where[48];
     double at[2];
@@ -96,7 +96,7 @@ static int add_row(reading *r, const nj_cell *cell, uint64_t row, nj_error *err)
     for (int k = RA; k <= DEC; k++) {
         const nj_table_column *c = &r->table->column[r->column[k]];
         nj_error why;
-        if (!r->form[k].settled && cell[k].kind != NJ_CELL_NULL &&
+        if (!r->form[k].settled && cell[k].kind != NJ_TABLE_NULL &&
             nj_settle_angle(&r->form[k], NJ_ANGLE_AUTO, k, c, &cell[k], &why))
             return nj_fail(err, "%s: %.*s; give the column the unit deg, hourangle or rad", r->path, (int)strcspn(why.text, ":"),
                            why.text);
@@ -121,7 +121,7 @@ static int add_row(reading *r, const nj_cell *cell, uint64_t row, nj_error *err)
 
 static int read_rows(reading *r, nj_error *err)
 {
-    nj_cell cell[COLUMNS];
+    nj_table_cell cell[COLUMNS];
     uint64_t row = 0;
     int rc;
     while ((rc = r->table->class->next(r->table, cell, err)) > 0)
