@@ -34,7 +34,7 @@ typedef struct state {
     int keep_nan, small;
     const nj_host *host;
     const char *name;    /* the model's */
-    atomic_int *rounded; /* told once */
+    atomic_int *rounded; /* reported once */
 } state;
 
 typedef struct thread {
@@ -306,7 +306,7 @@ static void tell_rounded(const state *s, uint32_t column, double value)
         s->host->log(
             s->host->opaque, 1,
             "model = %s: column %s holds %.17g: whole numbers beyond 2^53 are rounded before the model sees them, and it "
-            "sees 24 bits (told once)",
+            "sees 24 bits (reported once)",
             s->name, s->column[column], value);
 }
 

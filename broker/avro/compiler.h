@@ -4,7 +4,7 @@
 
 #include "plan.h"
 
-/* A leaf of the schema that somebody wants. */
+/* A leaf of the schema that is to be read. */
 typedef struct nj_want_leaf {
     nj_path path;
     nj_target target;

@@ -36,7 +36,7 @@ int nj_schema_offer(const nj_schema *schema, const char *path, nj_offer *offer, 
 /* Makes an offer one that holds the values of both: the wider type; a unit only when they agree ("": they do not). */
 void nj_offer_join(nj_offer *offer, const nj_offer *other);
 /* Joins what every survey map says of a canonical name, and what the built-in layouts have at a packet.… path. The offer stays
- * as it is (type 0 when it was empty) where nobody knows the name. */
+ * as it is (type 0 when it was empty) where no map or schema has the name. */
 void nj_decoder_offer(nj_decoder *decoder, const char *path, nj_offer *offer);
 /* The k-th column of all survey maps, with what its map says of it; false behind the last. */
 typedef struct nj_known {

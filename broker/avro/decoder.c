@@ -158,7 +158,7 @@ static int study(nj_decoder *d, nj_schema *s, const char *topic, nj_error *err)
     snprintf(s->name, sizeof s->name, "%.90s%s%.30s", name, *s->tree.version ? " " : "", s->tree.version);
     s->map = choose_map(d, &s->tree, name, topic);
     if (!s->map)
-        return nj_fail(err, "no survey map knows the schema '%s'; name the survey by [decode] survey or add a map", s->name);
+        return nj_fail(err, "no survey map matches the schema '%s'; name the survey by [decode] survey or add a map", s->name);
     return nj_decoder_plan(s, &nothing, err) ? 0 : -1;
 }
 
@@ -236,7 +236,7 @@ static const nj_id *known_id(const nj_decoder *d, uint32_t id)
     return known;
 }
 
-/* Tells what is new in a release of LSST that is later than all that this build knows, when nothing came before it. */
+/* Reports what is new in a release of LSST that is later than all built-in ones, when no id came before it. */
 static void tell_unseen(nj_decoder *d, uint32_t id, const nj_schema *schema)
 {
     nj_error err;

@@ -1,4 +1,4 @@
-/* decoder.h - what a run knows of schemas: maps, cache, limits. Shared by all threads, read-mostly. */
+/* decoder.h - the schemas of a run: maps, cache, limits. Shared by all threads, read-mostly. */
 #ifndef NJ_AVRO_DECODER_H
 #define NJ_AVRO_DECODER_H
 

@@ -183,7 +183,7 @@ static int note_groups(nj_compiler *c, uint32_t self, const uint32_t *set, uint3
     return 0;
 }
 
-/* The values of a map: one body for those that nobody wants, one for each key that somebody does. */
+/* The values of a map: one body for keys that are skipped, one for each key that is read. */
 static int compile_values(nj_compiler *c, uint32_t self, uint32_t value, const uint32_t *set, uint32_t n, uint32_t step)
 {
     nj_plan *p = c->plan;

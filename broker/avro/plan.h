@@ -21,7 +21,7 @@ typedef enum nj_code {
     NJ_OP_DOUBLE_F64,
     NJ_OP_UNION, /* n branches; bodies start at jump[a ...]; goes on at b */
     NJ_OP_ARRAY, /* body follows, goes on at b; n groups in array_group[a ...]; tag 1: elements may stay unread */
-    NJ_OP_MAP,   /* body of values that nobody wants follows, goes on at b; n keys in map_key[a ...] */
+    NJ_OP_MAP,   /* the body for skipped values follows, the plan continues at b; n keys in map_key[a ...] */
     NJ_OP_CALL,  /* body at a (a recursive type) */
     NJ_OP_TOO_DEEP
 } nj_code;
@@ -79,7 +79,7 @@ typedef struct nj_plan_group {
     bool in_order;            /* arrays stand in the packet as in the map, single elements after them */
 } nj_plan_group;
 
-/* A value of a map that somebody wants. */
+/* A value of a map that is to be read. */
 typedef struct nj_map_key {
     const char *key;
     uint32_t size;

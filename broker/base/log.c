@@ -45,7 +45,7 @@ static void write_line(int level, const char *tail, const char *format, va_list 
     size_t n = (size_t)snprintf(line, 32, "nightjar: %s: ", name[level]);
     n += plain(line + n, sizeof line - n - 64, text);
     n += (size_t)snprintf(line + n, sizeof line - n, "%s\n", tail);
-    /* one write(2), so that lines of several threads do not mix; a full stderr is nobody's concern */
+    /* one write(2), so that lines of several threads do not mix; errors of stderr are ignored */
     if (write(STDERR_FILENO, line, n) < 0) return;
 }
 

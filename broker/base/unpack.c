@@ -401,7 +401,7 @@ static int make_room(nj_unpacked *into, size_t want)
     return 0;
 }
 
-/* One gzip member that tells its length truly, which is nearly always so: libdeflate, at three times zlib's speed. */
+/* One gzip member whose trailer has its true length, which is nearly always so: libdeflate, at three times zlib's speed. */
 static bool unpack_gzip_member(nj_unpacked *into, const uint8_t *bytes, size_t size, size_t limit)
 {
     if (nj_packing_of(bytes, size) != NJ_PACKED_GZIP || size < 18) return false;

@@ -1,6 +1,6 @@
 /* batch.h - a few dozen alerts of one survey as columns, with the packets they came from.
  *
- * Owner: one thread at a time (compute, then output). A batch dies when every sink has taken it; what must live
+ * Owner: one thread at a time (compute, then output). A batch is freed once every sink has copied what it needs; what must live
  * longer (offsets, counts) is in its receipts. */
 #ifndef NJ_BATCH_BATCH_H
 #define NJ_BATCH_BATCH_H
@@ -24,7 +24,7 @@ typedef struct nj_column_def {
     double scale;     /* multiply a packet's number by this; 1 = as it stands */
 } nj_column_def;
 
-/* A further HDU of a stamp that somebody may open: "stamp.science[UNCERT]", "stamp.science[2]". */
+/* A further HDU of a stamp that a module may open: "stamp.science[UNCERT]", "stamp.science[2]". */
 typedef struct nj_plane_def {
     const char *path;
     const char *hdu; /* name or number, as text */
@@ -37,7 +37,7 @@ typedef struct nj_layout {
     uint32_t n_packet; /* col[0 .. n_packet) come from the packet; a batch has n in all (the rest is the graph's) */
     uint32_t n;
     const nj_column_def *col; /* [n_packet] */
-    uint8_t stamps;           /* bit per stamp that somebody may open */
+    uint8_t stamps;           /* bit per stamp that a module may open */
     uint8_t n_planes;         /* up to NJ_PLANES; their stamps are among those of `stamps` */
     const nj_plane_def *plane;
     const void *owner; /* what its maker keeps with it: the survey of a run, the graph of a command */
@@ -90,7 +90,7 @@ typedef struct nj_batch {
     int64_t *id;                /* [cap] candid or diaSourceId; NJ_NO_I64 if the packet has none */
     nj_col *col;                /* [layout->n]; data and offsets in the arena */
     uint32_t *series_cap;       /* [layout->n_packet] room of each series, in elements: decode's own */
-    nj_stamp *stamp[NJ_STAMPS]; /* [cap] each; NULL when nobody opens that stamp */
+    nj_stamp *stamp[NJ_STAMPS]; /* [cap] each; NULL when no module opens that stamp */
     nj_stamp *plane[NJ_PLANES]; /* [cap] each; get them through nj_batch_plane() */
     nj_dead *dead;
     uint32_t n_dead, cap_dead;

@@ -1,5 +1,5 @@
-/* chunk.h - what a source hands over: bytes, how they are framed, and where they came from. A source knows nothing
- * of Avro; decode knows nothing of Kafka or tar. */
+/* chunk.h - what a source delivers: bytes, how they are framed, and where they came from. Sources do not
+ * read Avro; decode does not depend on Kafka or tar. */
 #ifndef NJ_BATCH_CHUNK_H
 #define NJ_BATCH_CHUNK_H
 

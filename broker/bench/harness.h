@@ -55,7 +55,8 @@ void nj_bench_keep(nj_bench_run *run, const char *name, double value, const char
 __attribute__((format(printf, 3, 4))) bool nj_bench_verify(nj_bench_run *run, bool ok, const char *format, ...);
 __attribute__((format(printf, 2, 3))) void nj_bench_note(nj_bench_run *run, const char *format, ...);
 
-/* --seconds below 0.05: a trial whether all works, whose figures nobody quotes; data need not be larger than the caches. */
+/* --seconds below 0.05: a trial whether all works, whose figures are not to be quoted; data need not be larger than
+ * the caches. */
 bool nj_bench_trial(const nj_bench_run *run);
 /* What the data are, with a digest: stands in the file's context. */
 __attribute__((format(printf, 2, 3))) void nj_bench_digest(nj_bench_run *run, const char *format, ...);

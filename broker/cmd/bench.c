@@ -93,7 +93,7 @@ static int bench(int argc, char **argv)
     int missed = nj_bench_missed(run);
     if (missed) fprintf(stderr, "nightjar bench: %d bar%s missed\n", missed, missed == 1 ? "" : "s");
     nj_bench_run_free(run);
-    /* Where all are wanted, one whose files are not here is told and passed over. */
+    /* Where all are wanted, one whose files are missing is reported and skipped. */
     int nothing = idle && (named || idle == c.n_wanted);
     return failed ? NJ_EXIT_LEDGER : nothing ? NJ_EXIT_USAGE : missed ? NJ_EXIT_GATE : NJ_EXIT_OK;
 }

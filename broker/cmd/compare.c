@@ -167,7 +167,7 @@ static void say_what(unsigned kinds)
         printf(
             "wall time of calls with one row: a report of each side has no other samples; several, or --rerun, give CPU time per "
             "alert\n");
-    if (kinds & OF_BENCH) printf("CPU time of each round; real time where Google Benchmark was told so\n");
+    if (kinds & OF_BENCH) printf("CPU time of each round; real time where Google Benchmark was set so\n");
 }
 
 static told print_rows(const rows *all, const char *only)

@@ -125,7 +125,7 @@ static int replay_sources(options *o, nj_feed *feed, nj_replayer *to, nj_error *
         if (next == NJ_NEXT_END) break;
         if (next == NJ_NEXT_ERROR) return NJ_EXIT_SOURCE;
         if (next != NJ_NEXT_CHUNK) continue;
-        if (chunk->fault) { /* told, and the source ends as an error */
+        if (chunk->fault) { /* reported, and the source ends as an error */
             nj_chunk_drop(chunk);
             continue;
         }

@@ -136,7 +136,8 @@ int nj_cut(const nj_cut_job *job, nj_cut_result *result, nj_error *err)
             if (__atomic_load_n(&failed, __ATOMIC_RELAXED)) continue;
             int what = one(job, &wcs, &job->target[i], &b, &mine);
             if (what < 0) {
-                if (!__atomic_exchange_n(&failed, 1, __ATOMIC_RELAXED)) nj_fail(err, "%s", mine.text); /* the first one tells */
+                if (!__atomic_exchange_n(&failed, 1, __ATOMIC_RELAXED))
+                    nj_fail(err, "%s", mine.text); /* the first one is reported */
                 continue;
             }
             count[what]++;

@@ -145,7 +145,7 @@ static int celestial(nj_wcs *w, struct wcsprm *all, nj_error *err)
     if (!w->prm) return nj_fail(err, "out of memory");
     w->prm->flag = -1;
     if ((rc = wcssub(1, all, &n, axis, w->prm)) || n != 2)
-        return nj_fail(err, "axes 1 and 2 cannot be told from the others: %s", rc ? wcs_errmsg[rc] : "no axes of the sky");
+        return nj_fail(err, "axes 1 and 2 cannot be separated from the others: %s", rc ? wcs_errmsg[rc] : "no axes of the sky");
     if ((rc = wcsset(w->prm))) return nj_fail(err, "its positions cannot be read: %s", wcs_errmsg[rc]);
     return choose_frame(w, err);
 }

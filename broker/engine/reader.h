@@ -12,7 +12,7 @@ typedef struct nj_reader_options {
     uint32_t batch_rows; /* rows of a batch at most, from 1 */
     size_t batch_bytes;  /* packet bytes of a batch at most */
     uint64_t limit;      /* rows in all; 0 = no limit */
-    nj_counter *count;   /* calls, rows, dead letters, wall time; NULL: nobody counts */
+    nj_counter *count;   /* calls, rows, dead letters, wall time; NULL: not counted */
     bool clocked;        /* the clock is read: for count and for a batch's begin_ns */
     /* The columns of the schema's rows. The layout lives as long as the reader. NULL with err: the chunk becomes a dead letter,
      * and nj_reader_take() returns NJ_READ_NO_LAYOUT. */
@@ -35,7 +35,7 @@ typedef struct nj_reader {
  * row would be one too many, or is of another layout; the last one stays open. A chunk that cannot be opened is a dead letter of the
  * open batch. NJ_READ_ON, NJ_READ_STOPPED (full() said so, or the limit is reached), NJ_READ_FAILED or NJ_READ_NO_LAYOUT with err. */
 int nj_reader_take(nj_reader *reader, nj_chunk *chunk, nj_error *err);
-/* Hands on the open batch. `always`: also when there is none (then one without rows). Returns as full(). */
+/* Passes the open batch on. `always`: also when there is none (then one without rows). Returns as full(). */
 int nj_reader_flush(nj_reader *reader, bool always);
 /* The schema of a chunk, without reading a row: lives as long as the decoder. NULL with err. Ends the present chunk. */
 const nj_schema *nj_reader_schema(nj_reader *reader, nj_chunk *chunk, nj_error *err);

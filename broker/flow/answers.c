@@ -11,7 +11,7 @@ static void add(nj_report *report, nj_report_wrong wrong)
 {
     if (!wrong.n) return;
     nj_report_wrong *list = realloc(report->wrong, (report->n_wrong + 1) * sizeof *list);
-    if (!list) return; /* it was told on stderr */
+    if (!list) return; /* it was logged */
     report->wrong = list;
     list[report->n_wrong++] = wrong;
 }
@@ -48,7 +48,7 @@ void nj_flow_answers(const run *r, nj_report *report)
     const nj_instances *set = &r->engine.instances;
     nj_answers *sum = nj_answers_new(set);
     if (!sum) {
-        nj_log(NJ_LOG_WARN, "out of memory: whether modules gave wrong values is not told");
+        nj_log(NJ_LOG_WARN, "out of memory: whether modules gave wrong values is not reported");
         return;
     }
     for (int t = 0; t < r->n_threads; t++)

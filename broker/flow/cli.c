@@ -87,7 +87,7 @@ static int write_report(nj_cli *cli, const nj_buffer *text, nj_error *err)
         return nj_outfile_write(&standard, text->data, text->n, err);
     }
     bool regular = !fstat(file->fd, &st) && S_ISREG(st.st_mode);
-    /* somebody moved or removed it while the run went on: what the path names is what counts */
+    /* it may have been moved or removed during the run: what the path names now is what counts */
     if (regular && (stat(cli->report_path, &now) || st.st_dev != now.st_dev || st.st_ino != now.st_ino)) {
         nj_outfile_close(file, false, NULL);
         if (nj_outfile_open(file, cli->report_path, NJ_SINK_OVERWRITE, err)) return -1;

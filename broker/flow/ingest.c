@@ -71,7 +71,7 @@ static int poll_source(run *r, nj_source *s, uint32_t live, int64_t *taken)
     case NJ_NEXT_CHUNK:
         if (!chunk->arrival_ns) chunk->arrival_ns = nj_now_ns();
         if (!r->accounts.stream[chunk->stream->id]
-                 ->source) /* whom the output thread tells; set before its first chunk is passed on */
+                 ->source) /* which the output thread acknowledges to; set before its first chunk is passed on */
             r->accounts.stream[chunk->stream->id]->source = s;
         if (add_chunk(r, chunk)) return no_memory(r), 0;
         ++*taken;

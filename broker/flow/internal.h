@@ -184,9 +184,9 @@ void nj_flow_at_unit(run *r, int thread, uint64_t seq);
 bool nj_flow_all_off(const run *r); /* no module that -m names had answers on any survey */
 void nj_flow_surveys_free(run *r);
 void nj_flow_values(const run *r, const survey *s, const nj_batch *batch, nj_col *value); /* [n_fields] */
-/* Before the sinks: texts that are no UTF-8 become readable ones, counted and told once a column. -1: out of memory. */
+/* Before the sinks: texts that are no UTF-8 become readable ones, counted and reported once per column. -1: out of memory. */
 int nj_flow_readable(run *r, nj_batch *b, const nj_rows *rows, nj_col *value);
-void nj_flow_readable_end(run *r);                                                        /* tells the sums */
+void nj_flow_readable_end(run *r);                                                        /* reports the sums */
 nj_light_curve nj_flow_light_curve(const run *r, const survey *s, const nj_batch *batch); /* what the SQL table lc reads */
 
 /* check.c */

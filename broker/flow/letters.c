@@ -34,7 +34,7 @@ int nj_flow_letters_place(run *r, nj_error *err)
     const nj_run_options *o = r->options;
     r->output.dead_path = o->dead_letters ? o->dead_letters : default_path(r, 1);
     if (!r->output.dead_path) return nj_fail(err, "out of memory");
-    if (o->open_source) return 0; /* packets from memory, measured: nobody waits for their letters */
+    if (o->open_source) return 0; /* packets from memory, measured: their letters are not kept */
     /* the file that was asked for is opened now; the one that was not is made at the first letter only */
     if (o->dead_letters) return (r->output.dead = nj_dead_letters_open(o->dead_letters, o->mode, NULL, err)) ? 0 : -1;
     if (can_write(r->output.dead_path) == 0) return 0;
@@ -47,7 +47,7 @@ int nj_flow_letters_open(run *r, nj_error *err)
     const nj_run_options *o = r->options;
     if (r->output.dead) return 0;
     if (o->dead_letters) return (r->output.dead = nj_dead_letters_open(o->dead_letters, o->mode, NULL, err)) ? 0 : -1;
-    /* the file that nobody asked for only grows; runs that share a folder have one each */
+    /* the default file is only appended to; runs that share a folder have one each */
     bool held = true;
     for (unsigned k = 1; !r->output.dead && held && k < RUNS_MOST; k++) {
         held = false;

@@ -462,7 +462,7 @@ static void share_cpu(out *o, int64_t now)
     o->shared_ns = now;
 }
 
-/* Nobody takes batches any more: those who have some must not wait for room. */
+/* No batches are taken any more, so the compute threads must not wait for room in the ring. */
 static void give_up(run *r)
 {
     nj_error err;

@@ -33,7 +33,7 @@ const nj_param nj_run_settings[] = {
     { "dedup", NJ_I64, "0", offsetof(run_conf, dedup), 0, 1e9, "1",
       "drop alerts whose id is among the last so many; 0 = keep all" },
     { "call_s", NJ_F64, "10", offsetof(run_conf, call_s), 0, 1e6, "s",
-      "a call of a module that lasts longer is told, with its alerts; 0 = never" },
+      "a call of a module that lasts longer is reported, with its alerts; 0 = never" },
     { "stop_s", NJ_F64, "30", offsetof(run_conf, stop_s), 0, 1e6, "s",
       "after the first Ctrl-C or SIGTERM, the run is ended when nothing has moved for so long; 0 = it waits" },
     { "sync", NJ_U8, "0", offsetof(run_conf, sync), 0, 1, "1", "1 = flush reaches the disk (fdatasync)" },

@@ -29,7 +29,7 @@ typedef struct nj_run_options {
     nj_sink_mode mode;
     bool strict, progress;
     nj_sink *own_sink;       /* besides those of `sink`: the caller's, who frees it behind close(); NULL = none */
-    const char *own_columns; /* as `columns`, for that sink: a survey that lacks one is nothing to tell */
+    const char *own_columns; /* as `columns`, for that sink: a survey that lacks one is not reported */
     uint8_t stamps;          /* bit per stamp that it opens, whether a module does or not */
     const char *metrics;     /* HOST:PORT of the metrics endpoint; NULL = none */
     /* Opens the sources in place of nj_source_open, for packets that are in memory (bench, profile); NULL = as usual. */

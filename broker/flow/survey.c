@@ -52,7 +52,7 @@ static void add_lacking(const nj_schema *schema, const char *path, const char *w
     if (is_raw(path) && nj_schema_nearest(schema, path, near, sizeof near)) nj_buffer_printf(out, " (did you mean %s?)", near);
 }
 
-/* What somebody asked for and the survey's first packets lack: once per survey, as others may have it. */
+/* Columns that were asked for and that the survey's first packets lack: once per survey, as others may have it. */
 static void tell_what_is_lacking(const run *r, const nj_graph *g, const nj_schema *schema)
 {
     nj_buffer paths = { 0 };

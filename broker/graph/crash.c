@@ -21,7 +21,7 @@ enum { STACK_BYTES = 64 << 10, NEAR_BYTES = 1 << 20 };
 static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGXCPU };
 static bool watching, terminal;
 static pid_t process; /* that is watched: what a module forks may end as it likes */
-static int crashed;   /* atomic: a thread is telling */
+static int crashed;   /* atomic: a thread is reporting */
 static pthread_key_t stack_key;
 static _Thread_local bool ready;
 
@@ -51,7 +51,7 @@ static void put_number(line *l, int64_t value)
 
 static void flush(line *l)
 {
-    if (write(STDERR_FILENO, l->text, l->n) < 0) l->n = 0; /* nobody listens */
+    if (write(STDERR_FILENO, l->text, l->n) < 0) l->n = 0; /* stderr is closed */
     l->n = 0;
 }
 
@@ -69,7 +69,7 @@ static const char *signal_name(int number)
     }
 }
 
-/* ", 20 rows from alert 123": what the slot itself knows. */
+/* ", 20 rows from alert 123": what the slot itself has. */
 static void put_rows(line *l, const nj_slot *slot)
 {
     if (!slot->n_rows) return;
@@ -123,7 +123,7 @@ typedef struct module_file {
     const char *name;
 } module_file;
 
-static module_file files[64]; /* of the first ones; a crash in the thread of another is told without its name */
+static module_file files[64]; /* of the first ones; a crash in the thread of another is reported without its name */
 static size_t n_files;
 
 static int find_code(struct dl_phdr_info *info, size_t size, void *found_)
@@ -204,7 +204,7 @@ static void die(int number)
 static void on_crash(int number, siginfo_t *info, void *context)
 {
     if (__atomic_exchange_n(&crashed, 1, __ATOMIC_SEQ_CST))
-        for (;;) pause(); /* another thread is telling, and ends the process */
+        for (;;) pause(); /* another thread is reporting, and ends the process */
     const nj_slot *slot = nj_slot_here;
     line l = { .n = 0 };
     begin(&l, slot, " crashed ");
@@ -275,7 +275,7 @@ void nj_crash_thread(void)
     stack_t now;
     if (ready || !watching) return;
     ready = true;
-    if (sigaltstack(NULL, &now) || !(now.ss_flags & SS_DISABLE)) return; /* somebody gave it one */
+    if (sigaltstack(NULL, &now) || !(now.ss_flags & SS_DISABLE)) return; /* it has one already */
     void *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (stack == MAP_FAILED) return;
     if (sigaltstack(&(stack_t){ .ss_sp = stack, .ss_size = STACK_BYTES }, NULL) || pthread_setspecific(stack_key, stack)) {

@@ -6,7 +6,7 @@
  * that was forked to run modules. The process still dies
  * of the signal. A handler that is there already (a sanitizer's) stays. */
 void nj_crash_watch(void);
-/* Gives this thread a stack for the handler, so that a stack overflow is told too; freed when the thread ends. Cheap
+/* Gives this thread a stack for the handler, so that a stack overflow is reported too; freed when the thread ends. Cheap
  * from the second call on, and without nj_crash_watch(). */
 void nj_crash_thread(void);
 /* The module whose file this function is in: named when a thread of its own crashes. name: kept, not copied. */

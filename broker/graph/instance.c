@@ -48,7 +48,7 @@ __attribute__((format(printf, 3, 4))) static void host_log(void *opaque, int lev
     va_start(ap, format);
     vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
-    if (set->setting_up && level <= NJ_LOG_WARN) { /* told once, with the reason, if it fails; else below */
+    if (set->setting_up && level <= NJ_LOG_WARN) { /* logged once, with the reason, if it fails; else below */
         if (!set->said[0]) snprintf(set->said, sizeof set->said, "%.*s", (int)sizeof set->said - 1, text);
         level = NJ_LOG_DEBUG;
     }
@@ -324,7 +324,7 @@ static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
     return 0;
 }
 
-/* NJ_OK: added, or there. Else err says why; what nj_what_is_absent() knows may leave a default module out. */
+/* NJ_OK: added, or there. Else err says why; what nj_what_is_absent() names may leave a default module out. */
 static int add(nj_instances *set, const char *name, bool wanted, nj_error *err)
 {
     nj_instance *there = find(set, name);
@@ -373,7 +373,7 @@ static const nj_off *find_off(const nj_instances *set, const char *name, size_t 
     return NULL;
 }
 
-/* An instance that nobody named: off when what it needs is not here; every other fault stops the run. */
+/* An instance that was not asked for by name: off when what it needs is not here; every other fault stops the run. */
 static int add_unasked(nj_instances *set, const char *name, const char *whose, nj_error *err)
 {
     nj_error why = { "" };

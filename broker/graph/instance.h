@@ -11,7 +11,7 @@ typedef struct nj_instance {
     const char *name;
     const nj_module *module;
     const char *path;    /* shared object, or NULL */
-    bool wanted;         /* its columns are written out; false: an adapter, there when somebody needs its gives */
+    bool wanted;         /* its columns are written out; false: an adapter, which runs when its gives are used */
     void *conf, *self;   /* self: NULL before open and for modules without state */
     const nj_need *need; /* host-size rows; paths after redirection */
     const nj_give *give;

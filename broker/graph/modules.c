@@ -71,7 +71,7 @@ static int check_tables(const nj_module *m, const nj_module *at, const char *pat
 
 /* --- what replaces what --- */
 
-/* Files whose replacing was told, or is meant; a process that runs modules again and again says it once. */
+/* Files whose replacing was reported, or is intended; a process that runs modules many times reports it once. */
 static char **told;
 static size_t n_told;
 

@@ -11,7 +11,7 @@ extern const nj_module *const nj_builtin_modules[]; /* made by the Makefile; end
 typedef struct nj_loaded_module {
     const nj_module *module; /* at the host's size: a smaller module's missing tail is zero */
     const char *path;        /* of the shared object; NULL = built in */
-    bool given_again;        /* and told */
+    bool given_again;        /* and reported */
 } nj_loaded_module;
 
 typedef struct nj_modules {
@@ -25,10 +25,10 @@ int nj_modules_builtin(nj_modules *m, nj_error *err);
 /* Adds one module after all ABI checks; path: of its shared object, NULL = built in (kept, not copied). */
 int nj_modules_add(nj_modules *m, const nj_module *module, const char *path, nj_error *err);
 /* Loads one shared object, or every *.so of a folder; a module of the same name replaces the built-in one.
- * The same file again is told and passed over. A shared object is never closed: its code and tables may be in use
+ * The same file again is reported and skipped. A shared object is never closed: its code and tables may be in use
  * until the process ends. */
 int nj_modules_load(nj_modules *m, const char *path, nj_error *err);
-/* This file is meant to replace a module: it is not told. Another is, once in a process. */
+/* This file is meant to replace a module, so that is not reported. Another is, once in a process. */
 void nj_modules_asked(const char *path);
 const nj_loaded_module *nj_modules_find(const nj_modules *m, const char *name);
 void nj_modules_free(nj_modules *m);

@@ -24,7 +24,7 @@ extern const char *const nj_phase_name[]; /* "in process()" */
 typedef struct nj_slot_watched { /* the watch's own */
     uint64_t calls;
     int64_t since_ns; /* it first saw this call */
-    double told_s;    /* when it will be told next */
+    double told_s;    /* when it will be reported next */
 } nj_slot_watched;
 
 typedef struct nj_slot {

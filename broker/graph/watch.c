@@ -16,7 +16,7 @@
 #include "crash.h"
 #include "slot.h"
 
-enum { AGAIN = 6 }; /* a call is told again when it has lasted so many times as long */
+enum { AGAIN = 6 }; /* a call is reported again when it has lasted so many times as long */
 
 struct nj_watch {
     nj_watch_options o;
@@ -27,7 +27,7 @@ struct nj_watch {
     _Atomic bool no_limit;
     int64_t now_ns;
     uint64_t moved;      /* what was there at the last look */
-    int64_t moved_ns;    /* when it last changed; 0 = nobody has asked for a stop */
+    int64_t moved_ns;    /* when it last changed; 0 = no stop was asked for */
     nj_slot *longest;    /* of the slots in a call, at the last look */
     uint64_t moved_next; /* being summed */
 };

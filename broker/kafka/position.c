@@ -31,7 +31,7 @@ static bool is_digits(const char *text)
     return *text && strspn(text, "0123456789.") == strlen(text);
 }
 
-/* A number may be an offset or a time, and its size tells which: what it was taken for goes into p->words. */
+/* A number may be an offset or a time, and its size decides: p->words says what it was taken for. */
 static int number_from(nj_positions *p, const char *text, nj_error *err)
 {
     char when[32];

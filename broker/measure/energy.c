@@ -46,7 +46,7 @@ struct nj_energy {
 const nj_param nj_energy_settings[] = {
     { "source", NJ_STR, "auto", offsetof(nj_energy_conf, source), 0, 0, "1", "auto, meter, rapl, spec, tdp or unknown" },
     { "country", NJ_STR, "", offsetof(nj_energy_conf, country), 0, 0, "1", "ISO 3166 code; empty = the world's mean intensity" },
-    { "cpu_model", NJ_STR, "", offsetof(nj_energy_conf, cpu_model), 0, 0, "1", "the CPU, where the machine does not tell" },
+    { "cpu_model", NJ_STR, "", offsetof(nj_energy_conf, cpu_model), 0, 0, "1", "the CPU, where the machine does not report it" },
     { "meter_command", NJ_STR, "", offsetof(nj_energy_conf, meter_command), 0, 0, "1", "prints what the machine's meter reads" },
     { "meter_file", NJ_STR, "", offsetof(nj_energy_conf, meter_file), 0, 0, "1", "holds what the machine's meter reads" },
     { "meter_unit", NJ_STR, "watt", offsetof(nj_energy_conf, meter_unit), 0, 0, "1", "watt (now) or joule (a counter)" },

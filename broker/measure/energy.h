@@ -22,8 +22,8 @@ typedef struct nj_energy_source {
     const char *source;     /* where the figure comes from, in words */
     int year;               /* of the source */
     double watt, low, high; /* of one busy thread, idle share taken off where the source can */
-    bool sees_load;         /* can it tell a busy machine from an idle one? false: a difference of two runs means nothing */
-    double idle_watt;       /* of the whole machine (or what the source covers of it), idle; NAN = not known */
+    bool sees_load;   /* does it distinguish a busy machine from an idle one? false: a difference of two runs means nothing */
+    double idle_watt; /* of the whole machine (or what the source covers of it), idle; NAN = not known */
 } nj_energy_source;
 
 /* Grams of CO2 equivalent per kWh, and the PUE it is multiplied by. */

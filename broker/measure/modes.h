@@ -1,4 +1,4 @@
-/* modes.h - does a sample have one hump or several? Hartigan's dip against a uniform null, and normal humps fitted. */
+/* modes.h - does a sample have one mode or several? Hartigan's dip against a uniform null, and normal humps fitted. */
 #ifndef NJ_MEASURE_MODES_H
 #define NJ_MEASURE_MODES_H
 

@@ -62,7 +62,7 @@ typedef struct nj_replay_options {
     uint32_t threads; /* 0 = one */
 } nj_replay_options;
 
-/* Tells calls that do not return, as a run does (run.call_s). To be started after the last fork(). */
+/* Reports calls that do not return, as a run does (run.call_s). To be started after the last fork(). */
 nj_watch *nj_replay_watch(const nj_replay_options *options, int level);
 /* Loads the modules and chooses the instances, without opening any: enough for nj_replay_target. -1 with err. */
 int nj_replay_choose(nj_replay *r, const nj_replay_options *options, nj_error *err);

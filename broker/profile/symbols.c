@@ -260,7 +260,7 @@ static bool take_rule(Dwarf_Frame *frame, nj_cfi *c)
     c->from_bp = op[0].number == REG_BP;
     c->cfa_offset = (int64_t)op[0].number2;
     if (dwarf_frame_register(frame, REG_RETURN, memory, &op, &n)) return false;
-    if (n == 0) return c->kind = NJ_CFI_END, true; /* undefined: nobody called it */
+    if (n == 0) return c->kind = NJ_CFI_END, true; /* undefined: it has no caller */
     if (!is_from_frame(op, n, &at) || at != -8) return false;
     if (dwarf_frame_register(frame, REG_BP, memory, &op, &n)) return false;
     if (n == 0) return true; /* no word of it: the caller's still, as the ABI has it */

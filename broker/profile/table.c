@@ -146,7 +146,7 @@ static void print_never_called(const nj_profile *p, FILE *to)
 static int by_time(const void *a, const void *b)
 {
     const nj_profile_function *x = *(nj_profile_function *const *)a, *y = *(nj_profile_function *const *)b;
-    return (x->samples > y->samples) - (x->samples < y->samples); /* the dearest last, as line_profiler sorts */
+    return (x->samples > y->samples) - (x->samples < y->samples); /* the most expensive last, as line_profiler sorts */
 }
 
 void nj_profile_table(nj_profile *p, FILE *to)

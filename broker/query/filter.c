@@ -205,7 +205,7 @@ static int lc_value(sqlite3_vtab_cursor *base, sqlite3_context *out, int column)
     return SQLITE_OK;
 }
 
-/* No xCreate: the tables exist without a statement, and nobody can make another. */
+/* No xCreate: the tables exist without a statement, and no statement can create another. */
 static const sqlite3_module alert_module = { .xConnect = connect_alert,
                                              .xBestIndex = plan_alert,
                                              .xDisconnect = disconnect,
@@ -386,7 +386,7 @@ static int open_database(nj_filter *f, nj_error *err)
     return 0;
 }
 
-/* SQLite's words; without the parenthesis that we put around the clause, of which the user knows nothing. */
+/* SQLite's words; without the parenthesis that we put around the clause, which the user did not write. */
 static int not_sql(nj_filter *f, nj_error *err)
 {
     char why[200];

@@ -7,7 +7,7 @@
 
 #include "../base/error.h"
 
-/* What was not taken, so that nobody believes it was. */
+/* What was left out, so that it can be reported. */
 typedef struct nj_bench_left {
     uint32_t n;
     char which[640]; /* names and why, of as many as fit */

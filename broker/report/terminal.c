@@ -221,7 +221,7 @@ static const char *span_of(char text[16], double ns)
     return text;
 }
 
-/* A text that may be long; n: how many things it tells of. */
+/* A text that may be long; n: how many things it lists. */
 static void say(FILE *to, int width, uint32_t n, nj_buffer *text)
 {
     if (n && !text->failed) nj_fit_text(to, width, text->data);

@@ -98,7 +98,7 @@ static json_t *expand(folder *f, const json_t *json, const char *space, int nest
     return list;
 }
 
-/* A document that others use by its name; one without a name is nobody's. */
+/* A document that others use by its name; one without a name cannot be referred to. */
 static bool add_type(folder *f, json_t *json)
 {
     const char *name = json_string_value(json_object_get(json, "name")),

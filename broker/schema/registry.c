@@ -39,7 +39,7 @@ const nj_param nj_registry_settings[] = {
     { "negative_s", NJ_F64, "60", offsetof(registry_conf, negative_s), 0, 86400, "s",
       "pause before an unknown id is asked for again" },
     { "builtin", NJ_I64, "1", offsetof(registry_conf, builtin), 0, 1, "1",
-      "1: packets known to be LSST's (topic, --survey) whose id nobody knows are read by the built-in layout of that release" },
+      "1: packets known to be LSST's (topic, --survey) whose id is unknown are read by the built-in layout of that release" },
     { 0 }
 };
 

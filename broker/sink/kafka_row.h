@@ -27,7 +27,7 @@ typedef struct nj_kafka_rows {
 nj_kafka_row *nj_kafka_row_new(nj_kafka_rows *all, const nj_rows *rows, uint32_t row);
 /* One message less; the last one drops it. */
 void nj_kafka_row_done(nj_kafka_rows *all, nj_kafka_row *row);
-/* Tells the host, once for a row. */
+/* Reports it to the host, once for a row. */
 __attribute__((format(printf, 3, 4))) void nj_kafka_row_refuse(nj_kafka_rows *all, nj_kafka_row *row, const char *reason, ...);
 void nj_kafka_rows_drop(nj_kafka_rows *all);
 

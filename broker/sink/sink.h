@@ -15,7 +15,7 @@ typedef struct nj_metadata {
 
 typedef enum { NJ_SINK_CREATE, NJ_SINK_OVERWRITE, NJ_SINK_APPEND } nj_sink_mode;
 
-/* A row that a sink's target will never take, by the packet that it came from. The sink tells it within write() or flush(),
+/* A row that a sink's target will never take, by the packet that it came from. The sink reports it within write() or flush(),
  * and goes on; the host makes it a dead letter. */
 typedef void nj_sink_refuse(void *opaque, const nj_dead *dead);
 

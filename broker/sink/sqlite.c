@@ -78,7 +78,7 @@ static nj_sink *open_sqlite(const nj_sink_args *args, nj_error *err)
         goto bad;
     }
     sqlite3_extended_result_codes(s->db, 1);
-    sqlite3_busy_timeout(s->db, 10000); /* somebody reads it meanwhile */
+    sqlite3_busy_timeout(s->db, 10000); /* another process may be reading it */
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     /* a process that dies loses nothing with synchronous = OFF, a machine that dies may: that is what sync = 1 is for */
     if (run(s,

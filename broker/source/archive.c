@@ -24,7 +24,7 @@ typedef struct archive_source {
     int ended;
 } archive_source;
 
-/* Pipes come here too: nobody knows what is in them before they are read. */
+/* Pipes come here too: their content is unknown before they are read. */
 static int match_archive(const char *spec)
 {
     struct stat st;

@@ -21,7 +21,7 @@ bool nj_source_is_archive_name(const char *name);
 /* Is it a file that systems put beside others: hidden (".DS_Store", "._1.avro"), below __MACOSX, PaxHeader ...? */
 bool nj_source_is_metadata(const char *path);
 
-/* What a source passed over, kept as counts with the first name of each kind, and told once at its end. */
+/* What a source skipped, kept as counts with the first name of each kind, and reported once at its end. */
 typedef struct nj_skipped {
     uint64_t other, empty, metadata; /* not an alert by name or content; nothing in it; a system's own file */
     char first_other[256], first_empty[256], first_metadata[256];

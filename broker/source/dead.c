@@ -38,7 +38,7 @@ static long fill(void *fd, void *into, size_t room, nj_error *err)
     return (long)read(*(int *)fd, into, room);
 }
 
-/* Packed or not, its beginning tells. */
+/* Packed or not: its first bytes decide. */
 static int match(const char *spec)
 {
     uint8_t head[4096];

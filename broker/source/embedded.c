@@ -113,7 +113,7 @@ static int start_consumer(embedded_source *s, const nj_source_args *args, nj_err
     /* the mock answers a fetch that finds nothing after the whole wait, even when something comes in the meantime */
     static const nj_kafka_pair preset[] = { { "fetch.wait.max.ms", "5" },
                                             { "fetch.error.backoff.ms", "5" },
-                                            { "allow.auto.create.topics", "true" }, /* the mock is too old to be told no */
+                                            { "allow.auto.create.topics", "true" }, /* the mock is too old to refuse it */
                                             { "log_level", "3" },
                                             { 0 } };
     char spec[512], display[512];

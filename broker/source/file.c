@@ -16,7 +16,7 @@
 #include "members.h"
 
 /* Larger files are mapped: a night in one OCF need not fit into memory. Smaller ones are read, which costs less than
- * the page faults of a mapping and cannot fault when somebody cuts the file in the meantime. */
+ * the page faults of a mapping and cannot fault when the file is truncated in the meantime. */
 enum { MAP_BYTES = 8 << 20, READ_STEP = 256 << 10, MAX_DEPTH = 64 };
 
 typedef struct file_source {

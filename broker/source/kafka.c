@@ -114,7 +114,7 @@ static void check_offsets(kafka_source *s, rd_kafka_topic_partition_list_t *list
     rd_kafka_topic_partition_list_t *ends = rd_kafka_topic_partition_list_copy(list);
     int beyond = 0;
     int64_t last = -1;
-    if (offsets_of(s, ends, -1)) ends->cnt = 0; /* unknown: librdkafka tells */
+    if (offsets_of(s, ends, -1)) ends->cnt = 0; /* unknown: librdkafka reports it */
     for (int i = 0; i < ends->cnt; i++) {
         const rd_kafka_topic_partition_t *end = &ends->elems[i];
         if (end->offset > last) last = end->offset;
@@ -303,7 +303,7 @@ static int connect_to(kafka_source *s, const nj_kafka_open_args *args, nj_error 
     return subscribe(s, err);
 }
 
-/* The last events: giving the partitions back, and messages that were fetched and are now nobody's. */
+/* The last events: giving the partitions back, and messages of partitions that were revoked. */
 static void serve_close(kafka_source *s, rd_kafka_event_t *event)
 {
     if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_REBALANCE) {
@@ -543,7 +543,7 @@ static rd_kafka_resp_err_t ask_brokers(kafka_source *s)
     return e;
 }
 
-/* Nothing for so long: is it that nothing is there, or that no broker is? A slow one that has not told the ends is no silence. */
+/* Nothing came for so long: is the topic empty, or is no broker there? A slow broker that has not reported the ends yet does not count. */
 static int is_idle(kafka_source *s, int64_t now)
 {
     if (now - s->last_ns < s->at.until_value * 1000000) return 0;

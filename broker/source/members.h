@@ -1,5 +1,5 @@
 /* members.h - the packets inside a file, however it is packed: a tar or a zip, a packed file, and these in one another.
- * Everything is told by content. Owner: the ingest thread. */
+ * All kinds are detected by content. Owner: the ingest thread. */
 #ifndef NJ_SOURCE_MEMBERS_H
 #define NJ_SOURCE_MEMBERS_H
 

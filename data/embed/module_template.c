@@ -1,4 +1,4 @@
-/* What this module finds out about an alert, in a sentence; how it does so, and what it needs to be told.
+/* What this module finds out about an alert, in a sentence; how it does so, and what must be known to use it.
  *
  * To be filled in: this one measures the range of the magnitudes in the light curve. */
 #include "nightjar/column.h"

@@ -38,7 +38,7 @@ def drift():
     ok(r.returncode == 0, "a module that tires", r.stderr)
     quiet = [m["name"] for m in run["modules"] if "drift" in m and not m["drift"]["drifts"] and told and m["name"] + " +" in told[0]]
     ok(not quiet and run["throughput"]["batches"] >= 1500 // 16 and all(len(m["drift"]["points"]) <= 128 and 0 <= m["drift"]["p"] <= 1 for m in run["modules"] if "drift" in m),
-       "nothing else is told that is not significant; points are few", quiet)
+       "nothing else is reported that is not significant; points are few", quiet)
     tau, slope = kendall(tiring["points"])
     middle = statistics.median(y for _, y in tiring["points"])
     ok(tiring["n"] == len(tiring["points"]) and abs(tau - tiring["tau"]) < 0.01 and abs(slope / middle * 1e5 / tiring["percent_per_1000"] - 1) < 0.01,

@@ -36,7 +36,7 @@ def kernels():
     # each kernel that has vector versions is verified against the portable one, so that there are more cases than kernels
     plain = {n.split(",")[0] for n in names}
     ok(0 < r.stdout.count("verified: ") <= len(names), "kernels: verified before they are timed", (len(plain), r.stdout))
-    ok(b["context"].get("timer_ns", 0) > 0, "kernels: what a reading of the clock costs is told", b["context"])
+    ok(b["context"].get("timer_ns", 0) > 0, "kernels: what a reading of the clock costs is reported", b["context"])
 
 
 def modules():

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Names that differ by capitals only stay apart: columns of every output, clauses, catalogues; where they cannot, it is told or refused."""
+"""Names that differ by capitals only stay apart: columns of every output, clauses, catalogues; where they cannot, it is reported or refused."""
 import json, sqlite3
 from avro import Branch as B, make_container
 from tap import Folder, done, needs, nightjar, ok, rows
@@ -36,7 +36,7 @@ def outputs():
         ok(names["packet.mag_2"] == "packet.mag_2", f"{order}, SQLite: a key that is alone keeps its name", names)
         first = next(k for k in keys if k.lower() == "packet.mag")
         ok(names[first] == first, f"{order}, SQLite: so does the first of several", names)
-        ok(r.stderr.count("SQLite takes packet.") == 2, f"{order}, SQLite: the two others are told", r.stderr)
+        ok(r.stderr.count("SQLite takes packet.") == 2, f"{order}, SQLite: the two others are reported", r.stderr)
         with fits.open("o.fits") as f:
             head, data = f["ALERTS"].header, f["ALERTS"].data[0]
             keys_of = [head.get(f"TKEY{i}", head[f"TTYPE{i}"]) for i in range(1, head["TFIELDS"] + 1)]

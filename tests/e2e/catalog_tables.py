@@ -88,7 +88,7 @@ def fits():
     r = build("b.fits")
     ok("left out" in r.stdout and "both" in r.stdout, "FITS: a column that is left out is named", r.stdout)
     reads("FITS with two tables", "c.fits", table + table[2880:], "flag", 7)
-    ok("further tables" in build("c.fits").stdout, "FITS: a second table is told of")
+    ok("further tables" in build("c.fits").stdout, "FITS: a second table is reported")
     for kind, cards, word in (("FK4", ["RADESYS = 'FK4     '"], "FK4"), ("EQUINOX alone", ["EQUINOX =               1950.0"], "FK4"),
                               ("FK5 of 1975", ["RADESYS = 'FK5     '", "EQUINOX =               1975.0"], "FK5/1975")):
         data = make(BIG, [])
@@ -146,7 +146,7 @@ def dialects():
              "# - name: id\n#   datatype: string\nra dec id\n2.1031218153 -0.5803219763 42\n")
     reads("ECSV in block form, radians", "e.ecsv", block, "id", "42")
     r = build(write("e.ecsv", ecsv("int64", "x1")))
-    ok("'x1'" in r.stdout, "ECSV: a cell that is not of the declared type is told", r.stdout)
+    ok("'x1'" in r.stdout, "ECSV: a cell that is not of the declared type is reported", r.stdout)
     ipac = lambda bars: ("\\fixlen = T\n\\ a comment\n" + "".join(line + "\n" for line in bars) +
                          f" {BIG:>22} {120.5:>9} {-33.25:>9} {14.25:>7} {-99:>6}\n")
     bars = ["|             source_id|       ra|      dec|      g|     h|", "|                  long|   double|   double| double|double|",
@@ -230,7 +230,7 @@ def odd_texts():
     refuses("Markdown", "o.md", "| ra | dec |\n|---|---|\n| 120.5 | -33.25 |\n", "bars")
     for kind, value in (("i32", 2**31), ("u8", 255), ("f32", "1e39")):
         r = build(write("o.csv", f"ra,dec,id\n120.5,-33.25,{value}\n"), "--columns", f"id:id:{kind}")
-        ok("1 cells became null" in r.stdout, f"{value} is no {kind}, and that is told", r.stdout)
+        ok("1 cells became null" in r.stdout, f"{value} is no {kind}, and that is reported", r.stdout)
     frame = ('<VOTABLE><RESOURCE><COOSYS ID="old" system="eq_FK4" equinox="B1950"/><COOSYS ID="new" system="ICRS"/><TABLE>'
              '<FIELD name="ra" datatype="double" unit="deg" ref="REF"/><FIELD name="dec" datatype="double" unit="deg" ref="REF"/>'
              '<FIELD name="id" datatype="int"/><DATA><TABLEDATA><TR><TD>120.5</TD><TD>-33.25</TD><TD>7</TD></TR></TABLEDATA></DATA>'
@@ -239,7 +239,7 @@ def odd_texts():
     reads("VOTable in ICRS", "o.vot", frame.replace("REF", "new"), "id", 7)
     two = frame.replace("REF", "new").replace("</TABLE>", "</TABLE><TABLE name='second'></TABLE>")
     reads("VOTable with two tables", "o.vot", two, "id", 7)
-    ok("second" in build("o.vot").stdout, "VOTable: a second table is told of")
+    ok("second" in build("o.vot").stdout, "VOTable: a second table is reported")
 
 
 with Folder():

@@ -179,7 +179,7 @@ def history():
     ok(text.count("median per report") == 3 and text.count("<circle") == 12 and text.count(", REGRESSION") == 1 and text.index("2026-03-01") < text.index("2026-03-04")
        and "2026-03-04T20:00:00, c4: 1" in text and "http" not in text and "<script src" not in text, "its page: a chart per name, points with date and commit", text[-500:])
     r = nightjar("compare", "--history", "a.json", "slow.json", "series/0.json", "--only", "changed")
-    ok(r.returncode == 0 and "modules/changed" in r.stdout and "roid" not in r.stdout and "not all of the same" in r.stdout, "bench files too; --only; unlike reports are told", r.stdout + r.stderr)
+    ok(r.returncode == 0 and "modules/changed" in r.stdout and "roid" not in r.stdout and "not all of the same" in r.stdout, "bench files too; --only; unlike reports are reported", r.stdout + r.stderr)
     r = nightjar("compare", "--history", "no.json")
     ok(r.returncode == 2 and "neither" in r.stderr and nightjar("compare", "--history").returncode == 1 and nightjar("compare", "--history", "/no/such").returncode == 2, "another file, none, one that is not there", r.stderr)
 

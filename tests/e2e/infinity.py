@@ -66,7 +66,7 @@ def packets():
     if r.returncode:
         return ok(False, "by the setting they are null", r.stderr)
     ok([x["packet.d"] for x in rows("null.ndjson")][1:4] == [None] * 3, "by the setting they are null", r.stderr)
-    ok("a value of packet.d is infinite, written as null" in r.stderr, "which is told", r.stderr)
+    ok("a value of packet.d is infinite, written as null" in r.stderr, "which is reported", r.stderr)
     r = run("-o", "ndjson:x.ndjson", "-D", "sink.ndjson.infinity=maybe")
     ok(r.returncode == 1 and "must be number or null" in r.stderr, "another word is refused", r.stderr)
 

@@ -87,7 +87,7 @@ def a_release_never_seen(schema, alerts):
 
     r, got, l = run("new", "unmapped", "--schemas", "schemas", *columns)
     ok("a new schema, id 1102: lsst.v11_2.alert; against lsst.v11_1.alert" in r.stderr and "- diaSource.reliability " in r.stderr and "+ diaSource.skyMood" in r.stderr,
-       "it is told field by field against the newest release that the build knows", r.stderr)
+       "it is reported field by field against the newest release that the build knows", r.stderr)
     touched = [k for k in want[next(iter(want))] if k in ("mag", "mag_err", "positive", "rb", "lc.flux") or "." in k]
     ok(r.returncode == 0 and l["closed"] and l["dead"] == 0 and len(got) == N, "11.2, which nobody has seen: no alert is lost", r.stderr)
     ok(not differing(want, got, touched) and all(x["mag"] is None and x["rb"] is None for x in got.values()),
@@ -123,11 +123,11 @@ def a_release_never_seen(schema, alerts):
            f"both releases in one run ({name}): each alert by its own schema", f"{differing({c: want[c] for c in first}, got)}\n{r.stderr}")
         told = [x for x in r.stderr.splitlines() if "a new schema, id" in x]
         ok(len(told) == 1 and "+ diaSource.skyMood" in r.stderr and "- diaSource.reliability" in r.stderr and "+ diaSource.fluxOfThePsf" in r.stderr and
-           "weather" in r.stderr, f"the new id is told once, field by field ({name})", r.stderr)
+           "weather" in r.stderr, f"the new id is reported once, field by field ({name})", r.stderr)
     with open("maps/wrong.map", "w", encoding="ascii") as f:
         f.write("amend lsst\nflox |= diaSource.fluxOfThePsf\n")
     r, _, _ = run("new", "wrong", *mapped)
-    ok(r.returncode == 1 and "wrong.map:2" in r.stderr and "flox" in r.stderr, "a mistake in the map is told with file and line", r.stderr)
+    ok(r.returncode == 1 and "wrong.map:2" in r.stderr and "flox" in r.stderr, "a mistake in the map is reported with file and line", r.stderr)
 
 
 PROBE = """#include "nightjar/column.h"

@@ -121,10 +121,10 @@ def main():
     put("folder/night.tar", plain)
     rc, got, err = run("folder")
     ok(got == ids, "archives beside packets are not read twice", (rc, got, err))
-    ok("passed over 1 archive beside the packets (night.tar); name it to read it" in err, "and told", err)
+    ok("passed over 1 archive beside the packets (night.tar); name it to read it" in err, "and reported", err)
     put("folder/s0/none.avro.gz", gz(b""))
     rc, got, err = run("folder")
-    ok("1 empty file (s0/none.avro.gz)" in err, "a packed file of nothing is told", err)
+    ok("1 empty file (s0/none.avro.gz)" in err, "a packed file of nothing is reported", err)
     put("nights/a.tar.gz", gz(half[0]))
     put("nights/b.zip", zipped(members[2:]))
     rc, got, err = run("nights")
@@ -193,7 +193,7 @@ def main():
     put("bad/2.avro", packet[2])
     rc, got, err = run("bad")
     ok((rc, got) == (2, [ids[0], ids[2]]), "a damaged file of a folder costs no other", (rc, got, err))
-    ok("bad: 1 of its files and folders could not be read; the first is bad: 1.avro.gz: gzip data: its checksum" in err, "and is told", err)
+    ok("bad: 1 of its files and folders could not be read; the first is bad: 1.avro.gz: gzip data: its checksum" in err, "and is reported", err)
 
     # --- a bound by a setting, named
     for end, pack in packers:

@@ -172,7 +172,7 @@ def damage(n):
     data = open(files[1], "rb").read()
     open(files[1], "wb").write(data[: len(data) // 2])
     r, got = run("cut", "cut_rows")
-    ok(r.returncode == 2 and os.path.basename(files[1]) in r.stderr and "truncated" in r.stderr, "a truncated file: exit 2, its name is told", f"{r.returncode} {r.stderr}")
+    ok(r.returncode == 2 and os.path.basename(files[1]) in r.stderr and "truncated" in r.stderr, "a truncated file: exit 2, its name is reported", f"{r.returncode} {r.stderr}")
     l = report("cut_rows.json")["ledger"]
     ok(len(got) == n - lost == l["emitted"] and l["closed"], "all rows of the other files are there", f"{len(got)} of {n} - {lost}")
     meta = pq.ParquetFile("v2.parquet").metadata.row_group(0)
@@ -182,7 +182,7 @@ def damage(n):
     data[first : first + 12] = b"\xff" * 12
     open("page.parquet", "wb").write(data)
     r, got = run("page.parquet", "page")
-    ok(r.returncode == 2 and "page.parquet" in r.stderr and "candidate.jd" in r.stderr, "a damaged page: exit 2, file and column are told", f"{r.returncode} {r.stderr}")
+    ok(r.returncode == 2 and "page.parquet" in r.stderr and "candidate.jd" in r.stderr, "a damaged page: exit 2, file and column are reported", f"{r.returncode} {r.stderr}")
     r = nightjar("run", "snappy", "-q", "-m", "roid", "-D", "decode.max_items=40", "-o", "null:", "--report", "dl.json", "--dead-letters", "dl.avro")
     dead = report("dl.json")["ledger"]["dead"]
     r, got = run("dl.avro", "revived", "-m", "roid", "--columns", "packet.finkclass")
@@ -204,13 +204,13 @@ def folders(alerts, want):
     open("marked/README", "w").write("about\n")
     same("marked", "marked", want, "hidden files and folders, and others, are passed over")
     r = nightjar("run", "marked", "-m", "roid", "-o", "null:")
-    ok("passed over 1 file" in r.stderr and "README" in r.stderr, "what is passed over without being hidden is told", r.stderr)
+    ok("passed over 1 file" in r.stderr and "README" in r.stderr, "what is passed over without being hidden is reported", r.stderr)
     os.mkdir("mixed")
     shutil.copy("old.parquet", "mixed")
     with open("mixed/one.avro", "wb") as f:
         fastavro.writer(f, fastavro.parse_schema({"type": "record", "name": "ztf.alert", "fields": [{"name": "objectId", "type": "string"}]}), [{"objectId": "x"}])
     r = nightjar("run", "mixed", "-m", "", "-o", "null:", "--dead-letters", "mixed.dead.avro")
-    ok("old.parquet" in r.stderr, "a folder with Avro packets in it is one of Avro packets; the Parquet file is told", r.stderr)
+    ok("old.parquet" in r.stderr, "a folder with Avro packets in it is one of Avro packets; the Parquet file is reported", r.stderr)
 
 
 def real(path, survey):

@@ -123,7 +123,7 @@ def counters():
     # 1.07e6 steps of the toy per alert, of three instructions each
     steps = c["instructions"]["per_alert"] if c else 0
     ok(steps is None or 2e6 < steps < 2e7, "--counters: the instructions of its steps", steps)
-    ok(all(("none: " + (c[k]["why_not"] or "")) in r.stdout or c[k]["per_alert"] is not None for k in hardware), "--counters: what is not there is told with its reason", r.stdout)
+    ok(all(("none: " + (c[k]["why_not"] or "")) in r.stdout or c[k]["per_alert"] is not None for k in hardware), "--counters: what is not there is reported with its reason", r.stdout)
     ok("cache-misses" in page, "--counters: in the page")
     name = "perf events refused: said with the reason, and the lines are there all the same"
     if os.uname().machine != "x86_64":

@@ -93,7 +93,7 @@ def what_is_off():
        "without models: what is off, and that it is models that are not here", r.stderr)
     r = run("-D", "module.standardized_flux.catalogue=none.csv")
     ok(r.returncode == 0 and re.search(r"no catalogue here \(-D catalogs.path=DIR\): standardized_flux", r.stderr),
-       "a catalogue that is not here is told apart", r.stderr)
+       "a catalogue that is not here is reported apart", r.stderr)
     r = run("-m", "+vsx")
     ok(r.returncode == 1 and "vsx.njx" in r.stderr, "a catalogue that is not here stops the run when -m names the module", r.stderr)
     open("none.csv", "w").write("no,such,columns\n1,2,3\n")

@@ -52,7 +52,7 @@ def outputs():
     with open("o.avro", "rb") as f:
         ok([x["object"] for x in fastavro.reader(f)] == want, "Avro: fastavro reads it, the same texts")
     f = run("all.avro", "-o", "fits:o.fits", "--columns", "object,packet.note")
-    ok("FITS has only ASCII: other characters of column object are written as '?'" in f.stderr, "FITS: '?' is told", f.stderr)
+    ok("FITS has only ASCII: other characters of column object are written as '?'" in f.stderr, "FITS: '?' is reported", f.stderr)
     with fits.open("o.fits") as f:
         f.verify("exception")
         got = [x.replace("?", "") for x in f["ALERTS"].data["object"]]

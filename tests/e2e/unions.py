@@ -94,7 +94,7 @@ def clauses():
 
 
 def ids():
-    """The canonical id, whether a survey has it as number or as text; a text that is no number is told."""
+    """The canonical id, whether a survey has it as number or as text; a text that is no number is reported."""
     texts = [B(0, "2600111222333444555"), B(1, 2600111222333444556), B(0, " 12 "), B(0, "ZTF-7")]
     with open("ids.avro", "wb") as f:
         f.write(make_container(ALERT, [{**BASE, "candid": t} for t in texts]))
@@ -102,7 +102,7 @@ def ids():
     out = [json.loads(x) for x in r.stdout.splitlines()]
     ok([x["candid"] for x in out] == [2600111222333444555, 2600111222333444556, 12, None], "ids as text or number are ids", out)
     ok([x["packet.candid"] for x in out][:2] == ["2600111222333444555", 2600111222333444556], "the raw id is as the packet has it", out)
-    ok("ZTF-7" in r.stderr, "an id that is no number is told", r.stderr)
+    ok("ZTF-7" in r.stderr, "an id that is no number is reported", r.stderr)
 
 
 with Folder():

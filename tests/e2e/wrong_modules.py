@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Modules that are wrong: what they forget, write, print or break is told with their name."""
+"""Modules that are wrong: what they forget, write, print or break is reported with their name."""
 import os, signal, subprocess
 from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, nightjar, ok, report, rows, skip
 
@@ -96,7 +96,7 @@ def outputs():
     ok(r.returncode == 0, "a module that forgets its reason: the run goes on", r.stderr)
     ok(len(bad) == 10 and all(x["silent.x"] is None and x["silent.n"] is None and x["silent.wide"] in (None, [None] * 3) for x in bad), "its rows are null", bad[:1])
     ok(all(x["silent.x"] == 5 for x in out if x["silent.reason"] == "done"), "the other rows keep their values")
-    ok(len(lines(r, "module silent: no reason for 10 rows")) == 1, "it is told once, with name and count, also with -q", r.stderr)
+    ok(len(lines(r, "module silent: no reason for 10 rows")) == 1, "it is reported once, with name and count, also with -q", r.stderr)
     wrong = report("silent.json")["wrong_outputs"]
     ok([(w["name"], w["what"], w["n"]) for w in wrong] == [("silent", "no_reason", 10)], "and is in the report", wrong)
     ok(wrong[0]["first_id"] in [x["candid"] for x in bad], "with the first alert")
@@ -107,12 +107,12 @@ def outputs():
         so = module("odd", ROW=f"w->reason[row] = {reason};")
         r = run(so, "odd", "-q", "-o", "ndjson:odd.ndjson", "--overwrite")
         ok(all(x["odd.x"] is None and x["odd.reason"] == "failed" for x in rows("odd.ndjson")), f"reason {reason} is none of a module's: null", r.stderr)
-        ok(len(lines(r, "module odd: a reason that is none of a module's for 20 rows")) == 1, f"reason {reason} is told", r.stderr)
+        ok(len(lines(r, "module odd: a reason that is none of a module's for 20 rows")) == 1, f"reason {reason} is reported", r.stderr)
 
     so = module("broken", ROW="if (k == w->n - 1) return NJ_EDATA;")
     r = run(so, "broken", "-q", "-o", "ndjson:broken.ndjson", "--report", "broken.json")
     ok(all(x["broken.x"] is None for x in rows("broken.ndjson")), "a call that fails leaves no values")
-    ok(len(lines(r, "module broken: process() failed on 20 rows")) == 1, "a call that fails is told with its rows", r.stderr)
+    ok(len(lines(r, "module broken: process() failed on 20 rows")) == 1, "a call that fails is reported with its rows", r.stderr)
 
     so = module("beyond", ROW="if (row % 4 == 0) x[row] = 10.5; n[row] = row % 2 ? 3 : NJ_NO_I32; wide[3 * row + 1] = row == 1 ? 2 : NAN;")
     r = run(so, "beyond", "-q", "-o", "ndjson:beyond.ndjson", "--report", "beyond.json", "-D", "run.batch_rows=20")
@@ -146,7 +146,7 @@ static int reference(const void *self, void *thread, const nj_work *w) { for (ui
         got = {w["name"]: (w["n"], w["first_value"]) for w in report("kinds.json")["wrong_outputs"] if w["what"] == "out_of_range"}
         three = len(rows("kinds.ndjson")[3]["kinds.per"])
         ok(set(got) == {"kinds.u", "kinds.g", "kinds.i", "kinds.per"}, f"flags {flags}: out of range, and a float that is its bound is not", got)
-        ok(got.get("kinds.i") == (1, 1234567890123456789) and "the first 1234567890123456789 of" in r.stderr, "an integer is told with all its digits", f"{got} {r.stderr}")
+        ok(got.get("kinds.i") == (1, 1234567890123456789) and "the first 1234567890123456789 of" in r.stderr, "an integer is reported with all its digits", f"{got} {r.stderr}")
         ok(got.get("kinds.per") == (three, 2), "values of a series are counted", got)
     r = run(module("lazy", HEAD=reference, MORE=".process_ref = reference"), "lazy", "-q", "-D", "run.reference=1", "-o", "ndjson:lazy.ndjson")
     ok(all(x["lazy.x"] is None for x in rows("lazy.ndjson")) and len(lines(r, "module lazy: no reason for 20 rows")) == 1, "a process_ref() that forgets its reason", r.stderr)
@@ -254,7 +254,7 @@ def crashes():
                              ("under", "_exit(0);", "called _exit() in process()"), ("upper", "_Exit(0);", "called _exit() in process()")):
         so = module(name, ROW=f"if (row == 3) {code}")
         r = run(so, name, "-q", "-j", "2")
-        ok(r.returncode == 3 and len(lines(r, f"module {name} {said}, 20 rows from alert {ids[0]}")) == 1, f"{code} is told, and no success", f"{r.returncode} {r.stderr}")
+        ok(r.returncode == 3 and len(lines(r, f"module {name} {said}, 20 rows from alert {ids[0]}")) == 1, f"{code} is reported, and no success", f"{r.returncode} {r.stderr}")
     for call in ("exit(0);", "_exit(0);"):
         so = module("forks", HEAD="#include <sys/wait.h>", ROW=f"if (row == 3) {{ int p = fork(); if (!p) {call} waitpid(p, 0, 0); }}")
         r = run(so, "forks", "-q")
@@ -347,7 +347,7 @@ def files():
         r = run(path, "roid", "-q")
         ok(r.returncode == 1 and words in r.stderr, f"{what} is refused", r.stderr)
     r = run(module("roid", so="mine"), "roid", "-q", "-o", "ndjson:mine.ndjson")
-    ok("roid.wide" in rows("mine.ndjson")[0] and len(lines(r, "mine.so replaces the built-in one")) == 1, "a module that replaces a built-in one is told", r.stderr)
+    ok("roid.wide" in rows("mine.ndjson")[0] and len(lines(r, "mine.so replaces the built-in one")) == 1, "a module that replaces a built-in one is reported", r.stderr)
     r = run(module("other", so="roid"), "roid", "-q", "-o", "ndjson:still.ndjson")
     ok("roid.roid" in rows("still.ndjson")[0] and len(lines(r, "its module is called 'other', so that 'roid' is still the built-in one")) == 1, "a file that is called as a built-in module, and does not replace it", r.stderr)
     r = run(module("gcvs"), "gcvs", "-q")
@@ -373,7 +373,7 @@ def until(process, word):
 
 
 def hangs():
-    """A call that does not return is told with module, rows and alert; a stop is acknowledged, and ends."""
+    """A call that does not return is reported with module, rows and alert; a stop is acknowledged, and ends."""
     ids = [x["candid"] for x in night()]
     so = module("loops", ROW=f"if (id == {ids[5]}) for (volatile int go = 1; go;) sum++;", HEAD=CRASH_HEAD)
     args = ("run", "night.tar", "--module-path", so, "-m", "loops", "-q", "-j", "2", "-D", "run.single_row=0", "-D", "run.batch_ms=10000", "-D", "run.call_s=0.2")

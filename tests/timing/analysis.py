@@ -25,7 +25,7 @@ def drift():
     told = [x for x in r.stdout.splitlines() if x.startswith("Drift along the run: ")]
     ok(tiring["drifts"] and tiring["p"] < 1e-6 and tiring["change_percent"] > 50 and tiring["low"] > 0,
        "a module that tires: its slope and p", {k: v for k, v in tiring.items() if k != "points"})
-    ok(told and "tiring +" in told[0], "and it is told", r.stdout)
+    ok(told and "tiring +" in told[0], "and it is reported", r.stdout)
 
 
 with Folder():

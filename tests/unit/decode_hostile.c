@@ -37,7 +37,7 @@ static void hostile_schemas_are_refused(void **state)
     refuse_schema(r, RECORD("{\"name\":\"a\",\"type\":[\"null\",[\"int\"]]}"), "directly inside a union");
     refuse_schema(r, RECORD("{\"type\":\"int\"}"), "lacks a name or a type");
     refuse_schema(r, "{\"type\":\"record\",\"name\":\"weather.report\",\"fields\":[]}",
-                  "no survey map knows the schema 'weather.report'");
+                  "no survey map matches the schema 'weather.report'");
     nj_buffer deep = { 0 }; /* arrays of arrays of ... */
     for (int i = 0; i < 500; i++) nj_buffer_text(&deep, "{\"type\":\"array\",\"items\":");
     nj_buffer_text(&deep, "\"int\"");

@@ -27,7 +27,7 @@ static const struct refused {
     const char *file, *reason;
 } refused[] = {
     { "other/babamul/ampel_lsst_report.avro",
-      "no survey map knows the schema 'ampel.contrib.hu.model.LSSTReport.LSSTReport'" }, /* a report, no alert */
+      "no survey map matches the schema 'ampel.contrib.hu.model.LSSTReport.LSSTReport'" }, /* a report, no alert */
 };
 enum { N_REFUSED = sizeof refused / sizeof *refused };
 

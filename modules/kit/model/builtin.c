@@ -59,7 +59,7 @@ int nj_engine_builtin(nj_model *model, const nj_model_options *options, nj_model
     model->info.engine = engine.name;
     model->info.device = "cpu";
     model->info.rows_best = b->fast.chunk;
-    thread *t = thread_open(model, 1, 1); /* shapes that cannot fit are found here, not in the night */
+    thread *t = thread_open(model, 1, 1); /* shape errors are reported at load time, not during a run */
     if (!t) return nj_model_fail(err, "%s: its shapes do not fit one another, or are too large", model->info.folder);
     thread_close(t);
     return 0;

@@ -298,7 +298,7 @@ static const nj_model_engine engine = {
     .name = "ort", .thread_open = thread_open, .thread_close = thread_close, .predict = predict, .close = close_ort
 };
 
-/* What take_outputs() cannot read is told before a row is computed. */
+/* What take_outputs() cannot read is reported before a row is computed. */
 static int check_outputs(const nj_model *model, nj_model_error *err)
 {
     for (uint32_t i = 0; i < model->info.n_outputs; i++)

@@ -65,7 +65,7 @@ int32_t nj_remote_today(void);
 uint64_t nj_remote_mix(uint64_t h);
 /* The titles of the columns, comma-separated, as the service wants them. */
 void nj_remote_titles(const nj_remote *r, char *to, size_t cap);
-/* What tells this service's answers from another's in a file. */
+/* What distinguishes this service's answers from another's in a file. */
 uint64_t nj_remote_salt(const nj_remote *r);
 uint64_t nj_remote_key(const nj_remote *r, double ra, double dec);
 bool nj_entry_is_answer(const nj_entry *e);

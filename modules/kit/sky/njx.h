@@ -62,7 +62,7 @@ typedef struct njx_column_head {
     uint32_t type, n_text; /* nj_type; entries of the dictionary */
 } njx_column_head;
 
-/* One grid in memory: pointers into a mapped file, or into arrays that nobody wrote out yet. */
+/* One grid in memory: pointers into a mapped file, or into arrays that are not written yet. */
 typedef struct njx_grid {
     uint64_t n_rows, row0;
     uint32_t n_bands;
@@ -124,7 +124,7 @@ typedef struct njx_file {
     nj_sky_info info;
 } njx_file;
 
-/* Files up to this size are copied into memory (nobody can pull them away, huge pages); larger ones are mapped. */
+/* Files up to this size are copied into memory (safe when the file is truncated; huge pages); larger ones are mapped. */
 #define NJX_COPY_BYTES ((size_t)1 << 30)
 
 /* Opens and checks; every section's sum too, when `sums` or the file is copied. NULL and the reason in why. */

@@ -38,7 +38,7 @@ struct nj_sky_catalog {
     file_stamp stamp;  /* of the file last looked at, good or refused */
     time_t looked;     /* second of the last look */
     int rechecks;      /* value of `rechecks` then */
-    char problem[512]; /* not yet told */
+    char problem[512]; /* not yet reported */
     nj_sky_catalog *next;
 };
 
@@ -163,7 +163,7 @@ static nj_sky_catalog *new_catalog(char *path, char *why, size_t why_size)
     return cat;
 }
 
-/* The first user, or nobody had it open for a while: then an unchanged file is the same state as before. */
+/* The first user, or the first after all had closed it: then an unchanged file is the same state as before. */
 static int load_again(nj_sky_catalog *cat, char *why, size_t why_size)
 {
     file_stamp stamp = { 0 };
