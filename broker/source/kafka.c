@@ -543,7 +543,8 @@ static rd_kafka_resp_err_t ask_brokers(kafka_source *s)
     return e;
 }
 
-/* Nothing came for so long: is the topic empty, or is no broker there? A slow broker that has not reported the ends yet does not count. */
+/* Nothing came for so long: is the topic empty, or is no broker there? A slow broker that has not reported the ends
+ * yet does not count. */
 static int is_idle(kafka_source *s, int64_t now)
 {
     if (now - s->last_ns < s->at.until_value * 1000000) return 0;

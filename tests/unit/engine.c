@@ -1,4 +1,4 @@
-/* The reader: where batches end, what becomes a dead letter, and who has a batch afterwards; and a feed of several files. */
+/* engine.c - the reader: where batches end, what becomes a dead letter, and who has a batch afterwards; and a feed of several files. */
 #include "decode_packets.h"
 
 #include "broker/engine/engine.h"

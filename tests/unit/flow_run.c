@@ -1,4 +1,4 @@
-/* What a run owes its source and its outputs, whatever happens: order, acknowledgement, limits, and an end. */
+/* flow_run.c - a run must keep the order, acknowledge, respect limits and end, also when its source or an output fails. */
 /* link: -Wl,--wrap=nj_sink_open,--wrap=nj_dispatch,--wrap=malloc,--wrap=realloc */
 #include "flow_script.h"
 
