@@ -176,6 +176,11 @@ static size_t edit_distance(const char *a, const char *b)
     return row[n];
 }
 
+bool nj_setting_is_built_in(const nj_setting *t)
+{
+    return strstr(t->where, ".ini (built in)") != NULL;
+}
+
 bool nj_name_is_valid(const char *name)
 {
     if (!name || name[0] < 'a' || name[0] > 'z') return false;

@@ -158,6 +158,20 @@ static int find_server(const run *r, const nj_need *need, const char *base, char
     return found;
 }
 
+/* A setting of the instance that somebody gave has this path among its words. */
+static const nj_setting *said_in(const run *r, const char *instance, const char *path)
+{
+    const nj_settings *s = r->options->settings;
+    const size_t n = strlen(path);
+    for (size_t i = s->n; i-- > 0;) {
+        const nj_setting *t = &s->item[i];
+        if (!starts(t->section, "module.") || strcmp(t->section + 7, instance) || nj_setting_is_built_in(t)) continue;
+        for (const char *at = t->value; (at = strstr(at, path)); at++)
+            if ((at == t->value || strchr(", ", at[-1])) && (!at[n] || strchr(", ", at[n]))) return t;
+    }
+    return NULL;
+}
+
 static int check_need(run *r, const nj_instance *in, const nj_need *need, nj_error *err)
 {
     char base[256], why[256] = "", label[300];
@@ -168,7 +182,12 @@ static int check_need(run *r, const nj_instance *in, const nj_need *need, nj_err
     if (!without_view(need->path, base)) return no_view(label, need->path, err);
     int found = find_server(r, need, base, why);
     if (found == 0) return nj_fail(err, "%s: %s", label, why);
-    if (found > 0 || need->flags & NJ_NEED_OPTIONAL) return 0; /* an optional one may be of a module that is not here */
+    if (found > 0) return 0;
+    const nj_setting *said = need->flags & NJ_NEED_OPTIONAL ? said_in(r, in->name, need->path) : NULL;
+    if (said)
+        snprintf(label, sizeof label, "%.64s: [%.80s] %.64s", said->where, said->section, said->key);
+    else if (need->flags & NJ_NEED_OPTIONAL)
+        return 0; /* it may be of a module that is not here, when nobody asked for it */
     return unknown(r, label, base, err);
 }
 

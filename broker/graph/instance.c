@@ -373,13 +373,37 @@ static const nj_off *find_off(const nj_instances *set, const char *name, size_t 
     return NULL;
 }
 
+/* The value of a setting that somebody gave, and that `why` speaks of: what is not here is not here by its name. */
+static const nj_setting *said_in(const nj_instances *set, const char *name, const char *why)
+{
+    const section of = section_of(name);
+    const nj_setting *found = NULL;
+    for (size_t i = 0; i < set->settings->n; i++) {
+        const nj_setting *t = &set->settings->item[i];
+        if (strcmp(t->section, of.name) || is_one_of(t->key, host_keys) || !strncmp(t->key, "need.", 5)) continue;
+        if (!*t->value || nj_setting_is_built_in(t)) continue;
+        const char *at = strstr(why, t->value);
+        const char *last = nj_settings_get(set->settings, of.name, t->key);
+        if (at && last && !strcmp(last, t->value)) found = t;
+    }
+    return found;
+}
+
+/* Off, unless somebody gave the name of what is not here: then it is more likely wrong than missing. */
+static int leave_out(nj_instances *set, const char *name, int status, const char *why, nj_error *err)
+{
+    const nj_setting *t = said_in(set, name, why);
+    if (!t) return note_off(set, name, status, why, err);
+    return nj_fail(err, "%s: [%s] %s = %s: %s (-m -%s leaves it out)", t->where, t->section, t->key, t->value, why, name);
+}
+
 /* An instance that was not asked for by name: off when what it needs is not here; every other fault stops the run. */
 static int add_unasked(nj_instances *set, const char *name, const char *whose, nj_error *err)
 {
     nj_error why = { "" };
     int rc = add(set, name, true, &why);
     if (rc == NJ_OK) return 0;
-    if (nj_what_is_absent(rc)) return note_off(set, name, rc, why.text, err);
+    if (nj_what_is_absent(rc)) return leave_out(set, name, rc, why.text, err);
     return nj_fail(err, "%s%s", whose, why.text);
 }
 
@@ -615,7 +639,7 @@ int nj_instances_open(nj_instances *set, const char *select, nj_error *err)
         if (nj_is_selected(select, in->name)) return nj_fail(err, "module %s cannot open: %s", in->name, why);
         if (!nj_what_is_absent(rc))
             return nj_fail(err, "module %s cannot open: %s (-m -%s leaves it out)", in->name, why, in->name);
-        if (note_off(set, in->name, rc, why, err)) return -1;
+        if (leave_out(set, in->name, rc, why, err)) return -1;
         take_out(set, i);
     }
     for (uint32_t i = 0; i < set->n;) { /* again from the start after each one: it may have been a provider */

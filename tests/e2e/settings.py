@@ -4,8 +4,9 @@ import os, re
 from tap import ROOT, Folder, done, nightjar, ok
 
 SAMPLE = os.path.join(ROOT, "data", "sample.tar.gz")
-# Settings of text that name a file, a column or a folder: a wrong one is found only where the thing is looked for.
-FREE = {"model", "model_for_g", "model_for_r", "catalogue", "matches", "tns"}
+# Columns that only the gate of hostless reads: without it a wrong one is not looked at. The second model of a module, when the
+# first one is not here.
+FREE = {"matches", "tns", "model_for_r"}
 
 
 def run(*args, **how):
@@ -91,9 +92,19 @@ def what_is_off():
     r = run()
     ok(r.returncode == 0 and re.search(r"modules are off.*no model here \(-D models.path=DIR\): .*braai", r.stderr),
        "without models: what is off, and that it is models that are not here", r.stderr)
-    r = run("-D", "module.standardized_flux.catalogue=none.csv")
-    ok(r.returncode == 0 and re.search(r"no catalogue here \(-D catalogs.path=DIR\): standardized_flux", r.stderr),
+    r = run("-D", "module.gcvs.default=1")
+    ok(r.returncode == 0 and re.search(r"no catalogue here \(-D catalogs.path=DIR\): gcvs", r.stderr),
        "a catalogue that is not here is reported apart", r.stderr)
+    for key, value in (("standardized_flux.catalogue", "none.csv"), ("braai.model", "brai"), ("anomaly.model_for_g", "anomalie")):
+        name = key.split(".")[0]
+        refused(f"{key} = what is not here, with -q", [f"-D: [module.{name}]", f"= {value}:", f"-m -{name} leaves it out"], "-q", "-D", f"module.{key}={value}")
+        r = run("-q", "-D", f"module.{key}={value}", "-m", f"-{name}")
+        ok(r.returncode == 0, f"{name} left out, the others run", r.stderr)
+    refused("a column of the gate that nothing gives", ["[module.hostless] tns", "tnss.type"], "-q", "-D", "module.hostless.gate=1", "-D", "module.hostless.tns=tnss.type")
+    refused("one of a list", ["[module.hostless] matches", "simbd.otype"], "-q", "-D", "module.hostless.survey=rubin", "-D", "module.hostless.gate=1",
+            "-D", "module.hostless.matches=object,simbd.otype")
+    r = run("-q", "-D", "module.hostless.gate=1")
+    ok(r.returncode == 0, "the columns that the gate looks at by itself may be absent", r.stderr)
     r = run("-m", "+vsx")
     ok(r.returncode == 1 and "vsx.njx" in r.stderr, "a catalogue that is not here stops the run when -m names the module", r.stderr)
     open("none.csv", "w").write("no,such,columns\n1,2,3\n")
