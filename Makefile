@@ -2,6 +2,7 @@
 #   make          ./nightjar             make demo     install what is missing, build, run a simulated night
 #   make test     all tests              make check    format, lint, include test
 #   make test-timing  tests that need a clock (they judge this machine, and gate nothing)
+#   make coverage lines and branches that the tests reach, per room
 #   make sanitize tests under ASan+UBSan, threaded ones under TSan
 #   make man      pages for man and completion for shells, into build/man
 #   make compile_commands  build/compile_commands.json, for clangd
@@ -21,6 +22,7 @@ CXX ?= c++
 OPT.release := -O2 -g
 OPT.asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 OPT.tsan    := -O1 -g -fsanitize=thread
+OPT.coverage := -O1 -g --coverage -fprofile-update=atomic
 WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wno-missing-field-initializers
 # No -ffast-math (NaN is "no answer"), no contraction: the same digits on every machine of a build.
 COMMON := $(OPT.$(FLAVOUR)) -fopenmp -ffp-contract=off -fno-math-errno -fPIC -D_GNU_SOURCE -Iinclude
@@ -47,7 +49,8 @@ timings := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/timing/
 fuzzbin := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
 soobj   := $(patsubst modules/%.c,$(BUILD)/so/%.so,$(modules))
 
-.PHONY: all demo test test-timing timingbins check sanitize bench man install clean deps so testbins onnxruntime soak fuzz picture figures compile_commands FORCE
+.PHONY: all demo coverage test test-timing timingbins check sanitize bench man install clean deps so testbins onnxruntime \
+        soak fuzz picture figures compile_commands FORCE
 all: $(BIN)
 
 $(BUILD)/%.c.o: %.c
@@ -115,7 +118,7 @@ $(BUILD)/so/%.so: modules/%.c $(KIT)
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libnightjar.a $(KIT)
 	@mkdir -p $(@D)
 	$(call say,TEST  $<)
-	$(Q)$(CC) -std=c11 $(COMMON) $(WARN) $(CFLAGS) -MMD -MP -I. -c $< -o $@.o
+	$(Q)$(CC) -std=c11 $(COMMON) $(WARN) $(CFLAGS) -MMD -MP -MT $@ -I. -c $< -o $@.o
 	$(Q)$(CXX) $(COMMON) $(LDFLAGS) $$(sed -n 's,^/\* link: \(.*\) \*/$$,\1,p' $<) -o $@ $@.o $(BUILD)/libnightjar.a $(KIT) -lcmocka $(LIBS)
 # The same program, but each piece of an arena is an allocation of its own: tests/e2e/malloc.py lets each of them fail.
 $(BUILD)/nightjar-pieces: $(BUILD)/broker/main.c.o $(BUILD)/libnightjar.a $(KIT)
@@ -144,10 +147,14 @@ test-timing:
 	@tests/run --timing $(TESTS)
 check:
 	@.ci/deps check
-	@tests/check
+	@tests/check $(if $(ALL),--all)
 sanitize:
 	@.ci/deps check
-	@tests/sanitize
+	@tests/sanitize $(if $(SHORT),--short) $(TESTS)
+coverage:
+	@.ci/deps check
+	@.ci/tools
+	@tests/coverage $(TESTS)
 bench: all
 	./nightjar bench
 soak: all

@@ -41,7 +41,7 @@ typedef struct script {
     int n_rows, n_safe;                            /* n_safe: of these, written before the last flush that went well */
     int n_begun, n_flushed, n_closed;
     int64_t ack[SCRIPT_CHUNKS]; /* next_offset of each acknowledgement */
-    int n_acks;
+    _Atomic int n_acks;
     bool early;  /* an acknowledgement of a chunk with a row that was not safe, or that came later */
     int drained; /* what the drain said: 0, -1; 1 = was not asked for */
     int64_t acked_at_drain;
@@ -80,7 +80,8 @@ void *__wrap_realloc(void *p, size_t n)
 
 static inline int64_t last_ack(const script *s)
 {
-    return s->n_acks ? s->ack[s->n_acks - 1] : 0;
+    int n = s->n_acks;
+    return n ? s->ack[n - 1] : 0;
 }
 
 /* --- the source ------------------------------------------------------------------------------------------------------------ */
@@ -99,8 +100,8 @@ static inline nj_next script_next(nj_source *source, int timeout_ms, nj_chunk **
     if (from->at == s->drain_at && s->drained == 1) {
         s->asked_to_drain = !s->flush_waits;
         s->drained = from->host->drain(from->host->opaque, source->stream, s->drain_ms);
-        s->asked_to_drain = 1;
         s->acked_at_drain = last_ack(s);
+        s->asked_to_drain = 1;
     }
     if (from->at == s->source_fails_at) return nj_fail(err, "script: it broke"), NJ_NEXT_ERROR;
     if (from->at == s->n_chunks) return NJ_NEXT_END;
@@ -127,7 +128,8 @@ static inline void script_ack(nj_source *source, nj_stream *stream, uint32_t gen
     (void)source, (void)stream, (void)generation;
     for (int i = s->n_safe; i < s->n_rows; i++)
         if (s->offset[i] < next_offset) s->early = true;
-    s->ack[s->n_acks++] = next_offset;
+    s->ack[s->n_acks] = next_offset; /* the source may look at it in its own thread */
+    s->n_acks++;
 }
 
 static inline void script_close(nj_source *source)
