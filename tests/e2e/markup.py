@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Text from packets, file names and reports is text on every page: hostile ones, opened in a real browser, run no script."""
-import glob, html.parser, io, json, os, shutil, subprocess, tarfile, tempfile
+import glob, html.parser, io, json, os, shutil, subprocess, tarfile, tempfile, xml.dom.minidom
 from tap import ROOT, Folder, done, needs, nightjar, ok, skip
 
 needs("fastavro")
@@ -123,12 +123,28 @@ def reports():
 
 
 def profiles():
-    r = nightjar("profile", "roid", os.path.join(ROOT, "data", "sample.tar.gz"), "--seconds", 1, "--html", "profile.html", "--svg", "flame.svg", timeout=600)
+    """A source, a module's file, its lines and its ids with markup: the pages of profile have all of them."""
+    os.makedirs("folder")
+    source, module = f"<img src=x onerror={SET}>.tar", f"folder/<img src=x onerror={SET}>&amp;'hurt.c"
+    with tarfile.open(source, "w") as t:
+        for f in sorted(os.listdir("alerts")):
+            t.add("alerts/" + f, f"<svg onload={SET}>{f}")
+    with open(os.path.join(ROOT, "modules", "roid.c"), encoding="utf-8") as f:
+        text = f.read().replace("NJ_MODULE(roid)", "NJ_MODULE(hurt)").replace('.name = "roid"', '.name = "hurt"')
+    with open(module, "w", encoding="utf-8") as f:
+        f.write(text.replace("(void)thread;", f"(void)thread; /* </td></table></script><script>{SET}</script><img src=x onerror={SET}> */"))
+    r = nightjar("profile", module, source, "--lines", "--per-alert", "--seconds", 1, "--html", "profile.html", "--svg", "flame.svg", "--json", "profile.json", timeout=600)
     if not os.path.exists("profile.html"):
         return skip("profile pages", "no profile here: " + r.stderr[-200:].replace("\n", " "))
-    safe("profile.html", "profile page")
+    text = safe("profile.html", "profile page")
+    ok("&lt;img src=x onerror=" in text, "profile page: names of files are there, as text")
+    ok("&lt;/script&gt;&lt;script&gt;" in text, "profile page: lines of source, too")
     text = open("flame.svg", encoding="utf-8").read()
+    xml.dom.minidom.parseString(text)  # well-formed
     ok(not Look(text).found, "flame graph: nothing in it would run", Look(text).found[:3])
+    if BROWSER:
+        dom = browse("flame.svg")
+        ok("<title>PWNED" not in dom and not Look(dom).found, "flame graph: nothing ran in the browser", Look(dom).found[:3])
 
 
 ALL = ["--all"]
