@@ -181,8 +181,8 @@ int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_e
 /* --- dead letters ------------------------------------------------------------------------------------------------ */
 
 /* One letter for n records, each of which is counted. */
-static int bury(nj_cursor *cursor, nj_batch *batch, const uint8_t *bytes, size_t size, uint32_t n, const char *field,
-                const char *why)
+static int refuse_bytes(nj_cursor *cursor, nj_batch *batch, const uint8_t *bytes, size_t size, uint32_t n, const char *field,
+                        const char *why)
 {
     state *s = cursor->state;
     nj_receipt *receipt = nj_batch_receipt(batch, cursor->chunk);
@@ -201,21 +201,21 @@ static int bury(nj_cursor *cursor, nj_batch *batch, const uint8_t *bytes, size_t
 }
 
 /* A bad record, and the rest of its block, whose records cannot be found any more. */
-static int bury_record(nj_cursor *cursor, nj_batch *batch, const uint8_t *from, const char *field, const uint8_t *at,
-                       const char *why)
+static int refuse_record(nj_cursor *cursor, nj_batch *batch, const uint8_t *from, const char *field, const uint8_t *at,
+                         const char *why)
 {
     state *s = cursor->state;
     char text[400];
     const uint8_t *base = s->packed ? s->inflater.buffer : cursor->chunk->bytes;
     snprintf(text, sizeof text, "record %u: %s%s%.200s (byte %zu of %s)", s->record, field && *field ? field : "",
              field && *field ? ": " : "", why, (size_t)(at - base), s->packed ? "its unpacked block" : "the packet");
-    if (bury(cursor, batch, from, (size_t)(s->end - from), 1, field && *field ? field : NULL, text)) return -1;
+    if (refuse_bytes(cursor, batch, from, (size_t)(s->end - from), 1, field && *field ? field : NULL, text)) return -1;
     s->record++;
     s->left--;
     if (s->left > 0) {
         snprintf(text, sizeof text, "%lld more records behind the bad record %u of this block cannot be found",
                  (long long)s->left, s->record - 1);
-        if (bury(cursor, batch, at, (size_t)(s->end - at), (uint32_t)s->left, NULL, text)) return -1;
+        if (refuse_bytes(cursor, batch, at, (size_t)(s->end - at), (uint32_t)s->left, NULL, text)) return -1;
         s->record += (uint32_t)s->left;
     }
     s->left = 0;
@@ -257,7 +257,7 @@ static int next_block(nj_cursor *cursor, nj_batch *batch)
         uint32_t n = known ? (uint32_t)block.records : 1;
         snprintf(text, sizeof text, "%s; %s%u record%s", err.text,
                  known ? "lost: " : "how many records it had is not known; counted as ", n, n > 1 ? "s" : "");
-        if (bury(cursor, batch, block.from, (size_t)(stop - block.from), n, NULL, text)) return NO_MEMORY;
+        if (refuse_bytes(cursor, batch, block.from, (size_t)(stop - block.from), n, NULL, text)) return NO_MEMORY;
         s->record += n;
         return A_LETTER;
     }
@@ -285,13 +285,13 @@ static int read_record(nj_cursor *cursor, nj_batch *batch)
     state *s = cursor->state;
     const uint8_t *datum = s->p, *next = nj_datum_record(&s->reader, datum, s->end);
     if (!next && !s->reader.reason) return -1;
-    if (!next) return bury_record(cursor, batch, datum, s->reader.field, s->reader.at, s->reader.reason);
+    if (!next) return refuse_record(cursor, batch, datum, s->reader.field, s->reader.at, s->reader.reason);
     size_t size = (size_t)(next - datum);
     if ((s->left == 1 && next != s->end) || size == 0) {
         char text[100];
         nj_datum_undo(&s->reader);
         snprintf(text, sizeof text, "the record ends %zu bytes before its block does", (size_t)(s->end - next));
-        return bury_record(cursor, batch, datum, NULL, next, text);
+        return refuse_record(cursor, batch, datum, NULL, next, text);
     }
     nj_receipt *receipt = nj_batch_receipt(batch, cursor->chunk);
     const uint8_t *kept = s->packed ? keep(batch, datum, size) : datum;
@@ -307,7 +307,7 @@ static int read_record(nj_cursor *cursor, nj_batch *batch)
 static int refuse(nj_cursor *cursor, nj_batch *batch, const char *why)
 {
     cursor->state->whole = true;
-    if (bury(cursor, batch, cursor->chunk->bytes, cursor->chunk->size, 1, NULL, why)) return NO_MEMORY;
+    if (refuse_bytes(cursor, batch, cursor->chunk->bytes, cursor->chunk->size, 1, NULL, why)) return NO_MEMORY;
     nj_receipt *receipt = nj_batch_receipt(batch, cursor->chunk);
     if (!receipt) return NO_MEMORY;
     receipt->last = true;

@@ -104,13 +104,13 @@ static void accounts(const nj_metrics *m, nj_buffer *b)
     const struct {
         const char *outcome;
         uint64_t n;
-    } fate[] = { { "emitted", l.emitted },
+    } outcome[] = { { "emitted", l.emitted },
                  { "filtered", l.filtered },
                  { "dead", l.dead },
                  { "duplicate", l.duplicates },
                  { "returned", l.returned } };
-    for (size_t i = 0; i < sizeof fate / sizeof *fate; i++)
-        sample(b, "nightjar_alerts_total", "outcome", fate[i].outcome, (double)fate[i].n);
+    for (size_t i = 0; i < sizeof outcome / sizeof *outcome; i++)
+        sample(b, "nightjar_alerts_total", "outcome", outcome[i].outcome, (double)outcome[i].n);
     family(b, "nightjar_packet_bytes_total", "counter", "Bytes of packets taken in.");
     sample(b, "nightjar_packet_bytes_total", NULL, NULL, (double)bytes);
     family(b, "nightjar_batches_total", "counter", "Batches that went through the modules.");

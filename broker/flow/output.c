@@ -30,7 +30,7 @@ typedef struct out {
     parts parts;
     int64_t filter_ns, filtered_ns; /* of the present batch */
     nj_batch *batch;                /* the present one; NULL between batches */
-    uint8_t *fate;                  /* [rows] of it */
+    uint8_t *outcome;               /* [rows] of it */
     refused *refused;               /* since the last settlement: two outputs may refuse one row */
     uint32_t n_refused, cap_refused;
 } out;
@@ -85,7 +85,7 @@ static void row_fails(void *out_, uint32_t row, const char *why)
                                      .module = "filter" });
 }
 
-static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint8_t *fate)
+static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint8_t *outcome)
 {
     run *r = o->r;
     nj_error err = { "" };
@@ -93,7 +93,7 @@ static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint
     if (r->filter) {
         if (nj_filter_run_each(r->filter, rows, &lc, o->pass, row_fails, o, &err)) return sink_fails(r, &err), -1;
         for (uint32_t k = 0; k < rows->n; k++)
-            if (!o->pass[k] && fate[rows->row[k]] == ROW_EMIT) fate[rows->row[k]] = ROW_FILTERED;
+            if (!o->pass[k] && outcome[rows->row[k]] == ROW_EMIT) outcome[rows->row[k]] = ROW_FILTERED;
     }
     if (!r->n_topics) return 0;
     const char **names = nj_arena_zalloc(&b->arena, (b->n + 1) * sizeof *names);
@@ -109,17 +109,17 @@ static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint
         }
     }
     for (uint32_t i = 0; i < b->n; i++)
-        if (fate[i] == ROW_EMIT && !names[i]) fate[i] = ROW_FILTERED;
+        if (outcome[i] == ROW_EMIT && !names[i]) outcome[i] = ROW_FILTERED;
     rows->topics = names;
     o->value[r->topics_field].data = names;
     return 0;
 }
 
-static uint32_t select_rows(const uint8_t *fate, uint32_t n, uint32_t *row)
+static uint32_t select_rows(const uint8_t *outcome, uint32_t n, uint32_t *row)
 {
     uint32_t k = 0;
     for (uint32_t i = 0; i < n; i++)
-        if (fate[i] == ROW_EMIT) row[k++] = i;
+        if (outcome[i] == ROW_EMIT) row[k++] = i;
     return k;
 }
 
@@ -130,7 +130,7 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 31;
 }
 
-static int write_rows(out *o, nj_batch *b, uint8_t *fate)
+static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
 {
     run *r = o->r;
     const survey *s = b->layout->owner;
@@ -142,21 +142,24 @@ static int write_rows(out *o, nj_batch *b, uint8_t *fate)
     for (uint32_t i = 0; i < b->n; i++) {
         r->output.digest += mix((uint64_t)b->id[i]);
         if (r->options->limit && (int64_t)(r->output.written + i) >= r->options->limit)
-            fate[i] = ROW_RETURNED;
+            outcome[i] = ROW_RETURNED;
         else if (r->output.dedup && nj_dedup_seen(r->output.dedup, b->id[i], mix((uint64_t)(uintptr_t)s)))
-            fate[i] = ROW_DUPLICATE;
+            outcome[i] = ROW_DUPLICATE;
     }
     r->output.written += b->n;
     int64_t t0 = nj_now_ns();
-    nj_rows rows = {
-        .field = r->field, .n_fields = r->n_fields, .value = o->value, .row = row, .n = select_rows(fate, b->n, row), .batch = b
-    };
+    nj_rows rows = { .field = r->field,
+                     .n_fields = r->n_fields,
+                     .value = o->value,
+                     .row = row,
+                     .n = select_rows(outcome, b->n, row),
+                     .batch = b };
     uint32_t offered = rows.n;
     o->batch = b;
-    o->fate = fate;
-    if ((r->filter || r->n_topics) && rows.n && run_filters(o, s, b, &rows, fate))
+    o->outcome = outcome;
+    if ((r->filter || r->n_topics) && rows.n && run_filters(o, s, b, &rows, outcome))
         return o->batch = NULL, r->output.failed ? 0 : -1;
-    rows.n = select_rows(fate, b->n, row);
+    rows.n = select_rows(outcome, b->n, row);
     rows.n_fields = r->n_out;
     int64_t t1 = nj_now_ns();
     nj_error err = { "" };
@@ -164,7 +167,7 @@ static int write_rows(out *o, nj_batch *b, uint8_t *fate)
     for (int others = 0; others < 2; others++) { /* a row that one refuses is in none, if that shows now */
         for (uint32_t i = 0; i < r->n_sinks && rows.n && !r->output.failed; i++)
             if (r->sink[i]->class->refuses != others && r->sink[i]->class->write(r->sink[i], &rows, &err)) sink_fails(r, &err);
-        rows.n = select_rows(fate, b->n, row);
+        rows.n = select_rows(outcome, b->n, row);
     }
     o->batch = NULL;
     int64_t t2 = nj_now_ns();
@@ -217,7 +220,7 @@ static int refuse_row(out *o, const nj_dead *dead)
     nj_chunk_hold(dead->chunk);
     for (uint32_t i = 0; o->batch && i < o->batch->n; i++)
         if (o->batch->row[i].chunk == dead->chunk && o->batch->row[i].record == dead->record) {
-            o->fate[i] = ROW_REFUSED;
+            o->outcome[i] = ROW_REFUSED;
             return 0;
         }
     for (uint32_t i = 0; i < o->n_pending; i++) { /* the target had it, and said so only now */
@@ -275,20 +278,20 @@ static void note_live(out *o, const pending *p, uint32_t n)
 }
 
 /* The exposures of a chunk's rows. */
-static int note_exposures(out *o, const nj_batch *b, const survey *s, const nj_chunk *c, const uint8_t *fate, uint32_t first,
+static int note_exposures(out *o, const nj_batch *b, const survey *s, const nj_chunk *c, const uint8_t *outcome, uint32_t first,
                           uint32_t n)
 {
     const nj_col *exposure = &o->value[o->r->exposure_field];
     if (!s || !o->r->compute.drift || !exposure->data) return 0;
     for (uint32_t k = 0; k < n; k++)
-        if (fate[k] != ROW_RETURNED &&
+        if (outcome[k] != ROW_RETURNED &&
             nj_flow_part(&o->parts, b, c, ((const double *)exposure->data)[first + k], o->filter_ns, o->filtered_ns))
             return -1;
     return 0;
 }
 
 /* A receipt per chunk; rows of one chunk are consecutive. */
-static int note_receipts(out *o, const nj_batch *b, const uint8_t *fate)
+static int note_receipts(out *o, const nj_batch *b, const uint8_t *outcome)
 {
     uint32_t row = 0;
     o->parts.first = o->parts.n;
@@ -306,14 +309,14 @@ static int note_receipts(out *o, const nj_batch *b, const uint8_t *fate)
                         .dead = receipt->n_dead,
                         .last = receipt->last };
         if (receipt->n_rows && c->publish_ms > 0) p->exposure_end_ms = exposure_end_ms(o, s, row);
-        for (uint32_t k = 0; k < receipt->n_rows; k++, row++) switch (fate[row]) {
+        for (uint32_t k = 0; k < receipt->n_rows; k++, row++) switch (outcome[row]) {
             case ROW_EMIT: p->emitted++; break;
             case ROW_FILTERED: p->filtered++; break;
             case ROW_DUPLICATE: p->duplicates++; break;
             case ROW_REFUSED: p->dead++; break;
             default: p->returned++; break;
             }
-        if (note_exposures(o, b, s, c, fate + row - receipt->n_rows, row - receipt->n_rows, receipt->n_rows)) return -1;
+        if (note_exposures(o, b, s, c, outcome + row - receipt->n_rows, row - receipt->n_rows, receipt->n_rows)) return -1;
         if (o->r->output.failed) { /* nothing of this batch is safe: it comes again */
             p->returned += p->emitted + p->filtered + p->duplicates + p->dead;
             p->emitted = p->filtered = p->duplicates = p->dead = 0;
@@ -325,11 +328,11 @@ static int note_receipts(out *o, const nj_batch *b, const uint8_t *fate)
 static void write_batch(out *o, nj_batch *b)
 {
     run *r = o->r;
-    uint8_t *fate = nj_arena_zalloc(&b->arena, b->n + 1);
-    int rc = fate ? 0 : -1;
-    if (rc == 0 && !r->output.failed && b->n) rc = write_rows(o, b, fate);
+    uint8_t *outcome = nj_arena_zalloc(&b->arena, b->n + 1);
+    int rc = outcome ? 0 : -1;
+    if (rc == 0 && !r->output.failed && b->n) rc = write_rows(o, b, outcome);
     if (rc == 0 && !r->output.failed && b->n_dead) write_dead(r, b->dead, b->n_dead); /* a failure is in sink_failed */
-    if (rc == 0) rc = note_receipts(o, b, fate);
+    if (rc == 0) rc = note_receipts(o, b, outcome);
     if (rc) {
         nj_error err;
         nj_fail(&err, "out of memory while writing");
