@@ -142,29 +142,24 @@ static nj_source *open_memory(void *opaque, const nj_source_args *args, nj_error
 
 int nj_bench_host_run(nj_bench_run *run, const nj_bench_host *host, nj_report *report)
 {
-    nj_cli cli;
     nj_error err = { "" };
-    char threads[16];
-    snprintf(threads, sizeof threads, "%d", host->threads);
-    char *argv[] = { (char *)"run",
-                     (char *)"-q",
-                     (char *)"-j",
-                     threads,
-                     (char *)"-o",
-                     (char *)(host->sink ? host->sink : "null:"),
-                     (char *)"--overwrite",
-                     (char *)(host->packets ? "memory:" : host->source),
-                     (char *)"-D",
-                     (char *)host->define,
-                     NULL };
+    nj_settings settings = { 0 };
+    const char *sink = host->sink ? host->sink : "null:", *source = host->packets ? "memory:" : host->source;
+    const nj_run_options options = { .settings = &settings,
+                                     .source = &source,
+                                     .n_sources = 1,
+                                     .sink = &sink,
+                                     .n_sinks = 1,
+                                     .threads = host->threads,
+                                     .mode = NJ_SINK_OVERWRITE,
+                                     .open_source = host->packets ? open_memory : NULL,
+                                     .opaque = host->packets };
     memset(report, 0, sizeof *report);
-    int rc = nj_cli_parse(&cli, host->define ? 10 : 8, argv, &err);
-    if (rc == 0 && host->packets) {
-        cli.options.open_source = open_memory;
-        cli.options.opaque = host->packets;
-    }
-    if (rc == 0) rc = nj_run(&cli.options, report, &err);
+    nj_log_level(NJ_LOG_WARN); /* as run -q */
+    int rc = nj_run_defaults(&settings, &err);
+    if (rc == 0 && host->define) rc = nj_settings_define(&settings, host->define, &err);
+    if (rc == 0) rc = nj_run(&options, report, &err);
     if (rc) nj_bench_note(run, "the run failed: %s", err.text);
-    nj_cli_free(&cli);
+    nj_settings_free(&settings);
     return rc ? -1 : 0;
 }

@@ -3,7 +3,7 @@
 #ifndef NJ_BENCH_PACKETS_H
 #define NJ_BENCH_PACKETS_H
 
-#include "../flow/cli.h"
+#include "../flow/run.h"
 #include "harness.h"
 
 typedef struct nj_bench_packet {

@@ -10,7 +10,7 @@
 
 #include "../base/file.h"
 #include "../base/log.h"
-#include "../flow/cli.h"
+#include "../flow/run.h"
 #include "../graph/modules.h"
 #include "../measure/stats.h"
 #include "../sink/json.h"
@@ -72,25 +72,25 @@ static int name_side(side *s, nj_modules *set, nj_error *err)
 /* One run of the module alone; cpu: its ns per alert. */
 static int one_run(const job *j, const side *s, const char *sink, double *cpu, nj_error *err)
 {
-    nj_cli cli;
-    nj_report report;
-    int n = 0;
-    char **argv = calloc((size_t)j->n_sources + 16, sizeof *argv);
-    if (!argv) return nj_fail(err, "out of memory");
-    const char *fixed[] = { "run",       "-q", "-j", "1",           "-m",
-                            j->instance, "-o", sink, "--overwrite", s->path ? "--module-path" : NULL,
-                            s->path };
-    for (size_t i = 0; i < sizeof fixed / sizeof *fixed && fixed[i]; i++) argv[n++] = (char *)fixed[i];
-    for (int i = 0; i < j->n_sources; i++) argv[n++] = j->source[i];
-    memset(&report, 0, sizeof report);
-    int rc = nj_cli_parse(&cli, n, argv, err);
-    if (rc == 0) rc = nj_run(&cli.options, &report, err);
+    nj_settings settings = { 0 };
+    nj_report report = { 0 };
+    const nj_run_options options = { .settings = &settings,
+                                     .select = j->instance,
+                                     .source = (const char *const *)j->source,
+                                     .n_sources = (uint32_t)j->n_sources,
+                                     .sink = &sink,
+                                     .n_sinks = 1,
+                                     .module_path = &s->path,
+                                     .n_module_paths = s->path ? 1 : 0,
+                                     .threads = 1,
+                                     .mode = NJ_SINK_OVERWRITE };
+    int rc = nj_run_defaults(&settings, err);
+    if (rc == 0) rc = nj_run(&options, &report, err);
     for (uint32_t i = 0; rc == 0 && i < report.n_stages; i++)
         if (!strcmp(report.stage[i].name, j->instance) && report.stage[i].count.offered)
             *cpu = 1e3 * nj_counter_cost(&report.stage[i].count).cpu_us;
     nj_report_free(&report);
-    nj_cli_free(&cli);
-    free(argv);
+    nj_settings_free(&settings);
     return rc ? -1 : 0;
 }
 

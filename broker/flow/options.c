@@ -219,6 +219,12 @@ static int take_from_settings(nj_cli *cli, nj_error *err)
     return failed ? nj_fail(err, "out of memory") : 0;
 }
 
+int nj_run_defaults(nj_settings *settings, nj_error *err)
+{
+    const nj_embedded *defaults = nj_embedded_find("data/instances.ini");
+    return defaults ? nj_settings_ini(settings, "instances.ini (built in)", defaults->data, err) : 0;
+}
+
 static int begin(nj_cli *cli, int argc, nj_error *err)
 {
     size_t n = (size_t)argc + 1;
@@ -234,8 +240,7 @@ static int begin(nj_cli *cli, int argc, nj_error *err)
                                      .sink = cli->sink,
                                      .module_path = cli->module_path,
                                      .progress = isatty(STDERR_FILENO) };
-    const nj_embedded *defaults = nj_embedded_find("data/instances.ini");
-    return defaults ? nj_settings_ini(&cli->settings, "instances.ini (built in)", defaults->data, err) : 0;
+    return nj_run_defaults(&cli->settings, err);
 }
 
 int nj_cli_read(nj_cli *cli, const nj_option *const *tables, int argc, char **argv, nj_error *err)

@@ -38,6 +38,9 @@ typedef struct nj_run_options {
     const _Atomic int *stop; /* set by a signal: stop polling, finish what is under way */
 } nj_run_options;
 
+/* The settings that every run begins with (data/instances.ini), for callers without a command line. -1 with err. */
+int nj_run_defaults(nj_settings *settings, nj_error *err);
+
 /* Runs until the sources end or *stop is set. Fills the report (caller frees). Returns an exit code of base/exit.h;
  * err is set for NJ_EXIT_USAGE, NJ_EXIT_SOURCE and NJ_EXIT_LEDGER. */
 int nj_run(const nj_run_options *options, nj_report *report, nj_error *err);
