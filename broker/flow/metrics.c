@@ -105,10 +105,10 @@ static void accounts(const nj_metrics *m, nj_buffer *b)
         const char *outcome;
         uint64_t n;
     } outcome[] = { { "emitted", l.emitted },
-                 { "filtered", l.filtered },
-                 { "dead", l.dead },
-                 { "duplicate", l.duplicates },
-                 { "returned", l.returned } };
+                    { "filtered", l.filtered },
+                    { "dead", l.dead },
+                    { "duplicate", l.duplicates },
+                    { "returned", l.returned } };
     for (size_t i = 0; i < sizeof outcome / sizeof *outcome; i++)
         sample(b, "nightjar_alerts_total", "outcome", outcome[i].outcome, (double)outcome[i].n);
     family(b, "nightjar_packet_bytes_total", "counter", "Bytes of packets taken in.");

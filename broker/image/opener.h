@@ -12,7 +12,6 @@ void nj_opener_free(nj_opener *opener);
  * why (NULL allowed): a static text when it is bad. */
 void nj_stamp_open(nj_opener *opener, nj_stamp *stamp, nj_arena *arena, const char **why);
 
-
 /* nj_stamp_open as a graph asks for it (nj_worker_new), which has no opener. */
 void nj_stamp_for_graph(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why);
 

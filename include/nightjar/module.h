@@ -124,7 +124,7 @@ typedef struct { /* services for open() and declare(); a table, so that a .so ha
     const void *(*service)(void *opaque, const char *name,
                            uint32_t version);   /* "model", "sky", ...: tables in model.h, sky.h; NULL = not here */
     void *(*alloc)(void *opaque, size_t bytes); /* lives until the instance closes */
-    void (*serial)(void *opaque); /* for open(): this instance's answers depend on the order of all alerts, so
+    void (*serial)(void *opaque);               /* for open(): this instance's answers depend on the order of all alerts, so
                               * the run has one thread and takes them in the order of the source */
 } nj_host;
 

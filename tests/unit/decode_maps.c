@@ -244,8 +244,10 @@ static void facts_of_a_survey(void **state)
         bool has_time;
         double end_s;
         uint32_t n_programs;
-    } want[] = { { "survey s\ntime utc start 30\n", true, 30, 0 },   { "survey s\ntime utc mid 30\npublic 1 7\n", true, 15, 2 },
-                 { "survey s\ntime tai end 15.5\n", true, -37, 0 },  { "survey s\ntime tai mid 30\n", true, -22, 0 },
+    } want[] = { { "survey s\ntime utc start 30\n", true, 30, 0 },
+                 { "survey s\ntime utc mid 30\npublic 1 7\n", true, 15, 2 },
+                 { "survey s\ntime tai end 15.5\n", true, -37, 0 },
+                 { "survey s\ntime tai mid 30\n", true, -22, 0 },
                  { "survey s\ntime f64 d = a.time\n", false, 0, 0 } };
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         nj_error err = { "" };
