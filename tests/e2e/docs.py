@@ -78,7 +78,7 @@ def reports():
 
 def shared_objects():
     for name in ("old", "new"):
-        subprocess.run([os.environ.get("CC", "cc"), "-std=c11", "-O2", "-fPIC", "-shared", "-DNJ_SHARED", "-I", os.path.join(ROOT, "include"),
+        subprocess.run([*os.environ.get("CC", "cc").split(), "-std=c11", "-O2", "-fPIC", "-shared", "-DNJ_SHARED", "-I", os.path.join(ROOT, "include"),
                         os.path.join(ROOT, "modules", "roid.c"), "-o", name + ".so"], check=True)
 
 
