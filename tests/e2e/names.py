@@ -65,7 +65,7 @@ GIVE = '{ "n", NJ_I32, 1, -1, "1", 0, 9, NAN, 0, "a number" },'
 def compile_probe(needs, gives=GIVE, name="probe"):
     with open("probe.c", "w") as f:
         f.write((MODULE % (needs, gives)).replace("probe", name))
-    return subprocess.run([os.environ.get("CC", "cc"), "-std=c11", "-fPIC", "-shared", "-DNJ_SHARED", "-I", os.path.join(ROOT, "include"),
+    return subprocess.run([*os.environ.get("CC", "cc").split(), "-std=c11", "-fPIC", "-shared", "-DNJ_SHARED", "-I", os.path.join(ROOT, "include"),
                            "-o", f"{name}.so", "probe.c"], capture_output=True, text=True)
 
 

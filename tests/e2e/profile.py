@@ -60,7 +60,7 @@ def incomplete():
     r = nightjar("profile", "toy.c", SAMPLE, "--lines", "--repeat", 1, "--json", "g.json", env={"GCOV": "/nowhere/gcov"})
     p = report("g.json") if os.path.exists("g.json") else {}
     ok(r.returncode == 0 and "/nowhere/gcov" in r.stdout and p.get("samples", 0) > 0 and lines(p, "process"), "without gcov: said, and the times are there", r.stdout + r.stderr)
-    subprocess.run([os.environ.get("CC", "cc"), "-std=c11", "-O2", "-fPIC", "-shared", "-D_GNU_SOURCE", "-DNJ_SHARED", "-I", os.path.join(ROOT, "include"), "toy.c", "-o", "toy.so"], check=True)
+    subprocess.run([*os.environ.get("CC", "cc").split(), "-std=c11", "-O2", "-fPIC", "-shared", "-D_GNU_SOURCE", "-DNJ_SHARED", "-I", os.path.join(ROOT, "include"), "toy.c", "-o", "toy.so"], check=True)
     r = nightjar("profile", "toy.so", SAMPLE, "--lines", "--repeat", 1)
     ok(r.returncode == 0 and "without -g" in r.stdout and "process()" in r.stdout, "a module without -g: said, and its total is there", r.stdout + r.stderr)
     os.symlink("toy.so", "other.so")

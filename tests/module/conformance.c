@@ -47,7 +47,7 @@ static void open_all(void)
     nj_error err = { "" };
     const nj_embedded *ini = nj_embedded_find("data/instances.ini");
     char *more = read_text("tests/module/instances.ini");
-    const char *shared = getenv("NIGHTJAR_SHARED"); /* the real models, when they are here */
+    const char *shared = getenv("NIGHTJAR_SHARED");                    /* the real models, when they are here */
     static const char without_models[] = "-real_kilonova_by_settings"; /* its settings name one */
     if (shared && !*shared) shared = NULL;
     if (!shared) printf("# real_kilonova_by_settings is left out: its model is not here\n");
