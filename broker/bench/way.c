@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-#include "../base/embed.h"
+#include "../base/log.h"
+#include "../flow/run.h"
 
 enum { ROWS = 64 };
 
@@ -19,10 +20,9 @@ static int show(void *opaque, const nj_graph *graph, nj_batch **batch)
 
 int nj_bench_way_open(nj_bench_way *way, const char *select, const char *models, const nj_bench_packet *first, nj_error *err)
 {
-    const nj_embedded *ini = nj_embedded_find("data/instances.ini");
     *way = (nj_bench_way){ .stream = { .name = "bench", .partition = -1 } };
     const nj_compute_options options = { .computed = show, .opaque = way, .batch_rows = ROWS };
-    if ((ini && nj_settings_ini(&way->settings, ini->name, ini->data, err)) ||
+    if (nj_run_defaults(&way->settings, err) ||
         nj_settings_set(&way->settings, "models", "path", models, "bench") ||
         nj_engine_load(&way->engine, &way->settings, NULL, 0, err) || nj_engine_choose(&way->engine, select, err) ||
         nj_engine_open(&way->engine, select, err) || nj_computer_open(&way->computer, &way->engine, &options, err))
@@ -50,9 +50,9 @@ void nj_bench_way_run(nj_bench_way *way, const nj_bench_packet *packet, size_t n
     for (size_t i = 0; i < n; i += ROWS) {
         for (size_t k = 0; k < ROWS && i + k < n; k++) {
             chunk[k] = nj_bench_chunk(packet[i + k].bytes, packet[i + k].size, &way->stream);
-            nj_computer_take(&way->computer, &chunk[k], &err);
+            if (nj_computer_take(&way->computer, &chunk[k], &err) < 0) nj_give_up("bench: %s", err.text);
         }
-        nj_computer_flush(&way->computer, &err);
+        if (nj_computer_flush(&way->computer, &err) < 0) nj_give_up("bench: %s", err.text);
     }
 }
 

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH_ROWS = 64, BATCH_BYTES = 8 << 20 }; /* the defaults of [run] */
-
 /* --- what threads share --------------------------------------------------------------------------------------------- */
 
 int nj_engine_load(nj_engine *e, nj_settings *settings, const char *const *module_path, uint32_t n_paths, nj_error *err)
@@ -115,8 +113,8 @@ int nj_computer_open(nj_computer *c, nj_engine *engine, const nj_compute_options
     *c = (nj_computer){ .o = *options,
                         .graphs = { engine, options->want, options->n_wants, options->stamps, NULL, 0 },
                         .reader.o = { .decoder = engine->decoder,
-                                      .batch_rows = options->batch_rows ? options->batch_rows : BATCH_ROWS,
-                                      .batch_bytes = BATCH_BYTES,
+                                      .batch_rows = options->batch_rows ? options->batch_rows : NJ_BATCH_ROWS,
+                                      .batch_bytes = NJ_BATCH_BYTES,
                                       .limit = options->limit,
                                       .layout = layout_of,
                                       .full = compute,

@@ -123,7 +123,6 @@ static int read_chunk(nj_reader *r, nj_chunk *chunk, const nj_layout *layout, in
         if (!more || at_limit(r)) continue;
         int rc = hand_on(r); /* the byte limit filled it, or it must not grow */
         if (rc) return rc;
-        start_ns = end_ns;
     }
     return at_limit(r) ? NJ_READ_STOPPED : NJ_READ_ON;
 }

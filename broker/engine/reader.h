@@ -5,6 +5,7 @@
 #include "../avro/decode.h"
 #include "../measure/counter.h"
 
+enum { NJ_BATCH_ROWS = 64, NJ_BATCH_BYTES = 8 << 20 }; /* the defaults of [run], for callers without settings */
 enum { NJ_READ_ON = 0, NJ_READ_STOPPED = 1, NJ_READ_FAILED = -1, NJ_READ_NO_LAYOUT = -2 };
 
 typedef struct nj_reader_options {

@@ -86,8 +86,6 @@ static int keep(void *opaque, nj_batch **batch)
     return NJ_READ_ON;
 }
 
-enum { BATCH_ROWS = 64, BATCH_BYTES = 8 << 20 }; /* as in a run */
-
 static void drop_batches(nj_replay *r)
 {
     for (uint32_t i = 0; i < r->n_batches; i++) {
@@ -102,7 +100,7 @@ static int decode(nj_replay *r, const nj_alerts *alerts, int64_t limit, uint32_t
 {
     nj_reader reader = { .o = { .decoder = r->engine.decoder,
                                 .batch_rows = rows,
-                                .batch_bytes = BATCH_BYTES,
+                                .batch_bytes = NJ_BATCH_BYTES,
                                 .limit = (uint64_t)limit,
                                 .layout = layout_of,
                                 .full = keep,
@@ -241,7 +239,7 @@ int nj_replay_open(nj_replay *r, const nj_replay_options *o, const nj_alerts *al
 {
     if (nj_replay_choose(r, o, err)) return -1;
     if (nj_engine_open(&r->engine, r->instance, err) || find_target(r, err)) return -1; /* those that are off are gone */
-    if (open_workers(r, threads_for(r, o), err) || decode(r, alerts, o->limit, BATCH_ROWS, err)) return -1;
+    if (open_workers(r, threads_for(r, o), err) || decode(r, alerts, o->limit, NJ_BATCH_ROWS, err)) return -1;
     uint32_t shares = 4 * r->n_workers; /* so that the threads end together */
     if (r->n_workers > 1 && r->n_batches < shares &&
         decode(r, alerts, o->limit, r->n_alerts < shares ? 1 : (uint32_t)(r->n_alerts / shares), err))

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../base/embed.h"
 #include "../base/exit.h"
 #include "../base/log.h"
 #include "../avro/decode.h"
@@ -293,9 +292,8 @@ static const nj_sink_class class = {
 /* The default instances under the user's settings; 16 repeats unless something else is said. */
 static int read_settings(pages *s, nj_settings *all, const nj_settings *user, nj_error *err)
 {
-    const nj_embedded *ini = nj_embedded_find("data/instances.ini");
     if (nj_settings_set(all, "module.hostless", "repeats", "16", "inspect --hostless") ||
-        (ini && nj_settings_ini(all, ini->name, ini->data, err)))
+        nj_run_defaults(all, err))
         return -1;
     for (size_t i = 0; user && i < user->n; i++)
         if (nj_settings_set(all, user->item[i].section, user->item[i].key, user->item[i].value, user->item[i].where))

@@ -2,10 +2,10 @@
 """Infinities stay infinities: from packets, CSV, FITS and Parquet to every output, in columns, lists and unions; NaN stays null; -0.0 its sign."""
 import csv, json, math, sqlite3
 from avro import Branch as B, make_container
-from tap import Folder, done, needs, nightjar, ok, rows, skip
+from tap import Folder, done, needs, nightjar, ok, rows
 
-needs("fastavro", "astropy", "numpy")
-import fastavro, numpy
+needs("fastavro", "astropy", "numpy", "pyarrow")
+import fastavro, numpy, pyarrow, pyarrow.parquet
 from astropy.io import fits
 
 INF = math.inf
@@ -94,14 +94,10 @@ def catalogues():
     columns = [("ra", "D", numpy.arange(10.0, 15)), ("dec", "D", numpy.full(5, 5.0)), ("name", "1A", [n for n, _ in values]), ("v", "D", [v for _, v in values]),
                ("w", "E", [v for _, v in values])]
     fits.BinTableHDU.from_columns([fits.Column(name=n, format=t, array=a) for n, t, a in columns]).writeto("t.fits")
-    tables = ["t.csv", "t.fits"]
-    try:
-        import pyarrow, pyarrow.parquet
-        pyarrow.parquet.write_table(pyarrow.table({n: pyarrow.array(list(map(str, a)) if t == "1A" else numpy.asarray(a, "f4" if t == "E" else "f8")) for n, t, a in columns}), "t.parquet")
-        tables.append("t.parquet")
-    except ImportError:
-        skip("Parquet", "no pyarrow")
-    for table in tables:
+    pyarrow.parquet.write_table(
+        pyarrow.table({n: pyarrow.array(list(map(str, a)) if t == "1A" else numpy.asarray(a, "f4" if t == "E" else "f8"))
+                       for n, t, a in columns}), "t.parquet")
+    for table in ("t.csv", "t.fits", "t.parquet"):
         r = nightjar("catalog", "build", table, "-o", table + ".njx", "-q")
         got = [json.loads(nightjar("catalog", "query", table + ".njx", 10 + i, 5, 1, "--json").stdout.splitlines()[0]) for i in range(5)] if r.returncode == 0 else r.stderr
         ok(r.returncode == 0 and all(same(g["v"], v) and same(g["w"], v) for g, (_, v) in zip(got, values)), f"{table}: a catalogue of them", got)
@@ -111,10 +107,6 @@ def catalogues():
 
 def parquet():
     """Alerts as rows of Parquet; a text with a NUL, too."""
-    try:
-        import pyarrow, pyarrow.parquet
-    except ImportError:
-        return skip("alerts in Parquet", "no pyarrow")
     values = [INF, -INF, math.nan, -0.0]
     pyarrow.parquet.write_table(pyarrow.table({
         "objectId": pyarrow.array(["A", "B\0c", "C", "D"]), "candid": pyarrow.array(range(4), pyarrow.int64()), "f": pyarrow.array(values, pyarrow.float32()),
