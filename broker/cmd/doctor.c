@@ -29,7 +29,7 @@
 #include "../base/log.h"
 #include "../base/version.h"
 #include "../flow/cli.h"
-#include "../graph/instance.h"
+#include "../engine/engine.h"
 #include "../measure/energy.h"
 #include "command.h"
 
@@ -143,23 +143,18 @@ static void what_is_off(const nj_instances *set, bool models)
 /* The default modules, as a run would open them: those that are off, with their reasons. */
 static void modules(nj_settings *settings)
 {
-    nj_modules table = { 0 };
-    nj_instances set = { 0 };
+    nj_engine engine = { 0 };
     nj_error err = { "" };
-    char path[8192];
-    const char *models = nj_settings_get(settings, "models", "path"), *catalogs = nj_settings_get(settings, "catalogs", "path");
-    snprintf(path, sizeof path, "%s:%s", models ? models : "", catalogs ? catalogs : "");
-    set.data_path = path;
-    int rc = nj_modules_builtin(&table, &err);
-    if (rc == 0) rc = nj_instances_choose(&set, &table, settings, NULL, &err);
-    if (rc == 0) rc = nj_instances_open(&set, NULL, &err);
+    const char *models = nj_settings_get(settings, "models", "path");
+    int rc = nj_engine_load(&engine, settings, NULL, 0, &err);
+    if (rc == 0) rc = nj_engine_choose(&engine, NULL, &err);
+    if (rc == 0) rc = nj_engine_open(&engine, NULL, &err);
     if (rc)
         tell(LACKS, "modules", NULL, "%s", err.text);
     else
-        tell(FINE, "modules", NULL, "%u built in; %u of the default set are off", table.n, set.n_off);
-    if (rc == 0) what_is_off(&set, models && *models);
-    nj_instances_close(&set);
-    nj_modules_free(&table);
+        tell(FINE, "modules", NULL, "%u built in; %u of the default set are off", engine.modules.n, engine.instances.n_off);
+    if (rc == 0) what_is_off(&engine.instances, models && *models);
+    nj_engine_close(&engine);
 }
 
 static bool on_path(const char *program)
