@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""A science module in C++: every public header compiles as C++, and a module that uses the standard library runs as a shared object."""
+"""A science module in C++: every public header compiles as C++, and a module that uses the standard library
+runs as a shared object."""
+
 import glob, os, subprocess
 from tap import ROOT, Folder, done, nightjar, ok, rows
 
@@ -33,7 +35,9 @@ CXX = os.environ.get("CXX", "c++").split()[-1]
 
 
 def compiles(path, *more):
-    return subprocess.run([CXX, "-std=c++20", "-O2", "-fPIC", f"-I{ROOT}/include", *more, path], capture_output=True, text=True)
+    return subprocess.run(
+        [CXX, "-std=c++20", "-O2", "-fPIC", f"-I{ROOT}/include", *more, path], capture_output=True, text=True
+    )
 
 
 for header in sorted(glob.glob(os.path.join(ROOT, "include", "nightjar", "*.h"))):
@@ -44,7 +48,19 @@ with Folder():
     r = compiles("middle.cc", "-shared", "-DNJ_SHARED", "-o", "middle.so")
     ok(r.returncode == 0, "a module in C++ compiles", r.stderr)
     nightjar("simulate", "-q", "-n", 20, "-o", "night.tar", "--truth", "t.csv")
-    r = nightjar("run", "night.tar", "-q", "--module-path", "middle.so", "-m", "middle", "--columns", "lc.mag", "-o", "ndjson:out.ndjson")
+    r = nightjar(
+        "run",
+        "night.tar",
+        "-q",
+        "--module-path",
+        "middle.so",
+        "-m",
+        "middle",
+        "--columns",
+        "lc.mag",
+        "-o",
+        "ndjson:out.ndjson",
+    )
     ok(r.returncode == 0, "and runs", r.stderr)
     bad = 0
     for row in rows("out.ndjson"):

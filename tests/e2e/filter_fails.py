@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""A clause that cannot be answered for one alert makes a dead letter of it; one that cannot be answered at all ends the run."""
+"""A clause that cannot be answered for one alert makes a dead letter of it; one that cannot be answered at
+all ends the run."""
+
 import os
 from tap import Folder, done, nightjar, ok, report, rows
 
@@ -11,16 +13,38 @@ def run(*args, rows_=64, threads=2):
     for f in ("out.ndjson", "dead.avro", "run.json"):
         if os.path.exists(f):
             os.remove(f)
-    r = nightjar("run", "night.tar", "-q", "-m", "roid", "-j", threads, "-D", f"run.batch_rows={rows_}", "-o", "ndjson:out.ndjson", "--dead-letters", "dead.avro",
-                 "--report", "run.json", *args)
+    r = nightjar(
+        "run",
+        "night.tar",
+        "-q",
+        "-m",
+        "roid",
+        "-j",
+        threads,
+        "-D",
+        f"run.batch_rows={rows_}",
+        "-o",
+        "ndjson:out.ndjson",
+        "--dead-letters",
+        "dead.avro",
+        "--report",
+        "run.json",
+        *args,
+    )
     return r, report("run.json")["ledger"] if os.path.exists("run.json") else {}
 
 
 def one_alert(ids):
     guilty = ids[17]
-    for name, bad in [("an overflow", f"abs(CASE WHEN candid = {guilty} THEN {OVERFLOW} ELSE 1 END) > 0"),
-                      ("no JSON", f"json_extract(CASE WHEN candid = {guilty} THEN '{{' ELSE '[1]' END, '$[0]') = 1")]:
-        for args in [["-w", bad], ["-t", f"mine={bad}"], ["-w", "rb > -1", "-t", f"mine={bad}", "-t", f"yours={bad}"]]:
+    for name, bad in [
+        ("an overflow", f"abs(CASE WHEN candid = {guilty} THEN {OVERFLOW} ELSE 1 END) > 0"),
+        ("no JSON", f"json_extract(CASE WHEN candid = {guilty} THEN '{{' ELSE '[1]' END, '$[0]') = 1"),
+    ]:
+        for args in [
+            ["-w", bad],
+            ["-t", f"mine={bad}"],
+            ["-w", "rb > -1", "-t", f"mine={bad}", "-t", f"yours={bad}"],
+        ]:
             for rows_ in (1, 7, 64):
                 what = f"{name}, {' '.join(a for a in args if a.startswith('-'))}, batches of {rows_}"
                 r, ledger = run(*args, rows_=rows_)
@@ -28,16 +52,33 @@ def one_alert(ids):
                 ok(ledger.get("dead") == 1, f"{what}: one dead letter", ledger)
                 ok(ledger.get("emitted") == N - 1, f"{what}: all others are rows", ledger)
                 ok(ledger.get("closed") is True, f"{what}: the ledger closes", ledger)
-                ok([x["candid"] for x in rows("out.ndjson")] == [i for i in ids if i != guilty], f"{what}: in their order")
-                ok("is dead: " + args[-2] in r.stderr or "is dead: mine" in r.stderr or "is dead: -w" in r.stderr, f"{what}: the clause is named", r.stderr)
+                ok(
+                    [x["candid"] for x in rows("out.ndjson")] == [i for i in ids if i != guilty],
+                    f"{what}: in their order",
+                )
+                ok(
+                    "is dead: " + args[-2] in r.stderr
+                    or "is dead: mine" in r.stderr
+                    or "is dead: -w" in r.stderr,
+                    f"{what}: the clause is named",
+                    r.stderr,
+                )
         r = nightjar("run", "dead.avro", "-q", "-m", "roid", "-o", "ndjson:again.ndjson", "--overwrite")
-        ok([x["candid"] for x in rows("again.ndjson")] == [guilty], f"{name}: the letter is a source of that alert", r.stderr)
+        ok(
+            [x["candid"] for x in rows("again.ndjson")] == [guilty],
+            f"{name}: the letter is a source of that alert",
+            r.stderr,
+        )
 
 
 def every_alert():
     for args in [["-w", f"abs({OVERFLOW} + 0 * candid) > 0"], ["-t", f"mine=json(object) IS NULL"]]:
         r, ledger = run(*args)
-        ok(r.returncode == 3, f"{args[0]}: a clause that never has an answer ends the run", (r.returncode, r.stderr))
+        ok(
+            r.returncode == 3,
+            f"{args[0]}: a clause that never has an answer ends the run",
+            (r.returncode, r.stderr),
+        )
         ok(r.stderr.count("error:") == 1, f"{args[0]}: with one error", r.stderr)
         ok(ledger.get("closed") is True, f"{args[0]}: the ledger closes", ledger)
 

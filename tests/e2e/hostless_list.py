@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""inspect --hostless as a candidate list: candidates only, clauses and topics as in a run, what is in doubt last, one writer."""
+"""inspect --hostless as a candidate list: candidates only, clauses and topics as in a run, what is in doubt
+last, one writer."""
+
 import glob, io, os, re, shutil, subprocess, tarfile, time
 from tap import NIGHTJAR, Folder, done, nightjar, ok, rows
 
@@ -11,12 +13,26 @@ def look(folder, *args, source="night.tar"):
 
 
 def pages(folder):
-    return sorted(os.path.basename(p)[:-5] for p in glob.glob(folder + "/*.html") if not p.endswith("index.html"))
+    return sorted(
+        os.path.basename(p)[:-5] for p in glob.glob(folder + "/*.html") if not p.endswith("index.html")
+    )
 
 
 def kept(*args):
     """What a run with the same clauses keeps, of the candidates: {candid: row}."""
-    nightjar("run", "night.tar", "-q", "-m", "hostless,roid", "-D", "module.hostless.repeats=16", "-o", "ndjson:kept.ndjson", "--overwrite", *args)
+    nightjar(
+        "run",
+        "night.tar",
+        "-q",
+        "-m",
+        "hostless,roid",
+        "-D",
+        "module.hostless.repeats=16",
+        "-o",
+        "ndjson:kept.ndjson",
+        "--overwrite",
+        *args,
+    )
     return {str(r["candid"]): r for r in rows("kept.ndjson") if r["hostless.candidate"] == 1}
 
 
@@ -33,31 +49,56 @@ def candidates_only():
     ok(0 < len(want) < N, "which not every alert is", len(want))
     ok(len(lines("few")) == len(want), "a line of the index for each", len(lines("few")))
     others = N - len(want)
-    ok(f"none for the {others} that are no candidates (--all)" in r.stdout, "what has no page is reported", r.stdout)
+    ok(
+        f"none for the {others} that are no candidates (--all)" in r.stdout,
+        "what has no page is reported",
+        r.stdout,
+    )
     ok(f"{others} others are no candidates" in open("few/index.html").read(), "on the index, too")
     r = look("all", "--all")
     ok(len(pages("all")) == N, "--all: a page for each alert", r.stderr)
     same = all(open(f"few/{p}.html").read() == open(f"all/{p}.html").read() for p in pages("few"))
     ok(same, "the same pages")
     r = look("one", "-j", 1)
-    same = [open(p).read() for p in sorted(glob.glob("one/*"))] == [open(p).read() for p in sorted(glob.glob("few/*"))]
+    same = [open(p).read() for p in sorted(glob.glob("one/*"))] == [
+        open(p).read() for p in sorted(glob.glob("few/*"))
+    ]
     ok(same, "the same with one thread")
 
 
 def clauses():
-    for where in ["rb > 0.6", "mag < 18.5 AND roid.roid IS NOT 3", "(SELECT count(*) FROM lc) > 1", "packet.candidate.magpsf > 18", "rb > 2"]:
+    for where in [
+        "rb > 0.6",
+        "mag < 18.5 AND roid.roid IS NOT 3",
+        "(SELECT count(*) FROM lc) > 1",
+        "packet.candidate.magpsf > 18",
+        "rb > 2",
+    ]:
         want = kept("-w", where)
         r = look("clause", "-w", where)
-        ok(pages("clause") == sorted(want), f"-w '{where}': the candidates that nightjar run keeps", (r.stderr, pages("clause"), sorted(want)))
+        ok(
+            pages("clause") == sorted(want),
+            f"-w '{where}': the candidates that nightjar run keeps",
+            (r.stderr, pages("clause"), sorted(want)),
+        )
         ok("did not pass" in r.stdout, f"-w '{where}': the others are reported", r.stdout)
         shutil.rmtree("clause")
     r = look("clause", "-w", "rb > 0.6 AND object <> '<b>'")
-    ok("object &lt;&gt; &#39;&lt;b&gt;&#39;" in open("clause/index.html").read(), "the clause stands on the index, as text")
+    ok(
+        "object &lt;&gt; &#39;&lt;b&gt;&#39;" in open("clause/index.html").read(),
+        "the clause stands on the index, as text",
+    )
     topics = ["-t", "hostless_new", "-t", "bright=mag < 18"]
     want = kept(*topics)
     r = look("topics", *topics)
-    ok(pages("topics") == sorted(want), "-t: those of either topic", (r.stderr, pages("topics"), sorted(want)))
-    named = sum("bright" in re.search(r'<td class="wide long">([a-z_,]*)</td>', x).group(1) for x in lines("topics"))
+    ok(
+        pages("topics") == sorted(want),
+        "-t: those of either topic",
+        (r.stderr, pages("topics"), sorted(want)),
+    )
+    named = sum(
+        "bright" in re.search(r'<td class="wide long">([a-z_,]*)</td>', x).group(1) for x in lines("topics")
+    )
     ok(named == sum("bright" in x["topics"] for x in want.values()), "the index names the topics", named)
     r = look("limit", "--limit", 20, "--all")
     ok(len(pages("limit")) == 20, "--limit: so many alerts", r.stderr)
@@ -72,7 +113,17 @@ def doubts():
     ok(grey == sorted(grey), "these are last")
     ok(grey == ["<span class=why>" in x for x in rows_], "these have a reason, and no others")
     ids = [re.search(r"<span class=id>(\d+)<", x).group(1) for x in rows_]
-    nightjar("run", "night.tar", "-q", "-m", "roid", "--columns", "packet.candidate.ssdistnr", "-o", "ndjson:roid.ndjson")
+    nightjar(
+        "run",
+        "night.tar",
+        "-q",
+        "-m",
+        "roid",
+        "--columns",
+        "packet.candidate.ssdistnr",
+        "-o",
+        "ndjson:roid.ndjson",
+    )
     about = {str(x["candid"]): x for x in rows("roid.ndjson")}
 
     def doubtful(x):
@@ -85,7 +136,11 @@ def doubts():
         if not doubtful(a):
             continue
         why = re.search(r"<span class=why>([^<]*)<", x).group(1)
-        ok((a["rb"] < 0.55) == (f"rb {a['rb']:.2f}" in why), f"{i}: a low rb is the reason, with its value", why)
+        ok(
+            (a["rb"] < 0.55) == (f"rb {a['rb']:.2f}" in why),
+            f"{i}: a low rb is the reason, with its value",
+            why,
+        )
         ok((a["roid.roid"] == 3) == ("known asteroid" in why), f"{i}: so is a known asteroid", why)
         ok((a["roid.roid"] == 2) == ("looks like an asteroid" in why), f"{i}: so is an unknown one", why)
         ok(why in head, f"{i}: its page says so at the top", head)
@@ -94,8 +149,21 @@ def doubts():
 
 
 def wrong():
-    for args in [("-w", "rbb > 1"), ("-w", "features.x > 1"), ("-t", "hostless_nw"), ("--limit", 0), ("--limit", "x"), ("--limt", 3), ("-w", "rb >"), ("-m", "nalerthst"),
-                 ("--json",), ("--candid", 3), ("-t", "=mag < 1"), ("-j", 0), ("-D", "module.hostless.repeat=3")]:
+    for args in [
+        ("-w", "rbb > 1"),
+        ("-w", "features.x > 1"),
+        ("-t", "hostless_nw"),
+        ("--limit", 0),
+        ("--limit", "x"),
+        ("--limt", 3),
+        ("-w", "rb >"),
+        ("-m", "nalerthst"),
+        ("--json",),
+        ("--candid", 3),
+        ("-t", "=mag < 1"),
+        ("-j", 0),
+        ("-D", "module.hostless.repeat=3"),
+    ]:
         r = look("wrong", *args)
         what = " ".join(map(str, args))
         ok(r.returncode == 1, f"{what}: exit 1", (r.returncode, r.stderr))
@@ -128,12 +196,21 @@ def twice_and_damaged():
 
 
 def two_at_once():
-    p = subprocess.Popen([NIGHTJAR, "inspect", "--hostless", "-", "-o", "held"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    p = subprocess.Popen(
+        [NIGHTJAR, "inspect", "--hostless", "-", "-o", "held"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
     while p.poll() is None and not os.path.exists("held/index.html"):
         time.sleep(0.05)
     time.sleep(0.1)
     r = look("./held")
-    ok(r.returncode == 1 and f"process {p.pid}" in r.stderr, "two at once into one folder: the second is refused, the holder named", r.stderr)
+    ok(
+        r.returncode == 1 and f"process {p.pid}" in r.stderr,
+        "two at once into one folder: the second is refused, the holder named",
+        r.stderr,
+    )
     err = p.communicate(open("night.tar", "rb").read())[1]
     ok(p.returncode == 0 and pages("held") == pages("few"), "the first goes on, with all its pages", err)
     r = look("held")

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""How the sources are built: who opens packets, names that two rooms share, headers for C++, the longest file and line."""
+"""How the sources are built: who opens packets, names that two rooms share, headers for C++, the longest file
+and line."""
+
 import collections, glob, os, re
 from tap import ROOT, done, ok
 
@@ -17,22 +19,35 @@ def short(path):
 
 
 def packets_are_opened_once():
-    callers = [short(p) for p in sources("broker/*/*.[ch]") if re.search(r"\bnj_cursor_(open|read)\(", read(p))]
+    callers = [
+        short(p) for p in sources("broker/*/*.[ch]") if re.search(r"\bnj_cursor_(open|read)\(", read(p))
+    ]
     wrong = [p for p in callers if p.split("/")[1] not in ("avro", "engine")]
-    ok(not wrong and "broker/engine/reader.c" in callers, "only broker/engine opens packets", "\n".join(wrong))
+    ok(
+        not wrong and "broker/engine/reader.c" in callers,
+        "only broker/engine opens packets",
+        "\n".join(wrong),
+    )
 
 
 def types_have_one_room():
-    """A type that a header defines, by its room; a declaration of what is defined elsewhere in the room is none."""
+    """A type that a header defines, by its room; a declaration of what is defined elsewhere in the room is
+    none."""
     where = collections.defaultdict(set)
     for p in sources("broker/*/*.h", "modules/kit/*/*.h", "include/nightjar/*.h"):
         text = re.sub(r"/\*.*?\*/", "", read(p), flags=re.S)
-        names = re.findall(r"^\} (?:__attribute__\S+ )?(\w+);", text, re.M) + re.findall(r"^typedef (?!struct \w+ (?:\w+);)[^;{(]*?(\w+);", text, re.M)
+        names = re.findall(r"^\} (?:__attribute__\S+ )?(\w+);", text, re.M) + re.findall(
+            r"^typedef (?!struct \w+ (?:\w+);)[^;{(]*?(\w+);", text, re.M
+        )
         names += re.findall(r"^(?:struct|union) (\w+) \{", text, re.M)
         for name in names:
             where[name].add(os.path.dirname(short(p)))
     twice = [f"{name}: {', '.join(sorted(rooms))}" for name, rooms in where.items() if len(rooms) > 1]
-    ok(not twice and len(where) > 100, f"none of {len(where)} types is defined in two rooms", "\n".join(twice))
+    ok(
+        not twice and len(where) > 100,
+        f"none of {len(where)} types is defined in two rooms",
+        "\n".join(twice),
+    )
 
 
 def enumerators_have_one_room():
@@ -45,17 +60,25 @@ def enumerators_have_one_room():
                 if name:
                     where[name.group(1)].add(os.path.dirname(short(p)))
     twice = [f"{name}: {', '.join(sorted(rooms))}" for name, rooms in where.items() if len(rooms) > 1]
-    ok(not twice and len(where) > 100, f"none of {len(where)} constants is defined in two rooms", "\n".join(twice))
+    ok(
+        not twice and len(where) > 100,
+        f"none of {len(where)} constants is defined in two rooms",
+        "\n".join(twice),
+    )
 
 
 def sizes():
-    files = sources("broker/*/*.[ch]", "broker/*/*.cc", "modules/*.c", "modules/kit/*/*.[ch]", "include/nightjar/*.h")
+    files = sources(
+        "broker/*/*.[ch]", "broker/*/*.cc", "modules/*.c", "modules/kit/*/*.[ch]", "include/nightjar/*.h"
+    )
     lines = {short(p): read(p).count("\n") for p in files}
     width = {short(p): max(map(len, read(p).splitlines())) for p in files}
     for name in sorted(lines, key=lines.get)[-3:]:
         print(f"# {name}: {lines[name]} lines")
     wide = [p for p in width if width[p] > 110]
-    print(f"# {len(wide)} of {len(files)} files have lines above 110 columns, the longest {max(width.values())}")
+    print(
+        f"# {len(wide)} of {len(files)} files have lines above 110 columns, the longest {max(width.values())}"
+    )
     ok(max(lines.values()) <= 700, "no file grows beyond 700 lines")
 
 

@@ -1,24 +1,62 @@
 #!/usr/bin/env python3
-"""An allocation that fails, each in turn: no crash, no hang, and exit code 0 only with all that the run was asked for.
+"""An allocation that fails, each in turn: no crash, no hang, and exit code 0 only with all that the run was
+asked for.
 
 NIGHTJAR_MALLOC_STEP=N tries every N-th (1 = all: some minutes), NIGHTJAR_MALLOC_FIRST=K begins at the K-th; the default is a sample that
 ends soon, another one for each seed of NIGHTJAR_SEED."""
+
 import os, re, subprocess, threading
 from tap import ROOT, SANITIZED, Folder, done, nightjar, ok, rows, skip
 
 SAMPLE = 160  # runs by default
-NIGHTJAR = os.path.join(os.environ.get("NIGHTJAR_BUILD", os.path.join(ROOT, "build", "release")), "nightjar-pieces")
+NIGHTJAR = os.path.join(
+    os.environ.get("NIGHTJAR_BUILD", os.path.join(ROOT, "build", "release")), "nightjar-pieces"
+)
 JOBS = os.cpu_count() or 1
 
-RUN = ["run", "-j", "1", "-m", "nalerthist,roid,features,hostless,lookup_cats", "--columns", "lc.mag,packet.candidate.fid", "-w", "mag < 99",
-       "-t", "bright=mag < 30", "-D", "run.private_topics=1", "-D", "run.dedup=100", "-D", "run.flush_ms=60000", "--overwrite", "-c", "cats.ini"]
+RUN = [
+    "run",
+    "-j",
+    "1",
+    "-m",
+    "nalerthist,roid,features,hostless,lookup_cats",
+    "--columns",
+    "lc.mag,packet.candidate.fid",
+    "-w",
+    "mag < 99",
+    "-t",
+    "bright=mag < 30",
+    "-D",
+    "run.private_topics=1",
+    "-D",
+    "run.dedup=100",
+    "-D",
+    "run.flush_ms=60000",
+    "--overwrite",
+    "-c",
+    "cats.ini",
+]
 FILES = ["out.ndjson", "out.avro", "out.fits"]
 
 
 def build():
     library = os.path.abspath("failing_malloc.so")
-    r = subprocess.run([os.environ.get("CC", "cc").split()[-1], "-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-o", library,
-                        os.path.join(ROOT, "tests", "e2e", "failing_malloc.c"), "-ldl"], capture_output=True, text=True)
+    r = subprocess.run(
+        [
+            os.environ.get("CC", "cc").split()[-1],
+            "-shared",
+            "-fPIC",
+            "-O1",
+            "-Wall",
+            "-Wextra",
+            "-o",
+            library,
+            os.path.join(ROOT, "tests", "e2e", "failing_malloc.c"),
+            "-ldl",
+        ],
+        capture_output=True,
+        text=True,
+    )
     return library if ok(r.returncode == 0, "the library that lets an allocation fail", r.stderr) else None
 
 
@@ -26,13 +64,39 @@ def attempt(library, folder, at):
     os.makedirs(folder, exist_ok=True)
     for name in os.listdir(folder):
         os.unlink(os.path.join(folder, name))
-    outputs = [f"ndjson:{folder}/out.ndjson", f"avro:{folder}/out.avro", f"fits:{folder}/out.fits", f"sqlite:{folder}/out.db"]
+    outputs = [
+        f"ndjson:{folder}/out.ndjson",
+        f"avro:{folder}/out.avro",
+        f"fits:{folder}/out.fits",
+        f"sqlite:{folder}/out.db",
+    ]
     sinks = [x for spec in outputs for x in ("-o", spec)]
-    env = {**os.environ, "LD_PRELOAD": library, "FAIL_AT": str(at), "FAIL_COUNT": f"{folder}/count", "FAIL_WHERE": f"{folder}/where",
-           "OMP_WAIT_POLICY": "passive"}
+    env = {
+        **os.environ,
+        "LD_PRELOAD": library,
+        "FAIL_AT": str(at),
+        "FAIL_COUNT": f"{folder}/count",
+        "FAIL_WHERE": f"{folder}/where",
+        "OMP_WAIT_POLICY": "passive",
+    }
     try:
-        r = subprocess.run([NIGHTJAR, *RUN, "night.tar", *sinks, "--dead-letters", f"{folder}/dead.avro", "--report", f"{folder}/r.json"],
-                           capture_output=True, text=True, errors="replace", timeout=120, env=env)
+        r = subprocess.run(
+            [
+                NIGHTJAR,
+                *RUN,
+                "night.tar",
+                *sinks,
+                "--dead-letters",
+                f"{folder}/dead.avro",
+                "--report",
+                f"{folder}/r.json",
+            ],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=120,
+            env=env,
+        )
     except subprocess.TimeoutExpired:
         return "hangs", ""
     return r.returncode, r.stderr
@@ -42,15 +106,26 @@ def commands(library):
     """Commands without an account: an error with exit code 1, or all of the answer."""
     with open("sky.csv", "w", encoding="ascii") as f:
         f.write("id,ra,dec,mag\n" + "".join(f"{k},{k},{k / 2},{15 + k / 10}\n" for k in range(50)))
-    for args in (["compare", "whole/r.json", "whole/r.json"], ["catalog", "build", "sky.csv", "-o", "sky.njx", "-q"]):
+    for args in (
+        ["compare", "whole/r.json", "whole/r.json"],
+        ["catalog", "build", "sky.csv", "-o", "sky.njx", "-q"],
+    ):
         env = {**os.environ, "LD_PRELOAD": library, "FAIL_COUNT": "n"}
         whole = subprocess.run([NIGHTJAR, *args], capture_output=True, text=True, env=env, timeout=60)
         with open("n", encoding="ascii") as f:
             n = int(f.read(), 16)
         wrong = []
         for k in numbers(n, 60):
-            r = subprocess.run([NIGHTJAR, *args], capture_output=True, text=True, timeout=60, env={**env, "FAIL_AT": str(k), "FAIL_WHERE": "where"})
-            if r.returncode not in (0, whole.returncode) and not (0 < r.returncode < 6 and "nightjar" in r.stderr):
+            r = subprocess.run(
+                [NIGHTJAR, *args],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                env={**env, "FAIL_AT": str(k), "FAIL_WHERE": "where"},
+            )
+            if r.returncode not in (0, whole.returncode) and not (
+                0 < r.returncode < 6 and "nightjar" in r.stderr
+            ):
                 wrong.append(f"{k}: exit code {r.returncode} in {where('.')}: {r.stderr[-200:]}")
             elif r.returncode == whole.returncode == 0 and r.stdout != whole.stdout:
                 wrong.append(f"{k}: another answer in {where('.')}")
@@ -60,7 +135,11 @@ def commands(library):
 def content(folder):
     with open(f"{folder}/out.ndjson", "rb") as f:
         text = f.read()
-    return text, [os.path.getsize(f"{folder}/{name}") for name in FILES[1:]], os.path.exists(f"{folder}/r.json")
+    return (
+        text,
+        [os.path.getsize(f"{folder}/{name}") for name in FILES[1:]],
+        os.path.exists(f"{folder}/r.json"),
+    )
 
 
 def where(folder):
@@ -69,8 +148,12 @@ def where(folder):
             address = [hex(int(line, 16) - 1) for line in f]
     except OSError:
         return "(it was not reached)"
-    r = subprocess.run(["addr2line", "-f", "-p", "-s", "-e", NIGHTJAR, *address], capture_output=True, text=True)
-    return " < ".join(re.sub(r" \(discriminator.*", "", line) for line in r.stdout.splitlines()) or " < ".join(address)
+    r = subprocess.run(
+        ["addr2line", "-f", "-p", "-s", "-e", NIGHTJAR, *address], capture_output=True, text=True
+    )
+    return " < ".join(
+        re.sub(r" \(discriminator.*", "", line) for line in r.stdout.splitlines()
+    ) or " < ".join(address)
 
 
 def verdict(folder, rc, stderr, want):
@@ -84,7 +167,10 @@ def verdict(folder, rc, stderr, want):
 
 def numbers(n, sample=SAMPLE):
     step = int(os.environ.get("NIGHTJAR_MALLOC_STEP", "0")) or max(1, n // sample)
-    first = int(os.environ.get("NIGHTJAR_MALLOC_FIRST", "0")) or 1 + int(os.environ.get("NIGHTJAR_SEED", "0")) % step
+    first = (
+        int(os.environ.get("NIGHTJAR_MALLOC_FIRST", "0"))
+        or 1 + int(os.environ.get("NIGHTJAR_SEED", "0")) % step
+    )
     return list(range(first, n + 1, step))
 
 
@@ -128,8 +214,11 @@ def test():
         n = int(f.read(), 16)
     todo = numbers(n)
     bad = each(library, todo, want)
-    ok(not bad, f"{len(todo)} of {n} allocations failing, one a run: no crash, no hang, no wrong exit code",
-       f"{len(bad)} of them wrong\n" + "\n".join(sorted(bad)[:40]))
+    ok(
+        not bad,
+        f"{len(todo)} of {n} allocations failing, one a run: no crash, no hang, no wrong exit code",
+        f"{len(bad)} of them wrong\n" + "\n".join(sorted(bad)[:40]),
+    )
     commands(library)
 
 

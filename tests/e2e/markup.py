@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Text from packets, file names and reports is text on every page: hostile ones, opened in a real browser, run no script."""
+"""Text from packets, file names and reports is text on every page: hostile ones, opened in a real browser,
+run no script."""
+
 import glob, html.parser, io, json, os, shutil, subprocess, tarfile, tempfile, xml.dom.minidom
 from tap import ROOT, Folder, done, needs, nightjar, ok, skip
 
@@ -8,9 +10,25 @@ import fastavro
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SET = "document.title=`PWNED`"
-HOSTILE = [f"<img src=x onerror={SET}>", f"\"><script>{SET}</script>", f"</title><script>{SET}</script>", f"' onmouseover={SET} x='", f"--><svg onload={SET}>",
-           f"<!--<script>{SET}</script>", f"</script><script>{SET}</script>", f"</textarea></style></text></desc><script>{SET}</script>", "a&lt;b&amp;c", "]]><x>",
-           "../../../../etc/passwd", "a/b\\c", "\x01\x1b[31mred", "naïve ☃ 𝔘", "x" * 3000, f"{{{{{SET}}}}}", "&#60;script&#62;"]
+HOSTILE = [
+    f"<img src=x onerror={SET}>",
+    f"\"><script>{SET}</script>",
+    f"</title><script>{SET}</script>",
+    f"' onmouseover={SET} x='",
+    f"--><svg onload={SET}>",
+    f"<!--<script>{SET}</script>",
+    f"</script><script>{SET}</script>",
+    f"</textarea></style></text></desc><script>{SET}</script>",
+    "a&lt;b&amp;c",
+    "]]><x>",
+    "../../../../etc/passwd",
+    "a/b\\c",
+    "\x01\x1b[31mred",
+    "naïve ☃ 𝔘",
+    "x" * 3000,
+    f"{{{{{SET}}}}}",
+    "&#60;script&#62;",
+]
 
 
 class Look(html.parser.HTMLParser):
@@ -23,7 +41,9 @@ class Look(html.parser.HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         for name, value in attrs:
-            if name.startswith("on") or (name in ("href", "src", "action") and (value or "").strip().lower().startswith("javascript:")):
+            if name.startswith("on") or (
+                name in ("href", "src", "action") and (value or "").strip().lower().startswith("javascript:")
+            ):
                 self.found.append((tag, name, value))
         if tag == "script":
             self.scripts.append(dict(attrs).get("type"))
@@ -37,9 +57,20 @@ class Look(html.parser.HTMLParser):
 
 def browse(page):
     with tempfile.TemporaryDirectory() as profile:
-        return subprocess.run([BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files", "--user-data-dir=" + profile, "--dump-dom",
-                               "file://" + os.path.abspath(page).replace("%", "%25").replace("#", "%23").replace("?", "%3F")],
-                              capture_output=True, timeout=120).stdout.decode("utf-8", "replace")
+        return subprocess.run(
+            [
+                BROWSER,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--allow-file-access-from-files",
+                "--user-data-dir=" + profile,
+                "--dump-dom",
+                "file://" + os.path.abspath(page).replace("%", "%25").replace("#", "%23").replace("?", "%3F"),
+            ],
+            capture_output=True,
+            timeout=120,
+        ).stdout.decode("utf-8", "replace")
 
 
 def safe(page, what):
@@ -67,7 +98,9 @@ def hostile_alerts(folder):
     for i, name in enumerate(HOSTILE):
         schema, alert = source[i % len(source)]
         with open(os.path.join(folder, f"{i}.avro"), "wb") as f:
-            fastavro.writer(f, schema, [{**alert, "objectId": name, "candid": [0, -1, 2**63 - 1, 10**18 + i][min(i, 3)]}])
+            fastavro.writer(
+                f, schema, [{**alert, "objectId": name, "candid": [0, -1, 2**63 - 1, 10**18 + i][min(i, 3)]}]
+            )
 
 
 def hostless_pages():
@@ -87,7 +120,11 @@ def hostless_pages():
         safe("named/index.html", "hostless index of a source with markup in its name")
         shutil.rmtree("named")
     r = nightjar("inspect", "--hostless", "alerts", "-o", "y" * 3500)
-    ok(r.returncode != 0 and "error" in r.stderr, "a folder's name that is too long is refused", r.stderr[-200:])
+    ok(
+        r.returncode != 0 and "error" in r.stderr,
+        "a folder's name that is too long is refused",
+        r.stderr[-200:],
+    )
 
 
 def spoil(value, text):
@@ -102,7 +139,9 @@ def spoil(value, text):
 def reports():
     source = f"<img src=x onerror={SET}>.tar.gz"
     shutil.copy(os.path.join(ROOT, "data", "sample.tar.gz"), source)
-    r = nightjar("run", source, "-q", "--report", "run.json", "-D", "run.batch_rows=8", "-D", "run.single_row=1")
+    r = nightjar(
+        "run", source, "-q", "--report", "run.json", "-D", "run.batch_rows=8", "-D", "run.single_row=1"
+    )
     ok(r.returncode == 0, "a run of a file with markup in its name", r.stderr)
     nightjar("report", "run.json", "-o", "run.html")
     safe("run.html", "report page of that file")
@@ -115,7 +154,10 @@ def reports():
         text = safe(f"bad{i}.html", f"report page with markup in every text, {i}")
         if i == 0:
             embedded = text[text.index("id=run>") + 7 :]
-            ok(json.loads(embedded[: embedded.index("</script>")]) == json.load(open("bad0.json")), "the report in the page is the same")
+            ok(
+                json.loads(embedded[: embedded.index("</script>")]) == json.load(open("bad0.json")),
+                "the report in the page is the same",
+            )
         shutil.copy(f"bad{i}.json", "history/" + f"{i}<svg onload={SET}>.json")
     r = nightjar("compare", "--history", "-o", "history.html", "history")
     ok(os.path.exists("history.html"), "a history of them", r.stderr)
@@ -130,10 +172,32 @@ def profiles():
         for f in sorted(os.listdir("alerts")):
             t.add("alerts/" + f, f"<svg onload={SET}>{f}")
     with open(os.path.join(ROOT, "modules", "roid.c"), encoding="utf-8") as f:
-        text = f.read().replace("NJ_MODULE(roid)", "NJ_MODULE(hurt)").replace('.name = "roid"', '.name = "hurt"')
+        text = (
+            f.read().replace("NJ_MODULE(roid)", "NJ_MODULE(hurt)").replace('.name = "roid"', '.name = "hurt"')
+        )
     with open(module, "w", encoding="utf-8") as f:
-        f.write(text.replace("(void)thread;", f"(void)thread; /* </td></table></script><script>{SET}</script><img src=x onerror={SET}> */"))
-    r = nightjar("profile", module, source, "--lines", "--per-alert", "--seconds", 1, "--html", "profile.html", "--svg", "flame.svg", "--json", "profile.json", timeout=600)
+        f.write(
+            text.replace(
+                "(void)thread;",
+                f"(void)thread; /* </td></table></script><script>{SET}</script><img src=x onerror={SET}> */",
+            )
+        )
+    r = nightjar(
+        "profile",
+        module,
+        source,
+        "--lines",
+        "--per-alert",
+        "--seconds",
+        1,
+        "--html",
+        "profile.html",
+        "--svg",
+        "flame.svg",
+        "--json",
+        "profile.json",
+        timeout=600,
+    )
     if not os.path.exists("profile.html"):
         return skip("profile pages", "no profile here: " + r.stderr[-200:].replace("\n", " "))
     text = safe("profile.html", "profile page")
@@ -144,7 +208,11 @@ def profiles():
     ok(not Look(text).found, "flame graph: nothing in it would run", Look(text).found[:3])
     if BROWSER:
         dom = browse("flame.svg")
-        ok("<title>PWNED" not in dom and not Look(dom).found, "flame graph: nothing ran in the browser", Look(dom).found[:3])
+        ok(
+            "<title>PWNED" not in dom and not Look(dom).found,
+            "flame graph: nothing ran in the browser",
+            Look(dom).found[:3],
+        )
 
 
 ALL = ["--all"]

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Every option of every command with a wrong name or without its value: exit 1, and what was meant."""
+
 import json, os
 from tap import ROOT, Folder, done, nightjar, ok
 
@@ -23,7 +24,11 @@ def from_table(c):
 
 def refused(name, words, *args):
     r = nightjar(*args, timeout=60)
-    ok(r.returncode == 1 and any(w in r.stderr for w in words), name, f"exit {r.returncode}\n{r.stderr}{r.stdout[:500]}")
+    ok(
+        r.returncode == 1 and any(w in r.stderr for w in words),
+        name,
+        f"exit {r.returncode}\n{r.stderr}{r.stdout[:500]}",
+    )
 
 
 def misspelt(option):
@@ -35,18 +40,47 @@ def check(words, known, args=()):
     name = " ".join(words)
     for option, has_value in sorted(known.items()):
         wrong = misspelt(option)
-        refused(f"{name} {wrong}", [f"option {wrong} is not known; did you mean --", ], *words, *args, wrong, *(["1"] if has_value else []))
+        refused(
+            f"{name} {wrong}",
+            [
+                f"option {wrong} is not known; did you mean --",
+            ],
+            *words,
+            *args,
+            wrong,
+            *(["1"] if has_value else []),
+        )
         if has_value:
-            refused(f"{name} {option} without its value", [f"option {option} lacks its value"], *words, *args, option)
-    refused(f"{name} --zzzzzzzz", ["option --zzzzzzzz is not known; there " + ("is" if len(known) == 1 else "are")], *words, *args, "--zzzzzzzz")
+            refused(
+                f"{name} {option} without its value",
+                [f"option {option} lacks its value"],
+                *words,
+                *args,
+                option,
+            )
+    refused(
+        f"{name} --zzzzzzzz",
+        ["option --zzzzzzzz is not known; there " + ("is" if len(known) == 1 else "are")],
+        *words,
+        *args,
+        "--zzzzzzzz",
+    )
     refused(f"{name} -Z", ["option -Z is not known"], *words, *args, "-Z")
 
 
 def values(words, c):
     """Numbers out of their ranges and words that are none of those that there are."""
     for o in c["options"]:
-        for value in (["x", str(o["range"][1] * 10 + 1)[:40]] if "range" in o else []) + (["zzz"] if "words" in o else []):
-            refused(f"{' '.join(words)} --{o['name']} {value}", [f"--{o['name']} {value}: expected"], *words, f"--{o['name']}", value)
+        for value in (["x", str(o["range"][1] * 10 + 1)[:40]] if "range" in o else []) + (
+            ["zzz"] if "words" in o else []
+        ):
+            refused(
+                f"{' '.join(words)} --{o['name']} {value}",
+                [f"--{o['name']} {value}: expected"],
+                *words,
+                f"--{o['name']}",
+                value,
+            )
 
 
 def main():
@@ -65,8 +99,22 @@ def main():
 
 
 def letters():
-    refused("one dash of a long option", ["option -columns is not known; did you mean --columns?"], "run", SAMPLE, "-columns", "lc.mag")
-    refused("the other case of a letter", ["option -O is not known; did you mean -o?"], "run", SAMPLE, "-O", "null:")
+    refused(
+        "one dash of a long option",
+        ["option -columns is not known; did you mean --columns?"],
+        "run",
+        SAMPLE,
+        "-columns",
+        "lc.mag",
+    )
+    refused(
+        "the other case of a letter",
+        ["option -O is not known; did you mean -o?"],
+        "run",
+        SAMPLE,
+        "-O",
+        "null:",
+    )
     refused("a letter without its value", ["option -o lacks its value"], "run", SAMPLE, "-o")
     refused("a value where there is none", ["option --strict takes no value"], "run", SAMPLE, "--strict=1")
     refused("letters together", ["option -Z is not known"], "run", SAMPLE, "-qZ")

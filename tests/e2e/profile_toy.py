@@ -1,4 +1,6 @@
-"""profile_toy.py - modules of known cost for the tests of `nightjar profile`, and what to read of its report. Not a test."""
+"""profile_toy.py - modules of known cost for the tests of `nightjar profile`, and what to read of its report.
+Not a test."""
+
 import os, re
 from tap import ROOT
 
@@ -56,19 +58,27 @@ NJ_MODULE(toy) = { NJ_HEADER, .name = "toy", .version = "1.0", .summary = "burns
     .gives = (const nj_give[]){ { "v", NJ_F64, 1, -1, "1", 0, 9, NAN, 0, "a number" }, { 0 } }, .process = process };
 '''
 
-# Each millisecond of the clock: the first half in line A, the second in line B. A sampler on the multiples of 1 ms
+# Each millisecond of the clock: the first half in line A, the second in line B. A sampler on the multiples of
+# 1 ms
 # always meets the same line; a random one finds half and half.
-ALIAS = TOY.replace("static volatile int sink;", r'''
+ALIAS = TOY.replace(
+    "static volatile int sink;",
+    r'''
 static volatile int sink;
 static __attribute__((noinline)) void burn_to(long phase, long period)
 {
     struct timespec t;
     do clock_gettime(CLOCK_MONOTONIC, &t);
     while ((t.tv_sec * 1000000000L + t.tv_nsec) % period / (period / 2) != phase);
-}''')
+}''',
+)
 ALIAS = re.sub(r"burn\(100000\);", "burn_to(0, 1000000);", ALIAS)
 ALIAS = re.sub(r"burn\(300000\);", "burn_to(1, 1000000);", ALIAS)
-ALIAS = re.sub(r"        if \(k % 8.*?line F \*/\n", "", ALIAS, flags=re.S).replace('"toy"', '"alias"').replace("(toy)", "(alias)")
+ALIAS = (
+    re.sub(r"        if \(k % 8.*?line F \*/\n", "", ALIAS, flags=re.S)
+    .replace('"toy"', '"alias"')
+    .replace("(toy)", "(alias)")
+)
 
 
 def number(source, mark):
@@ -88,13 +98,24 @@ def shares(p):
     """{mark: (share found, true share)} of the toy's lines."""
     n, process = p["alerts"], lines(p, "process")
     n_compare = lines(p, "compare")[number(TOY, "compare burns")]["hits"]
-    burnt = {"line A": n * 100, "line B": n * 300, "line C": sum(-(-part // 8) * 1000 for part in slices(p)), "line D": n * 100, "line E": n * 75, "line F": n_compare * 7}
-    return {m: (process[number(TOY, m)]["share_of_module"], t / sum(burnt.values())) for m, t in burnt.items()}
+    burnt = {
+        "line A": n * 100,
+        "line B": n * 300,
+        "line C": sum(-(-part // 8) * 1000 for part in slices(p)),
+        "line D": n * 100,
+        "line E": n * 75,
+        "line F": n_compare * 7,
+    }
+    return {
+        m: (process[number(TOY, m)]["share_of_module"], t / sum(burnt.values())) for m, t in burnt.items()
+    }
 
 
 def slices(p):
     """Rows per call of process(): those of one batch."""
-    return [p["rows_per_batch"]] * (p["alerts"] // p["rows_per_batch"]) + ([p["alerts"] % p["rows_per_batch"]] if p["alerts"] % p["rows_per_batch"] else [])
+    return [p["rows_per_batch"]] * (p["alerts"] // p["rows_per_batch"]) + (
+        [p["alerts"] % p["rows_per_batch"]] if p["alerts"] % p["rows_per_batch"] else []
+    )
 
 
 def sums(p):
@@ -103,7 +124,11 @@ def sums(p):
 
 
 # What it costs is in the libraries: the lines that call them must get it, though they keep no frame pointers.
-LIBRARIES = TOY[:TOY.index("static int process")].replace("#include <time.h>", "#include <fftw3.h>\n#include <math.h>\n#include <time.h>") + r'''
+LIBRARIES = (
+    TOY[: TOY.index("static int process")].replace(
+        "#include <time.h>", "#include <fftw3.h>\n#include <math.h>\n#include <time.h>"
+    )
+    + r'''
 typedef struct { fftw_plan plan; double *in; fftw_complex *out; } tools;
 static int open_tools(const nj_host *host, const void *conf, void **self)
 {
@@ -134,8 +159,9 @@ NJ_MODULE(libraries) = { NJ_HEADER, .name = "libraries", .version = "1.0", .summ
     .needs = (const nj_need[]){ { "jd", NJ_F64, NJ_SCALAR, "d", 0 }, { 0 } }, .open = open_tools,
     .gives = (const nj_give[]){ { "v", NJ_F64, 1, -1, "1", 0, 9, NAN, 0, "a number" }, { 0 } }, .process = process };
 '''
+)
 
-SINGLY = TOY[:TOY.index("static int process")] + r'''
+SINGLY = TOY[: TOY.index("static int process")] + r'''
 static int process(const void *self, void *thread, const nj_work *w)
 {
     (void)self, (void)thread;
@@ -149,4 +175,4 @@ static int process(const void *self, void *thread, const nj_work *w)
     }
     return NJ_OK;
 }
-''' + TOY[TOY.index("NJ_MODULE"):]
+''' + TOY[TOY.index("NJ_MODULE") :]

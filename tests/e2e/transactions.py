@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Topics written by transactions, of a real Kafka: aborted alerts are none, and the lag comes to 0 although the ends of transactions have
-offsets of their own."""
+"""Topics written by transactions, of a real Kafka: aborted alerts are none, and the lag comes to 0 although
+the ends of transactions have offsets of their own."""
+
 import json, os, subprocess, tarfile
 from tap import ROOT, Folder, done, needs, nightjar, ok, skip
 
@@ -20,12 +21,19 @@ CASES = [
 
 def produce(broker, topic, partitions, transactions, message):
     from confluent_kafka.admin import AdminClient, NewTopic
+
     admin = AdminClient({"bootstrap.servers": broker})  # must outlive its answers
     for f in admin.create_topics([NewTopic(topic, partitions, 1)]).values():
         f.result(30)
     for plain in (False, True):
         some = [t for t in transactions if (t[2] is None) == plain]
-        p = confluent_kafka.Producer({"bootstrap.servers": broker, **({} if plain else {"transactional.id": topic})}) if some else None
+        p = (
+            confluent_kafka.Producer(
+                {"bootstrap.servers": broker, **({} if plain else {"transactional.id": topic})}
+            )
+            if some
+            else None
+        )
         if some and not plain:
             p.init_transactions(60)
         for partition, n, end in some:
@@ -40,31 +48,50 @@ def produce(broker, topic, partitions, transactions, message):
 
 def lag(url):
     r = nightjar("lag", url, "--json")
-    return sum(json.loads(line)["lag"] for line in r.stdout.splitlines()) if r.returncode == 0 and r.stdout else r.stderr
+    return (
+        sum(json.loads(line)["lag"] for line in r.stdout.splitlines())
+        if r.returncode == 0 and r.stdout
+        else r.stderr
+    )
 
 
 def main():
     with tarfile.open(os.path.join(ROOT, "data", "sample.tar.gz")) as t:
         message = t.extractfile(next(m for m in t.getmembers() if m.isfile())).read()
-    r = subprocess.run([os.path.join(ROOT, "tests", "e2e", "kafka-up"), "start", os.path.abspath("kafka")], capture_output=True, text=True)
+    r = subprocess.run(
+        [os.path.join(ROOT, "tests", "e2e", "kafka-up"), "start", os.path.abspath("kafka")],
+        capture_output=True,
+        text=True,
+    )
     if r.returncode == 3:
         return skip("lag of transactional topics", r.stderr.strip().splitlines()[-1])
     if not ok(r.returncode == 0, "a real Kafka starts", r.stderr):
         return
-    broker = subprocess.run(["bash", "-c", '. kafka/env; echo "$KAFKA"'], capture_output=True, text=True).stdout.strip()
+    broker = subprocess.run(
+        ["bash", "-c", '. kafka/env; echo "$KAFKA"'], capture_output=True, text=True
+    ).stdout.strip()
     try:
         for topic, partitions, transactions, n in CASES:
             produce(broker, topic, partitions, transactions, message)
             url = f"kafka://{broker}/{topic}?group=g"
             for until in ("end", "idle:1"):
                 here = url if until == "end" else url + "i"
-                r = nightjar("run", "-q", "-m", "roid", "-o", "ndjson:-", f"{here}&from=earliest&until={until}")
-                ok(len(r.stdout.splitlines()) == n, f"{topic}, until={until}: {n} rows, of what was committed", r.stdout.count("\n"))
+                r = nightjar(
+                    "run", "-q", "-m", "roid", "-o", "ndjson:-", f"{here}&from=earliest&until={until}"
+                )
+                ok(
+                    len(r.stdout.splitlines()) == n,
+                    f"{topic}, until={until}: {n} rows, of what was committed",
+                    r.stdout.count("\n"),
+                )
                 ok(lag(here) == 0, f"{topic}, until={until}: the lag is 0 afterwards", lag(here))
             r = nightjar("run", "-q", "-m", "roid", "-o", "ndjson:-", f"{url}&until=end")
             ok(r.returncode == 0 and not r.stdout, f"{topic}: nothing comes again", r.stdout.count("\n"))
     finally:
-        subprocess.run([os.path.join(ROOT, "tests", "e2e", "kafka-up"), "stop", os.path.abspath("kafka")], capture_output=True)
+        subprocess.run(
+            [os.path.join(ROOT, "tests", "e2e", "kafka-up"), "stop", os.path.abspath("kafka")],
+            capture_output=True,
+        )
 
 
 with Folder():
