@@ -22,8 +22,7 @@ int nj_bench_way_open(nj_bench_way *way, const char *select, const char *models,
 {
     *way = (nj_bench_way){ .stream = { .name = "bench", .partition = -1 } };
     const nj_compute_options options = { .computed = show, .opaque = way, .batch_rows = ROWS };
-    if (nj_run_defaults(&way->settings, err) ||
-        nj_settings_set(&way->settings, "models", "path", models, "bench") ||
+    if (nj_run_defaults(&way->settings, err) || nj_settings_set(&way->settings, "models", "path", models, "bench") ||
         nj_engine_load(&way->engine, &way->settings, NULL, 0, err) || nj_engine_choose(&way->engine, select, err) ||
         nj_engine_open(&way->engine, select, err) || nj_computer_open(&way->computer, &way->engine, &options, err))
         return -1;

@@ -292,9 +292,7 @@ static const nj_sink_class class = {
 /* The default instances under the user's settings; 16 repeats unless something else is said. */
 static int read_settings(pages *s, nj_settings *all, const nj_settings *user, nj_error *err)
 {
-    if (nj_settings_set(all, "module.hostless", "repeats", "16", "inspect --hostless") ||
-        nj_run_defaults(all, err))
-        return -1;
+    if (nj_settings_set(all, "module.hostless", "repeats", "16", "inspect --hostless") || nj_run_defaults(all, err)) return -1;
     for (size_t i = 0; user && i < user->n; i++)
         if (nj_settings_set(all, user->item[i].section, user->item[i].key, user->item[i].value, user->item[i].where))
             return nj_fail(err, "out of memory");
