@@ -19,6 +19,7 @@ static int text_number(const nj_table_cell *cell, double *v)
     memcpy(text, cell->text, cell->n_text);
     text[cell->n_text] = 0;
     *v = strtod(text, &end);
+    if (isinf(*v) && strpbrk(text, "0123456789")) return -1; /* 1e400: a number that no double holds */
     return *end || end == text ? -1 : 0;
 }
 

@@ -217,6 +217,13 @@ def catalogues():
         )
         text = [nightjar("catalog", "query", table + ".njx", 10 + i, 5, 1).stdout for i in (1, 2)]
         ok("\tinf" in text[0] and "\t-inf" in text[1], f"{table}: query prints them", text)
+    for number in ("1e400", "-1e999"):
+        with open("beyond.csv", "w", encoding="ascii") as f:
+            f.write(f"ra,dec,v\n1,2,1.5\n3,4,{number}\n")
+        r = nightjar("catalog", "build", "beyond.csv", "-o", "beyond.njx")
+        got = json.loads(nightjar("catalog", "query", "beyond.njx", 3, 4, 1, "--json").stdout.splitlines()[0])
+        ok(got["v"] == number, f"{number} is no infinity: its digits stay", got)
+        ok("column 'v' is text" in r.stderr, f"{number}: and that is said", r.stderr)
 
 
 def parquet():
