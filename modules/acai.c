@@ -3,7 +3,8 @@
  *
  * Given: the three stamps and 25 numbers of the detection, raw, in the order of the model's features.
  * Returned: score, the probability of the instance's class (the five are independent).
- * Notes: any of the 25 numbers null: no answer, never a stand-in value (packets before schema 3.3 have no drb). Stamps as
+ * Notes: any of the 25 numbers null: no answer, never a stand-in value (packets before
+ * schema 3.3 have no drb). Stamps as
  *   in braai.
  * Reference: Duev & van der Walt 2021, arXiv:2111.12142. */
 #include "nightjar/column.h"
@@ -19,20 +20,21 @@ typedef struct conf {
 #define CANDIDATE "packet.candidate."
 #define NUMBER(name, unit) { CANDIDATE name, NJ_F64, NJ_SCALAR, unit, NJ_NEED_OPTIONAL },
 static const nj_need needs[] = {
-    NUMBER("drb", "1") NUMBER("diffmaglim", "mag") NUMBER("ra", "deg") NUMBER("dec", "deg") NUMBER("magpsf", "mag")
-        NUMBER("sigmapsf", "mag") NUMBER("chipsf", "1") NUMBER("fwhm", "1") NUMBER("sky", "1") NUMBER("chinr", "1")
-            NUMBER("sharpnr", "1") NUMBER("sgscore1", "1") NUMBER("distpsnr1", "arcsec") NUMBER("sgscore2", "1")
-                NUMBER("distpsnr2", "arcsec") NUMBER("sgscore3", "1") NUMBER("distpsnr3", "arcsec") NUMBER("ndethist", "1")
-                    NUMBER("ncovhist", "1") NUMBER("scorr", "1") NUMBER("nmtchps", "1") NUMBER("clrcoeff", "1")
+    NUMBER("drb", "1") NUMBER("diffmaglim", "mag") NUMBER("ra", "deg") NUMBER("dec", "deg")
+        NUMBER("magpsf", "mag") NUMBER("sigmapsf", "mag") NUMBER("chipsf", "1") NUMBER("fwhm", "1")
+            NUMBER("sky", "1") NUMBER("chinr", "1") NUMBER("sharpnr", "1") NUMBER("sgscore1", "1")
+                NUMBER("distpsnr1", "arcsec") NUMBER("sgscore2", "1") NUMBER("distpsnr2", "arcsec")
+                    NUMBER("sgscore3", "1") NUMBER("distpsnr3", "arcsec") NUMBER("ndethist", "1") NUMBER(
+                        "ncovhist", "1") NUMBER("scorr", "1") NUMBER("nmtchps", "1") NUMBER("clrcoeff", "1")
                         NUMBER("clrcounc", "1") NUMBER("neargaia", "arcsec")
                             NUMBER("neargaiabright", "arcsec"){ "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 },
     { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 },
     { "stamp.difference", NJ_F32, NJ_IMAGE, "DN", 0 },
     { 0 }
 };
-static const nj_give gives[] = {
-    { "score", NJ_F32, 1, -1, "1", 0, 1, 0.5, 0, "probability of the class; none without all 25 numbers and three stamps" }, { 0 }
-};
+static const nj_give gives[] = { { "score", NJ_F32, 1, -1, "1", 0, 1, 0.5, 0,
+                                   "probability of the class; none without all 25 numbers and three stamps" },
+                                 { 0 } };
 
 static int declare(const nj_host *host, const void *c, nj_tables *tables)
 {
@@ -47,8 +49,8 @@ static int check_features(const nj_network *net, const nj_host *host)
     const nj_model_info *info = net->service->info(net->model);
     for (uint32_t k = 0; info->feature && k < FEATURES; k++)
         if (strcmp(info->feature[k], needs[k].path + strlen(CANDIDATE))) {
-            host->log(host->opaque, 0, "model %s: feature %u is %s, expected %s", info->folder, k, info->feature[k],
-                      needs[k].path + strlen(CANDIDATE));
+            host->log(host->opaque, 0, "model %s: feature %u is %s, expected %s", info->folder, k,
+                      info->feature[k], needs[k].path + strlen(CANDIDATE));
             return NJ_ECONF;
         }
     return NJ_OK;
@@ -85,27 +87,30 @@ static int process_ref(const void *self, void *block, const nj_work *w)
     return nj_network_rows_of(self, block, w, SCIENCE, SCORE, numbers, 1);
 }
 
-NJ_MODULE(acai) = { NJ_HEADER,
-                    .name = "acai",
-                    .version = "1.0",
-                    .summary = "one ACAI class (hosted, nuclear, variable, orphan, bogus) from stamps and 25 numbers",
-                    .paper = "arXiv:2111.12142",
-                    .needs = needs,
-                    .gives = gives,
-                    .params = (const nj_param[]){ { "model", NJ_STR, "", offsetof(conf, model), 0, 0, "1",
-                                                    "the model's folder, along the data path" },
-                                                  { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1",
-                                                    "auto, builtin or ort (ONNX Runtime)" },
-                                                  { "small_stamps", NJ_STR, "boom", offsetof(conf, small_stamps), 0, 0, "1",
-                                                    "stamps below 63 x 63: boom (centred in zeros) or kowalski (1e-9 behind)" },
-                                                  { 0 } },
-                    .conf_size = sizeof(conf),
-                    .thread_size = sizeof(nj_network_rows),
-                    .rows_hint = 2 * NJ_NETWORK_ROWS,
-                    .declare = declare,
-                    .open = open_model,
-                    .thread_open = nj_network_self_thread_open,
-                    .process = process,
-                    .process_ref = process_ref,
-                    .thread_close = nj_network_self_thread_close,
-                    .close = nj_network_self_close };
+NJ_MODULE(acai) = {
+    NJ_HEADER,
+    .name = "acai",
+    .version = "1.0",
+    .summary = "one ACAI class (hosted, nuclear, variable, orphan, bogus) from stamps and 25 numbers",
+    .paper = "arXiv:2111.12142",
+    .needs = needs,
+    .gives = gives,
+    .params =
+        (const nj_param[]){ { "model", NJ_STR, "", offsetof(conf, model), 0, 0, "1",
+                              "the model's folder, along the data path" },
+                            { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1",
+                              "auto, builtin or ort (ONNX Runtime)" },
+                            { "small_stamps", NJ_STR, "boom", offsetof(conf, small_stamps), 0, 0, "1",
+                              "stamps below 63 x 63: boom (centred in zeros) or kowalski (1e-9 behind)" },
+                            { 0 } },
+    .conf_size = sizeof(conf),
+    .thread_size = sizeof(nj_network_rows),
+    .rows_hint = 2 * NJ_NETWORK_ROWS,
+    .declare = declare,
+    .open = open_model,
+    .thread_open = nj_network_self_thread_open,
+    .process = process,
+    .process_ref = process_ref,
+    .thread_close = nj_network_self_thread_close,
+    .close = nj_network_self_close
+};

@@ -1,7 +1,8 @@
 /* adapt_any.c - canonical columns that depend only on the alert's position: galactic latitude.
  *
  * Returned: gal_b, deg.
- * Notes: the galactic pole is the J2000 one (alpha 192.85948, delta 27.12825 deg), good to 0.1 arcsec against the IAU
+ * Notes: the galactic pole is the J2000 one (alpha 192.85948, delta 27.12825 deg),
+ * good to 0.1 arcsec against the IAU
  *   definition in ICRS.
  * Reference: Blaauw et al. 1960, MNRAS 121, 123; ESA 1997, SP-1200, vol. 1, eq. 1.5.11. */
 #include "nightjar/astro.h"
@@ -32,16 +33,17 @@ static int process(const void *self, void *thread, const nj_work *w)
     return NJ_OK;
 }
 
-NJ_MODULE(adapt_any) = {
-    NJ_HEADER,
-    .name = "adapt_any",
-    .version = "1.0",
-    .summary = "canonical columns of any survey that need arithmetic",
-    .paper = "none: definitions",
-    .flags = NJ_MODULE_ADAPTER,
-    .needs = (const nj_need[]){ { "ra", NJ_F64, NJ_SCALAR, "deg", 0 }, { "dec", NJ_F64, NJ_SCALAR, "deg", 0 }, { 0 } },
-    .gives = (const nj_give[]){ { "gal_b", NJ_F64, 1, -1, "deg", -90, 90, NAN, NJ_GIVE_CANONICAL,
-                                  "galactic latitude; none without a position" },
-                                { 0 } },
-    .process = process
-};
+NJ_MODULE(adapt_any) = { NJ_HEADER,
+                         .name = "adapt_any",
+                         .version = "1.0",
+                         .summary = "canonical columns of any survey that need arithmetic",
+                         .paper = "none: definitions",
+                         .flags = NJ_MODULE_ADAPTER,
+                         .needs = (const nj_need[]){ { "ra", NJ_F64, NJ_SCALAR, "deg", 0 },
+                                                     { "dec", NJ_F64, NJ_SCALAR, "deg", 0 },
+                                                     { 0 } },
+                         .gives = (const nj_give[]){ { "gal_b", NJ_F64, 1, -1, "deg", -90, 90, NAN,
+                                                       NJ_GIVE_CANONICAL,
+                                                       "galactic latitude; none without a position" },
+                                                     { 0 } },
+                         .process = process };

@@ -2,7 +2,8 @@
  * fluxes.
  *
  * Returned: mag_err, lc.mag_err, 1 sigma.
- * Notes: mag_err = 2.5 / ln 10 * flux_err / |flux|, which is a 1-sigma error only where flux_err is small against the flux. None
+ * Notes: mag_err = 2.5 / ln 10 * flux_err / |flux|,
+ * which is a 1-sigma error only where flux_err is small against the flux. None
  *   without a flux, with a flux of 0, or with a negative error.
  * Reference: propagation of errors through m = -2.5 log10 f, to first order. */
 #include "nightjar/astro.h"
@@ -46,7 +47,8 @@ NJ_MODULE(adapt_lsst_err) = {
                                 { 0 } },
     .gives = (const nj_give[]){ { "mag_err", NJ_F64, 1, -1, "mag", 0, INFINITY, NAN, NJ_GIVE_CANONICAL,
                                   "1-sigma error of mag; none without a flux" },
-                                { "lc.mag_err", NJ_F64, 0, LC_FLUX, "mag", 0, INFINITY, NAN, NJ_GIVE_CANONICAL,
+                                { "lc.mag_err", NJ_F64, 0, LC_FLUX, "mag", 0, INFINITY, NAN,
+                                  NJ_GIVE_CANONICAL,
                                   "errors of the light curve's magnitudes; none where there is no flux" },
                                 { 0 } },
     .process = process

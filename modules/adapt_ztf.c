@@ -62,11 +62,13 @@ NJ_MODULE(adapt_ztf) = {
                                 { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 },
                                 { "lc.positive", NJ_U8, NJ_SERIES, "1", 0 },
                                 { 0 } },
-    .gives = (const nj_give[]){ { "mjd_tai_mid", NJ_F64, 1, -1, "d", -INFINITY, INFINITY, NAN, NJ_GIVE_CANONICAL,
-                                  "MJD (TAI) at mid-exposure; none without an exposure time" },
-                                { "lc.flux", NJ_F64, 0, MAG, "nJy", -INFINITY, INFINITY, NAN, NJ_GIVE_CANONICAL,
-                                  "difference flux, negative for a negative difference; none for upper limits" },
-                                { "lc.flux_err", NJ_F64, 0, MAG, "nJy", 0, INFINITY, NAN, NJ_GIVE_CANONICAL, "its error" },
-                                { 0 } },
+    .gives =
+        (const nj_give[]){
+            { "mjd_tai_mid", NJ_F64, 1, -1, "d", -INFINITY, INFINITY, NAN, NJ_GIVE_CANONICAL,
+              "MJD (TAI) at mid-exposure; none without an exposure time" },
+            { "lc.flux", NJ_F64, 0, MAG, "nJy", -INFINITY, INFINITY, NAN, NJ_GIVE_CANONICAL,
+              "difference flux, negative for a negative difference; none for upper limits" },
+            { "lc.flux_err", NJ_F64, 0, MAG, "nJy", 0, INFINITY, NAN, NJ_GIVE_CANONICAL, "its error" },
+            { 0 } },
     .process = process
 };

@@ -2,9 +2,12 @@
  * bands.
  *
  * Returned: score, the smaller of the two bands' sums over the trees (lower = more anomalous).
- * Notes: Fink feeds the features of the g band to the forest that was published as r, and those of r to g; the defaults
- *   keep that, as its thresholds and its users' labels were made so. A band with an undefined feature is left out.
- * Reference: Pruzhinskaya et al. 2023, A&A 672, A111, doi:10.1051/0004-6361/202245172; Das et al. 2017, arXiv:1708.09441. */
+ * Notes: Fink feeds the features of the g band to the forest that was published as r,
+ * and those of r to g; the defaults
+ *   keep that, as its thresholds and its users' labels were made so.
+ *   A band with an undefined feature is left out.
+ * Reference: Pruzhinskaya et al. 2023, A&A 672, A111, doi:10.1051/0004-6361/202245172; Das et al.
+ * 2017, arXiv:1708.09441. */
 #include <string.h>
 #include <strings.h>
 
@@ -30,15 +33,18 @@ typedef struct thread {
 #define FEATURE(b, name, unit) { "features." b "_" name, NJ_F64, NJ_SCALAR, unit, 0 },
 /* clang-format off */
 #define BAND(b) \
-    FEATURE(b, "amplitude", "mag") FEATURE(b, "anderson_darling_normal", "1") FEATURE(b, "beyond_1_std", "1") FEATURE(b, \
-    "chi2", "1") FEATURE(b, "cusum", "1") FEATURE(b, "kurtosis", "1") FEATURE(b, "linear_fit_slope", "mag/d") FEATURE(b, \
-    "linear_fit_slope_sigma", "mag/d") FEATURE(b, "linear_trend_noise", "mag") FEATURE(b, "linear_trend_sigma", "mag/d") \
-    FEATURE(b, "magnitude_percentage_ratio_20_10", "1") FEATURE(b, "magnitude_percentage_ratio_40_5", "1") FEATURE(b, \
-    "maximum_slope", "mag/d") FEATURE(b, "median", "mag") FEATURE(b, "median_absolute_deviation", "mag") FEATURE(b, \
-    "median_buffer_range_percentage_10", "1") FEATURE(b, "skew", "1") FEATURE(b, "stetson_k", "1") FEATURE(b, \
-    "percent_amplitude", "mag") FEATURE(b, "linear_fit_reduced_chi2", "1") FEATURE(b, "inter_percentile_range_10", "mag") \
-    FEATURE(b, "linear_trend", "mag/d") FEATURE(b, "standard_deviation", "mag") FEATURE(b, "weighted_mean", "mag") \
-    FEATURE(b, "mean", "mag")
+    FEATURE(b, "amplitude", "mag") FEATURE(b, "anderson_darling_normal", "1") \
+    FEATURE(b, "beyond_1_std", "1") FEATURE(b, "chi2", "1") FEATURE(b, "cusum", "1") \
+    FEATURE(b, "kurtosis", "1") FEATURE(b, "linear_fit_slope", "mag/d") \
+    FEATURE(b, "linear_fit_slope_sigma", "mag/d") FEATURE(b, "linear_trend_noise", "mag") \
+    FEATURE(b, "linear_trend_sigma", "mag/d") FEATURE(b, "magnitude_percentage_ratio_20_10", "1") \
+    FEATURE(b, "magnitude_percentage_ratio_40_5", "1") FEATURE(b, "maximum_slope", "mag/d") \
+    FEATURE(b, "median", "mag") FEATURE(b, "median_absolute_deviation", "mag") \
+    FEATURE(b, "median_buffer_range_percentage_10", "1") FEATURE(b, "skew", "1") \
+    FEATURE(b, "stetson_k", "1") FEATURE(b, "percent_amplitude", "mag") \
+    FEATURE(b, "linear_fit_reduced_chi2", "1") FEATURE(b, "inter_percentile_range_10", "mag") \
+    FEATURE(b, "linear_trend", "mag/d") FEATURE(b, "standard_deviation", "mag") \
+    FEATURE(b, "weighted_mean", "mag") FEATURE(b, "mean", "mag")
 /* clang-format on */
 static const nj_need needs[] = { BAND("g") BAND("r"){ 0 } };
 
@@ -48,8 +54,8 @@ static int check_features(const nj_forest *f, const nj_host *host)
     const nj_model_info *info = f->service->info(f->model);
     for (uint32_t k = 0; info->feature && k < FEATURES; k++)
         if (strcasecmp(info->feature[k], needs[k].path + strlen("features.g_"))) {
-            host->log(host->opaque, 0, "model %s: feature %u is %s, expected %s", info->folder, k, info->feature[k],
-                      needs[k].path + strlen("features.g_"));
+            host->log(host->opaque, 0, "model %s: feature %u is %s, expected %s", info->folder, k,
+                      info->feature[k], needs[k].path + strlen("features.g_"));
             return NJ_ECONF;
         }
     return NJ_OK;
@@ -97,7 +103,8 @@ static void thread_close(const void *self, void *block)
 static int evaluate(const state *s, nj_forest_rows *rows, const nj_work *w, int band, int reference)
 {
     int rc = nj_forest_evaluate(&s->forest[band], rows, reference);
-    for (uint32_t i = 0; rc == NJ_OK && i < rows->n; i++) nj_put_f64(w, band ? R : G, rows->row[i], rows->out[i]);
+    for (uint32_t i = 0; rc == NJ_OK && i < rows->n; i++)
+        nj_put_f64(w, band ? R : G, rows->row[i], rows->out[i]);
     rows->n = 0;
     return rc;
 }
@@ -125,7 +132,8 @@ static int all(const state *s, thread *t, const nj_work *w, int reference)
     }
     for (uint32_t k = 0; k < w->n; k++) {
         uint32_t row = w->row[k];
-        double score = fmin(((double *)w->out[G])[row], ((double *)w->out[R])[row]); /* of one band when the other has none */
+        /* of one band when the other has none */
+        double score = fmin(((double *)w->out[G])[row], ((double *)w->out[R])[row]);
         w->reason[row] = isnan(score) ? NJ_NO_INPUT : NJ_DONE;
         if (!isnan(score)) nj_put_f64(w, SCORE, row, score);
     }
@@ -142,30 +150,32 @@ static int process_ref(const void *self, void *block, const nj_work *w)
     return all(self, block, w, 1);
 }
 
-NJ_MODULE(anomaly) = { NJ_HEADER,
-                       .name = "anomaly",
-                       .version = "1.0",
-                       .summary = "anomaly score of the light curve: lower is more unusual",
-                       .paper = "doi:10.1051/0004-6361/202245172",
-                       .needs = needs,
-                       .gives = (const nj_give[]){ { "score", NJ_F64, 1, -1, "1", -INFINITY, INFINITY, NAN, 0,
-                                                     "the lower of the two bands; none when both lack a feature" },
-                                                   { "g", NJ_F64, 1, -1, "1", -INFINITY, INFINITY, NAN, 0,
-                                                     "score of the g-band features; none when one of them is undefined" },
-                                                   { "r", NJ_F64, 1, -1, "1", -INFINITY, INFINITY, NAN, 0,
-                                                     "score of the r-band features; none when one of them is undefined" },
-                                                   { 0 } },
-                       .params = (const nj_param[]){ { "model_for_g", NJ_STR, "anomaly_r", offsetof(conf, model_for_g), 0, 0, "1",
-                                                       "folder of the forest that reads the g-band features" },
-                                                     { "model_for_r", NJ_STR, "anomaly_g", offsetof(conf, model_for_r), 0, 0, "1",
-                                                       "folder of the forest that reads the r-band features" },
-                                                     { 0 } },
-                       .conf_size = sizeof(conf),
-                       .thread_size = sizeof(thread),
-                       .rows_hint = 4 * NJ_FOREST_ROWS, /* not every row has all features */
-                       .open = open_models,
-                       .thread_open = thread_open,
-                       .process = process,
-                       .process_ref = process_ref,
-                       .thread_close = thread_close,
-                       .close = close_models };
+NJ_MODULE(anomaly) = {
+    NJ_HEADER,
+    .name = "anomaly",
+    .version = "1.0",
+    .summary = "anomaly score of the light curve: lower is more unusual",
+    .paper = "doi:10.1051/0004-6361/202245172",
+    .needs = needs,
+    .gives = (const nj_give[]){ { "score", NJ_F64, 1, -1, "1", -INFINITY, INFINITY, NAN, 0,
+                                  "the lower of the two bands; none when both lack a feature" },
+                                { "g", NJ_F64, 1, -1, "1", -INFINITY, INFINITY, NAN, 0,
+                                  "score of the g-band features; none when one of them is undefined" },
+                                { "r", NJ_F64, 1, -1, "1", -INFINITY, INFINITY, NAN, 0,
+                                  "score of the r-band features; none when one of them is undefined" },
+                                { 0 } },
+    .params = (const nj_param[]){ { "model_for_g", NJ_STR, "anomaly_r", offsetof(conf, model_for_g), 0, 0,
+                                    "1", "folder of the forest that reads the g-band features" },
+                                  { "model_for_r", NJ_STR, "anomaly_g", offsetof(conf, model_for_r), 0, 0,
+                                    "1", "folder of the forest that reads the r-band features" },
+                                  { 0 } },
+    .conf_size = sizeof(conf),
+    .thread_size = sizeof(thread),
+    .rows_hint = 4 * NJ_FOREST_ROWS, /* not every row has all features */
+    .open = open_models,
+    .thread_open = thread_open,
+    .process = process,
+    .process_ref = process_ref,
+    .thread_close = thread_close,
+    .close = close_models
+};

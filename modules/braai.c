@@ -1,7 +1,8 @@
 /* braai.c - separates real detections from bogus ones by the braai network over the three stamps.
  *
  * Returned: score, 0 (bogus) to 1 (real).
- * Notes: stamps as the model's manifest says: NaN is 0, each stamp is divided by its norm; small ones by BOOM's or
+ * Notes: stamps as the model's manifest says: NaN is 0, each stamp is divided by its norm;
+ * small ones by BOOM's or
  *   Kowalski's rule. A stamp of zeros gives no answer (range), where those brokers score NaN.
  * Reference: Duev et al. 2019, MNRAS 489, 3582, doi:10.1093/mnras/stz2357. */
 #include "nightjar/network.h"
@@ -44,13 +45,15 @@ NJ_MODULE(braai) = { NJ_HEADER,
                      .gives = (const nj_give[]){ { "score", NJ_F32, 1, -1, "1", 0, 1, 0.5, 0,
                                                    "1 = real, 0 = bogus; none without all three stamps" },
                                                  { 0 } },
-                     .params = (const nj_param[]){ { "model", NJ_STR, "braai", offsetof(conf, model), 0, 0, "1",
-                                                     "the model's folder, along the data path" },
-                                                   { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1",
-                                                     "auto, builtin or ort (ONNX Runtime)" },
-                                                   { "small_stamps", NJ_STR, "boom", offsetof(conf, small_stamps), 0, 0, "1",
-                                                     "stamps below 63 x 63: boom (centred in zeros) or kowalski (1e-9 behind)" },
-                                                   { 0 } },
+                     .params =
+                         (const nj_param[]){
+                             { "model", NJ_STR, "braai", offsetof(conf, model), 0, 0, "1",
+                               "the model's folder, along the data path" },
+                             { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1",
+                               "auto, builtin or ort (ONNX Runtime)" },
+                             { "small_stamps", NJ_STR, "boom", offsetof(conf, small_stamps), 0, 0, "1",
+                               "stamps below 63 x 63: boom (centred in zeros) or kowalski (1e-9 behind)" },
+                             { 0 } },
                      .conf_size = sizeof(conf),
                      .thread_size = sizeof(nj_network_rows),
                      .rows_hint = 2 * NJ_NETWORK_ROWS,

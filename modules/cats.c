@@ -1,10 +1,13 @@
 /* cats.c - CATS: a network that separates five broad classes by a six-band light curve (Rubin, ELAsTiCC).
  *
  * Given: time, flux, error and band of the points in packet order (history, then the current one).
- * Returned: the most probable class (11 like a supernova, 12 fast, 13 long, 21 periodic, 22 not periodic) and its probability.
- * Notes: time counts from the first point; flux and error are scaled to [0, 1] over all points and bands; the last 395
- *   points are padded with -999 (band 0). The padding goes through the network, so it is always 395 steps. Fewer than two
- *   points: no answer; fluxes (or errors) that are all equal: no answer, as they cannot be scaled.
+ * Returned: the most probable class (11 like a supernova, 12 fast, 13 long, 21 periodic,
+ * 22 not periodic) and its probability.
+ * Notes: time counts from the first point; flux and error are scaled to [0, 1] over all points and bands;
+ * the last 395
+ *   points are padded with -999 (band 0). The padding goes through the network, so it is always 395 steps.
+ *   Fewer than two points: no answer; fluxes (or errors) that are all equal:
+ *   no answer, as they cannot be scaled.
  * Reference: Fraga et al. 2024, A&A 692, A208, doi:10.1051/0004-6361/202450370. */
 #include "nightjar/column.h"
 #include "nightjar/model.h"
@@ -39,15 +42,16 @@ static int open_model(const nj_host *host, const void *c, void **self)
     if (!s) return NJ_ENOMEM;
     s->service = host->service(host->opaque, NJ_MODEL_SERVICE, 1);
     int rc = nj_model_open(s->service, host, cf->model,
-                           &(nj_model_options){ .size = sizeof(nj_model_options), .engine = cf->engine }, &s->model);
+                           &(nj_model_options){ .size = sizeof(nj_model_options), .engine = cf->engine },
+                           &s->model);
     if (rc != NJ_OK) return rc;
     *self = s;
     const nj_model_info *info = s->service->info(s->model);
-    if (info->n_inputs == 1 && info->input[0].rank == 3 && info->input[0].dim[1] == STEPS && info->input[0].dim[2] == COLUMNS &&
-        info->width == CLASSES)
+    if (info->n_inputs == 1 && info->input[0].rank == 3 && info->input[0].dim[1] == STEPS &&
+        info->input[0].dim[2] == COLUMNS && info->width == CLASSES)
         return NJ_OK;
-    host->log(host->opaque, 1, "model %s: not one of %d steps of %d numbers and %d classes", info->folder, STEPS, COLUMNS,
-              CLASSES);
+    host->log(host->opaque, 1, "model %s: not one of %d steps of %d numbers and %d classes", info->folder,
+              STEPS, COLUMNS, CLASSES);
     return NJ_ECONF;
 }
 
@@ -90,7 +94,8 @@ static int is_point(const double *jd, const double *flux, const double *err, uin
 /* The row's light curve as the network reads it, into x [STEPS][COLUMNS]. */
 static nj_reason fill(const nj_work *w, uint32_t row, float *x)
 {
-    const double *jd = nj_f64_series(w, JD, row), *flux = nj_f64_series(w, FLUX, row), *err = nj_f64_series(w, FLUX_ERR, row);
+    const double *jd = nj_f64_series(w, JD, row), *flux = nj_f64_series(w, FLUX, row),
+                 *err = nj_f64_series(w, FLUX_ERR, row);
     const uint8_t *band = nj_u8_series(w, BAND, row);
     uint32_t n = nj_points(w, FLUX, row), n_good = 0, at = 0;
     range f = { INFINITY, -INFINITY }, e = f;
@@ -167,17 +172,20 @@ NJ_MODULE(cats) = {
     NJ_HEADER,
     .name = "cats",
     .version = "1.0",
-    .summary = "five broad classes (supernova-like, fast, long, periodic, not periodic) from a six-band light curve",
+    .summary =
+        "five broad classes (supernova-like, fast, long, periodic, not periodic) from a six-band light curve",
     .paper = "doi:10.1051/0004-6361/202450370",
     .needs = (const nj_need[]){ { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
                                 { "lc.flux", NJ_F64, NJ_SERIES, "nJy", 0 },
                                 { "lc.flux_err", NJ_F64, NJ_SERIES, "nJy", 0 },
                                 { "lc.band", NJ_U8, NJ_SERIES, "1", 0 },
                                 { 0 } },
-    .gives = (const nj_give[]){ { "class", NJ_I32, 1, -1, "1", 11, 22, NAN, 0,
-                                  "11 like a supernova, 12 fast, 13 long, 21 periodic, 22 not periodic; none below 2 points" },
-                                { "score", NJ_F32, 1, -1, "1", 0, 1, NAN, 0, "probability of that class" },
-                                { 0 } },
+    .gives =
+        (const nj_give[]){
+            { "class", NJ_I32, 1, -1, "1", 11, 22, NAN, 0,
+              "11 like a supernova, 12 fast, 13 long, 21 periodic, 22 not periodic; none below 2 points" },
+            { "score", NJ_F32, 1, -1, "1", 0, 1, NAN, 0, "probability of that class" },
+            { 0 } },
     .params = (const nj_param[]){ { "model", NJ_STR, "cats", offsetof(conf, model), 0, 0, "1",
                                     "the model's folder, along the data path" },
                                   { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1",

@@ -1,9 +1,11 @@
 /* early_snia.c - classifies young type Ia supernovae: a logistic rise is fitted per band, and a forest
  * scores its parameters.
  *
- * Given: FLUXCAL light curves of g and r in nightly means. Cuts (cuts = fink): at least 4 detections, at most 20 in the
+ * Given: FLUXCAL light curves of g and r in nightly means.
+ * Cuts (cuts = fink): at least 4 detections, at most 20 in the
  *   survey's history, and a SIMBAD label that can be extragalactic.
- * Returned: P(early SN Ia), the mean over the trees; no answer when one of the two bands has fewer than 4 nights or does
+ * Returned: P(early SN Ia), the mean over the trees;
+ * no answer when one of the two bands has fewer than 4 nights or does
  *   not rise.
  * Notes: modules/kit/num/rise_fit.c says where the fit is not unique.
  * Reference: Leoni et al. 2022, A&A 663, A13, doi:10.1051/0004-6361/202142715. */
@@ -72,7 +74,8 @@ static int open_area(const nj_work *w, uint32_t n, area *a)
 static bool band_features(const nj_work *w, uint32_t row, int32_t fid, const area *a, float *x)
 {
     uint32_t n = nj_points(w, MAG, row), k = 0;
-    const double *jd = nj_f64_series(w, JD, row), *mag = nj_f64_series(w, MAG, row), *err = nj_f64_series(w, MAG_ERR, row);
+    const double *jd = nj_f64_series(w, JD, row), *mag = nj_f64_series(w, MAG, row),
+                 *err = nj_f64_series(w, MAG_ERR, row);
     const int32_t *of = nj_i32_series(w, BAND, row);
     for (uint32_t i = 0; i < n; i++) {
         if (of[i] != fid || isnan(mag[i]) || isnan(jd[i])) continue;
@@ -133,10 +136,13 @@ NJ_MODULE(early_snia) = {
                                 { "packet.candidate.ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
                                 { "simbad.otype", NJ_STR, NJ_SCALAR, "", NJ_NEED_OPTIONAL },
                                 { 0 } },
-    .gives = (const nj_give[]){ { "score", NJ_F64, 1, -1, "1", 0, 1, 0.5, 0,
-                                  "probability of an early type Ia supernova; none when cut or when a band does not rise" },
-                                { 0 } },
-    .params = (const nj_param[]){ { "model", NJ_STR, "early_snia", offsetof(conf, model), 0, 0, "1", "folder of the forest" },
+    .gives =
+        (const nj_give[]){
+            { "score", NJ_F64, 1, -1, "1", 0, 1, 0.5, 0,
+              "probability of an early type Ia supernova; none when cut or when a band does not rise" },
+            { 0 } },
+    .params = (const nj_param[]){ { "model", NJ_STR, "early_snia", offsetof(conf, model), 0, 0, "1",
+                                    "folder of the forest" },
                                   { "cuts", NJ_STR, "fink", offsetof(conf, cuts), 0, 0, "1",
                                     "fink: the broker's cuts before the fit; off: none" },
                                   { 0 } },

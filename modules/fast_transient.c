@@ -1,18 +1,24 @@
 /* fast_transient.c - how fast the source changes: the slope between the current detection and the last point
  * of the same band.
  *
- * Given: the light curve in packet order, current detection last. The point before it is searched backwards; the first point of the
- * same band is taken, a detection or an upper limit. For ZTF an i-band point on the way ends the search, as in Fink's code.
- * Returned: slopes in mag/day, negative = brightening, with their standard deviation and their 5 % and 95 % points:
+ * Given: the light curve in packet order, current detection last. The point before it is searched backwards;
+ * the first point of the same band is taken, a detection or an upper limit. For ZTF an i-band point on the
+ * way ends the search, as in Fink's code.
+ * Returned: slopes in mag/day, negative = brightening,
+ * with their standard deviation and their 5 % and 95 % points:
  *   detection:    rate = (m - m0) / dt,              sd = sqrt(s^2 + s0^2) / dt,    rate -/+ 1.6449 sd
- *   upper limit:  the flux before is uniform in [0, flux(L)], so that its magnitude is L + an exponential deviate of
- *                 mean and sd e = 2.5 / ln 10:       rate = (m - L - e) / dt,       sd = sqrt(s^2 + e^2) / dt,
- *                 (m - L - e ln 20) / dt and (m - L - e ln(20/19)) / dt: of the exponential alone (Notes).
- * Notes: Fink draws random fluxes and shifts them by the lowest draw of the whole batch, so that its rates depend on
- *   the other alerts of the batch; these are the exact moments of the same model without that shift. For an upper limit
- *   the two percentiles leave out the noise s of the current point: with s <= 0.2 mag they differ from those of the
- *   whole sum by less than 0.1 mag / dt (by quadrature).
- * Reference: the model is that of Fink's rate estimate, fink-broker.org; Moeller et al. 2021, MNRAS 501, 3272. */
+ *   upper limit:  the flux before is uniform in [0, flux(L)],
+ *   so that its magnitude is L + an exponential deviate of
+ *                 mean and sd e = 2.5 / ln 10:       rate = (m - L - e) / dt,       sd = sqrt(s^2 + e^2) /
+ *                 dt, (m - L - e ln 20) / dt and (m - L - e ln(20/19)) / dt:
+ *                 of the exponential alone (Notes).
+ * Notes: Fink draws random fluxes and shifts them by the lowest draw of the whole batch,
+ * so that its rates depend on
+ *   the other alerts of the batch; these are the exact moments of the same model without that shift. For an
+ *   upper limit the two percentiles leave out the noise s of the current point: with s <= 0.2 mag they differ
+ *   from those of the whole sum by less than 0.1 mag / dt (by quadrature).
+ * Reference: the model is that of Fink's rate estimate, fink-broker.org; Moeller et al.
+ * 2021, MNRAS 501, 3272. */
 #include <stdbool.h>
 #include <string.h>
 
@@ -35,7 +41,8 @@ static int32_t earlier_point(const int32_t *fid, uint32_t n, bool stops_at_i)
     return -1;
 }
 
-static nj_reason rates(const nj_work *w, uint32_t row, double mag, double err, double mag0, double err0, double limit, double dt)
+static nj_reason rates(const nj_work *w, uint32_t row, double mag, double err, double mag0, double err0,
+                       double limit, double dt)
 {
     bool upper = isnan(mag0);
     double rise = mag - (upper ? limit + NJ_MAG_PER_RELATIVE_FLUX : mag0);
@@ -54,7 +61,8 @@ static nj_reason rates(const nj_work *w, uint32_t row, double mag, double err, d
 static nj_reason one(const nj_work *w, uint32_t row)
 {
     uint32_t n = nj_points(w, JD, row);
-    const double *jd = nj_f64_series(w, JD, row), *mag = nj_f64_series(w, MAG, row), *err = nj_f64_series(w, MAG_ERR, row);
+    const double *jd = nj_f64_series(w, JD, row), *mag = nj_f64_series(w, MAG, row),
+                 *err = nj_f64_series(w, MAG_ERR, row);
     const double *limit = nj_f64_series(w, LIMIT, row);
     const int32_t *fid = nj_i32_series(w, BAND, row);
     uint32_t first = 0;
@@ -100,11 +108,14 @@ NJ_MODULE(fast_transient) = {
         (const nj_give[]){
             { "jd_first_real_det", NJ_F64, 1, -1, "d", OPEN,
               "time of the first detection of the light curve; none without detections" },
-            { "jdstarthist_dt", NJ_F64, 1, -1, "d", OPEN, "that time minus the start of the survey's own history" },
-            { "delta_time", NJ_F64, 1, -1, "d", OPEN, "time since the last point of the same band; none without such a point" },
+            { "jdstarthist_dt", NJ_F64, 1, -1, "d", OPEN,
+              "that time minus the start of the survey's own history" },
+            { "delta_time", NJ_F64, 1, -1, "d", OPEN,
+              "time since the last point of the same band; none without such a point" },
             { "from_upper", NJ_U8, 1, -1, "1", 0, 1, NAN, 0,
               "1 when that point is an upper limit; 0 also without such a point; none without detections" },
-            { "mag_rate", NJ_F64, 1, -1, "mag/d", OPEN, "mean slope, negative = brightening; none without an earlier point" },
+            { "mag_rate", NJ_F64, 1, -1, "mag/d", OPEN,
+              "mean slope, negative = brightening; none without an earlier point" },
             { "sigma_rate", NJ_F64, 1, -1, "mag/d", 0, INFINITY, NAN, 0, "standard deviation of the slope" },
             { "lower_rate", NJ_F64, 1, -1, "mag/d", OPEN, "5 % point of the slope" },
             { "upper_rate", NJ_F64, 1, -1, "mag/d", OPEN, "95 % point of the slope" },

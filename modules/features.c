@@ -1,8 +1,10 @@
 /* features.c - 26 features of the light curve in magnitudes, for the g and the r band.
  *
- * Given: the light curve, and the distance to the nearest source of the reference image. If that source is within
+ * Given: the light curve, and the distance to the nearest source of the reference image.
+ * If that source is within
  *   1.5 pixels at any detection, all magnitudes are replaced by apparent ones (difference plus reference).
- * Returned: NaN where a feature is undefined; a band without detections, or with an infinite apparent magnitude
+ * Returned: NaN where a feature is undefined; a band without detections,
+ * or with an infinite apparent magnitude
  *   (reference minus difference exactly 0), has none.
  * Reference: nightjar/lc.h, modules/kit/num/lc_features.c; apparent magnitudes: nightjar/astro.h. */
 #include "nightjar/astro.h"
@@ -29,7 +31,8 @@ typedef void (*features_of)(uint32_t, const double *, const double *, const doub
 static int take_points(const nj_work *w, uint32_t row, points *p)
 {
     uint32_t n = nj_points(w, MAG, row);
-    const double *jd = nj_f64_series(w, JD, row), *mag = nj_f64_series(w, MAG, row), *err = nj_f64_series(w, MAG_ERR, row);
+    const double *jd = nj_f64_series(w, JD, row), *mag = nj_f64_series(w, MAG, row),
+                 *err = nj_f64_series(w, MAG_ERR, row);
     const int32_t *fid = nj_i32_series(w, BAND, row);
     p->jd = w->scratch(w, (n + 1) * 3 * sizeof(double));
     p->fid = w->scratch(w, (n + 1) * sizeof *p->fid);
@@ -57,9 +60,11 @@ static bool has_source_underneath(const nj_work *w, uint32_t row, const points *
     return false;
 }
 
-/* log10 as mantissa and exponent apart, put together by one rounding and with a rounded log10(2): within 0.6 units of the last
- * place, and in 99 of 100 cases to the bit what the AVX-512 version of the field's array library gives (correct rounding: 94).
- * It matters: three points within minutes give a line whose value at time 0 is 1e8 mag, and with it chi^2 at 1e-7. */
+/* log10 as mantissa and exponent apart, put together by one rounding and with a rounded log10(2): within 0.6
+ * units of the last place, and in 99 of 100 cases to the bit what the AVX-512 version of the field's array
+ * library gives (correct rounding: 94).
+ * It matters: three points within minutes give a line whose value at time 0 is 1e8 mag,
+ * and with it chi^2 at 1e-7. */
 static double log10_in_parts(double x)
 {
     static const double log10_2 = 0.30102999566398119521;
@@ -76,9 +81,10 @@ static void make_apparent(const nj_work *w, uint32_t row, points *p)
     uint32_t n = 0;
     for (uint32_t i = 0; i < p->n; i++) {
         uint32_t at = p->at[i];
-        nj_dc dc =
-            ref && ref_err ? nj_dc_flux(p->mag[i], p->err[i], ref[at], ref_err[at], positive[at] == 1) : (nj_dc){ NAN, NAN };
-        double mag = -2.5 * log10_in_parts(dc.flux), err = dc.sigma / dc.flux * 1.0857; /* this order: slopes feel the last bit */
+        nj_dc dc = ref && ref_err ? nj_dc_flux(p->mag[i], p->err[i], ref[at], ref_err[at], positive[at] == 1)
+                                  : (nj_dc){ NAN, NAN };
+        /* this order: slopes feel the last bit */
+        double mag = -2.5 * log10_in_parts(dc.flux), err = dc.sigma / dc.flux * 1.0857;
         if (isnan(mag) || isnan(err)) continue;
         p->jd[n] = p->jd[i];
         p->mag[n] = mag;
@@ -91,7 +97,8 @@ static void make_apparent(const nj_work *w, uint32_t row, points *p)
 
 /* The band's points in order of time, of equal times the one that numpy's sort puts first.
  * -1: no memory, 0: none or an infinite magnitude. */
-static int64_t take_band(const nj_work *w, const points *p, const uint32_t *order, int32_t fid, double *column[3])
+static int64_t take_band(const nj_work *w, const points *p, const uint32_t *order, int32_t fid,
+                         double *column[3])
 {
     uint32_t n = 0;
     column[0] = w->scratch(w, (p->n + 1) * 3 * sizeof(double));
@@ -124,7 +131,8 @@ static int one(const conf *c, const nj_work *w, uint32_t row, features_of featur
         if (n < 0) return NJ_ENOMEM;
         if (!n) continue;
         features((uint32_t)n, column[0], column[1], column[2], work, out);
-        for (uint32_t k = 0; k < NJ_LC_FEATURES; k++) nj_put_f64(w, (uint32_t)band * NJ_LC_FEATURES + k, row, out[k]);
+        for (uint32_t k = 0; k < NJ_LC_FEATURES; k++)
+            nj_put_f64(w, (uint32_t)band * NJ_LC_FEATURES + k, row, out[k]);
         w->reason[row] = NJ_DONE;
     }
     return NJ_OK;
@@ -158,9 +166,9 @@ static int open_conf(const nj_host *host, const void *c, void **self)
     return NJ_OK;
 }
 
-#define LC(name, unit, flags)                                                                                                    \
-    {                                                                                                                            \
-        "lc." name, NJ_F64, NJ_SERIES, unit, flags                                                                               \
+#define LC(name, unit, flags)                                                                                \
+    {                                                                                                        \
+        "lc." name, NJ_F64, NJ_SERIES, unit, flags                                                           \
     }
 
 NJ_MODULE(features) = {
@@ -178,8 +186,10 @@ NJ_MODULE(features) = {
                                 LC("ref_mag_err", "mag", NJ_NEED_OPTIONAL),
                                 { "lc.positive", NJ_U8, NJ_SERIES, "1", 0 },
                                 { 0 } },
-    .gives = (const nj_give[]){ NJ_LC_GIVES("g", "mag", "magnitude") NJ_LC_GIVES("r", "mag", "magnitude"){ 0 } },
-    .params = (const nj_param[]){ { "radius_pixel", NJ_F64, "1.5", offsetof(conf, radius_pixel), 0, 100, "pixel",
+    .gives = (const nj_give[]){ NJ_LC_GIVES("g", "mag", "magnitude")
+                                    NJ_LC_GIVES("r", "mag", "magnitude"){ 0 } },
+    .params = (const nj_param[]){ { "radius_pixel", NJ_F64, "1.5", offsetof(conf, radius_pixel), 0, 100,
+                                    "pixel",
                                     "a reference source within this makes all magnitudes apparent ones" },
                                   { 0 } },
     .conf_size = sizeof(conf),

@@ -1,10 +1,14 @@
 /* finkclass.c - one class name per alert, derived from all scores by Fink's decision table.
  *
- * Given: the SIMBAD label, the asteroid flag, the scores, the alert's quality; each may be missing, then it proves nothing
- *   (a comparison with a null is false). Settings can take any of them from elsewhere (need.simbad.otype = mylookup.label).
- * Returned: the class; never null, "Unknown" is one. Later rules overwrite earlier ones; two of microlensing, supernova
+ * Given: the SIMBAD label, the asteroid flag, the scores, the alert's quality;
+ * each may be missing, then it proves nothing
+ *   (a comparison with a null is false). Settings can take any of them from elsewhere
+ *   (need.simbad.otype = mylookup.label).
+ * Returned: the class; never null, "Unknown" is one.
+ * Later rules overwrite earlier ones; two of microlensing, supernova
  *   and solar system make "Ambiguous"; a SIMBAD label that says something wins over all.
- * Reference: Moeller et al. 2021, MNRAS 501, 3272, doi:10.1093/mnras/staa3602; the rules as fink-filters 7.40 has them. */
+ * Reference: Moeller et al. 2021, MNRAS 501, 3272, doi:10.1093/mnras/staa3602;
+ * the rules as fink-filters 7.40 has them. */
 #include <stdbool.h>
 
 #include "nightjar/column.h"
@@ -32,7 +36,8 @@ static bool is_microlensing(const alert *a)
 }
 static bool may_be_supernova(const alert *a)
 {
-    return (a->snn_ia > 0.5 || a->snn_sn > 0.5) && nj_may_be_extragalactic(a->otype) && a->drb > 0.5 && a->classtar > 0.4;
+    return (a->snn_ia > 0.5 || a->snn_sn > 0.5) && nj_may_be_extragalactic(a->otype) && a->drb > 0.5 &&
+           a->classtar > 0.4;
 }
 static bool is_supernova(const alert *a)
 {
@@ -44,8 +49,8 @@ static bool is_early(const alert *a)
 }
 static bool is_kilonova(const alert *a)
 {
-    return a->kilonova > 0.5 && a->drb > 0.5 && a->classtar > 0.4 && a->age_day < 5 && a->roid != 3 && a->ndethist < 20 &&
-           nj_may_be_extragalactic(a->otype);
+    return a->kilonova > 0.5 && a->drb > 0.5 && a->classtar > 0.4 && a->age_day < 5 && a->roid != 3 &&
+           a->ndethist < 20 && nj_may_be_extragalactic(a->otype);
 }
 static bool is_sso_candidate(const alert *a)
 {
@@ -113,9 +118,9 @@ static int process(const void *self, void *thread, const nj_work *w)
     return NJ_OK;
 }
 
-#define NUMBER(path, unit)                                                                                                       \
-    {                                                                                                                            \
-        path, NJ_F64, NJ_SCALAR, unit, NJ_NEED_OPTIONAL                                                                          \
+#define NUMBER(path, unit)                                                                                   \
+    {                                                                                                        \
+        path, NJ_F64, NJ_SCALAR, unit, NJ_NEED_OPTIONAL                                                      \
     }
 NJ_MODULE(finkclass) = {
     NJ_HEADER,
@@ -137,8 +142,9 @@ NJ_MODULE(finkclass) = {
                                 NUMBER("early_snia.score", "1"),
                                 NUMBER("kilonova.score", "1"),
                                 { 0 } },
-    .gives = (const nj_give[]){ { "label", NJ_STR, 1, -1, "", 0, 0, NAN, 0,
-                                  "the class, a SIMBAD label or one of Fink's; Unknown is a class, never null" },
-                                { 0 } },
+    .gives =
+        (const nj_give[]){ { "label", NJ_STR, 1, -1, "", 0, 0, NAN, 0,
+                             "the class, a SIMBAD label or one of Fink's; Unknown is a class, never null" },
+                           { 0 } },
     .process = process
 };

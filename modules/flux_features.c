@@ -1,10 +1,13 @@
 /* flux_features.c - 26 features of the light curve in fluxes, for each of the bands u g r i z y.
  *
- * Given: the light curve, fluxes of the difference image with their errors; points whose error is not above 1e-9 nJy, or
+ * Given: the light curve, fluxes of the difference image with their errors;
+ * points whose error is not above 1e-9 nJy, or
  *   whose numbers are beyond 1e15 nJy (-6 mag), are left out.
- * Returned: NaN where a feature is undefined; a band without points has none. Of several points of the same time the first in order
+ * Returned: NaN where a feature is undefined; a band without points has none. Of several points of the same
+ * time the first in order
  *   of time is kept, whatever its band.
- * Notes: what Fink computes for Rubin's alerts (features.c is what it computes for ZTF's: magnitudes, bands g and r). Points of negative
+ * Notes: what Fink computes for Rubin's alerts (features.c is what it computes for ZTF's: magnitudes, bands g
+ * and r). Points of negative
  *   flux take part: they have no magnitude.
  * Reference: nightjar/lc.h, modules/kit/num/lc_features.c. */
 #include "nightjar/column.h"
@@ -21,11 +24,13 @@ typedef void (*features_of)(uint32_t, const double *, const double *, const doub
 static uint32_t take_points(const nj_work *w, uint32_t row, uint32_t *order)
 {
     uint32_t n = nj_points(w, FLUX, row), n_taken = 0;
-    const double *jd = nj_f64_series(w, JD, row), *flux = nj_f64_series(w, FLUX, row), *err = nj_f64_series(w, FLUX_ERR, row);
+    const double *jd = nj_f64_series(w, JD, row), *flux = nj_f64_series(w, FLUX, row),
+                 *err = nj_f64_series(w, FLUX_ERR, row);
     nj_order_f64(jd, n, order); /* NaN last */
     for (uint32_t k = 0; k < n; k++) {
         uint32_t i = order[k];
-        if (!isfinite(jd[i]) || !(fabs(flux[i]) < most_njy) || !(err[i] > least_njy && err[i] < most_njy)) continue;
+        if (!isfinite(jd[i]) || !(fabs(flux[i]) < most_njy) || !(err[i] > least_njy && err[i] < most_njy))
+            continue;
         if (n_taken && jd[order[n_taken - 1]] == jd[i]) continue;
         order[n_taken++] = i;
     }
@@ -35,7 +40,8 @@ static uint32_t take_points(const nj_work *w, uint32_t row, uint32_t *order)
 static int one(const nj_work *w, uint32_t row, features_of features)
 {
     uint32_t n = nj_points(w, FLUX, row);
-    const double *jd = nj_f64_series(w, JD, row), *flux = nj_f64_series(w, FLUX, row), *err = nj_f64_series(w, FLUX_ERR, row);
+    const double *jd = nj_f64_series(w, JD, row), *flux = nj_f64_series(w, FLUX, row),
+                 *err = nj_f64_series(w, FLUX_ERR, row);
     const int32_t *band = nj_i32_series(w, BAND, row);
     uint32_t *order = w->scratch(w, (n + 1) * sizeof *order);
     double *column = w->scratch(w, (n + 1) * 5 * sizeof *column), out[NJ_LC_FEATURES];
@@ -53,7 +59,8 @@ static int one(const nj_work *w, uint32_t row, features_of features)
         }
         if (!m) continue;
         features(m, t, f, e, work, out);
-        for (uint32_t k = 0; k < NJ_LC_FEATURES; k++) nj_put_f64(w, (uint32_t)b * NJ_LC_FEATURES + k, row, out[k]);
+        for (uint32_t k = 0; k < NJ_LC_FEATURES; k++)
+            nj_put_f64(w, (uint32_t)b * NJ_LC_FEATURES + k, row, out[k]);
         w->reason[row] = NJ_DONE;
     }
     return NJ_OK;
@@ -92,6 +99,7 @@ NJ_MODULE(flux_features) = { NJ_HEADER,
                                                          { "lc.flux_err", NJ_F64, NJ_SERIES, "nJy", 0 },
                                                          { "lc.band", NJ_I32, NJ_SERIES, "1", 0 },
                                                          { 0 } },
-                             .gives = (const nj_give[]){ BLOCK("u") BLOCK("g") BLOCK("r") BLOCK("i") BLOCK("z") BLOCK("y"){ 0 } },
+                             .gives = (const nj_give[]){ BLOCK("u") BLOCK("g") BLOCK("r") BLOCK("i")
+                                                             BLOCK("z") BLOCK("y"){ 0 } },
                              .process = process,
                              .process_ref = process_ref };

@@ -1,17 +1,18 @@
 /* hostless.c - transients without a visible host: a source in one of science and template alone, and how
  * much either stamp looks like noise.
  *
- * Method (Pessi et al. 2024, arXiv 2404.18165, as Fink runs it). Both stamps are sigma-clipped; when one of them has
- * masked pixels (a source) and the other has next to none, in the whole stamp (stage 1) or in its central 14 x 14 pixels
- * (stage 2), the alert is a candidate. For candidates alone, the power spectrum of either stamp is compared with those of
- * 200 shuffles of its pixels: ks_* is a Kolmogorov-Smirnov statistic, small when the stamp cannot be told from noise.
- * Reading it: candidate is no verdict. Of the candidates of an ordinary night most are asteroids and bad subtractions;
- * the columns clipped_*, lone, n_bad and the topics are there to tell.
+ * Method (Pessi et al. 2024, arXiv 2404.18165, as Fink runs it). Both stamps are sigma-clipped; when one of
+ * them has masked pixels (a source) and the other has next to none, in the whole stamp (stage 1) or in its
+ * central 14 x 14 pixels (stage 2), the alert is a candidate. For candidates alone, the power spectrum of
+ * either stamp is compared with those of 200 shuffles of its pixels: ks_* is a Kolmogorov-Smirnov statistic,
+ * small when the stamp cannot be told from noise.
+ * Reading it: candidate is no verdict. Of the candidates of an ordinary night most are asteroids and bad
+ * subtractions; the columns clipped_*, lone, n_bad and the topics are there to tell.
  *
- * Differences from the Python: the random numbers are keyed on the alert (rng = numpy brings the old stream back); D is
- * one draw of a random variable, so repeats = R takes the mean over R draws and gives their standard deviation. For
- * Rubin stamps (30 x 30) the rules of its variant hold: one clip, at most 20 masked pixels in the template, the raw centre
- * clipped afresh, and the spectrum of the whole stamp. */
+ * Differences from the Python: the random numbers are keyed on the alert (rng = numpy brings the old stream
+ * back); D is one draw of a random variable, so repeats = R takes the mean over R draws and gives their
+ * standard deviation. For Rubin stamps (30 x 30) the rules of its variant hold: one clip, at most 20 masked
+ * pixels in the template, the raw centre clipped afresh, and the spectrum of the whole stamp. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,21 @@ enum { SCIENCE, TEMPLATE, IMAGES };
 enum { SURVEY = IMAGES };
 /* needs behind these, with gate = 1 alone: ZTF's gate, Rubin's gate */
 enum { JD = SURVEY + 1, JDSTARTHIST, MAG, SNIA, SN, EARLY, KILONOVA, ROID, LABEL, TNS };
-enum { MJD = SURVEY + 1, FIRST_MJD, N_SOURCES, SSO, FLUX, TEMPLATE_FLUX, TEMPLATE_ERR, RA, DEC, PRV_MJD, PRV_RA, PRV_DEC, MATCH };
+enum {
+    MJD = SURVEY + 1,
+    FIRST_MJD,
+    N_SOURCES,
+    SSO,
+    FLUX,
+    TEMPLATE_FLUX,
+    TEMPLATE_ERR,
+    RA,
+    DEC,
+    PRV_MJD,
+    PRV_RA,
+    PRV_DEC,
+    MATCH
+};
 enum { MAX_MATCHES = 8 };
 enum {
     CANDIDATE,
@@ -72,11 +87,11 @@ typedef struct facts {        /* of one stamp */
     uint32_t n_second, n_centre, n_nan, n_bad;
 } facts;
 
-typedef void clip_function(const self_type *s, thread_type *t, const float *pixel, uint32_t n, uint32_t max_passes, nj_clip *clip,
-                           uint32_t *n_second);
+typedef void clip_function(const self_type *s, thread_type *t, const float *pixel, uint32_t n,
+                           uint32_t max_passes, nj_clip *clip, uint32_t *n_second);
 
-static void clip_fast(const self_type *s, thread_type *t, const float *pixel, uint32_t n, uint32_t max_passes, nj_clip *clip,
-                      uint32_t *n_second)
+static void clip_fast(const self_type *s, thread_type *t, const float *pixel, uint32_t n, uint32_t max_passes,
+                      nj_clip *clip, uint32_t *n_second)
 {
     nj_clip_begin(t->clip, s->isa, pixel, n, clip);
     nj_clip_passes(t->clip, KAPPA, max_passes, clip);
@@ -86,8 +101,8 @@ static void clip_fast(const self_type *s, thread_type *t, const float *pixel, ui
     *n_second = n - again.n_kept;
 }
 
-static void clip_plain(const self_type *s, thread_type *t, const float *pixel, uint32_t n, uint32_t max_passes, nj_clip *clip,
-                       uint32_t *n_second)
+static void clip_plain(const self_type *s, thread_type *t, const float *pixel, uint32_t n,
+                       uint32_t max_passes, nj_clip *clip, uint32_t *n_second)
 {
     (void)s;
     *clip = (nj_clip){ .lo = -INFINITY, .hi = INFINITY };
@@ -98,7 +113,8 @@ static void clip_plain(const self_type *s, thread_type *t, const float *pixel, u
     *n_second = n - again.n_kept;
 }
 
-static uint32_t clip_centre(const self_type *s, thread_type *t, clip_function *clip, const nj_elephant *g, const facts *f)
+static uint32_t clip_centre(const self_type *s, thread_type *t, clip_function *clip, const nj_elephant *g,
+                            const facts *f)
 {
     const uint32_t from = g->stamp / 2 - CENTRE / 2; /* 24 of 63, 8 of 30 */
     float centre[MAX_CENTRE];
@@ -112,10 +128,11 @@ static uint32_t clip_centre(const self_type *s, thread_type *t, clip_function *c
     return MAX_CENTRE - c.n_kept;
 }
 
-static void look_at(const self_type *s, thread_type *t, clip_function *clip, const nj_elephant *g, const nj_image *image,
-                    facts *f)
+static void look_at(const self_type *s, thread_type *t, clip_function *clip, const nj_elephant *g,
+                    const nj_image *image, facts *f)
 {
-    const uint32_t side = g->stamp, top = image->rows / 2 - side / 2, left = image->cols / 2 - side / 2, n = side * side;
+    const uint32_t side = g->stamp, top = image->rows / 2 - side / 2, left = image->cols / 2 - side / 2,
+                   n = side * side;
     f->n_nan = f->n_bad = 0;
     for (uint32_t row = 0; row < side; row++)
         memcpy(f->pixel + row * side, image->pixel + (top + row) * image->cols + left, side * sizeof(float));
@@ -169,20 +186,23 @@ typedef struct answer {
     double mean[IMAGES], sd[IMAGES]; /* NaN: none */
 } answer;
 
-typedef double ks_function(const self_type *s, thread_type *t, const nj_elephant *g, const facts *f, const nj_elephant_key *key);
+typedef double ks_function(const self_type *s, thread_type *t, const nj_elephant *g, const facts *f,
+                           const nj_elephant_key *key);
 
-static double ks_fast(const self_type *s, thread_type *t, const nj_elephant *g, const facts *f, const nj_elephant_key *key)
+static double ks_fast(const self_type *s, thread_type *t, const nj_elephant *g, const facts *f,
+                      const nj_elephant_key *key)
 {
     return nj_elephant_ks(g, s->isa, &t->work, f->pixel, &f->whole, key);
 }
-static double ks_plain(const self_type *s, thread_type *t, const nj_elephant *g, const facts *f, const nj_elephant_key *key)
+static double ks_plain(const self_type *s, thread_type *t, const nj_elephant *g, const facts *f,
+                       const nj_elephant_key *key)
 {
     (void)s;
     return nj_elephant_ks_plain(g, &t->work, f->pixel, &f->whole, key);
 }
 
-static answer test_spectra(const self_type *s, thread_type *t, ks_function *ks, const nj_elephant *g, const facts f[IMAGES],
-                           int64_t id)
+static answer test_spectra(const self_type *s, thread_type *t, ks_function *ks, const nj_elephant *g,
+                           const facts f[IMAGES], int64_t id)
 {
     answer a;
     for (uint32_t image = 0; image < IMAGES; image++) {
@@ -216,15 +236,16 @@ static answer test_numpy(const self_type *s, thread_type *t, const nj_elephant *
 
 /* clang-format off */
 static const char *const gate_label[] = {
-    "AGN", "AGN_Candidate", "SN", "BH_Candidate", "Blazar", "Blazar_Candidate", "BLLac", "BLLac_Candidate", "Candidate_Nova",
-    "Candidate_NS", "Candidate_SN*", "LINER", "QSO", "QSO_CandidateSeyfert", "Seyfert1", "Seyfert2", "Seyfert_1", "Seyfert_2",
-    "SN*_Candidate", "Supernova", "ULX", "ULX?", "ULX_Candidate", "SN candidate", "Early SN Ia candidate",
-    "Kilonova candidate", NULL };
+    "AGN", "AGN_Candidate", "SN", "BH_Candidate", "Blazar", "Blazar_Candidate", "BLLac", "BLLac_Candidate",
+    "Candidate_Nova", "Candidate_NS", "Candidate_SN*", "LINER", "QSO", "QSO_CandidateSeyfert", "Seyfert1",
+    "Seyfert2", "Seyfert_1", "Seyfert_2", "SN*_Candidate", "Supernova", "ULX", "ULX?", "ULX_Candidate",
+    "SN candidate", "Early SN Ia candidate", "Kilonova candidate", NULL };
 static const char *const gate_tns[] = {
-    "AGN", "FRB", "Galaxy", "ILRT", "Impostor-SN", "Kilonova", "LBV", "Light-Echo", "LRN", "Nova", "Other", "QSO", "SLSN-I",
-    "SLSN-II", "SN", "SN I", "SN Ia", "SN Ia-91bg-like", "SN Ia-91T-like", "SN Ia-CSM", "SN Ia-pec", "SN Iax[02cx-like]",
-    "SN Ib", "SN Ib-Ca-rich", "SN Ib-pec", "SN Ib/c", "SN Ibn", "SN Ic", "SN Ic-BL", "SN Ic-pec", "SN Icn", "SN II",
-    "SN II-pec", "SN IIb", "SN IIL", "SN IIn", "SN IIn-pec", "SN IIP", "TDE", NULL };
+    "AGN", "FRB", "Galaxy", "ILRT", "Impostor-SN", "Kilonova", "LBV", "Light-Echo", "LRN", "Nova", "Other",
+    "QSO", "SLSN-I", "SLSN-II", "SN", "SN I", "SN Ia", "SN Ia-91bg-like", "SN Ia-91T-like", "SN Ia-CSM",
+    "SN Ia-pec", "SN Iax[02cx-like]", "SN Ib", "SN Ib-Ca-rich", "SN Ib-pec", "SN Ib/c", "SN Ibn", "SN Ic",
+    "SN Ic-BL", "SN Ic-pec", "SN Icn", "SN II", "SN II-pec", "SN IIb", "SN IIL", "SN IIn", "SN IIn-pec",
+    "SN IIP", "TDE", NULL };
 /* clang-format on */
 
 static int is_one_of(const char *text, const char *const *names)
@@ -239,26 +260,32 @@ static int passes_ztf_gate(const conf *c, const nj_work *w, uint32_t row)
     const uint32_t n = nj_points(w, MAG, row);
     const double *mag = nj_f64_series(w, MAG, row);
     int32_t n_valid = 0;
-    int wanted = is_one_of(nj_text_of(w, LABEL, row), gate_label) || (*c->tns && is_one_of(nj_text_of(w, TNS, row), gate_tns));
-    for (uint32_t score = SNIA; score <= KILONOVA; score++) wanted |= nj_f64_of(w, score, row) >= c->min_score;
-    if (!wanted || !(fabs(nj_f64_of(w, JD, row) - nj_f64_of(w, JDSTARTHIST, row)) <= c->max_age_day)) return 0;
+    int wanted = is_one_of(nj_text_of(w, LABEL, row), gate_label) ||
+                 (*c->tns && is_one_of(nj_text_of(w, TNS, row), gate_tns));
+    for (uint32_t score = SNIA; score <= KILONOVA; score++)
+        wanted |= nj_f64_of(w, score, row) >= c->min_score;
+    if (!wanted || !(fabs(nj_f64_of(w, JD, row) - nj_f64_of(w, JDSTARTHIST, row)) <= c->max_age_day))
+        return 0;
     if (nj_i32_of(w, ROID, row) == 3 || !n || !(mag[n - 1] <= c->max_mag)) return 0;
     for (uint32_t i = 0; i < n; i++) n_valid += !isnan(mag[i]);
     return n_valid >= c->min_points;
 }
 
-/* Straight lines through ra cos(dec) and dec against time: fast, and close to the lines? Needs 3 points in all. */
+/* Straight lines through ra cos(dec) and dec against time:
+ * fast, and close to the lines? Needs 3 points in all. */
 static int is_moving(const conf *c, const nj_work *w, uint32_t row)
 {
     const uint32_t n_prv = nj_points(w, PRV_MJD, row);
-    const double *prv[] = { nj_f64_series(w, PRV_MJD, row), nj_f64_series(w, PRV_RA, row), nj_f64_series(w, PRV_DEC, row) };
+    const double *prv[] = { nj_f64_series(w, PRV_MJD, row), nj_f64_series(w, PRV_RA, row),
+                            nj_f64_series(w, PRV_DEC, row) };
     const double now[] = { nj_f64_of(w, MJD, row), nj_f64_of(w, RA, row), nj_f64_of(w, DEC, row) };
     const double degree = 3.14159265358979323846 / 180;
     double n = 0, dec = 0, st = 0, sx = 0, sy = 0, stt = 0, stx = 0, sty = 0, sxx = 0, syy = 0;
     if (nj_points(w, PRV_RA, row) != n_prv || nj_points(w, PRV_DEC, row) != n_prv) return 0;
     for (uint32_t i = 0; i <= n_prv; i++) dec += (i < n_prv ? prv[2][i] : now[2]) / (n_prv + 1);
     for (uint32_t i = 0; i <= n_prv; i++) {
-        double t = (i < n_prv ? prv[0][i] : now[0]) - now[0], x = remainder((i < n_prv ? prv[1][i] : now[1]) - now[1], 360);
+        double t = (i < n_prv ? prv[0][i] : now[0]) - now[0],
+               x = remainder((i < n_prv ? prv[1][i] : now[1]) - now[1], 360);
         double y = (i < n_prv ? prv[2][i] : now[2]) - now[2];
         x *= 3600 * cos(dec * degree), y *= 3600; /* arcsec from the current position */
         n++, st += t, sx += x, sy += y, stt += t * t, stx += t * x, sty += t * y, sxx += x * x, syy += y * y;
@@ -266,20 +293,26 @@ static int is_moving(const conf *c, const nj_work *w, uint32_t row)
     const double vtt = stt - st * st / n, vtx = stx - st * sx / n, vty = sty - st * sy / n;
     if (n < 3 || !(vtt > 0)) return 0;
     const double speed = hypot(vtx / vtt, vty / vtt) / 24;
-    const double rms = sqrt(fmax(sxx - sx * sx / n - vtx * vtx / vtt + syy - sy * sy / n - vty * vty / vtt, 0) / n);
+    const double rms =
+        sqrt(fmax(sxx - sx * sx / n - vtx * vtx / vtt + syy - sy * sy / n - vty * vty / vtt, 0) / n);
     return speed > c->max_speed && rms < c->max_rms;
 }
 
 static int passes_rubin_gate(const self_type *s, const nj_work *w, uint32_t row)
 {
-    static const char *const no_match[] = { "", "nan", "Unknown", "Fail", "Fail 504", "none", "unavailable", NULL };
+    static const char *const no_match[] = { "",         "nan",  "Unknown",     "Fail",
+                                            "Fail 504", "none", "unavailable", NULL };
     enum { MIN_SOURCES = 3 };
     const double min_template = 300, max_template = 2000, min_snr = 5, max_age_day = 30; /* fluxes in nJy */
     const double flux = nj_f64_of(w, TEMPLATE_FLUX, row);
     const int64_t *sso = w->in[SSO]->data;
-    if (!(nj_i32_of(w, N_SOURCES, row) >= MIN_SOURCES) || (sso && sso[row] != NJ_NO_I64 && sso[row] != 0)) return 0;
-    if (!(nj_f64_of(w, MJD, row) - nj_f64_of(w, FIRST_MJD, row) < max_age_day) || !(nj_f64_of(w, FLUX, row) > 0)) return 0;
-    if (!(flux > min_template && flux < max_template && flux / nj_f64_of(w, TEMPLATE_ERR, row) > min_snr)) return 0;
+    if (!(nj_i32_of(w, N_SOURCES, row) >= MIN_SOURCES) || (sso && sso[row] != NJ_NO_I64 && sso[row] != 0))
+        return 0;
+    if (!(nj_f64_of(w, MJD, row) - nj_f64_of(w, FIRST_MJD, row) < max_age_day) ||
+        !(nj_f64_of(w, FLUX, row) > 0))
+        return 0;
+    if (!(flux > min_template && flux < max_template && flux / nj_f64_of(w, TEMPLATE_ERR, row) > min_snr))
+        return 0;
     for (uint32_t k = 0; k < s->n_matches; k++) {
         const char *match = nj_text_of(w, MATCH + k, row);
         if (match && !is_one_of(match, no_match)) return 0;
@@ -295,12 +328,14 @@ static int passes_gate(const self_type *s, const nj_work *w, uint32_t row)
 /* --- rows --- */
 
 /* The geometry that the alert's survey or else its stamps call for; NULL = none. */
-static const nj_elephant *geometry_of(const self_type *s, const char *name, const nj_image *a, const nj_image *b)
+static const nj_elephant *geometry_of(const self_type *s, const char *name, const nj_image *a,
+                                      const nj_image *b)
 {
     uint32_t survey = s->survey;
     if (a->rows != b->rows || a->cols != b->cols) return NULL;
     if (survey == SURVEYS && name && !strcmp(name, "lsst")) survey = RUBIN;
-    if (survey == SURVEYS) survey = a->rows == 30 && a->cols == 30 && !(name && !strcmp(name, "ztf")) ? RUBIN : ZTF;
+    if (survey == SURVEYS)
+        survey = a->rows == 30 && a->cols == 30 && !(name && !strcmp(name, "ztf")) ? RUBIN : ZTF;
     if (survey == RUBIN) return a->rows >= 30 && a->cols >= 30 ? &s->geometry[RUBIN] : NULL;
     return a->rows == 63 && a->cols == 63 ? &s->geometry[ZTF] : NULL;
 }
@@ -311,7 +346,8 @@ static void write_counts(const nj_work *w, uint32_t row, const facts f[IMAGES], 
     ((uint8_t *)w->out[STAGE])[row] = (uint8_t)found->stage;
     ((uint8_t *)w->out[VERDICT])[row] = 0;
     if (found->stage) ((const char **)w->out[LONE])[row] = found->lone == SCIENCE ? "science" : "template";
-    for (int i = 0; i < IMAGES; i++) ((int32_t *)w->out[CLIPPED_SCIENCE + i])[row] = (int32_t)found->clipped[i];
+    for (int i = 0; i < IMAGES; i++)
+        ((int32_t *)w->out[CLIPPED_SCIENCE + i])[row] = (int32_t)found->clipped[i];
     ((int32_t *)w->out[N_NAN])[row] = (int32_t)(f[SCIENCE].n_nan + f[TEMPLATE].n_nan);
     ((int32_t *)w->out[N_BAD])[row] = (int32_t)(f[SCIENCE].n_bad + f[TEMPLATE].n_bad);
 }
@@ -323,12 +359,13 @@ static nj_reason write_answer(const conf *c, const nj_work *w, uint32_t row, con
         ((double *)w->out[KS_SCIENCE + i])[row] = d[i];
         ((double *)w->out[KS_SCIENCE_SD + i])[row] = a->sd[i];
     }
-    ((uint8_t *)w->out[VERDICT])[row] = d[SCIENCE] <= c->max_science && d[TEMPLATE] <= c->max_template; /* false for NaN */
+    /* false for NaN */
+    ((uint8_t *)w->out[VERDICT])[row] = d[SCIENCE] <= c->max_science && d[TEMPLATE] <= c->max_template;
     return isnan(d[SCIENCE]) || isnan(d[TEMPLATE]) ? NJ_NO_FIT : NJ_DONE;
 }
 
-static nj_reason do_row(const self_type *s, thread_type *t, const nj_work *w, uint32_t row, facts *f, clip_function *clip,
-                        ks_function *ks)
+static nj_reason do_row(const self_type *s, thread_type *t, const nj_work *w, uint32_t row, facts *f,
+                        clip_function *clip, ks_function *ks)
 {
     if (s->c->gate && !passes_gate(s, w, row)) return NJ_CUT;
     const nj_image *image[IMAGES];
@@ -348,7 +385,8 @@ static int do_rows(const self_type *s, thread_type *t, const nj_work *w, clip_fu
 {
     facts *f = w->scratch(w, IMAGES * sizeof *f);
     if (!f) return NJ_ENOMEM;
-    for (uint32_t k = 0; k < w->n; k++) w->reason[w->row[k]] = (uint8_t)do_row(s, t, w, w->row[k], f, clip, ks);
+    for (uint32_t k = 0; k < w->n; k++)
+        w->reason[w->row[k]] = (uint8_t)do_row(s, t, w, w->row[k], f, clip, ks);
     return NJ_OK;
 }
 
@@ -363,7 +401,8 @@ static int process_ref(const void *self, void *thread, const nj_work *w)
 
 /* --- life --- */
 
-static int choose(const nj_host *host, const char *key, const char *value, const char *const *names, uint32_t n, uint32_t *chosen)
+static int choose(const nj_host *host, const char *key, const char *value, const char *const *names,
+                  uint32_t n, uint32_t *chosen)
 {
     for (*chosen = 0; *chosen < n; ++*chosen)
         if (!strcmp(value, names[*chosen])) return NJ_OK;
@@ -389,7 +428,8 @@ static int open_self(const nj_host *host, const void *settings, void **self)
     if (!s) return NJ_ENOMEM;
     *s = (self_type){ .c = c, .n_repeats = (uint32_t)c->repeats };
     *self = s;
-    if (choose(host, "survey", c->survey, surveys, 3, &s->survey) || choose(host, "rng", c->rng, rngs, 2, &numpy))
+    if (choose(host, "survey", c->survey, surveys, 3, &s->survey) ||
+        choose(host, "rng", c->rng, rngs, 2, &numpy))
         return NJ_ECONF;
     if (strcmp(c->isa, "auto") && choose(host, "isa", c->isa, nj_isa_name, NJ_ISAS, &isa)) return NJ_ECONF;
     s->isa = isa < (uint32_t)nj_isa_best() ? (nj_isa)isa : nj_isa_best();
@@ -402,7 +442,8 @@ static int open_self(const nj_host *host, const void *settings, void **self)
         return NJ_ECONF;
     }
     if (s->numpy) host->serial(host->opaque); /* one stream of numbers for all alerts */
-    if (nj_elephant_open(&s->geometry[ZTF], 63, CENTRE) || nj_elephant_open(&s->geometry[RUBIN], 30, 30)) return NJ_EINTERNAL;
+    if (nj_elephant_open(&s->geometry[ZTF], 63, CENTRE) || nj_elephant_open(&s->geometry[RUBIN], 30, 30))
+        return NJ_EINTERNAL;
     return NJ_OK;
 }
 
@@ -434,14 +475,14 @@ static const char *next_name(const nj_host *host, const char **list)
     return name;
 }
 
-#define IMAGE_NEEDS                                                                                                              \
-    { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 }, { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 },                             \
-    {                                                                                                                            \
-        "survey", NJ_STR, NJ_SCALAR, "1", NJ_NEED_OPTIONAL                                                                       \
+#define IMAGE_NEEDS                                                                                          \
+    { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 }, { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 },         \
+    {                                                                                                        \
+        "survey", NJ_STR, NJ_SCALAR, "1", NJ_NEED_OPTIONAL                                                   \
     }
-#define NEED(path, type, shape, unit)                                                                                            \
-    {                                                                                                                            \
-        path, type, shape, unit, NJ_NEED_OPTIONAL                                                                                \
+#define NEED(path, type, shape, unit)                                                                        \
+    {                                                                                                        \
+        path, type, shape, unit, NJ_NEED_OPTIONAL                                                            \
     }
 static const nj_need image_needs[] = { IMAGE_NEEDS, { 0 } };
 static const nj_need ztf_gate_needs[] = { IMAGE_NEEDS,
@@ -454,19 +495,21 @@ static const nj_need ztf_gate_needs[] = { IMAGE_NEEDS,
                                           NEED("kilonova.score", NJ_F64, NJ_SCALAR, "1"),
                                           NEED("roid.roid", NJ_I32, NJ_SCALAR, "1"),
                                           NEED("finkclass.label", NJ_STR, NJ_SCALAR, "1") };
-static const nj_need rubin_gate_needs[] = { IMAGE_NEEDS,
-                                            NEED("packet.diaSource.midpointMjdTai", NJ_F64, NJ_SCALAR, "d"),
-                                            NEED("packet.diaObject.firstDiaSourceMjdTai", NJ_F64, NJ_SCALAR, "d"),
-                                            NEED("packet.diaObject.nDiaSources", NJ_I32, NJ_SCALAR, "1"),
-                                            NEED("packet.diaSource.ssObjectId", NJ_I64, NJ_SCALAR, "1"),
-                                            NEED("packet.diaSource.psfFlux", NJ_F64, NJ_SCALAR, "nJy"),
-                                            NEED("packet.diaSource.templateFlux", NJ_F64, NJ_SCALAR, "nJy"),
-                                            NEED("packet.diaSource.templateFluxErr", NJ_F64, NJ_SCALAR, "nJy"),
-                                            NEED("ra", NJ_F64, NJ_SCALAR, "deg"),
-                                            NEED("dec", NJ_F64, NJ_SCALAR, "deg"),
-                                            NEED("packet.prvDiaSources[].midpointMjdTai", NJ_F64, NJ_SERIES, "d"),
-                                            NEED("packet.prvDiaSources[].ra", NJ_F64, NJ_SERIES, "deg"),
-                                            NEED("packet.prvDiaSources[].dec", NJ_F64, NJ_SERIES, "deg") };
+static const nj_need rubin_gate_needs[] = {
+    IMAGE_NEEDS,
+    NEED("packet.diaSource.midpointMjdTai", NJ_F64, NJ_SCALAR, "d"),
+    NEED("packet.diaObject.firstDiaSourceMjdTai", NJ_F64, NJ_SCALAR, "d"),
+    NEED("packet.diaObject.nDiaSources", NJ_I32, NJ_SCALAR, "1"),
+    NEED("packet.diaSource.ssObjectId", NJ_I64, NJ_SCALAR, "1"),
+    NEED("packet.diaSource.psfFlux", NJ_F64, NJ_SCALAR, "nJy"),
+    NEED("packet.diaSource.templateFlux", NJ_F64, NJ_SCALAR, "nJy"),
+    NEED("packet.diaSource.templateFluxErr", NJ_F64, NJ_SCALAR, "nJy"),
+    NEED("ra", NJ_F64, NJ_SCALAR, "deg"),
+    NEED("dec", NJ_F64, NJ_SCALAR, "deg"),
+    NEED("packet.prvDiaSources[].midpointMjdTai", NJ_F64, NJ_SERIES, "d"),
+    NEED("packet.prvDiaSources[].ra", NJ_F64, NJ_SERIES, "deg"),
+    NEED("packet.prvDiaSources[].dec", NJ_F64, NJ_SERIES, "deg")
+};
 
 static int declare(const nj_host *host, const void *settings, nj_tables *tables)
 {
@@ -475,7 +518,8 @@ static int declare(const nj_host *host, const void *settings, nj_tables *tables)
     const char *list = rubin ? c->matches : c->tns, *name;
     tables->needs = image_needs;
     if (!c->gate) return NJ_OK;
-    const size_t n = rubin ? sizeof rubin_gate_needs / sizeof(nj_need) : sizeof ztf_gate_needs / sizeof(nj_need);
+    const size_t n =
+        rubin ? sizeof rubin_gate_needs / sizeof(nj_need) : sizeof ztf_gate_needs / sizeof(nj_need);
     nj_need *needs = host->alloc(host->opaque, (n + MAX_MATCHES + 1) * sizeof *needs);
     if (!needs) return NJ_ENOMEM;
     memcpy(needs, rubin ? rubin_gate_needs : ztf_gate_needs, n * sizeof *needs);
@@ -487,17 +531,17 @@ static int declare(const nj_host *host, const void *settings, nj_tables *tables)
     return NJ_OK;
 }
 
-#define COUNT(name, hi, doc)                                                                                                     \
-    {                                                                                                                            \
-        name, NJ_I32, 1, -1, "1", 0, hi, NAN, 0, doc                                                                             \
+#define COUNT(name, hi, doc)                                                                                 \
+    {                                                                                                        \
+        name, NJ_I32, 1, -1, "1", 0, hi, NAN, 0, doc                                                         \
     }
-#define KS(name, hi, doc)                                                                                                        \
-    {                                                                                                                            \
-        name, NJ_F64, 1, -1, "1", 0, hi, NAN, 0, doc                                                                             \
+#define KS(name, hi, doc)                                                                                    \
+    {                                                                                                        \
+        name, NJ_F64, 1, -1, "1", 0, hi, NAN, 0, doc                                                         \
     }
-#define PARAM(name, type, def, lo, hi, unit, doc)                                                                                \
-    {                                                                                                                            \
-#name, type, def, offsetof(conf, name), lo, hi, unit, doc                                                                \
+#define PARAM(name, type, def, lo, hi, unit, doc)                                                            \
+    {                                                                                                        \
+#name, type, def, offsetof(conf, name), lo, hi, unit, doc                                            \
     }
 NJ_MODULE(hostless) = {
     NJ_HEADER,
@@ -508,16 +552,21 @@ NJ_MODULE(hostless) = {
     .needs = image_needs,
     .gives =
         (const nj_give[]){
-            { "candidate", NJ_U8, 1, -1, "1", 0, 1, 0.5, 0, "1 = one of the two stamps alone has a source; no verdict yet" },
-            { "stage", NJ_U8, 1, -1, "1", 0, 2, NAN, 0, "where it has: 1 in the whole stamp, 2 in the centre, 0 no candidate" },
-            { "lone", NJ_STR, 1, -1, "1", 0, 0, NAN, 0, "which stamp has it, science or template; none for no candidate" },
+            { "candidate", NJ_U8, 1, -1, "1", 0, 1, 0.5, 0,
+              "1 = one of the two stamps alone has a source; no verdict yet" },
+            { "stage", NJ_U8, 1, -1, "1", 0, 2, NAN, 0,
+              "where it has: 1 in the whole stamp, 2 in the centre, 0 no candidate" },
+            { "lone", NJ_STR, 1, -1, "1", 0, 0, NAN, 0,
+              "which stamp has it, science or template; none for no candidate" },
             COUNT("clipped_science", 4096,
                   "masked pixels of the science stamp, where the decision fell (stage 0: in the centre)"),
             COUNT("clipped_template", 4096, "masked pixels of the template stamp, likewise"),
             KS("ks_science", 1,
-               "KS distance of the science stamp from its shuffles, mean over the repeats; none for no candidate"),
+               "KS distance of the science stamp from its shuffles, mean over the repeats; none for no "
+               "candidate"),
             KS("ks_template", 1,
-               "KS distance of the template stamp from its shuffles, mean over the repeats; none for no candidate"),
+               "KS distance of the template stamp from its shuffles, mean over the repeats; none for no "
+               "candidate"),
             KS("ks_science_sd", 1, "standard deviation of one draw of ks_science; none with repeats = 1"),
             KS("ks_template_sd", 1, "standard deviation of one draw of ks_template; none with repeats = 1"),
             COUNT("n_nan", 8192, "NaN pixels in both stamps"),
@@ -528,10 +577,13 @@ NJ_MODULE(hostless) = {
     .params =
         (const nj_param[]){
             PARAM(survey, NJ_STR, "auto", 0, 0, "1",
-                  "ztf (63 x 63 stamps), rubin (central 30 x 30 and its rules), auto: the alert's own, else by the shape"),
-            PARAM(repeats, NJ_I32, "1", 1, 1000, "1", "independent draws of a ks; 1 is the reference's noisy one, 16 is better"),
+                  "ztf (63 x 63 stamps), rubin (central 30 x 30 and its rules), auto: the alert's own, else "
+                  "by the shape"),
+            PARAM(repeats, NJ_I32, "1", 1, 1000, "1",
+                  "independent draws of a ks; 1 is the reference's noisy one, 16 is better"),
             PARAM(rng, NJ_STR, "counter", 0, 0, "1",
-                  "counter: keyed on the alert; numpy: the reference's stream, slow, for one thread (-j 1) and source order"),
+                  "counter: keyed on the alert; numpy: the reference's stream, slow, for one thread (-j 1) "
+                  "and source order"),
             PARAM(seed, NJ_I32, "1337", 0, 2147483647, "1", "of the random numbers"),
             PARAM(max_science, NJ_F64, "0.5", 0, 1, "1", "largest ks_science of a verdict"),
             PARAM(max_template, NJ_F64, "0.85", 0, 1, "1", "largest ks_template of a verdict"),
@@ -539,14 +591,17 @@ NJ_MODULE(hostless) = {
             PARAM(gate, NJ_I32, "0", 0, 1, "1",
                   "1 = only alerts that look like a young supernova by scores or labels, age, magnitude"),
             PARAM(min_score, NJ_F64, "0.5", 0, 1, "1", "gate: least of the four classifiers' scores"),
-            PARAM(max_age_day, NJ_F64, "45", 0, INFINITY, "d", "gate: longest time since the start of the history"),
+            PARAM(max_age_day, NJ_F64, "45", 0, INFINITY, "d",
+                  "gate: longest time since the start of the history"),
             PARAM(max_mag, NJ_F64, "19.5", 0, 40, "mag", "gate: faintest current magnitude"),
             PARAM(min_points, NJ_I32, "3", 0, 100000, "1", "gate: fewest detections"),
             PARAM(tns, NJ_STR, "tns.type", 0, 0, "1", "gate: column of the TNS type, where there is one"),
             PARAM(matches, NJ_STR, "simbad.otype", 0, 0, "1",
                   "Rubin's gate: up to 8 text columns, comma-separated, that must show no match"),
-            PARAM(max_speed, NJ_F64, "2", 0, INFINITY, "arcsec/h", "Rubin's gate: an object faster than this ..."),
-            PARAM(max_rms, NJ_F64, "0.5", 0, INFINITY, "arcsec", "Rubin's gate: ... and this close to a straight line moves"),
+            PARAM(max_speed, NJ_F64, "2", 0, INFINITY, "arcsec/h",
+                  "Rubin's gate: an object faster than this ..."),
+            PARAM(max_rms, NJ_F64, "0.5", 0, INFINITY, "arcsec",
+                  "Rubin's gate: ... and this close to a straight line moves"),
             PARAM(isa, NJ_STR, "auto", 0, 0, "1", "portable, avx2, avx512 or auto; all give the same bits"),
             { 0 } },
     .conf_size = sizeof(conf),

@@ -1,8 +1,8 @@
 /* is_transient.c - the conjunction of the seven tests of transient_features with "not a solar system
  * object".
  *
- * Notes: SQL's three-valued AND: one test that fails answers 0 whatever the unknown ones are; else one that is unknown
- * makes the answer unknown.
+ * Notes: SQL's three-valued AND: one test that fails answers 0 whatever the unknown ones are; else one that
+ * is unknown makes the answer unknown.
  * Reference: as for transient_features. */
 #include "nightjar/column.h"
 
@@ -31,25 +31,27 @@ static int process(const void *self, void *thread, const nj_work *w)
     return NJ_OK;
 }
 
-#define FLAG(name)                                                                                                               \
-    {                                                                                                                            \
-        "transient_features." name, NJ_U8, NJ_SCALAR, "1", 0                                                                     \
+#define FLAG(name)                                                                                           \
+    {                                                                                                        \
+        "transient_features." name, NJ_U8, NJ_SCALAR, "1", 0                                                 \
     }
-NJ_MODULE(is_transient) = { NJ_HEADER,
-                            .name = "is_transient",
-                            .version = "1.0",
-                            .summary = "a real, new, unblended source that does not move",
-                            .paper = "doi:10.3847/1538-4357/abbd98",
-                            .needs = (const nj_need[]){ FLAG("faint"),
-                                                        FLAG("positivesubtraction"),
-                                                        FLAG("real"),
-                                                        FLAG("pointunderneath"),
-                                                        FLAG("brightstar"),
-                                                        FLAG("variablesource"),
-                                                        FLAG("stationary"),
-                                                        { "roid.roid", NJ_I32, NJ_SCALAR, "1", 0 },
-                                                        { 0 } },
-                            .gives = (const nj_give[]){ { "is_transient", NJ_U8, 1, -1, "1", 0, 1, 0, 0,
-                                                          "1 when all tests pass; none when a missing value decides" },
-                                                        { 0 } },
-                            .process = process };
+NJ_MODULE(is_transient) = {
+    NJ_HEADER,
+    .name = "is_transient",
+    .version = "1.0",
+    .summary = "a real, new, unblended source that does not move",
+    .paper = "doi:10.3847/1538-4357/abbd98",
+    .needs = (const nj_need[]){ FLAG("faint"),
+                                FLAG("positivesubtraction"),
+                                FLAG("real"),
+                                FLAG("pointunderneath"),
+                                FLAG("brightstar"),
+                                FLAG("variablesource"),
+                                FLAG("stationary"),
+                                { "roid.roid", NJ_I32, NJ_SCALAR, "1", 0 },
+                                { 0 } },
+    .gives = (const nj_give[]){ { "is_transient", NJ_U8, 1, -1, "1", 0, 1, 0, 0,
+                                  "1 when all tests pass; none when a missing value decides" },
+                                { 0 } },
+    .process = process
+};

@@ -1,10 +1,13 @@
 /* kilonova.c - classifies kilonovae: three light-curve components are fitted per band, and a forest scores
  * the coefficients.
  *
- * Given: FLUXCAL light curves of g and r. Cuts (cuts = fink): at least 2 detections, at most 20 in the survey's history,
+ * Given: FLUXCAL light curves of g and r. Cuts (cuts = fink):
+ * at least 2 detections, at most 20 in the survey's history,
  *   less than 20 d since its start, and a SIMBAD label that can be extragalactic.
- * Returned: P(kilonova), the mean over the trees; no answer when one of the two bands was not fitted, or c_1 is 0 there.
- * Notes: the fit is exact where Fink's stops early (modules/kit/num/component_fit.c); the model and the table of
+ * Returned: P(kilonova), the mean over the trees; no answer when one of the two bands was not fitted,
+ * or c_1 is 0 there.
+ * Notes: the fit is exact where Fink's stops early (modules/kit/num/component_fit.c);
+ * the model and the table of
  *   components are files of the model's folder (interpolated_mixed_pcs.csv: day, pc1, pc2, pc3).
  * Reference: Biswas et al. 2023, A&A 677, A77, doi:10.1051/0004-6361/202245340. */
 #include <stdbool.h>
@@ -39,7 +42,8 @@ static int read_components(const nj_host *host, const char *folder, state *s)
     const void *bytes;
     size_t n;
     snprintf(name, sizeof name, "%s/interpolated_mixed_pcs.csv", folder);
-    if (host->data(host->opaque, name, &bytes, &n) != NJ_OK) { /* the folder is here, so the model is incomplete */
+    if (host->data(host->opaque, name, &bytes, &n) != NJ_OK) { /* the folder is here,
+                                                                * so the model is incomplete */
         host->log(host->opaque, 0, "kilonova: %s is not on the data path", name);
         return NJ_ECONF;
     }
@@ -55,8 +59,8 @@ static int read_components(const nj_host *host, const char *folder, state *s)
     }
     nj_csv_free(&csv);
     if (good && bins == NJ_COMPONENT_BINS) return NJ_OK;
-    host->log(host->opaque, 0, "kilonova: %s:%u: expected %d rows day,pc1,pc2,pc3 in steps of %g d", name, csv.line,
-              NJ_COMPONENT_BINS, NJ_COMPONENT_STEP_D);
+    host->log(host->opaque, 0, "kilonova: %s:%u: expected %d rows day,pc1,pc2,pc3 in steps of %g d", name,
+              csv.line, NJ_COMPONENT_BINS, NJ_COMPONENT_STEP_D);
     return NJ_ECONF;
 }
 
@@ -84,7 +88,8 @@ static nj_reason cut(const nj_work *w, uint32_t row)
     int32_t ndethist = nj_i32_of(w, NDETHIST, row);
     double start = nj_f64_of(w, START, row);
     if (ndethist == NJ_NO_I32 || isnan(start) || !n) return NJ_NO_INPUT;
-    if (ndethist > 20 || !(jd[n - 1] - start < 20) || !nj_may_be_extragalactic(nj_text_of(w, OTYPE, row))) return NJ_CUT;
+    if (ndethist > 20 || !(jd[n - 1] - start < 20) || !nj_may_be_extragalactic(nj_text_of(w, OTYPE, row)))
+        return NJ_CUT;
     for (uint32_t i = 0; i < n; i++) n_valid += !isnan(mag[i]);
     return n_valid > 1 ? NJ_DONE : NJ_FEW_POINTS;
 }
@@ -93,7 +98,8 @@ static nj_reason cut(const nj_work *w, uint32_t row)
 static bool band_features(const state *s, const nj_work *w, uint32_t row, int32_t fid, double *work, float *x)
 {
     uint32_t n = nj_points(w, MAG, row), k = 0;
-    const double *jd = nj_f64_series(w, JD, row), *mag = nj_f64_series(w, MAG, row), *err = nj_f64_series(w, MAG_ERR, row);
+    const double *jd = nj_f64_series(w, JD, row), *mag = nj_f64_series(w, MAG, row),
+                 *err = nj_f64_series(w, MAG_ERR, row);
     const int32_t *of = nj_i32_series(w, BAND, row);
     double *t = work, *flux = work + n, *flux_err = flux + n;
     for (uint32_t i = 0; i < n; i++) {
@@ -155,9 +161,10 @@ NJ_MODULE(kilonova) = {
                                 { "packet.candidate.ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
                                 { "simbad.otype", NJ_STR, NJ_SCALAR, "", NJ_NEED_OPTIONAL },
                                 { 0 } },
-    .gives = (const nj_give[]){ { "score", NJ_F64, 1, -1, "1", 0, 1, 0.5, 0,
-                                  "probability of a kilonova; none when cut or when a band could not be fitted" },
-                                { 0 } },
+    .gives =
+        (const nj_give[]){ { "score", NJ_F64, 1, -1, "1", 0, 1, 0.5, 0,
+                             "probability of a kilonova; none when cut or when a band could not be fitted" },
+                           { 0 } },
     .params = (const nj_param[]){ { "model", NJ_STR, "kilonova", offsetof(conf, model), 0, 0, "1",
                                     "folder of the forest and of its components" },
                                   { "cuts", NJ_STR, "fink", offsetof(conf, cuts), 0, 0, "1",

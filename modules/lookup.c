@@ -4,11 +4,12 @@
  *     [module.tns]
  *     kind = lookup
  *     file = tns.csv
- *     key = object            ; or candid; the table's column of that name, or the one after a colon: object:name
- *     columns = type, redshift:z   ; of the table, and after a colon the name it gets here; empty = all
+ *     key = object            ; or candid; the table's column of that name, or the one after a colon:
+ *     object:name columns = type, redshift:z   ; of the table, and after a colon the name it gets here;
+ *     empty = all
  *
- * Types are inferred from all cells of a column: whole numbers, numbers, else text. An empty cell is null. Of several
- * rows with the same key the first counts. */
+ * Types are inferred from all cells of a column: whole numbers, numbers, else text. An empty cell is null. Of
+ * several rows with the same key the first counts. */
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -101,7 +102,8 @@ static int complain(const nj_host *host, const conf *c, const char *what, const 
     return NJ_ECONF;
 }
 
-static int add_column(const nj_host *host, const conf *c, const nj_csv *head, table *t, const char *title, const char *name)
+static int add_column(const nj_host *host, const conf *c, const nj_csv *head, table *t, const char *title,
+                      const char *name)
 {
     int at = nj_csv_column(head, title);
     if (at < 0) return complain(host, c, "has no column", title);
@@ -109,7 +111,8 @@ static int add_column(const nj_host *host, const conf *c, const nj_csv *head, ta
     *col = (column){ .at = (uint32_t)at, .type = NJ_I64, .title = copy_text(host, title) };
     give_name(name, col->name);
     for (uint32_t k = 0; k < t->n_columns; k++)
-        if (!strcmp(t->column[k].name, col->name)) return complain(host, c, "two columns would be called", col->name);
+        if (!strcmp(t->column[k].name, col->name))
+            return complain(host, c, "two columns would be called", col->name);
     t->n_columns++;
     return col->title ? NJ_OK : NJ_ENOMEM;
 }
@@ -121,7 +124,8 @@ static int choose_columns(const nj_host *host, const conf *c, const nj_csv *head
     const char *list = c->key;
     if (!next_item(&list, title, name)) return complain(host, c, "key must be candid or object", "");
     t->by_object = !strcmp(title, "object");
-    if (!t->by_object && strcmp(title, "candid")) return complain(host, c, "key must be candid or object, not", title);
+    if (!t->by_object && strcmp(title, "candid"))
+        return complain(host, c, "key must be candid or object, not", title);
     *key = nj_csv_column(head, name);
     if (*key < 0) return complain(host, c, "has no key column", name);
     t->column = host->alloc(host->opaque, (head->n + 1) * sizeof *t->column);
@@ -161,7 +165,8 @@ static int survey(const nj_host *host, const conf *c, table *t, int *key, const 
         return rc;
     }
     nj_csv csv = { .at = *bytes, .end = (const char *)*bytes + *n };
-    rc = nj_csv_row(&csv) == 1 ? choose_columns(host, c, &csv, t, key) : complain(host, c, "has no header row", "");
+    rc = nj_csv_row(&csv) == 1 ? choose_columns(host, c, &csv, t, key)
+                               : complain(host, c, "has no header row", "");
     int got = 0;
     while (rc == NJ_OK && (got = nj_csv_row(&csv)) == 1) {
         infer(t, &csv);
@@ -248,7 +253,8 @@ static int fill(const nj_host *host, const conf *c, table *t, int key, const voi
         const char *cell = (uint32_t)key < csv.n ? csv.cell[key] : "";
         int64_t candid = 0;
         if (!t->by_object && !is_whole(cell, &candid)) {
-            host->log(host->opaque, 0, "lookup: %s:%u: key '%s' is not a whole number", c->file, csv.line, cell);
+            host->log(host->opaque, 0, "lookup: %s:%u: key '%s' is not a whole number", c->file, csv.line,
+                      cell);
             rc = NJ_ECONF;
             break;
         }
@@ -266,7 +272,9 @@ static int fill(const nj_host *host, const conf *c, table *t, int key, const voi
     }
     t->n_rows = row;
     nj_csv_free(&csv);
-    if (repeated) host->log(host->opaque, 1, "lookup: %s: %u rows repeat a key: the first of each counts", c->file, repeated);
+    if (repeated)
+        host->log(host->opaque, 1, "lookup: %s: %u rows repeat a key: the first of each counts", c->file,
+                  repeated);
     return rc;
 }
 
@@ -283,7 +291,8 @@ static int declare(const nj_host *host, const void *conf_, nj_tables *tables)
     nj_need *need = host->alloc(host->opaque, 2 * sizeof *need);
     nj_give *give = host->alloc(host->opaque, (t.n_columns + 1) * sizeof *give);
     if (!need || !give) return NJ_ENOMEM;
-    need[0] = t.by_object ? (nj_need){ "object", NJ_STR, NJ_SCALAR, "", 0 } : (nj_need){ "candid", NJ_I64, NJ_SCALAR, "", 0 };
+    need[0] = t.by_object ? (nj_need){ "object", NJ_STR, NJ_SCALAR, "", 0 }
+                          : (nj_need){ "candid", NJ_I64, NJ_SCALAR, "", 0 };
     need[1] = (nj_need){ 0 };
     for (uint32_t k = 0; k < t.n_columns; k++) {
         const column *col = &t.column[k];
@@ -349,13 +358,15 @@ NJ_MODULE(lookup) = { NJ_HEADER,
                       .version = "1.0",
                       .summary = "joins columns of a CSV table by candid or object",
                       .paper = "none: a join",
-                      .params = (const nj_param[]){ { "file", NJ_STR, "", offsetof(conf, file), 0, 0, "1",
-                                                      "the CSV table, looked for along the data path" },
-                                                    { "key", NJ_STR, "object", offsetof(conf, key), 0, 0, "1",
-                                                      "candid or object; object:name when the table's column has another name" },
-                                                    { "columns", NJ_STR, "", offsetof(conf, columns), 0, 0, "1",
-                                                      "columns to join, comma-separated, title:name to rename; empty = all" },
-                                                    { 0 } },
+                      .params =
+                          (const nj_param[]){
+                              { "file", NJ_STR, "", offsetof(conf, file), 0, 0, "1",
+                                "the CSV table, looked for along the data path" },
+                              { "key", NJ_STR, "object", offsetof(conf, key), 0, 0, "1",
+                                "candid or object; object:name when the table's column has another name" },
+                              { "columns", NJ_STR, "", offsetof(conf, columns), 0, 0, "1",
+                                "columns to join, comma-separated, title:name to rename; empty = all" },
+                              { 0 } },
                       .conf_size = sizeof(conf),
                       .declare = declare,
                       .open = open_table,

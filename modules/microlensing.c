@@ -1,11 +1,14 @@
 /* microlensing.c - classifies microlensing events: 47 statistics of the flux per band, and a forest of four
  * classes.
  *
- * Given: apparent magnitudes (difference plus reference) of g and r. Cuts (cuts = fink): fewer than 100 detections in
+ * Given: apparent magnitudes (difference plus reference) of g and r.
+ * Cuts (cuts = fink): fewer than 100 detections in
  *   the survey's history, at least 20 in the packet.
- * Returned: the mean of P(ML) over the two bands when ML is the most probable class in both, else 0; no answer when a
+ * Returned: the mean of P(ML) over the two bands when ML is the most probable class in both, else 0;
+ * no answer when a
  *   band has fewer than 10 detections.
- * Notes: a detection without an apparent magnitude (no reference, negative flux) spoils all statistics of its band, as
+ * Notes: a detection without an apparent magnitude (no reference,
+ * negative flux) spoils all statistics of its band, as
  *   upstream: modules/kit/num/flux_features.c.
  * Reference: Godines et al. 2019, Astronomy and Computing 28, 100298, doi:10.1016/j.ascom.2019.100298. */
 #include <stdbool.h>
@@ -61,7 +64,8 @@ static uint32_t take_band(const nj_work *w, uint32_t row, int32_t fid, double *m
     const int32_t *of = nj_i32_series(w, BAND, row);
     for (uint32_t i = 0; i < n; i++) {
         if (of[i] != fid || isnan(m[i])) continue;
-        nj_dc dc = ref && ref_err ? nj_dc_flux(m[i], s[i], ref[i], ref_err[i], positive[i] == 1) : (nj_dc){ NAN, NAN };
+        nj_dc dc = ref && ref_err ? nj_dc_flux(m[i], s[i], ref[i], ref_err[i], positive[i] == 1)
+                                  : (nj_dc){ NAN, NAN };
         mag[k] = nj_mag_of_flux(dc.flux);
         err[k++] = dc.sigma / dc.flux * 1.0857;
     }
@@ -70,7 +74,8 @@ static uint32_t take_band(const nj_work *w, uint32_t row, int32_t fid, double *m
 
 static bool is_lensed(const double *p)
 {
-    return p[ML] > p[CONSTANT] && p[ML] > p[CV] && p[ML] >= p[VARIABLE]; /* the first of equals is the class */
+    return p[ML] > p[CONSTANT] && p[ML] > p[CV] && p[ML] >= p[VARIABLE]; /* the first of equals is
+                                                                          * the class */
 }
 
 /* Rows come in pairs, g and r of one alert. */
@@ -86,8 +91,8 @@ static int evaluate(const state *s, nj_forest_rows *rows, const nj_work *w, int 
     return rc;
 }
 
-static void add_band(const state *s, nj_forest_rows *rows, uint32_t row, uint32_t n, const double *mag, const double *err,
-                     double *work)
+static void add_band(const state *s, nj_forest_rows *rows, uint32_t row, uint32_t n, const double *mag,
+                     const double *err, double *work)
 {
     double out[NJ_FLUX_FEATURES];
     nj_flux_features(n, mag, err, work, out);
@@ -127,9 +132,9 @@ static int process_ref(const void *self, void *thread, const nj_work *w)
     return all(self, thread, w, 1);
 }
 
-#define LC(name, flags)                                                                                                          \
-    {                                                                                                                            \
-        "lc." name, NJ_F64, NJ_SERIES, "mag", flags                                                                              \
+#define LC(name, flags)                                                                                      \
+    {                                                                                                        \
+        "lc." name, NJ_F64, NJ_SERIES, "mag", flags                                                          \
     }
 NJ_MODULE(microlensing) = {
     NJ_HEADER,
@@ -145,12 +150,12 @@ NJ_MODULE(microlensing) = {
                                 { "lc.positive", NJ_U8, NJ_SERIES, "1", 0 },
                                 { "packet.candidate.ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
                                 { 0 } },
-    .gives =
-        (const nj_give[]){
-            { "score", NJ_F64, 1, -1, "1", 0, 1, 0, 0,
-              "mean P(ML) of g and r, 0 unless ML wins in both; none when cut or with fewer than 10 detections in a band" },
-            { 0 } },
-    .params = (const nj_param[]){ { "model", NJ_STR, "microlensing", offsetof(conf, model), 0, 0, "1", "folder of the forest" },
+    .gives = (const nj_give[]){ { "score", NJ_F64, 1, -1, "1", 0, 1, 0, 0,
+                                  "mean P(ML) of g and r, 0 unless ML wins in both; none when cut or with "
+                                  "fewer than 10 detections in a band" },
+                                { 0 } },
+    .params = (const nj_param[]){ { "model", NJ_STR, "microlensing", offsetof(conf, model), 0, 0, "1",
+                                    "folder of the forest" },
                                   { "cuts", NJ_STR, "fink", offsetof(conf, cuts), 0, 0, "1",
                                     "fink: the broker's cuts before the statistics; off: none" },
                                   { 0 } },

@@ -1,9 +1,10 @@
 /* model.c - a trained model as a module, by settings alone: columns or expressions of columns, and stamps,
  * into any model folder.
  *
- * Given: `features`, a comma-separated list of columns or expressions in the model's order; empty: the names of the
- *   manifest's features are columns; "lc.features": they are columns of the module features. `stamps`: the stamps of the
- *   model's image input [N, side, side, channels], each divided by its norm.
+ * Given: `features`, a comma-separated list of columns or expressions in the model's order;
+ * empty: the names of the
+ *   manifest's features are columns; "lc.features": they are columns of the module features. `stamps`: the
+ *   stamps of the model's image input [N, side, side, channels], each divided by its norm.
  * Returned: one column per output value, named score, or after the manifest's classes, or after the outputs.
  * Notes: a row with a null feature has no answer, unless missing = nan and the model was trained for NaN. */
 #include <ctype.h>
@@ -64,7 +65,8 @@ static const char *item_end(const char *p)
     return p;
 }
 
-static int add_feature(state *s, const nj_host *host, const conf *c, const char *text, uint32_t n, nj_expression_names *names)
+static int add_feature(state *s, const nj_host *host, const conf *c, const char *text, uint32_t n,
+                       nj_expression_names *names)
 {
     const char *why;
     uint32_t at;
@@ -73,12 +75,14 @@ static int add_feature(state *s, const nj_host *host, const conf *c, const char 
         s->n_features++;
         return NJ_OK;
     }
-    host->log(host->opaque, 0, "model = %s: features: '%.*s': %s (character %u)", c->model, (int)n, text, why, at + 1);
+    host->log(host->opaque, 0, "model = %s: features: '%.*s': %s (character %u)", c->model, (int)n, text, why,
+              at + 1);
     return NJ_ECONF;
 }
 
 /* features.<name of the manifest, in lower case>, or the name as it stands. */
-static int manifest_features(state *s, const nj_host *host, const conf *c, const char *prefix, nj_expression_names *names)
+static int manifest_features(state *s, const nj_host *host, const conf *c, const char *prefix,
+                             nj_expression_names *names)
 {
     const nj_model_info *info = s->service->info(s->model);
     for (uint32_t k = 0; k < info->n_features; k++) {
@@ -100,7 +104,8 @@ static int read_features(state *s, const nj_host *host, const conf *c)
     if (!names.name || !s->feature) return NJ_ENOMEM;
     int rc = NJ_OK;
     if (s->feature_input < 0) {
-        if (c->features[0]) return refuse(host, c, "features are given, but it has no input [N, features]", "");
+        if (c->features[0])
+            return refuse(host, c, "features are given, but it has no input [N, features]", "");
     } else if (!c->features[0] || !strcmp(c->features, "lc.features"))
         rc = manifest_features(s, host, c, c->features[0] ? "features." : "", &names);
     else
@@ -143,7 +148,9 @@ static int match_inputs(state *s, const nj_host *host, const conf *c)
         else if (p->type == NJ_F32 && p->rank == 4 && p->dim[1] == p->dim[2] && s->image_input < 0)
             s->image_input = (int)i;
         else
-            return refuse(host, c, "this kind takes one input [N, features] and one [N, side, side, stamps]; not ", p->name);
+            return refuse(host, c,
+                          "this kind takes one input [N, features] and one [N, side, side, stamps]; not ",
+                          p->name);
     }
     return NJ_OK;
 }
@@ -153,8 +160,9 @@ static int check_counts(const state *s, const nj_host *host, const conf *c)
     const nj_model_info *info = s->service->info(s->model);
     char text[160];
     if (s->feature_input >= 0 && info->input[s->feature_input].row_elements != s->n_features) {
-        snprintf(text, sizeof text, "its input %s has %u features, the settings give %u", info->input[s->feature_input].name,
-                 info->input[s->feature_input].row_elements, s->n_features);
+        snprintf(text, sizeof text, "its input %s has %u features, the settings give %u",
+                 info->input[s->feature_input].name, info->input[s->feature_input].row_elements,
+                 s->n_features);
         return refuse(host, c, text, "");
     }
     if (s->image_input >= 0 ? info->input[s->image_input].dim[3] != (int32_t)s->n_stamps : s->n_stamps != 0) {
@@ -178,7 +186,8 @@ static int open_state(state *s, const nj_host *host, const conf *c)
     if (!c->model[0]) return refuse(host, c, "the setting names no model", "");
     int rc = nj_model_open(
         s->service, host, c->model,
-        &(nj_model_options){ .size = sizeof(nj_model_options), .engine = c->engine, .device = c->device, .sum = c->sum },
+        &(nj_model_options){
+            .size = sizeof(nj_model_options), .engine = c->engine, .device = c->device, .sum = c->sum },
         &s->model);
     if (rc != NJ_OK) return rc;
     rc = match_inputs(s, host, c);
@@ -217,7 +226,8 @@ static const char *column_name(const nj_host *host, const char *text, const char
             name[n++] = '_';
     }
     while (n && name[n - 1] == '_') n--;
-    if (!n || !isalpha((unsigned char)name[0])) n = (uint32_t)snprintf(name, sizeof name, "%s_%u", otherwise, k);
+    if (!n || !isalpha((unsigned char)name[0]))
+        n = (uint32_t)snprintf(name, sizeof name, "%s_%u", otherwise, k);
     return copy_text((void *)(uintptr_t)host, name, n);
 }
 
@@ -229,7 +239,9 @@ static const nj_give *make_gives(const state *s, const nj_host *host)
         for (uint32_t e = 0; e < info->output[i].row_elements; e++, k++) {
             char path[64];
             snprintf(path, sizeof path, "outputs.%u.classes.%u", i, e);
-            give[k] = (nj_give){ .name = s->width == 1 ? "score" : column_name(host, s->service->text(s->model, path), "p", k),
+            give[k] = (nj_give){ .name = s->width == 1
+                                             ? "score"
+                                             : column_name(host, s->service->text(s->model, path), "p", k),
                                  .type = NJ_F64,
                                  .width = 1,
                                  .like = -1,
@@ -248,7 +260,8 @@ static const nj_give *make_gives(const state *s, const nj_host *host)
 static const nj_need *make_needs(const state *s, const nj_host *host)
 {
     nj_need *need = host->alloc(host->opaque, (s->n_columns + s->n_stamps + 1) * sizeof *need);
-    for (uint32_t k = 0; need && k < s->n_columns; k++) need[k] = (nj_need){ s->column[k], NJ_F64, NJ_SCALAR, "", 0 };
+    for (uint32_t k = 0; need && k < s->n_columns; k++)
+        need[k] = (nj_need){ s->column[k], NJ_F64, NJ_SCALAR, "", 0 };
     for (uint32_t k = 0; need && k < s->n_stamps; k++)
         need[s->n_columns + k] = (nj_need){ s->stamp[k], NJ_F32, NJ_IMAGE, "DN", 0 };
     return need;
@@ -303,11 +316,11 @@ typedef struct block {
 static void tell_rounded(const state *s, uint32_t column, double value)
 {
     if (!atomic_exchange(s->rounded, 1))
-        s->host->log(
-            s->host->opaque, 1,
-            "model = %s: column %s holds %.17g: whole numbers beyond 2^53 are rounded before the model sees them, and it "
-            "sees 24 bits (reported once)",
-            s->name, s->column[column], value);
+        s->host->log(s->host->opaque, 1,
+                     "model = %s: column %s holds %.17g: whole numbers beyond 2^53 are rounded before the "
+                     "model sees them, and it "
+                     "sees 24 bits (reported once)",
+                     s->name, s->column[column], value);
 }
 
 static nj_reason add_row(const state *s, block *b, const nj_work *w, uint32_t row)
@@ -323,8 +336,8 @@ static nj_reason add_row(const state *s, block *b, const nj_work *w, uint32_t ro
     }
     float *image = b->images + (size_t)b->n * s->side * s->side * s->n_stamps;
     for (uint32_t k = 0; k < s->n_stamps; k++) {
-        nj_reason reason =
-            nj_stamp_plane(w->image(w, s->n_columns + k, row), (nj_small_stamp)s->small, s->side, image + k, s->n_stamps);
+        nj_reason reason = nj_stamp_plane(w->image(w, s->n_columns + k, row), (nj_small_stamp)s->small,
+                                          s->side, image + k, s->n_stamps);
         if (reason != NJ_DONE) return reason;
     }
     b->row[b->n++] = row;
@@ -355,7 +368,8 @@ static int all(const state *s, const thread *t, const nj_work *w, int reference)
 {
     block b = { .row = w->scratch(w, s->max_rows * sizeof *b.row),
                 .features = w->scratch(w, (size_t)s->max_rows * (s->n_features + 1) * sizeof *b.features),
-                .images = w->scratch(w, (size_t)s->max_rows * s->side * s->side * s->n_stamps * sizeof *b.images + 64),
+                .images = w->scratch(
+                    w, (size_t)s->max_rows * s->side * s->side * s->n_stamps * sizeof *b.images + 64),
                 .column = w->scratch(w, (s->n_columns + 1) * sizeof *b.column),
                 .out = w->scratch(w, (size_t)s->max_rows * s->width * sizeof *b.out) };
     if (!b.row || !b.features || !b.images || !b.column || !b.out) return NJ_ENOMEM;
@@ -380,16 +394,20 @@ NJ_MODULE(model) = {
     .paper = "none: the model's own",
     .params =
         (const nj_param[]){
-            { "model", NJ_STR, "", offsetof(conf, model), 0, 0, "1", "the model's folder, along the data path" },
+            { "model", NJ_STR, "", offsetof(conf, model), 0, 0, "1",
+              "the model's folder, along the data path" },
             { "features", NJ_STR, "", offsetof(conf, features), 0, 0, "1",
               "columns or expressions, comma-separated, in the model's order; empty: the manifest's names" },
             { "stamps", NJ_STR, "", offsetof(conf, stamps), 0, 0, "1",
               "of science, template, difference: the channels of the model's image input" },
             { "missing", NJ_STR, "skip", offsetof(conf, missing), 0, 0, "1",
               "skip: a null feature means no answer; nan: the model gets NaN" },
-            { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1", "auto, builtin or ort (ONNX Runtime)" },
-            { "device", NJ_STR, "cpu", offsetof(conf, device), 0, 0, "1", "cpu, or cuda with an ONNX Runtime that has it" },
-            { "sum", NJ_STR, "double", offsetof(conf, sum), 0, 0, "1", "of forests: double, or float as ONNX Runtime" },
+            { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1",
+              "auto, builtin or ort (ONNX Runtime)" },
+            { "device", NJ_STR, "cpu", offsetof(conf, device), 0, 0, "1",
+              "cpu, or cuda with an ONNX Runtime that has it" },
+            { "sum", NJ_STR, "double", offsetof(conf, sum), 0, 0, "1",
+              "of forests: double, or float as ONNX Runtime" },
             { "small_stamps", NJ_STR, "boom", offsetof(conf, small_stamps), 0, 0, "1",
               "stamps below the model's size: boom (centred in zeros) or kowalski (1e-9 behind)" },
             { 0 } },

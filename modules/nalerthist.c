@@ -19,13 +19,15 @@ static int process(const void *self, void *thread, const nj_work *w)
     return NJ_OK;
 }
 
-NJ_MODULE(nalerthist) = { NJ_HEADER,
-                          .name = "nalerthist",
-                          .version = "1.0",
-                          .summary = "number of detections in the light curve, the current one included",
-                          .paper = "none: a count",
-                          .needs = (const nj_need[]){ { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 }, { 0 } },
-                          .gives = (const nj_give[]){ { "n", NJ_I32, 1, -1, "1", 0, INT32_MAX, NAN, 0,
-                                                        "points of the light curve that are detections, not upper limits" },
-                                                      { 0 } },
-                          .process = process };
+NJ_MODULE(nalerthist) = {
+    NJ_HEADER,
+    .name = "nalerthist",
+    .version = "1.0",
+    .summary = "number of detections in the light curve, the current one included",
+    .paper = "none: a count",
+    .needs = (const nj_need[]){ { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 }, { 0 } },
+    .gives = (const nj_give[]){ { "n", NJ_I32, 1, -1, "1", 0, INT32_MAX, NAN, 0,
+                                  "points of the light curve that are detections, not upper limits" },
+                                { 0 } },
+    .process = process
+};

@@ -1,10 +1,12 @@
 /* roid.c - asteroids: known ones by the distance to their ephemeris, unknown ones by a star-like, short
  * light curve.
  *
- * Method: the sequential rules of Fink's asteroid tagging, each of which overwrites the ones before it. A comparison
- * with a null is false. Where the survey itself names a known object (LSST), that decides; its packets have no Pan-STARRS star score,
- * so 2 does not occur there, and 1 is a first detection of any kind. Differs from the text of the rules where Fink's code does: the counterpart radius is 5 arcsec.
- * Reference: Carry et al. 2024, A&A 687, A38, doi:10.1051/0004-6361/202347872; Moeller et al. 2021, MNRAS 501, 3272. */
+ * Method: the sequential rules of Fink's asteroid tagging, each of which overwrites the ones before it. A
+ * comparison with a null is false. Where the survey itself names a known object (LSST), that decides; its
+ * packets have no Pan-STARRS star score, so 2 does not occur there, and 1 is a first detection of any kind.
+ * Differs from the text of the rules where Fink's code does: the counterpart radius is 5 arcsec.
+ * Reference: Carry et al. 2024, A&A 687, A38, doi:10.1051/0004-6361/202347872; Moeller et al.
+ * 2021, MNRAS 501, 3272. */
 #include <stdbool.h>
 
 #include "nightjar/column.h"
@@ -30,7 +32,8 @@ static int32_t classify(const conf *c, const nj_work *w, uint32_t row)
     if (ps1 > 0 && ps1 < c->ps1_radius_arcsec) roid = NOT_MOVING;
     if (n_valid == 2 && (jd[n_points - 1] - jd[n_points - 2]) * 1440 > c->max_interval_min) roid = NOT_MOVING;
     if (ndethist == 2 && n_valid == 1) roid = NOT_MOVING;
-    if (sso >= 0 && sso < c->sso_radius_arcsec && fabs(ps1) - sso > 0 && ndethist <= 5 && n_valid <= 5) roid = KNOWN;
+    if (sso >= 0 && sso < c->sso_radius_arcsec && fabs(ps1) - sso > 0 && ndethist <= 5 && n_valid <= 5)
+        roid = KNOWN;
     return roid;
 }
 
@@ -55,31 +58,37 @@ static int open_conf(const nj_host *host, const void *c, void **self)
     return NJ_OK;
 }
 
-NJ_MODULE(roid) = { NJ_HEADER,
-                    .name = "roid",
-                    .version = "1.0",
-                    .summary = "asteroids: 0 no, 1 first detection, 2 candidate, 3 known",
-                    .paper = "doi:10.1051/0004-6361/202347872",
-                    .needs = (const nj_need[]){ { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
-                                                { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
-                                                { "ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
-                                                { "packet.candidate.sgscore1", NJ_F64, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
-                                                { "packet.candidate.distpsnr1", NJ_F64, NJ_SCALAR, "arcsec", NJ_NEED_OPTIONAL },
-                                                { "packet.candidate.ssdistnr", NJ_F64, NJ_SCALAR, "arcsec", NJ_NEED_OPTIONAL },
-                                                { "sso_id", NJ_F64, NJ_SCALAR, "1", NJ_NEED_OPTIONAL }, /* there or not */
-                                                { 0 } },
-                    .gives = (const nj_give[]){ { "roid", NJ_I32, 1, -1, "1", 0, 3, 1, 0,
-                                                  "0 not a solar system object, 1 first detection, 2 candidate, 3 known object" },
-                                                { 0 } },
-                    .params = (const nj_param[]){ { "max_interval_min", NJ_F64, "30", offsetof(conf, max_interval_min), 0, 1e6,
-                                                    "min", "two detections farther apart than this are not one moving object" },
-                                                  { "star_score", NJ_F64, "0.76", offsetof(conf, star_score), 0, 1, "1",
-                                                    "a nearest Pan-STARRS source with a score below this is not a star" },
-                                                  { "ps1_radius_arcsec", NJ_F64, "5", offsetof(conf, ps1_radius_arcsec), 0, 60,
-                                                    "arcsec", "a Pan-STARRS source within this is a counterpart" },
-                                                  { "sso_radius_arcsec", NJ_F64, "5", offsetof(conf, sso_radius_arcsec), 0, 60,
-                                                    "arcsec", "a known object within this is the alert" },
-                                                  { 0 } },
-                    .conf_size = sizeof(conf),
-                    .open = open_conf,
-                    .process = process };
+NJ_MODULE(roid) = {
+    NJ_HEADER,
+    .name = "roid",
+    .version = "1.0",
+    .summary = "asteroids: 0 no, 1 first detection, 2 candidate, 3 known",
+    .paper = "doi:10.1051/0004-6361/202347872",
+    .needs =
+        (const nj_need[]){ { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
+                           { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
+                           { "ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
+                           { "packet.candidate.sgscore1", NJ_F64, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
+                           { "packet.candidate.distpsnr1", NJ_F64, NJ_SCALAR, "arcsec", NJ_NEED_OPTIONAL },
+                           { "packet.candidate.ssdistnr", NJ_F64, NJ_SCALAR, "arcsec", NJ_NEED_OPTIONAL },
+                           /* there or not */
+                           { "sso_id", NJ_F64, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
+                           { 0 } },
+    .gives =
+        (const nj_give[]){ { "roid", NJ_I32, 1, -1, "1", 0, 3, 1, 0,
+                             "0 not a solar system object, 1 first detection, 2 candidate, 3 known object" },
+                           { 0 } },
+    .params = (const nj_param[]){ { "max_interval_min", NJ_F64, "30", offsetof(conf, max_interval_min), 0,
+                                    1e6, "min",
+                                    "two detections farther apart than this are not one moving object" },
+                                  { "star_score", NJ_F64, "0.76", offsetof(conf, star_score), 0, 1, "1",
+                                    "a nearest Pan-STARRS source with a score below this is not a star" },
+                                  { "ps1_radius_arcsec", NJ_F64, "5", offsetof(conf, ps1_radius_arcsec), 0,
+                                    60, "arcsec", "a Pan-STARRS source within this is a counterpart" },
+                                  { "sso_radius_arcsec", NJ_F64, "5", offsetof(conf, sso_radius_arcsec), 0,
+                                    60, "arcsec", "a known object within this is the alert" },
+                                  { 0 } },
+    .conf_size = sizeof(conf),
+    .open = open_conf,
+    .process = process
+};

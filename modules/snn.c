@@ -1,13 +1,16 @@
 /* snn.c - SuperNNova: a recurrent network classifies the light curve; one instance per trained model
  * (snn_snia_vs_nonia, ...).
  *
- * Method: points of one night are grouped into steps of fluxes, errors, time since the step before and the set of bands;
- *   the network reads the steps in both directions. Fluxes are SNANA's FLUXCAL, from magnitudes (ZTF: unsigned, as Fink)
- *   or from fluxes in nJy (Rubin). Which inputs there are and how they are scaled is the model's manifest's to say.
- * Notes: models with norm cosmo_quantile divide fluxes by a quantile of their own instead of taking logarithms, and may want
- *   the host's redshift and the Galaxy's reddening (ELAsTiCC's diaObject has them). A single band of the model must be there.
- *   With cuts = fink: two valid points, at most 90 days since the first detection, no known asteroid, and a SIMBAD class that
- *   can be extragalactic or none.
+ * Method: points of one night are grouped into steps of fluxes, errors,
+ * time since the step before and the set of bands;
+ *   the network reads the steps in both directions. Fluxes are SNANA's FLUXCAL, from magnitudes (ZTF:
+ *   unsigned, as Fink) or from fluxes in nJy (Rubin). Which inputs there are and how they are scaled is the
+ *   model's manifest's to say.
+ * Notes: models with norm cosmo_quantile divide fluxes by a quantile of their own instead of taking
+ * logarithms, and may want
+ *   the host's redshift and the Galaxy's reddening (ELAsTiCC's diaObject has them). A single band of the
+ *   model must be there. With cuts = fink: two valid points, at most 90 days since the first detection, no
+ *   known asteroid, and a SIMBAD class that can be extragalactic or none.
  * Reference: Moeller & de Boissiere 2020, MNRAS 491, 4277, doi:10.1093/mnras/stz3312. */
 #include <stdio.h>
 #include <string.h>
@@ -120,18 +123,20 @@ static int read_features(state *s, const nj_host *host)
     s->by_quantile = norm && !strcmp(norm, "cosmo_quantile");
     if (!info->feature || s->n_features > MAX_FEATURES || info->n_inputs != 2 || !info->input[0].has_steps ||
         info->input[1].type != NJ_I32 || (norm && strcmp(norm, "global") && !s->by_quantile)) {
-        host->log(host->opaque, 1, "model %s: not a SuperNNova model with inputs x, lengths and norm global or cosmo_quantile",
+        host->log(host->opaque, 1,
+                  "model %s: not a SuperNNova model with inputs x, lengths and norm global or cosmo_quantile",
                   info->folder);
         return -1;
     }
     for (uint32_t k = 0; k < s->n_features; k++)
         if (read_feature(s, info->feature[k], &s->feature[k])) {
-            host->log(host->opaque, 1, "model %s: input %s is not known, or its scaling is missing", info->folder,
-                      info->feature[k]);
+            host->log(host->opaque, 1, "model %s: input %s is not known, or its scaling is missing",
+                      info->folder, info->feature[k]);
             return -1;
         }
     if (s->n_object && !s->from_flux) {
-        host->log(host->opaque, 1, "model %s: wants numbers of the object, which only input = flux has", info->folder);
+        host->log(host->opaque, 1, "model %s: wants numbers of the object, which only input = flux has",
+                  info->folder);
         return -1;
     }
     return 0;
@@ -141,24 +146,29 @@ static const nj_need ztf_needs[] = { { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
                                      { "lc.band", NJ_U8, NJ_SERIES, "1", 0 },
                                      { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
                                      { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 },
-                                     { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_NEED_OPTIONAL },
+                                     { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d",
+                                       NJ_NEED_OPTIONAL },
                                      { "roid.roid", NJ_I32, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
                                      { "simbad.otype", NJ_STR, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
                                      { 0 } };
-static const nj_need flux_needs[] = { { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
-                                      { "lc.band", NJ_U8, NJ_SERIES, "1", 0 },
-                                      { "lc.flux", NJ_F64, NJ_SERIES, "nJy", 0 },
-                                      { "lc.flux_err", NJ_F64, NJ_SERIES, "nJy", 0 },
-                                      { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_NEED_OPTIONAL },
-                                      { "roid.roid", NJ_I32, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
-                                      { "simbad.otype", NJ_STR, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
-                                      { "packet.diaObject.hostgal_z", NJ_F64, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
-                                      { "packet.diaObject.hostgal_z_err", NJ_F64, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
-                                      { "packet.diaObject.mwebv", NJ_F64, NJ_SCALAR, "mag", NJ_NEED_OPTIONAL },
-                                      { 0 } };
-static const nj_give gives[] = { { "score", NJ_F32, 1, -1, "1", 0, 1, 0.5, 0,
-                                   "probability of the model's first class; none if cut or without points in its bands" },
-                                 { 0 } };
+static const nj_need flux_needs[] = {
+    { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
+    { "lc.band", NJ_U8, NJ_SERIES, "1", 0 },
+    { "lc.flux", NJ_F64, NJ_SERIES, "nJy", 0 },
+    { "lc.flux_err", NJ_F64, NJ_SERIES, "nJy", 0 },
+    { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_NEED_OPTIONAL },
+    { "roid.roid", NJ_I32, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
+    { "simbad.otype", NJ_STR, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
+    { "packet.diaObject.hostgal_z", NJ_F64, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
+    { "packet.diaObject.hostgal_z_err", NJ_F64, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
+    { "packet.diaObject.mwebv", NJ_F64, NJ_SCALAR, "mag", NJ_NEED_OPTIONAL },
+    { 0 }
+};
+static const nj_give gives[] = {
+    { "score", NJ_F32, 1, -1, "1", 0, 1, 0.5, 0,
+      "probability of the model's first class; none if cut or without points in its bands" },
+    { 0 }
+};
 
 static int is_word(const nj_host *host, const char *key, const char *word, const char *a, const char *b)
 {
@@ -170,7 +180,8 @@ static int is_word(const nj_host *host, const char *key, const char *word, const
 static int declare(const nj_host *host, const void *c, nj_tables *tables)
 {
     const conf *cf = c;
-    if (!is_word(host, "cuts", cf->cuts, "fink", "off") || !is_word(host, "input", cf->input, "mag", "flux") ||
+    if (!is_word(host, "cuts", cf->cuts, "fink", "off") ||
+        !is_word(host, "input", cf->input, "mag", "flux") ||
         !is_word(host, "y_band", cf->y_band, "fink", "read"))
         return NJ_ECONF;
     *tables = (nj_tables){ strcmp(cf->input, "flux") ? ztf_needs : flux_needs, gives };
@@ -188,7 +199,8 @@ static int open_model(const nj_host *host, const void *c, void **self)
                   .from_flux = !strcmp(cf->input, "flux"),
                   .has_y = !strcmp(cf->y_band, "read") };
     int rc = nj_model_open(s->service, host, cf->model,
-                           &(nj_model_options){ .size = sizeof(nj_model_options), .engine = cf->engine }, &s->model);
+                           &(nj_model_options){ .size = sizeof(nj_model_options), .engine = cf->engine },
+                           &s->model);
     if (rc != NJ_OK) return rc;
     if (read_features(s, host)) {
         s->service->close(s->model);
@@ -368,7 +380,8 @@ static int open_points(const nj_work *w, uint32_t n_points, points *v)
 
 static void take_points(const state *s, const nj_work *w, uint32_t row, uint32_t n_points, points *v)
 {
-    const double *jd = nj_f64_series(w, JD, row), *value = nj_f64_series(w, VALUE, row), *error = nj_f64_series(w, ERROR, row);
+    const double *jd = nj_f64_series(w, JD, row), *value = nj_f64_series(w, VALUE, row),
+                 *error = nj_f64_series(w, ERROR, row);
     const uint8_t *band = nj_u8_series(w, BAND, row);
     for (uint32_t i = 0; i < n_points; i++) {
         if (isnan(value[i]) || isnan(error[i]) || !isfinite(jd[i])) continue;
@@ -436,7 +449,8 @@ static int score(const state *s, const thread *t, const nj_work *w, const sequen
     }
     int rc = s->service->predict(
         s->model, t->model,
-        &(nj_model_call){ .n_rows = n, .n_steps = steps, .input = (const void *[]){ x, length }, .out = out });
+        &(nj_model_call){
+            .n_rows = n, .n_steps = steps, .input = (const void *[]){ x, length }, .out = out });
     if (rc != NJ_OK) return rc;
     for (uint32_t i = 0; i < n; i++) {
         double p = out[(size_t)i * s->width];
@@ -465,34 +479,39 @@ static int process(const void *self, void *block, const nj_work *w)
     return NJ_OK;
 }
 
-NJ_MODULE(snn) = { NJ_HEADER,
-                   .name = "snn",
-                   .version = "1.0",
-                   .summary = "SuperNNova: a recurrent network classifies the light curve",
-                   .paper = "doi:10.1093/mnras/stz3312",
-                   .rows_hint = 64,
-                   .needs = ztf_needs,
-                   .gives = gives,
-                   .params =
-                       (const nj_param[]){
-                           { "model", NJ_STR, "", offsetof(conf, model), 0, 0, "1", "the model's folder, along the data path" },
-                           { "cuts", NJ_STR, "fink", offsetof(conf, cuts), 0, 0, "1",
-                             "fink: only young, possibly extragalactic alerts; off: every light curve with a point" },
-                           { "input", NJ_STR, "mag", offsetof(conf, input), 0, 0, "1",
-                             "mag: unsigned magnitudes (ZTF); flux: signed fluxes (Rubin)" },
-                           { "y_band", NJ_STR, "fink", offsetof(conf, y_band), 0, 0, "1",
-                             "fink: y points carry no flux, as Rubin alerts say y and its models Y; read: y is the model's Y" },
-                           { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1", "auto, builtin or ort (ONNX Runtime)" },
-                           { "max_steps", NJ_I32, "512", offsetof(conf, max_steps), 1, 65536, "1",
-                             "longer light curves get no answer (range)" },
-                           { "max_age_day", NJ_F64, "90", offsetof(conf, max_age_day), 0, INFINITY, "d",
-                             "cuts = fink: days since the first detection" },
-                           { 0 } },
-                   .conf_size = sizeof(conf),
-                   .thread_size = sizeof(thread),
-                   .declare = declare,
-                   .open = open_model,
-                   .thread_open = thread_open,
-                   .process = process,
-                   .thread_close = thread_close,
-                   .close = close_model };
+NJ_MODULE(snn) = {
+    NJ_HEADER,
+    .name = "snn",
+    .version = "1.0",
+    .summary = "SuperNNova: a recurrent network classifies the light curve",
+    .paper = "doi:10.1093/mnras/stz3312",
+    .rows_hint = 64,
+    .needs = ztf_needs,
+    .gives = gives,
+    .params =
+        (const nj_param[]){
+            { "model", NJ_STR, "", offsetof(conf, model), 0, 0, "1",
+              "the model's folder, along the data path" },
+            { "cuts", NJ_STR, "fink", offsetof(conf, cuts), 0, 0, "1",
+              "fink: only young, possibly extragalactic alerts; off: every light curve with a point" },
+            { "input", NJ_STR, "mag", offsetof(conf, input), 0, 0, "1",
+              "mag: unsigned magnitudes (ZTF); flux: signed fluxes (Rubin)" },
+            { "y_band", NJ_STR, "fink", offsetof(conf, y_band), 0, 0, "1",
+              "fink: y points carry no flux, as Rubin alerts say y and its models Y; read: y is the model's "
+              "Y" },
+            { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1",
+              "auto, builtin or ort (ONNX Runtime)" },
+            { "max_steps", NJ_I32, "512", offsetof(conf, max_steps), 1, 65536, "1",
+              "longer light curves get no answer (range)" },
+            { "max_age_day", NJ_F64, "90", offsetof(conf, max_age_day), 0, INFINITY, "d",
+              "cuts = fink: days since the first detection" },
+            { 0 } },
+    .conf_size = sizeof(conf),
+    .thread_size = sizeof(thread),
+    .declare = declare,
+    .open = open_model,
+    .thread_open = thread_open,
+    .process = process,
+    .thread_close = thread_close,
+    .close = close_model
+};

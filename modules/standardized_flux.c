@@ -1,12 +1,12 @@
 /* standardized_flux.c - apparent flux of the source (difference plus reference), and for catalogued objects
  * in units of their median flux.
  *
- * Given: the difference photometry and its nearest reference source; a CSV table with the columns object, median_g and
- * median_r (median apparent flux in Jy, empty = none).
- * Returned: flux and error of the alert, and with series = 1 of every point; standardized ones only for objects of the
- * table, bands g and r.
- * Notes: no answer for upper limits and without a reference magnitude. The nearest reference source is taken whatever
- * its distance. The flux can be 0 or negative.
+ * Given: the difference photometry and its nearest reference source; a CSV table with the columns object,
+ * median_g and median_r (median apparent flux in Jy, empty = none).
+ * Returned: flux and error of the alert, and with series = 1 of every point; standardized ones only for
+ * objects of the table, bands g and r.
+ * Notes: no answer for upper limits and without a reference magnitude. The nearest reference source is taken
+ * whatever its distance. The flux can be 0 or negative.
  * Reference: nightjar/astro.h; the use for blazars: Fink's CTAO filter, https://fink-broker.org. */
 #include <stdlib.h>
 
@@ -15,7 +15,17 @@
 #include "nightjar/csv.h"
 
 enum { MAG, MAG_ERR, REF_MAG, REF_MAG_ERR, POSITIVE, BAND, OBJECT };
-enum { DC_FLUX, DC_SIGMA, KNOWN, STD_FLUX, STD_SIGMA, SERIES_DC_FLUX, SERIES_DC_SIGMA, SERIES_STD_FLUX, SERIES_STD_SIGMA };
+enum {
+    DC_FLUX,
+    DC_SIGMA,
+    KNOWN,
+    STD_FLUX,
+    STD_SIGMA,
+    SERIES_DC_FLUX,
+    SERIES_DC_SIGMA,
+    SERIES_STD_FLUX,
+    SERIES_STD_SIGMA
+};
 
 typedef struct conf {
     const char *catalogue;
@@ -136,7 +146,8 @@ static answer point(const nj_work *w, uint32_t row, uint32_t i, const object *kn
     const double *ref = nj_f64_series(w, REF_MAG, row), *ref_err = nj_f64_series(w, REF_MAG_ERR, row);
     nj_dc dc = { NAN, NAN };
     if (positive != NJ_NO_U8 && ref && ref_err)
-        dc = nj_dc_flux(nj_f64_series(w, MAG, row)[i], nj_f64_series(w, MAG_ERR, row)[i], ref[i], ref_err[i], positive);
+        dc = nj_dc_flux(nj_f64_series(w, MAG, row)[i], nj_f64_series(w, MAG_ERR, row)[i], ref[i], ref_err[i],
+                        positive);
     answer a = { dc.flux * NJ_JY_OF_MAG0, dc.sigma * NJ_JY_OF_MAG0, NAN, NAN };
     double median = known && (band == 1 || band == 2) ? known->median_jy[band - 1] : NAN;
     a.std_flux = a.dc_flux_jy / median;
@@ -175,27 +186,34 @@ static int process(const void *self, void *thread, const nj_work *w)
 }
 
 #define OPEN -INFINITY, INFINITY, NAN, 0
-#define LC(name, unit, flags)                                                                                                    \
-    {                                                                                                                            \
-        "lc." name, NJ_F64, NJ_SERIES, unit, flags                                                                               \
+#define LC(name, unit, flags)                                                                                \
+    {                                                                                                        \
+        "lc." name, NJ_F64, NJ_SERIES, unit, flags                                                           \
     }
-#define SCALARS                                                                                                                  \
-    { "dc_flux_jy", NJ_F64, 1, -1, "Jy", OPEN, "apparent flux of the alert; none without a reference magnitude" },               \
-        { "dc_sigma_jy", NJ_F64, 1, -1, "Jy", OPEN, "its error" },                                                               \
-        { "known", NJ_U8, 1, -1, "1", 0, 1, NAN, 0, "1 when the object is in the catalogue, else 0; 0 without a catalogue" },    \
-        { "std_flux",                                                                                                            \
-          NJ_F64,                                                                                                                \
-          1,                                                                                                                     \
-          -1,                                                                                                                    \
-          "1",                                                                                                                   \
-          OPEN,                                                                                                                  \
-          "apparent flux over the object's median in the band; none for other objects and bands" },                              \
-    {                                                                                                                            \
-        "std_sigma", NJ_F64, 1, -1, "1", OPEN, "its error"                                                                       \
+#define SCALARS                                                                                              \
+    { "dc_flux_jy",                                                                                          \
+      NJ_F64,                                                                                                \
+      1,                                                                                                     \
+      -1,                                                                                                    \
+      "Jy",                                                                                                  \
+      OPEN,                                                                                                  \
+      "apparent flux of the alert; none without a reference magnitude" },                                    \
+        { "dc_sigma_jy", NJ_F64, 1, -1, "Jy", OPEN, "its error" },                                           \
+        { "known", NJ_U8, 1,   -1, "1",                                                                      \
+          0,       1,     NAN, 0,  "1 when the object is in the catalogue, else 0; 0 without a catalogue" }, \
+        { "std_flux",                                                                                        \
+          NJ_F64,                                                                                            \
+          1,                                                                                                 \
+          -1,                                                                                                \
+          "1",                                                                                               \
+          OPEN,                                                                                              \
+          "apparent flux over the object's median in the band; none for other objects and bands" },          \
+    {                                                                                                        \
+        "std_sigma", NJ_F64, 1, -1, "1", OPEN, "its error"                                                   \
     }
-#define SERIES(name, unit, text)                                                                                                 \
-    {                                                                                                                            \
-        name, NJ_F64, 0, MAG, unit, OPEN, text " of every point of the light curve; none for upper limits"                       \
+#define SERIES(name, unit, text)                                                                             \
+    {                                                                                                        \
+        name, NJ_F64, 0, MAG, unit, OPEN, text " of every point of the light curve; none for upper limits"   \
     }
 
 static const nj_need needs[] = { LC("mag", "mag", 0),
@@ -229,10 +247,12 @@ NJ_MODULE(standardized_flux) = {
     .paper = "none: apparent photometry as in ZTF's Science Data System, section 6.5",
     .needs = needs,
     .gives = scalars,
-    .params = (const nj_param[]){ { "catalogue", NJ_STR, "", offsetof(conf, catalogue), 0, 0, "1",
-                                    "CSV table with the columns object, median_g, median_r (Jy); empty = none" },
-                                  { "series", NJ_I64, "0", offsetof(conf, series), 0, 1, "1", "1: also the whole light curve" },
-                                  { 0 } },
+    .params =
+        (const nj_param[]){
+            { "catalogue", NJ_STR, "", offsetof(conf, catalogue), 0, 0, "1",
+              "CSV table with the columns object, median_g, median_r (Jy); empty = none" },
+            { "series", NJ_I64, "0", offsetof(conf, series), 0, 1, "1", "1: also the whole light curve" },
+            { 0 } },
     .conf_size = sizeof(conf),
     .declare = declare,
     .open = open_catalogue,

@@ -2,10 +2,13 @@
  * bright neighbour.
  *
  * Given: the alert's photometry, its reference, Pan-STARRS and Gaia neighbours, and its history.
- * Returned: 0, 1, or no answer. The logic is SQL's: a comparison with a null is unknown; "unknown and false" is false,
+ * Returned: 0, 1, or no answer. The logic is SQL's: a comparison with a null is unknown;
+ * "unknown and false" is false,
  *   "unknown or true" is true, everything else with an unknown is unknown.
- * Notes: distances below 0 (the packet's "none") count as 99 arcsec. History entries without a detection cannot pass.
- * Reference: the cuts of the ZTF Bright Transient Survey, Fremling et al. 2020, ApJ 895, 32, doi:10.3847/1538-4357/ab8943,
+ * Notes: distances below 0 (the packet's "none") count as 99 arcsec.
+ * History entries without a detection cannot pass.
+ * Reference: the cuts of the ZTF Bright Transient Survey, Fremling et al. 2020, ApJ 895, 32,
+ * doi:10.3847/1538-4357/ab8943,
  *   Perley et al. 2020, ApJ 904, 35, doi:10.3847/1538-4357/abbd98, as Fink applies them. */
 #include "nightjar/column.h"
 
@@ -98,7 +101,8 @@ static tri any_of(const tri *a, size_t n)
 typedef struct alert {
     double v[NEEDS];         /* scalars, distances mended */
     double age, peak;        /* days since the start of the history; brightest magnitude in this band */
-    double ps1_mag, ps1_max; /* first usable and brightest magnitude of the nearest Pan-STARRS source; 99 = none */
+    double ps1_mag, ps1_max; /* first usable and brightest magnitude of the nearest Pan-STARRS source;
+                              * 99 = none */
     tri positive;
     uint32_t n_before; /* history entries, the current one left out */
     const double *jd, *mag;
@@ -154,23 +158,26 @@ static tri not_real(const alert *a)
                ALL(lt(rb, 0.35), lt(d1, 1), star, ANY(lt(r, 17), lt(i, 17), lt(z, 16.5))),
                ALL(lt(rb, 0.45), lt(gaia, 1.5), lt(gaia_mag, 15.5)),
                ALL(lt(rb, 0.45), lt(d1, 1.5), star, ANY(lt(r, 15.5), lt(i, 15.5), lt(z, 15))), lt(drb, 0.8),
-               ALL(gt(a->age, 90),
-                   ANY(ALL(lt(drb, 0.9), ANY(ALL(lt(d1, 3), lt(a->ps1_mag, 16)), ALL(lt(d1, 1.1), lt(a->ps1_mag, 18)))),
-                       ALL(lt(drb, 0.95), ANY(ALL(lt(d1, 1.5), lt(a->ps1_mag, 15.5)), ALL(lt(d1, 0.8), lt(a->ps1_mag, 17.5)))))));
+               ALL(gt(a->age, 90), ANY(ALL(lt(drb, 0.9), ANY(ALL(lt(d1, 3), lt(a->ps1_mag, 16)),
+                                                             ALL(lt(d1, 1.1), lt(a->ps1_mag, 18)))),
+                                       ALL(lt(drb, 0.95), ANY(ALL(lt(d1, 1.5), lt(a->ps1_mag, 15.5)),
+                                                              ALL(lt(d1, 0.8), lt(a->ps1_mag, 17.5)))))));
 }
 
 static tri point_underneath(const alert *a)
 {
     double d1 = a->v[DIST1], score = a->v[STAR1], r = a->v[R1], i = a->v[I1], z = a->v[Z1];
     return ANY(ALL(gt(score, 0.76), lt(d1, 2.5)),
-               ALL(gt(score, 0.2), lt(d1, 1), gt(r, 0), ANY(ALL(gt(z, 0), gt(r - z, 3)), ALL(gt(i, 0), gt(r - i, 3)))));
+               ALL(gt(score, 0.2), lt(d1, 1), gt(r, 0),
+                   ANY(ALL(gt(z, 0), gt(r - z, 3)), ALL(gt(i, 0), gt(r - i, 3)))));
 }
 
 static tri bright_star(const alert *a)
 {
     const double *v = a->v;
     tri near[3];
-    for (int k = 0; k < 3; k++) near[k] = ALL(lt(v[DIST1 + k], 20), lt(fabs(v[R1 + k]), 14), gt(v[STAR1 + k], 0.9));
+    for (int k = 0; k < 3; k++)
+        near[k] = ALL(lt(v[DIST1 + k], 20), lt(fabs(v[R1 + k]), 14), gt(v[STAR1 + k], 0.9));
     return ANY(ALL(lt(fabs(v[BRIGHT_DIST]), 20), lt(fabs(v[BRIGHT_MAG]), 12)), near[0], near[1], near[2],
                ALL(lt(v[DIST1], 20), lt(fabs(v[I1]), 14), gt(v[STAR1], 0.9)),
                ALL(lt(v[DIST1], 10), lt(fabs(v[Z1]), 14), gt(v[STAR1], 0.9)));
@@ -190,16 +197,20 @@ static uint32_t earlier_passes(const alert *a)
 static tri variable_source(const alert *a)
 {
     const double *v = a->v;
-    double m = v[MAG], d = v[REF_DIST], ref = v[REF_MAG], gd = v[GAIA_DIST], gm = v[GAIA_MAG], age = a->age, d1 = v[DIST1],
-           s1 = v[STAR1];
+    double m = v[MAG], d = v[REF_DIST], ref = v[REF_MAG], gd = v[GAIA_DIST], gm = v[GAIA_MAG], age = a->age,
+           d1 = v[DIST1], s1 = v[STAR1];
     double enough = age > 360 ? 1 : 2;
     tri old = gt(age, 90);
-    return ANY(ALL(old, gt(v[NDETHIST], 30), ge(earlier_passes(a), enough), gt(ref, 0), not(ALL(le(m, a->peak), lt(m, 18.5))),
-                   ANY(ALL(lt(d, 0.4), lt(ref, 19.5)), ALL(lt(d, 0.8), lt(ref, 17.5)), ALL(lt(d, 1.2), lt(ref, 15.5)))),
+    return ANY(ALL(old, gt(v[NDETHIST], 30), ge(earlier_passes(a), enough), gt(ref, 0),
+                   not(ALL(le(m, a->peak), lt(m, 18.5))),
+                   ANY(ALL(lt(d, 0.4), lt(ref, 19.5)), ALL(lt(d, 0.8), lt(ref, 17.5)),
+                       ALL(lt(d, 1.2), lt(ref, 15.5)))),
                ALL(gt(gm, 0), gt(gd, 0),
-                   ANY(ALL(lt(gd, 0.35), ANY(ALL(lt(gm, 17), gt(age, 30)), ALL(lt(gm, 19), gt(age, 300), gt(m, 18.5)))),
+                   ANY(ALL(lt(gd, 0.35),
+                           ANY(ALL(lt(gm, 17), gt(age, 30)), ALL(lt(gm, 19), gt(age, 300), gt(m, 18.5)))),
                        ALL(lt(gd, 0.2), lt(gm, 18), old))),
-               ALL(gt(s1, 0.25), lt(d1, 3), old, lt(a->ps1_max, 16)), ALL(eq(s1, 0.5), lt(d1, 0.5), old, lt(a->ps1_max, 17)),
+               ALL(gt(s1, 0.25), lt(d1, 3), old, lt(a->ps1_max, 16)),
+               ALL(eq(s1, 0.5), lt(d1, 0.5), old, lt(a->ps1_max, 17)),
                ALL(gt(ref, 0), lt(ref, m - 1), old, lt(d, 0.5), gt(m, a->peak)), gt(v[NDETHIST], 200));
 }
 
@@ -217,8 +228,10 @@ static int process(const void *self, void *thread, const nj_work *w)
     for (uint32_t k = 0; k < w->n; k++) {
         uint32_t row = w->row[k];
         alert a = read_alert(w, row);
-        const tri answer[GIVES] = { faint(&a),       a.positive,          not(not_real(&a)), point_underneath(&a),
-                                    bright_star(&a), variable_source(&a), stationary(&a) };
+        const tri answer[GIVES] = { faint(&a),         a.positive,
+                                    not(not_real(&a)), point_underneath(&a),
+                                    bright_star(&a),   variable_source(&a),
+                                    stationary(&a) };
         w->reason[row] = NJ_DONE;
         for (uint32_t g = 0; g < GIVES; g++) {
             nj_put_u8(w, g, row, answer[g]);
@@ -228,14 +241,14 @@ static int process(const void *self, void *thread, const nj_work *w)
     return NJ_OK;
 }
 
-#define NUMBER(path, unit, flags)                                                                                                \
-    {                                                                                                                            \
-        path, NJ_F64, NJ_SCALAR, unit, flags                                                                                     \
+#define NUMBER(path, unit, flags)                                                                            \
+    {                                                                                                        \
+        path, NJ_F64, NJ_SCALAR, unit, flags                                                                 \
     }
 #define CANDIDATE(field, unit) NUMBER("packet.candidate." field, unit, NJ_NEED_OPTIONAL)
-#define FLAG(name, text)                                                                                                         \
-    {                                                                                                                            \
-        name, NJ_U8, 1, -1, "1", 0, 1, NAN, 0, text "; none when a missing value decides"                                        \
+#define FLAG(name, text)                                                                                     \
+    {                                                                                                        \
+        name, NJ_U8, 1, -1, "1", 0, 1, NAN, 0, text "; none when a missing value decides"                    \
     }
 
 NJ_MODULE(transient_features) = {
@@ -274,9 +287,11 @@ NJ_MODULE(transient_features) = {
                                 { "lc.positive", NJ_U8, NJ_SERIES, "1", 0 },
                                 { "lc.band", NJ_I32, NJ_SERIES, "1", 0 },
                                 { 0 } },
-    .gives = (const nj_give[]){ FLAG("faint", "1: fainter than 19.8 mag, or seen faint within the last 0.75 d"),
+    .gives = (const nj_give[]){ FLAG("faint",
+                                     "1: fainter than 19.8 mag, or seen faint within the last 0.75 d"),
                                 FLAG("positivesubtraction", "1: brighter than the reference"),
-                                FLAG("real", "1: the real-bogus scores and the neighbourhood say it is no artefact"),
+                                FLAG("real",
+                                     "1: the real-bogus scores and the neighbourhood say it is no artefact"),
                                 FLAG("pointunderneath", "1: a point source lies underneath"),
                                 FLAG("brightstar", "1: a bright star is close"),
                                 FLAG("variablesource", "1: probably an old variable source"),

@@ -7,18 +7,21 @@
  *     radius_arcsec = 1.5
  *     columns = type            ; of the catalogue; title:name gives another name; empty = all
  *
- * The nearest row strictly nearer than the radius counts. Fink's own code asks each catalogue row for its nearest alert
- * instead and so loses matches when a batch holds two alerts of one source; the answers are those of its table `computed`.
+ * The nearest row strictly nearer than the radius counts. Fink's own code asks each catalogue row for its
+ * nearest alert instead and so loses matches when a batch holds two alerts of one source; the answers are
+ * those of its table `computed`.
  *
  * Rules that narrow the match (one of them at most):
- * - error circles: sep < sqrt(radius_arcsec^2 + error_k^2 (error_arcsec^2 + error_column^2)), searched within max_radius_arcsec;
- * - a physical radius: sep < kpc * 0.05 / z arcsec (1 kpc is 1 arcsec at z = 0.05), at most radius_arcsec, which also holds
+ * - error circles: sep < sqrt(radius_arcsec^2 + error_k^2 (error_arcsec^2 + error_column^2)),
+ * searched within max_radius_arcsec;
+ * - a physical radius: sep < kpc * 0.05 / z arcsec (1 kpc is 1 arcsec at z = 0.05),
+ * at most radius_arcsec, which also holds
  *   below z = 0.01; rows without z do not count;
- * - hosts: the smallest sep / DLR counts, DLR being the galaxy's radius towards the alert, if it is below dlr_max.
- * With a rule, the max_matches nearest rows within the radius are judged.
+ * - hosts: the smallest sep / DLR counts, DLR being the galaxy's radius towards the alert, if it is below
+ * dlr_max. With a rule, the max_matches nearest rows within the radius are judged.
  *
- * Reference: DLR: Gupta et al. 2016, AJ 152, 154, eq. 3, doi:10.3847/0004-6256/152/6/154; kpc rule: as the brokers
- * Kowalski and BOOM apply it to galaxies of NED. */
+ * Reference: DLR: Gupta et al. 2016, AJ 152, 154, eq. 3, doi:10.3847/0004-6256/152/6/154; kpc rule: as the
+ * brokers Kowalski and BOOM apply it to galaxies of NED. */
 #include <ctype.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -88,9 +91,11 @@ static int add_column(match *m, const nj_sky_info *info, int at, column *col)
 {
     static const char *const own[] = { "n", "sep_arcsec", "state", "dlr", "catalog" };
     for (size_t k = 0; k < sizeof own / sizeof *own; k++)
-        if (!strcmp(own[k], col->name)) return complain(m->host, &m->c, "a column of its own is already called", col->name);
+        if (!strcmp(own[k], col->name))
+            return complain(m->host, &m->c, "a column of its own is already called", col->name);
     for (uint32_t k = 0; k < m->n_columns; k++)
-        if (!strcmp(m->column[k].name, col->name)) return complain(m->host, &m->c, "two columns would be called", col->name);
+        if (!strcmp(m->column[k].name, col->name))
+            return complain(m->host, &m->c, "two columns would be called", col->name);
     if (m->n_columns == MOST_COLUMNS) return complain(m->host, &m->c, "too many columns", "");
     col->type = info->column[at].type;
     m->column[m->n_columns++] = *col;
@@ -109,7 +114,8 @@ static int choose_columns(match *m, const nj_sky_view *view)
                 strcat(known, c ? ", " : "");
                 strcat(known, info->column[c].name);
             }
-            m->host->log(m->host->opaque, 0, "xmatch: %s: no column '%s' (there are: %s)", m->c.catalog, col.title, known);
+            m->host->log(m->host->opaque, 0, "xmatch: %s: no column '%s' (there are: %s)", m->c.catalog,
+                         col.title, known);
             return NJ_ECONF;
         }
         if (add_column(m, info, at, &col)) return NJ_ECONF;
@@ -145,7 +151,8 @@ static int choose_rule(match *m, const nj_sky_view *view)
         needed[2] = c->dlr_pa;
     }
     for (int k = 0; k < 3; k++)
-        if (needed[k] && !is_numeric(m, view, needed[k])) return complain(m->host, c, "has no numeric column", needed[k]);
+        if (needed[k] && !is_numeric(m, view, needed[k]))
+            return complain(m->host, c, "has no numeric column", needed[k]);
     return NJ_OK;
 }
 
@@ -192,20 +199,33 @@ static int declare(const nj_host *host, const void *conf_, nj_tables *tables)
     need[DEC] = (nj_need){ "dec", NJ_F64, NJ_SCALAR, "deg", 0 };
     need[JD] = m->motion ? (nj_need){ "jd", NJ_F64, NJ_SCALAR, "d", NJ_NEED_OPTIONAL } : (nj_need){ 0 };
     need[JD + 1] = (nj_need){ 0 };
-    give[N] =
-        (nj_give){ "n", NJ_I32, 1, -1, "1", 0, INFINITY, 0, 0, "rows of the catalogue that match; none without a position" };
-    give[SEP] = (nj_give){
-        "sep_arcsec", NJ_F64, 1, -1, "arcsec", 0, 648000, NAN, 0, "separation of the row that counts; none without a match"
-    };
-    give[STATE] = (nj_give){ "state",   NJ_STR,   1,   -1, "1",
-                             -INFINITY, INFINITY, NAN, 0,  "match, none or unavailable; none without a position" };
+    give[N] = (nj_give){ "n", NJ_I32,   1, -1, "1",
+                         0,   INFINITY, 0, 0,  "rows of the catalogue that match; none without a position" };
+    give[SEP] = (nj_give){ "sep_arcsec",
+                           NJ_F64,
+                           1,
+                           -1,
+                           "arcsec",
+                           0,
+                           648000,
+                           NAN,
+                           0,
+                           "separation of the row that counts; none without a match" };
+    give[STATE] =
+        (nj_give){ "state",   NJ_STR,   1,   -1, "1",
+                   -INFINITY, INFINITY, NAN, 0,  "match, none or unavailable; none without a position" };
     if (m->rule == RULE_DLR)
-        give[m->dlr] = (nj_give){ "dlr", NJ_F64,   1,   -1, "1",
-                                  0,     INFINITY, NAN, 0,  "separation in directional light radii; none without a match" };
+        give[m->dlr] = (nj_give){
+            "dlr", NJ_F64,   1,   -1, "1",
+            0,     INFINITY, NAN, 0,  "separation in directional light radii; none without a match"
+        };
     if (c->with_hash)
         give[m->hash] = (nj_give){
-            "catalog", NJ_STR,   1,   -1, "1",
-            -INFINITY, INFINITY, NAN, 0,  "first 16 digits of the hash of the catalogue that answered; none without a position"
+            "catalog", NJ_STR,
+            1,         -1,
+            "1",       -INFINITY,
+            INFINITY,  NAN,
+            0,         "first 16 digits of the hash of the catalogue that answered; none without a position"
         };
     for (uint32_t k = 0; k < m->n_columns; k++) {
         const column *col = &m->column[k];
@@ -213,7 +233,8 @@ static int declare(const nj_host *host, const void *conf_, nj_tables *tables)
         char *doc = host->alloc(host->opaque, length);
         if (!doc) return NJ_ENOMEM;
         snprintf(doc, length, "%s of the matching row of %s; none without a match", col->title, c->catalog);
-        give[m->first_column + k] = (nj_give){ col->name, col->type, 1, -1, "1", -INFINITY, INFINITY, NAN, 0, doc };
+        give[m->first_column + k] =
+            (nj_give){ col->name, col->type, 1, -1, "1", -INFINITY, INFINITY, NAN, 0, doc };
     }
     give[m->first_column + m->n_columns] = (nj_give){ 0 };
     *tables = (nj_tables){ need, give };
@@ -256,11 +277,13 @@ static void find_columns(const match *m, const nj_sky_view *view, columns_now *a
 }
 
 /* Separation in units of the ellipse's radius in the alert's direction; NaN when the row has no ellipse.
- * Given: axes in arcsec, position angle in deg, north to east. On the tangent plane: good while the ellipse is small. */
-static double light_radii(const match *m, const nj_sky_view *view, const columns_now *at, uint64_t row, double ra, double dec,
-                          double sep)
+ * Given: axes in arcsec, position angle in deg, north to east.
+ * On the tangent plane: good while the ellipse is small. */
+static double light_radii(const match *m, const nj_sky_view *view, const columns_now *at, uint64_t row,
+                          double ra, double dec, double sep)
 {
-    double a = m->sky->number(view, at->a, row), b = m->sky->number(view, at->b, row), pa = m->sky->number(view, at->pa, row);
+    double a = m->sky->number(view, at->a, row), b = m->sky->number(view, at->b, row),
+           pa = m->sky->number(view, at->pa, row);
     double galaxy_ra, galaxy_dec, deg = M_PI / 180;
     if (isnan(b)) b = a;
     if (isnan(pa)) pa = 0;
@@ -273,8 +296,8 @@ static double light_radii(const match *m, const nj_sky_view *view, const columns
 }
 
 /* Does the row count, and how good is it (smaller = better)? NaN = it does not. */
-static double judge(const match *m, const nj_sky_view *view, const columns_now *at, uint64_t row, double ra, double dec,
-                    double sep)
+static double judge(const match *m, const nj_sky_view *view, const columns_now *at, uint64_t row, double ra,
+                    double dec, double sep)
 {
     const conf *c = &m->c;
     double v;
@@ -294,8 +317,8 @@ static double judge(const match *m, const nj_sky_view *view, const columns_now *
     }
 }
 
-static void put_columns(const match *m, const nj_work *w, const nj_sky_view *view, const columns_now *at, uint64_t from,
-                        uint32_t row)
+static void put_columns(const match *m, const nj_work *w, const nj_sky_view *view, const columns_now *at,
+                        uint64_t from, uint32_t row)
 {
     for (uint32_t k = 0; k < m->n_columns; k++) {
         uint32_t give = m->first_column + k;
@@ -322,7 +345,8 @@ typedef struct found { /* of one search: the arrays that it fills */
     nj_sky_matches matches;
 } found;
 
-static void put_row(const match *m, const nj_work *w, const nj_sky_view *view, const columns_now *at, const found *f, uint32_t k)
+static void put_row(const match *m, const nj_work *w, const nj_sky_view *view, const columns_now *at,
+                    const found *f, uint32_t k)
 {
     static const char match_text[] = "match", none_text[] = "none";
     uint32_t row = w->row[k];
@@ -334,7 +358,8 @@ static void put_row(const match *m, const nj_work *w, const nj_sky_view *view, c
     double best_is = INFINITY;
     for (uint32_t i = 0; i < kept; i++) {
         size_t j = (size_t)k * f->cones.cap + i;
-        double is = judge(m, view, at, f->matches.row[j], f->cones.ra[k], f->cones.dec[k], f->matches.sep_arcsec[j]);
+        double is =
+            judge(m, view, at, f->matches.row[j], f->cones.ra[k], f->cones.dec[k], f->matches.sep_arcsec[j]);
         if (isnan(is)) continue;
         counted++;
         if (is < best_is) best_is = is, best = i;
@@ -359,14 +384,14 @@ static void tell(const match *m, const nj_sky_view *view)
     const nj_sky_info *info = m->sky->info(view);
     uint64_t was = atomic_load_explicit(m->told, memory_order_relaxed);
     if (info->generation > was && atomic_compare_exchange_strong(m->told, &was, info->generation))
-        m->host->log(m->host->opaque, 2, "%s: now with %llu rows, hash %.16s", info->path, (unsigned long long)info->n_rows,
-                     info->hash);
+        m->host->log(m->host->opaque, 2, "%s: now with %llu rows, hash %.16s", info->path,
+                     (unsigned long long)info->n_rows, info->hash);
     if (m->sky->problem(m->cat, why, sizeof why)) m->host->log(m->host->opaque, 1, "%s", why);
 }
 
 /* Every row of the catalogue for one cone, nearest first: what search() must equal. */
-static void search_rows(const match *m, const nj_sky_view *view, double ra, double dec, double radius, uint32_t cap,
-                        const nj_sky_matches *out)
+static void search_rows(const match *m, const nj_sky_view *view, double ra, double dec, double radius,
+                        uint32_t cap, const nj_sky_matches *out)
 {
     const double deg = M_PI / 180;
     uint64_t n_rows = m->sky->info(view)->n_rows;
@@ -375,7 +400,8 @@ static void search_rows(const match *m, const nj_sky_view *view, double ra, doub
         double row_ra, row_dec;
         m->sky->position(view, row, &row_ra, &row_dec);
         double s = sin((row_dec - dec) * deg / 2), t = sin((row_ra - ra) * deg / 2);
-        double sep = 2 * asin(fmin(1, sqrt(s * s + cos(dec * deg) * cos(row_dec * deg) * t * t))) / deg * 3600;
+        double sep =
+            2 * asin(fmin(1, sqrt(s * s + cos(dec * deg) * cos(row_dec * deg) * t * t))) / deg * 3600;
         if (!(sep < radius)) continue;
         out->n[0]++;
         uint32_t at = kept < cap ? kept++ : cap;
@@ -390,7 +416,8 @@ static void search_rows(const match *m, const nj_sky_view *view, double ra, doub
     }
 }
 
-static int search_plainly(const match *m, const nj_sky_view *view, const nj_sky_cones *cones, const nj_sky_matches *out)
+static int search_plainly(const match *m, const nj_sky_view *view, const nj_sky_cones *cones,
+                          const nj_sky_matches *out)
 {
     if (m->motion) return m->sky->search(view, cones, out); /* the service keeps the motions to itself */
     for (uint32_t k = 0; k < cones->n; k++) {
@@ -400,14 +427,19 @@ static int search_plainly(const match *m, const nj_sky_view *view, const nj_sky_
         o.n[0] = 0;
         int good = isfinite(ra) && dec >= -90 && dec <= 90;
         if (good) search_rows(m, view, ra, dec, cones->one_radius_arcsec, cones->cap, &o);
-        o.state[0] = !good ? NJ_SKY_NO_INPUT : o.n[0] == 0 ? NJ_SKY_NONE : o.n[0] > cones->cap ? NJ_SKY_OVERFLOW : NJ_SKY_MATCH;
+        o.state[0] = !good                 ? NJ_SKY_NO_INPUT
+                     : o.n[0] == 0         ? NJ_SKY_NONE
+                     : o.n[0] > cones->cap ? NJ_SKY_OVERFLOW
+                                           : NJ_SKY_MATCH;
     }
     return 0;
 }
 
-typedef int search_fn(const match *m, const nj_sky_view *view, const nj_sky_cones *cones, const nj_sky_matches *out);
+typedef int search_fn(const match *m, const nj_sky_view *view, const nj_sky_cones *cones,
+                      const nj_sky_matches *out);
 
-static int search_batch(const match *m, const nj_sky_view *view, const nj_sky_cones *cones, const nj_sky_matches *out)
+static int search_batch(const match *m, const nj_sky_view *view, const nj_sky_cones *cones,
+                        const nj_sky_matches *out)
 {
     return m->sky->search(view, cones, out);
 }
@@ -415,7 +447,8 @@ static int search_batch(const match *m, const nj_sky_view *view, const nj_sky_co
 static int match_rows(const match *m, const nj_work *w, search_fn *search)
 {
     uint32_t n = w->n, cap = m->cap;
-    double *ra = w->scratch(w, n * sizeof *ra), *dec = w->scratch(w, n * sizeof *dec), *epoch = w->scratch(w, n * sizeof *epoch);
+    double *ra = w->scratch(w, n * sizeof *ra), *dec = w->scratch(w, n * sizeof *dec),
+           *epoch = w->scratch(w, n * sizeof *epoch);
     found f = { .cones = { .n = n,
                            .cap = cap,
                            .ra = ra,
@@ -426,7 +459,8 @@ static int match_rows(const match *m, const nj_work *w, search_fn *search)
                              .n = w->scratch(w, n * sizeof(uint32_t)),
                              .row = w->scratch(w, (size_t)n * cap * sizeof(uint64_t)),
                              .sep_arcsec = w->scratch(w, (size_t)n * cap * sizeof(double)) } };
-    if (!ra || !dec || !epoch || !f.matches.state || !f.matches.n || !f.matches.row || !f.matches.sep_arcsec) return NJ_ENOMEM;
+    if (!ra || !dec || !epoch || !f.matches.state || !f.matches.n || !f.matches.row || !f.matches.sep_arcsec)
+        return NJ_ENOMEM;
     for (uint32_t k = 0; k < n; k++) {
         ra[k] = nj_f64_of(w, RA, w->row[k]);
         dec[k] = nj_f64_of(w, DEC, w->row[k]);
@@ -459,31 +493,38 @@ NJ_MODULE(xmatch) = {
     .name = "xmatch",
     .version = "1.0",
     .summary = "the nearest row of a local catalogue within a radius, at this detection",
-    .paper = "doi:10.3847/0004-6256/152/6/154 (directional light radius); none for the rest: great-circle separations",
-    .flags = NJ_MODULE_WHOLE_BATCH, /* one state of the catalogue per batch, and prefetching wants many cones */
+    .paper = "doi:10.3847/0004-6256/152/6/154 (directional light radius); none for the rest: great-circle "
+             "separations",
+    .flags = NJ_MODULE_WHOLE_BATCH, /* one state of the catalogue per batch,
+                                     * and prefetching wants many cones */
     .params =
         (const nj_param[]){
-            { "catalog", NJ_STR, "", offsetof(conf, catalog), 0, 0, "1", "the .njx file, looked for along the data path" },
+            { "catalog", NJ_STR, "", offsetof(conf, catalog), 0, 0, "1",
+              "the .njx file, looked for along the data path" },
             { "radius_arcsec", NJ_F64, "1.5", offsetof(conf, radius_arcsec), 0, 36000, "arcsec",
               "a row counts when it is nearer than this" },
             { "columns", NJ_STR, "", offsetof(conf, columns), 0, 0, "1",
               "columns of the catalogue to give, comma-separated, title:name to rename; empty = all" },
             { "error_column", NJ_STR, "", offsetof(conf, error_column), 0, 0, "1",
               "column with the row's position error (arcsec): radii by error circles" },
-            { "error_k", NJ_F64, "3", offsetof(conf, error_k), 0, 100, "1", "error circles: how many standard errors" },
+            { "error_k", NJ_F64, "3", offsetof(conf, error_k), 0, 100, "1",
+              "error circles: how many standard errors" },
             { "error_arcsec", NJ_F64, "0", offsetof(conf, error_arcsec), 0, 3600, "arcsec",
               "error circles: the alert's own error" },
             { "max_radius_arcsec", NJ_F64, "60", offsetof(conf, max_radius_arcsec), 0, 36000, "arcsec",
               "error circles: no row farther than this counts" },
-            { "kpc", NJ_F64, "0", offsetof(conf, kpc), 0, 10000, "kpc", "physical radius at the row's redshift; 0 = off" },
+            { "kpc", NJ_F64, "0", offsetof(conf, kpc), 0, 10000, "kpc",
+              "physical radius at the row's redshift; 0 = off" },
             { "redshift_column", NJ_STR, "z", offsetof(conf, redshift_column), 0, 0, "1",
               "physical radius: the column with the redshift" },
             { "dlr_a", NJ_STR, "", offsetof(conf, dlr_a), 0, 0, "1",
               "hosts: column with the semi-major axis (arcsec); empty = off" },
-            { "dlr_b", NJ_STR, "b", offsetof(conf, dlr_b), 0, 0, "1", "hosts: column with the semi-minor axis (arcsec)" },
+            { "dlr_b", NJ_STR, "b", offsetof(conf, dlr_b), 0, 0, "1",
+              "hosts: column with the semi-minor axis (arcsec)" },
             { "dlr_pa", NJ_STR, "pa", offsetof(conf, dlr_pa), 0, 0, "1",
               "hosts: column with the position angle (deg, north to east)" },
-            { "dlr_max", NJ_F64, "4", offsetof(conf, dlr_max), 0, 1000, "1", "hosts: farthest host in directional light radii" },
+            { "dlr_max", NJ_F64, "4", offsetof(conf, dlr_max), 0, 1000, "1",
+              "hosts: farthest host in directional light radii" },
             { "max_matches", NJ_I64, "64", offsetof(conf, max_matches), 1, MOST_MATCHES, "1",
               "with a rule: how many of the nearest rows are judged" },
             { "motion", NJ_I64, "1", offsetof(conf, motion), 0, 1, "1",

@@ -8,8 +8,8 @@
  *     radius_arcsec = 1
  *     budget_ms = 2000           ; a batch waits at most this long; 0 = answers only from the cache
  *
- * process() asks for every position of the batch at once and waits until all are answered or the budget is spent; what is
- * not answered by then is `unavailable`. How it asks, retries and keeps: nightjar/remote.h.
+ * process() asks for every position of the batch at once and waits until all are answered or the budget is
+ * spent; what is not answered by then is `unavailable`. How it asks, retries and keeps: nightjar/remote.h.
  * Differs from Fink: a failed request is tried again, and its label is "Fail" without the status.
  *
  * Reference: CDS X-Match, Boch, Pineau & Derriere 2012, ASPC 461, 291. */
@@ -55,14 +55,18 @@ static int parse_columns(const nj_host *host, const conf *c, remote *r)
         char *name = r->name[r->n_columns++];
         snprintf(name, 64, "%.63s", colon ? colon : item);
         for (char *q = name; *q; q++)
-            *q = *q >= 'A' && *q <= 'Z' ? (char)(*q + 32) : (*q >= 'a' && *q <= 'z') || (*q >= '0' && *q <= '9') ? *q : '_';
+            *q = *q >= 'A' && *q <= 'Z'                                 ? (char)(*q + 32)
+                 : (*q >= 'a' && *q <= 'z') || (*q >= '0' && *q <= '9') ? *q
+                                                                        : '_';
     }
     return r->n_columns ? NJ_OK : NJ_ECONF;
 }
 
 static int declare(const nj_host *host, const void *conf_, nj_tables *tables)
 {
-    static const nj_need needs[] = { { "ra", NJ_F64, NJ_SCALAR, "deg", 0 }, { "dec", NJ_F64, NJ_SCALAR, "deg", 0 }, { 0 } };
+    static const nj_need needs[] = { { "ra", NJ_F64, NJ_SCALAR, "deg", 0 },
+                                     { "dec", NJ_F64, NJ_SCALAR, "deg", 0 },
+                                     { 0 } };
     const conf *c = conf_;
     remote *r = host->alloc(host->opaque, sizeof *r); /* the names that the table points to */
     nj_give *give = host->alloc(host->opaque, (FIRST_COLUMN + NJ_REMOTE_COLUMNS + 1) * sizeof *give);
@@ -80,15 +84,22 @@ static int declare(const nj_host *host, const void *conf_, nj_tables *tables)
                            NAN,
                            0,
                            "separation of the nearest row, by the service; none without a match" };
-    give[STATE] = (nj_give){ "state",   NJ_STR,   1,   -1, "1",
-                             -INFINITY, INFINITY, NAN, 0,  "match, none or unavailable; none without a position" };
+    give[STATE] =
+        (nj_give){ "state",   NJ_STR,   1,   -1, "1",
+                   -INFINITY, INFINITY, NAN, 0,  "match, none or unavailable; none without a position" };
     for (uint32_t k = 0; k < r->n_columns; k++)
-        give[FIRST_COLUMN + k] =
-            (nj_give){ r->name[k], NJ_STR,
-                       1,          -1,
-                       "1",        -INFINITY,
-                       INFINITY,   NAN,
-                       0,          "of the nearest row; none_text without a match, fail_text when the service is unavailable" };
+        give[FIRST_COLUMN + k] = (nj_give){
+            r->name[k],
+            NJ_STR,
+            1,
+            -1,
+            "1",
+            -INFINITY,
+            INFINITY,
+            NAN,
+            0,
+            "of the nearest row; none_text without a match, fail_text when the service is unavailable"
+        };
     give[FIRST_COLUMN + r->n_columns] = (nj_give){ 0 };
     *tables = (nj_tables){ needs, give };
     return NJ_OK;
@@ -117,7 +128,8 @@ static void close_remote(void *self)
 
 static void put_text(const remote *r, const nj_work *w, uint32_t row, const char *text)
 {
-    for (uint32_t k = 0; k < r->n_columns; k++) nj_put_text(w, FIRST_COLUMN + k, row, *text ? text : NJ_NO_STR);
+    for (uint32_t k = 0; k < r->n_columns; k++)
+        nj_put_text(w, FIRST_COLUMN + k, row, *text ? text : NJ_NO_STR);
 }
 
 static void put_row(const remote *r, const nj_work *w, uint32_t row, const nj_remote_place *p)
@@ -158,13 +170,13 @@ static int process(const void *self, void *thread, const nj_work *w)
     return NJ_OK;
 }
 
-#define REMOTE(n, t, def, lo, hi, unit, doc)                                                                                     \
-    {                                                                                                                            \
-#n, t, def, offsetof(conf, remote.n), lo, hi, unit, doc                                                                  \
+#define REMOTE(n, t, def, lo, hi, unit, doc)                                                                 \
+    {                                                                                                        \
+#n, t, def, offsetof(conf, remote.n), lo, hi, unit, doc                                              \
     }
-#define PARAM(n, t, def, lo, hi, unit, doc)                                                                                      \
-    {                                                                                                                            \
-#n, t, def, offsetof(conf, n), lo, hi, unit, doc                                                                         \
+#define PARAM(n, t, def, lo, hi, unit, doc)                                                                  \
+    {                                                                                                        \
+#n, t, def, offsetof(conf, n), lo, hi, unit, doc                                                     \
     }
 NJ_MODULE(xmatch_remote) = {
     NJ_HEADER,
@@ -179,9 +191,12 @@ NJ_MODULE(xmatch_remote) = {
             REMOTE(cat2, NJ_STR, "simbad", 0, 0, "1", "simbad, or vizier:TABLE such as vizier:B/vsx/vsx"),
             PARAM(columns, NJ_STR, "main_type:otype", 0, 0, "1",
                   "columns of the table, comma-separated, title:name to rename; given as text"),
-            REMOTE(radius_arcsec, NJ_F64, "1", 0.001, 180, "arcsec", "a row counts when it is nearer than this"),
-            PARAM(none_text, NJ_STR, "", 0, 0, "1", "what the columns say when nothing is near; empty = null"),
-            PARAM(fail_text, NJ_STR, "", 0, 0, "1", "what the columns say when the service is unavailable; empty = null"),
+            REMOTE(radius_arcsec, NJ_F64, "1", 0.001, 180, "arcsec",
+                   "a row counts when it is nearer than this"),
+            PARAM(none_text, NJ_STR, "", 0, 0, "1",
+                  "what the columns say when nothing is near; empty = null"),
+            PARAM(fail_text, NJ_STR, "", 0, 0, "1",
+                  "what the columns say when the service is unavailable; empty = null"),
             PARAM(budget_ms, NJ_F64, "2000", 0, 600000, "ms",
                   "a batch waits at most this long; 0 = never, only what is known already"),
             REMOTE(timeout_ms, NJ_F64, "10000", 1, 600000, "ms", "a request is given up after this"),
@@ -189,11 +204,14 @@ NJ_MODULE(xmatch_remote) = {
             REMOTE(batch_rows, NJ_I64, "1000", 1, 100000, "1", "most rows of a request"),
             REMOTE(requests, NJ_I64, "2", 1, NJ_REMOTE_REQUESTS, "1", "requests at the same time"),
             REMOTE(retries, NJ_I64, "2", 0, 20, "1", "how often a row is asked for again"),
-            REMOTE(retry_ms, NJ_F64, "250", 1, 600000, "ms", "pause after the first failure; doubles, with jitter"),
-            REMOTE(breaker_failures, NJ_I64, "5", 1, 1000, "1", "failures in a row after which nothing is sent for a while"),
+            REMOTE(retry_ms, NJ_F64, "250", 1, 600000, "ms",
+                   "pause after the first failure; doubles, with jitter"),
+            REMOTE(breaker_failures, NJ_I64, "5", 1, 1000, "1",
+                   "failures in a row after which nothing is sent for a while"),
             REMOTE(breaker_pause_s, NJ_F64, "30", 0.01, 86400, "s", "that while"),
             REMOTE(table_rows, NJ_I64, "65536", 64, 1 << 24, "1", "positions kept in memory"),
-            REMOTE(cell_arcsec, NJ_F64, "0.1", 0.001, 60, "arcsec", "positions in one cell of this size share an answer"),
+            REMOTE(cell_arcsec, NJ_F64, "0.1", 0.001, 60, "arcsec",
+                   "positions in one cell of this size share an answer"),
             REMOTE(cache, NJ_STR, "", 0, 0, "1", "file that keeps the answers; empty = none"),
             REMOTE(cache_days, NJ_F64, "7", 1, 36500, "d", "how long an answer is good"),
             { 0 } },

@@ -1,5 +1,6 @@
-/* C11's threads by POSIX's: librdkafka starts its threads by thrd_create(), which ThreadSanitizer does not see. Preloaded by
- * tests/sanitize, so that its threads, locks and conditions are seen. On glibc the types are the same. */
+/* C11's threads by POSIX's: librdkafka starts its threads by thrd_create(), which ThreadSanitizer does not
+ * see. Preloaded by tests/sanitize, so that its threads, locks and conditions are seen.
+ * On glibc the types are the same. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -13,7 +14,10 @@ _Static_assert(sizeof(tss_t) == sizeof(pthread_key_t), "a tss_t is a pthread_key
 
 static int answer(int error)
 {
-    return error == 0 ? thrd_success : error == EBUSY ? thrd_busy : error == ETIMEDOUT ? thrd_timedout : thrd_error;
+    return error == 0           ? thrd_success
+           : error == EBUSY     ? thrd_busy
+           : error == ETIMEDOUT ? thrd_timedout
+                                : thrd_error;
 }
 
 typedef struct start {

@@ -38,7 +38,8 @@ static void list(fields *f, const nj_tree *tree, uint32_t at, const char *path, 
     char inner[160];
     if (depth > MAX_DEPTH) return;
     if (node->kind == NJ_K_UNION) {
-        for (uint32_t i = 0; i < node->n; i++) list(f, tree, tree->child[node->first + i].node, path, depth + 1);
+        for (uint32_t i = 0; i < node->n; i++)
+            list(f, tree, tree->child[node->first + i].node, path, depth + 1);
     } else if (node->kind == NJ_K_ARRAY) {
         snprintf(inner, sizeof inner, "%.150s[]", path);
         list(f, tree, tree->child[node->first].node, inner, depth + 1);
@@ -99,7 +100,8 @@ void nj_schema_tell_change(uint32_t id, const nj_schema *before, const nj_schema
         qsort(a.field, a.n, sizeof *a.field, by_path);
         qsort(b.field, b.n, sizeof *b.field, by_path);
         compare(&text, &a, &b);
-        nj_log(NJ_LOG_WARN, "a new schema, id %u: %s; against %s:%s", id, now->name, before->name, text.data ? text.data : "");
+        nj_log(NJ_LOG_WARN, "a new schema, id %u: %s; against %s:%s", id, now->name, before->name,
+               text.data ? text.data : "");
     }
     nj_buffer_free(&text);
     free(a.field);

@@ -19,8 +19,8 @@ typedef struct nj_compiler {
     nj_arena scratch;
     nj_want_leaf *want;
     uint32_t n_wants, cap_wants;
-    uint32_t cap_ops, n_jumps, cap_jumps, n_array_groups, cap_array_groups, n_map_keys, cap_map_keys, n_where, cap_where,
-        cap_targets, cap_slots;
+    uint32_t cap_ops, n_jumps, cap_jumps, n_array_groups, cap_array_groups, n_map_keys, cap_map_keys, n_where,
+        cap_where, cap_targets, cap_slots;
     uint32_t straight; /* first op of the current straight run: older ones must not grow */
     uint32_t *body;    /* [n_nodes] start of a recursive type's body, or 0 */
     uint8_t *open;     /* [n_nodes] being compiled */
@@ -33,7 +33,8 @@ typedef struct nj_compiler {
 
 /* Makes room for one more item of an array that realloc owns. -1 = out of memory. */
 int nj_compiler_grow(nj_compiler *compiler, void *array, uint32_t n, uint32_t *cap, size_t size);
-/* Lists the leaves that the layout asks for, with their targets, slots, groups, picks and constants. -1 with err. */
+/* Lists the leaves that the layout asks for, with their targets, slots, groups, picks and constants.
+ * -1 with err. */
 int nj_compiler_collect(nj_compiler *compiler);
 
 #endif

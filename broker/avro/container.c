@@ -72,7 +72,8 @@ int nj_container_open(nj_container *ocf, const uint8_t *bytes, size_t size, nj_e
             size_t key_size, value_size;
             if (++keys > MAX_KEYS) return nj_fail(err, "the header has more than %d keys", MAX_KEYS);
             if (piece(&p, end, &key, &key_size) || piece(&p, end, &value, &value_size))
-                return nj_fail(err, "the header is damaged or cut at byte %zu of %zu", (size_t)(p - bytes), size);
+                return nj_fail(err, "the header is damaged or cut at byte %zu of %zu", (size_t)(p - bytes),
+                               size);
             if (is(key, key_size, "avro.schema")) {
                 ocf->schema = value;
                 ocf->schema_size = value_size;
@@ -93,8 +94,9 @@ static bool goes_on_at(const nj_container *ocf, const uint8_t *p)
 {
     int64_t records, size;
     if (p == ocf->end) return true;
-    return number(&p, ocf->end, &records) == 0 && number(&p, ocf->end, &size) == 0 && records >= 0 && size >= 0 &&
-           size <= ocf->end - p && ocf->end - p - size >= NJ_SYNC && !memcmp(p + size, ocf->sync, NJ_SYNC);
+    return number(&p, ocf->end, &records) == 0 && number(&p, ocf->end, &size) == 0 && records >= 0 &&
+           size >= 0 && size <= ocf->end - p && ocf->end - p - size >= NJ_SYNC &&
+           !memcmp(p + size, ocf->sync, NJ_SYNC);
 }
 
 bool nj_container_can_hold(nj_codec codec, int64_t records, int64_t size)
@@ -102,15 +104,17 @@ bool nj_container_can_hold(nj_codec codec, int64_t records, int64_t size)
     return records > 0 && size > 0 && (codec == NJ_CODEC_NULL ? records <= size / 16 : records / 64 <= size);
 }
 
-/* After damage: go on behind the block when only its marker is damaged, behind the next sync marker, or give up at the end of
- * the file. The number of records is kept where the block's header can be believed: when another block follows it, or the file is cut in
- * it; and when it can be true: an alert has 16 bytes at least, and nothing packs it to a thousandth. */
+/* After damage: go on behind the block when only its marker is damaged, behind the next sync marker, or give
+ * up at the end of the file. The number of records is kept where the block's header can be believed: when
+ * another block follows it, or the file is cut in it; and when it can be true: an alert has 16 bytes at
+ * least, and nothing packs it to a thousandth. */
 static void resync(nj_container *ocf, nj_block *block, const uint8_t *behind, int64_t size)
 {
     bool alone = behind && goes_on_at(ocf, behind), cut = !behind;
     const uint8_t *found = memmem(block->from, (size_t)(ocf->end - block->from), ocf->sync, NJ_SYNC);
     ocf->p = alone ? behind : found ? found + NJ_SYNC : ocf->end;
-    if (!(alone || (cut && !found)) || !nj_container_can_hold(ocf->codec, block->records, size)) block->records = -1;
+    if (!(alone || (cut && !found)) || !nj_container_can_hold(ocf->codec, block->records, size))
+        block->records = -1;
 }
 
 int nj_container_next(nj_container *ocf, nj_block *block, nj_error *err)
@@ -124,13 +128,14 @@ int nj_container_next(nj_container *ocf, nj_block *block, nj_error *err)
     if (number(&p, ocf->end, &block->records) || number(&p, ocf->end, &size)) {
         nj_fail(err, "the file is cut inside a block header, at byte %zu", at);
     } else if (block->records < 0 || size < 0) {
-        nj_fail(err, "no block at byte %zu: it would have %lld records in %lld bytes", at, (long long)block->records,
-                (long long)size);
+        nj_fail(err, "no block at byte %zu: it would have %lld records in %lld bytes", at,
+                (long long)block->records, (long long)size);
     } else if (size > ocf->end - p || ocf->end - p - size < NJ_SYNC) {
-        nj_fail(err, "the block at byte %zu announces %lld bytes and a sync marker, %lld bytes are left", at, (long long)size,
-                (long long)(ocf->end - p));
+        nj_fail(err, "the block at byte %zu announces %lld bytes and a sync marker, %lld bytes are left", at,
+                (long long)size, (long long)(ocf->end - p));
     } else if (memcmp(p + size, ocf->sync, NJ_SYNC)) {
-        nj_fail(err, "the block of %lld bytes at byte %zu does not end at its sync marker", (long long)size, at);
+        nj_fail(err, "the block of %lld bytes at byte %zu does not end at its sync marker", (long long)size,
+                at);
         behind = p + size + NJ_SYNC;
     } else {
         block->bytes = p;
@@ -142,11 +147,12 @@ int nj_container_next(nj_container *ocf, nj_block *block, nj_error *err)
     return -1;
 }
 
-/* --- codecs ------------------------------------------------------------------------------------------------------ */
+/* ---- codecs ---------------------------------------------------------------------------------- */
 
 static int room(nj_inflater *f, size_t size, nj_error *err)
 {
-    if (size > f->limit) return nj_fail(err, "the block unpacks to more than %zu bytes ([decode] max_block)", f->limit);
+    if (size > f->limit)
+        return nj_fail(err, "the block unpacks to more than %zu bytes ([decode] max_block)", f->limit);
     if (size <= f->cap) return 0;
     free(f->buffer);
     f->buffer = malloc(size);
@@ -154,8 +160,8 @@ static int room(nj_inflater *f, size_t size, nj_error *err)
     return f->buffer ? 0 : nj_fail(err, "out of memory");
 }
 
-/* Deflate data that ends with a flush in place of its last block, as some writers leave it: good when a deflate block ends
- * exactly with the data. libdeflate refuses these. */
+/* Deflate data that ends with a flush in place of its last block, as some writers leave it: good when a
+ * deflate block ends exactly with the data. libdeflate refuses these. */
 static int inflate_unfinished(nj_inflater *f, const nj_block *b, size_t *size, nj_error *err)
 {
     z_stream z = { .next_in = (Bytef *)(uintptr_t)b->bytes, .avail_in = (uInt)b->size };
@@ -191,10 +197,12 @@ static int inflate_deflate(nj_inflater *f, const nj_block *b, size_t *size, nj_e
     for (;;) {
         if (want > f->limit) want = f->limit;
         if (room(f, want, err)) return -1;
-        enum libdeflate_result rc = libdeflate_deflate_decompress(f->deflate, b->bytes, b->size, f->buffer, f->cap, size);
+        enum libdeflate_result rc =
+            libdeflate_deflate_decompress(f->deflate, b->bytes, b->size, f->buffer, f->cap, size);
         if (rc == LIBDEFLATE_SUCCESS) return 0;
         if (rc == LIBDEFLATE_BAD_DATA) return inflate_unfinished(f, b, size, err);
-        if (rc != LIBDEFLATE_INSUFFICIENT_SPACE) return nj_fail(err, "the deflate data of the block is damaged");
+        if (rc != LIBDEFLATE_INSUFFICIENT_SPACE)
+            return nj_fail(err, "the deflate data of the block is damaged");
         want = f->cap < f->limit ? 2 * f->cap : f->limit + 1;
         if (want > f->limit && f->cap < f->limit) want = f->limit;
         if (want > f->limit) return room(f, want, err);
@@ -206,13 +214,15 @@ static int inflate_snappy(nj_inflater *f, const nj_block *b, size_t *size, nj_er
     if (b->size < 4) return nj_fail(err, "the snappy data of the block is cut");
     const char *in = (const char *)b->bytes;
     size_t n = b->size - 4;
-    if (snappy_uncompressed_length(in, n, size) != SNAPPY_OK) return nj_fail(err, "the snappy data of the block is damaged");
+    if (snappy_uncompressed_length(in, n, size) != SNAPPY_OK)
+        return nj_fail(err, "the snappy data of the block is damaged");
     if (room(f, *size ? *size : 1, err)) return -1;
     if (snappy_uncompress(in, n, (char *)f->buffer, size) != SNAPPY_OK)
         return nj_fail(err, "the snappy data of the block is damaged");
     const uint8_t *c = b->bytes + n;
     uint32_t want = (uint32_t)c[0] << 24 | (uint32_t)c[1] << 16 | (uint32_t)c[2] << 8 | c[3];
-    if (libdeflate_crc32(0, f->buffer, *size) != want) return nj_fail(err, "the checksum of the snappy block is wrong");
+    if (libdeflate_crc32(0, f->buffer, *size) != want)
+        return nj_fail(err, "the checksum of the snappy block is wrong");
     return 0;
 }
 
@@ -220,14 +230,16 @@ static int inflate_zstandard(nj_inflater *f, const nj_block *b, size_t *size, nj
 {
     if (!f->zstd && !(f->zstd = ZSTD_createDCtx())) return nj_fail(err, "out of memory");
     ZSTD_DCtx_reset(f->zstd, ZSTD_reset_session_only);
-    ZSTD_DCtx_setParameter(f->zstd, ZSTD_d_windowLogMax, NJ_ZSTD_WINDOW); /* max_block bounds what is touched */
+    ZSTD_DCtx_setParameter(f->zstd, ZSTD_d_windowLogMax, NJ_ZSTD_WINDOW); /* max_block bounds what is
+                                                                           * touched */
     size_t want = b->size < f->limit / 4 ? 4 * b->size + 65536 : f->limit;
     if (room(f, want < f->limit ? want : f->limit, err)) return -1;
     ZSTD_inBuffer in = { b->bytes, b->size, 0 };
     ZSTD_outBuffer out = { f->buffer, f->cap, 0 };
     for (;;) {
         size_t rc = ZSTD_decompressStream(f->zstd, &out, &in);
-        if (ZSTD_isError(rc)) return nj_fail(err, "the zstandard data of the block is damaged: %s", ZSTD_getErrorName(rc));
+        if (ZSTD_isError(rc))
+            return nj_fail(err, "the zstandard data of the block is damaged: %s", ZSTD_getErrorName(rc));
         if (rc == 0 && in.pos == in.size) break;
         if (out.pos < out.size) {
             if (in.pos == in.size) return nj_fail(err, "the zstandard data of the block is cut");
@@ -260,8 +272,8 @@ static int inflate_stream(nj_inflater *f, nj_codec codec, const nj_block *b, siz
     return rc ? nj_fail(err, "the block: %.500s", why.text) : 0;
 }
 
-int nj_container_inflate(nj_inflater *f, nj_codec codec, const nj_block *block, const uint8_t **bytes, size_t *size,
-                         nj_error *err)
+int nj_container_inflate(nj_inflater *f, nj_codec codec, const nj_block *block, const uint8_t **bytes,
+                         size_t *size, nj_error *err)
 {
     int rc = 0;
     *bytes = block->bytes;

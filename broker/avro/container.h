@@ -37,12 +37,13 @@ enum { NJ_SYNC = 16 };
 
 /* Reads the header. -1 with the reason. */
 int nj_container_open(nj_container *ocf, const uint8_t *bytes, size_t size, nj_error *err);
-/* The next block, its sync marker checked. 1 = there it is, 0 = the file ends here, -1 = damaged: the reason in err,
- * block->from .. ocf->p is the damaged piece (p stands behind the block when another one follows, else behind the next sync
- * marker, or at the end). */
+/* The next block, its sync marker checked. 1 = there it is, 0 = the file ends here, -1 = damaged: the reason
+ * in err, block->from .. ocf->p is the damaged piece (p stands behind the block when another one follows,
+ * else behind the next sync marker, or at the end). */
 int nj_container_next(nj_container *ocf, nj_block *block, nj_error *err);
 
-/* Can a block of that size hold so many alerts? An alert has 16 bytes at least, and nothing packs it to a thousandth. */
+/* Can a block of that size hold so many alerts? An alert has 16 bytes at least,
+ * and nothing packs it to a thousandth. */
 bool nj_container_can_hold(nj_codec codec, int64_t records, int64_t size);
 
 /* Work area for compressed blocks; zero-initialise. */
@@ -51,9 +52,10 @@ typedef struct nj_inflater {
     size_t cap, limit; /* limit: most bytes a block may unpack to */
     void *deflate, *zstd;
 } nj_inflater;
-/* Unpacks a block. *bytes points into the inflater (until the next call) or, without a codec, into the file. */
-int nj_container_inflate(nj_inflater *inflater, nj_codec codec, const nj_block *block, const uint8_t **bytes, size_t *size,
-                         nj_error *err);
+/* Unpacks a block. *bytes points into the inflater (until the next call) or, without a codec,
+ * into the file. */
+int nj_container_inflate(nj_inflater *inflater, nj_codec codec, const nj_block *block, const uint8_t **bytes,
+                         size_t *size, nj_error *err);
 void nj_inflater_free(nj_inflater *inflater);
 
 #endif

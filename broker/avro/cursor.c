@@ -26,7 +26,7 @@ typedef struct nj_cursor_state {
     const nj_plan *plan;
 } state;
 
-/* --- framing ---------------------------------------------------------------------------------------------------- */
+/* ---- framing --------------------------------------------------------------------------------- */
 
 static const uint8_t *skip_blanks(const uint8_t *p, const uint8_t *end)
 {
@@ -42,8 +42,9 @@ static const uint8_t *skip_text(const uint8_t *p, const uint8_t *end)
     return p < end ? p + 1 : end;
 }
 
-/* Is the key the schema of a record, {"type": "record", ...}? Keys of other kinds are JSON objects, too ({"objectId": ...}, or what
- * Kafka Connect writes, which has "type" and "fields" further in), and each of them differs: they must not fill the schema cache. */
+/* Is the key the schema of a record, {"type": "record", ...}? Keys of other kinds are JSON objects, too
+ * ({"objectId": ...}, or what Kafka Connect writes, which has "type" and "fields" further in), and each of
+ * them differs: they must not fill the schema cache. */
 static bool is_schema(const uint8_t *p, size_t size)
 {
     const uint8_t *const end = p + size;
@@ -51,7 +52,8 @@ static bool is_schema(const uint8_t *p, size_t size)
     while (p < end) {
         if (*p == '"') {
             const uint8_t *text = p, *after = skip_blanks(skip_text(p, end), end);
-            bool is_type = depth == 1 && after - text >= 6 && !memcmp(text, "\"type\"", 6) && after < end && *after == ':';
+            bool is_type = depth == 1 && after - text >= 6 && !memcmp(text, "\"type\"", 6) && after < end &&
+                           *after == ':';
             if (is_type) {
                 const uint8_t *value = skip_blanks(after + 1, end);
                 return (end - value > 8 && !memcmp(value, "\"record\"", 8)) ||
@@ -69,7 +71,9 @@ static bool is_schema(const uint8_t *p, size_t size)
 static bool key_is_schema(const state *s, const nj_chunk *chunk)
 {
     if (!chunk->key_size || chunk->key[0] != '{') return false;
-    if (s->schema && s->schema->size == chunk->key_size && !memcmp(s->schema->bytes, chunk->key, chunk->key_size)) return true;
+    if (s->schema && s->schema->size == chunk->key_size &&
+        !memcmp(s->schema->bytes, chunk->key, chunk->key_size))
+        return true;
     return is_schema(chunk->key, chunk->key_size);
 }
 
@@ -90,7 +94,8 @@ static int open_ocf(nj_cursor *cursor, nj_error *err)
     if (nj_container_open(&s->ocf, chunk->bytes, chunk->size, err)) return -1;
     const char *topic = chunk->stream ? chunk->stream->topic : NULL;
     /* almost always the schema of the packet before */
-    if (s->schema && s->schema->size == s->ocf.schema_size && !memcmp(s->schema->bytes, s->ocf.schema, s->ocf.schema_size))
+    if (s->schema && s->schema->size == s->ocf.schema_size &&
+        !memcmp(s->schema->bytes, s->ocf.schema, s->ocf.schema_size))
         cursor->schema = s->schema;
     else
         cursor->schema = nj_decoder_schema(cursor->decoder, s->ocf.schema, s->ocf.schema_size, topic, err);
@@ -134,10 +139,11 @@ static int open_bare(nj_cursor *cursor, nj_error *err)
     if (n > 5) return nj_fail(err, "not an Avro packet: it starts with '%s'", start);
     if (chunk->size == 0) return nj_fail(err, "empty: 0 bytes");
     if (chunk->key_size)
-        return nj_fail(
-            err, "no container file and no schema id, and the key is JSON but not the schema of a record; a bare datum needs "
-                 "[decode] schema = FILE");
-    return nj_fail(err, "no container file, no schema id and no schema in the key; a bare datum needs [decode] schema = FILE");
+        return nj_fail(err, "no container file and no schema id, and the key is JSON but not the schema of a "
+                            "record; a bare datum needs "
+                            "[decode] schema = FILE");
+    return nj_fail(err, "no container file, no schema id and no schema in the key; a bare datum needs "
+                        "[decode] schema = FILE");
 }
 
 static int open_confluent(nj_cursor *cursor, nj_error *err)
@@ -146,7 +152,8 @@ static int open_confluent(nj_cursor *cursor, nj_error *err)
     const char *topic = chunk->stream ? chunk->stream->topic : NULL;
     if (chunk->size > 17 && chunk->bytes[0] == 1)
         return open_datum(cursor, nj_decoder_by_guid(cursor->decoder, chunk->bytes + 1, topic, err), 17);
-    if (chunk->size < 5 || chunk->bytes[0] != 0) return nj_fail(err, "no Confluent framing: the first byte is not 0");
+    if (chunk->size < 5 || chunk->bytes[0] != 0)
+        return nj_fail(err, "no Confluent framing: the first byte is not 0");
     const uint8_t *b = chunk->bytes;
     uint32_t id = (uint32_t)b[1] << 24 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 8 | b[4];
     return open_datum(cursor, nj_decoder_by_id(cursor->decoder, id, topic, err), 5);
@@ -154,7 +161,8 @@ static int open_confluent(nj_cursor *cursor, nj_error *err)
 
 int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_error *err)
 {
-    if (!cursor->state && !(cursor->state = calloc(1, sizeof *cursor->state))) return nj_fail(err, "out of memory");
+    if (!cursor->state && !(cursor->state = calloc(1, sizeof *cursor->state)))
+        return nj_fail(err, "out of memory");
     state *s = cursor->state;
     if (cursor->decoder != decoder) s->schema = NULL;
     cursor->decoder = decoder;
@@ -167,7 +175,8 @@ int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_e
     s->left = 0;
     s->record = 0;
     if (chunk->fault) return nj_fail(err, "%s", chunk->fault);
-    if (chunk->size > 16) __builtin_prefetch(chunk->bytes + chunk->size - 16); /* the sync marker, far from all else */
+    /* the sync marker, far from all else */
+    if (chunk->size > 16) __builtin_prefetch(chunk->bytes + chunk->size - 16);
     nj_framing found = look(decoder, s, chunk);
     chunk->framing = found; /* a dead letter says how it was read */
     switch (found) {
@@ -178,11 +187,11 @@ int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_e
     }
 }
 
-/* --- dead letters ------------------------------------------------------------------------------------------------ */
+/* ---- dead letters ---------------------------------------------------------------------------- */
 
 /* One letter for n records, each of which is counted. */
-static int refuse_bytes(nj_cursor *cursor, nj_batch *batch, const uint8_t *bytes, size_t size, uint32_t n, const char *field,
-                        const char *why)
+static int refuse_bytes(nj_cursor *cursor, nj_batch *batch, const uint8_t *bytes, size_t size, uint32_t n,
+                        const char *field, const char *why)
 {
     state *s = cursor->state;
     nj_receipt *receipt = nj_batch_receipt(batch, cursor->chunk);
@@ -201,19 +210,22 @@ static int refuse_bytes(nj_cursor *cursor, nj_batch *batch, const uint8_t *bytes
 }
 
 /* A bad record, and the rest of its block, whose records cannot be found any more. */
-static int refuse_record(nj_cursor *cursor, nj_batch *batch, const uint8_t *from, const char *field, const uint8_t *at,
-                         const char *why)
+static int refuse_record(nj_cursor *cursor, nj_batch *batch, const uint8_t *from, const char *field,
+                         const uint8_t *at, const char *why)
 {
     state *s = cursor->state;
     char text[400];
     const uint8_t *base = s->packed ? s->inflater.buffer : cursor->chunk->bytes;
-    snprintf(text, sizeof text, "record %u: %s%s%.200s (byte %zu of %s)", s->record, field && *field ? field : "",
-             field && *field ? ": " : "", why, (size_t)(at - base), s->packed ? "its unpacked block" : "the packet");
-    if (refuse_bytes(cursor, batch, from, (size_t)(s->end - from), 1, field && *field ? field : NULL, text)) return -1;
+    snprintf(text, sizeof text, "record %u: %s%s%.200s (byte %zu of %s)", s->record,
+             field && *field ? field : "", field && *field ? ": " : "", why, (size_t)(at - base),
+             s->packed ? "its unpacked block" : "the packet");
+    if (refuse_bytes(cursor, batch, from, (size_t)(s->end - from), 1, field && *field ? field : NULL, text))
+        return -1;
     s->record++;
     s->left--;
     if (s->left > 0) {
-        snprintf(text, sizeof text, "%lld more records behind the bad record %u of this block cannot be found",
+        snprintf(text, sizeof text,
+                 "%lld more records behind the bad record %u of this block cannot be found",
                  (long long)s->left, s->record - 1);
         if (refuse_bytes(cursor, batch, at, (size_t)(s->end - at), (uint32_t)s->left, NULL, text)) return -1;
         s->record += (uint32_t)s->left;
@@ -222,7 +234,7 @@ static int refuse_record(nj_cursor *cursor, nj_batch *batch, const uint8_t *from
     return 0;
 }
 
-/* --- reading ----------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 enum { NO_MEMORY = -1, NO_MORE, A_BLOCK, A_LETTER };
 
@@ -237,18 +249,22 @@ static int next_block(nj_cursor *cursor, nj_batch *batch)
     if (rc == 0) return NO_MORE;
     const uint8_t *stop = s->ocf.p;
     size_t size = 0;
-    bool alone = s->record == 0 && s->ocf.p == s->ocf.end; /* its dead letter is then the whole file, schema and all */
+    bool alone = s->record == 0 && s->ocf.p == s->ocf.end; /* its dead letter is then the whole file,
+                                                            * schema and all */
     if (rc > 0) {
         alone = alone && block.records <= 1;
         rc = nj_container_inflate(&s->inflater, s->ocf.codec, &block, &s->p, &size, &err);
         if (rc < 0 && err.memory) return NO_MEMORY;
         /* a record of no bytes is no alert, and without this a few bytes could announce 2^63 of them */
         if (rc == 0 && block.records > (int64_t)size) {
-            rc = nj_fail(&err, "the block announces %lld records in %zu bytes", (long long)block.records, size);
+            rc = nj_fail(&err, "the block announces %lld records in %zu bytes", (long long)block.records,
+                         size);
             block.records = -1;
         }
-        if (rc && !nj_container_can_hold(s->ocf.codec, block.records, (int64_t)block.size)) block.records = -1;
-        if (rc == 0 && block.records == 0 && size) rc = nj_fail(&err, "the block announces no record in %zu bytes", size);
+        if (rc && !nj_container_can_hold(s->ocf.codec, block.records, (int64_t)block.size))
+            block.records = -1;
+        if (rc == 0 && block.records == 0 && size)
+            rc = nj_fail(&err, "the block announces no record in %zu bytes", size);
     }
     s->whole = alone;
     if (rc < 0) {
@@ -257,7 +273,8 @@ static int next_block(nj_cursor *cursor, nj_batch *batch)
         uint32_t n = known ? (uint32_t)block.records : 1;
         snprintf(text, sizeof text, "%s; %s%u record%s", err.text,
                  known ? "lost: " : "how many records it had is not known; counted as ", n, n > 1 ? "s" : "");
-        if (refuse_bytes(cursor, batch, block.from, (size_t)(stop - block.from), n, NULL, text)) return NO_MEMORY;
+        if (refuse_bytes(cursor, batch, block.from, (size_t)(stop - block.from), n, NULL, text))
+            return NO_MEMORY;
         s->record += n;
         return A_LETTER;
     }
@@ -290,7 +307,8 @@ static int read_record(nj_cursor *cursor, nj_batch *batch)
     if ((s->left == 1 && next != s->end) || size == 0) {
         char text[100];
         nj_datum_undo(&s->reader);
-        snprintf(text, sizeof text, "the record ends %zu bytes before its block does", (size_t)(s->end - next));
+        snprintf(text, sizeof text, "the record ends %zu bytes before its block does",
+                 (size_t)(s->end - next));
         return refuse_record(cursor, batch, datum, NULL, next, text);
     }
     nj_receipt *receipt = nj_batch_receipt(batch, cursor->chunk);
@@ -307,7 +325,8 @@ static int read_record(nj_cursor *cursor, nj_batch *batch)
 static int refuse(nj_cursor *cursor, nj_batch *batch, const char *why)
 {
     cursor->state->whole = true;
-    if (refuse_bytes(cursor, batch, cursor->chunk->bytes, cursor->chunk->size, 1, NULL, why)) return NO_MEMORY;
+    if (refuse_bytes(cursor, batch, cursor->chunk->bytes, cursor->chunk->size, 1, NULL, why))
+        return NO_MEMORY;
     nj_receipt *receipt = nj_batch_receipt(batch, cursor->chunk);
     if (!receipt) return NO_MEMORY;
     receipt->last = true;
@@ -325,7 +344,9 @@ static int begin(nj_cursor *cursor, nj_batch *batch)
         s->layout = batch->layout;
         if (!s->plan) return err.memory ? NO_MEMORY : refuse(cursor, batch, err.text);
     }
-    return nj_datum_begin(&s->reader, s->plan, batch) == 0 && nj_batch_receipt(batch, cursor->chunk) ? A_BLOCK : NO_MEMORY;
+    return nj_datum_begin(&s->reader, s->plan, batch) == 0 && nj_batch_receipt(batch, cursor->chunk)
+               ? A_BLOCK
+               : NO_MEMORY;
 }
 
 int nj_cursor_read(nj_cursor *cursor, nj_batch *batch, uint32_t max_rows, size_t max_bytes)

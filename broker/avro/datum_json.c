@@ -1,5 +1,5 @@
-/* datum_json.c - a whole datum as JSON by its writer schema: every field as it stands there, for people and for `inspect --json`,
- * which columns cannot show (maps, lists in lists, records that hold themselves). */
+/* datum_json.c - a whole datum as JSON by its writer schema: every field as it stands there, for people and
+ * for `inspect --json`, which columns cannot show (maps, lists in lists, records that hold themselves). */
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>

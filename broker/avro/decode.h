@@ -28,15 +28,17 @@ typedef struct nj_offer {
     nj_type type; /* the natural one; decode converts between all number types */
     nj_shape shape;
     const char *unit; /* of the map; NULL for packet.… paths */
-    bool mixed;       /* a packet.… path whose values are texts and numbers, or numbers that no one type holds: type NJ_STR */
+    bool mixed;       /* a packet.… path whose values are texts and numbers,
+                       * or numbers that no one type holds: type NJ_STR */
 } nj_offer;
-/* Can this schema give the path: a canonical name of its survey's map, stamp.*, or packet.a.b, packet.a[].b? 0 = yes.
- * in_map: the survey's map names it, although this schema may lack the field. */
+/* Can this schema give the path: a canonical name of its survey's map, stamp.*, or packet.a.b, packet.a[].b?
+ * 0 = yes. in_map: the survey's map names it, although this schema may lack the field. */
 int nj_schema_offer(const nj_schema *schema, const char *path, nj_offer *offer, bool *in_map);
-/* Makes an offer one that holds the values of both: the wider type; a unit only when they agree ("": they do not). */
+/* Makes an offer one that holds the values of both: the wider type;
+ * a unit only when they agree ("": they do not). */
 void nj_offer_join(nj_offer *offer, const nj_offer *other);
-/* Joins what every survey map says of a canonical name, and what the built-in layouts have at a packet.… path. The offer stays
- * as it is (type 0 when it was empty) where no map or schema has the name. */
+/* Joins what every survey map says of a canonical name, and what the built-in layouts have at a packet.…
+ * path. The offer stays as it is (type 0 when it was empty) where no map or schema has the name. */
 void nj_decoder_offer(nj_decoder *decoder, const char *path, nj_offer *offer);
 /* The k-th column of all survey maps, with what its map says of it; false behind the last. */
 typedef struct nj_known {
@@ -46,15 +48,16 @@ typedef struct nj_known {
 bool nj_decoder_known(const nj_decoder *decoder, uint32_t k, nj_known *known);
 /* The raw path (packet.…) of the schema that is nearest to a misspelt one; false: none is near. */
 bool nj_schema_nearest(const nj_schema *schema, const char *path, char *near, size_t size);
-/* A whole datum as JSON, field by field as it stands in the packet; bytes as {"bytes": N, "hex": the few}. -1: the bytes are no
- * such datum, or memory is short. */
+/* A whole datum as JSON, field by field as it stands in the packet; bytes as {"bytes": N, "hex": the few}.
+ * -1: the bytes are no such datum, or memory is short. */
 int nj_datum_json(const nj_schema *schema, const uint8_t *datum, size_t size, nj_buffer *out);
 const char *nj_schema_survey(const nj_schema *schema);           /* "ztf" */
-const nj_survey_facts *nj_schema_facts(const nj_schema *schema); /* what the survey's map says of time, programmes */
+const nj_survey_facts *nj_schema_facts(const nj_schema *schema); /* what the survey's map says of
+                                                                  * time, programmes */
 const char *nj_schema_name(const nj_schema *schema);             /* "ztf.alert 3.3", for messages */
 
-/* A reader of one chunk. Used by one thread; hold the chunk as long as it is open. Zero-initialise; the work areas
- * (inflated blocks, stamp buffers) stay for the next chunk until nj_cursor_free. */
+/* A reader of one chunk. Used by one thread; hold the chunk as long as it is open. Zero-initialise; the work
+ * areas (inflated blocks, stamp buffers) stay for the next chunk until nj_cursor_free. */
 typedef struct nj_cursor {
     nj_decoder *decoder;
     nj_chunk *chunk;
@@ -64,16 +67,17 @@ typedef struct nj_cursor {
 
 /* Recognises the framing and finds the schema. -1: the whole chunk is one dead letter, err says why. */
 int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_error *err);
-/* Appends rows to the batch (whose layout is of the schema's survey) until it has max_rows or max_bytes of datum,
- * or the chunk ends; bad records become dead letters of the batch, and after a bad record the rest of its block is
- * one dead letter. Keeps the batch's receipt of the chunk up to date (n_rows, n_dead, last).
+/* Appends rows to the batch (whose layout is of the schema's survey) until it has max_rows or max_bytes of
+ * datum, or the chunk ends; bad records become dead letters of the batch, and after a bad record the rest of
+ * its block is one dead letter. Keeps the batch's receipt of the chunk up to date (n_rows, n_dead, last).
  * 1 = there is more in the chunk, 0 = the chunk is done, -1 = out of memory. */
 int nj_cursor_read(nj_cursor *cursor, nj_batch *batch, uint32_t max_rows, size_t max_bytes);
 void nj_cursor_free(nj_cursor *cursor);
 
 /* nj_schema_offer as a graph asks for it (nj_offers), which has no schema.
  * 1 instead of 0: the offer is mixed, so that a number can be asked for as well. */
-int nj_offer_for_graph(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit, bool *in_map);
+int nj_offer_for_graph(const void *schema, const char *path, nj_type *type, nj_shape *shape,
+                       const char **unit, bool *in_map);
 
 /* What [decode] and [registry] may say; each ends with {0}. */
 extern const nj_param nj_decode_settings[], nj_registry_settings[];

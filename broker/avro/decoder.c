@@ -14,18 +14,24 @@
 
 const nj_param nj_decode_settings[] = {
     { "maps", NJ_STR, "", offsetof(nj_decode_conf, maps), 0, 0, "1", "folder of more survey maps (*.map)" },
-    { "survey", NJ_STR, "", offsetof(nj_decode_conf, survey), 0, 0, "1", "survey of packets that no map recognises" },
-    { "schema", NJ_STR, "", offsetof(nj_decode_conf, schema), 0, 0, "1", "file with the schema of bare datums" },
-    { "max_depth", NJ_I64, "16", offsetof(nj_decode_conf, max_depth), 1, 64, "1", "records and arrays inside each other" },
+    { "survey", NJ_STR, "", offsetof(nj_decode_conf, survey), 0, 0, "1",
+      "survey of packets that no map recognises" },
+    { "schema", NJ_STR, "", offsetof(nj_decode_conf, schema), 0, 0, "1",
+      "file with the schema of bare datums" },
+    { "max_depth", NJ_I64, "16", offsetof(nj_decode_conf, max_depth), 1, 64, "1",
+      "records and arrays inside each other" },
     { "max_items", NJ_I64, "10000", offsetof(nj_decode_conf, max_items), 1, 1e8, "1", "items of an array" },
-    { "max_block", NJ_I64, "64M", offsetof(nj_decode_conf, max_block), 1024, 2e9, "byte", "a compressed block, unpacked" },
-    { "max_stamp", NJ_I64, "16M", offsetof(nj_decode_conf, max_stamp), 1024, 2e9, "byte", "a stamp, unpacked" },
+    { "max_block", NJ_I64, "64M", offsetof(nj_decode_conf, max_block), 1024, 2e9, "byte",
+      "a compressed block, unpacked" },
+    { "max_stamp", NJ_I64, "16M", offsetof(nj_decode_conf, max_stamp), 1024, 2e9, "byte",
+      "a stamp, unpacked" },
     { "max_pixels", NJ_I64, "4M", offsetof(nj_decode_conf, max_pixels), 1, 1e9, "1", "pixels of a stamp" },
-    { "max_schemas", NJ_I64, "500", offsetof(nj_decode_conf, max_schemas), 1, 1e5, "1", "different schemas of a run" },
+    { "max_schemas", NJ_I64, "500", offsetof(nj_decode_conf, max_schemas), 1, 1e5, "1",
+      "different schemas of a run" },
     { 0 }
 };
 
-/* --- maps ------------------------------------------------------------------------------------------------------- */
+/* ---- maps ------------------------------------------------------------------------------------ */
 
 static int add_map(nj_decoder *d, const char *where, const char *text, nj_error *err)
 {
@@ -114,12 +120,13 @@ static const nj_map *choose_map(const nj_decoder *d, const nj_tree *tree, const 
     for (int kind = NJ_RULE_NAME; kind <= NJ_RULE_FIELDS; kind++)
         for (uint32_t i = 0; i < d->n_maps; i++)
             for (uint32_t k = 0; k < d->map[i]->n_rules; k++)
-                if ((int)d->map[i]->rule[k].kind == kind && rule_matches(&d->map[i]->rule[k], tree, name, topic))
+                if ((int)d->map[i]->rule[k].kind == kind &&
+                    rule_matches(&d->map[i]->rule[k], tree, name, topic))
                     return d->map[i];
     return *d->conf.survey ? map_named(d, d->conf.survey) : NULL;
 }
 
-/* --- schemas ------------------------------------------------------------------------------------------------------ */
+/* ---- schemas --------------------------------------------------------------------------------- */
 
 static uint32_t bucket_of(const uint8_t *bytes, size_t size)
 {
@@ -129,7 +136,8 @@ static uint32_t bucket_of(const uint8_t *bytes, size_t size)
         memcpy(&middle, bytes + size / 2 - 4, 8);
         memcpy(&tail, bytes + size - 8, 8);
     }
-    return (uint32_t)((((size ^ head) * 3 ^ middle) * 5 ^ tail) * UINT64_C(0x9e3779b97f4a7c15) >> 32) % NJ_BUCKETS;
+    return (uint32_t)((((size ^ head) * 3 ^ middle) * 5 ^ tail) * UINT64_C(0x9e3779b97f4a7c15) >> 32) %
+           NJ_BUCKETS;
 }
 
 static const nj_schema *look_up(const nj_decoder *d, uint32_t bucket, const uint8_t *bytes, size_t size)
@@ -158,7 +166,9 @@ static int study(nj_decoder *d, nj_schema *s, const char *topic, nj_error *err)
     snprintf(s->name, sizeof s->name, "%.90s%s%.30s", name, *s->tree.version ? " " : "", s->tree.version);
     s->map = choose_map(d, &s->tree, name, topic);
     if (!s->map)
-        return nj_fail(err, "no survey map matches the schema '%s'; name the survey by [decode] survey or add a map", s->name);
+        return nj_fail(
+            err, "no survey map matches the schema '%s'; name the survey by [decode] survey or add a map",
+            s->name);
     return nj_decoder_plan(s, &nothing, err) ? 0 : -1;
 }
 
@@ -175,12 +185,13 @@ static void free_schema(nj_schema *s)
 }
 
 /* Refused ones are kept too: the same bad schema comes with every packet of its stream. */
-static const nj_schema *add_schema(nj_decoder *d, uint32_t bucket, const uint8_t *bytes, size_t size, const char *topic,
-                                   nj_error *err)
+static const nj_schema *add_schema(nj_decoder *d, uint32_t bucket, const uint8_t *bytes, size_t size,
+                                   const char *topic, nj_error *err)
 {
     if (__atomic_fetch_add(&d->n_schemas, 1, __ATOMIC_RELAXED) >= d->conf.max_schemas) {
         __atomic_fetch_sub(&d->n_schemas, 1, __ATOMIC_RELAXED);
-        nj_fail(err, "more than %lld different schemas in one run ([decode] max_schemas)", (long long)d->conf.max_schemas);
+        nj_fail(err, "more than %lld different schemas in one run ([decode] max_schemas)",
+                (long long)d->conf.max_schemas);
         return NULL;
     }
     nj_schema *s = calloc(1, sizeof *s);
@@ -215,7 +226,8 @@ static const nj_schema *add_schema(nj_decoder *d, uint32_t bucket, const uint8_t
     return first;
 }
 
-const nj_schema *nj_decoder_schema(nj_decoder *d, const uint8_t *bytes, size_t size, const char *topic, nj_error *err)
+const nj_schema *nj_decoder_schema(nj_decoder *d, const uint8_t *bytes, size_t size, const char *topic,
+                                   nj_error *err)
 {
     if (size > NJ_SCHEMA_BYTES) {
         nj_fail(err, "the schema has %zu bytes, more than %d", size, NJ_SCHEMA_BYTES);
@@ -236,13 +248,15 @@ static const nj_id *known_id(const nj_decoder *d, uint32_t id)
     return known;
 }
 
-/* Reports what is new in a release of LSST that is later than all built-in ones, when no id came before it. */
+/* Reports what is new in a release of LSST that is later than all built-in ones,
+ * when no id came before it. */
 static void tell_unseen(nj_decoder *d, uint32_t id, const nj_schema *schema)
 {
     nj_error err;
     size_t size;
     uint32_t newest = nj_schema_newest_builtin();
-    const char *text = id > newest && schema->map->facts.builtin_schemas ? nj_schema_builtin(newest, &size) : NULL;
+    const char *text =
+        id > newest && schema->map->facts.builtin_schemas ? nj_schema_builtin(newest, &size) : NULL;
     const nj_schema *known = text ? nj_decoder_schema(d, (const uint8_t *)text, size, NULL, &err) : NULL;
     if (known) nj_schema_tell_change(id, known, schema);
 }
@@ -272,8 +286,8 @@ static const nj_id *add_id(nj_decoder *d, uint32_t id, const nj_schema *schema, 
     return first ? first : entry;
 }
 
-/* The survey whose ids the built-in layouts have, when something apart from the id says that these packets are its; else NULL. Ids
- * of other streams mean something else. */
+/* The survey whose ids the built-in layouts have, when something apart from the id says that these packets
+ * are its; else NULL. Ids of other streams mean something else. */
 static const nj_map *map_of_builtin(const nj_decoder *d, const char *topic)
 {
     for (uint32_t m = 0; m < d->n_maps; m++) {
@@ -288,7 +302,8 @@ static const nj_map *map_of_builtin(const nj_decoder *d, const char *topic)
 }
 
 /* The schema text of an id, to be freed; *keep: worth the cache on disk. NULL with err. */
-static char *text_of_id(const nj_decoder *d, uint32_t id, const char *topic, size_t *size, bool *keep, nj_error *err)
+static char *text_of_id(const nj_decoder *d, uint32_t id, const char *topic, size_t *size, bool *keep,
+                        nj_error *err)
 {
     size_t n = 0;
     const char *builtin = nj_registry_allows_builtin(d->registry) ? nj_schema_builtin(id, &n) : NULL;
@@ -300,11 +315,12 @@ static char *text_of_id(const nj_decoder *d, uint32_t id, const char *topic, siz
     if (text || !builtin) return text;
     if (lsst && (text = strdup(builtin))) {
         *size = n;
-        nj_log(NJ_LOG_WARN, "%s; read by the built-in layout of LSST's release %u.%u", err->text, id / 100, id % 100);
+        nj_log(NJ_LOG_WARN, "%s; read by the built-in layout of LSST's release %u.%u", err->text, id / 100,
+               id % 100);
     } else if (!lsst) {
         nj_error first = *err;
-        nj_fail(err, "%.600s; with --survey lsst it would be LSST's release %u.%u, which is built in", first.text, id / 100,
-                id % 100);
+        nj_fail(err, "%.600s; with --survey lsst it would be LSST's release %u.%u, which is built in",
+                first.text, id / 100, id % 100);
     }
     return text;
 }
@@ -345,7 +361,8 @@ const nj_schema *nj_decoder_by_guid(nj_decoder *d, const uint8_t guid[16], const
     char name[40];
     size_t size, at = 0;
     for (int i = 0; i < 16; i++)
-        at += (size_t)snprintf(name + at, sizeof name - at, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", guid[i]);
+        at += (size_t)snprintf(name + at, sizeof name - at, "%s%02x",
+                               i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", guid[i]);
     char *text = nj_registry_get(d->registry, name, true, &size, err);
     if (!text) return NULL;
     const nj_schema *schema = nj_decoder_schema(d, (const uint8_t *)text, size, topic, err);
@@ -394,7 +411,7 @@ const nj_plan *nj_decoder_plan(const nj_schema *schema, const nj_layout *layout,
     return known;
 }
 
-/* --- the decoder ----------------------------------------------------------------------------------------------- */
+/* ---- the decoder ----------------------------------------------------------------------------- */
 
 static int read_bare_schema(nj_decoder *d, nj_error *err)
 {
@@ -457,7 +474,7 @@ void nj_decoder_free(nj_decoder *d)
     free(d);
 }
 
-/* --- what a schema offers ---------------------------------------------------------------------------------------- */
+/* ---- what a schema offers -------------------------------------------------------------------- */
 
 const nj_survey_facts *nj_decoder_facts(const nj_decoder *d, uint32_t k, const char **survey)
 {
@@ -498,13 +515,15 @@ int nj_schema_offer(const nj_schema *schema, const char *path, nj_offer *offer, 
             char full[512];
             nj_path found;
             const char *front = m->shape == NJ_SERIES ? schema->map->group[m->group].part[part] : "";
-            snprintf(full, sizeof full, "%s%s%s", front, *front ? "." : "", m->part[part].alternative[i].path);
+            snprintf(full, sizeof full, "%s%s%s", front, *front ? "." : "",
+                     m->part[part].alternative[i].path);
             if (!nj_tree_find(&schema->tree, full, &found)) return 0;
         }
     return -1;
 }
 
-int nj_offer_for_graph(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit, bool *in_map)
+int nj_offer_for_graph(const void *schema, const char *path, nj_type *type, nj_shape *shape,
+                       const char **unit, bool *in_map)
 {
     nj_offer o = { 0 };
     int rc = nj_schema_offer(schema, path, &o, in_map);

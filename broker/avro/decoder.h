@@ -64,11 +64,13 @@ struct nj_decoder {
 };
 
 /* The schema of these bytes, parsed at the first call. NULL with the reason: refused, or too many schemas. */
-const nj_schema *nj_decoder_schema(nj_decoder *decoder, const uint8_t *bytes, size_t size, const char *topic, nj_error *err);
+const nj_schema *nj_decoder_schema(nj_decoder *decoder, const uint8_t *bytes, size_t size, const char *topic,
+                                   nj_error *err);
 /* The schema of an id of the registry; may wait for its answer. NULL with the reason. */
 const nj_schema *nj_decoder_by_id(nj_decoder *decoder, uint32_t id, const char *topic, nj_error *err);
 /* The same for a GUID. */
-const nj_schema *nj_decoder_by_guid(nj_decoder *decoder, const uint8_t guid[16], const char *topic, nj_error *err);
+const nj_schema *nj_decoder_by_guid(nj_decoder *decoder, const uint8_t guid[16], const char *topic,
+                                    nj_error *err);
 /* Warns, field by field, how a schema differs from the one before. */
 void nj_schema_tell_change(uint32_t id, const nj_schema *before, const nj_schema *now);
 /* The plan for a layout, compiled at the first call; the layout must live as long as the decoder. */

@@ -26,7 +26,8 @@ typedef struct reader {
 
 static int bad(reader *r, const char *what, const char *word)
 {
-    return nj_fail(r->err, "%s:%d: %s%s%s%s", r->where, r->line, what, word ? " '" : "", word ? word : "", word ? "'" : "");
+    return nj_fail(r->err, "%s:%d: %s%s%s%s", r->where, r->line, what, word ? " '" : "", word ? word : "",
+                   word ? "'" : "");
 }
 
 /* Words, "texts" and {lists} (one token each, without their marks); # starts a comment. */
@@ -144,10 +145,12 @@ static int take_choice(reader *r, nj_choice *choice)
     if (take(r, "-")) return 0; /* this part has no such field */
     do {
         nj_source_path *a = &choice->alternative[choice->n];
-        if (choice->n == NJ_MAP_ALTERNATIVES) return bad(r, "more alternatives than the map format allows", NULL);
+        if (choice->n == NJ_MAP_ALTERNATIVES)
+            return bad(r, "more alternatives than the map format allows", NULL);
         if (r->at + 1 < r->n && r->token[r->at].quoted) a->prefix = r->token[r->at++].text;
         if (!is_path(peek(r)))
-            return bad(r, "a path is missing; found", r->at < r->n ? r->token[r->at].text : "the end of the line");
+            return bad(r, "a path is missing; found",
+                       r->at < r->n ? r->token[r->at].text : "the end of the line");
         a->path = r->token[r->at++].text;
         choice->n++;
     } while (take(r, "|"));
@@ -165,7 +168,8 @@ static int take_source(reader *r, nj_map_column *c, uint32_t n_parts)
         if (n == n_parts) return bad(r, "more '+' than the series has parts:", c->name);
         if (take_choice(r, &c->part[n++])) return -1;
     } while (take(r, "+"));
-    if (n != 1 && n != n_parts) return bad(r, "say it once for all parts of the series or once for each:", c->name);
+    if (n != 1 && n != n_parts)
+        return bad(r, "say it once for all parts of the series or once for each:", c->name);
     for (uint32_t i = n; i < n_parts; i++) c->part[i] = c->part[0];
     return take_change(r, &c->change);
 }
@@ -175,9 +179,8 @@ static int type_of(const char *text, nj_map_column *c)
     static const struct {
         const char *name;
         nj_type type;
-    } types[] = {
-        { "u8", NJ_U8 }, { "i32", NJ_I32 }, { "i64", NJ_I64 }, { "f32", NJ_F32 }, { "f64", NJ_F64 }, { "str", NJ_STR }
-    };
+    } types[] = { { "u8", NJ_U8 },   { "i32", NJ_I32 }, { "i64", NJ_I64 },
+                  { "f32", NJ_F32 }, { "f64", NJ_F64 }, { "str", NJ_STR } };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (!strcmp(text, types[i].name)) {
             c->type = types[i].type;
@@ -189,19 +192,22 @@ static int type_of(const char *text, nj_map_column *c)
     return 0;
 }
 
-/* name |= path | path: more alternatives, behind those that are there; of a series in each part that has the column */
+/* name |= path | path: more alternatives, behind those that are there;
+ * of a series in each part that has the column */
 static int add_alternatives(reader *r)
 {
     nj_map_column *c = (nj_map_column *)(uintptr_t)nj_map_find(r->map, r->token[0].text);
     nj_choice more = { .n = 0 };
-    if (!c || c->constant) return bad(r, "'|=' wants a column with paths; there is no such", r->token[0].text);
+    if (!c || c->constant)
+        return bad(r, "'|=' wants a column with paths; there is no such", r->token[0].text);
     r->at = 2;
     if (take_choice(r, &more)) return -1;
     if (r->at < r->n) return bad(r, "not known here:", r->token[r->at].text);
     for (uint32_t part = 0; part < NJ_MAP_PARTS; part++) {
         nj_choice *choice = &c->part[part];
         if (!choice->n) continue;
-        if (choice->n + more.n > NJ_MAP_ALTERNATIVES) return bad(r, "more alternatives than the map format allows", NULL);
+        if (choice->n + more.n > NJ_MAP_ALTERNATIVES)
+            return bad(r, "more alternatives than the map format allows", NULL);
         for (uint32_t i = 0; i < more.n; i++) choice->alternative[choice->n++] = more.alternative[i];
     }
     return 0;
@@ -230,7 +236,8 @@ static int read_column(reader *r)
     const char *dot = strchr(c.name, '.');
     uint32_t n_parts = 1;
     for (uint32_t g = 0; dot && g < m->n_groups; g++) {
-        if (strncmp(m->group[g].name, c.name, (size_t)(dot - c.name)) || m->group[g].name[dot - c.name]) continue;
+        if (strncmp(m->group[g].name, c.name, (size_t)(dot - c.name)) || m->group[g].name[dot - c.name])
+            continue;
         c.group = (uint8_t)g;
         c.shape = NJ_SERIES;
         n_parts = m->group[g].n_parts;
@@ -245,7 +252,8 @@ static int read_column(reader *r)
 static int read_series(reader *r)
 {
     nj_map *m = r->map;
-    if (r->n < 4 || m->n_groups == MAX_GROUPS) return bad(r, "no 'series name = part + part', or too many of them", NULL);
+    if (r->n < 4 || m->n_groups == MAX_GROUPS)
+        return bad(r, "no 'series name = part + part', or too many of them", NULL);
     nj_map_group g = { .name = r->token[1].text };
     for (uint32_t i = 0; i < m->n_groups; i++)
         if (!strcmp(m->group[i].name, g.name)) return bad(r, "this series stands twice:", g.name);
@@ -280,11 +288,13 @@ static int read_match(reader *r)
 
 enum { TAI_MINUS_UTC_S = 37 }; /* since 2017 */
 
-/* time utc|tai start|mid|end SECONDS: the scale of jd, which moment of an exposure it is, and how long one lasts */
+/* time utc|tai start|mid|end SECONDS: the scale of jd, which moment of an exposure it is,
+ * and how long one lasts */
 static int read_time(reader *r)
 {
     static const char *const scale[] = { "utc", "tai" }, *const ref[] = { "start", "mid", "end" };
-    static const char *const said[] = { "UTC", "TAI" }, *const moment[] = { "start of exposure", "mid-exposure",
+    static const char *const said[] = { "UTC", "TAI" }, *const moment[] = { "start of exposure",
+                                                                            "mid-exposure",
                                                                             "end of exposure" };
     static const double part[] = { 1, 0.5, 0 };
     nj_survey_facts *f = &r->map->facts;
@@ -295,7 +305,8 @@ static int read_time(reader *r)
     double seconds = strtod(r->token[3].text, &end);
     if (s == 2) return bad(r, "the scale of time is utc or tai, not", r->token[1].text);
     if (k == 3) return bad(r, "jd is start, mid or end of an exposure, not", r->token[2].text);
-    if (*end || !(seconds >= 0 && seconds <= 86400)) return bad(r, "an exposure lasts 0 to 86400 s, not", r->token[3].text);
+    if (*end || !(seconds >= 0 && seconds <= 86400))
+        return bad(r, "an exposure lasts 0 to 86400 s, not", r->token[3].text);
     f->has_time = true;
     f->exposure_end_s = part[k] * seconds - (s == 1 ? TAI_MINUS_UTC_S : 0);
     f->scale = said[s];
@@ -312,7 +323,8 @@ static int read_public(reader *r)
     for (uint32_t i = 1; i < r->n; i++) {
         char *end;
         f->programs[f->n_programs++] = strtoll(r->token[i].text, &end, 10);
-        if (end == r->token[i].text || *end) return bad(r, "the number of a programme is not", r->token[i].text);
+        if (end == r->token[i].text || *end)
+            return bad(r, "the number of a programme is not", r->token[i].text);
     }
     return 0;
 }
@@ -323,8 +335,10 @@ static int read_fact(reader *r)
     const char *first = r->token[0].text;
     for (uint32_t i = 1; i < r->n; i++)
         if (strchr(r->token[i].text, '=')) return 1;
-    if (!strcmp(first, "time")) return r->n == 4 ? read_time(r) : bad(r, "time SCALE REF SECONDS has three words", NULL);
-    if (!strcmp(first, "public")) return r->n > 1 ? read_public(r) : bad(r, "public names no programme", NULL);
+    if (!strcmp(first, "time"))
+        return r->n == 4 ? read_time(r) : bad(r, "time SCALE REF SECONDS has three words", NULL);
+    if (!strcmp(first, "public"))
+        return r->n > 1 ? read_public(r) : bad(r, "public names no programme", NULL);
     if (strcmp(first, "schemas")) return 1;
     if (r->n != 2 || strcmp(r->token[1].text, "builtin")) return bad(r, "schemas can only be builtin", NULL);
     r->map->facts.builtin_schemas = true;
@@ -339,7 +353,8 @@ static int read_line(reader *r)
         r->begun = true;
         return 0;
     }
-    if (!strcmp(first, "survey") && r->n == 2 && !r->amends) { /* with more words it is the column of this name */
+    if (!strcmp(first, "survey") && r->n == 2 && !r->amends) { /* with more words it is the column
+                                                                * of this name */
         r->map->survey = r->token[1].text;
         return 0;
     }

@@ -1,5 +1,5 @@
-/* map.h - survey maps: which canonical column is which path of a survey's packets (schemas/README.md has the format).
- * Read-only once read. */
+/* map.h - survey maps: which canonical column is which path of a survey's packets (schemas/README.md has the
+ * format). Read-only once read. */
 #ifndef NJ_AVRO_MAP_H
 #define NJ_AVRO_MAP_H
 
@@ -37,8 +37,8 @@ typedef struct nj_source_path {
     const char *path;
 } nj_source_path;
 
-/* The alternatives of one column (of one part of its series): the first that the schema has; for scalars the first
- * that also has an answer. */
+/* The alternatives of one column (of one part of its series): the first that the schema has; for scalars the
+ * first that also has an answer. */
 typedef struct nj_choice {
     nj_source_path alternative[NJ_MAP_ALTERNATIVES];
     uint32_t n;
@@ -50,7 +50,8 @@ typedef struct nj_map_column {
     nj_shape shape;
     uint8_t group;                /* of a series: index in nj_map.group */
     const char *constant;         /* the same in every row; NULL = from the packet */
-    nj_choice part[NJ_MAP_PARTS]; /* scalars and images: part[0]; series: one per part of the group, relative to it */
+    nj_choice part[NJ_MAP_PARTS]; /* scalars and images: part[0]; series:
+                                   * one per part of the group, relative to it */
     nj_change change;
     int line;
 } nj_map_column;
@@ -73,8 +74,10 @@ enum { NJ_PUBLIC_PROGRAMS = 8 };
 typedef struct nj_survey_facts {
     bool has_time;                        /* time SCALE REF SECONDS: what jd is */
     double exposure_end_s;                /* jd + so many seconds = end of the exposure, UTC */
-    const char *scale, *moment;           /* "UTC", "start of exposure": for people; NULL = the map does not say */
-    int64_t programs[NJ_PUBLIC_PROGRAMS]; /* public ID...: values of programid that anybody may see; of others only with leave */
+    const char *scale, *moment;           /* "UTC", "start of exposure": for people;
+                                           * NULL = the map does not say */
+    int64_t programs[NJ_PUBLIC_PROGRAMS]; /* public ID...: values of programid that anybody may see;
+                                           * of others only with leave */
     uint32_t n_programs;                  /* 0 = all are public */
     bool builtin_schemas;                 /* schemas builtin: ids are those of the layouts in the binary */
 } nj_survey_facts;

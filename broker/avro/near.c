@@ -30,7 +30,9 @@ static void add(walk *w, uint32_t node, const char *path, int depth)
             if (w->tree->node[w->tree->child[at->first + k].node].kind != NJ_K_NULL)
                 add(w, w->tree->child[at->first + k].node, path, depth + 1);
         break;
-    case NJ_K_ARRAY: add(w, w->tree->child[at->first].node, nj_arena_printf(w->arena, "%s[]", path), depth + 1); break;
+    case NJ_K_ARRAY:
+        add(w, w->tree->child[at->first].node, nj_arena_printf(w->arena, "%s[]", path), depth + 1);
+        break;
     case NJ_K_MAP: break; /* its keys are not in the schema */
     default: w->path[w->n++] = path;
     }
@@ -39,7 +41,9 @@ static void add(walk *w, uint32_t node, const char *path, int depth)
 bool nj_schema_nearest(const nj_schema *schema, const char *path, char *near, size_t size)
 {
     nj_arena arena = { 0 };
-    walk w = { .tree = &schema->tree, .arena = &arena, .path = nj_arena_alloc(&arena, MOST_PATHS * sizeof *w.path) };
+    walk w = { .tree = &schema->tree,
+               .arena = &arena,
+               .path = nj_arena_alloc(&arena, MOST_PATHS * sizeof *w.path) };
     if (w.path) add(&w, schema->tree.root, "packet", 0);
     const char *found = nj_nearest(path, w.path, w.n);
     if (found) snprintf(near, size, "%s", found);

@@ -59,7 +59,8 @@ static int skip_leaf(nj_compiler *c, const nj_node *node, uint8_t tag)
     case NJ_K_BOOLEAN: return emit_skip(c, opt ? NJ_OP_OPT_FIXED : NJ_OP_FIXED, tag, 1);
     case NJ_K_FLOAT: return emit_skip(c, opt ? NJ_OP_OPT_FIXED : NJ_OP_FIXED, tag, 4);
     case NJ_K_DOUBLE: return emit_skip(c, opt ? NJ_OP_OPT_FIXED : NJ_OP_FIXED, tag, 8);
-    case NJ_K_FIXED: return node->size ? emit_skip(c, opt ? NJ_OP_OPT_FIXED : NJ_OP_FIXED, tag, node->size) : 0;
+    case NJ_K_FIXED:
+        return node->size ? emit_skip(c, opt ? NJ_OP_OPT_FIXED : NJ_OP_FIXED, tag, node->size) : 0;
     case NJ_K_INT:
     case NJ_K_LONG:
     case NJ_K_ENUM: return emit_skip(c, opt ? NJ_OP_OPT_VARINT : NJ_OP_VARINT, tag, 0);
@@ -97,7 +98,8 @@ static bool is_leaf(const nj_node *node)
 }
 
 /* The wanted leaves that lie behind one child: *sub is NULL with *n = 0 when there are none. -1 with err. */
-static int narrow(nj_compiler *c, const uint32_t *set, uint32_t n, uint32_t step, uint32_t child, uint32_t **sub, uint32_t *n_out)
+static int narrow(nj_compiler *c, const uint32_t *set, uint32_t n, uint32_t step, uint32_t child,
+                  uint32_t **sub, uint32_t *n_out)
 {
     uint32_t *out = NULL;
     *sub = NULL;
@@ -105,7 +107,8 @@ static int narrow(nj_compiler *c, const uint32_t *set, uint32_t n, uint32_t step
     for (uint32_t i = 0; i < n; i++) {
         const nj_path *path = &c->want[set[i]].path;
         if (path->n <= step || path->step[step] != child) continue;
-        if (!out && !(out = nj_arena_alloc(&c->scratch, n * sizeof *out))) return nj_fail(c->err, "out of memory");
+        if (!out && !(out = nj_arena_alloc(&c->scratch, n * sizeof *out)))
+            return nj_fail(c->err, "out of memory");
         out[(*n_out)++] = set[i];
     }
     *sub = out;
@@ -142,9 +145,10 @@ static int compile_union(nj_compiler *c, uint32_t at, const uint32_t *set, uint3
     if (node.n == 2) { /* null and a leaf: one step */
         uint32_t other = c->tree->node[branch[0].node].kind == NJ_K_NULL;
         const nj_node *leaf = &c->tree->node[branch[other].node];
-        if (c->tree->node[branch[!other].node].kind == NJ_K_NULL && is_leaf(leaf) && leaf->kind != NJ_K_NULL &&
-            !(leaf->kind == NJ_K_FIXED && leaf->size == 0))
-            return n ? read_leaf(c, branch[other].node, set, n, (uint8_t)(2 * other)) : skip_leaf(c, leaf, (uint8_t)(2 * other));
+        if (c->tree->node[branch[!other].node].kind == NJ_K_NULL && is_leaf(leaf) &&
+            leaf->kind != NJ_K_NULL && !(leaf->kind == NJ_K_FIXED && leaf->size == 0))
+            return n ? read_leaf(c, branch[other].node, set, n, (uint8_t)(2 * other))
+                     : skip_leaf(c, leaf, (uint8_t)(2 * other));
     }
     nj_op *op = emit(c, NJ_OP_UNION);
     if (!op) return -1;
@@ -172,10 +176,13 @@ static int note_groups(nj_compiler *c, uint32_t self, const uint32_t *set, uint3
     for (uint32_t i = 0; i < n; i++) {
         const nj_want_leaf *w = &c->want[set[i]];
         bool known = false;
-        for (uint32_t k = 2 * p->op[self].a; k < c->n_array_groups; k += 2) known |= p->array_group[k] == w->group;
+        for (uint32_t k = 2 * p->op[self].a; k < c->n_array_groups; k += 2)
+            known |= p->array_group[k] == w->group;
         if (known) continue;
         for (int k = 0; k < 2; k++) {
-            if (nj_compiler_grow(c, &p->array_group, c->n_array_groups, &c->cap_array_groups, sizeof *p->array_group)) return -1;
+            if (nj_compiler_grow(c, &p->array_group, c->n_array_groups, &c->cap_array_groups,
+                                 sizeof *p->array_group))
+                return -1;
             p->array_group[c->n_array_groups++] = k ? w->part : w->group;
         }
         p->op[self].n++;
@@ -184,7 +191,8 @@ static int note_groups(nj_compiler *c, uint32_t self, const uint32_t *set, uint3
 }
 
 /* The values of a map: one body for keys that are skipped, one for each key that is read. */
-static int compile_values(nj_compiler *c, uint32_t self, uint32_t value, const uint32_t *set, uint32_t n, uint32_t step)
+static int compile_values(nj_compiler *c, uint32_t self, uint32_t value, const uint32_t *set, uint32_t n,
+                          uint32_t step)
 {
     nj_plan *p = c->plan;
     uint32_t first = c->n_map_keys;
@@ -201,7 +209,8 @@ static int compile_values(nj_compiler *c, uint32_t self, uint32_t value, const u
         if (nj_compiler_grow(c, &p->map_key, c->n_map_keys, &c->cap_map_keys, sizeof *p->map_key)) return -1;
         for (uint32_t m = i; m < n; m++) {
             const nj_path *other = &c->want[set[m]].path;
-            if (other->key_size == path->key_size && !memcmp(other->key, path->key, path->key_size)) same[n_same++] = set[m];
+            if (other->key_size == path->key_size && !memcmp(other->key, path->key, path->key_size))
+                same[n_same++] = set[m];
         }
         c->straight = p->n_ops;
         p->map_key[c->n_map_keys++] = (nj_map_key){ path->key, path->key_size, p->n_ops };
@@ -257,15 +266,19 @@ static int call_body(nj_compiler *c, uint32_t at)
 static int compile(nj_compiler *c, uint32_t at, const uint32_t *set, uint32_t n, uint32_t step)
 {
     const nj_node *node = &c->tree->node[at];
-    if (++c->n_steps > MAX_STEPS) return nj_fail(c->err, "the schema expands to more than %d fields", MAX_STEPS);
-    if (is_leaf(node)) return n && node->kind != NJ_K_NULL ? read_leaf(c, at, set, n, NJ_NO_TAG) : skip_leaf(c, node, NJ_NO_TAG);
+    if (++c->n_steps > MAX_STEPS)
+        return nj_fail(c->err, "the schema expands to more than %d fields", MAX_STEPS);
+    if (is_leaf(node))
+        return n && node->kind != NJ_K_NULL ? read_leaf(c, at, set, n, NJ_NO_TAG)
+                                            : skip_leaf(c, node, NJ_NO_TAG);
     if (node->kind == NJ_K_UNION) return compile_union(c, at, set, n, step);
     if (c->open[at] && n == 0) return call_body(c, at);
     if (c->nesting == c->args->max_depth) return emit(c, NJ_OP_TOO_DEEP) ? 0 : -1;
     uint8_t was_open = c->open[at];
     c->open[at] = 1;
     c->nesting++;
-    int rc = node->kind == NJ_K_RECORD ? compile_record(c, at, set, n, step) : compile_items(c, at, set, n, step);
+    int rc =
+        node->kind == NJ_K_RECORD ? compile_record(c, at, set, n, step) : compile_items(c, at, set, n, step);
     c->nesting--;
     c->open[at] = was_open;
     return rc;
@@ -283,7 +296,8 @@ static int compile_all(nj_compiler *c)
     for (uint32_t i = 0; i < c->n_called; i++) { /* grows while bodies call further ones */
         uint32_t at = c->called[i];
         c->body[at] = c->straight = p->n_ops;
-        snprintf(c->trail, sizeof c->trail, "(%.200s)", c->tree->node[at].name ? c->tree->node[at].name : "recursive type");
+        snprintf(c->trail, sizeof c->trail, "(%.200s)",
+                 c->tree->node[at].name ? c->tree->node[at].name : "recursive type");
         if (compile(c, at, NULL, 0, 0) || !emit(c, NJ_OP_END)) return -1;
         c->trail[0] = 0;
     }
@@ -306,7 +320,8 @@ static int list_presets(nj_compiler *c)
     return 0;
 }
 
-/* Do the arrays of a group stand in the packet in the map's order, with the single elements last in the map? */
+/* Do the arrays of a group stand in the packet in the map's order,
+ * with the single elements last in the map? */
 static void check_order(nj_plan *p)
 {
     for (uint32_t g = 0; g < p->n_groups; g++) {

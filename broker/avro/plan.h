@@ -1,4 +1,5 @@
-/* plan.h - a writer schema and a layout, compiled to a flat list of read and skip steps. Read-only once compiled. */
+/* plan.h - a writer schema and a layout, compiled to a flat list of read and skip steps.
+ * Read-only once compiled. */
 #ifndef NJ_AVRO_PLAN_H
 #define NJ_AVRO_PLAN_H
 
@@ -15,12 +16,15 @@ typedef enum nj_code {
     NJ_OP_OPT_FIXED,  /* skip n unions of null and a bytes; tag = index byte of the branch that is not null */
     NJ_OP_OPT_VARINT, /* the same for numbers */
     NJ_OP_OPT_STRING,
-    NJ_OP_READ,      /* one value (wire) into targets a .. a + n; tag = as above, NJ_NO_TAG = no union around it */
-    NJ_OP_FLOAT_F32, /* READ for one plain target: wire and column, the union included; by far the most frequent */
+    NJ_OP_READ,      /* one value (wire) into targets a .. a + n;
+                      * tag = as above, NJ_NO_TAG = no union around it */
+    NJ_OP_FLOAT_F32, /* READ for one plain target: wire and column, the union included;
+                      * by far the most frequent */
     NJ_OP_FLOAT_F64,
     NJ_OP_DOUBLE_F64,
     NJ_OP_UNION, /* n branches; bodies start at jump[a ...]; goes on at b */
-    NJ_OP_ARRAY, /* body follows, goes on at b; n groups in array_group[a ...]; tag 1: elements may stay unread */
+    NJ_OP_ARRAY, /* body follows, goes on at b; n groups in array_group[a ...];
+                  * tag 1: elements may stay unread */
     NJ_OP_MAP,   /* the body for skipped values follows, the plan continues at b; n keys in map_key[a ...] */
     NJ_OP_CALL,  /* body at a (a recursive type) */
     NJ_OP_TOO_DEEP
@@ -74,7 +78,8 @@ typedef struct nj_plan_group {
     uint32_t n_columns;
     uint32_t n_parts, n_single;
     bool array[NJ_MAP_PARTS]; /* part p is an array of the packet; else one element from slots */
-    uint32_t *slot;           /* [part * layout->n_packet + k]: where a part of column k comes from; NJ_NO_SLOT = no answer */
+    uint32_t *slot;           /* [part * layout->n_packet + k]: where a part of column k comes from;
+                               * NJ_NO_SLOT = no answer */
     double *missing;          /* [k] value of a part without the field ("? A : B" gives B); NaN = no answer */
     bool in_order;            /* arrays stand in the packet as in the map, single elements after them */
 } nj_plan_group;
@@ -127,7 +132,8 @@ typedef struct nj_plan_args {
 nj_plan *nj_plan_new(const nj_plan_args *args, nj_error *err);
 void nj_plan_free(nj_plan *plan);
 
-/* What a column of this path holds under this schema: every value that any branch of a union has there. -1: none. */
+/* What a column of this path holds under this schema: every value that any branch of a union has there.
+ * -1: none. */
 int nj_plan_offer(const nj_tree *tree, const char *path, nj_offer *offer);
 
 #endif

@@ -17,8 +17,8 @@ static const char long_number[] = "a number of more than 10 bytes";
 static const char no_branch[] = "the union has no branch of this index";
 static const char bad_length[] = "a negative length";
 
-static __attribute__((cold, noinline)) const uint8_t *bad(nj_datum_reader *r, const nj_op *op, uint32_t i, const uint8_t *p,
-                                                          const char *reason)
+static __attribute__((cold, noinline)) const uint8_t *bad(nj_datum_reader *r, const nj_op *op, uint32_t i,
+                                                          const uint8_t *p, const char *reason)
 {
     r->reason = reason;
     r->field = r->plan->where[op->where + i];
@@ -54,7 +54,8 @@ static inline const uint8_t *skip_number(nj_datum_reader *r, const uint8_t *p)
 {
 #if defined __SSE2__ /* without a loop, whose length no branch predictor guesses */
     if (r->end - p >= 16) {
-        unsigned last = ~(unsigned)_mm_movemask_epi8(_mm_loadu_si128((const __m128i *)(const void *)p)) & 0x3ff;
+        unsigned last =
+            ~(unsigned)_mm_movemask_epi8(_mm_loadu_si128((const __m128i *)(const void *)p)) & 0x3ff;
         if (last) return p + __builtin_ctz(last) + 1;
         r->reason = long_number;
         return NULL;
@@ -87,14 +88,16 @@ static inline const uint8_t *length(nj_datum_reader *r, const uint8_t *p, size_t
     return p;
 }
 
-/* --- series --------------------------------------------------------------------------------------------------- */
+/* ---- series ---------------------------------------------------------------------------------- */
 
 /* The items of one block of an array. */
 static const uint8_t *items(nj_datum_reader *r, const nj_op *op, const uint8_t *p, uint64_t n)
 {
     const uint16_t *group = op->n ? &r->plan->array_group[2 * op->a] : NULL;
     for (uint32_t k = 0; k < op->n; k++)
-        if (nj_datum_reserve(r, group[2 * k], r->index[NJ_AT_GROUP + group[2 * k]] + n + r->plan->group[group[2 * k]].n_single)) {
+        if (nj_datum_reserve(r, group[2 * k],
+                             r->index[NJ_AT_GROUP + group[2 * k]] + n +
+                                 r->plan->group[group[2 * k]].n_single)) {
             r->reason = NULL;
             return NULL;
         }
@@ -112,7 +115,8 @@ static const uint8_t *items(nj_datum_reader *r, const nj_op *op, const uint8_t *
 static const nj_op *body_of(const nj_plan *plan, const nj_op *op, const uint8_t *key, size_t size)
 {
     for (uint32_t k = op->a; k < op->a + op->n; k++)
-        if (plan->map_key[k].size == size && !memcmp(plan->map_key[k].key, key, size)) return plan->op + plan->map_key[k].body;
+        if (plan->map_key[k].size == size && !memcmp(plan->map_key[k].key, key, size))
+            return plan->op + plan->map_key[k].body;
     return op + 1;
 }
 
@@ -131,11 +135,13 @@ static const uint8_t *blocks(nj_datum_reader *r, const nj_op *op, const uint8_t 
         if (n < 0) {
             n = n == INT64_MIN ? INT64_MAX : -n;
             if (!(p = number(r, p, &bytes))) return bad(r, op, 0, at, r->reason);
-            if (bytes < 0 || bytes > r->end - p) return bad(r, op, 0, at, "a block of items with an impossible size");
+            if (bytes < 0 || bytes > r->end - p)
+                return bad(r, op, 0, at, "a block of items with an impossible size");
         }
         total += (uint64_t)n;
         if (total > r->max_items) {
-            snprintf(r->detail, sizeof r->detail, "announces %llu items, more than the limit of %u ([decode] max_items)",
+            snprintf(r->detail, sizeof r->detail,
+                     "announces %llu items, more than the limit of %u ([decode] max_items)",
                      (unsigned long long)total, r->max_items);
             return bad(r, op, 0, at, r->detail);
         }
@@ -153,7 +159,8 @@ static const uint8_t *blocks(nj_datum_reader *r, const nj_op *op, const uint8_t 
             }
         }
         if (!p) return NULL;
-        if (bytes >= 0 && p != from + bytes) return bad(r, op, 0, from, "a block of items that does not end where it says");
+        if (bytes >= 0 && p != from + bytes)
+            return bad(r, op, 0, from, "a block of items that does not end where it says");
     }
     for (uint32_t k = 0; op->code == NJ_OP_ARRAY && k < op->n; k++) {
         const uint16_t *pair = &r->plan->array_group[2 * (op->a + k)];
@@ -163,7 +170,7 @@ static const uint8_t *blocks(nj_datum_reader *r, const nj_op *op, const uint8_t 
     return p;
 }
 
-/* --- values --------------------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static inline void store_real(nj_datum_reader *r, const nj_op *op, double v)
 {
@@ -202,12 +209,15 @@ static void tell_text(const nj_datum_reader *r, const nj_op *op, bool stored, co
 {
     static int said;
     if (__builtin_expect(!stored, 0))
-        nj_log_limited(&said, 10, NJ_LOG_WARN, "%s: the text '%.*s' is no number; the column has no answer there",
+        nj_log_limited(&said, 10, NJ_LOG_WARN,
+                       "%s: the text '%.*s' is no number; the column has no answer there",
                        r->plan->where[op->where], (int)(n < 40 ? n : 40), (const char *)text);
 }
 
-/* Texts in memory end at their NUL. One inside is kept in another form, which outputs show as \x00; NULL = no memory. */
-static __attribute__((cold, noinline)) const uint8_t *keep_nuls(nj_datum_reader *r, const uint8_t *text, size_t *n)
+/* Texts in memory end at their NUL. One inside is kept in another form, which outputs show as \x00;
+ * NULL = no memory. */
+static __attribute__((cold, noinline)) const uint8_t *keep_nuls(nj_datum_reader *r, const uint8_t *text,
+                                                                size_t *n)
 {
     uint8_t *copy = nj_arena_alloc(&r->batch->arena, 2 * *n), *to = copy;
     for (size_t i = 0; copy && i < *n; i++) {
@@ -231,7 +241,9 @@ static void store_text(nj_datum_reader *r, const nj_op *op, const uint8_t *text,
         const nj_target *t = &r->plan->target[i];
         char *to = r->base[i] + r->index[t->at] * t->size;
         if (t->stamp)
-            *(nj_stamp *)to = (nj_stamp){ .bytes = text, .size = (uint32_t)n, .state = n ? NJ_STAMP_PACKED : NJ_STAMP_NONE };
+            *(nj_stamp *)to = (nj_stamp){ .bytes = text,
+                                          .size = (uint32_t)n,
+                                          .state = n ? NJ_STAMP_PACKED : NJ_STAMP_NONE };
         else
             tell_text(r, op, nj_put_text(t, to, (const char *)text, n, &r->batch->arena), text, n);
     }
@@ -242,10 +254,12 @@ static const uint8_t *read_number(nj_datum_reader *r, const nj_op *op, const uin
     int64_t v;
     const uint8_t *next = number(r, p, &v);
     if (!next) return bad(r, op, 0, p, r->reason);
-    if (op->wire == NJ_K_INT && (v < INT32_MIN || v > INT32_MAX)) return bad(r, op, 0, p, "an int that does not fit 32 bits");
+    if (op->wire == NJ_K_INT && (v < INT32_MIN || v > INT32_MAX))
+        return bad(r, op, 0, p, "an int that does not fit 32 bits");
     if (op->wire == NJ_K_ENUM) {
         const nj_plan *plan = r->plan;
-        if (v < 0 || v >= (int64_t)plan->tree->node[op->size].n) return bad(r, op, 0, p, "the enum has no symbol of this index");
+        if (v < 0 || v >= (int64_t)plan->tree->node[op->size].n)
+            return bad(r, op, 0, p, "the enum has no symbol of this index");
         const char *symbol = plan->tree->child[plan->tree->node[op->size].first + v].name;
         store_text(r, op, (const uint8_t *)symbol, strlen(symbol));
     } else {
@@ -309,10 +323,10 @@ static inline const uint8_t *read_value(nj_datum_reader *r, const nj_op *op, con
     return bad(r, op, 0, p, truncated);
 }
 
-/* --- skips ---------------------------------------------------------------------------------------------------- */
+/* ---- skips ----------------------------------------------------------------------------------- */
 
-/* n unions of null and `size` bytes. The branch on the tag is meant to be one: predicted, it keeps the chain of
- * addresses short, where a conditional move would wait for every tag byte. */
+/* n unions of null and `size` bytes. The branch on the tag is meant to be one: predicted, it keeps the chain
+ * of addresses short, where a conditional move would wait for every tag byte. */
 static inline const uint8_t *skip_opt(nj_datum_reader *r, const nj_op *op, const uint8_t *p, size_t size)
 {
     uint8_t some = op->tag, none = op->tag ^ 2;
@@ -331,9 +345,11 @@ static inline const uint8_t *skip_opt(nj_datum_reader *r, const nj_op *op, const
     return p;
 }
 
-/* n numbers or strings, each in a union with null or not. Called with constants, so that each sort has its own loop. */
-static inline __attribute__((always_inline)) const uint8_t *skip_many(nj_datum_reader *r, const nj_op *op, const uint8_t *p,
-                                                                      bool opt, bool strings)
+/* n numbers or strings, each in a union with null or not.
+ * Called with constants, so that each sort has its own loop. */
+static inline __attribute__((always_inline)) const uint8_t *skip_many(nj_datum_reader *r, const nj_op *op,
+                                                                      const uint8_t *p, bool opt,
+                                                                      bool strings)
 {
     uint32_t n = op->n;
     uint8_t some = op->tag;
@@ -372,35 +388,36 @@ static const uint8_t *branch(nj_datum_reader *r, const nj_op *op, const uint8_t 
 
 static const uint8_t *call(nj_datum_reader *r, const nj_op *op, const uint8_t *p)
 {
-    if (r->depth == r->max_depth) return bad(r, op, 0, p, "nested deeper than the limit ([decode] max_depth)");
+    if (r->depth == r->max_depth)
+        return bad(r, op, 0, p, "nested deeper than the limit ([decode] max_depth)");
     r->depth++;
     p = nj_datum_run(r, r->plan->op + op->a, p);
     r->depth--;
     return p;
 }
 
-/* A number of fixed size for one column, as it stands. Written out for each pair of types: these steps are most of
- * what a light curve costs. */
-#define FIXED_STEP(wire_type, column_type, no_answer)                                                                            \
-    do {                                                                                                                         \
-        column_type *to = (column_type *)(void *)r->base[op->a] + r->index[op->at];                                              \
-        size_t left = (size_t)(end - p);                                                                                         \
-        if (op->tag != NJ_NO_TAG) {                                                                                              \
-            if (left <= sizeof(wire_type)) return read_short(r, op, p, op + 1);                                                  \
-            if (*p != op->tag) {                                                                                                 \
-                if (*p != (op->tag ^ 2)) return bad(r, op, 0, p, no_branch);                                                     \
-                *to = no_answer;                                                                                                 \
-                p++;                                                                                                             \
-                break;                                                                                                           \
-            }                                                                                                                    \
-            p++;                                                                                                                 \
-        } else if (left < sizeof(wire_type)) {                                                                                   \
-            return bad(r, op, 0, p, truncated);                                                                                  \
-        }                                                                                                                        \
-        wire_type v;                                                                                                             \
-        memcpy(&v, p, sizeof v);                                                                                                 \
-        p += sizeof v;                                                                                                           \
-        *to = (column_type)v;                                                                                                    \
+/* A number of fixed size for one column, as it stands. Written out for each pair of types: these steps are
+ * most of what a light curve costs. */
+#define FIXED_STEP(wire_type, column_type, no_answer)                                                        \
+    do {                                                                                                     \
+        column_type *to = (column_type *)(void *)r->base[op->a] + r->index[op->at];                          \
+        size_t left = (size_t)(end - p);                                                                     \
+        if (op->tag != NJ_NO_TAG) {                                                                          \
+            if (left <= sizeof(wire_type)) return read_short(r, op, p, op + 1);                              \
+            if (*p != op->tag) {                                                                             \
+                if (*p != (op->tag ^ 2)) return bad(r, op, 0, p, no_branch);                                 \
+                *to = no_answer;                                                                             \
+                p++;                                                                                         \
+                break;                                                                                       \
+            }                                                                                                \
+            p++;                                                                                             \
+        } else if (left < sizeof(wire_type)) {                                                               \
+            return bad(r, op, 0, p, truncated);                                                              \
+        }                                                                                                    \
+        wire_type v;                                                                                         \
+        memcpy(&v, p, sizeof v);                                                                             \
+        p += sizeof v;                                                                                       \
+        *to = (column_type)v;                                                                                \
     } while (0)
 
 /* Near the end of the datum a null may still fit where the number would not. */

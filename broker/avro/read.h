@@ -32,7 +32,8 @@ typedef struct nj_datum_reader {
 
 /* Gets the reader and the batch's series ready for rows of this plan. -1 = out of memory. */
 int nj_datum_begin(nj_datum_reader *r, const nj_plan *plan, nj_batch *batch);
-/* Reads one datum that must end at or before end into row batch->n (which is not advanced). Returns where it ended;
+/* Reads one datum that must end at or before end into row batch->n (which is not advanced).
+ * Returns where it ended;
  * NULL: the record is bad (reason, field, at) and the row is as before, or memory is short (reason NULL). */
 const uint8_t *nj_datum_record(nj_datum_reader *r, const uint8_t *datum, const uint8_t *end);
 /* Takes back the row that the last call filled (its datum turned out to be bad). */

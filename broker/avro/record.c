@@ -28,7 +28,8 @@ int nj_datum_reserve(nj_datum_reader *r, uint32_t g, size_t need)
         b->series_cap[column] = more;
     }
     for (uint32_t i = 0; i < r->plan->n_targets; i++)
-        if (r->plan->target[i].at == NJ_AT_GROUP + g) r->base[i] = (char *)b->col[r->plan->target[i].column].data;
+        if (r->plan->target[i].at == NJ_AT_GROUP + g)
+            r->base[i] = (char *)b->col[r->plan->target[i].column].data;
     return 0;
 }
 
@@ -40,7 +41,8 @@ static void finish_picks(nj_datum_reader *r)
         uint32_t k = 0;
         while (k + 1 < pick->n && nj_is_null((nj_type)pick->type, &r->slot[pick->slot + k])) k++;
         size_t size = nj_type_size((nj_type)pick->type);
-        char *data = pick->column == nj_plan_id_column(layout) ? (char *)r->batch->id : (char *)r->batch->col[pick->column].data;
+        char *data = pick->column == nj_plan_id_column(layout) ? (char *)r->batch->id
+                                                               : (char *)r->batch->col[pick->column].data;
         memcpy(data + r->batch->n * size, &r->slot[pick->slot + k], size);
     }
 }
@@ -61,8 +63,8 @@ static int reorder(nj_datum_reader *r, uint32_t g, size_t start, size_t total)
     for (uint32_t k = 0; k < group->n_columns; k++) {
         uint32_t column = group->column[k];
         size_t size = nj_type_size(r->plan->layout->col[column].type);
-        char *data = (char *)r->batch->col[column].data, *copy = nj_arena_alloc(&r->batch->arena, (total + 1) * size),
-             *to = data + start * size;
+        char *data = (char *)r->batch->col[column].data,
+             *copy = nj_arena_alloc(&r->batch->arena, (total + 1) * size), *to = data + start * size;
         if (!copy) return -1;
         memcpy(copy, to, (r->index[NJ_AT_GROUP + g] - start) * size);
         for (uint32_t part = 0; part < group->n_parts; part++) {
@@ -89,15 +91,16 @@ static int finish_group(nj_datum_reader *r, uint32_t g)
     const nj_plan_group *group = &r->plan->group[g];
     const nj_layout *layout = r->plan->layout;
     uint32_t *off = (uint32_t *)r->batch->col[group->column[0]].off;
-    size_t start = off[r->batch->n], *tail = &r->index[NJ_AT_GROUP + g], total = *tail - start + group->n_single;
+    size_t start = off[r->batch->n], *tail = &r->index[NJ_AT_GROUP + g],
+           total = *tail - start + group->n_single;
     if (nj_datum_reserve(r, g, start + total)) return -1;
     for (uint32_t part = 0; part < group->n_parts; part++) {
         uint32_t i = g * NJ_MAP_PARTS + part;
         for (uint32_t k = 0; group->array[part] && r->count[i] && k < group->n_columns; k++) {
             if (group->slot[part * layout->n_packet + k] != NJ_NO_SLOT) continue;
             nj_type type = layout->col[group->column[k]].type;
-            fill_missing(type, (char *)r->batch->col[group->column[k]].data + r->from[i] * nj_type_size(type), r->count[i],
-                         group->missing[k]);
+            fill_missing(type, (char *)r->batch->col[group->column[k]].data + r->from[i] * nj_type_size(type),
+                         r->count[i], group->missing[k]);
         }
     }
     if (!group->in_order) {
@@ -133,7 +136,8 @@ static void finish_constants(nj_datum_reader *r)
             to = b->col[c->column].off[b->n + 1];
         }
         for (; from < to; from++)
-            nj_put_constant((nj_type)c->type, (char *)b->col[c->column].data + from * size, c->text, c->number);
+            nj_put_constant((nj_type)c->type, (char *)b->col[c->column].data + from * size, c->text,
+                            c->number);
     }
 }
 
@@ -146,7 +150,8 @@ const uint8_t *nj_datum_record(nj_datum_reader *r, const uint8_t *datum, const u
     r->reason = r->field = NULL;
     r->at = datum;
     r->index[NJ_AT_ROW] = b->n;
-    for (uint32_t g = 0; g < plan->n_groups; g++) r->index[NJ_AT_GROUP + g] = b->col[plan->group[g].column[0]].off[b->n];
+    for (uint32_t g = 0; g < plan->n_groups; g++)
+        r->index[NJ_AT_GROUP + g] = b->col[plan->group[g].column[0]].off[b->n];
     memset(r->count, 0, plan->n_groups * NJ_MAP_PARTS * sizeof *r->count);
     b->id[b->n] = NJ_NO_I64;
     for (uint32_t i = 0; i < plan->n_preset; i++) nj_datum_preset(r, plan->preset[i]);

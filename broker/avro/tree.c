@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const nj_kind_name[NJ_KINDS] = { "null",   "boolean", "int",  "long",   "float", "double", "bytes",
-                                             "string", "fixed",   "enum", "record", "array", "map",    "union" };
+const char *const nj_kind_name[NJ_KINDS] = { "null",   "boolean", "int",    "long",  "float",
+                                             "double", "bytes",   "string", "fixed", "enum",
+                                             "record", "array",   "map",    "union" };
 
 enum { MAX_TRIES = 2000 };
 
@@ -91,7 +92,8 @@ static const char *space_of(parser *p, const char *full)
 
 static uint32_t find_named(const parser *p, const char *name)
 {
-    for (uint32_t i = p->n_named; i-- > 0;) /* of two definitions the later one: some packets define the same cutout twice */
+    for (uint32_t i = p->n_named; i-- > 0;) /* of two definitions the later one:
+                                             * some packets define the same cutout twice */
         if (!strcmp(p->tree->node[p->named[i]].name, name)) return p->named[i];
     return NJ_NO_NODE;
 }
@@ -121,7 +123,8 @@ static int define(parser *p, uint32_t node, const json_t *json, const char *spac
     char *full = strchr(name, '.') || !*space ? nj_arena_text(&t->arena, name, strlen(name))
                                               : nj_arena_printf(&t->arena, "%s.%s", space, name);
     if (!full) return nj_fail(p->err, "out of memory");
-    if (p->n_named == NJ_SCHEMA_NAMES) return nj_fail(p->err, "the schema defines more than %d names", NJ_SCHEMA_NAMES);
+    if (p->n_named == NJ_SCHEMA_NAMES)
+        return nj_fail(p->err, "the schema defines more than %d names", NJ_SCHEMA_NAMES);
     t->node[node].name = full;
     p->named[p->n_named++] = node;
     return 0;
@@ -148,7 +151,8 @@ static uint32_t parse_record(parser *p, const json_t *json, const char *space)
         const json_t *field = json_array_get(fields, i), *type = json_object_get(field, "type");
         const char *name = text_of(field, "name");
         if (!name || !type) {
-            nj_fail(p->err, "record '%.100s' of the schema: field %zu lacks a name or a type", t->node[node].name, i);
+            nj_fail(p->err, "record '%.100s' of the schema: field %zu lacks a name or a type",
+                    t->node[node].name, i);
             return NJ_NO_NODE;
         }
         const char *copy = keep(p, name, strlen(name));
@@ -170,7 +174,8 @@ static uint32_t parse_enum(parser *p, const json_t *json, const char *space)
     if (first == NJ_NO_NODE) return NJ_NO_NODE;
     for (size_t i = 0; i < n; i++) {
         const char *symbol = json_string_value(json_array_get(symbols, i));
-        if (!symbol) nj_fail(p->err, "enum '%.100s' of the schema: symbol %zu is no text", t->node[node].name, i);
+        if (!symbol)
+            nj_fail(p->err, "enum '%.100s' of the schema: symbol %zu is no text", t->node[node].name, i);
         const char *copy = symbol ? keep(p, symbol, strlen(symbol)) : NULL;
         if (!copy) return NJ_NO_NODE;
         t->child[first + i] = (nj_child){ copy, NJ_NO_NODE };
@@ -188,7 +193,8 @@ static uint32_t parse_fixed(parser *p, const json_t *json, const char *space)
     const json_t *size = json_object_get(json, "size");
     json_int_t bytes = json_integer_value(size);
     if (!json_is_integer(size) || bytes < 0 || bytes > 1 << 30) {
-        nj_fail(p->err, "fixed '%.100s' of the schema has the size %lld", t->node[node].name, (long long)bytes);
+        nj_fail(p->err, "fixed '%.100s' of the schema has the size %lld", t->node[node].name,
+                (long long)bytes);
         return NJ_NO_NODE;
     }
     t->node[node].size = (uint32_t)bytes;
@@ -290,7 +296,8 @@ static const char *version_of(nj_tree *tree, const json_t *json)
 int nj_tree_parse(nj_tree *tree, const char *json, size_t size, nj_error *err)
 {
     *tree = (nj_tree){ .root = NJ_NO_NODE };
-    if (size > NJ_SCHEMA_BYTES) return nj_fail(err, "the schema has %zu bytes, more than %d", size, NJ_SCHEMA_BYTES);
+    if (size > NJ_SCHEMA_BYTES)
+        return nj_fail(err, "the schema has %zu bytes, more than %d", size, NJ_SCHEMA_BYTES);
     json_error_t why;
     json_t *root = json_loadb(json, size, JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
     if (!root) return nj_fail(err, "the schema is not JSON: %.200s (line %d)", why.text, why.line);
@@ -365,8 +372,8 @@ static bool find_in_map(const nj_tree *tree, const nj_node *node, const char *pa
     uint32_t at = tree->child[node->first].node;
     const nj_node *value = &tree->node[at];
     bool plain = value->kind < NJ_K_RECORD;
-    for (uint32_t i = 0; value->kind == NJ_K_UNION && i < value->n; i++)
-        plain |= tree->node[tree->child[value->first + i].node].kind - 1u < NJ_K_RECORD - 1u; /* null is none */
+    for (uint32_t i = 0; value->kind == NJ_K_UNION && i < value->n; i++) /* null is none */
+        plain |= tree->node[tree->child[value->first + i].node].kind - 1u < NJ_K_RECORD - 1u;
     size_t n = plain ? strlen(path) : strcspn(path, ".[");
     if (n > UINT16_MAX) return false;
     here->map = (uint8_t)(here->n + 1);

@@ -67,17 +67,20 @@ typedef struct nj_path {
     uint16_t key_size;
     const char *key; /* of that map; in the path's text, not terminated */
     uint16_t tries;  /* branches of unions tried: a hostile schema must not make the search explode */
-    uint32_t node;   /* where it ends: never a union, but for a union of several types none of which is a record */
+    uint32_t node;   /* where it ends: never a union, but for a union of several types none
+                      * of which is a record */
 } nj_path;
 
-/* Finds "a.b", "a[].b" or "a[]" from the root; in "a.key" a may be a map (of plain values: then all that follows is the
- * key, dots too). Whether a packet has that key is not known here. Unions are entered through the first branch that leads on. A field
- * name that stands twice in a record means the last one, as readers that build dictionaries see it.
- * 0, or -1: the schema has no such field, or the path runs through two arrays or two maps. */
+/* Finds "a.b", "a[].b" or "a[]" from the root; in "a.key" a may be a map (of plain values: then all that
+ * follows is the key, dots too). Whether a packet has that key is not known here. Unions are entered through
+ * the first branch that leads on. A field name that stands twice in a record means the last one, as readers
+ * that build dictionaries see it. 0, or -1: the schema has no such field,
+ * or the path runs through two arrays or two maps. */
 int nj_tree_find(const nj_tree *tree, const char *path, nj_path *found);
 
-/* Every value that a path can mean: through each branch of each union on its way, the one of nj_tree_find first. Which of them a
- * packet has is not known here. Returns their number (0: the schema has no such field), -1 when they are more than the list. */
+/* Every value that a path can mean: through each branch of each union on its way, the one of nj_tree_find
+ * first. Which of them a packet has is not known here. Returns their number (0: the schema has no such
+ * field), -1 when they are more than the list. */
 enum { NJ_PATH_WAYS = 64 };
 int nj_tree_find_all(const nj_tree *tree, const char *path, nj_path list[NJ_PATH_WAYS]);
 

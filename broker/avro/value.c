@@ -76,8 +76,10 @@ static void put_i64(nj_type type, void *to, int64_t v)
     }
 }
 
-/* Behind its end a text has a byte that says what the packet had: columns of texts and numbers need to know it. */
-static void put_copy(const nj_target *t, void *to, const char *text, size_t n, nj_text_was was, nj_arena *arena)
+/* Behind its end a text has a byte that says what the packet had:
+ * columns of texts and numbers need to know it. */
+static void put_copy(const nj_target *t, void *to, const char *text, size_t n, nj_text_was was,
+                     nj_arena *arena)
 {
     size_t front = t->prefix ? strlen(t->prefix) : 0;
     char *copy = nj_arena_alloc(arena, front + n + 2);
@@ -137,8 +139,8 @@ void nj_put_real(const nj_target *t, void *to, double v, bool single, nj_arena *
     if (isnan(v))
         put_null(NJ_STR, to);
     else
-        put_copy(t, to, text, (size_t)(single ? nj_shortest_f32(text, (float)v) : nj_shortest_f64(text, v)), NJ_TEXT_WAS_NUMBER,
-                 arena);
+        put_copy(t, to, text, (size_t)(single ? nj_shortest_f32(text, (float)v) : nj_shortest_f64(text, v)),
+                 NJ_TEXT_WAS_NUMBER, arena);
 }
 
 void nj_put_whole(const nj_target *t, void *to, int64_t v, nj_arena *arena)
@@ -190,8 +192,8 @@ static bool put_number(const nj_target *t, void *to, const char *text, size_t n,
     long long whole = strtoll(copy, &end, 10);
     if (!*end && !errno && strlen(copy) == n) return nj_put_whole(t, to, whole, arena), true;
     double real = strtod(copy, &end);
-    bool plain = strspn(copy, "0123456789+-.eE") == n || !strcasecmp(copy, "nan") || !strcasecmp(copy + (*copy == '-'), "inf") ||
-                 !strcasecmp(copy + (*copy == '-'), "infinity");
+    bool plain = strspn(copy, "0123456789+-.eE") == n || !strcasecmp(copy, "nan") ||
+                 !strcasecmp(copy + (*copy == '-'), "inf") || !strcasecmp(copy + (*copy == '-'), "infinity");
     if (!plain || *end) return nj_put_null(t, to), false;
     nj_put_real(t, to, real, false, arena);
     return true;

@@ -4,8 +4,8 @@
 
 #include "plan.h"
 
-/* A number that the column's type cannot hold becomes "no answer"; fractions are cut towards zero in whole types.
- * Texts are copied into the arena (when memory is short: no answer, and the arena has failed).
+/* A number that the column's type cannot hold becomes "no answer"; fractions are cut towards zero in whole
+ * types. Texts are copied into the arena (when memory is short: no answer, and the arena has failed).
  * single: v is a float, which as text has no more digits than that needs. */
 void nj_put_real(const nj_target *t, void *to, double v, bool single, nj_arena *arena);
 void nj_put_whole(const nj_target *t, void *to, int64_t v, nj_arena *arena);

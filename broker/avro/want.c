@@ -34,13 +34,17 @@ static nj_type column_type(nj_kind kind)
     }
 }
 
-/* The ways of a path that end at a value; lists or single values as the first one is. -1 with err: too many. */
+/* The ways of a path that end at a value; lists or single values as the first one is.
+ * -1 with err: too many. */
 static int values_of(const nj_tree *tree, const char *path, nj_path list[NJ_PATH_WAYS], nj_error *err)
 {
     int all = nj_tree_find_all(tree, path, list), n = 0;
-    if (all < 0) return nj_fail(err, "%s: through unions of unions it can mean more than %d fields", path, NJ_PATH_WAYS);
+    if (all < 0)
+        return nj_fail(err, "%s: through unions of unions it can mean more than %d fields", path,
+                       NJ_PATH_WAYS);
     for (int i = 0; i < all; i++)
-        if (column_type(tree->node[list[i].node].kind) && (!n || !list[i].array == !list[0].array)) list[n++] = list[i];
+        if (column_type(tree->node[list[i].node].kind) && (!n || !list[i].array == !list[0].array))
+            list[n++] = list[i];
     return n;
 }
 
@@ -72,18 +76,20 @@ int nj_plan_offer(const nj_tree *tree, const char *path, nj_offer *offer)
     return 0;
 }
 
-static int add_one(nj_compiler *c, const nj_path *path, const nj_target *target, uint32_t group, uint32_t part)
+static int add_one(nj_compiler *c, const nj_path *path, const nj_target *target, uint32_t group,
+                   uint32_t part)
 {
     if (nj_compiler_grow(c, &c->want, c->n_wants, &c->cap_wants, sizeof *c->want)) return -1;
     nj_want_leaf *w = &c->want[c->n_wants++];
     *w = (nj_want_leaf){ *path, *target, (uint16_t)group, (uint16_t)part };
-    if (path->map)
-        w->path.key = nj_arena_text(&c->plan->arena, path->key, path->key_size); /* the path's text may be short-lived */
+    if (path->map) /* the path's text may be short-lived */
+        w->path.key = nj_arena_text(&c->plan->arena, path->key, path->key_size);
     return path->map && !w->path.key ? nj_fail(c->err, "out of memory") : 0;
 }
 
 /* Whichever of them a packet has. */
-static int add_wants(nj_compiler *c, const nj_path *list, int n, const nj_target *target, uint32_t group, uint32_t part)
+static int add_wants(nj_compiler *c, const nj_path *list, int n, const nj_target *target, uint32_t group,
+                     uint32_t part)
 {
     for (int i = 0; i < n; i++)
         if (add_one(c, &list[i], target, group, part)) return -1;
@@ -170,8 +176,8 @@ static nj_plan_group *group_of(nj_compiler *c, const char *name, size_t n)
 }
 
 /* One part of a series column; *slot says where its values come from. */
-static int want_part(nj_compiler *c, const nj_plan_group *g, uint32_t part, nj_target t, const char *prefix, const char *path,
-                     uint32_t *slot)
+static int want_part(nj_compiler *c, const nj_plan_group *g, uint32_t part, nj_target t, const char *prefix,
+                     const char *path, uint32_t *slot)
 {
     nj_path list[NJ_PATH_WAYS];
     int n = values_of(c->tree, path, list, c->err);
@@ -258,7 +264,9 @@ static int want_stamps(nj_compiler *c)
             if (nj_tree_find(c->tree, m->part[0].alternative[i].path, &path) || path.array) continue;
             nj_kind kind = c->tree->node[path.node].kind;
             if (kind != NJ_K_BYTES && kind != NJ_K_STRING && kind != NJ_K_FIXED) continue;
-            nj_target t = { .type = NJ_U8, .size = sizeof(nj_stamp), .stamp = (uint8_t)(1 + s), .at = NJ_AT_ROW };
+            nj_target t = {
+                .type = NJ_U8, .size = sizeof(nj_stamp), .stamp = (uint8_t)(1 + s), .at = NJ_AT_ROW
+            };
             if (add_one(c, &path, &t, 0, 0)) return -1;
             break;
         }
@@ -270,7 +278,8 @@ int nj_compiler_collect(nj_compiler *c)
 {
     const nj_layout *layout = c->args->layout;
     nj_plan *p = c->plan;
-    if (layout->n_packet > MAX_COLUMNS) return nj_fail(c->err, "more than %d packet columns are asked for", MAX_COLUMNS);
+    if (layout->n_packet > MAX_COLUMNS)
+        return nj_fail(c->err, "more than %d packet columns are asked for", MAX_COLUMNS);
     size_t n = layout->n_packet + 1;
     p->absent = nj_arena_zalloc(&p->arena, (n + 63) / 64 * 8);
     p->pick = nj_arena_alloc(&p->arena, n * sizeof *p->pick);
@@ -280,8 +289,11 @@ int nj_compiler_collect(nj_compiler *c)
     for (uint32_t k = 0; k < layout->n_packet; k++)
         if (want_column(c, k, &layout->col[k])) return -1;
     const nj_map_column *id = nj_map_find(c->args->map, "candid");
-    if (id && !id->constant && want_scalar(c, nj_plan_id_column(layout), NJ_I64, 1, &id->part[0], &id->change)) return -1;
+    if (id && !id->constant &&
+        want_scalar(c, nj_plan_id_column(layout), NJ_I64, 1, &id->part[0], &id->change))
+        return -1;
     for (uint32_t g = 0; g < p->n_groups; g++)
-        for (uint32_t part = 0; part < p->group[g].n_parts; part++) p->group[g].n_single += !p->group[g].array[part];
+        for (uint32_t part = 0; part < p->group[g].n_parts; part++)
+            p->group[g].n_single += !p->group[g].array[part];
     return want_stamps(c);
 }

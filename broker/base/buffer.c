@@ -141,7 +141,8 @@ void nj_json_f32(nj_buffer *b, float value)
         b->n += (size_t)nj_shortest_f32(room, value);
 }
 
-/* JSON has no word for infinity: 1e999 is a number too large for a double, which readers make infinite again. */
+/* JSON has no word for infinity: 1e999 is a number too large for a double,
+ * which readers make infinite again. */
 void nj_json_value_f64(nj_buffer *b, double value)
 {
     if (isinf(value))

@@ -20,8 +20,8 @@ void nj_buffer_free(nj_buffer *b);
 
 /* A JSON string with its quotes; what is no UTF-8 is written as \xNN (base/utf8.h); NULL text is null. */
 void nj_json_text(nj_buffer *b, const char *text);
-/* Text as HTML and XML show it, in elements and in quoted attributes: no byte of it is markup. Control characters
- * become U+FFFD, what is no UTF-8 is written as \xNN; NULL is nothing. */
+/* Text as HTML and XML show it, in elements and in quoted attributes: no byte of it is markup. Control
+ * characters become U+FFFD, what is no UTF-8 is written as \xNN; NULL is nothing. */
 void nj_markup_text(nj_buffer *b, const char *text);
 /* JSON for a script element: nothing in it can end the element. Same value. */
 void nj_markup_json(nj_buffer *b, const char *json);

@@ -1,4 +1,5 @@
-/* embed.h - files of the project that travel inside the binary: schemas/ and data/ (listed by the Makefile). */
+/* embed.h - files of the project that travel inside the binary:
+ * schemas/ and data/ (listed by the Makefile). */
 #ifndef NJ_BASE_EMBED_H
 #define NJ_BASE_EMBED_H
 

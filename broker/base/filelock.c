@@ -16,7 +16,8 @@
 
 #include "log.h"
 
-/* Far behind every byte that SQLite locks (1 GiB and 512 bytes), so that readers of a database are not in the way. */
+/* Far behind every byte that SQLite locks (1 GiB and 512 bytes),
+ * so that readers of a database are not in the way. */
 enum { AT = 0x7ffffffe };
 
 /* Does an open file of this process hold a lock? Open files of readers have none. */
@@ -41,13 +42,15 @@ static int holds(const char *pid, const struct stat *file, int not_fd)
     for (struct dirent *e; d && !found && (e = readdir(d)) != NULL;) {
         if (!isdigit((unsigned char)*e->d_name) || (not_fd >= 0 && atoi(e->d_name) == not_fd)) continue;
         snprintf(path, sizeof path, "/proc/%s/fd/%s", pid, e->d_name);
-        found = !stat(path, &st) && st.st_dev == file->st_dev && st.st_ino == file->st_ino && has_lock(pid, e->d_name);
+        found = !stat(path, &st) && st.st_dev == file->st_dev && st.st_ino == file->st_ino &&
+                has_lock(pid, e->d_name);
     }
     if (d) closedir(d);
     return found;
 }
 
-/* The process that has the file: the kernel does not tell whose an open file's lock is, /proc does. 0 = not to be seen. */
+/* The process that has the file: the kernel does not tell whose an open file's lock is, /proc does.
+ * 0 = not to be seen. */
 static long holder_of(int fd)
 {
     struct stat file;
@@ -73,11 +76,13 @@ int nj_file_lock(int fd, const char *path, nj_error *err)
     if (!rc) return 0;
     if (errno != EAGAIN && errno != EACCES && errno != EWOULDBLOCK) {
         if (!__atomic_exchange_n(&said, 1, __ATOMIC_RELAXED))
-            nj_log(NJ_LOG_WARN, "%s: cannot be locked (%s); see to it that no second run writes it", path, strerror(errno));
+            nj_log(NJ_LOG_WARN, "%s: cannot be locked (%s); see to it that no second run writes it", path,
+                   strerror(errno));
         return 0;
     }
     long pid = holder_of(fd);
-    if (pid == getpid()) return nj_fail(err, "%s: this run writes it already; each output needs a file of its own", path);
+    if (pid == getpid())
+        return nj_fail(err, "%s: this run writes it already; each output needs a file of its own", path);
     if (pid) return nj_fail(err, "%s: another run is writing it (process %ld)", path, pid);
     return nj_fail(err, "%s: another run is writing it", path);
 }

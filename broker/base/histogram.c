@@ -40,7 +40,8 @@ double nj_histogram_quantile(const nj_histogram *h, double q)
     for (uint32_t i = 0; i < NJ_HISTOGRAM_CELLS; i++) {
         seen += h->cell[i];
         if (h->cell[i] && seen >= want) {
-            double middle = i < 2 * NJ_HISTOGRAM_SUB ? i : 0.5 * (nj_histogram_edge(i) + nj_histogram_edge(i + 1));
+            double middle =
+                i < 2 * NJ_HISTOGRAM_SUB ? i : 0.5 * (nj_histogram_edge(i) + nj_histogram_edge(i + 1));
             return middle < (double)h->max ? middle : (double)h->max;
         }
     }

@@ -1,5 +1,6 @@
-/* histogram.h - log-linear histogram of durations: 128 cells per power of two, so a percentile is within 0.8 %.
- * One writer per histogram; a reader merges them when the writers have stopped (or accepts a torn glance). */
+/* histogram.h - log-linear histogram of durations: 128 cells per power of two, so a percentile is within 0.8
+ * %. One writer per histogram; a reader merges them when the writers have stopped (or
+ * accepts a torn glance). */
 #ifndef NJ_BASE_HISTOGRAM_H
 #define NJ_BASE_HISTOGRAM_H
 

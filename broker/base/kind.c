@@ -16,7 +16,9 @@ nj_packing nj_packing_of(const uint8_t *b, size_t n)
     /* more than the two bytes of the magic, so that a number of a bare datum is not taken for it */
     if (n >= 10 && b[0] == 0x1f && b[1] == 0x8b && b[2] == 8 && !(b[3] & 0xe0)) return NJ_PACKED_GZIP;
     if (begins(b, n, "\x28\xb5\x2f\xfd", 4)) return NJ_PACKED_ZSTD;
-    if (n >= 8 && (b[0] & 0xf0) == 0x50 && b[1] == 0x2a && b[2] == 0x4d && b[3] == 0x18) return NJ_PACKED_ZSTD; /* skippable */
+    /* skippable */
+    if (n >= 8 && (b[0] & 0xf0) == 0x50 && b[1] == 0x2a && b[2] == 0x4d && b[3] == 0x18)
+        return NJ_PACKED_ZSTD;
     if (n >= 10 && begins(b, n, "BZh", 3) && b[3] >= '1' && b[3] <= '9' &&
         (!memcmp(b + 4, "\x31\x41\x59\x26\x53\x59", 6) || !memcmp(b + 4, "\x17\x72\x45\x38\x50\x90", 6)))
         return NJ_PACKED_BZIP2;
@@ -63,7 +65,8 @@ static const char *markup_of(const uint8_t *b, size_t n)
     for (size_t i = 0; i < n; i++) text[i] = b[i] ? (char)b[i] : ' ';
     text[n] = 0;
     if (strcasestr(text, "<votable")) return "a VOTable";
-    if (!strncasecmp(text, "<!doctype html", 14) || strcasestr(text, "<html") || strcasestr(text, "<head")) return "an HTML page";
+    if (!strncasecmp(text, "<!doctype html", 14) || strcasestr(text, "<html") || strcasestr(text, "<head"))
+        return "an HTML page";
     return !strncmp(text, "<?xml", 5) ? "an XML document" : NULL;
 }
 

@@ -18,7 +18,8 @@ void nj_log_level(int level)
     max_level = level;
 }
 
-/* Ids, file names and errors of libraries are bytes of others: what is no UTF-8, or would steer a terminal, is \xNN. */
+/* Ids, file names and errors of libraries are bytes of others:
+ * what is no UTF-8, or would steer a terminal, is \xNN. */
 static size_t plain(char *to, size_t room, const char *text)
 {
     size_t n = 0;

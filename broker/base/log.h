@@ -10,9 +10,11 @@ __attribute__((format(printf, 2, 3))) void nj_log(int level, const char *format,
 
 /* As nj_log, at most `limit` times for one call site; the last one says that more are silent.
  * `counter` is a static int of the call site, starting at 0. */
-__attribute__((format(printf, 4, 5))) void nj_log_limited(int *counter, int limit, int level, const char *format, ...);
+__attribute__((format(printf, 4, 5))) void nj_log_limited(int *counter, int limit, int level,
+                                                          const char *format, ...);
 
-/* Says the error and ends the program with exit code 1: for commands that have nothing to hand back or to account for. */
+/* Says the error and ends the program with exit code 1:
+ * for commands that have nothing to hand back or to account for. */
 _Noreturn __attribute__((format(printf, 1, 2))) void nj_give_up(const char *format, ...);
 
 #endif

@@ -46,7 +46,7 @@ static const nj_option *by_name(const parser *p, const char *name, size_t n)
     return NULL;
 }
 
-/* --- complaints ---------------------------------------------------------------------------------------------------- */
+/* ---- complaints ------------------------------------------------------------------------------ */
 
 static void add_word(char *all, size_t room, const char *word)
 {
@@ -68,9 +68,11 @@ static int not_known(const parser *p, const char *word)
         snprintf(name[n++], WORD, "--%s", o->name);
         add_word(all, sizeof all, list[n - 1]);
     }
-    const char *near = strlen(word) > 2 ? nj_nearest(word, list, n) : NULL; /* any two letters are near each other */
+    const char *near = strlen(word) > 2 ? nj_nearest(word, list, n) : NULL; /* any two letters are
+                                                                             * near each other */
     if (near) return nj_fail(p->err, "option %s is not known; did you mean %s?", word, near);
-    return nj_fail(p->err, "option %s is not known; there %s %s", word, n == 1 ? "is" : "are", n ? all : "none");
+    return nj_fail(p->err, "option %s is not known; there %s %s", word, n == 1 ? "is" : "are",
+                   n ? all : "none");
 }
 
 /* One letter: the same letter in the other case is what was meant, if there is one. */
@@ -82,12 +84,14 @@ static int letter_not_known(const parser *p, char letter)
     return not_known(p, word);
 }
 
-/* --- values -------------------------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 static int bad_value(const nj_option *o, const char *said, const char *value, nj_error *err)
 {
-    if (o->type == NJ_OPTION_F64) return nj_fail(err, "%s %s: expected a number from %g to %g", said, value, o->lo, o->hi);
-    if (o->hi > 9e18) return nj_fail(err, "%s %s: expected a whole number, %.15g or more", said, value, o->lo);
+    if (o->type == NJ_OPTION_F64)
+        return nj_fail(err, "%s %s: expected a number from %g to %g", said, value, o->lo, o->hi);
+    if (o->hi > 9e18)
+        return nj_fail(err, "%s %s: expected a whole number, %.15g or more", said, value, o->lo);
     return nj_fail(err, "%s %s: expected a whole number from %.15g to %.15g", said, value, o->lo, o->hi);
 }
 
@@ -106,7 +110,8 @@ static int store_whole(const nj_option *o, void *at, const char *said, const cha
     char *end;
     errno = 0;
     bool is_unsigned = o->type == NJ_OPTION_U64;
-    unsigned long long u = is_unsigned ? strtoull(value, &end, 10) : (unsigned long long)strtoll(value, &end, 10);
+    unsigned long long u =
+        is_unsigned ? strtoull(value, &end, 10) : (unsigned long long)strtoll(value, &end, 10);
     double v = is_unsigned ? (double)u : (double)(long long)u;
     if (end == value || *end || errno || (is_unsigned && strchr(value, '-')) || !(v >= o->lo && v <= o->hi))
         return bad_value(o, said, value, err);
@@ -159,15 +164,17 @@ static int store_defaults(const nj_option *const *tables, void *conf, nj_error *
     return 0;
 }
 
-/* --- words of the command line -------------------------------------------------------------------------------------- */
+/* ---- words of the command line --------------------------------------------------------------- */
 
-/* Is the word an option, so that it cannot be the value of one before it? A value may begin with a dash (-m -hostless). */
+/* Is the word an option, so that it cannot be the value of one before it? A value may
+ * begin with a dash (-m -hostless). */
 static bool is_option(const parser *p, const char *word)
 {
     return !strncmp(word, "--", 2) && word[2] && by_name(p, word + 2, strcspn(word + 2, "="));
 }
 
-/* Of an option that keeps one value and is said twice the last one counts: told, because the first one has no effect. */
+/* Of an option that keeps one value and is said twice the last one counts:
+ * told, because the first one has no effect. */
 static void tell_second(parser *p, const nj_option *o, const char *said, const char *value)
 {
     size_t i = 0;
@@ -184,8 +191,11 @@ static void tell_second(parser *p, const nj_option *o, const char *said, const c
 /* said: "--limit" or "-j"; value: what stands in the same word, or NULL. */
 static int take(parser *p, const nj_option *o, const char *said, const char *value)
 {
-    if (!o->value) return value ? nj_fail(p->err, "option %s takes no value", said) : store(o, p->conf, said, "", p->err);
-    if (!value && (p->at == p->argc || is_option(p, p->argv[p->at]))) return nj_fail(p->err, "option %s lacks its value", said);
+    if (!o->value)
+        return value ? nj_fail(p->err, "option %s takes no value", said)
+                     : store(o, p->conf, said, "", p->err);
+    if (!value && (p->at == p->argc || is_option(p, p->argv[p->at])))
+        return nj_fail(p->err, "option %s lacks its value", said);
     if (!value) value = p->argv[p->at++];
     tell_second(p, o, said, value);
     return store(o, p->conf, said, value, p->err);
@@ -240,9 +250,12 @@ static bool is_plain(const parser *p, const char *word)
     return strchr("0123456789.", word[1]) && !by_letter(p, word[1]);
 }
 
-int nj_options_parse(const nj_option *const *tables, void *conf, int argc, char **argv, nj_words *words, nj_error *err)
+int nj_options_parse(const nj_option *const *tables, void *conf, int argc, char **argv, nj_words *words,
+                     nj_error *err)
 {
-    parser p = { .tables = tables, .conf = conf, .argc = argc, .at = 1, .argv = argv, .words = words, .err = err };
+    parser p = {
+        .tables = tables, .conf = conf, .argc = argc, .at = 1, .argv = argv, .words = words, .err = err
+    };
     bool only_words = false;
     *words = (nj_words){ .item = argv + 1, .before = -1 };
     if (store_defaults(tables, conf, err)) return -1;
@@ -261,7 +274,7 @@ int nj_options_parse(const nj_option *const *tables, void *conf, int argc, char 
     return 0;
 }
 
-/* --- words that must be one of a few -------------------------------------------------------------------------------- */
+/* ---- words that must be one of a few --------------------------------------------------------- */
 
 int nj_word_wrong(const char *what, const char *word, const char *const *known, nj_error *err)
 {
@@ -274,7 +287,7 @@ int nj_word_wrong(const char *what, const char *word, const char *const *known, 
     return nj_fail(err, "no %s '%s'; there are %s", what, word, all);
 }
 
-/* --- settings -------------------------------------------------------------------------------------------------------- */
+/* ---- settings -------------------------------------------------------------------------------- */
 
 static int add_kafka(void *settings, const char *text, nj_error *err)
 {
@@ -295,6 +308,7 @@ const nj_option nj_options_of_settings[] = {
     { "kafka", 'X', NJ_OPTION_CALL, .value = "NAME=VALUE", .take = add_kafka,
       .doc = "a setting of librdkafka (sasl.username=..., compression.type=zstd)" },
     { "config", 'c', NJ_OPTION_CALL, .value = "FILE", .take = add_file, .doc = "settings (INI), as for run" },
-    { "define", 'D', NJ_OPTION_CALL, .value = "SECTION.KEY=VALUE", .take = define, .doc = "one setting, as for run" },
+    { "define", 'D', NJ_OPTION_CALL, .value = "SECTION.KEY=VALUE", .take = define,
+      .doc = "one setting, as for run" },
     { 0 }
 };

@@ -10,8 +10,8 @@
 bool nj_output_is_standard(const char *target);
 /* Is it that, or the same file or pipe by another name? */
 bool nj_output_is_shared(const char *target);
-/* From here on descriptor 1 is standard error, for the rest of the process: what a module or a library prints lands
- * there. Once more: no-op. -1 with err. */
+/* From here on descriptor 1 is standard error, for the rest of the process: what a module or a library prints
+ * lands there. Once more: no-op. -1 with err. */
 int nj_output_take(nj_error *err);
 bool nj_output_taken(void);
 /* The descriptor that standard output has now: 1 until it is taken. */

@@ -33,7 +33,8 @@ nj_ring *nj_ring_new(size_t entries, size_t bytes)
 int nj_ring_push(nj_ring *ring, void *item, size_t bytes)
 {
     pthread_mutex_lock(&ring->lock);
-    while (!ring->closed && (ring->n == ring->cap || (ring->bytes > 0 && ring->bytes + bytes > ring->max_bytes)))
+    while (!ring->closed &&
+           (ring->n == ring->cap || (ring->bytes > 0 && ring->bytes + bytes > ring->max_bytes)))
         pthread_cond_wait(&ring->room, &ring->lock);
     int closed = ring->closed;
     if (!closed) {

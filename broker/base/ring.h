@@ -6,7 +6,8 @@
 
 typedef struct nj_ring nj_ring;
 
-/* `entries` pointers and `bytes` in sum at most (one entry larger than the budget passes when the ring is empty). */
+/* `entries` pointers and `bytes` in sum at most (one entry larger than the budget
+ * passes when the ring is empty). */
 nj_ring *nj_ring_new(size_t entries, size_t bytes);
 /* Waits for room. 0 = done, -1 = the ring is closed. Any thread. */
 int nj_ring_push(nj_ring *ring, void *item, size_t bytes);

@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-int nj_settings_set(nj_settings *s, const char *section, const char *key, const char *value, const char *where)
+int nj_settings_set(nj_settings *s, const char *section, const char *key, const char *value,
+                    const char *where)
 {
     if (s->n == s->cap) {
         size_t cap = s->cap ? 2 * s->cap : 32;
@@ -87,12 +88,15 @@ int nj_settings_ini(nj_settings *s, const char *name, const char *text, nj_error
     ini_context c = { .settings = s, .name = name, .at = text };
     int line = ini_parse_stream(next_line, &c, on_ini, &c);
     if (c.too_long)
-        return nj_fail(err, "%s:%d: longer than 198 characters; a value goes on in a line that begins with a blank", name,
-                       c.too_long);
+        return nj_fail(
+            err, "%s:%d: longer than 198 characters; a value goes on in a line that begins with a blank",
+            name, c.too_long);
     if (c.long_section)
-        return nj_fail(err, "%s:%d: the name of a section has at most %d characters", name, c.long_section, MAX_SECTION);
+        return nj_fail(err, "%s:%d: the name of a section has at most %d characters", name, c.long_section,
+                       MAX_SECTION);
     if (line < 0 || c.no_memory) return nj_fail(err, "%s: out of memory", name);
-    if (line) return nj_fail(err, "%s:%d: not a line of the form [section], key = value or ; comment", name, line);
+    if (line)
+        return nj_fail(err, "%s:%d: not a line of the form [section], key = value or ; comment", name, line);
     return 0;
 }
 
@@ -134,7 +138,8 @@ int nj_settings_define(nj_settings *s, const char *text, nj_error *err)
         return nj_fail(err, "-D %s: expected section.key=value", text);
     char *section = nj_arena_text(&s->arena, text, (size_t)(dot - text));
     char *key = nj_arena_text(&s->arena, dot + 1, (size_t)(equals - dot - 1));
-    if (!section || !key || nj_settings_set(s, section, key, equals + 1, "-D")) return nj_fail(err, "out of memory");
+    if (!section || !key || nj_settings_set(s, section, key, equals + 1, "-D"))
+        return nj_fail(err, "out of memory");
     return 0;
 }
 
@@ -143,7 +148,8 @@ int nj_settings_kafka(nj_settings *s, const char *text, nj_error *err)
     const char *equals = strchr(text, '=');
     if (!equals || equals == text) return nj_fail(err, "-X %s: expected name=value", text);
     char *name = nj_arena_text(&s->arena, text, (size_t)(equals - text));
-    return name && nj_settings_set(s, "kafka", name, equals + 1, "-X") == 0 ? 0 : nj_fail(err, "out of memory");
+    return name && nj_settings_set(s, "kafka", name, equals + 1, "-X") == 0 ? 0
+                                                                            : nj_fail(err, "out of memory");
 }
 
 const char *nj_settings_get(nj_settings *s, const char *section, const char *key)
@@ -212,8 +218,8 @@ static int in_list(const char *const *list, const char *word)
 
 static int out_of_range(const nj_param *p, const nj_setting *t, const char *where, nj_error *err)
 {
-    return nj_fail(err, "%s: [%s] %s = %s is outside %g .. %g %s", where, t->section, p->name, t->value, p->lo, p->hi,
-                   p->unit ? p->unit : "");
+    return nj_fail(err, "%s: [%s] %s = %s is outside %g .. %g %s", where, t->section, p->name, t->value,
+                   p->lo, p->hi, p->unit ? p->unit : "");
 }
 
 static int store(const nj_param *p, const nj_setting *t, void *conf, nj_error *err)
@@ -239,19 +245,22 @@ static int store(const nj_param *p, const nj_setting *t, void *conf, nj_error *e
     }
     long long v = strtoll(t->value, &end, 0);
     if (end == t->value) {
-        static const char *const yes[] = { "yes", "true", "on", NULL }, *const no[] = { "no", "false", "off", NULL };
+        static const char *const yes[] = { "yes", "true", "on", NULL }, *const no[] = { "no", "false", "off",
+                                                                                        NULL };
         if (in_list(yes, t->value))
             v = 1;
         else if (in_list(no, t->value))
             v = 0;
         else
-            return nj_fail(err, "%s: [%s] %s = %s is not a whole number", where, t->section, p->name, t->value);
+            return nj_fail(err, "%s: [%s] %s = %s is not a whole number", where, t->section, p->name,
+                           t->value);
         end = (char *)t->value + strlen(t->value);
     }
     int shift = *end == 'k' ? 10 : *end == 'M' ? 20 : *end == 'G' ? 30 : 0;
     if (end[shift ? 1 : 0] || errno)
         return nj_fail(err, "%s: [%s] %s = %s is not a whole number", where, t->section, p->name, t->value);
-    if (shift && (v > (INT64_MAX >> shift) || v < (INT64_MIN >> shift))) return out_of_range(p, t, where, err);
+    if (shift && (v > (INT64_MAX >> shift) || v < (INT64_MIN >> shift)))
+        return out_of_range(p, t, where, err);
     v *= 1LL << shift;
     if (!((double)v >= p->lo && (double)v <= p->hi)) return out_of_range(p, t, where, err);
     if (p->type == NJ_U8)
@@ -263,8 +272,8 @@ static int store(const nj_param *p, const nj_setting *t, void *conf, nj_error *e
     return 0;
 }
 
-int nj_settings_apply(nj_settings *s, const char *section, const nj_param *table, const char *const *also, void *conf,
-                      nj_error *err)
+int nj_settings_apply(nj_settings *s, const char *section, const nj_param *table, const char *const *also,
+                      void *conf, nj_error *err)
 {
     const char *name[64];
     size_t n = 0;
@@ -282,8 +291,8 @@ int nj_settings_apply(nj_settings *s, const char *section, const nj_param *table
         while (p && p->name && strcmp(p->name, t->key)) p++;
         if (!p || !p->name) {
             const char *near = nj_nearest(t->key, name, n);
-            return nj_fail(err, "%s: [%s] has no key '%s'%s%s%s", t->where, section, t->key, near ? "; did you mean '" : "",
-                           near ? near : "", near ? "'?" : "");
+            return nj_fail(err, "%s: [%s] has no key '%s'%s%s%s", t->where, section, t->key,
+                           near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
         }
         if (store(p, t, conf, err)) return -1;
     }

@@ -1,5 +1,5 @@
-/* settings.h - [section] key = value from INI files and -D options, each with where it was said, and tables that
- * turn them into structs. Unknown keys are errors with the nearest known one. */
+/* settings.h - [section] key = value from INI files and -D options, each with where it was said, and tables
+ * that turn them into structs. Unknown keys are errors with the nearest known one. */
 #ifndef NJ_BASE_SETTINGS_H
 #define NJ_BASE_SETTINGS_H
 
@@ -25,20 +25,23 @@ typedef struct nj_settings {
 /* Adds the settings of an INI file (libinih) or of INI text. -1 with file and line on a syntax error. */
 int nj_settings_file(nj_settings *s, const char *path, nj_error *err);
 int nj_settings_ini(nj_settings *s, const char *name, const char *text, nj_error *err);
-/* Adds one "section.key=value"; the section may hold dots, the key may not ("module.gcvs.radius_arcsec=2"). */
+/* Adds one "section.key=value"; the section may hold dots, the key may not
+ * ("module.gcvs.radius_arcsec=2"). */
 int nj_settings_define(nj_settings *s, const char *text, nj_error *err);
 /* Adds one "name=value" of librdkafka to [kafka] (-X). */
 int nj_settings_kafka(nj_settings *s, const char *text, nj_error *err);
-int nj_settings_set(nj_settings *s, const char *section, const char *key, const char *value, const char *where);
+int nj_settings_set(nj_settings *s, const char *section, const char *key, const char *value,
+                    const char *where);
 /* The value, or NULL. Pointers live until nj_settings_free. */
 const char *nj_settings_get(nj_settings *s, const char *section, const char *key);
 /* It came with the binary: nobody here said it. */
 bool nj_setting_is_built_in(const nj_setting *t);
 /* Fills conf by the table (ends with {0}): defaults first, then the section's values, each range-checked.
  * Strings point into the settings. Keys of the section that no row names are errors, but for those in `also`
- * (NULL-terminated list, or NULL; "need.*" stands for all keys that begin so). Integers may end in k, M, G (powers of 1024). */
-int nj_settings_apply(nj_settings *s, const char *section, const nj_param *table, const char *const *also, void *conf,
-                      nj_error *err);
+ * (NULL-terminated list, or NULL; "need.*" stands for all keys that begin so).
+ * Integers may end in k, M, G (powers of 1024). */
+int nj_settings_apply(nj_settings *s, const char *section, const nj_param *table, const char *const *also,
+                      void *conf, nj_error *err);
 void nj_settings_free(nj_settings *s);
 
 /* [a-z][a-z0-9_]*: what modules, instances, topics and columns may be called. */

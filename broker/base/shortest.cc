@@ -7,7 +7,8 @@
 template <typename T> static int shortest(char *text, T value)
 {
     if (std::isnan(value)) return std::strcpy(text, "nan"), 3;
-    if (value == 0 && std::signbit(value)) return std::strcpy(text, "-0.0"), 4; // "-0" is a whole number, which has no sign
+    // "-0" is a whole number, which has no sign
+    if (value == 0 && std::signbit(value)) return std::strcpy(text, "-0.0"), 4;
     auto end = std::to_chars(text, text + 31, value).ptr;
     *end = 0;
     return static_cast<int>(end - text);

@@ -87,7 +87,8 @@ void nj_unpacker_free(nj_unpacker *u)
 static int fails(nj_unpacker *u, const char *why)
 {
     u->failed = 1;
-    return nj_fail(&u->err, "%s data: %s (byte %llu)", packing_name[u->packing], why, (unsigned long long)(u->before + u->at));
+    return nj_fail(&u->err, "%s data: %s (byte %llu)", packing_name[u->packing], why,
+                   (unsigned long long)(u->before + u->at));
 }
 
 /* At least `want` bytes behind `at`, or as many as there are. -1: the source failed. */
@@ -108,7 +109,7 @@ static int need(nj_unpacker *u, size_t want)
     return 0;
 }
 
-/* --- gzip: raw deflate by zlib, the checksum by libdeflate, which takes a tenth of zlib's time --- */
+/* ---- gzip: raw deflate by zlib, the checksum by libdeflate, which takes a tenth of zlib's time --- */
 
 /* The text at `at` of the header ends with a NUL. */
 static int skip_text(nj_unpacker *u, size_t *at)
@@ -157,7 +158,8 @@ static int end_gzip(nj_unpacker *u)
     uint32_t crc = t[0] | t[1] << 8 | t[2] << 16 | (uint32_t)t[3] << 24;
     uint32_t length = t[4] | t[5] << 8 | t[6] << 16 | (uint32_t)t[7] << 24;
     if (crc != u->crc) return fails(u, "its checksum is wrong (CRC 32): the data are damaged");
-    if (length != u->length) return fails(u, "its length is not the one it was packed with: the data are damaged");
+    if (length != u->length)
+        return fails(u, "its length is not the one it was packed with: the data are damaged");
     u->at += 8;
     end_frame(u);
     return 0;
@@ -183,7 +185,10 @@ static int step_gzip(nj_unpacker *u, size_t *n)
         u->gzip_body = false;
         return 0;
     }
-    return rc == Z_OK || rc == Z_BUF_ERROR ? 0 : fails(u, rc == Z_MEM_ERROR ? "out of memory" : u->z.msg ? u->z.msg : "damaged");
+    return rc == Z_OK || rc == Z_BUF_ERROR ? 0
+                                           : fails(u, rc == Z_MEM_ERROR ? "out of memory"
+                                                      : u->z.msg        ? u->z.msg
+                                                                        : "damaged");
 }
 
 static int begin_bzip2(nj_unpacker *u)
@@ -205,7 +210,8 @@ static int step_bzip2(nj_unpacker *u, size_t *n)
     *n = OUT_BYTES - u->bz.avail_out;
     u->at += given - u->bz.avail_in;
     if (rc == BZ_STREAM_END) return end_frame(u), 0;
-    return rc == BZ_OK ? 0 : fails(u, rc == BZ_MEM_ERROR ? "out of memory" : "damaged, or its checksum is wrong");
+    return rc == BZ_OK ? 0
+                       : fails(u, rc == BZ_MEM_ERROR ? "out of memory" : "damaged, or its checksum is wrong");
 }
 
 static int begin_xz(nj_unpacker *u)
@@ -259,9 +265,11 @@ static int begin_zstd(nj_unpacker *u)
     int window = window_of(u->in + u->at, u->n_in - u->at);
     if (window <= u->window_log) return 0;
     char why[160];
-    snprintf(why, sizeof why, "it needs a window of 2^%d bytes (%llu MiB of memory); [source] zstd_window_log = %d allows it%s",
-             window, (unsigned long long)1 << (window - 20), window,
-             window > NJ_ZSTD_WINDOW ? ", but libzstd takes no more than 31" : "");
+    snprintf(
+        why, sizeof why,
+        "it needs a window of 2^%d bytes (%llu MiB of memory); [source] zstd_window_log = %d allows it%s",
+        window, (unsigned long long)1 << (window - 20), window,
+        window > NJ_ZSTD_WINDOW ? ", but libzstd takes no more than 31" : "");
     return fails(u, why);
 }
 
@@ -376,10 +384,12 @@ long nj_unpacker_next(nj_unpacker *u, const uint8_t **bytes, nj_error *err)
     if (u->above) return nj_unpacker_next(u->above, bytes, err);
     bool first = !u->looked;
     long n = next_piece(u, bytes, err);
-    if (!first || n <= 0 || !u->first || u->layer == MAX_LAYERS || !nj_packing_of(*bytes, (size_t)n)) return n;
+    if (!first || n <= 0 || !u->first || u->layer == MAX_LAYERS || !nj_packing_of(*bytes, (size_t)n))
+        return n;
     u->rest = *bytes;
     u->n_rest = (size_t)n;
-    if (!(u->above = nj_unpacker_new(fill_above, u, NULL, 0, u->window_log))) return nj_fail(err, "out of memory");
+    if (!(u->above = nj_unpacker_new(fill_above, u, NULL, 0, u->window_log)))
+        return nj_fail(err, "out of memory");
     u->above->layer = u->layer + 1;
     return nj_unpacker_next(u->above, bytes, err);
 }
@@ -401,7 +411,8 @@ static int make_room(nj_unpacked *into, size_t want)
     return 0;
 }
 
-/* One gzip member whose trailer has its true length, which is nearly always so: libdeflate, at three times zlib's speed. */
+/* One gzip member whose trailer has its true length, which is nearly always so:
+ * libdeflate, at three times zlib's speed. */
 static bool unpack_gzip_member(nj_unpacked *into, const uint8_t *bytes, size_t size, size_t limit)
 {
     if (nj_packing_of(bytes, size) != NJ_PACKED_GZIP || size < 18) return false;
@@ -410,12 +421,14 @@ static bool unpack_gzip_member(nj_unpacked *into, const uint8_t *bytes, size_t s
     /* deflate packs to a thousandth at best: a length beyond that is a lie, and costs no memory */
     if (told > limit || told / 1040 > size || make_room(into, told + 1)) return false;
     struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
-    bool good = d && libdeflate_gzip_decompress_ex(d, bytes, size, into->buffer, told, &used, &into->n) == LIBDEFLATE_SUCCESS;
+    bool good = d && libdeflate_gzip_decompress_ex(d, bytes, size, into->buffer, told, &used, &into->n) ==
+                         LIBDEFLATE_SUCCESS;
     libdeflate_free_decompressor(d);
     return good && used == size && !nj_packing_of(into->buffer, into->n);
 }
 
-int nj_unpack(nj_unpacked *into, const uint8_t *bytes, size_t size, bool once, size_t limit, const char *limit_key, nj_error *err)
+int nj_unpack(nj_unpacked *into, const uint8_t *bytes, size_t size, bool once, size_t limit,
+              const char *limit_key, nj_error *err)
 {
     if (!once && unpack_gzip_member(into, bytes, size, limit)) return 0;
     nj_unpacker *u = nj_unpacker_new(NULL, NULL, bytes, size, NJ_ZSTD_WINDOW);

@@ -8,9 +8,8 @@
 #include <string.h>
 
 const char *const nj_stamp_name[NJ_STAMPS] = { "stamp.science", "stamp.template", "stamp.difference" };
-const char *const nj_reason_name[] = {
-    "done", "cut", "few_points", "no_input", "no_fit", "range", "unavailable", "failed", "shed"
-};
+const char *const nj_reason_name[] = { "done",  "cut",         "few_points", "no_input", "no_fit",
+                                       "range", "unavailable", "failed",     "shed" };
 
 size_t nj_type_size(nj_type type)
 {
@@ -87,7 +86,9 @@ nj_stamp *nj_batch_plane(nj_batch *b, uint32_t k, uint32_t row)
     nj_stamp *plane = &b->plane[k][row];
     const nj_stamp *stamp = &b->stamp[def->stamp][row];
     if (plane->state == NJ_STAMP_NONE && stamp->state != NJ_STAMP_NONE)
-        *plane = (nj_stamp){ .bytes = stamp->bytes, .size = stamp->size, .state = NJ_STAMP_PACKED, .hdu = def->hdu };
+        *plane = (nj_stamp){
+            .bytes = stamp->bytes, .size = stamp->size, .state = NJ_STAMP_PACKED, .hdu = def->hdu
+        };
     return plane;
 }
 
@@ -95,7 +96,8 @@ bool nj_plane_path(const char *path, uint8_t *stamp, const char **hdu)
 {
     for (uint8_t s = 0; s < NJ_STAMPS; s++) {
         size_t n = strlen(nj_stamp_name[s]), all = strlen(path);
-        if (strncmp(path, nj_stamp_name[s], n) || path[n] != '[' || all < n + 3 || path[all - 1] != ']') continue;
+        if (strncmp(path, nj_stamp_name[s], n) || path[n] != '[' || all < n + 3 || path[all - 1] != ']')
+            continue;
         *stamp = s;
         *hdu = path + n + 1;
         return strcspn(*hdu, "[]") == all - n - 2;
@@ -130,8 +132,8 @@ void nj_batch_free(nj_batch *b)
     free(b);
 }
 
-int nj_batch_dead(nj_batch *b, nj_chunk *chunk, uint32_t record, const uint8_t *bytes, size_t size, const char *module,
-                  const char *field, const char *reason, ...)
+int nj_batch_dead(nj_batch *b, nj_chunk *chunk, uint32_t record, const uint8_t *bytes, size_t size,
+                  const char *module, const char *field, const char *reason, ...)
 {
     if (b->n_dead == b->cap_dead) {
         uint32_t cap = b->cap_dead ? 2 * b->cap_dead : 8;

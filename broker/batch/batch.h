@@ -1,7 +1,7 @@
 /* batch.h - a few dozen alerts of one survey as columns, with the packets they came from.
  *
- * Owner: one thread at a time (compute, then output). A batch is freed once every sink has copied what it needs; what must live
- * longer (offsets, counts) is in its receipts. */
+ * Owner: one thread at a time (compute, then output). A batch is freed once every sink has copied what it
+ * needs; what must live longer (offsets, counts) is in its receipts. */
 #ifndef NJ_BATCH_BATCH_H
 #define NJ_BATCH_BATCH_H
 
@@ -15,7 +15,8 @@
 enum { NJ_SCIENCE, NJ_TEMPLATE, NJ_DIFFERENCE, NJ_STAMPS, NJ_PLANES = 16 };
 extern const char *const nj_stamp_name[NJ_STAMPS]; /* "stamp.science", "stamp.template", "stamp.difference" */
 
-/* A column that decode fills. Columns of one series group (the part before the dot: "lc") share their offsets. */
+/* A column that decode fills. Columns of one series group (the part before the dot:
+ * "lc") share their offsets. */
 typedef struct nj_column_def {
     const char *path; /* "candid", "lc.mag", "packet.candidate.sgscore1", "packet.fp_hists[].rcid" */
     nj_type type;
@@ -34,7 +35,8 @@ typedef struct nj_plane_def {
 /* The columns of one survey: resolved once by the graph, then read-only for the rest of the run. */
 typedef struct nj_layout {
     const char *survey;
-    uint32_t n_packet; /* col[0 .. n_packet) come from the packet; a batch has n in all (the rest is the graph's) */
+    uint32_t n_packet; /* col[0 .. n_packet) come from the packet;
+                        * a batch has n in all (the rest is the graph's) */
     uint32_t n;
     const nj_column_def *col; /* [n_packet] */
     uint8_t stamps;           /* bit per stamp that a module may open */
@@ -49,7 +51,8 @@ typedef struct nj_row {
     uint32_t record;      /* number of the record in its chunk, from 0 */
     const uint8_t *datum; /* the Avro datum, in the chunk or in the batch's arena (compressed block) */
     uint32_t size;
-    const uint64_t *absent; /* bit per packet column (layout order) that the writer schema lacks; read-only, outlives the batch */
+    const uint64_t *absent; /* bit per packet column (layout order) that the writer schema lacks;
+                             * read-only, outlives the batch */
 } nj_row;
 
 enum { NJ_STAMP_NONE, NJ_STAMP_PACKED, NJ_STAMP_OPEN, NJ_STAMP_BAD };
@@ -105,21 +108,23 @@ typedef struct nj_batch {
 } nj_batch;
 
 nj_batch *nj_batch_new(void);
-/* Empties a batch and gets it ready for cap rows of the layout: scalar columns allocated and set to "no answer",
- * offsets allocated. 0, or -1 when memory is short. layout NULL: for dead letters only. */
+/* Empties a batch and gets it ready for cap rows of the layout: scalar columns allocated and set to "no
+ * answer", offsets allocated. 0, or -1 when memory is short. layout NULL: for dead letters only. */
 int nj_batch_begin(nj_batch *batch, const nj_layout *layout, uint32_t cap);
 /* Drops the chunks it holds; the batch can be used again. */
 void nj_batch_end(nj_batch *batch);
 void nj_batch_free(nj_batch *batch);
 
 /* Adds a dead letter (reason printf-style, copied). Bytes must live as long as the chunk or the arena. */
-__attribute__((format(printf, 8, 9))) int nj_batch_dead(nj_batch *batch, nj_chunk *chunk, uint32_t record, const uint8_t *bytes,
-                                                        size_t size, const char *module, const char *field, const char *reason,
-                                                        ...);
-/* The receipt of the chunk in this batch (made, and the chunk held, at the first call); NULL when memory is short. */
+__attribute__((format(printf, 8, 9))) int nj_batch_dead(nj_batch *batch, nj_chunk *chunk, uint32_t record,
+                                                        const uint8_t *bytes, size_t size, const char *module,
+                                                        const char *field, const char *reason, ...);
+/* The receipt of the chunk in this batch (made, and the chunk held, at the first call);
+ * NULL when memory is short. */
 nj_receipt *nj_batch_receipt(nj_batch *batch, nj_chunk *chunk);
 
-/* The row's further HDU k of the layout, over the bytes of its stamp. Opening it leaves the stamp as it is. */
+/* The row's further HDU k of the layout, over the bytes of its stamp.
+ * Opening it leaves the stamp as it is. */
 nj_stamp *nj_batch_plane(nj_batch *batch, uint32_t k, uint32_t row);
 /* Is the path "stamp.NAME[HDU]"? *stamp: which; *hdu: the text from the bracket on ("UNCERT]"). */
 bool nj_plane_path(const char *path, uint8_t *stamp, const char **hdu);
@@ -141,7 +146,8 @@ static inline double nj_number(nj_type type, const void *data, size_t i)
 }
 /* Sets n values to "no answer". */
 void nj_fill_null(nj_type type, void *data, size_t n);
-/* "done", "cut", ... of nj_reason; NULL for a code that is none. nj_reason_name[] has all of them in order. */
+/* "done", "cut", ... of nj_reason; NULL for a code that is none.
+ * nj_reason_name[] has all of them in order. */
 extern const char *const nj_reason_name[];
 enum { NJ_REASONS = NJ_SHED + 1, NJ_NO_REASON = 255 };
 

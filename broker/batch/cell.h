@@ -1,4 +1,5 @@
-/* cell.h - one value of an output column, whatever its type: for sinks and filters that do not care for the width of a number. */
+/* cell.h - one value of an output column, whatever its type:
+ * for sinks and filters that do not care for the width of a number. */
 #ifndef NJ_BATCH_CELL_H
 #define NJ_BATCH_CELL_H
 
@@ -75,12 +76,13 @@ static inline nj_cell nj_cell_get(const nj_field *field, const void *data, size_
     return cell;
 }
 
-/* The same, with a number where the packet had one: for readers that take both in one column. A text without a point, exponent
- * or word is a whole number that an int64 holds. */
+/* The same, with a number where the packet had one: for readers that take both in one column. A text without
+ * a point, exponent or word is a whole number that an int64 holds. */
 static inline nj_cell nj_cell_own(const nj_field *field, const void *data, size_t i)
 {
     nj_cell cell = nj_cell_get(field, data, i);
-    if (!field->mixed || cell.kind != NJ_CELL_TEXT || cell.text[strlen(cell.text) + 1] != NJ_TEXT_WAS_NUMBER) return cell;
+    if (!field->mixed || cell.kind != NJ_CELL_TEXT || cell.text[strlen(cell.text) + 1] != NJ_TEXT_WAS_NUMBER)
+        return cell;
     bool whole = strspn(cell.text, "-0123456789") == strlen(cell.text);
     if (whole && strcmp(cell.text, "-0") && strlen(cell.text) < 20)
         return (nj_cell){ NJ_CELL_INT, { .i = strtoll(cell.text, NULL, 10) } };
@@ -88,7 +90,8 @@ static inline nj_cell nj_cell_own(const nj_field *field, const void *data, size_
 }
 
 /* Where a row's values of a column begin and end. False: the whole value is null (no data). */
-static inline bool nj_cell_range(const nj_field *field, const nj_col *col, uint32_t row, size_t *from, size_t *to)
+static inline bool nj_cell_range(const nj_field *field, const nj_col *col, uint32_t row, size_t *from,
+                                 size_t *to)
 {
     if (!col->data || (!field->width && !col->off)) return false;
     *from = field->width ? (size_t)row * field->width : col->off[row];

@@ -15,7 +15,8 @@ typedef enum {
 } nj_framing;
 
 /* One partition of a topic, or one file source: the unit of the ledger and of offsets.
- * Made by a source, lives until the run ends. Written by the ingest thread before the first chunk refers to it. */
+ * Made by a source, lives until the run ends. Written by the ingest thread before the
+ * first chunk refers to it. */
 typedef struct nj_stream {
     uint32_t id;       /* index in the run's table of ledgers */
     const char *name;  /* "night.tar.gz", "kafka://host/ztf_20260101_programid1[3]" */
@@ -32,14 +33,18 @@ typedef struct nj_chunk {
     nj_framing framing;
     nj_stream *stream;
     char *member;                            /* file or archive member; NULL for Kafka */
-    char *fault;                             /* why the source knows it cannot be read: a dead letter; NULL = nothing known */
-    int64_t offset;                          /* Kafka offset, or number of the file or member in its source, from 0 */
+    char *fault;                             /* why the source knows it cannot be read: a dead letter;
+                                              * NULL = nothing known */
+    int64_t offset;                          /* Kafka offset, or number of the file or member in
+                                              * its source, from 0 */
     uint32_t generation;                     /* of the partition's assignment; a stale receipt is dropped */
     int64_t arrival_ns;                      /* nj_now_ns() when it was received */
     int64_t publish_ms;                      /* Kafka timestamp, ms since 1970; -1 = none */
     uint64_t seq;                            /* order of arrival over all sources, set by the host */
-    void (*release)(struct nj_chunk *chunk); /* frees bytes, key, member, fault and the chunk itself; set by the source */
-    uint32_t refs;                           /* batches that still point into it, and its reader; use the two functions below */
+    void (*release)(struct nj_chunk *chunk); /* frees bytes, key, member, fault and the chunk itself;
+                                              * set by the source */
+    uint32_t refs;                           /* batches that still point into it, and its reader;
+                                              * use the two functions below */
 } nj_chunk;
 
 /* A chunk from malloc with refs = 1 whose release() frees all by free(). Takes over bytes, key and member

@@ -14,15 +14,16 @@
 
 enum { NAIVE_SHARE = 4, TARGET_BYTES = 80000000, STAMP_BUFFER = 1 << 16 };
 
-#define RAW(name)                                                                                                                \
-    {                                                                                                                            \
-        "packet.candidate." name, NJ_F64, NJ_SCALAR, NULL, 1                                                                     \
+#define RAW(name)                                                                                            \
+    {                                                                                                        \
+        "packet.candidate." name, NJ_F64, NJ_SCALAR, NULL, 1                                                 \
     }
-#define LC(name)                                                                                                                 \
-    {                                                                                                                            \
-        "lc." name, NJ_F64, NJ_SERIES, NULL, 1                                                                                   \
+#define LC(name)                                                                                             \
+    {                                                                                                        \
+        "lc." name, NJ_F64, NJ_SERIES, NULL, 1                                                               \
     }
-/* What a run with many modules asks for: 51 fields of the candidate, 11 of each point of the light curve, three stamps. */
+/* What a run with many modules asks for: 51 fields of the candidate,
+ * 11 of each point of the light curve, three stamps. */
 static const nj_column_def ztf_columns[] = {
     { "candid", NJ_I64, NJ_SCALAR, NULL, 1 },
     { "object", NJ_STR, NJ_SCALAR, NULL, 1 },
@@ -117,9 +118,9 @@ typedef struct bench {
     bool open_stamps;
 } bench;
 
-/* --- packets --------------------------------------------------------------------------------------------------------- */
+/* ---- packets --------------------------------------------------------------------------------- */
 
-/* --- own decoder --------------------------------------------------------------------------------------------------- */
+/* ---- own decoder ----------------------------------------------------------------------------- */
 
 static void open_stamps(bench *b)
 {
@@ -135,8 +136,8 @@ static void own(void *state)
 {
     bench *b = state;
     for (size_t i = 0; i < b->n; i += NJ_BENCH_ROWS) {
-        nj_batch *batch =
-            nj_bench_rows_read(&b->rows, &b->packets.packet[i], b->n - i < NJ_BENCH_ROWS ? b->n - i : NJ_BENCH_ROWS);
+        nj_batch *batch = nj_bench_rows_read(&b->rows, &b->packets.packet[i],
+                                             b->n - i < NJ_BENCH_ROWS ? b->n - i : NJ_BENCH_ROWS);
         if (batch && b->open_stamps) open_stamps(b);
         nj_bench_use(batch);
     }
@@ -151,7 +152,8 @@ static void own_with_stamps(void *state)
     b->open_stamps = false;
 }
 
-/* The three stamps of every packet by libdeflate alone, into one buffer: what no decoder can be faster than. */
+/* The three stamps of every packet by libdeflate alone, into one buffer:
+ * what no decoder can be faster than. */
 static void gunzip(void *state)
 {
     bench *b = state;
@@ -174,7 +176,7 @@ static void copy(void *state)
     }
 }
 
-/* --- avro-c --------------------------------------------------------------------------------------------------------- */
+/* ---- avro-c ---------------------------------------------------------------------------------- */
 
 /* The columns of ztf_columns, each field fetched by its name; sums in sum[] when it is not NULL. */
 static double fetch(const avro_value_t *top, double *sum)
@@ -229,7 +231,8 @@ static void avro_cached(bench *b, bool fetch_fields)
 {
     for (size_t i = 0; i < b->n; i++) {
         packet *p = &b->packet[i];
-        avro_reader_t reader = avro_reader_memory((const char *)p->bytes + p->datum, (int64_t)(p->size - p->datum));
+        avro_reader_t reader =
+            avro_reader_memory((const char *)p->bytes + p->datum, (int64_t)(p->size - p->datum));
         avro_value_reset(p->value);
         if (avro_value_read(reader, p->value))
             b->sum = NAN;
@@ -252,12 +255,14 @@ static void avro_cached_fetch(void *state)
 static void avro_naive(void *state)
 {
     bench *b = state;
-    for (size_t i = 0; i < b->n; i += NAIVE_SHARE) b->sum += nj_peer_naive(b->packet[i].bytes, b->packet[i].size, fetch);
+    for (size_t i = 0; i < b->n; i += NAIVE_SHARE)
+        b->sum += nj_peer_naive(b->packet[i].bytes, b->packet[i].size, fetch);
 }
 
-/* --- getting ready ---------------------------------------------------------------------------------------------------- */
+/* ---- getting ready --------------------------------------------------------------------------- */
 
-/* Where the record starts, and avro-c's class for its schema, made once for all packets that share the bytes. */
+/* Where the record starts, and avro-c's class for its schema,
+ * made once for all packets that share the bytes. */
 static int prepare(bench *b)
 {
     for (size_t i = 0; i < b->n; i++) {
@@ -287,7 +292,8 @@ static int prepare(bench *b)
     return 0;
 }
 
-/* Sums of every column over the real packets: the decoder's against avro-c's. Both add doubles in the same order. */
+/* Sums of every column over the real packets: the decoder's against avro-c's.
+ * Both add doubles in the same order. */
 static bool same_values(nj_bench_run *run, bench *b)
 {
     double own_sum[N_COLUMNS] = { 0 }, avro_sum[N_COLUMNS] = { 0 };
@@ -306,7 +312,8 @@ static bool same_values(nj_bench_run *run, bench *b)
                 values++;
             }
         }
-        avro_reader_t reader = avro_reader_memory((const char *)p->bytes + p->datum, (int64_t)(p->size - p->datum));
+        avro_reader_t reader =
+            avro_reader_memory((const char *)p->bytes + p->datum, (int64_t)(p->size - p->datum));
         avro_value_reset(p->value);
         same = same && !avro_value_read(reader, p->value);
         fetch(p->value, avro_sum);
@@ -314,7 +321,8 @@ static bool same_values(nj_bench_run *run, bench *b)
     }
     size_t wrong = 0;
     for (size_t c = FIRST_RAW; c < N_COLUMNS; c++) wrong += own_sum[c] != avro_sum[c];
-    return nj_bench_verify(run, same && !wrong, "%zu values of %d columns of %zu packets: %zu column sums differ from avro-c",
+    return nj_bench_verify(run, same && !wrong,
+                           "%zu values of %d columns of %zu packets: %zu column sums differ from avro-c",
                            values, N_COLUMNS - FIRST_RAW, b->n_real, wrong);
 }
 
@@ -376,7 +384,8 @@ static int run_decode(nj_bench_run *run)
     else if (prepare(&b))
         nj_bench_note(run, "%s: a packet is no ZTF packet of one record", b.packets.folder);
     else if (same_values(run, &b)) {
-        nj_bench_note(run, "%zu packets, replicated to %zu in separate buffers, %.0f MB", b.n_real, b.n, (double)b.bytes / 1e6);
+        nj_bench_note(run, "%zu packets, replicated to %zu in separate buffers, %.0f MB", b.n_real, b.n,
+                      (double)b.bytes / 1e6);
         measure(run, &b);
         rc = 0;
     }
@@ -385,4 +394,5 @@ static int run_decode(nj_bench_run *run)
 }
 
 extern const nj_bench nj_bench_decode;
-const nj_bench nj_bench_decode = { "decode", "real packets to rows and stamps, against avro-c and libdeflate", run_decode };
+const nj_bench nj_bench_decode = { "decode", "real packets to rows and stamps, against avro-c and libdeflate",
+                                   run_decode };

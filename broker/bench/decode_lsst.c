@@ -16,23 +16,28 @@
 #include "rows.h"
 #include "peer.h"
 
-/* Alerts/s of one core that BOOM's decode with a cached schema took on a machine of this kind (11,000 to 13,000, measured when
- * this was planned; the faster end). Its own program is not run here. */
+/* Alerts/s of one core that BOOM's decode with a cached schema took on a machine of this kind (11,000 to
+ * 13,000, measured when this was planned; the faster end). Its own program is not run here. */
 static const double boom_per_s = 13000;
 
-enum { ROWS = 16 /* their pixels stay in the second-level cache */, RECEIVED = 64, NAIVE_SHARE = 8, TARGET_BYTES = 80000000 };
+enum {
+    ROWS = 16 /* their pixels stay in the second-level cache */,
+    RECEIVED = 64,
+    NAIVE_SHARE = 8,
+    TARGET_BYTES = 80000000
+};
 
-#define RAW(name)                                                                                                                \
-    {                                                                                                                            \
-        "packet.diaSource." name, NJ_F64, NJ_SCALAR, NULL, 1                                                                     \
+#define RAW(name)                                                                                            \
+    {                                                                                                        \
+        "packet.diaSource." name, NJ_F64, NJ_SCALAR, NULL, 1                                                 \
     }
-#define LC(name)                                                                                                                 \
-    {                                                                                                                            \
-        "lc." name, NJ_F64, NJ_SERIES, NULL, 1                                                                                   \
+#define LC(name)                                                                                             \
+    {                                                                                                        \
+        "lc." name, NJ_F64, NJ_SERIES, NULL, 1                                                               \
     }
-#define FP(name)                                                                                                                 \
-    {                                                                                                                            \
-        "fp." name, NJ_F64, NJ_SERIES, NULL, 1                                                                                   \
+#define FP(name)                                                                                             \
+    {                                                                                                        \
+        "fp." name, NJ_F64, NJ_SERIES, NULL, 1                                                               \
     }
 static const nj_column_def columns[] = { { "candid", NJ_I64, NJ_SCALAR, NULL, 1 },
                                          { "object", NJ_STR, NJ_SCALAR, NULL, 1 },
@@ -141,7 +146,8 @@ static int load(bench *b, const char *folder)
             free(b->datum[b->n]);
             continue;
         }
-        for (size_t k = 0; k < b->size[b->n]; k++) b->digest = (b->digest ^ b->datum[b->n][k]) * UINT64_C(0x100000001b3);
+        for (size_t k = 0; k < b->size[b->n]; k++)
+            b->digest = (b->digest ^ b->datum[b->n][k]) * UINT64_C(0x100000001b3);
         as_file(&b->file[b->n], b->schema, b->datum[b->n], b->size[b->n]);
         b->bytes += b->size[b->n++];
     }
@@ -252,8 +258,8 @@ static bool same_values(nj_bench_run *run, bench *b)
     }
     for (size_t c = FIRST_RAW; c < FIRST_SERIES; c++) wrong += mine[c] != theirs[c];
     return nj_bench_verify(run, !wrong && stamps == 3 * b->n_real,
-                           "%zu values of %zu datums, %zu column sums differ from avro-c; %zu stamps open", values, b->n_real,
-                           wrong, stamps);
+                           "%zu values of %zu datums, %zu column sums differ from avro-c; %zu stamps open",
+                           values, b->n_real, wrong, stamps);
 }
 
 static int prepare(bench *b, const char *folder, nj_error *err)
@@ -261,9 +267,12 @@ static int prepare(bench *b, const char *folder, nj_error *err)
     avro_schema_t schema;
     char define[8300];
     snprintf(define, sizeof define, "decode.schema=%s/schema_lsst_v9_0.json", folder);
-    if (nj_settings_define(&b->settings, define, err) || !(b->decoder = nj_decoder_new(&b->settings, err))) return -1;
-    if (nj_bench_rows_open(&b->rows, b->decoder, &layout, NJ_FRAME_BARE)) return nj_fail(err, "out of memory");
-    if (avro_schema_from_json_length(b->schema, strlen(b->schema), &schema)) return nj_fail(err, "avro-c: %s", avro_strerror());
+    if (nj_settings_define(&b->settings, define, err) || !(b->decoder = nj_decoder_new(&b->settings, err)))
+        return -1;
+    if (nj_bench_rows_open(&b->rows, b->decoder, &layout, NJ_FRAME_BARE))
+        return nj_fail(err, "out of memory");
+    if (avro_schema_from_json_length(b->schema, strlen(b->schema), &schema))
+        return nj_fail(err, "avro-c: %s", avro_strerror());
     avro_value_iface_t *class = avro_generic_class_from_schema(schema);
     return avro_generic_value_new(class, &b->value) ? nj_fail(err, "avro-c: %s", avro_strerror()) : 0;
 }
@@ -284,8 +293,8 @@ static void measure(nj_bench_run *run, bench *b)
     nj_bench_ratio(run, "lsst avro-c naive / projection + 3 images from memory", 4, 1, NAN, NAN);
     /* the naive way reads its few files from the caches too */
     nj_bench_ratio(run, "lsst avro-c naive / projection + 3 images", 4, 2, 300, NAN);
-    nj_bench_bar(run, "lsst projection + 3 images over BOOM's cached decode", 1e9 / nj_bench_median(run, 2) / boom_per_s, "1", 20,
-                 NAN);
+    nj_bench_bar(run, "lsst projection + 3 images over BOOM's cached decode",
+                 1e9 / nj_bench_median(run, 2) / boom_per_s, "1", 20, NAN);
     nj_bench_figure(run, "lsst projection + 3 images from memory over BOOM's cached decode",
                     1e9 / nj_bench_median(run, 1) / boom_per_s, "1");
 }
@@ -302,12 +311,15 @@ int nj_bench_decode_lsst(nj_bench_run *run)
         snprintf(folder, sizeof folder, "%s/real/lsst/bare", shared ? shared : "../shared");
     int rc = -1;
     if (load(&b, folder)) {
-        nj_bench_note(run, "no bare LSST datums (*.datum, schema_lsst_v9_0.json) in %s; name their folder by --data", folder);
+        nj_bench_note(
+            run, "no bare LSST datums (*.datum, schema_lsst_v9_0.json) in %s; name their folder by --data",
+            folder);
         rc = data ? -1 : 0;
     } else if (prepare(&b, folder, &err)) {
         nj_bench_note(run, "%s", err.text);
     } else if (same_values(run, &b)) {
-        nj_bench_note(run, "%zu datums, replicated to %zu in separate buffers, %.0f MB", b.n_real, b.n, (double)b.bytes / 1e6);
+        nj_bench_note(run, "%zu datums, replicated to %zu in separate buffers, %.0f MB", b.n_real, b.n,
+                      (double)b.bytes / 1e6);
         nj_bench_digest(run, "%zu packets, fnv1a:%016llx", b.n_real, (unsigned long long)b.digest);
         measure(run, &b);
         rc = 0;

@@ -91,8 +91,8 @@ static void sum_up(result *r)
     r->mad = nj_mad(r->cpu, r->rounds);
 }
 
-void nj_bench_samples(nj_bench_run *run, const char *name, int threads, double items, uint32_t rounds, const double *cpu,
-                      const double *wall)
+void nj_bench_samples(nj_bench_run *run, const char *name, int threads, double items, uint32_t rounds,
+                      const double *cpu, const double *wall)
 {
     if (rounds > MAX_ROUNDS) nj_give_up("bench: %s: more than %d rounds", name, MAX_ROUNDS);
     result *r = add_result(run, name, items, 0, 1);
@@ -129,23 +129,29 @@ void nj_bench_time(nj_bench_run *run, const nj_bench_case *cases, size_t n)
     if (n > MAX_CASES) nj_give_up("bench: more than %d cases at once", MAX_CASES);
     for (size_t i = 0; i < n; i++) {
         one_round(run, &cases[i], 1); /* warm-up: page faults, caches, lazy set-up */
-        for (calls[i] = 1; calls[i] < (uint64_t)1 << 40 && one_round(run, &cases[i], calls[i]).wall < FLOOR_NS; calls[i] *= 2) {
+        for (calls[i] = 1;
+             calls[i] < (uint64_t)1 << 40 && one_round(run, &cases[i], calls[i]).wall < FLOOR_NS;
+             calls[i] *= 2) {
         }
     }
     run->last = run->n_results;
     for (size_t i = 0; i < n; i++) add_result(run, cases[i].name, cases[i].items, cases[i].bytes, calls[i]);
     budget = (int64_t)(run->options.seconds * 1e9 * (double)n);
     start = nj_now_ns();
-    for (uint32_t round = 0; round < MAX_ROUNDS && (round < MIN_ROUNDS || nj_now_ns() - start < budget); round++)
+    for (uint32_t round = 0; round < MAX_ROUNDS && (round < MIN_ROUNDS || nj_now_ns() - start < budget);
+         round++)
         for (size_t i = 0; i < n; i++) {
             result *r = &run->result[run->last + i];
-            if (n > 1) cases[i].work(cases[i].state); /* untimed: no case pays for the caches that the one before left */
+            if (n > 1)
+                cases[i].work(cases[i].state); /* untimed: no case pays for the caches
+                                                * that the one before left */
             pass p = one_round(run, &cases[i], calls[i]);
             r->cpu[round] = p.cpu / ((double)calls[i] * r->items);
             r->wall[round] = p.wall / ((double)calls[i] * r->items);
             r->rounds = round + 1;
         }
-    printf("%-44s %12s %12s %9s %7s %12s\n", "ns per item, CPU of one thread", "min", "median", "MAD", "rounds", "input");
+    printf("%-44s %12s %12s %9s %7s %12s\n", "ns per item, CPU of one thread", "min", "median", "MAD",
+           "rounds", "input");
     for (size_t i = 0; i < n; i++) print_result(&run->result[run->last + i]);
     fflush(stdout);
 }
@@ -176,7 +182,8 @@ static void hold_against(nj_bench_run *run, figure *f, double at_least, double a
     printf("\n");
 }
 
-double nj_bench_ratio(nj_bench_run *run, const char *what, size_t slow, size_t fast, double at_least, double at_most)
+double nj_bench_ratio(nj_bench_run *run, const char *what, size_t slow, size_t fast, double at_least,
+                      double at_most)
 {
     const result *a = &run->result[run->last + slow], *b = &run->result[run->last + fast];
     double ratio[MAX_ROUNDS];
@@ -195,7 +202,8 @@ double nj_bench_median(const nj_bench_run *run, size_t which)
     return run->result[run->last + which].median;
 }
 
-void nj_bench_bar(nj_bench_run *run, const char *what, double value, const char *unit, double at_least, double at_most)
+void nj_bench_bar(nj_bench_run *run, const char *what, double value, const char *unit, double at_least,
+                  double at_most)
 {
     figure *f = add_figure(run, what);
     f->value = value;
@@ -296,7 +304,7 @@ int nj_bench_subject(nj_bench_run *run, const nj_bench *bench)
     return rc || run->wrong ? -1 : 0;
 }
 
-/* --- files --------------------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static void cpu_model(char *text, size_t size)
 {
@@ -409,8 +417,10 @@ int nj_bench_write_google(const nj_bench_run *run, const char *path)
     const char *between = "\n    ";
     nj_buffer_text(&b, "{\n  \"context\": {\n    ");
     context(&b, run);
-    nj_buffer_text(&b, ",\n    \"executable\": \"nightjar\", \"cpu_scaling_enabled\": false, \"caches\": [], \"load_avg\": [],\n"
-                       "    \"mhz_per_cpu\": 0, \"library_build_type\": \"release\"\n  },\n  \"benchmarks\": [");
+    nj_buffer_text(&b,
+                   ",\n    \"executable\": \"nightjar\", \"cpu_scaling_enabled\": false, \"caches\": [], "
+                   "\"load_avg\": [],\n"
+                   "    \"mhz_per_cpu\": 0, \"library_build_type\": \"release\"\n  },\n  \"benchmarks\": [");
     for (size_t i = 0; i < run->n_results; i++) {
         const result *r = &run->result[i];
         for (uint32_t k = 0; k < r->rounds; k++, between = ",\n    ") {
@@ -418,12 +428,13 @@ int nj_bench_write_google(const nj_bench_run *run, const char *path)
             nj_json_text(&b, r->name);
             nj_buffer_text(&b, ", \"run_name\": ");
             nj_json_text(&b, r->name);
-            nj_buffer_printf(
-                &b,
-                ", \"family_index\": %zu, \"per_family_instance_index\": 0, \"run_type\": \"iteration\", \"repetitions\": %u, "
-                "\"repetition_index\": %u, \"threads\": %d, \"iterations\": %.0f, \"real_time\": %.6g, \"cpu_time\": %.6g, "
-                "\"time_unit\": \"ns\"}",
-                i, r->rounds, k, r->threads, (double)r->calls * r->items, r->wall[k], r->cpu[k]);
+            nj_buffer_printf(&b,
+                             ", \"family_index\": %zu, \"per_family_instance_index\": 0, \"run_type\": "
+                             "\"iteration\", \"repetitions\": %u, "
+                             "\"repetition_index\": %u, \"threads\": %d, \"iterations\": %.0f, "
+                             "\"real_time\": %.6g, \"cpu_time\": %.6g, "
+                             "\"time_unit\": \"ns\"}",
+                             i, r->rounds, k, r->threads, (double)r->calls * r->items, r->wall[k], r->cpu[k]);
         }
     }
     nj_buffer_text(&b, "\n  ]\n}\n");

@@ -17,7 +17,8 @@ enum { CANDIDATE = 0, KS_SCIENCE = 5, KS_TEMPLATE = 6 }; /* gives of the module 
 /* Fink's Python on one core of another machine, whole of the same folder (shared/notes/science.md). */
 #define PYTHON_ALERTS_PER_S 27.0
 
-static const nj_column_def columns[] = { { "candid", NJ_I64, NJ_SCALAR, NULL, 1 }, { "jd", NJ_F64, NJ_SCALAR, NULL, 1 } };
+static const nj_column_def columns[] = { { "candid", NJ_I64, NJ_SCALAR, NULL, 1 },
+                                         { "jd", NJ_F64, NJ_SCALAR, NULL, 1 } };
 static const nj_layout layout = { "ztf", 2, 2, columns, 1 << NJ_SCIENCE | 1 << NJ_TEMPLATE };
 
 typedef struct packet {
@@ -91,7 +92,8 @@ static void call(bench *b, int which, process_function *process, const int64_t *
 {
     static const uint32_t zero = 0;
     static const nj_col none = { 0 };
-    static const nj_col *const in[] = { &none, &none, &none }; /* the stamps come by image(), the survey is by their shape */
+    static const nj_col *const in[] = { &none, &none, &none }; /* the stamps come by image(),
+                                                                * the survey is by their shape */
     answers *a = &b->answer;
     nj_work w = { .size = sizeof w,
                   .n = 1,
@@ -152,7 +154,8 @@ static void candidates_fast(void *state)
 static void candidates_16(void *state)
 {
     bench *b = state;
-    for (size_t i = 0; i < b->n_candidates; i += 8) call_opened(b, 1, b->one->module->process, b->candidate[i]);
+    for (size_t i = 0; i < b->n_candidates; i += 8)
+        call_opened(b, 1, b->one->module->process, b->candidate[i]);
 }
 static void candidates_plain(void *state)
 {
@@ -215,7 +218,8 @@ static int load(bench *b)
 /* Instances with 1 and 16 repeats. */
 static int open_instances(bench *b, nj_error *err)
 {
-    static const char ini[] = "[module.one]\nkind = hostless\n[module.sixteen]\nkind = hostless\nrepeats = 16\n";
+    static const char ini[] =
+        "[module.one]\nkind = hostless\n[module.sixteen]\nkind = hostless\nrepeats = 16\n";
     if (nj_modules_builtin(&b->modules, err) || nj_settings_ini(&b->settings, "bench.ini", ini, err) ||
         nj_instances_choose(&b->set, &b->modules, &b->settings, "one,sixteen", err) ||
         nj_instances_open(&b->set, "one,sixteen", err))
@@ -236,7 +240,8 @@ static int open_instances(bench *b, nj_error *err)
     return 0;
 }
 
-/* Opens every stamp, keeps where its bytes lie, finds the candidates, and picks rows of which 3 in 100 are. */
+/* Opens every stamp, keeps where its bytes lie, finds the candidates,
+ * and picks rows of which 3 in 100 are. */
 static int prepare(bench *b)
 {
     size_t others = 0;
@@ -279,10 +284,11 @@ static bool verify(nj_bench_run *run, bench *b)
         call_opened(b, 0, b->one->module->process_ref, b->candidate[i]);
         for (int k = 0; k < 2; k++) worst = fmax(worst, fabs(fast[k] - b->answer.f64[k]));
     }
-    return nj_bench_verify(run, worst < 2.5 / 39800,
-                           "%zu candidates of %zu alerts; on %zu of them the fast and the plain version differ by at most %.3g "
-                           "(2 steps of the grid are %.3g)",
-                           b->n_candidates, b->n, n, worst, 2 / 39800.0);
+    return nj_bench_verify(
+        run, worst < 2.5 / 39800,
+        "%zu candidates of %zu alerts; on %zu of them the fast and the plain version differ by at most %.3g "
+        "(2 steps of the grid are %.3g)",
+        b->n_candidates, b->n, n, worst, 2 / 39800.0);
 }
 
 static void measure(nj_bench_run *run, bench *b)
@@ -308,9 +314,10 @@ static void measure(nj_bench_run *run, bench *b)
         { "libdeflate alone, its two stamps", gunzip, b, (double)b->n_mixed, 0 },
     };
     nj_bench_time(run, folder, sizeof folder / sizeof *folder);
-    nj_bench_bar(run, "whole folder, one core", 1e9 / nj_bench_median(run, 0), "alerts/s per core", 100 * PYTHON_ALERTS_PER_S,
-                 NAN);
-    nj_bench_figure(run, "whole folder / the Python's 27 alerts/s", 1e9 / nj_bench_median(run, 0) / PYTHON_ALERTS_PER_S, "1");
+    nj_bench_bar(run, "whole folder, one core", 1e9 / nj_bench_median(run, 0), "alerts/s per core",
+                 100 * PYTHON_ALERTS_PER_S, NAN);
+    nj_bench_figure(run, "whole folder / the Python's 27 alerts/s",
+                    1e9 / nj_bench_median(run, 0) / PYTHON_ALERTS_PER_S, "1");
     nj_bench_figure(run, "whole folder, 16 repeats", 1e9 / nj_bench_median(run, 1), "alerts/s per core");
     nj_bench_ratio(run, "from packets, 3 % candidates / libdeflate alone", 2, 3, NAN, 1.8);
 }
@@ -353,11 +360,12 @@ static int run_hostless(nj_bench_run *run)
     if (opened || !b.inflate || !b.clip || !b.sorted || load(&b) || open_instances(&b, &err))
         nj_bench_note(run, "%s", err.text);
     else if (prepare(&b))
-        nj_bench_note(run, "%s: a packet is no ZTF packet of one record, or there is no candidate", b.packets.folder);
+        nj_bench_note(run, "%s: a packet is no ZTF packet of one record, or there is no candidate",
+                      b.packets.folder);
     else if (verify(run, &b)) {
         nj_bench_digest(run, "%zu packets, fnv1a:%016llx", b.n, (unsigned long long)b.packets.digest);
-        nj_bench_note(run, "kernels for %s; %zu alerts, of which %zu make the 3 %% mix", nj_isa_name[nj_isa_best()], b.n,
-                      b.n_mixed);
+        nj_bench_note(run, "kernels for %s; %zu alerts, of which %zu make the 3 %% mix",
+                      nj_isa_name[nj_isa_best()], b.n, b.n_mixed);
         measure(run, &b);
         rc = 0;
     }
@@ -366,5 +374,6 @@ static int run_hostless(nj_bench_run *run)
 }
 
 extern const nj_bench nj_bench_hostless;
-const nj_bench nj_bench_hostless = { "hostless", "hostless detection on real packets: kernels, candidates, whole folders",
+const nj_bench nj_bench_hostless = { "hostless",
+                                     "hostless detection on real packets: kernels, candidates, whole folders",
                                      run_hostless };

@@ -44,7 +44,8 @@ typedef struct area {
     nj_ks_work ks_work;
     float x[N_X];
     double ks;
-    double day[POINTS], mag[POINTS], mag_err[POINTS], flux[POINTS], flux_err[POINTS], work[8 * POINTS], feature[NJ_LC_FEATURES];
+    double day[POINTS], mag[POINTS], mag_err[POINTS], flux[POINTS], flux_err[POINTS], work[8 * POINTS],
+        feature[NJ_LC_FEATURES];
     double flux_feature[NJ_FLUX_FEATURES];
     double component[NJ_COMPONENTS * NJ_COMPONENT_BINS];
     nj_component_fit fit;
@@ -65,7 +66,7 @@ static double normal(void)
     return sqrt(-2 * log(uniform())) * cos(6.283185307179586 * uniform());
 }
 
-/* --- the kernels ----------------------------------------------------------------------------------------------------------- */
+/* ---- the kernels ----------------------------------------------------------------------------- */
 
 static const uint32_t counter[4] = { 0, 1, 2, 3 }, philox_key[2] = { 4, 5 };
 
@@ -170,7 +171,7 @@ static void sort_qsort(void *state)
     qsort(a->in_order, NUMBERS, sizeof *a->in_order, by_value);
 }
 
-/* --- data ------------------------------------------------------------------------------------------------------------------- */
+/* ---- data ------------------------------------------------------------------------------------ */
 
 static void make_images(area *a)
 {
@@ -185,7 +186,8 @@ static void make_images(area *a)
     for (int i = 0; i < N_X; i++) a->x[i] = (float)(3 + fabs(normal()));
 }
 
-/* A supernova-like rise and fall with 5 % noise; the first NIGHTS points rise as 1 / (1 + exp(-(day - 6) / 2)). */
+/* A supernova-like rise and fall with 5 % noise; the first NIGHTS points rise as 1 /
+ * (1 + exp(-(day - 6) / 2)). */
 static void make_light_curve(area *a)
 {
     for (int k = 0; k < NJ_COMPONENTS; k++)
@@ -215,10 +217,11 @@ static int make(area *a)
     return 0;
 }
 
-/* --- verification -------------------------------------------------------------------------------------------------------- */
+/* ---- verification ---------------------------------------------------------------------------- */
 
 /* The same bits by the portable version and by the best. */
-static bool same_bits(nj_bench_run *run, area *a, const char *name, void (*work)(void *), const void *result, size_t size)
+static bool same_bits(nj_bench_run *run, area *a, const char *name, void (*work)(void *), const void *result,
+                      size_t size)
 {
     void *kept = malloc(size);
     if (!kept) nj_give_up("bench: out of memory");
@@ -229,7 +232,8 @@ static bool same_bits(nj_bench_run *run, area *a, const char *name, void (*work)
     work(a);
     bool same = !memcmp(kept, result, size);
     free(kept);
-    return nj_bench_verify(run, same, "%s: the same %zu bytes by portable code and by %s", name, size, nj_isa_name[a->best]);
+    return nj_bench_verify(run, same, "%s: the same %zu bytes by portable code and by %s", name, size,
+                           nj_isa_name[a->best]);
 }
 
 static void verify_vectors(nj_bench_run *run, area *a)
@@ -244,9 +248,10 @@ static void verify_vectors(nj_bench_run *run, area *a)
     same_bits(run, a, "clip", clip, &a->clip, sizeof a->clip);
     nj_clip fast = a->clip;
     clip_plain(a);
-    nj_bench_verify(
-        run, fast.n_kept == a->clip.n_kept && fabs(fast.median - a->clip.median) < 1e-6 && fabs(fast.sd / a->clip.sd - 1) < 1e-6,
-        "clip: keeps the %u of %d pixels that the definition keeps", a->clip.n_kept, PIXELS);
+    nj_bench_verify(run,
+                    fast.n_kept == a->clip.n_kept && fabs(fast.median - a->clip.median) < 1e-6 &&
+                        fabs(fast.sd / a->clip.sd - 1) < 1e-6,
+                    "clip: keeps the %u of %d pixels that the definition keeps", a->clip.n_kept, PIXELS);
     same_bits(run, a, "spectrum", spectrum, a->power, sizeof a->power);
     same_bits(run, a, "w1, all pairs", w1, a->distance, sizeof a->distance);
     same_bits(run, a, "w1, one to all", w1_from, a->from, sizeof a->from);
@@ -255,7 +260,8 @@ static void verify_vectors(nj_bench_run *run, area *a)
         for (int k = 0; k < BINS; k++) u[k] = a->sample[k * STRIDE], v[k] = a->sample[k * STRIDE + l];
         worst = fmax(worst, fabs(a->from[l] / BINS - nj_w1_plain(u, v, BINS)));
     }
-    nj_bench_verify(run, worst < 1e-5, "w1: within %.1g of the integral of |F_u - F_v|", worst); /* single precision */
+    /* single precision */
+    nj_bench_verify(run, worst < 1e-5, "w1: within %.1g of the integral of |F_u - F_v|", worst);
     same_bits(run, a, "ks", ks, &a->ks, sizeof a->ks);
     double *x = malloc((N_X + SAMPLES * SAMPLES) * sizeof *x), *y = x + N_X;
     if (!x) nj_give_up("bench: out of memory");
@@ -264,7 +270,8 @@ static void verify_vectors(nj_bench_run *run, area *a)
     for (uint32_t i = 0; i < a->n_distances; i++)
         if (isfinite(a->distance[i])) y[n_y++] = (double)a->distance[i];
     double plain = nj_ks_plain(x, N_X, y, n_y);
-    nj_bench_verify(run, fabs(a->ks - plain) < 1e-12, "ks: D = %.6f, that of the definition, of %d against %u", a->ks, N_X, n_y);
+    nj_bench_verify(run, fabs(a->ks - plain) < 1e-12,
+                    "ks: D = %.6f, that of the definition, of %d against %u", a->ks, N_X, n_y);
     free(x);
 }
 
@@ -274,7 +281,8 @@ static void verify_fits(nj_bench_run *run, area *a)
     features_plain(a);
     memcpy(plain, a->feature, sizeof plain);
     features(a);
-    for (int k = 0; k < NJ_LC_FEATURES; k++) worst = fmax(worst, fabs(a->feature[k] - plain[k]) / (1e-3 + fabs(plain[k])));
+    for (int k = 0; k < NJ_LC_FEATURES; k++)
+        worst = fmax(worst, fabs(a->feature[k] - plain[k]) / (1e-3 + fabs(plain[k])));
     nj_bench_verify(run, worst < 1e-6, "features: within %.1g of one pass per feature",
                     worst); /* sums in other orders, over Julian Dates: seven digits of a slope are gone */
     component_plain(a);
@@ -283,8 +291,8 @@ static void verify_fits(nj_bench_run *run, area *a)
     nj_bench_verify(run, a->fit.fitted && a->fit.residual <= residual * (1 + 1e-6),
                     "component fit: residual %.6f, by descent %.6f", a->fit.residual, residual);
     rise(a);
-    nj_bench_verify(run, a->rise.fitted && fabs(a->rise.a - 0.5) < 0.02, "rise fit: a = %.4f of a curve made with 0.5",
-                    a->rise.a);
+    nj_bench_verify(run, a->rise.fitted && fabs(a->rise.a - 0.5) < 0.02,
+                    "rise fit: a = %.4f of a curve made with 0.5", a->rise.a);
     sort_qsort(a);
     double in_order[NUMBERS];
     memcpy(in_order, a->in_order, sizeof in_order);
@@ -292,21 +300,21 @@ static void verify_fits(nj_bench_run *run, area *a)
     nj_bench_verify(run, !memcmp(in_order, a->in_order, sizeof in_order), "sort: the order of qsort");
 }
 
-/* --- the subject ------------------------------------------------------------------------------------------------------------- */
+/* ---- the subject ----------------------------------------------------------------------------- */
 
 /* A kernel with vector versions is timed as two cases: each sets its instruction set first. */
-#define BOTH(f)                                                                                                                  \
-    static void f##_portable(void *state)                                                                                        \
-    {                                                                                                                            \
-        ((area *)state)->isa = NJ_ISA_PORTABLE;                                                                                  \
-        f(state);                                                                                                                \
-        nj_bench_use(state);                                                                                                     \
-    }                                                                                                                            \
-    static void f##_best(void *state)                                                                                            \
-    {                                                                                                                            \
-        ((area *)state)->isa = ((area *)state)->best;                                                                            \
-        f(state);                                                                                                                \
-        nj_bench_use(state);                                                                                                     \
+#define BOTH(f)                                                                                              \
+    static void f##_portable(void *state)                                                                    \
+    {                                                                                                        \
+        ((area *)state)->isa = NJ_ISA_PORTABLE;                                                              \
+        f(state);                                                                                            \
+        nj_bench_use(state);                                                                                 \
+    }                                                                                                        \
+    static void f##_best(void *state)                                                                        \
+    {                                                                                                        \
+        ((area *)state)->isa = ((area *)state)->best;                                                        \
+        f(state);                                                                                            \
+        nj_bench_use(state);                                                                                 \
     }
 BOTH(philox)
 BOTH(clip)
@@ -366,6 +374,7 @@ static int run_kernels(nj_bench_run *run)
 }
 
 extern const nj_bench nj_bench_kernels;
-const nj_bench nj_bench_kernels = { "kernels",
-                                    "numerical kernels one by one: the same bits by every instruction set, and their speed",
-                                    run_kernels };
+const nj_bench nj_bench_kernels = {
+    "kernels", "numerical kernels one by one: the same bits by every instruction set, and their speed",
+    run_kernels
+};

@@ -45,7 +45,9 @@ static int read_data(void *opaque, const char *name, const void **bytes, size_t 
 void nj_model_files_open(nj_model_files *files, const char *folder)
 {
     *files = (nj_model_files){ .folder = folder };
-    files->host = (nj_host){ .abi = NJ_ABI, .size = sizeof(nj_host), .opaque = files, .log = keep_log, .data = read_data };
+    files->host = (nj_host){
+        .abi = NJ_ABI, .size = sizeof(nj_host), .opaque = files, .log = keep_log, .data = read_data
+    };
 }
 
 void nj_model_files_close(nj_model_files *files)
@@ -88,12 +90,14 @@ float *nj_model_files_rows(nj_model_files *files, const char *model, uint32_t n_
     uint64_t seed = 20261121;
     snprintf(name, sizeof name, "%s/golden.csv", model);
     if (files->host.data(files, name, &bytes, &size) != NJ_OK) return NULL;
-    float *golden = calloc((size_t)MOST * n_features, sizeof *golden), *x = calloc((size_t)n * n_features, sizeof *x);
+    float *golden = calloc((size_t)MOST * n_features, sizeof *golden),
+          *x = calloc((size_t)n * n_features, sizeof *x);
     uint32_t n_golden = 0;
     for (const char *line = strchr(bytes, '\n'); golden && line && line[1] && n_golden < MOST;
          line = strchr(line + 1, '\n'), n_golden++) {
         char *p = (char *)(uintptr_t)first_number(line + 1);
-        for (uint32_t k = 0; k < n_features; k++, p += *p == ',') golden[n_golden * n_features + k] = strtof(p, &p);
+        for (uint32_t k = 0; k < n_features; k++, p += *p == ',')
+            golden[n_golden * n_features + k] = strtof(p, &p);
     }
     for (size_t i = 0; x && golden && i < (size_t)n * n_features; i++) {
         float g = golden[(size_t)(uniform(&seed) * n_golden) * n_features + i % n_features];

@@ -53,11 +53,12 @@ static void show(nj_bench_run *run, const row *r, uint32_t rounds)
 {
     double cpu = nj_quantile(r->cpu, rounds, 0.5), low = nj_quantile(r->cpu, rounds, 0.25),
            high = nj_quantile(r->cpu, rounds, 0.75);
-    double hit_rate = r->offered ? (double)r->hits / (double)r->offered : 0, onsky = cpu > 0 ? 1e9 / cpu : NAN;
+    double hit_rate = r->offered ? (double)r->hits / (double)r->offered : 0,
+           onsky = cpu > 0 ? 1e9 / cpu : NAN;
     char what[96], cold[32] = "-";
     if (r->is_module) snprintf(cold, sizeof cold, "%.3f", r->cold_ns / 1e6);
-    printf("%-24s %12.3f %9.3f %9.3f %17.0f %15.0f %8.1f%% %9s\n", r->name, cpu / 1e3, low / 1e3, high / 1e3, onsky,
-           onsky * hit_rate, 100 * hit_rate, cold);
+    printf("%-24s %12.3f %9.3f %9.3f %17.0f %15.0f %8.1f%% %9s\n", r->name, cpu / 1e3, low / 1e3, high / 1e3,
+           onsky, onsky * hit_rate, 100 * hit_rate, cold);
     nj_bench_samples(run, r->name, 1, (double)r->offered, rounds, r->cpu, r->wall);
     if (!r->is_module) return;
     const struct {
@@ -79,7 +80,8 @@ static int run_modules(nj_bench_run *run)
     bench b = { .same = true };
     int found = nj_bench_packets_load(run, &b.packets, 0), rc;
     if (found) return found < 0 ? -1 : 0;
-    nj_bench_digest(run, "%zu packets, fnv1a:%016llx", b.packets.n_real, (unsigned long long)b.packets.digest);
+    nj_bench_digest(run, "%zu packets, fnv1a:%016llx", b.packets.n_real,
+                    (unsigned long long)b.packets.digest);
     b.row = calloc(MAX_STAGES, sizeof *b.row);
     if (!b.row) nj_give_up("bench: out of memory");
     nj_report report;
@@ -92,9 +94,10 @@ static int run_modules(nj_bench_run *run)
         if (rc == 0) take(&b, &report, round);
         nj_report_free(&report);
     }
-    if (rc == 0 && nj_bench_verify(run, b.same, "the same counts in each of %u runs of %zu alerts", rounds, b.packets.n)) {
-        printf("%-24s %12s %9s %9s %17s %15s %9s %9s\n", "module", "CPU us/alert", "25 %", "75 %", "alerts/s per core",
-               "hits/s per core", "hit rate", "cold ms");
+    if (rc == 0 && nj_bench_verify(run, b.same, "the same counts in each of %u runs of %zu alerts", rounds,
+                                   b.packets.n)) {
+        printf("%-24s %12s %9s %9s %17s %15s %9s %9s\n", "module", "CPU us/alert", "25 %", "75 %",
+               "alerts/s per core", "hits/s per core", "hit rate", "cold ms");
         for (uint32_t i = 0; i < b.n_rows; i++)
             if (b.row[i].offered) show(run, &b.row[i], rounds);
     }
@@ -104,6 +107,7 @@ static int run_modules(nj_bench_run *run)
 }
 
 extern const nj_bench nj_bench_modules;
-const nj_bench nj_bench_modules = { "modules",
-                                    "each module on real packets: on-sky and effective alerts/s/core, hit rate, cold start",
-                                    run_modules };
+const nj_bench nj_bench_modules = {
+    "modules", "each module on real packets: on-sky and effective alerts/s/core, hit rate, cold start",
+    run_modules
+};

@@ -17,10 +17,12 @@
 
 enum { MODELS = 6, FEATURES = 25, STAMP_BUFFER = 1 << 16, BATCHES = 5 };
 static const char *const names[MODELS] = { "braai", "acai_h", "acai_n", "acai_v", "acai_o", "acai_b" };
-static const char all_six[] = "braai,acai_h,acai_n,acai_v,acai_o,acai_b", five_acai[] = "acai_h,acai_n,acai_v,acai_o,acai_b";
+static const char all_six[] = "braai,acai_h,acai_n,acai_v,acai_o,acai_b",
+                  five_acai[] = "acai_h,acai_n,acai_v,acai_o,acai_b";
 static const uint32_t batch_size[BATCHES] = { 1, 2, 4, 8, 16 };
 
-/* Its Rust code, input and five ACAI alert by alert, on one core of such a machine: 720 to 870; and what is asked of us. */
+/* Its Rust code, input and five ACAI alert by alert, on one core of such a machine: 720 to 870;
+ * and what is asked of us. */
 static const double boom_alerts_per_s = 870, times_boom = 1.5;
 
 typedef struct opened {
@@ -61,12 +63,14 @@ static void keep_stamps(bench *b, const nj_batch *batch, uint32_t row)
     }
 }
 
-static void keep_numbers(bench *b, const nj_bench_way *way, const nj_step *acai, uint32_t row, const float *triplet)
+static void keep_numbers(bench *b, const nj_bench_way *way, const nj_step *acai, uint32_t row,
+                         const float *triplet)
 {
     memcpy(b->triplet_25 + b->n_all * NJ_TRIPLET, triplet, NJ_TRIPLET * sizeof *triplet);
     for (uint32_t k = 0; k < FEATURES; k++)
         b->features_25[b->n_all * FEATURES + k] =
-            acai->col[k] == NJ_NO_COLUMN ? NAN : (float)((const double *)way->batch->col[acai->col[k]].data)[row];
+            acai->col[k] == NJ_NO_COLUMN ? NAN
+                                         : (float)((const double *)way->batch->col[acai->col[k]].data)[row];
     b->with_numbers[b->n_all++] = b->packets.packet[b->row];
 }
 
@@ -84,7 +88,8 @@ static void keep_rows(void *opaque, const nj_bench_way *way)
         float *to = b->triplet + b->n_stamps * NJ_TRIPLET;
         int good = !isnan(b->score[0][b->row]);
         for (uint32_t s = 0; good && s < 3; s++)
-            good = nj_stamp_plane(&way->batch->stamp[s][row].image, NJ_SMALL_BOOM, NJ_STAMP_SIDE, to + s, 3) == NJ_DONE;
+            good = nj_stamp_plane(&way->batch->stamp[s][row].image, NJ_SMALL_BOOM, NJ_STAMP_SIDE, to + s,
+                                  3) == NJ_DONE;
         b->n_stamps += (size_t)good;
         if (good && acai && !isnan(b->score[1][b->row])) keep_numbers(b, way, acai, row, to);
         b->row++;
@@ -184,7 +189,8 @@ static int open_ort(bench *b)
 {
     for (int k = 0; k < BATCHES; k++)
         if (open_models(b, b->ort[k],
-                        &(nj_model_options){ .size = sizeof(nj_model_options), .engine = "ort", .ort_batch = batch_size[k] }))
+                        &(nj_model_options){
+                            .size = sizeof(nj_model_options), .engine = "ort", .ort_batch = batch_size[k] }))
             return -1;
     return 0;
 }
@@ -194,7 +200,8 @@ static int open_isas(bench *b)
     int rc = 0;
     for (nj_isa isa = NJ_ISA_PORTABLE; isa <= nj_isa_best() && !rc; isa++) {
         setenv("NIGHTJAR_ISA", nj_isa_name[isa], 1);
-        rc = open_models(b, b->isa[isa], &(nj_model_options){ .size = sizeof(nj_model_options), .engine = "builtin" });
+        rc = open_models(b, b->isa[isa],
+                         &(nj_model_options){ .size = sizeof(nj_model_options), .engine = "builtin" });
         unsetenv("NIGHTJAR_ISA");
     }
     return rc;
@@ -212,8 +219,8 @@ static int make_room(bench *b)
     b->gzip_size = malloc(3 * n * sizeof *b->gzip_size);
     b->inflate = libdeflate_alloc_decompressor();
     for (int m = 0; m < MODELS; m++) b->score[m] = malloc(n * sizeof **b->score);
-    return b->with_numbers && b->triplet && b->triplet_25 && b->features_25 && b->out && b->gzip && b->gzip_size && b->inflate &&
-                   b->score[MODELS - 1]
+    return b->with_numbers && b->triplet && b->triplet_25 && b->features_25 && b->out && b->gzip &&
+                   b->gzip_size && b->inflate && b->score[MODELS - 1]
                ? 0
                : -1;
 }
@@ -244,14 +251,15 @@ static bool verify(nj_bench_run *run, bench *b, const opened *o, const char *who
             most = fmax(most, fabs(b->score[m][r] - b->out[i++]));
         }
     }
-    return nj_bench_verify(run, most <= 1e-5, "scores of %zu alerts (ACAI %zu) are those of %s within %.2g", b->n_stamps,
-                           b->n_all, whose, most);
+    return nj_bench_verify(run, most <= 1e-5, "scores of %zu alerts (ACAI %zu) are those of %s within %.2g",
+                           b->n_stamps, b->n_all, whose, most);
 }
 
 static bool verify_isas(nj_bench_run *run, bench *b)
 {
     bool same = true;
-    for (nj_isa isa = NJ_ISA_PORTABLE; isa <= nj_isa_best(); isa++) same &= verify(run, b, b->isa[isa], nj_isa_name[isa]);
+    for (nj_isa isa = NJ_ISA_PORTABLE; isa <= nj_isa_best(); isa++)
+        same &= verify(run, b, b->isa[isa], nj_isa_name[isa]);
     return same;
 }
 
@@ -265,7 +273,10 @@ static void time_all(nj_bench_run *run, bench *b, int with_ort)
         { .name = "packets to five ACAI scores", .work = run_acai, .state = b, .items = (double)b->n_all },
         { .name = "libdeflate alone", .work = gunzip, .state = b, .items = items },
         { .name = "ONNX Runtime at its best batch", .work = ort_best, .state = b, .items = items },
-        { .name = "ONNX Runtime at its best batch, and libdeflate", .work = parts, .state = b, .items = items }
+        { .name = "ONNX Runtime at its best batch, and libdeflate",
+          .work = parts,
+          .state = b,
+          .items = items }
     };
     nj_bench_time(run, cases, with_ort ? 5 : 3);
     nj_bench_bar(run, "five ACAI from packets, one core", 1e9 / nj_bench_median(run, 1), "alerts/s per core",
@@ -308,7 +319,8 @@ static void free_bench(bench *b)
 static int run_loaded(nj_bench_run *run, bench *b, const char *models)
 {
     nj_error err = { "out of memory" };
-    nj_bench_digest(run, "%zu packets, fnv1a:%016llx", b->packets.n_real, (unsigned long long)b->packets.digest);
+    nj_bench_digest(run, "%zu packets, fnv1a:%016llx", b->packets.n_real,
+                    (unsigned long long)b->packets.digest);
     nj_model_files_open(&b->files, models);
     if (make_room(b) || nj_bench_way_open(&b->six, all_six, models, b->packets.packet, &err) ||
         nj_bench_way_open(&b->acai, five_acai, models, b->packets.packet, &err)) {
@@ -316,7 +328,8 @@ static int run_loaded(nj_bench_run *run, bench *b, const char *models)
         return -1;
     }
     nj_bench_way_run(&b->six, b->packets.packet, b->packets.n, keep_rows, b);
-    nj_bench_note(run, "%zu alerts, %zu with stamps, %zu with all 25 numbers", b->packets.n, b->n_stamps, b->n_all);
+    nj_bench_note(run, "%zu alerts, %zu with stamps, %zu with all 25 numbers", b->packets.n, b->n_stamps,
+                  b->n_all);
     if (open_isas(b)) {
         nj_bench_note(run, "%s", b->files.log);
         return -1;
@@ -351,6 +364,7 @@ static int run_networks(nj_bench_run *run)
     return rc;
 }
 
-const nj_bench nj_bench_networks = { "networks",
-                                     "braai and ACAI from compressed packets, against ONNX Runtime and libdeflate alone",
-                                     run_networks };
+const nj_bench nj_bench_networks = {
+    "networks", "braai and ACAI from compressed packets, against ONNX Runtime and libdeflate alone",
+    run_networks
+};

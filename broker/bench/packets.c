@@ -10,7 +10,7 @@
 #include "../base/log.h"
 #include "../base/file.h"
 
-/* --- loading ------------------------------------------------------------------------------------------------------- */
+/* ---- loading --------------------------------------------------------------------------------- */
 
 static int is_packet(const struct dirent *entry)
 {
@@ -43,7 +43,8 @@ static void read_folder(nj_bench_packets *p)
             continue;
         }
         p->bytes += one->size;
-        for (size_t k = 0; k < one->size; k++) p->digest = (p->digest ^ one->bytes[k]) * UINT64_C(0x100000001b3);
+        for (size_t k = 0; k < one->size; k++)
+            p->digest = (p->digest ^ one->bytes[k]) * UINT64_C(0x100000001b3);
     }
     if (n >= 0) free(entry);
     p->n_real = p->n;
@@ -91,7 +92,7 @@ nj_chunk nj_bench_chunk(uint8_t *bytes, size_t size, nj_stream *stream)
     return (nj_chunk){ .bytes = bytes, .size = size, .stream = stream, .refs = 1, .release = no_release };
 }
 
-/* --- the source ---------------------------------------------------------------------------------------------------- */
+/* ---- the source ------------------------------------------------------------------------------ */
 
 typedef struct memory {
     nj_source source;
@@ -138,7 +139,7 @@ static nj_source *open_memory(void *opaque, const nj_source_args *args, nj_error
     return nj_fail(err, "out of memory"), NULL;
 }
 
-/* --- a run --------------------------------------------------------------------------------------------------------- */
+/* ---- a run ----------------------------------------------------------------------------------- */
 
 int nj_bench_host_run(nj_bench_run *run, const nj_bench_host *host, nj_report *report)
 {

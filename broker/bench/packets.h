@@ -1,5 +1,5 @@
-/* packets.h - packets in memory, and a source that hands them to a run without copying: what the subjects share that
- * time the host and not the disk. */
+/* packets.h - packets in memory, and a source that hands them to a run without copying: what the subjects
+ * share that time the host and not the disk. */
 #ifndef NJ_BENCH_PACKETS_H
 #define NJ_BENCH_PACKETS_H
 
@@ -12,14 +12,16 @@ typedef struct nj_bench_packet {
 } nj_bench_packet;
 
 typedef struct nj_bench_packets {
-    nj_bench_packet *packet; /* [n]: the files of the folder, then copies of them all in buffers of their own */
+    nj_bench_packet *packet; /* [n]: the files of the folder, then copies of them all in
+                              * buffers of their own */
     size_t n, n_real, bytes;
     uint64_t digest; /* FNV-1a of the real packets' bytes, in the order of their names */
     char folder[4096];
 } nj_bench_packets;
 
-/* Reads every *.avro of --data (default $NIGHTJAR_SHARED/real/ztf), and copies them until the sum reaches at_least_bytes
- * (so that the caches do not hold them). 0 = loaded; 1 = the default folder is not here: said, nothing to time;
+/* Reads every *.avro of --data (default $NIGHTJAR_SHARED/real/ztf), and copies them until the sum reaches
+ * at_least_bytes (so that the caches do not hold them).
+ * 0 = loaded; 1 = the default folder is not here: said, nothing to time;
  * -1 = --data has no packets: said. */
 int nj_bench_packets_load(nj_bench_run *run, nj_bench_packets *packets, size_t at_least_bytes);
 void nj_bench_packets_free(nj_bench_packets *packets);
@@ -34,7 +36,8 @@ typedef struct nj_bench_host {
     const char *define; /* one more setting, as -D takes it; NULL = none */
 } nj_bench_host;
 
-/* One whole run as `nightjar run -q` does it, with the default modules. 0 and the report (caller frees), or -1: said. */
+/* One whole run as `nightjar run -q` does it, with the default modules.
+ * 0 and the report (caller frees), or -1: said. */
 int nj_bench_host_run(nj_bench_run *run, const nj_bench_host *host, nj_report *report);
 
 #endif

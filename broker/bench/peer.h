@@ -7,8 +7,8 @@
 
 /* The number in a field, through a union; NaN for null and for what is no number. */
 double nj_peer_number(const avro_value_t *record, const char *name);
-/* As most programs do it: open the container file, make a value of its schema, read one record, take the fields. Returns
- * what fetch(record, NULL) does; NaN when the file cannot be read. */
+/* As most programs do it: open the container file, make a value of its schema, read one record, take the
+ * fields. Returns what fetch(record, NULL) does; NaN when the file cannot be read. */
 double nj_peer_naive(const void *file, size_t size, double (*fetch)(const avro_value_t *record, double *sum));
 
 #endif

@@ -21,14 +21,17 @@ typedef struct way {
 static int once(nj_bench_run *run, const char *source, way *w, uint32_t round, uint64_t *emitted)
 {
     nj_report report;
-    nj_bench_host host = { .source = source, .sink = w->sink, .threads = w->all_cores ? omp_get_num_procs() : 1 };
+    nj_bench_host host = { .source = source,
+                           .sink = w->sink,
+                           .threads = w->all_cores ? omp_get_num_procs() : 1 };
     int rc = nj_bench_host_run(run, &host, &report);
     if (rc == 0) {
         nj_per_alert cost = nj_report_run_cost(&report);
         w->cpu[round] = 1e3 * cost.cpu_us;
         w->wall[round] = 1e3 * cost.wall_us;
-        *emitted =
-            nj_ledger_closed(&report.ledger) && report.ledger.emitted == report.ledger.consumed ? report.ledger.emitted : 0;
+        *emitted = nj_ledger_closed(&report.ledger) && report.ledger.emitted == report.ledger.consumed
+                       ? report.ledger.emitted
+                       : 0;
     }
     nj_report_free(&report);
     return rc;
@@ -45,7 +48,8 @@ static void show(nj_bench_run *run, way *w, uint32_t rounds, uint64_t n, int thr
     }
     double mean = sum / rounds, sd = sqrt(fmax(square / rounds - mean * mean, 0) * rounds / (rounds - 1));
     double wall = nj_quantile(w->wall, rounds, 0.5), cpu = nj_quantile(w->cpu, rounds, 0.5);
-    printf("%-22s %7d %12.0f %17.0f %9.0f %7.0f %12.1f\n", w->name, threads, 1e9 / wall, 1e9 / cpu, mean, sd, cpu / 1e3);
+    printf("%-22s %7d %12.0f %17.0f %9.0f %7.0f %12.1f\n", w->name, threads, 1e9 / wall, 1e9 / cpu, mean, sd,
+           cpu / 1e3);
     nj_bench_samples(run, w->name, threads, (double)n, rounds, w->cpu, w->wall);
     snprintf(what, sizeof what, "%s, alerts/s/core", w->name);
     nj_bench_keep(run, what, 1e9 / cpu, "1/s");
@@ -69,16 +73,17 @@ static int run_pipeline(nj_bench_run *run)
     uint64_t n = 0, again = 0;
     bool same = true;
     int rc = once(run, source, &w[0], 0, &n); /* warm-up */
-    uint32_t rounds = rc ? 0 : nj_bench_rounds(run, LEAST_ROUNDS, CASES, w[0].wall[0] * (double)n / 1e9 * CASES);
+    uint32_t rounds =
+        rc ? 0 : nj_bench_rounds(run, LEAST_ROUNDS, CASES, w[0].wall[0] * (double)n / 1e9 * CASES);
     for (uint32_t round = 0; round < rounds && rc == 0; round++)
         for (int k = 0; k < CASES && rc == 0; k++) {
             rc = once(run, source, &w[k], round, &again);
             same &= n && again == n;
         }
-    if (rc == 0 && nj_bench_verify(run, same, "%llu alerts in = out, ledger closed, in each of %u runs", (unsigned long long)n,
-                                   rounds * CASES)) {
-        printf("%-22s %7s %12s %17s %9s %7s %12s\n", "files to sink", "threads", "alerts/s", "alerts/s per core", "mean", "sd",
-               "CPU us/alert");
+    if (rc == 0 && nj_bench_verify(run, same, "%llu alerts in = out, ledger closed, in each of %u runs",
+                                   (unsigned long long)n, rounds * CASES)) {
+        printf("%-22s %7s %12s %17s %9s %7s %12s\n", "files to sink", "threads", "alerts/s",
+               "alerts/s per core", "mean", "sd", "CPU us/alert");
         for (int k = 0; k < CASES; k++) show(run, &w[k], rounds, n, w[k].all_cores ? omp_get_num_procs() : 1);
     }
     free(w);
@@ -86,6 +91,7 @@ static int run_pipeline(nj_bench_run *run)
 }
 
 extern const nj_bench nj_bench_pipeline;
-const nj_bench nj_bench_pipeline = { "pipeline",
-                                     "files to sink with the default modules, as `nightjar run` does it: alerts/s/core",
-                                     run_pipeline };
+const nj_bench nj_bench_pipeline = {
+    "pipeline", "files to sink with the default modules, as `nightjar run` does it: alerts/s/core",
+    run_pipeline
+};

@@ -19,10 +19,15 @@ static int keep(void *opaque, nj_batch **batch)
 
 int nj_bench_rows_open(nj_bench_rows *r, nj_decoder *decoder, const nj_layout *layout, nj_framing framing)
 {
-    *r = (nj_bench_rows){ .layout = layout, .stream = { .name = "bench", .partition = -1 }, .framing = framing };
-    r->reader.o = (nj_reader_options){
-        .decoder = decoder, .batch_rows = NJ_BENCH_ROWS, .batch_bytes = SIZE_MAX, .layout = layout_of, .full = keep, .opaque = r
-    };
+    *r = (nj_bench_rows){ .layout = layout,
+                          .stream = { .name = "bench", .partition = -1 },
+                          .framing = framing };
+    r->reader.o = (nj_reader_options){ .decoder = decoder,
+                                       .batch_rows = NJ_BENCH_ROWS,
+                                       .batch_bytes = SIZE_MAX,
+                                       .layout = layout_of,
+                                       .full = keep,
+                                       .opaque = r };
     r->opener = nj_opener_new(decoder);
     return r->opener ? 0 : -1;
 }

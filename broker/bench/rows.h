@@ -1,4 +1,5 @@
-/* rows.h - packets in memory to rows of fixed columns, by the broker's own reader: what the subjects share that time decoding. */
+/* rows.h - packets in memory to rows of fixed columns, by the broker's own reader:
+ * what the subjects share that time decoding. */
 #ifndef NJ_BENCH_ROWS_H
 #define NJ_BENCH_ROWS_H
 
@@ -18,10 +19,11 @@ typedef struct nj_bench_rows {
     nj_batch *batch; /* what was read last; NULL = nothing */
 } nj_bench_rows;
 
-/* For packets that are framed like this (NJ_FRAME_AUTO = look). One thread's; it must not move. -1: out of memory. */
+/* For packets that are framed like this (NJ_FRAME_AUTO = look). One thread's; it must not move.
+ * -1: out of memory. */
 int nj_bench_rows_open(nj_bench_rows *rows, nj_decoder *decoder, const nj_layout *layout, nj_framing framing);
-/* Up to NJ_BENCH_ROWS packets of one record each to one batch, which stays until the next call. NULL: out of memory, or a record
- * beyond the batch. A packet that cannot be read is a dead letter of it. */
+/* Up to NJ_BENCH_ROWS packets of one record each to one batch, which stays until the next call. NULL: out of
+ * memory, or a record beyond the batch. A packet that cannot be read is a dead letter of it. */
 nj_batch *nj_bench_rows_read(nj_bench_rows *rows, const nj_bench_packet *packet, size_t n);
 /* Opens a stamp into the batch's arena. */
 static inline void nj_bench_rows_stamp(nj_bench_rows *rows, nj_stamp *stamp)

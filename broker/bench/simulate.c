@@ -30,7 +30,8 @@ static void own(void *state)
 {
     stamp_set *s = state;
     s->bytes[0] = 0;
-    for (int i = 0; i < STAMPS; i++) s->bytes[0] += nj_sim_deflate(s->fits[i], WHOLE, HEAD, HEAD + 4 * PIXELS, s->packed, ROOM);
+    for (int i = 0; i < STAMPS; i++)
+        s->bytes[0] += nj_sim_deflate(s->fits[i], WHOLE, HEAD, HEAD + 4 * PIXELS, s->packed, ROOM);
 }
 
 static void library(stamp_set *s, int k)
@@ -74,11 +75,13 @@ static bool comes_back(nj_bench_run *run, stamp_set *s)
     int wrong = 0;
     for (int i = 0; d && i < STAMPS; i++) {
         size_t got = 0, n = nj_sim_deflate(s->fits[i], WHOLE, HEAD, HEAD + 4 * PIXELS, s->packed, ROOM);
-        if (libdeflate_deflate_decompress(d, s->packed, n, back, WHOLE, &got) || got != WHOLE || memcmp(back, s->fits[i], WHOLE))
+        if (libdeflate_deflate_decompress(d, s->packed, n, back, WHOLE, &got) || got != WHOLE ||
+            memcmp(back, s->fits[i], WHOLE))
             wrong++;
     }
     libdeflate_free_decompressor(d);
-    return nj_bench_verify(run, d && !wrong, "%d stamps packed and unpacked by libdeflate, %d differ", STAMPS, wrong);
+    return nj_bench_verify(run, d && !wrong, "%d stamps packed and unpacked by libdeflate, %d differ", STAMPS,
+                           wrong);
 }
 
 static bool same_again(nj_bench_run *run, nj_simulator *a, nj_simulator *b)
@@ -86,7 +89,8 @@ static bool same_again(nj_bench_run *run, nj_simulator *a, nj_simulator *b)
     int differ = 0;
     nj_simulated x, y;
     for (uint64_t i = 0; i < ALERTS; i++) {
-        if (nj_simulator_make(a, i, &x) != 1 || nj_simulator_make(b, i, &y) != 1) return nj_bench_verify(run, false, "no memory");
+        if (nj_simulator_make(a, i, &x) != 1 || nj_simulator_make(b, i, &y) != 1)
+            return nj_bench_verify(run, false, "no memory");
         differ += x.size != y.size || memcmp(x.bytes, y.bytes, x.size);
     }
     return nj_bench_verify(run, !differ, "%d packets made twice, %d differ", ALERTS, differ);
@@ -99,8 +103,10 @@ static int run_all(nj_bench_run *run, nj_simulator *sim[3], stamp_set *s)
     const nj_bench_case packets[] = { { "ztf packet", whole_night, sim[0], ALERTS, 0 },
                                       { "lsst packet", whole_night, sim[1], ALERTS, 0 } };
     nj_bench_time(run, packets, 2);
-    nj_bench_bar(run, "ZTF packets", 1e9 / nj_bench_median(run, 0), "alerts/s per core", least_alerts_per_s, NAN);
-    nj_bench_bar(run, "LSST packets", 1e9 / nj_bench_median(run, 1), "alerts/s per core", least_alerts_per_s, NAN);
+    nj_bench_bar(run, "ZTF packets", 1e9 / nj_bench_median(run, 0), "alerts/s per core", least_alerts_per_s,
+                 NAN);
+    nj_bench_bar(run, "LSST packets", 1e9 / nj_bench_median(run, 1), "alerts/s per core", least_alerts_per_s,
+                 NAN);
     const nj_bench_case pack[] = { { "stamp, own", own, s, STAMPS, (double)STAMPS * WHOLE },
                                    { "stamp, libdeflate 1", level_1, s, STAMPS, (double)STAMPS * WHOLE },
                                    { "stamp, libdeflate 6", level_6, s, STAMPS, (double)STAMPS * WHOLE } };
@@ -115,8 +121,10 @@ static int run_all(nj_bench_run *run, nj_simulator *sim[3], stamp_set *s)
 static int simulate(nj_bench_run *run)
 {
     nj_error err = { "no memory" };
-    const nj_simulator_conf ztf = { .alerts = ALERTS, .seed = 1 }, lsst = { .survey = "lsst", .alerts = ALERTS, .seed = 1 };
-    nj_simulator *sim[3] = { nj_simulator_new(&ztf, &err), nj_simulator_new(&lsst, &err), nj_simulator_new(&ztf, &err) };
+    const nj_simulator_conf ztf = { .alerts = ALERTS, .seed = 1 },
+                            lsst = { .survey = "lsst", .alerts = ALERTS, .seed = 1 };
+    nj_simulator *sim[3] = { nj_simulator_new(&ztf, &err), nj_simulator_new(&lsst, &err),
+                             nj_simulator_new(&ztf, &err) };
     stamp_set *s = calloc(1, sizeof *s);
     int rc = -1;
     if (s) s->level[0] = libdeflate_alloc_compressor(1), s->level[1] = libdeflate_alloc_compressor(6);
@@ -130,4 +138,5 @@ static int simulate(nj_bench_run *run)
     return rc;
 }
 
-const nj_bench nj_bench_simulate = { "simulate", "packets of both surveys made from nothing; stamps packed", simulate };
+const nj_bench nj_bench_simulate = { "simulate", "packets of both surveys made from nothing; stamps packed",
+                                     simulate };

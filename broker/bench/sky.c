@@ -40,7 +40,9 @@ static void search(sky_data *d, const njx_grid *grid, const double *ra, const do
 {
     for (uint32_t i = 0; i < QUERIES; i += batch) {
         uint32_t n = QUERIES - i < batch ? QUERIES - i : batch;
-        nj_sky_cones cones = { .n = n, .cap = 1, .ra = ra + i, .dec = dec + i, .one_radius_arcsec = radius_arcsec };
+        nj_sky_cones cones = {
+            .n = n, .cap = 1, .ra = ra + i, .dec = dec + i, .one_radius_arcsec = radius_arcsec
+        };
         nj_sky_matches out = { d->state + i, d->count + i, d->row + i, d->sep + i };
         njx_search(grid, 1, NAN, &cones, &out);
     }
@@ -72,9 +74,11 @@ static void fifteen(void *s)
     sky_data *d = s;
     for (uint32_t i = 0; i < QUERIES; i += BATCH) {
         uint32_t n = QUERIES - i < BATCH ? QUERIES - i : BATCH;
-        nj_sky_cones cones = {
-            .n = n, .cap = 1, .ra = d->query_ra + i, .dec = d->query_dec + i, .one_radius_arcsec = radius_arcsec
-        };
+        nj_sky_cones cones = { .n = n,
+                               .cap = 1,
+                               .ra = d->query_ra + i,
+                               .dec = d->query_dec + i,
+                               .one_radius_arcsec = radius_arcsec };
         nj_sky_matches out = { d->state + i, d->count + i, d->row + i, d->sep + i };
         for (uint32_t k = 0; k < d->n_many; k++) njx_search(d->many[k], 1, NAN, &cones, &out);
     }
@@ -83,7 +87,8 @@ static void fifteen(void *s)
 static void build(void *s)
 {
     sky_data *d = s;
-    if (njx_build_grid(&d->rebuilt, d->n, d->ra, d->dec, radius_arcsec, NULL) == 0) njx_free_grid(&d->rebuilt);
+    if (njx_build_grid(&d->rebuilt, d->n, d->ra, d->dec, radius_arcsec, NULL) == 0)
+        njx_free_grid(&d->rebuilt);
 }
 
 static sky_data *make(uint64_t n)
@@ -152,9 +157,10 @@ static bool right(nj_bench_run *run, sky_data *d)
     nj_bench_figure(run, name, matches, "1");
     snprintf(name, sizeof name, "sum of separations, %.0e rows", (double)d->n);
     nj_bench_figure(run, name, sum, "arcsec");
-    return nj_bench_verify(run, !wrong && !differ && matches >= QUERIES / 2,
-                           "%.0e rows: %d cones against every row, %u wrong; filters %s; %u of %d cones match", (double)d->n,
-                           CHECKED, wrong, differ ? "differ" : "equal", matches, QUERIES);
+    return nj_bench_verify(
+        run, !wrong && !differ && matches >= QUERIES / 2,
+        "%.0e rows: %d cones against every row, %u wrong; filters %s; %u of %d cones match", (double)d->n,
+        CHECKED, wrong, differ ? "differ" : "equal", matches, QUERIES);
 }
 
 static int measure(nj_bench_run *run, uint64_t n)
@@ -168,8 +174,8 @@ static int measure(nj_bench_run *run, uint64_t n)
     int rc = right(run, d) ? 0 : -1;
     if (rc == 0) {
         char name[5][48];
-        static const char *const what[] = { "cone", "cone, batches of 64", "cone, portable filter", "cone, one 7 deg field",
-                                            "build, per row" };
+        static const char *const what[] = { "cone", "cone, batches of 64", "cone, portable filter",
+                                            "cone, one 7 deg field", "build, per row" };
         for (int k = 0; k < 5; k++) snprintf(name[k], sizeof name[k], "%s, %.0e rows", what[k], (double)n);
         nj_bench_case cases[] = { { name[0], one_by_one, d, QUERIES, 0 },
                                   { name[1], batched, d, QUERIES, 0 },
@@ -183,7 +189,8 @@ static int measure(nj_bench_run *run, uint64_t n)
     return rc;
 }
 
-/* Fifteen catalogues of 10^4.5 to 10^6.5 rows, as a broker has them: small lists of variables, large surveys. */
+/* Fifteen catalogues of 10^4.5 to 10^6.5 rows, as a broker has them:
+ * small lists of variables, large surveys. */
 static int measure_fifteen(nj_bench_run *run)
 {
     sky_data *all[CATALOGS] = { 0 }, *d = make(1000000);
@@ -206,8 +213,9 @@ static int measure_fifteen(nj_bench_run *run)
 static int run_sky(nj_bench_run *run)
 {
     const char *more = getenv("NIGHTJAR_BENCH_ROWS");
-    nj_bench_note(run, "filter %d (1 portable, 2 AVX2, 3 AVX-512), radius %.1f arcsec, half of the cones on a source",
-                  njx_use_filter(0), radius_arcsec);
+    nj_bench_note(
+        run, "filter %d (1 portable, 2 AVX2, 3 AVX-512), radius %.1f arcsec, half of the cones on a source",
+        njx_use_filter(0), radius_arcsec);
     int rc = measure(run, 1000000) || measure(run, 10000000) || measure_fifteen(run);
     if (!rc && more) rc = measure(run, (uint64_t)strtod(more, NULL));
     return rc ? -1 : 0;

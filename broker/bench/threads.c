@@ -14,7 +14,14 @@
 #include "../measure/stats.h"
 #include "rows.h"
 
-enum { ROWS = NJ_BENCH_ROWS, SIZES = 8, MAX_ROUNDS = 201, LEAST_ROUNDS = 5, TARGET_BYTES = 80000000, AT_LEAST_UP_TO = 16 };
+enum {
+    ROWS = NJ_BENCH_ROWS,
+    SIZES = 8,
+    MAX_ROUNDS = 201,
+    LEAST_ROUNDS = 5,
+    TARGET_BYTES = 80000000,
+    AT_LEAST_UP_TO = 16
+};
 
 static const nj_column_def columns[] = {
     { "candid", NJ_I64, NJ_SCALAR, NULL, 1 }, { "object", NJ_STR, NJ_SCALAR, NULL, 1 },
@@ -52,7 +59,8 @@ typedef struct pass {
 /* Packets i .. i + ROWS to rows, and every stamp to pixels. */
 static void one_batch(bench *b, thread_state *h, size_t i)
 {
-    nj_batch *batch = nj_bench_rows_read(&h->decoded, &b->packets.packet[i], b->packets.n - i < ROWS ? b->packets.n - i : ROWS);
+    nj_batch *batch = nj_bench_rows_read(&h->decoded, &b->packets.packet[i],
+                                         b->packets.n - i < ROWS ? b->packets.n - i : ROWS);
     for (uint32_t row = 0; batch && row < batch->n; row++)
         for (int s = 0; s < NJ_STAMPS; s++) {
             nj_bench_rows_stamp(&h->decoded, &batch->stamp[s][row]);
@@ -72,7 +80,8 @@ static pass decode_all(bench *b, int threads)
         thread_state *h = &b->thread[omp_get_thread_num()];
         h->rows = h->stamps = 0;
         int64_t cpu = nj_thread_cpu_ns();
-        for (size_t i; (i = __atomic_fetch_add(&b->next, ROWS, __ATOMIC_RELAXED)) < b->packets.n;) one_batch(b, h, i);
+        for (size_t i; (i = __atomic_fetch_add(&b->next, ROWS, __ATOMIC_RELAXED)) < b->packets.n;)
+            one_batch(b, h, i);
         h->cpu_ns = nj_thread_cpu_ns() - cpu;
     }
     pass p = { .wall = (double)(nj_now_ns() - start) / (double)b->packets.n };
@@ -88,7 +97,8 @@ static pass host_run(nj_bench_run *run, bench *b, int threads)
 {
     nj_report report;
     pass p = { NAN, NAN, 0, 0 };
-    if (nj_bench_host_run(run, &(nj_bench_host){ .packets = &b->packets, .threads = threads }, &report) == 0) {
+    if (nj_bench_host_run(run, &(nj_bench_host){ .packets = &b->packets, .threads = threads }, &report) ==
+        0) {
         p.rows = report.ledger.emitted;
         p.wall = 1e3 * nj_report_run_cost(&report).wall_us;
         p.cpu = 1e3 * nj_report_run_cost(&report).cpu_us;
@@ -97,7 +107,7 @@ static pass host_run(nj_bench_run *run, bench *b, int threads)
     return p;
 }
 
-/* --- one sweep ------------------------------------------------------------------------------------------------------ */
+/* ---- one sweep ------------------------------------------------------------------------------- */
 
 typedef struct sweep {
     const char *name;
@@ -117,7 +127,8 @@ static void do_sweep(nj_bench_run *run, bench *b, bool host, sweep *s)
     pass first = one_pass(run, b, host, 1); /* warm-up */
     for (int k = 1; k < b->n_sizes; k++) one_pass(run, b, host, b->size[k]);
     s->same = true;
-    s->rounds = nj_bench_rounds(run, LEAST_ROUNDS, (size_t)b->n_sizes, first.wall * (double)first.rows / 1e9 * b->n_sizes);
+    s->rounds = nj_bench_rounds(run, LEAST_ROUNDS, (size_t)b->n_sizes,
+                                first.wall * (double)first.rows / 1e9 * b->n_sizes);
     for (uint32_t round = 0; round < s->rounds; round++)
         for (int k = 0; k < b->n_sizes; k++) {
             pass p = one_pass(run, b, host, b->size[k]);
@@ -125,8 +136,9 @@ static void do_sweep(nj_bench_run *run, bench *b, bool host, sweep *s)
             s->wall[k][round] = p.wall;
             s->same &= p.rows == first.rows && p.stamps == first.stamps;
         }
-    nj_bench_verify(run, s->same && first.rows >= b->packets.n, "%s: %llu rows%s in every pass, whatever the number of threads",
-                    s->name, (unsigned long long)first.rows, host ? "" : " with their stamps");
+    nj_bench_verify(run, s->same && first.rows >= b->packets.n,
+                    "%s: %llu rows%s in every pass, whatever the number of threads", s->name,
+                    (unsigned long long)first.rows, host ? "" : " with their stamps");
 }
 
 /* Median over the rounds of a[i] / b[i]. */
@@ -137,23 +149,27 @@ static double paired(const double *a, const double *b, uint32_t n)
     return nj_quantile(ratio, n, 0.5);
 }
 
-/* The shape of the TESS cutout table: throughput, speed-up, efficiency; the knee is the last size at 75 % or better. */
+/* The shape of the TESS cutout table: throughput, speed-up, efficiency;
+ * the knee is the last size at 75 % or better. */
 static void print_sweep(nj_bench_run *run, const bench *b, const sweep *s)
 {
     int knee = 1, up_to_here = 1;
-    printf("%-22s %8s %12s %10s %11s %13s %9s\n", s->name, "threads", "alerts/s", "speed-up", "efficiency", "CPU us/alert",
-           "CPU ratio");
+    printf("%-22s %8s %12s %10s %11s %13s %9s\n", s->name, "threads", "alerts/s", "speed-up", "efficiency",
+           "CPU us/alert", "CPU ratio");
     for (int k = 0; k < b->n_sizes; k++) {
         char name[64], what[96];
-        double n = b->size[k], up = paired(s->wall[0], s->wall[k], s->rounds), cpu = paired(s->cpu[k], s->cpu[0], s->rounds);
+        double n = b->size[k], up = paired(s->wall[0], s->wall[k], s->rounds),
+               cpu = paired(s->cpu[k], s->cpu[0], s->rounds);
         double wall = nj_quantile(s->wall[k], s->rounds, 0.5);
         up_to_here &= up / n >= 0.75;
         if (up_to_here) knee = b->size[k];
-        printf("%-22s %8d %12.0f %9.2fx %10.0f%% %13.1f %9.2f\n", b->size[k] > omp_get_num_procs() ? "(more than cores)" : "",
-               b->size[k], 1e9 / wall, up, 100 * up / n, nj_quantile(s->cpu[k], s->rounds, 0.5) / 1e3, cpu);
+        printf("%-22s %8d %12.0f %9.2fx %10.0f%% %13.1f %9.2f\n",
+               b->size[k] > omp_get_num_procs() ? "(more than cores)" : "", b->size[k], 1e9 / wall, up,
+               100 * up / n, nj_quantile(s->cpu[k], s->rounds, 0.5) / 1e3, cpu);
         snprintf(name, sizeof name, "%s/%d", s->name, b->size[k]);
         nj_bench_samples(run, name, b->size[k], (double)b->packets.n, s->rounds, s->cpu[k], s->wall[k]);
-        snprintf(what, sizeof what, "%s, alerts/s by %d thread%s", s->name, b->size[k], b->size[k] == 1 ? "" : "s");
+        snprintf(what, sizeof what, "%s, alerts/s by %d thread%s", s->name, b->size[k],
+                 b->size[k] == 1 ? "" : "s");
         nj_bench_keep(run, what, 1e9 / wall, "1/s");
     }
     char what[96];
@@ -161,7 +177,7 @@ static void print_sweep(nj_bench_run *run, const bench *b, const sweep *s)
     nj_bench_figure(run, what, knee, "threads");
 }
 
-/* --- the same bytes ------------------------------------------------------------------------------------------------- */
+/* ---- the same bytes -------------------------------------------------------------------------- */
 
 static char *written_by(nj_bench_run *run, bench *b, int threads, size_t *size)
 {
@@ -172,7 +188,8 @@ static char *written_by(nj_bench_run *run, bench *b, int threads, size_t *size)
     snprintf(spec, sizeof spec, "ndjson:%s", path);
     nj_report report;
     char *bytes = NULL;
-    if (nj_bench_host_run(run, &(nj_bench_host){ .packets = &b->packets, .threads = threads, .sink = spec }, &report) == 0) {
+    if (nj_bench_host_run(run, &(nj_bench_host){ .packets = &b->packets, .threads = threads, .sink = spec },
+                          &report) == 0) {
         FILE *f = fopen(path, "rb");
         long n = f && !fseek(f, 0, SEEK_END) ? ftell(f) : -1;
         if (f) rewind(f);
@@ -195,7 +212,7 @@ static void same_bytes(nj_bench_run *run, bench *b)
     free(two);
 }
 
-/* --- the subject ---------------------------------------------------------------------------------------------------- */
+/* ---- the subject ----------------------------------------------------------------------------- */
 
 static int make_threads(bench *b, int threads)
 {
@@ -203,7 +220,8 @@ static int make_threads(bench *b, int threads)
     if (!b->thread) return -1;
     memset(b->thread, 0, (size_t)threads * sizeof *b->thread);
     for (b->n_threads = 0; b->n_threads < threads; b->n_threads++) {
-        if (nj_bench_rows_open(&b->thread[b->n_threads].decoded, b->decoder, &b->layout, NJ_FRAME_AUTO)) return -1;
+        if (nj_bench_rows_open(&b->thread[b->n_threads].decoded, b->decoder, &b->layout, NJ_FRAME_AUTO))
+            return -1;
     }
     return 0;
 }
@@ -224,16 +242,20 @@ static void measure(nj_bench_run *run, bench *b)
     const char *wait = getenv("OMP_WAIT_POLICY");
     double load = 0;
     getloadavg(&load, 1);
-    nj_bench_note(run, "%zu packets in memory (%zu real, %.0f MB); %d cores, OMP_WAIT_POLICY %s, load average %.1f", b->packets.n,
-                  b->packets.n_real, (double)b->packets.bytes / 1e6, omp_get_num_procs(), wait ? wait : "not set", load);
+    nj_bench_note(
+        run, "%zu packets in memory (%zu real, %.0f MB); %d cores, OMP_WAIT_POLICY %s, load average %.1f",
+        b->packets.n, b->packets.n_real, (double)b->packets.bytes / 1e6, omp_get_num_procs(),
+        wait ? wait : "not set", load);
     sweep *s = calloc(1, sizeof *s);
     if (!s) nj_give_up("bench: out of memory");
     s->name = "stamps";
     do_sweep(run, b, false, s);
     print_sweep(run, b, s);
     if (b->n_sizes > 1) {
-        nj_bench_bar(run, "2 threads, times the throughput of 1", paired(s->wall[0], s->wall[1], s->rounds), "1", 1.7, NAN);
-        nj_bench_bar(run, "2 threads, CPU per alert to that of 1", paired(s->cpu[1], s->cpu[0], s->rounds), "1", NAN, 1.1);
+        nj_bench_bar(run, "2 threads, times the throughput of 1", paired(s->wall[0], s->wall[1], s->rounds),
+                     "1", 1.7, NAN);
+        nj_bench_bar(run, "2 threads, CPU per alert to that of 1", paired(s->cpu[1], s->cpu[0], s->rounds),
+                     "1", NAN, 1.1);
     }
     s->name = "host";
     do_sweep(run, b, true, s);
@@ -248,7 +270,8 @@ static int run_threads(nj_bench_run *run)
     nj_error err = { "" };
     int found = nj_bench_packets_load(run, &b.packets, TARGET_BYTES), cores = omp_get_num_procs(), rc = -1;
     if (found) return found < 0 ? -1 : 0;
-    nj_bench_digest(run, "%zu packets, fnv1a:%016llx", b.packets.n_real, (unsigned long long)b.packets.digest);
+    nj_bench_digest(run, "%zu packets, fnv1a:%016llx", b.packets.n_real,
+                    (unsigned long long)b.packets.digest);
     for (int n = 1; (n <= cores || n <= AT_LEAST_UP_TO) && b.n_sizes < SIZES; n *= 2) b.size[b.n_sizes++] = n;
     b.decoder = nj_decoder_new(&b.settings, &err);
     if (b.decoder && make_threads(&b, b.size[b.n_sizes - 1]) == 0) {
@@ -263,5 +286,6 @@ static int run_threads(nj_bench_run *run)
 
 extern const nj_bench nj_bench_threads;
 const nj_bench nj_bench_threads = {
-    "threads", "1, 2, 4, 8, 16 threads and on to all cores: throughput, efficiency, the knee; the same bytes", run_threads
+    "threads", "1, 2, 4, 8, 16 threads and on to all cores: throughput, efficiency, the knee; the same bytes",
+    run_threads
 };

@@ -24,18 +24,21 @@ static void work(void *state)
     one *o = state;
     for (uint32_t at = 0; at < ROWS; at += o->batch) {
         const void *in = o->x + (size_t)at * o->n_features;
-        o->service->predict(o->model, o->thread,
-                            &(nj_model_call){ .n_rows = o->batch, .input = &in, .out = o->out + (size_t)at * o->width });
+        o->service->predict(
+            o->model, o->thread,
+            &(nj_model_call){ .n_rows = o->batch, .input = &in, .out = o->out + (size_t)at * o->width });
     }
     nj_bench_use(o->out);
 }
 
-static int open_one(one *o, nj_model_files *files, const char *folder, const char *engine, const char *sum, uint32_t batch)
+static int open_one(one *o, nj_model_files *files, const char *folder, const char *engine, const char *sum,
+                    uint32_t batch)
 {
     *o = (one){ .service = nj_service(NJ_MODEL_SERVICE, 1), .batch = batch };
     o->model = o->service->open(
         &files->host, folder,
-        &(nj_model_options){ .size = sizeof(nj_model_options), .engine = engine, .sum = sum, .ort_batch = batch });
+        &(nj_model_options){
+            .size = sizeof(nj_model_options), .engine = engine, .sum = sum, .ort_batch = batch });
     if (!o->model) return -1;
     const nj_model_info *info = o->service->info(o->model);
     o->n_features = info->input[0].row_elements;
@@ -74,10 +77,15 @@ static int bench_forest(nj_bench_run *run, nj_model_files *files, const char *fo
     one o[4] = { 0 };
     float *x = NULL;
     char name[4][64];
-    static const char *const what[] = { "batch 1", "batch 256", "ONNX Runtime, batch 1", "ONNX Runtime, batch 256" };
+    static const char *const what[] = { "batch 1", "batch 256", "ONNX Runtime, batch 1",
+                                        "ONNX Runtime, batch 256" };
     nj_bench_case cases[4];
-    int rc = open_one(&o[0], files, folder, "builtin", NULL, 1) || open_one(&o[1], files, folder, "builtin", NULL, 256) ? -1 : 0;
-    int ort = !rc && !open_one(&o[2], files, folder, "ort", NULL, 1) && !open_one(&o[3], files, folder, "ort", NULL, 256);
+    int rc = open_one(&o[0], files, folder, "builtin", NULL, 1) ||
+                     open_one(&o[1], files, folder, "builtin", NULL, 256)
+                 ? -1
+                 : 0;
+    int ort = !rc && !open_one(&o[2], files, folder, "ort", NULL, 1) &&
+              !open_one(&o[3], files, folder, "ort", NULL, 256);
     if (!rc) x = nj_model_files_rows(files, folder, o[0].n_features, ROWS);
     if (rc || !x)
         nj_bench_note(run, "%s: %s", folder, files->log);
@@ -104,7 +112,8 @@ static int bench_forest(nj_bench_run *run, nj_model_files *files, const char *fo
 
 static int run_trees(nj_bench_run *run)
 {
-    static const char *const forests[] = { "anomaly_g", "anomaly_r", "kilonova", "early_snia", "microlensing" };
+    static const char *const forests[] = { "anomaly_g", "anomaly_r", "kilonova", "early_snia",
+                                           "microlensing" };
     nj_model_files files;
     int rc = 0;
     const char *folder = nj_model_files_real();
@@ -116,4 +125,5 @@ static int run_trees(nj_bench_run *run)
     return rc;
 }
 
-const nj_bench nj_bench_trees = { "trees", "forests, one row and 256 at a time, against ONNX Runtime", run_trees };
+const nj_bench nj_bench_trees = { "trees", "forests, one row and 256 at a time, against ONNX Runtime",
+                                  run_trees };

@@ -18,13 +18,16 @@ static int show(void *opaque, const nj_graph *graph, nj_batch **batch)
     return NJ_READ_ON;
 }
 
-int nj_bench_way_open(nj_bench_way *way, const char *select, const char *models, const nj_bench_packet *first, nj_error *err)
+int nj_bench_way_open(nj_bench_way *way, const char *select, const char *models, const nj_bench_packet *first,
+                      nj_error *err)
 {
     *way = (nj_bench_way){ .stream = { .name = "bench", .partition = -1 } };
     const nj_compute_options options = { .computed = show, .opaque = way, .batch_rows = ROWS };
-    if (nj_run_defaults(&way->settings, err) || nj_settings_set(&way->settings, "models", "path", models, "bench") ||
-        nj_engine_load(&way->engine, &way->settings, NULL, 0, err) || nj_engine_choose(&way->engine, select, err) ||
-        nj_engine_open(&way->engine, select, err) || nj_computer_open(&way->computer, &way->engine, &options, err))
+    if (nj_run_defaults(&way->settings, err) ||
+        nj_settings_set(&way->settings, "models", "path", models, "bench") ||
+        nj_engine_load(&way->engine, &way->settings, NULL, 0, err) ||
+        nj_engine_choose(&way->engine, select, err) || nj_engine_open(&way->engine, select, err) ||
+        nj_computer_open(&way->computer, &way->engine, &options, err))
         return -1;
     nj_chunk chunk = nj_bench_chunk(first->bytes, first->size, &way->stream);
     const nj_schema *schema = nj_reader_schema(&way->computer.reader, &chunk, err);
@@ -58,6 +61,7 @@ void nj_bench_way_run(nj_bench_way *way, const nj_bench_packet *packet, size_t n
 const nj_step *nj_bench_way_step(const nj_bench_way *way, const char *instance)
 {
     for (uint32_t s = 0; s < way->graph->n_steps; s++)
-        if (!way->graph->step[s].off && !strcmp(way->graph->step[s].in->name, instance)) return &way->graph->step[s];
+        if (!way->graph->step[s].off && !strcmp(way->graph->step[s].in->name, instance))
+            return &way->graph->step[s];
     return NULL;
 }

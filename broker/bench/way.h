@@ -17,8 +17,10 @@ typedef struct nj_bench_way {
     void *opaque;
 } nj_bench_way;
 
-/* select: instances as after -m; models: the folder that models are in; first: a packet of the schema. -1 with err. */
-int nj_bench_way_open(nj_bench_way *way, const char *select, const char *models, const nj_bench_packet *first, nj_error *err);
+/* select: instances as after -m; models: the folder that models are in; first: a packet of the schema.
+ * -1 with err. */
+int nj_bench_way_open(nj_bench_way *way, const char *select, const char *models, const nj_bench_packet *first,
+                      nj_error *err);
 void nj_bench_way_close(nj_bench_way *way);
 /* All n packets, 64 to a batch. each (or NULL) sees every batch when its modules are done. */
 void nj_bench_way_run(nj_bench_way *way, const nj_bench_packet *packet, size_t n,

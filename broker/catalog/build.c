@@ -1,4 +1,5 @@
-/* build.c - makes a catalogue: which columns, of which types, and every row of every input into the writer. */
+/* build.c - makes a catalogue: which columns, of which types,
+ * and every row of every input into the writer. */
 #include "build.h"
 
 #include <ctype.h>
@@ -114,7 +115,8 @@ static int hash_files(const job *j, uint8_t digest[32])
         }
         void *bytes = st.st_size ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0) : NULL;
         close(fd);
-        if (bytes == MAP_FAILED) return nj_fail(j->err, "%s: cannot be read: %s", j->file[i], strerror(errno));
+        if (bytes == MAP_FAILED)
+            return nj_fail(j->err, "%s: cannot be read: %s", j->file[i], strerror(errno));
         nj_sha256(bytes ? bytes : "", (size_t)st.st_size, hex);
         if (bytes) munmap(bytes, (size_t)st.st_size);
         njx_sha256_add(&all, hex, 64);
@@ -136,8 +138,8 @@ static int missing(const job *j, const nj_table *t, const char *file, const char
     for (uint32_t i = 0; i < t->n_columns; i++) {
         if (strcasecmp(t->column[i].name, name) != 0) continue;
         if (first)
-            return nj_fail(j->err, "%s: '%s' may be the column '%s' or '%s': write it as it stands there", file, name, first,
-                           t->column[i].name);
+            return nj_fail(j->err, "%s: '%s' may be the column '%s' or '%s': write it as it stands there",
+                           file, name, first, t->column[i].name);
         first = t->column[i].name;
     }
     const char **known = calloc(t->n_columns + 1, sizeof *known);
@@ -148,20 +150,23 @@ static int missing(const job *j, const nj_table *t, const char *file, const char
         if (at < sizeof list - 80) snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "", known[i]);
     }
     const char *near = known ? nj_nearest(name, known, t->n_columns) : NULL;
-    nj_fail(j->err, "%s: no %s column '%s'%s%s%s (there are: %s)", file, what, name, near ? "; did you mean '" : "",
-            near ? near : "", near ? "'?" : "", list);
+    nj_fail(j->err, "%s: no %s column '%s'%s%s%s (there are: %s)", file, what, name,
+            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "", list);
     free(known);
     return -1;
 }
 
 /* The usual names of positions, most telling first. */
-static const char *const usual_ra[] = { "ra",     "RAdeg",  "_RAJ2000", "RAJ2000",        "RA_ICRS",         "RAICRS", "raMean",
-                                        "meanra", "ramean", "R.A.",     "RightAscension", "right_ascension", NULL };
-static const char *const usual_dec[] = { "dec",     "DEdeg",   "_DEJ2000", "DEJ2000",     "DE_ICRS",     "DEICRS", "decMean",
-                                         "meandec", "decmean", "Dec",      "Declination", "declination", NULL };
+static const char *const usual_ra[] = { "ra",      "RAdeg",  "_RAJ2000",       "RAJ2000",
+                                        "RA_ICRS", "RAICRS", "raMean",         "meanra",
+                                        "ramean",  "R.A.",   "RightAscension", "right_ascension",
+                                        NULL };
+static const char *const usual_dec[] = { "dec",         "DEdeg",       "_DEJ2000", "DEJ2000", "DE_ICRS",
+                                         "DEICRS",      "decMean",     "meandec",  "decmean", "Dec",
+                                         "Declination", "declination", NULL };
 
-static int choose_position(const job *j, const nj_table *t, const char *file, const char *asked, const char *const *usual,
-                           const char *what, char out[72])
+static int choose_position(const job *j, const nj_table *t, const char *file, const char *asked,
+                           const char *const *usual, const char *what, char out[72])
 {
     if (asked) {
         int c = nj_table_find(t, asked);
@@ -174,8 +179,8 @@ static int choose_position(const job *j, const nj_table *t, const char *file, co
         if (c < 0) continue;
         const char *other = nj_table_other_case(t, c);
         if (other)
-            return nj_fail(j->err, "%s: '%s' and '%s' may both be the %s of the position: say --%s", file, t->column[c].name,
-                           other, what, what);
+            return nj_fail(j->err, "%s: '%s' and '%s' may both be the %s of the position: say --%s", file,
+                           t->column[c].name, other, what, what);
         snprintf(out, 72, "%s", t->column[c].name);
         return 0;
     }
@@ -187,7 +192,8 @@ static void clean_name(const char *from, char to[48])
 {
     size_t n = 0;
     if (!isalpha((unsigned char)*from)) to[n++] = 'c';
-    for (; *from && n < 47; from++) to[n++] = isalnum((unsigned char)*from) ? (char)tolower((unsigned char)*from) : '_';
+    for (; *from && n < 47; from++)
+        to[n++] = isalnum((unsigned char)*from) ? (char)tolower((unsigned char)*from) : '_';
     while (n > 1 && to[n - 1] == '_') n--;
     to[n] = 0;
 }
@@ -195,7 +201,8 @@ static void clean_name(const char *from, char to[48])
 static int add_column(job *j, const char *source, const char *name, nj_type type)
 {
     if (j->n_columns == NJX_COLUMNS - 1)
-        return nj_fail(j->err, "%s: more than %d columns: choose some with --columns", j->b->output, NJX_COLUMNS - 1);
+        return nj_fail(j->err, "%s: more than %d columns: choose some with --columns", j->b->output,
+                       NJX_COLUMNS - 1);
     wanted *w = &j->column[j->n_columns];
     snprintf(w->source, sizeof w->source, "%s", source);
     clean_name(name, w->name);
@@ -203,7 +210,8 @@ static int add_column(job *j, const char *source, const char *name, nj_type type
     for (uint32_t i = 0; i < j->n_columns; i++)
         if (!strcmp(j->column[i].name, w->name))
             return nj_fail(j->err,
-                           "two columns would be called '%s' ('%s' and '%s'): give one another name (--columns '%s:NAME')",
+                           "two columns would be called '%s' ('%s' and '%s'): give one another name "
+                           "(--columns '%s:NAME')",
                            w->name, j->column[i].source, source, source);
     if (j->b->number && !strcmp(j->b->number, w->name))
         return nj_fail(j->err, "two columns would be called '%s': choose another name for --number", w->name);
@@ -216,9 +224,8 @@ static int parse_columns(job *j)
     static const struct {
         const char *name;
         nj_type type;
-    } types[] = {
-        { "u8", NJ_U8 }, { "i32", NJ_I32 }, { "i64", NJ_I64 }, { "f32", NJ_F32 }, { "f64", NJ_F64 }, { "str", NJ_STR }
-    };
+    } types[] = { { "u8", NJ_U8 },   { "i32", NJ_I32 }, { "i64", NJ_I64 },
+                  { "f32", NJ_F32 }, { "f64", NJ_F64 }, { "str", NJ_STR } };
     for (const char *p = j->b->columns; p && *p;) {
         char item[200], *part[3] = { item, NULL, NULL };
         size_t n = strcspn(p, ",");
@@ -233,7 +240,8 @@ static int parse_columns(job *j)
         nj_type type = 0;
         for (size_t k = 0; part[2] && k < sizeof types / sizeof *types; k++)
             if (!strcmp(types[k].name, part[2])) type = types[k].type;
-        if (part[2] && !type) return nj_fail(j->err, "--columns: '%s' is no type: u8, i32, i64, f32, f64 or str", part[2]);
+        if (part[2] && !type)
+            return nj_fail(j->err, "--columns: '%s' is no type: u8, i32, i64, f32, f64 or str", part[2]);
         if (!*part[0]) return nj_fail(j->err, "--columns: an empty name");
         if (add_column(j, part[0], part[1] && *part[1] ? part[1] : part[0], type)) return -1;
     }
@@ -320,8 +328,10 @@ static void note_bad(job *j, const nj_table *t, const wanted *w, const nj_table_
     int text = cell->kind == NJ_TABLE_TEXT;
     snprintf(number, sizeof number, "%.17g", cell->number);
     snprintf(j->built->first_bad, sizeof j->built->first_bad, "column '%s', %s: '%.*s' is no %s", w->source,
-             place(j, t, j->row + 1, where), text ? (int)(cell->n_text < 40 ? cell->n_text : 40) : (int)strlen(number),
-             text ? cell->text : number, w->type == NJ_F32 || w->type == NJ_F64 ? "number" : "whole number of that type");
+             place(j, t, j->row + 1, where),
+             text ? (int)(cell->n_text < 40 ? cell->n_text : 40) : (int)strlen(number),
+             text ? cell->text : number,
+             w->type == NJ_F32 || w->type == NJ_F64 ? "number" : "whole number of that type");
 }
 
 /* Does a later row show that the guessed type of its column alters it? */
@@ -332,7 +342,8 @@ static int is_misfit(const wanted *w, const nj_table_cell *cell, int unreadable,
            (w->type != NJ_STR && cell->n_text > 1 && nj_cell_is_digits(cell) && cell->text[0] == '0');
 }
 
-static void note_rejected(job *j, const nj_table *t, const nj_table_cell *ra, const nj_table_cell *dec, uint32_t file)
+static void note_rejected(job *j, const nj_table *t, const nj_table_cell *ra, const nj_table_cell *dec,
+                          uint32_t file)
 {
     char text[2][40], where[64];
     const nj_table_cell *cell[2] = { ra, dec };
@@ -341,13 +352,14 @@ static void note_rejected(job *j, const nj_table *t, const nj_table_cell *ra, co
         if (cell[k]->kind == NJ_TABLE_NULL)
             snprintf(text[k], sizeof text[k], "nothing");
         else if (cell[k]->kind == NJ_TABLE_TEXT)
-            snprintf(text[k], sizeof text[k], "'%.*s'", (int)(cell[k]->n_text < 32 ? cell[k]->n_text : 32), cell[k]->text);
+            snprintf(text[k], sizeof text[k], "'%.*s'", (int)(cell[k]->n_text < 32 ? cell[k]->n_text : 32),
+                     cell[k]->text);
         else
             snprintf(text[k], sizeof text[k], "%.12g", cell[k]->number);
     }
     snprintf(j->built->first_rejected, sizeof j->built->first_rejected, "%s%s%.60s: %s is %s, %s is %s",
-             place(j, t, j->row, where), j->n_files > 1 ? " of " : "", j->n_files > 1 ? j->file[file] : "", j->ra, text[0],
-             j->dec, text[1]);
+             place(j, t, j->row, where), j->n_files > 1 ? " of " : "", j->n_files > 1 ? j->file[file] : "",
+             j->ra, text[0], j->dec, text[1]);
 }
 
 /* 0, -1, NOT_AS_GUESSED. */
@@ -409,7 +421,8 @@ static nj_type wider(nj_type a, nj_type b, int big)
     return a == NJ_STR || b == NJ_STR || big ? NJ_STR : NJ_F64;
 }
 
-/* May the types that this file declares be altered by those of the files before it? Then the catalogue gets wider ones. */
+/* May the types that this file declares be altered by those of the files before it?
+ * Then the catalogue gets wider ones. */
 static int compare_types(job *j, const nj_table *t)
 {
     int rc = 0;
@@ -430,11 +443,11 @@ static int refuse_frame(const job *j, const nj_table *t, uint32_t file)
 {
     const nj_table_column *ra = &t->column[nj_table_find(t, j->ra)];
     if (!*ra->frame || j->b->frame) return 0;
-    return nj_fail(
-        j->err,
-        "%s: the positions in '%s' are in %s; bring them to ICRS first (astropy: SkyCoord(...).icrs), or say --frame %s "
-        "to take them as they stand",
-        j->file[file], ra->name, ra->frame, ra->frame);
+    return nj_fail(j->err,
+                   "%s: the positions in '%s' are in %s; bring them to ICRS first (astropy: "
+                   "SkyCoord(...).icrs), or say --frame %s "
+                   "to take them as they stand",
+                   j->file[file], ra->name, ra->frame, ra->frame);
 }
 
 /* Proper motions are in the unit that --pm-unit says, else in that of their columns. */
@@ -449,7 +462,8 @@ static int settle_motion(job *j, const nj_table *t, uint32_t file)
         factor[k] = nj_motion_factor(c->unit);
         if (!(factor[k] > 0) || factor[k] != factor[0])
             return nj_fail(j->err,
-                           "%s: proper motion '%s' is in '%s', which is not known or not that of the other one: say --pm-unit",
+                           "%s: proper motion '%s' is in '%s', which is not known or not that of the other "
+                           "one: say --pm-unit",
                            j->file[file], c->name, c->unit);
     }
     j->pm_scale = factor[0];
@@ -469,7 +483,8 @@ static int add_table(job *j, nj_table *t, uint32_t file)
     while ((rc = t->class->next(t, cell, j->err)) > 0) {
         for (int k = 0; k < 2; k++)
             if (!j->angle[k].settled && cell[k].kind != NJ_TABLE_NULL &&
-                nj_settle_angle(&j->angle[k], j->b->unit, k, &t->column[nj_table_find(t, names[k])], &cell[k], j->err))
+                nj_settle_angle(&j->angle[k], j->b->unit, k, &t->column[nj_table_find(t, names[k])], &cell[k],
+                                j->err))
                 return -1;
         rc = add_row(j, t, cell, has_motion, file);
         if (rc) return rc;
@@ -543,7 +558,9 @@ int nj_catalog_make(const nj_catalog_build *b, nj_catalog_built *built, nj_error
     j->built = built;
     j->err = err ? err : &unused;
     if (list_files(j) || hash_files(j, digest)) goto done;
-    while ((rc = add_files(j)) == NOT_AS_GUESSED) j->every_row = 1; /* once more, with types that all rows agree with */
+    while ((rc = add_files(j)) == NOT_AS_GUESSED)
+        j->every_row = 1; /* once more, with types that
+                           * all rows agree with */
     if (rc) {
         rc = -1;
         goto done;
@@ -551,17 +568,19 @@ int nj_catalog_make(const nj_catalog_build *b, nj_catalog_built *built, nj_error
     built->n_rejected = njx_rejected(j->writer);
     for (uint32_t i = 0; i < j->n_columns; i++)
         if (j->instead[i])
-            add_note(j, "column '%s' is %s, which holds the values of every row and file", j->column[i].source,
-                     j->instead[i] == NJ_STR ? "text" : "f64");
+            add_note(j, "column '%s' is %s, which holds the values of every row and file",
+                     j->column[i].source, j->instead[i] == NJ_STR ? "text" : "f64");
     const char *doubt = nj_spread_doubt(&j->spread);
     if (doubt)
-        add_note(
-            j, "positions as all of the sky has in %s, and nothing says their unit: taken as degrees; if they are not, --unit %s",
-            doubt, *doubt == 'h' ? "hms" : "rad");
+        add_note(j,
+                 "positions as all of the sky has in %s, and nothing says their unit: taken as degrees; if "
+                 "they are not, --unit %s",
+                 doubt, *doubt == 'h' ? "hms" : "rad");
     if (!built->n_rows) {
-        rc = built->n_rejected ? nj_fail(j->err, "%s: no row with a position; the first of %llu: %s; is --unit right?", b->output,
-                                         (unsigned long long)built->n_rejected, built->first_rejected)
-                               : nj_fail(j->err, "%s: no row in the input", b->output);
+        rc = built->n_rejected
+                 ? nj_fail(j->err, "%s: no row with a position; the first of %llu: %s; is --unit right?",
+                           b->output, (unsigned long long)built->n_rejected, built->first_rejected)
+                 : nj_fail(j->err, "%s: no row in the input", b->output);
         goto done;
     }
     rc = njx_finish(j->writer, digest, j->err->text, sizeof j->err->text);

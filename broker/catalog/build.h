@@ -10,15 +10,19 @@
 typedef enum { NJ_ANGLE_AUTO, NJ_ANGLE_DEG, NJ_ANGLE_HMS, NJ_ANGLE_RAD } nj_angle;
 
 typedef struct nj_catalog_build {
-    const char *const *input; /* files or folders of Parquet, read one after the other; same columns in each */
+    const char *const *input; /* files or folders of Parquet, read one after the other;
+                               * same columns in each */
     uint32_t n_inputs;
     const char *output;
     const char *ra, *dec;       /* columns; NULL = the usual names */
-    nj_angle unit;              /* AUTO: hms when the first value is text with parts, else by the column's unit, else deg */
+    nj_angle unit;              /* AUTO: hms when the first value is text with parts,
+                                 * else by the column's unit, else deg */
     const char *pm_ra, *pm_dec; /* columns, ra * cos(dec); NULL = no motion */
-    double pm_scale;            /* to mas/yr: 1, or 1000 for arcsec/yr; 0 = by the columns' unit, mas/yr where there is none */
+    double pm_scale;            /* to mas/yr: 1, or 1000 for arcsec/yr;
+                                 * 0 = by the columns' unit, mas/yr where there is none */
     const char *columns;        /* "SOURCE[:NAME[:TYPE]],..."; NULL = all but the positions; "" = none */
-    const char *number;         /* name of a column with the source's row number (from 0 over all inputs), or NULL */
+    const char *number;         /* name of a column with the source's row number (from 0 over all inputs),
+                                 * or NULL */
     const char *frame;          /* for the record; NULL = "icrs", and a file that says otherwise is refused */
     double epoch_year, radius_arcsec; /* NaN = not said */
     size_t memory_bytes;              /* 0 = 1 GiB */
@@ -33,13 +37,15 @@ typedef struct nj_catalog_built {
     uint64_t n_bad_values;       /* cells of number columns that are none: null in the catalogue */
     char first_bad[200];         /* "column 'z', row 17 (line 21): 'abc' is no number" */
     char first_rejected[320];    /* "row 17 (line 21): ra is nothing, dec is 'x'" */
-    char notes[1024];            /* lines of what else is not in the catalogue as it stood in the inputs, "" */
+    char notes[1024];            /* lines of what else is not in the catalogue as it stood in
+                                  * the inputs, "" */
 } nj_catalog_built;
 
 int nj_catalog_make(const nj_catalog_build *build, nj_catalog_built *built, nj_error *err);
 
-/* One angle from text: "12.5", "00 01 16.37", "-00:30:00", "23h10m5.2s", "+29d35m34s". hours: parts are hours, minutes,
- * seconds, unless a letter h or d says what they are. NaN when it is none, or a part is out of range. Plain numbers: degrees unless hours. */
+/* One angle from text: "12.5", "00 01 16.37", "-00:30:00", "23h10m5.2s", "+29d35m34s". hours: parts are
+ * hours, minutes, seconds, unless a letter h or d says what they are. NaN when it is none, or a part is out
+ * of range. Plain numbers: degrees unless hours. */
 double nj_parse_angle(const char *text, size_t n, int hours);
 /* Has the text a letter that says what its first part is? */
 int nj_angle_has_letter(const char *text, size_t n);

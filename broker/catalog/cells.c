@@ -43,14 +43,17 @@ int nj_cell_value(const nj_table_cell *cell, nj_type type, njx_value *v, char te
 {
     *v = (njx_value){ .number = NJ_NO_F64, .integer = NJ_NO_I64 };
     if (cell->kind == NJ_TABLE_NULL) return 0;
-    if (type != NJ_STR && cell->kind == NJ_TABLE_TEXT && nj_text_is_nan(&(nj_span){ (char *)cell->text, cell->n_text })) return 0;
+    if (type != NJ_STR && cell->kind == NJ_TABLE_TEXT &&
+        nj_text_is_nan(&(nj_span){ (char *)cell->text, cell->n_text }))
+        return 0;
     if (type == NJ_STR) {
         v->text = cell->text;
         v->n_text = cell->n_text;
         if (cell->kind == NJ_TABLE_TEXT) return 0;
         v->text = text;
-        v->n_text = (uint32_t)(cell->kind == NJ_TABLE_INTEGER ? snprintf(text, 64, "%lld", (long long)cell->integer)
-                                                              : snprintf(text, 64, "%.17g", cell->number));
+        v->n_text =
+            (uint32_t)(cell->kind == NJ_TABLE_INTEGER ? snprintf(text, 64, "%lld", (long long)cell->integer)
+                                                      : snprintf(text, 64, "%.17g", cell->number));
         return 0;
     }
     if (type == NJ_F32 || type == NJ_F64) {
@@ -61,15 +64,17 @@ int nj_cell_value(const nj_table_cell *cell, nj_type type, njx_value *v, char te
         return type == NJ_F32 && isfinite(v->number) && fabs(v->number) > FLT_MAX ? -1 : 0;
     }
     if (cell->kind == NJ_TABLE_TEXT && text_integer(cell, &v->integer)) return -1;
-    if (cell->kind == NJ_TABLE_REAL && (cell->number != floor(cell->number) || fabs(cell->number) > 9e15)) return -1;
-    if (cell->kind != NJ_TABLE_TEXT) v->integer = cell->kind == NJ_TABLE_REAL ? (int64_t)cell->number : cell->integer;
+    if (cell->kind == NJ_TABLE_REAL && (cell->number != floor(cell->number) || fabs(cell->number) > 9e15))
+        return -1;
+    if (cell->kind != NJ_TABLE_TEXT)
+        v->integer = cell->kind == NJ_TABLE_REAL ? (int64_t)cell->number : cell->integer;
     if (type == NJ_U8) return v->integer < 0 || v->integer > 254 ? -1 : 0;
     if (type == NJ_I32) return v->integer <= INT32_MIN || v->integer > INT32_MAX ? -1 : 0;
     return v->integer == NJ_NO_I64 ? -1 : 0; /* which stands for no value */
 }
 
-int nj_settle_angle(nj_angle_form *a, nj_angle unit, int is_dec, const nj_table_column *column, const nj_table_cell *first,
-                    nj_error *err)
+int nj_settle_angle(nj_angle_form *a, nj_angle unit, int is_dec, const nj_table_column *column,
+                    const nj_table_cell *first, nj_error *err)
 {
     static const struct {
         const char *word;
@@ -117,12 +122,14 @@ int nj_settle_angle(nj_angle_form *a, nj_angle unit, int is_dec, const nj_table_
         /* parts of a right ascension are hours, unless its unit is one of degrees */
         a->hours = parts && !is_dec ? !*column->unit || a->factor == 15 : a->factor == 15;
         if (parts && a->factor != 1 && a->factor != 15)
-            return nj_fail(err, "column '%s' is in %s, and '%.*s' has parts: say --unit", column->name, column->unit,
-                           (int)first->n_text, first->text);
+            return nj_fail(err, "column '%s' is in %s, and '%.*s' has parts: say --unit", column->name,
+                           column->unit, (int)first->n_text, first->text);
         return 0;
     }
-    return nj_fail(err, "column '%s' is in '%s', which is no unit of positions that is known: say --unit deg, hms or rad",
-                   column->name, column->unit);
+    return nj_fail(
+        err,
+        "column '%s' is in '%s', which is no unit of positions that is known: say --unit deg, hms or rad",
+        column->name, column->unit);
 }
 
 double nj_cell_angle(const nj_table_cell *cell, const nj_angle_form *a)
@@ -154,7 +161,8 @@ const char *nj_spread_doubt(const nj_spread *s)
 {
     const double width = s->high[0] - s->low[0], height = s->high[1] - s->low[1];
     if (s->n < 10 || s->low[0] < 0) return NULL;
-    if (s->high[0] <= 2 * M_PI && width > 1.4 * M_PI && s->low[1] >= -M_PI / 2 && s->high[1] <= M_PI / 2 && height > 0.7)
+    if (s->high[0] <= 2 * M_PI && width > 1.4 * M_PI && s->low[1] >= -M_PI / 2 && s->high[1] <= M_PI / 2 &&
+        height > 0.7)
         return "radians";
     return s->high[0] <= 24 && width > 17 && height > 30 ? "hours" : NULL;
 }
@@ -171,7 +179,8 @@ double nj_motion_factor(const char *unit)
         strcmp(per, "/year") && strcmp(per, " yr-1") && strcmp(per, " / yr") && strcmp(per, ".yr^-1"))
         return 0;
     for (size_t k = 0; k < sizeof known / sizeof *known; k++)
-        if (strlen(known[k].word) == n && !strncasecmp(known[k].word, unit, n) && (n == 0) == !*per) return known[k].factor;
+        if (strlen(known[k].word) == n && !strncasecmp(known[k].word, unit, n) && (n == 0) == !*per)
+            return known[k].factor;
     return 0;
 }
 

@@ -30,7 +30,8 @@ int nj_text_more(nj_text_table *t, size_t row, nj_error *err)
     t->at -= row;
     if (t->cap - t->n < t->cap / 2) {
         if (t->cap > MOST_ROW_BYTES)
-            return nj_fail(err, "%s:%llu: a row of more than 64 MiB: an open quote?", t->path, (unsigned long long)t->line);
+            return nj_fail(err, "%s:%llu: a row of more than 64 MiB: an open quote?", t->path,
+                           (unsigned long long)t->line);
         char *buffer = realloc(t->buffer, 2 * t->cap + 1);
         if (!buffer) return nj_fail(err, "%s: no memory", t->path);
         t->buffer = buffer;
@@ -38,7 +39,8 @@ int nj_text_more(nj_text_table *t, size_t row, nj_error *err)
     }
     int got = gzread(t->file, t->buffer + t->n, (unsigned)(t->cap - t->n));
     int why;
-    if (got < 0 || (got == 0 && !gzeof(t->file))) return nj_fail(err, "%s: does not unpack: %s", t->path, gzerror(t->file, &why));
+    if (got < 0 || (got == 0 && !gzeof(t->file)))
+        return nj_fail(err, "%s: does not unpack: %s", t->path, gzerror(t->file, &why));
     if (got == 0) {
         gzerror(t->file, &why);
         if (why == Z_BUF_ERROR) return nj_fail(err, "%s: is truncated", t->path);
@@ -50,8 +52,9 @@ int nj_text_more(nj_text_table *t, size_t row, nj_error *err)
     return 1;
 }
 
-/* The end of the row that starts at t->at (its newline, or the end of the file). A quote at the start of a cell may hold
- * newlines; within a cell, in a comment and in fixed columns it is a character like any other. */
+/* The end of the row that starts at t->at (its newline, or the end of the file). A quote at the start of a
+ * cell may hold newlines; within a cell, in a comment and in fixed columns it is a
+ * character like any other. */
 static int row_end(nj_text_table *t, size_t *end, nj_error *err)
 {
     size_t row = t->at, p = row;
@@ -76,7 +79,8 @@ static int row_end(nj_text_table *t, size_t *end, nj_error *err)
                 continue;
             }
             closed = 0;
-            if (!quoted) fresh = c == t->separator || (t->separator == ' ' && c == '\t') || (fresh && c == ' ');
+            if (!quoted)
+                fresh = c == t->separator || (t->separator == ' ' && c == '\t') || (fresh && c == ' ');
         }
         size_t length = p - row;
         int rc = nj_text_more(t, row, err);
@@ -84,14 +88,16 @@ static int row_end(nj_text_table *t, size_t *end, nj_error *err)
         row = t->at;
         p = row + length;
         if (rc == 0) {
-            if (quoted) return nj_fail(err, "%s:%llu: an open quote", t->path, (unsigned long long)t->line + 1);
+            if (quoted)
+                return nj_fail(err, "%s:%llu: an open quote", t->path, (unsigned long long)t->line + 1);
             *end = p;
             return p > row;
         }
     }
 }
 
-/* One cell from p on: without blanks around it, without its quotes. Returns where the next one starts, NULL after the last. */
+/* One cell from p on: without blanks around it, without its quotes.
+ * Returns where the next one starts, NULL after the last. */
 static char *one_cell(const nj_text_table *t, char *p, char *end, nj_span *cell)
 {
     while (p < end && *p == ' ') p++;
@@ -126,10 +132,12 @@ static int cut_fixed(nj_text_table *t, char *p, char *stop, nj_error *err)
     size_t length = (size_t)(stop - p);
     for (uint32_t i = 0; i + 1 < t->n_bars; i++)
         if (t->bar[i] < length && !isspace((unsigned char)p[t->bar[i]]))
-            return nj_fail(err, "%s:%llu: a value stands where the header of this IPAC table has a bar (character %u)", t->path,
-                           (unsigned long long)t->line, t->bar[i] + 1);
+            return nj_fail(
+                err, "%s:%llu: a value stands where the header of this IPAC table has a bar (character %u)",
+                t->path, (unsigned long long)t->line, t->bar[i] + 1);
     for (uint32_t i = 0; i + 1 < t->n_bars; i++) {
-        size_t from = t->bar[i] < length ? t->bar[i] : length, to = t->bar[i + 1] < length ? t->bar[i + 1] : length;
+        size_t from = t->bar[i] < length ? t->bar[i] : length,
+               to = t->bar[i + 1] < length ? t->bar[i + 1] : length;
         if (i + 2 == t->n_bars) to = length;
         char *text = p + from, *end = p + to;
         while (text < end && isspace((unsigned char)*text)) text++;
@@ -162,16 +170,19 @@ int nj_text_row(nj_text_table *t, nj_error *err)
         for (char *q = p; q < stop; q++) t->line += *q == '\n';
         t->line++;
         t->at = end < t->n ? end + 1 : end;
-        while (stop > p && (stop[-1] == '\r' || (t->separator != '\t' && isspace((unsigned char)stop[-1])))) stop--;
+        while (stop > p && (stop[-1] == '\r' || (t->separator != '\t' && isspace((unsigned char)stop[-1]))))
+            stop--;
         if (p == stop) continue;
         if (*p == '#') {
-            if (t->data_line && t->line > t->data_line && stop - p > 8 && !memcmp(p, "#Column", 7)) t->second_table = 1;
-            if (t->keep_comments && keep_comment(t, p + 1, stop)) return nj_fail(err, "%s: no memory", t->path);
+            if (t->data_line && t->line > t->data_line && stop - p > 8 && !memcmp(p, "#Column", 7))
+                t->second_table = 1;
+            if (t->keep_comments && keep_comment(t, p + 1, stop))
+                return nj_fail(err, "%s: no memory", t->path);
             continue;
         }
         if (t->second_table)
-            return nj_fail(err, "%s:%llu: a second table begins here; save each as a file of its own", t->path,
-                           (unsigned long long)t->line);
+            return nj_fail(err, "%s:%llu: a second table begins here; save each as a file of its own",
+                           t->path, (unsigned long long)t->line);
         t->n_cells = 0;
         if (t->n_bars) {
             if (!t->in_rows && (*p == '\\' || *p == '|')) continue;
@@ -180,7 +191,8 @@ int nj_text_row(nj_text_table *t, nj_error *err)
         }
         while (p) {
             if (t->n_cells == NJ_TEXT_COLUMNS)
-                return nj_fail(err, "%s:%llu: more than %d columns", t->path, (unsigned long long)t->line, NJ_TEXT_COLUMNS);
+                return nj_fail(err, "%s:%llu: more than %d columns", t->path, (unsigned long long)t->line,
+                               NJ_TEXT_COLUMNS);
             p = one_cell(t, p, stop, &t->cell[t->n_cells++]);
         }
         return 1;
@@ -233,7 +245,8 @@ static int from_first_row(nj_text_table *t, nj_error *err)
 static int is_declared_null(const nj_text_table *t, uint32_t column)
 {
     const char *null = t->null ? t->null[column] : "";
-    return *null && strlen(null) == t->cell[column].n && !memcmp(null, t->cell[column].text, t->cell[column].n);
+    return *null && strlen(null) == t->cell[column].n &&
+           !memcmp(null, t->cell[column].text, t->cell[column].n);
 }
 
 /* Types of the columns that declare none, by the rows up to `most`. */
@@ -291,12 +304,13 @@ static int next(nj_table *table, nj_table_cell *cell, nj_error *err)
     if (rc <= 0) return rc;
     table->line = t->line;
     if (t->n_cells != table->n_columns && t->n_cells > 1)
-        return nj_fail(err, "%s:%llu: %u cells where the header has %u", t->path, (unsigned long long)t->line, t->n_cells,
-                       table->n_columns);
+        return nj_fail(err, "%s:%llu: %u cells where the header has %u", t->path, (unsigned long long)t->line,
+                       t->n_cells, table->n_columns);
     for (uint32_t i = 0; i < t->n_select; i++) {
         const nj_span *s = &t->cell[t->select[i]];
         int there = t->select[i] < t->n_cells && !nj_text_is_null(s) && !is_declared_null(t, t->select[i]);
-        cell[i] = (nj_table_cell){ .kind = there ? NJ_TABLE_TEXT : NJ_TABLE_NULL, .text = s->text, .n_text = s->n };
+        cell[i] =
+            (nj_table_cell){ .kind = there ? NJ_TABLE_TEXT : NJ_TABLE_NULL, .text = s->text, .n_text = s->n };
     }
     return 1;
 }
@@ -307,6 +321,10 @@ static double done(const nj_table *table)
     return t->size ? (double)gzoffset(t->file) / (double)t->size : 0;
 }
 
-const nj_table_class nj_table_csv = {
-    .name = "CSV", .match = match, .open = open_table, .select = select_columns, .next = next, .done = done, .close = close_table
-};
+const nj_table_class nj_table_csv = { .name = "CSV",
+                                      .match = match,
+                                      .open = open_table,
+                                      .select = select_columns,
+                                      .next = next,
+                                      .done = done,
+                                      .close = close_table };

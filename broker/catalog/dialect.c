@@ -42,7 +42,8 @@ nj_type nj_text_type(const nj_span *cell, nj_type so_far, char *big)
     memcpy(text, cell->text, cell->n);
     text[cell->n] = 0;
     size_t sign = *text == '-' || *text == '+';
-    if (text[sign] && strspn(text + sign, "0123456789") == cell->n - sign) return type_of_integer(text, so_far, big);
+    if (text[sign] && strspn(text + sign, "0123456789") == cell->n - sign)
+        return type_of_integer(text, so_far, big);
     strtod(text, &end);
     return *end || strpbrk(text, "xX") || *big ? NJ_STR : NJ_F64;
 }
@@ -51,7 +52,8 @@ static int is_number(const nj_span *cell)
 {
     char big = 0;
     nj_type type = nj_text_type(cell, 0, &big);
-    return type == NJ_I64 || type == NJ_F64 || (type == NJ_STR && cell->n && strspn(cell->text, "0123456789") >= cell->n);
+    return type == NJ_I64 || type == NJ_F64 ||
+           (type == NJ_STR && cell->n && strspn(cell->text, "0123456789") >= cell->n);
 }
 
 static int is_dashes(const nj_text_table *t)
@@ -67,9 +69,10 @@ static int is_dashes(const nj_text_table *t)
 
 static int is_unit(const nj_span *c)
 {
-    static const char *const known[] = { "deg",   "degree", "degrees", "rad",  "h",      "hr",     "hour",     "hours",
-                                         "h:m:s", "d:m:s",  "mag",     "mas",  "arcsec", "mas/yr", "mas.yr-1", "arcsec/yr",
-                                         "yr",    "d",      "day",     "km/s", "Jy",     "mJy",    "pix" };
+    static const char *const known[] = { "deg",    "degree", "degrees",  "rad",       "h",   "hr",
+                                         "hour",   "hours",  "h:m:s",    "d:m:s",     "mag", "mas",
+                                         "arcsec", "mas/yr", "mas.yr-1", "arcsec/yr", "yr",  "d",
+                                         "day",    "km/s",   "Jy",       "mJy",       "pix" };
     for (size_t k = 0; k < sizeof known / sizeof *known; k++)
         if (strlen(known[k]) == c->n && !strncasecmp(c->text, known[k], c->n)) return 1;
     return 0;
@@ -142,9 +145,9 @@ static void declare(nj_table_column *c, nj_type type)
 
 static nj_type ipac_type(const char *word)
 {
-    static const char *const integer[] = { "int", "i", "long", "l" }, *const real[] = {
-        "double", "d", "float", "f", "real", "r"
-    };
+    static const char *const integer[] = { "int", "i", "long", "l" }, *const real[] = { "double", "d",
+                                                                                        "float",  "f",
+                                                                                        "real",   "r" };
     for (size_t k = 0; k < sizeof integer / sizeof *integer; k++)
         if (!strcasecmp(word, integer[k])) return NJ_I64;
     for (size_t k = 0; k < sizeof real / sizeof *real; k++)
@@ -157,7 +160,8 @@ static int ipac_line(nj_text_table *t, int which, const char *p, const char *sto
     if (which == 0) {
         uint32_t n = 0;
         for (const char *q = p; q < stop; q++) n += *q == '|';
-        if (n < 3 || n > NJ_TEXT_COLUMNS) return nj_fail(err, "%s: an IPAC table of no or too many columns", t->path);
+        if (n < 3 || n > NJ_TEXT_COLUMNS)
+            return nj_fail(err, "%s: an IPAC table of no or too many columns", t->path);
         t->bar = calloc(n + 1, sizeof *t->bar);
         if (!t->bar || make_columns(t, n - 1, err)) return nj_fail(err, "%s: no memory", t->path);
         t->null = calloc(n, sizeof *t->null);
@@ -211,7 +215,9 @@ static int ipac_header(nj_text_table *t, nj_error *err)
     }
     if (!which) return nj_fail(err, "%s: an IPAC table without the line of names between bars", t->path);
     if (which > 4 || not_types)
-        return nj_fail(err, "%s: a table with bars at both ends of each line, and no IPAC table; write it as CSV", t->path);
+        return nj_fail(err,
+                       "%s: a table with bars at both ends of each line, and no IPAC table; write it as CSV",
+                       t->path);
     return 0;
 }
 
@@ -230,7 +236,9 @@ static void vizier_types(nj_text_table *t)
         int k = nj_table_find(&t->table, text);
         if (k < 0) continue;
         if (kind == 'A') declare(&t->table.column[k], NJ_STR);
-        if (kind == 'I' && width < 16) declare(&t->table.column[k], NJ_I64); /* a longer one may not fit: its values decide */
+        if (kind == 'I' && width < 16)
+            declare(&t->table.column[k], NJ_I64); /* a longer one may not fit:
+                                                   * its values decide */
         if (strchr("FEDG", kind)) declare(&t->table.column[k], NJ_F64);
     }
 }
@@ -373,13 +381,14 @@ static int refuse_what_is_no_table(nj_text_table *t, const char *head, const cha
 {
     static const char cds[] = "Byte-by-byte Description";
     if (*head == '<') return nj_fail(err, "%s: is an XML or HTML page, not a table", t->path);
-    if (*head == '{' || *head == '[') return nj_fail(err, "%s: is JSON; write it as CSV, FITS or Parquet", t->path);
+    if (*head == '{' || *head == '[')
+        return nj_fail(err, "%s: is JSON; write it as CSV, FITS or Parquet", t->path);
     if (memmem(head, (size_t)(end - head), cds, sizeof cds - 1))
-        return nj_fail(
-            err,
-            "%s: is a CDS table with a byte-by-byte description; astropy's Table.read(..., format='ascii.cds') can write it as "
-            "CSV or FITS",
-            t->path);
+        return nj_fail(err,
+                       "%s: is a CDS table with a byte-by-byte description; astropy's Table.read(..., "
+                       "format='ascii.cds') can write it as "
+                       "CSV or FITS",
+                       t->path);
     return 0;
 }
 
@@ -413,14 +422,17 @@ int nj_text_header(nj_text_table *t, nj_error *err)
         t->at = (size_t)(head - t->buffer);
         return ipac_header(t, err);
     }
-    int ecsv = head - t->buffer > (ptrdiff_t)t->at && memmem(t->buffer + t->at, (size_t)(head - t->buffer) - t->at, "%ECSV", 5);
+    int ecsv = head - t->buffer > (ptrdiff_t)t->at &&
+               memmem(t->buffer + t->at, (size_t)(head - t->buffer) - t->at, "%ECSV", 5);
     t->separator = guess_separator(head, end);
     if (ecsv) /* the only one but the blank that it may have */
-        t->separator = memmem(t->buffer + t->at, (size_t)(head - t->buffer) - t->at, "delimiter: ','", 14) ? ',' : ' ';
+        t->separator =
+            memmem(t->buffer + t->at, (size_t)(head - t->buffer) - t->at, "delimiter: ','", 14) ? ',' : ' ';
     t->keep_comments = 1;
     int rc = nj_text_row(t, err);
     t->keep_comments = 0;
-    if (rc > 0 && t->n_cells == 1 && !ecsv) { /* a title of one cell, such as the date that the TNS puts there */
+    if (rc > 0 && t->n_cells == 1 && !ecsv) { /* a title of one cell, such as the date that the
+                                               * TNS puts there */
         head = t->buffer + t->at;
         t->separator = guess_separator(head, t->buffer + t->n);
         rc = nj_text_row(t, err);
@@ -431,8 +443,9 @@ int nj_text_header(nj_text_table *t, nj_error *err)
     uint32_t numbers = 0;
     for (uint32_t i = 0; i < t->n_cells; i++) numbers += is_number(&t->cell[i]);
     if (numbers == t->n_cells)
-        return nj_fail(err, "%s:%llu: numbers where the columns' names are expected; put a line of names before it", t->path,
-                       (unsigned long long)t->line);
+        return nj_fail(
+            err, "%s:%llu: numbers where the columns' names are expected; put a line of names before it",
+            t->path, (unsigned long long)t->line);
     if (take_names(t, err)) return -1;
     if (ecsv) {
         ecsv_types(t);

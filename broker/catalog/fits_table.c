@@ -8,10 +8,12 @@
 #include <string.h>
 
 typedef struct fits_column {
-    int number, type; /* cfitsio's: from 1; TSTRING, TLONGLONG, TULONGLONG, TLOGICAL or TDOUBLE as they are read */
+    int number, type; /* cfitsio's: from 1; TSTRING, TLONGLONG, TULONGLONG,
+                       * TLOGICAL or TDOUBLE as they are read */
     long width;       /* characters of a text */
     bool real;        /* floats as they are stored: asked for nulls, cfitsio takes infinities for some */
-    long at;          /* > 0: whole numbers in characters from this one of a row on, which cfitsio would read as doubles */
+    long at;          /* > 0: whole numbers in characters from this one of a row on,
+                       * which cfitsio would read as doubles */
     char null[FLEN_VALUE];
 } fits_column;
 
@@ -68,7 +70,8 @@ static void close_table(nj_table *table)
     free(t);
 }
 
-/* What RADESYS, else EQUINOX, says of positions: "" for ICRS and for FK5 of 2000, which is within 0.03 arcsec of it. */
+/* What RADESYS, else EQUINOX, says of positions: "" for ICRS and for FK5 of 2000,
+ * which is within 0.03 arcsec of it. */
 static void frame_of(fits_table *t, char *frame, size_t room)
 {
     char system[FLEN_VALUE] = "";
@@ -85,7 +88,8 @@ static void frame_of(fits_table *t, char *frame, size_t room)
         snprintf(frame, room, "FK5/%g", equinox);
 }
 
-/* Is it a column of an ASCII table with more digits than a double holds? Then they are taken as they stand. */
+/* Is it a column of an ASCII table with more digits than a double holds? Then they are
+ * taken as they stand. */
 static int long_digits(fits_table *t, int number, fits_column *c)
 {
     char form[FLEN_VALUE], unused[FLEN_VALUE];
@@ -123,7 +127,8 @@ static int list_columns(fits_table *t, nj_error *err)
         snprintf(key, sizeof key, "TUNIT%d", k);
         fits_read_key(t->file, TSTRING, key, unit, NULL, &status);
         if (status == KEY_NO_EXIST) status = 0;
-        if (type < 0 || (type != TSTRING && repeat != 1) || type == TCOMPLEX || type == TDBLCOMPLEX || type == TBIT) {
+        if (type < 0 || (type != TSTRING && repeat != 1) || type == TCOMPLEX || type == TDBLCOMPLEX ||
+            type == TBIT) {
             nj_table_leave_out(&t->table, "left out, for they are no single values", name);
             continue;
         }
@@ -142,10 +147,13 @@ static int list_columns(fits_table *t, nj_error *err)
                                                                              : TDOUBLE,
                                                          type == TSTRING ? repeat : 0 };
         int stored, kind;
-        if (!fits_get_hdu_type(t->file, &kind, &status) && !fits_get_coltype(t->file, k, &stored, NULL, NULL, &status))
-            t->column[t->table.n_columns - 1].real = kind == BINARY_TBL && (stored == TFLOAT || stored == TDOUBLE);
+        if (!fits_get_hdu_type(t->file, &kind, &status) &&
+            !fits_get_coltype(t->file, k, &stored, NULL, NULL, &status))
+            t->column[t->table.n_columns - 1].real =
+                kind == BINARY_TBL && (stored == TFLOAT || stored == TDOUBLE);
         if (type == TULONGLONG) t->column[t->table.n_columns - 1].type = TULONGLONG;
-        if (long_digits(t, k, &t->column[t->table.n_columns - 1])) c->declared = 0, c->big = 1, c->type = NJ_I64;
+        if (long_digits(t, k, &t->column[t->table.n_columns - 1]))
+            c->declared = 0, c->big = 1, c->type = NJ_I64;
         if (type == TLOGICAL) t->column[t->table.n_columns - 1].type = TLOGICAL;
     }
     return status ? complain(t, status, err) : 0;
@@ -178,7 +186,8 @@ static nj_table *open_table(const char *path, int every_row, nj_error *err)
         free(t);
         return NULL;
     }
-    if (fits_open_table(&t->file, path, READONLY, &status) || fits_get_num_rowsll(t->file, &t->n_rows, &status)) {
+    if (fits_open_table(&t->file, path, READONLY, &status) ||
+        fits_get_num_rowsll(t->file, &t->n_rows, &status)) {
         complain(t, status, err);
         goto fail;
     }
@@ -202,7 +211,8 @@ static int select_columns(nj_table *table, const uint32_t *column, uint32_t n, n
     t->nulls = calloc(n + 1, sizeof *t->nulls);
     t->text = calloc(n + 1, sizeof *t->text);
     t->digits = calloc(n + 1, sizeof *t->digits);
-    if (!t->select || !t->data || !t->nulls || !t->text || !t->digits) return nj_fail(err, "%s: no memory", t->path);
+    if (!t->select || !t->data || !t->nulls || !t->text || !t->digits)
+        return nj_fail(err, "%s: no memory", t->path);
     t->n_select = n;
     for (uint32_t i = 0; i < n; i++) {
         const fits_column *c = &t->column[t->select[i] = column[i]];
@@ -210,7 +220,8 @@ static int select_columns(nj_table *table, const uint32_t *column, uint32_t n, n
         t->data[i] = calloc(rows, width);
         t->nulls[i] = calloc(rows, 1);
         if (c->type == TSTRING) t->text[i] = calloc(rows, sizeof **t->text);
-        if (!t->data[i] || !t->nulls[i] || (c->type == TSTRING && !t->text[i])) return nj_fail(err, "%s: no memory", t->path);
+        if (!t->data[i] || !t->nulls[i] || (c->type == TSTRING && !t->text[i]))
+            return nj_fail(err, "%s: no memory", t->path);
         for (size_t k = 0; t->text[i] && k < rows; k++) t->text[i][k] = (char *)t->data[i] + k * width;
     }
     return 0;
@@ -224,10 +235,12 @@ static int next_block(fits_table *t, nj_error *err)
     for (uint32_t i = 0; i < t->n_select && !status; i++) {
         const fits_column *c = &t->column[t->select[i]];
         for (long row = 0; c->at && row < t->in_block && !status; row++)
-            fits_read_tblbytes(t->file, t->row + row + 1, c->at, c->width, (unsigned char *)t->text[i][row], &status);
+            fits_read_tblbytes(t->file, t->row + row + 1, c->at, c->width, (unsigned char *)t->text[i][row],
+                               &status);
         if (c->at) continue;
         if (c->real) {
-            fits_read_col(t->file, TDOUBLE, c->number, t->row + 1, 1, t->in_block, NULL, t->data[i], &any, &status);
+            fits_read_col(t->file, TDOUBLE, c->number, t->row + 1, 1, t->in_block, NULL, t->data[i], &any,
+                          &status);
             continue;
         }
         fits_read_colnull(t->file, c->type, c->number, t->row + 1, 1, t->in_block,
@@ -254,12 +267,16 @@ static int next(nj_table *table, nj_table_cell *cell, nj_error *err)
             while (n && text[n - 1] == ' ') n--;
             while (n && *text == ' ') text++, n--;
             if (c->at && n && n == strlen(c->null) && !memcmp(text, c->null, n)) n = 0;
-            cell[i] = (nj_table_cell){ .kind = n ? NJ_TABLE_TEXT : NJ_TABLE_NULL, .text = text, .n_text = (uint32_t)n };
+            cell[i] = (nj_table_cell){ .kind = n ? NJ_TABLE_TEXT : NJ_TABLE_NULL,
+                                       .text = text,
+                                       .n_text = (uint32_t)n };
         } else if (c->type == TDOUBLE) {
             double v = ((double *)t->data[i])[t->at];
             cell[i] = (nj_table_cell){ .kind = isnan(v) ? NJ_TABLE_NULL : NJ_TABLE_REAL, .number = v };
-        } else if (c->type == TULONGLONG && ((uint64_t *)t->data[i])[t->at] > INT64_MAX) { /* as text: no double holds it */
-            int n = snprintf(t->digits[i], sizeof *t->digits, "%llu", ((unsigned long long *)t->data[i])[t->at]);
+            /* as text: no double holds it */
+        } else if (c->type == TULONGLONG && ((uint64_t *)t->data[i])[t->at] > INT64_MAX) {
+            int n =
+                snprintf(t->digits[i], sizeof *t->digits, "%llu", ((unsigned long long *)t->data[i])[t->at]);
             cell[i] = (nj_table_cell){ .kind = NJ_TABLE_TEXT, .text = t->digits[i], .n_text = (uint32_t)n };
         } else {
             int64_t v = c->type == TLOGICAL ? ((char *)t->data[i])[t->at] : ((LONGLONG *)t->data[i])[t->at];
@@ -276,6 +293,10 @@ static double done(const nj_table *table)
     return t->n_rows ? (double)(t->row - t->in_block + t->at) / (double)t->n_rows : 1;
 }
 
-const nj_table_class nj_table_fits = {
-    .name = "FITS", .match = match, .open = open_table, .select = select_columns, .next = next, .done = done, .close = close_table
-};
+const nj_table_class nj_table_fits = { .name = "FITS",
+                                       .match = match,
+                                       .open = open_table,
+                                       .select = select_columns,
+                                       .next = next,
+                                       .done = done,
+                                       .close = close_table };

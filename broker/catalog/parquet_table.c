@@ -46,8 +46,10 @@ static void close_table(nj_table *table)
 
 static nj_table *open_table(const char *path, int every_row, nj_error *err)
 {
-    static const nj_type type[] = { [NJ_PARQUET_BOOL] = NJ_I64, [NJ_PARQUET_I32] = NJ_I64, [NJ_PARQUET_I64] = NJ_I64,
-                                    [NJ_PARQUET_F32] = NJ_F32,  [NJ_PARQUET_F64] = NJ_F64, [NJ_PARQUET_BYTES] = NJ_STR };
+    static const nj_type type[] = {
+        [NJ_PARQUET_BOOL] = NJ_I64, [NJ_PARQUET_I32] = NJ_I64, [NJ_PARQUET_I64] = NJ_I64,
+        [NJ_PARQUET_F32] = NJ_F32,  [NJ_PARQUET_F64] = NJ_F64, [NJ_PARQUET_BYTES] = NJ_STR
+    };
     (void)every_row;
     parquet_table *t = calloc(1, sizeof *t);
     if (!t) {
@@ -74,7 +76,8 @@ static nj_table *open_table(const char *path, int every_row, nj_error *err)
         snprintf(c->name, sizeof c->name, "%s", leaf->name);
         int fraction = leaf->kind == NJ_PARQUET_DECIMAL && leaf->scale && leaf->type != NJ_PARQUET_BYTES;
         c->type = fraction ? NJ_F64 : type[leaf->type];
-        c->declared = leaf->type != NJ_PARQUET_I64 || leaf->kind != NJ_PARQUET_UNSIGNED; /* one beyond int64 makes a text of it */
+        /* one beyond int64 makes a text of it */
+        c->declared = leaf->type != NJ_PARQUET_I64 || leaf->kind != NJ_PARQUET_UNSIGNED;
         c->big = leaf->type == NJ_PARQUET_I64 && !fraction;
         t->leaf[t->table.n_columns++] = i;
     }
@@ -101,7 +104,8 @@ static int select_columns(nj_table *table, const uint32_t *column, uint32_t n, n
     return 0;
 }
 
-static nj_table_cell cell_of(const nj_parquet_leaf *leaf, const nj_parquet_values *v, uint64_t at, char digits[24])
+static nj_table_cell cell_of(const nj_parquet_leaf *leaf, const nj_parquet_values *v, uint64_t at,
+                             char digits[24])
 {
     nj_table_cell c = { .kind = NJ_TABLE_NULL };
     if (v->def && v->def[at] < leaf->max_def) return c;
@@ -113,7 +117,8 @@ static nj_table_cell cell_of(const nj_parquet_leaf *leaf, const nj_parquet_value
         break;
     case NJ_PARQUET_I64:
         c.integer = ((const int64_t *)v->value)[at];
-        if (leaf->kind == NJ_PARQUET_UNSIGNED && c.integer < 0) { /* as text: neither int64 nor a double holds it */
+        if (leaf->kind == NJ_PARQUET_UNSIGNED && c.integer < 0) { /* as text: neither int64 nor a
+                                                                   * double holds it */
             int n = snprintf(digits, 24, "%" PRIu64, (uint64_t)c.integer);
             return (nj_table_cell){ .kind = NJ_TABLE_TEXT, .text = digits, .n_text = (uint32_t)n };
         }
@@ -124,7 +129,9 @@ static nj_table_cell cell_of(const nj_parquet_leaf *leaf, const nj_parquet_value
         nj_parquet_bytes b = ((const nj_parquet_bytes *)v->value)[at];
         while (b.n && b.data[b.n - 1] == ' ') b.n--;
         while (b.n && *b.data == ' ') b.data++, b.n--;
-        return (nj_table_cell){ .kind = b.n ? NJ_TABLE_TEXT : NJ_TABLE_NULL, .text = (const char *)b.data, .n_text = b.n };
+        return (nj_table_cell){ .kind = b.n ? NJ_TABLE_TEXT : NJ_TABLE_NULL,
+                                .text = (const char *)b.data,
+                                .n_text = b.n };
     }
     }
     if (leaf->type == NJ_PARQUET_F32 || leaf->type == NJ_PARQUET_F64) {
@@ -150,7 +157,8 @@ static int next(nj_table *table, nj_table_cell *cell, nj_error *err)
         }
         t->at = 0;
     }
-    for (uint32_t i = 0; i < t->n_select; i++) cell[i] = cell_of(t->what[i], &t->values[i], t->at, t->digits[i]);
+    for (uint32_t i = 0; i < t->n_select; i++)
+        cell[i] = cell_of(t->what[i], &t->values[i], t->at, t->digits[i]);
     t->at++;
     t->row++;
     return 1;

@@ -29,7 +29,8 @@ nj_table *nj_table_open(const char *path, int every_row, nj_error *err)
     size_t n = fread(first, 1, sizeof first, f), n_unpacked = peek(path, unpacked, sizeof unpacked);
     fclose(f);
     if (n == 0) return nj_fail(err, "%s: is empty", path), NULL;
-    if (nj_table_votable.match(path, unpacked, n_unpacked)) return nj_table_votable.open(path, every_row, err);
+    if (nj_table_votable.match(path, unpacked, n_unpacked))
+        return nj_table_votable.open(path, every_row, err);
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
         if (classes[i]->match(path, first, n)) return classes[i]->open(path, every_row, err);
     if (n > 1 && (!memcmp(first, "\xff\xfe", 2) || !memcmp(first, "\xfe\xff", 2)))
@@ -50,7 +51,8 @@ int nj_table_find(const nj_table *table, const char *name)
 const char *nj_table_other_case(const nj_table *table, int column)
 {
     for (uint32_t i = 0; i < table->n_columns; i++)
-        if ((int)i != column && !strcasecmp(table->column[i].name, table->column[column].name)) return table->column[i].name;
+        if ((int)i != column && !strcasecmp(table->column[i].name, table->column[column].name))
+            return table->column[i].name;
     return NULL;
 }
 

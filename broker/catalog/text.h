@@ -40,15 +40,16 @@ typedef struct nj_text_table {
 int nj_text_more(nj_text_table *t, size_t row, nj_error *err);
 /* Cuts the next row that is neither blank nor a comment: 1, 0 at the end, -1 with err. */
 int nj_text_row(nj_text_table *t, nj_error *err);
-/* Reads names, units and declared types in whichever dialect the file has; data_line is set. -1 with err, which names the
- * dialect and the cure where it is not read. */
+/* Reads names, units and declared types in whichever dialect the file has; data_line is set. -1 with err,
+ * which names the dialect and the cure where it is not read. */
 int nj_text_header(nj_text_table *t, nj_error *err);
 /* What writers put where there is no value. */
 int nj_text_is_null(const nj_span *cell);
 /* No value of a column of numbers; of other columns it is a text. */
 int nj_text_is_nan(const nj_span *cell);
-/* The type of a column that held values of type so_far (0: none yet) and now this cell; big: a whole number beyond 2^53 has been
- * seen. Whole numbers that no 64 bits hold, that have leading zeros, or that would lose digits beside fractions are text. */
+/* The type of a column that held values of type so_far (0: none yet) and now this cell; big: a whole number
+ * beyond 2^53 has been seen. Whole numbers that no 64 bits hold, that have leading zeros, or that would lose
+ * digits beside fractions are text. */
 nj_type nj_text_type(const nj_span *cell, nj_type so_far, char *big);
 
 #endif

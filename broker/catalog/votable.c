@@ -53,7 +53,8 @@ static void close_table(nj_table *table)
     free(t);
 }
 
-static void on_error(void *opaque, const char *message, xmlParserSeverities severity, xmlTextReaderLocatorPtr where)
+static void on_error(void *opaque, const char *message, xmlParserSeverities severity,
+                     xmlTextReaderLocatorPtr where)
 {
     votable *t = opaque;
     (void)severity;
@@ -64,8 +65,8 @@ static void on_error(void *opaque, const char *message, xmlParserSeverities seve
 static int damaged(const votable *t, nj_error *err)
 {
     const char *said = t->said ? (const char *)t->said : "the XML ends early";
-    return nj_fail(err, "%s:%d: is damaged: %.*s", t->path, xmlTextReaderGetParserLineNumber(t->reader), (int)strcspn(said, "\n"),
-                   said);
+    return nj_fail(err, "%s:%d: is damaged: %.*s", t->path, xmlTextReaderGetParserLineNumber(t->reader),
+                   (int)strcspn(said, "\n"), said);
 }
 
 static int is_element(const votable *t, const char *name)
@@ -102,7 +103,8 @@ static int add_system(votable *t, nj_error *err)
     return 0;
 }
 
-/* What the COOSYS that a field refers to says; nothing for ICRS and for FK5 of 2000, which is within 0.03 arcsec of it. */
+/* What the COOSYS that a field refers to says; nothing for ICRS and for FK5 of 2000,
+ * which is within 0.03 arcsec of it. */
 static void frame_of(votable *t, nj_table_column *c)
 {
     char ref[64];
@@ -111,7 +113,8 @@ static void frame_of(votable *t, nj_table_column *c)
         const char *system = t->system[i][1], *equinox = t->system[i][2];
         if (strcmp(ref, t->system[i][0]) != 0) continue;
         if (!strncasecmp(system, "eq_", 3)) system += 3;
-        int j2000 = !*equinox || !strcasecmp(equinox, "J2000") || !strcmp(equinox, "2000") || !strcasecmp(equinox, "J2000.0");
+        int j2000 = !*equinox || !strcasecmp(equinox, "J2000") || !strcmp(equinox, "2000") ||
+                    !strcasecmp(equinox, "J2000.0");
         if (!strcasecmp(system, "FK4") || (!strcasecmp(system, "FK5") && !j2000))
             snprintf(c->frame, sizeof c->frame, "%.10s/%.16s", system, *equinox ? equinox : "B1950");
     }
@@ -213,7 +216,8 @@ static nj_table_cell cell_of(const votable *t, uint32_t column)
     const char *null = t->field[column].null;
     int none = !n || (*null && strlen(null) == n && !memcmp(null, text, n)) ||
                (t->table.column[column].type != NJ_STR && n == 3 && !strncasecmp(text, "NaN", 3));
-    return (nj_table_cell){ .kind = none ? NJ_TABLE_NULL : NJ_TABLE_TEXT, .text = text, .n_text = (uint32_t)n };
+    return (
+        nj_table_cell){ .kind = none ? NJ_TABLE_NULL : NJ_TABLE_TEXT, .text = text, .n_text = (uint32_t)n };
 }
 
 /* The cells of the TR at hand, to its end. 1 = a row, -1. */
@@ -235,8 +239,8 @@ static int read_row(votable *t, nj_error *err)
     }
     if (!empty && rc != 1) return damaged(t, err);
     if (n != t->table.n_columns)
-        return nj_fail(err, "%s: row %llu has %u cells, and the table has %u fields", t->path, (unsigned long long)t->row, n,
-                       t->table.n_columns);
+        return nj_fail(err, "%s: row %llu has %u cells, and the table has %u fields", t->path,
+                       (unsigned long long)t->row, n, t->table.n_columns);
     return 1;
 }
 

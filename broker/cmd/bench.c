@@ -16,8 +16,8 @@ static const nj_bench *find(const char *name)
         names[n++] = nj_benches[i]->name;
     }
     const char *near = nj_nearest(name, names, n);
-    fprintf(stderr, "nightjar bench: no subject '%s'%s%s%s\n", name, near ? "; did you mean '" : "", near ? near : "",
-            near ? "'?" : "");
+    fprintf(stderr, "nightjar bench: no subject '%s'%s%s%s\n", name, near ? "; did you mean '" : "",
+            near ? near : "", near ? "'?" : "");
     return NULL;
 }
 
@@ -31,16 +31,18 @@ typedef struct command {
 
 #define AT(x) offsetof(command, x)
 
-static const nj_option table[] = {
-    { "json", 0, NJ_OPTION_TEXT, AT(json), "FILE", .doc = "results in nightjar's own format (nightjar compare reads it)" },
-    { "google", 0, NJ_OPTION_TEXT, AT(google), "FILE", .doc = "results in Google Benchmark's format" },
-    { "data", 0, NJ_OPTION_TEXT, AT(options.data), "DIR", .doc = "real packets to decode (default: $NIGHTJAR_SHARED/real/ztf)" },
-    { "survey", 0, NJ_OPTION_TEXT, AT(options.survey), "NAME", .doc = "ztf or lsst: which packets `decode` takes" },
-    { "seconds", 0, NJ_OPTION_F64, AT(options.seconds), "S", "1", 1e-6, 1e6,
-      .doc = "time per case; at least 9 rounds whatever it says" },
-    { "list", 0, NJ_OPTION_FLAG, AT(list), .doc = "the subjects" },
-    { 0 }
-};
+static const nj_option table[] = { { "json", 0, NJ_OPTION_TEXT, AT(json), "FILE",
+                                     .doc = "results in nightjar's own format (nightjar compare reads it)" },
+                                   { "google", 0, NJ_OPTION_TEXT, AT(google), "FILE",
+                                     .doc = "results in Google Benchmark's format" },
+                                   { "data", 0, NJ_OPTION_TEXT, AT(options.data), "DIR",
+                                     .doc = "real packets to decode (default: $NIGHTJAR_SHARED/real/ztf)" },
+                                   { "survey", 0, NJ_OPTION_TEXT, AT(options.survey), "NAME",
+                                     .doc = "ztf or lsst: which packets `decode` takes" },
+                                   { "seconds", 0, NJ_OPTION_F64, AT(options.seconds), "S", "1", 1e-6, 1e6,
+                                     .doc = "time per case; at least 9 rounds whatever it says" },
+                                   { "list", 0, NJ_OPTION_FLAG, AT(list), .doc = "the subjects" },
+                                   { 0 } };
 
 static int bench(int argc, char **argv);
 
@@ -48,7 +50,8 @@ NJ_COMMAND(bench) = {
     .name = "bench",
     .usage = "bench [NAME...] [options]",
     .summary = "verify, then time: decode, kernels, models, pipeline",
-    .help = "Without a NAME all subjects run. Each first checks its answers, then times its cases in turn; ratios are "
+    .help = "Without a NAME all subjects run. Each first checks its answers, then times its cases in turn; "
+            "ratios are "
             "medians over the rounds of one run.\n",
     .main = bench,
     .options = { table },
@@ -77,7 +80,8 @@ static int bench(int argc, char **argv)
     int named = c.n_wanted > 0;
     if (!named)
         for (size_t i = 0; nj_benches[i] && i < 64; i++) c.wanted[c.n_wanted++] = nj_benches[i];
-    for (size_t i = 0; c.list && i < c.n_wanted; i++) printf("%-16s %s\n", c.wanted[i]->name, c.wanted[i]->doc);
+    for (size_t i = 0; c.list && i < c.n_wanted; i++)
+        printf("%-16s %s\n", c.wanted[i]->name, c.wanted[i]->doc);
     if (c.list) return NJ_EXIT_OK;
     nj_bench_run *run = nj_bench_run_new(&c.options);
     if (!run) return NJ_EXIT_LEDGER;

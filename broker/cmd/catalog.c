@@ -56,10 +56,12 @@ static const nj_option build_table[] = {
       .doc = "of the positions; auto: hms when they are written in parts, or by the column's unit, or deg" },
     { "columns", 0, NJ_OPTION_TEXT, AT(b.columns), "FIELDS",
       .doc = "SOURCE[:NAME[:TYPE]],...; types u8 i32 i64 f32 f64 str; else all; '' for none" },
-    { "number", 0, NJ_OPTION_TEXT, AT(b.number), "NAME", .doc = "add a column with the row's number in the source, from 0" },
+    { "number", 0, NJ_OPTION_TEXT, AT(b.number), "NAME",
+      .doc = "add a column with the row's number in the source, from 0" },
     { "epoch", 0, NJ_OPTION_F64, AT(b.epoch_year), "YEAR", NULL, 1000, 3000,
       .doc = "Julian year of the positions, such as 2016.0" },
-    { "pmra", 0, NJ_OPTION_TEXT, AT(b.pm_ra), "COL", .doc = "proper motion, ra * cos(dec), per year; needs --pmdec and --epoch" },
+    { "pmra", 0, NJ_OPTION_TEXT, AT(b.pm_ra), "COL",
+      .doc = "proper motion, ra * cos(dec), per year; needs --pmdec and --epoch" },
     { "pmdec", 0, NJ_OPTION_TEXT, AT(b.pm_dec), "COL", .doc = "proper motion in declination" },
     { "pm-unit", 0, NJ_OPTION_WORD, AT(pm_unit), "mas|arcsec", .words = "mas|arcsec",
       .doc = "of the proper motions, per year (else the columns' unit, or mas)" },
@@ -69,7 +71,8 @@ static const nj_option build_table[] = {
       .doc = "for the record (icrs; a file that says otherwise is refused without it)" },
     { "memory", 0, NJ_OPTION_F64, AT(memory_mb), "MB", "1024", 1, 1 << 20,
       .doc = "rows beyond this go through temporary files beside CAT.njx" },
-    { "compact", 0, NJ_OPTION_FLAG, AT(compact), .doc = "8 bytes per position instead of 24, good to 0.2 mas" },
+    { "compact", 0, NJ_OPTION_FLAG, AT(compact),
+      .doc = "8 bytes per position instead of 24, good to 0.2 mas" },
     { "quiet", 'q', NJ_OPTION_FLAG, AT(quiet), .doc = "no progress" },
     { 0 }
 };
@@ -84,9 +87,11 @@ static const nj_command build_command = {
     .main = build,
     .options = { build_table },
     .arguments =
-        (const nj_meaning[]){ { "FILE", "CSV (also .gz, tab-separated, ECSV), a FITS table, Parquet: a file or a folder" },
-                              { 0 } },
-    .exits = (const nj_meaning[]){ { "2", "a table could not be read, or the catalogue not be written" }, { 0 } },
+        (const nj_meaning[]){
+            { "FILE", "CSV (also .gz, tab-separated, ECSV), a FITS table, Parquet: a file or a folder" },
+            { 0 } },
+    .exits =
+        (const nj_meaning[]){ { "2", "a table could not be read, or the catalogue not be written" }, { 0 } },
 };
 
 static int build_parse(build_options *o, int argc, char **argv, nj_error *err)
@@ -132,12 +137,15 @@ static int build(int argc, char **argv)
         return NJ_EXIT_SOURCE;
     }
     printf("%s: %llu rows", b->output, (unsigned long long)built.n_rows);
-    if (built.n_rejected) printf(", %llu rejected (no position, or out of range)", (unsigned long long)built.n_rejected);
+    if (built.n_rejected)
+        printf(", %llu rejected (no position, or out of range)", (unsigned long long)built.n_rejected);
     printf(", %.2f s\n", (double)(nj_now_ns() - start) * 1e-9);
     if (built.n_rejected) printf("  the first rejected: %s\n", built.first_rejected);
     if (built.n_bad_values)
-        printf("  %llu cells became null; the first: %s\n", (unsigned long long)built.n_bad_values, built.first_bad);
-    for (const char *p = built.notes; *p; p += strcspn(p, "\n") + 1) printf("  %.*s\n", (int)strcspn(p, "\n"), p);
+        printf("  %llu cells became null; the first: %s\n", (unsigned long long)built.n_bad_values,
+               built.first_bad);
+    for (const char *p = built.notes; *p; p += strcspn(p, "\n") + 1)
+        printf("  %.*s\n", (int)strcspn(p, "\n"), p);
     return NJ_EXIT_OK;
 }
 
@@ -161,9 +169,8 @@ static int no_rows(const njx_file *f)
 
 static const char *type_name(nj_type type)
 {
-    static const char *const names[] = {
-        [NJ_U8] = "u8", [NJ_I32] = "i32", [NJ_I64] = "i64", [NJ_F32] = "f32", [NJ_F64] = "f64", [NJ_STR] = "str"
-    };
+    static const char *const names[] = { [NJ_U8] = "u8",   [NJ_I32] = "i32", [NJ_I64] = "i64",
+                                         [NJ_F32] = "f32", [NJ_F64] = "f64", [NJ_STR] = "str" };
     return names[type];
 }
 
@@ -173,14 +180,15 @@ static void info_json(const njx_file *f)
     nj_buffer b = { 0 };
     nj_buffer_text(&b, "{\"path\": ");
     nj_json_text(&b, i->path);
-    nj_buffer_printf(&b, ", \"rows\": %llu, \"rejected\": %llu, \"hash\": \"%s\", \"source\": ", (unsigned long long)i->n_rows,
-                     (unsigned long long)i->n_rejected, i->hash);
+    nj_buffer_printf(&b, ", \"rows\": %llu, \"rejected\": %llu, \"hash\": \"%s\", \"source\": ",
+                     (unsigned long long)i->n_rows, (unsigned long long)i->n_rejected, i->hash);
     nj_json_text(&b, i->source);
     nj_buffer_printf(&b, ", \"source_sha256\": \"%s\", \"frame\": ", i->source_hash);
     nj_json_text(&b, i->frame);
     nj_buffer_text(&b, ", \"epoch\": ");
     nj_json_f64(&b, i->epoch_year);
-    nj_buffer_printf(&b, ", \"proper_motion\": %s, \"bytes\": %zu, \"columns\": [", i->has_motion ? "true" : "false", f->size);
+    nj_buffer_printf(&b, ", \"proper_motion\": %s, \"bytes\": %zu, \"columns\": [",
+                     i->has_motion ? "true" : "false", f->size);
     for (uint32_t c = 0; c < i->n_columns; c++) {
         nj_buffer_text(&b, c ? ", {\"name\": " : "{\"name\": ");
         nj_json_text(&b, i->column[c].name);
@@ -202,9 +210,10 @@ typedef struct look_options {
 
 #define AT(x) offsetof(look_options, x)
 static const nj_option json_table[] = { { "json", 0, NJ_OPTION_FLAG, AT(json), .doc = "as JSON" }, { 0 } };
-static const nj_option query_table[] = { { "epoch", 0, NJ_OPTION_F64, AT(epoch_year), "YEAR", NULL, 1000, 3000,
-                                           .doc = "positions of this Julian year" },
-                                         { "max", 0, NJ_OPTION_INT, AT(max), "N", "1000", 1, 1e8, .doc = "the nearest N rows" },
+static const nj_option query_table[] = { { "epoch", 0, NJ_OPTION_F64, AT(epoch_year), "YEAR", NULL, 1000,
+                                           3000, .doc = "positions of this Julian year" },
+                                         { "max", 0, NJ_OPTION_INT, AT(max), "N", "1000", 1, 1e8,
+                                           .doc = "the nearest N rows" },
                                          { 0 } };
 static const nj_option check_table[] = {
     { "cones", 0, NJ_OPTION_INT, AT(cones), "N", "200", 1, 1e6, .doc = "cones that are searched" },
@@ -254,7 +263,8 @@ NJ_COMMAND(catalog) = {
     .usage = "catalog build|info|query|check ...",
     .summary = "local catalogues for cross-matching (.njx)",
     .main = catalog,
-    .verbs = (const nj_command *const[]){ &build_command, &info_command, &query_command, &check_command, NULL },
+    .verbs = (const nj_command *const[]){ &build_command, &info_command, &query_command, &check_command,
+                                          NULL },
 };
 
 static int info(int argc, char **argv)
@@ -270,15 +280,16 @@ static int info(int argc, char **argv)
     if (o.json) {
         info_json(f);
     } else {
-        printf("%s\n  rows      %llu (%llu rejected)\n  bytes     %zu\n  hash      %s\n  source    %s\n  sha256    %s\n  frame   "
+        printf("%s\n  rows      %llu (%llu rejected)\n  bytes     %zu\n  hash      %s\n  source    %s\n  "
+               "sha256    %s\n  frame   "
                "  %s",
-               i->path, (unsigned long long)i->n_rows, (unsigned long long)i->n_rejected, f->size, i->hash, i->source,
-               i->source_hash, i->frame);
+               i->path, (unsigned long long)i->n_rows, (unsigned long long)i->n_rejected, f->size, i->hash,
+               i->source, i->source_hash, i->frame);
         if (!isnan(i->epoch_year)) printf(", epoch %.6g", i->epoch_year);
         printf(", %s positions\n", f->exact ? "exact" : "compact");
         for (uint32_t g = 0; g < f->header->n_grids; g++)
-            printf("  grid %u    %llu rows in %u bands%s\n", g, (unsigned long long)f->grid[g].n_rows, f->grid[g].n_bands,
-                   g ? " (fast proper motions)" : "");
+            printf("  grid %u    %llu rows in %u bands%s\n", g, (unsigned long long)f->grid[g].n_rows,
+                   f->grid[g].n_bands, g ? " (fast proper motions)" : "");
         for (uint32_t c = 0; c < i->n_columns; c++) {
             printf("  %-24s %s %s", i->column[c].name, type_name(i->column[c].type), i->column[c].unit);
             if (i->column[c].type == NJ_STR) printf("%u different texts", f->column_head[c].n_text);
@@ -334,7 +345,8 @@ static void print_match(const njx_file *f, uint64_t row, double sep, int json)
     for (uint32_t c = 0; c < f->info.n_columns; c++) {
         nj_buffer_text(&b, json ? ", " : "\t");
         const char *name = f->info.column[c].name;
-        bool taken = !strcmp(name, "ra") || !strcmp(name, "dec") || !strcmp(name, "sep_arcsec"); /* a key stands once */
+        /* a key stands once */
+        bool taken = !strcmp(name, "ra") || !strcmp(name, "dec") || !strcmp(name, "sep_arcsec");
         char key[80];
         snprintf(key, sizeof key, "%s%s", taken ? "column." : "", name);
         if (json) nj_json_text(&b, key);
@@ -354,8 +366,10 @@ static int run_query(const njx_file *f, const nj_sky_cones *cone, int json)
     double *sep = malloc(cone->cap * sizeof *sep);
     int rc = NJ_EXIT_SOURCE;
     if (row && sep &&
-        !njx_search(f->grid, f->header->n_grids, f->header->epoch_year, cone, &(nj_sky_matches){ &state, &n, row, sep })) {
-        rc = state == NJ_SKY_NO_INPUT ? usage("query: the position or the radius is out of range", "") : NJ_EXIT_OK;
+        !njx_search(f->grid, f->header->n_grids, f->header->epoch_year, cone,
+                    &(nj_sky_matches){ &state, &n, row, sep })) {
+        rc = state == NJ_SKY_NO_INPUT ? usage("query: the position or the radius is out of range", "")
+                                      : NJ_EXIT_OK;
         if (!json && !rc) {
             printf("sep_arcsec\tra\tdec");
             for (uint32_t c = 0; c < f->info.n_columns; c++) printf("\t%s", f->info.column[c].name);
@@ -363,7 +377,8 @@ static int run_query(const njx_file *f, const nj_sky_cones *cone, int json)
         }
         for (uint32_t k = 0; !rc && k < n && k < cone->cap; k++) print_match(f, row[k], sep[k], json);
         if (state == NJ_SKY_OVERFLOW)
-            fprintf(stderr, "nightjar catalog: %u rows are inside; the nearest %u are shown (--max)\n", n, cone->cap);
+            fprintf(stderr, "nightjar catalog: %u rows are inside; the nearest %u are shown (--max)\n", n,
+                    cone->cap);
     }
     free(row);
     free(sep);
@@ -392,11 +407,14 @@ static int query(int argc, char **argv)
         return usage("query: RA and DEC in degrees or in parts, RADIUS in arcsec", "");
     njx_file *f = open_file(arg[0], 0);
     if (!f) return NJ_EXIT_SOURCE;
-    int rc = run_query(
-        f,
-        &(nj_sky_cones){
-            .n = 1, .cap = (uint32_t)o.max, .ra = &ra, .dec = &dec, .one_radius_arcsec = radius, .epoch_year = &o.epoch_year },
-        o.json);
+    int rc = run_query(f,
+                       &(nj_sky_cones){ .n = 1,
+                                        .cap = (uint32_t)o.max,
+                                        .ra = &ra,
+                                        .dec = &dec,
+                                        .one_radius_arcsec = radius,
+                                        .epoch_year = &o.epoch_year },
+                       o.json);
     njx_close(f);
     return rc;
 }
@@ -412,8 +430,8 @@ static uint64_t next_random(uint64_t *s)
 /* Cones at random rows and anywhere, of 0.5" to 1 deg, against a plain look at every row. */
 static int check_cones(const njx_file *f, uint32_t n_cones, uint64_t seed)
 {
-    double *ra = calloc(n_cones, 8), *dec = calloc(n_cones, 8), *radius = calloc(n_cones, 8), *sep = calloc(n_cones, 8),
-           *least = calloc(n_cones, 8);
+    double *ra = calloc(n_cones, 8), *dec = calloc(n_cones, 8), *radius = calloc(n_cones, 8),
+           *sep = calloc(n_cones, 8), *least = calloc(n_cones, 8);
     uint32_t *n = calloc(n_cones, 4), *plain = calloc(n_cones, 4);
     uint64_t *row = calloc(n_cones, 8), n_matches = 0;
     uint8_t *state = calloc(n_cones, 1);
@@ -443,11 +461,12 @@ static int check_cones(const njx_file *f, uint32_t n_cones, uint64_t seed)
     wrong = 0;
     for (uint32_t i = 0; i < n_cones; i++) {
         n_matches += plain[i];
-        wrong +=
-            plain[i] != n[i] || (n[i] && fabs(sep[i] - least[i]) > 1e-9); /* the same formula: rounding of cos(dec) at most */
+        /* the same formula:
+         * rounding of cos(dec) at most */
+        wrong += plain[i] != n[i] || (n[i] && fabs(sep[i] - least[i]) > 1e-9);
     }
-    printf("%s: checksums good, %u cones with %llu matches, %d wrong\n", f->info.path, n_cones, (unsigned long long)n_matches,
-           wrong);
+    printf("%s: checksums good, %u cones with %llu matches, %d wrong\n", f->info.path, n_cones,
+           (unsigned long long)n_matches, wrong);
 done:
     free(ra), free(dec), free(radius), free(sep), free(least), free(n), free(plain), free(row), free(state);
     return wrong;

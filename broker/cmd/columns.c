@@ -21,15 +21,17 @@ typedef struct options {
 static int set_survey(void *conf, const char *value, nj_error *err)
 {
     options *o = conf;
-    return nj_settings_set(&o->cli.settings, "decode", "survey", value, "--survey") ? nj_fail(err, "out of memory") : 0;
+    return nj_settings_set(&o->cli.settings, "decode", "survey", value, "--survey")
+               ? nj_fail(err, "out of memory")
+               : 0;
 }
 
-static const nj_option table[] = {
-    { "json", 0, NJ_OPTION_FLAG, offsetof(options, json), .doc = "as JSON" },
-    { "names", 0, NJ_OPTION_FLAG, offsetof(options, names), .doc = "names alone, one a line; images are left out" },
-    { "survey", 0, NJ_OPTION_CALL, .value = "NAME", .take = set_survey, .doc = "survey of packets that no map recognises" },
-    { 0 }
-};
+static const nj_option table[] = { { "json", 0, NJ_OPTION_FLAG, offsetof(options, json), .doc = "as JSON" },
+                                   { "names", 0, NJ_OPTION_FLAG, offsetof(options, names),
+                                     .doc = "names alone, one a line; images are left out" },
+                                   { "survey", 0, NJ_OPTION_CALL, .value = "NAME", .take = set_survey,
+                                     .doc = "survey of packets that no map recognises" },
+                                   { 0 } };
 
 static int columns(int argc, char **argv);
 
@@ -37,13 +39,17 @@ NJ_COMMAND(columns) = {
     .name = "columns",
     .usage = "columns [SOURCE] [options]",
     .summary = "every column that can be needed, filtered on or written: type, unit, survey",
-    .help = "Rows have the first group and the columns of their modules; --columns adds others. -w, -t and a module's needs may "
-            "name any of them. T[] is a series: a list of T in every row. Any field of a packet is packet.PATH, whether it is "
+    .help = "Rows have the first group and the columns of their modules; --columns adds others. -w, -t and a "
+            "module's needs may "
+            "name any of them. T[] is a series: a list of T in every row. Any field of a packet is "
+            "packet.PATH, whether it is "
             "listed or not.\n",
     .main = columns,
     .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_paths },
-    .arguments = (const nj_meaning[]){ { "SOURCE", "as for run: the fields of its first packet are listed too, as packet.PATH" },
-                                       { 0 } },
+    .arguments =
+        (const nj_meaning[]){
+            { "SOURCE", "as for run: the fields of its first packet are listed too, as packet.PATH" },
+            { 0 } },
     .exits = (const nj_meaning[]){ { "2", "the source could not be read" }, { 0 } },
 };
 
@@ -113,7 +119,8 @@ static const char *sentence(list *all, const char *name)
 {
     const nj_embedded *f = nj_embedded_find("data/embed/columns.txt");
     size_t n = strlen(name);
-    for (const char *line = f ? (const char *)f->data : ""; *line; line += strcspn(line, "\n"), line += *line == '\n')
+    for (const char *line = f ? (const char *)f->data : ""; *line;
+         line += strcspn(line, "\n"), line += *line == '\n')
         if (!strncmp(line, name, n) && line[n] == ':')
             return nj_arena_text(&all->arena, line + n + 2, strcspn(line + n + 2, "\n"));
     return "";
@@ -129,7 +136,8 @@ static const char *with_adapters(list *all, const nj_engine *e, const char *name
         for (uint32_t k = 0; k < e->instances.item[i].n_gives; k++) {
             const nj_give *g = &e->instances.item[i].give[k];
             if (g->flags & NJ_GIVE_CANONICAL && !strcmp(g->name, name))
-                nj_buffer_printf(&b, "%s%s", n++ ? ", " : "; computed where packets lack it, by ", e->instances.item[i].name);
+                nj_buffer_printf(&b, "%s%s", n++ ? ", " : "; computed where packets lack it, by ",
+                                 e->instances.item[i].name);
         }
     const char *text = n ? nj_arena_text(&all->arena, b.data, b.n) : doc;
     all->failed |= b.failed || !text;
@@ -137,16 +145,16 @@ static const char *with_adapters(list *all, const nj_engine *e, const char *name
     return text;
 }
 
-/* --- the groups ------------------------------------------------------------------------------------------------------ */
+/* ---- the groups ------------------------------------------------------------------------------ */
 
 static void add_base(list *all, const nj_engine *e)
 {
     const nj_decoder *d = e->decoder;
     for (const nj_base_column *c = nj_base_columns; c->key; c++)
-        add(all, (row){ "in every row", c->key, c->unit, surveys_of(all, d, c->key), with_adapters(all, e, c->key, c->doc),
-                        c->type, false });
-    add(all, (row){ "in every row", "topics", "", "", "names of the topics (-t) that the alert matches, when there are any",
-                    NJ_STR, false });
+        add(all, (row){ "in every row", c->key, c->unit, surveys_of(all, d, c->key),
+                        with_adapters(all, e, c->key, c->doc), c->type, false });
+    add(all, (row){ "in every row", "topics", "", "",
+                    "names of the topics (-t) that the alert matches, when there are any", NJ_STR, false });
 }
 
 static void add_canonical(list *all, const nj_engine *e)
@@ -158,9 +166,10 @@ static void add_canonical(list *all, const nj_engine *e)
         if (has(all, known.path)) continue;
         nj_decoder_offer(d, known.path, &offer);
         bool image = offer.shape == NJ_IMAGE;
-        add(all, (row){ image ? "images, for the needs of modules" : "of the survey's maps", known.path, offer.unit,
-                        surveys_of(all, d, known.path), with_adapters(all, e, known.path, sentence(all, known.path)),
-                        image ? 0 : offer.type, offer.shape == NJ_SERIES });
+        add(all, (row){ image ? "images, for the needs of modules" : "of the survey's maps", known.path,
+                        offer.unit, surveys_of(all, d, known.path),
+                        with_adapters(all, e, known.path, sentence(all, known.path)), image ? 0 : offer.type,
+                        offer.shape == NJ_SERIES });
     }
 }
 
@@ -170,16 +179,19 @@ static void add_instance(list *all, const nj_instance *in)
         const nj_give *g = &in->give[k];
         bool canonical = g->flags & NJ_GIVE_CANONICAL;
         if (canonical && has(all, g->name)) continue;
-        const char *group = canonical ? "of the survey's maps" : nj_arena_printf(&all->arena, "of module %s", in->name),
+        const char *group = canonical ? "of the survey's maps"
+                                      : nj_arena_printf(&all->arena, "of module %s", in->name),
                    *name = nj_arena_printf(&all->arena, canonical ? "%.0s%s" : "%s.%s", in->name, g->name);
         add(all, (row){ group, name, g->unit, in->surveys, g->doc, g->type, !g->width || g->width > 1 });
     }
     if (!in->wanted) return; /* an adapter */
-    add(all, (row){ nj_arena_printf(&all->arena, "of module %s", in->name), nj_arena_printf(&all->arena, "%s.reason", in->name),
-                    "", in->surveys, "why there is, or is no answer", NJ_U8, false });
+    add(all, (row){ nj_arena_printf(&all->arena, "of module %s", in->name),
+                    nj_arena_printf(&all->arena, "%s.reason", in->name), "", in->surveys,
+                    "why there is, or is no answer", NJ_U8, false });
 }
 
-/* Instances that run only when they are asked for: each alone, so that one that cannot run here hides no other. */
+/* Instances that run only when they are asked for: each alone,
+ * so that one that cannot run here hides no other. */
 static int add_others(list *all, nj_engine *e, nj_error *err)
 {
     nj_settings *s = e->settings;
@@ -226,10 +238,11 @@ static int add_view(list *all, const nj_schema *schema, nj_error *err)
         if (!c || strncmp(c->path, "packet.", 7)) continue;
         nj_offer offer = { 0 };
         if (nj_schema_offer(schema, c->path, &offer, NULL)) offer.type = c->type;
-        add(all, (row){ group, nj_arena_text(&all->arena, c->path, strlen(c->path)),
-                        nj_arena_text(&all->arena, f->unit, strlen(f->unit)),
-                        nj_arena_text(&all->arena, nj_schema_survey(schema), strlen(nj_schema_survey(schema))),
-                        nj_arena_text(&all->arena, f->doc, strlen(f->doc)), offer.type, c->shape == NJ_SERIES });
+        add(all,
+            (row){ group, nj_arena_text(&all->arena, c->path, strlen(c->path)),
+                   nj_arena_text(&all->arena, f->unit, strlen(f->unit)),
+                   nj_arena_text(&all->arena, nj_schema_survey(schema), strlen(nj_schema_survey(schema))),
+                   nj_arena_text(&all->arena, f->doc, strlen(f->doc)), offer.type, c->shape == NJ_SERIES });
     }
     nj_packet_view_free(&view);
     return rc;
@@ -248,7 +261,8 @@ static int add_packet(list *all, nj_engine *e, const char *spec, nj_error *err)
         nj_chunk *chunk = NULL;
         nj_next next = nj_feed_next(feed, 1000, &chunk, err);
         if (next == NJ_NEXT_ERROR) rc = -1;
-        if (next == NJ_NEXT_END) rc = nj_fail(err, "%s: no packet%s%s", spec, why.text[0] ? ": " : "", why.text);
+        if (next == NJ_NEXT_END)
+            rc = nj_fail(err, "%s: no packet%s%s", spec, why.text[0] ? ": " : "", why.text);
         if (rc) break;
         if (next != NJ_NEXT_CHUNK) continue;
         if (!chunk->fault) schema = nj_reader_schema(&reader, chunk, &why);
@@ -262,13 +276,13 @@ static int add_packet(list *all, nj_engine *e, const char *spec, nj_error *err)
     return rc;
 }
 
-/* --- printing -------------------------------------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 static void show(const row *r, nj_buffer *out)
 {
     nj_buffer text = { 0 };
-    nj_buffer_printf(&text, "%s%s%s%s; %s", r->type ? nj_type_name(r->type) : "image", r->series ? "[]" : "", *r->unit ? " " : "",
-                     r->unit, r->surveys);
+    nj_buffer_printf(&text, "%s%s%s%s; %s", r->type ? nj_type_name(r->type) : "image", r->series ? "[]" : "",
+                     *r->unit ? " " : "", r->unit, r->surveys);
     if (*r->doc) nj_buffer_printf(&text, "; %s", r->doc);
     if (text.data) nj_help_entry(out, r->name, text.data, NJ_HELP_AT);
     nj_buffer_free(&text);
@@ -323,7 +337,9 @@ static int in_order(const void *a, const void *b)
 static int collect(list *all, options *o, nj_engine *e, nj_error *err)
 {
     nj_run_options *r = &o->cli.options;
-    if (nj_engine_load(e, r->settings, r->module_path, r->n_module_paths, err) || nj_engine_choose(e, r->select, err)) return -1;
+    if (nj_engine_load(e, r->settings, r->module_path, r->n_module_paths, err) ||
+        nj_engine_choose(e, r->select, err))
+        return -1;
     add_base(all, e);
     add_canonical(all, e);
     for (uint32_t i = 0; i < e->instances.n; i++) add_instance(all, &e->instances.item[i]);
@@ -339,9 +355,11 @@ static int columns(int argc, char **argv)
     nj_error err = { "" };
     nj_buffer out = { 0 };
     int rc = nj_cli_read(&o.cli, nj_command_columns.options, argc, argv, &err) ? NJ_EXIT_USAGE : NJ_EXIT_OK;
-    if (!rc && o.cli.options.n_sources > 1) rc = (nj_fail(&err, "one SOURCE, not %u", o.cli.options.n_sources), NJ_EXIT_USAGE);
+    if (!rc && o.cli.options.n_sources > 1)
+        rc = (nj_fail(&err, "one SOURCE, not %u", o.cli.options.n_sources), NJ_EXIT_USAGE);
     if (!rc && collect(&all, &o, &engine, &err)) rc = NJ_EXIT_USAGE;
-    if (!rc && o.cli.options.n_sources && add_packet(&all, &engine, o.cli.source[0], &err)) rc = NJ_EXIT_SOURCE;
+    if (!rc && o.cli.options.n_sources && add_packet(&all, &engine, o.cli.source[0], &err))
+        rc = NJ_EXIT_SOURCE;
     if (!rc) {
         if (all.n) qsort(all.row, all.n, sizeof *all.row, in_order);
         print(&o, &all, &out);

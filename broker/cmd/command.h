@@ -7,8 +7,8 @@
 
 extern const nj_command *const nj_commands[]; /* ends with NULL */
 
-#define NJ_COMMAND(x)                                                                                                            \
-    extern const nj_command nj_command_##x;                                                                                      \
+#define NJ_COMMAND(x)                                                                                        \
+    extern const nj_command nj_command_##x;                                                                  \
     const nj_command nj_command_##x
 
 #endif

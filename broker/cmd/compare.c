@@ -65,7 +65,7 @@ static void free_rows(rows *all)
     free(all->row);
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 typedef struct bench_side {
     rows *all;
@@ -88,8 +88,8 @@ static int from_bench(rows *all, int side, const char *path, const json_t *bench
     return 0;
 }
 
-/* CPU ns per alert, one sample for each report. calls: there is one report of each side, and the wall time of its calls with one
- * row, from its histogram, is all that has samples. */
+/* CPU ns per alert, one sample for each report. calls: there is one report of each side, and the wall time of
+ * its calls with one row, from its histogram, is all that has samples. */
 static int from_report(rows *all, int side, const json_t *root, int calls)
 {
     size_t i, k;
@@ -108,11 +108,13 @@ static int from_report(rows *all, int side, const json_t *root, int calls)
         }
         json_array_foreach(json_object_get(m, "histogram"), k, cell)
         {
-            double ns = json_number_value(json_array_get(cell, 0)), entries = json_number_value(json_array_get(cell, 1));
+            double ns = json_number_value(json_array_get(cell, 0)),
+                   entries = json_number_value(json_array_get(cell, 1));
             for (double e = 0; e < entries && e < 2000; e++) add_sample(all, name, side, ns);
         }
     }
-    double speed = json_number_value(json_object_get(json_object_get(root, "throughput"), "alerts_per_s_core"));
+    double speed =
+        json_number_value(json_object_get(json_object_get(root, "throughput"), "alerts_per_s_core"));
     if (!calls && speed > 0) add_sample(all, "(whole run)", side, 1e9 / speed);
     return 0;
 }
@@ -146,17 +148,24 @@ static int read_side(rows *all, int side, const char *spec, int calls)
     return rc;
 }
 
-/* --- the table ----------------------------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static const char *duration(char text[24], double ns)
 {
     if (!isfinite(ns)) return strcpy(text, "-");
-    snprintf(text, 24, ns < 1e3 ? "%.3g ns" : ns < 1e6 ? "%.3g us" : "%.3g ms", ns < 1e3 ? ns : ns < 1e6 ? ns / 1e3 : ns / 1e6);
+    snprintf(text, 24,
+             ns < 1e3   ? "%.3g ns"
+             : ns < 1e6 ? "%.3g us"
+                        : "%.3g ms",
+             ns < 1e3   ? ns
+             : ns < 1e6 ? ns / 1e3
+                        : ns / 1e6);
     return text;
 }
 
 typedef struct told {
-    int shared, judged, regressions, sides[2]; /* rows of both sides; enough samples for a gate; rows of each side */
+    int shared, judged, regressions, sides[2]; /* rows of both sides; enough samples for a gate;
+                                                * rows of each side */
 } told;
 
 /* Two costs must not be taken for one. */
@@ -164,9 +173,9 @@ static void say_what(unsigned kinds)
 {
     if (kinds & OF_RUNS) printf("CPU time per alert, a sample for each report\n");
     if (kinds & OF_CALLS)
-        printf(
-            "wall time of calls with one row: a report of each side has no other samples; several, or --rerun, give CPU time per "
-            "alert\n");
+        printf("wall time of calls with one row: a report of each side has no other samples; several, or "
+               "--rerun, give CPU time per "
+               "alert\n");
     if (kinds & OF_BENCH) printf("CPU time of each round; real time where Google Benchmark was set so\n");
 }
 
@@ -178,8 +187,8 @@ static told print_rows(const rows *all, const char *only)
     uint32_t n_ratios = 0;
     if (!ratio) nj_give_up("compare: out of memory");
     say_what(all->kinds);
-    printf("%-40s %10s %10s %7s %10s %10s %10s %9s  %s\n", "name", "A median", "B median", "B/A", "A MAD", "B MAD", "p", "n",
-           "verdict, with the 95 % interval");
+    printf("%-40s %10s %10s %7s %10s %10s %10s %9s  %s\n", "name", "A median", "B median", "B/A", "A MAD",
+           "B MAD", "p", "n", "verdict, with the 95 % interval");
     for (size_t i = 0; i < all->n; i++) {
         const row *r = &all->row[i];
         char a[24], b[24], ma[24], mb[24], n[24], words[NJ_WORDS];
@@ -192,8 +201,9 @@ static told print_rows(const rows *all, const char *only)
         }
         nj_comparison c = nj_compare(r->sample[0], r->n[0], r->sample[1], r->n[1]);
         snprintf(n, sizeof n, "%u %u", r->n[0], r->n[1]);
-        printf("%-40.40s %10s %10s %7.3f %10s %10s %10.2g %9s  %s\n", r->name, duration(a, c.median_a), duration(b, c.median_b),
-               c.ratio, duration(ma, c.mad_a), duration(mb, c.mad_b), c.p, n, nj_comparison_words(words, &c, NULL));
+        printf("%-40.40s %10s %10s %7.3f %10s %10s %10.2g %9s  %s\n", r->name, duration(a, c.median_a),
+               duration(b, c.median_b), c.ratio, duration(ma, c.mad_a), duration(mb, c.mad_b), c.p, n,
+               nj_comparison_words(words, &c, NULL));
         t.regressions += c.verdict == NJ_REGRESSION;
         t.judged += c.verdict != NJ_TOO_FEW;
         t.shared++;
@@ -202,12 +212,14 @@ static told print_rows(const rows *all, const char *only)
     double middle = nj_quantile(ratio, n_ratios, 0.5);
     free(ratio);
     if (t.shared)
-        printf("%d regression%s in %d row%s of both sides%s%s\n", t.regressions, t.regressions == 1 ? "" : "s", t.shared,
-               t.shared == 1 ? "" : "s", one_sided ? "; rows of one side alone are not judged" : "",
+        printf("%d regression%s in %d row%s of both sides%s%s\n", t.regressions,
+               t.regressions == 1 ? "" : "s", t.shared, t.shared == 1 ? "" : "s",
+               one_sided ? "; rows of one side alone are not judged" : "",
                t.judged < t.shared ? "; too few samples in some rows: p cannot get below 0.002" : "");
     if (t.shared >= 10) printf("by chance alone 1 in 20 rows is slower or faster, and no regression\n");
     if (n_ratios >= 4 && (middle > 1.1 || middle < 1 / 1.1))
-        printf("note: half of all rows changed by x%.2f and beyond: likely the machine, not the code; --rerun runs both sides in "
+        printf("note: half of all rows changed by x%.2f and beyond: likely the machine, not the code; "
+               "--rerun runs both sides in "
                "turn\n",
                middle);
     return t;
@@ -217,19 +229,22 @@ static told print_rows(const rows *all, const char *only)
 static int verdict_of(const told *t, const char *only, int gate)
 {
     if (!t->shared) {
-        fprintf(stderr, "nightjar compare: nothing was compared: no name%s%s%s is on both sides (A has %d, B %d)\n",
+        fprintf(stderr,
+                "nightjar compare: nothing was compared: no name%s%s%s is on both sides (A has %d, B %d)\n",
                 only ? " with '" : "", only ? only : "", only ? "' in it" : "", t->sides[0], t->sides[1]);
         return NJ_EXIT_USAGE;
     }
     if (gate && !t->judged) {
-        fprintf(stderr, "nightjar compare: --gate judged nothing: no row has samples enough (%d of each side at least)\n",
-                ENOUGH);
+        fprintf(
+            stderr,
+            "nightjar compare: --gate judged nothing: no row has samples enough (%d of each side at least)\n",
+            ENOUGH);
         return NJ_EXIT_USAGE;
     }
     return gate && t->regressions ? NJ_EXIT_GATE : NJ_EXIT_OK;
 }
 
-/* --- two binaries in turn ----------------------------------------------------------------------------------------------- */
+/* ---- two binaries in turn -------------------------------------------------------------------- */
 
 static int run_once(const char *binary, char **args, int n_args, const char *path)
 {
@@ -252,7 +267,8 @@ static int run_once(const char *binary, char **args, int n_args, const char *pat
     int status = -1;
     if (child < 0 || waitpid(child, &status, 0) != child) status = -1;
     free(argv);
-    int ok = status != -1 && WIFEXITED(status) && (WEXITSTATUS(status) == 0 || (bench && WEXITSTATUS(status) == NJ_EXIT_GATE));
+    int ok = status != -1 && WIFEXITED(status) &&
+             (WEXITSTATUS(status) == 0 || (bench && WEXITSTATUS(status) == NJ_EXIT_GATE));
     if (!ok)
         fprintf(stderr, "nightjar compare: %s ended with %d\n", binary,
                 status != -1 && WIFEXITED(status) ? WEXITSTATUS(status) : -1);
@@ -289,10 +305,12 @@ static int add_folder(nj_history *h, const char *path, int *n, nj_error *err)
 static int history_verdict(const nj_history_told *t, const char *only, int gate)
 {
     if (!t->names)
-        fprintf(stderr, "nightjar compare: nothing to show: no name%s%s%s in these files\n", only ? " with '" : "",
-                only ? only : "", only ? "' in it" : "");
+        fprintf(stderr, "nightjar compare: nothing to show: no name%s%s%s in these files\n",
+                only ? " with '" : "", only ? only : "", only ? "' in it" : "");
     else if (gate && !t->judged)
-        fprintf(stderr, "nightjar compare: --gate judged nothing: no name has two reports with samples enough (%d each)\n",
+        fprintf(stderr,
+                "nightjar compare: --gate judged nothing: no name has two reports with samples enough (%d "
+                "each)\n",
                 ENOUGH);
     else
         return gate && t->regressions ? NJ_EXIT_GATE : NJ_EXIT_OK;
@@ -312,11 +330,14 @@ static const nj_option table[] = {
       .doc = "exit code 5 when there is a regression, 1 when no row has samples enough for one" },
     { "only", 0, NJ_OPTION_TEXT, AT(only), "TEXT", .doc = "rows whose name has this in it" },
     { "rerun", 0, NJ_OPTION_INT, AT(rounds), "N", NULL, 1, MAX_REPORTS,
-      .doc = "--rerun N BIN_A BIN_B -- ARGS runs both binaries in turn, N times each (A B B A ...): `BIN run ARGS` when ARGS "
-             "begin with a SOURCE or an option, `BIN bench ...` when the first is bench; then compares. N of 7 or more can "
+      .doc = "--rerun N BIN_A BIN_B -- ARGS runs both binaries in turn, N times each (A B B A ...): `BIN run "
+             "ARGS` when ARGS "
+             "begin with a SOURCE or an option, `BIN bench ...` when the first is bench; then compares. N of "
+             "7 or more can "
              "show a regression" },
     { "history", 0, NJ_OPTION_FLAG, AT(history),
-      .doc = "a series of reports or bench files (DIR or FILE...), by date: median and MAD of each name, the last against "
+      .doc = "a series of reports or bench files (DIR or FILE...), by date: median and MAD of each name, the "
+             "last against "
              "the one before" },
     { "output", 'o', NJ_OPTION_TEXT, AT(page), "PAGE.html", .doc = "of --history, as a page" },
     { 0 }
@@ -328,19 +349,26 @@ NJ_COMMAND(compare) = {
     .name = "compare",
     .usage = "compare A.json B.json [--gate]",
     .summary = "two bench files or run reports: ratio, significance, verdict; or a series",
-    .help = "Per benchmark, module and stage: ratio B/A, Mann-Whitney p, MAD, and in words: same (the 95 % interval of the "
-            "ratio holds 1, and nothing beyond 1.10), slower or faster and by how much, or that it cannot be told. "
-            "Regression: p < 0.002 and ratio > 1.10 and the medians more than 3 MAD apart, or the two sides not overlapping "
+    .help = "Per benchmark, module and stage: ratio B/A, Mann-Whitney p, MAD, and in words: same (the 95 % "
+            "interval of the "
+            "ratio holds 1, and nothing beyond 1.10), slower or faster and by how much, or that it cannot be "
+            "told. "
+            "Regression: p < 0.002 and ratio > 1.10 and the medians more than 3 MAD apart, or the two sides "
+            "not overlapping "
             "at all.\n"
-            "Several reports of a side: CPU time per alert, a sample each. One report of each side: wall time of its calls "
-            "with one row, and the machine may have changed between the two; --rerun is the cure. Of a series: wall time of "
+            "Several reports of a side: CPU time per alert, a sample each. One report of each side: wall "
+            "time of its calls "
+            "with one row, and the machine may have changed between the two; --rerun is the cure. Of a "
+            "series: wall time of "
             "each batch per alert.\n",
     .main = compare,
     .options = { table },
-    .arguments = (const nj_meaning[]){ { "A.json, B.json",
-                                         "before and after: bench files (bench --json; Google Benchmark's are read as well) "
-                                         "or run reports (run --report). Several run reports of one side: comma-separated" },
-                                       { 0 } },
+    .arguments =
+        (const nj_meaning[]){
+            { "A.json, B.json",
+              "before and after: bench files (bench --json; Google Benchmark's are read as well) "
+              "or run reports (run --report). Several run reports of one side: comma-separated" },
+            { 0 } },
     .exits = (const nj_meaning[]){ { "1", "wrong usage, or the two sides have no name in common" },
                                    { "2", "a file could not be read, or a binary failed" },
                                    { "5", "--gate, and there is a regression" },
@@ -359,7 +387,8 @@ static int history(const options *o, const nj_words *words)
         if (stat(path, &s) == 0 && S_ISDIR(s.st_mode))
             rc = add_folder(h, path, &n, &err);
         else if ((rc = nj_history_read(h, path, &err)) != 0)
-            rc = (rc > 0 ? nj_fail(&err, "%s: neither a bench file nor a run report", path) : rc, NJ_EXIT_SOURCE);
+            rc = (rc > 0 ? nj_fail(&err, "%s: neither a bench file nor a run report", path) : rc,
+                  NJ_EXIT_SOURCE);
         else
             n++;
     }
@@ -376,7 +405,8 @@ static int history(const options *o, const nj_words *words)
         FILE *f = b.failed ? NULL : fopen(o->page, "wb");
         int bad = !f || fwrite(b.data, 1, b.n, f) != b.n;
         if (f && fclose(f)) bad = 1;
-        if (bad) rc = (fprintf(stderr, "nightjar compare: %s: cannot be written (%m)\n", o->page), NJ_EXIT_USAGE);
+        if (bad)
+            rc = (fprintf(stderr, "nightjar compare: %s: cannot be written (%m)\n", o->page), NJ_EXIT_USAGE);
     }
     nj_buffer_free(&b);
     nj_history_free(h);
@@ -391,9 +421,11 @@ static int check(const options *o, const nj_words *words, nj_error *err)
     if (words->before != 2 || (o->rounds > 0) != (args > 0))
         return nj_fail(err, "two files, or --rerun N with two binaries, -- and what they are to run");
     if (o->rounds && o->rounds < ENOUGH && o->gate)
-        return nj_fail(err, "--gate needs --rerun %d or more: %d rounds cannot show a regression", ENOUGH, o->rounds);
+        return nj_fail(err, "--gate needs --rerun %d or more: %d rounds cannot show a regression", ENOUGH,
+                       o->rounds);
     if (o->rounds && o->rounds < ENOUGH)
-        fprintf(stderr, "nightjar compare: %d rounds are too few for a verdict; %d at least\n", o->rounds, ENOUGH);
+        fprintf(stderr, "nightjar compare: %d rounds are too few for a verdict; %d at least\n", o->rounds,
+                ENOUGH);
     return 0;
 }
 

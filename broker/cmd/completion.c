@@ -10,7 +10,8 @@ NJ_COMMAND(completion) = {
     .name = "completion",
     .usage = "completion bash|zsh",
     .summary = "a script that lets the shell complete commands and options",
-    .help = "  bash: source <(nightjar completion bash)\n  zsh:  source <(nightjar completion zsh), after compinit\n",
+    .help = "  bash: source <(nightjar completion bash)\n  zsh:  source <(nightjar completion zsh), after "
+            "compinit\n",
     .main = completion,
 };
 

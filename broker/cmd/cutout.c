@@ -36,7 +36,8 @@ static void stem(const char *path, char out[256])
         if (*p == '\'') *p = '_';
 }
 
-static int cut_image(const options *o, const char *path, bool several, const nj_cut_target *target, uint32_t n, nj_error *err)
+static int cut_image(const options *o, const char *path, bool several, const nj_cut_target *target,
+                     uint32_t n, nj_error *err)
 {
     nj_cut_image image;
     nj_cut_result r;
@@ -47,12 +48,15 @@ static int cut_image(const options *o, const char *path, bool several, const nj_
         nj_cut_image_close(&image);
         return NJ_EXIT_SOURCE;
     }
-    nj_cut_job job = { &image, target, n, (uint32_t)o->size, o->folder, suffix, name, o->workers, o->overwrite };
+    nj_cut_job job = {
+        &image, target, n, (uint32_t)o->size, o->folder, suffix, name, o->workers, o->overwrite
+    };
     int rc = nj_cut(&job, &r, err) ? NJ_EXIT_LEDGER : NJ_EXIT_OK;
     if (rc == NJ_EXIT_OK)
-        printf("%s: %u targets = %u whole + %u partial + %u outside; %.1f MB in %.3f s, %.0f cutouts/s, %d worker%s\n", path, n,
-               r.whole, r.partial, r.outside, (double)r.bytes / 1e6, r.wall_s, (r.whole + r.partial) / r.wall_s, o->workers,
-               o->workers == 1 ? "" : "s");
+        printf("%s: %u targets = %u whole + %u partial + %u outside; %.1f MB in %.3f s, %.0f cutouts/s, %d "
+               "worker%s\n",
+               path, n, r.whole, r.partial, r.outside, (double)r.bytes / 1e6, r.wall_s,
+               (r.whole + r.partial) / r.wall_s, o->workers, o->workers == 1 ? "" : "s");
     nj_cut_image_close(&image);
     return rc;
 }
@@ -66,7 +70,8 @@ static int by_value(const void *a, const void *b)
 static void print_points(nj_cut_point *point, int n)
 {
     double first[2] = { 0 };
-    printf("workers       cut/s [     least,       most]  speed-up |   written/s [     least,       most]  speed-up\n");
+    printf("workers       cut/s [     least,       most]  speed-up |   written/s [     least,       most]  "
+           "speed-up\n");
     for (int i = 0; i < n; i++) {
         double *rate[2] = { point[i].cut, point[i].written };
         printf("%7d", point[i].workers);
@@ -74,19 +79,21 @@ static void print_points(nj_cut_point *point, int n)
             qsort(rate[k], NJ_CUT_ROUNDS, sizeof **rate, by_value);
             double median = rate[k][NJ_CUT_ROUNDS / 2];
             if (i == 0) first[k] = median;
-            printf("%s%12.0f [%10.0f, %10.0f]  %8.2f", k ? " |" : "", median, rate[k][0], rate[k][NJ_CUT_ROUNDS - 1],
-                   median / first[k]);
+            printf("%s%12.0f [%10.0f, %10.0f]  %8.2f", k ? " |" : "", median, rate[k][0],
+                   rate[k][NJ_CUT_ROUNDS - 1], median / first[k]);
         }
         printf("\n");
     }
-    printf("medians of %d rounds, all counts in turn; on %ld cores\n", NJ_CUT_ROUNDS, sysconf(_SC_NPROCESSORS_ONLN));
+    printf("medians of %d rounds, all counts in turn; on %ld cores\n", NJ_CUT_ROUNDS,
+           sysconf(_SC_NPROCESSORS_ONLN));
 }
 
 static void remove_stamps(const char *folder, const nj_cut_target *target, uint32_t n)
 {
     char path[4096];
     for (uint32_t i = 0; i < n; i++)
-        if (snprintf(path, sizeof path, "%s/%s.fits", folder, target[i].name) < (int)sizeof path) unlink(path);
+        if (snprintf(path, sizeof path, "%s/%s.fits", folder, target[i].name) < (int)sizeof path)
+            unlink(path);
     rmdir(folder);
 }
 
@@ -99,7 +106,8 @@ static int bench(const options *o, const char *path, nj_error *err)
     nj_cut_image image = { 0 };
     nj_cut_point point[NJ_CUT_POINTS];
     int rc = NJ_EXIT_SOURCE, failed;
-    if (snprintf(folder, sizeof folder, "%s/nightjar-cutout-XXXXXX", tmp && *tmp ? tmp : "/tmp") >= (int)sizeof folder) {
+    if (snprintf(folder, sizeof folder, "%s/nightjar-cutout-XXXXXX", tmp && *tmp ? tmp : "/tmp") >=
+        (int)sizeof folder) {
         nj_fail(err, "TMPDIR: the path is too long");
         return NJ_EXIT_USAGE;
     }
@@ -120,8 +128,8 @@ static int bench(const options *o, const char *path, nj_error *err)
         int points = nj_cut_speed(&job, o->workers ? o->workers : 2 * omp_get_num_procs(), point, err);
         rc = points < 0 ? NJ_EXIT_LEDGER : NJ_EXIT_OK;
         if (points > 0) {
-            printf("%s: %u x %u x %" PRIu64 ", %u targets, stamps of %u x %u\n", path == toy ? "noise" : path, image.cols,
-                   image.rows, image.planes, n, o->size, o->size);
+            printf("%s: %u x %u x %" PRIu64 ", %u targets, stamps of %u x %u\n", path == toy ? "noise" : path,
+                   image.cols, image.rows, image.planes, n, o->size, o->size);
             print_points(point, points);
         }
     }
@@ -147,7 +155,8 @@ static int cut_all(const options *o, char **path, int n_paths, nj_error *err)
         nj_fail(err, "%s: %s", folder, strerror(errno));
         rc = NJ_EXIT_LEDGER;
     }
-    for (int i = 0; i < n_paths && rc == NJ_EXIT_OK; i++) rc = cut_image(o, path[i], n_paths > 1, target, n, err);
+    for (int i = 0; i < n_paths && rc == NJ_EXIT_OK; i++)
+        rc = cut_image(o, path[i], n_paths > 1, target, n, err);
     nj_cut_targets_free(target, n);
     return rc;
 }
@@ -156,14 +165,16 @@ static int cut_all(const options *o, char **path, int n_paths, nj_error *err)
 
 static const nj_option table[] = {
     { "targets", 0, NJ_OPTION_TEXT, AT(targets), "CSV",
-      .doc = "ra and dec (deg, or as the table declares them), and name, id, object or candid for the names of the files" },
+      .doc = "ra and dec (deg, or as the table declares them), and name, id, object or candid for the names "
+             "of the files" },
     { "size", 0, NJ_OPTION_INT, AT(size), "N", "63", 1, SIZE_MOST, .doc = "pixels of a side" },
     { "out", 'o', NJ_OPTION_TEXT, AT(folder), "DIR",
       .doc = "where NAME.fits goes (NAME_IMAGE.fits when there are several images)" },
     { "threads", 'j', NJ_OPTION_INT, AT(workers), "N", NULL, 1, 1024, .doc = "workers (all cores)" },
     { "overwrite", 0, NJ_OPTION_FLAG, AT(overwrite), .doc = "replace stamps that exist" },
     { "bench", 0, NJ_OPTION_FLAG, AT(bench),
-      .doc = "the table of cutouts per second by number of workers, up to -j (twice the cores); without an image one of "
+      .doc = "the table of cutouts per second by number of workers, up to -j (twice the cores); without an "
+             "image one of "
              "4096 x 4096 is made. Nothing is kept" },
     { 0 }
 };
@@ -174,16 +185,21 @@ NJ_COMMAND(cutout) = {
     .name = "cutout",
     .usage = "cutout IMAGE_OR_CUBE... --targets CSV --size N -o DIR [-j N] | --bench",
     .summary = "stamps from FITS images and cubes; cutouts/s by number of workers",
-    .help = "Floats stay as they are, bit for bit; integers and scaled numbers become floats (32 bits and more: doubles). "
+    .help = "Floats stay as they are, bit for bit; integers and scaled numbers become floats (32 bits and "
+            "more: doubles). "
             "What lies beyond the border is NaN. Integers of compressed images are read by cfitsio.\n",
     .main = cutout_main,
     .options = { table },
-    .arguments = (const nj_meaning[]){ { "IMAGE_OR_CUBE",
-                                         "FITS, also compressed (.fz, .gz): the first HDU with two or three axes, or "
-                                         "FILE[n], FILE[EXTNAME]. Axes 1 and 2 are the sky, in any projection; a stamp has "
-                                         "all planes of the others" },
-                                       { 0 } },
-    .exits = (const nj_meaning[]){ { "2", "an image could not be read" }, { "3", "a stamp could not be written" }, { 0 } },
+    .arguments =
+        (const nj_meaning[]){
+            { "IMAGE_OR_CUBE",
+              "FITS, also compressed (.fz, .gz): the first HDU with two or three axes, or "
+              "FILE[n], FILE[EXTNAME]. Axes 1 and 2 are the sky, in any projection; a stamp has "
+              "all planes of the others" },
+            { 0 } },
+    .exits = (const nj_meaning[]){ { "2", "an image could not be read" },
+                                   { "3", "a stamp could not be written" },
+                                   { 0 } },
 };
 
 static int cutout_main(int argc, char **argv)

@@ -21,7 +21,8 @@ static pid_t start_simulator(const char *alerts, const char *seed)
         dup2(fd[1], STDOUT_FILENO);
         close(fd[0]);
         close(fd[1]);
-        execl("/proc/self/exe", "nightjar", "simulate", "--alerts", alerts, "--seed", seed, "-o", "-", (char *)NULL);
+        execl("/proc/self/exe", "nightjar", "simulate", "--alerts", alerts, "--seed", seed, "-o", "-",
+              (char *)NULL);
         _exit(127);
     }
     close(fd[1]);
@@ -39,10 +40,10 @@ typedef struct options {
     uint64_t seed;
 } options;
 
-static const nj_option table[] = { { "alerts", 0, NJ_OPTION_I64, offsetof(options, alerts), "N", "5000", 1, 1e9,
-                                     .doc = "alerts of the simulated night" },
-                                   { "seed", 0, NJ_OPTION_U64, offsetof(options, seed), "S", "1", 0, (double)UINT64_MAX,
-                                     .doc = "the same seed gives the same night" },
+static const nj_option table[] = { { "alerts", 0, NJ_OPTION_I64, offsetof(options, alerts), "N", "5000", 1,
+                                     1e9, .doc = "alerts of the simulated night" },
+                                   { "seed", 0, NJ_OPTION_U64, offsetof(options, seed), "S", "1", 0,
+                                     (double)UINT64_MAX, .doc = "the same seed gives the same night" },
                                    { 0 } };
 
 static int demo_main(int argc, char **argv);
@@ -83,7 +84,8 @@ static int demo_main(int argc, char **argv)
         return NJ_EXIT_SOURCE;
     }
     if (!cli->quiet)
-        fprintf(stderr, "A simulated night of %s alerts (seed %s) through the embedded Kafka broker:\n", alerts, seed);
+        fprintf(stderr, "A simulated night of %s alerts (seed %s) through the embedded Kafka broker:\n",
+                alerts, seed);
     nj_stop_on_signals();
     cli->source[0] = "embedded://-";
     cli->options.n_sources = 1;

@@ -49,7 +49,7 @@ typedef struct job {
     uint64_t n_rows, rows_changed, rows_answered; /* answered: one of the sides gives a value */
 } job;
 
-/* --- the runs ------------------------------------------------------------------------------------------------------------ */
+/* ---- the runs -------------------------------------------------------------------------------- */
 
 static int name_side(side *s, nj_modules *set, nj_error *err)
 {
@@ -118,7 +118,7 @@ static int time_both(job *j, nj_error *err)
     return 0;
 }
 
-/* --- the rows ------------------------------------------------------------------------------------------------------------ */
+/* ---- the rows -------------------------------------------------------------------------------- */
 
 static column *column_of(job *j, const char *name)
 {
@@ -217,7 +217,8 @@ static int diff_rows(job *j, nj_error *err)
         if (a && b && json_equal(json_object_get(a, "candid"), json_object_get(b, "candid")))
             diff_row(j, a, b);
         else
-            rc = nj_fail(err, "row %llu: the two runs do not have the same alerts", (unsigned long long)j->n_rows + 1);
+            rc = nj_fail(err, "row %llu: the two runs do not have the same alerts",
+                         (unsigned long long)j->n_rows + 1);
         json_decref(a);
         json_decref(b);
     }
@@ -225,15 +226,18 @@ static int diff_rows(job *j, nj_error *err)
         free(line[i]);
         if (f[i]) fclose(f[i]);
     }
-    if (rc == 0 && !j->n_rows) return nj_fail(err, "nothing was compared: no alert came out of the source"), 1;
+    if (rc == 0 && !j->n_rows)
+        return nj_fail(err, "nothing was compared: no alert came out of the source"), 1;
     if (rc == 0 && !j->rows_answered)
-        return nj_fail(err, "nothing was compared: %s answered none of the %llu alerts (nightjar run -m %s says why)",
-                       j->instance, (unsigned long long)j->n_rows, j->instance),
+        return nj_fail(
+                   err,
+                   "nothing was compared: %s answered none of the %llu alerts (nightjar run -m %s says why)",
+                   j->instance, (unsigned long long)j->n_rows, j->instance),
                1;
     return rc;
 }
 
-/* --- telling ------------------------------------------------------------------------------------------------------------- */
+/* ---- telling --------------------------------------------------------------------------------- */
 
 static int larger_first(const void *a, const void *b)
 {
@@ -270,8 +274,9 @@ static void tell(job *j)
     for (size_t i = 0; i < j->n_columns; i++) tell_column(j, &j->column[i]);
     nj_comparison c = nj_compare(a->cpu, (uint32_t)j->rounds, b->cpu, (uint32_t)j->rounds);
     char words[NJ_WORDS];
-    printf("\ncost: %.3f -> %.3f CPU us/alert, ratio %.3f (p %.2g, %d runs each in turn): %s\n", c.median_a / 1e3,
-           c.median_b / 1e3, c.ratio, c.p, j->rounds, nj_comparison_words(words, &c, "--rounds"));
+    printf("\ncost: %.3f -> %.3f CPU us/alert, ratio %.3f (p %.2g, %d runs each in turn): %s\n",
+           c.median_a / 1e3, c.median_b / 1e3, c.ratio, c.p, j->rounds,
+           nj_comparison_words(words, &c, "--rounds"));
 }
 
 static int work(job *j, nj_error *err)
@@ -281,8 +286,8 @@ static int work(job *j, nj_error *err)
     for (int i = 0; i < 2 && rc == 0; i++) rc = name_side(&j->side[i], &set, err);
     nj_modules_free(&set);
     if (rc == 0 && strcmp(j->side[0].module, j->side[1].module))
-        rc = nj_fail(err, "%s is module %s, %s is module %s: not the same module", j->side[0].spec, j->side[0].module,
-                     j->side[1].spec, j->side[1].module);
+        rc = nj_fail(err, "%s is module %s, %s is module %s: not the same module", j->side[0].spec,
+                     j->side[0].module, j->side[1].spec, j->side[1].module);
     if (rc) return NJ_EXIT_USAGE;
     if (!j->instance) j->instance = j->side[0].module;
     for (int i = 0; i < 2 && rc == 0; i++) rc = write_rows(j, &j->side[i], err);
@@ -303,7 +308,8 @@ static const nj_option table[] = {
       .doc = "numbers that differ by no more than X times the larger are equal; 0: to the last bit" },
     { "top", 0, NJ_OPTION_INT, AT(top), "N", "5", 0, INT_MAX, .doc = "alerts named per column" },
     { "rounds", 0, NJ_OPTION_INT, AT(rounds), "N", "7", 1, MOST_ROUNDS, .doc = "timed runs of each side" },
-    { "instance", 0, NJ_OPTION_TEXT, AT(instance), "NAME", .doc = "an instance other than the one with the module's name" },
+    { "instance", 0, NJ_OPTION_TEXT, AT(instance), "NAME",
+      .doc = "an instance other than the one with the module's name" },
     { 0 }
 };
 
@@ -313,17 +319,21 @@ NJ_COMMAND(diff) = {
     .name = "diff",
     .usage = "diff OLD NEW SOURCE...",
     .summary = "two builds of one module over the same alerts: what changed, what it cost",
-    .help = "Columns that differ, with the alerts of the largest differences first, and the cost of NEW over OLD (median of "
+    .help = "Columns that differ, with the alerts of the largest differences first, and the cost of NEW over "
+            "OLD (median of "
             "interleaved runs; same, faster or slower by the 95 % interval of the ratio).\n",
     .main = diff,
     .options = { table },
-    .arguments = (const nj_meaning[]){ { "OLD, NEW", "a shared object (module.so), or the name of a built-in module" },
+    .arguments = (const nj_meaning[]){ { "OLD, NEW",
+                                         "a shared object (module.so), or the name of a built-in module" },
                                        { "SOURCE", "as in `nightjar run`" },
                                        { 0 } },
-    .exits = (const nj_meaning[]){ { "0", "compared, whether or not outputs differ" },
-                                   { "1", "wrong usage, or nothing to compare: no alert, or none that the module answers" },
-                                   { "2", "a source could not be read" },
-                                   { 0 } },
+    .exits =
+        (const nj_meaning[]){
+            { "0", "compared, whether or not outputs differ" },
+            { "1", "wrong usage, or nothing to compare: no alert, or none that the module answers" },
+            { "2", "a source could not be read" },
+            { 0 } },
 };
 
 static int diff(int argc, char **argv)

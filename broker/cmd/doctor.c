@@ -38,7 +38,8 @@ typedef enum { FINE, NOTE, LACKS } state;
 static int lacking;
 
 /* One line, and below it how to mend it. */
-__attribute__((format(printf, 4, 5))) static void tell(state s, const char *name, const char *cure, const char *format, ...)
+__attribute__((format(printf, 4, 5))) static void tell(state s, const char *name, const char *cure,
+                                                       const char *format, ...)
 {
     static const char *const word[] = { "ok", "note", "LACKS" };
     va_list ap;
@@ -58,20 +59,21 @@ static void libraries(void)
     tell(FINE, "nightjar", NULL, "%s (%s), %s, %s", nj_version, nj_revision, nj_compiler, nj_flags);
     int scram = rd_kafka_version() >= 0x020601ff;
     tell(scram ? FINE : NOTE, "librdkafka",
-         scram ? NULL : "2.6.1 or later (Debian 13, or Confluent's packages) if your brokers ask for SCRAM", "%s%s",
-         rd_kafka_version_str(),
+         scram ? NULL : "2.6.1 or later (Debian 13, or Confluent's packages) if your brokers ask for SCRAM",
+         "%s%s", rd_kafka_version_str(),
          scram ? "" : ": cannot do SCRAM with Apache Kafka 4 and later; PLAINTEXT, SSL and SASL PLAIN work");
     tell(FINE, "sqlite", NULL, "%s", sqlite3_libversion());
     tell(FINE, "libarchive", NULL, "%s", archive_version_string());
     tell(FINE, "cfitsio", NULL, "%.2f", fits);
-    tell(FINE, "compression", NULL, "libdeflate %s, zlib %s, zstd %s", LIBDEFLATE_VERSION_STRING, zlibVersion(),
-         ZSTD_versionString());
+    tell(FINE, "compression", NULL, "libdeflate %s, zlib %s, zstd %s", LIBDEFLATE_VERSION_STRING,
+         zlibVersion(), ZSTD_versionString());
     tell(FINE, "mathematics", NULL, "%s, gsl %s", fftw_version, gsl_version);
-    tell(FINE, "services", NULL, "libcurl %s, libmicrohttpd %s, jansson %s", curl_version_info(CURLVERSION_NOW)->version,
-         MHD_get_version(), JANSSON_VERSION);
+    tell(FINE, "services", NULL, "libcurl %s, libmicrohttpd %s, jansson %s",
+         curl_version_info(CURLVERSION_NOW)->version, MHD_get_version(), JANSSON_VERSION);
 }
 
-/* As the model service looks for it: $ORT_DYLIB_PATH, .onnxruntime beside the program and here, the system's. */
+/* As the model service looks for it: $ORT_DYLIB_PATH, .onnxruntime beside the program and here,
+ * the system's. */
 static void onnx_runtime(void)
 {
     struct api_base {
@@ -84,13 +86,14 @@ static void onnx_runtime(void)
         *strrchr(self, '/') = 0;
         snprintf(beside, sizeof beside, "%s/.onnxruntime/libonnxruntime.so", self);
     }
-    const char *path[] = { getenv("ORT_DYLIB_PATH"), beside, "./.onnxruntime/libonnxruntime.so", "libonnxruntime.so.1",
-                           "libonnxruntime.so" };
+    const char *path[] = { getenv("ORT_DYLIB_PATH"), beside, "./.onnxruntime/libonnxruntime.so",
+                           "libonnxruntime.so.1", "libonnxruntime.so" };
     for (size_t i = 0; i < sizeof path / sizeof *path; i++) {
         void *library = path[i] && *path[i] ? dlopen(path[i], RTLD_NOW | RTLD_LOCAL) : NULL;
         const struct api_base *(*base)(void);
         if (!library && i == 0 && path[0] && *path[0])
-            return tell(LACKS, "ONNX Runtime", "unset ORT_DYLIB_PATH, or let it name a library", "%s", dlerror());
+            return tell(LACKS, "ONNX Runtime", "unset ORT_DYLIB_PATH, or let it name a library", "%s",
+                        dlerror());
         if (!library) continue;
         *(void **)&base = dlsym(library, "OrtGetApiBase");
         if (base) {
@@ -98,7 +101,8 @@ static void onnx_runtime(void)
             return;
         }
     }
-    tell(NOTE, "ONNX Runtime", "make onnxruntime, or ORT_DYLIB_PATH=/path/libonnxruntime.so; the built-in engine does without it",
+    tell(NOTE, "ONNX Runtime",
+         "make onnxruntime, or ORT_DYLIB_PATH=/path/libonnxruntime.so; the built-in engine does without it",
          "not here");
 }
 
@@ -117,7 +121,8 @@ static void folders(nj_settings *s, const char *section, const char *what, const
 {
     const char *path = nj_settings_get(s, section, "path");
     char cure[256];
-    snprintf(cure, sizeof cure, "%s; then -D %s.path=DIR, or [%s] path = DIR in the file of -c", source, section, section);
+    snprintf(cure, sizeof cure, "%s; then -D %s.path=DIR, or [%s] path = DIR in the file of -c", source,
+             section, section);
     if (!path || !*path) return tell(NOTE, what, cure, "no folder is set: the modules that need one are off");
     char *text = strdup(path), *rest = text;
     for (char *one; text && (one = strsep(&rest, ":")) != NULL;)
@@ -125,7 +130,8 @@ static void folders(nj_settings *s, const char *section, const char *what, const
     free(text);
 }
 
-/* With a folder of models each module that is off has its reason; without one, those that want a model have the same. */
+/* With a folder of models each module that is off has its reason;
+ * without one, those that want a model have the same. */
 static void what_is_off(const nj_instances *set, bool models)
 {
     nj_buffer names = { 0 };
@@ -152,7 +158,8 @@ static void modules(nj_settings *settings)
     if (rc)
         tell(LACKS, "modules", NULL, "%s", err.text);
     else
-        tell(FINE, "modules", NULL, "%u built in; %u of the default set are off", engine.modules.n, engine.instances.n_off);
+        tell(FINE, "modules", NULL, "%u built in; %u of the default set are off", engine.modules.n,
+             engine.instances.n_off);
     if (rc == 0) what_is_off(&engine.instances, models && *models);
     nj_engine_close(&engine);
 }
@@ -164,7 +171,8 @@ static bool on_path(const char *program)
     char *text = strdup(all ? all : ""), *rest = text;
     bool found = strchr(program, '/') && access(program, X_OK) == 0;
     for (char *one; text && !found && (one = strsep(&rest, ":")) != NULL;)
-        found = snprintf(path, sizeof path, "%s/%s", one, program) < (int)sizeof path && access(path, X_OK) == 0;
+        found =
+            snprintf(path, sizeof path, "%s/%s", one, program) < (int)sizeof path && access(path, X_OK) == 0;
     free(text);
     return found;
 }
@@ -177,7 +185,9 @@ static void compiler(void)
     if (!gcov || !*gcov) gcov = "gcov";
     bool have_cc = on_path(cc), have_gcov = on_path(gcov);
     tell(have_cc && have_gcov ? FINE : NOTE, "compiler",
-         have_cc && have_gcov ? NULL : "nightjar profile needs both: apt-get install gcc, or $CC and $GCOV name them",
+         have_cc && have_gcov
+             ? NULL
+             : "nightjar profile needs both: apt-get install gcc, or $CC and $GCOV name them",
          "%s%s, %s%s", cc, have_cc ? "" : " is not here", gcov, have_gcov ? "" : " is not here");
 }
 
@@ -195,8 +205,10 @@ static void machine(void)
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     tell(FINE, "cores", NULL, "%ld, frequency governor %s", cores, governor);
     int busy = load[0] > 0.5 * (double)cores;
-    tell(busy ? NOTE : FINE, "load", busy ? "measure when the machine is quiet" : NULL, "%.1f in the last minute", load[0]);
-    tell(FINE, "memory", NULL, "%.1f GB", (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE) / 1e9);
+    tell(busy ? NOTE : FINE, "load", busy ? "measure when the machine is quiet" : NULL,
+         "%.1f in the last minute", load[0]);
+    tell(FINE, "memory", NULL, "%.1f GB",
+         (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE) / 1e9);
 #ifdef __x86_64__
     __builtin_cpu_init();
     tell(FINE, "vectors", NULL, "%s",
@@ -209,7 +221,9 @@ static void machine(void)
 /* A hardware counter, and a software one that samples need. */
 static int can_count(uint32_t type, uint64_t config)
 {
-    struct perf_event_attr attr = { .type = type, .size = sizeof attr, .config = config, .exclude_kernel = 1 };
+    struct perf_event_attr attr = {
+        .type = type, .size = sizeof attr, .config = config, .exclude_kernel = 1
+    };
     int fd = (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
     if (fd >= 0) close(fd);
     return fd >= 0 ? 0 : errno;
@@ -221,11 +235,13 @@ static void counters(nj_settings *settings)
     int hard = can_count(PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS),
         soft = can_count(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK);
     tell(hard ? NOTE : FINE, "hardware counters",
-         hard == EACCES || hard == EPERM ? "sysctl kernel.perf_event_paranoid=2; nothing but instruction counts needs them"
-         : hard                          ? "many virtual machines have none; nothing but instruction counts needs them"
-                                         : NULL,
+         hard == EACCES || hard == EPERM
+             ? "sysctl kernel.perf_event_paranoid=2; nothing but instruction counts needs them"
+         : hard ? "many virtual machines have none; nothing but instruction counts needs them"
+                : NULL,
          "%s", hard ? strerror(hard) : "instructions are countable");
-    tell(soft ? NOTE : FINE, "task clock", soft ? "sysctl kernel.perf_event_paranoid=2; timers do without it" : NULL, "%s",
+    tell(soft ? NOTE : FINE, "task clock",
+         soft ? "sysctl kernel.perf_event_paranoid=2; timers do without it" : NULL, "%s",
          soft ? strerror(soft) : "countable");
     nj_energy *e = nj_energy_open(settings, &err);
     if (!e) return tell(LACKS, "energy", NULL, "%s", err.text);
@@ -249,8 +265,8 @@ static void disk(const char *path)
     struct statvfs v;
     if (statvfs(path, &v)) return tell(LACKS, "disk", NULL, "%s: %s", path, strerror(errno));
     double gb = (double)v.f_bavail * (double)v.f_frsize / 1e9;
-    tell(gb < 1 ? NOTE : FINE, "disk", gb < 1 ? "an output of a night takes some GB" : NULL, "%s: %.1f GB free%s", path, gb,
-         access(path, W_OK) ? ", not writable" : "");
+    tell(gb < 1 ? NOTE : FINE, "disk", gb < 1 ? "an output of a night takes some GB" : NULL,
+         "%s: %.1f GB free%s", path, gb, access(path, W_OK) ? ", not writable" : "");
 }
 
 static int doctor(int argc, char **argv);
@@ -259,7 +275,8 @@ NJ_COMMAND(doctor) = {
     .name = "doctor",
     .usage = "doctor [-c FILE] [-D SECTION.KEY=VALUE]",
     .summary = "what this machine lacks and how to get it",
-    .help = "The settings are those of the run that is to be looked at (models.path, catalogs.path, energy.*).\n",
+    .help =
+        "The settings are those of the run that is to be looked at (models.path, catalogs.path, energy.*).\n",
     .main = doctor,
     .options = { nj_cli_settings },
     .exits = (const nj_meaning[]){ { "0", "everything that a run needs is here, whatever the notes say" },
@@ -281,15 +298,18 @@ static int doctor(int argc, char **argv)
     nj_log_level(NJ_LOG_ERROR); /* what modules say while they open stands in the table */
     libraries();
     onnx_runtime();
-    folders(&cli.settings, "models", "models", "a folder each, as data/models/README.md says; tests/models exports them");
-    folders(&cli.settings, "catalogs", "catalogues", "`nightjar catalog build` makes them, recipes in broker/catalog/README.md");
+    folders(&cli.settings, "models", "models",
+            "a folder each, as data/models/README.md says; tests/models exports them");
+    folders(&cli.settings, "catalogs", "catalogues",
+            "`nightjar catalog build` makes them, recipes in broker/catalog/README.md");
     modules(&cli.settings);
     compiler();
     machine();
     counters(&cli.settings);
     disk(".");
     disk("/tmp");
-    printf("%s\n", lacking ? "something is missing that these settings need" : "all that a run needs is here");
+    printf("%s\n",
+           lacking ? "something is missing that these settings need" : "all that a run needs is here");
     nj_cli_free(&cli);
     return lacking ? NJ_EXIT_USAGE : NJ_EXIT_OK;
 }

@@ -10,9 +10,9 @@ typedef struct options {
     bool dot;
 } options;
 
-static const nj_option table[] = {
-    { "dot", 0, NJ_OPTION_FLAG, offsetof(options, dot), .doc = "for Graphviz: nightjar graph --dot SOURCE | dot -Tsvg" }, { 0 }
-};
+static const nj_option table[] = { { "dot", 0, NJ_OPTION_FLAG, offsetof(options, dot),
+                                     .doc = "for Graphviz: nightjar graph --dot SOURCE | dot -Tsvg" },
+                                   { 0 } };
 
 static int graph_main(int argc, char **argv);
 
@@ -22,7 +22,9 @@ NJ_COMMAND(graph) = {
     .summary = "the stages and why: which column orders which module",
     .main = graph_main,
     .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_cli_run },
-    .arguments = (const nj_meaning[]){ { "SOURCE", "as for run: its first packet says which survey's graph is meant" }, { 0 } },
+    .arguments = (const nj_meaning[]){ { "SOURCE",
+                                         "as for run: its first packet says which survey's graph is meant" },
+                                       { 0 } },
 };
 
 static int graph_main(int argc, char **argv)
@@ -32,7 +34,8 @@ static int graph_main(int argc, char **argv)
     nj_error err = { "" };
     nj_buffer text = { 0 };
     int rc = nj_cli_read(cli, nj_command_graph.options, argc, argv, &err);
-    if (rc == 0 && cli->options.n_sources == 0) rc = nj_fail(&err, "graph: name a source, so that its survey is known");
+    if (rc == 0 && cli->options.n_sources == 0)
+        rc = nj_fail(&err, "graph: name a source, so that its survey is known");
     if (rc == 0) rc = nj_run_graph(&cli->options, o.dot, &text, &err);
     if (rc == 0)
         fwrite(text.data, 1, text.n, stdout);

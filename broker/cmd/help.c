@@ -11,9 +11,9 @@ typedef struct options {
     bool json;
 } options;
 
-static const nj_option table[] = {
-    { "json", 0, NJ_OPTION_FLAG, offsetof(options, json), .doc = "all commands, their options and exit codes as JSON" }, { 0 }
-};
+static const nj_option table[] = { { "json", 0, NJ_OPTION_FLAG, offsetof(options, json),
+                                     .doc = "all commands, their options and exit codes as JSON" },
+                                   { 0 } };
 
 static int help(int argc, char **argv);
 
@@ -23,10 +23,12 @@ NJ_COMMAND(help) = {
     .summary = "all commands, the options of one, or what the words of the reports mean",
     .main = help,
     .options = { table },
-    .arguments = (const nj_meaning[]){ { "COMMAND", "a command, and for catalog and model one of theirs: catalog build" },
-                                       { "terms", "the words of tables, pages and reports, each with its one meaning" },
-                                       { "WORD", "those whose name has this word in it" },
-                                       { 0 } },
+    .arguments =
+        (const nj_meaning[]){
+            { "COMMAND", "a command, and for catalog and model one of theirs: catalog build" },
+            { "terms", "the words of tables, pages and reports, each with its one meaning" },
+            { "WORD", "those whose name has this word in it" },
+            { 0 } },
 };
 
 static int one_term(const char *word)

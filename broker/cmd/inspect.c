@@ -20,7 +20,14 @@
 #include "../sink/json.h"
 #include "../image/opener.h"
 
-enum { VIEWS_MOST = 32, PICTURES_MOST = 24, PNG_SCALE = 8, CURVE_WIDTH = 900, CURVE_HEIGHT = 420, WAIT_MS = 10000 };
+enum {
+    VIEWS_MOST = 32,
+    PICTURES_MOST = 24,
+    PNG_SCALE = 8,
+    CURVE_WIDTH = 900,
+    CURVE_HEIGHT = 420,
+    WAIT_MS = 10000
+};
 
 typedef struct options {
     const char *spec, *prefix, *folder, *hdus;
@@ -49,7 +56,7 @@ typedef struct finding {
     nj_error *err;
 } finding;
 
-/* --- finding the packet ------------------------------------------------------------------------------------------- */
+/* ---- finding the packet ---------------------------------------------------------------------- */
 static const nj_packet_view *view_of(finding *f, const nj_schema *schema, nj_error *err)
 {
     for (uint32_t i = 0; i < f->n_views; i++)
@@ -71,7 +78,8 @@ static const nj_layout *layout_of(void *opaque, const nj_schema *schema, nj_erro
 /* A record that cannot be read has a number, too. -1: it is the one that is looked for. */
 static int pass_dead(finding *f, const nj_dead *dead)
 {
-    if (!f->asked->by_candid && (int64_t)f->seen++ == f->asked->record) return nj_fail(f->err, "%s: %s", f->where, dead->reason);
+    if (!f->asked->by_candid && (int64_t)f->seen++ == f->asked->record)
+        return nj_fail(f->err, "%s: %s", f->where, dead->reason);
     nj_log(NJ_LOG_WARN, "%s: %s", f->where, dead->reason);
     return 0;
 }
@@ -94,7 +102,8 @@ static int look_at(void *opaque, nj_batch **batch)
         if (&f->view[i].layout == b->layout) f->found = &f->view[i];
     f->batch = *batch;
     *batch = NULL;
-    if (!f->found || nj_datum_json(f->found->schema, f->batch->row[0].datum, f->batch->row[0].size, &f->packet)) {
+    if (!f->found ||
+        nj_datum_json(f->found->schema, f->batch->row[0].datum, f->batch->row[0].size, &f->packet)) {
         nj_fail(f->err, "%s: the packet cannot be shown: out of memory, or deeper than 200 levels", f->where);
         f->failed = true;
     }
@@ -106,7 +115,8 @@ static int search_chunk(finding *f, nj_chunk *chunk, nj_error *err)
 {
     nj_chunk_where(chunk, f->where, sizeof f->where);
     int rc = nj_reader_take(&f->reader, chunk, err);
-    if (rc == NJ_READ_ON && nj_reader_flush(&f->reader, false) == NJ_READ_FAILED) return nj_fail(err, "out of memory");
+    if (rc == NJ_READ_ON && nj_reader_flush(&f->reader, false) == NJ_READ_FAILED)
+        return nj_fail(err, "out of memory");
     return rc < 0 || f->failed ? -1 : f->batch != NULL;
 }
 
@@ -114,11 +124,15 @@ static int search(finding *f, options *o, nj_error *err)
 {
     f->asked = o;
     f->err = err;
-    if (!(f->decoder = nj_decoder_new(&o->settings, err)) || !(f->feed = nj_feed_open(&o->settings, &o->spec, 1, 0, err)))
+    if (!(f->decoder = nj_decoder_new(&o->settings, err)) ||
+        !(f->feed = nj_feed_open(&o->settings, &o->spec, 1, 0, err)))
         return -1;
-    f->reader.o = (nj_reader_options){
-        .decoder = f->decoder, .batch_rows = 1, .batch_bytes = SIZE_MAX, .layout = layout_of, .full = look_at, .opaque = f
-    };
+    f->reader.o = (nj_reader_options){ .decoder = f->decoder,
+                                       .batch_rows = 1,
+                                       .batch_bytes = SIZE_MAX,
+                                       .layout = layout_of,
+                                       .full = look_at,
+                                       .opaque = f };
     for (;;) {
         nj_chunk *chunk = NULL;
         nj_next next = nj_feed_next(f->feed, WAIT_MS, &chunk, err);
@@ -131,8 +145,8 @@ static int search(finding *f, options *o, nj_error *err)
     if (o->by_candid)
         return nj_fail(err, "%s: no alert with candid %lld among %llu", o->spec, (long long)o->candid,
                        (unsigned long long)f->seen);
-    return nj_fail(err, "%s: no record %llu; there are %llu, counted from 0", o->spec, (unsigned long long)o->record,
-                   (unsigned long long)f->seen);
+    return nj_fail(err, "%s: no record %llu; there are %llu, counted from 0", o->spec,
+                   (unsigned long long)o->record, (unsigned long long)f->seen);
 }
 
 static void finding_free(finding *f)
@@ -145,7 +159,7 @@ static void finding_free(finding *f)
     for (uint32_t i = 0; i < f->n_views; i++) nj_packet_view_free(&f->view[i]);
 }
 
-/* --- light curve and stamps --------------------------------------------------------------------------------------- */
+/* ---- light curve and stamps ------------------------------------------------------------------ */
 static double series_value(const finding *f, int which, uint32_t i)
 {
     int32_t column = f->found->series[which];
@@ -166,9 +180,11 @@ static nj_curve_point *light_curve(const finding *f, uint32_t *n)
         nj_curve_point *p = &point[i];
         double band = series_value(f, NJ_VIEW_BAND, i), positive = series_value(f, NJ_VIEW_POSITIVE, i),
                flux = series_value(f, NJ_VIEW_FLUX, i);
-        *p = (nj_curve_point){ series_value(f, NJ_VIEW_JD, i),      series_value(f, NJ_VIEW_MAG, i),
-                               series_value(f, NJ_VIEW_MAG_ERR, i), series_value(f, NJ_VIEW_LIMIT, i),
-                               isnan(band) ? 255 : (uint8_t)band,   isnan(positive) ? 255 : (uint8_t)positive };
+        *p = (nj_curve_point){
+            series_value(f, NJ_VIEW_JD, i),      series_value(f, NJ_VIEW_MAG, i),
+            series_value(f, NJ_VIEW_MAG_ERR, i), series_value(f, NJ_VIEW_LIMIT, i),
+            isnan(band) ? 255 : (uint8_t)band,   isnan(positive) ? 255 : (uint8_t)positive
+        };
         if (isnan(p->mag) && isfinite(flux) && flux != 0) {
             p->mag = 31.4 - 2.5 * log10(fabs(flux));
             p->mag_err = 1.0857 * series_value(f, NJ_VIEW_FLUX_ERR, i) / fabs(flux);
@@ -178,9 +194,10 @@ static nj_curve_point *light_curve(const finding *f, uint32_t *n)
     return point;
 }
 
-/* One picture more, of the first image of a stamp or of the HDU of that name. why: of the first that is unreadable. */
-static void open_one(finding *f, nj_opener *opener, int which, const char *hdu, nj_picture *picture, uint32_t *n, char *why,
-                     size_t n_why)
+/* One picture more, of the first image of a stamp or of the HDU of that name.
+ * why: of the first that is unreadable. */
+static void open_one(finding *f, nj_opener *opener, int which, const char *hdu, nj_picture *picture,
+                     uint32_t *n, char *why, size_t n_why)
 {
     const nj_stamp *packed = f->batch->stamp[which] ? &f->batch->stamp[which][0] : NULL;
     if (!packed || packed->state == NJ_STAMP_NONE || *n == PICTURES_MOST) return;
@@ -189,21 +206,25 @@ static void open_one(finding *f, nj_opener *opener, int which, const char *hdu, 
     nj_stamp_open(opener, &stamp, &f->batch->arena, &reason);
     char *title = hdu ? nj_arena_printf(&f->batch->arena, "%s_%s", name, hdu) : NULL;
     if (stamp.state == NJ_STAMP_OPEN)
-        picture[(*n)++] = (nj_picture){ stamp.image.pixel, stamp.image.rows, stamp.image.cols, title ? title : name };
+        picture[(*n)++] =
+            (nj_picture){ stamp.image.pixel, stamp.image.rows, stamp.image.cols, title ? title : name };
     else if (!why[0])
-        snprintf(why, n_why, "%s%s%s%s: %s", nj_stamp_name[which], hdu ? "[" : "", hdu ? hdu : "", hdu ? "]" : "",
-                 reason ? reason : "unreadable");
+        snprintf(why, n_why, "%s%s%s%s: %s", nj_stamp_name[which], hdu ? "[" : "", hdu ? hdu : "",
+                 hdu ? "]" : "", reason ? reason : "unreadable");
 }
 
 /* Opens the stamps, and of each the HDUs that --hdu lists; returns how many pictures there are. */
-static uint32_t open_stamps(finding *f, const options *o, nj_picture picture[PICTURES_MOST], char *why, size_t n_why)
+static uint32_t open_stamps(finding *f, const options *o, nj_picture picture[PICTURES_MOST], char *why,
+                            size_t n_why)
 {
     nj_opener *opener = nj_opener_new(f->decoder);
-    char *list = nj_arena_text(&f->batch->arena, o->hdus ? o->hdus : "", strlen(o->hdus ? o->hdus : "")), *save = NULL;
+    char *list = nj_arena_text(&f->batch->arena, o->hdus ? o->hdus : "", strlen(o->hdus ? o->hdus : "")),
+         *save = NULL;
     uint32_t n = 0;
     why[0] = 0;
     for (int s = 0; opener && s < NJ_STAMPS; s++) open_one(f, opener, s, NULL, picture, &n, why, n_why);
-    for (char *hdu = list ? strtok_r(list, ",", &save) : NULL; opener && hdu; hdu = strtok_r(NULL, ",", &save))
+    for (char *hdu = list ? strtok_r(list, ",", &save) : NULL; opener && hdu;
+         hdu = strtok_r(NULL, ",", &save))
         for (int s = 0; s < NJ_STAMPS; s++) open_one(f, opener, s, hdu, picture, &n, why, n_why);
     nj_opener_free(opener);
     return n;
@@ -254,7 +275,7 @@ static int write_pngs(const finding *f, const options *o, const nj_picture *pict
     return rc;
 }
 
-/* --- fields as text ----------------------------------------------------------------------------------------------- */
+/* ---- fields as text -------------------------------------------------------------------------- */
 static void dim(nj_buffer *out, const nj_terminal *t, const char *text)
 {
     if (t->colour) nj_buffer_text(out, "\x1b[2m");
@@ -262,9 +283,11 @@ static void dim(nj_buffer *out, const nj_terminal *t, const char *text)
     if (t->colour) nj_buffer_text(out, "\x1b[0m");
 }
 
-static void add_heading(nj_buffer *out, const nj_terminal *t, uint32_t depth, const char *name, const char *rest)
+static void add_heading(nj_buffer *out, const nj_terminal *t, uint32_t depth, const char *name,
+                        const char *rest)
 {
-    nj_buffer_printf(out, "%*s%s%s%s", (int)(2 * depth), "", t->colour ? "\x1b[1m" : "", name, t->colour ? "\x1b[0m" : "");
+    nj_buffer_printf(out, "%*s%s%s%s", (int)(2 * depth), "", t->colour ? "\x1b[1m" : "", name,
+                     t->colour ? "\x1b[0m" : "");
     if (rest && *rest) nj_buffer_text(out, "  "), dim(out, t, rest);
     nj_buffer_text(out, "\n");
 }
@@ -282,16 +305,20 @@ static int name_width(const nj_packet_view *v, uint32_t from, uint32_t to)
     return width;
 }
 
-static void add_line(const finding *f, const nj_packet_field *field, int width, nj_buffer *out, const nj_terminal *t)
+static void add_line(const finding *f, const nj_packet_field *field, int width, nj_buffer *out,
+                     const nj_terminal *t)
 {
     nj_buffer value = { 0 };
     bool answer = nj_packet_value(f->found, f->batch, field->column, 0, &value);
     const char *text = answer ? (value.data ? value.data : "") : "null";
-    int missing = !answer || !strcmp(text, "-999") || !strcmp(text, "-99999"), indent = (int)(2 * field->depth);
-    int longer = (int)strlen(field->name) > width ? (int)strlen(field->name) - width : 0; /* takes from the value's blanks */
+    int missing = !answer || !strcmp(text, "-999") || !strcmp(text, "-99999"),
+        indent = (int)(2 * field->depth);
+    /* takes from the value's blanks */
+    int longer = (int)strlen(field->name) > width ? (int)strlen(field->name) - width : 0;
     nj_buffer_printf(out, "%*s%-*s ", indent, "", width, field->name);
-    nj_buffer_printf(out, "%s%*s%s %-*s", missing && t->colour ? "\x1b[2m" : "", longer < VALUE_WIDTH ? VALUE_WIDTH - longer : 1,
-                     text, missing && t->colour ? "\x1b[0m" : "", UNIT_WIDTH, field->unit);
+    nj_buffer_printf(out, "%s%*s%s %-*s", missing && t->colour ? "\x1b[2m" : "",
+                     longer < VALUE_WIDTH ? VALUE_WIDTH - longer : 1, text,
+                     missing && t->colour ? "\x1b[0m" : "", UNIT_WIDTH, field->unit);
     int room = (int)t->columns - indent - width - VALUE_WIDTH - UNIT_WIDTH - 4, n = (int)strlen(field->doc);
     if (room > 12 && n) {
         char doc[512];
@@ -315,7 +342,8 @@ static uint32_t nulls_of(const finding *f, uint32_t group)
     uint32_t n = 0;
     for (uint32_t i = group + 1; i < v->field[group].end; i++) {
         bool shown = v->field[i].kind != NJ_FIELD_GROUP;
-        if (v->field[i].kind == NJ_FIELD_VALUE) shown = nj_packet_value(v, f->batch, v->field[i].column, 0, &value);
+        if (v->field[i].kind == NJ_FIELD_VALUE)
+            shown = nj_packet_value(v, f->batch, v->field[i].column, 0, &value);
         if (shown) {
             nj_buffer_free(&value);
             return 0;
@@ -327,19 +355,24 @@ static uint32_t nulls_of(const finding *f, uint32_t group)
 }
 
 /* What has no column, a map or a list in a list, as JSON and cut to the line. Bytes are not shown. */
-static void add_other(const nj_packet_field *field, const json_t *value, int width, nj_buffer *out, const nj_terminal *t)
+static void add_other(const nj_packet_field *field, const json_t *value, int width, nj_buffer *out,
+                      const nj_terminal *t)
 {
     const json_t *bytes = json_is_object(value) ? json_object_get(value, "bytes") : NULL;
-    char *text = value && !bytes ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) : NULL;
+    char *text =
+        value && !bytes ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) : NULL;
     int indent = (int)(2 * field->depth), room = (int)t->columns - indent - width - 1;
     if (room < VALUE_WIDTH) room = VALUE_WIDTH;
     int n = text ? (int)strlen(text) : 0, shown = n > room ? room - 3 : n;
     while (shown < n && (text[shown] & 0xc0) == 0x80) shown--;
-    if (text) nj_buffer_printf(out, "%*s%-*s %.*s%s\n", indent, "", width, field->name, shown, text, shown < n ? "..." : "");
+    if (text)
+        nj_buffer_printf(out, "%*s%-*s %.*s%s\n", indent, "", width, field->name, shown, text,
+                         shown < n ? "..." : "");
     free(text);
 }
 
-static void add_fields(const finding *f, const json_t *at, uint32_t i, uint32_t end, nj_buffer *out, const nj_terminal *t)
+static void add_fields(const finding *f, const json_t *at, uint32_t i, uint32_t end, nj_buffer *out,
+                       const nj_terminal *t)
 {
     const nj_packet_view *v = f->found;
     const int width = name_width(v, i, end);
@@ -364,17 +397,18 @@ static void add_fields(const finding *f, const json_t *at, uint32_t i, uint32_t 
     }
 }
 
-/* --- output ------------------------------------------------------------------------------------------------------- */
+/* ---- output ---------------------------------------------------------------------------------- */
 static void text_of(const finding *f, int32_t column, char *text, size_t n)
 {
     nj_buffer b = { 0 };
     snprintf(text, n, "-");
-    if (column >= 0 && nj_packet_value(f->found, f->batch, column, 0, &b) && b.data) snprintf(text, n, "%s", b.data);
+    if (column >= 0 && nj_packet_value(f->found, f->batch, column, 0, &b) && b.data)
+        snprintf(text, n, "%s", b.data);
     nj_buffer_free(&b);
 }
 
-static void show(finding *f, const nj_picture *picture, uint32_t n_pictures, const char *why, const nj_curve_point *point,
-                 uint32_t n, nj_buffer *out)
+static void show(finding *f, const nj_picture *picture, uint32_t n_pictures, const char *why,
+                 const nj_curve_point *point, uint32_t n, nj_buffer *out)
 {
     nj_terminal t = nj_terminal_of(STDOUT_FILENO);
     char object[64], candid[32] = "-", title[256];
@@ -383,7 +417,8 @@ static void show(finding *f, const nj_picture *picture, uint32_t n_pictures, con
     json_t *packet = nj_json_read_row(f->packet.data, f->packet.n);
     add_fields(f, packet, 0, f->found->n_fields, out, &t);
     json_decref(packet);
-    snprintf(title, sizeof title, "%s, %u bytes of datum", nj_schema_name(f->found->schema), f->batch->row[0].size);
+    snprintf(title, sizeof title, "%s, %u bytes of datum", nj_schema_name(f->found->schema),
+             f->batch->row[0].size);
     nj_buffer_printf(out, "\n");
     add_heading(out, &t, 0, object, candid);
     dim(out, &t, f->where);
@@ -411,9 +446,10 @@ static void as_json(const finding *f, const nj_picture *picture, uint32_t n_pict
     nj_buffer_text(out, ",\"stamps\":{");
     for (uint32_t i = 0; i < n_pictures; i++) {
         uint32_t n_nan = 0;
-        for (size_t k = 0; k < (size_t)picture[i].rows * picture[i].cols; k++) n_nan += isnan(picture[i].pixel[k]) != 0;
-        nj_buffer_printf(out, "%s\"%s\":{\"rows\":%u,\"cols\":%u,\"n_nan\":%u}", i ? "," : "", picture[i].title, picture[i].rows,
-                         picture[i].cols, n_nan);
+        for (size_t k = 0; k < (size_t)picture[i].rows * picture[i].cols; k++)
+            n_nan += isnan(picture[i].pixel[k]) != 0;
+        nj_buffer_printf(out, "%s\"%s\":{\"rows\":%u,\"cols\":%u,\"n_nan\":%u}", i ? "," : "",
+                         picture[i].title, picture[i].rows, picture[i].cols, n_nan);
     }
     nj_buffer_text(out, "}}\n");
 }
@@ -470,24 +506,30 @@ static int define(void *conf, const char *text, nj_error *err)
 #define AT(x) offsetof(options, x)
 
 static const nj_option table[] = {
-    { "record", 0, NJ_OPTION_I64, AT(record), "N", NULL, 0, INT64_MAX, .doc = "the N-th alert, counted from 0 (0)" },
+    { "record", 0, NJ_OPTION_I64, AT(record), "N", NULL, 0, INT64_MAX,
+      .doc = "the N-th alert, counted from 0 (0)" },
     { "candid", 0, NJ_OPTION_I64, AT(candid), "ID", NULL, 0, INT64_MAX, .doc = "the alert of that candid" },
-    { "stamps", 0, NJ_OPTION_TEXT, AT(prefix), "PREFIX", .doc = "also write PREFIX_science.png, ..., PREFIX_lightcurve.png" },
+    { "stamps", 0, NJ_OPTION_TEXT, AT(prefix), "PREFIX",
+      .doc = "also write PREFIX_science.png, ..., PREFIX_lightcurve.png" },
     { "hdu", 0, NJ_OPTION_TEXT, AT(hdus), "LIST",
       .doc = "of stamps with several images also these, by name or number: UNCERT,PSFIMAGE" },
     { "json", 0, NJ_OPTION_FLAG, AT(json), .doc = "all fields as JSON, nothing drawn" },
     { "hostless", 0, NJ_OPTION_FLAG, AT(hostless),
-      .doc = "a page for each candidate of FILE with what hostless detection makes of it, and an index that begins with the "
+      .doc = "a page for each candidate of FILE with what hostless detection makes of it, and an index that "
+             "begins with the "
              "most promising; asteroids and rb < 0.55 are last, in grey" },
     { "output", 'o', NJ_OPTION_TEXT, AT(folder), "DIR", .doc = "where the pages of --hostless go" },
     { "where", 'w', NJ_OPTION_TEXT, AT(pages.where), "'SQL'",
       .doc = "of these, those for which this WHERE clause is true (as in `nightjar run`)" },
     { "topic", 't', NJ_OPTION_CALL, .value = "NAME['=SQL']", .take = add_topic,
       .doc = "those of this topic; with several, of any of them (repeatable)" },
-    { "limit", 0, NJ_OPTION_I64, AT(pages.limit), "N", NULL, 1, INT64_MAX, .doc = "stop after N alerts of FILE" },
+    { "limit", 0, NJ_OPTION_I64, AT(pages.limit), "N", NULL, 1, INT64_MAX,
+      .doc = "stop after N alerts of FILE" },
     { "all", 0, NJ_OPTION_FLAG, AT(pages.all), .doc = "a page also for each alert that is no candidate" },
-    { "modules", 'm', NJ_OPTION_TEXT, AT(pages.select), "LIST", .doc = "more modules than hostless and roid, for -w and -t" },
-    { "threads", 'j', NJ_OPTION_INT, AT(pages.threads), "THREADS", NULL, 1, 1024, .doc = "compute threads (all cores)" },
+    { "modules", 'm', NJ_OPTION_TEXT, AT(pages.select), "LIST",
+      .doc = "more modules than hostless and roid, for -w and -t" },
+    { "threads", 'j', NJ_OPTION_INT, AT(pages.threads), "THREADS", NULL, 1, 1024,
+      .doc = "compute threads (all cores)" },
     { "define", 'D', NJ_OPTION_CALL, .value = "SECTION.KEY=VALUE", .take = define,
       .doc = "a setting: decode.KEY (the schema of bare datums, for instance), module.hostless.KEY" },
     { 0 }
@@ -497,12 +539,15 @@ static int run(int argc, char **argv);
 
 NJ_COMMAND(inspect) = {
     .name = "inspect",
-    .usage = "inspect FILE [--record N] [--stamps PREFIX] [--hdu LIST], or inspect FILE --hostless -o DIR [-w SQL] [-t TOPIC] "
+    .usage = "inspect FILE [--record N] [--stamps PREFIX] [--hdu LIST], or inspect FILE --hostless -o DIR "
+             "[-w SQL] [-t TOPIC] "
              "[--limit N] [--all]",
     .summary = "one packet for a person: fields with units, light curve, stamps",
     .main = run,
     .options = { table },
-    .arguments = (const nj_meaning[]){ { "FILE", "any SOURCE of `nightjar run`: an .avro file, a folder, a tar" }, { 0 } },
+    .arguments = (const nj_meaning[]){ { "FILE",
+                                         "any SOURCE of `nightjar run`: an .avro file, a folder, a tar" },
+                                       { 0 } },
     .exits = (const nj_meaning[]){ { "2", "the source could not be read, or has no such alert" },
                                    { "3", "a picture or a page could not be written" },
                                    { "130", "interrupted; the pages that are written stay" },
@@ -539,7 +584,9 @@ static int parse(int argc, char **argv, options *o, nj_error *err)
     o->spec = words.item[0];
     if (o->hostless != (o->folder != NULL)) return nj_fail(err, "--hostless and -o DIR belong together");
     const char *other = unread(o);
-    if (other) return nj_fail(err, "%s is for %s", other, o->hostless ? "one alert, not for --hostless" : "--hostless -o DIR");
+    if (other)
+        return nj_fail(err, "%s is for %s", other,
+                       o->hostless ? "one alert, not for --hostless" : "--hostless -o DIR");
     o->by_candid = o->candid >= 0;
     if (o->record < 0) o->record = 0;
     return 0;
@@ -559,12 +606,13 @@ static int review(options *o)
         return rc;
     }
     printf("%llu alerts, %llu unreadable, %llu with a source in one stamp alone, %llu within both limits",
-           (unsigned long long)(n.n_alerts + n.n_filtered), (unsigned long long)n.n_dead, (unsigned long long)n.n_candidates,
-           (unsigned long long)n.n_verdicts);
+           (unsigned long long)(n.n_alerts + n.n_filtered), (unsigned long long)n.n_dead,
+           (unsigned long long)n.n_candidates, (unsigned long long)n.n_verdicts);
     if (n.n_filtered) printf(" (%llu did not pass -w or -t)", (unsigned long long)n.n_filtered);
     printf(": %s/index.html and %llu pages", o->folder, (unsigned long long)n.n_pages);
     if (n.n_alerts > n.n_pages)
-        printf(", none for the %llu that are no candidates (--all)", (unsigned long long)(n.n_alerts - n.n_pages));
+        printf(", none for the %llu that are no candidates (--all)",
+               (unsigned long long)(n.n_alerts - n.n_pages));
     printf("\n");
     return rc;
 }

@@ -46,8 +46,9 @@ static rd_kafka_topic_partition_list_t *find(rd_kafka_t *rk, const nj_kafka_targ
     } else {
         list = rd_kafka_topic_partition_list_new(64);
         for (int i = 0; i < m->topic_cnt; i++)
-            for (int k = 0;
-                 is_wanted(target->topic, is_regex ? &regex : NULL, m->topics[i].topic) && k < m->topics[i].partition_cnt; k++)
+            for (int k = 0; is_wanted(target->topic, is_regex ? &regex : NULL, m->topics[i].topic) &&
+                            k < m->topics[i].partition_cnt;
+                 k++)
                 rd_kafka_topic_partition_list_add(list, m->topics[i].topic, m->topics[i].partitions[k].id);
         rd_kafka_metadata_destroy(m);
         rd_kafka_topic_partition_list_sort(list, NULL, NULL);
@@ -61,21 +62,23 @@ static rd_kafka_topic_partition_list_t *find(rd_kafka_t *rk, const nj_kafka_targ
     return list;
 }
 
-static void print_one(const options *o, const rd_kafka_topic_partition_t *t, int64_t low, int64_t high, int64_t lag)
+static void print_one(const options *o, const rd_kafka_topic_partition_t *t, int64_t low, int64_t high,
+                      int64_t lag)
 {
     char committed[32] = "-";
     if (t->offset >= 0) snprintf(committed, sizeof committed, "%" PRId64, t->offset);
     if (!o->json) {
-        printf("%-48s %9" PRId32 " %12s %12" PRId64 " %12" PRId64 " %10" PRId64 "\n", t->topic, t->partition, committed, low,
-               high, lag);
+        printf("%-48s %9" PRId32 " %12s %12" PRId64 " %12" PRId64 " %10" PRId64 "\n", t->topic, t->partition,
+               committed, low, high, lag);
         return;
     }
     nj_buffer b = { 0 };
     nj_buffer_text(&b, "{\"topic\": ");
     nj_json_text(&b, t->topic);
-    nj_buffer_printf(
-        &b, ", \"partition\": %" PRId32 ", \"committed\": %s, \"low\": %" PRId64 ", \"high\": %" PRId64 ", \"lag\": %" PRId64 "}",
-        t->partition, t->offset >= 0 ? committed : "null", low, high, lag);
+    nj_buffer_printf(&b,
+                     ", \"partition\": %" PRId32 ", \"committed\": %s, \"low\": %" PRId64
+                     ", \"high\": %" PRId64 ", \"lag\": %" PRId64 "}",
+                     t->partition, t->offset >= 0 ? committed : "null", low, high, lag);
     puts(b.data ? b.data : "");
     nj_buffer_free(&b);
 }
@@ -85,7 +88,8 @@ static int print_all(const options *o, rd_kafka_t *rk, rd_kafka_topic_partition_
     rd_kafka_resp_err_t e = rd_kafka_committed(rk, list, QUERY_MS);
     int64_t low, high, sum = 0;
     if (e) return nj_fail(err, "committed offsets: %s", rd_kafka_err2str(e));
-    if (!o->json) printf("%-48s %9s %12s %12s %12s %10s\n", "topic", "partition", "committed", "low", "high", "lag");
+    if (!o->json)
+        printf("%-48s %9s %12s %12s %12s %10s\n", "topic", "partition", "committed", "low", "high", "lag");
     for (int i = 0; i < list->cnt; i++) {
         rd_kafka_topic_partition_t *t = &list->elems[i];
         e = rd_kafka_query_watermark_offsets(rk, t->topic, t->partition, &low, &high, QUERY_MS);
@@ -125,9 +129,9 @@ static int lag(const options *o, const char *spec, nj_error *err)
     return rc;
 }
 
-static const nj_option table[] = {
-    { "json", 0, NJ_OPTION_FLAG, offsetof(options, json), .doc = "one object per partition, one line each" }, { 0 }
-};
+static const nj_option table[] = { { "json", 0, NJ_OPTION_FLAG, offsetof(options, json),
+                                     .doc = "one object per partition, one line each" },
+                                   { 0 } };
 
 static int lag_main(int argc, char **argv);
 
@@ -135,11 +139,13 @@ NJ_COMMAND(lag) = {
     .name = "lag",
     .usage = "lag kafka://HOST:PORT/TOPIC[?group=G] [options]",
     .summary = "how far a consumer group is behind, per partition",
-    .help = "Lag is the number of messages behind the committed offset; of a partition without one, all that it holds.\n",
+    .help = "Lag is the number of messages behind the committed offset; of a partition without one, all that "
+            "it holds.\n",
     .main = lag_main,
     .options = { nj_options_of_settings, table },
-    .arguments = (const nj_meaning[]){ { "TOPIC", "TOPIC[,TOPIC] or ^REGEX, with ?group=G as for run (default nightjar)" },
-                                       { 0 } },
+    .arguments =
+        (const nj_meaning[]){
+            { "TOPIC", "TOPIC[,TOPIC] or ^REGEX, with ?group=G as for run (default nightjar)" }, { 0 } },
     .exits = (const nj_meaning[]){ { "2", "no broker answers, or the topics are not there" }, { 0 } },
 };
 

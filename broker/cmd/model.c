@@ -86,16 +86,17 @@ static void print_info(const nj_model_service *service, const nj_model *model)
     printf("  licence  %s\n", info->licence[0] ? info->licence : "not said");
 }
 
-static int one_model(const nj_model_service *service, const char *folder, const nj_model_options *options, int with_info)
+static int one_model(const nj_model_service *service, const char *folder, const nj_model_options *options,
+                     int with_info)
 {
     files f = { 0 };
     nj_host host = { .abi = NJ_ABI, .size = sizeof host, .opaque = &f, .log = log_line, .data = read_data };
     nj_model *model = service->open(&host, folder, options);
     if (model) {
         const nj_model_info *info = service->info(model);
-        printf("%s: %s %s, sha256 %s, engine %s on %s, %u golden rows within %.3g (%.3g accepted)\n", folder, info->name,
-               info->version, info->sha256, info->engine, info->device, info->golden_rows, info->golden_difference,
-               info->golden_tolerance);
+        printf("%s: %s %s, sha256 %s, engine %s on %s, %u golden rows within %.3g (%.3g accepted)\n", folder,
+               info->name, info->version, info->sha256, info->engine, info->device, info->golden_rows,
+               info->golden_difference, info->golden_tolerance);
         if (with_info) print_info(service, model);
     }
     service->close(model);
@@ -109,19 +110,21 @@ typedef struct options {
 
 #define AT(x) offsetof(options, x)
 
-static const nj_option table[] = { { "engine", 0, NJ_OPTION_WORD, AT(engine), "E", "auto", .words = "auto|builtin|ort",
-                                     .doc = "auto, builtin, or ort (ONNX Runtime: make onnxruntime, or ORT_DYLIB_PATH)" },
-                                   { "device", 0, NJ_OPTION_WORD, AT(device), "D", "cpu", .words = "cpu|cuda",
-                                     .doc = "cpu or cuda" },
-                                   { "sum", 0, NJ_OPTION_WORD, AT(sum), "S", "double", .words = "double|float",
-                                     .doc = "of forests: double, or float as ONNX Runtime" },
-                                   { 0 } };
+static const nj_option table[] = {
+    { "engine", 0, NJ_OPTION_WORD, AT(engine), "E", "auto", .words = "auto|builtin|ort",
+      .doc = "auto, builtin, or ort (ONNX Runtime: make onnxruntime, or ORT_DYLIB_PATH)" },
+    { "device", 0, NJ_OPTION_WORD, AT(device), "D", "cpu", .words = "cpu|cuda", .doc = "cpu or cuda" },
+    { "sum", 0, NJ_OPTION_WORD, AT(sum), "S", "double", .words = "double|float",
+      .doc = "of forests: double, or float as ONNX Runtime" },
+    { 0 }
+};
 
 static int check(int argc, char **argv);
 static int info(int argc, char **argv);
 static int model(int argc, char **argv);
 
-static const nj_meaning folders[] = { { "DIR", "a folder with a model, as data/models/README.md says" }, { 0 } };
+static const nj_meaning folders[] = { { "DIR", "a folder with a model, as data/models/README.md says" },
+                                      { 0 } };
 static const nj_meaning exits[] = { { "1", "a model is refused, or wrong usage" }, { 0 } };
 static const nj_command check_command = {
     .name = "check",

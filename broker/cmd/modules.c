@@ -17,8 +17,9 @@ static void print_range(double lo, double hi)
 static void print_one(const nj_instance *in)
 {
     const nj_module *m = in->module;
-    printf("%s %s%s%s - %s\n  paper: %s\n  %s\n", m->name, m->version, strcmp(in->name, m->name) ? " as " : "",
-           strcmp(in->name, m->name) ? in->name : "", m->summary, m->paper, in->path ? in->path : "built in");
+    printf("%s %s%s%s - %s\n  paper: %s\n  %s\n", m->name, m->version,
+           strcmp(in->name, m->name) ? " as " : "", strcmp(in->name, m->name) ? in->name : "", m->summary,
+           m->paper, in->path ? in->path : "built in");
     printf("needs\n");
     for (uint32_t k = 0; k < in->n_needs; k++)
         printf("  %-36s %-4s %-7s %-8s%s\n", in->need[k].path, nj_type_name(in->need[k].type),
@@ -29,8 +30,8 @@ static void print_one(const nj_instance *in)
     printf("gives\n");
     for (uint32_t k = 0; k < in->n_gives; k++) {
         const nj_give *g = &in->give[k];
-        printf("  %s%s%-24s %-4s %-8s ", g->flags & NJ_GIVE_CANONICAL ? "" : in->name, g->flags & NJ_GIVE_CANONICAL ? "" : ".",
-               g->name, nj_type_name(g->type), g->unit);
+        printf("  %s%s%-24s %-4s %-8s ", g->flags & NJ_GIVE_CANONICAL ? "" : in->name,
+               g->flags & NJ_GIVE_CANONICAL ? "" : ".", g->name, nj_type_name(g->type), g->unit);
         print_range(g->lo, g->hi);
         if (!isnan(g->flag_above)) printf(" flagged above %g", g->flag_above);
         printf("  %s\n", g->doc);
@@ -49,9 +50,9 @@ typedef struct options {
     bool names;
 } options;
 
-static const nj_option table[] = {
-    { "names", 0, NJ_OPTION_FLAG, offsetof(options, names), .doc = "names of instances alone, one a line" }, { 0 }
-};
+static const nj_option table[] = { { "names", 0, NJ_OPTION_FLAG, offsetof(options, names),
+                                     .doc = "names of instances alone, one a line" },
+                                   { 0 } };
 
 static int modules_main(int argc, char **argv);
 
@@ -61,7 +62,9 @@ NJ_COMMAND(modules) = {
     .summary = "the module table; with a NAME its needs, gives, settings, paper",
     .main = modules_main,
     .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_paths },
-    .arguments = (const nj_meaning[]){ { "NAME", "an instance: a module, or a [module.NAME] of the settings" }, { 0 } },
+    .arguments = (const nj_meaning[]){ { "NAME",
+                                         "an instance: a module, or a [module.NAME] of the settings" },
+                                       { 0 } },
 };
 
 /* Of the default set, and those that run only when they are asked for. */
@@ -84,14 +87,17 @@ static int modules_main(int argc, char **argv)
     nj_error err = { "" };
     nj_modules modules = { 0 };
     nj_instances set = { 0 };
-    int rc = nj_cli_read(cli, nj_command_modules.options, argc, argv, &err) || nj_modules_builtin(&modules, &err);
+    int rc =
+        nj_cli_read(cli, nj_command_modules.options, argc, argv, &err) || nj_modules_builtin(&modules, &err);
     for (uint32_t i = 0; rc == 0 && i < cli->options.n_module_paths; i++)
         rc = nj_modules_load(&modules, cli->module_path[i], &err);
-    if (rc == 0 && cli->options.n_sources > 1) rc = nj_fail(&err, "modules: one NAME, not %u", cli->options.n_sources);
+    if (rc == 0 && cli->options.n_sources > 1)
+        rc = nj_fail(&err, "modules: one NAME, not %u", cli->options.n_sources);
     const char *one = cli->options.n_sources ? cli->source[0] : NULL;
     if (rc == 0 && one && nj_settings_get(&cli->settings, "models", "path"))
         set.data_path = nj_settings_get(&cli->settings, "models", "path");
-    if (rc == 0) rc = nj_instances_choose(&set, &modules, &cli->settings, one ? one : cli->options.select, &err);
+    if (rc == 0)
+        rc = nj_instances_choose(&set, &modules, &cli->settings, one ? one : cli->options.select, &err);
     if (rc) {
         nj_log(NJ_LOG_ERROR, "%s", err.text);
     } else if (o.names) {
@@ -100,11 +106,12 @@ static int modules_main(int argc, char **argv)
         for (uint32_t i = 0; i < set.n; i++)
             if (!strcmp(set.item[i].name, one)) print_one(&set.item[i]);
     } else {
-        printf("%-22s %-18s %-8s %5s %5s  %s\n", "instance", "module", "version", "needs", "gives", "what it is");
+        printf("%-22s %-18s %-8s %5s %5s  %s\n", "instance", "module", "version", "needs", "gives",
+               "what it is");
         for (uint32_t i = 0; i < set.n; i++) {
             const nj_instance *in = &set.item[i];
-            printf("%-22s %-18s %-8s %5u %5u  %s\n", in->name, in->module->name, in->module->version, in->n_needs, in->n_gives,
-                   in->module->summary);
+            printf("%-22s %-18s %-8s %5u %5u  %s\n", in->name, in->module->name, in->module->version,
+                   in->n_needs, in->n_gives, in->module->summary);
         }
         for (uint32_t i = 0; i < set.n_off; i++) printf("%s is off: %s\n", set.off[i].name, set.off[i].why);
     }

@@ -48,10 +48,14 @@ NJ_COMMAND(new_module) = {
     .name = "new-module",
     .usage = "new-module NAME",
     .summary = "a module to fill in, that compiles, runs and passes conformance",
-    .help = "Writes modules/NAME.c (NAME.c where there is no folder modules/); an existing file is never touched.\n",
+    .help = "Writes modules/NAME.c (NAME.c where there is no folder modules/); an existing file is never "
+            "touched.\n",
     .main = new_module,
-    .arguments = (const nj_meaning[]){ { "NAME", "a small letter, then small letters, digits and '_'" }, { 0 } },
-    .exits = (const nj_meaning[]){ { "1", "the name is not one, or taken; the file exists or cannot be written" }, { 0 } },
+    .arguments = (const nj_meaning[]){ { "NAME", "a small letter, then small letters, digits and '_'" },
+                                       { 0 } },
+    .exits = (const nj_meaning[]){ { "1",
+                                     "the name is not one, or taken; the file exists or cannot be written" },
+                                   { 0 } },
 };
 
 static int new_module(int argc, char **argv)
@@ -66,11 +70,14 @@ static int new_module(int argc, char **argv)
     struct stat st;
     nj_buffer text = { 0 };
     if (!is_valid(name)) {
-        fprintf(stderr, "nightjar new-module: expected one NAME: a small letter, then small letters, digits and '_'\n");
+        fprintf(
+            stderr,
+            "nightjar new-module: expected one NAME: a small letter, then small letters, digits and '_'\n");
         return NJ_EXIT_USAGE;
     }
     if (is_taken(name)) {
-        fprintf(stderr, "nightjar new-module: there is a module %s already (nightjar modules %s)\n", name, name);
+        fprintf(stderr, "nightjar new-module: there is a module %s already (nightjar modules %s)\n", name,
+                name);
         return NJ_EXIT_USAGE;
     }
     int in_tree = stat("modules", &st) == 0 && S_ISDIR(st.st_mode);
@@ -87,6 +94,7 @@ static int new_module(int argc, char **argv)
                "  ./nightjar run -m %s -o ndjson:- data/sample.tar.gz\n"
                "  make testbins && tests/run module/conformance         # checks it, unasked\n",
                name, name);
-    printf("  %snightjar profile %s %s --lines\n", in_tree ? "./" : "", path, in_tree ? "data/sample.tar.gz" : "ALERTS");
+    printf("  %snightjar profile %s %s --lines\n", in_tree ? "./" : "", path,
+           in_tree ? "data/sample.tar.gz" : "ALERTS");
     return NJ_EXIT_OK;
 }

@@ -29,21 +29,25 @@ typedef struct command {
 
 static const nj_option table[] = {
     { "lines", 0, NJ_OPTION_FLAG, AT(show.lines), .doc = "the table of lines (without it: of functions)" },
-    { "unit", 'u', NJ_OPTION_F64, AT(show.unit_s), "SECONDS", "1e-6", 1e-12, 1e6, .doc = "unit of the times" },
+    { "unit", 'u', NJ_OPTION_F64, AT(show.unit_s), "SECONDS", "1e-6", 1e-12, 1e6,
+      .doc = "unit of the times" },
     { "skip-zero", 'z', NJ_OPTION_FLAG, AT(show.skip_zero), .doc = "leave out functions that took no time" },
     { "sort", 't', NJ_OPTION_FLAG, AT(show.sort), .doc = "sort functions by time" },
     { "summary", 'm', NJ_OPTION_FLAG, AT(show.summary), .doc = "a summary of the functions at the end" },
     { "min-samples", 0, NJ_OPTION_I64, AT(pass.min_samples), "N", "10000", 1, 2e6,
       .doc = "replay the alerts until there are so many" },
     { "seconds", 0, NJ_OPTION_F64, AT(pass.seconds), "S", "60", 1e-6, 1e6, .doc = "or at most so long" },
-    { "repeat", 0, NJ_OPTION_I64, AT(pass.repeat), "R", NULL, 1, 1e9, .doc = "replay them R times, whatever the samples" },
+    { "repeat", 0, NJ_OPTION_I64, AT(pass.repeat), "R", NULL, 1, 1e9,
+      .doc = "replay them R times, whatever the samples" },
     { "limit", 0, NJ_OPTION_I64, AT(limit), "N", NULL, 1, 1e12, .doc = "take the first N alerts" },
     { "threads", 'j', NJ_OPTION_INT, AT(threads), "N", "1", 1, NJ_REPLAY_THREADS,
       .doc = "run the module in N threads, each of them sampled" },
-    { "clock", 0, NJ_OPTION_WORD, AT(clock), "wall|cpu", "wall", .words = "wall|cpu", .doc = "what is timed" },
+    { "clock", 0, NJ_OPTION_WORD, AT(clock), "wall|cpu", "wall", .words = "wall|cpu",
+      .doc = "what is timed" },
     { "period", 0, NJ_OPTION_WORD, AT(period), "random|fixed", "random", .words = "random|fixed",
       .doc = "of the samples; fixed can lock to a loop and is here to show it" },
-    { "interval", 0, NJ_OPTION_F64, AT(pass.interval_us), "US", "1000", 1e-3, 1e9, .doc = "mean microseconds between samples" },
+    { "interval", 0, NJ_OPTION_F64, AT(pass.interval_us), "US", "1000", 1e-3, 1e9,
+      .doc = "mean microseconds between samples" },
     { "overhead", 0, NJ_OPTION_FLAG, AT(pass.overhead),
       .doc = "what the sampling itself costs, with more care: 201 pairs of replays with and without it" },
     { "per-alert", 0, NJ_OPTION_FLAG, AT(per_alert),
@@ -64,12 +68,16 @@ NJ_COMMAND(profile) = {
     .name = "profile",
     .usage = "profile MODULE SOURCE... [options]",
     .summary = "what one module costs: hits and time per line, from the unmodified source",
-    .help = "Two passes over the same alerts: a second, instrumented build counts each line exactly; the production build is "
+    .help = "Two passes over the same alerts: a second, instrumented build counts each line exactly; the "
+            "production build is "
             "timed by random samples of its call stack.\n",
     .main = profile,
     .options = { table, nj_cli_settings, nj_cli_paths },
-    .arguments = (const nj_meaning[]){ { "MODULE", "an instance, a .c file or a .so" }, { "SOURCE", "as for run" }, { 0 } },
-    .exits = (const nj_meaning[]){ { "1", "wrong usage or settings, or the module could not be built or run" },
+    .arguments = (const nj_meaning[]){ { "MODULE", "an instance, a .c file or a .so" },
+                                       { "SOURCE", "as for run" },
+                                       { 0 } },
+    .exits = (const nj_meaning[]){ { "1",
+                                     "wrong usage or settings, or the module could not be built or run" },
                                    { "2", "a source could not be read" },
                                    { "3", "a file could not be written" },
                                    { 0 } },
@@ -97,7 +105,8 @@ static const char *short_producer(nj_arena *arena, const char *producer)
     nj_buffer_add(&b, producer, strcspn(producer, "-"));
     for (const char *p = producer; (p = strstr(p, " -")) != NULL; p++)
         if (p[2] == 'O' || !strncmp(p, " -march", 7))
-            nj_buffer_printf(&b, "%s%.*s", b.data[b.n - 1] == ' ' ? "" : " ", (int)strcspn(p + 1, " "), p + 1);
+            nj_buffer_printf(&b, "%s%.*s", b.data[b.n - 1] == ' ' ? "" : " ", (int)strcspn(p + 1, " "),
+                             p + 1);
     const char *text = nj_arena_text(arena, b.data, b.n);
     nj_buffer_free(&b);
     return text;
@@ -127,7 +136,8 @@ static int sample_and_collect(passes *s, nj_symbols *symbols, nj_error *err)
     nj_footprint_take(s->p, energy);
     nj_energy_free(energy);
     if (rc == 0)
-        rc = nj_profile_collect(s->p, sampler, n, symbols, (uint64_t)(uintptr_t)m->process, s->has_hits ? &s->hits : NULL, err);
+        rc = nj_profile_collect(s->p, sampler, n, symbols, (uint64_t)(uintptr_t)m->process,
+                                s->has_hits ? &s->hits : NULL, err);
     for (uint32_t k = 0; k < n; k++) nj_sampler_free(sampler[k]);
     free(sampler);
     return rc;
@@ -151,7 +161,8 @@ static int more_passes(passes *s, nj_error *err)
     return nj_singly_time(&s->p->singly, &s->replay, fmin(s->c->pass.seconds, PER_ALERT_S), err);
 }
 
-/* Where the source is, before the module is opened: the counting pass comes first, in a process of its own. */
+/* Where the source is, before the module is opened:
+ * the counting pass comes first, in a process of its own. */
 static const char *find_source(passes *s, nj_error *err)
 {
     if (nj_ends_with(s->c->module, ".c")) {
@@ -213,14 +224,16 @@ static int run_passes(passes *s, nj_error *err)
     s->options.threads = (uint32_t)c->threads;
     if (nj_replay_open(&s->replay, &s->options, s->alerts, err)) return -1;
     nj_answers_tell(&s->replay.engine.instances,
-                    s->replay.worker[0].own.worker->answers); /* of the first pass: it is the first worker's */
+                    s->replay.worker[0].own.worker->answers); /* of the first pass: it is the first
+                                                               * worker's */
     p->threads = s->replay.n_workers;
     p->show = c->show;
     p->batch_rows = s->replay.batch_rows;
     const nj_instance *in = nj_replay_target(&s->replay);
     nj_symbols *symbols = nj_symbols_new(err);
     if (!symbols) return -1;
-    const char *producer = NULL, *own = nj_symbols_source(symbols, (uint64_t)(uintptr_t)in->module->process, &producer);
+    const char *producer = NULL,
+               *own = nj_symbols_source(symbols, (uint64_t)(uintptr_t)in->module->process, &producer);
     if (!own) p->no_lines = "the module was built without -g";
     p->source = source;
     p->built = short_producer(&p->arena, producer);
@@ -236,12 +249,14 @@ static int run_passes(passes *s, nj_error *err)
     nj_symbols_free(symbols);
     if (rc == 0) rc = more_passes(s, err);
     if (rc == 0 && s->has_hits &&
-        (s->hits.offered != p->count.offered || s->hits.hits != p->count.hits || s->hits.flagged != p->count.flagged))
+        (s->hits.offered != p->count.offered || s->hits.hits != p->count.hits ||
+         s->hits.flagged != p->count.flagged))
         nj_log(NJ_LOG_WARN,
-               "the instrumented build answered %llu alerts and flagged %llu, the production build %llu and %llu: the hits are "
+               "the instrumented build answered %llu alerts and flagged %llu, the production build %llu and "
+               "%llu: the hits are "
                "of other work",
-               (unsigned long long)s->hits.hits, (unsigned long long)s->hits.flagged, (unsigned long long)p->count.hits,
-               (unsigned long long)p->count.flagged);
+               (unsigned long long)s->hits.hits, (unsigned long long)s->hits.flagged,
+               (unsigned long long)p->count.hits, (unsigned long long)p->count.flagged);
     return rc;
 }
 
@@ -279,7 +294,8 @@ static int profile(int argc, char **argv)
     int rc = NJ_EXIT_OK, bad = 0;
     if (!s.alerts || parse(&c, argc, argv, &err) || keep_standard_output(&c, &err)) {
         rc = NJ_EXIT_USAGE;
-    } else if (nj_alerts_read(s.alerts, &c.cli.settings, c.cli.source, c.cli.options.n_sources, MAX_BYTES, &err)) {
+    } else if (nj_alerts_read(s.alerts, &c.cli.settings, c.cli.source, c.cli.options.n_sources, MAX_BYTES,
+                              &err)) {
         rc = NJ_EXIT_SOURCE;
     } else if (nj_build_folder(s.folder, &err) || run_passes(&s, &err)) {
         rc = NJ_EXIT_USAGE;

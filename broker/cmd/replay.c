@@ -80,14 +80,18 @@ static int set_rate(void *conf, const char *text, nj_error *err)
 }
 
 static const nj_option table[] = {
-    { "to", 0, NJ_OPTION_TEXT, offsetof(options, args.to), "kafka://HOST:PORT/TOPIC", .doc = "where to (required)" },
+    { "to", 0, NJ_OPTION_TEXT, offsetof(options, args.to), "kafka://HOST:PORT/TOPIC",
+      .doc = "where to (required)" },
     { "rate", 0, NJ_OPTION_CALL, .value = "N/s|xK|asap", .take = set_rate,
-      .doc = "messages per second; K times the original cadence (the alerts' jd); or as fast as the brokers take them "
-             "(asap, the default). With xK alerts that are out of order of time are sorted within --window alerts, and "
+      .doc = "messages per second; K times the original cadence (the alerts' jd); or as fast as the brokers "
+             "take them "
+             "(asap, the default). With xK alerts that are out of order of time are sorted within --window "
+             "alerts, and "
              "refused beyond it" },
     { "window", 0, NJ_OPTION_INT, offsetof(options, window), "N", NULL, 1, 10000000,
       .doc = "alerts held to sort them (default: 4096, at most 256 MiB)" },
-    { "limit", 0, NJ_OPTION_U64, offsetof(options, limit), "N", NULL, 1, (double)UINT64_MAX, .doc = "stop after N messages" },
+    { "limit", 0, NJ_OPTION_U64, offsetof(options, limit), "N", NULL, 1, (double)UINT64_MAX,
+      .doc = "stop after N messages" },
     { "quiet", 'q', NJ_OPTION_FLAG, offsetof(options, quiet), .doc = "no line at the end" },
     { 0 }
 };
@@ -98,7 +102,8 @@ NJ_COMMAND(replay) = {
     .name = "replay",
     .usage = "replay SOURCE... --to kafka://HOST:PORT/TOPIC [--rate N/s|xK|asap]",
     .summary = "stored alerts into Kafka, byte for byte, at a pace",
-    .help = "Every file or member becomes one message, byte for byte; an Avro file of many records stays one message.\n",
+    .help = "Every file or member becomes one message, byte for byte; an Avro file of many records stays one "
+            "message.\n",
     .main = replay_main,
     .options = { table, nj_options_of_settings },
     .arguments = (const nj_meaning[]){ { "SOURCE", "as for run" }, { 0 } },
@@ -143,9 +148,11 @@ static void print(const options *o, const nj_replayed *d)
     if (o->args.pace == NJ_PACE_RATE)
         snprintf(asked, sizeof asked, " (asked: %g/s; at most %.3f s late)", o->args.speed, d->late_s);
     if (o->args.pace == NJ_PACE_CADENCE)
-        snprintf(asked, sizeof asked, " (x%g of the original; at most %.3f s late)", o->args.speed, d->late_s);
-    fprintf(stderr, "%" PRIu64 " messages, %.1f MB in %.3f s to %s: %.1f messages/s, %.1f MB/s%s\n", d->messages,
-            (double)d->bytes * 1e-6, d->seconds, o->args.to, (double)d->messages / s, (double)d->bytes * 1e-6 / s, asked);
+        snprintf(asked, sizeof asked, " (x%g of the original; at most %.3f s late)", o->args.speed,
+                 d->late_s);
+    fprintf(stderr, "%" PRIu64 " messages, %.1f MB in %.3f s to %s: %.1f messages/s, %.1f MB/s%s\n",
+            d->messages, (double)d->bytes * 1e-6, d->seconds, o->args.to, (double)d->messages / s,
+            (double)d->bytes * 1e-6 / s, asked);
 }
 
 static int open_times(options *o, nj_error *err)
@@ -153,9 +160,12 @@ static int open_times(options *o, nj_error *err)
     jd_reader *c = &o->times;
     if (o->args.pace != NJ_PACE_CADENCE) return 0;
     c->decoder = nj_decoder_new(&o->settings, err);
-    c->reader.o = (nj_reader_options){
-        .decoder = c->decoder, .batch_rows = 1, .batch_bytes = SIZE_MAX, .layout = jd_layout, .full = first_jd, .opaque = c
-    };
+    c->reader.o = (nj_reader_options){ .decoder = c->decoder,
+                                       .batch_rows = 1,
+                                       .batch_bytes = SIZE_MAX,
+                                       .layout = jd_layout,
+                                       .full = first_jd,
+                                       .opaque = c };
     return c->decoder ? 0 : -1;
 }
 

@@ -11,12 +11,13 @@ NJ_COMMAND(run) = {
     .summary = "consume, decode, run the modules, write, account, measure",
     .main = run_main,
     .options = { nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_cli_run },
-    .arguments = (const nj_meaning[]){ { "SOURCE",
-                                         "FILE.avro, FOLDER (Avro or Parquet), FILE.tar, FILE.tar.gz, - (stdin: OCF or tar), "
-                                         "kafka://HOST:PORT/TOPIC[,TOPIC] or /^REGEX with ?group=G&from=FROM&until=UNTIL, "
-                                         "embedded://SOURCE; FROM: committed, earliest, latest, OFFSET or TIMESTAMP; UNTIL: "
-                                         "idle:SECONDS, end or count:N; `nightjar sources` says more" },
-                                       { 0 } },
+    .arguments =
+        (const nj_meaning[]){
+            { "SOURCE", "FILE.avro, FOLDER (Avro or Parquet), FILE.tar, FILE.tar.gz, - (stdin: OCF or tar), "
+                        "kafka://HOST:PORT/TOPIC[,TOPIC] or /^REGEX with ?group=G&from=FROM&until=UNTIL, "
+                        "embedded://SOURCE; FROM: committed, earliest, latest, OFFSET or TIMESTAMP; UNTIL: "
+                        "idle:SECONDS, end or count:N; `nightjar sources` says more" },
+            { 0 } },
     .exits = (const nj_meaning[]){ { "0", "all alerts are accounted for" },
                                    { "2", "a source could not be read" },
                                    { "3", "the accounts do not close, or an output failed" },

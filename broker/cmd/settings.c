@@ -1,4 +1,5 @@
-/* settings.c - `nightjar settings [SECTION]`: every key with its default, range and unit, from the tables that read them. */
+/* settings.c - `nightjar settings [SECTION]`: every key with its default, range and unit,
+ * from the tables that read them. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,12 +27,16 @@ NJ_COMMAND(settings) = {
     .name = "settings",
     .usage = "settings [SECTION] [options]",
     .summary = "every setting: default, range, unit and what it does",
-    .help = "Settings are said in a file ([SECTION], KEY = VALUE) for -c, or by -D SECTION.KEY=VALUE. The value shown is the "
-            "default, or what -c, -D and the built-in sections of modules say. Whole numbers may end in k, M, G (powers of "
+    .help = "Settings are said in a file ([SECTION], KEY = VALUE) for -c, or by -D SECTION.KEY=VALUE. The "
+            "value shown is the "
+            "default, or what -c, -D and the built-in sections of modules say. Whole numbers may end in k, "
+            "M, G (powers of "
             "1024); yes, no, true, false, on, off are 1 and 0.\n",
     .main = settings,
     .options = { table, nj_cli_settings, nj_cli_paths },
-    .arguments = (const nj_meaning[]){ { "SECTION", "one section: run, sink.fits, module.hostless, ... (else all)" }, { 0 } },
+    .arguments = (const nj_meaning[]){ { "SECTION",
+                                         "one section: run, sink.fits, module.hostless, ... (else all)" },
+                                       { 0 } },
 };
 
 typedef struct printer {
@@ -100,7 +105,8 @@ static void json_key(printer *to, const char *section, const nj_param *p, const 
 }
 
 /* One section with the keys of up to two tables. */
-static void section(printer *to, const char *name, const char *doc, const nj_param *first, const nj_param *second)
+static void section(printer *to, const char *name, const char *doc, const nj_param *first,
+                    const nj_param *second)
 {
     const nj_param *tables[] = { first, second };
     const char *between = "";
@@ -142,13 +148,15 @@ static const nj_module *module_of(const nj_modules *modules, nj_settings *s, con
     return e ? e->module : NULL;
 }
 
-static int module_section(printer *to, nj_engine *engine, const char *name, const nj_param *host_keys, nj_error *err)
+static int module_section(printer *to, nj_engine *engine, const char *name, const nj_param *host_keys,
+                          nj_error *err)
 {
     const nj_module *m = module_of(&engine->modules, &to->o->cli.settings, name);
     void *own = NULL;
     char section_name[128];
     if (!m) return 0;
-    if (nj_table_rows(&engine->arena, m->params, m->param_size, sizeof(nj_param), &own) < 0) return nj_fail(err, "out of memory");
+    if (nj_table_rows(&engine->arena, m->params, m->param_size, sizeof(nj_param), &own) < 0)
+        return nj_fail(err, "out of memory");
     snprintf(section_name, sizeof section_name, "module.%s", name);
     section(to, section_name, m->summary, own, host_keys);
     return 0;
@@ -171,7 +179,8 @@ static int module_sections(printer *to, nj_engine *engine, const nj_param *host_
         const char *name = engine->modules.item[i].module->name;
         bool has_section = false;
         for (size_t k = 0; k < said; k++)
-            has_section |= !strncmp(s->item[k].section, "module.", 7) && !strcmp(s->item[k].section + 7, name);
+            has_section |=
+                !strncmp(s->item[k].section, "module.", 7) && !strcmp(s->item[k].section + 7, name);
         if (!has_section && module_section(to, engine, name, host_keys, err)) return -1;
     }
     for (size_t i = 0; i < said; i++)

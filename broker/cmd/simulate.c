@@ -50,12 +50,15 @@ static void progress(const options *o, uint64_t done, uint64_t bytes, int64_t st
 {
     double seconds = (double)(nj_now_ns() - start) * 1e-9, rate = (double)done / (seconds > 0 ? seconds : 1);
     if (o->quiet || (!last && !isatty(STDERR_FILENO))) return;
-    fprintf(stderr, "%ssimulated %llu of %llu alerts, %.1f MB, %.0f alerts/s%s", isatty(STDERR_FILENO) ? "\r" : "",
-            (unsigned long long)done, (unsigned long long)o->conf.alerts, (double)bytes * 1e-6, rate, last ? "\n" : "");
+    fprintf(stderr, "%ssimulated %llu of %llu alerts, %.1f MB, %.0f alerts/s%s",
+            isatty(STDERR_FILENO) ? "\r" : "", (unsigned long long)done, (unsigned long long)o->conf.alerts,
+            (double)bytes * 1e-6, rate, last ? "\n" : "");
 }
 
-/* Fills the slots by all threads, then writes them in order: the output does not depend on the number of threads. */
-static int produce(const options *o, nj_simulator **sim, slot *slots, nj_sim_writer *writer, FILE *truth, nj_error *err)
+/* Fills the slots by all threads, then writes them in order:
+ * the output does not depend on the number of threads. */
+static int produce(const options *o, nj_simulator **sim, slot *slots, nj_sim_writer *writer, FILE *truth,
+                   nj_error *err)
 {
     uint64_t total = nj_simulator_alerts(sim[0]), bytes = 0;
     int64_t start = nj_now_ns(), shown = start;
@@ -75,7 +78,8 @@ static int produce(const options *o, nj_simulator **sim, slot *slots, nj_sim_wri
             if (truth) nj_truth_line(truth, &s->alert.truth);
             bytes += s->size;
         }
-        if (nj_now_ns() - shown > 500000000) progress(o, from + (uint64_t)n, bytes, start, 0), shown = nj_now_ns();
+        if (nj_now_ns() - shown > 500000000)
+            progress(o, from + (uint64_t)n, bytes, start, 0), shown = nj_now_ns();
     }
     progress(o, total, bytes, start, 1);
     return 0;
@@ -173,15 +177,20 @@ static const nj_option table[] = {
     { "night", 0, NJ_OPTION_CALL, .value = "DATE", .take = night,
       .doc = "night of observation, UTC (2024-03-15); nights of a seed see the same fields and objects" },
     { "survey", 0, NJ_OPTION_TEXT, AT(conf.survey), "NAME",
-      .doc = "ztf, or lsst: packets of release 11.0, 10,000 alerts per visit and bursts of four times as many" },
-    { "schema", 0, NJ_OPTION_TEXT, AT(conf.schema), "V", .doc = "3.3, 4.02 (with forced photometry) or mix (mix, by exposure)" },
+      .doc =
+          "ztf, or lsst: packets of release 11.0, 10,000 alerts per visit and bursts of four times as many" },
+    { "schema", 0, NJ_OPTION_TEXT, AT(conf.schema), "V",
+      .doc = "3.3, 4.02 (with forced photometry) or mix (mix, by exposure)" },
     { "encoder", 0, NJ_OPTION_TEXT, AT(conf.encoder), "E",
-      .doc = "stream, archive or mix: the two real writers differ in the order of unions (mix); LSST: stream (container "
+      .doc = "stream, archive or mix: the two real writers differ in the order of unions (mix); LSST: stream "
+             "(container "
              "files) or confluent (schema id 1100 and datum; to Kafka by default)" },
     { "truth", 0, NJ_OPTION_TEXT, AT(truth), "FILE",
       .doc = "what each alert really is (truth.csv beside OUT; for - and kafka:// only when named)" },
-    { "threads", 'j', NJ_OPTION_INT, AT(threads), "N", NULL, 1, MOST_THREADS, .doc = "compute threads (all)" },
-    { "kafka", 'X', NJ_OPTION_CALL, .value = "NAME=VALUE", .take = set_kafka, .doc = "a setting of librdkafka" },
+    { "threads", 'j', NJ_OPTION_INT, AT(threads), "N", NULL, 1, MOST_THREADS,
+      .doc = "compute threads (all)" },
+    { "kafka", 'X', NJ_OPTION_CALL, .value = "NAME=VALUE", .take = set_kafka,
+      .doc = "a setting of librdkafka" },
     { "overwrite", 0, NJ_OPTION_FLAG, AT(overwrite), .doc = "replace an output file, add to a folder" },
     { "quiet", 'q', NJ_OPTION_FLAG, AT(quiet), .doc = "no progress, no summary" },
     { 0 }
@@ -203,7 +212,8 @@ static int parse(int argc, char **argv, options *o, nj_error *err)
     nj_words words;
     if (nj_command_parse(&nj_command_simulate, o, argc, argv, &words, err)) return -1;
     if (words.n) return nj_fail(err, "'%s' is not an option; the output is named by -o", words.item[0]);
-    if (!o->out) return nj_fail(err, "-o OUT is missing: a .tar.gz, a .tar, a folder, - or kafka://HOST:PORT/TOPIC");
+    if (!o->out)
+        return nj_fail(err, "-o OUT is missing: a .tar.gz, a .tar, a folder, - or kafka://HOST:PORT/TOPIC");
     if (o->exposures) o->conf.exposures = (uint32_t)o->exposures;
     bool lsst = o->conf.survey && !strcmp(o->conf.survey, "lsst");
     if (!o->conf.encoder && lsst && !strncmp(o->out, "kafka://", 8)) o->conf.encoder = "confluent";
@@ -215,7 +225,8 @@ static int run(int argc, char **argv)
     options o = { .threads = omp_get_num_procs() };
     nj_error err = { "" };
     if (o.threads > MOST_THREADS) o.threads = MOST_THREADS;
-    signal(SIGPIPE, SIG_IGN); /* a reader that leaves early is an error of write(2), so that truth.csv is still closed */
+    signal(SIGPIPE, SIG_IGN); /* a reader that leaves early is an error of write(2),
+                               * so that truth.csv is still closed */
     int bad = parse(argc, argv, &o, &err);
     if (bad) nj_log(NJ_LOG_ERROR, "simulate: %s", err.text);
     int code = bad ? NJ_EXIT_USAGE : simulate(&o);

@@ -19,7 +19,8 @@ NJ_COMMAND(sinks) = {
     .name = "sinks",
     .usage = "sinks [--json | --names]",
     .summary = "where rows can go: what -o takes",
-    .help = "A file that exists is refused unless --overwrite or --append was said. [sink.NAME] of `nightjar settings` sets "
+    .help = "A file that exists is refused unless --overwrite or --append was said. [sink.NAME] of `nightjar "
+            "settings` sets "
             "them up; broker/sink/READING.md shows how to read the files.\n",
     .main = sinks,
     .options = { table },

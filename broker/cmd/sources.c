@@ -9,7 +9,8 @@ typedef struct options {
     bool json;
 } options;
 
-static const nj_option table[] = { { "json", 0, NJ_OPTION_FLAG, offsetof(options, json), .doc = "as JSON" }, { 0 } };
+static const nj_option table[] = { { "json", 0, NJ_OPTION_FLAG, offsetof(options, json), .doc = "as JSON" },
+                                   { 0 } };
 
 static int sources(int argc, char **argv);
 
@@ -17,7 +18,8 @@ NJ_COMMAND(sources) = {
     .name = "sources",
     .usage = "sources [--json]",
     .summary = "what a SOURCE may be, and what may stand behind its '?'",
-    .help = "The first kind that recognises the name, or the file behind it, reads it. Packed files (gzip, zstd, bzip2, xz) are "
+    .help = "The first kind that recognises the name, or the file behind it, reads it. Packed files (gzip, "
+            "zstd, bzip2, xz) are "
             "unpacked wherever they lie. `[source]` and `[kafka]` of `nightjar settings` set them up.\n",
     .main = sources,
     .options = { table },

@@ -12,7 +12,8 @@ typedef struct options {
 } options;
 
 static const nj_option table[] = { { "json", 0, NJ_OPTION_FLAG, offsetof(options, json), .doc = "as JSON" },
-                                   { "names", 0, NJ_OPTION_FLAG, offsetof(options, names), .doc = "names alone, one a line" },
+                                   { "names", 0, NJ_OPTION_FLAG, offsetof(options, names),
+                                     .doc = "names alone, one a line" },
                                    { 0 } };
 
 static int topics(int argc, char **argv);

@@ -15,8 +15,10 @@ static int is_image(nj_cut_image *image, fitsfile *f, int *status)
     int type = 0, n = 0;
     long axes[NJ_CUT_AXES];
     double pixels = 1; /* a double does not overflow: 2^55 pixels are more than any disk holds */
-    if (fits_get_hdu_type(f, &type, status) || (type != IMAGE_HDU && !fits_is_compressed_image(f, status))) return 0;
-    if (fits_get_img_dim(f, &n, status) || n < 2 || n > NJ_CUT_AXES || fits_get_img_size(f, n, axes, status)) return 0;
+    if (fits_get_hdu_type(f, &type, status) || (type != IMAGE_HDU && !fits_is_compressed_image(f, status)))
+        return 0;
+    if (fits_get_img_dim(f, &n, status) || n < 2 || n > NJ_CUT_AXES || fits_get_img_size(f, n, axes, status))
+        return 0;
     image->n_axes = n;
     image->planes = 1;
     for (int k = 0; k < n; k++) {
@@ -29,7 +31,8 @@ static int is_image(nj_cut_image *image, fitsfile *f, int *status)
     return pixels < 0x1p55;
 }
 
-/* Keys of structure, scaling and sums describe the image's own bytes, and CRPIX its own corner: a stamp has others. */
+/* Keys of structure, scaling and sums describe the image's own bytes, and CRPIX its own corner:
+ * a stamp has others. */
 static int keep_cards(nj_cut_image *image, fitsfile *f, int *status)
 {
     int n = 0;
@@ -38,8 +41,9 @@ static int keep_cards(nj_cut_image *image, fitsfile *f, int *status)
     for (int i = 1; i <= n; i++) {
         if (fits_read_record(f, i, card, status)) return -1;
         int class = fits_get_keyclass(card);
-        if (class == TYP_STRUC_KEY || class == TYP_CMPRS_KEY || class == TYP_SCAL_KEY || class == TYP_NULL_KEY ||
-            class == TYP_DIM_KEY || class == TYP_RANG_KEY || class == TYP_CKSUM_KEY || class == TYP_HDUID_KEY)
+        if (class == TYP_STRUC_KEY || class == TYP_CMPRS_KEY || class == TYP_SCAL_KEY ||
+            class == TYP_NULL_KEY || class == TYP_DIM_KEY || class == TYP_RANG_KEY ||
+            class == TYP_CKSUM_KEY || class == TYP_HDUID_KEY)
             continue;
         if (!strncmp(card, "CRPIX1 ", 7) || !strncmp(card, "CRPIX2 ", 7)) continue;
         snprintf(padded, sizeof padded, "%-80s", card);
@@ -67,7 +71,9 @@ static int map_pixels(nj_cut_image *image, fitsfile *f, const char *path, size_t
         return nj_fail(err, "%s: cannot be read", path);
     }
     image->map_size = (size_t)st.st_size;
-    image->map = (size_t)data + bytes <= image->map_size ? mmap(NULL, image->map_size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
+    image->map = (size_t)data + bytes <= image->map_size
+                     ? mmap(NULL, image->map_size, PROT_READ, MAP_SHARED, fd, 0)
+                     : MAP_FAILED;
     close(fd);
     if (image->map == MAP_FAILED) {
         image->map = NULL;
@@ -98,7 +104,8 @@ static int read_all(const nj_cut_image *image, fitsfile *f, size_t n, bool blank
     double none_d = NAN;
     void *none = image->width == 4 ? (void *)&none_f : (void *)&none_d;
     for (int k = 0; k < NJ_CUT_AXES; k++) first[k] = 1;
-    return fits_read_pix(f, image->width == 4 ? TFLOAT : TDOUBLE, first, (LONGLONG)n, blanks ? none : NULL, to, &any, &status);
+    return fits_read_pix(f, image->width == 4 ? TFLOAT : TDOUBLE, first, (LONGLONG)n, blanks ? none : NULL,
+                         to, &any, &status);
 }
 
 static bool is_nan_at(const nj_cut_image *image, const void *pixel, size_t i)
@@ -137,9 +144,11 @@ static int read_pixels(nj_cut_image *image, fitsfile *f, const char *path, size_
         return nj_fail(err, "%s: pixels cannot be read: %s", path, text);
     }
     if (image->width == 4)
-        for (size_t i = 0; i < n; i++) ((uint32_t *)image->pixels)[i] = __builtin_bswap32(((uint32_t *)image->pixels)[i]);
+        for (size_t i = 0; i < n; i++)
+            ((uint32_t *)image->pixels)[i] = __builtin_bswap32(((uint32_t *)image->pixels)[i]);
     else
-        for (size_t i = 0; i < n; i++) ((uint64_t *)image->pixels)[i] = __builtin_bswap64(((uint64_t *)image->pixels)[i]);
+        for (size_t i = 0; i < n; i++)
+            ((uint64_t *)image->pixels)[i] = __builtin_bswap64(((uint64_t *)image->pixels)[i]);
     image->data = image->pixels;
     return 0;
 }
@@ -180,8 +189,8 @@ int nj_cut_image_open(nj_cut_image *image, const char *path, nj_error *err)
         goto done;
     }
     size_t n = (size_t)image->cols * image->rows * (size_t)image->planes;
-    int plain = bitpix < 0 && !has_key(f, "BSCALE", 1) && !has_key(f, "BZERO", 0) && !fits_is_compressed_image(f, &status) &&
-                !strcmp(scheme, "file://") && !strchr(path, '[');
+    int plain = bitpix < 0 && !has_key(f, "BSCALE", 1) && !has_key(f, "BZERO", 0) &&
+                !fits_is_compressed_image(f, &status) && !strcmp(scheme, "file://") && !strchr(path, '[');
     rc = plain ? map_pixels(image, f, path, n * image->width, err) : read_pixels(image, f, path, n, err);
 done:
     status = 0;

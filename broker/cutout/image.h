@@ -24,9 +24,10 @@ typedef struct nj_cut_image {
     void *pixels;
 } nj_cut_image;
 
-/* Opens the first HDU with two axes or more, or the one named as FILE[n] or FILE[EXTNAME]. Floats and doubles of a plain
- * file are mapped; compressed files, integers and scaled numbers are read whole (integers of up to 16 bits as floats, BLANK
- * as NaN). One thread. -1 with err, which names the file. Freed by nj_cut_image_close, also after an error. */
+/* Opens the first HDU with two axes or more, or the one named as FILE[n] or FILE[EXTNAME]. Floats and doubles
+ * of a plain file are mapped; compressed files, integers and scaled numbers are read whole (integers of up to
+ * 16 bits as floats, BLANK as NaN). One thread. -1 with err, which names the file. Freed by
+ * nj_cut_image_close, also after an error. */
 int nj_cut_image_open(nj_cut_image *image, const char *path, nj_error *err);
 void nj_cut_image_close(nj_cut_image *image);
 

@@ -63,7 +63,8 @@ int nj_cut_toy(const char *path, nj_cut_target **target, uint32_t n, nj_error *e
     }
     uint64_t state = 1;
     for (size_t i = 0; i < (size_t)SIDE * SIDE; i++) {
-        state = state * 6364136223846793005u + 1442695040888963407u; /* Knuth's MMIX: noise that only has to differ */
+        state = state * 6364136223846793005u + 1442695040888963407u; /* Knuth's MMIX: noise that
+                                                                      * only has to differ */
         pixel[i] = (float)(state >> 40) * 0x1p-24f;
     }
     for (uint32_t i = 0; i < n; i++) {

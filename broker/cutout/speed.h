@@ -8,14 +8,17 @@ enum { NJ_CUT_ROUNDS = 5, NJ_CUT_POINTS = 12 };
 
 typedef struct nj_cut_point {
     int workers;
-    double cut[NJ_CUT_ROUNDS], written[NJ_CUT_ROUNDS]; /* targets per second of each round: made only; made and written */
+    double cut[NJ_CUT_ROUNDS], written[NJ_CUT_ROUNDS]; /* targets per second of each round: made only;
+                                                        * made and written */
 } nj_cut_point;
 
-/* 1, 2, 4 ... workers up to `most` (and `most` itself) in turn, one warm-up and NJ_CUT_ROUNDS rounds; the stamps of every
- * round are written over those before, into job->folder. Returns the number of points, -1 with err. */
+/* 1, 2, 4 ... workers up to `most` (and `most` itself) in turn, one warm-up and NJ_CUT_ROUNDS rounds; the
+ * stamps of every round are written over those before, into job->folder.
+ * Returns the number of points, -1 with err. */
 int nj_cut_speed(const nj_cut_job *job, int most, nj_cut_point point[NJ_CUT_POINTS], nj_error *err);
 
-/* Writes a noise image of 4096 x 4096 floats to path, and gives n targets on it. Names and places depend on the numbers only. */
+/* Writes a noise image of 4096 x 4096 floats to path, and gives n targets on it.
+ * Names and places depend on the numbers only. */
 int nj_cut_toy(const char *path, nj_cut_target **target, uint32_t n, nj_error *err);
 
 #endif

@@ -26,7 +26,8 @@ __attribute__((format(printf, 2, 3))) static void card(nj_buffer *b, const char 
     nj_buffer_printf(b, "%-80.80s", text);
 }
 
-static void header(nj_buffer *b, const nj_cut_job *job, const nj_cut_target *t, double x, double y, int64_t left, int64_t bottom)
+static void header(nj_buffer *b, const nj_cut_job *job, const nj_cut_target *t, double x, double y,
+                   int64_t left, int64_t bottom)
 {
     const nj_cut_image *image = job->image;
     card(b, "SIMPLE  =                    T / a stamp cut by nightjar");
@@ -62,7 +63,8 @@ static void pixels(nj_buffer *b, const nj_cut_job *job, int64_t left, int64_t bo
     const uint32_t width = image->width;
     const int64_t size = job->size, cols = image->cols, rows = image->rows;
     const int64_t from = left > 0 ? left : 0, to = left + size < cols ? left + size : cols;
-    size_t bytes = (size_t)size * (size_t)size * image->planes * width, padded = (bytes + BLOCK - 1) / BLOCK * BLOCK;
+    size_t bytes = (size_t)size * (size_t)size * image->planes * width,
+           padded = (bytes + BLOCK - 1) / BLOCK * BLOCK;
     unsigned char *out = (unsigned char *)nj_buffer_room(b, padded);
     if (!out) return;
     memset(out + bytes, 0, padded - bytes);
@@ -73,7 +75,8 @@ static void pixels(nj_buffer *b, const nj_cut_job *job, int64_t left, int64_t bo
                 continue;
             }
             const unsigned char *in =
-                image->data + (((size_t)plane * (size_t)rows + (size_t)row) * (size_t)cols + (size_t)from) * width;
+                image->data +
+                (((size_t)plane * (size_t)rows + (size_t)row) * (size_t)cols + (size_t)from) * width;
             nans(out, (size_t)(from - left), width);
             memcpy(out + (size_t)(from - left) * width, in, (size_t)(to - from) * width);
             nans(out + (size_t)(to - left) * width, (size_t)(left + size - to), width);
@@ -86,9 +89,12 @@ static int write_stamp(const nj_cut_job *job, const nj_cut_target *t, const nj_b
     char path[4096];
     if (snprintf(path, sizeof path, "%s/%s%s.fits", job->folder, t->name, job->suffix) >= (int)sizeof path)
         return nj_fail(err, "%s: name too long", t->name);
-    if (job->overwrite) unlink(path); /* ext4 waits for the disk at the close of a file that was cut to nothing */
+    if (job->overwrite)
+        unlink(path); /* ext4 waits for the disk at the close of a file that
+                       * was cut to nothing */
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_EXCL, 0666);
-    if (fd < 0) return nj_fail(err, "%s: %s%s", path, strerror(errno), errno == EEXIST ? " (--overwrite)" : "");
+    if (fd < 0)
+        return nj_fail(err, "%s: %s%s", path, strerror(errno), errno == EEXIST ? " (--overwrite)" : "");
     size_t done = 0;
     while (done < b->n) {
         ssize_t n = write(fd, b->data + done, b->n - done);

@@ -30,18 +30,20 @@ static int find_columns(reading *r, nj_error *err)
                                                    { "name", "id", "object", "candid" } };
     for (int k = 0; k < COLUMNS; k++) {
         r->column[k] = -1;
-        for (int i = 0; usual[k][i] && r->column[k] < 0; i++) r->column[k] = nj_table_find(r->table, usual[k][i]);
+        for (int i = 0; usual[k][i] && r->column[k] < 0; i++)
+            r->column[k] = nj_table_find(r->table, usual[k][i]);
         const char *other = r->column[k] < 0 ? NULL : nj_table_other_case(r->table, r->column[k]);
         if (other && k != NAME)
-            return nj_fail(err, "%s: '%s' and '%s' may both be the %s", r->path, r->table->column[r->column[k]].name, other,
-                           usual[k][0]);
+            return nj_fail(err, "%s: '%s' and '%s' may both be the %s", r->path,
+                           r->table->column[r->column[k]].name, other, usual[k][0]);
     }
     if (r->column[RA] < 0 || r->column[DEC] < 0)
         return nj_fail(err, "%s: the first line must name the columns, ra and dec among them", r->path);
     const char *frame = r->table->column[r->column[RA]].frame;
     if (*frame) return nj_fail(err, "%s: the positions are in %s; bring them to ICRS first", r->path, frame);
     r->has_name = r->column[NAME] >= 0;
-    uint32_t select[COLUMNS] = { (uint32_t)r->column[RA], (uint32_t)r->column[DEC], (uint32_t)r->column[NAME] };
+    uint32_t select[COLUMNS] = { (uint32_t)r->column[RA], (uint32_t)r->column[DEC],
+                                 (uint32_t)r->column[NAME] };
     return r->table->class->select(r->table, select, 2 + r->has_name, err);
 }
 
@@ -52,7 +54,9 @@ static const char *cell_text(const nj_table_cell *cell, char text[256])
     case NJ_TABLE_NULL: text[0] = 0; break;
     case NJ_TABLE_INTEGER: snprintf(text, 256, "%lld", (long long)cell->integer); break;
     case NJ_TABLE_REAL: snprintf(text, 256, "%.17g", cell->number); break;
-    case NJ_TABLE_TEXT: snprintf(text, 256, "%.*s", (int)(cell->n_text < 255 ? cell->n_text : 255), cell->text); break;
+    case NJ_TABLE_TEXT:
+        snprintf(text, 256, "%.*s", (int)(cell->n_text < 255 ? cell->n_text : 255), cell->text);
+        break;
     }
     return text;
 }
@@ -80,7 +84,8 @@ static int refuse_equal_names(const char *path, const nj_cut_target *t, uint32_t
     for (uint32_t i = 0; name && i < n; i++) name[i] = t[i].name;
     if (name) qsort(name, n, sizeof *name, by_name);
     for (uint32_t i = 1; name && i < n && rc == 0; i++)
-        if (!strcmp(name[i - 1], name[i])) rc = nj_fail(err, "%s: two targets would both be %s.fits", path, name[i]);
+        if (!strcmp(name[i - 1], name[i]))
+            rc = nj_fail(err, "%s: two targets would both be %s.fits", path, name[i]);
     free(name);
     return rc;
 }
@@ -98,13 +103,13 @@ static int add_row(reading *r, const nj_table_cell *cell, uint64_t row, nj_error
         nj_error why;
         if (!r->form[k].settled && cell[k].kind != NJ_TABLE_NULL &&
             nj_settle_angle(&r->form[k], NJ_ANGLE_AUTO, k, c, &cell[k], &why))
-            return nj_fail(err, "%s: %.*s; give the column the unit deg, hourangle or rad", r->path, (int)strcspn(why.text, ":"),
-                           why.text);
+            return nj_fail(err, "%s: %.*s; give the column the unit deg, hourangle or rad", r->path,
+                           (int)strcspn(why.text, ":"), why.text);
         at[k] = nj_cell_angle(&cell[k], &r->form[k]);
     }
     if (!(at[RA] >= -360 && at[RA] <= 360 && at[DEC] >= -90 && at[DEC] <= 90))
-        return nj_fail(err, "%s: %s: '%s', '%s' is no position%s", r->path, where, cell_text(&cell[RA], text[0]),
-                       cell_text(&cell[DEC], text[1]),
+        return nj_fail(err, "%s: %s: '%s', '%s' is no position%s", r->path, where,
+                       cell_text(&cell[RA], text[0]), cell_text(&cell[DEC], text[1]),
                        isnan(at[RA]) || isnan(at[DEC]) ? ", or written in another form than the first one"
                                                        : " in the columns' units");
     if (r->n == r->cap) {
@@ -130,8 +135,9 @@ static int read_rows(reading *r, nj_error *err)
     if (!r->n) return nj_fail(err, "%s: has no targets", r->path);
     const char *doubt = nj_spread_doubt(&r->spread);
     if (doubt)
-        nj_log(NJ_LOG_WARN, "%s: positions as all of the sky has in %s, and nothing says their unit: taken as degrees", r->path,
-               doubt);
+        nj_log(NJ_LOG_WARN,
+               "%s: positions as all of the sky has in %s, and nothing says their unit: taken as degrees",
+               r->path, doubt);
     return refuse_equal_names(r->path, r->target, r->n, err);
 }
 

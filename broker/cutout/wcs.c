@@ -36,17 +36,21 @@ static int key_length(const char *card)
     return n;
 }
 
-/* Distortions by lookup tables (Calabretta et al. 2004, draft) need other HDUs, which wcslib does not read. */
+/* Distortions by lookup tables (Calabretta et al. 2004, draft) need other HDUs,
+ * which wcslib does not read. */
 static int refuse_tables(const char *cards, int n, nj_error *err)
 {
     static const char *const table[] = { "CPDIS", "CQDIS", "D2IMDIS" };
     const char *c = NULL;
     for (size_t k = 0; k < sizeof table / sizeof *table && !c; k++)
-        for (const char *const *word = (const char *const[]){ "LOOKUP", "Lookup", "lookup", NULL }; *word && !c; word++)
+        for (const char *const *word = (const char *const[]){ "LOOKUP", "Lookup", "lookup", NULL };
+             *word && !c; word++)
             c = card_of(cards, n, table[k], *word);
     if (!c) c = card_of(cards, n, "D2IMEXT", NULL);
     if (!c) c = card_of(cards, n, "AXISCORR", NULL);
-    if (c) return nj_fail(err, "%.*s is a distortion by a lookup table, which cannot be honoured", key_length(c), c);
+    if (c)
+        return nj_fail(err, "%.*s is a distortion by a lookup table, which cannot be honoured", key_length(c),
+                       c);
     return 0;
 }
 
@@ -55,12 +59,13 @@ static int refuse_axes(const struct wcsprm *w, nj_error *err)
     for (int i = 0; i < w->naxis; i++) {
         if (i < 2 && i != w->lng && i != w->lat) {
             if (w->ctype[i][0])
-                return nj_fail(err, "axes 1 and 2 are %s and %s; both must be axes of the sky, of one frame", w->ctype[0],
-                               w->ctype[1]);
+                return nj_fail(err, "axes 1 and 2 are %s and %s; both must be axes of the sky, of one frame",
+                               w->ctype[0], w->ctype[1]);
             return nj_fail(err, "has no CTYPE%d, so no positions", i + 1);
         }
         if (strstr(w->ctype[i], "-TAB"))
-            return nj_fail(err, "CTYPE%d is %s, a lookup table, which cannot be honoured", i + 1, w->ctype[i]);
+            return nj_fail(err, "CTYPE%d is %s, a lookup table, which cannot be honoured", i + 1,
+                           w->ctype[i]);
     }
     return 0;
 }
@@ -77,8 +82,8 @@ static void transpose(double m[3][3])
         }
 }
 
-/* ICRS to FK5 of J2000 (Mignard & Froeschle 2000, by ERFA), then by precession to the equinox. Precession is that of the IAU of
- * 2006, as astropy has it; Lieske's of 1977 differs by 0.08 arcsec over 25 years. */
+/* ICRS to FK5 of J2000 (Mignard & Froeschle 2000, by ERFA), then by precession to the equinox. Precession is
+ * that of the IAU of 2006, as astropy has it; Lieske's of 1977 differs by 0.08 arcsec over 25 years. */
 static void to_fk5(nj_wcs *w, double equinox)
 {
     double to_hipparcos[3][3], spin[3], bias[3][3], precession[3][3], both[3][3], d1, d2;
@@ -108,9 +113,11 @@ static int choose_frame(nj_wcs *w, nj_error *err)
     eraIr(w->turn);
     if (!strcmp(p->lngtyp, "GLON")) return to_galactic(w), 0;
     if (strcmp(p->lngtyp, "RA") != 0)
-        return nj_fail(err, "the axes are %s and %s; right ascension and declination, or galactic ones, are known",
+        return nj_fail(err,
+                       "the axes are %s and %s; right ascension and declination, or galactic ones, are known",
                        p->ctype[p->lng], p->ctype[p->lat]);
-    if (!*frame) frame = !(equinox > 0) ? "ICRS" : equinox < 1984 ? "FK4" : "FK5"; /* Calabretta & Greisen 2002, table 2 */
+    /* Calabretta & Greisen 2002, table 2 */
+    if (!*frame) frame = !(equinox > 0) ? "ICRS" : equinox < 1984 ? "FK4" : "FK5";
     if (!strcmp(frame, "ICRS")) return 0;
     if (!strcmp(frame, "FK5")) return to_fk5(w, equinox > 0 ? equinox : 2000), 0;
     if (strcmp(frame, "FK4") != 0) return nj_fail(err, "RADESYS is %s; ICRS, FK5 and FK4 are known", frame);
@@ -140,12 +147,14 @@ static void name_sip(char *cards, int n)
 static int celestial(nj_wcs *w, struct wcsprm *all, nj_error *err)
 {
     int axis[NJ_MOST_AXES] = { WCSSUB_CELESTIAL }, n = 1, rc;
-    if (all->naxis > NJ_MOST_AXES) return nj_fail(err, "has %d axes of positions, more than %d", all->naxis, NJ_MOST_AXES);
+    if (all->naxis > NJ_MOST_AXES)
+        return nj_fail(err, "has %d axes of positions, more than %d", all->naxis, NJ_MOST_AXES);
     w->prm = calloc(1, sizeof *w->prm);
     if (!w->prm) return nj_fail(err, "out of memory");
     w->prm->flag = -1;
     if ((rc = wcssub(1, all, &n, axis, w->prm)) || n != 2)
-        return nj_fail(err, "axes 1 and 2 cannot be separated from the others: %s", rc ? wcs_errmsg[rc] : "no axes of the sky");
+        return nj_fail(err, "axes 1 and 2 cannot be separated from the others: %s",
+                       rc ? wcs_errmsg[rc] : "no axes of the sky");
     if ((rc = wcsset(w->prm))) return nj_fail(err, "its positions cannot be read: %s", wcs_errmsg[rc]);
     return choose_frame(w, err);
 }
@@ -173,7 +182,8 @@ int nj_wcs_parse(nj_wcs *w, const char *given, int n_cards, nj_error *err)
             nj_fail(err, "has no CTYPE2, so no positions");
         else if (!refuse_axes(&list[0], err)) {
             if (set)
-                nj_fail(err, "CTYPE1 %s and CTYPE2 %s: %s", list[0].ctype[0], list[0].ctype[1], wcs_errmsg[set]);
+                nj_fail(err, "CTYPE1 %s and CTYPE2 %s: %s", list[0].ctype[0], list[0].ctype[1],
+                        wcs_errmsg[set]);
             else
                 rc = celestial(w, &list[0], err);
         }
@@ -190,7 +200,8 @@ int nj_wcs_read(nj_wcs *w, fitsfile *f, nj_error *err)
     int n = 0, status = 0;
     memset(w, 0, sizeof *w);
     /* also of a compressed image: the cards of the image, not of the table that holds it */
-    if (fits_convert_hdr2str(f, 0, NULL, 0, &cards, &n, &status)) return nj_fail(err, "its header cannot be read");
+    if (fits_convert_hdr2str(f, 0, NULL, 0, &cards, &n, &status))
+        return nj_fail(err, "its header cannot be read");
     int rc = nj_wcs_parse(w, cards, n, err);
     fits_free_memory(cards, &status);
     return rc;

@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- what threads share --------------------------------------------------------------------------------------------- */
+/* ---- what threads share ---------------------------------------------------------------------- */
 
-int nj_engine_load(nj_engine *e, nj_settings *settings, const char *const *module_path, uint32_t n_paths, nj_error *err)
+int nj_engine_load(nj_engine *e, nj_settings *settings, const char *const *module_path, uint32_t n_paths,
+                   nj_error *err)
 {
-    static const char *const section[3] = { "run", "models", "catalogs" }, *const key[3] = { "data_path", "path", "path" };
+    static const char *const section[3] = { "run", "models", "catalogs" }, *const key[3] = { "data_path",
+                                                                                             "path", "path" };
     const char *path[3];
     e->settings = settings;
     for (int i = 0; i < 3; i++)
@@ -50,7 +52,7 @@ const char *nj_engine_serial(const nj_engine *e)
     return NULL;
 }
 
-/* --- one thread ------------------------------------------------------------------------------------------------------ */
+/* ---- one thread ------------------------------------------------------------------------------ */
 
 int nj_compute_thread_open(nj_compute_thread *t, nj_engine *e, uint64_t single, bool reference, nj_error *err)
 {
@@ -91,7 +93,7 @@ void nj_graphs_free(nj_graphs *s)
     s->n = 0;
 }
 
-/* --- chunks in, computed batches out ---------------------------------------------------------------------------------- */
+/* ---- chunks in, computed batches out --------------------------------------------------------- */
 
 static const nj_layout *layout_of(void *opaque, const nj_schema *schema, nj_error *err)
 {

@@ -44,7 +44,9 @@ static nj_stream *new_stream(void *opaque, const char *name, const char *topic, 
 
 static int open_source(nj_feed *f, nj_error *err)
 {
-    nj_source_args args = { .spec = f->spec[f->at], .settings = f->settings, .host = &f->host, .limit = f->limit };
+    nj_source_args args = {
+        .spec = f->spec[f->at], .settings = f->settings, .host = &f->host, .limit = f->limit
+    };
     f->source = nj_source_open(&args, err);
     return f->source ? 0 : -1;
 }
@@ -55,11 +57,16 @@ static void close_source(nj_feed *f)
     f->source = NULL;
 }
 
-nj_feed *nj_feed_open(nj_settings *settings, const char *const *spec, uint32_t n, int64_t limit, nj_error *err)
+nj_feed *nj_feed_open(nj_settings *settings, const char *const *spec, uint32_t n, int64_t limit,
+                      nj_error *err)
 {
     nj_feed *f = calloc(1, sizeof *f);
     if (!f) return nj_fail(err, "out of memory"), NULL;
-    *f = (nj_feed){ .settings = settings, .spec = spec, .n = n, .limit = limit, .host = nj_source_reader_host(new_stream, f) };
+    *f = (nj_feed){ .settings = settings,
+                    .spec = spec,
+                    .n = n,
+                    .limit = limit,
+                    .host = nj_source_reader_host(new_stream, f) };
     if (n && open_source(f, err)) return nj_feed_close(f), NULL;
     return f;
 }

@@ -67,7 +67,8 @@ static int dead_chunk(nj_reader *r, nj_chunk *chunk, const nj_error *why)
 {
     if (!r->batch && begin_batch(r, NULL)) return NJ_READ_FAILED;
     nj_receipt *receipt = nj_batch_receipt(r->batch, chunk);
-    if (!receipt || nj_batch_dead(r->batch, chunk, 0, chunk->bytes, chunk->size, "decode", NULL, "%s", why->text))
+    if (!receipt ||
+        nj_batch_dead(r->batch, chunk, 0, chunk->bytes, chunk->size, "decode", NULL, "%s", why->text))
         return NJ_READ_FAILED;
     receipt->n_dead++;
     receipt->last = true;
@@ -98,9 +99,11 @@ static bool at_limit(const nj_reader *r)
     return r->o.limit && r->n_rows >= r->o.limit;
 }
 
-/* Reads the open chunk. The clock is read twice for a chunk of one alert: opening it (from start_ns on) and reading it are one
- * stretch, unless a batch must be begun or handed on between them; open_ns is what the opening took, when there was no batch. */
-static int read_chunk(nj_reader *r, nj_chunk *chunk, const nj_layout *layout, int64_t start_ns, int64_t open_ns)
+/* Reads the open chunk. The clock is read twice for a chunk of one alert: opening it (from start_ns on) and
+ * reading it are one stretch, unless a batch must be begun or handed on between them; open_ns is what the
+ * opening took, when there was no batch. */
+static int read_chunk(nj_reader *r, nj_chunk *chunk, const nj_layout *layout, int64_t start_ns,
+                      int64_t open_ns)
 {
     for (int first = 1, more = 1; more && !at_limit(r); first = 0) {
         if (!r->batch || r->batch->layout != layout || r->batch->n >= r->o.batch_rows) {
@@ -137,7 +140,8 @@ int nj_reader_take(nj_reader *r, nj_chunk *chunk, nj_error *err)
         count_dead_chunk(r, start);
         return dead_chunk(r, chunk, &why) ? no_memory(err) : NJ_READ_ON;
     }
-    int64_t open_ns = r->batch ? 0 : now(r) - start; /* a survey's graph is made at its first sight: not counted */
+    int64_t open_ns = r->batch ? 0 : now(r) - start; /* a survey's graph is made at its first sight:
+                                                      * not counted */
     const nj_layout *layout = r->o.layout(r->o.opaque, r->cursor.schema, err);
     if (!layout) return dead_chunk(r, chunk, err) ? no_memory(err) : NJ_READ_NO_LAYOUT;
     int rc = read_chunk(r, chunk, layout, start, open_ns);

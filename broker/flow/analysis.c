@@ -41,7 +41,8 @@ void nj_flow_drift_output(run *r, uint32_t offered, int64_t filter_ns, uint32_t 
 
 /* --- exposures --- */
 
-int nj_flow_part(parts *p, const nj_batch *b, const nj_chunk *chunk, double exposure, int64_t filter_ns, int64_t filtered_ns)
+int nj_flow_part(parts *p, const nj_batch *b, const nj_chunk *chunk, double exposure, int64_t filter_ns,
+                 int64_t filtered_ns)
 {
     if (!isfinite(exposure)) return 0;
     nj_waterfall_part *last = p->n > p->first ? &p->part[p->n - 1] : NULL;

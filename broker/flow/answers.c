@@ -18,7 +18,9 @@ static void add(nj_report *report, nj_report_wrong wrong)
 
 static nj_report_wrong of(const char *module, const char *what, uint64_t n, int64_t id)
 {
-    nj_report_wrong wrong = { .what = what, .n = n, .first_id = id, .lo = NAN, .hi = NAN, .first_value = NAN };
+    nj_report_wrong wrong = {
+        .what = what, .n = n, .first_id = id, .lo = NAN, .hi = NAN, .first_value = NAN
+    };
     snprintf(wrong.name, sizeof wrong.name, "%s", module);
     return wrong;
 }
@@ -52,7 +54,8 @@ void nj_flow_answers(const run *r, nj_report *report)
         return;
     }
     for (int t = 0; t < r->n_threads; t++)
-        for (uint32_t i = 0; i < set->n; i++) nj_answers_merge(&sum[i], &r->thread[t].worker->answers[i], set->item[i].n_gives);
+        for (uint32_t i = 0; i < set->n; i++)
+            nj_answers_merge(&sum[i], &r->thread[t].worker->answers[i], set->item[i].n_gives);
     nj_answers_tell(set, sum);
     for (uint32_t i = 0; i < set->n; i++) of_instance(report, &set->item[i], &sum[i]);
     nj_answers_free(sum);

@@ -15,8 +15,8 @@ static bool starts(const char *text, const char *with)
 static int wrong_key(const nj_setting *t, const char *const *known, size_t n, nj_error *err)
 {
     const char *near = nj_nearest(t->key, known, n);
-    return nj_fail(err, "%s: [%s] has no key '%s'%s%s%s", t->where, t->section, t->key, near ? "; did you mean '" : "",
-                   near ? near : "", near ? "'?" : "");
+    return nj_fail(err, "%s: [%s] has no key '%s'%s%s%s", t->where, t->section, t->key,
+                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 static int check_topic(const nj_setting *t, nj_error *err)
@@ -39,8 +39,8 @@ static int check_surveys(const run *r, const nj_setting *t, nj_error *err)
         for (k = 0; k < n && strcmp(known[k], name); k++) continue;
         const char *near = k == n ? nj_nearest(name, known, n) : NULL;
         if (k == n)
-            return nj_fail(err, "%s: [%s] surveys = %s: no survey '%s'%s%s%s", t->where, t->section, t->value, name,
-                           near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+            return nj_fail(err, "%s: [%s] surveys = %s: no survey '%s'%s%s%s", t->where, t->section, t->value,
+                           name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
         p += word;
     }
     return 0;
@@ -71,8 +71,8 @@ int nj_flow_check_settings(run *r, nj_error *err)
             if (nj_instances_find(&r->engine.instances, t->section)) /* -D hostless.repeats=4 */
                 near = nj_arena_printf(&r->arena, "module.%s", t->section);
             if (k == n)
-                rc = nj_fail(err, "%s: there is no section [%s] (key '%s')%s%s%s", t->where, t->section, t->key,
-                             near ? "; did you mean [" : "", near ? near : "", near ? "]?" : "");
+                rc = nj_fail(err, "%s: there is no section [%s] (key '%s')%s%s%s", t->where, t->section,
+                             t->key, near ? "; did you mean [" : "", near ? near : "", near ? "]?" : "");
         }
         if (rc) return rc;
     }
@@ -84,6 +84,6 @@ void nj_flow_tell_unused(run *r)
     const nj_settings *s = r->options->settings;
     for (size_t i = 0; i < s->n; i++)
         if (!s->item[i].used)
-            nj_log(NJ_LOG_WARN, "%s: [%s] %s is not used: no source or output of this run reads that section", s->item[i].where,
-                   s->item[i].section, s->item[i].key);
+            nj_log(NJ_LOG_WARN, "%s: [%s] %s is not used: no source or output of this run reads that section",
+                   s->item[i].where, s->item[i].section, s->item[i].key);
 }

@@ -27,7 +27,8 @@ static void on_signal(int number)
     if (stop) nj_exit_at_once(NJ_EXIT_INTERRUPTED); /* asked twice */
     stop = 1;
     int error = errno;
-    if (write(STDERR_FILENO, terminal ? text : text + clear, sizeof text - 1 - (terminal ? 0 : clear)) < 0) stop = 1;
+    if (write(STDERR_FILENO, terminal ? text : text + clear, sizeof text - 1 - (terminal ? 0 : clear)) < 0)
+        stop = 1;
     errno = error;
 }
 
@@ -101,7 +102,8 @@ int nj_cli_report(nj_cli *cli, const nj_report *report, int rc, const nj_error *
 {
     bool ran = report->n_stages > 0;
     if (ran && !cli->quiet) nj_report_terminal(report, nj_output_taken() ? stderr : stdout);
-    if (rc != NJ_EXIT_OK && rc != NJ_EXIT_INTERRUPTED && err->text[0] && !err->said) nj_log(NJ_LOG_ERROR, "%s", err->text);
+    if (rc != NJ_EXIT_OK && rc != NJ_EXIT_INTERRUPTED && err->text[0] && !err->said)
+        nj_log(NJ_LOG_ERROR, "%s", err->text);
     if (!ran || !cli->report_path) return rc;
     nj_buffer json = { 0 };
     nj_report_json(report, &json);

@@ -6,7 +6,8 @@
 #include "../sink/file.h"
 #include "run.h"
 
-/* Options of a run; offsets into nj_cli, which is the first member of the struct of a command that has more. */
+/* Options of a run; offsets into nj_cli, which is the first member of the struct of a
+ * command that has more. */
 extern const nj_option nj_cli_settings[]; /* -c, -D */
 extern const nj_option nj_cli_modules[];  /* -m */
 extern const nj_option nj_cli_paths[];    /* --module-path */
@@ -23,7 +24,8 @@ typedef struct nj_cli {
     bool quiet;
 } nj_cli;
 
-/* Reads the options into cli->options; settings hold data/instances.ini, then -c files, then -D. -1 with err. */
+/* Reads the options into cli->options; settings hold data/instances.ini, then -c files, then -D.
+ * -1 with err. */
 int nj_cli_parse(nj_cli *cli, int argc, char **argv, nj_error *err);
 /* The same with the tables of a command (ends with NULL); cli is the first member of their struct. */
 int nj_cli_read(nj_cli *cli, const nj_option *const *tables, int argc, char **argv, nj_error *err);

@@ -43,7 +43,8 @@ static float per_row(int64_t ns, uint64_t rows)
     return rows ? (float)((double)ns / (double)rows) : NAN;
 }
 
-/* The modules, clocked as a whole; and what this batch cost per row, when it is one of those that are kept. */
+/* The modules, clocked as a whole; and what this batch cost per row,
+ * when it is one of those that are kept. */
 static int dispatch_counted(thread_state *t, const nj_graph *graph, nj_batch *b)
 {
     nj_worker *w = t->worker;
@@ -55,7 +56,8 @@ static int dispatch_counted(thread_state *t, const nj_graph *graph, nj_batch *b)
     b->decoded_ns = nj_now_ns();
     int rc = nj_dispatch(graph, w, b);
     b->computed_ns = nj_now_ns();
-    if (w->drift) w->drift[1] = per_row(w->stamps->wall_ns - before.wall_ns, w->stamps->offered - before.offered);
+    if (w->drift)
+        w->drift[1] = per_row(w->stamps->wall_ns - before.wall_ns, w->stamps->offered - before.offered);
     w->drift = NULL;
     return rc;
 }
@@ -66,7 +68,8 @@ static void count_consumed(run *r, const nj_batch *b)
     for (uint32_t i = 0; i < b->n_receipts; i++) {
         const nj_receipt *receipt = &b->receipt[i];
         uint32_t n = receipt->n_rows + receipt->n_dead;
-        if (n) __atomic_add_fetch(&r->accounts.ledger[receipt->chunk->stream->id].consumed, n, __ATOMIC_RELAXED);
+        if (n)
+            __atomic_add_fetch(&r->accounts.ledger[receipt->chunk->stream->id].consumed, n, __ATOMIC_RELAXED);
     }
 }
 
@@ -143,7 +146,8 @@ static void compute_unit(thread_state *t, unit *u)
     free(u);
 }
 
-/* The next unit, in their order; one thread waits for it and the others for that thread. NULL when there is none any more. */
+/* The next unit, in their order; one thread waits for it and the others for that thread.
+ * NULL when there is none any more. */
 static unit *take_unit(run *r, int thread)
 {
     int closed = 0;
@@ -156,7 +160,9 @@ static unit *take_unit(run *r, int thread)
 
 static void work(run *r, nj_worker *worker, int number)
 {
-    thread_state t = { .r = r, .worker = worker, .drift = r->conf.counters ? r->compute.drift[number] : NULL };
+    thread_state t = { .r = r,
+                       .worker = worker,
+                       .drift = r->conf.counters ? r->compute.drift[number] : NULL };
     t.reader.o = (nj_reader_options){ .decoder = r->engine.decoder,
                                       .batch_rows = (uint32_t)r->conf.batch_rows,
                                       .batch_bytes = (size_t)r->conf.batch_bytes,

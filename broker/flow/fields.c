@@ -60,7 +60,8 @@ static const nj_field *find_field(const run *r, const char *key)
     return NULL;
 }
 
-/* What all surveys agree on about a canonical column: it is the same whichever comes first. An adapter's column counts too. */
+/* What all surveys agree on about a canonical column: it is the same whichever comes first.
+ * An adapter's column counts too. */
 static void offer_of_all(const run *r, const char *path, nj_offer *offer)
 {
     nj_decoder_offer(r->engine.decoder, path, offer);
@@ -72,7 +73,8 @@ static void offer_of_all(const run *r, const char *path, nj_offer *offer)
         }
 }
 
-/* A raw or canonical column. The type of a raw one is known when the first schema is (its want has 0 until then). */
+/* A raw or canonical column. The type of a raw one is known when the first schema is
+ * (its want has 0 until then). */
 static int add_extra(run *r, const char *path)
 {
     if (find_field(r, path)) return 0;
@@ -80,7 +82,9 @@ static int add_extra(run *r, const char *path)
     if (strncmp(path, "packet.", 7)) offer_of_all(r, path, &offer);
     uint32_t want = add_want(r, path, offer.type, NULL);
     if (want == UINT32_MAX) return -1;
-    if (!r->want[want].type) r->want[want].type = offer.type; /* the SQL table lc asked for it first, of any type */
+    if (!r->want[want].type)
+        r->want[want].type = offer.type; /* the SQL table lc asked for it first,
+                                          * of any type */
     bool series = offer.shape ? offer.shape == NJ_SERIES : strstr(path, "[]") != NULL;
     return add_field(r,
                      (nj_field){ .key = r->want[want].path,
@@ -98,8 +102,8 @@ static int add_base(run *r)
         if (!strcmp(c->key, "jd")) r->jd_field = r->n_fields;
         if (!strcmp(c->key, "exposure")) r->exposure_field = r->n_fields;
         uint32_t want = add_want(r, c->key, c->type, !strcmp(c->unit, "1") ? NULL : c->unit);
-        if (want == UINT32_MAX ||
-            add_field(r, (nj_field){ c->key, NULL, c->type, 1, c->unit, c->doc, NULL }, (field_source){ FIELD_WANT, want, 0 }))
+        if (want == UINT32_MAX || add_field(r, (nj_field){ c->key, NULL, c->type, 1, c->unit, c->doc, NULL },
+                                            (field_source){ FIELD_WANT, want, 0 }))
             return -1;
     }
     return 0;
@@ -110,9 +114,10 @@ static int add_topics(run *r)
 {
     if (!r->options->n_topics) return 0;
     r->topics_field = r->n_fields;
-    return add_field(
-        r, (nj_field){ "topics", NULL, NJ_STR, 1, "1", "names of the topics that the alert matches, commas between them", NULL },
-        (field_source){ FIELD_TOPICS, 0, 0 });
+    return add_field(r,
+                     (nj_field){ "topics", NULL, NJ_STR, 1, "1",
+                                 "names of the topics that the alert matches, commas between them", NULL },
+                     (field_source){ FIELD_TOPICS, 0, 0 });
 }
 
 static int add_modules(run *r, nj_error *err)
@@ -122,7 +127,9 @@ static int add_modules(run *r, nj_error *err)
         if (!in->wanted) continue;
         for (uint32_t k = 0; k < in->n_gives; k++) {
             const nj_give *g = &in->give[k];
-            const char *key = g->flags & NJ_GIVE_CANONICAL ? g->name : nj_arena_printf(&r->arena, "%s.%s", in->name, g->name);
+            const char *key = g->flags & NJ_GIVE_CANONICAL
+                                  ? g->name
+                                  : nj_arena_printf(&r->arena, "%s.%s", in->name, g->name);
             if (key && find_field(r, key))
                 return nj_fail(err, "module %s gives %s, and there is such a column already", in->name, key);
             if (!key || add_field(r, (nj_field){ key, in->name, g->type, g->width, g->unit, g->doc, NULL },
@@ -130,7 +137,9 @@ static int add_modules(run *r, nj_error *err)
                 return nj_fail(err, "out of memory");
         }
         const char *key = nj_arena_printf(&r->arena, "%s.reason", in->name);
-        if (!key || add_field(r, (nj_field){ key, in->name, NJ_U8, 1, "1", "why there is, or is no answer", nj_reason_name },
+        if (!key || add_field(r,
+                              (nj_field){ key, in->name, NJ_U8, 1, "1", "why there is, or is no answer",
+                                          nj_reason_name },
                               (field_source){ FIELD_REASON, i, 0 }))
             return nj_fail(err, "out of memory");
     }
@@ -146,13 +155,16 @@ static int add_columns(run *r, const char *label, const char *list, nj_error *er
         while (n && isspace((unsigned char)p[n - 1])) n--;
         const char *name = nj_arena_text(&r->arena, p, n);
         if (!name) return nj_fail(err, "out of memory");
-        if (n && (nj_flow_check_column(r, label, name, err) || (add_extra(r, name) && nj_fail(err, "out of memory")))) return -1;
+        if (n && (nj_flow_check_column(r, label, name, err) ||
+                  (add_extra(r, name) && nj_fail(err, "out of memory"))))
+            return -1;
         p = *end ? end + 1 : end;
     }
     return 0;
 }
 
-/* A column of the SQL table lc becomes a want of its own. 1: it is one, 0: it is none, -1: memory is short. */
+/* A column of the SQL table lc becomes a want of its own.
+ * 1: it is one, 0: it is none, -1: memory is short. */
 static int light_curve(run *r, const char *name)
 {
     for (int k = 0; k < NJ_LC_COLUMNS; k++)
@@ -219,7 +231,8 @@ int nj_flow_filters(run *r, bool warn, nj_error *err)
     nj_filter_free(r->filter);
     r->filter = NULL;
     if (o->where && !(r->filter = nj_filter_new("-w", o->where, r->field, r->n_fields, err))) return -1;
-    if (warn && r->filter && nj_filter_warning(r->filter)) nj_log(NJ_LOG_WARN, "%s", nj_filter_warning(r->filter));
+    if (warn && r->filter && nj_filter_warning(r->filter))
+        nj_log(NJ_LOG_WARN, "%s", nj_filter_warning(r->filter));
     for (uint32_t i = 0; i < o->n_topics; i++) {
         nj_filter_free(r->topic[i].filter);
         r->topic[i].name = o->topic[i].name;
@@ -227,7 +240,8 @@ int nj_flow_filters(run *r, bool warn, nj_error *err)
         const char *where = topic_where(r, &o->topic[i], err);
         if (where) r->topic[i].filter = nj_filter_new(o->topic[i].name, where, r->field, r->n_fields, err);
         if (!r->topic[i].filter) return -1;
-        if (warn && nj_filter_warning(r->topic[i].filter)) nj_log(NJ_LOG_WARN, "%s", nj_filter_warning(r->topic[i].filter));
+        if (warn && nj_filter_warning(r->topic[i].filter))
+            nj_log(NJ_LOG_WARN, "%s", nj_filter_warning(r->topic[i].filter));
     }
     r->n_topics = o->n_topics;
     return 0;

@@ -14,7 +14,9 @@ static void push_unit(run *r)
     r->ingest.unit = NULL;
     if (!u) return;
     if (nj_ring_push(r->work, u, u->bytes) == 0) return;
-    for (uint32_t i = 0; i < u->n; i++) nj_chunk_drop(u->chunk[i]); /* the run was broken off; the chunks come again */
+    for (uint32_t i = 0; i < u->n; i++)
+        nj_chunk_drop(u->chunk[i]); /* the run was broken off;
+                                     * the chunks come again */
     free(u);
 }
 
@@ -70,8 +72,8 @@ static int poll_source(run *r, nj_source *s, uint32_t live, int64_t *taken)
     switch (s->class->next(s, poll_ms(r, live), &chunk, &err)) {
     case NJ_NEXT_CHUNK:
         if (!chunk->arrival_ns) chunk->arrival_ns = nj_now_ns();
-        if (!r->accounts.stream[chunk->stream->id]
-                 ->source) /* which the output thread acknowledges to; set before its first chunk is passed on */
+        if (!r->accounts.stream[chunk->stream->id]->source) /* which the output thread acknowledges to;
+                                                             * set before its first chunk is passed on */
             r->accounts.stream[chunk->stream->id]->source = s;
         if (add_chunk(r, chunk)) return no_memory(r), 0;
         ++*taken;
@@ -108,7 +110,8 @@ void *nj_ingest(void *run_)
                     live--;
                     break;
                 }
-                if (r->ingest.unit && nj_now_ns() - r->ingest.since_ns > r->conf.batch_ms * 1000000) push_unit(r);
+                if (r->ingest.unit && nj_now_ns() - r->ingest.since_ns > r->conf.batch_ms * 1000000)
+                    push_unit(r);
                 if (r->options->limit && taken >= r->options->limit) break;
             } while (r->source[i]->stream && !stopped(r));
             if (r->options->limit && taken >= r->options->limit) break;
@@ -132,7 +135,8 @@ static nj_stream *host_stream(void *opaque, const char *name, const char *topic_
     bool full = r->accounts.n_streams == MAX_STREAMS;
     if (full || !s || !s->name || (topic_name && !s->topic)) {
         pthread_mutex_unlock(&r->accounts.lock);
-        if (full) nj_log(NJ_LOG_ERROR, "%s: more than %d sources and partitions in one run", name, MAX_STREAMS);
+        if (full)
+            nj_log(NJ_LOG_ERROR, "%s: more than %d sources and partitions in one run", name, MAX_STREAMS);
         if (s) {
             free(s->name);
             free(s->topic);
@@ -140,7 +144,9 @@ static nj_stream *host_stream(void *opaque, const char *name, const char *topic_
         free(s);
         return NULL;
     }
-    s->public = (nj_stream){ .id = r->accounts.n_streams, .name = s->name, .topic = s->topic, .partition = partition };
+    s->public = (nj_stream){
+        .id = r->accounts.n_streams, .name = s->name, .topic = s->topic, .partition = partition
+    };
     r->accounts.stream[r->accounts.n_streams] = s;
     __atomic_add_fetch(&r->accounts.n_streams, 1, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&r->accounts.lock);
@@ -154,7 +160,8 @@ static int host_drain(void *opaque, nj_stream *s, int timeout_ms)
     int64_t until = nj_now_ns() + (int64_t)timeout_ms * 1000000;
     push_unit(r);
     for (;;) {
-        uint64_t settled = __atomic_load_n(&l->settled, __ATOMIC_ACQUIRE), chunks = __atomic_load_n(&l->chunks, __ATOMIC_RELAXED);
+        uint64_t settled = __atomic_load_n(&l->settled, __ATOMIC_ACQUIRE),
+                 chunks = __atomic_load_n(&l->chunks, __ATOMIC_RELAXED);
         if (settled >= chunks) return 0;
         if (nj_now_ns() > until || r->output.failed) return -1;
         nanosleep(&(struct timespec){ 0, 2000000 }, NULL);

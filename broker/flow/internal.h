@@ -21,7 +21,8 @@ typedef struct run_conf { /* [run] */
     const char *data_path;
     struct {
         const char *modules, *where, *topics, *sinks, *columns, *metrics;
-    } said; /* what the command line may say instead: read by cli.c, in this table so that a misspelt key is found */
+    } said; /* what the command line may say instead: read by cli.c,
+             * in this table so that a misspelt key is found */
     uint8_t counters;
     double exposure_budget_s, broker_share, call_s, stop_s;
 } run_conf;
@@ -37,7 +38,8 @@ typedef struct field_source {
 typedef struct survey {
     nj_graph *graph;
     const nj_survey_facts *facts;
-    uint32_t *column;         /* [n_fields] column number; NJ_NO_COLUMN: no answer, or not of the field's type */
+    uint32_t *column;         /* [n_fields] column number; NJ_NO_COLUMN:
+                               * no answer, or not of the field's type */
     int32_t *reason;          /* [n_fields] step whose reason it is, or -1 */
     uint32_t jd, lc_jd;       /* columns of the alert's and its light curve's times, or NJ_NO_COLUMN */
     const nj_schema **schema; /* those looked at */
@@ -152,7 +154,8 @@ typedef struct run {
     nj_field *field; /* [n_fields]; the first n_out go to sinks, the rest only to filters */
     field_source *field_from;
     uint32_t n_base; /* the columns that every row has come first */
-    uint32_t n_fields, n_out, programid_field, jd_field, exposure_field, topics_field; /* the last only with topics */
+    /* the last only with topics */
+    uint32_t n_fields, n_out, programid_field, jd_field, exposure_field, topics_field;
     uint32_t lc_want[NJ_LC_COLUMNS]; /* wants of the SQL table lc; UINT32_MAX = no filter reads it */
     nj_filter *filter;               /* -w */
     topic *topic;
@@ -172,29 +175,37 @@ typedef struct run {
 } run;
 
 /* fields.c */
-int nj_flow_fields(run *r, nj_error *err);             /* output columns, wants, filters: before anything is opened */
-int nj_flow_filters(run *r, bool warn, nj_error *err); /* made (again) for the types that the fields have now */
+int nj_flow_fields(run *r, nj_error *err);             /* output columns, wants, filters:
+                                                        * before anything is opened */
+int nj_flow_filters(run *r, bool warn, nj_error *err); /* made (again) for the types that the
+                                                        * fields have now */
 
 /* survey.c */
-/* The survey of a schema, in whose unit (of that number) a thread found it. A new survey waits until the units before are
- * through, so that the one that fixes the types of raw columns is the same for any number of threads. */
+/* The survey of a schema, in whose unit (of that number) a thread found it. A new survey waits until the
+ * units before are through, so that the one that fixes the types of raw columns is the
+ * same for any number of threads. */
 survey *nj_flow_survey(run *r, const nj_schema *schema, uint64_t seq, nj_error *err);
 /* A compute thread is in this unit now; NJ_NO_UNIT: in none. */
 void nj_flow_at_unit(run *r, int thread, uint64_t seq);
 bool nj_flow_all_off(const run *r); /* no module that -m names had answers on any survey */
 void nj_flow_surveys_free(run *r);
 void nj_flow_values(const run *r, const survey *s, const nj_batch *batch, nj_col *value); /* [n_fields] */
-/* Before the sinks: texts that are no UTF-8 become readable ones, counted and reported once per column. -1: out of memory. */
+/* Before the sinks: texts that are no UTF-8 become readable ones, counted and reported once per column.
+ * -1: out of memory. */
 int nj_flow_readable(run *r, nj_batch *b, const nj_rows *rows, nj_col *value);
-void nj_flow_readable_end(run *r);                                                        /* reports the sums */
-nj_light_curve nj_flow_light_curve(const run *r, const survey *s, const nj_batch *batch); /* what the SQL table lc reads */
+/* reports the sums */
+void nj_flow_readable_end(run *r);
+/* what the SQL table lc reads */
+nj_light_curve nj_flow_light_curve(const run *r, const survey *s, const nj_batch *batch);
 
 /* check.c */
-int nj_flow_check_settings(run *r, nj_error *err); /* sections, keys and names that nothing reads: once there is a decoder */
+int nj_flow_check_settings(run *r, nj_error *err); /* sections, keys and names that nothing reads:
+                                                    * once there is a decoder */
 void nj_flow_tell_unused(run *r);                  /* settings of sources and outputs that this run lacks */
 
 /* names.c: the one check of names; `label` begins the message, which has a near miss */
-int nj_flow_check_column(run *r, const char *label, const char *path, nj_error *err); /* raw paths are left to the packets */
+/* raw paths are left to the packets */
+int nj_flow_check_column(run *r, const char *label, const char *path, nj_error *err);
 int nj_flow_check_needs(run *r, nj_error *err); /* paths, units, types and shapes of all modules' needs */
 int nj_flow_check_topics(const run *r, nj_error *err);
 
@@ -210,20 +221,23 @@ void *nj_output(void *run_);                          /* thread */
 void nj_flow_refuse(void *run_, const nj_dead *dead); /* nj_sink_refuse; in the output thread */
 
 /* letters.c: where dead letters go */
-int nj_flow_letters_place(run *r, nj_error *err); /* at the start: a place that cannot be written is found here */
+int nj_flow_letters_place(run *r, nj_error *err); /* at the start: a place that cannot be written
+                                                   * is found here */
 int nj_flow_letters_open(run *r, nj_error *err);  /* before each write; 0 also when it is open */
 
 /* analysis.c: the run looked at along its length, and exposure by exposure */
 int nj_flow_analysis_begin(run *r, int threads, nj_error *err);
 void nj_flow_analysis_free(run *r);
-int nj_flow_analysis_report(run *r, nj_report *report); /* after fill_stages; writers have stopped. -1: memory is short */
+int nj_flow_analysis_report(run *r, nj_report *report); /* after fill_stages; writers have stopped.
+                                                         * -1: memory is short */
 /* Alerts that are written but not yet acknowledged, by exposure. */
 typedef struct parts {
     nj_waterfall_part *part;
     uint32_t n, cap, first; /* first: of the present batch */
 } parts;
 /* One row of a batch, in order. 0, or -1 when memory is short. */
-int nj_flow_part(parts *p, const nj_batch *b, const nj_chunk *chunk, double exposure, int64_t filter_ns, int64_t filtered_ns);
+int nj_flow_part(parts *p, const nj_batch *b, const nj_chunk *chunk, double exposure, int64_t filter_ns,
+                 int64_t filtered_ns);
 void nj_flow_drift_output(run *r, uint32_t offered, int64_t filter_ns, uint32_t written, int64_t output_ns);
 void nj_flow_parts_settle(run *r, parts *p, bool acknowledged, int64_t now_ns);
 

@@ -25,7 +25,8 @@ static int can_write(const char *path)
     const char *slash = strrchr(path, '/');
     char folder[4096] = ".";
     if (access(path, F_OK) == 0) return access(path, W_OK);
-    if (slash && snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + 1, path) >= (int)sizeof folder) return -1;
+    if (slash && snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + 1, path) >= (int)sizeof folder)
+        return -1;
     return access(folder, W_OK);
 }
 
@@ -36,9 +37,11 @@ int nj_flow_letters_place(run *r, nj_error *err)
     if (!r->output.dead_path) return nj_fail(err, "out of memory");
     if (o->open_source) return 0; /* packets from memory, measured: their letters are not kept */
     /* the file that was asked for is opened now; the one that was not is made at the first letter only */
-    if (o->dead_letters) return (r->output.dead = nj_dead_letters_open(o->dead_letters, o->mode, NULL, err)) ? 0 : -1;
+    if (o->dead_letters)
+        return (r->output.dead = nj_dead_letters_open(o->dead_letters, o->mode, NULL, err)) ? 0 : -1;
     if (can_write(r->output.dead_path) == 0) return 0;
-    return nj_fail(err, "%s: dead letters would go there, and it cannot be written (%s); say --dead-letters PATH",
+    return nj_fail(err,
+                   "%s: dead letters would go there, and it cannot be written (%s); say --dead-letters PATH",
                    r->output.dead_path, strerror(errno));
 }
 
@@ -46,7 +49,8 @@ int nj_flow_letters_open(run *r, nj_error *err)
 {
     const nj_run_options *o = r->options;
     if (r->output.dead) return 0;
-    if (o->dead_letters) return (r->output.dead = nj_dead_letters_open(o->dead_letters, o->mode, NULL, err)) ? 0 : -1;
+    if (o->dead_letters)
+        return (r->output.dead = nj_dead_letters_open(o->dead_letters, o->mode, NULL, err)) ? 0 : -1;
     /* the default file is only appended to; runs that share a folder have one each */
     bool held = true;
     for (unsigned k = 1; !r->output.dead && held && k < RUNS_MOST; k++) {

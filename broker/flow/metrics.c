@@ -1,8 +1,9 @@
 /* metrics.c - `--metrics HOST:PORT`: the counters of a run while it goes on, as Prometheus reads them (text
  * format 0.0.4).
  *
- * The server's thread reads what the run's threads write, without a lock: 64-bit counters, each with one writer, so a scrape may
- * be a batch behind, and counters of one moment may differ by a batch. It stops before the workers are freed. */
+ * The server's thread reads what the run's threads write, without a lock: 64-bit counters, each with one
+ * writer, so a scrape may be a batch behind, and counters of one moment may differ by a batch. It stops
+ * before the workers are freed. */
 #include "metrics.h"
 
 #include <arpa/inet.h>
@@ -32,7 +33,7 @@ __attribute__((noinline, no_sanitize("thread"))) static void glance(void *to, co
     for (size_t i = 0; i < size / 8; i++) ((uint64_t *)to)[i] = word[i];
 }
 
-/* --- the text ------------------------------------------------------------------------------------------------------------- */
+/* ---- the text -------------------------------------------------------------------------------- */
 
 static void family(nj_buffer *b, const char *name, const char *type, const char *help)
 {
@@ -63,7 +64,8 @@ static void sample(nj_buffer *b, const char *name, const char *key, const char *
 }
 
 /* Cumulative, at powers of four from 1 us to about 1100 s, or 17 s for what one alert costs. */
-static void histogram(nj_buffer *b, const char *name, const char *key, const char *value, const nj_histogram *h, int steps)
+static void histogram(nj_buffer *b, const char *name, const char *key, const char *value,
+                      const nj_histogram *h, int steps)
 {
     uint64_t below = 0;
     uint32_t cell = 0;
@@ -71,7 +73,8 @@ static void histogram(nj_buffer *b, const char *name, const char *key, const cha
     for (int k = 0; k <= steps; k++, ns *= 4) {
         char le[32] = "+Inf";
         if (k < steps) snprintf(le, sizeof le, "%.9g", ns / 1e9);
-        while (cell < NJ_HISTOGRAM_CELLS && (k == steps || nj_histogram_edge(cell) < ns)) below += h->cell[cell++];
+        while (cell < NJ_HISTOGRAM_CELLS && (k == steps || nj_histogram_edge(cell) < ns))
+            below += h->cell[cell++];
         nj_buffer_printf(b, "%s_bucket{", name);
         if (key) label(b, key, value), nj_buffer_text(b, ",");
         label(b, "le", le);
@@ -84,7 +87,7 @@ static void histogram(nj_buffer *b, const char *name, const char *key, const cha
     }
 }
 
-/* --- the ledger, sources, the process --------------------------------------------------------------------------------------- */
+/* ---- the ledger, sources, the process -------------------------------------------------------- */
 
 static void accounts(const nj_metrics *m, nj_buffer *b)
 {
@@ -99,8 +102,9 @@ static void accounts(const nj_metrics *m, nj_buffer *b)
     glance(&bytes, &m->r->ingest.bytes, sizeof bytes);
     family(b, "nightjar_consumed_alerts_total", "counter", "Alerts found in what the sources handed over.");
     sample(b, "nightjar_consumed_alerts_total", NULL, NULL, (double)l.consumed);
-    family(b, "nightjar_alerts_total", "counter",
-           "Alerts that are through, by what became of them; consumed is their sum when nothing is under way.");
+    family(
+        b, "nightjar_alerts_total", "counter",
+        "Alerts that are through, by what became of them; consumed is their sum when nothing is under way.");
     const struct {
         const char *outcome;
         uint64_t n;
@@ -114,7 +118,8 @@ static void accounts(const nj_metrics *m, nj_buffer *b)
     family(b, "nightjar_packet_bytes_total", "counter", "Bytes of packets taken in.");
     sample(b, "nightjar_packet_bytes_total", NULL, NULL, (double)bytes);
     family(b, "nightjar_batches_total", "counter", "Batches that went through the modules.");
-    sample(b, "nightjar_batches_total", NULL, NULL, (double)__atomic_load_n(&m->r->compute.batches, __ATOMIC_RELAXED));
+    sample(b, "nightjar_batches_total", NULL, NULL,
+           (double)__atomic_load_n(&m->r->compute.batches, __ATOMIC_RELAXED));
 }
 
 static void sources(const nj_metrics *m, nj_buffer *b)
@@ -122,7 +127,8 @@ static void sources(const nj_metrics *m, nj_buffer *b)
     int any = 0;
     for (uint32_t i = 0; i < m->r->n_sources; i++) any |= m->r->source[i]->class->lag != NULL;
     if (!any) return;
-    family(b, "nightjar_consumer_lag_messages", "gauge", "Messages of the assigned partitions that have not been polled yet.");
+    family(b, "nightjar_consumer_lag_messages", "gauge",
+           "Messages of the assigned partitions that have not been polled yet.");
     for (uint32_t i = 0; i < m->r->n_sources; i++) {
         const nj_source *s = m->r->source[i];
         double lag;
@@ -156,7 +162,7 @@ static void process(const nj_metrics *m, nj_buffer *b)
     nj_buffer_text(b, "} 1\n");
 }
 
-/* --- modules and latency ------------------------------------------------------------------------------------------------------ */
+/* ---- modules and latency --------------------------------------------------------------------- */
 
 typedef struct named {
     const char *name;
@@ -175,7 +181,9 @@ static uint32_t collect(const nj_metrics *m, named *list)
             glance(one, i == 0 ? w->decode : i == 1 ? w->stamps : &w->module[i - 2], sizeof *one);
             nj_counter_merge(sum, one);
         }
-        const char *name = i == 0 ? "(decode)" : i == 1 ? "(stamps)" : m->r->engine.instances.item[i - 2].name;
+        const char *name = i == 0   ? "(decode)"
+                           : i == 1 ? "(stamps)"
+                                    : m->r->engine.instances.item[i - 2].name;
         if (sum->offered)
             list[n++] = (named){ name, sum };
         else
@@ -202,14 +210,18 @@ static void modules(nj_buffer *b, const named *list, uint32_t n)
     }
     family(b, "nightjar_module_flagged_alerts_total", "counter", "Rows with the module's flag set.");
     for (uint32_t i = 0; i < n; i++)
-        sample(b, "nightjar_module_flagged_alerts_total", "module", list[i].name, (double)list[i].count->flagged);
+        sample(b, "nightjar_module_flagged_alerts_total", "module", list[i].name,
+               (double)list[i].count->flagged);
     family(b, "nightjar_module_calls_total", "counter", "Calls of process().");
     for (uint32_t i = 0; i < n; i++)
         sample(b, "nightjar_module_calls_total", "module", list[i].name, (double)list[i].count->calls);
-    family(b, "nightjar_module_cpu_seconds_total", "counter", "CPU time, shared out by wall time within each batch.");
+    family(b, "nightjar_module_cpu_seconds_total", "counter",
+           "CPU time, shared out by wall time within each batch.");
     for (uint32_t i = 0; i < n; i++)
-        sample(b, "nightjar_module_cpu_seconds_total", "module", list[i].name, (double)list[i].count->cpu_ns / 1e9);
-    family(b, "nightjar_module_duration_seconds", "histogram", "Wall time of calls with a single row, one row in so many.");
+        sample(b, "nightjar_module_cpu_seconds_total", "module", list[i].name,
+               (double)list[i].count->cpu_ns / 1e9);
+    family(b, "nightjar_module_duration_seconds", "histogram",
+           "Wall time of calls with a single row, one row in so many.");
     for (uint32_t i = 0; i < n; i++)
         histogram(b, "nightjar_module_duration_seconds", "module", list[i].name, &list[i].count->one, 13);
 }
@@ -219,10 +231,13 @@ static void latencies(const nj_metrics *m, nj_buffer *b)
     const struct {
         const char *stage;
         const nj_histogram *h;
-    } of[] = { { "broker", m->r->output.latency }, { "publish", m->r->output.publish }, { "total", m->r->output.total } };
+    } of[] = { { "broker", m->r->output.latency },
+               { "publish", m->r->output.publish },
+               { "total", m->r->output.total } };
     nj_histogram *copy = malloc(sizeof *copy);
     family(b, "nightjar_latency_seconds", "histogram",
-           "Per alert. broker: arrival to acknowledgement; live streams also publish (Kafka timestamp) and total, from the end "
+           "Per alert. broker: arrival to acknowledgement; live streams also publish (Kafka timestamp) and "
+           "total, from the end "
            "of the exposure.");
     for (size_t i = 0; copy && i < (__atomic_load_n(&m->r->output.live, __ATOMIC_RELAXED) ? 3u : 1u); i++) {
         glance(copy, of[i].h, sizeof *copy);
@@ -244,9 +259,10 @@ static void page(const nj_metrics *m, nj_buffer *b)
     free(list);
 }
 
-/* --- the server ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the server ------------------------------------------------------------------------------ */
 
-static enum MHD_Result reply(struct MHD_Connection *c, unsigned status, const char *type, const char *text, size_t n)
+static enum MHD_Result reply(struct MHD_Connection *c, unsigned status, const char *type, const char *text,
+                             size_t n)
 {
     struct MHD_Response *response = MHD_create_response_from_buffer(n, (void *)text, MHD_RESPMEM_MUST_COPY);
     if (!response) return MHD_NO;
@@ -256,17 +272,19 @@ static enum MHD_Result reply(struct MHD_Connection *c, unsigned status, const ch
     return rc;
 }
 
-static enum MHD_Result answer(void *opaque, struct MHD_Connection *c, const char *url, const char *method, const char *version,
-                              const char *upload, size_t *upload_size, void **connection)
+static enum MHD_Result answer(void *opaque, struct MHD_Connection *c, const char *url, const char *method,
+                              const char *version, const char *upload, size_t *upload_size, void **connection)
 {
     static const char elsewhere[] = "the counters are at /metrics\n", not_that[] = "GET only\n";
     (void)version, (void)upload, (void)upload_size, (void)connection;
     if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
         return reply(c, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain", not_that, sizeof not_that - 1);
-    if (strcmp(url, "/metrics") != 0) return reply(c, MHD_HTTP_NOT_FOUND, "text/plain", elsewhere, sizeof elsewhere - 1);
+    if (strcmp(url, "/metrics") != 0)
+        return reply(c, MHD_HTTP_NOT_FOUND, "text/plain", elsewhere, sizeof elsewhere - 1);
     nj_buffer b = { 0 };
     page(opaque, &b);
-    enum MHD_Result rc = b.failed ? MHD_NO : reply(c, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", b.data, b.n);
+    enum MHD_Result rc =
+        b.failed ? MHD_NO : reply(c, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", b.data, b.n);
     nj_buffer_free(&b);
     return rc;
 }
@@ -277,8 +295,8 @@ static struct addrinfo *address_of(const char *where, nj_error *err)
     char host[256];
     const char *colon = strrchr(where, ':');
     size_t n = colon ? (size_t)(colon - where) : 0;
-    if (!n || n >= sizeof host || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1) || strlen(colon + 1) > 5 ||
-        atoi(colon + 1) > 65535)
+    if (!n || n >= sizeof host || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
+        strlen(colon + 1) > 5 || atoi(colon + 1) > 65535)
         return nj_fail(err, "--metrics %s: expected HOST:PORT", where), NULL;
     int bracketed = where[0] == '[' && where[n - 1] == ']';
     snprintf(host, sizeof host, "%.*s", (int)(n - 2 * (size_t)bracketed), where + bracketed);
@@ -296,7 +314,8 @@ nj_metrics *nj_metrics_start(const char *where, run *r, nj_error *err)
         *m = (nj_metrics){ .r = r, .started = (double)nj_calendar_ns() / 1e9 };
         unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | (at->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0);
         m->daemon = MHD_start_daemon(flags, 0, NULL, NULL, answer, m, MHD_OPTION_SOCK_ADDR, at->ai_addr,
-                                     MHD_OPTION_CONNECTION_LIMIT, 16u, MHD_OPTION_CONNECTION_TIMEOUT, 10u, MHD_OPTION_END);
+                                     MHD_OPTION_CONNECTION_LIMIT, 16u, MHD_OPTION_CONNECTION_TIMEOUT, 10u,
+                                     MHD_OPTION_END);
         if (!m->daemon) {
             nj_fail(err, "--metrics %s: cannot listen there (%m)", where);
             free(m);

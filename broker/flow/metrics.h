@@ -6,8 +6,8 @@
 
 typedef struct nj_metrics nj_metrics;
 
-/* Listens at HOST:PORT (port 0: any; the log says which) and answers GET /metrics in a thread of its own until it is stopped.
- * r and the workers must outlive it. NULL with err. */
+/* Listens at HOST:PORT (port 0: any; the log says which) and answers GET /metrics in a thread of its own
+ * until it is stopped. r and the workers must outlive it. NULL with err. */
 nj_metrics *nj_metrics_start(const char *where, run *r, nj_error *err);
 void nj_metrics_stop(nj_metrics *metrics); /* NULL allowed */
 

@@ -23,7 +23,8 @@ static bool is_given(const run *r, const char *path)
 {
     for (uint32_t i = 0; i < r->engine.instances.n; i++)
         for (uint32_t k = 0; k < r->engine.instances.item[i].n_gives; k++)
-            if (is_give(&r->engine.instances.item[i], &r->engine.instances.item[i].give[k], path)) return true;
+            if (is_give(&r->engine.instances.item[i], &r->engine.instances.item[i].give[k], path))
+                return true;
     return false;
 }
 
@@ -50,7 +51,9 @@ static const char **all_paths(run *r, size_t *n)
         for (uint32_t j = 0; j < r->engine.instances.item[i].n_gives; j++) {
             const nj_instance *in = &r->engine.instances.item[i];
             const char *name = in->give[j].name;
-            list[*n] = in->give[j].flags & NJ_GIVE_CANONICAL ? name : nj_arena_printf(&r->arena, "%s.%s", in->name, name);
+            list[*n] = in->give[j].flags & NJ_GIVE_CANONICAL
+                           ? name
+                           : nj_arena_printf(&r->arena, "%s.%s", in->name, name);
             if (list[*n]) ++*n;
         }
     return list;
@@ -64,17 +67,20 @@ static int unknown(run *r, const char *label, const char *path, nj_error *err)
     snprintf(owner, sizeof owner, "%.*s", (int)(dot ? dot - path : 0), path);
     for (uint32_t i = 0; i < r->engine.instances.n_off; i++)
         if (!strcmp(r->engine.instances.off[i].name, owner))
-            return nj_fail(err, "%s: %s: module %s is off: %s", label, path, owner, r->engine.instances.off[i].why);
-    if (dot && !nj_instances_find(&r->engine.instances, owner) && nj_instances_could(&r->engine.instances, owner))
-        return nj_fail(err, "%s: %s: module %s does not run here (add it with -m +%s)", label, path, owner, owner);
+            return nj_fail(err, "%s: %s: module %s is off: %s", label, path, owner,
+                           r->engine.instances.off[i].why);
+    if (dot && !nj_instances_find(&r->engine.instances, owner) &&
+        nj_instances_could(&r->engine.instances, owner))
+        return nj_fail(err, "%s: %s: module %s does not run here (add it with -m +%s)", label, path, owner,
+                       owner);
     size_t n;
     const char **list = all_paths(r, &n), *near = list ? nj_nearest(path, list, n) : NULL;
     if (!near && dot) { /* nothing is near the whole of hostlesss.x */
         near = nj_instances_nearest(&r->engine.instances, owner);
         if (near) return nj_fail(err, "%s: %s: no module '%s'; did you mean '%s'?", label, path, owner, near);
     }
-    return nj_fail(err, "%s: no column '%s'%s%s%s", label, path, near ? "; did you mean '" : "", near ? near : "",
-                   near ? "'?" : "");
+    return nj_fail(err, "%s: no column '%s'%s%s%s", label, path, near ? "; did you mean '" : "",
+                   near ? near : "", near ? "'?" : "");
 }
 
 /* lc.mag@g: cuts the view off. False: there is no such view. */
@@ -82,7 +88,8 @@ static bool without_view(const char *path, char base[256])
 {
     const char *at = strchrnul(path, '@');
     snprintf(base, 256, "%.*s", (int)(at - path), path);
-    return !*at || !strcmp(at, "@time") || !strcmp(at, "@sorted") || (at[1] && strchr("ugrizy", at[1]) && !at[2]);
+    return !*at || !strcmp(at, "@time") || !strcmp(at, "@sorted") ||
+           (at[1] && strchr("ugrizy", at[1]) && !at[2]);
 }
 
 static int no_view(const char *label, const char *path, nj_error *err)
@@ -101,14 +108,15 @@ int nj_flow_check_column(run *r, const char *label, const char *path, nj_error *
 {
     char base[256];
     if (starts(path, "stamp."))
-        return nj_fail(err, "%s: %s: an image is no column; modules read it, `inspect` draws it", label, path);
+        return nj_fail(err, "%s: %s: an image is no column; modules read it, `inspect` draws it", label,
+                       path);
     if (is_field(r, path) || is_raw_path(path)) return 0;
     if (!without_view(path, base)) return no_view(label, path, err);
     if (nj_decoder_knows(r->engine.decoder, base) || is_given(r, base)) return 0;
     return unknown(r, label, path, err);
 }
 
-/* --- what modules need ------------------------------------------------------------------------------------------------ */
+/* ---- what modules need ----------------------------------------------------------------------- */
 
 static const char *shape_word(nj_shape shape)
 {
@@ -120,8 +128,10 @@ static const char *unit_word(const char *name)
     return name && *name ? name : "without a unit";
 }
 
-/* Can a need be served by a column that is there? The graph's own rules; `why` says what differs, with both sides. */
-static bool can_serve(const nj_need *need, const nj_offer *has, uint32_t width, const char *path, char why[256])
+/* Can a need be served by a column that is there? The graph's own rules;
+ * `why` says what differs, with both sides. */
+static bool can_serve(const nj_need *need, const nj_offer *has, uint32_t width, const char *path,
+                      char why[256])
 {
     bool number = need->type != NJ_STR, is_number = has->type != NJ_STR;
     if (need->shape && need->shape != has->shape)
@@ -129,15 +139,19 @@ static bool can_serve(const nj_need *need, const nj_offer *has, uint32_t width, 
     else if (isnan(nj_unit_factor(has->unit, need->unit)))
         snprintf(why, 256, "it asks %s, %s is %s", unit_word(need->unit), path, unit_word(has->unit));
     else if (number != is_number)
-        snprintf(why, 256, "it asks %s, %s is %s", number ? "a number" : "text", path, is_number ? "a number" : "text");
+        snprintf(why, 256, "it asks %s, %s is %s", number ? "a number" : "text", path,
+                 is_number ? "a number" : "text");
     else if (width > 1 && (need->type != has->type || nj_unit_factor(has->unit, need->unit) != 1))
-        snprintf(why, 256, "it asks another type or unit, and %s has %u values per alert, which are not converted", path, width);
+        snprintf(why, 256,
+                 "it asks another type or unit, and %s has %u values per alert, which are not converted",
+                 path, width);
     else
         return true;
     return false;
 }
 
-/* 1 = something serves it, 0 = there are columns of that name and none serves it (why), -1 = there is none. */
+/* 1 = something serves it, 0 = there are columns of that name and none serves it (why),
+ * -1 = there is none. */
 static int find_server(const run *r, const nj_need *need, const char *base, char why[256])
 {
     nj_known known;
@@ -165,7 +179,8 @@ static const nj_setting *said_in(const run *r, const char *instance, const char 
     const size_t n = strlen(path);
     for (size_t i = s->n; i-- > 0;) {
         const nj_setting *t = &s->item[i];
-        if (!starts(t->section, "module.") || strcmp(t->section + 7, instance) || nj_setting_is_built_in(t)) continue;
+        if (!starts(t->section, "module.") || strcmp(t->section + 7, instance) || nj_setting_is_built_in(t))
+            continue;
         for (const char *at = t->value; (at = strstr(at, path)); at++)
             if ((at == t->value || strchr(", ", at[-1])) && (!at[n] || strchr(", ", at[n]))) return t;
     }
@@ -178,7 +193,9 @@ static int check_need(run *r, const nj_instance *in, const nj_need *need, nj_err
     snprintf(label, sizeof label, "module %s needs %s", in->name, need->path);
     if (is_raw_path(need->path)) return 0; /* packets are asked when they come */
     if (starts(need->path, "stamp.") && nj_decoder_knows(r->engine.decoder, need->path))
-        return need->shape == NJ_IMAGE ? 0 : nj_fail(err, "%s: it asks %s, that is an image", label, shape_word(need->shape));
+        return need->shape == NJ_IMAGE
+                   ? 0
+                   : nj_fail(err, "%s: it asks %s, that is an image", label, shape_word(need->shape));
     if (!without_view(need->path, base)) return no_view(label, need->path, err);
     int found = find_server(r, need, base, why);
     if (found == 0) return nj_fail(err, "%s: %s", label, why);
@@ -212,10 +229,15 @@ static int check_instance_name(const run *r, const char *name, nj_error *err)
 {
     nj_known known;
     size_t n = strlen(name);
-    bool taken = !strcmp(name, "packet") || !strcmp(name, "stamp") || !strcmp(name, "alert") || !strcmp(name, "topics");
+    bool taken = !strcmp(name, "packet") || !strcmp(name, "stamp") || !strcmp(name, "alert") ||
+                 !strcmp(name, "topics");
     for (uint32_t i = 0; !taken && nj_decoder_known(r->engine.decoder, i, &known); i++)
         taken = !strncmp(known.path, name, n) && (known.path[n] == '.' || !known.path[n]);
-    return taken ? nj_fail(err, "[module.%s]: that name is taken by columns of the packet: call the instance another", name) : 0;
+    return taken ? nj_fail(
+                       err,
+                       "[module.%s]: that name is taken by columns of the packet: call the instance another",
+                       name)
+                 : 0;
 }
 
 int nj_flow_check_needs(run *r, nj_error *err)
@@ -237,7 +259,8 @@ int nj_flow_check_topics(const run *r, nj_error *err)
         if (!nj_name_is_valid(o->topic[i].name))
             return nj_fail(err, "-t %s: the name of a topic is [a-z][a-z0-9_]*", o->topic[i].name);
         for (uint32_t k = 0; k < i; k++)
-            if (!strcmp(o->topic[i].name, o->topic[k].name)) return nj_fail(err, "-t %s: said twice", o->topic[i].name);
+            if (!strcmp(o->topic[i].name, o->topic[k].name))
+                return nj_fail(err, "-t %s: said twice", o->topic[i].name);
     }
     return 0;
 }

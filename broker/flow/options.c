@@ -8,7 +8,7 @@
 #include "../base/log.h"
 #include "cli.h"
 
-/* --- what an option does that is more than a value in its place ---------------------------------------------------- */
+/* ---- what an option does that is more than a value in its place ------------------------------ */
 
 /* A file, or the name of a configuration that is built in (data/NAME.ini). */
 static int add_config(void *conf, const char *name, nj_error *err)
@@ -63,10 +63,12 @@ static int add_module_path(void *conf, const char *path, nj_error *err)
     return 0;
 }
 
-static int set(void *conf, const char *section, const char *key, const char *value, const char *option, nj_error *err)
+static int set(void *conf, const char *section, const char *key, const char *value, const char *option,
+               nj_error *err)
 {
     nj_cli *cli = conf;
-    return nj_settings_set(&cli->settings, section, key, value, option) == 0 ? 0 : nj_fail(err, "out of memory");
+    return nj_settings_set(&cli->settings, section, key, value, option) == 0 ? 0
+                                                                             : nj_fail(err, "out of memory");
 }
 
 static int set_survey(void *conf, const char *value, nj_error *err)
@@ -126,36 +128,44 @@ static int be_verbose(void *conf, const char *none, nj_error *err)
     return 0;
 }
 
-/* --- the tables ---------------------------------------------------------------------------------------------------- */
+/* ---- the tables ------------------------------------------------------------------------------ */
 
 #define AT(x) offsetof(nj_cli, x)
 
-const nj_option nj_cli_settings[] = { { "config", 'c', NJ_OPTION_CALL, .value = "FILE", .take = add_config,
-                                        .doc = "settings (INI); `-c night`: the night configuration that is built in" },
-                                      { "define", 'D', NJ_OPTION_CALL, .value = "SECTION.KEY=VALUE", .take = define,
-                                        .doc = "one setting; `nightjar settings` lists them" },
-                                      { 0 } };
+const nj_option nj_cli_settings[] = {
+    { "config", 'c', NJ_OPTION_CALL, .value = "FILE", .take = add_config,
+      .doc = "settings (INI); `-c night`: the night configuration that is built in" },
+    { "define", 'D', NJ_OPTION_CALL, .value = "SECTION.KEY=VALUE", .take = define,
+      .doc = "one setting; `nightjar settings` lists them" },
+    { 0 }
+};
 
 const nj_option nj_cli_modules[] = { { "modules", 'm', NJ_OPTION_TEXT, AT(options.select), "LIST",
                                        .doc = "modules: names replace the default set; +x and -x change it" },
                                      { 0 } };
 
-const nj_option nj_cli_paths[] = { { "module-path", 0, NJ_OPTION_CALL, .value = "PATH", .take = add_module_path,
-                                     .doc = "modules from shared objects: a file, or a folder of them (repeatable)" },
-                                   { 0 } };
+const nj_option nj_cli_paths[] = {
+    { "module-path", 0, NJ_OPTION_CALL, .value = "PATH", .take = add_module_path,
+      .doc = "modules from shared objects: a file, or a folder of them (repeatable)" },
+    { 0 }
+};
 
 const nj_option nj_cli_run[] = {
     { "where", 'w', NJ_OPTION_TEXT, AT(options.where), "'SQL'",
       .doc = "keep the rows for which this WHERE clause is true; the others count as filtered" },
     { "topic", 't', NJ_OPTION_CALL, .value = "NAME['=SQL']", .take = add_topic,
-      .doc = "a topic: rows carry the names of the topics they match; others count as filtered (repeatable)" },
+      .doc =
+          "a topic: rows carry the names of the topics they match; others count as filtered (repeatable)" },
     { "output", 'o', NJ_OPTION_CALL, .value = "SINK", .take = add_sink,
-      .doc = "ndjson:PATH, ndjson:-, avro:PATH, sqlite:PATH, fits:PATH, kafka://HOST:PORT/TOPIC, null: (repeatable)" },
-    { "threads", 'j', NJ_OPTION_INT, AT(options.threads), "THREADS", NULL, 1, 1024, .doc = "compute threads (all cores)" },
+      .doc = "ndjson:PATH, ndjson:-, avro:PATH, sqlite:PATH, fits:PATH, kafka://HOST:PORT/TOPIC, null: "
+             "(repeatable)" },
+    { "threads", 'j', NJ_OPTION_INT, AT(options.threads), "THREADS", NULL, 1, 1024,
+      .doc = "compute threads (all cores)" },
     { "kafka", 'X', NJ_OPTION_CALL, .value = "NAME=VALUE", .take = add_kafka, .doc = "a librdkafka setting" },
     { "columns", 0, NJ_OPTION_TEXT, AT(options.columns), "LIST",
       .doc = "more output columns: lc.mag, packet.candidate.sgscore1, ...; `nightjar columns` lists them" },
-    { "survey", 0, NJ_OPTION_CALL, .value = "NAME", .take = set_survey, .doc = "survey of packets that no map recognises" },
+    { "survey", 0, NJ_OPTION_CALL, .value = "NAME", .take = set_survey,
+      .doc = "survey of packets that no map recognises" },
     { "registry", 0, NJ_OPTION_CALL, .value = "URL", .take = set_registry,
       .doc = "schema registry of Confluent-framed messages (LSST)" },
     { "schemas", 0, NJ_OPTION_CALL, .value = "DIR", .take = set_schemas,
@@ -170,14 +180,16 @@ const nj_option nj_cli_run[] = {
     { "overwrite", 0, NJ_OPTION_CALL, .take = overwrite, .doc = "replace an output that exists" },
     { "append", 0, NJ_OPTION_CALL, .take = append, .doc = "add to an output that exists" },
     { "strict", 0, NJ_OPTION_FLAG, AT(options.strict), .doc = "exit code 4 when there are dead letters" },
-    { "quiet", 'q', NJ_OPTION_CALL, .take = be_quiet, .doc = "no table and no progress; warnings and errors only" },
+    { "quiet", 'q', NJ_OPTION_CALL, .take = be_quiet,
+      .doc = "no table and no progress; warnings and errors only" },
     { "verbose", 'v', NJ_OPTION_CALL, .take = be_verbose, .doc = "more about what is done" },
     { 0 }
 };
 
-/* --- the command line ----------------------------------------------------------------------------------------------- */
+/* ---- the command line ------------------------------------------------------------------------ */
 
-/* The next word of a list with blanks or commas between them, copied; NULL at its end, or when memory is short (*failed). */
+/* The next word of a list with blanks or commas between them, copied;
+ * NULL at its end, or when memory is short (*failed). */
 static const char *next_word(nj_cli *cli, const char **list, const char *between, bool *failed)
 {
     *list += strspn(*list, between);
@@ -213,7 +225,8 @@ static int take_from_settings(nj_cli *cli, nj_error *err)
     o->sink = cli->sink;
     o->topic = cli->topic;
     bool failed = false;
-    for (const char *word; sinks && (word = next_word(cli, &sinks, " \t\n", &failed));) cli->sink[o->n_sinks++] = word;
+    for (const char *word; sinks && (word = next_word(cli, &sinks, " \t\n", &failed));)
+        cli->sink[o->n_sinks++] = word;
     for (const char *word; topics && (word = next_word(cli, &topics, " \t\n,", &failed));)
         cli->topic[o->n_topics++] = (nj_topic_option){ word, NULL };
     return failed ? nj_fail(err, "out of memory") : 0;
@@ -255,6 +268,7 @@ int nj_cli_read(nj_cli *cli, const nj_option *const *tables, int argc, char **ar
 
 int nj_cli_parse(nj_cli *cli, int argc, char **argv, nj_error *err)
 {
-    static const nj_option *const tables[] = { nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_cli_run, NULL };
+    static const nj_option *const tables[] = { nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_cli_run,
+                                               NULL };
     return nj_cli_read(cli, tables, argc, argv, err);
 }

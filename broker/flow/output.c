@@ -91,7 +91,8 @@ static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint
     nj_error err = { "" };
     nj_light_curve lc = nj_flow_light_curve(r, s, b);
     if (r->filter) {
-        if (nj_filter_run_each(r->filter, rows, &lc, o->pass, row_fails, o, &err)) return sink_fails(r, &err), -1;
+        if (nj_filter_run_each(r->filter, rows, &lc, o->pass, row_fails, o, &err))
+            return sink_fails(r, &err), -1;
         for (uint32_t k = 0; k < rows->n; k++)
             if (!o->pass[k] && outcome[rows->row[k]] == ROW_EMIT) outcome[rows->row[k]] = ROW_FILTERED;
     }
@@ -100,11 +101,13 @@ static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint
     const nj_col *programid = &o->value[r->programid_field];
     if (!names) return -1;
     for (uint32_t t = 0; t < r->n_topics; t++) {
-        if (nj_filter_run_each(r->topic[t].filter, rows, &lc, o->pass, row_fails, o, &err)) return sink_fails(r, &err), -1;
+        if (nj_filter_run_each(r->topic[t].filter, rows, &lc, o->pass, row_fails, o, &err))
+            return sink_fails(r, &err), -1;
         for (uint32_t k = 0; k < rows->n; k++) {
             uint32_t i = rows->row[k];
             if (!o->pass[k] || (!r->conf.private_topics && !is_public(s->facts, programid, i))) continue;
-            names[i] = names[i] ? nj_arena_printf(&b->arena, "%s,%s", names[i], r->topic[t].name) : r->topic[t].name;
+            names[i] =
+                names[i] ? nj_arena_printf(&b->arena, "%s,%s", names[i], r->topic[t].name) : r->topic[t].name;
             if (!names[i]) return -1;
         }
     }
@@ -166,7 +169,8 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
     if (rows.n && nj_flow_readable(r, b, &rows, o->value)) return o->batch = NULL, -1;
     for (int others = 0; others < 2; others++) { /* a row that one refuses is in none, if that shows now */
         for (uint32_t i = 0; i < r->n_sinks && rows.n && !r->output.failed; i++)
-            if (r->sink[i]->class->refuses != others && r->sink[i]->class->write(r->sink[i], &rows, &err)) sink_fails(r, &err);
+            if (r->sink[i]->class->refuses != others && r->sink[i]->class->write(r->sink[i], &rows, &err))
+                sink_fails(r, &err);
         rows.n = select_rows(outcome, b->n, row);
     }
     o->batch = NULL;
@@ -198,10 +202,11 @@ static void write_dead(run *r, const nj_dead *dead, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         char where[512];
         static int said;
-        nj_log_limited(&said, 10, NJ_LOG_WARN, "%s: record %u is dead: %s", nj_chunk_where(dead[i].chunk, where, sizeof where),
-                       dead[i].record, dead[i].reason);
+        nj_log_limited(&said, 10, NJ_LOG_WARN, "%s: record %u is dead: %s",
+                       nj_chunk_where(dead[i].chunk, where, sizeof where), dead[i].record, dead[i].reason);
     }
-    if (nj_flow_letters_open(r, &err) || nj_dead_letters_write(r->output.dead, dead, n, &err)) sink_fails(r, &err);
+    if (nj_flow_letters_open(r, &err) || nj_dead_letters_write(r->output.dead, dead, n, &err))
+        sink_fails(r, &err);
 }
 
 /* Accounts for it: 0; 1 when it is accounted for already; -1 when memory is short. */
@@ -225,7 +230,8 @@ static int refuse_row(out *o, const nj_dead *dead)
         }
     for (uint32_t i = 0; i < o->n_pending; i++) { /* the target had it, and said so only now */
         pending *p = &o->pending[i];
-        if (p->stream != dead->chunk->stream->id || p->next_offset != dead->chunk->offset + 1 || !p->emitted) continue;
+        if (p->stream != dead->chunk->stream->id || p->next_offset != dead->chunk->offset + 1 || !p->emitted)
+            continue;
         p->emitted--;
         p->dead++;
         break;
@@ -254,7 +260,8 @@ static pending *add_pending(out *o)
     return &o->pending[o->n_pending++];
 }
 
-/* When the exposure of a row ended, in ms since 1970; 0 = not known: no time, or the survey's map does not say what jd is. */
+/* When the exposure of a row ended, in ms since 1970;
+ * 0 = not known: no time, or the survey's map does not say what jd is. */
 static int64_t exposure_end_ms(const out *o, const survey *s, uint32_t row)
 {
     const nj_col *jd = &o->value[o->r->jd_field];
@@ -264,7 +271,8 @@ static int64_t exposure_end_ms(const out *o, const survey *s, uint32_t row)
     return (int64_t)t + (int64_t)(s->facts->exposure_end_s * 1000);
 }
 
-/* A live stream's alerts are hours old at most; a replay's are not, and their latency to the sky means nothing. */
+/* A live stream's alerts are hours old at most; a replay's are not,
+ * and their latency to the sky means nothing. */
 static void note_live(out *o, const pending *p, uint32_t n)
 {
     int64_t now_ms = nj_calendar_ns() / 1000000, age = now_ms - p->exposure_end_ms;
@@ -278,14 +286,15 @@ static void note_live(out *o, const pending *p, uint32_t n)
 }
 
 /* The exposures of a chunk's rows. */
-static int note_exposures(out *o, const nj_batch *b, const survey *s, const nj_chunk *c, const uint8_t *outcome, uint32_t first,
-                          uint32_t n)
+static int note_exposures(out *o, const nj_batch *b, const survey *s, const nj_chunk *c,
+                          const uint8_t *outcome, uint32_t first, uint32_t n)
 {
     const nj_col *exposure = &o->value[o->r->exposure_field];
     if (!s || !o->r->compute.drift || !exposure->data) return 0;
     for (uint32_t k = 0; k < n; k++)
         if (outcome[k] != ROW_RETURNED &&
-            nj_flow_part(&o->parts, b, c, ((const double *)exposure->data)[first + k], o->filter_ns, o->filtered_ns))
+            nj_flow_part(&o->parts, b, c, ((const double *)exposure->data)[first + k], o->filter_ns,
+                         o->filtered_ns))
             return -1;
     return 0;
 }
@@ -316,7 +325,9 @@ static int note_receipts(out *o, const nj_batch *b, const uint8_t *outcome)
             case ROW_REFUSED: p->dead++; break;
             default: p->returned++; break;
             }
-        if (note_exposures(o, b, s, c, outcome + row - receipt->n_rows, row - receipt->n_rows, receipt->n_rows)) return -1;
+        if (note_exposures(o, b, s, c, outcome + row - receipt->n_rows, row - receipt->n_rows,
+                           receipt->n_rows))
+            return -1;
         if (o->r->output.failed) { /* nothing of this batch is safe: it comes again */
             p->returned += p->emitted + p->filtered + p->duplicates + p->dead;
             p->emitted = p->filtered = p->duplicates = p->dead = 0;
@@ -331,7 +342,8 @@ static void write_batch(out *o, nj_batch *b)
     uint8_t *outcome = nj_arena_zalloc(&b->arena, b->n + 1);
     int rc = outcome ? 0 : -1;
     if (rc == 0 && !r->output.failed && b->n) rc = write_rows(o, b, outcome);
-    if (rc == 0 && !r->output.failed && b->n_dead) write_dead(r, b->dead, b->n_dead); /* a failure is in sink_failed */
+    /* a failure is in sink_failed */
+    if (rc == 0 && !r->output.failed && b->n_dead) write_dead(r, b->dead, b->n_dead);
     if (rc == 0) rc = note_receipts(o, b, outcome);
     if (rc) {
         nj_error err;
@@ -367,11 +379,13 @@ static void settle(out *o, bool acknowledged)
         }
         /* offsets only after every sink has it, and only when all of the message is through */
         const stream *s = r->accounts.stream[p->stream];
-        int whole_batch_follows = i + 1 < o->n_pending && o->pending[i + 1].stream == p->stream && o->pending[i + 1].last &&
-                                  o->pending[i + 1].generation == p->generation;
-        if (acknowledged && p->last && !p->returned && !whole_batch_follows && s->source && s->source->class->ack)
-            s->source->class->ack(s->source, r->accounts.stream[p->stream] ? &r->accounts.stream[p->stream]->public : NULL,
-                                  p->generation, p->next_offset);
+        int whole_batch_follows = i + 1 < o->n_pending && o->pending[i + 1].stream == p->stream &&
+                                  o->pending[i + 1].last && o->pending[i + 1].generation == p->generation;
+        if (acknowledged && p->last && !p->returned && !whole_batch_follows && s->source &&
+            s->source->class->ack)
+            s->source->class->ack(
+                s->source, r->accounts.stream[p->stream] ? &r->accounts.stream[p->stream]->public : NULL,
+                p->generation, p->next_offset);
         if (p->last) __atomic_add_fetch(&l->settled, 1, __ATOMIC_RELEASE);
     }
     o->n_pending = 0;
@@ -386,14 +400,17 @@ static void flush_sinks(out *o)
     int64_t start = nj_now_ns(); /* counted or not: the cadence of flushes hangs on it */
     for (uint32_t i = 0; i < r->n_sinks && !r->output.failed && o->begun; i++)
         if (r->sink[i]->class->flush(r->sink[i], &err)) sink_fails(r, &err);
-    if (r->output.dead && !r->output.failed && nj_dead_letters_flush(r->output.dead, &err)) sink_fails(r, &err);
-    settle(o, !r->output.failed && !r->end.fatal); /* after a fatal error rows may be missing before those that are written */
+    if (r->output.dead && !r->output.failed && nj_dead_letters_flush(r->output.dead, &err))
+        sink_fails(r, &err);
+    settle(o, !r->output.failed && !r->end.fatal); /* after a fatal error rows may be missing
+                                                    * before those that are written */
     o->flushed_ns = nj_now_ns();
     o->flush_cost_ns = o->flushed_ns - start;
     if (r->compute.drift) r->output.count->wall_ns += o->flush_cost_ns;
 }
 
-/* A flush is due at the cadence; when nothing else is to be done, as soon as it costs less than a tenth of the time. */
+/* A flush is due at the cadence; when nothing else is to be done,
+ * as soon as it costs less than a tenth of the time. */
 static int64_t next_flush_ms(const out *o)
 {
     if (!o->n_pending) return 100;
@@ -442,15 +459,17 @@ static void progress(out *o)
     double done = 0, whole = 0, d, w;
     for (uint32_t i = 0; i < r->accounts.n_streams; i++) dead += r->accounts.ledger[i].dead;
     for (uint32_t i = 0; i < r->n_sources; i++)
-        if (r->source[i]->class->progress && !r->source[i]->class->progress(r->source[i], &d, &w)) done += d, whole += w;
+        if (r->source[i]->class->progress && !r->source[i]->class->progress(r->source[i], &d, &w))
+            done += d, whole += w;
     double seconds = (double)(now - r->start_ns) / 1e9, rate = (double)r->output.written / seconds;
     char line[160], eta[32] = "";
     if (r->options->stop && *r->options->stop)
         snprintf(eta, sizeof eta, ", stopping");
     else if (whole > 0 && done > 0 && done <= whole)
-        snprintf(eta, sizeof eta, ", %.0f %%, %.0f s to go", 100 * done / whole, seconds * (whole / done - 1));
-    int n = snprintf(line, sizeof line, "\r%llu alerts, %.0f/s%s, %llu dead \033[K", (unsigned long long)r->output.written, rate,
-                     eta, (unsigned long long)dead);
+        snprintf(eta, sizeof eta, ", %.0f %%, %.0f s to go", 100 * done / whole,
+                 seconds * (whole / done - 1));
+    int n = snprintf(line, sizeof line, "\r%llu alerts, %.0f/s%s, %llu dead \033[K",
+                     (unsigned long long)r->output.written, rate, eta, (unsigned long long)dead);
     if (write(STDERR_FILENO, line, (size_t)n) < 0) return;
 }
 
@@ -493,7 +512,8 @@ void *nj_output(void *run_)
             break;
         }
         while ((b = take_next(&o)) != NULL) write_batch(&o, b);
-        if (o.n_pending && (now - o.flushed_ns >= r->conf.flush_ms * 1000000 || next_flush_ms(&o) == 0)) flush_sinks(&o);
+        if (o.n_pending && (now - o.flushed_ns >= r->conf.flush_ms * 1000000 || next_flush_ms(&o) == 0))
+            flush_sinks(&o);
         if (now - o.shared_ns > 20000000) share_cpu(&o, now);
         progress(&o);
     }

@@ -14,7 +14,9 @@ static void tell(run *r, const nj_rows *rows, uint32_t f, uint32_t row)
     char where[512];
     if (r->output.escaped[f]++) return;
     const nj_row *from = &rows->batch->row[row];
-    nj_log(NJ_LOG_WARN, "%s: record %u: a text of %s is not UTF-8 or has a NUL: such bytes are written as \\xNN, in all outputs",
+    nj_log(NJ_LOG_WARN,
+           "%s: record %u: a text of %s is not UTF-8 or has a NUL: such bytes are written as \\xNN, in all "
+           "outputs",
            nj_chunk_where(from->chunk, where, sizeof where), from->record, rows->field[f].key);
 }
 
@@ -36,7 +38,8 @@ static const char *readable(nj_batch *b, const char *text)
 static int mend_column(run *r, nj_batch *b, const nj_rows *rows, uint32_t f, nj_col *col)
 {
     const nj_field *field = &rows->field[f];
-    const char **own = NULL; /* the column's texts, copied when the first one changes: modules and their memory keep theirs */
+    const char **own = NULL; /* the column's texts, copied when the first one changes:
+                              * modules and their memory keep theirs */
     size_t from, to;
     for (uint32_t k = 0; k < rows->n; k++) {
         if (!nj_cell_range(field, col, rows->row[k], &from, &to)) return 0;
@@ -58,7 +61,8 @@ static int mend_column(run *r, nj_batch *b, const nj_rows *rows, uint32_t f, nj_
 
 int nj_flow_readable(run *r, nj_batch *b, const nj_rows *rows, nj_col *value)
 {
-    if (!r->output.escaped && !(r->output.escaped = calloc(rows->n_fields + 1, sizeof *r->output.escaped))) return -1;
+    if (!r->output.escaped && !(r->output.escaped = calloc(rows->n_fields + 1, sizeof *r->output.escaped)))
+        return -1;
     for (uint32_t f = 0; f < rows->n_fields; f++)
         if (rows->field[f].type == NJ_STR && mend_column(r, b, rows, f, &value[f])) return -1;
     return 0;
@@ -68,7 +72,8 @@ void nj_flow_readable_end(run *r)
 {
     for (uint32_t f = 0; r->output.escaped && f < r->n_out; f++)
         if (r->output.escaped[f] > 1)
-            nj_log(NJ_LOG_WARN, "%llu texts of %s were not UTF-8 or had a NUL: such bytes are written as \\xNN",
+            nj_log(NJ_LOG_WARN,
+                   "%llu texts of %s were not UTF-8 or had a NUL: such bytes are written as \\xNN",
                    (unsigned long long)r->output.escaped[f], r->field[f].key);
     free(r->output.escaped);
     r->output.escaped = NULL;

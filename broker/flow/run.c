@@ -23,11 +23,14 @@
 
 const nj_param nj_run_settings[] = {
     { "batch_rows", NJ_I64, "64", offsetof(run_conf, batch_rows), 1, 4096, "1", "alerts of a batch at most" },
-    { "batch_bytes", NJ_I64, "8M", offsetof(run_conf, batch_bytes), 65536, 1 << 30, "byte", "packet bytes of a batch at most" },
-    { "batch_ms", NJ_I64, "20", offsetof(run_conf, batch_ms), 1, 10000, "ms", "longest wait for a batch to fill" },
+    { "batch_bytes", NJ_I64, "8M", offsetof(run_conf, batch_bytes), 65536, 1 << 30, "byte",
+      "packet bytes of a batch at most" },
+    { "batch_ms", NJ_I64, "20", offsetof(run_conf, batch_ms), 1, 10000, "ms",
+      "longest wait for a batch to fill" },
     { "budget_bytes", NJ_I64, "96M", offsetof(run_conf, budget_bytes), 1 << 20, 1e12, "byte",
       "packets, queues and images under way at most" },
-    { "flush_ms", NJ_I64, "200", offsetof(run_conf, flush_ms), 1, 60000, "ms", "sinks acknowledge at least this often" },
+    { "flush_ms", NJ_I64, "200", offsetof(run_conf, flush_ms), 1, 60000, "ms",
+      "sinks acknowledge at least this often" },
     { "single_row", NJ_I64, "64", offsetof(run_conf, single_row), 0, 1e9, "1",
       "one row in so many is called alone and clocked; 0 = none" },
     { "dedup", NJ_I64, "0", offsetof(run_conf, dedup), 0, 1e9, "1",
@@ -35,7 +38,8 @@ const nj_param nj_run_settings[] = {
     { "call_s", NJ_F64, "10", offsetof(run_conf, call_s), 0, 1e6, "s",
       "a call of a module that lasts longer is reported, with its alerts; 0 = never" },
     { "stop_s", NJ_F64, "30", offsetof(run_conf, stop_s), 0, 1e6, "s",
-      "after the first Ctrl-C or SIGTERM, the run is ended when nothing has moved for so long; 0 = it waits" },
+      "after the first Ctrl-C or SIGTERM, the run is ended when nothing has moved for so long; 0 = it "
+      "waits" },
     { "sync", NJ_U8, "0", offsetof(run_conf, sync), 0, 1, "1", "1 = flush reaches the disk (fdatasync)" },
     { "reference", NJ_U8, "0", offsetof(run_conf, reference), 0, 1, "1",
       "1 = the slow plain version of each module that has one" },
@@ -46,7 +50,8 @@ const nj_param nj_run_settings[] = {
     { "exposure_budget_s", NJ_F64, "60", offsetof(run_conf, exposure_budget_s), 0, 1e6, "s",
       "from the end of an exposure to its alerts with their users (Rubin: 60 s)" },
     { "broker_share", NJ_F64, "0.25", offsetof(run_conf, broker_share), 0, 1, "1",
-      "part of it that the broker may take, from the first alert's arrival to the last one's acknowledgement" },
+      "part of it that the broker may take, from the first alert's arrival to the last one's "
+      "acknowledgement" },
     { "data_path", NJ_STR, "", offsetof(run_conf, data_path), 0, 0, "1",
       "folders of models, catalogues and tables, ':' between them" },
     /* What the command line can say too; cli.c reads these where it does not. */
@@ -88,7 +93,8 @@ static int set_up_modules(run *r, nj_error *err)
     const nj_run_options *o = r->options;
     if (nj_settings_apply(o->settings, "run", nj_run_settings, NULL, &r->conf, err)) return -1;
     nj_watch_options watch = { r->conf.call_s, NJ_LOG_WARN, r->conf.stop_s, o->stop, progress, r };
-    if (!(r->watch = nj_watch_start(&watch))) nj_log(NJ_LOG_WARN, "no thread to watch for calls that do not return");
+    if (!(r->watch = nj_watch_start(&watch)))
+        nj_log(NJ_LOG_WARN, "no thread to watch for calls that do not return");
     if (nj_engine_load(&r->engine, o->settings, o->module_path, o->n_module_paths, err)) return -1;
     return nj_engine_choose(&r->engine, o->select, err);
 }
@@ -110,7 +116,9 @@ static int open_sources(run *r, nj_error *err)
     *host = nj_ingest_host;
     host->opaque = r;
     for (uint32_t i = 0; i < o->n_sources; i++) {
-        nj_source_args args = { .spec = o->source[i], .settings = o->settings, .host = host, .limit = o->limit };
+        nj_source_args args = {
+            .spec = o->source[i], .settings = o->settings, .host = host, .limit = o->limit
+        };
         r->source[i] = o->open_source ? o->open_source(o->opaque, &args, err) : nj_source_open(&args, err);
         if (!r->source[i]) return -1;
         r->n_sources++;
@@ -127,9 +135,11 @@ static int open_sinks(run *r, nj_error *err)
     for (uint32_t i = 0; i < (o->n_sinks ? o->n_sinks : !o->own_sink); i++) {
         for (uint32_t k = 0; k < i; k++)
             if (!strcmp(o->sink[i], o->sink[k])) return nj_fail(err, "-o %s: is given twice", o->sink[i]);
-        nj_sink_args args = {
-            .mode = o->mode, .sync = r->conf.sync, .settings = o->settings, .refuse = nj_flow_refuse, .refuse_opaque = r
-        };
+        nj_sink_args args = { .mode = o->mode,
+                              .sync = r->conf.sync,
+                              .settings = o->settings,
+                              .refuse = nj_flow_refuse,
+                              .refuse_opaque = r };
         nj_sink *sink = nj_sink_open(o->n_sinks ? o->sink[i] : "null:", &args, err);
         if (!sink) return -1;
         r->sink[r->n_sinks++] = sink;
@@ -219,7 +229,8 @@ static int open_threads(run *r, int threads, nj_error *err)
     if (!r->thread) return nj_fail(err, "out of memory");
     for (int i = 0; i < threads; i++) {
         nj_compute_thread *t = &r->thread[r->n_threads++];
-        if (nj_compute_thread_open(t, &r->engine, (uint64_t)r->conf.single_row, r->conf.reference, err)) return -1;
+        if (nj_compute_thread_open(t, &r->engine, (uint64_t)r->conf.single_row, r->conf.reference, err))
+            return -1;
         t->worker->uncounted = !r->conf.counters;
     }
     return 0;
@@ -228,7 +239,8 @@ static int open_threads(run *r, int threads, nj_error *err)
 static int go(run *r, nj_error *err)
 {
     pthread_t ingest, output;
-    size_t budget = (size_t)r->conf.budget_bytes / 3; /* the rest: librdkafka's queue, opened images, columns */
+    size_t budget = (size_t)r->conf.budget_bytes / 3; /* the rest: librdkafka's queue,
+                                                       * opened images, columns */
     r->work = nj_ring_new((size_t)r->n_threads * 4, budget);
     r->done = nj_ring_new((size_t)r->n_threads * 4 + 4, SIZE_MAX / 2);
     r->surveys.at_unit = malloc((size_t)r->n_threads * sizeof *r->surveys.at_unit);
@@ -268,8 +280,8 @@ static int close_sinks(run *r, nj_error *err)
 
 /* --- what it found out about itself --- */
 
-static void add_stage(nj_report *report, const char *name, const char *version, bool is_module, const nj_counter *count,
-                      int64_t cold)
+static void add_stage(nj_report *report, const char *name, const char *version, bool is_module,
+                      const nj_counter *count, int64_t cold)
 {
     nj_stage *s = &report->stage[report->n_stages++];
     snprintf(s->name, sizeof s->name, "%s", name);
@@ -295,7 +307,8 @@ static int fill_stages(run *r, nj_report *report)
     for (uint32_t i = 0; i < r->surveys.n; i++) stamps |= r->surveys.item[i]->graph->layout.stamps;
     for (int s = 0, first = 1; s < NJ_STAMPS; s++)
         if (stamps & 1u << s) {
-            snprintf(name + strlen(name), sizeof name - strlen(name), "%s %s", first ? ":" : ",", short_name[s]);
+            snprintf(name + strlen(name), sizeof name - strlen(name), "%s %s", first ? ":" : ",",
+                     short_name[s]);
             first = 0;
         }
     snprintf(name + strlen(name), sizeof name - strlen(name), ")");
@@ -312,7 +325,8 @@ static int fill_stages(run *r, nj_report *report)
     char out[64] = "(output:";
     for (uint32_t i = 0; i < (r->options->n_sinks ? r->options->n_sinks : 1); i++) {
         const char *spec = r->options->n_sinks ? r->options->sink[i] : "null:";
-        snprintf(out + strlen(out), sizeof out - strlen(out), "%s %.*s", i ? "," : "", (int)strcspn(spec, ":"), spec);
+        snprintf(out + strlen(out), sizeof out - strlen(out), "%s %.*s", i ? "," : "",
+                 (int)strcspn(spec, ":"), spec);
     }
     snprintf(out + strlen(out), sizeof out - strlen(out), ")");
     add_stage(report, out, NULL, false, r->output.count, 0);
@@ -406,7 +420,8 @@ static int fill_report(run *r, nj_report *report)
     fill_energy(r, report);
     report->interrupted = o->stop && *o->stop;
     report->future_points = r->compute.future_points;
-    if (r->output.has_dead) snprintf(report->dead_letters, sizeof report->dead_letters, "%s", r->output.dead_path);
+    if (r->output.has_dead)
+        snprintf(report->dead_letters, sizeof report->dead_letters, "%s", r->output.dead_path);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     report->rss_max_bytes = usage.ru_maxrss * 1024L;
@@ -421,9 +436,11 @@ static int exit_code(const run *r, const nj_report *report, nj_error *err)
     if (report->interrupted) return NJ_EXIT_INTERRUPTED;
     if (r->ingest.failed) return *err = r->ingest.error, NJ_EXIT_SOURCE;
     if (r->options->strict && report->ledger.dead)
-        return nj_fail(err, "--strict: %llu dead letters", (unsigned long long)report->ledger.dead), NJ_EXIT_STRICT;
+        return nj_fail(err, "--strict: %llu dead letters", (unsigned long long)report->ledger.dead),
+               NJ_EXIT_STRICT;
     if (nj_flow_all_off(r)) /* rows were written, and none has what was asked for */
-        return nj_fail(err, "every module that -m names was off on every survey: no row has an answer"), NJ_EXIT_USAGE;
+        return nj_fail(err, "every module that -m names was off on every survey: no row has an answer"),
+               NJ_EXIT_USAGE;
     return NJ_EXIT_OK;
 }
 
@@ -496,7 +513,8 @@ static void add_off(const nj_instances *set, int status, const char *cure, nj_bu
     bool first = true;
     for (uint32_t i = 0; i < set->n_off; i++) {
         if (set->off[i].status != status) continue;
-        if (first) nj_buffer_printf(out, "%sno %s here%s: ", out->n ? "; " : "", nj_what_is_absent(status), cure);
+        if (first)
+            nj_buffer_printf(out, "%sno %s here%s: ", out->n ? "; " : "", nj_what_is_absent(status), cure);
         nj_buffer_printf(out, "%s%s", first ? "" : ", ", set->off[i].name);
         first = false;
     }
@@ -506,15 +524,17 @@ static void add_off(const nj_instances *set, int status, const char *cure, nj_bu
 static void tell_what_is_off(const nj_instances *set)
 {
     nj_buffer text = { 0 };
-    for (uint32_t i = 0; i < set->n_off; i++) nj_log(NJ_LOG_DEBUG, "%s is off: %s", set->off[i].name, set->off[i].why);
+    for (uint32_t i = 0; i < set->n_off; i++)
+        nj_log(NJ_LOG_DEBUG, "%s is off: %s", set->off[i].name, set->off[i].why);
     add_off(set, NJ_ENO_MODEL, " (-D models.path=DIR)", &text);
     add_off(set, NJ_ENO_CATALOG, " (-D catalogs.path=DIR)", &text);
     add_off(set, NJ_ENO_SERVICE, "", &text);
     if (set->n_off == 1)
-        nj_log(NJ_LOG_INFO, "%s is off: no %s here: %s", set->off[0].name, nj_what_is_absent(set->off[0].status),
-               set->off[0].why);
+        nj_log(NJ_LOG_INFO, "%s is off: no %s here: %s", set->off[0].name,
+               nj_what_is_absent(set->off[0].status), set->off[0].why);
     else if (set->n_off)
-        nj_log(NJ_LOG_INFO, "%u modules are off (-v gives each reason): %s", set->n_off, text.data ? text.data : "");
+        nj_log(NJ_LOG_INFO, "%u modules are off (-v gives each reason): %s", set->n_off,
+               text.data ? text.data : "");
     nj_buffer_free(&text);
 }
 
@@ -551,7 +571,8 @@ static int threads_of(const run *r)
 {
     const char *serial = nj_engine_serial(&r->engine);
     if (!serial) return r->options->threads > 0 ? r->options->threads : omp_get_num_procs();
-    if (r->options->threads != 1) nj_log(NJ_LOG_INFO, "module %s takes alerts in the order of the source: one thread", serial);
+    if (r->options->threads != 1)
+        nj_log(NJ_LOG_INFO, "module %s takes alerts in the order of the source: one thread", serial);
     return 1;
 }
 
@@ -573,7 +594,8 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     if (rc == NJ_EXIT_OK && open_threads(r, threads, err)) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK && nj_flow_analysis_begin(r, threads, err)) rc = NJ_EXIT_USAGE;
     nj_metrics *metrics = NULL;
-    if (rc == NJ_EXIT_OK && options->metrics && !(metrics = nj_metrics_start(options->metrics, r, err))) rc = NJ_EXIT_USAGE;
+    if (rc == NJ_EXIT_OK && options->metrics && !(metrics = nj_metrics_start(options->metrics, r, err)))
+        rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK) {
         nj_energy_begin(r->energy);
         int64_t cpu = nj_process_cpu_ns();
@@ -592,7 +614,8 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
             r->output.error = closing;
             r->output.failed = 1;
         }
-        rc = fill_report(r, report) ? (nj_fail(err, "out of memory for the report"), NJ_EXIT_LEDGER) : exit_code(r, report, err);
+        rc = fill_report(r, report) ? (nj_fail(err, "out of memory for the report"), NJ_EXIT_LEDGER)
+                                    : exit_code(r, report, err);
     }
     free_run(r);
     return rc;
@@ -605,7 +628,8 @@ int nj_run_graph(const nj_run_options *options, int dot, nj_buffer *out, nj_erro
     int rc = set_up(r, err) == NJ_EXIT_OK && open_sources(r, err) == 0 ? 0 : -1;
     nj_chunk *chunk = NULL;
     nj_reader reader = { .o.decoder = r->engine.decoder };
-    if (rc == 0 && (!r->n_sources || r->source[0]->class->next(r->source[0], 10000, &chunk, err) != NJ_NEXT_CHUNK))
+    if (rc == 0 &&
+        (!r->n_sources || r->source[0]->class->next(r->source[0], 10000, &chunk, err) != NJ_NEXT_CHUNK))
         rc = nj_fail(err, "no packet to learn the schema from");
     const nj_schema *schema = rc == 0 ? nj_reader_schema(&reader, chunk, err) : NULL;
     const survey *s = schema ? nj_flow_survey(r, schema, 0, err) : NULL;

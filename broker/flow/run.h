@@ -11,7 +11,8 @@ typedef struct nj_topic_option {
 } nj_topic_option;
 
 typedef struct nj_run_options {
-    nj_settings *settings; /* [run], [module.*], [topic.*], [kafka], ...: with the defaults of data/instances.ini already in */
+    nj_settings *settings; /* [run], [module.*], [topic.*], [kafka], ...: with the defaults of
+                            * data/instances.ini already in */
     const char *select;    /* -m */
     const char *where;     /* -w; NULL = all rows */
     const nj_topic_option *topic;
@@ -25,24 +26,28 @@ typedef struct nj_run_options {
     const char *columns;      /* --columns: comma-separated raw or canonical fields */
     int threads;              /* compute threads; 0 = all cores */
     int64_t limit;            /* alerts; 0 = all */
-    const char *dead_letters; /* path; NULL = dead-letters.avro beside the first output file, made at the first one */
+    const char *dead_letters; /* path; NULL = dead-letters.avro beside the first output file,
+                               * made at the first one */
     nj_sink_mode mode;
     bool strict, progress;
-    nj_sink *own_sink;       /* besides those of `sink`: the caller's, who frees it behind close(); NULL = none */
+    nj_sink *own_sink;       /* besides those of `sink`: the caller's, who frees it behind close();
+                              * NULL = none */
     const char *own_columns; /* as `columns`, for that sink: a survey that lacks one is not reported */
     uint8_t stamps;          /* bit per stamp that it opens, whether a module does or not */
     const char *metrics;     /* HOST:PORT of the metrics endpoint; NULL = none */
-    /* Opens the sources in place of nj_source_open, for packets that are in memory (bench, profile); NULL = as usual. */
+    /* Opens the sources in place of nj_source_open, for packets that are in memory (bench, profile);
+     * NULL = as usual. */
     nj_source *(*open_source)(void *opaque, const nj_source_args *args, nj_error *err);
     void *opaque;
     const _Atomic int *stop; /* set by a signal: stop polling, finish what is under way */
 } nj_run_options;
 
-/* The settings that every run begins with (data/instances.ini), for callers without a command line. -1 with err. */
+/* The settings that every run begins with (data/instances.ini), for callers without a command line.
+ * -1 with err. */
 int nj_run_defaults(nj_settings *settings, nj_error *err);
 
-/* Runs until the sources end or *stop is set. Fills the report (caller frees). Returns an exit code of base/exit.h;
- * err is set for NJ_EXIT_USAGE, NJ_EXIT_SOURCE and NJ_EXIT_LEDGER. */
+/* Runs until the sources end or *stop is set. Fills the report (caller frees). Returns an exit code of
+ * base/exit.h; err is set for NJ_EXIT_USAGE, NJ_EXIT_SOURCE and NJ_EXIT_LEDGER. */
 int nj_run(const nj_run_options *options, nj_report *report, nj_error *err);
 
 /* What a run would do with the survey of this packet's schema: for `nightjar graph`. */

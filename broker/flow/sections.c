@@ -1,4 +1,5 @@
-/* sections.c - the one list of settings: who reads a section has its table, this puts the tables side by side. */
+/* sections.c - the one list of settings: who reads a section has its table,
+ * this puts the tables side by side. */
 #include "sections.h"
 
 #include "../avro/decode.h"
@@ -9,15 +10,21 @@
 #include "internal.h"
 
 static const nj_param models[] = {
-    { "path", NJ_STR, "", 0, 0, 0, "1", "folders of models, ':' between them; each model is a folder of its own" }, { 0 }
+    { "path", NJ_STR, "", 0, 0, 0, "1",
+      "folders of models, ':' between them; each model is a folder of its own" },
+    { 0 }
 };
-static const nj_param catalogs[] = { { "path", NJ_STR, "", 0, 0, 0, "1", "folders of catalogues (NAME.njx), ':' between them" },
-                                     { 0 } };
+static const nj_param catalogs[] = {
+    { "path", NJ_STR, "", 0, 0, 0, "1", "folders of catalogues (NAME.njx), ':' between them" }, { 0 }
+};
 static const nj_param topic_keys[] = {
-    { "where", NJ_STR, "", 0, 0, 0, "1", "the clause that an alert must match, as -w; -t NAME takes the topic" }, { 0 }
+    { "where", NJ_STR, "", 0, 0, 0, "1",
+      "the clause that an alert must match, as -w; -t NAME takes the topic" },
+    { 0 }
 };
 static const nj_param module_keys[] = {
-    { "kind", NJ_STR, "", 0, 0, 0, "1", "the module that this instance is; without it the one of the same name" },
+    { "kind", NJ_STR, "", 0, 0, 0, "1",
+      "the module that this instance is; without it the one of the same name" },
     { "default", NJ_U8, "1", 0, 0, 1, "1", "0: runs only when -m names it or a column of it is used" },
     { "surveys", NJ_STR, "", 0, 0, 0, "1", "off for packets of other surveys than these; empty: for all" },
     { "need.PATH", NJ_STR, "", 0, 0, 0, "1", "another column in the place of the need PATH" },
@@ -28,7 +35,8 @@ const nj_section nj_sections[] = {
     { "decode", "schemas, survey maps, and how large a packet may be", nj_decode_settings },
     { "registry", "the schema registry of Confluent-framed messages", nj_registry_settings },
     { "source", "patience and limits of all sources", nj_source_settings },
-    { "kafka", "librdkafka's own settings by their own names, as -X (sasl.username, message.timeout.ms, ...)", NULL },
+    { "kafka", "librdkafka's own settings by their own names, as -X (sasl.username, message.timeout.ms, ...)",
+      NULL },
     { "sink.ndjson", "of -o ndjson:", nj_ndjson_settings },
     { "sink.avro", "of -o avro:", nj_avro_settings },
     { "sink.fits", "of -o fits:", nj_fits_settings },

@@ -1,4 +1,5 @@
-/* sections.h - every section that settings may have, with its keys: for `nightjar settings` and for the check of a run. */
+/* sections.h - every section that settings may have, with its keys:
+ * for `nightjar settings` and for the check of a run. */
 #ifndef NJ_FLOW_SECTIONS_H
 #define NJ_FLOW_SECTIONS_H
 

@@ -17,16 +17,18 @@ static bool tell_what_is_silent(const run *r, const nj_graph *g)
         asked += named && step->in->wanted;
         if (!step->off || !step->in->wanted) continue;
         silent += named;
-        nj_log(named ? NJ_LOG_INFO : NJ_LOG_DEBUG, "%s gives no answers on survey %s: %s", step->in->name, g->layout.survey,
-               step->off);
+        nj_log(named ? NJ_LOG_INFO : NJ_LOG_DEBUG, "%s gives no answers on survey %s: %s", step->in->name,
+               g->layout.survey, step->off);
         if (named) continue;
         nj_buffer_printf(&names, "%s%s", names.n ? ", " : "", step->in->name);
     }
     if (names.n)
-        nj_log(NJ_LOG_INFO, "no answers on survey %s, which lacks their inputs or is not theirs (-v says why): %s",
+        nj_log(NJ_LOG_INFO,
+               "no answers on survey %s, which lacks their inputs or is not theirs (-v says why): %s",
                g->layout.survey, names.data);
     if (asked && silent == asked) /* a night without one answer must not look like a night without a find */
-        nj_log(NJ_LOG_WARN, "survey %s: every module that -m names is off: no row of it has an answer", g->layout.survey);
+        nj_log(NJ_LOG_WARN, "survey %s: every module that -m names is off: no row of it has an answer",
+               g->layout.survey);
     nj_buffer_free(&names);
     return asked && silent == asked;
 }
@@ -48,18 +50,22 @@ static void add_lacking(const nj_schema *schema, const char *path, const char *w
     nj_offer ignored;
     char near[256];
     if (is_raw(path) && nj_schema_offer(schema, path, &ignored, NULL) >= 0) return;
-    nj_buffer_printf(out, "%s%s%s%s%s", out->n ? ", " : "", path, *whose ? " (for module " : "", whose, *whose ? ")" : "");
-    if (is_raw(path) && nj_schema_nearest(schema, path, near, sizeof near)) nj_buffer_printf(out, " (did you mean %s?)", near);
+    nj_buffer_printf(out, "%s%s%s%s%s", out->n ? ", " : "", path, *whose ? " (for module " : "", whose,
+                     *whose ? ")" : "");
+    if (is_raw(path) && nj_schema_nearest(schema, path, near, sizeof near))
+        nj_buffer_printf(out, " (did you mean %s?)", near);
 }
 
-/* Columns that were asked for and that the survey's first packets lack: once per survey, as others may have it. */
+/* Columns that were asked for and that the survey's first packets lack:
+ * once per survey, as others may have it. */
 static void tell_what_is_lacking(const run *r, const nj_graph *g, const nj_schema *schema)
 {
     nj_buffer paths = { 0 };
     for (uint32_t f = r->n_base; f < r->n_fields; f++) {
         if (r->field_from[f].kind != FIELD_WANT) continue;
         const char *path = r->want[r->field_from[f].index].path;
-        if (is_raw(path) || g->want[r->field_from[f].index] == NJ_NO_COLUMN) add_lacking(schema, path, "", &paths);
+        if (is_raw(path) || g->want[r->field_from[f].index] == NJ_NO_COLUMN)
+            add_lacking(schema, path, "", &paths);
     }
     for (uint32_t i = 0; i < g->n_steps; i++) {
         const nj_instance *in = g->step[i].in;
@@ -68,20 +74,25 @@ static void tell_what_is_lacking(const run *r, const nj_graph *g, const nj_schem
             if (!(in->need[k].flags & NJ_NEED_OPTIONAL) && is_raw(in->need[k].path))
                 add_lacking(schema, in->need[k].path, in->name, &paths);
     }
-    if (paths.n) nj_log(NJ_LOG_INFO, "packets of %s lack what is null in their rows: %s", nj_schema_name(schema), paths.data);
+    if (paths.n)
+        nj_log(NJ_LOG_INFO, "packets of %s lack what is null in their rows: %s", nj_schema_name(schema),
+               paths.data);
     nj_buffer_free(&paths);
 }
 
 static uint32_t column_of(const nj_graph *g, const char *path, nj_type type)
 {
     for (uint32_t c = 0; c < g->layout.n_packet; c++)
-        if (!strcmp(g->layout.col[c].path, path) && g->layout.col[c].type == type && g->layout.col[c].scale == 1) return c;
+        if (!strcmp(g->layout.col[c].path, path) && g->layout.col[c].type == type &&
+            g->layout.col[c].scale == 1)
+            return c;
     return NJ_NO_COLUMN;
 }
 
-/* --- types ----------------------------------------------------------------------------------------------------------- */
+/* ---- types ----------------------------------------------------------------------------------- */
 
-/* Raw columns get the type that the first packets have; where those lack the field, the one of the built-in layouts. */
+/* Raw columns get the type that the first packets have;
+ * where those lack the field, the one of the built-in layouts. */
 static int fix_types(run *r, const nj_schema *schema, nj_error *err)
 {
     for (uint32_t f = 0; f < r->n_fields; f++) {
@@ -105,9 +116,13 @@ static int fix_types(run *r, const nj_schema *schema, nj_error *err)
 
 static const char *words_of(nj_type type, nj_shape shape)
 {
-    static const char *const one[] = {
-        "?", "small whole number", "32-bit whole number", "64-bit whole number", "32-bit float", "64-bit float", "text"
-    };
+    static const char *const one[] = { "?",
+                                       "small whole number",
+                                       "32-bit whole number",
+                                       "64-bit whole number",
+                                       "32-bit float",
+                                       "64-bit float",
+                                       "text" };
     static const char *const list[] = { "?",
                                         "list of small whole numbers",
                                         "list of 32-bit whole numbers",
@@ -132,8 +147,9 @@ static bool has_unit(const char *name)
     return name && *name && strcmp(name, "1") != 0;
 }
 
-/* Where a schema has a field as something else than the run's column. True: its values would not be the packet's. Numbers of a
- * canonical column are the map's matter: it says which type the survey's values become. */
+/* Where a schema has a field as something else than the run's column. True: its values would not be the
+ * packet's. Numbers of a canonical column are the map's matter:
+ * it says which type the survey's values become. */
 static bool tell_other_type(const run *r, uint32_t f, const char *whose, const nj_schema *schema)
 {
     const nj_want *want = &r->want[r->field_from[f].index];
@@ -142,16 +158,18 @@ static bool tell_other_type(const run *r, uint32_t f, const char *whose, const n
     nj_offer have;
     if (nj_schema_offer(schema, want->path, &have, NULL)) return false;
     if (!want->unit && has_unit(field->unit) && has_unit(have.unit) && strcmp(field->unit, have.unit) != 0)
-        nj_log(NJ_LOG_WARN, "%s is in %s in packets of %s, where the column is in %s: those values stay as published", want->path,
-               have.unit, whose, field->unit);
+        nj_log(NJ_LOG_WARN,
+               "%s is in %s in packets of %s, where the column is in %s: those values stay as published",
+               want->path, have.unit, whose, field->unit);
     bool raw = !strncmp(want->path, "packet.", 7), words = have.type == NJ_STR;
-    if ((raw ? fits(have.type, want->type) : words == (want->type == NJ_STR)) && have.shape == shape) return false;
-    nj_log(NJ_LOG_WARN, "%s is a %s in packets of %s, and a %s in this run's columns: it has no answer there", want->path,
-           words_of(have.type, have.shape), whose, words_of(want->type, shape));
+    if ((raw ? fits(have.type, want->type) : words == (want->type == NJ_STR)) && have.shape == shape)
+        return false;
+    nj_log(NJ_LOG_WARN, "%s is a %s in packets of %s, and a %s in this run's columns: it has no answer there",
+           want->path, words_of(have.type, have.shape), whose, words_of(want->type, shape));
     return true;
 }
 
-/* --- surveys --------------------------------------------------------------------------------------------------------- */
+/* ---- surveys --------------------------------------------------------------------------------- */
 
 static uint32_t column_for(const run *r, const survey *s, uint32_t f)
 {
@@ -196,7 +214,8 @@ static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
     for (uint32_t f = 0; f < r->n_fields; f++) {
         field_source from = r->field_from[f];
         s->column[f] = column_for(r, s, f);
-        if (from.kind == FIELD_WANT && tell_other_type(r, f, s->graph->layout.survey, schema)) s->column[f] = NJ_NO_COLUMN;
+        if (from.kind == FIELD_WANT && tell_other_type(r, f, s->graph->layout.survey, schema))
+            s->column[f] = NJ_NO_COLUMN;
         s->reason[f] = from.kind == FIELD_REASON ? s->graph->step_of[from.index] : -1;
     }
     s->schema = malloc(sizeof *s->schema);
@@ -211,8 +230,9 @@ static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
     return s;
 }
 
-/* The graph is resolved on the survey's first schema. Canonical columns are the map's, whatever a schema has, and a raw
- * column that a schema lacks is null there: only the type of a raw column depends on who comes first. */
+/* The graph is resolved on the survey's first schema. Canonical columns are the map's, whatever a schema has,
+ * and a raw column that a schema lacks is null there:
+ * only the type of a raw column depends on who comes first. */
 static int look_at_schema(const run *r, survey *s, const nj_schema *schema)
 {
     for (uint32_t i = 0; i < s->n_schemas; i++)
@@ -222,7 +242,8 @@ static int look_at_schema(const run *r, survey *s, const nj_schema *schema)
     s->schema = more;
     s->schema[s->n_schemas++] = schema;
     for (uint32_t f = 0; f < r->n_fields; f++)
-        if (r->field_from[f].kind == FIELD_WANT && !strncmp(r->field[f].key, "packet.", 7) && s->column[f] != NJ_NO_COLUMN)
+        if (r->field_from[f].kind == FIELD_WANT && !strncmp(r->field[f].key, "packet.", 7) &&
+            s->column[f] != NJ_NO_COLUMN)
             tell_other_type(r, f, nj_schema_name(schema), schema);
     return 0;
 }
@@ -246,7 +267,8 @@ survey *nj_flow_survey(run *r, const nj_schema *schema, uint64_t seq, nj_error *
     const char *name = nj_schema_survey(schema);
     survey *found;
     pthread_mutex_lock(&r->surveys.lock);
-    while (!(found = find_survey(r, name)) && units_before(r, seq)) pthread_cond_wait(&r->surveys.turn, &r->surveys.lock);
+    while (!(found = find_survey(r, name)) && units_before(r, seq))
+        pthread_cond_wait(&r->surveys.turn, &r->surveys.lock);
     if (found) {
         if (look_at_schema(r, found, schema)) nj_fail(err, "out of memory"), found = NULL;
     } else {
@@ -277,7 +299,7 @@ void nj_flow_surveys_free(run *r)
     r->surveys.n = 0;
 }
 
-/* --- values ---------------------------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 
 void nj_flow_values(const run *r, const survey *s, const nj_batch *b, nj_col *value)
 {

@@ -60,7 +60,8 @@ static void clear(const nj_step *s, const nj_batch *b, void *const *out, uint32_
             nj_fill_null(s->in->give[g].type, (char *)out[g] + first * nj_type_size(s->in->give[g].type), n);
 }
 
-void nj_answers_reject(nj_answers *answers, const nj_step *s, const nj_batch *b, const nj_work *w, uint32_t row)
+void nj_answers_reject(nj_answers *answers, const nj_step *s, const nj_batch *b, const nj_work *w,
+                       uint32_t row)
 {
     uint8_t reason = w->reason[row];
     if (reason == NJ_NO_REASON) {
@@ -76,8 +77,8 @@ void nj_answers_failed(nj_answers *answers, const nj_step *s, const nj_batch *b,
 {
     if (!answers->failed) answers->failed_id = w->id[w->row[0]];
     if (answers->failed < 3 * (uint64_t)w->n)
-        nj_log(NJ_LOG_ERROR, "module %s failed on %u rows from alert %" PRId64 " (status %d)", s->in->name, w->n,
-               w->id[w->row[0]], status);
+        nj_log(NJ_LOG_ERROR, "module %s failed on %u rows from alert %" PRId64 " (status %d)", s->in->name,
+               w->n, w->id[w->row[0]], status);
     answers->failed += w->n;
     for (uint32_t k = 0; k < w->n; k++) {
         w->reason[w->row[k]] = NJ_FAILED;
@@ -86,10 +87,10 @@ void nj_answers_failed(nj_answers *answers, const nj_step *s, const nj_batch *b,
 }
 
 /* NaN compares false, so that "no answer" is within. Other nulls are passed over by name. */
-#define COUNT(TYPE, IS_NULL)                                                                                                     \
-    do {                                                                                                                         \
-        const TYPE *x = data;                                                                                                    \
-        for (size_t i = 0; i < n; i++) count += ((double)x[i] < lo || (double)x[i] > hi) && !(IS_NULL);                          \
+#define COUNT(TYPE, IS_NULL)                                                                                 \
+    do {                                                                                                     \
+        const TYPE *x = data;                                                                                \
+        for (size_t i = 0; i < n; i++) count += ((double)x[i] < lo || (double)x[i] > hi) && !(IS_NULL);      \
     } while (0)
 
 static uint64_t count_beyond(nj_type type, const void *data, size_t n, double lo, double hi)
@@ -152,8 +153,9 @@ void nj_answers_tell(const nj_instances *set, const nj_answers *answers)
         const nj_answers *a = &answers[i];
         if (a->failed)
             nj_log(NJ_LOG_WARN,
-                   "module %s: process() failed on %" PRIu64 " %s, the first alert %" PRId64 "; their values are null", in->name,
-                   a->failed, rows(a->failed), a->failed_id);
+                   "module %s: process() failed on %" PRIu64 " %s, the first alert %" PRId64
+                   "; their values are null",
+                   in->name, a->failed, rows(a->failed), a->failed_id);
         if (a->silent)
             nj_log(NJ_LOG_WARN,
                    "module %s: no reason for %" PRIu64 " %s, the first alert %" PRId64
@@ -161,8 +163,8 @@ void nj_answers_tell(const nj_instances *set, const nj_answers *answers)
                    in->name, a->silent, rows(a->silent), a->silent_id);
         if (a->invalid)
             nj_log(NJ_LOG_WARN,
-                   "module %s: a reason that is none of a module's for %" PRIu64 " %s, the first %u of alert %" PRId64
-                   "; their values are null",
+                   "module %s: a reason that is none of a module's for %" PRIu64
+                   " %s, the first %u of alert %" PRId64 "; their values are null",
                    in->name, a->invalid, rows(a->invalid), a->invalid_reason, a->invalid_id);
         for (uint32_t g = 0; g < in->n_gives; g++) {
             const nj_give *give = &in->give[g];
@@ -174,9 +176,10 @@ void nj_answers_tell(const nj_instances *set, const nj_answers *answers)
                 snprintf(first, sizeof first, "%.9g", beyond->value);
             if (beyond->n)
                 nj_log(NJ_LOG_WARN,
-                       "%s.%s: %" PRIu64 " %s outside its range of %g to %g, the first %s of alert %" PRId64 "; kept as %s",
-                       in->name, give->name, beyond->n, beyond->n == 1 ? "value is" : "values are", give->lo, give->hi, first,
-                       beyond->id, beyond->n == 1 ? "it is" : "they are");
+                       "%s.%s: %" PRIu64 " %s outside its range of %g to %g, the first %s of alert %" PRId64
+                       "; kept as %s",
+                       in->name, give->name, beyond->n, beyond->n == 1 ? "value is" : "values are", give->lo,
+                       give->hi, first, beyond->id, beyond->n == 1 ? "it is" : "they are");
         }
     }
 }

@@ -1,4 +1,5 @@
-/* answers.h - what modules wrote, looked at before it leaves: rows without a valid reason, values out of their range. */
+/* answers.h - what modules wrote, looked at before it leaves:
+ * rows without a valid reason, values out of their range. */
 #ifndef NJ_GRAPH_ANSWERS_H
 #define NJ_GRAPH_ANSWERS_H
 
@@ -13,7 +14,8 @@ typedef struct nj_beyond { /* values of a give outside its [lo, hi] */
 
 /* Of one instance, in one worker. */
 typedef struct nj_answers {
-    uint64_t silent, invalid; /* rows without a reason; rows with one that is none, or that only the host may set */
+    uint64_t silent, invalid; /* rows without a reason; rows with one that is none,
+                               * or that only the host may set */
     uint64_t failed;          /* rows of calls that failed */
     int64_t silent_id, invalid_id, failed_id;
     uint8_t invalid_reason; /* the first one */
@@ -26,12 +28,16 @@ void nj_answers_free(nj_answers *answers);
 void nj_answers_merge(nj_answers *into, const nj_answers *from, uint32_t n_gives);
 
 /* A row of the call whose reason is no module's to give: becomes failed, its outputs null. */
-void nj_answers_reject(nj_answers *answers, const nj_step *step, const nj_batch *batch, const nj_work *work, uint32_t row);
-/* A call that returned this status: its rows become failed, their outputs null; said at once for the first few. */
-void nj_answers_failed(nj_answers *answers, const nj_step *step, const nj_batch *batch, const nj_work *work, int status);
+void nj_answers_reject(nj_answers *answers, const nj_step *step, const nj_batch *batch, const nj_work *work,
+                       uint32_t row);
+/* A call that returned this status: its rows become failed, their outputs null;
+ * said at once for the first few. */
+void nj_answers_failed(nj_answers *answers, const nj_step *step, const nj_batch *batch, const nj_work *work,
+                       int status);
 /* Counts the values of the step's outputs that are out of range. */
 void nj_answers_range(nj_answers *answers, const nj_step *step, const nj_batch *batch, void *const *out);
-/* Warnings: one for each kind of fault, module and column, with how often and the first alert. answers: [set->n] */
+/* Warnings: one for each kind of fault, module and column, with how often and the first alert.
+ * answers: [set->n] */
 void nj_answers_tell(const nj_instances *set, const nj_answers *answers);
 
 #endif

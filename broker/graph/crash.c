@@ -123,7 +123,8 @@ typedef struct module_file {
     const char *name;
 } module_file;
 
-static module_file files[64]; /* of the first ones; a crash in the thread of another is reported without its name */
+static module_file files[64]; /* of the first ones; a crash in the thread of another is
+                               * reported without its name */
 static size_t n_files;
 
 static int find_code(struct dl_phdr_info *info, size_t size, void *found_)
@@ -246,7 +247,8 @@ void nj_exit_at_once(int code)
     for (;;) syscall(SYS_exit_group, code);
 }
 
-/* The C library's own, for all files of this process: what a module ends with it looks like a run that went well. */
+/* The C library's own, for all files of this process:
+ * what a module ends with it looks like a run that went well. */
 #if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
 void _exit(int code)
 {
@@ -278,7 +280,8 @@ void nj_crash_thread(void)
     if (sigaltstack(NULL, &now) || !(now.ss_flags & SS_DISABLE)) return; /* it has one already */
     void *stack = mmap(NULL, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (stack == MAP_FAILED) return;
-    if (sigaltstack(&(stack_t){ .ss_sp = stack, .ss_size = STACK_BYTES }, NULL) || pthread_setspecific(stack_key, stack)) {
+    if (sigaltstack(&(stack_t){ .ss_sp = stack, .ss_size = STACK_BYTES }, NULL) ||
+        pthread_setspecific(stack_key, stack)) {
         sigaltstack(&(stack_t){ .ss_flags = SS_DISABLE }, NULL);
         munmap(stack, STACK_BYTES);
     }
@@ -296,6 +299,7 @@ void nj_crash_watch(void)
     struct sigaction action = { .sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK }, old;
     sigfillset(&action.sa_mask);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
-        if (sigaction(signals[i], NULL, &old) == 0 && !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL)
+        if (sigaction(signals[i], NULL, &old) == 0 && !(old.sa_flags & SA_SIGINFO) &&
+            old.sa_handler == SIG_DFL)
             sigaction(signals[i], &action, NULL);
 }

@@ -8,7 +8,9 @@ static void put(nj_type type, void *data, size_t i, double v)
 {
     switch (type) {
     case NJ_U8: ((uint8_t *)data)[i] = v >= 0 && v < 255 ? (uint8_t)v : NJ_NO_U8; break;
-    case NJ_I32: ((int32_t *)data)[i] = v > -2147483648.0 && v <= 2147483647.0 ? (int32_t)v : NJ_NO_I32; break;
+    case NJ_I32:
+        ((int32_t *)data)[i] = v > -2147483648.0 && v <= 2147483647.0 ? (int32_t)v : NJ_NO_I32;
+        break;
     case NJ_I64: ((int64_t *)data)[i] = v > -9.2e18 && v < 9.2e18 ? (int64_t)v : NJ_NO_I64; break;
     case NJ_F32: ((float *)data)[i] = (float)v; break;
     case NJ_F64: ((double *)data)[i] = v; break;
@@ -46,7 +48,8 @@ static int select_band(const nj_derived *d, nj_batch *b, nj_col *out)
     return 0;
 }
 
-/* Sorted stably by time; histories are nearly sorted, so insertion is linear in practice. Null times go last. */
+/* Sorted stably by time; histories are nearly sorted, so insertion is linear in practice.
+ * Null times go last. */
 static int sort_time(const nj_derived *d, nj_batch *b, nj_col *out)
 {
     const nj_col *base = &b->col[d->base];
@@ -58,7 +61,9 @@ static int sort_time(const nj_derived *d, nj_batch *b, nj_col *out)
     for (uint32_t r = 0; r < b->n; r++)
         for (uint32_t i = base->off[r]; i < base->off[r + 1]; i++) {
             uint32_t k = i;
-            for (; k > base->off[r] && (jd[order[k - 1]] > jd[i] || (isnan(jd[order[k - 1]]) && !isnan(jd[i]))); k--)
+            for (;
+                 k > base->off[r] && (jd[order[k - 1]] > jd[i] || (isnan(jd[order[k - 1]]) && !isnan(jd[i])));
+                 k--)
                 order[k] = order[k - 1];
             order[k] = i;
         }

@@ -52,7 +52,8 @@ static const nj_image *work_image(const nj_work *w, uint32_t need, uint32_t row)
     uint32_t which = column - NJ_FIRST_STAMP;
     bool whole = which < NJ_STAMPS;
     const nj_layout *layout = c->batch->layout;
-    if ((whole ? !c->batch->stamp[which] : which - NJ_STAMPS >= layout->n_planes) || row >= c->batch->n) return NULL;
+    if ((whole ? !c->batch->stamp[which] : which - NJ_STAMPS >= layout->n_planes) || row >= c->batch->n)
+        return NULL;
     nj_stamp *s = whole ? &c->batch->stamp[which][row] : nj_batch_plane(c->batch, which - NJ_STAMPS, row);
     if (s->state == NJ_STAMP_PACKED) {
         int64_t start = c->worker->uncounted ? 0 : nj_now_ns();
@@ -67,14 +68,15 @@ static const nj_image *work_image(const nj_work *w, uint32_t need, uint32_t row)
             char where[512];
             nj_log_limited(&said, 3, NJ_LOG_WARN, "%s: %s cannot be opened: %s",
                            nj_chunk_where(c->batch->row[row].chunk, where, sizeof where),
-                           whole ? nj_stamp_name[which] : layout->plane[which - NJ_STAMPS].path, why ? why : "?");
+                           whole ? nj_stamp_name[which] : layout->plane[which - NJ_STAMPS].path,
+                           why ? why : "?");
         }
     }
     return s->state == NJ_STAMP_OPEN ? &s->image : NULL;
 }
 
-nj_worker *nj_worker_new(const nj_instances *set, nj_open_stamp open_stamp, void *opener, uint64_t single, bool reference,
-                         nj_error *err)
+nj_worker *nj_worker_new(const nj_instances *set, nj_open_stamp open_stamp, void *opener, uint64_t single,
+                         bool reference, nj_error *err)
 {
     nj_worker *w = calloc(1, sizeof *w);
     if (!w) return nj_fail(err, "out of memory"), NULL;
@@ -204,8 +206,10 @@ static void one_call(nj_worker *worker, const nj_step *s, nj_work *w)
 {
     const nj_module *m = s->in->module;
     nj_counter *count = &worker->module[s->instance];
-    int (*process)(const void *, void *, const nj_work *) = worker->reference && m->process_ref ? m->process_ref : m->process;
-    nj_slot_rows(&worker->slot, w->n, w->id[w->row[0]], ((const call *)w->opaque)->batch->row[w->row[0]].chunk);
+    int (*process)(const void *, void *, const nj_work *) =
+        worker->reference && m->process_ref ? m->process_ref : m->process;
+    nj_slot_rows(&worker->slot, w->n, w->id[w->row[0]],
+                 ((const call *)w->opaque)->batch->row[w->row[0]].chunk);
     nj_slot_enter(&worker->slot, s->in->name, NJ_PHASE_PROCESS);
     worker->image_ns = 0;
     int64_t start = worker->uncounted ? 0 : nj_now_ns();
@@ -220,11 +224,13 @@ static void one_call(nj_worker *worker, const nj_step *s, nj_work *w)
     count->calls++;
     count->wall_ns += ns;
     if (w->n == 1) nj_histogram_add(&count->one, ns > 0 ? (uint64_t)ns : 0);
-    if (worker->drift) worker->cost[worker->n_costs++] = (nj_weighted){ (float)ns / (float)w->n, (float)w->n };
+    if (worker->drift)
+        worker->cost[worker->n_costs++] = (nj_weighted){ (float)ns / (float)w->n, (float)w->n };
     count_rows(s, count, w);
 }
 
-/* Cuts the rows into calls: by the module's hint, by row index and never by thread count; one row in `single` alone. */
+/* Cuts the rows into calls: by the module's hint, by row index and never by thread count;
+ * one row in `single` alone. */
 static void call_slices(nj_worker *worker, const nj_step *s, nj_work *w, const uint32_t *rows, uint32_t n)
 {
     const nj_module *m = s->in->module;
@@ -252,7 +258,8 @@ static uint32_t rows_with_input(const nj_step *s, const nj_batch *b, uint8_t *re
     for (uint32_t r = 0; r < b->n; r++) {
         const uint64_t *absent = b->row[r].absent;
         uint32_t k = 0;
-        while (absent && k < s->n_required && !(absent[s->required[k] / 64] >> (s->required[k] % 64) & 1)) k++;
+        while (absent && k < s->n_required && !(absent[s->required[k] / 64] >> (s->required[k] % 64) & 1))
+            k++;
         if (absent && k < s->n_required)
             reason[r] = NJ_NO_INPUT;
         else
@@ -261,7 +268,8 @@ static uint32_t rows_with_input(const nj_step *s, const nj_batch *b, uint8_t *re
     return n;
 }
 
-static int run_step(const nj_graph *g, nj_worker *worker, nj_batch *b, const nj_step *s, uint8_t *reason, uint32_t *rows)
+static int run_step(const nj_graph *g, nj_worker *worker, nj_batch *b, const nj_step *s, uint8_t *reason,
+                    uint32_t *rows)
 {
     nj_counter *count = &worker->module[s->instance];
     if (s->off) {
@@ -276,7 +284,8 @@ static int run_step(const nj_graph *g, nj_worker *worker, nj_batch *b, const nj_
     const nj_col **in = nj_arena_alloc(&b->arena, (s->in->n_needs + 1) * sizeof *in);
     void **out = nj_arena_zalloc(&b->arena, (s->in->n_gives + 1) * sizeof *out);
     if (!in || !out || allocate_outputs(s, b, out)) return -1;
-    for (uint32_t k = 0; k < s->in->n_needs; k++) in[k] = s->col[k] < NJ_FIRST_STAMP ? &b->col[s->col[k]] : &absent_column;
+    for (uint32_t k = 0; k < s->in->n_needs; k++)
+        in[k] = s->col[k] < NJ_FIRST_STAMP ? &b->col[s->col[k]] : &absent_column;
     memset(reason, NJ_NO_REASON, b->n);
     uint32_t n = rows_with_input(s, b, reason, rows);
     uint32_t lacking = b->n - n;
@@ -308,7 +317,8 @@ static void count_stamps(nj_worker *worker, const nj_batch *b)
     for (uint32_t r = 0; r < b->n; r++) {
         int asked = 0, bad = 0;
         for (int k = 0; k < NJ_STAMPS + b->layout->n_planes; k++) {
-            const nj_stamp *column = k < NJ_STAMPS ? b->stamp[k] : b->plane[k - NJ_STAMPS], *s = column ? &column[r] : NULL;
+            const nj_stamp *column = k < NJ_STAMPS ? b->stamp[k] : b->plane[k - NJ_STAMPS],
+                           *s = column ? &column[r] : NULL;
             asked |= s && (s->state == NJ_STAMP_OPEN || s->state == NJ_STAMP_BAD);
             bad |= s && s->state == NJ_STAMP_BAD;
         }

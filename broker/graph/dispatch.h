@@ -1,4 +1,5 @@
-/* dispatch.h - takes a batch through the modules of its graph, and clocks them. One worker per compute thread. */
+/* dispatch.h - takes a batch through the modules of its graph, and clocks them.
+ * One worker per compute thread. */
 #ifndef NJ_GRAPH_DISPATCH_H
 #define NJ_GRAPH_DISPATCH_H
 
@@ -25,7 +26,8 @@ typedef struct nj_worker {
     struct nj_answers *answers; /* [set->n] what is wrong with the outputs (answers.h) */
     bool reference;             /* process_ref() where a module has one */
     bool uncounted;             /* no clocks, no counts: only for measuring what those cost */
-    float *drift;               /* [2 + set->n] of the present batch: decode, stamps, modules, ns per row; NULL = not wanted */
+    float *drift;               /* [2 + set->n] of the present batch:
+                                 * decode, stamps, modules, ns per row; NULL = not wanted */
     nj_weighted *cost;          /* its calls of the present module, and how many */
     uint32_t n_costs;
     int64_t image_ns;      /* spent opening stamps during the present call */
@@ -34,8 +36,8 @@ typedef struct nj_worker {
 } nj_worker;
 
 /* Thread blocks are opened here, in the thread that will use them. NULL with err. */
-nj_worker *nj_worker_new(const nj_instances *set, nj_open_stamp open_stamp, void *opener, uint64_t single, bool reference,
-                         nj_error *err);
+nj_worker *nj_worker_new(const nj_instances *set, nj_open_stamp open_stamp, void *opener, uint64_t single,
+                         bool reference, nj_error *err);
 void nj_worker_free(nj_worker *worker);
 
 /* What a batch carries from here to the output: reasons, by step. */
@@ -43,11 +45,12 @@ typedef struct nj_outputs {
     uint8_t **reason; /* [n_steps][row]; NJ_NO_REASON never leaves */
 } nj_outputs;
 
-/* Runs all modules of the graph over the batch, and readies the derived columns that `wanted` names (columns that
- * outputs and filters read). -1 = out of memory. cpu_ns of all stages is shared out by the caller through
- * nj_worker_share_cpu. */
+/* Runs all modules of the graph over the batch, and readies the derived columns that `wanted` names (columns
+ * that outputs and filters read). -1 = out of memory. cpu_ns of all stages is shared out by the caller
+ * through nj_worker_share_cpu. */
 int nj_dispatch(const nj_graph *graph, nj_worker *worker, nj_batch *batch);
-/* Adds the batch's CPU time to the counters in proportion to the wall time each one gained since the last call. */
+/* Adds the batch's CPU time to the counters in proportion to the wall time each one
+ * gained since the last call. */
 void nj_worker_share_cpu(nj_worker *worker, int64_t cpu_ns);
 
 #endif

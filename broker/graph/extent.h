@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* First address behind the variable that this address is in; 0 = not known (no such file, no symbols, memory from a heap).
- * For one thread at a time. */
+/* First address behind the variable that this address is in; 0 = not known (no such file, no symbols, memory
+ * from a heap). For one thread at a time. */
 uintptr_t nj_extent_end(const void *at);
 
 #endif

@@ -8,7 +8,8 @@
 
 #include "../base/log.h"
 
-/* While resolving, own columns (gives, derived) are numbered from OWN on; packet columns from 0. Renumbered at the end. */
+/* While resolving, own columns (gives, derived) are numbered from OWN on; packet columns from 0.
+ * Renumbered at the end. */
 enum { OWN = 1u << 20 };
 
 typedef struct resolver {
@@ -26,7 +27,8 @@ typedef struct resolver {
     nj_error *err;
 } resolver;
 
-static uint32_t lookup(resolver *r, const char *path, nj_type type, const char *unit, nj_shape shape, const char **why);
+static uint32_t lookup(resolver *r, const char *path, nj_type type, const char *unit, nj_shape shape,
+                       const char **why);
 
 /* Is the survey one of the instance's ("ztf, babamul")? */
 static int serves(const nj_instance *in, const char *survey)
@@ -49,13 +51,15 @@ static uint32_t fails(resolver *r)
     return NJ_NO_COLUMN;
 }
 
-/* Room for one more in an array of the arena; the smaller one stays there, unused. Column numbers end at OWN. */
+/* Room for one more in an array of the arena; the smaller one stays there, unused.
+ * Column numbers end at OWN. */
 static int grow(resolver *r, void *array, uint32_t n, uint32_t *cap, size_t size)
 {
     if (n < *cap) return 0;
     if (n >= OWN - 1) {
         if (!r->failed)
-            nj_fail(r->err, "survey %s: more than %u columns in one graph; ask for fewer", r->g->layout.survey, OWN - 1);
+            nj_fail(r->err, "survey %s: more than %u columns in one graph; ask for fewer",
+                    r->g->layout.survey, OWN - 1);
         r->failed = true;
         return -1;
     }
@@ -71,7 +75,8 @@ static int grow(resolver *r, void *array, uint32_t n, uint32_t *cap, size_t size
 
 static const char *own_name(resolver *r, const nj_instance *in, const nj_give *give)
 {
-    return give->flags & NJ_GIVE_CANONICAL ? give->name : nj_arena_printf(&r->g->arena, "%s.%s", in->name, give->name);
+    return give->flags & NJ_GIVE_CANONICAL ? give->name
+                                           : nj_arena_printf(&r->g->arena, "%s.%s", in->name, give->name);
 }
 
 /* Takes an instance in: its gives get columns, its needs are resolved later. */
@@ -87,7 +92,8 @@ static uint32_t take_in(resolver *r, uint32_t i)
             if (!path) return fails(r);
             if (grow(r, &r->own, r->n_own, &r->cap_own, sizeof *r->own)) return NJ_NO_COLUMN;
             r->own[r->n_own++] =
-                (nj_column){ path, give->unit, give->type, give->width ? NJ_SCALAR : NJ_SERIES, give->width, -1, (int32_t)i, k };
+                (nj_column){ path,        give->unit, give->type, give->width ? NJ_SCALAR : NJ_SERIES,
+                             give->width, -1,         (int32_t)i, k };
         }
     }
     return r->first_out[i];
@@ -119,7 +125,8 @@ static const char *two_units(resolver *r, const char *have, const char *asked)
 }
 
 /* A give, converted when the asker wants another number type or unit. */
-static uint32_t from_give(resolver *r, uint32_t own, nj_type type, const char *unit, nj_shape shape, const char **why)
+static uint32_t from_give(resolver *r, uint32_t own, nj_type type, const char *unit, nj_shape shape,
+                          const char **why)
 {
     nj_column have = r->own[own];
     double scale = nj_unit_factor(have.unit, unit);
@@ -134,13 +141,15 @@ static uint32_t from_give(resolver *r, uint32_t own, nj_type type, const char *u
     return derive(r, have.path, d, have);
 }
 
-static uint32_t from_packet(resolver *r, const char *path, nj_type type, const char *unit, nj_shape shape, const char **why)
+static uint32_t from_packet(resolver *r, const char *path, nj_type type, const char *unit, nj_shape shape,
+                            const char **why)
 {
     nj_type natural;
     nj_shape have;
     const char *have_unit = NULL;
     bool in_map = false;
-    int offered = r->offers->offer(r->offers->schema, path, &natural, &have, &have_unit, &in_map), found = offered >= 0;
+    int offered = r->offers->offer(r->offers->schema, path, &natural, &have, &have_unit, &in_map),
+        found = offered >= 0;
     if (!found && !in_map && strncmp(path, "packet.", 7)) return *why = "nothing gives it", NJ_NO_COLUMN;
     if (!found && !in_map) { /* a raw path that this schema lacks: null, and other schemas may have it */
         have = strstr(path, "[]") ? NJ_SERIES : NJ_SCALAR;
@@ -152,9 +161,11 @@ static uint32_t from_packet(resolver *r, const char *path, nj_type type, const c
     if (!type) type = natural;
     /* a raw text can be had of anything; a number of a text only where there are numbers, too */
     bool convert = offered == 1 || (type == NJ_STR && !in_map && !strncmp(path, "packet.", 7));
-    if (found && !convert && (type == NJ_STR) != (natural == NJ_STR)) return *why = "text and number do not match", NJ_NO_COLUMN;
+    if (found && !convert && (type == NJ_STR) != (natural == NJ_STR))
+        return *why = "text and number do not match", NJ_NO_COLUMN;
     for (uint32_t k = 0; k < r->n_packet; k++)
-        if (!strcmp(r->packet[k].path, path) && r->packet[k].type == type && r->packet[k].scale == scale) return k;
+        if (!strcmp(r->packet[k].path, path) && r->packet[k].type == type && r->packet[k].scale == scale)
+            return k;
     if (grow(r, &r->packet, r->n_packet, &r->cap_packet, sizeof *r->packet)) return NJ_NO_COLUMN;
     const char *kept = nj_arena_text(&r->g->arena, path, strlen(path));
     if (!kept) return fails(r);
@@ -171,7 +182,8 @@ static const char *unit_of(const resolver *r, uint32_t c)
     return c < OWN ? r->packet[c].unit : r->own[c - OWN].unit;
 }
 
-static uint32_t view(resolver *r, const char *path, const char *at, nj_type type, const char *unit, const char **why)
+static uint32_t view(resolver *r, const char *path, const char *at, nj_type type, const char *unit,
+                     const char **why)
 {
     static const char bands[] = "ugrizy";
     const char *base_path = nj_arena_text(&r->g->arena, path, (size_t)(at - path));
@@ -180,12 +192,18 @@ static uint32_t view(resolver *r, const char *path, const char *at, nj_type type
     const char *band = at[1] && !at[2] ? strchr(bands, at[1]) : NULL;
     if (!by_time && !band) return *why = "no such view (@time, @g, @r, ...)", NJ_NO_COLUMN;
     uint32_t base = lookup(r, base_path, type, unit, NJ_SERIES, why);
-    uint32_t key = by_time ? lookup(r, "lc.jd", NJ_F64, "d", NJ_SERIES, why) : lookup(r, "lc.band", NJ_I32, NULL, NJ_SERIES, why);
+    uint32_t key = by_time ? lookup(r, "lc.jd", NJ_F64, "d", NJ_SERIES, why)
+                           : lookup(r, "lc.band", NJ_I32, NULL, NJ_SERIES, why);
     if (base == NJ_NO_COLUMN || key == NJ_NO_COLUMN) return NJ_NO_COLUMN;
     nj_type t = type_of(r, base);
-    nj_derived d = {
-        by_time ? NJ_DERIVE_TIME : NJ_DERIVE_BAND, base, key, band ? (int32_t)(band - bands) : 0, t, t, NJ_SERIES, 1
-    };
+    nj_derived d = { by_time ? NJ_DERIVE_TIME : NJ_DERIVE_BAND,
+                     base,
+                     key,
+                     band ? (int32_t)(band - bands) : 0,
+                     t,
+                     t,
+                     NJ_SERIES,
+                     1 };
     nj_column column = { path, unit_of(r, base), t, NJ_SERIES, 0, -1, -1, 0 };
     return derive(r, nj_arena_text(&r->g->arena, path, strlen(path)), d, column);
 }
@@ -212,19 +230,21 @@ static uint32_t plane(resolver *r, const char *path, uint8_t s, const char *hdu,
         if (!strcmp(r->plane[k].path, path)) return NJ_FIRST_STAMP + NJ_STAMPS + k;
     if (layout->n_planes == NJ_PLANES) {
         if (!r->failed)
-            nj_fail(r->err, "%s: modules ask for more than %d different HDUs of one survey's stamps", path, NJ_PLANES);
+            nj_fail(r->err, "%s: modules ask for more than %d different HDUs of one survey's stamps", path,
+                    NJ_PLANES);
         r->failed = true;
         return NJ_NO_COLUMN;
     }
     nj_plane_def *def = &r->plane[layout->n_planes];
-    *def =
-        (nj_plane_def){ nj_arena_text(&r->g->arena, path, strlen(path)), nj_arena_text(&r->g->arena, hdu, strlen(hdu) - 1), s };
+    *def = (nj_plane_def){ nj_arena_text(&r->g->arena, path, strlen(path)),
+                           nj_arena_text(&r->g->arena, hdu, strlen(hdu) - 1), s };
     if (!def->path || !def->hdu) return fails(r);
     layout->plane = r->plane;
     return NJ_FIRST_STAMP + NJ_STAMPS + layout->n_planes++;
 }
 
-static uint32_t lookup(resolver *r, const char *path, nj_type type, const char *unit, nj_shape shape, const char **why)
+static uint32_t lookup(resolver *r, const char *path, nj_type type, const char *unit, nj_shape shape,
+                       const char **why)
 {
     const nj_instances *set = r->g->set;
     const char *hdu;
@@ -241,9 +261,9 @@ static uint32_t lookup(resolver *r, const char *path, nj_type type, const char *
         if (adapter && !serves(in, r->offers->survey)) continue;
         for (uint32_t k = 0; k < in->n_gives; k++) {
             const nj_give *give = &in->give[k];
-            int mine = give->flags & NJ_GIVE_CANONICAL
-                           ? !strcmp(give->name, path)
-                           : !strncmp(path, in->name, n) && path[n] == '.' && !strcmp(path + n + 1, give->name);
+            int mine = give->flags & NJ_GIVE_CANONICAL ? !strcmp(give->name, path)
+                                                       : !strncmp(path, in->name, n) && path[n] == '.' &&
+                                                             !strcmp(path + n + 1, give->name);
             if (!mine) continue;
             if (r->off[i]) return *why = "its module is off for this survey", NJ_NO_COLUMN;
             uint32_t first = take_in(r, i);
@@ -269,10 +289,12 @@ static int resolve_instance(resolver *r, uint32_t i)
     for (uint32_t k = 0; k < in->n_needs; k++) {
         const nj_need *need = &in->need[k];
         const char *why = NULL;
-        uint32_t c = lookup(r, need->path, need->shape == NJ_IMAGE ? 0 : need->type, need->unit, need->shape, &why);
+        uint32_t c =
+            lookup(r, need->path, need->shape == NJ_IMAGE ? 0 : need->type, need->unit, need->shape, &why);
         r->col[i][k] = c;
         if (c == NJ_NO_COLUMN && !(need->flags & NJ_NEED_OPTIONAL) && !r->off[i]) {
-            r->off[i] = nj_arena_printf(&r->g->arena, "it needs %s: %s", need->path, why ? why : "nothing gives it");
+            r->off[i] =
+                nj_arena_printf(&r->g->arena, "it needs %s: %s", need->path, why ? why : "nothing gives it");
             if (!r->off[i]) fails(r);
         }
         if (r->failed) return -1;
@@ -302,7 +324,8 @@ static int order(resolver *r, uint32_t *out, uint32_t *n_out)
     for (uint32_t i = 0; i < n; i++) {
         if (r->queue[i] != 2) continue;
         want++;
-        for (uint32_t k = 0; k < r->g->set->item[i].n_needs; k++) mark_deps(r, r->col[i][k], dep + (size_t)i * n);
+        for (uint32_t k = 0; k < r->g->set->item[i].n_needs; k++)
+            mark_deps(r, r->col[i][k], dep + (size_t)i * n);
     }
     for (int moved = 1; moved;) {
         moved = 0;
@@ -320,7 +343,8 @@ static int order(resolver *r, uint32_t *out, uint32_t *n_out)
         nj_buffer names = { 0 };
         uint32_t i = 0;
         while (i < n && (r->queue[i] != 2 || placed[i])) i++;
-        for (uint32_t hops = 0; hops <= n && i < n; hops++) { /* walk the unplaced dependencies until one repeats */
+        for (uint32_t hops = 0; hops <= n && i < n; hops++) { /* walk the unplaced dependencies
+                                                               * until one repeats */
             nj_buffer_printf(&names, "%s -> ", r->g->set->item[i].name);
             if (placed[i] == 2) break;
             placed[i] = 2;
@@ -328,8 +352,8 @@ static int order(resolver *r, uint32_t *out, uint32_t *n_out)
             while (k < n && !(dep[(size_t)i * n + k] && placed[k] != 1)) k++;
             i = k;
         }
-        rc = nj_fail(r->err, "modules need each other in a circle: %.*s", (int)(names.n > 4 ? names.n - 4 : 0),
-                     names.data ? names.data : "");
+        rc = nj_fail(r->err, "modules need each other in a circle: %.*s",
+                     (int)(names.n > 4 ? names.n - 4 : 0), names.data ? names.data : "");
         nj_buffer_free(&names);
     }
     *n_out = done;
@@ -353,14 +377,16 @@ static void add_prepare(const nj_graph *g, uint32_t c, uint32_t *list, uint32_t 
     list[(*n)++] = c;
 }
 
-/* The packet columns that a column cannot be without: itself, or those that the step which gives it requires. */
+/* The packet columns that a column cannot be without:
+ * itself, or those that the step which gives it requires. */
 static void add_required(const nj_graph *g, uint32_t c, uint32_t *list, uint32_t *n)
 {
     if (c == NJ_NO_COLUMN || c >= NJ_FIRST_STAMP) return;
     if (c >= g->layout.n_packet && g->col[c].derived >= 0) {
         add_required(g, g->derived[g->col[c].derived].base, list, n);
     } else if (c >= g->layout.n_packet) {
-        const nj_step *giver = &g->step[g->col[c].step]; /* stands before its users, so its own list is complete */
+        const nj_step *giver = &g->step[g->col[c].step]; /* stands before its users,
+                                                          * so its own list is complete */
         for (uint32_t k = 0; k < giver->n_required; k++) add_required(g, giver->required[k], list, n);
     } else {
         for (uint32_t k = 0; k < *n; k++)
@@ -384,9 +410,11 @@ static int build_step(resolver *r, nj_step *s, uint32_t i, uint32_t *list)
     const nj_instance *in = &g->set->item[i];
     uint32_t n = 0;
     for (uint32_t k = 0; k < in->n_needs; k++) r->col[i][k] = renumber(r, r->col[i][k]);
-    *s = (nj_step){
-        .in = in, .instance = i, .col = r->col[i], .first_out = g->layout.n_packet + r->first_out[i], .off = r->off[i]
-    };
+    *s = (nj_step){ .in = in,
+                    .instance = i,
+                    .col = r->col[i],
+                    .first_out = g->layout.n_packet + r->first_out[i],
+                    .off = r->off[i] };
     for (uint32_t k = 0; k < in->n_needs; k++) add_prepare(g, r->col[i][k], list, &n);
     s->prepare = keep_list(g, list, n);
     s->n_prepare = n;
@@ -413,7 +441,9 @@ static int finish(resolver *r, const uint32_t *sequence, uint32_t n_steps)
     for (uint32_t i = 0; i < g->set->n; i++) g->step_of[i] = -1;
     for (uint32_t s = 0; s < n_steps; s++) g->step_of[sequence[s]] = (int32_t)s;
     for (uint32_t c = 0; c < r->n_packet; c++)
-        g->col[c] = (nj_column){ r->packet[c].path, r->packet[c].unit, r->packet[c].type, r->packet[c].shape, 1, -1, -1, 0 };
+        g->col[c] = (nj_column){
+            r->packet[c].path, r->packet[c].unit, r->packet[c].type, r->packet[c].shape, 1, -1, -1, 0
+        };
     for (uint32_t k = 0; k < r->n_own; k++) {
         nj_column *column = &g->col[r->n_packet + k];
         *column = r->own[k];
@@ -461,7 +491,9 @@ static int resolve(resolver *r, const nj_want *want)
                 uint32_t c = r->col[i][k];
                 while (c != NJ_NO_COLUMN && c < NJ_FIRST_STAMP && c >= OWN && r->own[c - OWN].derived >= 0)
                     c = g->derived[r->own[c - OWN].derived].base;
-                if (in->need[k].flags & NJ_NEED_OPTIONAL || c == NJ_NO_COLUMN || c >= NJ_FIRST_STAMP || c < OWN) continue;
+                if (in->need[k].flags & NJ_NEED_OPTIONAL || c == NJ_NO_COLUMN || c >= NJ_FIRST_STAMP ||
+                    c < OWN)
+                    continue;
                 if (!r->off[r->own[c - OWN].step]) continue;
                 r->off[i] = nj_arena_printf(&g->arena, "it needs %s, which is off", in->need[k].path);
                 if (!r->off[i]) return nj_fail(r->err, "out of memory");
@@ -475,7 +507,8 @@ static int resolve(resolver *r, const nj_want *want)
     return finish(r, sequence, n_steps);
 }
 
-nj_graph *nj_graph_new(const nj_instances *set, const nj_offers *offers, const nj_want *want, uint32_t n_wants, nj_error *err)
+nj_graph *nj_graph_new(const nj_instances *set, const nj_offers *offers, const nj_want *want,
+                       uint32_t n_wants, nj_error *err)
 {
     nj_graph *g = calloc(1, sizeof *g);
     if (!g) return nj_fail(err, "out of memory"), NULL;
@@ -520,8 +553,8 @@ void nj_graph_print(const nj_graph *g, int dot, nj_buffer *out)
     if (dot)
         nj_buffer_printf(out, "digraph \"%s\" {\n  rankdir=LR; node [shape=box];\n", g->layout.survey);
     else
-        nj_buffer_printf(out, "survey %s: %u columns from the packet, %u modules\n", g->layout.survey, g->layout.n_packet,
-                         g->n_steps);
+        nj_buffer_printf(out, "survey %s: %u columns from the packet, %u modules\n", g->layout.survey,
+                         g->layout.n_packet, g->n_steps);
     for (uint32_t s = 0; s < g->n_steps; s++) {
         const nj_step *step = &g->step[s];
         if (!dot)

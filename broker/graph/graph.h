@@ -1,4 +1,5 @@
-/* graph.h - which column feeds which module, for one survey: resolved when its first schema is seen, then read-only. */
+/* graph.h - which column feeds which module, for one survey:
+ * resolved when its first schema is seen, then read-only. */
 #ifndef NJ_GRAPH_GRAPH_H
 #define NJ_GRAPH_GRAPH_H
 
@@ -42,7 +43,8 @@ typedef struct nj_column {
 typedef struct nj_step {
     const nj_instance *in;
     uint32_t instance;       /* index in the table of instances */
-    const uint32_t *col;     /* [n_needs] column numbers, NJ_NO_COLUMN, NJ_FIRST_STAMP + stamp, or + NJ_STAMPS + plane */
+    const uint32_t *col;     /* [n_needs] column numbers, NJ_NO_COLUMN, NJ_FIRST_STAMP + stamp,
+                              * or + NJ_STAMPS + plane */
     uint32_t first_out;      /* column number of give 0; the others follow */
     const uint32_t *prepare; /* derived columns to make ready before the call, in order */
     uint32_t n_prepare;
@@ -65,21 +67,25 @@ typedef struct nj_graph {
     int32_t *step_of; /* [set->n] step of an instance, or -1 */
 } nj_graph;
 
-/* Answers what packets of a survey offer; the decoder's nj_schema_offer behind a pointer, so that the graph needs no
- * decoder. 0 = the packet has it, 1 = it has it as texts and numbers, -1 = it lacks it; *in_map: the survey's map names it although this schema lacks it. */
+/* Answers what packets of a survey offer; the decoder's nj_schema_offer behind a pointer, so that the graph
+ * needs no decoder. 0 = the packet has it, 1 = it has it as texts and numbers, -1 = it lacks it; *in_map: the
+ * survey's map names it although this schema lacks it. */
 typedef struct nj_offers {
     const void *schema;
     const char *survey;
-    int (*offer)(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit, bool *in_map);
+    int (*offer)(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit,
+                 bool *in_map);
 } nj_offers;
 
 /* NULL with err: a cycle (named), or a need that nothing gives where the instance is the user's own wish. */
-nj_graph *nj_graph_new(const nj_instances *set, const nj_offers *offers, const nj_want *want, uint32_t n_wants, nj_error *err);
+nj_graph *nj_graph_new(const nj_instances *set, const nj_offers *offers, const nj_want *want,
+                       uint32_t n_wants, nj_error *err);
 void nj_graph_free(nj_graph *graph);
 /* The stages and why, as text or as Graphviz. */
 void nj_graph_print(const nj_graph *graph, int dot, nj_buffer *out);
 
-/* factor with value_in(to) = factor * value_in(from); NAN when the units do not convert. NULL or "" fits anything. */
+/* factor with value_in(to) = factor * value_in(from); NAN when the units do not convert.
+ * NULL or "" fits anything. */
 double nj_unit_factor(const char *from, const char *to);
 
 /* Makes one derived column of a batch ready (no-op when it is). -1: out of memory. */

@@ -63,7 +63,8 @@ static void *host_alloc(void *opaque, size_t bytes)
     return room;
 }
 
-/* name as it stands if absolute, else below each folder of the data path, else below the working directory. -1: errno */
+/* name as it stands if absolute, else below each folder of the data path,
+ * else below the working directory. -1: errno */
 static int find_file(const nj_instances *set, const char *name, char path[4096])
 {
     for (const char *dir = set->data_path; dir && *dir && name[0] != '/';) {
@@ -253,7 +254,8 @@ static int check_gives(const char *module, const nj_give *give, int n, nj_error 
     for (int i = 0; i < n; i++) {
         const char *name = give[i].name;
         if (give[i].flags & NJ_GIVE_CANONICAL ? !is_canonical_name(name) : !nj_name_is_valid(name))
-            return nj_fail(err, "module %s gives '%s': the name of an output is [a-z][a-z0-9_]*", module, name);
+            return nj_fail(err, "module %s gives '%s': the name of an output is [a-z][a-z0-9_]*", module,
+                           name);
         if (!strcmp(name, "reason"))
             return nj_fail(err, "module %s gives 'reason', which the host gives for every module", module);
         for (int k = 0; k < i; k++)
@@ -299,7 +301,8 @@ static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
         if (failed) {
             const char *why = set->said[0] ? set->said : "it does not say why";
             if (rc == NJ_OK) rc = NJ_EINTERNAL;
-            nj_fail(err, "%s%s%s%s", nj_what_is_absent(rc) ? "" : "module ", nj_what_is_absent(rc) ? "" : in->name,
+            nj_fail(err, "%s%s%s%s", nj_what_is_absent(rc) ? "" : "module ",
+                    nj_what_is_absent(rc) ? "" : in->name,
                     nj_what_is_absent(rc) ? "" : " cannot be set up: ", why);
             return rc;
         }
@@ -314,7 +317,8 @@ static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
     int n_gives = nj_table_rows(&set->arena, tables.gives, m->give_size, sizeof(nj_give), &give);
     if (n_needs < 0 || n_gives < 0) return nj_fail(err, "out of memory"), NJ_ENOMEM;
     if (nj_table_likes(&table_of, need, n_needs, give, n_gives, err)) return NJ_ECONF;
-    if (redirect(set, of.name, need, n_needs, err) || check_gives(in->name, give, n_gives, err)) return NJ_ECONF;
+    if (redirect(set, of.name, need, n_needs, err) || check_gives(in->name, give, n_gives, err))
+        return NJ_ECONF;
     in->surveys = nj_settings_get(set->settings, of.name, "surveys");
     if (!in->surveys) in->surveys = m->surveys;
     in->need = need;
@@ -324,7 +328,8 @@ static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
     return 0;
 }
 
-/* NJ_OK: added, or there. Else err says why; what nj_what_is_absent() names may leave a default module out. */
+/* NJ_OK: added, or there. Else err says why; what nj_what_is_absent() names may leave
+ * a default module out. */
 static int add(nj_instances *set, const char *name, bool wanted, nj_error *err)
 {
     nj_instance *there = find(set, name);
@@ -336,18 +341,23 @@ static int add(nj_instances *set, const char *name, bool wanted, nj_error *err)
     const nj_loaded_module *e = nj_modules_find(set->modules, kind);
     if (!e) {
         const char *near = nj_instances_nearest(set, name); /* a section of an unknown kind is found before */
-        nj_fail(err, "no module '%s'%s%s%s", name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+        nj_fail(err, "no module '%s'%s%s%s", name, near ? "; did you mean '" : "", near ? near : "",
+                near ? "'?" : "");
         return NJ_ECONF;
     }
-    if (e->module->declare && !strcmp(kind, name) && !nj_settings_get(set->settings, section_of(name).name, "kind"))
-        return nj_fail(err, "module '%s' needs a section of its own: [module.NAME] kind = %s ...", name, name), NJ_ECONF;
+    if (e->module->declare && !strcmp(kind, name) &&
+        !nj_settings_get(set->settings, section_of(name).name, "kind"))
+        return nj_fail(err, "module '%s' needs a section of its own: [module.NAME] kind = %s ...", name,
+                       name),
+               NJ_ECONF;
     nj_instance *item = realloc(set->item, (set->n + 1) * sizeof *item);
     if (!item) return nj_fail(err, "out of memory"), NJ_ENOMEM;
     set->item = item;
     nj_instance *in = &set->item[set->n];
-    *in = (nj_instance){
-        .name = nj_arena_text(&set->arena, name, strlen(name)), .module = e->module, .path = e->path, .wanted = wanted
-    };
+    *in = (nj_instance){ .name = nj_arena_text(&set->arena, name, strlen(name)),
+                         .module = e->module,
+                         .path = e->path,
+                         .wanted = wanted };
     if (!in->name) return nj_fail(err, "out of memory"), NJ_ENOMEM;
     int rc = set_up(set, in, err);
     if (rc == NJ_OK) set->n++;
@@ -360,7 +370,8 @@ static int note_off(nj_instances *set, const char *name, int status, const char 
     if (!off) return nj_fail(err, "out of memory");
     set->off = off;
     nj_off *o = &set->off[set->n_off];
-    *o = (nj_off){ nj_arena_text(&set->arena, name, strlen(name)), nj_arena_text(&set->arena, why, strlen(why)), status };
+    *o = (nj_off){ nj_arena_text(&set->arena, name, strlen(name)),
+                   nj_arena_text(&set->arena, why, strlen(why)), status };
     if (!o->name || !o->why) return nj_fail(err, "out of memory");
     set->n_off++;
     return 0;
@@ -373,14 +384,16 @@ static const nj_off *find_off(const nj_instances *set, const char *name, size_t 
     return NULL;
 }
 
-/* The value of a setting that somebody gave, and that `why` speaks of: what is not here is not here by its name. */
+/* The value of a setting that somebody gave, and that `why` speaks of:
+ * what is not here is not here by its name. */
 static const nj_setting *said_in(const nj_instances *set, const char *name, const char *why)
 {
     const section of = section_of(name);
     const nj_setting *found = NULL;
     for (size_t i = 0; i < set->settings->n; i++) {
         const nj_setting *t = &set->settings->item[i];
-        if (strcmp(t->section, of.name) || is_one_of(t->key, host_keys) || !strncmp(t->key, "need.", 5)) continue;
+        if (strcmp(t->section, of.name) || is_one_of(t->key, host_keys) || !strncmp(t->key, "need.", 5))
+            continue;
         if (!*t->value || nj_setting_is_built_in(t)) continue;
         const char *at = strstr(why, t->value);
         const char *last = nj_settings_get(set->settings, of.name, t->key);
@@ -394,10 +407,12 @@ static int leave_out(nj_instances *set, const char *name, int status, const char
 {
     const nj_setting *t = said_in(set, name, why);
     if (!t) return note_off(set, name, status, why, err);
-    return nj_fail(err, "%s: [%s] %s = %s: %s (-m -%s leaves it out)", t->where, t->section, t->key, t->value, why, name);
+    return nj_fail(err, "%s: [%s] %s = %s: %s (-m -%s leaves it out)", t->where, t->section, t->key, t->value,
+                   why, name);
 }
 
-/* An instance that was not asked for by name: off when what it needs is not here; every other fault stops the run. */
+/* An instance that was not asked for by name: off when what it needs is not here;
+ * every other fault stops the run. */
 static int add_unasked(nj_instances *set, const char *name, const char *whose, nj_error *err)
 {
     nj_error why = { "" };
@@ -449,14 +464,15 @@ static int add_selected(nj_instances *set, const char *select, nj_error *err)
         char name[MAX_NAME + 1];
         const char *word = *p == '+' || *p == '-' ? p + 1 : p;
         if (end - word > MAX_NAME)
-            return nj_fail(err, "-m: %.*s: a module's name has at most %d characters", (int)(end - word), word, MAX_NAME);
+            return nj_fail(err, "-m: %.*s: a module's name has at most %d characters", (int)(end - word),
+                           word, MAX_NAME);
         snprintf(name, sizeof name, "%.*s", (int)(end - word), word);
         nj_error why = { "" };
         if (*p == '-') {
             if (!nj_instances_could(set, name)) {
                 const char *near = nj_instances_nearest(set, name);
-                return nj_fail(err, "-m: no module '%s'%s%s%s", name, near ? "; did you mean '" : "", near ? near : "",
-                               near ? "'?" : "");
+                return nj_fail(err, "-m: no module '%s'%s%s%s", name, near ? "; did you mean '" : "",
+                               near ? near : "", near ? "'?" : "");
             }
         } else if (add(set, name, true, &why))
             return nj_fail(err, "-m: %s", why.text);
@@ -480,9 +496,11 @@ static int add_providers(nj_instances *set, const char *select, nj_error *err)
         for (uint32_t k = 0; k < set->item[i].n_needs; k++) {
             nj_need need = set->item[i].need[k];
             char name[MAX_NAME + 1];
-            if (need.flags & NJ_NEED_OPTIONAL || !provider_name(set, need.path, name) || find(set, name)) continue;
+            if (need.flags & NJ_NEED_OPTIONAL || !provider_name(set, need.path, name) || find(set, name))
+                continue;
             if (find_off(set, name, strlen(name))) continue;
-            if (selected(select, name, '-')) return nj_fail(err, "-m -%s: but %s needs %s", name, set->item[i].name, need.path);
+            if (selected(select, name, '-'))
+                return nj_fail(err, "-m -%s: but %s needs %s", name, set->item[i].name, need.path);
             char whose[300];
             snprintf(whose, sizeof whose, "%s needs %.128s: ", set->item[i].name, need.path);
             if (add_unasked(set, name, whose, err)) return -1;
@@ -508,7 +526,8 @@ static const char *nearest_module(nj_instances *set, const char *kind)
 
 static int check_host_key(const nj_setting *t, nj_error *err)
 {
-    if (!strcmp(t->key, "default") && !is_one_of(t->value, words_for_yes) && !is_one_of(t->value, words_for_no))
+    if (!strcmp(t->key, "default") && !is_one_of(t->value, words_for_yes) &&
+        !is_one_of(t->value, words_for_no))
         return nj_fail(err, "%s: [%s] default = %s: must be 0 or 1", t->where, t->section, t->value);
     return 0;
 }
@@ -518,10 +537,10 @@ static int hides(const nj_instances *set, const nj_setting *t, const char *kind,
 {
     const char *name = t->section + 7, *path = nj_modules_find(set->modules, name)->path;
     if (path)
-        return nj_fail(err, "%s: module %s has the name of the instance [%s] kind = %s (%s): call it another", path, name,
-                       t->section, kind, t->where);
-    return nj_fail(err, "%s: [%s] kind = %s: '%s' is a built-in module's name: call the instance another", t->where, t->section,
-                   kind, name);
+        return nj_fail(err, "%s: module %s has the name of the instance [%s] kind = %s (%s): call it another",
+                       path, name, t->section, kind, t->where);
+    return nj_fail(err, "%s: [%s] kind = %s: '%s' is a built-in module's name: call the instance another",
+                   t->where, t->section, kind, name);
 }
 
 /* All sections [module.NAME], also of instances that do not run: a typing error is never silent. */
@@ -532,13 +551,15 @@ static int check_sections(nj_instances *set, nj_error *err)
         if (strncmp(t->section, "module.", 7)) continue;
         const char *name = t->section + 7;
         if (strlen(name) > MAX_NAME)
-            return nj_fail(err, "%s: %s: a module's name has at most %d characters", t->where, name, MAX_NAME);
+            return nj_fail(err, "%s: %s: a module's name has at most %d characters", t->where, name,
+                           MAX_NAME);
         const char *kind = kind_of(set, name);
         const nj_loaded_module *e = nj_modules_find(set->modules, kind);
         if (!e) {
-            const char *near = strcmp(kind, name) ? nearest_module(set, kind) : nj_instances_nearest(set, kind);
-            return nj_fail(err, "%s: [%s]: no module '%s'%s%s%s", t->where, t->section, kind, near ? "; did you mean '" : "",
-                           near ? near : "", near ? "'?" : "");
+            const char *near =
+                strcmp(kind, name) ? nearest_module(set, kind) : nj_instances_nearest(set, kind);
+            return nj_fail(err, "%s: [%s]: no module '%s'%s%s%s", t->where, t->section, kind,
+                           near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
         }
         if (strcmp(kind, name) && nj_modules_find(set->modules, name)) return hides(set, t, kind, err);
         if (!nj_name_is_valid(name))
@@ -556,7 +577,8 @@ static int check_sections(nj_instances *set, nj_error *err)
     return 0;
 }
 
-int nj_instances_choose(nj_instances *set, const nj_modules *modules, nj_settings *settings, const char *select, nj_error *err)
+int nj_instances_choose(nj_instances *set, const nj_modules *modules, nj_settings *settings,
+                        const char *select, nj_error *err)
 {
     set->modules = modules;
     set->settings = settings;
@@ -569,7 +591,9 @@ int nj_instances_choose(nj_instances *set, const nj_modules *modules, nj_setting
                            .alloc = host_alloc,
                            .serial = host_serial };
     const nj_sky *sky = nj_service("sky", NJ_SKY_VERSION);
-    if (sky) sky->folders(set->data_path); /* catalogues are followed by name, so data() is not enough for them */
+    if (sky)
+        sky->folders(set->data_path); /* catalogues are followed by name,
+                                       * so data() is not enough for them */
     if (check_sections(set, err)) return -1;
     uint32_t n;
     const char **known = all_names(set, &n);
@@ -577,7 +601,8 @@ int nj_instances_choose(nj_instances *set, const nj_modules *modules, nj_setting
     if (!has_plain(select))
         for (uint32_t i = 0; i < n; i++)
             if (in_default_set(set, known[i]) && !selected(select, known[i], '-') &&
-                (selected(select, known[i], '+') ? add(set, known[i], true, err) : add_unasked(set, known[i], "", err)))
+                (selected(select, known[i], '+') ? add(set, known[i], true, err)
+                                                 : add_unasked(set, known[i], "", err)))
                 return -1;
     if (add_selected(set, select, err)) return -1;
     if (add_providers(set, select, err)) return -1;
@@ -635,7 +660,9 @@ int nj_instances_open(nj_instances *set, const char *select, nj_error *err)
             i++;
             continue;
         }
-        const char *why = set->said[0] ? set->said : rc == NJ_ENOMEM ? "out of memory" : "it does not say why";
+        const char *why = set->said[0]      ? set->said
+                          : rc == NJ_ENOMEM ? "out of memory"
+                                            : "it does not say why";
         if (nj_is_selected(select, in->name)) return nj_fail(err, "module %s cannot open: %s", in->name, why);
         if (!nj_what_is_absent(rc))
             return nj_fail(err, "module %s cannot open: %s (-m -%s leaves it out)", in->name, why, in->name);

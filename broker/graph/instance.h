@@ -11,7 +11,8 @@ typedef struct nj_instance {
     const char *name;
     const nj_module *module;
     const char *path;    /* shared object, or NULL */
-    bool wanted;         /* its columns are written out; false: an adapter, which runs when its gives are used */
+    bool wanted;         /* its columns are written out; false: an adapter,
+                          * which runs when its gives are used */
     void *conf, *self;   /* self: NULL before open and for modules without state */
     const nj_need *need; /* host-size rows; paths after redirection */
     const nj_give *give;
@@ -32,7 +33,8 @@ typedef struct nj_data_file {
 /* An instance of the default set that cannot run here. */
 typedef struct nj_off {
     const char *name, *why;
-    int status; /* NJ_ENO_MODEL, NJ_ENO_CATALOG or NJ_ENO_SERVICE; of the instance that it needs, if that is off */
+    int status; /* NJ_ENO_MODEL, NJ_ENO_CATALOG or NJ_ENO_SERVICE;
+                 * of the instance that it needs, if that is off */
 } nj_off;
 
 typedef struct nj_instances {
@@ -53,15 +55,17 @@ typedef struct nj_instances {
     bool no_memory;       /* what is being set up asked for some in vain */
 } nj_instances;           /* zero-initialised */
 
-/* Chooses the instances: every module without declare() is one; sections [module.NAME] add more and set them up
- * (kind = MODULE; default = 0 keeps it out unless asked for; surveys = LIST: off for packets of others, as a model trained on
- * one survey must be). `select` is the -m list: names replace the default set,
+/* Chooses the instances: every module without declare() is one; sections [module.NAME] add more and set them
+ * up (kind = MODULE; default = 0 keeps it out unless asked for; surveys = LIST: off for packets of others, as
+ * a model trained on one survey must be). `select` is the -m list: names replace the default set,
  * "+x" and "-x" change it; NULL = default. What a chosen instance needs from another instance is added.
- * -1 with err: an unknown name, key or value in any section [module.NAME], whether it runs or not; a need that no
- * instance gives. */
-int nj_instances_choose(nj_instances *set, const nj_modules *modules, nj_settings *settings, const char *select, nj_error *err);
-/* Calls open(). An instance whose model, catalogue or service is not here, as the status of open() says, is put into
- * `off`, unless the user named it in `select`: then that is an error, as every other status is for every instance. */
+ * -1 with err: an unknown name, key or value in any section [module.NAME], whether it runs or not; a need
+ * that no instance gives. */
+int nj_instances_choose(nj_instances *set, const nj_modules *modules, nj_settings *settings,
+                        const char *select, nj_error *err);
+/* Calls open(). An instance whose model, catalogue or service is not here, as the status of open() says, is
+ * put into `off`, unless the user named it in `select`:
+ * then that is an error, as every other status is for every instance. */
 int nj_instances_open(nj_instances *set, const char *select, nj_error *err);
 /* "model", "catalogue" or "service": what a status says is not here; NULL = it says something else. */
 const char *nj_what_is_absent(int status);

@@ -18,10 +18,13 @@ int nj_table_rows(nj_arena *arena, const void *table, size_t stride, size_t size
 {
     int n = 0;
     const char *at = table;
-    while (at && *(const char *const *)(at + (size_t)n * stride)) n++; /* every row type starts with its name */
+    while (at && *(const char *const *)(at + (size_t)n * stride))
+        n++; /* every row type starts with
+              * its name */
     char *copy = nj_arena_zalloc(arena, ((size_t)n + 1) * size);
     if (!copy) return -1;
-    for (int i = 0; i < n; i++) memcpy(copy + (size_t)i * size, at + (size_t)i * stride, stride < size ? stride : size);
+    for (int i = 0; i < n; i++)
+        memcpy(copy + (size_t)i * size, at + (size_t)i * stride, stride < size ? stride : size);
     *rows = copy;
     return n;
 }
@@ -30,29 +33,38 @@ enum { MAX_TEXT = 512 };
 
 static int check(const nj_module *m, const char *from, nj_error *err)
 {
-    if (!nj_is_there(m, offsetof(nj_module, need_size))) return nj_fail(err, "%s: its struct nj_module is not there", from);
+    if (!nj_is_there(m, offsetof(nj_module, need_size)))
+        return nj_fail(err, "%s: its struct nj_module is not there", from);
     if (m->abi != NJ_ABI)
-        return nj_fail(err,
-                       "%s: module ABI %u, this nightjar has %u: compile it again with this nightjar's include/ (cc -std=c11 -O2 "
-                       "-fPIC -shared -DNJ_SHARED -I include FILE.c -o FILE.so)%s",
-                       from, m->abi, NJ_ABI,
-                       m->abi == 1 ? "; NJ_OPTIONAL is now NJ_NEED_OPTIONAL, NJ_CANONICAL NJ_GIVE_CANONICAL, NJ_WHOLE_BATCH "
-                                     "NJ_MODULE_WHOLE_BATCH"
-                                   : "");
+        return nj_fail(
+            err,
+            "%s: module ABI %u, this nightjar has %u: compile it again with this nightjar's include/ (cc "
+            "-std=c11 -O2 "
+            "-fPIC -shared -DNJ_SHARED -I include FILE.c -o FILE.so)%s",
+            from, m->abi, NJ_ABI,
+            m->abi == 1
+                ? "; NJ_OPTIONAL is now NJ_NEED_OPTIONAL, NJ_CANONICAL NJ_GIVE_CANONICAL, NJ_WHOLE_BATCH "
+                  "NJ_MODULE_WHOLE_BATCH"
+                : "");
     if (m->size > sizeof *m || m->need_size > sizeof(nj_need) || m->give_size > sizeof(nj_give) ||
         m->param_size > sizeof(nj_param))
-        return nj_fail(err, "%s: compiled for a newer nightjar (module of %u bytes, here %zu)", from, m->size, sizeof *m);
-    if (!nj_is_there(m, m->size)) return nj_fail(err, "%s: its struct nj_module is shorter than it says", from);
+        return nj_fail(err, "%s: compiled for a newer nightjar (module of %u bytes, here %zu)", from, m->size,
+                       sizeof *m);
+    if (!nj_is_there(m, m->size))
+        return nj_fail(err, "%s: its struct nj_module is shorter than it says", from);
     if (m->size < offsetof(nj_module, process) + sizeof m->process)
         return nj_fail(err, "%s: module struct of %u bytes is too short", from, m->size);
     if (m->need_size < offsetof(nj_need, flags) || m->give_size < offsetof(nj_give, doc) ||
         m->param_size < offsetof(nj_param, unit))
         return nj_fail(err, "%s: the sizes of its rows are not given: begin the struct with NJ_HEADER", from);
     if (!nj_is_text(m->build, MAX_TEXT) || strcmp(m->build, NJ_BUILD))
-        return nj_fail(err, "%s: built as '%s', this nightjar as '%s'", from, m->build ? m->build : "?", NJ_BUILD);
+        return nj_fail(err, "%s: built as '%s', this nightjar as '%s'", from, m->build ? m->build : "?",
+                       NJ_BUILD);
     if (!nj_is_text(m->name, MAX_TEXT)) return nj_fail(err, "%s: the module has no name", from);
-    if (!nj_name_is_valid(m->name)) return nj_fail(err, "%s: module name '%s' is not [a-z][a-z0-9_]*", from, m->name);
-    if (!nj_is_text(m->version, MAX_TEXT) || !nj_is_text(m->summary, MAX_TEXT) || !nj_is_text(m->paper, MAX_TEXT))
+    if (!nj_name_is_valid(m->name))
+        return nj_fail(err, "%s: module name '%s' is not [a-z][a-z0-9_]*", from, m->name);
+    if (!nj_is_text(m->version, MAX_TEXT) || !nj_is_text(m->summary, MAX_TEXT) ||
+        !nj_is_text(m->paper, MAX_TEXT))
         return nj_fail(err, "%s: version, summary and paper must be given", m->name);
     if (!m->process) return nj_fail(err, "%s: no process()", m->name);
     return 0;
@@ -65,13 +77,16 @@ static int check_tables(const nj_module *m, const nj_module *at, const char *pat
     snprintf(who, sizeof who, "%s%smodule %s", path ? path : "", path ? ": " : "", m->name);
     const nj_table_of of = { m, at, who };
     if (!m->declare && (!m->needs || !m->gives)) return nj_fail(err, "%s: needs or gives are missing", who);
-    if (nj_table_check(&of, NJ_TABLE_NEEDS, m->needs, err) || nj_table_check(&of, NJ_TABLE_GIVES, m->gives, err)) return -1;
+    if (nj_table_check(&of, NJ_TABLE_NEEDS, m->needs, err) ||
+        nj_table_check(&of, NJ_TABLE_GIVES, m->gives, err))
+        return -1;
     return nj_table_check(&of, NJ_TABLE_PARAMS, m->params, err);
 }
 
 /* --- what replaces what --- */
 
-/* Files whose replacing was reported, or is intended; a process that runs modules many times reports it once. */
+/* Files whose replacing was reported, or is intended;
+ * a process that runs modules many times reports it once. */
 static char **told;
 static size_t n_told;
 
@@ -123,9 +138,11 @@ int nj_modules_add(nj_modules *set, const nj_module *module, const char *path, n
         if (strcmp(set->item[i].module->name, module->name)) continue;
         const char *other = set->item[i].path;
         if (!path && !other) return nj_fail(err, "two built-in modules are called %s", module->name);
-        if (path && other) return nj_fail(err, "two modules are called %s: %s and %s", module->name, other, path);
+        if (path && other)
+            return nj_fail(err, "two modules are called %s: %s and %s", module->name, other, path);
         if (path && tell_first_time(path))
-            nj_log(NJ_LOG_WARN, "module %s %s from %s replaces the built-in one", module->name, module->version, path);
+            nj_log(NJ_LOG_WARN, "module %s %s from %s replaces the built-in one", module->name,
+                   module->version, path);
         set->item[i] = (nj_loaded_module){ .module = copy, .path = path };
         return 0;
     }
@@ -157,19 +174,23 @@ static int load_one(nj_modules *set, const char *path, nj_error *err)
     if (!kept) return nj_fail(err, "out of memory");
     nj_loaded_module *again = of_file(set, kept);
     if (again) {
-        if (!again->given_again) nj_log(NJ_LOG_WARN, "%s is given twice: module %s is loaded once", kept, again->module->name);
+        if (!again->given_again)
+            nj_log(NJ_LOG_WARN, "%s is given twice: module %s is loaded once", kept, again->module->name);
         again->given_again = true;
         return 0;
     }
     struct stat st;
-    if (stat(kept, &st) || !S_ISREG(st.st_mode)) return nj_fail(err, "%s: not a file", kept); /* a pipe would not end */
+    /* a pipe would not end */
+    if (stat(kept, &st) || !S_ISREG(st.st_mode)) return nj_fail(err, "%s: not a file", kept);
     nj_slot_enter(&nj_slot_set_up, kept, NJ_PHASE_LOAD);
     void *handle = dlopen(kept, RTLD_NOW | RTLD_LOCAL);
     nj_slot_leave(&nj_slot_set_up);
     if (!handle) return nj_fail(err, "%s", dlerror());
     const nj_module *(*entry)(void);
     *(void **)&entry = dlsym(handle, "nj_module_entry"); /* the POSIX idiom for a function from dlsym */
-    if (!entry) return nj_fail(err, "%s: no nj_module_entry(): not a nightjar module (compile it with -DNJ_SHARED)", kept);
+    if (!entry)
+        return nj_fail(err, "%s: no nj_module_entry(): not a nightjar module (compile it with -DNJ_SHARED)",
+                       kept);
     nj_slot_enter(&nj_slot_set_up, kept, NJ_PHASE_LOAD);
     const nj_module *module = entry();
     nj_slot_leave(&nj_slot_set_up);
@@ -199,7 +220,8 @@ int nj_modules_load(nj_modules *set, const char *path, nj_error *err)
         char file[4096];
         if (rc == 0) {
             bool fits = (size_t)snprintf(file, sizeof file, "%s/%s", path, entry[i]->d_name) < sizeof file;
-            rc = fits ? load_one(set, file, err) : nj_fail(err, "%s: the path of %s is too long", path, entry[i]->d_name);
+            rc = fits ? load_one(set, file, err)
+                      : nj_fail(err, "%s: the path of %s is too long", path, entry[i]->d_name);
         }
         free(entry[i]);
     }

@@ -1,4 +1,5 @@
-/* modules.h - all modules of this process: built in, and loaded from shared objects; every ABI check is here. */
+/* modules.h - all modules of this process: built in, and loaded from shared objects;
+ * every ABI check is here. */
 #ifndef NJ_GRAPH_MODULES_H
 #define NJ_GRAPH_MODULES_H
 
@@ -25,16 +26,16 @@ int nj_modules_builtin(nj_modules *m, nj_error *err);
 /* Adds one module after all ABI checks; path: of its shared object, NULL = built in (kept, not copied). */
 int nj_modules_add(nj_modules *m, const nj_module *module, const char *path, nj_error *err);
 /* Loads one shared object, or every *.so of a folder; a module of the same name replaces the built-in one.
- * The same file again is reported and skipped. A shared object is never closed: its code and tables may be in use
- * until the process ends. */
+ * The same file again is reported and skipped. A shared object is never closed: its code and tables may be in
+ * use until the process ends. */
 int nj_modules_load(nj_modules *m, const char *path, nj_error *err);
 /* This file is meant to replace a module, so that is not reported. Another is, once in a process. */
 void nj_modules_asked(const char *path);
 const nj_loaded_module *nj_modules_find(const nj_modules *m, const char *name);
 void nj_modules_free(nj_modules *m);
 
-/* Copies a module's table of needs, gives or params (rows of `stride` bytes, ended by a zero name) into rows of the
- * host's size. Returns the number of rows, or -1 when memory is short. */
+/* Copies a module's table of needs, gives or params (rows of `stride` bytes, ended by a zero name) into rows
+ * of the host's size. Returns the number of rows, or -1 when memory is short. */
 int nj_table_rows(nj_arena *arena, const void *table, size_t stride, size_t size, void **rows);
 
 #endif

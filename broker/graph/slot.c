@@ -6,9 +6,11 @@
 _Thread_local nj_slot *nj_slot_here;
 nj_slot nj_slot_set_up;
 
-const char *const nj_phase_name[] = { "while it was loaded", "in declare()", "in open()",
-                                      "in thread_open()",    "in process()", "while the host opened a stamp for its process()",
-                                      "in thread_close()",   "in close()" };
+const char *const nj_phase_name[] = {
+    "while it was loaded", "in declare()", "in open()",
+    "in thread_open()",    "in process()", "while the host opened a stamp for its process()",
+    "in thread_close()",   "in close()"
+};
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static nj_slot *list = &nj_slot_set_up;

@@ -1,4 +1,5 @@
-/* slot.h - where a thread is in a module: written before each call, read by a crash report, a watchdog, the profiler. */
+/* slot.h - where a thread is in a module: written before each call, read by a crash report, a watchdog,
+ * the profiler. */
 #ifndef NJ_GRAPH_SLOT_H
 #define NJ_GRAPH_SLOT_H
 
@@ -32,7 +33,8 @@ typedef struct nj_slot {
     _Atomic uint8_t phase;           /* nj_phase */
     _Atomic uint32_t n_rows;         /* in process(): of the call; else 0 */
     _Atomic int64_t first_id;        /* alert of the first one */
-    const nj_chunk *_Atomic chunk;   /* that it came in: for its own thread alone, since it goes with the batch */
+    const nj_chunk *_Atomic chunk;   /* that it came in: for its own thread alone,
+                                      * since it goes with the batch */
     const nj_stream *_Atomic stream; /* of the chunk: stays until the run ends */
     _Atomic int64_t offset;
     _Atomic uint64_t calls; /* begun so far */

@@ -17,10 +17,12 @@ enum { MAX_ROWS = 1 << 16, MAX_NAME = 255, MAX_TEXT = 4096, PAGE = 4096 /* or a 
 
 static const char *const table_name[] = { "needs", "gives", "params" };
 
-/* Pages that were there a moment ago: few hold all texts of a table. Forgotten with each table, as memory comes and goes. */
+/* Pages that were there a moment ago: few hold all texts of a table.
+ * Forgotten with each table, as memory comes and goes. */
 static _Thread_local uintptr_t seen[32];
 
-/* Looked at by the kernel, which answers EFAULT where a process would crash: it reads the set before it refuses this `how`. */
+/* Looked at by the kernel, which answers EFAULT where a process would crash:
+ * it reads the set before it refuses this `how`. */
 static bool page_is_there(uintptr_t at)
 {
     uintptr_t page = at / PAGE + 1; /* 0 = none */
@@ -135,7 +137,8 @@ static bool another_begins(const nj_table_of *of, nj_table kind, const char *at,
 
 static int does_not_end(const nj_table_of *of, nj_table kind, int n, nj_error *err)
 {
-    return nj_fail(err, "%s: its %s have no closing row: write { 0 } behind the last one (row %d)", of->who, table_name[kind], n);
+    return nj_fail(err, "%s: its %s have no closing row: write { 0 } behind the last one (row %d)", of->who,
+                   table_name[kind], n);
 }
 
 int nj_table_check(const nj_table_of *of, nj_table kind, const void *rows, nj_error *err)
@@ -151,7 +154,8 @@ int nj_table_check(const nj_table_of *of, nj_table kind, const void *rows, nj_er
         if (!nj_is_there(at, sizeof r.name)) return does_not_end(of, kind, i, err);
         peek(&r.name, at, sizeof r.name);
         if (!r.name) return 0;
-        if ((end && (uintptr_t)at + stride > end) || !nj_is_there(at, stride)) return does_not_end(of, kind, i, err);
+        if ((end && (uintptr_t)at + stride > end) || !nj_is_there(at, stride))
+            return does_not_end(of, kind, i, err);
         if (!end && another_begins(of, kind, at, stride)) return does_not_end(of, kind, i, err);
         peek(&r, at, size);
         if (!nj_is_text(r.name, MAX_NAME) || !*r.name) {
@@ -160,23 +164,25 @@ int nj_table_check(const nj_table_of *of, nj_table kind, const void *rows, nj_er
         }
         const char *wrong = wrong_row(&r, kind, of->module);
         if (wrong)
-            return nj_fail(err, "%s: row %d of its %s, '%s', %s%s", of->who, i + 1, table_name[kind], r.name, wrong,
-                           i > 0 && !end ? "; or the closing { 0 } is missing before it" : "");
+            return nj_fail(err, "%s: row %d of its %s, '%s', %s%s", of->who, i + 1, table_name[kind], r.name,
+                           wrong, i > 0 && !end ? "; or the closing { 0 } is missing before it" : "");
     }
-    return nj_fail(err, "%s: its %s have more than %d rows: is the closing { 0 } missing?", of->who, table_name[kind], MAX_ROWS);
+    return nj_fail(err, "%s: its %s have more than %d rows: is the closing { 0 } missing?", of->who,
+                   table_name[kind], MAX_ROWS);
 }
 
-int nj_table_likes(const nj_table_of *of, const nj_need *need, int n_needs, const nj_give *give, int n_gives, nj_error *err)
+int nj_table_likes(const nj_table_of *of, const nj_need *need, int n_needs, const nj_give *give, int n_gives,
+                   nj_error *err)
 {
     for (int i = 0; i < n_gives; i++) {
         if (give[i].width) continue;
         int like = give[i].like;
         if (like < 0 || like >= n_needs)
-            return nj_fail(err, "%s: '%s' has as many values as its need %d, and there are %d", of->who, give[i].name, like,
-                           n_needs);
+            return nj_fail(err, "%s: '%s' has as many values as its need %d, and there are %d", of->who,
+                           give[i].name, like, n_needs);
         if (need[like].shape != NJ_SERIES)
-            return nj_fail(err, "%s: '%s' has as many values as '%s', which is no series", of->who, give[i].name,
-                           need[like].path);
+            return nj_fail(err, "%s: '%s' has as many values as '%s', which is no series", of->who,
+                           give[i].name, need[like].path);
     }
     return 0;
 }

@@ -14,11 +14,13 @@ typedef struct nj_table_of {
     const char *who;         /* "NAME" or "PATH: module NAME" for messages */
 } nj_table_of;
 
-/* Walks a table of this kind; no row is read that is not there. -1 with err: it does not end, or a row is none. NULL is no
- * table, and right. After it nj_table_rows() may copy the table. */
+/* Walks a table of this kind; no row is read that is not there. -1 with err: it does not end, or a row is
+ * none. NULL is no table, and right. After it nj_table_rows() may copy the table. */
 int nj_table_check(const nj_table_of *of, nj_table kind, const void *rows, nj_error *err);
-/* A column's number of values that follows a series: of such a series? needs and gives are at the host's size. */
-int nj_table_likes(const nj_table_of *of, const nj_need *need, int n_needs, const nj_give *give, int n_gives, nj_error *err);
+/* A column's number of values that follows a series:
+ * of such a series? needs and gives are at the host's size. */
+int nj_table_likes(const nj_table_of *of, const nj_need *need, int n_needs, const nj_give *give, int n_gives,
+                   nj_error *err);
 
 /* Is there text of at most so many bytes? NULL and any other address are allowed. */
 bool nj_is_text(const char *text, size_t most);

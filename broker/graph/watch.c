@@ -38,7 +38,8 @@ static const char *where(const nj_slot *s, char *text, size_t size)
     const char *instance = atomic_load(&s->instance);
     const nj_stream *stream = atomic_load(&s->stream);
     uint32_t n = atomic_load(&s->n_rows);
-    int used = snprintf(text, size, "module %s %s", instance ? instance : "?", nj_phase_name[atomic_load(&s->phase)]);
+    int used = snprintf(text, size, "module %s %s", instance ? instance : "?",
+                        nj_phase_name[atomic_load(&s->phase)]);
     if (!n || used < 0 || (size_t)used >= size) return text;
     char rows[32] = "", origin[256] = "";
     if (n > 1) snprintf(rows, sizeof rows, "%" PRIu32 " rows from ", n);
@@ -46,7 +47,8 @@ static const char *where(const nj_slot *s, char *text, size_t size)
         snprintf(origin, sizeof origin, " of %s offset %" PRId64, stream->name, atomic_load(&s->offset));
     else if (stream)
         snprintf(origin, sizeof origin, " of %s", stream->name);
-    snprintf(text + used, size - (size_t)used, ", %salert %" PRId64 "%s", rows, atomic_load(&s->first_id), origin);
+    snprintf(text + used, size - (size_t)used, ", %salert %" PRId64 "%s", rows, atomic_load(&s->first_id),
+             origin);
     return text;
 }
 
@@ -66,8 +68,8 @@ static void look(void *opaque, nj_slot *s)
     while (s->watched.told_s <= lasts) s->watched.told_s *= AGAIN;
     static int said;
     char text[640];
-    nj_log_limited(&said, 20, w->o.level, "%s, has been in this call for %.3g s (run.call_s)", where(s, text, sizeof text),
-                   lasts);
+    nj_log_limited(&said, 20, w->o.level, "%s, has been in this call for %.3g s (run.call_s)",
+                   where(s, text, sizeof text), lasts);
 }
 
 /* *stop is set and nothing moves: whoever waits for a file or a module would wait for ever. */
@@ -75,8 +77,10 @@ static void give_up(const nj_watch *w)
 {
     char text[640] = "no module: a source or an output does not answer";
     if (w->longest) where(w->longest, text, sizeof text);
-    nj_log(NJ_LOG_ERROR, "stopped with work under way: nothing has moved for %.3g s (run.stop_s); in %s", w->o.stop_s, text);
-    nj_exit_at_once(NJ_EXIT_INTERRUPTED); /* what was acknowledged is safe, the rest is as after a second signal */
+    nj_log(NJ_LOG_ERROR, "stopped with work under way: nothing has moved for %.3g s (run.stop_s); in %s",
+           w->o.stop_s, text);
+    nj_exit_at_once(NJ_EXIT_INTERRUPTED); /* what was acknowledged is safe,
+                                           * the rest is as after a second signal */
 }
 
 static void look_at_all(nj_watch *w)

@@ -1,4 +1,5 @@
-/* watch.h - a thread that looks at the others: reports a call that does not return, and ends a stop that does not end. */
+/* watch.h - a thread that looks at the others: reports a call that does not return,
+ * and ends a stop that does not end. */
 #ifndef NJ_GRAPH_WATCH_H
 #define NJ_GRAPH_WATCH_H
 
@@ -7,11 +8,14 @@
 typedef struct nj_watch nj_watch;
 
 typedef struct nj_watch_options {
-    double call_s;           /* a module's call that lasts longer is reported, and again at 6, 36 ... times as long; 0 = never */
+    double call_s;           /* a module's call that lasts longer is reported, and again at 6, 36 ...
+                              * times as long; 0 = never */
     int level;               /* of the log at which it is reported */
-    double stop_s;           /* after *stop: the process ends when nothing has moved for so long; 0 = it waits */
+    double stop_s;           /* after *stop: the process ends when nothing has moved for so long;
+                              * 0 = it waits */
     const _Atomic int *stop; /* NULL = no stop is asked for */
-    uint64_t (*progress)(void *opaque); /* grows while something moves outside of modules; NULL = nothing does */
+    uint64_t (*progress)(void *opaque); /* grows while something moves outside of modules;
+                                         * NULL = nothing does */
     void *opaque;
 } nj_watch_options;
 

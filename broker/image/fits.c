@@ -16,7 +16,7 @@
 enum { MOST_AXES = 9 }; /* of an image that cfitsio reads */
 enum { CARD = 80, BLOCK = 2880 };
 
-/* --- pixels ------------------------------------------------------------------------------------------------------ */
+/* ---- pixels ---------------------------------------------------------------------------------- */
 
 static uint32_t big32(const uint8_t *b)
 {
@@ -39,11 +39,13 @@ uint32_t nj_fits_swap_portable(float *to, const uint8_t *from, size_t n)
 #if defined __x86_64__
 __attribute__((target("avx2"))) static uint32_t swap_avx2(float *to, const uint8_t *from, size_t n)
 {
-    const __m256i order = _mm256_broadcastsi128_si256(_mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
+    const __m256i order =
+        _mm256_broadcastsi128_si256(_mm_set_epi8(12, 13, 14, 15, 8, 9, 10, 11, 4, 5, 6, 7, 0, 1, 2, 3));
     __m256i nan = _mm256_setzero_si256();
     size_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        __m256i v = _mm256_shuffle_epi8(_mm256_loadu_si256((const __m256i *)(const void *)(from + 4 * i)), order);
+        __m256i v =
+            _mm256_shuffle_epi8(_mm256_loadu_si256((const __m256i *)(const void *)(from + 4 * i)), order);
         __m256 f = _mm256_castsi256_ps(v);
         _mm256_storeu_ps(to + i, f);
         nan = _mm256_sub_epi32(nan, _mm256_castps_si256(_mm256_cmp_ps(f, f, _CMP_UNORD_Q)));
@@ -84,7 +86,7 @@ static uint32_t convert(float *to, const uint8_t *from, size_t n, long bitpix)
     return n_nan;
 }
 
-/* --- header ------------------------------------------------------------------------------------------------------ */
+/* ---- header ---------------------------------------------------------------------------------- */
 
 typedef struct header {
     long bitpix, naxis, naxis1, naxis2;
@@ -129,7 +131,8 @@ static nj_fits_result read_card(const uint8_t *card, header *h, const char **why
     static const char unusual[][9] = { "BSCALE  ", "BZERO   ", "BLANK   ", "GROUPS  " };
     uint64_t key = key_of(card);
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
-        if (key == key_of(number[i].key) && !nj_fits_card_number(card, (long *)(void *)((char *)h + number[i].at))) {
+        if (key == key_of(number[i].key) &&
+            !nj_fits_card_number(card, (long *)(void *)((char *)h + number[i].at))) {
             *why = "FITS header: a card of the image's size is no number";
             return NJ_FITS_BAD;
         }
@@ -139,7 +142,8 @@ static nj_fits_result read_card(const uint8_t *card, header *h, const char **why
 
 static nj_fits_result read_header(const uint8_t *bytes, size_t size, header *h, const char **why)
 {
-    enum { BEGN = 1 | 1 << ('E' - 'B') | 1 << ('G' - 'B') | 1 << ('N' - 'B') }; /* first letters of the cards that matter */
+    /* first letters of the cards that matter */
+    enum { BEGN = 1 | 1 << ('E' - 'B') | 1 << ('G' - 'B') | 1 << ('N' - 'B') };
     const uint64_t end = key_of("END     ");
     *h = (header){ .naxis = -1 };
     for (size_t at = 0; at + CARD <= size; at += CARD) {
@@ -156,8 +160,8 @@ static nj_fits_result read_header(const uint8_t *bytes, size_t size, header *h, 
     return NJ_FITS_BAD;
 }
 
-nj_fits_result nj_fits_pixels(const uint8_t *bytes, size_t size, size_t data, const long axis[2], long bitpix, size_t max_pixels,
-                              nj_arena *arena, nj_image *image, const char **why)
+nj_fits_result nj_fits_pixels(const uint8_t *bytes, size_t size, size_t data, const long axis[2], long bitpix,
+                              size_t max_pixels, nj_arena *arena, nj_image *image, const char **why)
 {
     *why = "unusual FITS image";
     if (bitpix != 8 && bitpix != 16 && bitpix != 32 && bitpix != -32 && bitpix != -64) return NJ_FITS_UNUSUAL;
@@ -170,46 +174,54 @@ nj_fits_result nj_fits_pixels(const uint8_t *bytes, size_t size, size_t data, co
     float *pixel = nj_arena_alloc(arena, n * sizeof *pixel);
     *why = "out of memory";
     if (!pixel) return NJ_FITS_BAD;
-    *image = (nj_image){ pixel, (uint32_t)axis[1], (uint32_t)axis[0], convert(pixel, bytes + data, n, bitpix) };
+    *image =
+        (nj_image){ pixel, (uint32_t)axis[1], (uint32_t)axis[0], convert(pixel, bytes + data, n, bitpix) };
     return NJ_FITS_OK;
 }
 
-nj_fits_result nj_fits_plain(const uint8_t *bytes, size_t size, size_t max_pixels, nj_arena *arena, nj_image *image,
-                             const char **why)
+nj_fits_result nj_fits_plain(const uint8_t *bytes, size_t size, size_t max_pixels, nj_arena *arena,
+                             nj_image *image, const char **why)
 {
     header h;
     nj_fits_result rc = read_header(bytes, size, &h, why);
     if (rc != NJ_FITS_OK) return rc;
     *why = "unusual FITS image";
     if (h.unusual || h.naxis != 2) return NJ_FITS_UNUSUAL;
-    return nj_fits_pixels(bytes, size, h.data, (const long[2]){ h.naxis1, h.naxis2 }, h.bitpix, max_pixels, arena, image, why);
+    return nj_fits_pixels(bytes, size, h.data, (const long[2]){ h.naxis1, h.naxis2 }, h.bitpix, max_pixels,
+                          arena, image, why);
 }
 
-/* --- everything else ------------------------------------------------------------------------------------------------ */
+/* ---- everything else ------------------------------------------------------------------------- */
 
-static nj_fits_result read_image(fitsfile *f, uint32_t hdu, size_t max_pixels, nj_arena *arena, nj_image *image, const char **why)
+static nj_fits_result read_image(fitsfile *f, uint32_t hdu, size_t max_pixels, nj_arena *arena,
+                                 nj_image *image, const char **why)
 {
     int status = 0, naxis = 0, bitpix, n_hdu = 0;
     long size[MOST_AXES] = { 0, 0 }, first[MOST_AXES];
     if (hdu) fits_movabs_hdu(f, (int)hdu + 1, NULL, &status);
     fits_get_img_param(f, MOST_AXES, &bitpix, &naxis, size, &status);
-    if (!status && !hdu && naxis == 0 && !fits_get_num_hdus(f, &n_hdu, &status) && n_hdu > 1) { /* an empty primary */
+    /* an empty primary */
+    if (!status && !hdu && naxis == 0 && !fits_get_num_hdus(f, &n_hdu, &status) && n_hdu > 1) {
         fits_movrel_hdu(f, 1, NULL, &status);
         fits_get_img_param(f, MOST_AXES, &bitpix, &naxis, size, &status);
     }
     for (int k = 0; k < MOST_AXES; k++) first[k] = 1;
-    while (naxis > 2 && naxis <= MOST_AXES && size[naxis - 1] == 1) naxis--; /* radio images have axes of one pixel */
+    while (naxis > 2 && naxis <= MOST_AXES && size[naxis - 1] == 1)
+        naxis--; /* radio images have axes
+                  * of one pixel */
     *why = "not a FITS image of two axes (further ones of one pixel are passed over)";
     if (status || naxis != 2) return NJ_FITS_BAD;
     *why = "FITS image of no or too many pixels ([decode] max_pixels)";
-    if (size[0] <= 0 || size[1] <= 0 || size[0] > 1 << 24 || size[1] > 1 << 24 || (size_t)size[0] * (size_t)size[1] > max_pixels)
+    if (size[0] <= 0 || size[1] <= 0 || size[0] > 1 << 24 || size[1] > 1 << 24 ||
+        (size_t)size[0] * (size_t)size[1] > max_pixels)
         return NJ_FITS_BAD;
     size_t n = (size_t)size[0] * (size_t)size[1];
     float *pixel = nj_arena_alloc(arena, n * sizeof *pixel), null = NAN;
     int any;
     *why = pixel ? "FITS data that cfitsio cannot read" : "out of memory";
     /* asked for blanks, cfitsio would take infinities for some */
-    if (!pixel || fits_read_pix(f, TFLOAT, first, (LONGLONG)n, bitpix < 0 ? NULL : &null, pixel, &any, &status))
+    if (!pixel ||
+        fits_read_pix(f, TFLOAT, first, (LONGLONG)n, bitpix < 0 ? NULL : &null, pixel, &any, &status))
         return NJ_FITS_BAD;
     uint32_t n_nan = 0;
     for (size_t i = 0; i < n; i++) n_nan += isnan(pixel[i]) != 0;
@@ -224,15 +236,15 @@ static bool is_tiled(const uint8_t *bytes, size_t size)
     return memmem(bytes, size, "ZIMAGE  =", 9) != NULL;
 }
 
-nj_fits_result nj_fits_by_cfitsio(const uint8_t *bytes, size_t size, uint32_t hdu, size_t max_pixels, nj_arena *arena,
-                                  nj_image *image, const char **why)
+nj_fits_result nj_fits_by_cfitsio(const uint8_t *bytes, size_t size, uint32_t hdu, size_t max_pixels,
+                                  nj_arena *arena, nj_image *image, const char **why)
 {
     *why = "tile-compressed FITS image, not read from the network";
     if (is_tiled(bytes, size)) return NJ_FITS_BAD;
     fitsfile *f = NULL;
     int status = 0;
-    /* a copy in whole blocks and one more: cfitsio reads the last block of a file whole, also where it is cut short. It keeps
-     * the addresses of these two variables. */
+    /* a copy in whole blocks and one more: cfitsio reads the last block of a file whole, also where it is cut
+     * short. It keeps the addresses of these two variables. */
     size_t n = (size + BLOCK - 1) / BLOCK * BLOCK;
     void *memory = nj_arena_alloc(arena, n + BLOCK);
     *why = "out of memory";

@@ -71,13 +71,15 @@ static int take_card(const uint8_t *card, nj_hdu *h, walk *w)
     return 0;
 }
 
-/* Bytes of data: |BITPIX| / 8 * GCOUNT * (PCOUNT + product of the axes). Reference: FITS standard 4.0, eq. 1 and 2. */
+/* Bytes of data: |BITPIX| / 8 * GCOUNT * (PCOUNT + product of the axes). Reference: FITS standard 4.0, eq.
+ * 1 and 2. */
 static int data_size(const nj_hdu *h, const walk *w, size_t *bytes)
 {
     uint64_t n = h->naxis > 0;
     for (long k = 0; k < h->naxis; k++)
         if (__builtin_mul_overflow(n, (uint64_t)w->axis[k], &n)) return -1;
-    if (__builtin_add_overflow(n, (uint64_t)w->pcount, &n) || __builtin_mul_overflow(n, (uint64_t)w->gcount, &n) ||
+    if (__builtin_add_overflow(n, (uint64_t)w->pcount, &n) ||
+        __builtin_mul_overflow(n, (uint64_t)w->gcount, &n) ||
         __builtin_mul_overflow(n, (uint64_t)labs(h->bitpix) / 8, &n) || n > SIZE_MAX / 2)
         return -1;
     *bytes = (size_t)n;
@@ -94,7 +96,8 @@ int nj_hdu_next(const uint8_t *bytes, size_t size, nj_hdu *hdu, const char **why
     if (from >= size || h.number == MOST_HDUS) return 0;
     *why = "FITS header cut short, or not one";
     if (size - from < CARD || memcmp(bytes + from, first ? "SIMPLE  " : "XTENSION", 8))
-        return first || (size - from >= CARD && bytes[from]) ? -1 : 0; /* zeros behind the last HDU are only padding */
+        return first || (size - from >= CARD && bytes[from]) ? -1 : 0; /* zeros behind the last HDU
+                                                                        * are only padding */
     for (; !w.end; at += CARD) {
         if (size - at < CARD) return -1;
         if (take_card(bytes + at, &h, &w)) {
@@ -104,7 +107,9 @@ int nj_hdu_next(const uint8_t *bytes, size_t size, nj_hdu *hdu, const char **why
     }
     *why = "FITS header without sizes";
     if (h.naxis < 0 || !h.bitpix || data_size(&h, &w, &n)) return -1;
-    while (h.naxis > 2 && w.axis[h.naxis - 1] == 1) h.naxis--; /* axes of one pixel, as radio images have them, add nothing */
+    while (h.naxis > 2 && w.axis[h.naxis - 1] == 1)
+        h.naxis--; /* axes of one pixel, as radio
+                    * images have them, add nothing */
     h.axis[0] = w.axis[0];
     h.axis[1] = w.axis[1];
     h.data = from + (at - from + BLOCK - 1) / BLOCK * BLOCK;
@@ -116,8 +121,8 @@ int nj_hdu_next(const uint8_t *bytes, size_t size, nj_hdu *hdu, const char **why
     return 1;
 }
 
-nj_fits_result nj_hdu_open(const uint8_t *bytes, size_t size, const char *which, size_t max_pixels, nj_arena *arena,
-                           nj_image *image, const char **why)
+nj_fits_result nj_hdu_open(const uint8_t *bytes, size_t size, const char *which, size_t max_pixels,
+                           nj_arena *arena, nj_image *image, const char **why)
 {
     char *end;
     unsigned long number = strtoul(which, &end, 10);
@@ -125,7 +130,9 @@ nj_fits_result nj_hdu_open(const uint8_t *bytes, size_t size, const char *which,
     nj_hdu h = { 0 };
     int there;
     while ((there = nj_hdu_next(bytes, size, &h, why)) > 0)
-        if (by_number ? h.number == number : *which && (!strcasecmp(h.name, which) || !strcasecmp(h.type, which))) break;
+        if (by_number ? h.number == number
+                      : *which && (!strcasecmp(h.name, which) || !strcasecmp(h.type, which)))
+            break;
     if (there < 0) return NJ_FITS_BAD;
     *why = "the FITS file has no HDU of that name or number";
     if (!there) return NJ_FITS_BAD;
@@ -133,5 +140,6 @@ nj_fits_result nj_hdu_open(const uint8_t *bytes, size_t size, const char *which,
     if (!h.image || h.naxis != 2) return NJ_FITS_BAD;
     nj_fits_result rc = NJ_FITS_UNUSUAL;
     if (!h.unusual) rc = nj_fits_pixels(bytes, size, h.data, h.axis, h.bitpix, max_pixels, arena, image, why);
-    return rc == NJ_FITS_UNUSUAL ? nj_fits_by_cfitsio(bytes, size, h.number, max_pixels, arena, image, why) : rc;
+    return rc == NJ_FITS_UNUSUAL ? nj_fits_by_cfitsio(bytes, size, h.number, max_pixels, arena, image, why)
+                                 : rc;
 }

@@ -67,8 +67,8 @@ static bool has_second_member(const nj_stamp *stamp)
     return false;
 }
 
-/* The size that the stream announces at its end comes first: a bomb is refused before anything is unpacked, and one
- * that lies about it runs into the end of the buffer. */
+/* The size that the stream announces at its end comes first: a bomb is refused before anything is unpacked,
+ * and one that lies about it runs into the end of the buffer. */
 static int unpack(nj_opener *o, const nj_stamp *stamp, size_t *size, const char **why)
 {
     const uint8_t *tail = stamp->bytes + stamp->size - 4;
@@ -83,9 +83,11 @@ static int unpack(nj_opener *o, const nj_stamp *stamp, size_t *size, const char 
         o->cap = announced;
     }
     size_t used;
-    switch (libdeflate_gzip_decompress_ex(o->inflate, stamp->bytes, stamp->size, o->buffer, announced, &used, size)) {
+    switch (libdeflate_gzip_decompress_ex(o->inflate, stamp->bytes, stamp->size, o->buffer, announced, &used,
+                                          size)) {
     case LIBDEFLATE_SUCCESS:
-        if (!nj_packing_of(stamp->bytes + used, stamp->size - used) && !nj_packing_of(o->buffer, *size)) return 0;
+        if (!nj_packing_of(stamp->bytes + used, stamp->size - used) && !nj_packing_of(o->buffer, *size))
+            return 0;
         return unpack_stream(o, stamp, size, why);
     case LIBDEFLATE_INSUFFICIENT_SPACE: /* several members, or a lie */
         if (has_second_member(stamp)) return unpack_stream(o, stamp, size, why);
@@ -96,8 +98,8 @@ static int unpack(nj_opener *o, const nj_stamp *stamp, size_t *size, const char 
 }
 
 /* Scaled, blanked, in the first extension: cfitsio's, when all its data are there. */
-static nj_fits_result open_unusual(nj_opener *o, const uint8_t *bytes, size_t size, nj_arena *arena, nj_image *image,
-                                   const char **why)
+static nj_fits_result open_unusual(nj_opener *o, const uint8_t *bytes, size_t size, nj_arena *arena,
+                                   nj_image *image, const char **why)
 {
     nj_hdu h = { 0 };
     int there = nj_hdu_next(bytes, size, &h, why);
@@ -105,8 +107,8 @@ static nj_fits_result open_unusual(nj_opener *o, const uint8_t *bytes, size_t si
     return there < 0 ? NJ_FITS_BAD : nj_fits_by_cfitsio(bytes, size, 0, o->max_pixels, arena, image, why);
 }
 
-static int open_fits(nj_opener *o, const uint8_t *bytes, size_t size, const char *hdu, nj_arena *arena, nj_image *image,
-                     const char **why)
+static int open_fits(nj_opener *o, const uint8_t *bytes, size_t size, const char *hdu, nj_arena *arena,
+                     nj_image *image, const char **why)
 {
     if (size < 80 || memcmp(bytes, "SIMPLE ", 7)) {
         const char *kind = nj_kind_of(bytes, size);

@@ -10,8 +10,9 @@
 
 #include "../base/log.h"
 
-/* Nagle is off and keepalive on since librdkafka 2.10 only; without them TLS pays 40 ms a round trip, and a firewall
- * that drops an idle connection is not noticed. The nightly topic appears every evening: look for it every 10 s. */
+/* Nagle is off and keepalive on since librdkafka 2.10 only; without them TLS pays 40 ms a round trip, and a
+ * firewall that drops an idle connection is not noticed.
+ * The nightly topic appears every evening: look for it every 10 s. */
 static const nj_kafka_pair always[] = { { "client.id", "nightjar" },
                                         { "socket.nagle.disable", "true" },
                                         { "socket.keepalive.enable", "true" },
@@ -45,7 +46,8 @@ int nj_kafka_target_parse(nj_kafka_target *target, const char *spec, nj_error *e
     const char *hosts = !strncmp(spec, scheme, sizeof scheme - 1) ? spec + sizeof scheme - 1 : spec;
     const char *slash = strchr(hosts, '/');
     *target = (nj_kafka_target){ 0 };
-    if (!slash || slash == hosts || !slash[1]) return nj_fail(err, "%s: expected kafka://HOST:PORT[,HOST:PORT]/TOPIC", spec);
+    if (!slash || slash == hosts || !slash[1])
+        return nj_fail(err, "%s: expected kafka://HOST:PORT[,HOST:PORT]/TOPIC", spec);
     const char *topic = slash + 1, *query = find_query(topic);
     target->hosts = copy(hosts, (size_t)(slash - hosts));
     target->topic = copy(topic, query ? (size_t)(query - topic) : strlen(topic));
@@ -53,7 +55,8 @@ int nj_kafka_target_parse(nj_kafka_target *target, const char *spec, nj_error *e
     if (target->hosts && target->topic && target->topic[0] && (!query || target->query)) return 0;
     int no_topic = target->topic && !target->topic[0];
     nj_kafka_target_free(target);
-    return no_topic ? nj_fail(err, "%s: expected a topic behind the hosts", spec) : nj_fail(err, "%s: out of memory", spec);
+    return no_topic ? nj_fail(err, "%s: expected a topic behind the hosts", spec)
+                    : nj_fail(err, "%s: out of memory", spec);
 }
 
 void nj_kafka_target_free(nj_kafka_target *target)
@@ -83,7 +86,10 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
 {
     (void)rk;
     /* syslog's levels; what librdkafka calls an error it retries, so it is a warning here */
-    nj_log(level <= 4 ? NJ_LOG_WARN : level <= 6 ? NJ_LOG_INFO : NJ_LOG_DEBUG, "kafka: %s: %s", facility, text);
+    nj_log(level <= 4   ? NJ_LOG_WARN
+           : level <= 6 ? NJ_LOG_INFO
+                        : NJ_LOG_DEBUG,
+           "kafka: %s: %s", facility, text);
 }
 
 static int set(rd_kafka_conf_t *conf, const char *name, const char *value, const char *where, nj_error *err)
@@ -91,7 +97,8 @@ static int set(rd_kafka_conf_t *conf, const char *name, const char *value, const
     char why[512];
     if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK) return 0;
     /* librdkafka quotes the value, which may be a password given to the wrong key */
-    if (strstr(name, "password") || strstr(name, "secret")) return nj_fail(err, "%s: [kafka] %s is not accepted", where, name);
+    if (strstr(name, "password") || strstr(name, "secret"))
+        return nj_fail(err, "%s: [kafka] %s is not accepted", where, name);
     return nj_fail(err, "%s: [kafka] %s: %s", where, name, why);
 }
 
@@ -115,7 +122,8 @@ static int read_password(rd_kafka_conf_t *conf, const char *path, nj_error *err)
     return set(conf, "sasl.password", text, path, err);
 }
 
-/* librdkafka's name of a setting of [kafka], or NULL: -D kafka.sasl.username=x arrives as section "kafka.sasl". */
+/* librdkafka's name of a setting of [kafka], or NULL:
+ * -D kafka.sasl.username=x arrives as section "kafka.sasl". */
 static const char *full_name(const nj_setting *t, char *text, size_t size)
 {
     if (!strcmp(t->section, "kafka")) return t->key;
@@ -135,7 +143,9 @@ static int set_users(rd_kafka_conf_t *conf, nj_settings *settings, const char *c
         if (!name) continue;
         t->used = 1;
         for (const char *const *f = fixed; f && *f; f++)
-            if (!strcmp(*f, name)) return nj_fail(err, "%s: [kafka] %s is fixed: no alert is lost only as it is", t->where, name);
+            if (!strcmp(*f, name))
+                return nj_fail(err, "%s: [kafka] %s is fixed: no alert is lost only as it is", t->where,
+                               name);
         if (!strcmp(name, "sasl.password.file")) {
             password_file = t->value;
             continue;
@@ -147,12 +157,13 @@ static int set_users(rd_kafka_conf_t *conf, nj_settings *settings, const char *c
     const char *environment = getenv("NIGHTJAR_KAFKA_PASSWORD");
     if (password) return 0;
     if (password_file) return read_password(conf, password_file, err);
-    if (username && environment) return set(conf, "sasl.password", environment, "$NIGHTJAR_KAFKA_PASSWORD", err);
+    if (username && environment)
+        return set(conf, "sasl.password", environment, "$NIGHTJAR_KAFKA_PASSWORD", err);
     return 0;
 }
 
-rd_kafka_conf_t *nj_kafka_conf(const char *hosts, const nj_kafka_pair *preset, const char *const *fixed, nj_settings *settings,
-                               nj_error *err)
+rd_kafka_conf_t *nj_kafka_conf(const char *hosts, const nj_kafka_pair *preset, const char *const *fixed,
+                               nj_settings *settings, nj_error *err)
 {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rd_kafka_conf_set_log_cb(conf, on_log);
@@ -202,7 +213,8 @@ const char *nj_kafka_cause(rd_kafka_resp_err_t error, const char *reason, char *
 {
     const char *hint = "";
     if (strstr(reason, "SCRAM") && rd_kafka_version() < 0x020601ff)
-        hint = "; if the password is right: librdkafka before 2.6.1 cannot do SCRAM with Apache Kafka 4 and later";
+        hint = "; if the password is right: librdkafka before 2.6.1 cannot do SCRAM with Apache Kafka 4 and "
+               "later";
     else if (strstr(reason, "certificate verify failed"))
         hint = "; name the authority's certificate with -X ssl.ca.location=FILE";
     else if (error == RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL)

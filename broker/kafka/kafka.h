@@ -1,5 +1,5 @@
-/* kafka.h - what all Kafka clients of the broker (source, sink, replayer) share: targets, settings, passwords, log
- * lines and the known causes of failure. */
+/* kafka.h - what all Kafka clients of the broker (source, sink, replayer) share: targets, settings,
+ * passwords, log lines and the known causes of failure. */
 #ifndef NJ_KAFKA_KAFKA_H
 #define NJ_KAFKA_KAFKA_H
 
@@ -8,7 +8,8 @@
 #include "../base/error.h"
 #include "../base/settings.h"
 
-/* "kafka://HOST:PORT[,HOST:PORT]/TOPIC[?QUERY]", with or without the scheme, in parts. Freed by nj_kafka_target_free. */
+/* "kafka://HOST:PORT[,HOST:PORT]/TOPIC[?QUERY]", with or without the scheme, in parts. Freed by
+ * nj_kafka_target_free. */
 typedef struct nj_kafka_target {
     char *hosts, *topic, *query; /* query: behind the last '?' that a key and '=' follow, or NULL */
 } nj_kafka_target;
@@ -22,21 +23,23 @@ typedef struct nj_kafka_pair {
     const char *name, *value;
 } nj_kafka_pair;
 
-/* A configuration: bootstrap servers, then `preset` (ends with {0}; NULL allowed), then what the user said under
- * [kafka] with librdkafka's names (of equal names the last one counts). Names in `fixed` (NULL-terminated; NULL
- * allowed) are not the user's to set. The password comes from sasl.password, from the file sasl.password.file, or from
- * $NIGHTJAR_KAFKA_PASSWORD; it is never logged and stands in no error text. Log lines of librdkafka go to nj_log.
- * settings may be NULL. The owner is the caller until rd_kafka_new. NULL with err. */
-rd_kafka_conf_t *nj_kafka_conf(const char *hosts, const nj_kafka_pair *preset, const char *const *fixed, nj_settings *settings,
-                               nj_error *err);
+/* A configuration: bootstrap servers, then `preset` (ends with {0}; NULL allowed), then what the user said
+ * under [kafka] with librdkafka's names (of equal names the last one counts). Names in `fixed`
+ * (NULL-terminated; NULL allowed) are not the user's to set. The password comes from sasl.password, from the
+ * file sasl.password.file, or from
+ * $NIGHTJAR_KAFKA_PASSWORD; it is never logged and stands in no error text. Log lines of librdkafka go to
+ * nj_log. settings may be NULL. The owner is the caller until rd_kafka_new. NULL with err. */
+rd_kafka_conf_t *nj_kafka_conf(const char *hosts, const nj_kafka_pair *preset, const char *const *fixed,
+                               nj_settings *settings, nj_error *err);
 
-/* The consumer group: `said` (NULL = not said), or group.id of the settings, or "nightjar", with the user's name in
- * front when there is one (LSST takes no other). */
+/* The consumer group: `said` (NULL = not said), or group.id of the settings, or "nightjar", with the user's
+ * name in front when there is one (LSST takes no other). */
 int nj_kafka_set_group(rd_kafka_conf_t *conf, const char *said, nj_error *err);
 
 /* Will this error not go away by itself: credentials, certificates, permissions, librdkafka's own "fatal"? */
 int nj_kafka_is_final(rd_kafka_resp_err_t error);
-/* The error's text, with what is known about its cause ("librdkafka 2.0.2 cannot do SCRAM with Kafka 4"). Returns text. */
+/* The error's text, with what is known about its cause ("librdkafka 2.0.2 cannot do
+ * SCRAM with Kafka 4"). Returns text. */
 const char *nj_kafka_cause(rd_kafka_resp_err_t error, const char *reason, char *text, size_t size);
 
 #endif

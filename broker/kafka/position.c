@@ -13,7 +13,8 @@
 #include "../base/settings.h"
 #include "when.h"
 
-/* Numbers up to here are offsets: no partition of alerts has had so many messages, and as a time it is September 2001. */
+/* Numbers up to here are offsets: no partition of alerts has had so many messages,
+ * and as a time it is September 2001. */
 static const int64_t OFFSET_MOST = 1000000000;
 
 static int parse_whole(const char *text, int64_t *value)
@@ -40,16 +41,18 @@ static int number_from(nj_positions *p, const char *text, nj_error *err)
     if (unit) {
         p->from = NJ_FROM_TIME;
         p->guessed = true;
-        snprintf(p->words, sizeof p->words, "from=%s is a time, %s since 1970: %s (an offset is written from=offset:%s)", text,
-                 unit, nj_when_text(p->from_value, when), text);
+        snprintf(p->words, sizeof p->words,
+                 "from=%s is a time, %s since 1970: %s (an offset is written from=offset:%s)", text, unit,
+                 nj_when_text(p->from_value, when), text);
         return 0;
     }
     if (strlen(text) == 8 && !nj_when_date(text, &ms))
-        return nj_fail(err, "from=%s may be a date or an offset: write from=%.4s-%.2s-%.2s or from=offset:%s", text, text,
-                       text + 4, text + 6, text);
+        return nj_fail(err, "from=%s may be a date or an offset: write from=%.4s-%.2s-%.2s or from=offset:%s",
+                       text, text, text + 4, text + 6, text);
     if (parse_whole(text, &p->from_value) || p->from_value >= OFFSET_MOST)
         return nj_fail(err,
-                       "from=%s is no time from 2001 to 2100 in s, ms, us or ns since 1970, and %s: write a date such as "
+                       "from=%s is no time from 2001 to 2100 in s, ms, us or ns since 1970, and %s: write a "
+                       "date such as "
                        "2026-01-31T20:00:00Z, or from=offset:N",
                        text, strchr(text, '.') ? "offsets are whole" : "large for an offset");
     p->from = NJ_FROM_OFFSET;
@@ -66,10 +69,11 @@ static int text_from(nj_positions *p, const char *text, nj_error *err)
         return nj_fail(err, "from=%s: expected from=offset: and a whole number", text);
     }
     if (nj_when_date(text, &p->from_value))
-        return nj_fail(err,
-                       "from=%s: expected committed, earliest, latest, offset:N, seconds or ms since 1970, or a date as "
-                       "2026-01-31T20:00:00Z (also with +01:00 or a fraction)",
-                       text);
+        return nj_fail(
+            err,
+            "from=%s: expected committed, earliest, latest, offset:N, seconds or ms since 1970, or a date as "
+            "2026-01-31T20:00:00Z (also with +01:00 or a fraction)",
+            text);
     p->from = NJ_FROM_TIME;
     snprintf(p->words, sizeof p->words, "from=%s is %s", text, nj_when_text(p->from_value, when));
     return 0;

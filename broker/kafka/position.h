@@ -20,9 +20,9 @@ typedef struct nj_positions {
     int64_t until_value; /* ms, or a number of messages */
 } nj_positions;
 
-/* Reads "group=G&from=committed|earliest|latest|OFFSET|offset:N|TIME&until=idle:SECONDS|end|count:N"; the text is cut up
- * and must outlive the result. NULL text: all defaults. A number is an offset or a time by its size (when.h), and one that may be
- * either is refused. -1 names what is wrong. */
+/* Reads "group=G&from=committed|earliest|latest|OFFSET|offset:N|TIME&until=idle:SECONDS|end|count:N"; the
+ * text is cut up and must outlive the result. NULL text: all defaults. A number is an offset or a time by its
+ * size (when.h), and one that may be either is refused. -1 names what is wrong. */
 int nj_positions_parse(nj_positions *positions, char *query, nj_error *err);
 
 #endif

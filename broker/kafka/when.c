@@ -93,7 +93,9 @@ const char *nj_when_number(const char *text, int64_t *ms)
     static const struct {
         const char *unit;
         double per_ms;
-    } known[] = { { "seconds", 1e-3 }, { "milliseconds", 1 }, { "microseconds", 1e3 }, { "nanoseconds", 1e6 } };
+    } known[] = {
+        { "seconds", 1e-3 }, { "milliseconds", 1 }, { "microseconds", 1e3 }, { "nanoseconds", 1e6 }
+    };
     size_t whole = strspn(text, "0123456789"), all = whole;
     if (text[whole] == '.') all += 1 + strspn(text + whole + 1, "0123456789");
     if (!whole || text[all] || all == whole + 1) return NULL;
@@ -101,7 +103,8 @@ const char *nj_when_number(const char *text, int64_t *ms)
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         double first = 1e12 * known[i].per_ms, last = 4102444800e3 * known[i].per_ms;
         if (v < first || v >= last || (i && all > whole)) continue;
-        *ms = i ? (int64_t)(strtoull(text, NULL, 10) / (unsigned long long)known[i].per_ms) : llround(v * 1e3);
+        *ms =
+            i ? (int64_t)(strtoull(text, NULL, 10) / (unsigned long long)known[i].per_ms) : llround(v * 1e3);
         return known[i].unit;
     }
     return NULL;

@@ -63,8 +63,10 @@ const char *nj_meaning_of(const nj_meaning *table, const char *name)
 
 int nj_command_print(nj_buffer *text)
 {
-    int bad = text->failed || fwrite(text->data ? text->data : "", 1, text->n, stdout) != text->n || fflush(stdout);
-    if (bad) fprintf(stderr, "nightjar: standard output: %s\n", text->failed ? "out of memory" : strerror(errno));
+    int bad =
+        text->failed || fwrite(text->data ? text->data : "", 1, text->n, stdout) != text->n || fflush(stdout);
+    if (bad)
+        fprintf(stderr, "nightjar: standard output: %s\n", text->failed ? "out of memory" : strerror(errno));
     nj_buffer_free(text);
     return bad ? NJ_EXIT_LEDGER : NJ_EXIT_OK;
 }

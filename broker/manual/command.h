@@ -1,5 +1,5 @@
-/* command.h - what a command says about itself: one table of options, words and exit codes. Help, man pages, completion and the
- * JSON for tests are made from it. */
+/* command.h - what a command says about itself: one table of options, words and exit codes. Help, man pages,
+ * completion and the JSON for tests are made from it. */
 #ifndef NJ_MANUAL_COMMAND_H
 #define NJ_MANUAL_COMMAND_H
 
@@ -24,14 +24,16 @@ const char *nj_meaning_of(const nj_meaning *table, const char *name);
 enum { NJ_COMMAND_TABLES = 5 };
 
 typedef struct nj_command {
-    const char *name;    /* as typed; '-' where the file name has '_' */
-    const char *usage;   /* "run [options] SOURCE..." */
-    const char *summary; /* one line for the help */
-    const char *help;    /* paragraphs behind the options, one a line; lines that begin with a blank stay as they are */
+    const char *name;                   /* as typed; '-' where the file name has '_' */
+    const char *usage;                  /* "run [options] SOURCE..." */
+    const char *summary;                /* one line for the help */
+    const char *help;                   /* paragraphs behind the options, one a line;
+                                         * lines that begin with a blank stay as they are */
     int (*main)(int argc, char **argv); /* argv[0] is the command; returns the exit code */
     const nj_option *options[NJ_COMMAND_TABLES + 1];
     const nj_meaning *arguments;
-    const nj_meaning *exits;               /* those beyond 0 and 1 that it ends with, or what 0 and 1 mean here */
+    const nj_meaning *exits;               /* those beyond 0 and 1 that it ends with,
+                                            * or what 0 and 1 mean here */
     const struct nj_command *const *verbs; /* `catalog build`, ...: commands of their own; ends with NULL */
 } nj_command;
 

@@ -1,4 +1,5 @@
-/* completion.c - what bash and zsh complete, from the tables: commands, options, the words that a value may be, files. */
+/* completion.c - what bash and zsh complete, from the tables:
+ * commands, options, the words that a value may be, files. */
 #include <string.h>
 
 #include "command.h"
@@ -24,7 +25,8 @@ static const char *command_of(const nj_option *o)
 
 static kind kind_of(const nj_option *o)
 {
-    static const char *const files[] = { "FILE", "PATH", "CSV", "CAT.njx", "RUN.json", "PAGE.html", "OUT", "PREFIX" };
+    static const char *const files[] = { "FILE",     "PATH",      "CSV", "CAT.njx",
+                                         "RUN.json", "PAGE.html", "OUT", "PREFIX" };
     if (!o->value) return FREE;
     if (o->words) return WORDS;
     if (command_of(o)) return SHOWN;
@@ -41,7 +43,8 @@ static void words_of(nj_buffer *out, const char *words)
 
 static void names_of(nj_buffer *out, const nj_command *const *all)
 {
-    for (const nj_command *const *c = all; *c; c++) nj_buffer_printf(out, "%s%s", c == all ? "" : " ", (*c)->name);
+    for (const nj_command *const *c = all; *c; c++)
+        nj_buffer_printf(out, "%s%s", c == all ? "" : " ", (*c)->name);
 }
 
 /* What the first word behind a command may be: its own commands, all commands (of `help`), a shell. */
@@ -53,7 +56,7 @@ static bool first_words(nj_buffer *out, const nj_command *const *all, const nj_c
     return c->verbs || names_commands || !strcmp(c->name, "completion");
 }
 
-/* --- bash ---------------------------------------------------------------------------------------------------------- */
+/* ---- bash ------------------------------------------------------------------------------------ */
 
 static void bash_options(nj_buffer *out, const nj_command *c)
 {
@@ -93,7 +96,8 @@ static void bash_case(nj_buffer *out, const nj_command *const *all, const nj_com
     nj_buffer_printf(out, "    '%s') options='", name);
     bash_options(out, c);
     nj_buffer_text(out, "'");
-    if (first_words(&first, all, c)) nj_buffer_printf(out, "; [ \"$COMP_CWORD\" -eq 2 ] && words='%s'", first.data);
+    if (first_words(&first, all, c))
+        nj_buffer_printf(out, "; [ \"$COMP_CWORD\" -eq 2 ] && words='%s'", first.data);
     nj_buffer_text(out, " ;;\n");
     nj_buffer_free(&first);
 }
@@ -115,20 +119,22 @@ static void each(nj_buffer *out, const nj_command *const *all,
 
 void nj_complete_bash(const nj_command *const *all, nj_buffer *out)
 {
-    nj_buffer_text(out, "# bash completion of nightjar, made by `nightjar completion bash`: source it in ~/.bashrc\n"
-                        "_nightjar() {\n"
-                        "  local current=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD-1]}\"\n"
-                        "  local command=\"${COMP_WORDS[1]}\" options= words= files=-f\n"
-                        "  COMPREPLY=()\n"
-                        "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
-                        "    COMPREPLY=($(compgen -W '");
+    nj_buffer_text(
+        out, "# bash completion of nightjar, made by `nightjar completion bash`: source it in ~/.bashrc\n"
+             "_nightjar() {\n"
+             "  local current=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD-1]}\"\n"
+             "  local command=\"${COMP_WORDS[1]}\" options= words= files=-f\n"
+             "  COMPREPLY=()\n"
+             "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
+             "    COMPREPLY=($(compgen -W '");
     names_of(out, all);
     nj_buffer_text(out, " --help --version' -- \"$current\"))\n"
                         "    return\n"
                         "  fi\n"
                         "  case \"$command ${COMP_WORDS[2]}\" in\n   ");
     for (const nj_command *const *c = all; *c; c++)
-        for (const nj_command *const *v = (*c)->verbs; v && *v; v++) nj_buffer_printf(out, " '%s %s' |", (*c)->name, (*v)->name);
+        for (const nj_command *const *v = (*c)->verbs; v && *v; v++)
+            nj_buffer_printf(out, " '%s %s' |", (*c)->name, (*v)->name);
     nj_buffer_text(out, " '-') [ \"$COMP_CWORD\" -gt 2 ] && command=\"$command ${COMP_WORDS[2]}\" ;;\n"
                         "  esac\n"
                         "  case \"$command\" in\n");
@@ -136,17 +142,18 @@ void nj_complete_bash(const nj_command *const *all, nj_buffer *out)
     nj_buffer_text(out, "  esac\n"
                         "  case \"$command:$before\" in\n");
     each(out, all, bash_values);
-    nj_buffer_text(out, "    *) case \"$current\" in -*) words=$options files= ;; esac ;;\n"
-                        "  esac\n"
-                        "  [ -n \"$words\" ] && files=\n"
-                        "  COMPREPLY=($(compgen ${files:+\"$files\"} ${words:+-W \"$words\"} -- \"$current\"))\n"
-                        "  [ -n \"$files\" ] && compopt -o filenames 2>/dev/null\n"
-                        "  return 0\n"
-                        "}\n"
-                        "complete -F _nightjar nightjar\n");
+    nj_buffer_text(out,
+                   "    *) case \"$current\" in -*) words=$options files= ;; esac ;;\n"
+                   "  esac\n"
+                   "  [ -n \"$words\" ] && files=\n"
+                   "  COMPREPLY=($(compgen ${files:+\"$files\"} ${words:+-W \"$words\"} -- \"$current\"))\n"
+                   "  [ -n \"$files\" ] && compopt -o filenames 2>/dev/null\n"
+                   "  return 0\n"
+                   "}\n"
+                   "complete -F _nightjar nightjar\n");
 }
 
-/* --- zsh ----------------------------------------------------------------------------------------------------------- */
+/* ---- zsh ------------------------------------------------------------------------------------- */
 
 /* A sentence within '...[...]': brackets, colons and quotes would end it. */
 static void zsh_text(nj_buffer *out, const char *text)
@@ -211,17 +218,18 @@ static void zsh_case(nj_buffer *out, const nj_command *const *all, const nj_comm
 
 void nj_complete_zsh(const nj_command *const *all, nj_buffer *out)
 {
-    nj_buffer_text(out, "#compdef nightjar\n"
-                        "# zsh completion of nightjar, made by `nightjar completion zsh`: a file _nightjar of $fpath\n"
-                        "_nightjar_listed() {\n"
-                        "  local -a listed\n"
-                        "  listed=(${(f)\"$(nightjar \"$@\" 2>/dev/null)\"})\n"
-                        "  compadd -a listed\n"
-                        "}\n"
-                        "_nightjar() {\n"
-                        "  local command=$words[2]\n"
-                        "  if (( CURRENT == 2 )); then\n"
-                        "    local -a described=(\n");
+    nj_buffer_text(
+        out, "#compdef nightjar\n"
+             "# zsh completion of nightjar, made by `nightjar completion zsh`: a file _nightjar of $fpath\n"
+             "_nightjar_listed() {\n"
+             "  local -a listed\n"
+             "  listed=(${(f)\"$(nightjar \"$@\" 2>/dev/null)\"})\n"
+             "  compadd -a listed\n"
+             "}\n"
+             "_nightjar() {\n"
+             "  local command=$words[2]\n"
+             "  if (( CURRENT == 2 )); then\n"
+             "    local -a described=(\n");
     for (const nj_command *const *c = all; *c; c++) {
         nj_buffer_printf(out, "      '%s:", (*c)->name);
         zsh_text(out, (*c)->summary);
@@ -235,13 +243,17 @@ void nj_complete_zsh(const nj_command *const *all, nj_buffer *out)
                         "  (( CURRENT-- ))\n"
                         "  case \"$command $words[2]\" in\n   ");
     for (const nj_command *const *c = all; *c; c++)
-        for (const nj_command *const *v = (*c)->verbs; v && *v; v++) nj_buffer_printf(out, " '%s %s' |", (*c)->name, (*v)->name);
+        for (const nj_command *const *v = (*c)->verbs; v && *v; v++)
+            nj_buffer_printf(out, " '%s %s' |", (*c)->name, (*v)->name);
     nj_buffer_text(out, " '-')\n"
-                        "      if (( CURRENT > 2 )); then command=\"$command $words[2]\"; shift words; (( CURRENT-- )); fi ;;\n"
+                        "      if (( CURRENT > 2 )); then command=\"$command $words[2]\"; shift words; (( "
+                        "CURRENT-- )); fi ;;\n"
                         "  esac\n"
                         "  case $command in\n");
     each(out, all, zsh_case);
-    nj_buffer_text(out, "  esac\n"
-                        "}\n"
-                        "if [ \"$funcstack[1]\" = _nightjar ]; then _nightjar \"$@\"; else compdef _nightjar nightjar; fi\n");
+    nj_buffer_text(
+        out,
+        "  esac\n"
+        "}\n"
+        "if [ \"$funcstack[1]\" = _nightjar ]; then _nightjar \"$@\"; else compdef _nightjar nightjar; fi\n");
 }

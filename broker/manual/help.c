@@ -102,7 +102,8 @@ static void verbs(nj_buffer *out, const nj_command *c)
 {
     if (!c->verbs) return;
     nj_buffer_text(out, "\nCommands\n");
-    for (const nj_command *const *v = c->verbs; *v; v++) nj_help_entry(out, (*v)->name, (*v)->summary, NJ_HELP_AT);
+    for (const nj_command *const *v = c->verbs; *v; v++)
+        nj_help_entry(out, (*v)->name, (*v)->summary, NJ_HELP_AT);
     for (const nj_command *const *v = c->verbs; *v; v++) {
         nj_buffer_text(out, "\n");
         nj_help_command(*v, c->name, out);
@@ -136,7 +137,6 @@ void nj_help_overview(const nj_command *const *all, nj_buffer *out)
         nj_help_entry(out, name.data ? name.data : "", (*c)->summary, SUMMARY_AT);
         nj_buffer_free(&name);
     }
-    nj_buffer_text(
-        out,
-        "\n`nightjar help COMMAND` lists the options of a command, `nightjar help terms`\nexplains the words of the reports.\n");
+    nj_buffer_text(out, "\n`nightjar help COMMAND` lists the options of a command, `nightjar help "
+                        "terms`\nexplains the words of the reports.\n");
 }

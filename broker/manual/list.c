@@ -24,7 +24,8 @@ static void put_option(nj_buffer *out, const nj_option *o)
 {
     static const char *const type[] = { "flag", "text", "word", "int", "i64", "u64", "f64", "each" };
     char letter[2] = { o->letter, 0 };
-    bool ranged = o->type == NJ_OPTION_INT || o->type == NJ_OPTION_I64 || o->type == NJ_OPTION_U64 || o->type == NJ_OPTION_F64;
+    bool ranged = o->type == NJ_OPTION_INT || o->type == NJ_OPTION_I64 || o->type == NJ_OPTION_U64 ||
+                  o->type == NJ_OPTION_F64;
     nj_buffer_text(out, "{\"name\": ");
     nj_json_text(out, o->name);
     put_text(out, "letter", o->letter ? letter : NULL);

@@ -1,5 +1,5 @@
-/* counter.h - what is counted and clocked for one module instance or stage. One writer each (a worker, or the output
- * thread); merged when the writers have stopped. Words: data/embed/terms.txt. */
+/* counter.h - what is counted and clocked for one module instance or stage. One writer each (a worker, or the
+ * output thread); merged when the writers have stopped. Words: data/embed/terms.txt. */
 #ifndef NJ_MEASURE_COUNTER_H
 #define NJ_MEASURE_COUNTER_H
 
@@ -23,7 +23,8 @@ typedef struct nj_counter {
     nj_histogram one;                    /* wall ns of calls that did a single row */
 } nj_counter;                            /* zero-initialised */
 
-/* Shares a batch's CPU time out over the counters, in proportion to the wall time each gained since the last time. */
+/* Shares a batch's CPU time out over the counters, in proportion to the wall time each
+ * gained since the last time. */
 void nj_counter_share_cpu(nj_counter *const *counter, uint32_t n, int64_t cpu_ns);
 void nj_counter_merge(nj_counter *into, const nj_counter *from);
 /* What an alert that was offered cost. */

@@ -36,7 +36,8 @@ static void halve(nj_drift *d)
     for (uint32_t i = 0; i < d->n; i++) {
         if (d->batch[i] % d->stride) continue;
         d->batch[k] = d->batch[i];
-        memmove(d->ns + (size_t)k * d->n_series, d->ns + (size_t)i * d->n_series, d->n_series * sizeof *d->ns);
+        memmove(d->ns + (size_t)k * d->n_series, d->ns + (size_t)i * d->n_series,
+                d->n_series * sizeof *d->ns);
         k++;
     }
     d->n = k;
@@ -84,7 +85,8 @@ static int by_batch(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static uint32_t collect(nj_drift *const *drift, uint32_t n_drifts, uint32_t series, uint64_t stride, point *into, uint32_t room)
+static uint32_t collect(nj_drift *const *drift, uint32_t n_drifts, uint32_t series, uint64_t stride,
+                        point *into, uint32_t room)
 {
     uint32_t n = 0;
     for (uint32_t k = 0; k < n_drifts; k++)

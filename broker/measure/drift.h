@@ -1,7 +1,8 @@
-/* drift.h - what a batch cost, along the run: one figure per batch and series (module or stage), in bounded memory.
+/* drift.h - what a batch cost, along the run: one figure per batch and series (module or stage),
+ * in bounded memory.
  *
- * Owner: one writer (a worker, or the output thread); read when the writers have stopped. Of a long run every second, fourth,
- * eighth ... batch is kept, evenly over all of it. */
+ * Owner: one writer (a worker, or the output thread); read when the writers have stopped. Of a long run every
+ * second, fourth, eighth ... batch is kept, evenly over all of it. */
 #ifndef NJ_MEASURE_DRIFT_H
 #define NJ_MEASURE_DRIFT_H
 
@@ -42,7 +43,8 @@ typedef struct nj_drift_line {
     bool drifts;             /* p < 0.002 and the change is beyond 10 % */
 } nj_drift_line;
 
-/* Takes one series out of the writers' rows: at most NJ_DRIFT_POINTS, evenly spaced. 0, or -1 when memory is short. */
+/* Takes one series out of the writers' rows: at most NJ_DRIFT_POINTS, evenly spaced.
+ * 0, or -1 when memory is short. */
 int nj_drift_line_of(nj_drift *const *drift, uint32_t n_drifts, uint32_t series, nj_drift_line *line);
 void nj_drift_line_free(nj_drift_line *line);
 

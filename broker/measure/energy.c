@@ -44,28 +44,40 @@ struct nj_energy {
 };
 
 const nj_param nj_energy_settings[] = {
-    { "source", NJ_STR, "auto", offsetof(nj_energy_conf, source), 0, 0, "1", "auto, meter, rapl, spec, tdp or unknown" },
-    { "country", NJ_STR, "", offsetof(nj_energy_conf, country), 0, 0, "1", "ISO 3166 code; empty = the world's mean intensity" },
-    { "cpu_model", NJ_STR, "", offsetof(nj_energy_conf, cpu_model), 0, 0, "1", "the CPU, where the machine does not report it" },
-    { "meter_command", NJ_STR, "", offsetof(nj_energy_conf, meter_command), 0, 0, "1", "prints what the machine's meter reads" },
-    { "meter_file", NJ_STR, "", offsetof(nj_energy_conf, meter_file), 0, 0, "1", "holds what the machine's meter reads" },
-    { "meter_unit", NJ_STR, "watt", offsetof(nj_energy_conf, meter_unit), 0, 0, "1", "watt (now) or joule (a counter)" },
-    { "meter_s", NJ_F64, "1", offsetof(nj_energy_conf, meter_s), 0.1, 60, "s", "time between readings of the meter" },
+    { "source", NJ_STR, "auto", offsetof(nj_energy_conf, source), 0, 0, "1",
+      "auto, meter, rapl, spec, tdp or unknown" },
+    { "country", NJ_STR, "", offsetof(nj_energy_conf, country), 0, 0, "1",
+      "ISO 3166 code; empty = the world's mean intensity" },
+    { "cpu_model", NJ_STR, "", offsetof(nj_energy_conf, cpu_model), 0, 0, "1",
+      "the CPU, where the machine does not report it" },
+    { "meter_command", NJ_STR, "", offsetof(nj_energy_conf, meter_command), 0, 0, "1",
+      "prints what the machine's meter reads" },
+    { "meter_file", NJ_STR, "", offsetof(nj_energy_conf, meter_file), 0, 0, "1",
+      "holds what the machine's meter reads" },
+    { "meter_unit", NJ_STR, "watt", offsetof(nj_energy_conf, meter_unit), 0, 0, "1",
+      "watt (now) or joule (a counter)" },
+    { "meter_s", NJ_F64, "1", offsetof(nj_energy_conf, meter_s), 0.1, 60, "s",
+      "time between readings of the meter" },
     { "tdp_file", NJ_STR, "", offsetof(nj_energy_conf, tdp_file), 0, 0, "1",
       "CSV of CPU name, TDP in watts; empty = the short table inside" },
-    { "pue", NJ_F64, "1.25", offsetof(nj_energy_conf, pue), 1, 5, "1", "energy of the site for one unit of the machines'" },
-    { "intensity", NJ_F64, "0", offsetof(nj_energy_conf, intensity), 0, 5000, "g/kWh", "CO2 equivalent; 0 = the country's" },
-    { "dimms", NJ_F64, "0", offsetof(nj_energy_conf, dimms), 0, 4096, "1", "memory modules; 0 = not known, 0.284 W/GB" },
+    { "pue", NJ_F64, "1.25", offsetof(nj_energy_conf, pue), 1, 5, "1",
+      "energy of the site for one unit of the machines'" },
+    { "intensity", NJ_F64, "0", offsetof(nj_energy_conf, intensity), 0, 5000, "g/kWh",
+      "CO2 equivalent; 0 = the country's" },
+    { "dimms", NJ_F64, "0", offsetof(nj_energy_conf, dimms), 0, 4096, "1",
+      "memory modules; 0 = not known, 0.284 W/GB" },
     { 0 },
 };
 
-/* --- the machine ------------------------------------------------------------------------------------------------------- */
+/* ---- the machine ----------------------------------------------------------------------------- */
 
 static jiffies read_jiffies(void)
 {
     unsigned long long v[8] = { 0 };
     FILE *f = fopen("/proc/stat", "r");
-    int n = f ? fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", v, v + 1, v + 2, v + 3, v + 4, v + 5, v + 6, v + 7) : 0;
+    int n = f ? fscanf(f, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", v, v + 1, v + 2, v + 3, v + 4, v + 5,
+                       v + 6, v + 7)
+              : 0;
     if (f) fclose(f);
     jiffies j = { 0, 0 };
     for (int i = 0; i < n; i++) j.all += (double)v[i];
@@ -94,18 +106,23 @@ static void machine_cpu(char *name, size_t size, int *sockets)
     *sockets = seen ? __builtin_popcountll(seen) : 1;
 }
 
-/* --- models ------------------------------------------------------------------------------------------------------------ */
+/* ---- models ---------------------------------------------------------------------------------- */
 
-/* Watts per vCPU at idle and at full load, fitted to SPECpower results by microarchitecture. Reference: Cloud Carbon
- * Footprint coefficients (Apache-2.0). The generation shows in the last digit of EPYC, in the second of Xeon Scalable. */
+/* Watts per vCPU at idle and at full load, fitted to SPECpower results by microarchitecture. Reference: Cloud
+ * Carbon Footprint coefficients (Apache-2.0). The generation shows in the last digit of EPYC,
+ * in the second of Xeon Scalable. */
 static const struct {
     const char *pattern, *name;
     double idle, full;
 } spec_table[] = {
-    { "amd epyc 7[2-7f]?2*", "EPYC gen 2", 0.474, 1.693 },         { "amd epyc 7h12*", "EPYC gen 2", 0.474, 1.693 },
-    { "amd epyc 7[2-7]?3*", "EPYC gen 3", 0.445, 2.019 },          { "amd epyc 7[2-7]f3*", "EPYC gen 3", 0.445, 2.019 },
-    { "intel xeon platinum 82??*", "Cascade Lake", 0.639, 3.967 }, { "intel xeon gold [56]2??*", "Cascade Lake", 0.639, 3.967 },
-    { "intel xeon silver 42??*", "Cascade Lake", 0.639, 3.967 },   { "intel xeon bronze 32??*", "Cascade Lake", 0.639, 3.967 },
+    { "amd epyc 7[2-7f]?2*", "EPYC gen 2", 0.474, 1.693 },
+    { "amd epyc 7h12*", "EPYC gen 2", 0.474, 1.693 },
+    { "amd epyc 7[2-7]?3*", "EPYC gen 3", 0.445, 2.019 },
+    { "amd epyc 7[2-7]f3*", "EPYC gen 3", 0.445, 2.019 },
+    { "intel xeon platinum 82??*", "Cascade Lake", 0.639, 3.967 },
+    { "intel xeon gold [56]2??*", "Cascade Lake", 0.639, 3.967 },
+    { "intel xeon silver 42??*", "Cascade Lake", 0.639, 3.967 },
+    { "intel xeon bronze 32??*", "Cascade Lake", 0.639, 3.967 },
 };
 
 static int by_spec(nj_energy *e, const char *cpu, nj_energy_source *s)
@@ -115,9 +132,11 @@ static int by_spec(nj_energy *e, const char *cpu, nj_energy_source *s)
     for (size_t i = 0; i < sizeof spec_table / sizeof *spec_table; i++) {
         if (fnmatch(spec_table[i].pattern, key, 0)) continue;
         double watt = spec_table[i].full - spec_table[i].idle;
-        *s = (nj_energy_source){ "spec",     "modelled", nj_arena_printf(&e->arena, "SPECpower per vCPU, %s", spec_table[i].name),
-                                 2023,       watt,       0.6 * watt,
-                                 1.4 * watt, true,       spec_table[i].idle * cpus() };
+        *s = (nj_energy_source){
+            "spec",     "modelled", nj_arena_printf(&e->arena, "SPECpower per vCPU, %s", spec_table[i].name),
+            2023,       watt,       0.6 * watt,
+            1.4 * watt, true,       spec_table[i].idle * cpus()
+        };
         return s->source ? 0 : -1;
     }
     return -1;
@@ -138,17 +157,24 @@ static int by_tdp(nj_energy *e, const char *cpu, nj_energy_source *s)
     double gb = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE) / 1e9, watt = tdp_watt(e, 0);
     double memory = e->conf.dimms > 0 ? nj_energy_dimm_watt((uint32_t)e->conf.dimms) : 0.284 * gb;
     *s = (nj_energy_source){
-        "tdp",    "modelled", nj_arena_printf(&e->arena, "TDP %.0f W x load curve, x1.33 for the board", e->tdp),
-        2021,     watt,       watt / 2,
-        watt * 2, true,       (e->tdp * e->sockets * nj_energy_tdp_curve(0) + memory) * 1.33
+        "tdp",
+        "modelled",
+        nj_arena_printf(&e->arena, "TDP %.0f W x load curve, x1.33 for the board", e->tdp),
+        2021,
+        watt,
+        watt / 2,
+        watt * 2,
+        true,
+        (e->tdp * e->sockets * nj_energy_tdp_curve(0) + memory) * 1.33
     };
     return s->source ? 0 : -1;
 }
 
-/* codecarbon's default for an unknown CPU; its error is an order of magnitude, so the band is a factor sqrt(10) to each
- * side. It is the same whatever the load. */
-static const nj_energy_source unknown = { "unknown", "assumed", "codecarbon's 4 W for an unknown CPU", 2024, 4.0, 1.3, 13.0,
-                                          false,     NAN };
+/* codecarbon's default for an unknown CPU; its error is an order of magnitude, so the band is a factor
+ * sqrt(10) to each side. It is the same whatever the load. */
+static const nj_energy_source unknown = { "unknown", "assumed", "codecarbon's 4 W for an unknown CPU",
+                                          2024,      4.0,       1.3,
+                                          13.0,      false,     NAN };
 
 static void find_model(nj_energy *e)
 {
@@ -173,7 +199,7 @@ nj_energy_source nj_energy_best(void)
     return s;
 }
 
-/* --- choosing ---------------------------------------------------------------------------------------------------------- */
+/* ---- choosing -------------------------------------------------------------------------------- */
 
 static int set_meter(nj_energy *e)
 {
@@ -184,9 +210,10 @@ static int set_meter(nj_energy *e)
         e->hint = nj_arena_printf(&e->arena, "the meter `%s` gives no number", name);
         return -1;
     }
-    e->source =
-        (nj_energy_source){ "meter", "measured", nj_arena_printf(&e->arena, "meter `%s`, whole machine", name), 0, NAN, NAN, NAN,
-                            true,    NAN };
+    e->source = (nj_energy_source){
+        "meter", "measured", nj_arena_printf(&e->arena, "meter `%s`, whole machine", name), 0, NAN, NAN, NAN,
+        true,    NAN
+    };
     return 0;
 }
 
@@ -205,7 +232,8 @@ static int choose(nj_energy *e, nj_error *err)
     static const char *const names[] = { "auto", "meter", "rapl", "spec", "tdp", "unknown" };
     int known = 0, any = !strcmp(want, "auto");
     for (size_t i = 0; i < 6; i++) known |= !strcmp(want, names[i]);
-    if (!known) return nj_fail(err, "[energy] source = %s: expected auto, meter, rapl, spec, tdp or unknown", want);
+    if (!known)
+        return nj_fail(err, "[energy] source = %s: expected auto, meter, rapl, spec, tdp or unknown", want);
     if (strcmp(e->conf.meter_unit, "watt") && strcmp(e->conf.meter_unit, "joule"))
         return nj_fail(err, "[energy] meter_unit = %s: expected watt or joule", e->conf.meter_unit);
     find_model(e);
@@ -213,22 +241,28 @@ static int choose(nj_energy *e, nj_error *err)
     if ((any || !strcmp(want, "rapl")) && set_rapl(e) == 0) return 0;
     e->source = e->model;
     if (any || !strcmp(e->source.tier, want)) return 0;
-    return nj_fail(err, "[energy] source = %s: not on this machine%s%s", want, e->hint ? ": " : "", e->hint ? e->hint : "");
+    return nj_fail(err, "[energy] source = %s: not on this machine%s%s", want, e->hint ? ": " : "",
+                   e->hint ? e->hint : "");
 }
 
 static int set_carbon(nj_energy *e, nj_error *err)
 {
     const nj_energy_conf *c = &e->conf;
     e->carbon = nj_carbon_of(c->country);
-    if (*c->country && !strcmp(e->carbon.country, "world") && !(c->intensity > 0) && strcmp(c->country, "world"))
-        return nj_fail(
-            err,
-            "[energy] country = %s: not in the short table (FRA CHL USA GBR DEU CHE SWE ZAF AUS world); give intensity = g/kWh",
-            c->country);
+    if (*c->country && !strcmp(e->carbon.country, "world") && !(c->intensity > 0) &&
+        strcmp(c->country, "world"))
+        return nj_fail(err,
+                       "[energy] country = %s: not in the short table (FRA CHL USA GBR DEU CHE SWE ZAF AUS "
+                       "world); give intensity = g/kWh",
+                       c->country);
     e->carbon.pue = c->pue;
     if (c->intensity > 0)
-        e->carbon =
-            (nj_carbon){ *c->country ? c->country : "given", "setting energy.intensity", "modelled", 0, c->intensity, c->pue };
+        e->carbon = (nj_carbon){ *c->country ? c->country : "given",
+                                 "setting energy.intensity",
+                                 "modelled",
+                                 0,
+                                 c->intensity,
+                                 c->pue };
     return 0;
 }
 
@@ -239,8 +273,8 @@ nj_energy *nj_energy_open(nj_settings *settings, nj_error *err)
     if (!e) return nj_fail(err, "out of memory"), NULL;
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->wake, NULL);
-    if (nj_settings_apply(settings ? settings : &none, "energy", nj_energy_settings, NULL, &e->conf, err) || choose(e, err) ||
-        set_carbon(e, err)) {
+    if (nj_settings_apply(settings ? settings : &none, "energy", nj_energy_settings, NULL, &e->conf, err) ||
+        choose(e, err) || set_carbon(e, err)) {
         nj_energy_free(e);
         e = NULL;
     }
@@ -264,7 +298,7 @@ const char *nj_energy_hint(const nj_energy *e)
     return e->hint;
 }
 
-/* --- around a run ------------------------------------------------------------------------------------------------------ */
+/* ---- around a run ---------------------------------------------------------------------------- */
 
 /* Watts are integrated by trapezoids; a counter of joules needs its differences alone. */
 static void poll_meter(nj_energy *e)
@@ -342,8 +376,8 @@ static double end_joule(nj_energy *e)
     return joule > 0 ? joule : NAN; /* shorter than the counter's step */
 }
 
-/* Without a baseline the busy share of the time has the busy share of the energy (Kepler's split), over the CPU seconds
- * of all processes: watts of a busy thread = mean watts / CPUs. */
+/* Without a baseline the busy share of the time has the busy share of the energy (Kepler's split), over the
+ * CPU seconds of all processes: watts of a busy thread = mean watts / CPUs. */
 static void by_measure(nj_energy *e, double joule, nj_energy_source *s, nj_energy_split *split)
 {
     *s = e->source;
@@ -356,7 +390,8 @@ static void by_measure(nj_energy *e, double joule, nj_energy_source *s, nj_energ
         s->kind = "partial";
         if (part) s->source = part;
         s->high *= (double)(c->n + c->n_missing) / c->n;
-        nj_log(NJ_LOG_WARN, "energy: a part only; not read: %s%s%s", c->missing, c->hint[0] ? "; " : "", c->hint);
+        nj_log(NJ_LOG_WARN, "energy: a part only; not read: %s%s%s", c->missing, c->hint[0] ? "; " : "",
+               c->hint);
     }
     split->total_j = joule;
     split->active_j = joule * split->load;
@@ -388,6 +423,7 @@ void nj_energy_end(nj_energy *e, nj_energy_source *s, nj_energy_split *split)
         return;
     }
     if (!strcmp(e->source.kind, "measured"))
-        nj_log(NJ_LOG_INFO, "energy: %s gave nothing in %.3f s; modelled instead", e->source.source, split->seconds);
+        nj_log(NJ_LOG_INFO, "energy: %s gave nothing in %.3f s; modelled instead", e->source.source,
+               split->seconds);
     by_model(e, s, split);
 }

@@ -53,7 +53,7 @@ static void add_missing(nj_energy_counter *c, const char *name, const char *why)
     if (n + m < sizeof c->missing) memcpy(c->missing + n, one, m + 1);
 }
 
-/* --- perf: one CPU of each package, the kernel handles the wrap ------------------------------------------------------- */
+/* ---- perf: one CPU of each package, the kernel handles the wrap ------------------------------ */
 
 static int open_event(nj_energy_counter *c, const char *folder, const char *event, uint32_t type, int cpu)
 {
@@ -65,13 +65,16 @@ static int open_event(nj_energy_counter *c, const char *folder, const char *even
     snprintf(path, sizeof path, "%s/events/%s.scale", folder, event);
     snprintf(name, sizeof name, "%s@cpu%d", event, cpu);
     if (c->n == NJ_ENERGY_DOMAINS) return add_missing(c, name, "more counters than are read"), -1;
-    *d = (nj_energy_domain){ .fd = -1, .joule_per_count = read_line(path, text, sizeof text) ? 0x1p-32 : strtod(text, NULL) };
+    *d = (nj_energy_domain){ .fd = -1,
+                             .joule_per_count =
+                                 read_line(path, text, sizeof text) ? 0x1p-32 : strtod(text, NULL) };
     struct perf_event_attr attr = { .type = type, .size = sizeof attr, .config = config };
     d->fd = (int)syscall(SYS_perf_event_open, &attr, -1, cpu, -1, 0);
     if (d->fd < 0) {
         add_missing(c, name, strerror(errno));
         snprintf(c->hint, sizeof c->hint,
-                 "RAPL counters are there, but perf events are refused (%s): sysctl kernel.perf_event_paranoid=0, or "
+                 "RAPL counters are there, but perf events are refused (%s): sysctl "
+                 "kernel.perf_event_paranoid=0, or "
                  "CAP_PERFMON, opens them",
                  strerror(errno));
         return -1;
@@ -81,7 +84,8 @@ static int open_event(nj_energy_counter *c, const char *folder, const char *even
     return 0;
 }
 
-/* pkg, and ram, which Intel's package plane does not contain; cores and gpu are inside pkg, psys contains it. */
+/* pkg, and ram, which Intel's package plane does not contain;
+ * cores and gpu are inside pkg, psys contains it. */
 static int open_perf(nj_energy_counter *c)
 {
     char folder[512], path[600], text[256] = "";
@@ -98,11 +102,12 @@ static int open_perf(nj_energy_counter *c)
         open_event(c, folder, "energy-pkg", type, (int)cpu);
         ram |= !open_event(c, folder, "energy-ram", type, (int)cpu);
     }
-    if (c->n) snprintf(c->what, sizeof c->what, "RAPL by perf events: CPU packages%s", ram ? " and DRAM" : "");
+    if (c->n)
+        snprintf(c->what, sizeof c->what, "RAPL by perf events: CPU packages%s", ram ? " and DRAM" : "");
     return c->n ? 0 : -1;
 }
 
-/* --- powercap --------------------------------------------------------------------------------------------------------- */
+/* ---- powercap -------------------------------------------------------------------------------- */
 
 static int by_name(const struct dirent **a, const struct dirent **b)
 {
@@ -115,8 +120,8 @@ static int is_zone(const struct dirent *e)
     return !strncmp(e->d_name, "intel-rapl:", 11);
 }
 
-/* Packages, and memory, which no package contains although its zone may stand below one; cores and gpu are inside a package,
- * psys contains it. */
+/* Packages, and memory, which no package contains although its zone may stand below one; cores and gpu are
+ * inside a package, psys contains it. */
 static bool is_counted(const char *zone, const char *name)
 {
     return !strcmp(name, "dram") || (!strchr(zone + 11, ':') && !strncmp(name, "package", 7));
@@ -145,7 +150,8 @@ static void open_zone(nj_energy_counter *c, const char *folder, const char *zone
     if (rc) add_missing(c, whole, strerror(rc));
     if (rc)
         snprintf(c->hint, sizeof c->hint,
-                 "RAPL counters are there, but cannot be read (%s): `chmod a+r %.160s` as root, or a sysfs.conf or udev rule "
+                 "RAPL counters are there, but cannot be read (%s): `chmod a+r %.160s` as root, or a "
+                 "sysfs.conf or udev rule "
                  "that does so at boot",
                  strerror(rc), d->path);
     else
@@ -241,7 +247,7 @@ double nj_energy_counter_joule(const nj_energy_counter *c)
     return n ? sum : NAN;
 }
 
-/* --- the user's meter ------------------------------------------------------------------------------------------------- */
+/* ---- the user's meter ------------------------------------------------------------------------ */
 
 double nj_energy_meter_read(const char *command, const char *file)
 {

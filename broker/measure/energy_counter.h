@@ -25,12 +25,13 @@ typedef struct nj_energy_counter {
     char hint[384];     /* what would open one that cannot be read; "" = nothing to say */
 } nj_energy_counter;
 
-/* Finds the counters that can be read. 0, or -1 with n = 0 and perhaps a hint; n_missing > 0: the sum is a part. */
+/* Finds the counters that can be read. 0, or -1 with n = 0 and perhaps a hint;
+ * n_missing > 0: the sum is a part. */
 int nj_energy_counter_open(nj_energy_counter *counter);
 void nj_energy_counter_close(nj_energy_counter *counter);
 void nj_energy_counter_begin(nj_energy_counter *counter);
-/* Adds what was used since the last call; at least once a minute, or a 32-bit counter wraps unseen. -1: one was unreadable; it is
- * missing from then on. */
+/* Adds what was used since the last call; at least once a minute, or a 32-bit counter wraps unseen. -1: one
+ * was unreadable; it is missing from then on. */
 int nj_energy_counter_poll(nj_energy_counter *counter);
 /* Of those that were read from begin to end; NAN: none was. */
 double nj_energy_counter_joule(const nj_energy_counter *counter);

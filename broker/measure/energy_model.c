@@ -13,7 +13,8 @@ double nj_energy_tdp_curve(double load)
     static const double at[] = { 0, 0.1, 0.5, 1 }, share[] = { 0.12, 0.32, 0.75, 1.02 };
     if (!(load > 0)) return share[0];
     for (int i = 1; i < 4; i++)
-        if (load <= at[i]) return share[i - 1] + (load - at[i - 1]) / (at[i] - at[i - 1]) * (share[i] - share[i - 1]);
+        if (load <= at[i])
+            return share[i - 1] + (load - at[i - 1]) / (at[i] - at[i - 1]) * (share[i] - share[i - 1]);
     return share[3];
 }
 
@@ -55,7 +56,7 @@ bool nj_energy_difference(const nj_energy_source *s, double watt_a, double watt_
     return true;
 }
 
-/* --- names of CPUs ------------------------------------------------------------------------------------------------------ */
+/* ---- names of CPUs --------------------------------------------------------------------------- */
 
 /* Ends the text before a word that begins with it. */
 static void cut_at(char *text, const char *word)
@@ -66,7 +67,8 @@ static void cut_at(char *text, const char *word)
 
 static void drop(char *text, const char *word)
 {
-    for (char *at; (at = strstr(text, word)) != NULL;) memmove(at, at + strlen(word), strlen(at + strlen(word)) + 1);
+    for (char *at; (at = strstr(text, word)) != NULL;)
+        memmove(at, at + strlen(word), strlen(at + strlen(word)) + 1);
 }
 
 void nj_energy_cpu_key(const char *name, char *text, size_t size)
@@ -156,21 +158,24 @@ double nj_energy_tdp(const char *path, const char *cpu_model)
     return found > 0 ? found : NAN;
 }
 
-/* --- carbon intensity ---------------------------------------------------------------------------------------------------- */
+/* ---- carbon intensity ------------------------------------------------------------------------ */
 
 /* Life-cycle, location-based, production mix. Ember, yearly electricity data (CC BY 4.0). */
 static const struct {
     const char *iso3, *iso2;
     double g;
 } intensity[] = {
-    { "FRA", "FR", 44.2 }, { "CHL", "CL", 265.5 }, { "USA", "US", 383.6 }, { "GBR", "GB", 215.8 }, { "DEU", "DE", 342.1 },
-    { "CHE", "CH", 36.7 }, { "SWE", "SE", 35.9 },  { "ZAF", "ZA", 713.9 }, { "AUS", "AU", 553.8 },
+    { "FRA", "FR", 44.2 },  { "CHL", "CL", 265.5 }, { "USA", "US", 383.6 },
+    { "GBR", "GB", 215.8 }, { "DEU", "DE", 342.1 }, { "CHE", "CH", 36.7 },
+    { "SWE", "SE", 35.9 },  { "ZAF", "ZA", 713.9 }, { "AUS", "AU", 553.8 },
 };
 
 nj_carbon nj_carbon_of(const char *country)
 {
     for (size_t i = 0; country && i < sizeof intensity / sizeof *intensity; i++)
         if (!strcasecmp(country, intensity[i].iso3) || !strcasecmp(country, intensity[i].iso2))
-            return (nj_carbon){ intensity[i].iso3, "Ember yearly electricity data", "modelled", 2024, intensity[i].g, 1.25 };
+            return (nj_carbon){ intensity[i].iso3, "Ember yearly electricity data",
+                                "modelled",        2024,
+                                intensity[i].g,    1.25 };
     return (nj_carbon){ "world", "Ember yearly electricity data", "assumed", 2024, 472.9, 1.25 };
 }

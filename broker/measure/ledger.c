@@ -4,7 +4,8 @@
 
 bool nj_ledger_closed(const nj_ledger *l)
 {
-    return l->consumed == l->emitted + l->filtered + l->dead + l->duplicates + l->returned && l->chunks == l->settled;
+    return l->consumed == l->emitted + l->filtered + l->dead + l->duplicates + l->returned &&
+           l->chunks == l->settled;
 }
 
 void nj_ledger_add(nj_ledger *into, const nj_ledger *from)

@@ -1,5 +1,5 @@
-/* ledger.h - closed accounts: every alert that was consumed is emitted, filtered, dead, a dropped duplicate, or
- * returned (polled but not committed: it will come again). It counts alerts, not output rows. */
+/* ledger.h - closed accounts: every alert that was consumed is emitted, filtered, dead, a dropped duplicate,
+ * or returned (polled but not committed: it will come again). It counts alerts, not output rows. */
 #ifndef NJ_MEASURE_LEDGER_H
 #define NJ_MEASURE_LEDGER_H
 
@@ -11,8 +11,8 @@ typedef struct nj_ledger {
     uint64_t settled;  /* of these, done with: acknowledged or returned (output thread) */
     uint64_t consumed; /* alerts found in them, bad ones included (workers, atomically) */
     uint64_t emitted, filtered, dead, duplicates, returned; /* acknowledged by every sink (output thread) */
-    /* Chunks handed over whose partition was lost before they were acknowledged (ingest thread): they stand among the sums
-     * above, and whoever has the partition now gets them too. Not in the balance. */
+    /* Chunks handed over whose partition was lost before they were acknowledged (ingest thread): they stand
+     * among the sums above, and whoever has the partition now gets them too. Not in the balance. */
     uint64_t again;
 } nj_ledger;
 

@@ -21,14 +21,16 @@ typedef struct steps {
     uint32_t *hull, n;
 } steps;
 
-/* Greatest convex minorant (sign 1) or least concave majorant (sign -1) of height on [lo, hi], at each step. */
+/* Greatest convex minorant (sign 1) or least concave majorant (sign -1) of height on [lo, hi],
+ * at each step. */
 static void fit(const steps *s, const double *height, double sign, uint32_t lo, uint32_t hi, double *at)
 {
     uint32_t n = 0;
     for (uint32_t k = lo; k <= hi; k++) {
         while (n > 1) {
             uint32_t a = s->hull[n - 2], b = s->hull[n - 1];
-            double turn = (height[b] - height[a]) * (s->v[k] - s->v[a]) - (height[k] - height[a]) * (s->v[b] - s->v[a]);
+            double turn =
+                (height[b] - height[a]) * (s->v[k] - s->v[a]) - (height[k] - height[a]) * (s->v[b] - s->v[a]);
             if (sign * turn < 0) break;
             n--;
         }
@@ -42,7 +44,8 @@ static void fit(const steps *s, const double *height, double sign, uint32_t lo, 
     at[hi] = height[hi];
 }
 
-/* A step where the fit touches the distribution. The comparison is exact: fit() writes the height itself at its corners. */
+/* A step where the fit touches the distribution. The comparison is exact:
+ * fit() writes the height itself at its corners. */
 static bool touches(const double *at, const double *height, uint32_t k)
 {
     return at[k] == height[k];
@@ -122,7 +125,8 @@ double nj_dip_p(double dip, uint32_t n)
     double *value = n ? malloc(n * sizeof *value) : NULL;
     if (!value || make_steps(&s, n)) return free(value), NAN;
     uint32_t as_large = 0;
-    uint64_t x = UINT64_C(0x2545F4914F6CDD1D); /* xorshift64*, Vigna 2016: the same null samples in every run */
+    uint64_t x = UINT64_C(0x2545F4914F6CDD1D); /* xorshift64*, Vigna 2016: the same null samples
+                                                * in every run */
     for (int i = 0; i < NULL_SAMPLES; i++) {
         double sum = 0;
         for (uint32_t k = 0; k < n; k++) { /* exponential spacings: uniform order statistics without a sort */
@@ -137,7 +141,7 @@ double nj_dip_p(double dip, uint32_t n)
     return (as_large + 1.0) / (NULL_SAMPLES + 1.0);
 }
 
-/* --- normal distributions -------------------------------------------------------------------------------------------------- */
+/* ---- normal distributions -------------------------------------------------------------------- */
 
 static double density(const nj_mode *m, double x)
 {
@@ -156,8 +160,8 @@ static double scatter(const sums *s, uint32_t from, uint32_t to)
     return fmax(s->square[to] - s->square[from] - sum * sum / n, 0);
 }
 
-/* The cuts of the sorted values into k stretches that leave the least scatter within them, by dynamic programming:
- * cost[j][i] is that of the first i values in j + 1 stretches. cut[k + 1] ends with n. */
+/* The cuts of the sorted values into k stretches that leave the least scatter within them, by dynamic
+ * programming: cost[j][i] is that of the first i values in j + 1 stretches. cut[k + 1] ends with n. */
 static int best_cuts(const sums *s, uint32_t n, uint32_t k, uint32_t *cut)
 {
     double *cost = calloc((size_t)k * (n + 1), sizeof *cost);
@@ -180,7 +184,8 @@ static int best_cuts(const sums *s, uint32_t n, uint32_t k, uint32_t *cut)
     return rc;
 }
 
-/* One step of expectation-maximisation; returns the log likelihood of what was there before, less n log(sqrt(2 pi)). */
+/* One step of expectation-maximisation; returns the log likelihood of what was there before,
+ * less n log(sqrt(2 pi)). */
 static double improve(const double *v, uint32_t n, nj_mode *mode, uint32_t k, double least_sd)
 {
     double w[NJ_MODES] = { 0 }, m[NJ_MODES] = { 0 }, q[NJ_MODES] = { 0 }, likelihood = 0;
@@ -189,7 +194,8 @@ static double improve(const double *v, uint32_t n, nj_mode *mode, uint32_t k, do
         for (uint32_t j = 0; j < k; j++) all += f[j] = density(&mode[j], v[i]);
         likelihood += log(fmax(all, 1e-300));
         for (uint32_t j = 0; j < k && all > 0; j++) {
-            double part = f[j] / all, off = v[i] - mode[j].mean; /* squares about the old mean keep their digits */
+            double part = f[j] / all, off = v[i] - mode[j].mean; /* squares about the old mean keep
+                                                                  * their digits */
             w[j] += part;
             m[j] += part * off;
             q[j] += part * off * off;
@@ -198,7 +204,8 @@ static double improve(const double *v, uint32_t n, nj_mode *mode, uint32_t k, do
     for (uint32_t j = 0; j < k; j++) {
         if (w[j] < 1e-3) continue; /* eaten by its neighbours; BIC has paid for it */
         double shift = m[j] / w[j];
-        mode[j] = (nj_mode){ mode[j].mean + shift, fmax(sqrt(fmax(q[j] / w[j] - shift * shift, 0)), least_sd), w[j] / n };
+        mode[j] = (nj_mode){ mode[j].mean + shift, fmax(sqrt(fmax(q[j] / w[j] - shift * shift, 0)), least_sd),
+                             w[j] / n };
     }
     return likelihood;
 }
@@ -211,8 +218,8 @@ static double fit_humps(const double *v, const sums *s, uint32_t n, uint32_t k, 
     if (best_cuts(s, n, k, cut)) return INFINITY;
     for (uint32_t j = 0; j < k; j++) {
         double in = cut[j + 1] - cut[j];
-        mode[j] = (nj_mode){ (s->v[cut[j + 1]] - s->v[cut[j]]) / in, fmax(sqrt(scatter(s, cut[j], cut[j + 1]) / in), least_sd),
-                             in / n };
+        mode[j] = (nj_mode){ (s->v[cut[j + 1]] - s->v[cut[j]]) / in,
+                             fmax(sqrt(scatter(s, cut[j], cut[j + 1]) / in), least_sd), in / n };
     }
     for (int step = 0; step < STEPS; step++) {
         double before = likelihood;
@@ -238,7 +245,8 @@ static void join(nj_modes *m, uint32_t k)
     nj_mode *a = &m->mode[k];
     const nj_mode b = m->mode[k + 1];
     double w = a->weight + b.weight, mean = (a->weight * a->mean + b.weight * b.mean) / w;
-    double square = a->weight * (a->sd * a->sd + pow(a->mean - mean, 2)) + b.weight * (b.sd * b.sd + pow(b.mean - mean, 2));
+    double square = a->weight * (a->sd * a->sd + pow(a->mean - mean, 2)) +
+                    b.weight * (b.sd * b.sd + pow(b.mean - mean, 2));
     *a = (nj_mode){ mean, sqrt(square / w), w };
     memmove(&m->mode[k + 1], &m->mode[k + 2], (m->n - k - 2) * sizeof *m->mode);
     m->n--;
@@ -272,7 +280,8 @@ static void drop_light(nj_modes *m, uint32_t n)
     }
 }
 
-/* p of the dip of the values that lie in the neighbouring humps k and k + 1, of all the others' company deprived. */
+/* p of the dip of the values that lie in the neighbouring humps k and k + 1,
+ * of all the others' company deprived. */
 static double p_of_pair(const nj_modes *m, uint32_t k, const double *v, uint32_t n)
 {
     double from = k ? m->split[k - 1] : -INFINITY, to = k + 2 < m->n ? m->split[k + 1] : INFINITY;
@@ -282,7 +291,8 @@ static double p_of_pair(const nj_modes *m, uint32_t k, const double *v, uint32_t
     return b - a < LEAST_N / 2 ? 1 : nj_dip_p(nj_dip(v + a, b - a), b - a);
 }
 
-/* Joins neighbours that are not apart: the nearest first as long as D is small, then the pair that looks most like one hump. */
+/* Joins neighbours that are not apart: the nearest first as long as D is small,
+ * then the pair that looks most like one hump. */
 static void settle(nj_modes *m, const double *v, uint32_t n)
 {
     drop_light(m, n);
@@ -311,7 +321,8 @@ static int find_humps(const double *v, uint32_t n, nj_modes *m)
     sums s = { malloc((n + 1) * sizeof *s.v), malloc((n + 1) * sizeof *s.v) };
     int rc = s.v && s.square ? 0 : -1;
     if (rc == 0) s.v[0] = s.square[0] = 0;
-    for (uint32_t i = 0; i < n && rc == 0; i++) s.v[i + 1] = s.v[i] + v[i], s.square[i + 1] = s.square[i] + v[i] * v[i];
+    for (uint32_t i = 0; i < n && rc == 0; i++)
+        s.v[i + 1] = s.v[i] + v[i], s.square[i + 1] = s.square[i] + v[i] * v[i];
     double best = INFINITY;
     for (uint32_t k = 1; k <= NJ_MODES && rc == 0; k++) {
         nj_mode mode[NJ_MODES];

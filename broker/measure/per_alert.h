@@ -1,5 +1,5 @@
-/* per_alert.h - what an alert costs: CPU time. One function makes the figures of the table, the report, the page, bench, compare
- * and diff, so that they agree. Words: data/embed/terms.txt. */
+/* per_alert.h - what an alert costs: CPU time. One function makes the figures of the table, the report, the
+ * page, bench, compare and diff, so that they agree. Words: data/embed/terms.txt. */
 #ifndef NJ_MEASURE_PER_ALERT_H
 #define NJ_MEASURE_PER_ALERT_H
 
@@ -19,7 +19,8 @@ double nj_cpu_share(double cpu_ns, double run_cpu_ns);
 /* CPU ns of the run that its modules and stages together did not take; 0 when they were not clocked. */
 double nj_cpu_rest(double stages_cpu_ns, double run_cpu_ns);
 
-/* us as people read it, alike in the table and on the page: two digits behind the point; "-" for NAN. Returns text. */
+/* us as people read it, alike in the table and on the page: two digits behind the point; "-" for NAN.
+ * Returns text. */
 const char *nj_us_words(char text[24], double us);
 /* A rate with three digits: "54.9k"; "-" for NAN. */
 const char *nj_rate_words(char text[24], double per_s);

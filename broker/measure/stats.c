@@ -49,8 +49,9 @@ double nj_mad(const double *value, uint32_t n)
     return mad;
 }
 
-/* How often each U comes up when all orders are alike: counts c[m][n][u] = c[m-1][n][u-n] + c[m][n-1][u], kept as
- * probabilities' numerators in doubles (at most C(60, 30) = 1e17: relative error far below what a p of 0.002 asks for).
+/* How often each U comes up when all orders are alike: counts c[m][n][u] = c[m-1][n][u-n] + c[m][n-1][u],
+ * kept as probabilities' numerators in doubles (at most C(60, 30) = 1e17:
+ * relative error far below what a p of 0.002 asks for).
  * Returned: shares of u = 0 .. m n behind the work area, which the caller frees. */
 static double *exact_shares(uint32_t m, uint32_t n, double **work)
 {
@@ -62,7 +63,8 @@ static double *exact_shares(uint32_t m, uint32_t n, double **work)
         for (uint32_t j = 1; j <= n; j++) { /* in place: row j still holds i - 1, row j - 1 holds i */
             double *row = count + (size_t)j * (top + 1);
             const double *before = row - (top + 1);
-            for (uint32_t k = top + 1; k-- > 0;) row[k] = (k >= j ? row[k - j] : 0) + (k <= i * (j - 1) ? before[k] : 0);
+            for (uint32_t k = top + 1; k-- > 0;)
+                row[k] = (k >= j ? row[k - j] : 0) + (k <= i * (j - 1) ? before[k] : 0);
         }
     double *last = count + (size_t)n * (top + 1);
     for (uint32_t k = 0; k <= top; k++) all += last[k];
@@ -84,8 +86,8 @@ typedef struct ranked {
     int of_a;
 } ranked;
 
-/* U of a: pairs in which a is the larger, ties counted half. ties: sum of t^3 - t. crossed: a value is on both sides;
- * ties within one side change no order of the two. */
+/* U of a: pairs in which a is the larger, ties counted half. ties: sum of t^3 - t. crossed: a value is on
+ * both sides; ties within one side change no order of the two. */
 static double u_of(const double *a, uint32_t n_a, const double *b, uint32_t n_b, double *ties, int *crossed)
 {
     uint32_t n = n_a + n_b;
@@ -112,7 +114,8 @@ double nj_mann_whitney(const double *a, uint32_t n_a, const double *b, uint32_t 
     if (!n_a || !n_b) return 1;
     int crossed;
     double ties, u = u_of(a, n_a, b, n_b, &ties, &crossed), pairs = (double)n_a * n_b, n = (double)n_a + n_b;
-    if (!crossed && n_a <= EXACT && n_b <= EXACT) return fmin(1, 2 * exact_tail(n_a, n_b, fmin(u, pairs - u)));
+    if (!crossed && n_a <= EXACT && n_b <= EXACT)
+        return fmin(1, 2 * exact_tail(n_a, n_b, fmin(u, pairs - u)));
     double variance = pairs / 12 * (n + 1 - ties / (n * (n - 1)));
     if (!(variance > 0)) return 1; /* all equal */
     double z = fmax(fabs(u - pairs / 2) - 0.5, 0) / sqrt(variance);
@@ -125,13 +128,15 @@ static int apart(const double *a, uint32_t n_a, const double *b, uint32_t n_b)
     return nj_quantile(a, n_a, 1) < nj_quantile(b, n_b, 0) || nj_quantile(b, n_b, 1) < nj_quantile(a, n_a, 0);
 }
 
-/* --- the interval of the ratio -------------------------------------------------------------------------------------------- */
+/* ---- the interval of the ratio --------------------------------------------------------------- */
 
-/* The rank of the interval's ends among all pairs' ratios, counted from each end; 0 = no interval of 95 % is possible. */
+/* The rank of the interval's ends among all pairs' ratios, counted from each end;
+ * 0 = no interval of 95 % is possible. */
 static double end_rank(uint32_t m, uint32_t n)
 {
     double pairs = (double)m * n, rank = 0;
-    if (m > EXACT || n > EXACT) return floor(fmax(0, pairs / 2 - NORMAL_975 * sqrt(pairs * ((double)m + n + 1) / 12)));
+    if (m > EXACT || n > EXACT)
+        return floor(fmax(0, pairs / 2 - NORMAL_975 * sqrt(pairs * ((double)m + n + 1) / 12)));
     double *work, *share = exact_shares(m, n, &work), below = 0;
     for (uint32_t u = 0; u <= m * n && (below += share[u]) <= TAIL; u++) rank = u + 1;
     free(work);
@@ -147,8 +152,9 @@ static double *sorted_times(const double *value, uint32_t n)
     return copy;
 }
 
-/* The k-th smallest (from 1) of all b / a, both sorted and positive: the smallest ratio with k pairs at or below it, found by
- * halving the doubles in order of their bits. No list of all pairs: a side may have 1e5 samples. */
+/* The k-th smallest (from 1) of all b / a, both sorted and positive: the smallest ratio with k pairs at or
+ * below it, found by halving the doubles in order of their bits.
+ * No list of all pairs: a side may have 1e5 samples. */
 static double ratio_at(double k, const double *a, uint32_t n_a, const double *b, uint32_t n_b)
 {
     uint64_t low = 0, high = UINT64_C(0x7ff0000000000000);
@@ -197,13 +203,18 @@ nj_comparison nj_compare(const double *a, uint32_t n_a, const double *b, uint32_
                         .mad_b = nj_mad(b, n_b) };
     c.ratio = c.median_b / c.median_a;
     c.p = nj_mann_whitney(a, n_a, b, n_b);
-    double least = n_a && n_b && n_a <= EXACT && n_b <= EXACT ? 2 * exact_tail(n_a, n_b, 0) : n_a && n_b ? 0 : 1;
+    double least = n_a && n_b && n_a <= EXACT && n_b <= EXACT ? 2 * exact_tail(n_a, n_b, 0)
+                   : n_a && n_b                               ? 0
+                                                              : 1;
     if (least >= P_LIMIT)
         c.verdict = NJ_TOO_FEW;
-    else if (!(c.p < P_LIMIT) || (!(fabs(c.median_b - c.median_a) > MADS * fmax(c.mad_a, c.mad_b)) && !apart(a, n_a, b, n_b)))
+    else if (!(c.p < P_LIMIT) ||
+             (!(fabs(c.median_b - c.median_a) > MADS * fmax(c.mad_a, c.mad_b)) && !apart(a, n_a, b, n_b)))
         c.verdict = NJ_SAME;
     else
-        c.verdict = c.ratio > RATIO_LIMIT ? NJ_REGRESSION : c.ratio < 1 / RATIO_LIMIT ? NJ_IMPROVEMENT : NJ_SAME;
+        c.verdict = c.ratio > RATIO_LIMIT       ? NJ_REGRESSION
+                    : c.ratio < 1 / RATIO_LIMIT ? NJ_IMPROVEMENT
+                                                : NJ_SAME;
     set_interval(&c, a, n_a, b, n_b);
     c.found = c.low > 1                                           ? NJ_SLOWER
               : c.high < 1                                        ? NJ_FASTER
@@ -213,12 +224,14 @@ nj_comparison nj_compare(const double *a, uint32_t n_a, const double *b, uint32_
     return c;
 }
 
-/* --- in words -------------------------------------------------------------------------------------------------------------- */
+/* ---- in words -------------------------------------------------------------------------------- */
 
 const char *nj_comparison_word(const nj_comparison *c)
 {
     static const char *const found[] = { "same", "slower", "faster", "cannot tell" };
-    return c->verdict == NJ_REGRESSION ? "REGRESSION" : c->verdict == NJ_IMPROVEMENT ? "improvement" : found[c->found];
+    return c->verdict == NJ_REGRESSION    ? "REGRESSION"
+           : c->verdict == NJ_IMPROVEMENT ? "improvement"
+                                          : found[c->found];
 }
 
 const char *nj_comparison_words(char text[NJ_WORDS], const nj_comparison *c, const char *option)
@@ -236,13 +249,15 @@ const char *nj_comparison_words(char text[NJ_WORDS], const nj_comparison *c, con
     else if (c->found == NJ_FASTER)
         snprintf(text, NJ_WORDS, "faster by %.1f to %.1f %%%s", -high, -low, gate);
     else {
-        if (c->verdict == NJ_REGRESSION || c->verdict == NJ_IMPROVEMENT) n = snprintf(text, NJ_WORDS, "%s; ", gate + 2);
+        if (c->verdict == NJ_REGRESSION || c->verdict == NJ_IMPROVEMENT)
+            n = snprintf(text, NJ_WORDS, "%s; ", gate + 2);
         if (c->low > 0 && isfinite(c->high))
             n += snprintf(text + n, NJ_WORDS - (size_t)n, "cannot tell (%+.1f to %+.1f %%): ", low, high);
         else
             n += snprintf(text + n, NJ_WORDS - (size_t)n, "cannot tell: ");
-        snprintf(text + n, NJ_WORDS - (size_t)n, option ? "too few rounds: %2$s %1$u" : "too few samples: %u of each side",
-                 c->enough, option);
+        snprintf(text + n, NJ_WORDS - (size_t)n,
+                 option ? "too few rounds: %2$s %1$u" : "too few samples: %u of each side", c->enough,
+                 option);
     }
     return text;
 }

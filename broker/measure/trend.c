@@ -37,7 +37,8 @@ static ties ties_of(const double *value, double *room, uint32_t n)
     return sum;
 }
 
-/* Two-sided p of so many discordant pairs in a random order of n: inversions of n are those of n - 1 and 0 .. n - 1 more. */
+/* Two-sided p of so many discordant pairs in a random order of n:
+ * inversions of n are those of n - 1 and 0 .. n - 1 more. */
 static double exact_p(uint32_t n, double discordant)
 {
     double share[EXACT * (EXACT - 1) / 2 + 1] = { 1 }, below = 0;
@@ -68,7 +69,8 @@ static double normal_p(uint32_t count, double s, const ties *x, const ties *y)
 /* Interval at the ranks that Kendall's variance gives. slopes: sorted. */
 static void interval(nj_trend *t, const double *slope, size_t n_slopes, const ties *x, const ties *y)
 {
-    double n = t->n, sigma = sqrt((n * (n - 1) * (2 * n + 5) - x->weighted - y->weighted) / 18), half = NORMAL_975 * sigma;
+    double n = t->n, sigma = sqrt((n * (n - 1) * (2 * n + 5) - x->weighted - y->weighted) / 18),
+           half = NORMAL_975 * sigma;
     double upper = fmin(rint(((double)n_slopes + half) / 2), (double)n_slopes - 1),
            lower = fmax(rint(((double)n_slopes - half) / 2) - 1, 0);
     t->low = slope[(size_t)lower];
@@ -77,7 +79,9 @@ static void interval(nj_trend *t, const double *slope, size_t n_slopes, const ti
 
 nj_trend nj_trend_of(const double *x, const double *y, uint32_t n)
 {
-    nj_trend t = { .n = n, .slope = NAN, .low = NAN, .high = NAN, .median = nj_quantile(y, n, 0.5), .tau = NAN, .p = 1 };
+    nj_trend t = {
+        .n = n, .slope = NAN, .low = NAN, .high = NAN, .median = nj_quantile(y, n, 0.5), .tau = NAN, .p = 1
+    };
     size_t pairs = (size_t)n * (n - (n > 0)) / 2, n_slopes = 0;
     double *slope = n >= 3 ? malloc((pairs + n) * sizeof *slope) : NULL, *room = slope ? slope + pairs : NULL;
     if (!slope) return t;
@@ -101,7 +105,8 @@ nj_trend nj_trend_of(const double *x, const double *y, uint32_t n)
     double different_x = (double)pairs - of_x.pairs, different_y = (double)pairs - of_y.pairs;
     if (different_x > 0 && different_y > 0) {
         t.tau = s / sqrt(different_x) / sqrt(different_y);
-        t.p = n <= EXACT && !of_x.pairs && !of_y.pairs ? exact_p(n, discordant) : normal_p(n, s, &of_x, &of_y);
+        t.p =
+            n <= EXACT && !of_x.pairs && !of_y.pairs ? exact_p(n, discordant) : normal_p(n, s, &of_x, &of_y);
     }
     free(slope);
     return t;

@@ -167,7 +167,8 @@ int nj_waterfall_add(nj_waterfall *w, const nj_waterfall_part *p, int64_t acknow
     e->alerts += p->n;
     if (p->first_arrival_ns < e->first_arrival_ns) e->first_arrival_ns = p->first_arrival_ns;
     if (acknowledged_ns >= e->acknowledged_ns) {
-        const int64_t step[NJ_SPANS] = { [NJ_SPAN_QUEUE] = p->begin_ns - p->last_arrival_ns + p->filter_ns - p->computed_ns,
+        const int64_t step[NJ_SPANS] = { [NJ_SPAN_QUEUE] =
+                                             p->begin_ns - p->last_arrival_ns + p->filter_ns - p->computed_ns,
                                          [NJ_SPAN_DECODE] = p->decoded_ns - p->begin_ns,
                                          [NJ_SPAN_MODULES] = p->computed_ns - p->decoded_ns,
                                          [NJ_SPAN_FILTER] = p->filtered_ns - p->filter_ns,

@@ -30,7 +30,8 @@ nj_parquet *nj_parquet_memory(const char *name, const void *bytes, size_t n, nj_
     f->n = n;
     uint32_t footer;
     if (n < 12 || memcmp(bytes, "PAR1", 4)) {
-        nj_fail(err, n >= 4 && !memcmp(bytes, "PARE", 4) ? "%s: is encrypted" : "%s: is not a Parquet file", name);
+        nj_fail(err, n >= 4 && !memcmp(bytes, "PARE", 4) ? "%s: is encrypted" : "%s: is not a Parquet file",
+                name);
         goto fail;
     }
     memcpy(&footer, f->bytes + n - 8, 4);
@@ -139,7 +140,8 @@ struct nj_parquet_column {
 
 static int damaged(const nj_parquet_column *c, nj_error *err, const char *what)
 {
-    return nj_fail(err, "%s: column '%s', row group %u: %s", c->file->name, c->file->leaf[c->leaf].path, c->group, what);
+    return nj_fail(err, "%s: column '%s', row group %u: %s", c->file->name, c->file->leaf[c->leaf].path,
+                   c->group, what);
 }
 
 nj_parquet_column *nj_parquet_column_open(const nj_parquet *file, uint32_t leaf, nj_error *err)
@@ -186,7 +188,9 @@ static int unpack(nj_parquet_column *c, const uint8_t *from, size_t n, uint8_t *
 {
     size_t got = plain;
     switch (c->codec) {
-    case 1: return snappy_uncompress((const char *)from, n, (char *)to, &got) == SNAPPY_OK && got == plain ? 0 : -1;
+    case 1:
+        return snappy_uncompress((const char *)from, n, (char *)to, &got) == SNAPPY_OK && got == plain ? 0
+                                                                                                       : -1;
     case 2:
         if (!c->gzip && !(c->gzip = libdeflate_alloc_decompressor())) return -1;
         return libdeflate_gzip_decompress(c->gzip, from, n, to, plain, NULL) == LIBDEFLATE_SUCCESS ? 0 : -1;
@@ -222,7 +226,9 @@ static int next_group(nj_parquet_column *c, nj_error *err)
     if (keep(c, &c->dictionary)) return damaged(c, err, "no memory");
     c->dictionary.n = 0;
     if (c->codec != 0 && c->codec != 1 && c->codec != 2 && c->codec != 6)
-        return damaged(c, err, "compressed with Brotli, LZ4 or LZO, which are not read: rewrite it with Zstandard or Snappy");
+        return damaged(
+            c, err,
+            "compressed with Brotli, LZ4 or LZO, which are not read: rewrite it with Zstandard or Snappy");
     if (!c->file->leaf[c->leaf].max_rep && (uint64_t)k->n_values != c->file->group_rows[c->group])
         return damaged(c, err, "as many values as rows were expected");
     return 1;
@@ -240,7 +246,8 @@ static int room_for_levels(nj_parquet_column *c, uint32_t n)
 }
 
 /* Decodes levels that stand with their length before them (v1) or have it from the header (v2). */
-static int levels(const uint8_t **p, const uint8_t *end, int32_t v2_bytes, int encoding, int max, uint8_t *to, uint32_t n)
+static int levels(const uint8_t **p, const uint8_t *end, int32_t v2_bytes, int encoding, int max, uint8_t *to,
+                  uint32_t n)
 {
     if (!max) return v2_bytes > 0 ? -1 : 0;
     uint32_t size = (uint32_t)v2_bytes;
@@ -287,8 +294,8 @@ static int data_page(nj_parquet_column *c, const nj_parquet_page *h, const uint8
         present = 0;
         for (uint32_t i = 0; i < n; i++) present += c->def[i] == leaf->max_def;
     }
-    const char *why = nj_page_decode(&c->page, h->encoding, c->file->physical[c->leaf], c->file->fixed_size[c->leaf], p, end,
-                                     present, &c->dictionary);
+    const char *why = nj_page_decode(&c->page, h->encoding, c->file->physical[c->leaf],
+                                     c->file->fixed_size[c->leaf], p, end, present, &c->dictionary);
     if (why) return damaged(c, err, why);
     if (leaf->max_def && nj_page_spread(&c->page, nj_page_width(leaf->type), c->def, leaf->max_def, n))
         return damaged(c, err, "no memory");
@@ -312,8 +319,8 @@ static int dictionary_page(nj_parquet_column *c, const nj_parquet_page *h, const
         p = c->dictionary.text;
         end = p + h->plain;
     }
-    const char *why = nj_page_decode(&c->dictionary, 0, c->file->physical[c->leaf], c->file->fixed_size[c->leaf], p, end,
-                                     (uint32_t)h->n_values, NULL);
+    const char *why = nj_page_decode(&c->dictionary, 0, c->file->physical[c->leaf],
+                                     c->file->fixed_size[c->leaf], p, end, (uint32_t)h->n_values, NULL);
     return why ? damaged(c, err, why) : 0;
 }
 
@@ -333,7 +340,9 @@ static int next_page(nj_parquet_column *c, nj_error *err)
         if (h.plain > most_page_bytes) return damaged(c, err, "a page is larger than 1 GiB");
         const uint8_t *body = c->p + head;
         c->p = body + h.packed;
-        int rc = h.kind == 0 || h.kind == 3 ? data_page(c, &h, body, err) : h.kind == 2 ? dictionary_page(c, &h, body, err) : 0;
+        int rc = h.kind == 0 || h.kind == 3 ? data_page(c, &h, body, err)
+                 : h.kind == 2              ? dictionary_page(c, &h, body, err)
+                                            : 0;
         if (rc) return rc;
     }
 }

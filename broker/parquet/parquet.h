@@ -1,9 +1,9 @@
-/* parquet.h - reads Parquet files: flat columns and nested ones (structs, lists of structs), page by page, in bounded
- * memory whatever the file claims.
+/* parquet.h - reads Parquet files: flat columns and nested ones (structs, lists of structs), page by page, in
+ * bounded memory whatever the file claims.
  *
- * Encodings: PLAIN, PLAIN_DICTIONARY / RLE_DICTIONARY, RLE (booleans), DELTA_BINARY_PACKED, DELTA_LENGTH_BYTE_ARRAY,
- * DELTA_BYTE_ARRAY, BYTE_STREAM_SPLIT; data pages v1 and v2. Compression: none, Snappy, gzip, Zstandard. Not: Brotli,
- * LZ4, LZO, encryption, columns in other files.
+ * Encodings: PLAIN, PLAIN_DICTIONARY / RLE_DICTIONARY, RLE (booleans), DELTA_BINARY_PACKED,
+ * DELTA_LENGTH_BYTE_ARRAY, DELTA_BYTE_ARRAY, BYTE_STREAM_SPLIT; data pages v1 and v2. Compression: none,
+ * Snappy, gzip, Zstandard. Not: Brotli, LZ4, LZO, encryption, columns in other files.
  *
  * A file may be read by several threads at once, each with columns (cursors) of its own. */
 #ifndef NJ_PARQUET_PARQUET_H
@@ -48,7 +48,8 @@ typedef struct nj_parquet_leaf {
     nj_parquet_kind kind;
     int32_t scale;            /* of a decimal */
     uint8_t max_def, max_rep; /* max_rep 0: one value per row; 1: a list per row; 2: lists of lists */
-    uint8_t item_def;         /* def >= item_def: an element of the innermost list; item_def - 1: an empty list; less: no list */
+    uint8_t item_def;         /* def >= item_def: an element of the innermost list;
+                               * item_def - 1: an empty list; less: no list */
 } nj_parquet_leaf;
 
 /* The schema in preorder; node 0 is the root, whose name means nothing. */
@@ -61,12 +62,13 @@ typedef struct nj_parquet_node {
     uint8_t is_list, is_map;
 } nj_parquet_node;
 
-/* Rows read from one leaf. Level entries stand in row order; a flat column has one per row, a list one per element
- * and one for an empty or absent list. Pointers live until the column's next read or close. */
+/* Rows read from one leaf. Level entries stand in row order; a flat column has one per row, a list one per
+ * element and one for an empty or absent list. Pointers live until the column's next read or close. */
 typedef struct nj_parquet_values {
     uint64_t n_rows;
     uint32_t n_levels;
-    const uint32_t *row_start; /* [n_rows + 1] first level entry of each row; NULL for a flat column (max_rep 0) */
+    const uint32_t *row_start; /* [n_rows + 1] first level entry of each row;
+                                * NULL for a flat column (max_rep 0) */
     const uint8_t *def, *rep;  /* [n_levels]; NULL when the leaf's max_def or max_rep is 0 */
     const void *value;         /* [n_levels] by the leaf's type; undefined where def < max_def (null) */
 } nj_parquet_values;
@@ -85,8 +87,8 @@ const nj_parquet_node *nj_parquet_nodes(const nj_parquet *file, uint32_t *n);
 int nj_parquet_find(const nj_parquet *file, const char *name);
 
 nj_parquet_column *nj_parquet_column_open(const nj_parquet *file, uint32_t leaf, nj_error *err);
-/* The next n_rows rows (n_rows <= 2^20), fewer at the end of the file, 0 rows behind it. -1: the column is damaged or
- * in a form not supported; err says where. */
+/* The next n_rows rows (n_rows <= 2^20), fewer at the end of the file, 0 rows behind it. -1: the column is
+ * damaged or in a form not supported; err says where. */
 int nj_parquet_read(nj_parquet_column *column, uint32_t n_rows, nj_parquet_values *out, nj_error *err);
 void nj_parquet_column_close(nj_parquet_column *column); /* NULL allowed */
 

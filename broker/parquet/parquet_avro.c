@@ -9,8 +9,8 @@
 #include "../base/buffer.h"
 #include "parquet.h"
 
-/* Rows read from every column at a time: enough to spread the cost of a call over 200 columns, and the values that
- * repeat (a history) of so many rows still fit into the cache. */
+/* Rows read from every column at a time: enough to spread the cost of a call over 200 columns, and the values
+ * that repeat (a history) of so many rows still fit into the cache. */
 enum { ROWS_AT_ONCE = 64, MOST_COLUMNS = 4096 };
 
 enum { A_LEAF, A_RECORD, AN_ARRAY };
@@ -93,9 +93,12 @@ static const char *avro_type(const nj_parquet_leaf *leaf)
     case NJ_PARQUET_BOOL: return "\"boolean\"";
     case NJ_PARQUET_I32: return leaf->kind == NJ_PARQUET_UNSIGNED ? "\"long\"" : "\"int\"";
     case NJ_PARQUET_I64:
-        if (leaf->kind == NJ_PARQUET_TIME_MS) return "{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"}";
-        if (leaf->kind == NJ_PARQUET_TIME_US) return "{\"type\":\"long\",\"logicalType\":\"timestamp-micros\"}";
-        if (leaf->kind == NJ_PARQUET_TIME_NS) return "{\"type\":\"long\",\"logicalType\":\"timestamp-nanos\"}";
+        if (leaf->kind == NJ_PARQUET_TIME_MS)
+            return "{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"}";
+        if (leaf->kind == NJ_PARQUET_TIME_US)
+            return "{\"type\":\"long\",\"logicalType\":\"timestamp-micros\"}";
+        if (leaf->kind == NJ_PARQUET_TIME_NS)
+            return "{\"type\":\"long\",\"logicalType\":\"timestamp-nanos\"}";
         return "\"long\"";
     case NJ_PARQUET_F32: return "\"float\"";
     case NJ_PARQUET_F64: return "\"double\"";
@@ -162,8 +165,9 @@ static uint32_t build_array(nj_parquet_avro *r, uint32_t at, uint32_t repeated, 
     uint8_t item_def = (uint8_t)((repeated == at ? def : def + 1)), item_rep = (uint8_t)(rep + 1);
     r->item[it].item_def = item_def;
     r->item[it].rep = item_rep;
-    int is_map = r->node[at].is_map && repeated != at && r->node[repeated].n_children == 2 && !r->node[repeated + 1].repetition &&
-                 !r->node[repeated + 1].n_children && r->column[r->node[repeated + 1].leaf].leaf->kind == NJ_PARQUET_TEXT;
+    int is_map = r->node[at].is_map && repeated != at && r->node[repeated].n_children == 2 &&
+                 !r->node[repeated + 1].repetition && !r->node[repeated + 1].n_children &&
+                 r->column[r->node[repeated + 1].leaf].leaf->kind == NJ_PARQUET_TEXT;
     nj_buffer_text(&r->schema, is_map ? "{\"type\":\"map\",\"values\":" : "{\"type\":\"array\",\"items\":");
     uint32_t next;
     if (is_map) { /* written as an array of key and value would be, but for its schema */
@@ -206,7 +210,8 @@ static uint32_t build_body(nj_parquet_avro *r, uint32_t at, uint8_t def, uint8_t
 static uint32_t build(nj_parquet_avro *r, uint32_t at, uint8_t def, uint8_t rep)
 {
     uint8_t repetition = r->node[at].repetition;
-    if (repetition == 2) return build_array(r, at, at, (uint8_t)(def + 1), rep); /* repeated without a list around it */
+    /* repeated without a list around it */
+    if (repetition == 2) return build_array(r, at, at, (uint8_t)(def + 1), rep);
     if (repetition == 0) return build_body(r, at, def, rep);
     uint32_t it = r->n_items;
     nj_buffer_text(&r->schema, "[\"null\",");
@@ -249,7 +254,8 @@ static int build_all(nj_parquet_avro *r, const nj_folder_column *c, uint32_t n)
     return r->schema.failed || r->tail.failed ? -1 : 0;
 }
 
-nj_parquet_avro *nj_parquet_avro_open(const char *path, const nj_folder_column *folder_column, uint32_t n, nj_error *err)
+nj_parquet_avro *nj_parquet_avro_open(const char *path, const nj_folder_column *folder_column, uint32_t n,
+                                      nj_error *err)
 {
     nj_parquet_avro *r = calloc(1, sizeof *r);
     if (!r) {
@@ -316,7 +322,8 @@ static double decimal(const nj_parquet_leaf *leaf, const void *value, uint32_t a
         number = (double)((const int64_t *)value)[at];
     else if (leaf->type == NJ_PARQUET_BYTES) { /* two's complement, the highest byte first */
         const nj_parquet_bytes *b = &((const nj_parquet_bytes *)value)[at];
-        for (uint32_t i = 0; i < b->n; i++) number = number * 256 + (i || b->data[0] < 128 ? b->data[i] : b->data[i] - 256);
+        for (uint32_t i = 0; i < b->n; i++)
+            number = number * 256 + (i || b->data[0] < 128 ? b->data[i] : b->data[i] - 256);
     }
     return number / pow(10, leaf->scale);
 }
@@ -363,7 +370,8 @@ static int there(const column *c, uint8_t rep)
 
 static int is_too_large(const column *c)
 {
-    return c->leaf->type == NJ_PARQUET_I64 && c->leaf->kind == NJ_PARQUET_UNSIGNED && ((const int64_t *)c->got.value)[c->at] < 0;
+    return c->leaf->type == NJ_PARQUET_I64 && c->leaf->kind == NJ_PARQUET_UNSIGNED &&
+           ((const int64_t *)c->got.value)[c->at] < 0;
 }
 
 /* What is absent has one entry in each of its columns. */
@@ -377,7 +385,8 @@ static int pass(nj_parquet_avro *r, const item *it, uint8_t below, uint8_t rep)
     return 0;
 }
 
-/* Writes one item whose first entries have the repetition level given; -1: the columns contradict each other. */
+/* Writes one item whose first entries have the repetition level given;
+ * -1: the columns contradict each other. */
 static int encode(nj_parquet_avro *r, uint32_t at, uint8_t rep)
 {
     const item *it = &r->item[at];
@@ -425,7 +434,8 @@ static int read_rows(nj_parquet_avro *r, nj_error *err)
         if (nj_parquet_read(c->cursor, n, &c->got, err)) return -1;
         if (c->got.n_rows != n)
             return nj_fail(err, "%s: column '%s' ends at row %llu of %llu", r->file->name, c->leaf->path,
-                           (unsigned long long)(r->row + c->got.n_rows), (unsigned long long)nj_parquet_rows(r->file));
+                           (unsigned long long)(r->row + c->got.n_rows),
+                           (unsigned long long)nj_parquet_rows(r->file));
     }
     r->in_hand = n;
     r->handed = 0;

@@ -1,7 +1,8 @@
 /* parquet_avro.h - rows of a Parquet file as Avro datums with one schema: what decode reads from any stream.
  *
- * Structs are records, lists arrays, maps with text keys maps, whatever may be null a union with null; text is string,
- * other bytes are bytes, decimals double, unsigned numbers long (2^63 and more is an error). One thread at a time. */
+ * Structs are records, lists arrays, maps with text keys maps, whatever may be null a union with null; text
+ * is string, other bytes are bytes, decimals double, unsigned numbers long (2^63 and more is an error).
+ * One thread at a time. */
 #ifndef NJ_PARQUET_PARQUET_AVRO_H
 #define NJ_PARQUET_PARQUET_AVRO_H
 
@@ -19,9 +20,10 @@ typedef struct nj_folder_column {
 
 typedef struct nj_parquet_avro nj_parquet_avro;
 
-/* The folder's columns stand behind the file's; one that the file has too is left out. Their texts are copied.
- * NULL with err, which names the file. */
-nj_parquet_avro *nj_parquet_avro_open(const char *path, const nj_folder_column *column, uint32_t n_columns, nj_error *err);
+/* The folder's columns stand behind the file's; one that the file has too is left out. Their texts are
+ * copied. NULL with err, which names the file. */
+nj_parquet_avro *nj_parquet_avro_open(const char *path, const nj_folder_column *column, uint32_t n_columns,
+                                      nj_error *err);
 void nj_parquet_avro_close(nj_parquet_avro *rows); /* NULL allowed */
 /* The JSON schema; lives as long as rows. The same for all files of the same columns. */
 const char *nj_parquet_avro_schema(const nj_parquet_avro *rows, size_t *size);

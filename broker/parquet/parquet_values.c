@@ -19,8 +19,10 @@ enum {
 
 size_t nj_page_width(nj_parquet_type type)
 {
-    static const uint8_t width[] = { [NJ_PARQUET_BOOL] = 1, [NJ_PARQUET_I32] = 4, [NJ_PARQUET_I64] = 8,
-                                     [NJ_PARQUET_F32] = 4,  [NJ_PARQUET_F64] = 8, [NJ_PARQUET_BYTES] = sizeof(nj_parquet_bytes) };
+    static const uint8_t width[] = {
+        [NJ_PARQUET_BOOL] = 1, [NJ_PARQUET_I32] = 4, [NJ_PARQUET_I64] = 8,
+        [NJ_PARQUET_F32] = 4,  [NJ_PARQUET_F64] = 8, [NJ_PARQUET_BYTES] = sizeof(nj_parquet_bytes)
+    };
     return width[type];
 }
 
@@ -137,8 +139,8 @@ int nj_rle_levels(const uint8_t *p, const uint8_t *end, int max, uint8_t *to, ui
     return 0;
 }
 
-static const char *from_dictionary(nj_page_values *v, size_t width, const uint8_t *p, const uint8_t *end, uint32_t n,
-                                   const nj_page_values *dictionary)
+static const char *from_dictionary(nj_page_values *v, size_t width, const uint8_t *p, const uint8_t *end,
+                                   uint32_t n, const nj_page_values *dictionary)
 {
     if (!n) return NULL;
     if (!dictionary || !dictionary->value) return "values point into a dictionary that is not there";
@@ -192,8 +194,11 @@ static const char *delta_packed(const uint8_t **p, const uint8_t *end, int64_t *
 {
     static const char bad[] = "damaged delta-packed integers";
     uint64_t block, minis, total, value, min_delta;
-    if (varint(p, end, &block) || varint(p, end, &minis) || varint(p, end, &total) || varint(p, end, &value)) return bad;
-    if (!minis || minis > 512 || !block || block > 1 << 20 || block % minis || total < n || total > NJ_PAGE_LEVELS) return bad;
+    if (varint(p, end, &block) || varint(p, end, &minis) || varint(p, end, &total) || varint(p, end, &value))
+        return bad;
+    if (!minis || minis > 512 || !block || block > 1 << 20 || block % minis || total < n ||
+        total > NJ_PAGE_LEVELS)
+        return bad;
     uint64_t per = block / minis, last = unzigzag(value);
     if (per % 32) return bad;
     uint32_t done = 0;
@@ -210,7 +215,8 @@ static const char *delta_packed(const uint8_t **p, const uint8_t *end, int64_t *
             for (uint64_t i = 0; i < per && left; i++, left--) {
                 uint64_t delta = 0, at = i * bits[m];
                 for (uint32_t got = 0; got < bits[m];) { /* by bytes: this encoding is rare */
-                    uint32_t in = (uint32_t)((at + got) & 7), some = 8 - in < bits[m] - got ? 8 - in : bits[m] - got;
+                    uint32_t in = (uint32_t)((at + got) & 7),
+                             some = 8 - in < bits[m] - got ? 8 - in : bits[m] - got;
                     delta |= (uint64_t)((*p)[(at + got) >> 3] >> in & ((1u << some) - 1)) << got;
                     got += some;
                 }
@@ -223,13 +229,15 @@ static const char *delta_packed(const uint8_t **p, const uint8_t *end, int64_t *
     return done == n ? NULL : bad;
 }
 
-static const char *delta_integers(nj_page_values *v, int physical, const uint8_t *p, const uint8_t *end, uint32_t n)
+static const char *delta_integers(nj_page_values *v, int physical, const uint8_t *p, const uint8_t *end,
+                                  uint32_t n)
 {
     int64_t *wide = physical == INT64 ? (int64_t *)v->value : malloc((size_t)n * 8 + 8);
     if (!wide) return "no memory";
     const char *why = delta_packed(&p, end, wide, n);
     if (physical == INT32) {
-        for (uint32_t i = 0; !why && i < n; i++) ((int32_t *)v->value)[i] = (int32_t)(uint32_t)(uint64_t)wide[i];
+        for (uint32_t i = 0; !why && i < n; i++)
+            ((int32_t *)v->value)[i] = (int32_t)(uint32_t)(uint64_t)wide[i];
         free(wide);
     }
     return why;
@@ -289,7 +297,8 @@ static const char *delta_texts(nj_page_values *v, const uint8_t *p, const uint8_
 
 /* ---- PLAIN and the rest ---- */
 
-static const char *plain_bytes(nj_page_values *v, int fixed_size, const uint8_t *p, const uint8_t *end, uint32_t n)
+static const char *plain_bytes(nj_page_values *v, int fixed_size, const uint8_t *p, const uint8_t *end,
+                               uint32_t n)
 {
     nj_parquet_bytes *to = (nj_parquet_bytes *)v->value;
     for (uint32_t i = 0; i < n; i++) {
@@ -318,7 +327,8 @@ static void int96(nj_page_values *v, const uint8_t *p, uint32_t n)
     }
 }
 
-static const char *plain(nj_page_values *v, int physical, int fixed_size, const uint8_t *p, const uint8_t *end, uint32_t n)
+static const char *plain(nj_page_values *v, int physical, int fixed_size, const uint8_t *p,
+                         const uint8_t *end, uint32_t n)
 {
     static const char early[] = "a page ends before its values";
     static const uint8_t size[] = { 0, 4, 8, 12, 4, 8, 0, 0 };
@@ -346,9 +356,12 @@ static const char *run_booleans(nj_page_values *v, const uint8_t *p, const uint8
     return nj_rle_levels(p + 4, p + 4 + size, 1, v->value, n) ? "damaged booleans" : NULL;
 }
 
-static const char *stream_split(nj_page_values *v, int physical, const uint8_t *p, const uint8_t *end, uint32_t n)
+static const char *stream_split(nj_page_values *v, int physical, const uint8_t *p, const uint8_t *end,
+                                uint32_t n)
 {
-    size_t width = physical == INT32 || physical == FLOAT ? 4 : physical == INT64 || physical == DOUBLE ? 8 : 0;
+    size_t width = physical == INT32 || physical == FLOAT    ? 4
+                   : physical == INT64 || physical == DOUBLE ? 8
+                                                             : 0;
     if (!width) return "BYTE_STREAM_SPLIT of a type that it is not read for";
     if (width * n > (size_t)(end - p)) return "a page ends before its values";
     for (uint32_t i = 0; i < n; i++)
@@ -356,8 +369,8 @@ static const char *stream_split(nj_page_values *v, int physical, const uint8_t *
     return NULL;
 }
 
-const char *nj_page_decode(nj_page_values *v, int encoding, int physical, int fixed_size, const uint8_t *p, const uint8_t *end,
-                           uint32_t n, const nj_page_values *dictionary)
+const char *nj_page_decode(nj_page_values *v, int encoding, int physical, int fixed_size, const uint8_t *p,
+                           const uint8_t *end, uint32_t n, const nj_page_values *dictionary)
 {
     static const char unfit[] = "an encoding that does not fit the type";
     if (room(v, width_of(physical), n ? n : 1)) return "no memory"; /* never NULL */
@@ -367,9 +380,11 @@ const char *nj_page_decode(nj_page_values *v, int encoding, int physical, int fi
     case PLAIN_DICTIONARY:
     case RLE_DICTIONARY: return from_dictionary(v, width_of(physical), p, end, n, dictionary);
     case RLE: return physical == BOOLEAN ? run_booleans(v, p, end, n) : unfit;
-    case DELTA_BINARY_PACKED: return physical == INT32 || physical == INT64 ? delta_integers(v, physical, p, end, n) : unfit;
+    case DELTA_BINARY_PACKED:
+        return physical == INT32 || physical == INT64 ? delta_integers(v, physical, p, end, n) : unfit;
     case DELTA_LENGTH_BYTE_ARRAY: return physical == BYTE_ARRAY ? delta_lengths(v, p, end, n) : unfit;
-    case DELTA_BYTE_ARRAY: return physical == BYTE_ARRAY || physical == FIXED ? delta_texts(v, p, end, n) : unfit;
+    case DELTA_BYTE_ARRAY:
+        return physical == BYTE_ARRAY || physical == FIXED ? delta_texts(v, p, end, n) : unfit;
     case BYTE_STREAM_SPLIT: return stream_split(v, physical, p, end, n);
     default: return "an encoding that is not known";
     }

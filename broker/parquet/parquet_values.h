@@ -14,10 +14,10 @@ typedef struct nj_page_values {
 } nj_page_values;
 
 size_t nj_page_width(nj_parquet_type type);
-/* Decodes n values of the encoding from [p, end) (readable for 8 bytes behind end when it was unpacked). physical:
- * the schema's type, 0-7. NULL, or what is wrong. */
-const char *nj_page_decode(nj_page_values *v, int encoding, int physical, int fixed_size, const uint8_t *p, const uint8_t *end,
-                           uint32_t n, const nj_page_values *dictionary);
+/* Decodes n values of the encoding from [p, end) (readable for 8 bytes behind end when it was unpacked).
+ * physical: the schema's type, 0-7. NULL, or what is wrong. */
+const char *nj_page_decode(nj_page_values *v, int encoding, int physical, int fixed_size, const uint8_t *p,
+                           const uint8_t *end, uint32_t n, const nj_page_values *dictionary);
 /* Moves the values apart so that value i belongs to level entry i; nulls are zero bytes. */
 int nj_page_spread(nj_page_values *v, size_t width, const uint8_t *def, uint8_t max_def, uint32_t n);
 void nj_page_values_free(nj_page_values *v);

@@ -5,7 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { T_STOP, T_TRUE, T_FALSE, T_BYTE, T_I16, T_I32, T_I64, T_DOUBLE, T_BINARY, T_LIST, T_SET, T_MAP, T_STRUCT };
+enum {
+    T_STOP,
+    T_TRUE,
+    T_FALSE,
+    T_BYTE,
+    T_I16,
+    T_I32,
+    T_I64,
+    T_DOUBLE,
+    T_BINARY,
+    T_LIST,
+    T_SET,
+    T_MAP,
+    T_STRUCT
+};
 enum { MOST_DEPTH = 48, MOST_LEAVES = 1 << 16, MOST_NODES = 1 << 18, MOST_GROUPS = 1 << 22 };
 
 typedef struct reader {
@@ -173,7 +187,8 @@ static void logical_type(reader *r, node *t)
             }
             field unit = { 0 };
             while (next_field(r, &unit)) {
-                if (unit.id >= 1 && unit.id <= 3) t->kind = (nj_parquet_kind)(NJ_PARQUET_TIME_MS + unit.id - 1);
+                if (unit.id >= 1 && unit.id <= 3)
+                    t->kind = (nj_parquet_kind)(NJ_PARQUET_TIME_MS + unit.id - 1);
                 skip(r, unit.type, 0);
             }
         }
@@ -198,7 +213,9 @@ static void schema_element(reader *r, node *t)
         }
     }
     if (t->converted == 0 || t->converted == 4 || t->converted == 19) t->is_text = 1; /* UTF8, ENUM, JSON */
-    if (t->converted == 1 || t->converted == 2) t->is_map = 1; /* MAP_KEY_VALUE: what MAP was called at first */
+    if (t->converted == 1 || t->converted == 2)
+        t->is_map = 1; /* MAP_KEY_VALUE: what MAP was
+                        * called at first */
     if (t->converted == 3) t->is_list = 1;
     if (t->converted == 9) t->kind = NJ_PARQUET_TIME_MS;
     if (t->converted == 10) t->kind = NJ_PARQUET_TIME_US;
@@ -260,15 +277,17 @@ static int visit(walk *w, const place *above, int depth)
     place at = *above;
     if (t->repetition < 0 || t->repetition > 2 || !t->name || join(at.path, sizeof at.path, t))
         return nj_fail(w->err, "%s: the schema is damaged", w->file->name);
-    int hidden = at.in_list && (at.in_list == 1 || t->repetition != 2); /* "list", "element" are not names that anybody gave */
-    if (!hidden && join(at.name, sizeof at.name, t)) return nj_fail(w->err, "%s: the schema is damaged", w->file->name);
+    int hidden = at.in_list && (at.in_list == 1 || t->repetition != 2); /* "list", "element" are not
+                                                                         * names that anybody gave */
+    if (!hidden && join(at.name, sizeof at.name, t))
+        return nj_fail(w->err, "%s: the schema is damaged", w->file->name);
     if (t->repetition != 0) at.def++;
     if (t->repetition == 2) {
         at.rep++;
         at.item_def = at.def;
     }
-    if (at.in_list == 1 &&
-        ((t->n_name == 5 && !memcmp(t->name, "array", 5)) || (t->n_name > 6 && !memcmp(t->name + t->n_name - 6, "_tuple", 6))))
+    if (at.in_list == 1 && ((t->n_name == 5 && !memcmp(t->name, "array", 5)) ||
+                            (t->n_name > 6 && !memcmp(t->name + t->n_name - 6, "_tuple", 6))))
         at.in_list = 0; /* two-level lists of old writers: the repeated group is the element itself */
     at.in_list = at.in_list == 1 && t->n_children == 1 ? 2 : t->is_list ? 1 : 0;
     *shown = (nj_parquet_node){ .name = (const char *)t->name,
@@ -374,13 +393,14 @@ static int row_group(nj_parquet *file, reader *r, uint32_t g, nj_error *err)
         } else if (f.id == 1 && f.type == T_LIST) {
             n = list_head(r, &of);
             if (n != file->n_leaves)
-                return nj_fail(err, "%s: row group %u has %u columns, the schema %u", file->name, g, n, file->n_leaves);
+                return nj_fail(err, "%s: row group %u has %u columns, the schema %u", file->name, g, n,
+                               file->n_leaves);
             for (uint32_t i = 0; i < n; i++) {
                 nj_parquet_chunk *c = &file->chunk[(size_t)g * n + i];
-                if (!column_chunk(r, c) || c->offset > file->n || c->size > file->n - c->offset || c->type != file->physical[i] ||
-                    c->n_values > INT64_C(1) << 40)
-                    return nj_fail(err, "%s: row group %u, column '%s': damaged, or kept in another file", file->name, g,
-                                   file->leaf[i].path);
+                if (!column_chunk(r, c) || c->offset > file->n || c->size > file->n - c->offset ||
+                    c->type != file->physical[i] || c->n_values > INT64_C(1) << 40)
+                    return nj_fail(err, "%s: row group %u, column '%s': damaged, or kept in another file",
+                                   file->name, g, file->leaf[i].path);
             }
         } else {
             skip(r, f.type, 0);
@@ -456,9 +476,13 @@ static void data_page(reader *r, nj_parquet_page *page, int version)
 size_t nj_parquet_page_header(const uint8_t *p, size_t n, nj_parquet_page *page)
 {
     reader r = { p, p + n, 0 };
-    *page = (nj_parquet_page){
-        .kind = -1, .packed = -1, .plain = -1, .n_values = -1, .compressed = 1, .def_encoding = 3, .rep_encoding = 3
-    };
+    *page = (nj_parquet_page){ .kind = -1,
+                               .packed = -1,
+                               .plain = -1,
+                               .n_values = -1,
+                               .compressed = 1,
+                               .def_encoding = 3,
+                               .rep_encoding = 3 };
     field f = { 0 };
     while (next_field(&r, &f)) {
         switch (f.id) {
@@ -472,10 +496,14 @@ size_t nj_parquet_page_header(const uint8_t *p, size_t n, nj_parquet_page *page)
                 r.bad = 1;
             else
                 data_page(&r, page, f.id == 8 ? 2 : 1);
-            if (f.id == 7) page->def_encoding = page->rep_encoding = 3; /* a dictionary's third field is "sorted" */
+            if (f.id == 7)
+                page->def_encoding = page->rep_encoding = 3; /* a dictionary's third field
+                                                              * is "sorted" */
             break;
         default: skip(&r, f.type, 0); break;
         }
     }
-    return r.bad || page->packed < 0 || page->plain < 0 || page->def_bytes < 0 || page->rep_bytes < 0 ? 0 : (size_t)(r.p - p);
+    return r.bad || page->packed < 0 || page->plain < 0 || page->def_bytes < 0 || page->rep_bytes < 0
+               ? 0
+               : (size_t)(r.p - p);
 }

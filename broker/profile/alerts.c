@@ -42,8 +42,8 @@ static int read_all(nj_alerts *a, size_t max_bytes, nj_buffer *hashes, nj_error 
     }
 }
 
-int nj_alerts_read(nj_alerts *a, nj_settings *settings, const char *const *source, uint32_t n_sources, size_t max_bytes,
-                   nj_error *err)
+int nj_alerts_read(nj_alerts *a, nj_settings *settings, const char *const *source, uint32_t n_sources,
+                   size_t max_bytes, nj_error *err)
 {
     nj_buffer hashes = { 0 };
     a->feed = nj_feed_open(settings, source, n_sources, 0, err);

@@ -1,4 +1,5 @@
-/* alerts.h - the packets of the sources, read once and kept in memory, so that every pass sees the same ones. */
+/* alerts.h - the packets of the sources, read once and kept in memory,
+ * so that every pass sees the same ones. */
 #ifndef NJ_PROFILE_ALERTS_H
 #define NJ_PROFILE_ALERTS_H
 
@@ -16,8 +17,8 @@ typedef struct nj_alerts {
 } nj_alerts;         /* zero-initialised, from calloc */
 
 /* Reads all sources to their ends, or until max_bytes of packets are there. -1 with err. */
-int nj_alerts_read(nj_alerts *alerts, nj_settings *settings, const char *const *source, uint32_t n_sources, size_t max_bytes,
-                   nj_error *err);
+int nj_alerts_read(nj_alerts *alerts, nj_settings *settings, const char *const *source, uint32_t n_sources,
+                   size_t max_bytes, nj_error *err);
 void nj_alerts_free(nj_alerts *alerts);
 
 #endif

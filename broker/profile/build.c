@@ -66,7 +66,8 @@ static void find_root(char include[512], char kit[512])
     static const char *const way[][2] = { { "include", "build/release/libnightjar-kit.a" },
                                           { "../include", "../lib/libnightjar-kit.a" },
                                           { "../../include", "libnightjar-kit.a" },
-                                          { "../../../../include", "../../libnightjar-kit.a" } }; /* tests, sanitized builds */
+                                          /* tests, sanitized builds */
+                                          { "../../../../include", "../../libnightjar-kit.a" } };
     char self[400] = "", probe[1024];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     self[n > 0 ? n : 0] = 0;
@@ -95,17 +96,19 @@ enum { MAX_WORDS = 64 };
 static int add_words(char *argv[], int n, char *text)
 {
     char *save = NULL;
-    for (char *word = strtok_r(text, " ", &save); word && n < MAX_WORDS - 24; word = strtok_r(NULL, " ", &save)) argv[n++] = word;
+    for (char *word = strtok_r(text, " ", &save); word && n < MAX_WORDS - 24;
+         word = strtok_r(NULL, " ", &save))
+        argv[n++] = word;
     return n;
 }
 
 int nj_build(const char *source, nj_build_kind kind, const char *folder, char object[512], nj_error *err)
 {
     static const char *const flags[] = { "-O2 -g", "-O0 -g --coverage -fprofile-update=atomic" };
-    static const char common[] =
-        "-std=c11 -fopenmp -ffp-contract=off -fno-math-errno -fPIC -D_GNU_SOURCE -fvisibility=hidden -DNJ_SHARED";
-    char include[512], kit[512], real[4096], here[4104], compiler[256], words[2][256], also[600], name[200], unit[600],
-        *text = NULL;
+    static const char common[] = "-std=c11 -fopenmp -ffp-contract=off -fno-math-errno -fPIC -D_GNU_SOURCE "
+                                 "-fvisibility=hidden -DNJ_SHARED";
+    char include[512], kit[512], real[4096], here[4104], compiler[256], words[2][256], also[600], name[200],
+        unit[600], *text = NULL;
     const char *cc = getenv("CC");
     if (!realpath(source, real)) return nj_fail(err, "%s: %s", source, strerror(errno));
     find_root(include, kit);

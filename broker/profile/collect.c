@@ -15,7 +15,8 @@ typedef struct collector {
     const nj_hits *hits;
     uint32_t entry;    /* function of process() */
     uint64_t entry_pc; /* its address */
-    int *tail;         /* [cap_tails] line of process() that leaves for a function; 0 = not known, -1 = not asked yet */
+    int *tail;         /* [cap_tails] line of process() that leaves for a function;
+                        * 0 = not known, -1 = not asked yet */
     uint32_t cap_tails;
     int32_t *slot; /* [cap_slots] symbols' function -> index in p->function, or -1 */
     uint32_t cap_slots, cap_functions;
@@ -57,7 +58,8 @@ static int last_line(nj_profile *p, const char *file, int first)
     uint32_t n;
     const char **line = nj_profile_text(&p->arena, file, &n);
     for (uint32_t i = (uint32_t)first; line && i <= n; i++)
-        if (line[i][0] == '}' || (i == (uint32_t)first && strchr(line[i], '{') && strchr(line[i], '}'))) return (int)i;
+        if (line[i][0] == '}' || (i == (uint32_t)first && strchr(line[i], '{') && strchr(line[i], '}')))
+            return (int)i;
     return first - 1;
 }
 
@@ -125,7 +127,8 @@ static uint32_t slot_of(collector *c, uint32_t function)
         i++;
     if (i == p->n_functions) {
         i = add_function(c, f->name, f->file, f->line, f->line ? last_line(p, f->file, f->line) : -1);
-        if (c->hits && p->source && !strcmp(nj_base_name(f->file), nj_base_name(p->source))) take_counts(c, &p->function[i]);
+        if (c->hits && p->source && !strcmp(nj_base_name(f->file), nj_base_name(p->source)))
+            take_counts(c, &p->function[i]);
     }
     c->slot[function] = (int32_t)i;
     return i;
@@ -176,7 +179,8 @@ static int tail_line(collector *c, uint32_t callee)
         c->cap_tails += more;
     }
     if (c->tail[callee] < 0)
-        c->tail[callee] = nj_symbols_tail_line(c->symbols, c->entry_pc, nj_symbols_function(c->symbols, callee)->name);
+        c->tail[callee] =
+            nj_symbols_tail_line(c->symbols, c->entry_pc, nj_symbols_function(c->symbols, callee)->name);
     return c->tail[callee];
 }
 
@@ -192,20 +196,22 @@ static void credit(collector *c, const nj_frame *frame, uint32_t n)
         if (line >= f->first && line <= f->last) f->line[line - f->first].samples++;
     }
     for (uint32_t k = n; k-- > 0;) {
-        if (k > 0 && frame[k - 1].part && frame[k - 1].function == frame[k].function) continue; /* the piece knows the line */
+        /* the piece knows the line */
+        if (k > 0 && frame[k - 1].part && frame[k - 1].function == frame[k].function) continue;
         uint32_t slot = slot_of(c, frame[k].function), seen = 0;
         while (seen < depth && path[seen] != slot) seen++;
         path[depth++] = slot;
         if (seen < depth - 1) continue;
         nj_profile_function *f = &c->p->function[slot];
         f->samples++;
-        if (frame[k].line >= f->first && frame[k].line <= f->last) f->line[frame[k].line - f->first].samples++;
+        if (frame[k].line >= f->first && frame[k].line <= f->last)
+            f->line[frame[k].line - f->first].samples++;
     }
     add_stack(c, path, depth);
 }
 
-int nj_profile_collect(nj_profile *p, nj_sampler *const *sampler, uint32_t n_samplers, nj_symbols *symbols, uint64_t entry,
-                       const nj_hits *hits, nj_error *err)
+int nj_profile_collect(nj_profile *p, nj_sampler *const *sampler, uint32_t n_samplers, nj_symbols *symbols,
+                       uint64_t entry, const nj_hits *hits, nj_error *err)
 {
     collector c = { .p = p, .symbols = symbols, .hits = hits, .entry_pc = entry };
     const nj_frame *of_entry;

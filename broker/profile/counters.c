@@ -78,10 +78,10 @@ typedef struct ratio {
 
 static const ratio ratios[] = {
     { "instructions per cycle", "ipc", NJ_PERF_INSTRUCTIONS, NJ_PERF_CYCLES, 1 },
-    { "cache misses per 1000 instructions", "cache_misses_per_1000_instructions", NJ_PERF_CACHE_MISSES, NJ_PERF_INSTRUCTIONS,
-      1000 },
-    { "branch misses per 1000 instructions", "branch_misses_per_1000_instructions", NJ_PERF_BRANCH_MISSES, NJ_PERF_INSTRUCTIONS,
-      1000 },
+    { "cache misses per 1000 instructions", "cache_misses_per_1000_instructions", NJ_PERF_CACHE_MISSES,
+      NJ_PERF_INSTRUCTIONS, 1000 },
+    { "branch misses per 1000 instructions", "branch_misses_per_1000_instructions", NJ_PERF_BRANCH_MISSES,
+      NJ_PERF_INSTRUCTIONS, 1000 },
     { "cycles per ns of CPU time (GHz)", "ghz", NJ_PERF_CYCLES, NJ_PERF_TASK_CLOCK, 1 },
 };
 enum { RATIOS = sizeof ratios / sizeof *ratios };
@@ -112,7 +112,8 @@ void nj_counters_table(const nj_profile *p, FILE *to)
         fputc('\n', to);
     }
     for (int i = 0; i < RATIOS; i++)
-        if (isfinite(value_of(p, &ratios[i]))) fprintf(to, "%18.3g  %s\n", value_of(p, &ratios[i]), ratios[i].name);
+        if (isfinite(value_of(p, &ratios[i])))
+            fprintf(to, "%18.3g  %s\n", value_of(p, &ratios[i]), ratios[i].name);
 }
 
 void nj_counters_json(const nj_profile *p, nj_buffer *o)
@@ -137,7 +138,9 @@ void nj_counters_json(const nj_profile *p, nj_buffer *o)
 
 void nj_counters_html(const nj_profile *p, nj_buffer *o)
 {
-    nj_buffer_printf(o, "<h2>Counters per alert</h2><p class=\"dim\">perf events: %s</p>\n<div class=\"wide\"><table>", what);
+    nj_buffer_printf(
+        o, "<h2>Counters per alert</h2><p class=\"dim\">perf events: %s</p>\n<div class=\"wide\"><table>",
+        what);
     for (int e = 0; e < NJ_PERF_EVENTS; e++) {
         const nj_profile_counter *c = &p->counter[e];
         nj_buffer_printf(o, "<tr><td class=\"name\">%s</td>", nj_perf_name[e]);
@@ -146,13 +149,14 @@ void nj_counters_html(const nj_profile *p, nj_buffer *o)
             nj_profile_escape(o, c->why);
         } else {
             nj_buffer_printf(o, "<td class=\"words\">%.4g%s", c->per_alert, unit_of(e));
-            if (c->share < 0.99) nj_buffer_printf(o, " (counted %.0f %% of the time, scaled)", 100 * c->share);
+            if (c->share < 0.99)
+                nj_buffer_printf(o, " (counted %.0f %% of the time, scaled)", 100 * c->share);
         }
         nj_buffer_text(o, "</td></tr>\n");
     }
     for (int i = 0; i < RATIOS; i++)
         if (isfinite(value_of(p, &ratios[i])))
-            nj_buffer_printf(o, "<tr><td class=\"name\">%s</td><td class=\"words\">%.3g</td></tr>\n", ratios[i].name,
-                             value_of(p, &ratios[i]));
+            nj_buffer_printf(o, "<tr><td class=\"name\">%s</td><td class=\"words\">%.3g</td></tr>\n",
+                             ratios[i].name, value_of(p, &ratios[i]));
     nj_buffer_text(o, "</table></div>\n");
 }

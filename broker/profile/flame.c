@@ -64,17 +64,19 @@ void nj_profile_escape(nj_buffer *o, const char *text)
 static void draw(const tree *t, const nj_profile *p, uint32_t at, double x, uint32_t level, nj_buffer *o)
 {
     const node *box = &t->item[at];
-    double width = (double)WIDTH * box->samples / t->item[0].samples, y = MARGIN + (double)(t->depth - level) * ROW;
+    double width = (double)WIDTH * box->samples / t->item[0].samples,
+           y = MARGIN + (double)(t->depth - level) * ROW;
     const char *name = at ? p->function[box->function].name : p->instance;
     if (width < least_width) return;
     uint32_t hash = 2166136261u; /* FNV-1a of the name: the same colour wherever the function stands */
     for (const char *c = name; *c; c++) hash = (hash ^ (uint8_t)*c) * 16777619u;
     nj_buffer_printf(o, "<g><title>");
     nj_profile_escape(o, name);
-    nj_buffer_printf(
-        o, ": %.1f %% (%u samples)</title><rect x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" height=\"%d\" fill=\"hsl(%u,75%%,%u%%)\"/>",
-        100.0 * box->samples / t->item[0].samples, box->samples, x, y, fmax(width - 0.5, 0.3), ROW - 1, 10 + hash % 40,
-        60 + hash / 64 % 14);
+    nj_buffer_printf(o,
+                     ": %.1f %% (%u samples)</title><rect x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" height=\"%d\" "
+                     "fill=\"hsl(%u,75%%,%u%%)\"/>",
+                     100.0 * box->samples / t->item[0].samples, box->samples, x, y, fmax(width - 0.5, 0.3),
+                     ROW - 1, 10 + hash % 40, 60 + hash / 64 % 14);
     int room = (int)(width / 6.8);
     if (room >= 3) {
         char text[256];
@@ -95,7 +97,8 @@ void nj_profile_flame(nj_profile *p, nj_buffer *o)
     tree t = { 0 };
     build(&t, p);
     nj_buffer_printf(o,
-                     "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %u\" font-family=\"monospace\" font-size=\"11\" "
+                     "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %u\" "
+                     "font-family=\"monospace\" font-size=\"11\" "
                      "fill=\"#111\" role=\"img\" aria-label=\"flame graph\">\n",
                      WIDTH, 2 * MARGIN + (t.depth + 1) * ROW);
     if (t.item[0].samples) draw(&t, p, 0, 0, 0, o);

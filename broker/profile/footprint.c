@@ -66,15 +66,15 @@ void nj_footprint_table(const nj_profile *p, FILE *to)
     valued j = joules(p), g = grams(p);
     char v[16], lo[16], hi[16], year[16];
     year_of(year, j.year);
-    fprintf(to, "Energy per million alerts, %s: %s J [%s, %s]; tier %s: %s%s%s\n", j.kind, two(v, j.value), two(lo, j.low),
-            two(hi, j.high), p->energy.tier, j.source, year,
+    fprintf(to, "Energy per million alerts, %s: %s J [%s, %s]; tier %s: %s%s%s\n", j.kind, two(v, j.value),
+            two(lo, j.low), two(hi, j.high), p->energy.tier, j.source, year,
             !nj_energy_is_read(&p->energy) ? "; no meter or RAPL counter could be read" : "");
     year_of(year, g.year);
-    fprintf(
-        to,
-        "Carbon per million alerts, %s: %s g CO2e [%s, %s]; %s %.3g g/kWh (%s%s), PUE %.3g; of the CPU time, idle share apart\n",
-        g.kind, two(v, g.value), two(lo, g.low), two(hi, g.high), p->carbon.country, p->carbon.g_per_kwh, g.source, year,
-        p->carbon.pue);
+    fprintf(to,
+            "Carbon per million alerts, %s: %s g CO2e [%s, %s]; %s %.3g g/kWh (%s%s), PUE %.3g; of the CPU "
+            "time, idle share apart\n",
+            g.kind, two(v, g.value), two(lo, g.low), two(hi, g.high), p->carbon.country, p->carbon.g_per_kwh,
+            g.source, year, p->carbon.pue);
     if (p->energy_hint) fprintf(to, "  %s\n", p->energy_hint);
 }
 
@@ -119,8 +119,8 @@ static void value_html(nj_buffer *o, const char *name, const char *unit, const v
 {
     char v[16], lo[16], hi[16], year[16];
     year_of(year, x->year);
-    nj_buffer_printf(o, "<tr><td class=\"name\">%s</td><td class=\"words\">%s %s [%s, %s], %s: ", name, two(v, x->value), unit,
-                     two(lo, x->low), two(hi, x->high), x->kind);
+    nj_buffer_printf(o, "<tr><td class=\"name\">%s</td><td class=\"words\">%s %s [%s, %s], %s: ", name,
+                     two(v, x->value), unit, two(lo, x->low), two(hi, x->high), x->kind);
     nj_profile_escape(o, x->source);
     nj_buffer_printf(o, "%s</td></tr>\n", year);
 }
@@ -131,8 +131,9 @@ void nj_footprint_html(const nj_profile *p, nj_buffer *o)
     nj_buffer_text(o, "<h2>Energy and carbon per million alerts</h2>\n<div class=\"wide\"><table>");
     value_html(o, "energy", "J", &j);
     value_html(o, "carbon", "g CO2e", &g);
-    nj_buffer_printf(o, "</table></div>\n<p class=\"dim\">Tier %s%s. Of the module&#39;s CPU time, idle share apart; ",
-                     p->energy.tier, !nj_energy_is_read(&p->energy) ? ": no meter or RAPL counter could be read" : "");
+    nj_buffer_printf(
+        o, "</table></div>\n<p class=\"dim\">Tier %s%s. Of the module&#39;s CPU time, idle share apart; ",
+        p->energy.tier, !nj_energy_is_read(&p->energy) ? ": no meter or RAPL counter could be read" : "");
     nj_profile_escape(o, p->carbon.country);
     nj_buffer_printf(o, " %.3g g/kWh, PUE %.3g.", p->carbon.g_per_kwh, p->carbon.pue);
     if (p->energy_hint) nj_buffer_text(o, " "), nj_profile_escape(o, p->energy_hint);

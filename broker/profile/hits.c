@@ -93,23 +93,29 @@ static int take_file(nj_hits *h, json_t *file)
     return 0;
 }
 
-static int read_counters(nj_hits *h, const char *source, const char *object, const char *folder, nj_error *err)
+static int read_counters(nj_hits *h, const char *source, const char *object, const char *folder,
+                         nj_error *err)
 {
     char data[512], *text = NULL;
-    const char *chosen = getenv("GCOV"), *gcov = chosen && *chosen ? chosen : "gcov", *base = nj_base_name(source);
-    snprintf(data, sizeof data, "%.*s.gcda", (int)(strlen(object) - 3), object); /* NAME.so beside NAME.gcda */
+    const char *chosen = getenv("GCOV"), *gcov = chosen && *chosen ? chosen : "gcov",
+               *base = nj_base_name(source);
+    /* NAME.so beside NAME.gcda */
+    snprintf(data, sizeof data, "%.*s.gcda", (int)(strlen(object) - 3), object);
     if (access(data, R_OK)) return nj_fail(err, "the instrumented module left no counters");
     char *argv[] = { (char *)gcov, (char *)"-j", (char *)"-t", data, NULL };
     int status = nj_build_command(argv, folder, &text);
     const char *begin = text ? strchr(text, '{') : NULL;
     json_error_t e;
     json_t *root = status == 0 && begin ? json_loads(begin, JSON_DISABLE_EOF_CHECK, &e) : NULL, *file;
-    int rc = root ? 1 : nj_fail(err, "%s -j -t: %.*s", gcov, text ? (int)strcspn(text, "\n") : 0, text ? text : "");
+    int rc =
+        root ? 1
+             : nj_fail(err, "%s -j -t: %.*s", gcov, text ? (int)strcspn(text, "\n") : 0, text ? text : "");
     size_t i;
     json_array_foreach(json_object_get(root, "files"), i, file)
     {
         const char *name = json_string_value(json_object_get(file, "file"));
-        if (rc == 1 && name && !strcmp(nj_base_name(name), base)) rc = take_file(h, file) ? nj_fail(err, "out of memory") : 0;
+        if (rc == 1 && name && !strcmp(nj_base_name(name), base))
+            rc = take_file(h, file) ? nj_fail(err, "out of memory") : 0;
     }
     if (rc == 1) rc = nj_fail(err, "%s says nothing about %s", gcov, base);
     json_decref(root);
@@ -117,8 +123,8 @@ static int read_counters(nj_hits *h, const char *source, const char *object, con
     return rc;
 }
 
-int nj_hits_count(nj_hits *h, const char *source, const char *folder, const nj_replay_options *options, const nj_alerts *alerts,
-                  nj_error *err)
+int nj_hits_count(nj_hits *h, const char *source, const char *folder, const nj_replay_options *options,
+                  const nj_alerts *alerts, nj_error *err)
 {
     char object[512];
     if (nj_build(source, NJ_BUILD_HITS, folder, object, err)) return -1;

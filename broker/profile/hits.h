@@ -1,4 +1,5 @@
-/* hits.h - exact counts per line: a second, instrumented build of the module (gcov, -O0) over the same alerts. */
+/* hits.h - exact counts per line: a second, instrumented build of the module (gcov,
+ * -O0) over the same alerts. */
 #ifndef NJ_PROFILE_HITS_H
 #define NJ_PROFILE_HITS_H
 
@@ -20,10 +21,10 @@ typedef struct nj_hits {
 
 #define NJ_NOT_A_LINE UINT64_MAX
 
-/* Builds source into folder, takes the alerts through it once in a process of its own, and reads the counters. Call it
- * before this process has threads. -1 with err: no compiler, no gcov, ... */
-int nj_hits_count(nj_hits *h, const char *source, const char *folder, const nj_replay_options *options, const nj_alerts *alerts,
-                  nj_error *err);
+/* Builds source into folder, takes the alerts through it once in a process of its own, and reads the
+ * counters. Call it before this process has threads. -1 with err: no compiler, no gcov, ... */
+int nj_hits_count(nj_hits *h, const char *source, const char *folder, const nj_replay_options *options,
+                  const nj_alerts *alerts, nj_error *err);
 void nj_hits_free(nj_hits *h);
 
 #endif

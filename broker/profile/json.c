@@ -29,7 +29,9 @@ static void write_line(const nj_profile *p, const nj_profile_function *f, int k,
     nj_buffer_text(o, ",\"share_of_module\":");
     nj_json_f64(o, p->samples ? (double)l->samples / p->samples : 0);
     nj_buffer_text(o, ",\"below\":"); /* 95 %: a line that ran and was in no sample */
-    nj_json_f64(o, !l->samples && f->samples && l->hits != NJ_NOT_A_LINE && l->hits ? fmin(1, 3.0 / f->samples) : NAN);
+    nj_json_f64(o, !l->samples && f->samples && l->hits != NJ_NOT_A_LINE && l->hits
+                       ? fmin(1, 3.0 / f->samples)
+                       : NAN);
     nj_buffer_text(o, "}");
 }
 
@@ -84,14 +86,17 @@ void nj_profile_json(nj_profile *p, nj_buffer *o)
     key_text(o, "name", p->instance);
     key_text(o, "version", p->version);
     key_text(o, "source", p->source);
-    nj_buffer_printf(o, "\"offered\":%llu,\"passed\":%llu,\"hits\":%llu,\"flagged\":%llu},", (unsigned long long)c->offered,
-                     (unsigned long long)c->passed, (unsigned long long)c->hits, (unsigned long long)c->flagged);
+    nj_buffer_printf(o, "\"offered\":%llu,\"passed\":%llu,\"hits\":%llu,\"flagged\":%llu},",
+                     (unsigned long long)c->offered, (unsigned long long)c->passed,
+                     (unsigned long long)c->hits, (unsigned long long)c->flagged);
     nj_buffer_printf(o,
-                     "\"alerts\":%llu,\"rows_per_batch\":%u,\"dead\":%llu,\"replays\":%llu,\"samples\":%u,\"unplaced\":%u,\"wall_"
+                     "\"alerts\":%llu,\"rows_per_batch\":%u,\"dead\":%llu,\"replays\":%llu,\"samples\":%u,"
+                     "\"unplaced\":%u,\"wall_"
                      "ns\":%lld,\"cpu_ns\":%"
                      "lld,\"span_ns\":",
-                     (unsigned long long)p->alerts, p->batch_rows, (unsigned long long)p->dead, (unsigned long long)p->replays,
-                     p->samples, p->unplaced, (long long)p->wall_ns, (long long)p->cpu_ns);
+                     (unsigned long long)p->alerts, p->batch_rows, (unsigned long long)p->dead,
+                     (unsigned long long)p->replays, p->samples, p->unplaced, (long long)p->wall_ns,
+                     (long long)p->cpu_ns);
     nj_json_f64(o, p->span_ns);
     nj_buffer_text(o, ",\"functions\":[");
     for (uint32_t i = 0; i < p->n_functions; i++) {

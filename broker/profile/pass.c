@@ -8,8 +8,9 @@
 #include "../base/clock.h"
 #include "../measure/stats.h"
 
-/* The samples' own cost is measured within the pass: now and then a block of replays goes without them, and its CPU time
- * is held against that of the blocks before and after. Machines change speed by the minute, neighbours in time less. */
+/* The samples' own cost is measured within the pass: now and then a block of replays goes without them, and
+ * its CPU time is held against that of the blocks before and after. Machines change speed by the minute,
+ * neighbours in time less. */
 enum { GROUP = 6, MAX_PAIRS = 512, LEAST_PAIRS = 9, PRECISE_PAIRS = 201 };
 static const int64_t block_ns = 20000000;
 
@@ -24,7 +25,8 @@ typedef struct pass {
     int64_t per_block;       /* replays */
     double ratio[MAX_PAIRS]; /* CPU time with samples over CPU time without, of the same work */
     uint32_t n_pairs;
-    double with_ns, with_moments; /* CPU time of the blocks with samples, and how often a timer rang in them */
+    double with_ns, with_moments; /* CPU time of the blocks with samples,
+                                   * and how often a timer rang in them */
 } pass;
 
 static int start_one(void *opaque, uint32_t k)
@@ -77,7 +79,8 @@ static int64_t cpu_with(pass *s, int64_t times)
     int64_t cpu = cpu_of(s, times);
     s->with_moments += (double)(moments(s) - before);
     s->with_ns += (double)cpu;
-    for (uint32_t k = 0; k < s->r->n_workers; k++) { /* no worker is in the module now, and so no handler walks */
+    for (uint32_t k = 0; k < s->r->n_workers; k++) { /* no worker is in the module now,
+                                                      * and so no handler walks */
         const uint64_t *missed;
         uint32_t n = nj_sampler_missed(s->sampler[k], &missed);
         nj_unwind_learn(s->unwind, s->symbols, missed, n);
@@ -103,7 +106,8 @@ static bool enough(const pass *s, int64_t begin)
 static int64_t sampled_block(pass *s, double *busy_ns)
 {
     int64_t times = s->per_block;
-    if (s->o->repeat && s->p->replays + (uint64_t)times > (uint64_t)s->o->repeat) times = s->o->repeat - (int64_t)s->p->replays;
+    if (s->o->repeat && s->p->replays + (uint64_t)times > (uint64_t)s->o->repeat)
+        times = s->o->repeat - (int64_t)s->p->replays;
     nj_replay_clock before = nj_replay_clocks(s->r);
     int64_t cpu = cpu_with(s, times);
     if (cpu < 0) return -1;
@@ -132,7 +136,8 @@ static int blocks(pass *s)
     double share = s->o->cpu && busy_ns > 0 ? (double)s->p->cpu_ns / busy_ns : 1;
     s->p->span_ns = (double)s->p->wall_ns * share / (double)s->p->replays;
     double alerts = (double)s->p->replays * (double)s->p->count.offered;
-    if (busy_ns > 0 && alerts > 0) s->p->cpu_ns_per_alert = (double)s->p->wall_ns * (double)s->p->cpu_ns / busy_ns / alerts;
+    if (busy_ns > 0 && alerts > 0)
+        s->p->cpu_ns_per_alert = (double)s->p->wall_ns * (double)s->p->cpu_ns / busy_ns / alerts;
     return 0;
 }
 
@@ -166,14 +171,15 @@ static void tell_overhead(pass *s)
     nj_profile *p = s->p;
     uint32_t n = s->n_pairs;
     if (n < LEAST_PAIRS) {
-        p->no_overhead = s->o->repeat ? "not measured with --repeat; --overhead does" : "the pass was too short to measure it";
+        p->no_overhead = s->o->repeat ? "not measured with --repeat; --overhead does"
+                                      : "the pass was too short to measure it";
         return;
     }
     qsort(s->ratio, n, sizeof *s->ratio, by_value);
     double half = 0.98 * sqrt(n);
     uint32_t low = (uint32_t)fmax(floor(0.5 * (n - 1) - half), 0), high = n - 1 - low;
-    p->overhead = (nj_profile_overhead){ nj_quantile(s->ratio, n, 0.5) - 1, s->ratio[low] - 1, s->ratio[high] - 1,
-                                         1e9 * s->with_moments / s->with_ns, n };
+    p->overhead = (nj_profile_overhead){ nj_quantile(s->ratio, n, 0.5) - 1, s->ratio[low] - 1,
+                                         s->ratio[high] - 1, 1e9 * s->with_moments / s->with_ns, n };
 }
 
 static int make_samplers(pass *s)
@@ -205,11 +211,14 @@ static int size_block(pass *s)
     }
 }
 
-int nj_pass_time(nj_profile *p, nj_replay *r, const nj_pass_options *o, nj_symbols *symbols, nj_sampler **sampler, nj_error *err)
+int nj_pass_time(nj_profile *p, nj_replay *r, const nj_pass_options *o, nj_symbols *symbols,
+                 nj_sampler **sampler, nj_error *err)
 {
     pass *s = calloc(1, sizeof *s);
     if (!s) return nj_fail(err, "out of memory");
-    *s = (pass){ .p = p, .r = r, .o = o, .symbols = symbols, .unwind = nj_unwind_new(), .sampler = sampler, .err = err };
+    *s = (pass){
+        .p = p, .r = r, .o = o, .symbols = symbols, .unwind = nj_unwind_new(), .sampler = sampler, .err = err
+    };
     int rc = s->unwind ? make_samplers(s) : nj_fail(err, "out of memory");
     if (rc == 0) rc = size_block(s);
     if (rc == 0) rc = nj_replay_each(r, start_one, s);
@@ -218,7 +227,8 @@ int nj_pass_time(nj_profile *p, nj_replay *r, const nj_pass_options *o, nj_symbo
         uint32_t kept[NJ_REPLAY_THREADS];
         for (uint32_t k = 0; k < r->n_workers; k++) kept[k] = nj_sampler_taken(sampler[k]);
         rc = more_pairs(s);
-        for (uint32_t k = 0; k < r->n_workers; k++) nj_sampler_cut(sampler[k], kept[k]); /* those are of the pass */
+        /* those are of the pass */
+        for (uint32_t k = 0; k < r->n_workers; k++) nj_sampler_cut(sampler[k], kept[k]);
     }
     for (uint32_t k = 0; k < r->n_workers && sampler[k]; k++) nj_sampler_stop(sampler[k]);
     if (rc == 0) tell_overhead(s);

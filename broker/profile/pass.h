@@ -1,4 +1,5 @@
-/* pass.h - the passes whose time is measured: samples of the production build, and what the sampling itself costs. */
+/* pass.h - the passes whose time is measured: samples of the production build,
+ * and what the sampling itself costs. */
 #ifndef NJ_PROFILE_PASS_H
 #define NJ_PROFILE_PASS_H
 
@@ -14,8 +15,9 @@ typedef struct nj_pass_options {
     bool overhead;       /* measure the overhead better than the pass does by itself */
 } nj_pass_options;
 
-/* Samples all workers of the replay. Into p: replays, wall_ns, cpu_ns, span_ns, overhead. sampler[n_workers] receives the
- * samples and is freed by the caller, also after an error (-1 with err). */
-int nj_pass_time(nj_profile *p, nj_replay *r, const nj_pass_options *o, nj_symbols *symbols, nj_sampler **sampler, nj_error *err);
+/* Samples all workers of the replay. Into p: replays, wall_ns, cpu_ns, span_ns, overhead. sampler[n_workers]
+ * receives the samples and is freed by the caller, also after an error (-1 with err). */
+int nj_pass_time(nj_profile *p, nj_replay *r, const nj_pass_options *o, nj_symbols *symbols,
+                 nj_sampler **sampler, nj_error *err);
 
 #endif

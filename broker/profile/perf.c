@@ -36,7 +36,8 @@ void nj_perf_open(nj_perf *p)
                                      .disabled = 1,
                                      .exclude_kernel = 1,
                                      .exclude_hv = 1,
-                                     .read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING };
+                                     .read_format =
+                                         PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING };
         int leader = (int)table[i].group < i ? p->fd[table[i].group] : -1;
         p->fd[i] = (int)syscall(SYS_perf_event_open, &a, 0, -1, leader, PERF_FLAG_FD_CLOEXEC);
         p->error[i] = p->fd[i] < 0 ? errno : 0;
@@ -97,12 +98,16 @@ void nj_perf_why(nj_perf_event event, int error, char *text, size_t size)
                      ? "this machine shows no counters of its CPU (a virtual machine?)"
                      : "the CPU has no such counter");
     else if ((error == EACCES || error == EPERM) && known && level > 2)
-        snprintf(text, size, "refused: kernel.perf_event_paranoid is %d; up to 2 would do, or the capability CAP_PERFMON", level);
+        snprintf(text, size,
+                 "refused: kernel.perf_event_paranoid is %d; up to 2 would do, or the capability CAP_PERFMON",
+                 level);
     else if (error == EACCES || error == EPERM)
-        snprintf(text, size, "refused (%s), though kernel.perf_event_paranoid is %d: a container's seccomp filter?",
+        snprintf(text, size,
+                 "refused (%s), though kernel.perf_event_paranoid is %d: a container's seccomp filter?",
                  strerror(error), level);
     else if (error == ENOSYS)
-        snprintf(text, size, "%s", known ? "refused (no such call): a seccomp filter?" : "this kernel has no perf events");
+        snprintf(text, size, "%s",
+                 known ? "refused (no such call): a seccomp filter?" : "this kernel has no perf events");
     else
         snprintf(text, size, "%s", strerror(error));
 }

@@ -1,5 +1,5 @@
-/* perf.h - the machine's own counters (perf_event_open) around a piece of work of one thread: what there is of them, and
- * why there is no more. */
+/* perf.h - the machine's own counters (perf_event_open) around a piece of work of one thread: what there is
+ * of them, and why there is no more. */
 #ifndef NJ_PROFILE_PERF_H
 #define NJ_PROFILE_PERF_H
 
@@ -23,13 +23,15 @@ typedef struct nj_perf {
 } nj_perf;
 
 typedef struct nj_perf_count {
-    double value; /* NAN: not counted; scaled up when the kernel took turns between more counters than the CPU has */
+    double value; /* NAN: not counted; scaled up when the kernel took turns between more
+                   * counters than the CPU has */
     double share; /* of the time that it was really counting, 0 .. 1 */
-    int error;    /* errno why it could not be opened; 0 with value NAN: it was given no time on the CPU's counters */
+    int error;    /* errno why it could not be opened; 0 with value NAN:
+                   * it was given no time on the CPU's counters */
 } nj_perf_count;
 
-/* Opens what can be opened for the calling thread: user space only, those of the CPU as one group, so that their ratios
- * are of the same time. Not started. */
+/* Opens what can be opened for the calling thread: user space only, those of the CPU as one group, so that
+ * their ratios are of the same time. Not started. */
 void nj_perf_open(nj_perf *perf);
 void nj_perf_start(const nj_perf *perf); /* from zero */
 void nj_perf_stop(const nj_perf *perf);

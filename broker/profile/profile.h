@@ -37,9 +37,11 @@ typedef struct nj_profile_show {
     double unit_s;
 } nj_profile_show;
 
-typedef struct nj_profile_overhead { /* CPU time with samples over that without, less 1: median and its 95 % interval */
+typedef struct nj_profile_overhead { /* CPU time with samples over that without, less 1:
+                                      * median and its 95 % interval */
     double median, low, high;
-    double per_cpu_s; /* samples; more than asked for where the thread had to share its CPU and timers rang meanwhile */
+    double per_cpu_s; /* samples; more than asked for where the thread had to share its CPU
+                       * and timers rang meanwhile */
     uint32_t pairs;   /* 0: not measured */
 } nj_profile_overhead;
 
@@ -77,16 +79,16 @@ typedef struct nj_profile {
     nj_singly singly;
 } nj_profile; /* zero-initialised */
 
-/* Puts the samples on functions and lines. p's header is filled by the caller; entry is the address of process().
- * hits NULL = none. */
-int nj_profile_collect(nj_profile *p, nj_sampler *const *sampler, uint32_t n_samplers, nj_symbols *symbols, uint64_t entry,
-                       const nj_hits *hits, nj_error *err);
+/* Puts the samples on functions and lines. p's header is filled by the caller; entry is the address of
+ * process(). hits NULL = none. */
+int nj_profile_collect(nj_profile *p, nj_sampler *const *sampler, uint32_t n_samplers, nj_symbols *symbols,
+                       uint64_t entry, const nj_hits *hits, nj_error *err);
 /* The lines [1 .. *n] of a text file, NUL-terminated, in the arena; NULL when it cannot be read. */
 const char **nj_profile_text(nj_arena *arena, const char *file, uint32_t *n);
 /* A path as it is seen from the working directory. */
 const char *nj_profile_path(const char *path);
-/* Has a table of its own: the module's functions, and the dearer ones of other sources that are here; not the compiler's
- * headers of intrinsics. The others are named in one line. */
+/* Has a table of its own: the module's functions, and the dearer ones of other sources that are here; not the
+ * compiler's headers of intrinsics. The others are named in one line. */
 bool nj_profile_has_table(const nj_profile *p, const nj_profile_function *f);
 /* Standard error of a share from n samples. */
 double nj_profile_error(double share, double n);
@@ -101,13 +103,15 @@ void nj_profile_flame(nj_profile *p, nj_buffer *out);
 void nj_profile_escape(nj_buffer *out, const char *text);
 void nj_profile_free(nj_profile *p);
 
-/* counters.c: replays for about a second with perf events around each worker, and their section in each format. */
+/* counters.c: replays for about a second with perf events around each worker,
+ * and their section in each format. */
 int nj_counters_count(nj_profile *p, nj_replay *r, nj_error *err);
 void nj_counters_table(const nj_profile *p, FILE *to);
 void nj_counters_json(const nj_profile *p, nj_buffer *out);
 void nj_counters_html(const nj_profile *p, nj_buffer *out);
 
-/* footprint.c: joules and grams per million alerts. energy was begun before the time pass and is read here. */
+/* footprint.c: joules and grams per million alerts.
+ * energy was begun before the time pass and is read here. */
 void nj_footprint_take(nj_profile *p, nj_energy *energy);
 void nj_footprint_table(const nj_profile *p, FILE *to);
 void nj_footprint_json(const nj_profile *p, nj_buffer *out);

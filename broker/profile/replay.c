@@ -21,7 +21,8 @@ static const char *name_in(const nj_modules *modules, const char *file)
     char *real = realpath(file, NULL);
     const char *name = NULL;
     for (uint32_t i = 0; real && i < modules->n; i++)
-        if (modules->item[i].path && !strcmp(modules->item[i].path, real)) name = modules->item[i].module->name;
+        if (modules->item[i].path && !strcmp(modules->item[i].path, real))
+            name = modules->item[i].module->name;
     free(real);
     return name;
 }
@@ -29,7 +30,8 @@ static const char *name_in(const nj_modules *modules, const char *file)
 nj_watch *nj_replay_watch(const nj_replay_options *o, int level)
 {
     const char *call_s = nj_settings_get(o->settings, "run", "call_s");
-    return nj_watch_start(&(nj_watch_options){ .call_s = call_s ? strtod(call_s, NULL) : 10, .level = level });
+    return nj_watch_start(
+        &(nj_watch_options){ .call_s = call_s ? strtod(call_s, NULL) : 10, .level = level });
 }
 
 int nj_replay_choose(nj_replay *r, const nj_replay_options *o, nj_error *err)
@@ -109,14 +111,16 @@ static int decode(nj_replay *r, const nj_alerts *alerts, int64_t limit, uint32_t
     drop_batches(r);
     r->batch_rows = rows;
     r->graphs.engine = &r->engine;
-    for (uint32_t i = 0; i < alerts->n && rc == NJ_READ_ON; i++) rc = nj_reader_take(&reader, alerts->chunk[i], err);
+    for (uint32_t i = 0; i < alerts->n && rc == NJ_READ_ON; i++)
+        rc = nj_reader_take(&reader, alerts->chunk[i], err);
     if (rc >= 0 && nj_reader_flush(&reader, false) < 0) rc = (nj_fail(err, "out of memory"), NJ_READ_FAILED);
     nj_reader_free(&reader);
     if (rc < 0) return -1;
-    return r->n_alerts ? 0 : nj_fail(err, "no packet could be read (%llu dead)", (unsigned long long)r->n_dead);
+    return r->n_alerts ? 0
+                       : nj_fail(err, "no packet could be read (%llu dead)", (unsigned long long)r->n_dead);
 }
 
-/* --- the workers and their threads ---------------------------------------------------------------------------------------- */
+/* ---- the workers and their threads ----------------------------------------------------------- */
 
 static void *serve(void *opaque)
 {
@@ -171,7 +175,8 @@ static int open_worker(void *opaque, uint32_t k)
 
 static int open_workers(nj_replay *r, uint32_t n, nj_error *err)
 {
-    if (pthread_mutex_init(&r->lock, NULL) || pthread_cond_init(&r->given, NULL) || pthread_cond_init(&r->finished, NULL))
+    if (pthread_mutex_init(&r->lock, NULL) || pthread_cond_init(&r->given, NULL) ||
+        pthread_cond_init(&r->finished, NULL))
         return nj_fail(err, "out of memory");
     r->locks = true;
     r->worker = calloc(n, sizeof *r->worker);
@@ -181,7 +186,8 @@ static int open_workers(nj_replay *r, uint32_t n, nj_error *err)
         r->worker[k].number = k;
     }
     for (uint32_t k = 0; k < n && n > 1; k++) {
-        if (pthread_create(&r->worker[k].thread, NULL, serve, &r->worker[k])) return nj_fail(err, "no thread to be had");
+        if (pthread_create(&r->worker[k].thread, NULL, serve, &r->worker[k]))
+            return nj_fail(err, "no thread to be had");
         r->worker[k].joinable = true;
         r->n_workers = k + 1;
     }
@@ -205,7 +211,7 @@ static void close_workers(nj_replay *r)
     free(r->worker);
 }
 
-/* --- passes ---------------------------------------------------------------------------------------------------------------- */
+/* ---- passes ---------------------------------------------------------------------------------- */
 
 static const nj_replay_survey *survey_of(const nj_batch *b)
 {
@@ -220,7 +226,8 @@ static int first_pass(void *opaque, uint32_t k)
     return 0;
 }
 
-int nj_replay_cut(nj_replay *r, const nj_replay_options *o, const nj_alerts *alerts, uint32_t rows, nj_error *err)
+int nj_replay_cut(nj_replay *r, const nj_replay_options *o, const nj_alerts *alerts, uint32_t rows,
+                  nj_error *err)
 {
     if (decode(r, alerts, o->limit, rows, err)) return -1;
     return nj_replay_each(r, first_pass, r) ? nj_fail(err, "out of memory") : 0;
@@ -238,7 +245,8 @@ static uint32_t threads_for(const nj_replay *r, const nj_replay_options *o)
 int nj_replay_open(nj_replay *r, const nj_replay_options *o, const nj_alerts *alerts, nj_error *err)
 {
     if (nj_replay_choose(r, o, err)) return -1;
-    if (nj_engine_open(&r->engine, r->instance, err) || find_target(r, err)) return -1; /* those that are off are gone */
+    /* those that are off are gone */
+    if (nj_engine_open(&r->engine, r->instance, err) || find_target(r, err)) return -1;
     if (open_workers(r, threads_for(r, o), err) || decode(r, alerts, o->limit, NJ_BATCH_ROWS, err)) return -1;
     uint32_t shares = 4 * r->n_workers; /* so that the threads end together */
     if (r->n_workers > 1 && r->n_batches < shares &&
@@ -296,7 +304,8 @@ static int take_share(void *opaque, uint32_t k)
     int64_t cpu = nj_thread_cpu_ns(), begin = nj_now_ns();
     int rc = 0;
     for (int64_t t = 0; t < s->times && rc == 0; t++)
-        for (uint32_t i = k; i < s->r->n_batches && rc == 0; i += s->r->n_workers) rc = take_batch(s->r, w, i);
+        for (uint32_t i = k; i < s->r->n_batches && rc == 0; i += s->r->n_workers)
+            rc = take_batch(s->r, w, i);
     w->cpu_ns += nj_thread_cpu_ns() - cpu;
     w->busy_ns += nj_now_ns() - begin;
     return rc;

@@ -1,5 +1,5 @@
-/* replay.h - one module over alerts in memory, again and again, through the host's own dispatch. It is driven by one
- * thread; with several workers each has a thread of its own, that waits while no work is given out. */
+/* replay.h - one module over alerts in memory, again and again, through the host's own dispatch. It is driven
+ * by one thread; with several workers each has a thread of its own, that waits while no work is given out. */
 #ifndef NJ_PROFILE_REPLAY_H
 #define NJ_PROFILE_REPLAY_H
 
@@ -64,17 +64,22 @@ typedef struct nj_replay_options {
 
 /* Reports calls that do not return, as a run does (run.call_s). To be started after the last fork(). */
 nj_watch *nj_replay_watch(const nj_replay_options *options, int level);
-/* Loads the modules and chooses the instances, without opening any: enough for nj_replay_target. -1 with err. */
+/* Loads the modules and chooses the instances, without opening any: enough for nj_replay_target.
+ * -1 with err. */
 int nj_replay_choose(nj_replay *r, const nj_replay_options *options, nj_error *err);
-/* Does that, opens the instances, decodes the alerts, and takes them once through all modules that the target needs (the warm-up;
- * images are open from then on). alerts must outlive the replay. -1 with err. */
+/* Does that, opens the instances, decodes the alerts, and takes them once through all modules that the target
+ * needs (the warm-up; images are open from then on). alerts must outlive the replay. -1 with err. */
 int nj_replay_open(nj_replay *r, const nj_replay_options *options, const nj_alerts *alerts, nj_error *err);
-/* Decodes the alerts again into batches of so many rows, and takes them once through all modules. -1 with err. */
-int nj_replay_cut(nj_replay *r, const nj_replay_options *options, const nj_alerts *alerts, uint32_t rows, nj_error *err);
+/* Decodes the alerts again into batches of so many rows, and takes them once through all modules.
+ * -1 with err. */
+int nj_replay_cut(nj_replay *r, const nj_replay_options *options, const nj_alerts *alerts, uint32_t rows,
+                  nj_error *err);
 const nj_instance *nj_replay_target(const nj_replay *r);
-/* Calls work(opaque, k) in the thread of each worker k, and returns when all are back: 0, or what one of them returned. */
+/* Calls work(opaque, k) in the thread of each worker k, and returns when all are back:
+ * 0, or what one of them returned. */
 int nj_replay_each(nj_replay *r, int (*work)(void *opaque, uint32_t worker), void *opaque);
-/* Takes all alerts through the module so many times more; its inputs are those of the first pass. -1: out of memory. */
+/* Takes all alerts through the module so many times more; its inputs are those of the first pass.
+ * -1: out of memory. */
 int nj_replay_times(nj_replay *r, int64_t times);
 /* One batch through the module, by the first worker, which must be the only one. */
 int nj_replay_batch(nj_replay *r, uint32_t batch);

@@ -21,9 +21,10 @@
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
 
-/* Several timers of one thread, each with the mean delay times their number: together they are the same Poisson process.
- * But one that is armed anew is seldom the next to ring, and only the next one is written to the clock chip, which costs
- * 5 us and more in a guest (of 30 us that a sample costs with one timer, 21 us with eight; a bare interrupt is 15 us). */
+/* Several timers of one thread, each with the mean delay times their number: together they are the same
+ * Poisson process. But one that is armed anew is seldom the next to ring, and only the next one is written to
+ * the clock chip, which costs 5 us and more in a guest (of 30 us that a sample costs with one timer, 21 us
+ * with eight; a bare interrupt is 15 us). */
 enum { SAME_MOMENT_NS = 2000, TIMERS = 8, MAX_DEPTH = 96, HANDLER_DEPTH = 8, DELAYS = 8192, MISSES = 256 };
 
 typedef struct alarm_clock {
@@ -75,8 +76,9 @@ static uint64_t interrupted(const void *context)
 #endif
 }
 
-/* libunwind's short walk: it keeps, by address, where a frame's caller is found, and does not look at the tables again
- * (1.5 us for 20 frames when it has met them, else like the steps of a cursor, 7 and more). It begins in this handler, whose frames are dropped. */
+/* libunwind's short walk: it keeps, by address, where a frame's caller is found, and does not look at the
+ * tables again (1.5 us for 20 frames when it has met them, else like the steps of a cursor, 7 and more). It
+ * begins in this handler, whose frames are dropped. */
 static int walk_fast(const void *context, uint64_t *to)
 {
     void *frame[MAX_DEPTH + HANDLER_DEPTH];
@@ -124,7 +126,8 @@ static void on_tick(int number, siginfo_t *info, void *context)
     alarm_clock *c = info->si_value.sival_ptr;
     nj_sampler *s = c->sampler;
     if (s->running) {
-        /* Those that rang while the thread was off the CPU come one after the other: they are one moment of it. */
+        /* Those that rang while the thread was off the CPU come one after the other:
+         * they are one moment of it. */
         bool same_moment = nj_now_ns() - s->last_ns < SAME_MOMENT_NS;
         s->moments += !same_moment;
         if (!same_moment && *s->o.where == s->o.name) take(s, context);
@@ -139,8 +142,10 @@ nj_sampler *nj_sampler_new(const nj_sampler_options *o, nj_error *err)
     nj_sampler *s = calloc(1, sizeof *s);
     if (!s) return nj_fail(err, "out of memory"), NULL;
     s->o = *o;
-    s->n_clocks = o->cpu || o->fixed ? 1 : TIMERS; /* a CPU clock is looked at when the kernel ticks: no chip, and clumps */
-    for (uint32_t i = 0; i < TIMERS; i++) s->clock[i] = (alarm_clock){ .sampler = s, .next_delay = i * (DELAYS / TIMERS) };
+    s->n_clocks = o->cpu || o->fixed ? 1 : TIMERS; /* a CPU clock is looked at when the kernel ticks:
+                                                    * no chip, and clumps */
+    for (uint32_t i = 0; i < TIMERS; i++)
+        s->clock[i] = (alarm_clock){ .sampler = s, .next_delay = i * (DELAYS / TIMERS) };
     s->room = (size_t)o->max_samples * 32 + MAX_DEPTH; /* touched as it fills */
     s->pc = malloc((s->room + MAX_DEPTH) * sizeof *s->pc);
     s->first = calloc((size_t)o->max_samples + 2, sizeof *s->first);
@@ -182,7 +187,8 @@ int nj_sampler_start(nj_sampler *s, nj_error *err)
     event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
     for (; s->n_started < s->n_clocks; s->n_started++) {
         event.sigev_value.sival_ptr = &s->clock[s->n_started];
-        if (timer_create(s->o.cpu ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &event, &s->clock[s->n_started].timer))
+        if (timer_create(s->o.cpu ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &event,
+                         &s->clock[s->n_started].timer))
             return nj_fail(err, "a timer of this thread: %s", strerror(errno));
     }
     nj_sampler_resume(s);

@@ -25,7 +25,8 @@ static int take_round(nj_replay *r, float *ns)
     return 0;
 }
 
-/* The clock counts whole ns: values that it has put together are taken apart, evenly, or they would look like modes. */
+/* The clock counts whole ns: values that it has put together are taken apart, evenly,
+ * or they would look like modes. */
 static double apart(int64_t id, uint32_t i)
 {
     uint64_t x = ((uint64_t)id + i + 1) * UINT64_C(0x9E3779B97F4A7C15);
@@ -45,7 +46,8 @@ static int medians(nj_singly *s, const nj_replay *r, const float *ns)
         }
         for (uint32_t k = 0; k < s->rounds; k++) one[k] = ns[(size_t)k * r->n_batches + i];
         int64_t id = r->batch[i]->id[0];
-        s->alert[s->n++] = (nj_singly_alert){ .id = id, .ns = fmax(nj_quantile(one, s->rounds, 0.5) + apart(id, i), 1) };
+        s->alert[s->n++] =
+            (nj_singly_alert){ .id = id, .ns = fmax(nj_quantile(one, s->rounds, 0.5) + apart(id, i), 1) };
     }
     free(one);
     return 0;
@@ -122,12 +124,14 @@ int nj_singly_time(nj_singly *s, nj_replay *r, double seconds, nj_error *err)
     uint32_t most = ROOM / (r->n_batches + 1);
     if (most > MOST_ROUNDS) most = MOST_ROUNDS;
     if (most < LEAST_ROUNDS)
-        return nj_fail(err, "--per-alert: more than %d alerts; --limit takes the first N", ROOM / LEAST_ROUNDS);
+        return nj_fail(err, "--per-alert: more than %d alerts; --limit takes the first N",
+                       ROOM / LEAST_ROUNDS);
     float *ns = calloc((size_t)most * r->n_batches, sizeof *ns);
     int64_t begin = nj_now_ns();
     if (!ns) return nj_fail(err, "out of memory"), -1;
     int rc = take_round(r, ns) ? nj_fail(err, "out of memory") : 0; /* warm */
-    while (rc == 0 && s->rounds < most && (s->rounds < LEAST_ROUNDS || (double)(nj_now_ns() - begin) / 1e9 < seconds))
+    while (rc == 0 && s->rounds < most &&
+           (s->rounds < LEAST_ROUNDS || (double)(nj_now_ns() - begin) / 1e9 < seconds))
         rc = take_round(r, ns + (size_t)s->rounds++ * r->n_batches) ? nj_fail(err, "out of memory") : 0;
     if (rc == 0 && medians(s, r, ns)) rc = nj_fail(err, "out of memory");
     free(ns);

@@ -1,4 +1,5 @@
-/* singly.h - what each alert costs: every one is taken alone, several times, and stands for itself by its median. */
+/* singly.h - what each alert costs: every one is taken alone, several times,
+ * and stands for itself by its median. */
 #ifndef NJ_PROFILE_SINGLY_H
 #define NJ_PROFILE_SINGLY_H
 
@@ -11,13 +12,15 @@ typedef struct nj_singly_alert {
     int64_t id; /* candid or diaSourceId; NJ_NO_I64 */
     double ns;
     double over_mode; /* ns over the median of its mode */
-    bool outlier;     /* ns is 1.5 times the median of its mode and more, and 3.5 robust standard deviations of log ns away */
+    bool outlier;     /* ns is 1.5 times the median of its mode and more,
+                       * and 3.5 robust standard deviations of log ns away */
 } nj_singly_alert;
 
 typedef struct nj_singly {
     nj_singly_alert *alert; /* [n], the largest over_mode first */
     uint32_t n, rounds, n_outliers;
-    uint32_t n_none;                      /* alerts that the module was not called for: they lack a required input */
+    uint32_t n_none;                      /* alerts that the module was not called for:
+                                           * they lack a required input */
     double mean, p50, p90, p95, p99, max; /* ns */
     nj_modes modes;                       /* of log10 ns */
     uint32_t n_mode[NJ_MODES];            /* alerts in each mode; [0] has all when there is one mode */
@@ -26,9 +29,10 @@ typedef struct nj_singly {
     double first_edge, bars_per_octave;   /* bar k: from first_edge * 2^(k / bars_per_octave) ns */
 } nj_singly;                              /* zero-initialised */
 
-/* Takes the batches of the replay, which must hold one row each and have one worker, in rounds (one alert after the other, so
- * that a slow minute meets all of them) for so many seconds: 5 rounds at least, 101 at most. -1 with err.
- * Reference (outliers): Iglewicz & Hoaglin 1993, How to Detect and Handle Outliers, the modified z-score. */
+/* Takes the batches of the replay, which must hold one row each and have one worker, in rounds (one alert
+ * after the other, so that a slow minute meets all of them) for so many seconds: 5 rounds at least, 101 at
+ * most. -1 with err. Reference (outliers): Iglewicz & Hoaglin 1993, How to Detect and Handle Outliers,
+ * the modified z-score. */
 int nj_singly_time(nj_singly *s, nj_replay *r, double seconds, nj_error *err);
 double nj_singly_edge(const nj_singly *s, uint32_t bar);
 void nj_singly_free(nj_singly *s);

@@ -31,7 +31,8 @@ struct nj_symbols {
 
 static const char dispatch_file[] = "graph/dispatch.c";
 
-static const Dwfl_Callbacks callbacks = { .find_elf = dwfl_linux_proc_find_elf, .find_debuginfo = dwfl_standard_find_debuginfo };
+static const Dwfl_Callbacks callbacks = { .find_elf = dwfl_linux_proc_find_elf,
+                                          .find_debuginfo = dwfl_standard_find_debuginfo };
 
 nj_symbols *nj_symbols_new(nj_error *err)
 {
@@ -39,7 +40,8 @@ nj_symbols *nj_symbols_new(nj_error *err)
     if (!s) return nj_fail(err, "out of memory"), NULL;
     s->cell = calloc(CELLS, sizeof *s->cell);
     s->dwfl = dwfl_begin(&callbacks);
-    if (!s->cell || !s->dwfl || dwfl_linux_proc_report(s->dwfl, getpid()) || dwfl_report_end(s->dwfl, NULL, NULL)) {
+    if (!s->cell || !s->dwfl || dwfl_linux_proc_report(s->dwfl, getpid()) ||
+        dwfl_report_end(s->dwfl, NULL, NULL)) {
         nj_fail(err, "libdw: %s", dwfl_errmsg(-1));
         nj_symbols_free(s);
         return NULL;
@@ -70,7 +72,9 @@ static const char *absolute(nj_symbols *s, Dwarf_Die *unit, const char *file)
 static uint32_t intern(nj_symbols *s, const char *name, const char *file, int line)
 {
     for (uint32_t i = 0; i < s->n_functions; i++)
-        if (s->function[i].line == line && !strcmp(s->function[i].name, name) && !strcmp(s->function[i].file, file)) return i;
+        if (s->function[i].line == line && !strcmp(s->function[i].name, name) &&
+            !strcmp(s->function[i].file, file))
+            return i;
     if (s->n_functions == s->cap_functions) {
         uint32_t cap = s->cap_functions ? 2 * s->cap_functions : 256;
         nj_function *more = realloc(s->function, cap * sizeof *more);
@@ -111,12 +115,14 @@ static int number(Dwarf_Die *die, unsigned attribute_name)
     return dwarf_formudata(dwarf_attr(die, attribute_name, &attribute), &value) ? 0 : (int)value;
 }
 
-/* The chain from the innermost scope out to its subprogram. dwarf_getscopes() alone follows the abstract origin of an
- * inlined function and so hides who called it; dwarf_getscopes_die() on its innermost scope does not. */
+/* The chain from the innermost scope out to its subprogram. dwarf_getscopes() alone follows the abstract
+ * origin of an inlined function and so hides who called it;
+ * dwarf_getscopes_die() on its innermost scope does not. */
 static int add_inlined(nj_symbols *s, Dwarf_Die *unit, Dwarf_Addr pc, bool part)
 {
     Dwarf_Die *scope = NULL, *chain = NULL;
-    int n = dwarf_getscopes(unit, pc, &scope), m = n > 0 ? dwarf_getscopes_die(&scope[0], &chain) : 0, added = 0;
+    int n = dwarf_getscopes(unit, pc, &scope), m = n > 0 ? dwarf_getscopes_die(&scope[0], &chain) : 0,
+        added = 0;
     Dwarf_Line *source = dwarf_getsrc_die(unit, pc);
     int line = 0;
     if (source) dwarf_lineno(source, &line);
@@ -133,7 +139,8 @@ static int add_inlined(nj_symbols *s, Dwarf_Die *unit, Dwarf_Addr pc, bool part)
     return added;
 }
 
-/* The compilation unit of an address. clang writes no table of address ranges (.debug_aranges): then each unit is asked. */
+/* The compilation unit of an address. clang writes no table of address ranges (.debug_aranges):
+ * then each unit is asked. */
 static Dwarf_Die *unit_of(Dwfl_Module *module, Dwarf_Addr pc, Dwarf_Addr *bias)
 {
     Dwarf_Die *unit = dwfl_module_addrdie(module, pc, bias);
@@ -188,7 +195,8 @@ const char *nj_symbols_source(nj_symbols *s, uint64_t pc, const char **producer)
     return absolute(s, unit, dwarf_diename(unit));
 }
 
-/* Tail calls of a function, nested blocks included: sites[0] counts all, sites[1] those to a function of this name. */
+/* Tail calls of a function, nested blocks included:
+ * sites[0] counts all, sites[1] those to a function of this name. */
 static void find_tail_calls(Dwarf_Die *of, const char *callee, uint32_t sites[2], Dwarf_Addr at[2])
 {
     Dwarf_Die die, target;
@@ -196,11 +204,15 @@ static void find_tail_calls(Dwarf_Die *of, const char *callee, uint32_t sites[2]
     if (dwarf_child(of, &die)) return;
     do {
         int tag = dwarf_tag(&die);
-        if (tag == DW_TAG_lexical_block || tag == DW_TAG_inlined_subroutine) find_tail_calls(&die, callee, sites, at);
+        if (tag == DW_TAG_lexical_block || tag == DW_TAG_inlined_subroutine)
+            find_tail_calls(&die, callee, sites, at);
         if (tag != DW_TAG_call_site && tag != DW_TAG_GNU_call_site) continue;
-        if (!dwarf_attr(&die, DW_AT_call_tail_call, &attribute) && !dwarf_attr(&die, DW_AT_GNU_tail_call, &attribute)) continue;
+        if (!dwarf_attr(&die, DW_AT_call_tail_call, &attribute) &&
+            !dwarf_attr(&die, DW_AT_GNU_tail_call, &attribute))
+            continue;
         Dwarf_Addr pc = 0;
-        Dwarf_Attribute *after = dwarf_attr(&die, DW_AT_call_return_pc, &attribute); /* the address behind the jump */
+        /* the address behind the jump */
+        Dwarf_Attribute *after = dwarf_attr(&die, DW_AT_call_return_pc, &attribute);
         if (!after) after = dwarf_attr(&die, DW_AT_low_pc, &attribute);
         bool before = !after && dwarf_attr(&die, DW_AT_call_pc, &attribute);
         if (dwarf_formaddr(&attribute, &pc)) continue;
@@ -245,7 +257,8 @@ enum { REG_BP = 6, REG_SP = 7, REG_RETURN = 16 };
 
 static bool is_from_frame(const Dwarf_Op *op, size_t n, int64_t *offset)
 {
-    if (n == 0 || op[0].atom != DW_OP_call_frame_cfa || n > 2 || (n == 2 && op[1].atom != DW_OP_plus_uconst)) return false;
+    if (n == 0 || op[0].atom != DW_OP_call_frame_cfa || n > 2 || (n == 2 && op[1].atom != DW_OP_plus_uconst))
+        return false;
     *offset = n == 2 ? (int64_t)op[1].number : 0;
     return true;
 }
@@ -255,7 +268,8 @@ static bool take_rule(Dwarf_Frame *frame, nj_cfi *c)
     Dwarf_Op *op, memory[3];
     size_t n;
     int64_t at;
-    if (dwarf_frame_cfa(frame, &op, &n) || n != 1 || op[0].atom != DW_OP_bregx) return false; /* else an expression */
+    /* else an expression */
+    if (dwarf_frame_cfa(frame, &op, &n) || n != 1 || op[0].atom != DW_OP_bregx) return false;
     if (op[0].number != REG_SP && op[0].number != REG_BP) return false;
     c->from_bp = op[0].number == REG_BP;
     c->cfa_offset = (int64_t)op[0].number2;
@@ -277,7 +291,8 @@ nj_cfi nj_symbols_cfi(nj_symbols *s, uint64_t pc)
     bool is_signal;
     if (!table || dwarf_cfi_addrframe(table, pc - bias, &frame)) return c;
     nj_cfi rule = { .kind = NJ_CFI_PLAIN };
-    if (dwarf_frame_info(frame, &from, &to, &is_signal) >= 0 && !is_signal && from <= pc - bias && pc - bias < to) {
+    if (dwarf_frame_info(frame, &from, &to, &is_signal) >= 0 && !is_signal && from <= pc - bias &&
+        pc - bias < to) {
         bool plain = take_rule(frame, &rule);
         const nj_frame *of;
         uint32_t n = nj_symbols_frames(s, pc, false, &of);

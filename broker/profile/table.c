@@ -8,7 +8,8 @@
 #include "profile.h"
 
 enum { W_LINE = 6, W_HITS = 9, W_TIME = 12, W_PER_HIT = 8, W_SHARE = 8, W_ERROR = 5, W_MODULE = 6 };
-static const double shown_share = 0.001; /* a function of another file: shown from this share of the module on */
+static const double shown_share = 0.001; /* a function of another file: shown from this share
+                                          * of the module on */
 static const double table_share = 0.01;  /* ... and with a table of its own from this one on */
 
 /* %5.1f, or %5.3g where that is too wide: line_profiler's rule. */
@@ -35,23 +36,30 @@ static void print_header(const nj_profile *p, FILE *to)
 {
     const nj_counter *c = &p->count;
     double wall = (double)p->wall_ns / 1e9;
-    fprintf(to, "Module %s %s, %s\n", p->instance, p->version, p->source ? nj_profile_path(p->source) : "source not known");
-    fprintf(to, "Alerts: %llu%s (%llu dead), sha256 %.16s; replayed %llu times, %u thread%s; times below are of one replay\n",
-            (unsigned long long)p->alerts, p->cut ? ", the first of more" : "", (unsigned long long)p->dead, p->digest,
-            (unsigned long long)p->replays, p->threads, p->threads == 1 ? "" : "s");
-    fprintf(to, "Counts: %llu offered, %llu passed, %llu hits, %llu flagged\n", (unsigned long long)c->offered,
-            (unsigned long long)c->passed, (unsigned long long)c->hits, (unsigned long long)c->flagged);
+    fprintf(to, "Module %s %s, %s\n", p->instance, p->version,
+            p->source ? nj_profile_path(p->source) : "source not known");
     fprintf(to,
-            "Time: sampled %s, n=%u (%u more in the host's clock or not placed), %s build; %.3f s in process(), CPU of the loop "
+            "Alerts: %llu%s (%llu dead), sha256 %.16s; replayed %llu times, %u thread%s; times below are of "
+            "one replay\n",
+            (unsigned long long)p->alerts, p->cut ? ", the first of more" : "", (unsigned long long)p->dead,
+            p->digest, (unsigned long long)p->replays, p->threads, p->threads == 1 ? "" : "s");
+    fprintf(to, "Counts: %llu offered, %llu passed, %llu hits, %llu flagged\n",
+            (unsigned long long)c->offered, (unsigned long long)c->passed, (unsigned long long)c->hits,
+            (unsigned long long)c->flagged);
+    fprintf(to,
+            "Time: sampled %s, n=%u (%u more in the host's clock or not placed), %s build; %.3f s in "
+            "process(), CPU of the loop "
             "%.3f s; %.2f CPU us/alert\n",
             p->clock, p->samples, p->unplaced, p->built ? p->built : "unknown", wall, (double)p->cpu_ns / 1e9,
             p->cpu_ns_per_alert / 1e3);
     const nj_profile_overhead *o = &p->overhead;
     if (o->pairs)
         fprintf(to,
-                "Overhead of sampling: %.1f %% of CPU [%.1f, %.1f] at %.2f kHz, %.0f us each (median and its 95 %% interval, %u "
+                "Overhead of sampling: %.1f %% of CPU [%.1f, %.1f] at %.2f kHz, %.0f us each (median and its "
+                "95 %% interval, %u "
                 "pairs with and without)\n",
-                100 * o->median, 100 * o->low, 100 * o->high, o->per_cpu_s / 1e3, 1e6 * o->median / o->per_cpu_s, o->pairs);
+                100 * o->median, 100 * o->low, 100 * o->high, o->per_cpu_s / 1e3,
+                1e6 * o->median / o->per_cpu_s, o->pairs);
     else
         fprintf(to, "Overhead of sampling: %s\n", p->no_overhead);
     if (p->no_hits)
@@ -66,8 +74,8 @@ typedef struct line_view {
     const nj_profile_line *line;
 } line_view;
 
-static void print_line(const nj_profile *p, const nj_profile_function *f, const nj_profile_show *show, const line_view *v,
-                       const char *text, bool *rare, FILE *to)
+static void print_line(const nj_profile *p, const nj_profile_function *f, const nj_profile_show *show,
+                       const line_view *v, const char *text, bool *rare, FILE *to)
 {
     char hits[32] = "", time[32] = "", per_hit[32] = "", share[32] = "", error[32] = "", module[32] = "";
     const nj_profile_line *l = v->line;
@@ -86,9 +94,9 @@ static void print_line(const nj_profile *p, const nj_profile_function *f, const 
     } else if (run) {
         *rare = true;
     }
-    fprintf(to, "%s%*d %*s %*s %*s %*s %*s %*s  %s%s\n", heat(show, l->samples ? part : 0), W_LINE, v->number, W_HITS, hits,
-            W_TIME, time, W_PER_HIT, per_hit, W_SHARE, share, W_ERROR, error, W_MODULE, module, text,
-            *heat(show, l->samples ? part : 0) ? "\033[0m" : "");
+    fprintf(to, "%s%*d %*s %*s %*s %*s %*s %*s  %s%s\n", heat(show, l->samples ? part : 0), W_LINE, v->number,
+            W_HITS, hits, W_TIME, time, W_PER_HIT, per_hit, W_SHARE, share, W_ERROR, error, W_MODULE, module,
+            text, *heat(show, l->samples ? part : 0) ? "\033[0m" : "");
 }
 
 static void print_function(nj_profile *p, const nj_profile_function *f, const nj_profile_show *show, FILE *to)
@@ -96,13 +104,14 @@ static void print_function(nj_profile *p, const nj_profile_function *f, const nj
     uint32_t n_text = 0;
     const char **text = nj_profile_text(&p->arena, f->file, &n_text);
     bool rare = false;
-    fprintf(to, "\nTotal time: %g s\nFile: %s\nFunction: %s at line %d", f->total_ns / 1e9, nj_profile_path(f->file), f->name,
-            f->first);
+    fprintf(to, "\nTotal time: %g s\nFile: %s\nFunction: %s at line %d", f->total_ns / 1e9,
+            nj_profile_path(f->file), f->name, f->first);
     fprintf(to, "   (%.1f %% of the module%s)\n\n", p->samples ? 100.0 * f->samples / p->samples : 0,
             f->counted ? "" : "; hits are counted in the module's own file only");
     char header[160];
-    int n = snprintf(header, sizeof header, "%*s %*s %*s %*s %*s %*s %*s  Line Contents", W_LINE, "Line #", W_HITS, "Hits",
-                     W_TIME, "Time", W_PER_HIT, "Per Hit", W_SHARE, "% Time", W_ERROR, "+-", W_MODULE, "% Mod");
+    int n = snprintf(header, sizeof header, "%*s %*s %*s %*s %*s %*s %*s  Line Contents", W_LINE, "Line #",
+                     W_HITS, "Hits", W_TIME, "Time", W_PER_HIT, "Per Hit", W_SHARE, "% Time", W_ERROR, "+-",
+                     W_MODULE, "% Mod");
     fprintf(to, "%s\n", header);
     for (int i = 0; i < n; i++) fputc('=', to);
     fputc('\n', to);
@@ -113,11 +122,12 @@ static void print_function(nj_profile *p, const nj_profile_function *f, const nj
         print_line(p, f, show, &v, text && (uint32_t)k <= n_text ? text[k] : "", &rare, to);
     }
     if (placed < f->samples)
-        fprintf(to, "%*s %.1f %% of its time is on no line here (left by a tail call, or code of another file)\n", W_LINE, "",
-                100.0 * (double)(f->samples - placed) / f->samples);
+        fprintf(to,
+                "%*s %.1f %% of its time is on no line here (left by a tail call, or code of another file)\n",
+                W_LINE, "", 100.0 * (double)(f->samples - placed) / f->samples);
     if (rare && f->samples)
-        fprintf(to, "%*s lines with hits and no time: below 3/n = %.2g %% of the function each (95 %%)\n", W_LINE, "",
-                fmin(100, 300.0 / f->samples));
+        fprintf(to, "%*s lines with hits and no time: below 3/n = %.2g %% of the function each (95 %%)\n",
+                W_LINE, "", fmin(100, 300.0 / f->samples));
 }
 
 bool nj_profile_has_table(const nj_profile *p, const nj_profile_function *f)
@@ -146,7 +156,8 @@ static void print_never_called(const nj_profile *p, FILE *to)
 static int by_time(const void *a, const void *b)
 {
     const nj_profile_function *x = *(nj_profile_function *const *)a, *y = *(nj_profile_function *const *)b;
-    return (x->samples > y->samples) - (x->samples < y->samples); /* the most expensive last, as line_profiler sorts */
+    return (x->samples > y->samples) - (x->samples < y->samples); /* the most expensive last,
+                                                                   * as line_profiler sorts */
 }
 
 void nj_profile_table(nj_profile *p, FILE *to)
@@ -169,12 +180,14 @@ void nj_profile_table(nj_profile *p, FILE *to)
         for (uint32_t i = 0; i < n; i++)
             fprintf(to, "%10.3g seconds %5.1f %% - %s:%d - %s\n", list[i]->total_ns / 1e9,
                     p->samples ? 100.0 * list[i]->samples / p->samples : 0,
-                    *list[i]->file ? nj_profile_path(list[i]->file) : "(no lines)", list[i]->first, list[i]->name);
+                    *list[i]->file ? nj_profile_path(list[i]->file) : "(no lines)", list[i]->first,
+                    list[i]->name);
     } else {
         bool any = false;
         for (uint32_t i = 0; i < n; i++) {
             if (nj_profile_has_table(p, list[i])) continue;
-            fprintf(to, "%s%s %.1f %%", any ? ", " : "\nOther functions: ", list[i]->name, 100.0 * list[i]->samples / p->samples);
+            fprintf(to, "%s%s %.1f %%", any ? ", " : "\nOther functions: ", list[i]->name,
+                    100.0 * list[i]->samples / p->samples);
             any = true;
         }
         if (any) fputc('\n', to);

@@ -38,7 +38,8 @@ static const nj_cfi *find(const nj_unwind *u, uint64_t pc)
     return lo < u->n && u->rule[lo].from <= pc ? &u->rule[lo] : NULL;
 }
 
-int nj_unwind_walk(const nj_unwind *u, const void *context, uint64_t stack_end, uint64_t *to, int most, uint64_t *missed)
+int nj_unwind_walk(const nj_unwind *u, const void *context, uint64_t stack_end, uint64_t *to, int most,
+                   uint64_t *missed)
 {
     *missed = 0;
 #if defined __x86_64__
@@ -54,7 +55,8 @@ int nj_unwind_walk(const nj_unwind *u, const void *context, uint64_t stack_end, 
         if (cfa <= sp || cfa > stack_end || cfa - sp > MOST_FRAME || cfa % 8) return 0;
         uint64_t low = cfa - 8 < cfa + (uint64_t)rule->bp_offset ? cfa - 8 : cfa + (uint64_t)rule->bp_offset;
         if (low < sp - 128) return 0; /* below the red zone: no frame of this function */
-        if (rule->bp_saved) memcpy(&bp, (const void *)(uintptr_t)(cfa + (uint64_t)rule->bp_offset), sizeof bp);
+        if (rule->bp_saved)
+            memcpy(&bp, (const void *)(uintptr_t)(cfa + (uint64_t)rule->bp_offset), sizeof bp);
         memcpy(&pc, (const void *)(uintptr_t)(cfa - 8), sizeof pc);
         sp = cfa;
         if (!pc) return n;

@@ -11,7 +11,8 @@
 #include "../base/buffer.h"
 
 static const char *const lc_name[NJ_LC_COLUMNS] = { "jd", "band", "mag", "mag_err", "flux", "kind" };
-const char *const nj_lc_path[NJ_LC_COLUMNS] = { "lc.jd", "lc.band", "lc.mag", "lc.mag_err", "lc.flux", "lc.kind" };
+const char *const nj_lc_path[NJ_LC_COLUMNS] = { "lc.jd",      "lc.band", "lc.mag",
+                                                "lc.mag_err", "lc.flux", "lc.kind" };
 
 enum { MAX_TOKENS = 8192, MAX_DEPTH = 64, MAX_ALIASES = 32 };
 
@@ -62,9 +63,10 @@ static bool is_sign(const parser *p, const token *t, char c)
     return t->kind == SIGN && t->end == t->start + 1 && p->where[t->start] == c;
 }
 
-/* --- tokens -------------------------------------------------------------------------------------------------------- */
+/* ---- tokens ---------------------------------------------------------------------------------- */
 
-/* The end of a quoted text that begins at `at`, behind its closing quote (a doubled quote stands for itself); 0 = none. */
+/* The end of a quoted text that begins at `at`, behind its closing quote (a doubled
+ * quote stands for itself); 0 = none. */
 static size_t quoted_end(const char *s, size_t at)
 {
     char close = s[at] == '[' ? ']' : s[at];
@@ -78,7 +80,8 @@ static size_t quoted_end(const char *s, size_t at)
     return 0;
 }
 
-/* One part of a name at `at`, added to `out` without its quotes; returns the end. 0 = a quote is left open. */
+/* One part of a name at `at`, added to `out` without its quotes; returns the end.
+ * 0 = a quote is left open. */
 static size_t name_part(const char *s, size_t at, nj_buffer *out)
 {
     size_t end = at;
@@ -130,7 +133,8 @@ static int word_token(parser *p, token *t)
         else if (name.data && (!strcasecmp(name.data, "true") || !strcasecmp(name.data, "false")))
             t->kind = LITERAL;
     }
-    if (t->kind == NAME) t->name = name.failed ? NULL : nj_arena_text(&p->clause->arena, name.data ? name.data : "", name.n);
+    if (t->kind == NAME)
+        t->name = name.failed ? NULL : nj_arena_text(&p->clause->arena, name.data ? name.data : "", name.n);
     nj_buffer_free(&name);
     return t->kind == NAME && !t->name ? nj_fail(p->err, "out of memory") : 0;
 }
@@ -150,7 +154,8 @@ static int next_token(parser *p, token *t)
     } else if (isdigit((unsigned char)s[at]) || (s[at] == '.' && isdigit((unsigned char)s[at + 1]))) {
         t->kind = LITERAL;
         while (isalnum((unsigned char)s[end]) || s[end] == '.' ||
-               ((s[end] == '+' || s[end] == '-') && (s[end - 1] == 'e' || s[end - 1] == 'E') && s[at + 1] != 'x'))
+               ((s[end] == '+' || s[end] == '-') && (s[end - 1] == 'e' || s[end - 1] == 'E') &&
+                s[at + 1] != 'x'))
             end++;
     } else if ((s[at] == '-' && s[at + 1] == '-') || (s[at] == '/' && s[at + 1] == '*')) {
         return nj_fail(p->err, "comments are not allowed: %.40s", s + at);
@@ -168,14 +173,16 @@ static int next_token(parser *p, token *t)
 static int tokenise(parser *p)
 {
     uint32_t stack[MAX_DEPTH], depth = 0;
-    for (size_t at = skip_space(p->where, 0); p->where[at]; at = skip_space(p->where, p->token[p->n - 1].end)) {
+    for (size_t at = skip_space(p->where, 0); p->where[at];
+         at = skip_space(p->where, p->token[p->n - 1].end)) {
         if (p->n == MAX_TOKENS) return nj_fail(p->err, "more than %d words and signs", MAX_TOKENS);
         token *t = &p->token[p->n++];
         *t = (token){ .start = (uint32_t)at, .index = SIZE_MAX };
         if (next_token(p, t)) return -1;
         t->scope = depth ? stack[depth - 1] : 0;
         if (is_sign(p, t, '(')) {
-            if (depth == MAX_DEPTH) return nj_fail(p->err, "parentheses are nested more than %d deep", MAX_DEPTH);
+            if (depth == MAX_DEPTH)
+                return nj_fail(p->err, "parentheses are nested more than %d deep", MAX_DEPTH);
             p->scope[p->n_scopes] = (scope){ .parent = t->scope };
             stack[depth++] = p->n_scopes++;
         } else if (is_sign(p, t, ')')) {
@@ -187,7 +194,7 @@ static int tokenise(parser *p)
     return p->n ? 0 : nj_fail(p->err, "the clause is empty");
 }
 
-/* --- tables of subqueries ------------------------------------------------------------------------------------------ */
+/* ---- tables of subqueries -------------------------------------------------------------------- */
 
 static int add_alias(parser *p, token *t)
 {
@@ -231,10 +238,12 @@ static int find_tables(parser *p)
             s->from = s->expect = true;
         else if (s->from && (is_word(p, t, "JOIN") || is_sign(p, t, ',')))
             s->expect = true;
-        else if (is_word(p, t, "WHERE") || is_word(p, t, "GROUP") || is_word(p, t, "ORDER") || is_word(p, t, "HAVING") ||
-                 is_word(p, t, "LIMIT") || is_word(p, t, "UNION") || is_word(p, t, "SELECT"))
+        else if (is_word(p, t, "WHERE") || is_word(p, t, "GROUP") || is_word(p, t, "ORDER") ||
+                 is_word(p, t, "HAVING") || is_word(p, t, "LIMIT") || is_word(p, t, "UNION") ||
+                 is_word(p, t, "SELECT"))
             s->from = false;
-        else if (i && t->kind == NAME && t->parts == 1 && (is_word(p, t - 1, "AS") || is_word(p, t - 1, "COLLATE"))) {
+        else if (i && t->kind == NAME && t->parts == 1 &&
+                 (is_word(p, t - 1, "AS") || is_word(p, t - 1, "COLLATE"))) {
             if (is_word(p, t - 1, "COLLATE"))
                 t->kind = ALIAS;
             else if (add_alias(p, t))
@@ -244,7 +253,7 @@ static int find_tables(parser *p)
     return 0;
 }
 
-/* --- habits of other languages -------------------------------------------------------------------------------------- */
+/* ---- habits of other languages --------------------------------------------------------------- */
 
 static bool is_unequal(const parser *p, const token *t)
 {
@@ -266,7 +275,8 @@ static bool is_pair(const parser *p, size_t i, const char *pair)
 /* Can nothing end with it? (A `*` may: count(*).) */
 static bool wants_more(const parser *p, const token *t)
 {
-    static const char *const word[] = { "AND", "OR", "NOT", "IN", "LIKE", "GLOB", "BETWEEN", "IS", "WHERE", "FROM", "CASE" };
+    static const char *const word[] = { "AND",     "OR", "NOT",   "IN",   "LIKE", "GLOB",
+                                        "BETWEEN", "IS", "WHERE", "FROM", "CASE" };
     for (size_t k = 0; k < sizeof word / sizeof *word; k++)
         if (is_word(p, t, word[k])) return true;
     if (t->kind != SIGN || t->end > t->start + 1) return t->kind == SIGN;
@@ -284,13 +294,14 @@ static int check_pair(const parser *p, size_t i)
     const char *at = p->where + t->start;
     if (is_pair(p, i, "&&")) return nj_fail(p->err, "SQL says AND for &&: %.40s", at);
     bool text = (i && p->token[i - 1].kind == TEXT) || (i + 2 < p->n && p->token[i + 2].kind == TEXT);
-    if (is_pair(p, i, "||") && !text) return nj_fail(p->err, "SQL says OR for ||, which joins texts: %.40s", at);
+    if (is_pair(p, i, "||") && !text)
+        return nj_fail(p->err, "SQL says OR for ||, which joins texts: %.40s", at);
     if (is_pair(p, i, "=>")) return nj_fail(p->err, "SQL says >= for =>: %.40s", at);
     if (is_pair(p, i, "=<")) return nj_fail(p->err, "SQL says <= for =<: %.40s", at);
     bool bits = i && i + 1 < p->n && (is_sign(p, t, '&') || is_sign(p, t, '|')) && !is_pair(p, i, "||");
     if (bits && (is_fraction(p, t - 1) || is_fraction(p, t + 1)))
-        return nj_fail(p->err, "%.1s works on the bits of whole numbers; conditions are joined by %s: %.40s", at,
-                       *at == '&' ? "AND" : "OR", at);
+        return nj_fail(p->err, "%.1s works on the bits of whole numbers; conditions are joined by %s: %.40s",
+                       at, *at == '&' ? "AND" : "OR", at);
     if (is_sign(p, t, '!')) return nj_fail(p->err, "SQL says NOT for !: %.40s", at);
     return 0;
 }
@@ -301,10 +312,11 @@ static int check_habits(const parser *p)
         const token *t = &p->token[i], *next = i + 1 < p->n ? t + 1 : NULL;
         if (check_pair(p, i)) return -1;
         if (next && is_comparison(p, t) && is_word(p, next, "NULL"))
-            return nj_fail(p->err, "nothing is equal to NULL, not even NULL: write %s NULL", is_unequal(p, t) ? "IS NOT" : "IS");
+            return nj_fail(p->err, "nothing is equal to NULL, not even NULL: write %s NULL",
+                           is_unequal(p, t) ? "IS NOT" : "IS");
         if (wants_more(p, t) && (!next || is_sign(p, next, ')')))
-            return nj_fail(p->err, "is not finished: something is missing behind '%.*s'", (int)(t->end - t->start),
-                           p->where + t->start);
+            return nj_fail(p->err, "is not finished: something is missing behind '%.*s'",
+                           (int)(t->end - t->start), p->where + t->start);
     }
     return 0;
 }
@@ -314,7 +326,8 @@ static nj_name_role role_of(const parser *p, const token *t)
     if (p->where[t->start] == '"') return NJ_ROLE_QUOTED;
     if (t == p->token || t->parts > 1) return NJ_ROLE_PLAIN;
     const token *before = t - 1;
-    if (is_comparison(p, before) || is_word(p, before, "LIKE") || is_word(p, before, "GLOB") || is_word(p, before, "IS"))
+    if (is_comparison(p, before) || is_word(p, before, "LIKE") || is_word(p, before, "GLOB") ||
+        is_word(p, before, "IS"))
         return NJ_ROLE_COMPARED;
     bool listed = is_sign(p, before, '(') || is_sign(p, before, ',');
     for (const token *k = before; listed && k > p->token; k--)
@@ -340,12 +353,13 @@ bool nj_clause_hint_for(const char *where, const char *name, char *hint, size_t 
     nj_error ignored;
     bool said = false;
     if (nj_clause_parse(&c, where, &ignored) == 0)
-        for (size_t i = 0; i < c.n_names && !said; i++) said = !strcmp(c.name[i], name) && nj_clause_hint(&c, i, hint, size);
+        for (size_t i = 0; i < c.n_names && !said; i++)
+            said = !strcmp(c.name[i], name) && nj_clause_hint(&c, i, hint, size);
     nj_clause_free(&c);
     return said;
 }
 
-/* --- names --------------------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static bool in_lc_scope(const parser *p, uint32_t s)
 {
@@ -369,18 +383,21 @@ static bool is_alias(const parser *p, const char *name, size_t n)
     return false;
 }
 
-/* What a NAME means: a column of the light curve or of a subquery (stays as it is) or of the alert (index is set). */
+/* What a NAME means: a column of the light curve or of a subquery (stays as it is) or
+ * of the alert (index is set). */
 static int resolve(parser *p, token *t)
 {
     nj_clause *c = p->clause;
     const char *name = t->name, *dot = strchr(name, '.');
     bool lc = in_lc_scope(p, t->scope);
-    if (dot && lc && (is_alias(p, name, (size_t)(dot - name)) || (dot - name == 2 && !strncasecmp(name, "lc", 2)))) {
+    if (dot && lc &&
+        (is_alias(p, name, (size_t)(dot - name)) || (dot - name == 2 && !strncasecmp(name, "lc", 2)))) {
         int column = lc_column(dot + 1);
         if (column >= 0)
             c->lc_used |= 1u << column;
         else if (!is_alias(p, dot + 1, strlen(dot + 1)))
-            return nj_fail(p->err, "lc has no column '%s'; it has jd, band, mag, mag_err, flux, kind", dot + 1);
+            return nj_fail(p->err, "lc has no column '%s'; it has jd, band, mag, mag_err, flux, kind",
+                           dot + 1);
         return 0;
     }
     if (dot && is_alias(p, name, (size_t)(dot - name))) return 0;
@@ -389,7 +406,8 @@ static int resolve(parser *p, token *t)
         return 0;
     }
     if (!dot && is_alias(p, name, strlen(name))) return 0;
-    if (dot && t->parts > 1 && dot - name == 5 && !strncasecmp(name, "alert", 5)) name = dot + 1; /* alert.mag: not lc's */
+    /* alert.mag: not lc's */
+    if (dot && t->parts > 1 && dot - name == 5 && !strncasecmp(name, "alert", 5)) name = dot + 1;
     for (t->index = 0; t->index < c->n_names; t->index++)
         if (!strcmp(c->name[t->index], name)) return 0;
     c->role[c->n_names] = role_of(p, t);
@@ -437,7 +455,8 @@ void nj_clause_quote(const nj_clause *clause, size_t index, nj_buffer *out)
     bool twin = false; /* SQLite does not mind capitals in names */
     for (size_t i = 0; i < index; i++) twin |= !strcasecmp(clause->name[i], clause->name[index]);
     nj_buffer_text(out, "\"");
-    for (const char *c = clause->name[index]; *c; c++) nj_buffer_add(out, *c == '"' ? "\"\"" : c, *c == '"' ? 2 : 1);
+    for (const char *c = clause->name[index]; *c; c++)
+        nj_buffer_add(out, *c == '"' ? "\"\"" : c, *c == '"' ? 2 : 1);
     if (twin) nj_buffer_printf(out, "#%zu", index);
     nj_buffer_text(out, "\"");
 }

@@ -1,4 +1,5 @@
-/* clause.h - a WHERE clause as the user wrote it, taken apart: which names it uses, and the text that SQLite gets. */
+/* clause.h - a WHERE clause as the user wrote it, taken apart:
+ * which names it uses, and the text that SQLite gets. */
 #ifndef NJ_QUERY_CLAUSE_H
 #define NJ_QUERY_CLAUSE_H
 
@@ -20,7 +21,8 @@ typedef struct nj_null_trap {
 } nj_null_trap;
 
 /* What a name may have been meant as, where no column has it. */
-typedef enum { NJ_ROLE_PLAIN, NJ_ROLE_QUOTED, NJ_ROLE_COMPARED } nj_name_role; /* "x"; behind =, !=, LIKE, in an IN list */
+/* "x"; behind =, !=, LIKE, in an IN list */
+typedef enum { NJ_ROLE_PLAIN, NJ_ROLE_QUOTED, NJ_ROLE_COMPARED } nj_name_role;
 
 typedef struct nj_clause {
     nj_arena arena;     /* all of the below */
@@ -29,21 +31,25 @@ typedef struct nj_clause {
     size_t n_names;
     unsigned lc_used; /* bit per NJ_LC_* */
     bool lc;          /* reads the light curve */
-    char *sql;        /* rewritten: "alert"."hostless.ks_template" < 0.85; light curve as lc("alert"."nj_row") */
+    char *sql;        /* rewritten: "alert"."hostless.ks_template" < 0.85; light curve as
+                       * lc("alert"."nj_row") */
     nj_null_trap *trap;
     size_t n_traps;
 } nj_clause;
 
-/* Adds the quoted name by which SQLite knows a column: its own, and a number where it differs from another by capitals only. */
+/* Adds the quoted name by which SQLite knows a column:
+ * its own, and a number where it differs from another by capitals only. */
 void nj_clause_quote(const nj_clause *clause, size_t index, nj_buffer *out);
-/* What helps whoever wrote a name that is no column: "a text stands in single quotes: 'g'"; false: nothing to say. */
+/* What helps whoever wrote a name that is no column: "a text stands in single quotes: 'g'";
+ * false: nothing to say. */
 bool nj_clause_hint(const nj_clause *clause, size_t name, char *hint, size_t size);
 /* The same of a clause that is not parsed yet. */
 bool nj_clause_hint_for(const char *where, const char *name, char *hint, size_t size);
 
-/* -1 with err: a quote or parenthesis left open, a comment, a semicolon, a parameter, a subquery on something else than lc,
- * or what other languages write and SQL takes for something else: &&, ||, = NULL, =>; an operator with nothing behind it.
- * Whether the names exist and the rest is SQL is not checked here. Free it also after an error. */
+/* -1 with err: a quote or parenthesis left open, a comment, a semicolon, a parameter, a subquery on something
+ * else than lc, or what other languages write and SQL takes for something else: &&, ||, = NULL, =>; an
+ * operator with nothing behind it. Whether the names exist and the rest is SQL is not checked here. Free it
+ * also after an error. */
 int nj_clause_parse(nj_clause *clause, const char *where, nj_error *err);
 void nj_clause_free(nj_clause *clause);
 

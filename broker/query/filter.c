@@ -37,7 +37,7 @@ struct nj_filter {
     const nj_light_curve *lc;
 };
 
-/* --- the two tables ------------------------------------------------------------------------------------------------ */
+/* ---- the two tables -------------------------------------------------------------------------- */
 
 typedef struct table {
     sqlite3_vtab base;
@@ -97,7 +97,8 @@ static int row_id(sqlite3_vtab_cursor *base, sqlite3_int64 *id)
     return SQLITE_OK;
 }
 
-static int connect_alert(sqlite3 *db, void *filter, int argc, const char *const *argv, sqlite3_vtab **out, char **error)
+static int connect_alert(sqlite3 *db, void *filter, int argc, const char *const *argv, sqlite3_vtab **out,
+                         char **error)
 {
     (void)argc, (void)argv, (void)error;
     static const char *const type[] = { "", "INTEGER", "REAL", "TEXT" };
@@ -107,7 +108,8 @@ static int connect_alert(sqlite3 *db, void *filter, int argc, const char *const 
     for (size_t i = 0; i < f->clause.n_names; i++) {
         nj_buffer_text(&text, ", ");
         nj_clause_quote(&f->clause, i, &text);
-        nj_buffer_printf(&text, " %s", f->field[f->used[i]].mixed ? "" : type[nj_field_kind(&f->field[f->used[i]])]);
+        nj_buffer_printf(&text, " %s",
+                         f->field[f->used[i]].mixed ? "" : type[nj_field_kind(&f->field[f->used[i]])]);
     }
     nj_buffer_text(&text, ")");
     int rc = text.failed ? SQLITE_NOMEM : connect_table(db, f, text.data, out);
@@ -137,7 +139,8 @@ static void give_cell(sqlite3_context *out, nj_cell cell)
     case NJ_CELL_NULL: break; /* a result that is not set is NULL */
     case NJ_CELL_INT: sqlite3_result_int64(out, cell.i); break;
     case NJ_CELL_REAL: sqlite3_result_double(out, cell.f); break;
-    case NJ_CELL_TEXT: sqlite3_result_text(out, cell.text, -1, SQLITE_STATIC); break; /* lives as long as the batch */
+    /* lives as long as the batch */
+    case NJ_CELL_TEXT: sqlite3_result_text(out, cell.text, -1, SQLITE_STATIC); break;
     }
 }
 
@@ -154,11 +157,14 @@ static int alert_value(sqlite3_vtab_cursor *base, sqlite3_context *out, int colu
     return SQLITE_OK;
 }
 
-static int connect_lc(sqlite3 *db, void *filter, int argc, const char *const *argv, sqlite3_vtab **out, char **error)
+static int connect_lc(sqlite3 *db, void *filter, int argc, const char *const *argv, sqlite3_vtab **out,
+                      char **error)
 {
     (void)argc, (void)argv, (void)error;
     return connect_table(
-        db, filter, "CREATE TABLE x(jd REAL, band TEXT, mag REAL, mag_err REAL, flux REAL, kind TEXT, of INTEGER HIDDEN)", out);
+        db, filter,
+        "CREATE TABLE x(jd REAL, band TEXT, mag REAL, mag_err REAL, flux REAL, kind TEXT, of INTEGER HIDDEN)",
+        out);
 }
 
 /* Only with its row given: lc(k). */
@@ -166,7 +172,9 @@ static int plan_lc(sqlite3_vtab *t, sqlite3_index_info *info)
 {
     (void)t;
     for (int i = 0; i < info->nConstraint; i++) {
-        if (info->aConstraint[i].iColumn != NJ_LC_COLUMNS || info->aConstraint[i].op != SQLITE_INDEX_CONSTRAINT_EQ) continue;
+        if (info->aConstraint[i].iColumn != NJ_LC_COLUMNS ||
+            info->aConstraint[i].op != SQLITE_INDEX_CONSTRAINT_EQ)
+            continue;
         if (!info->aConstraint[i].usable) return SQLITE_CONSTRAINT;
         info->aConstraintUsage[i].argvIndex = 1;
         info->aConstraintUsage[i].omit = 1;
@@ -192,15 +200,19 @@ static int scan_lc(sqlite3_vtab_cursor *base, int n, const char *text, int argc,
 
 static int lc_value(sqlite3_vtab_cursor *base, sqlite3_context *out, int column)
 {
-    static const char *const band[] = { "u", "g", "r", "i", "z", "y" }, *const kind[] = { "detection", "limit", "forced" };
+    static const char *const band[] = { "u", "g", "r", "i", "z", "y" }, *const kind[] = { "detection",
+                                                                                          "limit", "forced" };
     const cursor *c = (const cursor *)base;
     if (column >= NJ_LC_COLUMNS) return SQLITE_OK;
     const nj_light_curve *lc = c->filter->lc;
-    nj_cell cell = nj_cell_get(&(nj_field){ .type = lc->type[column], .width = 1 }, lc->col[column].data, c->at);
+    nj_cell cell =
+        nj_cell_get(&(nj_field){ .type = lc->type[column], .width = 1 }, lc->col[column].data, c->at);
     if (cell.kind == NJ_CELL_INT && column == NJ_LC_BAND)
-        cell = cell.i >= 0 && cell.i < 6 ? (nj_cell){ NJ_CELL_TEXT, { .text = band[cell.i] } } : (nj_cell){ 0 };
+        cell =
+            cell.i >= 0 && cell.i < 6 ? (nj_cell){ NJ_CELL_TEXT, { .text = band[cell.i] } } : (nj_cell){ 0 };
     if (cell.kind == NJ_CELL_INT && column == NJ_LC_KIND)
-        cell = cell.i >= 0 && cell.i < 3 ? (nj_cell){ NJ_CELL_TEXT, { .text = kind[cell.i] } } : (nj_cell){ 0 };
+        cell =
+            cell.i >= 0 && cell.i < 3 ? (nj_cell){ NJ_CELL_TEXT, { .text = kind[cell.i] } } : (nj_cell){ 0 };
     give_cell(out, cell);
     return SQLITE_OK;
 }
@@ -227,7 +239,7 @@ static const sqlite3_module lc_module = { .xConnect = connect_lc,
                                           .xColumn = lc_value,
                                           .xRowid = row_id };
 
-/* --- what a clause may do ------------------------------------------------------------------------------------------ */
+/* ---- what a clause may do -------------------------------------------------------------------- */
 
 static int refuse(nj_filter *f, const char *what, const char *name)
 {
@@ -236,7 +248,8 @@ static int refuse(nj_filter *f, const char *what, const char *name)
     return SQLITE_DENY;
 }
 
-static int authorise(void *filter, int action, const char *a, const char *b, const char *database, const char *inner)
+static int authorise(void *filter, int action, const char *a, const char *b, const char *database,
+                     const char *inner)
 {
     static const char *const no[] = { "load_extension",
                                       "random",
@@ -249,7 +262,8 @@ static int authorise(void *filter, int action, const char *a, const char *b, con
                                       "sqlite_compileoption_used" };
     (void)database, (void)inner;
     if (action == SQLITE_SELECT) return SQLITE_OK;
-    if (action == SQLITE_READ) return !strcmp(a, "alert") || !strcmp(a, "lc") || !*a ? SQLITE_OK : refuse(filter, "table", a);
+    if (action == SQLITE_READ)
+        return !strcmp(a, "alert") || !strcmp(a, "lc") || !*a ? SQLITE_OK : refuse(filter, "table", a);
     if (action == SQLITE_FUNCTION) {
         for (size_t i = 0; i < sizeof no / sizeof *no; i++)
             if (!strcasecmp(b, no[i])) return refuse(filter, "function", b);
@@ -263,7 +277,7 @@ static int out_of_budget(void *filter)
     return --((nj_filter *)filter)->ticks_left < 0;
 }
 
-/* --- making one ---------------------------------------------------------------------------------------------------- */
+/* ---- making one ------------------------------------------------------------------------------ */
 
 static void set_label(char label[160], const char *name, const char *where)
 {
@@ -316,11 +330,12 @@ static int unknown_name(const nj_filter *f, size_t which, uint32_t n_fields, nj_
     for (uint32_t i = 0; key && i < n_fields; i++) key[i] = f->field[i].key;
     if (key) near = nj_nearest(name, key, n_fields);
     if (!strncasecmp(name, "lc.", 3) || !strcasecmp(name, "lc"))
-        nj_fail(err, "%s: '%s' has many values per row; ask like (SELECT min(mag) FROM lc WHERE band = 'g') < 18", f->label,
-                name);
+        nj_fail(err,
+                "%s: '%s' has many values per row; ask like (SELECT min(mag) FROM lc WHERE band = 'g') < 18",
+                f->label, name);
     else
-        nj_fail(err, "%s: there is no column '%s'%s%s%s", f->label, name, near ? "; did you mean '" : "", near ? near : "",
-                near ? "'?" : "");
+        nj_fail(err, "%s: there is no column '%s'%s%s%s", f->label, name, near ? "; did you mean '" : "",
+                near ? near : "", near ? "'?" : "");
     free(key);
     return -1;
 }
@@ -335,8 +350,8 @@ static int find_fields(nj_filter *f, uint32_t n_fields, nj_error *err)
         while (k < n_fields && strcmp(f->field[k].key, name)) k++;
         if (k == n_fields) return unknown_name(f, i, n_fields, err);
         if (f->field[k].width != 1)
-            return nj_fail(err, "%s: '%s' has %s values per row; a clause compares single values", f->label, name,
-                           f->field[k].width ? "several" : "any number of");
+            return nj_fail(err, "%s: '%s' has %s values per row; a clause compares single values", f->label,
+                           name, f->field[k].width ? "several" : "any number of");
         f->used[i] = k;
     }
     return 0;
@@ -345,7 +360,9 @@ static int find_fields(nj_filter *f, uint32_t n_fields, nj_error *err)
 static bool can_be_null(const nj_field *field)
 {
     size_t n = strlen(field->key);
-    if (nj_field_kind(field) != NJ_CELL_TEXT || !strcmp(field->key, "object") || !strcmp(field->key, "survey")) return false;
+    if (nj_field_kind(field) != NJ_CELL_TEXT || !strcmp(field->key, "object") ||
+        !strcmp(field->key, "survey"))
+        return false;
     return n < 7 || strcmp(field->key + n - 7, ".reason");
 }
 
@@ -356,7 +373,8 @@ static void collect_warnings(nj_filter *f)
         const nj_null_trap *t = &f->clause.trap[i];
         const char *key = f->clause.name[t->name];
         if (!can_be_null(&f->field[f->used[t->name]])) continue;
-        nj_buffer_printf(&text, "%s%s: %s also drops the rows where %s is null; ", text.n ? "\n" : "", f->label, t->word, key);
+        nj_buffer_printf(&text, "%s%s: %s also drops the rows where %s is null; ", text.n ? "\n" : "",
+                         f->label, t->word, key);
         if (!strcmp(t->word, "!="))
             nj_buffer_printf(&text, "IS NOT keeps them");
         else
@@ -376,7 +394,8 @@ static int open_database(nj_filter *f, nj_error *err)
     sqlite3_limit(f->db, SQLITE_LIMIT_LENGTH, MAX_TEXT);
     sqlite3_limit(f->db, SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 256);
     sqlite3_limit(f->db, SQLITE_LIMIT_ATTACHED, 0);
-    if (sqlite3_create_module(f->db, "alert", &alert_module, f) || sqlite3_create_module(f->db, "lc", &lc_module, f))
+    if (sqlite3_create_module(f->db, "alert", &alert_module, f) ||
+        sqlite3_create_module(f->db, "lc", &lc_module, f))
         return nj_fail(err, "%s: %s", f->label, sqlite3_errmsg(f->db));
     /* the tables are declared at their first use, by a CREATE TABLE that the authoriser would see */
     if (sqlite3_exec(f->db, "SELECT 1 FROM \"alert\"; SELECT 1 FROM lc(0)", NULL, NULL, NULL))
@@ -398,7 +417,8 @@ static int not_sql(nj_filter *f, nj_error *err)
         snprintf(why, sizeof why, "%s", sqlite3_errmsg(f->db));
     sqlite3_finalize(ignored);
     nj_buffer_free(&sql);
-    if (!strcmp(why, "incomplete input")) snprintf(why, sizeof why, "is not finished: something is missing at its end");
+    if (!strcmp(why, "incomplete input"))
+        snprintf(why, sizeof why, "is not finished: something is missing at its end");
     return nj_fail(err, "%s: %s", f->label, why);
 }
 
@@ -408,11 +428,13 @@ static int prepare(nj_filter *f, nj_error *err)
     const char *tail = "";
     nj_buffer_printf(&sql, "SELECT \"nj_row\" FROM \"alert\" WHERE (%s)", f->clause.sql);
     f->ticks_left = TICKS_PER_ROW;
-    int rc = sql.failed ? SQLITE_NOMEM : sqlite3_prepare_v3(f->db, sql.data, -1, SQLITE_PREPARE_PERSISTENT, &f->statement, &tail);
+    int rc = sql.failed
+                 ? SQLITE_NOMEM
+                 : sqlite3_prepare_v3(f->db, sql.data, -1, SQLITE_PREPARE_PERSISTENT, &f->statement, &tail);
     int out = 0;
     if (rc && f->refused) /* SQLite reports it in several ways */
-        out = nj_fail(err, "%s: %s%s%s%s is not allowed in a clause", f->label, f->refused, *f->refused_name ? " '" : "",
-                      f->refused_name, *f->refused_name ? "'" : "");
+        out = nj_fail(err, "%s: %s%s%s%s is not allowed in a clause", f->label, f->refused,
+                      *f->refused_name ? " '" : "", f->refused_name, *f->refused_name ? "'" : "");
     else if (rc)
         out = not_sql(f, err);
     else if (!f->statement || *tail)
@@ -421,7 +443,8 @@ static int prepare(nj_filter *f, nj_error *err)
     return out;
 }
 
-nj_filter *nj_filter_new(const char *label, const char *where, const nj_field *field, uint32_t n_fields, nj_error *err)
+nj_filter *nj_filter_new(const char *label, const char *where, const nj_field *field, uint32_t n_fields,
+                         nj_error *err)
 {
     nj_error why = { "" };
     nj_filter *f = calloc(1, sizeof *f);
@@ -467,8 +490,8 @@ int nj_filter_run(nj_filter *f, const nj_rows *rows, const nj_light_curve *lc, u
     return out;
 }
 
-int nj_filter_run_each(nj_filter *f, const nj_rows *rows, const nj_light_curve *lc, uint8_t *pass, nj_filter_told *told,
-                       void *opaque, nj_error *err)
+int nj_filter_run_each(nj_filter *f, const nj_rows *rows, const nj_light_curve *lc, uint8_t *pass,
+                       nj_filter_told *told, void *opaque, nj_error *err)
 {
     if (!nj_filter_run(f, rows, lc, pass, err)) {
         f->n_failed = 0;

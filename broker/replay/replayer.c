@@ -45,7 +45,9 @@ int nj_pace_parse(const char *text, nj_pace *pace, double *speed, nj_error *err)
     *speed = strtod(number, &end);
     if (*pace == NJ_PACE_RATE && !strcmp(end, "/s")) end += 2;
     if (end == number || *end || !(*speed > 0) || !isfinite(*speed))
-        return nj_fail(err, "--rate %s: expected N/s (messages per second), xK (times the original cadence) or asap", text);
+        return nj_fail(
+            err, "--rate %s: expected N/s (messages per second), xK (times the original cadence) or asap",
+            text);
     return 0;
 }
 
@@ -74,8 +76,8 @@ static int is_stopped(const nj_replayer *r)
     return r->args.stop && *r->args.stop;
 }
 
-/* A broker that answers, and a topic with leaders: one that is only now being made takes a second, which is not the
- * brokers' pace. */
+/* A broker that answers, and a topic with leaders: one that is only now being made takes a second, which is
+ * not the brokers' pace. */
 static int wait_for_topic(nj_replayer *r, nj_error *err)
 {
     int64_t deadline = nj_now_ns() + CONTACT_MS * (int64_t)1000000;
@@ -83,7 +85,9 @@ static int wait_for_topic(nj_replayer *r, nj_error *err)
         const struct rd_kafka_metadata *m;
         rd_kafka_resp_err_t e = rd_kafka_metadata(r->producer, 0, r->topic, &m, CONTACT_MS);
         rd_kafka_poll(r->producer, 0); /* on_error knows more than the metadata request */
-        if (e) return nj_fail(err, "%s: no broker answers: %s", r->args.to, r->why[0] ? r->why : rd_kafka_err2str(e));
+        if (e)
+            return nj_fail(err, "%s: no broker answers: %s", r->args.to,
+                           r->why[0] ? r->why : rd_kafka_err2str(e));
         int n = m->topic_cnt ? m->topics[0].partition_cnt : 0, ready = n > 0;
         e = m->topic_cnt ? m->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
         for (int i = 0; i < n; i++) ready &= m->topics[0].partitions[i].leader >= 0;
@@ -103,7 +107,8 @@ static int connect_to(nj_replayer *r, nj_error *err)
                                             { "compression.type", "lz4" },
                                             { "linger.ms", "5" },
                                             { "queue.buffering.max.kbytes", "65536" },
-                                            { "sticky.partitioning.linger.ms", "0" }, /* else a fast replay fills one partition */
+                                            /* else a fast replay fills one partition */
+                                            { "sticky.partitioning.linger.ms", "0" },
                                             { 0 } };
     nj_kafka_target target;
     char text[512];
@@ -170,7 +175,8 @@ static void wait_until(nj_replayer *r, int64_t due_ns)
 static int produce(nj_replayer *r, const nj_chunk *c, nj_error *err)
 {
     char where[512];
-    while (rd_kafka_produce(r->topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, c->bytes, c->size, c->key, c->key_size, NULL)) {
+    while (rd_kafka_produce(r->topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, c->bytes, c->size, c->key,
+                            c->key_size, NULL)) {
         rd_kafka_resp_err_t e = rd_kafka_last_error();
         if (e != RD_KAFKA_RESP_ERR__QUEUE_FULL)
             return nj_fail(err, "%s: %s", nj_chunk_where(c, where, sizeof where), rd_kafka_err2str(e));
@@ -228,10 +234,11 @@ static int send_earliest(nj_replayer *r, nj_error *err)
     if (r->n_sent == 0) r->start_jd = r->last_jd = t.jd;
     if (t.jd < r->last_jd)
         failed = nj_fail(err,
-                         "%s is %.1f s older than an alert already sent, and the window holds %u alerts or %zu MiB: sort the "
+                         "%s is %.1f s older than an alert already sent, and the window holds %u alerts or "
+                         "%zu MiB: sort the "
                          "night by time, or use --rate N/s",
-                         nj_chunk_where(t.chunk, where, sizeof where), (r->last_jd - t.jd) * DAY_S, r->args.window,
-                         r->args.window_bytes >> 20);
+                         nj_chunk_where(t.chunk, where, sizeof where), (r->last_jd - t.jd) * DAY_S,
+                         r->args.window, r->args.window_bytes >> 20);
     else
         failed = send_at(r, t.chunk, (t.jd - r->start_jd) * DAY_S / r->args.speed, err);
     if (!failed) r->last_jd = t.jd;
@@ -245,13 +252,14 @@ static int hold(nj_replayer *r, nj_chunk *c, nj_error *err)
     char where[512];
     nj_error why = { "" };
     if (r->args.jd(r->args.opaque, c, &t.jd, &why) || !isfinite(t.jd)) {
-        nj_fail(err, "%s has no time, which x%g needs%s%s", nj_chunk_where(c, where, sizeof where), r->args.speed,
-                why.text[0] ? ": " : "", why.text);
+        nj_fail(err, "%s has no time, which x%g needs%s%s", nj_chunk_where(c, where, sizeof where),
+                r->args.speed, why.text[0] ? ": " : "", why.text);
         nj_chunk_drop(c);
         return -1;
     }
     push(r, t);
-    while (r->n_held && (r->n_held > r->args.window || r->held_bytes > r->args.window_bytes) && !is_stopped(r))
+    while (r->n_held && (r->n_held > r->args.window || r->held_bytes > r->args.window_bytes) &&
+           !is_stopped(r))
         if (send_earliest(r, err)) return -1;
     return 0;
 }
@@ -277,9 +285,11 @@ int nj_replayer_close(nj_replayer *r, nj_replayed *done, nj_error *err)
     int left = rd_kafka_outq_len(r->producer);
     *done = r->done;
     if (!failed && r->done.failed)
-        failed = nj_fail(err, "%s: %llu messages were not delivered: %s", r->args.to, (unsigned long long)r->done.failed, r->why);
+        failed = nj_fail(err, "%s: %llu messages were not delivered: %s", r->args.to,
+                         (unsigned long long)r->done.failed, r->why);
     else if (!failed && left)
-        failed = nj_fail(err, "%s: %d messages without a delivery report%s%s", r->args.to, left, r->why[0] ? ": " : "", r->why);
+        failed = nj_fail(err, "%s: %d messages without a delivery report%s%s", r->args.to, left,
+                         r->why[0] ? ": " : "", r->why);
     if (left) rd_kafka_purge(r->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     free_replayer(r);
     return failed;

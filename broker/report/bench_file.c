@@ -61,7 +61,8 @@ static size_t stem(const char *name, const json_t *b)
     return last ? (size_t)(last - name) : strlen(name);
 }
 
-/* How well an entry stands for its benchmark: its runs themselves, else their median, else their mean; 0: not at all. */
+/* How well an entry stands for its benchmark: its runs themselves, else their median, else their mean;
+ * 0: not at all. */
 static int worth(const json_t *b)
 {
     const char *name = text_of(b, "name");
@@ -82,26 +83,31 @@ static int has_better(const json_t *benchmarks, const json_t *aggregate)
     return 0;
 }
 
-static int take_google(const json_t *benchmarks, const json_t *b, nj_bench_take take, void *opaque, nj_bench_left *left)
+static int take_google(const json_t *benchmarks, const json_t *b, nj_bench_take take, void *opaque,
+                       nj_bench_left *left)
 {
     const char *name = text_of(b, "name");
     const json_t *cpu = json_object_get(b, "cpu_time"), *real = json_object_get(b, "real_time");
     size_t n = stem(name, b);
     char run[256];
-    if (json_is_true(json_object_get(b, "error_occurred"))) return leave(left, name, "it ended in an error"), 0;
+    if (json_is_true(json_object_get(b, "error_occurred")))
+        return leave(left, name, "it ended in an error"), 0;
     if (json_is_true(json_object_get(b, "skipped"))) return leave(left, name, "it was skipped"), 0;
     if (is_aggregate(b) && has_better(benchmarks, b)) return 0;
     if (!worth(b)) return leave(left, name, "of aggregates only median and mean are taken"), 0;
     if (n >= sizeof run) return leave(left, name, "its name is too long"), 0;
     snprintf(run, sizeof run, "%.*s", (int)n, name);
-    const json_t *time = (nj_ends_with(run, "/real_time") || nj_ends_with(run, "/manual_time") || !cpu) && real ? real : cpu;
+    const json_t *time =
+        (nj_ends_with(run, "/real_time") || nj_ends_with(run, "/manual_time") || !cpu) && real ? real : cpu;
     double unit = unit_ns(b);
     if (isnan(unit)) return leave(left, name, "its time_unit is not ns, us, ms or s"), 0;
-    if (!is_time(time)) return leave(left, name, time ? "its time is no number of 0 or more" : "it has no time"), 0;
+    if (!is_time(time))
+        return leave(left, name, time ? "its time is no number of 0 or more" : "it has no time"), 0;
     return take(opaque, run, unit * json_number_value(time));
 }
 
-static int take_samples(const char *name, const json_t *samples, nj_bench_take take, void *opaque, nj_bench_left *left)
+static int take_samples(const char *name, const json_t *samples, nj_bench_take take, void *opaque,
+                        nj_bench_left *left)
 {
     size_t k;
     const json_t *v;

@@ -42,7 +42,8 @@ void nj_fit_parts(FILE *to, int width, const char *const *part)
         nj_fit_text(to, width, part[0]);
         return;
     }
-    for (int i = 0; part[i] && (i == 0 || at + (int)strlen(part[i]) <= width); i++) at += fprintf(to, "%s", part[i]);
+    for (int i = 0; part[i] && (i == 0 || at + (int)strlen(part[i]) <= width); i++)
+        at += fprintf(to, "%s", part[i]);
     fprintf(to, "\n");
 }
 
@@ -62,8 +63,8 @@ void nj_fit_see(nj_fit *t, nj_fit_cells cells)
     for (int i = 0; i < t->n; i++) t->width[i] = most(t->width[i], (int)strlen(cells[i]));
 }
 
-/* Names get what they need up to a third of the terminal. A column that has no room keeps out all of higher rank, so that a wider
- * terminal only ever adds columns. */
+/* Names get what they need up to a third of the terminal. A column that has no room keeps out all of higher
+ * rank, so that a wider terminal only ever adds columns. */
 void nj_fit_choose(nj_fit *t, int width)
 {
     int last = 0, used = 0, cap = most(width / 3, NAME_LEAST);

@@ -1,16 +1,19 @@
-/* fit.h - text and tables for people that fit the terminal they are printed to. Widths are in bytes: the host's own words are ASCII. */
+/* fit.h - text and tables for people that fit the terminal they are printed to. Widths are in bytes: the
+ * host's own words are ASCII. */
 #ifndef NJ_REPORT_FIT_H
 #define NJ_REPORT_FIT_H
 
 #include <stdbool.h>
 #include <stdio.h>
 
-/* Columns of what `to` shows: COLUMNS of the environment when it is a number from 40 to 1000, else what the terminal says, else
- * 80 (a file, a pipe). */
+/* Columns of what `to` shows: COLUMNS of the environment when it is a number from 40 to 1000, else what the
+ * terminal says, else 80 (a file, a pipe). */
 int nj_fit_width(FILE *to);
-/* One paragraph, broken at spaces; further lines are indented by two. A word wider than the terminal stays whole. */
+/* One paragraph, broken at spaces; further lines are indented by two.
+ * A word wider than the terminal stays whole. */
 void nj_fit_text(FILE *to, int width, const char *text);
-/* One line: the parts that fit, in their order; the first always, over several lines if need be. The end of parts is NULL. */
+/* One line: the parts that fit, in their order; the first always, over several lines if need be.
+ * The end of parts is NULL. */
 void nj_fit_parts(FILE *to, int width, const char *const *part);
 
 enum { NJ_FIT_COLUMNS = 16, NJ_FIT_CELL = 64 };
@@ -22,7 +25,8 @@ typedef struct nj_fit_column {
 
 typedef char nj_fit_cells[NJ_FIT_COLUMNS][NJ_FIT_CELL];
 
-/* A table in two passes over its rows: see() them all, choose(), then print. The first column is the name, to the left. */
+/* A table in two passes over its rows: see() them all, choose(), then print.
+ * The first column is the name, to the left. */
 typedef struct nj_fit {
     const nj_fit_column *column;
     int n, width[NJ_FIT_COLUMNS];

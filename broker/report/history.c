@@ -32,7 +32,7 @@ void nj_history_free(nj_history *h)
     free(h);
 }
 
-/* --- reading ------------------------------------------------------------------------------------------------------------ */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* Number of a name, in order of first sight; UINT32_MAX when memory is short. */
 static uint32_t name_of(nj_history *h, const char *text)
@@ -99,13 +99,15 @@ static int add_bench(nj_history *h, nj_history_file *f, const json_t *list)
 static int add_module(nj_history *h, nj_history_file *f, const json_t *m)
 {
     enum { MOST = 200 };
-    const json_t *points = json_object_get(json_object_get(m, "drift"), "points"), *cells = json_object_get(m, "histogram");
+    const json_t *points = json_object_get(json_object_get(m, "drift"), "points"),
+                 *cells = json_object_get(m, "histogram");
     size_t n_points = json_array_size(points), n_cells = json_array_size(cells),
            room = n_points > n_cells * MOST ? n_points : n_cells * MOST;
     double *v = malloc((room + 1) * sizeof *v);
     uint32_t n = 0;
     if (!v) return -1;
-    for (size_t i = 0; i < n_points; i++) v[n++] = json_number_value(json_array_get(json_array_get(points, i), 1));
+    for (size_t i = 0; i < n_points; i++)
+        v[n++] = json_number_value(json_array_get(json_array_get(points, i), 1));
     for (size_t i = 0; !n_points && i < n_cells; i++) {
         const json_t *cell = json_array_get(cells, i);
         double entries = json_number_value(json_array_get(cell, 1));
@@ -141,7 +143,8 @@ int nj_history_read(nj_history *h, const char *path, nj_error *err)
 {
     json_t *root = nj_json_read(path, NULL, err);
     if (!root) return -1;
-    if (!json_is_array(json_object_get(root, "modules")) && !json_is_array(json_object_get(root, "benchmarks")))
+    if (!json_is_array(json_object_get(root, "modules")) &&
+        !json_is_array(json_object_get(root, "benchmarks")))
         return json_decref(root), 1;
     nj_history_file *list = realloc(h->file, (h->n_files + 1) * sizeof *list);
     if (!list) return json_decref(root), nj_fail(err, "out of memory");
@@ -181,7 +184,7 @@ int nj_history_folder(nj_history *h, const char *path, nj_error *err)
     return added;
 }
 
-/* --- looking -------------------------------------------------------------------------------------------------------------- */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 static int by_date(const void *a, const void *b)
 {
@@ -235,7 +238,7 @@ const char *nj_history_differ(const nj_history *h)
                         : NULL;
 }
 
-/* --- the terminal ------------------------------------------------------------------------------------------------------------ */
+/* ---- the terminal ---------------------------------------------------------------------------- */
 
 static const char *duration(char text[24], double ns)
 {
@@ -251,8 +254,8 @@ static const char *duration(char text[24], double ns)
     return text;
 }
 
-/* The last 40 reports as blocks, from half of the highest median (or the lowest) to the highest: noise does not look like a change.
- * A point where a report has not the name. */
+/* The last 40 reports as blocks, from half of the highest median (or the lowest) to the highest: noise does
+ * not look like a change. A point where a report has not the name. */
 static void blocks(const nj_history *h, uint32_t name, const nj_history_line *line, FILE *to)
 {
     static const char *const block[] = { "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█" };
@@ -270,19 +273,20 @@ nj_history_told nj_history_terminal(nj_history *h, const char *only, FILE *to)
     nj_history_sort(h);
     if (!h->n_files) return told;
     const nj_history_file *first = &h->file[0], *last = &h->file[h->n_files - 1];
-    fprintf(to, "%u reports, %s (%s) to %s (%s)%s%s\n", h->n_files, first->date, first->git, last->date, last->git,
-            nj_history_differ(h) ? "; " : "", nj_history_differ(h) ? nj_history_differ(h) : "");
-    fprintf(to, "%-40s %7s %10s %10s %10s %7s %9s  %-12s %s\n", "name", "reports", "first", "last", "MAD", "ratio*", "p*",
-            "verdict*", "by date");
+    fprintf(to, "%u reports, %s (%s) to %s (%s)%s%s\n", h->n_files, first->date, first->git, last->date,
+            last->git, nj_history_differ(h) ? "; " : "", nj_history_differ(h) ? nj_history_differ(h) : "");
+    fprintf(to, "%-40s %7s %10s %10s %10s %7s %9s  %-12s %s\n", "name", "reports", "first", "last", "MAD",
+            "ratio*", "p*", "verdict*", "by date");
     for (uint32_t k = 0; k < h->n_names; k++) {
         nj_history_line line;
         char a[24], b[24], m[24];
         if (only && !strstr(h->name[k], only)) continue;
         nj_history_look(h, k, &line);
         if (!line.first) continue;
-        fprintf(to, "%-40.40s %7u %10s %10s %10s %7.3f %9.2g  %-12s ", h->name[k], line.n, duration(a, line.first->median),
-                duration(b, line.last->median), duration(m, line.last->mad), line.before ? line.compared.ratio : 1.0,
-                line.before ? line.compared.p : 1.0, line.before ? nj_comparison_word(&line.compared) : "one report");
+        fprintf(to, "%-40.40s %7u %10s %10s %10s %7.3f %9.2g  %-12s ", h->name[k], line.n,
+                duration(a, line.first->median), duration(b, line.last->median), duration(m, line.last->mad),
+                line.before ? line.compared.ratio : 1.0, line.before ? line.compared.p : 1.0,
+                line.before ? nj_comparison_word(&line.compared) : "one report");
         blocks(h, k, &line, to);
         fprintf(to, "\n");
         told.names++;
@@ -290,9 +294,10 @@ nj_history_told nj_history_terminal(nj_history *h, const char *only, FILE *to)
         told.judged += line.compared.verdict != NJ_TOO_FEW;
         told.regressions += line.compared.verdict == NJ_REGRESSION;
     }
-    fprintf(to,
-            "* the last against the one before it, from the batches or rounds of each: the machine may have changed in between\n"
-            "modules and stages: median wall time per alert, of batches; (whole run): CPU time per alert; bench files: CPU time "
-            "of a round\n");
+    fprintf(to, "* the last against the one before it, from the batches or rounds of each: the machine may "
+                "have changed in between\n"
+                "modules and stages: median wall time per alert, of batches; (whole run): CPU time per "
+                "alert; bench files: CPU time "
+                "of a round\n");
     return told;
 }

@@ -35,8 +35,10 @@ typedef struct nj_history_line {
 } nj_history_line;
 
 void nj_history_sort(nj_history *history);
-const nj_history_entry *nj_history_entry_of(const nj_history *history, uint32_t file, uint32_t name); /* NULL = not in it */
+/* NULL = not in it */
+const nj_history_entry *nj_history_entry_of(const nj_history *history, uint32_t file, uint32_t name);
 void nj_history_look(const nj_history *history, uint32_t name, nj_history_line *line);
-const char *nj_history_differ(const nj_history *history); /* why the reports may not be alike; NULL = they are */
+const char *nj_history_differ(const nj_history *history); /* why the reports may not be alike;
+                                                           * NULL = they are */
 
 #endif

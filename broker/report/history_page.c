@@ -40,8 +40,8 @@ static void chart(nj_buffer *b, const nj_history *h, uint32_t name)
         if (isfinite(last_x)) nj_svg_line(b, last_x, last_y, x, y, "path");
         nj_svg_line(b, x, y_of(e->median - e->mad, 0, hi), x, y_of(e->median + e->mad, 0, hi), "whisker");
         nj_buffer_printf(b, "<circle cx=\"%.2f%%\" cy=\"%.1f\" r=\"3\" class=\"dot\"><title>", x, y);
-        snprintf(text, sizeof text, "%s, %s: %s, MAD %s", h->file[i].date, h->file[i].git, nj_html_duration(v, e->median),
-                 nj_html_duration(m, e->mad));
+        snprintf(text, sizeof text, "%s, %s: %s, MAD %s", h->file[i].date, h->file[i].git,
+                 nj_html_duration(v, e->median), nj_html_duration(m, e->mad));
         nj_html_text(b, text);
         nj_buffer_text(b, "</title></circle>");
         last_x = x;
@@ -67,7 +67,8 @@ static void charts(nj_buffer *b, const nj_history *h, const char *only)
         nj_buffer_text(b, "<div class=cell><b>");
         nj_html_text(b, h->name[k]);
         snprintf(text, sizeof text, "x%.2f of the first", line.last->median / line.first->median);
-        nj_buffer_printf(b, "</b> <span class=%s>%s%s</span>", told ? "warn" : "dim", text, told ? ", REGRESSION" : "");
+        nj_buffer_printf(b, "</b> <span class=%s>%s%s</span>", told ? "warn" : "dim", text,
+                         told ? ", REGRESSION" : "");
         chart(b, h, k);
         nj_buffer_text(b, "</div>\n");
     }
@@ -79,7 +80,8 @@ static void names_table(nj_buffer *b, const nj_history *h, const char *only)
     static const char *const head[] = { "name",    "reports",           "first", "last",    "MAD", "lowest",
                                         "highest", "last / one before", "p",     "verdict", NULL };
     nj_html_heading(b, "The last report against the one before it",
-                    "From the batches (rounds) of both. Slower, faster: the 95 % interval of the ratio leaves out 1. Regression: "
+                    "From the batches (rounds) of both. Slower, faster: the 95 % interval of the ratio "
+                    "leaves out 1. Regression: "
                     "p < 0.002, more than 10 % and more than 3 MAD. The machine may have "
                     "changed in between: nightjar compare --rerun takes both in turn.");
     nj_html_table(b, head);
@@ -132,10 +134,10 @@ void nj_history_html(nj_history *h, const char *only, nj_buffer *b)
     nj_history_sort(h);
     snprintf(text, sizeof text, "nightjar: history of %u reports", h->n_files);
     nj_html_begin(b, text);
-    nj_html_heading(
-        b, "Medians",
-        "Modules and stages: wall time per alert, of batches. (whole run): CPU time per alert. Bench files: CPU time of a round. "
-        "Whiskers: median absolute deviation. In order of date.");
+    nj_html_heading(b, "Medians",
+                    "Modules and stages: wall time per alert, of batches. (whole run): CPU time per alert. "
+                    "Bench files: CPU time of a round. "
+                    "Whiskers: median absolute deviation. In order of date.");
     if (h->n_files) charts(b, h, only);
     names_table(b, h, only);
     files_table(b, h);

@@ -12,13 +12,14 @@
 #include "html_cells.h"
 #include "terms.h"
 
-/* --- the stages ------------------------------------------------------------------------------------------------------------ */
+/* ---- the stages ------------------------------------------------------------------------------ */
 
-/* By the function that made the figures of the report: those of an older one had other names and another meaning. */
+/* By the function that made the figures of the report:
+ * those of an older one had other names and another meaning. */
 static nj_per_alert cost_of(const json_t *m)
 {
-    return nj_per_alert_of(nj_html_number(m, "offered"), nj_html_number(m, "hits"), nj_html_number(m, "cpu_ns"),
-                           nj_html_number(m, "wall_ns"));
+    return nj_per_alert_of(nj_html_number(m, "offered"), nj_html_number(m, "hits"),
+                           nj_html_number(m, "cpu_ns"), nj_html_number(m, "wall_ns"));
 }
 
 static double run_ns(const json_t *run)
@@ -39,10 +40,12 @@ static double rest_ns(const json_t *run)
 static nj_per_alert run_cost(const json_t *run)
 {
     double n = nj_html_number(json_object_get(run, "ledger"), "consumed");
-    return nj_per_alert_of(n, n, run_ns(run), 1e9 * nj_html_number(json_object_get(run, "throughput"), "wall_s"));
+    return nj_per_alert_of(n, n, run_ns(run),
+                           1e9 * nj_html_number(json_object_get(run, "throughput"), "wall_s"));
 }
 
-/* Mean and sd over the runs; of a single run: how the middle half of its one-row calls spreads about their median. */
+/* Mean and sd over the runs; of a single run: how the middle half of its one-row calls
+ * spreads about their median. */
 static void whiskers(const nj_page *p, nj_html_stage *s)
 {
     double sum = 0, square = 0, n = 0;
@@ -68,7 +71,8 @@ static void whiskers(const nj_page *p, nj_html_stage *s)
     }
     const json_t *cells = json_object_get(s->json, "histogram");
     double all = 0, seen = 0, q1 = NAN, q3 = NAN, p50 = nj_html_number(s->json, "p50_ns");
-    for (size_t i = 0; i < json_array_size(cells); i++) all += json_number_value(json_array_get(json_array_get(cells, i), 1));
+    for (size_t i = 0; i < json_array_size(cells); i++)
+        all += json_number_value(json_array_get(json_array_get(cells, i), 1));
     for (size_t i = 0; i < json_array_size(cells) && all >= 4; i++) {
         seen += json_number_value(json_array_get(json_array_get(cells, i), 1));
         double middle = json_number_value(json_array_get(json_array_get(cells, i), 0)) * 1.06;
@@ -151,7 +155,8 @@ static void share_cell(nj_buffer *b, double share)
 static void energy_cell(nj_buffer *b, double micro, const json_t *value)
 {
     char v[24], lo[24], hi[24];
-    nj_buffer_printf(b, "<td data-v=\"%.9g\">%.8s<span class=range>[%.8s, %.8s]</span></td>", nj_html_number(value, "value"),
+    nj_buffer_printf(b, "<td data-v=\"%.9g\">%.8s<span class=range>[%.8s, %.8s]</span></td>",
+                     nj_html_number(value, "value"),
                      nj_html_si(v, two_digits(micro * nj_html_number(value, "value"))),
                      nj_html_si(lo, two_digits(micro * nj_html_number(value, "low"))),
                      nj_html_si(hi, two_digits(micro * nj_html_number(value, "high"))));
@@ -203,10 +208,11 @@ static void module_table(nj_buffer *b, const json_t *run, const nj_html_stage *s
                                         "cold start",
                                         NULL };
     nj_html_heading(b, "Modules and stages", NULL);
-    nj_buffer_text(b,
-                   "<p class=dim>CPU us/alert: CPU time per alert offered, the cost. alerts/s per core = 1e6 / (CPU us/alert). "
-                   "Share: of the run's CPU time. In brackets: lowest and highest. * wall time of calls of one row, one in so "
-                   "many. <a href=\"#words\">All words</a></p>\n");
+    nj_buffer_text(b, "<p class=dim>CPU us/alert: CPU time per alert offered, the cost. alerts/s per core = "
+                      "1e6 / (CPU us/alert). "
+                      "Share: of the run's CPU time. In brackets: lowest and highest. * wall time of calls "
+                      "of one row, one in so "
+                      "many. <a href=\"#words\">All words</a></p>\n");
     nj_html_table(b, head);
     for (uint32_t i = 0; i < n; i++) {
         const json_t *m = s[i].json, *energy = json_object_get(m, "energy");
@@ -228,10 +234,11 @@ static void module_table(nj_buffer *b, const json_t *run, const nj_html_stage *s
         nj_html_duration_cell(b, sampled ? nj_html_number(m, "p99_ns") : NAN);
         nj_html_duration_cell(b, sampled ? nj_html_number(m, "max_ns") : NAN);
         energy_cell(b, 1e6, json_object_get(energy, "joule_per_alert"));
-        const json_t *gram = json_object_get(energy, "gco2e_per_million"), *price = json_object_get(m, "cost_per_million");
-        nj_buffer_printf(b, "<td data-v=\"%.9g\">%s<span class=range>%s%s</span></td>", nj_html_number(gram, "value"),
-                         small(v, nj_html_number(gram, "value")), price ? small(lo, 100 * nj_html_number(price, "value")) : "",
-                         price ? " ct" : "");
+        const json_t *gram = json_object_get(energy, "gco2e_per_million"),
+                     *price = json_object_get(m, "cost_per_million");
+        nj_buffer_printf(b, "<td data-v=\"%.9g\">%s<span class=range>%s%s</span></td>",
+                         nj_html_number(gram, "value"), small(v, nj_html_number(gram, "value")),
+                         price ? small(lo, 100 * nj_html_number(price, "value")) : "", price ? " ct" : "");
         nj_html_duration_cell(b, s[i].is_module ? nj_html_number(m, "cold_start_ns") : NAN);
         nj_buffer_text(b, "</tr>\n");
     }
@@ -255,7 +262,8 @@ static void distributions(nj_buffer *b, const nj_html_stage *s, uint32_t n)
         const json_t *cells = json_object_get(s[i].json, "histogram");
         char p95[24];
         double all = 0;
-        for (size_t k = 0; k < json_array_size(cells); k++) all += json_number_value(json_array_get(json_array_get(cells, k), 1));
+        for (size_t k = 0; k < json_array_size(cells); k++)
+            all += json_number_value(json_array_get(json_array_get(cells, k), 1));
         if (all < 2) continue;
         nj_buffer_text(b, "<div class=cell><b>");
         nj_html_text(b, s[i].name);
@@ -269,7 +277,8 @@ static void distributions(nj_buffer *b, const nj_html_stage *s, uint32_t n)
 
 static void no_answers(nj_buffer *b, const nj_html_stage *s, uint32_t n)
 {
-    static const char *const reason[] = { "cut", "few_points", "no_input", "no_fit", "range", "unavailable", "failed", "shed" };
+    static const char *const reason[] = { "cut",   "few_points",  "no_input", "no_fit",
+                                          "range", "unavailable", "failed",   "shed" };
     static const char *const head[] = { "module", "cut",         "few_points", "no_input", "no_fit",
                                         "range",  "unavailable", "failed",     "shed",     NULL };
     nj_html_heading(b, "Rows without an answer", NULL);
@@ -286,7 +295,7 @@ static void no_answers(nj_buffer *b, const nj_html_stage *s, uint32_t n)
     nj_html_end_table(b);
 }
 
-/* --- the run --------------------------------------------------------------------------------------------------------------- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 static void tile(nj_buffer *b, const char *value, const char *name)
 {
@@ -309,18 +318,20 @@ static void tiles(nj_buffer *b, const json_t *run)
     tile(b, json_is_true(json_object_get(l, "closed")) ? "closed" : "NOT CLOSED", "ledger");
     tile(b, nj_us_words(v, run_cost(run).cpu_us), "CPU us/alert, the whole run");
     tile(b, nj_rate_words(v, run_cost(run).per_s_core), "alerts/s per core");
-    snprintf(text, sizeof text, "alerts/s by the wall clock, in %s", nj_html_duration(v, 1e9 * nj_html_number(t, "wall_s")));
+    snprintf(text, sizeof text, "alerts/s by the wall clock, in %s",
+             nj_html_duration(v, 1e9 * nj_html_number(t, "wall_s")));
     tile(b, nj_rate_words(v, nj_html_number(t, "alerts_per_s")), text);
     snprintf(text, sizeof text, "%.3g / %.3g ms", nj_html_number(y, "p50_ms"), nj_html_number(y, "p99_ms"));
     tile(b, text, "latency p50 / p99, arrival to acknowledgement");
-    snprintf(text, sizeof text, "%.0f MB", nj_html_number(json_object_get(run, "memory"), "rss_max_bytes") / 1e6);
+    snprintf(text, sizeof text, "%.0f MB",
+             nj_html_number(json_object_get(run, "memory"), "rss_max_bytes") / 1e6);
     tile(b, text, "memory at most");
     double million = 1e6 / fmax(nj_html_number(l, "consumed"), 1);
     if (gram) {
         char note[96];
         snprintf(text, sizeof text, "%.2g g", million * nj_html_number(gram, "value"));
-        snprintf(note, sizeof note, "CO2e per million alerts, an estimate [%.2g, %.2g]", million * nj_html_number(gram, "low"),
-                 million * nj_html_number(gram, "high"));
+        snprintf(note, sizeof note, "CO2e per million alerts, an estimate [%.2g, %.2g]",
+                 million * nj_html_number(gram, "low"), million * nj_html_number(gram, "high"));
         tile(b, text, note);
     }
     nj_buffer_text(b, "</div>\n");
@@ -357,11 +368,13 @@ static void latency(nj_buffer *b, const json_t *run)
     static const char *const head[] = { "span", "p50", "p99", "max", NULL };
     static const struct {
         const char *key, *name;
-    } span[] = { { "publish", "end of exposure to publication" }, { "total", "end of exposure to acknowledgement" } };
+    } span[] = { { "publish", "end of exposure to publication" },
+                 { "total", "end of exposure to acknowledgement" } };
     const json_t *y = json_object_get(run, "latency");
-    nj_html_heading(
-        b, "Latency",
-        json_is_true(json_object_get(y, "live")) ? NULL : "Not a live stream: arrival to acknowledgement alone means something.");
+    nj_html_heading(b, "Latency",
+                    json_is_true(json_object_get(y, "live"))
+                        ? NULL
+                        : "Not a live stream: arrival to acknowledgement alone means something.");
     nj_html_table(b, head);
     for (int i = -1; i < 2; i++) {
         const json_t *v = i < 0 ? y : json_object_get(y, span[i].key);
@@ -387,7 +400,8 @@ static void fact(nj_buffer *b, const char *name, const char *value)
 
 static void facts(nj_buffer *b, const json_t *run)
 {
-    static const char *const key[] = { "version", "git", "compiler", "flags", "cpu", "kernel", "date", "input", "input_digest" };
+    static const char *const key[] = { "version", "git",  "compiler", "flags",       "cpu",
+                                       "kernel",  "date", "input",    "input_digest" };
     static const char *const head[] = { "what", "value", NULL };
     const json_t *c = json_object_get(run, "context"), *e = json_object_get(run, "energy"),
                  *w = json_object_get(e, "watt_per_busy_thread"), *file;
@@ -396,25 +410,29 @@ static void facts(nj_buffer *b, const json_t *run)
     nj_html_heading(b, "Where these numbers come from", NULL);
     nj_html_table(b, head);
     for (size_t i = 0; i < sizeof key / sizeof *key; i++) fact(b, key[i], nj_html_words(c, key[i]));
-    snprintf(text, sizeof text, "%.0f of %.0f cores", nj_html_number(c, "threads"), nj_html_number(c, "cores"));
+    snprintf(text, sizeof text, "%.0f of %.0f cores", nj_html_number(c, "threads"),
+             nj_html_number(c, "cores"));
     fact(b, "compute threads", text);
     snprintf(text, sizeof text, "%s, %s: %s (%.0f); %.3g W per busy thread [%.3g, %.3g]; idle share apart",
-             nj_html_words(e, "tier"), nj_html_words(w, "kind"), nj_html_words(w, "source"), nj_html_number(w, "year"),
-             nj_html_number(w, "value"), nj_html_number(w, "low"), nj_html_number(w, "high"));
+             nj_html_words(e, "tier"), nj_html_words(w, "kind"), nj_html_words(w, "source"),
+             nj_html_number(w, "year"), nj_html_number(w, "value"), nj_html_number(w, "low"),
+             nj_html_number(w, "high"));
     fact(b, "energy", text);
     if (carbon) {
-        snprintf(text, sizeof text, "%s: %.4g g CO2e/kWh, %s (%.0f), %s; PUE %.3g", nj_html_words(carbon, "country"),
-                 nj_html_number(carbon, "g_per_kwh"), nj_html_words(carbon, "source"), nj_html_number(carbon, "year"),
+        snprintf(text, sizeof text, "%s: %.4g g CO2e/kWh, %s (%.0f), %s; PUE %.3g",
+                 nj_html_words(carbon, "country"), nj_html_number(carbon, "g_per_kwh"),
+                 nj_html_words(carbon, "source"), nj_html_number(carbon, "year"),
                  nj_html_words(carbon, "kind"), nj_html_number(carbon, "pue"));
         fact(b, "carbon", text);
     }
     const json_t *cost = json_object_get(run, "cost"), *per = json_object_get(cost, "per_million");
     if (cost) {
-        snprintf(text, sizeof text,
-                 "%.2g [%.2g, %.2g] %s per million alerts, %s: %.3g per core-hour (%s, %.0f), %.0f %% of it busy",
-                 nj_html_number(per, "value"), nj_html_number(per, "low"), nj_html_number(per, "high"),
-                 nj_html_words(cost, "currency"), nj_html_words(per, "kind"), nj_html_number(cost, "core_hour"),
-                 nj_html_words(per, "source"), nj_html_number(per, "year"), 100 * nj_html_number(cost, "use"));
+        snprintf(
+            text, sizeof text,
+            "%.2g [%.2g, %.2g] %s per million alerts, %s: %.3g per core-hour (%s, %.0f), %.0f %% of it busy",
+            nj_html_number(per, "value"), nj_html_number(per, "low"), nj_html_number(per, "high"),
+            nj_html_words(cost, "currency"), nj_html_words(per, "kind"), nj_html_number(cost, "core_hour"),
+            nj_html_words(per, "source"), nj_html_number(per, "year"), 100 * nj_html_number(cost, "use"));
         fact(b, "money", text);
     }
     for (size_t i = 0; (file = json_array_get(json_object_get(c, "files"), i)) != NULL; i++) {
@@ -464,20 +482,21 @@ void nj_report_html(const nj_page *p, nj_buffer *b)
     if (json_is_true(json_object_get(run, "interrupted"))) nj_buffer_text(b, ". <b>Interrupted.</b>");
     nj_buffer_text(b, "</p>\n");
     tiles(b, run);
-    nj_html_heading(
-        b, "Throughput per core",
-        p->n_runs > 1
-            ? "Mean over the runs, whiskers: one standard deviation. Dashed: what a core must do for 1 s and 2 s per exposure."
-            : "Whiskers: the middle half of the one-row calls about their median, by wall time. Dashed: what a core must do for "
-              "1 s and 2 s per exposure.");
+    nj_html_heading(b, "Throughput per core",
+                    p->n_runs > 1 ? "Mean over the runs, whiskers: one standard deviation. Dashed: what a "
+                                    "core must do for 1 s and 2 s per exposure."
+                                  : "Whiskers: the middle half of the one-row calls about their median, by "
+                                    "wall time. Dashed: what a core must do for "
+                                    "1 s and 2 s per exposure.");
     nj_svg_throughput(b, stage ? stage : none, n, p->exposure, p->n_exposures);
     module_table(b, run, stage ? stage : none, n);
     shares(b, run, stage ? stage : none, n);
     nj_html_heading(b, "From offered to flagged", NULL);
-    nj_buffer_text(b, "<p class=dim><span class=key style=\"background:var(--offered)\"></span>offered<span class=key "
-                      "style=\"background:var(--passed)\"></span>passed"
-                      "<span class=key style=\"background:var(--hits)\"></span>hits<span class=key "
-                      "style=\"background:var(--flagged)\"></span>flagged</p>\n");
+    nj_buffer_text(
+        b, "<p class=dim><span class=key style=\"background:var(--offered)\"></span>offered<span class=key "
+           "style=\"background:var(--passed)\"></span>passed"
+           "<span class=key style=\"background:var(--hits)\"></span>hits<span class=key "
+           "style=\"background:var(--flagged)\"></span>flagged</p>\n");
     for (uint32_t i = 0; i < n; i++) n_modules += stage[i].is_module != 0;
     nj_html_stage *module = calloc(n_modules + 1, sizeof *module);
     for (uint32_t i = 0, k = 0; module && i < n; i++)

@@ -1,5 +1,5 @@
-/* html.h - run reports (JSON, as nj_report_json writes them) as one self-contained page: no network, no library, readable
- * without JavaScript (which only sorts tables). */
+/* html.h - run reports (JSON, as nj_report_json writes them) as one self-contained page: no network, no
+ * library, readable without JavaScript (which only sorts tables). */
 #ifndef NJ_REPORT_HTML_H
 #define NJ_REPORT_HTML_H
 
@@ -16,7 +16,8 @@ typedef struct nj_exposure {
 } nj_exposure;
 
 typedef struct nj_page {
-    const json_t *run[NJ_HTML_RUNS]; /* the first is the one shown; the others give the spread of the throughput */
+    const json_t *run[NJ_HTML_RUNS]; /* the first is the one shown; the others give the spread
+                                      * of the throughput */
     uint32_t n_runs;
     nj_exposure exposure[NJ_HTML_LINES];
     uint32_t n_exposures;
@@ -28,7 +29,8 @@ typedef struct nj_html_stage {
     const char *name;
     const json_t *json;
     int is_module;
-    double offered, passed, hits, flagged, share, onsky, low, high; /* low, high: whiskers of onsky; NAN = none */
+    double offered, passed, hits, flagged, share, onsky, low, high; /* low, high: whiskers of onsky;
+                                                                     * NAN = none */
 } nj_html_stage;
 
 void nj_report_html(const nj_page *page, nj_buffer *out);
@@ -36,7 +38,8 @@ void nj_report_html(const nj_page *page, nj_buffer *out);
 /* Text with & < > " escaped. */
 void nj_html_text(nj_buffer *out, const char *text);
 /* svg.c: each writes one <svg> whose width is that of its place. */
-void nj_svg_throughput(nj_buffer *out, const nj_html_stage *stage, uint32_t n, const nj_exposure *exposure, uint32_t n_exposures);
+void nj_svg_throughput(nj_buffer *out, const nj_html_stage *stage, uint32_t n, const nj_exposure *exposure,
+                       uint32_t n_exposures);
 void nj_svg_share(nj_buffer *out, const nj_html_stage *stage, uint32_t n);
 void nj_svg_funnel(nj_buffer *out, const nj_html_stage *stage, uint32_t n);
 /* cells: [[lower edge in ns, entries], ...]; with marks at p50 and p99. */

@@ -13,7 +13,8 @@ static void drift_cell(nj_buffer *b, const json_t *stage, const json_t *d)
     int told = json_is_true(json_object_get(d, "drifts"));
     nj_buffer_printf(b, "<div class=cell><b>");
     nj_html_text(b, nj_html_words(stage, "name"));
-    snprintf(text, sizeof text, "%+.1f %%, p %.2g", nj_html_number(d, "change_percent"), nj_html_number(d, "p"));
+    snprintf(text, sizeof text, "%+.1f %%, p %.2g", nj_html_number(d, "change_percent"),
+             nj_html_number(d, "p"));
     nj_buffer_printf(b, "</b> <span class=%s>", told ? "warn" : "dim");
     nj_html_text(b, text);
     nj_buffer_text(b, "</span>");
@@ -25,13 +26,15 @@ void nj_html_drift(nj_buffer *b, const json_t *run)
 {
     size_t i, n = 0;
     json_t *m;
-    json_array_foreach(json_object_get(run, "modules"), i, m) n += nj_html_number(json_object_get(m, "drift"), "n") >= 3;
+    json_array_foreach(json_object_get(run, "modules"), i, m) n +=
+        nj_html_number(json_object_get(m, "drift"), "n") >= 3;
     if (!n) return;
-    nj_html_heading(
-        b, "Drift along the run",
-        "Cost per alert of one batch after the other (medians of neighbours in a long run), with Theil and Sen's slope; the "
-        "change is over the whole run, p is "
-        "Kendall's, of no trend. In colour: p < 0.002 and more than 10 % over the run. Most of them at once is the machine.");
+    nj_html_heading(b, "Drift along the run",
+                    "Cost per alert of one batch after the other (medians of neighbours in a long run), with "
+                    "Theil and Sen's slope; the "
+                    "change is over the whole run, p is "
+                    "Kendall's, of no trend. In colour: p < 0.002 and more than 10 % over the run. Most of "
+                    "them at once is the machine.");
     nj_buffer_text(b, "<div class=grid>\n");
     json_array_foreach(json_object_get(run, "modules"), i, m)
     {
@@ -41,7 +44,7 @@ void nj_html_drift(nj_buffer *b, const json_t *run)
     nj_buffer_text(b, "</div>\n");
 }
 
-/* --- exposures ----------------------------------------------------------------------------------------------------------- */
+/* ---- exposures ------------------------------------------------------------------------------- */
 
 static const char *const spans[] = { "arrive", "queue", "decode", "modules", "filter", "publish" };
 enum { SPANS = sizeof spans / sizeof *spans };
@@ -70,7 +73,8 @@ static void worst_table(nj_buffer *b, const json_t *worst)
         nj_html_text_cell(b, nj_html_words(e, "survey"));
         nj_html_count_cell(b, nj_html_number(e, "alerts"));
         nj_html_duration_cell(b, 1e9 * nj_html_number(e, "total_s"));
-        for (int k = 0; k < SPANS; k++) nj_html_duration_cell(b, 1e9 * nj_html_number(json_object_get(e, "spans_s"), spans[k]));
+        for (int k = 0; k < SPANS; k++)
+            nj_html_duration_cell(b, 1e9 * nj_html_number(json_object_get(e, "spans_s"), spans[k]));
         nj_buffer_text(b, "</tr>\n");
     }
     nj_html_end_table(b);
@@ -84,11 +88,14 @@ void nj_html_exposures(nj_buffer *b, const json_t *run)
     double over = nj_html_number(x, "over");
     nj_html_heading(
         b, "Where the time of an exposure goes",
-        "From its first alert's arrival to its last one's acknowledgement: the way of the alert that was last. Arrive: "
-        "until it came (in a replay: was read). Queue: waiting for a compute thread, and for its turn to be written. "
+        "From its first alert's arrival to its last one's acknowledgement: the way of the alert that was "
+        "last. Arrive: "
+        "until it came (in a replay: was read). Queue: waiting for a compute thread, and for its turn to be "
+        "written. "
         "p50 / p99 / max over the exposures; bars are medians one after the other, whiskers reach p99.");
     snprintf(text, sizeof text,
-             "%.0f exposures with %.0f alerts; %.0f over %.3g s, the broker's %.0f %% of a budget of %.3g s (run.broker_share, "
+             "%.0f exposures with %.0f alerts; %.0f over %.3g s, the broker's %.0f %% of a budget of %.3g s "
+             "(run.broker_share, "
              "run.exposure_budget_s).",
              nj_html_number(x, "n"), nj_html_number(x, "alerts"), over, nj_html_number(x, "broker_budget_s"),
              100 * nj_html_number(x, "broker_share"), nj_html_number(x, "budget_s"));

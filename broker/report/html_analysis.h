@@ -1,4 +1,5 @@
-/* html_analysis.h - the page's parts on drift along the run and on exposures; each writes nothing when the report has none. */
+/* html_analysis.h - the page's parts on drift along the run and on exposures;
+ * each writes nothing when the report has none. */
 #ifndef NJ_REPORT_HTML_ANALYSIS_H
 #define NJ_REPORT_HTML_ANALYSIS_H
 

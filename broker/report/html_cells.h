@@ -1,4 +1,5 @@
-/* html_cells.h - what the pages of reports are put together from: numbers out of JSON, headings, tables that can be sorted. */
+/* html_cells.h - what the pages of reports are put together from:
+ * numbers out of JSON, headings, tables that can be sorted. */
 #ifndef NJ_REPORT_HTML_CELLS_H
 #define NJ_REPORT_HTML_CELLS_H
 

@@ -96,11 +96,13 @@ static void valued(nj_buffer *b, const char *key, const nj_energy_source *e, dou
     nj_buffer_printf(b, "\"year\": %d}%s", e->year, tail);
 }
 
-/* Carbon of cpu_s busy seconds; no more certain than its worst factor, and the bands of one another's ends. */
+/* Carbon of cpu_s busy seconds; no more certain than its worst factor,
+ * and the bands of one another's ends. */
 static void grams(nj_buffer *b, const char *key, const nj_report *r, double cpu_s, const char *tail)
 {
     const nj_carbon *c = &r->carbon;
-    const char *kind = !strcmp(r->energy.kind, "assumed") || !strcmp(c->kind, "assumed") ? "assumed" : "modelled";
+    const char *kind =
+        !strcmp(r->energy.kind, "assumed") || !strcmp(c->kind, "assumed") ? "assumed" : "modelled";
     nj_buffer_printf(b, "\"%s\": {", key);
     number(b, "value", nj_carbon_grams(r->energy.watt * cpu_s, c->pue, c->g_per_kwh), ", ");
     number(b, "low", nj_carbon_grams(r->energy.low * cpu_s, c->pue, c->g_per_kwh), ", ");
@@ -132,7 +134,8 @@ static void cost(const nj_report *r, nj_buffer *b)
     number(b, "core_hour", c->core_hour, ", ");
     number(b, "use", c->use, ", ");
     number(b, "egress_gb", c->egress_gb, ", ");
-    number(b, "egress_of_packets_per_million", n > 0 ? (double)r->bytes / n / 1e3 * c->egress_gb : 0, ",\n    ");
+    number(b, "egress_of_packets_per_million", n > 0 ? (double)r->bytes / n / 1e3 * c->egress_gb : 0,
+           ",\n    ");
     price(b, "per_million", c, n > 0 ? r->cpu_s / n * 1e6 : 0, "},\n  ");
 }
 
@@ -170,7 +173,8 @@ static void drift(nj_buffer *b, const nj_drift_line *d)
     nj_buffer_printf(b, "\"drifts\": %s, \"points\": [", d->drifts ? "true" : "false");
     for (uint32_t i = 0; i < d->n; i += group) {
         uint32_t n = d->n - i < group ? d->n - i : group;
-        nj_buffer_printf(b, "%s[%.0f, %.5g]", i ? ", " : "", d->batch[i + n / 2], nj_quantile(d->ns + i, n, 0.5));
+        nj_buffer_printf(b, "%s[%.0f, %.5g]", i ? ", " : "", d->batch[i + n / 2],
+                         nj_quantile(d->ns + i, n, 0.5));
     }
     nj_buffer_text(b, "]}");
 }
@@ -273,7 +277,8 @@ static void exposures(const nj_waterfall_sum *w, nj_buffer *b)
     number(b, "broker_budget_s", w->budget_s * w->broker_share, ", ");
     count(b, "over", w->over, ", ");
     count(b, "closed_early", w->closed_early, ",\n    \"spans\": {");
-    for (int k = 0; k < NJ_SPANS; k++) seconds(b, nj_span_name[k], &w->span[k], k + 1 < NJ_SPANS ? ", " : "},\n    ");
+    for (int k = 0; k < NJ_SPANS; k++)
+        seconds(b, nj_span_name[k], &w->span[k], k + 1 < NJ_SPANS ? ", " : "},\n    ");
     seconds(b, "total", &w->total, ",\n    \"worst\": [");
     for (uint32_t i = 0; i < w->n_worst; i++) {
         const nj_waterfall_exposure *e = &w->worst[i];

@@ -6,7 +6,8 @@
 
 nj_per_alert nj_report_run_cost(const nj_report *r)
 {
-    return nj_per_alert_of((double)r->ledger.consumed, (double)r->ledger.consumed, r->cpu_s * 1e9, r->wall_s * 1e9);
+    return nj_per_alert_of((double)r->ledger.consumed, (double)r->ledger.consumed, r->cpu_s * 1e9,
+                           r->wall_s * 1e9);
 }
 
 double nj_report_rest_ns(const nj_report *r)

@@ -1,4 +1,5 @@
-/* report.h - what a run found out about itself: plain data, filled by the flow, shown by terminal.c and json.c. */
+/* report.h - what a run found out about itself: plain data, filled by the flow,
+ * shown by terminal.c and json.c. */
 #ifndef NJ_REPORT_REPORT_H
 #define NJ_REPORT_REPORT_H
 
@@ -32,12 +33,14 @@ typedef struct nj_report_stream {
 
 typedef struct nj_report_file { /* a model, a catalogue, a table that was read */
     char name[256], sha256[65];
-    uint64_t generation, searched; /* of a catalogue: 1, 2, ... as its file was replaced; alerts that this state answered */
+    uint64_t generation, searched; /* of a catalogue: 1, 2, ... as its file was replaced;
+                                    * alerts that this state answered */
 } nj_report_file;
 
 typedef struct nj_report_wrong { /* a fault of a module that the host found in its outputs */
     char name[256];              /* of the module, or of the column */
-    const char *what;            /* "call_failed" "no_reason" "invalid_reason" (rows), "out_of_range" (values) */
+    const char *what;            /* "call_failed" "no_reason" "invalid_reason" (rows),
+                                  * "out_of_range" (values) */
     uint64_t n;
     int64_t first_id;           /* alert */
     double first_value, lo, hi; /* NAN = has none */
@@ -63,7 +66,8 @@ typedef struct nj_report {
     uint64_t digest;             /* sum of mixed ids: the same alerts give the same digest in any order */
     nj_histogram latency;        /* ns, arrival to acknowledgement, per alert */
     bool live;                   /* a live stream: publish and total below mean something */
-    nj_histogram publish, total; /* ns; Kafka timestamp - end of exposure; acknowledgement - end of exposure */
+    nj_histogram publish, total; /* ns; Kafka timestamp - end of exposure;
+                                  * acknowledgement - end of exposure */
     nj_waterfall_sum *waterfall; /* NULL: no row had an exposure; owned */
     uint64_t batches;
     double start_s; /* from the start of the process to the first poll */

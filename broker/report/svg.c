@@ -33,20 +33,24 @@ const char *nj_html_duration(char text[24], double ns)
 
 void nj_svg_label(nj_buffer *out, double x, double y, const char *anchor, const char *class, const char *text)
 {
-    nj_buffer_printf(out, "<text x=\"%.2f%%\" y=\"%.0f\" text-anchor=\"%s\" class=\"%s\">", x, y, anchor, class);
+    nj_buffer_printf(out, "<text x=\"%.2f%%\" y=\"%.0f\" text-anchor=\"%s\" class=\"%s\">", x, y, anchor,
+                     class);
     nj_html_text(out, text);
     nj_buffer_text(out, "</text>");
 }
 
 void nj_svg_line(nj_buffer *out, double x1, double y1, double x2, double y2, const char *class)
 {
-    nj_buffer_printf(out, "<line x1=\"%.2f%%\" y1=\"%.1f\" x2=\"%.2f%%\" y2=\"%.1f\" class=\"%s\"/>", x1, y1, x2, y2, class);
+    nj_buffer_printf(out, "<line x1=\"%.2f%%\" y1=\"%.1f\" x2=\"%.2f%%\" y2=\"%.1f\" class=\"%s\"/>", x1, y1,
+                     x2, y2, class);
 }
 
-void nj_svg_bar(nj_buffer *out, double x, double y, double width, double height, const char *class, const char *tip)
+void nj_svg_bar(nj_buffer *out, double x, double y, double width, double height, const char *class,
+                const char *tip)
 {
-    nj_buffer_printf(out, "<rect x=\"%.2f%%\" y=\"%.1f\" width=\"%.2f%%\" height=\"%.1f\" class=\"%s\"><title>", x, y,
-                     fmax(width, 0.15), height, class);
+    nj_buffer_printf(out,
+                     "<rect x=\"%.2f%%\" y=\"%.1f\" width=\"%.2f%%\" height=\"%.1f\" class=\"%s\"><title>", x,
+                     y, fmax(width, 0.15), height, class);
     nj_html_text(out, tip);
     nj_buffer_text(out, "</title></rect>");
 }
@@ -58,7 +62,7 @@ void nj_svg_begin(nj_buffer *out, double height, const char *what)
     nj_buffer_text(out, "\">");
 }
 
-/* --- throughput on a log axis ------------------------------------------------------------------------------------------- */
+/* ---- throughput on a log axis ---------------------------------------------------------------- */
 
 typedef struct axis {
     double lo, hi; /* decades */
@@ -90,8 +94,8 @@ static void exposure_lines(nj_buffer *out, const axis *a, const nj_exposure *e, 
         for (int seconds = 1; seconds <= 2; seconds++, y += 16) {
             char text[128], speed[24];
             double need = e[i].alerts / e[i].cores / seconds, x = at(a, need);
-            snprintf(text, sizeof text, "%s %d s: %s/s (%.0f alerts, %.0f cores)", e[i].name, seconds, nj_html_si(speed, need),
-                     e[i].alerts, e[i].cores);
+            snprintf(text, sizeof text, "%s %d s: %s/s (%.0f alerts, %.0f cores)", e[i].name, seconds,
+                     nj_html_si(speed, need), e[i].alerts, e[i].cores);
             nj_svg_line(out, x, y - 9, x, bottom, "limit");
             nj_buffer_printf(out, "<text x=\"%.2f%%\" y=\"%.0f\" dx=\"4\" class=\"note\">", x, y);
             nj_html_text(out, text);
@@ -99,7 +103,8 @@ static void exposure_lines(nj_buffer *out, const axis *a, const nj_exposure *e, 
         }
 }
 
-void nj_svg_throughput(nj_buffer *out, const nj_html_stage *s, uint32_t n, const nj_exposure *e, uint32_t n_exposures)
+void nj_svg_throughput(nj_buffer *out, const nj_html_stage *s, uint32_t n, const nj_exposure *e,
+                       uint32_t n_exposures)
 {
     axis a = axis_of(s, n);
     char text[64], v[24];
@@ -108,7 +113,11 @@ void nj_svg_throughput(nj_buffer *out, const nj_html_stage *s, uint32_t n, const
     for (double d = a.lo; d <= a.hi; d++) {
         double x = at(&a, pow(10, d));
         nj_svg_line(out, x, top, x, bottom, "grid");
-        nj_svg_label(out, x, bottom + 16, d == a.lo ? "start" : d == a.hi ? "end" : "middle", "note", nj_html_si(v, pow(10, d)));
+        nj_svg_label(out, x, bottom + 16,
+                     d == a.lo   ? "start"
+                     : d == a.hi ? "end"
+                                 : "middle",
+                     "note", nj_html_si(v, pow(10, d)));
     }
     nj_svg_label(out, 50, bottom + 32, "middle", "note", "alerts per second and core");
     for (uint32_t i = 0; i < n; i++) { /* bars below the lines below the words */
@@ -130,7 +139,7 @@ void nj_svg_throughput(nj_buffer *out, const nj_html_stage *s, uint32_t n, const
     nj_buffer_text(out, "</svg>");
 }
 
-/* --- shares and funnels --------------------------------------------------------------------------------------------------- */
+/* ---- shares and funnels ---------------------------------------------------------------------- */
 
 void nj_svg_share(nj_buffer *out, const nj_html_stage *s, uint32_t n)
 {
@@ -162,13 +171,13 @@ void nj_svg_funnel(nj_buffer *out, const nj_html_stage *s, uint32_t n)
         nj_svg_label(out, 100, y - 4, "end", "name", text);
         for (int k = 0; k < 4; k++)
             if (value[k] > 0)
-                nj_svg_bar(out, 0, y + 2 * k, 100 * value[k] / fmax(s[i].offered, 1), BAR - 4 * k + (k == 3 ? 2 : 0), class[k],
-                           text);
+                nj_svg_bar(out, 0, y + 2 * k, 100 * value[k] / fmax(s[i].offered, 1),
+                           BAR - 4 * k + (k == 3 ? 2 : 0), class[k], text);
     }
     nj_buffer_text(out, "</svg>");
 }
 
-/* --- distribution of run times ------------------------------------------------------------------------------------------- */
+/* ---- distribution of run times --------------------------------------------------------------- */
 
 static void mark(nj_buffer *out, const axis *a, double ns, double y, const char *name)
 {
@@ -186,7 +195,8 @@ void nj_svg_histogram(nj_buffer *out, const json_t *cells, double p50_ns, double
     double last = json_number_value(json_array_get(json_array_get(cells, n - 1), 0));
     axis a = { log10(fmax(first, 1)), log10(fmax(last, 2) * 1.125) };
     if (a.hi - a.lo < 0.3) a.hi = a.lo + 0.3;
-    for (size_t i = 0; i < n; i++) most = fmax(most, json_number_value(json_array_get(json_array_get(cells, i), 1)));
+    for (size_t i = 0; i < n; i++)
+        most = fmax(most, json_number_value(json_array_get(json_array_get(cells, i), 1)));
     nj_svg_begin(out, 114, "distribution of run times");
     for (size_t i = 0; i < n; i++) {
         double ns = json_number_value(json_array_get(json_array_get(cells, i), 0)),

@@ -18,7 +18,7 @@ static double clamp(double v, double lo, double hi)
     return fmin(fmax(v, lo), hi);
 }
 
-/* --- drift --------------------------------------------------------------------------------------------------------------- */
+/* ---- drift ----------------------------------------------------------------------------------- */
 
 enum { DRIFT_TOP = 8, DRIFT_BOTTOM = 84, DRIFT_LEFT = 17 };
 
@@ -62,15 +62,16 @@ void nj_svg_drift(nj_buffer *out, const json_t *drift)
     char text[64], v[24];
     if (n < 2 || frame_of(points, n, &f, &x, &y)) return;
     int told = json_is_true(json_object_get(drift, "drifts"));
-    double slope = nj_html_number(drift, "percent_per_1000") * y / 1e5; /* ns per batch, through the medians */
+    double slope = nj_html_number(drift, "percent_per_1000") * y / 1e5; /* ns per batch, through the
+                                                                         * medians */
     nj_svg_begin(out, 104, "cost per alert along the run");
     nj_svg_line(out, DRIFT_LEFT, DRIFT_BOTTOM, 100, DRIFT_BOTTOM, "base");
     for (size_t i = 0; i < n; i++)
-        nj_buffer_printf(out, "<circle cx=\"%.2f%%\" cy=\"%.1f\" r=\"1.7\" class=\"%s\"/>", x_in(&f, pair(points, i, 0)),
-                         y_in(&f, pair(points, i, 1)), told ? "told" : "dot");
+        nj_buffer_printf(out, "<circle cx=\"%.2f%%\" cy=\"%.1f\" r=\"1.7\" class=\"%s\"/>",
+                         x_in(&f, pair(points, i, 0)), y_in(&f, pair(points, i, 1)), told ? "told" : "dot");
     if (isfinite(slope))
-        nj_svg_line(out, x_in(&f, f.x0), y_in(&f, y + slope * (f.x0 - x)), x_in(&f, f.x1), y_in(&f, y + slope * (f.x1 - x)),
-                    "trend");
+        nj_svg_line(out, x_in(&f, f.x0), y_in(&f, y + slope * (f.x0 - x)), x_in(&f, f.x1),
+                    y_in(&f, y + slope * (f.x1 - x)), "trend");
     nj_svg_label(out, DRIFT_LEFT - 1, DRIFT_TOP + 4, "end", "note", nj_html_duration(v, f.y1));
     nj_svg_label(out, DRIFT_LEFT - 1, DRIFT_BOTTOM, "end", "note", nj_html_duration(v, f.y0));
     snprintf(text, sizeof text, "batch %.0f", f.x0);
@@ -80,7 +81,7 @@ void nj_svg_drift(nj_buffer *out, const json_t *drift)
     nj_buffer_text(out, "</svg>");
 }
 
-/* --- exposures ----------------------------------------------------------------------------------------------------------- */
+/* ---- exposures ------------------------------------------------------------------------------- */
 
 enum { SPANS = 6, STEP = 34, BAR = 12, MOST_WORST = 12 };
 
@@ -107,7 +108,8 @@ static void budget_line(nj_buffer *out, double x, double bottom, double ns)
 void nj_svg_waterfall(nj_buffer *out, const json_t *exposures)
 {
     const json_t *spans = json_object_get(exposures, "spans"), *total = json_object_get(exposures, "total");
-    double budget = 1e9 * nj_html_number(exposures, "broker_budget_s"), scale = 1e9 * nj_html_number(total, "p99_s"), start = 0;
+    double budget = 1e9 * nj_html_number(exposures, "broker_budget_s"),
+           scale = 1e9 * nj_html_number(total, "p99_s"), start = 0;
     for (int k = 0; k < SPANS; k++) {
         scale = fmax(scale, start + ns_of(spans, span[k].key, "p99_s"));
         start += ns_of(spans, span[k].key, "p50_s");
@@ -116,18 +118,21 @@ void nj_svg_waterfall(nj_buffer *out, const json_t *exposures)
     if (shown) scale = fmax(scale, 1.02 * budget);
     scale = fmax(scale, 1);
     double bottom = 18 + STEP * (SPANS + 1);
-    nj_svg_begin(out, bottom + 4, "waterfall of an exposure: arrive, queue, decode, modules, filter, publish");
+    nj_svg_begin(out, bottom + 4,
+                 "waterfall of an exposure: arrive, queue, decode, modules, filter, publish");
     start = 0;
     for (int k = 0; k <= SPANS; k++) {
         const json_t *of = k < SPANS ? json_object_get(spans, span[k].key) : total;
         char text[96], p50[24], p99[24], max[24];
-        double y = 34 + STEP * k, median = 1e9 * nj_html_number(of, "p50_s"), high = 1e9 * nj_html_number(of, "p99_s");
+        double y = 34 + STEP * k, median = 1e9 * nj_html_number(of, "p50_s"),
+               high = 1e9 * nj_html_number(of, "p99_s");
         double from = k < SPANS ? start : 0;
-        snprintf(text, sizeof text, "%s / %s / %s", nj_html_duration(p50, median), nj_html_duration(p99, high),
-                 nj_html_duration(max, 1e9 * nj_html_number(of, "max_s")));
-        nj_svg_bar(out, 100 * from / scale, y, 100 * median / scale, BAR, k < SPANS ? span[k].class : "stage", text);
-        nj_svg_line(out, 100 * (from + median) / scale, y + BAR / 2.0, 100 * clamp((from + high) / scale, 0, 1), y + BAR / 2.0,
-                    "whisker");
+        snprintf(text, sizeof text, "%s / %s / %s", nj_html_duration(p50, median),
+                 nj_html_duration(p99, high), nj_html_duration(max, 1e9 * nj_html_number(of, "max_s")));
+        nj_svg_bar(out, 100 * from / scale, y, 100 * median / scale, BAR, k < SPANS ? span[k].class : "stage",
+                   text);
+        nj_svg_line(out, 100 * (from + median) / scale, y + BAR / 2.0,
+                    100 * clamp((from + high) / scale, 0, 1), y + BAR / 2.0, "whisker");
         nj_svg_label(out, 0, y - 4, "start", "name", k < SPANS ? span[k].key : "all of it");
         nj_svg_label(out, 100, y - 4, "end", "name", text);
         start += k < SPANS ? median : 0;

@@ -34,9 +34,24 @@ static const char *two(char text[16], double v)
     return text;
 }
 
-/* --- the table ---------------------------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
-enum { NAME, OFFERED, PASSED, HITS, FLAGGED, CPU, SHARE, PER_CORE, HITS_PER_CORE, WALL, P50, P99, MOST, N_COLUMNS };
+enum {
+    NAME,
+    OFFERED,
+    PASSED,
+    HITS,
+    FLAGGED,
+    CPU,
+    SHARE,
+    PER_CORE,
+    HITS_PER_CORE,
+    WALL,
+    P50,
+    P99,
+    MOST,
+    N_COLUMNS
+};
 static const nj_fit_column column[N_COLUMNS] = {
     [NAME] = { "", "module", 0 },
     [OFFERED] = { "", "offered", 0 },
@@ -134,30 +149,31 @@ static void table(const nj_report *r, int width, nj_fit *t, FILE *to)
 static void foot(const nj_fit *t, int width, FILE *to)
 {
     char text[512];
-    int n =
-        snprintf(text, sizeof text,
-                 "CPU us/alert: CPU time per alert offered, the cost. alerts/s per core = 1e6 / (CPU us/alert). share: of the "
-                 "run's CPU time. %s`nightjar help terms` explains all words.",
-                 t->shown[P50] ? "* wall time of calls with one row. " : "");
+    int n = snprintf(text, sizeof text,
+                     "CPU us/alert: CPU time per alert offered, the cost. alerts/s per core = 1e6 / (CPU "
+                     "us/alert). share: of the "
+                     "run's CPU time. %s`nightjar help terms` explains all words.",
+                     t->shown[P50] ? "* wall time of calls with one row. " : "");
     for (int i = 0, first = 1; i < t->n; i++) {
         if (t->shown[i]) continue;
         const char *over = t->column[i].over;
-        n += snprintf(text + n, sizeof text - (size_t)n, "%s%s%s%s", first ? " In a wider terminal (COLUMNS=120): " : ", ", over,
-                      *over ? " " : "", t->column[i].head);
+        n += snprintf(text + n, sizeof text - (size_t)n, "%s%s%s%s",
+                      first ? " In a wider terminal (COLUMNS=120): " : ", ", over, *over ? " " : "",
+                      t->column[i].head);
         first = 0;
     }
     nj_fit_text(to, width, text);
 }
 
-/* --- estimates ---------------------------------------------------------------------------------------------------------- */
+/* ---- estimates ------------------------------------------------------------------------------- */
 
 /* A line for each: the figure with its band, then what it rests on, as far as there is room. */
 static void energy(const nj_report *r, double cpu_us, int width, FILE *to)
 {
     const nj_energy_source *s = &r->energy;
     char v[16], lo[16], hi[16], figure[96], source[192], year[16] = "", watt[80];
-    snprintf(figure, sizeof figure, "Energy %s [%s, %s] uJ/alert, %s", two(v, cpu_us * s->watt), two(lo, cpu_us * s->low),
-             two(hi, cpu_us * s->high), s->kind);
+    snprintf(figure, sizeof figure, "Energy %s [%s, %s] uJ/alert, %s", two(v, cpu_us * s->watt),
+             two(lo, cpu_us * s->low), two(hi, cpu_us * s->high), s->kind);
     snprintf(source, sizeof source, ": %s", s->source);
     if (s->year) snprintf(year, sizeof year, " (%d)", s->year);
     snprintf(watt, sizeof watt, "; %.1f W per busy thread [%.1f, %.1f]", s->watt, s->low, s->high);
@@ -187,8 +203,9 @@ static void money(const nj_report *r, double million_s, int width, FILE *to)
     double gb = (double)r->bytes / (double)r->ledger.consumed / 1e3;
     char v[16], lo[16], hi[16], figure[128], price[80], source[192], year[16] = "", busy[32], sent[80];
     if (!c->currency) return;
-    snprintf(figure, sizeof figure, "Money %s [%s, %s] %.16s per million alerts%s", two(v, nj_cost_busy(c, million_s)),
-             two(lo, nj_cost_busy_low(c, million_s)), two(hi, nj_cost_busy_high(c, million_s)), c->currency,
+    snprintf(figure, sizeof figure, "Money %s [%s, %s] %.16s per million alerts%s",
+             two(v, nj_cost_busy(c, million_s)), two(lo, nj_cost_busy_low(c, million_s)),
+             two(hi, nj_cost_busy_high(c, million_s)), c->currency,
              strcmp(c->kind, "assumed") ? "" : ", estimated");
     if (c->year) snprintf(year, sizeof year, ", %d", c->year);
     snprintf(price, sizeof price, ": %.3g a core-hour", c->core_hour);
@@ -207,7 +224,7 @@ static void estimates(const nj_report *r, int width, FILE *to)
     money(r, cpu_us, width, to);
 }
 
-/* --- along the run ------------------------------------------------------------------------------------------------------ */
+/* ---- along the run --------------------------------------------------------------------------- */
 
 static const char *span_of(char text[16], double ns)
 {
@@ -233,12 +250,12 @@ static void say(FILE *to, int width, uint32_t n, nj_buffer *text)
 static void exposures(const nj_waterfall_sum *w, int width, FILE *to)
 {
     char p50[16], p99[16], max[16], t[16], text[512];
-    snprintf(
-        text, sizeof text,
-        "Exposures %llu, first arrival to last acknowledgement p50 %s, p99 %s, max %s; over %.3g s (%.0f %% of %.3g s): %llu",
-        (unsigned long long)w->n, span_of(p50, nj_histogram_quantile(&w->total, 0.5)),
-        span_of(p99, nj_histogram_quantile(&w->total, 0.99)), span_of(max, (double)w->total.max), w->budget_s * w->broker_share,
-        100 * w->broker_share, w->budget_s, (unsigned long long)w->over);
+    snprintf(text, sizeof text,
+             "Exposures %llu, first arrival to last acknowledgement p50 %s, p99 %s, max %s; over %.3g s "
+             "(%.0f %% of %.3g s): %llu",
+             (unsigned long long)w->n, span_of(p50, nj_histogram_quantile(&w->total, 0.5)),
+             span_of(p99, nj_histogram_quantile(&w->total, 0.99)), span_of(max, (double)w->total.max),
+             w->budget_s * w->broker_share, 100 * w->broker_share, w->budget_s, (unsigned long long)w->over);
     nj_fit_text(to, width, text);
     if (!w->n_worst) return;
     const nj_waterfall_exposure *e = &w->worst[0];
@@ -262,8 +279,8 @@ static void drifts(const nj_report *r, int width, FILE *to)
         judged += d->n >= 3;
         if (!d->drifts || (double)r->stage[i].count.wall_ns < total_ns / 100) continue;
         nj_buffer_printf(&text, "%s%s %+.0f %% (%+.3g %%/1000 batches, p %.1g)",
-                         n++ ? ", " : "Drift along the run: ", r->stage[i].name, d->change_percent, d->percent_per_1000,
-                         d->trend.p);
+                         n++ ? ", " : "Drift along the run: ", r->stage[i].name, d->change_percent,
+                         d->percent_per_1000, d->trend.p);
     }
     if (2 * n > judged && judged > 3) nj_buffer_text(&text, ": most rows at once, so likely the machine");
     say(to, width, n, &text);
@@ -295,11 +312,12 @@ static void summary(const nj_report *r, int width, FILE *to)
     char a[32], b[32], c[32], d[32], e[64] = "", f[64] = "", text[1024];
     if (l->duplicates) snprintf(e, sizeof e, " + %s duplicates", grouped(a, l->duplicates));
     if (l->returned) snprintf(f, sizeof f, " + %s returned", grouped(a, l->returned));
-    snprintf(text, sizeof text, "%s: %s in = %s out + %s filtered + %s dead%s%s, ledger %s.%s", r->input, grouped(a, l->consumed),
-             grouped(b, l->emitted), grouped(c, l->filtered), grouped(d, l->dead), e, f,
-             nj_ledger_closed(l) ? "closed" : "NOT CLOSED", r->interrupted ? " Interrupted." : "");
+    snprintf(text, sizeof text, "%s: %s in = %s out + %s filtered + %s dead%s%s, ledger %s.%s", r->input,
+             grouped(a, l->consumed), grouped(b, l->emitted), grouped(c, l->filtered), grouped(d, l->dead), e,
+             f, nj_ledger_closed(l) ? "closed" : "NOT CLOSED", r->interrupted ? " Interrupted." : "");
     nj_fit_text(to, width, text);
-    snprintf(text, sizeof text, "Wall time %.3f s, %d thread%s, %s alerts/s; latency p50 %.3g, p99 %.3g ms; memory %.0f MB",
+    snprintf(text, sizeof text,
+             "Wall time %.3f s, %d thread%s, %s alerts/s; latency p50 %.3g, p99 %.3g ms; memory %.0f MB",
              r->wall_s, r->threads, r->threads == 1 ? "" : "s",
              grouped(a, (uint64_t)((double)l->consumed / (r->wall_s > 0 ? r->wall_s : 1))),
              nj_histogram_quantile(&r->latency, 0.5) / 1e6, nj_histogram_quantile(&r->latency, 0.99) / 1e6,
@@ -307,7 +325,8 @@ static void summary(const nj_report *r, int width, FILE *to)
     nj_fit_text(to, width, text);
     if (l->again) {
         snprintf(text, sizeof text,
-                 "%s messages come again to whoever has their partitions now: they were lost before this run acknowledged them",
+                 "%s messages come again to whoever has their partitions now: they were lost before this run "
+                 "acknowledged them",
                  grouped(a, l->again));
         nj_fit_text(to, width, text);
     }

@@ -18,7 +18,8 @@ static const char *next_line(const char *line)
     return *line ? line + 1 : line;
 }
 
-/* A term is a line before an indented one; its meaning are the indented lines. What comes before the first is the introduction. */
+/* A term is a line before an indented one; its meaning are the indented lines.
+ * What comes before the first is the introduction. */
 bool nj_terms_next(const char **at, nj_term *term)
 {
     const char *line = *at ? *at : nj_terms_text();
@@ -29,8 +30,8 @@ bool nj_terms_next(const char **at, nj_term *term)
     term->meaning[0] = 0;
     for (line = next_line(line); *line == ' '; line = next_line(line)) {
         const char *text = line + strspn(line, " ");
-        n +=
-            (size_t)snprintf(term->meaning + n, sizeof term->meaning - n, "%s%.*s", n ? " " : "", (int)strcspn(text, "\n"), text);
+        n += (size_t)snprintf(term->meaning + n, sizeof term->meaning - n, "%s%.*s", n ? " " : "",
+                              (int)strcspn(text, "\n"), text);
         if (n >= sizeof term->meaning) n = sizeof term->meaning - 1;
     }
     *at = line;

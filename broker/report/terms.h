@@ -1,4 +1,5 @@
-/* terms.h - the words of the reports, each with its one meaning: data/embed/terms.txt, which travels inside the binary. */
+/* terms.h - the words of the reports, each with its one meaning:
+ * data/embed/terms.txt, which travels inside the binary. */
 #ifndef NJ_REPORT_TERMS_H
 #define NJ_REPORT_TERMS_H
 

@@ -9,7 +9,8 @@
 
 #include "hostless_words.h"
 
-int nj_hostless_line_make(nj_hostless_line *l, const nj_hostless_page *p, const char *name, char *const thumb[3])
+int nj_hostless_line_make(nj_hostless_line *l, const nj_hostless_page *p, const char *name,
+                          char *const thumb[3])
 {
     *l = (nj_hostless_line){ .candid = p->candid,
                              .candidate = p->candidate,
@@ -21,7 +22,8 @@ int nj_hostless_line_make(nj_hostless_line *l, const nj_hostless_page *p, const 
                              .rb = p->rb,
                              .repeats = p->repeats,
                              .excess = INFINITY };
-    if (!isnan(p->ks[0]) && !isnan(p->ks[1])) l->excess = fmax(p->ks[0] / p->limit[0], p->ks[1] / p->limit[1]);
+    if (!isnan(p->ks[0]) && !isnan(p->ks[1]))
+        l->excess = fmax(p->ks[0] / p->limit[0], p->ks[1] / p->limit[1]);
     l->object = p->object ? strdup(p->object) : NULL;
     l->topics = p->topics ? strdup(p->topics) : NULL;
     if ((p->object && !l->object) || (p->topics && !l->topics)) {
@@ -85,12 +87,15 @@ static void add_distance(nj_buffer *out, const nj_hostless_line *l, int k)
 static void add_line(nj_buffer *out, const nj_hostless_line *l, bool topics)
 {
     const char *class, *words = nj_hostless_badge(l->candidate, l->verdict, &class);
-    nj_buffer_printf(out, "<tr%s><td class=\"wide long\"><a href=%s>", *l->doubt ? " class=doubt" : "", l->page);
+    nj_buffer_printf(out, "<tr%s><td class=\"wide long\"><a href=%s>", *l->doubt ? " class=doubt" : "",
+                     l->page);
     nj_markup_text(out, l->object && *l->object ? l->object : "alert");
-    nj_buffer_printf(out, "</a><br><span class=id>%lld</span></td><td class=\"wide thumbs\">", (long long)l->candid);
+    nj_buffer_printf(out, "</a><br><span class=id>%lld</span></td><td class=\"wide thumbs\">",
+                     (long long)l->candid);
     for (int k = 0; k < 3; k++)
         if (l->thumb[k]) nj_buffer_printf(out, "<img class=thumb alt=\"\" src=\"%s\"> ", l->thumb[k]);
-    nj_buffer_printf(out, "</td><td class=wide><span class=\"badge %s\">%s</span>", *l->doubt ? "" : class, words);
+    nj_buffer_printf(out, "</td><td class=wide><span class=\"badge %s\">%s</span>", *l->doubt ? "" : class,
+                     words);
     if (*l->doubt) {
         nj_buffer_text(out, "<br><span class=why>");
         nj_markup_text(out, l->doubt);
@@ -125,7 +130,10 @@ static void add_line(nj_buffer *out, const nj_hostless_line *l, bool topics)
     } else {
         nj_buffer_text(out, "<td class=empty></td>");
     }
-    nj_buffer_printf(out, "<td>%s</td></tr>\n", l->positive == 1 ? "brighter" : l->positive == 0 ? "fainter" : "");
+    nj_buffer_printf(out, "<td>%s</td></tr>\n",
+                     l->positive == 1   ? "brighter"
+                     : l->positive == 0 ? "fainter"
+                                        : "");
 }
 
 static const char *thousands(uint64_t v, char text[32])
@@ -152,7 +160,8 @@ static void add_head(nj_buffer *out, const nj_hostless_line *line, uint32_t n, c
     }
     nj_markup_text(out, about->title);
     nj_buffer_printf(out, ": %s alerts", thousands(about->n_read, text));
-    if (about->n_dead) nj_buffer_printf(out, " and %s that could not be read", thousands(about->n_dead, text));
+    if (about->n_dead)
+        nj_buffer_printf(out, " and %s that could not be read", thousands(about->n_dead, text));
     if (about->clauses && *about->clauses) {
         nj_buffer_printf(out, ", of which %s do not pass <code>", thousands(about->n_filtered, text));
         nj_markup_text(out, about->clauses);
@@ -163,14 +172,17 @@ static void add_head(nj_buffer *out, const nj_hostless_line *line, uint32_t n, c
     if (about->n_others)
         nj_buffer_printf(out, " %s others are no candidates and have no page (<code>--all</code>).",
                          thousands(about->n_others, text));
-    nj_buffer_text(out,
-                   "</p>\n<p class=sub>Sorted by verdict, D against its limit, magnitude. D is small when a stamp looks like "
-                   "its own shuffled pixels, that is, like noise: no host.");
-    if (n_doubts) nj_buffer_printf(out, " Asteroids and rb below 0.55 are last, in grey: %s.", thousands(n_doubts, text));
+    nj_buffer_text(out, "</p>\n<p class=sub>Sorted by verdict, D against its limit, magnitude. D is small "
+                        "when a stamp looks like "
+                        "its own shuffled pixels, that is, like noise: no host.");
+    if (n_doubts)
+        nj_buffer_printf(out, " Asteroids and rb below 0.55 are last, in grey: %s.",
+                         thousands(n_doubts, text));
     nj_buffer_text(out, " A verdict is no discovery: look at the reasons against.</p>\n");
 }
 
-void nj_hostless_index_html(nj_buffer *out, const char *style, nj_hostless_line *line, uint32_t n, const nj_hostless_index *about)
+void nj_hostless_index_html(nj_buffer *out, const char *style, nj_hostless_line *line, uint32_t n,
+                            const nj_hostless_index *about)
 {
     bool topics = false;
     if (n) qsort(line, n, sizeof *line, by_promise);
@@ -181,7 +193,8 @@ void nj_hostless_index_html(nj_buffer *out, const char *style, nj_hostless_line 
     nj_buffer_printf(out, "</title>\n%s<h1>Hostless candidates</h1>\n<p class=sub>", style);
     add_head(out, line, n, about);
     nj_buffer_printf(out,
-                     "<table class=list><thead><tr><th>object<th>science, template, difference<th>verdict%s<th>mag<th>rb<th>D "
+                     "<table class=list><thead><tr><th>object<th>science, template, "
+                     "difference<th>verdict%s<th>mag<th>rb<th>D "
                      "science<th>D template<th>source in<th>difference</tr></thead><tbody>\n",
                      topics ? "<th>topics" : "");
     for (uint32_t i = 0; i < n; i++) add_line(out, &line[i], topics);

@@ -38,37 +38,50 @@ typedef struct nj_hostless_id {
 } nj_hostless_id;
 
 static const char style[] =
-    "<style>body{font:14px/1.45 system-ui,sans-serif;color:#1c2430;background:#fff;max-width:1040px;margin:24px auto;padding:0 "
+    "<style>body{font:14px/1.45 "
+    "system-ui,sans-serif;color:#1c2430;background:#fff;max-width:1040px;margin:24px auto;padding:0 "
     "16px}"
-    "h1{font-size:22px;margin:0 0 2px}h2{font-size:15px;margin:22px 0 6px;border-bottom:1px solid #d5dae1}a{color:#1b5fa8}"
-    ".sub{color:#5c6675;margin:0 0 14px}.row{display:flex;gap:18px;flex-wrap:wrap}.row>*{flex:1 1 300px;min-width:280px}"
+    "h1{font-size:22px;margin:0 0 2px}h2{font-size:15px;margin:22px 0 6px;border-bottom:1px solid "
+    "#d5dae1}a{color:#1b5fa8}"
+    ".sub{color:#5c6675;margin:0 0 14px}.row{display:flex;gap:18px;flex-wrap:wrap}.row>*{flex:1 1 "
+    "300px;min-width:280px}"
     "figure{margin:0}.quad{display:grid;grid-template-columns:1fr 1fr;gap:6px "
     "26px}figcaption{color:#5c6675;font-size:12.5px;margin-top:3px}table{border-collapse:collapse;width:100%}"
     "td,th{padding:2px 8px 2px "
-    "0;text-align:left;vertical-align:top}th{font-weight:600}td.n{text-align:right;white-space:nowrap;font-variant-numeric:"
+    "0;text-align:left;vertical-align:top}th{font-weight:600}td.n{text-align:right;white-space:nowrap;font-"
+    "variant-numeric:"
     "tabular-nums}"
     ".facts td:first-child{color:#5c6675;white-space:nowrap}.badge{display:inline-block;padding:1px "
     "9px;border-radius:9px;font-size:13px;color:#fff;background:#7a8494}"
     ".yes{background:#1d7a46}.maybe{background:#a86a12}ul{margin:4px 0;padding-left:20px}.none{color:#8a93a0}"
     "svg text{font:11px "
-    "system-ui,sans-serif;fill:#3c4654}.stamp{width:100%;image-rendering:pixelated;display:block;background:#ddd}"
-    ".stamp .mask{stroke:#ff8a1f;stroke-width:.28;fill:none}.stamp .box{stroke:#35b4ff;stroke-width:.3;fill:none}"
+    "system-ui,sans-serif;fill:#3c4654}.stamp{width:100%;image-rendering:pixelated;display:block;background:#"
+    "ddd}"
+    ".stamp .mask{stroke:#ff8a1f;stroke-width:.28;fill:none}.stamp "
+    ".box{stroke:#35b4ff;stroke-width:.3;fill:none}"
     ".stamp path.bar{stroke:#fff;stroke-width:.7}.stamp "
     "text.bar{font-size:3px;fill:#fff;paint-order:stroke;stroke:#000;stroke-width:.4}"
-    ".plot{width:100%;display:block}.axis{stroke:#5c6675;fill:none}.grid{stroke:#e6e9ee;fill:none}.band{fill:#cfd8e4}.median{"
+    ".plot{width:100%;display:block}.axis{stroke:#5c6675;fill:none}.grid{stroke:#e6e9ee;fill:none}.band{fill:"
+    "#cfd8e4}.median{"
     "stroke:#8a97a8;stroke-dasharray:4 3;fill:none}"
     ".own{stroke:#b3361e;stroke-width:2;fill:none}.other{stroke:#5b7da6;stroke-width:2;stroke-dasharray:5 "
     "3;fill:none}.ks{stroke:#1c2430;stroke-width:2}text.ks{stroke:none;font-weight:600}"
-    ".inside{fill:#cfe8d8}.outside{fill:#f2d9d3}.spread{stroke:#1c2430;stroke-width:1.4}.error{stroke:#1c2430;stroke-width:5}"
+    ".inside{fill:#cfe8d8}.outside{fill:#f2d9d3}.spread{stroke:#1c2430;stroke-width:1.4}.error{stroke:#"
+    "1c2430;stroke-width:5}"
     ".thumbs{white-space:nowrap}.thumb{width:63px;height:63px;image-rendering:pixelated}tbody "
-    "tr:nth-child(even){background:#f6f7f9}.why{color:#5c6675;font-size:12.5px}.long{overflow-wrap:anywhere}.id{white-space:"
+    "tr:nth-child(even){background:#f6f7f9}.why{color:#5c6675;font-size:12.5px}.long{overflow-wrap:anywhere}."
+    "id{white-space:"
     "nowrap}"
-    ".doubt td,.doubt a{color:#767e8a}.doubt .thumb{opacity:.55}td .name{display:none}h1,.sub{overflow-wrap:anywhere}"
-    "@media(max-width:640px){.quad{grid-template-columns:1fr}.list thead{display:none}.list tr{display:block;padding:8px "
-    "0;border-top:1px solid #d5dae1}.list td{display:inline-block;padding-right:14px}.list td.wide{display:block}.list "
+    ".doubt td,.doubt a{color:#767e8a}.doubt .thumb{opacity:.55}td "
+    ".name{display:none}h1,.sub{overflow-wrap:anywhere}"
+    "@media(max-width:640px){.quad{grid-template-columns:1fr}.list thead{display:none}.list "
+    "tr{display:block;padding:8px "
+    "0;border-top:1px solid #d5dae1}.list td{display:inline-block;padding-right:14px}.list "
+    "td.wide{display:block}.list "
     "td.empty{display:none}td .name{display:inline;color:#5c6675;margin-right:4px}}</style>\n";
 static const char hatch[] =
-    "<svg width=0 height=0 style=\"position:absolute\"><defs><pattern id=hatch width=1.2 height=1.2 patternUnits=userSpaceOnUse>"
+    "<svg width=0 height=0 style=\"position:absolute\"><defs><pattern id=hatch width=1.2 height=1.2 "
+    "patternUnits=userSpaceOnUse>"
     "<rect width=1.2 height=1.2 fill=\"#fff\"/><path d=\"M0 1.2L1.2 0\" stroke=\"#c0188c\" stroke-width=.35 "
     "/></pattern></defs></svg>\n";
 
@@ -101,7 +114,8 @@ nj_hostless_writer *nj_hostless_writer_new(const char *folder, nj_error *err)
         w->work = aligned_alloc(64, (sizeof *w->work + 63) / 64 * 64);
         w->clip = aligned_alloc(64, (nj_clip_work_size() + 63) / 64 * 64);
     }
-    if (!w || !w->work || !w->clip || nj_elephant_open(&w->geometry[0], 63, 14) || nj_elephant_open(&w->geometry[1], 30, 30)) {
+    if (!w || !w->work || !w->clip || nj_elephant_open(&w->geometry[0], 63, 14) ||
+        nj_elephant_open(&w->geometry[1], 30, 30)) {
         nj_hostless_writer_free(w);
         nj_fail(err, "out of memory");
         return NULL;
@@ -120,7 +134,9 @@ void nj_hostless_writer_free(nj_hostless_writer *w)
     struct stat st;
     char path[4096];
     snprintf(path, sizeof path, "%s/index.html", w->folder);
-    if (w->index >= 0 && !fstat(w->index, &st) && !st.st_size) unlink(path); /* made here, and nothing came of it */
+    if (w->index >= 0 && !fstat(w->index, &st) && !st.st_size)
+        unlink(path); /* made here, and nothing
+                       * came of it */
     if (w->index >= 0) close(w->index);
     if (w->made) rmdir(w->folder); /* if it is empty */
     tdestroy(w->ids, free);
@@ -146,7 +162,8 @@ static int write_file(const nj_hostless_writer *w, const char *name, nj_buffer *
 
 /* --- facts --- */
 
-__attribute__((format(printf, 3, 4))) static void fact(nj_buffer *out, const char *name, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void fact(nj_buffer *out, const char *name, const char *format,
+                                                       ...)
 {
     char text[256];
     va_list ap;
@@ -173,20 +190,23 @@ static void add_facts(nj_buffer *out, const nj_hostless_page *p)
     nj_buffer_text(out, "<table class=facts>\n");
     eraA2tf(2, eraAnp(p->ra * ERFA_DD2R), &sign, h);
     eraA2af(1, p->dec * ERFA_DD2R, &sign, d);
-    fact(out, "RA, Dec", "%.6f, %+.6f° = %02d:%02d:%02d.%02d %c%02d:%02d:%02d.%d", p->ra, p->dec, h[0], h[1], h[2], h[3], sign,
-         d[0], d[1], d[2], d[3]);
+    fact(out, "RA, Dec", "%.6f, %+.6f° = %02d:%02d:%02d.%02d %c%02d:%02d:%02d.%d", p->ra, p->dec, h[0], h[1],
+         h[2], h[3], sign, d[0], d[1], d[2], d[3]);
     fact(out, "Galactic b", "%+.2f°", p->gal_b);
     if (!eraJd2cal(p->jd, 0, &year, &month, &day, &fraction)) {
         eraD2tf(0, fraction, &sign, time);
-        fact(out, "JD", "%.5f (%d-%02d-%02d %02d:%02d:%02d)", p->jd, year, month, day, time[0], time[1], time[2]);
+        fact(out, "JD", "%.5f (%d-%02d-%02d %02d:%02d:%02d)", p->jd, year, month, day, time[0], time[1],
+             time[2]);
     }
     fact(out, "Magnitude", "%.2f ± %.2f in %s", p->mag, p->mag_err, p->band ? p->band : "?");
     fact(out, "Subtraction", "%s", p->positive == 1 ? "positive" : p->positive == 0 ? "negative" : "–");
     fact(out, "rb, drb", "%.2f, %.3f", p->rb, p->drb);
     if (p->ndethist >= 0) fact(out, "Detections", "%d", p->ndethist);
     fact(out, "Reference source", "%.2f px, %.2f mag", p->ref_dist, p->ref_mag);
-    fact(out, "Pan-STARRS", p->ps1_dist >= 0 ? "%.2f″, star score %.2f" : "none near", p->ps1_dist, p->ps1_star);
-    fact(out, "Solar System", p->sso_dist >= 0 ? "%.1f″ to a known object of %.1f mag" : "no known object near", p->sso_dist,
+    fact(out, "Pan-STARRS", p->ps1_dist >= 0 ? "%.2f″, star score %.2f" : "none near", p->ps1_dist,
+         p->ps1_star);
+    fact(out, "Solar System",
+         p->sso_dist >= 0 ? "%.1f″ to a known object of %.1f mag" : "no known object near", p->sso_dist,
          p->sso_mag);
     fact(out, "Asteroid (roid)", "%s", p->roid >= 0 && p->roid <= 3 ? roid[p->roid] : "–");
     fact(out, "Pixels", "%d NaN, %d beyond 1e30, nbad %d", p->n_nan, p->n_bad, p->nbad);
@@ -235,9 +255,11 @@ static void add_stamps(nj_hostless_writer *w, nj_buffer *out, const nj_hostless_
         if (masked) nj_buffer_printf(out, ": %u masked pixels", clip[k].n - clip[k].n_kept);
         nj_buffer_text(out, "</figcaption></figure>\n");
     }
-    nj_buffer_text(out, "</div>\n<p class=sub>One stretch (IRAF zscale of the science stamp) about each image's own sky; first "
+    nj_buffer_text(out, "</div>\n<p class=sub>One stretch (IRAF zscale of the science stamp) about each "
+                        "image's own sky; first "
                         "row at the bottom. Orange: outline "
-                        "of the sigma-clipped pixels; blue: the central 14 &times; 14; hatched: missing or beyond 1e30.</p>\n");
+                        "of the sigma-clipped pixels; blue: the central 14 &times; 14; hatched: missing or "
+                        "beyond 1e30.</p>\n");
 }
 
 static void add_test(nj_hostless_writer *w, nj_buffer *out, const nj_hostless_page *p, const nj_clip clip[2])
@@ -245,7 +267,8 @@ static void add_test(nj_hostless_writer *w, nj_buffer *out, const nj_hostless_pa
     static const char *const name[] = { "science", "template" };
     float area[NJ_SPECTRUM_BINS * NJ_ELEPHANT_STRIDE];
     const nj_elephant *g =
-        p->stamp[0].rows == 30 ? &w->geometry[1] : &w->geometry[0]; /* a candidate has stamps of its geometry */
+        p->stamp[0].rows == 30 ? &w->geometry[1] : &w->geometry[0]; /* a candidate has stamps of its
+                                                                     * geometry */
     nj_buffer_text(out, "<h2>Power spectra against their own shuffles</h2>\n");
     if (p->candidate != 1) {
         nj_buffer_printf(out, "<p class=none>%s</p>\n",
@@ -253,12 +276,13 @@ static void add_test(nj_hostless_writer *w, nj_buffer *out, const nj_hostless_pa
         return;
     }
     nj_plot_verdict(out, p);
-    nj_buffer_printf(
-        out,
-        "<p class=sub>D is small when a stamp looks like its own shuffled pixels, that is, like noise: no host. Dot: mean of %u "
-        "draw%s; thin line: "
-        "spread of one draw; thick line: error of the mean. Green: within the limit of a verdict.</p>\n<div class=quad>\n",
-        p->repeats, p->repeats == 1 ? "" : "s");
+    nj_buffer_printf(out,
+                     "<p class=sub>D is small when a stamp looks like its own shuffled pixels, that is, like "
+                     "noise: no host. Dot: mean of %u "
+                     "draw%s; thin line: "
+                     "spread of one draw; thick line: error of the mean. Green: within the limit of a "
+                     "verdict.</p>\n<div class=quad>\n",
+                     p->repeats, p->repeats == 1 ? "" : "s");
     for (int k = 0; k < 2; k++) {
         const nj_elephant_key key = { p->candid, (uint32_t)k, 0, p->seed };
         w->work->keep_area = area;
@@ -267,17 +291,20 @@ static void add_test(nj_hostless_writer *w, nj_buffer *out, const nj_hostless_pa
         nj_buffer_text(out, "<figure>");
         if (w->work->n_y && d >= 0) {
             nj_plot_power(out, area, g->spectrum.n_bins, g->crop * (g->crop == 30 ? 0.2 : 1.01), name[k]);
+            nj_buffer_printf(out,
+                             "<figcaption>%s: its power (red), 5&ndash;50&ndash;95 %% of the shuffles "
+                             "(grey)</figcaption></figure>\n<figure>",
+                             name[k]);
+            nj_plot_distances(out, w->work, name[k]);
+            nj_buffer_printf(out,
+                             "<figcaption>%s: distances shuffle to stamp (red) and between shuffles (blue), "
+                             "first draw</figcaption>",
+                             name[k]);
+        } else {
             nj_buffer_printf(
                 out,
-                "<figcaption>%s: its power (red), 5&ndash;50&ndash;95 %% of the shuffles (grey)</figcaption></figure>\n<figure>",
-                name[k]);
-            nj_plot_distances(out, w->work, name[k]);
-            nj_buffer_printf(
-                out, "<figcaption>%s: distances shuffle to stamp (red) and between shuffles (blue), first draw</figcaption>",
-                name[k]);
-        } else {
-            nj_buffer_printf(out, "<p class=none>%s: not drawn, its pixels have no bounded range or no spread (D = %.3f)</p>",
-                             name[k], d);
+                "<p class=none>%s: not drawn, its pixels have no bounded range or no spread (D = %.3f)</p>",
+                name[k], d);
         }
         nj_buffer_text(out, "</figure>\n");
     }
@@ -292,7 +319,8 @@ static int by_id(const void *a, const void *b)
     return (x->candid > y->candid) - (x->candid < y->candid);
 }
 
-/* "CANDID.html"; "CANDID-2.html" for the second alert of that id, whose page would replace the first one's. -1: no memory. */
+/* "CANDID.html"; "CANDID-2.html" for the second alert of that id,
+ * whose page would replace the first one's. -1: no memory. */
 static int page_name(nj_hostless_writer *w, int64_t candid, char *name, size_t size)
 {
     nj_hostless_id *id = calloc(1, sizeof *id), **found;
@@ -322,7 +350,8 @@ static int remember(nj_hostless_writer *w, const nj_hostless_page *p, const char
     for (int k = 0; k < 3 && p->candidate == 1; k++)
         if (p->stamp[k].pixel) nj_plot_png(&thumb[k], &p->stamp[k], lo[k], hi[k], 4);
     if (thumb[0].failed || thumb[1].failed || thumb[2].failed ||
-        nj_hostless_line_make(&w->line[w->n], p, name, (char *[]){ thumb[0].data, thumb[1].data, thumb[2].data })) {
+        nj_hostless_line_make(&w->line[w->n], p, name,
+                              (char *[]){ thumb[0].data, thumb[1].data, thumb[2].data })) {
         for (int k = 0; k < 3; k++) nj_buffer_free(&thumb[k]);
         return nj_fail(err, "out of memory");
     }
@@ -335,7 +364,8 @@ static void crop_to_30(nj_picture *picture, float pixel[30 * 30])
 {
     const uint32_t top = picture->rows / 2 - 15, left = picture->cols / 2 - 15;
     for (uint32_t row = 0; row < 30; row++)
-        memcpy(pixel + row * 30, picture->pixel + (size_t)(top + row) * picture->cols + left, 30 * sizeof *pixel);
+        memcpy(pixel + row * 30, picture->pixel + (size_t)(top + row) * picture->cols + left,
+               30 * sizeof *pixel);
     picture->pixel = pixel;
     picture->rows = picture->cols = 30;
 }
@@ -346,7 +376,8 @@ int nj_hostless_write(nj_hostless_writer *w, const nj_hostless_page *alert, nj_e
     nj_hostless_page page = *alert;
     const nj_hostless_page *p = &page;
     for (int k = 0; k < 3 && page.survey && !strcmp(page.survey, "lsst"); k++)
-        if (page.stamp[k].pixel && page.stamp[k].rows >= 30 && page.stamp[k].cols >= 30) crop_to_30(&page.stamp[k], cropped[k]);
+        if (page.stamp[k].pixel && page.stamp[k].rows >= 30 && page.stamp[k].cols >= 30)
+            crop_to_30(&page.stamp[k], cropped[k]);
     nj_buffer out = { 0 };
     nj_clip clip[2] = { { 0 } };
     const char *class, *words = nj_hostless_badge(p->candidate, p->verdict, &class);
@@ -374,8 +405,8 @@ int nj_hostless_write(nj_hostless_writer *w, const nj_hostless_page *alert, nj_e
     add_facts(&out, p);
     nj_buffer_text(&out, "</div>\n<div style=\"flex:2 1 520px\"><h2>Light curve</h2>\n");
     nj_plot_curve(&out, p->point, p->n_points);
-    nj_buffer_text(&out,
-                   "<p class=sub>Open circles: fainter than the template. Triangles: upper limits.</p></div>\n</div>\n</html>\n");
+    nj_buffer_text(&out, "<p class=sub>Open circles: fainter than the template. Triangles: upper "
+                         "limits.</p></div>\n</div>\n</html>\n");
     int rc = write_file(w, name, &out, err);
     nj_buffer_free(&out);
     return rc ? rc : remember(w, p, name, err);

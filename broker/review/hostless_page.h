@@ -1,6 +1,6 @@
-/* hostless_page.h - one candidate of a host-free transient on one page, for a person to judge: stamps with what was
- * masked, facts, light curve, both power spectra against their shuffles, and the reasons for and against in words.
- * Pages are HTML files that need nothing else. One thread per writer. */
+/* hostless_page.h - one candidate of a host-free transient on one page, for a person to judge: stamps with
+ * what was masked, facts, light curve, both power spectra against their shuffles, and the reasons for and
+ * against in words. Pages are HTML files that need nothing else. One thread per writer. */
 #ifndef NJ_REVIEW_HOSTLESS_PAGE_H
 #define NJ_REVIEW_HOSTLESS_PAGE_H
 
@@ -16,7 +16,8 @@ typedef struct nj_hostless_page {
     double jd, ra, dec, gal_b; /* d, deg */
     double mag, mag_err, rb, drb;
     int positive, ndethist, nbad, roid; /* roid: 0 .. 3 */
-    double ref_dist, ref_mag;           /* nearest source of the reference image: pixel or arcsec as published, mag */
+    double ref_dist, ref_mag;           /* nearest source of the reference image:
+                                         * pixel or arcsec as published, mag */
     double ps1_dist, ps1_star;          /* nearest PS1 source: arcsec, star score 0 .. 1 */
     double sso_dist, sso_mag;           /* nearest known Solar System object: arcsec, mag */
     const nj_curve_point *point;
@@ -45,8 +46,8 @@ typedef struct nj_hostless_index {
     uint64_t n_others; /* alerts without a page, because they are no candidates */
 } nj_hostless_index;
 
-/* folder/index.html: what is in doubt (an asteroid, a low rb) last and grey, with the reason; before that by verdict, then by the
- * larger of D / limit, then by magnitude. */
+/* folder/index.html: what is in doubt (an asteroid, a low rb) last and grey, with the reason; before that by
+ * verdict, then by the larger of D / limit, then by magnitude. */
 int nj_hostless_write_index(nj_hostless_writer *writer, const nj_hostless_index *about, nj_error *err);
 
 #endif

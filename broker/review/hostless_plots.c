@@ -31,7 +31,8 @@ static void add_base64(nj_buffer *out, const uint8_t *byte, size_t n)
 {
     static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (size_t i = 0; i < n; i += 3) {
-        uint32_t v = (uint32_t)byte[i] << 16 | (i + 1 < n ? (uint32_t)byte[i + 1] << 8 : 0) | (i + 2 < n ? byte[i + 2] : 0);
+        uint32_t v = (uint32_t)byte[i] << 16 | (i + 1 < n ? (uint32_t)byte[i + 1] << 8 : 0) |
+                     (i + 2 < n ? byte[i + 2] : 0);
         char four[4] = { digit[v >> 18], digit[v >> 12 & 63], i + 1 < n ? digit[v >> 6 & 63] : '=',
                          i + 2 < n ? digit[v & 63] : '=' };
         nj_buffer_add(out, four, 4);
@@ -53,7 +54,8 @@ void nj_plot_png(nj_buffer *out, const nj_picture *picture, float lo, float hi, 
         uint8_t *line = raw + (size_t)row * (width + 1);
         memset(line, 0, width + 1); /* no filter */
         for (uint32_t col = 0; col < cols; col++) {
-            float v = picture->pixel[(size_t)(rows - 1 - row) * cols + col], t = (v - lo) / (hi > lo ? hi - lo : 1);
+            float v = picture->pixel[(size_t)(rows - 1 - row) * cols + col],
+                  t = (v - lo) / (hi > lo ? hi - lo : 1);
             uint8_t grey = !(v > -1e30f && v < 1e30f) ? 128 : (uint8_t)(255 * fminf(fmaxf(t, 0), 1));
             if (bits == 4)
                 line[1 + col / 2] |= (uint8_t)(col % 2 ? grey >> 4 : grey & 0xf0);
@@ -117,19 +119,23 @@ void nj_plot_stamp(nj_buffer *out, const nj_picture *p, float lo, float hi, cons
                    double arcsec_per_pixel)
 {
     const double bar = 10 / arcsec_per_pixel, x = (double)p->cols * 0.06, y = (double)p->rows * 0.94;
-    nj_buffer_printf(
-        out, "<svg class=stamp viewBox=\"0 0 %u %u\" role=img aria-label=\"%s stamp\">\n<image width=%u height=%u href=\"",
-        p->cols, p->rows, p->title, p->cols, p->rows);
+    nj_buffer_printf(out,
+                     "<svg class=stamp viewBox=\"0 0 %u %u\" role=img aria-label=\"%s stamp\">\n<image "
+                     "width=%u height=%u href=\"",
+                     p->cols, p->rows, p->title, p->cols, p->rows);
     nj_plot_png(out, p, lo, hi, 8);
     nj_buffer_text(out, "\"/>\n");
     add_holes(out, p);
     if (mask) add_outline(out, mask, p->rows, p->cols);
     if (box) {
         uint32_t left = p->cols / 2 - box / 2, first = p->rows / 2 - box / 2;
-        nj_buffer_printf(out, "<rect class=box x=%u y=%u width=%u height=%u />\n", left, p->rows - first - box, box, box);
+        nj_buffer_printf(out, "<rect class=box x=%u y=%u width=%u height=%u />\n", left,
+                         p->rows - first - box, box, box);
     }
-    nj_buffer_printf(out, "<path class=bar d=\"M%.2f %.2fh%.2f\"/><text class=bar x=%.2f y=%.2f>10&Prime;</text>\n</svg>\n", x, y,
-                     bar, x, y - 1.2);
+    nj_buffer_printf(
+        out,
+        "<path class=bar d=\"M%.2f %.2fh%.2f\"/><text class=bar x=%.2f y=%.2f>10&Prime;</text>\n</svg>\n", x,
+        y, bar, x, y - 1.2);
 }
 
 /* --- plots with axes --- */
@@ -152,25 +158,29 @@ static frame open_plot(nj_buffer *out, double w, double h, const char *label)
 {
     frame f = { w, h, 48, w - 10, 12, h - 34, 0, 1, 0, 1 };
     nj_buffer_printf(out,
-                     "<svg class=plot viewBox=\"0 0 %g %g\" role=img aria-label=\"%s\">\n<path class=axis d=\"M%g %gV%gH%g\"/>\n",
+                     "<svg class=plot viewBox=\"0 0 %g %g\" role=img aria-label=\"%s\">\n<path class=axis "
+                     "d=\"M%g %gV%gH%g\"/>\n",
                      w, h, label, f.left, f.top, f.bottom, f.right);
     return f;
 }
 
 static void x_tick(nj_buffer *out, const frame *f, double x, const char *text)
 {
-    nj_buffer_printf(out, "<path class=axis d=\"M%.1f %.1fv4\"/><text x=%.1f y=%.1f text-anchor=middle>%s</text>\n", at_x(f, x),
-                     f->bottom, at_x(f, x), f->bottom + 15, text);
+    nj_buffer_printf(
+        out, "<path class=axis d=\"M%.1f %.1fv4\"/><text x=%.1f y=%.1f text-anchor=middle>%s</text>\n",
+        at_x(f, x), f->bottom, at_x(f, x), f->bottom + 15, text);
 }
 static void y_tick(nj_buffer *out, const frame *f, double y, const char *text)
 {
-    nj_buffer_printf(out, "<path class=grid d=\"M%.1f %.1fH%.1f\"/><text x=%.1f y=%.1f text-anchor=end>%s</text>\n", f->left,
-                     at_y(f, y), f->right, f->left - 5, at_y(f, y) + 4, text);
+    nj_buffer_printf(
+        out, "<path class=grid d=\"M%.1f %.1fH%.1f\"/><text x=%.1f y=%.1f text-anchor=end>%s</text>\n",
+        f->left, at_y(f, y), f->right, f->left - 5, at_y(f, y) + 4, text);
 }
 static void titles(nj_buffer *out, const frame *f, const char *x, const char *y)
 {
     nj_buffer_printf(out,
-                     "<text x=%.1f y=%.1f text-anchor=middle>%s</text><text class=y transform=\"translate(11 %.1f) rotate(-90)\" "
+                     "<text x=%.1f y=%.1f text-anchor=middle>%s</text><text class=y transform=\"translate(11 "
+                     "%.1f) rotate(-90)\" "
                      "text-anchor=middle>%s</text>\n",
                      (f->left + f->right) / 2, f->h - 3, x, (f->top + f->bottom) / 2, y);
 }
@@ -183,15 +193,16 @@ static void add_points(nj_buffer *out, const frame *f, const nj_curve_point *poi
         double x = at_x(f, p->jd - jd);
         if (isnan(p->mag)) {
             if (!isnan(p->limit_mag)) /* a limit: an arrow down */
-                nj_buffer_printf(out, "<path d=\"M%.1f %.1fl-3 -5h6z\" fill=none stroke=\"rgb(%d,%d,%d)\" opacity=.7 />\n", x,
-                                 at_y(f, p->limit_mag), c[0], c[1], c[2]);
+                nj_buffer_printf(
+                    out, "<path d=\"M%.1f %.1fl-3 -5h6z\" fill=none stroke=\"rgb(%d,%d,%d)\" opacity=.7 />\n",
+                    x, at_y(f, p->limit_mag), c[0], c[1], c[2]);
             continue;
         }
         if (p->mag_err > 0)
-            nj_buffer_printf(out, "<path d=\"M%.1f %.1fV%.1f\" stroke=\"rgb(%d,%d,%d)\"/>\n", x, at_y(f, p->mag - p->mag_err),
-                             at_y(f, p->mag + p->mag_err), c[0], c[1], c[2]);
-        nj_buffer_printf(out, "<circle cx=%.1f cy=%.1f r=3.2 stroke=\"rgb(%d,%d,%d)\" fill=\"", x, at_y(f, p->mag), c[0], c[1],
-                         c[2]);
+            nj_buffer_printf(out, "<path d=\"M%.1f %.1fV%.1f\" stroke=\"rgb(%d,%d,%d)\"/>\n", x,
+                             at_y(f, p->mag - p->mag_err), at_y(f, p->mag + p->mag_err), c[0], c[1], c[2]);
+        nj_buffer_printf(out, "<circle cx=%.1f cy=%.1f r=3.2 stroke=\"rgb(%d,%d,%d)\" fill=\"", x,
+                         at_y(f, p->mag), c[0], c[1], c[2]);
         if (p->positive == 0)
             nj_buffer_text(out, "white\"/>\n"); /* open: fainter than the template */
         else
@@ -209,7 +220,8 @@ void nj_plot_curve(nj_buffer *out, const nj_curve_point *point, uint32_t n)
     }
     frame f = open_plot(out, 620, 250, "light curve");
     f.x0 = chart.first_day, f.x1 = chart.last_day, f.y0 = chart.faint, f.y1 = chart.bright;
-    for (double m = ceil(chart.bright / chart.mag_step) * chart.mag_step; m <= chart.faint + 1e-9; m += chart.mag_step) {
+    for (double m = ceil(chart.bright / chart.mag_step) * chart.mag_step; m <= chart.faint + 1e-9;
+         m += chart.mag_step) {
         snprintf(text, sizeof text, "%g", round(m * 100) / 100);
         y_tick(out, &f, m, text);
     }
@@ -222,9 +234,10 @@ void nj_plot_curve(nj_buffer *out, const nj_curve_point *point, uint32_t n)
     add_points(out, &f, point, n, chart.jd);
     for (uint32_t b = 0; b < chart.n_bands; b++) {
         const nj_band_style *style = nj_band_style_of(chart.band[b]);
-        nj_buffer_printf(out, "<circle cx=%.1f cy=%.1f r=4 fill=\"rgb(%d,%d,%d)\"/><text x=%.1f y=%.1f>%s</text>\n",
-                         f.left + 14 + 34 * b, f.top + 6.0, style->rgb[0], style->rgb[1], style->rgb[2], f.left + 22 + 34 * b,
-                         f.top + 10.0, style->name);
+        nj_buffer_printf(
+            out, "<circle cx=%.1f cy=%.1f r=4 fill=\"rgb(%d,%d,%d)\"/><text x=%.1f y=%.1f>%s</text>\n",
+            f.left + 14 + 34 * b, f.top + 6.0, style->rgb[0], style->rgb[1], style->rgb[2],
+            f.left + 22 + 34 * b, f.top + 10.0, style->name);
     }
     snprintf(text, sizeof text, "days before JD %.3f", chart.jd);
     titles(out, &f, text, "magnitude");
@@ -249,12 +262,14 @@ void nj_plot_power(nj_buffer *out, const float *area, uint32_t n_bins, double si
         memcpy(sorted, area + b * NJ_ELEPHANT_STRIDE, sizeof sorted);
         qsort(sorted, SHUFFLES, sizeof *sorted, by_size);
         double median = (sorted[SHUFFLES / 2 - 1] + (double)sorted[SHUFFLES / 2]) / 2;
-        band[0][b] = sorted[SHUFFLES / 20] / median, band[1][b] = 1, band[2][b] = sorted[SHUFFLES - SHUFFLES / 20 - 1] / median;
+        band[0][b] = sorted[SHUFFLES / 20] / median, band[1][b] = 1,
+        band[2][b] = sorted[SHUFFLES - SHUFFLES / 20 - 1] / median;
         own[b] = fmax(area[b * NJ_ELEPHANT_STRIDE + SHUFFLES] / median, 1e-6);
         lo = fmin(lo, fmin(own[b], band[0][b]) / 1.2), hi = fmax(hi, fmax(own[b], band[2][b]) * 1.2);
     }
     frame f = open_plot(out, 420, 220, name);
-    f.x0 = -log10(side_arcsec * 1.15), f.x1 = -log10(side_arcsec / n_bins / 1.1), f.y0 = log10(lo), f.y1 = log10(hi);
+    f.x0 = -log10(side_arcsec * 1.15), f.x1 = -log10(side_arcsec / n_bins / 1.1), f.y0 = log10(lo),
+    f.y1 = log10(hi);
     for (int decade = -4; decade <= 6; decade++)
         for (int m = 1; m < 10; m += m == 1 ? 1 : 3) { /* 1 2 5 */
             double v = m * pow(10, decade);
@@ -268,13 +283,16 @@ void nj_plot_power(nj_buffer *out, const float *area, uint32_t n_bins, double si
     }
     nj_buffer_text(out, "<path class=band d=\"");
     for (uint32_t b = 0; b < n_bins; b++)
-        nj_buffer_printf(out, "%c%.1f %.1f", b ? 'L' : 'M', at_x(&f, -log10(side_arcsec / (b + 1))), at_y(&f, log10(band[2][b])));
+        nj_buffer_printf(out, "%c%.1f %.1f", b ? 'L' : 'M', at_x(&f, -log10(side_arcsec / (b + 1))),
+                         at_y(&f, log10(band[2][b])));
     for (uint32_t b = n_bins; b-- > 0;)
-        nj_buffer_printf(out, "L%.1f %.1f", at_x(&f, -log10(side_arcsec / (b + 1))), at_y(&f, log10(band[0][b])));
+        nj_buffer_printf(out, "L%.1f %.1f", at_x(&f, -log10(side_arcsec / (b + 1))),
+                         at_y(&f, log10(band[0][b])));
     nj_buffer_printf(out, "z\"/>\n<path class=median d=\"M%.1f %.1fH%.1f\"/>\n<path class=own d=\"",
                      at_x(&f, -log10(side_arcsec)), at_y(&f, 0), at_x(&f, -log10(side_arcsec / n_bins)));
     for (uint32_t b = 0; b < n_bins; b++)
-        nj_buffer_printf(out, "%c%.1f %.1f", b ? 'L' : 'M', at_x(&f, -log10(side_arcsec / (b + 1))), at_y(&f, log10(own[b])));
+        nj_buffer_printf(out, "%c%.1f %.1f", b ? 'L' : 'M', at_x(&f, -log10(side_arcsec / (b + 1))),
+                         at_y(&f, log10(own[b])));
     nj_buffer_text(out, "\"/>\n");
     titles(out, &f, "scale, arcsec", "power / median of shuffles");
     nj_buffer_text(out, "</svg>\n");
@@ -287,7 +305,8 @@ static void add_cumulative(nj_buffer *out, const frame *f, const float *sorted, 
     for (uint32_t q = 0; q <= 200; q++) {
         uint32_t i = (uint32_t)((uint64_t)q * (n - 1) / 200);
         nj_buffer_printf(out, "%c%.1f %.1f", q ? 'L' : 'M',
-                         fmin(fmax(at_x(f, log10(fmax(sorted[i], 1e-30f))), f->left), f->right), at_y(f, (i + 1.0) / n));
+                         fmin(fmax(at_x(f, log10(fmax(sorted[i], 1e-30f))), f->left), f->right),
+                         at_y(f, (i + 1.0) / n));
     }
     nj_buffer_text(out, "\"/>\n");
 }
@@ -311,17 +330,21 @@ void nj_plot_distances(nj_buffer *out, const nj_elephant_work *work, const char 
         while (j < n_y && y[j] < x[i]) j++;
         double below = (double)j / n_y - (double)i / NX, above = (i + 1.0) / NX - (double)j / n_y;
         if (fmax(below, above) <= best) continue;
-        best = fmax(below, above), where = x[i], from = (double)j / n_y, to = below > above ? (double)i / NX : (i + 1.0) / NX;
+        best = fmax(below, above), where = x[i], from = (double)j / n_y,
+        to = below > above ? (double)i / NX : (i + 1.0) / NX;
     }
     frame f = open_plot(out, 420, 220, name);
-    f.x0 = log10(fmax(fmin(x[0], y[n_y / 1000]), 1e-30)), f.x1 = log10(fmax(x[NX - 1], y[n_y - 1 - n_y / 1000]));
+    f.x0 = log10(fmax(fmin(x[0], y[n_y / 1000]), 1e-30)),
+    f.x1 = log10(fmax(x[NX - 1], y[n_y - 1 - n_y / 1000]));
     f.y0 = 0, f.y1 = 1;
     if (!(f.x1 > f.x0)) f.x1 = f.x0 + 1;
     y_tick(out, &f, 0, "0"), y_tick(out, &f, 0.5, "0.5"), y_tick(out, &f, 1, "1");
     add_cumulative(out, &f, y, n_y, "other");
     add_cumulative(out, &f, x, NX, "own");
-    nj_buffer_printf(out, "<path class=ks d=\"M%.1f %.1fV%.1f\"/><text class=ks x=%.1f y=%.1f>D = %.3f in this draw</text>\n",
-                     at_x(&f, log10(where)), at_y(&f, from), at_y(&f, to), f.left + 8, f.top + 10, best);
+    nj_buffer_printf(
+        out,
+        "<path class=ks d=\"M%.1f %.1fV%.1f\"/><text class=ks x=%.1f y=%.1f>D = %.3f in this draw</text>\n",
+        at_x(&f, log10(where)), at_y(&f, from), at_y(&f, to), f.left + 8, f.top + 10, best);
     titles(out, &f, "Wasserstein distance (log)", "cumulative fraction");
     nj_buffer_text(out, "</svg>\n");
     free(y);
@@ -332,21 +355,24 @@ void nj_plot_verdict(nj_buffer *out, const nj_hostless_page *page)
     static const char *const name[2] = { "science", "template" };
     frame f = { 620, 96, 70, 610, 0, 70, 0, 1, 0, 1 };
     char text[16];
-    nj_buffer_printf(out, "<svg class=plot viewBox=\"0 0 %g %g\" role=img aria-label=\"D and its limits\">\n", f.w, f.h);
+    nj_buffer_printf(out, "<svg class=plot viewBox=\"0 0 %g %g\" role=img aria-label=\"D and its limits\">\n",
+                     f.w, f.h);
     for (int k = 0; k < 2; k++) {
         const double y = 18 + 30 * k, d = page->ks[k], limit = page->limit[k];
-        nj_buffer_printf(
-            out,
-            "<text x=%.1f y=%.1f text-anchor=end>%s</text><rect class=inside x=%.1f y=%.1f width=%.1f height=14 />"
-            "<rect class=outside x=%.1f y=%.1f width=%.1f height=14 /><text x=%.1f y=%.1f text-anchor=middle>%.2f</text>\n",
-            f.left - 6, y + 4, name[k], f.left, y - 7, at_x(&f, limit) - f.left, at_x(&f, limit), y - 7,
-            f.right - at_x(&f, limit), at_x(&f, limit), y - 9, limit);
+        nj_buffer_printf(out,
+                         "<text x=%.1f y=%.1f text-anchor=end>%s</text><rect class=inside x=%.1f y=%.1f "
+                         "width=%.1f height=14 />"
+                         "<rect class=outside x=%.1f y=%.1f width=%.1f height=14 /><text x=%.1f y=%.1f "
+                         "text-anchor=middle>%.2f</text>\n",
+                         f.left - 6, y + 4, name[k], f.left, y - 7, at_x(&f, limit) - f.left, at_x(&f, limit),
+                         y - 7, f.right - at_x(&f, limit), at_x(&f, limit), y - 9, limit);
         if (isnan(d)) continue;
         if (!isnan(page->sd[k])) {
             double sd = page->sd[k], error = sd / sqrt(page->repeats);
-            nj_buffer_printf(out, "<path class=spread d=\"M%.1f %.1fH%.1f\"/><path class=error d=\"M%.1f %.1fH%.1f\"/>\n",
-                             at_x(&f, fmax(d - sd, 0)), y, at_x(&f, fmin(d + sd, 1)), at_x(&f, fmax(d - error, 0)), y,
-                             at_x(&f, fmin(d + error, 1)));
+            nj_buffer_printf(
+                out, "<path class=spread d=\"M%.1f %.1fH%.1f\"/><path class=error d=\"M%.1f %.1fH%.1f\"/>\n",
+                at_x(&f, fmax(d - sd, 0)), y, at_x(&f, fmin(d + sd, 1)), at_x(&f, fmax(d - error, 0)), y,
+                at_x(&f, fmin(d + error, 1)));
         }
         nj_buffer_printf(out, "<circle cx=%.1f cy=%.1f r=4.5 />\n", at_x(&f, d), y);
     }

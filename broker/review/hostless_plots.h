@@ -5,16 +5,18 @@
 #include "hostless_page.h"
 #include "nightjar/num.h"
 
-/* A grey PNG as a data: address; pixels outside lo .. hi are cut, holes are mid-grey. rows flipped: first row at the
- * bottom. bits: 8, or 4 for a small one in half the bytes. Nothing when memory is short (out->failed is set). */
+/* A grey PNG as a data: address; pixels outside lo .. hi are cut, holes are mid-grey. rows flipped: first row
+ * at the bottom. bits: 8, or 4 for a small one in half the bytes.
+ * Nothing when memory is short (out->failed is set). */
 void nj_plot_png(nj_buffer *out, const nj_picture *picture, float lo, float hi, uint8_t bits);
 
-/* A stamp with its overlays; mask [rows * cols], NULL = none drawn; box: side of the central box, 0 = none. */
-void nj_plot_stamp(nj_buffer *out, const nj_picture *picture, float lo, float hi, const uint8_t *mask, uint32_t box,
-                   double arcsec_per_pixel);
+/* A stamp with its overlays; mask [rows * cols], NULL = none drawn;
+ * box: side of the central box, 0 = none. */
+void nj_plot_stamp(nj_buffer *out, const nj_picture *picture, float lo, float hi, const uint8_t *mask,
+                   uint32_t box, double arcsec_per_pixel);
 void nj_plot_curve(nj_buffer *out, const nj_curve_point *point, uint32_t n);
-/* Power of the stamp over the median of its shuffles against scale, with the band of 5 to 95 % of the shuffles;
- * area [n_bins][NJ_ELEPHANT_STRIDE] as nj_elephant_ks keeps it. */
+/* Power of the stamp over the median of its shuffles against scale, with the band of 5 to 95 % of the
+ * shuffles; area [n_bins][NJ_ELEPHANT_STRIDE] as nj_elephant_ks keeps it. */
 void nj_plot_power(nj_buffer *out, const float *area, uint32_t n_bins, double side_arcsec, const char *name);
 /* The two cumulative distributions of distances, with D where they are farthest apart. */
 void nj_plot_distances(nj_buffer *out, const nj_elephant_work *work, const char *name);

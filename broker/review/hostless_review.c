@@ -153,9 +153,10 @@ static nj_curve_point *light_curve(const pages *s, const nj_rows *rows, uint32_t
         const uint32_t at = off[row] + i;
         double band = number(s, rows, LC_BAND, at), positive = number(s, rows, LC_POSITIVE, at),
                flux = number(s, rows, LC_FLUX, at);
-        point[i] = (nj_curve_point){ number(s, rows, LC_JD, at),        number(s, rows, LC_MAG, at),
-                                     number(s, rows, LC_ERR, at),       number(s, rows, LC_LIMIT, at),
-                                     isnan(band) ? 255 : (uint8_t)band, isnan(positive) ? 255 : (uint8_t)positive };
+        point[i] =
+            (nj_curve_point){ number(s, rows, LC_JD, at),        number(s, rows, LC_MAG, at),
+                              number(s, rows, LC_ERR, at),       number(s, rows, LC_LIMIT, at),
+                              isnan(band) ? 255 : (uint8_t)band, isnan(positive) ? 255 : (uint8_t)positive };
         if (isnan(point[i].mag) && isfinite(flux) && flux != 0) {
             point[i].mag = 31.4 - 2.5 * log10(fabs(flux));
             point[i].mag_err = 1.0857 * number(s, rows, LC_FLUX_ERR, at) / fabs(flux);
@@ -226,7 +227,8 @@ static int write_page(pages *s, const nj_rows *rows, uint32_t row, nj_error *err
         if (!stamp) continue;
         nj_stamp_open(s->opener, stamp, &b->arena, NULL);
         if (stamp->state == NJ_STAMP_OPEN)
-            page.stamp[k] = (nj_picture){ stamp->image.pixel, stamp->image.rows, stamp->image.cols, stamp_title[k] };
+            page.stamp[k] =
+                (nj_picture){ stamp->image.pixel, stamp->image.rows, stamp->image.cols, stamp_title[k] };
     }
     nj_curve_point *point = light_curve(s, rows, row, &page.n_points);
     page.point = point;
@@ -242,7 +244,8 @@ static int write_page(pages *s, const nj_rows *rows, uint32_t row, nj_error *err
 
 /* --- the sink --- */
 
-static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata, nj_error *err)
+static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata,
+                 nj_error *err)
 {
     pages *s = (pages *)sink;
     (void)metadata, (void)err;
@@ -292,9 +295,12 @@ static const nj_sink_class class = {
 /* The default instances under the user's settings; 16 repeats unless something else is said. */
 static int read_settings(pages *s, nj_settings *all, const nj_settings *user, nj_error *err)
 {
-    if (nj_settings_set(all, "module.hostless", "repeats", "16", "inspect --hostless") || nj_run_defaults(all, err)) return -1;
+    if (nj_settings_set(all, "module.hostless", "repeats", "16", "inspect --hostless") ||
+        nj_run_defaults(all, err))
+        return -1;
     for (size_t i = 0; user && i < user->n; i++)
-        if (nj_settings_set(all, user->item[i].section, user->item[i].key, user->item[i].value, user->item[i].where))
+        if (nj_settings_set(all, user->item[i].section, user->item[i].key, user->item[i].value,
+                            user->item[i].where))
             return nj_fail(err, "out of memory");
     const char *repeats = nj_settings_get(all, "module.hostless", "repeats"),
                *seed = nj_settings_get(all, "module.hostless", "seed");
@@ -339,7 +345,8 @@ static int write_index(pages *s, const nj_hostless_asked *asked, const nj_ledger
     return rc;
 }
 
-int nj_hostless_review_run(const nj_hostless_asked *asked, const nj_settings *user, nj_hostless_review *counts, nj_error *err)
+int nj_hostless_review_run(const nj_hostless_asked *asked, const nj_settings *user,
+                           nj_hostless_review *counts, nj_error *err)
 {
     pages s = { .base.class = &class, .all = asked->all };
     nj_settings all = { 0 };
@@ -351,12 +358,13 @@ int nj_hostless_review_run(const nj_hostless_asked *asked, const nj_settings *us
         nj_fail(err, "out of memory");
         goto done;
     }
-    if (snprintf(select, sizeof select, "hostless,roid%s%s", asked->select ? "," : "", asked->select ? asked->select : "") >=
-        (int)sizeof select) {
+    if (snprintf(select, sizeof select, "hostless,roid%s%s", asked->select ? "," : "",
+                 asked->select ? asked->select : "") >= (int)sizeof select) {
         nj_fail(err, "-m: the list is too long");
         goto done;
     }
-    if (read_settings(&s, &all, user, err) || !(s.writer = nj_hostless_writer_new(asked->folder, err))) goto done;
+    if (read_settings(&s, &all, user, err) || !(s.writer = nj_hostless_writer_new(asked->folder, err)))
+        goto done;
     const nj_run_options options = { .settings = &all,
                                      .select = select,
                                      .where = asked->where,
@@ -377,7 +385,8 @@ int nj_hostless_review_run(const nj_hostless_asked *asked, const nj_settings *us
     rc = nj_run(&options, report, err);
     s.counts.n_dead = report->ledger.dead;
     s.counts.n_filtered = report->ledger.filtered;
-    if ((rc == NJ_EXIT_OK || rc == NJ_EXIT_INTERRUPTED) && write_index(&s, asked, &report->ledger, err)) rc = NJ_EXIT_LEDGER;
+    if ((rc == NJ_EXIT_OK || rc == NJ_EXIT_INTERRUPTED) && write_index(&s, asked, &report->ledger, err))
+        rc = NJ_EXIT_LEDGER;
 done:
     *counts = s.counts;
     if (report) nj_report_free(report);

@@ -19,7 +19,8 @@ uint32_t nj_schema_newest_builtin(void)
     uint32_t newest = 0;
     for (const nj_embedded *f = nj_embedded_files; f->name; f++) {
         unsigned major, minor;
-        if (sscanf(f->name, "schemas/lsst/alert_%u.%u.avsc", &major, &minor) == 2 && 100 * major + minor > newest)
+        if (sscanf(f->name, "schemas/lsst/alert_%u.%u.avsc", &major, &minor) == 2 &&
+            100 * major + minor > newest)
             newest = 100 * major + minor;
     }
     return newest;

@@ -78,7 +78,8 @@ static json_t *expand_object(folder *f, const json_t *json, const char *space, i
             const json_t *field = json_array_get(fields, i);
             json_t *one = json_copy((json_t *)(uintptr_t)field);
             if (one && json_object_get(field, "type"))
-                json_object_set_new(one, "type", expand(f, json_object_get(field, "type"), inner, nesting + 1));
+                json_object_set_new(one, "type",
+                                    expand(f, json_object_get(field, "type"), inner, nesting + 1));
             json_array_append_new(list, one);
         }
         json_object_set_new(copy, "fields", list);
@@ -198,7 +199,7 @@ char *nj_schema_from_folder(const char *where, const char *name, size_t *size, n
     if (*end)
         nj_fail(err, "schema id %s: nothing in %.400s (no %s.avsc)", name, where, name);
     else
-        nj_fail(err, "schema id %s: nothing in %.400s (neither %s.avsc nor %lu/%lu/*.avsc)", name, where, name, id / 100,
-                id % 100);
+        nj_fail(err, "schema id %s: nothing in %.400s (neither %s.avsc nor %lu/%lu/*.avsc)", name, where,
+                name, id / 100, id % 100);
     return NULL;
 }

@@ -16,7 +16,13 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 
-enum { MAX_BODY = 16 << 20, MAX_REFERENCES = 200, MAX_UNKNOWN = 256, FIRST_PAUSE_MS = 250, LAST_PAUSE_MS = 60000 };
+enum {
+    MAX_BODY = 16 << 20,
+    MAX_REFERENCES = 200,
+    MAX_UNKNOWN = 256,
+    FIRST_PAUSE_MS = 250,
+    LAST_PAUSE_MS = 60000
+};
 
 typedef struct registry_conf {
     const char *url, *user, *password, *password_file, *ca, *schemas, *cache;
@@ -25,21 +31,26 @@ typedef struct registry_conf {
 } registry_conf;
 
 const nj_param nj_registry_settings[] = {
-    { "url", NJ_STR, "", offsetof(registry_conf, url), 0, 0, "1", "schema registry with Confluent's REST interface" },
+    { "url", NJ_STR, "", offsetof(registry_conf, url), 0, 0, "1",
+      "schema registry with Confluent's REST interface" },
     { "user", NJ_STR, "", offsetof(registry_conf, user), 0, 0, "1", "for basic authentication" },
-    { "password", NJ_STR, "", offsetof(registry_conf, password), 0, 0, "1", "or $NIGHTJAR_REGISTRY_PASSWORD" },
-    { "password_file", NJ_STR, "", offsetof(registry_conf, password_file), 0, 0, "1", "file whose first line is the password" },
+    { "password", NJ_STR, "", offsetof(registry_conf, password), 0, 0, "1",
+      "or $NIGHTJAR_REGISTRY_PASSWORD" },
+    { "password_file", NJ_STR, "", offsetof(registry_conf, password_file), 0, 0, "1",
+      "file whose first line is the password" },
     { "ca", NJ_STR, "", offsetof(registry_conf, ca), 0, 0, "1", "file with the certificates to trust" },
     { "schemas", NJ_STR, "", offsetof(registry_conf, schemas), 0, 0, "1",
       "folder of schemas, looked into before the registry is asked" },
-    { "cache", NJ_STR, "", offsetof(registry_conf, cache), 0, 0, "1", "folder to keep fetched schemas in; off = none" },
+    { "cache", NJ_STR, "", offsetof(registry_conf, cache), 0, 0, "1",
+      "folder to keep fetched schemas in; off = none" },
     { "timeout_s", NJ_F64, "10", offsetof(registry_conf, timeout_s), 0.1, 600, "s", "of one request" },
     { "wait_s", NJ_F64, "30", offsetof(registry_conf, wait_s), 0, 86400, "s",
       "how long alerts wait for a registry that does not answer" },
     { "negative_s", NJ_F64, "60", offsetof(registry_conf, negative_s), 0, 86400, "s",
       "pause before an unknown id is asked for again" },
     { "builtin", NJ_I64, "1", offsetof(registry_conf, builtin), 0, 1, "1",
-      "1: packets known to be LSST's (topic, --survey) whose id is unknown are read by the built-in layout of that release" },
+      "1: packets known to be LSST's (topic, --survey) whose id is unknown are read by the built-in layout "
+      "of that release" },
     { 0 }
 };
 
@@ -61,7 +72,7 @@ struct nj_registry {
     int64_t pause_ms;
 };
 
-/* --- settings ------------------------------------------------------------------------------------------------------- */
+/* ---- settings -------------------------------------------------------------------------------- */
 
 static int find_cache(nj_registry *r)
 {
@@ -92,7 +103,8 @@ static int find_login(nj_registry *r, nj_error *err)
         line[strcspn(line, "\r\n")] = 0;
         password = line;
     }
-    if (*r->conf.user) snprintf(r->login, sizeof r->login, "%.200s:%.250s", r->conf.user, password ? password : "");
+    if (*r->conf.user)
+        snprintf(r->login, sizeof r->login, "%.200s:%.250s", r->conf.user, password ? password : "");
     return 0;
 }
 
@@ -107,9 +119,12 @@ nj_registry *nj_registry_new(nj_settings *settings, nj_error *err)
     int rc = nj_settings_apply(settings, "registry", nj_registry_settings, NULL, &r->conf, err);
     if (rc == 0) rc = find_cache(r);
     if (rc == 0) rc = find_login(r, err);
-    if (rc == 0 && *r->conf.ca && access(r->conf.ca, R_OK)) rc = nj_fail(err, "[registry] ca: %.300s: %m", r->conf.ca);
-    if (rc == 0 && *r->conf.url && curl_global_init(CURL_GLOBAL_DEFAULT)) rc = nj_fail(err, "libcurl cannot be set up");
-    if (rc == 0 && *r->conf.url && !(r->curl = curl_easy_init())) rc = nj_fail(err, "libcurl cannot be set up");
+    if (rc == 0 && *r->conf.ca && access(r->conf.ca, R_OK))
+        rc = nj_fail(err, "[registry] ca: %.300s: %m", r->conf.ca);
+    if (rc == 0 && *r->conf.url && curl_global_init(CURL_GLOBAL_DEFAULT))
+        rc = nj_fail(err, "libcurl cannot be set up");
+    if (rc == 0 && *r->conf.url && !(r->curl = curl_easy_init()))
+        rc = nj_fail(err, "libcurl cannot be set up");
     if (rc == 0) return r;
     nj_registry_free(r);
     return NULL;
@@ -133,7 +148,7 @@ bool nj_registry_allows_builtin(const nj_registry *r)
     return r->conf.builtin != 0;
 }
 
-/* --- the cache on disk --------------------------------------------------------------------------------------------- */
+/* ---- the cache on disk ----------------------------------------------------------------------- */
 
 static char *read_cache(const nj_registry *r, const char *name, size_t *size)
 {
@@ -167,7 +182,7 @@ void nj_registry_keep(nj_registry *r, const char *name, const char *text, size_t
     if (fclose(f) || !good || rename(part, path)) unlink(part);
 }
 
-/* --- the registry ---------------------------------------------------------------------------------------------------- */
+/* ---- the registry ---------------------------------------------------------------------------- */
 
 static size_t take_body(char *bytes, size_t size, size_t n, void *to)
 {
@@ -184,7 +199,8 @@ static answer request(nj_registry *r, const char *path, nj_buffer *body, nj_erro
     char url[2048], why[CURL_ERROR_SIZE] = "";
     size_t n = strlen(r->conf.url);
     long status = 0;
-    int length = snprintf(url, sizeof url, "%.*s/%s", (int)(n && r->conf.url[n - 1] == '/' ? n - 1 : n), r->conf.url, path);
+    int length = snprintf(url, sizeof url, "%.*s/%s", (int)(n && r->conf.url[n - 1] == '/' ? n - 1 : n),
+                          r->conf.url, path);
     if (length >= (int)sizeof url) return nj_fail(err, "an address of %d bytes", length), NEVER;
     curl_easy_reset(r->curl);
     curl_easy_setopt(r->curl, CURLOPT_URL, url);
@@ -199,7 +215,8 @@ static answer request(nj_registry *r, const char *path, nj_buffer *body, nj_erro
     if (*r->conf.ca) curl_easy_setopt(r->curl, CURLOPT_CAINFO, r->conf.ca);
     CURLcode rc = curl_easy_perform(r->curl);
     curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &status);
-    if (rc == CURLE_WRITE_ERROR && body->n) return nj_fail(err, "an answer of more than %d bytes", MAX_BODY), NEVER;
+    if (rc == CURLE_WRITE_ERROR && body->n)
+        return nj_fail(err, "an answer of more than %d bytes", MAX_BODY), NEVER;
     if (rc != CURLE_OK) return nj_fail(err, "%.300s", *why ? why : curl_easy_strerror(rc)), LATER;
     if (status == 200) return GOOD;
     nj_fail(err, "HTTP status %ld", status);
@@ -223,19 +240,22 @@ static answer fetch_document(nj_registry *r, const char *path, documents *d, nj_
     json_error_t why;
     for (size_t i = 0; i < d->n; i++)
         if (!strcmp(d->path[i], path)) return GOOD;
-    if (d->n > MAX_REFERENCES) return nj_fail(err, "more than %d schemas refer to each other", MAX_REFERENCES), NEVER;
+    if (d->n > MAX_REFERENCES)
+        return nj_fail(err, "more than %d schemas refer to each other", MAX_REFERENCES), NEVER;
     answer a = request(r, path, &body, err);
     json_t *json = a == GOOD ? json_loadb(body.data ? body.data : "", body.n, 0, &why) : NULL;
     const json_t *text = json_object_get(json, "schema");
     if (a == GOOD && !json_is_string(text)) {
-        nj_fail(err, "an answer without a schema (%zu bytes, starting with '%.20s')", body.n, body.n ? body.data : "");
+        nj_fail(err, "an answer without a schema (%zu bytes, starting with '%.20s')", body.n,
+                body.n ? body.data : "");
         a = NEVER;
     } else if (a == GOOD) {
         json_t *schema = json_loadb(json_string_value(text), json_string_length(text), JSON_DECODE_ANY, &why);
         if (!d->n) d->text = strdup(json_string_value(text));
         d->path[d->n] = strdup(path);
         d->schema[d->n++] = schema;
-        if (!schema) a = (nj_fail(err, "the schema is not JSON: %.200s (line %d)", why.text, why.line), NEVER);
+        if (!schema)
+            a = (nj_fail(err, "the schema is not JSON: %.200s (line %d)", why.text, why.line), NEVER);
         if (a == GOOD) a = fetch_references(r, json_object_get(json, "references"), d, err);
     }
     json_decref(json);
@@ -252,12 +272,17 @@ static answer fetch_references(nj_registry *r, const json_t *list, documents *d,
         const json_t *version = json_object_get(one, "version");
         char path[1024];
         nj_error why = { "" };
-        if (!subject || !json_is_integer(version)) return nj_fail(err, "a reference without a subject and a version"), NEVER;
+        if (!subject || !json_is_integer(version))
+            return nj_fail(err, "a reference without a subject and a version"), NEVER;
         char *escaped = curl_easy_escape(r->curl, subject, 0);
-        snprintf(path, sizeof path, "subjects/%s/versions/%lld", escaped ? escaped : "", (long long)json_integer_value(version));
+        snprintf(path, sizeof path, "subjects/%s/versions/%lld", escaped ? escaped : "",
+                 (long long)json_integer_value(version));
         curl_free(escaped);
         answer a = fetch_document(r, path, d, &why);
-        if (a != GOOD) return nj_fail(err, "it refers to %.100s (%.150s): %.200s", name ? name : subject, path, why.text), a;
+        if (a != GOOD)
+            return nj_fail(err, "it refers to %.100s (%.150s): %.200s", name ? name : subject, path,
+                           why.text),
+                   a;
     }
     return GOOD;
 }
@@ -268,7 +293,8 @@ static answer ask(nj_registry *r, const char *name, char **text, size_t *size, n
     char path[100];
     snprintf(path, sizeof path, "schemas/%s/%s", strchr(name, '-') ? "guids" : "ids", name);
     answer a = fetch_document(r, path, &d, err);
-    if (a == GOOD && !(*text = d.n == 1 ? d.text : nj_schema_join(d.schema, d.n))) a = (nj_fail(err, "out of memory"), NEVER);
+    if (a == GOOD && !(*text = d.n == 1 ? d.text : nj_schema_join(d.schema, d.n)))
+        a = (nj_fail(err, "out of memory"), NEVER);
     if (a == GOOD) *size = strlen(*text);
     if (a != GOOD || d.n > 1) free(d.text);
     for (size_t i = 0; i < d.n; i++) {
@@ -299,7 +325,8 @@ static void sleep_ms(int64_t ms)
     nanosleep(&t, NULL);
 }
 
-/* Asks until there is an answer or the patience is at its end. Under the lock: all wait for the one who asks. */
+/* Asks until there is an answer or the patience is at its end.
+ * Under the lock: all wait for the one who asks. */
 static char *fetch(nj_registry *r, const char *name, bool patient, size_t *size, nj_error *err)
 {
     static int told;
@@ -342,7 +369,8 @@ char *nj_registry_get(nj_registry *r, const char *name, bool patient, size_t *si
     char *text = NULL;
     pthread_mutex_lock(&r->lock);
     text = read_cache(r, name, size);
-    if (!text && *r->conf.schemas) { /* a file at hand is better than a wait, and ids never change their meaning */
+    if (!text && *r->conf.schemas) { /* a file at hand is better than a wait,
+                                      * and ids never change their meaning */
         text = nj_schema_from_folder(r->conf.schemas, name, size, &why);
         if (!text && !*r->conf.url) nj_fail(err, "%s", why.text);
     }

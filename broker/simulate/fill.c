@@ -15,7 +15,8 @@
 static const double missing = -999.0;
 static const char *const real_bogus_version = "t17_f5_c3", *const deep_version = "d6_m7";
 
-/* Days to dates in the proleptic Gregorian calendar; E. G. Richards (2013), Explanatory Supplement, ch. 15. */
+/* Days to dates in the proleptic Gregorian calendar; E. G.
+ * Richards (2013), Explanatory Supplement, ch. 15. */
 void nj_sim_civil(int night, int *year, int *month, int *day)
 {
     int jdn = night + 2457755, f = jdn + 1401 + (((4 * jdn + 274277) / 146097) * 3) / 4 - 38, e = 4 * f + 3;
@@ -36,17 +37,20 @@ static double rounded(double x, double step)
     return round(x / step) * step;
 }
 
-/* --- an epoch ----------------------------------------------------------------------------------------------------- */
+/* ---- an epoch -------------------------------------------------------------------------------- */
 static void fill_file(nj_sim_record *r, const nj_sim_epoch *e, int archived)
 {
     int year, month, day;
     char date[24], folder[48] = "";
     nj_sim_civil(e->night, &year, &month, &day);
-    unsigned frac = (unsigned)((e->jd - NJ_SIM_JD_NIGHT_0 - e->night) * 1e6) % 1000000, sensor = (unsigned)e->rcid % 256;
-    snprintf(date, sizeof date, "%04u%02u%02u", (unsigned)year % 10000, (unsigned)month % 100, (unsigned)day % 100);
+    unsigned frac = (unsigned)((e->jd - NJ_SIM_JD_NIGHT_0 - e->night) * 1e6) % 1000000,
+             sensor = (unsigned)e->rcid % 256;
+    snprintf(date, sizeof date, "%04u%02u%02u", (unsigned)year % 10000, (unsigned)month % 100,
+             (unsigned)day % 100);
     if (archived) snprintf(folder, sizeof folder, "/ztf/archive/sci/%.4s/%.4s/%06u/", date, date + 4, frac);
-    snprintf(r->file, sizeof r->file, "%sztf_%.8s%06u_%06u_%s_c%02u_o_q%u_scimrefdiffimg.fits%s", folder, date, frac,
-             (unsigned)e->field % 1000000, e->band ? "zr" : "zg", sensor / 4 + 1, sensor % 4 + 1, archived ? ".fz" : "");
+    snprintf(r->file, sizeof r->file, "%sztf_%.8s%06u_%06u_%s_c%02u_o_q%u_scimrefdiffimg.fits%s", folder,
+             date, frac, (unsigned)e->field % 1000000, e->band ? "zr" : "zg", sensor / 4 + 1, sensor % 4 + 1,
+             archived ? ".fz" : "");
     S(pdiffimfilename, r->file);
 }
 
@@ -73,23 +77,26 @@ static void fill_epoch(nj_sim_record *r, const nj_sim_epoch *e, int archived)
 void nj_sim_fill_limit(nj_sim_record *r, const nj_sim_epoch *e)
 {
     /* All that belongs to a source rather than to the exposure. */
-    static const uint8_t without[] = { C_candid,     C_isdiffpos, C_tblid,       C_xpos,   C_ypos,     C_ra,        C_dec,
-                                       C_magpsf,     C_sigmapsf,  C_chipsf,      C_magap,  C_sigmagap, C_distnr,    C_magnr,
-                                       C_sigmagnr,   C_chinr,     C_sharpnr,     C_sky,    C_magdiff,  C_fwhm,      C_classtar,
-                                       C_mindtoedge, C_seeratio,  C_magfromlim,  C_aimage, C_bimage,   C_aimagerat, C_bimagerat,
-                                       C_elong,      C_nneg,      C_nbad,        C_rb,     C_ssdistnr, C_ssmagnr,   C_ssnamenr,
-                                       C_sumrat,     C_magapbig,  C_sigmagapbig, C_ranr,   C_decnr,    C_scorr };
+    static const uint8_t without[] = {
+        C_candid,     C_isdiffpos, C_tblid,       C_xpos,   C_ypos,     C_ra,        C_dec,
+        C_magpsf,     C_sigmapsf,  C_chipsf,      C_magap,  C_sigmagap, C_distnr,    C_magnr,
+        C_sigmagnr,   C_chinr,     C_sharpnr,     C_sky,    C_magdiff,  C_fwhm,      C_classtar,
+        C_mindtoedge, C_seeratio,  C_magfromlim,  C_aimage, C_bimage,   C_aimagerat, C_bimagerat,
+        C_elong,      C_nneg,      C_nbad,        C_rb,     C_ssdistnr, C_ssmagnr,   C_ssnamenr,
+        C_sumrat,     C_magapbig,  C_sigmagapbig, C_ranr,   C_decnr,    C_scorr
+    };
     memset(r->null, 0, sizeof r->null);
     fill_epoch(r, e, 1);
     for (size_t i = 0; i < sizeof without; i++) r->null[without[i]] = 1;
 }
 
-/* --- a detection -------------------------------------------------------------------------------------------------- */
+/* ---- a detection ----------------------------------------------------------------------------- */
 void nj_sim_detect(nj_sim_detection *d, const nj_sim_object *o, const nj_sim_epoch *e, uint32_t rank)
 {
     d->flux = nj_sim_measure_flux(o, e, &d->truth, &d->error);
     double border = fmin(fmin(o->x, o->y), NJ_SIM_QUADRANT_PIXELS + 1 - fmax(o->x, o->y));
-    double room = border < 70 ? 0 : 1; /* near a border the pointing is taken as exact, so that a cut stamp stays one */
+    double room = border < 70 ? 0 : 1; /* near a border the pointing is taken as exact,
+                                        * so that a cut stamp stays one */
     d->x = o->x + room * fmax(-30, fmin(30, e->dither_x));
     d->y = o->y + room * fmax(-30, fmin(30, e->dither_y));
     d->rank = rank;
@@ -127,11 +134,14 @@ static void fill_nearest(nj_sim_record *r, const nj_sim_object *o, const nj_sim_
     F(decnr, rounded(dec, 1e-7));
 }
 
-static void fill_shape(nj_sim_record *r, const nj_sim_object *o, const nj_sim_epoch *e, nj_sim_rng *g, double snr)
+static void fill_shape(nj_sim_record *r, const nj_sim_object *o, const nj_sim_epoch *e, nj_sim_rng *g,
+                       double snr)
 {
     int sharp = o->class == NJ_SIM_ARTEFACT && o->kind[0] == 'c', flawed = o->class == NJ_SIM_ARTEFACT;
-    double fwhm = sharp ? nj_sim_between(g, 1.0, 1.5) : e->fwhm * (1.05 + (0.05 + 0.5 / snr) * nj_sim_normal(g));
-    double elong = flawed ? nj_sim_between(g, 1.15, 2.4) : 1 + fabs(0.02 + (0.04 + 0.4 / snr) * nj_sim_normal(g));
+    double fwhm =
+        sharp ? nj_sim_between(g, 1.0, 1.5) : e->fwhm * (1.05 + (0.05 + 0.5 / snr) * nj_sim_normal(g));
+    double elong =
+        flawed ? nj_sim_between(g, 1.15, 2.4) : 1 + fabs(0.02 + (0.04 + 0.4 / snr) * nj_sim_normal(g));
     if (fwhm < 0.9) fwhm = 0.9;
     double a = 0.32 * fwhm * (1 + 0.05 * nj_sim_normal(g)), b = a / elong;
     F(fwhm, rounded(fwhm, 1e-2));
@@ -154,12 +164,14 @@ static void fill_scores(nj_sim_record *r, const nj_sim_object *o, nj_sim_rng *g,
     F(drb, flawed ? pow(10, -0.4 - 1.4 * fabs(nj_sim_normal(g))) : 1 - fmin(0.95, pow(10, -depth)));
 }
 
-static void fill_photometry(nj_sim_record *r, const nj_sim_object *o, const nj_sim_epoch *e, const nj_sim_detection *d,
-                            nj_sim_rng *g)
+static void fill_photometry(nj_sim_record *r, const nj_sim_object *o, const nj_sim_epoch *e,
+                            const nj_sim_detection *d, nj_sim_rng *g)
 {
     double snr = fabs(d->flux) / d->error, mag = -2.5 * log10(fabs(d->flux)), sigma = 1.0857 / snr, ra, dec;
-    double ap = mag + 0.7 * sigma * nj_sim_normal(g) - 0.02, big = mag + 0.9 * sigma * nj_sim_normal(g) - 0.02;
-    offset(o->ra, o->dec, 0.4 * e->fwhm / snr * nj_sim_normal(g), 0.4 * e->fwhm / snr * nj_sim_normal(g), &ra, &dec);
+    double ap = mag + 0.7 * sigma * nj_sim_normal(g) - 0.02,
+           big = mag + 0.9 * sigma * nj_sim_normal(g) - 0.02;
+    offset(o->ra, o->dec, 0.4 * e->fwhm / snr * nj_sim_normal(g), 0.4 * e->fwhm / snr * nj_sim_normal(g), &ra,
+           &dec);
     I(candid, d->candid);
     S(isdiffpos, d->flux > 0 ? "t" : "f");
     I(tblid, d->rank);
@@ -181,13 +193,15 @@ static void fill_photometry(nj_sim_record *r, const nj_sim_object *o, const nj_s
     F(magapbig, rounded(big, 1e-4));
     F(sigmagapbig, rounded(1.4 * sigma, 1e-4));
     /* A matched filter is limited by the sky, not by the photons of the source itself. */
-    F(scorr, fmax(5, rounded(5 * fabs(d->flux) / pow(10, -0.4 * e->limit_mag) * (1 + 0.03 * nj_sim_normal(g)), 1e-6)));
+    F(scorr, fmax(5, rounded(5 * fabs(d->flux) / pow(10, -0.4 * e->limit_mag) * (1 + 0.03 * nj_sim_normal(g)),
+                             1e-6)));
     fill_nearest(r, o, e, g);
     fill_shape(r, o, e, g, snr);
     fill_scores(r, o, g, snr);
 }
 
-void nj_sim_fill_detection(nj_sim_record *r, const nj_sim_object *o, const nj_sim_epoch *e, const nj_sim_detection *d)
+void nj_sim_fill_detection(nj_sim_record *r, const nj_sim_object *o, const nj_sim_epoch *e,
+                           const nj_sim_detection *d)
 {
     nj_sim_rng g = { nj_sim_key(nj_sim_key(o->key, e->key), 5), 0 };
     memset(r->null, 0, sizeof r->null);
@@ -198,7 +212,7 @@ void nj_sim_fill_detection(nj_sim_record *r, const nj_sim_object *o, const nj_si
     r->null[C_ssdistnr] = r->null[C_ssmagnr] = r->null[C_ssnamenr] = 1;
 }
 
-/* --- catalogues around the candidate ------------------------------------------------------------------------------ */
+/* ---- catalogues around the candidate --------------------------------------------------------- */
 static void fill_ps1(nj_sim_record *r, const nj_sim_object *o, nj_sim_rng *g)
 {
     static const struct {
@@ -212,25 +226,30 @@ static void fill_ps1(nj_sim_record *r, const nj_sim_object *o, nj_sim_rng *g)
         double at = hypot(o->source[i].dx, o->source[i].dy);
         if (at * NJ_SIM_PIXEL_ARCSEC > 30) continue;
         uint32_t k = n++;
-        for (; k && hypot(o->source[order[k - 1]].dx, o->source[order[k - 1]].dy) > at; k--) order[k] = order[k - 1];
+        for (; k && hypot(o->source[order[k - 1]].dx, o->source[order[k - 1]].dy) > at; k--)
+            order[k] = order[k - 1];
         order[k] = (uint8_t)i;
     }
     I(nmtchps, n);
     for (uint32_t k = 0; k < 3; k++) {
         const nj_sim_source *s = k < n ? &o->source[order[k]] : NULL;
         double mag_g = s ? s->mag[0] : missing, mag_r = s ? s->mag[1] : missing, colour = mag_g - mag_r;
-        double hazy = s && mag_r > 21 ? 0.5 : 0,
-               score = s && s->size > 0 ? 0.02 * -log(nj_sim_uniform(g)) : 1 - 0.015 * -log(nj_sim_uniform(g));
+        double hazy = s && mag_r > 21 ? 0.5 : 0, score = s && s->size > 0
+                                                             ? 0.02 * -log(nj_sim_uniform(g))
+                                                             : 1 - 0.015 * -log(nj_sim_uniform(g));
         double mags[4] = { mag_g, mag_r, mag_r - 0.35 * colour, mag_r - 0.5 * colour };
         int at[4] = { slot[k].g, slot[k].r, slot[k].i, slot[k].z };
         double deepest[4] = { 22.0, 21.9, 21.8, 21.2 };
         for (int b = 0; b < 4; b++) /* too faint, or lost among the flags of the survey */
-            r->v[at[b]].f =
-                s && mags[b] < deepest[b] + 0.3 * nj_sim_normal(g) && nj_sim_uniform(g) > 0.05 ? rounded(mags[b], 1e-4) : missing;
+            r->v[at[b]].f = s && mags[b] < deepest[b] + 0.3 * nj_sim_normal(g) && nj_sim_uniform(g) > 0.05
+                                ? rounded(mags[b], 1e-4)
+                                : missing;
         r->v[slot[k].score].f = !s ? missing : nj_sim_uniform(g) < hazy ? 0.5 : fmax(0, fmin(1, score));
         r->v[slot[k].distance].f =
-            s ? hypot(s->dx + 0.12 * nj_sim_normal(g), s->dy + 0.12 * nj_sim_normal(g)) * NJ_SIM_PIXEL_ARCSEC : missing;
-        r->v[slot[k].id].i = s ? (int64_t)((o->dec + 90) * 120) * 10000000000000 + (int64_t)(o->ra * 1e6) * 10000 +
+            s ? hypot(s->dx + 0.12 * nj_sim_normal(g), s->dy + 0.12 * nj_sim_normal(g)) * NJ_SIM_PIXEL_ARCSEC
+              : missing;
+        r->v[slot[k].id].i = s ? (int64_t)((o->dec + 90) * 120) * 10000000000000 +
+                                     (int64_t)(o->ra * 1e6) * 10000 +
                                      (int64_t)(nj_sim_key(o->key, order[k]) % 10000)
                                : -999;
     }
@@ -255,30 +274,38 @@ static void fill_gaia(nj_sim_record *r, const nj_sim_object *o, double density, 
     F(maggaiabright, bright ? mag : other ? 14 + 1.2 * log(nj_sim_uniform(g)) : missing);
 }
 
-static void fill_asteroid(nj_sim_record *r, const nj_sim_object *o, const nj_sim_epoch *e, const nj_sim_detection *d,
-                          nj_sim_rng *g, char *room, size_t n)
+static void fill_asteroid(nj_sim_record *r, const nj_sim_object *o, const nj_sim_epoch *e,
+                          const nj_sim_detection *d, nj_sim_rng *g, char *room, size_t n)
 {
     int known = o->class == NJ_SIM_ASTEROID && nj_sim_uniform(g) < 0.9;
     int passer_by = o->class != NJ_SIM_ASTEROID && nj_sim_uniform(g) < 0.015;
-    F(ssdistnr, known ? floor(fabs(0.8 * nj_sim_normal(g))) : passer_by ? floor(nj_sim_between(g, 3, 30)) : missing);
-    F(ssmagnr, known       ? rounded(-2.5 * log10(fabs(d->flux)) + 0.25 * nj_sim_normal(g) + (e->band ? 0.3 : -0.2), 0.1)
-               : passer_by ? rounded(nj_sim_between(g, 17, 22), 0.1)
-                           : missing);
+    F(ssdistnr, known       ? floor(fabs(0.8 * nj_sim_normal(g)))
+                : passer_by ? floor(nj_sim_between(g, 3, 30))
+                            : missing);
+    F(ssmagnr,
+      known ? rounded(-2.5 * log10(fabs(d->flux)) + 0.25 * nj_sim_normal(g) + (e->band ? 0.3 : -0.2), 0.1)
+      : passer_by ? rounded(nj_sim_between(g, 17, 22), 0.1)
+                  : missing);
     snprintf(room, n, "null");
     if (known || passer_by) snprintf(room, n, "%u", 100 + (unsigned)(nj_sim_key(o->key, 6) % 540000));
     S(ssnamenr, room);
 }
 
-static void fill_past(nj_sim_record *r, const nj_sim_object *o, const nj_sim_epoch *e, const nj_sim_context *c, nj_sim_rng *g)
+static void fill_past(nj_sim_record *r, const nj_sim_object *o, const nj_sim_epoch *e,
+                      const nj_sim_context *c, nj_sim_rng *g)
 {
-    nj_sim_rng place = { nj_sim_key(nj_sim_key(c->seed, 0x800000u + (uint64_t)e->field), (uint64_t)e->rcid), 0 };
-    double covered = nj_sim_lognormal(&place, 1000, 0.7), share = 0, frames = 15 + -2 * log(nj_sim_uniform(&place));
+    nj_sim_rng place = { nj_sim_key(nj_sim_key(c->seed, 0x800000u + (uint64_t)e->field), (uint64_t)e->rcid),
+                         0 };
+    double covered = nj_sim_lognormal(&place, 1000, 0.7), share = 0,
+           frames = 15 + -2 * log(nj_sim_uniform(&place));
     I(ncovhist, 20 + (int64_t)covered);
     if (o->class == NJ_SIM_VARIABLE) share = 0.5 * nj_sim_uniform(g) * nj_sim_uniform(g);
     if (o->class == NJ_SIM_STAR) share = 0.08 * nj_sim_uniform(g);
     if (o->class == NJ_SIM_GALAXY) share = 0.25 * nj_sim_uniform(g);
     I(ndethist, 1 + (int64_t)c->n_detections + (int64_t)(share * covered));
-    double first = share * covered >= 1 ? 2458080 + nj_sim_between(g, 0, 400) : isnan(c->first_jd) ? e->jd : c->first_jd;
+    double first = share * covered >= 1 ? 2458080 + nj_sim_between(g, 0, 400)
+                   : isnan(c->first_jd) ? e->jd
+                                        : c->first_jd;
     F(jdstarthist, rounded(fmin(first, e->jd), 1e-7));
     F(jdendhist, e->jd);
     double start = 2458170 + floor(nj_sim_between(&place, 0, 150));
@@ -300,10 +327,12 @@ static void fill_calibration(nj_sim_record *r, const nj_sim_epoch *e, double den
     F(exptime, 30);
 }
 
-void nj_sim_fill_candidate(nj_sim_record *r, const nj_sim_object *o, const nj_sim_epoch *e, const nj_sim_detection *d,
-                           const nj_sim_context *c, const nj_sim_measured *measured)
+void nj_sim_fill_candidate(nj_sim_record *r, const nj_sim_object *o, const nj_sim_epoch *e,
+                           const nj_sim_detection *d, const nj_sim_context *c,
+                           const nj_sim_measured *measured)
 {
-    nj_sim_rng g = { nj_sim_key(nj_sim_key(o->key, e->key), 5), 0 }, more = { nj_sim_key(nj_sim_key(o->key, e->key), 8), 0 };
+    nj_sim_rng g = { nj_sim_key(nj_sim_key(o->key, e->key), 5), 0 },
+               more = { nj_sim_key(nj_sim_key(o->key, e->key), 8), 0 };
     double density = nj_sim_star_density(c->seed, e->field), snr = fabs(d->flux) / d->error;
     memset(r->null, 0, sizeof r->null);
     fill_epoch(r, e, 0);
@@ -322,7 +351,7 @@ void nj_sim_fill_candidate(nj_sim_record *r, const nj_sim_object *o, const nj_si
     S(drbversion, deep_version);
 }
 
-/* --- forced photometry -------------------------------------------------------------------------------------------- */
+/* ---- forced photometry ----------------------------------------------------------------------- */
 void nj_sim_fill_forced(nj_sim_record *r, const nj_sim_object *o, const nj_sim_epoch *e)
 {
     static const double unmeasured = -99999.0;

@@ -24,10 +24,12 @@ void nj_sim_detect(nj_sim_detection *d, const nj_sim_object *o, const nj_sim_epo
 /* An epoch that did not detect the object: 41 fields null. */
 void nj_sim_fill_limit(nj_sim_record *r, const nj_sim_epoch *e);
 /* An earlier detection: all fields of prv_candidates, the three of known asteroids null. */
-void nj_sim_fill_detection(nj_sim_record *r, const nj_sim_object *o, const nj_sim_epoch *e, const nj_sim_detection *d);
+void nj_sim_fill_detection(nj_sim_record *r, const nj_sim_object *o, const nj_sim_epoch *e,
+                           const nj_sim_detection *d);
 /* The candidate itself, all fields; measured is what the difference stamp shows. */
-void nj_sim_fill_candidate(nj_sim_record *r, const nj_sim_object *o, const nj_sim_epoch *e, const nj_sim_detection *d,
-                           const nj_sim_context *c, const nj_sim_measured *measured);
+void nj_sim_fill_candidate(nj_sim_record *r, const nj_sim_object *o, const nj_sim_epoch *e,
+                           const nj_sim_detection *d, const nj_sim_context *c,
+                           const nj_sim_measured *measured);
 /* A forced flux. */
 void nj_sim_fill_forced(nj_sim_record *r, const nj_sim_object *o, const nj_sim_epoch *e);
 /* Year, month and day (UTC) of a night number. */

@@ -20,31 +20,33 @@ static const double half_exposure_s = 15, tai_minus_utc_s = 37;
 /* Fields that are set, by record. */
 /* clang-format off */
 #define SOURCE_FIELDS(F) \
-    F(diaSourceId) F(visit) F(detector) F(diaObjectId) F(ssObjectId) F(parentDiaSourceId) F(midpointMjdTai) F(ra) F(raErr) \
-    F(dec) F(decErr) F(x) F(xErr) F(y) F(yErr) F(apFlux) F(apFluxErr) F(isNegative) F(snr) F(psfFlux) F(psfFluxErr) \
-    F(psfChi2) F(psfNdata) F(scienceFlux) F(scienceFluxErr) F(templateFlux) F(templateFluxErr) F(ixx) F(iyy) F(ixy) \
-    F(ixxPSF) F(iyyPSF) F(ixyPSF) F(extendedness) F(reliability) F(band) F(isDipole) F(dipoleFitAttempted) \
-    F(timeProcessedMjdTai) F(bboxSize)
+    F(diaSourceId) F(visit) F(detector) F(diaObjectId) F(ssObjectId) F(parentDiaSourceId) \
+    F(midpointMjdTai) F(ra) F(raErr) F(dec) F(decErr) F(x) F(xErr) F(y) F(yErr) F(apFlux) F(apFluxErr) \
+    F(isNegative) F(snr) F(psfFlux) F(psfFluxErr) F(psfChi2) F(psfNdata) F(scienceFlux) F(scienceFluxErr) \
+    F(templateFlux) F(templateFluxErr) F(ixx) F(iyy) F(ixy) F(ixxPSF) F(iyyPSF) F(ixyPSF) F(extendedness) \
+    F(reliability) F(band) F(isDipole) F(dipoleFitAttempted) F(timeProcessedMjdTai) F(bboxSize)
 /* clang-format on */
 /* clang-format off */
 #define FORCED_FIELDS(F) \
-    F(diaForcedSourceId) F(diaObjectId) F(ra) F(dec) F(visit) F(detector) F(psfFlux) F(psfFluxErr) F(midpointMjdTai) \
-    F(scienceFlux) F(scienceFluxErr) F(band) F(timeProcessedMjdTai)
+    F(diaForcedSourceId) F(diaObjectId) F(ra) F(dec) F(visit) F(detector) F(psfFlux) F(psfFluxErr) \
+    F(midpointMjdTai) F(scienceFlux) F(scienceFluxErr) F(band) F(timeProcessedMjdTai)
 /* clang-format on */
 /* clang-format off */
 #define OBJECT_FIELDS(F) \
-    F(diaObjectId) F(validityStartMjdTai) F(ra) F(raErr) F(dec) F(decErr) F(firstDiaSourceMjdTai) F(lastDiaSourceMjdTai) \
-    F(nDiaSources)
+    F(diaObjectId) F(validityStartMjdTai) F(ra) F(raErr) F(dec) F(decErr) F(firstDiaSourceMjdTai) \
+    F(lastDiaSourceMjdTai) F(nDiaSources)
 /* clang-format on */
 /* clang-format off */
 #define SS_FIELDS(F) \
-    F(diaSourceId) F(ssObjectId) F(designation) F(eclLambda) F(eclBeta) F(galLon) F(galLat) F(elongation) F(phaseAngle) \
-    F(topoRange) F(helioRange) F(ephRa) F(ephDec) F(ephVmag) F(ephRate) F(ephOffset) F(diaDistanceRank)
+    F(diaSourceId) F(ssObjectId) F(designation) F(eclLambda) F(eclBeta) F(galLon) F(galLat) F(elongation) \
+    F(phaseAngle) F(topoRange) F(helioRange) F(ephRa) F(ephDec) F(ephVmag) F(ephRate) F(ephOffset) \
+    F(diaDistanceRank)
 /* clang-format on */
 /* clang-format off */
 #define ORBIT_FIELDS(F) \
-    F(id) F(designation) F(packed_primary_provisional_designation) F(unpacked_primary_provisional_designation) \
-    F(nobs_total) F(a) F(q) F(e) F(i) F(node) F(argperi) F(mean_anomaly) F(epoch_mjd) F(h) F(g)
+    F(id) F(designation) F(packed_primary_provisional_designation) \
+    F(unpacked_primary_provisional_designation) F(nobs_total) F(a) F(q) F(e) F(i) F(node) F(argperi) \
+    F(mean_anomaly) F(epoch_mjd) F(h) F(g)
 /* clang-format on */
 
 #define S_(name) S_##name,
@@ -58,21 +60,36 @@ enum { OBJECT_FIELDS(O_) N_O };
 enum { SS_FIELDS(M_) N_M };
 enum { ORBIT_FIELDS(B_) N_B };
 #define TEXT(name) #name,
-static const char *const source_names[] = { SOURCE_FIELDS(TEXT) }, *const forced_names[] = { FORCED_FIELDS(TEXT) },
-                         *const object_names[] = { OBJECT_FIELDS(TEXT) }, *const ss_names[] = { SS_FIELDS(TEXT) },
-                         *const orbit_names[] = { ORBIT_FIELDS(TEXT) };
+static const char
+    *const source_names[] = { SOURCE_FIELDS(TEXT) },
+           *const forced_names[] = { FORCED_FIELDS(TEXT) }, *const object_names[] = { OBJECT_FIELDS(TEXT) },
+           *const ss_names[] = { SS_FIELDS(TEXT) }, *const orbit_names[] = { ORBIT_FIELDS(TEXT) };
 static const struct {
     const char *const *name;
     uint32_t n;
-} wanted[NJ_SIM_LSST_RECORDS] = {
-    { source_names, N_S }, { forced_names, N_F }, { object_names, N_O }, { ss_names, N_M }, { orbit_names, N_B }
-};
+} wanted[NJ_SIM_LSST_RECORDS] = { { source_names, N_S },
+                                  { forced_names, N_F },
+                                  { object_names, N_O },
+                                  { ss_names, N_M },
+                                  { orbit_names, N_B } };
 
 /* Statistics of the object, one set per band: <band>_<name>. */
-typedef enum { MEAN, MEAN_ERR, SIGMA, N_DATA, MIN, MAX, ERR_MEAN, SCIENCE_MEAN, SCIENCE_MEAN_ERR, STATISTICS } statistic;
-static const char *const statistic_names[STATISTICS] = { "psfFluxMean",    "psfFluxMeanErr",  "psfFluxSigma",
-                                                         "psfFluxNdata",   "psfFluxMin",      "psfFluxMax",
-                                                         "psfFluxErrMean", "scienceFluxMean", "scienceFluxMeanErr" };
+typedef enum {
+    MEAN,
+    MEAN_ERR,
+    SIGMA,
+    N_DATA,
+    MIN,
+    MAX,
+    ERR_MEAN,
+    SCIENCE_MEAN,
+    SCIENCE_MEAN_ERR,
+    STATISTICS
+} statistic;
+static const char *const statistic_names[STATISTICS] = {
+    "psfFluxMean", "psfFluxMeanErr", "psfFluxSigma",    "psfFluxNdata",      "psfFluxMin",
+    "psfFluxMax",  "psfFluxErrMean", "scienceFluxMean", "scienceFluxMeanErr"
+};
 
 struct nj_sim_lsst {
     nj_sim_lsst_schema *schema;
@@ -94,7 +111,8 @@ nj_sim_lsst *nj_sim_lsst_new(nj_error *err)
     if (!(l->schema = nj_sim_lsst_schema_new(err))) goto failed;
     for (int k = 0; k < NJ_SIM_LSST_RECORDS; k++)
         for (uint32_t i = 0; i < wanted[k].n; i++)
-            if ((l->at[k][i] = (int16_t)nj_sim_lsst_field(l->schema, (nj_sim_lsst_kind)k, wanted[k].name[i])) < 0)
+            if ((l->at[k][i] =
+                     (int16_t)nj_sim_lsst_field(l->schema, (nj_sim_lsst_kind)k, wanted[k].name[i])) < 0)
                 lost = wanted[k].name[i];
     for (int b = 0; b < BANDS; b++)
         for (int k = 0; k < STATISTICS; k++) {
@@ -122,7 +140,7 @@ void nj_sim_lsst_free(nj_sim_lsst *l)
     free(l);
 }
 
-/* --- where and when ----------------------------------------------------------------------------------------------- */
+/* ---- where and when -------------------------------------------------------------------------- */
 /* The 189 sensors fill a 15 x 15 grid without its corners (three on three each). */
 static void sensor_cell(int sensor, int *col, int *row)
 {
@@ -145,7 +163,9 @@ void nj_sim_lsst_place(nj_sim_object *o, const nj_sim_epoch *now)
     o->x = nj_sim_between(&r, 26, SENSOR_PIXELS - 26);
     o->y = nj_sim_between(&r, 26, SENSOR_PIXELS - 26);
     o->dec = fmax(-89.9, fmin(89.9, dec + (row - GRID / 2) * step + (o->y - SENSOR_PIXELS / 2) * pixel));
-    o->ra = fmod(ra + ((col - GRID / 2) * step + (o->x - SENSOR_PIXELS / 2) * pixel) / cos(o->dec * M_PI / 180) + 720, 360);
+    o->ra = fmod(
+        ra + ((col - GRID / 2) * step + (o->x - SENSOR_PIXELS / 2) * pixel) / cos(o->dec * M_PI / 180) + 720,
+        360);
 }
 
 static int band_of(const nj_sim_epoch *e)
@@ -167,7 +187,8 @@ static int64_t visit_of(int night, uint32_t sequence)
     return ((int64_t)year * 10000 + month * 100 + day) * 100000 + sequence;
 }
 
-/* Unique per detection: night, exposure, number in it. Exposures of other nights take numbers from their key. */
+/* Unique per detection: night, exposure, number in it.
+ * Exposures of other nights take numbers from their key. */
 static int64_t source_id(int night, uint32_t visit, uint32_t j)
 {
     return (((int64_t)night << 13) + visit) * ((int64_t)1 << 32) + j;
@@ -183,11 +204,12 @@ static double template_flux(const nj_sim_object *o, const nj_sim_epoch *e, int b
 {
     double sum = 0;
     for (uint32_t i = 0; i < o->n_sources; i++)
-        if (hypot(o->source[i].dx, o->source[i].dy) < 1) sum += pow(10, -0.4 * o->source[i].mag[e->band]) * njy_of(band);
+        if (hypot(o->source[i].dx, o->source[i].dy) < 1)
+            sum += pow(10, -0.4 * o->source[i].mag[e->band]) * njy_of(band);
     return sum;
 }
 
-/* --- records ------------------------------------------------------------------------------------------------------ */
+/* ---- records --------------------------------------------------------------------------------- */
 /* clang-format off */
 #define PUT(record, kind, key, member, value) \
     do { int at_ = l->at[kind][key]; (record)->v[at_].member = (value); (record)->set[at_] = 1; } while (0)
@@ -200,9 +222,13 @@ typedef struct sighting {
     int band;
 } sighting;
 
-static sighting sight(const nj_sim_epoch *e, double flux, double error, uint32_t visit, uint32_t j, const nj_sim_object *o)
+static sighting sight(const nj_sim_epoch *e, double flux, double error, uint32_t visit, uint32_t j,
+                      const nj_sim_object *o)
 {
-    sighting s = { .epoch = e, .band = band_of(e), .id = source_id(e->night, visit, j), .visit = visit_of(e->night, visit) };
+    sighting s = { .epoch = e,
+                   .band = band_of(e),
+                   .id = source_id(e->night, visit, j),
+                   .visit = visit_of(e->night, visit) };
     s.flux = flux * njy_of(s.band);
     s.error = error * njy_of(s.band);
     if (o->class == NJ_SIM_ASTEROID)
@@ -212,11 +238,14 @@ static sighting sight(const nj_sim_epoch *e, double flux, double error, uint32_t
     return s;
 }
 
-static void fill_source(const nj_sim_lsst *l, nj_sim_lsst_record *r, const nj_sim_object *o, const sighting *s)
+static void fill_source(const nj_sim_lsst *l, nj_sim_lsst_record *r, const nj_sim_object *o,
+                        const sighting *s)
 {
     nj_sim_rng g = { nj_sim_key(nj_sim_key(o->key, s->epoch->key), 41), 0 };
-    double snr = fabs(s->flux) / s->error, fwhm_arcsec = 0.75 * s->epoch->fwhm / 2.05, error_arcsec = 0.5 * fwhm_arcsec / snr;
-    double moment = pow(fwhm_arcsec / 2.3548, 2), static_flux = template_flux(o, s->epoch, s->band), day = mjd_tai(s->epoch->jd);
+    double snr = fabs(s->flux) / s->error, fwhm_arcsec = 0.75 * s->epoch->fwhm / 2.05,
+           error_arcsec = 0.5 * fwhm_arcsec / snr;
+    double moment = pow(fwhm_arcsec / 2.3548, 2), static_flux = template_flux(o, s->epoch, s->band),
+           day = mjd_tai(s->epoch->jd);
     int flawed = o->class == NJ_SIM_ARTEFACT;
     memset(r->set, 0, sizeof r->set);
 #define PS(key, member, value) PUT(r, NJ_SIM_DIA_SOURCE, S_##key, member, value)
@@ -253,7 +282,8 @@ static void fill_source(const nj_sim_lsst *l, nj_sim_lsst_record *r, const nj_si
     PS(ixxPSF, f, moment);
     PS(iyyPSF, f, moment * 1.01);
     PS(ixyPSF, f, 0.01 * moment);
-    PS(extendedness, f, o->host >= 0 && o->source[o->host].size > 0 ? nj_sim_between(&g, 0.7, 1) : nj_sim_between(&g, 0, 0.2));
+    PS(extendedness, f,
+       o->host >= 0 && o->source[o->host].size > 0 ? nj_sim_between(&g, 0.7, 1) : nj_sim_between(&g, 0, 0.2));
     PS(reliability, f, flawed ? 0.35 * nj_sim_uniform(&g) : 1 - 0.4 * pow(nj_sim_uniform(&g), 1 + snr / 6));
     PS(band, s, band_names[s->band]);
     PS(isDipole, i, flawed && o->kind[0] == 'd');
@@ -262,7 +292,8 @@ static void fill_source(const nj_sim_lsst *l, nj_sim_lsst_record *r, const nj_si
     PS(bboxSize, i, 20 + (int64_t)(10 * nj_sim_uniform(&g)));
 }
 
-static void fill_forced(const nj_sim_lsst *l, nj_sim_lsst_record *r, const nj_sim_object *o, const sighting *s)
+static void fill_forced(const nj_sim_lsst *l, nj_sim_lsst_record *r, const nj_sim_object *o,
+                        const sighting *s)
 {
     double day = mjd_tai(s->epoch->jd);
     memset(r->set, 0, sizeof r->set);
@@ -289,7 +320,8 @@ static void put_statistic(nj_sim_lsst_record *r, int at, double value)
 }
 
 /* Means over the detections in prv and the current one. */
-static void fill_object(const nj_sim_lsst *l, nj_sim_lsst_record *r, const nj_sim_object *o, const sighting *all, uint32_t n)
+static void fill_object(const nj_sim_lsst *l, nj_sim_lsst_record *r, const nj_sim_object *o,
+                        const sighting *all, uint32_t n)
 {
     memset(r->set, 0, sizeof r->set);
 #define PO(key, member, value) PUT(r, NJ_SIM_DIA_OBJECT, O_##key, member, value)
@@ -303,7 +335,8 @@ static void fill_object(const nj_sim_lsst *l, nj_sim_lsst_record *r, const nj_si
     PO(lastDiaSourceMjdTai, f, mjd_tai(all[n - 1].epoch->jd));
     PO(nDiaSources, i, n);
     for (int b = 0; b < BANDS; b++) {
-        double weight = 0, sum = 0, plain = 0, squares = 0, least = INFINITY, most = -INFINITY, errors = 0, science = 0;
+        double weight = 0, sum = 0, plain = 0, squares = 0, least = INFINITY, most = -INFINITY, errors = 0,
+               science = 0;
         uint32_t m = 0;
         for (uint32_t i = 0; i < n; i++) {
             if (all[i].band != b) continue;
@@ -333,14 +366,16 @@ static void fill_asteroid(nj_sim_lsst *l, const nj_sim_object *o, const sighting
 {
     nj_sim_rng g = { nj_sim_key(o->key, 42), 0 };
     nj_sim_lsst_record *r = &l->ss_source;
-    double ecl_lon, ecl_lat, gal_lon, gal_lat, a = nj_sim_between(&g, 2.2, 3.3), e = nj_sim_between(&g, 0.02, 0.25);
+    double ecl_lon, ecl_lat, gal_lon, gal_lat, a = nj_sim_between(&g, 2.2, 3.3),
+                                               e = nj_sim_between(&g, 0.02, 0.25);
     double helio = a * (1 + e * nj_sim_between(&g, -1, 1)), topo = helio - nj_sim_between(&g, 0.75, 1);
     unsigned number = 10000 + (unsigned)(nj_sim_next(&g) % 600000);
     eraEqec06(2400000.5, mjd_tai(s->epoch->jd), o->ra * ERFA_DD2R, o->dec * ERFA_DD2R, &ecl_lon, &ecl_lat);
     eraIcrs2g(o->ra * ERFA_DD2R, o->dec * ERFA_DD2R, &gal_lon, &gal_lat);
-    snprintf(l->designation, sizeof l->designation, "2021 %c%c%u", (int)('A' + number % 25), (int)('A' + number / 25 % 25),
-             number % 300);
-    snprintf(l->packed, sizeof l->packed, "K21%c%02u%c", (int)('A' + number % 25), number % 100, (int)('A' + number / 25 % 25));
+    snprintf(l->designation, sizeof l->designation, "2021 %c%c%u", (int)('A' + number % 25),
+             (int)('A' + number / 25 % 25), number % 300);
+    snprintf(l->packed, sizeof l->packed, "K21%c%02u%c", (int)('A' + number % 25), number % 100,
+             (int)('A' + number / 25 % 25));
     memset(r->set, 0, sizeof r->set);
 #define PM(key, member, value) PUT(r, NJ_SIM_SS_SOURCE, M_##key, member, value)
     PM(diaSourceId, i, s->id);
@@ -380,7 +415,7 @@ static void fill_asteroid(nj_sim_lsst *l, const nj_sim_object *o, const sighting
     PB(g, f, 0.15);
 }
 
-/* --- a packet ----------------------------------------------------------------------------------------------------- */
+/* ---- a packet -------------------------------------------------------------------------------- */
 static void fill_truth(nj_truth *t, const nj_sim_lsst_alert *a, const sighting *s, uint32_t side, int n_nan)
 {
     const nj_sim_object *o = a->object;
@@ -412,16 +447,20 @@ static uint32_t fill_history(nj_sim_lsst *l, const nj_sim_lsst_alert *a, sightin
         nj_sim_detection d;
         const nj_sim_epoch *e = &a->history[i];
         int twin = i >= a->same_night;
-        uint32_t visit = twin ? a->first_visit_index : 4096 + (uint32_t)(nj_sim_key(7, (uint64_t)llround(e->jd * 1e7)) % 4096);
+        uint32_t visit = twin ? a->first_visit_index
+                              : 4096 + (uint32_t)(nj_sim_key(7, (uint64_t)llround(e->jd * 1e7)) % 4096);
         nj_sim_detect(&d, a->object, e, 0);
-        sighting s = sight(e, d.flux, d.error, visit, twin ? a->j : (uint32_t)(nj_sim_key(a->object->key, e->key) % (1u << 20)),
-                           a->object);
+        sighting s =
+            sight(e, d.flux, d.error, visit,
+                  twin ? a->j : (uint32_t)(nj_sim_key(a->object->key, e->key) % (1u << 20)), a->object);
         int detected = fabs(d.flux) > 5 * d.error;
         if (detected) {
             fill_source(l, &l->prv[n], a->object, &s);
             seen[n++] = s;
         }
-        if (n) fill_forced(l, &l->forced[(*n_forced)++], a->object, &s); /* forced from the first detection on */
+        if (n)
+            fill_forced(l, &l->forced[(*n_forced)++], a->object, &s); /* forced from the first
+                                                                       * detection on */
     }
     return n;
 }

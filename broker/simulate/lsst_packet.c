@@ -26,8 +26,8 @@ struct nj_sim_lsst_schema {
     uint32_t n_top;
 };
 
-static const char *const record_names[NJ_SIM_LSST_RECORDS] = { "diaSource", "diaForcedSource", "diaObject", "ssSource",
-                                                               "mpc_orbits" };
+static const char *const record_names[NJ_SIM_LSST_RECORDS] = { "diaSource", "diaForcedSource", "diaObject",
+                                                               "ssSource", "mpc_orbits" };
 typedef enum {
     TOP_ID,
     TOP_REASON,
@@ -40,9 +40,10 @@ typedef enum {
     TOP_ORBIT,
     TOP_STAMP
 } top_part;
-static const char *const top_names[] = { "diaSourceId",   "observation_reason",  "target_name",   "diaSource",
-                                         "prvDiaSources", "prvDiaForcedSources", "diaObject",     "ssSource",
-                                         "mpc_orbits",    "cutoutDifference",    "cutoutScience", "cutoutTemplate" };
+static const char *const top_names[] = { "diaSourceId",      "observation_reason", "target_name",
+                                         "diaSource",        "prvDiaSources",      "prvDiaForcedSources",
+                                         "diaObject",        "ssSource",           "mpc_orbits",
+                                         "cutoutDifference", "cutoutScience",      "cutoutTemplate" };
 enum { N_TOP = sizeof top_names / sizeof *top_names };
 
 static json_t *value_branch(json_t *type, uint8_t *nullable)
@@ -76,7 +77,8 @@ static int plan_all(nj_sim_lsst_schema *s, json_t *node, nj_error *err)
     size_t i;
     json_t *child;
     for (int k = 0; name && k < NJ_SIM_LSST_RECORDS; k++)
-        if (!strcmp(name, record_names[k]) && json_object_get(node, "fields")) return plan_record(&s->shape[k], node, err);
+        if (!strcmp(name, record_names[k]) && json_object_get(node, "fields"))
+            return plan_record(&s->shape[k], node, err);
     json_array_foreach(node, i, child) if (plan_all(s, child, err)) return -1;
     json_object_foreach(node, key, child) if (plan_all(s, child, err)) return -1;
     return 0;
@@ -107,7 +109,10 @@ nj_sim_lsst_schema *nj_sim_lsst_schema_new(nj_error *err)
     nj_sim_lsst_schema *s = calloc(1, sizeof *s);
     int rc = -1;
     if (!s || !file || !(root = json_loadb(file->data, file->n, 0, &why))) {
-        nj_fail(err, "%s: %s", path, !s ? "out of memory" : !file ? "the binary does not carry it" : why.text);
+        nj_fail(err, "%s: %s", path,
+                !s      ? "out of memory"
+                : !file ? "the binary does not carry it"
+                        : why.text);
         goto done;
     }
     s->n_json = file->n;
@@ -140,7 +145,7 @@ int nj_sim_lsst_field(const nj_sim_lsst_schema *s, nj_sim_lsst_kind kind, const 
     return -1;
 }
 
-/* --- Avro binary -------------------------------------------------------------------------------------------------- */
+/* ---- Avro binary ----------------------------------------------------------------------------- */
 static uint8_t *put_long(uint8_t *p, int64_t value)
 {
     uint64_t u = ((uint64_t)value << 1) ^ (uint64_t)(value >> 63);

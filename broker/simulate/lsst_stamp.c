@@ -7,14 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 2880, SIDE_MOST = 50, PSF_MOST = 49, STAMP_BYTES = 4 * BLOCK + 2 * 4 * BLOCK + 7 * BLOCK + 2 * BLOCK };
+enum {
+    BLOCK = 2880,
+    SIDE_MOST = 50,
+    PSF_MOST = 49,
+    STAMP_BYTES = 4 * BLOCK + 2 * 4 * BLOCK + 7 * BLOCK + 2 * BLOCK
+};
 static const double pixel_arcsec = 0.2;
 /* Counts of noise from the source itself: nJy of variance per nJy of signal and pixel. */
 static const float source_variance = 12;
 
 struct nj_sim_lsst_painter {
     float fixed[2][NJ_SIM_PIXELS], moved[NJ_SIM_PIXELS], noise[2][NJ_SIM_PIXELS]; /* science, template */
-    float image[3][NJ_SIM_PIXELS], variance[3][NJ_SIM_PIXELS];                    /* difference, science, template */
+    /* difference, science, template */
+    float image[3][NJ_SIM_PIXELS], variance[3][NJ_SIM_PIXELS];
     uint8_t fits[3][STAMP_BYTES];
 };
 
@@ -37,18 +43,20 @@ static void add_sources(float *image, const nj_sim_lsst_scene *scene, double cen
     double scale = NJ_SIM_PIXEL_ARCSEC / pixel_arcsec, psf = fwhm / 2.3548;
     for (uint32_t i = 0; i < scene->object->n_sources; i++) {
         const nj_sim_source *s = &scene->object->source[i];
-        double flux = pow(10, 0.4 * (31.4 - scene->mag_offset - s->mag[scene->band])), size = 0.5 * scale * s->size;
+        double flux = pow(10, 0.4 * (31.4 - scene->mag_offset - s->mag[scene->band])),
+               size = 0.5 * scale * s->size;
         double x = centre + scale * s->dx, y = centre + scale * s->dy;
         if (fabs(scale * s->dx) > SIDE_MOST || fabs(scale * s->dy) > SIDE_MOST) continue;
         if (size <= 0)
             nj_sim_add_gaussian(image, x, y, flux, 0, 1, 0, psf);
         else
             for (int k = 0; k < 3; k++)
-                nj_sim_add_gaussian(image, x, y, share[k] * flux, width[k] * size, s->axis_ratio, s->angle, psf);
+                nj_sim_add_gaussian(image, x, y, share[k] * flux, width[k] * size, s->axis_ratio, s->angle,
+                                    psf);
     }
 }
 
-/* --- FITS --------------------------------------------------------------------------------------------------------- */
+/* ---- FITS ------------------------------------------------------------------------------------ */
 typedef struct header {
     uint8_t *at;
     uint32_t n; /* cards so far */
@@ -118,11 +126,11 @@ static uint8_t *put_psf(uint8_t *at, double fwhm, uint32_t side)
     return start + whole;
 }
 
-static size_t put_fits(uint8_t *fits, const nj_sim_lsst_scene *s, const float *image, const float *variance, double fwhm,
-                       uint32_t psf_side)
+static size_t put_fits(uint8_t *fits, const nj_sim_lsst_scene *s, const float *image, const float *variance,
+                       double fwhm, uint32_t psf_side)
 {
-    double step = pixel_arcsec / 3600, angle = nj_sim_key(s->key, 3) % 360 * M_PI / 180, c = cos(angle) * step,
-           n = sin(angle) * step;
+    double step = pixel_arcsec / 3600, angle = nj_sim_key(s->key, 3) % 360 * M_PI / 180,
+           c = cos(angle) * step, n = sin(angle) * step;
     header h = header_start(fits);
     card(&h, "SIMPLE", "%20s / conforms to FITS standard", "T");
     axes(&h, -32, s->side);
@@ -158,7 +166,7 @@ static size_t put_fits(uint8_t *fits, const nj_sim_lsst_scene *s, const float *i
     return (size_t)(put_psf(header_end(&h), fwhm, psf_side) - fits);
 }
 
-/* --- the three stamps --------------------------------------------------------------------------------------------- */
+/* ---- the three stamps ------------------------------------------------------------------------ */
 static void compose(nj_sim_lsst_painter *p, float sigma, float sigma_template, nj_sim_rng *r)
 {
     float mismatch = 0.002f * (float)nj_sim_normal(r), pedestal = 0.1f * sigma * (float)nj_sim_normal(r);
@@ -166,7 +174,8 @@ static void compose(nj_sim_lsst_painter *p, float sigma, float sigma_template, n
         float signal = p->fixed[0][i] + p->moved[i], bright = signal > 0 ? signal : 0;
         float v = sigma * sigma + source_variance * bright,
               v_template = sigma_template * sigma_template + source_variance / 20 * p->fixed[1][i];
-        float noise = p->noise[0][i] * __builtin_sqrtf(v), noise_template = p->noise[1][i] * __builtin_sqrtf(v_template);
+        float noise = p->noise[0][i] * __builtin_sqrtf(v),
+              noise_template = p->noise[1][i] * __builtin_sqrtf(v_template);
         p->image[1][i] = signal + noise;
         p->image[2][i] = p->fixed[1][i] + noise_template;
         p->image[0][i] = p->moved[i] + mismatch * p->fixed[0][i] + pedestal + noise - noise_template;
@@ -176,7 +185,8 @@ static void compose(nj_sim_lsst_painter *p, float sigma, float sigma_template, n
     }
 }
 
-int nj_sim_lsst_paint(nj_sim_lsst_painter *p, const nj_sim_lsst_scene *s, const uint8_t *fits[3], size_t n_fits[3])
+int nj_sim_lsst_paint(nj_sim_lsst_painter *p, const nj_sim_lsst_scene *s, const uint8_t *fits[3],
+                      size_t n_fits[3])
 {
     nj_sim_rng r = { nj_sim_key(s->key, 30), 0 };
     double centre = (s->side - 1) / 2.0 + nj_sim_between(&r, -0.5, 0.5), psf = s->fwhm / 2.3548;
@@ -189,13 +199,15 @@ int nj_sim_lsst_paint(nj_sim_lsst_painter *p, const nj_sim_lsst_scene *s, const 
     memset(p->moved, 0, sizeof p->moved);
     add_sources(p->fixed[0], s, centre, s->fwhm);
     add_sources(p->fixed[1], s, centre, s->fwhm_template);
-    nj_sim_add_gaussian(p->moved, centre, centre, s->flux_njy, s->object->class == NJ_SIM_ARTEFACT ? 0.3 : 0, 1, 0,
-                        s->object->class == NJ_SIM_ARTEFACT ? 0.5 : psf);
+    nj_sim_add_gaussian(p->moved, centre, centre, s->flux_njy, s->object->class == NJ_SIM_ARTEFACT ? 0.3 : 0,
+                        1, 0, s->object->class == NJ_SIM_ARTEFACT ? 0.5 : psf);
     nj_sim_normals(p->noise[0], NJ_SIM_PIXELS, nj_sim_key(s->key, 31));
     nj_sim_normals(p->noise[1], NJ_SIM_PIXELS, nj_sim_key(s->key, 32));
     compose(p, sigma, sigma_template, &r);
-    uint32_t beyond =
-        s->edge ? 1 + (uint32_t)nj_sim_between(&r, 0, s->side / 2.0 - 4) : 0; /* columns of the science image that do not exist */
+    /* columns of the
+     * science image that do
+     * not exist */
+    uint32_t beyond = s->edge ? 1 + (uint32_t)nj_sim_between(&r, 0, s->side / 2.0 - 4) : 0;
     for (uint32_t row = 0; row < s->side; row++)
         for (uint32_t col = 0; col < beyond; col++, n_nan++) {
             uint32_t i = row * NJ_SIM_STRIDE + col;

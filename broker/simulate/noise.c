@@ -27,7 +27,7 @@ unsigned nj_sim_poisson(nj_sim_rng *r, double mean)
     return n;
 }
 
-/* --- array kernels: one body, compiled for each instruction set --------------------------------------------------- */
+/* ---- array kernels: one body, compiled for each instruction set ------------------------------ */
 #define INLINE static inline __attribute__((always_inline))
 
 INLINE float float_of(uint32_t bits)
@@ -52,7 +52,8 @@ INLINE uint32_t hash32(uint32_t x, uint32_t k1, uint32_t k2)
     return x ^ (x >> 16);
 }
 
-/* ln(u) for u in (0, 1): exponent, and atanh series of the mantissa about sqrt(1/2)..sqrt(2); error < 1e-6. */
+/* ln(u) for u in (0, 1): exponent, and atanh series of the mantissa about sqrt(1/2)..sqrt(2);
+ * error < 1e-6. */
 INLINE float log_of(float u)
 {
     uint32_t bits = bits_of(u) - 0x3f3504f3u; /* the bits of sqrt(1/2) */
@@ -66,11 +67,12 @@ INLINE float sin_turn(float x)
 {
     float y = x * 6.28318531f, y2 = y * y;
     return y * (1 + y2 * (-1.66666667e-1f +
-                          y2 * (8.33333333e-3f + y2 * (-1.98412698e-4f + y2 * (2.75573192e-6f + y2 * -2.50521084e-8f)))));
+                          y2 * (8.33333333e-3f +
+                                y2 * (-1.98412698e-4f + y2 * (2.75573192e-6f + y2 * -2.50521084e-8f)))));
 }
 
-/* exp(-x), with x taken as 0 below 0 and as 80 (2e-35) beyond it. Relative error < 4e-6. The limits compare the bits
- * as whole numbers, which orders floats of one sign alike and leaves the loop free of branches. */
+/* exp(-x), with x taken as 0 below 0 and as 80 (2e-35) beyond it. Relative error < 4e-6. The limits compare
+ * the bits as whole numbers, which orders floats of one sign alike and leaves the loop free of branches. */
 INLINE float exp_minus(float x)
 {
     int32_t bits = (int32_t)bits_of(x);
@@ -78,7 +80,9 @@ INLINE float exp_minus(float x)
     bits = bits < 0x42a00000 ? bits : 0x42a00000;
     float y = float_of((uint32_t)bits) * -1.44269504f;
     float whole = (float)(int32_t)(y - 0.5f), f = (y - whole) * 0.693147181f;
-    float p = 1 + f * (1 + f * (0.5f + f * (1.66666667e-1f + f * (4.16666667e-2f + f * (8.33333333e-3f + f * 1.38888889e-3f)))));
+    float p =
+        1 + f * (1 + f * (0.5f + f * (1.66666667e-1f +
+                                      f * (4.16666667e-2f + f * (8.33333333e-3f + f * 1.38888889e-3f)))));
     return float_of((uint32_t)((int32_t)whole + 127) << 23) * p;
 }
 
@@ -119,33 +123,33 @@ INLINE void bell_body(float *restrict img, uint32_t from, uint32_t to, const nj_
 #else
 #define WHOLE_VECTORS ",prefer-vector-width=512"
 #endif
-#define VERSIONS(name, arguments, call)                                                                                          \
-    static __attribute__((target("avx512f,avx512dq" WHOLE_VECTORS))) void name##_avx512 arguments                                \
-    {                                                                                                                            \
-        name##_body call;                                                                                                        \
-    }                                                                                                                            \
-    static __attribute__((target("avx2"))) void name##_avx2 arguments                                                            \
-    {                                                                                                                            \
-        name##_body call;                                                                                                        \
-    }                                                                                                                            \
-    static void name##_plain arguments                                                                                           \
-    {                                                                                                                            \
-        name##_body call;                                                                                                        \
+#define VERSIONS(name, arguments, call)                                                                      \
+    static __attribute__((target("avx512f,avx512dq" WHOLE_VECTORS))) void name##_avx512 arguments            \
+    {                                                                                                        \
+        name##_body call;                                                                                    \
+    }                                                                                                        \
+    static __attribute__((target("avx2"))) void name##_avx2 arguments                                        \
+    {                                                                                                        \
+        name##_body call;                                                                                    \
+    }                                                                                                        \
+    static void name##_plain arguments                                                                       \
+    {                                                                                                        \
+        name##_body call;                                                                                    \
     }
-#define PICK(name, call)                                                                                                         \
-    do {                                                                                                                         \
-        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq"))                                             \
-            name##_avx512 call;                                                                                                  \
-        else if (__builtin_cpu_supports("avx2"))                                                                                 \
-            name##_avx2 call;                                                                                                    \
-        else                                                                                                                     \
-            name##_plain call;                                                                                                   \
+#define PICK(name, call)                                                                                     \
+    do {                                                                                                     \
+        if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq"))                         \
+            name##_avx512 call;                                                                              \
+        else if (__builtin_cpu_supports("avx2"))                                                             \
+            name##_avx2 call;                                                                                \
+        else                                                                                                 \
+            name##_plain call;                                                                               \
     } while (0)
 #else
-#define VERSIONS(name, arguments, call)                                                                                          \
-    static void name##_plain arguments                                                                                           \
-    {                                                                                                                            \
-        name##_body call;                                                                                                        \
+#define VERSIONS(name, arguments, call)                                                                      \
+    static void name##_plain arguments                                                                       \
+    {                                                                                                        \
+        name##_body call;                                                                                    \
     }
 #define PICK(name, call) name##_plain call
 #endif
@@ -162,16 +166,19 @@ void nj_sim_add_bell(float *img, const nj_sim_bell *bell)
     /* Rows in which the bell stays below exp(-25) everywhere add nothing to a float that holds a sky. */
     float narrowest = bell->c - bell->b * bell->b / bell->a, reach = __builtin_sqrtf(25 / narrowest);
     float lo = bell->y - reach, hi = bell->y + reach + 1;
-    uint32_t from = lo > 0 ? (uint32_t)lo : 0, to = hi < NJ_SIM_STRIDE ? (hi > 0 ? (uint32_t)hi + 1 : 0) : NJ_SIM_STRIDE;
+    uint32_t from = lo > 0 ? (uint32_t)lo : 0,
+             to = hi < NJ_SIM_STRIDE ? (hi > 0 ? (uint32_t)hi + 1 : 0) : NJ_SIM_STRIDE;
     if (to > NJ_SIM_STRIDE) to = NJ_SIM_STRIDE;
     if (from < to) PICK(bell, (img, from, to, bell));
 }
 
-void nj_sim_add_gaussian(float *image, double x, double y, double flux, double sigma, double axis_ratio, double angle,
-                         double psf_sigma)
+void nj_sim_add_gaussian(float *image, double x, double y, double flux, double sigma, double axis_ratio,
+                         double angle, double psf_sigma)
 {
-    double c = cos(angle), s = sin(angle), u = sigma * sigma, v = u * axis_ratio * axis_ratio, w = psf_sigma * psf_sigma;
-    double xx = c * c * u + s * s * v + w, yy = s * s * u + c * c * v + w, xy = c * s * (u - v), det = xx * yy - xy * xy;
+    double c = cos(angle), s = sin(angle), u = sigma * sigma, v = u * axis_ratio * axis_ratio,
+           w = psf_sigma * psf_sigma;
+    double xx = c * c * u + s * s * v + w, yy = s * s * u + c * c * v + w, xy = c * s * (u - v),
+           det = xx * yy - xy * xy;
     nj_sim_bell bell = { (float)x,
                          (float)y,
                          (float)(yy / (2 * det)),

@@ -5,7 +5,15 @@
 #include <string.h>
 
 /* RFC 1951: literals 0..255, end of block 256, lengths from 257 on; one distance, 1, is used. */
-enum { END = 256, LITERALS = 286, LENGTH_CODES = 19, LONGEST = 15, LONGEST_LENGTH = 7, RUN_LEAST = 4, RUN_MOST = 258 };
+enum {
+    END = 256,
+    LITERALS = 286,
+    LENGTH_CODES = 19,
+    LONGEST = 15,
+    LONGEST_LENGTH = 7,
+    RUN_LEAST = 4,
+    RUN_MOST = 258
+};
 
 typedef struct code {
     uint16_t bits[LITERALS]; /* reversed, as they are written */
@@ -55,7 +63,9 @@ static unsigned huffman(const leaf *sorted, unsigned n, uint8_t *length)
     while (nodes < 2 * n - 1) {
         unsigned pair[2];
         for (int k = 0; k < 2; k++)
-            pair[k] = next_leaf < n && (next_node >= nodes || count[next_leaf] <= count[next_node]) ? next_leaf++ : next_node++;
+            pair[k] = next_leaf < n && (next_node >= nodes || count[next_leaf] <= count[next_node])
+                          ? next_leaf++
+                          : next_node++;
         count[nodes] = count[pair[0]] + count[pair[1]];
         parent[pair[0]] = parent[pair[1]] = (uint16_t)nodes++;
     }
@@ -76,7 +86,8 @@ static void build(code *c, const uint32_t *count, unsigned n_symbols, unsigned m
     memset(c, 0, sizeof *c);
     for (unsigned i = 0; i < n_symbols; i++)
         if (count[i]) sorted[n++] = (leaf){ count[i], (uint16_t)i };
-    if (n == 1) sorted[n++] = (leaf){ 1, (uint16_t)(sorted[0].symbol ? 0 : 1) }; /* readers want a complete code */
+    /* readers want a complete code */
+    if (n == 1) sorted[n++] = (leaf){ 1, (uint16_t)(sorted[0].symbol ? 0 : 1) };
     qsort(sorted, n, sizeof *sorted, by_count);
     while (huffman(sorted, n, c->length) > most)
         for (unsigned i = 0; i < n; i++) sorted[i].count = (sorted[i].count + 1) / 2;
@@ -98,7 +109,8 @@ static unsigned length_symbol(unsigned run, unsigned *extra, unsigned *n_extra)
 {
     static const uint16_t base[29] = { 3,  4,  5,  6,  7,  8,  9,  10, 11,  13,  15,  17,  19,  23, 27,
                                        31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258 };
-    static const uint8_t bits[29] = { 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0 };
+    static const uint8_t bits[29] = { 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
+                                      2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0 };
     unsigned k = 28;
     while (base[k] > run) k--;
     *extra = run - base[k];
@@ -106,13 +118,15 @@ static unsigned length_symbol(unsigned run, unsigned *extra, unsigned *n_extra)
     return 257 + k;
 }
 
-/* Walks bytes[from, to) as literals and runs of the byte before. Counts symbols, or writes them when w is given. */
+/* Walks bytes[from, to) as literals and runs of the byte before.
+ * Counts symbols, or writes them when w is given. */
 static void walk_runs(const uint8_t *bytes, size_t from, size_t to, uint32_t *count, const code *c, writer *w)
 {
     for (size_t i = from; i < to;) {
         size_t run = 0;
         while (i > from && i + run < to && run < RUN_MOST && bytes[i + run] == bytes[i - 1]) run++;
-        unsigned extra = 0, n_extra = 0, symbol = run >= RUN_LEAST ? length_symbol((unsigned)run, &extra, &n_extra) : bytes[i];
+        unsigned extra = 0, n_extra = 0,
+                 symbol = run >= RUN_LEAST ? length_symbol((unsigned)run, &extra, &n_extra) : bytes[i];
         if (w) {
             put(w, c->bits[symbol], c->length[symbol]);
             put(w, extra, n_extra);
@@ -136,7 +150,8 @@ static void count_noise(const uint8_t *bytes, size_t from, size_t to, uint32_t *
 /* The block's head: lengths of the codes, themselves coded. */
 static void put_head(writer *w, const code *c)
 {
-    static const uint8_t order[LENGTH_CODES] = { 16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15 };
+    static const uint8_t order[LENGTH_CODES] = { 16, 17, 18, 0, 8,  7, 9,  6, 10, 5,
+                                                 11, 4,  12, 3, 13, 2, 14, 1, 15 };
     uint32_t count[LENGTH_CODES] = { 0 };
     code lengths;
     for (int i = 0; i < LITERALS; i++) count[c->length[i]]++;

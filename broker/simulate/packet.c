@@ -21,7 +21,16 @@ typedef struct plan {
 } plan;
 
 /* The parts of the top record, in the order of the schema. */
-typedef enum { TOP_VERSION, TOP_PUBLISHER, TOP_OBJECT, TOP_CANDID, TOP_CANDIDATE, TOP_PRV, TOP_FORCED, TOP_STAMP } top_part;
+typedef enum {
+    TOP_VERSION,
+    TOP_PUBLISHER,
+    TOP_OBJECT,
+    TOP_CANDID,
+    TOP_CANDIDATE,
+    TOP_PRV,
+    TOP_FORCED,
+    TOP_STAMP
+} top_part;
 typedef struct top_step {
     top_part part;
     uint8_t order, stamp;
@@ -46,10 +55,11 @@ static const struct {
     const char *name;
     top_part part;
     uint8_t stamp;
-} top_names[] = { { "schemavsn", TOP_VERSION, 0 },     { "publisher", TOP_PUBLISHER, 0 }, { "objectId", TOP_OBJECT, 0 },
-                  { "candid", TOP_CANDID, 0 },         { "candidate", TOP_CANDIDATE, 0 }, { "prv_candidates", TOP_PRV, 0 },
-                  { "fp_hists", TOP_FORCED, 0 },       { "cutoutScience", TOP_STAMP, 0 }, { "cutoutTemplate", TOP_STAMP, 1 },
-                  { "cutoutDifference", TOP_STAMP, 2 } };
+} top_names[] = { { "schemavsn", TOP_VERSION, 0 },    { "publisher", TOP_PUBLISHER, 0 },
+                  { "objectId", TOP_OBJECT, 0 },      { "candid", TOP_CANDID, 0 },
+                  { "candidate", TOP_CANDIDATE, 0 },  { "prv_candidates", TOP_PRV, 0 },
+                  { "fp_hists", TOP_FORCED, 0 },      { "cutoutScience", TOP_STAMP, 0 },
+                  { "cutoutTemplate", TOP_STAMP, 1 }, { "cutoutDifference", TOP_STAMP, 2 } };
 
 /* The branch of a union that is not null (or the type itself), and where null stands. */
 static json_t *branch(json_t *type, uint8_t *order)
@@ -91,21 +101,28 @@ static int plan_top(nj_sim_encoder *e, json_t *schema, nj_error *err)
     {
         const char *name = json_string_value(json_object_get(field, "name"));
         top_step t = { 0 };
-        json_t *type = branch(json_object_get(field, "type"), &t.order), *items = json_object_get(type, "items");
+        json_t *type = branch(json_object_get(field, "type"), &t.order),
+               *items = json_object_get(type, "items");
         size_t i = 0;
         while (i < sizeof top_names / sizeof *top_names && strcmp(top_names[i].name, name)) i++;
-        if (i == sizeof top_names / sizeof *top_names) return nj_fail(err, "the simulator has no value for field '%s'", name);
+        if (i == sizeof top_names / sizeof *top_names)
+            return nj_fail(err, "the simulator has no value for field '%s'", name);
         t.part = top_names[i].part;
         t.stamp = top_names[i].stamp;
-        if (t.part == TOP_CANDIDATE && plan_record(&e->candidate, type, candidate_names, NJ_SIM_N_CANDIDATE, err)) return -1;
-        if (t.part == TOP_PRV && plan_record(&e->prv, items, candidate_names, NJ_SIM_N_CANDIDATE, err)) return -1;
-        if (t.part == TOP_FORCED && plan_record(&e->forced, items, forced_names, NJ_SIM_N_FORCED, err)) return -1;
+        if (t.part == TOP_CANDIDATE &&
+            plan_record(&e->candidate, type, candidate_names, NJ_SIM_N_CANDIDATE, err))
+            return -1;
+        if (t.part == TOP_PRV && plan_record(&e->prv, items, candidate_names, NJ_SIM_N_CANDIDATE, err))
+            return -1;
+        if (t.part == TOP_FORCED && plan_record(&e->forced, items, forced_names, NJ_SIM_N_FORCED, err))
+            return -1;
         e->top[e->n_top++] = t;
     }
     return 0;
 }
 
-/* The Go encoder's form of a schema: null first in every union. (Key order and spacing come with printing.) */
+/* The Go encoder's form of a schema: null first in every union.
+ * (Key order and spacing come with printing.) */
 static void nulls_first(json_t *node)
 {
     size_t at;
@@ -174,7 +191,7 @@ void nj_sim_encoder_free(nj_sim_encoder *e)
     free(e);
 }
 
-/* --- Avro binary -------------------------------------------------------------------------------------------------- */
+/* ---- Avro binary ----------------------------------------------------------------------------- */
 static uint8_t *put_long(uint8_t *p, int64_t value)
 {
     uint64_t u = ((uint64_t)value << 1) ^ (uint64_t)(value >> 63);
@@ -222,7 +239,8 @@ static uint8_t *put_record(uint8_t *p, const plan *fields, const nj_sim_record *
     return p;
 }
 
-static uint8_t *put_array(uint8_t *p, uint8_t order, const plan *fields, const nj_sim_record *record, uint32_t n)
+static uint8_t *put_array(uint8_t *p, uint8_t order, const plan *fields, const nj_sim_record *record,
+                          uint32_t n)
 {
     p = put_branch(p, order, n == 0);
     if (!n) return p;

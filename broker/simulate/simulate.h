@@ -1,5 +1,5 @@
-/* simulate.h - nights of alerts with known truth, packet by packet, without files. Alert i of a configuration is a
- * function of the configuration and i alone: any order, any number of simulators, the same bytes. */
+/* simulate.h - nights of alerts with known truth, packet by packet, without files. Alert i of a configuration
+ * is a function of the configuration and i alone: any order, any number of simulators, the same bytes. */
 #ifndef NJ_SIMULATE_SIMULATE_H
 #define NJ_SIMULATE_SIMULATE_H
 
@@ -16,8 +16,8 @@ typedef struct nj_simulator_conf {
     uint32_t exposures;  /* 0 = one per 300 alerts (lsst: 10,000), at least 4 */
     int night;           /* YYYYMMDD, UTC; 0 = 20240315 (lsst: 20260315) */
     const char *schema;  /* "3.3", "4.02", or "mix" (NULL); lsst: "11.0" (NULL) */
-    const char *encoder; /* "stream", "archive", or "mix" (NULL): the two writers whose packets exist. lsst: "stream"
-                          * (NULL) = container files, "confluent" = 0x00, schema id 1100, datum */
+    const char *encoder; /* "stream", "archive", or "mix" (NULL): the two writers whose packets exist. lsst:
+                          * "stream" (NULL) = container files, "confluent" = 0x00, schema id 1100, datum */
 } nj_simulator_conf;
 
 typedef struct nj_truth {
@@ -47,7 +47,8 @@ typedef struct nj_simulated {
 
 typedef struct nj_simulator nj_simulator; /* used by one thread at a time; no global state */
 
-/* NULL with err (unknown survey, schema or encoder; a date that is none; too many alerts for the exposures). */
+/* NULL with err (unknown survey, schema or encoder; a date that is none;
+ * too many alerts for the exposures). */
 nj_simulator *nj_simulator_new(const nj_simulator_conf *conf, nj_error *err);
 uint64_t nj_simulator_alerts(const nj_simulator *s);
 /* The next alert of the night. 1 = there it is, 0 = the night is over, -1 = out of memory. */

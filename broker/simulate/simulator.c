@@ -14,7 +14,8 @@ enum { FORCED_MOST = 21 };
 typedef struct survey {
     const char *name;
     const nj_sim_cadence *cadence;
-    uint32_t alerts_per_exposure, most_per_exposure; /* mean (lsst: 10,000, and every 16th has four times as many); on average */
+    uint32_t alerts_per_exposure, most_per_exposure; /* mean (lsst: 10,000, and every 16th has
+                                                      * four times as many); on average */
     int night;                                       /* when none is named */
     const char *schema[2], *encoder[2];
 } survey;
@@ -56,11 +57,11 @@ static int check_names(nj_simulator *s, nj_error *err)
     const survey *v = s->survey;
     if (!v) return nj_fail(err, "simulate: no survey '%s'; there are ztf and lsst", c->survey);
     if (choice(c->schema, v->schema) < 0)
-        return nj_fail(err, "simulate: no schema '%s' of %s; there are %s, %s and mix", c->schema, v->name, v->schema[0],
-                       v->schema[1]);
+        return nj_fail(err, "simulate: no schema '%s' of %s; there are %s, %s and mix", c->schema, v->name,
+                       v->schema[0], v->schema[1]);
     if (choice(c->encoder, v->encoder) < 0)
-        return nj_fail(err, "simulate: no encoder '%s' of %s; there are %s and %s", c->encoder, v->name, v->encoder[0],
-                       v->encoder[1]);
+        return nj_fail(err, "simulate: no encoder '%s' of %s; there are %s and %s", c->encoder, v->name,
+                       v->encoder[0], v->encoder[1]);
     return 0;
 }
 
@@ -75,8 +76,8 @@ static int check(nj_simulator *s, int *night, nj_error *err)
     }
     if (c->exposures > 1u << 20) return nj_fail(err, "simulate: at most 1048576 exposures");
     if (c->alerts / c->exposures > s->survey->most_per_exposure)
-        return nj_fail(err, "simulate: %u exposures are too few for %llu alerts: at most %u each", c->exposures,
-                       (unsigned long long)c->alerts, s->survey->most_per_exposure);
+        return nj_fail(err, "simulate: %u exposures are too few for %llu alerts: at most %u each",
+                       c->exposures, (unsigned long long)c->alerts, s->survey->most_per_exposure);
     if (!c->night) c->night = s->survey->night;
     int year = c->night / 10000, month = c->night / 100 % 100, day = c->night % 100, back[3];
     *night = nj_sim_night_of(year, month, day);
@@ -101,7 +102,8 @@ nj_simulator *nj_simulator_new(const nj_simulator_conf *conf, nj_error *err)
             if (!(s->encoder[v][a] = nj_sim_encoder_new(surveys[0].schema[v], a, err))) goto done;
     s->painter = nj_sim_painter_new();
     if (!strcmp(s->survey->name, "lsst") && !(s->lsst = nj_sim_lsst_new(err))) goto done;
-    if (!s->painter || nj_sim_night_plan(&s->night, s->survey->cadence, s->conf.seed, night, s->conf.alerts, s->conf.exposures)) {
+    if (!s->painter || nj_sim_night_plan(&s->night, s->survey->cadence, s->conf.seed, night, s->conf.alerts,
+                                         s->conf.exposures)) {
         nj_fail(err, "out of memory");
         goto done;
     }
@@ -132,12 +134,13 @@ uint64_t nj_simulator_alerts(const nj_simulator *s)
 }
 
 /* Earlier detections and limits, oldest first, into s->prv; those of this night's first visit come last. */
-static uint32_t fill_history(nj_simulator *s, const nj_sim_exposure *exposure, const nj_sim_object *o, const nj_sim_epoch *now,
-                             uint32_t rank, uint32_t *n_epochs, nj_sim_context *c)
+static uint32_t fill_history(nj_simulator *s, const nj_sim_exposure *exposure, const nj_sim_object *o,
+                             const nj_sim_epoch *now, uint32_t rank, uint32_t *n_epochs, nj_sim_context *c)
 {
     uint32_t n = nj_sim_epochs_before(s->epoch, s->conf.seed, now), same_night = n;
     const nj_sim_exposure *twin = &s->night.exposure[exposure->twin];
-    if (twin->jd < now->jd) nj_sim_epoch_fill(&s->epoch[n++], s->conf.seed, twin->jd, twin->field, now->rcid, twin->band);
+    if (twin->jd < now->jd)
+        nj_sim_epoch_fill(&s->epoch[n++], s->conf.seed, twin->jd, twin->field, now->rcid, twin->band);
     *c = (nj_sim_context){ .first_jd = NAN, .seed = s->conf.seed };
     *n_epochs = n;
     for (uint32_t i = 0; i < n; i++) {
@@ -165,13 +168,15 @@ static uint32_t fill_forced(nj_simulator *s, const nj_sim_object *o, uint32_t n_
 /* What part of a 63 pixel window about x lies on a quadrant of pixels 1..3072. */
 static void window(double x, uint32_t *first, uint32_t *n)
 {
-    int centre = (int)lround(x), lo = centre - NJ_SIM_CENTRE, hi = centre + NJ_SIM_CENTRE, from = lo < 1 ? 1 : lo;
+    int centre = (int)lround(x), lo = centre - NJ_SIM_CENTRE, hi = centre + NJ_SIM_CENTRE,
+        from = lo < 1 ? 1 : lo;
     int to = hi > NJ_SIM_QUADRANT_PIXELS ? NJ_SIM_QUADRANT_PIXELS : hi;
     *first = (uint32_t)(from - lo);
     *n = (uint32_t)(to - from + 1);
 }
 
-static void fill_scene(nj_sim_scene *scene, const nj_sim_object *o, const nj_sim_epoch *e, const nj_sim_detection *d)
+static void fill_scene(nj_sim_scene *scene, const nj_sim_object *o, const nj_sim_epoch *e,
+                       const nj_sim_detection *d)
 {
     nj_sim_rng r = { nj_sim_key(nj_sim_key(o->key, e->key), 20), 0 },
                template = { nj_sim_key(nj_sim_key((uint64_t)o->field, (uint64_t)o->rcid), 21), 0 };
@@ -237,8 +242,8 @@ static void name_stamps(nj_sim_packet *p, const nj_sim_epoch *e, const nj_sim_de
 }
 
 /* LSST: the same objects on other sensors, in other packets. */
-static int make_lsst(nj_simulator *s, const nj_sim_exposure *exposure, uint32_t j, nj_sim_object *object, const nj_sim_epoch *now,
-                     nj_simulated *alert)
+static int make_lsst(nj_simulator *s, const nj_sim_exposure *exposure, uint32_t j, nj_sim_object *object,
+                     const nj_sim_epoch *now, nj_simulated *alert)
 {
     const nj_sim_exposure *twin = &s->night.exposure[exposure->twin];
     nj_sim_lsst_alert a = { .object = object,
@@ -253,14 +258,16 @@ static int make_lsst(nj_simulator *s, const nj_sim_exposure *exposure, uint32_t 
     nj_sim_detect(&a.detection, object, now, 0);
     a.n_history = a.same_night = nj_sim_epochs_before(s->epoch, s->conf.seed, now);
     if (twin->jd < now->jd)
-        nj_sim_epoch_fill(&s->epoch[a.n_history++], s->conf.seed, twin->jd, twin->field, now->rcid, twin->band);
+        nj_sim_epoch_fill(&s->epoch[a.n_history++], s->conf.seed, twin->jd, twin->field, now->rcid,
+                          twin->band);
     fill_truth(&alert->truth, object, now, &a.detection, &(nj_sim_scene){ 0 }, 0);
     s->out.n = 0;
     nj_sim_lsst_make(s->lsst, &a, &s->out, &alert->truth);
     if (s->out.failed) return -1;
     alert->bytes = (const uint8_t *)s->out.data;
     alert->size = s->out.n;
-    snprintf(alert->member, sizeof alert->member, "%lld.%s", (long long)alert->truth.candid, a.confluent ? "msg" : "avro");
+    snprintf(alert->member, sizeof alert->member, "%lld.%s", (long long)alert->truth.candid,
+             a.confluent ? "msg" : "avro");
     return 1;
 }
 
@@ -297,7 +304,8 @@ int nj_simulator_make(nj_simulator *s, uint64_t i, nj_simulated *alert)
 
     /* One encoder and one release of the schema for all alerts of an exposure. */
     nj_sim_rng r = { nj_sim_key(nj_sim_key(s->conf.seed, 0x900000u), exposure->index), 0 };
-    int archive = choice(s->conf.encoder, s->survey->encoder), v402 = choice(s->conf.schema, s->survey->schema);
+    int archive = choice(s->conf.encoder, s->survey->encoder),
+        v402 = choice(s->conf.schema, s->survey->schema);
     double u = nj_sim_uniform(&r), v = nj_sim_uniform(&r);
     if (archive == 2) archive = u < archive_share;
     if (v402 == 2) v402 = v < schema_402_share;
@@ -321,10 +329,11 @@ int nj_simulator_next(nj_simulator *s, nj_simulated *alert)
     return nj_simulator_make(s, s->next++, alert);
 }
 
-/* --- truth.csv ---------------------------------------------------------------------------------------------------- */
+/* ---- truth.csv ------------------------------------------------------------------------------- */
 void nj_truth_heading(FILE *to)
 {
-    fputs("candid,object,class,kind,jd,band,ra,dec,positive,mag,snr,redshift,host_sep_arcsec,host_mag,period_day,t0_jd,rows,cols,"
+    fputs("candid,object,class,kind,jd,band,ra,dec,positive,mag,snr,redshift,host_sep_arcsec,host_mag,period_"
+          "day,t0_jd,rows,cols,"
           "n_nan,"
           "schema,encoder\n",
           to);
@@ -338,8 +347,8 @@ static void put(FILE *to, const char *format, double value)
 
 void nj_truth_line(FILE *to, const nj_truth *t)
 {
-    fprintf(to, "%lld,%s,%s,%s,%.7f,%s,%.7f,%.7f,%d,", (long long)t->candid, t->object, t->class, t->kind, t->jd, t->band, t->ra,
-            t->dec, t->positive);
+    fprintf(to, "%lld,%s,%s,%s,%.7f,%s,%.7f,%.7f,%d,", (long long)t->candid, t->object, t->class, t->kind,
+            t->jd, t->band, t->ra, t->dec, t->positive);
     put(to, "%.4f", t->mag);
     put(to, "%.2f", t->snr);
     put(to, "%.5f", t->redshift);

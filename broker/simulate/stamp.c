@@ -11,21 +11,24 @@
 
 #include "pack.h"
 
-/* Electrons per DN and what the electronics add (DN^2), so that the scatter of a sky pixel is that of real stamps:
+/* Electrons per DN and what the electronics add (DN^2),
+ * so that the scatter of a sky pixel is that of real stamps:
  * 4.5 DN on 78 DN, 6.1 DN on 179 DN. */
 static const float gain = 6.2f, read_variance = 8.0f;
 static const float saturation_dn = 58000.0f;
 /* Below 0.5 % of a source's flux remains when two exposures are subtracted. */
 static const float mismatch = 0.002f, misregistration_px = 0.015f;
-/* Neighbouring template pixels share noise, because the template was resampled: (a, b, a) along rows and columns gives
- * the correlation of 0.27 that real templates show. */
+/* Neighbouring template pixels share noise, because the template was resampled: (a, b, a) along rows and
+ * columns gives the correlation of 0.27 that real templates show. */
 static const float share_a = 0.11f, share_b = 0.78f;
 
 enum { MARGIN = NJ_SIM_STRIDE, FITS_BLOCK = 2880, PIXEL_BYTES = 7 * 2880 - FITS_BLOCK };
 
 struct nj_sim_painter {
-    float fixed[NJ_SIM_PIXELS], fixed_ref[NJ_SIM_PIXELS], moved[NJ_SIM_PIXELS]; /* sources in both images, transient and flaw */
-    float noise[NJ_SIM_PIXELS], raw[NJ_SIM_PIXELS + 2 * MARGIN], half[NJ_SIM_PIXELS + 2 * MARGIN], noise_ref[NJ_SIM_PIXELS];
+    /* sources in both images, transient and flaw */
+    float fixed[NJ_SIM_PIXELS], fixed_ref[NJ_SIM_PIXELS], moved[NJ_SIM_PIXELS];
+    float noise[NJ_SIM_PIXELS], raw[NJ_SIM_PIXELS + 2 * MARGIN], half[NJ_SIM_PIXELS + 2 * MARGIN],
+        noise_ref[NJ_SIM_PIXELS];
     float image[3][NJ_SIM_PIXELS];
     uint8_t fits[FITS_BLOCK + PIXEL_BYTES];
     uint8_t packed[3][NJ_SIM_STAMP_PACKED_MAX];
@@ -64,7 +67,8 @@ static void add_source(float *image, const nj_sim_source *s, double flux, double
         add_point(image, x, y, flux, fwhm);
     else
         for (int i = 0; i < 3; i++)
-            nj_sim_add_gaussian(image, x, y, share[i] * flux, width[i] * s->size, s->axis_ratio, s->angle, fwhm / 2.3548);
+            nj_sim_add_gaussian(image, x, y, share[i] * flux, width[i] * s->size, s->axis_ratio, s->angle,
+                                fwhm / 2.3548);
 }
 
 static void add_flaw(nj_sim_painter *p, const nj_sim_scene *scene, nj_sim_rng *r)
@@ -72,7 +76,8 @@ static void add_flaw(nj_sim_painter *p, const nj_sim_scene *scene, nj_sim_rng *r
     double angle = nj_sim_between(r, 0, 2 * M_PI);
     switch (scene->flaw) {
     case NJ_SIM_DIPOLE: { /* a source that lies elsewhere in the template by part of its width */
-        double apart = nj_sim_between(r, 0.35, 0.8) * scene->fwhm, dx = apart * cos(angle), dy = apart * sin(angle);
+        double apart = nj_sim_between(r, 0.35, 0.8) * scene->fwhm, dx = apart * cos(angle),
+               dy = apart * sin(angle);
         add_point(p->moved, NJ_SIM_CENTRE, NJ_SIM_CENTRE, 2 * scene->flaw_flux, scene->fwhm);
         add_point(p->moved, NJ_SIM_CENTRE + dx, NJ_SIM_CENTRE + dy, -2 * scene->flaw_flux, scene->fwhm);
         break;
@@ -80,8 +85,9 @@ static void add_flaw(nj_sim_painter *p, const nj_sim_scene *scene, nj_sim_rng *r
     case NJ_SIM_COSMIC_RAY: { /* a track sharper than any star */
         double length = nj_sim_between(r, 1, 9), bits = ceil(2 * length);
         for (double t = -0.5; t <= 0.5; t += 1 / bits)
-            nj_sim_add_gaussian(p->moved, NJ_SIM_CENTRE + t * length * cos(angle), NJ_SIM_CENTRE + t * length * sin(angle),
-                                scene->flaw_flux / (bits + 1), 0, 1, 0, 0.38);
+            nj_sim_add_gaussian(p->moved, NJ_SIM_CENTRE + t * length * cos(angle),
+                                NJ_SIM_CENTRE + t * length * sin(angle), scene->flaw_flux / (bits + 1), 0, 1,
+                                0, 0.38);
         break;
     }
     case NJ_SIM_BAD_COLUMN: {
@@ -105,7 +111,8 @@ static void draw_noise(nj_sim_painter *p, const nj_sim_scene *scene)
     for (int i = 0; i < NJ_SIM_PIXELS; i++) half[i] = share_a * (raw[i - 1] + raw[i + 1]) + share_b * raw[i];
     for (int i = 0; i < NJ_SIM_PIXELS; i++) {
         float correlated = share_a * (half[i - MARGIN] + half[i + MARGIN]) + share_b * half[i];
-        float signal = p->fixed[i] + p->moved[i], variance = (sky + (signal > 0 ? signal : 0)) / gain + read_variance;
+        float signal = p->fixed[i] + p->moved[i],
+              variance = (sky + (signal > 0 ? signal : 0)) / gain + read_variance;
         float variance_ref = ((sky_ref + p->fixed_ref[i]) / gain + read_variance) * per_frame;
         p->noise[i] *= __builtin_sqrtf(variance);
         p->noise_ref[i] = correlated * scale * __builtin_sqrtf(variance_ref);
@@ -114,19 +121,22 @@ static void draw_noise(nj_sim_painter *p, const nj_sim_scene *scene)
 
 static void compose(nj_sim_painter *p, const nj_sim_scene *scene, nj_sim_rng *r)
 {
-    float dx = misregistration_px * (float)nj_sim_normal(r), dy = misregistration_px * (float)nj_sim_normal(r);
+    float dx = misregistration_px * (float)nj_sim_normal(r),
+          dy = misregistration_px * (float)nj_sim_normal(r);
     float gain_error = mismatch * (float)nj_sim_normal(r), pedestal = 0.8f * (float)nj_sim_normal(r);
     float sign = scene->negative ? -1.0f : 1.0f;
     for (int row = 0; row < NJ_SIM_STRIDE; row++)
         for (int col = 0; col < NJ_SIM_STRIDE; col++) {
-            int i = row * NJ_SIM_STRIDE + col, left = col ? i - 1 : i, right = col < NJ_SIM_STRIDE - 1 ? i + 1 : i;
+            int i = row * NJ_SIM_STRIDE + col, left = col ? i - 1 : i,
+                right = col < NJ_SIM_STRIDE - 1 ? i + 1 : i;
             int down = row ? i - NJ_SIM_STRIDE : i, up = row < NJ_SIM_STRIDE - 1 ? i + NJ_SIM_STRIDE : i;
             float slope = dx * (p->fixed[right] - p->fixed[left]) + dy * (p->fixed[up] - p->fixed[down]);
             float science = scene->sky + p->fixed[i] + p->moved[i] + p->noise[i];
             float reference = scene->sky_ref + p->fixed_ref[i] + p->noise_ref[i];
             p->image[0][i] = science < saturation_dn ? science : saturation_dn;
             p->image[1][i] = reference < saturation_dn ? reference : saturation_dn;
-            p->image[2][i] = sign * (p->moved[i] + p->noise[i] - p->noise_ref[i] + slope + gain_error * p->fixed[i] + pedestal);
+            p->image[2][i] = sign * (p->moved[i] + p->noise[i] - p->noise_ref[i] + slope +
+                                     gain_error * p->fixed[i] + pedestal);
         }
 }
 
@@ -139,13 +149,14 @@ static int punch_holes(nj_sim_painter *p, const nj_sim_scene *scene, nj_sim_rng 
            apart = nj_sim_between(r, radius + 4, radius + 14);
     double x = NJ_SIM_CENTRE + apart * cos(angle), y = NJ_SIM_CENTRE + apart * sin(angle);
     int columns = nj_sim_uniform(r) < 0.35, width = 1 + (int)(area / NJ_SIM_STAMP);
-    int first = nj_sim_uniform(r) < 0.5 ? (int)nj_sim_between(r, 0, NJ_SIM_CENTRE - 5 - (width < 24 ? width : 24))
-                                        : (int)nj_sim_between(r, NJ_SIM_CENTRE + 5, NJ_SIM_STAMP - width);
+    int first = nj_sim_uniform(r) < 0.5
+                    ? (int)nj_sim_between(r, 0, NJ_SIM_CENTRE - 5 - (width < 24 ? width : 24))
+                    : (int)nj_sim_between(r, NJ_SIM_CENTRE + 5, NJ_SIM_STAMP - width);
     int n = 0;
     for (int row = (int)scene->first_row; row < (int)(scene->first_row + scene->rows); row++)
         for (int col = (int)scene->first_col; col < (int)(scene->first_col + scene->cols); col++) {
-            int inside =
-                columns ? col >= first && col < first + width : (col - x) * (col - x) + (row - y) * (row - y) < radius * radius;
+            int inside = columns ? col >= first && col < first + width
+                                 : (col - x) * (col - x) + (row - y) * (row - y) < radius * radius;
             if (!inside) continue;
             int i = row * NJ_SIM_STRIDE + col;
             p->image[0][i] = p->image[2][i] = NAN;

@@ -5,7 +5,7 @@
 
 #include "world.h"
 
-/* --- the grid of pointings: rows of declination, as many per row as fit ------------------------------------------- */
+/* ---- the grid of pointings: rows of declination, as many per row as fit ---------------------- */
 enum { FIRST_FIELD = 245, N_ROWS = 15 };
 static const double first_dec = -24.25, row_step = 7.2;
 
@@ -35,10 +35,11 @@ double nj_sim_star_density(uint64_t seed, int field)
     return nj_sim_lognormal(&r, 2.0, 0.6);
 }
 
-/* --- the night ---------------------------------------------------------------------------------------------------- */
+/* ---- the night ------------------------------------------------------------------------------- */
 typedef struct pick {
     int field;
-    uint64_t rank; /* order of choice: the same on every night of a seed, so that nights see the same fields */
+    uint64_t rank; /* order of choice: the same on every night of a seed,
+                    * so that nights see the same fields */
     double hours;  /* order of observation: how far west of the evening's horizon */
 } pick;
 
@@ -70,11 +71,13 @@ static int visible(pick *list, uint64_t seed, int night)
 const nj_sim_cadence nj_sim_ztf_cadence = { .n_sensors = 64, .block = 16, .step_s = 900 };
 const nj_sim_cadence nj_sim_lsst_cadence = { .n_sensors = 189, .block = 50, .step_s = 39, .bursts = 1 };
 
-/* The two visits of a pointing lie half a block apart: first all fields of a block in one band, then in the other. */
-static void lay_out(nj_sim_night *plan, const nj_sim_cadence *cadence, const pick *list, int n_visible, const double *weight,
-                    uint64_t n_alerts)
+/* The two visits of a pointing lie half a block apart:
+ * first all fields of a block in one band, then in the other. */
+static void lay_out(nj_sim_night *plan, const nj_sim_cadence *cadence, const pick *list, int n_visible,
+                    const double *weight, uint64_t n_alerts)
 {
-    uint32_t n = plan->n_exposures, pointings = (n + 1) / 2, block = pointings < cadence->block ? pointings : cadence->block;
+    uint32_t n = plan->n_exposures, pointings = (n + 1) / 2,
+             block = pointings < cadence->block ? pointings : cadence->block;
     double step = 0.40 / n, sum = 0, total = 0;
     if (step > cadence->step_s / 86400) step = cadence->step_s / 86400;
     for (uint32_t e = 0; e < n; e++) {
@@ -103,11 +106,13 @@ static void lay_out(nj_sim_night *plan, const nj_sim_cadence *cadence, const pic
     }
 }
 
-int nj_sim_night_plan(nj_sim_night *plan, const nj_sim_cadence *cadence, uint64_t seed, int night, uint64_t n_alerts,
-                      uint32_t n_exposures)
+int nj_sim_night_plan(nj_sim_night *plan, const nj_sim_cadence *cadence, uint64_t seed, int night,
+                      uint64_t n_alerts, uint32_t n_exposures)
 {
     uint32_t pointings = (n_exposures + 1) / 2;
-    *plan = (nj_sim_night){ .seed = seed, .night = night, .n_exposures = n_exposures, .n_sensors = cadence->n_sensors };
+    *plan = (nj_sim_night){
+        .seed = seed, .night = night, .n_exposures = n_exposures, .n_sensors = cadence->n_sensors
+    };
     plan->exposure = calloc(n_exposures, sizeof *plan->exposure);
     pick *list = calloc((size_t)n_fields(), sizeof *list);
     double *weight = calloc(pointings, sizeof *weight);
@@ -168,7 +173,7 @@ int nj_sim_quadrant(const nj_sim_night *plan, const nj_sim_exposure *e, uint32_t
     return 0;
 }
 
-/* --- epochs ------------------------------------------------------------------------------------------------------- */
+/* ---- epochs ---------------------------------------------------------------------------------- */
 static float tenth_milli(double x)
 {
     return (float)(round(x * 1e4) / 1e4);
@@ -183,7 +188,9 @@ void nj_sim_epoch_fill(nj_sim_epoch *epoch, uint64_t seed, double jd, int field,
            clouds = -0.25 * log(nj_sim_uniform(&all));
     double dither_x = 8 * nj_sim_normal(&all), dither_y = 8 * nj_sim_normal(&all);
     nj_sim_rng r = { nj_sim_key(exposure, (uint64_t)rcid), 0 };
-    *epoch = (nj_sim_epoch){ .jd = jd, .night = (int)night, .field = field, .rcid = rcid, .band = band, .key = r.key };
+    *epoch = (nj_sim_epoch){
+        .jd = jd, .night = (int)night, .field = field, .rcid = rcid, .band = band, .key = r.key
+    };
     epoch->dither_x = dither_x;
     epoch->dither_y = dither_y;
     epoch->fwhm = (float)(seeing * (1 + 0.06 * fabs(nj_sim_normal(&r))));
@@ -192,7 +199,8 @@ void nj_sim_epoch_fill(nj_sim_epoch *epoch, uint64_t seed, double jd, int field,
     double zero = (band ? 26.22 : 26.30) + 0.05 * nj_sim_normal(&r) - 0.4 * (clouds > 0.4 ? clouds - 0.4 : 0);
     epoch->zero_mag = (float)(round(zero * 1e6) / 1e6);
     /* Five sigma through a matched filter, and the 0.55 mag that the real pipeline loses beside. */
-    double sigma_psf = epoch->fwhm / 2.3548, noise = 5 * nj_sim_sky_sigma(epoch->sky) * 1.05 * sqrt(4 * M_PI) * sigma_psf;
+    double sigma_psf = epoch->fwhm / 2.3548,
+           noise = 5 * nj_sim_sky_sigma(epoch->sky) * 1.05 * sqrt(4 * M_PI) * sigma_psf;
     epoch->limit_mag = tenth_milli(zero - 2.5 * log10(noise) - 0.55 + 0.03 * nj_sim_normal(&r));
     epoch->zero_mag_unc = (float)nj_sim_lognormal(&r, 1.0e-5, 0.9);
     epoch->zero_mag_rms = (float)(0.034 + 0.008 * fabs(nj_sim_normal(&r)));
@@ -219,7 +227,8 @@ uint32_t nj_sim_epochs_before(nj_sim_epoch *epoch, uint64_t seed, const nj_sim_e
         unsigned visits = nj_sim_poisson(&r, per_month / NJ_SIM_HISTORY_DAYS / 2);
         for (unsigned v = 0; v < visits; v++) {
             double first = nj_sim_between(&r, 0.12, 0.48), second = first + nj_sim_between(&r, 0.02, 0.06);
-            int band = nj_sim_uniform(&r) < 0.5, field = nj_sim_uniform(&r) < 0.12 ? now->field + 1 : now->field;
+            int band = nj_sim_uniform(&r) < 0.5,
+                field = nj_sim_uniform(&r) < 0.12 ? now->field + 1 : now->field;
             for (int half = 0; half < 2 && n < NJ_SIM_EPOCHS_MAX - 1; half++) {
                 double jd = round((NJ_SIM_JD_NIGHT_0 + night + (half ? second : first)) * 1e7) / 1e7;
                 if (jd <= now->jd - NJ_SIM_HISTORY_DAYS) continue;

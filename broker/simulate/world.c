@@ -29,7 +29,7 @@ static double flux_error(const nj_sim_epoch *epoch, double flux)
     return sqrt(limit * limit + own * own + photons);
 }
 
-/* --- what stands in the template ---------------------------------------------------------------------------------- */
+/* ---- what stands in the template ------------------------------------------------------------- */
 static nj_sim_source *add(nj_sim_object *o, nj_sim_source s)
 {
     if (o->n_sources == NJ_SIM_SOURCES_MAX) return NULL;
@@ -54,7 +54,8 @@ static nj_sim_source star(nj_sim_rng *r, double dx, double dy, double mag_r)
     return (nj_sim_source){ (float)dx, (float)dy, { (float)(mag_r + colour), (float)mag_r }, 0, 1, 0 };
 }
 
-/* Stars and galaxies around, none nearer than clear_px; and one outside the stamp, so that a nearest source exists. */
+/* Stars and galaxies around, none nearer than clear_px;
+ * and one outside the stamp, so that a nearest source exists. */
 static void add_neighbours(nj_sim_object *o, nj_sim_rng *r, double mean, double clear_px, double brightest)
 {
     unsigned n = nj_sim_poisson(r, mean);
@@ -72,7 +73,7 @@ static void add_neighbours(nj_sim_object *o, nj_sim_rng *r, double mean, double 
     add(o, star(r, far * cos(away), far * sin(away), nj_sim_between(r, 17, 21)));
 }
 
-/* --- kinds of objects --------------------------------------------------------------------------------------------- */
+/* ---- kinds of objects ------------------------------------------------------------------------ */
 static void set_amplitude(nj_sim_object *o, double mag_r, double g_minus_r)
 {
     o->amplitude[1] = flux_of(mag_r);
@@ -106,7 +107,8 @@ static void make_variable(nj_sim_object *o, nj_sim_rng *r)
     double u = nj_sim_uniform(r), peak = amplitude_mag(r);
     int k = u < 0.3 ? 0 : u < 0.65 ? 1 : 2;
     double range = nj_sim_between(r, kinds[k].range_lo, kinds[k].range_hi);
-    double mag = peak + 2.5 * log10(pow(10, 0.4 * range / 2) - 1); /* so that half the range gives the difference */
+    double mag = peak + 2.5 * log10(pow(10, 0.4 * range / 2) - 1); /* so that half the range gives
+                                                                    * the difference */
     o->kind = kinds[k].kind;
     o->period_day = exp(nj_sim_between(r, log(kinds[k].period_lo), log(kinds[k].period_hi)));
     o->phase = nj_sim_uniform(r);
@@ -129,7 +131,8 @@ static void make_galaxy(nj_sim_object *o, nj_sim_rng *r)
     set_amplitude(o, mag + nj_sim_between(r, 0.6, 2.6), nj_sim_between(r, -0.2, 0.3));
 }
 
-/* Luminosity distance for H0 = 70, q0 = -0.55: the first terms of the series in z, good to 1 % below z = 0.3. */
+/* Luminosity distance for H0 = 70, q0 = -0.55: the first terms of the series in z,
+ * good to 1 % below z = 0.3. */
 static double distance_modulus(double z)
 {
     double mpc = 299792.458 / 70 * z * (1 + 0.775 * z - 0.25 * z * z);
@@ -149,7 +152,8 @@ static const explosion lonely[] = { { "Ia", 0.45, -19.1, 0.3, -0.05, 1.0, 0.11 }
                                     { "fast", 1.00, -18.0, 0.6, -0.1, 0.25, 0.06 } };
 
 /* Times of explosions are drawn per block of days, so that the nights of a block see the same ones. */
-static const explosion *explode(nj_sim_object *o, nj_sim_rng *r, const explosion *table, int night, double *peak)
+static const explosion *explode(nj_sim_object *o, nj_sim_rng *r, const explosion *table, int night,
+                                double *peak)
 {
     double u = nj_sim_uniform(r);
     const explosion *x = table;
@@ -173,7 +177,8 @@ static void make_supernova(nj_sim_object *o, nj_sim_rng *r, int night)
     double size = nj_sim_lognormal(r, 3.2, 0.35) / kpc_per_arcsec / NJ_SIM_PIXEL_ARCSEC;
     if (size > 8) size = 8;
     if (mag > 21) mag = 21;
-    double apart = x == &hosted[3] ? 0 : size * sqrt(-log(nj_sim_uniform(r))) * 0.9, angle = nj_sim_between(r, 0, 2 * M_PI);
+    double apart = x == &hosted[3] ? 0 : size * sqrt(-log(nj_sim_uniform(r))) * 0.9,
+           angle = nj_sim_between(r, 0, 2 * M_PI);
     o->host = (int)o->n_sources;
     o->host_sep_arcsec = apart * NJ_SIM_PIXEL_ARCSEC;
     add(o, galaxy(r, apart * cos(angle), apart * sin(angle), mag, size));
@@ -193,7 +198,8 @@ static void make_artefact(nj_sim_object *o, nj_sim_rng *r, const nj_sim_epoch *n
     o->kind = u < 0.4 ? "dipole" : u < 0.7 ? "cosmic_ray" : "bad_column";
     if (u < 0.4) {
         o->host = (int)o->n_sources;
-        add(o, star(r, nj_sim_between(r, -0.6, 0.6), nj_sim_between(r, -0.6, 0.6), nj_sim_between(r, 13, 16)));
+        add(o,
+            star(r, nj_sim_between(r, -0.6, 0.6), nj_sim_between(r, -0.6, 0.6), nj_sim_between(r, 13, 16)));
     }
     set_amplitude(o, amplitude_mag(r), 0);
 }
@@ -220,9 +226,10 @@ static void place(nj_sim_object *o, nj_sim_rng *r, const nj_sim_epoch *now)
     nj_sim_field_centre(now->field, &centre_ra, &centre_dec);
     int ccd = now->rcid / 4, q = now->rcid % 4;
     double step = NJ_SIM_QUADRANT_PIXELS * NJ_SIM_PIXEL_ARCSEC / 3600 + 0.05;
-    double east =
-        ((ccd % 4) * 2 + (q == 0 || q == 3) - 3.5) * step + (o->x - NJ_SIM_QUADRANT_PIXELS / 2) * NJ_SIM_PIXEL_ARCSEC / 3600;
-    double north = ((ccd / 4) * 2 + (q < 2) - 3.5) * step + (o->y - NJ_SIM_QUADRANT_PIXELS / 2) * NJ_SIM_PIXEL_ARCSEC / 3600;
+    double east = ((ccd % 4) * 2 + (q == 0 || q == 3) - 3.5) * step +
+                  (o->x - NJ_SIM_QUADRANT_PIXELS / 2) * NJ_SIM_PIXEL_ARCSEC / 3600;
+    double north = ((ccd / 4) * 2 + (q < 2) - 3.5) * step +
+                   (o->y - NJ_SIM_QUADRANT_PIXELS / 2) * NJ_SIM_PIXEL_ARCSEC / 3600;
     o->dec = centre_dec + north;
     if (o->dec > 89.9) o->dec = 89.9;
     o->ra = fmod(centre_ra + east / cos(o->dec * M_PI / 180) + 360, 360);
@@ -231,9 +238,13 @@ static void place(nj_sim_object *o, nj_sim_rng *r, const nj_sim_epoch *now)
 static void make(nj_sim_object *o, nj_sim_class class, uint64_t key, const nj_sim_epoch *now, double density)
 {
     nj_sim_rng r = { key, 0 };
-    *o = (nj_sim_object){
-        .class = class, .key = key, .field = now->field, .rcid = now->rcid, .host = -1, .redshift = NAN, .host_sep_arcsec = NAN
-    };
+    *o = (nj_sim_object){ .class = class,
+                          .key = key,
+                          .field = now->field,
+                          .rcid = now->rcid,
+                          .host = -1,
+                          .redshift = NAN,
+                          .host_sep_arcsec = NAN };
     place(o, &r, now);
     switch (class) {
     case NJ_SIM_STAR: make_star(o, &r); break;
@@ -258,7 +269,7 @@ static void make(nj_sim_object *o, nj_sim_class class, uint64_t key, const nj_si
     name_object(o, transient ? 2017 + (int)((now->night - 10) / 365.25) : 2017 + (int)(nj_sim_next(&r) % 3));
 }
 
-/* --- light -------------------------------------------------------------------------------------------------------- */
+/* ---- light ----------------------------------------------------------------------------------- */
 /* Fast rise, slow fall, mean near zero. */
 static double pulsation(double phase)
 {
@@ -294,7 +305,9 @@ static double object_flux(const nj_sim_object *o, double jd, int band, uint64_t 
     switch (o->class) {
     case NJ_SIM_STAR: shape = nj_sim_normal(&r); break;
     case NJ_SIM_VARIABLE: /* the template holds the star at its mean magnitude */
-        shape = o->kind[0] == 'r' ? pulsation(phase) : o->kind[0] == 'e' ? eclipse(phase) : cos(2 * M_PI * phase);
+        shape = o->kind[0] == 'r'   ? pulsation(phase)
+                : o->kind[0] == 'e' ? eclipse(phase)
+                                    : cos(2 * M_PI * phase);
         return flux_of(o->source[o->host].mag[band]) * (pow(10, 0.2 * o->range_mag[band] * shape) - 1);
     case NJ_SIM_GALAXY: /* a red, never repeating wander: three periods without a common one */
         shape = 0.6 * cos(2 * M_PI * phase) + 0.3 * cos(2 * M_PI * 2.7183 * phase + 1) +
@@ -305,7 +318,8 @@ static double object_flux(const nj_sim_object *o, double jd, int band, uint64_t 
     return o->amplitude[band] * shape;
 }
 
-double nj_sim_measure_flux(const nj_sim_object *object, const nj_sim_epoch *epoch, double *truth, double *error)
+double nj_sim_measure_flux(const nj_sim_object *object, const nj_sim_epoch *epoch, double *truth,
+                           double *error)
 {
     nj_sim_rng r = { nj_sim_key(nj_sim_key(object->key, epoch->key), 4), 0 };
     *truth = object_flux(object, epoch->jd, epoch->band, epoch->key);
@@ -315,22 +329,27 @@ double nj_sim_measure_flux(const nj_sim_object *object, const nj_sim_epoch *epoc
 
 void nj_sim_object_find(nj_sim_object *object, uint64_t seed, const nj_sim_epoch *now, uint32_t j)
 {
-    uint64_t slot = nj_sim_key(nj_sim_key(nj_sim_key(seed, 0x700000u + (uint64_t)now->field), (uint64_t)now->rcid), j);
+    uint64_t slot =
+        nj_sim_key(nj_sim_key(nj_sim_key(seed, 0x700000u + (uint64_t)now->field), (uint64_t)now->rcid), j);
     nj_sim_rng r = { slot, 0 };
     double u = nj_sim_uniform(&r), density = nj_sim_star_density(seed, now->field);
     int class = 0;
     while (class < NJ_SIM_N_CLASSES - 1 && u > class_share[class]) u -= class_share[class ++];
     int brief = class == NJ_SIM_ASTEROID || class == NJ_SIM_ARTEFACT,
         exploding = class == NJ_SIM_SUPERNOVA || class == NJ_SIM_HOSTLESS;
-    uint64_t when = brief ? (uint64_t)llround(now->jd * 1e7) : exploding ? (uint64_t)(now->night / TRANSIENT_BLOCK_DAYS) : 0;
+    uint64_t when = brief       ? (uint64_t)llround(now->jd * 1e7)
+                    : exploding ? (uint64_t)(now->night / TRANSIENT_BLOCK_DAYS)
+                                : 0;
     for (uint64_t trial = 0; trial < TRIALS; trial++) {
         double truth, error;
         make(object, (nj_sim_class) class, nj_sim_key(nj_sim_key(slot, when), trial), now, density);
         double flux = nj_sim_measure_flux(object, now, &truth, &error);
-        if (fabs(flux) > detection_sigma * error && fabs(truth) > 0.6 * detection_sigma * error && (flux > 0 || !exploding))
+        if (fabs(flux) > detection_sigma * error && fabs(truth) > 0.6 * detection_sigma * error &&
+            (flux > 0 || !exploding))
             return;
     }
     /* A field so unlucky gets an asteroid at twice the limit. */
-    make(object, NJ_SIM_ASTEROID, nj_sim_key(nj_sim_key(slot, (uint64_t)llround(now->jd * 1e7)), TRIALS), now, density);
+    make(object, NJ_SIM_ASTEROID, nj_sim_key(nj_sim_key(slot, (uint64_t)llround(now->jd * 1e7)), TRIALS), now,
+         density);
     set_amplitude(object, now->limit_mag - 0.75, 0);
 }

@@ -1,5 +1,6 @@
-/* world.h - the sky and the survey that the simulator looks at: exposures of a night, their conditions, objects and
- * their light. Everything is a function of (seed, names of things), never of what was asked before. */
+/* world.h - the sky and the survey that the simulator looks at: exposures of a night, their conditions,
+ * objects and their light. Everything is a function of (seed, names of things),
+ * never of what was asked before. */
 #ifndef NJ_SIMULATE_WORLD_H
 #define NJ_SIMULATE_WORLD_H
 
@@ -10,7 +11,12 @@
 
 #define NJ_SIM_JD_NIGHT_0 2457754.5 /* night numbers count UTC days from 2017 January 1 */
 #define NJ_SIM_PIXEL_ARCSEC 1.012
-enum { NJ_SIM_SENSORS_MAX = 189, NJ_SIM_QUADRANT_PIXELS = 3072, NJ_SIM_EPOCHS_MAX = 160, NJ_SIM_HISTORY_DAYS = 30 };
+enum {
+    NJ_SIM_SENSORS_MAX = 189,
+    NJ_SIM_QUADRANT_PIXELS = 3072,
+    NJ_SIM_EPOCHS_MAX = 160,
+    NJ_SIM_HISTORY_DAYS = 30
+};
 
 typedef enum {
     NJ_SIM_STAR,
@@ -55,7 +61,8 @@ typedef struct nj_sim_object {
     int field, rcid;
     nj_sim_source source[NJ_SIM_SOURCES_MAX];
     uint32_t n_sources;
-    int host;                                /* index of the host or of the star itself in source; -1 = none */
+    int host;                                /* index of the host or of the star itself in source;
+                                              * -1 = none */
     double amplitude[2];                     /* of the difference flux in g and r: 10^(-0.4 mag) */
     double range_mag[2];                     /* of a variable star, from peak to trough, in g and r */
     double period_day, phase, t0, width_day; /* what of them the kind needs */
@@ -80,8 +87,8 @@ typedef struct nj_sim_cadence {
 extern const nj_sim_cadence nj_sim_ztf_cadence, nj_sim_lsst_cadence;
 
 /* Plans n_alerts over n_exposures. -1 when memory is short. */
-int nj_sim_night_plan(nj_sim_night *plan, const nj_sim_cadence *cadence, uint64_t seed, int night, uint64_t n_alerts,
-                      uint32_t n_exposures);
+int nj_sim_night_plan(nj_sim_night *plan, const nj_sim_cadence *cadence, uint64_t seed, int night,
+                      uint64_t n_alerts, uint32_t n_exposures);
 void nj_sim_night_free(nj_sim_night *plan);
 /* The exposure that holds alert number i. */
 const nj_sim_exposure *nj_sim_night_find(const nj_sim_night *plan, uint64_t alert);
@@ -89,14 +96,16 @@ const nj_sim_exposure *nj_sim_night_find(const nj_sim_night *plan, uint64_t aler
 int nj_sim_quadrant(const nj_sim_night *plan, const nj_sim_exposure *e, uint32_t j, uint32_t *rank);
 
 void nj_sim_epoch_fill(nj_sim_epoch *epoch, uint64_t seed, double jd, int field, int rcid, int band);
-/* Epochs of that quadrant within 30 days before the night of `now`, in order of time. Returns their number. */
+/* Epochs of that quadrant within 30 days before the night of `now`, in order of time.
+ * Returns their number. */
 uint32_t nj_sim_epochs_before(nj_sim_epoch *epoch, uint64_t seed, const nj_sim_epoch *now);
 
 /* The j-th object of a quadrant that this epoch detects. */
 void nj_sim_object_find(nj_sim_object *object, uint64_t seed, const nj_sim_epoch *now, uint32_t j);
-/* Truth and noise together: the flux that the survey measures, its truth (signed difference flux against the template, as
- * 10^(-0.4 mag)) and its one-sigma error in the same unit. */
-double nj_sim_measure_flux(const nj_sim_object *object, const nj_sim_epoch *epoch, double *truth, double *error);
+/* Truth and noise together: the flux that the survey measures, its truth (signed difference flux against the
+ * template, as 10^(-0.4 mag)) and its one-sigma error in the same unit. */
+double nj_sim_measure_flux(const nj_sim_object *object, const nj_sim_epoch *epoch, double *truth,
+                           double *error);
 /* Degrees of galactic latitude would be overkill: density of stars by field, 1 = at the poles. */
 double nj_sim_star_density(uint64_t seed, int field);
 void nj_sim_field_centre(int field, double *ra, double *dec);

@@ -22,7 +22,8 @@ typedef struct output {
     const char *form;
     int (*match)(const char *spec);
     int (*open)(nj_sim_writer *w, const nj_sim_writer_args *args, nj_error *err);
-    int (*add)(nj_sim_writer *w, const char *member, const void *bytes, size_t n, int64_t mtime, nj_error *err);
+    int (*add)(nj_sim_writer *w, const char *member, const void *bytes, size_t n, int64_t mtime,
+               nj_error *err);
     int (*close)(nj_sim_writer *w, nj_error *err);
 } output;
 
@@ -52,8 +53,9 @@ static int write_all(int fd, const void *bytes, size_t n)
     return 0;
 }
 
-/* --- tar and tar.gz ----------------------------------------------------------------------------------------------- */
-/* A gzip file may have many members: each block becomes one, which lets libdeflate (which does not stream) pack them. */
+/* ---- tar and tar.gz -------------------------------------------------------------------------- */
+/* A gzip file may have many members: each block becomes one,
+ * which lets libdeflate (which does not stream) pack them. */
 static int write_block(nj_sim_writer *w)
 {
     size_t most = libdeflate_gzip_compress_bound(w->compressor, w->block.n);
@@ -82,7 +84,8 @@ static la_ssize_t on_tar_bytes(struct archive *a, void *opaque, const void *byte
 
 static int is_tar(const char *spec)
 {
-    return nj_ends_with(spec, ".tar") || nj_ends_with(spec, ".tar.gz") || nj_ends_with(spec, ".tgz") || !strcmp(spec, "-");
+    return nj_ends_with(spec, ".tar") || nj_ends_with(spec, ".tar.gz") || nj_ends_with(spec, ".tgz") ||
+           !strcmp(spec, "-");
 }
 
 static int tar_open(nj_sim_writer *w, const nj_sim_writer_args *args, nj_error *err)
@@ -90,23 +93,30 @@ static int tar_open(nj_sim_writer *w, const nj_sim_writer_args *args, nj_error *
     int flags = O_WRONLY | O_CREAT | O_CLOEXEC | (args->overwrite ? O_TRUNC : O_EXCL);
     if (!strcmp(args->spec, "-")) {
         if (isatty(STDOUT_FILENO))
-            return nj_fail(err, "-o -: a tar on a terminal is of no use; pipe it: nightjar simulate -o - | nightjar run -");
+            return nj_fail(
+                err,
+                "-o -: a tar on a terminal is of no use; pipe it: nightjar simulate -o - | nightjar run -");
         w->fd = dup(STDOUT_FILENO);
     } else {
         w->fd = open(args->spec, flags, 0666);
     }
     if (w->fd < 0)
-        return nj_fail(err, "%s: %s%s", args->spec, strerror(errno), errno == EEXIST ? "; --overwrite replaces it" : "");
+        return nj_fail(err, "%s: %s%s", args->spec, strerror(errno),
+                       errno == EEXIST ? "; --overwrite replaces it" : "");
     if (nj_ends_with(args->spec, "gz") && !(w->compressor = libdeflate_alloc_compressor(GZIP_LEVEL)))
         return nj_fail(err, "out of memory");
     w->archive = archive_write_new();
-    if (!w->archive || archive_write_set_format_ustar(w->archive) || archive_write_set_bytes_per_block(w->archive, 1 << 20) ||
-        archive_write_set_bytes_in_last_block(w->archive, 1) || archive_write_open(w->archive, w, NULL, on_tar_bytes, NULL))
-        return nj_fail(err, "%s: %s", args->spec, w->archive ? archive_error_string(w->archive) : "out of memory");
+    if (!w->archive || archive_write_set_format_ustar(w->archive) ||
+        archive_write_set_bytes_per_block(w->archive, 1 << 20) ||
+        archive_write_set_bytes_in_last_block(w->archive, 1) ||
+        archive_write_open(w->archive, w, NULL, on_tar_bytes, NULL))
+        return nj_fail(err, "%s: %s", args->spec,
+                       w->archive ? archive_error_string(w->archive) : "out of memory");
     return 0;
 }
 
-static int tar_add(nj_sim_writer *w, const char *member, const void *bytes, size_t n, int64_t mtime, nj_error *err)
+static int tar_add(nj_sim_writer *w, const char *member, const void *bytes, size_t n, int64_t mtime,
+                   nj_error *err)
 {
     struct archive_entry *entry = archive_entry_new();
     int rc = -1;
@@ -116,7 +126,8 @@ static int tar_add(nj_sim_writer *w, const char *member, const void *bytes, size
     archive_entry_set_perm(entry, 0644);
     archive_entry_set_size(entry, (la_int64_t)n);
     archive_entry_set_mtime(entry, mtime, 0);
-    if (archive_write_header(w->archive, entry) == ARCHIVE_OK && archive_write_data(w->archive, bytes, n) == (la_ssize_t)n)
+    if (archive_write_header(w->archive, entry) == ARCHIVE_OK &&
+        archive_write_data(w->archive, bytes, n) == (la_ssize_t)n)
         rc = 0;
     else
         nj_fail(err, "%s: %s", w->spec, archive_error_string(w->archive));
@@ -127,15 +138,17 @@ static int tar_add(nj_sim_writer *w, const char *member, const void *bytes, size
 static int tar_close(nj_sim_writer *w, nj_error *err)
 {
     int rc = 0;
-    if (w->archive && archive_write_close(w->archive)) rc = nj_fail(err, "%s: %s", w->spec, archive_error_string(w->archive));
-    if (!rc && w->compressor && w->block.n && write_block(w)) rc = nj_fail(err, "%s: %s", w->spec, strerror(errno));
+    if (w->archive && archive_write_close(w->archive))
+        rc = nj_fail(err, "%s: %s", w->spec, archive_error_string(w->archive));
+    if (!rc && w->compressor && w->block.n && write_block(w))
+        rc = nj_fail(err, "%s: %s", w->spec, strerror(errno));
     if (w->archive) archive_write_free(w->archive);
     if (w->fd >= 0 && close(w->fd) && !rc) rc = nj_fail(err, "%s: %s", w->spec, strerror(errno));
     libdeflate_free_compressor(w->compressor);
     return rc;
 }
 
-/* --- a folder ----------------------------------------------------------------------------------------------------- */
+/* ---- a folder -------------------------------------------------------------------------------- */
 static int any(const char *spec)
 {
     return spec[0] != 0;
@@ -146,14 +159,17 @@ static int folder_open(nj_sim_writer *w, const nj_sim_writer_args *args, nj_erro
     struct stat st;
     if (mkdir(args->spec, 0777)) {
         if (errno != EEXIST || stat(args->spec, &st) || !S_ISDIR(st.st_mode))
-            return nj_fail(err, "%s: %s (expected a folder, a .tar, a .tar.gz, - or kafka://...)", args->spec, strerror(errno));
-        if (!args->overwrite) return nj_fail(err, "%s: the folder exists; --overwrite adds to it", args->spec);
+            return nj_fail(err, "%s: %s (expected a folder, a .tar, a .tar.gz, - or kafka://...)", args->spec,
+                           strerror(errno));
+        if (!args->overwrite)
+            return nj_fail(err, "%s: the folder exists; --overwrite adds to it", args->spec);
     }
     w->fd = open(args->spec, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return w->fd < 0 ? nj_fail(err, "%s: %s", args->spec, strerror(errno)) : 0;
 }
 
-static int folder_add(nj_sim_writer *w, const char *member, const void *bytes, size_t n, int64_t mtime, nj_error *err)
+static int folder_add(nj_sim_writer *w, const char *member, const void *bytes, size_t n, int64_t mtime,
+                      nj_error *err)
 {
     (void)mtime;
     int fd = openat(w->fd, member, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -170,7 +186,7 @@ static int folder_close(nj_sim_writer *w, nj_error *err)
     return 0;
 }
 
-/* --- Kafka -------------------------------------------------------------------------------------------------------- */
+/* ---- Kafka ----------------------------------------------------------------------------------- */
 static int is_kafka(const char *spec)
 {
     return !strncmp(spec, "kafka://", 8);
@@ -186,7 +202,9 @@ static void on_delivery(rd_kafka_t *kafka, const rd_kafka_message_t *message, vo
 
 static int kafka_open(nj_sim_writer *w, const nj_sim_writer_args *args, nj_error *err)
 {
-    static const nj_kafka_pair preset[] = { { "linger.ms", "20" }, { "queue.buffering.max.kbytes", "65536" }, { 0 } };
+    static const nj_kafka_pair preset[] = { { "linger.ms", "20" },
+                                            { "queue.buffering.max.kbytes", "65536" },
+                                            { 0 } };
     nj_kafka_target target = { 0 };
     char text[512] = "";
     int rc = -1;
@@ -208,13 +226,15 @@ done:
     return rc;
 }
 
-static int kafka_add(nj_sim_writer *w, const char *member, const void *bytes, size_t n, int64_t mtime, nj_error *err)
+static int kafka_add(nj_sim_writer *w, const char *member, const void *bytes, size_t n, int64_t mtime,
+                     nj_error *err)
 {
     (void)member;
     (void)mtime;
     for (;;) {
-        rd_kafka_resp_err_t rc = rd_kafka_producev(w->kafka, RD_KAFKA_V_TOPIC(w->topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                                                   RD_KAFKA_V_VALUE((void *)(uintptr_t)bytes, n), RD_KAFKA_V_END);
+        rd_kafka_resp_err_t rc =
+            rd_kafka_producev(w->kafka, RD_KAFKA_V_TOPIC(w->topic), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
+                              RD_KAFKA_V_VALUE((void *)(uintptr_t)bytes, n), RD_KAFKA_V_END);
         rd_kafka_poll(w->kafka, rc == RD_KAFKA_RESP_ERR__QUEUE_FULL ? 50 : 0);
         if (w->lost) return nj_fail(err, "%s: %s", w->spec, w->why);
         if (!rc) return 0;
@@ -230,7 +250,8 @@ static int kafka_close(nj_sim_writer *w, nj_error *err)
         int waiting = rd_kafka_outq_len(w->kafka);
         if (w->lost || waiting)
             rc = nj_fail(err, "%s: %llu messages did not arrive: %s", w->spec,
-                         (unsigned long long)w->lost + (unsigned long long)waiting, w->lost ? w->why : "no answer in a minute");
+                         (unsigned long long)w->lost + (unsigned long long)waiting,
+                         w->lost ? w->why : "no answer in a minute");
         rd_kafka_purge(w->kafka, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
         rd_kafka_destroy(w->kafka);
     }
@@ -238,7 +259,7 @@ static int kafka_close(nj_sim_writer *w, nj_error *err)
     return rc;
 }
 
-/* --- the table; the first match wins ------------------------------------------------------------------------------ */
+/* ---- the table; the first match wins --------------------------------------------------------- */
 static const output outputs[] = { { "kafka://HOST:PORT/TOPIC", is_kafka, kafka_open, kafka_add, kafka_close },
                                   { "OUT.tar, OUT.tar.gz, -", is_tar, tar_open, tar_add, tar_close },
                                   { "DIR", any, folder_open, folder_add, folder_close } };
@@ -264,7 +285,8 @@ nj_sim_writer *nj_sim_writer_open(const nj_sim_writer_args *args, nj_error *err)
     return NULL;
 }
 
-int nj_sim_writer_add(nj_sim_writer *w, const char *member, const void *bytes, size_t n, int64_t mtime, nj_error *err)
+int nj_sim_writer_add(nj_sim_writer *w, const char *member, const void *bytes, size_t n, int64_t mtime,
+                      nj_error *err)
 {
     return w->output->add(w, member, bytes, n, mtime, err);
 }

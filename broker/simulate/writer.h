@@ -19,7 +19,8 @@ typedef struct nj_sim_writer_args {
 /* NULL with err. */
 nj_sim_writer *nj_sim_writer_open(const nj_sim_writer_args *args, nj_error *err);
 /* member: a file name; mtime: seconds since 1970. 0, or -1 with err. */
-int nj_sim_writer_add(nj_sim_writer *w, const char *member, const void *bytes, size_t n, int64_t mtime, nj_error *err);
+int nj_sim_writer_add(nj_sim_writer *w, const char *member, const void *bytes, size_t n, int64_t mtime,
+                      nj_error *err);
 /* Finishes and frees. -1 with err when something did not arrive. */
 int nj_sim_writer_close(nj_sim_writer *w, nj_error *err);
 

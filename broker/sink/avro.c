@@ -21,7 +21,8 @@ typedef struct avro_conf {
 } avro_conf;
 
 const nj_param nj_avro_settings[] = {
-    { "codec", NJ_STR, "null", offsetof(avro_conf, codec), 0, 0, "1", "compression of the blocks: null, deflate or snappy" },
+    { "codec", NJ_STR, "null", offsetof(avro_conf, codec), 0, 0, "1",
+      "compression of the blocks: null, deflate or snappy" },
     { "block_bytes", NJ_I64, "1M", offsetof(avro_conf, block_bytes), 4096, 1 << 28, "byte",
       "a block is written when it is larger, or at a flush" },
     { 0 },
@@ -42,7 +43,7 @@ typedef struct avro_sink {
     avro_value_t row, *leaf; /* leaf[field]: its union inside row; stays put for the life of row */
 } avro_sink;
 
-/* --- schema -------------------------------------------------------------------------------------------------------- */
+/* ---- schema ---------------------------------------------------------------------------------- */
 
 /* One level of the nested records: a name, and either a field's number or children. */
 typedef struct node {
@@ -57,7 +58,8 @@ typedef struct tree {
     nj_arena arena;
 } tree;
 
-/* A part of a key as an Avro name: [A-Za-z_][A-Za-z0-9_]*; "fp_hists[]" is fp_hists, every other stranger becomes '_'. */
+/* A part of a key as an Avro name: [A-Za-z_][A-Za-z0-9_]*;
+ * "fp_hists[]" is fp_hists, every other stranger becomes '_'. */
 static char *avro_name(nj_arena *arena, const char *part, size_t n)
 {
     char *name = nj_arena_alloc(arena, n + 2), *p = name;
@@ -126,12 +128,14 @@ static void add_type(nj_buffer *out, const nj_field *field)
         nj_buffer_printf(out, "[\"null\",{\"type\":\"array\",\"items\":[\"null\",\"%s\"]}]", type);
 }
 
-/* Names of nested records are unique by their namespace: nightjar.alert.roid, nightjar.alert.packet.candidate. */
+/* Names of nested records are unique by their namespace: nightjar.alert.roid,
+ * nightjar.alert.packet.candidate. */
 static void add_record(nj_buffer *out, const tree *t, uint32_t at, const char *space, const nj_field *field)
 {
     const node *n = &t->node[at];
     char inner[512];
-    nj_buffer_printf(out, "{\"type\":\"record\",\"name\":\"%s\",\"namespace\":\"%s\",\"fields\":[", n->name, space);
+    nj_buffer_printf(out, "{\"type\":\"record\",\"name\":\"%s\",\"namespace\":\"%s\",\"fields\":[", n->name,
+                     space);
     snprintf(inner, sizeof inner, "%s.%s", space, n->name);
     for (uint32_t child = n->first; child; child = t->node[child].next) {
         const node *c = &t->node[child];
@@ -165,7 +169,7 @@ static int find_leaves(avro_sink *s, const tree *t, uint32_t at, avro_value_t *r
     return 0;
 }
 
-/* --- the sink ------------------------------------------------------------------------------------------------------ */
+/* ---- the sink -------------------------------------------------------------------------------- */
 
 static int failed(const avro_sink *s, const char *doing, nj_error *err)
 {
@@ -183,7 +187,8 @@ static nj_sink *open_avro(const nj_sink_args *args, nj_error *err)
     s->file.fd = -1;
     s->sync = args->sync;
     if (nj_settings_apply(args->settings, "sink.avro", nj_avro_settings, NULL, &s->conf, err)) goto bad;
-    if (strcmp(s->conf.codec, "null") && strcmp(s->conf.codec, "deflate") && strcmp(s->conf.codec, "snappy")) {
+    if (strcmp(s->conf.codec, "null") && strcmp(s->conf.codec, "deflate") &&
+        strcmp(s->conf.codec, "snappy")) {
         nj_fail(err, "[sink.avro] codec = %s is none of null, deflate, snappy", s->conf.codec);
         goto bad;
     }
@@ -215,15 +220,18 @@ static int begin_row(avro_sink *s, const tree *t, const char *schema, uint32_t n
     if (!s->leaf) return nj_fail(err, "%s: out of memory", s->file.path);
     if (avro_schema_from_json_length(schema, strlen(schema), &parsed)) return failed(s, "schema", err);
     s->iface = avro_generic_class_from_schema(parsed);
-    if (!s->iface || avro_generic_value_new(s->iface, &s->row) || find_leaves(s, t, 0, &s->row)) rc = failed(s, "schema", err);
+    if (!s->iface || avro_generic_value_new(s->iface, &s->row) || find_leaves(s, t, 0, &s->row))
+        rc = failed(s, "schema", err);
     avro_schema_decref(parsed);
     s->writer = avro_writer_memory("", 0);
     if (!strcmp(s->codec, "deflate")) s->deflate = libdeflate_alloc_compressor(6);
-    if (!s->writer || (!s->deflate && !strcmp(s->codec, "deflate"))) rc = nj_fail(err, "%s: out of memory", s->file.path);
+    if (!s->writer || (!s->deflate && !strcmp(s->codec, "deflate")))
+        rc = nj_fail(err, "%s: out of memory", s->file.path);
     return rc;
 }
 
-static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata, nj_error *err)
+static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata,
+                 nj_error *err)
 {
     avro_sink *s = (avro_sink *)sink;
     tree t = { 0 };
@@ -252,8 +260,12 @@ static int put(avro_value_t *leaf, const nj_field *field, nj_cell cell)
     if (rc) return rc;
     switch (cell.kind) {
     case NJ_CELL_NULL: return avro_value_set_null(&v);
-    case NJ_CELL_INT: return field->type == NJ_I64 ? avro_value_set_long(&v, cell.i) : avro_value_set_int(&v, (int32_t)cell.i);
-    case NJ_CELL_REAL: return field->type == NJ_F32 ? avro_value_set_float(&v, (float)cell.f) : avro_value_set_double(&v, cell.f);
+    case NJ_CELL_INT:
+        return field->type == NJ_I64 ? avro_value_set_long(&v, cell.i)
+                                     : avro_value_set_int(&v, (int32_t)cell.i);
+    case NJ_CELL_REAL:
+        return field->type == NJ_F32 ? avro_value_set_float(&v, (float)cell.f)
+                                     : avro_value_set_double(&v, cell.f);
     default: return avro_value_set_string(&v, cell.text);
     }
 }
@@ -261,7 +273,8 @@ static int put(avro_value_t *leaf, const nj_field *field, nj_cell cell)
 static int put_column(avro_value_t *leaf, const nj_field *field, const nj_col *col, uint32_t row)
 {
     size_t from, to;
-    if (!nj_cell_range(field, col, row, &from, &to)) return put(leaf, field, (nj_cell){ NJ_CELL_NULL, { 0 } });
+    if (!nj_cell_range(field, col, row, &from, &to))
+        return put(leaf, field, (nj_cell){ NJ_CELL_NULL, { 0 } });
     if (field->width == 1) return put(leaf, field, nj_cell_get(field, col->data, from));
     avro_value_t array, item;
     int rc = avro_value_set_branch(leaf, 1, &array);
@@ -286,7 +299,8 @@ static const nj_buffer *pack(avro_sink *s)
     }
     if (!strcmp(s->codec, "snappy")) { /* followed by the CRC-32 of the uncompressed bytes, big-endian */
         n = snappy_max_compressed_length(block->n);
-        if (!nj_buffer_room(&s->packed, n + 4) || snappy_compress(block->data, block->n, s->packed.data, &n) != SNAPPY_OK)
+        if (!nj_buffer_room(&s->packed, n + 4) ||
+            snappy_compress(block->data, block->n, s->packed.data, &n) != SNAPPY_OK)
             return NULL;
         uint32_t crc = libdeflate_crc32(0, block->data, block->n);
         for (int shift = 24; shift >= 0; shift -= 8) s->packed.data[n++] = (char)(crc >> shift);
@@ -347,7 +361,8 @@ static int flush(nj_sink *sink, nj_error *err)
 {
     avro_sink *s = (avro_sink *)sink;
     if (write_block(s, err)) return -1;
-    if (s->sync && fdatasync(s->file.fd)) return nj_fail(err, "%s: fdatasync: %s", s->file.path, strerror(errno));
+    if (s->sync && fdatasync(s->file.fd))
+        return nj_fail(err, "%s: fdatasync: %s", s->file.path, strerror(errno));
     return 0;
 }
 

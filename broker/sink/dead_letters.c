@@ -15,19 +15,23 @@ struct nj_dead_letters {
 };
 
 static const char schema[] =
-    "{\"type\":\"record\",\"name\":\"dead_letter\",\"namespace\":\"nightjar\",\"doc\":\"A packet that became no row; packet can "
+    "{\"type\":\"record\",\"name\":\"dead_letter\",\"namespace\":\"nightjar\",\"doc\":\"A packet that became "
+    "no row; packet can "
     "be "
     "decoded again\",\"fields\":["
-    "{\"name\":\"origin\",\"type\":\"string\",\"doc\":\"file, archive member or topic, partition and offset\"},"
+    "{\"name\":\"origin\",\"type\":\"string\",\"doc\":\"file, archive member or topic, partition and "
+    "offset\"},"
     "{\"name\":\"record\",\"type\":\"long\",\"doc\":\"number of the record in its packet or file, from 0\"},"
     "{\"name\":\"reason\",\"type\":\"string\"},"
     "{\"name\":\"module\",\"type\":\"string\",\"doc\":\"decode, or the instance that failed\"},"
     "{\"name\":\"field\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"path of the field\"},"
-    "{\"name\":\"framing\",\"type\":\"string\",\"doc\":\"what packet holds: ocf, confluent, bare or keyed as received; datum: "
+    "{\"name\":\"framing\",\"type\":\"string\",\"doc\":\"what packet holds: ocf, confluent, bare or keyed as "
+    "received; datum: "
     "Avro "
     "datums without a header\"},"
     "{\"name\":\"topic\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Kafka topic\"},"
-    "{\"name\":\"schema\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"writer schema (JSON) for framing datum and "
+    "{\"name\":\"schema\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"writer schema (JSON) for "
+    "framing datum and "
     "keyed; "
     "null when packet has its own\"},"
     "{\"name\":\"packet\",\"type\":\"bytes\",\"doc\":\"the bytes as received\"}]}";
@@ -92,8 +96,10 @@ static letter choose(const nj_dead *dead)
     size_t data, next;
     if (framing != NJ_FRAME_OCF || (dead->bytes == chunk->bytes && dead->size == chunk->size)) return whole;
     if (!dead->bytes || nj_ocf_parse(&ocf, chunk->bytes, chunk->size)) return whole;
-    /* the chunk's only record: keep the packet as it came. Of several, the others are rows already: keep this one's bytes. */
-    if (dead->record == 0 && nj_ocf_block(&ocf, chunk->bytes, chunk->size, ocf.size, &count, &data, &next) == 0 && count == 1 &&
+    /* the chunk's only record: keep the packet as it came.
+     * Of several, the others are rows already: keep this one's bytes. */
+    if (dead->record == 0 &&
+        nj_ocf_block(&ocf, chunk->bytes, chunk->size, ocf.size, &count, &data, &next) == 0 && count == 1 &&
         next == chunk->size)
         return whole;
     return (letter){ "datum", ocf.schema, ocf.schema_size, dead->bytes, dead->size };
@@ -144,7 +150,8 @@ int nj_dead_letters_write(nj_dead_letters *file, const nj_dead *dead, uint32_t n
         nj_ocf_bytes(&file->block, file->record.data, file->record.n);
         nj_buffer_add(&file->block, file->sync, NJ_OCF_SYNC);
         file->n++;
-        if (file->record.failed || file->block.failed) return nj_fail(err, "%s: out of memory", file->file.path);
+        if (file->record.failed || file->block.failed)
+            return nj_fail(err, "%s: out of memory", file->file.path);
         if (file->block.n > 1 << 20 && nj_dead_letters_flush(file, err)) return -1;
     }
     return 0;

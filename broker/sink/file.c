@@ -20,8 +20,8 @@ static int exists_already(const char *path, nj_error *err)
     return nj_fail(err, "%s: exists; say --overwrite to replace it or --append to add to it", path);
 }
 
-/* Opens and locks. Whoever had the file until now may have removed or replaced it: then what was locked is no longer what
- * the path names, and it is opened anew. */
+/* Opens and locks. Whoever had the file until now may have removed or replaced it: then what was locked is no
+ * longer what the path names, and it is opened anew. */
 static int open_locked(nj_outfile *file, const char *path, nj_sink_mode mode, nj_error *err)
 {
     for (int try = 0; try < 100; try++) {
@@ -38,7 +38,8 @@ static int open_locked(nj_outfile *file, const char *path, nj_sink_mode mode, nj
         file->created = !exists;
         if (exists && !regular) return 0;
         if (nj_file_lock(file->fd, path, err)) break;
-        if (!fstat(file->fd, &st) && !stat(path, &now) && st.st_dev == now.st_dev && st.st_ino == now.st_ino) return 0;
+        if (!fstat(file->fd, &st) && !stat(path, &now) && st.st_dev == now.st_dev && st.st_ino == now.st_ino)
+            return 0;
         close(file->fd);
         file->fd = -1;
         nj_fail(err, "%s: another run is writing it", path);
@@ -54,8 +55,10 @@ int nj_outfile_open(nj_outfile *file, const char *path, nj_sink_mode mode, nj_er
     *file = (nj_outfile){ .fd = -1 };
     if (!*path) return nj_fail(err, "an output file needs a name");
     if (nj_output_is_standard(path))
-        return nj_fail(err, "%s: only `-o ndjson:-` and `--report -` write to standard output; './-' is a file of that name",
-                       path);
+        return nj_fail(
+            err,
+            "%s: only `-o ndjson:-` and `--report -` write to standard output; './-' is a file of that name",
+            path);
     if (open_locked(file, path, mode, err)) return -1;
     bool regular = !fstat(file->fd, &st) && S_ISREG(st.st_mode);
     file->path = strdup(path);
@@ -93,8 +96,11 @@ int nj_outfile_write(const nj_outfile *file, const void *bytes, size_t n, nj_err
 int nj_outfile_close(nj_outfile *file, bool discard, nj_error *err)
 {
     int rc = 0;
-    if (discard && file->created && file->path) unlink(file->path); /* before the lock goes with the descriptor */
-    if (file->fd >= 0 && close(file->fd)) rc = nj_fail(err, "%s: closing failed: %s", file->path, strerror(errno));
+    if (discard && file->created && file->path)
+        unlink(file->path); /* before the lock goes with the
+                             * descriptor */
+    if (file->fd >= 0 && close(file->fd))
+        rc = nj_fail(err, "%s: closing failed: %s", file->path, strerror(errno));
     free(file->path);
     *file = (nj_outfile){ .fd = -1 };
     return rc;

@@ -1,4 +1,5 @@
-/* file.h - what all sinks that write a file share: which file may be written, and giving it back untouched. */
+/* file.h - what all sinks that write a file share: which file may be written,
+ * and giving it back untouched. */
 #ifndef NJ_SINK_FILE_H
 #define NJ_SINK_FILE_H
 
@@ -16,15 +17,17 @@ typedef struct nj_outfile {
     bool held;    /* the open failed, because another run is writing it */
 } nj_outfile;
 
-/* Opens the file by the rule of all outputs: CREATE refuses an existing regular file with a text naming --overwrite and
- * --append, OVERWRITE empties it, APPEND keeps it. A file that another run, or another output of this run, is writing is
- * refused in every mode, by whatever name; devices and pipes are taken in every mode. */
+/* Opens the file by the rule of all outputs: CREATE refuses an existing regular file
+ * with a text naming --overwrite and
+ * --append, OVERWRITE empties it, APPEND keeps it. A file that another run, or another output of this run, is
+ * writing is refused in every mode, by whatever name; devices and pipes are taken in every mode. */
 int nj_outfile_open(nj_outfile *file, const char *path, nj_sink_mode mode, nj_error *err);
 /* -1 with err when it is a device or a pipe: for formats that must go back to what they wrote. */
 int nj_outfile_must_be_plain(const nj_outfile *file, nj_error *err);
 /* write(2) until all is written. */
 int nj_outfile_write(const nj_outfile *file, const void *bytes, size_t n, nj_error *err);
-/* Closes; with `discard` a file that this run created is removed again (a start-up that failed leaves nothing behind). */
+/* Closes; with `discard` a file that this run created is removed again (a start-up
+ * that failed leaves nothing behind). */
 int nj_outfile_close(nj_outfile *file, bool discard, nj_error *err);
 
 #endif

@@ -27,7 +27,8 @@ typedef struct fits_conf {
 } fits_conf;
 
 const nj_param nj_fits_settings[] = {
-    { "text_width", NJ_I64, "64", offsetof(fits_conf, text_width), 1, 4096, "byte", "width of text columns; longer text is cut" },
+    { "text_width", NJ_I64, "64", offsetof(fits_conf, text_width), 1, 4096, "byte",
+      "width of text columns; longer text is cut" },
     { 0 },
 };
 
@@ -72,9 +73,10 @@ static int failed(const fits_sink *s, const char *doing, int status, nj_error *e
     return nj_fail(err, "%s: %s: %s%s%s", s->path, doing, text, *detail ? ": " : "", detail);
 }
 
-/* --- columns ------------------------------------------------------------------------------------------------------- */
+/* ---- columns --------------------------------------------------------------------------------- */
 
-/* TTYPE: letters, digits and '_' only, as the standard recommends; a name that is taken (case does not count) gets a number. */
+/* TTYPE: letters, digits and '_' only, as the standard recommends;
+ * a name that is taken (case does not count) gets a number. */
 static void name_column(fits_sink *s, uint32_t f)
 {
     char *name = s->column[f].name;
@@ -105,7 +107,9 @@ static size_t text_width(const fits_sink *s, const nj_field *field)
 
 static int define_columns(fits_sink *s, nj_error *err)
 {
-    static const char code[] = { [NJ_U8] = 'B', [NJ_I32] = 'J', [NJ_I64] = 'K', [NJ_F32] = 'E', [NJ_F64] = 'D' };
+    static const char code[] = {
+        [NJ_U8] = 'B', [NJ_I32] = 'J', [NJ_I64] = 'K', [NJ_F32] = 'E', [NJ_F64] = 'D'
+    };
     s->column = calloc(s->n_fields + 1, sizeof *s->column);
     if (!s->column) return nj_fail(err, "%s: out of memory", s->path);
     if (s->n_fields == 0 || s->n_fields > 999)
@@ -118,7 +122,8 @@ static int define_columns(fits_sink *s, nj_error *err)
         c->repeat = field->width;
         c->width = (uint32_t)(text ? text_width(s, field) : nj_type_size(field->type));
         if (text && !field->width)
-            return nj_fail(err, "%s: %s is a series of texts, which the fits sink cannot write", s->path, field->key);
+            return nj_fail(err, "%s: %s is a series of texts, which the fits sink cannot write", s->path,
+                           field->key);
         if (text && field->width > 1)
             snprintf(c->format, sizeof c->format, "%uA%u", c->width * c->repeat, c->width);
         else if (text)
@@ -132,7 +137,7 @@ static int define_columns(fits_sink *s, nj_error *err)
     return 0;
 }
 
-/* --- a new file ---------------------------------------------------------------------------------------------------- */
+/* ---- a new file ------------------------------------------------------------------------------ */
 
 static void describe_columns(fits_sink *s, int *status)
 {
@@ -157,7 +162,9 @@ static void describe_columns(fits_sink *s, int *status)
 /* The standard's name of a unit; ours where it has the same. */
 static const char *fits_unit(const char *unit)
 {
-    static const char *const other[][2] = { { "1", "" }, { "day", "d" }, { "mag/day", "mag/d" }, { "DN", "adu" } };
+    static const char *const other[][2] = {
+        { "1", "" }, { "day", "d" }, { "mag/day", "mag/d" }, { "DN", "adu" }
+    };
     for (size_t i = 0; unit && i < sizeof other / sizeof *other; i++)
         if (!strcmp(unit, other[i][0])) return other[i][1];
     return unit ? unit : "";
@@ -213,7 +220,7 @@ static void write_metadata(fits_sink *s, const nj_metadata *metadata, int *statu
     for (; metadata && metadata->key; metadata++) write_pair(s, &n, metadata->key, metadata->value, status);
 }
 
-/* --- a file to continue -------------------------------------------------------------------------------------------- */
+/* ---- a file to continue ---------------------------------------------------------------------- */
 
 static int check_table(fits_sink *s, nj_error *err)
 {
@@ -228,18 +235,24 @@ static int check_table(fits_sink *s, nj_error *err)
         snprintf(name, sizeof name, "TFORM%u", f + 1);
         fits_read_key(s->file, TSTRING, name, format, NULL, &status);
         /* cfitsio adds the longest length to the format of a series: 1PE(88) */
-        if (!status && (strcmp(value, s->column[f].name) || strncmp(format, s->column[f].format, strlen(s->column[f].format))))
-            return nj_fail(err, "%s: has the column %s (%s) where this run writes %s (%s); --append needs the same columns",
-                           s->path, value, format, s->column[f].name, s->column[f].format);
+        if (!status && (strcmp(value, s->column[f].name) ||
+                        strncmp(format, s->column[f].format, strlen(s->column[f].format))))
+            return nj_fail(
+                err,
+                "%s: has the column %s (%s) where this run writes %s (%s); --append needs the same columns",
+                s->path, value, format, s->column[f].name, s->column[f].format);
     }
     if (status) return failed(s, "cannot be read", status, err);
     if (n != (int)s->n_fields)
-        return nj_fail(err, "%s: has %d columns, this run writes %u; --append needs the same columns", s->path, n, s->n_fields);
+        return nj_fail(err, "%s: has %d columns, this run writes %u; --append needs the same columns",
+                       s->path, n, s->n_fields);
     return 0;
 }
 
-/* A killed run leaves bytes behind the last row that the header knows of, or a header that knows of rows not yet there.
- * The table is the last HDU: the file is brought to the length that its header says, and rows that had not been there go. */
+/* A killed run leaves bytes behind the last row that the header knows of,
+ * or a header that knows of rows not yet there.
+ * The table is the last HDU: the file is brought to the length that its header says,
+ * and rows that had not been there go. */
 static int repair_tail(fits_sink *s, nj_error *err)
 {
     int status = 0, n_hdus = 0, here = 0;
@@ -253,26 +266,32 @@ static int repair_tail(fits_sink *s, nj_error *err)
     fits_read_key(s->file, TLONGLONG, "PCOUNT", &heap, NULL, &status);
     if (status) return failed(s, "cannot be read", status, err);
     if (here != n_hdus)
-        return nj_fail(err, "%s: something follows the table ALERTS; nightjar continues only its own files", s->path);
+        return nj_fail(err, "%s: something follows the table ALERTS; nightjar continues only its own files",
+                       s->path);
     if (stat(s->path, &st)) return nj_fail(err, "%s: %s", s->path, strerror(errno));
     if (st.st_size == end) return 0;
     LONGLONG there = st.st_size < start ? 0 : (st.st_size - start) / (row_size ? row_size : 1);
     if (there < rows && heap)
-        return nj_fail(err, "%s: its end is missing, and with it values of series; it cannot be continued", s->path);
+        return nj_fail(err, "%s: its end is missing, and with it values of series; it cannot be continued",
+                       s->path);
     fitsfile *file = s->file;
     s->file = NULL; /* cfitsio frees it even when closing fails, on a full disk for one */
     if (fits_close_file(file, &status)) return failed(s, "cannot be mended", status, err);
-    if (truncate(s->path, (off_t)end)) return nj_fail(err, "%s: the torn end cannot be mended: %s", s->path, strerror(errno));
-    if (fits_open_diskfile(&s->file, s->path, READWRITE, &status) || fits_movnam_hdu(s->file, BINARY_TBL, "ALERTS", 0, &status))
+    if (truncate(s->path, (off_t)end))
+        return nj_fail(err, "%s: the torn end cannot be mended: %s", s->path, strerror(errno));
+    if (fits_open_diskfile(&s->file, s->path, READWRITE, &status) ||
+        fits_movnam_hdu(s->file, BINARY_TBL, "ALERTS", 0, &status))
         return failed(s, "cannot be opened", status, err);
-    if (there < rows && fits_delete_rows(s->file, there + 1, rows - there, &status)) return failed(s, "torn rows", status, err);
+    if (there < rows && fits_delete_rows(s->file, there + 1, rows - there, &status))
+        return failed(s, "torn rows", status, err);
     return 0;
 }
 
 static int begin_append(fits_sink *s, const nj_metadata *metadata, nj_error *err)
 {
     int status = 0;
-    if (fits_open_diskfile(&s->file, s->path, READWRITE, &status)) return failed(s, "cannot be opened", status, err);
+    if (fits_open_diskfile(&s->file, s->path, READWRITE, &status))
+        return failed(s, "cannot be opened", status, err);
     if (check_table(s, err) || repair_tail(s, err)) return -1;
     write_metadata(s, metadata, &status);
     fits_movnam_hdu(s->file, BINARY_TBL, "ALERTS", 0, &status);
@@ -280,8 +299,8 @@ static int begin_append(fits_sink *s, const nj_metadata *metadata, nj_error *err
     return status ? failed(s, "cannot be written", status, err) : 0;
 }
 
-/* cfitsio wants to make its own file. It is made beside the empty one by which open() took the name, locked, and put in its
- * place by a rename: at no moment is the name free for another run. */
+/* cfitsio wants to make its own file. It is made beside the empty one by which open() took the name, locked,
+ * and put in its place by a rename: at no moment is the name free for another run. */
 static int take_place(fits_sink *s, nj_error *err)
 {
     char *real = realpath(s->path, NULL), fresh[4096]; /* a link stays a link */
@@ -298,7 +317,8 @@ static int take_place(fits_sink *s, nj_error *err)
         rc = nj_fail(err, "%s: cannot be written: %s", s->path, strerror(errno));
     } else {
         rc = nj_file_lock(fd, s->path, err);
-        if (!rc && rename(fresh, real)) rc = nj_fail(err, "%s: cannot be written: %s", s->path, strerror(errno));
+        if (!rc && rename(fresh, real))
+            rc = nj_fail(err, "%s: cannot be written: %s", s->path, strerror(errno));
     }
     if (rc) unlink(fresh);
     free(real);
@@ -320,7 +340,7 @@ static int begin_new(fits_sink *s, const nj_metadata *metadata, nj_error *err)
     return status ? failed(s, "cannot be written", status, err) : 0;
 }
 
-/* --- the sink ------------------------------------------------------------------------------------------------------ */
+/* ---- the sink -------------------------------------------------------------------------------- */
 
 static int close_fits(nj_sink *sink, nj_error *err);
 
@@ -337,12 +357,14 @@ static nj_sink *open_fits(const nj_sink_args *args, nj_error *err)
     s->lock.fd = -1;
     s->path = strdup(args->target);
     if (!s->path) nj_fail(err, "fits: out of memory");
-    if (!s->path || nj_settings_apply(args->settings, "sink.fits", nj_fits_settings, NULL, &s->conf, err)) goto bad;
+    if (!s->path || nj_settings_apply(args->settings, "sink.fits", nj_fits_settings, NULL, &s->conf, err))
+        goto bad;
     if (dot && (!strcasecmp(dot, ".gz") || !strcasecmp(dot, ".z") || !strcasecmp(dot, ".bz2"))) {
         nj_fail(err, "%s: the fits sink writes no compressed files", s->path);
         goto bad;
     }
-    if (nj_outfile_open(&s->lock, args->target, args->mode, err) || nj_outfile_must_be_plain(&s->lock, err)) goto bad;
+    if (nj_outfile_open(&s->lock, args->target, args->mode, err) || nj_outfile_must_be_plain(&s->lock, err))
+        goto bad;
     s->append = s->lock.size > 0; /* only --append leaves something there */
     return &s->base;
 bad:
@@ -350,7 +372,8 @@ bad:
     return NULL;
 }
 
-static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata, nj_error *err)
+static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata,
+                 nj_error *err)
 {
     fits_sink *s = (fits_sink *)sink;
     s->field = field;
@@ -405,8 +428,8 @@ static void put_text(fits_sink *s, char *to, size_t width, const nj_field *field
     size_t n = cell.kind == NJ_CELL_TEXT ? strlen(cell.text) : 0;
     if (n > width) {
         if (s->n_cut++ == 0)
-            nj_log(NJ_LOG_WARN, "%s: texts of column %s are cut to %zu bytes ([sink.fits] text_width)", s->path, field->key,
-                   width);
+            nj_log(NJ_LOG_WARN, "%s: texts of column %s are cut to %zu bytes ([sink.fits] text_width)",
+                   s->path, field->key, width);
         n = width;
     }
     bool odd = false;
@@ -416,7 +439,8 @@ static void put_text(fits_sink *s, char *to, size_t width, const nj_field *field
         odd |= !plain;
     }
     if (odd && s->n_odd++ == 0)
-        nj_log(NJ_LOG_WARN, "%s: FITS has only ASCII: other characters of column %s are written as '?'", s->path, field->key);
+        nj_log(NJ_LOG_WARN, "%s: FITS has only ASCII: other characters of column %s are written as '?'",
+               s->path, field->key);
     memset(to + n, 0, width - n);
 }
 
@@ -444,7 +468,8 @@ static void put_row(fits_sink *s, char *to, const nj_rows *rows, uint32_t row)
             continue;
         }
         if (nj_field_kind(field) == NJ_CELL_TEXT)
-            for (uint32_t i = 0; i < c->repeat; i++) put_text(s, to + (size_t)i * c->width, c->width, field, data, first + i);
+            for (uint32_t i = 0; i < c->repeat; i++)
+                put_text(s, to + (size_t)i * c->width, c->width, field, data, first + i);
         else if (data)
             put_numbers(to, field->type, data + first * c->width, c->repeat);
         else
@@ -455,21 +480,26 @@ static void put_row(fits_sink *s, char *to, const nj_rows *rows, uint32_t row)
 
 static int write_series(fits_sink *s, int *status)
 {
-    static const int code[] = { [NJ_U8] = TBYTE, [NJ_I32] = TINT, [NJ_I64] = TLONGLONG, [NJ_F32] = TFLOAT, [NJ_F64] = TDOUBLE };
+    static const int code[] = {
+        [NJ_U8] = TBYTE, [NJ_I32] = TINT, [NJ_I64] = TLONGLONG, [NJ_F32] = TFLOAT, [NJ_F64] = TDOUBLE
+    };
     const series *item = (const series *)s->waiting.data;
     for (size_t i = 0; i < s->waiting.n / sizeof *item && !*status; i++)
         fits_write_col(s->file, code[s->field[item[i].column].type], (int)item[i].column + 1,
-                       s->n_written + (LONGLONG)item[i].row, 1, item[i].n, s->values.data + item[i].at, status);
+                       s->n_written + (LONGLONG)item[i].row, 1, item[i].n, s->values.data + item[i].at,
+                       status);
     return *status;
 }
 
 static int write_out(fits_sink *s, nj_error *err)
 {
     int status = 0;
-    if (s->rows.failed || s->values.failed || s->waiting.failed) return nj_fail(err, "%s: out of memory", s->path);
+    if (s->rows.failed || s->values.failed || s->waiting.failed)
+        return nj_fail(err, "%s: out of memory", s->path);
     if (!s->n_rows) return 0;
     nj_fits_lock();
-    fits_write_tblbytes(s->file, s->n_written + 1, 1, (LONGLONG)s->rows.n, (unsigned char *)s->rows.data, &status);
+    fits_write_tblbytes(s->file, s->n_written + 1, 1, (LONGLONG)s->rows.n, (unsigned char *)s->rows.data,
+                        &status);
     write_series(s, &status);
     int rc = status ? failed(s, "cannot be written", status, err) : 0;
     nj_fits_unlock();
@@ -495,7 +525,8 @@ static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
 
 static int sync_file(const fits_sink *s, nj_error *err)
 {
-    FILE *f = fopen(s->path, "r"); /* cfitsio keeps its own descriptor to itself; the file is what is synced */
+    FILE *f = fopen(s->path, "r"); /* cfitsio keeps its own descriptor to itself;
+                                    * the file is what is synced */
     int rc = !f || fdatasync(fileno(f)) ? nj_fail(err, "%s: fdatasync: %s", s->path, strerror(errno)) : 0;
     if (f) fclose(f);
     return rc;
@@ -522,7 +553,8 @@ static int close_fits(nj_sink *sink, nj_error *err)
     nj_fits_unlock();
     if (s->n_cut) nj_log(NJ_LOG_WARN, "%s: %llu texts were cut", s->path, (unsigned long long)s->n_cut);
     if (s->n_odd > 1)
-        nj_log(NJ_LOG_WARN, "%s: %llu texts have '?' for characters that FITS lacks", s->path, (unsigned long long)s->n_odd);
+        nj_log(NJ_LOG_WARN, "%s: %llu texts have '?' for characters that FITS lacks", s->path,
+               (unsigned long long)s->n_odd);
     nj_outfile_close(&s->lock, !s->begun, NULL);
     nj_buffer_free(&s->rows);
     nj_buffer_free(&s->values);

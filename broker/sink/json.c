@@ -33,8 +33,8 @@ void nj_json_keys_free(nj_json_keys *keys)
     free(keys->text);
     for (uint32_t f = 0; keys->n_infinite && f < keys->n_fields; f++)
         if (keys->n_infinite[f] > 1)
-            nj_log(NJ_LOG_WARN, "%s: %llu values of %s are infinite", keys->what, (unsigned long long)keys->n_infinite[f],
-                   keys->field[f].key);
+            nj_log(NJ_LOG_WARN, "%s: %llu values of %s are infinite", keys->what,
+                   (unsigned long long)keys->n_infinite[f], keys->field[f].key);
     free(keys->start);
     free(keys->n_infinite);
     *keys = (nj_json_keys){ 0 };
@@ -48,8 +48,10 @@ int nj_json_infinity(nj_json_keys *keys, const char *what, const char *word, nj_
     return nj_fail(err, "[sink.%s] infinity = %s: must be number or null", what, word);
 }
 
-/* JSON has no word for it. 1e999 is a number by its grammar, too large for a double, and most readers make it infinite again. */
-static __attribute__((cold, noinline)) void infinity(nj_buffer *out, nj_json_keys *keys, const nj_field *field, double v)
+/* JSON has no word for it. 1e999 is a number by its grammar, too large for a double,
+ * and most readers make it infinite again. */
+static __attribute__((cold, noinline)) void infinity(nj_buffer *out, nj_json_keys *keys,
+                                                     const nj_field *field, double v)
 {
     nj_buffer_text(out, keys && keys->no_infinity ? "null" : v > 0 ? "1e999" : "-1e999");
     if (!keys || keys->n_infinite[field - keys->field]++) return;
@@ -57,7 +59,8 @@ static __attribute__((cold, noinline)) void infinity(nj_buffer *out, nj_json_key
         nj_log(NJ_LOG_WARN, "%s: a value of %s is infinite, written as null", keys->what, field->key);
     else
         nj_log(NJ_LOG_WARN,
-               "%s: a value of %s is infinite, written as 1e999: Python, pandas, DuckDB and JavaScript read infinity; "
+               "%s: a value of %s is infinite, written as 1e999: Python, pandas, DuckDB and JavaScript read "
+               "infinity; "
                "for strict readers (pyarrow, polars) say -D sink.%s.infinity=null",
                keys->what, field->key, keys->what);
 }
@@ -85,7 +88,8 @@ static inline char *room(nj_buffer *out, size_t n)
     return out->cap - out->n > n ? out->data + out->n : nj_buffer_room(out, n);
 }
 
-/* Most texts need no escape: one pass that also copies. Gives up (and leaves `out` as it was) at the first byte that does. */
+/* Most texts need no escape: one pass that also copies.
+ * Gives up (and leaves `out` as it was) at the first byte that does. */
 static bool plain_text(nj_buffer *out, const char *text)
 {
     size_t n = strlen(text);
@@ -105,11 +109,13 @@ static bool plain_text(nj_buffer *out, const char *text)
 static void value(nj_buffer *out, nj_json_keys *keys, const nj_field *field, const void *data, size_t i)
 {
     char *p;
-    if (field->type == NJ_F64 || field->type == NJ_F32) { /* the usual case, and a float must not grow digits as a double */
+    if (field->type == NJ_F64 || field->type == NJ_F32) { /* the usual case, and a float must not
+                                                           * grow digits as a double */
         double v = field->type == NJ_F64 ? ((const double *)data)[i] : (double)((const float *)data)[i];
         if (isfinite(v)) {
             if (!(p = room(out, NUMBER))) return;
-            out->n += (size_t)(field->type == NJ_F64 ? nj_shortest_f64(p, v) : nj_shortest_f32(p, ((const float *)data)[i]));
+            out->n += (size_t)(field->type == NJ_F64 ? nj_shortest_f64(p, v)
+                                                     : nj_shortest_f32(p, ((const float *)data)[i]));
             return;
         }
         if (isinf(v)) {
@@ -146,7 +152,8 @@ static void value(nj_buffer *out, nj_json_keys *keys, const nj_field *field, con
     out->n += 4;
 }
 
-void nj_json_array(nj_buffer *out, nj_json_keys *keys, const nj_field *field, const void *data, size_t from, size_t to)
+void nj_json_array(nj_buffer *out, nj_json_keys *keys, const nj_field *field, const void *data, size_t from,
+                   size_t to)
 {
     nj_buffer_add(out, "[", 1);
     for (size_t i = from; i < to; i++) {

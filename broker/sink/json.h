@@ -24,14 +24,16 @@ int nj_json_infinity(nj_json_keys *keys, const char *what, const char *word, nj_
 int nj_json_keys_new(nj_json_keys *keys, const nj_field *field, uint32_t n_fields, nj_error *err);
 void nj_json_keys_free(nj_json_keys *keys);
 
-/* Adds row `row` (an index into the values) as one JSON object without a newline. "No answer" and NaN is null, an
- * infinity as the keys say and reported once per column, a series or a width above 1 is an array. Memory shortage shows in out->failed. */
+/* Adds row `row` (an index into the values) as one JSON object without a newline. "No answer" and NaN is
+ * null, an infinity as the keys say and reported once per column, a series or a width above 1 is an array.
+ * Memory shortage shows in out->failed. */
 void nj_json_row(nj_buffer *out, nj_json_keys *keys, const nj_rows *rows, uint32_t row);
 /* Adds values [from, to) of a column as a JSON array. Keys NULL: an infinity is 1e999, without a word. */
-void nj_json_array(nj_buffer *out, nj_json_keys *keys, const nj_field *field, const void *data, size_t from, size_t to);
+void nj_json_array(nj_buffer *out, nj_json_keys *keys, const nj_field *field, const void *data, size_t from,
+                   size_t to);
 
-/* Reads a row that nj_json_row wrote: jansson refuses 1e999, so that an infinity becomes the text "inf" or "-inf". Changes the
- * line. NULL: it is no JSON. */
+/* Reads a row that nj_json_row wrote: jansson refuses 1e999, so that an infinity becomes the text "inf" or
+ * "-inf". Changes the line. NULL: it is no JSON. */
 json_t *nj_json_read_row(char *line, size_t n);
 
 #endif

@@ -19,7 +19,8 @@ typedef struct kafka_conf {
 } kafka_conf;
 
 const nj_param nj_kafka_sink_settings[] = {
-    { "connect_s", NJ_I64, "10", offsetof(kafka_conf, connect_s), 1, 600, "s", "how long to wait for a broker at the start" },
+    { "connect_s", NJ_I64, "10", offsetof(kafka_conf, connect_s), 1, 600, "s",
+      "how long to wait for a broker at the start" },
     { "infinity", NJ_STR, "number", offsetof(kafka_conf, infinity), 0, 0, "1", NJ_JSON_INFINITY_DOC },
     { 0 },
 };
@@ -29,7 +30,8 @@ typedef struct topic {
     rd_kafka_topic_t *handle;
 } topic;
 
-/* A message that was refused together with others: which of them is at fault shows when each is sent alone. */
+/* A message that was refused together with others: which of them is at fault shows
+ * when each is sent alone. */
 typedef struct again {
     rd_kafka_topic_t *topic;
     void *value;
@@ -76,7 +78,8 @@ static const char *hint(rd_kafka_resp_err_t error, bool here)
 {
     if (error == RD_KAFKA_RESP_ERR_INVALID_RECORD || error == RD_KAFKA_RESP_ERR_INVALID_MSG)
         return "; a compacted topic takes no row without a candid";
-    return here ? "; message.max.bytes of [kafka] is the limit here" : "; the topic's max.message.bytes is the limit";
+    return here ? "; message.max.bytes of [kafka] is the limit here"
+                : "; the topic's max.message.bytes is the limit";
 }
 
 /* It is kept, and the row with it, until it can be sent alone. -1: memory is short. */
@@ -89,7 +92,9 @@ static int keep_again(kafka_sink *s, const rd_kafka_message_t *message)
         s->again = more;
         s->cap_again = cap;
     }
-    again a = { .topic = message->rkt, .n = message->len, .row = message->_private, .value = malloc(message->len + 1) };
+    again a = {
+        .topic = message->rkt, .n = message->len, .row = message->_private, .value = malloc(message->len + 1)
+    };
     if (!a.value || message->key_len > sizeof a.key) {
         free(a.value);
         return -1;
@@ -112,8 +117,8 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
         if (!s->alone && !keep_again(s, message)) return;
         if (s->alone)
             nj_kafka_row_refuse(&s->way, row, "the Kafka topic %s does not take its row of %zu bytes: %s%s",
-                                rd_kafka_topic_name(message->rkt), message->len, rd_kafka_err2str(message->err),
-                                hint(message->err, false));
+                                rd_kafka_topic_name(message->rkt), message->len,
+                                rd_kafka_err2str(message->err), hint(message->err, false));
         nj_kafka_row_done(&s->way, row);
         if (s->alone) return;
     } else if (row) {
@@ -121,8 +126,9 @@ static void on_delivery(rd_kafka_t *producer, const rd_kafka_message_t *message,
     }
     if (!message->err || s->n_failed++) return;
     /* not rd_kafka_message_errstr: in 2.0.2 that is the message itself, which has no NUL */
-    snprintf(s->why, sizeof s->why, "topic %s, candid %.*s: %s", rd_kafka_topic_name(message->rkt), (int)message->key_len,
-             (const char *)message->key, nj_kafka_cause(message->err, rd_kafka_err2str(message->err), text, sizeof text));
+    snprintf(s->why, sizeof s->why, "topic %s, candid %.*s: %s", rd_kafka_topic_name(message->rkt),
+             (int)message->key_len, (const char *)message->key,
+             nj_kafka_cause(message->err, rd_kafka_err2str(message->err), text, sizeof text));
 }
 
 static void on_error(rd_kafka_t *producer, int error, const char *reason, void *opaque)
@@ -153,10 +159,13 @@ static int start(kafka_sink *s, const char *hosts, nj_settings *settings, nj_err
         return nj_fail(err, "kafka://%s: %s", s->target, text);
     }
     const struct rd_kafka_metadata *metadata = NULL;
-    rd_kafka_resp_err_t rc = rd_kafka_metadata(s->producer, 0, NULL, &metadata, (int)s->conf.connect_s * 1000);
+    rd_kafka_resp_err_t rc =
+        rd_kafka_metadata(s->producer, 0, NULL, &metadata, (int)s->conf.connect_s * 1000);
     if (metadata) rd_kafka_metadata_destroy(metadata);
     rd_kafka_poll(s->producer, 0); /* what the brokers said meanwhile */
-    return rc ? nj_fail(err, "kafka://%s: no broker answers: %s", s->target, *s->why ? s->why : rd_kafka_err2str(rc)) : 0;
+    return rc ? nj_fail(err, "kafka://%s: no broker answers: %s", s->target,
+                        *s->why ? s->why : rd_kafka_err2str(rc))
+              : 0;
 }
 
 static int close_kafka(nj_sink *sink, nj_error *err);
@@ -174,7 +183,9 @@ static nj_sink *open_kafka(const nj_sink_args *args, nj_error *err)
     s->way.refuse = args->refuse;
     s->way.opaque = args->refuse_opaque;
     if (!slash || slash == args->target || strpbrk(slash, "?,^")) {
-        nj_fail(err, "kafka://%s: expected kafka://HOST:PORT[,HOST:PORT]/TOPIC, or HOST:PORT/ and a topic per -t", args->target);
+        nj_fail(err,
+                "kafka://%s: expected kafka://HOST:PORT[,HOST:PORT]/TOPIC, or HOST:PORT/ and a topic per -t",
+                args->target);
         goto bad;
     }
     s->target = strdup(args->target);
@@ -184,7 +195,8 @@ static nj_sink *open_kafka(const nj_sink_args *args, nj_error *err)
         nj_fail(err, "kafka: out of memory");
         goto bad;
     }
-    if (nj_settings_apply(args->settings, "sink.kafka", nj_kafka_sink_settings, NULL, &s->conf, err)) goto bad;
+    if (nj_settings_apply(args->settings, "sink.kafka", nj_kafka_sink_settings, NULL, &s->conf, err))
+        goto bad;
     if (nj_json_infinity(&s->keys, "kafka", s->conf.infinity, err)) goto bad;
     if (start(s, hosts, args->settings, err)) goto bad;
     free(hosts);
@@ -195,7 +207,8 @@ bad:
     return NULL;
 }
 
-static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata, nj_error *err)
+static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata,
+                 nj_error *err)
 {
     kafka_sink *s = (kafka_sink *)sink;
     (void)metadata; /* a stream has no header; the run report has it */
@@ -230,28 +243,30 @@ static int check(const kafka_sink *s, nj_error *err)
 {
     char text[384];
     if (s->n_failed)
-        return nj_fail(err, "kafka://%s: %" PRIu64 " messages were not delivered; %s", s->target, s->n_failed, s->why);
+        return nj_fail(err, "kafka://%s: %" PRIu64 " messages were not delivered; %s", s->target, s->n_failed,
+                       s->why);
     rd_kafka_resp_err_t fatal = rd_kafka_fatal_error(s->producer, text, sizeof text);
     return fatal ? nj_fail(err, "kafka://%s: %s", s->target, text) : 0;
 }
 
-static int produce(kafka_sink *s, rd_kafka_topic_t *to, const void *value, size_t n, const char *key, size_t key_size,
-                   nj_kafka_row *row, nj_error *err)
+static int produce(kafka_sink *s, rd_kafka_topic_t *to, const void *value, size_t n, const char *key,
+                   size_t key_size, nj_kafka_row *row, nj_error *err)
 {
-    while (rd_kafka_produce(to, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, (void *)(uintptr_t)value, n, key_size ? key : NULL,
-                            key_size, row)) {
+    while (rd_kafka_produce(to, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, (void *)(uintptr_t)value, n,
+                            key_size ? key : NULL, key_size, row)) {
         rd_kafka_resp_err_t rc = rd_kafka_last_error();
         if (row && is_for_ever(rc)) {
-            nj_kafka_row_refuse(&s->way, row, "its row of %zu bytes is not sent to the Kafka topic %s: %s%s", n,
-                                rd_kafka_topic_name(to), rd_kafka_err2str(rc), hint(rc, true));
+            nj_kafka_row_refuse(&s->way, row, "its row of %zu bytes is not sent to the Kafka topic %s: %s%s",
+                                n, rd_kafka_topic_name(to), rd_kafka_err2str(rc), hint(rc, true));
             return 0;
         }
         if (rc != RD_KAFKA_RESP_ERR__QUEUE_FULL) {
             if (rc == RD_KAFKA_RESP_ERR__FATAL && check(s, err)) return -1;
-            return nj_fail(err, "kafka://%s: topic %s, candid %.*s: %s", s->target, rd_kafka_topic_name(to), (int)key_size, key,
-                           rd_kafka_err2str(rc));
+            return nj_fail(err, "kafka://%s: topic %s, candid %.*s: %s", s->target, rd_kafka_topic_name(to),
+                           (int)key_size, key, rd_kafka_err2str(rc));
         }
-        rd_kafka_poll(s->producer, 100); /* ends when messages are delivered, or given up after message.timeout.ms */
+        rd_kafka_poll(s->producer, 100); /* ends when messages are delivered,
+                                          * or given up after message.timeout.ms */
         if (check(s, err)) return -1;
     }
     if (row) row->n_messages++;
@@ -273,7 +288,8 @@ static int send_alone(kafka_sink *s, nj_error *err)
     s->alone = true;
     if (!s->n_alone)
         nj_log(NJ_LOG_WARN,
-               "kafka://%s: a topic refuses batches of messages, which are sent one by one; [kafka] batch.size below the topic's "
+               "kafka://%s: a topic refuses batches of messages, which are sent one by one; [kafka] "
+               "batch.size below the topic's "
                "max.message.bytes avoids that",
                s->target);
     for (size_t i = 0; i < s->n_again; i++) {
@@ -294,7 +310,8 @@ static int write_row(kafka_sink *s, const nj_rows *rows, uint32_t row, nj_error 
     char key[24] = "";
     size_t key_size = 0;
     const char *names = s->only ? s->only : rows->topics ? rows->topics[row] : NULL;
-    if (!s->only && !rows->topics) return nj_fail(err, "kafka://%s: names no topic, and there is no -t that would", s->target);
+    if (!s->only && !rows->topics)
+        return nj_fail(err, "kafka://%s: names no topic, and there is no -t that would", s->target);
     if (!names || !*names) return 0;
     if (s->candid != UINT32_MAX && rows->value[s->candid].data) {
         int64_t id = ((const int64_t *)rows->value[s->candid].data)[row];
@@ -303,9 +320,11 @@ static int write_row(kafka_sink *s, const nj_rows *rows, uint32_t row, nj_error 
     s->row.n = 0;
     nj_json_row(&s->row, &s->keys, rows, row);
     nj_kafka_row *from = s->row.failed ? NULL : nj_kafka_row_new(&s->way, rows, row);
-    if (s->row.failed || (s->way.refuse && rows->batch && !from)) return nj_fail(err, "kafka://%s: out of memory", s->target);
+    if (s->row.failed || (s->way.refuse && rows->batch && !from))
+        return nj_fail(err, "kafka://%s: out of memory", s->target);
     int rc = 0;
-    if (s->row.n <= 2 && from) { /* {}: nothing to read, and to a compacted topic no bytes at all mean that the key is gone */
+    if (s->row.n <= 2 && from) { /* {}: nothing to read, and to a compacted topic no bytes at
+                                  * all mean that the key is gone */
         nj_kafka_row_refuse(&s->way, from, "its row for Kafka is empty");
         names = "";
     }

@@ -19,7 +19,8 @@ nj_kafka_row *nj_kafka_row_new(nj_kafka_rows *all, const nj_rows *rows, uint32_t
     r->size = from->size;
     r->datum = from->datum;
     if (from->datum && !(from->datum >= chunk->bytes && from->datum < chunk->bytes + chunk->size)) {
-        r->datum = r->own = malloc((size_t)from->size + 1); /* it lies in the batch: its block was compressed */
+        r->datum = r->own = malloc((size_t)from->size + 1); /* it lies in the batch:
+                                                             * its block was compressed */
         if (!r->own) {
             free(r);
             return NULL;

@@ -1,5 +1,5 @@
-/* kafka_row.h - the rows whose messages are on their way to Kafka: a broker may refuse one long after its batch is gone, and
- * what it came from must then become a dead letter. */
+/* kafka_row.h - the rows whose messages are on their way to Kafka: a broker may refuse one long after its
+ * batch is gone, and what it came from must then become a dead letter. */
 #ifndef NJ_SINK_KAFKA_ROW_H
 #define NJ_SINK_KAFKA_ROW_H
 
@@ -28,7 +28,8 @@ nj_kafka_row *nj_kafka_row_new(nj_kafka_rows *all, const nj_rows *rows, uint32_t
 /* One message less; the last one drops it. */
 void nj_kafka_row_done(nj_kafka_rows *all, nj_kafka_row *row);
 /* Reports it to the host, once for a row. */
-__attribute__((format(printf, 3, 4))) void nj_kafka_row_refuse(nj_kafka_rows *all, nj_kafka_row *row, const char *reason, ...);
+__attribute__((format(printf, 3, 4))) void nj_kafka_row_refuse(nj_kafka_rows *all, nj_kafka_row *row,
+                                                               const char *reason, ...);
 void nj_kafka_rows_drop(nj_kafka_rows *all);
 
 #endif

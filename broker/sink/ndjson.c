@@ -38,12 +38,15 @@ static int repair_tail(const nj_outfile *file, nj_error *err)
     char block[65536];
     off_t end = file->size;
     if (pread(file->fd, block, 1, 0) == 1 && block[0] != '{')
-        return nj_fail(err, "%s: does not begin with a JSON object; --append adds to files that ndjson: wrote", file->path);
+        return nj_fail(err,
+                       "%s: does not begin with a JSON object; --append adds to files that ndjson: wrote",
+                       file->path);
     while (end > 0) {
         size_t n = end < (off_t)sizeof block ? (size_t)end : sizeof block;
         ssize_t got = pread(file->fd, block, n, end - (off_t)n);
         if (got != (ssize_t)n)
-            return nj_fail(err, "%s: cannot be read: %s", file->path, got < 0 ? strerror(errno) : "short read");
+            return nj_fail(err, "%s: cannot be read: %s", file->path,
+                           got < 0 ? strerror(errno) : "short read");
         const char *newline = memrchr(block, '\n', n);
         if (newline) {
             end = end - (off_t)n + (newline - block) + 1;
@@ -75,7 +78,8 @@ static nj_sink *open_ndjson(const nj_sink_args *args, nj_error *err)
     s->append = args->mode == NJ_SINK_APPEND;
     s->standard_output = nj_output_is_standard(args->target);
     if (s->standard_output) {
-        s->file = (nj_outfile){ .path = strdup("standard output"), .fd = fcntl(nj_output_fd(), F_DUPFD_CLOEXEC, 3) };
+        s->file = (nj_outfile){ .path = strdup("standard output"),
+                                .fd = fcntl(nj_output_fd(), F_DUPFD_CLOEXEC, 3) };
         if (s->file.fd >= 0 && s->file.path) return &s->base;
         nj_fail(err, "ndjson:-: standard output: %s", strerror(errno));
     } else if (nj_outfile_open(&s->file, args->target, args->mode, err) == 0 &&
@@ -101,7 +105,8 @@ static json_t *first_row(const nj_outfile *file)
     return row;
 }
 
-/* The file's columns, in order: what the meta file says, else the keys of the first row. Array of texts, or NULL. */
+/* The file's columns, in order: what the meta file says, else the keys of the first row.
+ * Array of texts, or NULL. */
 static json_t *columns_there(const nj_outfile *file, const json_t *meta)
 {
     const json_t *list = json_object_get(meta, "columns"), *item;
@@ -122,7 +127,8 @@ static json_t *columns_there(const nj_outfile *file, const json_t *meta)
 }
 
 /* Rows of one file have one set of columns, as in all other sinks. */
-static int check_columns(const ndjson *s, const json_t *meta, const nj_field *field, uint32_t n_fields, nj_error *err)
+static int check_columns(const ndjson *s, const json_t *meta, const nj_field *field, uint32_t n_fields,
+                         nj_error *err)
 {
     json_t *there = s->append && s->file.size > 0 ? columns_there(&s->file, meta) : NULL;
     int rc = 0;
@@ -130,13 +136,16 @@ static int check_columns(const ndjson *s, const json_t *meta, const nj_field *fi
         const char *old = json_string_value(json_array_get(there, f));
         if (!old && f >= n_fields) break;
         if (f >= n_fields)
-            rc = nj_fail(err, "%s: has the column %s, which this run does not write; --append needs the same columns",
-                         s->file.path, old);
+            rc = nj_fail(
+                err, "%s: has the column %s, which this run does not write; --append needs the same columns",
+                s->file.path, old);
         else if (!old)
-            rc = nj_fail(err, "%s: lacks the column %s; --append needs the same columns", s->file.path, field[f].key);
+            rc = nj_fail(err, "%s: lacks the column %s; --append needs the same columns", s->file.path,
+                         field[f].key);
         else if (strcmp(old, field[f].key))
-            rc = nj_fail(err, "%s: has the column %s where this run writes %s; --append needs the same columns", s->file.path,
-                         old, field[f].key);
+            rc = nj_fail(err,
+                         "%s: has the column %s where this run writes %s; --append needs the same columns",
+                         s->file.path, old, field[f].key);
     }
     json_decref(there);
     return rc;
@@ -176,8 +185,10 @@ static json_t *column_list(const nj_field *field, uint32_t n_fields)
     return bad ? NULL : list;
 }
 
-/* PATH.meta.json: {"columns": [...], "runs": [{key: value, ...}, ...]}, one entry in runs per run that wrote to the file. */
-static int write_metadata(const ndjson *s, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata, nj_error *err)
+/* PATH.meta.json: {"columns": [...], "runs": [{key:
+ * value, ...}, ...]}, one entry in runs per run that wrote to the file. */
+static int write_metadata(const ndjson *s, const nj_field *field, uint32_t n_fields,
+                          const nj_metadata *metadata, nj_error *err)
 {
     int rc = 0;
     char path[4096], fresh[4096 + 4];
@@ -213,7 +224,8 @@ static int write_metadata(const ndjson *s, const nj_field *field, uint32_t n_fie
     return rc;
 }
 
-static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata, nj_error *err)
+static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata,
+                 nj_error *err)
 {
     ndjson *s = (ndjson *)sink;
     s->begun = true;

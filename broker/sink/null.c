@@ -17,7 +17,8 @@ static nj_sink *open_null(const nj_sink_args *args, nj_error *err)
     return sink;
 }
 
-static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata, nj_error *err)
+static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata,
+                 nj_error *err)
 {
     (void)sink, (void)field, (void)n_fields, (void)metadata, (void)err;
     return 0;

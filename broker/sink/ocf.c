@@ -59,7 +59,8 @@ static void make_sync(const char *bytes, size_t n, uint8_t sync[NJ_OCF_SYNC])
     }
 }
 
-void nj_ocf_header(nj_buffer *out, const char *schema, const char *codec, const nj_metadata *metadata, uint8_t sync[NJ_OCF_SYNC])
+void nj_ocf_header(nj_buffer *out, const char *schema, const char *codec, const nj_metadata *metadata,
+                   uint8_t sync[NJ_OCF_SYNC])
 {
     int64_t n = 2;
     size_t start = out->n;
@@ -123,9 +124,13 @@ int nj_ocf_parse(nj_ocf *ocf, const uint8_t *bytes, size_t size)
         for (; n > 0; n--) {
             const char *key, *value;
             size_t key_size, value_size;
-            if (read_bytes(bytes, size, &at, &key, &key_size) || read_bytes(bytes, size, &at, &value, &value_size)) return -1;
-            if (key_size == 11 && !memcmp(key, "avro.schema", 11)) ocf->schema = value, ocf->schema_size = value_size;
-            if (key_size == 10 && !memcmp(key, "avro.codec", 10)) ocf->codec = value, ocf->codec_size = value_size;
+            if (read_bytes(bytes, size, &at, &key, &key_size) ||
+                read_bytes(bytes, size, &at, &value, &value_size))
+                return -1;
+            if (key_size == 11 && !memcmp(key, "avro.schema", 11))
+                ocf->schema = value, ocf->schema_size = value_size;
+            if (key_size == 10 && !memcmp(key, "avro.codec", 10))
+                ocf->codec = value, ocf->codec_size = value_size;
         }
     }
     if (!ocf->codec) ocf->codec = "null", ocf->codec_size = 4;
@@ -135,10 +140,13 @@ int nj_ocf_parse(nj_ocf *ocf, const uint8_t *bytes, size_t size)
     return 0;
 }
 
-int nj_ocf_block(const nj_ocf *ocf, const uint8_t *bytes, size_t size, size_t at, int64_t *count, size_t *data, size_t *next)
+int nj_ocf_block(const nj_ocf *ocf, const uint8_t *bytes, size_t size, size_t at, int64_t *count,
+                 size_t *data, size_t *next)
 {
     int64_t length;
-    if (read_long(bytes, size, &at, count) || read_long(bytes, size, &at, &length) || *count < 0 || length < 0) return -1;
+    if (read_long(bytes, size, &at, count) || read_long(bytes, size, &at, &length) || *count < 0 ||
+        length < 0)
+        return -1;
     if ((uint64_t)length > size - at || size - at - (size_t)length < NJ_OCF_SYNC) return -1;
     if (memcmp(bytes + at + length, ocf->sync, NJ_OCF_SYNC)) return -1;
     *data = at;
@@ -146,7 +154,8 @@ int nj_ocf_block(const nj_ocf *ocf, const uint8_t *bytes, size_t size, size_t at
     return 0;
 }
 
-int nj_ocf_continue(const nj_outfile *file, const char *schema, const char *codec, uint8_t sync[NJ_OCF_SYNC], nj_error *err)
+int nj_ocf_continue(const nj_outfile *file, const char *schema, const char *codec, uint8_t sync[NJ_OCF_SYNC],
+                    nj_error *err)
 {
     nj_ocf ocf;
     int rc = -1;
@@ -155,12 +164,16 @@ int nj_ocf_continue(const nj_outfile *file, const char *schema, const char *code
     const uint8_t *bytes = mmap(NULL, size, PROT_READ, MAP_SHARED, file->fd, 0);
     if (bytes == MAP_FAILED) return nj_fail(err, "%s: cannot be read: %s", file->path, strerror(errno));
     if (nj_ocf_parse(&ocf, bytes, size)) {
-        nj_fail(err, "%s: is not an Avro file that --append could continue (its header is not whole)", file->path);
-    } else if (ocf.schema_size != strlen(schema) || memcmp(ocf.schema, schema, ocf.schema_size)) {
-        nj_fail(err, "%s: holds other columns than this run writes (its Avro schema differs); --append needs the same",
+        nj_fail(err, "%s: is not an Avro file that --append could continue (its header is not whole)",
                 file->path);
+    } else if (ocf.schema_size != strlen(schema) || memcmp(ocf.schema, schema, ocf.schema_size)) {
+        nj_fail(
+            err,
+            "%s: holds other columns than this run writes (its Avro schema differs); --append needs the same",
+            file->path);
     } else if (ocf.codec_size != strlen(codec) || memcmp(ocf.codec, codec, ocf.codec_size)) {
-        nj_fail(err, "%s: its codec is %.*s, not %s; --append needs the same", file->path, (int)ocf.codec_size, ocf.codec, codec);
+        nj_fail(err, "%s: its codec is %.*s, not %s; --append needs the same", file->path,
+                (int)ocf.codec_size, ocf.codec, codec);
     } else {
         for (end = ocf.size; nj_ocf_block(&ocf, bytes, size, end, &count, &data, &next) == 0;) end = next;
         memcpy(sync, ocf.sync, NJ_OCF_SYNC);

@@ -1,5 +1,5 @@
-/* ocf.h - writing Avro Object Container Files: the header with our own metadata (avro-c's writer has no way to add any), the
- * primitives of dead letters, and the repair of a file whose writer was killed. */
+/* ocf.h - writing Avro Object Container Files: the header with our own metadata (avro-c's writer has no way
+ * to add any), the primitives of dead letters, and the repair of a file whose writer was killed. */
 #ifndef NJ_SINK_OCF_H
 #define NJ_SINK_OCF_H
 
@@ -16,9 +16,10 @@ void nj_ocf_bytes(nj_buffer *out, const void *bytes, size_t n);
 void nj_ocf_text(nj_buffer *out, const char *text);          /* what is no UTF-8 as \xNN */
 void nj_ocf_optional_text(nj_buffer *out, const char *text); /* union {null, string}; NULL = null */
 
-/* A whole header: magic, schema, codec, the metadata (NULL allowed; a key gets the prefix "nightjar." unless it has it), sync.
- * The sync marker is made from schema and metadata: the same rows give the same bytes. */
-void nj_ocf_header(nj_buffer *out, const char *schema, const char *codec, const nj_metadata *metadata, uint8_t sync[NJ_OCF_SYNC]);
+/* A whole header: magic, schema, codec, the metadata (NULL allowed; a key gets the prefix "nightjar." unless
+ * it has it), sync. The sync marker is made from schema and metadata: the same rows give the same bytes. */
+void nj_ocf_header(nj_buffer *out, const char *schema, const char *codec, const nj_metadata *metadata,
+                   uint8_t sync[NJ_OCF_SYNC]);
 
 /* What a file's header says; pointers into the bytes. */
 typedef struct nj_ocf {
@@ -31,11 +32,14 @@ typedef struct nj_ocf {
 } nj_ocf;
 /* 0, or -1 when this is no OCF header, or not all of one. */
 int nj_ocf_parse(nj_ocf *ocf, const uint8_t *bytes, size_t size);
-/* The block at bytes[at]: its records, its data; *next is behind its sync marker. -1: no whole block there. */
-int nj_ocf_block(const nj_ocf *ocf, const uint8_t *bytes, size_t size, size_t at, int64_t *count, size_t *data, size_t *next);
+/* The block at bytes[at]: its records, its data; *next is behind its sync marker.
+ * -1: no whole block there. */
+int nj_ocf_block(const nj_ocf *ocf, const uint8_t *bytes, size_t size, size_t at, int64_t *count,
+                 size_t *data, size_t *next);
 
-/* For --append: the file must be an OCF of exactly this schema and codec; what stands behind its last whole block is
- * cut off, and the file stands at its end. sync gets its marker. */
-int nj_ocf_continue(const nj_outfile *file, const char *schema, const char *codec, uint8_t sync[NJ_OCF_SYNC], nj_error *err);
+/* For --append: the file must be an OCF of exactly this schema and codec; what stands behind its last whole
+ * block is cut off, and the file stands at its end. sync gets its marker. */
+int nj_ocf_continue(const nj_outfile *file, const char *schema, const char *codec, uint8_t sync[NJ_OCF_SYNC],
+                    nj_error *err);
 
 #endif

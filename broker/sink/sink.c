@@ -6,8 +6,9 @@
 
 #include "classes.h"
 
-const nj_sink_class *const nj_sink_classes[] = { &nj_sink_ndjson, &nj_sink_avro, &nj_sink_sqlite, &nj_sink_fits, &nj_sink_kafka,
-                                                 &nj_sink_null,   NULL };
+const nj_sink_class *const nj_sink_classes[] = {
+    &nj_sink_ndjson, &nj_sink_avro, &nj_sink_sqlite, &nj_sink_fits, &nj_sink_kafka, &nj_sink_null, NULL
+};
 
 static int unknown(const char *spec, const char *scheme, nj_error *err)
 {
@@ -23,12 +24,13 @@ static int unknown(const char *spec, const char *scheme, nj_error *err)
         /* out.ndjson instead of ndjson:out.ndjson */
         const char *dot = strrchr(spec, '.');
         for (size_t i = 0; dot && i < n; i++)
-            if (!strcmp(dot + 1, name[i])) return nj_fail(err, "-o %s: say what to write: -o %s:%s", spec, name[i], spec);
+            if (!strcmp(dot + 1, name[i]))
+                return nj_fail(err, "-o %s: say what to write: -o %s:%s", spec, name[i], spec);
         return nj_fail(err, "-o %s: expected SINK:TARGET, where SINK is one of %s", spec, list);
     }
     const char *near = nj_nearest(scheme, name, n);
-    return nj_fail(err, "-o %s: there is no sink '%s'; %s%s%sthere are %s", spec, scheme, near ? "did you mean '" : "",
-                   near ? near : "", near ? "'? " : "", list);
+    return nj_fail(err, "-o %s: there is no sink '%s'; %s%s%sthere are %s", spec, scheme,
+                   near ? "did you mean '" : "", near ? near : "", near ? "'? " : "", list);
 }
 
 const char *nj_sink_path(const char *spec)
@@ -36,7 +38,8 @@ const char *nj_sink_path(const char *spec)
     const char *path = strchr(spec, ':');
     if (!path || !strcmp(path, ":-") || !strncmp(path, ":/dev/", 6)) return NULL;
     for (size_t i = 0; nj_sink_classes[i]; i++)
-        if (nj_sink_classes[i]->is_file && !strncmp(nj_sink_classes[i]->scheme, spec, (size_t)(path - spec)) &&
+        if (nj_sink_classes[i]->is_file &&
+            !strncmp(nj_sink_classes[i]->scheme, spec, (size_t)(path - spec)) &&
             !nj_sink_classes[i]->scheme[path - spec])
             return path + 1;
     return NULL;

@@ -15,8 +15,8 @@ typedef struct nj_metadata {
 
 typedef enum { NJ_SINK_CREATE, NJ_SINK_OVERWRITE, NJ_SINK_APPEND } nj_sink_mode;
 
-/* A row that a sink's target will never take, by the packet that it came from. The sink reports it within write() or flush(),
- * and goes on; the host makes it a dead letter. */
+/* A row that a sink's target will never take, by the packet that it came from. The sink reports it within
+ * write() or flush(), and goes on; the host makes it a dead letter. */
 typedef void nj_sink_refuse(void *opaque, const nj_dead *dead);
 
 typedef struct nj_sink_args {
@@ -34,11 +34,13 @@ typedef struct nj_sink_class {
     bool refuses;                    /* it may refuse rows: it is asked before the other sinks write theirs */
     /* Checks the target and opens it. NULL with err. */
     nj_sink *(*open)(const nj_sink_args *args, nj_error *err);
-    /* Once, before the first write: the columns and the provenance (key, value pairs, ends with a NULL key). Also called at the end
-     * of a run without rows, so that a header exists. Pointers live until close. */
-    int (*begin)(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata, nj_error *err);
+    /* Once, before the first write: the columns and the provenance (key, value pairs, ends with a NULL key).
+     * Also called at the end of a run without rows, so that a header exists. Pointers live until close. */
+    int (*begin)(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata,
+                 nj_error *err);
     int (*write)(nj_sink *sink, const nj_rows *rows, nj_error *err);
-    /* Acknowledges all writes before it: write(2) returned, SQLite committed, delivery reports in, headers valid. */
+    /* Acknowledges all writes before it: write(2) returned, SQLite committed, delivery reports in,
+     * headers valid. */
     int (*flush)(nj_sink *sink, nj_error *err);
     int (*close)(nj_sink *sink, nj_error *err); /* frees the sink also on error */
 } nj_sink_class;

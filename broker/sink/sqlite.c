@@ -69,9 +69,12 @@ static nj_sink *open_sqlite(const nj_sink_args *args, nj_error *err)
         nj_fail(err, "sqlite: out of memory");
         goto bad;
     }
-    if (nj_outfile_open(&s->file, args->target, args->mode, err) || nj_outfile_must_be_plain(&s->file, err)) goto bad;
-    /* a journal that a killed run left beside a file that is now empty would be played back into the new one */
-    if (args->mode != NJ_SINK_APPEND && snprintf(journal, sizeof journal, "%s-journal", s->path) < (int)sizeof journal)
+    if (nj_outfile_open(&s->file, args->target, args->mode, err) || nj_outfile_must_be_plain(&s->file, err))
+        goto bad;
+    /* a journal that a killed run left beside a file that is now empty would be played
+     * back into the new one */
+    if (args->mode != NJ_SINK_APPEND &&
+        snprintf(journal, sizeof journal, "%s-journal", s->path) < (int)sizeof journal)
         unlink(journal);
     if (sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL)) {
         failed(s, "cannot be opened", err);
@@ -80,7 +83,8 @@ static nj_sink *open_sqlite(const nj_sink_args *args, nj_error *err)
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_timeout(s->db, 10000); /* another process may be reading it */
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
-    /* a process that dies loses nothing with synchronous = OFF, a machine that dies may: that is what sync = 1 is for */
+    /* a process that dies loses nothing with synchronous = OFF, a machine that dies may:
+     * that is what sync = 1 is for */
     if (run(s,
             args->sync ? "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL"
                        : "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = OFF",
@@ -99,7 +103,8 @@ static void add_name(nj_buffer *sql, const char *key)
     nj_buffer_text(sql, "\"");
 }
 
-/* Case does not count in the names of SQLite's columns: of two keys that differ by nothing else the later one gets a number. */
+/* Case does not count in the names of SQLite's columns:
+ * of two keys that differ by nothing else the later one gets a number. */
 static int name_columns(sqlite_sink *s, const nj_field *field, uint32_t n_fields, nj_error *err)
 {
     s->name = calloc((size_t)n_fields + 1, sizeof *s->name);
@@ -112,15 +117,15 @@ static int name_columns(sqlite_sink *s, const nj_field *field, uint32_t n_fields
         snprintf(name, room, "%s", field[f].key);
         for (uint32_t k = 0, number = 2; k < n_fields; k++) {
             /* neither the name of one before, nor the key of one behind, which shall keep it */
-            bool taken =
-                k < f ? !strcasecmp(name, s->name[k]) : k > f && strcmp(name, field[f].key) && !strcasecmp(name, field[k].key);
+            bool taken = k < f ? !strcasecmp(name, s->name[k])
+                               : k > f && strcmp(name, field[f].key) && !strcasecmp(name, field[k].key);
             if (!taken) continue;
             snprintf(name, room, "%s_%u", field[f].key, number++);
             k = UINT32_MAX; /* again from the first */
         }
         if (strcmp(name, field[f].key))
-            nj_log(NJ_LOG_WARN, "%s: SQLite takes %s for the name of another column; here it is called %s", s->path, field[f].key,
-                   name);
+            nj_log(NJ_LOG_WARN, "%s: SQLite takes %s for the name of another column; here it is called %s",
+                   s->path, field[f].key, name);
     }
     return 0;
 }
@@ -143,8 +148,9 @@ static int check_columns(sqlite_sink *s, const nj_field *field, uint32_t n_field
         const char *name = (const char *)sqlite3_column_text(q, 0);
         const char *ours = n < n_fields ? s->name[n] : NULL;
         if (!name || !ours || strcmp(name, ours) != 0)
-            rc = nj_fail(err, "%s: has the column %s where this run writes %s; --append needs the same columns", s->path,
-                         name ? name : "", ours ? ours : "none");
+            rc = nj_fail(err,
+                         "%s: has the column %s where this run writes %s; --append needs the same columns",
+                         s->path, name ? name : "", ours ? ours : "none");
         n++;
     }
     if (!rc && step != SQLITE_DONE) rc = failed(s, "cannot be read", err);
@@ -165,9 +171,11 @@ static int create_tables(sqlite_sink *s, const nj_field *field, uint32_t n_field
         add_name(&sql, s->name[f]);
         nj_buffer_printf(&sql, " %s", column_type(&field[f]));
     }
-    nj_buffer_text(&sql, "); CREATE TABLE columns(key TEXT PRIMARY KEY, type TEXT, unit TEXT, doc TEXT, name TEXT);"
-                         "CREATE TABLE metadata(run INTEGER, key TEXT, value TEXT)");
-    rc = sql.failed ? nj_fail(err, "%s: out of memory", s->path) : run(s, sql.data, "the tables cannot be made", err);
+    nj_buffer_text(&sql,
+                   "); CREATE TABLE columns(key TEXT PRIMARY KEY, type TEXT, unit TEXT, doc TEXT, name TEXT);"
+                   "CREATE TABLE metadata(run INTEGER, key TEXT, value TEXT)");
+    rc = sql.failed ? nj_fail(err, "%s: out of memory", s->path)
+                    : run(s, sql.data, "the tables cannot be made", err);
     nj_buffer_free(&sql);
     if (!rc && sqlite3_prepare_v2(s->db, "INSERT INTO columns VALUES(?, ?, ?, ?, ?)", -1, &q, NULL))
         rc = failed(s, "columns", err);
@@ -193,7 +201,8 @@ static int write_metadata(sqlite_sink *s, const nj_metadata *metadata, nj_error 
         return failed(s, "metadata", err);
     if (sqlite3_step(q) == SQLITE_ROW) run_number = sqlite3_column_int64(q, 0);
     sqlite3_finalize(q);
-    if (sqlite3_prepare_v2(s->db, "INSERT INTO metadata VALUES(?, ?, ?)", -1, &q, NULL)) return failed(s, "metadata", err);
+    if (sqlite3_prepare_v2(s->db, "INSERT INTO metadata VALUES(?, ?, ?)", -1, &q, NULL))
+        return failed(s, "metadata", err);
     for (; metadata && metadata->key && !rc; metadata++) {
         sqlite3_bind_int64(q, 1, run_number);
         sqlite3_bind_text(q, 2, metadata->key, -1, SQLITE_STATIC);
@@ -218,7 +227,8 @@ static int prepare_insert(sqlite_sink *s, uint32_t n_fields, nj_error *err)
     return rc;
 }
 
-static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata, nj_error *err)
+static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata,
+                 nj_error *err)
 {
     sqlite_sink *s = (sqlite_sink *)sink;
     if (n_fields == 0) return nj_fail(err, "%s: there are no columns to write", s->path);
@@ -243,7 +253,9 @@ static int bind_value(sqlite_sink *s, int at, const nj_field *field, const nj_co
     if (field->width != 1) {
         s->text.n = 0;
         nj_json_array(&s->text, NULL, field, col->data, from, to);
-        return s->text.failed ? SQLITE_NOMEM : sqlite3_bind_text(s->insert, at, s->text.data, (int)s->text.n, SQLITE_TRANSIENT);
+        return s->text.failed
+                   ? SQLITE_NOMEM
+                   : sqlite3_bind_text(s->insert, at, s->text.data, (int)s->text.n, SQLITE_TRANSIENT);
     }
     nj_cell cell = nj_cell_get(field, col->data, from);
     switch (cell.kind) {

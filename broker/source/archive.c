@@ -96,8 +96,8 @@ static nj_next next_member(nj_source *source, int timeout_ms, nj_chunk **chunk, 
     if (rc < 0) return NJ_NEXT_ERROR;
     __atomic_store_n(&s->ended, 1, __ATOMIC_RELAXED);
     if (!s->common.trouble.n) return NJ_NEXT_END;
-    nj_fail(err, "%s: %llu of its members could not be read; the first: %.400s", s->spec, (unsigned long long)s->common.trouble.n,
-            s->common.trouble.first);
+    nj_fail(err, "%s: %llu of its members could not be read; the first: %.400s", s->spec,
+            (unsigned long long)s->common.trouble.n, s->common.trouble.first);
     return NJ_NEXT_ERROR;
 }
 
@@ -109,12 +109,14 @@ static int progress(const nj_source *source, double *done, double *whole)
     return 0;
 }
 
-const nj_source_class nj_source_archive = { .name = "archive",
-                                            .form = "FILE.tar, FILE.tar.gz, FILE.zip, FILE.avro.gz, -",
-                                            .doc = "members of an archive in their order, or a packed packet, streamed; "
-                                                   "- is standard input",
-                                            .match = match_archive,
-                                            .open = open_archive,
-                                            .next = next_member,
-                                            .close = close_archive,
-                                            .progress = progress };
+const nj_source_class nj_source_archive = {
+    .name = "archive",
+    .form = "FILE.tar, FILE.tar.gz, FILE.zip, FILE.avro.gz, -",
+    .doc = "members of an archive in their order, or a packed packet, streamed; "
+           "- is standard input",
+    .match = match_archive,
+    .open = open_archive,
+    .next = next_member,
+    .close = close_archive,
+    .progress = progress
+};

@@ -29,7 +29,8 @@ typedef struct dead_source {
 
 static int begins_as_letters(const uint8_t *bytes, size_t n)
 {
-    return n > 4 && !memcmp(bytes, "Obj\1", 4) && memmem(bytes, n, "\"name\":\"dead_letter\",\"namespace\":\"nightjar\"", 42);
+    return n > 4 && !memcmp(bytes, "Obj\1", 4) &&
+           memmem(bytes, n, "\"name\":\"dead_letter\",\"namespace\":\"nightjar\"", 42);
 }
 
 static long fill(void *fd, void *into, size_t room, nj_error *err)
@@ -43,7 +44,9 @@ static int match(const char *spec)
 {
     uint8_t head[4096];
     struct stat st;
-    if (stat(spec, &st) || !S_ISREG(st.st_mode)) return 0; /* opening a pipe and closing it would end its writer */
+    if (stat(spec, &st) || !S_ISREG(st.st_mode))
+        return 0; /* opening a pipe and closing it would
+                   * end its writer */
     int fd = open(spec, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return 0;
     ssize_t n = read(fd, head, sizeof head);
@@ -103,7 +106,9 @@ static int skip_header(dead_source *s)
         int64_t size;
         if (n < 0 && read_long(s, &s->at, s->size, &size)) return -1;
         for (int64_t i = 0; i < (n < 0 ? -n : n); i++)
-            if (read_bytes(s, &s->at, s->size, &text, &length) || read_bytes(s, &s->at, s->size, &text, &length)) return -1;
+            if (read_bytes(s, &s->at, s->size, &text, &length) ||
+                read_bytes(s, &s->at, s->size, &text, &length))
+                return -1;
     }
     if (s->size - s->at < 16) return -1;
     s->at += 16;
@@ -142,7 +147,8 @@ static nj_source *open_dead(const nj_source_args *args, nj_error *err)
     }
     if (s->bytes && nj_packing_of(s->bytes, s->size)) {
         nj_error why;
-        if (nj_unpack(&s->plain, s->bytes, s->size, false, (size_t)conf.max_member, "[source] max_member", &why)) {
+        if (nj_unpack(&s->plain, s->bytes, s->size, false, (size_t)conf.max_member, "[source] max_member",
+                      &why)) {
             nj_fail(err, "%s: %s", args->spec, why.text);
             close_dead(&s->base);
             return NULL;
@@ -164,8 +170,8 @@ static uint8_t *copy(const uint8_t *bytes, size_t n)
     return p;
 }
 
-static nj_chunk *make_chunk(dead_source *s, const uint8_t *packet, size_t n, const uint8_t *schema, size_t n_schema,
-                            nj_framing framing)
+static nj_chunk *make_chunk(dead_source *s, const uint8_t *packet, size_t n, const uint8_t *schema,
+                            size_t n_schema, nj_framing framing)
 {
     char member[64];
     snprintf(member, sizeof member, "letter %lld", (long long)s->n_letters);
@@ -201,7 +207,8 @@ static nj_next next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_erro
     while (s->block_end == 0 || s->records == 0) {
         if (s->block_end) s->at = s->block_end + 16, s->block_end = 0;
         if (s->at >= s->size) return NJ_NEXT_END;
-        if (next_block(s)) return nj_fail(err, "%s: letter %lld is cut", s->spec, (long long)s->n_letters), NJ_NEXT_ERROR;
+        if (next_block(s))
+            return nj_fail(err, "%s: letter %lld is cut", s->spec, (long long)s->n_letters), NJ_NEXT_ERROR;
     }
     size_t end = s->block_end;
     if (read_bytes(s, &s->at, end, &skipped, &n) || read_long(s, &s->at, end, &record) ||
@@ -220,7 +227,8 @@ static nj_next next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_erro
     };
     nj_framing how = NJ_FRAME_AUTO;
     for (size_t i = 0; i < sizeof form / sizeof *form; i++)
-        if (strlen(form[i].name) == n_framing && !memcmp(form[i].name, framing, n_framing)) how = form[i].framing;
+        if (strlen(form[i].name) == n_framing && !memcmp(form[i].name, framing, n_framing))
+            how = form[i].framing;
     *chunk = make_chunk(s, packet, n_packet, schema, n_schema, how);
     return *chunk ? NJ_NEXT_CHUNK : (nj_fail(err, "%s: out of memory", s->spec), NJ_NEXT_ERROR);
 }

@@ -14,9 +14,9 @@
 #include "classes.h"
 #include "kafka.h"
 
-/* librdkafka's mock broker keeps 5 MB a partition and then drops the oldest without a word (rdkafka_mock.c, no setter).
- * So the producer runs in step with the consumer: what was sent and not yet handed over stays below that, counting
- * what the batches add around the messages. */
+/* librdkafka's mock broker keeps 5 MB a partition and then drops the oldest without a word (rdkafka_mock.c,
+ * no setter). So the producer runs in step with the consumer: what was sent and not yet handed over stays
+ * below that, counting what the batches add around the messages. */
 enum {
     PARTITION_BYTES = 4 << 20,
     MESSAGE_OVERHEAD = 256,
@@ -103,17 +103,20 @@ static int start_broker(embedded_source *s, nj_error *err)
         return nj_fail(err, "embedded broker: %s", why);
     }
     rd_kafka_mock_cluster_t *cluster = rd_kafka_handle_mock_cluster(s->producer);
-    rd_kafka_resp_err_t e = cluster ? rd_kafka_mock_topic_create(cluster, topic, s->n_partitions, 1) : RD_KAFKA_RESP_ERR__FAIL;
+    rd_kafka_resp_err_t e =
+        cluster ? rd_kafka_mock_topic_create(cluster, topic, s->n_partitions, 1) : RD_KAFKA_RESP_ERR__FAIL;
     if (!e && !(s->rkt = rd_kafka_topic_new(s->producer, topic, NULL))) e = rd_kafka_last_error();
     return e ? nj_fail(err, "embedded broker: %s", rd_kafka_err2str(e)) : 0;
 }
 
 static int start_consumer(embedded_source *s, const nj_source_args *args, nj_error *err)
 {
-    /* the mock answers a fetch that finds nothing after the whole wait, even when something comes in the meantime */
+    /* the mock answers a fetch that finds nothing after the whole wait,
+     * even when something comes in the meantime */
     static const nj_kafka_pair preset[] = { { "fetch.wait.max.ms", "5" },
                                             { "fetch.error.backoff.ms", "5" },
-                                            { "allow.auto.create.topics", "true" }, /* the mock is too old to refuse it */
+                                            /* the mock is too old to refuse it */
+                                            { "allow.auto.create.topics", "true" },
                                             { "log_level", "3" },
                                             { 0 } };
     char spec[512], display[512];
@@ -124,9 +127,12 @@ static int start_consumer(embedded_source *s, const nj_source_args *args, nj_err
              rd_kafka_mock_cluster_bootstraps(rd_kafka_handle_mock_cluster(s->producer)), topic);
     snprintf(display, sizeof display, "embedded://%s", s->spec);
     if (nj_kafka_target_parse(&target, spec, err)) return -1;
-    nj_kafka_open_args how = {
-        .source = &inner, .target = &target, .preset = preset, .display = display, .quiet = 1, .whole_topic = 1
-    };
+    nj_kafka_open_args how = { .source = &inner,
+                               .target = &target,
+                               .preset = preset,
+                               .display = display,
+                               .quiet = 1,
+                               .whole_topic = 1 };
     s->consumer = nj_kafka_open(&how, err);
     return s->consumer ? 0 : -1;
 }
@@ -167,9 +173,11 @@ static int parse(embedded_source *s, const char *spec, nj_error *err)
         nj_kafka_query(&rest, &value);
         s->n_partitions = (int32_t)strtol(value, &end, 10);
         if (*end || rest || s->n_partitions < 1 || s->n_partitions > MAX_PARTITIONS)
-            return nj_fail(err, "%s: expected ?partitions=1 to %d and nothing behind it", spec, MAX_PARTITIONS);
+            return nj_fail(err, "%s: expected ?partitions=1 to %d and nothing behind it", spec,
+                           MAX_PARTITIONS);
     }
-    if (!s->spec[0]) return nj_fail(err, "%s: expected embedded://SOURCE, the source that feeds the broker", spec);
+    if (!s->spec[0])
+        return nj_fail(err, "%s: expected embedded://SOURCE, the source that feeds the broker", spec);
     return 0;
 }
 
@@ -187,8 +195,11 @@ static nj_source *open_embedded(const nj_source_args *args, nj_error *err)
     s->last_ns = nj_now_ns();
     int failed = parse(s, args->spec, err);
     if (!failed) {
-        nj_source_args inner = { .spec = s->spec, .settings = args->settings, .host = &s->inner_host, .limit = args->limit };
-        failed = !(s->inner = nj_source_open(&inner, err)) || start_broker(s, err) || start_consumer(s, args, err);
+        nj_source_args inner = {
+            .spec = s->spec, .settings = args->settings, .host = &s->inner_host, .limit = args->limit
+        };
+        failed =
+            !(s->inner = nj_source_open(&inner, err)) || start_broker(s, err) || start_consumer(s, args, err);
     }
     if (!failed) return &s->base;
     close_embedded(&s->base);
@@ -201,10 +212,14 @@ static int send_chunk(embedded_source *s, nj_chunk *c)
     size_t size = c->size + c->key_size + MESSAGE_OVERHEAD;
     char where[512];
     if (size > PARTITION_BYTES)
-        return nj_fail(&s->fatal, "embedded broker: %s has %zu bytes and at most %d fit; read it without embedded://",
+        return nj_fail(&s->fatal,
+                       "embedded broker: %s has %zu bytes and at most %d fit; read it without embedded://",
                        nj_chunk_where(c, where, sizeof where), c->size, PARTITION_BYTES);
-    if (s->in_flight[s->turn] + size > PARTITION_BYTES || (s->all_in_flight && s->all_in_flight + size > s->budget)) return 0;
-    if (rd_kafka_produce(s->rkt, s->turn, RD_KAFKA_MSG_F_COPY, c->bytes, c->size, c->key, c->key_size, NULL)) {
+    if (s->in_flight[s->turn] + size > PARTITION_BYTES ||
+        (s->all_in_flight && s->all_in_flight + size > s->budget))
+        return 0;
+    if (rd_kafka_produce(s->rkt, s->turn, RD_KAFKA_MSG_F_COPY, c->bytes, c->size, c->key, c->key_size,
+                         NULL)) {
         if (rd_kafka_last_error() == RD_KAFKA_RESP_ERR__QUEUE_FULL) return 0;
         return nj_fail(&s->fatal, "embedded broker: %s: %s", nj_chunk_where(c, where, sizeof where),
                        rd_kafka_err2str(rd_kafka_last_error()));
@@ -259,8 +274,8 @@ static nj_next next_embedded(nj_source *source, int timeout_ms, nj_chunk **chunk
         if (r != NJ_NEXT_IDLE) return r;
         int64_t now = nj_now_ns();
         if (s->n_seen < s->n_sent && now - s->last_ns > LOST_MS * (int64_t)1000000) {
-            nj_fail(&s->fatal, "embedded broker: %" PRIu64 " of %" PRIu64 " messages did not come back", s->n_sent - s->n_seen,
-                    s->n_sent);
+            nj_fail(&s->fatal, "embedded broker: %" PRIu64 " of %" PRIu64 " messages did not come back",
+                    s->n_sent - s->n_seen, s->n_sent);
             break;
         }
         if (now >= deadline) return NJ_NEXT_IDLE;
@@ -293,16 +308,17 @@ static int match_embedded(const char *spec)
     return !strncmp(spec, "embedded://", 11);
 }
 
-const nj_source_class nj_source_embedded = {
-    .name = "embedded",
-    .form = "embedded://SOURCE[?partitions=N]",
-    .query = "partitions=N of the topic in the embedded broker (4)\n",
-    .doc = "another source through a Kafka broker inside this process (librdkafka's mock), fed in step with the consumer",
-    .match = match_embedded,
-    .open = open_embedded,
-    .next = next_embedded,
-    .ack = ack,
-    .close = close_embedded,
-    .progress = progress,
-    .lag = lag
-};
+const nj_source_class nj_source_embedded = { .name = "embedded",
+                                             .form = "embedded://SOURCE[?partitions=N]",
+                                             .query =
+                                                 "partitions=N of the topic in the embedded broker (4)\n",
+                                             .doc =
+                                                 "another source through a Kafka broker inside this process "
+                                                 "(librdkafka's mock), fed in step with the consumer",
+                                             .match = match_embedded,
+                                             .open = open_embedded,
+                                             .next = next_embedded,
+                                             .ack = ack,
+                                             .close = close_embedded,
+                                             .progress = progress,
+                                             .lag = lag };

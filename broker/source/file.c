@@ -15,8 +15,8 @@
 #include "../base/clock.h"
 #include "members.h"
 
-/* Larger files are mapped: a night in one OCF need not fit into memory. Smaller ones are read, which costs less than
- * the page faults of a mapping and cannot fault when the file is truncated in the meantime. */
+/* Larger files are mapped: a night in one OCF need not fit into memory. Smaller ones are read, which costs
+ * less than the page faults of a mapping and cannot fault when the file is truncated in the meantime. */
 enum { MAP_BYTES = 8 << 20, READ_STEP = 256 << 10, MAX_DEPTH = 64 };
 
 typedef struct file_source {
@@ -125,7 +125,8 @@ static int add_file(file_source *s, const char *inside, nj_error *err)
 {
     char path[4608];
     int kind = nj_source_is_packet_name(inside) ? 2 : nj_source_is_archive_name(inside) ? 1 : 0;
-    if (!kind && snprintf(path, sizeof path, "%s/%s", s->spec, inside) < (int)sizeof path) kind = nj_members_look(path);
+    if (!kind && snprintf(path, sizeof path, "%s/%s", s->spec, inside) < (int)sizeof path)
+        kind = nj_members_look(path);
     if (!kind)
         nj_skipped_add(&s->common.skipped, inside, 0);
     else if (kind == 1 ? add_name(&s->names, &s->archive, &s->n_archives, &s->cap_archives, inside)
@@ -134,8 +135,8 @@ static int add_file(file_source *s, const char *inside, nj_error *err)
     return 0;
 }
 
-/* Adds the packets under the folder `inside` ("" or "sub/dir/"). Links to folders are not followed: they may lead in
- * circles. */
+/* Adds the packets under the folder `inside` ("" or "sub/dir/"). Links to folders are not followed: they may
+ * lead in circles. */
 static int scan(file_source *s, const char *inside, int depth, nj_error *err)
 {
     char path[4096];
@@ -154,8 +155,8 @@ static int scan(file_source *s, const char *inside, int depth, nj_error *err)
         if (snprintf(path, sizeof path - 1, "%s%s", inside, e->d_name) >= (int)sizeof path - 1) {
             failed = nj_fail(err, "%s/%s%s: the path is too long", s->spec, inside, e->d_name);
         } else if (e->d_type == DT_DIR ||
-                   (e->d_type == DT_UNKNOWN && fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-                    S_ISDIR(st.st_mode))) {
+                   (e->d_type == DT_UNKNOWN &&
+                    fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))) {
             strcat(path, "/");
             failed = scan(s, path, depth + 1, err);
         } else if (nj_source_is_metadata(path)) {
@@ -178,13 +179,15 @@ static int choose(file_source *s, nj_error *err)
         s->n = s->n_archives;
         s->archive = NULL;
     } else if (s->n_archives) {
-        snprintf(text, sizeof text, "%s: passed over %zu archive%s beside the packets (%.300s%s); name %s to read %s", s->spec,
+        snprintf(text, sizeof text,
+                 "%s: passed over %zu archive%s beside the packets (%.300s%s); name %s to read %s", s->spec,
                  s->n_archives, s->n_archives > 1 ? "s" : "", s->archive[0], s->n_archives > 1 ? ", ..." : "",
                  s->n_archives > 1 ? "them" : "it", s->n_archives > 1 ? "them" : "it");
         s->host->note(s->host->opaque, text);
     }
     if (s->n || s->common.trouble.n) return 0;
-    return nj_fail(err, "%s: the folder holds no .avro, .msg or .datum file, packed or not, and no archive", s->spec);
+    return nj_fail(err, "%s: the folder holds no .avro, .msg or .datum file, packed or not, and no archive",
+                   s->spec);
 }
 
 static int by_bytes(const void *a, const void *b)
@@ -238,7 +241,8 @@ static nj_source *open_folder(const nj_source_args *args, nj_error *err)
     s->common.host = s->host;
     s->members = nj_members_of_pieces(&s->common);
     int rc = s->members ? 0 : nj_fail(err, "%s: out of memory", s->spec);
-    if (rc || nj_source_configure(args->settings, &s->common.conf, err) || scan(s, "", 0, err) || choose(s, err)) {
+    if (rc || nj_source_configure(args->settings, &s->common.conf, err) || scan(s, "", 0, err) ||
+        choose(s, err)) {
         close_source(&s->base);
         return NULL;
     }
@@ -281,7 +285,8 @@ static nj_next next_file(nj_source *source, int timeout_ms, nj_chunk **chunk, nj
     return NJ_NEXT_ERROR;
 }
 
-/* The next file of the folder: 1 = *made is its packet, 0 = none in it, or nj_members_next() has them, -1: out of memory. */
+/* The next file of the folder: 1 = *made is its packet, 0 = none in it, or nj_members_next() has them,
+ * -1: out of memory. */
 static int open_next(file_source *s, nj_chunk **made, nj_error *err)
 {
     char path[4608];
@@ -303,7 +308,8 @@ static int open_next(file_source *s, nj_chunk **made, nj_error *err)
     return nj_members_take(s->members, file, made, err);
 }
 
-/* A file that cannot be read does not cost the rest of the folder: it is noted, and the source ends as an error. */
+/* A file that cannot be read does not cost the rest of the folder:
+ * it is noted, and the source ends as an error. */
 static nj_next next_of_folder(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_error *err)
 {
     (void)timeout_ms;
@@ -343,22 +349,23 @@ static int match_file(const char *spec)
     return !strstr(spec, "://");
 }
 
-const nj_source_class nj_source_folder = {
-    .name = "folder",
-    .form = "FOLDER",
-    .doc =
-        "the packets below it by name and content, packed or not, in the order of their names; archives when there are no others",
-    .match = match_folder,
-    .open = open_folder,
-    .next = next_of_folder,
+const nj_source_class nj_source_folder = { .name = "folder",
+                                           .form = "FOLDER",
+                                           .doc =
+                                               "the packets below it by name and content, packed or not, in "
+                                               "the order of their names; archives when there are no others",
+                                           .match = match_folder,
+                                           .open = open_folder,
+                                           .next = next_of_folder,
+                                           .close = close_source,
+                                           .progress = progress };
+const nj_source_class nj_source_file = {
+    .name = "file",
+    .form = "FILE.avro",
+    .doc = "one packet, or an Avro file of many records (a dead-letter file is one)",
+    .match = match_file,
+    .open = open_file,
+    .next = next_file,
     .close = close_source,
     .progress = progress
 };
-const nj_source_class nj_source_file = { .name = "file",
-                                         .form = "FILE.avro",
-                                         .doc = "one packet, or an Avro file of many records (a dead-letter file is one)",
-                                         .match = match_file,
-                                         .open = open_file,
-                                         .next = next_file,
-                                         .close = close_source,
-                                         .progress = progress };

@@ -20,7 +20,8 @@ enum {
     CLOSE_MS = 15000,
     CLOSE_UNUSED_MS = 1000, /* nothing was ever assigned, so there is nothing to commit */
     SLICE_MS = 100,         /* how often the ends are looked at while nothing comes */
-    FINAL_ERRORS = 5        /* refusals in a row before a running stream gives up: a broker may restart with stale secrets */
+    FINAL_ERRORS = 5        /* refusals in a row before a running stream gives up:
+                             * a broker may restart with stale secrets */
 };
 
 typedef struct kafka_source {
@@ -48,10 +49,18 @@ typedef struct kafka_source {
 } kafka_source;
 
 static const nj_kafka_pair preset[] = {
-    { "enable.auto.commit", "true" },          { "enable.auto.offset.store", "false" }, /* ack() stores, when every sink has it */
-    { "auto.commit.interval.ms", "1000" },     { "auto.offset.reset", "earliest" },     { "enable.partition.eof", "true" },
-    { "allow.auto.create.topics", "false" },   { "queued.min.messages", "1000" }, /* the default of 100 000 is 7 GB of alerts */
-    { "queued.max.messages.kbytes", "32768" }, { "fetch.max.bytes", "16777216" },       { 0 }
+    /* ack() stores, when every sink has it */
+    { "enable.auto.commit", "true" },
+    { "enable.auto.offset.store", "false" },
+    { "auto.commit.interval.ms", "1000" },
+    { "auto.offset.reset", "earliest" },
+    { "enable.partition.eof", "true" },
+    /* the default of 100 000 is 7 GB of alerts */
+    { "allow.auto.create.topics", "false" },
+    { "queued.min.messages", "1000" },
+    { "queued.max.messages.kbytes", "32768" },
+    { "fetch.max.bytes", "16777216" },
+    { 0 }
 };
 static const char *const fixed[] = { "enable.auto.commit", "enable.auto.offset.store", "enable.partition.eof",
                                      "bootstrap.servers", NULL };
@@ -59,7 +68,8 @@ static const char *const fixed[] = { "enable.auto.commit", "enable.auto.offset.s
 static int fail_at_next(kafka_source *s, const char *what, rd_kafka_resp_err_t error, const char *reason)
 {
     char cause[600];
-    return nj_fail(&s->fatal, "%s: %s%s", s->display, what, nj_kafka_cause(error, reason, cause, sizeof cause));
+    return nj_fail(&s->fatal, "%s: %s%s", s->display, what,
+                   nj_kafka_cause(error, reason, cause, sizeof cause));
 }
 
 /* Served by the poll, so on the ingest thread. */
@@ -74,14 +84,16 @@ static void on_error(rd_kafka_t *rk, int error, const char *reason, void *opaque
         nj_log_limited(&s->warned_down, 20, NJ_LOG_WARN, "%s: %s; going on", s->display, reason);
 }
 
-static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t *list, void *opaque)
+static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t *list,
+                      void *opaque)
 {
     (void)rk;
     (void)list;
     kafka_source *s = opaque;
     if (error && error != RD_KAFKA_RESP_ERR__NO_OFFSET)
-        nj_log_limited(&s->warned_commit, 10, NJ_LOG_WARN, "%s: offsets were not committed and will be sent again: %s",
-                       s->display, rd_kafka_err2str(error));
+        nj_log_limited(&s->warned_commit, 10, NJ_LOG_WARN,
+                       "%s: offsets were not committed and will be sent again: %s", s->display,
+                       rd_kafka_err2str(error));
 }
 
 static nj_partition *partition_of(kafka_source *s, const char *topic, int32_t number)
@@ -97,18 +109,20 @@ static nj_partition *partition_of(kafka_source *s, const char *topic, int32_t nu
 }
 
 /* Offsets of a time (ms since 1970, or -1: the end) for all partitions of the list; a negative offset = none.
- * Not rd_kafka_query_watermark_offsets: with librdkafka 2.0.2 that waits for ever when the broker has just gone. */
+ * Not rd_kafka_query_watermark_offsets: with librdkafka 2.0.2 that waits for ever when
+ * the broker has just gone. */
 static rd_kafka_resp_err_t offsets_of(kafka_source *s, rd_kafka_topic_partition_list_t *list, int64_t time_ms)
 {
     for (int i = 0; i < list->cnt; i++) list->elems[i].offset = time_ms;
-    rd_kafka_resp_err_t e = list->cnt ? rd_kafka_offsets_for_times(s->rk, list, QUERY_MS) : RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_resp_err_t e =
+        list->cnt ? rd_kafka_offsets_for_times(s->rk, list, QUERY_MS) : RD_KAFKA_RESP_ERR_NO_ERROR;
     for (int i = 0; i < list->cnt; i++)
         if (e || list->elems[i].err) list->elems[i].offset = -1;
     return e;
 }
 
-/* An offset behind a partition's end: librdkafka would begin with the first message. Reading begins at the end; when that is so
- * of all partitions, the number was none of theirs. */
+/* An offset behind a partition's end: librdkafka would begin with the first message. Reading begins at the
+ * end; when that is so of all partitions, the number was none of theirs. */
 static void check_offsets(kafka_source *s, rd_kafka_topic_partition_list_t *list)
 {
     rd_kafka_topic_partition_list_t *ends = rd_kafka_topic_partition_list_copy(list);
@@ -122,16 +136,19 @@ static void check_offsets(kafka_source *s, rd_kafka_topic_partition_list_t *list
         beyond++;
         list->elems[i].offset = end->offset;
         nj_log(NJ_LOG_WARN,
-               "%s: %s[%" PRId32 "] ends at offset %" PRId64 ", before from=offset:%" PRId64 "; it is read from its end",
+               "%s: %s[%" PRId32 "] ends at offset %" PRId64 ", before from=offset:%" PRId64
+               "; it is read from its end",
                s->display, end->topic, end->partition, end->offset, s->at.from_value);
     }
     if (beyond && beyond == ends->cnt)
-        nj_fail(&s->fatal, "%s: from=offset:%" PRId64 " is beyond the end of every partition; the last ends at %" PRId64,
+        nj_fail(&s->fatal,
+                "%s: from=offset:%" PRId64 " is beyond the end of every partition; the last ends at %" PRId64,
                 s->display, s->at.from_value, last);
     rd_kafka_topic_partition_list_destroy(ends);
 }
 
-/* Where the partitions of the first assignment begin. A later one goes on from what the group has committed. */
+/* Where the partitions of the first assignment begin.
+ * A later one goes on from what the group has committed. */
 static void begin_from(kafka_source *s, rd_kafka_topic_partition_list_t *list)
 {
     static const int64_t logical[] = {
@@ -141,7 +158,8 @@ static void begin_from(kafka_source *s, rd_kafka_topic_partition_list_t *list)
         rd_kafka_resp_err_t e = offsets_of(s, list, s->at.from == NJ_FROM_TIME ? s->at.from_value : -1);
         if (e) fail_at_next(s, "where to begin is not known: ", e, rd_kafka_err2str(e));
     }
-    for (int i = 0; s->at.from == NJ_FROM_OFFSET && i < list->cnt; i++) list->elems[i].offset = s->at.from_value;
+    for (int i = 0; s->at.from == NJ_FROM_OFFSET && i < list->cnt; i++)
+        list->elems[i].offset = s->at.from_value;
     if (s->at.from == NJ_FROM_OFFSET && list->cnt) check_offsets(s, list);
     for (int i = 0; i < list->cnt; i++) {
         rd_kafka_topic_partition_t *t = &list->elems[i];
@@ -159,7 +177,9 @@ static void find_ends(kafka_source *s, const rd_kafka_topic_partition_list_t *as
 {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_copy(assigned);
     rd_kafka_resp_err_t e = offsets_of(s, list, -1);
-    if (e) nj_log(NJ_LOG_WARN, "%s: the ends of the partitions are not known: %s", s->display, rd_kafka_err2str(e));
+    if (e)
+        nj_log(NJ_LOG_WARN, "%s: the ends of the partitions are not known: %s", s->display,
+               rd_kafka_err2str(e));
     for (int i = 0; i < list->cnt; i++) {
         nj_partition *p = partition_of(s, list->elems[i].topic, list->elems[i].partition);
         if (p && p->end < 0) p->end = list->elems[i].offset;
@@ -167,15 +187,17 @@ static void find_ends(kafka_source *s, const rd_kafka_topic_partition_list_t *as
     rd_kafka_topic_partition_list_destroy(list);
 }
 
-/* A partition that comes back goes on from what the group has committed, or from what this process has acknowledged when
- * that is further: the commit may have been lost with the broker. With neither it begins where `from` put it. */
+/* A partition that comes back goes on from what the group has committed, or from what this process has
+ * acknowledged when that is further: the commit may have been lost with the broker. With neither it begins
+ * where `from` put it. */
 static void go_on_from(kafka_source *s, rd_kafka_topic_partition_list_t *list)
 {
     rd_kafka_resp_err_t e = rd_kafka_committed(s->rk, list, QUERY_MS);
     for (int i = 0; i < list->cnt; i++) {
         rd_kafka_topic_partition_t *t = &list->elems[i];
         nj_partition *p = nj_partitions_find(&s->partitions, t->topic, t->partition);
-        int64_t committed = !e && !t->err ? t->offset : -1, acked = p ? nj_partition_acked(&s->partitions, p) : -1;
+        int64_t committed = !e && !t->err ? t->offset : -1,
+                acked = p ? nj_partition_acked(&s->partitions, p) : -1;
         if (committed < 0 && acked < 0)
             t->offset = p && p->start != RD_KAFKA_OFFSET_INVALID ? p->start : RD_KAFKA_OFFSET_STORED;
         else
@@ -217,11 +239,13 @@ static void on_revoke(kafka_source *s, const rd_kafka_topic_partition_list_t *li
     s->n_assigned -= list->cnt;
 }
 
-static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t event, rd_kafka_topic_partition_list_t *list, void *opaque)
+static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t event, rd_kafka_topic_partition_list_t *list,
+                         void *opaque)
 {
     kafka_source *s = opaque;
     const char *protocol = rd_kafka_rebalance_protocol(rk);
-    s->cooperative = protocol && !strcmp(protocol, "COOPERATIVE"); /* kept: asking while the client closes may never return */
+    s->cooperative = protocol && !strcmp(protocol, "COOPERATIVE"); /* kept: asking while the client
+                                                                    * closes may never return */
     int assign = event == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
     rd_kafka_error_t *failed = NULL;
     rd_kafka_resp_err_t e = RD_KAFKA_RESP_ERR_NO_ERROR;
@@ -234,9 +258,11 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t event, rd_kafka_top
     else
         e = rd_kafka_assign(rk, assign ? list : NULL);
     if (failed || e)
-        nj_log(NJ_LOG_WARN, "%s: assignment: %s", s->display, failed ? rd_kafka_error_string(failed) : rd_kafka_err2str(e));
+        nj_log(NJ_LOG_WARN, "%s: assignment: %s", s->display,
+               failed ? rd_kafka_error_string(failed) : rd_kafka_err2str(e));
     if (failed) rd_kafka_error_destroy(failed);
-    nj_log(NJ_LOG_DEBUG, "%s: %d partitions %s, %d held", s->display, list->cnt, assign ? "assigned" : "revoked", s->n_assigned);
+    nj_log(NJ_LOG_DEBUG, "%s: %d partitions %s, %d held", s->display, list->cnt,
+           assign ? "assigned" : "revoked", s->n_assigned);
 }
 
 /* All partitions of the topic, without a group's negotiations. */
@@ -299,7 +325,9 @@ static int connect_to(kafka_source *s, const nj_kafka_open_args *args, nj_error 
     }
     rd_kafka_poll_set_consumer(s->rk);
     nj_fetch_begin(&s->fetch, s->rk);
-    if (!args->quiet) nj_log(NJ_LOG_INFO, "%s: topic %s, librdkafka %s", s->display, s->target.topic, rd_kafka_version_str());
+    if (!args->quiet)
+        nj_log(NJ_LOG_INFO, "%s: topic %s, librdkafka %s", s->display, s->target.topic,
+               rd_kafka_version_str());
     return subscribe(s, err);
 }
 
@@ -310,7 +338,8 @@ static void serve_close(kafka_source *s, rd_kafka_event_t *event)
         if (!s->cooperative || rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
             rd_kafka_assign(s->rk, NULL);
         } else {
-            rd_kafka_error_t *e = rd_kafka_incremental_unassign(s->rk, rd_kafka_event_topic_partition_list(event));
+            rd_kafka_error_t *e =
+                rd_kafka_incremental_unassign(s->rk, rd_kafka_event_topic_partition_list(event));
             if (e) rd_kafka_error_destroy(e);
         }
     } else if (rd_kafka_event_type(event) == RD_KAFKA_EVENT_OFFSET_COMMIT) {
@@ -344,7 +373,8 @@ static void close_kafka(nj_source *source)
     nj_skipped_tell(&s->skipped, s->host, s->display, "message");
     if (s->rk) close_consumer(s);
     if (s->stale_acks)
-        nj_log(NJ_LOG_INFO, "%s: %" PRIu64 " acknowledgements came after their partition had moved", s->display, s->stale_acks);
+        nj_log(NJ_LOG_INFO, "%s: %" PRIu64 " acknowledgements came after their partition had moved",
+               s->display, s->stale_acks);
     nj_partitions_free(&s->partitions);
     nj_kafka_target_free(&s->target);
     free(s->display);
@@ -377,7 +407,8 @@ nj_source *nj_kafka_open(const nj_kafka_open_args *args, nj_error *err)
     else
         bad = nj_source_configure(s->settings, &s->conf, err);
     s->contact_ns = (int64_t)(s->conf.contact_s * 1e9);
-    if (!bad && s->at.words[0]) nj_log(s->at.guessed ? NJ_LOG_WARN : NJ_LOG_INFO, "%s: %s", display, s->at.words);
+    if (!bad && s->at.words[0])
+        nj_log(s->at.guessed ? NJ_LOG_WARN : NJ_LOG_INFO, "%s: %s", display, s->at.words);
     int64_t now_ms = (int64_t)time(NULL) * 1000;
     if (!bad && s->at.from == NJ_FROM_TIME && s->at.from_value > now_ms)
         nj_log(NJ_LOG_WARN, "%s: that is in the future; what comes from now on is read", display);
@@ -396,13 +427,15 @@ static nj_source *open_kafka(const nj_source_args *args, nj_error *err)
     return nj_kafka_open(&(nj_kafka_open_args){ .source = args, .target = &target, .display = display }, err);
 }
 
-/* Confluent's newer wire format has what was in front of the payload in a header: 0 and 4 bytes of id, or 1 and a GUID of 16 bytes. */
+/* Confluent's newer wire format has what was in front of the payload in a header: 0 and 4 bytes of id, or 1
+ * and a GUID of 16 bytes. */
 static const void *schema_header(const rd_kafka_message_t *m, size_t *size)
 {
     rd_kafka_headers_t *headers;
     const void *value = NULL;
     *size = 0;
-    if (rd_kafka_message_headers(m, &headers) || rd_kafka_header_get_last(headers, "__value_schema_id", &value, size))
+    if (rd_kafka_message_headers(m, &headers) ||
+        rd_kafka_header_get_last(headers, "__value_schema_id", &value, size))
         return NULL;
     return value;
 }
@@ -412,7 +445,8 @@ static nj_chunk *copy_message(nj_partition *p, const rd_kafka_message_t *m)
 {
     size_t front;
     const void *header = schema_header(m, &front);
-    bool known = header && ((front == 5 && *(const uint8_t *)header == 0) || (front == 17 && *(const uint8_t *)header == 1));
+    bool known = header && ((front == 5 && *(const uint8_t *)header == 0) ||
+                            (front == 17 && *(const uint8_t *)header == 1));
     bool whole = m->len >= 4 && !memcmp(m->payload, "Obj\1", 4);
     if (!known || whole) front = 0;
     uint8_t *bytes = malloc(front + m->len + 1);
@@ -425,7 +459,8 @@ static nj_chunk *copy_message(nj_partition *p, const rd_kafka_message_t *m)
     memcpy(bytes + front, m->payload, m->len); /* a held message would pin the whole fetch it came in */
     if (front) c->framing = NJ_FRAME_CONFLUENT;
     if (header && !known && !whole)
-        c->fault = strdup("its header __value_schema_id is neither 0 and an id of 4 bytes nor 1 and a GUID of 16 bytes");
+        c->fault = strdup(
+            "its header __value_schema_id is neither 0 and an id of 4 bytes nor 1 and a GUID of 16 bytes");
     return c;
 }
 
@@ -433,7 +468,8 @@ static nj_chunk *new_chunk(kafka_source *s, nj_partition *p, const rd_kafka_mess
 {
     nj_chunk *c = copy_message(p, m);
     if (!c) return NULL;
-    if (m->key_len && ((const char *)m->key)[0] == '{') { /* decode sees whether it is a schema, and whether one is needed */
+    if (m->key_len && ((const char *)m->key)[0] == '{') { /* decode sees whether it is a schema,
+                                                           * and whether one is needed */
         c->key = malloc(m->key_len);
         if (!c->key) {
             nj_chunk_drop(c);
@@ -467,7 +503,8 @@ static void pass(kafka_source *s, nj_partition *p, int64_t next_offset)
     if (store >= 0) store_offset(s, p, store);
 }
 
-/* NULL: passed over (null or empty: a tombstone; behind the end, or of a partition that has just gone), or out of memory (fatal is set). */
+/* NULL: passed over (null or empty: a tombstone; behind the end, or of a partition that has just gone), or
+ * out of memory (fatal is set). */
 static nj_chunk *take(kafka_source *s, const rd_kafka_message_t *m)
 {
     nj_partition *p = nj_partitions_find(&s->partitions, rd_kafka_topic_name(m->rkt), m->partition);
@@ -504,10 +541,12 @@ static void take_error(kafka_source *s, const rd_kafka_message_t *m)
     if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         nj_partition *p = nj_partitions_find(&s->partitions, rd_kafka_topic_name(m->rkt), m->partition);
         if (p) p->reached = p->at_end = 1;
-        /* the ends of transactions have offsets, too; behind until=end there may be alerts that were not taken */
+        /* the ends of transactions have offsets, too; behind until=end there may be
+         * alerts that were not taken */
         int64_t here = p && p->end >= 0 && m->offset > p->end ? p->end : m->offset;
         if (p && p->assigned && here >= 0) pass(s, p, here);
-    } else if (m->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || m->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC) {
+    } else if (m->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+               m->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC) {
         if (s->live)
             nj_log_limited(&s->warned_topic, 3, NJ_LOG_WARN, "%s: %s; waiting for it", s->display, reason);
         else
@@ -543,29 +582,35 @@ static rd_kafka_resp_err_t ask_brokers(kafka_source *s)
     return e;
 }
 
-/* Nothing came for so long: is the topic empty, or is no broker there? A slow broker that has not reported the ends
- * yet does not count. */
+/* Nothing came for so long: is the topic empty, or is no broker there? A slow broker that has not reported
+ * the ends yet does not count. */
 static int is_idle(kafka_source *s, int64_t now)
 {
     if (now - s->last_ns < s->at.until_value * 1000000) return 0;
     if (!all_at_end(s) && now - s->last_ns < s->contact_ns) return 0;
     rd_kafka_resp_err_t e = ask_brokers(s);
-    if (e && nj_now_ns() - s->last_ns > s->contact_ns) fail_at_next(s, "no broker answers any more: ", e, rd_kafka_err2str(e));
+    if (e && nj_now_ns() - s->last_ns > s->contact_ns)
+        fail_at_next(s, "no broker answers any more: ", e, rd_kafka_err2str(e));
     return !e;
 }
 
-/* So long without an assignment: a wrong address, a topic that is not there, or more members than partitions. */
+/* So long without an assignment: a wrong address, a topic that is not there,
+ * or more members than partitions. */
 static void check_contact(kafka_source *s, int64_t now)
 {
     if (s->n_assigned || now - (s->assigns ? s->last_ns : s->opened_ns) < s->contact_ns) return;
     rd_kafka_resp_err_t e = ask_brokers(s);
     if (e && (!s->assigns || !s->live))
-        fail_at_next(s, s->assigns ? "no broker answers any more: " : "no broker answers: ", e, rd_kafka_err2str(e));
+        fail_at_next(s, s->assigns ? "no broker answers any more: " : "no broker answers: ", e,
+                     rd_kafka_err2str(e));
     else if (!s->live)
-        nj_fail(&s->fatal, "%s: no partition of %s within %g s: is the topic there, has the group more members than partitions?",
+        nj_fail(&s->fatal,
+                "%s: no partition of %s within %g s: is the topic there, has the group more members than "
+                "partitions?",
                 s->display, s->target.topic, s->conf.contact_s);
     else {
-        nj_log_limited(&s->warned_topic, 3, NJ_LOG_WARN, "%s: no partition of %s yet", s->display, s->target.topic);
+        nj_log_limited(&s->warned_topic, 3, NJ_LOG_WARN, "%s: no partition of %s yet", s->display,
+                       s->target.topic);
         s->opened_ns = s->last_ns = now;
     }
 }
@@ -612,7 +657,8 @@ static nj_next next_message(nj_source *source, int timeout_ms, nj_chunk **chunk,
     return next;
 }
 
-/* Output thread. An offset of a partition that has moved on is dropped: whoever has it now will see the alert again. */
+/* Output thread. An offset of a partition that has moved on is dropped:
+ * whoever has it now will see the alert again. */
 static void ack(nj_source *source, nj_stream *stream, uint32_t generation, int64_t next_offset)
 {
     kafka_source *s = (kafka_source *)source;
@@ -629,7 +675,8 @@ static int match_kafka(const char *spec)
     return !strncmp(spec, "kafka://", 8);
 }
 
-/* From what librdkafka has at hand: no request goes out. A partition whose end is not known yet counts nothing. */
+/* From what librdkafka has at hand: no request goes out.
+ * A partition whose end is not known yet counts nothing. */
 static int lag(const nj_source *source, double *messages)
 {
     const kafka_source *s = (const kafka_source *)source;
@@ -651,14 +698,14 @@ static int lag(const nj_source *source, double *messages)
 const nj_source_class nj_source_kafka = {
     .name = "kafka",
     .form = "kafka://HOST:PORT[,HOST:PORT]/TOPIC[,TOPIC] or /^REGEX [?group=G&from=...&until=...]",
-    .query =
-        "group=NAME the consumer group (nightjar; USER-nightjar when there is a sasl.username)\n"
-        "from=committed what the group has committed, else the earliest message (the default)\n"
-        "from=earliest, latest, OFFSET, TIME the first assignment of this process begins there; a number from 10^11 on is ms "
-        "since 1970, 2026-01-31T20:00:00 is UTC\n"
-        "until=idle:SECONDS ends when nothing came for so long and every partition was read to its end\n"
-        "until=end ends at the high watermarks as they were at the start\n"
-        "until=count:N ends after N messages\n",
+    .query = "group=NAME the consumer group (nightjar; USER-nightjar when there is a sasl.username)\n"
+             "from=committed what the group has committed, else the earliest message (the default)\n"
+             "from=earliest, latest, OFFSET, TIME the first assignment of this process begins there; a "
+             "number from 10^11 on is ms "
+             "since 1970, 2026-01-31T20:00:00 is UTC\n"
+             "until=idle:SECONDS ends when nothing came for so long and every partition was read to its end\n"
+             "until=end ends at the high watermarks as they were at the start\n"
+             "until=count:N ends after N messages\n",
     .doc = "a consumer group's share of the topics; offsets are committed when every sink has the rows",
     .match = match_kafka,
     .open = open_kafka,

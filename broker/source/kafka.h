@@ -11,7 +11,8 @@ typedef struct nj_kafka_open_args {
     const nj_kafka_pair *preset;  /* more settings, before the user's; NULL allowed */
     const char *display;          /* what streams are called: "kafka://host:9092" */
     int quiet;                    /* no line about the library and the group */
-    int whole_topic;              /* all partitions by assign(), without a group's negotiations: the topic is ours alone */
+    int whole_topic;              /* all partitions by assign(), without a group's negotiations:
+                                   * the topic is ours alone */
 } nj_kafka_open_args;
 nj_source *nj_kafka_open(const nj_kafka_open_args *args, nj_error *err);
 

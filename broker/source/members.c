@@ -40,7 +40,8 @@ struct nj_members {
     char before[NAME_BYTES]; /* the last one that was read whole */
 };
 
-static nj_members *new_members(nj_members_common *common, int fd, nj_chunk *owned, const char *path, int depth)
+static nj_members *new_members(nj_members_common *common, int fd, nj_chunk *owned, const char *path,
+                               int depth)
 {
     nj_members *m = calloc(1, sizeof *m);
     char *copy = strdup(path);
@@ -127,7 +128,9 @@ int nj_members_look(const char *path)
 {
     uint8_t head[NJ_KIND_BYTES];
     struct stat st;
-    if (stat(path, &st) || !S_ISREG(st.st_mode)) return 0; /* reading a pipe would eat what the source needs */
+    if (stat(path, &st) || !S_ISREG(st.st_mode))
+        return 0; /* reading a pipe would eat what the
+                   * source needs */
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return 0;
     ssize_t n = pread(fd, head, sizeof head, 0);
@@ -225,18 +228,20 @@ static int open_members(nj_members *m, nj_error *err)
     long n = nj_unpacker_next(m->unpack, &m->head, &why);
     if (n < 0) return fails(m, err, why.text);
     m->n_head = (size_t)n;
-    if (n == 0) return fails(m, err, nj_unpacker_packing(m->unpack) ? "packed, and nothing is in it" : "empty: 0 bytes");
+    if (n == 0)
+        return fails(m, err,
+                     nj_unpacker_packing(m->unpack) ? "packed, and nothing is in it" : "empty: 0 bytes");
     /* lzma has no magic, so that its name must do */
     bool lzma = nj_ends_with(m->common->spec, ".tlz") || nj_ends_with(m->common->spec, ".lzma");
     bool avro = n >= 4 && !memcmp(m->head, "Obj\1", 4);
-    m->is_tar =
-        nj_is_tar(m->head, m->n_head) || (begins_with_end_mark(m->head, m->n_head) && !nj_source_is_packet_name(m->common->spec));
+    m->is_tar = nj_is_tar(m->head, m->n_head) ||
+                (begins_with_end_mark(m->head, m->n_head) && !nj_source_is_packet_name(m->common->spec));
     m->single = avro || (!m->is_tar && !is_archive(m->head, m->n_head) && !lzma);
     if (m->single && !avro && m->depth == 0 && nj_source_is_archive_name(m->common->spec)) {
         const char *kind = nj_kind_of(m->head, m->n_head);
         char text[128];
-        snprintf(text, sizeof text, "no archive, whatever its name says: %s%s", kind ? "it is " : "its beginning is unknown",
-                 kind ? kind : "");
+        snprintf(text, sizeof text, "no archive, whatever its name says: %s%s",
+                 kind ? "it is " : "its beginning is unknown", kind ? kind : "");
         return fails(m, err, text);
     }
     if (m->single) return 0;
@@ -268,7 +273,8 @@ static nj_chunk *new_chunk(nj_members *m, uint8_t *bytes, size_t size, const cha
     return chunk;
 }
 
-/* A member that cannot be read is a dead letter when it was to be a packet, and trouble of the source in any case. */
+/* A member that cannot be read is a dead letter when it was to be a packet,
+ * and trouble of the source in any case. */
 static int give_fault(nj_members *m, nj_chunk *chunk, const char *why, nj_chunk **out)
 {
     const char *name = chunk->member ? chunk->member : "";
@@ -284,7 +290,8 @@ static int give_fault(nj_members *m, nj_chunk *chunk, const char *why, nj_chunk 
 static int unpack_chunk(nj_members *m, nj_chunk **chunk, nj_error *err)
 {
     nj_unpacked w = { 0 };
-    if (nj_unpack(&w, (*chunk)->bytes, (*chunk)->size, false, (size_t)m->common->conf.max_member, "[source] max_member", err)) {
+    if (nj_unpack(&w, (*chunk)->bytes, (*chunk)->size, false, (size_t)m->common->conf.max_member,
+                  "[source] max_member", err)) {
         free(w.buffer);
         return -1;
     }
@@ -312,7 +319,8 @@ int nj_members_take(nj_members *m, nj_chunk *chunk, nj_chunk **out, nj_error *er
         return give_fault(m, chunk, why.text, out);
     if (chunk->size == 0) {
         nj_skipped_add(&m->common->skipped, name, 1);
-    } else if (chunk->size >= 4 && !memcmp(chunk->bytes, "\0\5\x16\7", 4)) { /* AppleDouble under another name */
+    } else if (chunk->size >= 4 && !memcmp(chunk->bytes, "\0\5\x16\7", 4)) { /* AppleDouble under
+                                                                              * another name */
         nj_skipped_add_metadata(&m->common->skipped, name);
     } else if (is_archive(chunk->bytes, chunk->size)) {
         if (m->depth == MAX_DEPTH) return give_fault(m, chunk, "an archive in more than 4 archives", out);
@@ -344,12 +352,15 @@ static void name_member(nj_members *m, struct archive_entry *entry)
         snprintf(m->member, sizeof m->member, "member %lld", (long long)m->n_members);
 }
 
-/* The whole member into memory of its own. ARCHIVE_OK, or what libarchive says; *why is its text, or "out of memory". */
-static int read_member(nj_members *m, struct archive_entry *entry, uint8_t **bytes, size_t *size, const char **why)
+/* The whole member into memory of its own. ARCHIVE_OK, or what libarchive says;
+ * *why is its text, or "out of memory". */
+static int read_member(nj_members *m, struct archive_entry *entry, uint8_t **bytes, size_t *size,
+                       const char **why)
 {
     size_t cap = FIRST_ROOM, n = 0;
     int status = ARCHIVE_OK;
-    if (archive_entry_size_is_set(entry) && archive_entry_size(entry) < FIRST_ROOM) cap = (size_t)archive_entry_size(entry) + 1;
+    if (archive_entry_size_is_set(entry) && archive_entry_size(entry) < FIRST_ROOM)
+        cap = (size_t)archive_entry_size(entry) + 1;
     *bytes = malloc(cap);
     *why = "out of memory";
     while (*bytes) {
@@ -401,15 +412,16 @@ static bool only_padding_is_left(const nj_members *m)
 static int end_members(nj_members *m, nj_error *err)
 {
     const uint8_t *piece;
-    if (m->reader && !m->feed_ended && m->fed) { /* a zip ends before its bytes do, and the checksum is behind them */
+    if (m->reader && !m->feed_ended && m->fed) { /* a zip ends before its bytes do,
+                                                  * and the checksum is behind them */
         long n;
         while ((n = nj_unpacker_next(m->unpack, &piece, &m->feed_err)) > 0) continue;
         if (n < 0) return m->failed = m->feed_failed = true, broken(m, err, m->feed_err.text);
     }
     if (m->is_tar && m->zeros < 512) {
         char text[1024];
-        snprintf(text, sizeof text, "%s%s%s: no end mark behind %s; it may be cut", m->common->spec, *m->path ? ": " : "",
-                 m->path, m->member[0] ? m->member : "its beginning");
+        snprintf(text, sizeof text, "%s%s%s: no end mark behind %s; it may be cut", m->common->spec,
+                 *m->path ? ": " : "", m->path, m->member[0] ? m->member : "its beginning");
         m->common->host->note(m->common->host->opaque, text);
     }
     return 0;
@@ -458,8 +470,9 @@ static int next_member(nj_members *m, nj_chunk **chunk, nj_error *err)
     if (status == ARCHIVE_EOF) return end_members(m, err);
     if (status == ARCHIVE_RETRY) { /* libarchive looks for the next header, 512 bytes at a time */
         if (!m->in_damage)
-            nj_trouble_add(&m->common->trouble, m->common->host, "%s: %safter %s: what should be the header of a member is none",
-                           m->common->spec, m->path, m->member[0] ? m->member : "its beginning");
+            nj_trouble_add(&m->common->trouble, m->common->host,
+                           "%s: %safter %s: what should be the header of a member is none", m->common->spec,
+                           m->path, m->member[0] ? m->member : "its beginning");
         m->in_damage = true;
         return 2;
     }
@@ -489,7 +502,8 @@ static int next_member(nj_members *m, nj_chunk **chunk, nj_error *err)
         int rc = status < 0 ? give_fault(m, made, why, chunk) : nj_members_take(m, made, chunk, err);
         return rc ? rc : 2;
     } else if (archive_entry_filetype(entry) != AE_IFDIR) {
-        nj_skipped_add(&m->common->skipped, m->member, 0); /* a link holds no bytes: its target is a member of its own */
+        nj_skipped_add(&m->common->skipped, m->member, 0); /* a link holds no bytes:
+                                                            * its target is a member of its own */
     }
     memcpy(m->before, m->member, sizeof m->before);
     return 2;

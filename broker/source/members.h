@@ -1,5 +1,5 @@
-/* members.h - the packets inside a file, however it is packed: a tar or a zip, a packed file, and these in one another.
- * All kinds are detected by content. Owner: the ingest thread. */
+/* members.h - the packets inside a file, however it is packed: a tar or a zip, a packed file, and these in
+ * one another. All kinds are detected by content. Owner: the ingest thread. */
 #ifndef NJ_SOURCE_MEMBERS_H
 #define NJ_SOURCE_MEMBERS_H
 
@@ -22,11 +22,12 @@ nj_members *nj_members_of_file(nj_members_common *common, int fd);
 nj_members *nj_members_of_pieces(nj_members_common *common);
 void nj_members_free(nj_members *m); /* NULL allowed */
 
-/* The next packet: 1 with *chunk (its member is set, its offset is not); 0 = the end; -1: cannot go on, err names the file
- * and the member. A damaged member comes as a chunk with a fault, and is counted in common->trouble. */
+/* The next packet: 1 with *chunk (its member is set, its offset is not); 0 = the end; -1: cannot go on, err
+ * names the file and the member. A damaged member comes as a chunk with a fault,
+ * and is counted in common->trouble. */
 int nj_members_next(nj_members *m, nj_chunk **chunk, nj_error *err);
-/* Looks at a file that was read (taken over): 1 = *out is the packet in it; 0 = none, or several: nj_members_next() has
- * them; -1: out of memory. */
+/* Looks at a file that was read (taken over): 1 = *out is the packet in it; 0 = none, or several:
+ * nj_members_next() has them; -1: out of memory. */
 int nj_members_take(nj_members *m, nj_chunk *chunk, nj_chunk **out, nj_error *err);
 /* Is a member under way, of a file given to nj_members_take()? */
 bool nj_members_inside(const nj_members *m);

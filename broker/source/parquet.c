@@ -140,7 +140,9 @@ static int by_bytes(const void *a, const void *b)
 
 static int hex(char c)
 {
-    return isdigit((unsigned char)c) ? c - '0' : isxdigit((unsigned char)c) ? (tolower((unsigned char)c) - 'a') + 10 : -1;
+    return isdigit((unsigned char)c)    ? c - '0'
+           : isxdigit((unsigned char)c) ? (tolower((unsigned char)c) - 'a') + 10
+                                        : -1;
 }
 
 /* "Early%20SN": pyarrow and Spark escape what a file name may not hold. */
@@ -149,7 +151,8 @@ static char *unescaped(nj_arena *arena, const char *text, size_t n)
     char *to = nj_arena_text(arena, text, n);
     size_t k = 0;
     for (size_t i = 0; to && i < n; i++) {
-        int high = text[i] == '%' && i + 2 < n ? hex(text[i + 1]) : -1, low = high < 0 ? -1 : hex(text[i + 2]);
+        int high = text[i] == '%' && i + 2 < n ? hex(text[i + 1]) : -1,
+            low = high < 0 ? -1 : hex(text[i + 2]);
         if (low >= 0) i += 2;
         to[k++] = low >= 0 && high + low ? (char)(high * 16 + low) : text[i];
     }
@@ -301,7 +304,8 @@ static int next_row(parquet_source *s, nj_chunk **chunk, nj_error *err)
     *chunk = make_chunk(s, datum, size);
     if (!*chunk) return nj_fail(err, "%s: out of memory", s->spec);
     s->row++;
-    __atomic_store_n(&s->done_ppm, s->at * (uint64_t)PPM + (uint64_t)(PPM * ((double)s->row / (double)count)), __ATOMIC_RELAXED);
+    __atomic_store_n(&s->done_ppm, s->at * (uint64_t)PPM + (uint64_t)(PPM * ((double)s->row / (double)count)),
+                     __ATOMIC_RELAXED);
     return 1;
 }
 

@@ -14,8 +14,10 @@
 #include "classes.h"
 
 /* The first match wins. */
-const nj_source_class *const nj_source_classes[] = { &nj_source_embedded, &nj_source_kafka,  &nj_source_dead, &nj_source_archive,
-                                                     &nj_source_parquet,  &nj_source_folder, &nj_source_file, NULL };
+const nj_source_class *const nj_source_classes[] = { &nj_source_embedded, &nj_source_kafka,
+                                                     &nj_source_dead,     &nj_source_archive,
+                                                     &nj_source_parquet,  &nj_source_folder,
+                                                     &nj_source_file,     NULL };
 
 nj_source *nj_source_open(const nj_source_args *args, nj_error *err)
 {
@@ -29,16 +31,17 @@ nj_source *nj_source_open(const nj_source_args *args, nj_error *err)
     return NULL;
 }
 
-const nj_param nj_source_settings[] = { { "contact_s", NJ_F64, "60", offsetof(nj_source_conf, contact_s), 0.1, 86400, "s",
-                                          "a live source without a broker or a partition for so long is an error" },
-                                        { "drain_s", NJ_F64, "10", offsetof(nj_source_conf, drain_s), 0, 240, "s",
-                                          "a rebalance waits at most so long for alerts that are under way" },
-                                        { "zstd_window_log", NJ_I64, "31", offsetof(nj_source_conf, zstd_window_log), 10,
-                                          NJ_ZSTD_WINDOW, "1",
-                                          "a zstd archive may ask for a window of up to 2^N bytes of memory" },
-                                        { "max_member", NJ_I64, "4G", offsetof(nj_source_conf, max_member), 1024, 1e13, "byte",
-                                          "a packed file or member, unpacked, and a member of an archive" },
-                                        { 0 } };
+const nj_param nj_source_settings[] = {
+    { "contact_s", NJ_F64, "60", offsetof(nj_source_conf, contact_s), 0.1, 86400, "s",
+      "a live source without a broker or a partition for so long is an error" },
+    { "drain_s", NJ_F64, "10", offsetof(nj_source_conf, drain_s), 0, 240, "s",
+      "a rebalance waits at most so long for alerts that are under way" },
+    { "zstd_window_log", NJ_I64, "31", offsetof(nj_source_conf, zstd_window_log), 10, NJ_ZSTD_WINDOW, "1",
+      "a zstd archive may ask for a window of up to 2^N bytes of memory" },
+    { "max_member", NJ_I64, "4G", offsetof(nj_source_conf, max_member), 1024, 1e13, "byte",
+      "a packed file or member, unpacked, and a member of an archive" },
+    { 0 }
+};
 
 int nj_source_configure(nj_settings *settings, nj_source_conf *conf, nj_error *err)
 {
@@ -89,9 +92,11 @@ bool nj_source_is_archive_name(const char *name)
 
 bool nj_source_is_metadata(const char *path)
 {
-    static const char *const folder[] = { "__MACOSX", "PaxHeader",  ".ipynb_checkpoints", ".AppleDouble", ".Trash",
-                                          ".Trashes", ".fseventsd", ".Spotlight-V100",    ".git",         ".snapshot",
-                                          ".zfs",     "@eaDir",     "lost+found",         "$RECYCLE.BIN", ".TemporaryItems" };
+    static const char *const folder[] = {
+        "__MACOSX", "PaxHeader",  ".ipynb_checkpoints", ".AppleDouble", ".Trash",
+        ".Trashes", ".fseventsd", ".Spotlight-V100",    ".git",         ".snapshot",
+        ".zfs",     "@eaDir",     "lost+found",         "$RECYCLE.BIN", ".TemporaryItems"
+    };
     for (const char *part = path, *end; (end = strchr(part, '/')); part = end + 1)
         for (size_t i = 0; i < sizeof folder / sizeof *folder; i++) {
             size_t n = strlen(folder[i]), k = (size_t)(end - part);
@@ -121,7 +126,8 @@ void nj_skipped_add_metadata(nj_skipped *skipped, const char *name)
     count(&skipped->metadata, skipped->first_metadata, name);
 }
 
-void nj_skipped_tell(const nj_skipped *skipped, const nj_source_host *host, const char *source, const char *unit)
+void nj_skipped_tell(const nj_skipped *skipped, const nj_source_host *host, const char *source,
+                     const char *unit)
 {
     const struct {
         uint64_t n;
@@ -133,9 +139,10 @@ void nj_skipped_tell(const nj_skipped *skipped, const nj_source_host *host, cons
     size_t n = 0;
     for (int i = 0; i < 3; i++) {
         if (!part[i].n || n >= sizeof text) continue;
-        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s%" PRIu64 " %s%s%s%s (%s%s)", n ? ", and " : source,
-                              n ? "" : ": passed over ", part[i].n, part[i].kind, unit, part[i].n > 1 ? "s" : "", part[i].behind,
-                              part[i].first, part[i].n > 1 ? ", ..." : "");
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%s%" PRIu64 " %s%s%s%s (%s%s)",
+                              n ? ", and " : source, n ? "" : ": passed over ", part[i].n, part[i].kind, unit,
+                              part[i].n > 1 ? "s" : "", part[i].behind, part[i].first,
+                              part[i].n > 1 ? ", ..." : "");
     }
     if (n) host->note(host->opaque, text);
 }
@@ -168,7 +175,8 @@ static void forget(void *opaque, nj_stream *stream, uint64_t n)
     (void)opaque, (void)stream, (void)n;
 }
 
-nj_source_host nj_source_reader_host(nj_stream *(*stream)(void *opaque, const char *name, const char *topic, int32_t partition),
+nj_source_host nj_source_reader_host(nj_stream *(*stream)(void *opaque, const char *name, const char *topic,
+                                                          int32_t partition),
                                      void *opaque)
 {
     return (nj_source_host){ opaque, stream, nothing_to_drain, warn, forget };

@@ -1,5 +1,5 @@
-/* source.h - where packets come from. One ingest thread opens and polls all sources; ack() alone comes from the
- * output thread. */
+/* source.h - where packets come from. One ingest thread opens and polls all sources; ack() alone comes from
+ * the output thread. */
 #ifndef NJ_SOURCE_SOURCE_H
 #define NJ_SOURCE_SOURCE_H
 
@@ -16,7 +16,8 @@ typedef struct nj_source_host {
     void *opaque;
     /* A new stream with its own ledger; name is copied. Lives until the run ends. */
     nj_stream *(*stream)(void *opaque, const char *name, const char *topic, int32_t partition);
-    /* Waits until every chunk handed over from the stream is acknowledged, at most timeout_ms. 0 = all are. */
+    /* Waits until every chunk handed over from the stream is acknowledged, at most timeout_ms.
+     * 0 = all are. */
     int (*drain)(void *opaque, nj_stream *stream, int timeout_ms);
     /* A message that people should see once at the end: "member x skipped because ..." */
     void (*note)(void *opaque, const char *text);
@@ -24,9 +25,10 @@ typedef struct nj_source_host {
     void (*returned)(void *opaque, nj_stream *stream, uint64_t n);
 } nj_source_host;
 
-/* A host for those who only read: nothing is acknowledged, notes are warnings in the log, what comes again is forgotten. The
- * caller has the streams. */
-nj_source_host nj_source_reader_host(nj_stream *(*stream)(void *opaque, const char *name, const char *topic, int32_t partition),
+/* A host for those who only read: nothing is acknowledged, notes are warnings in the log, what comes again is
+ * forgotten. The caller has the streams. */
+nj_source_host nj_source_reader_host(nj_stream *(*stream)(void *opaque, const char *name, const char *topic,
+                                                          int32_t partition),
                                      void *opaque);
 
 typedef struct nj_source_args {
@@ -40,7 +42,8 @@ typedef enum { NJ_NEXT_CHUNK, NJ_NEXT_IDLE, NJ_NEXT_END, NJ_NEXT_ERROR } nj_next
 
 typedef struct nj_source_class {
     const char *name, *form, *doc; /* "tar", "FILE.tar, FILE.tar.gz", one sentence */
-    const char *query;             /* "key=VALUE meaning" of what may stand behind the '?', one a line; NULL = nothing */
+    const char *query;             /* "key=VALUE meaning" of what may stand behind the '?', one a line;
+                                    * NULL = nothing */
     /* Is this spec mine? A look at the name, and at the file if there is one; no error here. */
     int (*match)(const char *spec);
     nj_source *(*open)(const nj_source_args *args, nj_error *err);

@@ -29,7 +29,7 @@ nj_terminal nj_terminal_of(int fd)
     return t;
 }
 
-/* --- zscale ------------------------------------------------------------------------------------------------------- */
+/* ---- zscale ---------------------------------------------------------------------------------- */
 enum { SAMPLE = 4096, LEAST = 5, ROUNDS = 5 };
 
 static int is_hole(float v)
@@ -89,7 +89,7 @@ void nj_zscale(const nj_picture *picture, float *lo, float *hi)
     if (above < *hi) *hi = (float)above;
 }
 
-/* --- stamps in a terminal ----------------------------------------------------------------------------------------- */
+/* ---- stamps in a terminal -------------------------------------------------------------------- */
 /* Mean of a square of pixels; row counts from the top. NaN for a hole or beyond the picture. */
 static float square_mean(const nj_picture *p, uint32_t row, uint32_t col, uint32_t side)
 {
@@ -118,9 +118,11 @@ static int colour_of(float v, float lo, float hi)
 
 static void add_cell(nj_buffer *out, float upper, float lower, float lo, float hi, const nj_terminal *t)
 {
-    static const char ramp[] = " .:-=+*#%@", *const blocks[] = { " ", "\u2591", "\u2592", "\u2593", "\u2588" };
+    static const char ramp[] = " .:-=+*#%@", *const blocks[] = { " ", "\u2591", "\u2592", "\u2593",
+                                                                 "\u2588" };
     if (t->colour && t->utf8) {
-        nj_buffer_printf(out, "\x1b[38;5;%d;48;5;%dm\u2580", colour_of(upper, lo, hi), colour_of(lower, lo, hi));
+        nj_buffer_printf(out, "\x1b[38;5;%d;48;5;%dm\u2580", colour_of(upper, lo, hi),
+                         colour_of(lower, lo, hi));
         return;
     }
     float v = isnan(upper) ? lower : isnan(lower) ? upper : (upper + lower) / 2;
@@ -137,8 +139,8 @@ static void add_cell(nj_buffer *out, float upper, float lower, float lo, float h
 enum { PICTURES_MOST = 8, GAP = 2 };
 
 /* One line of text under each other picture's column: titles, then ranges. */
-static void add_captions(nj_buffer *out, const nj_picture *p, uint32_t n, const uint32_t *width, const float *lo, const float *hi,
-                         int ranges)
+static void add_captions(nj_buffer *out, const nj_picture *p, uint32_t n, const uint32_t *width,
+                         const float *lo, const float *hi, int ranges)
 {
     for (uint32_t i = 0; i < n; i++) {
         char text[64];
@@ -175,8 +177,8 @@ void nj_draw_pictures(nj_buffer *out, const nj_picture *picture, uint32_t n, con
             bool below = 2 * line * side >= picture[i].rows; /* a smaller picture beside larger ones */
             if (below) nj_buffer_printf(out, "%*s", (int)width[i], "");
             for (uint32_t col = 0; col < width[i] && !below; col++)
-                add_cell(out, square_mean(&picture[i], 2 * line, col, side), square_mean(&picture[i], 2 * line + 1, col, side),
-                         lo[i], hi[i], terminal);
+                add_cell(out, square_mean(&picture[i], 2 * line, col, side),
+                         square_mean(&picture[i], 2 * line + 1, col, side), lo[i], hi[i], terminal);
             nj_buffer_printf(out, "%s%*s", terminal->colour ? "\x1b[0m" : "", i + 1 < n ? GAP : 0, "");
         }
         while (!terminal->colour && out->n && out->data[out->n - 1] == ' ') out->data[--out->n] = 0;
@@ -185,7 +187,7 @@ void nj_draw_pictures(nj_buffer *out, const nj_picture *picture, uint32_t n, con
     add_captions(out, picture, n, width, lo, hi, 1);
 }
 
-/* --- light curves: what both charts share ------------------------------------------------------------------------- */
+/* ---- light curves: what both charts share ---------------------------------------------------- */
 static const nj_band_style styles[] = { { "u", 35, { 140, 70, 200 } }, { "g", 32, { 30, 140, 60 } },
                                         { "r", 31, { 205, 45, 45 } },  { "i", 33, { 200, 140, 20 } },
                                         { "z", 36, { 30, 140, 160 } }, { "y", 34, { 60, 80, 200 } },
@@ -211,7 +213,8 @@ int nj_chart_fit(nj_chart *c, const nj_curve_point *point, uint32_t n)
     double first = INFINITY, last = -INFINITY, bright = INFINITY, faint = -INFINITY;
     unsigned seen = 0;
     for (uint32_t i = 0; i < n; i++) {
-        double mag = height_of(&point[i]), err = !is_limit(&point[i]) && point[i].mag_err > 0 ? fmin(point[i].mag_err, 0.5) : 0;
+        double mag = height_of(&point[i]),
+               err = !is_limit(&point[i]) && point[i].mag_err > 0 ? fmin(point[i].mag_err, 0.5) : 0;
         if (!isfinite(mag) || !isfinite(point[i].jd)) continue;
         first = fmin(first, point[i].jd);
         last = fmax(last, point[i].jd);
@@ -227,14 +230,16 @@ int nj_chart_fit(nj_chart *c, const nj_curve_point *point, uint32_t n)
     c->bright -= pad_mag;
     c->faint += pad_mag;
     static const double steps[] = { 0.1, 0.2, 0.5, 1, 2, 5 };
-    for (size_t k = 0; k < sizeof steps / sizeof *steps && !(c->mag_step > 0 && (c->faint - c->bright) / c->mag_step <= 6); k++)
+    for (size_t k = 0;
+         k < sizeof steps / sizeof *steps && !(c->mag_step > 0 && (c->faint - c->bright) / c->mag_step <= 6);
+         k++)
         c->mag_step = steps[k];
     for (uint8_t b = 0; b <= UNKNOWN_BAND; b++)
         if (seen >> b & 1) c->band[c->n_bands++] = b < UNKNOWN_BAND ? b : 255;
     return 0;
 }
 
-/* --- light curves in a terminal ----------------------------------------------------------------------------------- */
+/* ---- light curves in a terminal -------------------------------------------------------------- */
 enum { CHART_ROWS = 15, CHART_COLS_MOST = 120, MARGIN = 7 };
 typedef enum { EMPTY, ERROR_BAR, LIMIT, FAINTER, BRIGHTER } mark;
 
@@ -244,7 +249,8 @@ typedef struct cell {
 
 static void add_mark(nj_buffer *out, cell c, const nj_terminal *t)
 {
-    /* Points lose their band without colour: then they are its letter, a capital for brighter than the template. */
+    /* Points lose their band without colour: then they are its letter,
+     * a capital for brighter than the template. */
     static const char *const round[] = { " ", "\u2502", "\u25bd", "\u25cb", "\u25cf" };
     const nj_band_style *s = nj_band_style_of(c.band);
     char letter[2] = { s->name[0], 0 };
@@ -265,16 +271,20 @@ static void add_mark(nj_buffer *out, cell c, const nj_terminal *t)
     }
 }
 
-static void put_point(cell (*grid)[CHART_COLS_MOST], uint32_t cols, const nj_chart *c, const nj_curve_point *p)
+static void put_point(cell (*grid)[CHART_COLS_MOST], uint32_t cols, const nj_chart *c,
+                      const nj_curve_point *p)
 {
     double mag = height_of(p), scale = CHART_ROWS / (c->faint - c->bright);
     if (!isfinite(mag) || !isfinite(p->jd)) return;
-    int x = (int)((p->jd - c->jd - c->first_day) / (c->last_day - c->first_day) * cols), y = (int)((mag - c->bright) * scale);
+    int x = (int)((p->jd - c->jd - c->first_day) / (c->last_day - c->first_day) * cols),
+        y = (int)((mag - c->bright) * scale);
     if (x < 0 || x >= (int)cols || y < 0 || y >= CHART_ROWS) return;
     uint8_t kind = is_limit(p) ? LIMIT : p->positive == 0 ? FAINTER : BRIGHTER;
     if (kind != LIMIT && p->mag_err > 0)
-        for (int k = (int)((mag - p->mag_err - c->bright) * scale); k <= (int)((mag + p->mag_err - c->bright) * scale); k++)
-            if (k >= 0 && k < CHART_ROWS && grid[k][x].mark == EMPTY) grid[k][x] = (cell){ ERROR_BAR, p->band };
+        for (int k = (int)((mag - p->mag_err - c->bright) * scale);
+             k <= (int)((mag + p->mag_err - c->bright) * scale); k++)
+            if (k >= 0 && k < CHART_ROWS && grid[k][x].mark == EMPTY)
+                grid[k][x] = (cell){ ERROR_BAR, p->band };
     if (grid[y][x].mark < kind) grid[y][x] = (cell){ kind, p->band };
 }
 
@@ -296,7 +306,8 @@ void nj_draw_curve(nj_buffer *out, const nj_curve_point *point, uint32_t n, cons
     static const char *const axis_utf8[2] = { "\u2524", "\u2502" }, *const axis_ascii[2] = { "+", "|" };
     const char *const *axis = terminal->utf8 ? axis_utf8 : axis_ascii;
     cell grid[CHART_ROWS][CHART_COLS_MOST] = { 0 };
-    uint32_t cols = terminal->columns - MARGIN - 2 < CHART_COLS_MOST ? terminal->columns - MARGIN - 2 : CHART_COLS_MOST;
+    uint32_t cols =
+        terminal->columns - MARGIN - 2 < CHART_COLS_MOST ? terminal->columns - MARGIN - 2 : CHART_COLS_MOST;
     nj_chart c;
     if (nj_chart_fit(&c, point, n)) return;
     for (uint32_t i = 0; i < n; i++) put_point(grid, cols, &c, &point[i]);

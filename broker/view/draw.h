@@ -1,5 +1,5 @@
-/* draw.h - pictures for people: stamps and light curves, in a terminal or as PNG files. Pure functions of their
- * arguments; any thread. */
+/* draw.h - pictures for people: stamps and light curves, in a terminal or as PNG files. Pure functions of
+ * their arguments; any thread. */
 #ifndef NJ_VIEW_DRAW_H
 #define NJ_VIEW_DRAW_H
 
@@ -26,11 +26,12 @@ typedef struct nj_picture {
     const char *title;
 } nj_picture;
 
-/* The range of values that shows the sky and what little stands out of it: IRAF's zscale with contrast 1/4 on up to
- * 4,096 pixels. *lo = *hi = 0 when no pixel is finite. */
+/* The range of values that shows the sky and what little stands out of it: IRAF's zscale with contrast 1/4 on
+ * up to 4,096 pixels. *lo = *hi = 0 when no pixel is finite. */
 void nj_zscale(const nj_picture *picture, float *lo, float *hi);
 
-/* Side by side, as many rows as fit, each with its own zscale; pixels are averaged when the terminal is too narrow. */
+/* Side by side, as many rows as fit, each with its own zscale;
+ * pixels are averaged when the terminal is too narrow. */
 void nj_draw_pictures(nj_buffer *out, const nj_picture *picture, uint32_t n, const nj_terminal *terminal);
 
 typedef struct nj_curve_point {
@@ -41,12 +42,14 @@ typedef struct nj_curve_point {
     uint8_t positive;    /* 0 = fainter than the template, 255 = unknown */
 } nj_curve_point;
 
-/* A chart of magnitude against days before the last point, with its axes and a legend. Nothing for no points. */
+/* A chart of magnitude against days before the last point, with its axes and a legend.
+ * Nothing for no points. */
 void nj_draw_curve(nj_buffer *out, const nj_curve_point *point, uint32_t n, const nj_terminal *terminal);
 
 /* One PNG file, each pixel enlarged scale times, grey by zscale, holes blue. -1 with err. */
 int nj_png_picture(const char *path, const nj_picture *picture, uint32_t scale, nj_error *err);
 /* The same chart as a PNG of width x height pixels. -1 with err. */
-int nj_png_curve(const char *path, const nj_curve_point *point, uint32_t n, uint32_t width, uint32_t height, nj_error *err);
+int nj_png_curve(const char *path, const nj_curve_point *point, uint32_t n, uint32_t width, uint32_t height,
+                 nj_error *err);
 
 #endif

@@ -17,7 +17,7 @@ typedef struct walk {
     int failed;
 } walk;
 
-/* --- the schema's tree -------------------------------------------------------------------------------------------- */
+/* ---- the schema's tree ----------------------------------------------------------------------- */
 static nj_packet_field *add_field(walk *w)
 {
     nj_packet_view *v = w->view;
@@ -60,7 +60,8 @@ static void split_doc(walk *w, json_t *field, nj_packet_field *f)
     if (!doc) return;
     const char *open = strrchr(doc, '['), *close = open ? strchr(open, ']') : NULL;
     /* "[mag]" is a unit, "[00 .. 63]" is not. */
-    int is_unit = close && close > open + 1 && close - open < 16 && !memchr(open, ' ', (size_t)(close - open));
+    int is_unit =
+        close && close > open + 1 && close - open < 16 && !memchr(open, ' ', (size_t)(close - open));
     size_t n = is_unit && !close[1] ? (size_t)(open - doc) : strlen(doc);
     while (n && (doc[n - 1] == ' ' || doc[n - 1] == '\n')) n--;
     f->doc = nj_arena_text(&w->view->arena, doc, n);
@@ -117,22 +118,26 @@ static void remember(walk *w, json_t *record, const char *space)
     if (!strchr(name, '.')) json_object_set(w->named, full, record);
 }
 
-static void walk_record(walk *w, json_t *record, const char *path, const char *outer, uint32_t depth, int in_list);
+static void walk_record(walk *w, json_t *record, const char *path, const char *outer, uint32_t depth,
+                        int in_list);
 
-static void walk_field(walk *w, json_t *field, const char *path, const char *space, uint32_t depth, int in_list)
+static void walk_field(walk *w, json_t *field, const char *path, const char *space, uint32_t depth,
+                       int in_list)
 {
     char here[PATH_MOST], packet[PATH_MOST + 8];
     const char *name = json_string_value(json_object_get(field, "name"));
     nj_packet_field *f = name ? add_field(w) : NULL;
     if (!f) return;
     uint32_t at = w->view->n_fields - 1;
-    *f = (nj_packet_field){
-        .kind = NJ_FIELD_OTHER, .name = nj_arena_text(&w->view->arena, name, strlen(name)), .depth = depth, .column = -1
-    };
+    *f = (nj_packet_field){ .kind = NJ_FIELD_OTHER,
+                            .name = nj_arena_text(&w->view->arena, name, strlen(name)),
+                            .depth = depth,
+                            .column = -1 };
     split_doc(w, field, f);
     snprintf(here, sizeof here, "%s%s%s", path, *path ? "." : "", name);
     json_t *type = resolve(w, json_object_get(field, "type"), space);
-    const char *word = json_is_object(type) ? json_string_value(json_object_get(type, "type")) : json_string_value(type);
+    const char *word =
+        json_is_object(type) ? json_string_value(json_object_get(type, "type")) : json_string_value(type);
     json_t *items = word && !strcmp(word, "array") ? resolve(w, json_object_get(type, "items"), space) : NULL;
     if (word && !strcmp(word, "record")) {
         f->kind = NJ_FIELD_GROUP;
@@ -145,8 +150,8 @@ static void walk_field(walk *w, json_t *field, const char *path, const char *spa
         nj_offer offer;
         bool in_map;
         snprintf(packet, sizeof packet, "packet.%s", here);
-        int known = word && strcmp(word, "bytes") && !nj_schema_offer(w->view->schema, packet, &offer, &in_map) &&
-                    offer.shape != NJ_IMAGE;
+        int known = word && strcmp(word, "bytes") &&
+                    !nj_schema_offer(w->view->schema, packet, &offer, &in_map) && offer.shape != NJ_IMAGE;
         if (known && (offer.shape == NJ_SERIES) == in_list) {
             f->kind = NJ_FIELD_VALUE;
             f->column = add_column(w, packet, offer.type, offer.shape);
@@ -155,7 +160,8 @@ static void walk_field(walk *w, json_t *field, const char *path, const char *spa
     w->view->field[at].end = w->view->n_fields;
 }
 
-static void walk_record(walk *w, json_t *record, const char *path, const char *outer, uint32_t depth, int in_list)
+static void walk_record(walk *w, json_t *record, const char *path, const char *outer, uint32_t depth,
+                        int in_list)
 {
     char room[PATH_MOST];
     const char *space = space_of(record, outer, room);
@@ -163,7 +169,8 @@ static void walk_record(walk *w, json_t *record, const char *path, const char *o
     json_t *field;
     remember(w, record, space);
     if (depth >= DEPTH_MOST) return;
-    json_array_foreach(json_object_get(record, "fields"), i, field) walk_field(w, field, path, space, depth, in_list);
+    json_array_foreach(json_object_get(record, "fields"), i, field)
+        walk_field(w, field, path, space, depth, in_list);
 }
 
 static int32_t canonical(walk *w, const char *name, nj_type type)
@@ -174,14 +181,16 @@ static int32_t canonical(walk *w, const char *name, nj_type type)
     return add_column(w, name, type, offer.shape);
 }
 
-int nj_packet_view_build(nj_packet_view *v, const nj_schema *schema, const void *json, size_t size, nj_error *err)
+int nj_packet_view_build(nj_packet_view *v, const nj_schema *schema, const void *json, size_t size,
+                         nj_error *err)
 {
     static const struct {
         const char *name;
         nj_type type;
-    } series[NJ_VIEW_SERIES] = { { "lc.jd", NJ_F64 },        { "lc.mag", NJ_F64 },     { "lc.mag_err", NJ_F64 },
-                                 { "lc.limit_mag", NJ_F64 }, { "lc.band", NJ_U8 },     { "lc.positive", NJ_U8 },
-                                 { "lc.flux", NJ_F64 },      { "lc.flux_err", NJ_F64 } };
+    } series[NJ_VIEW_SERIES] = { { "lc.jd", NJ_F64 },      { "lc.mag", NJ_F64 },
+                                 { "lc.mag_err", NJ_F64 }, { "lc.limit_mag", NJ_F64 },
+                                 { "lc.band", NJ_U8 },     { "lc.positive", NJ_U8 },
+                                 { "lc.flux", NJ_F64 },    { "lc.flux_err", NJ_F64 } };
     json_error_t why;
     json_t *root = json_loadb(json, size, 0, &why);
     walk w = { .view = v, .named = json_object() };
@@ -199,9 +208,10 @@ int nj_packet_view_build(nj_packet_view *v, const nj_schema *schema, const void 
         if (!nj_schema_offer(schema, nj_stamp_name[s], &offer, &in_map)) stamps |= (uint8_t)(1u << s);
     }
     v->layout = (nj_layout){ nj_schema_survey(schema), w.n_columns, w.n_columns, v->column, stamps };
-    int rc = !root                  ? nj_fail(err, "schema: %s", why.text)
-             : w.failed || !w.named ? nj_fail(err, "a schema of more than %d fields, or no memory", FIELDS_MOST)
-                                    : 0;
+    int rc = !root ? nj_fail(err, "schema: %s", why.text)
+             : w.failed || !w.named
+                 ? nj_fail(err, "a schema of more than %d fields, or no memory", FIELDS_MOST)
+                 : 0;
     json_decref(w.named);
     json_decref(root);
     return rc;
@@ -215,7 +225,7 @@ void nj_packet_view_free(nj_packet_view *v)
     *v = (nj_packet_view){ 0 };
 }
 
-/* --- values ------------------------------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------------- */
 static bool add_value(nj_type type, const void *data, uint32_t i, nj_buffer *out)
 {
     switch (type) {
@@ -255,7 +265,8 @@ static bool add_value(nj_type type, const void *data, uint32_t i, nj_buffer *out
     return false;
 }
 
-bool nj_packet_value(const nj_packet_view *v, const nj_batch *batch, int32_t column, uint32_t element, nj_buffer *out)
+bool nj_packet_value(const nj_packet_view *v, const nj_batch *batch, int32_t column, uint32_t element,
+                     nj_buffer *out)
 {
     const nj_col *c = &batch->col[column];
     return c->data && add_value(v->column[column].type, c->data, element, out);
@@ -269,7 +280,8 @@ static int32_t first_column(const nj_packet_view *v, uint32_t field)
     return -1;
 }
 
-void nj_packet_items(const nj_packet_view *v, const nj_batch *batch, uint32_t list, uint32_t row, uint32_t *from, uint32_t *to)
+void nj_packet_items(const nj_packet_view *v, const nj_batch *batch, uint32_t list, uint32_t row,
+                     uint32_t *from, uint32_t *to)
 {
     int32_t column = first_column(v, list);
     const uint32_t *off = column < 0 ? NULL : batch->col[column].off;

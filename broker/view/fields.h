@@ -1,5 +1,5 @@
-/* fields.h - every field of a packet, whatever its survey: the writer schema's tree with its words and units, and the
- * columns by which decode reads it. */
+/* fields.h - every field of a packet, whatever its survey: the writer schema's tree with its words and units,
+ * and the columns by which decode reads it. */
 #ifndef NJ_VIEW_FIELDS_H
 #define NJ_VIEW_FIELDS_H
 
@@ -49,13 +49,16 @@ typedef struct nj_packet_view {
 } nj_packet_view;
 
 /* Fills a zeroed view. json: the writer schema, size bytes of it. -1 with err. */
-int nj_packet_view_build(nj_packet_view *view, const nj_schema *schema, const void *json, size_t size, nj_error *err);
+int nj_packet_view_build(nj_packet_view *view, const nj_schema *schema, const void *json, size_t size,
+                         nj_error *err);
 void nj_packet_view_free(nj_packet_view *view);
 
-/* One value as text for a terminal: numbers as JSON has them, and inf; strings without quotes. Returns false for "no answer". */
-bool nj_packet_value(const nj_packet_view *view, const nj_batch *batch, int32_t column, uint32_t element, nj_buffer *out);
+/* One value as text for a terminal: numbers as JSON has them, and inf; strings without quotes.
+ * Returns false for "no answer". */
+bool nj_packet_value(const nj_packet_view *view, const nj_batch *batch, int32_t column, uint32_t element,
+                     nj_buffer *out);
 /* Elements [*from, *to) of a list's columns in that row; 0, 0 when it has none. */
-void nj_packet_items(const nj_packet_view *view, const nj_batch *batch, uint32_t list, uint32_t row, uint32_t *from,
-                     uint32_t *to);
+void nj_packet_items(const nj_packet_view *view, const nj_batch *batch, uint32_t list, uint32_t row,
+                     uint32_t *from, uint32_t *to);
 
 #endif

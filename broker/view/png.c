@@ -15,7 +15,7 @@ typedef struct canvas {
     uint32_t width, height;
 } canvas;
 
-/* --- PNG: ISO/IEC 15948, colour type 2, no filter ------------------------------------------------------------------ */
+/* ---- PNG: ISO/IEC 15948, colour type 2, no filter -------------------------------------------- */
 static void put_u32(uint8_t *at, uint32_t v)
 {
     at[0] = (uint8_t)(v >> 24), at[1] = (uint8_t)(v >> 16), at[2] = (uint8_t)(v >> 8), at[3] = (uint8_t)v;
@@ -28,7 +28,9 @@ static int put_piece(FILE *f, const char *type, const uint8_t *bytes, uint32_t n
     memcpy(head + 4, type, 4);
     uLong crc = crc32(crc32(0, head + 4, 4), bytes, n);
     put_u32(tail, (uint32_t)crc);
-    return fwrite(head, 1, 8, f) == 8 && (!n || fwrite(bytes, 1, n, f) == n) && fwrite(tail, 1, 4, f) == 4 ? 0 : -1;
+    return fwrite(head, 1, 8, f) == 8 && (!n || fwrite(bytes, 1, n, f) == n) && fwrite(tail, 1, 4, f) == 4
+               ? 0
+               : -1;
 }
 
 static int write_png(const char *path, const canvas *c, nj_error *err)
@@ -80,7 +82,10 @@ int nj_png_picture(const char *path, const nj_picture *p, uint32_t scale, nj_err
         for (uint32_t x = 0; x < c.width; x++) {
             float v = p->pixel[(size_t)(p->rows - 1 - y / scale) * p->cols + x / scale];
             double t = hi > lo ? ((double)v - lo) / ((double)hi - lo) : 0;
-            uint8_t grey = (uint8_t)(255 * (t > 1 ? 1 : t > 0 ? t : 0)), *at = c.rgb + 3 * ((size_t)y * c.width + x);
+            uint8_t grey = (uint8_t)(255 * (t > 1   ? 1
+                                            : t > 0 ? t
+                                                    : 0)),
+                    *at = c.rgb + 3 * ((size_t)y * c.width + x);
             if (v > -1e30f && v < 1e30f)
                 at[0] = at[1] = at[2] = grey;
             else
@@ -91,17 +96,18 @@ int nj_png_picture(const char *path, const nj_picture *p, uint32_t scale, nj_err
     return rc;
 }
 
-/* --- lettering: 3 x 5 pixels, one octal digit per row, left pixel 4 ------------------------------------------------ */
+/* ---- lettering: 3 x 5 pixels, one octal digit per row, left pixel 4 -------------------------- */
 static const struct {
     char letter;
     const char *rows;
-} font[] = { { '0', "75557" }, { '1', "26227" }, { '2', "71747" }, { '3', "71717" }, { '4', "55711" }, { '5', "74717" },
-             { '6', "74757" }, { '7', "71111" }, { '8', "75757" }, { '9', "75717" }, { '.', "00002" }, { '-', "00700" },
-             { '=', "07070" }, { '?', "71202" }, { 'a', "25755" }, { 'b', "65656" }, { 'c', "34443" }, { 'd', "65556" },
-             { 'e', "74647" }, { 'f', "74644" }, { 'g', "34553" }, { 'h', "55755" }, { 'i', "72227" }, { 'j', "11152" },
-             { 'k', "55655" }, { 'l', "44447" }, { 'm', "57755" }, { 'n', "65555" }, { 'o', "25552" }, { 'p', "65644" },
-             { 'q', "25563" }, { 'r', "65655" }, { 's', "34216" }, { 't', "72222" }, { 'u', "55557" }, { 'v', "55552" },
-             { 'w', "55775" }, { 'x', "55255" }, { 'y', "55222" }, { 'z', "71247" } };
+} font[] = { { '0', "75557" }, { '1', "26227" }, { '2', "71747" }, { '3', "71717" }, { '4', "55711" },
+             { '5', "74717" }, { '6', "74757" }, { '7', "71111" }, { '8', "75757" }, { '9', "75717" },
+             { '.', "00002" }, { '-', "00700" }, { '=', "07070" }, { '?', "71202" }, { 'a', "25755" },
+             { 'b', "65656" }, { 'c', "34443" }, { 'd', "65556" }, { 'e', "74647" }, { 'f', "74644" },
+             { 'g', "34553" }, { 'h', "55755" }, { 'i', "72227" }, { 'j', "11152" }, { 'k', "55655" },
+             { 'l', "44447" }, { 'm', "57755" }, { 'n', "65555" }, { 'o', "25552" }, { 'p', "65644" },
+             { 'q', "25563" }, { 'r', "65655" }, { 's', "34216" }, { 't', "72222" }, { 'u', "55557" },
+             { 'v', "55552" }, { 'w', "55775" }, { 'x', "55255" }, { 'y', "55222" }, { 'z', "71247" } };
 
 static void block(canvas *c, int x, int y, int w, int h, const uint8_t rgb[3])
 {
@@ -124,7 +130,7 @@ static void write_text(canvas *c, int x, int y, const char *text, const uint8_t 
     }
 }
 
-/* --- the chart ----------------------------------------------------------------------------------------------------- */
+/* ---- the chart ------------------------------------------------------------------------------- */
 static void disc(canvas *c, int x, int y, int radius, int filled, const uint8_t rgb[3])
 {
     for (int dy = -radius; dy <= radius; dy++)
@@ -146,7 +152,8 @@ static const uint8_t ink[3] = { 60, 60, 60 }, faint_ink[3] = { 225, 225, 225 }, 
 static void draw_axes(canvas *c, const nj_chart *chart, int left, int top, int w, int h)
 {
     char text[48];
-    for (double mag = ceil(chart->bright / chart->mag_step) * chart->mag_step; mag < chart->faint; mag += chart->mag_step) {
+    for (double mag = ceil(chart->bright / chart->mag_step) * chart->mag_step; mag < chart->faint;
+         mag += chart->mag_step) {
         int y = top + (int)((mag - chart->bright) / (chart->faint - chart->bright) * h);
         block(c, left, y, w, 1, faint_ink);
         snprintf(text, sizeof text, "%.*f", chart->mag_step < 1 ? 1 : 0, mag);
@@ -167,7 +174,8 @@ static void draw_axes(canvas *c, const nj_chart *chart, int left, int top, int w
     }
 }
 
-int nj_png_curve(const char *path, const nj_curve_point *point, uint32_t n, uint32_t width, uint32_t height, nj_error *err)
+int nj_png_curve(const char *path, const nj_curve_point *point, uint32_t n, uint32_t width, uint32_t height,
+                 nj_error *err)
 {
     canvas c = { .width = width, .height = height };
     nj_chart chart;
@@ -183,14 +191,16 @@ int nj_png_curve(const char *path, const nj_curve_point *point, uint32_t n, uint
             int limit = isnan(p->mag);
             double mag = limit ? p->limit_mag : p->mag, scale = h / (chart.faint - chart.bright);
             if (limit != limits || !isfinite(mag) || !isfinite(p->jd)) continue;
-            int x = left + (int)((p->jd - chart.jd - chart.first_day) / (chart.last_day - chart.first_day) * w);
+            int x =
+                left + (int)((p->jd - chart.jd - chart.first_day) / (chart.last_day - chart.first_day) * w);
             int y = top + (int)((mag - chart.bright) * scale);
             const uint8_t *rgb = nj_band_style_of(p->band)->rgb;
             if (limit)
                 arrow(&c, x, y, rgb);
             else
                 disc(&c, x, y, 4, p->positive != 0, rgb);
-            if (!limit && p->mag_err > 0) block(&c, x, y - (int)(p->mag_err * scale), 1, 2 * (int)(p->mag_err * scale) + 1, rgb);
+            if (!limit && p->mag_err > 0)
+                block(&c, x, y - (int)(p->mag_err * scale), 1, 2 * (int)(p->mag_err * scale) + 1, rgb);
         }
     int rc = write_png(path, &c, err);
     free(c.rgb);

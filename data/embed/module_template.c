@@ -26,7 +26,8 @@ static int process(const void *self, void *thread, const nj_work *w)
         const double *mag = nj_f64_series(w, MAG, row);
         double lo = INFINITY, hi = -INFINITY;
         for (uint32_t i = 0; i < nj_points(w, MAG, row); i++) {
-            if (isnan(mag[i])) continue; /* an upper limit */
+            if (isnan(mag[i]))
+                continue; /* an upper limit */
             n++;
             lo = fmin(lo, mag[i]);
             hi = fmax(hi, mag[i]);
@@ -48,10 +49,11 @@ NJ_MODULE(fill_in) = { NJ_HEADER,
                        .paper = "none: to be filled in",
                        .needs = (const nj_need[]){ { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 }, { 0 } },
                        .gives = (const nj_give[]){ { "range", NJ_F64, 1, -1, "mag", 0, INFINITY, NAN, 0,
-                                                     "faintest minus brightest detection; none with too few detections" },
+                                                     "faintest minus brightest detection; none with too few "
+                                                     "detections" },
                                                    { 0 } },
-                       .params = (const nj_param[]){ { "min_points", NJ_I64, "2", offsetof(conf, min_points), 1, 1000, "1",
-                                                       "fewest detections" },
+                       .params = (const nj_param[]){ { "min_points", NJ_I64, "2", offsetof(conf, min_points),
+                                                       1, 1000, "1", "fewest detections" },
                                                      { 0 } },
                        .conf_size = sizeof(conf),
                        .open = open_self,

@@ -37,7 +37,8 @@ static inline double nj_mag_of_flux(double flux)
 }
 
 /* SNANA's FLUXCAL (zero point 27.5) of a magnitude and of its error.
- * Note: the second is d(flux)/d(mag) with the rounded constants that the field's classifiers were trained with.
+ * Note: the second is d(flux)/d(mag) with the rounded constants that the field's
+ * classifiers were trained with.
  * Reference: Kessler et al. 2009, PASP 121, 1028 (SNANA), doi:10.1086/605984. */
 static inline double nj_fluxcal_of_mag(double mag)
 {
@@ -49,10 +50,12 @@ static inline double nj_fluxcal_err_of_mag(double mag, double mag_err)
 }
 
 /* Apparent ("DC") photometry: what the telescope saw, from the difference image and its reference source.
- * Given: mag, mag_err of the difference [mag]; ref_mag, ref_mag_err of the nearest reference source [mag]; positive: 1
- * when the science image is the brighter one. Returned: flux and its error in units of the flux of magnitude 0;
- * NaN without a detection or without a reference magnitude (ref_mag null or below 0). A flux can be 0 or negative.
- * Reference: ZTF Science Data System Explanatory Supplement, section 6.5; sign and terms as Fink uses them. */
+ * Given: mag, mag_err of the difference [mag]; ref_mag, ref_mag_err of the nearest reference source [mag];
+ * positive: 1 when the science image is the brighter one. Returned: flux and its error in units of the flux
+ * of magnitude 0; NaN without a detection or without a reference magnitude (ref_mag null or below 0).
+ * A flux can be 0 or negative.
+ * Reference: ZTF Science Data System Explanatory Supplement, section 6.5;
+ * sign and terms as Fink uses them. */
 typedef struct nj_dc {
     double flux, sigma;
 } nj_dc;
@@ -60,7 +63,8 @@ static inline nj_dc nj_dc_flux(double mag, double mag_err, double ref_mag, doubl
 {
     if (!(ref_mag >= 0) || isnan(mag)) return (nj_dc){ NAN, NAN };
     double d = nj_flux_of_mag(mag), r = nj_flux_of_mag(ref_mag);
-    double sd = mag_err / 1.0857 * d, sr = ref_mag_err / 1.0857 * r; /* 1.0857: rounded, as in the field's own code */
+    double sd = mag_err / 1.0857 * d, sr = ref_mag_err / 1.0857 * r; /* 1.0857: rounded,
+                                                                      * as in the field's own code */
     return (nj_dc){ positive ? r + d : r - d, sqrt(sd * sd + sr * sr) };
 }
 

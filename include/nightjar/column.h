@@ -1,5 +1,5 @@
-/* nightjar/column.h - reading the columns of a call. All functions take needs that may be absent: then the answer is
- * "no answer", or a series of no points. Pointers die with the call. */
+/* nightjar/column.h - reading the columns of a call. All functions take needs that may be absent: then the
+ * answer is "no answer", or a series of no points. Pointers die with the call. */
 #ifndef NIGHTJAR_COLUMN_H
 #define NIGHTJAR_COLUMN_H
 #include <string.h>

@@ -1,4 +1,5 @@
-/* nightjar/csv.h - reading a CSV table (RFC 4180: commas, quotes, LF or CRLF) row by row in open() and declare(). */
+/* nightjar/csv.h - reading a CSV table (RFC 4180: commas, quotes,
+ * LF or CRLF) row by row in open() and declare(). */
 #ifndef NIGHTJAR_CSV_H
 #define NIGHTJAR_CSV_H
 #include <stddef.h>
@@ -20,7 +21,8 @@ typedef struct nj_csv {
     size_t cap;
 } nj_csv;
 
-/* The next row that is not blank. 1 = a row, 0 = the end, -1 = malformed (an open quote, too many columns, no memory). */
+/* The next row that is not blank. 1 = a row, 0 = the end, -1 = malformed (an open quote, too many columns,
+ * no memory). */
 int nj_csv_row(nj_csv *csv);
 void nj_csv_free(nj_csv *csv);
 /* Number of the column of that name in the row last read (a header), or -1. */

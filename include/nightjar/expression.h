@@ -1,8 +1,9 @@
-/* nightjar/expression.h - numbers computed from columns, as a setting says them: "mag - 5 * log10(lc_distance)".
- * (libnightjar-kit.a, modules/kit/model/expression.c)
+/* nightjar/expression.h - numbers computed from columns, as a setting says them: "mag - 5 *
+ * log10(lc_distance)". (libnightjar-kit.a, modules/kit/model/expression.c)
  *
- * Column names as in needs (packet.candidate.sgscore1, features.g_mean), numbers, + - * / and ^, parentheses, and the
- * functions log10 ln exp sqrt abs floor min max pow. Arithmetic in float64; a null operand makes the result null (NaN). */
+ * Column names as in needs (packet.candidate.sgscore1, features.g_mean), numbers, + - * / and ^, parentheses,
+ * and the functions log10 ln exp sqrt abs floor min max pow.
+ * Arithmetic in float64; a null operand makes the result null (NaN). */
 #ifndef NIGHTJAR_EXPRESSION_H
 #define NIGHTJAR_EXPRESSION_H
 #include <stdint.h>
@@ -24,7 +25,8 @@ typedef struct nj_expression {
     uint32_t n;
 } nj_expression;
 
-/* Names that expressions use, each once, in order of appearance. The caller owns the array; texts are copied by `copy`. */
+/* Names that expressions use, each once, in order of appearance.
+ * The caller owns the array; texts are copied by `copy`. */
 typedef struct nj_expression_names {
     const char **name;
     uint32_t n, cap;
@@ -33,8 +35,8 @@ typedef struct nj_expression_names {
 } nj_expression_names;
 
 /* Compiles text[0..n). -1: why says what is wrong (static text) and *at where (an index into text). */
-int nj_expression_compile(nj_expression *e, const char *text, uint32_t n, nj_expression_names *names, const char **why,
-                          uint32_t *at);
+int nj_expression_compile(nj_expression *e, const char *text, uint32_t n, nj_expression_names *names,
+                          const char **why, uint32_t *at);
 /* The value for these columns, [names.n]. */
 double nj_expression_value(const nj_expression *e, const double *column);
 

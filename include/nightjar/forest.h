@@ -1,5 +1,5 @@
-/* nightjar/forest.h - a module whose answer is a forest over a few features: open the model by folder name, collect
- * rows, evaluate them together. Built on model.h; everything here is inline. */
+/* nightjar/forest.h - a module whose answer is a forest over a few features: open the model by folder name,
+ * collect rows, evaluate them together. Built on model.h; everything here is inline. */
 #ifndef NIGHTJAR_FOREST_H
 #define NIGHTJAR_FOREST_H
 #include <stdbool.h>
@@ -28,7 +28,8 @@ typedef struct nj_forest_rows { /* part of the thread block */
 } nj_forest_rows;
 
 /* NJ_OK, or with a line in the log what nj_model_open() says, or NJ_ECONF for a model of another shape. */
-static inline int nj_forest_open(nj_forest *forest, const nj_host *host, const char *folder, uint32_t n_features, uint32_t width)
+static inline int nj_forest_open(nj_forest *forest, const nj_host *host, const char *folder,
+                                 uint32_t n_features, uint32_t width)
 {
     memset(forest, 0, sizeof *forest);
     forest->service = (const nj_model_service *)host->service(host->opaque, NJ_MODEL_SERVICE, 1);
@@ -40,8 +41,9 @@ static inline int nj_forest_open(nj_forest *forest, const nj_host *host, const c
     if (info->n_inputs == 1 && info->input[0].row_elements == n_features && info->width == width &&
         n_features <= NJ_FOREST_FEATURES && width <= NJ_FOREST_WIDTH)
         return NJ_OK;
-    host->log(host->opaque, 0, "model %s: %u inputs of %u values and %u outputs, expected 1 of %u and %u", folder, info->n_inputs,
-              info->n_inputs ? info->input[0].row_elements : 0, info->width, n_features, width);
+    host->log(host->opaque, 0, "model %s: %u inputs of %u values and %u outputs, expected 1 of %u and %u",
+              folder, info->n_inputs, info->n_inputs ? info->input[0].row_elements : 0, info->width,
+              n_features, width);
     forest->service->close(forest->model);
     forest->model = (nj_model *)0;
     return NJ_ECONF;
@@ -68,17 +70,21 @@ static inline float *nj_forest_add(const nj_forest *forest, nj_forest_rows *rows
     rows->row[rows->n] = row;
     return rows->x + (size_t)rows->n++ * forest->n_features;
 }
-/* Fills rows->out of all rows collected; the caller reads it and sets rows->n = 0. reference: the slow plain kernels. */
+/* Fills rows->out of all rows collected; the caller reads it and sets rows->n = 0.
+ * reference: the slow plain kernels. */
 static inline int nj_forest_evaluate(const nj_forest *forest, nj_forest_rows *rows, int reference)
 {
     if (!rows->n) return NJ_OK;
     const void *input = rows->x;
-    nj_model_call call = { .n_rows = rows->n, .input = &input, .out = rows->out, .reference = (uint32_t)reference };
+    nj_model_call call = {
+        .n_rows = rows->n, .input = &input, .out = rows->out, .reference = (uint32_t)reference
+    };
     return forest->service->predict(forest->model, rows->thread, &call);
 }
-/* The same, into a column of doubles: the class's score and NJ_DONE for every row collected; empties the block. */
-static inline int nj_forest_score(const nj_forest *forest, nj_forest_rows *rows, const nj_work *w, uint32_t give, uint32_t class_,
-                                  int reference)
+/* The same, into a column of doubles: the class's score and NJ_DONE for every row collected;
+ * empties the block. */
+static inline int nj_forest_score(const nj_forest *forest, nj_forest_rows *rows, const nj_work *w,
+                                  uint32_t give, uint32_t class_, int reference)
 {
     int rc = nj_forest_evaluate(forest, rows, reference);
     for (uint32_t k = 0; k < rows->n && rc == NJ_OK; k++) {
@@ -89,7 +95,8 @@ static inline int nj_forest_score(const nj_forest *forest, nj_forest_rows *rows,
     return rc;
 }
 
-/* Entries of the table of a module whose self begins with an nj_forest and whose thread block is an nj_forest_rows. */
+/* Entries of the table of a module whose self begins with an nj_forest and whose
+ * thread block is an nj_forest_rows. */
 static inline void nj_forest_self_close(void *self)
 {
     if (self) nj_forest_close((nj_forest *)self);

@@ -15,14 +15,19 @@ extern "C" {
 
 #define NJ_ABI 2u /* 2: flags have names of their own (NJ_NEED_, NJ_GIVE_, NJ_MODULE_); surveys; serial() */
 typedef enum { NJ_U8 = 1, NJ_I32, NJ_I64, NJ_F32, NJ_F64, NJ_STR } nj_type;
-typedef enum { NJ_SCALAR = 1, NJ_SERIES, NJ_IMAGE } nj_shape; /* [n] | ragged [n][len_i], packet order | by call, see image() */
+typedef enum {
+    NJ_SCALAR = 1, /* [n] */
+    NJ_SERIES,     /* ragged, [n][len_i], in the packet's order */
+    NJ_IMAGE       /* by call, see image() */
+} nj_shape;
 typedef enum {
     NJ_OK,
     NJ_ENOMEM = -1,
     NJ_ECONF = -2, /* a wrong setting, or a file that is there and wrong: stops the run */
     NJ_EDATA = -3,
     NJ_EINTERNAL = -4,
-    /* What declare() or open() needs is not here. Only these three leave a module of the default set out of the run. */
+    /* What declare() or open() needs is not here. Only these three leave a module of
+     * the default set out of the run. */
     NJ_ENO_MODEL = -5,
     NJ_ENO_CATALOG = -6, /* a catalogue, or a table or another file of the data path */
     NJ_ENO_SERVICE = -7
@@ -39,7 +44,8 @@ typedef enum {
     NJ_SHED
 } nj_reason; /* one per row; the last two are set by the host only */
 
-/* "No answer", the same everywhere: scalar or element of a series, input or output. +-Inf is written out as null. */
+/* "No answer", the same everywhere: scalar or element of a series, input or output.
+ * +-Inf is written out as null. */
 #define NJ_NO_F64 ((double)NAN)
 #define NJ_NO_F32 ((float)NAN)
 #define NJ_NO_I64 INT64_MIN
@@ -56,15 +62,18 @@ enum {
 };
 enum {
     NJ_MODULE_WHOLE_BATCH = 1, /* wants the whole batch in one call (GPU, remote service) */
-    NJ_MODULE_ADAPTER = 2      /* computes canonical columns of its surveys; runs when somebody needs one of them */
+    NJ_MODULE_ADAPTER = 2      /* computes canonical columns of its surveys;
+                                * runs when somebody needs one of them */
 };
 
 typedef struct {      /* an input column; the host decodes the union of all needs and nothing else */
-    const char *path; /* "lc.mag", "lc.mag@r" (one band), "lc.mag@sorted", "stamp.science" (image), "gcvs.type" (another
-                              * instance's give = a dependency; settings may redirect it), "packet.candidate.sgscore1" (raw field) */
+    const char *path; /* "lc.mag", "lc.mag@r" (one band), "lc.mag@sorted", "stamp.science" (image),
+                       * "gcvs.type" (another instance's give = a dependency; settings may redirect
+                       * it), "packet.candidate.sgscore1" (raw field) */
     nj_type type;
     nj_shape shape;
-    const char *unit; /* "nJy" "mag" "d" "deg" "1"; the host rescales linear units and refuses a mismatch at start */
+    const char *unit; /* "nJy" "mag" "d" "deg" "1"; the host rescales linear units and
+                       * refuses a mismatch at start */
     uint32_t flags;
 } nj_need;
 
@@ -90,7 +99,8 @@ typedef struct { /* a setting: [module.<instance>] key = value; unknown keys are
 } nj_param;
 
 typedef struct {         /* a column as seen in process(); index = position in needs */
-    const void *data;    /* element type as asked, 64-byte aligned; NJ_STR: const char **, NUL-terminated; NULL = absent */
+    const void *data;    /* element type as asked, 64-byte aligned;
+                          * NJ_STR: const char **, NUL-terminated; NULL = absent */
     const uint32_t *off; /* [n_rows + 1] start of each row of a series; NULL for scalars */
 } nj_col;
 
@@ -109,23 +119,27 @@ typedef struct nj_work { /* one call; every pointer dies when process() returns 
     uint8_t *reason;         /* set reason[row] for every row done (NJ_CUT for rows a cheap cut rejects) */
     const int64_t *id;       /* [row] the alert's id: the key of any random number */
     void *opaque;
-    void *(*scratch)(const struct nj_work *w, size_t bytes);                        /* arena; freed after the call */
-    const char *(*text)(const struct nj_work *w, const char *s, size_t len);        /* copy that lives as long as the batch */
-    const nj_image *(*image)(const struct nj_work *w, uint32_t need, uint32_t row); /* opened at the first call and kept for the
-                              * row's other modules; NULL = absent or unreadable (counted by the host, timed as stage "stamps") */
+    /* arena; freed after the call */
+    void *(*scratch)(const struct nj_work *w, size_t bytes);
+    /* copy that lives as long as the batch */
+    const char *(*text)(const struct nj_work *w, const char *s, size_t len);
+    /* opened at the first call and kept for the row's other modules; NULL = absent or unreadable
+     * (counted by the host, timed as stage "stamps") */
+    const nj_image *(*image)(const struct nj_work *w, uint32_t need, uint32_t row);
 } nj_work;
 
 typedef struct { /* services for open() and declare(); a table, so that a .so has no undefined symbols */
     uint32_t abi, size;
     void *opaque;
     void (*log)(void *opaque, int level, const char *fmt, ...);
-    int (*data)(void *opaque, const char *name, const void **bytes,
-                size_t *n); /* mmap of a file on the data path, else NJ_ENO_CATALOG; its hash goes into the report */
-    const void *(*service)(void *opaque, const char *name,
-                           uint32_t version);   /* "model", "sky", ...: tables in model.h, sky.h; NULL = not here */
+    /* mmap of a file on the data path, else NJ_ENO_CATALOG; its hash goes into the report */
+    int (*data)(void *opaque, const char *name, const void **bytes, size_t *n);
+    /* "model", "sky", ...: tables in model.h, sky.h; NULL = not here */
+    const void *(*service)(void *opaque, const char *name, uint32_t version);
     void *(*alloc)(void *opaque, size_t bytes); /* lives until the instance closes */
-    void (*serial)(void *opaque);               /* for open(): this instance's answers depend on the order of all alerts, so
-                              * the run has one thread and takes them in the order of the source */
+    /* for open(): this instance's answers depend on the order of all alerts, so the run has one thread and
+     * takes them in the order of the source */
+    void (*serial)(void *opaque);
 } nj_host;
 
 typedef struct {
@@ -134,34 +148,38 @@ typedef struct {
 } nj_tables; /* each ends with {0} */
 
 typedef struct {
-    uint32_t abi, size;                               /* NJ_ABI and sizeof(nj_module) when the module was compiled */
+    uint32_t abi, size; /* NJ_ABI and sizeof(nj_module) when the module was compiled */
     uint16_t need_size, give_size, param_size, flags; /* row strides: tables survive a grown row type */
-    const char *build;                                /* pointer size, ieee/fast-math: must equal the host's */
-    const char *name, *version;                       /* name == file name; the major version bumps when numbers change */
-    const char *summary, *paper;                      /* one line; DOI or arXiv of the method, or "none: why" */
+    const char *build;           /* pointer size, ieee/fast-math: must equal the host's */
+    const char *name, *version;  /* name == file name; the major version bumps when numbers change */
+    const char *summary, *paper; /* one line; DOI or arXiv of the method, or "none: why" */
     const nj_need *needs;
     const nj_give *gives;
     const nj_param *params;        /* each ends with {0} */
     size_t conf_size, thread_size; /* the host allocates both; thread block zeroed, cache-line aligned */
     uint32_t rows_hint;            /* rows per call that repay a fixed cost (a model: 4-16); 0 = any */
-    int (*declare)(const nj_host *host, const void *conf,
-                   nj_tables *tables);                                /* optional: this instance's needs and gives when they
-                              * depend on settings (a model's inputs, a catalogue's columns); after settings, before planning */
-    int (*open)(const nj_host *host, const void *conf, void **self);  /* once per instance; then self is read-only */
-    int (*thread_open)(const void *self, void *thread);               /* once per worker: plans, work areas */
-    int (*process)(const void *self, void *thread, const nj_work *w); /* pure in its inputs; no malloc, no I/O, services exempt */
-    int (*process_ref)(const void *self, void *thread, const nj_work *w); /* slow plain version, for tests and bench */
+    /* optional: this instance's needs and gives when they depend on settings (a model's inputs, a
+     * catalogue's columns); after settings, before planning */
+    int (*declare)(const nj_host *host, const void *conf, nj_tables *tables);
+    /* once per instance; then self is read-only */
+    int (*open)(const nj_host *host, const void *conf, void **self);
+    /* once per worker: plans, work areas */
+    int (*thread_open)(const void *self, void *thread);
+    /* pure in its inputs; no malloc, no I/O, services exempt */
+    int (*process)(const void *self, void *thread, const nj_work *w);
+    /* slow plain version, for tests and bench */
+    int (*process_ref)(const void *self, void *thread, const nj_work *w);
     void (*thread_close)(const void *self, void *thread);
     void (*close)(void *self);
-    const char *surveys; /* the only ones whose alerts it can take ("ztf, babamul"); NULL = of any. [module.NAME]
-                              * surveys = LIST says otherwise */
+    const char *surveys; /* the only ones whose alerts it can take ("ztf, babamul"); NULL = of any.
+                          * [module.NAME] surveys = LIST says otherwise */
 } nj_module;
 
-#define NJ_HEADER                                                                                                                \
-    .abi = NJ_ABI, .size = sizeof(nj_module), .need_size = sizeof(nj_need), .give_size = sizeof(nj_give),                        \
+#define NJ_HEADER                                                                                            \
+    .abi = NJ_ABI, .size = sizeof(nj_module), .need_size = sizeof(nj_need), .give_size = sizeof(nj_give),    \
     .param_size = sizeof(nj_param), .build = NJ_BUILD
-/* NJ_MODULE(foo) = { NJ_HEADER, .name = "foo", ... };  static build: const nj_module nj_module_foo, listed in the
- * generated table.  -DNJ_SHARED adds the one exported symbol: const nj_module *nj_module_entry(void). */
+/* NJ_MODULE(foo) = { NJ_HEADER, .name = "foo", ... };  static build: const nj_module nj_module_foo, listed in
+ * the generated table.  -DNJ_SHARED adds the one exported symbol: const nj_module *nj_module_entry(void). */
 #if defined __FAST_MATH__
 #define NJ_BUILD "p64,fast"
 #else
@@ -169,17 +187,17 @@ typedef struct {
 #endif
 #define NJ_MODULE_SYMBOL_(x) nj_module_##x
 #ifdef NJ_SHARED
-#define NJ_MODULE(x)                                                                                                             \
-    NJ_EXTERN_C const nj_module NJ_MODULE_SYMBOL_(x);                                                                            \
-    NJ_EXTERN_C __attribute__((visibility("default"))) const nj_module *nj_module_entry(void);                                   \
-    const nj_module *nj_module_entry(void)                                                                                       \
-    {                                                                                                                            \
-        return &NJ_MODULE_SYMBOL_(x);                                                                                            \
-    }                                                                                                                            \
+#define NJ_MODULE(x)                                                                                         \
+    NJ_EXTERN_C const nj_module NJ_MODULE_SYMBOL_(x);                                                        \
+    NJ_EXTERN_C __attribute__((visibility("default"))) const nj_module *nj_module_entry(void);               \
+    const nj_module *nj_module_entry(void)                                                                   \
+    {                                                                                                        \
+        return &NJ_MODULE_SYMBOL_(x);                                                                        \
+    }                                                                                                        \
     const nj_module NJ_MODULE_SYMBOL_(x)
 #else
-#define NJ_MODULE(x)                                                                                                             \
-    NJ_EXTERN_C const nj_module NJ_MODULE_SYMBOL_(x);                                                                            \
+#define NJ_MODULE(x)                                                                                         \
+    NJ_EXTERN_C const nj_module NJ_MODULE_SYMBOL_(x);                                                        \
     const nj_module NJ_MODULE_SYMBOL_(x)
 #endif
 

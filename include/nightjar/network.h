@@ -1,5 +1,5 @@
-/* nightjar/network.h - a module whose answer is a network over stamps (and a few numbers): collect rows that have all,
- * evaluate eight at a time. Built on model.h and stamp.h; everything here is inline. */
+/* nightjar/network.h - a module whose answer is a network over stamps (and a few numbers): collect rows that
+ * have all, evaluate eight at a time. Built on model.h and stamp.h; everything here is inline. */
 #ifndef NIGHTJAR_NETWORK_H
 #define NIGHTJAR_NETWORK_H
 #include <string.h>
@@ -29,9 +29,10 @@ typedef struct nj_network_rows { /* part of the thread block */
     float triplet[NJ_NETWORK_ROWS * NJ_TRIPLET];           /* [n][63][63][3] */
 } nj_network_rows;
 
-/* NJ_OK, or with a line in the log what nj_model_open() says, or NJ_ECONF. Wants inputs triplets [N, 63, 63, 3] and, with features, [N, n_features]. */
-static inline int nj_network_open(nj_network *net, const nj_host *host, const char *folder, const char *engine, const char *small,
-                                  uint32_t n_features)
+/* NJ_OK, or with a line in the log what nj_model_open() says, or NJ_ECONF. Wants inputs triplets [N, 63, 63,
+ * 3] and, with features, [N, n_features]. */
+static inline int nj_network_open(nj_network *net, const nj_host *host, const char *folder,
+                                  const char *engine, const char *small, uint32_t n_features)
 {
     nj_model_options options;
     memset(net, 0, sizeof *net);
@@ -49,8 +50,8 @@ static inline int nj_network_open(nj_network *net, const nj_host *host, const ch
     if (rc != NJ_OK) return rc;
     const nj_model_info *info = net->service->info(net->model);
     net->width = info->width;
-    if (info->n_inputs == (n_features ? 2 : 1) && info->input[0].row_elements == NJ_TRIPLET && info->input[0].rank == 4 &&
-        info->width <= NJ_NETWORK_WIDTH && n_features <= NJ_NETWORK_FEATURES &&
+    if (info->n_inputs == (n_features ? 2 : 1) && info->input[0].row_elements == NJ_TRIPLET &&
+        info->input[0].rank == 4 && info->width <= NJ_NETWORK_WIDTH && n_features <= NJ_NETWORK_FEATURES &&
         (!n_features || info->input[1].row_elements == n_features))
         return NJ_OK;
     host->log(host->opaque, 0, "model %s: its inputs are not the triplet of stamps%s", info->folder,
@@ -75,25 +76,30 @@ static inline void nj_network_thread_close(const nj_network *net, nj_network_row
 {
     if (rows->thread) net->service->thread_close(rows->thread);
 }
-/* Opens the row's three stamps (needs first_image, + 1, + 2: science, template, difference) into the next place.
+/* Opens the row's three stamps (needs first_image, + 1, + 2:
+ * science, template, difference) into the next place.
  * NJ_DONE: the row counts; else why it does not. */
-static inline nj_reason nj_network_add(const nj_network *net, nj_network_rows *rows, const nj_work *w, uint32_t row,
-                                       uint32_t first_image)
+static inline nj_reason nj_network_add(const nj_network *net, nj_network_rows *rows, const nj_work *w,
+                                       uint32_t row, uint32_t first_image)
 {
     const nj_image *image[3];
     for (uint32_t k = 0; k < 3; k++)
         if (!(image[k] = w->image(w, first_image + k, row))) return NJ_NO_INPUT;
-    nj_reason reason =
-        nj_stamp_triplet(nj_isa_best(), image, net->small, NJ_STAMP_SIDE, rows->triplet + (size_t)rows->n * NJ_TRIPLET);
+    nj_reason reason = nj_stamp_triplet(nj_isa_best(), image, net->small, NJ_STAMP_SIDE,
+                                        rows->triplet + (size_t)rows->n * NJ_TRIPLET);
     if (reason != NJ_DONE) return reason;
     rows->row[rows->n++] = row;
     return NJ_DONE;
 }
-/* Scores of the rows collected into column `give` (float32: the first output) and their reasons; empties the block. */
-static inline int nj_network_score(const nj_network *net, nj_network_rows *rows, const nj_work *w, uint32_t give, int reference)
+/* Scores of the rows collected into column `give` (float32: the first output) and their reasons;
+ * empties the block. */
+static inline int nj_network_score(const nj_network *net, nj_network_rows *rows, const nj_work *w,
+                                   uint32_t give, int reference)
 {
     const void *const input[] = { rows->triplet, rows->features };
-    nj_model_call call = { .n_rows = rows->n, .input = input, .out = rows->out, .reference = (uint32_t)reference };
+    nj_model_call call = {
+        .n_rows = rows->n, .input = input, .out = rows->out, .reference = (uint32_t)reference
+    };
     int rc = rows->n ? net->service->predict(net->model, rows->thread, &call) : NJ_OK;
     for (uint32_t i = 0; rc == NJ_OK && i < rows->n; i++) {
         double score = rows->out[(size_t)i * net->width];
@@ -103,10 +109,11 @@ static inline int nj_network_score(const nj_network *net, nj_network_rows *rows,
     rows->n = 0;
     return rc;
 }
-/* All rows of a call: needs first_image and the two behind it are the stamps; numbers (NULL = the network has none) puts a
- * row's n_features into the place given, 0 = one is missing. */
-static inline int nj_network_rows_of(const nj_network *net, nj_network_rows *rows, const nj_work *w, uint32_t first_image,
-                                     uint32_t give, int (*numbers)(const nj_work *w, uint32_t row, float *x), int reference)
+/* All rows of a call: needs first_image and the two behind it are the stamps; numbers (NULL = the network has
+ * none) puts a row's n_features into the place given, 0 = one is missing. */
+static inline int nj_network_rows_of(const nj_network *net, nj_network_rows *rows, const nj_work *w,
+                                     uint32_t first_image, uint32_t give,
+                                     int (*numbers)(const nj_work *w, uint32_t row, float *x), int reference)
 {
     int rc = NJ_OK;
     rows->n = 0;

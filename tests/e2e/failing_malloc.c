@@ -53,7 +53,8 @@ static void put(const char *variable, const unsigned long *value, int n_values)
     const char *path = getenv(variable);
     int fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) : -1, n = 0;
     if (fd < 0) return;
-    for (int i = 0; i < n_values && n < 900; i++) n += snprintf(text + n, sizeof text - (size_t)n, "%#lx\n", value[i]);
+    for (int i = 0; i < n_values && n < 900; i++)
+        n += snprintf(text + n, sizeof text - (size_t)n, "%#lx\n", value[i]);
     if (write(fd, text, (size_t)n) != n) _exit(99);
     close(fd);
 }
@@ -64,7 +65,8 @@ static void put_where(void)
     unsigned long where[12];
     int n = backtrace(frame, 40), k = 0;
     for (int i = 0; i < n && k < 12; i++)
-        if ((uintptr_t)frame[i] >= first && (uintptr_t)frame[i] < last) where[k++] = (uintptr_t)frame[i] - base;
+        if ((uintptr_t)frame[i] >= first && (uintptr_t)frame[i] < last)
+            where[k++] = (uintptr_t)frame[i] - base;
     put("FAIL_WHERE", where, k);
 }
 

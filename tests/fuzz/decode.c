@@ -11,23 +11,28 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char schema[] =
-    "{\"type\":\"record\",\"name\":\"ztf.alert\",\"fields\":[{\"name\":\"objectId\",\"type\":\"string\"},{\"name\":\"candid\","
-    "\"type\":\"long\"},"
-    "{\"name\":\"candidate\",\"type\":{\"type\":\"record\",\"name\":\"c\",\"fields\":[{\"name\":\"jd\",\"type\":\"double\"},"
-    "{\"name\":\"fid\",\"type\":\"int\"},{\"name\":\"magpsf\",\"type\":\"float\"},{\"name\":\"isdiffpos\",\"type\":[\"null\","
-    "\"string\",\"boolean\"]},"
-    "{\"name\":\"rb\",\"type\":[\"float\",\"null\"]}]}},{\"name\":\"prv_candidates\",\"type\":[\"null\",{\"type\":\"array\","
-    "\"items\":\"c\"}]},"
-    "{\"name\":\"self\",\"type\":[\"null\",\"ztf.alert\"]},{\"name\":\"m\",\"type\":{\"type\":\"map\",\"values\":{\"type\":"
-    "\"array\",\"items\":\"c\"}}},"
-    "{\"name\":\"n\",\"type\":{\"type\":\"map\",\"values\":[\"null\",\"float\"]}},"
-    "{\"name\":\"cutoutScience\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"s\",\"fields\":[{\"name\":\"stampData\","
-    "\"type\":\"bytes\"}]}]}]}";
+static const char schema[] = "{\"type\":\"record\",\"name\":\"ztf.alert\",\"fields\":[{\"name\":\"objectId\","
+                             "\"type\":\"string\"},{\"name\":\"candid\","
+                             "\"type\":\"long\"},"
+                             "{\"name\":\"candidate\",\"type\":{\"type\":\"record\",\"name\":\"c\","
+                             "\"fields\":[{\"name\":\"jd\",\"type\":\"double\"},"
+                             "{\"name\":\"fid\",\"type\":\"int\"},{\"name\":\"magpsf\",\"type\":\"float\"},{"
+                             "\"name\":\"isdiffpos\",\"type\":[\"null\","
+                             "\"string\",\"boolean\"]},"
+                             "{\"name\":\"rb\",\"type\":[\"float\",\"null\"]}]}},{\"name\":\"prv_"
+                             "candidates\",\"type\":[\"null\",{\"type\":\"array\","
+                             "\"items\":\"c\"}]},"
+                             "{\"name\":\"self\",\"type\":[\"null\",\"ztf.alert\"]},{\"name\":\"m\",\"type\":"
+                             "{\"type\":\"map\",\"values\":{\"type\":"
+                             "\"array\",\"items\":\"c\"}}},"
+                             "{\"name\":\"n\",\"type\":{\"type\":\"map\",\"values\":[\"null\",\"float\"]}},"
+                             "{\"name\":\"cutoutScience\",\"type\":[\"null\",{\"type\":\"record\",\"name\":"
+                             "\"s\",\"fields\":[{\"name\":\"stampData\","
+                             "\"type\":\"bytes\"}]}]}]}";
 
-#define COLUMN(path, type, shape)                                                                                                \
-    {                                                                                                                            \
-        path, type, shape, NULL, 1                                                                                               \
+#define COLUMN(path, type, shape)                                                                            \
+    {                                                                                                        \
+        path, type, shape, NULL, 1                                                                           \
     }
 static const nj_column_def columns[] = { COLUMN("candid", NJ_I64, NJ_SCALAR),
                                          COLUMN("object", NJ_STR, NJ_SCALAR),
@@ -88,14 +93,16 @@ static void read_chunk(nj_chunk *chunk)
         if (more < 0) abort();
         if (more && !batch->n && !batch->n_dead) abort(); /* it must get on */
         for (uint32_t row = 0; row < batch->n; row++)
-            for (int s = 0; s < NJ_STAMPS; s++) nj_stamp_open(opener, &batch->stamp[s][row], &batch->arena, NULL);
+            for (int s = 0; s < NJ_STAMPS; s++)
+                nj_stamp_open(opener, &batch->stamp[s][row], &batch->arena, NULL);
         for (uint32_t c = 0; c < N_COLUMNS; c++) { /* every value is readable */
             uint32_t n = batch->col[c].off ? batch->col[c].off[batch->n] : batch->n;
             const char *bytes = batch->col[c].data;
             size_t sum = 0;
             for (size_t i = 0; i < n * nj_type_size(columns[c].type); i++) sum += (unsigned char)bytes[i];
             for (uint32_t i = 0; columns[c].type == NJ_STR && i < n; i++)
-                if (((char *const *)batch->col[c].data)[i]) sum += strlen(((char *const *)batch->col[c].data)[i]);
+                if (((char *const *)batch->col[c].data)[i])
+                    sum += strlen(((char *const *)batch->col[c].data)[i]);
             __asm__ volatile("" : : "r"(sum));
         }
     }

@@ -76,7 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(sha, hex, 64);
     nj_host host = { .abi = NJ_ABI, .size = sizeof host, .opaque = &in, .log = log_nothing, .data = give };
     const nj_model_service *service = nj_model_service_find(1);
-    service->close(
-        service->open(&host, toys[in.toy], &(nj_model_options){ .size = sizeof(nj_model_options), .engine = "builtin" }));
+    service->close(service->open(
+        &host, toys[in.toy], &(nj_model_options){ .size = sizeof(nj_model_options), .engine = "builtin" }));
     return 0;
 }

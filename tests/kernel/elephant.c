@@ -78,8 +78,8 @@ static void clip_equals_plain(void **state)
                     nj_clip_passes(work, 3, 10, &c);
                     if (c.n_kept != plain.n_kept || c.n_nan != plain.n_nan || c.n_passes != plain.n_passes ||
                         c.converged != plain.converged)
-                        fail_msg("kind %d, %u pixels: kept %u, plain %u; passes %u, plain %u", kind, size[s], c.n_kept,
-                                 plain.n_kept, c.n_passes, plain.n_passes);
+                        fail_msg("kind %d, %u pixels: kept %u, plain %u; passes %u, plain %u", kind, size[s],
+                                 c.n_kept, plain.n_kept, c.n_passes, plain.n_passes);
                     assert_true(c.median == plain.median ||
                                 (isnan(c.median) && isnan(plain.median))); /* an order statistic: exact */
                     /* sums in another order: 4096 additions of doubles */
@@ -98,8 +98,8 @@ static void clip_equals_plain(void **state)
     free(work), free(p), free(sorted);
 }
 
-/* Five times 0 and a 9: median 0, sd sqrt(81 * 5) / 6 = 3.354, so that 9 lies within 3 sd; at 2 sd it goes, and then
- * sd = 0 keeps the zeros. */
+/* Five times 0 and a 9: median 0, sd sqrt(81 * 5) / 6 = 3.354, so that 9 lies within 3 sd; at 2 sd it goes,
+ * and then sd = 0 keeps the zeros. */
 static void clip_by_hand(void **state)
 {
     (void)state;
@@ -127,7 +127,8 @@ static void draws_equal_plain(void **state)
     nj_draw_work *work = aligned(sizeof *work);
     float *item = aligned(4096 * sizeof *item), *to = aligned(2 * 4096 * sizeof *to);
     uint32_t index[4096];
-    static const uint32_t shape[][2] = { { 3969, 196 }, { 900, 900 }, { 3969, 3900 }, { 2, 1 }, { 4096, 196 }, { 17, 17 } };
+    static const uint32_t shape[][2] = { { 3969, 196 }, { 900, 900 },  { 3969, 3900 },
+                                         { 2, 1 },      { 4096, 196 }, { 17, 17 } };
     for (int i = 0; i < 4096; i++) item[i] = (float)i;
     for (uint32_t trial = 0; trial < 300; trial++) { /* draws twice: the second must not see the first */
         const uint32_t *s = shape[trial % 6], key[2] = { trial, 77 }, counter[4] = { 0, trial / 2, 3, 4 };
@@ -147,8 +148,8 @@ static void draws_equal_plain(void **state)
     free(work), free(item), free(to);
 }
 
-/* chi^2 of how often each of n items comes, over all places and in the first place. Drawing k of n without replacement
- * shrinks the variance of a count by 1 - k/n. |z| < 5. */
+/* chi^2 of how often each of n items comes, over all places and in the first place. Drawing k of n without
+ * replacement shrinks the variance of a count by 1 - k/n. |z| < 5. */
 static void draws_are_uniform(void **state)
 {
     (void)state;
@@ -167,10 +168,13 @@ static void draws_are_uniform(void **state)
         nj_shuffle(work, nj_isa_best(), counter, key, item, 900, to, 1);
         shuffled[(int)to[450]]++;
     }
-    const double want = (double)TRIALS * K / N, want_first = (double)TRIALS / COARSE, want_shuffle = TRIALS / 900.0;
+    const double want = (double)TRIALS * K / N, want_first = (double)TRIALS / COARSE,
+                 want_shuffle = TRIALS / 900.0;
     for (int i = 0; i < N; i++) chi2 += (count[i] - want) * (count[i] - want) / want / (1 - (double)K / N);
-    for (int i = 0; i < COARSE; i++) chi2_first += (first[i] - want_first) * (first[i] - want_first) / want_first;
-    for (int i = 0; i < 900; i++) chi2_shuffle += (shuffled[i] - want_shuffle) * (shuffled[i] - want_shuffle) / want_shuffle;
+    for (int i = 0; i < COARSE; i++)
+        chi2_first += (first[i] - want_first) * (first[i] - want_first) / want_first;
+    for (int i = 0; i < 900; i++)
+        chi2_shuffle += (shuffled[i] - want_shuffle) * (shuffled[i] - want_shuffle) / want_shuffle;
     assert_true(fabs(chi2 - (N - 1)) < 5 * sqrt(2.0 * (N - 1)));
     assert_true(fabs(chi2_first - (COARSE - 1)) < 5 * sqrt(2.0 * (COARSE - 1)));
     assert_true(fabs(chi2_shuffle - 899) < 5 * sqrt(2.0 * 899));
@@ -228,7 +232,8 @@ static void spectra_equal_fftw(void **state)
             for (uint32_t b = 0; b < plan.n_bins; b++) {
                 assert_int_equal(n_modes[b], modes[which][b]);
                 assert_int_equal(plan.n_modes[b], n_modes[b]);
-                /* single precision; pairs of images share their rounding: 1e-6 of the larger one's largest bin */
+                /* single precision; pairs of images share their rounding:
+                 * 1e-6 of the larger one's largest bin */
                 double pair = fmax(most, image % 4 ? 0 : most);
                 assert_true(fabs(area[b * 32 + image] - want[b]) < 1e-6 * pair);
             }
@@ -243,7 +248,8 @@ static void distances_equal_plain(void **state)
 {
     (void)state;
     enum { N = 200, STRIDE = 224 };
-    float *v = aligned(15 * STRIDE * sizeof *v), *x = aligned(STRIDE * sizeof *x), *y = aligned(nj_w1_room(N) * sizeof *y);
+    float *v = aligned(15 * STRIDE * sizeof *v), *x = aligned(STRIDE * sizeof *x),
+          *y = aligned(nj_w1_room(N) * sizeof *y);
     float *first = aligned(nj_w1_room(N) * sizeof *first);
     for (uint32_t values = 7; values <= 15; values += 8)
         for (int isa = NJ_ISA_PORTABLE; isa <= (int)nj_isa_best(); isa++) {
@@ -252,10 +258,12 @@ static void distances_equal_plain(void **state)
             seed = values;
             for (uint32_t l = 0; l < STRIDE; l++)
                 for (uint32_t k = 0; k < values; k++)
-                    raw[l][k] = (float)(l % 5 ? exp(normal()) : floor(4 * uniform())), v[k * STRIDE + l] = (float)raw[l][k];
+                    raw[l][k] = (float)(l % 5 ? exp(normal()) : floor(4 * uniform())),
+                    v[k * STRIDE + l] = (float)raw[l][k];
             nj_w1_sort((nj_isa)isa, values, v, STRIDE);
             for (uint32_t l = 0; l < STRIDE; l++)
-                for (uint32_t k = 1; k < values; k++) assert_true(v[k * STRIDE + l] >= v[(k - 1) * STRIDE + l]);
+                for (uint32_t k = 1; k < values; k++)
+                    assert_true(v[k * STRIDE + l] >= v[(k - 1) * STRIDE + l]);
             nj_w1_from((nj_isa)isa, values, v, STRIDE, N, x);
             for (uint32_t l = 0; l < N; l++) /* 15 roundings of floats */
                 assert_true(fabs(x[l] - values * nj_w1_plain(raw[l], raw[N], values)) <= 1e-5 * x[l]);
@@ -291,7 +299,8 @@ static void ks_equals_plain(void **state)
     double *dx = malloc(NX * sizeof *dx), *dy = malloc(NY * sizeof *dy);
     for (int trial = 0; trial < 120; trial++) {
         /* alike, shifted, heavy ties, far apart, tiny and large values */
-        const double shift = trial % 4 * 0.3, step = trial % 3 == 2 ? 0.25 : 0, scale = pow(10, trial % 7 * 10 - 30);
+        const double shift = trial % 4 * 0.3, step = trial % 3 == 2 ? 0.25 : 0,
+                     scale = pow(10, trial % 7 * 10 - 30);
         const uint32_t nx = trial % 5 ? NX : 3 + (uint32_t)trial, hole = (uint32_t)trial % 16;
         uint32_t ny = 0;
         for (uint32_t i = 0; i < nx; i++) {
@@ -307,7 +316,8 @@ static void ks_equals_plain(void **state)
         double want = nj_ks_plain(dx, nx, dy, ny);
         for (int isa = NJ_ISA_PORTABLE; isa <= (int)nj_isa_best(); isa++) {
             double d = nj_ks(work, (nj_isa)isa, x, nx, y, NY, ny);
-            if (d != want) fail_msg("trial %d: %.17g, plain %.17g", trial, d, want); /* counts: exactly equal */
+            /* counts: exactly equal */
+            if (d != want) fail_msg("trial %d: %.17g, plain %.17g", trial, d, want);
         }
     }
     for (uint32_t i = 0; i < NX; i++) x[i] = dx[i] = i % 2; /* two values only */
@@ -327,8 +337,9 @@ static void ks_equals_plain(void **state)
 static void numpy_stream(void **state)
 {
     (void)state;
-    static const double deviate[7] = { -0.7031873098624105, -0.49028236278771464, -0.3218143296501526, -1.7550787171239868,
-                                       0.20666447021383047, -2.011264572814634,   0.110498664274258 };
+    static const double deviate[7] = { -0.7031873098624105, -0.49028236278771464, -0.3218143296501526,
+                                       -1.7550787171239868, 0.20666447021383047,  -2.011264572814634,
+                                       0.110498664274258 };
     static const int order[12] = { 5, 8, 11, 4, 2, 3, 1, 0, 7, 10, 6, 9 };
     nj_numpy_random *rng = nj_numpy_random_new(1337);
     double item[12];
@@ -358,11 +369,14 @@ static void whole_test_equals_plain(void **state)
             if (trial == 3 && i % 50 == 0) p[i] = NAN;
         }
         if (trial >= 4)
-            p[5 * side + 5] = 1e9f, p[(side / 2) * side + side / 2] = 2e9f; /* too wide for floats: both clipped, one by one */
+            p[5 * side + 5] = 1e9f, p[(side / 2) * side + side / 2] = 2e9f; /* too wide for floats:
+                                                                             * both clipped, one by one */
         nj_clip clip;
         nj_clip_begin(clip_work, nj_isa_best(), p, side * side, &clip);
         nj_clip_passes(clip_work, 3, trial >= 4 ? 1 : 10, &clip);
-        if (trial >= 4) clip.lo = -INFINITY, clip.hi = INFINITY; /* nothing replaced, as when the sums overflow */
+        if (trial >= 4)
+            clip.lo = -INFINITY, clip.hi = INFINITY; /* nothing replaced, as when the
+                                                      * sums overflow */
         for (uint32_t repeat = 0; repeat < 2; repeat++) {
             const nj_elephant_key key = { 1234567890123 + trial, 1, repeat, 7 };
             double plain = nj_elephant_ks_plain(&g, work, p, &clip, &key), first = -2;
@@ -396,9 +410,11 @@ static void whole_test_equals_plain(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(clip_equals_plain), cmocka_unit_test(clip_by_hand),       cmocka_unit_test(draws_equal_plain),
-        cmocka_unit_test(draws_are_uniform), cmocka_unit_test(spectra_equal_fftw), cmocka_unit_test(distances_equal_plain),
-        cmocka_unit_test(ks_equals_plain),   cmocka_unit_test(numpy_stream),       cmocka_unit_test(whole_test_equals_plain),
+        cmocka_unit_test(clip_equals_plain),       cmocka_unit_test(clip_by_hand),
+        cmocka_unit_test(draws_equal_plain),       cmocka_unit_test(draws_are_uniform),
+        cmocka_unit_test(spectra_equal_fftw),      cmocka_unit_test(distances_equal_plain),
+        cmocka_unit_test(ks_equals_plain),         cmocka_unit_test(numpy_stream),
+        cmocka_unit_test(whole_test_equals_plain),
     };
     return cmocka_run_group_tests_name("elephant", tests, NULL, NULL);
 }

@@ -19,7 +19,8 @@ static int load(void **state)
         if (table_load(&reference[s], sets[s], "")) fail_msg("no table of %s", sets[s]);
         assert_int_equal(all[s].n, reference[s].n);
         for (int i = 0; i < all[s].n; i++)
-            assert_int_equal(all[s].item[i].id, strtoll(table_text(&reference[s], (uint32_t)i, "candid"), NULL, 10));
+            assert_int_equal(all[s].item[i].id,
+                             strtoll(table_text(&reference[s], (uint32_t)i, "candid"), NULL, 10));
     }
     return 0;
 }
@@ -64,8 +65,8 @@ static void open_instance(host *h, const char *settings)
     open_host(h, ini, "tested", NULL);
 }
 
-static row run(const nj_instance *in, void *thread, int (*process)(const void *, void *, const nj_work *), const alert *a,
-               const gate *g)
+static row run(const nj_instance *in, void *thread, int (*process)(const void *, void *, const nj_work *),
+               const alert *a, const gate *g)
 {
     static const uint32_t zero = 0;
     row r = { .candidate = NJ_NO_U8,
@@ -122,8 +123,8 @@ static row run(const nj_instance *in, void *thread, int (*process)(const void *,
 
 /* --- oracle A: everything that has no random numbers in it, exactly --- */
 
-static void expect_mask(const table *t, uint32_t i, const char *what, const char *image, const nj_clip *clip, const float *pixel,
-                        uint32_t n)
+static void expect_mask(const table *t, uint32_t i, const char *what, const char *image, const nj_clip *clip,
+                        const float *pixel, uint32_t n)
 {
     char column[64];
     uint8_t mask[63 * 63];
@@ -134,7 +135,8 @@ static void expect_mask(const table *t, uint32_t i, const char *what, const char
         fail_msg("row %u: %s is %u, not %s", i, column, n_masked, table_text(t, i, column));
     snprintf(column, sizeof column, "hostless.%s_mask_crc32_%s", what, image);
     uint32_t crc = (uint32_t)crc32(crc32(0, NULL, 0), mask, n);
-    if (crc != table_number(t, i, column)) fail_msg("row %u: %s is %u, not %s", i, column, crc, table_text(t, i, column));
+    if (crc != table_number(t, i, column))
+        fail_msg("row %u: %s is %u, not %s", i, column, crc, table_text(t, i, column));
 }
 
 static void masks_are_equal(void **state)
@@ -160,7 +162,8 @@ static void masks_are_equal(void **state)
                 char column[64];
                 snprintf(column, sizeof column, "hostless.second_masked_%s", image);
                 assert_int_equal(second.n - second.n_kept, (int)table_number(&reference[s], i, column));
-                if (first.converged) assert_int_equal(second.n_kept, first.n_kept); /* what lets process() leave it out */
+                /* what lets process() leave it out */
+                if (first.converged) assert_int_equal(second.n_kept, first.n_kept);
                 for (int p = 0; p < 14 * 14; p++) {
                     float v = stamp->pixel[(24 + p / 14) * 63 + 24 + p % 14];
                     crop[p] = v >= first.lo && v <= first.hi ? v : NAN;
@@ -191,14 +194,17 @@ static void candidates_are_equal(void **state)
                 assert_int_equal(r.candidate, NJ_NO_U8);
                 continue;
             }
-            int one = (int)table_number(ref, i, "hostless.stage1"), two = (int)table_number(ref, i, "hostless.stage2");
+            int one = (int)table_number(ref, i, "hostless.stage1"),
+                two = (int)table_number(ref, i, "hostless.stage2");
             assert_int_equal(r.reason, NJ_DONE);
             assert_int_equal(r.candidate, (int)table_number(ref, i, "hostless.candidate"));
             assert_int_equal(r.stage, one ? 1 : two ? 2 : 0);
-            assert_int_equal(r.clipped[0],
-                             (int)table_number(ref, i, one ? "hostless.second_masked_sci" : "hostless.centre_masked_sci"));
-            assert_int_equal(r.clipped[1],
-                             (int)table_number(ref, i, one ? "hostless.second_masked_tpl" : "hostless.centre_masked_tpl"));
+            assert_int_equal(
+                r.clipped[0],
+                (int)table_number(ref, i, one ? "hostless.second_masked_sci" : "hostless.centre_masked_sci"));
+            assert_int_equal(
+                r.clipped[1],
+                (int)table_number(ref, i, one ? "hostless.second_masked_tpl" : "hostless.centre_masked_tpl"));
             assert_int_equal(r.candidate, !isnan(r.ks[0]) && !isnan(r.ks[1]));
             if (r.candidate)
                 assert_string_equal(r.lone, r.clipped[0] > r.clipped[1] ? "science" : "template");
@@ -225,14 +231,17 @@ static void gate_is_equal(void **state)
     for (int s = 0; sets[s]; s++)
         for (uint32_t i = 0; i < reference[s].n; i++) {
             const table *ref = &reference[s];
-            gate g = { { table_number(ref, i, "snn_snia_vs_nonia.roid"), table_number(ref, i, "snn_sn_vs_all.roid"),
-                         table_number(ref, i, "rf_snia_vs_nonia.al_loop"), table_number(ref, i, "rf_kn_vs_nonkn") },
-                       (int32_t)table_number(ref, i, "roid"),
-                       table_text(ref, i, "finkclass") };
+            gate g = {
+                { table_number(ref, i, "snn_snia_vs_nonia.roid"), table_number(ref, i, "snn_sn_vs_all.roid"),
+                  table_number(ref, i, "rf_snia_vs_nonia.al_loop"), table_number(ref, i, "rf_kn_vs_nonkn") },
+                (int32_t)table_number(ref, i, "roid"),
+                table_text(ref, i, "finkclass")
+            };
             row r = run(in, t.block, in->module->process, &all[s].item[i], &g);
             int passed = r.reason != NJ_CUT;
             if (passed != (int)table_number(ref, i, "hostless.gate"))
-                fail_msg("%s row %u: gate %d, not %s", sets[s], i, passed, table_text(ref, i, "hostless.gate"));
+                fail_msg("%s row %u: gate %d, not %s", sets[s], i, passed,
+                         table_text(ref, i, "hostless.gate"));
             n_passed += passed;
         }
     assert_true(n_passed > 50);
@@ -254,14 +263,16 @@ static void numpy_numerators(void **state)
     for (int i = 0; i < all[0].n; i++) {
         row r = run(t.in, t.block, t.in->module->process, &all[0].item[i], NULL);
         for (int k = 0; k < 2 && r.candidate == 1; k++, n++)
-            assert_true(fabs(r.ks[k] - numerator[n] / 39800.0) < 1e-12); /* the quotients' last bits, nothing else */
+            assert_true(fabs(r.ks[k] - numerator[n] / 39800.0) < 1e-12); /* the quotients' last bits,
+                                                                          * nothing else */
     }
     assert_int_equal(n, 6);
     close_thread(&t);
     close_host(&h);
 }
 
-/* Every candidate of every set, one stream per set; "alone": the seed set again before each (without dev, for time). */
+/* Every candidate of every set, one stream per set;
+ * "alone": the seed set again before each (without dev, for time). */
 static void numpy_stream(void **state)
 {
     if (!kit_shared()) skip();
@@ -279,7 +290,8 @@ static void numpy_stream(void **state)
             row r = run(t.in, t.block, t.in->module->process, &all[s].item[i], NULL);
             for (int k = 0; k < 2 && r.candidate == 1; k++, n++) {
                 char column[64];
-                snprintf(column, sizeof column, "hostless.%s%s", k ? "template" : "science", alone ? ".alone" : "");
+                snprintf(column, sizeof column, "hostless.%s%s", k ? "template" : "science",
+                         alone ? ".alone" : "");
                 double want = table_number(&reference[s], i, column);
                 if (!(fabs(r.ks[k] - want) < 1e-12))
                     fail_msg("%s row %u: %s is %.17g, not %.17g", sets[s], i, column, r.ks[k], want);
@@ -293,8 +305,9 @@ static void numpy_stream(void **state)
 
 /* --- oracle C: the distribution --- */
 
-/* Mean of 240 draws against the reference's mean of 60; z of a difference of means. 56 tests: |z| < 4 by chance fails one
- * run of seeds in 280, and the seeds are fixed. The standard deviations agree within a factor (F test, far tail). */
+/* Mean of 240 draws against the reference's mean of 60; z of a difference of means. 56 tests: |z| < 4 by
+ * chance fails one run of seeds in 280, and the seeds are fixed. The standard deviations agree within a
+ * factor (F test, far tail). */
 static void means_agree(void **state)
 {
     (void)state;
@@ -320,10 +333,11 @@ static void means_agree(void **state)
                 double s2 = table_number(&spread, i, k ? "template.sd" : "science.sd");
                 double z = (r.ks[k] - m2) / sqrt(r.sd[k] * r.sd[k] / REPEATS + s2 * s2 / n2);
                 if (!(fabs(z) < 4))
-                    fail_msg("%s %lld image %d: %.4f +- %.4f, reference %.4f +- %.4f, z = %.2f", sets[s], (long long)id, k,
-                             r.ks[k], r.sd[k], m2, s2, z);
+                    fail_msg("%s %lld image %d: %.4f +- %.4f, reference %.4f +- %.4f, z = %.2f", sets[s],
+                             (long long)id, k, r.ks[k], r.sd[k], m2, s2, z);
                 if (!(r.sd[k] > s2 / 2 && r.sd[k] < 2 * s2))
-                    fail_msg("%s %lld image %d: sd %.4f, reference %.4f", sets[s], (long long)id, k, r.sd[k], s2);
+                    fail_msg("%s %lld image %d: sd %.4f, reference %.4f", sets[s], (long long)id, k, r.sd[k],
+                             s2);
                 sum += z;
             }
         }
@@ -340,8 +354,9 @@ static void means_agree(void **state)
 
 static void expect_same(const row *a, const row *b, const char *what, int64_t id)
 {
-    if (a->candidate != b->candidate || a->stage != b->stage || a->lone != b->lone || a->verdict != b->verdict ||
-        a->reason != b->reason || memcmp(a->clipped, b->clipped, sizeof a->clipped) || memcmp(a->ks, b->ks, sizeof a->ks) ||
+    if (a->candidate != b->candidate || a->stage != b->stage || a->lone != b->lone ||
+        a->verdict != b->verdict || a->reason != b->reason ||
+        memcmp(a->clipped, b->clipped, sizeof a->clipped) || memcmp(a->ks, b->ks, sizeof a->ks) ||
         memcmp(a->sd, b->sd, sizeof a->sd))
         fail_msg("%s: %lld differs", what, (long long)id);
 }
@@ -367,7 +382,8 @@ static void all_instruction_sets_give_the_same_bits(void **state)
             }
         }
     for (int v = 0; v < NJ_ISAS; v++) close_thread(&t[v]), close_host(&h[v]);
-    if (nj_isa_best() != NJ_ISA_AVX512) print_message("this processor has no more than %s\n", nj_isa_name[nj_isa_best()]);
+    if (nj_isa_best() != NJ_ISA_AVX512)
+        print_message("this processor has no more than %s\n", nj_isa_name[nj_isa_best()]);
 }
 
 /* Same draws: D moves by at most 2 steps of its grid, 2/39800, by single precision, and mostly not at all. */

@@ -10,7 +10,8 @@ typedef struct stamps {
 static void make(stamps *s, uint32_t rows, uint32_t cols)
 {
     for (int k = 0; k < 2; k++) {
-        for (uint32_t i = 0; i < rows * cols; i++) s->pixel[k][i] = (float)(100 + 10 * uniform(mix(k + 1) + i));
+        for (uint32_t i = 0; i < rows * cols; i++)
+            s->pixel[k][i] = (float)(100 + 10 * uniform(mix(k + 1) + i));
         s->image[k] = (nj_image){ .pixel = s->pixel[k], .rows = rows, .cols = cols };
     }
 }
@@ -77,19 +78,19 @@ static row run(const char *settings, stamps *s)
     return r;
 }
 
-#define EXPECT(r, stage_, lone_, science, template)                                                                              \
-    do {                                                                                                                         \
-        assert_int_equal((r).reason, NJ_DONE);                                                                                   \
-        assert_int_equal((r).stage, stage_);                                                                                     \
-        assert_int_equal((r).candidate, stage_ > 0);                                                                             \
-        assert_int_equal((r).clipped[0], science);                                                                               \
-        assert_int_equal((r).clipped[1], template);                                                                              \
-        if (stage_)                                                                                                              \
-            assert_string_equal((r).lone, lone_);                                                                                \
-        else                                                                                                                     \
-            assert_null((r).lone);                                                                                               \
-        assert_int_equal(isnan((r).ks[0]), !(stage_));                                                                           \
-        assert_int_equal(isnan((r).ks[1]), !(stage_));                                                                           \
+#define EXPECT(r, stage_, lone_, science, template)                                                          \
+    do {                                                                                                     \
+        assert_int_equal((r).reason, NJ_DONE);                                                               \
+        assert_int_equal((r).stage, stage_);                                                                 \
+        assert_int_equal((r).candidate, stage_ > 0);                                                         \
+        assert_int_equal((r).clipped[0], science);                                                           \
+        assert_int_equal((r).clipped[1], template);                                                          \
+        if (stage_)                                                                                          \
+            assert_string_equal((r).lone, lone_);                                                            \
+        else                                                                                                 \
+            assert_null((r).lone);                                                                           \
+        assert_int_equal(isnan((r).ks[0]), !(stage_));                                                       \
+        assert_int_equal(isnan((r).ks[1]), !(stage_));                                                       \
     } while (0)
 
 static stamps s;
@@ -178,7 +179,8 @@ static void no_answer(void **state)
     make(&s, 63, 62);
     row r = run("", &s);
     assert_int_equal(r.reason, NJ_RANGE);
-    assert_true(r.candidate == NJ_NO_U8 && r.clipped[0] == NJ_NO_I32 && r.verdict == NJ_NO_U8 && r.n_nan == NJ_NO_I32);
+    assert_true(r.candidate == NJ_NO_U8 && r.clipped[0] == NJ_NO_I32 && r.verdict == NJ_NO_U8 &&
+                r.n_nan == NJ_NO_I32);
     make(&s, 63, 63);
     s.image[1].rows = 48;
     assert_int_equal(run("", &s).reason, NJ_RANGE);
@@ -209,7 +211,8 @@ static void verdict_and_repeats(void **state)
     assert_int_equal(run(settings, &s).verdict, 0);
     snprintf(settings, sizeof settings, "max_science = 1\nmax_template = %.17g\n", nextafter(r.ks[1], 0));
     assert_int_equal(run(settings, &s).verdict, 0);
-    row many = run("repeats = 16\n", &s), again = run("repeats = 16\n", &s), other = run("repeats = 16\nseed = 8\n", &s);
+    row many = run("repeats = 16\n", &s), again = run("repeats = 16\n", &s),
+        other = run("repeats = 16\nseed = 8\n", &s);
     for (int k = 0; k < 2; k++) {
         assert_true(many.sd[k] > 0 && fabs(many.ks[k] - r.ks[k]) < 6 * many.sd[k]);
         assert_true(many.ks[k] == again.ks[k] && many.sd[k] == again.sd[k] && many.ks[k] != other.ks[k]);
@@ -239,10 +242,13 @@ static void rubin_rules(void **state)
     r = run("", &s);
     EXPECT(r, 2, "science", 7, 0);
 
-    make(&s, 30, 30); /* ... from raw pixels: what the whole stamp's clip removed can come back in the centre */
+    make(&s, 30, 30); /* ... from raw pixels: what the whole stamp's clip removed can come
+                       * back in the centre */
     put(&s, 0, 2, 2, 8, 5000), put(&s, 1, 2, 2, 8, 5000);
     for (uint32_t i = 8; i < 22; i += 2)
-        for (uint32_t j = 8; j < 22; j++) s.pixel[0][i * 30 + j] = 160; /* half of the centre, no outlier there */
+        for (uint32_t j = 8; j < 22; j++)
+            s.pixel[0][i * 30 + j] = 160; /* half of the centre,
+                                           * no outlier there */
     r = run("", &s);
     EXPECT(r, 0, NULL, 0, 0);
 

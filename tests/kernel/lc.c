@@ -36,7 +36,10 @@ static void sorted_and_complete(void **state)
         for (int kind = 0; kind < 4; kind++) { /* random, many ties, falling, nearly sorted */
             double sum = 0, sum_sorted = 0;
             for (uint32_t i = 0; i < n; i++) {
-                key[i] = kind == 0 ? uniform() : kind == 1 ? floor(5 * uniform()) : kind == 2 ? -(double)i : i + 2 * uniform();
+                key[i] = kind == 0   ? uniform()
+                         : kind == 1 ? floor(5 * uniform())
+                         : kind == 2 ? -(double)i
+                                     : i + 2 * uniform();
                 v[i] = key[i];
                 sum += v[i];
             }
@@ -46,7 +49,8 @@ static void sorted_and_complete(void **state)
             assert_true(fabs(sum - sum_sorted) < 1e-9 * (1 + fabs(sum)));
             nj_order_f64(key, n, order);
             for (uint32_t i = 1; i < n; i++)
-                assert_true(key[order[i - 1]] < key[order[i]] || (key[order[i - 1]] == key[order[i]] && order[i - 1] < order[i]));
+                assert_true(key[order[i - 1]] < key[order[i]] ||
+                            (key[order[i - 1]] == key[order[i]] && order[i - 1] < order[i]));
             nj_order_numpy(key, n, order);
             for (uint32_t i = 0; i < n; i++) assert_true(key[order[i]] == v[i]);
             static uint8_t seen[MOST];
@@ -101,7 +105,8 @@ static void component_fit_is_the_minimum(void **state)
         assert_int_equal(f.fitted, plain.fitted);
         fitted += f.fitted;
         for (int k = 0; k < 3; k++) {
-            assert_true(fabs(f.c[k] - plain.c[k]) < 1e-6); /* the descent stops at steps of 1e-14 in narrow valleys */
+            assert_true(fabs(f.c[k] - plain.c[k]) < 1e-6); /* the descent stops at steps of 1e-14
+                                                            * in narrow valleys */
             at_bound += fabs(f.c[k]) == 2;
         }
         negative += f.c[0] < 0;
@@ -183,8 +188,8 @@ static void rise_fit_is_as_good_as_minpack(void **state)
         double x[3] = { a, b, c }, fvec[16], fjac[48], diag[3], qtf[3], wa[3][3], wa4[16];
         int pivot[3], n_f, n_j;
         data d = { day, flux };
-        lmder(logistic, &d, (int)n, 3, x, fvec, fjac, (int)n, 1e-12, 1e-12, 0, 1000, diag, 1, 100, 0, &n_f, &n_j, pivot, qtf,
-              wa[0], wa[1], wa[2], wa4);
+        lmder(logistic, &d, (int)n, 3, x, fvec, fjac, (int)n, 1e-12, 1e-12, 0, 1000, diag, 1, 100, 0, &n_f,
+              &n_j, pivot, qtf, wa[0], wa[1], wa[2], wa4);
         double mine[3] = { r.a, r.b, r.c }, ratio = cost(day, flux, n, mine) / cost(day, flux, n, x);
         better += ratio < 1 + 1e-4; /* stopping rules of 1e-8 in the cost's own units */
     }
@@ -195,13 +200,15 @@ static void rise_fit_is_as_good_as_minpack(void **state)
 static void what_does_not_rise_is_not_fitted(void **state)
 {
     (void)state;
-    const double day[] = { 0, 1, 2, 3, 4 }, up[] = { 1, 2, 4, 7, 9 }, falls[] = { 1, 2, 4, 2, 1 }, err[] = { 1, 1, 1, 1, 1 };
+    const double day[] = { 0, 1, 2, 3, 4 }, up[] = { 1, 2, 4, 7, 9 }, falls[] = { 1, 2, 4, 2, 1 },
+                 err[] = { 1, 1, 1, 1, 1 };
     double work[40];
     nj_rise r;
     nj_rise_fit(5, day, up, err, work, &r);
     assert_true(r.fitted && r.n_nights == 5 && fabs(r.snratio - 23.0 / 5) < 1e-12);
     nj_rise_fit(5, day, falls, err, work, &r);
-    assert_true(!r.fitted && r.a == 0 && r.b == 0 && r.c == 0 && r.snratio == 0.1 && r.mse == 1e8 && r.n_nights == 0);
+    assert_true(!r.fitted && r.a == 0 && r.b == 0 && r.c == 0 && r.snratio == 0.1 && r.mse == 1e8 &&
+                r.n_nights == 0);
     nj_rise_fit(3, day, up, err, work, &r);
     assert_false(r.fitted);
 }
@@ -210,11 +217,13 @@ static void nights_are_days_of_jd(void **state)
 {
     (void)state;
     /* half a day belongs to the even number: 2.5 -> 2, 3.5 -> 4 */
-    const double jd[] = { 3.4, 2.5, 3.5, 2.6, 4.4 }, flux[] = { 10, 20, 30, 40, 50 }, err[] = { 1, 2, 3, 4, 5 };
+    const double jd[] = { 3.4, 2.5, 3.5, 2.6, 4.4 }, flux[] = { 10, 20, 30, 40, 50 },
+                 err[] = { 1, 2, 3, 4, 5 };
     const uint32_t order[] = { 1, 3, 0, 2, 4 };
     double day[5], mean[5], mean_err[5];
     assert_int_equal(nj_night_means(5, jd, flux, err, order, day, mean, mean_err), 3);
-    assert_true(day[0] == 2 && day[1] == 3 && day[2] == 4 && mean[0] == 20 && mean[1] == 25 && mean[2] == 40 && mean_err[2] == 4);
+    assert_true(day[0] == 2 && day[1] == 3 && day[2] == 4 && mean[0] == 20 && mean[1] == 25 &&
+                mean[2] == 40 && mean_err[2] == 4);
 }
 
 /* --- flux statistics --- */
@@ -225,7 +234,8 @@ static void statistics_equal_their_definitions(void **state)
     /* worked out apart, in another language, from the definitions; the number of peaks (33) by eye */
     static const double mag[] = { 18.5, 18.4, 18.6, 18.45, 18.55, 18.5, 18.2, 17.6,  16.9,
                                   17.3, 17.9, 18.3, 18.45, 18.55, 18.5, 18.6, 18.52, 18.48 };
-    static const double err[] = { .05, .06, .07, .05, .06, .05, .04, .03, .02, .03, .04, .05, .05, .06, .05, .07, .05, .05 };
+    static const double err[] = { .05, .06, .07, .05, .06, .05, .04, .03, .02,
+                                  .03, .04, .05, .05, .06, .05, .07, .05, .05 };
     static const double expected[NJ_FLUX_FEATURES] = {
         3.0,
         1.0,
@@ -284,15 +294,18 @@ static void statistics_equal_their_definitions(void **state)
     memcpy(with_nan, mag, sizeof mag);
     with_nan[4] = NAN;
     nj_flux_features(18, with_nan, err, work, out);
-    for (int k = 0; k < NJ_FLUX_FEATURES; k++) assert_true(out[k] == (k == 11 || k == 14 || k == 15 || k == 34));
+    for (int k = 0; k < NJ_FLUX_FEATURES; k++)
+        assert_true(out[k] == (k == 11 || k == 14 || k == 15 || k == 34));
 }
 
 static void labels(void **state)
 {
     (void)state;
-    assert_true(nj_may_be_extragalactic(NULL) && nj_may_be_extragalactic("Unknown") && nj_may_be_extragalactic("Fail 504"));
+    assert_true(nj_may_be_extragalactic(NULL) && nj_may_be_extragalactic("Unknown") &&
+                nj_may_be_extragalactic("Fail 504"));
     assert_true(nj_may_be_extragalactic("Seyfert_1") && nj_may_be_extragalactic("Candidate_SN*"));
-    assert_false(nj_may_be_extragalactic("Star") || nj_may_be_extragalactic("") || nj_may_be_extragalactic("Fail 500"));
+    assert_false(nj_may_be_extragalactic("Star") || nj_may_be_extragalactic("") ||
+                 nj_may_be_extragalactic("Fail 500"));
 }
 
 int main(void)

@@ -33,7 +33,8 @@ typedef struct model_host {
     char log[1024]; /* the last line */
 } model_host;
 
-__attribute__((format(printf, 3, 4))) static inline void model_host_log(void *opaque, int level, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static inline void model_host_log(void *opaque, int level,
+                                                                        const char *format, ...)
 {
     model_host *h = opaque;
     va_list ap;
@@ -93,8 +94,10 @@ static inline double model_uniform(uint64_t *seed)
     return (double)(*seed >> 11) * 0x1p-53;
 }
 
-/* One block of memory per input: images of small numbers, other floats of [-0.8, 1.2] * scale, lengths of 1 to `steps`. */
-static inline void **model_random_inputs(const nj_model_info *info, uint32_t rows, uint32_t steps, double scale, uint64_t *seed)
+/* One block of memory per input: images of small numbers, other floats of [-0.8, 1.2] * scale,
+ * lengths of 1 to `steps`. */
+static inline void **model_random_inputs(const nj_model_info *info, uint32_t rows, uint32_t steps,
+                                         double scale, uint64_t *seed)
 {
     void **in = calloc(info->n_inputs, sizeof *in);
     for (uint32_t i = 0; i < info->n_inputs; i++) {
@@ -105,7 +108,8 @@ static inline void **model_random_inputs(const nj_model_info *info, uint32_t row
             if (p->type == NJ_I32)
                 ((int32_t *)in[i])[k] = 1 + (int32_t)(model_uniform(seed) * steps);
             else
-                ((float *)in[i])[k] = (float)((p->rank == 4 ? 0.03 : 2 * scale) * (model_uniform(seed) - 0.4));
+                ((float *)in[i])[k] =
+                    (float)((p->rank == 4 ? 0.03 : 2 * scale) * (model_uniform(seed) - 0.4));
     }
     return in;
 }

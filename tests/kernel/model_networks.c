@@ -21,7 +21,8 @@ static const char *const networks[] = { "braai",
                                         "cats" };
 enum { N_NETWORKS = sizeof networks / sizeof *networks };
 
-/* open() refuses a model whose golden rows differ by more than its manifest's tolerance: that every one opens is the test. */
+/* open() refuses a model whose golden rows differ by more than its manifest's tolerance:
+ * that every one opens is the test. */
 static void golden_rows(void **state)
 {
     (void)state;
@@ -41,7 +42,8 @@ static void golden_rows(void **state)
     }
 }
 
-/* Scores of random rows by the kernels of one instruction set; the golden rows are checked by open() for each. */
+/* Scores of random rows by the kernels of one instruction set;
+ * the golden rows are checked by open() for each. */
 static void scores_with(const char *isa, const char *name, uint64_t from, double *out)
 {
     model_host h;
@@ -62,7 +64,8 @@ static void scores_with(const char *isa, const char *name, uint64_t from, double
     model_host_close(&h);
 }
 
-/* The portable kernels have no fused multiply-add: 1e-5 (measured: below 2e-6). AVX2 and AVX-512 give equal bits. */
+/* The portable kernels have no fused multiply-add: 1e-5 (measured: below 2e-6).
+ * AVX2 and AVX-512 give equal bits. */
 static void instruction_sets(void **state)
 {
     (void)state;
@@ -71,15 +74,19 @@ static void instruction_sets(void **state)
     for (int i = 0; i < TOYS + (real_models() ? N_NETWORKS : 0); i++) {
         const char *name = i < TOYS ? toys[i] : networks[i - TOYS];
         double out[NJ_ISAS][ROWS * 8], most = 0;
-        for (int isa = 0; isa <= (int)nj_isa_best(); isa++) scores_with(nj_isa_name[isa], name, seed, out[isa]);
-        if (nj_isa_best() == NJ_ISA_AVX512) assert_memory_equal(out[NJ_ISA_AVX2], out[NJ_ISA_AVX512], sizeof out[0]);
-        for (int k = 0; k < ROWS * 8; k++) most = fmax(most, fabs(out[NJ_ISA_PORTABLE][k] - out[nj_isa_best()][k]));
+        for (int isa = 0; isa <= (int)nj_isa_best(); isa++)
+            scores_with(nj_isa_name[isa], name, seed, out[isa]);
+        if (nj_isa_best() == NJ_ISA_AVX512)
+            assert_memory_equal(out[NJ_ISA_AVX2], out[NJ_ISA_AVX512], sizeof out[0]);
+        for (int k = 0; k < ROWS * 8; k++)
+            most = fmax(most, fabs(out[NJ_ISA_PORTABLE][k] - out[nj_isa_best()][k]));
         print_message("# %-26s portable against %s: %.3g\n", name, nj_isa_name[nj_isa_best()], most);
         assert_true(most <= 1e-5);
     }
 }
 
-/* Inputs that saturate every gate make numbers below 1.2e-38. The scores are scores, and the caller's arithmetic is as before.
+/* Inputs that saturate every gate make numbers below 1.2e-38. The scores are scores, and the caller's
+ * arithmetic is as before.
  * What they cost: tests/timing/model_networks.c. */
 static void saturated_gates(void **state)
 {

@@ -78,18 +78,22 @@ static void forests_are_bit_equal(void **state)
     for (int i = 0; i < N_FORESTS; i++) {
         if (!folder_of(forests[i])) continue;
         model_host ha, hb;
-        nj_model *own = open_engine(&ha, forests[i], "builtin", "float"), *ort = open_engine(&hb, forests[i], "ort", NULL);
+        nj_model *own = open_engine(&ha, forests[i], "builtin", "float"),
+                 *ort = open_engine(&hb, forests[i], "ort", NULL);
         const nj_model_info *info = model_service()->info(own);
         assert_string_equal(info->engine, "trees");
         assert_int_equal(strncmp(model_service()->info(ort)->engine, "ort ", 4), 0);
-        nj_model_thread *ta = model_service()->thread_open(own, ROWS, 0), *tb = model_service()->thread_open(ort, ROWS, 0);
+        nj_model_thread *ta = model_service()->thread_open(own, ROWS, 0),
+                        *tb = model_service()->thread_open(ort, ROWS, 0);
         double *a = calloc((size_t)ROWS * info->width, 8), *b = calloc((size_t)ROWS * info->width, 8);
         float *x = random_rows(forests[i], info->input[0].row_elements, 1);
         assert_int_equal(
-            model_service()->predict(own, ta, &(nj_model_call){ .n_rows = ROWS, .input = (const void *[]){ x }, .out = a }),
+            model_service()->predict(
+                own, ta, &(nj_model_call){ .n_rows = ROWS, .input = (const void *[]){ x }, .out = a }),
             NJ_OK);
         assert_int_equal(
-            model_service()->predict(ort, tb, &(nj_model_call){ .n_rows = ROWS, .input = (const void *[]){ x }, .out = b }),
+            model_service()->predict(
+                ort, tb, &(nj_model_call){ .n_rows = ROWS, .input = (const void *[]){ x }, .out = b }),
             NJ_OK);
         long unequal = 0;
         for (size_t k = 0; k < (size_t)ROWS * info->width; k++) unequal += memcmp(&a[k], &b[k], 8) != 0;
@@ -99,7 +103,9 @@ static void forests_are_bit_equal(void **state)
         for (int k = 0; k < 3; k++) { /* and a single row */
             double one[8];
             const void *in = x + (size_t)(k * 700) * info->input[0].row_elements;
-            assert_int_equal(model_service()->predict(own, ta, &(nj_model_call){ .n_rows = 1, .input = &in, .out = one }), NJ_OK);
+            assert_int_equal(
+                model_service()->predict(own, ta, &(nj_model_call){ .n_rows = 1, .input = &in, .out = one }),
+                NJ_OK);
             assert_memory_equal(one, a + (size_t)(k * 700) * info->width, info->width * 8);
         }
         free(x);
@@ -114,7 +120,8 @@ static void forests_are_bit_equal(void **state)
     }
 }
 
-static const char *const networks[] = { "toy_braai", "toy_acai", "toy_snn", "braai", "acai_h", "acai_o", "snn_sn_vs_all" };
+static const char *const networks[] = { "toy_braai", "toy_acai", "toy_snn",      "braai",
+                                        "acai_h",    "acai_o",   "snn_sn_vs_all" };
 enum { N_NETWORKS = 7, STEPS = 11, FEW = 13 };
 
 typedef struct job {
@@ -128,9 +135,10 @@ static void *run_job(void *p)
     job *j = p;
     const nj_model_info *info = model_service()->info(j->model);
     nj_model_thread *t = model_service()->thread_open(j->model, FEW, STEPS);
-    nj_model_call call = {
-        .n_rows = FEW, .n_steps = info->input[0].has_steps ? STEPS : 0, .input = (const void *const *)j->in, .out = j->out
-    };
+    nj_model_call call = { .n_rows = FEW,
+                           .n_steps = info->input[0].has_steps ? STEPS : 0,
+                           .input = (const void *const *)j->in,
+                           .out = j->out };
     int rc = NJ_OK;
     for (int k = 0; k < 3 && rc == NJ_OK; k++) rc = model_service()->predict(j->model, t, &call);
     model_service()->thread_close(t);
@@ -145,7 +153,8 @@ static void networks_agree(void **state)
     for (int i = 0; i < N_NETWORKS; i++) {
         if (!folder_of(networks[i])) continue;
         model_host ha, hb;
-        nj_model *own = open_engine(&ha, networks[i], "builtin", NULL), *ort = open_engine(&hb, networks[i], "ort", NULL);
+        nj_model *own = open_engine(&ha, networks[i], "builtin", NULL),
+                 *ort = open_engine(&hb, networks[i], "ort", NULL);
         const nj_model_info *info = model_service()->info(own);
         void **in = model_random_inputs(info, FEW, STEPS, 1, &seed), *failed;
         double out[3][FEW * 4], most = 0;
@@ -163,9 +172,12 @@ static void networks_agree(void **state)
         nj_model_thread *t = model_service()->thread_open(ort, 1, STEPS);
         const void *row[2];
         for (uint32_t k = 0; k < info->n_inputs; k++)
-            row[k] = (char *)in[k] + 4 * 4 * (size_t)info->input[k].row_elements * (info->input[k].has_steps ? STEPS : 1);
+            row[k] = (char *)in[k] +
+                     4 * 4 * (size_t)info->input[k].row_elements * (info->input[k].has_steps ? STEPS : 1);
         double one[4];
-        nj_model_call call = { .n_rows = 1, .n_steps = info->input[0].has_steps ? STEPS : 0, .input = row, .out = one };
+        nj_model_call call = {
+            .n_rows = 1, .n_steps = info->input[0].has_steps ? STEPS : 0, .input = row, .out = one
+        };
         assert_int_equal(model_service()->predict(ort, t, &call), NJ_OK);
         assert_memory_equal(one, out[1] + 4 * info->width, info->width * 8);
         model_service()->thread_close(t);
@@ -177,30 +189,35 @@ static void networks_agree(void **state)
     }
 }
 
-/* A library that was named and is none, and a device that it lacks, are refused: nothing else is tried in its place. */
+/* A library that was named and is none, and a device that it lacks, are refused:
+ * nothing else is tried in its place. */
 static void no_silent_fall_back(void **state)
 {
     (void)state;
     model_host h;
     model_host_open(&h, "data/models");
-    assert_null(
-        model_service()->open(&h.host, "toy_snn", &(nj_model_options){ .engine = "ort", .library = "/no/such/library.so" }));
+    assert_null(model_service()->open(
+        &h.host, "toy_snn", &(nj_model_options){ .engine = "ort", .library = "/no/such/library.so" }));
     assert_non_null(strstr(h.log, "/no/such/library.so"));
-    assert_null(model_service()->open(&h.host, "toy_snn", &(nj_model_options){ .engine = "builtin", .device = "cuda" }));
+    assert_null(model_service()->open(&h.host, "toy_snn",
+                                      &(nj_model_options){ .engine = "builtin", .device = "cuda" }));
     assert_non_null(strstr(h.log, "no device = cuda"));
     nj_model *m = model_service()->open(&h.host, "toy_snn", &(nj_model_options){ .device = "cuda" });
     if (m)
         assert_string_equal(model_service()->info(m)->device, "cuda");
     else
-        assert_true(strstr(h.log, "without CUDA; ORT_DYLIB_PATH") || strstr(h.log, "ONNX Runtime is not here") ||
-                    strstr(h.log, "device = cuda: ")); /* the library has it, and says what this machine lacks */
+        assert_true(strstr(h.log, "without CUDA; ORT_DYLIB_PATH") ||
+                    strstr(h.log, "ONNX Runtime is not here") ||
+                    strstr(h.log, "device = cuda: ")); /* the library has it, and says what this
+                                                        * machine lacks */
     model_service()->close(m);
     model_host_close(&h);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(forests_are_bit_equal), cmocka_unit_test(networks_agree),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(forests_are_bit_equal),
+                                        cmocka_unit_test(networks_agree),
                                         cmocka_unit_test(no_silent_fall_back) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

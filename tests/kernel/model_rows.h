@@ -1,4 +1,5 @@
-/* model_rows.h - models by name on the built-in engine, and predictions of random rows: for the tests of networks. */
+/* model_rows.h - models by name on the built-in engine, and predictions of random rows:
+ * for the tests of networks. */
 #ifndef TESTS_KERNEL_MODEL_ROWS_H
 #define TESTS_KERNEL_MODEL_ROWS_H
 
@@ -22,7 +23,8 @@ static inline int predict(nj_model *m, nj_model_thread *t, void **in, uint32_t r
     for (uint32_t i = 0; i < info->n_inputs; i++)
         if (info->input[i].has_steps) steps = STEPS;
     return model_service()->predict(
-        m, t, &(nj_model_call){ .n_rows = rows, .n_steps = steps, .input = (const void *const *)in, .out = out });
+        m, t,
+        &(nj_model_call){ .n_rows = rows, .n_steps = steps, .input = (const void *const *)in, .out = out });
 }
 
 #endif

@@ -21,7 +21,8 @@ typedef struct alerts {
     nj_arena arena;
 } alerts;
 
-static inline void alerts_add(alerts *all, nj_decoder *d, nj_cursor *cursor, nj_opener *opener, nj_batch *batch, const char *path)
+static inline void alerts_add(alerts *all, nj_decoder *d, nj_cursor *cursor, nj_opener *opener,
+                              nj_batch *batch, const char *path)
 {
     static const nj_column_def col[] = { { "candid", NJ_I64, NJ_SCALAR, NULL, 1 },
                                          { "jd", NJ_F64, NJ_SCALAR, NULL, 1 },
@@ -40,7 +41,9 @@ static inline void alerts_add(alerts *all, nj_decoder *d, nj_cursor *cursor, nj_
     if (batch->n_dead) fail_msg("%s: %s", path, batch->dead[0].reason);
     for (uint32_t r = 0; r < batch->n; r++) {
         alert *a = &all->item[all->n++];
-        *a = (alert){ .id = batch->id[r], .jd = KIT_AT(batch, 1, double, r), .jdstarthist = KIT_AT(batch, 2, double, r) };
+        *a = (alert){ .id = batch->id[r],
+                      .jd = KIT_AT(batch, 1, double, r),
+                      .jdstarthist = KIT_AT(batch, 2, double, r) };
         a->n_mag = KIT_FROM(batch, 3, r + 1) - KIT_FROM(batch, 3, r);
         a->mag = nj_arena_alloc(&all->arena, (a->n_mag + 1) * sizeof *a->mag);
         memcpy(a->mag, (const double *)batch->col[3].data + KIT_FROM(batch, 3, r), a->n_mag * sizeof *a->mag);
@@ -110,7 +113,8 @@ static inline int table_load(table *t, const char *set, const char *kind)
     if (!text) return -1;
     t->cell = nj_arena_alloc(&t->arena, 1024 * sizeof *t->cell);
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        char **cell = nj_arena_alloc(&t->arena, 512 * sizeof *cell), *at = nj_arena_text(&t->arena, line, strlen(line));
+        char **cell = nj_arena_alloc(&t->arena, 512 * sizeof *cell),
+             *at = nj_arena_text(&t->arena, line, strlen(line));
         uint32_t n = 0;
         for (char *field; n < 512 && (field = at); n++) { /* quoted cells hold no quotes here */
             char *end = *at == '"' ? strchr(++field, '"') : at + strcspn(at, ",");

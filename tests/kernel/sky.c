@@ -17,7 +17,8 @@ static void cones_equal_brute_force(void **state)
     njx_grid g;
     uint32_t *source = malloc(ROWS * sizeof *source);
     assert_int_equal(njx_build_grid(&g, ROWS, p->ra, p->dec, 5, source), 0);
-    double *ra = malloc(CONES * 8), *dec = malloc(CONES * 8), *radius = malloc(CONES * 8), *sep = malloc(CONES * CAP * 8);
+    double *ra = malloc(CONES * 8), *dec = malloc(CONES * 8), *radius = malloc(CONES * 8),
+           *sep = malloc(CONES * CAP * 8);
     uint64_t *row = malloc(CONES * CAP * 8), n_matches = 0;
     uint32_t *n = malloc(CONES * 4);
     uint8_t *found = malloc(CONES);
@@ -35,7 +36,8 @@ static void cones_equal_brute_force(void **state)
     nj_sky_matches m = { found, n, row, sep };
     assert_int_equal(njx_search(&g, 1, NAN, &cones, &m), 0);
     for (int i = 0; i < CONES; i++) {
-        /* 1e-7 arcsec: eraSeps and the haversine differ by 2e-10 deg-free arcsec; no pair lies that near an edge by chance */
+        /* 1e-7 arcsec: eraSeps and the haversine differ by 2e-10 deg-free arcsec;
+         * no pair lies that near an edge by chance */
         uint32_t surely = 0, perhaps = 0;
         double best[CAP + 1];
         uint32_t n_best = 0;
@@ -98,7 +100,8 @@ static void impossible_cones_are_no_input(void **state)
     assert_int_equal(njx_search(&g, 1, NAN, &cones, &m), 0);
     for (int i = 0; i < 5; i++) assert_int_equal(found[i], NJ_SKY_NO_INPUT);
     assert_int_equal(found[5], NJ_SKY_MATCH); /* ra 370 is 10 */
-    assert_int_equal(found[6], NJ_SKY_NONE);  /* nothing is nearer than 0, not even the row itself: strictly < */
+    assert_int_equal(found[6], NJ_SKY_NONE);  /* nothing is nearer than 0, not even the row itself:
+                                               * strictly < */
     cones.cap = 0;
     assert_int_equal(njx_search(&g, 1, NAN, &cones, &m), -1);
     njx_free_grid(&g);
@@ -148,13 +151,17 @@ static void what_is_written_is_read(void **state)
         assert_null(njx_text(f, 99, 0));
         free(seen);
     }
-    for (int i = 0; i < 2000; i++) { /* however the rows were sorted on their way, a cone finds the same sources */
-        double ra, dec, radius = log_uniform(1, 3600), epoch = i % 2 ? 2000 + 40 * uniform() : NAN, sep[2][CAP];
+    for (int i = 0; i < 2000; i++) { /* however the rows were sorted on their way,
+                                      * a cone finds the same sources */
+        double ra, dec, radius = log_uniform(1, 3600), epoch = i % 2 ? 2000 + 40 * uniform() : NAN,
+                        sep[2][CAP];
         uint64_t row[2][CAP];
         uint32_t n[2];
         uint8_t found[2];
         awkward_place(&ra, &dec);
-        nj_sky_cones c = { .n = 1, .cap = CAP, .ra = &ra, .dec = &dec, .one_radius_arcsec = radius, .epoch_year = &epoch };
+        nj_sky_cones c = {
+            .n = 1, .cap = CAP, .ra = &ra, .dec = &dec, .one_radius_arcsec = radius, .epoch_year = &epoch
+        };
         for (int k = 0; k < 2; k++) {
             njx_file *f = k ? b : a;
             nj_sky_matches m = { &found[k], &n[k], row[k], sep[k] };
@@ -195,17 +202,21 @@ static void motion_equals_erfa(void **state)
     (void)state;
     double worst = 0;
     for (int i = 0; i < 5000; i++) {
-        double ra, dec, pm_ra = 10000 * (2 * uniform() - 1), pm_dec = 10000 * (2 * uniform() - 1), years = 60 * (uniform() - 0.5);
+        double ra, dec, pm_ra = 10000 * (2 * uniform() - 1), pm_dec = 10000 * (2 * uniform() - 1),
+                        years = 60 * (uniform() - 0.5);
         awkward_place(&ra, &dec);
-        if (fabs(dec) > 89.9999) continue; /* ERFA wants pm in coordinate ra: it has no answer at the pole itself */
+        if (fabs(dec) > 89.9999)
+            continue; /* ERFA wants pm in coordinate ra:
+                       * it has no answer at the pole itself */
         double ra2, dec2, pmr2, pmd2, px2, rv2, my_ra = ra, my_dec = dec, mas = deg / 3.6e6;
-        int rc = eraPmsafe(ra * deg, dec * deg, pm_ra * mas / cos(dec * deg), pm_dec * mas, 1, 0, 2451545.0, 0, 2451545.0,
-                           years * 365.25, &ra2, &dec2, &pmr2, &pmd2, &px2, &rv2);
+        int rc = eraPmsafe(ra * deg, dec * deg, pm_ra * mas / cos(dec * deg), pm_dec * mas, 1, 0, 2451545.0,
+                           0, 2451545.0, years * 365.25, &ra2, &dec2, &pmr2, &pmd2, &px2, &rv2);
         assert_int_equal(rc, 0);
         njx_propagate(&my_ra, &my_dec, pm_ra, pm_dec, years);
         worst = fmax(worst, erfa_separation(my_ra, my_dec, ra2 / deg, dec2 / deg));
     }
-    /* 420" of motion at most, seen from 1 pc: ERFA also follows the light's longer way, about t^2 / 2 * 3.26 yr * 14" */
+    /* 420" of motion at most, seen from 1 pc: ERFA also follows the light's longer way,
+     * about t^2 / 2 * 3.26 yr * 14" */
     assert_true(worst < 2e-4);
     double ra = 0, dec = 90;
     njx_propagate(&ra, &dec, 0, -3600e3, 1); /* over the pole and down: exact there too */
@@ -220,7 +231,8 @@ static void fast_rows_are_found_where_they_are(void **state)
     njx_options o = { .path = path_of("pm.njx"), .epoch_year = 2000, .radius_arcsec = 2, .has_motion = 1 };
     njx_writer *w = njx_create(&o, why, sizeof why);
     for (int i = 0; i < 1000; i++) assert_int_equal(njx_add(w, 0.36 * i, 0, 0, 0, NULL, why, sizeof why), 1);
-    assert_int_equal(njx_add(w, 269.452, 4.693, -801.551, 10362.394, NULL, why, sizeof why), 1); /* Barnard's star, J2000 */
+    /* Barnard's star, J2000 */
+    assert_int_equal(njx_add(w, 269.452, 4.693, -801.551, 10362.394, NULL, why, sizeof why), 1);
     assert_int_equal(njx_add(w, 12, 89.99999, 3000, -1000, NULL, why, sizeof why), 1);
     assert_int_equal(njx_finish(w, source, why, sizeof why), 0);
     njx_file *f = njx_open(path_of("pm.njx"), 1, why, sizeof why);
@@ -234,7 +246,9 @@ static void fast_rows_are_found_where_they_are(void **state)
     uint8_t found[4];
     uint32_t n[4];
     uint64_t row[4];
-    nj_sky_cones c = { .n = 4, .cap = 1, .ra = ra, .dec = dec, .one_radius_arcsec = 0.5, .epoch_year = epoch };
+    nj_sky_cones c = {
+        .n = 4, .cap = 1, .ra = ra, .dec = dec, .one_radius_arcsec = 0.5, .epoch_year = epoch
+    };
     nj_sky_matches m = { found, n, row, sep };
     assert_int_equal(njx_search(f->grid, 2, 2000, &c, &m), 0);
     for (int i = 0; i < 4; i++) assert_int_equal(found[i], NJ_SKY_MATCH);
@@ -303,12 +317,15 @@ static void forged_files_cannot_reach_outside(void **state)
         for (int k = 0; k < 1 + i % 3; k++) {
             uint32_t which = (uint32_t)(uniform() * ((njx_header *)good)->n_sections);
             const njx_section *t = &true_section[which];
-            if (t->size) ((uint8_t *)bad + t->offset)[(size_t)(uniform() * (double)t->size)] = (uint8_t)(256 * uniform());
+            if (t->size)
+                ((uint8_t *)bad + t->offset)[(size_t)(uniform() * (double)t->size)] =
+                    (uint8_t)(256 * uniform());
             if (i % 10 == 0) ((uint8_t *)&s[which])[(int)(uniform() * 24)] ^= (uint8_t)(1 << i % 8);
             if (i % 10 == 1) ((uint8_t *)h)[(int)(24 + uniform() * 40)] ^= (uint8_t)(1 << i % 8);
         }
         for (uint32_t k = 0; k < ((njx_header *)good)->n_sections; k++)
-            if (s[k].offset <= n && s[k].size <= n - s[k].offset) s[k].sum = njx_sum(bad + s[k].offset, s[k].size);
+            if (s[k].offset <= n && s[k].size <= n - s[k].offset)
+                s[k].sum = njx_sum(bad + s[k].offset, s[k].size);
         njx_sha256 sha;
         njx_header clean = *h;
         clean.file_size = 0;

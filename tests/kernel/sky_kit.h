@@ -1,4 +1,5 @@
-/* What the tests of the sky service share: awkward places, and catalogues of them in a folder that goes again. */
+/* What the tests of the sky service share: awkward places,
+ * and catalogues of them in a folder that goes again. */
 #ifndef TESTS_KERNEL_SKY_KIT_H
 #define TESTS_KERNEL_SKY_KIT_H
 
@@ -34,7 +35,8 @@ static inline double log_uniform(double low, double high)
     return low * pow(high / low, uniform());
 }
 
-/* A point at a distance of 0.1" to 1 deg from a pole, from ra 0 / 360, from a place on the equator, or anywhere. */
+/* A point at a distance of 0.1" to 1 deg from a pole, from ra 0 / 360, from a place on the equator,
+ * or anywhere. */
 static inline void awkward_place(double *ra, double *dec)
 {
     double d = log_uniform(0.1, 3600) / 3600, side = uniform() < 0.5 ? -1 : 1;
@@ -98,8 +100,10 @@ static const char *path_of(const char *name)
     return path;
 }
 
-/* Rows i of the places with name "s<i % 1000>", z = i / 10, id = i; every 50th moves fast, every 3rd slowly. */
-static inline void write_catalog(const char *path, const places *p, int n, const char *mark, size_t memory, int compact)
+/* Rows i of the places with name "s<i % 1000>", z = i / 10, id = i;
+ * every 50th moves fast, every 3rd slowly. */
+static inline void write_catalog(const char *path, const places *p, int n, const char *mark, size_t memory,
+                                 int compact)
 {
     char why[300] = "", name[40];
     uint8_t source[32] = { 7 };
@@ -115,7 +119,8 @@ static inline void write_catalog(const char *path, const places *p, int n, const
     njx_writer *w = njx_create(&o, why, sizeof why);
     assert_non_null(w);
     for (int i = 0; i < n; i++) {
-        njx_value v[4] = { { .text = name, .n_text = (uint32_t)snprintf(name, sizeof name, "%s%d", mark, i % 1000) },
+        njx_value v[4] = { { .text = name,
+                             .n_text = (uint32_t)snprintf(name, sizeof name, "%s%d", mark, i % 1000) },
                            { .number = i / 10.0 },
                            { .integer = i },
                            { .integer = i % 2 ? 3 : -1 } };

@@ -43,12 +43,14 @@ static void a_new_file_is_the_next_views(void **state)
     }
     sky->end(cat, old);
     sky->end(cat, new);
-    nj_file_write(
-        path,
-        "garbage, but long enough to be looked at: ....................................................................."
-        "..................................................................................................................."
-        "...................................................................................................................",
-        340);
+    nj_file_write(path,
+                  "garbage, but long enough to be looked at: "
+                  "....................................................................."
+                  ".........................................................................................."
+                  "........................."
+                  ".........................................................................................."
+                  ".........................",
+                  340);
     sky->recheck();
     const nj_sky_view *still = sky->begin(cat);
     assert_ptr_equal(still, new);
@@ -96,11 +98,15 @@ static void *search_for_ever(void *arg)
         uint32_t n[64];
         uint64_t row[64];
         double sep[64];
-        nj_sky_cones c = { .n = 64, .cap = 1, .ra = s->places->ra, .dec = s->places->dec, .one_radius_arcsec = 1 };
+        nj_sky_cones c = {
+            .n = 64, .cap = 1, .ra = s->places->ra, .dec = s->places->dec, .one_radius_arcsec = 1
+        };
         s->sky->search(v, &c, &(nj_sky_matches){ found, n, row, sep });
         char mark = 0;
         for (int i = 0; i < 64; i++) {
-            const char *text = found[i] == NJ_SKY_MATCH || found[i] == NJ_SKY_OVERFLOW ? s->sky->text(v, name, row[i]) : NULL;
+            const char *text = found[i] == NJ_SKY_MATCH || found[i] == NJ_SKY_OVERFLOW
+                                   ? s->sky->text(v, name, row[i])
+                                   : NULL;
             if (found[i] == NJ_SKY_NONE) s->mixed++; /* every place is in every generation */
             if (text && mark && text[0] != mark) s->mixed++;
             if (text) mark = text[0];
@@ -135,7 +141,9 @@ static void swaps_under_searches_never_mix(void **state)
         mark[0] = (char)('A' + i % 26);
         write_catalog(path, p, 300 + i, mark, 0, 0);
         s.sky->recheck();
-        while (s.newest < (uint64_t)i + 1) sched_yield(); /* one thread has it; the others may be in the one before */
+        while (s.newest < (uint64_t)i + 1)
+            sched_yield(); /* one thread has it; the others may be
+                            * in the one before */
     }
     s.stop = 1;
     for (int i = 0; i < 3; i++) pthread_join(thread[i], NULL);

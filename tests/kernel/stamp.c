@@ -65,16 +65,19 @@ static void reasons(void **state)
         const nj_image *image[3];
         nj_reason reason;
     } cases[] = {
-        { { &good, NULL, &large }, NJ_NO_INPUT }, { { &good, &large, NULL }, NJ_RANGE }, { { &dark, &good, &good }, NJ_RANGE },
-        { { &good, &good, &hot }, NJ_RANGE },     { { &good, &good, &good }, NJ_DONE },
+        { { &good, NULL, &large }, NJ_NO_INPUT }, { { &good, &large, NULL }, NJ_RANGE },
+        { { &dark, &good, &good }, NJ_RANGE },    { { &good, &good, &hot }, NJ_RANGE },
+        { { &good, &good, &good }, NJ_DONE },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        assert_int_equal(nj_stamp_triplet(nj_isa_best(), cases[i].image, NJ_SMALL_BOOM, NJ_STAMP_SIDE, together),
-                         cases[i].reason);
+        assert_int_equal(
+            nj_stamp_triplet(nj_isa_best(), cases[i].image, NJ_SMALL_BOOM, NJ_STAMP_SIDE, together),
+            cases[i].reason);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(equal_planes), cmocka_unit_test(unit_norm), cmocka_unit_test(reasons) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(equal_planes), cmocka_unit_test(unit_norm),
+                                        cmocka_unit_test(reasons) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

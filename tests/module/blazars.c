@@ -60,13 +60,15 @@ static void *column(host_batch *b, uint32_t need, size_t size, const uint32_t *o
     return data;
 }
 
-/* One alert of one point per row: difference magnitude 18, reference 17, bands in turn, object i of the catalogue or none. */
+/* One alert of one point per row: difference magnitude 18, reference 17, bands in turn,
+ * object i of the catalogue or none. */
 static void build_alerts(host_batch *b, const nj_instance *in, uint32_t n)
 {
     static row_spec spec[2 * MOST];
     begin_batch(b, in, spec, n);
     uint32_t *off = nj_arena_alloc(&b->arena, (n + 1) * sizeof *off);
-    double *mag = column(b, MAG, 8, off), *err = column(b, MAG_ERR, 8, off), *ref = column(b, REF_MAG, 8, off);
+    double *mag = column(b, MAG, 8, off), *err = column(b, MAG_ERR, 8, off),
+           *ref = column(b, REF_MAG, 8, off);
     double *ref_err = column(b, REF_MAG_ERR, 8, off);
     uint8_t *positive = column(b, POSITIVE, 1, off), *band = column(b, BAND, 1, off);
     const char **object = column(b, OBJECT, sizeof *object, NULL);
@@ -87,7 +89,8 @@ static void every_object_is_found(void **state)
     const char *shared = getenv("NIGHTJAR_SHARED");
     char path[4096], folder[] = "/tmp/nightjar-blazars-XXXXXX",
                      ini[] = "[module.blazars]\nkind = standardized_flux\ncatalogue = blazars.csv\n";
-    snprintf(path, sizeof path, "%s/real/catalogs/CTAO_blazars_ztf_dr23.v03_2026.parquet", shared ? shared : "");
+    snprintf(path, sizeof path, "%s/real/catalogs/CTAO_blazars_ztf_dr23.v03_2026.parquet",
+             shared ? shared : "");
     if (!shared || access(path, R_OK)) skip();
     nj_error err = { "" };
     nj_parquet *file = nj_parquet_open(path, &err);
@@ -109,8 +112,11 @@ static void every_object_is_found(void **state)
     uint32_t n_values = 0;
     for (uint32_t r = 0; r < b.n; r++) {
         uint32_t i = r / 3, first = 0;
-        while (i < n_objects && strcmp(name_of[first], name_of[i])) first++; /* an object twice: its first row */
-        double median = i < n_objects && r % 3 < 2 ? median_of[first][r % 3] : NAN, std = ((double *)b.out[STD_FLUX])[r];
+        while (i < n_objects && strcmp(name_of[first], name_of[i]))
+            first++; /* an object twice:
+                      * its first row */
+        double median = i < n_objects && r % 3 < 2 ? median_of[first][r % 3] : NAN,
+               std = ((double *)b.out[STD_FLUX])[r];
         assert_int_equal(b.reason[r], NJ_DONE);
         assert_int_equal(((uint8_t *)b.out[KNOWN])[r], i < n_objects);
         assert_true(fabs(((double *)b.out[DC_FLUX])[r] - flux) < 1e-12);

@@ -41,19 +41,22 @@ static char *read_text(const char *path)
     return text;
 }
 
-/* The default instances of the binary, and those of tests/module/instances.ini for modules that need settings. */
+/* The default instances of the binary, and those of tests/module/instances.ini for
+ * modules that need settings. */
 static void open_all(void)
 {
     nj_error err = { "" };
     const nj_embedded *ini = nj_embedded_find("data/instances.ini");
     char *more = read_text("tests/module/instances.ini");
-    const char *shared = getenv("NIGHTJAR_SHARED");                    /* the real models, when they are here */
+    const char *shared = getenv("NIGHTJAR_SHARED");                    /* the real models,
+                                                                        * when they are here */
     static const char without_models[] = "-real_kilonova_by_settings"; /* its settings name one */
     if (shared && !*shared) shared = NULL;
     if (!shared) printf("# real_kilonova_by_settings is left out: its model is not here\n");
-    all.set.data_path = nj_arena_printf(&all.set.arena, "data/models:tests/module%s%s%s", shared ? ":" : "", shared ? shared : "",
-                                        shared ? "/real/models/onnx" : "");
-    if (nj_modules_builtin(&all.modules, &err) || (ini && nj_settings_ini(&all.settings, ini->name, ini->data, &err)) ||
+    all.set.data_path = nj_arena_printf(&all.set.arena, "data/models:tests/module%s%s%s", shared ? ":" : "",
+                                        shared ? shared : "", shared ? "/real/models/onnx" : "");
+    if (nj_modules_builtin(&all.modules, &err) ||
+        (ini && nj_settings_ini(&all.settings, ini->name, ini->data, &err)) ||
         (more && nj_settings_ini(&all.settings, "tests/module/instances.ini", more, &err)) ||
         nj_instances_choose(&all.set, &all.modules, &all.settings, shared ? NULL : without_models, &err)) {
         printf("Bail out! %s\n", err.text);
@@ -106,11 +109,13 @@ static void tables_are_complete(void **state)
     if (in->n_gives == 0) fail_msg("gives nothing");
     for (uint32_t k = 0; k < in->n_gives; k++) {
         const nj_give *g = &in->give[k];
-        if (!(g->flags & NJ_GIVE_CANONICAL) && !is_name(g->name)) fail_msg("give %s: not [a-z][a-z0-9_]*", g->name);
+        if (!(g->flags & NJ_GIVE_CANONICAL) && !is_name(g->name))
+            fail_msg("give %s: not [a-z][a-z0-9_]*", g->name);
         if (!g->unit || !g->doc || strlen(g->doc) < 4) fail_msg("give %s: no unit or no sentence", g->name);
         if (g->type < NJ_U8 || g->type > NJ_STR) fail_msg("give %s: no type", g->name);
         if (g->type != NJ_STR && !(g->lo <= g->hi)) fail_msg("give %s: no valid range", g->name);
-        if (!g->width && (g->like < 0 || (uint32_t)g->like >= in->n_needs || in->need[g->like].shape != NJ_SERIES))
+        if (!g->width &&
+            (g->like < 0 || (uint32_t)g->like >= in->n_needs || in->need[g->like].shape != NJ_SERIES))
             fail_msg("give %s: one per point of which series?", g->name);
         for (uint32_t i = 0; i < k; i++)
             if (!strcmp(g->name, in->give[i].name)) fail_msg("give %s: twice", g->name);
@@ -141,7 +146,8 @@ static const char *in_words(nj_type type, const void *data, size_t i, char text[
     if (type == NJ_I64)
         snprintf(text, 40, "%lld", (long long)((const int64_t *)data)[i]);
     else if (type == NJ_STR)
-        snprintf(text, 40, "%.38s", ((const char *const *)data)[i] ? ((const char *const *)data)[i] : "(none)");
+        snprintf(text, 40, "%.38s",
+                 ((const char *const *)data)[i] ? ((const char *const *)data)[i] : "(none)");
     else
         snprintf(text, 40, "%.17g", nj_number(type, data, i));
     return text;
@@ -172,10 +178,12 @@ static size_t width_of(const host_batch *b, uint32_t k, uint32_t row, size_t *fi
 }
 
 /* Are row r of a and row s of b the same, bit for bit but for the sign of a NaN? */
-static void expect_same_row(const host_batch *a, uint32_t r, const host_batch *b, uint32_t s, const char *what)
+static void expect_same_row(const host_batch *a, uint32_t r, const host_batch *b, uint32_t s,
+                            const char *what)
 {
     if (a->reason[r] != b->reason[s])
-        fail_msg("%s: %s row: reason %u, was %u", what, row_kind_name[a->spec[r].kind], b->reason[s], a->reason[r]);
+        fail_msg("%s: %s row: reason %u, was %u", what, row_kind_name[a->spec[r].kind], b->reason[s],
+                 a->reason[r]);
     for (uint32_t k = 0; k < a->in->n_gives; k++) {
         const nj_give *g = &a->in->give[k];
         size_t i, j, n = width_of(a, k, r, &i);
@@ -184,14 +192,16 @@ static void expect_same_row(const host_batch *a, uint32_t r, const host_batch *b
             if (!same_value(g->type, a->out[k], i + e, b->out[k], j + e)) {
                 char now[40], before[40];
                 fail_msg("%s: %s row: %s is %s, was %s", what, row_kind_name[a->spec[r].kind], g->name,
-                         in_words(g->type, b->out[k], j + e, now), in_words(g->type, a->out[k], i + e, before));
+                         in_words(g->type, b->out[k], j + e, now),
+                         in_words(g->type, a->out[k], i + e, before));
             }
     }
 }
 
 static void expect_valid(const host_batch *b, uint32_t r)
 {
-    if (b->reason[r] >= NJ_FAILED) fail_msg("%s row: reason %u", row_kind_name[b->spec[r].kind], b->reason[r]);
+    if (b->reason[r] >= NJ_FAILED)
+        fail_msg("%s row: reason %u", row_kind_name[b->spec[r].kind], b->reason[r]);
     for (uint32_t k = 0; k < b->in->n_gives; k++) {
         const nj_give *g = &b->in->give[k];
         size_t at, n = width_of(b, k, r, &at);
@@ -203,7 +213,8 @@ static void expect_valid(const host_batch *b, uint32_t r)
             }
             double v = nj_number(g->type, b->out[k], at + e);
             if (!isnan(v) && !(v >= g->lo && v <= g->hi))
-                fail_msg("%s row: %s is %.17g, outside [%g, %g]", row_kind_name[b->spec[r].kind], g->name, v, g->lo, g->hi);
+                fail_msg("%s row: %s is %.17g, outside [%g, %g]", row_kind_name[b->spec[r].kind], g->name, v,
+                         g->lo, g->hi);
         }
     }
 }
@@ -227,7 +238,8 @@ static void any_input_gets_a_valid_answer(void **state)
     for (int kind = 0; kind < ROW_KINDS; kind++) {
         row_spec spec[8];
         uint32_t n = kind == ROW_GIANT ? 1 : 8;
-        for (uint32_t r = 0; r < n; r++) spec[r] = (row_spec){ (row_kind)kind, mix(r + 100 * (uint64_t)kind) };
+        for (uint32_t r = 0; r < n; r++)
+            spec[r] = (row_spec){ (row_kind)kind, mix(r + 100 * (uint64_t)kind) };
         host_batch b;
         build_batch(&b, in, spec, n);
         assert_int_equal(call_all(&b, &t, in->module->process, n), NJ_OK);
@@ -250,7 +262,8 @@ static void any_input_gets_a_valid_answer(void **state)
     close_thread(&t);
 }
 
-/* Whole, row by row, backwards, elsewhere in another batch, with a worn thread block: the same row, the same answer. */
+/* Whole, row by row, backwards, elsewhere in another batch, with a worn thread block:
+ * the same row, the same answer. */
 static void slicing_and_order_change_nothing(void **state)
 {
     const nj_instance *in = instance_of(state);
@@ -270,7 +283,8 @@ static void slicing_and_order_change_nothing(void **state)
     for (uint32_t r = 0; r < N_ROWS; r++) turned[r] = spec[(r * 29 + 11) % N_ROWS];
     build_batch(&b, in, turned, N_ROWS);
     assert_int_equal(call_all(&b, &worn, in->module->process, N_ROWS), NJ_OK);
-    for (uint32_t r = 0; r < N_ROWS; r++) expect_same_row(&a, (r * 29 + 11) % N_ROWS, &b, r, "elsewhere in a batch");
+    for (uint32_t r = 0; r < N_ROWS; r++)
+        expect_same_row(&a, (r * 29 + 11) % N_ROWS, &b, r, "elsewhere in a batch");
     free_batch(&b);
     free_batch(&a);
     close_thread(&fresh);
@@ -311,7 +325,8 @@ static void process_neither_allocates_nor_opens_files(void **state)
     host_batch b;
     mixed_rows(spec, 9);
     build_batch(&b, in, spec, N_ROWS);
-    assert_int_equal(call_all(&b, &t, in->module->process, N_ROWS), NJ_OK); /* once before: the C library's own first uses */
+    assert_int_equal(call_all(&b, &t, in->module->process, N_ROWS), NJ_OK); /* once before: the C
+                                                                             * library's own first uses */
     reset_outputs(&b);
     n_allocations = n_files = 0;
     assert_int_equal(call_all(&b, &t, in->module->process, 16), NJ_OK);
@@ -323,7 +338,8 @@ static void process_neither_allocates_nor_opens_files(void **state)
 
 /* --- process_ref --- */
 
-/* Reads "# process_ref 1e-7" of data/ref/<name>.csv: the relative tolerance that the module states; default 1e-9. */
+/* Reads "# process_ref 1e-7" of data/ref/<name>.csv: the relative tolerance that the module states;
+ * default 1e-9. */
 static double stated_tolerance(const char *text, const char *key, double otherwise)
 {
     const char *at = text ? strstr(text, key) : NULL;
@@ -367,10 +383,12 @@ static void process_equals_its_plain_version(void **state)
             size_t at, n = width_of(&a, k, r, &at);
             bool real = g->type == NJ_F64 || g->type == NJ_F32;
             for (size_t e = 0; e < n; e++)
-                if (real ? !close_enough(nj_number(g->type, a.out[k], at + e), nj_number(g->type, b.out[k], at + e), tolerance)
+                if (real ? !close_enough(nj_number(g->type, a.out[k], at + e),
+                                         nj_number(g->type, b.out[k], at + e), tolerance)
                          : !same_value(g->type, a.out[k], at + e, b.out[k], at + e))
-                    fail_msg("%s row: %s is %.17g, by the plain version %.17g", row_kind_name[spec[r].kind], g->name,
-                             nj_number(g->type, a.out[k], at + e), nj_number(g->type, b.out[k], at + e));
+                    fail_msg("%s row: %s is %.17g, by the plain version %.17g", row_kind_name[spec[r].kind],
+                             g->name, nj_number(g->type, a.out[k], at + e),
+                             nj_number(g->type, b.out[k], at + e));
         }
     }
     free_batch(&a);
@@ -426,9 +444,9 @@ static void a_failed_open_can_be_closed(void **state)
 }
 
 /* --- data/ref/<instance>.csv --- *
- * Lines "# ..." are the values' origin; "# tolerance 1e-9" is relative (absolute below 1). Then a header of paths
- * (needs) and "=give" or "=reason" columns, and rows; a cell is empty for null; the points of a series are separated by
- * blanks, a null point is "-". Needs without a column are absent. */
+ * Lines "# ..." are the values' origin; "# tolerance 1e-9" is relative (absolute below 1). Then a header of
+ * paths (needs) and "=give" or "=reason" columns, and rows; a cell is empty for null; the points of a series
+ * are separated by blanks, a null point is "-". Needs without a column are absent. */
 
 static void fill_scalar(host_batch *b, uint32_t k, const char *cell)
 {
@@ -468,7 +486,8 @@ static uint32_t need_index(const nj_instance *in, const char *path)
     return k;
 }
 
-static void expect_cell(const host_batch *b, const char *name, const char *cell, double tolerance, uint32_t line)
+static void expect_cell(const host_batch *b, const char *name, const char *cell, double tolerance,
+                        uint32_t line)
 {
     if (!strcmp(name, "reason")) {
         const char *got = b->reason[0] < NJ_REASONS ? nj_reason_name[b->reason[0]] : "none";
@@ -481,23 +500,27 @@ static void expect_cell(const host_batch *b, const char *name, const char *cell,
     nj_type type = b->in->give[k].type;
     if (type == NJ_STR) {
         const char *got = *(const char *const *)b->out[k];
-        if (strcmp(got ? got : "", cell)) fail_msg("line %u: %s is '%s', expected '%s'", line, name, got ? got : "", cell);
+        if (strcmp(got ? got : "", cell))
+            fail_msg("line %u: %s is '%s', expected '%s'", line, name, got ? got : "", cell);
         return;
     }
     size_t at, n = width_of(b, k, 0, &at);
     for (size_t e = 0; e < n; e++) {
         char *end = (char *)cell;
-        double want = *cell && *cell != '-' ? strtod(cell, &end) : NAN, got = nj_number(type, b->out[k], at + e);
+        double want = *cell && *cell != '-' ? strtod(cell, &end) : NAN,
+               got = nj_number(type, b->out[k], at + e);
         if (*cell == '-' && (cell[1] == ' ' || !cell[1]))
             end = (char *)cell + 1;
         else if (*cell == '-')
             want = strtod(cell, &end);
-        if (!close_enough(got, want, tolerance)) fail_msg("line %u: %s[%zu] is %.17g, expected %.17g", line, name, e, got, want);
+        if (!close_enough(got, want, tolerance))
+            fail_msg("line %u: %s[%zu] is %.17g, expected %.17g", line, name, e, got, want);
         cell = *end == ' ' ? end + 1 : end;
     }
 }
 
-static void reference_row(const nj_instance *in, host_thread *t, const nj_csv *csv, char *const *head, double tolerance)
+static void reference_row(const nj_instance *in, host_thread *t, const nj_csv *csv, char *const *head,
+                          double tolerance)
 {
     row_spec spec = { ROW_ALL_NULL, csv->line };
     host_batch b;
@@ -512,7 +535,8 @@ static void reference_row(const nj_instance *in, host_thread *t, const nj_csv *c
             fill_scalar(&b, k, csv->cell[c]);
     }
     for (uint32_t k = 0; k < in->n_needs; k++)
-        if (!b.col[k].data && !(in->need[k].flags & NJ_NEED_OPTIONAL) && in->need[k].shape != NJ_IMAGE) build_need(&b, k);
+        if (!b.col[k].data && !(in->need[k].flags & NJ_NEED_OPTIONAL) && in->need[k].shape != NJ_IMAGE)
+            build_need(&b, k);
     reset_outputs(&b);
     assert_int_equal(call_all(&b, t, in->module->process, 1), NJ_OK);
     for (uint32_t c = 0; c < csv->n; c++)
@@ -571,32 +595,38 @@ int main(void)
     size_t n = 0, each = sizeof check / sizeof *check;
     open_all();
     open_instances();
-    if (all.set.n * each >= MAX_TESTS) printf("Bail out! more than %d tests of modules\n", MAX_TESTS), exit(1);
+    if (all.set.n * each >= MAX_TESTS)
+        printf("Bail out! more than %d tests of modules\n", MAX_TESTS), exit(1);
     for (uint32_t i = 0; i < all.set.n; i++)
         for (size_t k = 0; k < each; k++) {
             const nj_instance *in = &all.set.item[i];
             /* what an instance does not have is not a test that was skipped */
             char *text = check[k].test == reference_values ? reference_text(in) : NULL;
-            bool none = (check[k].test == reference_values && !text) ||
-                        (check[k].test == process_equals_its_plain_version && !in->module->process_ref) ||
-                        (check[k].test == a_failed_open_can_be_closed && !in->module->open) ||
-                        (check[k].test == process_neither_allocates_nor_opens_files && (uses_service[i] || !COUNTED));
+            bool none =
+                (check[k].test == reference_values && !text) ||
+                (check[k].test == process_equals_its_plain_version && !in->module->process_ref) ||
+                (check[k].test == a_failed_open_can_be_closed && !in->module->open) ||
+                (check[k].test == process_neither_allocates_nor_opens_files && (uses_service[i] || !COUNTED));
             free(text);
             /* an instance that is off says so once */
-            none |= !in->opened && check[k].test != tables_are_complete && check[k].test != any_input_gets_a_valid_answer &&
+            none |= !in->opened && check[k].test != tables_are_complete &&
+                    check[k].test != any_input_gets_a_valid_answer &&
                     check[k].test != a_failed_open_can_be_closed;
             if (none) continue;
             char *name = nj_arena_printf(&all.set.arena, "%s: %s", in->name, check[k].name);
-            test[n++] = (struct CMUnitTest){ .name = name, .test_func = check[k].test, .initial_state = (void *)in };
+            test[n++] =
+                (struct CMUnitTest){ .name = name, .test_func = check[k].test, .initial_state = (void *)in };
         }
     if (!n) {
         printf("1..1\nok 1 - no modules # SKIP the table of modules is empty\n");
         return 0;
     }
-    test[n++] = (struct CMUnitTest){ .name = "values are compared by bits", .test_func = values_are_compared_by_bits };
+    test[n++] = (struct CMUnitTest){ .name = "values are compared by bits",
+                                     .test_func = values_are_compared_by_bits };
     int rc = _cmocka_run_group_tests("modules", test, n, NULL, NULL);
     for (uint32_t i = 0; i < all.set.n; i++)
-        if (all.set.item[i].module->close && !all.set.item[i].opened) all.set.item[i].module = &(const nj_module){ 0 };
+        if (all.set.item[i].module->close && !all.set.item[i].opened)
+            all.set.item[i].module = &(const nj_module){ 0 };
     close_host(&all);
     return rc;
 }

@@ -1,5 +1,7 @@
-/* doors.h - the C library's doors that process() must not use (malloc, open), counted while host_in_process is set.
- * For one test program only: it defines malloc() and open() of the whole program. Sanitizers have their own malloc. */
+/* doors.h - the C library's doors that process() must not use (malloc, open),
+ * counted while host_in_process is set.
+ * For one test program only: it defines malloc() and open() of the whole program.
+ * Sanitizers have their own malloc. */
 #ifndef TESTS_MODULE_DOORS_H
 #define TESTS_MODULE_DOORS_H
 

@@ -1,6 +1,7 @@
-/* host.h - a host of one module for tests: it opens instances as the broker does, builds the columns that an instance
- * needs row by row from a seed (or from a table of reference values), and calls process() with any slicing.
- * A row's content depends on its own seed and kind alone, so the same row can be put anywhere in any batch. */
+/* host.h - a host of one module for tests: it opens instances as the broker does, builds the columns that an
+ * instance needs row by row from a seed (or from a table of reference values), and calls process() with any
+ * slicing. A row's content depends on its own seed and kind alone,
+ * so the same row can be put anywhere in any batch. */
 #ifndef TESTS_MODULE_HOST_H
 #define TESTS_MODULE_HOST_H
 
@@ -20,7 +21,16 @@
 #include "broker/graph/instance.h"
 
 /* What a row looks like. */
-typedef enum { ROW_TYPICAL, ROW_EMPTY, ROW_ONE_POINT, ROW_ALL_NULL, ROW_NAN, ROW_UNSORTED, ROW_GIANT, ROW_KINDS } row_kind;
+typedef enum {
+    ROW_TYPICAL,
+    ROW_EMPTY,
+    ROW_ONE_POINT,
+    ROW_ALL_NULL,
+    ROW_NAN,
+    ROW_UNSORTED,
+    ROW_GIANT,
+    ROW_KINDS
+} row_kind;
 static const char *const row_kind_name[ROW_KINDS] = { "typical",      "empty",    "one point", "all null",
                                                       "NaN and huge", "unsorted", "giant" };
 
@@ -80,7 +90,8 @@ static inline size_t group_length(const char *path)
 static inline uint64_t group_of(const char *path, uint64_t seed)
 {
     const char *view = strchr(path, '@');
-    return mix(seed ^ text_hash(path, group_length(path)) ^ (view && strcmp(view, "@time") ? text_hash(view, strlen(view)) : 0));
+    return mix(seed ^ text_hash(path, group_length(path)) ^
+               (view && strcmp(view, "@time") ? text_hash(view, strlen(view)) : 0));
 }
 
 static inline uint32_t n_points(const char *path, row_spec s)
@@ -96,12 +107,16 @@ static inline double plausible(const nj_need *need, row_spec s, uint32_t point, 
 {
     const char *leaf = strrchr(need->path, '.');
     leaf = leaf ? leaf + 1 : need->path;
-    uint64_t group = group_of(need->path, s.seed), h = mix(group ^ text_hash(leaf, strcspn(leaf, "@")) ^ (uint64_t)point * 7919);
+    uint64_t group = group_of(need->path, s.seed),
+             h = mix(group ^ text_hash(leaf, strcspn(leaf, "@")) ^ (uint64_t)point * 7919);
     double u = uniform(h);
-    bool series = need->shape == NJ_SERIES, limit = series && point + 1 < n && uniform(mix(group + point)) < 0.3;
+    bool series = need->shape == NJ_SERIES,
+         limit = series && point + 1 < n && uniform(mix(group + point)) < 0.3;
     if (strstr(leaf, "jd") && strstr(leaf, "hist")) return 2459000 - 40 * u;
-    if (strstr(leaf, "jd")) return 2459000 + (s.kind == ROW_UNSORTED ? 60 * u : series ? point * 1.7 + (point ? u : 0) : 100 + u);
-    if (!strncmp(leaf, "limit", 5) || !strncmp(leaf, "diffmaglim", 10)) return limit || !series ? 19.5 + u : NAN;
+    if (strstr(leaf, "jd"))
+        return 2459000 + (s.kind == ROW_UNSORTED ? 60 * u : series ? point * 1.7 + (point ? u : 0) : 100 + u);
+    if (!strncmp(leaf, "limit", 5) || !strncmp(leaf, "diffmaglim", 10))
+        return limit || !series ? 19.5 + u : NAN;
     if (strstr(leaf, "err") || strstr(leaf, "sigma")) return limit ? NAN : 0.02 + 0.2 * u;
     if (strstr(leaf, "band")) return 1 + floor(2.2 * uniform(mix(group ^ (point + 99))));
     if (strstr(leaf, "fid")) return 1 + floor(2.2 * uniform(mix(group ^ (point + 99))));
@@ -120,7 +135,8 @@ static inline double number_at(const nj_need *need, row_spec s, uint32_t point, 
     static const double odd[] = { NAN,   INFINITY, -INFINITY, 1e308,        -1e308,        0,   -0.0, 5e-324,
                                   1e-30, -1,       255,       4294967296.0, -2147483648.0, 1e15 };
     if (s.kind == ROW_ALL_NULL) return NAN;
-    uint64_t h = mix(group_of(need->path, s.seed) ^ text_hash(need->path, strlen(need->path)) ^ (point * 31 + 5));
+    uint64_t h =
+        mix(group_of(need->path, s.seed) ^ text_hash(need->path, strlen(need->path)) ^ (point * 31 + 5));
     if (s.kind == ROW_NAN && uniform(h) < 0.5) return odd[mix(h + 1) % (sizeof odd / sizeof *odd)];
     return plausible(need, s, point, n);
 }
@@ -140,7 +156,9 @@ static inline void store(nj_type type, void *data, size_t i, double v)
 {
     switch (type) {
     case NJ_U8: ((uint8_t *)data)[i] = v >= 0 && v < 255 ? (uint8_t)v : NJ_NO_U8; break;
-    case NJ_I32: ((int32_t *)data)[i] = v > -2147483648.0 && v <= 2147483647.0 ? (int32_t)v : NJ_NO_I32; break;
+    case NJ_I32:
+        ((int32_t *)data)[i] = v > -2147483648.0 && v <= 2147483647.0 ? (int32_t)v : NJ_NO_I32;
+        break;
     case NJ_I64: ((int64_t *)data)[i] = v > -9.2e18 && v < 9.2e18 ? (int64_t)v : NJ_NO_I64; break;
     case NJ_F32: ((float *)data)[i] = (float)v; break;
     default: ((double *)data)[i] = v; break;
@@ -172,7 +190,10 @@ static inline const nj_image *host_image(const nj_work *w, uint32_t need, uint32
 {
     host_batch *b = w->opaque;
     row_spec s = b->spec[row];
-    uint32_t rows = s.kind == ROW_UNSORTED ? 41 : s.kind == ROW_ONE_POINT ? 1 : 63, cols = s.kind == ROW_ONE_POINT ? 1 : 63;
+    uint32_t rows = s.kind == ROW_UNSORTED    ? 41
+                    : s.kind == ROW_ONE_POINT ? 1
+                                              : 63,
+             cols = s.kind == ROW_ONE_POINT ? 1 : 63;
     if (need >= b->in->n_needs || s.kind == ROW_ALL_NULL || s.kind == ROW_EMPTY) return NULL;
     int inside = host_in_process;
     host_in_process = 0;
@@ -183,7 +204,8 @@ static inline const nj_image *host_image(const nj_work *w, uint32_t need, uint32
     *image = (nj_image){ .pixel = pixel, .rows = rows, .cols = cols };
     uint64_t seed = mix(s.seed ^ text_hash(b->in->need[need].path, strlen(b->in->need[need].path)));
     for (uint32_t i = 0; i < rows * cols; i++) {
-        double u = uniform(seed + 2 * i), v = uniform(seed + 2 * i + 1), dy = i / cols - rows / 2.0, dx = i % cols - cols / 2.0;
+        double u = uniform(seed + 2 * i), v = uniform(seed + 2 * i + 1), dy = i / cols - rows / 2.0,
+               dx = i % cols - cols / 2.0;
         pixel[i] = (float)(5 * sqrt(-2 * log(u + 1e-18)) * cos(6.283185307179586 * v) +
                            300 * (s.seed % 3) * exp(-(dx * dx + dy * dy) / 8));
         if (s.kind == ROW_NAN && v < 0.1) pixel[i] = v < 0.09 ? NAN : -3.4e38f;
@@ -294,8 +316,8 @@ static inline void close_thread(host_thread *t)
 typedef int (*process_function)(const void *, void *, const nj_work *);
 
 /* Calls process on rows[0..n) in slices of at most `slice` rows. */
-static inline int call_rows(host_batch *b, host_thread *t, process_function process, const uint32_t *rows, uint32_t n,
-                            uint32_t slice)
+static inline int call_rows(host_batch *b, host_thread *t, process_function process, const uint32_t *rows,
+                            uint32_t n, uint32_t slice)
 {
     nj_work w = { .size = sizeof w,
                   .in = b->in_col,
@@ -333,13 +355,16 @@ typedef struct host {
     nj_instances set;
 } host;
 
-/* Opens the built-in modules with the given settings text (may be NULL); instances whose data are not here are off. */
+/* Opens the built-in modules with the given settings text (may be NULL);
+ * instances whose data are not here are off. */
 static inline void open_host(host *h, const char *ini, const char *select, const char *data_path)
 {
     nj_error err = { "" };
     *h = (host){ .set = { .data_path = data_path } };
-    if (nj_modules_builtin(&h->modules, &err) || (ini && nj_settings_ini(&h->settings, "test.ini", ini, &err)) ||
-        nj_instances_choose(&h->set, &h->modules, &h->settings, select, &err) || nj_instances_open(&h->set, select, &err))
+    if (nj_modules_builtin(&h->modules, &err) ||
+        (ini && nj_settings_ini(&h->settings, "test.ini", ini, &err)) ||
+        nj_instances_choose(&h->set, &h->modules, &h->settings, select, &err) ||
+        nj_instances_open(&h->set, select, &err))
         fail_msg("%s", err.text);
 }
 

@@ -5,45 +5,48 @@
 
 #include <jansson.h>
 
-/* Our column, theirs in order of preference, tolerances, and whether a 0 of theirs can be our null ("not processed"). */
+/* Our column, theirs in order of preference, tolerances,
+ * and whether a 0 of theirs can be our null ("not processed"). */
 typedef struct pair {
     const char *ours, *theirs[2];
     double relative, absolute;
     int zero_is_null;
 } pair;
 
-/* 1e-8, but for the residuals of the weighted line: upstream's logarithm differs in the last bit of some magnitudes, and
- * over minutes the uncentred times make 1e-7 of it (the table's README allows 1e-5) */
-#define FEATURE(b, ours, theirs, relative) { "features." b "_" ours, { "lc_features_" b "." theirs }, relative, 1e-9, 0 },
-#define FEATURES(b)                                                                                                              \
-    FEATURE(b, "mean", "mean", 1e-8)                                                                                             \
-    FEATURE(b, "weighted_mean", "weighted_mean", 1e-8)                                                                           \
-    FEATURE(b, "standard_deviation", "standard_deviation", 1e-8)                                                                 \
-    FEATURE(b, "median", "median", 1e-8)                                                                                         \
-    FEATURE(b, "amplitude", "amplitude", 1e-8)                                                                                   \
-    FEATURE(b, "beyond_1_std", "beyond_1_std", 1e-8)                                                                             \
-    FEATURE(b, "cusum", "cusum", 1e-8)                                                                                           \
-    FEATURE(b, "inter_percentile_range_10", "inter_percentile_range_10", 1e-8)                                                   \
-    FEATURE(b, "kurtosis", "kurtosis", 1e-8)                                                                                     \
-    FEATURE(b, "linear_trend", "linear_trend", 1e-8)                                                                             \
-    FEATURE(b, "linear_trend_sigma", "linear_trend_sigma", 1e-8)                                                                 \
-    FEATURE(b, "linear_trend_noise", "linear_trend_noise", 1e-8)                                                                 \
-    FEATURE(b, "linear_fit_slope", "linear_fit_slope", 1e-8)                                                                     \
-    FEATURE(b, "linear_fit_slope_sigma", "linear_fit_slope_sigma", 1e-8)                                                         \
-    FEATURE(b, "linear_fit_reduced_chi2", "linear_fit_reduced_chi2", 1e-6)                                                       \
-    FEATURE(b, "magnitude_percentage_ratio_40_5", "magnitude_percentage_ratio_40_5", 1e-8)                                       \
-    FEATURE(b, "magnitude_percentage_ratio_20_10", "magnitude_percentage_ratio_20_10", 1e-8)                                     \
-    FEATURE(b, "maximum_slope", "maximum_slope", 1e-8)                                                                           \
-    FEATURE(b, "median_absolute_deviation", "median_absolute_deviation", 1e-8)                                                   \
-    FEATURE(b, "median_buffer_range_percentage_10", "median_buffer_range_percentage_10", 1e-8)                                   \
-    FEATURE(b, "percent_amplitude", "percent_amplitude", 1e-8)                                                                   \
-    FEATURE(b, "mean_variance", "mean_variance", 1e-8)                                                                           \
-    FEATURE(b, "anderson_darling_normal", "anderson_darling_normal", 1e-8)                                                       \
-    FEATURE(b, "chi2", "chi2", 1e-8)                                                                                             \
-    FEATURE(b, "skew", "skew", 1e-8)                                                                                             \
+/* 1e-8, but for the residuals of the weighted line: upstream's logarithm differs in the last bit of some
+ * magnitudes, and over minutes the uncentred times make 1e-7 of it (the table's README allows 1e-5) */
+#define FEATURE(b, ours, theirs, relative)                                                                   \
+    { "features." b "_" ours, { "lc_features_" b "." theirs }, relative, 1e-9, 0 },
+#define FEATURES(b)                                                                                          \
+    FEATURE(b, "mean", "mean", 1e-8)                                                                         \
+    FEATURE(b, "weighted_mean", "weighted_mean", 1e-8)                                                       \
+    FEATURE(b, "standard_deviation", "standard_deviation", 1e-8)                                             \
+    FEATURE(b, "median", "median", 1e-8)                                                                     \
+    FEATURE(b, "amplitude", "amplitude", 1e-8)                                                               \
+    FEATURE(b, "beyond_1_std", "beyond_1_std", 1e-8)                                                         \
+    FEATURE(b, "cusum", "cusum", 1e-8)                                                                       \
+    FEATURE(b, "inter_percentile_range_10", "inter_percentile_range_10", 1e-8)                               \
+    FEATURE(b, "kurtosis", "kurtosis", 1e-8)                                                                 \
+    FEATURE(b, "linear_trend", "linear_trend", 1e-8)                                                         \
+    FEATURE(b, "linear_trend_sigma", "linear_trend_sigma", 1e-8)                                             \
+    FEATURE(b, "linear_trend_noise", "linear_trend_noise", 1e-8)                                             \
+    FEATURE(b, "linear_fit_slope", "linear_fit_slope", 1e-8)                                                 \
+    FEATURE(b, "linear_fit_slope_sigma", "linear_fit_slope_sigma", 1e-8)                                     \
+    FEATURE(b, "linear_fit_reduced_chi2", "linear_fit_reduced_chi2", 1e-6)                                   \
+    FEATURE(b, "magnitude_percentage_ratio_40_5", "magnitude_percentage_ratio_40_5", 1e-8)                   \
+    FEATURE(b, "magnitude_percentage_ratio_20_10", "magnitude_percentage_ratio_20_10", 1e-8)                 \
+    FEATURE(b, "maximum_slope", "maximum_slope", 1e-8)                                                       \
+    FEATURE(b, "median_absolute_deviation", "median_absolute_deviation", 1e-8)                               \
+    FEATURE(b, "median_buffer_range_percentage_10", "median_buffer_range_percentage_10", 1e-8)               \
+    FEATURE(b, "percent_amplitude", "percent_amplitude", 1e-8)                                               \
+    FEATURE(b, "mean_variance", "mean_variance", 1e-8)                                                       \
+    FEATURE(b, "anderson_darling_normal", "anderson_darling_normal", 1e-8)                                   \
+    FEATURE(b, "chi2", "chi2", 1e-8)                                                                         \
+    FEATURE(b, "skew", "skew", 1e-8)                                                                         \
     FEATURE(b, "stetson_k", "stetson_K", 1e-8)
 
-/* Exact where the README says exact; times of 2.4e6 d are printed with all digits, their differences carry 1 ulp. */
+/* Exact where the README says exact; times of 2.4e6 d are printed with all digits,
+ * their differences carry 1 ulp. */
 static const pair pairs[] = {
     { "nalerthist.n", { "nalerthist" }, 0, 0, 0 },
     { "roid.roid", { "roid" }, 0, 0, 0 },
@@ -118,8 +121,10 @@ static const nj_col *column_of(const runner *r, const char *name, nj_type *type)
 
 static void keep_series(const runner *r, answer *a, uint32_t row)
 {
-    static const char *const name[] = { "standardized_flux.dc_flux_jy_series", "standardized_flux.dc_sigma_jy_series",
-                                        "standardized_flux.std_flux_series", "standardized_flux.std_sigma_series" };
+    static const char *const name[] = { "standardized_flux.dc_flux_jy_series",
+                                        "standardized_flux.dc_sigma_jy_series",
+                                        "standardized_flux.std_flux_series",
+                                        "standardized_flux.std_sigma_series" };
     for (int k = 0; k < 4; k++) {
         nj_type type;
         const nj_col *col = column_of(r, name[k], &type);
@@ -134,7 +139,8 @@ static void keep_answers(runner *r)
 {
     results *all = r->owner;
     for (uint32_t row = 0; row < r->batch->n; row++) {
-        if (all->n == all->cap) all->answer = realloc(all->answer, (all->cap = 2 * all->cap + 64) * sizeof *all->answer);
+        if (all->n == all->cap)
+            all->answer = realloc(all->answer, (all->cap = 2 * all->cap + 64) * sizeof *all->answer);
         answer *a = &all->answer[all->n++];
         *a = (answer){ .candid = r->batch->id[row] };
         for (int k = 0; k < PAIRS; k++) {
@@ -220,8 +226,9 @@ static int compare_table(const results *all, const char *table)
     }
     for (int k = 0; k < PAIRS; k++) {
         if (column[k] < 0) continue;
-        print_message("# %-22s %-44s %3d rows %3d values, largest difference %.3g%s%s\n", table, pairs[k].ours, tally[k].rows,
-                      tally[k].values, tally[k].worst, tally[k].bad ? " BAD " : "", tally[k].first);
+        print_message("# %-22s %-44s %3d rows %3d values, largest difference %.3g%s%s\n", table,
+                      pairs[k].ours, tally[k].rows, tally[k].values, tally[k].worst,
+                      tally[k].bad ? " BAD " : "", tally[k].first);
         bad += tally[k].bad;
     }
     nj_csv_free(&csv);
@@ -239,7 +246,8 @@ static int compare_point(const answer *a, uint32_t i, json_t *line)
         double theirs = v && !json_is_null(v) ? json_number_value(v) : NAN, ours = a->series[k][i];
         if (isnan(theirs) && isnan(ours)) continue;
         if (!(fabs(ours - theirs) <= 1e-6 * fabs(theirs))) { /* theirs has single-precision steps */
-            print_message("candid %lld point %u: %s %.9g, theirs %.9g\n", (long long)a->candid, i, key[k], ours, theirs);
+            print_message("candid %lld point %u: %s %.9g, theirs %.9g\n", (long long)a->candid, i, key[k],
+                          ours, theirs);
             return 0;
         }
     }
@@ -258,7 +266,8 @@ static int compare_points(const results *all, const char *name)
         json_t *o = json_loads(line, 0, NULL);
         const answer *a = answer_of(all, json_integer_value(json_object_get(o, "candid")));
         uint32_t i = (uint32_t)json_integer_value(json_object_get(o, "point"));
-        if (!a || !a->series[0] || i >= a->n_points) fail_msg("%s: point %u of a light curve is missing", name, i);
+        if (!a || !a->series[0] || i >= a->n_points)
+            fail_msg("%s: point %u of a light curve is missing", name, i);
         bad += !compare_point(a, i, o);
         json_decref(o);
     }
@@ -271,19 +280,24 @@ static int compare_points(const results *all, const char *name)
 static int is_paired(const char *instance)
 {
     for (int k = 0; k < PAIRS; k++)
-        if (strcspn(pairs[k].ours, ".") == strlen(instance) && !strncmp(pairs[k].ours, instance, strlen(instance))) return 1;
+        if (strcspn(pairs[k].ours, ".") == strlen(instance) &&
+            !strncmp(pairs[k].ours, instance, strlen(instance)))
+            return 1;
     return 0;
 }
 
-/* Opens the instances of tests/module/oracle.ini and of more settings, without those of the list `without`. */
+/* Opens the instances of tests/module/oracle.ini and of more settings,
+ * without those of the list `without`. */
 static void open_runner(runner *r, const char *more, const char *without)
 {
     char select[4096];
     size_t size, length = (size_t)snprintf(select, sizeof select, "%s", without);
-    char *text = nj_file_read("tests/module/oracle.ini", SIZE_MAX, &size), *ini = malloc(size + strlen(more) + 1);
+    char *text = nj_file_read("tests/module/oracle.ini", SIZE_MAX, &size),
+         *ini = malloc(size + strlen(more) + 1);
     for (const nj_module *const *m = nj_builtin_modules; *m; m++)
         if (!is_paired((*m)->name) && !(*m)->declare && strncmp((*m)->name, "adapt_", 6))
-            length += (size_t)snprintf(select + length, sizeof select - length, "%s-%s", length ? "," : "", (*m)->name);
+            length += (size_t)snprintf(select + length, sizeof select - length, "%s-%s", length ? "," : "",
+                                       (*m)->name);
     strcat(strcpy(ini, text), more);
     start(r, models_path(), ini, select, keep_answers);
     free(text);
@@ -317,9 +331,11 @@ static void expected(void **state)
 {
     static const struct {
         const char *need, *column;
-    } score[] = { { "microlensing.score", "mulens" },         { "snn_snia_vs_nonia.score", "snn_snia_vs_nonia" },
-                  { "snn_sn_vs_all.score", "snn_sn_vs_all" }, { "early_snia.score", "rf_snia_vs_nonia" },
-                  { "kilonova.score", "rf_kn_vs_nonkn" },     { "tracklet.tracklet", "tracklet" } };
+    } score[] = {
+        { "microlensing.score", "mulens" },         { "snn_snia_vs_nonia.score", "snn_snia_vs_nonia" },
+        { "snn_sn_vs_all.score", "snn_sn_vs_all" }, { "early_snia.score", "rf_snia_vs_nonia" },
+        { "kilonova.score", "rf_kn_vs_nonkn" },     { "tracklet.tracklet", "tracklet" }
+    };
     if (!shared) skip();
     const set *s = *state;
     char path[4096], table[256], ini[16384], needs[4096] = "";
@@ -330,11 +346,13 @@ static void expected(void **state)
     assert_non_null(text);
     nj_csv csv = { .at = text, .end = text + size };
     assert_int_equal(nj_csv_row(&csv), 1);
-    int n = snprintf(ini, sizeof ini, "\n[module.stored]\nkind = lookup\nkey = candid\nfile = %s\ncolumns = cdsxmatch", path);
+    int n = snprintf(ini, sizeof ini,
+                     "\n[module.stored]\nkind = lookup\nkey = candid\nfile = %s\ncolumns = cdsxmatch", path);
     for (size_t k = 0, at = 0; k < sizeof score / sizeof *score; k++) {
         if (nj_csv_column(&csv, score[k].column) < 0) continue; /* not stored for this set: our own */
         n += snprintf(ini + n, sizeof ini - (size_t)n, ", %s", score[k].column);
-        at += (size_t)snprintf(needs + at, sizeof needs - at, "need.%s = stored.%s\n", score[k].need, score[k].column);
+        at += (size_t)snprintf(needs + at, sizeof needs - at, "need.%s = stored.%s\n", score[k].need,
+                               score[k].column);
     }
     if (nj_csv_column(&csv, "cdsxmatch") < 0) n = 0, needs[0] = 0; /* host: no label */
     snprintf(ini + n, sizeof ini - (size_t)n,
@@ -359,11 +377,13 @@ int main(void)
     find_shared();
     for (size_t i = 0; i < SETS; i++) {
         snprintf(name[n], sizeof name[n], "set %s equals what Fink's code computes", sets[i].name);
-        test[n] = (struct CMUnitTest){ .name = name[n], .test_func = computed, .initial_state = (void *)&sets[i] };
+        test[n] =
+            (struct CMUnitTest){ .name = name[n], .test_func = computed, .initial_state = (void *)&sets[i] };
         n++;
         if (!strcmp(sets[i].name, "dev")) continue; /* nothing was stored for it */
         snprintf(name[n], sizeof name[n], "set %s equals what Fink stored", sets[i].name);
-        test[n] = (struct CMUnitTest){ .name = name[n], .test_func = expected, .initial_state = (void *)&sets[i] };
+        test[n] =
+            (struct CMUnitTest){ .name = name[n], .test_func = expected, .initial_state = (void *)&sets[i] };
         n++;
     }
     int rc = _cmocka_run_group_tests("oracle", test, n, NULL, NULL);

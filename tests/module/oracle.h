@@ -1,4 +1,5 @@
-/* oracle.h - real alerts through the broker's own decoder, graph and dispatch, for tests that compare with Fink. */
+/* oracle.h - real alerts through the broker's own decoder, graph and dispatch,
+ * for tests that compare with Fink. */
 #ifndef TESTS_MODULE_ORACLE_H
 #define TESTS_MODULE_ORACLE_H
 
@@ -71,14 +72,18 @@ static inline const char *models_path(void)
     return path;
 }
 
-/* Opens the instances of the settings text that `select` (a -m list) chooses; each(r) sees every batch. The data path lives as
- * long as the runner. */
-static inline void start(runner *r, const char *data_path, const char *ini, const char *select, void (*each)(runner *r))
+/* Opens the instances of the settings text that `select` (a -m list) chooses; each(r) sees every batch. The
+ * data path lives as long as the runner. */
+static inline void start(runner *r, const char *data_path, const char *ini, const char *select,
+                         void (*each)(runner *r))
 {
     nj_error err = { "" };
-    *r = (runner){ .stream = { .name = "oracles", .partition = -1 }, .set = { .data_path = data_path }, .each = each };
+    *r = (runner){ .stream = { .name = "oracles", .partition = -1 },
+                   .set = { .data_path = data_path },
+                   .each = each };
     if (nj_modules_builtin(&r->modules, &err) || nj_settings_ini(&r->settings, "test", ini, &err) ||
-        nj_instances_choose(&r->set, &r->modules, &r->settings, select, &err) || nj_instances_open(&r->set, select, &err))
+        nj_instances_choose(&r->set, &r->modules, &r->settings, select, &err) ||
+        nj_instances_open(&r->set, select, &err))
         fail_msg("%s", err.text);
     r->decoder = nj_decoder_new(&r->settings, &err);
     if (!r->decoder) fail_msg("%s", err.text);

@@ -24,8 +24,9 @@ static const number component[] = { { "kn.coeff1_%c", 0, 1e-4 },
                                     { "kn.coeff3_%c", 0, 1e-4 },
                                     { "kn.residuo_%c", 1e-4, 1e-12 },
                                     { "kn.maxflux_%c", 1e-6, 0 } };
-static const number rise[] = { { "rf_snia.a_%c", 1e-4, 0 },       { "rf_snia.b_%c", 1e-4, 0 },   { "rf_snia.c_%c", 1e-4, 0 },
-                               { "rf_snia.snratio_%c", 1e-9, 0 }, { "rf_snia.mse_%c", 1e-4, 0 }, { "rf_snia.nrise_%c", 0, 0 } };
+static const number rise[] = { { "rf_snia.a_%c", 1e-4, 0 },   { "rf_snia.b_%c", 1e-4, 0 },
+                               { "rf_snia.c_%c", 1e-4, 0 },   { "rf_snia.snratio_%c", 1e-9, 0 },
+                               { "rf_snia.mse_%c", 1e-4, 0 }, { "rf_snia.nrise_%c", 0, 0 } };
 
 typedef struct results {
     nj_csv csv;         /* the table's header */
@@ -52,13 +53,16 @@ static const double *series(const runner *r, int want, uint32_t row, uint32_t *n
 static void take_band(const runner *r, uint32_t row, int32_t fid, band *b)
 {
     uint32_t n;
-    const double *jd = series(r, JD, row, &n), *mag = series(r, MAG, row, &n), *err = series(r, MAG_ERR, row, &n);
+    const double *jd = series(r, JD, row, &n), *mag = series(r, MAG, row, &n),
+                 *err = series(r, MAG_ERR, row, &n);
     const double *ref = series(r, REF_MAG, row, &n), *ref_err = series(r, REF_MAG_ERR, row, &n);
-    const nj_col *fids = &r->batch->col[r->graph->want[FID]], *positive = &r->batch->col[r->graph->want[POSITIVE]];
+    const nj_col *fids = &r->batch->col[r->graph->want[FID]],
+                 *positive = &r->batch->col[r->graph->want[POSITIVE]];
     b->n = 0;
     for (uint32_t i = 0; i < n && b->n < MOST_POINTS; i++) {
         if (((const int32_t *)fids->data)[fids->off[row] + i] != fid || isnan(mag[i])) continue;
-        nj_dc dc = nj_dc_flux(mag[i], err[i], ref[i], ref_err[i], ((const uint8_t *)positive->data)[positive->off[row] + i] == 1);
+        nj_dc dc = nj_dc_flux(mag[i], err[i], ref[i], ref_err[i],
+                              ((const uint8_t *)positive->data)[positive->off[row] + i] == 1);
         b->jd[b->n] = jd[i];
         b->flux[b->n] = nj_fluxcal_of_mag(mag[i]);
         b->err[b->n] = nj_fluxcal_err_of_mag(mag[i], err[i]);
@@ -68,7 +72,8 @@ static void take_band(const runner *r, uint32_t row, int32_t fid, band *b)
 }
 
 /* Is `ours` the value under that title in the row (cells as the row's reader has them)? */
-static void compare(results *all, int kind, const nj_csv *row, const char *title, double ours, double relative, double absolute)
+static void compare(results *all, int kind, const nj_csv *row, const char *title, double ours,
+                    double relative, double absolute)
 {
     int column = nj_csv_column(&all->csv, title);
     if (column < 0) fail_msg("no column %s", title);
@@ -77,14 +82,16 @@ static void compare(results *all, int kind, const nj_csv *row, const char *title
     double theirs = strtod(cell, NULL), d = fabs(ours - theirs);
     all->n_values[kind]++;
     if (d <= fmax(absolute, relative * fabs(theirs))) {
-        if (d / fmax(fabs(theirs), 1e-12) > all->worst[kind]) all->worst[kind] = d / fmax(fabs(theirs), 1e-12);
+        if (d / fmax(fabs(theirs), 1e-12) > all->worst[kind])
+            all->worst[kind] = d / fmax(fabs(theirs), 1e-12);
         return;
     }
-    if (all->n_bad++ < 12) print_message("candid %s: %s is %.17g, theirs %s\n", row->cell[0], title, ours, cell);
+    if (all->n_bad++ < 12)
+        print_message("candid %s: %s is %.17g, theirs %s\n", row->cell[0], title, ours, cell);
 }
 
-static void compare_list(results *all, int kind, const nj_csv *row, char letter, const number *list, const double *value,
-                         size_t n)
+static void compare_list(results *all, int kind, const nj_csv *row, char letter, const number *list,
+                         const double *value, size_t n)
 {
     char title[64];
     for (size_t k = 0; k < n; k++) {
@@ -105,14 +112,16 @@ static double loss(const results *all, const band *b, const double c[3])
         double t = b->jd[i] - b->jd[top], model = 0;
         if (!(fabs(t) < NJ_COMPONENT_WINDOW_D)) continue;
         for (int k = 0; k < 3; k++)
-            model += c[k] * all->component[k * NJ_COMPONENT_BINS + (int)nearbyint(t / NJ_COMPONENT_STEP_D + 200)];
+            model +=
+                c[k] * all->component[k * NJ_COMPONENT_BINS + (int)nearbyint(t / NJ_COMPONENT_STEP_D + 200)];
         sum += pow((model - b->flux[i] / F) / (b->err[i] / F), 2);
     }
     return sum;
 }
 
 /* The reference minimises by steps and can stop early: then ours must be the lower one. */
-static bool is_lower(const results *all, const nj_csv *row, char letter, const band *b, const nj_component_fit *f)
+static bool is_lower(const results *all, const nj_csv *row, char letter, const band *b,
+                     const nj_component_fit *f)
 {
     double c[3];
     char title[64];
@@ -209,7 +218,8 @@ static void read_table(results *all, const char *name)
     char *at = (char *)all->csv.at;
     all->line = calloc(size, sizeof *all->line);
     all->candid = calloc(size, sizeof *all->candid);
-    for (char *line = strtok_r(at, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) { /* no line breaks inside cells */
+    /* no line breaks inside cells */
+    for (char *line = strtok_r(at, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         all->candid[all->n_rows] = strtoll(line, NULL, 10);
         all->line[all->n_rows++] = line;
     }
@@ -225,7 +235,8 @@ static void read_components(double *component_of)
     nj_csv csv = { .at = text, .end = text + size };
     nj_csv_row(&csv);
     for (int bin = 0; bin < NJ_COMPONENT_BINS && nj_csv_row(&csv) == 1; bin++)
-        for (int k = 0; k < NJ_COMPONENTS; k++) component_of[k * NJ_COMPONENT_BINS + bin] = strtod(csv.cell[1 + k], NULL);
+        for (int k = 0; k < NJ_COMPONENTS; k++)
+            component_of[k * NJ_COMPONENT_BINS + bin] = strtod(csv.cell[1 + k], NULL);
     nj_csv_free(&csv);
     free(text);
 }
@@ -238,16 +249,18 @@ static void inputs_equal(void **state)
     read_table(&all, s->name);
     read_components(all.component);
     runner r;
-    start(&r, models_path(), "", "nalerthist", compare_batch); /* one cheap module: the columns are what is wanted */
+    start(&r, models_path(), "", "nalerthist", compare_batch); /* one cheap module: the columns are
+                                                                * what is wanted */
     r.owner = &all;
     r.want = wants;
     r.n_wants = WANTS;
     run_set(&r, s);
     stop(&r);
-    print_message("# %s: %u alerts; values compared: component fit %u, rise fit %u, flux statistics %u; largest relative "
+    print_message("# %s: %u alerts; values compared: component fit %u, rise fit %u, flux statistics %u; "
+                  "largest relative "
                   "difference %.2g %.2g %.2g; left out %u %u\n",
-                  s->name, all.n_alerts, all.n_values[0], all.n_values[1], all.n_values[2], all.worst[0], all.worst[1],
-                  all.worst[2], all.n_lower, all.n_rounding);
+                  s->name, all.n_alerts, all.n_values[0], all.n_values[1], all.n_values[2], all.worst[0],
+                  all.worst[1], all.worst[2], all.n_lower, all.n_rounding);
     assert_int_equal(all.n_alerts, all.n_rows);
     assert_int_equal(all.n_bad, 0);
     assert_true(all.n_rounding <= 5); /* of 140 bands */
@@ -265,7 +278,9 @@ int main(void)
     find_shared();
     for (size_t i = 0; i < SETS; i++) {
         snprintf(name[i], sizeof name[i], "inputs of the forests, set %s", sets[i].name);
-        test[i] = (struct CMUnitTest){ .name = name[i], .test_func = inputs_equal, .initial_state = (void *)&sets[i] };
+        test[i] = (struct CMUnitTest){ .name = name[i],
+                                       .test_func = inputs_equal,
+                                       .initial_state = (void *)&sets[i] };
     }
     return _cmocka_run_group_tests("oracle_features", test, SETS, NULL, NULL);
 }

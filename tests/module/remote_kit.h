@@ -111,11 +111,13 @@ static inline void open_remote(remote_test *t, const char *path, const char *set
     memset(t, 0, sizeof *t);
     if (!port) skip();
     snprintf(text, sizeof text,
-             "[module.simbad]\nkind = xmatch_remote\nurl = http://127.0.0.1:%d/%s\nnone_text = Unknown\nfail_text = "
+             "[module.simbad]\nkind = xmatch_remote\nurl = http://127.0.0.1:%d/%s\nnone_text = "
+             "Unknown\nfail_text = "
              "Fail\nretry_ms = 20\n%s",
              port, path, settings);
     if (nj_modules_builtin(&t->modules, &err) || nj_settings_ini(&t->settings, "test", text, &err) ||
-        nj_instances_choose(&t->set, &t->modules, &t->settings, "simbad", &err) || nj_instances_open(&t->set, "simbad", &err))
+        nj_instances_choose(&t->set, &t->modules, &t->settings, "simbad", &err) ||
+        nj_instances_open(&t->set, "simbad", &err))
         fail_msg("%s", err.text);
     t->in = nj_instances_find(&t->set, "simbad");
     assert_non_null(t->in);
@@ -141,9 +143,14 @@ static inline void match(remote_test *t, const double *ra, const double *dec, ui
     nj_fill_null(NJ_F64, t->sep, n);
     nj_fill_null(NJ_STR, t->state, n);
     nj_fill_null(NJ_STR, t->otype, n);
-    nj_work w = {
-        .size = sizeof w, .n = n, .row = rows, .in = in, .out = out, .reason = t->reason, .scratch = take, .text = copy
-    };
+    nj_work w = { .size = sizeof w,
+                  .n = n,
+                  .row = rows,
+                  .in = in,
+                  .out = out,
+                  .reason = t->reason,
+                  .scratch = take,
+                  .text = copy };
     int64_t start = nj_now_ns();
     assert_int_equal(t->in->module->process(t->in->self, NULL, &w), NJ_OK);
     t->took_ms = (double)(nj_now_ns() - start) * 1e-6;

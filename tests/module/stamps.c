@@ -33,7 +33,8 @@ static void golden_scores(void **state)
     wanted w = { name, NAN };
     runner r;
     snprintf(models, sizeof models, "%s/real/models/onnx", shared);
-    start(&r, models, nj_embedded_find("data/instances.ini")->data, "braai,acai_h,acai_n,acai_v,acai_o,acai_b", keep_score);
+    start(&r, models, nj_embedded_find("data/instances.ini")->data,
+          "braai,acai_h,acai_n,acai_v,acai_o,acai_b", keep_score);
     r.owner = &w;
     snprintf(path, sizeof path, "%s/%s/manifest.json", models, name);
     json_t *manifest = json_load_file(path, 0, NULL);
@@ -50,11 +51,13 @@ static void golden_scores(void **state)
         const char *file = json_string_value(json_array_get(files, i));
         float y;
         memcpy(&y, expected + 4 * i, 4);
-        snprintf(path, sizeof path, "%s/%.*s", shared, (int)strcspn(file, " "), file); /* "... (padded)": a stamp below 63 x 63 */
+        /* "... (padded)": a stamp below 63 x 63 */
+        snprintf(path, sizeof path, "%s/%.*s", shared, (int)strcspn(file, " "), file);
         w.score = NAN;
         run_file(&r, path);
         double x = w.score, d = fabs(x - y);
-        if (!(d <= 1e-5)) fail_msg("%s: %s gives %.9g, golden %.9g", name, file, x, y); /* the golden rows allow up to 8e-6 */
+        /* the golden rows allow up to 8e-6 */
+        if (!(d <= 1e-5)) fail_msg("%s: %s gives %.9g, golden %.9g", name, file, x, y);
         most = fmax(most, d);
     }
     print_message("# %s: %zu alerts, largest difference %.3g\n", name, json_array_size(files), most);
@@ -69,7 +72,8 @@ int main(void)
     struct CMUnitTest tests[MODELS];
     shared = getenv("NIGHTJAR_SHARED");
     for (int m = 0; m < MODELS; m++)
-        tests[m] =
-            (struct CMUnitTest){ .name = names[m], .test_func = golden_scores, .initial_state = (void *)(uintptr_t)names[m] };
+        tests[m] = (struct CMUnitTest){ .name = names[m],
+                                        .test_func = golden_scores,
+                                        .initial_state = (void *)(uintptr_t)names[m] };
     return cmocka_run_group_tests_name("golden scores of stamps", tests, NULL, NULL);
 }

@@ -10,10 +10,11 @@
 
 static char folder[] = "/tmp/nightjar-xmatch.XXXXXX";
 
-static const char ini[] = "[module.gcvs]\nkind = xmatch\ncatalog = gcvs.njx\nradius_arcsec = 1.5\ncolumns = type:label\n"
-                          "[module.x3hsp]\nkind = xmatch\ncatalog = x3hsp.njx\nradius_arcsec = 60\ncolumns = name:label\n"
-                          "[module.x4lac]\nkind = xmatch\ncatalog = x4lac.njx\nradius_arcsec = 60\ncolumns = name:label\n"
-                          "[module.spicy]\nkind = xmatch\ncatalog = spicy.njx\nradius_arcsec = 1.2\ncolumns = class:label\n";
+static const char ini[] =
+    "[module.gcvs]\nkind = xmatch\ncatalog = gcvs.njx\nradius_arcsec = 1.5\ncolumns = type:label\n"
+    "[module.x3hsp]\nkind = xmatch\ncatalog = x3hsp.njx\nradius_arcsec = 60\ncolumns = name:label\n"
+    "[module.x4lac]\nkind = xmatch\ncatalog = x4lac.njx\nradius_arcsec = 60\ncolumns = name:label\n"
+    "[module.spicy]\nkind = xmatch\ncatalog = spicy.njx\nradius_arcsec = 1.2\ncolumns = class:label\n";
 enum { CATALOGS = 4 };
 static const char *const catalog[CATALOGS] = { "gcvs", "x3hsp", "x4lac", "spicy" };
 static const struct {
@@ -49,7 +50,8 @@ static int build_catalogs(void **state)
         char in[2][400], out[200];
         const char *input[2] = { in[0], in[1] };
         uint32_t n = 0;
-        for (; n < 2 && source[k].file[n]; n++) snprintf(in[n], sizeof in[n], "%s/real/catalogs/%s", shared, source[k].file[n]);
+        for (; n < 2 && source[k].file[n]; n++)
+            snprintf(in[n], sizeof in[n], "%s/real/catalogs/%s", shared, source[k].file[n]);
         snprintf(out, sizeof out, "%s/%s.njx", folder, catalog[k]);
         nj_catalog_build b = { .input = input,
                                .n_inputs = n,
@@ -80,12 +82,14 @@ static int remove_folder(void **state)
 }
 
 /* Element [row] of a column of an instance. */
-static const void *value_of(const runner *r, const char *instance, const char *give, uint32_t row, size_t size)
+static const void *value_of(const runner *r, const char *instance, const char *give, uint32_t row,
+                            size_t size)
 {
     for (uint32_t s = 0; s < r->graph->n_steps; s++) {
         const nj_step *step = &r->graph->step[s];
         for (uint32_t g = 0; !strcmp(step->in->name, instance) && g < step->in->n_gives; g++)
-            if (!strcmp(step->in->give[g].name, give)) return (const char *)r->batch->col[step->first_out + g].data + row * size;
+            if (!strcmp(step->in->give[g].name, give))
+                return (const char *)r->batch->col[step->first_out + g].data + row * size;
     }
     fail_msg("no column %s.%s", instance, give);
     return NULL;
@@ -95,7 +99,8 @@ static void keep_answers(runner *r)
 {
     answers *all = r->owner;
     for (uint32_t row = 0; row < r->batch->n; row++) {
-        if (all->n == all->cap) all->item = realloc(all->item, (all->cap = 2 * all->cap + 64) * sizeof *all->item);
+        if (all->n == all->cap)
+            all->item = realloc(all->item, (all->cap = 2 * all->cap + 64) * sizeof *all->item);
         answer *a = &all->item[all->n++];
         *a = (answer){ .candid = r->batch->id[row] };
         for (int k = 0; k < CATALOGS; k++) {
@@ -109,7 +114,8 @@ static void keep_answers(runner *r)
     }
 }
 
-/* The table's column of each catalogue against ours, "Unknown" being our null. Returns compared cells; counts matches. */
+/* The table's column of each catalogue against ours, "Unknown" being our null.
+ * Returns compared cells; counts matches. */
 static int compare_table(const answers *all, const char *table, int *matches)
 {
     char path[1000];
@@ -136,11 +142,13 @@ static int compare_table(const answers *all, const char *table, int *matches)
             const char *theirs = csv.cell[column[k]];
             int matched = strcmp(theirs, "Unknown") != 0;
             if (strcmp(matched ? theirs : "", a->label[k]))
-                fail_msg("%s, candid %s, %s: ours '%s', theirs '%s'", table, csv.cell[candid], catalog[k], a->label[k], theirs);
+                fail_msg("%s, candid %s, %s: ours '%s', theirs '%s'", table, csv.cell[candid], catalog[k],
+                         a->label[k], theirs);
             assert_string_equal(a->state[k], matched ? "match" : "none");
-            assert_true(matched ? a->n[k] >= 1 && a->sep[k] < source[k].radius : a->n[k] == 0 && isnan(a->sep[k]));
-            if (matched && arcsec[k] >= 0)
-                assert_true(fabs(a->sep[k] - strtod(csv.cell[arcsec[k]], NULL)) < 1e-6); /* as the README says */
+            assert_true(matched ? a->n[k] >= 1 && a->sep[k] < source[k].radius
+                                : a->n[k] == 0 && isnan(a->sep[k]));
+            if (matched && arcsec[k] >= 0) /* as the README says */
+                assert_true(fabs(a->sep[k] - strtod(csv.cell[arcsec[k]], NULL)) < 1e-6);
             *matches += matched;
             cells++;
         }
@@ -169,8 +177,8 @@ static void every_row_of_every_set(void **state)
         stop(&r);
         free(all.item);
     }
-    print_message("# %d cells computed by Fink's code, %d stored by Fink, %d of them matches: all equal\n", computed, stored,
-                  matches);
+    print_message("# %d cells computed by Fink's code, %d stored by Fink, %d of them matches: all equal\n",
+                  computed, stored, matches);
     assert_true(computed >= 4 * 600 && stored > 500 && matches > 20);
 }
 
@@ -222,7 +230,8 @@ static void open_one(one *o, const char *catalog_csv, const char *build_columns,
     snprintf(text, sizeof text, "[module.one]\nkind = xmatch\ncatalog = one.njx\n%s", settings);
     o->set.data_path = folder;
     if (nj_modules_builtin(&o->modules, &err) || nj_settings_ini(&o->settings, "test", text, &err) ||
-        nj_instances_choose(&o->set, &o->modules, &o->settings, "one", &err) || nj_instances_open(&o->set, "one", &err))
+        nj_instances_choose(&o->set, &o->modules, &o->settings, "one", &err) ||
+        nj_instances_open(&o->set, "one", &err))
         fail_msg("%s", err.text);
     o->in = nj_instances_find(&o->set, "one");
     assert_non_null(o->in);
@@ -308,7 +317,8 @@ static void physical_radius_follows_the_redshift(void **state)
 {
     (void)state;
     one o;
-    open_one(&o, "ra,dec,name,z\n0,0,far,0.1\n0,0.05,none,\n0,0.02,near,0.005\n", NULL, "radius_arcsec = 300\nkpc = 30\n");
+    open_one(&o, "ra,dec,name,z\n0,0,far,0.1\n0,0.05,none,\n0,0.02,near,0.005\n", NULL,
+             "radius_arcsec = 300\nkpc = 30\n");
     double ra[] = { 0, 0, 0 }, dec[] = { -14.0 / 3600, -16.0 / 3600, 0.06 }; /* far: 30 * 0.05 / 0.1 = 15" */
     match_one(&o, ra, dec, NULL, 3);
     assert_string_equal(TEXT(&o, "name", 0), "far");

@@ -8,7 +8,8 @@ static void answers_as_the_service_documents(void **state)
     remote_test t;
     open_remote(&t, "good", "batch_rows = 3\nbudget_ms = 60000\n");
     match(&t, some_ra, some_dec, SOME);
-    static const char *const label[] = { "Star", "QSO", "RR*", "Candidate_SN*", "Candidate_SN*", "Unknown", NULL, NULL, NULL };
+    static const char *const label[] = { "Star", "QSO", "RR*", "Candidate_SN*", "Candidate_SN*", "Unknown",
+                                         NULL,   NULL,  NULL };
     static const double sep[] = { 0, 0.0003, 0.72, 0.216, 0.18, NAN, NAN, NAN, 0 };
     for (int k = 0; k < SOME; k++) {
         if (label[k])
@@ -16,7 +17,8 @@ static void answers_as_the_service_documents(void **state)
         else
             assert_null(t.otype[k]);
         assert_true(isnan(sep[k]) ? isnan(t.sep[k])
-                                  : fabs(t.sep[k] - sep[k]) < 0.001); /* the service's six digits of a rounded position */
+                                  : fabs(t.sep[k] - sep[k]) < 0.001); /* the service's six digits of
+                                                                       * a rounded position */
         assert_int_equal(t.reason[k], k == 6 || k == 7 ? NJ_NO_INPUT : NJ_DONE);
     }
     assert_string_equal(t.state[0], "match");
@@ -71,8 +73,8 @@ static void every_misbehaviour_is_unavailable(void **state)
         for (int round = 0; round < 3; round++) {
             match(&t, some_ra, some_dec, 6);
             for (int k = 0; k < 6; k++) {
-                if (strcmp(t.state[k], "unavailable") || strcmp(t.otype[k], "Fail") || t.reason[k] != NJ_UNAVAILABLE ||
-                    !isnan(t.sep[k]))
+                if (strcmp(t.state[k], "unavailable") || strcmp(t.otype[k], "Fail") ||
+                    t.reason[k] != NJ_UNAVAILABLE || !isnan(t.sep[k]))
                     fail_msg("%s, row %d: %s, %s", paths[i], k, t.state[k], t.otype[k]);
             }
         }
@@ -152,7 +154,8 @@ static void answers_stay_on_disk(void **state)
     char path[200];
     snprintf(path, sizeof path, "%s/simbad.tsv", folder);
     FILE *f = fopen(path, "a"); /* damage, a day long gone, a torn last line */
-    fprintf(f, "rubbish\n12\t00000000000000aa\tm\t0.1\told\n99999\tzz\tm\t0\tx\n%d\t0000000000000001\tm\t0.1", 20000);
+    fprintf(f, "rubbish\n12\t00000000000000aa\tm\t0.1\told\n99999\tzz\tm\t0\tx\n%d\t0000000000000001\tm\t0.1",
+            20000);
     fclose(f);
     get("set/500");
     open_remote(&t, "switch", settings);
@@ -170,7 +173,8 @@ static void answers_stay_on_disk(void **state)
     while (fgets(line, sizeof line, f)) lines++;
     fclose(f);
     assert_int_equal(lines, 6); /* the damage is gone */
-    snprintf(settings, sizeof settings, "cache = %s/simbad.tsv\nradius_arcsec = 2\nbudget_ms = 100\nretries = 0\n", folder);
+    snprintf(settings, sizeof settings,
+             "cache = %s/simbad.tsv\nradius_arcsec = 2\nbudget_ms = 100\nretries = 0\n", folder);
     open_remote(&t, "switch", settings); /* another question: another answer */
     match(&t, some_ra, some_dec, 6);
     assert_string_equal(t.state[0], "unavailable");

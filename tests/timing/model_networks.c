@@ -25,7 +25,8 @@ static void saturated_gates_cost_no_more(void **state)
     nj_model *m = open_named(&h, name);
     const nj_model_info *info = model_service()->info(m);
     nj_model_thread *t = model_service()->thread_open(m, ROWS, STEPS);
-    void **plain = model_random_inputs(info, ROWS, STEPS, 1, &seed), **far = model_random_inputs(info, ROWS, STEPS, 100, &seed);
+    void **plain = model_random_inputs(info, ROWS, STEPS, 1, &seed),
+         **far = model_random_inputs(info, ROWS, STEPS, 100, &seed);
     double out[ROWS * 8];
     double us = least_us(m, t, plain, out), us_far = least_us(m, t, far, out);
     print_message("# %s: %.1f us, saturated %.1f us\n", name, us, us_far);

@@ -38,7 +38,8 @@ static void settings_apply_defaults_and_last_word(void **state)
     nj_settings_free(&s);
 }
 
-/* A value goes on in lines that begin with a blank; a line that libinih would cut is an error with its number. */
+/* A value goes on in lines that begin with a blank;
+ * a line that libinih would cut is an error with its number. */
 static void settings_keep_long_values_whole(void **state)
 {
     (void)state;
@@ -46,7 +47,10 @@ static void settings_keep_long_values_whole(void **state)
     nj_error err = { "" };
     char text[400];
     assert_int_equal(
-        nj_settings_ini(&s, "a.ini", "[t.a]\nwhere = x = 1\n  AND y = 2\n\tAND z = 3\nother = 4\n[t.b]\nwhere = 5\n", &err), 0);
+        nj_settings_ini(&s, "a.ini",
+                        "[t.a]\nwhere = x = 1\n  AND y = 2\n\tAND z = 3\nother = 4\n[t.b]\nwhere = 5\n",
+                        &err),
+        0);
     assert_string_equal(nj_settings_get(&s, "t.a", "where"), "x = 1 AND y = 2 AND z = 3");
     assert_string_equal(nj_settings_get(&s, "t.a", "other"), "4");
     assert_string_equal(s.item[1].where, "a.ini:5");
@@ -106,7 +110,8 @@ static void histogram_percentiles_are_within_one_percent(void **state)
     (void)state;
     static nj_histogram h;
     for (uint64_t i = 1; i <= 100000; i++) nj_histogram_add(&h, i * 37);
-    for (double q = 0.05; q < 1; q += 0.05) assert_true(fabs(nj_histogram_quantile(&h, q) / (q * 3700000) - 1) < 0.01);
+    for (double q = 0.05; q < 1; q += 0.05)
+        assert_true(fabs(nj_histogram_quantile(&h, q) / (q * 3700000) - 1) < 0.01);
     assert_int_equal(h.max, 3700000);
 }
 
@@ -130,9 +135,12 @@ static void ring_keeps_its_byte_budget(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(settings_apply_defaults_and_last_word),        cmocka_unit_test(settings_keep_long_values_whole),
-        cmocka_unit_test(settings_refuse_unknown_keys_and_ranges),      cmocka_unit_test(json_numbers_read_back),
-        cmocka_unit_test(histogram_percentiles_are_within_one_percent), cmocka_unit_test(ring_keeps_its_byte_budget),
+        cmocka_unit_test(settings_apply_defaults_and_last_word),
+        cmocka_unit_test(settings_keep_long_values_whole),
+        cmocka_unit_test(settings_refuse_unknown_keys_and_ranges),
+        cmocka_unit_test(json_numbers_read_back),
+        cmocka_unit_test(histogram_percentiles_are_within_one_percent),
+        cmocka_unit_test(ring_keeps_its_byte_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -73,6 +73,7 @@ static void a_subject_does_something(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(a_bar_wants_a_figure), cmocka_unit_test(a_subject_does_something) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(a_bar_wants_a_figure),
+                                        cmocka_unit_test(a_subject_does_something) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -54,9 +54,13 @@ static const char *write_text(const char *name, const char *text)
 
 static nj_catalog_build with(const char *const *input, uint32_t n, const char *output)
 {
-    return (nj_catalog_build){
-        .input = input, .n_inputs = n, .output = output, .epoch_year = NAN, .radius_arcsec = 5, .pm_scale = 1, .frame = "icrs"
-    };
+    return (nj_catalog_build){ .input = input,
+                               .n_inputs = n,
+                               .output = output,
+                               .epoch_year = NAN,
+                               .radius_arcsec = 5,
+                               .pm_scale = 1,
+                               .frame = "icrs" };
 }
 
 static njx_file *build_one(nj_catalog_build b, nj_catalog_built *built)
@@ -92,10 +96,12 @@ static void angles_in_all_forms(void **state)
     static const char *const bad[] = { "",       "x",   "1 2 3 4", "1:61:00", "1:00:60.1", "1.5:30:00",
                                        "1:-2:3", "nan", "1,5",     "--5",     "+",         "1 2 3x" };
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
-        assert_true(fabs(nj_parse_angle(good[i].text, strlen(good[i].text), good[i].hours) - good[i].deg) < 1e-12);
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_true(isnan(nj_parse_angle(bad[i], strlen(bad[i]), 0)));
-    assert_true(nj_angle_has_parts("00 01 16.37", 11) && nj_angle_has_parts("1h2m", 4) && !nj_angle_has_parts("-12.5", 5) &&
-                !nj_angle_has_parts(" 5 ", 2));
+        assert_true(fabs(nj_parse_angle(good[i].text, strlen(good[i].text), good[i].hours) - good[i].deg) <
+                    1e-12);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_true(isnan(nj_parse_angle(bad[i], strlen(bad[i]), 0)));
+    assert_true(nj_angle_has_parts("00 01 16.37", 11) && nj_angle_has_parts("1h2m", 4) &&
+                !nj_angle_has_parts("-12.5", 5) && !nj_angle_has_parts(" 5 ", 2));
 }
 
 static const char csv_text[] = "\xef\xbb\xbf# made by hand\n"
@@ -160,11 +166,12 @@ static void csv_with_quotes_blanks_and_bad_rows(void **state)
 static void other_separators_and_sexagesimal(void **state)
 {
     (void)state;
-    static const char *const texts[] = { "name\traj2000\tdej2000\nx\t12:00:00\t-00:30:00\n",
-                                         "name;RAJ2000;DEJ2000\nx;12 00 00;-00 30 00\n",
-                                         "# %ECSV 1.0\n# ---\n# delimiter: ','\nname,ra,dec\nx,12h0m0s,-0d30m\n",
-                                         "# %ECSV 1.0\nname ra dec\nx 12:00:00 -00:30:00\n",
-                                         "\"2026-01-01 00:00:00\"\n\"name\",\"ra\",\"declination\"\n\"x\",\"180\",\"-0.5\"\n" };
+    static const char *const texts[] = {
+        "name\traj2000\tdej2000\nx\t12:00:00\t-00:30:00\n", "name;RAJ2000;DEJ2000\nx;12 00 00;-00 30 00\n",
+        "# %ECSV 1.0\n# ---\n# delimiter: ','\nname,ra,dec\nx,12h0m0s,-0d30m\n",
+        "# %ECSV 1.0\nname ra dec\nx 12:00:00 -00:30:00\n",
+        "\"2026-01-01 00:00:00\"\n\"name\",\"ra\",\"declination\"\n\"x\",\"180\",\"-0.5\"\n"
+    };
     for (int i = 0; i < 5; i++) {
         const char *path = write_text("b.txt", texts[i]);
         nj_catalog_built built;
@@ -258,11 +265,13 @@ static void refusals_name_the_reason(void **state)
         b.columns = bad[i].columns;
         b.ra = bad[i].ra;
         assert_int_equal(nj_catalog_make(&b, &built, &err), -1);
-        if (!strstr(err.text, bad[i].says)) fail_msg("case %zu: '%s' says nothing of '%s'", i, err.text, bad[i].says);
+        if (!strstr(err.text, bad[i].says))
+            fail_msg("case %zu: '%s' says nothing of '%s'", i, err.text, bad[i].says);
         assert_int_not_equal(access(in_folder("never.njx"), F_OK), 0);
     }
     char command[200];
-    snprintf(command, sizeof command, "test -z \"$(ls %s | grep tmp)\"", folder); /* nothing half-written stays */
+    /* nothing half-written stays */
+    snprintf(command, sizeof command, "test -z \"$(ls %s | grep tmp)\"", folder);
     assert_int_equal(system(command), 0);
 }
 
@@ -310,7 +319,8 @@ static void spilled_build_equals_the_other(void **state)
         uint8_t found[2];
         njx_position(f[0], (uint64_t)i * 66, &ra, &dec);
         nj_sky_cones c = { .n = 1, .cap = 16, .ra = &ra, .dec = &dec, .one_radius_arcsec = 600 };
-        for (int k = 0; k < 2; k++) njx_search(f[k]->grid, 1, NAN, &c, &(nj_sky_matches){ &found[k], &n[k], row[k], sep[k] });
+        for (int k = 0; k < 2; k++)
+            njx_search(f[k]->grid, 1, NAN, &c, &(nj_sky_matches){ &found[k], &n[k], row[k], sep[k] });
         assert_int_equal(n[0], n[1]);
         for (uint32_t m = 0; m < n[0] && m < 16; m++)
             assert_int_equal(njx_integer(f[0], 0, row[0][m]), njx_integer(f[1], 0, row[1][m]));
@@ -328,7 +338,12 @@ typedef struct real {
 static const real reals[] = {
     { "gcvs", { "gcvs.parquet" }, NULL, NULL, "VarType:label", 1.5 },
     { "x3hsp", { "3hsp.csv" }, "R.A.", "Dec", "3HSP Source name:label", 60 },
-    { "x4lac", { "table-4LAC-DR3-h.fits", "table-4LAC-DR3-l.fits" }, "RAJ2000", "DEJ2000", "Source_Name:label", 60 },
+    { "x4lac",
+      { "table-4LAC-DR3-h.fits", "table-4LAC-DR3-l.fits" },
+      "RAJ2000",
+      "DEJ2000",
+      "Source_Name:label",
+      60 },
     { "spicy", { "spicy.parquet" }, NULL, NULL, "class:label", 1.2 },
     { "gcvs", { "gcvs.csv.gz" }, NULL, NULL, "VarType:label", 1.5 },
     { "spicy", { "spicy.csv.gz" }, NULL, NULL, "class:label", 1.2 },
@@ -339,7 +354,8 @@ static int column_of(const char *header, const char *name)
     int at = 0;
     size_t n = strlen(name);
     for (const char *p = header; *p; p++) {
-        if (!strncmp(p, name, n) && (p[n] == ',' || p[n] == '\n' || !p[n]) && (p == header || p[-1] == ',')) return at;
+        if (!strncmp(p, name, n) && (p[n] == ',' || p[n] == '\n' || !p[n]) && (p == header || p[-1] == ','))
+            return at;
         p = strchr(p, ',');
         if (!p) break;
         at++;
@@ -397,7 +413,8 @@ static void real_catalogues_give_the_reference_answers(void **state)
         const real *r = &reals[i];
         const char *input[2] = { path[0], path[1] };
         uint32_t n = 0;
-        for (; n < 2 && r->file[n]; n++) snprintf(path[n], sizeof path[n], "%s/real/catalogs/%s", root, r->file[n]);
+        for (; n < 2 && r->file[n]; n++)
+            snprintf(path[n], sizeof path[n], "%s/real/catalogs/%s", root, r->file[n]);
         nj_catalog_build b = with(input, n, in_folder("real.njx"));
         nj_catalog_built built;
         b.ra = r->ra;

@@ -29,8 +29,8 @@ static void order_statistics(void **state)
     assert_true(isnan(nj_quantile(v, 0, 0.5)));
 }
 
-/* Exact: 1 of C(10, 5) = 252 orders has U = 0, on each side. Critical values of the printed tables: for n = 5, 8 the
- * two-sided 5 % point is U = 6, and U = 7 is beyond it; for n = 10, 10 they are 23 and 24. */
+/* Exact: 1 of C(10, 5) = 252 orders has U = 0, on each side. Critical values of the printed tables: for n =
+ * 5, 8 the two-sided 5 % point is U = 6, and U = 7 is beyond it; for n = 10, 10 they are 23 and 24. */
 static void exact_p(void **state)
 {
     (void)state;
@@ -39,7 +39,8 @@ static void exact_p(void **state)
     near(nj_mann_whitney(b, 5, a, 5), 2.0 / 252, 1e-15);
     const double one[] = { 1, 3 }, two[] = { 2, 4 }; /* U = 1 of 6 orders: 0 1 2 2 3 4 */
     near(nj_mann_whitney(one, 2, two, 2), 4.0 / 6, 1e-15);
-    const double flat[] = { 3, 3, 3 }, above[] = { 5, 4, 4 }; /* ties within a side: still 1 of C(6, 3) orders */
+    const double flat[] = { 3, 3, 3 }, above[] = { 5, 4, 4 }; /* ties within a side:
+                                                               * still 1 of C(6, 3) orders */
     near(nj_mann_whitney(flat, 3, above, 3), 2.0 / 20, 1e-15);
     /* ten against ten with U = 23 and U = 24: the first k of `low` are moved above `u` of `high` */
     for (int u = 23; u <= 24; u++) {
@@ -53,8 +54,8 @@ static void exact_p(void **state)
     }
 }
 
-/* Sides of 40: against the closed form of a complete separation, and two equal sides; at the border the approximation and the
- * exact distribution agree. */
+/* Sides of 40: against the closed form of a complete separation, and two equal sides; at the border the
+ * approximation and the exact distribution agree. */
 static void normal_p(void **state)
 {
     (void)state;
@@ -71,7 +72,7 @@ static void normal_p(void **state)
     near(nj_mann_whitney(c, 30, d, 30), nj_mann_whitney(c, 31, d, 31), 0.01);
 }
 
-/* --- runs of known truth ------------------------------------------------------------------------------------------------ */
+/* ---- runs of known truth --------------------------------------------------------------------- */
 
 static uint64_t seed;
 
@@ -81,7 +82,8 @@ static double uniform(void)
     return (double)(seed >> 11) * 0x1p-53;
 }
 
-/* A time as benchmarks give them: a floor, a spread of 2 %, and one in ten disturbed upwards by up to 30 %. */
+/* A time as benchmarks give them: a floor, a spread of 2 %,
+ * and one in ten disturbed upwards by up to 30 %. */
 static double a_time(double floor_ns)
 {
     double g = 0;
@@ -121,7 +123,8 @@ static void twelve_percent_is_flagged(void **state)
             seed = k * 7919;
             nj_comparison c = two_runs(1000, 1120, n);
             if (c.verdict != NJ_REGRESSION)
-                fail_msg("n %u, seed %llu: ratio %g, p %g, MAD %g %g", n, (unsigned long long)k, c.ratio, c.p, c.mad_a, c.mad_b);
+                fail_msg("n %u, seed %llu: ratio %g, p %g, MAD %g %g", n, (unsigned long long)k, c.ratio, c.p,
+                         c.mad_a, c.mad_b);
             assert_true(c.p < 0.002 && c.ratio > 1.10);
             seed = k * 7919;
             assert_int_equal(two_runs(1120, 1000, n).verdict, NJ_IMPROVEMENT);
@@ -136,17 +139,20 @@ static void few_and_scattered(void **state)
     const double a[] = { 1, 2, 3 }, b[] = { 10, 20, 30 };
     assert_int_equal(nj_compare(a, 3, b, 3).verdict, NJ_TOO_FEW); /* p cannot be below 0.1 */
     double c[30], d[30];
-    for (int i = 0; i < 30; i++) c[i] = 100 + i * 10, d[i] = 300 + i * 10; /* 3 MAD are 225, more than the shift */
+    for (int i = 0; i < 30; i++)
+        c[i] = 100 + i * 10, d[i] = 300 + i * 10; /* 3 MAD are 225,
+                                                   * more than the shift */
     nj_comparison k = nj_compare(c, 30, d, 30);
     assert_true(k.p < 0.002 && k.ratio > 1.1);
     assert_int_equal(k.verdict, NJ_SAME);
-    for (int i = 0; i < 30; i++) c[i] = 1 + 0.01 * i, d[i] = 10 + 80 * i / 29.0; /* none within the other's range */
+    /* none within the other's range */
+    for (int i = 0; i < 30; i++) c[i] = 1 + 0.01 * i, d[i] = 10 + 80 * i / 29.0;
     k = nj_compare(c, 30, d, 30);
     assert_true(fabs(k.median_b - k.median_a) < 3 * k.mad_b);
     assert_int_equal(k.verdict, NJ_REGRESSION);
 }
 
-/* --- the interval -------------------------------------------------------------------------------------------------------- */
+/* ---- the interval ---------------------------------------------------------------------------- */
 
 /* Against the list of all ratios: 5 and 5 give rank 3 (P(U <= 2) = 4/252 <= 0.025 < 7/252 = P(U <= 3)). */
 static void interval_is_of_all_pairs(void **state)
@@ -162,7 +168,8 @@ static void interval_is_of_all_pairs(void **state)
     assert_true(c.low > least);
 }
 
-/* Of 2,000 pairs of runs of the same binary, 95 % of the intervals hold 1; fixed seeds, so always the same count. */
+/* Of 2,000 pairs of runs of the same binary, 95 % of the intervals hold 1;
+ * fixed seeds, so always the same count. */
 static void interval_holds_the_truth(void **state)
 {
     (void)state;
@@ -200,7 +207,8 @@ static void too_few_says_how_many(void **state)
     const double a[] = { 1, 2, 3 }, b[] = { 4, 5, 6 };
     nj_comparison c = nj_compare(a, 3, b, 3); /* 2 of C(6, 3) = 20 orders are as far apart: 10 % */
     assert_int_equal(c.found, NJ_CANNOT_TELL);
-    assert_string_equal(nj_comparison_words(text, &c, "--rounds"), "cannot tell: too few rounds: --rounds 25");
+    assert_string_equal(nj_comparison_words(text, &c, "--rounds"),
+                        "cannot tell: too few rounds: --rounds 25");
     double wide[12];
     for (int i = 0; i < 12; i++) wide[i] = 1 + 0.1 * (i * 7 % 12);
     c = nj_compare(wide, 12, wide, 12);

@@ -20,7 +20,8 @@ static nj_cost read_with(const char *const *define, size_t n)
     return cost;
 }
 
-/* 560 alerts/s/core at a use of 0.7: 0.034 USD per million on demand, 0.008 as spot; 1e6 packets of 82 kB out: 7.4 USD. */
+/* 560 alerts/s/core at a use of 0.7: 0.034 USD per million on demand, 0.008 as spot;
+ * 1e6 packets of 82 kB out: 7.4 USD. */
 static void golden(void **state)
 {
     (void)state;
@@ -28,7 +29,8 @@ static void golden(void **state)
     nj_cost demand = read_with((const char *const[]){ "cost.core_hour=0.048", "cost.use=0.7" }, 2);
     assert_true(fabs(nj_cost_busy(&demand, busy_s) - 0.034) < 0.0005); /* two digits are published */
     assert_string_equal(demand.kind, "modelled");
-    nj_cost spot = read_with((const char *const[]){ "cost.core_hour=0.01125", "cost.use=0.7" }, 2); /* 0.045 / 4 vCPU */
+    /* 0.045 / 4 vCPU */
+    nj_cost spot = read_with((const char *const[]){ "cost.core_hour=0.01125", "cost.use=0.7" }, 2);
     assert_true(fabs(nj_cost_busy(&spot, busy_s) - 0.008) < 0.0005);
     assert_true(fabs(82 * spot.egress_gb - 7.4) < 0.05);
 }
@@ -40,8 +42,10 @@ static void example(void **state)
     assert_string_equal(c.kind, "assumed");
     assert_string_equal(c.currency, "USD");
     assert_int_equal(c.year, 2019);
-    assert_true(nj_cost_busy_low(&c, 1) < nj_cost_busy(&c, 1) && nj_cost_busy(&c, 1) < nj_cost_busy_high(&c, 1));
-    nj_cost use = read_with((const char *const[]){ "cost.use=1" }, 1); /* own machine, all of it busy; price still the example */
+    assert_true(nj_cost_busy_low(&c, 1) < nj_cost_busy(&c, 1) &&
+                nj_cost_busy(&c, 1) < nj_cost_busy_high(&c, 1));
+    nj_cost use = read_with((const char *const[]){ "cost.use=1" }, 1); /* own machine, all of it busy;
+                                                                        * price still the example */
     assert_string_equal(use.kind, "assumed");
     assert_true(fabs(nj_cost_busy(&use, 3600) - 0.048) < 1e-12);
 }
@@ -49,7 +53,8 @@ static void example(void **state)
 static void wrong(void **state)
 {
     (void)state;
-    static const char *const bad[] = { "cost.use=1.5", "cost.core_hour=-1", "cost.currency=EUR", "cost.core_our=1" };
+    static const char *const bad[] = { "cost.use=1.5", "cost.core_hour=-1", "cost.currency=EUR",
+                                       "cost.core_our=1" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         nj_settings s = { 0 };
         nj_error err = { "" };
@@ -63,6 +68,7 @@ static void wrong(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(golden), cmocka_unit_test(example), cmocka_unit_test(wrong) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(golden), cmocka_unit_test(example),
+                                        cmocka_unit_test(wrong) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

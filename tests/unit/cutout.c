@@ -17,7 +17,8 @@ enum { COLS = 30, ROWS = 20 };
 
 static const double DEG = 180 / M_PI;
 
-/* Pixels of 1 arcsec, east to the left, about right ascension 1 and declination 0.5 rad; `more` is further cards. */
+/* Pixels of 1 arcsec, east to the left, about right ascension 1 and declination 0.5 rad;
+ * `more` is further cards. */
 static nj_wcs header_of(double crpix1, double crpix2, const char *ending, const char *const *more)
 {
     char cards[32 * 80 + 1] = "", card[128];
@@ -50,14 +51,16 @@ static void positions(void **state)
     assert_true(nj_wcs_pixel(&w, DEG, 0.5 * DEG + 1, &x, &y));
     assert_true(fabs(x - 10) < 1e-8 && fabs(y - 5 - 3600 * DEG * tan(1 / DEG)) < 1e-8);
     /* to the east x falls */
-    assert_true(nj_wcs_pixel(&w, DEG + 0.01, 0.5 * DEG, &x, &y) && x < 10 && fabs(x - 10 + 36 * cos(0.5)) < 1e-3);
+    assert_true(nj_wcs_pixel(&w, DEG + 0.01, 0.5 * DEG, &x, &y) && x < 10 &&
+                fabs(x - 10 + 36 * cos(0.5)) < 1e-3);
     assert_false(nj_wcs_pixel(&w, DEG + 180, -0.5 * DEG, &x, &y));
     assert_false(nj_wcs_pixel(&w, DEG + 180, 0.5 * DEG - 90, &x, &y));
     assert_false(nj_wcs_pixel(&w, NAN, 0, &x, &y));
     nj_wcs_free(&w);
 }
 
-/* The pixel that comes out, distorted by hand, is the one without distortion; with and without -SIP in CTYPE. */
+/* The pixel that comes out, distorted by hand, is the one without distortion;
+ * with and without -SIP in CTYPE. */
 static void distortion(void **state)
 {
     (void)state;
@@ -102,15 +105,24 @@ static void corner(void **state)
         bits = __builtin_bswap32(bits);
         memcpy(data + 4 * i, &bits, 4);
     }
-    nj_cut_image image = {
-        .cols = COLS, .rows = ROWS, .planes = 1, .n_axes = 2, .width = 4, .data = data, .length = { COLS, ROWS }
-    };
+    nj_cut_image image = { .cols = COLS,
+                           .rows = ROWS,
+                           .planes = 1,
+                           .n_axes = 2,
+                           .width = 4,
+                           .data = data,
+                           .length = { COLS, ROWS } };
     image.wcs = header_of(2, 1, "", NULL); /* the target is pixel (1, 0) */
     nj_cut_target target[2] = { { (char *)"t", 180 / M_PI, 90 / M_PI }, { (char *)"far", 0, 0 } };
     assert_non_null(mkdtemp(folder));
-    nj_cut_job job = {
-        .image = &image, .target = target, .n_targets = 2, .size = 5, .folder = folder, .suffix = "", .origin = "i", .workers = 2
-    };
+    nj_cut_job job = { .image = &image,
+                       .target = target,
+                       .n_targets = 2,
+                       .size = 5,
+                       .folder = folder,
+                       .suffix = "",
+                       .origin = "i",
+                       .workers = 2 };
     nj_cut_result r;
     nj_error err = { "" };
     assert_int_equal(nj_cut(&job, &r, &err), 0);
@@ -139,6 +151,7 @@ static void corner(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(positions), cmocka_unit_test(distortion), cmocka_unit_test(corner) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(positions), cmocka_unit_test(distortion),
+                                        cmocka_unit_test(corner) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

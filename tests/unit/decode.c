@@ -10,7 +10,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-/* --- natural damage ---------------------------------------------------------------------------------------------------- */
+/* ---- natural damage -------------------------------------------------------------------------- */
 
 static const struct oddity {
     const char *file, *refused; /* refused: text of the refusal of the whole file; NULL = it is read */
@@ -23,38 +23,63 @@ static const struct oddity {
 } oddities[] = {
     { "bare_datum_0.avro", "needs [decode] schema", 0, 0, 0, 0, 0, 0, 0 },
     { "bare_datum_1.avro", "needs [decode] schema", 0, 0, 0, 0, 0, 0, 0 },
-    { "crlf_516442330015015017.avro", 0, 0, 1, "announces 47987 bytes and a sync marker, 48002 bytes are left", 0, 0, 0, 0 },
-    { "crlf_516442805615015004.avro", 0, 0, 1, "announces 47982 bytes and a sync marker, 47997 bytes are left", 0, 0, 0, 0 },
+    { "crlf_516442330015015017.avro", 0, 0, 1,
+      "announces 47987 bytes and a sync marker, 48002 bytes are left", 0, 0, 0, 0 },
+    { "crlf_516442805615015004.avro", 0, 0, 1,
+      "announces 47982 bytes and a sync marker, 47997 bytes are left", 0, 0, 0, 0 },
     { "gitlfs_pointer.avro", "starts with 'version https://git-lfs'", 0, 0, 0, 0, 0, 0, 0 },
     { "html500_1217406343915015013.avro", "starts with '<!DOCTYPE HTML", 0, 0, 0, 0, 0, 0, 0 },
-    { "jpeg_stamps_351444681315015017.avro", 0, 1, 0, 0, 351444681315015017, 21, "ZTF17aabtmqh", NJ_STAMP_BAD },
-    { "jpeg_stamps_351446864515015002.avro", 0, 1, 0, 0, 351446864515015002, 6, "ZTF17aabtngy", NJ_STAMP_BAD },
+    { "jpeg_stamps_351444681315015017.avro", 0, 1, 0, 0, 351444681315015017, 21, "ZTF17aabtmqh",
+      NJ_STAMP_BAD },
+    { "jpeg_stamps_351446864515015002.avro", 0, 1, 0, 0, 351446864515015002, 6, "ZTF17aabtngy",
+      NJ_STAMP_BAD },
     { "lsst_bare_unknown_version.msg", "needs [decode] schema", 0, 0, 0, 0, 0, 0, 0 },
     { "multi_record_ztf33.avro", 0, 3, 0, 0, 1788116342915015046, 15, "ZTF19abbpaqb", NJ_STAMP_OPEN },
-    { "negative_candid_121540793515135000.avro", 0, 1, 0, 0, -121540793515135000, 137, "ZTF18aaaaaac", NJ_STAMP_BAD },
+    { "negative_candid_121540793515135000.avro", 0, 1, 0, 0, -121540793515135000, 137, "ZTF18aaaaaac",
+      NJ_STAMP_BAD },
     { "null_cutouts_ZTF20abyfpze.avro", 0, 1, 0, 0, 1382302730115015012, 124, "ZTF20abyfpze", NJ_STAMP_NONE },
-    { "null_cutouts_v3.5_1661382530015060035.avro", 0, 1, 0, 0, 1661382530015060035, 24, "ZTF18abcgtxt", NJ_STAMP_NONE },
-    { "null_cutouts_v3.5_1661382530115060027.avro", 0, 1, 0, 0, 1661382530115060027, 22, "ZTF18aayedgy", NJ_STAMP_NONE },
-    { "null_cutouts_v3.5_1661382530115065009.avro", 0, 1, 0, 0, 1661382530115065009, 22, "ZTF18aaudygr", NJ_STAMP_NONE },
-    { "same_candid_v3.0_472263571115115008.avro", 0, 1, 0, 0, 472263571115115008, 12, "ZTF18abdqakc", NJ_STAMP_OPEN },
-    { "same_candid_v3.1_472263571115115014.avro", 0, 1, 0, 0, 472263571115115014, 12, "ZTF18abdqake", NJ_STAMP_OPEN },
-    { "spark_402_jdfaked_2481168780615015008.avro", 0, 1, 0, 0, 2481168780615015008, 21, "ZTF23ablfjzc", NJ_STAMP_OPEN },
-    { "spark_402_jdfaked_2481306564415015012.avro", 0, 1, 0, 0, 2481306564415015012, 41, "ZTF23ablhzpn", NJ_STAMP_OPEN },
-    { "spark_402_jdfaked_2481537852915015014.avro", 0, 1, 0, 0, 2481537852915015014, 19, "ZTF23ablmzej", NJ_STAMP_OPEN },
-    { "spark_402_plain_3213262934615015018.avro", 0, 1, 0, 0, 3213262934615015018, 39, "ZTF17aaawgox", NJ_STAMP_OPEN },
-    { "spark_402_snappy_3213262934615015018.avro", 0, 1, 0, 0, 3213262934615015018, 39, "ZTF17aaawgox", NJ_STAMP_OPEN },
-    { "spark_snappy_v3.0_616437181215010000.avro", 0, 1, 0, 0, 616437181215010000, 4, "ZTF18abtsrgt", NJ_STAMP_OPEN },
-    { "spark_snappy_v3.0_621312745215010000.avro", 0, 1, 0, 0, 621312745215010000, 3, "ZTF18abufejb", NJ_STAMP_OPEN },
-    { "spark_snappy_v3.1_628393611215010000.avro", 0, 1, 0, 0, 628393611215010000, 2, "ZTF18abybtnl", NJ_STAMP_OPEN },
-    { "spark_snappy_v3.1_669216306215010000.avro", 0, 1, 0, 0, 669216306215010000, 1, "ZTF18acbxkxo", NJ_STAMP_OPEN },
-    { "spark_snappy_v3.2_681190845015010000.avro", 0, 1, 0, 0, 681190845015010000, 3, "ZTF18acjwtdk", NJ_STAMP_OPEN },
-    { "spark_snappy_v3.2_734127696115010000.avro", 0, 1, 0, 0, 734127696115010000, 9, "ZTF18acjwrgx", NJ_STAMP_OPEN },
-    { "spark_snappy_v3.3_1003321121015010000.avro", 0, 1, 0, 0, 1003321121015010000, 20, "ZTF19abzqcmd", NJ_STAMP_OPEN },
-    { "spark_snappy_v3.3_949461501215010000.avro", 0, 1, 0, 0, 949461501215010000, 15, "ZTF19abjovwu", NJ_STAMP_OPEN },
-    { "trailing_garbage_2480088313915010007.avro", 0, 1, 1, "at byte 84476 does not end at its sync marker", 2480088313915010007,
-      37, "ZTF21aapuacc", NJ_STAMP_OPEN },
-    { "union_index_516442333915010047.avro", 0, 0, 1, "record 0: prv_candidates[].candid: the union has no branch", 0, 0, 0, 0 },
-    { "union_toplevel_simIa_51.avro", 0, 8, 0, 0, 0, 0, 0, NJ_STAMP_NONE }, /* simulated: no candid in the manifest */
+    { "null_cutouts_v3.5_1661382530015060035.avro", 0, 1, 0, 0, 1661382530015060035, 24, "ZTF18abcgtxt",
+      NJ_STAMP_NONE },
+    { "null_cutouts_v3.5_1661382530115060027.avro", 0, 1, 0, 0, 1661382530115060027, 22, "ZTF18aayedgy",
+      NJ_STAMP_NONE },
+    { "null_cutouts_v3.5_1661382530115065009.avro", 0, 1, 0, 0, 1661382530115065009, 22, "ZTF18aaudygr",
+      NJ_STAMP_NONE },
+    { "same_candid_v3.0_472263571115115008.avro", 0, 1, 0, 0, 472263571115115008, 12, "ZTF18abdqakc",
+      NJ_STAMP_OPEN },
+    { "same_candid_v3.1_472263571115115014.avro", 0, 1, 0, 0, 472263571115115014, 12, "ZTF18abdqake",
+      NJ_STAMP_OPEN },
+    { "spark_402_jdfaked_2481168780615015008.avro", 0, 1, 0, 0, 2481168780615015008, 21, "ZTF23ablfjzc",
+      NJ_STAMP_OPEN },
+    { "spark_402_jdfaked_2481306564415015012.avro", 0, 1, 0, 0, 2481306564415015012, 41, "ZTF23ablhzpn",
+      NJ_STAMP_OPEN },
+    { "spark_402_jdfaked_2481537852915015014.avro", 0, 1, 0, 0, 2481537852915015014, 19, "ZTF23ablmzej",
+      NJ_STAMP_OPEN },
+    { "spark_402_plain_3213262934615015018.avro", 0, 1, 0, 0, 3213262934615015018, 39, "ZTF17aaawgox",
+      NJ_STAMP_OPEN },
+    { "spark_402_snappy_3213262934615015018.avro", 0, 1, 0, 0, 3213262934615015018, 39, "ZTF17aaawgox",
+      NJ_STAMP_OPEN },
+    { "spark_snappy_v3.0_616437181215010000.avro", 0, 1, 0, 0, 616437181215010000, 4, "ZTF18abtsrgt",
+      NJ_STAMP_OPEN },
+    { "spark_snappy_v3.0_621312745215010000.avro", 0, 1, 0, 0, 621312745215010000, 3, "ZTF18abufejb",
+      NJ_STAMP_OPEN },
+    { "spark_snappy_v3.1_628393611215010000.avro", 0, 1, 0, 0, 628393611215010000, 2, "ZTF18abybtnl",
+      NJ_STAMP_OPEN },
+    { "spark_snappy_v3.1_669216306215010000.avro", 0, 1, 0, 0, 669216306215010000, 1, "ZTF18acbxkxo",
+      NJ_STAMP_OPEN },
+    { "spark_snappy_v3.2_681190845015010000.avro", 0, 1, 0, 0, 681190845015010000, 3, "ZTF18acjwtdk",
+      NJ_STAMP_OPEN },
+    { "spark_snappy_v3.2_734127696115010000.avro", 0, 1, 0, 0, 734127696115010000, 9, "ZTF18acjwrgx",
+      NJ_STAMP_OPEN },
+    { "spark_snappy_v3.3_1003321121015010000.avro", 0, 1, 0, 0, 1003321121015010000, 20, "ZTF19abzqcmd",
+      NJ_STAMP_OPEN },
+    { "spark_snappy_v3.3_949461501215010000.avro", 0, 1, 0, 0, 949461501215010000, 15, "ZTF19abjovwu",
+      NJ_STAMP_OPEN },
+    { "trailing_garbage_2480088313915010007.avro", 0, 1, 1, "at byte 84476 does not end at its sync marker",
+      2480088313915010007, 37, "ZTF21aapuacc", NJ_STAMP_OPEN },
+    { "union_index_516442333915010047.avro", 0, 0, 1,
+      "record 0: prv_candidates[].candid: the union has no branch", 0, 0, 0, 0 },
+    { "union_toplevel_simIa_51.avro", 0, 8, 0, 0, 0, 0, 0, NJ_STAMP_NONE }, /* simulated: no candid in
+                                                                             * the manifest */
     { "zero_records.avro", 0, 0, 0, 0, 0, 0, 0, 0 },
 };
 
@@ -63,7 +88,8 @@ static void check_oddity(reader *r, const struct oddity *o, const char *name)
     nj_batch *b = r->batch;
     if (b->n != o->rows || b->n_dead != o->dead)
         fail_msg("%s: %u rows and %u dead letters, not %u and %u", name, b->n, b->n_dead, o->rows, o->dead);
-    if (o->reason && !strstr(b->dead[0].reason, o->reason)) fail_msg("%s: the reason is '%s'", name, b->dead[0].reason);
+    if (o->reason && !strstr(b->dead[0].reason, o->reason))
+        fail_msg("%s: the reason is '%s'", name, b->dead[0].reason);
     assert_int_equal(b->n_receipts, 1);
     assert_int_equal(b->receipt[0].n_rows, o->rows);
     assert_int_equal(b->receipt[0].n_dead, o->dead);
@@ -76,7 +102,8 @@ static void check_oddity(reader *r, const struct oddity *o, const char *name)
     assert_true(KIT_AT(b, LC_JD, double, o->points - 1) == KIT_AT(b, JD, double, 0));
     for (int s = 0; s < NJ_STAMPS; s++) {
         nj_stamp_open(r->opener, &b->stamp[s][0], &b->arena, NULL);
-        if (b->stamp[s][0].state != o->stamp) fail_msg("%s: %s is %d", name, nj_stamp_name[s], b->stamp[s][0].state);
+        if (b->stamp[s][0].state != o->stamp)
+            fail_msg("%s: %s is %d", name, nj_stamp_name[s], b->stamp[s][0].state);
     }
 }
 
@@ -101,7 +128,8 @@ static void every_oddity_has_its_outcome(void **state)
         uint8_t *bytes = kit_file(names[i], &size);
         int rc = read_all(r, bytes, size);
         if (!!o->refused != (rc < 0)) fail_msg("%s: refused: %s", names[i], r->err.text);
-        if (o->refused && !strstr(r->err.text, o->refused)) fail_msg("%s: refused with '%s'", names[i], r->err.text);
+        if (o->refused && !strstr(r->err.text, o->refused))
+            fail_msg("%s: refused with '%s'", names[i], r->err.text);
         if (!o->refused) check_oddity(r, o, names[i]);
         free(bytes);
         free(names[i]);
@@ -125,20 +153,23 @@ static void ztf_light_curves(void **state)
         nj_batch *b = r->batch;
         assert_int_equal(read_all(r, bytes, size), 0);
         assert_int_equal(b->n, 1);
-        assert_int_equal(b->id[0], strtoll(strchr(names[i], '/') + 1, NULL, 10)); /* the file is named after its candid */
+        /* the file is named after its candid */
+        assert_int_equal(b->id[0], strtoll(strchr(names[i], '/') + 1, NULL, 10));
         assert_non_null(strchr("gr", *KIT_AT(b, BAND, char *, 0)));
         assert_string_equal(KIT_AT(b, SURVEY, char *, 0), "ztf");
         assert_true(KIT_AT(b, POSITIVE, uint8_t, 0) <= 1);
         uint32_t k = b->col[LC_MAG].off[1];
         assert_ptr_equal(b->col[LC_JD].off, b->col[LC_MAG].off);
-        /* history in packet order, then the current detection; 3.5 has forced photometry there and no magnitudes */
+        /* history in packet order, then the current detection;
+         * 3.5 has forced photometry there and no magnitudes */
         bool has_history = !(b->row[0].absent[0] >> RAW_SERIES & 1);
         if (has_history) assert_int_equal(b->col[RAW_SERIES].off[1] + 1, k);
         for (uint32_t p = 0; has_history && p + 1 < k; p++)
             assert_memory_equal(&KIT_AT(b, LC_MAG, float, p), &KIT_AT(b, RAW_SERIES, float, p), 4);
         assert_true(KIT_AT(b, LC_MAG, float, k - 1) == KIT_AT(b, MAG, float, 0));
         assert_true(KIT_AT(b, LC_JD, double, k - 1) == KIT_AT(b, JD, double, 0));
-        for (uint32_t p = 0; p < k; p++) assert_int_equal(KIT_AT(b, LC_KIND, int, p), isnan(KIT_AT(b, LC_MAG, float, p)) ? 1 : 0);
+        for (uint32_t p = 0; p < k; p++)
+            assert_int_equal(KIT_AT(b, LC_KIND, int, p), isnan(KIT_AT(b, LC_MAG, float, p)) ? 1 : 0);
         free(bytes);
         free(names[i]);
     }
@@ -146,7 +177,7 @@ static void ztf_light_curves(void **state)
     reader_free(r);
 }
 
-/* --- made packets: these run without ../shared --------------------------------------------------------------------------- */
+/* ---- made packets: these run without ../shared ----------------------------------------------- */
 
 static void blocks_and_batches_of_any_size(void **state)
 {
@@ -232,9 +263,9 @@ static size_t pack(const char *codec, const nj_buffer *in, char *out, size_t cap
     }
     if (!strcmp(codec, "xz")) {
         size_t made = 0;
-        assert_int_equal(
-            lzma_easy_buffer_encode(6, LZMA_CHECK_CRC64, NULL, (const uint8_t *)in->data, in->n, (uint8_t *)out, &made, cap),
-            LZMA_OK);
+        assert_int_equal(lzma_easy_buffer_encode(6, LZMA_CHECK_CRC64, NULL, (const uint8_t *)in->data, in->n,
+                                                 (uint8_t *)out, &made, cap),
+                         LZMA_OK);
         return made;
     }
     if (!strcmp(codec, "zstandard long")) { /* a frame that asks for a window of 2^28 bytes */
@@ -249,7 +280,10 @@ static size_t pack(const char *codec, const nj_buffer *in, char *out, size_t cap
         return to.pos;
     }
     if (!strcmp(codec, "deflate open")) { /* ends with a flush, without a last block */
-        z_stream z = { .next_in = (Bytef *)in->data, .avail_in = (uInt)in->n, .next_out = (Bytef *)out, .avail_out = (uInt)cap };
+        z_stream z = { .next_in = (Bytef *)in->data,
+                       .avail_in = (uInt)in->n,
+                       .next_out = (Bytef *)out,
+                       .avail_out = (uInt)cap };
         deflateInit2(&z, 6, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY);
         assert_int_equal(deflate(&z, Z_SYNC_FLUSH), Z_OK);
         size_t made = z.total_out;
@@ -266,7 +300,8 @@ static size_t pack(const char *codec, const nj_buffer *in, char *out, size_t cap
 static void codecs(void **state)
 {
     (void)state;
-    static const char *const codec[] = { "deflate", "snappy", "zstandard", "bzip2", "xz", "zstandard long", "deflate open" };
+    static const char *const codec[] = { "deflate", "snappy",         "zstandard",   "bzip2",
+                                         "xz",      "zstandard long", "deflate open" };
     reader *r = reader_new("decode.max_block=1M");
     char *out = malloc(1 << 22), *zero = calloc(1, 3 << 20);
     for (int c = 0; c < 7; c++) {
@@ -281,8 +316,8 @@ static void codecs(void **state)
         assert_int_equal(r->batch->n, 5);
         for (uint32_t row = 0; row < 5; row++) check_small(r->batch, row, row);
         /* datums of compressed blocks live as long as the batch, whatever happens to the cursor */
-        assert_int_equal(r->batch->row[4].size + r->batch->row[3].size + r->batch->row[2].size + r->batch->row[1].size +
-                             r->batch->row[0].size,
+        assert_int_equal(r->batch->row[4].size + r->batch->row[3].size + r->batch->row[2].size +
+                             r->batch->row[1].size + r->batch->row[0].size,
                          block.n);
         nj_cursor_free(&r->cursor);
         for (size_t k = 0, at = 0; k < 5; at += r->batch->row[k].size, k++)
@@ -313,7 +348,8 @@ static void codecs(void **state)
         assert_int_equal(read_all(r, file.data, file.n), 0);
         assert_int_equal(r->batch->n_dead, 1);
         assert_non_null(strstr(r->batch->dead[0].reason, "more than 1048576 bytes"));
-        assert_int_equal(r->batch->dead[0].size, file.n); /* the only record: the whole file, to be read again */
+        assert_int_equal(r->batch->dead[0].size, file.n); /* the only record: the whole file,
+                                                           * to be read again */
         nj_buffer_free(&file);
         nj_buffer_free(&block);
     }
@@ -395,7 +431,8 @@ static void a_damaged_block_counts_its_records(void **state)
     (void)state;
     static const struct {
         const char *name;
-        int damage; /* 0: the marker of the middle block, 1: its data, 2: the file is cut in the last one, 3: garbage behind */
+        int damage; /* 0: the marker of the middle block, 1: its data, 2:
+                     * the file is cut in the last one, 3: garbage behind */
         uint32_t rows, dead;
         const char *says;
     } kind[] = { { "null", 0, 5, 3, "does not end at its sync marker; lost: 3 records" },
@@ -426,7 +463,8 @@ static void a_damaged_block_counts_its_records(void **state)
         if (kind[i].damage == 1)
             for (size_t k = middle - 26; k < middle - 16; k++) file.data[k] ^= 0x5a;
         if (kind[i].damage == 2) file.n -= 25;
-        if (kind[i].damage == 3) nj_buffer_text(&file, "zz garbage that is no block, of some length, and of no meaning at all");
+        if (kind[i].damage == 3)
+            nj_buffer_text(&file, "zz garbage that is no block, of some length, and of no meaning at all");
         assert_int_equal(read_all(r, file.data, file.n), 0);
         if (r->batch->n != kind[i].rows) fail_msg("%zu: %u rows", i, r->batch->n);
         if (!strstr(r->batch->dead[0].reason, kind[i].says)) fail_msg("%zu: %s", i, r->batch->dead[0].reason);

@@ -8,27 +8,32 @@
 static const uint32_t ids[] = { 1000, 1001, 1100, 1101 };
 enum { IDS = sizeof ids / sizeof *ids };
 
-#define COLUMN(path, type, shape)                                                                                                \
-    {                                                                                                                            \
-        path, type, shape, NULL, 1                                                                                               \
+#define COLUMN(path, type, shape)                                                                            \
+    {                                                                                                        \
+        path, type, shape, NULL, 1                                                                           \
     }
 enum { CANDID, OBJECT, JD, FLUX, LC_FLUX, N_COLUMNS };
-static const nj_column_def columns[N_COLUMNS] = { COLUMN("candid", NJ_I64, NJ_SCALAR), COLUMN("object", NJ_STR, NJ_SCALAR),
-                                                  COLUMN("jd", NJ_F64, NJ_SCALAR), COLUMN("flux", NJ_F64, NJ_SCALAR),
-                                                  COLUMN("lc.flux", NJ_F64, NJ_SERIES) };
+static const nj_column_def columns[N_COLUMNS] = {
+    COLUMN("candid", NJ_I64, NJ_SCALAR), COLUMN("object", NJ_STR, NJ_SCALAR), COLUMN("jd", NJ_F64, NJ_SCALAR),
+    COLUMN("flux", NJ_F64, NJ_SCALAR), COLUMN("lc.flux", NJ_F64, NJ_SERIES)
+};
 static const nj_layout layout = { "lsst", N_COLUMNS, N_COLUMNS, columns, 7 };
 
-/* Kinds, order, and names of fields and symbols: all that the bytes of a datum depend on, and how paths are named. */
-static void same_layout(uint32_t id, const nj_tree *a, uint32_t at_a, const nj_tree *b, uint32_t at_b, const char *path)
+/* Kinds, order, and names of fields and symbols: all that the bytes of a datum depend on,
+ * and how paths are named. */
+static void same_layout(uint32_t id, const nj_tree *a, uint32_t at_a, const nj_tree *b, uint32_t at_b,
+                        const char *path)
 {
     const nj_node *na = &a->node[at_a], *nb = &b->node[at_b];
     char inner[400];
     if (na->kind != nb->kind || na->n != nb->n || na->size != nb->size)
-        fail_msg("%u %s: %s of %u, not %s of %u", id, path, nj_kind_name[na->kind], na->n, nj_kind_name[nb->kind], nb->n);
+        fail_msg("%u %s: %s of %u, not %s of %u", id, path, nj_kind_name[na->kind], na->n,
+                 nj_kind_name[nb->kind], nb->n);
     for (uint32_t i = 0; i < na->n; i++) {
         const nj_child *ca = &a->child[na->first + i], *cb = &b->child[nb->first + i];
         const char *name = ca->name ? ca->name : "";
-        if (!ca->name != !cb->name || (ca->name && strcmp(ca->name, cb->name))) fail_msg("%u %s: %s", id, path, name);
+        if (!ca->name != !cb->name || (ca->name && strcmp(ca->name, cb->name)))
+            fail_msg("%u %s: %s", id, path, name);
         snprintf(inner, sizeof inner, "%.300s.%.80s", path, name);
         if (ca->node != NJ_NO_NODE) same_layout(id, a, ca->node, b, cb->node, inner);
     }
@@ -103,7 +108,8 @@ static int read_bytes(reader *r, const void *bytes, size_t size)
 /* A packet of zeros: every union its first branch (null), every list empty. */
 static void empty_packet(nj_buffer *b, uint32_t id, size_t n)
 {
-    uint8_t head[5] = { 0, (uint8_t)(id >> 24), (uint8_t)(id >> 16), (uint8_t)(id >> 8), (uint8_t)id }, zero = 0;
+    uint8_t head[5] = { 0, (uint8_t)(id >> 24), (uint8_t)(id >> 16), (uint8_t)(id >> 8), (uint8_t)id },
+            zero = 0;
     nj_buffer_add(b, head, 5);
     while (n--) nj_buffer_add(b, &zero, 1);
 }
@@ -165,7 +171,8 @@ static void real_messages_give_the_same_rows(void **state)
 {
     (void)state;
     if (!kit_shared()) skip();
-    static const char *const name[] = { "lsst/fake/pittgoogle_lsst_v10_0.msg", "lsst/fake/pittgoogle_lsst_v11_0.msg",
+    static const char *const name[] = { "lsst/fake/pittgoogle_lsst_v10_0.msg",
+                                        "lsst/fake/pittgoogle_lsst_v11_0.msg",
                                         "lsst/fake/pittgoogle_lsst_v11_1.msg" };
     char define[4200];
     snprintf(define, sizeof define, "registry.schemas=%s/real/schemas/lsst", kit_shared());

@@ -4,7 +4,7 @@
 
 enum { MOST_ROOM = 1 << 20 }; /* of a batch, when a datum is refused; most of them announce gigabytes */
 
-/* --- hostile schemas ------------------------------------------------------------------------------------------------------ */
+/* ---- hostile schemas ------------------------------------------------------------------------- */
 
 static void refuse_schema(reader *r, const char *schema, const char *says)
 {
@@ -29,9 +29,11 @@ static void hostile_schemas_are_refused(void **state)
     refuse_schema(r, "[]", "0 branches");
     refuse_schema(r, "{\"type\":\"record\",\"fields\":[]}", "without a name");
     refuse_schema(r, "{\"type\":\"record\",\"name\":\"ztf.alert\"}", "no list of fields");
-    refuse_schema(r, RECORD("{\"name\":\"a\",\"type\":{\"type\":\"fixed\",\"name\":\"f\",\"size\":-2}}"), "has the size -2");
-    refuse_schema(r, RECORD("{\"name\":\"a\",\"type\":{\"type\":\"fixed\",\"name\":\"f\",\"size\":99999999999}}"),
-                  "has the size");
+    refuse_schema(r, RECORD("{\"name\":\"a\",\"type\":{\"type\":\"fixed\",\"name\":\"f\",\"size\":-2}}"),
+                  "has the size -2");
+    refuse_schema(
+        r, RECORD("{\"name\":\"a\",\"type\":{\"type\":\"fixed\",\"name\":\"f\",\"size\":99999999999}}"),
+        "has the size");
     refuse_schema(r, RECORD("{\"name\":\"a\",\"type\":\"nonsense\"}"), "'nonsense' before it is defined");
     refuse_schema(r, RECORD("{\"name\":\"a\",\"type\":{\"type\":\"array\"}}"), "no \"items\"");
     refuse_schema(r, RECORD("{\"name\":\"a\",\"type\":[\"null\",[\"int\"]]}"), "directly inside a union");
@@ -47,22 +49,24 @@ static void hostile_schemas_are_refused(void **state)
     for (int i = 0; i < 100000; i++) nj_buffer_text(&deep, "[");
     refuse_schema(r, deep.data, "not JSON"); /* jansson has its own limit */
     deep.n = 0; /* 30 records of two fields each, each of the type before: 2^30 fields when written out */
-    nj_buffer_text(
-        &deep,
-        "{\"type\":\"record\",\"name\":\"ztf.alert\",\"fields\":[{\"name\":\"x\",\"type\":{\"type\":\"record\",\"name\":\"r0\","
-        "\"fields\":[{\"name\":\"a\",\"type\":\"int\"}]}}");
+    nj_buffer_text(&deep, "{\"type\":\"record\",\"name\":\"ztf.alert\",\"fields\":[{\"name\":\"x\",\"type\":{"
+                          "\"type\":\"record\",\"name\":\"r0\","
+                          "\"fields\":[{\"name\":\"a\",\"type\":\"int\"}]}}");
     for (int i = 1; i <= 30; i++)
-        nj_buffer_printf(
-            &deep,
-            ",{\"name\":\"x%d\",\"type\":{\"type\":\"record\",\"name\":\"r%d\",\"fields\":[{\"name\":\"a\",\"type\":\"ztf.r%d\"},"
-            "{\"name\":\"b\",\"type\":\"ztf.r%d\"}]}}",
-            i, i, i - 1, i - 1);
+        nj_buffer_printf(&deep,
+                         ",{\"name\":\"x%d\",\"type\":{\"type\":\"record\",\"name\":\"r%d\",\"fields\":[{"
+                         "\"name\":\"a\",\"type\":\"ztf.r%d\"},"
+                         "{\"name\":\"b\",\"type\":\"ztf.r%d\"}]}}",
+                         i, i, i - 1, i - 1);
     nj_buffer_text(&deep, "]}");
     refuse_schema(r, deep.data, "expands to more than");
     deep.n = 0; /* more names than a schema may have */
-    nj_buffer_text(&deep, "{\"type\":\"record\",\"name\":\"ztf.alert\",\"fields\":[{\"name\":\"z\",\"type\":\"int\"}");
+    nj_buffer_text(
+        &deep, "{\"type\":\"record\",\"name\":\"ztf.alert\",\"fields\":[{\"name\":\"z\",\"type\":\"int\"}");
     for (int i = 0; i < 5000; i++)
-        nj_buffer_printf(&deep, ",{\"name\":\"f%d\",\"type\":{\"type\":\"enum\",\"name\":\"e%d\",\"symbols\":[\"a\"]}}", i, i);
+        nj_buffer_printf(
+            &deep, ",{\"name\":\"f%d\",\"type\":{\"type\":\"enum\",\"name\":\"e%d\",\"symbols\":[\"a\"]}}", i,
+            i);
     nj_buffer_text(&deep, "]}");
     refuse_schema(r, deep.data, "more than 4096 names");
     nj_buffer_free(&deep);
@@ -89,7 +93,7 @@ static void too_many_schemas(void **state)
     reader_free(r);
 }
 
-/* --- hostile data ------------------------------------------------------------------------------------------------------------ */
+/* ---- hostile data ---------------------------------------------------------------------------- */
 
 static void refuse_datum(reader *r, const char *schema, const nj_buffer *datum, const char *says)
 {
@@ -100,7 +104,8 @@ static void refuse_datum(reader *r, const char *schema, const nj_buffer *datum, 
     if (r->batch->n_dead != 1 || !strstr(r->batch->dead[0].reason, says))
         fail_msg("%s: %s", says, r->batch->n_dead ? r->batch->dead[0].reason : "accepted");
     assert_int_equal(r->batch->n, 0);
-    if (r->batch->arena.used > MOST_ROOM) fail_msg("%s: refused only after it had taken %zu bytes", says, r->batch->arena.used);
+    if (r->batch->arena.used > MOST_ROOM)
+        fail_msg("%s: refused only after it had taken %zu bytes", says, r->batch->arena.used);
     nj_buffer_free(&file);
 }
 
@@ -128,7 +133,8 @@ static void hostile_data_is_refused(void **state)
     d.n = 0;
     kit_long(&d, 9999); /* items of no bytes */
     kit_long(&d, 9999);
-    refuse_datum(r, RECORD("{\"name\":\"a\",\"type\":{\"type\":\"array\",\"items\":\"null\"}}"), &d, "announces 19998 items");
+    refuse_datum(r, RECORD("{\"name\":\"a\",\"type\":{\"type\":\"array\",\"items\":\"null\"}}"), &d,
+                 "announces 19998 items");
     d.n = 0;
     nj_buffer_add(&d, "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 18);
     refuse_datum(r, RECORD("{\"name\":\"a\",\"type\":\"long\"}"), &d, "more than 10 bytes");
@@ -145,10 +151,12 @@ static void hostile_data_is_refused(void **state)
     d.n = 0; /* a list of 100,000 links */
     for (int i = 0; i < 100000; i++) kit_long(&d, 1);
     kit_long(&d, 0);
-    refuse_datum(r, RECORD("{\"name\":\"next\",\"type\":[\"null\",\"ztf.alert\"]}"), &d, "nested deeper than the limit");
+    refuse_datum(r, RECORD("{\"name\":\"next\",\"type\":[\"null\",\"ztf.alert\"]}"), &d,
+                 "nested deeper than the limit");
     d.n = 0;
     nj_buffer nested = { 0 }; /* 20 arrays inside each other */
-    nj_buffer_text(&nested, "{\"type\":\"record\",\"name\":\"ztf.alert\",\"fields\":[{\"name\":\"a\",\"type\":");
+    nj_buffer_text(&nested,
+                   "{\"type\":\"record\",\"name\":\"ztf.alert\",\"fields\":[{\"name\":\"a\",\"type\":");
     for (int i = 0; i < 20; i++) nj_buffer_text(&nested, "{\"type\":\"array\",\"items\":");
     nj_buffer_text(&nested, "\"int\"");
     for (int i = 0; i < 20; i++) nj_buffer_text(&nested, "}");
@@ -166,10 +174,12 @@ static void recursive_types_are_read(void **state)
     (void)state;
     reader *r = reader_new(NULL);
     nj_buffer d = { 0 }, file = { 0 };
-    kit_header(&file,
-               RECORD("{\"name\":\"candid\",\"type\":\"long\"},{\"name\":\"next\",\"type\":[\"null\",\"alert\"]},"
-                      "{\"name\":\"more\",\"type\":{\"type\":\"map\",\"values\":{\"type\":\"array\",\"items\":\"alert\"}}}"),
-               "null");
+    kit_header(
+        &file,
+        RECORD("{\"name\":\"candid\",\"type\":\"long\"},{\"name\":\"next\",\"type\":[\"null\",\"alert\"]},"
+               "{\"name\":\"more\",\"type\":{\"type\":\"map\",\"values\":{\"type\":\"array\",\"items\":"
+               "\"alert\"}}}"),
+        "null");
     for (int64_t i = 0; i < 6; i++) {
         kit_long(&d, 7 + i);
         kit_long(&d, i < 5); /* six links */
@@ -184,7 +194,7 @@ static void recursive_types_are_read(void **state)
     reader_free(r);
 }
 
-/* --- random damage ---------------------------------------------------------------------------------------------------------- */
+/* ---- random damage --------------------------------------------------------------------------- */
 
 static uint64_t random_state = 20260321; /* splitmix64; the seed is this number */
 static uint64_t random_u64(void)
@@ -247,7 +257,8 @@ static void random_flips(void **state)
             r = reader_new(NULL);
         }
         memcpy(bytes, good, size);
-        for (uint64_t k = 1 + random_u64() % 4; k > 0; k--) bytes[random_u64() % size] ^= (uint8_t)(1 + random_u64() % 255);
+        for (uint64_t k = 1 + random_u64() % 4; k > 0; k--)
+            bytes[random_u64() % size] ^= (uint8_t)(1 + random_u64() % 255);
         if (read_all(r, bytes, size) < 0) {
             refused++;
             continue;
@@ -263,7 +274,8 @@ static void random_flips(void **state)
                 open += b->stamp[s][row].state == NJ_STAMP_OPEN;
             }
     }
-    print_message("# %ld packets with 1 to 4 bytes changed (seed 20260321): %zu rows, %zu dead letters, %zu refused, %zu stamps "
+    print_message("# %ld packets with 1 to 4 bytes changed (seed 20260321): %zu rows, %zu dead letters, %zu "
+                  "refused, %zu stamps "
                   "still good\n",
                   n, rows, dead, refused, open);
     assert_true(rows > 0 && dead > 0 && refused > 0);

@@ -153,7 +153,9 @@ static void bombs_are_refused_at_once(void **state)
             memcpy(bomb.data + bomb.n - 4, &tail[1], 4);
         }
         const char *why = NULL;
-        nj_stamp stamp = { .bytes = (const uint8_t *)bomb.data, .size = (uint32_t)bomb.n, .state = NJ_STAMP_PACKED };
+        nj_stamp stamp = { .bytes = (const uint8_t *)bomb.data,
+                           .size = (uint32_t)bomb.n,
+                           .state = NJ_STAMP_PACKED };
         nj_stamp_open(b->opener, &stamp, &b->arena, &why);
         assert_int_equal(stamp.state, NJ_STAMP_BAD);
         print_message("# a bomb of %zu bytes: '%s', %zu bytes taken\n", bomb.n, why, b->arena.used);
@@ -179,13 +181,15 @@ static void stamps_in_any_packing(void **state)
     uint8_t *gz;
     size_t cap = 1 << 20, n = gzip(&file, &gz), out = 0;
     char *room = malloc(cap);
-    nj_buffer half = { .data = file.data, .n = 10000 }, rest = { .data = file.data + 10000, .n = file.n - 10000 };
+    nj_buffer half = { .data = file.data, .n = 10000 },
+              rest = { .data = file.data + 10000, .n = file.n - 10000 };
     nj_buffer once = { .data = (char *)gz, .n = n };
     unsigned packed = (unsigned)cap;
     nj_buffer_add(&made[0], room, ZSTD_compress(room, cap, file.data, file.n, 3));
     assert_int_equal(BZ2_bzBuffToBuffCompress(room, &packed, file.data, (unsigned)file.n, 9, 0, 0), BZ_OK);
     nj_buffer_add(&made[1], room, packed);
-    assert_int_equal(lzma_easy_buffer_encode(6, LZMA_CHECK_CRC32, NULL, (uint8_t *)file.data, file.n, (uint8_t *)room, &out, cap),
+    assert_int_equal(lzma_easy_buffer_encode(6, LZMA_CHECK_CRC32, NULL, (uint8_t *)file.data, file.n,
+                                             (uint8_t *)room, &out, cap),
                      LZMA_OK);
     nj_buffer_add(&made[2], room, out);
     for (int k = 0; k < 2; k++) { /* a long member first, then a short one, and the other way round */
@@ -254,7 +258,8 @@ static void what_is_no_stamp(void **state)
     bench_free(b);
 }
 
-/* Images that cfitsio writes, with and without scaling, against what cfitsio reads; *plain counts the direct ones. */
+/* Images that cfitsio writes, with and without scaling, against what cfitsio reads;
+ * *plain counts the direct ones. */
 static void every_bitpix_as_cfitsio_reads_it(void **state)
 {
     (void)state;
@@ -304,7 +309,8 @@ static void every_bitpix_as_cfitsio_reads_it(void **state)
         for (int i = 0; i < ROWS * COLS; i++)
             if (isnan(want[i]) ? !isnan(image.pixel[i]) : image.pixel[i] != want[i])
                 fail_msg("kind %zu pixel %d: %g, not %g", k, i, (double)image.pixel[i], (double)want[i]);
-        size_t end = 2880 * (1 + (size_t)kind[k].empty_primary) + ROWS * COLS * (size_t)abs(kind[k].bitpix) / 8;
+        size_t end =
+            2880 * (1 + (size_t)kind[k].empty_primary) + ROWS * COLS * (size_t)abs(kind[k].bitpix) / 8;
         assert_null(open_stamp(b, memory, end, NULL)); /* without its padding */
         assert_non_null(open_stamp(b, memory, end - 1, NULL));
         assert_non_null(open_stamp(b, memory, end - ROWS * COLS, NULL));
@@ -328,7 +334,8 @@ static float *by_cfitsio(const void *bytes, size_t size, int number, char *name,
     fits_get_img_param(f, 2, &bitpix, &naxis, axis, &status);
     if (!status && type == IMAGE_HDU && naxis == 2) {
         pixel = malloc((size_t)(axis[0] * axis[1]) * sizeof *pixel);
-        fits_read_img(f, TFLOAT, 1, axis[0] * axis[1], NULL, pixel, &any, &status); /* NULL: infinities stay what they are */
+        /* NULL: infinities stay what they are */
+        fits_read_img(f, TFLOAT, 1, axis[0] * axis[1], NULL, pixel, &any, &status);
         assert_int_equal(status, 0);
         fits_read_key(f, TSTRING, "EXTNAME", name, NULL, &status);
         if (status) name[0] = 0;
@@ -354,14 +361,20 @@ static int same_hdus(bench *b, const char *where, const void *bytes, size_t size
             nj_image image = { 0 };
             if (by_name && (!*which || (by_name == 2 && !h.image))) continue; /* tables share a type */
             nj_fits_result rc = nj_hdu_open(bytes, size, which, 1 << 20, &b->arena, &image, &why);
-            if ((rc == NJ_FITS_OK) != (want != NULL)) fail_msg("%s[%s]: %s", where, which, rc == NJ_FITS_OK ? "opened" : why);
+            if ((rc == NJ_FITS_OK) != (want != NULL))
+                fail_msg("%s[%s]: %s", where, which, rc == NJ_FITS_OK ? "opened" : why);
             if (!want) continue;
-            if (image.cols != axis[0] || image.rows != axis[1]) fail_msg("%s[%s]: %ux%u", where, which, image.rows, image.cols);
+            if (image.cols != axis[0] || image.rows != axis[1])
+                fail_msg("%s[%s]: %ux%u", where, which, image.rows, image.cols);
             for (size_t i = 0; i < (size_t)image.rows * image.cols; i++, *n_pixels += !by_name)
-                if (isnan(want[i]) ? !isnan(image.pixel[i]) : image.pixel[i] != want[i]) /* the same cast of the same number */
-                    fail_msg("%s[%s] pixel %zu: %g, not %g", where, which, i, (double)image.pixel[i], (double)want[i]);
+                /* the same cast of the same number */
+                if (isnan(want[i]) ? !isnan(image.pixel[i]) : image.pixel[i] != want[i])
+                    fail_msg("%s[%s] pixel %zu: %g, not %g", where, which, i, (double)image.pixel[i],
+                             (double)want[i]);
         }
-        if (want) assert_true(h.number ? !strcmp(h.name, name) : !strcmp(h.name, "PRIMARY") || !strcmp(h.name, name));
+        if (want)
+            assert_true(h.number ? !strcmp(h.name, name)
+                                 : !strcmp(h.name, "PRIMARY") || !strcmp(h.name, name));
         n += want != NULL;
         free(want);
     }
@@ -439,7 +452,8 @@ static void every_hdu_of_real_lsst_stamps(void **state)
     int n_stamps = 0, n_images = 0;
     for (size_t k = 0; k < sizeof folder / sizeof *folder; k++) {
         snprintf(define, sizeof define,
-                 k < 3 ? "registry.schemas=%s/real/schemas/lsst" : "decode.schema=%s/real/lsst/bare/schema_lsst_v9_0.json",
+                 k < 3 ? "registry.schemas=%s/real/schemas/lsst"
+                       : "decode.schema=%s/real/lsst/bare/schema_lsst_v9_0.json",
                  kit_shared());
         bench *b = bench_new(define);
         int n;
@@ -479,11 +493,13 @@ static void vector_code_equals_the_portable_one(void **state)
     (void)state;
     uint8_t bytes[4 * 300 + 3];
     for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(i * 167 ^ i >> 3);
-    for (size_t i = 0; i < 300; i += 7) bytes[4 * i] = 0x7f, bytes[4 * i + 1] = 0xff; /* NaN, when aligned to pixels */
+    /* NaN, when aligned to pixels */
+    for (size_t i = 0; i < 300; i += 7) bytes[4 * i] = 0x7f, bytes[4 * i + 1] = 0xff;
     for (size_t n = 0; n <= 299; n++)
         for (size_t shift = 0; shift < 4; shift += 3) {
             float a[300], b[300];
-            uint32_t n_a = nj_fits_swap(a, bytes + shift, n), n_b = nj_fits_swap_portable(b, bytes + shift, n);
+            uint32_t n_a = nj_fits_swap(a, bytes + shift, n),
+                     n_b = nj_fits_swap_portable(b, bytes + shift, n);
             assert_int_equal(n_a, n_b);
             assert_memory_equal(a, b, n * sizeof *a); /* bit by bit */
         }

@@ -27,7 +27,8 @@ static inline const char *kit_shared(void)
 static inline uint8_t *kit_file(const char *name, size_t *size)
 {
     char path[4096];
-    snprintf(path, sizeof path, "%s%s%s", *name == '/' ? "" : kit_shared(), *name == '/' ? "" : "/real/", name);
+    snprintf(path, sizeof path, "%s%s%s", *name == '/' ? "" : kit_shared(), *name == '/' ? "" : "/real/",
+             name);
     return (uint8_t *)nj_file_read(path, SIZE_MAX, size);
 }
 

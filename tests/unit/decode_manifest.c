@@ -11,14 +11,15 @@
 #include "broker/avro/tree.h"
 #include "broker/image/opener.h"
 
-#define COLUMN(path, type, shape)                                                                                                \
-    {                                                                                                                            \
-        path, type, shape, NULL, 1                                                                                               \
+#define COLUMN(path, type, shape)                                                                            \
+    {                                                                                                        \
+        path, type, shape, NULL, 1                                                                           \
     }
 enum { CANDID, JD, RA, DEC, LC_JD, TOP_ID, N_COLUMNS };
 static const nj_column_def columns[N_COLUMNS] = {
-    COLUMN("candid", NJ_I64, NJ_SCALAR), COLUMN("jd", NJ_F64, NJ_SCALAR),    COLUMN("ra", NJ_F64, NJ_SCALAR),
-    COLUMN("dec", NJ_F64, NJ_SCALAR),    COLUMN("lc.jd", NJ_F64, NJ_SERIES), COLUMN("packet.diaSourceId", NJ_I64, NJ_SCALAR)
+    COLUMN("candid", NJ_I64, NJ_SCALAR), COLUMN("jd", NJ_F64, NJ_SCALAR),
+    COLUMN("ra", NJ_F64, NJ_SCALAR),     COLUMN("dec", NJ_F64, NJ_SCALAR),
+    COLUMN("lc.jd", NJ_F64, NJ_SERIES),  COLUMN("packet.diaSourceId", NJ_I64, NJ_SCALAR)
 };
 static const nj_layout layout = { "any", N_COLUMNS, N_COLUMNS, columns, 7 };
 
@@ -27,7 +28,8 @@ static const struct refused {
     const char *file, *reason;
 } refused[] = {
     { "other/babamul/ampel_lsst_report.avro",
-      "no survey map matches the schema 'ampel.contrib.hu.model.LSSTReport.LSSTReport'" }, /* a report, no alert */
+      /* a report, no alert */
+      "no survey map matches the schema 'ampel.contrib.hu.model.LSSTReport.LSSTReport'" },
 };
 enum { N_REFUSED = sizeof refused / sizeof *refused };
 
@@ -54,7 +56,8 @@ typedef struct seen {
 static void check_number(const char *file, const char *what, double value, double want, seen *n)
 {
     n->values++;
-    if (value != want) fail_msg("%s: %s is %.17g, not %.17g", file, what, value, want); /* both are the packet's own double */
+    /* both are the packet's own double */
+    if (value != want) fail_msg("%s: %s is %.17g, not %.17g", file, what, value, want);
 }
 
 /* "Science 63x63", rows first; also "_science". */
@@ -72,8 +75,8 @@ static void check_shapes(const char *file, const char *notes, nj_opener *opener,
         const char *why = NULL;
         nj_stamp_open(opener, stamp, &b->arena, &why);
         if (stamp->state != NJ_STAMP_OPEN || stamp->image.rows != rows || stamp->image.cols != cols)
-            fail_msg("%s: %s is %ux%u (%s), not %ux%u", file, nj_stamp_name[s], stamp->image.rows, stamp->image.cols,
-                     why ? why : "-", rows, cols);
+            fail_msg("%s: %s is %ux%u (%s), not %ux%u", file, nj_stamp_name[s], stamp->image.rows,
+                     stamp->image.cols, why ? why : "-", rows, cols);
         n->shapes++;
     }
 }
@@ -97,17 +100,21 @@ static void check_values(const char *file, const char *notes, nj_opener *opener,
                    { "midPointTai", JD, 2400000.5 } };
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
         if (noted(notes, number[i].key, &x, NULL))
-            check_number(file, number[i].key, KIT_AT(b, number[i].column, double, 0), x + number[i].offset, n);
-    bool fake = strstr(notes, "SYNTHETIC") && strstr(file, "lsst/"); /* its two ids differ: the notes have the one at the top */
+            check_number(file, number[i].key, KIT_AT(b, number[i].column, double, 0), x + number[i].offset,
+                         n);
+    bool fake = strstr(notes, "SYNTHETIC") && strstr(file, "lsst/"); /* its two ids differ:
+                                                                      * the notes have the one at the top */
     if (noted(notes, "candid", NULL, &id) || noted(notes, "diaSourceId", NULL, &id)) {
         n->values++;
-        if ((fake ? KIT_AT(b, TOP_ID, int64_t, 0) : b->id[0]) != id && !(fake && KIT_AT(b, TOP_ID, int64_t, 0) == NJ_NO_I64))
+        if ((fake ? KIT_AT(b, TOP_ID, int64_t, 0) : b->id[0]) != id &&
+            !(fake && KIT_AT(b, TOP_ID, int64_t, 0) == NJ_NO_I64))
             fail_msg("%s: the id is %lld, not %lld", file, (long long)b->id[0], (long long)id);
     }
     if (noted(notes, "prv_candidates", NULL, &points) || noted(notes, "prvDiaSources", NULL, &points)) {
         n->values++;
         if (b->col[LC_JD].off[1] != points + 1)
-            fail_msg("%s: %u points, not %lld and the current one", file, b->col[LC_JD].off[1], (long long)points);
+            fail_msg("%s: %u points, not %lld and the current one", file, b->col[LC_JD].off[1],
+                     (long long)points);
     }
     check_shapes(file, notes, opener, b, n);
 }
@@ -167,11 +174,13 @@ static void every_packet_of_the_manifest(void **state)
         *tab = 0;
         const char *notes = strrchr(tab + 1, '\t'), *dot = strrchr(line, '.');
         bool packet = dot && (!strcmp(dot, ".avro") || !strcmp(dot, ".msg") || !strcmp(dot, ".datum"));
-        if (!packet || !notes || (strncmp(line, "ztf/", 4) && strncmp(line, "lsst/", 5) && strncmp(line, "other/", 6))) continue;
+        if (!packet || !notes ||
+            (strncmp(line, "ztf/", 4) && strncmp(line, "lsst/", 5) && strncmp(line, "other/", 6)))
+            continue;
         check_file(decoder, line, notes + 1, &n);
     }
-    print_message("# %d files, %d rows, %d values and %d image shapes as noted, %d refused\n", n.files, n.rows, n.values,
-                  n.shapes, n.refused);
+    print_message("# %d files, %d rows, %d values and %d image shapes as noted, %d refused\n", n.files,
+                  n.rows, n.values, n.shapes, n.refused);
     assert_true(n.files == 444 && n.values > 1700 && n.shapes > 180);
     assert_int_equal(n.refused, N_REFUSED);
     free(manifest);
@@ -187,7 +196,8 @@ static const struct other_file {
     int n;
 } other_files[] = {
     { "catalogs/", "", "unit/catalog.c, unit/parquet.c, module/xmatch.c: tables, no alerts", 9 },
-    { "models/", ".h5", "not read: weights in HDF5; the network is a model folder in models/onnx, which module/stamps.c runs",
+    { "models/", ".h5",
+      "not read: weights in HDF5; the network is a model folder in models/onnx, which module/stamps.c runs",
       6 },
     { "models/", ".json", "not read: settings beside such weights", 5 },
     { "models/", ".onnx", "not read as it is: a model comes as a folder with its manifest (models/onnx)", 1 },
@@ -211,7 +221,8 @@ static bool check_schema(const char *file)
     nj_error err = { "" };
     nj_tree tree;
     size_t size = 0, joined;
-    char *text = (char *)kit_file(file, &size), folder[] = "/tmp/nightjar-schemas-XXXXXX", path[4400], link[200];
+    char *text = (char *)kit_file(file, &size), folder[] = "/tmp/nightjar-schemas-XXXXXX", path[4400],
+         link[200];
     assert_non_null(text);
     int rc = nj_tree_parse(&tree, text, size, &err);
     free(text);
@@ -232,7 +243,8 @@ static bool check_schema(const char *file)
     *strrchr(link, '/') = 0;
     rmdir(link);
     rmdir(folder);
-    if (!text || nj_tree_parse(&tree, text, joined, &err)) fail_msg("%s, with the files beside it: %s", file, err.text);
+    if (!text || nj_tree_parse(&tree, text, joined, &err))
+        fail_msg("%s, with the files beside it: %s", file, err.text);
     nj_tree_free(&tree);
     free(text);
     return false;
@@ -258,8 +270,8 @@ static size_t check_stamp(nj_opener *opener, const char *file)
     fits_read_img(f, TFLOAT, 1, (long)n, NULL, want, &any, &status);
     if (f) fits_close_file(f, &status);
     assert_int_equal(status, 0);
-    for (size_t i = 0; i < n; i++)
-        if (isnan(want[i]) ? !isnan(stamp.image.pixel[i]) : stamp.image.pixel[i] != want[i]) /* the same bytes */
+    for (size_t i = 0; i < n; i++) /* the same bytes */
+        if (isnan(want[i]) ? !isnan(stamp.image.pixel[i]) : stamp.image.pixel[i] != want[i])
             fail_msg("%s: pixel %zu is %g, not %g", file, i, (double)stamp.image.pixel[i], (double)want[i]);
     free(want);
     free(bytes);
@@ -294,16 +306,18 @@ static void every_other_file_of_the_manifest(void **state)
             stamps++;
         } else {
             int k = 0;
-            while (k < N_OTHER &&
-                   (strncmp(line, other_files[k].start, strlen(other_files[k].start)) || !ends_with(line, other_files[k].end)))
+            while (k < N_OTHER && (strncmp(line, other_files[k].start, strlen(other_files[k].start)) ||
+                                   !ends_with(line, other_files[k].end)))
                 k++;
             if (k == N_OTHER) fail_msg("%s is in no table", line);
             other[k]++;
         }
     }
     for (int k = 0; k < N_OTHER; k++)
-        if (other[k] != other_files[k].n) fail_msg("%s*%s: %d files", other_files[k].start, other_files[k].end, other[k]);
-    print_message("# %d files: %d packets, %d oddities, %d schemas (%d whole, the others with those beside them), %d stamps of "
+        if (other[k] != other_files[k].n)
+            fail_msg("%s*%s: %d files", other_files[k].start, other_files[k].end, other[k]);
+    print_message("# %d files: %d packets, %d oddities, %d schemas (%d whole, the others with those beside "
+                  "them), %d stamps of "
                   "%zu pixels\n",
                   all, packets, oddities, schemas, whole, stamps, pixels);
     assert_true(all == 928 && packets == 444 && oddities == 34 && schemas == 204 && stamps == 216);

@@ -4,9 +4,9 @@
 
 #include <math.h>
 
-#define COLUMN(path, type, shape)                                                                                                \
-    {                                                                                                                            \
-        path, type, shape, NULL, 1                                                                                               \
+#define COLUMN(path, type, shape)                                                                            \
+    {                                                                                                        \
+        path, type, shape, NULL, 1                                                                           \
     }
 enum { CANDID, LOW, LOW_TOO, DOTTED, NO_SUCH, WORD, DEEP_X, DEEP_Y, ITEM, AFTER, N_COLUMNS };
 static const nj_column_def columns[N_COLUMNS] = {
@@ -26,13 +26,18 @@ static const nj_layout layout = { "ztf", N_COLUMNS, N_COLUMNS, columns, 0 };
 static const char schema[] =
     "{\"type\":\"record\",\"name\":\"ztf.alert\",\"fields\":[{\"name\":\"candid\",\"type\":\"long\"},"
     "{\"name\":\"number\",\"type\":[\"null\",{\"type\":\"map\",\"values\":[\"float\",\"null\"]}]},"
-    "{\"name\":\"half\",\"type\":{\"type\":\"record\",\"name\":\"half\",\"fields\":[{\"name\":\"word\",\"type\":{\"type\":"
+    "{\"name\":\"half\",\"type\":{\"type\":\"record\",\"name\":\"half\",\"fields\":[{\"name\":\"word\","
+    "\"type\":{\"type\":"
     "\"map\",\"values\":\"string\"}}]}},"
-    "{\"name\":\"deep\",\"type\":{\"type\":\"map\",\"values\":[\"null\",{\"type\":\"record\",\"name\":\"d\",\"fields\":["
-    "{\"name\":\"x\",\"type\":\"double\"},{\"name\":\"y\",\"type\":{\"type\":\"array\",\"items\":\"int\"}}]}]}},"
-    "{\"name\":\"items\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"i\",\"fields\":["
+    "{\"name\":\"deep\",\"type\":{\"type\":\"map\",\"values\":[\"null\",{\"type\":\"record\",\"name\":\"d\","
+    "\"fields\":["
+    "{\"name\":\"x\",\"type\":\"double\"},{\"name\":\"y\",\"type\":{\"type\":\"array\",\"items\":\"int\"}}]}]"
+    "}},"
+    "{\"name\":\"items\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"i\","
+    "\"fields\":["
     "{\"name\":\"m\",\"type\":{\"type\":\"map\",\"values\":\"double\"}}]}}},"
-    "{\"name\":\"unread\",\"type\":{\"type\":\"map\",\"values\":\"string\"}},{\"name\":\"after\",\"type\":\"string\"}]}";
+    "{\"name\":\"unread\",\"type\":{\"type\":\"map\",\"values\":\"string\"}},{\"name\":\"after\",\"type\":"
+    "\"string\"}]}";
 
 static void float_entry(nj_buffer *d, const char *key, float v)
 {
@@ -163,7 +168,8 @@ static void values_by_key(void **state)
         assert_true(KIT_AT(b, DEEP_Y, int32_t, y) == 20 && KIT_AT(b, DEEP_Y, int32_t, y + 1) == 21);
         const double want[] = { 1, NAN, NAN, 4 };
         for (int i = 0; i < 4; i++)
-            assert_true(isnan(want[i]) ? isnan(KIT_AT(b, ITEM, double, k + i)) : KIT_AT(b, ITEM, double, k + i) == want[i]);
+            assert_true(isnan(want[i]) ? isnan(KIT_AT(b, ITEM, double, k + i))
+                                       : KIT_AT(b, ITEM, double, k + i) == want[i]);
     }
     nj_offer offer;
     assert_int_equal(nj_schema_offer(cursor.schema, "packet.half.word.any", &offer, NULL), 0);

@@ -21,20 +21,21 @@ static const char toy_map[] = "# a survey that uses everything a map can say\n"
                               "lc.flux f32 nJy = flux + flux + brightness\n"
                               "lc.mag f32 mag = - + mag + -\n"
                               "lc.kind u8 = flux ? 0 : 1\n";
-static const char toy_schema[] = "{\"type\":\"record\",\"name\":\"toy.packet\",\"fields\":["
-                                 "{\"name\":\"older\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"o\","
-                                 "\"fields\":[{\"name\":\"mjd\",\"type\":\"int\"},"
-                                 "{\"name\":\"brightness\",\"type\":\"double\"}]}}},"
-                                 "{\"name\":\"a\",\"type\":{\"type\":\"record\",\"name\":\"now\",\"fields\":[{\"name\":\"id\","
-                                 "\"type\":\"int\"},{\"name\":\"object\",\"type\":[\"null\",\"long\"]},"
-                                 "{\"name\":\"other\",\"type\":[\"null\",\"long\"]},{\"name\":\"mjd\",\"type\":\"double\"},{"
-                                 "\"name\":\"score\",\"type\":\"float\"},"
-                                 "{\"name\":\"millimag\",\"type\":\"int\"},{\"name\":\"filter\",\"type\":{\"type\":\"enum\","
-                                 "\"name\":\"f\",\"symbols\":[\"u\",\"q\",\"y\"]}},"
-                                 "{\"name\":\"flux\",\"type\":[\"float\",\"null\"]}]}},"
-                                 "{\"name\":\"old\",\"type\":[\"null\",{\"type\":\"array\",\"items\":{\"type\":\"record\","
-                                 "\"name\":\"p\",\"fields\":[{\"name\":\"mjd\",\"type\":\"double\"},"
-                                 "{\"name\":\"flux\",\"type\":[\"null\",\"float\"]},{\"name\":\"mag\",\"type\":\"float\"}]}}]}]}";
+static const char toy_schema[] =
+    "{\"type\":\"record\",\"name\":\"toy.packet\",\"fields\":["
+    "{\"name\":\"older\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"o\","
+    "\"fields\":[{\"name\":\"mjd\",\"type\":\"int\"},"
+    "{\"name\":\"brightness\",\"type\":\"double\"}]}}},"
+    "{\"name\":\"a\",\"type\":{\"type\":\"record\",\"name\":\"now\",\"fields\":[{\"name\":\"id\","
+    "\"type\":\"int\"},{\"name\":\"object\",\"type\":[\"null\",\"long\"]},"
+    "{\"name\":\"other\",\"type\":[\"null\",\"long\"]},{\"name\":\"mjd\",\"type\":\"double\"},{"
+    "\"name\":\"score\",\"type\":\"float\"},"
+    "{\"name\":\"millimag\",\"type\":\"int\"},{\"name\":\"filter\",\"type\":{\"type\":\"enum\","
+    "\"name\":\"f\",\"symbols\":[\"u\",\"q\",\"y\"]}},"
+    "{\"name\":\"flux\",\"type\":[\"float\",\"null\"]}]}},"
+    "{\"name\":\"old\",\"type\":[\"null\",{\"type\":\"array\",\"items\":{\"type\":\"record\","
+    "\"name\":\"p\",\"fields\":[{\"name\":\"mjd\",\"type\":\"double\"},"
+    "{\"name\":\"flux\",\"type\":[\"null\",\"float\"]},{\"name\":\"mag\",\"type\":\"float\"}]}}]}]}";
 
 static void toy_record(nj_buffer *d, int n_older, int n_old, int64_t object, int filter, float flux)
 {
@@ -215,7 +216,8 @@ static void wrong_maps_name_file_and_line(void **state)
                 { "survey x\nmag f64 mag = a {t:1\n", "no end of what this opens: '{'" },
                 { "survey x\nmag f64 mag = a {t=1}\n", "no from:to: 't=1'" },
                 { "survey x\nlc.mag f64 mag = a\n", "no 'series' line above for 'lc.mag'" },
-                { "survey x\nseries lc = a[] + b\nlc.mag f64 = a + b + c\n", "more '+' than the series has parts" },
+                { "survey x\nseries lc = a[] + b\nlc.mag f64 = a + b + c\n",
+                  "more '+' than the series has parts" },
                 { "survey x\nmag f64 = a\n\nmag f64 = b\n", "x.map:4: this column stands twice" },
                 { "survey x\nmatch colour red\n", "name, topic or fields, not 'colour'" } };
     char folder[] = "/tmp/nightjar-map-XXXXXX", define[600], path[600];

@@ -16,7 +16,7 @@ typedef struct counts {
     size_t files, records, values, nulls, stamps, pixels, columns;
 } counts;
 
-/* --- the columns of a schema, found by walking avro-c's own copy of it ---------------------------------------------- */
+/* ---- the columns of a schema, found by walking avro-c's own copy of it ----------------------- */
 
 typedef struct shape {
     nj_column_def col[MAX_COLUMNS];
@@ -47,7 +47,8 @@ static void walk(shape *s, const nj_schema *schema, avro_schema_t at, const char
             walk(s, schema, avro_schema_record_field_get_by_index(at, (int)i), next, depth + 1);
         }
     } else if (is_avro_union(at)) {
-        /* the decoder enters the first branch that leads on: every branch is asked for, and those it refuses are not added */
+        /* the decoder enters the first branch that leads on:
+         * every branch is asked for, and those it refuses are not added */
         for (size_t i = 0; i < avro_schema_union_size(at); i++)
             if (!is_avro_null(avro_schema_union_branch(at, (int)i)))
                 walk(s, schema, avro_schema_union_branch(at, (int)i), path, depth + 1);
@@ -60,7 +61,7 @@ static void walk(shape *s, const nj_schema *schema, avro_schema_t at, const char
     }
 }
 
-/* --- one value ------------------------------------------------------------------------------------------------------ */
+/* ---- one value ------------------------------------------------------------------------------- */
 
 /* Goes through unions; false when the value is null. */
 static bool settle(avro_value_t *v)
@@ -81,7 +82,9 @@ static bool follow(avro_value_t *v, const char **path)
         size_t n = strcspn(*path, ".[");
         snprintf(name, sizeof name, "%.*s", (int)n, *path);
         avro_value_t field;
-        if (!settle(v) || avro_value_get_type(v) != AVRO_RECORD || avro_value_get_by_name(v, name, &field, NULL)) return false;
+        if (!settle(v) || avro_value_get_type(v) != AVRO_RECORD ||
+            avro_value_get_by_name(v, name, &field, NULL))
+            return false;
         *v = field;
         *path += n + ((*path)[n] == '.');
     }
@@ -116,22 +119,30 @@ static bool same(const avro_value_t *v, bool null, nj_type type, const void *dat
         n->values++;
     avro_type_t kind = null ? AVRO_NULL : avro_value_get_type(v);
     /* a union of several numbers has the column type of the first; the others are converted */
-    if (kind == AVRO_INT32 && type != NJ_I32) return !avro_value_get_int(v, &i) && number_at(type, data, at) == i;
-    if (kind == AVRO_DOUBLE && type == NJ_F32) return !avro_value_get_double(v, &d) && ((const float *)data)[at] == (float)d;
+    if (kind == AVRO_INT32 && type != NJ_I32)
+        return !avro_value_get_int(v, &i) && number_at(type, data, at) == i;
+    if (kind == AVRO_DOUBLE && type == NJ_F32)
+        return !avro_value_get_double(v, &d) && ((const float *)data)[at] == (float)d;
     switch (kind) {
     case AVRO_INT32: avro_value_get_int(v, &i); return type == NJ_I32 && ((const int32_t *)data)[at] == i;
     case AVRO_INT64: avro_value_get_long(v, &l); return type == NJ_I64 && ((const int64_t *)data)[at] == l;
-    case AVRO_FLOAT: avro_value_get_float(v, &f); return type == NJ_F32 && !memcmp(&((const float *)data)[at], &f, 4);
-    case AVRO_DOUBLE: avro_value_get_double(v, &d); return type == NJ_F64 && !memcmp(&((const double *)data)[at], &d, 8);
-    case AVRO_BOOLEAN: avro_value_get_boolean(v, &b); return type == NJ_U8 && ((const uint8_t *)data)[at] == (b != 0);
+    case AVRO_FLOAT:
+        avro_value_get_float(v, &f);
+        return type == NJ_F32 && !memcmp(&((const float *)data)[at], &f, 4);
+    case AVRO_DOUBLE:
+        avro_value_get_double(v, &d);
+        return type == NJ_F64 && !memcmp(&((const double *)data)[at], &d, 8);
+    case AVRO_BOOLEAN:
+        avro_value_get_boolean(v, &b);
+        return type == NJ_U8 && ((const uint8_t *)data)[at] == (b != 0);
     case AVRO_ENUM:
         avro_value_get_enum(v, &b);
         text = avro_schema_enum_get(avro_value_get_schema(v), b);
         return type == NJ_STR && ((char *const *)data)[at] && !strcmp(((char *const *)data)[at], text);
     case AVRO_STRING:
         avro_value_get_string(v, &text, &size);
-        return type == NJ_STR && ((char *const *)data)[at] && strlen(((char *const *)data)[at]) == strlen(text) &&
-               !strcmp(((char *const *)data)[at], text);
+        return type == NJ_STR && ((char *const *)data)[at] &&
+               strlen(((char *const *)data)[at]) == strlen(text) && !strcmp(((char *const *)data)[at], text);
     default: {
         uint64_t empty[1];
         nj_fill_null(type, empty, 1);
@@ -142,20 +153,22 @@ static bool same(const avro_value_t *v, bool null, nj_type type, const void *dat
     }
 }
 
-static void compare_column(const char *file, const avro_value_t *top, const nj_column_def *def, const nj_col *col, uint32_t row,
-                           counts *n)
+static void compare_column(const char *file, const avro_value_t *top, const nj_column_def *def,
+                           const nj_col *col, uint32_t row, counts *n)
 {
     avro_value_t v = *top, item;
     const char *path = def->path + strlen("packet.");
     bool some = follow(&v, &path);
     if (def->shape == NJ_SCALAR) {
-        if (!same(&v, !some, def->type, col->data, row, n)) fail_msg("%s row %u: %s differs", file, row, def->path);
+        if (!same(&v, !some, def->type, col->data, row, n))
+            fail_msg("%s row %u: %s differs", file, row, def->path);
         return;
     }
     size_t size = 0;
     if (some && avro_value_get_type(&v) == AVRO_ARRAY) avro_value_get_size(&v, &size);
     if (col->off[row + 1] - col->off[row] != size)
-        fail_msg("%s row %u: %s has %u elements, not %zu", file, row, def->path, col->off[row + 1] - col->off[row], size);
+        fail_msg("%s row %u: %s has %u elements, not %zu", file, row, def->path,
+                 col->off[row + 1] - col->off[row], size);
     for (size_t i = 0; i < size; i++) {
         const char *rest = path + 2 + (path[2] == '.');
         avro_value_get_by_index(&v, i, &item, NULL);
@@ -165,13 +178,15 @@ static void compare_column(const char *file, const avro_value_t *top, const nj_c
     }
 }
 
-/* --- stamps ----------------------------------------------------------------------------------------------------------- */
+/* ---- stamps ---------------------------------------------------------------------------------- */
 
 static uint8_t *gunzip(const uint8_t *bytes, size_t size, size_t *n)
 {
     size_t cap = 1 << 22;
     uint8_t *out = malloc(cap);
-    z_stream z = { .next_in = (Bytef *)(uintptr_t)bytes, .avail_in = (uInt)size, .next_out = out, .avail_out = (uInt)cap };
+    z_stream z = {
+        .next_in = (Bytef *)(uintptr_t)bytes, .avail_in = (uInt)size, .next_out = out, .avail_out = (uInt)cap
+    };
     assert_int_equal(inflateInit2(&z, 31), Z_OK);
     int rc = inflate(&z, Z_FINISH);
     *n = z.total_out;
@@ -197,7 +212,8 @@ static void compare_pixels(const char *file, nj_opener *opener, nj_stamp *stamp,
     bool readable = bytes && !fits_open_memfile(&f, "x", READONLY, &memory, &size, 0, NULL, &status) &&
                     !fits_get_img_param(f, 2, &bitpix, &naxis, axis, &status);
     if (readable && naxis == 0) /* an empty primary: the image is in the first extension */
-        readable = !fits_movrel_hdu(f, 1, NULL, &status) && !fits_get_img_param(f, 2, &bitpix, &naxis, axis, &status);
+        readable = !fits_movrel_hdu(f, 1, NULL, &status) &&
+                   !fits_get_img_param(f, 2, &bitpix, &naxis, axis, &status);
     readable = readable && naxis == 2;
     if (readable != (stamp->state == NJ_STAMP_OPEN))
         fail_msg("%s: a stamp is %s for us (%s)", file, readable ? "bad" : "good", why ? why : "-");
@@ -212,8 +228,10 @@ static void compare_pixels(const char *file, nj_opener *opener, nj_stamp *stamp,
         for (size_t i = 0; i < pixels; i++) {
             bool nan = isnan(pixel[i]);
             n_nan += nan;
-            if (nan ? !isnan(stamp->image.pixel[i]) : pixel[i] != stamp->image.pixel[i]) /* -0 is 0: cfitsio drops its sign */
-                fail_msg("%s: pixel %zu is %a, not %a", file, i, (double)stamp->image.pixel[i], (double)pixel[i]);
+            /* -0 is 0: cfitsio drops its sign */
+            if (nan ? !isnan(stamp->image.pixel[i]) : pixel[i] != stamp->image.pixel[i])
+                fail_msg("%s: pixel %zu is %a, not %a", file, i, (double)stamp->image.pixel[i],
+                         (double)pixel[i]);
         }
         assert_int_equal(stamp->image.n_nan, n_nan);
         free(pixel);
@@ -227,7 +245,7 @@ static void compare_pixels(const char *file, nj_opener *opener, nj_stamp *stamp,
     free(plain);
 }
 
-/* --- files --------------------------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 typedef struct bench {
     nj_settings settings;
@@ -279,7 +297,8 @@ static bool compare_bytes(bench *b, const char *name, uint8_t *bytes, size_t siz
         if (b->batch->n_dead) fail_msg("%s: %s", name, b->batch->dead[0].reason);
         for (uint32_t row = 0; row < b->batch->n; row++) {
             if (avro_file_reader_read_value(file, &top)) fail_msg("%s: avro-c: %s", name, avro_strerror());
-            for (uint32_t c = 0; c < s->n; c++) compare_column(name, &top, &s->col[c], &b->batch->col[c], row, n);
+            for (uint32_t c = 0; c < s->n; c++)
+                compare_column(name, &top, &s->col[c], &b->batch->col[c], row, n);
             for (int k = 0; k < NJ_STAMPS; k++)
                 if (b->batch->stamp[k][row].state == NJ_STAMP_PACKED)
                     compare_pixels(name, b->opener, &b->batch->stamp[k][row], &b->batch->arena, n);
@@ -287,8 +306,10 @@ static bool compare_bytes(bench *b, const char *name, uint8_t *bytes, size_t siz
             n->columns += s->n;
         }
     }
-    /* avro-c has no more either; but of ATLAS it returns a second record of a file whose only block says one */
-    if (!strstr(name, "atlas") && !avro_file_reader_read_value(file, &top)) fail_msg("%s: avro-c has more records", name);
+    /* avro-c has no more either; but of ATLAS it returns a second record of a file
+     * whose only block says one */
+    if (!strstr(name, "atlas") && !avro_file_reader_read_value(file, &top))
+        fail_msg("%s: avro-c has more records", name);
     nj_batch_end(b->batch);
     avro_value_decref(&top);
     avro_value_iface_decref(class);
@@ -332,8 +353,10 @@ static int compare_folder(const char *folder, const char *suffix, counts *n)
         free(names[i]);
     }
     free(names);
-    print_message("# %s: %zu files, %zu schemas, %zu records, %zu columns, %zu values, %zu nulls, %zu stamps, %zu pixels\n",
-                  folder, n->files, b.n_shapes, n->records, n->columns, n->values, n->nulls, n->stamps, n->pixels);
+    print_message("# %s: %zu files, %zu schemas, %zu records, %zu columns, %zu values, %zu nulls, %zu "
+                  "stamps, %zu pixels\n",
+                  folder, n->files, b.n_shapes, n->records, n->columns, n->values, n->nulls, n->stamps,
+                  n->pixels);
     bench_close(&b);
     return closed;
 }
@@ -359,11 +382,10 @@ static void every_field_of_the_other_surveys(void **state)
         const char *folder;
         size_t files;
         int closed;
-    } folder[] = {
-        { "lsst/ocf", 2, 0 },    { "lsst/fink", 10, 0 },      { "lsst/fake", 16, 0 },     { "other/winter", 12, 0 },
-        { "other/pgir", 12, 0 }, { "other/turbo", 8, 0 },     { "other/decam", 1, 0 },    { "other/decat", 7, 0 },
-        { "other/atlas", 5, 1 }, { "other/elasticc", 21, 0 }, { "other/fink_ztf", 1, 0 }, { "other/synthetic", 2, 0 }
-    };
+    } folder[] = { { "lsst/ocf", 2, 0 },        { "lsst/fink", 10, 0 },     { "lsst/fake", 16, 0 },
+                   { "other/winter", 12, 0 },   { "other/pgir", 12, 0 },    { "other/turbo", 8, 0 },
+                   { "other/decam", 1, 0 },     { "other/decat", 7, 0 },    { "other/atlas", 5, 1 },
+                   { "other/elasticc", 21, 0 }, { "other/fink_ztf", 1, 0 }, { "other/synthetic", 2, 0 } };
     size_t records = 0;
     for (size_t i = 0; i < sizeof folder / sizeof *folder; i++) {
         counts n = { 0 };
@@ -398,7 +420,8 @@ static void every_field_of_framed_and_bare_lsst(void **state)
             size_t size = 0, n_schema = 0;
             nj_error err = { "" };
             uint8_t *bytes = kit_file(names[i], &size);
-            uint32_t id = (uint32_t)bytes[1] << 24 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 8 | bytes[4];
+            uint32_t id =
+                (uint32_t)bytes[1] << 24 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 8 | bytes[4];
             char name[16];
             snprintf(name, sizeof name, "%u", id);
             char *schema = framed ? nj_schema_from_folder(schemas, name, &n_schema, &err)
@@ -407,14 +430,15 @@ static void every_field_of_framed_and_bare_lsst(void **state)
             nj_buffer file = { 0 };
             kit_header(&file, schema, "null");
             kit_block(&file, 1, bytes + 5 * framed, size - 5 * framed);
-            if (!compare_bytes(&b, names[i], (uint8_t *)file.data, file.n, &n)) fail_msg("%s: closed to avro-c", names[i]);
+            if (!compare_bytes(&b, names[i], (uint8_t *)file.data, file.n, &n))
+                fail_msg("%s: closed to avro-c", names[i]);
             free(schema);
             free(bytes);
             free(names[i]);
         }
         free(names);
-        print_message("# %s: %zu files, %zu values, %zu nulls, %zu stamps, %zu pixels\n", folder[k].folder, n.files, n.values,
-                      n.nulls, n.stamps, n.pixels);
+        print_message("# %s: %zu files, %zu values, %zu nulls, %zu stamps, %zu pixels\n", folder[k].folder,
+                      n.files, n.values, n.nulls, n.stamps, n.pixels);
         assert_true(n.files == folder[k].files && n.values > 10 * n.files);
         bench_close(&b);
     }

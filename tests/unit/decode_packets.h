@@ -1,4 +1,5 @@
-/* What the tests of decode read and read with: ZTF's columns, a reader with its buffers, and small packets made here. */
+/* What the tests of decode read and read with: ZTF's columns, a reader with its buffers,
+ * and small packets made here. */
 #ifndef TESTS_UNIT_DECODE_PACKETS_H
 #define TESTS_UNIT_DECODE_PACKETS_H
 
@@ -7,11 +8,27 @@
 
 #include <math.h>
 
-#define COLUMN(path, type, shape)                                                                                                \
-    {                                                                                                                            \
-        path, type, shape, NULL, 1                                                                                               \
+#define COLUMN(path, type, shape)                                                                            \
+    {                                                                                                        \
+        path, type, shape, NULL, 1                                                                           \
     }
-enum { CANDID, OBJECT, JD, BAND, MAG, LC_JD, LC_MAG, LC_KIND, LC_BAND, FP_FLUX, RAW_RB, SURVEY, POSITIVE, RAW_SERIES, N_COLUMNS };
+enum {
+    CANDID,
+    OBJECT,
+    JD,
+    BAND,
+    MAG,
+    LC_JD,
+    LC_MAG,
+    LC_KIND,
+    LC_BAND,
+    FP_FLUX,
+    RAW_RB,
+    SURVEY,
+    POSITIVE,
+    RAW_SERIES,
+    N_COLUMNS
+};
 static const nj_column_def columns[N_COLUMNS] = { COLUMN("candid", NJ_I64, NJ_SCALAR),
                                                   COLUMN("object", NJ_STR, NJ_SCALAR),
                                                   COLUMN("jd", NJ_F64, NJ_SCALAR),
@@ -25,7 +42,8 @@ static const nj_column_def columns[N_COLUMNS] = { COLUMN("candid", NJ_I64, NJ_SC
                                                   COLUMN("packet.candidate.rb", NJ_F64, NJ_SCALAR),
                                                   COLUMN("survey", NJ_STR, NJ_SCALAR),
                                                   COLUMN("positive", NJ_U8, NJ_SCALAR),
-                                                  COLUMN("packet.prv_candidates[].magpsf", NJ_F32, NJ_SERIES) };
+                                                  COLUMN("packet.prv_candidates[].magpsf", NJ_F32,
+                                                         NJ_SERIES) };
 static const nj_layout ztf = { "ztf", N_COLUMNS, N_COLUMNS, columns, 7 };
 
 /* A decoder with all that a thread needs beside it. */
@@ -57,7 +75,8 @@ static inline void reader_free(reader *r)
     free(r);
 }
 
-/* Reads a chunk into one batch of at most `rows`; -1: the chunk was refused as a whole (r->err). The batch stays. */
+/* Reads a chunk into one batch of at most `rows`; -1: the chunk was refused as a whole (r->err).
+ * The batch stays. */
 static inline int read_as(reader *r, const void *bytes, size_t size, const nj_layout *layout, uint32_t rows)
 {
     nj_chunk *chunk = kit_chunk(bytes, size);
@@ -82,12 +101,16 @@ static const char small_schema[] =
     "{\"type\":\"record\",\"name\":\"alert\",\"namespace\":\"ztf\",\"version\":\"9.9\",\"fields\":["
     "{\"name\":\"objectId\",\"type\":\"string\"},{\"name\":\"candid\",\"type\":\"long\"},"
     "{\"name\":\"candidate\",\"type\":{\"type\":\"record\",\"name\":\"candidate\",\"fields\":["
-    "{\"name\":\"jd\",\"type\":\"double\"},{\"name\":\"fid\",\"type\":\"int\"},{\"name\":\"magpsf\",\"type\":\"float\"},"
+    "{\"name\":\"jd\",\"type\":\"double\"},{\"name\":\"fid\",\"type\":\"int\"},{\"name\":\"magpsf\",\"type\":"
+    "\"float\"},"
     "{\"name\":\"isdiffpos\",\"type\":\"string\"},{\"name\":\"rb\",\"type\":[\"float\",\"null\"]}]}},"
-    "{\"name\":\"prv_candidates\",\"type\":[{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"prv\",\"fields\":["
-    "{\"name\":\"jd\",\"type\":\"double\"},{\"name\":\"fid\",\"type\":\"int\"},{\"name\":\"magpsf\",\"type\":[\"null\",\"float\"]"
+    "{\"name\":\"prv_candidates\",\"type\":[{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":"
+    "\"prv\",\"fields\":["
+    "{\"name\":\"jd\",\"type\":\"double\"},{\"name\":\"fid\",\"type\":\"int\"},{\"name\":\"magpsf\",\"type\":"
+    "[\"null\",\"float\"]"
     "}]}},\"null\"]},"
-    "{\"name\":\"cutoutScience\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"cutout\",\"fields\":[{\"name\":\"fileName\","
+    "{\"name\":\"cutoutScience\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"cutout\",\"fields\":[{"
+    "\"name\":\"fileName\","
     "\"type\":\"string\"},"
     "{\"name\":\"stampData\",\"type\":\"bytes\"}]}]}]}";
 

@@ -12,37 +12,46 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define COLUMN(path, type, shape)                                                                                                \
-    {                                                                                                                            \
-        path, type, shape, NULL, 1                                                                                               \
+#define COLUMN(path, type, shape)                                                                            \
+    {                                                                                                        \
+        path, type, shape, NULL, 1                                                                           \
     }
 enum { CANDID, OBJECT, JD, BAND, FLUX, LC_FLUX, LC_JD, FP_FLUX, RB, N_COLUMNS };
-static const nj_column_def columns[N_COLUMNS] = { COLUMN("candid", NJ_I64, NJ_SCALAR), COLUMN("object", NJ_STR, NJ_SCALAR),
-                                                  COLUMN("jd", NJ_F64, NJ_SCALAR),     COLUMN("band", NJ_STR, NJ_SCALAR),
-                                                  COLUMN("flux", NJ_F32, NJ_SCALAR),   COLUMN("lc.flux", NJ_F64, NJ_SERIES),
-                                                  COLUMN("lc.jd", NJ_F64, NJ_SERIES),  COLUMN("fp.flux", NJ_F64, NJ_SERIES),
-                                                  COLUMN("rb", NJ_F32, NJ_SCALAR) };
+static const nj_column_def columns[N_COLUMNS] = {
+    COLUMN("candid", NJ_I64, NJ_SCALAR), COLUMN("object", NJ_STR, NJ_SCALAR),
+    COLUMN("jd", NJ_F64, NJ_SCALAR),     COLUMN("band", NJ_STR, NJ_SCALAR),
+    COLUMN("flux", NJ_F32, NJ_SCALAR),   COLUMN("lc.flux", NJ_F64, NJ_SERIES),
+    COLUMN("lc.jd", NJ_F64, NJ_SERIES),  COLUMN("fp.flux", NJ_F64, NJ_SERIES),
+    COLUMN("rb", NJ_F32, NJ_SCALAR)
+};
 static const nj_layout lsst = { "lsst", N_COLUMNS, N_COLUMNS, columns, 7 };
 
-/* --- the stub ----------------------------------------------------------------------------------------------------------- */
+/* ---- the stub -------------------------------------------------------------------------------- */
 
-static const char schema_9[] =
-    "{\"type\":\"record\",\"name\":\"lsst.v9_0.alert\",\"fields\":[{\"name\":\"diaSource\",\"type\":{\"type\":\"record\","
-    "\"name\":\"lsst.v9_0.diaSource\","
-    "\"fields\":[{\"name\":\"diaSourceId\",\"type\":\"long\"},{\"name\":\"diaObjectId\",\"type\":[\"null\",\"long\"]},{\"name\":"
-    "\"midpointMjdTai\",\"type\":\"double\"},"
-    "{\"name\":\"band\",\"type\":\"string\"},{\"name\":\"psfFlux\",\"type\":[\"null\",\"float\"]},{\"name\":\"reliability\","
-    "\"type\":\"float\"}]}},"
-    "{\"name\":\"prvDiaSources\",\"type\":[\"null\",{\"type\":\"array\",\"items\":\"lsst.v9_0.diaSource\"}]}]}";
-/* A field added in front, reliability gone, psfFlux under a new name: none of it known when this was built. */
-static const char schema_1102[] =
-    "{\"type\":\"record\",\"name\":\"lsst.v11_2.alert\",\"fields\":[{\"name\":\"weather\",\"type\":\"string\"},{\"name\":"
-    "\"diaSource\",\"type\":{\"type\":\"record\","
-    "\"name\":\"lsst.v11_2.diaSource\",\"fields\":[{\"name\":\"diaSourceId\",\"type\":\"long\"},{\"name\":\"diaObjectId\","
-    "\"type\":[\"null\",\"long\"]},"
-    "{\"name\":\"midpointMjdTai\",\"type\":\"double\"},{\"name\":\"band\",\"type\":\"string\"},{\"name\":\"fluxOfThePsf\","
-    "\"type\":[\"null\",\"float\"]}]}},"
-    "{\"name\":\"prvDiaSources\",\"type\":[\"null\",{\"type\":\"array\",\"items\":\"lsst.v11_2.diaSource\"}]}]}";
+static const char schema_9[] = "{\"type\":\"record\",\"name\":\"lsst.v9_0.alert\",\"fields\":[{\"name\":"
+                               "\"diaSource\",\"type\":{\"type\":\"record\","
+                               "\"name\":\"lsst.v9_0.diaSource\","
+                               "\"fields\":[{\"name\":\"diaSourceId\",\"type\":\"long\"},{\"name\":"
+                               "\"diaObjectId\",\"type\":[\"null\",\"long\"]},{\"name\":"
+                               "\"midpointMjdTai\",\"type\":\"double\"},"
+                               "{\"name\":\"band\",\"type\":\"string\"},{\"name\":\"psfFlux\",\"type\":["
+                               "\"null\",\"float\"]},{\"name\":\"reliability\","
+                               "\"type\":\"float\"}]}},"
+                               "{\"name\":\"prvDiaSources\",\"type\":[\"null\",{\"type\":\"array\",\"items\":"
+                               "\"lsst.v9_0.diaSource\"}]}]}";
+/* A field added in front, reliability gone, psfFlux under a new name:
+ * none of it known when this was built. */
+static const char schema_1102[] = "{\"type\":\"record\",\"name\":\"lsst.v11_2.alert\",\"fields\":[{\"name\":"
+                                  "\"weather\",\"type\":\"string\"},{\"name\":"
+                                  "\"diaSource\",\"type\":{\"type\":\"record\","
+                                  "\"name\":\"lsst.v11_2.diaSource\",\"fields\":[{\"name\":\"diaSourceId\","
+                                  "\"type\":\"long\"},{\"name\":\"diaObjectId\","
+                                  "\"type\":[\"null\",\"long\"]},"
+                                  "{\"name\":\"midpointMjdTai\",\"type\":\"double\"},{\"name\":\"band\","
+                                  "\"type\":\"string\"},{\"name\":\"fluxOfThePsf\","
+                                  "\"type\":[\"null\",\"float\"]}]}},"
+                                  "{\"name\":\"prvDiaSources\",\"type\":[\"null\",{\"type\":\"array\","
+                                  "\"items\":\"lsst.v11_2.diaSource\"}]}]}";
 
 typedef enum mode { GOOD, NOT_FOUND, BROKEN, BROKEN_TWICE, HTML, HUGE_BODY, SLOW, NO_SCHEMA } mode;
 
@@ -58,7 +67,8 @@ typedef struct stub {
 static void answer(int to, const char *status, const char *body, size_t n)
 {
     char head[200];
-    int k = snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", status, n);
+    int k = snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
+                     status, n);
     if (send(to, head, (size_t)k, MSG_NOSIGNAL) < 0) return;
     if (body && send(to, body, n, MSG_NOSIGNAL) < 0) return;
 }
@@ -109,7 +119,9 @@ static void *listen_all(void *arg)
 
 static void stub_start(stub *s)
 {
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(s->port) };
+    struct sockaddr_in a = { .sin_family = AF_INET,
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                             .sin_port = htons(s->port) };
     socklen_t n = sizeof a;
     int on = 1;
     s->stop = s->requests = 0;
@@ -130,7 +142,7 @@ static void stub_stop(stub *s)
     pthread_join(s->thread, NULL);
 }
 
-/* --- messages ------------------------------------------------------------------------------------------------------------ */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 typedef struct reader {
     nj_settings settings;
@@ -216,12 +228,13 @@ static char settings_text[2000];
 static const char *with(const stub *s, const char *more)
 {
     snprintf(settings_text, sizeof settings_text,
-             "registry.url=http://127.0.0.1:%u/\nregistry.timeout_s=0.4\nregistry.wait_s=0\nregistry.cache=off\n%s", s->port,
-             more);
+             "registry.url=http://127.0.0.1:%u/"
+             "\nregistry.timeout_s=0.4\nregistry.wait_s=0\nregistry.cache=off\n%s",
+             s->port, more);
     return settings_text;
 }
 
-/* --- tests ------------------------------------------------------------------------------------------------------------------ */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void an_id_is_fetched_once_and_kept(void **state)
 {
@@ -286,7 +299,8 @@ static void alerts_wait_as_long_as_they_may(void **state)
     assert_int_equal(s.requests, 3);
     assert_int_equal(fake_clock.n_slept, 2);
     assert_int_equal(fake_clock.slept_ns, 750000000); /* pauses of 0.25 and 0.5 s */
-    stub_stop(&s);                                    /* down in mid-stream: known ids go on, a new one does not */
+    stub_stop(&s);                                    /* down in mid-stream: known ids go on,
+                                                       * a new one does not */
     assert_int_equal(read_message(r, 900), 0);
     check_message(r);
     reader_free(r);
@@ -325,7 +339,8 @@ static void a_user_and_a_password(void **state)
     snprintf(more, sizeof more, "registry.user=reader\nregistry.password_file=%s\n", file);
     reader *r = reader_new(with(&s, more));
     assert_int_equal(read_message(r, 900), 0);
-    assert_non_null(strstr(s.last, "Authorization: Basic cmVhZGVyOnBhc3Mgd29yZA==")); /* base64 of reader:pass word */
+    /* base64 of reader:pass word */
+    assert_non_null(strstr(s.last, "Authorization: Basic cmVhZGVyOnBhc3Mgd29yZA=="));
     reader_free(r);
     stub_stop(&s);
 }
@@ -349,10 +364,13 @@ static void a_new_release_needs_no_rebuild(void **state)
     assert_int_equal(mkdir(map, 0755), 0);
     snprintf(map, sizeof map, "%s/maps/lsst.map", folder);
     FILE *f = fopen(map, "w");
-    fputs("survey lsst\nmatch name lsst.v*.alert\ncandid i64 = diaSource.diaSourceId\nobject str = diaSource.diaObjectId\n"
-          "jd f64 d = diaSource.midpointMjdTai offset 2400000.5\nband str = diaSource.band\nflux f32 nJy = diaSource.psfFlux | "
+    fputs("survey lsst\nmatch name lsst.v*.alert\ncandid i64 = diaSource.diaSourceId\nobject str = "
+          "diaSource.diaObjectId\n"
+          "jd f64 d = diaSource.midpointMjdTai offset 2400000.5\nband str = diaSource.band\nflux f32 nJy = "
+          "diaSource.psfFlux | "
           "diaSource.fluxOfThePsf\n"
-          "rb f32 = diaSource.reliability\nseries lc = prvDiaSources[] + diaSource\nlc.flux f32 nJy = psfFlux | fluxOfThePsf\n"
+          "rb f32 = diaSource.reliability\nseries lc = prvDiaSources[] + diaSource\nlc.flux f32 nJy = "
+          "psfFlux | fluxOfThePsf\n"
           "lc.jd f64 d = midpointMjdTai offset 2400000.5\n",
           f);
     fclose(f);
@@ -363,7 +381,8 @@ static void a_new_release_needs_no_rebuild(void **state)
         assert_int_equal(read_message(r, id[i]), 0);
         check_message(r);
         assert_true(KIT_AT(r->batch, FLUX, float, 0) == 250);
-        assert_true(KIT_AT(r->batch, LC_FLUX, double, 0) == 240 && KIT_AT(r->batch, LC_FLUX, double, 1) == 250);
+        assert_true(KIT_AT(r->batch, LC_FLUX, double, 0) == 240 &&
+                    KIT_AT(r->batch, LC_FLUX, double, 1) == 250);
         assert_int_equal(isnan(KIT_AT(r->batch, RB, float, 0)) != 0, id[i] == 1102);
     }
     reader_free(r);
@@ -441,7 +460,8 @@ static void bare_datums_with_the_schema_of_a_file(void **state)
         uint8_t *bytes = kit_file(names[i], &size);
         if (read_chunk(r, kit_chunk(bytes, size))) fail_msg("%s: %s", names[i], r->err.text);
         if (r->batch->n != 1) fail_msg("%s: %s", names[i], r->batch->dead[0].reason);
-        assert_int_equal(r->batch->id[0], strtoll(strrchr(names[i], '_') + 1, NULL, 10)); /* the file is named after it */
+        /* the file is named after it */
+        assert_int_equal(r->batch->id[0], strtoll(strrchr(names[i], '_') + 1, NULL, 10));
         free(bytes);
         free(names[i]);
     }

@@ -84,7 +84,8 @@ static void a_curve_puts_bright_on_top_and_late_on_the_right(void **state)
     *legend = 0;
     char *bright = strchr(chart, 'r'), *middle = strchr(chart, 'G'), *limit = strchr(chart, 'v');
     assert_true(bright && middle && limit && bright < middle && middle < limit);
-    assert_null(strchr(chart, 'R')); /* fainter than the template: a small letter; the point without a time is left out */
+    assert_null(strchr(chart, 'R')); /* fainter than the template: a small letter;
+                                      * the point without a time is left out */
     size_t column[3];
     char *at[3] = { limit, middle, bright };
     for (int i = 0; i < 3; i++) {
@@ -93,7 +94,8 @@ static void a_curve_puts_bright_on_top_and_late_on_the_right(void **state)
         column[i] = (size_t)(at[i] - start);
     }
     assert_true(column[0] < column[1] && column[1] < column[2]);
-    assert_true(column[1] - column[0] == column[2] - column[1] || column[1] - column[0] + 1 == column[2] - column[1] ||
+    assert_true(column[1] - column[0] == column[2] - column[1] ||
+                column[1] - column[0] + 1 == column[2] - column[1] ||
                 column[1] - column[0] == column[2] - column[1] + 1);
     nj_buffer_free(&out);
     nj_draw_curve(&out, point, 0, &plain);

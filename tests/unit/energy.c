@@ -22,7 +22,8 @@ static void near(double value, double want, double tolerance)
     if (!(fabs(value - want) <= tolerance)) fail_msg("%.17g is not %.17g within %g", value, want, tolerance);
 }
 
-/* Fink's yearly figure for one core kept busy: 100.9447 W, PUE 1.25, 8 hours a day, France with data of 2022 and of 2023. */
+/* Fink's yearly figure for one core kept busy: 100.9447 W, PUE 1.25, 8 hours a day,
+ * France with data of 2022 and of 2023. */
 static void carbon_of_a_year(void **state)
 {
     (void)state;
@@ -65,7 +66,9 @@ static void names_of_cpus(void **state)
     assert_true(isnan(nj_energy_tdp(NULL, "AMD EPYC"))); /* what a guest says: never a guess */
     char path[] = "/tmp/nightjar-tdp-XXXXXX";
     FILE *f = fdopen(mkstemp(path), "w");
-    fputs("Name,TDP\nToy CPU 1,65\nToy CPU 2,27.29.5\nToy 3 8-Core Processor,95\nToy 4,10\nToy(R) 4,12\nToy 5,7\ntoy 5,7\n", f);
+    fputs("Name,TDP\nToy CPU 1,65\nToy CPU 2,27.29.5\nToy 3 8-Core Processor,95\nToy 4,10\nToy(R) 4,12\nToy "
+          "5,7\ntoy 5,7\n",
+          f);
     fclose(f);
     near(nj_energy_tdp(path, "Toy(TM) CPU 1 @ 1.00GHz"), 65, 0);
     near(nj_energy_tdp(path, "Toy 3"), 95, 0);
@@ -75,7 +78,7 @@ static void names_of_cpus(void **state)
     unlink(path);
 }
 
-/* --- a false sysfs ----------------------------------------------------------------------------------------------------- */
+/* ---- a false sysfs --------------------------------------------------------------------------- */
 
 static nj_settings empty, *used = &empty; /* freed before the next, and at the end of each test */
 static char root[64];
@@ -198,7 +201,8 @@ static void a_zone_that_cannot_be_read_is_missing_by_name(void **state)
     assert_string_equal(c.missing, "package-0 dram (No such file or directory), package-1 (Is a directory)");
     nj_energy_counter_close(&c);
 
-    zone("intel-rapl:0:2", "dram\n", "1000000\n", "65712999613\n"); /* memory, in the middle of a run: its half is no sum */
+    zone("intel-rapl:0:2", "dram\n", "1000000\n", "65712999613\n"); /* memory, in the middle of a run:
+                                                                     * its half is no sum */
     assert_int_equal(nj_energy_counter_open(&c), 0);
     nj_energy_counter_begin(&c);
     zone("intel-rapl:0", "package-0\n", "3000000\n", "262143328850\n");
@@ -273,7 +277,7 @@ static void perf_that_is_refused(void **state)
     nj_energy_counter_close(&c);
 }
 
-/* --- the ladder -------------------------------------------------------------------------------------------------------- */
+/* ---- the ladder ------------------------------------------------------------------------------ */
 
 static nj_energy *open_with(nj_settings *s, const char *const *define, nj_error *err)
 {
@@ -284,7 +288,8 @@ static nj_energy *open_with(nj_settings *s, const char *const *define, nj_error 
     return nj_energy_open(s, err);
 }
 
-static nj_energy_source source_of(nj_energy *e, nj_energy_split *split, useconds_t busy_us, void (*between)(void))
+static nj_energy_source source_of(nj_energy *e, nj_energy_split *split, useconds_t busy_us,
+                                  void (*between)(void))
 {
     nj_energy_source s;
     nj_energy_begin(e);
@@ -316,12 +321,14 @@ static void best_rung(void **state)
     assert_string_equal(got.kind, "assumed");
     near(got.watt, 4, 0);
     nj_energy_free(e);
-    e = open_with(&s, (const char *const[]){ "energy.cpu_model=AMD EPYC 7702 64-Core Processor", NULL }, &err);
+    e = open_with(&s, (const char *const[]){ "energy.cpu_model=AMD EPYC 7702 64-Core Processor", NULL },
+                  &err);
     got = source_of(e, &split, 1000, NULL);
     assert_string_equal(got.tier, "spec");
     near(got.watt, 1.693 - 0.474, 1e-12);
     nj_energy_free(e);
-    e = open_with(&s, (const char *const[]){ "energy.cpu_model=AMD EPYC 7702", "energy.source=tdp", NULL }, &err);
+    e = open_with(&s, (const char *const[]){ "energy.cpu_model=AMD EPYC 7702", "energy.source=tdp", NULL },
+                  &err);
     got = source_of(e, &split, 1000, NULL);
     assert_string_equal(got.tier, "tdp");
     assert_true(got.watt > 0 && got.idle_watt > 24 && got.high == 2 * got.watt);
@@ -366,14 +373,17 @@ static void a_meter_of_the_user(void **state)
     assert_non_null(e);
     nj_energy_source got = source_of(e, &split, 350000, NULL);
     assert_string_equal(got.tier, "meter");
-    /* 100 W from the first reading to the last: the first is taken a moment after the clock, the last before */
+    /* 100 W from the first reading to the last: the first is taken a moment after the clock,
+     * the last before */
     assert_true(split.total_j > 0);
     assert_true(split.total_j <= 100 * split.seconds * (1 + 1e-9));
     nj_energy_free(e);
-    e = open_with(&s, (const char *const[]){ "energy.meter_command=exit 1", "energy.source=meter", NULL }, &err);
+    e = open_with(&s, (const char *const[]){ "energy.meter_command=exit 1", "energy.source=meter", NULL },
+                  &err);
     assert_null(e);
     assert_non_null(strstr(err.text, "gives no number"));
-    e = open_with(&s, (const char *const[]){ "energy.meter_command=echo 12.5 W", "energy.source=meter", NULL }, &err);
+    e = open_with(
+        &s, (const char *const[]){ "energy.meter_command=echo 12.5 W", "energy.source=meter", NULL }, &err);
     assert_non_null(e);
     nj_energy_free(e);
     nj_settings_free(&s);
@@ -405,7 +415,8 @@ static void a_constant_model_refuses_a_difference(void **state)
 {
     (void)state;
     char text[64];
-    nj_energy_source constant = { .tier = "unknown", .sees_load = false }, meter = { .tier = "meter", .sees_load = true };
+    nj_energy_source constant = { .tier = "unknown", .sees_load = false },
+                     meter = { .tier = "meter", .sees_load = true };
     assert_false(nj_energy_difference(&constant, 100.9447, 100.9447, text, sizeof text));
     assert_string_equal(text, "A-B: not observable with this source");
     assert_true(nj_energy_difference(&meter, 103.5, 100, text, sizeof text));

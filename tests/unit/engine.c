@@ -1,4 +1,5 @@
-/* engine.c - the reader: where batches end, what becomes a dead letter, and who has a batch afterwards; and a feed of several files. */
+/* engine.c - the reader: where batches end, what becomes a dead letter, and who has a batch afterwards; and a
+ * feed of several files. */
 #include "decode_packets.h"
 
 #include "broker/engine/engine.h"
@@ -244,7 +245,8 @@ static void enough_is_enough(void **state)
     assert_int_equal(s->n, 2);
     nj_reader_forget(&s->reader);
     s->stop_at = 0;
-    assert_int_equal(take(s, &ten, &err), NJ_READ_ON); /* what was left of the chunk before does not come back */
+    assert_int_equal(take(s, &ten, &err), NJ_READ_ON); /* what was left of the chunk before does
+                                                        * not come back */
     nj_reader_flush(&s->reader, false);
     assert_int_equal(s->n, 7);
     end(s);

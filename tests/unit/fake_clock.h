@@ -1,6 +1,6 @@
-/* fake_clock.h - a clock that moves only when somebody sleeps: waits are counted to the nanosecond and take no time.
- * A test that includes it begins with: link: -Wl,--wrap=clock_gettime,--wrap=nanosleep (Makefile). Shared libraries keep the
- * real clock. One thread may sleep. */
+/* fake_clock.h - a clock that moves only when somebody sleeps: waits are counted to the nanosecond and take
+ * no time. A test that includes it begins with: link: -Wl,--wrap=clock_gettime,--wrap=nanosleep (Makefile).
+ * Shared libraries keep the real clock. One thread may sleep. */
 #ifndef TESTS_UNIT_FAKE_CLOCK_H
 #define TESTS_UNIT_FAKE_CLOCK_H
 

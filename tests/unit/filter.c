@@ -14,7 +14,24 @@
 #include "broker/query/filter.h"
 
 enum { ROWS = 10000, POINTS = 8 };
-enum { CANDID, OBJECT, SURVEY, RB, MAG, JD, POSITIVE, ROID, REASON, OTYPE, KS, SGSCORE, RATE, SERIES, ABSENT, FIELDS };
+enum {
+    CANDID,
+    OBJECT,
+    SURVEY,
+    RB,
+    MAG,
+    JD,
+    POSITIVE,
+    ROID,
+    REASON,
+    OTYPE,
+    KS,
+    SGSCORE,
+    RATE,
+    SERIES,
+    ABSENT,
+    FIELDS
+};
 static const nj_field field[FIELDS] = {
     [CANDID] = { "candid", NULL, NJ_I64, 1, NULL, NULL, NULL },
     [OBJECT] = { "object", NULL, NJ_STR, 1, NULL, NULL, NULL },
@@ -128,7 +145,8 @@ static nj_filter *must_make(const char *where)
     return f;
 }
 
-/* --- the same in C. A comparison with "no answer" is false, so is its negation: written out where it matters. --------- */
+/* ---- the same in C. A comparison with "no answer" is false, so is its negation:
+ * written out where it matters. --- */
 static bool null_f(double v)
 {
     return isnan(v);
@@ -219,7 +237,8 @@ static bool c_lc_count(uint32_t i)
 {
     return lc_off[i + 1] - lc_off[i] >= 5;
 }
-static bool c_lc_mean(uint32_t i) /* the alert is fainter than the mean of its r band points, in a joined subquery */
+static bool c_lc_mean(uint32_t i) /* the alert is fainter than the mean of its r band points,
+                                   * in a joined subquery */
 {
     double sum = 0, n = 0;
     for (uint32_t k = lc_off[i]; k < lc_off[i + 1]; k++)
@@ -230,7 +249,8 @@ static bool c_lc_self(uint32_t i) /* two points of different bands within a magn
 {
     for (uint32_t a = lc_off[i]; a < lc_off[i + 1]; a++)
         for (uint32_t b = lc_off[i]; b < lc_off[i + 1]; b++)
-            if (lc_band[a] == 1 && lc_band[b] == 2 && fabs((double)lc_mag[a] - (double)lc_mag[b]) < 1) return true;
+            if (lc_band[a] == 1 && lc_band[b] == 2 && fabs((double)lc_mag[a] - (double)lc_mag[b]) < 1)
+                return true;
     return false;
 }
 
@@ -266,12 +286,14 @@ static const struct {
     { "EXISTS (SELECT * FROM lc AS p WHERE p.band = 'g' AND p.mag < 18)", c_lc_min },
     { "18 > (SELECT mag FROM lc WHERE band = 'g' AND mag IS NOT NULL ORDER BY mag LIMIT 1)", c_lc_min },
     { "EXISTS(SELECT 1 FROM lc WHERE kind='limit' AND alert.jd - jd < 3)", c_lc_exists },
-    { "EXISTS(SELECT 1 FROM lc AS p WHERE lower(p.kind) = 'limit' and alert.\"jd\" < p.jd + 3)", c_lc_exists },
+    { "EXISTS(SELECT 1 FROM lc AS p WHERE lower(p.kind) = 'limit' and alert.\"jd\" < p.jd + 3)",
+      c_lc_exists },
     { "(SELECT count(*) FROM lc) >= 5", c_lc_count },
     { "5 <= (SELECT count(*) FROM (SELECT jd FROM lc) AS q)", c_lc_count },
     { "alert.mag > (SELECT avg(mag) FROM lc WHERE band = 'r')", c_lc_mean },
     { "mag > (SELECT avg(flux) / 100 FROM lc WHERE band = 'r')", c_lc_mean },
-    { "EXISTS(SELECT 1 FROM lc a, lc AS b WHERE a.band='g' AND b.band='r' AND abs(a.mag-b.mag)<1)", c_lc_self },
+    { "EXISTS(SELECT 1 FROM lc a, lc AS b WHERE a.band='g' AND b.band='r' AND abs(a.mag-b.mag)<1)",
+      c_lc_self },
     { "EXISTS(SELECT 1 FROM lc a JOIN lc b ON abs(a.mag-b.mag)<1 AND a.band='g' AND b.band='r')", c_lc_self },
 };
 
@@ -287,7 +309,8 @@ static void clauses_equal_their_c_versions(void **state)
             uint32_t n = 0;
             for (uint32_t k = 0; k < n_list; k++) {
                 n += pass[k];
-                if (pass[k] != cases[c].in_c(list[k])) fail_msg("%s: row %u: %d", cases[c].where, list[k], pass[k]);
+                if (pass[k] != cases[c].in_c(list[k]))
+                    fail_msg("%s: row %u: %d", cases[c].where, list[k], pass[k]);
             }
             assert_true(n > 0 && n < n_list); /* a clause that passes all or nothing tests nothing */
         }
@@ -322,7 +345,8 @@ static void names_are_found(void **state)
     static const struct {
         const char *where, *names;
     } table[] = {
-        { "hostless.ks_template < 0.85 AND roid.roid != 3 OR roid . roid IS NULL", "hostless.ks_template roid.roid" },
+        { "hostless.ks_template < 0.85 AND roid.roid != 3 OR roid . roid IS NULL",
+          "hostless.ks_template roid.roid" },
         { "\"a b\".c = 'x.y' AND abs(mag) > 1.5e-3 AND x'00' IS NOT `q.r`", "a b.c mag q.r" },
         { "mag < (SELECT min(mag) FROM lc WHERE band='g' AND packet.candidate.fid = 1)",
           "mag packet.candidate.fid lc.jd lc.band lc.mag" },
@@ -353,11 +377,13 @@ static void bad_clauses_are_start_up_errors(void **state)
     static const struct {
         const char *where, *says;
     } table[] = {
-        { "hostles.ks_template < 1", "no column 'hostles.ks_template'; did you mean 'hostless.ks_template'?" },
+        { "hostles.ks_template < 1",
+          "no column 'hostles.ks_template'; did you mean 'hostless.ks_template'?" },
         { "hostless.ks_templat < 1", "did you mean 'hostless.ks_template'?" },
         { "magg < 1", "did you mean 'mag'?" },
         { "\"done\" = roid.reason",
-          "no column 'done'; a text stands in single quotes: 'done'" }, /* DQS off: no text in double quotes */
+          "no column 'done'; a text stands in single quotes: 'done'" }, /* DQS off: no text in double
+                                                                         * quotes */
         { "completely_other > 1", "-w 'completely_other > 1': there is no column 'completely_other'" },
         { "fit.points > 1", "any number of values per row" },
         { "fit.rate > 1", "several values per row" },
@@ -411,8 +437,10 @@ static void bad_clauses_are_start_up_errors(void **state)
         { "(SELECT count(*) FROM alert) > 3", "FROM lc only, not alert" },
         { "(SELECT count(*) FROM sqlite_master) > 3", "FROM lc only, not sqlite_master" },
         { "(SELECT count(*) FROM lc, sqlite_master) > 3", "FROM lc only, not sqlite_master" },
-        { "(SELECT count(*) FROM lc JOIN pragma_database_list()) > 3", "FROM lc only, not pragma_database_list" },
-        { "rb IN (WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c)", "FROM lc only, not c" },
+        { "(SELECT count(*) FROM lc JOIN pragma_database_list()) > 3",
+          "FROM lc only, not pragma_database_list" },
+        { "rb IN (WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c)",
+          "FROM lc only, not c" },
         { "rb IN (WITH RECURSIVE lc(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM lc) SELECT x FROM lc)", "" },
         { "rb IN json_each('[1]')", "not allowed in a clause" },
         { "rb IN (VALUES (1)) AND rb IN sqlite_master", "no column 'sqlite_master'" },
@@ -450,7 +478,8 @@ static void a_clause_without_end_is_stopped(void **state)
     nj_rows few = rows;
     few.n = 8;
     /* 8^12 combinations */
-    nj_filter *f = must_make("(SELECT count(*) FROM lc a, lc b, lc c, lc d, lc e, lc f, lc g, lc h, lc i, lc j, lc k, lc l) > 1");
+    nj_filter *f = must_make(
+        "(SELECT count(*) FROM lc a, lc b, lc c, lc d, lc e, lc f, lc g, lc h, lc i, lc j, lc k, lc l) > 1");
     int64_t start = nj_now_ns();
     assert_int_equal(nj_filter_run(f, &few, &lc, pass, &err), -1);
     assert_non_null(strstr(err.text, "million steps"));
@@ -493,8 +522,10 @@ static void dropped_nulls_are_warned_of(void **state)
 static void cost_per_row(void **state)
 {
     (void)state;
-    static const char *const where[] = { "rb > 0.65", "hostless.ks_template < 0.85 AND roid.roid != 3 AND rb > 0.65",
-                                         "simbad.otype IN ('QSO', 'Star')", "(SELECT min(mag) FROM lc WHERE band='g') < 18" };
+    static const char *const where[] = { "rb > 0.65",
+                                         "hostless.ks_template < 0.85 AND roid.roid != 3 AND rb > 0.65",
+                                         "simbad.otype IN ('QSO', 'Star')",
+                                         "(SELECT min(mag) FROM lc WHERE band='g') < 18" };
     static uint8_t pass[ROWS];
     nj_error err;
     nj_rows batch = rows;

@@ -8,7 +8,7 @@
 #include "broker/base/exit.h"
 #include "broker/flow/cli.h"
 
-/* --- a source of packets in memory ------------------------------------------------------------------------------------- */
+/* ---- a source of packets in memory ----------------------------------------------------------- */
 
 typedef struct packets {
     const nj_buffer *file;
@@ -57,7 +57,7 @@ static nj_source *open_memory(void *opaque, const nj_source_args *args, nj_error
     return &m->source;
 }
 
-/* --- a run -------------------------------------------------------------------------------------------------------------- */
+/* ---- a run ----------------------------------------------------------------------------------- */
 
 static char folder[] = "/tmp/nightjar-flow.XXXXXX", path[64], sink[80];
 
@@ -107,19 +107,21 @@ static json_t *run_over(packets *p, const char *wanted, nj_report *report)
     json_t *rows = json_array();
     char *text = nj_file_read(path, SIZE_MAX, NULL), *rest = text;
     assert_non_null(text);
-    for (char *line; (line = strsep(&rest, "\n")) && *line;) json_array_append_new(rows, json_loads(line, 0, NULL));
+    for (char *line; (line = strsep(&rest, "\n")) && *line;)
+        json_array_append_new(rows, json_loads(line, 0, NULL));
     free(text);
     return rows;
 }
 
-/* --- schemas -------------------------------------------------------------------------------------------------------------- */
+/* ---- schemas --------------------------------------------------------------------------------- */
 
 /* What two releases of one survey may differ in: `rb` is canonical, `extra` and `word` are raw. */
-#define SCHEMA(version, fields)                                                                                                  \
-    "{\"type\":\"record\",\"name\":\"alert\",\"namespace\":\"ztf\",\"version\":\"" version "\",\"fields\":["                     \
-    "{\"name\":\"objectId\",\"type\":\"string\"},{\"name\":\"candid\",\"type\":\"long\"},"                                       \
-    "{\"name\":\"candidate\",\"type\":{\"type\":\"record\",\"name\":\"candidate\",\"fields\":["                                  \
-    "{\"name\":\"jd\",\"type\":\"double\"},{\"name\":\"fid\",\"type\":\"int\"},{\"name\":\"magpsf\",\"type\":\"float\"},"        \
+#define SCHEMA(version, fields)                                                                              \
+    "{\"type\":\"record\",\"name\":\"alert\",\"namespace\":\"ztf\",\"version\":\"" version "\",\"fields\":[" \
+    "{\"name\":\"objectId\",\"type\":\"string\"},{\"name\":\"candid\",\"type\":\"long\"},"                   \
+    "{\"name\":\"candidate\",\"type\":{\"type\":\"record\",\"name\":\"candidate\",\"fields\":["              \
+    "{\"name\":\"jd\",\"type\":\"double\"},{\"name\":\"fid\",\"type\":\"int\"},{\"name\":\"magpsf\","        \
+    "\"type\":\"float\"},"                                                                                   \
     "{\"name\":\"isdiffpos\",\"type\":\"string\"}" fields "]}}]}"
 
 static void old_packet(nj_buffer *file, int64_t id)
@@ -156,8 +158,8 @@ static void new_packet(nj_buffer *file, int64_t id)
     nj_buffer_free(&d);
 }
 
-/* Whichever schema comes first, a column has the values of the packets that have it; but a text cannot follow where the first
- * packets made the column one of numbers. */
+/* Whichever schema comes first, a column has the values of the packets that have it; but a text cannot follow
+ * where the first packets made the column one of numbers. */
 static void schemas_in_any_order(void **state)
 {
     (void)state;
@@ -174,7 +176,8 @@ static void schemas_in_any_order(void **state)
         assert_true(nj_ledger_closed(&report.ledger));
         for (size_t k = 0; k < 3; k++) {
             const json_t *row = json_array_get(rows, k);
-            const json_t *rb = json_object_get(row, "rb"), *extra = json_object_get(row, "packet.candidate.extra"),
+            const json_t *rb = json_object_get(row, "rb"),
+                         *extra = json_object_get(row, "packet.candidate.extra"),
                          *word = json_object_get(row, "packet.candidate.word");
             int has = (k + (size_t)new_first) % 2;
             assert_int_equal(json_integer_value(json_object_get(row, "candid")), 1 + has);
@@ -216,6 +219,7 @@ static void what_comes_again_is_counted(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(schemas_in_any_order), cmocka_unit_test(what_comes_again_is_counted) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(schemas_in_any_order),
+                                        cmocka_unit_test(what_comes_again_is_counted) };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

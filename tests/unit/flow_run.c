@@ -1,4 +1,5 @@
-/* flow_run.c - a run must keep the order, acknowledge, respect limits and end, also when its source or an output fails. */
+/* flow_run.c - a run must keep the order, acknowledge, respect limits and end,
+ * also when its source or an output fails. */
 /* link: -Wl,--wrap=nj_sink_open,--wrap=nj_dispatch,--wrap=malloc,--wrap=realloc */
 #include "flow_script.h"
 
@@ -116,8 +117,8 @@ static void a_source_that_breaks_ends_the_run_and_keeps_what_it_gave(void **stat
 static void an_output_that_fails_ends_the_run(void **state)
 {
     (void)state;
-    static const char *const says[] = { "script: it is full", "script: it does not arrive", "script: no header",
-                                        "script: it does not end" };
+    static const char *const says[] = { "script: it is full", "script: it does not arrive",
+                                        "script: no header", "script: it does not end" };
     for (size_t k = 0; k < sizeof says / sizeof *says; k++) {
         script_new(&s, 20, 1);
         if (k == 0) s.write_fails_at = 7;

@@ -1,6 +1,7 @@
 /* flow_script.h - a source and an output that do what a test wrote down, and note what the run did with them.
- * Alert i has id 100 + i. A test that includes it links with: --wrap=nj_sink_open,--wrap=nj_dispatch,--wrap=malloc,--wrap=realloc
- * (the first lets the output in; the others break a thread where the script says). */
+ * Alert i has id 100 + i. A test that includes it links with:
+ * --wrap=nj_sink_open,--wrap=nj_dispatch,--wrap=malloc,--wrap=realloc (the first lets the output in; the
+ * others break a thread where the script says). */
 #ifndef TESTS_UNIT_FLOW_SCRIPT_H
 #define TESTS_UNIT_FLOW_SCRIPT_H
 
@@ -38,7 +39,8 @@ typedef struct script {
 
     /* what happened */
     int64_t row[SCRIPT_ROWS], offset[SCRIPT_ROWS]; /* ids and their chunks, in the order of write() */
-    int n_rows, n_safe;                            /* n_safe: of these, written before the last flush that went well */
+    int n_rows, n_safe;                            /* n_safe: of these, written before the last
+                                                    * flush that went well */
     int n_begun, n_flushed, n_closed;
     int64_t ack[SCRIPT_CHUNKS]; /* next_offset of each acknowledgement */
     _Atomic int n_acks;
@@ -84,7 +86,7 @@ static inline int64_t last_ack(const script *s)
     return n ? s->ack[n - 1] : 0;
 }
 
-/* --- the source ------------------------------------------------------------------------------------------------------------ */
+/* ---- the source ------------------------------------------------------------------------------ */
 
 typedef struct script_source {
     nj_source source;
@@ -137,9 +139,12 @@ static inline void script_close(nj_source *source)
     free(source);
 }
 
-static const nj_source_class script_source_class = {
-    .name = "script", .form = "(test)", .doc = "a script", .next = script_next, .ack = script_ack, .close = script_close
-};
+static const nj_source_class script_source_class = { .name = "script",
+                                                     .form = "(test)",
+                                                     .doc = "a script",
+                                                     .next = script_next,
+                                                     .ack = script_ack,
+                                                     .close = script_close };
 
 static inline nj_source *script_open(void *opaque, const nj_source_args *args, nj_error *err)
 {
@@ -151,7 +156,7 @@ static inline nj_source *script_open(void *opaque, const nj_source_args *args, n
     return &from->source;
 }
 
-/* --- the compute threads --------------------------------------------------------------------------------------------------- */
+/* ---- the compute threads --------------------------------------------------------------------- */
 
 int __wrap_nj_dispatch(const nj_graph *g, nj_worker *w, nj_batch *b)
 {
@@ -163,7 +168,7 @@ int __wrap_nj_dispatch(const nj_graph *g, nj_worker *w, nj_batch *b)
     return rc;
 }
 
-/* --- the output ------------------------------------------------------------------------------------------------------------ */
+/* ---- the output ------------------------------------------------------------------------------ */
 
 typedef struct script_sink {
     nj_sink sink;
@@ -171,7 +176,8 @@ typedef struct script_sink {
     void *refuse_opaque;
 } script_sink;
 
-static inline int script_begin(nj_sink *sink, const nj_field *field, uint32_t n, const nj_metadata *metadata, nj_error *err)
+static inline int script_begin(nj_sink *sink, const nj_field *field, uint32_t n, const nj_metadata *metadata,
+                               nj_error *err)
 {
     (void)sink, (void)field, (void)n, (void)metadata;
     script_now->n_begun++;
@@ -239,7 +245,7 @@ nj_sink *__wrap_nj_sink_open(const char *spec, const nj_sink_args *args, nj_erro
     return &to->sink;
 }
 
-/* --- a run ----------------------------------------------------------------------------------------------------------------- */
+/* ---- a run ----------------------------------------------------------------------------------- */
 
 static char script_folder[] = "/tmp/nightjar-script.XXXXXX", script_dead[64];
 

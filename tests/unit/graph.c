@@ -36,19 +36,20 @@ static int count_points(const void *self, void *thread, const nj_work *w)
         uint32_t r = w->row[k];
         const nj_col *g = w->in[0], *t = w->in[1];
         ((int32_t *)w->out[0])[r] = g->data ? (int32_t)(g->off[r + 1] - g->off[r]) : -1;
-        ((double *)w->out[1])[r] = t->data && t->off[r + 1] > t->off[r] ? ((const double *)t->data)[t->off[r]] : NAN;
+        ((double *)w->out[1])[r] =
+            t->data && t->off[r + 1] > t->off[r] ? ((const double *)t->data)[t->off[r]] : NAN;
         if (w->id[r] != 13) w->reason[r] = NJ_DONE; /* 13: forgets to say why */
     }
     return w->n == 1 && w->id[w->row[0]] == 99 ? NJ_EDATA : NJ_OK;
 }
-#define TOY(N, NEEDS, GIVES, PROCESS)                                                                                            \
-    static const nj_module N = { NJ_HEADER,                                                                                      \
-                                 .name = #N,                                                                                     \
-                                 .version = "1.0",                                                                               \
-                                 .summary = "toy",                                                                               \
-                                 .paper = "none: test",                                                                          \
-                                 .needs = (const nj_need[]){ NEEDS{ 0 } },                                                       \
-                                 .gives = (const nj_give[]){ GIVES{ 0 } },                                                       \
+#define TOY(N, NEEDS, GIVES, PROCESS)                                                                        \
+    static const nj_module N = { NJ_HEADER,                                                                  \
+                                 .name = #N,                                                                 \
+                                 .version = "1.0",                                                           \
+                                 .summary = "toy",                                                           \
+                                 .paper = "none: test",                                                      \
+                                 .needs = (const nj_need[]){ NEEDS{ 0 } },                                   \
+                                 .gives = (const nj_give[]){ GIVES{ 0 } },                                   \
                                  .process = PROCESS };
 #define NEED(P, T, S, U) { P, T, S, U, 0 },
 #define NEED_OPT(P, T, S, U) { P, T, S, U, NJ_NEED_OPTIONAL },
@@ -60,11 +61,13 @@ TOY(views, NEED("lc.mag@g", NJ_F64, NJ_SERIES, "mag") NEED("lc.mag@time", NJ_F64
 TOY(ring_a, NEED("ring_b.x", NJ_F64, NJ_SCALAR, "1"), GIVE("x", NJ_F64), double_mag)
 TOY(ring_b, NEED("ring_a.x", NJ_F64, NJ_SCALAR, "1"), GIVE("x", NJ_F64), double_mag)
 TOY(hungry, NEED("nosuch", NJ_F64, NJ_SCALAR, "1"), GIVE("x", NJ_F64), double_mag)
-TOY(content, NEED("mag", NJ_F64, NJ_SCALAR, "mag") NEED_OPT("nosuch", NJ_F64, NJ_SCALAR, "1"), GIVE("x", NJ_F64), double_mag)
+TOY(content, NEED("mag", NJ_F64, NJ_SCALAR, "mag") NEED_OPT("nosuch", NJ_F64, NJ_SCALAR, "1"),
+    GIVE("x", NJ_F64), double_mag)
 TOY(wrong_unit, NEED("mag", NJ_F64, NJ_SCALAR, "nJy"), GIVE("x", NJ_F64), double_mag)
 TOY(lacking, NEED("newer", NJ_F64, NJ_SCALAR, "1"), GIVE("x", NJ_F64), double_mag)
 
-static int offer(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit, bool *in_map)
+static int offer(const void *schema, const char *path, nj_type *type, nj_shape *shape, const char **unit,
+                 bool *in_map)
 {
     (void)schema;
     static const struct {
@@ -144,11 +147,14 @@ static void abi_is_checked(void **state)
 }
 
 /* Tables that somebody forgot to close; what lies behind them is the linker's choice. */
-static const nj_need open_needs[] = { { "mag", NJ_F64, NJ_SCALAR, "mag", 0 }, { "mag2", NJ_F64, NJ_SCALAR, "mag", 0 } };
+static const nj_need open_needs[] = { { "mag", NJ_F64, NJ_SCALAR, "mag", 0 },
+                                      { "mag2", NJ_F64, NJ_SCALAR, "mag", 0 } };
 static const nj_give open_gives[] = { { "x", NJ_F64, 1, -1, "1", -INFINITY, INFINITY, NAN, 0, "toy" } };
-static const nj_param open_params[] = { { "k", NJ_I32, "1", 0, 0, 9, "1", "toy" }, { "l", NJ_I32, "1", 4, 0, 9, "1", "toy" } };
+static const nj_param open_params[] = { { "k", NJ_I32, "1", 0, 0, 9, "1", "toy" },
+                                        { "l", NJ_I32, "1", 4, 0, 9, "1", "toy" } };
 static const nj_need right_needs[] = { { "mag", NJ_F64, NJ_SCALAR, "mag", 0 }, { 0 } };
-static const nj_give right_gives[] = { { "x", NJ_F64, 1, -1, "1", -INFINITY, INFINITY, NAN, 0, "toy" }, { 0 } };
+static const nj_give right_gives[] = { { "x", NJ_F64, 1, -1, "1", -INFINITY, INFINITY, NAN, 0, "toy" },
+                                       { 0 } };
 
 static int declare_open_needs(const nj_host *host, const void *conf, nj_tables *t)
 {
@@ -188,7 +194,8 @@ static void tables_without_an_end_are_refused(void **state)
         m = alpha, m.params = open_params, m.conf_size = 8;
         refused(&m, path[i], "its params have no closing row: write { 0 } behind the last one (row 2)");
     }
-    int (*const declare[])(const nj_host *, const void *, nj_tables *) = { declare_open_needs, declare_open_gives };
+    int (*const declare[])(const nj_host *, const void *, nj_tables *) = { declare_open_needs,
+                                                                           declare_open_gives };
     for (int i = 0; i < 2; i++) {
         nj_module m = alpha;
         nj_modules modules = { 0 };
@@ -199,7 +206,8 @@ static void tables_without_an_end_are_refused(void **state)
         assert_int_equal(nj_modules_add(&modules, &m, NULL, &err), 0);
         assert_int_equal(nj_settings_define(&settings, "module.mine.kind=alpha", &err), 0);
         assert_int_equal(nj_instances_choose(&set, &modules, &settings, "mine", &err), -1);
-        assert_non_null(strstr(err.text, i ? "module mine: its gives have no closing row" : "module mine: its needs have no"));
+        assert_non_null(strstr(err.text, i ? "module mine: its gives have no closing row"
+                                           : "module mine: its needs have no"));
         nj_instances_close(&set);
         nj_settings_free(&settings);
         nj_modules_free(&modules);
@@ -330,7 +338,8 @@ static void dispatch_counts_and_keeps_reasons(void **state)
 {
     (void)state;
     bench b;
-    assert_int_equal(set_up(&b, (const nj_module *const[]){ &beta, &alpha, &views, &lacking, NULL }, NULL), 0);
+    assert_int_equal(set_up(&b, (const nj_module *const[]){ &beta, &alpha, &views, &lacking, NULL }, NULL),
+                     0);
     nj_worker *w = nj_worker_new(&b.set, NULL, NULL, 2, false, &b.err);
     nj_batch *batch = nj_batch_new();
     uint64_t absent[8] = { 0 };
@@ -346,14 +355,16 @@ static void dispatch_counts_and_keeps_reasons(void **state)
         const void *data = batch->col[step->first_out].data;
         assert_int_equal(c->offered, 3);
         if (!strcmp(name, "alpha")) {
-            assert_true(((const double *)data)[0] == 2 && isnan(((const double *)data)[1]) && ((const double *)data)[2] == 4);
+            assert_true(((const double *)data)[0] == 2 && isnan(((const double *)data)[1]) &&
+                        ((const double *)data)[2] == 4);
             assert_int_equal(out->reason[s][1], NJ_CUT);
             assert_true(c->passed == 2 && c->hits == 2 && c->flagged == 1 && c->calls == 3 &&
                         c->one.n == 3); /* one row in two is alone */
         } else if (!strcmp(name, "beta")) {
             assert_true(((const double *)data)[2] == 8);
         } else if (!strcmp(name, "views")) {
-            assert_true(((const int32_t *)data)[0] == 2 && ((const int32_t *)data)[1] == 0 && ((const int32_t *)data)[2] == 0);
+            assert_true(((const int32_t *)data)[0] == 2 && ((const int32_t *)data)[1] == 0 &&
+                        ((const int32_t *)data)[2] == 0);
             const double *first = batch->col[step->first_out + 1].data;
             assert_true(first[0] == 11 && isnan(first[1]) && first[2] == 24);
         } else {

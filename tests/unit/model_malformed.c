@@ -47,8 +47,8 @@ static void free_folder(folder *f)
 }
 
 /* Opens the toy with these bytes as its model; rehash: the manifest's hash is made to fit. */
-static nj_model *open_with(model_host *h, const char *name, const folder *f, const void *onnx, size_t n, int rehash,
-                           const char *engine)
+static nj_model *open_with(model_host *h, const char *name, const folder *f, const void *onnx, size_t n,
+                           int rehash, const char *engine)
 {
     static char manifest[1 << 16];
     model_host_open(h, "data/models");
@@ -94,7 +94,8 @@ static void hash_is_checked(void **state)
     folder a = read_folder("toy_braai"), b = read_folder("toy_acai");
     expect_refused(open_with(&h, "toy_braai", &a, b.onnx, b.n_onnx, 0, NULL), &h, "sha256"); /* swapped */
     model_host_close(&h);
-    expect_refused(open_with(&h, "toy_braai", &a, b.onnx, b.n_onnx, 1, NULL), &h, "inputs"); /* swapped, with its hash */
+    /* swapped, with its hash */
+    expect_refused(open_with(&h, "toy_braai", &a, b.onnx, b.n_onnx, 1, NULL), &h, "inputs");
     model_host_close(&h);
     free_folder(&a);
     free_folder(&b);
@@ -127,9 +128,12 @@ static void manifest_is_checked(void **state)
     expect_manifest("toy_braai", "{", "[", "manifest.json:");
     model_host h;
     model_host_open(&h, "data/models");
-    expect_refused(model_service()->open(&h.host, "no_such_model", NULL), &h, "no_such_model/manifest.json is not there");
-    expect_refused(model_service()->open(&h.host, "toy_snn", &(nj_model_options){ .engine = "magic" }), &h, "engine = magic");
-    expect_refused(model_service()->open(&h.host, "toy_forest", &(nj_model_options){ .sum = "half" }), &h, "sum = half");
+    expect_refused(model_service()->open(&h.host, "no_such_model", NULL), &h,
+                   "no_such_model/manifest.json is not there");
+    expect_refused(model_service()->open(&h.host, "toy_snn", &(nj_model_options){ .engine = "magic" }), &h,
+                   "engine = magic");
+    expect_refused(model_service()->open(&h.host, "toy_forest", &(nj_model_options){ .sum = "half" }), &h,
+                   "sum = half");
     model_host_close(&h);
 }
 
@@ -190,8 +194,8 @@ static void add_node(onnx_text *graph, const char *op, const char *first, const 
 /* y = x + OP(a constant of rank 0), for toy_braai's input and output. */
 static onnx_text model_of_scalar(const char *op, const onnx_text *attribute)
 {
-    onnx_text model = { .n = 0 }, graph = { .n = 0 }, tensor = { .n = 0 }, port = { .n = 0 }, type = { .n = 0 },
-              float_tensor = { .n = 0 };
+    onnx_text model = { .n = 0 }, graph = { .n = 0 }, tensor = { .n = 0 }, port = { .n = 0 },
+              type = { .n = 0 }, float_tensor = { .n = 0 };
     const float one = 1;
     add_number(&float_tensor, 1, 1); /* elem_type = FLOAT */
     add_bytes(&type, 1, float_tensor.bytes, float_tensor.n);
@@ -213,7 +217,8 @@ static onnx_text model_of_scalar(const char *op, const onnx_text *attribute)
     return model;
 }
 
-/* Operators along "the last axis" of what has no axis: the file that once made the built-in engine read beyond a shape. */
+/* Operators along "the last axis" of what has no axis:
+ * the file that once made the built-in engine read beyond a shape. */
 static void no_axis(void **state)
 {
     (void)state;
@@ -245,8 +250,8 @@ static void golden_rows_are_checked(void **state)
                            : t == 3 ? "out_w"
                                     : "dense"; /* the numbers stand before or behind the name */
         char *at = memmem(f.onnx, f.n_onnx, name, strlen(name));
-        while (t && at && memcmp(at - 2, "\x42", 1))
-            at = memmem(at + 1, f.n_onnx - (size_t)(at + 1 - f.onnx), name, strlen(name)); /* the initializer's own name */
+        while (t && at && memcmp(at - 2, "\x42", 1)) /* the initializer's own name */
+            at = memmem(at + 1, f.n_onnx - (size_t)(at + 1 - f.onnx), name, strlen(name));
         assert_non_null(at);
         float one = 0.75f;
         memcpy(at + strlen(name) + (t == 0 ? 8 : 3), &one, 4);
@@ -296,8 +301,8 @@ static void any_child(void **state)
 {
     (void)state;
     folder f = read_folder("toy_forest");
-    static const char *const list[] = { "nodes_truenodeids", "nodes_falsenodeids", "nodes_treeids", "nodes_nodeids",
-                                        "nodes_featureids" };
+    static const char *const list[] = { "nodes_truenodeids", "nodes_falsenodeids", "nodes_treeids",
+                                        "nodes_nodeids", "nodes_featureids" };
     for (int l = 0; l < 5; l++) {
         char *at = memmem(f.onnx, f.n_onnx, list[l], strlen(list[l]));
         assert_non_null(at);
@@ -338,7 +343,9 @@ static void odd_calls(void **state)
     assert_true(isnan(out[2]) && out[0] == before);
     for (int bad = 0; bad < 4; bad++) {
         int32_t lengths[4] = { 1, 5, 2, bad == 0 ? 0 : bad == 1 ? 6 : bad == 2 ? -1 : 3 };
-        nj_model_call wrong = { .n_rows = bad == 3 ? 5 : 4, .n_steps = 5, .input = (const void *[]){ x, lengths }, .out = out };
+        nj_model_call wrong = {
+            .n_rows = bad == 3 ? 5 : 4, .n_steps = 5, .input = (const void *[]){ x, lengths }, .out = out
+        };
         assert_int_equal(s->predict(m, t, &wrong), NJ_EDATA);
     }
     nj_model_call longer = { .n_rows = 1, .n_steps = 6, .input = (const void *[]){ x, length }, .out = out };

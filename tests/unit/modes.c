@@ -42,7 +42,8 @@ static double dip_of(uint32_t n)
     return nj_dip(x, n);
 }
 
-/* Values of Python's diptest 0.12 (which follows R's) on the same numbers; equal but for the rounding of other sums. */
+/* Values of Python's diptest 0.12 (which follows R's) on the same numbers;
+ * equal but for the rounding of other sums. */
 static void dips(void **state)
 {
     (void)state;
@@ -82,13 +83,16 @@ static void one_hump(void **state)
     near(m.mode[0].mean, 4, 0.02); /* 4 sd of a mean of 400 */
     near(m.mode[0].sd, 0.1, 0.014);
     assert_true(m.p > 0.2 && isnan(m.d));
-    for (int i = 0; i < 400; i++) x[i] = -log(u(i, 0)); /* lopsided: several normal humps fit it better, but it has no dip */
+    for (int i = 0; i < 400; i++)
+        x[i] = -log(u(i, 0)); /* lopsided: several normal humps fit it better,
+                               * but it has no dip */
     assert_true(nj_modes_of(x, 400, &m));
     assert_int_equal(m.n, 1);
     for (int i = 0; i < 400; i++) x[i] = u(i, 0); /* flat: D of two halves is 3, but it has no dip */
     assert_true(nj_modes_of(x, 400, &m));
     assert_int_equal(m.n, 1);
-    for (int i = 0; i < 400; i++) x[i] = normal(i, 4, 0.1) + (i == 7 ? 3 : 0); /* one value apart is no mode */
+    /* one value apart is no mode */
+    for (int i = 0; i < 400; i++) x[i] = normal(i, 4, 0.1) + (i == 7 ? 3 : 0);
     assert_true(nj_modes_of(x, 400, &m));
     assert_int_equal(m.n, 1);
 }
@@ -127,7 +131,8 @@ static void too_little(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(dips), cmocka_unit_test(p_of_a_dip), cmocka_unit_test(one_hump),
-                                        cmocka_unit_test(humps_apart), cmocka_unit_test(too_little) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(dips), cmocka_unit_test(p_of_a_dip),
+                                        cmocka_unit_test(one_hump), cmocka_unit_test(humps_apart),
+                                        cmocka_unit_test(too_little) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,12 +30,14 @@ static int add(void *opaque, const char *value, nj_error *err)
     return 0;
 }
 
-static const nj_option first[] = { { "quiet", 'q', NJ_OPTION_FLAG, offsetof(conf, quiet), .doc = "no progress" },
-                                   { "strict", 0, NJ_OPTION_FLAG, offsetof(conf, strict), .doc = "exit code 4" },
-                                   { "columns", 'c', NJ_OPTION_TEXT, offsetof(conf, columns), "LIST", .doc = "more columns" },
-                                   { "clock", 0, NJ_OPTION_WORD, offsetof(conf, clock), "CLOCK", "wall", .words = "wall|cpu",
-                                     .doc = "what is timed" },
-                                   { 0 } };
+static const nj_option first[] = {
+    { "quiet", 'q', NJ_OPTION_FLAG, offsetof(conf, quiet), .doc = "no progress" },
+    { "strict", 0, NJ_OPTION_FLAG, offsetof(conf, strict), .doc = "exit code 4" },
+    { "columns", 'c', NJ_OPTION_TEXT, offsetof(conf, columns), "LIST", .doc = "more columns" },
+    { "clock", 0, NJ_OPTION_WORD, offsetof(conf, clock), "CLOCK", "wall", .words = "wall|cpu",
+      .doc = "what is timed" },
+    { 0 }
+};
 static const nj_option second[] = {
     { "threads", 'j', NJ_OPTION_INT, offsetof(conf, threads), "N", "2", 1, 64, .doc = "threads" },
     { "limit", 0, NJ_OPTION_I64, offsetof(conf, limit), "N", NULL, 1, INT64_MAX, .doc = "stop after" },
@@ -83,7 +85,8 @@ static void defaults(void **state)
 static void forms(void **state)
 {
     (void)state;
-    assert_int_equal(parse("run a -qj4 --columns=x,y b --limit 9223372036854775807 --cl cpu -D k=1 -Dm=2 - --str"), 0);
+    assert_int_equal(
+        parse("run a -qj4 --columns=x,y b --limit 9223372036854775807 --cl cpu -D k=1 -Dm=2 - --str"), 0);
     assert_true(got.quiet);
     assert_true(got.strict);
     assert_int_equal(got.threads, 4);
@@ -118,13 +121,16 @@ static void wrong_names(void **state)
     (void)state;
     refused("run --colums x", "option --colums is not known; did you mean --columns?");
     refused("run --colums=x", "option --colums is not known; did you mean --columns?");
-    refused("run --zzzzzzzz", "option --zzzzzzzz is not known; there are --quiet --strict --columns --clock --threads --limit "
-                              "--seed --seconds --add");
-    refused("run -Z", "option -Z is not known; there are --quiet --strict --columns --clock --threads --limit --seed --seconds "
+    refused("run --zzzzzzzz",
+            "option --zzzzzzzz is not known; there are --quiet --strict --columns --clock --threads --limit "
+            "--seed --seconds --add");
+    refused("run -Z", "option -Z is not known; there are --quiet --strict --columns --clock --threads "
+                      "--limit --seed --seconds "
                       "--add");
     refused("run -Q", "option -Q is not known; did you mean -q?");
-    refused("run -qZ", "option -Z is not known; there are --quiet --strict --columns --clock --threads --limit --seed "
-                       "--seconds --add");
+    refused("run -qZ",
+            "option -Z is not known; there are --quiet --strict --columns --clock --threads --limit --seed "
+            "--seconds --add");
     refused("run -columns x", "option -columns is not known; did you mean --columns?");
     refused("run -limit=4", "option -limit=4 is not known; did you mean --limit=4?");
     refused("run --s 1", "option --s can be each of --strict --seed --seconds");
@@ -142,7 +148,8 @@ static void wrong_values(void **state)
     refused("run -j 4x", "-j 4x: expected a whole number from 1 to 64");
     refused("run -j 1e3", "-j 1e3: expected a whole number from 1 to 64");
     refused("run --seed -1", "--seed -1: expected a whole number, 0 or more");
-    refused("run --limit 9223372036854775808", "--limit 9223372036854775808: expected a whole number, 1 or more");
+    refused("run --limit 9223372036854775808",
+            "--limit 9223372036854775808: expected a whole number, 1 or more");
     refused("run --seconds nan", "--seconds nan: expected a number from 0.1 to 1e+06");
     refused("run --clock wal", "--clock wal: did you mean wall?");
     refused("run --clock sundial", "--clock sundial: expected one of wall cpu");
@@ -151,7 +158,8 @@ static void wrong_values(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest all[] = { cmocka_unit_test(defaults), cmocka_unit_test(forms), cmocka_unit_test(numbers_and_dashes),
-                                      cmocka_unit_test(wrong_names), cmocka_unit_test(wrong_values) };
+    const struct CMUnitTest all[] = { cmocka_unit_test(defaults), cmocka_unit_test(forms),
+                                      cmocka_unit_test(numbers_and_dashes), cmocka_unit_test(wrong_names),
+                                      cmocka_unit_test(wrong_values) };
     return cmocka_run_group_tests(all, NULL, NULL);
 }

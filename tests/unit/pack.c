@@ -21,7 +21,8 @@ static size_t round_trip(size_t n, size_t from, size_t to)
     assert_true(size > 0);
     struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
     memset(back, 0x55, sizeof back);
-    assert_int_equal(libdeflate_deflate_decompress(d, packed, size, back, sizeof back, &got), LIBDEFLATE_SUCCESS);
+    assert_int_equal(libdeflate_deflate_decompress(d, packed, size, back, sizeof back, &got),
+                     LIBDEFLATE_SUCCESS);
     libdeflate_free_decompressor(d);
     assert_int_equal(got, n);
     assert_memory_equal(back, bytes, n);
@@ -100,6 +101,7 @@ static void no_room_is_said(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(stamps_come_back_and_are_as_small_as_libdeflates),
-                                        cmocka_unit_test(odd_contents_come_back), cmocka_unit_test(no_room_is_said) };
+                                        cmocka_unit_test(odd_contents_come_back),
+                                        cmocka_unit_test(no_room_is_said) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

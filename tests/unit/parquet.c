@@ -146,7 +146,8 @@ static int make_files(void **state)
     (void)state;
     if (!mkdtemp(folder)) return -1;
     char command[300];
-    snprintf(command, sizeof command, "p=$(tests/python pyarrow) && \"$p\" tests/unit/parquet_files.py %s", folder);
+    snprintf(command, sizeof command, "p=$(tests/python pyarrow) && \"$p\" tests/unit/parquet_files.py %s",
+             folder);
     have_files = !access("tests/python", X_OK) && system(command) == 0;
     return 0;
 }
@@ -162,11 +163,12 @@ static int remove_files(void **state)
 static void pyarrows_files_value_by_value(void **state)
 {
     (void)state;
-    static const char *const names[] = { "defaults", "none-v1", "none-v2", "snappy-v1",    "snappy-v2", "gzip-v1", "gzip-v2",
-                                         "zstd-v1",  "zstd-v2", "delta",   "delta-length", "int96",     "empty",   "old-lists" };
+    static const char *const names[] = { "defaults",     "none-v1", "none-v2", "snappy-v1", "snappy-v2",
+                                         "gzip-v1",      "gzip-v2", "zstd-v1", "zstd-v2",   "delta",
+                                         "delta-length", "int96",   "empty",   "old-lists" };
     if (!have_files) skip();
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        for (uint32_t step = i % 5 ? 38 : 1; step < 5000; step = step * 37 + 1) { /* row by row costs: a few files */
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) /* row by row costs: a few files */
+        for (uint32_t step = i % 5 ? 38 : 1; step < 5000; step = step * 37 + 1) {
             char path[300];
             nj_error err = { "" };
             size_t n;
@@ -182,7 +184,8 @@ static void pyarrows_files_value_by_value(void **state)
                 size_t at = 0;
                 while (at < n && at < out.n && expected[at] == out.data[at]) at++;
                 while (at && expected[at - 1] != '\n') at--;
-                fail_msg("%s, step %u: expected %.40s, read %.40s", names[i], step, expected + at, out.data + at);
+                fail_msg("%s, step %u: expected %.40s, read %.40s", names[i], step, expected + at,
+                         out.data + at);
             }
             free(expected);
             nj_buffer_free(&out);
@@ -213,7 +216,8 @@ static void kinds_say_what_values_mean(void **state)
         assert_int_equal(nj_parquet_leaf_at(f, (uint32_t)leaf)->kind, expected[i].kind);
     }
     assert_int_equal(nj_parquet_leaf_at(f, (uint32_t)nj_parquet_find(f, "cost"))->scale, 3);
-    assert_int_equal(nj_parquet_find(f, "prv_candidates.list.element.jd"), nj_parquet_find(f, "prv_candidates.jd"));
+    assert_int_equal(nj_parquet_find(f, "prv_candidates.list.element.jd"),
+                     nj_parquet_find(f, "prv_candidates.jd"));
     assert_int_equal(nj_parquet_find(f, "absent"), -1);
     nj_parquet_close(f);
 }
@@ -296,9 +300,12 @@ static void other_files_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(real_catalogues_equal_their_csv),   cmocka_unit_test(pyarrows_files_value_by_value),
-        cmocka_unit_test(kinds_say_what_values_mean),        cmocka_unit_test(damaged_real_files_are_survived),
-        cmocka_unit_test(damaged_nested_files_are_survived), cmocka_unit_test(other_files_are_refused),
+        cmocka_unit_test(real_catalogues_equal_their_csv),
+        cmocka_unit_test(pyarrows_files_value_by_value),
+        cmocka_unit_test(kinds_say_what_values_mean),
+        cmocka_unit_test(damaged_real_files_are_survived),
+        cmocka_unit_test(damaged_nested_files_are_survived),
+        cmocka_unit_test(other_files_are_refused),
     };
     return cmocka_run_group_tests(tests, make_files, remove_files);
 }

@@ -22,7 +22,8 @@ static int make_files(void **state)
     char command[400];
     if (!mkdtemp(folder)) return -1;
     snprintf(command, sizeof command,
-             "p=$(tests/python pyarrow fastavro) && \"$p\" tests/unit/parquet_files.py %s && \"$p\" tests/unit/parquet_avro.py "
+             "p=$(tests/python pyarrow fastavro) && \"$p\" tests/unit/parquet_files.py %s && \"$p\" "
+             "tests/unit/parquet_avro.py "
              "make %s",
              folder, folder);
     have_files = !access("tests/python", X_OK) && system(command) == 0;
@@ -46,9 +47,12 @@ static nj_parquet_avro *open_file(const char *name, nj_error *err)
     char path[200];
     snprintf(path, sizeof path, "%s/%s.parquet", folder, name);
     /* "candid" is a column of most files, which then hides the folder's */
-    return nj_parquet_avro_open(
-        path, columns,
-        strcmp(name, "maps") && strcmp(name, "delta-length") && strcmp(name, "int96") && strcmp(name, "old-lists") ? 4 : 3, err);
+    return nj_parquet_avro_open(path, columns,
+                                strcmp(name, "maps") && strcmp(name, "delta-length") &&
+                                        strcmp(name, "int96") && strcmp(name, "old-lists")
+                                    ? 4
+                                    : 3,
+                                err);
 }
 
 static FILE *create(const char *name, const char *ending)
@@ -86,11 +90,13 @@ static void write_datums(const char *name)
 static void fastavro_reads_what_pyarrow_reads(void **state)
 {
     (void)state;
-    static const char *const names[] = { "defaults",     "none-v1", "snappy-v2", "gzip-v1",   "zstd-v2", "delta",
-                                         "delta-length", "int96",   "empty",     "old-lists", "maps" };
+    static const char *const names[] = { "defaults", "none-v1",   "snappy-v2",    "gzip-v1",
+                                         "zstd-v2",  "delta",     "delta-length", "int96",
+                                         "empty",    "old-lists", "maps" };
     if (!have_files) skip();
     char command[600];
-    int n = snprintf(command, sizeof command, "$(tests/python pyarrow fastavro) tests/unit/parquet_avro.py check %s", folder);
+    int n = snprintf(command, sizeof command,
+                     "$(tests/python pyarrow fastavro) tests/unit/parquet_avro.py check %s", folder);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         write_datums(names[i]);
         n += snprintf(command + n, sizeof command - (size_t)n, " %s", names[i]);
@@ -140,7 +146,8 @@ static uint64_t random_below(uint64_t n)
     return seed % n;
 }
 
-/* Whatever stands in a file: an answer or an error, and no byte read that is not its own (for the sanitizers). */
+/* Whatever stands in a file: an answer or an error,
+ * and no byte read that is not its own (for the sanitizers). */
 static void damaged_files_are_survived(void **state)
 {
     (void)state;
@@ -159,7 +166,8 @@ static void damaged_files_are_survived(void **state)
     for (uint32_t i = 0; i < rounds; i++) {
         memcpy(bad, good, n);
         for (uint32_t k = 0; k <= i % 4; k++)
-            bad[i % 3 ? random_below(n - footer) : n - 9 - random_below(footer)] ^= (uint8_t)(1 + random_below(255));
+            bad[i % 3 ? random_below(n - footer) : n - 9 - random_below(footer)] ^=
+                (uint8_t)(1 + random_below(255));
         f = fopen(bad_path, "wb");
         fwrite(bad, 1, n, f);
         fclose(f);

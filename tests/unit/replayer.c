@@ -28,7 +28,8 @@ static broker new_broker(void)
     char why[256];
     broker b;
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    assert_int_equal(rd_kafka_conf_set(conf, "test.mock.num.brokers", "1", why, sizeof why), RD_KAFKA_CONF_OK);
+    assert_int_equal(rd_kafka_conf_set(conf, "test.mock.num.brokers", "1", why, sizeof why),
+                     RD_KAFKA_CONF_OK);
     assert_int_equal(rd_kafka_conf_set(conf, "log_level", "3", why, sizeof why), RD_KAFKA_CONF_OK);
     b.owner = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
     assert_non_null(b.owner);
@@ -59,11 +60,14 @@ static int read_back(const broker *b, char got[MOST][64])
     assert_int_equal(nj_kafka_target_parse(&target, spec, &err), 0);
     nj_source_args args = { .spec = spec, .settings = &t->settings, .host = &t->host };
     nj_source *s = nj_kafka_open(
-        &(nj_kafka_open_args){ .source = &args, .target = &target, .display = "kafka://t", .quiet = 1, .whole_topic = 1 }, &err);
+        &(nj_kafka_open_args){
+            .source = &args, .target = &target, .display = "kafka://t", .quiet = 1, .whole_topic = 1 },
+        &err);
     assert_non_null(s);
     int n = 0;
     nj_chunk *c;
-    for (nj_next r; n < MOST && ((r = s->class->next(s, 100, &c, &err)) == NJ_NEXT_CHUNK || r == NJ_NEXT_IDLE);) {
+    for (nj_next r;
+         n < MOST && ((r = s->class->next(s, 100, &c, &err)) == NJ_NEXT_CHUNK || r == NJ_NEXT_IDLE);) {
         if (r == NJ_NEXT_IDLE) continue;
         snprintf(got[n++], 64, "%.*s", (int)c->size, (const char *)c->bytes);
         nj_chunk_drop(c);
@@ -88,8 +92,8 @@ static void a_rate_is_kept_and_bytes_are_not_touched(void **state)
     broker b = new_broker();
     nj_settings settings = { 0 };
     nj_error err = { "" };
-    nj_replayer *r =
-        nj_replayer_open(&(nj_replayer_args){ .to = b.topic, .settings = &settings, .pace = NJ_PACE_RATE, .speed = 50 }, &err);
+    nj_replayer *r = nj_replayer_open(
+        &(nj_replayer_args){ .to = b.topic, .settings = &settings, .pace = NJ_PACE_RATE, .speed = 50 }, &err);
     assert_non_null(r);
     fake_clock_start();
     for (int i = 0; i < 20; i++) {
@@ -158,7 +162,8 @@ static void what_cannot_be_replayed_is_refused(void **state)
         .to = b.topic, .settings = &settings, .pace = NJ_PACE_CADENCE, .speed = 1e6, .window = 2, .jd = jd_of
     };
     nj_replayer *r = nj_replayer_open(&args, &err);
-    static const char *const text[] = { "jd 2460000.5", "jd 2460000.6", "jd 2460000.7", "jd 2460000.8", "jd 2460000.4" };
+    static const char *const text[] = { "jd 2460000.5", "jd 2460000.6", "jd 2460000.7", "jd 2460000.8",
+                                        "jd 2460000.4" };
     int sent = 0;
     while (sent < 5 && nj_replayer_send(r, new_chunk(text[sent], strlen(text[sent])), &err) == 0) sent++;
     assert_int_equal(sent, 4);                            /* .5 and .6 are out when .4 comes */
@@ -197,7 +202,8 @@ static void paces_are_parsed(void **state)
     assert_int_equal(nj_pace_parse("asap", &pace, &speed, &err), 0);
     assert_int_equal(pace, NJ_PACE_ASAP);
     static const char *const bad[] = { "", "0", "-1", "x", "x0", "10/m", "nan", "x5/s" };
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_int_equal(nj_pace_parse(bad[i], &pace, &speed, &err), -1);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(nj_pace_parse(bad[i], &pace, &speed, &err), -1);
 }
 
 static int quiet(void **state)

@@ -19,10 +19,13 @@ static rd_kafka_t *client(rd_kafka_type_t type, const char *servers)
 {
     char text[512];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    if (servers) assert_int_equal(rd_kafka_conf_set(conf, "bootstrap.servers", servers, text, sizeof text), RD_KAFKA_CONF_OK);
+    if (servers)
+        assert_int_equal(rd_kafka_conf_set(conf, "bootstrap.servers", servers, text, sizeof text),
+                         RD_KAFKA_CONF_OK);
     if (type == RD_KAFKA_CONSUMER) {
         assert_int_equal(rd_kafka_conf_set(conf, "group.id", "test", text, sizeof text), RD_KAFKA_CONF_OK);
-        assert_int_equal(rd_kafka_conf_set(conf, "auto.offset.reset", "earliest", text, sizeof text), RD_KAFKA_CONF_OK);
+        assert_int_equal(rd_kafka_conf_set(conf, "auto.offset.reset", "earliest", text, sizeof text),
+                         RD_KAFKA_CONF_OK);
     }
     rd_kafka_t *k = rd_kafka_new(type, conf, text, sizeof text);
     assert_non_null(k);

@@ -29,7 +29,8 @@ static size_t items(const avro_value_t *record, const char *name)
     return n;
 }
 
-/* Three HDUs, a square image of that side, a point spread that sums to one. Returns the NaN pixels of the first. */
+/* Three HDUs, a square image of that side, a point spread that sums to one.
+ * Returns the NaN pixels of the first. */
 static int check_stamp(const avro_value_t *record, const char *name, int side)
 {
     static float image[64 * 64];
@@ -76,7 +77,8 @@ static void packets_hold_what_the_survey_sends(void **state)
 {
     (void)state;
     nj_error err;
-    nj_simulator *s = nj_simulator_new(&(nj_simulator_conf){ .survey = "lsst", .alerts = N, .seed = 4 }, &err);
+    nj_simulator *s =
+        nj_simulator_new(&(nj_simulator_conf){ .survey = "lsst", .alerts = N, .seed = 4 }, &err);
     if (!s) fail_msg("%s", err.text);
     nj_simulated a;
     int n = 0, n_asteroids = 0, n_holes = 0, n_history = 0;
@@ -91,7 +93,8 @@ static void packets_hold_what_the_survey_sends(void **state)
         avro_value_iface_t *iface = avro_generic_class_from_schema(schema);
         assert_int_equal(avro_generic_value_new(iface, &packet), 0);
         assert_int_equal(avro_file_reader_read_value(reader, &packet), 0);
-        avro_value_t source = field(&packet, "diaSource", &null), object = field(&packet, "diaObject", &no_object);
+        avro_value_t source = field(&packet, "diaSource", &null),
+                     object = field(&packet, "diaObject", &no_object);
         field(&packet, "ssSource", &no_ss);
         field(&packet, "mpc_orbits", &no_orbit);
         int asteroid = !strcmp(a.truth.class, "asteroid");
@@ -134,7 +137,8 @@ static void confluent_framing_carries_the_same_datum(void **state)
     (void)state;
     nj_error err;
     nj_simulator *files = nj_simulator_new(&(nj_simulator_conf){ .survey = "lsst", .alerts = 12 }, &err);
-    nj_simulator *wire = nj_simulator_new(&(nj_simulator_conf){ .survey = "lsst", .alerts = 12, .encoder = "confluent" }, &err);
+    nj_simulator *wire = nj_simulator_new(
+        &(nj_simulator_conf){ .survey = "lsst", .alerts = 12, .encoder = "confluent" }, &err);
     assert_non_null(files);
     assert_non_null(wire);
     nj_simulated a, b;

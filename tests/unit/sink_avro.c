@@ -103,7 +103,8 @@ static int check_file(const char *path)
         int64_t id;
         float f;
         assert_int_equal(find(&row, "candid", &v), candid[r] != NJ_NO_I64);
-        if (candid[r] != NJ_NO_I64) assert_int_equal(avro_value_get_long(&v, &id), 0), assert_true(id == candid[r]);
+        if (candid[r] != NJ_NO_I64)
+            assert_int_equal(avro_value_get_long(&v, &id), 0), assert_true(id == candid[r]);
         assert_int_equal(find(&row, "rb", &v), isfinite(rb[r]));
         if (isfinite(rb[r])) assert_int_equal(avro_value_get_float(&v, &f), 0), assert_true(f == rb[r]);
         expect_text(&row, "object", object[r]);
@@ -117,7 +118,8 @@ static int check_file(const char *path)
         expect_text(&row, "roid.reason", roid_reason[r] < NJ_REASONS ? nj_reason_name[roid_reason[r]] : NULL);
         expect_array(&row, "fit.rate", true, rate + (size_t)3 * r, 3);
         double series[3] = { 0 };
-        for (uint32_t k = points_off[r]; k < points_off[r + 1]; k++) series[k - points_off[r]] = (double)points[k];
+        for (uint32_t k = points_off[r]; k < points_off[r + 1]; k++)
+            series[k - points_off[r]] = (double)points[k];
         expect_array(&row, "fit.points", false, series, points_off[r + 1] - points_off[r]);
         assert_false(find(&row, "packet.candidate.sgscore1", &v));
         avro_value_reset(&row);
@@ -139,7 +141,8 @@ static void rows_come_back_with_every_codec(void **state)
         char spec[160];
         snprintf(spec, sizeof spec, "avro:%s", in_folder("codec.avro"));
         nj_settings_set(&settings, "sink.avro", "codec", codec[i], "test");
-        nj_sink *s = nj_sink_open(spec, &(nj_sink_args){ .mode = NJ_SINK_OVERWRITE, .settings = &settings }, &err);
+        nj_sink *s =
+            nj_sink_open(spec, &(nj_sink_args){ .mode = NJ_SINK_OVERWRITE, .settings = &settings }, &err);
         nj_settings_free(&settings);
         if (!s) fail_msg("%s", err.text);
         must_write(s, 3);
@@ -148,7 +151,8 @@ static void rows_come_back_with_every_codec(void **state)
     nj_settings settings = { 0 };
     nj_error err = { "" };
     nj_settings_set(&settings, "sink.avro", "codec", "brotli", "test");
-    assert_null(nj_sink_open("avro:/tmp/x.avro", &(nj_sink_args){ .mode = NJ_SINK_CREATE, .settings = &settings }, &err));
+    assert_null(nj_sink_open("avro:/tmp/x.avro",
+                             &(nj_sink_args){ .mode = NJ_SINK_CREATE, .settings = &settings }, &err));
     assert_non_null(strstr(err.text, "brotli"));
     nj_settings_free(&settings);
 }
@@ -223,7 +227,8 @@ static void columns_that_collide_are_refused(void **state)
     static const nj_field bad[][2] = {
         { { "a.b", "a", NJ_F64, 1, NULL, NULL, NULL }, { "a.b", "a", NJ_F64, 1, NULL, NULL, NULL } },
         { { "a", NULL, NJ_F64, 1, NULL, NULL, NULL }, { "a.b", "a", NJ_F64, 1, NULL, NULL, NULL } },
-        { { "packet.x[].y", NULL, NJ_F64, 0, NULL, NULL, NULL }, { "packet.x.y", NULL, NJ_F64, 1, NULL, NULL, NULL } },
+        { { "packet.x[].y", NULL, NJ_F64, 0, NULL, NULL, NULL },
+          { "packet.x.y", NULL, NJ_F64, 1, NULL, NULL, NULL } },
     };
     for (int i = 0; i < 3; i++) {
         nj_error err = { "" };
@@ -247,7 +252,8 @@ static void a_row_may_be_larger_than_a_block(void **state)
     nj_error err = { "" };
     nj_sink *s = must_open("avro", path, NJ_SINK_CREATE);
     assert_int_equal(s->class->begin(s, &f, 1, NULL, &err), 0);
-    for (int i = 0; i < 2; i++) assert_int_equal(s->class->write(s, &(nj_rows){ &f, 1, &c, list, 1, NULL, NULL }, &err), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(s->class->write(s, &(nj_rows){ &f, 1, &c, list, 1, NULL, NULL }, &err), 0);
     assert_int_equal(s->class->close(s, &err), 0);
     avro_file_reader_t reader;
     avro_value_t row;

@@ -12,9 +12,11 @@
 #include "broker/sink/ocf.h"
 #include "sink_rows.h"
 
-static const char toy[] = "{\"type\":\"record\",\"name\":\"toy\",\"fields\":[{\"name\":\"n\",\"type\":\"long\"}]}";
+static const char toy[] =
+    "{\"type\":\"record\",\"name\":\"toy\",\"fields\":[{\"name\":\"n\",\"type\":\"long\"}]}";
 
-/* An OCF with one block per entry of `counts`, of records n = 0, 1, 2 ...; start[] gets where each datum stands. */
+/* An OCF with one block per entry of `counts`, of records n = 0, 1, 2 ...;
+ * start[] gets where each datum stands. */
 static nj_chunk *packet(nj_stream *stream, const int *counts, int blocks, size_t *start)
 {
     nj_buffer b = { 0 };
@@ -68,8 +70,10 @@ static int read_letters(const char *path, letter *out, int cap)
     while ((rc = avro_file_reader_read_value(reader, &record)) == 0 && n < cap) {
         letter *l = &out[n++];
         const void *bytes;
-        get_text(&record, "origin", l->origin), get_text(&record, "reason", l->reason), get_text(&record, "module", l->module);
-        get_text(&record, "field", l->field), get_text(&record, "framing", l->framing), get_text(&record, "topic", l->topic);
+        get_text(&record, "origin", l->origin), get_text(&record, "reason", l->reason),
+            get_text(&record, "module", l->module);
+        get_text(&record, "field", l->field), get_text(&record, "framing", l->framing),
+            get_text(&record, "topic", l->topic);
         get_text(&record, "schema", l->schema);
         avro_value_get_by_name(&record, "record", &v, NULL);
         avro_value_get_long(&v, &l->record);
@@ -216,18 +220,21 @@ static void damaged_headers_are_refused_within_bounds(void **state)
     nj_stream file = { .name = "x", .partition = -1 };
     size_t at[3];
     nj_chunk *chunk = packet(&file, (int[]){ 2, 1 }, 2, at);
-    for (size_t size = 0; size <= chunk->size; size++) { /* exact copies, so that a checker sees one byte too far */
+    for (size_t size = 0; size <= chunk->size; size++) { /* exact copies, so that a checker sees
+                                                          * one byte too far */
         uint8_t *copy = memcpy(malloc(size + 1), chunk->bytes, size);
         nj_ocf ocf;
         int64_t count;
         size_t data, next;
         if (nj_ocf_parse(&ocf, copy, size) == 0) {
             assert_true(size >= ocf.size && ocf.schema_size == strlen(toy));
-            assert_int_equal(nj_ocf_block(&ocf, copy, size, ocf.size, &count, &data, &next) == 0, size >= at[2] - 2);
+            assert_int_equal(nj_ocf_block(&ocf, copy, size, ocf.size, &count, &data, &next) == 0,
+                             size >= at[2] - 2);
         }
         free(copy);
     }
-    static const uint8_t hostile[] = { 'O', 'b', 'j', 1, 2, 0xfe, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1 };
+    static const uint8_t hostile[] = { 'O',  'b',  'j',  1,    2,    0xfe, 0xff, 0xff,
+                                       0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1 };
     nj_ocf ocf;
     assert_int_equal(nj_ocf_parse(&ocf, hostile, sizeof hostile), -1);
     nj_chunk_drop(chunk);

@@ -18,7 +18,8 @@ static fitsfile *open_table(const char *path)
 {
     fitsfile *f;
     int status = 0;
-    if (fits_open_diskfile(&f, path, READONLY, &status) || fits_movnam_hdu(f, BINARY_TBL, "ALERTS", 0, &status)) {
+    if (fits_open_diskfile(&f, path, READONLY, &status) ||
+        fits_movnam_hdu(f, BINARY_TBL, "ALERTS", 0, &status)) {
         char text[FLEN_STATUS];
         fits_get_errstatus(status, text);
         fail_msg("%s: %s", path, text);
@@ -89,7 +90,8 @@ static int check_file(const char *path)
         for (int k = 0; k < 3; k++) expect_double(f, "fit_rate", i, k + 1, rate[3 * r + (uint32_t)k]);
         fits_read_descript(f, column_of(f, "fit_points"), i, &length, &offset, &status);
         assert_int_equal(length, points_off[r + 1] - points_off[r]);
-        for (int k = 0; k < length; k++) expect_double(f, "fit_points", i, k + 1, (double)points[points_off[r] + (uint32_t)k]);
+        for (int k = 0; k < length; k++)
+            expect_double(f, "fit_points", i, k + 1, (double)points[points_off[r] + (uint32_t)k]);
         expect_double(f, "packet_candidate_sgscore1", i, 1, NAN);
     }
     fits_close_file(f, &status);
@@ -126,7 +128,8 @@ static void rows_and_header_come_back(void **state)
     read_text_key(f, key, text, sizeof text);
     assert_string_equal(text, "asteroid class");
     fits_movabs_hdu(f, 1, NULL, &status);
-    static const char *const expected[] = { "NJKEY1", "run", "NJVAL1", "1", "NJKEY3", "module.roid", "NJVAL3", "1.0 \"quoted\"" };
+    static const char *const expected[] = { "NJKEY1", "run",         "NJVAL1", "1",
+                                            "NJKEY3", "module.roid", "NJVAL3", "1.0 \"quoted\"" };
     for (int i = 0; i < 8; i += 2) {
         read_text_key(f, expected[i], text, sizeof text);
         assert_string_equal(text, expected[i + 1]);
@@ -279,7 +282,9 @@ static void a_killed_run_keeps_what_was_flushed(void **state)
         s->class->begin(s, rows.field, rows.n_fields, metadata, &err);
         for (int i = 0; i < 3; i++) s->class->write(s, &rows, &err);
         s->class->flush(s, &err);
-        for (int i = 0; i < 20000; i++) s->class->write(s, &rows, &err); /* some reach the file, some do not */
+        for (int i = 0; i < 20000; i++)
+            s->class->write(s, &rows, &err); /* some reach the file,
+                                              * some do not */
         kill(getpid(), SIGKILL);
     }
     int status;
@@ -340,8 +345,8 @@ static void cost_of_a_row(void **state)
         assert_int_equal(s->class->write(s, &rows, &err), 0);
         if (i % 500 == 499) assert_int_equal(s->class->flush(s, &err), 0);
     }
-    printf("# fits: %.0f ns per row of %u columns, a flush every 2000 rows included\n", (double)(nj_now_ns() - start) / 20000,
-           rows.n_fields);
+    printf("# fits: %.0f ns per row of %u columns, a flush every 2000 rows included\n",
+           (double)(nj_now_ns() - start) / 20000, rows.n_fields);
     assert_int_equal(s->class->close(s, &err), 0);
     assert_int_equal(count_rows(in_folder("speed.fits")), 20000);
 }

@@ -61,9 +61,10 @@ static nj_sink *open_topic(const char *topic, const char *name, const char *valu
     nj_error err = { "" };
     snprintf(spec, sizeof spec, "kafka://%s/%s", rd_kafka_mock_cluster_bootstraps(cluster), topic);
     if (name) nj_settings_set(&settings, "kafka", name, value, "test");
-    const nj_sink_args args = {
-        .mode = NJ_SINK_CREATE, .settings = &settings, .refuse = noted ? note_refusal : NULL, .refuse_opaque = noted
-    };
+    const nj_sink_args args = { .mode = NJ_SINK_CREATE,
+                                .settings = &settings,
+                                .refuse = noted ? note_refusal : NULL,
+                                .refuse_opaque = noted };
     nj_sink *s = nj_sink_open(spec, &args, &err);
     if (!s) fail_msg("%s", err.text);
     nj_settings_free(&settings);
@@ -120,7 +121,8 @@ static void rows_arrive_in_order_with_their_candid(void **state)
         assert_int_equal(json_object_size(row), FIELDS);
         json_t *id = json_object_get(row, "candid");
         assert_true(candid[r] == NJ_NO_I64 ? json_is_null(id) : json_integer_value(id) == candid[r]);
-        if (isfinite(jd[r])) assert_true(json_number_value(json_object_get(row, "hostless.ks_template")) == jd[r]);
+        if (isfinite(jd[r]))
+            assert_true(json_number_value(json_object_get(row, "hostless.ks_template")) == jd[r]);
         json_decref(row);
     }
 }
@@ -155,7 +157,8 @@ static void a_broker_that_stumbles_loses_and_doubles_nothing(void **state)
     static message m[64];
     rd_kafka_mock_topic_create(cluster, "stumble", 1, 1);
     rd_kafka_mock_push_request_errors(cluster, PRODUCE, 3, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
-                                      RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS, RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION);
+                                      RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,
+                                      RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION);
     must_write(open_topic("stumble", "retry.backoff.ms", "20"), 5);
     assert_int_equal(consume("stumble", m, 64), 20);
 }
@@ -170,8 +173,9 @@ static void a_message_that_is_refused_fails_the_sink(void **state)
     assert_int_equal(s->class->begin(s, field, FIELDS, NULL, &err), 0);
     assert_int_equal(s->class->write(s, &rows4, &err), 0);
     assert_int_equal(s->class->flush(s, &err), -1);
-    assert_non_null(
-        strstr(err.text, "not delivered; topic closed, candid 2481168780615015008: Broker: Topic authorization failed"));
+    assert_non_null(strstr(
+        err.text,
+        "not delivered; topic closed, candid 2481168780615015008: Broker: Topic authorization failed"));
     assert_int_equal(s->class->flush(s, &err), -1); /* it stays failed */
     s->class->close(s, NULL);
 }
@@ -210,7 +214,9 @@ static nj_batch *batch_of_rows(nj_chunk **chunk)
     assert_non_null(*chunk);
     assert_non_null(b->row);
     for (uint32_t i = 0; i < 5; i++)
-        b->row[i] = (nj_row){ .chunk = *chunk, .record = i, .size = 3, .datum = i < 4 ? bytes + 3 * i : (void *)"\1\2\3" };
+        b->row[i] = (nj_row){
+            .chunk = *chunk, .record = i, .size = 3, .datum = i < 4 ? bytes + 3 * i : (void *)"\1\2\3"
+        };
     return b;
 }
 
@@ -249,7 +255,8 @@ static void a_row_that_is_never_taken_is_refused_and_the_others_arrive(void **st
     assert_int_equal(s->class->write(s, &rows, &err), 0);
     assert_int_equal(r.n, 1); /* now, before other sinks write it */
     assert_int_equal(r.record[0], 4);
-    assert_non_null(strstr(r.reason, "Message size too large; message.max.bytes of [kafka] is the limit here"));
+    assert_non_null(
+        strstr(r.reason, "Message size too large; message.max.bytes of [kafka] is the limit here"));
     assert_int_equal(s->class->flush(s, &err), 0);
     assert_int_equal(s->class->close(s, &err), 0);
     assert_int_equal(r.n, 1);
@@ -261,7 +268,8 @@ static void a_batch_that_the_broker_refuses_is_sent_row_by_row(void **state)
 {
     (void)state;
     static message m[16];
-    static const rd_kafka_resp_err_t kind[] = { RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, RD_KAFKA_RESP_ERR_INVALID_RECORD,
+    static const rd_kafka_resp_err_t kind[] = { RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+                                                RD_KAFKA_RESP_ERR_INVALID_RECORD,
                                                 RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE };
     for (size_t k = 0; k < 3; k++) {
         char topic[32];
@@ -279,7 +287,8 @@ static void a_batch_that_the_broker_refuses_is_sent_row_by_row(void **state)
         assert_int_equal(s->class->begin(s, field, FIELDS, NULL, &err), 0);
         assert_int_equal(s->class->write(s, &rows, &err), 0);
         rd_kafka_mock_push_request_errors(cluster, PRODUCE, 4, kind[k], RD_KAFKA_RESP_ERR_NO_ERROR, kind[k],
-                                          RD_KAFKA_RESP_ERR_NO_ERROR); /* all; then of each alone the second */
+                                          RD_KAFKA_RESP_ERR_NO_ERROR); /* all; then of each alone the
+                                                                        * second */
         assert_int_equal(s->class->flush(s, &err), 0);
         assert_int_equal(r.n, 1);
         assert_int_equal(r.record[0], row_list[1]);
@@ -312,9 +321,9 @@ static void a_row_of_two_topics_is_refused_once(void **state)
     noted = NULL;
     assert_int_equal(s->class->begin(s, field, FIELDS, NULL, &err), 0);
     assert_int_equal(s->class->write(s, &rows, &err), 0);
-    rd_kafka_mock_push_request_errors(cluster, PRODUCE, 4, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
-                                      RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
-                                      RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
+    rd_kafka_mock_push_request_errors(
+        cluster, PRODUCE, 4, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
+        RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE);
     assert_int_equal(s->class->flush(s, &err), 0);
     assert_int_equal(r.n, 1);
     assert_int_equal(s->class->close(s, &err), 0);
@@ -394,7 +403,8 @@ static void targets_and_settings_are_checked(void **state)
     nj_error err = { "" };
     nj_settings_set(&settings, "sink.kafka", "connect_s", "1", "test");
     int64_t start = nj_now_ns();
-    assert_null(nj_sink_open("kafka://127.0.0.1:1/x", &(nj_sink_args){ .settings = &settings }, &err)); /* nobody listens there */
+    /* nobody listens there */
+    assert_null(nj_sink_open("kafka://127.0.0.1:1/x", &(nj_sink_args){ .settings = &settings }, &err));
     assert_non_null(strstr(err.text, "no broker answers"));
     assert_non_null(strstr(err.text, "refused"));
     assert_true(nj_now_ns() - start < INT64_C(8000000000));
@@ -415,8 +425,9 @@ static void cost_of_a_row(void **state)
     for (int i = 0; i < 2000; i++) assert_int_equal(s->class->write(s, &rows4, &err), 0);
     int64_t wrote = nj_thread_cpu_ns();
     assert_int_equal(s->class->flush(s, &err), 0);
-    printf("# kafka: %.0f ns per row in this thread, %.0f with the reports (mock broker in the same process)\n",
-           (double)(wrote - cpu) / 8000, (double)(nj_now_ns() - start) / 8000);
+    printf(
+        "# kafka: %.0f ns per row in this thread, %.0f with the reports (mock broker in the same process)\n",
+        (double)(wrote - cpu) / 8000, (double)(nj_now_ns() - start) / 8000);
     assert_int_equal(s->class->close(s, &err), 0);
 }
 

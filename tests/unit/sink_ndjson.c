@@ -22,7 +22,8 @@ static void specs_are_checked(void **state)
     must_refuse("null:x", NJ_SINK_CREATE, "no target", NULL);
     must_refuse("ndjson:", NJ_SINK_CREATE, "needs a name", NULL);
     must_refuse("ndjson:/tmp", NJ_SINK_CREATE, "is a folder", NULL);
-    must_refuse("ndjson:/nowhere/x.ndjson", NJ_SINK_CREATE, "/nowhere/x.ndjson: cannot be written: No such file", NULL);
+    must_refuse("ndjson:/nowhere/x.ndjson", NJ_SINK_CREATE,
+                "/nowhere/x.ndjson: cannot be written: No such file", NULL);
     must_write(must_open("null", "", NJ_SINK_CREATE), 2);
 }
 
@@ -38,20 +39,29 @@ static char *slurp(const char *path)
 
 /* The expected text stands here in full: keys, order, digits, nulls and escapes are the public interface. */
 static const char first[] =
-    "{\"candid\":2481168780615015008,\"object\":\"ZTF21abcdefg\",\"jd\":2460231.712345679,\"ra\":359.99999999999994,\"dec\":-0.0,"
-    "\"positive\":1,\"ndethist\":0,\"rb\":0.1,\"roid.roid\":0,\"roid.reason\":\"done\",\"hostless.ks_template\":2460231."
+    "{\"candid\":2481168780615015008,\"object\":\"ZTF21abcdefg\",\"jd\":2460231.712345679,\"ra\":359."
+    "99999999999994,\"dec\":-0.0,"
+    "\"positive\":1,\"ndethist\":0,\"rb\":0.1,\"roid.roid\":0,\"roid.reason\":\"done\",\"hostless.ks_"
+    "template\":2460231."
     "712345679,"
-    "\"hostless.reason\":\"done\",\"fit.rate\":[1,2,3],\"fit.points\":[18.5,null,19.25],\"packet.candidate.sgscore1\":null}\n"
-    "{\"candid\":-7,\"object\":\"a\\\"b\\\\c\\u000a\xc3\xa9\",\"jd\":0.1,\"ra\":1e+22,\"dec\":5e-324,\"positive\":0,\"ndethist\":"
+    "\"hostless.reason\":\"done\",\"fit.rate\":[1,2,3],\"fit.points\":[18.5,null,19.25],\"packet.candidate."
+    "sgscore1\":null}\n"
+    "{\"candid\":-7,\"object\":\"a\\\"b\\\\c\\u000a\xc3\xa9\",\"jd\":0.1,\"ra\":1e+22,\"dec\":5e-324,"
+    "\"positive\":0,\"ndethist\":"
     "-1,"
-    "\"rb\":16777216,\"roid.roid\":-1,\"roid.reason\":\"cut\",\"hostless.ks_template\":0.1,\"hostless.reason\":\"cut\","
+    "\"rb\":16777216,\"roid.roid\":-1,\"roid.reason\":\"cut\",\"hostless.ks_template\":0.1,\"hostless."
+    "reason\":\"cut\","
     "\"fit.rate\":[-1.5,null,0],\"fit.points\":[],\"packet.candidate.sgscore1\":null}\n"
-    "{\"candid\":null,\"object\":null,\"jd\":null,\"ra\":1e999,\"dec\":-1e999,\"positive\":null,\"ndethist\":null,\"rb\":null,"
+    "{\"candid\":null,\"object\":null,\"jd\":null,\"ra\":1e999,\"dec\":-1e999,\"positive\":null,\"ndethist\":"
+    "null,\"rb\":null,"
     "\"roid.roid\":null,\"roid.reason\":\"shed\",\"hostless.ks_template\":null,\"hostless.reason\":\"shed\","
     "\"fit.rate\":[null,null,null],\"fit.points\":[],\"packet.candidate.sgscore1\":null}\n"
-    "{\"candid\":9223372036854775807,\"object\":\"\",\"jd\":1e-300,\"ra\":0,\"dec\":0.3333333333333333,\"positive\":254,"
-    "\"ndethist\":2147483647,\"rb\":1e-45,\"roid.roid\":2147483647,\"roid.reason\":null,\"hostless.ks_template\":1e-300,"
-    "\"hostless.reason\":null,\"fit.rate\":[4,5,6],\"fit.points\":[20,21],\"packet.candidate.sgscore1\":null}\n";
+    "{\"candid\":9223372036854775807,\"object\":\"\",\"jd\":1e-300,\"ra\":0,\"dec\":0.3333333333333333,"
+    "\"positive\":254,"
+    "\"ndethist\":2147483647,\"rb\":1e-45,\"roid.roid\":2147483647,\"roid.reason\":null,\"hostless.ks_"
+    "template\":1e-300,"
+    "\"hostless.reason\":null,\"fit.rate\":[4,5,6],\"fit.points\":[20,21],\"packet.candidate.sgscore1\":null}"
+    "\n";
 
 static void rows_are_the_contract_to_the_byte(void **state)
 {
@@ -59,7 +69,8 @@ static void rows_are_the_contract_to_the_byte(void **state)
     const char *path = in_folder("a.ndjson");
     must_write(must_open("ndjson", path, NJ_SINK_CREATE), 1);
     assert_string_equal(slurp(path), first);
-    for (char *line = strtok(slurp(path), "\n"); line; line = strtok(NULL, "\n")) { /* and JSON by somebody else's reading */
+    /* and JSON by somebody else's reading */
+    for (char *line = strtok(slurp(path), "\n"); line; line = strtok(NULL, "\n")) {
         json_t *row = nj_json_read_row(line, strlen(line));
         assert_non_null(row);
         assert_int_equal(json_object_size(row), FIELDS);
@@ -165,10 +176,12 @@ static void metadata_stands_beside_the_file(void **state)
     json_t *runs = json_object_get(meta, "runs"), *columns = json_object_get(meta, "columns");
     assert_int_equal(json_array_size(runs), 2);
     assert_int_equal(json_array_size(columns), FIELDS);
-    assert_string_equal(json_string_value(json_object_get(json_array_get(runs, 1), "module.roid")), "1.0 \"quoted\"");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(runs, 1), "module.roid")),
+                        "1.0 \"quoted\"");
     json_t *ra_column = json_array_get(columns, RA);
     assert_string_equal(json_string_value(json_object_get(ra_column, "unit")), "deg");
-    assert_string_equal(json_string_value(json_object_get(json_array_get(columns, KS_REASON), "type")), "str");
+    assert_string_equal(json_string_value(json_object_get(json_array_get(columns, KS_REASON), "type")),
+                        "str");
     json_decref(meta);
 }
 
@@ -186,7 +199,8 @@ static void a_start_that_fails_leaves_no_file(void **state)
 static void a_full_disk_and_a_locked_folder_are_errors(void **state)
 {
     (void)state;
-    must_fail(must_open("ndjson", "/dev/full", NJ_SINK_CREATE), "/dev/full: cannot be written: No space left");
+    must_fail(must_open("ndjson", "/dev/full", NJ_SINK_CREATE),
+              "/dev/full: cannot be written: No space left");
     char locked[128], spec[256];
     if (!write_protected_folder(locked)) return;
     snprintf(spec, sizeof spec, "ndjson:%s/x.ndjson", locked);
@@ -229,7 +243,11 @@ static void cost_of_forty_columns(void **state)
         static char key[F][40];
         snprintf(key[k], sizeof key[k], "instance%02d.column_%d", k / 4, k);
         f[k] = (nj_field){ key[k], NULL, t, 1, NULL, NULL, t == NJ_U8 ? nj_reason_name : NULL };
-        c[k] = (nj_col){ t == NJ_F64 ? (void *)v[k] : t == NJ_F32 ? (void *)w : t == NJ_I32 ? (void *)u : (void *)reason, NULL };
+        c[k] = (nj_col){ t == NJ_F64   ? (void *)v[k]
+                         : t == NJ_F32 ? (void *)w
+                         : t == NJ_I32 ? (void *)u
+                                       : (void *)reason,
+                         NULL };
     }
     nj_sink *s = must_open("ndjson", "/dev/null", NJ_SINK_CREATE);
     nj_error err;

@@ -16,7 +16,24 @@
 #include "broker/sink/json.h"
 #include "broker/sink/sink.h"
 
-enum { CANDID, OBJECT, JD, RA, DEC, POSITIVE, NDET, RB, ROID, ROID_REASON, KS, KS_REASON, RATE, POINTS, ABSENT, FIELDS };
+enum {
+    CANDID,
+    OBJECT,
+    JD,
+    RA,
+    DEC,
+    POSITIVE,
+    NDET,
+    RB,
+    ROID,
+    ROID_REASON,
+    KS,
+    KS_REASON,
+    RATE,
+    POINTS,
+    ABSENT,
+    FIELDS
+};
 static const nj_field field[FIELDS] = {
     [CANDID] = { "candid", NULL, NJ_I64, 1, "1", "id", NULL },
     [OBJECT] = { "object", NULL, NJ_STR, 1, "1", "object", NULL },
@@ -59,7 +76,9 @@ static const nj_col column[FIELDS] = {
 };
 static const uint32_t row_list[4] = { 0, 1, 3, 4 };
 static const nj_rows rows4 = { field, FIELDS, column, row_list, 4, NULL, NULL };
-static const nj_metadata metadata[] = { { "nightjar.version", "0.1.0" }, { "module.roid", "1.0 \"quoted\"" }, { NULL, NULL } };
+static const nj_metadata metadata[] = { { "nightjar.version", "0.1.0" },
+                                        { "module.roid", "1.0 \"quoted\"" },
+                                        { NULL, NULL } };
 
 /* A folder of this test's own. */
 static char folder[64];
@@ -139,9 +158,10 @@ static inline off_t size_of(const char *path)
     return stat(path, &st) ? -1 : st.st_size;
 }
 
-/* A limit on the size of files stands in for a full disk (in a child: it cannot be taken back), a folder without write
- * permission for a locked one: both are errors that name the file. */
-static inline void full_disk_and_locked_folder(const char *scheme, const char *file, const nj_rows *rows, rlim_t limit)
+/* A limit on the size of files stands in for a full disk (in a child: it cannot be taken back), a folder
+ * without write permission for a locked one: both are errors that name the file. */
+static inline void full_disk_and_locked_folder(const char *scheme, const char *file, const nj_rows *rows,
+                                               rlim_t limit)
 {
     fflush(stdout);
     pid_t child = fork();

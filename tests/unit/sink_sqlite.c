@@ -41,25 +41,29 @@ static void rows_come_back(void **state)
     (void)state;
     const char *path = in_folder("a.db");
     must_write(must_open("sqlite", path, NJ_SINK_CREATE), 1);
+    assert_string_equal(ask(path, "SELECT candid, object, positive, ndethist, \"roid.roid\", "
+                                  "\"roid.reason\", \"fit.rate\", \"fit.points\", "
+                                  "\"packet.candidate.sgscore1\" FROM alerts"),
+                        "2481168780615015008|ZTF21abcdefg|1|0|0|done|[1,2,3]|[18.5,null,19.25]|NULL\n"
+                        "-7|a\"b\\c\n\xc3\xa9|0|-1|-1|cut|[-1.5,null,0]|[]|NULL\n"
+                        "NULL|NULL|NULL|NULL|NULL|shed|[null,null,null]|[]|NULL\n"
+                        "9223372036854775807||254|2147483647|2147483647|NULL|[4,5,6]|[20,21]|NULL\n");
+    assert_string_equal(ask(path, "SELECT value FROM metadata WHERE run = 1 AND key = 'module.roid'"),
+                        "1.0 \"quoted\"\n");
     assert_string_equal(
-        ask(path, "SELECT candid, object, positive, ndethist, \"roid.roid\", \"roid.reason\", \"fit.rate\", \"fit.points\", "
-                  "\"packet.candidate.sgscore1\" FROM alerts"),
-        "2481168780615015008|ZTF21abcdefg|1|0|0|done|[1,2,3]|[18.5,null,19.25]|NULL\n"
-        "-7|a\"b\\c\n\xc3\xa9|0|-1|-1|cut|[-1.5,null,0]|[]|NULL\n"
-        "NULL|NULL|NULL|NULL|NULL|shed|[null,null,null]|[]|NULL\n"
-        "9223372036854775807||254|2147483647|2147483647|NULL|[4,5,6]|[20,21]|NULL\n");
-    assert_string_equal(ask(path, "SELECT value FROM metadata WHERE run = 1 AND key = 'module.roid'"), "1.0 \"quoted\"\n");
-    assert_string_equal(ask(path, "SELECT unit, type FROM columns WHERE key IN ('ra', 'roid.reason') ORDER BY key"),
-                        "deg|f64\nNULL|str\n");
-    assert_string_equal(ask(path, "SELECT type FROM pragma_table_info('alerts') WHERE name IN ('jd', 'candid', 'fit.rate')"),
-                        "INTEGER\nREAL\nTEXT\n");
+        ask(path, "SELECT unit, type FROM columns WHERE key IN ('ra', 'roid.reason') ORDER BY key"),
+        "deg|f64\nNULL|str\n");
+    assert_string_equal(
+        ask(path, "SELECT type FROM pragma_table_info('alerts') WHERE name IN ('jd', 'candid', 'fit.rate')"),
+        "INTEGER\nREAL\nTEXT\n");
 
     /* doubles to the bit */
     sqlite3 *db;
     sqlite3_stmt *q;
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_prepare_v2(db, "SELECT jd, ra, dec, rb, \"hostless.ks_template\" FROM alerts", -1, &q, NULL),
-                     SQLITE_OK);
+    assert_int_equal(
+        sqlite3_prepare_v2(db, "SELECT jd, ra, dec, rb, \"hostless.ks_template\" FROM alerts", -1, &q, NULL),
+        SQLITE_OK);
     for (int k = 0; k < 4; k++) {
         uint32_t r = row_list[k];
         double expected[5] = { jd[r], ra[r], dec[r], (double)rb[r], jd[r] };
@@ -142,7 +146,8 @@ static void a_file_of_something_else_is_not_continued(void **state)
     assert_int_equal(size_of(path), 6400);
 }
 
-/* A process that dies between two flushes: what was flushed is there, what was not is undone by the next opening. */
+/* A process that dies between two flushes: what was flushed is there,
+ * what was not is undone by the next opening. */
 static void a_killed_run_keeps_what_was_flushed(void **state)
 {
     (void)state;
@@ -155,7 +160,9 @@ static void a_killed_run_keeps_what_was_flushed(void **state)
         s->class->begin(s, field, FIELDS, metadata, &err);
         for (int i = 0; i < 3; i++) s->class->write(s, &rows4, &err);
         s->class->flush(s, &err);
-        for (int i = 0; i < 20000; i++) s->class->write(s, &rows4, &err); /* more than its page cache: it has spilt to the file */
+        for (int i = 0; i < 20000; i++)
+            s->class->write(s, &rows4, &err); /* more than its page cache:
+                                               * it has spilt to the file */
         kill(getpid(), SIGKILL);
     }
     int status;
@@ -194,7 +201,8 @@ static void cost_of_a_row(void **state)
     int64_t start = nj_now_ns();
     for (int i = 0; i < 5000; i++) assert_int_equal(s->class->write(s, &rows4, &err), 0);
     assert_int_equal(s->class->flush(s, &err), 0);
-    printf("# sqlite: %.0f ns per row of %d columns, commit included\n", (double)(nj_now_ns() - start) / 20000, FIELDS);
+    printf("# sqlite: %.0f ns per row of %d columns, commit included\n",
+           (double)(nj_now_ns() - start) / 20000, FIELDS);
     assert_int_equal(s->class->close(s, &err), 0);
 }
 

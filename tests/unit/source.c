@@ -71,7 +71,8 @@ static void write_tar(const char *name, int (*filter)(struct archive *), uint32_
     add_member(a, "night/README", AE_IFREG, "alerts", 6);
     for (uint32_t i = 0; i < n; i++) {
         char member[64];
-        snprintf(member, sizeof member, "night/%u%s", n - i, i == 1 ? "" : ".avro"); /* one without an ending: known by "Obj\1" */
+        /* one without an ending: known by "Obj\1" */
+        snprintf(member, sizeof member, "night/%u%s", n - i, i == 1 ? "" : ".avro");
         add_member(a, member, AE_IFREG, bytes, packet(i, bytes));
         if (i == 0) add_member(a, "night/nothing.avro", AE_IFREG, "", 0);
     }
@@ -134,8 +135,9 @@ static void archives_give_their_members_in_order(void **state)
         assert_int_equal(r.end, NJ_NEXT_END);
         assert_int_equal(r.n, 25);
         assert_int_equal(t->n_streams, 1);
-        assert_non_null(
-            strstr(t->notes, "passed over 1 member not an alert (night/README), and 1 empty member (night/nothing.avro)"));
+        assert_non_null(strstr(
+            t->notes,
+            "passed over 1 member not an alert (night/README), and 1 empty member (night/nothing.avro)"));
         test_host_free(t);
     }
 }
@@ -171,9 +173,8 @@ static void folders_are_read_by_name_to_the_bottom(void **state)
 {
     (void)state;
     static uint8_t bytes[80004];
-    static const char *const name[] = {
-        "f/10.avro", "f/9.msg", "f/B.avro", "f/a/1.datum", "f/a/2.avro", "f/b.avro"
-    }; /* bytewise */
+    static const char *const name[] = { "f/10.avro",   "f/9.msg",    "f/B.avro",
+                                        "f/a/1.datum", "f/a/2.avro", "f/b.avro" }; /* bytewise */
     mkdir(in_dir("f"), 0755);
     mkdir(in_dir("f/a"), 0755);
     mkdir(in_dir("f/bare"), 0755);

@@ -22,7 +22,10 @@ static nj_stream *test_stream(void *opaque, const char *name, const char *topic,
     test_host *t = opaque;
     if (t->n_streams == 256) abort();
     nj_stream *s = &t->stream[t->n_streams];
-    *s = (nj_stream){ .id = t->n_streams++, .name = strdup(name), .topic = topic ? strdup(topic) : NULL, .partition = partition };
+    *s = (nj_stream){ .id = t->n_streams++,
+                      .name = strdup(name),
+                      .topic = topic ? strdup(topic) : NULL,
+                      .partition = partition };
     return s;
 }
 

@@ -24,9 +24,12 @@ enum { MESSAGES = 200, PARTITIONS = 4 };
 
 /* Below librdkafka 2.2 a source asks for offsets by time in order to wake the fetchers. */
 static int n_woken;
-rd_kafka_resp_err_t __real_rd_kafka_offsets_for_times(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, int timeout_ms);
-rd_kafka_resp_err_t __wrap_rd_kafka_offsets_for_times(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, int timeout_ms);
-rd_kafka_resp_err_t __wrap_rd_kafka_offsets_for_times(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list, int timeout_ms)
+rd_kafka_resp_err_t __real_rd_kafka_offsets_for_times(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list,
+                                                      int timeout_ms);
+rd_kafka_resp_err_t __wrap_rd_kafka_offsets_for_times(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list,
+                                                      int timeout_ms);
+rd_kafka_resp_err_t __wrap_rd_kafka_offsets_for_times(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list,
+                                                      int timeout_ms)
 {
     n_woken++;
     return __real_rd_kafka_offsets_for_times(rk, list, timeout_ms);
@@ -42,7 +45,8 @@ static broker new_broker(int partitions)
 {
     char why[256];
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    assert_int_equal(rd_kafka_conf_set(conf, "test.mock.num.brokers", "1", why, sizeof why), RD_KAFKA_CONF_OK);
+    assert_int_equal(rd_kafka_conf_set(conf, "test.mock.num.brokers", "1", why, sizeof why),
+                     RD_KAFKA_CONF_OK);
     assert_int_equal(rd_kafka_conf_set(conf, "log_level", "3", why, sizeof why), RD_KAFKA_CONF_OK);
     broker b = { rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why), NULL, NULL };
     assert_non_null(b.producer);
@@ -58,9 +62,10 @@ static void produce(const broker *b, int first, int n)
         char text[64];
         int k = snprintf(text, sizeof text, "message %d", i);
         assert_int_equal(rd_kafka_producev(b->producer, RD_KAFKA_V_TOPIC("ztf_20260101_programid1"),
-                                           RD_KAFKA_V_PARTITION(i % PARTITIONS), RD_KAFKA_V_VALUE(text, (size_t)k),
-                                           RD_KAFKA_V_TIMESTAMP(1700000000000 + i), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                                           RD_KAFKA_V_END),
+                                           RD_KAFKA_V_PARTITION(i % PARTITIONS),
+                                           RD_KAFKA_V_VALUE(text, (size_t)k),
+                                           RD_KAFKA_V_TIMESTAMP(1700000000000 + i),
+                                           RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END),
                          0);
     }
     assert_int_equal(rd_kafka_flush(b->producer, 10000), 0);
@@ -76,13 +81,16 @@ static nj_source *open_topic(test_host *t, const broker *b, const char *query, i
     assert_int_equal(nj_settings_define(&t->settings, "kafka.heartbeat.interval.ms=100", &err), 0);
     assert_int_equal(nj_settings_define(&t->settings, "kafka.session.timeout.ms=3100", &err), 0);
     assert_int_equal(nj_settings_define(&t->settings, "kafka.fetch.wait.max.ms=20", &err), 0);
-    assert_int_equal(nj_settings_define(&t->settings, "kafka.allow.auto.create.topics=true", &err), 0); /* it knows no other */
+    /* it knows no other */
+    assert_int_equal(nj_settings_define(&t->settings, "kafka.allow.auto.create.topics=true", &err), 0);
     /* a group subscribes to the nightly topic as users do, by a pattern */
     snprintf(spec, sizeof spec, "kafka://%s/%s?%s", b->address,
              in_group ? "^ztf_[0-9]{8}_programid1$" : "ztf_20260101_programid1", query);
     nj_source_args args = { .spec = spec, .settings = &t->settings, .host = &t->host };
     if (!in_group) assert_int_equal(nj_kafka_target_parse(&target, spec, &err), 0);
-    nj_kafka_open_args whole = { .source = &args, .target = &target, .display = "kafka://test", .quiet = 1, .whole_topic = 1 };
+    nj_kafka_open_args whole = {
+        .source = &args, .target = &target, .display = "kafka://test", .quiet = 1, .whole_topic = 1
+    };
     nj_source *s = in_group ? nj_source_open(&args, &err) : nj_kafka_open(&whole, &err);
     if (!s) print_error("%s\n", err.text);
     assert_non_null(s);
@@ -165,7 +173,8 @@ static void begins_and_ends(void **state)
     g = read_all(open_topic(t, &b, "group=a&from=51&until=end", 0), -1);
     assert_int_equal(g.end, NJ_NEXT_ERROR);
     assert_int_equal(g.n, 0);
-    assert_non_null(strstr(g.err.text, "from=offset:51 is beyond the end of every partition; the last ends at 50"));
+    assert_non_null(
+        strstr(g.err.text, "from=offset:51 is beyond the end of every partition; the last ends at 50"));
     g = read_all(open_topic(t, &b, "group=a&from=offset:1767225600&until=end", 0), -1);
     assert_int_equal(g.end, NJ_NEXT_ERROR);
     g = read_all(open_topic(t, &b, "group=b&until=count:17", 0), 1000);
@@ -174,7 +183,8 @@ static void begins_and_ends(void **state)
     got rest = read_all(open_topic(t, &b, "group=b&until=end", 0), 1000);
     assert_int_equal(rest.n, MESSAGES - 17);
     for (int i = 0; i < MESSAGES; i++) assert_int_equal(g.seen[i] + rest.seen[i], 1);
-    g = read_all(open_topic(t, &b, "group=b&from=earliest&until=idle:0.5", 0), -1); /* earliest: whatever was committed */
+    /* earliest: whatever was committed */
+    g = read_all(open_topic(t, &b, "group=b&from=earliest&until=idle:0.5", 0), -1);
     assert_int_equal(g.n, MESSAGES);
 
     nj_source *s = open_topic(t, &b, "group=c&from=latest&until=idle:0.7", 0);
@@ -193,7 +203,8 @@ static void begins_and_ends(void **state)
     rd_kafka_destroy(b.producer);
 }
 
-/* A host that empties the queue of fetched messages at once must not wait for librdkafka's next look at it, a second later. */
+/* A host that empties the queue of fetched messages at once must not wait for librdkafka's next look at it,
+ * a second later. */
 static void a_full_queue_that_runs_low_is_filled_again_at_once(void **state)
 {
     (void)state;
@@ -206,9 +217,10 @@ static void a_full_queue_that_runs_low_is_filled_again_at_once(void **state)
     for (int i = 0; i < MESSAGES; i++) {
         snprintf(large, LARGE, "message %d", i);
         assert_int_equal(rd_kafka_producev(b.producer, RD_KAFKA_V_TOPIC("ztf_20260101_programid1"),
-                                           RD_KAFKA_V_PARTITION(i % PARTITIONS), RD_KAFKA_V_VALUE(large, LARGE),
-                                           RD_KAFKA_V_TIMESTAMP(1700000000000 + i), RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                                           RD_KAFKA_V_END),
+                                           RD_KAFKA_V_PARTITION(i % PARTITIONS),
+                                           RD_KAFKA_V_VALUE(large, LARGE),
+                                           RD_KAFKA_V_TIMESTAMP(1700000000000 + i),
+                                           RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_END),
                          0);
     }
     assert_int_equal(rd_kafka_flush(b.producer, 10000), 0);
@@ -236,7 +248,9 @@ static void a_slow_broker_is_no_silence(void **state)
     (void)state;
     broker b = new_broker(PARTITIONS);
     test_host *t = test_host_new();
-    for (int k = 0; k < 4; k++) produce(&b, k * MESSAGES / 4, MESSAGES / 4); /* the mock gives one such piece an answer */
+    for (int k = 0; k < 4; k++)
+        produce(&b, k * MESSAGES / 4, MESSAGES / 4); /* the mock gives one
+                                                      * such piece an answer */
     assert_int_equal(rd_kafka_mock_broker_set_rtt(b.cluster, -1, 600), 0);
     got g = read_all(open_topic(t, &b, "group=s&from=earliest&until=idle:0.2", 0), -1);
     assert_int_equal(g.end, NJ_NEXT_END);
@@ -281,7 +295,8 @@ static void a_rebalance_gives_partitions_away_and_says_what_comes_again(void **s
     }
     assert_int_equal(drained, PARTITIONS);
     assert_int_equal(t[0]->returned, 5 * PARTITIONS);
-    assert_true(g[1].n >= 5); /* of each partition that moved; more when the mock refuses a commit while the group forms */
+    assert_true(g[1].n >= 5); /* of each partition that moved; more when the mock refuses a
+                               * commit while the group forms */
     for (int i = 0; i < MESSAGES; i++) {
         int seen = g[0].seen[i] + g[1].seen[i];
         assert_true(i / PARTITIONS >= 45 ? seen >= 2 : seen == 1);
@@ -317,18 +332,21 @@ static void keys_that_may_be_a_schema_are_kept_and_empty_messages_passed_over(vo
     test_host *t = test_host_new();
     nj_error err;
     static const char key[] = "{\"type\":\"record\"}";
-    assert_int_equal(rd_kafka_producev(b.producer, RD_KAFKA_V_TOPIC("ztf_20260101_programid1"), RD_KAFKA_V_PARTITION(2),
-                                       RD_KAFKA_V_VALUE("x", 1), RD_KAFKA_V_KEY(key, sizeof key - 1), RD_KAFKA_V_END),
+    assert_int_equal(rd_kafka_producev(b.producer, RD_KAFKA_V_TOPIC("ztf_20260101_programid1"),
+                                       RD_KAFKA_V_PARTITION(2), RD_KAFKA_V_VALUE("x", 1),
+                                       RD_KAFKA_V_KEY(key, sizeof key - 1), RD_KAFKA_V_END),
                      0);
-    assert_int_equal(rd_kafka_producev(b.producer, RD_KAFKA_V_TOPIC("ztf_20260101_programid1"), RD_KAFKA_V_PARTITION(2),
-                                       RD_KAFKA_V_VALUE(NULL, 0), RD_KAFKA_V_KEY("12345", 5), RD_KAFKA_V_END),
+    assert_int_equal(rd_kafka_producev(b.producer, RD_KAFKA_V_TOPIC("ztf_20260101_programid1"),
+                                       RD_KAFKA_V_PARTITION(2), RD_KAFKA_V_VALUE(NULL, 0),
+                                       RD_KAFKA_V_KEY("12345", 5), RD_KAFKA_V_END),
                      0);
     assert_int_equal(rd_kafka_flush(b.producer, 10000), 0);
     nj_source *s = open_topic(t, &b, "group=g&until=end", 0);
     nj_chunk *c[2] = { NULL };
     nj_next r;
     int n = 0;
-    while (n < 2 && ((r = s->class->next(s, 200, &c[n], &err)) == NJ_NEXT_CHUNK || r == NJ_NEXT_IDLE)) n += r == NJ_NEXT_CHUNK;
+    while (n < 2 && ((r = s->class->next(s, 200, &c[n], &err)) == NJ_NEXT_CHUNK || r == NJ_NEXT_IDLE))
+        n += r == NJ_NEXT_CHUNK;
     assert_int_equal(n, 1);
     assert_int_equal(c[0]->framing, NJ_FRAME_AUTO); /* decode sees whether the payload needs it */
     assert_int_equal(c[0]->key_size, sizeof key - 1);
@@ -345,7 +363,8 @@ static void refusals_and_silence_end_with_their_cause(void **state)
     broker b = new_broker(PARTITIONS);
     test_host *t = test_host_new();
     nj_error err;
-    rd_kafka_mock_push_request_errors(b.cluster, 11 /* JoinGroup */, 1, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED);
+    rd_kafka_mock_push_request_errors(b.cluster, 11 /* JoinGroup */, 1,
+                                      RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED);
     got g = read_all(open_topic(t, &b, "group=g&until=end", 1), -1);
     assert_int_equal(g.end, NJ_NEXT_ERROR);
     assert_non_null(strstr(g.err.text, "Group authorization failed"));
@@ -460,7 +479,8 @@ static void a_number_or_a_date_is_what_it_says(void **state)
         snprintf(text, sizeof text, "from=%s", good[i].text);
         int rc = nj_positions_parse(&p, text, &err);
         if (good[i].value < 0 ? rc == 0 : rc || p.from != good[i].from || p.from_value != good[i].value)
-            fail_msg("from=%s: %d, %d, %lld; %s", good[i].text, rc, (int)p.from, (long long)p.from_value, err.text);
+            fail_msg("from=%s: %d, %d, %lld; %s", good[i].text, rc, (int)p.from, (long long)p.from_value,
+                     err.text);
         if (!rc && good[i].from == NJ_FROM_TIME) assert_non_null(strstr(p.words, "20"));
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -477,8 +497,9 @@ static void a_number_or_a_date_is_what_it_says(void **state)
     assert_int_equal(nj_positions_parse(&p, date, &err), -1);
     assert_non_null(strstr(err.text, "write from=2026-01-01 or from=offset:20260101"));
     assert_int_equal(nj_positions_parse(&p, seconds, &err), 0);
-    assert_non_null(
-        strstr(p.words, "is a time, seconds since 1970: 2026-01-01T00:00:00Z (an offset is written from=offset:1767225600)"));
+    assert_non_null(strstr(
+        p.words,
+        "is a time, seconds since 1970: 2026-01-01T00:00:00Z (an offset is written from=offset:1767225600)"));
 }
 
 static void queries_and_settings_are_checked(void **state)
@@ -493,9 +514,8 @@ static void queries_and_settings_are_checked(void **state)
     assert_int_equal(p.from, NJ_FROM_TIME);
     assert_int_equal(p.from_value, 1769889600000);
     assert_int_equal(p.until_value, 2500);
-    static const char *const bad[] = {
-        "from=now", "from=-5", "until=idle", "until=idle:0", "until=count:0", "gruop=x", "group="
-    };
+    static const char *const bad[] = { "from=now",      "from=-5", "until=idle", "until=idle:0",
+                                       "until=count:0", "gruop=x", "group=" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         char text[64];
         strcpy(text, bad[i]);
@@ -568,7 +588,8 @@ static size_t packet(uint32_t i, uint8_t *bytes)
     return n;
 }
 
-/* 40 MB through a broker that keeps 5 MB a partition: nothing may be lost, whatever the number of partitions. */
+/* 40 MB through a broker that keeps 5 MB a partition:
+ * nothing may be lost, whatever the number of partitions. */
 static void embedded_brings_every_message_and_keeps_the_order_of_one_partition(void **state)
 {
     (void)state;

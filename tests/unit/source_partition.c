@@ -20,7 +20,8 @@ static void offsets_in_flight_wrap_and_grow(void **state)
     assert_null(nj_partitions_find(&all, "u", 3));
     nj_partition_assign(&all, p);
     int64_t handed = 0, acked = 0;
-    /* gaps in the offsets, as a broker's control records leave them; 200 in flight on the ring's 256, then 2000 */
+    /* gaps in the offsets, as a broker's control records leave them;
+     * 200 in flight on the ring's 256, then 2000 */
     for (int depth = 200; depth <= 2000; depth += 1800)
         for (int i = 0; i < 3000; i++) {
             assert_int_equal(nj_partition_hand(&all, p, 3 * handed++), 0);
@@ -57,7 +58,8 @@ static void an_earlier_generation_acknowledges_nothing(void **state)
     nj_partitions_free(&all);
 }
 
-/* What is no alert: its offsets are stored at once, or with the acknowledgement of the last alert before them. */
+/* What is no alert: its offsets are stored at once,
+ * or with the acknowledgement of the last alert before them. */
 static void what_is_no_alert_is_passed(void **state)
 {
     (void)state;

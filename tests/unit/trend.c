@@ -37,12 +37,14 @@ static void table(void **state)
     static const struct {
         int n, s;
         double p;
-    } printed[] = { { 4, 6, 0.042 }, { 5, 8, 0.042 }, { 8, 16, 0.031 }, { 9, 20, 0.022 }, { 10, 21, 0.036 }, { 10, 23, 0.023 } };
+    } printed[] = { { 4, 6, 0.042 },  { 5, 8, 0.042 },   { 8, 16, 0.031 },
+                    { 9, 20, 0.022 }, { 10, 21, 0.036 }, { 10, 23, 0.023 } };
     for (size_t i = 0; i < sizeof printed / sizeof *printed; i++) {
         double x[10], y[10];
         int n = printed[i].n, inversions = (n * (n - 1) / 2 - printed[i].s) / 2;
         for (int k = 0; k < n; k++) x[k] = k, y[k] = k;
-        for (int pass = 0, left = inversions; pass < n && left; pass++) /* bubbles: each swap is one inversion */
+        for (int pass = 0, left = inversions; pass < n && left; pass++) /* bubbles: each swap is one
+                                                                         * inversion */
             for (int k = 0; k + 1 < n && left; k++)
                 if (y[k] < y[k + 1]) {
                     double v = y[k];
@@ -78,10 +80,10 @@ static void against_scipy(void **state)
           0.016080322051321087 },
         { 60, 0.01, 8, 0.38647191608595904, 2.803718805583545e-05, 0.010869565217391304, 0.005952380952380952,
           0.016025641025641024 },
-        { 200, 0.002, 0, 0.25557788944723614, 7.676651558107722e-08, 0.002078351647386875, 0.0013754892915741454,
-          0.002756583020108843 },
-        { 500, -0.0005, 16, -0.18003025441822074, 4.68869192373501e-09, -0.000564334085778781, -0.0007552870090634441,
-          -0.000370919881305638 },
+        { 200, 0.002, 0, 0.25557788944723614, 7.676651558107722e-08, 0.002078351647386875,
+          0.0013754892915741454, 0.002756583020108843 },
+        { 500, -0.0005, 16, -0.18003025441822074, 4.68869192373501e-09, -0.000564334085778781,
+          -0.0007552870090634441, -0.000370919881305638 },
     };
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         double x[500], y[500];
@@ -138,7 +140,8 @@ static void weighted(void **state)
     assert_true(isnan(nj_weighted_median(even, 0)));
 }
 
-/* Four writers of a long run share the batches; one series grows by 30 % over it, one is noise, one had nothing to do. */
+/* Four writers of a long run share the batches; one series grows by 30 % over it, one is noise,
+ * one had nothing to do. */
 static void long_run(void **state)
 {
     (void)state;
@@ -159,7 +162,9 @@ static void long_run(void **state)
     assert_true(line.drifts && line.n > 128 && line.n <= NJ_DRIFT_POINTS && line.trend.p < 1e-10);
     near(line.change_percent, 30.0 / 1.15, 2); /* of the median, which is that of the middle */
     near(line.percent_per_1000, 0.3 / 1.15, 0.02);
-    for (uint32_t i = 1; i < line.n; i++) assert_true(line.batch[i] - line.batch[i - 1] == (double)line.stride); /* even, whole */
+    /* even, whole */
+    for (uint32_t i = 1; i < line.n; i++)
+        assert_true(line.batch[i] - line.batch[i - 1] == (double)line.stride);
     assert_true(line.batch[0] == 0 && line.batch[line.n - 1] >= BATCHES - (double)line.stride);
     nj_drift_line_free(&line);
     assert_int_equal(nj_drift_line_of(d, WRITERS, 1, &line), 0);
@@ -174,8 +179,9 @@ static void long_run(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sen),      cmocka_unit_test(table),    cmocka_unit_test(against_scipy), cmocka_unit_test(nothing_to_say),
-        cmocka_unit_test(weighted), cmocka_unit_test(long_run),
+        cmocka_unit_test(sen),           cmocka_unit_test(table),
+        cmocka_unit_test(against_scipy), cmocka_unit_test(nothing_to_say),
+        cmocka_unit_test(weighted),      cmocka_unit_test(long_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

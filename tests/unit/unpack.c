@@ -29,9 +29,11 @@ static void add(packed *p, int kind, const uint8_t *bytes, size_t n)
     size_t room = ROOM - p->n, made = 0;
     if (kind == NJ_PACKED_GZIP) {
         z_stream z = { 0 };
-        gz_header head = {
-            .name = (Bytef *)"night.avro", .comment = (Bytef *)"made", .extra = (Bytef *)"ab\2\0xy", .extra_len = 6, .hcrc = 1
-        };
+        gz_header head = { .name = (Bytef *)"night.avro",
+                           .comment = (Bytef *)"made",
+                           .extra = (Bytef *)"ab\2\0xy",
+                           .extra_len = 6,
+                           .hcrc = 1 };
         deflateInit2(&z, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY);
         deflateSetHeader(&z, &head);
         z.next_in = (Bytef *)(uintptr_t)bytes;
@@ -48,10 +50,13 @@ static void add(packed *p, int kind, const uint8_t *bytes, size_t n)
         ZSTD_freeCCtx(c);
     } else if (kind == NJ_PACKED_BZIP2) {
         unsigned size = (unsigned)room;
-        assert_int_equal(BZ2_bzBuffToBuffCompress((char *)to, &size, (char *)(uintptr_t)bytes, (unsigned)n, 9, 0, 0), BZ_OK);
+        assert_int_equal(
+            BZ2_bzBuffToBuffCompress((char *)to, &size, (char *)(uintptr_t)bytes, (unsigned)n, 9, 0, 0),
+            BZ_OK);
         made = size;
     } else {
-        assert_int_equal(lzma_easy_buffer_encode(6, LZMA_CHECK_CRC64, NULL, bytes, n, to, &made, room), LZMA_OK);
+        assert_int_equal(lzma_easy_buffer_encode(6, LZMA_CHECK_CRC64, NULL, bytes, n, to, &made, room),
+                         LZMA_OK);
     }
     p->n += made;
 }
@@ -142,14 +147,16 @@ static void no_bit_is_flipped_and_no_byte_is_missing_without_a_word(void **state
     for (int kind = NJ_PACKED_GZIP; kind <= NJ_PACKED_XZ; kind++)
         for (int members = 1; members < 3; members++) {
             packed p = made(kind, members);
-            size_t step =
-                (kind >= NJ_PACKED_BZIP2 ? 5 : 1) * (members == 1 ? 1 : 7); /* bzip2 and xz ask for megabytes each time */
+            /* bzip2 and xz ask for
+             * megabytes each time */
+            size_t step = (kind >= NJ_PACKED_BZIP2 ? 5 : 1) * (members == 1 ? 1 : 7);
             for (size_t bit = 0; bit < 8 * p.n; bit += step) {
                 p.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
                 int memory = by_memory(p.bytes, p.n), piecewise = by_pieces(p.bytes, p.n, 97);
                 if (nj_packing_of(p.bytes, p.n) == (nj_packing)kind) {
                     if (memory == 0) fail_msg("kind %d: bit %zu flipped, and nothing said", kind, bit);
-                    if (piecewise == 0) fail_msg("kind %d: bit %zu flipped, and nothing said of pieces", kind, bit);
+                    if (piecewise == 0)
+                        fail_msg("kind %d: bit %zu flipped, and nothing said of pieces", kind, bit);
                 }
                 p.bytes[bit / 8] ^= (uint8_t)(1 << bit % 8);
             }
@@ -160,7 +167,8 @@ static void no_bit_is_flipped_and_no_byte_is_missing_without_a_word(void **state
                 begin = first.n;
             }
             for (size_t n = 16; n < p.n;
-                 n += kind >= NJ_PACKED_BZIP2 ? 3 : 1) { /* cut between two members it is whole, and shorter */
+                 n += kind >= NJ_PACKED_BZIP2 ? 3 : 1) { /* cut between two members it is whole,
+                                                          * and shorter */
                 if (nj_packing_of(p.bytes, n) != (nj_packing)kind) continue;
                 int memory = by_memory(p.bytes, n), piecewise = by_pieces(p.bytes, n, 97);
                 if (memory == 1 || (members == 1 && memory == 0))

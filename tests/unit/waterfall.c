@@ -13,7 +13,8 @@
 
 enum { MS = 1000000 };
 
-/* Arrived at t ms, 1 ms of queue, 2 of decode, 4 of modules, 8 waiting for its turn, 16 of filter; then `publish` ms. */
+/* Arrived at t ms, 1 ms of queue, 2 of decode, 4 of modules, 8 waiting for its turn, 16 of filter;
+ * then `publish` ms. */
 static nj_waterfall_part part(double exposure, int64_t t)
 {
     return (nj_waterfall_part){ .survey = "ztf",
@@ -32,7 +33,8 @@ static void last_alert_decides(void **state)
 {
     (void)state;
     nj_waterfall *w = nj_waterfall_new(1, 0.1); /* 100 ms */
-    nj_waterfall_part a = part(7, 1000), b = part(7, 1050), other = part(8, 1000), same_number = part(7, 1000);
+    nj_waterfall_part a = part(7, 1000), b = part(7, 1050), other = part(8, 1000),
+                      same_number = part(7, 1000);
     same_number.survey = "lsst";
     assert_int_equal(nj_waterfall_add(w, &a, 1040 * MS), 0);
     assert_int_equal(nj_waterfall_add(w, &b, 1113 * MS), 0);
@@ -70,8 +72,8 @@ static void sums(void **state)
     nj_waterfall_free(w);
 }
 
-/* 200,000 exposures, one after the other; every thousandth is over, by as much as its number. Nothing is lost, the table does not
- * grow beyond its room, and the worst hundred are the right ones. */
+/* 200,000 exposures, one after the other; every thousandth is over, by as much as its number. Nothing is
+ * lost, the table does not grow beyond its room, and the worst hundred are the right ones. */
 static void long_night(void **state)
 {
     (void)state;
@@ -79,12 +81,14 @@ static void long_night(void **state)
     nj_waterfall *w = nj_waterfall_new(60, 0.01); /* 600 ms */
     for (int64_t i = 0; i < NIGHT; i++) {
         nj_waterfall_part p = part((double)i, i * 40);
-        for (int k = 0; k < 3; k++) assert_int_equal(nj_waterfall_add(w, &p, (i * 40 + 50 + (i % 1000 ? 0 : 1000 + i)) * MS), 0);
+        for (int k = 0; k < 3; k++)
+            assert_int_equal(nj_waterfall_add(w, &p, (i * 40 + 50 + (i % 1000 ? 0 : 1000 + i)) * MS), 0);
     }
     const nj_waterfall_sum *s = nj_waterfall_end(w);
     assert_true(s->n == NIGHT && s->alerts == (uint64_t)NIGHT * 30 && s->over == 200);
     assert_true(s->closed_early == NIGHT - NJ_WATERFALL_OPEN);
-    assert_true(s->n_worst == NJ_WATERFALL_WORST && s->worst[0].exposure == 199000 && s->worst[99].exposure == 100000);
+    assert_true(s->n_worst == NJ_WATERFALL_WORST && s->worst[0].exposure == 199000 &&
+                s->worst[99].exposure == 100000);
     assert_true(fabs(nj_histogram_quantile(&s->total, 0.5) / (50.0 * MS) - 1) < 0.01);
     assert_true(fabs(nj_histogram_quantile(&s->span[NJ_SPAN_PUBLISH], 0.5) / (19.0 * MS) - 1) < 0.01);
     nj_waterfall_free(w);

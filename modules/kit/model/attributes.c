@@ -42,11 +42,12 @@ static int read_window(reading *r, int32_t space)
     nj_net_step *s = r->step;
     int32_t n, dilation[2] = { 1, 1 }, kernel[2] = { 0, 0 };
     s->stride[0] = s->stride[1] = 1;
-    if (!nj_onnx_is(r->node, "auto_pad", "NOTSET", "NOTSET") && !nj_onnx_is(r->node, "auto_pad", "VALID", "NOTSET"))
+    if (!nj_onnx_is(r->node, "auto_pad", "NOTSET", "NOTSET") &&
+        !nj_onnx_is(r->node, "auto_pad", "VALID", "NOTSET"))
         return refuse(r, "auto_pad");
-    if (read_list(r, "strides", 99, s->stride, &n, 2) || (n && n != space) || read_list(r, "pads", 99, s->pad, &n, 4) ||
-        (n && n != 2 * space) || read_list(r, "dilations", 99, dilation, &n, 2) ||
-        read_list(r, "kernel_shape", 99, kernel, &n, 2))
+    if (read_list(r, "strides", 99, s->stride, &n, 2) || (n && n != space) ||
+        read_list(r, "pads", 99, s->pad, &n, 4) || (n && n != 2 * space) ||
+        read_list(r, "dilations", 99, dilation, &n, 2) || read_list(r, "kernel_shape", 99, kernel, &n, 2))
         return refuse(r, "this window");
     for (int k = 0; k < 2; k++)
         if (dilation[k] != 1 || s->stride[k] < 1 || s->stride[k] > 4096 || kernel[k] < 0)
@@ -80,7 +81,8 @@ static int read_pool(reading *r)
     if (read_window(r, 2)) return -1;
     for (int k = 0; k < 4; k++)
         if (r->step->pad[k]) return refuse(r, "padding");
-    if (r->step->kernel[0] < 1 || r->step->kernel[1] < 1 || nj_onnx_int(r->node, "ceil_mode", 0) || r->node->n_outputs > 1)
+    if (r->step->kernel[0] < 1 || r->step->kernel[1] < 1 || nj_onnx_int(r->node, "ceil_mode", 0) ||
+        r->node->n_outputs > 1)
         return refuse(r, "this window");
     return 0;
 }
@@ -116,7 +118,8 @@ static int read_transpose(reading *r)
 
 static int read_axis(reading *r)
 {
-    int64_t otherwise = !strcmp(r->node->op, "Softmax") ? -1 : 1, axis = nj_onnx_int(r->node, "axis", otherwise);
+    int64_t otherwise = !strcmp(r->node->op, "Softmax") ? -1 : 1,
+            axis = nj_onnx_int(r->node, "axis", otherwise);
     if (axis < -NJ_MODEL_RANK || axis > NJ_MODEL_RANK) return refuse(r, "this axis");
     r->step->axis = (int32_t)axis;
     return 0;
@@ -135,7 +138,8 @@ static int read_norm(reading *r)
     r->step->epsilon = nj_onnx_float(r->node, "epsilon", 1e-5f);
     if (nj_onnx_int(r->node, "training_mode", 0) || r->step->n_in != 5) return refuse(r, "training");
     for (int k = 1; k < 5; k++)
-        if (r->step->in[k] < 0 || !r->plan->value[r->step->in[k]].is_fixed) return refuse(r, "a statistic that is no constant");
+        if (r->step->in[k] < 0 || !r->plan->value[r->step->in[k]].is_fixed)
+            return refuse(r, "a statistic that is no constant");
     return 0;
 }
 
@@ -147,14 +151,15 @@ static int read_lstm(reading *r)
     s->reverse = nj_onnx_is(r->node, "direction", "reverse", "forward");
     if (hidden < 1 || hidden > 1 << 14) return refuse(r, "this hidden_size");
     s->hidden = (int32_t)hidden;
-    if (nj_onnx_find(r->node, "activations") || nj_onnx_find(r->node, "clip") || nj_onnx_int(r->node, "layout", 0) ||
-        nj_onnx_int(r->node, "input_forget", 0))
+    if (nj_onnx_find(r->node, "activations") || nj_onnx_find(r->node, "clip") ||
+        nj_onnx_int(r->node, "layout", 0) || nj_onnx_int(r->node, "input_forget", 0))
         return refuse(r, "activations, clip, layout or input_forget");
     for (uint32_t k = 5; k < s->n_in; k++)
         if (s->in[k] >= 0) return refuse(r, "an initial state or peephole");
     if (s->n_out > 2 && s->out[2] >= 0) return refuse(r, "the output Y_c");
     for (uint32_t k = 1; k < 4 && k < s->n_in; k++)
-        if (s->in[k] >= 0 && !r->plan->value[s->in[k]].is_fixed) return refuse(r, "a weight that is no constant");
+        if (s->in[k] >= 0 && !r->plan->value[s->in[k]].is_fixed)
+            return refuse(r, "a weight that is no constant");
     if (s->n_in > 4 && s->in[4] >= 0 && !r->plan->value[s->in[4]].is_int)
         return refuse(r, "sequence_lens that are no int32 input");
     return 0;
@@ -214,14 +219,17 @@ int nj_op_read(nj_net_plan *plan, nj_net_step *step, nj_model_error *err)
     for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
         const entry *e = &entries[i];
         if (strcmp(e->op, step->op->name)) continue;
-        if (step->n_in < e->least || step->n_in > e->most || step->n_out < 1 || (step->out[0] < 0 && strcmp(e->op, "LSTM")))
+        if (step->n_in < e->least || step->n_in > e->most || step->n_out < 1 ||
+            (step->out[0] < 0 && strcmp(e->op, "LSTM")))
             return refuse(&r, "this number of inputs or outputs");
         for (uint32_t k = 0; k < e->least; k++)
             if (step->in[k] < 0) return refuse(&r, "an input left out");
-        for (uint32_t k = 0; k < step->n_in; k++) { /* integers go where integers are read, and nowhere else */
+        for (uint32_t k = 0; k < step->n_in; k++) { /* integers go where integers are read,
+                                                     * and nowhere else */
             const nj_net_value *v = step->in[k] >= 0 ? &plan->value[step->in[k]] : NULL;
-            int integer_here = (!strcmp(e->op, "Cast") && k == 0) || (!strcmp(e->op, "LSTM") && k == 4) ||
-                               (k == 1 && (e->read == read_reduce || e->read == read_axes || e->read == read_reshape));
+            int integer_here =
+                (!strcmp(e->op, "Cast") && k == 0) || (!strcmp(e->op, "LSTM") && k == 4) ||
+                (k == 1 && (e->read == read_reduce || e->read == read_axes || e->read == read_reshape));
             if (v && (v->is_int || v->i64) && !integer_here) return refuse(&r, "an integer tensor here");
             if (v && v->i64 && !strcmp(e->op, "Cast")) return refuse(&r, "an integer constant");
         }

@@ -37,7 +37,8 @@ static int predict(const nj_model *model, void *memory, const nj_model_call *cal
 {
     const builtin *b = model->self;
     thread *t = memory;
-    return call->reference ? nj_plan_run(&b->plain, t->plain, model, call) : nj_plan_run(&b->fast, t->fast, model, call);
+    return call->reference ? nj_plan_run(&b->plain, t->plain, model, call)
+                           : nj_plan_run(&b->fast, t->fast, model, call);
 }
 
 static const nj_model_engine engine = {
@@ -50,8 +51,8 @@ int nj_engine_builtin(nj_model *model, const nj_model_options *options, nj_model
     nj_model_error why;
     builtin *b = nj_pool_alloc(&model->pool, 1, sizeof *b);
     if (!b) return nj_model_fail(err, "out of memory");
-    if (nj_plan_build(&b->plain, model, &model->pool, &why) || nj_plan_build(&b->fast, model, &model->pool, &why) ||
-        nj_plan_fuse(&b->fast, model, &why))
+    if (nj_plan_build(&b->plain, model, &model->pool, &why) ||
+        nj_plan_build(&b->fast, model, &model->pool, &why) || nj_plan_fuse(&b->fast, model, &why))
         return nj_model_fail(err, "%s: %.400s", model->info.folder, why.text);
     b->plain.chunk = 1;
     model->self = b;
@@ -60,7 +61,9 @@ int nj_engine_builtin(nj_model *model, const nj_model_options *options, nj_model
     model->info.device = "cpu";
     model->info.rows_best = b->fast.chunk;
     thread *t = thread_open(model, 1, 1); /* shape errors are reported at load time, not during a run */
-    if (!t) return nj_model_fail(err, "%s: its shapes do not fit one another, or are too large", model->info.folder);
+    if (!t)
+        return nj_model_fail(err, "%s: its shapes do not fit one another, or are too large",
+                             model->info.folder);
     thread_close(t);
     return 0;
 }

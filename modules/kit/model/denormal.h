@@ -1,9 +1,9 @@
 /* denormal.h - while a network runs, numbers below 1.2e-38 count as 0.
  *
- * Saturated gates and the products of their outputs are such numbers; processors handle each by microcode, about 150
- * cycles: a recurrent network that saturates (snn_sn_vs_all on faint light curves) took 5 times longer. As 0 they change a
- * score by less than 1e-30. The caller's mode is put back. x86-64 has the mode in every version of the kernels; elsewhere
- * nothing is set. */
+ * Saturated gates and the products of their outputs are such numbers; processors handle each by microcode,
+ * about 150 cycles: a recurrent network that saturates (snn_sn_vs_all on faint light curves) took 5 times
+ * longer. As 0 they change a score by less than 1e-30. The caller's mode is put back. x86-64 has the mode in
+ * every version of the kernels; elsewhere nothing is set. */
 #ifndef NJ_MODEL_DENORMAL_H
 #define NJ_MODEL_DENORMAL_H
 

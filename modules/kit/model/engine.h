@@ -12,7 +12,8 @@ typedef struct nj_model_engine {
     const char *name;
     void *(*thread_open)(const nj_model *model, uint32_t max_rows, uint32_t max_steps); /* NULL = no memory */
     void (*thread_close)(void *thread);
-    int (*predict)(const nj_model *model, void *thread, const nj_model_call *call); /* the call's counts are checked */
+    /* the call's counts are checked */
+    int (*predict)(const nj_model *model, void *thread, const nj_model_call *call);
     void (*close)(nj_model *model);
 } nj_model_engine;
 

@@ -35,8 +35,9 @@ static const struct {
     const char *name;
     operation op;
     int arguments;
-} functions[] = { { "log10", LOG10, 1 }, { "ln", LN, 1 },   { "exp", EXP, 1 }, { "sqrt", SQRT, 1 }, { "abs", ABS, 1 },
-                  { "floor", FLOOR, 1 }, { "min", MIN, 2 }, { "max", MAX, 2 }, { "pow", POWER, 2 } };
+} functions[] = { { "log10", LOG10, 1 }, { "ln", LN, 1 },   { "exp", EXP, 1 },
+                  { "sqrt", SQRT, 1 },   { "abs", ABS, 1 }, { "floor", FLOOR, 1 },
+                  { "min", MIN, 2 },     { "max", MAX, 2 }, { "pow", POWER, 2 } };
 
 /* Recursive descent; writes the steps behind each other, operands first. */
 typedef struct parser {
@@ -118,7 +119,8 @@ static int primary(parser *p)
     char c = peek(p);
     if (take(p, '(')) return sum(p) ? -1 : take(p, ')') ? 0 : fail(p, "expected )");
     if (!isalpha((unsigned char)c) && c != '_')
-        return isdigit((unsigned char)c) || c == '.' ? number(p) : fail(p, "expected a number, a column or (");
+        return isdigit((unsigned char)c) || c == '.' ? number(p)
+                                                     : fail(p, "expected a number, a column or (");
     uint32_t start = p->at;
     while (p->at < p->n && (isalnum((unsigned char)p->text[p->at]) || strchr("_.@", p->text[p->at]))) p->at++;
     uint32_t n = p->at - start;
@@ -162,8 +164,8 @@ static int sum(parser *p)
     return chain(p, term, '+', ADD, '-', SUBTRACT);
 }
 
-int nj_expression_compile(nj_expression *e, const char *text, uint32_t n, nj_expression_names *names, const char **why,
-                          uint32_t *at)
+int nj_expression_compile(nj_expression *e, const char *text, uint32_t n, nj_expression_names *names,
+                          const char **why, uint32_t *at)
 {
     parser p = { .e = e, .text = text, .n = n, .names = names };
     e->n = 0;

@@ -4,8 +4,9 @@
 
 #include "ops.h"
 
-#define RUN(name)                                                                                                                \
-    static void name(const nj_net_plan *plan, const nj_net_step *s, nj_inputs in, nj_net_outputs out, float *scratch)
+#define RUN(name)                                                                                            \
+    static void name(const nj_net_plan *plan, const nj_net_step *s, nj_inputs in, nj_net_outputs out,        \
+                     float *scratch)
 #define UNUSED (void)plan, (void)s, (void)in, (void)scratch
 
 /* --- dense: in[0] [..., K], packed[0] the matrix, bias[0] --- */
@@ -53,15 +54,19 @@ static size_t scratch_conv(const nj_net_step *s, nj_inputs in, nj_net_outputs ou
     (void)out;
     const nj_tensor *x = in[0];
     if (!has_padding(s)) return 0;
-    return (size_t)(x->dim[2] + s->pad[0] + s->pad[2]) * (size_t)(x->dim[3] + s->pad[1] + s->pad[3]) * (size_t)x->dim[1];
+    return (size_t)(x->dim[2] + s->pad[0] + s->pad[2]) * (size_t)(x->dim[3] + s->pad[1] + s->pad[3]) *
+           (size_t)x->dim[1];
 }
 
 /* The image with its border of zeros. */
-static const float *padded(const nj_net_step *s, const float *image, size_t rows, size_t columns, size_t channels, float *to)
+static const float *padded(const nj_net_step *s, const float *image, size_t rows, size_t columns,
+                           size_t channels, float *to)
 {
-    size_t left = (size_t)s->pad[1] * channels, line = columns * channels, row = line + left + (size_t)s->pad[3] * channels;
+    size_t left = (size_t)s->pad[1] * channels, line = columns * channels,
+           row = line + left + (size_t)s->pad[3] * channels;
     memset(to, 0, (rows + (size_t)s->pad[0] + (size_t)s->pad[2]) * row * sizeof(float));
-    for (size_t y = 0; y < rows; y++) memcpy(to + (y + (size_t)s->pad[0]) * row + left, image + y * line, line * sizeof(float));
+    for (size_t y = 0; y < rows; y++)
+        memcpy(to + (y + (size_t)s->pad[0]) * row + left, image + y * line, line * sizeof(float));
     return to;
 }
 
@@ -69,8 +74,10 @@ RUN(run_conv)
 {
     UNUSED;
     const nj_tensor *x = in[0], *w = in[1], *o = out[0];
-    size_t channels = (size_t)x->dim[1], rows = (size_t)x->dim[2], columns = (size_t)x->dim[3], n_out = (size_t)o->dim[1];
-    size_t row = (columns + (size_t)s->pad[1] + (size_t)s->pad[3]) * channels, out_row = (size_t)o->dim[3] * n_out;
+    size_t channels = (size_t)x->dim[1], rows = (size_t)x->dim[2], columns = (size_t)x->dim[3],
+           n_out = (size_t)o->dim[1];
+    size_t row = (columns + (size_t)s->pad[1] + (size_t)s->pad[3]) * channels,
+           out_row = (size_t)o->dim[3] * n_out;
     for (int32_t r = 0; r < x->dim[0]; r++) {
         const float *image = x->data + (size_t)r * rows * columns * channels;
         if (has_padding(s)) image = padded(s, image, rows, columns, channels, scratch);
@@ -95,7 +102,8 @@ RUN(run_conv)
 
 const nj_net_op nj_op_conv_fast = { "Conv (fast)", nj_shape_conv, run_conv, scratch_conv };
 
-/* --- separable: a depthwise convolution (in[1], packed[1]) and a 1x1 one (in[2], packed[0], bias[0]), row by row --- */
+/* ---- separable: a depthwise convolution (in[1], packed[1]) and a 1x1 one (in[2], packed[0], bias[0]),
+ * row by row --- */
 
 static int shape_separable(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
@@ -104,9 +112,10 @@ static int shape_separable(const nj_net_step *s, nj_inputs in, nj_net_outputs ou
     if (x->rank != 4 || d->rank != 4 || p->rank != 4 || x->dim[1] != d->dim[0] || p->dim[1] != d->dim[0] ||
         x->dim[2] < d->dim[2] || x->dim[3] < d->dim[3])
         return -1;
-    *out[0] = (nj_tensor){ .data = out[0]->data,
-                           .rank = 4,
-                           .dim = { x->dim[0], p->dim[0], x->dim[2] - d->dim[2] + 1, x->dim[3] - d->dim[3] + 1 } };
+    *out[0] =
+        (nj_tensor){ .data = out[0]->data,
+                     .rank = 4,
+                     .dim = { x->dim[0], p->dim[0], x->dim[2] - d->dim[2] + 1, x->dim[3] - d->dim[3] + 1 } };
     return 0;
 }
 
@@ -136,8 +145,8 @@ RUN(run_separable)
     for (int32_t r = 0; r < x->dim[0]; r++)
         for (int32_t y = 0; y < o->dim[2]; y++) {
             const float *from = x->data + ((size_t)r * (size_t)x->dim[2] + (size_t)y) * row;
-            nj_lanes_of(plan->isa)->depthwise(from, row, channels, (uint32_t)d->dim[2], (uint32_t)d->dim[3], s->packed[1],
-                                              columns * channels, scratch);
+            nj_lanes_of(plan->isa)->depthwise(from, row, channels, (uint32_t)d->dim[2], (uint32_t)d->dim[3],
+                                              s->packed[1], columns * channels, scratch);
             p.out = o->data + ((size_t)r * (size_t)o->dim[2] + (size_t)y) * columns * n_out;
             nj_product_run(plan->isa, &p);
         }
@@ -155,9 +164,10 @@ RUN(run_pool)
     size_t row = (size_t)x->dim[3] * channels, out_row = (size_t)o->dim[3] * channels;
     for (int32_t r = 0; r < x->dim[0]; r++)
         for (int32_t y = 0; y < o->dim[2]; y++)
-            nj_lanes_of(plan->isa)->pool(x->data + ((size_t)r * (size_t)x->dim[2] + (size_t)(y * s->stride[0])) * row, row,
-                                         channels, (uint32_t)s->kernel[0], (uint32_t)s->kernel[1], (uint32_t)s->stride[1],
-                                         (uint32_t)o->dim[3], o->data + ((size_t)r * (size_t)o->dim[2] + (size_t)y) * out_row);
+            nj_lanes_of(plan->isa)->pool(
+                x->data + ((size_t)r * (size_t)x->dim[2] + (size_t)(y * s->stride[0])) * row, row, channels,
+                (uint32_t)s->kernel[0], (uint32_t)s->kernel[1], (uint32_t)s->stride[1], (uint32_t)o->dim[3],
+                o->data + ((size_t)r * (size_t)o->dim[2] + (size_t)y) * out_row);
 }
 
 const nj_net_op nj_op_pool_fast = { "MaxPool (fast)", nj_shape_pool, run_pool, NULL };
@@ -232,8 +242,9 @@ static int shape_lstm(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     if (nj_shape_lstm(s, in, out)) return -1;
     if (s->axis && s->out[0] >= 0)
-        *out[0] =
-            (nj_tensor){ .data = out[0]->data, .rank = 3, .dim = { in[0]->dim[0], in[0]->dim[1], s->n_directions * s->hidden } };
+        *out[0] = (nj_tensor){ .data = out[0]->data,
+                               .rank = 3,
+                               .dim = { in[0]->dim[0], in[0]->dim[1], s->n_directions * s->hidden } };
     return 0;
 }
 
@@ -260,17 +271,17 @@ static void reverse_input(const nj_net_step *s, nj_inputs in, float *to)
         }
 }
 
-static void put_hidden(const nj_net_step *s, nj_net_outputs out, size_t t, size_t dir, size_t row, size_t rows,
-                       const float *hidden)
+static void put_hidden(const nj_net_step *s, nj_net_outputs out, size_t t, size_t dir, size_t row,
+                       size_t rows, const float *hidden)
 {
     if (s->out[0] < 0) return;
     size_t h = (size_t)s->hidden, d = (size_t)s->n_directions;
-    memcpy(out[0]->data + (s->axis ? ((t * rows + row) * d + dir) * h : ((t * d + dir) * rows + row) * h), hidden,
-           h * sizeof(float));
+    memcpy(out[0]->data + (s->axis ? ((t * rows + row) * d + dir) * h : ((t * d + dir) * rows + row) * h),
+           hidden, h * sizeof(float));
 }
 
-static void lstm_direction(const nj_net_plan *plan, const nj_net_step *s, nj_inputs in, nj_net_outputs out, int32_t dir,
-                           float *gates, float *state, float *reversed)
+static void lstm_direction(const nj_net_plan *plan, const nj_net_step *s, nj_inputs in, nj_net_outputs out,
+                           int32_t dir, float *gates, float *state, float *reversed)
 {
     uint32_t steps = (uint32_t)in[0]->dim[0], rows = (uint32_t)in[0]->dim[1], f = (uint32_t)in[0]->dim[2],
              h = (uint32_t)s->hidden;
@@ -304,11 +315,13 @@ static void lstm_direction(const nj_net_plan *plan, const nj_net_step *s, nj_inp
         for (uint32_t r = 0; r < rows; r++) {
             uint32_t length = (uint32_t)length_of(s, in, (int32_t)r);
             if (i >= length) continue; /* past its end: the state stays, the output is zero */
-            nj_lanes_of(plan->isa)->lstm(again.out + (size_t)r * 4 * h, h, cell + (size_t)r * h, hidden + (size_t)r * h);
+            nj_lanes_of(plan->isa)->lstm(again.out + (size_t)r * 4 * h, h, cell + (size_t)r * h,
+                                         hidden + (size_t)r * h);
             put_hidden(s, out, back ? length - 1 - i : i, (size_t)dir, r, rows, hidden + (size_t)r * h);
         }
     }
-    if (s->n_out > 1 && s->out[1] >= 0) memcpy(out[1]->data + (size_t)dir * rows * h, hidden, (size_t)rows * h * sizeof(float));
+    if (s->n_out > 1 && s->out[1] >= 0)
+        memcpy(out[1]->data + (size_t)dir * rows * h, hidden, (size_t)rows * h * sizeof(float));
 }
 
 RUN(run_lstm)
@@ -318,7 +331,8 @@ RUN(run_lstm)
     float *gates = scratch, *state = gates + cells * 4 * (size_t)s->hidden,
           *reversed = state + 2 * (size_t)in[0]->dim[1] * (size_t)s->hidden;
     if (s->out[0] >= 0) memset(out[0]->data, 0, out[0]->n * sizeof(float));
-    for (int32_t dir = 0; dir < s->n_directions; dir++) lstm_direction(plan, s, in, out, dir, gates, state, reversed);
+    for (int32_t dir = 0; dir < s->n_directions; dir++)
+        lstm_direction(plan, s, in, out, dir, gates, state, reversed);
 }
 
 const nj_net_op nj_op_lstm_fast = { "LSTM (fast)", shape_lstm, run_lstm, scratch_lstm };

@@ -4,8 +4,8 @@
 
 #include "engine.h"
 
-/* Reads the manifest and model.onnx, checks the hash and that both agree on inputs and outputs; fills model->info (but
- * for engine, device and golden_*), manifest, onnx. The text in err starts with the file. */
+/* Reads the manifest and model.onnx, checks the hash and that both agree on inputs and outputs; fills
+ * model->info (but for engine, device and golden_*), manifest, onnx. The text in err starts with the file. */
 int nj_folder_read(nj_model *model, const nj_host *host, const char *folder, nj_model_error *err);
 
 /* Golden rows: inputs in info's order and the expected outputs. */

@@ -3,7 +3,8 @@
 
 #include "plan.h"
 
-/* The rewriting of one plan: old steps are read in order, new ones written; a step taken into an earlier one is gone. */
+/* The rewriting of one plan: old steps are read in order, new ones written;
+ * a step taken into an earlier one is gone. */
 typedef struct fusing {
     nj_net_plan *plan;
     const nj_model *model;
@@ -42,7 +43,8 @@ static void take_in(fusing *f, const nj_net_step *s)
 
 static const nj_tensor *fixed(const fusing *f, const nj_net_step *s, uint32_t k)
 {
-    return k < s->n_in && s->in[k] >= 0 && f->plan->value[s->in[k]].is_fixed ? &f->plan->value[s->in[k]].fixed : NULL;
+    return k < s->n_in && s->in[k] >= 0 && f->plan->value[s->in[k]].is_fixed ? &f->plan->value[s->in[k]].fixed
+                                                                             : NULL;
 }
 
 static nj_net_step *emit(fusing *f, const nj_net_step *like)
@@ -107,7 +109,8 @@ static int fuse_gemm(fusing *f, const nj_net_step *old)
     s->hidden = (int32_t)n;
     s->block[0] = nj_product_block(n, 0);
     take_relu(f, s);
-    s->packed[0] = nj_pack_product(f->plan->pool, w->data, n, depth, s->trans_b ? depth : 1, s->trans_b ? 1 : n, s->block[0]);
+    s->packed[0] = nj_pack_product(f->plan->pool, w->data, n, depth, s->trans_b ? depth : 1,
+                                   s->trans_b ? 1 : n, s->block[0]);
     s->bias[0] = nj_pack_bias(f->plan->pool, bias ? bias->data : NULL, NULL, n, s->block[0]);
     return s->packed[0] && s->bias[0] ? 1 : memory(f);
 }
@@ -139,8 +142,10 @@ static int fuse_lstm(fusing *f, const nj_net_step *old)
     s->block[1] = nj_product_block(4 * h, 1);
     for (int32_t d = 0; d < s->n_directions; d++) {
         const float *bias = b ? b->data + (size_t)d * 8 * h : NULL;
-        s->packed[d] = nj_pack_product(f->plan->pool, w->data + (size_t)d * 4 * h * in, 4 * h, in, in, 1, s->block[0]);
-        s->packed[2 + d] = nj_pack_product(f->plan->pool, r->data + (size_t)d * 4 * h * h, 4 * h, h, h, 1, s->block[1]);
+        s->packed[d] =
+            nj_pack_product(f->plan->pool, w->data + (size_t)d * 4 * h * in, 4 * h, in, in, 1, s->block[0]);
+        s->packed[2 + d] =
+            nj_pack_product(f->plan->pool, r->data + (size_t)d * 4 * h * h, 4 * h, h, h, 1, s->block[1]);
         s->bias[d] = nj_pack_bias(f->plan->pool, bias, bias ? bias + 4 * h : NULL, 4 * h, s->block[0]);
         if (!s->packed[d] || !s->packed[2 + d] || !s->bias[d]) return memory(f);
     }
@@ -199,14 +204,16 @@ static nj_net_step *pointwise_after(const fusing *f, const nj_net_step *s, const
 {
     nj_net_step *next = only_reader(f, s->out[0], "Conv");
     const nj_tensor *p = next ? fixed(f, next, 1) : NULL;
-    if (!p || p->rank != 4 || w->dim[1] != 1 || s->group != w->dim[0] || !is_plain_window(s) || (s->n_in > 2 && s->in[2] >= 0))
+    if (!p || p->rank != 4 || w->dim[1] != 1 || s->group != w->dim[0] || !is_plain_window(s) ||
+        (s->n_in > 2 && s->in[2] >= 0))
         return NULL;
     return next->group == 1 && p->dim[2] == 1 && p->dim[3] == 1 && is_plain_window(next) ? next : NULL;
 }
 
 static int fuse_separable(fusing *f, nj_net_step *s, nj_net_step *next)
 {
-    const nj_tensor *d = fixed(f, s, 1), *p = fixed(f, next, 1), *bias = fixed(f, next, 2), *x = &f->shape[s->in[0]];
+    const nj_tensor *d = fixed(f, s, 1), *p = fixed(f, next, 1), *bias = fixed(f, next, 2),
+                    *x = &f->shape[s->in[0]];
     uint32_t out_columns = (uint32_t)(x->dim[3] - d->dim[3] + 1);
     if (channels_last(f, s)) return -1;
     s = emit(f, s);
@@ -219,7 +226,8 @@ static int fuse_separable(fusing *f, nj_net_step *s, nj_net_step *next)
     take_relu(f, s);
     s->packed[0] = nj_pack_conv(f->plan->pool, p, s->block[0]);
     s->packed[1] = nj_pack_depthwise(f->plan->pool, d, out_columns);
-    s->bias[0] = nj_pack_bias(f->plan->pool, bias ? bias->data : NULL, NULL, (uint32_t)p->dim[0], s->block[0]);
+    s->bias[0] =
+        nj_pack_bias(f->plan->pool, bias ? bias->data : NULL, NULL, (uint32_t)p->dim[0], s->block[0]);
     f->plan->value[s->out[0]].nhwc = 1;
     return s->packed[0] && s->packed[1] && s->bias[0] ? 1 : memory(f);
 }
@@ -242,7 +250,8 @@ static int fuse_conv(fusing *f, const nj_net_step *old)
     s->block[0] = nj_product_block((uint32_t)w->dim[0], 0);
     take_relu(f, s);
     s->packed[0] = nj_pack_conv(f->plan->pool, w, s->block[0]);
-    s->bias[0] = nj_pack_bias(f->plan->pool, bias ? bias->data : NULL, NULL, (uint32_t)w->dim[0], s->block[0]);
+    s->bias[0] =
+        nj_pack_bias(f->plan->pool, bias ? bias->data : NULL, NULL, (uint32_t)w->dim[0], s->block[0]);
     f->plan->value[s->out[0]].nhwc = 1;
     return s->packed[0] && s->bias[0] ? 1 : memory(f);
 }
@@ -300,7 +309,9 @@ static int keep(fusing *f, const nj_net_step *old)
             v = nj_plan_new_value(f->plan, "(channels first)");
             if (v < 0) return memory(f);
             f->channels_first[copy.in[k]] = v;
-            *emit(f, old) = (nj_net_step){ .op = &nj_op_to_nchw, .n_in = 1, .n_out = 1, .in = { copy.in[k] }, .out = { v } };
+            *emit(f, old) = (nj_net_step){
+                .op = &nj_op_to_nchw, .n_in = 1, .n_out = 1, .in = { copy.in[k] }, .out = { v }
+            };
         }
         copy.in[k] = v;
     }
@@ -322,11 +333,14 @@ static int rewrite(fusing *f)
 
 /* --- the steps on images first, so that they can run row by row and stay in cache --- */
 
-static int is_image_step(const nj_net_step *s, const nj_tensor *shape, const uint8_t *image, const nj_net_plan *plan)
+static int is_image_step(const nj_net_step *s, const nj_tensor *shape, const uint8_t *image,
+                         const nj_net_plan *plan)
 {
-    static const nj_net_op *const kinds[] = { &nj_op_conv_fast, &nj_op_separable, &nj_op_pool_fast, &nj_op_mean_fast,
-                                              &nj_op_to_nchw,   &nj_op_to_nhwc,   &nj_op_view };
-    int known = s->n_out == 1 && (is_op(s, "Relu") || is_op(s, "LeakyRelu") || is_op(s, "Sigmoid") || is_op(s, "Tanh"));
+    static const nj_net_op *const kinds[] = { &nj_op_conv_fast, &nj_op_separable, &nj_op_pool_fast,
+                                              &nj_op_mean_fast, &nj_op_to_nchw,   &nj_op_to_nhwc,
+                                              &nj_op_view };
+    int known = s->n_out == 1 &&
+                (is_op(s, "Relu") || is_op(s, "LeakyRelu") || is_op(s, "Sigmoid") || is_op(s, "Tanh"));
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) known |= s->op == kinds[i];
     if (!known || shape[s->in[0]].rank != 4 || shape[s->in[0]].dim[0] != 1) return 0;
     return image[s->in[0]] || plan->value[s->in[0]].is_input;
@@ -356,7 +370,9 @@ static int images_first(fusing *f)
 
 int nj_plan_fuse(nj_net_plan *plan, const nj_model *model, nj_model_error *err)
 {
-    fusing f = { .plan = plan, .model = model, .err = err, .n_old = plan->n_steps, .n_shapes = plan->n_values };
+    fusing f = {
+        .plan = plan, .model = model, .err = err, .n_old = plan->n_steps, .n_shapes = plan->n_values
+    };
     f.shape = nj_plan_shapes(plan, model);
     if (!f.shape) return nj_model_fail(err, "its shapes do not fit one another");
     size_t most_values = plan->n_values + 4 * (size_t)plan->n_steps + 8; /* a copy per input at the most */

@@ -193,7 +193,8 @@ static int tensor_shape(nj_onnx_tensor *t, wire w, nj_pool *pool)
     t->rank = (uint32_t)rank;
     t->n = 1;
     for (size_t i = 0; i < rank; i++) {
-        if (dim[i] < 0 || dim[i] > INT32_MAX || (dim[i] && t->n > ((size_t)1 << 40) / (size_t)dim[i])) return -1;
+        if (dim[i] < 0 || dim[i] > INT32_MAX || (dim[i] && t->n > ((size_t)1 << 40) / (size_t)dim[i]))
+            return -1;
         t->dim[i] = dim[i];
         t->n *= (size_t)dim[i];
     }
@@ -344,10 +345,12 @@ static int read_graph(nj_onnx *onnx, wire w, nj_pool *pool, nj_model_error *err)
     uint32_t count[32];
     if (count_fields(w, count) < 0) return nj_model_fail(err, "the ONNX graph is cut off or broken");
     if (count[1] > MAX_NODES || count[5] > MAX_NODES || count[11] > MAX_NODES || count[12] > MAX_NODES)
-        return nj_model_fail(err, "the ONNX graph has more than %d nodes, initializers, inputs or outputs", MAX_NODES);
+        return nj_model_fail(err, "the ONNX graph has more than %d nodes, initializers, inputs or outputs",
+                             MAX_NODES);
     nj_onnx_node *node = nj_pool_alloc(pool, count[1], sizeof *node);
     nj_onnx_tensor *init = nj_pool_alloc(pool, count[5], sizeof *init);
-    nj_onnx_value *in = nj_pool_alloc(pool, count[11], sizeof *in), *out = nj_pool_alloc(pool, count[12], sizeof *out);
+    nj_onnx_value *in = nj_pool_alloc(pool, count[11], sizeof *in),
+                  *out = nj_pool_alloc(pool, count[12], sizeof *out);
     if (!node || !init || !in || !out) return nj_model_fail(err, "out of memory");
     onnx->node = node;
     onnx->initializer = init;
@@ -358,7 +361,8 @@ static int read_graph(nj_onnx *onnx, wire w, nj_pool *pool, nj_model_error *err)
     while (next_field(&w, &f) > 0) { /* initializers first: inputs that repeat them do not count */
         if (f.number != 5) continue;
         if (f.type != 2 || read_tensor(&init[onnx->n_initializers++], f.bytes, pool))
-            return nj_model_fail(err, "ONNX initializer %u is broken, or its data lie in another file", onnx->n_initializers - 1);
+            return nj_model_fail(err, "ONNX initializer %u is broken, or its data lie in another file",
+                                 onnx->n_initializers - 1);
     }
     for (w = again; next_field(&w, &f) > 0;) {
         if (f.number == 15) return nj_model_fail(err, "sparse ONNX initializers are not supported");
@@ -367,7 +371,8 @@ static int read_graph(nj_onnx *onnx, wire w, nj_pool *pool, nj_model_error *err)
         if (f.number == 1 && read_node(&node[onnx->n_nodes++], f.bytes, pool))
             return nj_model_fail(err, "ONNX node %u is broken", onnx->n_nodes - 1);
         if (f.number == 11) {
-            if (read_value(&in[onnx->n_inputs], f.bytes, pool)) return nj_model_fail(err, "an ONNX input is broken");
+            if (read_value(&in[onnx->n_inputs], f.bytes, pool))
+                return nj_model_fail(err, "an ONNX input is broken");
             onnx->n_inputs += !is_initializer(onnx, in[onnx->n_inputs].name);
         }
         if (f.number == 12 && read_value(&out[onnx->n_outputs++], f.bytes, pool))

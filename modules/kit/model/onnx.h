@@ -1,5 +1,6 @@
-/* onnx.h - an .onnx file as tables: nodes, attributes, initializers, inputs, outputs. Reads the protobuf wire format
- * itself; bounded: no loop is longer and no block larger than the file allows, whatever its bytes say. */
+/* onnx.h - an .onnx file as tables: nodes, attributes, initializers, inputs, outputs. Reads the protobuf wire
+ * format itself; bounded: no loop is longer and no block larger than the file allows,
+ * whatever its bytes say. */
 #ifndef NJ_MODEL_ONNX_H
 #define NJ_MODEL_ONNX_H
 
@@ -59,7 +60,8 @@ typedef struct nj_onnx {
     int64_t opset; /* of ai.onnx; 0 = none given */
 } nj_onnx;
 
-/* Everything is copied into the pool. -1 with err when the bytes are no ONNX model or use what this reader lacks. */
+/* Everything is copied into the pool. -1 with err when the bytes are no ONNX model or
+ * use what this reader lacks. */
 int nj_onnx_read(nj_onnx *onnx, nj_pool *pool, const void *bytes, size_t n, nj_model_error *err);
 /* "float32", "int64", ...; "a list of maps" where the file has no tensor. */
 const char *nj_onnx_type_name(int32_t type);

@@ -8,8 +8,9 @@
 
 /* --- runs --- */
 
-#define RUN(name)                                                                                                                \
-    static void name(const nj_net_plan *plan, const nj_net_step *s, nj_inputs in, nj_net_outputs out, float *scratch)
+#define RUN(name)                                                                                            \
+    static void name(const nj_net_plan *plan, const nj_net_step *s, nj_inputs in, nj_net_outputs out,        \
+                     float *scratch)
 #define UNUSED (void)plan, (void)s, (void)in, (void)scratch
 
 RUN(run_copy)
@@ -22,7 +23,8 @@ RUN(run_cast)
 {
     UNUSED;
     if (plan->value[s->in[0]].is_int)
-        for (size_t i = 0; i < in[0]->n; i++) out[0]->data[i] = (float)((const int32_t *)(const void *)in[0]->data)[i];
+        for (size_t i = 0; i < in[0]->n; i++)
+            out[0]->data[i] = (float)((const int32_t *)(const void *)in[0]->data)[i];
     else
         memcpy(out[0]->data, in[0]->data, in[0]->n * sizeof(float));
 }
@@ -36,7 +38,8 @@ RUN(run_relu)
 RUN(run_leaky)
 {
     UNUSED;
-    for (size_t i = 0; i < in[0]->n; i++) out[0]->data[i] = in[0]->data[i] < 0 ? s->alpha * in[0]->data[i] : in[0]->data[i];
+    for (size_t i = 0; i < in[0]->n; i++)
+        out[0]->data[i] = in[0]->data[i] < 0 ? s->alpha * in[0]->data[i] : in[0]->data[i];
 }
 
 RUN(run_sigmoid)
@@ -70,7 +73,8 @@ static inline void run_binary(char op, nj_inputs in, nj_net_outputs out)
         }
     }
     uint32_t last = o->rank ? o->rank - 1 : 0;
-    size_t inner = o->rank ? (size_t)o->dim[last] : 1, sa = o->rank ? stride[0][last] : 0, sb = o->rank ? stride[1][last] : 0;
+    size_t inner = o->rank ? (size_t)o->dim[last] : 1, sa = o->rank ? stride[0][last] : 0,
+           sb = o->rank ? stride[1][last] : 0;
     int32_t index[NJ_MODEL_RANK] = { 0 };
     const float *a = in[0]->data, *b = in[1]->data;
     for (size_t i = 0; i < o->n; i += inner) {
@@ -108,12 +112,14 @@ RUN(run_div)
 }
 
 /* One output channel of one row: each weight scales a shifted input line, lines are the innermost loop. */
-static void conv_channel(const nj_net_step *s, const nj_tensor *x, const nj_tensor *w, const float *image, const float *weight,
-                         const nj_tensor *o, float *out)
+static void conv_channel(const nj_net_step *s, const nj_tensor *x, const nj_tensor *w, const float *image,
+                         const float *weight, const nj_tensor *o, float *out)
 {
     int two = x->rank == 4;
-    int32_t in_h = two ? x->dim[2] : 1, in_w = x->dim[x->rank - 1], out_h = two ? o->dim[2] : 1, out_w = o->dim[o->rank - 1];
-    int32_t k_h = two ? w->dim[2] : 1, k_w = w->dim[w->rank - 1], stride_y = two ? s->stride[0] : 1, stride_x = s->stride[two];
+    int32_t in_h = two ? x->dim[2] : 1, in_w = x->dim[x->rank - 1], out_h = two ? o->dim[2] : 1,
+            out_w = o->dim[o->rank - 1];
+    int32_t k_h = two ? w->dim[2] : 1, k_w = w->dim[w->rank - 1], stride_y = two ? s->stride[0] : 1,
+            stride_x = s->stride[two];
     int32_t pad_y = two ? s->pad[0] : 0, pad_x = s->pad[two];
     for (int32_t c = 0; c < w->dim[1]; c++)
         for (int32_t ky = 0; ky < k_h; ky++)
@@ -124,7 +130,8 @@ static void conv_channel(const nj_net_step *s, const nj_tensor *x, const nj_tens
                     if (y < 0 || y >= in_h) continue;
                     while (first < last && first * stride_x + kx - pad_x < 0) first++;
                     while (last > first && (last - 1) * stride_x + kx - pad_x >= in_w) last--;
-                    const float *line = image + ((size_t)c * (size_t)in_h + (size_t)y) * (size_t)in_w + kx - pad_x;
+                    const float *line =
+                        image + ((size_t)c * (size_t)in_h + (size_t)y) * (size_t)in_w + kx - pad_x;
                     float *to = out + (size_t)oy * (size_t)out_w;
                     if (stride_x == 1)
                         for (int32_t i = first; i < last; i++) to[i] += v * line[i];
@@ -138,7 +145,8 @@ RUN(run_conv)
 {
     UNUSED;
     const nj_tensor *x = in[0], *w = in[1], *o = out[0];
-    size_t in_plane = x->n / (size_t)x->dim[0] / (size_t)x->dim[1], out_plane = o->n / (size_t)o->dim[0] / (size_t)o->dim[1];
+    size_t in_plane = x->n / (size_t)x->dim[0] / (size_t)x->dim[1],
+           out_plane = o->n / (size_t)o->dim[0] / (size_t)o->dim[1];
     size_t per_filter = w->n / (size_t)w->dim[0];
     int32_t per_group = w->dim[0] / s->group;
     for (int32_t r = 0; r < x->dim[0]; r++)
@@ -146,7 +154,8 @@ RUN(run_conv)
             float *to = o->data + ((size_t)r * (size_t)o->dim[1] + (size_t)k) * out_plane;
             float start = s->n_in > 2 && s->in[2] >= 0 ? in[2]->data[k] : 0;
             for (size_t i = 0; i < out_plane; i++) to[i] = start;
-            const float *image = x->data + ((size_t)r * (size_t)x->dim[1] + (size_t)(k / per_group * w->dim[1])) * in_plane;
+            const float *image =
+                x->data + ((size_t)r * (size_t)x->dim[1] + (size_t)(k / per_group * w->dim[1])) * in_plane;
             conv_channel(s, x, w, image, w->data + (size_t)k * per_filter, o, to);
         }
 }
@@ -160,7 +169,8 @@ RUN(run_pool)
         const float *image = x->data + plane * (size_t)x->dim[2] * (size_t)x->dim[3];
         for (int32_t oy = 0; oy < o->dim[2]; oy++)
             for (int32_t ox = 0; ox < o->dim[3]; ox++) {
-                const float *from = image + (size_t)(oy * s->stride[0]) * (size_t)x->dim[3] + ox * s->stride[1];
+                const float *from =
+                    image + (size_t)(oy * s->stride[0]) * (size_t)x->dim[3] + ox * s->stride[1];
                 float most = from[0];
                 for (int32_t y = 0; y < s->kernel[0]; y++)
                     for (int32_t k = 0; k < s->kernel[1]; k++)
@@ -262,12 +272,14 @@ RUN(run_max)
     run_reduce('x', s, in, out, scratch);
 }
 
-static void product(const float *a, const float *b, size_t rows, size_t depth, size_t columns, int trans_b, float *out)
+static void product(const float *a, const float *b, size_t rows, size_t depth, size_t columns, int trans_b,
+                    float *out)
 {
     for (size_t r = 0; r < rows; r++)
         for (size_t c = 0; c < columns; c++) {
             float sum = 0;
-            for (size_t k = 0; k < depth; k++) sum += a[r * depth + k] * (trans_b ? b[c * depth + k] : b[k * columns + c]);
+            for (size_t k = 0; k < depth; k++)
+                sum += a[r * depth + k] * (trans_b ? b[c * depth + k] : b[k * columns + c]);
             out[r * columns + c] = sum;
         }
 }
@@ -285,7 +297,8 @@ RUN(run_gemm)
     size_t rows = (size_t)out[0]->dim[0], columns = (size_t)out[0]->dim[1];
     product(in[0]->data, in[1]->data, rows, (size_t)in[0]->dim[1], columns, s->trans_b, out[0]->data);
     for (size_t i = 0; i < rows * columns; i++)
-        out[0]->data[i] = s->alpha * out[0]->data[i] + (s->n_in > 2 && s->in[2] >= 0 ? s->beta * in[2]->data[i % columns] : 0);
+        out[0]->data[i] = s->alpha * out[0]->data[i] +
+                          (s->n_in > 2 && s->in[2] >= 0 ? s->beta * in[2]->data[i % columns] : 0);
 }
 
 RUN(run_concat)
@@ -298,7 +311,8 @@ RUN(run_concat)
     size_t row = (size_t)out[0]->dim[axis] * inner;
     for (uint32_t i = 0; i < s->n_in; i++) {
         size_t part = (size_t)in[i]->dim[axis] * inner;
-        for (size_t o = 0; o < outer; o++) memcpy(out[0]->data + o * row + at, in[i]->data + o * part, part * sizeof(float));
+        for (size_t o = 0; o < outer; o++)
+            memcpy(out[0]->data + o * row + at, in[i]->data + o * part, part * sizeof(float));
         at += part;
     }
 }
@@ -342,8 +356,10 @@ RUN(run_norm)
     size_t channels = (size_t)in[0]->dim[1], plane = in[0]->n / (size_t)in[0]->dim[0] / channels;
     for (size_t i = 0; i < in[0]->n / plane; i++) {
         size_t c = i % channels;
-        float scale = in[1]->data[c] / sqrtf(in[4]->data[c] + s->epsilon), shift = in[2]->data[c] - in[3]->data[c] * scale;
-        for (size_t k = 0; k < plane; k++) out[0]->data[i * plane + k] = in[0]->data[i * plane + k] * scale + shift;
+        float scale = in[1]->data[c] / sqrtf(in[4]->data[c] + s->epsilon),
+              shift = in[2]->data[c] - in[3]->data[c] * scale;
+        for (size_t k = 0; k < plane; k++)
+            out[0]->data[i * plane + k] = in[0]->data[i * plane + k] * scale + shift;
     }
 }
 
@@ -353,7 +369,8 @@ static double sigmoid(double x)
 }
 
 /* One direction of one row; sums in double. state: [6 * hidden] doubles. */
-static void lstm_row(const nj_net_step *s, nj_inputs in, nj_net_outputs out, int32_t dir, int32_t row, double *state)
+static void lstm_row(const nj_net_step *s, nj_inputs in, nj_net_outputs out, int32_t dir, int32_t row,
+                     double *state)
 {
     int32_t steps = in[0]->dim[0], rows = in[0]->dim[1], f = in[0]->dim[2], h = s->hidden;
     int32_t length = s->n_in > 4 && s->in[4] >= 0 ? ((const int32_t *)(const void *)in[4]->data)[row] : steps;
@@ -375,7 +392,9 @@ static void lstm_row(const nj_net_step *s, nj_inputs in, nj_net_outputs out, int
             cell[k] = sigmoid(state[2 * h + k]) * cell[k] + sigmoid(state[k]) * tanh(state[3 * h + k]);
             last[k] = sigmoid(state[h + k]) * tanh(cell[k]);
             if (s->out[0] >= 0)
-                out[0]->data[(((size_t)t * (size_t)s->n_directions + (size_t)dir) * (size_t)rows + (size_t)row) * (size_t)h +
+                out[0]->data[(((size_t)t * (size_t)s->n_directions + (size_t)dir) * (size_t)rows +
+                              (size_t)row) *
+                                 (size_t)h +
                              (size_t)k] = (float)last[k];
         }
     }
@@ -388,7 +407,8 @@ RUN(run_lstm)
     UNUSED;
     if (s->out[0] >= 0) memset(out[0]->data, 0, out[0]->n * sizeof(float));
     for (int32_t dir = 0; dir < s->n_directions; dir++)
-        for (int32_t row = 0; row < in[0]->dim[1]; row++) lstm_row(s, in, out, dir, row, (double *)(void *)scratch);
+        for (int32_t row = 0; row < in[0]->dim[1]; row++)
+            lstm_row(s, in, out, dir, row, (double *)(void *)scratch);
 }
 
 static size_t scratch_lstm(const nj_net_step *s, nj_inputs in, nj_net_outputs out)

@@ -7,7 +7,8 @@
 typedef const nj_tensor *const *nj_inputs;
 typedef nj_tensor *const *nj_net_outputs;
 
-/* The shape() of each plain operator: rank and dim of the outputs; -1 when the inputs do not fit one another. */
+/* The shape() of each plain operator: rank and dim of the outputs;
+ * -1 when the inputs do not fit one another. */
 int nj_shape_same(const nj_net_step *s, nj_inputs in, nj_net_outputs out);
 int nj_shape_broadcast(const nj_net_step *s, nj_inputs in, nj_net_outputs out);
 int nj_shape_conv(const nj_net_step *s, nj_inputs in, nj_net_outputs out);

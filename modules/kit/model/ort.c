@@ -33,8 +33,19 @@ enum {
     RELEASE_TYPE_AND_SHAPE = 99,
     RELEASE_SESSION_OPTIONS = 100
 };
-enum { LOG_ERROR = 3, OPTIMIZE_ALL = 99, ARENA = 1, MEMORY_DEFAULT = 0, ELEMENT_FLOAT = 1, ELEMENT_INT32 = 6 };
-enum { BATCH = 8, MOST_ROWS = 4096 }; /* always as many rows: the result of a row must not depend on how many there are */
+enum {
+    LOG_ERROR = 3,
+    OPTIMIZE_ALL = 99,
+    ARENA = 1,
+    MEMORY_DEFAULT = 0,
+    ELEMENT_FLOAT = 1,
+    ELEMENT_INT32 = 6
+};
+enum {
+    BATCH = 8,
+    MOST_ROWS = 4096
+}; /* always as many rows: the result of a row must not
+    * depend on how many there are */
 
 typedef struct base {
     void *const *(*api)(uint32_t version);
@@ -82,8 +93,9 @@ static void *try_library(const char *path, char found[1024])
     return library;
 }
 
-/* As asked; $ORT_DYLIB_PATH; what `make onnxruntime` put beside the program or below the working directory; the system's.
- * A library that was named and does not load is an error, never a reason to take another one. */
+/* As asked; $ORT_DYLIB_PATH; what `make onnxruntime` put beside the program or below the working directory;
+ * the system's. A library that was named and does not load is an error,
+ * never a reason to take another one. */
 static void *open_library(const char *asked, char found[1024], nj_model_error *err)
 {
     char beside[1024] = "", self[900];
@@ -100,12 +112,14 @@ static void *open_library(const char *asked, char found[1024], nj_model_error *e
         if (slash) *slash = 0;
         snprintf(beside, sizeof beside, "%s/.onnxruntime/libonnxruntime.so", self);
     }
-    const char *path[] = { beside, "./.onnxruntime/libonnxruntime.so", "libonnxruntime.so.1", "libonnxruntime.so" };
+    const char *path[] = { beside, "./.onnxruntime/libonnxruntime.so", "libonnxruntime.so.1",
+                           "libonnxruntime.so" };
     for (size_t i = 0; i < sizeof path / sizeof *path; i++) {
         void *library = try_library(path[i], found);
         if (library) return library;
     }
-    nj_model_lacks(err, NJ_ENO_SERVICE, "ONNX Runtime is not here: `make onnxruntime` installs it, or ORT_DYLIB_PATH names it");
+    nj_model_lacks(err, NJ_ENO_SERVICE,
+                   "ONNX Runtime is not here: `make onnxruntime` installs it, or ORT_DYLIB_PATH names it");
     return NULL;
 }
 
@@ -117,7 +131,8 @@ static int get_table(ort *o, void *library, const char *path, nj_model_error *er
     if (!b) return nj_model_fail(err, "%.200s is no ONNX Runtime", path);
     snprintf(o->version, sizeof o->version, "%s", b->version());
     if (!strcmp(o->version, "1.26.0"))
-        return nj_model_fail(err, "ONNX Runtime 1.26.0 computes forests wrongly (its issue 28557): install another version");
+        return nj_model_fail(
+            err, "ONNX Runtime 1.26.0 computes forests wrongly (its issue 28557): install another version");
     o->api = b->api(1);
     return o->api ? 0 : nj_model_fail(err, "ONNX Runtime %s has no API version 1", o->version);
 }
@@ -130,21 +145,24 @@ static int add_cuda(const ort *o, void *library, nj_model_error *err)
     *(void **)&append = dlsym(library, "OrtSessionOptionsAppendExecutionProvider_CUDA");
     if (!append)
         return nj_model_fail(err,
-                             "device = cuda: this ONNX Runtime (%s) was built without CUDA; ORT_DYLIB_PATH names one that has it",
+                             "device = cuda: this ONNX Runtime (%s) was built without CUDA; ORT_DYLIB_PATH "
+                             "names one that has it",
                              o->version);
     return failed(o, append(o->options, 0), "device = cuda", err);
 }
 
 static int create_session(ort *o, const nj_model *model, void *library, int cuda, nj_model_error *err)
 {
-    if (failed(o, CALL(o, CREATE_ENV, int, const char *, void **)(LOG_ERROR, "nightjar", &o->env), "ONNX Runtime", err) ||
+    if (failed(o, CALL(o, CREATE_ENV, int, const char *, void **)(LOG_ERROR, "nightjar", &o->env),
+               "ONNX Runtime", err) ||
         failed(o, CALL(o, CREATE_SESSION_OPTIONS, void **)(&o->options), "ONNX Runtime", err) ||
         failed(o, CALL(o, SET_INTRA_OP, void *, int)(o->options, 1), "ONNX Runtime", err) ||
         failed(o, CALL(o, SET_INTER_OP, void *, int)(o->options, 1), "ONNX Runtime", err) ||
         failed(o, CALL(o, SET_OPTIMIZATION, void *, int)(o->options, OPTIMIZE_ALL), "ONNX Runtime", err))
         return -1;
     if (cuda && add_cuda(o, library, err)) return -1;
-    if (failed(o, CALL(o, CREATE_CPU_MEMORY_INFO, int, int, void **)(ARENA, MEMORY_DEFAULT, &o->memory), "ONNX Runtime", err))
+    if (failed(o, CALL(o, CREATE_CPU_MEMORY_INFO, int, int, void **)(ARENA, MEMORY_DEFAULT, &o->memory),
+               "ONNX Runtime", err))
         return -1;
     return failed(o,
                   CALL(o, CREATE_SESSION_FROM_ARRAY, void *, const void *, size_t, void *,
@@ -184,7 +202,9 @@ static void *thread_open(const nj_model *model, uint32_t max_rows, uint32_t max_
     t->max_steps = max_steps;
     for (uint32_t i = 0; i < model->info.n_inputs; i++) {
         const nj_model_port *p = &model->info.input[i];
-        t->input[i] = calloc((size_t)((const ort *)model->self)->batch * p->row_elements * (p->has_steps ? max_steps + 1 : 1), 4);
+        t->input[i] = calloc((size_t)((const ort *)model->self)->batch * p->row_elements *
+                                 (p->has_steps ? max_steps + 1 : 1),
+                             4);
         if (!t->input[i]) {
             thread_close(t);
             return NULL;
@@ -201,8 +221,8 @@ typedef struct batch {
 } batch;
 
 /* The rows of the call into the thread's room, the last one repeated. */
-static void *padded(const nj_model *model, const thread *t, const nj_model_call *call, uint32_t i, uint32_t row, uint32_t rows,
-                    size_t *bytes)
+static void *padded(const nj_model *model, const thread *t, const nj_model_call *call, uint32_t i,
+                    uint32_t row, uint32_t rows, size_t *bytes)
 {
     const nj_model_port *p = &model->info.input[i];
     size_t one = 4 * (size_t)p->row_elements * (p->has_steps ? call->n_steps : 1);
@@ -215,7 +235,8 @@ static void *padded(const nj_model *model, const thread *t, const nj_model_call 
     return to;
 }
 
-static int make_inputs(const nj_model *model, const thread *t, const nj_model_call *call, uint32_t row, uint32_t rows, batch *b)
+static int make_inputs(const nj_model *model, const thread *t, const nj_model_call *call, uint32_t row,
+                       uint32_t rows, batch *b)
 {
     const ort *o = model->self;
     for (uint32_t i = 0; i < model->info.n_inputs; i++) {
@@ -229,8 +250,9 @@ static int make_inputs(const nj_model *model, const thread *t, const nj_model_ca
                                                    : p->dim[k];
         b->input_name[i] = p->name;
         if (failed(o,
-                   CALL(o, CREATE_TENSOR, const void *, void *, size_t, const int64_t *, size_t, int, void **)(
-                       o->memory, data, bytes, dim, p->rank, p->type == NJ_I32 ? ELEMENT_INT32 : ELEMENT_FLOAT, &b->input[i]),
+                   CALL(o, CREATE_TENSOR, const void *, void *, size_t, const int64_t *, size_t, int,
+                        void **)(o->memory, data, bytes, dim, p->rank,
+                                 p->type == NJ_I32 ? ELEMENT_INT32 : ELEMENT_FLOAT, &b->input[i]),
                    "tensor", NULL))
             return -1;
     }
@@ -245,8 +267,10 @@ static const float *output_data(const ort *o, void *value, uint32_t elements)
     size_t rank = 0, n = 1;
     int64_t dim[8];
     if (failed(o, CALL(o, GET_TYPE_AND_SHAPE, void *, void **)(value, &info), "output", NULL)) return NULL;
-    int bad = failed(o, CALL(o, GET_ELEMENT_TYPE, void *, int *)(info, &type), "output", NULL) || type != ELEMENT_FLOAT ||
-              failed(o, CALL(o, GET_RANK, void *, size_t *)(info, &rank), "output", NULL) || rank < 1 || rank > 8 ||
+    int bad = failed(o, CALL(o, GET_ELEMENT_TYPE, void *, int *)(info, &type), "output", NULL) ||
+              type != ELEMENT_FLOAT ||
+              failed(o, CALL(o, GET_RANK, void *, size_t *)(info, &rank), "output", NULL) || rank < 1 ||
+              rank > 8 ||
               failed(o, CALL(o, GET_DIMS, void *, int64_t *, size_t)(info, dim, rank), "output", NULL);
     release(o, RELEASE_TYPE_AND_SHAPE, info);
     for (size_t k = 0; !bad && k < rank; k++) n *= (size_t)dim[k];
@@ -256,26 +280,30 @@ static const float *output_data(const ort *o, void *value, uint32_t elements)
 
 static int take_outputs(const nj_model *model, const batch *b, uint32_t rows, double *out)
 {
-    for (uint32_t i = 0, column = 0; i < model->info.n_outputs; column += model->info.output[i++].row_elements) {
+    for (uint32_t i = 0, column = 0; i < model->info.n_outputs;
+         column += model->info.output[i++].row_elements) {
         uint32_t n = model->info.output[i].row_elements;
         const float *data = output_data(model->self, b->output[i], n);
         if (!data) return -1;
         for (uint32_t r = 0; r < rows; r++)
-            for (uint32_t k = 0; k < n; k++) out[(size_t)r * model->info.width + column + k] = data[(size_t)r * n + k];
+            for (uint32_t k = 0; k < n; k++)
+                out[(size_t)r * model->info.width + column + k] = data[(size_t)r * n + k];
     }
     return 0;
 }
 
-static int run_batch(const nj_model *model, const thread *t, const nj_model_call *call, uint32_t row, uint32_t rows)
+static int run_batch(const nj_model *model, const thread *t, const nj_model_call *call, uint32_t row,
+                     uint32_t rows)
 {
     const ort *o = model->self;
     batch b = { 0 };
     for (uint32_t i = 0; i < model->info.n_outputs; i++) b.output_name[i] = model->info.output[i].name;
     int bad = make_inputs(model, t, call, row, rows, &b) ||
               failed(o,
-                     CALL(o, RUN, void *, const void *, const char *const *, void *const *, size_t, const char *const *, size_t,
-                          void **)(o->session, NULL, b.input_name, b.input, model->info.n_inputs, b.output_name,
-                                   model->info.n_outputs, b.output),
+                     CALL(o, RUN, void *, const void *, const char *const *, void *const *, size_t,
+                          const char *const *, size_t, void **)(o->session, NULL, b.input_name, b.input,
+                                                                model->info.n_inputs, b.output_name,
+                                                                model->info.n_outputs, b.output),
                      "run", NULL) ||
               take_outputs(model, &b, rows, call->out + (size_t)row * model->info.width);
     for (int i = 0; i < 16; i++) {
@@ -290,13 +318,16 @@ static int predict(const nj_model *model, void *memory, const nj_model_call *cal
     uint32_t batch_rows = ((const ort *)model->self)->batch;
     int rc = NJ_OK;
     for (uint32_t row = 0; row < call->n_rows && rc == NJ_OK; row += batch_rows)
-        rc = run_batch(model, memory, call, row, call->n_rows - row < batch_rows ? call->n_rows - row : batch_rows);
+        rc = run_batch(model, memory, call, row,
+                       call->n_rows - row < batch_rows ? call->n_rows - row : batch_rows);
     return rc;
 }
 
-static const nj_model_engine engine = {
-    .name = "ort", .thread_open = thread_open, .thread_close = thread_close, .predict = predict, .close = close_ort
-};
+static const nj_model_engine engine = { .name = "ort",
+                                        .thread_open = thread_open,
+                                        .thread_close = thread_close,
+                                        .predict = predict,
+                                        .close = close_ort };
 
 /* What take_outputs() cannot read is reported before a row is computed. */
 static int check_outputs(const nj_model *model, nj_model_error *err)
@@ -305,8 +336,9 @@ static int check_outputs(const nj_model *model, nj_model_error *err)
         for (uint32_t k = 0; k < model->onnx.n_outputs; k++) {
             const nj_onnx_value *v = &model->onnx.output[k];
             if (strcmp(v->name, model->info.output[i].name) || v->type == NJ_ONNX_FLOAT) continue;
-            return nj_model_fail(err, "output '%.60s' is %s, not float32%s", v->name, nj_onnx_type_name(v->type),
-                                 v->type ? "" : ": convert the model without ZipMap (skl2onnx: options={'zipmap': False})");
+            return nj_model_fail(
+                err, "output '%.60s' is %s, not float32%s", v->name, nj_onnx_type_name(v->type),
+                v->type ? "" : ": convert the model without ZipMap (skl2onnx: options={'zipmap': False})");
         }
     return 0;
 }

@@ -3,8 +3,8 @@
 
 #include "plan.h"
 
-const float *nj_pack_product(nj_pool *pool, const float *weight, uint32_t n_out, uint32_t n_in, size_t step_out, size_t step_in,
-                             uint32_t block)
+const float *nj_pack_product(nj_pool *pool, const float *weight, uint32_t n_out, uint32_t n_in,
+                             size_t step_out, size_t step_in, uint32_t block)
 {
     float *to = nj_pool_alloc(pool, nj_product_packed(n_out, n_in, block), sizeof *to);
     if (!to) return NULL;
@@ -17,8 +17,8 @@ const float *nj_pack_product(nj_pool *pool, const float *weight, uint32_t n_out,
 /* [out][in][ky][kx] to blocks of [ky][kx][in]. */
 const float *nj_pack_conv(nj_pool *pool, const nj_tensor *w, uint32_t block)
 {
-    uint32_t n_out = (uint32_t)w->dim[0], channels = (uint32_t)w->dim[1], taps = (uint32_t)(w->n / n_out / channels),
-             depth = taps * channels;
+    uint32_t n_out = (uint32_t)w->dim[0], channels = (uint32_t)w->dim[1],
+             taps = (uint32_t)(w->n / n_out / channels), depth = taps * channels;
     float *to = nj_pool_alloc(pool, nj_product_packed(n_out, depth, block), sizeof *to);
     if (!to) return NULL;
     for (uint32_t k = 0; k < n_out; k++)
@@ -43,6 +43,7 @@ const float *nj_pack_depthwise(nj_pool *pool, const nj_tensor *w, uint32_t out_c
     uint32_t n = nj_depthwise_repeats(channels, ky, kx, out_columns * channels);
     float *to = nj_pool_alloc(pool, (size_t)ky * kx * n, sizeof *to);
     for (uint32_t t = 0; to && t < ky * kx; t++)
-        for (uint32_t i = 0; i < n; i++) to[(size_t)t * n + i] = w->data[(size_t)(i % channels) * ky * kx + t];
+        for (uint32_t i = 0; i < n; i++)
+            to[(size_t)t * n + i] = w->data[(size_t)(i % channels) * ky * kx + t];
     return to;
 }

@@ -65,16 +65,19 @@ static int add_inputs(nj_net_plan *plan, const nj_model *model, nj_model_error *
 static int add_step(nj_net_plan *plan, const nj_onnx_node *node, nj_model_error *err)
 {
     nj_net_step *s = &plan->step[plan->n_steps];
-    *s = (nj_net_step){ .op = nj_op_find(node->op), .node = node, .n_in = node->n_inputs, .n_out = node->n_outputs };
+    *s = (nj_net_step){
+        .op = nj_op_find(node->op), .node = node, .n_in = node->n_inputs, .n_out = node->n_outputs
+    };
     if (!s->op || node->domain[0])
-        return nj_model_fail(err, "operator %.60s%s%.60s is not supported by the built-in engine", node->domain,
-                             node->domain[0] ? "." : "", node->op);
+        return nj_model_fail(err, "operator %.60s%s%.60s is not supported by the built-in engine",
+                             node->domain, node->domain[0] ? "." : "", node->op);
     if (s->n_in > NJ_PLAN_IN || s->n_out > NJ_PLAN_OUT)
         return nj_model_fail(err, "operator %s has too many inputs or outputs", node->op);
     for (uint32_t k = 0; k < s->n_in; k++) {
         s->in[k] = node->input[k][0] ? find_value(plan, node->input[k]) : NJ_PLAN_NONE;
         if (node->input[k][0] && s->in[k] < 0)
-            return nj_model_fail(err, "operator %s reads '%.80s', which nothing before it gives", node->op, node->input[k]);
+            return nj_model_fail(err, "operator %s reads '%.80s', which nothing before it gives", node->op,
+                                 node->input[k]);
     }
     for (uint32_t k = 0; k < s->n_out; k++) {
         if (node->output[k][0] && find_value(plan, node->output[k]) >= 0)
@@ -101,7 +104,8 @@ static int find_outputs(nj_net_plan *plan, const nj_model *model, nj_model_error
 
 void nj_plan_lives(nj_net_plan *plan)
 {
-    for (uint32_t i = 0; i < plan->n_values; i++) plan->value[i].first = plan->value[i].last = -1, plan->value[i].n_readers = 0;
+    for (uint32_t i = 0; i < plan->n_values; i++)
+        plan->value[i].first = plan->value[i].last = -1, plan->value[i].n_readers = 0;
     for (uint32_t i = 0; i < plan->n_steps; i++) {
         const nj_net_step *s = &plan->step[i];
         for (uint32_t k = 0; k < s->n_out; k++)
@@ -118,7 +122,8 @@ int nj_plan_build(nj_net_plan *plan, const nj_model *model, nj_pool *pool, nj_mo
 {
     const nj_onnx *onnx = &model->onnx;
     *plan = (nj_net_plan){ .pool = pool, .isa = nj_isa_best(), .chunk = 8 };
-    if (onnx->n_nodes > 2048) return nj_model_fail(err, "%u operators are too many for the built-in engine", onnx->n_nodes);
+    if (onnx->n_nodes > 2048)
+        return nj_model_fail(err, "%u operators are too many for the built-in engine", onnx->n_nodes);
     plan->step = nj_pool_alloc(pool, 2 * (size_t)onnx->n_nodes + 8, sizeof *plan->step);
     if (!plan->step) return nj_model_fail(err, "out of memory");
     for (uint32_t i = 0; i < onnx->n_initializers; i++)
@@ -153,7 +158,9 @@ static int input_shape(const nj_model *model, uint32_t i, uint32_t rows, uint32_
     const nj_model_port *p = &model->info.input[i];
     t->rank = p->rank;
     for (uint32_t k = 0; k < p->rank; k++)
-        t->dim[k] = p->dim[k] == NJ_MODEL_ROWS ? (int32_t)rows : p->dim[k] == NJ_MODEL_STEPS ? (int32_t)steps : p->dim[k];
+        t->dim[k] = p->dim[k] == NJ_MODEL_ROWS    ? (int32_t)rows
+                    : p->dim[k] == NJ_MODEL_STEPS ? (int32_t)steps
+                                                  : p->dim[k];
     nj_tensor_count(t);
     return 0;
 }
@@ -178,8 +185,8 @@ static void gather(const nj_net_step *s, nj_tensor *t, const nj_tensor **in, nj_
 }
 
 /* Shapes of steps [0, n) for these inputs; data pointers are left alone. */
-static int infer(const nj_net_plan *plan, const nj_model *model, uint32_t n_steps, uint32_t rows, uint32_t steps, nj_tensor *t,
-                 size_t *n_scratch)
+static int infer(const nj_net_plan *plan, const nj_model *model, uint32_t n_steps, uint32_t rows,
+                 uint32_t steps, nj_tensor *t, size_t *n_scratch)
 {
     const nj_tensor *in[NJ_PLAN_IN];
     nj_tensor *out[NJ_PLAN_OUT];
@@ -282,7 +289,8 @@ void nj_plan_work_free(nj_plan_work *w)
     free(w);
 }
 
-static int reserve(const nj_net_plan *plan, const nj_model *model, nj_plan_work *w, uint32_t rows, uint32_t steps, slot *slots)
+static int reserve(const nj_net_plan *plan, const nj_model *model, nj_plan_work *w, uint32_t rows,
+                   uint32_t steps, slot *slots)
 {
     size_t top;
     fixed_tensors(plan, w->all);
@@ -335,8 +343,8 @@ static int run_steps(const nj_net_plan *plan, nj_plan_work *w, uint32_t first, u
 }
 
 /* Where each tensor lies for this chunk. Aliases follow the value that they share. */
-static int set_data(const nj_net_plan *plan, const nj_model *model, nj_plan_work *w, const nj_model_call *call, uint32_t row,
-                    nj_tensor *t)
+static int set_data(const nj_net_plan *plan, const nj_model *model, nj_plan_work *w,
+                    const nj_model_call *call, uint32_t row, nj_tensor *t)
 {
     for (uint32_t i = 0; i < plan->n_values; i++) {
         if (plan->value[i].is_fixed || plan->value[i].is_input || plan->value[i].first < 0) continue;
@@ -368,8 +376,8 @@ static int fits(const nj_net_plan *plan, const nj_plan_work *w)
     return 1;
 }
 
-static void run_images(const nj_net_plan *plan, const nj_model *model, nj_plan_work *w, const nj_model_call *call, uint32_t row,
-                       uint32_t rows)
+static void run_images(const nj_net_plan *plan, const nj_model *model, nj_plan_work *w,
+                       const nj_model_call *call, uint32_t row, uint32_t rows)
 {
     for (uint32_t r = 0; r < rows; r++) {
         set_data(plan, model, w, call, row + r, w->one);
@@ -382,13 +390,16 @@ static void run_images(const nj_net_plan *plan, const nj_model *model, nj_plan_w
     }
 }
 
-static void take_outputs(const nj_net_plan *plan, const nj_model *model, nj_plan_work *w, uint32_t rows, double *out)
+static void take_outputs(const nj_net_plan *plan, const nj_model *model, nj_plan_work *w, uint32_t rows,
+                         double *out)
 {
-    for (uint32_t i = 0, column = 0; i < model->info.n_outputs; column += model->info.output[i++].row_elements) {
+    for (uint32_t i = 0, column = 0; i < model->info.n_outputs;
+         column += model->info.output[i++].row_elements) {
         const nj_tensor *t = &w->all[plan->output[i]];
         uint32_t n = model->info.output[i].row_elements;
         for (uint32_t r = 0; r < rows; r++)
-            for (uint32_t k = 0; k < n; k++) out[(size_t)r * model->info.width + column + k] = t->data[(size_t)r * n + k];
+            for (uint32_t k = 0; k < n; k++)
+                out[(size_t)r * model->info.width + column + k] = t->data[(size_t)r * n + k];
     }
 }
 
@@ -396,17 +407,21 @@ static int outputs_fit(const nj_net_plan *plan, const nj_model *model, const nj_
 {
     for (uint32_t i = 0; i < model->info.n_outputs; i++) {
         const nj_tensor *t = &w->all[plan->output[i]];
-        if (t->n != (size_t)rows * model->info.output[i].row_elements || t->rank < 1 || t->dim[0] != (int32_t)rows) return 0;
+        if (t->n != (size_t)rows * model->info.output[i].row_elements || t->rank < 1 ||
+            t->dim[0] != (int32_t)rows)
+            return 0;
     }
     return 1;
 }
 
-static int run_chunks(const nj_net_plan *plan, nj_plan_work *w, const nj_model *model, const nj_model_call *call)
+static int run_chunks(const nj_net_plan *plan, nj_plan_work *w, const nj_model *model,
+                      const nj_model_call *call)
 {
     for (uint32_t row = 0; row < call->n_rows; row += plan->chunk) {
         uint32_t rows = call->n_rows - row < plan->chunk ? call->n_rows - row : plan->chunk;
         if (infer(plan, model, plan->n_steps, rows, call->n_steps, w->all, NULL)) return NJ_EDATA;
-        if (plan->image_steps && infer(plan, model, plan->image_steps, 1, call->n_steps, w->one, NULL)) return NJ_EDATA;
+        if (plan->image_steps && infer(plan, model, plan->image_steps, 1, call->n_steps, w->one, NULL))
+            return NJ_EDATA;
         if (!fits(plan, w) || !outputs_fit(plan, model, w, rows)) return NJ_EDATA;
         run_images(plan, model, w, call, row, rows);
         set_data(plan, model, w, call, row, w->all);

@@ -1,4 +1,5 @@
-/* plan.h - a network as a list of steps over tensors of one work area. Built at open(), read-only afterwards. */
+/* plan.h - a network as a list of steps over tensors of one work area.
+ * Built at open(), read-only afterwards. */
 #ifndef NJ_MODEL_PLAN_H
 #define NJ_MODEL_PLAN_H
 
@@ -18,13 +19,15 @@ typedef struct nj_tensor {
 typedef struct nj_net_step nj_net_step;
 typedef struct nj_net_plan nj_net_plan;
 
-/* One kind of step. shape() sets rank and dim of the outputs from those of the inputs; -1 when they do not fit. */
+/* One kind of step. shape() sets rank and dim of the outputs from those of the inputs;
+ * -1 when they do not fit. */
 typedef struct nj_net_op {
     const char *name;
     int (*shape)(const nj_net_step *step, const nj_tensor *const *in, nj_tensor *const *out);
-    void (*run)(const nj_net_plan *plan, const nj_net_step *step, const nj_tensor *const *in, nj_tensor *const *out,
-                float *scratch);
-    size_t (*scratch)(const nj_net_step *step, const nj_tensor *const *in, nj_tensor *const *out); /* floats; NULL = none */
+    void (*run)(const nj_net_plan *plan, const nj_net_step *step, const nj_tensor *const *in,
+                nj_tensor *const *out, float *scratch);
+    /* floats; NULL = none */
+    size_t (*scratch)(const nj_net_step *step, const nj_tensor *const *in, nj_tensor *const *out);
 } nj_net_op;
 
 struct nj_net_step {
@@ -33,7 +36,8 @@ struct nj_net_step {
     int32_t in[NJ_PLAN_IN], out[NJ_PLAN_OUT]; /* values; NJ_PLAN_NONE = left out */
     uint32_t n_in, n_out;
     /* what the attributes say; a kind uses what it needs */
-    int32_t kernel[2], stride[2], pad[4], group, axis, keep_dims, hidden, n_directions, reverse, trans_b, trans_a, relu, alias;
+    int32_t kernel[2], stride[2], pad[4], group, axis, keep_dims, hidden, n_directions, reverse, trans_b,
+        trans_a, relu, alias;
     int32_t perm[NJ_MODEL_RANK], axes[NJ_MODEL_RANK], n_axes;
     const int64_t *target; /* Reshape */
     float alpha, beta, epsilon;
@@ -74,15 +78,17 @@ void nj_plan_lives(nj_net_plan *plan);
 /* A new value; NJ_PLAN_NONE when memory is short. */
 int32_t nj_plan_new_value(nj_net_plan *plan, const char *name);
 
-/* Work area for up to `rows` rows (at most chunk at a time) of `steps` steps. NULL: no memory, or shapes that do not fit. */
+/* Work area for up to `rows` rows (at most chunk at a time) of `steps` steps.
+ * NULL: no memory, or shapes that do not fit. */
 typedef struct nj_plan_work nj_plan_work;
 nj_plan_work *nj_plan_work_new(const nj_net_plan *plan, const nj_model *model, uint32_t rows, uint32_t steps);
 void nj_plan_work_free(nj_plan_work *work);
-int nj_plan_run(const nj_net_plan *plan, nj_plan_work *work, const nj_model *model, const nj_model_call *call);
+int nj_plan_run(const nj_net_plan *plan, nj_plan_work *work, const nj_model *model,
+                const nj_model_call *call);
 
 /* Weights in the order that the fast kinds read. NULL when memory is short. (pack.c) */
-const float *nj_pack_product(nj_pool *pool, const float *weight, uint32_t n_out, uint32_t n_in, size_t step_out, size_t step_in,
-                             uint32_t block);
+const float *nj_pack_product(nj_pool *pool, const float *weight, uint32_t n_out, uint32_t n_in,
+                             size_t step_out, size_t step_in, uint32_t block);
 const float *nj_pack_conv(nj_pool *pool, const nj_tensor *weight, uint32_t block);
 const float *nj_pack_bias(nj_pool *pool, const float *a, const float *b, uint32_t n, uint32_t block);
 const float *nj_pack_depthwise(nj_pool *pool, const nj_tensor *weight, uint32_t out_columns);
@@ -91,7 +97,7 @@ const float *nj_pack_depthwise(nj_pool *pool, const nj_tensor *weight, uint32_t 
 const nj_net_op *nj_op_find(const char *name);
 int nj_op_read(nj_net_plan *plan, nj_net_step *step, nj_model_error *err);
 void nj_tensor_count(nj_tensor *t);
-extern const nj_net_op nj_op_lstm_fast, nj_op_dense, nj_op_conv_fast, nj_op_separable, nj_op_pool_fast, nj_op_mean_fast,
-    nj_op_to_nchw, nj_op_to_nhwc, nj_op_view;
+extern const nj_net_op nj_op_lstm_fast, nj_op_dense, nj_op_conv_fast, nj_op_separable, nj_op_pool_fast,
+    nj_op_mean_fast, nj_op_to_nchw, nj_op_to_nhwc, nj_op_view;
 
 #endif

@@ -6,7 +6,8 @@
 
 typedef struct nj_pool {
     struct nj_pool_block *head;
-    size_t used, limit; /* bytes handed out; more than `limit` is refused (0 = 4 GiB), so that a hostile file cannot ask for it */
+    size_t used, limit; /* bytes handed out; more than `limit` is refused (0 = 4 GiB),
+                         * so that a hostile file cannot ask for it */
 } nj_pool;              /* zero-initialised = empty */
 
 /* n elements of `size` bytes, zeroed, 64-byte aligned; NULL when memory is short or the product overflows. */
@@ -23,6 +24,7 @@ typedef struct nj_model_error {
 /* Fills err and returns -1. */
 __attribute__((format(printf, 2, 3))) int nj_model_fail(nj_model_error *err, const char *format, ...);
 /* The same with a status of its own: NJ_ENO_MODEL, NJ_ENO_SERVICE. */
-__attribute__((format(printf, 3, 4))) int nj_model_lacks(nj_model_error *err, int status, const char *format, ...);
+__attribute__((format(printf, 3, 4))) int nj_model_lacks(nj_model_error *err, int status, const char *format,
+                                                         ...);
 
 #endif

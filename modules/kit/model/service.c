@@ -76,27 +76,34 @@ static int check_golden(nj_model *model, const nj_host *host, nj_model_error *er
     double *out = nj_pool_alloc(&model->pool, (size_t)g.n_rows * model->info.width, sizeof *out);
     nj_model_thread *thread = out ? thread_open(model, g.n_rows, g.n_steps) : NULL;
     if (!thread) return nj_model_fail(err, "%s: out of memory for its golden rows", model->info.folder);
-    nj_model_call call = { .n_rows = g.n_rows, .n_steps = g.n_steps, .input = (const void *const *)g.input, .out = out };
+    nj_model_call call = {
+        .n_rows = g.n_rows, .n_steps = g.n_steps, .input = (const void *const *)g.input, .out = out
+    };
     int rc = predict(model, thread, &call);
     thread_close(thread);
     if (rc != NJ_OK)
-        return nj_model_fail(err, "%s: its golden rows cannot be computed (engine %s)", model->info.folder, model->info.engine);
+        return nj_model_fail(err, "%s: its golden rows cannot be computed (engine %s)", model->info.folder,
+                             model->info.engine);
     double most = 0, largest = 0;
     size_t finite = 0;
     for (size_t i = 0; i < (size_t)g.n_rows * model->info.width; i++)
         if (isfinite(g.output[i])) finite++, largest = fmax(largest, fabs(g.output[i]));
-    if (!finite) return nj_model_fail(err, "%s: none of its golden outputs is a number: they check nothing", model->info.folder);
+    if (!finite)
+        return nj_model_fail(err, "%s: none of its golden outputs is a number: they check nothing",
+                             model->info.folder);
     if (g.tolerance >= (largest > 0 ? largest : 1))
-        return nj_model_fail(
-            err,
-            "%s: golden.tolerance_abs = %g is no less than the largest golden output, %g: a model that answers 0 "
-            "would pass",
-            model->info.folder, g.tolerance, largest);
+        return nj_model_fail(err,
+                             "%s: golden.tolerance_abs = %g is no less than the largest golden output, %g: a "
+                             "model that answers 0 "
+                             "would pass",
+                             model->info.folder, g.tolerance, largest);
     for (size_t i = 0; i < (size_t)g.n_rows * model->info.width; i++) {
         double d = isnan(out[i]) && isnan(g.output[i]) ? 0 : fabs(out[i] - g.output[i]);
         if (!(d <= g.tolerance))
-            return nj_model_fail(err, "%s: golden row %zu gives %.9g, expected %.9g (tolerance %g, engine %s)",
-                                 model->info.folder, i / model->info.width, out[i], g.output[i], g.tolerance, model->info.engine);
+            return nj_model_fail(err,
+                                 "%s: golden row %zu gives %.9g, expected %.9g (tolerance %g, engine %s)",
+                                 model->info.folder, i / model->info.width, out[i], g.output[i], g.tolerance,
+                                 model->info.engine);
         most = d > most ? d : most;
     }
     model->info.golden_rows = g.n_rows;
@@ -114,7 +121,8 @@ static int is_one_of(const char *word, const char *const *list)
 
 static int check_options(const nj_model_options *o, nj_model_error *err)
 {
-    if (o->engine && o->engine[0] && !is_one_of(o->engine, (const char *const[]){ "auto", "builtin", "ort", NULL }))
+    if (o->engine && o->engine[0] &&
+        !is_one_of(o->engine, (const char *const[]){ "auto", "builtin", "ort", NULL }))
         return nj_model_fail(err, "engine = %.40s: must be auto, builtin or ort", o->engine);
     if (o->sum && o->sum[0] && !is_one_of(o->sum, (const char *const[]){ "float", "double", NULL }))
         return nj_model_fail(err, "sum = %.40s: must be double or float", o->sum);
@@ -130,8 +138,8 @@ static int has_forest(const nj_onnx *onnx)
     return 0;
 }
 
-/* auto: what the own engines do not know runs in ONNX Runtime. A forest whose tables are wrong in themselves (a circle, a child
- * that is not there) runs nowhere. */
+/* auto: what the own engines do not know runs in ONNX Runtime. A forest whose tables are wrong in themselves
+ * (a circle, a child that is not there) runs nowhere. */
 static int choose_engine(nj_model *model, const nj_model_options *o, nj_model_error *err)
 {
     const char *engine = o->engine && o->engine[0] ? o->engine : "auto";
@@ -147,24 +155,28 @@ static int choose_engine(nj_model *model, const nj_model_options *o, nj_model_er
         return -1;
     }
     if (!nj_engine_ort(model, o, &second)) return 0;
-    return nj_model_lacks(err, second.status, "%.280s; and with ONNX Runtime: %.200s", first.text, second.text);
+    return nj_model_lacks(err, second.status, "%.280s; and with ONNX Runtime: %.200s", first.text,
+                          second.text);
 }
 
-static int try_open(const nj_host *host, const char *folder, const nj_model_options *options, nj_model **opened)
+static int try_open(const nj_host *host, const char *folder, const nj_model_options *options,
+                    nj_model **opened)
 {
     nj_model_error err = { NJ_ENOMEM, "out of memory" };
     nj_model_options o = { 0 };
     if (options) memcpy(&o, options, options->size && options->size < sizeof o ? options->size : sizeof o);
     nj_model *model = calloc(1, sizeof *model);
-    if (model && !check_options(&o, &err) && !nj_folder_read(model, host, folder, &err) && !choose_engine(model, &o, &err) &&
-        !check_golden(model, host, &err)) {
+    if (model && !check_options(&o, &err) && !nj_folder_read(model, host, folder, &err) &&
+        !choose_engine(model, &o, &err) && !check_golden(model, host, &err)) {
         if (host->log && !strncmp(model->info.engine, "ort", 3))
-            host->log(host->opaque, 2, "model %s: ONNX Runtime %s on %s", folder, model->info.engine + 4, model->info.device);
+            host->log(host->opaque, 2, "model %s: ONNX Runtime %s on %s", folder, model->info.engine + 4,
+                      model->info.device);
         *opened = model;
         return NJ_OK;
     }
     if (host->log)
-        host->log(host->opaque, 1, "model %s %s: %s", folder, err.status == NJ_ENO_MODEL ? "is not here" : "refused", err.text);
+        host->log(host->opaque, 1, "model %s %s: %s", folder,
+                  err.status == NJ_ENO_MODEL ? "is not here" : "refused", err.text);
     close_model(model);
     *opened = NULL;
     return err.status;

@@ -35,8 +35,8 @@ int nj_shape_conv(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
     const nj_tensor *x = in[0], *w = in[1];
     uint32_t space = x->rank - 2;
-    if (x->rank < 3 || x->rank > 4 || w->rank != x->rank || s->group < 1 || x->dim[1] != w->dim[1] * s->group ||
-        w->dim[0] % s->group)
+    if (x->rank < 3 || x->rank > 4 || w->rank != x->rank || s->group < 1 ||
+        x->dim[1] != w->dim[1] * s->group || w->dim[0] % s->group)
         return -1;
     if (s->n_in > 2 && s->in[2] >= 0 && (in[2]->rank != 1 || in[2]->dim[0] != w->dim[0])) return -1;
     out[0]->rank = x->rank;
@@ -208,16 +208,21 @@ int nj_shape_lstm(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
     const nj_tensor *x = in[0], *w = in[1], *r = in[2];
     int32_t d = s->n_directions, h = s->hidden;
     if (x->rank != 3 || w->rank != 3 || r->rank != 3 || h < 1 || h > 1 << 16) return -1;
-    if (w->dim[0] != d || w->dim[1] != 4 * h || w->dim[2] != x->dim[2] || r->dim[0] != d || r->dim[1] != 4 * h || r->dim[2] != h)
+    if (w->dim[0] != d || w->dim[1] != 4 * h || w->dim[2] != x->dim[2] || r->dim[0] != d ||
+        r->dim[1] != 4 * h || r->dim[2] != h)
         return -1;
     if (s->n_in > 3 && s->in[3] >= 0 && in[3]->n != (size_t)(8 * d * h)) return -1;
     if (s->n_in > 4 && s->in[4] >= 0 && (in[4]->rank != 1 || in[4]->dim[0] != x->dim[1])) return -1;
-    if (s->out[0] >= 0) *out[0] = (nj_tensor){ .data = out[0]->data, .rank = 4, .dim = { x->dim[0], d, x->dim[1], h } };
-    if (s->n_out > 1 && s->out[1] >= 0) *out[1] = (nj_tensor){ .data = out[1]->data, .rank = 3, .dim = { d, x->dim[1], h } };
+    if (s->out[0] >= 0)
+        *out[0] = (nj_tensor){ .data = out[0]->data, .rank = 4, .dim = { x->dim[0], d, x->dim[1], h } };
+    if (s->n_out > 1 && s->out[1] >= 0)
+        *out[1] = (nj_tensor){ .data = out[1]->data, .rank = 3, .dim = { d, x->dim[1], h } };
     return 0;
 }
 
 int nj_shape_softmax(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
 {
-    return in[0]->rank > 0 && at_axis(s->axis, in[0]->rank) == (int32_t)in[0]->rank - 1 ? nj_shape_same(s, in, out) : -1;
+    return in[0]->rank > 0 && at_axis(s->axis, in[0]->rank) == (int32_t)in[0]->rank - 1
+               ? nj_shape_same(s, in, out)
+               : -1;
 }

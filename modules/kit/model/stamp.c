@@ -6,7 +6,8 @@
 #define LANES_FILE "../model/stamp_lanes.h"
 #include "../num/each_isa.h"
 static double (*const squares[NJ_ISAS])(const float *, uint32_t) = EACH_ISA(squares);
-static void (*const interleave[NJ_ISAS])(const float *const *, const float *, uint32_t, float *) = EACH_ISA(interleave);
+static void (*const interleave[NJ_ISAS])(const float *const *, const float *, uint32_t,
+                                         float *) = EACH_ISA(interleave);
 
 /* The norm of a stamp that fits, or why there is none. */
 static nj_reason norm_of(nj_isa isa, const nj_image *image, uint32_t side, float *norm)
@@ -18,7 +19,8 @@ static nj_reason norm_of(nj_isa isa, const nj_image *image, uint32_t side, float
     return sum > 0 && !isinf(sum) ? NJ_DONE : NJ_RANGE;
 }
 
-static void put_plane(const nj_image *image, float norm, nj_small_stamp rule, uint32_t side, float *plane, uint32_t step)
+static void put_plane(const nj_image *image, float norm, nj_small_stamp rule, uint32_t side, float *plane,
+                      uint32_t step)
 {
     uint32_t top = 0, left = 0;
     if (image->rows < side || image->cols < side) {
@@ -36,7 +38,8 @@ static void put_plane(const nj_image *image, float norm, nj_small_stamp rule, ui
     }
 }
 
-nj_reason nj_stamp_plane(const nj_image *image, nj_small_stamp rule, uint32_t side, float *plane, uint32_t step)
+nj_reason nj_stamp_plane(const nj_image *image, nj_small_stamp rule, uint32_t side, float *plane,
+                         uint32_t step)
 {
     float norm;
     nj_reason reason = norm_of(nj_isa_best(), image, side, &norm);
@@ -44,7 +47,8 @@ nj_reason nj_stamp_plane(const nj_image *image, nj_small_stamp rule, uint32_t si
     return reason;
 }
 
-nj_reason nj_stamp_triplet(nj_isa isa, const nj_image *const image[3], nj_small_stamp rule, uint32_t side, float *triplet)
+nj_reason nj_stamp_triplet(nj_isa isa, const nj_image *const image[3], nj_small_stamp rule, uint32_t side,
+                           float *triplet)
 {
     float norm[3];
     const float *pixel[3];

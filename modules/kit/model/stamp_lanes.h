@@ -1,7 +1,8 @@
-/* stamp_lanes.h - the loops of stamp.c for one instruction set (see ../num/each_isa.h); equal bits on all of them. */
+/* stamp_lanes.h - the loops of stamp.c for one instruction set (see ../num/each_isa.h);
+ * equal bits on all of them. */
 
-/* Sum of squares in 32 partial sums (the additions of one would wait for each other), whose order is the same for every
- * instruction set; NaN counts as 0. */
+/* Sum of squares in 32 partial sums (the additions of one would wait for each other), whose order is the same
+ * for every instruction set; NaN counts as 0. */
 static double ISA(squares)(const float *pixel, uint32_t n)
 {
     enum { SUMS = 32, PARTS = SUMS / (W / 2) };
@@ -41,7 +42,8 @@ static void ISA(interleave)(const float *const plane[3], const float norm[3], ui
             second[j][k] = from == 2 ? W + at : k;
         }
     for (; i + W <= n; i += W) {
-        vf a = ISA(scaled)(plane[0] + i, norm[0]), b = ISA(scaled)(plane[1] + i, norm[1]), c = ISA(scaled)(plane[2] + i, norm[2]);
+        vf a = ISA(scaled)(plane[0] + i, norm[0]), b = ISA(scaled)(plane[1] + i, norm[1]),
+           c = ISA(scaled)(plane[2] + i, norm[2]);
         for (int j = 0; j < 3; j++) {
             vf out = __builtin_shuffle(__builtin_shuffle(a, b, first[j]), c, second[j]);
             memcpy(to + 3 * i + j * W, &out, sizeof out);

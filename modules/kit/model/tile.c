@@ -9,10 +9,11 @@
 
 enum { MAX_P = 21, MAX_V = 16 };
 
-typedef void (*tile_function)(const nj_product *t, const float *in, const float *weight, const float *bias, float *out,
-                              uint32_t n_out);
+typedef void (*tile_function)(const nj_product *t, const float *in, const float *weight, const float *bias,
+                              float *out, uint32_t n_out);
 
-/* The tables: as many pixels as leave registers for the weights and one broadcast value (AVX-512 has 32, AVX2 16). */
+/* The tables: as many pixels as leave registers for the weights and one broadcast value (AVX-512 has 32,
+ * AVX2 16). */
 #define W 4
 #define ISA(name) name##_portable
 #define FMA(a, b, c) ((a) * (b) + (c))
@@ -21,7 +22,8 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
 #define TILES TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(8, 1) TILE(8, 2) TILE(16, 1)
 /* clang-format off */
 #define TILE_TABLE \
-    { { 0, ISA(tile_4_1), ISA(tile_4_2), ISA(tile_4_3) }, { 0, ISA(tile_8_1), ISA(tile_8_2) }, { 0, ISA(tile_16_1) } }
+    { { 0, ISA(tile_4_1), ISA(tile_4_2), ISA(tile_4_3) }, { 0, ISA(tile_8_1), ISA(tile_8_2) }, { 0, \
+    ISA(tile_16_1) } }
 /* clang-format on */
 /* clang-format off */
 #define TILE_MOST \
@@ -49,11 +51,13 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
 #define FMA(a, b, c) ((vec)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
 #define FMA1(a, b, c) __builtin_fmaf(a, b, c)
 #define SET1(x) ((vec)_mm256_set1_ps(x))
-#define TILES TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(2, 4) TILE(2, 5) TILE(2, 6) TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(8, 1)
+#define TILES                                                                                                \
+    TILE(2, 1)                                                                                               \
+    TILE(2, 2) TILE(2, 3) TILE(2, 4) TILE(2, 5) TILE(2, 6) TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(8, 1)
 /* clang-format off */
 #define TILE_TABLE \
-    { { 0, ISA(tile_2_1), ISA(tile_2_2), ISA(tile_2_3), ISA(tile_2_4), ISA(tile_2_5), ISA(tile_2_6) }, { 0, ISA(tile_4_1), \
-    ISA(tile_4_2), ISA(tile_4_3) }, { 0, ISA(tile_8_1) } }
+    { { 0, ISA(tile_2_1), ISA(tile_2_2), ISA(tile_2_3), ISA(tile_2_4), ISA(tile_2_5), ISA(tile_2_6) }, { \
+    0, ISA(tile_4_1), ISA(tile_4_2), ISA(tile_4_3) }, { 0, ISA(tile_8_1) } }
 /* clang-format on */
 /* clang-format off */
 #define TILE_MOST \
@@ -75,7 +79,8 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
 #endif
 
 #if defined __clang__
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma"))),         \
+                             apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,prefer-vector-width=512")
@@ -87,19 +92,21 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
 #define SET1(x) ((vec)_mm512_set1_ps(x))
 /* clang-format off */
 #define TILES \
-    TILE(1, 1) TILE(1, 2) TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6) TILE(1, 7) TILE(1, 8) TILE(1, 9) TILE(1, 10) TILE(1, \
-    11) TILE(1, 12) TILE(1, 13) TILE(1, 14) TILE(1, 15) TILE(1, 16) TILE(1, 17) TILE(1, 18) TILE(1, 19) TILE(1, 20) \
-    TILE(1, 21) TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(2, 4) TILE(2, 5) TILE(2, 6) TILE(2, 7) TILE(2, 8) TILE(2, 9) TILE(2, \
-    10) TILE(2, 11) TILE(2, 12) TILE(2, 13) TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(4, 4) TILE(4, 5) TILE(4, 6)
+    TILE(1, 1) TILE(1, 2) TILE(1, 3) TILE(1, 4) TILE(1, 5) TILE(1, 6) TILE(1, 7) TILE(1, 8) TILE(1, 9) \
+    TILE(1, 10) TILE(1, 11) TILE(1, 12) TILE(1, 13) TILE(1, 14) TILE(1, 15) TILE(1, 16) TILE(1, 17) \
+    TILE(1, 18) TILE(1, 19) TILE(1, 20) TILE(1, 21) TILE(2, 1) TILE(2, 2) TILE(2, 3) TILE(2, 4) \
+    TILE(2, 5) TILE(2, 6) TILE(2, 7) TILE(2, 8) TILE(2, 9) TILE(2, 10) TILE(2, 11) TILE(2, 12) \
+    TILE(2, 13) TILE(4, 1) TILE(4, 2) TILE(4, 3) TILE(4, 4) TILE(4, 5) TILE(4, 6)
 /* clang-format on */
 /* clang-format off */
 #define TILE_TABLE \
-    { { 0, ISA(tile_1_1), ISA(tile_1_2), ISA(tile_1_3), ISA(tile_1_4), ISA(tile_1_5), ISA(tile_1_6), ISA(tile_1_7), \
-    ISA(tile_1_8), ISA(tile_1_9), ISA(tile_1_10), ISA(tile_1_11), ISA(tile_1_12), ISA(tile_1_13), ISA(tile_1_14), \
-    ISA(tile_1_15), ISA(tile_1_16), ISA(tile_1_17), ISA(tile_1_18), ISA(tile_1_19), ISA(tile_1_20), ISA(tile_1_21) }, { 0, \
-    ISA(tile_2_1), ISA(tile_2_2), ISA(tile_2_3), ISA(tile_2_4), ISA(tile_2_5), ISA(tile_2_6), ISA(tile_2_7), \
-    ISA(tile_2_8), ISA(tile_2_9), ISA(tile_2_10), ISA(tile_2_11), ISA(tile_2_12), ISA(tile_2_13) }, { 0, ISA(tile_4_1), \
-    ISA(tile_4_2), ISA(tile_4_3), ISA(tile_4_4), ISA(tile_4_5), ISA(tile_4_6) } }
+    { { 0, ISA(tile_1_1), ISA(tile_1_2), ISA(tile_1_3), ISA(tile_1_4), ISA(tile_1_5), ISA(tile_1_6), \
+    ISA(tile_1_7), ISA(tile_1_8), ISA(tile_1_9), ISA(tile_1_10), ISA(tile_1_11), ISA(tile_1_12), \
+    ISA(tile_1_13), ISA(tile_1_14), ISA(tile_1_15), ISA(tile_1_16), ISA(tile_1_17), ISA(tile_1_18), \
+    ISA(tile_1_19), ISA(tile_1_20), ISA(tile_1_21) }, { 0, ISA(tile_2_1), ISA(tile_2_2), ISA(tile_2_3), \
+    ISA(tile_2_4), ISA(tile_2_5), ISA(tile_2_6), ISA(tile_2_7), ISA(tile_2_8), ISA(tile_2_9), \
+    ISA(tile_2_10), ISA(tile_2_11), ISA(tile_2_12), ISA(tile_2_13) }, { 0, ISA(tile_4_1), ISA(tile_4_2), \
+    ISA(tile_4_3), ISA(tile_4_4), ISA(tile_4_5), ISA(tile_4_6) } }
 /* clang-format on */
 /* clang-format off */
 #define TILE_MOST \

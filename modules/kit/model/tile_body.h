@@ -14,7 +14,8 @@ static inline vec ISA(choose)(ivec mask, vec yes, vec no)
     return (vec)(((ivec)yes & mask) | ((ivec)no & ~mask));
 }
 
-static inline __attribute__((always_inline)) void ISA(store_part)(float *out, const vec *v, int n_vec, uint32_t n_out)
+static inline __attribute__((always_inline)) void ISA(store_part)(float *out, const vec *v, int n_vec,
+                                                                  uint32_t n_out)
 {
     if (n_out >= (uint32_t)(n_vec * W)) {
         for (int i = 0; i < n_vec; i++) *(loose *)(out + i * W) = v[i];
@@ -23,8 +24,9 @@ static inline __attribute__((always_inline)) void ISA(store_part)(float *out, co
 }
 
 /* P pixels times V vectors; all loops with constant bounds unroll, so that acc stays in registers. */
-static inline __attribute__((always_inline)) void ISA(tile)(const nj_product *t, const float *in, const float *weight,
-                                                            const float *bias, float *out, uint32_t n_out, const int V,
+static inline __attribute__((always_inline)) void ISA(tile)(const nj_product *t, const float *in,
+                                                            const float *weight, const float *bias,
+                                                            float *out, uint32_t n_out, const int V,
                                                             const int P)
 {
     vec acc[MAX_P * MAX_V];
@@ -55,17 +57,17 @@ static inline __attribute__((always_inline)) void ISA(tile)(const nj_product *t,
         }
     }
     for (int p = 0; p < P; p++) {
-        if (t->relu)
-            for (int v = 0; v < V; v++) acc[p * V + v] = (vec)((ivec)acc[p * V + v] & ~(acc[p * V + v] < 0)); /* NaN stays */
+        if (t->relu) /* NaN stays */
+            for (int v = 0; v < V; v++) acc[p * V + v] = (vec)((ivec)acc[p * V + v] & ~(acc[p * V + v] < 0));
         ISA(store_part)(out + p * t->out_step, acc + p * V, V, n_out);
     }
 }
 
-#define TILE(V, P)                                                                                                               \
-    static void ISA(tile_##V##_##P)(const nj_product *t, const float *in, const float *weight, const float *bias, float *out,    \
-                                    uint32_t n_out)                                                                              \
-    {                                                                                                                            \
-        ISA(tile)(t, in, weight, bias, out, n_out, V, P);                                                                        \
+#define TILE(V, P)                                                                                           \
+    static void ISA(tile_##V##_##P)(const nj_product *t, const float *in, const float *weight,               \
+                                    const float *bias, float *out, uint32_t n_out)                           \
+    {                                                                                                        \
+        ISA(tile)(t, in, weight, bias, out, n_out, V, P);                                                    \
     }
 TILES
 #undef TILE
@@ -83,14 +85,15 @@ static void ISA(run)(const nj_product *t)
         for (uint32_t p = 0; p < t->n; p += per_tile) {
             uint32_t pixels = t->n - p < per_tile ? t->n - p : per_tile;
             ISA(tiles)
-            [kind][pixels](t, t->in + (ptrdiff_t)p * t->in_step, t->weight + depth * k, t->bias ? t->bias + k : NULL,
-                           t->out + (ptrdiff_t)p * t->out_step + k, t->n_out - k);
+            [kind][pixels](t, t->in + (ptrdiff_t)p * t->in_step, t->weight + depth * k,
+                           t->bias ? t->bias + k : NULL, t->out + (ptrdiff_t)p * t->out_step + k,
+                           t->n_out - k);
         }
 }
 
 /* 3 x 3 and whole vectors of channels: nine weights stay in registers, each pixel loads one new column. */
-static inline void ISA(depthwise9)(const float *in, size_t in_row, uint32_t channels, const float *weight, uint32_t n_x,
-                                   float *out)
+static inline void ISA(depthwise9)(const float *in, size_t in_row, uint32_t channels, const float *weight,
+                                   uint32_t n_x, float *out)
 {
     for (uint32_t c = 0; c < channels; c += W) {
         vec w[9], left[3], middle[3];
@@ -115,8 +118,8 @@ static inline void ISA(depthwise9)(const float *in, size_t in_row, uint32_t chan
 }
 
 /* Any kernel: the row is one line of numbers, its weights repeat every `channels`. */
-static void ISA(depthwise)(const float *in, size_t in_row, uint32_t channels, uint32_t kernel_y, uint32_t kernel_x,
-                           const float *weight, uint32_t n, float *out)
+static void ISA(depthwise)(const float *in, size_t in_row, uint32_t channels, uint32_t kernel_y,
+                           uint32_t kernel_x, const float *weight, uint32_t n, float *out)
 {
     uint32_t i = 0;
     if (kernel_y == 3 && kernel_x == 3 && channels % 16 == 0) {
@@ -128,7 +131,8 @@ static void ISA(depthwise)(const float *in, size_t in_row, uint32_t channels, ui
         const float *w = weight + i;
         for (uint32_t y = 0; y < kernel_y; y++)
             for (uint32_t x = 0; x < kernel_x; x++, w += n)
-                sum = FMA((vec) * (const loose *)(in + y * in_row + x * channels + i), (vec) * (const loose *)w, sum);
+                sum = FMA((vec) * (const loose *)(in + y * in_row + x * channels + i),
+                          (vec) * (const loose *)w, sum);
         *(loose *)(out + i) = sum;
     }
     for (; i < n; i++) {
@@ -140,8 +144,8 @@ static void ISA(depthwise)(const float *in, size_t in_row, uint32_t channels, ui
     }
 }
 
-static void ISA(pool)(const float *in, size_t in_row, uint32_t channels, uint32_t kernel_y, uint32_t kernel_x, uint32_t stride_x,
-                      uint32_t n_x, float *out)
+static void ISA(pool)(const float *in, size_t in_row, uint32_t channels, uint32_t kernel_y, uint32_t kernel_x,
+                      uint32_t stride_x, uint32_t n_x, float *out)
 {
     for (uint32_t ox = 0; ox < n_x; ox++) {
         const float *at = in + (size_t)ox * stride_x * channels;
@@ -159,14 +163,15 @@ static void ISA(pool)(const float *in, size_t in_row, uint32_t channels, uint32_
             float most = at[c];
             for (uint32_t y = 0; y < kernel_y; y++)
                 for (uint32_t x = 0; x < kernel_x; x++)
-                    most = at[y * in_row + x * channels + c] > most ? at[y * in_row + x * channels + c] : most;
+                    most =
+                        at[y * in_row + x * channels + c] > most ? at[y * in_row + x * channels + c] : most;
             out[(size_t)ox * channels + c] = most;
         }
     }
 }
 
-/* e^x by Cody and Waite's reduction and a polynomial of degree 5 for (e^r - 1 - r) / r^2; within 2 units in the last
- * place for |x| < 87, clamped beyond; NaN stays NaN. Reference: Moshier, Cephes expf. */
+/* e^x by Cody and Waite's reduction and a polynomial of degree 5 for (e^r - 1 - r) / r^2; within 2 units in
+ * the last place for |x| < 87, clamped beyond; NaN stays NaN. Reference: Moshier, Cephes expf. */
 static inline vec ISA(exp)(vec x)
 {
     const vec top = (vec){ 0 } + 88.0f, bottom = (vec){ 0 } - 87.0f, shift = (vec){ 0 } + 12582912.0f;
@@ -201,14 +206,14 @@ static inline vec ISA(tanh1)(vec x)
     return ISA(choose)(z < 0.390625f, p, far); /* |x| < 0.625 */
 }
 
-#define EACH_VECTOR(call)                                                                                                        \
-    size_t i = 0;                                                                                                                \
-    for (; i + W <= n; i += W) *(loose *)(out + i) = call(*(const loose *)(in + i));                                             \
-    if (i < n) {                                                                                                                 \
-        vec part = { 0 };                                                                                                        \
-        memcpy(&part, in + i, (n - i) * sizeof(float));                                                                          \
-        part = call(part);                                                                                                       \
-        memcpy(out + i, &part, (n - i) * sizeof(float));                                                                         \
+#define EACH_VECTOR(call)                                                                                    \
+    size_t i = 0;                                                                                            \
+    for (; i + W <= n; i += W) *(loose *)(out + i) = call(*(const loose *)(in + i));                         \
+    if (i < n) {                                                                                             \
+        vec part = { 0 };                                                                                    \
+        memcpy(&part, in + i, (n - i) * sizeof(float));                                                      \
+        part = call(part);                                                                                   \
+        memcpy(out + i, &part, (n - i) * sizeof(float));                                                     \
     }
 
 static void ISA(sigmoid)(const float *in, size_t n, float *out)
@@ -233,8 +238,9 @@ static void ISA(lstm)(const float *gate, uint32_t hidden, float *cell, float *ou
     uint32_t k = 0;
     for (; k + W <= hidden; k += W) {
         vec c = *(const loose *)(cell + k);
-        *(loose *)(out + k) = ISA(lstm1)(*(const loose *)(gate + k), *(const loose *)(gate + hidden + k),
-                                         *(const loose *)(gate + 2 * hidden + k), *(const loose *)(gate + 3 * hidden + k), &c);
+        *(loose *)(out + k) =
+            ISA(lstm1)(*(const loose *)(gate + k), *(const loose *)(gate + hidden + k),
+                       *(const loose *)(gate + 2 * hidden + k), *(const loose *)(gate + 3 * hidden + k), &c);
         *(loose *)(cell + k) = c;
     }
     if (k < hidden) {

@@ -47,14 +47,18 @@ static int read_source(builder *b, const nj_onnx_node *node)
     const nj_onnx_attribute *a = nj_onnx_find(node, "nodes_treeids");
     b->s.n = a ? a->n_ints : 0;
     if (!b->s.n)
-        return nj_model_fail(b->err, "%s: no nodes (double-precision *_as_tensor attributes are not supported)", node->op);
+        return nj_model_fail(
+            b->err, "%s: no nodes (double-precision *_as_tensor attributes are not supported)", node->op);
     if (b->s.n > INT32_MAX / 4) return nj_model_fail(b->err, "%s: %zu nodes are too many", node->op, b->s.n);
     b->s.tree = a->ints;
-    if (get_ints(b, node, "nodes_nodeids", 1, &b->s.id) || get_ints(b, node, "nodes_featureids", 1, &b->s.feature) ||
-        get_ints(b, node, "nodes_truenodeids", 1, &b->s.yes) || get_ints(b, node, "nodes_falsenodeids", 1, &b->s.no) ||
+    if (get_ints(b, node, "nodes_nodeids", 1, &b->s.id) ||
+        get_ints(b, node, "nodes_featureids", 1, &b->s.feature) ||
+        get_ints(b, node, "nodes_truenodeids", 1, &b->s.yes) ||
+        get_ints(b, node, "nodes_falsenodeids", 1, &b->s.no) ||
         get_ints(b, node, "nodes_missing_value_tracks_true", 0, &b->s.nan))
         return -1;
-    const nj_onnx_attribute *mode = nj_onnx_find(node, "nodes_modes"), *value = nj_onnx_find(node, "nodes_values");
+    const nj_onnx_attribute *mode = nj_onnx_find(node, "nodes_modes"),
+                            *value = nj_onnx_find(node, "nodes_values");
     if (!mode || mode->n_strings != b->s.n)
         return nj_model_lacks(b->err, NJ_EDATA, "%s: nodes_modes does not fit nodes_treeids", node->op);
     if (!value || value->n_floats != b->s.n)
@@ -95,7 +99,8 @@ static key *sorted_keys(builder *b)
     qsort(k, b->s.n, sizeof *k, compare_keys);
     for (size_t i = 1; i < b->s.n; i++)
         if (!compare_keys(&k[i - 1], &k[i])) {
-            nj_model_lacks(b->err, NJ_EDATA, "tree %lld has node %lld twice", (long long)k[i].tree, (long long)k[i].id);
+            nj_model_lacks(b->err, NJ_EDATA, "tree %lld has node %lld twice", (long long)k[i].tree,
+                           (long long)k[i].id);
             return NULL;
         }
     return k;
@@ -107,7 +112,8 @@ static int is_turned(const char *mode)
     return !strcmp(mode, "BRANCH_GT") || !strcmp(mode, "BRANCH_GTE");
 }
 
-/* Resolves children and refuses a node with two parents: with one root per tree and every node reached, no cycle is left. */
+/* Resolves children and refuses a node with two parents:
+ * with one root per tree and every node reached, no cycle is left. */
 static int link_children(builder *b, const key *k)
 {
     for (size_t i = 0; i < b->s.n; i++) {
@@ -115,20 +121,22 @@ static int link_children(builder *b, const key *k)
         b->yes[i] = b->no[i] = UINT32_MAX;
         if (!strcmp(mode, "LEAF")) continue;
         if (strcmp(mode, "BRANCH_LEQ") && strcmp(mode, "BRANCH_LT") && !is_turned(mode))
-            return nj_model_fail(b->err, "tree %lld: node mode %.32s is not supported (BRANCH_LEQ, LT, GT, GTE and LEAF are)",
-                                 (long long)b->s.tree[i], mode);
+            return nj_model_fail(
+                b->err, "tree %lld: node mode %.32s is not supported (BRANCH_LEQ, LT, GT, GTE and LEAF are)",
+                (long long)b->s.tree[i], mode);
         int64_t feature = b->s.feature[i];
         if (feature < 0 || feature >= (b->n_features ? (int64_t)b->n_features : NJ_TREE_MAX_FEATURES))
-            return nj_model_lacks(b->err, NJ_EDATA, "tree %lld tests feature %lld; the input has %u", (long long)b->s.tree[i],
-                                  (long long)feature, b->n_features);
-        uint32_t child[2] = { find_node(k, b->s.n, b->s.tree[i], b->s.yes[i]), find_node(k, b->s.n, b->s.tree[i], b->s.no[i]) };
+            return nj_model_lacks(b->err, NJ_EDATA, "tree %lld tests feature %lld; the input has %u",
+                                  (long long)b->s.tree[i], (long long)feature, b->n_features);
+        uint32_t child[2] = { find_node(k, b->s.n, b->s.tree[i], b->s.yes[i]),
+                              find_node(k, b->s.n, b->s.tree[i], b->s.no[i]) };
         for (int c = 0; c < 2; c++) {
             if (child[c] == UINT32_MAX)
                 return nj_model_lacks(b->err, NJ_EDATA, "tree %lld: node %lld has a child that is not there",
                                       (long long)b->s.tree[i], (long long)b->s.id[i]);
             if (b->has_parent[child[c]]++)
-                return nj_model_lacks(b->err, NJ_EDATA, "tree %lld: node %lld has two parents (no tree)", (long long)b->s.tree[i],
-                                      (long long)b->s.id[child[c]]);
+                return nj_model_lacks(b->err, NJ_EDATA, "tree %lld: node %lld has two parents (no tree)",
+                                      (long long)b->s.tree[i], (long long)b->s.id[child[c]]);
         }
         b->yes[i] = child[is_turned(mode)];
         b->no[i] = child[!is_turned(mode)];
@@ -141,7 +149,9 @@ static float limit_of(const builder *b, uint32_t i)
 {
     const char *mode = b->s.mode[i].s;
     float t = b->s.value[i];
-    if (isnan(t) && is_turned(mode)) return INFINITY; /* nothing is above NaN: always the other child, which is the first one */
+    if (isnan(t) && is_turned(mode))
+        return INFINITY; /* nothing is above NaN: always the other child,
+                          * which is the first one */
     if ((strcmp(mode, "BRANCH_LT") && strcmp(mode, "BRANCH_GTE")) || isnan(t)) return t;
     return t == -INFINITY ? NAN : nextafterf(t, -INFINITY);
 }
@@ -149,15 +159,18 @@ static float limit_of(const builder *b, uint32_t i)
 static void put_node(builder *b, uint32_t at, uint32_t i, uint32_t child)
 {
     uint32_t feature = b->yes[i] == UINT32_MAX ? b->n_features : (uint32_t)b->s.feature[i];
-    b->node[at] = (nj_tree_node){ b->yes[i] == UINT32_MAX ? 0 : limit_of(b, i), feature << NJ_TREE_CHILD_BITS | child };
+    b->node[at] =
+        (nj_tree_node){ b->yes[i] == UINT32_MAX ? 0 : limit_of(b, i), feature << NJ_TREE_CHILD_BITS | child };
     b->place[i] = at;
     if (!b->nan_first) return;
     int to_true = b->s.nan && b->s.nan[i] != 0;
     b->nan_first[at] = b->yes[i] != UINT32_MAX && to_true != is_turned(b->s.mode[i].s);
 }
 
-/* Breadth first, so that children are neighbours and the upper levels share cache lines. queue: room for all nodes. */
-static int lay_tree(builder *b, uint32_t root, uint32_t base, uint32_t *queue, uint32_t *n_out, uint32_t *depth)
+/* Breadth first, so that children are neighbours and the upper levels share cache lines.
+ * queue: room for all nodes. */
+static int lay_tree(builder *b, uint32_t root, uint32_t base, uint32_t *queue, uint32_t *n_out,
+                    uint32_t *depth)
 {
     uint32_t n = 1, level_end = 1;
     *depth = 0;
@@ -174,7 +187,8 @@ static int lay_tree(builder *b, uint32_t root, uint32_t base, uint32_t *queue, u
             queue[n++] = b->no[i];
         }
         if (n > 1u << NJ_TREE_CHILD_BITS)
-            return nj_model_fail(b->err, "tree %lld has more than %u nodes", (long long)b->s.tree[i], 1u << NJ_TREE_CHILD_BITS);
+            return nj_model_fail(b->err, "tree %lld has more than %u nodes", (long long)b->s.tree[i],
+                                 1u << NJ_TREE_CHILD_BITS);
         put_node(b, base + q, i, child);
     }
     *n_out = n;
@@ -186,7 +200,8 @@ static int lay_trees(builder *b)
     nj_tree_set *f = b->forest;
     uint32_t n_trees = 0, at = 0;
     for (size_t i = 0; i < b->s.n; i++) n_trees += !b->has_parent[i];
-    uint32_t *root = nj_pool_alloc(b->pool, n_trees, sizeof *root), *depth = nj_pool_alloc(b->pool, n_trees, sizeof *depth);
+    uint32_t *root = nj_pool_alloc(b->pool, n_trees, sizeof *root),
+             *depth = nj_pool_alloc(b->pool, n_trees, sizeof *depth);
     uint32_t *queue = nj_pool_alloc(b->pool, b->s.n + 2, sizeof *queue);
     if (!root || !depth || !queue) return nj_model_fail(b->err, "out of memory");
     int64_t last = 0;
@@ -201,7 +216,8 @@ static int lay_trees(builder *b)
         at += n;
     }
     if (at != b->s.n)
-        return nj_model_lacks(b->err, NJ_EDATA, "%zu tree nodes cannot be reached from a root (a cycle)", b->s.n - at);
+        return nj_model_lacks(b->err, NJ_EDATA, "%zu tree nodes cannot be reached from a root (a cycle)",
+                              b->s.n - at);
     f->node = b->node;
     f->nan_first = b->nan_first;
     f->root = root;
@@ -244,13 +260,15 @@ static int read_weights(builder *b, const nj_onnx_node *node, weights *w)
                             *target = nj_onnx_find(node, name[2]), *value = nj_onnx_find(node, name[3]);
     if (!tree || !id || !target || !value || id->n_ints != tree->n_ints || target->n_ints != tree->n_ints ||
         value->n_floats != tree->n_ints || !tree->n_ints)
-        return nj_model_lacks(b->err, NJ_EDATA, "%s: %s_treeids, _nodeids, _ids and _weights do not fit one another", node->op,
+        return nj_model_lacks(b->err, NJ_EDATA,
+                              "%s: %s_treeids, _nodeids, _ids and _weights do not fit one another", node->op,
                               prefix);
     *w = (weights){ tree->ints, id->ints, target->ints, value->floats, tree->n_ints };
     return 0;
 }
 
-/* Two labels and only one of them ever weighted: one sum stands for both (what skl2onnx and onnxmltools write). */
+/* Two labels and only one of them ever weighted: one sum stands for both (what
+ * skl2onnx and onnxmltools write). */
 static int count_outputs(builder *b, const nj_onnx_node *node, const weights *w)
 {
     nj_tree_set *f = b->forest;
@@ -268,9 +286,10 @@ static int count_outputs(builder *b, const nj_onnx_node *node, const weights *w)
     int one_target = 1;
     for (size_t i = 0; i < w->n; i++) {
         if (w->target[i] < 0 || w->target[i] >= n)
-            return nj_model_lacks(b->err, NJ_EDATA, "%s: a leaf names output %lld of %lld", node->op, (long long)w->target[i],
-                                  (long long)n);
-        if (!isfinite(w->value[i])) return nj_model_lacks(b->err, NJ_EDATA, "%s: a leaf's value is not finite", node->op);
+            return nj_model_lacks(b->err, NJ_EDATA, "%s: a leaf names output %lld of %lld", node->op,
+                                  (long long)w->target[i], (long long)n);
+        if (!isfinite(w->value[i]))
+            return nj_model_lacks(b->err, NJ_EDATA, "%s: a leaf's value is not finite", node->op);
         one_target &= w->target[i] == w->target[0];
         f->all_positive &= w->value[i] >= 0;
     }
@@ -302,19 +321,21 @@ static int put_weights(builder *b, const nj_onnx_node *node, const key *k)
     uint32_t n_leaves = 0;
     for (size_t i = 0; i < b->s.n; i++) n_leaves += b->yes[i] == UINT32_MAX;
     if (n_leaves >= 1u << 23) return nj_model_fail(b->err, "%s: %u leaves are too many", node->op, n_leaves);
-    float *leaf = f->n_sums > 1 ? nj_pool_alloc(b->pool, (size_t)n_leaves + 1, sizeof *leaf * f->n_sums) : NULL;
+    float *leaf =
+        f->n_sums > 1 ? nj_pool_alloc(b->pool, (size_t)n_leaves + 1, sizeof *leaf * f->n_sums) : NULL;
     uint8_t *seen = nj_pool_alloc(b->pool, (size_t)b->s.n, f->n_sums);
     if ((f->n_sums > 1 && !leaf) || !seen) return nj_model_fail(b->err, "out of memory");
     n_leaves = 0;
     for (size_t i = 0; i < w.n; i++) {
         uint32_t s = find_node(k, b->s.n, w.tree[i], w.id[i]);
         if (s == UINT32_MAX || b->yes[s] != UINT32_MAX)
-            return nj_model_lacks(b->err, NJ_EDATA, "%s: a weight for node %lld of tree %lld, which is no leaf", node->op,
+            return nj_model_lacks(b->err, NJ_EDATA,
+                                  "%s: a weight for node %lld of tree %lld, which is no leaf", node->op,
                                   (long long)w.id[i], (long long)w.tree[i]);
         int64_t target = f->n_sums == 1 ? 0 : w.target[i];
         if (seen[(size_t)s * f->n_sums + (size_t)target]++)
-            return nj_model_lacks(b->err, NJ_EDATA, "%s: two weights for one leaf and output (tree %lld)", node->op,
-                                  (long long)w.tree[i]);
+            return nj_model_lacks(b->err, NJ_EDATA, "%s: two weights for one leaf and output (tree %lld)",
+                                  node->op, (long long)w.tree[i]);
         *weight_slot(b, leaf, &n_leaves, b->place[s], target) = w.value[i];
     }
     f->leaf = leaf;
@@ -335,7 +356,8 @@ static int read_options(builder *b, const nj_onnx_node *node)
     const nj_onnx_attribute *base = nj_onnx_find(node, "base_values");
     if (!base || !base->n_floats) return 0;
     if (base->n_floats != f->n_sums)
-        return nj_model_lacks(b->err, NJ_EDATA, "%s: %zu base_values for %u sums", node->op, base->n_floats, f->n_sums);
+        return nj_model_lacks(b->err, NJ_EDATA, "%s: %zu base_values for %u sums", node->op, base->n_floats,
+                              f->n_sums);
     f->base = base->floats;
     return 0;
 }
@@ -350,21 +372,25 @@ static int count_features(builder *b)
     return 0;
 }
 
-int nj_forest_build(nj_tree_set *forest, const nj_onnx_node *node, uint32_t n_features, nj_pool *pool, nj_model_error *err)
+int nj_forest_build(nj_tree_set *forest, const nj_onnx_node *node, uint32_t n_features, nj_pool *pool,
+                    nj_model_error *err)
 {
     builder b = { .forest = forest, .pool = pool, .err = err, .n_features = n_features };
     *forest = (nj_tree_set){ 0 };
     if (n_features > NJ_TREE_MAX_FEATURES)
-        return nj_model_fail(err, "%s: %u features; %d are possible", node->op, n_features, NJ_TREE_MAX_FEATURES);
+        return nj_model_fail(err, "%s: %u features; %d are possible", node->op, n_features,
+                             NJ_TREE_MAX_FEATURES);
     if (read_source(&b, node)) return -1;
     b.yes = nj_pool_alloc(pool, b.s.n, sizeof *b.yes);
     b.no = nj_pool_alloc(pool, b.s.n, sizeof *b.no);
     b.place = nj_pool_alloc(pool, b.s.n, sizeof *b.place);
     b.has_parent = nj_pool_alloc(pool, b.s.n, 1);
-    b.node = nj_pool_alloc(pool, b.s.n + NJ_TREE_TOP, sizeof *b.node); /* the lanes read the first NJ_TREE_TOP of any tree */
+    b.node = nj_pool_alloc(pool, b.s.n + NJ_TREE_TOP, sizeof *b.node); /* the lanes read the first
+                                                                        * NJ_TREE_TOP of any tree */
     if (!b.yes || !b.no || !b.place || !b.has_parent || !b.node) return nj_model_fail(err, "out of memory");
     for (size_t i = 0; i < b.s.n && !b.nan_first; i++)
-        if (((b.s.nan && b.s.nan[i]) || is_turned(b.s.mode[i].s)) && !(b.nan_first = nj_pool_alloc(pool, b.s.n, 1)))
+        if (((b.s.nan && b.s.nan[i]) || is_turned(b.s.mode[i].s)) &&
+            !(b.nan_first = nj_pool_alloc(pool, b.s.n, 1)))
             return nj_model_fail(err, "out of memory");
     key *k = sorted_keys(&b);
     if (!k || link_children(&b, k) || count_features(&b) || lay_trees(&b) || order_by_depth(&b)) return -1;

@@ -14,7 +14,8 @@ int nj_tree_lanes_usable(void)
 }
 
 #if defined __clang__
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq"))),                  \
+                             apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq")
@@ -44,8 +45,8 @@ static inline top load_top(const nj_tree_node *tree) /* reads behind a small tre
 {
     top t;
     for (int k = 0; k < 2; k++)
-        part_nodes(_mm512_loadu_si512(tree + k * GROUP), _mm512_loadu_si512(tree + k * GROUP + GROUP / 2), &t.limit[k],
-                   &t.next[k]);
+        part_nodes(_mm512_loadu_si512(tree + k * GROUP), _mm512_loadu_si512(tree + k * GROUP + GROUP / 2),
+                   &t.limit[k], &t.next[k]);
     return t;
 }
 
@@ -79,8 +80,10 @@ static inline void add_leaves(const nj_tree_set *f, nj_tree_sum sum, __m512 limi
     }
     if (f->n_sums == 1) {
         double *d = sums;
-        _mm512_storeu_pd(d, _mm512_add_pd(_mm512_loadu_pd(d), _mm512_cvtps_pd(_mm512_castps512_ps256(limit))));
-        _mm512_storeu_pd(d + 8, _mm512_add_pd(_mm512_loadu_pd(d + 8), _mm512_cvtps_pd(_mm512_extractf32x8_ps(limit, 1))));
+        _mm512_storeu_pd(d,
+                         _mm512_add_pd(_mm512_loadu_pd(d), _mm512_cvtps_pd(_mm512_castps512_ps256(limit))));
+        _mm512_storeu_pd(
+            d + 8, _mm512_add_pd(_mm512_loadu_pd(d + 8), _mm512_cvtps_pd(_mm512_extractf32x8_ps(limit, 1))));
         return;
     }
     uint32_t leaf[GROUP];
@@ -88,7 +91,8 @@ static inline void add_leaves(const nj_tree_set *f, nj_tree_sum sum, __m512 limi
     if (f->n_sums == 4 && sum == NJ_TREE_DOUBLE) {
         for (uint32_t r = 0; r < GROUP; r++) {
             double *d = (double *)sums + r * 4;
-            _mm256_storeu_pd(d, _mm256_add_pd(_mm256_loadu_pd(d), _mm256_cvtps_pd(_mm_loadu_ps(f->leaf + (size_t)leaf[r] * 4))));
+            _mm256_storeu_pd(d, _mm256_add_pd(_mm256_loadu_pd(d),
+                                              _mm256_cvtps_pd(_mm_loadu_ps(f->leaf + (size_t)leaf[r] * 4))));
         }
         return;
     }
@@ -104,15 +108,16 @@ static inline void add_leaves(const nj_tree_set *f, nj_tree_sum sum, __m512 limi
 }
 
 /* n_groups (a constant, so that all loops unroll) times 16 rows from r on. */
-static inline __attribute__((always_inline)) void walk(const nj_tree_set *f, nj_tree_sum sum, uint32_t t, const top *first,
-                                                       const float *x, uint32_t stride, uint32_t r, const int n_groups,
-                                                       void *sums)
+static inline __attribute__((always_inline)) void walk(const nj_tree_set *f, nj_tree_sum sum, uint32_t t,
+                                                       const top *first, const float *x, uint32_t stride,
+                                                       uint32_t r, const int n_groups, void *sums)
 {
     const nj_tree_node *tree = f->node + f->root[t];
     const uint32_t depth = f->depth[t], n_top = depth < TOP_LEVELS ? depth : TOP_LEVELS;
     const size_t group_bytes = GROUP * f->n_sums * (sum == NJ_TREE_FLOAT ? sizeof(float) : sizeof(double));
-    const __m512i lane = _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
-                                            _mm512_set1_epi32((int)stride));
+    const __m512i lane =
+        _mm512_mullo_epi32(_mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15),
+                           _mm512_set1_epi32((int)stride));
     __m512i at[MAX_GROUPS], row[MAX_GROUPS], next;
     __m512 limit;
     for (int g = 0; g < n_groups; g++) {
@@ -143,11 +148,13 @@ static inline __attribute__((always_inline)) void walk(const nj_tree_set *f, nj_
     }
 }
 
-void nj_tree_lanes_add(const nj_tree_set *f, nj_tree_sum sum, uint32_t t, const float *x, uint32_t stride, uint32_t n, void *sums)
+void nj_tree_lanes_add(const nj_tree_set *f, nj_tree_sum sum, uint32_t t, const float *x, uint32_t stride,
+                       uint32_t n, void *sums)
 {
     const top first = load_top(f->node + f->root[t]);
     uint32_t r = 0;
-    for (; r + MAX_GROUPS * GROUP <= n; r += MAX_GROUPS * GROUP) walk(f, sum, t, &first, x, stride, r, MAX_GROUPS, sums);
+    for (; r + MAX_GROUPS * GROUP <= n; r += MAX_GROUPS * GROUP)
+        walk(f, sum, t, &first, x, stride, r, MAX_GROUPS, sums);
     for (; r + 2 * GROUP <= n; r += 2 * GROUP) walk(f, sum, t, &first, x, stride, r, 2, sums);
     if (r < n) walk(f, sum, t, &first, x, stride, r, 1, sums);
 }
@@ -163,7 +170,8 @@ int nj_tree_lanes_usable(void)
     return 0;
 }
 
-void nj_tree_lanes_add(const nj_tree_set *f, nj_tree_sum sum, uint32_t t, const float *x, uint32_t stride, uint32_t n, void *sums)
+void nj_tree_lanes_add(const nj_tree_set *f, nj_tree_sum sum, uint32_t t, const float *x, uint32_t stride,
+                       uint32_t n, void *sums)
 {
     (void)f, (void)sum, (void)t, (void)x, (void)stride, (void)n, (void)sums;
 }

@@ -21,8 +21,8 @@ static size_t up64(size_t bytes)
 
 size_t nj_forest_work_bytes(const nj_tree_set *f)
 {
-    return up64(sizeof(float) * NJ_TREE_BLOCK * (f->n_features + 1)) + up64(sizeof(double) * NJ_TREE_BLOCK * f->n_sums) +
-           up64(sizeof(uint32_t) * (f->n_trees + LANES));
+    return up64(sizeof(float) * NJ_TREE_BLOCK * (f->n_features + 1)) +
+           up64(sizeof(double) * NJ_TREE_BLOCK * f->n_sums) + up64(sizeof(uint32_t) * (f->n_trees + LANES));
 }
 
 static work open_work(const nj_tree_set *f, void *memory)
@@ -36,7 +36,8 @@ static work open_work(const nj_tree_set *f, void *memory)
     return w;
 }
 
-/* The child to go to. Comparisons with NaN are false: the second child, unless the node sends NaN to the first. */
+/* The child to go to. Comparisons with NaN are false:
+ * the second child, unless the node sends NaN to the first. */
 static inline uint32_t step(const nj_tree_node *tree, const uint8_t *nan_first, uint32_t at, const float *x)
 {
     nj_tree_node node = tree[at];
@@ -94,8 +95,8 @@ static void softmax(uint32_t n, nj_tree_sum sum, double *v)
     for (uint32_t k = 0; k < n; k++) v[k] /= total;
 }
 
-/* One sum for two classes: [1 - s, s] when every leaf is >= 0 (probabilities), else [-s, s] or its logistic: what ONNX
- * Runtime does with what the converters write. */
+/* One sum for two classes: [1 - s, s] when every leaf is >= 0 (probabilities), else [-s, s] or its logistic:
+ * what ONNX Runtime does with what the converters write. */
 static void finish_binary(const nj_tree_set *f, nj_tree_sum sum, double s, double *out)
 {
     float s_f = (float)s;
@@ -123,7 +124,8 @@ static void finish(const nj_tree_set *f, nj_tree_sum sum, const void *sums, doub
     if (f->binary)
         finish_binary(f, sum, out[0], out);
     else if (f->post == NJ_TREE_LOGISTIC)
-        for (uint32_t k = 0; k < f->n_sums; k++) out[k] = sum == NJ_TREE_FLOAT ? logistic_f((float)out[k]) : logistic(out[k]);
+        for (uint32_t k = 0; k < f->n_sums; k++)
+            out[k] = sum == NJ_TREE_FLOAT ? logistic_f((float)out[k]) : logistic(out[k]);
     else if (f->post == NJ_TREE_SOFTMAX)
         softmax(f->n_sums, sum, out);
 }
@@ -137,10 +139,11 @@ static void pad_rows(const nj_tree_set *f, const float *x, uint32_t n, float *pa
     }
 }
 
-/* --- one row: LANES trees side by side, deepest neighbours together; leaves are added in the order of the trees --- */
+/* ---- one row: LANES trees side by side, deepest neighbours together;
+ * leaves are added in the order of the trees --- */
 
-static inline void walk_trees(const nj_tree_set *f, const uint8_t *nan_first, const uint32_t *tree, const float *x,
-                              uint32_t *found)
+static inline void walk_trees(const nj_tree_set *f, const uint8_t *nan_first, const uint32_t *tree,
+                              const float *x, uint32_t *found)
 {
     const nj_tree_node *t[LANES];
     const uint8_t *nan[LANES];
@@ -161,8 +164,8 @@ static inline void walk_trees(const nj_tree_set *f, const uint8_t *nan_first, co
     for (int k = 0; k < LANES; k++) found[tree[k]] = at[k];
 }
 
-static inline void one_row(const nj_tree_set *f, const uint8_t *nan_first, nj_tree_sum sum, const float *x, uint32_t *found,
-                           void *sums)
+static inline void one_row(const nj_tree_set *f, const uint8_t *nan_first, nj_tree_sum sum, const float *x,
+                           uint32_t *found, void *sums)
 {
     for (uint32_t g = 0; g < f->n_trees; g += LANES) {
         uint32_t tree[LANES], left = f->n_trees - g;
@@ -190,12 +193,13 @@ static inline void one_row(const nj_tree_set *f, const uint8_t *nan_first, nj_tr
 
 /* --- a block of rows: tree by tree, LANES rows side by side --- */
 
-static inline void one_tree(const nj_tree_set *f, const uint8_t *nan_first, nj_tree_sum sum, uint32_t t, const float *x,
-                            uint32_t n, double *sums)
+static inline void one_tree(const nj_tree_set *f, const uint8_t *nan_first, nj_tree_sum sum, uint32_t t,
+                            const float *x, uint32_t n, double *sums)
 {
     const nj_tree_node *tree = f->node + f->root[t];
     const uint8_t *nan = nan_first ? nan_first + f->root[t] : NULL;
-    size_t stride = f->n_features + 1, sum_bytes = f->n_sums * (sum == NJ_TREE_FLOAT ? sizeof(float) : sizeof(double));
+    size_t stride = f->n_features + 1,
+           sum_bytes = f->n_sums * (sum == NJ_TREE_FLOAT ? sizeof(float) : sizeof(double));
     for (uint32_t r = 0; r < n; r += LANES) {
         uint32_t at[LANES] = { 0 };
         const float *row = x + r * stride;
@@ -208,29 +212,34 @@ static inline void one_tree(const nj_tree_set *f, const uint8_t *nan_first, nj_t
                 at[k] = next;
             }
         }
-        for (uint32_t k = 0; k < LANES; k++) add_leaf(f, sum, tree[at[k]].limit, (char *)sums + (r + k) * sum_bytes);
+        for (uint32_t k = 0; k < LANES; k++)
+            add_leaf(f, sum, tree[at[k]].limit, (char *)sums + (r + k) * sum_bytes);
     }
 }
 
-static inline void walk_block(const nj_tree_set *f, const uint8_t *nan_first, nj_tree_sum sum, uint32_t n, const work *w)
+static inline void walk_block(const nj_tree_set *f, const uint8_t *nan_first, nj_tree_sum sum, uint32_t n,
+                              const work *w)
 {
     if (n >= NJ_TREE_LEAST && !nan_first && f->lanes) {
         uint32_t whole = (n + NJ_TREE_LANES - 1) / NJ_TREE_LANES * NJ_TREE_LANES;
-        for (uint32_t t = 0; t < f->n_trees; t++) nj_tree_lanes_add(f, sum, t, w->x, f->n_features + 1, whole, w->sum);
+        for (uint32_t t = 0; t < f->n_trees; t++)
+            nj_tree_lanes_add(f, sum, t, w->x, f->n_features + 1, whole, w->sum);
         return;
     }
     if (n >= LANES) {
-        uint32_t whole =
-            (n + LANES - 1) / LANES * LANES; /* NJ_TREE_BLOCK is a multiple; rows n.. hold what was there: harmless */
+        uint32_t whole = (n + LANES - 1) / LANES * LANES; /* NJ_TREE_BLOCK is a multiple; rows n..
+                                                           * hold what was there: harmless */
         for (uint32_t t = 0; t < f->n_trees; t++) one_tree(f, nan_first, sum, t, w->x, whole, w->sum);
         return;
     }
     size_t sum_bytes = f->n_sums * (sum == NJ_TREE_FLOAT ? sizeof(float) : sizeof(double));
     for (uint32_t r = 0; r < n; r++)
-        one_row(f, nan_first, sum, w->x + (size_t)r * (f->n_features + 1), w->found, (char *)w->sum + r * sum_bytes);
+        one_row(f, nan_first, sum, w->x + (size_t)r * (f->n_features + 1), w->found,
+                (char *)w->sum + r * sum_bytes);
 }
 
-void nj_forest_predict(const nj_tree_set *f, nj_tree_sum sum, const float *x, uint32_t n, double *out, void *memory)
+void nj_forest_predict(const nj_tree_set *f, nj_tree_sum sum, const float *x, uint32_t n, double *out,
+                       void *memory)
 {
     work w = open_work(f, memory);
     size_t sum_bytes = f->n_sums * (sum == NJ_TREE_FLOAT ? sizeof(float) : sizeof(double));
@@ -242,14 +251,18 @@ void nj_forest_predict(const nj_tree_set *f, nj_tree_sum sum, const float *x, ui
             memcpy(w.x + (size_t)r * (f->n_features + 1), w.x, sizeof(float) * (f->n_features + 1));
         memset(w.sum, 0, sum_bytes * whole);
         if (sum == NJ_TREE_FLOAT)
-            f->nan_first ? walk_block(f, f->nan_first, NJ_TREE_FLOAT, m, &w) : walk_block(f, NULL, NJ_TREE_FLOAT, m, &w);
+            f->nan_first ? walk_block(f, f->nan_first, NJ_TREE_FLOAT, m, &w)
+                         : walk_block(f, NULL, NJ_TREE_FLOAT, m, &w);
         else
-            f->nan_first ? walk_block(f, f->nan_first, NJ_TREE_DOUBLE, m, &w) : walk_block(f, NULL, NJ_TREE_DOUBLE, m, &w);
-        for (uint32_t r = 0; r < m; r++) finish(f, sum, (char *)w.sum + r * sum_bytes, out + (size_t)(first + r) * f->n_outputs);
+            f->nan_first ? walk_block(f, f->nan_first, NJ_TREE_DOUBLE, m, &w)
+                         : walk_block(f, NULL, NJ_TREE_DOUBLE, m, &w);
+        for (uint32_t r = 0; r < m; r++)
+            finish(f, sum, (char *)w.sum + r * sum_bytes, out + (size_t)(first + r) * f->n_outputs);
     }
 }
 
-void nj_forest_predict_plain(const nj_tree_set *f, nj_tree_sum sum, const float *x, uint32_t n, double *out, void *memory)
+void nj_forest_predict_plain(const nj_tree_set *f, nj_tree_sum sum, const float *x, uint32_t n, double *out,
+                             void *memory)
 {
     work w = open_work(f, memory);
     for (uint32_t r = 0; r < n; r++) {

@@ -22,12 +22,14 @@ static void *thread_open(const nj_model *model, uint32_t max_rows, uint32_t max_
 static int predict(const nj_model *model, void *thread, const nj_model_call *call)
 {
     const trees *t = model->self;
-    (call->reference ? nj_forest_predict_plain : nj_forest_predict)(&t->forest, t->sum, call->input[0], call->n_rows, call->out,
-                                                                    thread);
+    (call->reference ? nj_forest_predict_plain : nj_forest_predict)(&t->forest, t->sum, call->input[0],
+                                                                    call->n_rows, call->out, thread);
     return NJ_OK;
 }
 
-static const nj_model_engine engine = { .name = "trees", .thread_open = thread_open, .thread_close = free, .predict = predict };
+static const nj_model_engine engine = {
+    .name = "trees", .thread_open = thread_open, .thread_close = free, .predict = predict
+};
 
 /* --- where in the graph the forest is --- */
 
@@ -39,13 +41,14 @@ static const nj_onnx_node *maker_of(const nj_onnx *onnx, const char *value)
     return NULL;
 }
 
-/* Does the node hand scores on as they are? ZipMap names them by class in the order of the classes; a cast to a float does not
- * change a float. */
+/* Does the node hand scores on as they are? ZipMap names them by class in the order of the classes; a cast to
+ * a float does not change a float. */
 static int hands_on(const nj_onnx_node *node)
 {
     int64_t to = nj_onnx_int(node, "to", 0);
-    return node->n_inputs == 1 && (!strcmp(node->op, "Identity") || !strcmp(node->op, "ZipMap") ||
-                                   (!strcmp(node->op, "Cast") && (to == NJ_ONNX_FLOAT || to == NJ_ONNX_DOUBLE)));
+    return node->n_inputs == 1 &&
+           (!strcmp(node->op, "Identity") || !strcmp(node->op, "ZipMap") ||
+            (!strcmp(node->op, "Cast") && (to == NJ_ONNX_FLOAT || to == NJ_ONNX_DOUBLE)));
 }
 
 /* Back from a value to what it is a copy of. Bounded: a graph that runs in a circle ends, too. */
@@ -78,8 +81,8 @@ static const char *operators(const nj_onnx *onnx, char text[240])
     return text;
 }
 
-/* The forest whose scores, as they are, are the model's output, and whose input, as it is, is the model's. Nodes for other
- * outputs (a classifier's label) do not matter. NULL with err. */
+/* The forest whose scores, as they are, are the model's output, and whose input, as it is, is the model's.
+ * Nodes for other outputs (a classifier's label) do not matter. NULL with err. */
 static const nj_onnx_node *find_forest(const nj_model *model, nj_model_error *err)
 {
     const nj_onnx *onnx = &model->onnx;
@@ -88,25 +91,27 @@ static const nj_onnx_node *find_forest(const nj_model *model, nj_model_error *er
     const nj_onnx_node *node = maker_of(onnx, scores);
     char list[240];
     if (!is_forest(node)) {
-        nj_model_fail(
-            err,
-            "%s: output '%.60s' comes from %.40s, not from a forest alone; its operators are %s (around a forest ZipMap, "
-            "Identity and Cast to a float are passed over)",
-            info->folder, info->output[0].name, node ? node->op : "no node", operators(onnx, list));
+        nj_model_fail(err,
+                      "%s: output '%.60s' comes from %.40s, not from a forest alone; its operators are %s "
+                      "(around a forest ZipMap, "
+                      "Identity and Cast to a float are passed over)",
+                      info->folder, info->output[0].name, node ? node->op : "no node", operators(onnx, list));
         return NULL;
     }
-    uint32_t which = !strcmp(node->op, "TreeEnsembleClassifier"); /* a classifier's first output is the label */
+    uint32_t which = !strcmp(node->op, "TreeEnsembleClassifier"); /* a classifier's first output is
+                                                                   * the label */
     if (info->n_outputs != 1 || node->n_outputs <= which || strcmp(node->output[which], scores)) {
         nj_model_fail(err, "%s: the manifest's only output must be the scores of %s", info->folder, node->op);
         return NULL;
     }
-    if (info->n_inputs != 1 || info->input[0].rank != 2 || info->input[0].has_steps || info->input[0].type != NJ_F32) {
+    if (info->n_inputs != 1 || info->input[0].rank != 2 || info->input[0].has_steps ||
+        info->input[0].type != NJ_F32) {
         nj_model_fail(err, "%s: a forest needs one float32 input [N, features]", info->folder);
         return NULL;
     }
     if (node->n_inputs != 1 || strcmp(origin(onnx, node->input[0]), info->input[0].name)) {
-        nj_model_fail(err, "%s: the forest's input is not the model's as it is; its operators are %s", info->folder,
-                      operators(onnx, list));
+        nj_model_fail(err, "%s: the forest's input is not the model's as it is; its operators are %s",
+                      info->folder, operators(onnx, list));
         return NULL;
     }
     return node;
@@ -125,8 +130,8 @@ int nj_engine_trees(nj_model *model, const nj_model_options *options, nj_model_e
         return nj_model_lacks(err, why.status, "%s: %.400s", info->folder, why.text);
     t->forest.lanes = (uint32_t)nj_tree_lanes_usable();
     if (t->forest.n_outputs != info->width)
-        return nj_model_fail(err, "%s: the forest has %u outputs, the manifest %u", info->folder, t->forest.n_outputs,
-                             info->width);
+        return nj_model_fail(err, "%s: the forest has %u outputs, the manifest %u", info->folder,
+                             t->forest.n_outputs, info->width);
     model->self = t;
     model->engine = &engine;
     model->info.engine = engine.name;

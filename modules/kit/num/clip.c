@@ -17,14 +17,17 @@
  * Returned:  clip: the last bounds (inclusive), how many pixels are kept, their median and standard deviation
  *
  * Notes
- * 1) The mask follows the last bounds, as in astropy.stats.sigma_clip, not the history: a pixel that an early pass
+ * 1) The mask follows the last bounds, as in astropy.stats.sigma_clip, not the history:
+ * a pixel that an early pass
  *    removed is kept again if the bounds moved back over it. Later passes never see it again, however.
- * 2) astropy computes in float32 there. Doubles give the same mask but for one case, which is imitated: when the
+ * 2) astropy computes in float32 there. Doubles give the same mask but for one case, which is imitated:
+ * when the
  *    float32 sum of squares overflows (pixels near 1e19 and beyond), sd is infinite and nothing is clipped.
- * 3) Kept pixels are a contiguous range of the sorted values, so that a median is an order statistic of all pixels,
- *    found by a histogram of 255 cells over the bulk and a sort within one cell. Sums of the core (two quartile
- *    distances about the median) are taken once, so that a pass adds up the tails alone. No full sort. Cost: some
- *    microseconds for 63 x 63 pixels (nightjar bench hostless).
+ * 3) Kept pixels are a contiguous range of the sorted values,
+ * so that a median is an order statistic of all pixels,
+ *    found by a histogram of 255 cells over the bulk and a sort within one cell. Sums of the core (two
+ *    quartile distances about the median) are taken once, so that a pass adds up the tails alone. No full
+ *    sort. Cost: some microseconds for 63 x 63 pixels (nightjar bench hostless).
  * 4) Same bits on every instruction set: 16 partial sums, added in one order.
  *
  * Reference: astropy 6, astropy.stats.sigma_clip (definition); notes in modules/hostless.c for its use. */
@@ -38,7 +41,8 @@ typedef struct sums {
 struct nj_clip_work {
     float x[NJ_CLIP_MAX] __attribute__((aligned(64)));         /* NaN where not finite and behind the end */
     float tail[NJ_CLIP_MAX + 32] __attribute__((aligned(64))); /* the pixels outside the core, then NaN */
-    uint8_t cell[NJ_CLIP_MAX];                                 /* histogram cell of each pixel, OUT if it is not finite */
+    uint8_t cell[NJ_CLIP_MAX];                                 /* histogram cell of each pixel,
+                                                                * OUT if it is not finite */
     uint32_t first[CELLS + 1];                                 /* rank of the first pixel of each cell */
     float slot[SLOTS][NJ_CLIP_MAX];                            /* sorted pixels of the cells used last */
     int slot_cell[SLOTS];                                      /* -1: empty */
@@ -67,10 +71,14 @@ static float bound_down(double hi)
 
 #define LANES_FILE "clip_lanes.h"
 #include "each_isa.h"
-static void (*const sums_of[NJ_ISAS])(const float *, uint32_t, float, float, float, sums *) = EACH_ISA(sums_of);
-static void (*const fill_cells[NJ_ISAS])(const float *, uint32_t, float, float, uint8_t *) = EACH_ISA(fill_cells);
-static uint32_t (*const collect[NJ_ISAS])(const float *, const uint8_t *, uint32_t, uint8_t, float *) = EACH_ISA(collect);
-static uint32_t (*const collect_tail[NJ_ISAS])(const float *, uint32_t, float, float, float *) = EACH_ISA(collect_tail);
+static void (*const sums_of[NJ_ISAS])(const float *, uint32_t, float, float, float,
+                                      sums *) = EACH_ISA(sums_of);
+static void (*const fill_cells[NJ_ISAS])(const float *, uint32_t, float, float,
+                                         uint8_t *) = EACH_ISA(fill_cells);
+static uint32_t (*const collect[NJ_ISAS])(const float *, const uint8_t *, uint32_t, uint8_t,
+                                          float *) = EACH_ISA(collect);
+static uint32_t (*const collect_tail[NJ_ISAS])(const float *, uint32_t, float, float,
+                                               float *) = EACH_ISA(collect_tail);
 static uint32_t (*const take_in[NJ_ISAS])(const float *, uint32_t, float *) = EACH_ISA(take_in);
 
 /* Few values as a rule (a cell of the histogram); heapsort when a flat image puts all into one cell. */
@@ -127,7 +135,9 @@ static float of_rank(nj_clip_work *work, uint32_t rank)
 
 static double median_of(nj_clip_work *work, const sums *s)
 {
-    return ((double)of_rank(work, s->n_below + (s->n_kept - 1) / 2) + of_rank(work, s->n_below + s->n_kept / 2)) / 2;
+    return ((double)of_rank(work, s->n_below + (s->n_kept - 1) / 2) +
+            of_rank(work, s->n_below + s->n_kept / 2)) /
+           2;
 }
 
 /* Divisor n; infinite where float32 would overflow (note 2). */
@@ -146,13 +156,17 @@ void nj_clip_begin(nj_clip_work *work, nj_isa isa, const float *pixel, uint32_t 
     uint32_t n_finite = take_in[isa](pixel, work->n, work->x);
     for (uint32_t i = work->n; i < work->n_padded; i++) work->x[i] = NAN;
     work->n_finite = n_finite;
-    *clip = (nj_clip){
-        .n = work->n, .n_nan = work->n - n_finite, .n_kept = n_finite, .lo = -INFINITY, .hi = INFINITY, .median = NAN, .sd = NAN
-    };
+    *clip = (nj_clip){ .n = work->n,
+                       .n_nan = work->n - n_finite,
+                       .n_kept = n_finite,
+                       .lo = -INFINITY,
+                       .hi = INFINITY,
+                       .median = NAN,
+                       .sd = NAN };
     if (!n_finite) return;
 
-    /* The cells span the quartiles of a sample and as much again on either side; ranks of medians lie well within,
-     * and where they do not, a cell is merely longer. */
+    /* The cells span the quartiles of a sample and as much again on either side; ranks of medians lie well
+     * within, and where they do not, a cell is merely longer. */
     float sample[SAMPLE] = { 0 };
     uint32_t m = 0, step = work->n / SAMPLE + 1;
     for (uint32_t start = 0; start < step && m < SAMPLE; start++)
@@ -165,7 +179,8 @@ void nj_clip_begin(nj_clip_work *work, nj_isa isa, const float *pixel, uint32_t 
     work->centre = sample[m / 2];
     fill_cells[isa](work->x, work->n_padded, from, per_cell, work->cell);
 
-    uint32_t count[4][CELLS + 1] = { 0 }; /* four, so that neighbours of one cell do not wait for each other */
+    uint32_t count[4][CELLS + 1] = { 0 }; /* four, so that neighbours of one cell do not wait
+                                           * for each other */
     for (uint32_t i = 0; i < work->n_padded; i += 4)
         for (int l = 0; l < 4; l++) count[l][work->cell[i + l]]++;
     for (uint32_t c = 0, rank = 0; c <= CELLS; c++) {
@@ -260,7 +275,8 @@ static void median_and_sd(double *kept, uint32_t m, double *median, double *sd)
     *sd = square > FLT_MAX ? INFINITY : sqrt(square / m);
 }
 
-void nj_clip_plain(const float *pixel, uint32_t n, double kappa, uint32_t max_passes, double *sorted, nj_clip *clip)
+void nj_clip_plain(const float *pixel, uint32_t n, double kappa, uint32_t max_passes, double *sorted,
+                   nj_clip *clip)
 {
     const double start_lo = clip->lo, start_hi = clip->hi;
     double last_lo = start_lo, last_hi = start_hi, median, sd;

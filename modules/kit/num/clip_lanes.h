@@ -20,7 +20,8 @@ static void ISA(sums_of)(const float *x, uint32_t n_padded, float lo, float hi, 
                 vf whole;
                 hf half[2];
             } u = { w };
-            hd a = __builtin_convertvector(u.half[0], hd) - at_wide, b = __builtin_convertvector(u.half[1], hd) - at_wide;
+            hd a = __builtin_convertvector(u.half[0], hd) - at_wide,
+               b = __builtin_convertvector(u.half[1], hd) - at_wide;
             s1[2 * q] += a, s1[2 * q + 1] += b;
             s2[2 * q] += a * a, s2[2 * q + 1] += b * b;
         }
@@ -31,7 +32,8 @@ static void ISA(sums_of)(const float *x, uint32_t n_padded, float lo, float hi, 
         for (int l = 0; l < w; l++) t1[l] += t1[l + w], t2[l] += t2[l + w];
     *out = (sums){ .s1 = t1[0], .s2 = t2[0] };
     for (int q = 0; q < VECTORS; q++)
-        for (int l = 0; l < W; l++) out->n_below += (uint32_t)below[q][l], out->n_kept += (uint32_t)kept[q][l];
+        for (int l = 0; l < W; l++)
+            out->n_below += (uint32_t)below[q][l], out->n_kept += (uint32_t)kept[q][l];
 }
 
 /* Cells rise with the pixel: subtraction, multiplication and truncation are monotone. */
@@ -70,8 +72,8 @@ static uint32_t ISA(collect_tail)(const float *x, uint32_t n, float lo, float hi
 #if W == 16
     for (uint32_t i = 0; i < n; i += 16) {
         __m512 v = _mm512_loadu_ps(x + i);
-        __mmask16 out =
-            _mm512_cmp_ps_mask(v, _mm512_set1_ps(lo), _CMP_LT_OQ) | _mm512_cmp_ps_mask(v, _mm512_set1_ps(hi), _CMP_GT_OQ);
+        __mmask16 out = _mm512_cmp_ps_mask(v, _mm512_set1_ps(lo), _CMP_LT_OQ) |
+                        _mm512_cmp_ps_mask(v, _mm512_set1_ps(hi), _CMP_GT_OQ);
         _mm512_storeu_ps(to + k, _mm512_maskz_compress_ps(out, v));
         k += (uint32_t)__builtin_popcount(out);
     }

@@ -4,9 +4,10 @@
  * Returned: c in [-2, 2]^3 that minimises
  *   sum_i ((sum_k c_k P_k(t_i) - f_i / F) / (s_i / F))^2 + w (c_2^2 + c_3^2 + [c_1 < 0] c_1^2)
  *   with F the largest flux, s its error and w = (F / s)^2, over the points closer than 50 d to the maximum.
- * Notes: the function is convex and quadratic on both sides of c_1 = 0. Its minimum in the box lies where, for one of
- *   the two sides and one of the 27 ways to hold coefficients at a bound, the free ones solve a linear system: all are
- *   tried. Fink minimises by L-BFGS-B and stops up to 3e-6 away from it.
+ * Notes: the function is convex and quadratic on both sides of c_1 = 0.
+ * Its minimum in the box lies where, for one of
+ *   the two sides and one of the 27 ways to hold coefficients at a bound, the free ones solve a linear
+ *   system: all are tried. Fink minimises by L-BFGS-B and stops up to 3e-6 away from it.
  *   A fitted c_1 can be exactly 0: "not fitted" is a flag of its own here.
  * Reference: Biswas et al. 2023, A&A 677, A77, doi:10.1051/0004-6361/202245340, section 3. */
 #include "nightjar/lc.h"
@@ -22,8 +23,8 @@ typedef struct quadratic {
 } quadratic;
 
 /* The window and the sums. false: nothing to fit. */
-static bool gather(uint32_t n, const double *t, const double *flux, const double *err, const double *component, quadratic *q,
-                   double *max_flux)
+static bool gather(uint32_t n, const double *t, const double *flux, const double *err,
+                   const double *component, quadratic *q, double *max_flux)
 {
     *q = (quadratic){ 0 };
     *max_flux = 0;
@@ -85,7 +86,8 @@ static bool solve(int n, double a[3][4])
     return true;
 }
 
-/* One side of c_1 = 0 and one choice of coefficients at a bound (hold[k] -1, 0 = free, 1): the minimum, if inside. */
+/* One side of c_1 = 0 and one choice of coefficients at a bound (hold[k] -1, 0 = free, 1):
+ * the minimum, if inside. */
 static bool stationary(const quadratic *q, int side, const int hold[3], double c[3])
 {
     const double low[3] = { side ? -bound : 0, -bound, -bound }, high[3] = { side ? 0 : bound, bound, bound };
@@ -99,7 +101,8 @@ static bool stationary(const quadratic *q, int side, const int hold[3], double c
     }
     for (int i = 0; i < n; i++) {
         int k = free_one[i];
-        for (int j = 0; j < n; j++) system[i][j] = q->a[k][free_one[j]] + (side && k == 0 && free_one[j] == 0 ? q->penalty : 0);
+        for (int j = 0; j < n; j++)
+            system[i][j] = q->a[k][free_one[j]] + (side && k == 0 && free_one[j] == 0 ? q->penalty : 0);
         system[i][n] = q->b[k];
         for (int m = 0; m < 3; m++)
             if (hold[m]) system[i][n] -= q->a[k][m] * c[m];
@@ -112,9 +115,10 @@ static bool stationary(const quadratic *q, int side, const int hold[3], double c
     return true;
 }
 
-/* Root mean square of the weighted residuals, the penalty left out: from the points, not from the sums, which cancel. */
-static double residual(uint32_t n, const double *t, const double *flux, const double *err, const double *component, double F,
-                       const double c[3])
+/* Root mean square of the weighted residuals, the penalty left out:
+ * from the points, not from the sums, which cancel. */
+static double residual(uint32_t n, const double *t, const double *flux, const double *err,
+                       const double *component, double F, const double c[3])
 {
     double sum = 0, t_top = 0;
     uint32_t used = 0;
@@ -132,8 +136,8 @@ static double residual(uint32_t n, const double *t, const double *flux, const do
     return sqrt(sum / used);
 }
 
-void nj_component_fit_flux(uint32_t n, const double *t, const double *flux, const double *err, const double *component,
-                           nj_component_fit *fit)
+void nj_component_fit_flux(uint32_t n, const double *t, const double *flux, const double *err,
+                           const double *component, nj_component_fit *fit)
 {
     quadratic q;
     double F, best = INFINITY;
@@ -154,8 +158,8 @@ void nj_component_fit_flux(uint32_t n, const double *t, const double *flux, cons
     fit->max_flux = F;
 }
 
-void nj_component_fit_plain(uint32_t n, const double *t, const double *flux, const double *err, const double *component,
-                            nj_component_fit *fit)
+void nj_component_fit_plain(uint32_t n, const double *t, const double *flux, const double *err,
+                            const double *component, nj_component_fit *fit)
 {
     quadratic q;
     double F, *c = fit->c;

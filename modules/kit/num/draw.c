@@ -5,18 +5,21 @@
 
 /* Random draws without replacement, in random order
  *
- * Given:     key [2], counter [1 .. 3]: what the draw is keyed on; item [n]; n_draw < n (nj_draw) or all (nj_shuffle)
+ * Given:     key [2], counter [1 .. 3]: what the draw is keyed on; item [n];
+ * n_draw < n (nj_draw) or all (nj_shuffle)
  * Returned:  to [k * step], k < n_draw
  *
  * Notes
- * 1) nj_draw takes random indices one after the other and skips those that it has had: the ordered draw is exactly
- *    uniform. An index is 12 bits (or as many as n - 1 has) of half a random word, skipped if it is n or more: no bias
- *    from scaling. The same law as the first n_draw places of a shuffle of all n, at a twentieth of the random numbers
- *    for 196 of 3969.
+ * 1) nj_draw takes random indices one after the other and skips those that it has had:
+ * the ordered draw is exactly
+ *    uniform. An index is 12 bits (or as many as n - 1 has) of half a random word, skipped if it is n or
+ *    more: no bias from scaling. The same law as the first n_draw places of a shuffle of all n, at a
+ *    twentieth of the random numbers for 196 of 3969.
  * 2) nj_shuffle is the Fisher-Yates shuffle with unbiased bounded numbers by multiplication and rejection.
  * 3) Nothing is kept between draws, so that any of them can be repeated alone.
  *
- * Reference: Durstenfeld 1964, Commun. ACM 7, 420, DOI 10.1145/364520.364540; Lemire 2019, ACM Trans. Model. Comput.
+ * Reference: Durstenfeld 1964, Commun. ACM 7, 420, DOI 10.1145/364520.364540; Lemire 2019, ACM Trans.
+ * Model. Comput.
  *            Simul. 29, 3, DOI 10.1145/3230636. */
 enum { FIRST_BLOCKS = 32, MORE_BLOCKS = 8 };
 
@@ -40,19 +43,19 @@ void nj_draw_begin(nj_draw_work *work, const float *item, uint32_t n)
     forget(work);
 }
 
-/* One step without a branch: the place is written always, and left behind only if the item is new. Indices from n on
- * have a round that no draw has; they lose it when they come up, and get it back after the draw. */
-#define TAKE(i)                                                                                                                  \
-    do {                                                                                                                         \
-        const uint32_t which = i;                                                                                                \
-        const uint8_t had = seen[which];                                                                                         \
-        *at = value[which];                                                                                                      \
-        seen[which] = round;                                                                                                     \
-        at = had < round ? at + step : at;                                                                                       \
+/* One step without a branch: the place is written always, and left behind only if the item is new. Indices
+ * from n on have a round that no draw has; they lose it when they come up, and get it back after the draw. */
+#define TAKE(i)                                                                                              \
+    do {                                                                                                     \
+        const uint32_t which = i;                                                                            \
+        const uint8_t had = seen[which];                                                                     \
+        *at = value[which];                                                                                  \
+        seen[which] = round;                                                                                 \
+        at = had < round ? at + step : at;                                                                   \
     } while (0)
 
-void nj_draw(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const uint32_t key[2], uint32_t n_draw,
-             float *restrict to, uint32_t step)
+void nj_draw(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const uint32_t key[2],
+             uint32_t n_draw, float *restrict to, uint32_t step)
 {
     if (work->rounds == UINT8_MAX - 1) forget(work);
     const uint32_t mask = index_mask(work->n);
@@ -63,8 +66,10 @@ void nj_draw(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const ui
     uint8_t *restrict seen = work->round;
     float *restrict at = to, *const end = to + (size_t)n_draw * step;
     for (uint32_t block = 0, n_blocks = FIRST_BLOCKS; at < end; block += n_blocks, n_blocks = MORE_BLOCKS) {
-        nj_philox_fill(isa, (const uint32_t[4]){ block, counter[1], counter[2], counter[3] }, key, n_blocks, work->word);
-        uint32_t k = 0, safe = block ? 0 : n_draw < 8 * FIRST_BLOCKS ? n_draw : 8 * FIRST_BLOCKS; /* cannot be too many */
+        nj_philox_fill(isa, (const uint32_t[4]){ block, counter[1], counter[2], counter[3] }, key, n_blocks,
+                       work->word);
+        /* cannot be too many */
+        uint32_t k = 0, safe = block ? 0 : n_draw < 8 * FIRST_BLOCKS ? n_draw : 8 * FIRST_BLOCKS;
         for (; k < safe; k++) TAKE(index[k] & mask);
         for (; k < 8 * n_blocks && at < end; k++) TAKE(index[k] & mask);
     }
@@ -81,7 +86,8 @@ typedef struct words {
 static uint32_t next_word(words *w)
 {
     if (w->at == w->n) {
-        nj_philox((const uint32_t[4]){ w->n_blocks++, w->counter[1], w->counter[2], w->counter[3] }, w->key, w->word);
+        nj_philox((const uint32_t[4]){ w->n_blocks++, w->counter[1], w->counter[2], w->counter[3] }, w->key,
+                  w->word);
         w->at = 0, w->n = 4;
     }
     return w->word[w->at++];
@@ -98,11 +104,12 @@ static inline uint32_t below(words *w, uint32_t bound)
     return (uint32_t)(product >> 32);
 }
 
-void nj_shuffle(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const uint32_t key[2], const float *item, uint32_t n,
-                float *to, uint32_t step)
+void nj_shuffle(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const uint32_t key[2],
+                const float *item, uint32_t n, float *to, uint32_t step)
 {
     words w = { .word = work->word, .n_blocks = (n + 3) / 4, .counter = counter, .key = key };
-    nj_philox_fill(isa, (const uint32_t[4]){ 0, counter[1], counter[2], counter[3] }, key, w.n_blocks, work->word);
+    nj_philox_fill(isa, (const uint32_t[4]){ 0, counter[1], counter[2], counter[3] }, key, w.n_blocks,
+                   work->word);
     w.n = 4 * w.n_blocks;
     float *a = work->item;
     memcpy(a, item, n * sizeof *a);
@@ -115,7 +122,8 @@ void nj_shuffle(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const
     to[0] = a[0];
 }
 
-void nj_draw_plain(const uint32_t counter[4], const uint32_t key[2], uint32_t n, uint32_t n_draw, uint32_t *index)
+void nj_draw_plain(const uint32_t counter[4], const uint32_t key[2], uint32_t n, uint32_t n_draw,
+                   uint32_t *index)
 {
     uint32_t word[4];
     words w = { .word = word, .counter = counter, .key = key };

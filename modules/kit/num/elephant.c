@@ -6,23 +6,30 @@
 
 /* Is a stamp's power spectrum that of its own shuffled pixels?
  *
- * Given:     geometry (side of the stamp, side of the central part that is transformed); pixel [stamp * stamp], DN;
+ * Given:     geometry (side of the stamp, side of the central part that is transformed);
+ * pixel [stamp * stamp], DN;
  *            clip: the sigma clip of the whole stamp; key: what the random numbers are keyed on
- * Returned:  D in [0, 1], the Kolmogorov-Smirnov statistic between the 200 distances shuffle to stamp and the 19,900
+ * Returned:  D in [0, 1], the Kolmogorov-Smirnov statistic between the 200 distances
+ * shuffle to stamp and the 19,900
  *            distances between shuffles; small = the stamp looks like its shuffles, that is, like noise.
  *            -1: fewer than 3 distinct distances, or no pixel is kept by the clip
  *
  * Notes
- * 1) Clipped pixels and NaN are replaced by normal deviates about the median of the others. A shuffle permutes the
- *    pixels of the whole stamp; of each, the central part is transformed. Since only that part is looked at, it is
- *    drawn alone (same law). A spectrum is 7 (or 15) numbers A_b = mean power times 2 pi b; two of them are compared as
- *    samples, by the Wasserstein-1 distance.
- * 2) Here: single precision, all 201 spectra side by side, pairs by differences of sorted values, D by counting. With
- *    the same draws D equals the plain version (elephant_plain.c) within 2 steps of its grid of 1/39800, mostly exactly.
- *    Stamps that the clip could not bound (pixels near 1e19 and beyond) go the way of double precision.
- * 3) A D is one draw of a random variable: repeat it (key->repeat) and take the mean. The draws of any key can be had
+ * 1) Clipped pixels and NaN are replaced by normal deviates about the median of the others.
+ * A shuffle permutes the
+ *    pixels of the whole stamp; of each, the central part is transformed. Since only that part is looked at,
+ *    it is drawn alone (same law). A spectrum is 7 (or 15) numbers A_b = mean power times 2 pi b; two of them
+ *    are compared as samples, by the Wasserstein-1 distance.
+ * 2) Here: single precision, all 201 spectra side by side, pairs by differences of sorted values,
+ * D by counting. With
+ *    the same draws D equals the plain version (elephant_plain.c) within 2 steps of its grid of 1/39800,
+ *    mostly exactly. Stamps that the clip could not bound (pixels near 1e19 and beyond)
+ *    go the way of double precision.
+ * 3) A D is one draw of a random variable: repeat it (key->repeat) and take the mean.
+ * The draws of any key can be had
  *    alone; the order of alerts, the number of threads and the instruction set do not matter.
- * 4) The draws replace MT19937 and one stream per process of the reference: equal in distribution, not in value.
+ * 4) The draws replace MT19937 and one stream per process of the reference:
+ * equal in distribution, not in value.
  *
  * Reference: Pessi et al. 2024, arXiv 2404.18165, section 3 (ELEPHANT). */
 
@@ -43,11 +50,12 @@ static double noise(const nj_elephant_key *key, const uint32_t k[2], uint32_t i)
     return nj_normal_of(word[0], word[1]);
 }
 
-int nj_elephant_fill(const nj_elephant *geometry, nj_elephant_work *work, const float *pixel, const nj_clip *clip,
-                     const nj_elephant_key *key)
+int nj_elephant_fill(const nj_elephant *geometry, nj_elephant_work *work, const float *pixel,
+                     const nj_clip *clip, const nj_elephant_key *key)
 {
     const uint32_t n = geometry->stamp * geometry->stamp;
-    const double median = (float)clip->median, sd = (float)clip->sd; /* single precision as in the reference */
+    const double median = (float)clip->median, sd = (float)clip->sd; /* single precision as in the
+                                                                      * reference */
     uint32_t k[2], n_filled = 0;
     philox_key(key, k);
     if (!clip->n_kept) return -1;
@@ -59,16 +67,18 @@ int nj_elephant_fill(const nj_elephant *geometry, nj_elephant_work *work, const 
     return n_filled && !isfinite(sd) ? -1 : 0;
 }
 
-/* The same in single precision: less the median, and scaled by a power of two so that squares of sums stay in range.
- * What the clip keeps lies within its bounds, so that nothing is large against the noise. */
-static void fill_fast(const nj_elephant *geometry, nj_elephant_work *work, const float *pixel, const nj_clip *clip,
-                      const nj_elephant_key *key)
+/* The same in single precision: less the median, and scaled by a power of two so that squares of sums stay in
+ * range. What the clip keeps lies within its bounds, so that nothing is large against the noise. */
+static void fill_fast(const nj_elephant *geometry, nj_elephant_work *work, const float *pixel,
+                      const nj_clip *clip, const nj_elephant_key *key)
 {
     const uint32_t n = geometry->stamp * geometry->stamp;
     int exponent;
     uint32_t k[2];
     frexp((float)clip->sd, &exponent);
-    const float median = (float)clip->median, scale = ldexpf(1, exponent > 100 ? -100 : exponent < -100 ? 100 : -exponent);
+    const float median = (float)clip->median, scale = ldexpf(1, exponent > 100    ? -100
+                                                                : exponent < -100 ? 100
+                                                                                  : -exponent);
     const double sd = (float)clip->sd * (double)scale;
     philox_key(key, k);
     nj_clip_mask(clip, pixel, n, work->mask);
@@ -82,8 +92,8 @@ static void fill_fast(const nj_elephant *geometry, nj_elephant_work *work, const
     }
 }
 
-double nj_elephant_ks(const nj_elephant *geometry, nj_isa isa, nj_elephant_work *work, const float *pixel, const nj_clip *clip,
-                      const nj_elephant_key *key)
+double nj_elephant_ks(const nj_elephant *geometry, nj_isa isa, nj_elephant_work *work, const float *pixel,
+                      const nj_clip *clip, const nj_elephant_key *key)
 {
     const uint32_t side = geometry->crop, from = (geometry->stamp - side) / 2, n_crop = side * side;
     const uint32_t n = geometry->stamp * geometry->stamp, bins = geometry->spectrum.n_bins;
@@ -91,7 +101,8 @@ double nj_elephant_ks(const nj_elephant *geometry, nj_isa isa, nj_elephant_work 
     uint32_t k[2], counter[4] = { 0, 0, key->image | key->repeat << 1, key->seed << 1 };
     work->n_y = 0;
     if (!clip->n_kept) return -1;
-    if (!(clip->sd > 0) || !isfinite(clip->lo) || !isfinite(clip->hi)) { /* nothing was clipped: any range, see clip.c */
+    if (!(clip->sd > 0) || !isfinite(clip->lo) || !isfinite(clip->hi)) { /* nothing was clipped:
+                                                                          * any range, see clip.c */
         if (nj_elephant_fill(geometry, work, pixel, clip, key)) return -1;
         return nj_elephant_ks_wide(geometry, work, key);
     }
@@ -109,7 +120,8 @@ double nj_elephant_ks(const nj_elephant *geometry, nj_isa isa, nj_elephant_work 
         }
         if (first + IMAGES > SHUFFLES) /* the stamp itself comes behind its shuffles */
             for (uint32_t i = 0; i < n_crop; i++)
-                work->block[i * IMAGES + SHUFFLES - first] = work->item[(from + i / side) * geometry->stamp + from + i % side];
+                work->block[i * IMAGES + SHUFFLES - first] =
+                    work->item[(from + i / side) * geometry->stamp + from + i % side];
         nj_spectrum(&geometry->spectrum, isa, work->block, work->area + first, STRIDE);
     }
     if (work->keep_area) memcpy(work->keep_area, work->area, bins * STRIDE * sizeof *work->area);

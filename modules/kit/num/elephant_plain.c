@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The power-spectrum test in double precision: by the definition, to be read beside the paper (nj_elephant_ks_plain),
- * with the reference's random numbers (nj_elephant_ks_numpy), and for stamps whose range is too wide for single
- * precision (nj_elephant_ks_wide: the definition, rearranged as in elephant.c). What it is: elephant.c. */
+/* The power-spectrum test in double precision: by the definition, to be read beside the paper
+ * (nj_elephant_ks_plain), with the reference's random numbers (nj_elephant_ks_numpy), and for stamps whose
+ * range is too wide for single precision (nj_elephant_ks_wide: the definition, rearranged as in elephant.c).
+ * What it is: elephant.c. */
 
 enum { SHUFFLES = NJ_ELEPHANT_SHUFFLES, PAIRS = SHUFFLES * (SHUFFLES - 1) / 2 };
 
@@ -22,8 +23,8 @@ int nj_elephant_open(nj_elephant *geometry, uint32_t stamp, uint32_t crop)
     nj_elephant_work *work = aligned_alloc(64, (sizeof *work + 63) / 64 * 64); /* for its alignments */
     if (!work) return -1;
     pthread_mutex_lock(&planner);
-    geometry->transform =
-        fftw_plan_dft_r2c_2d((int)crop, (int)crop, work->pixel, (fftw_complex *)(void *)work->mode, FFTW_ESTIMATE);
+    geometry->transform = fftw_plan_dft_r2c_2d((int)crop, (int)crop, work->pixel,
+                                               (fftw_complex *)(void *)work->mode, FFTW_ESTIMATE);
     pthread_mutex_unlock(&planner);
     free(work);
     return geometry->transform ? 0 : -1;
@@ -67,14 +68,16 @@ static void take(const nj_elephant *geometry, nj_elephant_work *work, const uint
 {
     const uint32_t side = geometry->crop, from = (geometry->stamp - side) / 2;
     for (uint32_t i = 0; i < side * side; i++)
-        work->pixel[i] = work->image[index ? index[i] : (from + i / side) * geometry->stamp + from + i % side];
+        work->pixel[i] =
+            work->image[index ? index[i] : (from + i / side) * geometry->stamp + from + i % side];
 }
 
 static double statistic_plain(const nj_elephant *geometry, nj_elephant_work *work)
 {
     const uint32_t bins = geometry->spectrum.n_bins;
     uint32_t pair = 0;
-    for (uint32_t n = 0; n < SHUFFLES; n++) work->wide_x[n] = nj_w1_plain(work->wide_area[n], work->wide_area[SHUFFLES], bins);
+    for (uint32_t n = 0; n < SHUFFLES; n++)
+        work->wide_x[n] = nj_w1_plain(work->wide_area[n], work->wide_area[SHUFFLES], bins);
     for (uint32_t i = 0; i < SHUFFLES; i++)
         for (uint32_t j = i + 1; j < SHUFFLES; j++)
             work->wide_y[pair++] = nj_w1_plain(work->wide_area[i], work->wide_area[j], bins);
@@ -82,16 +85,16 @@ static double statistic_plain(const nj_elephant *geometry, nj_elephant_work *wor
 }
 
 /* The pixels of one shuffle that come to lie in the centre, by the definition or by way of floats. */
-typedef void draw_function(nj_elephant_work *work, const uint32_t counter[4], const uint32_t k[2], uint32_t n, uint32_t n_draw,
-                           uint32_t *index);
-static void draw_plain(nj_elephant_work *work, const uint32_t counter[4], const uint32_t k[2], uint32_t n, uint32_t n_draw,
-                       uint32_t *index)
+typedef void draw_function(nj_elephant_work *work, const uint32_t counter[4], const uint32_t k[2], uint32_t n,
+                           uint32_t n_draw, uint32_t *index);
+static void draw_plain(nj_elephant_work *work, const uint32_t counter[4], const uint32_t k[2], uint32_t n,
+                       uint32_t n_draw, uint32_t *index)
 {
     (void)work;
     nj_draw_plain(counter, k, n, n_draw, index);
 }
-static void draw_fast(nj_elephant_work *work, const uint32_t counter[4], const uint32_t k[2], uint32_t n, uint32_t n_draw,
-                      uint32_t *index)
+static void draw_fast(nj_elephant_work *work, const uint32_t counter[4], const uint32_t k[2], uint32_t n,
+                      uint32_t n_draw, uint32_t *index)
 {
     if (counter[1] == 0) { /* the first shuffle: items are their own indices */
         for (uint32_t i = 0; i < n; i++) work->item[i] = (float)i;
@@ -104,7 +107,8 @@ static void draw_fast(nj_elephant_work *work, const uint32_t counter[4], const u
     for (uint32_t i = 0; i < n_draw; i++) index[i] = (uint32_t)work->block[i];
 }
 
-static void counter_spectra(const nj_elephant *geometry, nj_elephant_work *work, const nj_elephant_key *key, draw_function *draw)
+static void counter_spectra(const nj_elephant *geometry, nj_elephant_work *work, const nj_elephant_key *key,
+                            draw_function *draw)
 {
     const uint32_t k[2] = { (uint32_t)key->id, (uint32_t)((uint64_t)key->id >> 32) };
     const uint32_t n = geometry->stamp * geometry->stamp, n_crop = geometry->crop * geometry->crop;
@@ -119,16 +123,16 @@ static void counter_spectra(const nj_elephant *geometry, nj_elephant_work *work,
     }
 }
 
-double nj_elephant_ks_plain(const nj_elephant *geometry, nj_elephant_work *work, const float *pixel, const nj_clip *clip,
-                            const nj_elephant_key *key)
+double nj_elephant_ks_plain(const nj_elephant *geometry, nj_elephant_work *work, const float *pixel,
+                            const nj_clip *clip, const nj_elephant_key *key)
 {
     if (nj_elephant_fill(geometry, work, pixel, clip, key)) return -1;
     counter_spectra(geometry, work, key, draw_plain);
     return statistic_plain(geometry, work);
 }
 
-void nj_elephant_ks_numpy(const nj_elephant *geometry, nj_elephant_work *work, nj_numpy_random *rng, const float *const pixel[2],
-                          const nj_clip clip[2], double d[2])
+void nj_elephant_ks_numpy(const nj_elephant *geometry, nj_elephant_work *work, nj_numpy_random *rng,
+                          const float *const pixel[2], const nj_clip clip[2], double d[2])
 {
     const uint32_t n = geometry->stamp * geometry->stamp;
     double filled[2][63 * 63];
@@ -145,7 +149,8 @@ void nj_elephant_ks_numpy(const nj_elephant *geometry, nj_elephant_work *work, n
         take(geometry, work, NULL);
         spectrum_of(geometry, work, work->wide_area[SHUFFLES]);
         for (uint32_t shuffle = 0; shuffle < SHUFFLES; shuffle++) {
-            memcpy(work->image, filled[image], n * sizeof *work->image); /* each shuffle starts from the stamp */
+            memcpy(work->image, filled[image], n * sizeof *work->image); /* each shuffle starts from
+                                                                          * the stamp */
             nj_numpy_shuffle(rng, work->image, n);
             take(geometry, work, NULL);
             spectrum_of(geometry, work, work->wide_area[shuffle]);
@@ -217,8 +222,10 @@ double nj_elephant_ks_wide(const nj_elephant *geometry, nj_elephant_work *work, 
     uint32_t pair = 0;
     counter_spectra(geometry, work, key, draw_fast);
     for (uint32_t n = 0; n <= SHUFFLES; n++) insertion_sort(work->wide_area[n], bins);
-    for (uint32_t n = 0; n < SHUFFLES; n++) work->wide_x[n] = distance(work->wide_area[n], work->wide_area[SHUFFLES], bins);
+    for (uint32_t n = 0; n < SHUFFLES; n++)
+        work->wide_x[n] = distance(work->wide_area[n], work->wide_area[SHUFFLES], bins);
     for (uint32_t i = 0; i < SHUFFLES; i++)
-        for (uint32_t j = i + 1; j < SHUFFLES; j++) work->wide_y[pair++] = distance(work->wide_area[i], work->wide_area[j], bins);
+        for (uint32_t j = i + 1; j < SHUFFLES; j++)
+            work->wide_y[pair++] = distance(work->wide_area[i], work->wide_area[j], bins);
     return ks_by_counting(work->wide_x, SHUFFLES, work->wide_y, PAIRS);
 }

@@ -2,13 +2,15 @@
  *
  * Given: n >= 2 magnitudes with errors in packet order.
  * Returned: in the order of nj_flux_feature_name; not finite = 0.
- * Notes: flux = 10^(-(m - 24) / 2.5), then x = flux / max(flux); amplitude and the two buffer ranges are taken before
- *   that division. "sd" has divisor n; moments are about the median. A NaN magnitude makes max(flux) NaN and with it
- *   every x: what is left is "duplicates", "last maximum", "last minimum" and "recurring points", all 1.
- *   Where a flux minus its error is above 0 but below a few percent of the median, the entropy takes the logarithm of
- *   1 - erf(5) and less: upstream integrates erf numerically and gets its rounding there, here it is 0 and counts as 1.
- *   Sample entropy costs n^2.
- * Reference: Godines et al. 2019, Astronomy and Computing 28, 100298, doi:10.1016/j.ascom.2019.100298, table 1; Richman and
+ * Notes: flux = 10^(-(m - 24) / 2.5), then x = flux / max(flux);
+ * amplitude and the two buffer ranges are taken before
+ *   that division. "sd" has divisor n; moments are about the median. A NaN magnitude makes max(flux) NaN and
+ *   with it every x: what is left is "duplicates", "last maximum", "last minimum" and "recurring points", all
+ *   1. Where a flux minus its error is above 0 but below a few percent of the median, the entropy takes the
+ *   logarithm of 1 - erf(5) and less: upstream integrates erf numerically and gets its rounding there, here
+ *   it is 0 and counts as 1. Sample entropy costs n^2.
+ * Reference: Godines et al. 2019, Astronomy and Computing 28, 100298, doi:10.1016/j.ascom.2019.100298,
+ * table 1; Richman and
  *   Moorman 2000, Am. J. Physiol. 278, H2039 (sample entropy); Stetson 1996, PASP 108, 851 (J, K, L). */
 #include "nightjar/lc.h"
 
@@ -137,7 +139,8 @@ static double percentile(const double *sorted, uint32_t n, double percent)
 
 static void spread(uint32_t n, const double *flux, const double *sorted, double *out)
 {
-    double amplitude = percentile(sorted, n, 98) - percentile(sorted, n, 2), med = nj_median_sorted(sorted, n);
+    double amplitude = percentile(sorted, n, 98) - percentile(sorted, n, 2),
+           med = nj_median_sorted(sorted, n);
     uint32_t inside = 0, below = 0;
     for (uint32_t i = 0; i < n; i++) {
         inside += flux[i] > med - amplitude / 10 && flux[i] < med + amplitude / 10;
@@ -270,7 +273,8 @@ static void moments(const curve *c, double *out)
     out[SUM_VALUES] = sum;
     out[INTEGRATE] = area;
     out[SKEWNESS] = third / n / (c->sd * c->sd * c->sd);
-    out[KURTOSIS] = n * (n + 1) / ((n - 1) * (n - 2) * (n - 3)) * fourth - 3 * (n - 1) * (n - 1) / ((n - 2) * (n - 3));
+    out[KURTOSIS] =
+        n * (n + 1) / ((n - 1) * (n - 2) * (n - 3)) * fourth - 3 * (n - 1) * (n - 1) / ((n - 2) * (n - 3));
     out[STD] = c->sd;
     out[STD_OVER_MEAN] = c->sd / c->med;
     out[ROOT_MEAN_SQUARED] = fabs(c->med);
@@ -339,7 +343,8 @@ static double entropy(const curve *c)
     return -sum;
 }
 
-/* First differences in which level stretches take the slope behind them, then the one before, until none is left. */
+/* First differences in which level stretches take the slope behind them, then the one before,
+ * until none is left. */
 static void filled_differences(const double *y, uint32_t n, double *d)
 {
     uint32_t m = n - 1;
@@ -357,7 +362,8 @@ static void filled_differences(const double *y, uint32_t n, double *d)
     }
 }
 
-/* Peaks of |x - med| above the middle of its range, the highest first, none within 10 points of a kept one. */
+/* Peaks of |x - med| above the middle of its range, the highest first,
+ * none within 10 points of a kept one. */
 static double peaks(const curve *c)
 {
     enum { EXCLUDED = 10 };
@@ -412,7 +418,9 @@ void nj_flux_features(uint32_t n, const double *mag, const double *mag_err, doub
     double top = sorted[n - 1];
     for (uint32_t i = 0; i < n; i++) sorted[i] /= top;
     normalise(n, mag_err, top, x, e);
-    curve c = { .n = n, .x = x, .e = e, .sorted = sorted, .work = sorted + n, .med = nj_median_sorted(sorted, n) };
+    curve c = {
+        .n = n, .x = x, .e = e, .sorted = sorted, .work = sorted + n, .med = nj_median_sorted(sorted, n)
+    };
     for (uint32_t i = 0; i < n; i++) c.mean += x[i] / n;
     for (uint32_t i = 0; i < n; i++) c.sd += (x[i] - c.mean) * (x[i] - c.mean) / n;
     c.sd = sqrt(c.sd);

@@ -7,15 +7,19 @@
 
 /* Two-sample Kolmogorov-Smirnov statistic, two-sided, a few hundred values against many
  *
- * Given:     x [n_x], y: n_y values, all >= 0 and finite, any order; y may hold +inf in between, which does not count
+ * Given:     x [n_x], y: n_y values, all >= 0 and finite, any order;
+ * y may hold +inf in between, which does not count
  * Returned:  D = sup |F_x - F_y|; -1 when x or y has fewer than 3 distinct values
  *
  * Notes
- * 1) F_x is a step function and F_y rises: the supremum of F_x - F_y is reached at a value of x, that of F_y - F_x just
+ * 1) F_x is a step function and F_y rises: the supremum of F_x - F_y is reached at a value of x,
+ * that of F_y - F_x just
  *    left of one. So only #(y <= x_i) and #(y < x_i) count, and y is never sorted.
- * 2) A histogram of y over cells of the floats' bit patterns (which rise with the value) bounds both counts for each
+ * 2) A histogram of y over cells of the floats' bit patterns (which rise with the
+ * value) bounds both counts for each
  *    x_i; they are counted exactly only where the bound could beat the best so far.
- * 3) The quotients are taken as scipy.stats.ks_2samp takes them (two divisions, then the difference): the same double,
+ * 3) The quotients are taken as scipy.stats.ks_2samp takes them (two divisions, then the difference):
+ * the same double,
  *    ties included. x and y are floats here.
  *
  * Reference: Hodges 1958, Ark. Mat. 3, 469, DOI 10.1007/BF02589501. */
@@ -23,8 +27,10 @@
 #define LANES_FILE "ks_lanes.h"
 #include "each_isa.h"
 static void (*const rank[NJ_ISAS])(const float *, uint32_t, float *) = EACH_ISA(rank);
-static void (*const classify[NJ_ISAS])(const float *, uint32_t, int32_t, int32_t, uint16_t *) = EACH_ISA(classify);
-static void (*const count_at[NJ_ISAS])(const float *, uint32_t, float, uint32_t *, uint32_t *) = EACH_ISA(count_at);
+static void (*const classify[NJ_ISAS])(const float *, uint32_t, int32_t, int32_t,
+                                       uint16_t *) = EACH_ISA(classify);
+static void (*const count_at[NJ_ISAS])(const float *, uint32_t, float, uint32_t *,
+                                       uint32_t *) = EACH_ISA(count_at);
 
 static int32_t bits(float f)
 {
@@ -47,7 +53,8 @@ static bool three_distinct(const float *v, uint32_t n)
 }
 
 /* Cells of equal width in bit patterns from the smallest x on: 0 is below all x, the last above. */
-static void histogram(nj_ks_work *work, nj_isa isa, const float *y, uint32_t n_stored, int32_t base, int32_t shift)
+static void histogram(nj_ks_work *work, nj_isa isa, const float *y, uint32_t n_stored, int32_t base,
+                      int32_t shift)
 {
     enum { CHUNK = sizeof work->index / sizeof *work->index };
     memset(work->cell, 0, sizeof work->cell);
@@ -60,10 +67,12 @@ static void histogram(nj_ks_work *work, nj_isa isa, const float *y, uint32_t n_s
         }
     }
     work->below[0] = 0;
-    for (uint32_t c = 0; c < NJ_KS_CELLS; c++) work->below[c + 1] = work->below[c] + work->cell[0][c] + work->cell[1][c];
+    for (uint32_t c = 0; c < NJ_KS_CELLS; c++)
+        work->below[c + 1] = work->below[c] + work->cell[0][c] + work->cell[1][c];
 }
 
-double nj_ks(nj_ks_work *work, nj_isa isa, const float *x, uint32_t n_x, const float *y, uint32_t n_stored, uint32_t n_y)
+double nj_ks(nj_ks_work *work, nj_isa isa, const float *x, uint32_t n_x, const float *y, uint32_t n_stored,
+             uint32_t n_y)
 {
     float upper[NJ_KS_MAX_X] = { 0 }; /* no difference at x_i is above this */
     double best = 0;

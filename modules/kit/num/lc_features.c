@@ -1,16 +1,20 @@
 /* lc_features.c - features of a light curve in magnitudes.
  *
  * Given: n >= 1 points of one band sorted by time, w_i = 1 / sigma_i^2.
- * Returned: in the order of nj_lc_feature_name; NaN where a feature is undefined (fewer points than it needs, or all
+ * Returned: in the order of nj_lc_feature_name; NaN where a feature is undefined
+ * (fewer points than it needs, or all
  *   magnitudes equal where it divides by their spread).
- * Notes: moments come from centred sums. For slopes the times are centred, the magnitudes are not, as in the field's
- *   package: the rounding of the mean time leaves a noise of about 1e-8 mag d / sum (t - mean)^2, which is 1e-5 of the slope
- *   for points within minutes, and the line's value at time 0 one of 1e-9 mag in each residual; the same operations in the
- *   same order (found by trial: w (x x), (w x) m, w (r r)) give the same noise, bit for bit. Quantiles are taken in single
- *   precision (h = n q - 1/2), as the field's package does: q = 0.1 there is not the double 0.1.
- * Reference: Malanchev et al. 2021, MNRAS 502, 5147, doi:10.1093/mnras/stab316, section 3 and appendix A; D'Isanto et al.
- *   2016, MNRAS 457, 3119 (most of them); Stetson 1996, PASP 108, 851 (K); Kim et al. 2014, A&A 566, A43 (cusum);
- *   Stephens 1974, JASA 69, 730 (Anderson-Darling). */
+ * Notes: moments come from centred sums. For slopes the times are centred, the magnitudes are not,
+ * as in the field's
+ *   package: the rounding of the mean time leaves a noise of about 1e-8 mag d / sum (t - mean)^2, which is
+ *   1e-5 of the slope for points within minutes, and the line's value at time 0 one of 1e-9 mag in each
+ *   residual; the same operations in the same order (found by trial: w (x x), (w x) m, w (r r)) give the same
+ *   noise, bit for bit. Quantiles are taken in single precision (h = n q - 1/2), as the field's package does:
+ *   q = 0.1 there is not the double 0.1.
+ * Reference: Malanchev et al. 2021, MNRAS 502, 5147, doi:10.1093/mnras/stab316,
+ * section 3 and appendix A; D'Isanto et al.
+ *   2016, MNRAS 457, 3119 (most of them); Stetson 1996, PASP 108, 851 (K); Kim et al. 2014, A&A 566, A43
+ *   (cusum); Stephens 1974, JASA 69, 730 (Anderson-Darling). */
 #include "nightjar/lc.h"
 
 #include <math.h>
@@ -102,7 +106,8 @@ static double quantile_range(const double *s, uint32_t n, float q)
     return quantile(s, n, 1.0f - q) - quantile(s, n, q);
 }
 
-/* Anderson and Darling's A^2 of the sorted values s against N(mean, sd), with Stephens' factor for unknown mean and sd. */
+/* Anderson and Darling's A^2 of the sorted values s against N(mean, sd),
+ * with Stephens' factor for unknown mean and sd. */
 static double anderson_darling(const double *s, uint32_t n, double mean, double sd)
 {
     double sum = 0, size = n;
@@ -137,7 +142,8 @@ static double fourth(double x)
 
 static double kurtosis_of(double sum4, double sd, double n)
 {
-    return n * (n + 1) / ((n - 1) * (n - 2) * (n - 3)) * sum4 / fourth(sd) - 3 * (n - 1) * (n - 1) / ((n - 2) * (n - 3));
+    return n * (n + 1) / ((n - 1) * (n - 2) * (n - 3)) * sum4 / fourth(sd) -
+           3 * (n - 1) * (n - 1) / ((n - 2) * (n - 3));
 }
 
 /* --- the fast version --- */
@@ -168,7 +174,8 @@ static void order_features(uint32_t n, const double *s, double *d, double *out)
 }
 
 /* Slope of m on t, weights 1 / err^2 (NULL = 1). Times are centred, magnitudes are not: see Notes. */
-static void line(uint32_t n, const double *t, const double *m, const double *err, double *slope, double *sum_tt, double *chi2)
+static void line(uint32_t n, const double *t, const double *m, const double *err, double *slope,
+                 double *sum_tt, double *chi2)
 {
     double sw = 0, st = 0, sm = 0, tt = 0, tm = 0, rr = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -247,7 +254,8 @@ static void means(uint32_t n, const double *m, const double *err, double *out)
     out[WEIGHTED_MEAN] = swm / sw;
 }
 
-void nj_lc_features(uint32_t n, const double *t, const double *m, const double *err, double *work, double *out)
+void nj_lc_features(uint32_t n, const double *t, const double *m, const double *err, double *work,
+                    double *out)
 {
     for (int k = 0; k < NJ_LC_FEATURES; k++) out[k] = NAN;
     if (!n) return;
@@ -261,7 +269,8 @@ void nj_lc_features(uint32_t n, const double *t, const double *m, const double *
     moments(n, m, err, constant, out);
     out[MAXIMUM_SLOPE] = maximum_slope(n, t, m);
     if (n >= 3) slopes(n, t, m, err, out);
-    if (n >= 4 && !constant) out[ANDERSON_DARLING_NORMAL] = anderson_darling(s, n, out[MEAN], out[STANDARD_DEVIATION]);
+    if (n >= 4 && !constant)
+        out[ANDERSON_DARLING_NORMAL] = anderson_darling(s, n, out[MEAN], out[STANDARD_DEVIATION]);
 }
 
 /* --- the plain version: one definition after the other --- */
@@ -302,7 +311,8 @@ static void line_plain(uint32_t n, const double *t, const double *m, const doubl
     }
     fit[0] = tm / tt;
     for (uint32_t i = 0; i < n; i++) {
-        double w = err ? 1 / (err[i] * err[i]) : 1, x = t[i] - t[0] - st / s, r = m[i] - m[0] - sm / s - fit[0] * x;
+        double w = err ? 1 / (err[i] * err[i]) : 1, x = t[i] - t[0] - st / s,
+               r = m[i] - m[0] - sm / s - fit[0] * x;
         chi += w * r * r;
     }
     fit[2] = chi / (n - 2.0);
@@ -334,7 +344,8 @@ static void weighted_plain(uint32_t n, const double *m, const double *err, bool 
     if (!constant) out[STETSON_K] = k_sum / sqrt(n * chi);
 }
 
-void nj_lc_features_plain(uint32_t n, const double *t, const double *m, const double *err, double *work, double *out)
+void nj_lc_features_plain(uint32_t n, const double *t, const double *m, const double *err, double *work,
+                          double *out)
 {
     for (int k = 0; k < NJ_LC_FEATURES; k++) out[k] = NAN;
     if (!n) return;

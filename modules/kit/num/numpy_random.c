@@ -8,12 +8,15 @@
 /* Random numbers of numpy's legacy generator (numpy.random.seed, standard_normal, shuffle)
  *
  * Notes
- * 1) The 32-bit stream is MT19937 with the initialisation of 2002, which is GSL's. A double takes two words (27 and 26
- *    bits); a normal deviate is the polar method, of which the second one is kept for the next call; a shuffle runs from
- *    the end and draws each place by masking and rejection.
- * 2) One stream per process: a result depends on everything drawn before. For reproducing reference values only.
+ * 1) The 32-bit stream is MT19937 with the initialisation of 2002, which is GSL's.
+ * A double takes two words (27 and 26
+ *    bits); a normal deviate is the polar method, of which the second one is kept for the next call; a
+ *    shuffle runs from the end and draws each place by masking and rejection.
+ * 2) One stream per process: a result depends on everything drawn before.
+ * For reproducing reference values only.
  *
- * Reference: Matsumoto & Nishimura 1998, ACM Trans. Model. Comput. Simul. 8, 3, DOI 10.1145/272991.272995; NumPy
+ * Reference: Matsumoto & Nishimura 1998, ACM Trans. Model. Comput. Simul.
+ * 8, 3, DOI 10.1145/272991.272995; NumPy
  *            Enhancement Proposal 19 (the legacy stream is frozen). */
 struct nj_numpy_random {
     gsl_rng *words;

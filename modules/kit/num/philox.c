@@ -12,8 +12,10 @@
  * Returned:  word [4], uniform in 0 .. 2^32 - 1
  *
  * Notes
- * 1) Equal counter and key give equal words on every machine: a draw can be keyed on an alert, so that it does not
- *    depend on the order of alerts or on the number of threads. Published answers are checked in tests/kernel/random.c.
+ * 1) Equal counter and key give equal words on every machine:
+ * a draw can be keyed on an alert, so that it does not
+ *    depend on the order of alerts or on the number of threads.
+ *    Published answers are checked in tests/kernel/random.c.
  * 2) The bulk version counts in counter[0]; the vector versions have 4 or 8 blocks in flight.
  *
  * Reference: Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", SC'11,
@@ -40,17 +42,18 @@ void nj_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t word[4
 static void fill_portable(const uint32_t *first, const uint32_t *key, uint32_t n, uint32_t *word)
 {
     for (uint32_t block = 0; block < n; block++)
-        nj_philox((const uint32_t[4]){ first[0] + block, first[1], first[2], first[3] }, key, word + 4 * block);
+        nj_philox((const uint32_t[4]){ first[0] + block, first[1], first[2], first[3] }, key,
+                  word + 4 * block);
 }
 
 #if defined __x86_64__
-/* One 32-bit word per 64-bit lane, so that the full product of two words is one instruction; ROUND is the same text
- * for both widths. */
-#define ROUND(mul, xor3, srl, lo)                                                                                                \
-    do {                                                                                                                         \
-        p0 = mul(c0, m0), p1 = mul(c2, m1);                                                                                      \
-        c0 = xor3(srl(p1, 32), c1, k0), c2 = xor3(srl(p0, 32), c3, k1);                                                          \
-        c1 = lo(p1), c3 = lo(p0);                                                                                                \
+/* One 32-bit word per 64-bit lane, so that the full product of two words is one instruction; ROUND is the
+ * same text for both widths. */
+#define ROUND(mul, xor3, srl, lo)                                                                            \
+    do {                                                                                                     \
+        p0 = mul(c0, m0), p1 = mul(c2, m1);                                                                  \
+        c0 = xor3(srl(p1, 32), c1, k0), c2 = xor3(srl(p0, 32), c3, k1);                                      \
+        c1 = lo(p1), c3 = lo(p0);                                                                            \
     } while (0)
 #define XOR512(a, b, c) _mm512_ternarylogic_epi64(a, b, c, 0x96)
 #define SAME(a) (a) /* the multiplication reads the low halves only; the high halves are dropped at the end */
@@ -63,19 +66,23 @@ static void key_schedule(const uint32_t key[2], uint64_t keys[ROUNDS][2])
         for (int k = 0; k < 2; k++) keys[round][k] = key[k] + round * weyl[k];
 }
 
-__attribute__((target("avx512f"))) static void fill_avx512(const uint32_t *first, const uint32_t *key, uint32_t n, uint32_t *word)
+__attribute__((target("avx512f"))) static void fill_avx512(const uint32_t *first, const uint32_t *key,
+                                                           uint32_t n, uint32_t *word)
 {
     const __m512i m0 = _mm512_set1_epi64(multiplier[0]), m1 = _mm512_set1_epi64(multiplier[1]);
     const __m512i step = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0), low = _mm512_set1_epi64(0xFFFFFFFF);
-    const __m512i even = _mm512_set_epi64(11, 3, 10, 2, 9, 1, 8, 0), odd = _mm512_set_epi64(15, 7, 14, 6, 13, 5, 12, 4);
+    const __m512i even = _mm512_set_epi64(11, 3, 10, 2, 9, 1, 8, 0),
+                  odd = _mm512_set_epi64(15, 7, 14, 6, 13, 5, 12, 4);
     uint64_t keys[ROUNDS][2];
     uint32_t block = 0;
     key_schedule(key, keys);
     for (; block + 8 <= n; block += 8) {
-        __m512i c0 = _mm512_add_epi32(_mm512_set1_epi64((uint32_t)(first[0] + block)), step), c1 = _mm512_set1_epi64(first[1]);
+        __m512i c0 = _mm512_add_epi32(_mm512_set1_epi64((uint32_t)(first[0] + block)), step),
+                c1 = _mm512_set1_epi64(first[1]);
         __m512i c2 = _mm512_set1_epi64(first[2]), c3 = _mm512_set1_epi64(first[3]), p0, p1;
         for (int round = 0; round < ROUNDS; round++) {
-            const __m512i k0 = _mm512_set1_epi64((int64_t)keys[round][0]), k1 = _mm512_set1_epi64((int64_t)keys[round][1]);
+            const __m512i k0 = _mm512_set1_epi64((int64_t)keys[round][0]),
+                          k1 = _mm512_set1_epi64((int64_t)keys[round][1]);
             ROUND(_mm512_mul_epu32, XOR512, _mm512_srli_epi64, SAME);
         }
         __m512i a = _mm512_or_si512(_mm512_and_si512(c0, low), _mm512_slli_epi64(c1, 32));
@@ -84,10 +91,12 @@ __attribute__((target("avx512f"))) static void fill_avx512(const uint32_t *first
         _mm512_storeu_si512(word + 4 * block + 16, _mm512_permutex2var_epi64(a, odd, b));
     }
     for (; block < n; block++)
-        nj_philox((const uint32_t[4]){ first[0] + block, first[1], first[2], first[3] }, key, word + 4 * block);
+        nj_philox((const uint32_t[4]){ first[0] + block, first[1], first[2], first[3] }, key,
+                  word + 4 * block);
 }
 
-__attribute__((target("avx2"))) static void fill_avx2(const uint32_t *first, const uint32_t *key, uint32_t n, uint32_t *word)
+__attribute__((target("avx2"))) static void fill_avx2(const uint32_t *first, const uint32_t *key, uint32_t n,
+                                                      uint32_t *word)
 {
     const __m256i m0 = _mm256_set1_epi64x(multiplier[0]), m1 = _mm256_set1_epi64x(multiplier[1]);
     const __m256i step = _mm256_set_epi64x(3, 2, 1, 0), low = _mm256_set1_epi64x(0xFFFFFFFF);
@@ -95,10 +104,12 @@ __attribute__((target("avx2"))) static void fill_avx2(const uint32_t *first, con
     uint32_t block = 0;
     key_schedule(key, keys);
     for (; block + 4 <= n; block += 4) {
-        __m256i c0 = _mm256_add_epi32(_mm256_set1_epi64x((uint32_t)(first[0] + block)), step), c1 = _mm256_set1_epi64x(first[1]);
+        __m256i c0 = _mm256_add_epi32(_mm256_set1_epi64x((uint32_t)(first[0] + block)), step),
+                c1 = _mm256_set1_epi64x(first[1]);
         __m256i c2 = _mm256_set1_epi64x(first[2]), c3 = _mm256_set1_epi64x(first[3]), p0, p1;
         for (int round = 0; round < ROUNDS; round++) {
-            const __m256i k0 = _mm256_set1_epi64x((int64_t)keys[round][0]), k1 = _mm256_set1_epi64x((int64_t)keys[round][1]);
+            const __m256i k0 = _mm256_set1_epi64x((int64_t)keys[round][0]),
+                          k1 = _mm256_set1_epi64x((int64_t)keys[round][1]);
             ROUND(_mm256_mul_epu32, XOR256, _mm256_srli_epi64, SAME);
         }
         __m256i a = _mm256_or_si256(_mm256_and_si256(c0, low), _mm256_slli_epi64(c1, 32));
@@ -108,17 +119,19 @@ __attribute__((target("avx2"))) static void fill_avx2(const uint32_t *first, con
         _mm256_storeu_si256((__m256i *)(word + 4 * block + 8), _mm256_permute2x128_si256(lo, hi, 0x31));
     }
     for (; block < n; block++)
-        nj_philox((const uint32_t[4]){ first[0] + block, first[1], first[2], first[3] }, key, word + 4 * block);
+        nj_philox((const uint32_t[4]){ first[0] + block, first[1], first[2], first[3] }, key,
+                  word + 4 * block);
 }
 #else
 #define fill_avx2 fill_portable
 #define fill_avx512 fill_portable
 #endif
 
-void nj_philox_fill(nj_isa isa, const uint32_t first[4], const uint32_t key[2], uint32_t n_blocks, uint32_t *word)
+void nj_philox_fill(nj_isa isa, const uint32_t first[4], const uint32_t key[2], uint32_t n_blocks,
+                    uint32_t *word)
 {
-    static void (*const version[NJ_ISAS])(const uint32_t *, const uint32_t *, uint32_t, uint32_t *) = { fill_portable, fill_avx2,
-                                                                                                        fill_avx512 };
+    static void (*const version[NJ_ISAS])(const uint32_t *, const uint32_t *, uint32_t,
+                                          uint32_t *) = { fill_portable, fill_avx2, fill_avx512 };
     version[isa](first, key, n_blocks, word);
 }
 

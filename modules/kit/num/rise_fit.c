@@ -1,21 +1,25 @@
 /* rise_fit.c - nightly means and the fit of a logistic function to a rising light curve.
  *
  * Given: light curve of one band in FLUXCAL.
- * Returned: nothing fitted (a, b, c = 0, snratio 0.1, mse 1e8) with fewer than 4 nights, or when the light curve,
- *   smoothed by exponential weights (centre of mass 3 nights), falls from any night to the next; else the least-squares
- *   parameters of f = c / (1 + exp(-a (t - t_0 - b))), unweighted, and how good the fit is.
- * Notes: where the data show the exponential foot only, b and c run away along a valley, and where they stop depends on
- *   the solver: MINPACK's lmder moves 3 of 30 scores of real alerts, one by 0.065. Hence the trust-region method, start,
- *   forward differences and stopping rules (1e-8, 300 evaluations) of the solver that the forest was trained with.
- *   The start value of a divides positions in the list by days; Fink does, and the valley remembers it.
+ * Returned: nothing fitted (a, b, c = 0, snratio 0.1, mse 1e8) with fewer than 4 nights,
+ * or when the light curve,
+ *   smoothed by exponential weights (centre of mass 3 nights), falls from any night to the next; else the
+ *   least-squares parameters of f = c / (1 + exp(-a (t - t_0 - b))), unweighted, and how good the fit is.
+ * Notes: where the data show the exponential foot only, b and c run away along a valley,
+ * and where they stop depends on
+ *   the solver: MINPACK's lmder moves 3 of 30 scores of real alerts, one by 0.065. Hence the trust-region
+ *   method, start, forward differences and stopping rules (1e-8, 300 evaluations) of the solver that the
+ *   forest was trained with. The start value of a divides positions in the list by days;
+ *   Fink does, and the valley remembers it.
  * Reference: Leoni et al. 2022, A&A 663, A13, doi:10.1051/0004-6361/202142715, section 3; Branch,
- *   Coleman and Li 1999, SIAM J. Sci. Comput. 21, 1; Nocedal and Wright 2006, Numerical Optimization, chapters 4 and 10. */
+ *   Coleman and Li 1999, SIAM J. Sci. Comput. 21, 1;
+ *   Nocedal and Wright 2006, Numerical Optimization, chapters 4 and 10. */
 #include "nightjar/lc.h"
 
 #include <math.h>
 
-uint32_t nj_night_means(uint32_t n, const double *jd, const double *flux, const double *flux_err, const uint32_t *order,
-                        double *day, double *mean_flux, double *mean_err)
+uint32_t nj_night_means(uint32_t n, const double *jd, const double *flux, const double *flux_err,
+                        const uint32_t *order, double *day, double *mean_flux, double *mean_err)
 {
     uint32_t nights = 0;
     for (uint32_t k = 0; k < n;) {
@@ -51,10 +55,12 @@ typedef struct curve {
     uint32_t n;
     const double *day, *flux;
     double *residual, *trial; /* [n] at x, at a point to try */
-    double *column;           /* [3][n] the Jacobian, then its left singular vectors times the singular values */
+    double *column;           /* [3][n] the Jacobian, then its left singular vectors times
+                               * the singular values */
 } curve;
 
-/* --- trust-region least squares in 3 parameters (More and Sorensen; Nocedal and Wright 2006, chapter 4.3) --- */
+/* ---- trust-region least squares in 3 parameters (More and Sorensen;
+ * Nocedal and Wright 2006, chapter 4.3) --- */
 
 static double norm(const double *v, uint32_t n)
 {
@@ -63,7 +69,8 @@ static double norm(const double *v, uint32_t n)
     return sqrt(sum);
 }
 
-/* |flux - model|: the modulus changes neither J^T J nor J^T r, but where a forward difference straddles its kink. */
+/* |flux - model|: the modulus changes neither J^T J nor J^T r,
+ * but where a forward difference straddles its kink. */
 static double residuals(const curve *d, const double x[3], double *r)
 {
     double sum = 0;
@@ -110,8 +117,9 @@ static void decompose(const curve *d, spectrum *p)
             }
             if (!(fabs(uw) > 1e-16 * sqrt(uu * ww))) continue;
             turned = 1;
-            double zeta = (ww - uu) / (2 * uw), t = (zeta >= 0 ? 1 : -1) / (fabs(zeta) + sqrt(1 + zeta * zeta)),
-                   c = 1 / sqrt(1 + t * t), s = c * t;
+            double zeta = (ww - uu) / (2 * uw),
+                   t = (zeta >= 0 ? 1 : -1) / (fabs(zeta) + sqrt(1 + zeta * zeta)), c = 1 / sqrt(1 + t * t),
+                   s = c * t;
             for (uint32_t i = 0; i < d->n; i++) {
                 double x = u[i];
                 u[i] = c * x - s * w[i];
@@ -140,7 +148,8 @@ static void decompose(const curve *d, spectrum *p)
 
 static void combine(const spectrum *p, const double weight[3], double step[3])
 {
-    for (int i = 0; i < 3; i++) step[i] = -(p->v[0][i] * weight[0] + p->v[1][i] * weight[1] + p->v[2][i] * weight[2]);
+    for (int i = 0; i < 3; i++)
+        step[i] = -(p->v[0][i] * weight[0] + p->v[1][i] * weight[1] + p->v[2][i] * weight[2]);
 }
 
 /* |step(alpha)| - radius and its derivative. */
@@ -157,7 +166,8 @@ static double excess(const spectrum *p, double alpha, double radius, double *slo
     return length - radius;
 }
 
-/* The step inside the radius: Gauss and Newton's if it fits, else Levenberg and Marquardt's with alpha by Newton. */
+/* The step inside the radius: Gauss and Newton's if it fits,
+ * else Levenberg and Marquardt's with alpha by Newton. */
 static void trust_step(const spectrum *p, uint32_t m, double radius, double *alpha, double step[3])
 {
     double weight[3], slope, suf[3];
@@ -219,19 +229,22 @@ static bool improve(const curve *d, search *s, const spectrum *p, const double g
         double step[3], x[3];
         trust_step(p, d->n, s->radius, &s->alpha, step);
         for (int k = 0; k < 3; k++) x[k] = s->x[k] + step[k];
-        double cost = residuals(d, x, d->trial), length = norm(step, 3), predicted = promise(p, gradient, step);
+        double cost = residuals(d, x, d->trial), length = norm(step, 3),
+               predicted = promise(p, gradient, step);
         s->evaluations++;
         if (!isfinite(cost)) {
             s->radius = 0.25 * length;
             continue;
         }
-        double reduction = s->cost - cost, ratio = predicted > 0 ? reduction / predicted : predicted == 0 && reduction == 0,
+        double reduction = s->cost - cost,
+               ratio = predicted > 0 ? reduction / predicted : predicted == 0 && reduction == 0,
                radius = s->radius;
         if (ratio < 0.25)
             radius = 0.25 * length;
         else if (ratio > 0.75 && length > 0.95 * s->radius)
             radius *= 2;
-        s->ended = (reduction < tolerance * s->cost && ratio > 0.25) || length < tolerance * (tolerance + norm(s->x, 3));
+        s->ended = (reduction < tolerance * s->cost && ratio > 0.25) ||
+                   length < tolerance * (tolerance + norm(s->x, 3));
         if (!s->ended) {
             s->alpha *= s->radius / radius;
             s->radius = radius;
@@ -280,7 +293,8 @@ static void guess(uint32_t n, const double *day, const double *flux, double x[3]
     x[1] = first != 0 && x[2] != first ? log(x[2] / first - 1) / x[0] : 1;
 }
 
-/* Mean squared difference of the two light curves, each divided by its sum; the model is rounded to 4 decimals. */
+/* Mean squared difference of the two light curves, each divided by its sum;
+ * the model is rounded to 4 decimals. */
 static double shape_error(uint32_t n, const double *day, const double *flux, const double x[3], double *model)
 {
     double sum = 0, sum_model = 0, mse = 0;
@@ -297,7 +311,8 @@ static double shape_error(uint32_t n, const double *day, const double *flux, con
     return mse / n;
 }
 
-void nj_rise_fit(uint32_t n, const double *day, const double *flux, const double *flux_err, double *work, nj_rise *rise)
+void nj_rise_fit(uint32_t n, const double *day, const double *flux, const double *flux_err, double *work,
+                 nj_rise *rise)
 {
     *rise = (nj_rise){ .snratio = 0.1, .mse = 1e8 };
     if (n < NJ_RISE_NIGHTS || n > 100000 || !rises(n, flux)) return;

@@ -1,5 +1,5 @@
-/* spectrum_lanes.h - the vector loops of spectrum.c; see each_isa.h. A complex pixel is 16 floats of real parts (images
- * 0-15 of the block) and 16 of imaginary parts (images 16-31). */
+/* spectrum_lanes.h - the vector loops of spectrum.c; see each_isa.h. A complex pixel is 16 floats of real
+ * parts (images 0-15 of the block) and 16 of imaginary parts (images 16-31). */
 
 #define cf ISA(cf)
 #define dft2 ISA(dft2)
@@ -154,7 +154,8 @@ static void ISA(bin_power)(const nj_spectrum_plan *plan, const float *block, flo
         for (uint32_t b = 0; b < plan->n_bins; b++) {
             vf sum1 = { 0 }, sum2 = { 0 };
             for (uint32_t p = plan->first[b]; p < plan->first[b + 1]; p++) {
-                cf z = ISA(load)(block + plan->mode[p] * 32 + lane), m = ISA(load)(block + plan->mirror[p] * 32 + lane);
+                cf z = ISA(load)(block + plan->mode[p] * 32 + lane),
+                   m = ISA(load)(block + plan->mirror[p] * 32 + lane);
                 vf r1 = z.r + m.r, i1 = z.i - m.i, r2 = z.i + m.i, i2 = z.r - m.r;
                 sum1 += plan->weight[p] * (r1 * r1 + i1 * i1);
                 sum2 += plan->weight[p] * (r2 * r2 + i2 * i2);

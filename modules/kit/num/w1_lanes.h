@@ -12,28 +12,31 @@ static void ISA(sort)(float *v, uint32_t stride, const uint8_t (*network)[2], ui
 }
 
 /* Sum over the values of |a - v[.][l .. l + W)|; the order of the sum is that of the values. */
-static inline __attribute__((always_inline)) vf ISA(distance)(const float *v, uint32_t stride, uint32_t l, const vf *a,
-                                                              uint32_t n_values)
+static inline __attribute__((always_inline)) vf ISA(distance)(const float *v, uint32_t stride, uint32_t l,
+                                                              const vf *a, uint32_t n_values)
 {
     const vi magnitude = (vi){ 0 } + INT32_MAX;
     vf sum = { 0 };
 #pragma GCC unroll 15
-    for (uint32_t k = 0; k < n_values; k++) sum += (vf)((vi)(a[k] - *(const vf *)(const void *)(v + k * stride + l)) & magnitude);
+    for (uint32_t k = 0; k < n_values; k++)
+        sum += (vf)((vi)(a[k] - *(const vf *)(const void *)(v + k * stride + l)) & magnitude);
     return sum;
 }
 
-static inline __attribute__((always_inline)) void ISA(from)(const float *v, uint32_t stride, uint32_t which, float *to,
-                                                            uint32_t n_values)
+static inline __attribute__((always_inline)) void ISA(from)(const float *v, uint32_t stride, uint32_t which,
+                                                            float *to, uint32_t n_values)
 {
     vf a[15];
 #pragma GCC unroll 15
     for (uint32_t k = 0; k < n_values; k++) a[k] = (vf){ 0 } + v[k * stride + which];
-    for (uint32_t l = 0; l < stride; l += W) *(vf *)(void *)(to + l) = ISA(distance)(v, stride, l, a, n_values);
+    for (uint32_t l = 0; l < stride; l += W)
+        *(vf *)(void *)(to + l) = ISA(distance)(v, stride, l, a, n_values);
 }
 
-/* Rows of 16 whatever W is; in the first of them lanes up to i, in the last lanes from n on, count as infinite. */
-static inline __attribute__((always_inline)) uint32_t ISA(pairs)(const float *v, uint32_t stride, uint32_t n, float *to,
-                                                                 uint32_t n_values)
+/* Rows of 16 whatever W is; in the first of them lanes up to i, in the last lanes from n on,
+ * count as infinite. */
+static inline __attribute__((always_inline)) uint32_t ISA(pairs)(const float *v, uint32_t stride, uint32_t n,
+                                                                 float *to, uint32_t n_values)
 {
     vi number;
     for (int l = 0; l < W; l++) number[l] = l;

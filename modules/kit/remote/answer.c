@@ -23,7 +23,8 @@ static bool read_head(const nj_remote *r, const nj_csv *csv, answer_columns *a)
 }
 
 /* One row of the answer into the nearest of its id; false = it is not a row. */
-static bool read_row(const nj_remote *r, const nj_csv *csv, const answer_columns *a, nj_remote_nearest *best, uint32_t n)
+static bool read_row(const nj_remote *r, const nj_csv *csv, const answer_columns *a, nj_remote_nearest *best,
+                     uint32_t n)
 {
     const char *const *cell = csv->cell;
     char *end;
@@ -54,10 +55,12 @@ bool nj_remote_read_answer(const nj_remote *r, const nj_flight *f, nj_remote_nea
 {
     answer_columns a;
     nj_csv csv = { .at = f->answer, .end = f->answer + f->n_answer };
-    if (f->overflow || f->n_answer == 0 || csv.end[-1] != '\n' || memchr(f->answer, 0, f->n_answer)) return false;
+    if (f->overflow || f->n_answer == 0 || csv.end[-1] != '\n' || memchr(f->answer, 0, f->n_answer))
+        return false;
     for (uint32_t i = 0; i < f->n; i++) best[i] = (nj_remote_nearest){ .sep_arcsec = INFINITY };
     bool good = nj_csv_row(&csv) == 1 && read_head(r, &csv, &a);
-    for (int more = 1; good && (more = nj_csv_row(&csv)) != 0;) good = more == 1 && read_row(r, &csv, &a, best, f->n);
+    for (int more = 1; good && (more = nj_csv_row(&csv)) != 0;)
+        good = more == 1 && read_row(r, &csv, &a, best, f->n);
     nj_csv_free(&csv);
     return good;
 }

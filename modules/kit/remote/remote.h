@@ -1,4 +1,5 @@
-/* remote.h - inside nightjar/remote.h: the table of positions, requests on their way, and the thread that sends them. */
+/* remote.h - inside nightjar/remote.h: the table of positions, requests on their way,
+ * and the thread that sends them. */
 #ifndef NJ_KIT_REMOTE_H
 #define NJ_KIT_REMOTE_H
 
@@ -70,10 +71,12 @@ uint64_t nj_remote_salt(const nj_remote *r);
 uint64_t nj_remote_key(const nj_remote *r, double ra, double dec);
 bool nj_entry_is_answer(const nj_entry *e);
 bool nj_entry_is_waiting(const nj_entry *e);
-/* The position's entry; else one that may be given away (free, else the oldest answer nearby); NULL when all are in use. */
+/* The position's entry; else one that may be given away (free, else the oldest answer nearby);
+ * NULL when all are in use. */
 nj_entry *nj_remote_entry(const nj_remote *r, uint64_t key, bool *found);
 int nj_remote_enqueue(nj_remote *r, nj_entry *e); /* -1: the queue is full */
-/* Reads what is still good of the cache, writes it anew (old days go), and leaves the file open to append to. */
+/* Reads what is still good of the cache, writes it anew (old days go),
+ * and leaves the file open to append to. */
 int nj_remote_open_disk(nj_remote *r);
 void nj_entry_write(FILE *f, const nj_entry *e);
 

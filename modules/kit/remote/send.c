@@ -41,9 +41,10 @@ static void settle_failure(nj_remote *r, nj_flight *f, const char *why)
     bool open = r->failures >= r->c.breaker_failures;
     if (open) {
         if (!r->open_until_ns)
-            r->host->log(r->host->opaque, 1,
-                         "xmatch_remote: %s: %s; %d failures in a row: its answers are 'unavailable' for %g s", r->c.url, why,
-                         r->failures, r->c.breaker_pause_s);
+            r->host->log(
+                r->host->opaque, 1,
+                "xmatch_remote: %s: %s; %d failures in a row: its answers are 'unavailable' for %g s",
+                r->c.url, why, r->failures, r->c.breaker_pause_s);
         r->open_until_ns = r->retry_at_ns = now + (int64_t)(r->c.breaker_pause_s * 1e9 * jitter(r));
     }
     for (uint32_t i = 0; i < f->n; i++) {
@@ -105,10 +106,12 @@ static int send_flight(nj_remote *r, nj_flight *f)
     }
     snprintf(radius, sizeof radius, "%.9g", r->c.radius_arcsec);
     nj_remote_titles(r, titles, sizeof titles);
-    const char *const fields[][2] = { { "request", "xmatch" },     { "distMaxArcsec", radius }, { "selection", "all" },
-                                      { "RESPONSEFORMAT", "csv" }, { "cat2", r->c.cat2 },       { "cols2", titles },
-                                      { "colRA1", "ra_in" },       { "colDec1", "dec_in" } };
-    for (size_t k = 0; k < sizeof fields / sizeof *fields; k++) add_field(f->mime, fields[k][0], fields[k][1]);
+    const char *const fields[][2] = { { "request", "xmatch" }, { "distMaxArcsec", radius },
+                                      { "selection", "all" },  { "RESPONSEFORMAT", "csv" },
+                                      { "cat2", r->c.cat2 },   { "cols2", titles },
+                                      { "colRA1", "ra_in" },   { "colDec1", "dec_in" } };
+    for (size_t k = 0; k < sizeof fields / sizeof *fields; k++)
+        add_field(f->mime, fields[k][0], fields[k][1]);
     curl_mimepart *part = curl_mime_addpart(f->mime);
     curl_mime_name(part, "cat1");
     curl_mime_filename(part, "cat1.csv");
@@ -161,7 +164,8 @@ static void finish_flight(nj_remote *r, nj_flight *f, CURLcode code)
     curl_easy_getinfo(f->easy, CURLINFO_RESPONSE_CODE, &status);
     bool good = best && code == CURLE_OK && status == 200 && nj_remote_read_answer(r, f, best);
     if (code != CURLE_OK)
-        snprintf(why, sizeof why, "%s", f->overflow ? "an answer of more than 16 MiB" : curl_easy_strerror(code));
+        snprintf(why, sizeof why, "%s",
+                 f->overflow ? "an answer of more than 16 MiB" : curl_easy_strerror(code));
     else if (status != 200)
         snprintf(why, sizeof why, "status %ld", status);
     else
@@ -178,7 +182,8 @@ static void finish_flight(nj_remote *r, nj_flight *f, CURLcode code)
     free(best);
 }
 
-/* Waits for rows, for the end of a pause, or a moment for more rows. False = stop. Takes and gives back the lock. */
+/* Waits for rows, for the end of a pause, or a moment for more rows. False = stop.
+ * Takes and gives back the lock. */
 static bool wait_for_work(nj_remote *r)
 {
     pthread_mutex_lock(&r->lock);
@@ -187,7 +192,8 @@ static bool wait_for_work(nj_remote *r)
         struct timespec until;
         int64_t at = nj_remote_now_ns() + (int64_t)(r->c.linger_ms * 1e6);
         until = (struct timespec){ at / 1000000000, at % 1000000000 };
-        while (!r->stop && r->n_queued < r->c.batch_rows && pthread_cond_timedwait(&r->asked, &r->lock, &until) != ETIMEDOUT) {
+        while (!r->stop && r->n_queued < r->c.batch_rows &&
+               pthread_cond_timedwait(&r->asked, &r->lock, &until) != ETIMEDOUT) {
         }
     }
     int64_t pause = r->retry_at_ns - nj_remote_now_ns();

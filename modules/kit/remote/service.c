@@ -7,8 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
-int nj_remote_open(const nj_host *host, const nj_remote_conf *conf, const char (*title)[NJ_REMOTE_TITLE_BYTES], uint32_t n,
-                   nj_remote **out)
+int nj_remote_open(const nj_host *host, const nj_remote_conf *conf,
+                   const char (*title)[NJ_REMOTE_TITLE_BYTES], uint32_t n, nj_remote **out)
 {
     *out = NULL;
     nj_remote *r = host->alloc(host->opaque, sizeof *r);
@@ -24,7 +24,8 @@ int nj_remote_open(const nj_host *host, const nj_remote_conf *conf, const char (
     if (!r->table || !r->queue) return NJ_ENOMEM;
     memset(r->table, 0, rows * sizeof *r->table);
     for (int k = 0; k < r->c.requests; k++)
-        if (!(r->flight[k].row = host->alloc(host->opaque, (size_t)r->c.batch_rows * sizeof(uint32_t)))) return NJ_ENOMEM;
+        if (!(r->flight[k].row = host->alloc(host->opaque, (size_t)r->c.batch_rows * sizeof(uint32_t))))
+            return NJ_ENOMEM;
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -78,7 +79,8 @@ static bool ask(nj_remote *r, double ra, double dec, uint64_t key, int64_t now)
     if (!e) return false; /* everything nearby is on its way: unavailable */
     if (found && nj_entry_is_answer(e) && nj_remote_today() - e->day < r->c.cache_days) return false;
     if (found && nj_entry_is_waiting(e)) return true;
-    if (found && e->state == ENTRY_FAILED && now - e->failed_ns < (int64_t)(r->c.breaker_pause_s * 1e9)) return false;
+    if (found && e->state == ENTRY_FAILED && now - e->failed_ns < (int64_t)(r->c.breaker_pause_s * 1e9))
+        return false;
     if (r->open_until_ns > now) return false;
     *e = (nj_entry){ .key = key, .ra = ra, .dec = dec };
     if (nj_remote_enqueue(r, e)) e->state = ENTRY_FREE;

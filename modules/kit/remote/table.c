@@ -49,7 +49,8 @@ uint64_t nj_remote_salt(const nj_remote *r)
     char titles[600], radius[32];
     nj_remote_titles(r, titles, sizeof titles);
     snprintf(radius, sizeof radius, "%.9g %.9g", r->c.radius_arcsec, r->c.cell_arcsec);
-    return hash_text(hash_text(hash_text(hash_text(1469598103934665603u, r->c.url), r->c.cat2), titles), radius);
+    return hash_text(hash_text(hash_text(hash_text(1469598103934665603u, r->c.url), r->c.cat2), titles),
+                     radius);
 }
 
 /* A position's cell: steps of cell_arcsec in dec, and in ra on the band's own circle. */
@@ -58,8 +59,9 @@ uint64_t nj_remote_key(const nj_remote *r, double ra, double dec)
     double step = r->c.cell_arcsec / 3600, band = floor((dec + 90) / step);
     double c = cos((band * step - 90) * M_PI / 180);
     ra -= 360 * floor(ra / 360);
-    uint64_t key = nj_remote_mix(r->salt ^ nj_remote_mix((uint64_t)band + 1) ^
-                                 nj_remote_mix((uint64_t)floor(ra * (c > 1e-9 ? c : 1e-9) / step) + 0x9e3779b97f4a7c15u));
+    uint64_t key = nj_remote_mix(
+        r->salt ^ nj_remote_mix((uint64_t)band + 1) ^
+        nj_remote_mix((uint64_t)floor(ra * (c > 1e-9 ? c : 1e-9) / step) + 0x9e3779b97f4a7c15u));
     return key ? key : 1;
 }
 
@@ -100,8 +102,8 @@ int nj_remote_enqueue(nj_remote *r, nj_entry *e)
 
 void nj_entry_write(FILE *f, const nj_entry *e)
 {
-    fprintf(f, "%d\t%016llx\t%c\t%.9g\t%s\n", e->day, (unsigned long long)e->key, e->state == ENTRY_MATCH ? 'm' : 'n',
-            e->sep_arcsec, e->text);
+    fprintf(f, "%d\t%016llx\t%c\t%.9g\t%s\n", e->day, (unsigned long long)e->key,
+            e->state == ENTRY_MATCH ? 'm' : 'n', e->sep_arcsec, e->text);
 }
 
 static void read_disk(nj_remote *r)
@@ -119,11 +121,14 @@ static void read_disk(nj_remote *r)
         if (sscanf(line, "%d\t%llx\t%c\t%lf%n", &day, &key, &state, &sep, &at) != 4 || line[at] != '\t' ||
             (state != 'm' && state != 'n'))
             continue;
-        if (nj_remote_today() - day >= r->c.cache_days || strlen(line + at + 1) >= NJ_REMOTE_TEXT_BYTES) continue;
+        if (nj_remote_today() - day >= r->c.cache_days || strlen(line + at + 1) >= NJ_REMOTE_TEXT_BYTES)
+            continue;
         bool found;
         nj_entry *e = nj_remote_entry(r, key, &found);
         if (!e) continue;
-        *e = (nj_entry){ .key = key, .day = day, .sep_arcsec = sep, .state = state == 'm' ? ENTRY_MATCH : ENTRY_NONE };
+        *e = (nj_entry){
+            .key = key, .day = day, .sep_arcsec = sep, .state = state == 'm' ? ENTRY_MATCH : ENTRY_NONE
+        };
         memcpy(e->text, line + at + 1, strlen(line + at + 1) + 1);
     }
     if (f) fclose(f);
@@ -139,7 +144,8 @@ int nj_remote_open_disk(nj_remote *r)
     for (uint32_t i = 0; f && i <= r->mask; i++)
         if (nj_entry_is_answer(&r->table[i])) nj_entry_write(f, &r->table[i]);
     if (!f || fflush(f) || rename(temp, r->c.cache)) {
-        r->host->log(r->host->opaque, 0, "xmatch_remote: %s: cannot be written: %s", r->c.cache, strerror(errno));
+        r->host->log(r->host->opaque, 0, "xmatch_remote: %s: cannot be written: %s", r->c.cache,
+                     strerror(errno));
         if (f) fclose(f);
         unlink(temp);
         return NJ_ECONF;

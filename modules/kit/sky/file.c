@@ -45,7 +45,8 @@ static int load(const reader *r, int *copied)
     }
     f->size = (size_t)st.st_size;
     if (f->size < sizeof(njx_header)) {
-        refuse(r, "has %zu bytes: too short for a catalogue (.njx), made by `nightjar catalog build`", f->size);
+        refuse(r, "has %zu bytes: too short for a catalogue (.njx), made by `nightjar catalog build`",
+               f->size);
         goto done;
     }
     *copied = f->size <= NJX_COPY_BYTES;
@@ -87,17 +88,19 @@ static int check_header(reader *r, int sums)
     const njx_file *f = r->file;
     const njx_header *h = f->header;
     uint8_t digest[32];
-    if (memcmp(h->magic, NJX_MAGIC, sizeof h->magic)) return refuse(r, "is not a catalogue (.njx): its first bytes differ");
+    if (memcmp(h->magic, NJX_MAGIC, sizeof h->magic))
+        return refuse(r, "is not a catalogue (.njx): its first bytes differ");
     if (h->byte_order != 0x01020304) return refuse(r, "was written on a machine of the other byte order");
     if (h->version != NJX_VERSION)
-        return refuse(r, "has format version %u, this program reads version %d: build it again", h->version, NJX_VERSION);
+        return refuse(r, "has format version %u, this program reads version %d: build it again", h->version,
+                      NJX_VERSION);
     if (njx_sum(h, offsetof(njx_header, header_sum)) != h->header_sum)
         return refuse(r, "is corrupt: the header's checksum differs");
     if (h->file_size != f->size)
         return refuse(r, "is truncated: it has %zu bytes of %llu", f->size, (unsigned long long)h->file_size);
-    if (h->n_columns > NJX_COLUMNS || !h->n_grids || h->n_grids > NJX_GRIDS || h->n_sections > 16 + 4 * NJX_COLUMNS ||
-        sizeof *h + h->n_sections * sizeof *r->section > f->size || memchr(h->frame, 0, sizeof h->frame) == NULL ||
-        memchr(h->source, 0, sizeof h->source) == NULL)
+    if (h->n_columns > NJX_COLUMNS || !h->n_grids || h->n_grids > NJX_GRIDS ||
+        h->n_sections > 16 + 4 * NJX_COLUMNS || sizeof *h + h->n_sections * sizeof *r->section > f->size ||
+        memchr(h->frame, 0, sizeof h->frame) == NULL || memchr(h->source, 0, sizeof h->source) == NULL)
         return refuse(r, "is corrupt: impossible header");
     r->section = (const njx_section *)(h + 1);
     r->n_sections = h->n_sections;
@@ -115,15 +118,16 @@ static int check_header(reader *r, int sums)
 }
 
 /* A section of exactly that many bytes (UINT64_MAX = any); *data NULL when it is absent and allowed to be. */
-static int find(const reader *r, uint32_t kind, uint32_t index, uint64_t size, int must, const void **data, uint64_t *has)
+static int find(const reader *r, uint32_t kind, uint32_t index, uint64_t size, int must, const void **data,
+                uint64_t *has)
 {
     *data = NULL;
     for (uint32_t i = 0; i < r->n_sections; i++) {
         const njx_section *s = &r->section[i];
         if (s->kind != kind || s->index != index) continue;
         if (size != UINT64_MAX && s->size != size) {
-            refuse(r, "is corrupt: section kind %u has %llu bytes, not %llu", kind, (unsigned long long)s->size,
-                   (unsigned long long)size);
+            refuse(r, "is corrupt: section kind %u has %llu bytes, not %llu", kind,
+                   (unsigned long long)s->size, (unsigned long long)size);
             return -1;
         }
         *data = (const char *)r->file->base + s->offset;
@@ -140,8 +144,8 @@ static int check_grid(const reader *r, const njx_grid_head *head, uint32_t k, ui
     njx_grid *g = &r->file->grid[k];
     const void *band, *offset;
     uint64_t n_offsets = 0, at = 0, cell = 0;
-    if (head->row0 != row0 || head->n_rows > r->file->header->n_rows - row0 || !head->n_bands || head->n_bands > 1u << 24 ||
-        !(head->max_motion >= 0))
+    if (head->row0 != row0 || head->n_rows > r->file->header->n_rows - row0 || !head->n_bands ||
+        head->n_bands > 1u << 24 || !(head->max_motion >= 0))
         return refuse(r, "is corrupt: impossible grid");
     if (find(r, NJX_BANDS, k, (uint64_t)head->n_bands * sizeof(njx_band), 1, &band, NULL)) return -1;
     if (find(r, NJX_OFFSETS, k, UINT64_MAX, 1, &offset, &n_offsets)) return -1;
@@ -154,7 +158,8 @@ static int check_grid(const reader *r, const njx_grid_head *head, uint32_t k, ui
                      .offset = offset };
     for (uint32_t b = 0; b < g->n_bands; b++) { /* no search may leave the rows, whatever the file says */
         const njx_band *x = &g->band[b];
-        if (x->cell0 != cell || !x->n_cells || x->row0 != at || x->n_cells >= n_offsets - cell || !(x->worst >= 1))
+        if (x->cell0 != cell || !x->n_cells || x->row0 != at || x->n_cells >= n_offsets - cell ||
+            !(x->worst >= 1))
             return refuse(r, "is corrupt: impossible band %u", b);
         const uint32_t *o = g->offset + cell;
         if (o[0] != 0) return refuse(r, "is corrupt: band %u does not start at 0", b);
@@ -199,7 +204,8 @@ static int good_name(const char *name, size_t cap)
     size_t n = strnlen(name, cap);
     if (n == cap || !(name[0] >= 'a' && name[0] <= 'z')) return 0;
     for (size_t i = 0; i < n; i++)
-        if (!((name[i] >= 'a' && name[i] <= 'z') || (name[i] >= '0' && name[i] <= '9') || name[i] == '_')) return 0;
+        if (!((name[i] >= 'a' && name[i] <= 'z') || (name[i] >= '0' && name[i] <= '9') || name[i] == '_'))
+            return 0;
     return 1;
 }
 
@@ -222,7 +228,9 @@ static int check_text(const reader *r, uint32_t c, const njx_column_head *head)
 
 static int check_columns(const reader *r)
 {
-    static const uint8_t width[] = { [NJ_U8] = 1, [NJ_I32] = 4, [NJ_I64] = 8, [NJ_F32] = 4, [NJ_F64] = 8, [NJ_STR] = 4 };
+    static const uint8_t width[] = {
+        [NJ_U8] = 1, [NJ_I32] = 4, [NJ_I64] = 8, [NJ_F32] = 4, [NJ_F64] = 8, [NJ_STR] = 4
+    };
     njx_file *f = r->file;
     const void *heads, *values;
     uint32_t n = f->header->n_columns;
@@ -230,12 +238,14 @@ static int check_columns(const reader *r)
     f->column_head = heads;
     for (uint32_t c = 0; c < n; c++) {
         const njx_column_head *head = &f->column_head[c];
-        if (!good_name(head->name, sizeof head->name) || strnlen(head->unit, sizeof head->unit) == sizeof head->unit)
+        if (!good_name(head->name, sizeof head->name) ||
+            strnlen(head->unit, sizeof head->unit) == sizeof head->unit)
             return refuse(r, "is corrupt: column %u has an impossible name", c);
         if (head->type < NJ_U8 || head->type > NJ_STR)
             return refuse(r, "column '%s' has unknown type %u", head->name, head->type);
         for (uint32_t d = 0; d < c; d++)
-            if (!strcmp(f->column_head[d].name, head->name)) return refuse(r, "has two columns named '%s'", head->name);
+            if (!strcmp(f->column_head[d].name, head->name))
+                return refuse(r, "has two columns named '%s'", head->name);
         if (find(r, NJX_VALUES, c, f->header->n_rows * width[head->type], 1, &values, NULL)) return -1;
         f->values[c] = values;
         f->column[c] = (nj_sky_column){ head->name, (nj_type)head->type, head->unit };

@@ -31,7 +31,8 @@ uint64_t njx_lay_bands(njx_band *band, uint32_t n_bands)
         cell0 += band[i].n_cells + 1;
         /* Half a quantum of dec towards the pole, then up: a bound may be too wide, never too narrow. */
         double c = cos(fmin(worst + 1e-9, M_PI / 2));
-        band[i].worst = i == 0 || i == n_bands - 1 || c < 1e-9 ? INFINITY : nextafterf((float)(1 / c), INFINITY);
+        band[i].worst =
+            i == 0 || i == n_bands - 1 || c < 1e-9 ? INFINITY : nextafterf((float)(1 / c), INFINITY);
     }
     return cell0;
 }
@@ -60,8 +61,8 @@ static uint32_t band_of(const njx_grid *g, double dec)
 }
 
 /* First pass: rows into groups of whole bands, each group small enough to be sorted in the cache. */
-static void group_rows(const njx_grid *g, const double *ra, const double *dec, int shift, uint64_t *start, uint32_t n_groups,
-                       source_row *out)
+static void group_rows(const njx_grid *g, const double *ra, const double *dec, int shift, uint64_t *start,
+                       uint32_t n_groups, source_row *out)
 {
     memset(start, 0, (n_groups + 1) * sizeof *start);
     for (uint64_t i = 0; i < g->n_rows; i++) start[(band_of(g, dec[i]) >> shift) + 1]++;
@@ -79,18 +80,19 @@ typedef struct rows_out {
 } rows_out;
 
 /* Second pass: counting sort of one group by cell. */
-static void sort_group(const njx_grid *g, const source_row *in, uint64_t first, uint64_t end, uint32_t band0, uint32_t band1,
-                       uint32_t *cell, const rows_out *out)
+static void sort_group(const njx_grid *g, const source_row *in, uint64_t first, uint64_t end, uint32_t band0,
+                       uint32_t band1, uint32_t *cell, const rows_out *out)
 {
     for (uint64_t i = first; i < end; i++) {
         uint32_t dec = njx_dec_u32(in[i].dec), b = (uint32_t)((uint64_t)dec * g->n_bands >> 32);
         const njx_band *band = &out->band[b];
-        cell[i - first] =
-            (uint32_t)(band->cell0 - out->band[band0].cell0 + ((uint64_t)njx_ra_u32(in[i].ra) * band->n_cells >> 32));
+        cell[i - first] = (uint32_t)(band->cell0 - out->band[band0].cell0 +
+                                     ((uint64_t)njx_ra_u32(in[i].ra) * band->n_cells >> 32));
         out->offset[out->band[band0].cell0 + cell[i - first] + 1]++;
     }
     uint64_t row = first;
-    for (uint32_t b = band0; b < band1; b++) { /* offset[c + 1] becomes the start of cell c, then its end as rows go in */
+    for (uint32_t b = band0; b < band1; b++) { /* offset[c + 1] becomes the start of cell c,
+                                                * then its end as rows go in */
         uint32_t *o = out->offset + out->band[b].cell0, at = 0;
         out->band[b].row0 = row;
         for (uint32_t c = 1; c <= out->band[b].n_cells; c++) {

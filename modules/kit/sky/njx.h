@@ -1,11 +1,13 @@
-/* njx.h - the catalogue file: its layout, the writer, the reader, and the search that `nightjar/sky.h` offers.
+/* njx.h - the catalogue file: its layout, the writer, the reader,
+ * and the search that `nightjar/sky.h` offers.
  *
  * Layout (little endian): njx_header, njx_section[n_sections], then the sections, each aligned to 64 bytes.
- * The sky is cut into n_bands bands of equal height in declination, each band into n_cells cells of right ascension.
- * Positions are two uint32 (2^32 = 360 deg of ra; 2^32 = 180 deg of dec from the south pole), rounded down, so that
- * band = dec * n_bands >> 32, cell = ra * n_cells >> 32, and ra wraps by itself. Rows stand in order of (band, cell),
- * within a cell in the order of the source; every column stands in that order.
- * Rows that move fast have a grid of their own, behind the others, so that only few cones are searched wide. */
+ * The sky is cut into n_bands bands of equal height in declination, each band into n_cells cells of right
+ * ascension. Positions are two uint32 (2^32 = 360 deg of ra; 2^32 = 180 deg of dec from the south pole),
+ * rounded down, so that band = dec * n_bands >> 32, cell = ra * n_cells >> 32, and ra wraps by itself. Rows
+ * stand in order of (band, cell), within a cell in the order of the source; every column stands in that
+ * order. Rows that move fast have a grid of their own, behind the others,
+ * so that only few cones are searched wide. */
 #ifndef NJ_KIT_SKY_NJX_H
 #define NJ_KIT_SKY_NJX_H
 
@@ -52,7 +54,8 @@ typedef struct njx_grid_head {
 } njx_grid_head;
 
 typedef struct njx_band {
-    uint64_t row0, cell0; /* first row, in its grid; first entry of this band in the offsets (n_cells + 1 entries) */
+    uint64_t row0, cell0; /* first row, in its grid; first entry of this band in the offsets
+                           * (n_cells + 1 entries) */
     uint32_t n_cells;
     float worst; /* 1 / cos(dec) at the edge nearer to a pole, rounded up; +inf at a pole */
 } njx_band;
@@ -85,25 +88,28 @@ static inline uint32_t njx_dec_u32(double dec)
 }
 
 /* grid.c: how the sky is cut */
-/* Bands for n_rows rows and a search radius: about 4 rows per cell, cells at least two radii high. When `buckets`, a
- * multiple of NJX_BUCKETS, so that a bucket of dec >> 24 holds whole bands. */
+/* Bands for n_rows rows and a search radius: about 4 rows per cell, cells at least two radii high. When
+ * `buckets`, a multiple of NJX_BUCKETS, so that a bucket of dec >> 24 holds whole bands. */
 uint32_t njx_n_bands(uint64_t n_rows, double radius_arcsec, int buckets);
 /* Fills n_cells, cell0 and worst of all bands; returns the number of offsets. */
 uint64_t njx_lay_bands(njx_band *band, uint32_t n_bands);
-/* A grid from arrays in memory (deg; ra in [0, 360), dec in [-90, 90], n < 2^32), `exact` set, no motion. source_row
- * (may be NULL) [n] gets, per row of the grid, its index in the arrays. Free with njx_free_grid. -1: no memory. */
-int njx_build_grid(njx_grid *grid, uint64_t n, const double *ra, const double *dec, double radius_arcsec, uint32_t *source_row);
+/* A grid from arrays in memory (deg; ra in [0, 360), dec in [-90, 90], n < 2^32), `exact` set, no motion.
+ * source_row (may be NULL) [n] gets, per row of the grid, its index in the arrays.
+ * Free with njx_free_grid. -1: no memory. */
+int njx_build_grid(njx_grid *grid, uint64_t n, const double *ra, const double *dec, double radius_arcsec,
+                   uint32_t *source_row);
 void njx_free_grid(njx_grid *grid);
 
 /* search.c */
 int njx_search(const njx_grid *grid, uint32_t n_grids, double epoch_year, const nj_sky_cones *cones,
                const nj_sky_matches *matches);
-/* Which filter is used: 0 = the best that this CPU has, 1 = portable, 2 = AVX2, 3 = AVX-512 (if it can); for tests
- * and bench. Returns the one now in use. */
+/* Which filter is used: 0 = the best that this CPU has, 1 = portable, 2 = AVX2, 3 = AVX-512 (if it can); for
+ * tests and bench. Returns the one now in use. */
 int njx_use_filter(int which);
 /* Great-circle separation in arcsec of two positions in deg. */
 double njx_separation(double ra1, double dec1, double ra2, double dec2);
-/* The position after `years` of proper motion (mas/yr, ra * cos(dec)), straight in space: exact at the poles. */
+/* The position after `years` of proper motion (mas/yr, ra * cos(dec)), straight in space:
+ * exact at the poles. */
 void njx_propagate(double *ra, double *dec, double pm_ra, double pm_dec, double years);
 
 /* file.c: a file as it is read */
@@ -124,10 +130,12 @@ typedef struct njx_file {
     nj_sky_info info;
 } njx_file;
 
-/* Files up to this size are copied into memory (safe when the file is truncated; huge pages); larger ones are mapped. */
+/* Files up to this size are copied into memory (safe when the file is truncated; huge pages);
+ * larger ones are mapped. */
 #define NJX_COPY_BYTES ((size_t)1 << 30)
 
-/* Opens and checks; every section's sum too, when `sums` or the file is copied. NULL and the reason in why. */
+/* Opens and checks; every section's sum too, when `sums` or the file is copied.
+ * NULL and the reason in why. */
 njx_file *njx_open(const char *path, int sums, char *why, size_t why_size);
 void njx_close(njx_file *file);
 int njx_find_column(const njx_file *file, const char *name);
@@ -159,8 +167,8 @@ typedef struct njx_writer njx_writer;
 njx_writer *njx_create(const njx_options *options, char *why, size_t why_size);
 /* 1 = added, 0 = rejected (no or impossible position; counted), -1 = error with the reason in why.
  * ra, dec in deg; pm in mas/yr, ra * cos(dec), NaN = none; value [n_columns]. */
-int njx_add(njx_writer *writer, double ra, double dec, double pm_ra, double pm_dec, const njx_value *value, char *why,
-            size_t why_size);
+int njx_add(njx_writer *writer, double ra, double dec, double pm_ra, double pm_dec, const njx_value *value,
+            char *why, size_t why_size);
 /* Sorts, writes, renames; the writer is gone afterwards. source_sha256 [32]. */
 int njx_finish(njx_writer *writer, const uint8_t *source_sha256, char *why, size_t why_size);
 void njx_abandon(njx_writer *writer); /* NULL allowed: removes what was begun */

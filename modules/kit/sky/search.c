@@ -7,9 +7,10 @@
 #include <immintrin.h>
 #endif
 
-/* How a block of cones is done: (1) each cone becomes one or a few runs of neighbouring cells, and the offsets are
- * prefetched; (2) offsets are read, rows prefetched; (3) integers are filtered; (4) the few survivors are judged in
- * double precision. Wide cones (many bands) skip the prefetching: they read whole rows of cells in order anyway. */
+/* How a block of cones is done: (1) each cone becomes one or a few runs of neighbouring cells, and the
+ * offsets are prefetched; (2) offsets are read, rows prefetched; (3) integers are filtered; (4) the few
+ * survivors are judged in double precision. Wide cones (many bands) skip the prefetching: they read whole
+ * rows of cells in order anyway. */
 enum { BLOCK = 64, NARROW_BANDS = 2, RUNS_PER_CONE = 2 * NARROW_BANDS, SURVIVORS = 512 };
 
 static const double deg = M_PI / 180, ra_unit = 4294967296.0 / 360, dec_unit = 4294967296.0 / 180;
@@ -54,7 +55,8 @@ static uint32_t filter_portable(const uint32_t *p, uint32_t n, const box *b, uin
 }
 
 #if defined __x86_64__
-__attribute__((target("avx2"))) static uint32_t filter_avx2(const uint32_t *p, uint32_t n, const box *b, uint32_t *hit)
+__attribute__((target("avx2"))) static uint32_t filter_avx2(const uint32_t *p, uint32_t n, const box *b,
+                                                            uint32_t *hit)
 {
     const __m256i low = _mm256_set1_epi64x((int64_t)((uint64_t)b->dec << 32 | b->ra));
     const __m256i width = _mm256_set1_epi64x((int64_t)((uint64_t)b->dec_width << 32 | b->ra_width));
@@ -70,7 +72,8 @@ __attribute__((target("avx2"))) static uint32_t filter_avx2(const uint32_t *p, u
     return n_hits;
 }
 
-__attribute__((target("avx512f"))) static uint32_t filter_avx512(const uint32_t *p, uint32_t n, const box *b, uint32_t *hit)
+__attribute__((target("avx512f"))) static uint32_t filter_avx512(const uint32_t *p, uint32_t n, const box *b,
+                                                                 uint32_t *hit)
 {
     const __m512i low = _mm512_set1_epi64((int64_t)((uint64_t)b->dec << 32 | b->ra));
     const __m512i width = _mm512_set1_epi64((int64_t)((uint64_t)b->dec_width << 32 | b->ra_width));
@@ -118,8 +121,9 @@ static inline double sin_squared(double x)
     return s * s;
 }
 
-/* cos(dec) for dec in deg, within 3e-16 relative, also beside the poles: the sine of the distance to the pole, which is
- * exact in degrees. A Taylor sum without branches or calls: survivors are judged one behind the other, overlapping. */
+/* cos(dec) for dec in deg, within 3e-16 relative, also beside the poles: the sine of the distance to the
+ * pole, which is exact in degrees. A Taylor sum without branches or calls: survivors are judged one behind
+ * the other, overlapping. */
 static inline double cos_dec(double dec)
 {
     double x = (90 - fabs(dec)) * deg, y = x * x, sum = 0;
@@ -137,7 +141,8 @@ static inline double cos_dec(double dec)
     return x + x * sum;
 }
 
-/* Haversine: good for all but the antipodes, where it still has 1e-8 rad. Position 1 comes with its cos(dec). */
+/* Haversine: good for all but the antipodes, where it still has 1e-8 rad.
+ * Position 1 comes with its cos(dec). */
 static inline double separation(double ra1, double dec1, double cos1, double ra2, double dec2)
 {
     double d_ra = ra2 - ra1;
@@ -226,7 +231,8 @@ static void sort_kept(const search_state *s, uint32_t i)
 /* Does cone i look at the grid's rows at another epoch than theirs? */
 static inline int moves(const search_state *s, uint32_t i)
 {
-    return s->grid->motion && s->cones->epoch_year && isfinite(s->cones->epoch_year[i]) && !isnan(s->epoch_year);
+    return s->grid->motion && s->cones->epoch_year && isfinite(s->cones->epoch_year[i]) &&
+           !isnan(s->epoch_year);
 }
 
 static void judge_survivors(search_state *s)
@@ -244,7 +250,8 @@ static void judge_survivors(search_state *s)
             dec = (g->position[2 * row + 1] + 0.5) / dec_unit - 90;
         }
         if (moves(s, i))
-            njx_propagate(&ra, &dec, g->motion[2 * row], g->motion[2 * row + 1], s->cones->epoch_year[i] - s->epoch_year);
+            njx_propagate(&ra, &dec, g->motion[2 * row], g->motion[2 * row + 1],
+                          s->cones->epoch_year[i] - s->epoch_year);
         double query_ra = s->cones->ra[i];
         if (!(query_ra >= 0 && query_ra < 360)) query_ra -= 360 * floor(query_ra / 360);
         double sep = separation(query_ra, s->cones->dec[i], cos_dec(s->cones->dec[i]), ra, dec);
@@ -289,7 +296,8 @@ static int make_box(search_state *s, uint32_t cone, uint32_t *band_first, uint32
     uint32_t low_u = low <= -90 ? 0 : njx_dec_u32(low), high_u = high >= 90 ? UINT32_MAX : njx_dec_u32(high);
     low_u -= low_u >= 2 ? 2 : low_u;
     high_u += high_u <= UINT32_MAX - 2 ? 2 : UINT32_MAX - high_u;
-    uint32_t b0 = (uint32_t)((uint64_t)low_u * g->n_bands >> 32), b1 = (uint32_t)((uint64_t)high_u * g->n_bands >> 32);
+    uint32_t b0 = (uint32_t)((uint64_t)low_u * g->n_bands >> 32),
+             b1 = (uint32_t)((uint64_t)high_u * g->n_bands >> 32);
     float w0 = g->band[b0].worst, w1 = g->band[b1].worst;
     double half = r * (w0 > w1 ? w0 : w1); /* on the circle |d ra| <= arc / cos(largest |dec| on the way) */
     box *b = &s->box[cone];
@@ -312,7 +320,8 @@ static uint32_t band_runs(const search_state *s, uint32_t cone, uint32_t band, r
     const box *x = &s->box[cone];
     const uint32_t *offset = s->grid->offset + b->cell0;
     uint32_t last = b->n_cells - 1, ra_end = x->ra + x->ra_width;
-    uint32_t c0 = (uint32_t)((uint64_t)x->ra * b->n_cells >> 32), c1 = (uint32_t)((uint64_t)ra_end * b->n_cells >> 32);
+    uint32_t c0 = (uint32_t)((uint64_t)x->ra * b->n_cells >> 32),
+             c1 = (uint32_t)((uint64_t)ra_end * b->n_cells >> 32);
     if (ra_end >= x->ra) { /* no wrap */
         out[0] = (run){ cone, b->row0, offset + c0, offset + c1 + 1 };
         return 1;
@@ -331,7 +340,8 @@ static void search_wide(search_state *s, uint32_t cone, uint32_t b0, uint32_t b1
     for (uint32_t b = b0; b <= b1; b++) {
         run r[2];
         uint32_t n = band_runs(s, cone, b, r);
-        for (uint32_t k = 0; k < n; k++) filter_rows(s, cone, r[k].row0 + *r[k].first, r[k].row0 + *r[k].end, filter);
+        for (uint32_t k = 0; k < n; k++)
+            filter_rows(s, cone, r[k].row0 + *r[k].first, r[k].row0 + *r[k].end, filter);
     }
 }
 
@@ -366,14 +376,15 @@ static void search_block(search_state *s, uint32_t n, filter_fn *filter)
 int njx_search(const njx_grid *grid, uint32_t n_grids, double epoch_year, const nj_sky_cones *cones,
                const nj_sky_matches *matches)
 {
-    if (!cones->cap ||
-        (cones->n && (!cones->ra || !cones->dec || !matches->state || !matches->n || !matches->row || !matches->sep_arcsec)))
+    if (!cones->cap || (cones->n && (!cones->ra || !cones->dec || !matches->state || !matches->n ||
+                                     !matches->row || !matches->sep_arcsec)))
         return -1;
     int which = filter_in_use;
     filter_fn *filter = filter_of[which ? which : njx_use_filter(0)];
     for (uint32_t i = 0; i < cones->n; i++) {
         double radius = cones->radius_arcsec ? cones->radius_arcsec[i] : cones->one_radius_arcsec;
-        int good = isfinite(cones->ra[i]) && cones->dec[i] >= -90 && cones->dec[i] <= 90 && radius >= 0 && radius <= 648000;
+        int good = isfinite(cones->ra[i]) && cones->dec[i] >= -90 && cones->dec[i] <= 90 && radius >= 0 &&
+                   radius <= 648000;
         matches->state[i] = good ? NJ_SKY_NONE : NJ_SKY_NO_INPUT;
         matches->n[i] = 0;
     }

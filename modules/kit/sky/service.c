@@ -11,8 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* One state of a file. The last end() of a state that is no longer the newest closes its file; the record itself
- * stays for the report (a hundred bytes per swap). */
+/* One state of a file. The last end() of a state that is no longer the newest closes its file; the record
+ * itself stays for the report (a hundred bytes per swap). */
 struct nj_sky_view {
     njx_file *file;
     nj_sky_info info;
@@ -42,8 +42,8 @@ struct nj_sky_catalog {
     nj_sky_catalog *next;
 };
 
-/* The process's catalogues: one mapping each, whoever opens them, and where they are looked for. The only state that is
- * not an instance's own. */
+/* The process's catalogues: one mapping each, whoever opens them, and where they are looked for. The only
+ * state that is not an instance's own. */
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static nj_sky_catalog *registry;
 static char *data_path;
@@ -59,8 +59,8 @@ static int stamp_of(const char *path, file_stamp *stamp)
 
 static int same_stamp(const file_stamp *a, const file_stamp *b)
 {
-    return a->dev == b->dev && a->ino == b->ino && a->size == b->size && a->changed.tv_sec == b->changed.tv_sec &&
-           a->changed.tv_nsec == b->changed.tv_nsec;
+    return a->dev == b->dev && a->ino == b->ino && a->size == b->size &&
+           a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
 }
 
 /* The file below the first of the folders ("a:b") that has it; NULL. Caller frees. */
@@ -134,7 +134,8 @@ static void look(nj_sky_catalog *cat)
     cat->looked = now.tv_sec;
     cat->rechecks = asked;
     file_stamp stamp;
-    if (stamp_of(cat->path, &stamp) || same_stamp(&stamp, &cat->stamp)) return; /* between unlink and rename: keep */
+    /* between unlink and rename: keep */
+    if (stamp_of(cat->path, &stamp) || same_stamp(&stamp, &cat->stamp)) return;
     cat->stamp = stamp;
     nj_sky_view *v = load_view(cat->path, cat->newest->generation + 1, cat->problem, sizeof cat->problem);
     if (!v) return;
@@ -163,7 +164,8 @@ static nj_sky_catalog *new_catalog(char *path, char *why, size_t why_size)
     return cat;
 }
 
-/* The first user, or the first after all had closed it: then an unchanged file is the same state as before. */
+/* The first user, or the first after all had closed it:
+ * then an unchanged file is the same state as before. */
 static int load_again(nj_sky_catalog *cat, char *why, size_t why_size)
 {
     file_stamp stamp = { 0 };
@@ -190,7 +192,9 @@ static int sky_try_open(const char *name, nj_sky_catalog **opened, char *why, si
     char *path = resolve(name);
     if (!path) {
         pthread_mutex_unlock(&registry_lock);
-        snprintf(why, why_size, "%s: no such catalogue here or along the data path; `nightjar catalog build` makes one", name);
+        snprintf(why, why_size,
+                 "%s: no such catalogue here or along the data path; `nightjar catalog build` makes one",
+                 name);
         return NJ_ENO_CATALOG;
     }
     nj_sky_catalog *cat = registry;
@@ -296,7 +300,8 @@ static void sky_recheck(void)
     atomic_fetch_add_explicit(&rechecks, 1, memory_order_relaxed);
 }
 
-static void tell(const nj_sky_catalog *cat, const nj_sky_view *v, void (*each)(void *, const nj_sky_served *), void *opaque)
+static void tell(const nj_sky_catalog *cat, const nj_sky_view *v, void (*each)(void *, const nj_sky_served *),
+                 void *opaque)
 {
     if (!v) return;
     tell(cat, v->older, each, opaque);

@@ -10,8 +10,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Rows are kept as fixed-size records { ra, dec, [pm_ra, pm_dec as float,] 8 bytes per column } in one buffer per
- * bucket of declination and grid. Beyond the memory limit all buffers go to the buckets' temporary files. */
+/* Rows are kept as fixed-size records { ra, dec, [pm_ra, pm_dec as float,] 8 bytes per column } in one buffer
+ * per bucket of declination and grid. Beyond the memory limit all buffers go to the
+ * buckets' temporary files. */
 typedef struct bucket {
     char *data;
     size_t n, cap;
@@ -66,8 +67,9 @@ static int grow_slots(dictionary *d)
     uint32_t *slot = calloc(n, sizeof *slot);
     if (!slot) return -1;
     for (uint32_t code = 0; code < d->n; code++) {
-        uint32_t at =
-            (uint32_t)hash_text(d->text + d->start[code], (uint32_t)(d->start[code + 1] - d->start[code] - 1)) & (n - 1);
+        uint32_t at = (uint32_t)hash_text(d->text + d->start[code],
+                                          (uint32_t)(d->start[code + 1] - d->start[code] - 1)) &
+                      (n - 1);
         while (slot[at]) at = (at + 1) & (n - 1);
         slot[at] = code + 1;
     }
@@ -84,7 +86,8 @@ static uint32_t encode(dictionary *d, const char *text, uint32_t n)
     uint32_t at = (uint32_t)hash_text(text, n) & (d->n_slots - 1);
     for (; d->slot[at]; at = (at + 1) & (d->n_slots - 1)) {
         uint32_t code = d->slot[at] - 1;
-        if (d->start[code + 1] - d->start[code] - 1 == n && !memcmp(d->text + d->start[code], text, n)) return code;
+        if (d->start[code + 1] - d->start[code] - 1 == n && !memcmp(d->text + d->start[code], text, n))
+            return code;
     }
     if (d->n + 2 > d->cap) {
         uint32_t cap = d->cap ? 2 * d->cap : 256;
@@ -213,7 +216,8 @@ static int put_value(njx_writer *w, uint32_t c, const njx_value *v, char *to)
     }
 }
 
-int njx_add(njx_writer *w, double ra, double dec, double pm_ra, double pm_dec, const njx_value *value, char *why, size_t why_size)
+int njx_add(njx_writer *w, double ra, double dec, double pm_ra, double pm_dec, const njx_value *value,
+            char *why, size_t why_size)
 {
     if (!isfinite(ra) || !(dec >= -90 && dec <= 90) || ra < -180 || ra > 360) {
         w->n_rejected++;
@@ -281,7 +285,9 @@ typedef struct plan {
     char *out;                                                            /* [OUT_BYTES] */
 } plan;
 
-static const uint8_t width[] = { [NJ_U8] = 1, [NJ_I32] = 4, [NJ_I64] = 8, [NJ_F32] = 4, [NJ_F64] = 8, [NJ_STR] = 4 };
+static const uint8_t width[] = {
+    [NJ_U8] = 1, [NJ_I32] = 4, [NJ_I64] = 8, [NJ_F32] = 4, [NJ_F64] = 8, [NJ_STR] = 4
+};
 
 static int add_section(plan *p, uint32_t kind, uint32_t index, uint64_t size)
 {
@@ -348,7 +354,8 @@ static int sort_unit(const njx_writer *w, const plan *p, unit *u, uint64_t grid_
     u->order = malloc(u->n * sizeof *u->order + 1);
     if (!offset || !next || !u->order) goto done;
     for (uint32_t k = 0; k < u->n_pieces; k++)
-        for (uint64_t i = 0; i < u->n_piece[k]; i++) offset[cell_of(p, u, u->piece[k] + i * w->stride) - cell0 + 1]++;
+        for (uint64_t i = 0; i < u->n_piece[k]; i++)
+            offset[cell_of(p, u, u->piece[k] + i * w->stride) - cell0 + 1]++;
     uint64_t row = 0;
     for (uint32_t b = u->band0; b < u->band1; b++) {
         uint32_t *o = offset + (band[b].cell0 - cell0);
@@ -427,7 +434,8 @@ static void take_value(const njx_writer *w, const char *record, uint32_t column,
     }
 }
 
-static int write_rows(const njx_writer *w, const plan *p, const unit *u, int section, size_t size, take_fn *take, uint32_t column)
+static int write_rows(const njx_writer *w, const plan *p, const unit *u, int section, size_t size,
+                      take_fn *take, uint32_t column)
 {
     if (section < 0) return 0;
     uint64_t at = p->section[section].offset + u->row0 * size;
@@ -447,7 +455,8 @@ static int write_rows(const njx_writer *w, const plan *p, const unit *u, int sec
 static int write_unit(const njx_writer *w, const plan *p, unit *u, uint64_t grid_row0)
 {
     int rc = sort_unit(w, p, u, grid_row0) || write_rows(w, p, u, p->position, 8, take_position, 0) ||
-             write_rows(w, p, u, p->exact, 16, take_exact, 0) || write_rows(w, p, u, p->motion, 8, take_motion, 0);
+             write_rows(w, p, u, p->exact, 16, take_exact, 0) ||
+             write_rows(w, p, u, p->motion, 8, take_motion, 0);
     for (uint32_t c = 0; !rc && c < w->o.n_columns; c++)
         rc = write_rows(w, p, u, p->values[c], width[w->column[c].type], take_value, c);
     free(u->order);
@@ -466,7 +475,8 @@ static int read_back(const bucket *b, char *to)
     return 0;
 }
 
-/* All rows of a grid: as one unit when they are in memory, else bucket by bucket (a bucket holds whole bands). */
+/* All rows of a grid: as one unit when they are in memory,
+ * else bucket by bucket (a bucket holds whole bands). */
 static int write_grid(njx_writer *w, const plan *p, uint32_t g, uint64_t row0)
 {
     unit u = { .grid = g, .band1 = p->n_bands[g], .row0 = row0 };
@@ -525,7 +535,8 @@ static int write_section(const njx_writer *w, const njx_section *s, const plan *
         }
         return 0;
     case NJX_BANDS: return write_all(w->fd, (const char *)p->band[s->index], s->size, s->offset);
-    case NJX_TEXT_START: return write_all(w->fd, (const char *)(d->start ? d->start : no_text), s->size, s->offset);
+    case NJX_TEXT_START:
+        return write_all(w->fd, (const char *)(d->start ? d->start : no_text), s->size, s->offset);
     case NJX_TEXT: return write_all(w->fd, d->text, s->size, s->offset);
     default: return 0;
     }
@@ -549,7 +560,8 @@ static int seal(const njx_writer *w, plan *p, const uint8_t *source_sha256)
     memcpy(h.source_sha256, source_sha256, sizeof h.source_sha256);
     char *base = mmap(NULL, p->end, PROT_READ, MAP_SHARED, w->fd, 0);
     if (base == MAP_FAILED) return -1;
-    for (uint32_t i = 0; i < p->n; i++) p->section[i].sum = njx_sum(base + p->section[i].offset, p->section[i].size);
+    for (uint32_t i = 0; i < p->n; i++)
+        p->section[i].sum = njx_sum(base + p->section[i].offset, p->section[i].size);
     munmap(base, p->end);
     njx_sha256 s;
     njx_sha256_start(&s);
