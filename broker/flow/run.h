@@ -39,7 +39,9 @@ typedef struct nj_run_options {
      * NULL = as usual. */
     nj_source *(*open_source)(void *opaque, const nj_source_args *args, nj_error *err);
     void *opaque;
-    const _Atomic int *stop; /* set by a signal: stop polling, finish what is under way */
+    struct nj_shared *shared; /* of the supervisor (shared.h); NULL = none */
+    bool resume;              /* go on from what the outputs' journals say */
+    const _Atomic int *stop;  /* set by a signal: stop polling, finish what is under way */
 } nj_run_options;
 
 /* The settings that every run begins with (data/instances.ini), for callers without a command line.

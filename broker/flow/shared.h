@@ -1,0 +1,41 @@
+/* shared.h - what outlives a worker process: memory that `nightjar run`'s supervisor and its workers share.
+ *
+ * The supervisor maps it before the first fork and hands it to nj_run() in nj_run_options.shared. A run without
+ * a supervisor (tests, bench, diff, --no-supervise) has none. Everything here is plain data: no pointers. */
+#ifndef NJ_FLOW_SHARED_H
+#define NJ_FLOW_SHARED_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "../measure/ledger.h"
+
+enum { NJ_KEPT_STREAMS = 4096, NJ_STREAM_NAME = 256 };
+
+/* One stream as of the last commit: all alerts before (offset, record) are in every output. */
+typedef struct nj_kept_stream {
+    char name[NJ_STREAM_NAME]; /* of nj_stream, cut */
+    int64_t offset;            /* of the next chunk: a Kafka offset, or the number of a file or member */
+    uint32_t record;           /* records of that chunk that are done */
+    nj_ledger ledger;          /* sums over all workers so far */
+} nj_kept_stream;
+
+typedef struct nj_kept_set {
+    uint32_t n;
+    nj_kept_stream stream[NJ_KEPT_STREAMS];
+} nj_kept_set;
+
+/* Two sets in turn: a worker that dies while it writes one leaves the other whole. */
+typedef struct nj_kept {
+    _Atomic uint32_t turn; /* set[turn & 1] is whole; 0 = nothing is kept yet */
+    nj_kept_set set[2];
+} nj_kept;
+
+typedef struct nj_shared {
+    uint32_t incarnation;     /* workers before this one */
+    _Atomic int ended;        /* the worker ends by itself: its exit code is the run's */
+    _Atomic uint64_t batches; /* written by all workers: a worker that dies before its first did not start */
+    nj_kept kept;
+} nj_shared;
+
+#endif
