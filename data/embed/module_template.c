@@ -26,8 +26,7 @@ static int process(const void *self, void *thread, const nj_work *w)
         const double *mag = nj_f64_series(w, MAG, row);
         double lo = INFINITY, hi = -INFINITY;
         for (uint32_t i = 0; i < nj_points(w, MAG, row); i++) {
-            if (isnan(mag[i]))
-                continue; /* an upper limit */
+            if (isnan(mag[i])) continue; /* an upper limit */
             n++;
             lo = fmin(lo, mag[i]);
             hi = fmax(hi, mag[i]);
