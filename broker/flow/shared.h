@@ -1,7 +1,8 @@
 /* shared.h - what outlives a worker process: memory that `nightjar run`'s supervisor and its workers share.
  *
- * The supervisor maps it before the first fork and hands it to nj_run() in nj_run_options.shared. A run without
- * a supervisor (tests, bench, diff, --no-supervise) has none. Everything here is plain data: no pointers. */
+ * The supervisor maps it before the first fork and hands it to nj_run() in nj_run_options.shared. A run
+ * without a supervisor (tests, bench, diff, --no-supervise) has none.
+ * Everything here is plain data: no pointers. */
 #ifndef NJ_FLOW_SHARED_H
 #define NJ_FLOW_SHARED_H
 
