@@ -1,0 +1,52 @@
+/* kafka_parts.h - the Kafka source's state, shared by kafka.c (open, close, acknowledge), kafka_assign.c
+ * (partitions come and go) and kafka_poll.c (messages, and where they end). */
+#ifndef NJ_SOURCE_KAFKA_PARTS_H
+#define NJ_SOURCE_KAFKA_PARTS_H
+
+#include "../kafka/fetch.h"
+#include "../kafka/partition.h"
+#include "../kafka/position.h"
+#include "classes.h"
+#include "kafka.h"
+
+enum { NJ_KAFKA_QUERY_MS = 10000 }; /* for offsets and metadata */
+
+typedef struct kafka_source {
+    nj_source base;
+    nj_source_conf conf;
+    int64_t contact_ns;
+    nj_settings *settings;
+    const nj_source_host *host;
+    rd_kafka_t *rk;
+    nj_kafka_target target;
+    nj_positions at;
+    char *display;
+    nj_partitions partitions;
+    int assigns, n_assigned; /* ASSIGN events so far; partitions held now */
+    int live, finished, whole_topic, cooperative;
+    int64_t opened_ns, last_ns; /* last_ns: last message or assignment */
+    int64_t left_ns;            /* when next() last returned */
+    int64_t n_handed;
+    uint64_t stale_acks; /* __atomic */
+    nj_fetch fetch;
+    nj_skipped skipped; /* null and empty payloads */
+    int refusals;
+    nj_error fatal; /* text[0] set: the next call of next() ends with it */
+    int warned_down, warned_topic, warned_other, warned_commit;
+} kafka_source;
+
+/* kafka.c */
+/* The next call of next() ends with it. */
+int nj_kafka_fail(kafka_source *s, const char *what, rd_kafka_resp_err_t error, const char *reason);
+/* Up to here all is done; any thread. */
+void nj_kafka_store(kafka_source *s, const nj_partition *p, int64_t offset);
+
+/* kafka_assign.c */
+void nj_kafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t event, rd_kafka_topic_partition_list_t *list,
+                        void *opaque);
+int nj_kafka_subscribe(kafka_source *s, nj_error *err);
+
+/* kafka_poll.c */
+nj_next nj_kafka_next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_error *err);
+
+#endif

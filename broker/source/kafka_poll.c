@@ -1,0 +1,234 @@
+/* kafka_poll.c - messages become chunks, and a source that has an end must find it. */
+#include "kafka_parts.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+
+enum { SLICE_MS = 100 }; /* how often the ends are looked at while nothing comes */
+
+/* Confluent's newer wire format has what was in front of the payload in a header: 0 and 4 bytes of id, or 1
+ * and a GUID of 16 bytes. */
+static const void *schema_header(const rd_kafka_message_t *m, size_t *size)
+{
+    rd_kafka_headers_t *headers;
+    const void *value = NULL;
+    *size = 0;
+    if (rd_kafka_message_headers(m, &headers) ||
+        rd_kafka_header_get_last(headers, "__value_schema_id", &value, size))
+        return NULL;
+    return value;
+}
+
+/* The payload with the header's id in front of it, as it would have come in the older format. */
+static nj_chunk *copy_message(nj_partition *p, const rd_kafka_message_t *m)
+{
+    size_t front;
+    const void *header = schema_header(m, &front);
+    bool known = header && ((front == 5 && *(const uint8_t *)header == 0) ||
+                            (front == 17 && *(const uint8_t *)header == 1));
+    bool whole = m->len >= 4 && !memcmp(m->payload, "Obj\1", 4);
+    if (!known || whole) front = 0;
+    uint8_t *bytes = malloc(front + m->len + 1);
+    nj_chunk *c = bytes ? nj_chunk_new(p->stream, bytes, front + m->len) : NULL;
+    if (!c) {
+        free(bytes);
+        return NULL;
+    }
+    if (front) memcpy(bytes, header, front);
+    memcpy(bytes + front, m->payload, m->len); /* a held message would pin the whole fetch it came in */
+    if (front) c->framing = NJ_FRAME_CONFLUENT;
+    if (header && !known && !whole)
+        c->fault = strdup(
+            "its header __value_schema_id is neither 0 and an id of 4 bytes nor 1 and a GUID of 16 bytes");
+    return c;
+}
+
+static nj_chunk *new_chunk(kafka_source *s, nj_partition *p, const rd_kafka_message_t *m)
+{
+    nj_chunk *c = copy_message(p, m);
+    if (!c) return NULL;
+    if (m->key_len && ((const char *)m->key)[0] == '{') { /* decode sees whether it is a schema,
+                                                           * and whether one is needed */
+        c->key = malloc(m->key_len);
+        if (!c->key) {
+            nj_chunk_drop(c);
+            return NULL;
+        }
+        memcpy(c->key, m->key, m->key_len);
+        c->key_size = m->key_len;
+    }
+    rd_kafka_timestamp_type_t type;
+    int64_t published = rd_kafka_message_timestamp(m, &type);
+    c->publish_ms = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : published;
+    c->offset = m->offset;
+    c->generation = p->generation;
+    c->arrival_ns = s->last_ns = nj_now_ns();
+    return c;
+}
+
+/* Up to here there is nothing to wait for: the group's offset may go on, or a lag would stay for ever. */
+static void pass(kafka_source *s, nj_partition *p, int64_t next_offset)
+{
+    int64_t store = nj_partition_pass(&s->partitions, p, next_offset);
+    if (store >= 0) nj_kafka_store(s, p, store);
+}
+
+/* NULL: passed over (null or empty: a tombstone; behind the end, or of a partition that has just gone), or
+ * out of memory (fatal is set). */
+static nj_chunk *take(kafka_source *s, const rd_kafka_message_t *m)
+{
+    nj_partition *p = nj_partitions_find(&s->partitions, rd_kafka_topic_name(m->rkt), m->partition);
+    if (!p || !p->assigned) return NULL;
+    p->at_end = 0;
+    if (s->at.until == NJ_UNTIL_END && p->end >= 0 && m->offset >= p->end) {
+        p->reached = 1;
+        return NULL;
+    }
+    if (!m->payload || !m->len) {
+        char where[512];
+        snprintf(where, sizeof where, "%s offset %" PRId64, p->stream->name, m->offset);
+        nj_skipped_add(&s->skipped, where, 1);
+        pass(s, p, m->offset + 1);
+        if (p->end >= 0 && m->offset + 1 >= p->end) p->reached = 1;
+        s->last_ns = nj_now_ns();
+        return NULL;
+    }
+    nj_chunk *c = new_chunk(s, p, m);
+    if (!c || nj_partition_hand(&s->partitions, p, m->offset)) {
+        nj_chunk_drop(c);
+        nj_fail(&s->fatal, "%s: out of memory", s->display);
+        return NULL;
+    }
+    if (p->end >= 0 && m->offset + 1 >= p->end) p->reached = 1;
+    s->refusals = 0;
+    if (++s->n_handed == s->at.until_value && s->at.until == NJ_UNTIL_COUNT) s->finished = 1;
+    return c;
+}
+
+static void take_error(kafka_source *s, const rd_kafka_message_t *m)
+{
+    const char *reason = rd_kafka_message_errstr(m);
+    if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        nj_partition *p = nj_partitions_find(&s->partitions, rd_kafka_topic_name(m->rkt), m->partition);
+        if (p) p->reached = p->at_end = 1;
+        /* the ends of transactions have offsets, too; behind until=end there may be
+         * alerts that were not taken */
+        int64_t here = p && p->end >= 0 && m->offset > p->end ? p->end : m->offset;
+        if (p && p->assigned && here >= 0) pass(s, p, here);
+    } else if (m->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+               m->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC) {
+        if (s->live)
+            nj_log_limited(&s->warned_topic, 3, NJ_LOG_WARN, "%s: %s; waiting for it", s->display, reason);
+        else
+            nj_kafka_fail(s, "", m->err, reason);
+    } else if (nj_kafka_is_final(m->err)) {
+        nj_kafka_fail(s, "", m->err, reason);
+    } else {
+        nj_log_limited(&s->warned_other, 20, NJ_LOG_WARN, "%s: %s; going on", s->display, reason);
+    }
+}
+
+static int all_reached(const kafka_source *s)
+{
+    for (size_t i = 0; i < s->partitions.n; i++)
+        if (s->partitions.item[i]->assigned && !s->partitions.item[i]->reached) return 0;
+    return s->n_assigned > 0;
+}
+
+static int all_at_end(const kafka_source *s)
+{
+    for (size_t i = 0; i < s->partitions.n; i++)
+        if (s->partitions.item[i]->assigned && !s->partitions.item[i]->at_end) return 0;
+    return 1;
+}
+
+/* Does any broker answer? 0 = yes. */
+static rd_kafka_resp_err_t ask_brokers(kafka_source *s)
+{
+    const struct rd_kafka_metadata *m;
+    int wait_ms = s->contact_ns < NJ_KAFKA_QUERY_MS * (int64_t)1000000 ? (int)(s->contact_ns / 1000000)
+                                                                       : NJ_KAFKA_QUERY_MS;
+    rd_kafka_resp_err_t e = rd_kafka_metadata(s->rk, 0, NULL, &m, wait_ms);
+    if (!e) rd_kafka_metadata_destroy(m);
+    return e;
+}
+
+/* Nothing came for so long: is the topic empty, or is no broker there? A slow broker that has not reported
+ * the ends yet does not count. */
+static int is_idle(kafka_source *s, int64_t now)
+{
+    if (now - s->last_ns < s->at.until_value * 1000000) return 0;
+    if (!all_at_end(s) && now - s->last_ns < s->contact_ns) return 0;
+    rd_kafka_resp_err_t e = ask_brokers(s);
+    if (e && nj_now_ns() - s->last_ns > s->contact_ns)
+        nj_kafka_fail(s, "no broker answers any more: ", e, rd_kafka_err2str(e));
+    return !e;
+}
+
+/* So long without an assignment: a wrong address, a topic that is not there,
+ * or more members than partitions. */
+static void check_contact(kafka_source *s, int64_t now)
+{
+    if (s->n_assigned || now - (s->assigns ? s->last_ns : s->opened_ns) < s->contact_ns) return;
+    rd_kafka_resp_err_t e = ask_brokers(s);
+    if (e && (!s->assigns || !s->live))
+        nj_kafka_fail(s, s->assigns ? "no broker answers any more: " : "no broker answers: ", e,
+                      rd_kafka_err2str(e));
+    else if (!s->live)
+        nj_fail(&s->fatal,
+                "%s: no partition of %s within %g s: is the topic there, has the group more members than "
+                "partitions?",
+                s->display, s->target.topic, s->conf.contact_s);
+    else {
+        nj_log_limited(&s->warned_topic, 3, NJ_LOG_WARN, "%s: no partition of %s yet", s->display,
+                       s->target.topic);
+        s->opened_ns = s->last_ns = now;
+    }
+}
+
+static int is_finished(kafka_source *s)
+{
+    int64_t now = nj_now_ns();
+    check_contact(s, now);
+    if (s->at.until == NJ_UNTIL_END && all_reached(s)) s->finished = 1;
+    if (s->at.until == NJ_UNTIL_IDLE && s->n_assigned && is_idle(s, now)) s->finished = 1;
+    return s->finished;
+}
+
+/* The next message, or none within the time; *chunk is set for NJ_NEXT_CHUNK. */
+static nj_next poll_until(kafka_source *s, int64_t deadline, nj_chunk **chunk)
+{
+    for (int wait = 0; !s->finished && !s->fatal.text[0];) {
+        rd_kafka_message_t *m = rd_kafka_consumer_poll(s->rk, wait);
+        *chunk = NULL;
+        if (m && m->err)
+            take_error(s, m);
+        else if (m) {
+            *chunk = take(s, m);
+            nj_fetch_message(&s->fetch, s->rk, m->len);
+        }
+        if (m) rd_kafka_message_destroy(m);
+        if (*chunk) return NJ_NEXT_CHUNK;
+        if (is_finished(s)) break;
+        int64_t left_ms = (deadline - nj_now_ns() + 999999) / 1000000;
+        if (left_ms <= 0 && !s->fatal.text[0]) return NJ_NEXT_IDLE;
+        wait = left_ms > SLICE_MS ? SLICE_MS : (int)left_ms;
+    }
+    return s->fatal.text[0] ? NJ_NEXT_ERROR : NJ_NEXT_END;
+}
+
+nj_next nj_kafka_next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_error *err)
+{
+    kafka_source *s = (kafka_source *)source;
+    int64_t now = nj_now_ns();
+    s->last_ns += now - s->left_ns; /* a host that was busy elsewhere is no idle stream */
+    nj_next next = poll_until(s, now + timeout_ms * (int64_t)1000000, chunk);
+    if (next == NJ_NEXT_ERROR && err) *err = s->fatal;
+    s->left_ns = nj_now_ns();
+    return next;
+}
