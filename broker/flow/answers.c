@@ -28,6 +28,8 @@ static nj_report_wrong of(const char *module, const char *what, uint64_t n, int6
 static void of_instance(nj_report *report, const nj_instance *in, const nj_answers *a)
 {
     add(report, of(in->name, "call_failed", a->failed, a->failed_id));
+    add(report, of(in->name, "process_state", a->n_state, a->state_id));
+    add(report, of(in->name, "written_beyond", a->n_beyond, a->beyond_id));
     add(report, of(in->name, "no_reason", a->silent, a->silent_id));
     nj_report_wrong invalid = of(in->name, "invalid_reason", a->invalid, a->invalid_id);
     invalid.first_value = a->invalid_reason;

@@ -32,6 +32,10 @@ void nj_answers_merge(nj_answers *into, const nj_answers *from, uint32_t n_gives
     if (!into->silent) into->silent_id = from->silent_id;
     if (!into->invalid) into->invalid_id = from->invalid_id, into->invalid_reason = from->invalid_reason;
     if (!into->failed) into->failed_id = from->failed_id;
+    if (!into->n_state) into->state_id = from->state_id;
+    if (!into->n_beyond) into->beyond_id = from->beyond_id;
+    into->n_state += from->n_state;
+    into->n_beyond += from->n_beyond;
     into->silent += from->silent;
     into->invalid += from->invalid;
     into->failed += from->failed;
@@ -58,6 +62,28 @@ static void clear(const nj_step *s, const nj_batch *b, void *const *out, uint32_
     for (uint32_t g = 0; g < s->in->n_gives; g++)
         if (out[g] && elements(s, b, g, row, &first, &n))
             nj_fill_null(s->in->give[g].type, (char *)out[g] + first * nj_type_size(s->in->give[g].type), n);
+}
+
+void nj_answers_clear(const nj_step *s, const nj_batch *b, const nj_work *w, uint32_t row)
+{
+    clear(s, b, w->out, row);
+    w->reason[row] = NJ_NO_REASON;
+}
+
+void nj_answers_state(nj_answers *answers, const char *instance, int64_t id, const char *what)
+{
+    if (!answers->n_state) answers->state_id = id;
+    if (answers->n_state++ < 3)
+        nj_log(NJ_LOG_WARN, "module %s changed %s of the process, alert %" PRId64 "; it is set back",
+               instance, what, id);
+}
+
+void nj_answers_beyond(nj_answers *answers, const char *instance, const char *output, int64_t id)
+{
+    if (!answers->n_beyond) answers->beyond_id = id;
+    if (answers->n_beyond++ < 3)
+        nj_log(NJ_LOG_ERROR, "module %s wrote before or behind its output %s, alert %" PRId64, instance,
+               output, id);
 }
 
 void nj_answers_reject(nj_answers *answers, const nj_step *s, const nj_batch *b, const nj_work *w,
@@ -156,6 +182,16 @@ void nj_answers_tell(const nj_instances *set, const nj_answers *answers)
                    "module %s: process() failed on %" PRIu64 " %s, the first alert %" PRId64
                    "; their values are null",
                    in->name, a->failed, rows(a->failed), a->failed_id);
+        if (a->n_beyond)
+            nj_log(NJ_LOG_WARN,
+                   "module %s: it wrote before or behind its outputs %" PRIu64
+                   " times, the first alert %" PRId64 "; those rows are failed",
+                   in->name, a->n_beyond, a->beyond_id);
+        if (a->n_state > 3)
+            nj_log(NJ_LOG_WARN,
+                   "module %s: it changed the state of the process %" PRIu64
+                   " times, the first alert %" PRId64,
+                   in->name, a->n_state, a->state_id);
         if (a->silent)
             nj_log(NJ_LOG_WARN,
                    "module %s: no reason for %" PRIu64 " %s, the first alert %" PRId64

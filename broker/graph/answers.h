@@ -17,7 +17,9 @@ typedef struct nj_answers {
     uint64_t silent, invalid; /* rows without a reason; rows with one that is none,
                                * or that only the host may set */
     uint64_t failed;          /* rows of calls that failed */
-    int64_t silent_id, invalid_id, failed_id;
+    uint64_t n_state;         /* calls that left the process otherwise than they found it */
+    uint64_t n_beyond;        /* calls that wrote before or behind an output */
+    int64_t silent_id, invalid_id, failed_id, state_id, beyond_id;
     uint8_t invalid_reason; /* the first one */
     nj_beyond *beyond;      /* [n_gives] */
 } nj_answers;
@@ -34,6 +36,12 @@ void nj_answers_reject(nj_answers *answers, const nj_step *step, const nj_batch 
  * said at once for the first few. */
 void nj_answers_failed(nj_answers *answers, const nj_step *step, const nj_batch *batch, const nj_work *work,
                        int status);
+/* The row's outputs are null, and it has no reason. */
+void nj_answers_clear(const nj_step *step, const nj_batch *batch, const nj_work *work, uint32_t row);
+/* A call, of which `id` is the first alert, left these otherwise than it found them; wrote beyond an output:
+ * said at once for the first few. */
+void nj_answers_state(nj_answers *answers, const char *instance, int64_t id, const char *what);
+void nj_answers_beyond(nj_answers *answers, const char *instance, const char *output, int64_t id);
 /* Counts the values of the step's outputs that are out of range. */
 void nj_answers_range(nj_answers *answers, const nj_step *step, const nj_batch *batch, void *const *out);
 /* Warnings: one for each kind of fault, module and column, with how often and the first alert.

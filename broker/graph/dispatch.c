@@ -3,6 +3,8 @@
 #include "dispatch.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +12,8 @@
 #include "../base/log.h"
 #include "answers.h"
 #include "crash.h"
+#include "fence.h"
+#include "state.h"
 
 /* What nj_work.opaque points to during a call. */
 typedef struct call {
@@ -19,6 +23,10 @@ typedef struct call {
 } call;
 
 static const nj_col absent_column = { NULL, NULL };
+
+/* Calls of each instance whose whole surroundings are looked at; and calls, once something was found that
+ * only the end of a batch shows, until the module is found that does it. */
+enum { FIRST_CALLS = 2, SUSPICIOUS_CALLS = 4096 };
 
 static void *work_scratch(const nj_work *w, size_t bytes)
 {
@@ -75,6 +83,15 @@ static const nj_image *work_image(const nj_work *w, uint32_t need, uint32_t row)
     return s->state == NJ_STAMP_OPEN ? &s->image : NULL;
 }
 
+static int open_thread(const nj_instance *in, void *thread)
+{
+    nj_state state;
+    nj_state_begin(&state, false);
+    int rc = in->module->thread_open(in->self, thread);
+    nj_state_left(&state, in->name, nj_phase_name[NJ_PHASE_THREAD_OPEN]);
+    return rc;
+}
+
 nj_worker *nj_worker_new(const nj_instances *set, nj_open_stamp open_stamp, void *opener, uint64_t single,
                          bool reference, nj_error *err)
 {
@@ -90,9 +107,11 @@ nj_worker *nj_worker_new(const nj_instances *set, nj_open_stamp open_stamp, void
                       .stamps = calloc(1, sizeof *w->stamps),
                       .decode = calloc(1, sizeof *w->decode),
                       .countdown = calloc(set->n + 1, sizeof *w->countdown),
+                      .n_calls = calloc(set->n + 1, sizeof *w->n_calls),
                       .answers = nj_answers_new(set),
                       .share = calloc(set->n + 2, sizeof *w->share) };
-    int ok = w->thread && w->module && w->stamps && w->decode && w->countdown && w->answers && w->share;
+    int ok = w->thread && w->module && w->stamps && w->decode && w->countdown && w->n_calls && w->answers &&
+             w->share;
     nj_slot_add(&w->slot);
     if (!ok) nj_fail(err, "out of memory");
     if (ok) {
@@ -110,7 +129,7 @@ nj_worker *nj_worker_new(const nj_instances *set, nj_open_stamp open_stamp, void
         }
         memset(w->thread[i], 0, size);
         nj_slot_enter(&w->slot, in->name, NJ_PHASE_THREAD_OPEN);
-        int rc = in->module->thread_open ? in->module->thread_open(in->self, w->thread[i]) : NJ_OK;
+        int rc = in->module->thread_open ? open_thread(in, w->thread[i]) : NJ_OK;
         nj_slot_leave(&w->slot);
         if (rc != NJ_OK) {
             nj_fail(err, "module %s: a worker's area cannot be opened", in->name);
@@ -142,6 +161,8 @@ void nj_worker_free(nj_worker *w)
     free(w->stamps);
     free(w->decode);
     free(w->countdown);
+    free(w->n_calls);
+    free(w->surroundings);
     nj_answers_free(w->answers);
     free(w->share);
     free(w);
@@ -161,7 +182,7 @@ static int allocate_outputs(const nj_step *s, nj_batch *b, void **out)
             col->off = base->off;
             n = base->off[b->n];
         }
-        col->data = nj_arena_alloc(&b->arena, n * nj_type_size(give->type) + 1);
+        col->data = nj_fence_alloc(&b->arena, n * nj_type_size(give->type));
         if (!col->data) return -1;
         nj_fill_null(give->type, (void *)col->data, n);
         out[k] = (void *)col->data;
@@ -189,6 +210,28 @@ static void count_rows(const nj_step *s, nj_counter *count, const nj_work *w)
     }
 }
 
+/* Bytes of the step's output g. */
+static size_t output_bytes(const nj_step *s, const nj_batch *b, uint32_t g)
+{
+    const nj_give *give = &s->in->give[g];
+    size_t n = give->width ? (size_t)b->n * give->width : b->col[s->first_out + g].off[b->n];
+    return n * nj_type_size(give->type);
+}
+
+/* The output beyond whose end, or before whose beginning, somebody wrote, mended; NULL = none. */
+static const char *broken_fence(const nj_step *s, const nj_batch *b, const nj_work *w)
+{
+    const char *name = NULL;
+    for (uint32_t g = 0; g < s->in->n_gives; g++) {
+        if (!w->out[g] || nj_fence_stands(w->out[g], output_bytes(s, b, g))) continue;
+        nj_fence_mend(w->out[g], output_bytes(s, b, g));
+        if (!name) name = s->in->give[g].name;
+    }
+    if (nj_fence_stands(w->reason, b->n)) return name;
+    nj_fence_mend(w->reason, b->n);
+    return name ? name : "reason";
+}
+
 /* What the call left: a reason that a module may give for each row, or no outputs. */
 static void settle_rows(nj_worker *worker, const nj_step *s, const nj_work *w, int rc)
 {
@@ -202,31 +245,105 @@ static void settle_rows(nj_worker *worker, const nj_step *s, const nj_work *w, i
         if (w->reason[w->row[k]] >= NJ_FAILED) nj_answers_reject(answers, s, b, w, w->row[k]);
 }
 
-static void one_call(nj_worker *worker, const nj_step *s, nj_work *w)
+/* Rounding and locale are looked at behind each call, the rest behind an instance's first ones. */
+static int call_process(nj_worker *worker, const nj_step *s, const nj_work *w)
 {
     const nj_module *m = s->in->module;
-    nj_counter *count = &worker->module[s->instance];
     int (*process)(const void *, void *, const nj_work *) =
         worker->reference && m->process_ref ? m->process_ref : m->process;
+    void *thread = worker->thread[s->instance];
+    char what[256];
+    bool whole = worker->n_calls[s->instance] < FIRST_CALLS || worker->suspicious;
+    if (whole) {
+        worker->n_calls[s->instance]++;
+        worker->suspicious -= worker->suspicious > 0;
+        nj_state_begin(&worker->surroundings->whole, false);
+        errno = 0;
+        int rc = process(s->in->self, thread, w);
+        int error = errno;
+        if (nj_state_end(&worker->surroundings->whole, what, sizeof what)) {
+            nj_answers_state(&worker->answers[s->instance], s->in->name, w->id[w->row[0]], what);
+            worker->surroundings->quick = nj_state_look();
+        }
+        errno = error;
+        return rc;
+    }
+    errno = 0;
+    int rc = process(s->in->self, thread, w);
+    const nj_state_quick now = nj_state_look();
+    if (nj_state_same(&now, &worker->surroundings->quick)) return rc;
+    int error = errno;
+    what[0] = 0;
+    nj_state_set_back(&worker->surroundings->quick, worker->surroundings->locale, what, sizeof what);
+    nj_answers_state(&worker->answers[s->instance], s->in->name, w->id[w->row[0]], what);
+    errno = error;
+    return rc;
+}
+
+/* One call, clocked; what process() returned. */
+static int clocked_call(nj_worker *worker, const nj_step *s, nj_work *w)
+{
+    nj_counter *count = &worker->module[s->instance];
     nj_slot_rows(&worker->slot, w->n, w->id[w->row[0]],
                  ((const call *)w->opaque)->batch->row[w->row[0]].chunk);
     nj_slot_enter(&worker->slot, s->in->name, NJ_PHASE_PROCESS);
     worker->image_ns = 0;
     int64_t start = worker->uncounted ? 0 : nj_now_ns();
-    errno = 0;
-    int rc = process(s->in->self, worker->thread[s->instance], w);
+    int rc = call_process(worker, s, w);
     if (rc == NJ_ENOMEM && errno == ENOMEM) worker->no_memory = true;
     int64_t ns = worker->uncounted ? 0 : nj_now_ns() - start - worker->image_ns;
     nj_slot_leave(&worker->slot);
     nj_arena_reset(&worker->scratch);
-    settle_rows(worker, s, w, rc);
-    if (worker->uncounted) return;
+    if (worker->uncounted) return rc;
     count->calls++;
     count->wall_ns += ns;
     if (w->n == 1) nj_histogram_add(&count->one, ns > 0 ? (uint64_t)ns : 0);
-    if (worker->drift)
+    if (worker->drift && worker->n_costs < worker->cap_costs)
         worker->cost[worker->n_costs++] = (nj_weighted){ (float)ns / (float)w->n, (float)w->n };
-    count_rows(s, count, w);
+    return rc;
+}
+
+/* The rows of w, each in a call of its own, so that only those fail that are to blame. */
+static void call_singly(nj_worker *worker, const nj_step *s, nj_work *w)
+{
+    const nj_batch *b = ((const call *)w->opaque)->batch;
+    const uint32_t *rows = w->row, n = w->n;
+    w->n = 1;
+    for (uint32_t k = 0; k < n && !worker->no_memory; k++) {
+        w->row = rows + k;
+        nj_answers_clear(s, b, w, rows[k]);
+        int rc = clocked_call(worker, s, w);
+        const char *beyond = broken_fence(s, b, w);
+        if (beyond) {
+            nj_answers_beyond(&worker->answers[s->instance], s->in->name, beyond, w->id[rows[k]]);
+            nj_answers_clear(s, b, w, rows[k]);
+            w->reason[rows[k]] = NJ_FAILED;
+        } else {
+            settle_rows(worker, s, w, rc);
+        }
+    }
+    w->row = rows;
+    w->n = n;
+}
+
+/* A call that fails, or writes where it must not, is done again row by row. What depends on the order of all
+ * alerts cannot be done again. */
+static void one_call(nj_worker *worker, const nj_step *s, nj_work *w)
+{
+    const nj_batch *b = ((const call *)w->opaque)->batch;
+    int rc = clocked_call(worker, s, w);
+    const char *beyond = broken_fence(s, b, w);
+    bool again = !s->in->serial && !worker->no_memory;
+    if (again && (beyond || (rc != NJ_OK && w->n > 1))) {
+        uint64_t found = worker->answers[s->instance].n_beyond;
+        call_singly(worker, s, w);
+        if (beyond && worker->answers[s->instance].n_beyond == found) /* only with other rows beside it */
+            nj_answers_beyond(&worker->answers[s->instance], s->in->name, beyond, w->id[w->row[0]]);
+    } else {
+        if (beyond) nj_answers_beyond(&worker->answers[s->instance], s->in->name, beyond, w->id[w->row[0]]);
+        settle_rows(worker, s, w, rc);
+    }
+    if (!worker->uncounted) count_rows(s, &worker->module[s->instance], w);
 }
 
 /* Cuts the rows into calls: by the module's hint, by row index and never by thread count;
@@ -330,20 +447,45 @@ static void count_stamps(nj_worker *worker, const nj_batch *b)
     }
 }
 
+/* As the thread's first batch finds it is how it is to stay. */
+static int begin_surroundings(nj_worker *worker)
+{
+    if (worker->surroundings) return 0;
+    nj_surroundings *s = worker->surroundings = calloc(1, sizeof *s);
+    if (!s) return -1;
+    s->quick = nj_state_look();
+    snprintf(s->locale, sizeof s->locale, "%s", s->quick.locale ? s->quick.locale : "C");
+    nj_state_batch_begin(&s->batch);
+    return 0;
+}
+
+static void end_surroundings(nj_worker *worker, const nj_batch *b)
+{
+    char what[256];
+    if (!nj_state_batch_end(&worker->surroundings->batch, what, sizeof what)) return;
+    static int said;
+    nj_log_limited(&said, 10, NJ_LOG_WARN,
+                   "a module changed %s of the process within %u rows from alert %" PRId64 "; it is set back",
+                   what, b->n, b->id[0]);
+    worker->suspicious = SUSPICIOUS_CALLS;
+}
+
 int nj_dispatch(const nj_graph *g, nj_worker *worker, nj_batch *b)
 {
     nj_outputs *state = nj_arena_alloc(&b->arena, sizeof *state);
     uint32_t *rows = nj_arena_alloc(&b->arena, (b->n + 1) * sizeof *rows);
     worker->row_stamp_ns = nj_arena_zalloc(&b->arena, (b->n + 1) * sizeof *worker->row_stamp_ns);
-    worker->cost = worker->drift ? nj_arena_alloc(&b->arena, (b->n + 1) * sizeof *worker->cost) : NULL;
+    worker->cap_costs = 2 * b->n; /* rows that are done again have two */
+    worker->cost = worker->drift ? nj_arena_alloc(&b->arena, (2 * b->n + 1) * sizeof *worker->cost) : NULL;
     if (!state || !rows || !worker->row_stamp_ns || (worker->drift && !worker->cost)) return -1;
     state->reason = nj_arena_zalloc(&b->arena, (g->n_steps + 1) * sizeof *state->reason);
     if (!state->reason) return -1;
     b->state = state;
     b->graph = g;
     nj_crash_thread();
+    if (begin_surroundings(worker)) return -1;
     for (uint32_t s = 0; s < g->n_steps; s++) {
-        state->reason[s] = nj_arena_alloc(&b->arena, b->n + 1);
+        state->reason[s] = nj_fence_alloc(&b->arena, b->n);
         if (!state->reason[s] || run_step(g, worker, b, &g->step[s], state->reason[s], rows)) return -1;
     }
     for (uint32_t k = 0; k < g->n_wants; k++) {
@@ -355,6 +497,7 @@ int nj_dispatch(const nj_graph *g, nj_worker *worker, nj_batch *b)
     }
     if (!worker->uncounted) count_stamps(worker, b);
     worker->row_stamp_ns = NULL;
+    end_surroundings(worker, b);
     return 0;
 }
 

@@ -7,6 +7,15 @@
 #include "../measure/drift.h"
 #include "graph.h"
 #include "slot.h"
+#include "state.h"
+
+/* What the thread is to be like behind each call. */
+typedef struct nj_surroundings {
+    nj_state_quick quick;
+    char locale[512];
+    nj_state_batch batch;
+    nj_state whole; /* of the present call, when it is one of those */
+} nj_surroundings;
 
 /* Opens a stamp (decode's nj_stamp_open behind a pointer). */
 typedef void (*nj_open_stamp)(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why);
@@ -29,10 +38,13 @@ typedef struct nj_worker {
     float *drift;               /* [2 + set->n] of the present batch:
                                  * decode, stamps, modules, ns per row; NULL = not wanted */
     nj_weighted *cost;          /* its calls of the present module, and how many */
-    uint32_t n_costs;
-    int64_t image_ns;      /* spent opening stamps during the present call */
-    int64_t *row_stamp_ns; /* [row] of the present batch */
-    bool no_memory;        /* a module asked for some in vain: the batch is not to be written */
+    uint32_t n_costs, cap_costs;
+    nj_surroundings *surroundings; /* from the first batch on */
+    uint32_t *n_calls;             /* [set->n] those with a look at everything */
+    uint32_t suspicious;           /* so many calls are looked at as well */
+    int64_t image_ns;              /* spent opening stamps during the present call */
+    int64_t *row_stamp_ns;         /* [row] of the present batch */
+    bool no_memory;                /* a module asked for some in vain: the batch is not to be written */
 } nj_worker;
 
 /* Thread blocks are opened here, in the thread that will use them. NULL with err. */

@@ -18,6 +18,7 @@
 #include "nightjar/sky.h"
 #include "services.h"
 #include "slot.h"
+#include "state.h"
 #include "table.h"
 
 static const char *const host_keys[] = { "kind", "default", "surveys", "need.*", NULL };
@@ -292,7 +293,10 @@ static int set_up(nj_instances *set, nj_instance *in, nj_error *err)
     if (m->declare) {
         begin_set_up(set);
         nj_slot_enter(&nj_slot_set_up, in->name, NJ_PHASE_DECLARE);
+        nj_state state;
+        nj_state_begin(&state, true);
         int rc = m->declare(&set->host, in->conf, &tables);
+        nj_state_left(&state, in->name, nj_phase_name[NJ_PHASE_DECLARE]);
         nj_slot_leave(&nj_slot_set_up);
         bool failed = rc != NJ_OK || !tables.needs || !tables.gives;
         end_set_up(set, failed);
@@ -641,6 +645,15 @@ static void take_out(nj_instances *set, uint32_t i)
     set->n--;
 }
 
+static int open_one(nj_instances *set, nj_instance *in)
+{
+    nj_state state;
+    nj_state_begin(&state, true);
+    int rc = in->module->open(&set->host, in->conf, &in->self);
+    nj_state_left(&state, in->name, nj_phase_name[NJ_PHASE_OPEN]);
+    return rc;
+}
+
 int nj_instances_open(nj_instances *set, const char *select, nj_error *err)
 {
     for (uint32_t i = 0; i < set->n;) {
@@ -649,7 +662,7 @@ int nj_instances_open(nj_instances *set, const char *select, nj_error *err)
         begin_set_up(set);
         nj_slot_enter(&nj_slot_set_up, in->name, NJ_PHASE_OPEN);
         set->opening = in;
-        int rc = in->module->open ? in->module->open(&set->host, in->conf, &in->self) : NJ_OK;
+        int rc = in->module->open ? open_one(set, in) : NJ_OK;
         set->opening = NULL;
         nj_slot_leave(&nj_slot_set_up);
         end_set_up(set, rc != NJ_OK);

@@ -12,6 +12,7 @@
 #include "../base/settings.h"
 #include "crash.h"
 #include "slot.h"
+#include "state.h"
 #include "table.h"
 
 int nj_table_rows(nj_arena *arena, const void *table, size_t stride, size_t size, void **rows)
@@ -183,7 +184,10 @@ static int load_one(nj_modules *set, const char *path, nj_error *err)
     /* a pipe would not end */
     if (stat(kept, &st) || !S_ISREG(st.st_mode)) return nj_fail(err, "%s: not a file", kept);
     nj_slot_enter(&nj_slot_set_up, kept, NJ_PHASE_LOAD);
-    void *handle = dlopen(kept, RTLD_NOW | RTLD_LOCAL);
+    nj_state state;
+    nj_state_begin(&state, true);
+    void *handle = dlopen(kept, RTLD_NOW | RTLD_LOCAL); /* its constructors, and -ffast-math's */
+    nj_state_left(&state, kept, nj_phase_name[NJ_PHASE_LOAD]);
     nj_slot_leave(&nj_slot_set_up);
     if (!handle) return nj_fail(err, "%s", dlerror());
     const nj_module *(*entry)(void);

@@ -39,8 +39,8 @@ typedef struct nj_report_file { /* a model, a catalogue, a table that was read *
 
 typedef struct nj_report_wrong { /* a fault of a module that the host found in its outputs */
     char name[256];              /* of the module, or of the column */
-    const char *what;            /* "call_failed" "no_reason" "invalid_reason" (rows),
-                                  * "out_of_range" (values) */
+    const char *what;            /* "call_failed" "no_reason" "invalid_reason" (rows), "out_of_range"
+                                  * (values), "process_state" "written_beyond" (calls) */
     uint64_t n;
     int64_t first_id;           /* alert */
     double first_value, lo, hi; /* NAN = has none */

@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+"""Whatever a module does on one alert, the stream goes on, and exactly its answers for that alert are missing."""
+
+import os, subprocess
+from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, nightjar, ok, report, rows, skip
+
+N = 300  # alerts of the night
+SOURCE = """
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fenv.h>
+#include <locale.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "nightjar/module.h"
+static volatile long sum;
+static int open_(const nj_host *host, const void *conf, void **self) { (void)host, (void)conf, (void)self; @OPEN@; return NJ_OK; }
+static int process(const void *self, void *thread, const nj_work *w)
+{
+    (void)self, (void)thread;
+    double *x = w->out[0];
+    for (uint32_t k = 0; k < w->n; k++) {
+        uint32_t row = w->row[k];
+        x[row] = (double)(w->id[row] % 1000) / 3;
+        w->reason[row] = NJ_DONE;
+        if (w->id[row] % 17 != 3) continue;
+        @HABIT@;
+    }
+    @END@;
+    return NJ_OK;
+}
+NJ_MODULE(@NAME@) = { NJ_HEADER, .name = "@NAME@", .version = "1.0", .summary = "a bad one", .paper = "none: test",
+    .needs = (const nj_need[]){ { "mag", NJ_F64, NJ_SCALAR, "mag", 0 }, { 0 } },
+    .gives = (const nj_give[]){ { "x", NJ_F64, 1, 0, "1", -INFINITY, INFINITY, NAN, 0, "A number." }, { 0 } },
+    .open = open_, .process = process };
+"""
+
+
+def guilty(candid):
+    return candid % 17 == 3
+
+
+def module(name, habit="", begin="", end=""):
+    """NAME.so, whose process() does `habit` for the guilty alerts."""
+    text = (
+        SOURCE.replace("@NAME@", name)
+        .replace("@HABIT@", habit)
+        .replace("@OPEN@", begin)
+        .replace("@END@", end)
+    )
+    with open(f"{name}.c", "w", encoding="utf-8") as f:
+        f.write(text)
+    flags = "-std=c11 -O1 -g -w -frounding-math -fno-stack-protector -fPIC -DNJ_SHARED -shared".split()
+    subprocess.run(
+        [
+            os.environ.get("CC_MODULE", "cc"),
+            *flags,
+            f"-I{ROOT}/include",
+            f"{name}.c",
+            "-o",
+            f"{name}.so",
+            "-lm",
+        ],
+        check=True,
+    )
+    return os.path.abspath(f"{name}.so")
+
+
+def run(name, *more, source="night.tar", others="nalerthist", threads=1):
+    so = os.path.abspath(f"{name}.so")
+    out = ["-o", f"ndjson:{name}.ndjson", "--report", f"{name}.json", "--dead-letters", f"{name}.avro"]
+    r = nightjar(
+        "run", source, "--module-path", so, "-m", f"{others},{name}", "-q", "-j", threads, *out, *more
+    )
+    r.rows = rows(f"{name}.ndjson") if os.path.exists(f"{name}.ndjson") else []
+    return r
+
+
+def only_the_guilty(r, name, what):
+    """The guilty rows are failed and null, all others have their answer, in the order of the source."""
+    ok(r.returncode == 0, f"{what}: the stream completes", f"{r.returncode} {r.stderr}")
+    ok(
+        [x["candid"] for x in r.rows] == IDS,
+        f"{what}: every alert is a row, once",
+        f"{len(r.rows)} rows {r.stderr}",
+    )
+    failed = [x["candid"] for x in r.rows if x[f"{name}.reason"] == "failed"]
+    ok(
+        failed == [i for i in IDS if guilty(i)],
+        f"{what}: exactly the guilty are failed",
+        f"{len(failed)} {r.stderr}",
+    )
+    ok(all(x[f"{name}.x"] is None for x in r.rows if guilty(x["candid"])), f"{what}: their values are null")
+    right = [x[f"{name}.x"] == x["candid"] % 1000 / 3 for x in r.rows if not guilty(x["candid"])]
+    ok(all(right) and right, f"{what}: all others have their values")
+
+
+def wrong(name):
+    return {w["what"]: w["n"] for w in report(f"{name}.json")["wrong_outputs"] if w["name"] == name}
+
+
+def calls_that_fail():
+    module("internal", "return NJ_EINTERNAL")
+    for j in (1, 2):
+        r = run("internal", "--overwrite", threads=j)
+        only_the_guilty(r, "internal", f"a status of failure, -j {j}")
+    ok(
+        wrong("internal") == {"call_failed": sum(map(guilty, IDS))},
+        "and so says the report",
+        wrong("internal"),
+    )
+    module("half", "x[row] = 5; if (k) return 77")
+    r = run("half")
+    ok(
+        sum(x["half.reason"] == "failed" for x in r.rows) == 0,
+        "a call that fails only with others beside it fails nowhere",
+        r.stderr,
+    )
+
+
+def state():
+    """What a module changes in the process is set back behind its call."""
+    plain = run(
+        os.path.splitext(os.path.basename(module("plain")))[0],
+        "--overwrite",
+        others="roid,nalerthist,features",
+    )
+    want = [{k: v for k, v in x.items() if not k.startswith("plain.")} for x in plain.rows]
+    for name, habit, word in (
+        ("rounds", "fesetround(FE_UPWARD)", "the rounding mode"),
+        ("traps", "feenableexcept(FE_DIVBYZERO | FE_INVALID)", "the traps of floating point"),
+        (
+            "tiny",
+            "{ unsigned c = __builtin_ia32_stmxcsr() | 0x8040; __builtin_ia32_ldmxcsr(c); }",
+            "the treatment of tiny numbers",
+        ),
+        (
+            "long_doubles",
+            "{ short c = 0x27f; __asm__ volatile(\"fldcw %0\" : : \"m\"(c)); }",
+            "the precision of long doubles",
+        ),
+        ("speaks", "setlocale(LC_ALL, \"C.UTF-8\")", "the locale"),
+        ("own_locale", "uselocale(newlocale(LC_ALL_MASK, \"C.UTF-8\", 0))", "the locale"),
+        ("moves", "if (chdir(\"/\")) abort()", "the working directory"),
+        (
+            "blocks",
+            "{ sigset_t s; sigfillset(&s); pthread_sigmask(SIG_BLOCK, &s, 0); }",
+            "the blocked signals",
+        ),
+    ):
+        if name in ("tiny", "long_doubles") and os.uname().machine != "x86_64":
+            skip(name, "of x86")
+            continue
+        module(name, habit)
+        r = run(name, "-D", "run.batch_rows=20", others="roid,nalerthist,features")
+        ok(r.returncode == 0 and len(r.rows) == N, f"{name}: the run is through", r.stderr)
+        got = [{k: v for k, v in x.items() if not k.startswith(f"{name}.")} for x in r.rows]
+        ok(got == want, f"{name}: no other column differs")
+        ok(word in r.stderr, f"{name}: said", r.stderr)
+    for name, begin, word in (
+        ("mask", "umask(0777)", "the mask of new files"),
+        ("chdirs", "if (chdir(\"/\")) abort()", "the working directory"),
+        ("closes", "close(0), close(1), close(2)", "standard output"),
+        ("ignores", "signal(SIGTERM, SIG_IGN)", "the action of SIGTERM"),
+        (
+            "lowers",
+            "{ struct rlimit l; getrlimit(RLIMIT_NOFILE, &l); l.rlim_cur = 8; setrlimit(RLIMIT_NOFILE, &l); }",
+            "the limit of files",
+        ),
+    ):
+        module(name, begin=begin)
+        r = run(name)
+        ok(r.returncode == 0 and len(r.rows) == N, f"{name}: the run is through", r.stderr)
+        ok(
+            f"module {name} changed" in r.stderr and word in r.stderr,
+            f"{name}: said with the module",
+            r.stderr,
+        )
+    ok(f"{os.stat('mask.ndjson').st_mode & 0o400:o}" == "400", "an output has the usual rights")
+
+
+def beyond():
+    """One element too far, on either side of a column, is found with the module, and only that alert is failed."""
+    for name, habit in (
+        (
+            "behind",
+            "{ uint32_t n = 0; for (uint32_t i = 0; i < w->n; i++) if (w->row[i] >= n) n = w->row[i] + 1; if (w->n == 1 || k == w->n - 1) x[@ROWS@] = 1; }",
+        ),
+        ("before", "x[-1] = 1"),
+    ):
+        module(name, habit.replace("@ROWS@", "20"))
+        r = run(name, "-D", "run.batch_rows=20", "-D", "run.single_row=0", "-D", "run.batch_ms=10000")
+        ok(f"module {name} wrote before or behind its output x" in r.stderr, f"{name}: found", r.stderr)
+        ok(wrong(name).get("written_beyond", 0) > 0, f"{name}: counted", wrong(name))
+        others = [x for x in r.rows if not guilty(x["candid"])]
+        ok(
+            all(x[f"{name}.x"] == x["candid"] % 1000 / 3 for x in others) and others,
+            f"{name}: others have their values",
+        )
+    only_the_guilty(r, "before", "one element before its column")
+
+
+with Folder():
+    nightjar("simulate", "-n", N, "--seed", 5, "-o", "night.tar")
+    nightjar("run", "night.tar", "-m", "nalerthist", "-q", "-o", "ndjson:ids.ndjson")
+    IDS = [x["candid"] for x in rows("ids.ndjson")]
+    calls_that_fail()
+    state()
+    beyond()
+done()
