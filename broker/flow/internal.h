@@ -220,6 +220,17 @@ int nj_compute(run *r); /* the OpenMP region: returns when the work ring is drai
 void *nj_output(void *run_);                          /* thread */
 void nj_flow_refuse(void *run_, const nj_dead *dead); /* nj_sink_refuse; in the output thread */
 
+/* outputs.c */
+/* Before a module is loaded: what it prints must not come between the rows. */
+int nj_flow_keep_standard_output(const nj_run_options *o, nj_error *err);
+int nj_flow_sinks_open(run *r, nj_error *err);
+int nj_flow_sinks_close(run *r, nj_error *err);
+int nj_flow_metadata(run *r); /* provenance: once in the files' metadata and in the report */
+
+/* accounts.c: when the threads have ended */
+int nj_flow_accounts(run *r, nj_report *report); /* -1: memory is short, and the report lacks something */
+int nj_flow_exit_code(const run *r, const nj_report *report, nj_error *err);
+
 /* letters.c: where dead letters go */
 int nj_flow_letters_place(run *r, nj_error *err); /* at the start: a place that cannot be written
                                                    * is found here */

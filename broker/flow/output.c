@@ -1,50 +1,11 @@
-/* output.c - one thread writes all outputs: it restores the order, filters rows, calls the sinks and
- * acknowledges. */
+/* output.c - one thread writes all outputs: it restores the order, filters rows and calls the sinks. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "../base/clock.h"
 #include "../base/log.h"
-#include "internal.h"
-
-/* A row that an output's target does not take. */
-typedef struct refused {
-    nj_chunk *chunk; /* held */
-    uint32_t record;
-} refused;
-
-typedef struct out {
-    run *r;
-    nj_batch **stash; /* arrived before their turn */
-    uint32_t n_stash, cap_stash;
-    uint64_t seq; /* next to write */
-    uint32_t part;
-    pending *pending; /* written, not acknowledged */
-    uint32_t n_pending, cap_pending;
-    int64_t flushed_ns, flush_cost_ns;
-    bool begun;                               /* sinks have their header */
-    int64_t cpu_mark, shared_ns, progress_ns; /* CPU time at the last sharing, and when that was */
-    nj_col *value;                            /* [n_fields] of the present batch */
-    uint8_t *pass;                            /* [rows] */
-    parts parts;
-    int64_t filter_ns, filtered_ns; /* of the present batch */
-    nj_batch *batch;                /* the present one; NULL between batches */
-    uint8_t *outcome;               /* [rows] of it */
-    refused *refused;               /* since the last settlement: two outputs may refuse one row */
-    uint32_t n_refused, cap_refused;
-} out;
-
-static void sink_fails(run *r, const nj_error *err)
-{
-    if (!r->output.failed) {
-        r->output.error = *err;
-        r->output.error.said = 1;
-        nj_log(NJ_LOG_ERROR, "%s", err->text);
-    }
-    r->output.failed = 1;
-    r->end.stop = 1;
-}
+#include "output.h"
 
 static int begin_sinks(out *o)
 {
@@ -53,7 +14,7 @@ static int begin_sinks(out *o)
     o->begun = true;
     for (uint32_t i = 0; i < r->n_sinks; i++)
         if (r->sink[i]->class->begin(r->sink[i], r->field, r->n_out, r->metadata, &err)) {
-            sink_fails(r, &err);
+            nj_flow_sink_fails(r, &err);
             return -1;
         }
     return 0;
@@ -92,7 +53,7 @@ static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint
     nj_light_curve lc = nj_flow_light_curve(r, s, b);
     if (r->filter) {
         if (nj_filter_run_each(r->filter, rows, &lc, o->pass, row_fails, o, &err))
-            return sink_fails(r, &err), -1;
+            return nj_flow_sink_fails(r, &err), -1;
         for (uint32_t k = 0; k < rows->n; k++)
             if (!o->pass[k] && outcome[rows->row[k]] == ROW_EMIT) outcome[rows->row[k]] = ROW_FILTERED;
     }
@@ -102,7 +63,7 @@ static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint
     if (!names) return -1;
     for (uint32_t t = 0; t < r->n_topics; t++) {
         if (nj_filter_run_each(r->topic[t].filter, rows, &lc, o->pass, row_fails, o, &err))
-            return sink_fails(r, &err), -1;
+            return nj_flow_sink_fails(r, &err), -1;
         for (uint32_t k = 0; k < rows->n; k++) {
             uint32_t i = rows->row[k];
             if (!o->pass[k] || (!r->conf.private_topics && !is_public(s->facts, programid, i))) continue;
@@ -170,7 +131,7 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
     for (int others = 0; others < 2; others++) { /* a row that one refuses is in none, if that shows now */
         for (uint32_t i = 0; i < r->n_sinks && rows.n && !r->output.failed; i++)
             if (r->sink[i]->class->refuses != others && r->sink[i]->class->write(r->sink[i], &rows, &err))
-                sink_fails(r, &err);
+                nj_flow_sink_fails(r, &err);
         rows.n = select_rows(outcome, b->n, row);
     }
     o->batch = NULL;
@@ -206,7 +167,7 @@ static void write_dead(run *r, const nj_dead *dead, uint32_t n)
                        nj_chunk_where(dead[i].chunk, where, sizeof where), dead[i].record, dead[i].reason);
     }
     if (nj_flow_letters_open(r, &err) || nj_dead_letters_write(r->output.dead, dead, n, &err))
-        sink_fails(r, &err);
+        nj_flow_sink_fails(r, &err);
 }
 
 /* Accounts for it: 0; 1 when it is accounted for already; -1 when memory is short. */
@@ -245,7 +206,7 @@ void nj_flow_refuse(void *run_, const nj_dead *dead)
     int rc = r->output.thread && !r->output.failed ? refuse_row(r->output.thread, dead) : 1;
     nj_error err;
     if (rc == 0) write_dead(r, dead, 1);
-    if (rc < 0) nj_fail(&err, "out of memory for a dead letter"), sink_fails(r, &err);
+    if (rc < 0) nj_fail(&err, "out of memory for a dead letter"), nj_flow_sink_fails(r, &err);
 }
 
 static pending *add_pending(out *o)
@@ -269,20 +230,6 @@ static int64_t exposure_end_ms(const out *o, const survey *s, uint32_t row)
     double t = (((const double *)jd->data)[row] - 2440587.5) * 86400e3;
     if (!(t > 0 && t < 1e14)) return 0;
     return (int64_t)t + (int64_t)(s->facts->exposure_end_s * 1000);
-}
-
-/* A live stream's alerts are hours old at most; a replay's are not,
- * and their latency to the sky means nothing. */
-static void note_live(out *o, const pending *p, uint32_t n)
-{
-    int64_t now_ms = nj_calendar_ns() / 1000000, age = now_ms - p->exposure_end_ms;
-    if (p->publish_ms <= 0 || p->exposure_end_ms <= 0 || age < 0 || age > 6 * 3600 * 1000) return;
-    __atomic_store_n(&o->r->output.live, 1, __ATOMIC_RELAXED);
-    for (uint32_t k = 0; k < n; k++) {
-        nj_histogram_add(o->r->output.total, (uint64_t)age * 1000000);
-        if (p->publish_ms > p->exposure_end_ms)
-            nj_histogram_add(o->r->output.publish, (uint64_t)(p->publish_ms - p->exposure_end_ms) * 1000000);
-    }
 }
 
 /* The exposures of a chunk's rows. */
@@ -352,71 +299,6 @@ static void write_batch(out *o, nj_batch *b)
     }
     if (b->budget_bytes) nj_ring_release(r->work, b->budget_bytes);
     nj_batch_free(b);
-}
-
-/* --- acknowledgement --- */
-
-static void settle(out *o, bool acknowledged)
-{
-    run *r = o->r;
-    int64_t now = nj_now_ns();
-    nj_flow_parts_settle(r, &o->parts, acknowledged, now);
-    for (uint32_t i = 0; i < o->n_pending; i++) {
-        pending *p = &o->pending[i];
-        nj_ledger *l = &r->accounts.ledger[p->stream];
-        uint32_t n = p->emitted + p->filtered + p->dead + p->duplicates;
-        if (acknowledged) {
-            l->emitted += p->emitted;
-            l->filtered += p->filtered;
-            l->dead += p->dead;
-            l->duplicates += p->duplicates;
-            l->returned += p->returned;
-            for (uint32_t k = 0; k < n && r->compute.drift; k++)
-                nj_histogram_add(r->output.latency, (uint64_t)(now - p->arrival_ns));
-            note_live(o, p, n);
-        } else {
-            l->returned += n + p->returned;
-        }
-        /* offsets only after every sink has it, and only when all of the message is through */
-        const stream *s = r->accounts.stream[p->stream];
-        int whole_batch_follows = i + 1 < o->n_pending && o->pending[i + 1].stream == p->stream &&
-                                  o->pending[i + 1].last && o->pending[i + 1].generation == p->generation;
-        if (acknowledged && p->last && !p->returned && !whole_batch_follows && s->source &&
-            s->source->class->ack)
-            s->source->class->ack(
-                s->source, r->accounts.stream[p->stream] ? &r->accounts.stream[p->stream]->public : NULL,
-                p->generation, p->next_offset);
-        if (p->last) __atomic_add_fetch(&l->settled, 1, __ATOMIC_RELEASE);
-    }
-    o->n_pending = 0;
-    for (uint32_t i = 0; i < o->n_refused; i++) nj_chunk_drop(o->refused[i].chunk);
-    o->n_refused = 0;
-}
-
-static void flush_sinks(out *o)
-{
-    run *r = o->r;
-    nj_error err = { "" };
-    int64_t start = nj_now_ns(); /* counted or not: the cadence of flushes hangs on it */
-    for (uint32_t i = 0; i < r->n_sinks && !r->output.failed && o->begun; i++)
-        if (r->sink[i]->class->flush(r->sink[i], &err)) sink_fails(r, &err);
-    if (r->output.dead && !r->output.failed && nj_dead_letters_flush(r->output.dead, &err))
-        sink_fails(r, &err);
-    settle(o, !r->output.failed && !r->end.fatal); /* after a fatal error rows may be missing
-                                                    * before those that are written */
-    o->flushed_ns = nj_now_ns();
-    o->flush_cost_ns = o->flushed_ns - start;
-    if (r->compute.drift) r->output.count->wall_ns += o->flush_cost_ns;
-}
-
-/* A flush is due at the cadence; when nothing else is to be done,
- * as soon as it costs less than a tenth of the time. */
-static int64_t next_flush_ms(const out *o)
-{
-    if (!o->n_pending) return 100;
-    int64_t since = nj_now_ns() - o->flushed_ns, gap = o->flush_cost_ns * 10;
-    if (gap > o->r->conf.flush_ms * 1000000) gap = o->r->conf.flush_ms * 1000000;
-    return since >= gap ? 0 : (gap - since) / 1000000 + 1;
 }
 
 /* --- order --- */
@@ -504,7 +386,7 @@ void *nj_output(void *run_)
     o.value = calloc(r->n_fields + 1, sizeof *o.value);
     if (!o.value) give_up(r);
     for (int closed = 0; !closed && o.value;) {
-        nj_batch *b = nj_ring_pop(r->done, (int)next_flush_ms(&o), &closed);
+        nj_batch *b = nj_ring_pop(r->done, (int)nj_flow_next_flush_ms(&o), &closed);
         int64_t now = nj_now_ns();
         if (b && stash(&o, b)) {
             nj_batch_free(b);
@@ -512,13 +394,14 @@ void *nj_output(void *run_)
             break;
         }
         while ((b = take_next(&o)) != NULL) write_batch(&o, b);
-        if (o.n_pending && (now - o.flushed_ns >= r->conf.flush_ms * 1000000 || next_flush_ms(&o) == 0))
-            flush_sinks(&o);
+        if (o.n_pending &&
+            (now - o.flushed_ns >= r->conf.flush_ms * 1000000 || nj_flow_next_flush_ms(&o) == 0))
+            nj_flow_flush(&o);
         if (now - o.shared_ns > 20000000) share_cpu(&o, now);
         progress(&o);
     }
     if (!o.begun && !r->output.failed) begin_sinks(&o); /* no rows at all: still a valid header */
-    flush_sinks(&o);
+    nj_flow_flush(&o);
     share_cpu(&o, 0);
     for (uint32_t i = 0; i < o.n_stash; i++) nj_batch_free(o.stash[i]); /* only after a fatal error */
     if (r->options->progress && o.progress_ns) {

@@ -1,0 +1,93 @@
+/* commit.c - the one moment at which something counts: outputs have it, then it is acknowledged. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "output.h"
+
+void nj_flow_sink_fails(run *r, const nj_error *err)
+{
+    if (!r->output.failed) {
+        r->output.error = *err;
+        r->output.error.said = 1;
+        nj_log(NJ_LOG_ERROR, "%s", err->text);
+    }
+    r->output.failed = 1;
+    r->end.stop = 1;
+}
+
+/* A live stream's alerts are hours old at most; a replay's are not,
+ * and their latency to the sky means nothing. */
+static void note_live(out *o, const pending *p, uint32_t n)
+{
+    int64_t now_ms = nj_calendar_ns() / 1000000, age = now_ms - p->exposure_end_ms;
+    if (p->publish_ms <= 0 || p->exposure_end_ms <= 0 || age < 0 || age > 6 * 3600 * 1000) return;
+    __atomic_store_n(&o->r->output.live, 1, __ATOMIC_RELAXED);
+    for (uint32_t k = 0; k < n; k++) {
+        nj_histogram_add(o->r->output.total, (uint64_t)age * 1000000);
+        if (p->publish_ms > p->exposure_end_ms)
+            nj_histogram_add(o->r->output.publish, (uint64_t)(p->publish_ms - p->exposure_end_ms) * 1000000);
+    }
+}
+
+static void settle(out *o, bool acknowledged)
+{
+    run *r = o->r;
+    int64_t now = nj_now_ns();
+    nj_flow_parts_settle(r, &o->parts, acknowledged, now);
+    for (uint32_t i = 0; i < o->n_pending; i++) {
+        pending *p = &o->pending[i];
+        nj_ledger *l = &r->accounts.ledger[p->stream];
+        uint32_t n = p->emitted + p->filtered + p->dead + p->duplicates;
+        if (acknowledged) {
+            l->emitted += p->emitted;
+            l->filtered += p->filtered;
+            l->dead += p->dead;
+            l->duplicates += p->duplicates;
+            l->returned += p->returned;
+            for (uint32_t k = 0; k < n && r->compute.drift; k++)
+                nj_histogram_add(r->output.latency, (uint64_t)(now - p->arrival_ns));
+            note_live(o, p, n);
+        } else {
+            l->returned += n + p->returned;
+        }
+        /* offsets only after every sink has it, and only when all of the message is through */
+        const stream *s = r->accounts.stream[p->stream];
+        int whole_batch_follows = i + 1 < o->n_pending && o->pending[i + 1].stream == p->stream &&
+                                  o->pending[i + 1].last && o->pending[i + 1].generation == p->generation;
+        if (acknowledged && p->last && !p->returned && !whole_batch_follows && s->source &&
+            s->source->class->ack)
+            s->source->class->ack(
+                s->source, r->accounts.stream[p->stream] ? &r->accounts.stream[p->stream]->public : NULL,
+                p->generation, p->next_offset);
+        if (p->last) __atomic_add_fetch(&l->settled, 1, __ATOMIC_RELEASE);
+    }
+    o->n_pending = 0;
+    for (uint32_t i = 0; i < o->n_refused; i++) nj_chunk_drop(o->refused[i].chunk);
+    o->n_refused = 0;
+}
+
+void nj_flow_flush(out *o)
+{
+    run *r = o->r;
+    nj_error err = { "" };
+    int64_t start = nj_now_ns(); /* counted or not: the cadence of flushes hangs on it */
+    for (uint32_t i = 0; i < r->n_sinks && !r->output.failed && o->begun; i++)
+        if (r->sink[i]->class->flush(r->sink[i], &err)) nj_flow_sink_fails(r, &err);
+    if (r->output.dead && !r->output.failed && nj_dead_letters_flush(r->output.dead, &err))
+        nj_flow_sink_fails(r, &err);
+    settle(o, !r->output.failed && !r->end.fatal); /* after a fatal error rows may be missing
+                                                    * before those that are written */
+    o->flushed_ns = nj_now_ns();
+    o->flush_cost_ns = o->flushed_ns - start;
+    if (r->compute.drift) r->output.count->wall_ns += o->flush_cost_ns;
+}
+
+int64_t nj_flow_next_flush_ms(const out *o)
+{
+    if (!o->n_pending) return 100;
+    int64_t since = nj_now_ns() - o->flushed_ns, gap = o->flush_cost_ns * 10;
+    if (gap > o->r->conf.flush_ms * 1000000) gap = o->r->conf.flush_ms * 1000000;
+    return since >= gap ? 0 : (gap - since) / 1000000 + 1;
+}
