@@ -14,6 +14,8 @@ typedef struct nj_schema nj_schema;   /* one writer schema with its survey; live
 /* Reads the embedded survey maps (schemas/<survey>.map, and those of [decode] maps = DIR). NULL with err. */
 nj_decoder *nj_decoder_new(nj_settings *settings, nj_error *err);
 void nj_decoder_free(nj_decoder *decoder);
+/* This is a run: alerts may wait for a registry that is away until stopped() says that the run ends. */
+void nj_decoder_waits(nj_decoder *decoder, bool (*stopped)(void *opaque), void *opaque);
 /* Is the path a canonical name of any survey map? */
 bool nj_decoder_knows(const nj_decoder *decoder, const char *path);
 
@@ -65,7 +67,8 @@ typedef struct nj_cursor {
     struct nj_cursor_state *state;
 } nj_cursor;
 
-/* Recognises the framing and finds the schema. -1: the whole chunk is one dead letter, err says why. */
+/* Recognises the framing and finds the schema. -1: the whole chunk is one dead letter, err says why; or with
+ * err->memory and err->later, the chunk is not to blame. */
 int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_error *err);
 /* Appends rows to the batch (whose layout is of the schema's survey) until it has max_rows or max_bytes of
  * datum, or the chunk ends; bad records become dead letters of the batch, and after a bad record the rest of

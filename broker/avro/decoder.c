@@ -312,7 +312,7 @@ static char *text_of_id(const nj_decoder *d, uint32_t id, const char *topic, siz
     snprintf(name, sizeof name, "%u", id);
     char *text = nj_registry_get(d->registry, name, !lsst, size, err);
     *keep = text != NULL;
-    if (text || !builtin) return text;
+    if (text || !builtin || err->later) return text;
     if (lsst && (text = strdup(builtin))) {
         *size = n;
         nj_log(NJ_LOG_WARN, "%s; read by the built-in layout of LSST's release %u.%u", err->text, id / 100,
@@ -448,6 +448,11 @@ nj_decoder *nj_decoder_new(nj_settings *settings, nj_error *err)
     if (rc == 0) return d;
     nj_decoder_free(d);
     return NULL;
+}
+
+void nj_decoder_waits(nj_decoder *d, bool (*stopped)(void *opaque), void *opaque)
+{
+    nj_registry_waits(d->registry, stopped, opaque);
 }
 
 void nj_decoder_free(nj_decoder *d)

@@ -14,7 +14,7 @@ int nj_fail(nj_error *err, const char *format, ...)
         vsnprintf(err->text, sizeof err->text, format, ap);
         va_end(ap);
         err->memory = strstr(err->text, "out of memory") != NULL;
-        err->said = 0;
+        err->later = err->said = 0;
     }
     return -1;
 }

@@ -7,6 +7,7 @@
 typedef struct nj_error {
     char text[768]; /* NUL-terminated, no newline; names the file, record, field, section or key */
     bool memory;    /* the text says "out of memory": the input is not to blame */
+    bool later;     /* a helper gave no answer before the run ended: the input comes again */
     bool said;      /* it stands in the log already: who reports it at the end need not */
 } nj_error;
 

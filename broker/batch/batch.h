@@ -86,6 +86,7 @@ typedef struct nj_batch {
     uint64_t seq; /* output order: (seq, part) */
     uint32_t part;
     bool last_part;
+    bool later; /* the run ends: what is in this batch and in all behind it is not written, and comes again */
     const nj_layout *layout;    /* NULL: dead letters only */
     const void *graph;          /* the graph generation that made it */
     uint32_t n, cap;            /* rows, room for rows */

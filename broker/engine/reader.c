@@ -137,6 +137,7 @@ int nj_reader_take(nj_reader *r, nj_chunk *chunk, nj_error *err)
     if (at_limit(r)) return NJ_READ_STOPPED;
     if (nj_cursor_open(&r->cursor, r->o.decoder, chunk, &why)) {
         if (why.memory) return no_memory(err); /* the chunk is not to blame */
+        if (why.later) return NJ_READ_LATER;
         count_dead_chunk(r, start);
         return dead_chunk(r, chunk, &why) ? no_memory(err) : NJ_READ_ON;
     }

@@ -10,7 +10,7 @@ enum {
     NJ_BATCH_BYTES = 8 << 20
 }; /* the defaults of [run],
     * for callers without settings */
-enum { NJ_READ_ON = 0, NJ_READ_STOPPED = 1, NJ_READ_FAILED = -1, NJ_READ_NO_LAYOUT = -2 };
+enum { NJ_READ_ON = 0, NJ_READ_STOPPED = 1, NJ_READ_FAILED = -1, NJ_READ_NO_LAYOUT = -2, NJ_READ_LATER = -3 };
 
 typedef struct nj_reader_options {
     nj_decoder *decoder;
@@ -40,7 +40,8 @@ typedef struct nj_reader {
 /* Reads all rows of a chunk, which stays the caller's (batches hold it as long as they need it). Batches go
  * to full() when the next row would be one too many, or is of another layout; the last one stays open. A
  * chunk that cannot be opened is a dead letter of the open batch. NJ_READ_ON, NJ_READ_STOPPED (full() said
- * so, or the limit is reached), NJ_READ_FAILED or NJ_READ_NO_LAYOUT with err. */
+ * so, or the limit is reached), NJ_READ_FAILED or NJ_READ_NO_LAYOUT with err. NJ_READ_LATER: the run ends
+ * while its schema is waited for, and nothing of the chunk was read. */
 int nj_reader_take(nj_reader *reader, nj_chunk *chunk, nj_error *err);
 /* Passes the open batch on. `always`: also when there is none (then one without rows). Returns as full(). */
 int nj_reader_flush(nj_reader *reader, bool always);

@@ -31,6 +31,12 @@ static void note_live(out *o, const pending *p, uint32_t n)
     }
 }
 
+/* All of its message is through, and here. */
+static bool is_done(const pending *p)
+{
+    return p->last && !p->returned && !p->held;
+}
+
 static void settle(out *o, bool acknowledged)
 {
     run *r = o->r;
@@ -54,10 +60,10 @@ static void settle(out *o, bool acknowledged)
         }
         /* offsets only after every sink has it, and only when all of the message is through */
         const stream *s = r->accounts.stream[p->stream];
-        int whole_batch_follows = i + 1 < o->n_pending && o->pending[i + 1].stream == p->stream &&
-                                  o->pending[i + 1].last && o->pending[i + 1].generation == p->generation;
-        if (acknowledged && p->last && !p->returned && !whole_batch_follows && s->source &&
-            s->source->class->ack)
+        const pending *next = i + 1 < o->n_pending ? p + 1 : NULL;
+        bool next_does =
+            next && next->stream == p->stream && next->generation == p->generation && is_done(next);
+        if (acknowledged && is_done(p) && !next_does && s->source && s->source->class->ack)
             s->source->class->ack(
                 s->source, r->accounts.stream[p->stream] ? &r->accounts.stream[p->stream]->public : NULL,
                 p->generation, p->next_offset);

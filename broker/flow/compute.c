@@ -112,13 +112,30 @@ static const nj_layout *layout_of(void *opaque, const nj_schema *schema, nj_erro
     return &t->survey->graph->layout;
 }
 
-/* 0, or -1: memory is short. */
+/* 0, NJ_READ_LATER, or -1: memory is short. */
 static int compute_chunk(thread_state *t, nj_chunk *chunk)
 {
     nj_error err = { "" };
     int rc = nj_reader_take(&t->reader, chunk, &err);
     if (rc == NJ_READ_NO_LAYOUT) nj_flow_fatal(t->r, &err); /* the chunk is a dead letter, and the run ends */
-    return rc == NJ_READ_FAILED ? -1 : 0;
+    return rc == NJ_READ_FAILED ? -1 : rc == NJ_READ_LATER ? rc : 0;
+}
+
+/* The run ends while a schema is waited for: this chunk and all behind it come again. Their receipts close
+ * the books of their streams. */
+static int give_back(thread_state *t, unit *u, uint32_t from)
+{
+    int rc = nj_reader_flush(&t->reader, false); /* what was read before them is written */
+    nj_batch *b = rc == 0 ? nj_batch_new() : NULL;
+    if (!b || nj_batch_begin(b, NULL, 0)) return nj_batch_free(b), -1;
+    b->later = t->r->end.later = true;
+    for (uint32_t i = from; i < u->n; i++) {
+        nj_receipt *receipt = nj_batch_receipt(b, u->chunk[i]);
+        if (!receipt) return nj_batch_free(b), -1;
+        receipt->last = true;
+    }
+    t->last_part = true;
+    return finish_batch(t, &b) == NJ_READ_ON ? 0 : -1;
 }
 
 static void compute_unit(thread_state *t, unit *u)
@@ -129,12 +146,16 @@ static void compute_unit(thread_state *t, unit *u)
     t->unit_bytes = u->bytes;
     t->cpu_mark = t->drift ? nj_thread_cpu_ns() : 0;
     int rc = 0;
-    for (uint32_t i = 0; i < u->n; i++) {
-        if (rc == 0) rc = compute_chunk(t, u->chunk[i]);
-        nj_chunk_drop(u->chunk[i]); /* the batches hold what they need */
+    for (uint32_t i = 0; i < u->n && rc == 0; i++) {
+        rc = t->r->end.later ? NJ_READ_LATER : compute_chunk(t, u->chunk[i]);
+        if (rc == NJ_READ_LATER) rc = give_back(t, u, i);
+        if (t->last_part) break;
     }
-    t->last_part = true;
-    if (rc == 0) rc = nj_reader_flush(&t->reader, true);
+    if (rc == 0 && !t->last_part) {
+        t->last_part = true;
+        rc = nj_reader_flush(&t->reader, true);
+    }
+    for (uint32_t i = 0; i < u->n; i++) nj_chunk_drop(u->chunk[i]); /* the batches hold what they need */
     if (rc) {
         nj_error err;
         nj_fail(&err, "out of memory while computing");

@@ -67,7 +67,7 @@ typedef struct pending {
     int64_t exposure_end_ms; /* of its first alert, since 1970; 0 = not known */
     int64_t publish_ms;
     uint32_t emitted, filtered, dead, duplicates, returned;
-    bool last;
+    bool last, held; /* held: not acknowledged, it comes again */
 } pending;
 
 typedef struct stream {
@@ -134,6 +134,7 @@ typedef struct run_accounts {
 typedef struct run_end {
     nj_error error; /* of the thread that set fatal first */
     _Atomic int fatal, stop;
+    _Atomic bool later; /* a schema was waited for when the run was to end: what follows comes again */
 } run_end;
 
 typedef struct run {

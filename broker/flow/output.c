@@ -105,7 +105,7 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
     nj_flow_values(r, s, b, o->value);
     for (uint32_t i = 0; i < b->n; i++) {
         r->output.digest += mix((uint64_t)b->id[i]);
-        if (r->options->limit && (int64_t)(r->output.written + i) >= r->options->limit)
+        if (o->later || (r->options->limit && (int64_t)(r->output.written + i) >= r->options->limit))
             outcome[i] = ROW_RETURNED;
         else if (r->output.dedup && nj_dedup_seen(r->output.dedup, b->id[i], mix((uint64_t)(uintptr_t)s)))
             outcome[i] = ROW_DUPLICATE;
@@ -262,7 +262,9 @@ static int note_receipts(out *o, const nj_batch *b, const uint8_t *outcome)
                         .next_offset = c->offset + 1,
                         .arrival_ns = c->arrival_ns,
                         .publish_ms = c->publish_ms,
-                        .dead = receipt->n_dead,
+                        .dead = o->later ? 0 : receipt->n_dead,
+                        .returned = o->later ? receipt->n_dead : 0,
+                        .held = o->later,
                         .last = receipt->last };
         if (receipt->n_rows && c->publish_ms > 0) p->exposure_end_ms = exposure_end_ms(o, s, row);
         for (uint32_t k = 0; k < receipt->n_rows; k++, row++) switch (outcome[row]) {
@@ -288,9 +290,10 @@ static void write_batch(out *o, nj_batch *b)
     run *r = o->r;
     uint8_t *outcome = nj_arena_zalloc(&b->arena, b->n + 1);
     int rc = outcome ? 0 : -1;
+    o->later |= b->later;
     if (rc == 0 && !r->output.failed && b->n) rc = write_rows(o, b, outcome);
     /* a failure is in sink_failed */
-    if (rc == 0 && !r->output.failed && b->n_dead) write_dead(r, b->dead, b->n_dead);
+    if (rc == 0 && !r->output.failed && b->n_dead && !o->later) write_dead(r, b->dead, b->n_dead);
     if (rc == 0) rc = note_receipts(o, b, outcome);
     if (rc) {
         nj_error err;

@@ -20,6 +20,7 @@ typedef struct out {
     uint32_t n_pending, cap_pending;
     int64_t flushed_ns, flush_cost_ns;
     bool begun;                               /* sinks have their header */
+    bool later;                               /* all that follows comes again: nothing of it is written */
     int64_t cpu_mark, shared_ns, progress_ns; /* CPU time at the last sharing, and when that was */
     nj_col *value;                            /* [n_fields] of the present batch */
     uint8_t *pass;                            /* [rows] */

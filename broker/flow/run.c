@@ -82,6 +82,12 @@ static uint64_t progress(void *run_)
     return sum;
 }
 
+static bool stopped(void *run_)
+{
+    const run *r = run_;
+    return r->end.stop || (r->options->stop && *r->options->stop);
+}
+
 static int set_up_modules(run *r, nj_error *err)
 {
     const nj_run_options *o = r->options;
@@ -90,7 +96,9 @@ static int set_up_modules(run *r, nj_error *err)
     if (!(r->watch = nj_watch_start(&watch)))
         nj_log(NJ_LOG_WARN, "no thread to watch for calls that do not return");
     if (nj_engine_load(&r->engine, o->settings, o->module_path, o->n_module_paths, err)) return -1;
-    return nj_engine_choose(&r->engine, o->select, err);
+    if (nj_engine_choose(&r->engine, o->select, err)) return -1;
+    nj_decoder_waits(r->engine.decoder, stopped, r);
+    return 0;
 }
 
 static int open_dedup(run *r, nj_error *err)

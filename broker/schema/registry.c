@@ -21,12 +21,15 @@ enum {
     MAX_REFERENCES = 200,
     MAX_UNKNOWN = 256,
     FIRST_PAUSE_MS = 250,
-    LAST_PAUSE_MS = 60000
+    LAST_PAUSE_MS = 5000,   /* between two questions while alerts wait */
+    CLOSED_MOST_MS = 60000, /* after alerts have waited as long as they may */
+    LOOK_MS = 100,          /* how often a wait looks whether the run ends */
+    ONE_COMMAND_S = 30      /* a command that is no run waits no longer */
 };
 
 typedef struct registry_conf {
     const char *url, *user, *password, *password_file, *ca, *schemas, *cache;
-    double timeout_s, wait_s, negative_s;
+    double timeout_s, wait_s, unknown_s, negative_s;
     int64_t builtin;
 } registry_conf;
 
@@ -44,8 +47,12 @@ const nj_param nj_registry_settings[] = {
     { "cache", NJ_STR, "", offsetof(registry_conf, cache), 0, 0, "1",
       "folder to keep fetched schemas in; off = none" },
     { "timeout_s", NJ_F64, "10", offsetof(registry_conf, timeout_s), 0.1, 600, "s", "of one request" },
-    { "wait_s", NJ_F64, "30", offsetof(registry_conf, wait_s), 0, 86400, "s",
-      "how long alerts wait for a registry that does not answer" },
+    { "wait_s", NJ_F64, "-1", offsetof(registry_conf, wait_s), -1, 1e9, "s",
+      "how long alerts wait for a registry that is away, before they are dead letters; -1 = until it is "
+      "back" },
+    { "unknown_s", NJ_F64, "10", offsetof(registry_conf, unknown_s), 0, 86400, "s",
+      "how long an id that the registry does not know is asked for again, before its alerts are dead "
+      "letters" },
     { "negative_s", NJ_F64, "60", offsetof(registry_conf, negative_s), 0, 86400, "s",
       "pause before an unknown id is asked for again" },
     { "builtin", NJ_I64, "1", offsetof(registry_conf, builtin), 0, 1, "1",
@@ -70,6 +77,9 @@ struct nj_registry {
     uint32_t n_unknown;
     int64_t closed_until_ns; /* the registry does not answer: not asked before */
     int64_t pause_ms;
+    int64_t spent_ns, spent_at_ns; /* waited for unknown ids, of unknown_s; it comes back with time */
+    bool (*stopped)(void *opaque); /* NULL: this is no run */
+    void *opaque;
 };
 
 /* ---- settings -------------------------------------------------------------------------------- */
@@ -143,6 +153,12 @@ bool nj_registry_is_empty(const nj_registry *r)
     return !*r->conf.url && !*r->conf.schemas;
 }
 
+void nj_registry_waits(nj_registry *r, bool (*stopped)(void *opaque), void *opaque)
+{
+    r->stopped = stopped;
+    r->opaque = opaque;
+}
+
 bool nj_registry_allows_builtin(const nj_registry *r)
 {
     return r->conf.builtin != 0;
@@ -192,7 +208,32 @@ static size_t take_body(char *bytes, size_t size, size_t n, void *to)
     return body->failed ? 0 : size * n;
 }
 
-typedef enum answer { GOOD, NEVER, LATER } answer;
+/* UNKNOWN: the registry says of this id that there is none, or that its schema is none. LATER: whoever
+ * answers is no registry in order, and says nothing about the alerts: they wait. */
+typedef enum answer { GOOD, UNKNOWN, LATER } answer;
+
+static bool run_ends(const nj_registry *r)
+{
+    return r->stopped && r->stopped(r->opaque);
+}
+
+/* While curl waits for the other side. */
+static int go_on(void *r, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    (void)a, (void)b, (void)c, (void)d;
+    return run_ends(r); /* not 0 ends the transfer */
+}
+
+/* Is it the registry that answers? A proxy, a log-in page or a web server without the registry behind it says
+ * 404 as well, but not with an error code in JSON. */
+static bool has_error_code(const nj_buffer *body)
+{
+    json_error_t why;
+    json_t *json = json_loadb(body->data ? body->data : "", body->n, 0, &why);
+    bool has = json_is_integer(json_object_get(json, "error_code"));
+    json_decref(json);
+    return has;
+}
 
 static answer request(nj_registry *r, const char *path, nj_buffer *body, nj_error *err)
 {
@@ -201,7 +242,7 @@ static answer request(nj_registry *r, const char *path, nj_buffer *body, nj_erro
     long status = 0;
     int length = snprintf(url, sizeof url, "%.*s/%s", (int)(n && r->conf.url[n - 1] == '/' ? n - 1 : n),
                           r->conf.url, path);
-    if (length >= (int)sizeof url) return nj_fail(err, "an address of %d bytes", length), NEVER;
+    if (length >= (int)sizeof url) return nj_fail(err, "an address of %d bytes", length), UNKNOWN;
     curl_easy_reset(r->curl);
     curl_easy_setopt(r->curl, CURLOPT_URL, url);
     curl_easy_setopt(r->curl, CURLOPT_NOSIGNAL, 1L);
@@ -209,6 +250,9 @@ static answer request(nj_registry *r, const char *path, nj_buffer *body, nj_erro
     curl_easy_setopt(r->curl, CURLOPT_TIMEOUT_MS, (long)(r->conf.timeout_s * 1e3));
     curl_easy_setopt(r->curl, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(r->curl, CURLOPT_WRITEDATA, body);
+    curl_easy_setopt(r->curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(r->curl, CURLOPT_XFERINFOFUNCTION, go_on);
+    curl_easy_setopt(r->curl, CURLOPT_XFERINFODATA, r);
     curl_easy_setopt(r->curl, CURLOPT_USERAGENT, "nightjar");
     curl_easy_setopt(r->curl, CURLOPT_PROTOCOLS_STR, "http,https");
     if (*r->login) curl_easy_setopt(r->curl, CURLOPT_USERPWD, r->login);
@@ -216,11 +260,11 @@ static answer request(nj_registry *r, const char *path, nj_buffer *body, nj_erro
     CURLcode rc = curl_easy_perform(r->curl);
     curl_easy_getinfo(r->curl, CURLINFO_RESPONSE_CODE, &status);
     if (rc == CURLE_WRITE_ERROR && body->n)
-        return nj_fail(err, "an answer of more than %d bytes", MAX_BODY), NEVER;
+        return nj_fail(err, "an answer of more than %d bytes", MAX_BODY), UNKNOWN;
     if (rc != CURLE_OK) return nj_fail(err, "%.300s", *why ? why : curl_easy_strerror(rc)), LATER;
     if (status == 200) return GOOD;
     nj_fail(err, "HTTP status %ld", status);
-    return status == 408 || status == 429 || status >= 500 ? LATER : NEVER;
+    return (status == 404 || status == 422) && has_error_code(body) ? UNKNOWN : LATER;
 }
 
 /* A schema and those that it refers to, in the order in which they were fetched: the first is the whole. */
@@ -241,21 +285,21 @@ static answer fetch_document(nj_registry *r, const char *path, documents *d, nj_
     for (size_t i = 0; i < d->n; i++)
         if (!strcmp(d->path[i], path)) return GOOD;
     if (d->n > MAX_REFERENCES)
-        return nj_fail(err, "more than %d schemas refer to each other", MAX_REFERENCES), NEVER;
+        return nj_fail(err, "more than %d schemas refer to each other", MAX_REFERENCES), UNKNOWN;
     answer a = request(r, path, &body, err);
     json_t *json = a == GOOD ? json_loadb(body.data ? body.data : "", body.n, 0, &why) : NULL;
     const json_t *text = json_object_get(json, "schema");
     if (a == GOOD && !json_is_string(text)) {
         nj_fail(err, "an answer without a schema (%zu bytes, starting with '%.20s')", body.n,
                 body.n ? body.data : "");
-        a = NEVER;
+        a = LATER; /* a page of somebody else */
     } else if (a == GOOD) {
         json_t *schema = json_loadb(json_string_value(text), json_string_length(text), JSON_DECODE_ANY, &why);
         if (!d->n) d->text = strdup(json_string_value(text));
         d->path[d->n] = strdup(path);
         d->schema[d->n++] = schema;
         if (!schema)
-            a = (nj_fail(err, "the schema is not JSON: %.200s (line %d)", why.text, why.line), NEVER);
+            a = (nj_fail(err, "the schema is not JSON: %.200s (line %d)", why.text, why.line), UNKNOWN);
         if (a == GOOD) a = fetch_references(r, json_object_get(json, "references"), d, err);
     }
     json_decref(json);
@@ -273,7 +317,7 @@ static answer fetch_references(nj_registry *r, const json_t *list, documents *d,
         char path[1024];
         nj_error why = { "" };
         if (!subject || !json_is_integer(version))
-            return nj_fail(err, "a reference without a subject and a version"), NEVER;
+            return nj_fail(err, "a reference without a subject and a version"), UNKNOWN;
         char *escaped = curl_easy_escape(r->curl, subject, 0);
         snprintf(path, sizeof path, "subjects/%s/versions/%lld", escaped ? escaped : "",
                  (long long)json_integer_value(version));
@@ -294,7 +338,7 @@ static answer ask(nj_registry *r, const char *name, char **text, size_t *size, n
     snprintf(path, sizeof path, "schemas/%s/%s", strchr(name, '-') ? "guids" : "ids", name);
     answer a = fetch_document(r, path, &d, err);
     if (a == GOOD && !(*text = d.n == 1 ? d.text : nj_schema_join(d.schema, d.n)))
-        a = (nj_fail(err, "out of memory"), NEVER);
+        a = (nj_fail(err, "out of memory"), UNKNOWN);
     if (a == GOOD) *size = strlen(*text);
     if (a != GOOD || d.n > 1) free(d.text);
     for (size_t i = 0; i < d.n; i++) {
@@ -319,17 +363,72 @@ static void add_unknown(nj_registry *r, const char *name, const char *why)
     snprintf(u->why, sizeof u->why, "%.290s", why);
 }
 
-static void sleep_ms(int64_t ms)
+/* Returns early when the run ends. */
+static void sleep_ms(const nj_registry *r, int64_t ms)
 {
-    struct timespec t = { ms / 1000, ms % 1000 * 1000000 };
-    nanosleep(&t, NULL);
+    for (int64_t part; ms > 0 && !run_ends(r); ms -= part) {
+        part = r->stopped && ms > LOOK_MS ? LOOK_MS : ms;
+        struct timespec t = { part / 1000, part % 1000 * 1000000 };
+        nanosleep(&t, NULL);
+    }
+}
+
+/* Waiting for ids that may be new at the registry is bounded over all ids: what was spent comes back at a
+ * tenth of the time that passes, so that a stream of junk ids loses no more than that. */
+static int64_t left_for_unknown_ns(nj_registry *r)
+{
+    int64_t now = nj_now_ns(), back = (now - r->spent_at_ns) / 10;
+    r->spent_ns = r->spent_ns > back ? r->spent_ns - back : 0;
+    r->spent_at_ns = now;
+    return (int64_t)(r->conf.unknown_s * 1e9) - r->spent_ns;
+}
+
+/* How long alerts may wait for a registry that is away; -1 = for ever. */
+static double patience_s(const nj_registry *r)
+{
+    if (r->conf.wait_s >= 0) return r->conf.wait_s;
+    return r->stopped ? -1 : ONE_COMMAND_S;
+}
+
+static void close_for_a_while(nj_registry *r)
+{
+    r->pause_ms = 2 * r->pause_ms;
+    if (!r->pause_ms) r->pause_ms = 1000;
+    if (r->pause_ms > CLOSED_MOST_MS) r->pause_ms = CLOSED_MOST_MS;
+    r->closed_until_ns = nj_now_ns() + r->pause_ms * 1000000;
+}
+
+/* One line when a wait begins, and one a minute while it lasts. */
+static void tell_wait(const nj_error *err, int64_t since_ns, int64_t *told_ns)
+{
+    int64_t now = nj_now_ns();
+    if (*told_ns && now - *told_ns < INT64_C(60000000000)) return;
+    if (*told_ns)
+        nj_log(NJ_LOG_WARN, "%s; alerts have waited for %.0f s, asking again", err->text,
+               (double)(now - since_ns) / 1e9);
+    else
+        nj_log(NJ_LOG_WARN, "%s; alerts wait, asking again", err->text);
+    *told_ns = now;
+}
+
+/* The answer says that there is no such schema: asks a few times more, for it may be new, or one of several
+ * servers may be behind the others. */
+static bool may_ask_again(nj_registry *r, int64_t pause_ms)
+{
+    int64_t left_ms = left_for_unknown_ns(r) / 1000000;
+    if (left_ms <= 0) return false;
+    if (pause_ms > left_ms) pause_ms = left_ms;
+    int64_t before = nj_now_ns();
+    sleep_ms(r, pause_ms);
+    r->spent_ns += nj_now_ns() - before;
+    r->spent_at_ns = nj_now_ns();
+    return true;
 }
 
 /* Asks until there is an answer or the patience is at its end.
  * Under the lock: all wait for the one who asks. */
 static char *fetch(nj_registry *r, const char *name, bool patient, size_t *size, nj_error *err)
 {
-    static int told;
     nj_error why = { "" };
     char *text = NULL;
     const unknown *u = find_unknown(r, name);
@@ -337,29 +436,37 @@ static char *fetch(nj_registry *r, const char *name, bool patient, size_t *size,
         nj_fail(err, "schema id %s: %s", name, u->why);
         return NULL;
     }
-    int64_t give_up = nj_now_ns() + (patient ? (int64_t)(r->conf.wait_s * 1e9) : 0);
     if (nj_now_ns() < r->closed_until_ns) {
         nj_fail(err, "schema id %s: the registry %.200s did not answer a moment ago", name, r->conf.url);
         return NULL;
     }
-    for (int64_t pause = FIRST_PAUSE_MS;; pause *= 2) {
+    int64_t since = nj_now_ns(), told = 0;
+    double most_s = patient ? patience_s(r) : 0;
+    for (int64_t pause = FIRST_PAUSE_MS;; pause = 2 * pause < LAST_PAUSE_MS ? 2 * pause : LAST_PAUSE_MS) {
         answer a = ask(r, name, &text, size, &why);
         if (a == GOOD) {
             r->pause_ms = 0;
+            if (told) nj_log(NJ_LOG_INFO, "schema id %s: the registry has answered; alerts go on", name);
             return text;
         }
         nj_fail(err, "schema id %s: the registry %.200s: %.300s", name, r->conf.url, why.text);
-        if (a == NEVER) {
+        if (a == UNKNOWN) {
+            if (patient && may_ask_again(r, pause) && !run_ends(r)) continue;
+            if (run_ends(r)) break;
             add_unknown(r, name, err->text + strlen("schema id ") + (size_t)snprintf(NULL, 0, "%s: ", name));
             return NULL;
         }
-        int64_t left_ms = (give_up - nj_now_ns()) / 1000000;
-        if (left_ms <= 0) break;
-        nj_log_limited(&told, 20, NJ_LOG_WARN, "%s; alerts wait, asking again", err->text);
-        sleep_ms(pause < left_ms ? pause : left_ms);
+        int64_t left_ms = most_s < 0 ? INT64_MAX : (int64_t)(most_s * 1e3) - (nj_now_ns() - since) / 1000000;
+        if (run_ends(r)) break;
+        if (left_ms <= 0) {
+            close_for_a_while(r);
+            return NULL;
+        }
+        tell_wait(err, since, &told);
+        sleep_ms(r, pause < left_ms ? pause : left_ms);
+        if (run_ends(r)) break;
     }
-    r->pause_ms = r->pause_ms ? (2 * r->pause_ms < LAST_PAUSE_MS ? 2 * r->pause_ms : LAST_PAUSE_MS) : 1000;
-    r->closed_until_ns = nj_now_ns() + r->pause_ms * 1000000;
+    err->later = true;
     return NULL;
 }
 

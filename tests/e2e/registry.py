@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A schema registry in all its moods, through `nightjar run`: alerts wait or are dead letters, and none is ever misread."""
-import glob, json, os, shutil, subprocess, time, urllib.request
+import glob, json, os, shutil, signal, subprocess, time, urllib.request
 from avro import Schema, confluent, container
 from registry_stub import Stub, certificates
 from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, nightjar, ok, report, rows, skip
@@ -61,6 +61,27 @@ def run_until(says, then, source, *args, name="late"):
     return r, *outcome(name)
 
 
+def ended(says, source, *args, name="ended"):
+    """A run that gets SIGINT at its first line with `says`. Returns as run()."""
+    class Result:
+        stderr = ""
+
+    r = Result()
+    child = subprocess.Popen(
+        [NIGHTJAR, *command(source, name), *args],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **home()},
+    )
+    for line in child.stderr:
+        r.stderr += line
+        if says in line:
+            child.send_signal(signal.SIGINT)
+    r.returncode = child.wait()
+    return r, *outcome(name)
+
+
 def at(url, **settings):
     return ["--registry", url, "-D", "registry.cache=off"] + [x for k, v in settings.items() for x in ("-D", f"registry.{k}={v}")]
 
@@ -92,6 +113,16 @@ def waits(schemas, want):
     if ok(r.then, "down at the start: the alerts wait", r.stderr):
         r.then.__exit__()
     ok(got == want and l["closed"], "up while they wait: none is lost", r.stderr)
+    with Stub(schemas, mode=lambda n: "404" if n < 3 else "good") as s:
+        r, got, l = run("one", *at(s.url))
+        ok(got == want and l["closed"], "an id that is new at the registry, 404 twice: none is lost", r.stderr)
+    with Stub(schemas, mode=lambda n: "html" if n < 2 else "good") as s:
+        r, got, l = run("one", *at(s.url))
+        ok(got == want and l["closed"], "a log-in page once, then good: none is lost", r.stderr)
+    with Stub(schemas, mode=lambda n: "good" if n == 1 else "html") as s:
+        r, got, l = ended("alerts wait", "two", *at(s.url))
+        ok(r.returncode == 130 and l["dead"] == 0, "Ctrl-C while alerts wait: none is dead", r.stderr)
+        ok(len(got) == N // 2 and l["closed"], "what was read before is written, and the ledger closes", (l, r.stderr))
     with Stub(schemas, mode="slow") as s:
         r, got, l = run("one", *at(s.url, timeout_s=60))
         ok(got == want and l["closed"] and len(s.requests) == 1, "slow, within the time limit: asked once", (s.requests, r.stderr))
@@ -100,9 +131,14 @@ def waits(schemas, want):
 
 
 def dead(schemas, want):
-    for mode, says, asked in (("404", "HTTP status 404", 1), ("html", "an answer without a schema", 1), ("huge", "more than", 1), ("500", "HTTP status 500", 9)):
+    for mode, says, asked in (
+        ("404", "HTTP status 404", 1),
+        ("html", "an answer without a schema", 9),
+        ("huge", "more than", 1),
+        ("500", "HTTP status 500", 9),
+    ):
         with Stub(schemas, mode=mode) as s:
-            r, got, l = run("one", *at(s.url, wait_s=0), name=f"m{mode}")
+            r, got, l = run("one", *at(s.url, wait_s=0, unknown_s=0), name=f"m{mode}")
             n = len(s.requests)
         memory = report(f"m{mode}.json")["memory"]["rss_max_bytes"] if os.path.exists(f"m{mode}.json") else 1 << 40
         ok(r.returncode == 0 and not got and l["closed"] and l["dead"] == N and says in r.stderr and 0 < n <= asked and (SANITIZED or memory < 150e6),

@@ -53,7 +53,19 @@ static const char schema_1102[] = "{\"type\":\"record\",\"name\":\"lsst.v11_2.al
                                   "{\"name\":\"prvDiaSources\",\"type\":[\"null\",{\"type\":\"array\","
                                   "\"items\":\"lsst.v11_2.diaSource\"}]}]}";
 
-typedef enum mode { GOOD, NOT_FOUND, BROKEN, BROKEN_TWICE, HTML, HUGE_BODY, SLOW, NO_SCHEMA } mode;
+typedef enum mode {
+    GOOD,
+    NOT_FOUND,
+    BROKEN,
+    BROKEN_TWICE,
+    HTML,
+    HUGE_BODY,
+    SLOW,
+    NO_SCHEMA,
+    NO_PAGE,
+    REFUSED,
+    OTHER_JSON
+} mode;
 
 typedef struct stub {
     int socket;
@@ -85,6 +97,12 @@ static void serve(stub *s, int to)
         answer(to, "404 Not Found", "{\"error_code\":40403}", 20);
     else if (m == BROKEN)
         answer(to, "500 Internal Server Error", "oops", 4);
+    else if (m == NO_PAGE)
+        answer(to, "404 Not Found", "404 page not found", 18);
+    else if (m == REFUSED)
+        answer(to, "401 Unauthorized", "{\"error_code\":401}", 18);
+    else if (m == OTHER_JSON)
+        answer(to, "200 OK", "{\"message\":\"log in\"}", 20);
     else if (m == HTML)
         answer(to, "200 OK", "<!DOCTYPE html><p>login", 23);
     else if (m == NO_SCHEMA) {
@@ -266,13 +284,12 @@ static void wrong_answers_are_refused_and_not_asked_again(void **state)
         mode mode;
         const char *says;
     } bad[] = { { NOT_FOUND, "HTTP status 404" },
-                { HTML, "an answer without a schema" },
                 { HUGE_BODY, "an answer of more than" },
                 { NO_SCHEMA, "'nonsense' before it is defined" } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         stub s = { .mode = bad[i].mode };
         stub_start(&s);
-        reader *r = reader_new(with(&s, "registry.timeout_s=5\n"));
+        reader *r = reader_new(with(&s, "registry.timeout_s=5\nregistry.unknown_s=0\n"));
         for (int k = 0; k < 3; k++) {
             assert_int_equal(read_message(r, 900), -1);
             if (!strstr(r->err.text, bad[i].says) || !strstr(r->err.text, "schema id 900"))
@@ -322,6 +339,86 @@ static void alerts_wait_as_long_as_they_may(void **state)
     s.mode = SLOW;
     assert_int_equal(read_message(r, 901), -1);
     assert_non_null(strstr(r->err.text, "schema id 901"));
+    reader_free(r);
+    stub_stop(&s);
+}
+
+/* Alerts are dead only when the registry itself says that it has no such schema, and says so for a while. */
+static void an_unknown_id_is_asked_for_again(void **state)
+{
+    (void)state;
+    stub s = { .mode = NOT_FOUND };
+    stub_start(&s);
+    reader *r = reader_new(with(&s, "registry.unknown_s=10\n"));
+    fake_clock_start();
+    assert_int_equal(read_message(r, 900), -1);
+    assert_non_null(strstr(r->err.text, "HTTP status 404"));
+    assert_false(r->err.later);
+    assert_int_equal(s.requests, 7); /* after 0.25, 0.5, 1, 2, 4 and the 2.25 s that are left */
+    assert_int_equal(fake_clock.slept_ns, 10000000000);
+    assert_int_equal(read_message(r, 901), -1); /* the patience is that of all ids together */
+    assert_int_equal(s.requests, 8);
+    assert_int_equal(fake_clock.slept_ns, 10000000000);
+    fake_clock.now_ns += 100000000000; /* a tenth of the time comes back */
+    assert_int_equal(read_message(r, 902), -1);
+    assert_int_equal(fake_clock.slept_ns, 20000000000);
+    fake_clock.on = 0;
+    reader_free(r);
+    stub_stop(&s);
+}
+
+static stub *stub_now;
+static int n_looks, ends_at;
+
+static void mend_after_a_minute(void)
+{
+    if (fake_clock.slept_ns > INT64_C(60000000000)) stub_now->mode = GOOD;
+}
+
+static bool at_the_end(void *opaque)
+{
+    (void)opaque;
+    return ++n_looks > ends_at;
+}
+
+/* A page of a proxy, a 404 of a web server, 500, a wrong password: none says anything about the alerts. */
+static void a_run_waits_until_the_registry_is_back(void **state)
+{
+    (void)state;
+    static const mode trouble[] = { HTML, BROKEN, NO_PAGE, REFUSED, OTHER_JSON };
+    for (size_t i = 0; i < sizeof trouble / sizeof *trouble; i++) {
+        stub s = { .mode = trouble[i] };
+        stub_start(&s);
+        stub_now = &s;
+        n_looks = 0;
+        ends_at = 1000000;
+        reader *r = reader_new(with(&s, "registry.wait_s=-1\n"));
+        nj_decoder_waits(r->decoder, at_the_end, NULL);
+        fake_clock_start();
+        fake_clock.between = mend_after_a_minute;
+        assert_int_equal(read_message(r, 900), 0);
+        check_message(r);
+        fake_clock.on = 0;
+        fake_clock.between = NULL;
+        reader_free(r);
+        stub_stop(&s);
+    }
+}
+
+static void a_run_that_ends_does_not_blame_the_alert(void **state)
+{
+    (void)state;
+    stub s = { .mode = BROKEN };
+    stub_start(&s);
+    reader *r = reader_new(with(&s, "registry.wait_s=-1\n"));
+    n_looks = 0;
+    ends_at = 30;
+    nj_decoder_waits(r->decoder, at_the_end, NULL);
+    fake_clock_start();
+    assert_int_equal(read_message(r, 900), -1);
+    fake_clock.on = 0;
+    assert_true(r->err.later);
+    assert_int_equal(r->batch->n_dead, 0);
     reader_free(r);
     stub_stop(&s);
 }
@@ -517,6 +614,9 @@ int main(void)
         cmocka_unit_test(an_id_is_fetched_once_and_kept),
         cmocka_unit_test(wrong_answers_are_refused_and_not_asked_again),
         cmocka_unit_test(alerts_wait_as_long_as_they_may),
+        cmocka_unit_test(an_unknown_id_is_asked_for_again),
+        cmocka_unit_test(a_run_waits_until_the_registry_is_back),
+        cmocka_unit_test(a_run_that_ends_does_not_blame_the_alert),
         cmocka_unit_test(a_user_and_a_password),
         cmocka_unit_test(a_new_release_needs_no_rebuild),
         cmocka_unit_test(without_a_registry),
