@@ -13,6 +13,7 @@ static void push_unit(run *r)
     unit *u = r->ingest.unit;
     r->ingest.unit = NULL;
     if (!u) return;
+    __atomic_fetch_add(&r->ingest.handed, u->n, __ATOMIC_RELAXED);
     if (nj_ring_push(r->work, u, u->bytes) == 0) return;
     for (uint32_t i = 0; i < u->n; i++)
         nj_chunk_drop(u->chunk[i]); /* the run was broken off;
@@ -69,6 +70,7 @@ static int poll_source(run *r, nj_source *s, uint32_t live, int64_t *taken)
 {
     nj_chunk *chunk = NULL;
     nj_error err = { "" };
+    __atomic_fetch_add(&r->ingest.polls, 1, __ATOMIC_RELAXED);
     switch (s->class->next(s, poll_ms(r, live), &chunk, &err)) {
     case NJ_NEXT_CHUNK:
         if (!chunk->arrival_ns) chunk->arrival_ns = nj_now_ns();

@@ -24,7 +24,7 @@ typedef struct run_conf { /* [run] */
     } said; /* what the command line may say instead: read by cli.c,
              * in this table so that a misspelt key is found */
     uint8_t counters;
-    double exposure_budget_s, broker_share, call_s, stop_s;
+    double exposure_budget_s, broker_share, call_s, stop_s, stall_s;
 } run_conf;
 
 /* An output column and where its values are. */
@@ -84,6 +84,7 @@ typedef struct run_ingest {
     nj_error error;
     int failed;
     uint64_t bytes;
+    uint64_t polls, handed; /* atomic: of sources; packets passed on to the compute threads */
 } run_ingest;
 
 /* What the compute threads write, each its own row or atomically. */
@@ -107,6 +108,7 @@ typedef struct run_output {
     uint64_t digest, written, rows;
     uint64_t *escaped; /* [n_out] texts that were no UTF-8; NULL before the first rows */
     int live;          /* atomic: messages have times of publication */
+    int busy;          /* atomic: the thread is not waiting for rows; a sink may be */
     nj_drift *drift;   /* with counters */
     nj_waterfall *waterfall;
 } run_output;
@@ -143,6 +145,7 @@ typedef struct run {
     run_conf conf;
     nj_arena arena;
     nj_watch *watch;
+    struct nj_health *health; /* NULL = nobody asks */
     nj_engine engine;
     nj_compute_thread *thread; /* [n_threads] one per compute thread */
     int n_threads;

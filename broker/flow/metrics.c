@@ -19,6 +19,7 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "../base/version.h"
+#include "health.h"
 
 struct nj_metrics {
     struct MHD_Daemon *daemon;
@@ -275,14 +276,24 @@ static enum MHD_Result reply(struct MHD_Connection *c, unsigned status, const ch
 static enum MHD_Result answer(void *opaque, struct MHD_Connection *c, const char *url, const char *method,
                               const char *version, const char *upload, size_t *upload_size, void **connection)
 {
-    static const char elsewhere[] = "the counters are at /metrics\n", not_that[] = "GET only\n";
+    static const char elsewhere[] = "the counters are at /metrics; there are /health and /ready, too\n",
+                      not_that[] = "GET only\n";
     (void)version, (void)upload, (void)upload_size, (void)connection;
     if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
         return reply(c, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain", not_that, sizeof not_that - 1);
+    const nj_metrics *m = opaque;
+    if (!strcmp(url, "/health") || !strcmp(url, "/ready")) {
+        nj_health_state now = nj_health_now(m->r->health);
+        bool yes = url[1] == 'h' ? now.alive : now.ready;
+        char text[sizeof now.text + 1];
+        int n = snprintf(text, sizeof text, "%s\n", now.text);
+        return reply(c, yes ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", text,
+                     (size_t)n);
+    }
     if (strcmp(url, "/metrics") != 0)
         return reply(c, MHD_HTTP_NOT_FOUND, "text/plain", elsewhere, sizeof elsewhere - 1);
     nj_buffer b = { 0 };
-    page(opaque, &b);
+    page(m, &b);
     enum MHD_Result rc =
         b.failed ? MHD_NO : reply(c, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", b.data, b.n);
     nj_buffer_free(&b);

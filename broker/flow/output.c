@@ -389,7 +389,9 @@ void *nj_output(void *run_)
     o.value = calloc(r->n_fields + 1, sizeof *o.value);
     if (!o.value) give_up(r);
     for (int closed = 0; !closed && o.value;) {
+        __atomic_store_n(&r->output.busy, 0, __ATOMIC_RELAXED);
         nj_batch *b = nj_ring_pop(r->done, (int)nj_flow_next_flush_ms(&o), &closed);
+        __atomic_store_n(&r->output.busy, 1, __ATOMIC_RELAXED);
         int64_t now = nj_now_ns();
         if (b && stash(&o, b)) {
             nj_batch_free(b);

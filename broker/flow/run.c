@@ -12,8 +12,9 @@
 #include "../base/clock.h"
 #include "../base/exit.h"
 #include "../base/log.h"
-#include "internal.h"
+#include "health.h"
 #include "metrics.h"
+#include "notify.h"
 
 const nj_param nj_run_settings[] = {
     { "batch_rows", NJ_I64, "64", offsetof(run_conf, batch_rows), 1, 4096, "1", "alerts of a batch at most" },
@@ -34,6 +35,9 @@ const nj_param nj_run_settings[] = {
     { "stop_s", NJ_F64, "30", offsetof(run_conf, stop_s), 0, 1e6, "s",
       "after the first Ctrl-C or SIGTERM, the run is ended when nothing has moved for so long; 0 = it "
       "waits" },
+    { "stall_s", NJ_F64, "10", offsetof(run_conf, stall_s), 0, 1e6, "s",
+      "when nothing has moved for so long, /ready and /health say no and systemd's watchdog is not fed; 0 = "
+      "never" },
     { "sync", NJ_U8, "0", offsetof(run_conf, sync), 0, 1, "1", "1 = flush reaches the disk (fdatasync)" },
     { "reference", NJ_U8, "0", offsetof(run_conf, reference), 0, 1, "1",
       "1 = the slow plain version of each module that has one" },
@@ -300,6 +304,9 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     int threads = rc == NJ_EXIT_OK ? threads_of(r) : 1;
     if (rc == NJ_EXIT_OK && open_threads(r, threads, err)) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK && nj_flow_analysis_begin(r, threads, err)) rc = NJ_EXIT_USAGE;
+    if (rc == NJ_EXIT_OK && (options->metrics || nj_notify_wanted()) &&
+        !(r->health = nj_health_start(r, err)))
+        rc = NJ_EXIT_USAGE;
     nj_metrics *metrics = NULL;
     if (rc == NJ_EXIT_OK && options->metrics && !(metrics = nj_metrics_start(options->metrics, r, err)))
         rc = NJ_EXIT_USAGE;
@@ -315,6 +322,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     }
     nj_watch_no_limit(r->watch);
     nj_metrics_stop(metrics);
+    nj_health_stop(r->health);
     if (rc == NJ_EXIT_OK) {
         nj_error closing;
         if (nj_flow_sinks_close(r, &closing) && !r->output.failed) { /* else it follows from what was said */

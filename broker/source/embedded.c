@@ -303,6 +303,12 @@ static int lag(const nj_source *source, double *messages)
     return s->consumer->class->lag(s->consumer, messages);
 }
 
+static int ready(const nj_source *source)
+{
+    const embedded_source *s = (const embedded_source *)source;
+    return s->consumer->class->ready(s->consumer);
+}
+
 static int match_embedded(const char *spec)
 {
     return !strncmp(spec, "embedded://", 11);
@@ -321,4 +327,5 @@ const nj_source_class nj_source_embedded = { .name = "embedded",
                                              .ack = ack,
                                              .close = close_embedded,
                                              .progress = progress,
-                                             .lag = lag };
+                                             .lag = lag,
+                                             .ready = ready };

@@ -241,6 +241,11 @@ static int lag(const nj_source *source, double *messages)
     return e ? -1 : 0;
 }
 
+static int ready(const nj_source *source)
+{
+    return __atomic_load_n(&((const kafka_source *)source)->answered, __ATOMIC_RELAXED);
+}
+
 const nj_source_class nj_source_kafka = {
     .name = "kafka",
     .form = "kafka://HOST:PORT[,HOST:PORT]/TOPIC[,TOPIC] or /^REGEX [?group=G&from=...&until=...]",
@@ -258,5 +263,6 @@ const nj_source_class nj_source_kafka = {
     .next = nj_kafka_next,
     .ack = ack,
     .close = close_kafka,
-    .lag = lag
+    .lag = lag,
+    .ready = ready
 };

@@ -135,6 +135,7 @@ static void on_assign(kafka_source *s, rd_kafka_topic_partition_list_t *list)
         nj_partition_assign(&s->partitions, p);
     }
     s->n_assigned += list->cnt;
+    __atomic_store_n(&s->answered, 1, __ATOMIC_RELAXED);
     s->last_ns = nj_now_ns();
 }
 

@@ -22,6 +22,7 @@ typedef struct kafka_source {
     nj_positions at;
     char *display;
     nj_partitions partitions;
+    int answered;            /* atomic: partitions were assigned, or the server has none yet */
     int assigns, n_assigned; /* ASSIGN events so far; partitions held now */
     int live, finished, whole_topic, cooperative;
     int64_t opened_ns, last_ns; /* last_ns: last message or assignment */

@@ -122,9 +122,10 @@ static void take_error(kafka_source *s, const rd_kafka_message_t *m)
         if (p && p->assigned && here >= 0) pass(s, p, here);
     } else if (m->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
                m->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC) {
-        if (s->live)
+        if (s->live) {
             nj_log_limited(&s->warned_topic, 3, NJ_LOG_WARN, "%s: %s; waiting for it", s->display, reason);
-        else
+            __atomic_store_n(&s->answered, 1, __ATOMIC_RELAXED);
+        } else
             nj_kafka_fail(s, "", m->err, reason);
     } else if (nj_kafka_is_final(m->err)) {
         nj_kafka_fail(s, "", m->err, reason);
@@ -185,6 +186,7 @@ static void check_contact(kafka_source *s, int64_t now)
                 "partitions?",
                 s->display, s->target.topic, s->conf.contact_s);
     else {
+        if (!e) __atomic_store_n(&s->answered, 1, __ATOMIC_RELAXED);
         nj_log_limited(&s->warned_topic, 3, NJ_LOG_WARN, "%s: no partition of %s yet", s->display,
                        s->target.topic);
         s->opened_ns = s->last_ns = now;

@@ -64,6 +64,8 @@ typedef struct nj_source_class {
     int (*progress)(const nj_source *source, double *done, double *whole);
     /* Messages that are there and have not been handed over yet; any thread. -1 = not known. NULL allowed. */
     int (*lag)(const nj_source *source, double *messages);
+    /* Can alerts come: has the server said which partitions are this reader's? Any thread. NULL = always. */
+    int (*ready)(const nj_source *source);
 } nj_source_class;
 
 struct nj_source {
