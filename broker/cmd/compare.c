@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../base/file.h"
 #include "../base/log.h"
 #include "../measure/per_alert.h"
 #include "../measure/stats.h"
@@ -401,12 +402,9 @@ static int history(const options *o, const nj_words *words)
     }
     nj_buffer b = { 0 };
     if (o->page && h && t.names) {
-        nj_history_html(h, o->only, &b);
-        FILE *f = b.failed ? NULL : fopen(o->page, "wb");
-        int bad = !f || fwrite(b.data, 1, b.n, f) != b.n;
-        if (f && fclose(f)) bad = 1;
-        if (bad)
-            rc = (fprintf(stderr, "nightjar compare: %s: cannot be written (%m)\n", o->page), NJ_EXIT_USAGE);
+        if (nj_history_html(h, o->only, &b, &err) ||
+            (nj_file_write(o->page, b.data, b.n) && nj_fail(&err, "%s: cannot be written (%m)", o->page)))
+            rc = (fprintf(stderr, "nightjar compare: %s\n", err.text), NJ_EXIT_USAGE);
     }
     nj_buffer_free(&b);
     nj_history_free(h);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/file.h"
 #include "../report/bench_file.h"
 #include "../report/html.h"
 #include "command.h"
@@ -54,12 +55,11 @@ static int add_exposure(void *conf, const char *text, nj_error *err)
 static int write_page(const nj_page *p, const char *path)
 {
     nj_buffer page = { 0 };
-    nj_report_html(p, &page);
-    FILE *f = page.failed ? NULL : fopen(path, "wb");
-    int bad = !f || fwrite(page.data, 1, page.n, f) != page.n;
-    if (f && fclose(f)) bad = 1;
+    nj_error err = { "" };
+    const int bad = nj_report_html(p, &page, &err) || (nj_file_write(path, page.data, page.n) &&
+                                                       nj_fail(&err, "%s: cannot be written (%m)", path));
     if (bad)
-        fprintf(stderr, "nightjar report: %s: cannot be written (%m)\n", path);
+        fprintf(stderr, "nightjar report: %s\n", err.text);
     else
         printf("%s: %zu kB\n", path, page.n / 1000);
     nj_buffer_free(&page);

@@ -19,12 +19,4 @@ double nj_cpu_share(double cpu_ns, double run_cpu_ns);
 /* CPU ns of the run that its modules and stages together did not take; 0 when they were not clocked. */
 double nj_cpu_rest(double stages_cpu_ns, double run_cpu_ns);
 
-/* us as people read it, alike in the table and on the page: two digits behind the point; "-" for NAN.
- * Returns text. */
-const char *nj_us_words(char text[24], double us);
-/* A rate with three digits: "54.9k"; "-" for NAN. */
-const char *nj_rate_words(char text[24], double per_s);
-/* A share: "47.7 %"; "-" for NAN. */
-const char *nj_share_words(char text[24], double share);
-
 #endif

@@ -8,11 +8,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../base/format.h"
 #include "../base/log.h"
 #include "../measure/stats.h"
 #include "bench_file.h"
 #include "history_data.h"
-#include "html_cells.h"
+#include "json_get.h"
 
 nj_history *nj_history_new(void)
 {
@@ -113,7 +114,7 @@ static int add_module(nj_history *h, nj_history_file *f, const json_t *m)
         double entries = json_number_value(json_array_get(cell, 1));
         for (double e = 0; e < entries && e < MOST; e++) v[n++] = json_number_value(json_array_get(cell, 0));
     }
-    return add_entry(h, f, nj_html_words(m, "name"), v, n);
+    return add_entry(h, f, nj_get_text(m, "name"), v, n);
 }
 
 static int add_contents(nj_history *h, nj_history_file *f, const json_t *root)
@@ -122,17 +123,17 @@ static int add_contents(nj_history *h, nj_history_file *f, const json_t *root)
     int bench = json_is_array(list), rc = 0;
     size_t i;
     json_t *item;
-    snprintf(f->date, sizeof f->date, "%.19s", nj_html_words(c, "date"));
-    snprintf(f->git, sizeof f->git, "%.20s", nj_html_words(c, "git"));
-    snprintf(f->cpu, sizeof f->cpu, "%.70s", nj_html_words(c, "cpu"));
-    snprintf(f->input, sizeof f->input, "%.70s", nj_html_words(c, bench ? "data" : "input_digest"));
+    snprintf(f->date, sizeof f->date, "%.19s", nj_get_text(c, "date"));
+    snprintf(f->git, sizeof f->git, "%.20s", nj_get_text(c, "git"));
+    snprintf(f->cpu, sizeof f->cpu, "%.70s", nj_get_text(c, "cpu"));
+    snprintf(f->input, sizeof f->input, "%.70s", nj_get_text(c, bench ? "data" : "input_digest"));
     if (bench) rc = add_bench(h, f, list);
     json_array_foreach(bench ? NULL : json_object_get(root, "modules"), i, item)
     {
         rc = add_module(h, f, item);
         if (rc) break;
     }
-    double speed = nj_html_number(json_object_get(root, "throughput"), "alerts_per_s_core");
+    double speed = nj_get_number(json_object_get(root, "throughput"), "alerts_per_s_core");
     double *whole = rc == 0 && speed > 0 ? malloc(sizeof *whole) : NULL;
     if (!whole) return rc;
     *whole = 1e9 / speed;
@@ -240,20 +241,6 @@ const char *nj_history_differ(const nj_history *h)
 
 /* ---- the terminal ---------------------------------------------------------------------------- */
 
-static const char *duration(char text[24], double ns)
-{
-    snprintf(text, 24,
-             ns < 1e3   ? "%.3g ns"
-             : ns < 1e6 ? "%.3g us"
-             : ns < 1e9 ? "%.3g ms"
-                        : "%.3g s",
-             ns < 1e3   ? ns
-             : ns < 1e6 ? ns / 1e3
-             : ns < 1e9 ? ns / 1e6
-                        : ns / 1e9);
-    return text;
-}
-
 /* The last 40 reports as blocks, from half of the highest median (or the lowest) to the highest: noise does
  * not look like a change. A point where a report has not the name. */
 static void blocks(const nj_history *h, uint32_t name, const nj_history_line *line, FILE *to)
@@ -284,8 +271,9 @@ nj_history_told nj_history_terminal(nj_history *h, const char *only, FILE *to)
         nj_history_look(h, k, &line);
         if (!line.first) continue;
         fprintf(to, "%-40.40s %7u %10s %10s %10s %7.3f %9.2g  %-12s ", h->name[k], line.n,
-                duration(a, line.first->median), duration(b, line.last->median), duration(m, line.last->mad),
-                line.before ? line.compared.ratio : 1.0, line.before ? line.compared.p : 1.0,
+                nj_format_duration(a, line.first->median), nj_format_duration(b, line.last->median),
+                nj_format_duration(m, line.last->mad), line.before ? line.compared.ratio : 1.0,
+                line.before ? line.compared.p : 1.0,
                 line.before ? nj_comparison_word(&line.compared) : "one report");
         blocks(h, k, &line, to);
         fprintf(to, "\n");

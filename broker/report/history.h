@@ -30,7 +30,7 @@ typedef struct nj_history_told {
 /* A line per name (those that have `only` in them; NULL = all): the last report against the one before, and
  * all as a line of blocks. */
 nj_history_told nj_history_terminal(nj_history *history, const char *only, FILE *to);
-/* The same as a self-contained page, with a chart for each name. */
-void nj_history_html(nj_history *history, const char *only, nj_buffer *out);
+/* The same as a self-contained page, with a chart for each name. -1 with err: memory is short. */
+int nj_history_html(nj_history *history, const char *only, nj_buffer *out, nj_error *err);
 
 #endif

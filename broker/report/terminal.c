@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "../base/format.h"
 #include "fit.h"
 #include "report.h"
 
@@ -76,9 +77,9 @@ static void put_count(char cell[NJ_FIT_CELL], uint64_t v)
 static void put_cost(nj_fit_cells cell, const nj_per_alert *cost, double share)
 {
     char text[24];
-    snprintf(cell[CPU], NJ_FIT_CELL, "%s", nj_us_words(text, cost->cpu_us));
-    snprintf(cell[PER_CORE], NJ_FIT_CELL, "%s", nj_rate_words(text, cost->per_s_core));
-    snprintf(cell[SHARE], NJ_FIT_CELL, "%s", nj_share_words(text, share));
+    snprintf(cell[CPU], NJ_FIT_CELL, "%s", nj_format_us(text, cost->cpu_us));
+    snprintf(cell[PER_CORE], NJ_FIT_CELL, "%s", nj_format_rate(text, cost->per_s_core));
+    snprintf(cell[SHARE], NJ_FIT_CELL, "%s", nj_format_share(text, share));
 }
 
 static void stage_cells(const nj_report *r, const nj_stage *s, nj_fit_cells cell)
@@ -96,8 +97,8 @@ static void stage_cells(const nj_report *r, const nj_stage *s, nj_fit_cells cell
     else
         strcpy(cell[FLAGGED], "-");
     put_cost(cell, &cost, nj_cpu_share((double)c->cpu_ns, r->cpu_s * 1e9));
-    snprintf(cell[HITS_PER_CORE], NJ_FIT_CELL, "%s", nj_rate_words(text, cost.effective_per_s_core));
-    snprintf(cell[WALL], NJ_FIT_CELL, "%s", nj_us_words(text, cost.wall_us));
+    snprintf(cell[HITS_PER_CORE], NJ_FIT_CELL, "%s", nj_format_rate(text, cost.effective_per_s_core));
+    snprintf(cell[WALL], NJ_FIT_CELL, "%s", nj_format_us(text, cost.wall_us));
     if (!c->one.n) {
         for (int k = P50; k <= MOST; k++) strcpy(cell[k], "-");
         return;
@@ -226,18 +227,6 @@ static void estimates(const nj_report *r, int width, FILE *to)
 
 /* ---- along the run --------------------------------------------------------------------------- */
 
-static const char *span_of(char text[16], double ns)
-{
-    snprintf(text, 16,
-             ns < 1e6   ? "%.3g us"
-             : ns < 1e9 ? "%.3g ms"
-                        : "%.3g s",
-             ns < 1e6   ? ns / 1e3
-             : ns < 1e9 ? ns / 1e6
-                        : ns / 1e9);
-    return text;
-}
-
 /* A text that may be long; n: how many things it lists. */
 static void say(FILE *to, int width, uint32_t n, nj_buffer *text)
 {
@@ -249,13 +238,14 @@ static void say(FILE *to, int width, uint32_t n, nj_buffer *text)
 /* The exposures against the broker's share of their budget, and where the time of the slowest went. */
 static void exposures(const nj_waterfall_sum *w, int width, FILE *to)
 {
-    char p50[16], p99[16], max[16], t[16], text[512];
+    char p50[24], p99[24], max[24], t[24], text[512];
     snprintf(text, sizeof text,
              "Exposures %llu, first arrival to last acknowledgement p50 %s, p99 %s, max %s; over %.3g s "
              "(%.0f %% of %.3g s): %llu",
-             (unsigned long long)w->n, span_of(p50, nj_histogram_quantile(&w->total, 0.5)),
-             span_of(p99, nj_histogram_quantile(&w->total, 0.99)), span_of(max, (double)w->total.max),
-             w->budget_s * w->broker_share, 100 * w->broker_share, w->budget_s, (unsigned long long)w->over);
+             (unsigned long long)w->n, nj_format_duration(p50, nj_histogram_quantile(&w->total, 0.5)),
+             nj_format_duration(p99, nj_histogram_quantile(&w->total, 0.99)),
+             nj_format_duration(max, (double)w->total.max), w->budget_s * w->broker_share,
+             100 * w->broker_share, w->budget_s, (unsigned long long)w->over);
     nj_fit_text(to, width, text);
     if (!w->n_worst) return;
     const nj_waterfall_exposure *e = &w->worst[0];
@@ -263,7 +253,7 @@ static void exposures(const nj_waterfall_sum *w, int width, FILE *to)
                      (unsigned long long)e->alerts);
     for (int k = 0; k < NJ_SPANS; k++)
         n += snprintf(text + n, sizeof text - (size_t)n, "%s %s %s", k ? "," : "", nj_span_name[k],
-                      span_of(t, (double)e->span_ns[k]));
+                      nj_format_duration(t, (double)e->span_ns[k]));
     nj_fit_text(to, width, text);
 }
 

@@ -1,0 +1,73 @@
+/* format.c - a duration or a rate must look the same in the table, the report and the pages, so each is
+ * written by one function. */
+#include "format.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The value below 999.5 and what it was divided by. */
+static const char *thousands(double *v)
+{
+    static const char *const suffix[] = { "", "k", "M", "G", "T" };
+    int s = 0;
+    while (fabs(*v) >= 999.5 && s < 4) *v /= 1000, s++;
+    return suffix[s];
+}
+
+const char *nj_format_duration(char text[24], double ns)
+{
+    static const struct {
+        double upto, unit;
+        const char *name;
+    } step[] = { { 999.5, 1, "ns" }, { 999.5e3, 1e3, "us" }, { 999.5e6, 1e6, "ms" }, { INFINITY, 1e9, "s" } };
+    if (!isfinite(ns)) return strcpy(text, "-");
+    int i = 0;
+    while (!(ns < step[i].upto)) i++;
+    snprintf(text, 24, "%.3g %s", ns / step[i].unit, step[i].name);
+    return text;
+}
+
+const char *nj_format_si(char text[24], double v)
+{
+    if (!isfinite(v)) return strcpy(text, "-");
+    const char *suffix = thousands(&v);
+    snprintf(text, 24, "%.3g%s", v, suffix);
+    return text;
+}
+
+const char *nj_format_rate(char text[24], double v)
+{
+    if (!isfinite(v)) return strcpy(text, "-");
+    const char *suffix = thousands(&v);
+    snprintf(text, 24, fabs(v) >= 99.95 ? "%.0f%s" : fabs(v) >= 9.995 ? "%.1f%s" : "%.2f%s", v, suffix);
+    return text;
+}
+
+const char *nj_format_us(char text[24], double us)
+{
+    if (!isfinite(us)) return strcpy(text, "-");
+    snprintf(text, 24, us > 0 && us < 0.005 ? "<0.01" : "%.2f", us);
+    return text;
+}
+
+const char *nj_format_share(char text[24], double share)
+{
+    if (!isfinite(share)) return strcpy(text, "-");
+    snprintf(text, 24, "%.1f %%", 100 * share);
+    return text;
+}
+
+const char *nj_format_small(char text[24], double v)
+{
+    if (!isfinite(v)) return strcpy(text, "-");
+    snprintf(text, 24, v > 0 && v < 0.001 ? "<.001" : "%.2g", v);
+    return text;
+}
+
+double nj_two_digits(double v)
+{
+    if (!(v > 0)) return v;
+    double p = pow(10, floor(log10(v)) - 1);
+    return round(v / p) * p;
+}
