@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../base/buffer.h"
+#include "../kafka/end.h"
 #include "../kafka/kafka.h"
 #include "../base/log.h"
 #include "../kafka/position.h"
@@ -123,7 +124,7 @@ static int lag(const options *o, const char *spec, nj_error *err)
         rd_kafka_topic_partition_list_t *list = find(rk, &target, err);
         rc = list && print_all(o, rk, list, err) == 0 ? NJ_EXIT_OK : NJ_EXIT_SOURCE;
         if (list) rd_kafka_topic_partition_list_destroy(list);
-        rd_kafka_destroy(rk);
+        nj_kafka_end(rk, 0, spec);
     }
     nj_kafka_target_free(&target);
     return rc;

@@ -10,6 +10,7 @@
 
 #include "../base/exit.h"
 #include "../base/log.h"
+#include "../base/patience.h"
 #include "../base/output.h"
 #include "../graph/crash.h"
 #include "../graph/services.h"
@@ -50,6 +51,7 @@ void nj_stop_on_signals(void)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+    nj_stop_watched(&stop);
 }
 
 const _Atomic int *nj_stop_flag(void)

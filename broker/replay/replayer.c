@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "../base/clock.h"
+#include "../base/patience.h"
+#include "../kafka/end.h"
 #include "../kafka/kafka.h"
 
 enum { CONTACT_MS = 10000, FLUSH_MS = 60000, WAIT_MS = 50, WINDOW = 4096 };
@@ -137,7 +139,7 @@ static void free_replayer(nj_replayer *r)
     for (uint32_t i = 0; i < r->n_held; i++) nj_chunk_drop(r->held[i].chunk);
     free(r->held);
     if (r->topic) rd_kafka_topic_destroy(r->topic);
-    if (r->producer) rd_kafka_destroy(r->producer);
+    if (r->producer) nj_kafka_end(r->producer, 0, r->args.to);
     free(r);
 }
 
@@ -281,7 +283,7 @@ int nj_replayer_close(nj_replayer *r, nj_replayed *done, nj_error *err)
 {
     int failed = 0;
     while (r->n_held && !r->broken && !is_stopped(r) && !failed) failed = send_earliest(r, err);
-    rd_kafka_flush(r->producer, FLUSH_MS);
+    rd_kafka_flush(r->producer, nj_patience_ms(FLUSH_MS));
     int left = rd_kafka_outq_len(r->producer);
     *done = r->done;
     if (!failed && r->done.failed)

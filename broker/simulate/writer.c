@@ -14,6 +14,10 @@
 
 #include "../base/buffer.h"
 #include "../base/file.h"
+#include "../base/patience.h"
+#include "../kafka/end.h"
+#include "../base/patience.h"
+#include "../kafka/end.h"
 #include "../kafka/kafka.h"
 
 enum { GZIP_BLOCK = 4 << 20, GZIP_LEVEL = 1, FLUSH_MS = 60000 };
@@ -246,14 +250,14 @@ static int kafka_close(nj_sim_writer *w, nj_error *err)
 {
     int rc = 0;
     if (w->kafka) {
-        rd_kafka_flush(w->kafka, FLUSH_MS);
+        rd_kafka_flush(w->kafka, nj_patience_ms(FLUSH_MS));
         int waiting = rd_kafka_outq_len(w->kafka);
         if (w->lost || waiting)
             rc = nj_fail(err, "%s: %llu messages did not arrive: %s", w->spec,
                          (unsigned long long)w->lost + (unsigned long long)waiting,
                          w->lost ? w->why : "no answer in a minute");
         rd_kafka_purge(w->kafka, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-        rd_kafka_destroy(w->kafka);
+        nj_kafka_end(w->kafka, 0, w->spec);
     }
     free(w->topic);
     return rc;

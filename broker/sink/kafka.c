@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "../base/clock.h"
-#include "../kafka/kafka.h"
 #include "../base/log.h"
+#include "../base/patience.h"
+#include "../kafka/end.h"
+#include "../kafka/kafka.h"
 #include "classes.h"
 #include "json.h"
 #include "kafka_row.h"
@@ -40,7 +42,11 @@ typedef struct again {
     nj_kafka_row *row;
 } again;
 
-enum { HELD_MOST = 64 << 20, AGAIN_MOST = 4096 };
+enum {
+    HELD_MOST = 64 << 20,
+    AGAIN_MOST = 4096,
+    STOP_WAIT_MS = 3000 /* for a delivery, once the process is to stop */
+};
 
 typedef struct kafka_sink {
     nj_sink base;
@@ -58,6 +64,8 @@ typedef struct kafka_sink {
     size_t n_again, cap_again;
     bool alone; /* there is one message on its way */
     uint64_t n_alone, n_failed;
+    int waiting; /* messages, when that number last changed */
+    int64_t moved_ns;
     char why[512]; /* of the first message that was not delivered, or of the last trouble with the brokers */
 } kafka_sink;
 
@@ -249,6 +257,27 @@ static int check(const kafka_sink *s, nj_error *err)
     return fatal ? nj_fail(err, "kafka://%s: %s", s->target, text) : 0;
 }
 
+/* -1: the process is to stop, and nothing has been delivered for so long that nothing will be. What waits is
+ * thrown away, so that no message arrives that the accounts do not have. */
+static int be_patient(kafka_sink *s, nj_error *err)
+{
+    int n = rd_kafka_outq_len(s->producer);
+    int64_t now = nj_now_ns();
+    if (!nj_stopping() || n != s->waiting) {
+        s->waiting = n;
+        s->moved_ns = now;
+        return 0;
+    }
+    if (now - s->moved_ns < STOP_WAIT_MS * (int64_t)1000000) return 0;
+    s->alone = true; /* a purged message is kept for nobody */
+    rd_kafka_purge(s->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
+    rd_kafka_poll(s->producer, 100);
+    s->n_failed++;
+    return nj_fail(err,
+                   "kafka://%s: stopped while no broker took the last %d messages; their alerts come again",
+                   s->target, n);
+}
+
 static int produce(kafka_sink *s, rd_kafka_topic_t *to, const void *value, size_t n, const char *key,
                    size_t key_size, nj_kafka_row *row, nj_error *err)
 {
@@ -267,7 +296,7 @@ static int produce(kafka_sink *s, rd_kafka_topic_t *to, const void *value, size_
         }
         rd_kafka_poll(s->producer, 100); /* ends when messages are delivered,
                                           * or given up after message.timeout.ms */
-        if (check(s, err)) return -1;
+        if (check(s, err) || be_patient(s, err)) return -1;
     }
     if (row) row->n_messages++;
     return 0;
@@ -275,8 +304,8 @@ static int produce(kafka_sink *s, rd_kafka_topic_t *to, const void *value, size_
 
 static int drain(kafka_sink *s, nj_error *err)
 {
-    while (rd_kafka_flush(s->producer, 1000) == RD_KAFKA_RESP_ERR__TIMED_OUT)
-        if (check(s, err)) return -1;
+    while (rd_kafka_flush(s->producer, nj_stopping() ? 100 : 500) == RD_KAFKA_RESP_ERR__TIMED_OUT)
+        if (check(s, err) || be_patient(s, err)) return -1;
     return check(s, err);
 }
 
@@ -360,7 +389,7 @@ static int close_kafka(nj_sink *sink, nj_error *err)
     if (s->producer) {
         if (rd_kafka_outq_len(s->producer) > 0 && !s->n_failed) rc = flush(sink, err);
         for (size_t i = 0; i < s->n_topics; i++) rd_kafka_topic_destroy(s->topic[i].handle);
-        rd_kafka_destroy(s->producer);
+        nj_kafka_end(s->producer, 0, s->target);
     }
     for (size_t i = 0; i < s->n_topics; i++) free(s->topic[i].name);
     free(s->topic);

@@ -11,6 +11,7 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "../kafka/end.h"
 #include "classes.h"
 #include "kafka.h"
 
@@ -146,7 +147,7 @@ static void close_embedded(nj_source *source)
     if (s->rkt) rd_kafka_topic_destroy(s->rkt);
     if (s->producer) {
         rd_kafka_purge(s->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
-        rd_kafka_destroy(s->producer);
+        nj_kafka_end(s->producer, 0, "embedded broker");
     }
     free(s->spec);
     free(s);

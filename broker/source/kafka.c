@@ -10,6 +10,8 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "../base/patience.h"
+#include "../kafka/end.h"
 
 enum {
     CLOSE_MS = 15000,
@@ -118,7 +120,8 @@ static void serve_close(kafka_source *s, rd_kafka_event_t *event)
 /* Commits what was stored, but does not wait for ever for brokers that are gone. */
 static void close_consumer(kafka_source *s)
 {
-    int64_t deadline = nj_now_ns() + (s->assigns ? CLOSE_MS : CLOSE_UNUSED_MS) * (int64_t)1000000;
+    int wait_ms = nj_patience_ms(s->assigns ? CLOSE_MS : CLOSE_UNUSED_MS);
+    int64_t deadline = nj_now_ns() + wait_ms * (int64_t)1000000;
     rd_kafka_queue_t *queue = rd_kafka_queue_new(s->rk);
     rd_kafka_error_t *e = rd_kafka_consumer_close_queue(s->rk, queue);
     while (!e && !rd_kafka_consumer_closed(s->rk) && nj_now_ns() < deadline) {
@@ -130,7 +133,7 @@ static void close_consumer(kafka_source *s)
     rd_kafka_queue_destroy(queue);
     if (!closed && s->n_handed)
         nj_log(NJ_LOG_WARN, "%s: no broker took the last offsets; some alerts will come again", s->display);
-    rd_kafka_destroy_flags(s->rk, closed ? 0 : RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    nj_kafka_end(s->rk, closed ? 0 : RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, s->display);
 }
 
 static void close_kafka(nj_source *source)

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "broker/base/clock.h"
+#include "broker/base/patience.h"
 #include "broker/base/log.h"
 #include "sink_rows.h"
 
@@ -414,6 +415,27 @@ static void targets_and_settings_are_checked(void **state)
     nj_settings_free(&settings);
 }
 
+/* message.timeout.ms is five minutes: too long for somebody who wants the run to end. */
+static void a_stop_does_not_wait_for_brokers_that_are_away(void **state)
+{
+    (void)state;
+    static const _Atomic int stop = 1;
+    nj_error err = { "" };
+    rd_kafka_mock_topic_create(cluster, "away", 1, 1);
+    nj_sink *s = open_topic("away", NULL, NULL);
+    assert_int_equal(s->class->begin(s, field, FIELDS, NULL, &err), 0);
+    rd_kafka_mock_broker_set_down(cluster, 1);
+    assert_int_equal(s->class->write(s, &rows4, &err), 0);
+    nj_stop_watched(&stop);
+    assert_int_equal(s->class->flush(s, &err), -1);
+    assert_non_null(strstr(err.text, "the last 4 messages; their alerts come again"));
+    s->class->close(s, &err);
+    nj_stop_watched(NULL);
+    rd_kafka_mock_broker_set_up(cluster, 1);
+    static message m[8];
+    assert_int_equal(consume("away", m, 8), 0); /* what the accounts do not have is not delivered later */
+}
+
 static void cost_of_a_row(void **state)
 {
     (void)state;
@@ -446,6 +468,7 @@ int main(void)
         cmocka_unit_test(a_sink_that_fails_lets_go_of_the_packets),
         cmocka_unit_test(a_full_queue_waits),
         cmocka_unit_test(targets_and_settings_are_checked),
+        cmocka_unit_test(a_stop_does_not_wait_for_brokers_that_are_away),
         cmocka_unit_test(cost_of_a_row),
     };
     return cmocka_run_group_tests(tests, start_cluster, stop_cluster);
