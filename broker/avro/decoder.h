@@ -76,4 +76,11 @@ void nj_schema_tell_change(uint32_t id, const nj_schema *before, const nj_schema
 /* The plan for a layout, compiled at the first call; the layout must live as long as the decoder. */
 const nj_plan *nj_decoder_plan(const nj_schema *schema, const nj_layout *layout, nj_error *err);
 
+/* maps.c: the survey maps of the binary, and of the folder [decode] maps. */
+int nj_decoder_read_maps(nj_decoder *d, nj_error *err);
+const nj_map *nj_decoder_map_named(const nj_decoder *d, const char *survey);
+/* By the schema's name, then by the topic, then by its fields, then by the setting [decode] survey. */
+const nj_map *nj_decoder_choose_map(const nj_decoder *d, const nj_tree *tree, const char *name,
+                                    const char *topic);
+
 #endif

@@ -9,41 +9,13 @@
 #include <strings.h>
 
 #include "../base/buffer.h"
+#include "clause_parser.h"
 
 static const char *const lc_name[NJ_LC_COLUMNS] = { "jd", "band", "mag", "mag_err", "flux", "kind" };
 const char *const nj_lc_path[NJ_LC_COLUMNS] = { "lc.jd",      "lc.band", "lc.mag",
                                                 "lc.mag_err", "lc.flux", "lc.kind" };
 
-enum { MAX_TOKENS = 8192, MAX_DEPTH = 64, MAX_ALIASES = 32 };
-
-typedef enum { KEYWORD, NAME, FUNCTION, TEXT, LITERAL, SIGN, LC_TABLE, ALIAS } kind;
-
-typedef struct token {
-    kind kind;
-    uint32_t start, end;
-    uint32_t scope;   /* number of its parenthesis, 0 = the clause itself */
-    const char *name; /* NAME, ALIAS: parts joined by dots, without quotes */
-    uint32_t parts;
-    size_t index; /* NAME that is a column of the alert: in clause->name; else SIZE_MAX */
-} token;
-
-typedef struct scope {
-    uint32_t parent;
-    bool lc, from, expect; /* reads lc; behind FROM; a table must come next */
-    bool is_table;         /* the parenthesis itself stands where a table does */
-} scope;
-
-typedef struct parser {
-    nj_clause *clause;
-    const char *where;
-    token *token;
-    size_t n;
-    scope *scope;
-    uint32_t n_scopes;
-    const char *alias[MAX_ALIASES];
-    size_t n_aliases;
-    nj_error *err;
-} parser;
+enum { MAX_TOKENS = 8192, MAX_DEPTH = 64 };
 
 static bool is_first(char c)
 {
@@ -53,14 +25,15 @@ static bool is_next(char c)
 {
     return is_first(c) || isdigit((unsigned char)c);
 }
-static bool is_word(const parser *p, const token *t, const char *word)
+bool nj_clause_is_word(const nj_clause_parser *p, const nj_clause_token *t, const char *word)
 {
     size_t n = strlen(word);
-    return t->kind == KEYWORD && t->end - t->start == n && !strncasecmp(p->where + t->start, word, n);
+    return t->kind == NJ_TOKEN_KEYWORD && t->end - t->start == n &&
+           !strncasecmp(p->where + t->start, word, n);
 }
-static bool is_sign(const parser *p, const token *t, char c)
+bool nj_clause_is_sign(const nj_clause_parser *p, const nj_clause_token *t, char c)
 {
-    return t->kind == SIGN && t->end == t->start + 1 && p->where[t->start] == c;
+    return t->kind == NJ_TOKEN_SIGN && t->end == t->start + 1 && p->where[t->start] == c;
 }
 
 /* ---- tokens ---------------------------------------------------------------------------------- */
@@ -106,7 +79,7 @@ static size_t skip_space(const char *s, size_t at)
 }
 
 /* A keyword, function or name of one or more parts. */
-static int word_token(parser *p, token *t)
+static int word_token(nj_clause_parser *p, nj_clause_token *t)
 {
     nj_buffer name = { 0 };
     const char *s = p->where;
@@ -124,35 +97,35 @@ static int word_token(parser *p, token *t)
         return nj_fail(p->err, "a quote is left open: %.40s", s + at);
     }
     t->end = (uint32_t)end;
-    t->kind = NAME;
+    t->kind = NJ_TOKEN_NAME;
     if (t->parts == 1 && is_first(s[at])) {
         if (sqlite3_keyword_check(s + at, (int)(end - at)))
-            t->kind = KEYWORD;
+            t->kind = NJ_TOKEN_KEYWORD;
         else if (s[skip_space(s, end)] == '(')
-            t->kind = FUNCTION;
+            t->kind = NJ_TOKEN_FUNCTION;
         else if (name.data && (!strcasecmp(name.data, "true") || !strcasecmp(name.data, "false")))
-            t->kind = LITERAL;
+            t->kind = NJ_TOKEN_LITERAL;
     }
-    if (t->kind == NAME)
+    if (t->kind == NJ_TOKEN_NAME)
         t->name = name.failed ? NULL : nj_arena_text(&p->clause->arena, name.data ? name.data : "", name.n);
     nj_buffer_free(&name);
-    return t->kind == NAME && !t->name ? nj_fail(p->err, "out of memory") : 0;
+    return t->kind == NJ_TOKEN_NAME && !t->name ? nj_fail(p->err, "out of memory") : 0;
 }
 
-static int next_token(parser *p, token *t)
+static int next_token(nj_clause_parser *p, nj_clause_token *t)
 {
     const char *s = p->where;
     size_t at = t->start, end = at + 1;
     if ((s[at] == 'x' || s[at] == 'X') && s[at + 1] == '\'') {
-        t->kind = TEXT;
+        t->kind = NJ_TOKEN_TEXT;
         end = quoted_end(s, at + 1);
     } else if (is_first(s[at]) || s[at] == '"' || s[at] == '`' || s[at] == '[') {
         return word_token(p, t);
     } else if (s[at] == '\'') {
-        t->kind = TEXT;
+        t->kind = NJ_TOKEN_TEXT;
         end = quoted_end(s, at);
     } else if (isdigit((unsigned char)s[at]) || (s[at] == '.' && isdigit((unsigned char)s[at + 1]))) {
-        t->kind = LITERAL;
+        t->kind = NJ_TOKEN_LITERAL;
         while (isalnum((unsigned char)s[end]) || s[end] == '.' ||
                ((s[end] == '+' || s[end] == '-') && (s[end - 1] == 'e' || s[end - 1] == 'E') &&
                 s[at + 1] != 'x'))
@@ -162,7 +135,7 @@ static int next_token(parser *p, token *t)
     } else if (strchr(";?:@$#\\", s[at])) {
         return nj_fail(p->err, "'%c' is not allowed in a clause: %.40s", s[at], s + at);
     } else {
-        t->kind = SIGN;
+        t->kind = NJ_TOKEN_SIGN;
         if ((s[at] == '!' && s[at + 1] == '=') || (s[at] == '<' && s[at + 1] == '>')) end++;
     }
     if (!end) return nj_fail(p->err, "a quote is left open: %.40s", s + at);
@@ -170,22 +143,22 @@ static int next_token(parser *p, token *t)
     return 0;
 }
 
-static int tokenise(parser *p)
+static int tokenise(nj_clause_parser *p)
 {
     uint32_t stack[MAX_DEPTH], depth = 0;
     for (size_t at = skip_space(p->where, 0); p->where[at];
          at = skip_space(p->where, p->token[p->n - 1].end)) {
         if (p->n == MAX_TOKENS) return nj_fail(p->err, "more than %d words and signs", MAX_TOKENS);
-        token *t = &p->token[p->n++];
-        *t = (token){ .start = (uint32_t)at, .index = SIZE_MAX };
+        nj_clause_token *t = &p->token[p->n++];
+        *t = (nj_clause_token){ .start = (uint32_t)at, .index = SIZE_MAX };
         if (next_token(p, t)) return -1;
         t->scope = depth ? stack[depth - 1] : 0;
-        if (is_sign(p, t, '(')) {
+        if (nj_clause_is_sign(p, t, '(')) {
             if (depth == MAX_DEPTH)
                 return nj_fail(p->err, "parentheses are nested more than %d deep", MAX_DEPTH);
-            p->scope[p->n_scopes] = (scope){ .parent = t->scope };
+            p->scope[p->n_scopes] = (nj_clause_scope){ .parent = t->scope };
             stack[depth++] = p->n_scopes++;
-        } else if (is_sign(p, t, ')')) {
+        } else if (nj_clause_is_sign(p, t, ')')) {
             if (!depth) return nj_fail(p->err, "a ')' closes nothing: %.40s", p->where + at);
             depth--; /* the closing parenthesis still belongs to what it closes */
         }
@@ -196,56 +169,59 @@ static int tokenise(parser *p)
 
 /* ---- tables of subqueries -------------------------------------------------------------------- */
 
-static int add_alias(parser *p, token *t)
+static int add_alias(nj_clause_parser *p, nj_clause_token *t)
 {
-    if (p->n_aliases == MAX_ALIASES) return nj_fail(p->err, "more than %d aliases", MAX_ALIASES);
-    t->kind = ALIAS;
+    if (p->n_aliases == NJ_CLAUSE_ALIASES) return nj_fail(p->err, "more than %d aliases", NJ_CLAUSE_ALIASES);
+    t->kind = NJ_TOKEN_ALIAS;
     p->alias[p->n_aliases++] = t->name;
     return 0;
 }
 
 /* An optional [AS] alias behind a table. */
-static int table_alias(parser *p, size_t i)
+static int table_alias(nj_clause_parser *p, size_t i)
 {
-    if (i < p->n && is_word(p, &p->token[i], "AS")) i++;
-    return i < p->n && p->token[i].kind == NAME && p->token[i].parts == 1 ? add_alias(p, &p->token[i]) : 0;
+    if (i < p->n && nj_clause_is_word(p, &p->token[i], "AS")) i++;
+    return i < p->n && p->token[i].kind == NJ_TOKEN_NAME && p->token[i].parts == 1
+               ? add_alias(p, &p->token[i])
+               : 0;
 }
 
-static int find_tables(parser *p)
+static int find_tables(nj_clause_parser *p)
 {
     uint32_t scope_at = 1;
     for (size_t i = 0; i < p->n; i++) {
-        token *t = &p->token[i];
-        scope *s = &p->scope[t->scope];
+        nj_clause_token *t = &p->token[i];
+        nj_clause_scope *s = &p->scope[t->scope];
         if (s->expect) {
             s->expect = false;
-            if (t->kind == NAME && t->parts == 1 && !strcasecmp(t->name, "lc")) {
-                t->kind = LC_TABLE;
+            if (t->kind == NJ_TOKEN_NAME && t->parts == 1 && !strcasecmp(t->name, "lc")) {
+                t->kind = NJ_TOKEN_LC_TABLE;
                 s->lc = p->clause->lc = true;
                 if (table_alias(p, i + 1)) return -1;
                 continue;
             }
-            if (!is_sign(p, t, '('))
+            if (!nj_clause_is_sign(p, t, '('))
                 return nj_fail(p->err, "a subquery can read FROM lc only, not %.*s", (int)(t->end - t->start),
                                p->where + t->start);
             p->scope[scope_at].is_table = true;
         }
-        if (is_sign(p, t, '('))
+        if (nj_clause_is_sign(p, t, '('))
             scope_at++;
-        else if (is_sign(p, t, ')') && s->is_table && table_alias(p, i + 1))
+        else if (nj_clause_is_sign(p, t, ')') && s->is_table && table_alias(p, i + 1))
             return -1;
-        else if (is_word(p, t, "FROM") && !(i && is_word(p, t - 1, "DISTINCT")))
+        else if (nj_clause_is_word(p, t, "FROM") && !(i && nj_clause_is_word(p, t - 1, "DISTINCT")))
             s->from = s->expect = true;
-        else if (s->from && (is_word(p, t, "JOIN") || is_sign(p, t, ',')))
+        else if (s->from && (nj_clause_is_word(p, t, "JOIN") || nj_clause_is_sign(p, t, ',')))
             s->expect = true;
-        else if (is_word(p, t, "WHERE") || is_word(p, t, "GROUP") || is_word(p, t, "ORDER") ||
-                 is_word(p, t, "HAVING") || is_word(p, t, "LIMIT") || is_word(p, t, "UNION") ||
-                 is_word(p, t, "SELECT"))
+        else if (nj_clause_is_word(p, t, "WHERE") || nj_clause_is_word(p, t, "GROUP") ||
+                 nj_clause_is_word(p, t, "ORDER") || nj_clause_is_word(p, t, "HAVING") ||
+                 nj_clause_is_word(p, t, "LIMIT") || nj_clause_is_word(p, t, "UNION") ||
+                 nj_clause_is_word(p, t, "SELECT"))
             s->from = false;
-        else if (i && t->kind == NAME && t->parts == 1 &&
-                 (is_word(p, t - 1, "AS") || is_word(p, t - 1, "COLLATE"))) {
-            if (is_word(p, t - 1, "COLLATE"))
-                t->kind = ALIAS;
+        else if (i && t->kind == NJ_TOKEN_NAME && t->parts == 1 &&
+                 (nj_clause_is_word(p, t - 1, "AS") || nj_clause_is_word(p, t - 1, "COLLATE"))) {
+            if (nj_clause_is_word(p, t - 1, "COLLATE"))
+                t->kind = NJ_TOKEN_ALIAS;
             else if (add_alias(p, t))
                 return -1;
         }
@@ -253,115 +229,9 @@ static int find_tables(parser *p)
     return 0;
 }
 
-/* ---- habits of other languages --------------------------------------------------------------- */
-
-static bool is_unequal(const parser *p, const token *t)
-{
-    return t->kind == SIGN && t->end == t->start + 2 && strchr("!<", p->where[t->start]);
-}
-
-static bool is_comparison(const parser *p, const token *t)
-{
-    return is_unequal(p, t) || is_sign(p, t, '=') || is_sign(p, t, '<') || is_sign(p, t, '>');
-}
-
-/* Two signs that touch: &&, ||, =>. */
-static bool is_pair(const parser *p, size_t i, const char *pair)
-{
-    return i + 1 < p->n && is_sign(p, &p->token[i], pair[0]) && is_sign(p, &p->token[i + 1], pair[1]) &&
-           p->token[i].end == p->token[i + 1].start;
-}
-
-/* Can nothing end with it? (A `*` may: count(*).) */
-static bool wants_more(const parser *p, const token *t)
-{
-    static const char *const word[] = { "AND",     "OR", "NOT",   "IN",   "LIKE", "GLOB",
-                                        "BETWEEN", "IS", "WHERE", "FROM", "CASE" };
-    for (size_t k = 0; k < sizeof word / sizeof *word; k++)
-        if (is_word(p, t, word[k])) return true;
-    if (t->kind != SIGN || t->end > t->start + 1) return t->kind == SIGN;
-    return strchr("=<>+-/%&|~,!^", p->where[t->start]) != NULL;
-}
-
-static bool is_fraction(const parser *p, const token *t)
-{
-    return t->kind == LITERAL && memchr(p->where + t->start, '.', t->end - t->start);
-}
-
-static int check_pair(const parser *p, size_t i)
-{
-    const token *t = &p->token[i];
-    const char *at = p->where + t->start;
-    if (is_pair(p, i, "&&")) return nj_fail(p->err, "SQL says AND for &&: %.40s", at);
-    bool text = (i && p->token[i - 1].kind == TEXT) || (i + 2 < p->n && p->token[i + 2].kind == TEXT);
-    if (is_pair(p, i, "||") && !text)
-        return nj_fail(p->err, "SQL says OR for ||, which joins texts: %.40s", at);
-    if (is_pair(p, i, "=>")) return nj_fail(p->err, "SQL says >= for =>: %.40s", at);
-    if (is_pair(p, i, "=<")) return nj_fail(p->err, "SQL says <= for =<: %.40s", at);
-    bool bits = i && i + 1 < p->n && (is_sign(p, t, '&') || is_sign(p, t, '|')) && !is_pair(p, i, "||");
-    if (bits && (is_fraction(p, t - 1) || is_fraction(p, t + 1)))
-        return nj_fail(p->err, "%.1s works on the bits of whole numbers; conditions are joined by %s: %.40s",
-                       at, *at == '&' ? "AND" : "OR", at);
-    if (is_sign(p, t, '!')) return nj_fail(p->err, "SQL says NOT for !: %.40s", at);
-    return 0;
-}
-
-static int check_habits(const parser *p)
-{
-    for (size_t i = 0; i < p->n; i++) {
-        const token *t = &p->token[i], *next = i + 1 < p->n ? t + 1 : NULL;
-        if (check_pair(p, i)) return -1;
-        if (next && is_comparison(p, t) && is_word(p, next, "NULL"))
-            return nj_fail(p->err, "nothing is equal to NULL, not even NULL: write %s NULL",
-                           is_unequal(p, t) ? "IS NOT" : "IS");
-        if (wants_more(p, t) && (!next || is_sign(p, next, ')')))
-            return nj_fail(p->err, "is not finished: something is missing behind '%.*s'",
-                           (int)(t->end - t->start), p->where + t->start);
-    }
-    return 0;
-}
-
-static nj_name_role role_of(const parser *p, const token *t)
-{
-    if (p->where[t->start] == '"') return NJ_ROLE_QUOTED;
-    if (t == p->token || t->parts > 1) return NJ_ROLE_PLAIN;
-    const token *before = t - 1;
-    if (is_comparison(p, before) || is_word(p, before, "LIKE") || is_word(p, before, "GLOB") ||
-        is_word(p, before, "IS"))
-        return NJ_ROLE_COMPARED;
-    bool listed = is_sign(p, before, '(') || is_sign(p, before, ',');
-    for (const token *k = before; listed && k > p->token; k--)
-        if (is_sign(p, k, '(')) return is_word(p, k - 1, "IN") ? NJ_ROLE_COMPARED : NJ_ROLE_PLAIN;
-    return NJ_ROLE_PLAIN;
-}
-
-bool nj_clause_hint(const nj_clause *clause, size_t name, char *hint, size_t size)
-{
-    const char *text = clause->name[name];
-    nj_name_role role = clause->role[name];
-    if (role == NJ_ROLE_PLAIN) return false;
-    if (!strcasecmp(text, "nan") || !strcasecmp(text, "none") || !strcasecmp(text, "inf"))
-        snprintf(hint, size, "there is no %s in SQL: a value that is not there IS NULL", text);
-    else
-        snprintf(hint, size, "a text stands in single quotes: '%s'", text);
-    return true;
-}
-
-bool nj_clause_hint_for(const char *where, const char *name, char *hint, size_t size)
-{
-    nj_clause c;
-    nj_error ignored;
-    bool said = false;
-    if (nj_clause_parse(&c, where, &ignored) == 0)
-        for (size_t i = 0; i < c.n_names && !said; i++)
-            said = !strcmp(c.name[i], name) && nj_clause_hint(&c, i, hint, size);
-    nj_clause_free(&c);
-    return said;
-}
-
 /* ---- names ----------------------------------------------------------------------------------- */
 
-static bool in_lc_scope(const parser *p, uint32_t s)
+static bool in_lc_scope(const nj_clause_parser *p, uint32_t s)
 {
     for (;; s = p->scope[s].parent) {
         if (p->scope[s].lc) return true;
@@ -376,16 +246,16 @@ static int lc_column(const char *name)
     return -1;
 }
 
-static bool is_alias(const parser *p, const char *name, size_t n)
+static bool is_alias(const nj_clause_parser *p, const char *name, size_t n)
 {
     for (size_t i = 0; i < p->n_aliases; i++)
         if (strlen(p->alias[i]) == n && !strncasecmp(p->alias[i], name, n)) return true;
     return false;
 }
 
-/* What a NAME means: a column of the light curve or of a subquery (stays as it is) or
+/* What a name means: a column of the light curve or of a subquery (stays as it is) or
  * of the alert (index is set). */
-static int resolve(parser *p, token *t)
+static int resolve(nj_clause_parser *p, nj_clause_token *t)
 {
     nj_clause *c = p->clause;
     const char *name = t->name, *dot = strchr(name, '.');
@@ -410,39 +280,43 @@ static int resolve(parser *p, token *t)
     if (dot && t->parts > 1 && dot - name == 5 && !strncasecmp(name, "alert", 5)) name = dot + 1;
     for (t->index = 0; t->index < c->n_names; t->index++)
         if (!strcmp(c->name[t->index], name)) return 0;
-    c->role[c->n_names] = role_of(p, t);
+    c->role[c->n_names] = nj_clause_role_of(p, t);
     c->name[c->n_names++] = (char *)name;
     return 0;
 }
 
-static void add_trap(parser *p, const token *name, const char *word)
+static void add_trap(nj_clause_parser *p, const nj_clause_token *name, const char *word)
 {
-    if (name->kind == NAME && name->index != SIZE_MAX)
+    if (name->kind == NJ_TOKEN_NAME && name->index != SIZE_MAX)
         p->clause->trap[p->clause->n_traps++] = (nj_null_trap){ name->index, word };
 }
 
 /* Whoever says IS, ISNULL or NOTNULL of a column anywhere in the clause has thought of its nulls. */
-static bool minds_nulls(const parser *p, size_t index)
+static bool minds_nulls(const nj_clause_parser *p, size_t index)
 {
     for (size_t i = 0; i + 1 < p->n; i++)
-        if (p->token[i].kind == NAME && p->token[i].index == index &&
-            (is_word(p, &p->token[i + 1], "IS") || is_word(p, &p->token[i + 1], "ISNULL") ||
-             is_word(p, &p->token[i + 1], "NOTNULL")))
+        if (p->token[i].kind == NJ_TOKEN_NAME && p->token[i].index == index &&
+            (nj_clause_is_word(p, &p->token[i + 1], "IS") ||
+             nj_clause_is_word(p, &p->token[i + 1], "ISNULL") ||
+             nj_clause_is_word(p, &p->token[i + 1], "NOTNULL")))
             return true;
     return false;
 }
 
-static void find_traps(parser *p)
+static void find_traps(nj_clause_parser *p)
 {
     for (size_t i = 0; i + 1 < p->n; i++) {
-        const token *t = &p->token[i];
-        if (i && is_unequal(p, t)) {
+        const nj_clause_token *t = &p->token[i];
+        if (i && nj_clause_is_unequal(p, t)) {
             add_trap(p, t - 1, "!=");
             add_trap(p, t + 1, "!=");
         }
-        if (i && is_word(p, t, "NOT") && is_word(p, t + 1, "IN")) add_trap(p, t - 1, "NOT IN");
-        if (i && is_word(p, t, "NOT") && is_word(p, t + 1, "LIKE")) add_trap(p, t - 1, "NOT LIKE");
-        if (i && is_word(p, t, "NOT") && is_word(p, t + 1, "GLOB")) add_trap(p, t - 1, "NOT GLOB");
+        if (i && nj_clause_is_word(p, t, "NOT") && nj_clause_is_word(p, t + 1, "IN"))
+            add_trap(p, t - 1, "NOT IN");
+        if (i && nj_clause_is_word(p, t, "NOT") && nj_clause_is_word(p, t + 1, "LIKE"))
+            add_trap(p, t - 1, "NOT LIKE");
+        if (i && nj_clause_is_word(p, t, "NOT") && nj_clause_is_word(p, t + 1, "GLOB"))
+            add_trap(p, t - 1, "NOT GLOB");
     }
     size_t kept = 0;
     for (size_t i = 0; i < p->clause->n_traps; i++)
@@ -461,16 +335,16 @@ void nj_clause_quote(const nj_clause *clause, size_t index, nj_buffer *out)
     nj_buffer_text(out, "\"");
 }
 
-static int rewrite(parser *p)
+static int rewrite(nj_clause_parser *p)
 {
     nj_buffer out = { 0 };
     size_t at = 0;
     for (size_t i = 0; i < p->n; i++) {
-        const token *t = &p->token[i];
+        const nj_clause_token *t = &p->token[i];
         nj_buffer_add(&out, p->where + at, t->start - at);
-        if (t->kind == LC_TABLE) {
+        if (t->kind == NJ_TOKEN_LC_TABLE) {
             nj_buffer_text(&out, "lc(\"alert\".\"nj_row\")");
-        } else if (t->kind == NAME && t->index != SIZE_MAX) {
+        } else if (t->kind == NJ_TOKEN_NAME && t->index != SIZE_MAX) {
             nj_buffer_text(&out, "\"alert\".");
             nj_clause_quote(p->clause, t->index, &out);
         } else {
@@ -489,7 +363,7 @@ int nj_clause_parse(nj_clause *clause, const char *where, nj_error *err)
     size_t length = strlen(where);
     if (length > 65536) return nj_fail(err, "the clause is longer than 64 kB");
     nj_arena work = { 0 };
-    parser p = { .clause = clause, .where = where, .err = err, .n_scopes = 1 };
+    nj_clause_parser p = { .clause = clause, .where = where, .err = err, .n_scopes = 1 };
     size_t most = length < MAX_TOKENS ? length + 1 : MAX_TOKENS; /* a token has at least one character */
     p.token = nj_arena_alloc(&work, most * sizeof *p.token);
     p.scope = nj_arena_zalloc(&work, (most + 1) * sizeof *p.scope);
@@ -501,10 +375,10 @@ int nj_clause_parse(nj_clause *clause, const char *where, nj_error *err)
         nj_fail(err, "out of memory");
     else
         rc = tokenise(&p);
-    if (!rc) rc = check_habits(&p);
+    if (!rc) rc = nj_clause_check_habits(&p);
     if (!rc) rc = find_tables(&p);
     for (size_t i = 0; i < p.n && !rc; i++)
-        if (p.token[i].kind == NAME) rc = resolve(&p, &p.token[i]);
+        if (p.token[i].kind == NJ_TOKEN_NAME) rc = resolve(&p, &p.token[i]);
     if (!rc) rc = rewrite(&p);
     if (!rc) find_traps(&p);
     if (clause->lc) clause->lc_used |= 1u << NJ_LC_JD; /* how many points there are */

@@ -9,13 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BANDS = 6, SENSOR_PIXELS = 4000, GRID = 15 };
-static const char *const band_names[BANDS] = { "u", "g", "r", "i", "z", "y" };
-/* The sky of world.h, this much fainter: a single visit reaches 24. */
-static const double deeper_mag = 3.4;
-/* AB magnitudes of the six bands against the world's g (u, g) and r (r, i, z, y). */
-static const double band_mag[BANDS] = { 0.8, 0, 0, -0.15, -0.25, -0.3 };
-static const double half_exposure_s = 15, tai_minus_utc_s = 37;
+#include "lsst_visit.h"
 
 /* Fields that are set, by record. */
 /* clang-format off */
@@ -95,7 +89,7 @@ struct nj_sim_lsst {
     nj_sim_lsst_schema *schema;
     nj_sim_lsst_painter *painter;
     int16_t at[NJ_SIM_LSST_RECORDS][NJ_SIM_LSST_FIELDS_MAX]; /* number of each wanted field in its record */
-    int16_t statistic[BANDS][STATISTICS];
+    int16_t statistic[NJ_SIM_LSST_BANDS][STATISTICS];
     nj_sim_lsst_record source, object, ss_source, orbit, prv[NJ_SIM_EPOCHS_MAX], forced[NJ_SIM_EPOCHS_MAX];
     char designation[32], packed[16];
 };
@@ -114,10 +108,10 @@ nj_sim_lsst *nj_sim_lsst_new(nj_error *err)
             if ((l->at[k][i] =
                      (int16_t)nj_sim_lsst_field(l->schema, (nj_sim_lsst_kind)k, wanted[k].name[i])) < 0)
                 lost = wanted[k].name[i];
-    for (int b = 0; b < BANDS; b++)
+    for (int b = 0; b < NJ_SIM_LSST_BANDS; b++)
         for (int k = 0; k < STATISTICS; k++) {
             char name[48];
-            snprintf(name, sizeof name, "%s_%s", band_names[b], statistic_names[k]);
+            snprintf(name, sizeof name, "%s_%s", nj_sim_lsst_band[b], statistic_names[k]);
             if ((l->statistic[b][k] = (int16_t)nj_sim_lsst_field(l->schema, NJ_SIM_DIA_OBJECT, name)) < 0)
                 lost = statistic_names[k];
         }
@@ -140,75 +134,6 @@ void nj_sim_lsst_free(nj_sim_lsst *l)
     free(l);
 }
 
-/* ---- where and when -------------------------------------------------------------------------- */
-/* The 189 sensors fill a 15 x 15 grid without its corners (three on three each). */
-static void sensor_cell(int sensor, int *col, int *row)
-{
-    int n = 0;
-    for (*row = 0; *row < GRID; ++*row)
-        for (*col = 0; *col < GRID; ++*col) {
-            int corner = (*row < 3 || *row >= GRID - 3) && (*col < 3 || *col >= GRID - 3);
-            if (!corner && n++ == sensor) return;
-        }
-}
-
-void nj_sim_lsst_place(nj_sim_object *o, const nj_sim_epoch *now)
-{
-    nj_sim_rng r = { nj_sim_key(o->key, 40), 0 };
-    double ra, dec, step = 0.235, pixel = 0.2 / 3600;
-    int col, row;
-    nj_sim_field_centre(now->field, &ra, &dec);
-    dec = 5 - 0.6 * (dec + 24.25); /* the grid of fields, seen from the south */
-    sensor_cell(now->rcid, &col, &row);
-    o->x = nj_sim_between(&r, 26, SENSOR_PIXELS - 26);
-    o->y = nj_sim_between(&r, 26, SENSOR_PIXELS - 26);
-    o->dec = fmax(-89.9, fmin(89.9, dec + (row - GRID / 2) * step + (o->y - SENSOR_PIXELS / 2) * pixel));
-    o->ra = fmod(
-        ra + ((col - GRID / 2) * step + (o->x - SENSOR_PIXELS / 2) * pixel) / cos(o->dec * M_PI / 180) + 720,
-        360);
-}
-
-static int band_of(const nj_sim_epoch *e)
-{
-    static const uint8_t blue[3] = { 0, 1, 1 }, red[6] = { 2, 2, 3, 3, 4, 5 };
-    uint64_t h = nj_sim_key(0x55, (uint64_t)llround(e->jd * 1e7));
-    return e->band ? red[h % 6] : blue[h % 3];
-}
-
-static double mjd_tai(double jd_utc_start)
-{
-    return jd_utc_start - 2400000.5 + (half_exposure_s + tai_minus_utc_s) / 86400;
-}
-
-static int64_t visit_of(int night, uint32_t sequence)
-{
-    int year, month, day;
-    nj_sim_civil(night, &year, &month, &day);
-    return ((int64_t)year * 10000 + month * 100 + day) * 100000 + sequence;
-}
-
-/* Unique per detection: night, exposure, number in it.
- * Exposures of other nights take numbers from their key. */
-static int64_t source_id(int night, uint32_t visit, uint32_t j)
-{
-    return (((int64_t)night << 13) + visit) * ((int64_t)1 << 32) + j;
-}
-
-static double njy_of(int band)
-{
-    return pow(10, 0.4 * (31.4 - deeper_mag - band_mag[band]));
-}
-
-/* Flux of what stands in the template at the place itself, nJy. */
-static double template_flux(const nj_sim_object *o, const nj_sim_epoch *e, int band)
-{
-    double sum = 0;
-    for (uint32_t i = 0; i < o->n_sources; i++)
-        if (hypot(o->source[i].dx, o->source[i].dy) < 1)
-            sum += pow(10, -0.4 * o->source[i].mag[e->band]) * njy_of(band);
-    return sum;
-}
-
 /* ---- records --------------------------------------------------------------------------------- */
 /* clang-format off */
 #define PUT(record, kind, key, member, value) \
@@ -226,11 +151,11 @@ static sighting sight(const nj_sim_epoch *e, double flux, double error, uint32_t
                       const nj_sim_object *o)
 {
     sighting s = { .epoch = e,
-                   .band = band_of(e),
-                   .id = source_id(e->night, visit, j),
-                   .visit = visit_of(e->night, visit) };
-    s.flux = flux * njy_of(s.band);
-    s.error = error * njy_of(s.band);
+                   .band = nj_sim_lsst_band_of(e),
+                   .id = nj_sim_lsst_source_id(e->night, visit, j),
+                   .visit = nj_sim_lsst_visit(e->night, visit) };
+    s.flux = flux * nj_sim_lsst_njy(s.band);
+    s.error = error * nj_sim_lsst_njy(s.band);
     if (o->class == NJ_SIM_ASTEROID)
         s.sso = 21000000000000000 + (int64_t)(o->key % 1000000000000);
     else
@@ -244,8 +169,8 @@ static void fill_source(const nj_sim_lsst *l, nj_sim_lsst_record *r, const nj_si
     nj_sim_rng g = { nj_sim_key(nj_sim_key(o->key, s->epoch->key), 41), 0 };
     double snr = fabs(s->flux) / s->error, fwhm_arcsec = 0.75 * s->epoch->fwhm / 2.05,
            error_arcsec = 0.5 * fwhm_arcsec / snr;
-    double moment = pow(fwhm_arcsec / 2.3548, 2), static_flux = template_flux(o, s->epoch, s->band),
-           day = mjd_tai(s->epoch->jd);
+    double moment = pow(fwhm_arcsec / 2.3548, 2), static_flux = nj_sim_lsst_template(o, s->epoch, s->band),
+           day = nj_sim_lsst_mjd_tai(s->epoch->jd);
     int flawed = o->class == NJ_SIM_ARTEFACT;
     memset(r->set, 0, sizeof r->set);
 #define PS(key, member, value) PUT(r, NJ_SIM_DIA_SOURCE, S_##key, member, value)
@@ -285,7 +210,7 @@ static void fill_source(const nj_sim_lsst *l, nj_sim_lsst_record *r, const nj_si
     PS(extendedness, f,
        o->host >= 0 && o->source[o->host].size > 0 ? nj_sim_between(&g, 0.7, 1) : nj_sim_between(&g, 0, 0.2));
     PS(reliability, f, flawed ? 0.35 * nj_sim_uniform(&g) : 1 - 0.4 * pow(nj_sim_uniform(&g), 1 + snr / 6));
-    PS(band, s, band_names[s->band]);
+    PS(band, s, nj_sim_lsst_band[s->band]);
     PS(isDipole, i, flawed && o->kind[0] == 'd');
     PS(dipoleFitAttempted, i, flawed && o->kind[0] == 'd');
     PS(timeProcessedMjdTai, f, day + 90.0 / 86400);
@@ -295,7 +220,7 @@ static void fill_source(const nj_sim_lsst *l, nj_sim_lsst_record *r, const nj_si
 static void fill_forced(const nj_sim_lsst *l, nj_sim_lsst_record *r, const nj_sim_object *o,
                         const sighting *s)
 {
-    double day = mjd_tai(s->epoch->jd);
+    double day = nj_sim_lsst_mjd_tai(s->epoch->jd);
     memset(r->set, 0, sizeof r->set);
 #define PF(key, member, value) PUT(r, NJ_SIM_DIA_FORCED, F_##key, member, value)
     PF(diaForcedSourceId, i, s->id + ((int64_t)1 << 31));
@@ -307,9 +232,9 @@ static void fill_forced(const nj_sim_lsst *l, nj_sim_lsst_record *r, const nj_si
     PF(psfFlux, f, s->flux);
     PF(psfFluxErr, f, s->error);
     PF(midpointMjdTai, f, day);
-    PF(scienceFlux, f, s->flux + template_flux(o, s->epoch, s->band));
+    PF(scienceFlux, f, s->flux + nj_sim_lsst_template(o, s->epoch, s->band));
     PF(scienceFluxErr, f, s->error);
-    PF(band, s, band_names[s->band]);
+    PF(band, s, nj_sim_lsst_band[s->band]);
     PF(timeProcessedMjdTai, f, day + 90.0 / 86400);
 }
 
@@ -326,15 +251,15 @@ static void fill_object(const nj_sim_lsst *l, nj_sim_lsst_record *r, const nj_si
     memset(r->set, 0, sizeof r->set);
 #define PO(key, member, value) PUT(r, NJ_SIM_DIA_OBJECT, O_##key, member, value)
     PO(diaObjectId, i, all[n - 1].object);
-    PO(validityStartMjdTai, f, mjd_tai(all[n - 1].epoch->jd));
+    PO(validityStartMjdTai, f, nj_sim_lsst_mjd_tai(all[n - 1].epoch->jd));
     PO(ra, f, o->ra);
     PO(dec, f, o->dec);
     PO(raErr, f, 0.05 / 3600 / sqrt(n));
     PO(decErr, f, 0.05 / 3600 / sqrt(n));
-    PO(firstDiaSourceMjdTai, f, mjd_tai(all[0].epoch->jd));
-    PO(lastDiaSourceMjdTai, f, mjd_tai(all[n - 1].epoch->jd));
+    PO(firstDiaSourceMjdTai, f, nj_sim_lsst_mjd_tai(all[0].epoch->jd));
+    PO(lastDiaSourceMjdTai, f, nj_sim_lsst_mjd_tai(all[n - 1].epoch->jd));
     PO(nDiaSources, i, n);
-    for (int b = 0; b < BANDS; b++) {
+    for (int b = 0; b < NJ_SIM_LSST_BANDS; b++) {
         double weight = 0, sum = 0, plain = 0, squares = 0, least = INFINITY, most = -INFINITY, errors = 0,
                science = 0;
         uint32_t m = 0;
@@ -343,7 +268,7 @@ static void fill_object(const nj_sim_lsst *l, nj_sim_lsst_record *r, const nj_si
             double w = 1 / (all[i].error * all[i].error);
             weight += w, sum += w * all[i].flux, plain += all[i].flux, squares += all[i].flux * all[i].flux,
                 errors += all[i].error, m++;
-            science += all[i].flux + template_flux(o, all[i].epoch, b);
+            science += all[i].flux + nj_sim_lsst_template(o, all[i].epoch, b);
             least = fmin(least, all[i].flux), most = fmax(most, all[i].flux);
         }
         const int16_t *at = l->statistic[b];
@@ -370,7 +295,8 @@ static void fill_asteroid(nj_sim_lsst *l, const nj_sim_object *o, const sighting
                                                e = nj_sim_between(&g, 0.02, 0.25);
     double helio = a * (1 + e * nj_sim_between(&g, -1, 1)), topo = helio - nj_sim_between(&g, 0.75, 1);
     unsigned number = 10000 + (unsigned)(nj_sim_next(&g) % 600000);
-    eraEqec06(2400000.5, mjd_tai(s->epoch->jd), o->ra * ERFA_DD2R, o->dec * ERFA_DD2R, &ecl_lon, &ecl_lat);
+    eraEqec06(2400000.5, nj_sim_lsst_mjd_tai(s->epoch->jd), o->ra * ERFA_DD2R, o->dec * ERFA_DD2R, &ecl_lon,
+              &ecl_lat);
     eraIcrs2g(o->ra * ERFA_DD2R, o->dec * ERFA_DD2R, &gal_lon, &gal_lat);
     snprintf(l->designation, sizeof l->designation, "2021 %c%c%u", (int)('A' + number % 25),
              (int)('A' + number / 25 % 25), number % 300);
@@ -419,19 +345,19 @@ static void fill_asteroid(nj_sim_lsst *l, const nj_sim_object *o, const sighting
 static void fill_truth(nj_truth *t, const nj_sim_lsst_alert *a, const sighting *s, uint32_t side, int n_nan)
 {
     const nj_sim_object *o = a->object;
-    double to_njy = njy_of(s->band);
+    double to_njy = nj_sim_lsst_njy(s->band);
     const nj_sim_source *host = o->host >= 0 ? &o->source[o->host] : NULL;
     t->candid = s->id;
     if (s->sso)
         snprintf(t->object, sizeof t->object, "sso:%lld", (long long)s->sso);
     else
         snprintf(t->object, sizeof t->object, "%lld", (long long)s->object);
-    t->jd = mjd_tai(s->epoch->jd) + 2400000.5;
+    t->jd = nj_sim_lsst_mjd_tai(s->epoch->jd) + 2400000.5;
     t->ra = o->ra;
     t->dec = o->dec;
-    t->band = band_names[s->band];
+    t->band = nj_sim_lsst_band[s->band];
     t->mag = 31.4 - 2.5 * log10(fabs(a->detection.truth) * to_njy);
-    t->host_mag = host ? (double)host->mag[s->epoch->band] + deeper_mag + band_mag[s->band] : NAN;
+    t->host_mag = host ? (double)host->mag[s->epoch->band] + nj_sim_lsst_offset(s->band) : NAN;
     t->redshift = NAN; /* the world's distances are for its own brightness */
     t->rows = t->cols = (int)side;
     t->n_nan = n_nan;
@@ -482,7 +408,7 @@ void nj_sim_lsst_make(nj_sim_lsst *l, const nj_sim_lsst_alert *a, nj_buffer *out
                                 .dec = a->object->dec,
                                 .x = a->object->x,
                                 .y = a->object->y,
-                                .mag_offset = deeper_mag + band_mag[s.band],
+                                .mag_offset = nj_sim_lsst_offset(s.band),
                                 .band = a->now->band,
                                 .key = r.key };
     scene.side = size < 0.6 ? 30 : 30 + 2 * (uint32_t)(11 * (size - 0.6) / 0.4);

@@ -14,34 +14,9 @@
 
 #include "../base/file.h"
 #include "../base/unpack.h"
+#include "members_state.h"
 
-/* A tar may announce any size: memory follows what arrives, not what is announced. */
-enum { READ_BLOCK = 256 << 10, FIRST_ROOM = 4 << 20, NAME_BYTES = 512, MAX_DEPTH = 4 };
-
-struct nj_members {
-    nj_members_common *common;
-    int fd;           /* -1 = owned, or nothing at all */
-    nj_chunk *owned;  /* the archive is its bytes */
-    const char *path; /* of the archive in its source, for names: "a.tar/"; "" = the source itself */
-    int depth;
-    nj_members *inside; /* a member that is an archive itself */
-
-    nj_unpacker *unpack;
-    struct archive *reader;
-    const uint8_t *head; /* the first piece, read before the reader was there */
-    size_t n_head;
-    bool opened, single, failed, in_damage, is_tar, packed_otherwise;
-    bool feed_failed, feed_ended;
-    nj_error feed_err;
-    uint64_t fed, zeros; /* bytes given to the reader; of these, zeros at the end */
-    double done;
-    int64_t n_members;
-    char member[NAME_BYTES]; /* the one in hand, for messages */
-    char before[NAME_BYTES]; /* the last one that was read whole */
-};
-
-static nj_members *new_members(nj_members_common *common, int fd, nj_chunk *owned, const char *path,
-                               int depth)
+nj_members *nj_members_new(nj_members_common *common, int fd, nj_chunk *owned, const char *path, int depth)
 {
     nj_members *m = calloc(1, sizeof *m);
     char *copy = strdup(path);
@@ -60,12 +35,12 @@ static nj_members *new_members(nj_members_common *common, int fd, nj_chunk *owne
 
 nj_members *nj_members_of_file(nj_members_common *common, int fd)
 {
-    return new_members(common, fd, NULL, "", 0);
+    return nj_members_new(common, fd, NULL, "", 0);
 }
 
 nj_members *nj_members_of_pieces(nj_members_common *common)
 {
-    nj_members *m = new_members(common, -1, NULL, "", 0);
+    nj_members *m = nj_members_new(common, -1, NULL, "", 0);
     if (m) m->opened = true;
     return m;
 }
@@ -93,14 +68,14 @@ bool nj_members_inside(const nj_members *m)
     return m->inside != NULL;
 }
 
-static bool is_archive(const uint8_t *bytes, size_t n)
+bool nj_members_is_archive(const uint8_t *bytes, size_t n)
 {
     return nj_is_tar(bytes, n) || nj_is_zip(bytes, n) || nj_is_packed_otherwise(bytes, n);
 }
 
 bool nj_members_are_in(const uint8_t *bytes, size_t n)
 {
-    return nj_packing_of(bytes, n) || is_archive(bytes, n);
+    return nj_packing_of(bytes, n) || nj_members_is_archive(bytes, n);
 }
 
 /* An empty tar, or one with an empty one in front. */
@@ -116,7 +91,7 @@ static long fill_from_file(void *opaque, void *into, size_t room, nj_error *err)
     nj_members *m = opaque;
     ssize_t got;
     do {
-        got = read(m->fd, into, room < READ_BLOCK ? room : READ_BLOCK);
+        got = read(m->fd, into, room < NJ_MEMBERS_BLOCK ? room : NJ_MEMBERS_BLOCK);
     } while (got < 0 && errno == EINTR);
     if (got < 0) return nj_fail(err, "cannot be read: %s", strerror(errno));
     double done = m->done + (double)got;
@@ -142,7 +117,7 @@ int nj_members_look(const char *path)
         const uint8_t *bytes;
         long got = u ? nj_unpacker_next(u, &bytes, NULL) : 0;
         if (got >= 4 && !memcmp(bytes, "Obj\1", 4)) kind = 2;
-        if (got > 0 && kind == 1 && !is_archive(bytes, (size_t)got)) kind = 0;
+        if (got > 0 && kind == 1 && !nj_members_is_archive(bytes, (size_t)got)) kind = 0;
         nj_unpacker_free(u);
     }
     close(fd);
@@ -207,7 +182,7 @@ static int open_reader(nj_members *m)
     if (nj_is_zip(m->head, m->n_head) && nj_unpacker_packing(m->unpack) == NJ_PACKED_NOT) {
         if (m->owned) return archive_read_open_memory(m->reader, m->owned->bytes, m->owned->size);
         if (fstat(m->fd, &st) == 0 && S_ISREG(st.st_mode) && lseek(m->fd, 0, SEEK_SET) == 0)
-            return archive_read_open_fd(m->reader, m->fd, READ_BLOCK);
+            return archive_read_open_fd(m->reader, m->fd, NJ_MEMBERS_BLOCK);
     }
     return archive_read_open(m->reader, m, NULL, feed, NULL);
 }
@@ -236,7 +211,7 @@ static int open_members(nj_members *m, nj_error *err)
     bool avro = n >= 4 && !memcmp(m->head, "Obj\1", 4);
     m->is_tar = nj_is_tar(m->head, m->n_head) ||
                 (begins_with_end_mark(m->head, m->n_head) && !nj_source_is_packet_name(m->common->spec));
-    m->single = avro || (!m->is_tar && !is_archive(m->head, m->n_head) && !lzma);
+    m->single = avro || (!m->is_tar && !nj_members_is_archive(m->head, m->n_head) && !lzma);
     if (m->single && !avro && m->depth == 0 && nj_source_is_archive_name(m->common->spec)) {
         const char *kind = nj_kind_of(m->head, m->n_head);
         char text[128];
@@ -250,94 +225,6 @@ static int open_members(nj_members *m, nj_error *err)
     if (open_reader(m) == ARCHIVE_OK) return 0;
     const char *text = archive_error_string(m->reader);
     return fails(m, err, m->feed_failed ? m->feed_err.text : text ? text : "cannot be opened");
-}
-
-/* --- what is in a member --- */
-
-/* Bytes taken over; NULL when memory is short. */
-static nj_chunk *new_chunk(nj_members *m, uint8_t *bytes, size_t size, const char *name)
-{
-    nj_chunk *chunk = nj_chunk_new(m->common->stream, bytes, size);
-    if (!chunk) {
-        free(bytes);
-        return NULL;
-    }
-    if (!name) return chunk;
-    size_t n = strlen(m->path) + strlen(name) + 1;
-    chunk->member = malloc(n);
-    if (!chunk->member) {
-        nj_chunk_drop(chunk);
-        return NULL;
-    }
-    snprintf(chunk->member, n, "%s%s", m->path, name);
-    return chunk;
-}
-
-/* A member that cannot be read is a dead letter when it was to be a packet,
- * and trouble of the source in any case. */
-static int give_fault(nj_members *m, nj_chunk *chunk, const char *why, nj_chunk **out)
-{
-    const char *name = chunk->member ? chunk->member : "";
-    nj_trouble_add(&m->common->trouble, m->common->host, "%s: %s: %s", m->common->spec, name, why);
-    if (nj_source_is_packet_name(name) && (chunk->fault = strdup(why))) {
-        *out = chunk;
-        return 1;
-    }
-    nj_chunk_drop(chunk);
-    return 0;
-}
-
-static int unpack_chunk(nj_members *m, nj_chunk **chunk, nj_error *err)
-{
-    nj_unpacked w = { 0 };
-    if (nj_unpack(&w, (*chunk)->bytes, (*chunk)->size, false, (size_t)m->common->conf.max_member,
-                  "[source] max_member", err)) {
-        free(w.buffer);
-        return -1;
-    }
-    if (w.n < w.cap / 2) { /* chunks wait in queues whose bounds count size */
-        uint8_t *less = realloc(w.buffer, w.n + 1);
-        if (less) w.buffer = less;
-    }
-    nj_chunk *plain = nj_chunk_new((*chunk)->stream, w.buffer, w.n);
-    if (!plain) {
-        free(w.buffer);
-        return nj_fail(err, "out of memory");
-    }
-    plain->member = (*chunk)->member;
-    (*chunk)->member = NULL;
-    nj_chunk_drop(*chunk);
-    *chunk = plain;
-    return 0;
-}
-
-int nj_members_take(nj_members *m, nj_chunk *chunk, nj_chunk **out, nj_error *err)
-{
-    nj_error why;
-    const char *name = chunk->member ? chunk->member : "";
-    if (chunk->size && nj_packing_of(chunk->bytes, chunk->size) && unpack_chunk(m, &chunk, &why))
-        return give_fault(m, chunk, why.text, out);
-    if (chunk->size == 0) {
-        nj_skipped_add(&m->common->skipped, name, 1);
-    } else if (chunk->size >= 4 && !memcmp(chunk->bytes, "\0\5\x16\7", 4)) { /* AppleDouble under
-                                                                              * another name */
-        nj_skipped_add_metadata(&m->common->skipped, name);
-    } else if (is_archive(chunk->bytes, chunk->size)) {
-        if (m->depth == MAX_DEPTH) return give_fault(m, chunk, "an archive in more than 4 archives", out);
-        char path[NAME_BYTES + 8];
-        snprintf(path, sizeof path, "%s/", name);
-        m->inside = new_members(m->common, -1, chunk, path, m->depth + 1);
-        if (m->inside) return 0;
-        nj_chunk_drop(chunk);
-        return nj_fail(err, "%s: out of memory", m->common->spec);
-    } else if (nj_source_is_packet_name(name) || (chunk->size >= 4 && !memcmp(chunk->bytes, "Obj\1", 4))) {
-        *out = chunk;
-        return 1;
-    } else {
-        nj_skipped_add(&m->common->skipped, name, 0);
-    }
-    nj_chunk_drop(chunk);
-    return 0;
 }
 
 /* --- reading --- */
@@ -357,9 +244,9 @@ static void name_member(nj_members *m, struct archive_entry *entry)
 static int read_member(nj_members *m, struct archive_entry *entry, uint8_t **bytes, size_t *size,
                        const char **why)
 {
-    size_t cap = FIRST_ROOM, n = 0;
+    size_t cap = NJ_MEMBERS_ROOM, n = 0;
     int status = ARCHIVE_OK;
-    if (archive_entry_size_is_set(entry) && archive_entry_size(entry) < FIRST_ROOM)
+    if (archive_entry_size_is_set(entry) && archive_entry_size(entry) < NJ_MEMBERS_ROOM)
         cap = (size_t)archive_entry_size(entry) + 1;
     *bytes = malloc(cap);
     *why = "out of memory";
@@ -430,7 +317,7 @@ static int end_members(nj_members *m, nj_error *err)
 /* One packed file: all of it, as one packet. */
 static int next_single(nj_members *m, nj_chunk **chunk, nj_error *err)
 {
-    size_t cap = m->n_head + READ_BLOCK, n = m->n_head;
+    size_t cap = m->n_head + NJ_MEMBERS_BLOCK, n = m->n_head;
     uint8_t *bytes = n ? malloc(cap) : NULL;
     const uint8_t *piece;
     long got = 0;
@@ -455,7 +342,7 @@ static int next_single(nj_members *m, nj_chunk **chunk, nj_error *err)
         free(bytes);
         return fails(m, err, m->feed_err.text);
     }
-    *chunk = bytes ? new_chunk(m, bytes, n, NULL) : NULL;
+    *chunk = bytes ? nj_members_chunk(m, bytes, n, NULL) : NULL;
     return *chunk ? 1 : fails(m, err, "out of memory");
 }
 
@@ -496,7 +383,7 @@ static int next_member(nj_members *m, nj_chunk **chunk, nj_error *err)
             free(bytes);
             return broken(m, err, why);
         }
-        nj_chunk *made = new_chunk(m, bytes, size, m->member);
+        nj_chunk *made = nj_members_chunk(m, bytes, size, m->member);
         if (!made) return fails(m, err, "out of memory");
         memcpy(m->before, m->member, sizeof m->before);
         int rc = status < 0 ? give_fault(m, made, why, chunk) : nj_members_take(m, made, chunk, err);

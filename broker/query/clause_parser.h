@@ -1,0 +1,59 @@
+/* clause_parser.h - a WHERE clause while it is read: its tokens and its subqueries. */
+#ifndef NJ_QUERY_CLAUSE_PARSER_H
+#define NJ_QUERY_CLAUSE_PARSER_H
+
+#include "clause.h"
+
+enum { NJ_CLAUSE_ALIASES = 32 };
+
+typedef enum {
+    NJ_TOKEN_KEYWORD,
+    NJ_TOKEN_NAME,
+    NJ_TOKEN_FUNCTION,
+    NJ_TOKEN_TEXT,
+    NJ_TOKEN_LITERAL,
+    NJ_TOKEN_SIGN,
+    NJ_TOKEN_LC_TABLE,
+    NJ_TOKEN_ALIAS
+} nj_token_kind;
+
+typedef struct nj_clause_token {
+    nj_token_kind kind;
+    uint32_t start, end;
+    uint32_t scope;   /* number of its parenthesis, 0 = the clause itself */
+    const char *name; /* NJ_TOKEN_NAME, NJ_TOKEN_ALIAS: parts joined by dots, without quotes */
+    uint32_t parts;
+    size_t index; /* NJ_TOKEN_NAME that is a column of the alert: in clause->name; else SIZE_MAX */
+} nj_clause_token;
+
+typedef struct nj_clause_scope {
+    uint32_t parent;
+    bool lc, from, expect; /* reads lc; behind FROM; a table must come next */
+    bool is_table;         /* the parenthesis itself stands where a table does */
+} nj_clause_scope;
+
+typedef struct nj_clause_parser {
+    nj_clause *clause;
+    const char *where;
+    nj_clause_token *token;
+    size_t n;
+    nj_clause_scope *scope;
+    uint32_t n_scopes;
+    const char *alias[NJ_CLAUSE_ALIASES];
+    size_t n_aliases;
+    nj_error *err;
+} nj_clause_parser;
+
+/* clause.c: a keyword of that name, in any case; a sign of one character. */
+bool nj_clause_is_word(const nj_clause_parser *p, const nj_clause_token *t, const char *word);
+bool nj_clause_is_sign(const nj_clause_parser *p, const nj_clause_token *t, char c);
+
+/* != or <>. */
+bool nj_clause_is_unequal(const nj_clause_parser *p, const nj_clause_token *t);
+
+/* clause_habits.c: -1 with p->err where another language's way of writing stands. */
+int nj_clause_check_habits(const nj_clause_parser *p);
+/* What a name is to the clause: a value of a comparison may be a text without its quotes. */
+nj_name_role nj_clause_role_of(const nj_clause_parser *p, const nj_clause_token *t);
+
+#endif
