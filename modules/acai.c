@@ -17,21 +17,29 @@ typedef struct conf {
     const char *model, *engine, *small_stamps;
 } conf;
 
-#define CANDIDATE "packet.candidate."
-#define NUMBER(name, unit) { CANDIDATE name, NJ_F64, NJ_SCALAR, unit, NJ_NEED_OPTIONAL },
+/* The features of the models by name; what only ZTF's pipeline calculates is no column of any survey. */
+static const char *const feature_name[FEATURES] = {
+    "drb",       "diffmaglim", "ra",        "dec",           "magpsf",   "sigmapsf",  "chipsf",
+    "fwhm",      "sky",        "chinr",     "sharpnr",       "sgscore1", "distpsnr1", "sgscore2",
+    "distpsnr2", "sgscore3",   "distpsnr3", "ndethist",      "ncovhist", "scorr",     "nmtchps",
+    "clrcoeff",  "clrcounc",   "neargaia",  "neargaiabright"
+};
+#define NUMBER(path, unit) { path, NJ_F64, NJ_SCALAR, unit, NJ_NEED_OPTIONAL },
+#define ZTF(field) NUMBER("packet.candidate." field, "1")
+/* clang-format off */
 static const nj_need needs[] = {
-    NUMBER("drb", "1") NUMBER("diffmaglim", "mag") NUMBER("ra", "deg") NUMBER("dec", "deg")
-        NUMBER("magpsf", "mag") NUMBER("sigmapsf", "mag") NUMBER("chipsf", "1") NUMBER("fwhm", "1")
-            NUMBER("sky", "1") NUMBER("chinr", "1") NUMBER("sharpnr", "1") NUMBER("sgscore1", "1")
-                NUMBER("distpsnr1", "arcsec") NUMBER("sgscore2", "1") NUMBER("distpsnr2", "arcsec")
-                    NUMBER("sgscore3", "1") NUMBER("distpsnr3", "arcsec") NUMBER("ndethist", "1") NUMBER(
-                        "ncovhist", "1") NUMBER("scorr", "1") NUMBER("nmtchps", "1") NUMBER("clrcoeff", "1")
-                        NUMBER("clrcounc", "1") NUMBER("neargaia", "arcsec")
-                            NUMBER("neargaiabright", "arcsec"){ "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 },
+    NUMBER("drb", "1") NUMBER("limit_mag", "mag") NUMBER("ra", "deg") NUMBER("dec", "deg")
+    NUMBER("mag", "mag") NUMBER("mag_err", "mag") ZTF("chipsf") NUMBER("fwhm", "pixel") ZTF("sky")
+    ZTF("chinr") ZTF("sharpnr") NUMBER("near1_star", "1") NUMBER("near1_dist", "arcsec") NUMBER("near2_star", "1")
+    NUMBER("near2_dist", "arcsec") NUMBER("near3_star", "1") NUMBER("near3_dist", "arcsec")
+    NUMBER("ndethist", "1") ZTF("ncovhist") ZTF("scorr") ZTF("nmtchps") ZTF("clrcoeff") ZTF("clrcounc")
+    NUMBER("gaia_dist", "arcsec") NUMBER("gaia_bright_dist", "arcsec")
+    { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 },
     { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 },
     { "stamp.difference", NJ_F32, NJ_IMAGE, "DN", 0 },
     { 0 }
 };
+/* clang-format on */
 static const nj_give gives[] = { { "score", NJ_F32, 1, -1, "1", 0, 1, 0.5, 0,
                                    "probability of the class; none without all 25 numbers and three stamps" },
                                  { 0 } };
@@ -48,9 +56,9 @@ static int check_features(const nj_network *net, const nj_host *host)
 {
     const nj_model_info *info = net->service->info(net->model);
     for (uint32_t k = 0; info->feature && k < FEATURES; k++)
-        if (strcmp(info->feature[k], needs[k].path + strlen(CANDIDATE))) {
+        if (strcmp(info->feature[k], feature_name[k])) {
             host->log(host->opaque, 0, "model %s: feature %u is %s, expected %s", info->folder, k,
-                      info->feature[k], needs[k].path + strlen(CANDIDATE));
+                      info->feature[k], feature_name[k]);
             return NJ_ECONF;
         }
     return NJ_OK;

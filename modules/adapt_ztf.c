@@ -57,7 +57,7 @@ NJ_MODULE(adapt_ztf) = {
     .flags = NJ_MODULE_ADAPTER,
     .surveys = "ztf",
     .needs = (const nj_need[]){ { "jd", NJ_F64, NJ_SCALAR, "d", NJ_NEED_OPTIONAL },
-                                { "packet.candidate.exptime", NJ_F64, NJ_SCALAR, "s", NJ_NEED_OPTIONAL },
+                                { "exptime", NJ_F64, NJ_SCALAR, "s", NJ_NEED_OPTIONAL },
                                 { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
                                 { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 },
                                 { "lc.positive", NJ_U8, NJ_SERIES, "1", 0 },

@@ -133,7 +133,7 @@ NJ_MODULE(early_snia) = {
                                 { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
                                 { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 },
                                 { "lc.band", NJ_I32, NJ_SERIES, "1", 0 },
-                                { "packet.candidate.ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
+                                { "ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
                                 { "simbad.otype", NJ_STR, NJ_SCALAR, "", NJ_NEED_OPTIONAL },
                                 { 0 } },
     .gives =

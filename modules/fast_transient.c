@@ -2,8 +2,8 @@
  * of the same band.
  *
  * Given: the light curve in packet order, current detection last. The point before it is searched backwards;
- * the first point of the same band is taken, a detection or an upper limit. For ZTF an i-band point on the
- * way ends the search, as in Fink's code.
+ * the first point of the same band is taken, a detection or an upper limit. A point of the survey's stop_band
+ * on the way ends the search, as an i-band point of ZTF does in Fink's code.
  * Returned: slopes in mag/day, negative = brightening,
  * with their standard deviation and their 5 % and 95 % points:
  *   detection:    rate = (m - m0) / dt,              sd = sqrt(s^2 + s0^2) / dt,    rate -/+ 1.6449 sd
@@ -20,22 +20,20 @@
  * Reference: the model is that of Fink's rate estimate, fink-broker.org; Moeller et al.
  * 2021, MNRAS 501, 3272. */
 #include <stdbool.h>
-#include <string.h>
 
 #include "nightjar/astro.h"
 #include "nightjar/column.h"
 
-enum { JD, MAG, MAG_ERR, LIMIT, BAND, START, SURVEY };
+enum { JD, MAG, MAG_ERR, LIMIT, BAND, START, STOP_BAND };
 enum { FIRST_DET, SINCE_START, DELTA_TIME, FROM_UPPER, RATE, SIGMA, LOWER, UPPER };
-enum { I_BAND = 3 };
 
 static const double z_95 = 1.6448536269514722;
 
 /* The last earlier point of the current band, or -1. */
-static int32_t earlier_point(const int32_t *fid, uint32_t n, bool stops_at_i)
+static int32_t earlier_point(const int32_t *fid, uint32_t n, int32_t stop_band)
 {
     for (uint32_t i = n - 1; i-- > 0;) {
-        if (stops_at_i && fid[i] == I_BAND) return -1;
+        if (fid[i] == stop_band && stop_band != NJ_NO_I32) return -1;
         if (fid[i] == fid[n - 1]) return (int32_t)i;
     }
     return -1;
@@ -71,9 +69,7 @@ static nj_reason one(const nj_work *w, uint32_t row)
     nj_put_f64(w, FIRST_DET, row, jd[first]);
     nj_put_f64(w, SINCE_START, row, jd[first] - nj_f64_of(w, START, row));
     if (fid[n - 1] == NJ_NO_I32) return NJ_NO_INPUT;
-    const char *survey = nj_text_of(w, SURVEY, row);
-    bool is_ztf = !survey || !strcmp(survey, "ztf") || !strcmp(survey, "babamul");
-    int32_t i = earlier_point(fid, n, is_ztf);
+    int32_t i = earlier_point(fid, n, nj_i32_of(w, STOP_BAND, row));
     nj_put_u8(w, FROM_UPPER, row, i >= 0 && isnan(mag[i]));
     if (i < 0) return NJ_FEW_POINTS;
     double dt = jd[n - 1] - jd[i];
@@ -101,8 +97,8 @@ NJ_MODULE(fast_transient) = {
                                 { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 },
                                 { "lc.limit_mag", NJ_F64, NJ_SERIES, "mag", NJ_NEED_OPTIONAL },
                                 { "lc.band", NJ_I32, NJ_SERIES, "1", 0 },
-                                { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_NEED_OPTIONAL },
-                                { "survey", NJ_STR, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
+                                { "first_jd", NJ_F64, NJ_SCALAR, "d", NJ_NEED_OPTIONAL },
+                                { "stop_band", NJ_I32, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
                                 { 0 } },
     .gives =
         (const nj_give[]){

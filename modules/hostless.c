@@ -11,33 +11,22 @@
  *
  * Differences from the Python: the random numbers are keyed on the alert (rng = numpy brings the old stream
  * back); D is one draw of a random variable, so repeats = R takes the mean over R draws and gives their
- * standard deviation. For Rubin stamps (30 x 30) the rules of its variant hold: one clip, at most 20 masked
- * pixels in the template, the raw centre clipped afresh, and the spectrum of the whole stamp. */
+ * standard deviation. The side of the stamps is the survey's to say (column stamp_px, a line of its map): the
+ * rules are the same for any side from 14 to 63, and larger stamps are cropped to it. Where it is 30, those
+ * of Rubin's variant hold: one clip, at most 20 masked pixels in the template, the raw centre clipped afresh,
+ * and the spectrum of the whole stamp. */
 #include <stdlib.h>
 #include <string.h>
 
+#include "nightjar/astro.h"
 #include "nightjar/column.h"
 #include "nightjar/num.h"
 
 enum { SCIENCE, TEMPLATE, IMAGES };
-enum { SURVEY = IMAGES };
+enum { STAMP_PX = IMAGES };
 /* needs behind these, with gate = 1 alone: ZTF's gate, Rubin's gate */
-enum { JD = SURVEY + 1, JDSTARTHIST, MAG, SNIA, SN, EARLY, KILONOVA, ROID, LABEL, TNS };
-enum {
-    MJD = SURVEY + 1,
-    FIRST_MJD,
-    N_SOURCES,
-    SSO,
-    FLUX,
-    TEMPLATE_FLUX,
-    TEMPLATE_ERR,
-    RA,
-    DEC,
-    PRV_MJD,
-    PRV_RA,
-    PRV_DEC,
-    MATCH
-};
+enum { JD = STAMP_PX + 1, JDSTARTHIST, MAG, SNIA, SN, EARLY, KILONOVA, ROID, LABEL, TNS };
+enum { NOW = STAMP_PX + 1, FIRST, N_SOURCES, SSO, FLUX, TEMPLATE_FLUX, TEMPLATE_ERR, LC_JD, RA, DEC, MATCH };
 enum { MAX_MATCHES = 8 };
 enum {
     CANDIDATE,
@@ -53,22 +42,23 @@ enum {
     N_BAD,
     VERDICT
 };
-enum { ZTF, RUBIN, SURVEYS };
-enum { CENTRE = 14, PASSES = 10, KAPPA = 3, MAX_CENTRE = CENTRE * CENTRE };
+enum { ZTF, RUBIN, VARIANTS }; /* whose rules */
+enum { ZTF_PX = 63, RUBIN_PX = 30, CENTRE = 14, PASSES = 10, KAPPA = 3, MAX_CENTRE = CENTRE * CENTRE };
 /* A source: more than 5 masked pixels; no source: fewer than 3. */
 enum { SOME_MASKED = 5, NEXT_TO_NONE = 3, MAX_TEMPLATE_MASKED = 20 };
 
 typedef struct conf {
     const char *survey, *rng, *isa, *tns, *matches;
-    int32_t repeats, seed, gate, min_points;
+    int32_t repeats, seed, gate, min_points, stamp_px;
     double max_science, max_template, bad_above, min_score, max_age_day, max_mag, max_speed, max_rms;
 } conf;
 
 typedef struct self {
     const conf *c;
-    nj_elephant geometry[SURVEYS];
+    nj_elephant geometry[VARIANTS];
     nj_isa isa;
-    uint32_t survey; /* ZTF, RUBIN or SURVEYS: by the shape of the stamp */
+    uint32_t variant; /* ZTF, RUBIN or VARIANTS: by the side */
+    uint32_t side;    /* of the stamps; 0: the survey says, else their shape */
     uint32_t n_repeats, n_matches;
     int numpy;
 } self_type;
@@ -82,7 +72,7 @@ typedef struct thread_type {
 /* --- sigma clips and the candidate rule --- */
 
 typedef struct facts {        /* of one stamp */
-    float pixel[NJ_CLIP_MAX]; /* Rubin: its central 30 x 30 */
+    float pixel[NJ_CLIP_MAX]; /* the central square of the side that is looked at */
     nj_clip whole;            /* the first clip */
     uint32_t n_second, n_centre, n_nan, n_bad;
 } facts;
@@ -113,6 +103,11 @@ static void clip_plain(const self_type *s, thread_type *t, const float *pixel, u
     *n_second = n - again.n_kept;
 }
 
+static bool by_rubins_rules(const nj_elephant *g)
+{
+    return g->crop == RUBIN_PX;
+}
+
 static uint32_t clip_centre(const self_type *s, thread_type *t, clip_function *clip, const nj_elephant *g,
                             const facts *f)
 {
@@ -122,7 +117,7 @@ static uint32_t clip_centre(const self_type *s, thread_type *t, clip_function *c
     for (uint32_t i = 0; i < MAX_CENTRE; i++) {
         float p = f->pixel[(from + i / CENTRE) * g->stamp + from + i % CENTRE];
         /* ZTF keeps the mask of the whole stamp, Rubin starts afresh */
-        centre[i] = g->stamp == 30 || (p >= f->whole.lo && p <= f->whole.hi) ? p : NAN;
+        centre[i] = by_rubins_rules(g) || (p >= f->whole.lo && p <= f->whole.hi) ? p : NAN;
     }
     clip(s, t, centre, MAX_CENTRE, PASSES, &c, NULL);
     return MAX_CENTRE - c.n_kept;
@@ -162,11 +157,11 @@ static finding judge(const nj_elephant *g, const facts f[IMAGES])
     finding found = { .lone = IMAGES };
     uint32_t whole[IMAGES], in_centre[IMAGES];
     for (int i = 0; i < IMAGES; i++) {
-        whole[i] = g->stamp == 30 ? f[i].whole.n - f[i].whole.n_kept : f[i].n_second;
+        whole[i] = by_rubins_rules(g) ? f[i].whole.n - f[i].whole.n_kept : f[i].n_second;
         in_centre[i] = f[i].n_centre;
     }
     const uint32_t *decided = whole;
-    if (g->stamp == 30 && whole[TEMPLATE] > MAX_TEMPLATE_MASKED) goto done;
+    if (by_rubins_rules(g) && whole[TEMPLATE] > MAX_TEMPLATE_MASKED) goto done;
     found.lone = lone_source(whole[SCIENCE], whole[TEMPLATE]);
     if (found.lone < IMAGES) {
         found.stage = 1;
@@ -275,19 +270,15 @@ static int passes_ztf_gate(const conf *c, const nj_work *w, uint32_t row)
  * fast, and close to the lines? Needs 3 points in all. */
 static int is_moving(const conf *c, const nj_work *w, uint32_t row)
 {
-    const uint32_t n_prv = nj_points(w, PRV_MJD, row);
-    const double *prv[] = { nj_f64_series(w, PRV_MJD, row), nj_f64_series(w, PRV_RA, row),
-                            nj_f64_series(w, PRV_DEC, row) };
-    const double now[] = { nj_f64_of(w, MJD, row), nj_f64_of(w, RA, row), nj_f64_of(w, DEC, row) };
-    const double degree = 3.14159265358979323846 / 180;
-    double n = 0, dec = 0, st = 0, sx = 0, sy = 0, stt = 0, stx = 0, sty = 0, sxx = 0, syy = 0;
-    if (nj_points(w, PRV_RA, row) != n_prv || nj_points(w, PRV_DEC, row) != n_prv) return 0;
-    for (uint32_t i = 0; i <= n_prv; i++) dec += (i < n_prv ? prv[2][i] : now[2]) / (n_prv + 1);
-    for (uint32_t i = 0; i <= n_prv; i++) {
-        double t = (i < n_prv ? prv[0][i] : now[0]) - now[0],
-               x = remainder((i < n_prv ? prv[1][i] : now[1]) - now[1], 360);
-        double y = (i < n_prv ? prv[2][i] : now[2]) - now[2];
-        x *= 3600 * cos(dec * degree), y *= 3600; /* arcsec from the current position */
+    const uint32_t n_points = nj_points(w, LC_JD, row), last = n_points - 1;
+    const double *jd = nj_f64_series(w, LC_JD, row), *ra = nj_f64_series(w, RA, row),
+                 *dec = nj_f64_series(w, DEC, row);
+    double n = 0, mean_dec = 0, st = 0, sx = 0, sy = 0, stt = 0, stx = 0, sty = 0, sxx = 0, syy = 0;
+    if (nj_points(w, RA, row) != n_points || nj_points(w, DEC, row) != n_points) return 0;
+    for (uint32_t i = 0; i < n_points; i++) mean_dec += dec[i] / n_points;
+    for (uint32_t i = 0; i < n_points; i++) { /* arcsec and days from the current detection, the last one */
+        const double t = jd[i] - jd[last], y = (dec[i] - dec[last]) * 3600,
+                     x = remainder(ra[i] - ra[last], 360) * 3600 * cos(mean_dec * NJ_RAD_PER_DEG);
         n++, st += t, sx += x, sy += y, stt += t * t, stx += t * x, sty += t * y, sxx += x * x, syy += y * y;
     }
     const double vtt = stt - st * st / n, vtx = stx - st * sx / n, vty = sty - st * sy / n;
@@ -308,8 +299,7 @@ static int passes_rubin_gate(const self_type *s, const nj_work *w, uint32_t row)
     const int64_t *sso = w->in[SSO]->data;
     if (!(nj_i32_of(w, N_SOURCES, row) >= MIN_SOURCES) || (sso && sso[row] != NJ_NO_I64 && sso[row] != 0))
         return 0;
-    if (!(nj_f64_of(w, MJD, row) - nj_f64_of(w, FIRST_MJD, row) < max_age_day) ||
-        !(nj_f64_of(w, FLUX, row) > 0))
+    if (!(nj_f64_of(w, NOW, row) - nj_f64_of(w, FIRST, row) < max_age_day) || !(nj_f64_of(w, FLUX, row) > 0))
         return 0;
     if (!(flux > min_template && flux < max_template && flux / nj_f64_of(w, TEMPLATE_ERR, row) > min_snr))
         return 0;
@@ -322,22 +312,25 @@ static int passes_rubin_gate(const self_type *s, const nj_work *w, uint32_t row)
 
 static int passes_gate(const self_type *s, const nj_work *w, uint32_t row)
 {
-    return s->survey == RUBIN ? passes_rubin_gate(s, w, row) : passes_ztf_gate(s->c, w, row);
+    return s->variant == RUBIN ? passes_rubin_gate(s, w, row) : passes_ztf_gate(s->c, w, row);
 }
 
 /* --- rows --- */
 
-/* The geometry that the alert's survey or else its stamps call for; NULL = none. */
-static const nj_elephant *geometry_of(const self_type *s, const char *name, const nj_image *a,
-                                      const nj_image *b)
+/* The geometry that the settings, the survey's map (px) or else the shape of the stamps call for.
+ * NULL = none; other: room for one of another side, which differs in nothing else. */
+static const nj_elephant *geometry_of(const self_type *s, int32_t px, const nj_image *a, const nj_image *b,
+                                      nj_elephant *other)
 {
-    uint32_t survey = s->survey;
+    const bool known = a->rows == a->cols && (a->rows == ZTF_PX || a->rows == RUBIN_PX);
+    const uint32_t side = s->side ? s->side : px != NJ_NO_I32 ? (uint32_t)px : known ? a->rows : 0;
     if (a->rows != b->rows || a->cols != b->cols) return NULL;
-    if (survey == SURVEYS && name && !strcmp(name, "lsst")) survey = RUBIN;
-    if (survey == SURVEYS)
-        survey = a->rows == 30 && a->cols == 30 && !(name && !strcmp(name, "ztf")) ? RUBIN : ZTF;
-    if (survey == RUBIN) return a->rows >= 30 && a->cols >= 30 ? &s->geometry[RUBIN] : NULL;
-    return a->rows == 63 && a->cols == 63 ? &s->geometry[ZTF] : NULL;
+    if (side < CENTRE || side > ZTF_PX || a->rows < side || a->cols < side) return NULL;
+    const nj_elephant *g = &s->geometry[s->variant < VARIANTS ? s->variant : side == RUBIN_PX ? RUBIN : ZTF];
+    if (g->stamp == side) return g;
+    *other = *g;
+    other->stamp = side;
+    return other;
 }
 
 static void write_counts(const nj_work *w, uint32_t row, const facts f[IMAGES], const finding *found)
@@ -371,7 +364,9 @@ static nj_reason do_row(const self_type *s, thread_type *t, const nj_work *w, ui
     const nj_image *image[IMAGES];
     for (uint32_t i = 0; i < IMAGES; i++)
         if (!(image[i] = w->image(w, i, row))) return NJ_NO_INPUT;
-    const nj_elephant *g = geometry_of(s, nj_text_of(w, SURVEY, row), image[SCIENCE], image[TEMPLATE]);
+    nj_elephant other;
+    const nj_elephant *g =
+        geometry_of(s, nj_i32_of(w, STAMP_PX, row), image[SCIENCE], image[TEMPLATE], &other);
     if (!g) return NJ_RANGE;
     for (int i = 0; i < IMAGES; i++) look_at(s, t, clip, g, image[i], &f[i]);
     finding found = judge(g, f);
@@ -416,21 +411,30 @@ static int choose(const nj_host *host, const char *key, const char *value, const
 static void close_self(void *self)
 {
     self_type *s = self;
-    for (int i = 0; s && i < SURVEYS; i++) nj_elephant_close(&s->geometry[i]);
+    for (int i = 0; s && i < VARIANTS; i++) nj_elephant_close(&s->geometry[i]);
 }
 
 static int open_self(const nj_host *host, const void *settings, void **self)
 {
-    static const char *const surveys[] = { "ztf", "rubin", "auto" }, *const rngs[] = { "counter", "numpy" };
+    static const char *const variants[] = { "ztf", "rubin", "auto" }, *const rngs[] = { "counter", "numpy" };
     const conf *c = settings;
     uint32_t numpy, isa = nj_isa_best();
     self_type *s = host->alloc(host->opaque, sizeof *s);
     if (!s) return NJ_ENOMEM;
     *s = (self_type){ .c = c, .n_repeats = (uint32_t)c->repeats };
     *self = s;
-    if (choose(host, "survey", c->survey, surveys, 3, &s->survey) ||
+    if (choose(host, "survey", c->survey, variants, 3, &s->variant) ||
         choose(host, "rng", c->rng, rngs, 2, &numpy))
         return NJ_ECONF;
+    s->side = c->stamp_px           ? (uint32_t)c->stamp_px
+              : s->variant == ZTF   ? ZTF_PX
+              : s->variant == RUBIN ? RUBIN_PX
+                                    : 0;
+    if ((s->side && s->side < CENTRE) || (s->variant == RUBIN && s->side != RUBIN_PX)) {
+        host->log(host->opaque, 0, "hostless: stamp_px = %u: must be 14 to 63, and 30 with survey = rubin",
+                  s->side);
+        return NJ_ECONF;
+    }
     if (strcmp(c->isa, "auto") && choose(host, "isa", c->isa, nj_isa_name, NJ_ISAS, &isa)) return NJ_ECONF;
     s->isa = isa < (uint32_t)nj_isa_best() ? (nj_isa)isa : nj_isa_best();
     s->numpy = numpy == 1;
@@ -442,7 +446,8 @@ static int open_self(const nj_host *host, const void *settings, void **self)
         return NJ_ECONF;
     }
     if (s->numpy) host->serial(host->opaque); /* one stream of numbers for all alerts */
-    if (nj_elephant_open(&s->geometry[ZTF], 63, CENTRE) || nj_elephant_open(&s->geometry[RUBIN], 30, 30))
+    if (nj_elephant_open(&s->geometry[ZTF], ZTF_PX, CENTRE) ||
+        nj_elephant_open(&s->geometry[RUBIN], RUBIN_PX, RUBIN_PX))
         return NJ_EINTERNAL;
     return NJ_OK;
 }
@@ -478,7 +483,7 @@ static const char *next_name(const nj_host *host, const char **list)
 #define IMAGE_NEEDS                                                                                          \
     { "stamp.science", NJ_F32, NJ_IMAGE, "DN", 0 }, { "stamp.template", NJ_F32, NJ_IMAGE, "DN", 0 },         \
     {                                                                                                        \
-        "survey", NJ_STR, NJ_SCALAR, "1", NJ_NEED_OPTIONAL                                                   \
+        "stamp_px", NJ_I32, NJ_SCALAR, "pixel", NJ_NEED_OPTIONAL                                             \
     }
 #define NEED(path, type, shape, unit)                                                                        \
     {                                                                                                        \
@@ -487,7 +492,7 @@ static const char *next_name(const nj_host *host, const char **list)
 static const nj_need image_needs[] = { IMAGE_NEEDS, { 0 } };
 static const nj_need ztf_gate_needs[] = { IMAGE_NEEDS,
                                           NEED("jd", NJ_F64, NJ_SCALAR, "d"),
-                                          NEED("packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d"),
+                                          NEED("first_jd", NJ_F64, NJ_SCALAR, "d"),
                                           NEED("lc.mag", NJ_F64, NJ_SERIES, "mag"),
                                           NEED("snn_snia_vs_nonia.score", NJ_F64, NJ_SCALAR, "1"),
                                           NEED("snn_sn_vs_all.score", NJ_F64, NJ_SCALAR, "1"),
@@ -495,21 +500,17 @@ static const nj_need ztf_gate_needs[] = { IMAGE_NEEDS,
                                           NEED("kilonova.score", NJ_F64, NJ_SCALAR, "1"),
                                           NEED("roid.roid", NJ_I32, NJ_SCALAR, "1"),
                                           NEED("finkclass.label", NJ_STR, NJ_SCALAR, "1") };
-static const nj_need rubin_gate_needs[] = {
-    IMAGE_NEEDS,
-    NEED("packet.diaSource.midpointMjdTai", NJ_F64, NJ_SCALAR, "d"),
-    NEED("packet.diaObject.firstDiaSourceMjdTai", NJ_F64, NJ_SCALAR, "d"),
-    NEED("packet.diaObject.nDiaSources", NJ_I32, NJ_SCALAR, "1"),
-    NEED("packet.diaSource.ssObjectId", NJ_I64, NJ_SCALAR, "1"),
-    NEED("packet.diaSource.psfFlux", NJ_F64, NJ_SCALAR, "nJy"),
-    NEED("packet.diaSource.templateFlux", NJ_F64, NJ_SCALAR, "nJy"),
-    NEED("packet.diaSource.templateFluxErr", NJ_F64, NJ_SCALAR, "nJy"),
-    NEED("ra", NJ_F64, NJ_SCALAR, "deg"),
-    NEED("dec", NJ_F64, NJ_SCALAR, "deg"),
-    NEED("packet.prvDiaSources[].midpointMjdTai", NJ_F64, NJ_SERIES, "d"),
-    NEED("packet.prvDiaSources[].ra", NJ_F64, NJ_SERIES, "deg"),
-    NEED("packet.prvDiaSources[].dec", NJ_F64, NJ_SERIES, "deg")
-};
+static const nj_need rubin_gate_needs[] = { IMAGE_NEEDS,
+                                            NEED("jd", NJ_F64, NJ_SCALAR, "d"),
+                                            NEED("first_jd", NJ_F64, NJ_SCALAR, "d"),
+                                            NEED("ndethist", NJ_I32, NJ_SCALAR, "1"),
+                                            NEED("sso_id", NJ_I64, NJ_SCALAR, "1"),
+                                            NEED("flux", NJ_F64, NJ_SCALAR, "nJy"),
+                                            NEED("template_flux", NJ_F64, NJ_SCALAR, "nJy"),
+                                            NEED("template_flux_err", NJ_F64, NJ_SCALAR, "nJy"),
+                                            NEED("lc.jd", NJ_F64, NJ_SERIES, "d"),
+                                            NEED("lc.ra", NJ_F64, NJ_SERIES, "deg"),
+                                            NEED("lc.dec", NJ_F64, NJ_SERIES, "deg") };
 
 static int declare(const nj_host *host, const void *settings, nj_tables *tables)
 {
@@ -576,9 +577,12 @@ NJ_MODULE(hostless) = {
             { 0 } },
     .params =
         (const nj_param[]){
-            PARAM(survey, NJ_STR, "auto", 0, 0, "1",
-                  "ztf (63 x 63 stamps), rubin (central 30 x 30 and its rules), auto: the alert's own, else "
-                  "by the shape"),
+            PARAM(
+                survey, NJ_STR, "auto", 0, 0, "1",
+                "ztf (63 x 63 stamps), rubin (central 30 x 30 and its rules), auto: as the survey's map says "
+                "(stamp_px), else by the shape"),
+            PARAM(stamp_px, NJ_I32, "0", 0, 63, "pixel",
+                  "side of the central square that is looked at, 14 to 63; 0: what survey says"),
             PARAM(repeats, NJ_I32, "1", 1, 1000, "1",
                   "independent draws of a ks; 1 is the reference's noisy one, 16 is better"),
             PARAM(rng, NJ_STR, "counter", 0, 0, "1",

@@ -157,8 +157,8 @@ NJ_MODULE(kilonova) = {
                                 { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
                                 { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 },
                                 { "lc.band", NJ_I32, NJ_SERIES, "1", 0 },
-                                { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_NEED_OPTIONAL },
-                                { "packet.candidate.ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
+                                { "first_jd", NJ_F64, NJ_SCALAR, "d", NJ_NEED_OPTIONAL },
+                                { "ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
                                 { "simbad.otype", NJ_STR, NJ_SCALAR, "", NJ_NEED_OPTIONAL },
                                 { 0 } },
     .gives =

@@ -148,7 +148,7 @@ NJ_MODULE(microlensing) = {
                                 LC("ref_mag", NJ_NEED_OPTIONAL),
                                 LC("ref_mag_err", NJ_NEED_OPTIONAL),
                                 { "lc.positive", NJ_U8, NJ_SERIES, "1", 0 },
-                                { "packet.candidate.ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
+                                { "ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
                                 { 0 } },
     .gives = (const nj_give[]){ { "score", NJ_F64, 1, -1, "1", 0, 1, 0, 0,
                                   "mean P(ML) of g and r, 0 unless ML wins in both; none when cut or with "

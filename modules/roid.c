@@ -64,16 +64,15 @@ NJ_MODULE(roid) = {
     .version = "1.0",
     .summary = "asteroids: 0 no, 1 first detection, 2 candidate, 3 known",
     .paper = "doi:10.1051/0004-6361/202347872",
-    .needs =
-        (const nj_need[]){ { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
-                           { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
-                           { "ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
-                           { "packet.candidate.sgscore1", NJ_F64, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
-                           { "packet.candidate.distpsnr1", NJ_F64, NJ_SCALAR, "arcsec", NJ_NEED_OPTIONAL },
-                           { "packet.candidate.ssdistnr", NJ_F64, NJ_SCALAR, "arcsec", NJ_NEED_OPTIONAL },
-                           /* there or not */
-                           { "sso_id", NJ_F64, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
-                           { 0 } },
+    .needs = (const nj_need[]){ { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
+                                { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
+                                { "ndethist", NJ_I32, NJ_SCALAR, "1", 0 },
+                                { "near1_star", NJ_F64, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
+                                { "near1_dist", NJ_F64, NJ_SCALAR, "arcsec", NJ_NEED_OPTIONAL },
+                                { "sso_dist", NJ_F64, NJ_SCALAR, "arcsec", NJ_NEED_OPTIONAL },
+                                /* there or not */
+                                { "sso_id", NJ_F64, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
+                                { 0 } },
     .gives =
         (const nj_give[]){ { "roid", NJ_I32, 1, -1, "1", 0, 3, 1, 0,
                              "0 not a solar system object, 1 first detection, 2 candidate, 3 known object" },

@@ -7,10 +7,9 @@
  *   unsigned, as Fink) or from fluxes in nJy (Rubin). Which inputs there are and how they are scaled is the
  *   model's manifest's to say.
  * Notes: models with norm cosmo_quantile divide fluxes by a quantile of their own instead of taking
- * logarithms, and may want
- *   the host's redshift and the Galaxy's reddening (ELAsTiCC's diaObject has them). A single band of the
- *   model must be there. With cuts = fink: two valid points, at most 90 days since the first detection, no
- *   known asteroid, and a SIMBAD class that can be extragalactic or none.
+ *   logarithms, and may want the host's redshift and the Galaxy's reddening (host_z and mwebv, which ELAsTiCC
+ *   has). A single band of the model must be there. With cuts = fink: two valid points, at most 90 days since
+ *   the first detection, no known asteroid, and a SIMBAD class that can be extragalactic or none.
  * Reference: Moeller & de Boissiere 2020, MNRAS 491, 4277, doi:10.1093/mnras/stz3312. */
 #include <stdio.h>
 #include <string.h>
@@ -146,24 +145,21 @@ static const nj_need ztf_needs[] = { { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
                                      { "lc.band", NJ_U8, NJ_SERIES, "1", 0 },
                                      { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
                                      { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 },
-                                     { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d",
-                                       NJ_NEED_OPTIONAL },
+                                     { "first_jd", NJ_F64, NJ_SCALAR, "d", NJ_NEED_OPTIONAL },
                                      { "roid.roid", NJ_I32, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
                                      { "simbad.otype", NJ_STR, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
                                      { 0 } };
-static const nj_need flux_needs[] = {
-    { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
-    { "lc.band", NJ_U8, NJ_SERIES, "1", 0 },
-    { "lc.flux", NJ_F64, NJ_SERIES, "nJy", 0 },
-    { "lc.flux_err", NJ_F64, NJ_SERIES, "nJy", 0 },
-    { "packet.candidate.jdstarthist", NJ_F64, NJ_SCALAR, "d", NJ_NEED_OPTIONAL },
-    { "roid.roid", NJ_I32, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
-    { "simbad.otype", NJ_STR, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
-    { "packet.diaObject.hostgal_z", NJ_F64, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
-    { "packet.diaObject.hostgal_z_err", NJ_F64, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
-    { "packet.diaObject.mwebv", NJ_F64, NJ_SCALAR, "mag", NJ_NEED_OPTIONAL },
-    { 0 }
-};
+static const nj_need flux_needs[] = { { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
+                                      { "lc.band", NJ_U8, NJ_SERIES, "1", 0 },
+                                      { "lc.flux", NJ_F64, NJ_SERIES, "nJy", 0 },
+                                      { "lc.flux_err", NJ_F64, NJ_SERIES, "nJy", 0 },
+                                      { "first_jd", NJ_F64, NJ_SCALAR, "d", NJ_NEED_OPTIONAL },
+                                      { "roid.roid", NJ_I32, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
+                                      { "simbad.otype", NJ_STR, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
+                                      { "host_z", NJ_F64, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
+                                      { "host_z_err", NJ_F64, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
+                                      { "mwebv", NJ_F64, NJ_SCALAR, "mag", NJ_NEED_OPTIONAL },
+                                      { 0 } };
 static const nj_give gives[] = {
     { "score", NJ_F32, 1, -1, "1", 0, 1, 0.5, 0,
       "probability of the model's first class; none if cut or without points in its bands" },

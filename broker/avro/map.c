@@ -157,12 +157,24 @@ static int take_choice(reader *r, nj_choice *choice)
     return 0;
 }
 
+/* A text in quotes, or a number: the same in every row. */
+static bool is_constant(const token *t)
+{
+    return t->quoted || isdigit((unsigned char)*t->text) || (strchr("+-.", *t->text) && t->text[1]);
+}
+
+static int take_constant(reader *r, nj_map_column *c)
+{
+    double number;
+    c->constant = r->token[r->at].text;
+    if (c->type != NJ_STR) return take_number(r, &number); /* moves on */
+    r->at++;
+    return 0;
+}
+
 static int take_source(reader *r, nj_map_column *c, uint32_t n_parts)
 {
-    if (r->at < r->n && r->token[r->at].quoted && r->at + 1 == r->n) {
-        c->constant = r->token[r->at++].text;
-        return 0;
-    }
+    if (r->at + 1 == r->n && is_constant(&r->token[r->at])) return take_constant(r, c);
     uint32_t n = 0;
     do {
         if (n == n_parts) return bad(r, "more '+' than the series has parts:", c->name);

@@ -19,6 +19,7 @@
 #include "../view/fields.h"
 #include "../sink/json.h"
 #include "../image/opener.h"
+#include "nightjar/astro.h"
 
 enum {
     VIEWS_MOST = 32,
@@ -186,8 +187,8 @@ static nj_curve_point *light_curve(const finding *f, uint32_t *n)
             isnan(band) ? 255 : (uint8_t)band,   isnan(positive) ? 255 : (uint8_t)positive
         };
         if (isnan(p->mag) && isfinite(flux) && flux != 0) {
-            p->mag = 31.4 - 2.5 * log10(fabs(flux));
-            p->mag_err = 1.0857 * series_value(f, NJ_VIEW_FLUX_ERR, i) / fabs(flux);
+            p->mag = nj_mag_of_flux(fabs(flux) / NJ_NJY_OF_MAG0);
+            p->mag_err = NJ_MAG_PER_RELATIVE_FLUX * series_value(f, NJ_VIEW_FLUX_ERR, i) / fabs(flux);
             p->positive = flux > 0;
         }
     }

@@ -250,7 +250,7 @@ static void add_stamps(nj_hostless_writer *w, nj_buffer *out, const nj_hostless_
         }
         if (s->pixel)
             nj_plot_stamp(out, s, lo[k], hi[k], masked ? mask : NULL, s->rows >= 14 && s->cols >= 14 ? 14 : 0,
-                          s->rows == 30 ? 0.2 : 1.01);
+                          p->pixel_arcsec);
         nj_buffer_printf(out, "<figcaption>%s", name[k]);
         if (masked) nj_buffer_printf(out, ": %u masked pixels", clip[k].n - clip[k].n_kept);
         nj_buffer_text(out, "</figcaption></figure>\n");
@@ -262,17 +262,24 @@ static void add_stamps(nj_hostless_writer *w, nj_buffer *out, const nj_hostless_
                         "beyond 1e30.</p>\n");
 }
 
+enum { MAX_SIDE = 63, MIN_SIDE = 14 }; /* of a stamp that the module looks at */
+
 static void add_test(nj_hostless_writer *w, nj_buffer *out, const nj_hostless_page *p, const nj_clip clip[2])
 {
     static const char *const name[] = { "science", "template" };
     float area[NJ_SPECTRUM_BINS * NJ_ELEPHANT_STRIDE];
-    const nj_elephant *g =
-        p->stamp[0].rows == 30 ? &w->geometry[1] : &w->geometry[0]; /* a candidate has stamps of its
-                                                                     * geometry */
+    const nj_picture *stamp = p->stamp;
+    const uint32_t side = stamp[0].rows;
+    const bool testable = side >= MIN_SIDE && side <= MAX_SIDE && stamp[0].cols == side &&
+                          stamp[1].rows == side && stamp[1].cols == side;
+    nj_elephant geometry = w->geometry[side == w->geometry[1].stamp], *g = &geometry;
+    g->stamp = side; /* the plans depend on the part that is transformed alone */
     nj_buffer_text(out, "<h2>Power spectra against their own shuffles</h2>\n");
-    if (p->candidate != 1) {
+    if (p->candidate != 1 || !testable) {
         nj_buffer_printf(out, "<p class=none>%s</p>\n",
-                         p->candidate == 0 ? "Not a candidate: the test was not made." : "No test.");
+                         p->candidate == 1   ? "No test: these stamps are not the square that was tested."
+                         : p->candidate == 0 ? "Not a candidate: the test was not made."
+                                             : "No test.");
         return;
     }
     nj_plot_verdict(out, p);
@@ -290,7 +297,7 @@ static void add_test(nj_hostless_writer *w, nj_buffer *out, const nj_hostless_pa
         w->work->keep_area = NULL;
         nj_buffer_text(out, "<figure>");
         if (w->work->n_y && d >= 0) {
-            nj_plot_power(out, area, g->spectrum.n_bins, g->crop * (g->crop == 30 ? 0.2 : 1.01), name[k]);
+            nj_plot_power(out, area, g->spectrum.n_bins, g->crop, p->pixel_arcsec, name[k]);
             nj_buffer_printf(out,
                              "<figcaption>%s: its power (red), 5&ndash;50&ndash;95 %% of the shuffles "
                              "(grey)</figcaption></figure>\n<figure>",
@@ -359,25 +366,26 @@ static int remember(nj_hostless_writer *w, const nj_hostless_page *p, const char
     return 0;
 }
 
-/* Rubin's stamps come in many sizes: the central 30 x 30, as the module looks at them. */
-static void crop_to_30(nj_picture *picture, float pixel[30 * 30])
+/* The central square, as the module looks at it. */
+static void crop(nj_picture *picture, uint32_t side, float *pixel)
 {
-    const uint32_t top = picture->rows / 2 - 15, left = picture->cols / 2 - 15;
-    for (uint32_t row = 0; row < 30; row++)
-        memcpy(pixel + row * 30, picture->pixel + (size_t)(top + row) * picture->cols + left,
-               30 * sizeof *pixel);
+    const uint32_t top = picture->rows / 2 - side / 2, left = picture->cols / 2 - side / 2;
+    for (uint32_t row = 0; row < side; row++)
+        memcpy(pixel + row * side, picture->pixel + (size_t)(top + row) * picture->cols + left,
+               side * sizeof *pixel);
     picture->pixel = pixel;
-    picture->rows = picture->cols = 30;
+    picture->rows = picture->cols = side;
 }
 
 int nj_hostless_write(nj_hostless_writer *w, const nj_hostless_page *alert, nj_error *err)
 {
-    float cropped[3][30 * 30];
+    float cropped[3][MAX_SIDE * MAX_SIDE];
     nj_hostless_page page = *alert;
     const nj_hostless_page *p = &page;
-    for (int k = 0; k < 3 && page.survey && !strcmp(page.survey, "lsst"); k++)
-        if (page.stamp[k].pixel && page.stamp[k].rows >= 30 && page.stamp[k].cols >= 30)
-            crop_to_30(&page.stamp[k], cropped[k]);
+    const uint32_t side = page.stamp_px > 0 && page.stamp_px <= MAX_SIDE ? (uint32_t)page.stamp_px : 0;
+    for (int k = 0; k < 3 && side; k++)
+        if (page.stamp[k].pixel && page.stamp[k].rows >= side && page.stamp[k].cols >= side)
+            crop(&page.stamp[k], side, cropped[k]);
     nj_buffer out = { 0 };
     nj_clip clip[2] = { { 0 } };
     const char *class, *words = nj_hostless_badge(p->candidate, p->verdict, &class);

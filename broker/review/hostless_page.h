@@ -23,6 +23,8 @@ typedef struct nj_hostless_page {
     const nj_curve_point *point;
     uint32_t n_points;
     nj_picture stamp[3]; /* science, template, difference; pixel NULL: absent */
+    int stamp_px;        /* side of the central square that is looked at; up to 0: the whole stamp */
+    double pixel_arcsec; /* side of a pixel */
     /* the module's answer */
     const char *reason; /* "done", "range", ... */
     const char *topics; /* names of the topics that it matches; NULL = none were asked for */

@@ -118,7 +118,9 @@ static void add_holes(nj_buffer *out, const nj_picture *p)
 void nj_plot_stamp(nj_buffer *out, const nj_picture *p, float lo, float hi, const uint8_t *mask, uint32_t box,
                    double arcsec_per_pixel)
 {
-    const double bar = 10 / arcsec_per_pixel, x = (double)p->cols * 0.06, y = (double)p->rows * 0.94;
+    const bool known = arcsec_per_pixel > 0; /* else the bar is ten pixels long */
+    const double bar = known ? 10 / arcsec_per_pixel : 10, x = (double)p->cols * 0.06,
+                 y = (double)p->rows * 0.94;
     nj_buffer_printf(out,
                      "<svg class=stamp viewBox=\"0 0 %u %u\" role=img aria-label=\"%s stamp\">\n<image "
                      "width=%u height=%u href=\"",
@@ -133,9 +135,8 @@ void nj_plot_stamp(nj_buffer *out, const nj_picture *p, float lo, float hi, cons
                          p->rows - first - box, box, box);
     }
     nj_buffer_printf(
-        out,
-        "<path class=bar d=\"M%.2f %.2fh%.2f\"/><text class=bar x=%.2f y=%.2f>10&Prime;</text>\n</svg>\n", x,
-        y, bar, x, y - 1.2);
+        out, "<path class=bar d=\"M%.2f %.2fh%.2f\"/><text class=bar x=%.2f y=%.2f>10%s</text>\n</svg>\n", x,
+        y, bar, x, y - 1.2, known ? "&Prime;" : " px");
 }
 
 /* --- plots with axes --- */
@@ -252,7 +253,8 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-void nj_plot_power(nj_buffer *out, const float *area, uint32_t n_bins, double side_arcsec, const char *name)
+void nj_plot_power(nj_buffer *out, const float *area, uint32_t n_bins, uint32_t side_px,
+                   double arcsec_per_pixel, const char *name)
 {
     enum { SHUFFLES = NJ_ELEPHANT_SHUFFLES };
     double band[3][NJ_SPECTRUM_BINS], own[NJ_SPECTRUM_BINS], lo = 0.4, hi = 2.5;
@@ -267,9 +269,10 @@ void nj_plot_power(nj_buffer *out, const float *area, uint32_t n_bins, double si
         own[b] = fmax(area[b * NJ_ELEPHANT_STRIDE + SHUFFLES] / median, 1e-6);
         lo = fmin(lo, fmin(own[b], band[0][b]) / 1.2), hi = fmax(hi, fmax(own[b], band[2][b]) * 1.2);
     }
+    const bool known = arcsec_per_pixel > 0;
+    const double side = side_px * (known ? arcsec_per_pixel : 1);
     frame f = open_plot(out, 420, 220, name);
-    f.x0 = -log10(side_arcsec * 1.15), f.x1 = -log10(side_arcsec / n_bins / 1.1), f.y0 = log10(lo),
-    f.y1 = log10(hi);
+    f.x0 = -log10(side * 1.15), f.x1 = -log10(side / n_bins / 1.1), f.y0 = log10(lo), f.y1 = log10(hi);
     for (int decade = -4; decade <= 6; decade++)
         for (int m = 1; m < 10; m += m == 1 ? 1 : 3) { /* 1 2 5 */
             double v = m * pow(10, decade);
@@ -278,23 +281,22 @@ void nj_plot_power(nj_buffer *out, const float *area, uint32_t n_bins, double si
             y_tick(out, &f, log10(v), text);
         }
     for (uint32_t b = 0; b<n_bins; b += n_bins> 7 ? (b < 3 ? 1 : 3) : b < 3 ? 1 : 2) {
-        snprintf(text, sizeof text, "%.1f", side_arcsec / (b + 1));
-        x_tick(out, &f, -log10(side_arcsec / (b + 1)), text);
+        snprintf(text, sizeof text, "%.1f", side / (b + 1));
+        x_tick(out, &f, -log10(side / (b + 1)), text);
     }
     nj_buffer_text(out, "<path class=band d=\"");
     for (uint32_t b = 0; b < n_bins; b++)
-        nj_buffer_printf(out, "%c%.1f %.1f", b ? 'L' : 'M', at_x(&f, -log10(side_arcsec / (b + 1))),
+        nj_buffer_printf(out, "%c%.1f %.1f", b ? 'L' : 'M', at_x(&f, -log10(side / (b + 1))),
                          at_y(&f, log10(band[2][b])));
     for (uint32_t b = n_bins; b-- > 0;)
-        nj_buffer_printf(out, "L%.1f %.1f", at_x(&f, -log10(side_arcsec / (b + 1))),
-                         at_y(&f, log10(band[0][b])));
+        nj_buffer_printf(out, "L%.1f %.1f", at_x(&f, -log10(side / (b + 1))), at_y(&f, log10(band[0][b])));
     nj_buffer_printf(out, "z\"/>\n<path class=median d=\"M%.1f %.1fH%.1f\"/>\n<path class=own d=\"",
-                     at_x(&f, -log10(side_arcsec)), at_y(&f, 0), at_x(&f, -log10(side_arcsec / n_bins)));
+                     at_x(&f, -log10(side)), at_y(&f, 0), at_x(&f, -log10(side / n_bins)));
     for (uint32_t b = 0; b < n_bins; b++)
-        nj_buffer_printf(out, "%c%.1f %.1f", b ? 'L' : 'M', at_x(&f, -log10(side_arcsec / (b + 1))),
+        nj_buffer_printf(out, "%c%.1f %.1f", b ? 'L' : 'M', at_x(&f, -log10(side / (b + 1))),
                          at_y(&f, log10(own[b])));
     nj_buffer_text(out, "\"/>\n");
-    titles(out, &f, "scale, arcsec", "power / median of shuffles");
+    titles(out, &f, known ? "scale, arcsec" : "scale, pixel", "power / median of shuffles");
     nj_buffer_text(out, "</svg>\n");
 }
 

@@ -17,7 +17,8 @@ void nj_plot_stamp(nj_buffer *out, const nj_picture *picture, float lo, float hi
 void nj_plot_curve(nj_buffer *out, const nj_curve_point *point, uint32_t n);
 /* Power of the stamp over the median of its shuffles against scale, with the band of 5 to 95 % of the
  * shuffles; area [n_bins][NJ_ELEPHANT_STRIDE] as nj_elephant_ks keeps it. */
-void nj_plot_power(nj_buffer *out, const float *area, uint32_t n_bins, double side_arcsec, const char *name);
+void nj_plot_power(nj_buffer *out, const float *area, uint32_t n_bins, uint32_t side_px,
+                   double arcsec_per_pixel, const char *name);
 /* The two cumulative distributions of distances, with D where they are farthest apart. */
 void nj_plot_distances(nj_buffer *out, const nj_elephant_work *work, const char *name);
 /* D, its spread and its limit on a bar from 0 to 1, for both stamps. */

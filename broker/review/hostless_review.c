@@ -15,6 +15,7 @@
 #include "hostless_page.h"
 #include "../flow/cli.h"
 #include "../image/opener.h"
+#include "nightjar/astro.h"
 
 /* What a page wants, of any survey: a column that a survey lacks is NaN or NULL. */
 enum {
@@ -37,6 +38,8 @@ enum {
     PS1_STAR,
     SSO_DIST,
     SSO_MAG,
+    STAMP_PX,
+    PIXEL_ARCSEC,
     LC_JD,
     LC_MAG,
     LC_ERR,
@@ -74,13 +77,15 @@ static const char *const key[N_KEYS] = {
     [DRB] = "drb",
     [POSITIVE] = "positive",
     [NDETHIST] = "ndethist",
-    [NBAD] = "packet.candidate.nbad",
-    [REF_DIST] = "packet.candidate.distnr",
-    [REF_MAG] = "packet.candidate.magnr",
-    [PS1_DIST] = "packet.candidate.distpsnr1",
-    [PS1_STAR] = "packet.candidate.sgscore1",
-    [SSO_DIST] = "packet.candidate.ssdistnr",
-    [SSO_MAG] = "packet.candidate.ssmagnr",
+    [NBAD] = "nbad",
+    [REF_DIST] = "ref_dist",
+    [REF_MAG] = "ref_mag",
+    [PS1_DIST] = "near1_dist",
+    [PS1_STAR] = "near1_star",
+    [SSO_DIST] = "sso_dist",
+    [SSO_MAG] = "sso_v",
+    [STAMP_PX] = "stamp_px",
+    [PIXEL_ARCSEC] = "pixel_arcsec",
     [LC_JD] = "lc.jd",
     [LC_MAG] = "lc.mag",
     [LC_ERR] = "lc.mag_err",
@@ -115,6 +120,7 @@ typedef struct pages {
     nj_opener *opener;
     nj_batch *batch; /* of the present rows */
     uint32_t repeats, seed;
+    int stamp_px; /* of the settings; 0: as the survey's map says */
     double limit[2];
     nj_hostless_writer *writer;
     nj_hostless_review counts;
@@ -158,8 +164,8 @@ static nj_curve_point *light_curve(const pages *s, const nj_rows *rows, uint32_t
                               number(s, rows, LC_ERR, at),       number(s, rows, LC_LIMIT, at),
                               isnan(band) ? 255 : (uint8_t)band, isnan(positive) ? 255 : (uint8_t)positive };
         if (isnan(point[i].mag) && isfinite(flux) && flux != 0) {
-            point[i].mag = 31.4 - 2.5 * log10(fabs(flux));
-            point[i].mag_err = 1.0857 * number(s, rows, LC_FLUX_ERR, at) / fabs(flux);
+            point[i].mag = nj_mag_of_flux(fabs(flux) / NJ_NJY_OF_MAG0);
+            point[i].mag_err = NJ_MAG_PER_RELATIVE_FLUX * number(s, rows, LC_FLUX_ERR, at) / fabs(flux);
             point[i].positive = flux > 0;
         }
     }
@@ -205,6 +211,8 @@ static int write_page(pages *s, const nj_rows *rows, uint32_t row, nj_error *err
                               .ps1_star = N(PS1_STAR),
                               .sso_dist = N(SSO_DIST),
                               .sso_mag = N(SSO_MAG),
+                              .stamp_px = s->stamp_px ? s->stamp_px : I(STAMP_PX),
+                              .pixel_arcsec = N(PIXEL_ARCSEC),
                               .reason = reason < NJ_REASONS ? nj_reason_name[reason] : "unavailable",
                               .topics = rows->topics ? rows->topics[row] : NULL,
                               .candidate = I(CANDIDATE),
@@ -303,11 +311,13 @@ static int read_settings(pages *s, nj_settings *all, const nj_settings *user, nj
                             user->item[i].where))
             return nj_fail(err, "out of memory");
     const char *repeats = nj_settings_get(all, "module.hostless", "repeats"),
-               *seed = nj_settings_get(all, "module.hostless", "seed");
+               *seed = nj_settings_get(all, "module.hostless", "seed"),
+               *side = nj_settings_get(all, "module.hostless", "stamp_px");
     const char *science = nj_settings_get(all, "module.hostless", "max_science"),
                *template = nj_settings_get(all, "module.hostless", "max_template");
     s->repeats = (uint32_t)atoi(repeats);
     s->seed = seed ? (uint32_t)atoll(seed) : 1337; /* defaults of the module's table */
+    s->stamp_px = side ? atoi(side) : 0;
     s->limit[0] = science ? atof(science) : 0.5;
     s->limit[1] = template ? atof(template) : 0.85;
     s->decoder = nj_decoder_new(all, err);
@@ -316,13 +326,11 @@ static int read_settings(pages *s, nj_settings *all, const nj_settings *user, nj
     return s->opener ? 0 : nj_fail(err, "out of memory");
 }
 
-/* "lc.jd,lc.mag,packet.candidate.nbad,...": what is no column of every row already. */
+/* "nbad,ref_dist,...,lc.jd,lc.mag,...": what is no column of every row already. */
 static char *columns_of_pages(void)
 {
     nj_buffer list = { 0 };
-    for (int k = 0; k < N_KEYS; k++)
-        if (!strncmp(key[k], "lc.", 3) || !strncmp(key[k], "packet.", 7))
-            nj_buffer_printf(&list, "%s%s", list.n ? "," : "", key[k]);
+    for (int k = NBAD; k <= LC_FLUX_ERR; k++) nj_buffer_printf(&list, "%s%s", list.n ? "," : "", key[k]);
     if (list.failed) nj_buffer_free(&list);
     return list.data;
 }

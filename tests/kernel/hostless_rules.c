@@ -30,7 +30,7 @@ typedef struct row {
 } row;
 
 static stamps *current;
-static const char *survey; /* of the alert; NULL = not known */
+static int32_t stamp_px = NJ_NO_I32; /* of the survey's map */
 static const nj_image *image_of(const nj_work *w, uint32_t need, uint32_t r)
 {
     (void)w, (void)r;
@@ -58,7 +58,7 @@ static row run(const char *settings, stamps *s)
     void *out[] = { &r.candidate, &r.stage, &r.lone,  &r.clipped[0], &r.clipped[1], &r.ks[0],
                     &r.ks[1],     &r.sd[0], &r.sd[1], &r.n_nan,      &r.n_bad,      &r.verdict };
     host_batch b = { .in = t.in };
-    const nj_col none = { 0 }, name = { &survey, NULL }, *const in[] = { &none, &none, &name };
+    const nj_col none = { 0 }, px = { &stamp_px, NULL }, *const in[] = { &none, &none, &px };
     nj_work w = { .size = sizeof w,
                   .n = 1,
                   .row = &zero,
@@ -260,25 +260,73 @@ static void rubin_rules(void **state)
     r = run("survey = rubin\n", &s);
     EXPECT(r, 1, "science", 8, 0);
     assert_int_equal(run("", &s).reason, NJ_RANGE); /* 40 x 40 is no stamp of either survey by its shape */
-    survey = "lsst";                                /* ... but the alert says which */
+    stamp_px = 30;                                  /* ... but the survey's map says which */
     r = run("", &s);
     EXPECT(r, 1, "science", 8, 0);
-    survey = "ztf";
+    stamp_px = 63;
     make(&s, 30, 30); /* an edge stamp that happens to have Rubin's shape */
     assert_int_equal(run("", &s).reason, NJ_RANGE);
-    survey = NULL;
+    stamp_px = NJ_NO_I32;
 
     make(&s, 29, 30);
     assert_int_equal(run("survey = rubin\n", &s).reason, NJ_RANGE);
 }
 
+/* The rules are the same for stamps of any side that the survey's map or the settings name. */
+static void other_sides(void **state)
+{
+    static const uint32_t sides[] = { 14, 24, 51, 52, 63 };
+    (void)state;
+    for (uint32_t k = 0; k < sizeof sides / sizeof *sides; k++) {
+        const uint32_t side = sides[k];
+        stamp_px = (int32_t)side;
+        make(&s, side, side);
+        put(&s, 0, 2, 2, 8, 5000); /* in the whole stamp */
+        row r = run("", &s);
+        EXPECT(r, 1, "science", 8, 0);
+        assert_false(isnan(r.ks[0]));
+        make(&s, side - 1, side);
+        assert_int_equal(run("", &s).reason, NJ_RANGE);
+    }
+    stamp_px = 51; /* 51 / 2 - 7: the centre begins at row 18 */
+    make(&s, 51, 51);
+    put(&s, 0, 2, 2, 8, 5000), put(&s, 1, 2, 2, 8, 5000);
+    put(&s, 0, 18, 18, 7, 5000);
+    EXPECT(run("", &s), 2, "science", 7, 0);
+    make(&s, 51, 51);
+    put(&s, 0, 2, 2, 8, 5000), put(&s, 1, 2, 2, 8, 5000);
+    put(&s, 0, 16, 10, 7, 5000); /* just outside it */
+    EXPECT(run("", &s), 0, NULL, 0, 0);
+    make(&s, 60, 60); /* larger stamps: the central 51 x 51, rows 5 to 55 */
+    put(&s, 0, 2, 2, 8, 5000);
+    EXPECT(run("", &s), 0, NULL, 0, 0);
+    stamp_px = NJ_NO_I32;
+    make(&s, 51, 51);
+    put(&s, 0, 2, 2, 8, 5000);
+    EXPECT(run("stamp_px = 51\n", &s), 1, "science", 8, 0);
+    EXPECT(run("survey = ztf\nstamp_px = 51\n", &s), 1, "science", 8, 0);
+    assert_int_equal(run("", &s).reason, NJ_RANGE);
+    stamp_px = 13; /* what no rule is for */
+    make(&s, 40, 40);
+    assert_int_equal(run("", &s).reason, NJ_RANGE);
+    stamp_px = 64;
+    make(&s, 63, 63);
+    assert_int_equal(run("", &s).reason, NJ_RANGE);
+    stamp_px = NJ_NO_I32;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_there),          cmocka_unit_test(a_source_in_one_stamp),
-        cmocka_unit_test(a_source_in_the_centre), cmocka_unit_test(more_than_five_and_fewer_than_three),
-        cmocka_unit_test(missing_and_bad_pixels), cmocka_unit_test(no_answer),
-        cmocka_unit_test(verdict_and_repeats),    cmocka_unit_test(rubin_rules),
+        cmocka_unit_test(other_sides),
+        cmocka_unit_test(nothing_there),
+        cmocka_unit_test(a_source_in_one_stamp),
+        cmocka_unit_test(a_source_in_the_centre),
+        cmocka_unit_test(more_than_five_and_fewer_than_three),
+        cmocka_unit_test(missing_and_bad_pixels),
+        cmocka_unit_test(no_answer),
+        cmocka_unit_test(verdict_and_repeats),
+        cmocka_unit_test(rubin_rules),
     };
     return cmocka_run_group_tests_name("hostless_rules", tests, NULL, NULL);
 }

@@ -114,7 +114,7 @@ def kilonova(models, references):
     row([(t, m + 3, e) for t, m, e in bumpy[0]], bumpy[1], soon, "9", "", "no_fit")
     row(bumpy[0][:1], [], soon, "9", "", "few_points")
     write(os.path.join(references, "toy_kilonova.csv"),
-          "lc.jd,lc.mag,lc.mag_err,lc.band,packet.candidate.jdstarthist,packet.candidate.ndethist,simbad.otype,=score,=reason", rows)
+          "lc.jd,lc.mag,lc.mag_err,lc.band,first_jd,ndethist,simbad.otype,=score,=reason", rows)
 
 
 # --- early SN Ia: light curves made from the parameters, one point per night ---
@@ -147,7 +147,7 @@ def early_snia(models, references):
     row(g, [(t, mag_of(fluxcal(m) * (0.1 if i == 5 else 1)), e) for i, (t, m, e) in enumerate(r)], "10", "", "no_fit")
     row(g[:2], r[:1], "3", "", "few_points")
     write(os.path.join(references, "toy_early_snia.csv"),
-          "lc.jd,lc.mag,lc.mag_err,lc.band,packet.candidate.ndethist,simbad.otype,=score,=reason", rows)
+          "lc.jd,lc.mag,lc.mag_err,lc.band,ndethist,simbad.otype,=score,=reason", rows)
 
 
 # --- microlensing: the 47 statistics from their definitions ---
@@ -237,7 +237,7 @@ def microlensing(models, references):
     assert spoilt[2] < max(spoilt)
     row(g, r, "50", "0", "done", positive=0)
     write(os.path.join(references, "toy_microlensing.csv"),
-          "lc.mag,lc.mag_err,lc.band,lc.ref_mag,lc.ref_mag_err,lc.positive,packet.candidate.ndethist,=score,=reason", rows)
+          "lc.mag,lc.mag_err,lc.band,lc.ref_mag,lc.ref_mag_err,lc.positive,ndethist,=score,=reason", rows)
 
 
 if __name__ == "__main__":

@@ -211,6 +211,8 @@ static void wrong_maps_name_file_and_line(void **state)
                 { "survey x\ncandid i65 = a\n", "x.map:2: no 'name type [unit] = path'" },
                 { "survey x\ncandid i64 a\n", "x.map:2: no 'name type" },
                 { "survey x\nmag f64 mag = a scale big\n", "no number: 'big'" },
+                { "survey x\nmag f64 mag = \"bright\"\n", "no number: 'bright'" },
+                { "survey x\nstamp_px i32 pixel = 51x\n", "no number: '51x'" },
                 { "survey x\nmag f64 mag = a ? 1\n", "':' is missing" },
                 { "survey x\nmag f64 mag = a b\n", "not known here: 'b'" },
                 { "survey x\nmag f64 mag = a {t:1\n", "no end of what this opens: '{'" },
