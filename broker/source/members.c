@@ -386,7 +386,7 @@ static int next_member(nj_members *m, nj_chunk **chunk, nj_error *err)
         nj_chunk *made = nj_members_chunk(m, bytes, size, m->member);
         if (!made) return fails(m, err, "out of memory");
         memcpy(m->before, m->member, sizeof m->before);
-        int rc = status < 0 ? give_fault(m, made, why, chunk) : nj_members_take(m, made, chunk, err);
+        int rc = status < 0 ? nj_members_fault(m, made, why, chunk) : nj_members_take(m, made, chunk, err);
         return rc ? rc : 2;
     } else if (archive_entry_filetype(entry) != AE_IFDIR) {
         nj_skipped_add(&m->common->skipped, m->member, 0); /* a link holds no bytes:

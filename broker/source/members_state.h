@@ -35,4 +35,8 @@ bool nj_members_is_archive(const uint8_t *bytes, size_t n);
 /* A chunk of the bytes, which it takes over; NULL when memory is short. */
 nj_chunk *nj_members_chunk(nj_members *m, uint8_t *bytes, size_t size, const char *name);
 
+/* A member that cannot be read: a dead letter in *out (1), or trouble of the source alone (0; the chunk is
+ * gone). */
+int nj_members_fault(nj_members *m, nj_chunk *chunk, const char *why, nj_chunk **out);
+
 #endif

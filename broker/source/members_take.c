@@ -30,7 +30,7 @@ nj_chunk *nj_members_chunk(nj_members *m, uint8_t *bytes, size_t size, const cha
 
 /* A member that cannot be read is a dead letter when it was to be a packet,
  * and trouble of the source in any case. */
-static int give_fault(nj_members *m, nj_chunk *chunk, const char *why, nj_chunk **out)
+int nj_members_fault(nj_members *m, nj_chunk *chunk, const char *why, nj_chunk **out)
 {
     const char *name = chunk->member ? chunk->member : "";
     nj_trouble_add(&m->common->trouble, m->common->host, "%s: %s: %s", m->common->spec, name, why);
@@ -71,7 +71,7 @@ int nj_members_take(nj_members *m, nj_chunk *chunk, nj_chunk **out, nj_error *er
     nj_error why;
     const char *name = chunk->member ? chunk->member : "";
     if (chunk->size && nj_packing_of(chunk->bytes, chunk->size) && unpack_chunk(m, &chunk, &why))
-        return give_fault(m, chunk, why.text, out);
+        return nj_members_fault(m, chunk, why.text, out);
     if (chunk->size == 0) {
         nj_skipped_add(&m->common->skipped, name, 1);
     } else if (chunk->size >= 4 && !memcmp(chunk->bytes, "\0\5\x16\7", 4)) { /* AppleDouble under
@@ -79,7 +79,7 @@ int nj_members_take(nj_members *m, nj_chunk *chunk, nj_chunk **out, nj_error *er
         nj_skipped_add_metadata(&m->common->skipped, name);
     } else if (nj_members_is_archive(chunk->bytes, chunk->size)) {
         if (m->depth == NJ_MEMBERS_DEPTH)
-            return give_fault(m, chunk, "an archive in more than 4 archives", out);
+            return nj_members_fault(m, chunk, "an archive in more than 4 archives", out);
         char path[NJ_MEMBER_NAME + 8];
         snprintf(path, sizeof path, "%s/", name);
         m->inside = nj_members_new(m->common, -1, chunk, path, m->depth + 1);
