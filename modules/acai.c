@@ -30,7 +30,8 @@ static const char *const feature_name[FEATURES] = {
 static const nj_need needs[] = {
     NUMBER("drb", "1") NUMBER("limit_mag", "mag") NUMBER("ra", "deg") NUMBER("dec", "deg")
     NUMBER("mag", "mag") NUMBER("mag_err", "mag") ZTF("chipsf") NUMBER("fwhm", "pixel") ZTF("sky")
-    ZTF("chinr") ZTF("sharpnr") NUMBER("near1_star", "1") NUMBER("near1_dist", "arcsec") NUMBER("near2_star", "1")
+    ZTF("chinr") ZTF("sharpnr") NUMBER("near1_star", "1") NUMBER("near1_dist", "arcsec")
+    NUMBER("near2_star", "1")
     NUMBER("near2_dist", "arcsec") NUMBER("near3_star", "1") NUMBER("near3_dist", "arcsec")
     NUMBER("ndethist", "1") ZTF("ncovhist") ZTF("scorr") ZTF("nmtchps") ZTF("clrcoeff") ZTF("clrcounc")
     NUMBER("gaia_dist", "arcsec") NUMBER("gaia_bright_dist", "arcsec")

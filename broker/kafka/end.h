@@ -1,5 +1,6 @@
-/* end.h - ends clients of Kafka within a time that is known. rd_kafka_destroy() waits for the library's threads,
- * and with librdkafka 2.0.2 such a wait may have no end (a topic of the subscription was deleted). */
+/* end.h - ends clients of Kafka within a time that is known. rd_kafka_destroy() waits for the library's
+ * threads, and with librdkafka 2.0.2 such a wait may have no end (a topic of the
+ * subscription was deleted). */
 #ifndef NJ_KAFKA_END_H
 #define NJ_KAFKA_END_H
 
