@@ -21,9 +21,11 @@ typedef struct nj_cursor_state {
     const uint8_t *p, *end;  /* what is left of the current block */
     int64_t left;            /* records in it */
     uint32_t record;         /* number of the next record */
-    const nj_schema *schema; /* memo: the plan of this pair */
+    const nj_schema *held;   /* of this chunk, or of one before */
+    const nj_schema *schema; /* memo: the plan of this pair; the schema is the one held, or NULL */
     const nj_layout *layout;
     const nj_plan *plan;
+    const uint64_t *absent; /* its own, for the present batch */
 } state;
 
 /* ---- framing --------------------------------------------------------------------------------- */
@@ -68,12 +70,16 @@ static bool is_schema(const uint8_t *p, size_t size)
     return false;
 }
 
+/* Are these bytes the schema of the packet before, and was it good? */
+static bool is_held(const state *s, const uint8_t *bytes, size_t size)
+{
+    return s->held && s->held->size == size && !memcmp(s->held->bytes, bytes, size);
+}
+
 static bool key_is_schema(const state *s, const nj_chunk *chunk)
 {
     if (!chunk->key_size || chunk->key[0] != '{') return false;
-    if (s->schema && s->schema->size == chunk->key_size &&
-        !memcmp(s->schema->bytes, chunk->key, chunk->key_size))
-        return true;
+    if (is_held(s, chunk->key, chunk->key_size)) return true;
     return is_schema(chunk->key, chunk->key_size);
 }
 
@@ -87,31 +93,41 @@ static nj_framing look(const nj_decoder *d, const state *s, const nj_chunk *chun
     return chunk->size > 5 && chunk->bytes[0] == 0 ? NJ_FRAME_CONFLUENT : NJ_FRAME_BARE;
 }
 
+/* Takes over a schema of the decoder's, NULL when it was refused. */
+static int take_schema(nj_cursor *cursor, const nj_schema *schema)
+{
+    state *s = cursor->state;
+    cursor->schema = schema;
+    if (!schema) return -1;
+    if (schema != s->held) s->schema = NULL; /* the plan goes with it */
+    nj_schema_drop(s->held);
+    s->held = schema;
+    return 0;
+}
+
 static int open_ocf(nj_cursor *cursor, nj_error *err)
 {
     state *s = cursor->state;
     const nj_chunk *chunk = cursor->chunk;
     if (nj_container_open(&s->ocf, chunk->bytes, chunk->size, err)) return -1;
     const char *topic = chunk->stream ? chunk->stream->topic : NULL;
-    /* almost always the schema of the packet before */
-    if (s->schema && s->schema->size == s->ocf.schema_size &&
-        !memcmp(s->schema->bytes, s->ocf.schema, s->ocf.schema_size))
-        cursor->schema = s->schema;
-    else
-        cursor->schema = nj_decoder_schema(cursor->decoder, s->ocf.schema, s->ocf.schema_size, topic, err);
     s->blocks = true;
-    return cursor->schema ? 0 : -1;
+    if (is_held(s, s->ocf.schema, s->ocf.schema_size)) { /* almost always */
+        cursor->schema = s->held;
+        return 0;
+    }
+    return take_schema(cursor,
+                       nj_decoder_schema(cursor->decoder, s->ocf.schema, s->ocf.schema_size, topic, err));
 }
 
 static int open_datum(nj_cursor *cursor, const nj_schema *schema, size_t skip)
 {
     state *s = cursor->state;
-    cursor->schema = schema;
     s->p = cursor->chunk->bytes + skip;
     s->end = cursor->chunk->bytes + cursor->chunk->size;
     s->left = 1;
     s->whole = true;
-    return schema ? 0 : -1;
+    return take_schema(cursor, schema);
 }
 
 static int open_keyed(nj_cursor *cursor, nj_error *err)
@@ -125,7 +141,7 @@ static int open_keyed(nj_cursor *cursor, nj_error *err)
 static int open_bare(nj_cursor *cursor, nj_error *err)
 {
     const nj_chunk *chunk = cursor->chunk;
-    if (cursor->decoder->bare) return open_datum(cursor, cursor->decoder->bare, 0);
+    if (cursor->decoder->bare) return open_datum(cursor, nj_schema_hold(cursor->decoder->bare), 0);
     const char *kind = nj_kind_of(chunk->bytes, chunk->size);
     char start[24];
     size_t n = 0;
@@ -164,7 +180,10 @@ int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_e
     if (!cursor->state && !(cursor->state = calloc(1, sizeof *cursor->state)))
         return nj_fail(err, "out of memory");
     state *s = cursor->state;
-    if (cursor->decoder != decoder) s->schema = NULL;
+    if (cursor->decoder != decoder) {
+        nj_schema_drop(s->held);
+        s->held = s->schema = NULL;
+    }
     cursor->decoder = decoder;
     cursor->chunk = chunk;
     cursor->schema = NULL;
@@ -314,7 +333,7 @@ static int read_record(nj_cursor *cursor, nj_batch *batch)
     nj_receipt *receipt = nj_batch_receipt(batch, cursor->chunk);
     const uint8_t *kept = s->packed ? keep(batch, datum, size) : datum;
     if (!receipt || !kept) return -1;
-    batch->row[batch->n++] = (nj_row){ cursor->chunk, s->record++, kept, (uint32_t)size, s->plan->absent };
+    batch->row[batch->n++] = (nj_row){ cursor->chunk, s->record++, kept, (uint32_t)size, s->absent };
     receipt->n_rows++;
     s->left--;
     s->p = next;
@@ -344,6 +363,12 @@ static int begin(nj_cursor *cursor, nj_batch *batch)
         s->layout = batch->layout;
         if (!s->plan) return err.memory ? NO_MEMORY : refuse(cursor, batch, err.text);
     }
+    /* rows outlive the schema, which may be forgotten */
+    size_t words = (batch->layout->n_packet + 63) / 64;
+    uint64_t *absent = nj_arena_alloc(&batch->arena, (words + 1) * sizeof *absent);
+    if (!absent) return NO_MEMORY;
+    memcpy(absent, s->plan->absent, words * sizeof *absent);
+    s->absent = absent;
     return nj_datum_begin(&s->reader, s->plan, batch) == 0 && nj_batch_receipt(batch, cursor->chunk)
                ? A_BLOCK
                : NO_MEMORY;
@@ -378,6 +403,7 @@ int nj_cursor_read(nj_cursor *cursor, nj_batch *batch, uint32_t max_rows, size_t
 void nj_cursor_free(nj_cursor *cursor)
 {
     if (cursor->state) {
+        nj_schema_drop(cursor->state->held);
         nj_datum_free(&cursor->state->reader);
         nj_inflater_free(&cursor->state->inflater);
         free(cursor->state);

@@ -9,7 +9,8 @@
 #include "map.h"
 
 typedef struct nj_decoder nj_decoder; /* schema cache and survey maps; one per run, shared by all threads */
-typedef struct nj_schema nj_schema;   /* one writer schema with its survey; lives as long as the decoder */
+typedef struct nj_schema
+    nj_schema; /* one writer schema with its survey; a cursor keeps the one it reads by */
 
 /* Reads the embedded survey maps (schemas/<survey>.map, and those of [decode] maps = DIR). NULL with err. */
 nj_decoder *nj_decoder_new(nj_settings *settings, nj_error *err);
@@ -56,14 +57,15 @@ int nj_datum_json(const nj_schema *schema, const uint8_t *datum, size_t size, nj
 const char *nj_schema_survey(const nj_schema *schema);           /* "ztf" */
 const nj_survey_facts *nj_schema_facts(const nj_schema *schema); /* what the survey's map says of
                                                                   * time, programmes */
-const char *nj_schema_name(const nj_schema *schema);             /* "ztf.alert 3.3", for messages */
+uint64_t nj_schema_serial(const nj_schema *schema);  /* tells it from all of this decoder, for ever */
+const char *nj_schema_name(const nj_schema *schema); /* "ztf.alert 3.3", for messages */
 
 /* A reader of one chunk. Used by one thread; hold the chunk as long as it is open. Zero-initialise; the work
  * areas (inflated blocks, stamp buffers) stay for the next chunk until nj_cursor_free. */
 typedef struct nj_cursor {
     nj_decoder *decoder;
     nj_chunk *chunk;
-    const nj_schema *schema; /* of the open chunk */
+    const nj_schema *schema; /* of the open chunk; lives until the next one of another schema is opened */
     struct nj_cursor_state *state;
 } nj_cursor;
 

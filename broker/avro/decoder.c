@@ -25,7 +25,7 @@ const nj_param nj_decode_settings[] = {
       "a stamp, unpacked" },
     { "max_pixels", NJ_I64, "4M", offsetof(nj_decode_conf, max_pixels), 1, 1e9, "1", "pixels of a stamp" },
     { "max_schemas", NJ_I64, "500", offsetof(nj_decode_conf, max_schemas), 1, 1e5, "1",
-      "different schemas of a run" },
+      "different schemas that are kept at a time; of more the oldest is forgotten" },
     { 0 }
 };
 
@@ -43,10 +43,12 @@ static uint32_t bucket_of(const uint8_t *bytes, size_t size)
            NJ_BUCKETS;
 }
 
-static const nj_schema *look_up(const nj_decoder *d, uint32_t bucket, const uint8_t *bytes, size_t size)
+/* Under the lock. */
+static nj_schema *look_up(nj_decoder *d, uint32_t bucket, const uint8_t *bytes, size_t size)
 {
-    const nj_schema *s = __atomic_load_n(&d->bucket[bucket], __ATOMIC_ACQUIRE);
+    nj_schema *s = d->bucket[bucket];
     while (s && (s->size != size || memcmp(s->bytes, bytes, size))) s = s->next;
+    if (s) s->used = ++d->clock;
     return s;
 }
 
@@ -87,16 +89,45 @@ static void free_schema(nj_schema *s)
     free(s);
 }
 
+const nj_schema *nj_schema_hold(const nj_schema *schema)
+{
+    if (schema) __atomic_add_fetch(&((nj_schema *)schema)->refs, 1, __ATOMIC_RELAXED);
+    return schema;
+}
+
+void nj_schema_drop(const nj_schema *schema)
+{
+    nj_schema *s = (nj_schema *)schema;
+    if (s && __atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) == 0) free_schema(s);
+}
+
+/* Makes room, under the lock: a refused schema before a good one, so that junk does not push out what the
+ * stream is made of, and the one that was asked for longest ago. One that somebody reads by stays. */
+static void forget_oldest(nj_decoder *d)
+{
+    static nj_log_limit said;
+    nj_schema **oldest = NULL;
+    for (uint32_t b = 0; b < NJ_BUCKETS; b++)
+        for (nj_schema **at = &d->bucket[b]; *at; at = &(*at)->next) {
+            const nj_schema *s = *at;
+            if (__atomic_load_n(&s->refs, __ATOMIC_ACQUIRE) > 1) continue;
+            bool junk = *s->why, than = oldest && *(*oldest)->why;
+            if (!oldest || (junk != than ? junk : s->used < (*oldest)->used)) oldest = at;
+        }
+    if (!oldest) return; /* all are in use: one more than asked for */
+    nj_schema *s = *oldest;
+    *oldest = s->next;
+    d->n_schemas--;
+    nj_log_limited(&said, 1, NJ_LOG_WARN,
+                   "more than %lld different schemas ([decode] max_schemas): the oldest is forgotten, %s",
+                   (long long)d->conf.max_schemas, *s->why ? "a refused one" : s->name);
+    nj_schema_drop(s);
+}
+
 /* Refused ones are kept too: the same bad schema comes with every packet of its stream. */
 static const nj_schema *add_schema(nj_decoder *d, uint32_t bucket, const uint8_t *bytes, size_t size,
                                    const char *topic, nj_error *err)
 {
-    if (__atomic_fetch_add(&d->n_schemas, 1, __ATOMIC_RELAXED) >= d->conf.max_schemas) {
-        __atomic_fetch_sub(&d->n_schemas, 1, __ATOMIC_RELAXED);
-        nj_fail(err, "more than %lld different schemas in one run ([decode] max_schemas)",
-                (long long)d->conf.max_schemas);
-        return NULL;
-    }
     nj_schema *s = calloc(1, sizeof *s);
     if (!s || !(s->bytes = malloc(size + 1))) {
         free(s);
@@ -106,26 +137,29 @@ static const nj_schema *add_schema(nj_decoder *d, uint32_t bucket, const uint8_t
     memcpy(s->bytes, bytes, size);
     s->size = size;
     s->decoder = d;
+    s->refs = 2; /* the table's and the caller's */
     nj_error why = { "" };
     if (study(d, s, topic, &why)) {
         if (why.memory) { /* says nothing about the schema: it is studied again when it comes again */
             free_schema(s);
-            __atomic_fetch_sub(&d->n_schemas, 1, __ATOMIC_RELAXED);
             *err = why;
             return NULL;
         }
         snprintf(s->why, sizeof s->why, "%.500s", why.text);
     }
     pthread_mutex_lock(&d->lock);
-    const nj_schema *first = look_up(d, bucket, bytes, size);
+    const nj_schema *first = nj_schema_hold(look_up(d, bucket, bytes, size));
     if (!first) {
+        if (d->n_schemas >= d->conf.max_schemas) forget_oldest(d);
+        s->serial = ++d->serial;
+        s->used = ++d->clock;
         s->next = d->bucket[bucket];
-        __atomic_store_n(&d->bucket[bucket], s, __ATOMIC_RELEASE);
+        d->bucket[bucket] = s;
+        d->n_schemas++;
     }
     pthread_mutex_unlock(&d->lock);
     if (!first) return s;
     free_schema(s); /* another thread was faster */
-    __atomic_fetch_sub(&d->n_schemas, 1, __ATOMIC_RELAXED);
     return first;
 }
 
@@ -137,18 +171,68 @@ const nj_schema *nj_decoder_schema(nj_decoder *d, const uint8_t *bytes, size_t s
         return NULL;
     }
     uint32_t bucket = bucket_of(bytes, size);
-    const nj_schema *s = look_up(d, bucket, bytes, size);
+    pthread_mutex_lock(&d->lock);
+    const nj_schema *s = nj_schema_hold(look_up(d, bucket, bytes, size));
+    pthread_mutex_unlock(&d->lock);
     if (!s && !(s = add_schema(d, bucket, bytes, size, topic, err))) return NULL;
     if (!*s->why) return s;
     nj_fail(err, "%s", s->why);
+    nj_schema_drop(s);
     return NULL;
 }
 
-static const nj_id *known_id(const nj_decoder *d, uint32_t id)
+/* ---- ids of a registry ----------------------------------------------------------------------- */
+
+/* A number stands in the first four bytes of what is otherwise a GUID; no GUID has zeros alone behind them.
+ * */
+static void key_of_id(uint32_t id, uint8_t key[16])
 {
-    const nj_id *known = __atomic_load_n(&d->id[id % NJ_IDS], __ATOMIC_ACQUIRE);
-    while (known && known->id != id) known = known->next;
+    memset(key, 0, 16);
+    memcpy(key, &id, sizeof id);
+}
+
+static uint32_t bucket_of_id(const uint8_t key[16])
+{
+    uint32_t sum = 0;
+    for (int i = 0; i < 16; i++) sum = sum * 31 + key[i];
+    return sum % NJ_IDS;
+}
+
+/* Under the lock. */
+static nj_id *known_id(nj_decoder *d, const uint8_t key[16])
+{
+    nj_id *known = d->id[bucket_of_id(key)];
+    while (known && memcmp(known->guid, key, 16)) known = known->next;
+    if (known) known->used = ++d->clock;
     return known;
+}
+
+/* What is known of an id: *schema, the caller's to drop, or NULL with why it was refused. */
+static bool recall_id(nj_decoder *d, const uint8_t key[16], const nj_schema **schema, char *why, size_t room)
+{
+    pthread_mutex_lock(&d->lock);
+    const nj_id *known = known_id(d, key);
+    if (known) {
+        *schema = nj_schema_hold(known->schema);
+        snprintf(why, room, "%s", known->why);
+    }
+    pthread_mutex_unlock(&d->lock);
+    return known != NULL;
+}
+
+/* Under the lock: an id that was forgotten is fetched again when it comes again. */
+static void forget_oldest_id(nj_decoder *d)
+{
+    nj_id **oldest = NULL;
+    for (uint32_t b = 0; b < NJ_IDS; b++)
+        for (nj_id **at = &d->id[b]; *at; at = &(*at)->next)
+            if (!oldest || (*at)->used < (*oldest)->used) oldest = at;
+    if (!oldest) return;
+    nj_id *known = *oldest;
+    *oldest = known->next;
+    d->n_ids--;
+    nj_schema_drop(known->schema);
+    free(known);
 }
 
 /* Reports what is new in a release of LSST that is later than all built-in ones,
@@ -162,31 +246,42 @@ static void tell_unseen(nj_decoder *d, uint32_t id, const nj_schema *schema)
         id > newest && schema->map->facts.builtin_schemas ? nj_schema_builtin(newest, &size) : NULL;
     const nj_schema *known = text ? nj_decoder_schema(d, (const uint8_t *)text, size, NULL, &err) : NULL;
     if (known) nj_schema_tell_change(id, known, schema);
+    nj_schema_drop(known);
 }
 
-/* Puts an id on the list, its schema or why there is none; the entry of another thread wins. */
-static const nj_id *add_id(nj_decoder *d, uint32_t id, const nj_schema *schema, const char *why)
+/* Puts an id on the list, its schema or why there is none; the entry of another thread wins. Of what is new
+ * in the schema of a number is told. */
+static void add_id(nj_decoder *d, const uint8_t key[16], bool number, const nj_schema *schema,
+                   const char *why)
 {
+    uint32_t id;
     nj_id *entry = calloc(1, sizeof *entry);
     const nj_schema *before = NULL;
-    if (!entry) return NULL;
+    if (!entry) return; /* it is asked for again: slow, and never wrong */
+    memcpy(&id, key, sizeof id);
     pthread_mutex_lock(&d->lock);
-    const nj_id *first = known_id(d, id);
-    if (!first) {
-        *entry = (nj_id){ .next = d->id[id % NJ_IDS], .id = id, .schema = schema };
+    bool is_new = !known_id(d, key);
+    if (is_new) {
+        if (d->n_ids >= d->conf.max_schemas) forget_oldest_id(d);
+        nj_id **list = &d->id[bucket_of_id(key)];
+        *entry = (nj_id){ .next = *list, .schema = nj_schema_hold(schema), .used = ++d->clock };
+        memcpy(entry->guid, key, 16);
         snprintf(entry->why, sizeof entry->why, "%.490s", why);
-        __atomic_store_n(&d->id[id % NJ_IDS], entry, __ATOMIC_RELEASE);
-        before = d->newest;
-        if (schema) d->newest = schema;
+        *list = entry;
+        d->n_ids++;
+        if (number && schema) {
+            before = d->newest;
+            d->newest = nj_schema_hold(schema);
+        }
     }
     pthread_mutex_unlock(&d->lock);
-    if (first)
+    if (!is_new)
         free(entry);
-    else if (schema && before && before != schema)
+    else if (number && schema && before && before != schema)
         nj_schema_tell_change(id, before, schema);
-    else if (schema && !before)
+    else if (number && schema && !before)
         tell_unseen(d, id, schema);
-    return first ? first : entry;
+    nj_schema_drop(before);
 }
 
 /* The survey whose ids the built-in layouts have, when something apart from the id says that these packets
@@ -230,55 +325,48 @@ static char *text_of_id(const nj_decoder *d, uint32_t id, const char *topic, siz
 
 const nj_schema *nj_decoder_by_id(nj_decoder *d, uint32_t id, const char *topic, nj_error *err)
 {
-    const nj_id *known = known_id(d, id);
-    if (!known) {
+    uint8_t key[16];
+    char name[16], refused[500];
+    const nj_schema *schema = NULL;
+    key_of_id(id, key);
+    if (!recall_id(d, key, &schema, refused, sizeof refused)) {
         size_t size;
         bool keep;
         nj_error why = { "" };
         char *text = text_of_id(d, id, topic, &size, &keep, err);
         if (!text) return NULL;
-        const nj_schema *schema = nj_decoder_schema(d, (const uint8_t *)text, size, topic, &why);
+        schema = nj_decoder_schema(d, (const uint8_t *)text, size, topic, &why);
         if (!schema && why.memory) {
             free(text);
             *err = why;
             return NULL;
         }
-        char name[16];
         snprintf(name, sizeof name, "%u", id);
         if (schema && keep) nj_registry_keep(d->registry, name, text, size);
         free(text);
-        known = add_id(d, id, schema, why.text);
+        add_id(d, key, true, schema, why.text);
+        snprintf(refused, sizeof refused, "%.490s", why.text);
     }
-    if (!known)
-        nj_fail(err, "out of memory");
-    else if (!known->schema)
-        nj_fail(err, "schema id %u: %s", id, known->why);
-    return known ? known->schema : NULL;
+    if (!schema) nj_fail(err, "schema id %u: %s", id, refused);
+    return schema;
 }
 
 const nj_schema *nj_decoder_by_guid(nj_decoder *d, const uint8_t guid[16], const char *topic, nj_error *err)
 {
-    nj_guid *known = __atomic_load_n(&d->guid, __ATOMIC_ACQUIRE);
-    while (known && memcmp(known->guid, guid, sizeof known->guid)) known = known->next;
-    if (known) return known->schema;
-    char name[40];
+    char name[40], refused[500];
+    const nj_schema *schema = NULL;
+    if (recall_id(d, guid, &schema, refused, sizeof refused)) return schema;
     size_t size, at = 0;
     for (int i = 0; i < 16; i++)
         at += (size_t)snprintf(name + at, sizeof name - at, "%s%02x",
                                i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", guid[i]);
     char *text = nj_registry_get(d->registry, name, true, &size, err);
     if (!text) return NULL;
-    const nj_schema *schema = nj_decoder_schema(d, (const uint8_t *)text, size, topic, err);
+    schema = nj_decoder_schema(d, (const uint8_t *)text, size, topic, err);
     if (schema) nj_registry_keep(d->registry, name, text, size);
     free(text);
-    if (!schema || !(known = calloc(1, sizeof *known)))
-        return schema; /* a refused one is asked for again: rare, and never wrong */
-    known->schema = schema;
-    memcpy(known->guid, guid, sizeof known->guid);
-    pthread_mutex_lock(&d->lock);
-    known->next = d->guid;
-    __atomic_store_n(&d->guid, known, __ATOMIC_RELEASE);
-    pthread_mutex_unlock(&d->lock);
+    if (schema)
+        add_id(d, guid, false, schema, ""); /* a refused one is asked for again: rare, and never wrong */
     return schema;
 }
 
@@ -364,19 +452,13 @@ void nj_decoder_free(nj_decoder *d)
     for (uint32_t b = 0; b < NJ_BUCKETS; b++)
         for (nj_schema *s = d->bucket[b], *next; s; s = next) {
             next = s->next;
-            free_schema(s);
+            nj_schema_drop(s);
         }
+    nj_schema_drop(d->newest);
+    nj_schema_drop(d->bare);
+    while (d->n_ids) forget_oldest_id(d);
     for (uint32_t i = 0; i < d->n_maps; i++) nj_map_free(d->map[i]);
     free(d->map);
-    for (uint32_t i = 0; i < NJ_IDS; i++)
-        for (nj_id *known = d->id[i], *next; known; known = next) {
-            next = known->next;
-            free(known);
-        }
-    for (nj_guid *known = d->guid, *next; known; known = next) {
-        next = known->next;
-        free(known);
-    }
     nj_registry_free(d->registry);
     pthread_mutex_destroy(&d->lock);
     free(d);
@@ -399,6 +481,10 @@ const nj_survey_facts *nj_schema_facts(const nj_schema *schema)
 const char *nj_schema_survey(const nj_schema *schema)
 {
     return schema->map->survey;
+}
+uint64_t nj_schema_serial(const nj_schema *schema)
+{
+    return schema->serial;
 }
 const char *nj_schema_name(const nj_schema *schema)
 {

@@ -20,8 +20,12 @@ typedef struct nj_plan_link {
     nj_plan *plan;
 } nj_plan_link;
 
+/* Counted: the table has a share, and so has whoever got it from one of the functions below. */
 struct nj_schema {
     nj_schema *next; /* of the same bucket */
+    uint32_t refs;   /* atomic */
+    uint64_t serial; /* of this decoder, never given twice: an address is */
+    uint64_t used;   /* when it was last asked for; under the lock */
     uint8_t *bytes;  /* the JSON: the key */
     size_t size;
     nj_tree tree;
@@ -34,36 +38,35 @@ struct nj_schema {
 
 enum { NJ_BUCKETS = 1024, NJ_IDS = 256 };
 
-/* What an id of the registry stands for; never changes once it is known. */
+/* What an id, or a GUID, of the registry stands for; never changes once it is known. */
 typedef struct nj_id {
     struct nj_id *next;
-    uint32_t id;
+    uint8_t guid[16];        /* an id stands in the first four, behind it zeros */
     const nj_schema *schema; /* NULL: refused */
+    uint64_t used;
     char why[500];
 } nj_id;
-
-/* The same for a GUID, of schemas that were good. */
-typedef struct nj_guid {
-    struct nj_guid *next;
-    uint8_t guid[16];
-    const nj_schema *schema;
-} nj_guid;
 
 struct nj_decoder {
     nj_decode_conf conf;
     nj_map **map;
     uint32_t n_maps;
-    nj_schema *bucket[NJ_BUCKETS]; /* pushed under the lock, read without */
+    pthread_mutex_t lock;          /* of all below, and of every schema's list of plans */
+    nj_schema *bucket[NJ_BUCKETS]; /* max_schemas at most: the oldest one goes that nobody reads by */
     uint32_t n_schemas;
-    pthread_mutex_t lock;
+    uint64_t clock, serial; /* counts questions, and schemas */
     nj_registry *registry;
-    nj_id *id[NJ_IDS];       /* by id modulo NJ_IDS; pushed under the lock, read without */
-    nj_guid *guid;           /* pushed under the lock, read without */
+    nj_id *id[NJ_IDS]; /* max_schemas at most, the oldest goes */
+    uint32_t n_ids;
     const nj_schema *newest; /* last one that came by id: what a new one is compared with */
     const nj_schema *bare;   /* for bare datums; NULL = none given */
 };
 
-/* The schema of these bytes, parsed at the first call. NULL with the reason: refused, or too many schemas. */
+/* One share more, and one less; NULL: no-op. Any thread, also without a decoder. */
+const nj_schema *nj_schema_hold(const nj_schema *schema);
+void nj_schema_drop(const nj_schema *schema);
+/* The schema of these bytes, parsed at the first call. NULL with the reason. This one and the two below are
+ * the caller's to drop. */
 const nj_schema *nj_decoder_schema(nj_decoder *decoder, const uint8_t *bytes, size_t size, const char *topic,
                                    nj_error *err);
 /* The schema of an id of the registry; may wait for its answer. NULL with the reason. */

@@ -63,6 +63,7 @@ void nj_decoder_offer(nj_decoder *decoder, const char *path, nj_offer *offer)
             is_layout(f->name) ? nj_decoder_schema(decoder, (const uint8_t *)f->data, f->n, NULL, &ignored)
                                : NULL;
         if (schema && nj_schema_offer(schema, path, &has, NULL) == 0) nj_offer_join(offer, &has);
+        nj_schema_drop(schema);
     }
 }
 

@@ -207,7 +207,7 @@ static void store_null(nj_datum_reader *r, const nj_op *op)
 /* A text where a column of numbers is: its own words once, and not for each of a night's alerts. */
 static void tell_text(const nj_datum_reader *r, const nj_op *op, bool stored, const uint8_t *text, size_t n)
 {
-    static int said;
+    static nj_log_limit said;
     if (__builtin_expect(!stored, 0))
         nj_log_limited(&said, 10, NJ_LOG_WARN,
                        "%s: the text '%.*s' is no number; the column has no answer there",
@@ -261,7 +261,9 @@ static const uint8_t *read_number(nj_datum_reader *r, const nj_op *op, const uin
         if (v < 0 || v >= (int64_t)plan->tree->node[op->size].n)
             return bad(r, op, 0, p, "the enum has no symbol of this index");
         const char *symbol = plan->tree->child[plan->tree->node[op->size].first + v].name;
-        store_text(r, op, (const uint8_t *)symbol, strlen(symbol));
+        if (plan->target[op->a].stamp) /* its bytes are not copied, and must outlive the schema */
+            symbol = nj_arena_text(&r->batch->arena, symbol, strlen(symbol));
+        if (symbol) store_text(r, op, (const uint8_t *)symbol, strlen(symbol));
     } else {
         store_whole(r, op, v);
     }

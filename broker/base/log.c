@@ -6,16 +6,36 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "exit.h"
 #include "utf8.h"
 
+#define MINUTE_NS INT64_C(60000000000)
+
 static int max_level = NJ_LOG_INFO;
+static bool with_stamps;
 
 void nj_log_level(int level)
 {
     max_level = level;
+}
+
+void nj_log_stamps(bool stamps)
+{
+    with_stamps = stamps;
+}
+
+/* "2026-01-31T23:59:59.123Z ", or nothing. */
+static size_t stamp(char *to, size_t room)
+{
+    struct timespec now;
+    struct tm utc;
+    if (!with_stamps || clock_gettime(CLOCK_REALTIME, &now) || !gmtime_r(&now.tv_sec, &utc)) return 0;
+    size_t n = strftime(to, room, "%Y-%m-%dT%H:%M:%S", &utc);
+    return n + (size_t)snprintf(to + n, room - n, ".%03dZ ", (int)(now.tv_nsec / 1000000));
 }
 
 /* Ids, file names and errors of libraries are bytes of others:
@@ -41,10 +61,11 @@ static size_t plain(char *to, size_t room, const char *text)
 static void write_line(int level, const char *tail, const char *format, va_list ap)
 {
     static const char *const name[] = { "error", "warning", "note", "debug" };
-    char text[2048], line[2048 + 128];
+    char text[2048], line[2048 + 224];
     if (vsnprintf(text, sizeof text, format, ap) < 0) return;
-    size_t n = (size_t)snprintf(line, 32, "nightjar: %s: ", name[level]);
-    n += plain(line + n, sizeof line - n - 64, text);
+    size_t n = stamp(line, 40);
+    n += (size_t)snprintf(line + n, 32, "nightjar: %s: ", name[level]);
+    n += plain(line + n, sizeof line - n - 112, text);
     n += (size_t)snprintf(line + n, sizeof line - n, "%s\n", tail);
     /* one write(2), so that lines of several threads do not mix; errors of stderr are ignored */
     if (write(STDERR_FILENO, line, n) < 0) return;
@@ -59,13 +80,42 @@ void nj_log(int level, const char *format, ...)
     va_end(ap);
 }
 
-void nj_log_limited(int *counter, int limit, int level, const char *format, ...)
+/* Counts one line of a call site: 0 = it is kept back. *before: lines kept back that can be told now. */
+static uint32_t count(nj_log_limit *limit, uint32_t most, uint32_t *before)
 {
-    int seen = __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
-    if (level > max_level || seen > limit) return;
+    uint32_t n = 0;
+    *before = 0;
+    while (__atomic_exchange_n(&limit->busy, true, __ATOMIC_ACQUIRE)) {
+    }
+    int64_t now = nj_now_ns();
+    if (!limit->since_ns || now - limit->since_ns >= MINUTE_NS) {
+        limit->since_ns = now;
+        limit->said = 0;
+    }
+    if (limit->said < most) {
+        n = ++limit->said;
+        *before = limit->kept_back;
+        limit->kept_back = 0;
+    } else {
+        limit->kept_back++;
+    }
+    __atomic_store_n(&limit->busy, false, __ATOMIC_RELEASE);
+    return n;
+}
+
+void nj_log_limited(nj_log_limit *limit, uint32_t most, int level, const char *format, ...)
+{
+    char tail[96] = "";
+    uint32_t before;
+    if (level > max_level) return;
+    uint32_t n = count(limit, most, &before);
+    if (!n) return;
+    size_t at = 0;
+    if (before) at = (size_t)snprintf(tail, sizeof tail, " (%u more of this kind were not shown)", before);
+    if (n == most) snprintf(tail + at, sizeof tail - at, " (more of this kind are not shown for a minute)");
     va_list ap;
     va_start(ap, format);
-    write_line(level, seen == limit ? " (more of this kind are not shown)" : "", format, ap);
+    write_line(level, tail, format, ap);
     va_end(ap);
 }
 

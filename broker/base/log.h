@@ -2,15 +2,28 @@
 #ifndef NJ_BASE_LOG_H
 #define NJ_BASE_LOG_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 enum { NJ_LOG_ERROR = 0, NJ_LOG_WARN = 1, NJ_LOG_INFO = 2, NJ_LOG_DEBUG = 3 };
 
 /* Messages above this level are dropped; default NJ_LOG_INFO. Set once, before threads start. */
 void nj_log_level(int level);
 __attribute__((format(printf, 2, 3))) void nj_log(int level, const char *format, ...);
 
-/* As nj_log, at most `limit` times for one call site; the last one says that more are silent.
- * `counter` is a static int of the call site, starting at 0. */
-__attribute__((format(printf, 4, 5))) void nj_log_limited(int *counter, int limit, int level,
+/* Each line begins with the time (UTC): for logs that are kept. Set once, before threads start. */
+void nj_log_stamps(bool stamps);
+
+/* What one call site has said in the present minute; zero-initialised (a static of the call site). */
+typedef struct nj_log_limit {
+    int64_t since_ns;
+    uint32_t said, kept_back; /* kept_back: also of minutes before, until it was told */
+    bool busy;
+} nj_log_limit;
+
+/* As nj_log, at most `most` times a minute for one call site, so that what goes on for months is still told.
+ * The last line of a minute says that more are kept back, the next one of a later minute how many were. */
+__attribute__((format(printf, 4, 5))) void nj_log_limited(nj_log_limit *limit, uint32_t most, int level,
                                                           const char *format, ...);
 
 /* Says the error and ends the program with exit code 1:

@@ -149,8 +149,9 @@ int nj_batch_dead(nj_batch *b, nj_chunk *chunk, uint32_t record, const uint8_t *
     vsnprintf(text, sizeof text, reason, ap);
     va_end(ap);
     char *copy = nj_arena_text(&b->arena, text, strlen(text));
-    if (!copy) return -1;
-    b->dead[b->n_dead++] = (nj_dead){ chunk, record, bytes, size, copy, module, field };
+    char *name = field ? nj_arena_text(&b->arena, field, strlen(field)) : NULL;
+    if (!copy || (field && !name)) return -1;
+    b->dead[b->n_dead++] = (nj_dead){ chunk, record, bytes, size, copy, module, name };
     return 0;
 }
 

@@ -52,7 +52,7 @@ typedef struct nj_row {
     const uint8_t *datum; /* the Avro datum, in the chunk or in the batch's arena (compressed block) */
     uint32_t size;
     const uint64_t *absent; /* bit per packet column (layout order) that the writer schema lacks;
-                             * read-only, outlives the batch */
+                             * read-only, as old as the batch */
 } nj_row;
 
 enum { NJ_STAMP_NONE, NJ_STAMP_PACKED, NJ_STAMP_OPEN, NJ_STAMP_BAD };
@@ -116,7 +116,8 @@ int nj_batch_begin(nj_batch *batch, const nj_layout *layout, uint32_t cap);
 void nj_batch_end(nj_batch *batch);
 void nj_batch_free(nj_batch *batch);
 
-/* Adds a dead letter (reason printf-style, copied). Bytes must live as long as the chunk or the arena. */
+/* Adds a dead letter (reason printf-style; it and field are copied). Bytes must live as long as the chunk or
+ * the arena. */
 __attribute__((format(printf, 8, 9))) int nj_batch_dead(nj_batch *batch, nj_chunk *chunk, uint32_t record,
                                                         const uint8_t *bytes, size_t size, const char *module,
                                                         const char *field, const char *reason, ...);

@@ -71,9 +71,17 @@ static int report_to_standard_output(const nj_cli *cli, nj_error *err)
     return nj_output_take(err);
 }
 
+/* What a person watches needs none, and systemd's journal has its own. */
+static bool log_needs_time(const nj_cli *cli)
+{
+    if (cli->log_time != NJ_LOG_TIME_AUTO) return cli->log_time == NJ_LOG_TIME_YES;
+    return !isatty(STDERR_FILENO) && !getenv("JOURNAL_STREAM");
+}
+
 int nj_cli_begin(nj_cli *cli, nj_error *err)
 {
     nj_error why;
+    nj_log_stamps(log_needs_time(cli));
     if (!cli->report_path) return 0;
     if (nj_output_is_standard(cli->report_path)) return report_to_standard_output(cli, err);
     /* an old report stays until the new one is there */

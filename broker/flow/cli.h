@@ -22,6 +22,7 @@ typedef struct nj_cli {
     const char **source, **sink, **module_path;
     nj_topic_option *topic;
     bool quiet;
+    enum { NJ_LOG_TIME_AUTO, NJ_LOG_TIME_NO, NJ_LOG_TIME_YES } log_time;
 } nj_cli;
 
 /* Reads the options into cli->options; settings hold data/instances.ini, then -c files, then -D.
@@ -29,7 +30,8 @@ typedef struct nj_cli {
 int nj_cli_parse(nj_cli *cli, int argc, char **argv, nj_error *err);
 /* The same with the tables of a command (ends with NULL); cli is the first member of their struct. */
 int nj_cli_read(nj_cli *cli, const nj_option *const *tables, int argc, char **argv, nj_error *err);
-/* Takes the file of --report: a place that cannot be written is found before the run, not behind it. */
+/* Messages with or without times from here on. Takes the file of --report: a place that cannot be written is
+ * found before the run, not behind it. */
 int nj_cli_begin(nj_cli *cli, nj_error *err);
 /* Prints the table, writes --report, says what went wrong; returns the exit code. */
 int nj_cli_report(nj_cli *cli, const nj_report *report, int rc, const nj_error *err);

@@ -14,7 +14,7 @@ typedef struct thread_state {
     run *r;
     nj_worker *worker;
     nj_reader reader;
-    const nj_schema *schema; /* of the last chunk, and its survey: found without the lock */
+    uint64_t schema; /* serial of that of the last chunk, and its survey: found without the lock */
     const survey *survey;
     uint64_t seq; /* of the present unit, and of its next batch */
     uint32_t part;
@@ -103,10 +103,10 @@ static int finish_batch(void *opaque, nj_batch **batch)
 static const nj_layout *layout_of(void *opaque, const nj_schema *schema, nj_error *err)
 {
     thread_state *t = opaque;
-    if (schema != t->schema) {
+    if (nj_schema_serial(schema) != t->schema) {
         const survey *found = nj_flow_survey(t->r, schema, t->seq, err);
         if (!found) return NULL;
-        t->schema = schema;
+        t->schema = nj_schema_serial(schema);
         t->survey = found;
     }
     return &t->survey->graph->layout;

@@ -39,7 +39,7 @@ struct nj_health {
     bool told_ready, told_stopping;
     uint64_t done_before; /* at the last status */
     int64_t status_ns;
-    int silent; /* messages about systemd that does not listen */
+    nj_log_limit silent; /* messages about systemd that does not listen */
 };
 
 typedef struct sums {

@@ -12,7 +12,7 @@
 #include "../query/filter.h"
 #include "run.h"
 
-enum { MAX_STREAMS = 16384 };
+enum { MAX_STREAMS = 16384, SCHEMAS_SEEN = 256 };
 #define NJ_NO_UNIT UINT64_MAX
 
 typedef struct run_conf { /* [run] */
@@ -38,11 +38,11 @@ typedef struct field_source {
 typedef struct survey {
     nj_graph *graph;
     const nj_survey_facts *facts;
-    uint32_t *column;         /* [n_fields] column number; NJ_NO_COLUMN:
+    uint32_t *column;              /* [n_fields] column number; NJ_NO_COLUMN:
                                * no answer, or not of the field's type */
-    int32_t *reason;          /* [n_fields] step whose reason it is, or -1 */
-    uint32_t jd, lc_jd;       /* columns of the alert's and its light curve's times, or NJ_NO_COLUMN */
-    const nj_schema **schema; /* those looked at */
+    int32_t *reason;               /* [n_fields] step whose reason it is, or -1 */
+    uint32_t jd, lc_jd;            /* columns of the alert's and its light curve's times, or NJ_NO_COLUMN */
+    uint64_t schema[SCHEMAS_SEEN]; /* serials of those looked at */
     uint32_t n_schemas;
     bool all_off; /* every module that -m names is off here */
 } survey;

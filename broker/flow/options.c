@@ -119,6 +119,15 @@ static int be_quiet(void *conf, const char *none, nj_error *err)
     return 0;
 }
 
+static int log_time(void *conf, const char *when, nj_error *err)
+{
+    nj_cli *cli = conf;
+    static const char *const word[] = { "auto", "no", "yes" };
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(when, word[i])) return cli->log_time = i, 0;
+    return nj_fail(err, "--log-time %s: expected auto, yes or no", when);
+}
+
 static int be_verbose(void *conf, const char *none, nj_error *err)
 {
     (void)conf;
@@ -183,6 +192,9 @@ const nj_option nj_cli_run[] = {
     { "quiet", 'q', NJ_OPTION_CALL, .take = be_quiet,
       .doc = "no table and no progress; warnings and errors only" },
     { "verbose", 'v', NJ_OPTION_CALL, .take = be_verbose, .doc = "more about what is done" },
+    { "log-time", 0, NJ_OPTION_CALL, .value = "WHEN", .take = log_time,
+      .doc = "messages begin with the time: yes, no, or auto = when stderr is neither a terminal nor the "
+             "journal" },
     { 0 }
 };
 

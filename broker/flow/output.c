@@ -162,7 +162,7 @@ static void write_dead(run *r, const nj_dead *dead, uint32_t n)
     nj_error err = { "" };
     for (uint32_t i = 0; i < n; i++) {
         char where[512];
-        static int said;
+        static nj_log_limit said;
         nj_log_limited(&said, 10, NJ_LOG_WARN, "%s: record %u is dead: %s",
                        nj_chunk_where(dead[i].chunk, where, sizeof where), dead[i].record, dead[i].reason);
     }

@@ -192,7 +192,6 @@ static void free_survey(survey *s)
     nj_graph_free(s->graph);
     free(s->column);
     free(s->reason);
-    free(s->schema);
     free(s);
 }
 
@@ -218,9 +217,7 @@ static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
             s->column[f] = NJ_NO_COLUMN;
         s->reason[f] = from.kind == FIELD_REASON ? s->graph->step_of[from.index] : -1;
     }
-    s->schema = malloc(sizeof *s->schema);
-    if (!s->schema) return nj_fail(err, "out of memory"), free_survey(s), NULL;
-    s->schema[s->n_schemas++] = schema;
+    s->schema[s->n_schemas++] = nj_schema_serial(schema);
     s->graph->layout.owner = s;
     s->facts = nj_schema_facts(schema);
     s->jd = column_of(s->graph, "jd", NJ_F64);
@@ -233,19 +230,16 @@ static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
 /* The graph is resolved on the survey's first schema. Canonical columns are the map's, whatever a schema has,
  * and a raw column that a schema lacks is null there:
  * only the type of a raw column depends on who comes first. */
-static int look_at_schema(const run *r, survey *s, const nj_schema *schema)
+static void look_at_schema(const run *r, survey *s, const nj_schema *schema)
 {
-    for (uint32_t i = 0; i < s->n_schemas; i++)
-        if (s->schema[i] == schema) return 0;
-    const nj_schema **more = realloc(s->schema, (s->n_schemas + 1) * sizeof *more);
-    if (!more) return -1;
-    s->schema = more;
-    s->schema[s->n_schemas++] = schema;
+    uint64_t serial = nj_schema_serial(schema);
+    for (uint32_t i = 0; i < s->n_schemas && i < SCHEMAS_SEEN; i++)
+        if (s->schema[i] == serial) return;
+    s->schema[s->n_schemas++ % SCHEMAS_SEEN] = serial; /* of too many the oldest is told of again */
     for (uint32_t f = 0; f < r->n_fields; f++)
         if (r->field_from[f].kind == FIELD_WANT && !strncmp(r->field[f].key, "packet.", 7) &&
             s->column[f] != NJ_NO_COLUMN)
             tell_other_type(r, f, nj_schema_name(schema), schema);
-    return 0;
 }
 
 static survey *find_survey(const run *r, const char *name)
@@ -270,7 +264,7 @@ survey *nj_flow_survey(run *r, const nj_schema *schema, uint64_t seq, nj_error *
     while (!(found = find_survey(r, name)) && units_before(r, seq))
         pthread_cond_wait(&r->surveys.turn, &r->surveys.lock);
     if (found) {
-        if (look_at_schema(r, found, schema)) nj_fail(err, "out of memory"), found = NULL;
+        look_at_schema(r, found, schema);
     } else {
         survey **list = realloc(r->surveys.item, (r->surveys.n + 1) * sizeof *list);
         if (list) r->surveys.item = list;

@@ -72,7 +72,7 @@ static const nj_image *work_image(const nj_work *w, uint32_t need, uint32_t row)
         if (!c->worker->uncounted) count_stamp(c->worker, row, nj_now_ns() - start);
         if (why && !strcmp(why, "out of memory")) c->worker->no_memory = true;
         if (s->state != NJ_STAMP_OPEN) {
-            static int said;
+            static nj_log_limit said;
             char where[512];
             nj_log_limited(&said, 3, NJ_LOG_WARN, "%s: %s cannot be opened: %s",
                            nj_chunk_where(c->batch->row[row].chunk, where, sizeof where),
@@ -463,7 +463,7 @@ static void end_surroundings(nj_worker *worker, const nj_batch *b)
 {
     char what[256];
     if (!nj_state_batch_end(&worker->surroundings->batch, what, sizeof what)) return;
-    static int said;
+    static nj_log_limit said;
     nj_log_limited(&said, 10, NJ_LOG_WARN,
                    "a module changed %s of the process within %u rows from alert %" PRId64 "; it is set back",
                    what, b->n, b->id[0]);

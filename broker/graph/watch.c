@@ -66,7 +66,7 @@ static void look(void *opaque, nj_slot *s)
     double lasts = (double)(w->now_ns - s->watched.since_ns) / 1e9;
     if (w->o.call_s <= 0 || lasts < s->watched.told_s) return;
     while (s->watched.told_s <= lasts) s->watched.told_s *= AGAIN;
-    static int said;
+    static nj_log_limit said;
     char text[640];
     nj_log_limited(&said, 20, w->o.level, "%s, has been in this call for %.3g s (run.call_s)",
                    where(s, text, sizeof text), lasts);

@@ -3,6 +3,7 @@
 #ifndef NJ_SOURCE_KAFKA_PARTS_H
 #define NJ_SOURCE_KAFKA_PARTS_H
 
+#include "../base/log.h"
 #include "../kafka/fetch.h"
 #include "../kafka/partition.h"
 #include "../kafka/position.h"
@@ -33,7 +34,7 @@ typedef struct kafka_source {
     nj_skipped skipped; /* null and empty payloads */
     int refusals;
     nj_error fatal; /* text[0] set: the next call of next() ends with it */
-    int warned_down, warned_topic, warned_other, warned_commit;
+    nj_log_limit warned_down, warned_topic, warned_other, warned_commit;
 } kafka_source;
 
 /* kafka.c */
