@@ -143,7 +143,7 @@ int nj_batch_dead(nj_batch *b, nj_chunk *chunk, uint32_t record, const uint8_t *
         b->dead = dead;
         b->cap_dead = cap;
     }
-    char text[512];
+    char text[1280];
     va_list ap;
     va_start(ap, reason);
     vsnprintf(text, sizeof text, reason, ap);
@@ -151,7 +151,7 @@ int nj_batch_dead(nj_batch *b, nj_chunk *chunk, uint32_t record, const uint8_t *
     char *copy = nj_arena_text(&b->arena, text, strlen(text));
     char *name = field ? nj_arena_text(&b->arena, field, strlen(field)) : NULL;
     if (!copy || (field && !name)) return -1;
-    b->dead[b->n_dead++] = (nj_dead){ chunk, record, bytes, size, copy, module, name };
+    b->dead[b->n_dead++] = (nj_dead){ chunk, record, bytes, size, copy, module, name, false };
     return 0;
 }
 

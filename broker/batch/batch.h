@@ -73,6 +73,7 @@ typedef struct nj_dead {
     const char *reason; /* says why, with the field; arena */
     const char *module; /* "decode", or the instance */
     const char *field;  /* path of the field, or NULL */
+    bool kept;          /* its row is written all the same, without the answers of `module` */
 } nj_dead;
 
 /* How many alerts of a chunk are in this batch, and whether it was the chunk's last. */

@@ -1,7 +1,19 @@
 /* run.c - `nightjar run`: options to nj_run, and the report at the end. */
+#include <sys/stat.h>
+
 #include "../base/log.h"
 #include "../flow/cli.h"
+#include "../flow/supervise.h"
 #include "command.h"
+
+typedef struct options {
+    nj_cli cli; /* first */
+    bool alone;
+} options;
+
+static const nj_option table[] = { { "no-supervise", 0, NJ_OPTION_FLAG, offsetof(options, alone),
+                                     .doc = "one process, which ends when a module crashes: for debuggers" },
+                                   { 0 } };
 
 static int run_main(int argc, char **argv);
 
@@ -10,7 +22,7 @@ NJ_COMMAND(run) = {
     .usage = "run [options] SOURCE...",
     .summary = "consume, decode, run the modules, write, account, measure",
     .main = run_main,
-    .options = { nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_cli_run },
+    .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_cli_run },
     .arguments =
         (const nj_meaning[]){
             { "SOURCE", "FILE.avro, FOLDER (Avro or Parquet), FILE.tar, FILE.tar.gz, - (stdin: OCF or tar), "
@@ -26,26 +38,90 @@ NJ_COMMAND(run) = {
                                    { 0 } },
 };
 
+/* What the process that works is given. */
+typedef struct job {
+    options *o;
+    nj_shared *shared; /* NULL: there is no supervisor */
+    bool told;
+    int rc;
+} job;
+
+/* All is written; what modules do when they are closed no longer matters. */
+static void tell(void *job_, const nj_report *report, int rc, const nj_error *err)
+{
+    job *j = job_;
+    nj_shared *shared = j->shared;
+    j->told = true;
+    j->rc = rc;
+    if (shared && shared->recycle && !*nj_stop_flag() && (rc == NJ_EXIT_OK || rc == NJ_EXIT_INTERRUPTED)) {
+        j->rc = NJ_EXIT_OK; /* the next worker goes on, and reports */
+        return;
+    }
+    j->rc = nj_cli_report(&j->o->cli, report, rc, err);
+    fflush(stdout);
+    if (!shared) return;
+    shared->exit_code = j->rc;
+    shared->ended = 1;
+}
+
+static int work(void *options_, nj_shared *shared)
+{
+    options *o = options_;
+    job j = { .o = o, .shared = shared };
+    nj_run_options *run = &o->cli.options;
+    nj_error err = { "" };
+    nj_report report;
+    if (shared)
+        nj_stop_on_signals_quietly();
+    else
+        nj_stop_on_signals();
+    run->stop = nj_stop_flag();
+    run->shared = shared;
+    run->told = tell;
+    run->told_opaque = &j;
+    if (shared && shared->incarnation) {
+        run->mode = NJ_SINK_APPEND; /* what those before it wrote stays */
+        run->resume = true;
+    }
+    int rc = nj_run(run, &report, &err);
+    if (!j.told && shared && shared->incarnation && !*nj_stop_flag()) {
+        nj_log(NJ_LOG_WARN, "%s", err.text); /* a lock may still be held, a port still be taken */
+        nj_report_free(&report);
+        return rc;
+    }
+    if (!j.told) tell(&j, &report, rc, &err);
+    nj_report_free(&report);
+    return j.rc;
+}
+
 static int run_main(int argc, char **argv)
 {
-    nj_cli cli;
+    static const nj_option *const tables[] = { table,        nj_cli_settings, nj_cli_modules,
+                                               nj_cli_paths, nj_cli_run,      NULL };
+    options o = { .alone = false };
     nj_error err = { "" };
-    if (nj_cli_parse(&cli, argc, argv, &err) || nj_cli_begin(&cli, &err)) {
+    nj_guard_conf guard;
+    if (nj_cli_read(&o.cli, tables, argc, argv, &err) || nj_cli_begin(&o.cli, &err) ||
+        nj_settings_apply(&o.cli.settings, "guard", nj_guard_settings, NULL, &guard, &err)) {
         nj_log(NJ_LOG_ERROR, "%s", err.text);
-        nj_cli_free(&cli);
+        nj_cli_free(&o.cli);
         return NJ_EXIT_USAGE;
     }
-    if (cli.options.n_sources == 0) {
+    if (o.cli.options.n_sources == 0) {
         nj_log(NJ_LOG_ERROR, "run: no SOURCE given; `nightjar run --help` lists the kinds");
-        nj_cli_free(&cli);
+        nj_cli_free(&o.cli);
         return NJ_EXIT_USAGE;
     }
-    nj_stop_on_signals();
-    cli.options.stop = nj_stop_flag();
-    nj_report report;
-    int rc = nj_run(&cli.options, &report, &err);
-    rc = nj_cli_report(&cli, &report, rc, &err);
-    nj_report_free(&report);
-    nj_cli_free(&cli);
+    const char *cannot = o.alone ? "--no-supervise" : nj_supervise_cannot(&o.cli.options);
+    if (cannot) nj_log(NJ_LOG_DEBUG, "no supervisor: %s", cannot);
+    int rc = cannot ? work(&o, NULL) : nj_supervise(&guard, work, &o, &err);
+    if (rc < 0) {
+        nj_log(NJ_LOG_ERROR, "%s", err.text);
+        rc = NJ_EXIT_USAGE;
+    }
+    struct stat st;
+    if (!cannot && o.cli.report.path && fstat(o.cli.report.fd, &st) == 0 && st.st_size > 0)
+        nj_outfile_close(&o.cli.report, false, NULL); /* the worker wrote it */
+    nj_cli_free(&o.cli);
     return rc;
 }

@@ -145,6 +145,7 @@ int nj_flow_accounts(run *r, nj_report *report)
     report->live = r->output.live;
     report->publish = *r->output.publish;
     report->total = *r->output.total;
+    nj_flow_keep_report(r, report);
     fill_energy(r, report);
     report->interrupted = o->stop && *o->stop;
     report->future_points = r->compute.future_points;

@@ -18,13 +18,17 @@
 
 static _Atomic int stop; /* set by a handler, read by every thread */
 
-static _Atomic bool terminal;
+static _Atomic bool terminal, quietly;
 
 static void on_signal(int number)
 {
     static const char text[] = "\r\033[Knightjar: finishing what was read; once more to stop at once\n";
     const size_t clear = 4; /* over the line of progress */
     (void)number;
+    if (quietly) {
+        stop = 1;
+        return;
+    }
     if (stop) nj_exit_at_once(NJ_EXIT_INTERRUPTED); /* asked twice */
     stop = 1;
     int error = errno;
@@ -52,6 +56,12 @@ void nj_stop_on_signals(void)
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
     nj_stop_watched(&stop);
+}
+
+void nj_stop_on_signals_quietly(void)
+{
+    quietly = true;
+    nj_stop_on_signals();
 }
 
 const _Atomic int *nj_stop_flag(void)

@@ -39,6 +39,8 @@ void nj_cli_free(nj_cli *cli);
 
 /* Ctrl-C and SIGTERM set the flag; a second one ends the process at once. */
 void nj_stop_on_signals(void);
+/* The same in a worker: its supervisor counts, and says so. */
+void nj_stop_on_signals_quietly(void);
 const _Atomic int *nj_stop_flag(void);
 
 #endif

@@ -69,6 +69,7 @@ static void settle(out *o, bool acknowledged)
                 p->generation, p->next_offset);
         if (p->last) __atomic_add_fetch(&l->settled, 1, __ATOMIC_RELEASE);
     }
+    if (acknowledged) nj_flow_keep(r, o->pending, o->n_pending);
     o->n_pending = 0;
     for (uint32_t i = 0; i < o->n_refused; i++) nj_chunk_drop(o->refused[i].chunk);
     o->n_refused = 0;

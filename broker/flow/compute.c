@@ -19,6 +19,7 @@ typedef struct thread_state {
     uint64_t seq; /* of the present unit, and of its next batch */
     uint32_t part;
     bool last_part;
+    nj_chunk *chunk; /* being read; NULL = none */
     size_t unit_bytes;
     int64_t cpu_mark;
     nj_drift *drift;   /* with counters */
@@ -67,7 +68,8 @@ static void count_consumed(run *r, const nj_batch *b)
 {
     for (uint32_t i = 0; i < b->n_receipts; i++) {
         const nj_receipt *receipt = &b->receipt[i];
-        uint32_t n = receipt->n_rows + receipt->n_dead;
+        uint32_t n = receipt->n_rows + receipt->n_dead - nj_flow_kept_rows(r, b, receipt->chunk) -
+                     nj_flow_kept_dead(r, b, receipt->chunk);
         if (n)
             __atomic_add_fetch(&r->accounts.ledger[receipt->chunk->stream->id].consumed, n, __ATOMIC_RELAXED);
     }
@@ -86,6 +88,7 @@ static int finish_batch(void *opaque, nj_batch **batch)
     b->budget_bytes = t->last_part ? t->unit_bytes : 0;
     count_consumed(t->r, b);
     int rc = 0;
+    if (t->r->options->shared) atomic_fetch_add(&t->r->options->shared->batches, 1);
     if (b->n && s) {
         rc = t->drift ? dispatch_counted(t, s->graph, b) : nj_dispatch(s->graph, t->worker, b);
         __atomic_add_fetch(&t->r->compute.future_points, count_future_points(s, b), __ATOMIC_RELAXED);
@@ -95,6 +98,7 @@ static int finish_batch(void *opaque, nj_batch **batch)
         nj_worker_share_cpu(t->worker, cpu - t->cpu_mark);
         t->cpu_mark = cpu;
     }
+    if (t->chunk) nj_flow_guard_decode(t->worker, t->chunk); /* its other records */
     if (rc == 0 && nj_ring_push(t->r->done, b, 0) == 0) return NJ_READ_ON;
     nj_batch_free(b); /* memory is short, or the output thread is gone */
     return NJ_READ_FAILED;
@@ -116,7 +120,12 @@ static const nj_layout *layout_of(void *opaque, const nj_schema *schema, nj_erro
 static int compute_chunk(thread_state *t, nj_chunk *chunk)
 {
     nj_error err = { "" };
+    t->chunk = chunk;
+    nj_flow_guard_chunk(chunk);
+    nj_flow_guard_decode(t->worker, chunk);
     int rc = nj_reader_take(&t->reader, chunk, &err);
+    nj_flow_guard_decoded(t->worker);
+    t->chunk = NULL;
     if (rc == NJ_READ_NO_LAYOUT) nj_flow_fatal(t->r, &err); /* the chunk is a dead letter, and the run ends */
     return rc == NJ_READ_FAILED ? -1 : rc == NJ_READ_LATER ? rc : 0;
 }

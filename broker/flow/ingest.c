@@ -55,7 +55,8 @@ static int poll_ms(const run *r, uint32_t live)
 
 static int stopped(const run *r)
 {
-    return r->end.stop || (r->options->stop && *r->options->stop);
+    const nj_run_options *o = r->options;
+    return r->end.stop || (o->stop && *o->stop) || (o->shared && atomic_load(&o->shared->recycle));
 }
 
 static void no_memory(run *r)
@@ -73,6 +74,9 @@ static int poll_source(run *r, nj_source *s, uint32_t live, int64_t *taken)
     __atomic_fetch_add(&r->ingest.polls, 1, __ATOMIC_RELAXED);
     switch (s->class->next(s, poll_ms(r, live), &chunk, &err)) {
     case NJ_NEXT_CHUNK:
+        /* a file is read from its beginning by each worker; Kafka goes on by itself */
+        if (chunk->stream->partition < 0 && nj_flow_kept_has(r, chunk->stream->id, chunk->offset, UINT32_MAX))
+            return nj_chunk_drop(chunk), 1;
         if (!chunk->arrival_ns) chunk->arrival_ns = nj_now_ns();
         if (!r->accounts.stream[chunk->stream->id]->source) /* which the output thread acknowledges to;
                                                              * set before its first chunk is passed on */
@@ -146,9 +150,11 @@ static nj_stream *host_stream(void *opaque, const char *name, const char *topic_
         free(s);
         return NULL;
     }
-    s->public = (nj_stream){
-        .id = r->accounts.n_streams, .name = s->name, .topic = s->topic, .partition = partition
-    };
+    s->public = (nj_stream){ .id = r->accounts.n_streams,
+                             .name = s->name,
+                             .topic = s->topic,
+                             .partition = partition,
+                             .key = nj_flow_key(name) };
     r->accounts.stream[r->accounts.n_streams] = s;
     __atomic_add_fetch(&r->accounts.n_streams, 1, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&r->accounts.lock);

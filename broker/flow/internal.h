@@ -10,6 +10,7 @@
 #include "../measure/waterfall.h"
 #include "../query/dedup.h"
 #include "../query/filter.h"
+#include "keep.h"
 #include "run.h"
 
 enum { MAX_STREAMS = 16384, SCHEMAS_SEEN = 256 };
@@ -176,6 +177,7 @@ typedef struct run {
     run_surveys surveys;
     run_accounts accounts;
     run_end end;
+    struct kept_state *kept; /* of the workers before this one (keep.h); NULL: there is no supervisor */
 } run;
 
 /* fields.c */
@@ -234,6 +236,15 @@ int nj_flow_metadata(run *r); /* provenance: once in the files' metadata and in 
 /* accounts.c: when the threads have ended */
 int nj_flow_accounts(run *r, nj_report *report); /* -1: memory is short, and the report lacks something */
 int nj_flow_exit_code(const run *r, const nj_report *report, nj_error *err);
+
+/* guarded.c: the host's own parts, guarded as modules are; without a supervisor all of it does nothing */
+void nj_flow_guard_begin(run *r);                              /* before the threads */
+void nj_flow_guard_decode(nj_worker *worker, nj_chunk *chunk); /* the thread reads it from here on */
+void nj_flow_guard_decoded(nj_worker *worker);                 /* and no more */
+void nj_flow_guard_chunk(nj_chunk *chunk);                     /* one that killed a worker is not opened */
+void nj_flow_guard_rows(run *r, const nj_batch *b);            /* such rows are dead letters */
+nj_slot *nj_flow_guard_filter(const nj_rows *rows);            /* to be left; NULL: none */
+int nj_flow_guard_write(nj_sink *to, const nj_rows *rows, nj_error *err);
 
 /* letters.c: where dead letters go */
 int nj_flow_letters_place(run *r, nj_error *err); /* at the start: a place that cannot be written

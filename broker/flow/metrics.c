@@ -227,6 +227,24 @@ static void modules(nj_buffer *b, const named *list, uint32_t n)
         histogram(b, "nightjar_module_duration_seconds", "module", list[i].name, &list[i].count->one, 13);
 }
 
+static void guarded(const nj_metrics *m, nj_buffer *b)
+{
+    const nj_shared *shared = m->r->options->shared;
+    if (!shared) return;
+    const nj_guard *g = &shared->guard;
+    uint32_t n = atomic_load(&g->n_modules);
+    family(b, "nightjar_worker_restarts_total", "counter",
+           "Workers that died, or had too much memory, and were replaced.");
+    sample(b, "nightjar_worker_restarts_total", NULL, NULL, shared->incarnation);
+    family(b, "nightjar_module_crashed_alerts_total", "counter", "Alerts on which a module crashed or hung.");
+    for (uint32_t i = 0; i < n; i++)
+        sample(b, "nightjar_module_crashed_alerts_total", "module", g->module[i].name,
+               (double)atomic_load(&g->module[i].n_guilty));
+    family(b, "nightjar_module_quarantined", "gauge", "1: the module crashed or hung too often, and is off.");
+    for (uint32_t i = 0; i < n; i++)
+        sample(b, "nightjar_module_quarantined", "module", g->module[i].name, atomic_load(&g->module[i].off));
+}
+
 static void latencies(const nj_metrics *m, nj_buffer *b)
 {
     const struct {
@@ -255,6 +273,7 @@ static void page(const nj_metrics *m, nj_buffer *b)
     accounts(m, b);
     sources(m, b);
     modules(b, list, n);
+    guarded(m, b);
     latencies(m, b);
     for (uint32_t i = 0; i < n; i++) free(list[i].count);
     free(list);

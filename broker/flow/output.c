@@ -22,7 +22,7 @@ static int begin_sinks(out *o)
 
 /* --- one batch --- */
 
-enum { ROW_EMIT, ROW_FILTERED, ROW_DUPLICATE, ROW_RETURNED, ROW_REFUSED };
+enum { ROW_EMIT, ROW_FILTERED, ROW_DUPLICATE, ROW_RETURNED, ROW_REFUSED, ROW_KEPT };
 
 /* May topics show the alerts of this programme to anybody? */
 static bool is_public(const nj_survey_facts *facts, const nj_col *programid, uint32_t row)
@@ -104,6 +104,10 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
     if (!o->begun && begin_sinks(o)) return 0;
     nj_flow_values(r, s, b, o->value);
     for (uint32_t i = 0; i < b->n; i++) {
+        if (nj_flow_kept_has(r, b->row[i].chunk->stream->id, b->row[i].chunk->offset, b->row[i].record)) {
+            outcome[i] = ROW_KEPT;
+            continue;
+        }
         r->output.digest += mix((uint64_t)b->id[i]);
         if (o->later || (r->options->limit && (int64_t)(r->output.written + i) >= r->options->limit))
             outcome[i] = ROW_RETURNED;
@@ -121,8 +125,14 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
     uint32_t offered = rows.n;
     o->batch = b;
     o->outcome = outcome;
-    if ((r->filter || r->n_topics) && rows.n && run_filters(o, s, b, &rows, outcome))
-        return o->batch = NULL, r->output.failed ? 0 : -1;
+    nj_flow_guard_rows(r, b);
+    rows.n = select_rows(outcome, b->n, row);
+    if ((r->filter || r->n_topics) && rows.n) {
+        nj_slot *slot = nj_flow_guard_filter(&rows);
+        int rc = run_filters(o, s, b, &rows, outcome);
+        if (slot) nj_slot_leave(slot);
+        if (rc) return o->batch = NULL, r->output.failed ? 0 : -1;
+    }
     rows.n = select_rows(outcome, b->n, row);
     rows.n_fields = r->n_out;
     int64_t t1 = nj_now_ns();
@@ -130,7 +140,7 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
     if (rows.n && nj_flow_readable(r, b, &rows, o->value)) return o->batch = NULL, -1;
     for (int others = 0; others < 2; others++) { /* a row that one refuses is in none, if that shows now */
         for (uint32_t i = 0; i < r->n_sinks && rows.n && !r->output.failed; i++)
-            if (r->sink[i]->class->refuses != others && r->sink[i]->class->write(r->sink[i], &rows, &err))
+            if (r->sink[i]->class->refuses != others && nj_flow_guard_write(r->sink[i], &rows, &err))
                 nj_flow_sink_fails(r, &err);
         rows.n = select_rows(outcome, b->n, row);
     }
@@ -163,6 +173,7 @@ static void write_dead(run *r, const nj_dead *dead, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         char where[512];
         static nj_log_limit said;
+        if (dead[i].kept) continue; /* who found it has said so */
         nj_log_limited(&said, 10, NJ_LOG_WARN, "%s: record %u is dead: %s",
                        nj_chunk_where(dead[i].chunk, where, sizeof where), dead[i].record, dead[i].reason);
     }
@@ -262,7 +273,7 @@ static int note_receipts(out *o, const nj_batch *b, const uint8_t *outcome)
                         .next_offset = c->offset + 1,
                         .arrival_ns = c->arrival_ns,
                         .publish_ms = c->publish_ms,
-                        .dead = o->later ? 0 : receipt->n_dead,
+                        .dead = o->later ? 0 : receipt->n_dead - nj_flow_kept_dead(o->r, b, c),
                         .returned = o->later ? receipt->n_dead : 0,
                         .held = o->later,
                         .last = receipt->last };
@@ -272,6 +283,7 @@ static int note_receipts(out *o, const nj_batch *b, const uint8_t *outcome)
             case ROW_FILTERED: p->filtered++; break;
             case ROW_DUPLICATE: p->duplicates++; break;
             case ROW_REFUSED: p->dead++; break;
+            case ROW_KEPT: break;
             default: p->returned++; break;
             }
         if (note_exposures(o, b, s, c, outcome + row - receipt->n_rows, row - receipt->n_rows,
@@ -285,6 +297,15 @@ static int note_receipts(out *o, const nj_batch *b, const uint8_t *outcome)
     return 0;
 }
 
+/* But those that an earlier worker wrote. */
+static void write_letters(run *r, const nj_batch *b)
+{
+    for (uint32_t i = 0; i < b->n_dead; i++) {
+        const nj_dead *d = &b->dead[i];
+        if (!nj_flow_kept_has(r, d->chunk->stream->id, d->chunk->offset, d->record)) write_dead(r, d, 1);
+    }
+}
+
 static void write_batch(out *o, nj_batch *b)
 {
     run *r = o->r;
@@ -293,7 +314,7 @@ static void write_batch(out *o, nj_batch *b)
     o->later |= b->later;
     if (rc == 0 && !r->output.failed && b->n) rc = write_rows(o, b, outcome);
     /* a failure is in sink_failed */
-    if (rc == 0 && !r->output.failed && b->n_dead && !o->later) write_dead(r, b->dead, b->n_dead);
+    if (rc == 0 && !r->output.failed && !o->later) write_letters(r, b);
     if (rc == 0) rc = note_receipts(o, b, outcome);
     if (rc) {
         nj_error err;

@@ -214,6 +214,7 @@ static void free_run(run *r)
         free(r->accounts.stream[i]);
     }
     nj_energy_free(r->energy);
+    nj_flow_keep_free(r);
     nj_flow_analysis_free(r);
     nj_dedup_free(r->output.dedup);
     nj_ring_free(r->work);
@@ -297,6 +298,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     strftime(report->started, sizeof report->started, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     int64_t begin = nj_now_ns();
     int rc = set_up(r, err);
+    if (rc == NJ_EXIT_OK && nj_flow_keep_begin(r)) rc = (nj_fail(err, "out of memory"), NJ_EXIT_USAGE);
     if (rc == NJ_EXIT_OK && open_sources(r, err)) rc = NJ_EXIT_SOURCE;
     if (rc == NJ_EXIT_OK && (nj_flow_sinks_open(r, err) || nj_flow_letters_place(r, err))) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK) nj_flow_tell_unused(r);
@@ -315,6 +317,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
         int64_t cpu = nj_process_cpu_ns();
         r->start_ns = nj_now_ns();
         report->start_s = (double)(r->start_ns - begin) / 1e9;
+        nj_flow_guard_begin(r);
         if (go(r, err)) rc = NJ_EXIT_USAGE;
         report->wall_s = (double)(nj_now_ns() - r->start_ns) / 1e9;
         report->cpu_s = (double)(nj_process_cpu_ns() - cpu) / 1e9;
@@ -332,6 +335,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
         rc = nj_flow_accounts(r, report) ? (nj_fail(err, "out of memory for the report"), NJ_EXIT_LEDGER)
                                          : nj_flow_exit_code(r, report, err);
     }
+    if (report->n_stages && options->told) options->told(options->told_opaque, report, rc, err);
     free_run(r);
     return rc;
 }

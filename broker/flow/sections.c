@@ -8,6 +8,7 @@
 #include "../sink/classes.h"
 #include "../source/source.h"
 #include "internal.h"
+#include "supervise.h"
 
 static const nj_param models[] = {
     { "path", NJ_STR, "", 0, 0, 0, "1",
@@ -32,6 +33,7 @@ static const nj_param module_keys[] = {
 };
 const nj_section nj_sections[] = {
     { "run", "batches, memory, and what the command line may say too", nj_run_settings },
+    { "guard", "what happens when a module crashes, hangs or takes all memory", nj_guard_settings },
     { "decode", "schemas, survey maps, and how large a packet may be", nj_decode_settings },
     { "registry", "the schema registry of Confluent-framed messages", nj_registry_settings },
     { "source", "patience and limits of all sources", nj_source_settings },

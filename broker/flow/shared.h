@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "../graph/guard.h"
 #include "../measure/ledger.h"
 
 enum { NJ_KEPT_STREAMS = 4096, NJ_STREAM_NAME = 256 };
@@ -23,6 +24,7 @@ typedef struct nj_kept_stream {
 
 typedef struct nj_kept_set {
     uint32_t n;
+    uint64_t digest; /* of the alerts that are through (nj_report) */
     nj_kept_stream stream[NJ_KEPT_STREAMS];
 } nj_kept_set;
 
@@ -35,8 +37,14 @@ typedef struct nj_kept {
 typedef struct nj_shared {
     uint32_t incarnation;     /* workers before this one */
     _Atomic int ended;        /* the worker ends by itself: its exit code is the run's */
+    int exit_code;            /* which */
+    _Atomic int recycle;      /* the worker is to finish what it has, and to end: another one goes on */
+    uint32_t n_recycled;      /* workers that did */
+    int64_t start_ns;         /* when the first one began to poll */
+    double dead_cpu_s;        /* of those that are gone */
     _Atomic uint64_t batches; /* written by all workers: a worker that dies before its first did not start */
     nj_kept kept;
+    nj_guard guard;
 } nj_shared;
 
 #endif

@@ -2,6 +2,8 @@
  * Everything that a handler calls here is safe in a handler: write(2), no allocation, no lock, no stdio. */
 #include "crash.h"
 
+#define UNW_LOCAL_ONLY
+#include <libunwind.h>
 #include <link.h>
 #include <pthread.h>
 #include <signal.h>
@@ -14,12 +16,14 @@
 #include <unistd.h>
 
 #include "../base/exit.h"
+#include "guard.h"
 #include "slot.h"
 
 enum { STACK_BYTES = 64 << 10, NEAR_BYTES = 1 << 20 };
 
 static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS, SIGXCPU };
 static bool watching, terminal;
+static bool quiet;    /* a child that tries rows: who made it says what came of it */
 static pid_t process; /* that is watched: what a module forks may end as it likes */
 static int crashed;   /* atomic: a thread is reporting */
 static pthread_key_t stack_key;
@@ -51,7 +55,7 @@ static void put_number(line *l, int64_t value)
 
 static void flush(line *l)
 {
-    if (write(STDERR_FILENO, l->text, l->n) < 0) l->n = 0; /* stderr is closed */
+    if (!quiet && write(STDERR_FILENO, l->text, l->n) < 0) l->n = 0; /* stderr is closed */
     l->n = 0;
 }
 
@@ -111,7 +115,7 @@ static void begin(line *l, const nj_slot *slot, const char *did)
 
 static void end(line *l, const nj_slot *slot)
 {
-    if (slot && slot->n_rows > 1) put(l, " (-D run.batch_rows=1 names the alert)");
+    if (slot && slot->n_rows > 1 && !nj_guard_here) put(l, " (-D run.batch_rows=1 names the alert)");
     put(l, "\n");
     flush(l);
 }
@@ -196,6 +200,62 @@ static bool stack_is_full(int number, const siginfo_t *info, const void *context
     return number == SIGSEGV && info->si_code > 0 && at + NEAR_BYTES > top && at < top + NEAR_BYTES;
 }
 
+/* --- for those who survive it --- */
+
+static nj_death *death_of(nj_slot *slot)
+{
+    return slot ? &slot->death : nj_guard_here ? &nj_guard_here->elsewhere : NULL;
+}
+
+static void tell_death(nj_slot *slot, int number, const char *what)
+{
+    nj_death *d = death_of(slot);
+    line l = { .n = 0 };
+    if (!d) return;
+    if (number) put(&l, "signal "), put_number(&l, number), put(&l, " (");
+    put(&l, what);
+    if (number) put(&l, ")");
+    size_t n = l.n < sizeof d->what ? l.n : sizeof d->what - 1;
+    memcpy(d->what, l.text, n);
+    d->what[n] = 0;
+    d->stack[0] = 0;
+    d->signal = number;
+    atomic_store(&d->told, 1);
+}
+
+static size_t append(char *to, size_t at, size_t size, const char *text)
+{
+    while (*text && at + 1 < size) to[at++] = *text++;
+    to[at] = 0;
+    return at;
+}
+
+/* The frames of the module, innermost first, up to the host's. Reads files, and is the last thing done: when
+ * it does not end, who waits for this process ends it. */
+static void tell_stack(nj_slot *slot, void *context)
+{
+    enum { FRAMES = 12 };
+    nj_death *d = death_of(slot);
+    unw_cursor_t cursor;
+    size_t at = 0;
+    if (!d || unw_init_local2(&cursor, context, UNW_INIT_SIGNAL_FRAME)) return;
+    for (int i = 0; i < FRAMES; i++) {
+        char name[96];
+        unw_word_t offset = 0, ip = 0;
+        if (unw_get_reg(&cursor, UNW_REG_IP, &ip) || !ip) return;
+        bool known = unw_get_proc_name(&cursor, name, sizeof name, &offset) == 0;
+        if (known && (!strcmp(name, "call_process") || !strcmp(name, "nj_dispatch_call"))) return;
+        const char *file = module_at((uintptr_t)ip);
+        at = append(d->stack, at, sizeof d->stack, i ? " < " : "");
+        at = append(d->stack, at, sizeof d->stack, known ? name : "?");
+        if (file) {
+            at = append(d->stack, at, sizeof d->stack, " in ");
+            at = append(d->stack, at, sizeof d->stack, file);
+        }
+        if (unw_step(&cursor) <= 0) return;
+    }
+}
+
 static void die(int number)
 {
     signal(number, SIG_DFL);
@@ -206,19 +266,27 @@ static void on_crash(int number, siginfo_t *info, void *context)
 {
     if (__atomic_exchange_n(&crashed, 1, __ATOMIC_SEQ_CST))
         for (;;) pause(); /* another thread is reporting, and ends the process */
-    const nj_slot *slot = nj_slot_here;
+    nj_slot *slot = nj_slot_here;
+    bool full = stack_is_full(number, info, context), late = slot && atomic_load(&slot->overdue);
     line l = { .n = 0 };
-    begin(&l, slot, " crashed ");
+    tell_death(slot, late ? 0 : number,
+               late   ? "it did not return in time (guard.deadline_s)"
+               : full ? "SIGSEGV, the stack is full"
+                      : signal_name(number));
+    begin(&l, slot, late ? " did not return in time (guard.deadline_s), and is ended, " : " crashed ");
     if (!slot) begin_elsewhere(&l, context);
-    put(&l, ": signal ");
-    put_number(&l, number);
-    put(&l, " (");
-    put(&l, stack_is_full(number, info, context) ? "SIGSEGV, the stack is full" : signal_name(number));
-    put(&l, ")");
+    if (!late) {
+        put(&l, ": signal ");
+        put_number(&l, number);
+        put(&l, " (");
+        put(&l, full ? "SIGSEGV, the stack is full" : signal_name(number));
+        put(&l, ")");
+    }
     if (slot) put_rows(&l, slot);
     flush(&l); /* what follows reads memory that may be damaged */
     if (slot && slot->n_rows) put_origin(&l, slot->chunk);
     end(&l, slot);
+    if (death_of(slot)) tell_stack(slot, context);
     die(number);
 }
 
@@ -226,9 +294,10 @@ static void on_crash(int number, siginfo_t *info, void *context)
 
 static void told_exit(const char *what)
 {
-    const nj_slot *slot = nj_slot_here;
+    nj_slot *slot = nj_slot_here;
     if (!slot || getpid() != process) return;
     line l = { .n = 0 };
+    tell_death(slot, 0, what[1] == 'e' ? "it ended its thread" : "it called exit()");
     begin(&l, slot, what);
     put_rows(&l, slot);
     if (slot->n_rows) put_origin(&l, slot->chunk);
@@ -272,6 +341,12 @@ static void thread_ends(void *stack)
     munmap(stack, STACK_BYTES);
 }
 
+void nj_crash_thread_left(void *ignored)
+{
+    (void)ignored;
+    told_exit(" ended its thread ");
+}
+
 void nj_crash_thread(void)
 {
     stack_t now;
@@ -285,6 +360,13 @@ void nj_crash_thread(void)
         sigaltstack(&(stack_t){ .ss_flags = SS_DISABLE }, NULL);
         munmap(stack, STACK_BYTES);
     }
+}
+
+void nj_crash_child(void)
+{
+    process = getpid();
+    crashed = 0;
+    quiet = true;
 }
 
 void nj_crash_watch(void)

@@ -6,6 +6,10 @@
  * more in a process that was forked to run modules. The process still dies
  * of the signal. A handler that is there already (a sanitizer's) stays. */
 void nj_crash_watch(void);
+/* In a process that was forked to try rows: what kills it is kept in its slot, and not printed. */
+void nj_crash_child(void);
+/* For pthread_cleanup_push() around calls of such a process: a module ended the thread. */
+void nj_crash_thread_left(void *ignored);
 /* Gives this thread a stack for the handler, so that a stack overflow is reported too; freed when the thread
  * ends. Cheap from the second call on, and without nj_crash_watch(). */
 void nj_crash_thread(void);

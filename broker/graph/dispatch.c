@@ -14,6 +14,7 @@
 #include "crash.h"
 #include "fence.h"
 #include "state.h"
+#include "trial.h"
 
 /* What nj_work.opaque points to during a call. */
 typedef struct call {
@@ -66,9 +67,9 @@ static const nj_image *work_image(const nj_work *w, uint32_t need, uint32_t row)
     if (s->state == NJ_STAMP_PACKED) {
         int64_t start = c->worker->uncounted ? 0 : nj_now_ns();
         const char *why = NULL;
-        nj_slot_phase(&c->worker->slot, NJ_PHASE_STAMP);
+        nj_slot_phase(c->worker->slot, NJ_PHASE_STAMP);
         c->worker->open_stamp(c->worker->opener, s, &c->batch->arena, &why);
-        nj_slot_phase(&c->worker->slot, NJ_PHASE_PROCESS);
+        nj_slot_phase(c->worker->slot, NJ_PHASE_PROCESS);
         if (!c->worker->uncounted) count_stamp(c->worker, row, nj_now_ns() - start);
         if (why && !strcmp(why, "out of memory")) c->worker->no_memory = true;
         if (s->state != NJ_STAMP_OPEN) {
@@ -92,6 +93,15 @@ static int open_thread(const nj_instance *in, void *thread)
     return rc;
 }
 
+/* The guard's numbers of the instances. */
+static uint32_t *guarded(const nj_instances *set)
+{
+    uint32_t *number = malloc((set->n + 1) * sizeof *number);
+    for (uint32_t i = 0; number && i < set->n; i++)
+        number[i] = nj_guard_module_of(nj_guard_here, set->item[i].name);
+    return number;
+}
+
 nj_worker *nj_worker_new(const nj_instances *set, nj_open_stamp open_stamp, void *opener, uint64_t single,
                          bool reference, nj_error *err)
 {
@@ -112,7 +122,10 @@ nj_worker *nj_worker_new(const nj_instances *set, nj_open_stamp open_stamp, void
                       .share = calloc(set->n + 2, sizeof *w->share) };
     int ok = w->thread && w->module && w->stamps && w->decode && w->countdown && w->n_calls && w->answers &&
              w->share;
-    nj_slot_add(&w->slot);
+    w->slot = nj_guard_slot(nj_guard_here);
+    if (!w->slot) w->slot = &w->own_slot;
+    nj_slot_add(w->slot);
+    if (ok && nj_guard_here) ok = (w->guarded = guarded(set)) != NULL;
     if (!ok) nj_fail(err, "out of memory");
     if (ok) {
         w->share[0] = w->decode;
@@ -128,9 +141,9 @@ nj_worker *nj_worker_new(const nj_instances *set, nj_open_stamp open_stamp, void
             break;
         }
         memset(w->thread[i], 0, size);
-        nj_slot_enter(&w->slot, in->name, NJ_PHASE_THREAD_OPEN);
+        nj_slot_enter(w->slot, in->name, NJ_PHASE_THREAD_OPEN);
         int rc = in->module->thread_open ? open_thread(in, w->thread[i]) : NJ_OK;
-        nj_slot_leave(&w->slot);
+        nj_slot_leave(w->slot);
         if (rc != NJ_OK) {
             nj_fail(err, "module %s: a worker's area cannot be opened", in->name);
             free(w->thread[i]);
@@ -149,12 +162,13 @@ void nj_worker_free(nj_worker *w)
     for (uint32_t i = 0; w->thread && i < w->set->n; i++) {
         if (!w->thread[i]) continue;
         const nj_instance *in = &w->set->item[i];
-        nj_slot_enter(&w->slot, in->name, NJ_PHASE_THREAD_CLOSE);
+        nj_slot_enter(w->slot, in->name, NJ_PHASE_THREAD_CLOSE);
         if (in->module->thread_close) in->module->thread_close(in->self, w->thread[i]);
-        nj_slot_leave(&w->slot);
+        nj_slot_leave(w->slot);
         free(w->thread[i]);
     }
-    nj_slot_remove(&w->slot);
+    if (w->slot) nj_slot_remove(w->slot);
+    free(w->guarded);
     nj_arena_free(&w->scratch);
     free(w->thread);
     free(w->module);
@@ -280,21 +294,22 @@ static int call_process(nj_worker *worker, const nj_step *s, const nj_work *w)
     return rc;
 }
 
-/* One call, clocked; what process() returned. */
-static int clocked_call(nj_worker *worker, const nj_step *s, nj_work *w)
+int nj_dispatch_call(nj_worker *worker, const nj_step *s, nj_work *w)
 {
     nj_counter *count = &worker->module[s->instance];
-    nj_slot_rows(&worker->slot, w->n, w->id[w->row[0]],
-                 ((const call *)w->opaque)->batch->row[w->row[0]].chunk);
-    nj_slot_enter(&worker->slot, s->in->name, NJ_PHASE_PROCESS);
+    const nj_row *first = &((const call *)w->opaque)->batch->row[w->row[0]];
+    nj_slot_rows(worker->slot, w->n, w->id[w->row[0]], first->chunk, first->record,
+                 worker->guarded ? worker->guarded[s->instance] : NJ_NO_MODULE);
+    nj_slot_enter(worker->slot, s->in->name, NJ_PHASE_PROCESS);
     worker->image_ns = 0;
     int64_t start = worker->uncounted ? 0 : nj_now_ns();
     int rc = call_process(worker, s, w);
     if (rc == NJ_ENOMEM && errno == ENOMEM) worker->no_memory = true;
     int64_t ns = worker->uncounted ? 0 : nj_now_ns() - start - worker->image_ns;
-    nj_slot_leave(&worker->slot);
+    nj_slot_leave(worker->slot);
     nj_arena_reset(&worker->scratch);
     if (worker->uncounted) return rc;
+    if (worker->guarded) nj_trial_note(worker, s, ns / w->n);
     count->calls++;
     count->wall_ns += ns;
     if (w->n == 1) nj_histogram_add(&count->one, ns > 0 ? (uint64_t)ns : 0);
@@ -312,7 +327,7 @@ static void call_singly(nj_worker *worker, const nj_step *s, nj_work *w)
     for (uint32_t k = 0; k < n && !worker->no_memory; k++) {
         w->row = rows + k;
         nj_answers_clear(s, b, w, rows[k]);
-        int rc = clocked_call(worker, s, w);
+        int rc = nj_dispatch_call(worker, s, w);
         const char *beyond = broken_fence(s, b, w);
         if (beyond) {
             nj_answers_beyond(&worker->answers[s->instance], s->in->name, beyond, w->id[rows[k]]);
@@ -331,7 +346,7 @@ static void call_singly(nj_worker *worker, const nj_step *s, nj_work *w)
 static void one_call(nj_worker *worker, const nj_step *s, nj_work *w)
 {
     const nj_batch *b = ((const call *)w->opaque)->batch;
-    int rc = clocked_call(worker, s, w);
+    int rc = nj_dispatch_call(worker, s, w);
     const char *beyond = broken_fence(s, b, w);
     bool again = !s->in->serial && !worker->no_memory;
     if (again && (beyond || (rc != NJ_OK && w->n > 1))) {
@@ -351,7 +366,9 @@ static void one_call(nj_worker *worker, const nj_step *s, nj_work *w)
 static void call_slices(nj_worker *worker, const nj_step *s, nj_work *w, const uint32_t *rows, uint32_t n)
 {
     const nj_module *m = s->in->module;
-    uint32_t whole = m->flags & NJ_MODULE_WHOLE_BATCH ? 1 : 0, hint = m->rows_hint ? m->rows_hint : n;
+    uint32_t whole = m->flags & NJ_MODULE_WHOLE_BATCH && !nj_trial_wanted(worker, s),
+             hint = m->rows_hint ? m->rows_hint : n;
+    if (nj_trial_wanted(worker, s)) hint = 1;
     uint64_t *left = &worker->countdown[s->instance];
     for (uint32_t at = 0; at < n && !worker->no_memory;) {
         uint32_t take = whole ? n : n - at < hint ? n - at : hint;
@@ -421,6 +438,7 @@ static int run_step(const nj_graph *g, nj_worker *worker, nj_batch *b, const nj_
                   .image = work_image };
     worker->n_costs = 0;
     worker->no_memory = false;
+    if (worker->guarded && n && nj_trial_rows(worker, s, b, &w, rows, &n)) return -1;
     if (n) call_slices(worker, s, &w, rows, n);
     if (worker->no_memory) return -1;
     if (n && !worker->uncounted) nj_answers_range(&worker->answers[s->instance], s, b, out);

@@ -6,7 +6,7 @@
 #include "../measure/counter.h"
 #include "../measure/drift.h"
 #include "graph.h"
-#include "slot.h"
+#include "guard.h"
 #include "state.h"
 
 /* What the thread is to be like behind each call. */
@@ -28,8 +28,9 @@ typedef struct nj_worker {
     nj_counter **share;          /* [2 + set->n] all of them, for the sharing out of CPU time */
     nj_open_stamp open_stamp;
     void *opener;
-    nj_arena scratch; /* of one process() call */
-    nj_slot slot;
+    nj_arena scratch;           /* of one process() call */
+    nj_slot *slot, own_slot;    /* where others see what the thread does; own: nobody guards it */
+    uint32_t *guarded;          /* [set->n] the guard's numbers of the modules; NULL: nobody does */
     uint64_t single;            /* 1 row in `single` is called alone and clocked for percentiles */
     uint64_t *countdown;        /* [set->n] rows to the next such row */
     struct nj_answers *answers; /* [set->n] what is wrong with the outputs (answers.h) */
@@ -64,5 +65,9 @@ int nj_dispatch(const nj_graph *graph, nj_worker *worker, nj_batch *batch);
 /* Adds the batch's CPU time to the counters in proportion to the wall time each one
  * gained since the last call. */
 void nj_worker_share_cpu(nj_worker *worker, int64_t cpu_ns);
+
+/* What process() was given goes through this, whoever calls: clocked, with its slot, and what it changed set
+ * back. Returns what process() did. For trial.c. */
+int nj_dispatch_call(nj_worker *worker, const nj_step *step, nj_work *work);
 
 #endif

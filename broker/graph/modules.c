@@ -183,21 +183,21 @@ static int load_one(nj_modules *set, const char *path, nj_error *err)
     struct stat st;
     /* a pipe would not end */
     if (stat(kept, &st) || !S_ISREG(st.st_mode)) return nj_fail(err, "%s: not a file", kept);
-    nj_slot_enter(&nj_slot_set_up, kept, NJ_PHASE_LOAD);
+    nj_slot_enter(nj_slot_set_up, kept, NJ_PHASE_LOAD);
     nj_state state;
     nj_state_begin(&state, true);
     void *handle = dlopen(kept, RTLD_NOW | RTLD_LOCAL); /* its constructors, and -ffast-math's */
     nj_state_left(&state, kept, nj_phase_name[NJ_PHASE_LOAD]);
-    nj_slot_leave(&nj_slot_set_up);
+    nj_slot_leave(nj_slot_set_up);
     if (!handle) return nj_fail(err, "%s", dlerror());
     const nj_module *(*entry)(void);
     *(void **)&entry = dlsym(handle, "nj_module_entry"); /* the POSIX idiom for a function from dlsym */
     if (!entry)
         return nj_fail(err, "%s: no nj_module_entry(): not a nightjar module (compile it with -DNJ_SHARED)",
                        kept);
-    nj_slot_enter(&nj_slot_set_up, kept, NJ_PHASE_LOAD);
+    nj_slot_enter(nj_slot_set_up, kept, NJ_PHASE_LOAD);
     const nj_module *module = entry();
-    nj_slot_leave(&nj_slot_set_up);
+    nj_slot_leave(nj_slot_set_up);
     if (!module) return nj_fail(err, "%s: nj_module_entry() gave nothing", kept);
     if (nj_modules_add(set, module, kept, err)) return -1;
     nj_crash_file(module->name, *(void **)&entry);

@@ -25,9 +25,9 @@ static const char *missing_provider(const nj_instances *set, const nj_instance *
 static void close_one(const nj_instance *in)
 {
     if (!in->opened || !in->module->close) return;
-    nj_slot_enter(&nj_slot_set_up, in->name, NJ_PHASE_CLOSE);
+    nj_slot_enter(nj_slot_set_up, in->name, NJ_PHASE_CLOSE);
     in->module->close(in->self);
-    nj_slot_leave(&nj_slot_set_up);
+    nj_slot_leave(nj_slot_set_up);
 }
 
 static void take_out(nj_instances *set, uint32_t i)
@@ -51,11 +51,11 @@ int nj_instances_open(nj_instances *set, const char *select, nj_error *err)
         nj_instance *in = &set->item[i];
         int64_t start = nj_now_ns();
         nj_set_up_begin(set);
-        nj_slot_enter(&nj_slot_set_up, in->name, NJ_PHASE_OPEN);
+        nj_slot_enter(nj_slot_set_up, in->name, NJ_PHASE_OPEN);
         set->opening = in;
         int rc = in->module->open ? open_one(set, in) : NJ_OK;
         set->opening = NULL;
-        nj_slot_leave(&nj_slot_set_up);
+        nj_slot_leave(nj_slot_set_up);
         nj_set_up_end(set, rc != NJ_OK);
         in->cold_start_ns = nj_now_ns() - start;
         if (rc != NJ_OK && set->no_memory) rc = NJ_ENOMEM;

@@ -86,12 +86,12 @@ int nj_instance_set_up(nj_instances *set, nj_instance *in, nj_error *err)
     nj_tables tables = { m->needs, m->gives };
     if (m->declare) {
         nj_set_up_begin(set);
-        nj_slot_enter(&nj_slot_set_up, in->name, NJ_PHASE_DECLARE);
+        nj_slot_enter(nj_slot_set_up, in->name, NJ_PHASE_DECLARE);
         nj_state state;
         nj_state_begin(&state, true);
         int rc = m->declare(&set->host, in->conf, &tables);
         nj_state_left(&state, in->name, nj_phase_name[NJ_PHASE_DECLARE]);
-        nj_slot_leave(&nj_slot_set_up);
+        nj_slot_leave(nj_slot_set_up);
         bool failed = rc != NJ_OK || !tables.needs || !tables.gives;
         nj_set_up_end(set, failed);
         if (failed && set->no_memory) rc = NJ_ENOMEM;

@@ -4,16 +4,25 @@
 #include <pthread.h>
 
 _Thread_local nj_slot *nj_slot_here;
-nj_slot nj_slot_set_up;
+static nj_slot own_set_up;
+nj_slot *nj_slot_set_up = &own_set_up;
 
 const char *const nj_phase_name[] = {
     "while it was loaded", "in declare()", "in open()",
     "in thread_open()",    "in process()", "while the host opened a stamp for its process()",
-    "in thread_close()",   "in close()"
+    "in thread_close()",   "in close()",   "reading a packet",
+    "in a filter",         "in an output"
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static nj_slot *list = &nj_slot_set_up;
+static nj_slot *list = &own_set_up;
+
+void nj_slot_set_up_at(nj_slot *slot)
+{
+    nj_slot_remove(nj_slot_set_up);
+    nj_slot_set_up = slot;
+    nj_slot_add(slot);
+}
 
 void nj_slot_add(nj_slot *slot)
 {

@@ -17,8 +17,13 @@ typedef enum {
     NJ_PHASE_PROCESS,
     NJ_PHASE_STAMP, /* the host opens a stamp that process() asked for */
     NJ_PHASE_THREAD_CLOSE,
-    NJ_PHASE_CLOSE
+    NJ_PHASE_CLOSE,
+    NJ_PHASE_DECODE, /* the host's own work on a packet */
+    NJ_PHASE_FILTER,
+    NJ_PHASE_SINK
 } nj_phase;
+
+enum { NJ_NO_MODULE = UINT32_MAX };
 
 extern const char *const nj_phase_name[]; /* "in process()" */
 
@@ -28,6 +33,15 @@ typedef struct nj_slot_watched { /* the watch's own */
     double told_s;    /* when it will be reported next */
 } nj_slot_watched;
 
+/* How a call ended that never came back: written by the process that dies, read by who survives it. */
+typedef struct nj_death {
+    _Atomic int told; /* what follows is there */
+    int signal;       /* 0: exit() or the like */
+    char what[96];    /* "signal 11 (SIGSEGV, a wrong address)" */
+    char stack[700];  /* "process+0x12 < ...", innermost first; filled as far as it could be read */
+} nj_death;
+
+/* In memory that a supervisor shares with its workers (guard.h), or the worker's own. */
 typedef struct nj_slot {
     const char *_Atomic instance;    /* NULL = in no module; written last and read first */
     _Atomic uint8_t phase;           /* nj_phase */
@@ -38,7 +52,14 @@ typedef struct nj_slot {
     const nj_stream *_Atomic stream; /* of the chunk: stays until the run ends */
     _Atomic int64_t offset;
     _Atomic uint64_t calls; /* begun so far */
-    struct nj_slot *next;   /* the list's */
+    /* The same for another process, to which the pointers say nothing. */
+    _Atomic uint32_t module; /* of the guard's; NJ_NO_MODULE: none */
+    _Atomic uint64_t key;    /* of the stream */
+    _Atomic uint32_t record; /* of the first row, in its chunk */
+    _Atomic int thread;      /* the kernel's number of it */
+    _Atomic int overdue;     /* set by who watches: the signal that comes is a deadline's */
+    nj_death death;
+    struct nj_slot *next; /* the list's */
     nj_slot_watched watched;
 } nj_slot;
 
@@ -59,8 +80,12 @@ static inline void nj_slot_phase(nj_slot *slot, nj_phase phase)
     atomic_store_explicit(&slot->phase, (uint8_t)phase, memory_order_relaxed);
 }
 /* What a process() call is given; before nj_slot_enter(). */
-static inline void nj_slot_rows(nj_slot *slot, uint32_t n, int64_t first_id, const nj_chunk *chunk)
+static inline void nj_slot_rows(nj_slot *slot, uint32_t n, int64_t first_id, const nj_chunk *chunk,
+                                uint32_t record, uint32_t module)
 {
+    atomic_store_explicit(&slot->module, module, memory_order_relaxed);
+    atomic_store_explicit(&slot->record, record, memory_order_relaxed);
+    atomic_store_explicit(&slot->key, chunk && chunk->stream ? chunk->stream->key : 0, memory_order_relaxed);
     atomic_store_explicit(&slot->first_id, first_id, memory_order_relaxed);
     atomic_store_explicit(&slot->chunk, chunk, memory_order_relaxed);
     atomic_store_explicit(&slot->stream, chunk ? chunk->stream : NULL, memory_order_relaxed);
@@ -74,7 +99,9 @@ static inline void nj_slot_leave(nj_slot *slot)
     atomic_store_explicit(&slot->n_rows, 0, memory_order_relaxed);
 }
 /* Calls that are made while no worker is there yet: one thread at a time. */
-extern nj_slot nj_slot_set_up;
+extern nj_slot *nj_slot_set_up;
+/* Such calls are noted there from now on; once, before any other thread. */
+void nj_slot_set_up_at(nj_slot *slot);
 
 /* The list of slots that a watch looks at; the one of the set-up is always in it. */
 void nj_slot_add(nj_slot *slot);

@@ -187,7 +187,7 @@ static int make_samplers(pass *s)
     const nj_replay *r = s->r;
     int64_t most = s->o->repeat ? 2000000 : s->o->min_samples + s->o->min_samples / 2 + 1000;
     for (uint32_t k = 0; k < r->n_workers; k++) {
-        nj_sampler_options o = { .where = &r->worker[k].own.worker->slot.instance,
+        nj_sampler_options o = { .where = &r->worker[k].own.worker->slot->instance,
                                  .name = nj_replay_target(r)->name,
                                  .mean_ns = (int64_t)fmax(s->o->interval_us * 1000, 1000),
                                  .unwind = s->unwind,

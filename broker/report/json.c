@@ -314,6 +314,20 @@ static void wrong(const nj_report *r, nj_buffer *b)
     nj_buffer_text(b, "],\n");
 }
 
+/* What the supervisor had to do. */
+static void guard(const nj_report *r, nj_buffer *b)
+{
+    nj_buffer_printf(b, "  \"guard\": {\"restarts\": %u, \"recycled\": %u, \"modules\": [", r->restarts,
+                     r->recycled);
+    for (uint32_t i = 0; i < r->n_guilty; i++) {
+        nj_buffer_text(b, i ? ", {" : "{");
+        text(b, "name", r->guilty[i].name, ", ");
+        count(b, "failed_alerts", r->guilty[i].n, ", ");
+        nj_buffer_printf(b, "\"quarantined\": %s}", r->guilty[i].off ? "true" : "false");
+    }
+    nj_buffer_text(b, "]},\n");
+}
+
 void nj_report_json(const nj_report *r, nj_buffer *b)
 {
     const nj_per_alert each = nj_report_run_cost(r);
@@ -353,6 +367,7 @@ void nj_report_json(const nj_report *r, nj_buffer *b)
     cost(r, b);
     nj_buffer_printf(b, "\"memory\": {\"rss_max_bytes\": %ld},\n", r->rss_max_bytes);
     wrong(r, b);
+    guard(r, b);
     nj_buffer_printf(b, "  \"future_points\": %llu,\n  ", (unsigned long long)r->future_points);
     text(b, "dead_letters", r->dead_letters[0] ? r->dead_letters : NULL, ",\n  \"sources\": [\n");
     for (uint32_t i = 0; i < r->n_streams; i++) {

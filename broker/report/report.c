@@ -24,6 +24,7 @@ void nj_report_free(nj_report *r)
     free(r->waterfall);
     free(r->stage);
     free(r->file);
+    free(r->guilty);
     free(r->wrong);
     memset(r, 0, sizeof *r);
 }

@@ -48,6 +48,12 @@ typedef struct nj_report_wrong { /* a fault of a module that the host found in i
     int64_t first_whole;
 } nj_report_wrong;
 
+typedef struct nj_report_guilty { /* a module that crashed or hung */
+    char name[64];
+    uint64_t n; /* alerts that it did so on */
+    bool off;   /* too many: it was left out from then on */
+} nj_report_guilty;
+
 typedef struct nj_report {
     char input[256];  /* the sources as given */
     char started[32]; /* UTC, ISO 8601 */
@@ -79,7 +85,10 @@ typedef struct nj_report {
     char energy_words[3][160]; /* the texts that energy and carbon point to, where they are not static */
     char cost_words[2][160];   /* the same of cost */
     bool interrupted;
-    char dead_letters[256]; /* path, "" = none written */
+    char dead_letters[256];      /* path, "" = none written */
+    uint32_t restarts, recycled; /* workers that died; that were replaced because of their memory */
+    nj_report_guilty *guilty;
+    uint32_t n_guilty;
     uint64_t future_points; /* light-curve points later than their alert */
 } nj_report;
 

@@ -295,6 +295,19 @@ static void reasons(const nj_report *r, int width, FILE *to)
     say(to, width, n, &text);
 }
 
+/* What the supervisor had to do. */
+static void guard(const nj_report *r, FILE *to)
+{
+    if (r->restarts)
+        fprintf(to, "%u worker%s died and %s replaced; the rows of modules above are the last one's\n",
+                r->restarts, r->restarts == 1 ? "" : "s", r->restarts == 1 ? "was" : "were");
+    if (r->recycled) fprintf(to, "%u replaced because of memory\n", r->recycled);
+    for (uint32_t i = 0; i < r->n_guilty; i++)
+        fprintf(to, "%s crashed or hung on %llu alert%s%s\n", r->guilty[i].name,
+                (unsigned long long)r->guilty[i].n, r->guilty[i].n == 1 ? "" : "s",
+                r->guilty[i].off ? ": quarantined, its answers are unavailable from then on" : "");
+}
+
 /* The account, then how long it took. */
 static void summary(const nj_report *r, int width, FILE *to)
 {
@@ -320,6 +333,7 @@ static void summary(const nj_report *r, int width, FILE *to)
                  grouped(a, l->again));
         nj_fit_text(to, width, text);
     }
+    guard(r, to);
     if (r->dead_letters[0]) fprintf(to, "Dead letters with their bytes: %s\n", r->dead_letters);
 }
 

@@ -208,6 +208,115 @@ def beyond():
     only_the_guilty(r, "before", "one element before its column")
 
 
+CRASHES = {
+    "segv": "*(volatile int *)8 = 1",
+    "aborts": "abort()",
+    "leaves": "exit(0)",
+    "under": "_exit(0)",
+    "fpe": "{ volatile int zero = 0, one = 1; volatile int q = one / zero; }",
+    "smashes": "{ volatile char b[8]; for (int i = 0; i < 4000; i++) b[i] = 65; }",
+    "deep": "{ volatile char *p = __builtin_alloca(64 << 20); p[0] = 1; sum += p[0]; }",
+    "far": "for (long i = 0; i < 1 << 22; i++) x[i] = 7",
+    "ends": "pthread_exit(0)",
+    "loops": 'for (;;) __asm__ volatile("")',
+    "sleeps": "for (;;) pause()",
+}
+
+
+def crashes():
+    """Each way to end a process, on one alert in 17: the worker is replaced, and the others have their answers."""
+    for name, habit in CRASHES.items():
+        module(name, habit)
+        for j, more in ((1, ()), (2, ("-D", "run.batch_rows=7"))):
+            late = ("-D", "guard.deadline_s=0.3") if name in ("loops", "sleeps") else ()
+            r = run(name, "-D", "guard.quarantine=0", "--overwrite", *more, *late, threads=j)
+            only_the_guilty(r, name, f"{name}, -j {j}")
+            modules = report(f"{name}.json")["guard"]["modules"]
+            want = [{"name": name, "failed_alerts": sum(map(guilty, IDS)), "quarantined": False}]
+            ok(modules == want, f"{name}, -j {j}: counted in the report", modules)
+            ok(report(f"{name}.json")["guard"]["restarts"] > 0, f"{name}, -j {j}: the restart, too")
+            ok(
+                report(f"{name}.json")["ledger"]["emitted"] == N,
+                f"{name}, -j {j}: the ledger is of all workers",
+            )
+            os.remove(f"{name}.avro")
+    got = report("segv.json")["ledger"]
+    ok(got["closed"] and got["dead"] == 0, "a row without a module's answers is no dead letter", got)
+
+
+def letters():
+    """A letter for each failed pair: the packet, the module, the signal and where it was."""
+    run("segv", "-D", "guard.quarantine=0", "--overwrite")
+    r = nightjar("inspect", "segv.avro")
+    ok(
+        "module segv" in r.stdout + r.stderr or "segv" in r.stdout,
+        "the letter names the module",
+        r.stdout[:500],
+    )
+    text = open("segv.avro", "rb").read()
+    n = sum(map(guilty, IDS))
+    ok(text.count(b"signal 11 (SIGSEGV, a wrong address) in process()") == n, "a letter for each")
+    ok(text.count(b"stack: process in segv") == n, "with the stack")
+    r = nightjar("run", "segv.avro", "-m", "nalerthist", "-q", "-o", "ndjson:again.ndjson")
+    ok(
+        [x["candid"] for x in rows("again.ndjson")] == [i for i in IDS if guilty(i)],
+        "the letters can be read again",
+        r.stderr,
+    )
+    os.remove("segv.avro")
+
+
+def quarantine():
+    """A module that does it too often is off, and says so."""
+    r = run("segv", "--overwrite", "-D", "run.single_row=0")
+    bad = [i for i in IDS if guilty(i)]
+    reasons = {x["candid"]: x["segv.reason"] for x in r.rows}
+    ok(r.returncode == 0 and len(r.rows) == N, "quarantine: the stream completes", r.stderr)
+    ok([i for i in IDS if reasons[i] == "failed"] == bad[:6], "quarantine: six are failed")
+    off = IDS[IDS.index(bad[5]) + 1 :]
+    ok([i for i in IDS if reasons[i] == "unavailable"] == off, "quarantine: from then on it is unavailable")
+    ok(
+        all(reasons[i] == "done" for i in IDS if i not in off and i not in bad),
+        "quarantine: what it did stands",
+    )
+    ok("module segv failed on more than 5 of 10000 alerts" in r.stderr, "quarantine: said", r.stderr)
+    ok(report("segv.json")["guard"]["modules"][0]["quarantined"], "quarantine: in the report")
+
+
+def two_at_once():
+    """Two modules, each with its own guilty alerts."""
+    module("other", "return 0")
+    with open("other.c", encoding="utf-8") as f:
+        text = f.read().replace("% 17 != 3", "% 13 != 5").replace("return 0;\n    }", "abort();\n    }")
+    with open("other.c", "w", encoding="utf-8") as f:
+        f.write(text)
+    flags = "-std=c11 -O1 -w -fPIC -DNJ_SHARED -shared".split()
+    subprocess.run(["cc", *flags, f"-I{ROOT}/include", "other.c", "-o", "other.so", "-lm"], check=True)
+    r = nightjar(
+        *"run night.tar -m nalerthist,segv,other -q -j 2 -o ndjson:both.ndjson -D guard.quarantine=0".split(),
+        *"--module-path segv.so --module-path other.so -D run.batch_rows=9".split(),
+    )
+    out = rows("both.ndjson")
+    ok(sorted(x["candid"] for x in out) == sorted(IDS), "two modules: every alert once", r.stderr)
+    for name, f in (("segv", guilty), ("other", lambda c: c % 13 == 5)):
+        got = {x["candid"] for x in out if x[f"{name}.reason"] == "failed"}
+        ok(got == {i for i in IDS if f(i)}, f"two modules: the guilty of {name}", r.stderr)
+
+
+def set_up():
+    """What crashes before the first alert ends the run, with the reason."""
+    module("starts", begin="*(volatile int *)8 = 1")
+    r = run("starts")
+    ok(
+        r.returncode != 0 and "module starts crashed in open()" in r.stderr,
+        "a crash in open() ends the run",
+        r.stderr,
+    )
+    ok(not r.rows, "and no row is written")
+    r = run("starts", "--no-supervise")
+    ok(r.returncode == -11, "without a supervisor it dies of the signal", r.returncode)
+
+
 with Folder():
     nightjar("simulate", "-n", N, "--seed", 5, "-o", "night.tar")
     nightjar("run", "night.tar", "-m", "nalerthist", "-q", "-o", "ndjson:ids.ndjson")
@@ -215,4 +324,12 @@ with Folder():
     calls_that_fail()
     state()
     beyond()
+    if SANITIZED:
+        skip("crashes", "a sanitizer's handlers stay")
+    else:
+        crashes()
+        letters()
+        quarantine()
+        two_at_once()
+        set_up()
 done()

@@ -117,6 +117,7 @@ def run(so, name, *more, **kw):
     return nightjar(
         "run",
         "night.tar",
+        "--no-supervise",  # contain.py has what a supervisor makes of it
         "--module-path",
         so,
         "-m",
@@ -729,8 +730,9 @@ def files():
 
 
 def begin(*args):
+    alone = ["--no-supervise"] if args[0] == "run" else []
     return subprocess.Popen(
-        [NIGHTJAR, *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [NIGHTJAR, *args, *alone], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
 
 

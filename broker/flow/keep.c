@@ -1,0 +1,190 @@
+/* keep.c - a worker may die at any moment, so after each settlement what is through stands in memory that
+ * outlives it. */
+#include "keep.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "internal.h"
+
+enum { UNKNOWN = -1, NEW = -2 }; /* not looked up yet; of no worker before */
+
+typedef struct kept_state {
+    nj_kept_set *base;       /* as this worker found it; NULL: it is the first one */
+    int32_t at[MAX_STREAMS]; /* by stream: its place in the sets, or one of those */
+} kept_state;
+
+uint64_t nj_flow_key(const char *name)
+{
+    uint64_t h = UINT64_C(14695981039346656037);
+    for (; *name; name++) h = (h ^ (uint8_t)*name) * UINT64_C(1099511628211);
+    return h;
+}
+
+static uint64_t through(const nj_ledger *l)
+{
+    return l->emitted + l->filtered + l->dead + l->duplicates;
+}
+
+static size_t bytes_of(const nj_kept_set *set)
+{
+    return offsetof(nj_kept_set, stream) + set->n * sizeof *set->stream;
+}
+
+uint64_t nj_flow_kept_settled(const nj_kept *kept)
+{
+    uint64_t sum = 0;
+    uint32_t turn = atomic_load(&kept->turn);
+    const nj_kept_set *set = &kept->set[turn & 1];
+    for (uint32_t i = 0; turn && i < set->n; i++) sum += through(&set->stream[i].ledger);
+    return sum;
+}
+
+int nj_flow_keep_begin(run *r)
+{
+    nj_shared *shared = r->options->shared;
+    if (!shared) return 0;
+    kept_state *k = r->kept = malloc(sizeof *k);
+    if (!k) return -1;
+    memset(k->at, 0xff, sizeof k->at);
+    k->base = NULL;
+    uint32_t turn = atomic_load(&shared->kept.turn);
+    const nj_kept_set *set = &shared->kept.set[turn & 1];
+    if (!turn || !set->n) return 0;
+    if (!(k->base = malloc(bytes_of(set)))) return -1;
+    memcpy(k->base, set, bytes_of(set));
+    return 0;
+}
+
+void nj_flow_keep_free(run *r)
+{
+    if (r->kept) free(r->kept->base);
+    free(r->kept);
+    r->kept = NULL;
+}
+
+static int32_t find(const nj_kept_set *set, const char *name)
+{
+    char cut[NJ_STREAM_NAME];
+    snprintf(cut, sizeof cut, "%s", name);
+    for (uint32_t i = 0; set && i < set->n; i++)
+        if (!strcmp(set->stream[i].name, cut)) return (int32_t)i;
+    return -1;
+}
+
+static const nj_kept_stream *base_of(const run *r, uint32_t id)
+{
+    if (!r->kept || !r->kept->base) return NULL;
+    int32_t i = r->kept->at[id];
+    if (i == UNKNOWN) {
+        i = find(r->kept->base, r->accounts.stream[id]->name);
+        if (i < 0) i = NEW;
+        r->kept->at[id] = i;
+    }
+    return i >= 0 && (uint32_t)i < r->kept->base->n ? &r->kept->base->stream[i] : NULL;
+}
+
+bool nj_flow_kept_has(const run *r, uint32_t id, int64_t offset, uint32_t record)
+{
+    const nj_kept_stream *s = base_of(r, id);
+    return s && (offset < s->offset || (offset == s->offset && record < s->record));
+}
+
+/* Did an earlier worker leave off within this chunk? */
+static bool begun(const run *r, const nj_chunk *chunk)
+{
+    return r->kept && r->kept->base && nj_flow_kept_has(r, chunk->stream->id, chunk->offset, 0);
+}
+
+uint32_t nj_flow_kept_rows(const run *r, const nj_batch *b, const nj_chunk *chunk)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < b->n && begun(r, chunk); i++)
+        n += b->row[i].chunk == chunk &&
+             nj_flow_kept_has(r, chunk->stream->id, chunk->offset, b->row[i].record);
+    return n;
+}
+
+uint32_t nj_flow_kept_dead(const run *r, const nj_batch *b, const nj_chunk *chunk)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < b->n_dead && begun(r, chunk); i++)
+        n += b->dead[i].chunk == chunk && !b->dead[i].kept &&
+             nj_flow_kept_has(r, chunk->stream->id, chunk->offset, b->dead[i].record);
+    return n;
+}
+
+const nj_ledger *nj_flow_kept_ledger(const run *r, uint32_t id)
+{
+    const nj_kept_stream *s = base_of(r, id);
+    return s ? &s->ledger : NULL;
+}
+
+/* The stream's place in the set; a new one is added. NULL: there is no room. */
+static nj_kept_stream *place(run *r, nj_kept_set *set, uint32_t id)
+{
+    int32_t *at = &r->kept->at[id];
+    if (*at < 0) *at = find(set, r->accounts.stream[id]->name);
+    if (*at >= 0) return &set->stream[*at];
+    if (set->n == NJ_KEPT_STREAMS) return NULL;
+    nj_kept_stream *s = &set->stream[ *at = (int32_t)set->n++];
+    memset(s, 0, sizeof *s);
+    snprintf(s->name, sizeof s->name, "%s", r->accounts.stream[id]->name);
+    return s;
+}
+
+void nj_flow_keep(run *r, const pending *list, uint32_t n)
+{
+    if (!r->kept || !n) return;
+    nj_kept *kept = &r->options->shared->kept;
+    uint32_t turn = atomic_load(&kept->turn);
+    nj_kept_set *now = &kept->set[turn & 1], *next = &kept->set[(turn + 1) & 1];
+    memcpy(next, now, bytes_of(now));
+    for (uint32_t i = 0; i < n; i++) {
+        const pending *p = &list[i];
+        nj_kept_stream *s = place(r, next, p->stream);
+        uint32_t m = p->emitted + p->filtered + p->dead + p->duplicates;
+        if (p->returned || p->held) break; /* it comes again, and what is behind it as well: the run ends */
+        if (!s) continue;
+        if (s->offset != p->next_offset - 1) s->record = 0;
+        s->offset = p->last ? p->next_offset : p->next_offset - 1;
+        s->record = p->last ? 0 : s->record + m;
+        s->ledger.chunks += p->last;
+        s->ledger.settled += p->last;
+        s->ledger.consumed += m;
+        s->ledger.emitted += p->emitted;
+        s->ledger.filtered += p->filtered;
+        s->ledger.dead += p->dead;
+        s->ledger.duplicates += p->duplicates;
+    }
+    next->digest = (r->kept->base ? r->kept->base->digest : 0) + r->output.digest;
+    atomic_store(&kept->turn, turn + 1);
+}
+
+void nj_flow_keep_report(run *r, nj_report *report)
+{
+    nj_shared *shared = r->options->shared;
+    const nj_kept_set *base = r->kept ? r->kept->base : NULL;
+    if (!shared) return;
+    for (uint32_t i = 0; base && i < base->n; i++) nj_ledger_add(&report->ledger, &base->stream[i].ledger);
+    for (uint32_t i = 0; i < report->n_streams; i++) {
+        const nj_ledger *l = nj_flow_kept_ledger(r, i);
+        if (l) nj_ledger_add(&report->stream[i].ledger, l);
+    }
+    if (base) report->digest += base->digest;
+    report->cpu_s += shared->dead_cpu_s;
+    report->restarts = shared->incarnation - shared->n_recycled;
+    report->recycled = shared->n_recycled;
+    const nj_guard *g = &shared->guard;
+    uint32_t n = atomic_load(&g->n_modules);
+    for (uint32_t i = 0; i < n; i++) {
+        const nj_guard_module *m = &g->module[i];
+        if (!atomic_load(&m->n_guilty)) continue;
+        nj_report_guilty *list = realloc(report->guilty, (report->n_guilty + 1) * sizeof *list);
+        if (!list) return;
+        report->guilty = list;
+        nj_report_guilty *to = &list[report->n_guilty++];
+        *to = (nj_report_guilty){ .n = atomic_load(&m->n_guilty), .off = atomic_load(&m->off) };
+        snprintf(to->name, sizeof to->name, "%s", m->name);
+    }
+}

@@ -1,0 +1,61 @@
+/* relay.c - systemd takes READY=1 and the watchdog's signs of life from the main process alone, and the one
+ * that lives is its child. */
+#include "relay.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "../base/log.h"
+#include "notify.h"
+
+static int in = -1;
+static char *to; /* systemd's own socket */
+
+void nj_relay_begin(void)
+{
+    const char *name = getenv("NOTIFY_SOCKET");
+    char own[64];
+    struct sockaddr_un at = { .sun_family = AF_UNIX };
+    if (!nj_notify_wanted() || !(to = strdup(name))) return;
+    int n = snprintf(own, sizeof own, "@nightjar-%d", (int)getpid());
+    memcpy(at.sun_path + 1, own + 1, (size_t)n - 1); /* an abstract name: no file */
+    in = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n);
+    if (in >= 0 && bind(in, (struct sockaddr *)&at, size) == 0 && setenv("NOTIFY_SOCKET", own, 1) == 0)
+        return;
+    nj_log(NJ_LOG_WARN, "the worker tells systemd by itself: NotifyAccess=all lets it");
+    nj_relay_end();
+}
+
+void nj_relay_pass(void)
+{
+    char text[1024];
+    for (ssize_t n; in >= 0 && (n = recv(in, text, sizeof text - 1, 0)) > 0;) {
+        text[n] = 0;
+        setenv("NOTIFY_SOCKET", to, 1);
+        static nj_log_limit said;
+        if (nj_notify(text))
+            nj_log_limited(&said, 1, NJ_LOG_WARN, "$NOTIFY_SOCKET %s: %s", to, strerror(errno));
+        char own[64];
+        snprintf(own, sizeof own, "@nightjar-%d", (int)getpid());
+        setenv("NOTIFY_SOCKET", own, 1); /* of the next worker */
+    }
+}
+
+void nj_relay_end(void)
+{
+    if (in >= 0) {
+        nj_relay_pass();
+        close(in);
+        setenv("NOTIFY_SOCKET", to, 1);
+    }
+    in = -1;
+    free(to);
+    to = NULL;
+}

@@ -1,0 +1,176 @@
+/* guard.c - a module that crashed on an alert would crash on it again at every start, so what is known of it
+ * is kept outside of the process, and judged by rules that need no process at all. */
+#include "guard.h"
+
+#include <inttypes.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+nj_guard *nj_guard_here;
+
+void nj_guard_use(nj_guard *guard)
+{
+    nj_guard_here = guard;
+    if (guard) nj_slot_set_up_at(&guard->slot[NJ_SLOT_SET_UP]);
+}
+
+static void take(nj_guard *g)
+{
+    while (atomic_exchange(&g->lock, 1)) sched_yield();
+}
+
+static void give(nj_guard *g)
+{
+    atomic_store(&g->lock, 0);
+}
+
+uint32_t nj_guard_module_of(nj_guard *g, const char *name)
+{
+    if (!g) return NJ_NO_MODULE;
+    take(g);
+    uint32_t n = atomic_load(&g->n_modules), i = 0;
+    while (i < n && strcmp(g->module[i].name, name)) i++;
+    if (i == n && n < NJ_GUARD_MODULES && strlen(name) < sizeof g->module[i].name) {
+        strcpy(g->module[i].name, name);
+        atomic_store(&g->n_modules, n + 1);
+    } else if (i == n) {
+        i = NJ_NO_MODULE;
+    }
+    give(g);
+    return i;
+}
+
+nj_slot *nj_guard_slot(nj_guard *g)
+{
+    if (!g) return NULL;
+    uint32_t i = NJ_SLOT_FIRST_WORKER + atomic_fetch_add(&g->n_slots, 1);
+    return i < NJ_GUARD_SLOTS ? &g->slot[i] : NULL;
+}
+
+static uint32_t n_kept(const nj_guard *g)
+{
+    uint32_t n = atomic_load(&g->n_pairs);
+    return n < NJ_GUARD_PAIRS ? n : NJ_GUARD_PAIRS;
+}
+
+const nj_guilty *nj_guard_pair(const nj_guard *g, uint32_t module, uint64_t key, int64_t offset,
+                               uint32_t record)
+{
+    for (uint32_t i = 0, n = n_kept(g); i < n; i++) {
+        const nj_guilty *p = &g->pair[i];
+        if (p->offset == offset && p->module == module && p->key == key &&
+            (p->record == record || p->record == NJ_ANY_RECORD))
+            return p;
+    }
+    return NULL;
+}
+
+bool nj_guard_add(nj_guard *g, const nj_guilty *pair)
+{
+    if (nj_guard_pair(g, pair->module, pair->key, pair->offset, pair->record)) return false;
+    take(g);
+    g->pair[atomic_load(&g->n_pairs) % NJ_GUARD_PAIRS] = *pair;
+    atomic_fetch_add(&g->n_pairs, 1);
+    give(g);
+    return true;
+}
+
+bool nj_guard_count(nj_guard *g, uint32_t module)
+{
+    if (module >= NJ_GUARD_MODULES) return false;
+    nj_guard_module *m = &g->module[module];
+    const uint64_t most = (uint64_t)g->conf.quarantine, rows = atomic_load(&m->rows);
+    bool off = false;
+    take(g);
+    uint64_t n = atomic_fetch_add(&m->n_guilty, 1);
+    /* the one that came `quarantine` guilty ones ago: was that less than quarantine_alerts ago? */
+    if (most && most < NJ_GUARD_RECENT && n >= most &&
+        rows - m->recent[(n - most) % NJ_GUARD_RECENT] < (uint64_t)g->conf.quarantine_alerts)
+        off = !atomic_exchange(&m->off, 1);
+    m->recent[n % NJ_GUARD_RECENT] = rows;
+    give(g);
+    return off;
+}
+
+nj_slot *nj_guard_dead_slot(nj_guard *g)
+{
+    for (uint32_t i = 0; i < NJ_GUARD_SLOTS; i++)
+        if (atomic_load(&g->slot[i].death.told)) return &g->slot[i];
+    return NULL;
+}
+
+/* The host's own parts that are judged like modules; NULL: a module. */
+static const char *part_of(nj_phase phase)
+{
+    return phase == NJ_PHASE_DECODE   ? NJ_GUARD_DECODE
+           : phase == NJ_PHASE_FILTER ? NJ_GUARD_FILTER
+           : phase == NJ_PHASE_SINK   ? NJ_GUARD_SINK
+                                      : NULL;
+}
+
+nj_blame nj_guard_judge(nj_guard *g, nj_slot *s, char *text, size_t size)
+{
+    const nj_death *death = s ? &s->death : &g->elsewhere;
+    const char *what = atomic_load(&death->told) ? death->what : "it was killed";
+    nj_phase phase = s ? atomic_load(&s->phase) : NJ_PHASE_LOAD;
+    uint32_t n = s ? atomic_load(&s->n_rows) : 0, module = s ? atomic_load(&s->module) : NJ_NO_MODULE;
+    bool host = part_of(phase) != NULL;
+    if (host) module = nj_guard_module_of(g, part_of(phase));
+    if (!s || !n || module >= NJ_GUARD_MODULES ||
+        !(host || phase == NJ_PHASE_PROCESS || phase == NJ_PHASE_STAMP)) {
+        snprintf(text, size, "%s", what);
+        return NJ_BLAME_NONE;
+    }
+    nj_guard_module *m = &g->module[module];
+    if (atomic_load(&s->overdue)) atomic_store(&m->hung, 1);
+    if (n > 1 && phase != NJ_PHASE_DECODE) {
+        snprintf(text, size, "%s: %s, in a call of %" PRIu32 " rows: from now on they come singly", m->name,
+                 what, n);
+        return atomic_exchange(&m->tried, 1) ? NJ_BLAME_NONE : NJ_BLAME_TRIED;
+    }
+    nj_guilty pair = { .key = atomic_load(&s->key),
+                       .offset = atomic_load(&s->offset),
+                       .record = phase == NJ_PHASE_DECODE ? NJ_ANY_RECORD : atomic_load(&s->record),
+                       .module = module };
+    snprintf(pair.what, sizeof pair.what, "%s", what);
+    snprintf(pair.stack, sizeof pair.stack, "%s", death->stack);
+    snprintf(text, size, "%s: %s, offset %" PRId64 ": it does not get this alert again", m->name, what,
+             pair.offset);
+    atomic_store(&m->tried, 1);
+    if (!nj_guard_add(g, &pair)) return NJ_BLAME_NONE;
+    if (!host && nj_guard_count(g, module))
+        snprintf(text, size, "%s: %s; it has failed too often, and is off for the rest of the run", m->name,
+                 what);
+    return NJ_BLAME_PAIR;
+}
+
+void nj_guard_fresh(nj_guard *g)
+{
+    memset(g->slot, 0, sizeof g->slot);
+    memset(g->trial, 0, sizeof g->trial);
+    memset(&g->elsewhere, 0, sizeof g->elsewhere);
+    atomic_store(&g->n_slots, 0);
+    atomic_store(&g->lock, 0); /* its holder may be dead */
+}
+
+nj_slot *nj_guard_overdue(nj_guard *g, nj_overdue *seen, int64_t now_ns)
+{
+    uint32_t n = NJ_SLOT_FIRST_WORKER + atomic_load(&g->n_slots);
+    nj_slot *longest = NULL;
+    int64_t since = 0;
+    for (uint32_t i = 0; i < n && i < NJ_GUARD_SLOTS; i++) {
+        nj_slot *s = &g->slot[i];
+        uint64_t calls = atomic_load(&s->calls);
+        nj_phase phase = atomic_load(&s->phase);
+        bool in = atomic_load(&s->instance) && (phase == NJ_PHASE_PROCESS || phase == NJ_PHASE_STAMP);
+        if (!in || calls != seen[i].calls) {
+            seen[i] = (nj_overdue){ calls, now_ns };
+            continue;
+        }
+        if (g->conf.deadline_s <= 0 || (double)(now_ns - seen[i].since_ns) / 1e9 < g->conf.deadline_s)
+            continue;
+        if (!longest || seen[i].since_ns < since) longest = s, since = seen[i].since_ns;
+    }
+    return longest;
+}
