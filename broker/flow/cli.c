@@ -104,7 +104,7 @@ static int write_report(nj_cli *cli, const nj_buffer *text, nj_error *err)
     struct stat st, now;
     nj_outfile *file = &cli->report;
     if (nj_output_is_standard(cli->report_path)) {
-        const nj_outfile standard = { .path = (char *)"standard output", .fd = nj_output_fd() };
+        nj_outfile standard = { .path = (char *)"standard output", .fd = nj_output_fd() };
         return nj_outfile_write(&standard, text->data, text->n, err);
     }
     bool regular = !fstat(file->fd, &st) && S_ISREG(st.st_mode);
@@ -113,8 +113,7 @@ static int write_report(nj_cli *cli, const nj_buffer *text, nj_error *err)
         nj_outfile_close(file, false, NULL);
         if (nj_outfile_open(file, cli->report_path, NJ_SINK_OVERWRITE, err)) return -1;
     }
-    if (regular && (ftruncate(file->fd, 0) || lseek(file->fd, 0, SEEK_SET) < 0))
-        return nj_fail(err, "%s: %s", cli->report_path, strerror(errno));
+    if (regular && nj_outfile_cut(file, 0, err)) return -1;
     return nj_outfile_write(file, text->data, text->n, err);
 }
 

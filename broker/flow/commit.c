@@ -37,26 +37,35 @@ static bool is_done(const pending *p)
     return p->last && !p->returned && !p->held;
 }
 
-static void settle(out *o, bool acknowledged)
+/* Others can see what is written: this is what latency means. */
+static void note_visible(out *o, uint32_t from, bool acknowledged)
 {
     run *r = o->r;
     int64_t now = nj_now_ns();
     nj_flow_parts_settle(r, &o->parts, acknowledged, now);
+    for (uint32_t i = from; acknowledged && i < o->n_pending; i++) {
+        const pending *p = &o->pending[i];
+        uint32_t n = p->emitted + p->filtered + p->dead + p->duplicates;
+        for (uint32_t k = 0; k < n && r->compute.drift; k++)
+            nj_histogram_add(r->output.latency, (uint64_t)(now - p->arrival_ns));
+        note_live(o, p, n);
+    }
+}
+
+static void settle(out *o, bool acknowledged)
+{
+    run *r = o->r;
     for (uint32_t i = 0; i < o->n_pending; i++) {
         pending *p = &o->pending[i];
         nj_ledger *l = &r->accounts.ledger[p->stream];
-        uint32_t n = p->emitted + p->filtered + p->dead + p->duplicates;
         if (acknowledged) {
             l->emitted += p->emitted;
             l->filtered += p->filtered;
             l->dead += p->dead;
             l->duplicates += p->duplicates;
             l->returned += p->returned;
-            for (uint32_t k = 0; k < n && r->compute.drift; k++)
-                nj_histogram_add(r->output.latency, (uint64_t)(now - p->arrival_ns));
-            note_live(o, p, n);
         } else {
-            l->returned += n + p->returned;
+            l->returned += p->emitted + p->filtered + p->dead + p->duplicates + p->returned;
         }
         /* offsets only after every sink has it, and only when all of the message is through */
         const stream *s = r->accounts.stream[p->stream];
@@ -64,18 +73,30 @@ static void settle(out *o, bool acknowledged)
         bool next_does =
             next && next->stream == p->stream && next->generation == p->generation && is_done(next);
         if (acknowledged && is_done(p) && !next_does && s->source && s->source->class->ack)
-            s->source->class->ack(
-                s->source, r->accounts.stream[p->stream] ? &r->accounts.stream[p->stream]->public : NULL,
-                p->generation, p->next_offset);
+            s->source->class->ack(s->source, &r->accounts.stream[p->stream]->public, p->generation,
+                                  p->next_offset);
         if (p->last) __atomic_add_fetch(&l->settled, 1, __ATOMIC_RELEASE);
     }
     if (acknowledged) nj_flow_keep(r, o->pending, o->n_pending);
-    o->n_pending = 0;
+    o->n_pending = o->n_flushed = 0;
     for (uint32_t i = 0; i < o->n_refused; i++) nj_chunk_drop(o->refused[i].chunk);
     o->n_refused = 0;
 }
 
-void nj_flow_flush(out *o)
+/* A flush may come sooner than at the cadence, when it costs less than a tenth of the time. */
+static int64_t flush_gap(const out *o)
+{
+    int64_t cadence = o->r->conf.flush_ms * 1000000, gap = o->flush_cost_ns * 10;
+    return gap < cadence ? gap : cadence;
+}
+
+static int64_t commit_gap(const out *o)
+{
+    const run *r = o->r;
+    return r->output.hurry ? 0 : r->conf.commit_ms * 1000000;
+}
+
+static void flush_now(out *o)
 {
     run *r = o->r;
     nj_error err = { "" };
@@ -84,17 +105,51 @@ void nj_flow_flush(out *o)
         if (r->sink[i]->class->flush(r->sink[i], &err)) nj_flow_sink_fails(r, &err);
     if (r->output.dead && !r->output.failed && nj_dead_letters_flush(r->output.dead, &err))
         nj_flow_sink_fails(r, &err);
-    settle(o, !r->output.failed && !r->end.fatal); /* after a fatal error rows may be missing
-                                                    * before those that are written */
+    if (!r->output.at_commit && !r->output.failed && !r->end.fatal) note_visible(o, o->n_flushed, true);
+    o->n_flushed = o->n_pending;
     o->flushed_ns = nj_now_ns();
     o->flush_cost_ns = o->flushed_ns - start;
     if (r->compute.drift) r->output.count->wall_ns += o->flush_cost_ns;
 }
 
-int64_t nj_flow_next_flush_ms(const out *o)
+void nj_flow_flush(out *o)
+{
+    if (o->n_pending > o->n_flushed && nj_now_ns() - o->flushed_ns >= flush_gap(o)) flush_now(o);
+}
+
+/* The disk has it, in every file that counts. */
+static int reach_disk(out *o, nj_error *err)
+{
+    run *r = o->r;
+    const nj_keep keep = { .disk = r->conf.durable };
+    for (uint32_t i = 0; i < r->n_sinks && o->begun; i++)
+        if (r->sink[i]->class->commit && r->sink[i]->class->commit(r->sink[i], &keep, err)) return -1;
+    return r->output.dead ? nj_dead_letters_commit(r->output.dead, &keep, err) : 0;
+}
+
+void nj_flow_commit(out *o, bool last)
+{
+    run *r = o->r;
+    nj_error err = { "" };
+    bool due = o->n_pending && o->n_pending == o->n_flushed && nj_now_ns() - o->committed_ns >= commit_gap(o);
+    if (!last && !due) return;
+    if (last || o->n_pending > o->n_flushed) flush_now(o);
+    int64_t start = nj_now_ns();
+    if (!r->output.failed && !r->end.fatal && reach_disk(o, &err)) nj_flow_sink_fails(r, &err);
+    bool good = !r->output.failed && !r->end.fatal; /* after a fatal error rows may be missing before those
+                                                     * that are written */
+    if (r->output.at_commit || !good) note_visible(o, 0, good);
+    settle(o, good);
+    o->committed_ns = nj_now_ns();
+    if (r->compute.drift) r->output.count->wall_ns += o->committed_ns - start;
+}
+
+int64_t nj_flow_next_ms(const out *o)
 {
     if (!o->n_pending) return 100;
-    int64_t since = nj_now_ns() - o->flushed_ns, gap = o->flush_cost_ns * 10;
-    if (gap > o->r->conf.flush_ms * 1000000) gap = o->r->conf.flush_ms * 1000000;
-    return since >= gap ? 0 : (gap - since) / 1000000 + 1;
+    int64_t now = nj_now_ns();
+    int64_t left = o->n_pending > o->n_flushed ? o->flushed_ns + flush_gap(o) - now
+                                               : o->committed_ns + commit_gap(o) - now;
+    if (left > 20000000) left = 20000000; /* a source that drains does not wake this thread */
+    return left <= 0 ? 0 : left / 1000000 + 1;
 }

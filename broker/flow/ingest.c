@@ -167,11 +167,15 @@ static int host_drain(void *opaque, nj_stream *s, int timeout_ms)
     nj_ledger *l = &r->accounts.ledger[s->id];
     int64_t until = nj_now_ns() + (int64_t)timeout_ms * 1000000;
     push_unit(r);
+    r->output.hurry = 1;
     for (;;) {
         uint64_t settled = __atomic_load_n(&l->settled, __ATOMIC_ACQUIRE),
                  chunks = __atomic_load_n(&l->chunks, __ATOMIC_RELAXED);
-        if (settled >= chunks) return 0;
-        if (nj_now_ns() > until || r->output.failed) return -1;
+        bool done = settled >= chunks, late = nj_now_ns() > until || r->output.failed;
+        if (done || late) {
+            r->output.hurry = 0;
+            return done ? 0 : -1;
+        }
         nanosleep(&(struct timespec){ 0, 2000000 }, NULL);
     }
 }

@@ -17,8 +17,8 @@ enum { MAX_STREAMS = 16384, SCHEMAS_SEEN = 256 };
 #define NJ_NO_UNIT UINT64_MAX
 
 typedef struct run_conf { /* [run] */
-    int64_t batch_rows, batch_bytes, batch_ms, budget_bytes, flush_ms, single_row, dedup;
-    uint8_t sync, reference, private_topics;
+    int64_t batch_rows, batch_bytes, batch_ms, budget_bytes, flush_ms, commit_ms, single_row, dedup;
+    uint8_t sync, durable, reference, private_topics;
     const char *data_path;
     struct {
         const char *modules, *where, *topics, *sinks, *columns, *metrics;
@@ -103,6 +103,8 @@ typedef struct run_output {
     bool has_dead;
     nj_error error;
     _Atomic int failed;
+    _Atomic int hurry; /* a source drains: every flush commits */
+    bool at_commit;    /* an output shows its rows only then */
     nj_counter *count_filter, *count;
     nj_histogram *latency, *publish, *total;
     nj_dedup *dedup; /* NULL: all alerts are kept */

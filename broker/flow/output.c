@@ -411,7 +411,7 @@ void *nj_output(void *run_)
     if (!o.value) give_up(r);
     for (int closed = 0; !closed && o.value;) {
         __atomic_store_n(&r->output.busy, 0, __ATOMIC_RELAXED);
-        nj_batch *b = nj_ring_pop(r->done, (int)nj_flow_next_flush_ms(&o), &closed);
+        nj_batch *b = nj_ring_pop(r->done, (int)nj_flow_next_ms(&o), &closed);
         __atomic_store_n(&r->output.busy, 1, __ATOMIC_RELAXED);
         int64_t now = nj_now_ns();
         if (b && stash(&o, b)) {
@@ -420,14 +420,13 @@ void *nj_output(void *run_)
             break;
         }
         while ((b = take_next(&o)) != NULL) write_batch(&o, b);
-        if (o.n_pending &&
-            (now - o.flushed_ns >= r->conf.flush_ms * 1000000 || nj_flow_next_flush_ms(&o) == 0))
-            nj_flow_flush(&o);
+        nj_flow_flush(&o);
+        nj_flow_commit(&o, false);
         if (now - o.shared_ns > 20000000) share_cpu(&o, now);
         progress(&o);
     }
     if (!o.begun && !r->output.failed) begin_sinks(&o); /* no rows at all: still a valid header */
-    nj_flow_flush(&o);
+    nj_flow_commit(&o, true);
     share_cpu(&o, 0);
     for (uint32_t i = 0; i < o.n_stash; i++) nj_batch_free(o.stash[i]); /* only after a fatal error */
     if (r->options->progress && o.progress_ns) {

@@ -16,9 +16,9 @@ typedef struct out {
     uint32_t n_stash, cap_stash;
     uint64_t seq; /* next to write */
     uint32_t part;
-    pending *pending; /* written, not acknowledged */
-    uint32_t n_pending, cap_pending;
-    int64_t flushed_ns, flush_cost_ns;
+    pending *pending;                           /* written, not acknowledged */
+    uint32_t n_pending, cap_pending, n_flushed; /* of the pending ones, flushed */
+    int64_t flushed_ns, flush_cost_ns, committed_ns;
     bool begun;                               /* sinks have their header */
     bool later;                               /* all that follows comes again: nothing of it is written */
     int64_t cpu_mark, shared_ns, progress_ns; /* CPU time at the last sharing, and when that was */
@@ -34,10 +34,11 @@ typedef struct out {
 
 /* An output cannot go on: the first reason is kept, and the run ends. */
 void nj_flow_sink_fails(run *r, const nj_error *err);
-/* Writes out what the sinks have, and acknowledges it. */
+/* Writes out what the sinks have, when that is due. */
 void nj_flow_flush(out *o);
-/* A flush is due at the cadence; when nothing else is to be done, as soon as it costs less than a tenth of
- * the time. */
-int64_t nj_flow_next_flush_ms(const out *o);
+/* After a flush, when it is due or `last`: what is written reaches the disk, then it is acknowledged. */
+void nj_flow_commit(out *o, bool last);
+/* The time until one of them is due. */
+int64_t nj_flow_next_ms(const out *o);
 
 #endif

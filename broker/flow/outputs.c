@@ -32,14 +32,17 @@ int nj_flow_sinks_open(run *r, nj_error *err)
         for (uint32_t k = 0; k < i; k++)
             if (!strcmp(o->sink[i], o->sink[k])) return nj_fail(err, "-o %s: is given twice", o->sink[i]);
         nj_sink_args args = { .mode = o->mode,
-                              .sync = r->conf.sync,
+                              .disk = r->conf.durable,
                               .settings = o->settings,
                               .refuse = nj_flow_refuse,
                               .refuse_opaque = r };
         nj_sink *sink = nj_sink_open(o->n_sinks ? o->sink[i] : "null:", &args, err);
         if (!sink) return -1;
         r->sink[r->n_sinks++] = sink;
+        r->output.at_commit |= sink->class->at_commit;
     }
+    if (!r->conf.durable)
+        nj_log(NJ_LOG_WARN, "[run] durable = 0: a power cut loses alerts that are acknowledged already");
     return 0;
 }
 

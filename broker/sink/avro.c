@@ -33,7 +33,7 @@ typedef struct avro_sink {
     nj_outfile file;
     avro_conf conf;
     char codec[16];
-    bool sync, begun;
+    bool begun;
     uint8_t marker[NJ_OCF_SYNC];
     nj_buffer block, packed, out; /* rows of the open block; compressed; framed */
     int64_t n_rows;               /* in the open block */
@@ -185,7 +185,6 @@ static nj_sink *open_avro(const nj_sink_args *args, nj_error *err)
     }
     s->base.class = &nj_sink_avro;
     s->file.fd = -1;
-    s->sync = args->sync;
     if (nj_settings_apply(args->settings, "sink.avro", nj_avro_settings, NULL, &s->conf, err)) goto bad;
     if (strcmp(s->conf.codec, "null") && strcmp(s->conf.codec, "deflate") &&
         strcmp(s->conf.codec, "snappy")) {
@@ -194,7 +193,7 @@ static nj_sink *open_avro(const nj_sink_args *args, nj_error *err)
     }
     snprintf(s->codec, sizeof s->codec, "%s", s->conf.codec);
     s->conf.codec = s->codec; /* the settings may not live as long */
-    if (nj_outfile_open(&s->file, args->target, args->mode, err)) goto bad;
+    if (nj_outfile_open_to_append(&s->file, args->target, args->mode, err)) goto bad;
     if (nj_outfile_must_be_plain(&s->file, err) == 0) return &s->base;
 bad:
     nj_outfile_close(&s->file, true, NULL);
@@ -360,10 +359,12 @@ static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
 static int flush(nj_sink *sink, nj_error *err)
 {
     avro_sink *s = (avro_sink *)sink;
-    if (write_block(s, err)) return -1;
-    if (s->sync && fdatasync(s->file.fd))
-        return nj_fail(err, "%s: fdatasync: %s", s->file.path, strerror(errno));
-    return 0;
+    return write_block(s, err) || nj_outfile_look(&s->file, err) ? -1 : 0;
+}
+
+static int commit(nj_sink *sink, const nj_keep *keep, nj_error *err)
+{
+    return nj_outfile_commit(&((avro_sink *)sink)->file, keep, err);
 }
 
 static int close_avro(nj_sink *sink, nj_error *err)
@@ -394,5 +395,6 @@ const nj_sink_class nj_sink_avro = {
     .begin = begin,
     .write = write_rows,
     .flush = flush,
+    .commit = commit,
     .close = close_avro,
 };

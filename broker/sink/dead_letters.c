@@ -43,7 +43,7 @@ nj_dead_letters *nj_dead_letters_open(const char *path, nj_sink_mode mode, bool 
         nj_fail(err, "%s: out of memory", path);
         return NULL;
     }
-    if (nj_outfile_open(&d->file, path, mode, err)) {
+    if (nj_outfile_open_to_append(&d->file, path, mode, err)) {
         if (held) *held = d->file.held;
         goto failed;
     }
@@ -140,6 +140,13 @@ static void add_letter(nj_buffer *out, const nj_dead *dead)
     nj_ocf_bytes(out, l.packet, l.packet ? l.size : 0);
 }
 
+static int write_out(nj_dead_letters *file, nj_error *err)
+{
+    size_t n = file->block.n;
+    file->block.n = 0;
+    return n ? nj_outfile_write(&file->file, file->block.data, n, err) : 0;
+}
+
 int nj_dead_letters_write(nj_dead_letters *file, const nj_dead *dead, uint32_t n, nj_error *err)
 {
     for (uint32_t i = 0; i < n; i++) {
@@ -152,16 +159,19 @@ int nj_dead_letters_write(nj_dead_letters *file, const nj_dead *dead, uint32_t n
         file->n++;
         if (file->record.failed || file->block.failed)
             return nj_fail(err, "%s: out of memory", file->file.path);
-        if (file->block.n > 1 << 20 && nj_dead_letters_flush(file, err)) return -1;
+        if (file->block.n > 1 << 20 && write_out(file, err)) return -1;
     }
     return 0;
 }
 
 int nj_dead_letters_flush(nj_dead_letters *file, nj_error *err)
 {
-    size_t n = file->block.n;
-    file->block.n = 0;
-    return n ? nj_outfile_write(&file->file, file->block.data, n, err) : 0;
+    return write_out(file, err) || nj_outfile_look(&file->file, err) ? -1 : 0;
+}
+
+int nj_dead_letters_commit(nj_dead_letters *file, const nj_keep *keep, nj_error *err)
+{
+    return nj_outfile_commit(&file->file, keep, err);
 }
 
 uint64_t nj_dead_letters_count(const nj_dead_letters *file)
@@ -172,7 +182,7 @@ uint64_t nj_dead_letters_count(const nj_dead_letters *file)
 int nj_dead_letters_close(nj_dead_letters *file, nj_error *err)
 {
     if (!file) return 0;
-    int rc = nj_dead_letters_flush(file, err);
+    int rc = write_out(file, err);
     if (nj_outfile_close(&file->file, file->n == 0, rc ? NULL : err)) rc = -1;
     nj_buffer_free(&file->record);
     nj_buffer_free(&file->block);

@@ -22,7 +22,7 @@ static int exists_already(const char *path, nj_error *err)
 
 /* Opens and locks. Whoever had the file until now may have removed or replaced it: then what was locked is no
  * longer what the path names, and it is opened anew. */
-static int open_locked(nj_outfile *file, const char *path, nj_sink_mode mode, nj_error *err)
+static int open_locked(nj_outfile *file, const char *path, nj_sink_mode mode, int more, nj_error *err)
 {
     for (int try = 0; try < 100; try++) {
         struct stat st, now;
@@ -30,7 +30,7 @@ static int open_locked(nj_outfile *file, const char *path, nj_sink_mode mode, nj
         if (exists && S_ISDIR(st.st_mode)) return nj_fail(err, "%s: is a folder, not a file", path);
         if (regular && mode == NJ_SINK_CREATE) return exists_already(path, err);
         /* a pipe cannot be opened for reading and writing with one end elsewhere */
-        int flags = exists && !regular ? O_WRONLY : O_RDWR | O_CREAT;
+        int flags = (exists && !regular ? O_WRONLY : O_RDWR | O_CREAT) | more;
         if (!exists && mode == NJ_SINK_CREATE) flags |= O_EXCL;
         file->fd = open(path, flags | O_CLOEXEC, 0666);
         if (file->fd < 0 && errno == EEXIST && try < 99) continue; /* another run was quicker */
@@ -49,7 +49,7 @@ static int open_locked(nj_outfile *file, const char *path, nj_sink_mode mode, nj
     return -1;
 }
 
-int nj_outfile_open(nj_outfile *file, const char *path, nj_sink_mode mode, nj_error *err)
+static int open_file(nj_outfile *file, const char *path, nj_sink_mode mode, int more, nj_error *err)
 {
     struct stat st;
     *file = (nj_outfile){ .fd = -1 };
@@ -59,7 +59,7 @@ int nj_outfile_open(nj_outfile *file, const char *path, nj_sink_mode mode, nj_er
             err,
             "%s: only `-o ndjson:-` and `--report -` write to standard output; './-' is a file of that name",
             path);
-    if (open_locked(file, path, mode, err)) return -1;
+    if (open_locked(file, path, mode, more, err)) return -1;
     bool regular = !fstat(file->fd, &st) && S_ISREG(st.st_mode);
     file->path = strdup(path);
     /* only now that it is ours */
@@ -69,7 +69,68 @@ int nj_outfile_open(nj_outfile *file, const char *path, nj_sink_mode mode, nj_er
         return -1;
     }
     off_t end = lseek(file->fd, 0, SEEK_END);
-    file->size = end > 0 && regular ? end : 0;
+    file->size = file->end = end > 0 && regular ? end : 0;
+    file->regular = regular;
+    return 0;
+}
+
+int nj_outfile_open(nj_outfile *file, const char *path, nj_sink_mode mode, nj_error *err)
+{
+    return open_file(file, path, mode, 0, err);
+}
+
+int nj_outfile_open_to_append(nj_outfile *file, const char *path, nj_sink_mode mode, nj_error *err)
+{
+    return open_file(file, path, mode, O_APPEND, err);
+}
+
+int nj_outfile_cut(nj_outfile *file, off_t end, nj_error *err)
+{
+    if (ftruncate(file->fd, end) || lseek(file->fd, end, SEEK_SET) < 0)
+        return nj_fail(err, "%s: cannot be cut to %lld bytes: %s", file->path, (long long)end,
+                       strerror(errno));
+    file->end = end;
+    return 0;
+}
+
+int nj_outfile_look(const nj_outfile *file, nj_error *err)
+{
+    struct stat ours, there;
+    if (!file->regular) return 0;
+    if (fstat(file->fd, &ours)) return nj_fail(err, "%s: %s", file->path, strerror(errno));
+    if (stat(file->path, &there))
+        return nj_fail(err, "%s: was removed or moved while it was written (%s)", file->path,
+                       strerror(errno));
+    if (ours.st_dev != there.st_dev || ours.st_ino != there.st_ino)
+        return nj_fail(err, "%s: another file has taken its place while it was written", file->path);
+    if (there.st_size < file->end)
+        return nj_fail(err, "%s: was cut to %lld bytes while it was written; it had %lld", file->path,
+                       (long long)there.st_size, (long long)file->end);
+    return 0;
+}
+
+/* A new file's name is the folder's, and goes to the disk with it. Where folders cannot be synced, the file
+ * system sees to it. */
+static void sync_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    free(folder);
+}
+
+int nj_outfile_commit(nj_outfile *file, const nj_keep *keep, nj_error *err)
+{
+    /* pipes and terminals cannot be synced, and need not */
+    if (!keep->disk || !file->regular) return 0;
+    if (fdatasync(file->fd) && errno != EINVAL)
+        return nj_fail(err, "%s: fdatasync: %s", file->path, strerror(errno));
+    if (!file->named) sync_folder(file->path);
+    file->named = true;
     return 0;
 }
 
@@ -80,7 +141,7 @@ int nj_outfile_must_be_plain(const nj_outfile *file, nj_error *err)
     return nj_fail(err, "%s: is a device or a pipe; this sink needs a plain file", file->path);
 }
 
-int nj_outfile_write(const nj_outfile *file, const void *bytes, size_t n, nj_error *err)
+int nj_outfile_write(nj_outfile *file, const void *bytes, size_t n, nj_error *err)
 {
     const char *p = bytes;
     while (n) {
@@ -89,6 +150,7 @@ int nj_outfile_write(const nj_outfile *file, const void *bytes, size_t n, nj_err
         if (done < 0) return nj_fail(err, "%s: cannot be written: %s", file->path, strerror(errno));
         p += done;
         n -= (size_t)done;
+        file->end += done;
     }
     return 0;
 }

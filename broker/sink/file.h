@@ -13,6 +13,9 @@ typedef struct nj_outfile {
     char *path;   /* owned */
     int fd;       /* read and write, at the end of the file; -1 = closed */
     off_t size;   /* when it was opened: 0 = nothing to continue */
+    off_t end;    /* bytes that it must have by now; set by whoever cuts it */
+    bool regular; /* a plain file: no pipe, no device */
+    bool named;   /* its name is on the disk, too */
     bool created; /* it did not exist before */
     bool held;    /* the open failed, because another run is writing it */
 } nj_outfile;
@@ -22,10 +25,19 @@ typedef struct nj_outfile {
  * --append, OVERWRITE empties it, APPEND keeps it. A file that another run, or another output of this run, is
  * writing is refused in every mode, by whatever name; devices and pipes are taken in every mode. */
 int nj_outfile_open(nj_outfile *file, const char *path, nj_sink_mode mode, nj_error *err);
+/* The same, and every write goes to the end, wherever that is by then: for formats that only grow. */
+int nj_outfile_open_to_append(nj_outfile *file, const char *path, nj_sink_mode mode, nj_error *err);
+/* Cuts it to so many bytes, and stands there. */
+int nj_outfile_cut(nj_outfile *file, off_t end, nj_error *err);
+/* Is it still the file that the path names, with all bytes that were written? A file that was removed, moved
+ * or cut under the run takes rows that nobody will find. Pipes and devices are passed over. */
+int nj_outfile_look(const nj_outfile *file, nj_error *err);
+/* What was written so far survives a power cut (keep->disk). */
+int nj_outfile_commit(nj_outfile *file, const nj_keep *keep, nj_error *err);
 /* -1 with err when it is a device or a pipe: for formats that must go back to what they wrote. */
 int nj_outfile_must_be_plain(const nj_outfile *file, nj_error *err);
 /* write(2) until all is written. */
-int nj_outfile_write(const nj_outfile *file, const void *bytes, size_t n, nj_error *err);
+int nj_outfile_write(nj_outfile *file, const void *bytes, size_t n, nj_error *err);
 /* Closes; with `discard` a file that this run created is removed again (a start-up
  * that failed leaves nothing behind). */
 int nj_outfile_close(nj_outfile *file, bool discard, nj_error *err);

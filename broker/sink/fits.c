@@ -41,7 +41,6 @@ static nj_sink *open_fits(const nj_sink_args *args, nj_error *err)
         return NULL;
     }
     s->base.class = &nj_sink_fits;
-    s->sync = args->sync;
     s->lock.fd = -1;
     s->path = strdup(args->target);
     if (!s->path) nj_fail(err, "fits: out of memory");
@@ -60,6 +59,13 @@ bad:
     return NULL;
 }
 
+/* The file has at least so many bytes from here on. */
+static void note_end(fits_sink *s)
+{
+    struct stat st;
+    if (!fstat(s->lock.fd, &st)) s->lock.end = st.st_size;
+}
+
 static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata,
                  nj_error *err)
 {
@@ -71,6 +77,7 @@ static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const 
     fits_clear_errmsg();
     int rc = s->append ? nj_fits_continue(s, metadata, err) : nj_fits_create(s, metadata, err);
     nj_fits_unlock();
+    note_end(s);
     s->begun = !rc;
     return rc;
 }
@@ -211,25 +218,23 @@ static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
     return 0;
 }
 
-static int sync_file(const fits_sink *s, nj_error *err)
-{
-    FILE *f = fopen(s->path, "r"); /* cfitsio keeps its own descriptor to itself;
-                                    * the file is what is synced */
-    int rc = !f || fdatasync(fileno(f)) ? nj_fail(err, "%s: fdatasync: %s", s->path, strerror(errno)) : 0;
-    if (f) fclose(f);
-    return rc;
-}
-
 static int flush(nj_sink *sink, nj_error *err)
 {
     fits_sink *s = (fits_sink *)sink;
     int status = 0, rc = 0;
     if (!s->file) return 0;
-    if (write_out(s, err)) return -1;
+    /* looked at first: what is written behind the end of a file that was cut makes it long again */
+    if (nj_outfile_look(&s->lock, err) || write_out(s, err)) return -1;
     nj_fits_lock();
     if (fits_flush_file(s->file, &status)) rc = nj_fits_failed(s, "cannot be written", status, err);
     nj_fits_unlock();
-    return !rc && s->sync ? sync_file(s, err) : rc;
+    note_end(s);
+    return rc;
+}
+
+static int commit(nj_sink *sink, const nj_keep *keep, nj_error *err)
+{
+    return nj_outfile_commit(&((fits_sink *)sink)->lock, keep, err); /* whichever descriptor: the same file */
 }
 
 static int close_fits(nj_sink *sink, nj_error *err)
@@ -262,5 +267,6 @@ const nj_sink_class nj_sink_fits = {
     .begin = begin,
     .write = write_rows,
     .flush = flush,
+    .commit = commit,
     .close = close_fits,
 };

@@ -31,7 +31,7 @@ typedef struct fits_sink {
     char *path;
     fits_conf conf;
     nj_outfile lock; /* the file, open for its lock: cfitsio keeps its own descriptor to itself */
-    bool append, begun, sync;
+    bool append, begun;
     fitsfile *file;
     const nj_field *field;
     uint32_t n_fields;

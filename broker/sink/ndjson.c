@@ -29,11 +29,11 @@ typedef struct ndjson {
     nj_outfile file;
     nj_json_keys keys;
     nj_buffer buffer;
-    bool sync, append, begun, standard_output;
+    bool append, begun, standard_output;
 } ndjson;
 
 /* Cuts a last line without its newline: what a killed run left. */
-static int repair_tail(const nj_outfile *file, nj_error *err)
+static int repair_tail(nj_outfile *file, nj_error *err)
 {
     char block[65536];
     off_t end = file->size;
@@ -54,10 +54,7 @@ static int repair_tail(const nj_outfile *file, nj_error *err)
         }
         end -= (off_t)n;
     }
-    if (end != file->size && ftruncate(file->fd, end))
-        return nj_fail(err, "%s: the torn last line cannot be cut: %s", file->path, strerror(errno));
-    if (lseek(file->fd, end, SEEK_SET) < 0) return nj_fail(err, "%s: %s", file->path, strerror(errno));
-    return 0;
+    return end == file->size ? 0 : nj_outfile_cut(file, end, err); /* the torn last line goes */
 }
 
 static nj_sink *open_ndjson(const nj_sink_args *args, nj_error *err)
@@ -74,7 +71,6 @@ static nj_sink *open_ndjson(const nj_sink_args *args, nj_error *err)
         return NULL;
     }
     s->base.class = &nj_sink_ndjson;
-    s->sync = args->sync;
     s->append = args->mode == NJ_SINK_APPEND;
     s->standard_output = nj_output_is_standard(args->target);
     if (s->standard_output) {
@@ -82,7 +78,7 @@ static nj_sink *open_ndjson(const nj_sink_args *args, nj_error *err)
                                 .fd = fcntl(nj_output_fd(), F_DUPFD_CLOEXEC, 3) };
         if (s->file.fd >= 0 && s->file.path) return &s->base;
         nj_fail(err, "ndjson:-: standard output: %s", strerror(errno));
-    } else if (nj_outfile_open(&s->file, args->target, args->mode, err) == 0 &&
+    } else if (nj_outfile_open_to_append(&s->file, args->target, args->mode, err) == 0 &&
                (!s->append || !s->file.size || repair_tail(&s->file, err) == 0)) {
         return &s->base;
     }
@@ -257,11 +253,12 @@ static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
 static int flush(nj_sink *sink, nj_error *err)
 {
     ndjson *s = (ndjson *)sink;
-    if (write_out(s, err)) return -1;
-    /* pipes and terminals cannot be synced, and need not */
-    if (s->sync && fdatasync(s->file.fd) && errno != EINVAL && errno != EROFS)
-        return nj_fail(err, "%s: fdatasync: %s", s->file.path, strerror(errno));
-    return 0;
+    return write_out(s, err) || nj_outfile_look(&s->file, err) ? -1 : 0;
+}
+
+static int commit(nj_sink *sink, const nj_keep *keep, nj_error *err)
+{
+    return nj_outfile_commit(&((ndjson *)sink)->file, keep, err);
 }
 
 static int close_ndjson(nj_sink *sink, nj_error *err)
@@ -284,5 +281,6 @@ const nj_sink_class nj_sink_ndjson = {
     .begin = begin,
     .write = write_rows,
     .flush = flush,
+    .commit = commit,
     .close = close_ndjson,
 };

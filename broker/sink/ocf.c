@@ -154,7 +154,7 @@ int nj_ocf_block(const nj_ocf *ocf, const uint8_t *bytes, size_t size, size_t at
     return 0;
 }
 
-int nj_ocf_continue(const nj_outfile *file, const char *schema, const char *codec, uint8_t sync[NJ_OCF_SYNC],
+int nj_ocf_continue(nj_outfile *file, const char *schema, const char *codec, uint8_t sync[NJ_OCF_SYNC],
                     nj_error *err)
 {
     nj_ocf ocf;
@@ -177,12 +177,7 @@ int nj_ocf_continue(const nj_outfile *file, const char *schema, const char *code
     } else {
         for (end = ocf.size; nj_ocf_block(&ocf, bytes, size, end, &count, &data, &next) == 0;) end = next;
         memcpy(sync, ocf.sync, NJ_OCF_SYNC);
-        if (end != size && ftruncate(file->fd, (off_t)end))
-            nj_fail(err, "%s: the torn last block cannot be cut: %s", file->path, strerror(errno));
-        else if (lseek(file->fd, (off_t)end, SEEK_SET) < 0)
-            nj_fail(err, "%s: %s", file->path, strerror(errno));
-        else
-            rc = 0;
+        rc = end == size ? 0 : nj_outfile_cut(file, (off_t)end, err); /* the torn last block goes */
     }
     munmap((void *)bytes, size);
     return rc;

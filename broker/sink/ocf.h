@@ -39,7 +39,7 @@ int nj_ocf_block(const nj_ocf *ocf, const uint8_t *bytes, size_t size, size_t at
 
 /* For --append: the file must be an OCF of exactly this schema and codec; what stands behind its last whole
  * block is cut off, and the file stands at its end. sync gets its marker. */
-int nj_ocf_continue(const nj_outfile *file, const char *schema, const char *codec, uint8_t sync[NJ_OCF_SYNC],
+int nj_ocf_continue(nj_outfile *file, const char *schema, const char *codec, uint8_t sync[NJ_OCF_SYNC],
                     nj_error *err);
 
 #endif

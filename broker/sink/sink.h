@@ -22,16 +22,22 @@ typedef void nj_sink_refuse(void *opaque, const nj_dead *dead);
 typedef struct nj_sink_args {
     const char *target;     /* behind the scheme: a path, "-", "host:port/topic" */
     nj_sink_mode mode;      /* CREATE: an existing file is an error that names --overwrite and --append */
-    bool sync;              /* flush() also does fdatasync */
+    bool disk;              /* commit() waits for the disk */
     nj_settings *settings;  /* [sink.<scheme>], [kafka] */
     nj_sink_refuse *refuse; /* NULL: such a row fails the sink */
     void *refuse_opaque;
 } nj_sink_args;
 
+/* What the host keeps with a file at a commit. */
+typedef struct nj_keep {
+    bool disk; /* wait until it is on the disk */
+} nj_keep;
+
 typedef struct nj_sink_class {
     const char *scheme, *form, *doc; /* "ndjson", "ndjson:PATH, ndjson:-", one sentence */
     bool is_file;                    /* the target is a path */
     bool refuses;                    /* it may refuse rows: it is asked before the other sinks write theirs */
+    bool at_commit;                  /* others see rows only after commit(), not after flush() */
     /* Checks the target and opens it. NULL with err. */
     nj_sink *(*open)(const nj_sink_args *args, nj_error *err);
     /* Once, before the first write: the columns and the provenance (key, value pairs, ends with a NULL key).
@@ -39,9 +45,11 @@ typedef struct nj_sink_class {
     int (*begin)(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata,
                  nj_error *err);
     int (*write)(nj_sink *sink, const nj_rows *rows, nj_error *err);
-    /* Acknowledges all writes before it: write(2) returned, SQLite committed, delivery reports in,
-     * headers valid. */
+    /* All writes before it are with the target: write(2) returned, delivery reports in, headers valid. A file
+     * that is no longer the one its path names, or has become shorter, is an error. */
     int (*flush)(nj_sink *sink, nj_error *err);
+    /* What was flushed outlives a power cut. NULL = with flush() all is done. */
+    int (*commit)(nj_sink *sink, const nj_keep *keep, nj_error *err);
     int (*close)(nj_sink *sink, nj_error *err); /* frees the sink also on error */
 } nj_sink_class;
 
@@ -61,6 +69,7 @@ typedef struct nj_dead_letters nj_dead_letters;
 nj_dead_letters *nj_dead_letters_open(const char *path, nj_sink_mode mode, bool *held, nj_error *err);
 int nj_dead_letters_write(nj_dead_letters *file, const nj_dead *dead, uint32_t n, nj_error *err);
 int nj_dead_letters_flush(nj_dead_letters *file, nj_error *err);
+int nj_dead_letters_commit(nj_dead_letters *file, const nj_keep *keep, nj_error *err);
 uint64_t nj_dead_letters_count(const nj_dead_letters *file); /* that were written to it by this run */
 /* A file that this run made, and wrote no letter to, is removed again. */
 int nj_dead_letters_close(nj_dead_letters *file, nj_error *err);

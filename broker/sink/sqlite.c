@@ -1,7 +1,7 @@
 /* sqlite.c - one table `alerts`, a row per alert, its columns named exactly as the contract's keys;
- * `columns` has their units, `metadata` the provenance of each run. One transaction from flush to flush with
- * a rollback journal, so that one file is the whole truth after a flush and a killed run leaves its last
- * transaction undone. */
+ * `columns` has their units, `metadata` the provenance of each run. One transaction from commit to commit
+ * with a rollback journal, so that one file is the whole truth after a commit and a killed run leaves its
+ * last transaction undone. */
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +71,7 @@ static nj_sink *open_sqlite(const nj_sink_args *args, nj_error *err)
     }
     if (nj_outfile_open(&s->file, args->target, args->mode, err) || nj_outfile_must_be_plain(&s->file, err))
         goto bad;
+    s->file.end = 0; /* SQLite cuts it as it likes */
     /* a journal that a killed run left beside a file that is now empty would be played
      * back into the new one */
     if (args->mode != NJ_SINK_APPEND &&
@@ -83,10 +84,9 @@ static nj_sink *open_sqlite(const nj_sink_args *args, nj_error *err)
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_timeout(s->db, 10000); /* another process may be reading it */
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
-    /* a process that dies loses nothing with synchronous = OFF, a machine that dies may:
-     * that is what sync = 1 is for */
+    /* a process that dies loses nothing with synchronous = OFF, a machine that dies may lose the file */
     if (run(s,
-            args->sync ? "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL"
+            args->disk ? "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL"
                        : "PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = OFF",
             "cannot be written", err))
         goto bad;
@@ -286,9 +286,17 @@ static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
     return 0;
 }
 
+/* Rows stay in their transaction: one that ends waits for the disk, several times, and half a second's rows
+ * are no better than none. */
 static int flush(nj_sink *sink, nj_error *err)
 {
+    return nj_outfile_look(&((sqlite_sink *)sink)->file, err);
+}
+
+static int commit(nj_sink *sink, const nj_keep *keep, nj_error *err)
+{
     sqlite_sink *s = (sqlite_sink *)sink;
+    (void)keep; /* open() has it: the pragma does not change within a transaction */
     if (!s->open_transaction) return 0;
     if (run(s, "COMMIT", "commit", err)) return -1;
     s->open_transaction = false;
@@ -298,11 +306,13 @@ static int flush(nj_sink *sink, nj_error *err)
 const nj_sink_class nj_sink_sqlite = {
     .scheme = "sqlite",
     .is_file = true,
+    .at_commit = true,
     .form = "sqlite:PATH",
     .doc = "one table `alerts` in an SQLite database; `columns` and `metadata` beside it",
     .open = open_sqlite,
     .begin = begin,
     .write = write_rows,
     .flush = flush,
+    .commit = commit,
     .close = close_sqlite,
 };

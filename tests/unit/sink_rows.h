@@ -121,14 +121,20 @@ static inline void must_refuse(const char *spec, nj_sink_mode mode, const char *
     if (!strstr(err.text, says) || (also && !strstr(err.text, also))) fail_msg("%s: %s", spec, err.text);
     nj_settings_free(&settings);
 }
-/* begin, `times` writes of rows4 with a flush each, close */
+/* A flush, and what makes it count. */
+static inline int flush_and_commit(nj_sink *sink, nj_error *err)
+{
+    if (sink->class->flush(sink, err)) return -1;
+    return sink->class->commit ? sink->class->commit(sink, &(nj_keep){ .disk = true }, err) : 0;
+}
+/* begin, `times` writes of rows4 with a commit each, close */
 static inline void must_write(nj_sink *sink, int times)
 {
     nj_error err = { "" };
     if (sink->class->begin(sink, field, FIELDS, metadata, &err)) fail_msg("begin: %s", err.text);
     for (int i = 0; i < times; i++) {
         if (sink->class->write(sink, &rows4, &err)) fail_msg("write: %s", err.text);
-        if (sink->class->flush(sink, &err)) fail_msg("flush: %s", err.text);
+        if (flush_and_commit(sink, &err)) fail_msg("flush: %s", err.text);
     }
     if (sink->class->close(sink, &err)) fail_msg("close: %s", err.text);
 }
@@ -175,7 +181,8 @@ static inline void full_disk_and_locked_folder(const char *scheme, const char *f
         if (s->class->begin(s, rows->field, rows->n_fields, metadata, &err)) _exit(2);
         setrlimit(RLIMIT_FSIZE, &small);
         int rc = 0;
-        for (int i = 0; i < 3000 && !rc; i++) rc = s->class->write(s, rows, &err) || s->class->flush(s, &err);
+        for (int i = 0; i < 3000 && !rc; i++)
+            rc = s->class->write(s, rows, &err) || flush_and_commit(s, &err);
         if (!rc || !strstr(err.text, says)) fprintf(stderr, "%s\n", err.text);
         _exit(!rc ? 3 : !strstr(err.text, says) ? 4 : 0);
     }

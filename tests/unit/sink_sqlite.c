@@ -159,7 +159,7 @@ static void a_killed_run_keeps_what_was_flushed(void **state)
         nj_sink *s = must_open("sqlite", path, NJ_SINK_CREATE);
         s->class->begin(s, field, FIELDS, metadata, &err);
         for (int i = 0; i < 3; i++) s->class->write(s, &rows4, &err);
-        s->class->flush(s, &err);
+        flush_and_commit(s, &err);
         for (int i = 0; i < 20000; i++)
             s->class->write(s, &rows4, &err); /* more than its page cache:
                                                * it has spilt to the file */
@@ -200,7 +200,7 @@ static void cost_of_a_row(void **state)
     assert_int_equal(s->class->begin(s, field, FIELDS, NULL, &err), 0);
     int64_t start = nj_now_ns();
     for (int i = 0; i < 5000; i++) assert_int_equal(s->class->write(s, &rows4, &err), 0);
-    assert_int_equal(s->class->flush(s, &err), 0);
+    assert_int_equal(flush_and_commit(s, &err), 0);
     printf("# sqlite: %.0f ns per row of %d columns, commit included\n",
            (double)(nj_now_ns() - start) / 20000, FIELDS);
     assert_int_equal(s->class->close(s, &err), 0);
