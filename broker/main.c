@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/secret.h"
 #include "base/version.h"
 #include "cmd/command.h"
 #include "graph/crash.h"
@@ -44,6 +45,7 @@ static int help(const nj_command *c, char *word)
 int main(int argc, char **argv)
 {
     nj_crash_watch();
+    argv = nj_secret_command_line(argc, argv);
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) {
         overview(argc < 2 ? stderr : stdout);
         return argc < 2 ? NJ_EXIT_USAGE : NJ_EXIT_OK;

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "secret.h"
+
 int nj_fail(nj_error *err, const char *format, ...)
 {
     if (err) {
@@ -13,6 +15,7 @@ int nj_fail(nj_error *err, const char *format, ...)
         va_start(ap, format);
         vsnprintf(err->text, sizeof err->text, format, ap);
         va_end(ap);
+        nj_secret_scrub(err->text);
         err->memory = strstr(err->text, "out of memory") != NULL;
         err->later = err->said = 0;
     }

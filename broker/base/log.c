@@ -11,6 +11,7 @@
 
 #include "clock.h"
 #include "exit.h"
+#include "secret.h"
 #include "utf8.h"
 
 #define MINUTE_NS INT64_C(60000000000)
@@ -63,6 +64,7 @@ static void write_line(int level, const char *tail, const char *format, va_list 
     static const char *const name[] = { "error", "warning", "note", "debug" };
     char text[2048], line[2048 + 224];
     if (vsnprintf(text, sizeof text, format, ap) < 0) return;
+    nj_secret_scrub(text);
     size_t n = stamp(line, 40);
     n += (size_t)snprintf(line + n, 32, "nightjar: %s: ", name[level]);
     n += plain(line + n, sizeof line - n - 112, text);

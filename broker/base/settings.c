@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "secret.h"
+
 int nj_settings_set(nj_settings *s, const char *section, const char *key, const char *value,
                     const char *where)
 {
@@ -28,6 +30,8 @@ int nj_settings_set(nj_settings *s, const char *section, const char *key, const 
                        .where = nj_arena_text(&s->arena, where, strlen(where)) };
     if (!t->section || !t->key || !t->value || !t->where) return -1;
     s->n++;
+    if (nj_secret_is(key)) nj_secret_remember(value);
+    nj_secret_remember_address(value);
     return 0;
 }
 
@@ -135,7 +139,7 @@ int nj_settings_define(nj_settings *s, const char *text, nj_error *err)
         /* sections of two words; keys may have dots */
         dot = strchr(dot + 1, '.');
     if (!equals || !dot || dot > equals || dot == text || dot + 1 == equals)
-        return nj_fail(err, "-D %s: expected section.key=value", text);
+        return nj_fail(err, "-D %.*s: expected section.key=value", (int)strcspn(text, "="), text);
     char *section = nj_arena_text(&s->arena, text, (size_t)(dot - text));
     char *key = nj_arena_text(&s->arena, dot + 1, (size_t)(equals - dot - 1));
     if (!section || !key || nj_settings_set(s, section, key, equals + 1, "-D"))
@@ -146,7 +150,8 @@ int nj_settings_define(nj_settings *s, const char *text, nj_error *err)
 int nj_settings_kafka(nj_settings *s, const char *text, nj_error *err)
 {
     const char *equals = strchr(text, '=');
-    if (!equals || equals == text) return nj_fail(err, "-X %s: expected name=value", text);
+    if (!equals || equals == text)
+        return nj_fail(err, "-X %.*s: expected name=value", (int)strcspn(text, "="), text);
     char *name = nj_arena_text(&s->arena, text, (size_t)(equals - text));
     return name && nj_settings_set(s, "kafka", name, equals + 1, "-X") == 0 ? 0
                                                                             : nj_fail(err, "out of memory");

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../base/log.h"
+#include "../base/secret.h"
 
 /* Nagle is off and keepalive on since librdkafka 2.10 only; without them TLS pays 40 ms a round trip, and a
  * firewall that drops an idle connection is not noticed.
@@ -46,6 +47,13 @@ int nj_kafka_target_parse(nj_kafka_target *target, const char *spec, nj_error *e
     const char *hosts = !strncmp(spec, scheme, sizeof scheme - 1) ? spec + sizeof scheme - 1 : spec;
     const char *slash = strchr(hosts, '/');
     *target = (nj_kafka_target){ 0 };
+    if (slash && memchr(hosts, '@', (size_t)(slash - hosts))) {
+        nj_secret_remember_address(spec);
+        return nj_fail(err,
+                       "%s: an address of Kafka has no user and password: -X sasl.username=NAME, and the "
+                       "password in $NIGHTJAR_KAFKA_PASSWORD or -X sasl.password.file=PATH",
+                       spec);
+    }
     if (!slash || slash == hosts || !slash[1])
         return nj_fail(err, "%s: expected kafka://HOST:PORT[,HOST:PORT]/TOPIC", spec);
     const char *topic = slash + 1, *query = find_query(topic);
@@ -97,8 +105,7 @@ static int set(rd_kafka_conf_t *conf, const char *name, const char *value, const
     char why[512];
     if (rd_kafka_conf_set(conf, name, value, why, sizeof why) == RD_KAFKA_CONF_OK) return 0;
     /* librdkafka quotes the value, which may be a password given to the wrong key */
-    if (strstr(name, "password") || strstr(name, "secret"))
-        return nj_fail(err, "%s: [kafka] %s is not accepted", where, name);
+    if (nj_secret_is(name)) return nj_fail(err, "%s: [kafka] %s is not accepted", where, name);
     return nj_fail(err, "%s: [kafka] %s: %s", where, name, why);
 }
 
@@ -109,17 +116,19 @@ static int set_all(rd_kafka_conf_t *conf, const nj_kafka_pair *pair, nj_error *e
     return 0;
 }
 
-static int read_password(rd_kafka_conf_t *conf, const char *path, nj_error *err)
+/* NAME.file for a secret NAME: its value is in that file. */
+static int read_secret(rd_kafka_conf_t *conf, const char *name, const char *path, nj_error *err)
 {
-    char text[1024];
+    char text[16384]; /* a key in PEM */
     FILE *f = fopen(path, "re");
-    if (!f) return nj_fail(err, "[kafka] sasl.password.file: %s cannot be read: %s", path, strerror(errno));
+    if (!f) return nj_fail(err, "[kafka] %s.file: %s cannot be read: %s", name, path, strerror(errno));
     size_t n = fread(text, 1, sizeof text - 1, f);
     fclose(f);
     while (n && (text[n - 1] == '\n' || text[n - 1] == '\r')) n--;
     text[n] = '\0';
-    if (!n) return nj_fail(err, "[kafka] sasl.password.file: %s is empty", path);
-    return set(conf, "sasl.password", text, path, err);
+    if (!n) return nj_fail(err, "[kafka] %s.file: %s is empty", name, path);
+    nj_secret_remember(text);
+    return set(conf, name, text, path, err);
 }
 
 /* librdkafka's name of a setting of [kafka], or NULL:
@@ -146,8 +155,15 @@ static int set_users(rd_kafka_conf_t *conf, nj_settings *settings, const char *c
             if (!strcmp(*f, name))
                 return nj_fail(err, "%s: [kafka] %s is fixed: no alert is lost only as it is", t->where,
                                name);
-        if (!strcmp(name, "sasl.password.file")) {
+        size_t stem = strlen(name) > 5 && !strcmp(name + strlen(name) - 5, ".file") ? strlen(name) - 5 : 0;
+        char secret[256];
+        snprintf(secret, sizeof secret, "%.*s", (int)stem, name);
+        if (!strcmp(secret, "sasl.password")) {
             password_file = t->value;
+            continue;
+        }
+        if (nj_secret_is(secret)) {
+            if (read_secret(conf, secret, t->value, err)) return -1;
             continue;
         }
         username |= !strcmp(name, "sasl.username");
@@ -156,7 +172,7 @@ static int set_users(rd_kafka_conf_t *conf, nj_settings *settings, const char *c
     }
     const char *environment = getenv("NIGHTJAR_KAFKA_PASSWORD");
     if (password) return 0;
-    if (password_file) return read_password(conf, password_file, err);
+    if (password_file) return read_secret(conf, "sasl.password", password_file, err);
     if (username && environment)
         return set(conf, "sasl.password", environment, "$NIGHTJAR_KAFKA_PASSWORD", err);
     return 0;

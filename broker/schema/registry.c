@@ -15,6 +15,7 @@
 #include "../base/buffer.h"
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "../base/secret.h"
 
 enum {
     MAX_BODY = 16 << 20,
@@ -112,6 +113,7 @@ static int find_login(nj_registry *r, nj_error *err)
         fclose(f);
         line[strcspn(line, "\r\n")] = 0;
         password = line;
+        nj_secret_remember(line);
     }
     if (*r->conf.user)
         snprintf(r->login, sizeof r->login, "%.200s:%.250s", r->conf.user, password ? password : "");

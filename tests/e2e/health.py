@@ -2,7 +2,7 @@
 """/health and /ready at the metrics server, and what systemd is told: a run that is well, waits or hangs."""
 
 import http.client, os, signal, socket, subprocess, time
-from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, nightjar, ok
+from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok
 
 PATIENCE = 120  # s: only an end that never comes takes so long
 HANGS = """
