@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/debug.h"
 #include "../base/file.h"
 #include "../base/log.h"
 
@@ -74,6 +75,8 @@ static int study(nj_decoder *d, nj_schema *s, const char *topic, nj_error *err)
         return nj_fail(
             err, "no survey map matches the schema '%s'; name the survey by [decode] survey or add a map",
             s->name);
+    nj_debug(NJ_DEBUG_DECODE, "schema %s: %zu bytes, %u nodes, read by the map of survey %s", s->name,
+             s->size, s->tree.n_nodes, s->map->survey);
     return nj_decoder_plan(s, &nothing, err) ? 0 : -1;
 }
 
@@ -146,6 +149,7 @@ static const nj_schema *add_schema(nj_decoder *d, uint32_t bucket, const uint8_t
             return NULL;
         }
         snprintf(s->why, sizeof s->why, "%.500s", why.text);
+        nj_debug(NJ_DEBUG_DECODE, "a schema of %zu bytes is refused: %s", size, s->why);
     }
     pthread_mutex_lock(&d->lock);
     const nj_schema *first = nj_schema_hold(look_up(d, bucket, bytes, size));
@@ -396,7 +400,11 @@ const nj_plan *nj_decoder_plan(const nj_schema *schema, const nj_layout *layout,
         __atomic_store_n(&s->plan, link, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&s->decoder->lock);
-    if (!known) return link->plan;
+    if (!known) {
+        nj_debug(NJ_DEBUG_DECODE, "schema %s: a plan of %u steps for %u columns, %u values are read", s->name,
+                 link->plan->n_ops, layout->n_packet, link->plan->n_targets);
+        return link->plan;
+    }
     nj_plan_free(link->plan);
     free(link);
     return known;

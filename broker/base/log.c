@@ -73,6 +73,14 @@ static void write_line(int level, const char *tail, const char *format, va_list 
     if (write(STDERR_FILENO, line, n) < 0) return;
 }
 
+void nj_log_line(int level, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    write_line(level, "", format, ap);
+    va_end(ap);
+}
+
 void nj_log(int level, const char *format, ...)
 {
     if (level > max_level) return;

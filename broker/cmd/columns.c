@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/debug.h"
 #include "../base/embed.h"
 #include "../base/log.h"
 #include "../avro/decoder.h"
@@ -45,7 +46,7 @@ NJ_COMMAND(columns) = {
             "packet.PATH, whether it is "
             "listed or not.\n",
     .main = columns,
-    .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_paths },
+    .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_options_of_debug },
     .arguments =
         (const nj_meaning[]){
             { "SOURCE", "as for run: the fields of its first packet are listed too, as packet.PATH" },

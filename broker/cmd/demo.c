@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../base/debug.h"
 #include "../base/log.h"
 #include "../flow/cli.h"
 #include "command.h"
@@ -53,7 +54,7 @@ NJ_COMMAND(demo) = {
     .usage = "demo [--alerts N] [--seed S] [run options]",
     .summary = "simulate, embedded Kafka broker, run, report: no service, no download",
     .main = demo_main,
-    .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_cli_run },
+    .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_cli_run, nj_options_of_debug },
     .exits = (const nj_meaning[]){ { "2", "the simulator or the embedded broker failed" },
                                    { "3", "the accounts do not close, or an output failed" },
                                    { "4", "--strict, and there are dead letters" },

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/debug.h"
 #include "../base/file.h"
 #include "../base/log.h"
 #include "../flow/run.h"
@@ -323,7 +324,7 @@ NJ_COMMAND(diff) = {
             "OLD (median of "
             "interleaved runs; same, faster or slower by the 95 % interval of the ratio).\n",
     .main = diff,
-    .options = { table },
+    .options = { table, nj_options_of_debug },
     .arguments = (const nj_meaning[]){ { "OLD, NEW",
                                          "a shared object (module.so), or the name of a built-in module" },
                                        { "SOURCE", "as in `nightjar run`" },

@@ -25,6 +25,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include "../base/debug.h"
 #include "../base/buffer.h"
 #include "../base/log.h"
 #include "../base/version.h"
@@ -278,7 +279,7 @@ NJ_COMMAND(doctor) = {
     .help =
         "The settings are those of the run that is to be looked at (models.path, catalogs.path, energy.*).\n",
     .main = doctor,
-    .options = { nj_cli_settings },
+    .options = { nj_cli_settings, nj_options_of_debug },
     .exits = (const nj_meaning[]){ { "0", "everything that a run needs is here, whatever the notes say" },
                                    { "1", "something is not, or wrong usage or settings" },
                                    { 0 } },

@@ -1,6 +1,7 @@
 /* graph.c - `nightjar graph`: the stages and why, for the survey of a source's first packet. */
 #include <stdio.h>
 
+#include "../base/debug.h"
 #include "../base/log.h"
 #include "../flow/cli.h"
 #include "command.h"
@@ -21,7 +22,7 @@ NJ_COMMAND(graph) = {
     .usage = "graph [--dot] [run options] SOURCE",
     .summary = "the stages and why: which column orders which module",
     .main = graph_main,
-    .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_cli_run },
+    .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_cli_run, nj_options_of_debug },
     .arguments = (const nj_meaning[]){ { "SOURCE",
                                          "as for run: its first packet says which survey's graph is meant" },
                                        { 0 } },

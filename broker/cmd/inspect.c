@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/debug.h"
 #include "../base/log.h"
 #include "../base/utf8.h"
 #include "../avro/decoder.h"
@@ -545,7 +546,7 @@ NJ_COMMAND(inspect) = {
              "[--limit N] [--all]",
     .summary = "one packet for a person: fields with units, light curve, stamps",
     .main = run,
-    .options = { table },
+    .options = { table, nj_options_of_debug },
     .arguments = (const nj_meaning[]){ { "FILE",
                                          "any SOURCE of `nightjar run`: an .avro file, a folder, a tar" },
                                        { 0 } },

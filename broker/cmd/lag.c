@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/debug.h"
 #include "../base/buffer.h"
 #include "../kafka/end.h"
 #include "../kafka/kafka.h"
@@ -143,7 +144,7 @@ NJ_COMMAND(lag) = {
     .help = "Lag is the number of messages behind the committed offset; of a partition without one, all that "
             "it holds.\n",
     .main = lag_main,
-    .options = { nj_options_of_settings, table },
+    .options = { nj_options_of_settings, table, nj_options_of_debug },
     .arguments =
         (const nj_meaning[]){
             { "TOPIC", "TOPIC[,TOPIC] or ^REGEX, with ?group=G as for run (default nightjar)" }, { 0 } },

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/debug.h"
 #include "../base/log.h"
 #include "../flow/cli.h"
 #include "../batch/batch.h"
@@ -61,7 +62,7 @@ NJ_COMMAND(modules) = {
     .usage = "modules [NAME] [options]",
     .summary = "the module table; with a NAME its needs, gives, settings, paper",
     .main = modules_main,
-    .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_paths },
+    .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_options_of_debug },
     .arguments = (const nj_meaning[]){ { "NAME",
                                          "an instance: a module, or a [module.NAME] of the settings" },
                                        { 0 } },

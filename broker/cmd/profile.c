@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/debug.h"
 #include "../base/file.h"
 #include "../base/log.h"
 #include "../base/output.h"
@@ -72,7 +73,7 @@ NJ_COMMAND(profile) = {
             "production build is "
             "timed by random samples of its call stack.\n",
     .main = profile,
-    .options = { table, nj_cli_settings, nj_cli_paths },
+    .options = { table, nj_cli_settings, nj_cli_paths, nj_options_of_debug },
     .arguments = (const nj_meaning[]){ { "MODULE", "an instance, a .c file or a .so" },
                                        { "SOURCE", "as for run" },
                                        { 0 } },

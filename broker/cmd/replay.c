@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/debug.h"
 #include "../base/log.h"
 #include "../engine/feed.h"
 #include "../engine/reader.h"
@@ -105,7 +106,7 @@ NJ_COMMAND(replay) = {
     .help = "Every file or member becomes one message, byte for byte; an Avro file of many records stays one "
             "message.\n",
     .main = replay_main,
-    .options = { table, nj_options_of_settings },
+    .options = { table, nj_options_of_settings, nj_options_of_debug },
     .arguments = (const nj_meaning[]){ { "SOURCE", "as for run" }, { 0 } },
     .exits = (const nj_meaning[]){ { "2", "a source could not be read" },
                                    { "3", "messages were not delivered" },

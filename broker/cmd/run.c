@@ -1,6 +1,7 @@
 /* run.c - `nightjar run`: options to nj_run, and the report at the end. */
 #include <sys/stat.h>
 
+#include "../base/debug.h"
 #include "../base/log.h"
 #include "../flow/cli.h"
 #include "../flow/supervise.h"
@@ -22,7 +23,7 @@ NJ_COMMAND(run) = {
     .usage = "run [options] SOURCE...",
     .summary = "consume, decode, run the modules, write, account, measure",
     .main = run_main,
-    .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_cli_run },
+    .options = { nj_options_of_debug, table, nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_cli_run },
     .arguments =
         (const nj_meaning[]){
             { "SOURCE", "FILE.avro, FOLDER (Avro or Parquet), FILE.tar, FILE.tar.gz, - (stdin: OCF or tar), "

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/debug.h"
 #include "../base/log.h"
 #include "../flow/cli.h"
 #include "command.h"
@@ -24,7 +25,7 @@ NJ_COMMAND(topics) = {
     .summary = "the ready topics: what -t takes without a clause",
     .help = "A topic is a section [topic.NAME] with where = SQL; `nightjar run -t NAME='SQL'` needs none.\n",
     .main = topics,
-    .options = { table, nj_cli_settings },
+    .options = { table, nj_cli_settings, nj_options_of_debug },
 };
 
 /* Is it the last one said of its topic, so that it is the one that counts? */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "../base/clock.h"
+#include "../base/debug.h"
 #include "../base/log.h"
 #include "output.h"
 
@@ -55,6 +56,9 @@ static void note_visible(out *o, uint32_t from, bool acknowledged)
 static void settle(out *o, bool acknowledged)
 {
     run *r = o->r;
+    if (o->n_pending)
+        nj_debug(NJ_DEBUG_FLOW, "%u chunks are %s", o->n_pending,
+                 acknowledged ? "acknowledged" : "given back");
     for (uint32_t i = 0; i < o->n_pending; i++) {
         pending *p = &o->pending[i];
         nj_ledger *l = &r->accounts.ledger[p->stream];
@@ -103,12 +107,16 @@ static void flush_now(out *o)
     int64_t start = nj_now_ns(); /* counted or not: the cadence of flushes hangs on it */
     for (uint32_t i = 0; i < r->n_sinks && !r->output.failed && o->begun; i++)
         if (r->sink[i]->class->flush(r->sink[i], &err)) nj_flow_sink_fails(r, &err);
+    if (o->begun)
+        nj_debug(NJ_DEBUG_SINK, "%u outputs are flushed, %llu rows so far", r->n_sinks,
+                 (unsigned long long)r->output.rows);
     if (r->output.dead && !r->output.failed && nj_dead_letters_flush(r->output.dead, &err))
         nj_flow_sink_fails(r, &err);
     if (!r->output.at_commit && !r->output.failed && !r->end.fatal) note_visible(o, o->n_flushed, true);
     o->n_flushed = o->n_pending;
     o->flushed_ns = nj_now_ns();
     o->flush_cost_ns = o->flushed_ns - start;
+    nj_debug(NJ_DEBUG_FLOW, "flush: %.3f ms", (double)o->flush_cost_ns / 1e6);
     if (r->compute.drift) r->output.count->wall_ns += o->flush_cost_ns;
 }
 

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "../base/clock.h"
+#include "../base/debug.h"
 #include "../base/log.h"
 #include "internal.h"
 
@@ -14,6 +15,7 @@ static void push_unit(run *r)
     r->ingest.unit = NULL;
     if (!u) return;
     __atomic_fetch_add(&r->ingest.handed, u->n, __ATOMIC_RELAXED);
+    nj_debug(NJ_DEBUG_FLOW, "unit %llu: %u chunks, %zu bytes", (unsigned long long)u->seq, u->n, u->bytes);
     if (nj_ring_push(r->work, u, u->bytes) == 0) return;
     for (uint32_t i = 0; i < u->n; i++)
         nj_chunk_drop(u->chunk[i]); /* the run was broken off;
@@ -85,7 +87,7 @@ static int poll_source(run *r, nj_source *s, uint32_t live, int64_t *taken)
         ++*taken;
         return 1;
     case NJ_NEXT_IDLE: return 1;
-    case NJ_NEXT_END: return 0;
+    case NJ_NEXT_END: nj_debug(NJ_DEBUG_SOURCE, "%s is at its end", s->class->name); return 0;
     case NJ_NEXT_ERROR:
         nj_log(NJ_LOG_ERROR, "%s", err.text);
         r->ingest.error = err;
@@ -134,6 +136,7 @@ void *nj_ingest(void *run_)
 static nj_stream *host_stream(void *opaque, const char *name, const char *topic_name, int32_t partition)
 {
     run *r = opaque;
+    nj_debug(NJ_DEBUG_SOURCE, "stream %s", name);
     stream *s = calloc(1, sizeof *s);
     if (s) s->name = strdup(name);
     if (s && topic_name) s->topic = strdup(topic_name);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "../base/embed.h"
+#include "../base/debug.h"
 #include "../base/log.h"
 #include "cli.h"
 
@@ -134,6 +135,7 @@ static int be_verbose(void *conf, const char *none, nj_error *err)
     (void)none;
     (void)err;
     nj_log_level(NJ_LOG_DEBUG);
+    nj_debug_contexts = ~0u;
     return 0;
 }
 
@@ -191,7 +193,7 @@ const nj_option nj_cli_run[] = {
     { "strict", 0, NJ_OPTION_FLAG, AT(options.strict), .doc = "exit code 4 when there are dead letters" },
     { "quiet", 'q', NJ_OPTION_CALL, .take = be_quiet,
       .doc = "no table and no progress; warnings and errors only" },
-    { "verbose", 'v', NJ_OPTION_CALL, .take = be_verbose, .doc = "more about what is done" },
+    { "verbose", 'v', NJ_OPTION_CALL, .take = be_verbose, .doc = "more about what is done: all that -d can show" },
     { "log-time", 0, NJ_OPTION_CALL, .value = "WHEN", .take = log_time,
       .doc = "messages begin with the time: yes, no, or auto = when stderr is neither a terminal nor the "
              "journal" },
@@ -280,7 +282,7 @@ int nj_cli_read(nj_cli *cli, const nj_option *const *tables, int argc, char **ar
 
 int nj_cli_parse(nj_cli *cli, int argc, char **argv, nj_error *err)
 {
-    static const nj_option *const tables[] = { nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_cli_run,
-                                               NULL };
+    static const nj_option *const tables[] = { nj_cli_settings, nj_cli_modules,      nj_cli_paths,
+                                               nj_cli_run,      nj_options_of_debug, NULL };
     return nj_cli_read(cli, tables, argc, argv, err);
 }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../base/clock.h"
+#include "../base/debug.h"
 #include "../base/exit.h"
 #include "../base/log.h"
 #include "health.h"
@@ -256,7 +257,7 @@ static void tell_what_is_off(const nj_instances *set)
 {
     nj_buffer text = { 0 };
     for (uint32_t i = 0; i < set->n_off; i++)
-        nj_log(NJ_LOG_DEBUG, "%s is off: %s", set->off[i].name, set->off[i].why);
+        nj_debug(NJ_DEBUG_MODULE, "%s is off: %s", set->off[i].name, set->off[i].why);
     add_off(set, NJ_ENO_MODEL, " (-D models.path=DIR)", &text);
     add_off(set, NJ_ENO_CATALOG, " (-D catalogs.path=DIR)", &text);
     add_off(set, NJ_ENO_SERVICE, "", &text);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/debug.h"
 #include "../base/log.h"
 #include "internal.h"
 
@@ -17,9 +18,13 @@ static bool tell_what_is_silent(const run *r, const nj_graph *g)
         asked += named && step->in->wanted;
         if (!step->off || !step->in->wanted) continue;
         silent += named;
-        nj_log(named ? NJ_LOG_INFO : NJ_LOG_DEBUG, "%s gives no answers on survey %s: %s", step->in->name,
-               g->layout.survey, step->off);
-        if (named) continue;
+        if (named) {
+            nj_log(NJ_LOG_INFO, "%s gives no answers on survey %s: %s", step->in->name, g->layout.survey,
+                   step->off);
+            continue;
+        }
+        nj_debug(NJ_DEBUG_GRAPH, "%s gives no answers on survey %s: %s", step->in->name, g->layout.survey,
+                 step->off);
         nj_buffer_printf(&names, "%s%s", names.n ? ", " : "", step->in->name);
     }
     if (names.n)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/debug.h"
+
 static int resolve_instance(nj_resolver *r, uint32_t i)
 {
     const nj_instance *in = &r->g->set->item[i];
@@ -105,6 +107,7 @@ nj_graph *nj_graph_new(const nj_instances *set, const nj_offers *offers, const n
         nj_graph_free(g);
         return NULL;
     }
+    if (nj_debug_contexts & NJ_DEBUG_GRAPH) nj_graph_debug(g);
     return g;
 }
 

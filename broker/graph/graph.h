@@ -81,6 +81,8 @@ typedef struct nj_offers {
 nj_graph *nj_graph_new(const nj_instances *set, const nj_offers *offers, const nj_want *want,
                        uint32_t n_wants, nj_error *err);
 void nj_graph_free(nj_graph *graph);
+/* Debug lines: the order, what each module reads, and what is off. */
+void nj_graph_debug(const nj_graph *graph);
 /* The stages and why, as text or as Graphviz. */
 void nj_graph_print(const nj_graph *graph, int dot, nj_buffer *out);
 

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../base/debug.h"
 #include "../base/log.h"
 #include "../base/sha256.h"
 #include "services.h"
@@ -27,7 +28,10 @@ __attribute__((format(printf, 3, 4))) static void host_log(void *opaque, int lev
         if (!set->said[0]) snprintf(set->said, sizeof set->said, "%.*s", (int)sizeof set->said - 1, text);
         level = NJ_LOG_DEBUG;
     }
-    nj_log(level < NJ_LOG_ERROR ? NJ_LOG_ERROR : level > NJ_LOG_DEBUG ? NJ_LOG_DEBUG : level, "%s", text);
+    if (level < NJ_LOG_DEBUG)
+        nj_log(level < NJ_LOG_ERROR ? NJ_LOG_ERROR : level, "%s", text);
+    else
+        nj_debug(NJ_DEBUG_MODULE, "%s", text);
 }
 
 static void *host_alloc(void *opaque, size_t bytes)
@@ -96,6 +100,7 @@ static int host_data(void *opaque, const char *name, const void **bytes, size_t 
     if (!f->path || !f->name) return no_room(set, map, (size_t)st.st_size);
     set->n_files++;
     nj_sha256(f->bytes, f->n, f->sha256);
+    nj_debug(NJ_DEBUG_MODULE, "data file %s is %s, %zu bytes", f->name, f->path, f->n);
     *bytes = f->bytes;
     *n = f->n;
     return NJ_OK;

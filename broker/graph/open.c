@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "../base/debug.h"
 #include "../base/clock.h"
 #include "slot.h"
 #include "state.h"
@@ -59,6 +60,8 @@ int nj_instances_open(nj_instances *set, const char *select, nj_error *err)
         nj_set_up_end(set, rc != NJ_OK);
         in->cold_start_ns = nj_now_ns() - start;
         if (rc != NJ_OK && set->no_memory) rc = NJ_ENOMEM;
+        nj_debug(NJ_DEBUG_MODULE, "%s: open() gave %d after %.3f ms", in->name, rc,
+                 (double)in->cold_start_ns / 1e6);
         if (rc == NJ_OK) {
             in->opened = true;
             i++;

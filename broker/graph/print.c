@@ -1,4 +1,5 @@
 /* print.c - the graph for people: stages and reasons as text or as Graphviz. */
+#include "../base/debug.h"
 #include "graph.h"
 
 static const char *giver(const nj_graph *g, uint32_t c)
@@ -32,4 +33,21 @@ void nj_graph_print(const nj_graph *g, int dot, nj_buffer *out)
         }
     }
     if (dot) nj_buffer_text(out, "}\n");
+}
+
+void nj_graph_debug(const nj_graph *g)
+{
+    nj_debug(NJ_DEBUG_GRAPH, "survey %s: %u columns from the packet, %u derived, %u modules",
+             g->layout.survey, g->layout.n_packet, g->n_derived, g->n_steps);
+    for (uint32_t s = 0; s < g->n_steps; s++) {
+        const nj_step *step = &g->step[s];
+        nj_buffer from = { 0 };
+        for (uint32_t k = 0; k < step->in->n_needs; k++)
+            nj_buffer_printf(&from, "%s%s of %s", k ? ", " : "", step->in->need[k].path,
+                             step->col[k] == NJ_NO_COLUMN ? "none" : giver(g, step->col[k]));
+        nj_debug(NJ_DEBUG_GRAPH, "survey %s: %u. %s%s%s: %s", g->layout.survey, s + 1, step->in->name,
+                 step->off ? " is off: " : "", step->off ? step->off : "",
+                 from.data ? from.data : "no needs");
+        nj_buffer_free(&from);
+    }
 }

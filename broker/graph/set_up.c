@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/debug.h"
 #include "../base/log.h"
 #include "slot.h"
 #include "state.h"
@@ -123,5 +124,7 @@ int nj_instance_set_up(nj_instances *set, nj_instance *in, nj_error *err)
     in->give = give;
     in->n_needs = (uint32_t)n_needs;
     in->n_gives = (uint32_t)n_gives;
+    nj_debug(NJ_DEBUG_MODULE, "%s: version %s of module %s, %u needs, %u gives, from %s", in->name,
+             m->version, m->name, in->n_needs, in->n_gives, in->path ? in->path : "the binary");
     return 0;
 }

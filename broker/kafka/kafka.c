@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/debug.h"
 #include "../base/log.h"
 #include "../base/secret.h"
 
@@ -94,10 +95,10 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
 {
     (void)rk;
     /* syslog's levels; what librdkafka calls an error it retries, so it is a warning here */
-    nj_log(level <= 4   ? NJ_LOG_WARN
-           : level <= 6 ? NJ_LOG_INFO
-                        : NJ_LOG_DEBUG,
-           "kafka: %s: %s", facility, text);
+    if (level <= 6)
+        nj_log(level <= 4 ? NJ_LOG_WARN : NJ_LOG_INFO, "kafka: %s: %s", facility, text);
+    else
+        nj_debug(NJ_DEBUG_KAFKA, "%s: %s", facility, text);
 }
 
 static int set(rd_kafka_conf_t *conf, const char *name, const char *value, const char *where, nj_error *err)

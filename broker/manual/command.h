@@ -21,7 +21,7 @@ typedef struct nj_meaning {
 /* The doc of a name, or NULL. The table may be NULL. */
 const char *nj_meaning_of(const nj_meaning *table, const char *name);
 
-enum { NJ_COMMAND_TABLES = 5 };
+enum { NJ_COMMAND_TABLES = 6 };
 
 typedef struct nj_command {
     const char *name;                   /* as typed; '-' where the file name has '_' */

@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "../base/buffer.h"
+#include "../base/debug.h"
 #include "../base/settings.h"
 #include "../batch/cell.h"
 #include "filter_state.h"
@@ -238,6 +239,8 @@ nj_filter *nj_filter_new(const char *label, const char *where, const nj_field *f
         nj_fail(err, "%s: %s", f->label, why.text);
     else if (!find_fields(f, n_fields, err) && !open_database(f, err) && !prepare(f, err)) {
         collect_warnings(f);
+        nj_debug(NJ_DEBUG_QUERY, "%s: %zu columns, to SQLite: %s", f->label, f->clause.n_names,
+                 f->clause.sql);
         return f;
     }
     nj_filter_free(f);

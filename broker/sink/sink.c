@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/debug.h"
 #include "classes.h"
 
 const nj_sink_class *const nj_sink_classes[] = {
@@ -61,6 +62,7 @@ nj_sink *nj_sink_open(const char *spec, const nj_sink_args *args, nj_error *err)
         nj_sink_args own = *args;
         if (!own.settings) own.settings = &none; /* a sink copies what it keeps */
         own.target = strncmp(colon + 1, "//", 2) == 0 && !strcmp(scheme, "kafka") ? colon + 3 : colon + 1;
+        nj_debug(NJ_DEBUG_SINK, "%s: an output of kind %s", spec, scheme);
         return nj_sink_classes[i]->open(&own, err);
     }
     unknown(spec, scheme, err);

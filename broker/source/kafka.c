@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../base/clock.h"
+#include "../base/debug.h"
 #include "../base/log.h"
 #include "../base/patience.h"
 #include "../kafka/end.h"
@@ -60,8 +61,11 @@ static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t error, rd_kafka_topic_
                       void *opaque)
 {
     (void)rk;
-    (void)list;
     kafka_source *s = opaque;
+    for (int i = 0; list && i < list->cnt; i++)
+        nj_debug(NJ_DEBUG_KAFKA, "%s[%d]: commit of offset %" PRId64 ": %s", list->elems[i].topic,
+                 list->elems[i].partition, list->elems[i].offset,
+                 rd_kafka_err2str(error ? error : list->elems[i].err));
     if (error && error != RD_KAFKA_RESP_ERR__NO_OFFSET)
         nj_log_limited(&s->warned_commit, 10, NJ_LOG_WARN,
                        "%s: offsets were not committed and will be sent again: %s", s->display,

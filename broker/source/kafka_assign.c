@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../base/clock.h"
+#include "../base/debug.h"
 #include "../base/log.h"
 
 static nj_partition *partition_of(kafka_source *s, const char *topic, int32_t number)
@@ -116,6 +117,9 @@ static void go_on_from(kafka_source *s, rd_kafka_topic_partition_list_t *list)
             t->offset = p && p->start != RD_KAFKA_OFFSET_INVALID ? p->start : RD_KAFKA_OFFSET_STORED;
         else
             t->offset = committed > acked ? committed : acked;
+        nj_debug(NJ_DEBUG_KAFKA,
+                 "%s[%d] goes on from offset %" PRId64 " (committed %" PRId64 ", acknowledged %" PRId64 ")",
+                 t->topic, t->partition, t->offset, committed, acked);
     }
 }
 
@@ -176,8 +180,8 @@ void nj_kafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t event, rd_kafka_topi
         nj_log(NJ_LOG_WARN, "%s: assignment: %s", s->display,
                failed ? rd_kafka_error_string(failed) : rd_kafka_err2str(e));
     if (failed) rd_kafka_error_destroy(failed);
-    nj_log(NJ_LOG_DEBUG, "%s: %d partitions %s, %d held", s->display, list->cnt,
-           assign ? "assigned" : "revoked", s->n_assigned);
+    nj_debug(NJ_DEBUG_KAFKA, "%s: %d partitions %s, %d held", s->display, list->cnt,
+             assign ? "assigned" : "revoked", s->n_assigned);
 }
 
 /* All partitions of the topic, without a group's negotiations. */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "../base/debug.h"
 #include "../base/file.h"
 #include "../base/log.h"
 #include "../base/unpack.h"
@@ -26,7 +27,10 @@ nj_source *nj_source_open(const nj_source_args *args, nj_error *err)
         return NULL;
     }
     for (const nj_source_class *const *c = nj_source_classes; *c; c++)
-        if ((*c)->match(args->spec)) return (*c)->open(args, err);
+        if ((*c)->match(args->spec)) {
+            nj_debug(NJ_DEBUG_SOURCE, "%s is a source of kind %s", args->spec, (*c)->name);
+            return (*c)->open(args, err);
+        }
     nj_fail(err, "%s: no kind of source has this form; `nightjar run --help` lists them", args->spec);
     return NULL;
 }

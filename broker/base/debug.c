@@ -1,0 +1,83 @@
+/* debug.c - who looks for a fault in one part must not read the debug lines of all: each line belongs to a
+ * context, and -d names those that are wanted. */
+#include "debug.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "log.h"
+
+unsigned nj_debug_contexts;
+
+/* In the order of the bits. */
+static const struct {
+    const char *name, *doc;
+} contexts[] = {
+    { "source", "files, archives and streams as they are opened, and what is skipped" },
+    { "kafka", "connections, assignments, positions and commits; librdkafka's own debug lines" },
+    { "decode", "each schema, its survey map, and the plan that reads it" },
+    { "module", "settings up, opening and closing of modules, and what they say at debug level" },
+    { "graph", "the order of the modules, where their columns come from, and which are off" },
+    { "flow", "units of work, batches, flushes and acknowledgements" },
+    { "query", "filters and topics as they are compiled" },
+    { "sink", "outputs as they are opened, flushed and closed" },
+};
+enum { CONTEXTS = sizeof contexts / sizeof *contexts };
+
+void nj_debug_line(unsigned context, const char *format, ...)
+{
+    char text[2048];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    nj_log_line(NJ_LOG_DEBUG, "%s: %s", contexts[__builtin_ctz(context)].name, text);
+}
+
+static _Noreturn void list_contexts(void)
+{
+    for (size_t k = 0; k < CONTEXTS; k++) printf("%-8s  %s\n", contexts[k].name, contexts[k].doc);
+    printf("%-8s  all of these, as -v does\n", "all");
+    exit(fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
+static int take_word(const char *word, nj_error *err)
+{
+    const char *known[CONTEXTS + 3];
+    for (size_t k = 0; k < CONTEXTS; k++) known[k] = contexts[k].name;
+    known[CONTEXTS] = "all";
+    known[CONTEXTS + 1] = "help";
+    known[CONTEXTS + 2] = NULL;
+    if (!strcmp(word, "help")) list_contexts();
+    if (!strcmp(word, "all")) return nj_debug_contexts = ~0u, 0;
+    for (size_t k = 0; k < CONTEXTS; k++)
+        if (!strcmp(word, known[k])) return nj_debug_contexts |= 1u << k, 0;
+    return nj_word_wrong("debug context", word, known, err);
+}
+
+int nj_debug_take(const char *list, nj_error *err)
+{
+    for (const char *p = list; *p;) {
+        size_t n = strcspn(p, ",");
+        char word[32];
+        snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word - 1), p);
+        if (take_word(word, err)) return -1;
+        p += n;
+        p += *p == ',';
+    }
+    return *list ? 0 : nj_fail(err, "-d: no context is named; `-d help` lists them");
+}
+
+static int take_debug(void *conf, const char *value, nj_error *err)
+{
+    (void)conf;
+    return nj_debug_take(value, err);
+}
+
+const nj_option nj_options_of_debug[] = { { "debug", 'd', NJ_OPTION_CALL, .value = "LIST", .take = take_debug,
+                                            .doc = "debug lines of these parts: source, kafka, decode, "
+                                                   "module, graph, flow, query, sink, all; `-d help` "
+                                                   "says what each has" },
+                                          { 0 } };
