@@ -193,7 +193,8 @@ const nj_option nj_cli_run[] = {
     { "strict", 0, NJ_OPTION_FLAG, AT(options.strict), .doc = "exit code 4 when there are dead letters" },
     { "quiet", 'q', NJ_OPTION_CALL, .take = be_quiet,
       .doc = "no table and no progress; warnings and errors only" },
-    { "verbose", 'v', NJ_OPTION_CALL, .take = be_verbose, .doc = "more about what is done: all that -d can show" },
+    { "verbose", 'v', NJ_OPTION_CALL, .take = be_verbose,
+      .doc = "more about what is done: all that -d can show" },
     { "log-time", 0, NJ_OPTION_CALL, .value = "WHEN", .take = log_time,
       .doc = "messages begin with the time: yes, no, or auto = when stderr is neither a terminal nor the "
              "journal" },
