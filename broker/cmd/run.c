@@ -23,7 +23,7 @@ NJ_COMMAND(run) = {
     .usage = "run [options] SOURCE...",
     .summary = "consume, decode, run the modules, write, account, measure",
     .main = run_main,
-    .options = { nj_options_of_debug, table, nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_cli_run },
+    .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_cli_run, nj_options_of_debug },
     .arguments =
         (const nj_meaning[]){
             { "SOURCE", "FILE.avro, FOLDER (Avro or Parquet), FILE.tar, FILE.tar.gz, - (stdin: OCF or tar), "
@@ -98,7 +98,8 @@ static int work(void *options_, nj_shared *shared)
 static int run_main(int argc, char **argv)
 {
     static const nj_option *const tables[] = { table,        nj_cli_settings, nj_cli_modules,
-                                               nj_cli_paths, nj_cli_run,      NULL };
+                                               nj_cli_paths, nj_cli_run,      nj_options_of_debug,
+                                               NULL };
     options o = { .alone = false };
     nj_error err = { "" };
     nj_guard_conf guard;
