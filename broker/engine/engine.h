@@ -26,6 +26,10 @@ int nj_engine_load(nj_engine *engine, nj_settings *settings, const char *const *
 int nj_engine_choose(nj_engine *engine, const char *select, nj_error *err);
 int nj_engine_open(nj_engine *engine, const char *select, nj_error *err);
 void nj_engine_close(nj_engine *engine);
+/* Before any of them, with a guard: a child loads, opens and calls what comes from shared objects. -1 with
+ * err: one of them crashed, or did not return. */
+int nj_engine_probe(nj_settings *settings, const char *const *module_path, uint32_t n_paths,
+                    const char *select, nj_error *err);
 
 /* An instance that asked for one thread, in the order of the source (host->serial()); its name, or NULL.
  * Once it is open. */

@@ -55,6 +55,7 @@ typedef struct nj_guard {
     nj_slot trial[NJ_GUARD_SLOTS]; /* of the child in which the thread of that slot tries rows */
     _Atomic uint32_t n_slots;      /* of this worker's */
     nj_death elsewhere;            /* a death in no slot */
+    char probed[600];              /* which shared object a child tries */
 } nj_guard;
 
 /* Of this process; NULL: nothing is guarded. Set once, in the worker, before any other thread. */

@@ -11,6 +11,7 @@
 #include "../base/log.h"
 #include "../base/settings.h"
 #include "crash.h"
+#include "guard.h"
 #include "slot.h"
 #include "state.h"
 #include "table.h"
@@ -183,6 +184,7 @@ static int load_one(nj_modules *set, const char *path, nj_error *err)
     struct stat st;
     /* a pipe would not end */
     if (stat(kept, &st) || !S_ISREG(st.st_mode)) return nj_fail(err, "%s: not a file", kept);
+    if (nj_guard_here) snprintf(nj_guard_here->probed, sizeof nj_guard_here->probed, "%s", kept);
     nj_slot_enter(nj_slot_set_up, kept, NJ_PHASE_LOAD);
     nj_state state;
     nj_state_begin(&state, true);

@@ -65,13 +65,13 @@ static double limit_s(const nj_guard_module *m)
     return most > 0 && most < s ? most : s;
 }
 
-/* False: it lived. Else how it died is in trial->death. */
-static bool died(pid_t child, nj_slot *trial, nj_guard_module *m)
+bool nj_trial_died(pid_t child, nj_slot *trial, double limit, double most)
 {
     int fd = (int)syscall(SYS_pidfd_open, child, 0), status = 0;
     uint64_t calls = 0;
-    int64_t since = nj_now_ns();
-    double limit = limit_s(m);
+    const int64_t begin = nj_now_ns();
+    int64_t since = begin;
+    bool given_up = false;
     for (int late_ms = 0;;) {
         pid_t got = waitpid(child, &status, WNOHANG);
         if (got == child || (got < 0 && errno != EINTR)) break;
@@ -84,14 +84,19 @@ static bool died(pid_t child, nj_slot *trial, nj_guard_module *m)
         if (late_ms && (late_ms += LOOK_MS) > PATIENCE_MS) kill(child, SIGKILL);
         int64_t now = nj_now_ns();
         uint64_t n = atomic_load(&trial->calls);
-        if (n != calls) calls = n, since = now;
+        nj_phase phase = atomic_load(&trial->phase);
+        if (n != calls || !(phase == NJ_PHASE_PROCESS || phase == NJ_PHASE_STAMP)) calls = n, since = now;
+        if (!given_up && most > 0 && (double)(now - begin) / 1e9 >= most) {
+            given_up = true;
+            kill(child, SIGKILL);
+        }
         if (late_ms || limit <= 0 || (double)(now - since) / 1e9 < limit) continue;
-        atomic_store(&m->hung, 1);
         atomic_store(&trial->overdue, 1);
         kill(child, SIGXCPU); /* its handler tells where it is */
         late_ms = 1;
     }
     if (fd >= 0) close(fd);
+    if (given_up) return false;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && !atomic_load(&trial->death.told)) return false;
     if (!atomic_load(&trial->death.told))
         snprintf(trial->death.what, sizeof trial->death.what, "%s",
@@ -123,7 +128,8 @@ static uint32_t try_rows(nj_worker *w, const nj_step *s, nj_work *work, const ui
         nj_exit_at_once(0);
         pthread_cleanup_pop(0);
     }
-    if (!died(child, trial, m)) return n;
+    if (!nj_trial_died(child, trial, limit_s(m), 0)) return n;
+    if (atomic_load(&trial->overdue)) atomic_store(&m->hung, 1);
     uint64_t calls = atomic_load(&trial->calls);
     return from + (uint32_t)(calls ? calls - 1 : 0);
 }

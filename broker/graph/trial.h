@@ -2,6 +2,8 @@
 #ifndef NJ_GRAPH_TRIAL_H
 #define NJ_GRAPH_TRIAL_H
 
+#include <sys/types.h>
+
 #include "dispatch.h"
 
 /* Is the module one whose calls have one row each, because it crashed? */
@@ -24,5 +26,10 @@ static inline void nj_trial_note(const nj_worker *w, const nj_step *s, int64_t n
  * letters. -1 = out of memory. */
 int nj_trial_rows(nj_worker *worker, const nj_step *step, nj_batch *batch, nj_work *work, uint32_t *rows,
                   uint32_t *n);
+
+/* Waits for a child that works in `trial`. True: it died, and trial->death says how. A call of process() that
+ * lasts longer than limit_s is ended; a child that lasts longer than most_s is, too, and counts as alive. 0:
+ * no limit. */
+bool nj_trial_died(pid_t child, nj_slot *trial, double limit_s, double most_s);
 
 #endif

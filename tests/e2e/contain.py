@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Whatever a module does on one alert, the stream goes on, and exactly its answers for that alert are missing."""
 
-import os, subprocess
+import os, signal, subprocess, time
 from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, nightjar, ok, report, rows, skip
 
 N = 300  # alerts of the night
@@ -304,17 +304,136 @@ def two_at_once():
 
 
 def set_up():
-    """What crashes before the first alert ends the run, with the reason."""
-    module("starts", begin="*(volatile int *)8 = 1")
-    r = run("starts")
-    ok(
-        r.returncode != 0 and "module starts crashed in open()" in r.stderr,
-        "a crash in open() ends the run",
-        r.stderr,
-    )
-    ok(not r.rows, "and no row is written")
+    """A shared object is tried in a child: one that crashes before the first alert is refused by name."""
+    crash = "*(volatile int *)8 = 1"
+    for name, begin, end, where in (
+        ("starts", crash, "", "in open()"),
+        ("leaves_open", "exit(0)", "", "in open()"),
+        ("always", "", f"if (w->n == 1 && w->id[0] == 1) {crash}", "in process()"),
+        ("never_returns", "", "if (w->n == 1 && w->id[0] == 1) for (;;) pause()", "in process()"),
+    ):
+        so = module(name, begin=begin, end=end)
+        r = run(name, "-D", "guard.deadline_s=0.3")
+        ok(r.returncode == 1 and not r.rows, f"{name}: the run does not begin", r.stderr)
+        ok(
+            f"{so}: module {name}, crashed {where} when it was tried" in r.stderr,
+            f"{name}: refused by name",
+            r.stderr,
+        )
+    module("starts", begin=crash)
     r = run("starts", "--no-supervise")
     ok(r.returncode == -11, "without a supervisor it dies of the signal", r.returncode)
+    module("loads")
+    with open("loads.c", encoding="utf-8") as f:
+        text = f.read() + f"__attribute__((constructor)) static void first(void) {{ {crash}; }}\n"
+    with open("loads.c", "w", encoding="utf-8") as f:
+        f.write(text)
+    flags = "-std=c11 -O1 -w -fPIC -DNJ_SHARED -shared".split()
+    subprocess.run(["cc", *flags, f"-I{ROOT}/include", "loads.c", "-o", "loads.so", "-lm"], check=True)
+    r = run("loads")
+    ok(
+        r.returncode == 1 and "loads.so, crashed while it was loaded when it was tried" in r.stderr,
+        "a constructor",
+        r.stderr,
+    )
+    r = nightjar("run", "night.tar", "-m", "nalerthist", "-q", "--module-path", "loads.so", "-o", "null:")
+    ok(r.returncode == 1, "also when no module of it runs: it would be loaded", r.stderr)
+
+
+def begin(*args):
+    return subprocess.Popen(
+        [NIGHTJAR, "run", *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def workers(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as f:
+        return [int(x) for x in f.read().split()]
+
+
+def until(test, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if test():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def killed():
+    """kill -9 of a worker, again and again: the next one goes on. kill -9 of the supervisor: nothing stays."""
+    module("slow", end="nanosleep(&(struct timespec){ 0, 20000000 }, NULL)")
+    args = "night.tar -m nalerthist,slow --module-path slow.so -q -j 1 -D run.batch_rows=2 -D run.batch_ms=1".split()
+    p = begin(*args, "-o", "ndjson:killed.ndjson", "--report", "killed.json", "--overwrite")
+    n = 0
+    for _ in range(5):
+        before = workers(p.pid)
+        time.sleep(0.15)
+        for w in before:
+            os.kill(w, signal.SIGKILL)
+            n += 1
+        until(lambda: p.poll() is not None or (workers(p.pid) and workers(p.pid) != before))
+    err = p.communicate(timeout=120)[1]
+    ok(p.returncode == 0, "a worker that is killed five times: the stream completes", err)
+    ok({x["candid"] for x in rows("killed.ndjson")} == set(IDS), "and no alert is lost", err)
+    got = report("killed.json")
+    ok(got["guard"]["restarts"] == n, "the restarts are in the report", got["guard"])
+    ok(
+        got["ledger"]["emitted"] == N and got["ledger"]["closed"],
+        "the ledger is of all of them",
+        got["ledger"],
+    )
+    p = begin(*args, "-o", "null:")
+    until(lambda: workers(p.pid))
+    left = workers(p.pid)
+    p.kill()
+    p.communicate()
+    ok(
+        until(lambda: not any(os.path.exists(f"/proc/{w}/exe") for w in left), 20),
+        "no worker outlives its supervisor",
+    )
+
+
+def stops():
+    """Signals to the supervisor reach the worker; a second one ends both."""
+    module("loops", 'for (;;) __asm__ volatile("")')
+    args = "night.tar -m nalerthist,loops --module-path loops.so -q -o null: -D run.call_s=0.1".split()
+    p = begin(*args)
+    for line in p.stderr:
+        if "has been in this call" in line:
+            break
+    p.send_signal(signal.SIGTERM)
+    for line in p.stderr:
+        if "once more to stop at once" in line:
+            break
+    p.send_signal(signal.SIGTERM)
+    p.communicate(timeout=60)
+    ok(p.returncode == 130, "a second SIGTERM ends a run that hangs at once", p.returncode)
+    p = begin(*args, "-D", "run.stop_s=0.3")
+    for line in p.stderr:
+        if "has been in this call" in line:
+            break
+    p.send_signal(signal.SIGINT)
+    p.communicate(timeout=60)
+    ok(
+        p.returncode == 130,
+        "one SIGINT ends it when nothing moves, and no other worker is made",
+        p.returncode,
+    )
+
+
+def leaks():
+    """A worker that grew too large is replaced, and no alert is lost."""
+    module(
+        "leaks",
+        end="for (uint32_t k = 0; k < w->n; k++) { char *p = malloc(1 << 20); memset(p, 1, 1 << 20); } usleep(50000)",
+    )
+    r = run("leaks", "-D", "guard.max_rss=150M", "-D", "run.batch_rows=4", "-D", "run.budget_bytes=2M")
+    ok(r.returncode == 0, "a module that leaks: the stream completes", r.stderr)
+    ok({x["candid"] for x in r.rows} == set(IDS), "a module that leaks: no alert is lost")
+    ok("[guard] max_rss" in r.stderr, "a module that leaks: said", r.stderr)
+    ok(report("leaks.json")["guard"]["recycled"] > 0, "a module that leaks: counted")
+    ok(report("leaks.json")["ledger"]["emitted"] == N, "a module that leaks: the ledger is of all workers")
 
 
 with Folder():
@@ -332,4 +451,7 @@ with Folder():
         quarantine()
         two_at_once()
         set_up()
+        killed()
+        stops()
+        leaks()
 done()
