@@ -28,6 +28,15 @@ const char *nj_format_duration(char text[24], double ns)
     return text;
 }
 
+const char *nj_format_duration_micro(char text[24], double ns)
+{
+    char plain[24];
+    const char *u = strstr(nj_format_duration(plain, ns), "us");
+    if (!u) return strcpy(text, plain);
+    snprintf(text, 24, "%.*sµs", (int)(u - plain), plain);
+    return text;
+}
+
 const char *nj_format_si(char text[24], double v)
 {
     if (!isfinite(v)) return strcpy(text, "-");

@@ -5,6 +5,8 @@
 
 /* Three digits and a unit: "12.3 us". */
 const char *nj_format_duration(char text[24], double ns);
+/* "12.3 µs": for pages; a terminal may lack the letter. */
+const char *nj_format_duration_micro(char text[24], double ns);
 /* Three digits and a power of a thousand: "54.9k"; "7" stays as it is. */
 const char *nj_format_si(char text[24], double value);
 /* The same with its zeros, so that a column of rates lines up: "54.9k", "7.00". */

@@ -143,22 +143,18 @@ static const char *sort_words(char text[24], double v)
     return text;
 }
 
-/* A page has the letter for micro that a terminal may lack. */
-static const char *duration_words(char text[24], double ns)
-{
-    char plain[24];
-    const char *u = strstr(nj_format_duration(plain, ns), "us");
-    if (!u) return strcpy(text, plain);
-    snprintf(text, 24, "%.*sµs", (int)(u - plain), plain);
-    return text;
-}
-
 static const struct {
     const char *name;
     const char *(*words)(char text[24], double value);
-} formats[] = { { "duration", duration_words }, { "si", nj_format_si },       { "rate", nj_format_rate },
-                { "us", nj_format_us },         { "share", nj_format_share }, { "small", nj_format_small },
-                { "estimate", estimate_words }, { "count", count_words },     { "sort", sort_words } };
+} formats[] = { { "duration", nj_format_duration_micro },
+                { "si", nj_format_si },
+                { "rate", nj_format_rate },
+                { "us", nj_format_us },
+                { "share", nj_format_share },
+                { "small", nj_format_small },
+                { "estimate", estimate_words },
+                { "count", count_words },
+                { "sort", sort_words } };
 
 static int format_of(const char *name)
 {

@@ -261,16 +261,20 @@ static int run_passes(passes *s, nj_error *err)
     return rc;
 }
 
-static int write_file(const char *path, nj_profile *p, void (*write)(nj_profile *, nj_buffer *))
+static int write_file(const char *path, nj_profile *p, int (*make)(nj_profile *, nj_buffer *, nj_error *))
 {
     nj_buffer b = { 0 };
-    write(p, &b);
-    FILE *f = nj_output_is_standard(path) ? fdopen(nj_output_fd(), "w") : fopen(path, "w");
-    int bad = !f || b.failed || fwrite(b.data, 1, b.n, f) != b.n;
+    nj_error err = { "" };
+    FILE *f = NULL;
+    int bad = make(p, &b, &err);
+    if (!bad) {
+        f = nj_output_is_standard(path) ? fdopen(nj_output_fd(), "w") : fopen(path, "w");
+        bad = !f || fwrite(b.data, 1, b.n, f) != b.n;
+    }
     if (f && fclose(f)) bad = 1;
     nj_buffer_free(&b);
-    if (bad) nj_log(NJ_LOG_ERROR, "%s: cannot be written", path);
-    return bad;
+    if (bad) nj_log(NJ_LOG_ERROR, "%s: %s", path, err.text[0] ? err.text : "cannot be written");
+    return bad ? 1 : 0;
 }
 
 enum { MAX_BYTES = 512 << 20 };

@@ -136,27 +136,17 @@ void nj_counters_json(const nj_profile *p, nj_buffer *o)
     nj_buffer_text(o, "}");
 }
 
-void nj_counters_html(const nj_profile *p, nj_buffer *o)
+void nj_counters_put(nj_template_values *v, json_t *list, const nj_profile *p)
 {
-    nj_buffer_printf(
-        o, "<h2>Counters per alert</h2><p class=\"dim\">perf events: %s</p>\n<div class=\"wide\"><table>",
-        what);
+    if (!p->has_counters) return;
+    json_t *to = nj_template_put(v, list, "what=%s", what);
+    json_t *events = nj_template_list(v, to, "events"), *parts = nj_template_list(v, to, "ratios");
     for (int e = 0; e < NJ_PERF_EVENTS; e++) {
         const nj_profile_counter *c = &p->counter[e];
-        nj_buffer_printf(o, "<tr><td class=\"name\">%s</td>", nj_perf_name[e]);
-        if (c->why) {
-            nj_buffer_text(o, "<td class=\"words\">none: ");
-            nj_profile_escape(o, c->why);
-        } else {
-            nj_buffer_printf(o, "<td class=\"words\">%.4g%s", c->per_alert, unit_of(e));
-            if (c->share < 0.99)
-                nj_buffer_printf(o, " (counted %.0f %% of the time, scaled)", 100 * c->share);
-        }
-        nj_buffer_text(o, "</td></tr>\n");
+        nj_template_put(v, events, "name=%s why=%s per_alert=%g unit=%s scaled=%d percent=%g",
+                        nj_perf_name[e], c->why, c->per_alert, unit_of(e), c->share < 0.99, 100 * c->share);
     }
     for (int i = 0; i < RATIOS; i++)
         if (isfinite(value_of(p, &ratios[i])))
-            nj_buffer_printf(o, "<tr><td class=\"name\">%s</td><td class=\"words\">%.3g</td></tr>\n",
-                             ratios[i].name, value_of(p, &ratios[i]));
-    nj_buffer_text(o, "</table></div>\n");
+            nj_template_put(v, parts, "name=%s value=%g", ratios[i].name, value_of(p, &ratios[i]));
 }

@@ -1,4 +1,5 @@
-/* flame.c - call stacks are also written as a flame graph: one SVG file without scripts. */
+/* flame.c - call stacks are also written as a flame graph: one SVG file without scripts; this places its
+ * boxes. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,8 +7,8 @@
 #include "../base/log.h"
 #include "profile.h"
 
-enum { WIDTH = 1200, ROW = 18, MARGIN = 4 };
-static const double least_width = 0.4; /* px; narrower boxes are left out */
+enum { WIDTH = 1200, ROW = 18, MARGIN = 4 }; /* as in flame.svg */
+static const double least_width = 0.4;       /* px; narrower boxes are left out */
 
 typedef struct node {
     uint32_t function, samples;
@@ -56,12 +57,8 @@ static void build(tree *t, const nj_profile *p)
     }
 }
 
-void nj_profile_escape(nj_buffer *o, const char *text)
-{
-    nj_markup_text(o, text);
-}
-
-static void draw(const tree *t, const nj_profile *p, uint32_t at, double x, uint32_t level, nj_buffer *o)
+static void put_box(nj_template_values *v, json_t *boxes, const tree *t, const nj_profile *p, uint32_t at,
+                    double x, uint32_t level)
 {
     const node *box = &t->item[at];
     double width = (double)WIDTH * box->samples / t->item[0].samples,
@@ -70,38 +67,33 @@ static void draw(const tree *t, const nj_profile *p, uint32_t at, double x, uint
     if (width < least_width) return;
     uint32_t hash = 2166136261u; /* FNV-1a of the name: the same colour wherever the function stands */
     for (const char *c = name; *c; c++) hash = (hash ^ (uint8_t)*c) * 16777619u;
-    nj_buffer_printf(o, "<g><title>");
-    nj_profile_escape(o, name);
-    nj_buffer_printf(o,
-                     ": %.1f %% (%u samples)</title><rect x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" height=\"%d\" "
-                     "fill=\"hsl(%u,75%%,%u%%)\"/>",
-                     100.0 * box->samples / t->item[0].samples, box->samples, x, y, fmax(width - 0.5, 0.3),
-                     ROW - 1, 10 + hash % 40, 60 + hash / 64 % 14);
     int room = (int)(width / 6.8);
-    if (room >= 3) {
-        char text[256];
-        snprintf(text, sizeof text, "%.*s", room < 200 ? room : 200, name);
-        nj_buffer_printf(o, "<text x=\"%.1f\" y=\"%.0f\">", x + 3, y + 13);
-        nj_profile_escape(o, text);
-        nj_buffer_text(o, "</text>");
-    }
-    nj_buffer_text(o, "</g>\n");
+    char text[256] = "";
+    if (room >= 3) snprintf(text, sizeof text, "%.*s", room < 200 ? room : 200, name);
+    nj_template_put(v, boxes, "name=%s percent=%g samples=%u x=%g y=%g width=%g hue=%u light=%u text=%s",
+                    name, 100.0 * box->samples / t->item[0].samples, box->samples, x, y,
+                    fmax(width - 0.5, 0.3), 10 + hash % 40, 60 + hash / 64 % 14, text);
     for (uint32_t i = box->child; i; i = t->item[i].next) {
-        draw(t, p, i, x, level + 1, o);
+        put_box(v, boxes, t, p, i, x, level + 1);
         x += (double)WIDTH * t->item[i].samples / t->item[0].samples;
     }
 }
 
-void nj_profile_flame(nj_profile *p, nj_buffer *o)
+void nj_flame_put(nj_template_values *v, json_t *to, const nj_profile *p)
 {
     tree t = { 0 };
     build(&t, p);
-    nj_buffer_printf(o,
-                     "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %u\" "
-                     "font-family=\"monospace\" font-size=\"11\" "
-                     "fill=\"#111\" role=\"img\" aria-label=\"flame graph\">\n",
-                     WIDTH, 2 * MARGIN + (t.depth + 1) * ROW);
-    if (t.item[0].samples) draw(&t, p, 0, 0, 0, o);
-    nj_buffer_text(o, "</svg>\n");
+    nj_template_put(v, to, "height=%u", 2 * MARGIN + (t.depth + 1) * ROW);
+    json_t *boxes = nj_template_list(v, to, "boxes");
+    if (t.item[0].samples) put_box(v, boxes, &t, p, 0, 0, 0);
     free(t.item);
+}
+
+int nj_profile_flame(nj_profile *p, nj_buffer *out, nj_error *err)
+{
+    nj_template_values v = nj_template_begin();
+    nj_flame_put(&v, NULL, p);
+    const int rc = nj_template_write("flame.svg", &v, out, err);
+    nj_template_end(&v);
+    return rc;
 }

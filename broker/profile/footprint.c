@@ -115,27 +115,23 @@ void nj_footprint_json(const nj_profile *p, nj_buffer *o)
     nj_buffer_text(o, "}");
 }
 
-static void value_html(nj_buffer *o, const char *name, const char *unit, const valued *x)
+static void put_value(nj_template_values *v, json_t *values, const char *name, const char *unit,
+                      const valued *x)
 {
-    char v[16], lo[16], hi[16], year[16];
+    char value[16], lo[16], hi[16], year[16];
     year_of(year, x->year);
-    nj_buffer_printf(o, "<tr><td class=\"name\">%s</td><td class=\"words\">%s %s [%s, %s], %s: ", name,
-                     two(v, x->value), unit, two(lo, x->low), two(hi, x->high), x->kind);
-    nj_profile_escape(o, x->source);
-    nj_buffer_printf(o, "%s</td></tr>\n", year);
+    nj_template_put(v, values, "name=%s unit=%s value=%s low=%s high=%s kind=%s source=%s year=%s", name,
+                    unit, two(value, x->value), two(lo, x->low), two(hi, x->high), x->kind, x->source, year);
 }
 
-void nj_footprint_html(const nj_profile *p, nj_buffer *o)
+void nj_footprint_put(nj_template_values *v, json_t *list, const nj_profile *p)
 {
+    if (!p->energy.tier) return;
     valued j = joules(p), g = grams(p);
-    nj_buffer_text(o, "<h2>Energy and carbon per million alerts</h2>\n<div class=\"wide\"><table>");
-    value_html(o, "energy", "J", &j);
-    value_html(o, "carbon", "g CO2e", &g);
-    nj_buffer_printf(
-        o, "</table></div>\n<p class=\"dim\">Tier %s%s. Of the module&#39;s CPU time, idle share apart; ",
-        p->energy.tier, !nj_energy_is_read(&p->energy) ? ": no meter or RAPL counter could be read" : "");
-    nj_profile_escape(o, p->carbon.country);
-    nj_buffer_printf(o, " %.3g g/kWh, PUE %.3g.", p->carbon.g_per_kwh, p->carbon.pue);
-    if (p->energy_hint) nj_buffer_text(o, " "), nj_profile_escape(o, p->energy_hint);
-    nj_buffer_text(o, "</p>\n");
+    json_t *to = nj_template_put(v, list, "tier=%s not_read=%d country=%s g_per_kwh=%g pue=%g hint=%s",
+                                 p->energy.tier, !nj_energy_is_read(&p->energy), p->carbon.country,
+                                 p->carbon.g_per_kwh, p->carbon.pue, p->energy_hint);
+    json_t *values = nj_template_list(v, to, "values");
+    put_value(v, values, "energy", "J", &j);
+    put_value(v, values, "carbon", "g CO2e", &g);
 }

@@ -60,7 +60,7 @@ static void write_function(nj_profile *p, const nj_profile_function *f, nj_buffe
     nj_buffer_text(o, "]}");
 }
 
-void nj_profile_json(nj_profile *p, nj_buffer *o)
+int nj_profile_json(nj_profile *p, nj_buffer *o, nj_error *err)
 {
     const nj_counter *c = &p->count;
     nj_buffer_text(o, "{\"schema_version\":1,\"kind\":\"profile\",\"context\":{");
@@ -108,4 +108,5 @@ void nj_profile_json(nj_profile *p, nj_buffer *o)
     if (p->has_counters) nj_counters_json(p, o);
     if (p->has_singly) nj_singly_json(&p->singly, o);
     nj_buffer_text(o, "}\n");
+    return o->failed ? nj_fail(err, "out of memory") : 0;
 }

@@ -6,6 +6,7 @@
 
 #include "../base/arena.h"
 #include "../base/buffer.h"
+#include "../base/template.h"
 #include "../measure/energy.h"
 #include "hits.h"
 #include "perf.h"
@@ -94,13 +95,14 @@ bool nj_profile_has_table(const nj_profile *p, const nj_profile_function *f);
 double nj_profile_error(double share, double n);
 
 void nj_profile_table(nj_profile *p, FILE *to);
-void nj_profile_json(nj_profile *p, nj_buffer *out);
-/* A page that needs nothing else, readable without JavaScript, dark and light. */
-void nj_profile_html(nj_profile *p, nj_buffer *out);
+int nj_profile_json(nj_profile *p, nj_buffer *out, nj_error *err);
+/* A page that needs nothing else, readable without JavaScript, dark and light.
+ * -1 with err: memory is short. */
+int nj_profile_html(nj_profile *p, nj_buffer *out, nj_error *err);
 /* The flame graph: widths are shares of the module's time, who calls whom goes upwards. */
-void nj_profile_flame(nj_profile *p, nj_buffer *out);
-/* Text with &, <, > and \" made safe. */
-void nj_profile_escape(nj_buffer *out, const char *text);
+int nj_profile_flame(nj_profile *p, nj_buffer *out, nj_error *err);
+/* The values of flame.svg; to = NULL: they are all. */
+void nj_flame_put(nj_template_values *v, json_t *to, const nj_profile *p);
 void nj_profile_free(nj_profile *p);
 
 /* counters.c: replays for about a second with perf events around each worker,
@@ -108,18 +110,18 @@ void nj_profile_free(nj_profile *p);
 int nj_counters_count(nj_profile *p, nj_replay *r, nj_error *err);
 void nj_counters_table(const nj_profile *p, FILE *to);
 void nj_counters_json(const nj_profile *p, nj_buffer *out);
-void nj_counters_html(const nj_profile *p, nj_buffer *out);
+void nj_counters_put(nj_template_values *v, json_t *list, const nj_profile *p); /* of the page */
 
 /* footprint.c: joules and grams per million alerts.
  * energy was begun before the time pass and is read here. */
 void nj_footprint_take(nj_profile *p, nj_energy *energy);
 void nj_footprint_table(const nj_profile *p, FILE *to);
 void nj_footprint_json(const nj_profile *p, nj_buffer *out);
-void nj_footprint_html(const nj_profile *p, nj_buffer *out);
+void nj_footprint_put(nj_template_values *v, json_t *list, const nj_profile *p); /* of the page */
 
 /* singly_show.c: the section of --per-alert. */
 void nj_singly_table(const nj_singly *s, FILE *to);
 void nj_singly_json(const nj_singly *s, nj_buffer *out);
-void nj_singly_html(const nj_singly *s, nj_buffer *out);
+void nj_singly_put(nj_template_values *v, json_t *list, const nj_singly *s); /* of the page */
 
 #endif

@@ -2,22 +2,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "../base/format.h"
 #include "profile.h"
 
 enum { NAMED = 20, BAR_WIDTH = 50 };
-
-/* 12345 -> "12.3 us" */
-static const char *duration(char text[24], double ns)
-{
-    const char *unit = ns < 999.5 ? "ns" : ns < 999.5e3 ? "us" : ns < 999.5e6 ? "ms" : "s";
-    snprintf(text, 24, "%.3g %s",
-             ns < 999.5     ? ns
-             : ns < 999.5e3 ? ns / 1e3
-             : ns < 999.5e6 ? ns / 1e6
-                            : ns / 1e9,
-             unit);
-    return text;
-}
 
 static void name_of(char text[32], int64_t id)
 {
@@ -28,7 +16,8 @@ static void name_of(char text[32], int64_t id)
 }
 
 /* One sentence, for all formats. */
-static const char *modes_in_words(const nj_singly *s, char text[640])
+static const char *modes_in_words(const nj_singly *s, char text[640],
+                                  const char *(*duration)(char text[24], double ns))
 {
     const nj_modes *m = &s->modes;
     char t[24];
@@ -56,17 +45,18 @@ void nj_singly_table(const nj_singly *s, FILE *to)
     if (s->n_none) fprintf(to, "; %u more lack a required input", s->n_none);
     fprintf(to, "\n");
     if (!s->n) return;
-    fprintf(to, "mean %s, p50 %s, p90 %s, p95 %s, p99 %s, max %s\n", duration(t[0], s->mean),
-            duration(t[1], s->p50), duration(t[2], s->p90), duration(t[3], s->p95), duration(t[4], s->p99),
-            duration(t[5], s->max));
+    fprintf(to, "mean %s, p50 %s, p90 %s, p95 %s, p99 %s, max %s\n", nj_format_duration(t[0], s->mean),
+            nj_format_duration(t[1], s->p50), nj_format_duration(t[2], s->p90),
+            nj_format_duration(t[3], s->p95), nj_format_duration(t[4], s->p99),
+            nj_format_duration(t[5], s->max));
     uint32_t most = 1;
     for (uint32_t k = 0; k < s->n_bars; k++) most = s->bar[k] > most ? s->bar[k] : most;
     for (uint32_t k = 0; k < s->n_bars; k++) {
         int width = s->bar[k] ? 1 + (int)((double)s->bar[k] / most * (BAR_WIDTH - 1)) : 0;
-        fprintf(to, "%10s %7u %.*s\n", duration(t[0], nj_singly_edge(s, k)), s->bar[k], width,
+        fprintf(to, "%10s %7u %.*s\n", nj_format_duration(t[0], nj_singly_edge(s, k)), s->bar[k], width,
                 "##################################################");
     }
-    modes_in_words(s, words);
+    modes_in_words(s, words, nj_format_duration);
     fprintf(to, "%s\n  (%s)\n", words, reference);
     fprintf(to,
             "Outliers: %u (1.5 times the median%s and more, and a modified z-score above 3.5; Iglewicz & "
@@ -79,7 +69,7 @@ void nj_singly_table(const nj_singly *s, FILE *to)
         const nj_singly_alert *a = &s->alert[i];
         if (!a->outlier) continue;
         name_of(words, a->id);
-        fprintf(to, "%22s %12s %10.2f", words, duration(t[0], a->ns), a->ns / s->p50);
+        fprintf(to, "%22s %12s %10.2f", words, nj_format_duration(t[0], a->ns), a->ns / s->p50);
         if (s->modes.n > 1) fprintf(to, "  %12.2f", a->over_mode);
         fputc('\n', to);
         shown++;
@@ -145,68 +135,41 @@ void nj_singly_json(const nj_singly *s, nj_buffer *o)
     nj_buffer_text(o, "]}");
 }
 
-static void histogram_html(const nj_singly *s, nj_buffer *o)
+static void put_bars(nj_template_values *v, json_t *to, const nj_singly *s)
 {
-    enum { STEP = 26, HEIGHT = 120, LEFT = 8 };
+    enum { STEP = 26, HEIGHT = 120, LEFT = 8 }; /* as in alert_histogram.svg */
     uint32_t most = 1, width = s->n_bars * STEP + 2 * LEFT;
-    char t[24];
     for (uint32_t k = 0; k < s->n_bars; k++) most = s->bar[k] > most ? s->bar[k] : most;
-    nj_buffer_printf(o,
-                     "<svg class=\"histogram\" viewBox=\"0 0 %u %d\" style=\"max-width:%upx\" role=\"img\" "
-                     "aria-label=\"alerts by "
-                     "cost\">\n",
-                     width, HEIGHT + 38, 5 * width / 4);
-    for (uint32_t k = 0; k < s->n_bars; k++) {
-        double h = s->bar[k] ? fmax((double)s->bar[k] / most * (HEIGHT - 16), 1.5) : 0,
-               x = LEFT + (double)k * STEP;
-        nj_buffer_printf(
-            o,
-            "<g><title>from %s: %u alerts</title><rect x=\"%.0f\" y=\"%.1f\" width=\"%d\" height=\"%.1f\"/>",
-            duration(t, nj_singly_edge(s, k)), s->bar[k], x, HEIGHT - h, STEP - 3, h);
-        if (s->bar[k])
-            nj_buffer_printf(o, "<text x=\"%.0f\" y=\"%.1f\" text-anchor=\"middle\">%u</text>",
-                             x + (STEP - 3) / 2.0, HEIGHT - h - 3, s->bar[k]);
-        nj_buffer_text(o, "</g>\n");
-        if (k % 4 == 0)
-            nj_buffer_printf(o, "<text class=\"axis\" x=\"%.0f\" y=\"%d\">%s</text>\n", x, HEIGHT + 14,
-                             duration(t, nj_singly_edge(s, k)));
-    }
-    nj_buffer_printf(o, "<text class=\"axis\" x=\"%d\" y=\"%d\">time of one alert, log scale</text></svg>\n",
-                     LEFT, HEIGHT + 32);
+    nj_template_put(v, to, "width=%u max_width=%u", width, 5 * width / 4);
+    json_t *bars = nj_template_list(v, to, "bars");
+    for (uint32_t k = 0; k < s->n_bars; k++)
+        nj_template_put(v, bars, "ns=%g n=%u x=%g height=%g labelled=%d", nj_singly_edge(s, k), s->bar[k],
+                        LEFT + (double)k * STEP,
+                        s->bar[k] ? fmax((double)s->bar[k] / most * (HEIGHT - 16), 1.5) : 0, k % 4 == 0);
 }
 
-void nj_singly_html(const nj_singly *s, nj_buffer *o)
+static void put_outliers(nj_template_values *v, json_t *to, const nj_singly *s)
 {
-    char t[6][24], words[640];
-    nj_buffer_printf(
-        o, "<h2>Alert by alert</h2><p class=\"dim\">%u alerts one by one, median of %u rounds each</p>\n",
-        s->n, s->rounds);
-    if (!s->n) return;
-    nj_buffer_printf(o, "<p>mean %s, p50 %s, p90 %s, p95 %s, p99 %s, max %s</p>\n", duration(t[0], s->mean),
-                     duration(t[1], s->p50), duration(t[2], s->p90), duration(t[3], s->p95),
-                     duration(t[4], s->p99), duration(t[5], s->max));
-    histogram_html(s, o);
-    modes_in_words(s, words);
-    nj_buffer_text(o, "<p>");
-    nj_profile_escape(o, words);
-    nj_buffer_text(o, "</p><p class=\"dim\">");
-    nj_profile_escape(o, reference);
-    nj_buffer_printf(
-        o, "</p>\n<p>Outliers: %u, at 1.5 times the median%s and more and a modified z-score above 3.5</p>\n",
-        s->n_outliers, s->modes.n > 1 ? " of their mode" : "");
-    if (!s->n_outliers) return;
-    nj_buffer_text(
-        o,
-        "<div class=\"wide\"><table><tr><th class=\"name\">alert</th><th>time</th><th>&times; median</th><th "
-        "class=\"last\">&times; its mode&#39;s</th></tr>\n");
+    json_t *outliers = nj_template_list(v, to, "outliers");
     for (uint32_t i = 0, shown = 0; i < s->n && shown < NAMED; i++) {
         const nj_singly_alert *a = &s->alert[i];
+        char id[32];
         if (!a->outlier) continue;
-        name_of(words, a->id);
-        nj_buffer_printf(
-            o, "<tr><td class=\"name\">%s</td><td>%s</td><td>%.2f</td><td class=\"last\">%.2f</td></tr>\n",
-            words, duration(t[0], a->ns), a->ns / s->p50, a->over_mode);
+        name_of(id, a->id);
+        nj_template_put(v, outliers, "id=%s ns=%g over_median=%g over_mode=%g", id, a->ns, a->ns / s->p50,
+                        a->over_mode);
         shown++;
     }
-    nj_buffer_text(o, "</table></div>\n");
+}
+
+void nj_singly_put(nj_template_values *v, json_t *list, const nj_singly *s)
+{
+    char words[640];
+    json_t *to = nj_template_put(v, list, "n=%u rounds=%u mean=%g p50=%g p90=%g p95=%g p99=%g max=%g", s->n,
+                                 s->rounds, s->mean, s->p50, s->p90, s->p95, s->p99, s->max);
+    nj_template_put(v, to, "modes=%s reference=%s n_outliers=%u by_mode=%d",
+                    modes_in_words(s, words, nj_format_duration_micro), reference, s->n_outliers,
+                    s->modes.n > 1);
+    put_bars(v, to, s);
+    put_outliers(v, to, s);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/template.h"
 #include "hostless_words.h"
 
 int nj_hostless_line_make(nj_hostless_line *l, const nj_hostless_page *p, const char *name,
@@ -66,77 +67,35 @@ static int by_promise(const void *a, const void *b)
     return strcmp(x->page, y->page);
 }
 
-/* A cell; on a narrow screen, where there is no head, its name stands before it. */
-static void begin_cell(nj_buffer *out, const char *name, bool number)
+static void put_distance(nj_template_values *v, json_t *list, const nj_hostless_line *l, int k)
 {
-    nj_buffer_printf(out, "<td%s><span class=name>%s</span>", number ? " class=n" : "", name);
+    json_t *item = nj_template_put(v, list, "name=%s has_d=%d d=%g", k ? "D template" : "D science",
+                                   !isnan(l->ks[k]), l->ks[k]);
+    json_t *error = nj_template_list(v, item, "error");
+    if (!isnan(l->sd[k])) nj_template_put(v, error, "value=%g", l->sd[k] / sqrt(l->repeats));
 }
 
-static void add_distance(nj_buffer *out, const nj_hostless_line *l, int k)
-{
-    if (isnan(l->ks[k])) {
-        nj_buffer_text(out, "<td class=\"n empty\">&ndash;</td>");
-        return;
-    }
-    begin_cell(out, k ? "D template" : "D science", true);
-    nj_buffer_printf(out, "%.3f", l->ks[k]);
-    if (!isnan(l->sd[k])) nj_buffer_printf(out, " &plusmn; %.3f", l->sd[k] / sqrt(l->repeats));
-    nj_buffer_text(out, "</td>");
-}
-
-static void add_line(nj_buffer *out, const nj_hostless_line *l, bool topics)
+static void put_line(nj_template_values *v, json_t *lines, const nj_hostless_line *l)
 {
     const char *class, *words = nj_hostless_badge(l->candidate, l->verdict, &class);
-    nj_buffer_printf(out, "<tr%s><td class=\"wide long\"><a href=%s>", *l->doubt ? " class=doubt" : "",
-                     l->page);
-    nj_markup_text(out, l->object && *l->object ? l->object : "alert");
-    nj_buffer_printf(out, "</a><br><span class=id>%lld</span></td><td class=\"wide thumbs\">",
-                     (long long)l->candid);
+    json_t *line = nj_template_put(
+        v, lines,
+        "page=%s object=%s candid=%lld badge=%s verdict=%s doubt=%s topics=%s has_mag=%d "
+        "mag=%g band=%s has_rb=%d rb=%g lone=%s sign=%s",
+        l->page, l->object && *l->object ? l->object : "alert", (long long)l->candid, *l->doubt ? "" : class,
+        words, l->doubt, l->topics, !isnan(l->mag), l->mag, l->band, !isnan(l->rb), l->rb, l->lone,
+        l->positive == 1   ? "brighter"
+        : l->positive == 0 ? "fainter"
+                           : "");
+    json_t *thumbs = nj_template_list(v, line, "thumbs"), *distances = nj_template_list(v, line, "distances");
     for (int k = 0; k < 3; k++)
-        if (l->thumb[k]) nj_buffer_printf(out, "<img class=thumb alt=\"\" src=\"%s\"> ", l->thumb[k]);
-    nj_buffer_printf(out, "</td><td class=wide><span class=\"badge %s\">%s</span>", *l->doubt ? "" : class,
-                     words);
-    if (*l->doubt) {
-        nj_buffer_text(out, "<br><span class=why>");
-        nj_markup_text(out, l->doubt);
-        nj_buffer_text(out, "</span>");
-    }
-    nj_buffer_text(out, "</td>");
-    if (topics) {
-        nj_buffer_text(out, "<td class=\"wide long\">");
-        nj_markup_text(out, l->topics);
-        nj_buffer_text(out, "</td>");
-    }
-    if (isnan(l->mag)) {
-        nj_buffer_text(out, "<td class=\"n empty\">&ndash;</td>");
-    } else {
-        begin_cell(out, "mag", true);
-        nj_buffer_printf(out, "%.2f ", l->mag);
-        nj_markup_text(out, l->band);
-        nj_buffer_text(out, "</td>");
-    }
-    if (isnan(l->rb)) {
-        nj_buffer_text(out, "<td class=\"n empty\">&ndash;</td>");
-    } else {
-        begin_cell(out, "rb", true);
-        nj_buffer_printf(out, "%.2f</td>", l->rb);
-    }
-    add_distance(out, l, 0);
-    add_distance(out, l, 1);
-    if (*l->lone) {
-        begin_cell(out, "source in", false);
-        nj_markup_text(out, l->lone);
-        nj_buffer_text(out, "</td>");
-    } else {
-        nj_buffer_text(out, "<td class=empty></td>");
-    }
-    nj_buffer_printf(out, "<td>%s</td></tr>\n",
-                     l->positive == 1   ? "brighter"
-                     : l->positive == 0 ? "fainter"
-                                        : "");
+        if (l->thumb[k]) nj_template_item(v, thumbs, l->thumb[k]);
+    put_distance(v, distances, l, 0);
+    put_distance(v, distances, l, 1);
 }
 
-static const char *thousands(uint64_t v, char text[32])
+/* "12,345"; empty for 0 where the sentence is left out then. */
+static const char *thousands(char text[32], uint64_t v, bool none)
 {
     char plain[24];
     int n = snprintf(plain, sizeof plain, "%llu", (unsigned long long)v), at = 0;
@@ -144,59 +103,45 @@ static const char *thousands(uint64_t v, char text[32])
         if (i && (n - i) % 3 == 0) text[at++] = ',';
         text[at++] = plain[i];
     }
-    text[at] = 0;
+    text[v || !none ? at : 0] = 0;
     return text;
 }
 
 /* What was read, and why not all of it is in the list. */
-static void add_head(nj_buffer *out, const nj_hostless_line *line, uint32_t n, const nj_hostless_index *about)
+static void put_head(nj_template_values *v, const nj_hostless_line *line, uint32_t n,
+                     const nj_hostless_index *about)
 {
-    char text[32];
+    char read[32], dead[32], filtered[32], candidates[32], verdicts[32], others[32], doubts[32];
     uint32_t n_verdicts = 0, n_doubts = 0, n_candidates = 0;
     for (uint32_t i = 0; i < n; i++) {
         n_candidates += line[i].candidate == 1;
         n_verdicts += line[i].verdict == 1;
         n_doubts += *line[i].doubt != 0;
     }
-    nj_markup_text(out, about->title);
-    nj_buffer_printf(out, ": %s alerts", thousands(about->n_read, text));
-    if (about->n_dead)
-        nj_buffer_printf(out, " and %s that could not be read", thousands(about->n_dead, text));
-    if (about->clauses && *about->clauses) {
-        nj_buffer_printf(out, ", of which %s do not pass <code>", thousands(about->n_filtered, text));
-        nj_markup_text(out, about->clauses);
-        nj_buffer_text(out, "</code>");
-    }
-    nj_buffer_printf(out, ". %s have a source in one stamp alone", thousands(n_candidates, text));
-    nj_buffer_printf(out, ", %s of these pass both limits.", thousands(n_verdicts, text));
-    if (about->n_others)
-        nj_buffer_printf(out, " %s others are no candidates and have no page (<code>--all</code>).",
-                         thousands(about->n_others, text));
-    nj_buffer_text(out, "</p>\n<p class=sub>Sorted by verdict, D against its limit, magnitude. D is small "
-                        "when a stamp looks like "
-                        "its own shuffled pixels, that is, like noise: no host.");
-    if (n_doubts)
-        nj_buffer_printf(out, " Asteroids and rb below 0.55 are last, in grey: %s.",
-                         thousands(n_doubts, text));
-    nj_buffer_text(out, " A verdict is no discovery: look at the reasons against.</p>\n");
+    nj_template_put(
+        v, NULL,
+        "title=%s clauses=%s n_read=%s n_dead=%s n_filtered=%s n_candidates=%s n_verdicts=%s n_others=%s "
+        "n_doubts=%s",
+        about->title, about->clauses, thousands(read, about->n_read, false),
+        thousands(dead, about->n_dead, true), thousands(filtered, about->n_filtered, false),
+        thousands(candidates, n_candidates, false), thousands(verdicts, n_verdicts, false),
+        thousands(others, about->n_others, true), thousands(doubts, n_doubts, true));
 }
 
-void nj_hostless_index_html(nj_buffer *out, const char *style, nj_hostless_line *line, uint32_t n,
-                            const nj_hostless_index *about)
+int nj_hostless_index_html(nj_buffer *out, nj_hostless_line *line, uint32_t n, const nj_hostless_index *about,
+                           nj_error *err)
 {
     bool topics = false;
+    nj_template_values v = nj_template_begin();
+    json_t *lines = nj_template_list(&v, NULL, "lines");
     if (n) qsort(line, n, sizeof *line, by_promise);
-    for (uint32_t i = 0; i < n; i++) topics = topics || line[i].topics;
-    nj_buffer_text(out, "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport "
-                        "content=\"width=device-width,initial-scale=1\"><title>Hostless: ");
-    nj_markup_text(out, about->title);
-    nj_buffer_printf(out, "</title>\n%s<h1>Hostless candidates</h1>\n<p class=sub>", style);
-    add_head(out, line, n, about);
-    nj_buffer_printf(out,
-                     "<table class=list><thead><tr><th>object<th>science, template, "
-                     "difference<th>verdict%s<th>mag<th>rb<th>D "
-                     "science<th>D template<th>source in<th>difference</tr></thead><tbody>\n",
-                     topics ? "<th>topics" : "");
-    for (uint32_t i = 0; i < n; i++) add_line(out, &line[i], topics);
-    nj_buffer_printf(out, "</tbody></table>\n%s</html>\n", n ? "" : "<p class=none>No alert to show.</p>\n");
+    for (uint32_t i = 0; i < n; i++) {
+        topics = topics || line[i].topics;
+        put_line(&v, lines, &line[i]);
+    }
+    nj_template_put(&v, NULL, "with_topics=%d", topics);
+    put_head(&v, line, n, about);
+    int rc = nj_template_write("hostless_index.html", &v, out, err);
+    nj_template_end(&v);
+    return rc;
 }

@@ -23,8 +23,8 @@ void nj_hostless_line_free(nj_hostless_line *line);
 /* The words of a verdict, and the class of their colour. */
 const char *nj_hostless_badge(int candidate, int verdict, const char **class);
 
-/* Sorts the lines and writes the page. */
-void nj_hostless_index_html(nj_buffer *out, const char *style, nj_hostless_line *line, uint32_t n,
-                            const nj_hostless_index *about);
+/* Sorts the lines and writes the page. -1 with err: memory is short. */
+int nj_hostless_index_html(nj_buffer *out, nj_hostless_line *line, uint32_t n, const nj_hostless_index *about,
+                           nj_error *err);
 
 #endif

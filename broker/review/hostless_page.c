@@ -8,14 +8,15 @@
 #include <fcntl.h>
 #include <math.h>
 #include <search.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../base/file.h"
 #include "../base/filelock.h"
+#include "../base/template.h"
 #include "hostless_index.h"
 #include "hostless_plots.h"
 #include "hostless_words.h"
@@ -36,54 +37,6 @@ typedef struct nj_hostless_id {
     int64_t candid;
     uint32_t n;
 } nj_hostless_id;
-
-static const char style[] =
-    "<style>body{font:14px/1.45 "
-    "system-ui,sans-serif;color:#1c2430;background:#fff;max-width:1040px;margin:24px auto;padding:0 "
-    "16px}"
-    "h1{font-size:22px;margin:0 0 2px}h2{font-size:15px;margin:22px 0 6px;border-bottom:1px solid "
-    "#d5dae1}a{color:#1b5fa8}"
-    ".sub{color:#5c6675;margin:0 0 14px}.row{display:flex;gap:18px;flex-wrap:wrap}.row>*{flex:1 1 "
-    "300px;min-width:280px}"
-    "figure{margin:0}.quad{display:grid;grid-template-columns:1fr 1fr;gap:6px "
-    "26px}figcaption{color:#5c6675;font-size:12.5px;margin-top:3px}table{border-collapse:collapse;width:100%}"
-    "td,th{padding:2px 8px 2px "
-    "0;text-align:left;vertical-align:top}th{font-weight:600}td.n{text-align:right;white-space:nowrap;font-"
-    "variant-numeric:"
-    "tabular-nums}"
-    ".facts td:first-child{color:#5c6675;white-space:nowrap}.badge{display:inline-block;padding:1px "
-    "9px;border-radius:9px;font-size:13px;color:#fff;background:#7a8494}"
-    ".yes{background:#1d7a46}.maybe{background:#a86a12}ul{margin:4px 0;padding-left:20px}.none{color:#8a93a0}"
-    "svg text{font:11px "
-    "system-ui,sans-serif;fill:#3c4654}.stamp{width:100%;image-rendering:pixelated;display:block;background:#"
-    "ddd}"
-    ".stamp .mask{stroke:#ff8a1f;stroke-width:.28;fill:none}.stamp "
-    ".box{stroke:#35b4ff;stroke-width:.3;fill:none}"
-    ".stamp path.bar{stroke:#fff;stroke-width:.7}.stamp "
-    "text.bar{font-size:3px;fill:#fff;paint-order:stroke;stroke:#000;stroke-width:.4}"
-    ".plot{width:100%;display:block}.axis{stroke:#5c6675;fill:none}.grid{stroke:#e6e9ee;fill:none}.band{fill:"
-    "#cfd8e4}.median{"
-    "stroke:#8a97a8;stroke-dasharray:4 3;fill:none}"
-    ".own{stroke:#b3361e;stroke-width:2;fill:none}.other{stroke:#5b7da6;stroke-width:2;stroke-dasharray:5 "
-    "3;fill:none}.ks{stroke:#1c2430;stroke-width:2}text.ks{stroke:none;font-weight:600}"
-    ".inside{fill:#cfe8d8}.outside{fill:#f2d9d3}.spread{stroke:#1c2430;stroke-width:1.4}.error{stroke:#"
-    "1c2430;stroke-width:5}"
-    ".thumbs{white-space:nowrap}.thumb{width:63px;height:63px;image-rendering:pixelated}tbody "
-    "tr:nth-child(even){background:#f6f7f9}.why{color:#5c6675;font-size:12.5px}.long{overflow-wrap:anywhere}."
-    "id{white-space:"
-    "nowrap}"
-    ".doubt td,.doubt a{color:#767e8a}.doubt .thumb{opacity:.55}td "
-    ".name{display:none}h1,.sub{overflow-wrap:anywhere}"
-    "@media(max-width:640px){.quad{grid-template-columns:1fr}.list thead{display:none}.list "
-    "tr{display:block;padding:8px "
-    "0;border-top:1px solid #d5dae1}.list td{display:inline-block;padding-right:14px}.list "
-    "td.wide{display:block}.list "
-    "td.empty{display:none}td .name{display:inline;color:#5c6675;margin-right:4px}}</style>\n";
-static const char hatch[] =
-    "<svg width=0 height=0 style=\"position:absolute\"><defs><pattern id=hatch width=1.2 height=1.2 "
-    "patternUnits=userSpaceOnUse>"
-    "<rect width=1.2 height=1.2 fill=\"#fff\"/><path d=\"M0 1.2L1.2 0\" stroke=\"#c0188c\" stroke-width=.35 "
-    "/></pattern></defs></svg>\n";
 
 /* Two writers of one folder would mix their pages under one index. */
 static int open_index(nj_hostless_writer *w, nj_error *err)
@@ -148,69 +101,54 @@ void nj_hostless_writer_free(nj_hostless_writer *w)
     free(w);
 }
 
-static int write_file(const nj_hostless_writer *w, const char *name, nj_buffer *text, nj_error *err)
+static int write_file(const nj_hostless_writer *w, const char *name, const nj_buffer *text, nj_error *err)
 {
     char path[4096];
     snprintf(path, sizeof path, "%s/%s", w->folder, name);
-    if (text->failed) return nj_fail(err, "out of memory");
-    FILE *f = fopen(path, "wb");
-    if (!f) return nj_fail(err, "%s: %s", path, strerror(errno));
-    size_t done = fwrite(text->data, 1, text->n, f);
-    if (fclose(f) || done != text->n) return nj_fail(err, "%s: %s", path, strerror(errno));
+    if (nj_file_write(path, text->data, text->n)) return nj_fail(err, "%s: %s", path, strerror(errno));
     return 0;
 }
 
 /* --- facts --- */
 
-__attribute__((format(printf, 3, 4))) static void fact(nj_buffer *out, const char *name, const char *format,
-                                                       ...)
+static void put_place(nj_template_values *v, const nj_hostless_page *p)
 {
-    char text[256];
-    va_list ap;
-    va_start(ap, format);
-    vsnprintf(text, sizeof text, format, ap);
-    va_end(ap);
-    nj_buffer_printf(out, "<tr><td>%s</td><td>", name);
-    char *at = text;
-    for (char *nan; (nan = strstr(at, "nan")); at = nan + 3) { /* what is not known is a dash */
-        *nan = 0;
-        nj_markup_text(out, at);
-        nj_buffer_text(out, "&ndash;");
-    }
-    nj_markup_text(out, at);
-    nj_buffer_text(out, "</td></tr>\n");
-}
-
-static void add_facts(nj_buffer *out, const nj_hostless_page *p)
-{
-    static const char *const roid[] = { "no", "first detection", "candidate", "known" };
-    char sign;
+    char sign, text[64] = "";
     int h[4], d[4], year, month, day, time[4];
     double fraction;
-    nj_buffer_text(out, "<table class=facts>\n");
     eraA2tf(2, eraAnp(p->ra * ERFA_DD2R), &sign, h);
     eraA2af(1, p->dec * ERFA_DD2R, &sign, d);
-    fact(out, "RA, Dec", "%.6f, %+.6f° = %02d:%02d:%02d.%02d %c%02d:%02d:%02d.%d", p->ra, p->dec, h[0], h[1],
-         h[2], h[3], sign, d[0], d[1], d[2], d[3]);
-    fact(out, "Galactic b", "%+.2f°", p->gal_b);
+    snprintf(text, sizeof text, "%02d:%02d:%02d.%02d %c%02d:%02d:%02d.%d", h[0], h[1], h[2], h[3], sign, d[0],
+             d[1], d[2], d[3]);
+    nj_template_put(v, NULL, "ra=%g dec=%g sexagesimal=%s gal_b=%g", p->ra, p->dec, text, p->gal_b);
+    *text = 0;
     if (!eraJd2cal(p->jd, 0, &year, &month, &day, &fraction)) {
         eraD2tf(0, fraction, &sign, time);
-        fact(out, "JD", "%.5f (%d-%02d-%02d %02d:%02d:%02d)", p->jd, year, month, day, time[0], time[1],
-             time[2]);
+        snprintf(text, sizeof text, "%d-%02d-%02d %02d:%02d:%02d", year, month, day, time[0], time[1],
+                 time[2]);
     }
-    fact(out, "Magnitude", "%.2f ± %.2f in %s", p->mag, p->mag_err, p->band ? p->band : "?");
-    fact(out, "Subtraction", "%s", p->positive == 1 ? "positive" : p->positive == 0 ? "negative" : "–");
-    fact(out, "rb, drb", "%.2f, %.3f", p->rb, p->drb);
-    if (p->ndethist >= 0) fact(out, "Detections", "%d", p->ndethist);
-    fact(out, "Reference source", "%.2f px, %.2f mag", p->ref_dist, p->ref_mag);
-    fact(out, "Pan-STARRS", p->ps1_dist >= 0 ? "%.2f″, star score %.2f" : "none near", p->ps1_dist,
-         p->ps1_star);
-    fact(out, "Solar System",
-         p->sso_dist >= 0 ? "%.1f″ to a known object of %.1f mag" : "no known object near", p->sso_dist,
-         p->sso_mag);
-    fact(out, "Asteroid (roid)", "%s", p->roid >= 0 && p->roid <= 3 ? roid[p->roid] : "–");
-    fact(out, "Pixels", "%d NaN, %d beyond 1e30, nbad %d", p->n_nan, p->n_bad, p->nbad);
-    nj_buffer_text(out, "</table>\n");
+    nj_template_put(v, NULL, "jd=%g date=%s", p->jd, text);
+}
+
+static void put_facts(nj_template_values *v, const nj_hostless_page *p)
+{
+    static const char *const roid[] = { "no", "first detection", "candidate", "known" };
+    put_place(v, p);
+    nj_template_put(
+        v, NULL,
+        "mag=%g mag_err=%g band=%s subtraction=%s rb=%g drb=%g ref_dist=%g ref_mag=%g roid=%s n_nan=%d "
+        "n_bad=%d nbad=%d",
+        p->mag, p->mag_err, p->band ? p->band : "?",
+        p->positive == 1   ? "positive"
+        : p->positive == 0 ? "negative"
+                           : "–",
+        p->rb, p->drb, p->ref_dist, p->ref_mag, p->roid >= 0 && p->roid <= 3 ? roid[p->roid] : "–", p->n_nan,
+        p->n_bad, p->nbad);
+    json_t *detected = nj_template_list(v, NULL, "detected"), *ps1 = nj_template_list(v, NULL, "ps1"),
+           *sso = nj_template_list(v, NULL, "sso");
+    if (p->ndethist >= 0) nj_template_put(v, detected, "n=%d", p->ndethist);
+    if (p->ps1_dist >= 0) nj_template_put(v, ps1, "dist=%g star=%g", p->ps1_dist, p->ps1_star);
+    if (p->sso_dist >= 0) nj_template_put(v, sso, "dist=%g mag=%g", p->sso_dist, p->sso_mag);
 }
 
 /* --- stamps and the test --- */
@@ -230,92 +168,76 @@ static void stretch(const nj_hostless_page *p, float lo[3], float hi[3])
     }
 }
 
-static void add_stamps(nj_hostless_writer *w, nj_buffer *out, const nj_hostless_page *p, nj_clip clip[2])
+static const char *const stamp_name[] = { "science", "template", "difference" };
+
+static void put_stamps(nj_hostless_writer *w, nj_template_values *v, const nj_hostless_page *p,
+                       nj_clip clip[2])
 {
-    static const char *const name[] = { "science", "template", "difference" };
     float lo[3] = { 0 }, hi[3] = { 0 };
     stretch(p, lo, hi);
-    nj_buffer_text(out, "<h2>Stamps</h2>\n<div class=row>\n");
+    json_t *stamps = nj_template_list(v, NULL, "stamps");
     for (int k = 0; k < 3; k++) {
         const nj_picture *s = &p->stamp[k];
         const uint32_t n = s->rows * s->cols;
         uint8_t mask[NJ_CLIP_MAX];
-        int masked = s->pixel && k < 2 && n <= NJ_CLIP_MAX;
-        nj_buffer_text(out, "<figure>");
-        if (!s->pixel) nj_buffer_text(out, "<p class=none>absent or unreadable</p>");
-        if (masked) {
+        const bool is_masked = s->pixel && k < 2 && n <= NJ_CLIP_MAX;
+        json_t *stamp = nj_template_put(v, stamps, "name=%s", stamp_name[k]);
+        json_t *masked = nj_template_list(v, stamp, "masked");
+        if (is_masked) {
             nj_clip_begin(w->clip, nj_isa_best(), s->pixel, n, &clip[k]);
             nj_clip_passes(w->clip, 3, 10, &clip[k]);
             nj_clip_mask(&clip[k], s->pixel, n, mask);
+            nj_template_put(v, masked, "n=%u", clip[k].n - clip[k].n_kept);
         }
         if (s->pixel)
-            nj_plot_stamp(out, s, lo[k], hi[k], masked ? mask : NULL, s->rows >= 14 && s->cols >= 14 ? 14 : 0,
-                          p->pixel_arcsec);
-        nj_buffer_printf(out, "<figcaption>%s", name[k]);
-        if (masked) nj_buffer_printf(out, ": %u masked pixels", clip[k].n - clip[k].n_kept);
-        nj_buffer_text(out, "</figcaption></figure>\n");
+            nj_plot_stamp(v, nj_template_object(v, stamp, "picture"), s, lo[k], hi[k],
+                          is_masked ? mask : NULL, p->pixel_arcsec);
+        else
+            nj_template_list(v, stamp, "picture"); /* none */
     }
-    nj_buffer_text(out, "</div>\n<p class=sub>One stretch (IRAF zscale of the science stamp) about each "
-                        "image's own sky; first "
-                        "row at the bottom. Orange: outline "
-                        "of the sigma-clipped pixels; blue: the central 14 &times; 14; hatched: missing or "
-                        "beyond 1e30.</p>\n");
+}
+
+/* One draw of the test, with all that it compares. */
+static void put_spectrum(nj_hostless_writer *w, nj_template_values *v, json_t *list,
+                         const nj_hostless_page *p, const nj_elephant *g, const nj_clip *clip, int k)
+{
+    float area[NJ_SPECTRUM_BINS * NJ_ELEPHANT_STRIDE];
+    const nj_elephant_key key = { p->candid, (uint32_t)k, 0, p->seed };
+    w->work->keep_area = area;
+    const double d = nj_elephant_ks(g, nj_isa_best(), w->work, p->stamp[k].pixel, clip, &key);
+    w->work->keep_area = NULL;
+    const bool drawn = w->work->n_y && d >= 0;
+    json_t *item = nj_template_put(v, list, "name=%s d=%g drawn=%d", stamp_name[k], d, drawn);
+    if (!drawn) return;
+    nj_plot_power(v, nj_template_object(v, item, "power"), area, g->spectrum.n_bins, g->crop,
+                  p->pixel_arcsec);
+    nj_plot_distances(v, nj_template_object(v, item, "distances"), w->work);
 }
 
 enum { MAX_SIDE = 63, MIN_SIDE = 14 }; /* of a stamp that the module looks at */
 
-static void add_test(nj_hostless_writer *w, nj_buffer *out, const nj_hostless_page *p, const nj_clip clip[2])
+static void put_test(nj_hostless_writer *w, nj_template_values *v, const nj_hostless_page *p,
+                     const nj_clip clip[2])
 {
-    static const char *const name[] = { "science", "template" };
-    float area[NJ_SPECTRUM_BINS * NJ_ELEPHANT_STRIDE];
     const nj_picture *stamp = p->stamp;
     const uint32_t side = stamp[0].rows;
     const bool testable = side >= MIN_SIDE && side <= MAX_SIDE && stamp[0].cols == side &&
                           stamp[1].rows == side && stamp[1].cols == side;
-    nj_elephant geometry = w->geometry[side == w->geometry[1].stamp], *g = &geometry;
-    g->stamp = side; /* the plans depend on the part that is transformed alone */
-    nj_buffer_text(out, "<h2>Power spectra against their own shuffles</h2>\n");
+    nj_elephant geometry = w->geometry[side == w->geometry[1].stamp];
+    geometry.stamp = side; /* the plans depend on the part that is transformed alone */
+    nj_template_put(v, NULL, "no_test=%s",
+                    p->candidate == 1   ? "No test: these stamps are not the square that was tested."
+                    : p->candidate == 0 ? "Not a candidate: the test was not made."
+                                        : "No test.");
     if (p->candidate != 1 || !testable) {
-        nj_buffer_printf(out, "<p class=none>%s</p>\n",
-                         p->candidate == 1   ? "No test: these stamps are not the square that was tested."
-                         : p->candidate == 0 ? "Not a candidate: the test was not made."
-                                             : "No test.");
+        nj_template_list(v, NULL, "test"); /* none */
         return;
     }
-    nj_plot_verdict(out, p);
-    nj_buffer_printf(out,
-                     "<p class=sub>D is small when a stamp looks like its own shuffled pixels, that is, like "
-                     "noise: no host. Dot: mean of %u "
-                     "draw%s; thin line: "
-                     "spread of one draw; thick line: error of the mean. Green: within the limit of a "
-                     "verdict.</p>\n<div class=quad>\n",
-                     p->repeats, p->repeats == 1 ? "" : "s");
-    for (int k = 0; k < 2; k++) {
-        const nj_elephant_key key = { p->candid, (uint32_t)k, 0, p->seed };
-        w->work->keep_area = area;
-        double d = nj_elephant_ks(g, nj_isa_best(), w->work, p->stamp[k].pixel, &clip[k], &key);
-        w->work->keep_area = NULL;
-        nj_buffer_text(out, "<figure>");
-        if (w->work->n_y && d >= 0) {
-            nj_plot_power(out, area, g->spectrum.n_bins, g->crop, p->pixel_arcsec, name[k]);
-            nj_buffer_printf(out,
-                             "<figcaption>%s: its power (red), 5&ndash;50&ndash;95 %% of the shuffles "
-                             "(grey)</figcaption></figure>\n<figure>",
-                             name[k]);
-            nj_plot_distances(out, w->work, name[k]);
-            nj_buffer_printf(out,
-                             "<figcaption>%s: distances shuffle to stamp (red) and between shuffles (blue), "
-                             "first draw</figcaption>",
-                             name[k]);
-        } else {
-            nj_buffer_printf(
-                out,
-                "<p class=none>%s: not drawn, its pixels have no bounded range or no spread (D = %.3f)</p>",
-                name[k], d);
-        }
-        nj_buffer_text(out, "</figure>\n");
-    }
-    nj_buffer_text(out, "</div>\n");
+    json_t *test = nj_template_object(v, NULL, "test");
+    nj_plot_verdict(v, test, p);
+    nj_template_put(v, test, "repeats=%u several=%d", p->repeats, p->repeats != 1);
+    json_t *spectra = nj_template_list(v, test, "spectra");
+    for (int k = 0; k < 2; k++) put_spectrum(w, v, spectra, p, &geometry, &clip[k], k);
 }
 
 /* --- pages --- */
@@ -377,6 +299,26 @@ static void crop(nj_picture *picture, uint32_t side, float *pixel)
     picture->rows = picture->cols = side;
 }
 
+static int make_page(nj_hostless_writer *w, const nj_hostless_page *p, nj_buffer *out, nj_error *err)
+{
+    nj_clip clip[2] = { { 0 } };
+    char doubt[128];
+    const char *class, *words = nj_hostless_badge(p->candidate, p->verdict, &class);
+    nj_template_values v = nj_template_begin();
+    nj_hostless_doubt(p, doubt, sizeof doubt);
+    nj_template_put(&v, NULL, "object=%s candid=%lld survey=%s badge=%s verdict=%s doubt=%s",
+                    p->object ? p->object : "alert", (long long)p->candid, p->survey, *doubt ? "" : class,
+                    words, doubt);
+    put_stamps(w, &v, p, clip);
+    nj_hostless_reasons(&v, p);
+    put_test(w, &v, p, clip);
+    put_facts(&v, p);
+    nj_plot_curve(&v, p->point, p->n_points);
+    const int rc = nj_template_write("hostless.html", &v, out, err);
+    nj_template_end(&v);
+    return rc;
+}
+
 int nj_hostless_write(nj_hostless_writer *w, const nj_hostless_page *alert, nj_error *err)
 {
     float cropped[3][MAX_SIDE * MAX_SIDE];
@@ -386,36 +328,10 @@ int nj_hostless_write(nj_hostless_writer *w, const nj_hostless_page *alert, nj_e
     for (int k = 0; k < 3 && side; k++)
         if (page.stamp[k].pixel && page.stamp[k].rows >= side && page.stamp[k].cols >= side)
             crop(&page.stamp[k], side, cropped[k]);
-    nj_buffer out = { 0 };
-    nj_clip clip[2] = { { 0 } };
-    const char *class, *words = nj_hostless_badge(p->candidate, p->verdict, &class);
-    char name[64], doubt[128];
-    nj_hostless_doubt(p, doubt, sizeof doubt);
+    char name[64];
     if (page_name(w, p->candid, name, sizeof name)) return nj_fail(err, "out of memory");
-    nj_buffer_text(&out, "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport "
-                         "content=\"width=device-width,initial-scale=1\"><title>");
-    nj_markup_text(&out, p->object ? p->object : "alert");
-    nj_buffer_printf(&out, " %lld</title>\n%s%s<h1>", (long long)p->candid, style, hatch);
-    nj_markup_text(&out, p->object ? p->object : "alert");
-    nj_buffer_printf(&out, " <span class=\"badge %s\">%s</span>", *doubt ? "" : class, words);
-    if (*doubt) nj_buffer_printf(&out, " <span class=badge>%s</span>", doubt);
-    nj_buffer_text(&out, "</h1>\n<p class=sub>");
-    nj_markup_text(&out, p->survey);
-    nj_buffer_printf(&out, " candid %lld &middot; <a href=index.html>index</a></p>\n", (long long)p->candid);
-    add_stamps(w, &out, p, clip);
-    nj_buffer_text(&out, "<div class=row>\n<div><h2>For</h2><ul>\n");
-    nj_hostless_reasons(&out, p, false);
-    nj_buffer_text(&out, "</ul></div>\n<div><h2>Against</h2><ul>\n");
-    nj_hostless_reasons(&out, p, true);
-    nj_buffer_text(&out, "</ul></div>\n</div>\n");
-    add_test(w, &out, p, clip);
-    nj_buffer_text(&out, "<div class=row>\n<div><h2>Facts</h2>\n");
-    add_facts(&out, p);
-    nj_buffer_text(&out, "</div>\n<div style=\"flex:2 1 520px\"><h2>Light curve</h2>\n");
-    nj_plot_curve(&out, p->point, p->n_points);
-    nj_buffer_text(&out, "<p class=sub>Open circles: fainter than the template. Triangles: upper "
-                         "limits.</p></div>\n</div>\n</html>\n");
-    int rc = write_file(w, name, &out, err);
+    nj_buffer out = { 0 };
+    const int rc = make_page(w, p, &out, err) || write_file(w, name, &out, err) ? -1 : 0;
     nj_buffer_free(&out);
     return rc ? rc : remember(w, p, name, err);
 }
@@ -423,9 +339,7 @@ int nj_hostless_write(nj_hostless_writer *w, const nj_hostless_page *alert, nj_e
 int nj_hostless_write_index(nj_hostless_writer *w, const nj_hostless_index *about, nj_error *err)
 {
     nj_buffer out = { 0 };
-    int rc = 0;
-    nj_hostless_index_html(&out, style, w->line, w->n, about);
-    if (out.failed) rc = nj_fail(err, "out of memory");
+    int rc = nj_hostless_index_html(&out, w->line, w->n, about, err);
     size_t done = 0;
     if (!rc && ftruncate(w->index, 0)) rc = nj_fail(err, "%s/index.html: %s", w->folder, strerror(errno));
     while (!rc && done < out.n) {

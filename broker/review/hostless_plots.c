@@ -1,4 +1,5 @@
-/* hostless_plots.c - the figures of a review page are SVG inside the HTML, so that a page is one file. */
+/* hostless_plots.c - the figures of a review page are SVG inside the HTML, so that a page is one file; this
+ * computes where their lines and points stand. */
 #include "hostless_plots.h"
 
 #include <math.h>
@@ -86,7 +87,6 @@ done:
 static void add_outline(nj_buffer *out, const uint8_t *mask, uint32_t rows, uint32_t cols)
 {
 #define MASKED(r, c) ((r) < rows && (c) < cols && mask[(size_t)(r)*cols + (c)])
-    nj_buffer_text(out, "<path class=mask d=\"");
     for (uint32_t r = 0; r < rows; r++)
         for (uint32_t c = 0; c < cols; c++) {
             if (!MASKED(r, c)) continue;
@@ -96,14 +96,12 @@ static void add_outline(nj_buffer *out, const uint8_t *mask, uint32_t rows, uint
             if (!MASKED(r, c - 1)) nj_buffer_printf(out, "M%u %uv1", c, top);
             if (!MASKED(r, c + 1)) nj_buffer_printf(out, "M%u %uv1", c + 1, top);
         }
-    nj_buffer_text(out, "\"/>\n");
 #undef MASKED
 }
 
-/* Missing pixels and those of no sensible value, hatched, a run at a time. */
+/* Missing pixels and those of no sensible value, a run at a time. */
 static void add_holes(nj_buffer *out, const nj_picture *p)
 {
-    nj_buffer_text(out, "<path fill=\"url(#hatch)\" d=\"");
     for (uint32_t r = 0; r < p->rows; r++)
         for (uint32_t c = 0, run; c < p->cols; c += run + 1) {
             for (run = 0; c + run < p->cols; run++) {
@@ -112,38 +110,41 @@ static void add_holes(nj_buffer *out, const nj_picture *p)
             }
             if (run) nj_buffer_printf(out, "M%u %uh%uv1h-%uz", c, p->rows - 1 - r, run, run);
         }
-    nj_buffer_text(out, "\"/>\n");
 }
 
-void nj_plot_stamp(nj_buffer *out, const nj_picture *p, float lo, float hi, const uint8_t *mask, uint32_t box,
-                   double arcsec_per_pixel)
+/* A path or an address that was made by one of the functions above; frees it. */
+static void put_text(nj_template_values *v, json_t *to, const char *name, nj_buffer *text)
+{
+    if (text->failed || json_object_set_new(to, name, json_string(text->data ? text->data : "")))
+        v->failed = true;
+    nj_buffer_free(text);
+}
+
+void nj_plot_stamp(nj_template_values *v, json_t *to, const nj_picture *p, float lo, float hi,
+                   const uint8_t *mask, double arcsec_per_pixel)
 {
     const bool known = arcsec_per_pixel > 0; /* else the bar is ten pixels long */
-    const double bar = known ? 10 / arcsec_per_pixel : 10, x = (double)p->cols * 0.06,
-                 y = (double)p->rows * 0.94;
-    nj_buffer_printf(out,
-                     "<svg class=stamp viewBox=\"0 0 %u %u\" role=img aria-label=\"%s stamp\">\n<image "
-                     "width=%u height=%u href=\"",
-                     p->cols, p->rows, p->title, p->cols, p->rows);
-    nj_plot_png(out, p, lo, hi, 8);
-    nj_buffer_text(out, "\"/>\n");
-    add_holes(out, p);
-    if (mask) add_outline(out, mask, p->rows, p->cols);
-    if (box) {
-        uint32_t left = p->cols / 2 - box / 2, first = p->rows / 2 - box / 2;
-        nj_buffer_printf(out, "<rect class=box x=%u y=%u width=%u height=%u />\n", left,
-                         p->rows - first - box, box, box);
-    }
-    nj_buffer_printf(
-        out, "<path class=bar d=\"M%.2f %.2fh%.2f\"/><text class=bar x=%.2f y=%.2f>10%s</text>\n</svg>\n", x,
-        y, bar, x, y - 1.2, known ? "&Prime;" : " px");
+    nj_buffer png = { 0 }, holes = { 0 }, outline = { 0 };
+    const uint32_t side = NJ_PLOT_BOX, left = p->cols / 2 - side / 2, first = p->rows / 2 - side / 2;
+    nj_plot_png(&png, p, lo, hi, 8);
+    add_holes(&holes, p);
+    if (mask) add_outline(&outline, mask, p->rows, p->cols);
+    nj_template_put(v, to, "cols=%u rows=%u title=%s bar_x=%g bar_y=%g bar=%g unit=%s", p->cols, p->rows,
+                    p->title, (double)p->cols * 0.06, (double)p->rows * 0.94,
+                    known ? 10 / arcsec_per_pixel : 10, known ? "″" : " px");
+    put_text(v, to, "png", &png);
+    put_text(v, to, "holes", &holes);
+    put_text(v, to, "outline", &outline);
+    json_t *box = nj_template_list(v, to, "box");
+    if (p->rows >= side && p->cols >= side)
+        nj_template_put(v, box, "x=%u y=%u", left, p->rows - first - side);
 }
 
 /* --- plots with axes --- */
 
 typedef struct frame {
-    double w, h, left, right, top, bottom; /* px: size, and the axes' place */
-    double x0, x1, y0, y1;                 /* values at the axes' ends */
+    double left, right, top, bottom; /* px: the axes' place */
+    double x0, x1, y0, y1;           /* values at the axes' ends */
 } frame;
 
 static double at_x(const frame *f, double x)
@@ -155,94 +156,83 @@ static double at_y(const frame *f, double y)
     return f->bottom + (y - f->y0) / (f->y1 - f->y0) * (f->top - f->bottom);
 }
 
-static frame open_plot(nj_buffer *out, double w, double h, const char *label)
+/* The axes of a picture of that size, with lists for their ticks. */
+static frame open_plot(nj_template_values *v, json_t *to, double w, double h)
 {
-    frame f = { w, h, 48, w - 10, 12, h - 34, 0, 1, 0, 1 };
-    nj_buffer_printf(out,
-                     "<svg class=plot viewBox=\"0 0 %g %g\" role=img aria-label=\"%s\">\n<path class=axis "
-                     "d=\"M%g %gV%gH%g\"/>\n",
-                     w, h, label, f.left, f.top, f.bottom, f.right);
+    const frame f = { 48, w - 10, 12, h - 34, 0, 1, 0, 1 };
+    nj_template_put(v, to, "left=%g right=%g top=%g bottom=%g", f.left, f.right, f.top, f.bottom);
+    nj_template_list(v, to, "x_ticks");
+    nj_template_list(v, to, "y_ticks");
     return f;
 }
 
-static void x_tick(nj_buffer *out, const frame *f, double x, const char *text)
+static void x_tick(nj_template_values *v, json_t *to, const frame *f, double x, const char *text)
 {
-    nj_buffer_printf(
-        out, "<path class=axis d=\"M%.1f %.1fv4\"/><text x=%.1f y=%.1f text-anchor=middle>%s</text>\n",
-        at_x(f, x), f->bottom, at_x(f, x), f->bottom + 15, text);
+    nj_template_put(v, json_object_get(to, "x_ticks"), "x=%g text=%s", at_x(f, x), text);
 }
-static void y_tick(nj_buffer *out, const frame *f, double y, const char *text)
+static void y_tick(nj_template_values *v, json_t *to, const frame *f, double y, const char *text)
 {
-    nj_buffer_printf(
-        out, "<path class=grid d=\"M%.1f %.1fH%.1f\"/><text x=%.1f y=%.1f text-anchor=end>%s</text>\n",
-        f->left, at_y(f, y), f->right, f->left - 5, at_y(f, y) + 4, text);
-}
-static void titles(nj_buffer *out, const frame *f, const char *x, const char *y)
-{
-    nj_buffer_printf(out,
-                     "<text x=%.1f y=%.1f text-anchor=middle>%s</text><text class=y transform=\"translate(11 "
-                     "%.1f) rotate(-90)\" "
-                     "text-anchor=middle>%s</text>\n",
-                     (f->left + f->right) / 2, f->h - 3, x, (f->top + f->bottom) / 2, y);
+    nj_template_put(v, json_object_get(to, "y_ticks"), "y=%g text=%s", at_y(f, y), text);
 }
 
-static void add_points(nj_buffer *out, const frame *f, const nj_curve_point *point, uint32_t n, double jd)
+static const char *colour_of(char text[24], uint8_t band)
 {
+    const uint8_t *c = nj_band_style_of(band)->rgb;
+    snprintf(text, 24, "rgb(%d,%d,%d)", c[0], c[1], c[2]);
+    return text;
+}
+
+static void put_points(nj_template_values *v, json_t *to, const frame *f, const nj_curve_point *point,
+                       uint32_t n, double jd)
+{
+    json_t *points = nj_template_list(v, to, "points");
     for (uint32_t i = 0; i < n; i++) {
         const nj_curve_point *p = &point[i];
-        const uint8_t *c = nj_band_style_of(p->band)->rgb;
-        double x = at_x(f, p->jd - jd);
+        char colour[24];
+        json_t *item =
+            nj_template_put(v, points, "x=%g colour=%s", at_x(f, p->jd - jd), colour_of(colour, p->band));
+        json_t *limit = nj_template_list(v, item, "limit"), *error = nj_template_list(v, item, "error"),
+               *mark = nj_template_list(v, item, "mark");
         if (isnan(p->mag)) {
-            if (!isnan(p->limit_mag)) /* a limit: an arrow down */
-                nj_buffer_printf(
-                    out, "<path d=\"M%.1f %.1fl-3 -5h6z\" fill=none stroke=\"rgb(%d,%d,%d)\" opacity=.7 />\n",
-                    x, at_y(f, p->limit_mag), c[0], c[1], c[2]);
+            if (!isnan(p->limit_mag)) nj_template_put(v, limit, "y=%g", at_y(f, p->limit_mag));
             continue;
         }
         if (p->mag_err > 0)
-            nj_buffer_printf(out, "<path d=\"M%.1f %.1fV%.1f\" stroke=\"rgb(%d,%d,%d)\"/>\n", x,
-                             at_y(f, p->mag - p->mag_err), at_y(f, p->mag + p->mag_err), c[0], c[1], c[2]);
-        nj_buffer_printf(out, "<circle cx=%.1f cy=%.1f r=3.2 stroke=\"rgb(%d,%d,%d)\" fill=\"", x,
-                         at_y(f, p->mag), c[0], c[1], c[2]);
-        if (p->positive == 0)
-            nj_buffer_text(out, "white\"/>\n"); /* open: fainter than the template */
-        else
-            nj_buffer_printf(out, "rgb(%d,%d,%d)\"/>\n", c[0], c[1], c[2]);
+            nj_template_put(v, error, "from=%g to=%g", at_y(f, p->mag - p->mag_err),
+                            at_y(f, p->mag + p->mag_err));
+        /* open: fainter than the template */
+        nj_template_put(v, mark, "y=%g fill=%s", at_y(f, p->mag), p->positive == 0 ? "white" : colour);
     }
 }
 
-void nj_plot_curve(nj_buffer *out, const nj_curve_point *point, uint32_t n)
+void nj_plot_curve(nj_template_values *v, const nj_curve_point *point, uint32_t n)
 {
     nj_chart chart;
     char text[64];
     if (nj_chart_fit(&chart, point, n)) {
-        nj_buffer_text(out, "<p class=none>no light curve</p>\n");
+        nj_template_list(v, NULL, "curve"); /* none */
         return;
     }
-    frame f = open_plot(out, 620, 250, "light curve");
+    json_t *to = nj_template_object(v, NULL, "curve");
+    frame f = open_plot(v, to, 620, 250);
     f.x0 = chart.first_day, f.x1 = chart.last_day, f.y0 = chart.faint, f.y1 = chart.bright;
     for (double m = ceil(chart.bright / chart.mag_step) * chart.mag_step; m <= chart.faint + 1e-9;
          m += chart.mag_step) {
         snprintf(text, sizeof text, "%g", round(m * 100) / 100);
-        y_tick(out, &f, m, text);
+        y_tick(v, to, &f, m, text);
     }
     double span = f.x1 - f.x0, step = pow(10, floor(log10(span / 3)));
     while (span / step > 7) step *= step * 2 > span / 3 ? 2 : 2.5;
     for (double d = ceil(f.x0 / step) * step; d <= f.x1 + 1e-9; d += step) {
         snprintf(text, sizeof text, "%g", fabs(d) < step / 2 ? 0 : round(d / step) * step);
-        x_tick(out, &f, d, text);
+        x_tick(v, to, &f, d, text);
     }
-    add_points(out, &f, point, n, chart.jd);
-    for (uint32_t b = 0; b < chart.n_bands; b++) {
-        const nj_band_style *style = nj_band_style_of(chart.band[b]);
-        nj_buffer_printf(
-            out, "<circle cx=%.1f cy=%.1f r=4 fill=\"rgb(%d,%d,%d)\"/><text x=%.1f y=%.1f>%s</text>\n",
-            f.left + 14 + 34 * b, f.top + 6.0, style->rgb[0], style->rgb[1], style->rgb[2],
-            f.left + 22 + 34 * b, f.top + 10.0, style->name);
-    }
-    snprintf(text, sizeof text, "days before JD %.3f", chart.jd);
-    titles(out, &f, text, "magnitude");
-    nj_buffer_text(out, "</svg>\n");
+    put_points(v, to, &f, point, n, chart.jd);
+    json_t *bands = nj_template_list(v, to, "bands");
+    for (uint32_t b = 0; b < chart.n_bands; b++)
+        nj_template_put(v, bands, "x=%g colour=%s name=%s", f.left + 14 + 34 * b,
+                        colour_of(text, chart.band[b]), nj_band_style_of(chart.band[b])->name);
+    nj_template_put(v, to, "jd=%g", chart.jd);
 }
 
 /* --- spectra and distances --- */
@@ -253,73 +243,76 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-void nj_plot_power(nj_buffer *out, const float *area, uint32_t n_bins, uint32_t side_px,
-                   double arcsec_per_pixel, const char *name)
+static void add_step(nj_buffer *path, bool first, double x, double y)
+{
+    nj_buffer_printf(path, "%c%.1f %.1f", first ? 'M' : 'L', x, y);
+}
+
+void nj_plot_power(nj_template_values *v, json_t *to, const float *area, uint32_t n_bins, uint32_t side_px,
+                   double arcsec_per_pixel)
 {
     enum { SHUFFLES = NJ_ELEPHANT_SHUFFLES };
-    double band[3][NJ_SPECTRUM_BINS], own[NJ_SPECTRUM_BINS], lo = 0.4, hi = 2.5;
+    double low[NJ_SPECTRUM_BINS], high[NJ_SPECTRUM_BINS], own[NJ_SPECTRUM_BINS], lo = 0.4, hi = 2.5;
     char text[64];
     for (uint32_t b = 0; b < n_bins; b++) {
         float sorted[SHUFFLES];
         memcpy(sorted, area + b * NJ_ELEPHANT_STRIDE, sizeof sorted);
         qsort(sorted, SHUFFLES, sizeof *sorted, by_size);
         double median = (sorted[SHUFFLES / 2 - 1] + (double)sorted[SHUFFLES / 2]) / 2;
-        band[0][b] = sorted[SHUFFLES / 20] / median, band[1][b] = 1,
-        band[2][b] = sorted[SHUFFLES - SHUFFLES / 20 - 1] / median;
+        low[b] = sorted[SHUFFLES / 20] / median;
+        high[b] = sorted[SHUFFLES - SHUFFLES / 20 - 1] / median;
         own[b] = fmax(area[b * NJ_ELEPHANT_STRIDE + SHUFFLES] / median, 1e-6);
-        lo = fmin(lo, fmin(own[b], band[0][b]) / 1.2), hi = fmax(hi, fmax(own[b], band[2][b]) * 1.2);
+        lo = fmin(lo, fmin(own[b], low[b]) / 1.2), hi = fmax(hi, fmax(own[b], high[b]) * 1.2);
     }
     const bool known = arcsec_per_pixel > 0;
     const double side = side_px * (known ? arcsec_per_pixel : 1);
-    frame f = open_plot(out, 420, 220, name);
+    frame f = open_plot(v, to, 420, 220);
     f.x0 = -log10(side * 1.15), f.x1 = -log10(side / n_bins / 1.1), f.y0 = log10(lo), f.y1 = log10(hi);
     for (int decade = -4; decade <= 6; decade++)
         for (int m = 1; m < 10; m += m == 1 ? 1 : 3) { /* 1 2 5 */
-            double v = m * pow(10, decade);
-            if (v < lo || v > hi || (hi / lo > 100 && m > 1)) continue;
-            snprintf(text, sizeof text, "%g", v);
-            y_tick(out, &f, log10(v), text);
+            double value = m * pow(10, decade);
+            if (value < lo || value > hi || (hi / lo > 100 && m > 1)) continue;
+            snprintf(text, sizeof text, "%g", value);
+            y_tick(v, to, &f, log10(value), text);
         }
-    for (uint32_t b = 0; b<n_bins; b += n_bins> 7 ? (b < 3 ? 1 : 3) : b < 3 ? 1 : 2) {
+    for (uint32_t b = 0; b < n_bins; b += b < 3 ? 1 : n_bins > 7 ? 3 : 2) {
         snprintf(text, sizeof text, "%.1f", side / (b + 1));
-        x_tick(out, &f, -log10(side / (b + 1)), text);
+        x_tick(v, to, &f, -log10(side / (b + 1)), text);
     }
-    nj_buffer_text(out, "<path class=band d=\"");
-    for (uint32_t b = 0; b < n_bins; b++)
-        nj_buffer_printf(out, "%c%.1f %.1f", b ? 'L' : 'M', at_x(&f, -log10(side / (b + 1))),
-                         at_y(&f, log10(band[2][b])));
+    nj_buffer band = { 0 }, line = { 0 };
+    for (uint32_t b = 0; b < n_bins; b++) {
+        const double x = at_x(&f, -log10(side / (b + 1)));
+        add_step(&band, b == 0, x, at_y(&f, log10(high[b])));
+        add_step(&line, b == 0, x, at_y(&f, log10(own[b])));
+    }
     for (uint32_t b = n_bins; b-- > 0;)
-        nj_buffer_printf(out, "L%.1f %.1f", at_x(&f, -log10(side / (b + 1))), at_y(&f, log10(band[0][b])));
-    nj_buffer_printf(out, "z\"/>\n<path class=median d=\"M%.1f %.1fH%.1f\"/>\n<path class=own d=\"",
-                     at_x(&f, -log10(side)), at_y(&f, 0), at_x(&f, -log10(side / n_bins)));
-    for (uint32_t b = 0; b < n_bins; b++)
-        nj_buffer_printf(out, "%c%.1f %.1f", b ? 'L' : 'M', at_x(&f, -log10(side / (b + 1))),
-                         at_y(&f, log10(own[b])));
-    nj_buffer_text(out, "\"/>\n");
-    titles(out, &f, known ? "scale, arcsec" : "scale, pixel", "power / median of shuffles");
-    nj_buffer_text(out, "</svg>\n");
+        add_step(&band, false, at_x(&f, -log10(side / (b + 1))), at_y(&f, log10(low[b])));
+    put_text(v, to, "band", &band);
+    put_text(v, to, "own", &line);
+    nj_template_put(v, to, "from=%g to=%g median=%g unit=%s", at_x(&f, -log10(side)),
+                    at_x(&f, -log10(side / n_bins)), at_y(&f, 0), known ? "arcsec" : "pixel");
 }
 
 /* Cumulative fraction of sorted values at quantiles, as a path. */
-static void add_cumulative(nj_buffer *out, const frame *f, const float *sorted, uint32_t n, const char *class)
+static void put_cumulative(nj_template_values *v, json_t *to, const char *name, const frame *f,
+                           const float *sorted, uint32_t n)
 {
-    nj_buffer_printf(out, "<path class=%s d=\"", class);
+    nj_buffer path = { 0 };
     for (uint32_t q = 0; q <= 200; q++) {
         uint32_t i = (uint32_t)((uint64_t)q * (n - 1) / 200);
-        nj_buffer_printf(out, "%c%.1f %.1f", q ? 'L' : 'M',
-                         fmin(fmax(at_x(f, log10(fmax(sorted[i], 1e-30f))), f->left), f->right),
-                         at_y(f, (i + 1.0) / n));
+        add_step(&path, q == 0, fmin(fmax(at_x(f, log10(fmax(sorted[i], 1e-30f))), f->left), f->right),
+                 at_y(f, (i + 1.0) / n));
     }
-    nj_buffer_text(out, "\"/>\n");
+    put_text(v, to, name, &path);
 }
 
-void nj_plot_distances(nj_buffer *out, const nj_elephant_work *work, const char *name)
+void nj_plot_distances(nj_template_values *v, json_t *to, const nj_elephant_work *work)
 {
     enum { NX = NJ_ELEPHANT_SHUFFLES };
     float x[NX], *y = malloc(work->n_y * sizeof *y + 1);
     uint32_t n_y = 0;
     if (!y) {
-        out->failed = 1;
+        v->failed = true;
         return;
     }
     memcpy(x, work->x, sizeof x);
@@ -327,60 +320,47 @@ void nj_plot_distances(nj_buffer *out, const nj_elephant_work *work, const char 
         if (work->y[i] < INFINITY) y[n_y++] = work->y[i];
     qsort(x, NX, sizeof *x, by_size);
     qsort(y, n_y, sizeof *y, by_size);
-    double best = 0, where = x[0], from = 0, to = 0;
+    double best = 0, where = x[0], from = 0, upto = 0;
     for (uint32_t i = 0, j = 0; i < NX; i++) { /* where the two are farthest apart */
         while (j < n_y && y[j] < x[i]) j++;
         double below = (double)j / n_y - (double)i / NX, above = (i + 1.0) / NX - (double)j / n_y;
         if (fmax(below, above) <= best) continue;
         best = fmax(below, above), where = x[i], from = (double)j / n_y,
-        to = below > above ? (double)i / NX : (i + 1.0) / NX;
+        upto = below > above ? (double)i / NX : (i + 1.0) / NX;
     }
-    frame f = open_plot(out, 420, 220, name);
+    frame f = open_plot(v, to, 420, 220);
     f.x0 = log10(fmax(fmin(x[0], y[n_y / 1000]), 1e-30)),
     f.x1 = log10(fmax(x[NX - 1], y[n_y - 1 - n_y / 1000]));
-    f.y0 = 0, f.y1 = 1;
     if (!(f.x1 > f.x0)) f.x1 = f.x0 + 1;
-    y_tick(out, &f, 0, "0"), y_tick(out, &f, 0.5, "0.5"), y_tick(out, &f, 1, "1");
-    add_cumulative(out, &f, y, n_y, "other");
-    add_cumulative(out, &f, x, NX, "own");
-    nj_buffer_printf(
-        out,
-        "<path class=ks d=\"M%.1f %.1fV%.1f\"/><text class=ks x=%.1f y=%.1f>D = %.3f in this draw</text>\n",
-        at_x(&f, log10(where)), at_y(&f, from), at_y(&f, to), f.left + 8, f.top + 10, best);
-    titles(out, &f, "Wasserstein distance (log)", "cumulative fraction");
-    nj_buffer_text(out, "</svg>\n");
+    y_tick(v, to, &f, 0, "0"), y_tick(v, to, &f, 0.5, "0.5"), y_tick(v, to, &f, 1, "1");
+    put_cumulative(v, to, "other", &f, y, n_y);
+    put_cumulative(v, to, "own", &f, x, NX);
+    nj_template_put(v, to, "x=%g from=%g to=%g d=%g", at_x(&f, log10(where)), at_y(&f, from), at_y(&f, upto),
+                    best);
     free(y);
 }
 
-void nj_plot_verdict(nj_buffer *out, const nj_hostless_page *page)
+void nj_plot_verdict(nj_template_values *v, json_t *to, const nj_hostless_page *page)
 {
     static const char *const name[2] = { "science", "template" };
-    frame f = { 620, 96, 70, 610, 0, 70, 0, 1, 0, 1 };
-    char text[16];
-    nj_buffer_printf(out, "<svg class=plot viewBox=\"0 0 %g %g\" role=img aria-label=\"D and its limits\">\n",
-                     f.w, f.h);
+    const frame f = { 70, 610, 0, 70, 0, 1, 0, 1 }; /* as in verdict.svg */
+    json_t *rows = nj_template_list(v, to, "rows");
+    nj_template_list(v, to, "x_ticks");
+    nj_template_put(v, to, "bottom=%g", f.bottom);
     for (int k = 0; k < 2; k++) {
-        const double y = 18 + 30 * k, d = page->ks[k], limit = page->limit[k];
-        nj_buffer_printf(out,
-                         "<text x=%.1f y=%.1f text-anchor=end>%s</text><rect class=inside x=%.1f y=%.1f "
-                         "width=%.1f height=14 />"
-                         "<rect class=outside x=%.1f y=%.1f width=%.1f height=14 /><text x=%.1f y=%.1f "
-                         "text-anchor=middle>%.2f</text>\n",
-                         f.left - 6, y + 4, name[k], f.left, y - 7, at_x(&f, limit) - f.left, at_x(&f, limit),
-                         y - 7, f.right - at_x(&f, limit), at_x(&f, limit), y - 9, limit);
-        if (isnan(d)) continue;
-        if (!isnan(page->sd[k])) {
-            double sd = page->sd[k], error = sd / sqrt(page->repeats);
-            nj_buffer_printf(
-                out, "<path class=spread d=\"M%.1f %.1fH%.1f\"/><path class=error d=\"M%.1f %.1fH%.1f\"/>\n",
-                at_x(&f, fmax(d - sd, 0)), y, at_x(&f, fmin(d + sd, 1)), at_x(&f, fmax(d - error, 0)), y,
-                at_x(&f, fmin(d + error, 1)));
-        }
-        nj_buffer_printf(out, "<circle cx=%.1f cy=%.1f r=4.5 />\n", at_x(&f, d), y);
+        const double d = page->ks[k], sd = page->sd[k], error = sd / sqrt(page->repeats);
+        json_t *row = nj_template_put(v, rows, "name=%s y=%g limit=%g edge=%g", name[k], 18.0 + 30 * k,
+                                      page->limit[k], at_x(&f, page->limit[k]));
+        json_t *spread = nj_template_list(v, row, "spread"), *mark = nj_template_list(v, row, "mark");
+        if (!isnan(d)) nj_template_put(v, mark, "x=%g", at_x(&f, d));
+        if (!isnan(d) && !isnan(sd))
+            nj_template_put(v, spread, "from=%g to=%g error_from=%g error_to=%g", at_x(&f, fmax(d - sd, 0)),
+                            at_x(&f, fmin(d + sd, 1)), at_x(&f, fmax(d - error, 0)),
+                            at_x(&f, fmin(d + error, 1)));
     }
     for (int t = 0; t <= 10; t += 2) {
+        char text[16];
         snprintf(text, sizeof text, "%.1f", t / 10.0);
-        x_tick(out, &f, t / 10.0, text);
+        x_tick(v, to, &f, t / 10.0, text);
     }
-    nj_buffer_text(out, "</svg>\n");
 }

@@ -12,21 +12,24 @@
 enum { KNOWN_SSO_ARCSEC = 5, HOST_ARCSEC = 2, PLANE_DEG = 10 };
 static const double least_rb = 0.55, star_score = 0.5, ref_near = 1.5;
 
-__attribute__((format(printf, 2, 3))) static void item(nj_buffer *out, const char *format, ...)
+typedef struct reasons {
+    nj_template_values *values;
+    json_t *list;
+} reasons;
+
+__attribute__((format(printf, 2, 3))) static void item(const reasons *to, const char *format, ...)
 {
     char text[512];
     va_list ap;
     va_start(ap, format);
     vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
-    nj_buffer_text(out, "<li>");
-    nj_markup_text(out, text);
-    nj_buffer_text(out, "</li>\n");
+    nj_template_item(to->values, to->list, text);
 }
 
 static const char *const image_name[2] = { "science", "template" };
 
-static void add_for(nj_buffer *out, const nj_hostless_page *p)
+static void add_for(const reasons *out, const nj_hostless_page *p)
 {
     if (p->candidate == 1) {
         int source = p->lone && !strcmp(p->lone, "template");
@@ -48,7 +51,7 @@ static void add_for(nj_buffer *out, const nj_hostless_page *p)
     if (p->ndethist > 2) item(out, "Detected %d times", p->ndethist);
 }
 
-static void add_against(nj_buffer *out, const nj_hostless_page *p)
+static void add_against(const reasons *out, const nj_hostless_page *p)
 {
     if (p->candidate == 0)
         item(out, "Both stamps have a source, or neither has: %d and %d masked pixels", p->clipped[0],
@@ -85,14 +88,10 @@ static void add_against(nj_buffer *out, const nj_hostless_page *p)
     if (fabs(p->gal_b) < PLANE_DEG) item(out, "In the Milky Way's plane: b = %+.1f°", p->gal_b);
 }
 
-void nj_hostless_reasons(nj_buffer *out, const nj_hostless_page *page, bool against)
+void nj_hostless_reasons(nj_template_values *v, const nj_hostless_page *page)
 {
-    size_t before = out->n;
-    if (against)
-        add_against(out, page);
-    else
-        add_for(out, page);
-    if (out->n == before) nj_buffer_text(out, "<li class=none>none</li>\n");
+    add_for(&(reasons){ v, nj_template_list(v, NULL, "for") }, page);
+    add_against(&(reasons){ v, nj_template_list(v, NULL, "against") }, page);
 }
 
 void nj_hostless_doubt(const nj_hostless_page *p, char *text, size_t size)

@@ -2,10 +2,11 @@
 #ifndef NJ_REVIEW_HOSTLESS_WORDS_H
 #define NJ_REVIEW_HOSTLESS_WORDS_H
 
+#include "../base/template.h"
 #include "hostless_page.h"
 
-/* HTML list items (<li>...</li>) of the reasons for, or against. */
-void nj_hostless_reasons(nj_buffer *out, const nj_hostless_page *page, bool against);
+/* The lists `for` and `against` of a page. */
+void nj_hostless_reasons(nj_template_values *values, const nj_hostless_page *page);
 
 /* Why it is hardly a transient, in a few words: "rb 0.31", "known asteroid, rb 0.20";
  * "" = nothing speaks against it at once. */

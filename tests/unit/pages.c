@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,9 @@
 
 #include "broker/base/file.h"
 #include "broker/report/history.h"
+#include "broker/profile/profile.h"
 #include "broker/report/html.h"
+#include "broker/review/hostless_page.h"
 
 /* Each part that a run report can have. */
 static const char full[] =
@@ -126,6 +129,205 @@ static void a_history_has_charts_and_tables(void **state)
     nj_history_free(h);
 }
 
+/* ---- hostless candidates --------------------------------------------------------------------- */
+
+static char folder[64];
+
+/* The caller frees it. */
+static char *page_of(const char *name)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    char *text = nj_file_read(path, 1 << 20, NULL);
+    assert_non_null(text);
+    unlink(path);
+    return text;
+}
+
+static void a_candidate_has_pictures_and_one_of_which_nothing_is_known_none(void **state)
+{
+    (void)state;
+    static float pixel[3][63 * 63];
+    uint32_t random = 1;
+    nj_hostless_page candidate = { .candid = 7,
+                                   .object = "<o>",
+                                   .survey = "ztf",
+                                   .band = "g",
+                                   .jd = 2460000.5,
+                                   .ra = 10,
+                                   .dec = -5,
+                                   .gal_b = 30,
+                                   .mag = 19,
+                                   .mag_err = 0.1,
+                                   .rb = 0.4,
+                                   .drb = 0.9,
+                                   .positive = 0,
+                                   .ndethist = 3,
+                                   .nbad = 1,
+                                   .roid = 2,
+                                   .ref_dist = 1,
+                                   .ref_mag = 18,
+                                   .ps1_dist = 1,
+                                   .ps1_star = 0.2,
+                                   .sso_dist = 3,
+                                   .sso_mag = 20,
+                                   .pixel_arcsec = 1.01,
+                                   .reason = "done",
+                                   .topics = "a,b",
+                                   .candidate = 1,
+                                   .stage = 1,
+                                   .verdict = 1,
+                                   .lone = "science",
+                                   .clipped = { 4, 0 },
+                                   .ks = { 0.3, 0.2 },
+                                   .sd = { 0.05, 0.04 },
+                                   .limit = { 0.5, 0.85 },
+                                   .repeats = 16,
+                                   .seed = 1 };
+    const nj_curve_point point[] = { { 2459999.5, 19, 0.1, NAN, 1, 1 },
+                                     { 2460000.5, 18.5, 0.1, NAN, 2, 0 },
+                                     { 2459998.5, NAN, NAN, 20, 1, 255 } };
+    nj_hostless_page unknown = { .candid = 8,
+                                 .jd = NAN,
+                                 .ra = NAN,
+                                 .dec = NAN,
+                                 .gal_b = NAN,
+                                 .mag = NAN,
+                                 .mag_err = NAN,
+                                 .rb = NAN,
+                                 .drb = NAN,
+                                 .positive = -1,
+                                 .ndethist = -1,
+                                 .nbad = -1,
+                                 .roid = -1,
+                                 .ref_dist = NAN,
+                                 .ref_mag = NAN,
+                                 .ps1_dist = NAN,
+                                 .ps1_star = NAN,
+                                 .sso_dist = NAN,
+                                 .sso_mag = NAN,
+                                 .reason = "no_input",
+                                 .candidate = -1,
+                                 .verdict = -1,
+                                 .ks = { NAN, NAN },
+                                 .sd = { NAN, NAN },
+                                 .limit = { 0.5, 0.85 },
+                                 .repeats = 16 };
+    const nj_hostless_index about = { .title = "<night>",
+                                      .clauses = "-w 'a < b'",
+                                      .n_read = 12345,
+                                      .n_filtered = 1,
+                                      .n_dead = 2,
+                                      .n_others = 3 };
+    nj_error err = { "" };
+    for (int k = 0; k < 3; k++) {
+        for (int i = 0; i < 63 * 63; i++)
+            pixel[k][i] = (float)((random = random * 1664525 + 1013904223) >> 16);
+        candidate.stamp[k] = (nj_picture){ pixel[k], 63, 63, "science" };
+    }
+    pixel[0][5] = NAN;
+    candidate.point = point;
+    candidate.n_points = sizeof point / sizeof *point;
+    snprintf(folder, sizeof folder, "/tmp/nightjar-pages-%d", (int)getpid());
+    nj_hostless_writer *w = nj_hostless_writer_new(folder, &err);
+    assert_non_null(w);
+    nj_hostless_write(w, &candidate, &err);
+    assert_string_equal(err.text, "");
+    nj_hostless_write(w, &unknown, &err);
+    assert_string_equal(err.text, "");
+    nj_hostless_write_index(w, &about, &err);
+    assert_string_equal(err.text, "");
+    char *page = page_of("7.html"), *bare = page_of("8.html"), *index = page_of("index.html");
+    assert_has(page, "<title>&lt;o&gt; 7</title>");
+    assert_has(page, "<path class=ks");
+    assert_has(page, "<path class=band");
+    assert_has(page, "aria-label=\"light curve\"");
+    assert_has(page, "fill=\"white\"");
+    assert_has(page, "M5 62h1v1h-1z"); /* the missing pixel */
+    assert_has(page, "<li>A negative subtraction: fainter than the template</li>");
+    assert_has(bare, "<p class=none>absent or unreadable</p>");
+    assert_has(bare, "<p class=none>no light curve</p>");
+    assert_has(bare, "<p class=none>No test.</p>");
+    assert_has(bare, "<li class=none>none</li>");
+    assert_null(strstr(bare, "nan"));
+    assert_has(index, "&lt;night&gt;: 12,345 alerts and 2 that could not be read, of which 1 do not pass");
+    assert_has(index, "<td class=\"wide long\">a,b</td>");
+    free(page);
+    free(bare);
+    free(index);
+    nj_hostless_writer_free(w);
+    rmdir(folder);
+}
+
+/* ---- profiles -------------------------------------------------------------------------------- */
+
+static char *profile_page(nj_profile *p, int (*make)(nj_profile *, nj_buffer *, nj_error *))
+{
+    nj_buffer out = { 0 };
+    nj_error err = { "" };
+    make(p, &out, &err);
+    assert_string_equal(err.text, "");
+    return out.data;
+}
+
+static void a_profile_has_all_its_parts(void **state)
+{
+    (void)state;
+    nj_profile_line line[] = { { 10, 8 }, { 5, 0 }, { NJ_NOT_A_LINE, 0 } };
+    nj_profile_function function[] = { { "process<1>", __FILE__, 1, 3, true, 4, 10, line, 1e6 },
+                                       { "memcpy", "", 0, -1, false, 0, 5, NULL, 5e5 } };
+    uint32_t path[] = { 0, 1 };
+    nj_profile_stack stack[] = { { path, 2, 5 }, { path, 1, 5 } };
+    nj_singly_alert alert[] = { { .id = 77, .ns = 5e4, .over_mode = 10, .outlier = true } };
+    nj_profile p = { .show.unit_s = 1e-6,
+                     .instance = "m",
+                     .version = "1",
+                     .clock = "wall",
+                     .samples = 10,
+                     .function = function,
+                     .n_functions = 2,
+                     .stack = stack,
+                     .n_stacks = 2,
+                     .overhead = { 0.01, 0, 0.02, 1000, 5 },
+                     .energy = { .tier = "t", .kind = "k", .source = "s" },
+                     .carbon = { .country = "c", .kind = "k", .source = "s" },
+                     .energy_hint = "hint",
+                     .has_counters = true,
+                     .has_singly = true };
+    p.counter[0].why = "refused";
+    p.singly.n = p.singly.n_outliers = 1;
+    p.singly.alert = alert;
+    p.singly.p50 = 5e3;
+    char *page = profile_page(&p, nj_profile_html), *svg = profile_page(&p, nj_profile_flame);
+    assert_has(page, "process&lt;1&gt;");
+    assert_has(page, "<a href=\"#f0\">process&lt;1&gt;</a>");
+    assert_has(page, "(no lines)");
+    assert_has(page, "none: refused");
+    assert_has(page, "<td class=\"name\">77</td><td>50 µs</td><td>10.00</td>");
+    assert_has(page, "Lines with hits and no time");
+    assert_has(page, "% of its time is on no line here");
+    assert_has(page, "/* pages.c - every page");
+    assert_has(svg, "<svg xmlns=\"http://www.w3.org/2000/svg\"");
+    free(page);
+    free(svg);
+    nj_arena_free(&p.arena);
+}
+
+static void a_profile_may_lack_nearly_all(void **state)
+{
+    (void)state;
+    nj_profile p = {
+        .instance = "m", .version = "1", .clock = "wall", .no_hits = "no gcov", .no_lines = "no -g"
+    };
+    char *page = profile_page(&p, nj_profile_html);
+    assert_has(page, "none: no gcov");
+    assert_has(page, "none: no -g");
+    assert_has(page, "not measured");
+    assert_null(strstr(page, "Alert by alert"));
+    free(page);
+    nj_arena_free(&p.arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -133,6 +335,9 @@ int main(void)
         cmocka_unit_test(more_runs_give_mean_and_spread),
         cmocka_unit_test(a_report_may_lack_nearly_all),
         cmocka_unit_test(a_history_has_charts_and_tables),
+        cmocka_unit_test(a_candidate_has_pictures_and_one_of_which_nothing_is_known_none),
+        cmocka_unit_test(a_profile_has_all_its_parts),
+        cmocka_unit_test(a_profile_may_lack_nearly_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
