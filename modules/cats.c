@@ -10,71 +10,17 @@
  *   no answer, as they cannot be scaled.
  * Reference: Fraga et al. 2024, A&A 692, A208, doi:10.1051/0004-6361/202450370. */
 #include "nightjar/column.h"
-#include "nightjar/model.h"
+#include "nightjar/scored.h"
 
 enum { JD, FLUX, FLUX_ERR, BAND };
 enum { CLASS, SCORE };
-enum { STEPS = 395, COLUMNS = 4, CLASSES = 5, ROWS = 4, BANDS = 6 };
+enum { STEPS = 395, COLUMNS = 4, CLASSES = 5, ALERTS = 4, BANDS = 6 };
 static const int32_t code[CLASSES] = { 11, 12, 13, 21, 22 };
 static const float padding = -999;
 
 typedef struct conf {
     const char *model, *engine;
 } conf;
-
-typedef struct state {
-    const nj_model_service *service;
-    nj_model *model;
-} state;
-
-typedef struct thread {
-    nj_model_thread *model;
-    uint32_t n;
-    uint32_t row[ROWS];
-    float x[ROWS * STEPS * COLUMNS];
-    double out[ROWS * CLASSES];
-} thread;
-
-static int open_model(const nj_host *host, const void *c, void **self)
-{
-    const conf *cf = c;
-    state *s = host->alloc(host->opaque, sizeof *s);
-    if (!s) return NJ_ENOMEM;
-    s->service = host->service(host->opaque, NJ_MODEL_SERVICE, 1);
-    int rc = nj_model_open(s->service, host, cf->model,
-                           &(nj_model_options){ .size = sizeof(nj_model_options), .engine = cf->engine },
-                           &s->model);
-    if (rc != NJ_OK) return rc;
-    *self = s;
-    const nj_model_info *info = s->service->info(s->model);
-    if (info->n_inputs == 1 && info->input[0].rank == 3 && info->input[0].dim[1] == STEPS &&
-        info->input[0].dim[2] == COLUMNS && info->width == CLASSES)
-        return NJ_OK;
-    host->log(host->opaque, 1, "model %s: not one of %d steps of %d numbers and %d classes", info->folder,
-              STEPS, COLUMNS, CLASSES);
-    return NJ_ECONF;
-}
-
-static void close_model(void *self)
-{
-    state *s = self;
-    if (s && s->model) s->service->close(s->model);
-}
-
-static int thread_open(const void *self, void *block)
-{
-    const state *s = self;
-    thread *t = block;
-    t->n = 0;
-    t->model = s->service->thread_open(s->model, ROWS, 0);
-    return t->model ? NJ_OK : NJ_ENOMEM;
-}
-
-static void thread_close(const void *self, void *block)
-{
-    const thread *t = block;
-    if (t->model) ((const state *)self)->service->thread_close(t->model);
-}
 
 typedef struct range {
     double low, high;
@@ -92,8 +38,9 @@ static int is_point(const double *jd, const double *flux, const double *err, uin
 }
 
 /* The row's light curve as the network reads it, into x [STEPS][COLUMNS]. */
-static nj_reason fill(const nj_work *w, uint32_t row, float *x)
+static int fill(const void *self, const nj_work *w, uint32_t row, float *x)
 {
+    (void)self;
     const double *jd = nj_f64_series(w, JD, row), *flux = nj_f64_series(w, FLUX, row),
                  *err = nj_f64_series(w, FLUX_ERR, row);
     const uint8_t *band = nj_u8_series(w, BAND, row);
@@ -127,45 +74,28 @@ static nj_reason fill(const nj_work *w, uint32_t row, float *x)
     return NJ_DONE;
 }
 
-static int score(const state *s, thread *t, const nj_work *w, int reference)
+static nj_reason answer(const nj_work *w, uint32_t row, const double *p)
 {
-    const void *input = t->x;
-    nj_model_call call = { .n_rows = t->n, .input = &input, .out = t->out, .reference = (uint32_t)reference };
-    int rc = t->n ? s->service->predict(s->model, t->model, &call) : NJ_OK;
-    for (uint32_t i = 0; rc == NJ_OK && i < t->n; i++) {
-        const double *p = t->out + i * CLASSES;
-        uint32_t best = 0;
-        for (uint32_t k = 1; k < CLASSES; k++) best = p[k] > p[best] ? k : best;
-        w->reason[t->row[i]] = isnan(p[best]) ? NJ_RANGE : NJ_DONE;
-        if (isnan(p[best])) continue;
-        nj_put_i32(w, CLASS, t->row[i], code[best]);
-        ((float *)w->out[SCORE])[t->row[i]] = (float)p[best];
-    }
-    t->n = 0;
-    return rc;
+    uint32_t best = 0;
+    for (uint32_t k = 1; k < CLASSES; k++) best = p[k] > p[best] ? k : best;
+    if (isnan(p[best])) return NJ_RANGE;
+    nj_put_i32(w, CLASS, row, code[best]);
+    ((float *)w->out[SCORE])[row] = (float)p[best];
+    return NJ_DONE;
 }
 
-static int all(const state *s, thread *t, const nj_work *w, int reference)
-{
-    int rc = NJ_OK;
-    t->n = 0;
-    for (uint32_t k = 0; k < w->n && rc == NJ_OK; k++) {
-        uint32_t row = w->row[k];
-        w->reason[row] = (uint8_t)fill(w, row, t->x + (size_t)t->n * STEPS * COLUMNS);
-        if (w->reason[row] == NJ_DONE) t->row[t->n++] = row;
-        if (t->n == ROWS) rc = score(s, t, w, reference);
-    }
-    return rc == NJ_OK ? score(s, t, w, reference) : rc;
-}
+static const nj_scored_kind kind = { .module = "cats",
+                                     .n_features = STEPS * COLUMNS,
+                                     .width = CLASSES,
+                                     .vectors = 1,
+                                     .alerts = ALERTS,
+                                     .features = fill,
+                                     .answer = answer };
 
-static int process(const void *self, void *block, const nj_work *w)
+static int open_model(const nj_host *host, const void *settings, void **self)
 {
-    return all(self, block, w, 0);
-}
-
-static int process_ref(const void *self, void *block, const nj_work *w)
-{
-    return all(self, block, w, 1);
+    const conf *c = settings;
+    return nj_scored_open(host, &kind, c->model, c->engine, NULL, sizeof(nj_scored), self);
 }
 
 NJ_MODULE(cats) = {
@@ -192,12 +122,12 @@ NJ_MODULE(cats) = {
                                     "auto, builtin or ort (ONNX Runtime)" },
                                   { 0 } },
     .conf_size = sizeof(conf),
-    .thread_size = sizeof(thread),
-    .rows_hint = ROWS,
+    .thread_size = NJ_SCORED_BLOCK(ALERTS, 1, STEPS *COLUMNS, CLASSES),
+    .rows_hint = ALERTS,
     .open = open_model,
-    .thread_open = thread_open,
-    .process = process,
-    .process_ref = process_ref,
-    .thread_close = thread_close,
-    .close = close_model
+    .thread_open = nj_scored_thread_open,
+    .process = nj_scored_process,
+    .process_ref = nj_scored_process_ref,
+    .thread_close = nj_scored_thread_close,
+    .close = nj_scored_close
 };

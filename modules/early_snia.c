@@ -13,43 +13,12 @@
 
 #include "nightjar/astro.h"
 #include "nightjar/column.h"
-#include "nightjar/forest.h"
 #include "nightjar/lc.h"
+#include "nightjar/scored.h"
 
 enum { JD, MAG, MAG_ERR, BAND, NDETHIST, OTYPE };
 enum { SCORE };
-enum { FEATURES = 12, CLASSES = 2, EARLY = 1 };
-
-typedef struct conf {
-    const char *model, *cuts;
-} conf;
-
-typedef struct state {
-    nj_forest forest; /* first: the table's entries of forest.h look for it there */
-    bool cuts;
-} state;
-
-static int open_model(const nj_host *host, const void *conf_, void **self)
-{
-    const conf *c = conf_;
-    state *s = host->alloc(host->opaque, sizeof *s);
-    if (!s) return NJ_ENOMEM;
-    if (nj_forest_cuts(host, "early_snia", c->cuts, &s->cuts)) return NJ_ECONF;
-    int rc = nj_forest_open(&s->forest, host, c->model, FEATURES, CLASSES);
-    if (rc == NJ_OK) *self = s;
-    return rc;
-}
-
-static nj_reason cut(const nj_work *w, uint32_t row)
-{
-    uint32_t n = nj_points(w, MAG, row), n_valid = 0;
-    const double *mag = nj_f64_series(w, MAG, row);
-    int32_t ndethist = nj_i32_of(w, NDETHIST, row);
-    if (ndethist == NJ_NO_I32 || !n) return NJ_NO_INPUT;
-    if (ndethist > 20 || !nj_may_be_extragalactic(nj_text_of(w, OTYPE, row))) return NJ_CUT;
-    for (uint32_t i = 0; i < n; i++) n_valid += !isnan(mag[i]);
-    return n_valid >= 4 ? NJ_DONE : NJ_FEW_POINTS;
-}
+enum { FEATURES = 12, CLASSES = 2, EARLY = 1, VECTORS = 1, ALERTS = 32 };
 
 typedef struct area { /* work areas for n points */
     double *jd, *flux, *err, *day, *mean, *mean_err, *fit;
@@ -92,35 +61,39 @@ static bool band_features(const nj_work *w, uint32_t row, int32_t fid, const are
     return rise.fitted && rise.a != 0;
 }
 
-static int all(const state *s, nj_forest_rows *rows, const nj_work *w, int reference)
+static int features(const void *self, const nj_work *w, uint32_t row, float *x)
 {
-    int rc = NJ_OK;
-    rows->n = 0;
-    for (uint32_t k = 0; k < w->n && rc == NJ_OK; k++) {
-        uint32_t row = w->row[k];
-        nj_reason why = s->cuts ? cut(w, row) : NJ_DONE;
-        area a;
-        w->reason[row] = (uint8_t)why;
-        if (why != NJ_DONE) continue;
-        if (open_area(w, nj_points(w, MAG, row), &a)) return NJ_ENOMEM;
-        float x[FEATURES];
-        bool fitted = band_features(w, row, 1, &a, x) && band_features(w, row, 2, &a, x + 6);
-        w->reason[row] = NJ_NO_FIT;
-        if (!fitted) continue;
-        memcpy(nj_forest_add(&s->forest, rows, row), x, sizeof x);
-        if (rows->n == NJ_FOREST_ROWS) rc = nj_forest_score(&s->forest, rows, w, SCORE, EARLY, reference);
-    }
-    return rc == NJ_OK ? nj_forest_score(&s->forest, rows, w, SCORE, EARLY, reference) : rc;
+    area a;
+    (void)self;
+    if (open_area(w, nj_points(w, MAG, row), &a)) return NJ_ENOMEM;
+    return band_features(w, row, 1, &a, x) && band_features(w, row, 2, &a, x + 6) ? NJ_DONE : NJ_NO_FIT;
 }
 
-static int process(const void *self, void *thread, const nj_work *w)
+static nj_reason answer(const nj_work *w, uint32_t row, const double *out)
 {
-    return all(self, thread, w, 0);
+    nj_put_f64(w, SCORE, row, out[EARLY]);
+    return NJ_DONE;
 }
 
-static int process_ref(const void *self, void *thread, const nj_work *w)
+static const nj_scored_kind kind = { .module = "early_snia",
+                                     .n_features = FEATURES,
+                                     .width = CLASSES,
+                                     .vectors = VECTORS,
+                                     .alerts = ALERTS,
+                                     .cuts = { .mag = MAG,
+                                               .ndethist = NDETHIST,
+                                               .otype = OTYPE,
+                                               .jd = NJ_SCORED_NONE,
+                                               .first_jd = NJ_SCORED_NONE,
+                                               .max_ndethist = 20,
+                                               .min_points = 4 },
+                                     .features = features,
+                                     .answer = answer };
+
+static int open_model(const nj_host *host, const void *conf, void **self)
 {
-    return all(self, thread, w, 1);
+    const nj_scored_conf *c = conf;
+    return nj_scored_open(host, &kind, c->model, NULL, c->cuts, sizeof(nj_scored), self);
 }
 
 NJ_MODULE(early_snia) = {
@@ -141,18 +114,14 @@ NJ_MODULE(early_snia) = {
             { "score", NJ_F64, 1, -1, "1", 0, 1, 0.5, 0,
               "probability of an early type Ia supernova; none when cut or when a band does not rise" },
             { 0 } },
-    .params = (const nj_param[]){ { "model", NJ_STR, "early_snia", offsetof(conf, model), 0, 0, "1",
-                                    "folder of the forest" },
-                                  { "cuts", NJ_STR, "fink", offsetof(conf, cuts), 0, 0, "1",
-                                    "fink: the broker's cuts before the fit; off: none" },
-                                  { 0 } },
-    .conf_size = sizeof(conf),
-    .thread_size = sizeof(nj_forest_rows),
-    .rows_hint = NJ_FOREST_ROWS,
+    .params = (const nj_param[]){ NJ_SCORED_PARAMS("early_snia"), { 0 } },
+    .conf_size = sizeof(nj_scored_conf),
+    .thread_size = NJ_SCORED_BLOCK(ALERTS, VECTORS, FEATURES, CLASSES),
+    .rows_hint = ALERTS,
     .open = open_model,
-    .thread_open = nj_forest_self_thread_open,
-    .process = process,
-    .process_ref = process_ref,
-    .thread_close = nj_forest_self_thread_close,
-    .close = nj_forest_self_close
+    .thread_open = nj_scored_thread_open,
+    .process = nj_scored_process,
+    .process_ref = nj_scored_process_ref,
+    .thread_close = nj_scored_thread_close,
+    .close = nj_scored_close
 };

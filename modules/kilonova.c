@@ -17,20 +17,15 @@
 #include "nightjar/astro.h"
 #include "nightjar/column.h"
 #include "nightjar/csv.h"
-#include "nightjar/forest.h"
 #include "nightjar/lc.h"
+#include "nightjar/scored.h"
 
 enum { JD, MAG, MAG_ERR, BAND, START, NDETHIST, OTYPE };
 enum { SCORE };
-enum { FEATURES = 10, CLASSES = 2, KILONOVA = 1 };
-
-typedef struct conf {
-    const char *model, *cuts;
-} conf;
+enum { FEATURES = 10, CLASSES = 2, KILONOVA = 1, VECTORS = 1, ALERTS = 32 };
 
 typedef struct state {
-    nj_forest forest; /* first: the table's entries of forest.h look for it there */
-    bool cuts;
+    nj_scored scored;
     double component[NJ_COMPONENTS * NJ_COMPONENT_BINS];
 } state;
 
@@ -64,35 +59,7 @@ static int read_components(const nj_host *host, const char *folder, state *s)
     return NJ_ECONF;
 }
 
-static int open_model(const nj_host *host, const void *conf_, void **self)
-{
-    const conf *c = conf_;
-    state *s = host->alloc(host->opaque, sizeof *s);
-    if (!s) return NJ_ENOMEM;
-    if (nj_forest_cuts(host, "kilonova", c->cuts, &s->cuts)) return NJ_ECONF;
-    int rc = nj_forest_open(&s->forest, host, c->model, FEATURES, CLASSES);
-    if (rc == NJ_OK) rc = read_components(host, c->model, s);
-    if (rc == NJ_OK)
-        *self = s;
-    else
-        nj_forest_close(&s->forest);
-    return rc;
-}
-
 /* --- one alert --- */
-
-static nj_reason cut(const nj_work *w, uint32_t row)
-{
-    uint32_t n = nj_points(w, MAG, row), n_valid = 0;
-    const double *mag = nj_f64_series(w, MAG, row), *jd = nj_f64_series(w, JD, row);
-    int32_t ndethist = nj_i32_of(w, NDETHIST, row);
-    double start = nj_f64_of(w, START, row);
-    if (ndethist == NJ_NO_I32 || isnan(start) || !n) return NJ_NO_INPUT;
-    if (ndethist > 20 || !(jd[n - 1] - start < 20) || !nj_may_be_extragalactic(nj_text_of(w, OTYPE, row)))
-        return NJ_CUT;
-    for (uint32_t i = 0; i < n; i++) n_valid += !isnan(mag[i]);
-    return n_valid > 1 ? NJ_DONE : NJ_FEW_POINTS;
-}
 
 /* The features of one band; false = not fitted. */
 static bool band_features(const state *s, const nj_work *w, uint32_t row, int32_t fid, double *work, float *x)
@@ -115,36 +82,44 @@ static bool band_features(const state *s, const nj_work *w, uint32_t row, int32_
     return f.fitted && f.c[0] != 0;
 }
 
-static int all(const state *s, nj_forest_rows *rows, const nj_work *w, int reference)
+static int features(const void *self, const nj_work *w, uint32_t row, float *x)
 {
-    int rc = NJ_OK;
-    rows->n = 0;
-    for (uint32_t k = 0; k < w->n && rc == NJ_OK; k++) {
-        uint32_t row = w->row[k];
-        nj_reason why = s->cuts ? cut(w, row) : NJ_DONE;
-        w->reason[row] = (uint8_t)why;
-        if (why != NJ_DONE) continue;
-        double *work = w->scratch(w, (3 * (size_t)nj_points(w, MAG, row) + 1) * sizeof *work);
-        if (!work) return NJ_ENOMEM;
-        float x[FEATURES];
-        bool g = band_features(s, w, row, 1, work, x), r = g && band_features(s, w, row, 2, work, x + 5);
-        w->reason[row] = NJ_NO_FIT;
-        if (!r) continue;
-        memcpy(nj_forest_add(&s->forest, rows, row), x, sizeof x);
-        if (rows->n == NJ_FOREST_ROWS) rc = nj_forest_score(&s->forest, rows, w, SCORE, KILONOVA, reference);
-    }
-    return rc == NJ_OK ? nj_forest_score(&s->forest, rows, w, SCORE, KILONOVA, reference) : rc;
+    double *work = w->scratch(w, (3 * (size_t)nj_points(w, MAG, row) + 1) * sizeof *work);
+    if (!work) return NJ_ENOMEM;
+    bool both = band_features(self, w, row, 1, work, x) && band_features(self, w, row, 2, work, x + 5);
+    return both ? NJ_DONE : NJ_NO_FIT;
 }
 
-static int process(const void *self, void *thread, const nj_work *w)
+static nj_reason answer(const nj_work *w, uint32_t row, const double *out)
 {
-    return all(self, thread, w, 0);
+    nj_put_f64(w, SCORE, row, out[KILONOVA]);
+    return NJ_DONE;
 }
 
-/* The forest by its plain kernels; the fit has its own plain version and test (tests/kernel/lc.c). */
-static int process_ref(const void *self, void *thread, const nj_work *w)
+static const nj_scored_kind kind = { .module = "kilonova",
+                                     .n_features = FEATURES,
+                                     .width = CLASSES,
+                                     .vectors = VECTORS,
+                                     .alerts = ALERTS,
+                                     .cuts = { .mag = MAG,
+                                               .ndethist = NDETHIST,
+                                               .otype = OTYPE,
+                                               .jd = JD,
+                                               .first_jd = START,
+                                               .max_ndethist = 20,
+                                               .min_points = 2,
+                                               .max_age_day = 20 },
+                                     .features = features,
+                                     .answer = answer };
+
+static int open_model(const nj_host *host, const void *conf, void **self)
 {
-    return all(self, thread, w, 1);
+    const nj_scored_conf *c = conf;
+    int rc = nj_scored_open(host, &kind, c->model, NULL, c->cuts, sizeof(state), self);
+    if (rc != NJ_OK) return rc;
+    rc = read_components(host, c->model, *self);
+    if (rc != NJ_OK) nj_scored_close(*self);
+    return rc;
 }
 
 NJ_MODULE(kilonova) = {
@@ -165,18 +140,14 @@ NJ_MODULE(kilonova) = {
         (const nj_give[]){ { "score", NJ_F64, 1, -1, "1", 0, 1, 0.5, 0,
                              "probability of a kilonova; none when cut or when a band could not be fitted" },
                            { 0 } },
-    .params = (const nj_param[]){ { "model", NJ_STR, "kilonova", offsetof(conf, model), 0, 0, "1",
-                                    "folder of the forest and of its components" },
-                                  { "cuts", NJ_STR, "fink", offsetof(conf, cuts), 0, 0, "1",
-                                    "fink: the broker's cuts before the fit; off: none" },
-                                  { 0 } },
-    .conf_size = sizeof(conf),
-    .thread_size = sizeof(nj_forest_rows),
-    .rows_hint = NJ_FOREST_ROWS,
+    .params = (const nj_param[]){ NJ_SCORED_PARAMS("kilonova"), { 0 } },
+    .conf_size = sizeof(nj_scored_conf),
+    .thread_size = NJ_SCORED_BLOCK(ALERTS, VECTORS, FEATURES, CLASSES),
+    .rows_hint = ALERTS,
     .open = open_model,
-    .thread_open = nj_forest_self_thread_open,
-    .process = process,
-    .process_ref = process_ref,
-    .thread_close = nj_forest_self_thread_close,
-    .close = nj_forest_self_close
+    .thread_open = nj_scored_thread_open,
+    .process = nj_scored_process,
+    .process_ref = nj_scored_process_ref,
+    .thread_close = nj_scored_thread_close,
+    .close = nj_scored_close
 };

@@ -15,44 +15,14 @@
 
 #include "nightjar/astro.h"
 #include "nightjar/column.h"
-#include "nightjar/forest.h"
 #include "nightjar/lc.h"
+#include "nightjar/scored.h"
 
 enum { MAG, MAG_ERR, BAND, REF_MAG, REF_MAG_ERR, POSITIVE, NDETHIST };
 enum { SCORE };
 enum { CONSTANT, CV, ML, VARIABLE, CLASSES };
+enum { FEATURES = NJ_FLUX_FEATURES, VECTORS = 2, ALERTS = 16 }; /* g and r of an alert */
 enum { LEAST = 10 };
-
-typedef struct conf {
-    const char *model, *cuts;
-} conf;
-
-typedef struct state {
-    nj_forest forest; /* first: the table's entries of forest.h look for it there */
-    bool cuts;
-} state;
-
-static int open_model(const nj_host *host, const void *conf_, void **self)
-{
-    const conf *c = conf_;
-    state *s = host->alloc(host->opaque, sizeof *s);
-    if (!s) return NJ_ENOMEM;
-    if (nj_forest_cuts(host, "microlensing", c->cuts, &s->cuts)) return NJ_ECONF;
-    int rc = nj_forest_open(&s->forest, host, c->model, NJ_FLUX_FEATURES, CLASSES);
-    if (rc == NJ_OK) *self = s;
-    return rc;
-}
-
-static nj_reason cut(const nj_work *w, uint32_t row)
-{
-    uint32_t n = nj_points(w, MAG, row), n_valid = 0;
-    const double *mag = nj_f64_series(w, MAG, row);
-    int32_t ndethist = nj_i32_of(w, NDETHIST, row);
-    if (ndethist == NJ_NO_I32 || !n) return NJ_NO_INPUT;
-    if (ndethist >= 100) return NJ_CUT;
-    for (uint32_t i = 0; i < n; i++) n_valid += !isnan(mag[i]);
-    return n_valid >= 20 ? NJ_DONE : NJ_FEW_POINTS;
-}
 
 /* Apparent magnitudes and errors of the band's detections; returns how many there are. */
 static uint32_t take_band(const nj_work *w, uint32_t row, int32_t fid, double *mag, double *err)
@@ -78,58 +48,53 @@ static bool is_lensed(const double *p)
                                                                           * the class */
 }
 
-/* Rows come in pairs, g and r of one alert. */
-static int evaluate(const state *s, nj_forest_rows *rows, const nj_work *w, int reference)
+static void band_features(uint32_t n, const double *mag, const double *err, double *work, float *x)
 {
-    int rc = nj_forest_evaluate(&s->forest, rows, reference);
-    for (uint32_t k = 0; k < rows->n && rc == NJ_OK; k += 2) {
-        const double *g = rows->out + (size_t)CLASSES * k, *r = g + CLASSES;
-        nj_put_f64(w, SCORE, rows->row[k], is_lensed(g) && is_lensed(r) ? 0.5 * (g[ML] + r[ML]) : 0);
-        w->reason[rows->row[k]] = NJ_DONE;
-    }
-    rows->n = 0;
-    return rc;
-}
-
-static void add_band(const state *s, nj_forest_rows *rows, uint32_t row, uint32_t n, const double *mag,
-                     const double *err, double *work)
-{
-    double out[NJ_FLUX_FEATURES];
+    double out[FEATURES];
     nj_flux_features(n, mag, err, work, out);
-    float *x = nj_forest_add(&s->forest, rows, row);
-    for (int k = 0; k < NJ_FLUX_FEATURES; k++) x[k] = (float)out[k];
+    for (int k = 0; k < FEATURES; k++) x[k] = (float)out[k];
 }
 
-static int all(const state *s, nj_forest_rows *rows, const nj_work *w, int reference)
+static int features(const void *self, const nj_work *w, uint32_t row, float *x)
 {
-    int rc = NJ_OK;
-    rows->n = 0;
-    for (uint32_t k = 0; k < w->n && rc == NJ_OK; k++) {
-        uint32_t row = w->row[k], n = nj_points(w, MAG, row);
-        nj_reason why = s->cuts ? cut(w, row) : NJ_DONE;
-        w->reason[row] = (uint8_t)why;
-        if (why != NJ_DONE) continue;
-        double *mag = w->scratch(w, 9 * (size_t)(n + 1) * sizeof *mag);
-        if (!mag) return NJ_ENOMEM;
-        double *err = mag + n, *mag_r = err + n, *err_r = mag_r + n;
-        uint32_t n_g = take_band(w, row, 1, mag, err), n_r = take_band(w, row, 2, mag_r, err_r);
-        w->reason[row] = NJ_FEW_POINTS;
-        if (n_g < LEAST || n_r < LEAST) continue;
-        add_band(s, rows, row, n_g, mag, err, err_r + n);
-        add_band(s, rows, row, n_r, mag_r, err_r, err_r + n);
-        if (rows->n == NJ_FOREST_ROWS) rc = evaluate(s, rows, w, reference);
-    }
-    return rc == NJ_OK ? evaluate(s, rows, w, reference) : rc;
+    const uint32_t n = nj_points(w, MAG, row);
+    (void)self;
+    double *mag = w->scratch(w, 9 * (size_t)(n + 1) * sizeof *mag);
+    if (!mag) return NJ_ENOMEM;
+    double *err = mag + n, *mag_r = err + n, *err_r = mag_r + n;
+    uint32_t n_g = take_band(w, row, 1, mag, err), n_r = take_band(w, row, 2, mag_r, err_r);
+    if (n_g < LEAST || n_r < LEAST) return NJ_FEW_POINTS;
+    band_features(n_g, mag, err, err_r + n, x);
+    band_features(n_r, mag_r, err_r, err_r + n, x + FEATURES);
+    return NJ_DONE;
 }
 
-static int process(const void *self, void *thread, const nj_work *w)
+static nj_reason answer(const nj_work *w, uint32_t row, const double *g)
 {
-    return all(self, thread, w, 0);
+    const double *r = g + CLASSES;
+    nj_put_f64(w, SCORE, row, is_lensed(g) && is_lensed(r) ? 0.5 * (g[ML] + r[ML]) : 0);
+    return NJ_DONE;
 }
 
-static int process_ref(const void *self, void *thread, const nj_work *w)
+static const nj_scored_kind kind = { .module = "microlensing",
+                                     .n_features = FEATURES,
+                                     .width = CLASSES,
+                                     .vectors = VECTORS,
+                                     .alerts = ALERTS,
+                                     .cuts = { .mag = MAG,
+                                               .ndethist = NDETHIST,
+                                               .otype = NJ_SCORED_NONE,
+                                               .jd = NJ_SCORED_NONE,
+                                               .first_jd = NJ_SCORED_NONE,
+                                               .max_ndethist = 99,
+                                               .min_points = 20 },
+                                     .features = features,
+                                     .answer = answer };
+
+static int open_model(const nj_host *host, const void *conf, void **self)
 {
-    return all(self, thread, w, 1);
+    const nj_scored_conf *c = conf;
+    return nj_scored_open(host, &kind, c->model, NULL, c->cuts, sizeof(nj_scored), self);
 }
 
 #define LC(name, flags)                                                                                      \
@@ -154,18 +119,14 @@ NJ_MODULE(microlensing) = {
                                   "mean P(ML) of g and r, 0 unless ML wins in both; none when cut or with "
                                   "fewer than 10 detections in a band" },
                                 { 0 } },
-    .params = (const nj_param[]){ { "model", NJ_STR, "microlensing", offsetof(conf, model), 0, 0, "1",
-                                    "folder of the forest" },
-                                  { "cuts", NJ_STR, "fink", offsetof(conf, cuts), 0, 0, "1",
-                                    "fink: the broker's cuts before the statistics; off: none" },
-                                  { 0 } },
-    .conf_size = sizeof(conf),
-    .thread_size = sizeof(nj_forest_rows),
-    .rows_hint = NJ_FOREST_ROWS,
+    .params = (const nj_param[]){ NJ_SCORED_PARAMS("microlensing"), { 0 } },
+    .conf_size = sizeof(nj_scored_conf),
+    .thread_size = NJ_SCORED_BLOCK(ALERTS, VECTORS, FEATURES, CLASSES),
+    .rows_hint = 2 * ALERTS,
     .open = open_model,
-    .thread_open = nj_forest_self_thread_open,
-    .process = process,
-    .process_ref = process_ref,
-    .thread_close = nj_forest_self_thread_close,
-    .close = nj_forest_self_close
+    .thread_open = nj_scored_thread_open,
+    .process = nj_scored_process,
+    .process_ref = nj_scored_process_ref,
+    .thread_close = nj_scored_thread_close,
+    .close = nj_scored_close
 };

@@ -2,7 +2,6 @@
  * collect rows, evaluate them together. Built on model.h; everything here is inline. */
 #ifndef NIGHTJAR_FOREST_H
 #define NIGHTJAR_FOREST_H
-#include <stdbool.h>
 #include <string.h>
 
 #include "nightjar/model.h"
@@ -93,30 +92,6 @@ static inline int nj_forest_score(const nj_forest *forest, nj_forest_rows *rows,
     }
     rows->n = 0;
     return rc;
-}
-
-/* Entries of the table of a module whose self begins with an nj_forest and whose
- * thread block is an nj_forest_rows. */
-static inline void nj_forest_self_close(void *self)
-{
-    if (self) nj_forest_close((nj_forest *)self);
-}
-static inline int nj_forest_self_thread_open(const void *self, void *block)
-{
-    return nj_forest_thread_open((const nj_forest *)self, (nj_forest_rows *)block);
-}
-static inline void nj_forest_self_thread_close(const void *self, void *block)
-{
-    nj_forest_thread_close((const nj_forest *)self, (nj_forest_rows *)block);
-}
-
-/* A setting `cuts` = fink (on) or off; NJ_ECONF with a line in the log. */
-static inline int nj_forest_cuts(const nj_host *host, const char *module, const char *cuts, bool *on)
-{
-    *on = !strcmp(cuts, "fink");
-    if (*on || !strcmp(cuts, "off")) return NJ_OK;
-    host->log(host->opaque, 0, "%s: cuts = %s: must be fink or off", module, cuts);
-    return NJ_ECONF;
 }
 
 #ifdef __cplusplus

@@ -30,22 +30,11 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
     { 3, 2, 1 }
 /* clang-format on */
 #include "tile_body.h"
-#undef W
-#undef ISA
-#undef FMA
-#undef FMA1
-#undef SET1
-#undef TILES
-#undef TILE_TABLE
-#undef TILE_MOST
 
 #if defined __x86_64__
-#if defined __clang__
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#endif
+#define ISA_FMA
+#define ISA_TARGET 8
+#include "../num/isa_target.h"
 #define W 8
 #define ISA(name) name##_avx2
 #define FMA(a, b, c) ((vec)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
@@ -64,27 +53,11 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
     { 6, 3, 1 }
 /* clang-format on */
 #include "tile_body.h"
-#undef W
-#undef ISA
-#undef FMA
-#undef FMA1
-#undef SET1
-#undef TILES
-#undef TILE_TABLE
-#undef TILE_MOST
-#if defined __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#define ISA_TARGET 0
+#include "../num/isa_target.h"
 
-#if defined __clang__
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma"))),         \
-                             apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma,prefer-vector-width=512")
-#endif
+#define ISA_TARGET 16
+#include "../num/isa_target.h"
 #define W 16
 #define ISA(name) name##_avx512
 #define FMA(a, b, c) ((vec)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
@@ -113,19 +86,8 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
     { 21, 13, 6 }
 /* clang-format on */
 #include "tile_body.h"
-#undef W
-#undef ISA
-#undef FMA
-#undef FMA1
-#undef SET1
-#undef TILES
-#undef TILE_TABLE
-#undef TILE_MOST
-#if defined __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#define ISA_TARGET 0
+#include "../num/isa_target.h"
 /* clang-format off */
 #define EACH(name) \
     { name##_portable, name##_avx2, name##_avx512 }

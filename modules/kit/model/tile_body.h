@@ -260,3 +260,12 @@ static const nj_lanes ISA(lanes) = { ISA(depthwise), ISA(pool), ISA(sigmoid), IS
 #undef loose
 #undef ivec
 #undef uvec
+
+#undef W
+#undef ISA
+#undef FMA
+#undef FMA1
+#undef SET1
+#undef TILES
+#undef TILE_TABLE
+#undef TILE_MOST

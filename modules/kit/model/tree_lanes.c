@@ -13,13 +13,8 @@ int nj_tree_lanes_usable(void)
     return nj_isa_best() == NJ_ISA_AVX512;
 }
 
-#if defined __clang__
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq"))),                  \
-                             apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq")
-#endif
+#define ISA_TARGET 16
+#include "../num/isa_target.h"
 
 enum { GROUP = NJ_TREE_LANES, MAX_GROUPS = 4, TOP_LEVELS = 5 };
 
@@ -158,11 +153,8 @@ void nj_tree_lanes_add(const nj_tree_set *f, nj_tree_sum sum, uint32_t t, const 
     for (; r + 2 * GROUP <= n; r += 2 * GROUP) walk(f, sum, t, &first, x, stride, r, 2, sums);
     if (r < n) walk(f, sum, t, &first, x, stride, r, 1, sums);
 }
-#if defined __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#define ISA_TARGET 0
+#include "../num/isa_target.h"
 
 #else
 int nj_tree_lanes_usable(void)

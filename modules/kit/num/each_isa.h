@@ -25,43 +25,27 @@ LANES_TYPES
 #undef ISA_SUFFIX
 
 #if defined __x86_64__
-#if defined __clang__ /* it knows GCC's pragma by name only */
-#pragma clang attribute push(__attribute__((target("avx2,bmi,bmi2,lzcnt,popcnt"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,bmi,bmi2,lzcnt,popcnt")
-#endif
+#define ISA_TARGET 8
+#include "isa_target.h"
 #define ISA_SUFFIX avx2
 #define W 8
 LANES_TYPES
 #include LANES_FILE
 #undef W
 #undef ISA_SUFFIX
-#if defined __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#define ISA_TARGET 0
+#include "isa_target.h"
 
-#if defined __clang__
-#pragma clang attribute push(                                                                                \
-    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,bmi,bmi2,lzcnt,popcnt"))),                \
-    apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx2,bmi,bmi2,lzcnt,popcnt,prefer-vector-width=512")
-#endif
+#define ISA_TARGET 16
+#include "isa_target.h"
 #define ISA_SUFFIX avx512
 #define W 16
 LANES_TYPES
 #include LANES_FILE
 #undef W
 #undef ISA_SUFFIX
-#if defined __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#define ISA_TARGET 0
+#include "isa_target.h"
 #define EACH_ISA(name)                                                                                       \
     {                                                                                                        \
         name##_portable, name##_avx2, name##_avx512                                                          \
