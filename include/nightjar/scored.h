@@ -1,5 +1,5 @@
-/* nightjar/scored.h - a module whose answer is a trained model's, over a vector of numbers per alert (or over a
- * few of them): its opening, the broker's cuts, and collecting the alerts for one call of the model
+/* nightjar/scored.h - a module whose answer is a trained model's, over a vector of numbers per alert (or over
+ * a few of them): its opening, the broker's cuts, and collecting the alerts for one call of the model
  * (libnightjar-kit.a, modules/kit/model/scored.c). The module says what the numbers and the answers are. */
 #ifndef NIGHTJAR_SCORED_H
 #define NIGHTJAR_SCORED_H
@@ -57,8 +57,8 @@ typedef struct nj_scored_conf {
             "fink: the broker's cuts before the numbers are calculated; off: none"                           \
     }
 
-/* For open(): self has `size` bytes and begins with an nj_scored. engine NULL: the model's own; cuts "fink" or
- * "off", NULL = off. NJ_OK, or what nj_model_open() says, or NJ_ECONF with a line in the log. */
+/* For open(): self has `size` bytes and begins with an nj_scored. engine NULL: the model's own; cuts "fink"
+ * or "off", NULL = off. NJ_OK, or what nj_model_open() says, or NJ_ECONF with a line in the log. */
 int nj_scored_open(const nj_host *host, const nj_scored_kind *kind, const char *folder, const char *engine,
                    const char *cuts, size_t size, void **self);
 /* Entries of the module's table. */

@@ -1,4 +1,5 @@
-/* isa_target.h - compiles the functions behind it for an instruction set of x86-64. Not guarded. Given before:
+/* isa_target.h - compiles the functions behind it for an instruction set of x86-64. Not guarded.
+ * Given before:
  *   ISA_TARGET 8     AVX2, with ISA_FMA defined also fused multiply-add
  *   ISA_TARGET 16    AVX-512, likewise
  *   ISA_TARGET 0     the end of it: the set of the command line again
