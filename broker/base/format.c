@@ -74,6 +74,26 @@ const char *nj_format_small(char text[24], double v)
     return text;
 }
 
+const char *nj_format_two(char text[24], double v)
+{
+    if (!(v > 0)) return strcpy(text, "0");
+    const double r = nj_two_digits(v);
+    snprintf(text, 24, r >= 10 ? "%.0f" : r >= 1 ? "%.1f" : r >= 0.1 ? "%.2f" : "%.2g", r);
+    return text;
+}
+
+const char *nj_format_grouped(char text[32], uint64_t v)
+{
+    char digits[24];
+    int n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)v), k = 0;
+    for (int i = 0; i < n; i++) {
+        if (i && (n - i) % 3 == 0) text[k++] = ',';
+        text[k++] = digits[i];
+    }
+    text[k] = 0;
+    return text;
+}
+
 double nj_two_digits(double v)
 {
     if (!(v > 0)) return v;

@@ -3,6 +3,8 @@
 #ifndef NJ_BASE_FORMAT_H
 #define NJ_BASE_FORMAT_H
 
+#include <stdint.h>
+
 /* Three digits and a unit: "12.3 us". */
 const char *nj_format_duration(char text[24], double ns);
 /* "12.3 µs": for pages; a terminal may lack the letter. */
@@ -17,6 +19,10 @@ const char *nj_format_us(char text[24], double us);
 const char *nj_format_share(char text[24], double share);
 /* Two digits, for what is estimated: "0.012"; "<.001". */
 const char *nj_format_small(char text[24], double value);
+/* Two digits without a suffix, for what is modelled: "12", "1.2", "0.12"; "0" for what is not above 0. */
+const char *nj_format_two(char text[24], double value);
+/* A count: "12,345,678". */
+const char *nj_format_grouped(char text[32], uint64_t value);
 /* The value itself to two digits: an estimate pretends no more. */
 double nj_two_digits(double value);
 

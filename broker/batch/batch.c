@@ -8,8 +8,8 @@
 #include <string.h>
 
 const char *const nj_stamp_name[NJ_STAMPS] = { "stamp.science", "stamp.template", "stamp.difference" };
-const char *const nj_reason_name[] = { "done",  "cut",         "few_points", "no_input", "no_fit",
-                                       "range", "unavailable", "failed",     "shed" };
+
+_Static_assert((int)NJ_REASONS == (int)NJ_REASON_NAMES, "each reason has its name in base/reason.c");
 
 size_t nj_type_size(nj_type type)
 {

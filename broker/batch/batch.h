@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "../base/arena.h"
+#include "../base/reason.h"
 #include "chunk.h"
 #include "nightjar/module.h"
 
@@ -150,8 +151,7 @@ static inline double nj_number(nj_type type, const void *data, size_t i)
 /* Sets n values to "no answer". */
 void nj_fill_null(nj_type type, void *data, size_t n);
 /* "done", "cut", ... of nj_reason; NULL for a code that is none.
- * nj_reason_name[] has all of them in order. */
-extern const char *const nj_reason_name[];
+ * nj_reason_name[] (base/reason.h) has all of them in order. */
 enum { NJ_REASONS = NJ_SHED + 1, NJ_NO_REASON = 255 };
 
 #endif

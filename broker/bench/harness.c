@@ -11,8 +11,12 @@
 
 #include "../base/log.h"
 #include "../base/buffer.h"
+#include "../base/error.h"
+#include "../base/file.h"
+#include "../base/json.h"
 #include "../base/clock.h"
 #include "../base/version.h"
+#include "../measure/cpu.h"
 #include "../measure/stats.h"
 
 enum { MAX_CASES = 16, MIN_ROUNDS = 9, MAX_ROUNDS = 201, FLOOR_NS = 5000000 };
@@ -306,137 +310,107 @@ int nj_bench_subject(nj_bench_run *run, const nj_bench *bench)
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
-static void cpu_model(char *text, size_t size)
-{
-    char line[256];
-    snprintf(text, size, "unknown");
-    FILE *f = fopen("/proc/cpuinfo", "r");
-    while (f && fgets(line, sizeof line, f)) {
-        char *colon = strchr(line, ':');
-        if (!colon || strncmp(line, "model name", 10)) continue;
-        line[strcspn(line, "\n")] = 0;
-        snprintf(text, size, "%s", colon + 2);
-        break;
-    }
-    if (f) fclose(f);
-}
-
-static void member(nj_buffer *b, const char *key, const char *text)
-{
-    nj_json_text(b, key);
-    nj_buffer_text(b, ": ");
-    nj_json_text(b, text);
-    nj_buffer_text(b, ",\n    ");
-}
-
-static void context(nj_buffer *b, const nj_bench_run *run)
+static void context(nj_json *j, const nj_bench_run *run)
 {
     char date[40], cpu[128];
     struct utsname u;
     time_t now = time(NULL);
     struct tm tm;
-    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S+00:00", gmtime_r(&now, &tm));
-    cpu_model(cpu, sizeof cpu);
-    uname(&u);
-    member(b, "date", date);
-    member(b, "version", nj_version);
-    member(b, "git", nj_revision);
-    member(b, "compiler", nj_compiler);
-    member(b, "flags", nj_flags);
-    member(b, "cpu", cpu);
-    member(b, "kernel", u.release);
     double load[3] = { NAN, NAN, NAN };
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S+00:00", gmtime_r(&now, &tm));
+    nj_cpu_model(cpu, sizeof cpu, NULL);
+    uname(&u);
     if (getloadavg(load, 3) < 0) load[0] = NAN;
-    nj_buffer_printf(b, "\"timer_ns\": %.1f,\n    \"num_cpus\": %ld, \"load_1_min\": ", run->timer_ns,
-                     sysconf(_SC_NPROCESSORS_ONLN));
-    nj_json_f64(b, load[0]);
-    if (!run->data[0]) return;
-    nj_buffer_text(b, ",\n    \"data\": ");
-    nj_json_text(b, run->data);
-}
-
-static void number(nj_buffer *b, const char *key, double value)
-{
-    nj_buffer_printf(b, ", \"%s\": ", key);
-    nj_json_f64(b, value);
+    nj_json_open(j, "context", '{');
+    nj_json_put(j,
+                "date=%s version=%s git=%s compiler=%s flags=%s cpu=%s kernel=%s timer_ns=%g num_cpus=%ld "
+                "load_1_min=%g",
+                date, nj_version, nj_revision, nj_compiler, nj_flags, cpu, u.release, run->timer_ns,
+                sysconf(_SC_NPROCESSORS_ONLN), load[0]);
+    if (run->data[0]) nj_json_put(j, "data=%s", run->data);
 }
 
 static int write_file(nj_buffer *b, const char *path)
 {
-    FILE *f = b->failed ? NULL : fopen(path, "wb");
-    int rc = !f || fwrite(b->data, 1, b->n, f) != b->n;
-    if (f && fclose(f)) rc = 1;
-    if (rc) fprintf(stderr, "nightjar: %s: cannot be written (%m)\n", path);
+    nj_error err = { "" };
+    int rc = b->failed ? nj_fail(&err, "out of memory") : 0;
+    if (!rc && nj_file_write(path, b->data, b->n)) rc = nj_fail(&err, "%s: cannot be written (%m)", path);
+    if (rc) fprintf(stderr, "nightjar: %s\n", err.text);
     nj_buffer_free(b);
-    return rc ? -1 : 0;
+    return rc;
+}
+
+static void samples(nj_json *j, const char *name, const double *ns, uint32_t n)
+{
+    nj_json_open(j, name, '[');
+    for (uint32_t k = 0; k < n; k++) nj_json_short(j, ns[k], 6);
+    nj_json_close(j);
+}
+
+static void result_json(nj_json *j, const result *r)
+{
+    nj_json_open(j, NULL, '{');
+    nj_json_put(j, "name=%s unit=%s rounds=%u threads=%d items=%g calls=%llu min=%g median=%g mad=%g",
+                r->name, "ns", r->rounds, r->threads, r->items, (unsigned long long)r->calls, r->min,
+                r->median, r->mad);
+    if (r->bytes > 0) nj_json_put(j, "bytes_per_s=%g", r->bytes / r->items / r->median * 1e9);
+    samples(j, "samples", r->cpu, r->rounds);
+    samples(j, "wall_samples", r->wall, r->rounds);
+    nj_json_close(j);
+}
+
+static void figure_json(nj_json *j, const figure *f)
+{
+    nj_json_open(j, NULL, '{');
+    nj_json_put(j, "name=%s unit=%s value=%g low=%g high=%g at_least=%g at_most=%g", f->name, f->unit,
+                f->value, f->low, f->high, f->at_least, f->at_most);
+    if (f->bar)
+        nj_json_put(j, "met=%hhd", f->met);
+    else
+        nj_json_raw(j, "met", "null", 4);
+    nj_json_close(j);
 }
 
 int nj_bench_write(const nj_bench_run *run, const char *path)
 {
     nj_buffer b = { 0 };
-    nj_buffer_text(&b, "{\"schema_version\": 1,\n  \"context\": {\n    ");
-    context(&b, run);
-    nj_buffer_text(&b, "\n  },\n  \"benchmarks\": [");
-    for (size_t i = 0; i < run->n_results; i++) {
-        const result *r = &run->result[i];
-        nj_buffer_text(&b, i ? ",\n    {\"name\": " : "\n    {\"name\": ");
-        nj_json_text(&b, r->name);
-        nj_buffer_printf(&b, ", \"unit\": \"ns\", \"rounds\": %u, \"threads\": %d", r->rounds, r->threads);
-        number(&b, "items", r->items);
-        number(&b, "calls", (double)r->calls);
-        number(&b, "min", r->min);
-        number(&b, "median", r->median);
-        number(&b, "mad", r->mad);
-        if (r->bytes > 0) number(&b, "bytes_per_s", r->bytes / r->items / r->median * 1e9);
-        nj_buffer_text(&b, ", \"samples\": [");
-        for (uint32_t k = 0; k < r->rounds; k++) nj_buffer_printf(&b, "%s%.6g", k ? ", " : "", r->cpu[k]);
-        nj_buffer_text(&b, "], \"wall_samples\": [");
-        for (uint32_t k = 0; k < r->rounds; k++) nj_buffer_printf(&b, "%s%.6g", k ? ", " : "", r->wall[k]);
-        nj_buffer_text(&b, "]}");
-    }
-    nj_buffer_text(&b, "\n  ],\n  \"figures\": [");
-    for (size_t i = 0; i < run->n_figures; i++) {
-        const figure *f = &run->figure[i];
-        nj_buffer_text(&b, i ? ",\n    {\"name\": " : "\n    {\"name\": ");
-        nj_json_text(&b, f->name);
-        nj_buffer_printf(&b, ", \"unit\": \"%s\"", f->unit);
-        number(&b, "value", f->value);
-        number(&b, "low", f->low);
-        number(&b, "high", f->high);
-        number(&b, "at_least", f->at_least);
-        number(&b, "at_most", f->at_most);
-        nj_buffer_printf(&b, ", \"met\": %s}", !f->bar ? "null" : f->met ? "true" : "false");
-    }
-    nj_buffer_text(&b, "\n  ]\n}\n");
+    nj_json writer = nj_json_begin(&b, '{'), *j = &writer;
+    nj_json_put(j, "schema_version=%d", 1);
+    context(j, run);
+    nj_json_close(j);
+    nj_json_open(j, "benchmarks", '[');
+    for (size_t i = 0; i < run->n_results; i++) result_json(j, &run->result[i]);
+    nj_json_close(j);
+    nj_json_open(j, "figures", '[');
+    for (size_t i = 0; i < run->n_figures; i++) figure_json(j, &run->figure[i]);
+    nj_json_end(j);
     return write_file(&b, path);
 }
 
 int nj_bench_write_google(const nj_bench_run *run, const char *path)
 {
     nj_buffer b = { 0 };
-    const char *between = "\n    ";
-    nj_buffer_text(&b, "{\n  \"context\": {\n    ");
-    context(&b, run);
-    nj_buffer_text(&b,
-                   ",\n    \"executable\": \"nightjar\", \"cpu_scaling_enabled\": false, \"caches\": [], "
-                   "\"load_avg\": [],\n"
-                   "    \"mhz_per_cpu\": 0, \"library_build_type\": \"release\"\n  },\n  \"benchmarks\": [");
+    nj_json writer = nj_json_begin(&b, '{'), *j = &writer;
+    context(j, run);
+    nj_json_put(j, "executable=%s cpu_scaling_enabled=%hhd", "nightjar", false);
+    nj_json_raw(j, "caches", "[]", 2);
+    nj_json_raw(j, "load_avg", "[]", 2);
+    nj_json_put(j, "mhz_per_cpu=%d library_build_type=%s", 0, "release");
+    nj_json_close(j);
+    nj_json_open(j, "benchmarks", '[');
     for (size_t i = 0; i < run->n_results; i++) {
         const result *r = &run->result[i];
-        for (uint32_t k = 0; k < r->rounds; k++, between = ",\n    ") {
-            nj_buffer_printf(&b, "%s{\"name\": ", between);
-            nj_json_text(&b, r->name);
-            nj_buffer_text(&b, ", \"run_name\": ");
-            nj_json_text(&b, r->name);
-            nj_buffer_printf(&b,
-                             ", \"family_index\": %zu, \"per_family_instance_index\": 0, \"run_type\": "
-                             "\"iteration\", \"repetitions\": %u, "
-                             "\"repetition_index\": %u, \"threads\": %d, \"iterations\": %.0f, "
-                             "\"real_time\": %.6g, \"cpu_time\": %.6g, "
-                             "\"time_unit\": \"ns\"}",
-                             i, r->rounds, k, r->threads, (double)r->calls * r->items, r->wall[k], r->cpu[k]);
+        for (uint32_t k = 0; k < r->rounds; k++) {
+            nj_json_open(j, NULL, '{');
+            nj_json_put(j, "name=%s run_name=%s family_index=%zu per_family_instance_index=%d run_type=%s",
+                        r->name, r->name, i, 0, "iteration");
+            nj_json_put(
+                j, "repetitions=%u repetition_index=%u threads=%d iterations=%lld real_time=%g cpu_time=%g",
+                r->rounds, k, r->threads, llround((double)r->calls * r->items), r->wall[k], r->cpu[k]);
+            nj_json_put(j, "time_unit=%s", "ns");
+            nj_json_close(j);
         }
     }
-    nj_buffer_text(&b, "\n  ]\n}\n");
+    nj_json_end(j);
     return write_file(&b, path);
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "../../modules/kit/sky/njx.h"
+#include "../base/json.h"
 #include "../base/buffer.h"
 #include "../base/clock.h"
 #include "../catalog/build.h"
@@ -178,25 +179,19 @@ static void info_json(const njx_file *f)
 {
     const nj_sky_info *i = &f->info;
     nj_buffer b = { 0 };
-    nj_buffer_text(&b, "{\"path\": ");
-    nj_json_text(&b, i->path);
-    nj_buffer_printf(&b, ", \"rows\": %llu, \"rejected\": %llu, \"hash\": \"%s\", \"source\": ",
-                     (unsigned long long)i->n_rows, (unsigned long long)i->n_rejected, i->hash);
-    nj_json_text(&b, i->source);
-    nj_buffer_printf(&b, ", \"source_sha256\": \"%s\", \"frame\": ", i->source_hash);
-    nj_json_text(&b, i->frame);
-    nj_buffer_text(&b, ", \"epoch\": ");
-    nj_json_f64(&b, i->epoch_year);
-    nj_buffer_printf(&b, ", \"proper_motion\": %s, \"bytes\": %zu, \"columns\": [",
-                     i->has_motion ? "true" : "false", f->size);
+    nj_json json = nj_json_begin_line(&b), *j = &json;
+    nj_json_put(j, "path=%s rows=%llu rejected=%llu hash=%s source=%s source_sha256=%s frame=%s epoch=%g",
+                i->path, (unsigned long long)i->n_rows, (unsigned long long)i->n_rejected, i->hash, i->source,
+                i->source_hash, i->frame, i->epoch_year);
+    nj_json_put(j, "proper_motion=%hhd bytes=%zu", i->has_motion, f->size);
+    nj_json_open(j, "columns", '[');
     for (uint32_t c = 0; c < i->n_columns; c++) {
-        nj_buffer_text(&b, c ? ", {\"name\": " : "{\"name\": ");
-        nj_json_text(&b, i->column[c].name);
-        nj_buffer_printf(&b, ", \"type\": \"%s\", \"unit\": ", type_name(i->column[c].type));
-        nj_json_text(&b, i->column[c].unit);
-        nj_buffer_text(&b, "}");
+        nj_json_open(j, NULL, '{');
+        nj_json_put(j, "name=%s type=%s unit=%s", i->column[c].name, type_name(i->column[c].type),
+                    i->column[c].unit);
+        nj_json_close(j);
     }
-    nj_buffer_text(&b, "]}\n");
+    nj_json_end(j);
     fwrite(b.data, 1, b.n, stdout);
     nj_buffer_free(&b);
 }
@@ -328,32 +323,44 @@ static void put_value(nj_buffer *b, const njx_file *f, uint32_t c, uint64_t row,
     }
 }
 
+static void match_text(const njx_file *f, uint64_t row, double sep, double ra, double dec, nj_buffer *b)
+{
+    nj_buffer_printf(b, "%.6f\t", sep);
+    nj_json_f64(b, ra);
+    nj_buffer_text(b, "\t");
+    nj_json_f64(b, dec);
+    for (uint32_t c = 0; c < f->info.n_columns; c++) {
+        nj_buffer_text(b, "\t");
+        put_value(b, f, c, row, 0);
+    }
+    nj_buffer_text(b, "\n");
+}
+
+static void match_json(const njx_file *f, uint64_t row, double sep, double ra, double dec, nj_buffer *b)
+{
+    nj_json json = nj_json_begin_line(b);
+    nj_json_put(&json, "sep_arcsec=%g ra=%g dec=%g", sep, ra, dec);
+    for (uint32_t c = 0; c < f->info.n_columns; c++) {
+        const char *name = f->info.column[c].name;
+        /* a key stands once */
+        const bool taken = !strcmp(name, "ra") || !strcmp(name, "dec") || !strcmp(name, "sep_arcsec");
+        nj_buffer value = { 0 };
+        char key[80];
+        snprintf(key, sizeof key, "%s%s", taken ? "column." : "", name);
+        put_value(&value, f, c, row, 1);
+        nj_json_raw(&json, key, value.data ? value.data : "", value.n);
+        b->failed |= value.failed;
+        nj_buffer_free(&value);
+    }
+    nj_json_end(&json);
+}
+
 static void print_match(const njx_file *f, uint64_t row, double sep, int json)
 {
     nj_buffer b = { 0 };
     double ra, dec;
     njx_position(f, row, &ra, &dec);
-    nj_buffer_text(&b, json ? "{\"sep_arcsec\": " : "");
-    if (json)
-        nj_json_f64(&b, sep);
-    else
-        nj_buffer_printf(&b, "%.6f", sep);
-    nj_buffer_text(&b, json ? ", \"ra\": " : "\t");
-    nj_json_f64(&b, ra);
-    nj_buffer_text(&b, json ? ", \"dec\": " : "\t");
-    nj_json_f64(&b, dec);
-    for (uint32_t c = 0; c < f->info.n_columns; c++) {
-        nj_buffer_text(&b, json ? ", " : "\t");
-        const char *name = f->info.column[c].name;
-        /* a key stands once */
-        bool taken = !strcmp(name, "ra") || !strcmp(name, "dec") || !strcmp(name, "sep_arcsec");
-        char key[80];
-        snprintf(key, sizeof key, "%s%s", taken ? "column." : "", name);
-        if (json) nj_json_text(&b, key);
-        if (json) nj_buffer_text(&b, ": ");
-        put_value(&b, f, c, row, json);
-    }
-    nj_buffer_text(&b, json ? "}\n" : "\n");
+    (json ? match_json : match_text)(f, row, sep, ra, dec, &b);
     fwrite(b.data, 1, b.n, stdout);
     nj_buffer_free(&b);
 }

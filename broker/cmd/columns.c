@@ -5,6 +5,7 @@
 
 #include "../base/debug.h"
 #include "../base/embed.h"
+#include "../base/json.h"
 #include "../base/log.h"
 #include "../avro/decoder.h"
 #include "../engine/engine.h"
@@ -289,42 +290,32 @@ static void show(const row *r, nj_buffer *out)
     nj_buffer_free(&text);
 }
 
-static void put(nj_buffer *out, const char *key, const char *value)
+static void show_json(const row *r, nj_json *json)
 {
-    nj_buffer_printf(out, ", \"%s\": ", key);
-    nj_json_text(out, value);
-}
-
-static void show_json(const row *r, nj_buffer *out)
-{
-    nj_buffer_text(out, "{\"name\": ");
-    nj_json_text(out, r->name);
-    put(out, "group", r->group);
-    put(out, "type", r->type ? nj_type_name(r->type) : "image");
-    nj_buffer_printf(out, ", \"series\": %s", r->series ? "true" : "false");
-    put(out, "unit", r->unit);
-    put(out, "surveys", r->surveys);
-    put(out, "doc", r->doc);
-    nj_buffer_text(out, "}");
+    nj_json_open(json, NULL, '{');
+    nj_json_put(json, "name=%s group=%s type=%s series=%hhd unit=%s surveys=%s doc=%s", r->name, r->group,
+                r->type ? nj_type_name(r->type) : "image", r->series, r->unit, r->surveys, r->doc);
+    nj_json_close(json);
 }
 
 static void print(const options *o, const list *all, nj_buffer *out)
 {
     const char *group = "";
+    nj_json json = { 0 };
+    if (o->json && !o->names) json = nj_json_begin(out, '[');
     for (size_t i = 0; i < all->n; i++) {
         const row *r = &all->row[i];
         if (o->names) {
             if (r->type) nj_buffer_printf(out, "%s\n", r->name);
         } else if (o->json) {
-            nj_buffer_text(out, i ? ",\n " : "[");
-            show_json(r, out);
+            show_json(r, &json);
         } else {
             if (strcmp(group, r->group)) nj_buffer_printf(out, "%s%s\n", i ? "\n" : "", r->group);
             show(r, out);
         }
         group = r->group;
     }
-    if (o->json && !o->names) nj_buffer_text(out, "]\n");
+    if (o->json && !o->names) nj_json_end(&json);
 }
 
 /* Groups in the order in which they came first; within a group the order of the tables. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../base/file.h"
+#include "../base/format.h"
 #include "../base/log.h"
 #include "../measure/per_alert.h"
 #include "../measure/stats.h"
@@ -151,19 +152,6 @@ static int read_side(rows *all, int side, const char *spec, int calls)
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-static const char *duration(char text[24], double ns)
-{
-    if (!isfinite(ns)) return strcpy(text, "-");
-    snprintf(text, 24,
-             ns < 1e3   ? "%.3g ns"
-             : ns < 1e6 ? "%.3g us"
-                        : "%.3g ms",
-             ns < 1e3   ? ns
-             : ns < 1e6 ? ns / 1e3
-                        : ns / 1e6);
-    return text;
-}
-
 typedef struct told {
     int shared, judged, regressions, sides[2]; /* rows of both sides; enough samples for a gate;
                                                 * rows of each side */
@@ -202,8 +190,9 @@ static told print_rows(const rows *all, const char *only)
         }
         nj_comparison c = nj_compare(r->sample[0], r->n[0], r->sample[1], r->n[1]);
         snprintf(n, sizeof n, "%u %u", r->n[0], r->n[1]);
-        printf("%-40.40s %10s %10s %7.3f %10s %10s %10.2g %9s  %s\n", r->name, duration(a, c.median_a),
-               duration(b, c.median_b), c.ratio, duration(ma, c.mad_a), duration(mb, c.mad_b), c.p, n,
+        printf("%-40.40s %10s %10s %7.3f %10s %10s %10.2g %9s  %s\n", r->name,
+               nj_format_duration(a, c.median_a), nj_format_duration(b, c.median_b), c.ratio,
+               nj_format_duration(ma, c.mad_a), nj_format_duration(mb, c.mad_b), c.p, n,
                nj_comparison_words(words, &c, NULL));
         t.regressions += c.verdict == NJ_REGRESSION;
         t.judged += c.verdict != NJ_TOO_FEW;

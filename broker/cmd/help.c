@@ -76,6 +76,5 @@ static int help(int argc, char **argv)
         nj_help_command(c, words.n > 1 ? words.item[0] : NULL, &text);
     else
         nj_help_overview(nj_commands, &text);
-    if (o.json) nj_buffer_text(&text, "\n");
     return nj_command_print(&text);
 }

@@ -9,27 +9,21 @@
 #include <unistd.h>
 
 #include "../base/debug.h"
+#include "../base/json.h"
 #include "../base/log.h"
-#include "../base/utf8.h"
 #include "../avro/decoder.h"
 #include "../image/hdu.h"
 #include "../engine/feed.h"
 #include "../engine/reader.h"
 #include "../review/hostless_review.h"
 #include "../view/draw.h"
+#include "../view/field_text.h"
 #include "../view/fields.h"
 #include "../sink/json.h"
 #include "../image/opener.h"
 #include "nightjar/astro.h"
 
-enum {
-    VIEWS_MOST = 32,
-    PICTURES_MOST = 24,
-    PNG_SCALE = 8,
-    CURVE_WIDTH = 900,
-    CURVE_HEIGHT = 420,
-    WAIT_MS = 10000
-};
+enum { VIEWS_MOST = 32, PICTURES_MOST = 24, WAIT_MS = 10000 };
 
 typedef struct options {
     const char *spec, *prefix, *folder, *hdus;
@@ -256,149 +250,6 @@ static void list_hdus(const finding *f, nj_buffer *out)
     }
 }
 
-static int write_pngs(const finding *f, const options *o, const nj_picture *picture, uint32_t n_pictures,
-                      const nj_curve_point *point, uint32_t n)
-{
-    char path[4096];
-    nj_error err;
-    int rc = 0;
-    (void)f;
-    for (uint32_t i = 0; i < n_pictures && !rc; i++) {
-        snprintf(path, sizeof path, "%s_%s.png", o->prefix, picture[i].title);
-        rc = nj_png_picture(path, &picture[i], PNG_SCALE, &err);
-        if (!rc) nj_log(NJ_LOG_INFO, "%s written", path);
-    }
-    snprintf(path, sizeof path, "%s_lightcurve.png", o->prefix);
-    if (!rc && point) {
-        rc = nj_png_curve(path, point, n, CURVE_WIDTH, CURVE_HEIGHT, &err);
-        if (!rc) nj_log(NJ_LOG_INFO, "%s written", path);
-    }
-    if (rc) nj_log(NJ_LOG_ERROR, "%s", err.text);
-    return rc;
-}
-
-/* ---- fields as text -------------------------------------------------------------------------- */
-static void dim(nj_buffer *out, const nj_terminal *t, const char *text)
-{
-    if (t->colour) nj_buffer_text(out, "\x1b[2m");
-    nj_utf8_show(out, text); /* a schema's words and a file's name are others' */
-    if (t->colour) nj_buffer_text(out, "\x1b[0m");
-}
-
-static void add_heading(nj_buffer *out, const nj_terminal *t, uint32_t depth, const char *name,
-                        const char *rest)
-{
-    nj_buffer_printf(out, "%*s%s%s%s", (int)(2 * depth), "", t->colour ? "\x1b[1m" : "", name,
-                     t->colour ? "\x1b[0m" : "");
-    if (rest && *rest) nj_buffer_text(out, "  "), dim(out, t, rest);
-    nj_buffer_text(out, "\n");
-}
-
-enum { NAME_WIDTH = 17, NAME_WIDTH_MOST = 24, VALUE_WIDTH = 21, UNIT_WIDTH = 8 };
-
-/* Columns for the names of the fields that stand side by side in one record. */
-static int name_width(const nj_packet_view *v, uint32_t from, uint32_t to)
-{
-    int width = NAME_WIDTH;
-    for (uint32_t i = from; i < to; i = v->field[i].end) {
-        int n = v->field[i].kind == NJ_FIELD_VALUE ? (int)strlen(v->field[i].name) : 0;
-        if (n > width) width = n < NAME_WIDTH_MOST ? n : NAME_WIDTH_MOST;
-    }
-    return width;
-}
-
-static void add_line(const finding *f, const nj_packet_field *field, int width, nj_buffer *out,
-                     const nj_terminal *t)
-{
-    nj_buffer value = { 0 };
-    bool answer = nj_packet_value(f->found, f->batch, field->column, 0, &value);
-    const char *text = answer ? (value.data ? value.data : "") : "null";
-    int missing = !answer || !strcmp(text, "-999") || !strcmp(text, "-99999"),
-        indent = (int)(2 * field->depth);
-    /* takes from the value's blanks */
-    int longer = (int)strlen(field->name) > width ? (int)strlen(field->name) - width : 0;
-    nj_buffer_printf(out, "%*s%-*s ", indent, "", width, field->name);
-    nj_buffer_printf(out, "%s%*s%s %-*s", missing && t->colour ? "\x1b[2m" : "",
-                     longer < VALUE_WIDTH ? VALUE_WIDTH - longer : 1, text,
-                     missing && t->colour ? "\x1b[0m" : "", UNIT_WIDTH, field->unit);
-    int room = (int)t->columns - indent - width - VALUE_WIDTH - UNIT_WIDTH - 4, n = (int)strlen(field->doc);
-    if (room > 12 && n) {
-        char doc[512];
-        if (n <= room)
-            snprintf(doc, sizeof doc, "%s", field->doc);
-        else
-            snprintf(doc, sizeof doc, "%.*s...", room - 3 < 500 ? room - 3 : 500, field->doc);
-        nj_buffer_text(out, " ");
-        dim(out, t, doc);
-    }
-    while (out->n && out->data[out->n - 1] == ' ') out->data[--out->n] = 0;
-    nj_buffer_text(out, "\n");
-    nj_buffer_free(&value);
-}
-
-/* How many values a record has when none of them has an answer; 0 = it has something to show. */
-static uint32_t nulls_of(const finding *f, uint32_t group)
-{
-    const nj_packet_view *v = f->found;
-    nj_buffer value = { 0 };
-    uint32_t n = 0;
-    for (uint32_t i = group + 1; i < v->field[group].end; i++) {
-        bool shown = v->field[i].kind != NJ_FIELD_GROUP;
-        if (v->field[i].kind == NJ_FIELD_VALUE)
-            shown = nj_packet_value(v, f->batch, v->field[i].column, 0, &value);
-        if (shown) {
-            nj_buffer_free(&value);
-            return 0;
-        }
-        n += v->field[i].kind == NJ_FIELD_VALUE;
-    }
-    nj_buffer_free(&value);
-    return n;
-}
-
-/* What has no column, a map or a list in a list, as JSON and cut to the line. Bytes are not shown. */
-static void add_other(const nj_packet_field *field, const json_t *value, int width, nj_buffer *out,
-                      const nj_terminal *t)
-{
-    const json_t *bytes = json_is_object(value) ? json_object_get(value, "bytes") : NULL;
-    char *text =
-        value && !bytes ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) : NULL;
-    int indent = (int)(2 * field->depth), room = (int)t->columns - indent - width - 1;
-    if (room < VALUE_WIDTH) room = VALUE_WIDTH;
-    int n = text ? (int)strlen(text) : 0, shown = n > room ? room - 3 : n;
-    while (shown < n && (text[shown] & 0xc0) == 0x80) shown--;
-    if (text)
-        nj_buffer_printf(out, "%*s%-*s %.*s%s\n", indent, "", width, field->name, shown, text,
-                         shown < n ? "..." : "");
-    free(text);
-}
-
-static void add_fields(const finding *f, const json_t *at, uint32_t i, uint32_t end, nj_buffer *out,
-                       const nj_terminal *t)
-{
-    const nj_packet_view *v = f->found;
-    const int width = name_width(v, i, end);
-    for (uint32_t from, to, n; i < end; i = v->field[i].end) {
-        const nj_packet_field *field = &v->field[i];
-        char text[64];
-        switch (field->kind) {
-        case NJ_FIELD_VALUE: add_line(f, field, width, out, t); break;
-        case NJ_FIELD_GROUP:
-            n = nulls_of(f, i);
-            snprintf(text, sizeof text, "null: none of %u fields", n);
-            add_heading(out, t, field->depth, field->name, n > 1 ? text : field->doc);
-            if (n < 2) add_fields(f, json_object_get(at, field->name), i + 1, field->end, out, t);
-            break;
-        case NJ_FIELD_LIST:
-            nj_packet_items(v, f->batch, i, 0, &from, &to);
-            snprintf(text, sizeof text, to > from ? "%u entries" : "none", to - from);
-            add_heading(out, t, field->depth, field->name, text);
-            break;
-        case NJ_FIELD_OTHER: add_other(field, json_object_get(at, field->name), width, out, t); break;
-        }
-    }
-}
-
 /* ---- output ---------------------------------------------------------------------------------- */
 static void text_of(const finding *f, int32_t column, char *text, size_t n)
 {
@@ -417,15 +268,15 @@ static void show(finding *f, const nj_picture *picture, uint32_t n_pictures, con
     text_of(f, f->found->object, object, sizeof object);
     if (f->batch->id[0] != NJ_NO_I64) snprintf(candid, sizeof candid, "%lld", (long long)f->batch->id[0]);
     json_t *packet = nj_json_read_row(f->packet.data, f->packet.n);
-    add_fields(f, packet, 0, f->found->n_fields, out, &t);
+    nj_packet_lines(&(nj_packet_text){ f->found, f->batch, packet }, out, &t);
     json_decref(packet);
     snprintf(title, sizeof title, "%s, %u bytes of datum", nj_schema_name(f->found->schema),
              f->batch->row[0].size);
     nj_buffer_printf(out, "\n");
-    add_heading(out, &t, 0, object, candid);
-    dim(out, &t, f->where);
+    nj_text_heading(out, &t, 0, object, candid);
+    nj_text_dim(out, &t, f->where);
     nj_buffer_text(out, "\n");
-    dim(out, &t, title);
+    nj_text_dim(out, &t, title);
     nj_buffer_text(out, "\n\n");
     nj_draw_curve(out, point, n, &t);
     nj_buffer_text(out, "\n");
@@ -437,23 +288,20 @@ static void show(finding *f, const nj_picture *picture, uint32_t n_pictures, con
 
 static void as_json(const finding *f, const nj_picture *picture, uint32_t n_pictures, nj_buffer *out)
 {
-    nj_buffer_text(out, "{\"where\":");
-    nj_json_text(out, f->where);
-    nj_buffer_text(out, ",\"schema\":");
-    nj_json_text(out, nj_schema_name(f->found->schema));
-    nj_buffer_text(out, ",\"survey\":");
-    nj_json_text(out, nj_schema_survey(f->found->schema));
-    nj_buffer_text(out, ",\"packet\":");
-    nj_buffer_add(out, f->packet.data, f->packet.n);
-    nj_buffer_text(out, ",\"stamps\":{");
+    nj_json json = nj_json_begin_line(out);
+    nj_json_put(&json, "where=%s schema=%s survey=%s", f->where, nj_schema_name(f->found->schema),
+                nj_schema_survey(f->found->schema));
+    nj_json_raw(&json, "packet", f->packet.data, f->packet.n);
+    nj_json_open(&json, "stamps", '{');
     for (uint32_t i = 0; i < n_pictures; i++) {
         uint32_t n_nan = 0;
         for (size_t k = 0; k < (size_t)picture[i].rows * picture[i].cols; k++)
             n_nan += isnan(picture[i].pixel[k]) != 0;
-        nj_buffer_printf(out, "%s\"%s\":{\"rows\":%u,\"cols\":%u,\"n_nan\":%u}", i ? "," : "",
-                         picture[i].title, picture[i].rows, picture[i].cols, n_nan);
+        nj_json_open(&json, picture[i].title, '{');
+        nj_json_put(&json, "rows=%u cols=%u n_nan=%u", picture[i].rows, picture[i].cols, n_nan);
+        nj_json_close(&json);
     }
-    nj_buffer_text(out, "}}\n");
+    nj_json_end(&json);
 }
 
 static int inspect(options *o)
@@ -472,7 +320,7 @@ static int inspect(options *o)
     }
     uint32_t n_pictures = open_stamps(&f, o, picture, why, sizeof why);
     point = light_curve(&f, &n);
-    code = o->prefix && write_pngs(&f, o, picture, n_pictures, point, n) ? NJ_EXIT_LEDGER : NJ_EXIT_OK;
+    code = o->prefix && nj_png_files(o->prefix, picture, n_pictures, point, n) ? NJ_EXIT_LEDGER : NJ_EXIT_OK;
     if (o->json)
         as_json(&f, picture, n_pictures, &out);
     else

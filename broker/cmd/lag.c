@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "../base/debug.h"
-#include "../base/buffer.h"
+#include "../base/json.h"
 #include "../kafka/end.h"
 #include "../kafka/kafka.h"
 #include "../base/log.h"
@@ -75,13 +75,13 @@ static void print_one(const options *o, const rd_kafka_topic_partition_t *t, int
         return;
     }
     nj_buffer b = { 0 };
-    nj_buffer_text(&b, "{\"topic\": ");
-    nj_json_text(&b, t->topic);
-    nj_buffer_printf(&b,
-                     ", \"partition\": %" PRId32 ", \"committed\": %s, \"low\": %" PRId64
-                     ", \"high\": %" PRId64 ", \"lag\": %" PRId64 "}",
-                     t->partition, t->offset >= 0 ? committed : "null", low, high, lag);
-    puts(b.data ? b.data : "");
+    nj_json json = nj_json_begin_line(&b);
+    nj_json_put(&json, "topic=%s partition=%d", t->topic, (int)t->partition);
+    nj_json_raw(&json, "committed", t->offset >= 0 ? committed : "null",
+                strlen(t->offset >= 0 ? committed : "null"));
+    nj_json_put(&json, "low=%lld high=%lld lag=%lld", (long long)low, (long long)high, (long long)lag);
+    nj_json_end(&json);
+    fputs(b.data ? b.data : "", stdout);
     nj_buffer_free(&b);
 }
 

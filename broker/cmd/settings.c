@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/json.h"
 #include "../base/log.h"
 #include "../batch/batch.h"
 #include "../engine/engine.h"
@@ -43,6 +44,7 @@ typedef struct printer {
     options *o;
     nj_buffer *out;
     const char *only; /* one section, or NULL */
+    nj_json json;     /* of --json */
     uint32_t n;       /* sections that were printed */
 } printer;
 
@@ -81,27 +83,20 @@ static void show_key(printer *to, const char *section, const nj_param *p)
     nj_buffer_free(&text);
 }
 
-static void json_key(printer *to, const char *section, const nj_param *p, const char *between)
+static void json_key(printer *to, const char *section, const nj_param *p)
 {
-    nj_buffer *b = to->out;
-    nj_buffer_printf(b, "%s{\"key\": ", between);
-    nj_json_text(b, p->name);
-    nj_buffer_printf(b, ", \"type\": \"%s\", \"default\": ", nj_type_name(p->type));
-    nj_json_text(b, p->def);
-    nj_buffer_text(b, ", \"value\": ");
-    nj_json_text(b, value_of(to, section, p));
+    nj_json *j = &to->json;
+    nj_json_open(j, NULL, '{');
+    nj_json_put(j, "key=%s type=%s default=%s value=%s", p->name, nj_type_name(p->type), p->def,
+                value_of(to, section, p));
     if (is_ranged(p)) {
-        nj_buffer_text(b, ", \"range\": [");
-        nj_json_f64(b, p->lo);
-        nj_buffer_text(b, ", ");
-        nj_json_f64(b, p->hi);
-        nj_buffer_text(b, "]");
+        nj_json_open(j, "range", '[');
+        nj_json_item(j, "%g", p->lo);
+        nj_json_item(j, "%g", p->hi);
+        nj_json_close(j);
     }
-    nj_buffer_text(b, ", \"unit\": ");
-    nj_json_text(b, p->unit && strcmp(p->unit, "1") ? p->unit : "");
-    nj_buffer_text(b, ", \"doc\": ");
-    nj_json_text(b, p->doc);
-    nj_buffer_text(b, "}");
+    nj_json_put(j, "unit=%s doc=%s", p->unit && strcmp(p->unit, "1") ? p->unit : "", p->doc);
+    nj_json_close(j);
 }
 
 /* One section with the keys of up to two tables. */
@@ -109,14 +104,11 @@ static void section(printer *to, const char *name, const char *doc, const nj_par
                     const nj_param *second)
 {
     const nj_param *tables[] = { first, second };
-    const char *between = "";
     if (to->only && strcmp(to->only, name)) return;
     if (to->o->json) {
-        nj_buffer_text(to->out, to->n ? ",\n{\"section\": " : "[{\"section\": ");
-        nj_json_text(to->out, name);
-        nj_buffer_text(to->out, ", \"doc\": ");
-        nj_json_text(to->out, doc);
-        nj_buffer_printf(to->out, ", \"any_key\": %s, \"keys\": [", first ? "false" : "true");
+        nj_json_open(&to->json, NULL, '{');
+        nj_json_put(&to->json, "section=%s doc=%s any_key=%hhd", name, doc, !first);
+        nj_json_open(&to->json, "keys", '[');
     } else if (!to->o->names) {
         nj_buffer line = { 0 };
         nj_buffer_printf(&line, "[%s] %s", name, doc);
@@ -129,12 +121,12 @@ static void section(printer *to, const char *name, const char *doc, const nj_par
             if (to->o->names)
                 nj_buffer_printf(to->out, "%s.%s=\n", name, p->name);
             else if (to->o->json)
-                json_key(to, name, p, between);
+                json_key(to, name, p);
             else
                 show_key(to, name, p);
-            between = ",\n ";
         }
-    if (to->o->json) nj_buffer_text(to->out, "]}");
+    if (to->o->json) nj_json_close(&to->json);
+    if (to->o->json) nj_json_close(&to->json);
     to->n++;
 }
 
@@ -221,7 +213,7 @@ static int print(printer *to, nj_engine *engine, nj_error *err)
                 for (const nj_section *c = nj_sections; c->name; c++)
                     if (!strcmp(c->name, "topic.NAME")) section(to, to->only, "a ready topic", c->keys, NULL);
     if (!to->n) return no_section(engine, &to->o->cli.settings, to->only, err);
-    if (to->o->json) nj_buffer_text(to->out, "]\n");
+    if (to->o->json) nj_json_end(&to->json);
     return 0;
 }
 
@@ -237,6 +229,7 @@ static int settings(int argc, char **argv)
     if (rc == 0) rc = nj_engine_load(&engine, &o.cli.settings, r->module_path, r->n_module_paths, &err);
     if (rc == 0) {
         printer to = { .o = &o, .out = &out, .only = r->n_sources ? o.cli.source[0] : NULL };
+        if (o.json) to.json = nj_json_begin(&out, '[');
         rc = print(&to, &engine, &err);
     }
     if (rc) nj_log(NJ_LOG_ERROR, "settings: %s", err.text);

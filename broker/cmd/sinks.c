@@ -1,6 +1,7 @@
 /* sinks.c - `nightjar sinks`: every output, from the table that opens them. */
 #include <stdio.h>
 
+#include "../base/json.h"
 #include "../sink/sink.h"
 #include "command.h"
 
@@ -32,24 +33,23 @@ static int sinks(int argc, char **argv)
     nj_words words;
     nj_error err = { "" };
     nj_buffer out = { 0 };
+    nj_json json = { 0 };
     int bad = nj_command_parse(&nj_command_sinks, &o, argc, argv, &words, &err);
     if (!bad && words.n) bad = nj_fail(&err, "it takes no word: '%s'", words.item[0]);
     if (bad) return fprintf(stderr, "nightjar sinks: %s\n", err.text), NJ_EXIT_USAGE;
+    if (o.json && !o.names) json = nj_json_begin(&out, '[');
     for (const nj_sink_class *const *c = nj_sink_classes; *c; c++) {
         if (o.names) {
             nj_buffer_printf(&out, "%s:\n", (*c)->scheme);
         } else if (o.json) {
-            nj_buffer_text(&out, c == nj_sink_classes ? "[{\"name\": " : ",\n {\"name\": ");
-            nj_json_text(&out, (*c)->scheme);
-            nj_buffer_text(&out, ", \"form\": ");
-            nj_json_text(&out, (*c)->form);
-            nj_buffer_printf(&out, ", \"file\": %s, \"doc\": ", (*c)->is_file ? "true" : "false");
-            nj_json_text(&out, (*c)->doc);
-            nj_buffer_text(&out, "}");
+            nj_json_open(&json, NULL, '{');
+            nj_json_put(&json, "name=%s form=%s file=%hhd doc=%s", (*c)->scheme, (*c)->form, (*c)->is_file,
+                        (*c)->doc);
+            nj_json_close(&json);
         } else {
             nj_help_entry(&out, (*c)->form, (*c)->doc, NJ_HELP_AT);
         }
     }
-    if (o.json && !o.names) nj_buffer_text(&out, "]\n");
+    if (o.json && !o.names) nj_json_end(&json);
     return nj_command_print(&out);
 }

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../base/json.h"
 #include "../source/source.h"
 #include "command.h"
 
@@ -26,7 +27,7 @@ NJ_COMMAND(sources) = {
 };
 
 /* "key=VALUE meaning", one a line: calls `put` with each. */
-static void each_key(const char *query, nj_buffer *out, void (*put)(nj_buffer *, const char *, const char *))
+static void each_key(const char *query, void *to, void (*put)(void *, const char *, const char *))
 {
     for (const char *line = query; line && *line; line += strcspn(line, "\n") + 1) {
         nj_buffer key = { 0 }, doc = { 0 };
@@ -35,13 +36,13 @@ static void each_key(const char *query, nj_buffer *out, void (*put)(nj_buffer *,
         while (line[n - 1] == ',') n += strcspn(line + n + 1, " ") + 1;
         nj_buffer_add(&key, line, n);
         nj_buffer_add(&doc, line + n + 1, strcspn(line + n + 1, "\n"));
-        if (key.data && doc.data) put(out, key.data, doc.data);
+        if (key.data && doc.data) put(to, key.data, doc.data);
         nj_buffer_free(&key);
         nj_buffer_free(&doc);
     }
 }
 
-static void show_key(nj_buffer *out, const char *key, const char *doc)
+static void show_key(void *out, const char *key, const char *doc)
 {
     nj_buffer name = { 0 };
     nj_buffer_printf(&name, "  ?%s", key);
@@ -49,13 +50,11 @@ static void show_key(nj_buffer *out, const char *key, const char *doc)
     nj_buffer_free(&name);
 }
 
-static void json_key(nj_buffer *out, const char *key, const char *doc)
+static void json_key(void *json, const char *key, const char *doc)
 {
-    nj_buffer_text(out, out->data[out->n - 1] == '[' ? "{\"key\": " : ", {\"key\": ");
-    nj_json_text(out, key);
-    nj_buffer_text(out, ", \"doc\": ");
-    nj_json_text(out, doc);
-    nj_buffer_text(out, "}");
+    nj_json_open(json, NULL, '{');
+    nj_json_put(json, "key=%s doc=%s", key, doc);
+    nj_json_close(json);
 }
 
 static int sources(int argc, char **argv)
@@ -64,25 +63,24 @@ static int sources(int argc, char **argv)
     nj_words words;
     nj_error err = { "" };
     nj_buffer out = { 0 };
+    nj_json json = { 0 };
     int bad = nj_command_parse(&nj_command_sources, &o, argc, argv, &words, &err);
     if (!bad && words.n) bad = nj_fail(&err, "it takes no word: '%s'", words.item[0]);
     if (bad) return fprintf(stderr, "nightjar sources: %s\n", err.text), NJ_EXIT_USAGE;
+    if (o.json) json = nj_json_begin(&out, '[');
     for (const nj_source_class *const *c = nj_source_classes; *c; c++) {
         if (o.json) {
-            nj_buffer_text(&out, c == nj_source_classes ? "[{\"name\": " : ",\n {\"name\": ");
-            nj_json_text(&out, (*c)->name);
-            nj_buffer_text(&out, ", \"form\": ");
-            nj_json_text(&out, (*c)->form);
-            nj_buffer_text(&out, ", \"doc\": ");
-            nj_json_text(&out, (*c)->doc);
-            nj_buffer_text(&out, ", \"query\": [");
-            each_key((*c)->query, &out, json_key);
-            nj_buffer_text(&out, "]}");
+            nj_json_open(&json, NULL, '{');
+            nj_json_put(&json, "name=%s form=%s doc=%s", (*c)->name, (*c)->form, (*c)->doc);
+            nj_json_open(&json, "query", '[');
+            each_key((*c)->query, &json, json_key);
+            nj_json_close(&json);
+            nj_json_close(&json);
         } else {
             nj_help_entry(&out, (*c)->form, (*c)->doc, NJ_HELP_AT);
             each_key((*c)->query, &out, show_key);
         }
     }
-    if (o.json) nj_buffer_text(&out, "]\n");
+    if (o.json) nj_json_end(&json);
     return nj_command_print(&out);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "../base/debug.h"
+#include "../base/json.h"
 #include "../base/log.h"
 #include "../flow/cli.h"
 #include "command.h"
@@ -40,25 +41,22 @@ static bool counts(const nj_settings *s, size_t i)
 static void show(const options *o, nj_buffer *out)
 {
     const nj_settings *s = &o->cli.settings;
-    const char *between = "[";
+    nj_json json = { 0 };
+    if (o->json && !o->names) json = nj_json_begin(out, '[');
     for (size_t i = 0; i < s->n; i++) {
         if (!counts(s, i)) continue;
         if (o->names) {
             nj_buffer_printf(out, "%s\n", s->item[i].section + 6);
         } else if (o->json) {
-            nj_buffer_printf(out, "%s{\"name\": ", between);
-            nj_json_text(out, s->item[i].section + 6);
-            nj_buffer_text(out, ", \"where\": ");
-            nj_json_text(out, s->item[i].value);
-            nj_buffer_text(out, ", \"said\": ");
-            nj_json_text(out, s->item[i].where);
-            nj_buffer_text(out, "}");
-            between = ",\n ";
+            nj_json_open(&json, NULL, '{');
+            nj_json_put(&json, "name=%s where=%s said=%s", s->item[i].section + 6, s->item[i].value,
+                        s->item[i].where);
+            nj_json_close(&json);
         } else {
             nj_help_entry(out, s->item[i].section + 6, s->item[i].value, NJ_HELP_AT);
         }
     }
-    if (o->json && !o->names) nj_buffer_text(out, *between == '[' ? "[]\n" : "]\n");
+    if (o->json && !o->names) nj_json_end(&json);
 }
 
 static int topics(int argc, char **argv)

@@ -14,6 +14,7 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "cpu.h"
 #include "energy_counter.h"
 
 enum { POLL_S = 10 }; /* RAPL: a 32-bit counter may wrap after 328 s at 200 W */
@@ -90,22 +91,6 @@ static double cpus(void)
     return (double)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
-static void machine_cpu(char *name, size_t size, int *sockets)
-{
-    char line[512];
-    unsigned long long seen = 0;
-    *name = 0;
-    FILE *f = fopen("/proc/cpuinfo", "r");
-    while (f && fgets(line, sizeof line, f)) {
-        const char *colon = strchr(line, ':');
-        if (colon && !strncmp(line, "model name", 10) && !*name)
-            snprintf(name, size, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
-        if (colon && !strncmp(line, "physical id", 11)) seen |= 1ull << (strtoul(colon + 1, NULL, 10) % 64);
-    }
-    if (f) fclose(f);
-    *sockets = seen ? __builtin_popcountll(seen) : 1;
-}
-
 /* ---- models ---------------------------------------------------------------------------------- */
 
 /* Watts per vCPU at idle and at full load, fitted to SPECpower results by microarchitecture. Reference: Cloud
@@ -179,7 +164,7 @@ static const nj_energy_source unknown = { "unknown", "assumed", "codecarbon's 4 
 static void find_model(nj_energy *e)
 {
     char cpu[256];
-    machine_cpu(cpu, sizeof cpu, &e->sockets);
+    nj_cpu_model(cpu, sizeof cpu, &e->sockets);
     const char *name = *e->conf.cpu_model ? e->conf.cpu_model : cpu;
     const char *want = e->conf.source;
     bool any = strcmp(want, "spec") && strcmp(want, "tdp") && strcmp(want, "unknown");

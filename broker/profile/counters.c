@@ -116,24 +116,19 @@ void nj_counters_table(const nj_profile *p, FILE *to)
             fprintf(to, "%18.3g  %s\n", value_of(p, &ratios[i]), ratios[i].name);
 }
 
-void nj_counters_json(const nj_profile *p, nj_buffer *o)
+void nj_counters_json(const nj_profile *p, nj_json *j)
 {
-    nj_buffer_text(o, ",\n\"counters\":{\"what\":");
-    nj_json_text(o, what);
+    nj_json_open(j, "counters", '{');
+    nj_json_put(j, "what=%s", what);
     for (int e = 0; e < NJ_PERF_EVENTS; e++) {
-        nj_buffer_printf(o, ",\"%s\":{\"per_alert\":", nj_perf_name[e]);
-        nj_json_f64(o, p->counter[e].per_alert);
-        nj_buffer_text(o, ",\"counted_share\":");
-        nj_json_f64(o, p->counter[e].why ? 0 : p->counter[e].share);
-        nj_buffer_text(o, ",\"why_not\":");
-        nj_json_text(o, p->counter[e].why);
-        nj_buffer_text(o, "}");
+        const nj_profile_counter *c = &p->counter[e];
+        nj_json_open(j, nj_perf_name[e], '{');
+        nj_json_put(j, "per_alert=%g counted_share=%g why_not=%s", c->per_alert, c->why ? 0 : c->share,
+                    c->why);
+        nj_json_close(j);
     }
-    for (int i = 0; i < RATIOS; i++) {
-        nj_buffer_printf(o, ",\"%s\":", ratios[i].key);
-        nj_json_f64(o, value_of(p, &ratios[i]));
-    }
-    nj_buffer_text(o, "}");
+    for (int i = 0; i < RATIOS; i++) nj_json_number(j, ratios[i].key, value_of(p, &ratios[i]));
+    nj_json_close(j);
 }
 
 void nj_counters_put(nj_template_values *v, json_t *list, const nj_profile *p)

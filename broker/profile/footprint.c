@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "../base/format.h"
 #include "profile.h"
 
 static const char *keep(nj_profile *p, const char *text)
@@ -47,15 +48,6 @@ static valued grams(const nj_profile *p)
                      c->year };
 }
 
-/* Two significant digits: a modelled figure pretends no more. */
-static const char *two(char text[16], double v)
-{
-    if (!(v > 0)) return strcpy(text, "0");
-    double p = pow(10, floor(log10(v)) - 1), r = round(v / p) * p;
-    snprintf(text, 16, r >= 10 ? "%.0f" : r >= 1 ? "%.1f" : r >= 0.1 ? "%.2f" : "%.2g", r);
-    return text;
-}
-
 static void year_of(char text[16], int year)
 {
     snprintf(text, 16, "%s%.0d", year ? ", " : "", year); /* %.0d: nothing for 0 */
@@ -64,64 +56,48 @@ static void year_of(char text[16], int year)
 void nj_footprint_table(const nj_profile *p, FILE *to)
 {
     valued j = joules(p), g = grams(p);
-    char v[16], lo[16], hi[16], year[16];
+    char v[24], lo[24], hi[24], year[16];
     year_of(year, j.year);
-    fprintf(to, "Energy per million alerts, %s: %s J [%s, %s]; tier %s: %s%s%s\n", j.kind, two(v, j.value),
-            two(lo, j.low), two(hi, j.high), p->energy.tier, j.source, year,
-            !nj_energy_is_read(&p->energy) ? "; no meter or RAPL counter could be read" : "");
+    fprintf(to, "Energy per million alerts, %s: %s J [%s, %s]; tier %s: %s%s%s\n", j.kind,
+            nj_format_two(v, j.value), nj_format_two(lo, j.low), nj_format_two(hi, j.high), p->energy.tier,
+            j.source, year, !nj_energy_is_read(&p->energy) ? "; no meter or RAPL counter could be read" : "");
     year_of(year, g.year);
     fprintf(to,
             "Carbon per million alerts, %s: %s g CO2e [%s, %s]; %s %.3g g/kWh (%s%s), PUE %.3g; of the CPU "
             "time, idle share apart\n",
-            g.kind, two(v, g.value), two(lo, g.low), two(hi, g.high), p->carbon.country, p->carbon.g_per_kwh,
-            g.source, year, p->carbon.pue);
+            g.kind, nj_format_two(v, g.value), nj_format_two(lo, g.low), nj_format_two(hi, g.high),
+            p->carbon.country, p->carbon.g_per_kwh, g.source, year, p->carbon.pue);
     if (p->energy_hint) fprintf(to, "  %s\n", p->energy_hint);
 }
 
-static void value_json(nj_buffer *o, const char *key, const valued *x)
+static void value_json(nj_json *j, const char *key, const valued *x)
 {
-    nj_buffer_printf(o, "\"%s\":{\"value\":", key);
-    nj_json_f64(o, x->value);
-    nj_buffer_text(o, ",\"low\":");
-    nj_json_f64(o, x->low);
-    nj_buffer_text(o, ",\"high\":");
-    nj_json_f64(o, x->high);
-    nj_buffer_text(o, ",\"kind\":");
-    nj_json_text(o, x->kind);
-    nj_buffer_text(o, ",\"source\":");
-    nj_json_text(o, x->source);
-    nj_buffer_printf(o, ",\"year\":%d}", x->year);
+    nj_json_open(j, key, '{');
+    nj_json_put(j, "value=%g low=%g high=%g kind=%s source=%s year=%d", x->value, x->low, x->high, x->kind,
+                x->source, x->year);
+    nj_json_close(j);
 }
 
-void nj_footprint_json(const nj_profile *p, nj_buffer *o)
+void nj_footprint_json(const nj_profile *p, nj_json *j)
 {
-    valued j = joules(p), g = grams(p);
-    nj_buffer_text(o, ",\n\"energy\":{\"tier\":");
-    nj_json_text(o, p->energy.tier);
-    nj_buffer_text(o, ",\"cpu_ns_per_alert\":");
-    nj_json_f64(o, p->cpu_ns_per_alert);
-    nj_buffer_text(o, ",");
-    value_json(o, "joule_per_million_alerts", &j);
-    nj_buffer_text(o, ",");
-    value_json(o, "gco2e_per_million_alerts", &g);
-    nj_buffer_text(o, ",\"country\":");
-    nj_json_text(o, p->carbon.country);
-    nj_buffer_text(o, ",\"g_per_kwh\":");
-    nj_json_f64(o, p->carbon.g_per_kwh);
-    nj_buffer_text(o, ",\"pue\":");
-    nj_json_f64(o, p->carbon.pue);
-    nj_buffer_text(o, ",\"hint\":");
-    nj_json_text(o, p->energy_hint);
-    nj_buffer_text(o, "}");
+    const valued energy = joules(p), carbon = grams(p);
+    nj_json_open(j, "energy", '{');
+    nj_json_put(j, "tier=%s cpu_ns_per_alert=%g", p->energy.tier, p->cpu_ns_per_alert);
+    value_json(j, "joule_per_million_alerts", &energy);
+    value_json(j, "gco2e_per_million_alerts", &carbon);
+    nj_json_put(j, "country=%s g_per_kwh=%g pue=%g hint=%s", p->carbon.country, p->carbon.g_per_kwh,
+                p->carbon.pue, p->energy_hint);
+    nj_json_close(j);
 }
 
 static void put_value(nj_template_values *v, json_t *values, const char *name, const char *unit,
                       const valued *x)
 {
-    char value[16], lo[16], hi[16], year[16];
+    char value[24], lo[24], hi[24], year[16];
     year_of(year, x->year);
     nj_template_put(v, values, "name=%s unit=%s value=%s low=%s high=%s kind=%s source=%s year=%s", name,
-                    unit, two(value, x->value), two(lo, x->low), two(hi, x->high), x->kind, x->source, year);
+                    unit, nj_format_two(value, x->value), nj_format_two(lo, x->low),
+                    nj_format_two(hi, x->high), x->kind, x->source, year);
 }
 
 void nj_footprint_put(nj_template_values *v, json_t *list, const nj_profile *p)

@@ -6,6 +6,7 @@
 
 #include "../base/arena.h"
 #include "../base/buffer.h"
+#include "../base/json.h"
 #include "../base/template.h"
 #include "../measure/energy.h"
 #include "hits.h"
@@ -109,19 +110,19 @@ void nj_profile_free(nj_profile *p);
  * and their section in each format. */
 int nj_counters_count(nj_profile *p, nj_replay *r, nj_error *err);
 void nj_counters_table(const nj_profile *p, FILE *to);
-void nj_counters_json(const nj_profile *p, nj_buffer *out);
+void nj_counters_json(const nj_profile *p, nj_json *j);
 void nj_counters_put(nj_template_values *v, json_t *list, const nj_profile *p); /* of the page */
 
 /* footprint.c: joules and grams per million alerts.
  * energy was begun before the time pass and is read here. */
 void nj_footprint_take(nj_profile *p, nj_energy *energy);
 void nj_footprint_table(const nj_profile *p, FILE *to);
-void nj_footprint_json(const nj_profile *p, nj_buffer *out);
+void nj_footprint_json(const nj_profile *p, nj_json *j);
 void nj_footprint_put(nj_template_values *v, json_t *list, const nj_profile *p); /* of the page */
 
 /* singly_show.c: the section of --per-alert. */
 void nj_singly_table(const nj_singly *s, FILE *to);
-void nj_singly_json(const nj_singly *s, nj_buffer *out);
+void nj_singly_json(const nj_singly *s, nj_json *j);
 void nj_singly_put(nj_template_values *v, json_t *list, const nj_singly *s); /* of the page */
 
 #endif

@@ -77,62 +77,57 @@ void nj_singly_table(const nj_singly *s, FILE *to)
     if (s->n_outliers > NAMED) fprintf(to, "%22s\n", "... (all in --json)");
 }
 
-static void number(nj_buffer *o, const char *key, double value)
+static void alert_json(const nj_singly *s, const nj_singly_alert *a, nj_json *j)
 {
-    nj_buffer_printf(o, "\"%s\":", key);
-    nj_json_f64(o, value);
-    nj_buffer_text(o, ",");
-}
-
-static void alert_json(const nj_singly *s, const nj_singly_alert *a, nj_buffer *o)
-{
-    nj_buffer_text(o, "{\"id\":");
+    nj_json_open(j, NULL, '{');
     if (a->id == NJ_NO_I64)
-        nj_buffer_text(o, "null,");
+        nj_json_raw(j, "id", "null", 4);
     else
-        nj_buffer_printf(o, "%lld,", (long long)a->id);
-    number(o, "ns", a->ns);
-    number(o, "over_median", a->ns / s->p50);
-    number(o, "over_median_of_mode", a->over_mode);
-    nj_buffer_printf(o, "\"outlier\":%s}", a->outlier ? "true" : "false");
+        nj_json_put(j, "id=%lld", (long long)a->id);
+    nj_json_put(j, "ns=%g over_median=%g over_median_of_mode=%g outlier=%hhd", a->ns, a->ns / s->p50,
+                a->over_mode, a->outlier);
+    nj_json_close(j);
 }
 
-void nj_singly_json(const nj_singly *s, nj_buffer *o)
+static void modes_json(const nj_singly *s, nj_json *j)
 {
     const nj_modes *m = &s->modes;
-    nj_buffer_printf(o, ",\n\"per_alert\":{\"alerts\":%u,\"rounds\":%u,\"lacking_input\":%u,", s->n,
-                     s->rounds, s->n_none);
-    number(o, "mean_ns", s->mean);
-    number(o, "p50_ns", s->p50);
-    number(o, "p90_ns", s->p90);
-    number(o, "p95_ns", s->p95);
-    number(o, "p99_ns", s->p99);
-    number(o, "max_ns", s->max);
-    nj_buffer_text(o, "\"histogram\":[");
-    for (uint32_t k = 0; k < s->n_bars; k++) {
-        nj_buffer_text(o, k ? ",[" : "[");
-        nj_json_f64(o, nj_singly_edge(s, k));
-        nj_buffer_printf(o, ",%u]", s->bar[k]);
-    }
-    nj_buffer_printf(o, "],\"bimodal\":%s,\"modes\":{", m->n > 1 ? "true" : "false");
-    number(o, "dip", m->dip);
-    number(o, "dip_p", m->p);
-    number(o, "ashman_d", m->d);
-    nj_buffer_text(o, "\"mode\":[");
+    nj_json_open(j, "modes", '{');
+    nj_json_put(j, "dip=%g dip_p=%g ashman_d=%g", m->dip, m->p, m->d);
+    nj_json_open(j, "mode", '[');
     for (uint32_t k = 0; k < m->n; k++) {
-        nj_buffer_printf(o, "%s{\"alerts\":%u,", k ? "," : "", s->n_mode[k]);
-        number(o, "median_ns", s->median[k]);
-        number(o, "to_ns", k + 1 < m->n ? pow(10, m->split[k]) : NAN);
-        nj_buffer_printf(o, "\"sd_of_log10\":%.4g}", m->mode[k].sd);
+        nj_json_open(j, NULL, '{');
+        nj_json_put(j, "alerts=%u median_ns=%g to_ns=%g sd_of_log10=%g", s->n_mode[k], s->median[k],
+                    k + 1 < m->n ? pow(10, m->split[k]) : NAN, m->mode[k].sd);
+        nj_json_close(j);
     }
-    nj_buffer_text(o, "],\"reference\":");
-    nj_json_text(o, reference);
-    nj_buffer_printf(o, "},\"n_outliers\":%u,\"cost\":[", s->n_outliers);
-    for (uint32_t i = 0; i < s->n; i++) {
-        if (i) nj_buffer_text(o, ",\n");
-        alert_json(s, &s->alert[i], o);
+    nj_json_close(j);
+    nj_json_put(j, "reference=%s", reference);
+    nj_json_close(j);
+}
+
+void nj_singly_json(const nj_singly *s, nj_json *j)
+{
+    nj_json_open(j, "per_alert", '{');
+    nj_json_put(
+        j,
+        "alerts=%u rounds=%u lacking_input=%u mean_ns=%g p50_ns=%g p90_ns=%g p95_ns=%g p99_ns=%g max_ns=%g",
+        s->n, s->rounds, s->n_none, s->mean, s->p50, s->p90, s->p95, s->p99, s->max);
+    nj_json_open(j, "histogram", '[');
+    for (uint32_t k = 0; k < s->n_bars; k++) {
+        nj_json_open(j, NULL, '[');
+        nj_json_item(j, "%g", nj_singly_edge(s, k));
+        nj_json_item(j, "%u", s->bar[k]);
+        nj_json_close(j);
     }
-    nj_buffer_text(o, "]}");
+    nj_json_close(j);
+    nj_json_put(j, "bimodal=%hhd", s->modes.n > 1);
+    modes_json(s, j);
+    nj_json_put(j, "n_outliers=%u", s->n_outliers);
+    nj_json_open(j, "cost", '[');
+    for (uint32_t i = 0; i < s->n; i++) alert_json(s, &s->alert[i], j);
+    nj_json_close(j);
+    nj_json_close(j);
 }
 
 static void put_bars(nj_template_values *v, json_t *to, const nj_singly *s)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/reason.h"
 #include "../base/template.h"
 #include "../measure/per_alert.h"
 #include "charts.h"
@@ -155,18 +156,16 @@ static void put_sums(nj_template_values *v, const json_t *run)
 
 static void put_unanswered(nj_template_values *v, const nj_html_stage *s, uint32_t n)
 {
-    static const char *const reason[] = { "cut",   "few_points",  "no_input", "no_fit",
-                                          "range", "unavailable", "failed",   "shed" };
-    enum { REASONS = sizeof reason / sizeof *reason };
     json_t *reasons = nj_template_list(v, NULL, "reasons"), *list = nj_template_list(v, NULL, "unanswered");
-    for (int k = 0; k < REASONS; k++) nj_template_item(v, reasons, reason[k]);
+    for (int k = 1; k < NJ_REASON_NAMES; k++) nj_template_item(v, reasons, nj_reason_name[k]); /* 0: done */
     for (uint32_t i = 0; i < n; i++) {
         const json_t *count = json_object_get(s[i].json, "reasons");
         if (!s[i].is_module || s[i].hits == s[i].offered) continue;
         json_t *rows = nj_template_list(v, nj_template_put(v, list, "name=%s", s[i].name), "rows");
-        for (int k = 0; k < REASONS; k++)
-            nj_template_put(v, rows, "n=%g",
-                            json_object_get(count, reason[k]) ? nj_get_number(count, reason[k]) : 0);
+        for (int k = 1; k < NJ_REASON_NAMES; k++)
+            nj_template_put(
+                v, rows, "n=%g",
+                json_object_get(count, nj_reason_name[k]) ? nj_get_number(count, nj_reason_name[k]) : 0);
     }
 }
 

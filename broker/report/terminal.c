@@ -4,35 +4,14 @@
 #include <string.h>
 
 #include "../base/format.h"
+#include "../base/reason.h"
 #include "fit.h"
 #include "report.h"
-
-/* 12345678 -> "12,345,678" */
-static const char *grouped(char text[32], uint64_t v)
-{
-    char digits[24];
-    int n = snprintf(digits, sizeof digits, "%llu", (unsigned long long)v), k = 0;
-    for (int i = 0; i < n; i++) {
-        if (i && (n - i) % 3 == 0) text[k++] = ',';
-        text[k++] = digits[i];
-    }
-    text[k] = 0;
-    return text;
-}
 
 /* Three digits, none behind the point from 100 on. */
 static void three(char text[16], double v)
 {
     snprintf(text, 16, v >= 99.95 ? "%.0f" : "%.3g", v);
-}
-
-/* Two significant digits: a modelled figure pretends no more. */
-static const char *two(char text[16], double v)
-{
-    if (!(v > 0)) return strcpy(text, "0");
-    double p = pow(10, floor(log10(v)) - 1), r = round(v / p) * p;
-    snprintf(text, 16, r >= 10 ? "%.0f" : r >= 1 ? "%.1f" : r >= 0.1 ? "%.2f" : "%.3f", r);
-    return text;
 }
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -172,9 +151,9 @@ static void foot(const nj_fit *t, int width, FILE *to)
 static void energy(const nj_report *r, double cpu_us, int width, FILE *to)
 {
     const nj_energy_source *s = &r->energy;
-    char v[16], lo[16], hi[16], figure[96], source[192], year[16] = "", watt[80];
-    snprintf(figure, sizeof figure, "Energy %s [%s, %s] uJ/alert, %s", two(v, cpu_us * s->watt),
-             two(lo, cpu_us * s->low), two(hi, cpu_us * s->high), s->kind);
+    char v[24], lo[24], hi[24], figure[96], source[192], year[16] = "", watt[80];
+    snprintf(figure, sizeof figure, "Energy %s [%s, %s] uJ/alert, %s", nj_format_two(v, cpu_us * s->watt),
+             nj_format_two(lo, cpu_us * s->low), nj_format_two(hi, cpu_us * s->high), s->kind);
     snprintf(source, sizeof source, ": %s", s->source);
     if (s->year) snprintf(year, sizeof year, " (%d)", s->year);
     snprintf(watt, sizeof watt, "; %.1f W per busy thread [%.1f, %.1f]", s->watt, s->low, s->high);
@@ -185,12 +164,12 @@ static void carbon(const nj_report *r, double million_s, int width, FILE *to)
 {
     const nj_energy_source *s = &r->energy;
     const nj_carbon *c = &r->carbon;
-    char v[16], lo[16], hi[16], figure[96], factor[96], source[192], year[16] = "", site[64];
+    char v[24], lo[24], hi[24], figure[96], factor[96], source[192], year[16] = "", site[64];
     if (!c->country) return; /* no run of its own */
     snprintf(figure, sizeof figure, "Carbon %s [%s, %s] g CO2e per million alerts, estimated",
-             two(v, nj_carbon_grams(million_s * s->watt, c->pue, c->g_per_kwh)),
-             two(lo, nj_carbon_grams(million_s * s->low, c->pue, c->g_per_kwh)),
-             two(hi, nj_carbon_grams(million_s * s->high, c->pue, c->g_per_kwh)));
+             nj_format_two(v, nj_carbon_grams(million_s * s->watt, c->pue, c->g_per_kwh)),
+             nj_format_two(lo, nj_carbon_grams(million_s * s->low, c->pue, c->g_per_kwh)),
+             nj_format_two(hi, nj_carbon_grams(million_s * s->high, c->pue, c->g_per_kwh)));
     if (c->year) snprintf(year, sizeof year, ", %d", c->year);
     snprintf(factor, sizeof factor, ": %.40s, %.3g g/kWh", c->country, c->g_per_kwh);
     snprintf(source, sizeof source, " (%.160s%s)", c->source, year);
@@ -202,17 +181,18 @@ static void money(const nj_report *r, double million_s, int width, FILE *to)
 {
     const nj_cost *c = &r->cost;
     double gb = (double)r->bytes / (double)r->ledger.consumed / 1e3;
-    char v[16], lo[16], hi[16], figure[128], price[80], source[192], year[16] = "", busy[32], sent[80];
+    char v[24], lo[24], hi[24], figure[128], price[80], source[192], year[16] = "", busy[32], sent[80];
     if (!c->currency) return;
     snprintf(figure, sizeof figure, "Money %s [%s, %s] %.16s per million alerts%s",
-             two(v, nj_cost_busy(c, million_s)), two(lo, nj_cost_busy_low(c, million_s)),
-             two(hi, nj_cost_busy_high(c, million_s)), c->currency,
+             nj_format_two(v, nj_cost_busy(c, million_s)), nj_format_two(lo, nj_cost_busy_low(c, million_s)),
+             nj_format_two(hi, nj_cost_busy_high(c, million_s)), c->currency,
              strcmp(c->kind, "assumed") ? "" : ", estimated");
     if (c->year) snprintf(year, sizeof year, ", %d", c->year);
     snprintf(price, sizeof price, ": %.3g a core-hour", c->core_hour);
     snprintf(source, sizeof source, " (%.160s%s)", c->source, year);
     snprintf(busy, sizeof busy, ", %.0f %% busy", 100 * c->use);
-    snprintf(sent, sizeof sent, "; packets sent on: %s GB, %s", two(lo, gb), two(hi, gb * c->egress_gb));
+    snprintf(sent, sizeof sent, "; packets sent on: %s GB, %s", nj_format_two(lo, gb),
+             nj_format_two(hi, gb * c->egress_gb));
     nj_fit_parts(to, width, (const char *const[]){ figure, price, source, busy, sent, NULL });
 }
 
@@ -278,17 +258,16 @@ static void drifts(const nj_report *r, int width, FILE *to)
 
 static void reasons(const nj_report *r, int width, FILE *to)
 {
-    static const char *const name[] = { "done",  "cut",         "few_points", "no_input", "no_fit",
-                                        "range", "unavailable", "failed",     "shed" };
     nj_buffer text = { 0 };
     uint32_t n = 0;
     for (uint32_t i = 0; i < r->n_stages; i++) {
         if (!r->stage[i].is_module) continue;
-        for (int k = 1, first = 1; k < 9; k++) {
+        for (int k = 1, first = 1; k < NJ_REASON_NAMES; k++) {
             uint64_t rows = r->stage[i].count.reason[k];
             if (!rows) continue;
             if (first) nj_buffer_printf(&text, "%s%s ", n++ ? ", " : "No answer: ", r->stage[i].name);
-            nj_buffer_printf(&text, "%s%llu %s", first ? "" : " + ", (unsigned long long)rows, name[k]);
+            nj_buffer_printf(&text, "%s%llu %s", first ? "" : " + ", (unsigned long long)rows,
+                             nj_reason_name[k]);
             first = 0;
         }
     }
@@ -313,16 +292,17 @@ static void summary(const nj_report *r, int width, FILE *to)
 {
     const nj_ledger *l = &r->ledger;
     char a[32], b[32], c[32], d[32], e[64] = "", f[64] = "", text[1024];
-    if (l->duplicates) snprintf(e, sizeof e, " + %s duplicates", grouped(a, l->duplicates));
-    if (l->returned) snprintf(f, sizeof f, " + %s returned", grouped(a, l->returned));
+    if (l->duplicates) snprintf(e, sizeof e, " + %s duplicates", nj_format_grouped(a, l->duplicates));
+    if (l->returned) snprintf(f, sizeof f, " + %s returned", nj_format_grouped(a, l->returned));
     snprintf(text, sizeof text, "%s: %s in = %s out + %s filtered + %s dead%s%s, ledger %s.%s", r->input,
-             grouped(a, l->consumed), grouped(b, l->emitted), grouped(c, l->filtered), grouped(d, l->dead), e,
-             f, nj_ledger_closed(l) ? "closed" : "NOT CLOSED", r->interrupted ? " Interrupted." : "");
+             nj_format_grouped(a, l->consumed), nj_format_grouped(b, l->emitted),
+             nj_format_grouped(c, l->filtered), nj_format_grouped(d, l->dead), e, f,
+             nj_ledger_closed(l) ? "closed" : "NOT CLOSED", r->interrupted ? " Interrupted." : "");
     nj_fit_text(to, width, text);
     snprintf(text, sizeof text,
              "Wall time %.3f s, %d thread%s, %s alerts/s; latency p50 %.3g, p99 %.3g ms; memory %.0f MB",
              r->wall_s, r->threads, r->threads == 1 ? "" : "s",
-             grouped(a, (uint64_t)((double)l->consumed / (r->wall_s > 0 ? r->wall_s : 1))),
+             nj_format_grouped(a, (uint64_t)((double)l->consumed / (r->wall_s > 0 ? r->wall_s : 1))),
              nj_histogram_quantile(&r->latency, 0.5) / 1e6, nj_histogram_quantile(&r->latency, 0.99) / 1e6,
              (double)r->rss_max_bytes / 1e6);
     nj_fit_text(to, width, text);
@@ -330,7 +310,7 @@ static void summary(const nj_report *r, int width, FILE *to)
         snprintf(text, sizeof text,
                  "%s messages come again to whoever has their partitions now: they were lost before this run "
                  "acknowledged them",
-                 grouped(a, l->again));
+                 nj_format_grouped(a, l->again));
         nj_fit_text(to, width, text);
     }
     guard(r, to);

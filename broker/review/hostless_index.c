@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/format.h"
 #include "../base/template.h"
 #include "hostless_words.h"
 
@@ -94,17 +95,10 @@ static void put_line(nj_template_values *v, json_t *lines, const nj_hostless_lin
     put_distance(v, distances, l, 1);
 }
 
-/* "12,345"; empty for 0 where the sentence is left out then. */
-static const char *thousands(char text[32], uint64_t v, bool none)
+/* Empty for 0: the sentence is left out then. */
+static const char *unless_none(char text[32], uint64_t v)
 {
-    char plain[24];
-    int n = snprintf(plain, sizeof plain, "%llu", (unsigned long long)v), at = 0;
-    for (int i = 0; i < n; i++) {
-        if (i && (n - i) % 3 == 0) text[at++] = ',';
-        text[at++] = plain[i];
-    }
-    text[v || !none ? at : 0] = 0;
-    return text;
+    return v ? nj_format_grouped(text, v) : "";
 }
 
 /* What was read, and why not all of it is in the list. */
@@ -122,10 +116,10 @@ static void put_head(nj_template_values *v, const nj_hostless_line *line, uint32
         v, NULL,
         "title=%s clauses=%s n_read=%s n_dead=%s n_filtered=%s n_candidates=%s n_verdicts=%s n_others=%s "
         "n_doubts=%s",
-        about->title, about->clauses, thousands(read, about->n_read, false),
-        thousands(dead, about->n_dead, true), thousands(filtered, about->n_filtered, false),
-        thousands(candidates, n_candidates, false), thousands(verdicts, n_verdicts, false),
-        thousands(others, about->n_others, true), thousands(doubts, n_doubts, true));
+        about->title, about->clauses, nj_format_grouped(read, about->n_read),
+        unless_none(dead, about->n_dead), nj_format_grouped(filtered, about->n_filtered),
+        nj_format_grouped(candidates, n_candidates), nj_format_grouped(verdicts, n_verdicts),
+        unless_none(others, about->n_others), unless_none(doubts, n_doubts));
 }
 
 int nj_hostless_index_html(nj_buffer *out, nj_hostless_line *line, uint32_t n, const nj_hostless_index *about,

@@ -52,4 +52,9 @@ int nj_png_picture(const char *path, const nj_picture *picture, uint32_t scale, 
 int nj_png_curve(const char *path, const nj_curve_point *point, uint32_t n, uint32_t width, uint32_t height,
                  nj_error *err);
 
+/* PREFIX_TITLE.png for each picture, and PREFIX_lightcurve.png unless point is NULL; each is logged.
+ * -1: it was logged which one could not be written. */
+int nj_png_files(const char *prefix, const nj_picture *picture, uint32_t n_pictures,
+                 const nj_curve_point *point, uint32_t n);
+
 #endif

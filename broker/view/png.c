@@ -8,6 +8,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "../base/log.h"
 #include "chart.h"
 
 typedef struct canvas {
@@ -204,5 +205,26 @@ int nj_png_curve(const char *path, const nj_curve_point *point, uint32_t n, uint
         }
     int rc = write_png(path, &c, err);
     free(c.rgb);
+    return rc;
+}
+
+int nj_png_files(const char *prefix, const nj_picture *picture, uint32_t n_pictures,
+                 const nj_curve_point *point, uint32_t n)
+{
+    enum { SCALE = 8, CURVE_WIDTH = 900, CURVE_HEIGHT = 420 };
+    char path[4096];
+    nj_error err;
+    int rc = 0;
+    for (uint32_t i = 0; i < n_pictures && !rc; i++) {
+        snprintf(path, sizeof path, "%s_%s.png", prefix, picture[i].title);
+        rc = nj_png_picture(path, &picture[i], SCALE, &err);
+        if (!rc) nj_log(NJ_LOG_INFO, "%s written", path);
+    }
+    snprintf(path, sizeof path, "%s_lightcurve.png", prefix);
+    if (!rc && point) {
+        rc = nj_png_curve(path, point, n, CURVE_WIDTH, CURVE_HEIGHT, &err);
+        if (!rc) nj_log(NJ_LOG_INFO, "%s written", path);
+    }
+    if (rc) nj_log(NJ_LOG_ERROR, "%s", err.text);
     return rc;
 }

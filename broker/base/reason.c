@@ -1,0 +1,6 @@
+/* reason.c - rows, reports, metrics and pages name the reasons alike, so the names stand once. */
+#include "reason.h"
+
+const char *const nj_reason_name[NJ_REASON_NAMES] = { "done",        "cut",    "few_points",
+                                                      "no_input",    "no_fit", "range",
+                                                      "unavailable", "failed", "shed" };
