@@ -56,6 +56,12 @@ int nj_file_write(const char *path, const void *bytes, size_t n)
     return bad ? -1 : 0;
 }
 
+bool nj_is_special(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
 bool nj_ends_with(const char *text, const char *end)
 {
     size_t n = strlen(text), m = strlen(end);

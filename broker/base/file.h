@@ -11,6 +11,8 @@ char *nj_file_read(const char *path, size_t most, size_t *size);
 /* Writes a file anew. 0, or -1 with errno. */
 int nj_file_write(const char *path, const void *bytes, size_t n);
 
+/* A pipe, a device or a socket, or a link to one: reading it may never end. False when it is not there. */
+bool nj_is_special(const char *path);
 bool nj_ends_with(const char *text, const char *end);
 /* What follows the last slash; all of it when there is none. */
 const char *nj_base_name(const char *path);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../base/file.h"
 #include "../base/sha256.h"
 
 enum { MOST_FILES = 65536 };
@@ -45,7 +46,7 @@ static int add_folder(nj_build_job *j, const char *path)
         char full[4096];
         if (n < 9 || strcmp(e->d_name + n - 8, ".parquet")) continue;
         snprintf(full, sizeof full, "%s/%s", path, e->d_name);
-        rc = add_file(j, full);
+        rc = nj_is_special(full) ? nj_fail(j->err, "%s: is not a file", full) : add_file(j, full);
     }
     closedir(dir);
     if (rc) return -1;

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "../base/file.h"
 #include "../base/log.h"
 #include "../base/settings.h"
 #include "crash.h"
@@ -226,8 +227,10 @@ int nj_modules_load(nj_modules *set, const char *path, nj_error *err)
         char file[4096];
         if (rc == 0) {
             bool fits = (size_t)snprintf(file, sizeof file, "%s/%s", path, entry[i]->d_name) < sizeof file;
-            rc = fits ? load_one(set, file, err)
-                      : nj_fail(err, "%s: the path of %s is too long", path, entry[i]->d_name);
+            if (!fits)
+                rc = nj_fail(err, "%s: the path of %s is too long", path, entry[i]->d_name);
+            else
+                rc = nj_is_special(file) ? nj_fail(err, "%s: is not a file", file) : load_one(set, file, err);
         }
         free(entry[i]);
     }

@@ -119,7 +119,7 @@ static int load(folder *f, const char *path, nj_error *err)
     for (int i = 0; i < n; i++) {
         char file[4700];
         snprintf(file, sizeof file, "%.4000s/%s", path, entry[i]->d_name);
-        if (rc == 0 && nj_ends_with(file, ".avsc") && f->n < MAX_FILES) {
+        if (rc == 0 && nj_ends_with(file, ".avsc") && !nj_is_special(file) && f->n < MAX_FILES) {
             json_t *json = json_load_file(file, 0, &why);
             if (!json)
                 rc = nj_fail(err, "%.400s: %.200s (line %d)", file, why.text, why.line);

@@ -25,11 +25,13 @@ bool nj_source_is_metadata(const char *path);
 
 /* What a source skipped, kept as counts with the first name of each kind, and reported once at its end. */
 typedef struct nj_skipped {
-    uint64_t other, empty, metadata; /* not an alert by name or content; nothing in it; a system's own file */
-    char first_other[256], first_empty[256], first_metadata[256];
+    /* not an alert by name or content; nothing in it; a system's own file; a link, pipe, device or socket */
+    uint64_t other, empty, metadata, special;
+    char first_other[256], first_empty[256], first_metadata[256], first_special[256];
 } nj_skipped;
 void nj_skipped_add(nj_skipped *skipped, const char *name, int empty);
 void nj_skipped_add_metadata(nj_skipped *skipped, const char *name);
+void nj_skipped_add_special(nj_skipped *skipped, const char *name);
 /* One note to the host when anything was passed over: "night.tar:
  * passed over 2 members that are no alerts (README)". */
 void nj_skipped_tell(const nj_skipped *skipped, const nj_source_host *host, const char *source,

@@ -13,6 +13,7 @@
 
 #include "../base/arena.h"
 #include "../base/clock.h"
+#include "../base/file.h"
 #include "members.h"
 
 /* Larger files are mapped: a night in one OCF need not fit into memory. Smaller ones are read, which costs
@@ -125,8 +126,9 @@ static int add_file(file_source *s, const char *inside, nj_error *err)
 {
     char path[4608];
     int kind = nj_source_is_packet_name(inside) ? 2 : nj_source_is_archive_name(inside) ? 1 : 0;
-    if (!kind && snprintf(path, sizeof path, "%s/%s", s->spec, inside) < (int)sizeof path)
-        kind = nj_members_look(path);
+    bool fits = snprintf(path, sizeof path, "%s/%s", s->spec, inside) < (int)sizeof path;
+    if (fits && nj_is_special(path)) return nj_skipped_add_special(&s->common.skipped, inside), 0;
+    if (!kind && fits) kind = nj_members_look(path);
     if (!kind)
         nj_skipped_add(&s->common.skipped, inside, 0);
     else if (kind == 1 ? add_name(&s->names, &s->archive, &s->n_archives, &s->cap_archives, inside)

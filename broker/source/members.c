@@ -389,8 +389,8 @@ static int next_member(nj_members *m, nj_chunk **chunk, nj_error *err)
         int rc = status < 0 ? nj_members_fault(m, made, why, chunk) : nj_members_take(m, made, chunk, err);
         return rc ? rc : 2;
     } else if (archive_entry_filetype(entry) != AE_IFDIR) {
-        nj_skipped_add(&m->common->skipped, m->member, 0); /* a link holds no bytes:
-                                                            * its target is a member of its own */
+        /* a link holds no bytes: its target is a member of its own */
+        nj_skipped_add_special(&m->common->skipped, m->member);
     }
     memcpy(m->before, m->member, sizeof m->before);
     return 2;

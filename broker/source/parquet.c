@@ -79,6 +79,7 @@ static int match(const char *spec)
     for (FTSENT *e; tree && !other && (e = fts_read(tree));) {
         if (e->fts_info == FTS_D && is_hidden(e)) fts_set(tree, e, FTS_SKIP);
         if (e->fts_info == FTS_D || e->fts_info == FTS_DP || is_hidden(e)) continue;
+        if (e->fts_info == FTS_DEFAULT || (e->fts_info == FTS_SL && nj_is_special(e->fts_path))) continue;
         parquet |= nj_ends_with(e->fts_name, ".parquet");
         other |= nj_source_is_packet_name(e->fts_name);
     }
@@ -121,6 +122,8 @@ static int scan(parquet_source *s, nj_error *err)
         if (e->fts_info == FTS_DNR || e->fts_info == FTS_ERR) {
             snprintf(text, sizeof text, "%s: cannot be read: %s", e->fts_path, strerror(e->fts_errno));
             damaged(s, text);
+        } else if (nj_is_special(e->fts_path)) {
+            nj_skipped_add_special(&s->skipped, inside);
         } else if (!nj_ends_with(e->fts_name, ".parquet")) {
             nj_skipped_add(&s->skipped, inside, 0);
         } else if (add_name(s, inside)) {

@@ -130,6 +130,11 @@ void nj_skipped_add_metadata(nj_skipped *skipped, const char *name)
     count(&skipped->metadata, skipped->first_metadata, name);
 }
 
+void nj_skipped_add_special(nj_skipped *skipped, const char *name)
+{
+    count(&skipped->special, skipped->first_special, name);
+}
+
 void nj_skipped_tell(const nj_skipped *skipped, const nj_source_host *host, const char *source,
                      const char *unit)
 {
@@ -138,10 +143,11 @@ void nj_skipped_tell(const nj_skipped *skipped, const nj_source_host *host, cons
         const char *kind, *behind, *first;
     } part[] = { { skipped->other, "", " not an alert", skipped->first_other },
                  { skipped->empty, "empty ", "", skipped->first_empty },
-                 { skipped->metadata, "hidden or metadata ", "", skipped->first_metadata } };
-    char text[1536];
+                 { skipped->metadata, "hidden or metadata ", "", skipped->first_metadata },
+                 { skipped->special, "", " of another kind: link, pipe, device", skipped->first_special } };
+    char text[2048];
     size_t n = 0;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         if (!part[i].n || n >= sizeof text) continue;
         n += (size_t)snprintf(text + n, sizeof text - n, "%s%s%" PRIu64 " %s%s%s%s (%s%s)",
                               n ? ", and " : source, n ? "" : ": passed over ", part[i].n, part[i].kind, unit,

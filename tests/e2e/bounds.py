@@ -1,0 +1,303 @@
+#!/usr/bin/env python3
+"""The table of limits in broker/SECURITY.md against the code, the settings and the tests, and what happens when a limit
+is passed; archives and folders that were made to harm."""
+
+import glob, gzip, io, os, re, socket, subprocess, tarfile, zlib
+from tap import ROOT, Folder, done, nightjar, ok, report, rows
+
+# beyond MAX_ROWS
+WIDE = """
+#include <math.h>
+#include "nightjar/module.h"
+static int process(const void *self, void *thread, const nj_work *w) { return NJ_OK; }
+NJ_MODULE(wide) = { NJ_HEADER, .name = "wide", .version = "1.0", .summary = "wide", .paper = "none: test",
+    .needs = (const nj_need[]){ { "mag", NJ_F64, NJ_SCALAR, "mag", 0 }, { 0 } },
+    .gives = (const nj_give[]){ { "x", NJ_F64, 65537, 0, "1", -INFINITY, INFINITY, NAN, 0, "Numbers." }, { 0 } },
+    .process = process };
+"""
+N = 20  # alerts of the night
+DOCUMENT = os.path.join(ROOT, "broker", "SECURITY.md")
+
+
+def read(path):
+    with open(os.path.join(ROOT, path), encoding="utf-8") as f:
+        return f.read()
+
+
+# --- the table -------------------------------------------------------------------------------------------
+def table():
+    """Rows of the table of limits: (limit, setting or constant, value, beyond it, message, test)."""
+    text = read(DOCUMENT).partition("<!-- limits -->")[2].partition("<!-- end of limits -->")[0]
+    found = [
+        [c.strip() for c in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")
+    ]
+    return found[2:]
+
+
+SUFFIX = {"k": 2**10, "M": 2**20, "G": 2**30}
+
+
+def number(text):
+    text = text.split(" ")[0].replace(",", "")
+    return float(text[:-1]) * SUFFIX[text[-1]] if text[-1] in SUFFIX else float(text)
+
+
+def default_of(section, key):
+    """As `nightjar settings SECTION` prints it, or None."""
+    m = re.search(rf"(?m)^  {re.escape(key)} = *(\S*)", nightjar("settings", section).stdout)
+    return m and m[1]
+
+
+def constant(name, path):
+    m = re.search(rf"\b{name} = ([\d <*()]+)", read(path))
+    return m and float(eval(m[1]))  # digits, << and * only
+
+
+def the_table():
+    limits = table()
+    ok(len(limits) > 25, "there is a table", len(limits))
+    paths = glob.glob(os.path.join(ROOT, "broker", "*", "*.[ch]"))
+    source = "".join(re.sub(r'"\s*\n\s*"', "", read(p)) for p in paths)
+    for limit, what, value, _, message, test in limits:
+        setting = re.fullmatch(r"`\[([\w.]+)\] (\S+)`", what)
+        named = re.fullmatch(r"`(\w+)` in (\S+)", what)
+        if setting:
+            ok(
+                default_of(*setting.groups()) == value,
+                f"{limit}: the default of {what}",
+                default_of(*setting.groups()),
+            )
+        else:
+            ok(named and constant(*named.groups()) == number(value), f"{limit}: the value of {what}", value)
+        words = message.strip("`")
+        if words == "-":  # told in other words, or not at all: its test names it
+            words = named[1] if named else setting[2]
+        ok(words in source, f"{limit}: its words are in the code", words)
+        ok(words in read(f"tests/{test}"), f"{limit}: and in its test, {test}", words)
+
+
+# --- limits passed ---------------------------------------------------------------------------------------
+def run(source, *more, modules="features"):
+    for f in glob.glob("out.*"):
+        os.remove(f)
+    args = [
+        "-m",
+        modules,
+        "-o",
+        "ndjson:out.ndjson",
+        "--report",
+        "out.json",
+        "--dead-letters",
+        "out.avro",
+        "-j",
+        1,
+    ]
+    r = nightjar("run", source, *args, *more)
+    r.ledger = (
+        report("out.json")["ledger"]
+        if os.path.exists("out.json")
+        else {"dead": -1, "emitted": -1, "closed": False}
+    )
+    return r
+
+
+def refused(name, message, source, *more, rc=0, dead=N):
+    """Dead letters with the message, and the accounts close."""
+    r = run(source, *more)
+    ok(message in r.stderr, f"{name}: says '{message}'", r.stderr[-800:])
+    ok(r.returncode == rc, f"{name}: exit code {rc}", r.stderr[-300:])
+    ok(r.ledger["dead"] == dead, f"{name}: {dead} dead letters", r.ledger)
+    ok(r.ledger["closed"], f"{name}: the ledger is closed", r.ledger)
+
+
+def deflated(data):
+    """A container file of one block as one with the codec deflate; header and sync are of the same length."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    sync = data[-16:]
+    begin = data.index(sync) + 16
+    count, at = data[begin], begin + 1  # one record: a count of 1 byte
+    shift = size = 0
+    while True:
+        byte = data[at]
+        at += 1
+        size |= (byte & 0x7F) << shift
+        shift += 7
+        if not byte & 0x80:
+            break
+    packed = packer.compress(data[at : at + (size >> 1)]) + packer.flush()
+    header = data[:begin].replace(b"\x08null", b"\x0edeflate")
+    length, out = len(packed) << 1, bytearray([count])
+    while length > 0x7F:
+        out.append(length & 0x7F | 0x80)
+        length >>= 7
+    out.append(length)
+    return header + bytes(out) + packed + sync
+
+
+def packets():
+    refused("depth", "nested deeper than the limit", "night.tar", "-D", "decode.max_depth=1")
+    r = run("night.tar", "-D", "decode.max_items=1")
+    ok("more than the limit of 1" in r.stderr, "items: says so", r.stderr[-500:])
+    ok(r.ledger["dead"] > 0 and r.ledger["closed"], "items: dead letters", r.ledger)
+    os.mkdir("packed")
+    for path in glob.glob("night/*.avro"):
+        with open(path, "rb") as f, open("packed/" + os.path.basename(path), "wb") as to:
+            to.write(deflated(f.read()))
+    r = run("packed")
+    ok(r.ledger["emitted"] == N, "packets in deflated blocks are read", r.stderr[-500:])
+    refused("block", "the block unpacks to more than", "packed", "-D", "decode.max_block=2k")
+    for key, message in (
+        ("max_stamp=1024", "would unpack to more than [decode] max_stamp"),
+        ("max_pixels=100", "FITS image of no or too many pixels"),
+    ):
+        r = run("night.tar", "-D", f"decode.{key}", modules="hostless")
+        ok(message in r.stderr, f"{key}: says so", r.stderr[-500:])
+        ok(r.ledger["emitted"] == N, f"{key}: the alert is a row, without the stamp", r.ledger)
+    refused("member", "it has more bytes than", "night.tar", "-D", "source.max_member=2k", rc=2)
+    with open("night/" + sorted(os.listdir("night"))[0], "rb") as f:
+        data = f.read()
+    with open("one.avro", "wb") as f:
+        f.write(data)
+    head, sync = data[: data.index(data[-16:]) + 16], data[-16:]
+    with open("keys.avro", "wb") as f:  # a header of 1,001 keys more
+        body = b"".join(b"\x08" + b"k%03d" % k + b"\x02v" for k in range(1000)) + b"\x0ak1000\x02v"
+        f.write(head[:4] + b"\xd2\x0f" + body + head[4:] + data[len(head) :])
+    refused("header", "the header has more than", "keys.avro", dead=1)
+    for layers in (5, 6):  # MAX_LAYERS, 4, and the first
+        with open(f"l{layers}.avro.gz", "wb") as f:
+            packed = data
+            for _ in range(layers):
+                packed = gzip.compress(packed)
+            f.write(packed)
+    r = run("l5.avro.gz")
+    ok(r.ledger["emitted"] == 1, "gzip in gzip, five times: a row", r.stderr[-500:])
+    refused("six times", "not an Avro packet: it is gzip data", "l6.avro.gz", dead=1)
+
+
+def names_and_clauses():
+    names = ",".join(f"packet.candidate.x{k}" for k in range(5000))
+    refused("columns", "packet columns are asked for", "night.tar", "--columns", names)
+    longer = "length(replace(hex(zeroblob(900000)), '0', 'xx')) > 0"  # beyond MAX_TEXT
+    refused("a clause's text", "too big", "night.tar", "-w", longer)
+    for clause, message in (
+        ("(" * 70 + "rb" + ")" * 70 + " > 0", "parentheses are nested more than"),
+        (" AND ".join(["rb > 0"] * 3000), "words and signs"),
+    ):
+        r = run("night.tar", "-w", clause)
+        ok(message in r.stderr and r.returncode == 1, f"a clause: {message}", r.stderr[-500:])
+    for line, message in (
+        ("[run]\nwhere = " + "x" * 300 + "\n", "longer than 198 characters"),
+        ("[module." + "m" * 60 + "]\n", "the name of a section has at most"),
+    ):
+        with open("long.ini", "w", encoding="ascii") as f:
+            f.write(line)
+        r = run("night.tar", "-c", "long.ini")
+        ok(message in r.stderr and r.returncode == 1, f"settings: {message}", r.stderr[-500:])
+
+
+def a_run():
+    r = run("night.tar")
+    want = [x["candid"] for x in rows("out.ndjson")]
+    for settings in (["run.budget_bytes=1M"], ["run.batch_rows=1"], ["run.batch_rows=4096"]):
+        r = run("night.tar", *(x for s in settings for x in ("-D", s)))
+        ok(
+            [x["candid"] for x in rows("out.ndjson")] == want,
+            f"{settings[0]}: the same rows",
+            r.stderr[-300:],
+        )
+    r = nightjar("run", *["one.avro"] * 16385, "-m", "features", "-q")
+    ok("sources and partitions in one run" in r.stderr, "16,385 sources: the limit is named", r.stderr[-300:])
+    ok(r.returncode == 2, "and the run does not begin", r.returncode)
+    with open("wide.c", "w", encoding="utf-8") as f:
+        f.write(WIDE)
+    flags = "-std=c11 -O1 -w -fPIC -DNJ_SHARED -shared".split()
+    subprocess.run(["cc", *flags, f"-I{ROOT}/include", "wide.c", "-o", "wide.so"], check=True)
+    r = run("night.tar", "--module-path", "./wide.so", modules="wide")
+    ok(
+        "has more than 65536 values per alert" in r.stderr,
+        "a module of 65,537 values: refused",
+        r.stderr[-300:],
+    )
+
+
+# --- folders and archives that were made to harm ------------------------------------------------------------
+def special_files():
+    """Pipes, devices and sockets between the packets: a read of one would never end."""
+    os.mkfifo("night/a_pipe.avro")
+    os.mkfifo("night/pipe")
+    os.symlink("/dev/zero", "night/zero.avro")
+    os.symlink("/dev/zero", "night/zero")
+    os.symlink("../night", "night/loop")
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind("night/socket.avro")
+        r = run("night")
+    ok(r.ledger["emitted"] == N, "a folder with pipes and devices: every packet is a row", r.stderr[-500:])
+    ok("5 files of another kind: link, pipe, device" in r.stderr, "and they are told", r.stderr[-500:])
+    os.mkdir("tables")
+    os.mkfifo("tables/a.parquet")
+    r = run("tables")
+    ok(r.returncode != 0, "a folder of a pipe called .parquet: no hang", r.stderr[-300:])
+    os.mkdir("schemas")
+    os.mkfifo("schemas/a.avsc")
+    r = run("night.tar", "--schemas", "schemas")
+    ok(r.ledger["emitted"] == N, "a pipe among schemas: no hang", r.stderr[-300:])
+
+
+def hostile_archive():
+    """Names that lead outside, links and devices: nothing is written, and nothing outside is read."""
+    with open("outside.avro", "wb") as f, tarfile.open("night.tar") as t:
+        good = t.extractfile(next(m for m in t if m.name.endswith(".avro"))).read()
+        f.write(good)
+    os.mkdir("inner")
+    with tarfile.open("inner/evil.tar", "w") as t:
+
+        def add(name, data=b"", **what):
+            info = tarfile.TarInfo(name)
+            for k, v in what.items():
+                setattr(info, k, v)
+            info.size = len(data)
+            t.addfile(info, io.BytesIO(data))
+
+        add("../escaped.avro", good)
+        add(os.path.abspath("absolute.avro"), good)
+        add("a/../../../escaped.avro", good)
+        add("link.avro", type=tarfile.SYMTYPE, linkname="../outside.avro")
+        add("hard.avro", type=tarfile.LNKTYPE, linkname="../outside.avro")
+        add("absolute_link.avro", type=tarfile.SYMTYPE, linkname="/etc/passwd")
+        add("device.avro", type=tarfile.CHRTYPE, devmajor=1, devminor=5)
+        add("pipe.avro", type=tarfile.FIFOTYPE)
+        add("link", type=tarfile.SYMTYPE, linkname="..")
+        add("link/through.avro", good)
+        add("good.avro", good)
+    before = sorted(glob.glob("**/*", recursive=True))
+    r = run("inner/evil.tar")
+    made = set(glob.glob("**/*", recursive=True)) - set(before)
+    ok(
+        r.ledger["emitted"] == 5,
+        "an archive of evil names: its packets are rows, wherever they want to be",
+        r.ledger,
+    )
+    ok(
+        made <= {"out.ndjson", "out.ndjson.meta.json", "out.json", "out.avro"},
+        "nothing was written but outputs",
+        made,
+    )
+    ok(
+        "6 members of another kind: link, pipe, device" in r.stderr,
+        "links and devices are told, not followed",
+        r.stderr,
+    )
+    with open("out.ndjson", encoding="utf-8") as f:
+        ok("root:" not in f.read(), "nothing of the machine is in the rows")
+
+
+with Folder():
+    nightjar("simulate", "-q", "-n", N, "-o", "night.tar", "--truth", "t.csv")
+    nightjar("simulate", "-q", "-n", N, "-o", "night", "--truth", "u.csv")
+    the_table()
+    packets()
+    names_and_clauses()
+    a_run()
+    special_files()
+    hostile_archive()
+done()
