@@ -20,9 +20,11 @@
 
 #include "nightjar/astro.h"
 #include "nightjar/column.h"
-#include "nightjar/num.h"
+#include "nightjar/lc.h"
+#include "nightjar/list.h"
+#include "nightjar/lone_source.h"
 
-enum { SCIENCE, TEMPLATE, IMAGES };
+enum { SCIENCE = NJ_LONE_SCIENCE, TEMPLATE = NJ_LONE_TEMPLATE, IMAGES = NJ_LONE_STAMPS };
 enum { STAMP_PX = IMAGES };
 /* needs behind these, with gate = 1 alone: ZTF's gate, Rubin's gate */
 enum { JD = STAMP_PX + 1, JDSTARTHIST, MAG, SNIA, SN, EARLY, KILONOVA, ROID, LABEL, TNS };
@@ -43,9 +45,7 @@ enum {
     VERDICT
 };
 enum { ZTF, RUBIN, VARIANTS }; /* whose rules */
-enum { ZTF_PX = 63, RUBIN_PX = 30, CENTRE = 14, PASSES = 10, KAPPA = 3, MAX_CENTRE = CENTRE * CENTRE };
-/* A source: more than 5 masked pixels; no source: fewer than 3. */
-enum { SOME_MASKED = 5, NEXT_TO_NONE = 3, MAX_TEMPLATE_MASKED = 20 };
+enum { ZTF_PX = 63, RUBIN_PX = 30, CENTRE = NJ_LONE_CENTRE_PX };
 
 typedef struct conf {
     const char *survey, *rng, *isa, *tns, *matches;
@@ -69,127 +69,21 @@ typedef struct thread_type {
     nj_numpy_random *rng; /* rng = numpy: the one exception to "nothing is kept between alerts" */
 } thread_type;
 
-/* --- sigma clips and the candidate rule --- */
-
-typedef struct facts {        /* of one stamp */
-    float pixel[NJ_CLIP_MAX]; /* the central square of the side that is looked at */
-    nj_clip whole;            /* the first clip */
-    uint32_t n_second, n_centre, n_nan, n_bad;
-} facts;
-
-typedef void clip_function(const self_type *s, thread_type *t, const float *pixel, uint32_t n,
-                           uint32_t max_passes, nj_clip *clip, uint32_t *n_second);
-
-static void clip_fast(const self_type *s, thread_type *t, const float *pixel, uint32_t n, uint32_t max_passes,
-                      nj_clip *clip, uint32_t *n_second)
-{
-    nj_clip_begin(t->clip, s->isa, pixel, n, clip);
-    nj_clip_passes(t->clip, KAPPA, max_passes, clip);
-    if (!n_second) return;
-    nj_clip again = *clip;
-    if (!clip->converged) nj_clip_passes(t->clip, KAPPA, max_passes, &again); /* else nothing would change */
-    *n_second = n - again.n_kept;
-}
-
-static void clip_plain(const self_type *s, thread_type *t, const float *pixel, uint32_t n,
-                       uint32_t max_passes, nj_clip *clip, uint32_t *n_second)
-{
-    (void)s;
-    *clip = (nj_clip){ .lo = -INFINITY, .hi = INFINITY };
-    nj_clip_plain(pixel, n, KAPPA, max_passes, t->work.image, clip);
-    if (!n_second) return;
-    nj_clip again = *clip;
-    nj_clip_plain(pixel, n, KAPPA, max_passes, t->work.image, &again);
-    *n_second = n - again.n_kept;
-}
-
-static bool by_rubins_rules(const nj_elephant *g)
-{
-    return g->crop == RUBIN_PX;
-}
-
-static uint32_t clip_centre(const self_type *s, thread_type *t, clip_function *clip, const nj_elephant *g,
-                            const facts *f)
-{
-    const uint32_t from = g->stamp / 2 - CENTRE / 2; /* 24 of 63, 8 of 30 */
-    float centre[MAX_CENTRE];
-    nj_clip c;
-    for (uint32_t i = 0; i < MAX_CENTRE; i++) {
-        float p = f->pixel[(from + i / CENTRE) * g->stamp + from + i % CENTRE];
-        /* ZTF keeps the mask of the whole stamp, Rubin starts afresh */
-        centre[i] = by_rubins_rules(g) || (p >= f->whole.lo && p <= f->whole.hi) ? p : NAN;
-    }
-    clip(s, t, centre, MAX_CENTRE, PASSES, &c, NULL);
-    return MAX_CENTRE - c.n_kept;
-}
-
-static void look_at(const self_type *s, thread_type *t, clip_function *clip, const nj_elephant *g,
-                    const nj_image *image, facts *f)
-{
-    const uint32_t side = g->stamp, top = image->rows / 2 - side / 2, left = image->cols / 2 - side / 2,
-                   n = side * side;
-    f->n_nan = f->n_bad = 0;
-    for (uint32_t row = 0; row < side; row++)
-        memcpy(f->pixel + row * side, image->pixel + (top + row) * image->cols + left, side * sizeof(float));
-    const float bad_above = (float)s->c->bad_above;
-    for (uint32_t i = 0; i < n; i++) {
-        f->n_nan += f->pixel[i] != f->pixel[i];
-        f->n_bad += fabsf(f->pixel[i]) > bad_above;
-    }
-    clip(s, t, f->pixel, n, PASSES, &f->whole, &f->n_second);
-    f->n_centre = clip_centre(s, t, clip, g, f);
-}
-
-/* One image has a source and the other has none: which? IMAGES if neither. */
-static uint32_t lone_source(uint32_t n_science, uint32_t n_template)
-{
-    if (n_science > SOME_MASKED && n_template < NEXT_TO_NONE) return SCIENCE;
-    if (n_template > SOME_MASKED && n_science < NEXT_TO_NONE) return TEMPLATE;
-    return IMAGES;
-}
-
-typedef struct finding {
-    uint32_t stage, lone, clipped[IMAGES];
-} finding;
-
-static finding judge(const nj_elephant *g, const facts f[IMAGES])
-{
-    finding found = { .lone = IMAGES };
-    uint32_t whole[IMAGES], in_centre[IMAGES];
-    for (int i = 0; i < IMAGES; i++) {
-        whole[i] = by_rubins_rules(g) ? f[i].whole.n - f[i].whole.n_kept : f[i].n_second;
-        in_centre[i] = f[i].n_centre;
-    }
-    const uint32_t *decided = whole;
-    if (by_rubins_rules(g) && whole[TEMPLATE] > MAX_TEMPLATE_MASKED) goto done;
-    found.lone = lone_source(whole[SCIENCE], whole[TEMPLATE]);
-    if (found.lone < IMAGES) {
-        found.stage = 1;
-    } else {
-        decided = in_centre;
-        found.lone = lone_source(in_centre[SCIENCE], in_centre[TEMPLATE]);
-        if (found.lone < IMAGES) found.stage = 2;
-    }
-done:
-    memcpy(found.clipped, decided, sizeof found.clipped);
-    return found;
-}
-
 /* --- the spectrum test --- */
 
 typedef struct answer {
     double mean[IMAGES], sd[IMAGES]; /* NaN: none */
 } answer;
 
-typedef double ks_function(const self_type *s, thread_type *t, const nj_elephant *g, const facts *f,
+typedef double ks_function(const self_type *s, thread_type *t, const nj_elephant *g, const nj_lone_stamp *f,
                            const nj_elephant_key *key);
 
-static double ks_fast(const self_type *s, thread_type *t, const nj_elephant *g, const facts *f,
+static double ks_fast(const self_type *s, thread_type *t, const nj_elephant *g, const nj_lone_stamp *f,
                       const nj_elephant_key *key)
 {
     return nj_elephant_ks(g, s->isa, &t->work, f->pixel, &f->whole, key);
 }
-static double ks_plain(const self_type *s, thread_type *t, const nj_elephant *g, const facts *f,
+static double ks_plain(const self_type *s, thread_type *t, const nj_elephant *g, const nj_lone_stamp *f,
                        const nj_elephant_key *key)
 {
     (void)s;
@@ -197,7 +91,7 @@ static double ks_plain(const self_type *s, thread_type *t, const nj_elephant *g,
 }
 
 static answer test_spectra(const self_type *s, thread_type *t, ks_function *ks, const nj_elephant *g,
-                           const facts f[IMAGES], int64_t id)
+                           const nj_lone_stamp f[IMAGES], int64_t id)
 {
     answer a;
     for (uint32_t image = 0; image < IMAGES; image++) {
@@ -216,7 +110,8 @@ static answer test_spectra(const self_type *s, thread_type *t, ks_function *ks, 
     return a;
 }
 
-static answer test_numpy(const self_type *s, thread_type *t, const nj_elephant *g, const facts f[IMAGES])
+static answer test_numpy(const self_type *s, thread_type *t, const nj_elephant *g,
+                         const nj_lone_stamp f[IMAGES])
 {
     answer a = { .sd = { NAN, NAN } };
     (void)s;
@@ -229,34 +124,13 @@ static answer test_numpy(const self_type *s, thread_type *t, const nj_elephant *
 
 /* --- the gate of gated instances --- */
 
-/* clang-format off */
-static const char *const gate_label[] = {
-    "AGN", "AGN_Candidate", "SN", "BH_Candidate", "Blazar", "Blazar_Candidate", "BLLac", "BLLac_Candidate",
-    "Candidate_Nova", "Candidate_NS", "Candidate_SN*", "LINER", "QSO", "QSO_CandidateSeyfert", "Seyfert1",
-    "Seyfert2", "Seyfert_1", "Seyfert_2", "SN*_Candidate", "Supernova", "ULX", "ULX?", "ULX_Candidate",
-    "SN candidate", "Early SN Ia candidate", "Kilonova candidate", NULL };
-static const char *const gate_tns[] = {
-    "AGN", "FRB", "Galaxy", "ILRT", "Impostor-SN", "Kilonova", "LBV", "Light-Echo", "LRN", "Nova", "Other",
-    "QSO", "SLSN-I", "SLSN-II", "SN", "SN I", "SN Ia", "SN Ia-91bg-like", "SN Ia-91T-like", "SN Ia-CSM",
-    "SN Ia-pec", "SN Iax[02cx-like]", "SN Ib", "SN Ib-Ca-rich", "SN Ib-pec", "SN Ib/c", "SN Ibn", "SN Ic",
-    "SN Ic-BL", "SN Ic-pec", "SN Icn", "SN II", "SN II-pec", "SN IIb", "SN IIL", "SN IIn", "SN IIn-pec",
-    "SN IIP", "TDE", NULL };
-/* clang-format on */
-
-static int is_one_of(const char *text, const char *const *names)
-{
-    for (; text && *names; names++)
-        if (!strcmp(text, *names)) return 1;
-    return 0;
-}
-
 static int passes_ztf_gate(const conf *c, const nj_work *w, uint32_t row)
 {
     const uint32_t n = nj_points(w, MAG, row);
     const double *mag = nj_f64_series(w, MAG, row);
     int32_t n_valid = 0;
-    int wanted = is_one_of(nj_text_of(w, LABEL, row), gate_label) ||
-                 (*c->tns && is_one_of(nj_text_of(w, TNS, row), gate_tns));
+    int wanted = nj_may_be_young_transient(nj_text_of(w, LABEL, row)) ||
+                 (*c->tns && nj_is_tns_transient(nj_text_of(w, TNS, row)));
     for (uint32_t score = SNIA; score <= KILONOVA; score++)
         wanted |= nj_f64_of(w, score, row) >= c->min_score;
     if (!wanted || !(fabs(nj_f64_of(w, JD, row) - nj_f64_of(w, JDSTARTHIST, row)) <= c->max_age_day))
@@ -287,6 +161,13 @@ static int is_moving(const conf *c, const nj_work *w, uint32_t row)
     const double rms =
         sqrt(fmax(sxx - sx * sx / n - vtx * vtx / vtt + syy - sy * sy / n - vty * vty / vtt, 0) / n);
     return speed > c->max_speed && rms < c->max_rms;
+}
+
+static int is_one_of(const char *text, const char *const *names)
+{
+    for (; text && *names; names++)
+        if (!strcmp(text, *names)) return 1;
+    return 0;
 }
 
 static int passes_rubin_gate(const self_type *s, const nj_work *w, uint32_t row)
@@ -333,7 +214,8 @@ static const nj_elephant *geometry_of(const self_type *s, int32_t px, const nj_i
     return other;
 }
 
-static void write_counts(const nj_work *w, uint32_t row, const facts f[IMAGES], const finding *found)
+static void write_counts(const nj_work *w, uint32_t row, const nj_lone_stamp f[IMAGES],
+                         const nj_lone_source *found)
 {
     ((uint8_t *)w->out[CANDIDATE])[row] = found->stage > 0;
     ((uint8_t *)w->out[STAGE])[row] = (uint8_t)found->stage;
@@ -357,8 +239,8 @@ static nj_reason write_answer(const conf *c, const nj_work *w, uint32_t row, con
     return isnan(d[SCIENCE]) || isnan(d[TEMPLATE]) ? NJ_NO_FIT : NJ_DONE;
 }
 
-static nj_reason do_row(const self_type *s, thread_type *t, const nj_work *w, uint32_t row, facts *f,
-                        clip_function *clip, ks_function *ks)
+static nj_reason do_row(const self_type *s, thread_type *t, const nj_work *w, uint32_t row, nj_lone_stamp *f,
+                        bool plain)
 {
     if (s->c->gate && !passes_gate(s, w, row)) return NJ_CUT;
     const nj_image *image[IMAGES];
@@ -368,45 +250,34 @@ static nj_reason do_row(const self_type *s, thread_type *t, const nj_work *w, ui
     const nj_elephant *g =
         geometry_of(s, nj_i32_of(w, STAMP_PX, row), image[SCIENCE], image[TEMPLATE], &other);
     if (!g) return NJ_RANGE;
-    for (int i = 0; i < IMAGES; i++) look_at(s, t, clip, g, image[i], &f[i]);
-    finding found = judge(g, f);
+    const nj_lone_rules rules = { g->stamp, g->crop == RUBIN_PX, (float)s->c->bad_above, s->isa, plain };
+    for (int i = 0; i < IMAGES; i++) nj_lone_look(&rules, t->clip, t->work.image, image[i], &f[i]);
+    nj_lone_source found = nj_lone_judge(&rules, f);
     write_counts(w, row, f, &found);
     if (!found.stage) return NJ_DONE;
-    answer a = s->numpy ? test_numpy(s, t, g, f) : test_spectra(s, t, ks, g, f, w->id[row]);
+    answer a =
+        s->numpy ? test_numpy(s, t, g, f) : test_spectra(s, t, plain ? ks_plain : ks_fast, g, f, w->id[row]);
     return write_answer(s->c, w, row, &a);
 }
 
-static int do_rows(const self_type *s, thread_type *t, const nj_work *w, clip_function *clip, ks_function *ks)
+static int do_rows(const self_type *s, thread_type *t, const nj_work *w, bool plain)
 {
-    facts *f = w->scratch(w, IMAGES * sizeof *f);
+    nj_lone_stamp *f = w->scratch(w, IMAGES * sizeof *f);
     if (!f) return NJ_ENOMEM;
-    for (uint32_t k = 0; k < w->n; k++)
-        w->reason[w->row[k]] = (uint8_t)do_row(s, t, w, w->row[k], f, clip, ks);
+    for (uint32_t k = 0; k < w->n; k++) w->reason[w->row[k]] = (uint8_t)do_row(s, t, w, w->row[k], f, plain);
     return NJ_OK;
 }
 
 static int process(const void *self, void *thread, const nj_work *w)
 {
-    return do_rows(self, thread, w, clip_fast, ks_fast);
+    return do_rows(self, thread, w, false);
 }
 static int process_ref(const void *self, void *thread, const nj_work *w)
 {
-    return do_rows(self, thread, w, clip_plain, ks_plain);
+    return do_rows(self, thread, w, true);
 }
 
 /* --- life --- */
-
-static int choose(const nj_host *host, const char *key, const char *value, const char *const *names,
-                  uint32_t n, uint32_t *chosen)
-{
-    for (*chosen = 0; *chosen < n; ++*chosen)
-        if (!strcmp(value, names[*chosen])) return NJ_OK;
-    char known[128] = "";
-    for (uint32_t k = 0; k < n && strlen(known) + strlen(names[k]) + 5 < sizeof known; k++)
-        strcat(strcat(known, !k ? "" : k + 1 < n ? ", " : " or "), names[k]);
-    host->log(host->opaque, 0, "hostless: %s = %s: must be %s", key, value, known);
-    return NJ_ECONF;
-}
 
 static void close_self(void *self)
 {
@@ -423,8 +294,8 @@ static int open_self(const nj_host *host, const void *settings, void **self)
     if (!s) return NJ_ENOMEM;
     *s = (self_type){ .c = c, .n_repeats = (uint32_t)c->repeats };
     *self = s;
-    if (choose(host, "survey", c->survey, variants, 3, &s->variant) ||
-        choose(host, "rng", c->rng, rngs, 2, &numpy))
+    if (nj_list_choose(host, "hostless", "survey", c->survey, variants, 3, &s->variant) ||
+        nj_list_choose(host, "hostless", "rng", c->rng, rngs, 2, &numpy))
         return NJ_ECONF;
     s->side = c->stamp_px           ? (uint32_t)c->stamp_px
               : s->variant == ZTF   ? ZTF_PX
@@ -435,11 +306,13 @@ static int open_self(const nj_host *host, const void *settings, void **self)
                   s->side);
         return NJ_ECONF;
     }
-    if (strcmp(c->isa, "auto") && choose(host, "isa", c->isa, nj_isa_name, NJ_ISAS, &isa)) return NJ_ECONF;
+    if (strcmp(c->isa, "auto") && nj_list_choose(host, "hostless", "isa", c->isa, nj_isa_name, NJ_ISAS, &isa))
+        return NJ_ECONF;
     s->isa = isa < (uint32_t)nj_isa_best() ? (nj_isa)isa : nj_isa_best();
     s->numpy = numpy == 1;
-    for (const char *list = c->matches; s->n_matches < MAX_MATCHES && (list += strspn(list, ", "), *list);
-         list += strcspn(list, ", "))
+    char name[256];
+    for (const char *list = c->matches;
+         s->n_matches < MAX_MATCHES && nj_list_item(&list, name, NULL, sizeof name);)
         s->n_matches++;
     if (s->numpy && c->repeats != 1) {
         host->log(host->opaque, 0, "hostless: rng = numpy has one stream: repeats must be 1");
@@ -472,12 +345,10 @@ static int thread_open(const void *self, void *thread)
 /* The next name of a comma-separated list, copied; NULL at the end. */
 static const char *next_name(const nj_host *host, const char **list)
 {
-    *list += strspn(*list, ", ");
-    const size_t n = strcspn(*list, ", ");
-    char *name = n ? host->alloc(host->opaque, n + 1) : NULL;
-    if (name) memcpy(name, *list, n), name[n] = 0;
-    *list += n;
-    return name;
+    char item[256];
+    if (!nj_list_item(list, item, NULL, sizeof item)) return NULL;
+    char *name = host->alloc(host->opaque, strlen(item) + 1);
+    return name ? strcpy(name, item) : NULL;
 }
 
 #define IMAGE_NEEDS                                                                                          \

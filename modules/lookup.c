@@ -17,6 +17,7 @@
 
 #include "nightjar/column.h"
 #include "nightjar/csv.h"
+#include "nightjar/list.h"
 
 typedef struct conf {
     const char *file, *key, *columns;
@@ -79,23 +80,6 @@ static void give_name(const char *title, char name[64])
     }
 }
 
-/* Cuts the next "title[:name]" off a comma-separated list; false at its end. */
-static bool next_item(const char **list, char title[128], char name[128])
-{
-    while (**list == ' ' || **list == ',') ++*list;
-    if (!**list) return false;
-    size_t n = strcspn(*list, ",");
-    char item[256];
-    snprintf(item, sizeof item, "%.*s", (int)n, *list);
-    *list += n;
-    for (n = strlen(item); n && item[n - 1] == ' ';) item[--n] = 0;
-    char *colon = strrchr(item, ':');
-    if (colon) *colon++ = 0;
-    snprintf(title, 128, "%.127s", item);
-    snprintf(name, 128, "%.127s", colon ? colon : item);
-    return true;
-}
-
 static int complain(const nj_host *host, const conf *c, const char *what, const char *which)
 {
     host->log(host->opaque, 0, "lookup: %s: %s%s%s", c->file, what, *which ? " " : "", which);
@@ -122,7 +106,8 @@ static int choose_columns(const nj_host *host, const conf *c, const nj_csv *head
 {
     char title[128], name[128];
     const char *list = c->key;
-    if (!next_item(&list, title, name)) return complain(host, c, "key must be candid or object", "");
+    if (!nj_list_item(&list, title, name, sizeof title))
+        return complain(host, c, "key must be candid or object", "");
     t->by_object = !strcmp(title, "object");
     if (!t->by_object && strcmp(title, "candid"))
         return complain(host, c, "key must be candid or object, not", title);
@@ -136,7 +121,7 @@ static int choose_columns(const nj_host *host, const conf *c, const nj_csv *head
             if ((int)k != *key && add_column(host, c, head, t, head->cell[k], head->cell[k])) return NJ_ECONF;
         return t->n_columns ? NJ_OK : complain(host, c, "has no column but the key", "");
     }
-    while (next_item(&list, title, name)) {
+    while (nj_list_item(&list, title, name, sizeof title)) {
         if (t->n_columns == head->n) return complain(host, c, "has not so many columns", "");
         if (add_column(host, c, head, t, title, name)) return NJ_ECONF;
     }

@@ -17,6 +17,7 @@
 #include "nightjar/astro.h"
 #include "nightjar/column.h"
 #include "nightjar/lc.h"
+#include "nightjar/list.h"
 #include "nightjar/model.h"
 
 enum { JD, BAND, VALUE, ERROR, START, ROID, OTYPE, REDSHIFT };
@@ -141,21 +142,16 @@ static int read_features(state *s, const nj_host *host)
     return 0;
 }
 
-static const nj_need ztf_needs[] = { { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
-                                     { "lc.band", NJ_U8, NJ_SERIES, "1", 0 },
-                                     { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 },
-                                     { "lc.mag_err", NJ_F64, NJ_SERIES, "mag", 0 },
-                                     { "first_jd", NJ_F64, NJ_SCALAR, "d", NJ_NEED_OPTIONAL },
-                                     { "roid.roid", NJ_I32, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
-                                     { "simbad.otype", NJ_STR, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
-                                     { 0 } };
-static const nj_need flux_needs[] = { { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 },
-                                      { "lc.band", NJ_U8, NJ_SERIES, "1", 0 },
-                                      { "lc.flux", NJ_F64, NJ_SERIES, "nJy", 0 },
-                                      { "lc.flux_err", NJ_F64, NJ_SERIES, "nJy", 0 },
-                                      { "first_jd", NJ_F64, NJ_SCALAR, "d", NJ_NEED_OPTIONAL },
-                                      { "roid.roid", NJ_I32, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
-                                      { "simbad.otype", NJ_STR, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
+/* clang-format off */
+#define NEEDS(value, unit) \
+    { "lc.jd", NJ_F64, NJ_SERIES, "d", 0 }, { "lc.band", NJ_U8, NJ_SERIES, "1", 0 }, \
+    { "lc." value, NJ_F64, NJ_SERIES, unit, 0 }, { "lc." value "_err", NJ_F64, NJ_SERIES, unit, 0 }, \
+    { "first_jd", NJ_F64, NJ_SCALAR, "d", NJ_NEED_OPTIONAL }, \
+    { "roid.roid", NJ_I32, NJ_SCALAR, "1", NJ_NEED_OPTIONAL }, \
+    { "simbad.otype", NJ_STR, NJ_SCALAR, "1", NJ_NEED_OPTIONAL }
+/* clang-format on */
+static const nj_need ztf_needs[] = { NEEDS("mag", "mag"), { 0 } };
+static const nj_need flux_needs[] = { NEEDS("flux", "nJy"),
                                       { "host_z", NJ_F64, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
                                       { "host_z_err", NJ_F64, NJ_SCALAR, "1", NJ_NEED_OPTIONAL },
                                       { "mwebv", NJ_F64, NJ_SCALAR, "mag", NJ_NEED_OPTIONAL },
@@ -166,19 +162,13 @@ static const nj_give gives[] = {
     { 0 }
 };
 
-static int is_word(const nj_host *host, const char *key, const char *word, const char *a, const char *b)
-{
-    if (!strcmp(word, a) || !strcmp(word, b)) return 1;
-    host->log(host->opaque, 0, "%s = %s: must be %s or %s", key, word, a, b);
-    return 0;
-}
-
 static int declare(const nj_host *host, const void *c, nj_tables *tables)
 {
     const conf *cf = c;
-    if (!is_word(host, "cuts", cf->cuts, "fink", "off") ||
-        !is_word(host, "input", cf->input, "mag", "flux") ||
-        !is_word(host, "y_band", cf->y_band, "fink", "read"))
+    uint32_t which;
+    if (nj_list_choose(host, "snn", "cuts", cf->cuts, (const char *const[]){ "fink", "off" }, 2, &which) ||
+        nj_list_choose(host, "snn", "input", cf->input, (const char *const[]){ "mag", "flux" }, 2, &which) ||
+        nj_list_choose(host, "snn", "y_band", cf->y_band, (const char *const[]){ "fink", "read" }, 2, &which))
         return NJ_ECONF;
     *tables = (nj_tables){ strcmp(cf->input, "flux") ? ztf_needs : flux_needs, gives };
     return NJ_OK;
@@ -272,9 +262,8 @@ static void add_point(night *n, uint32_t band, double flux, double error)
 /* Flux and error of a point in FLUXCAL. */
 static void fluxcal(const state *s, double value, double error, double *flux, double *sigma)
 {
-    static const double fluxcal_per_njy = 0.027542287033381663; /* 10^(-(31.4 - 27.5) / 2.5) */
-    *flux = s->from_flux ? value * fluxcal_per_njy : nj_fluxcal_of_mag(value);
-    *sigma = s->from_flux ? error * fluxcal_per_njy : nj_fluxcal_err_of_mag(value, error);
+    *flux = s->from_flux ? value * NJ_FLUXCAL_PER_NJY : nj_fluxcal_of_mag(value);
+    *sigma = s->from_flux ? error * NJ_FLUXCAL_PER_NJY : nj_fluxcal_err_of_mag(value, error);
 }
 
 /* The valid points of a row; all arrays have room for every point. */
@@ -329,9 +318,7 @@ static int by_quantile(const state *s, const nj_work *w, uint32_t n_steps, float
         if (is_flux(&s->feature[i % s->n_features])) v[n++] = step[i];
     if (!n) return 1;
     nj_sort_f64(v, n);
-    double h = 0.99 * (n - 1), part = h - floor(h);
-    uint32_t low = (uint32_t)h, high = low + 1 < n ? low + 1 : low;
-    double quantile = v[low] + part * (v[high] - v[low]);
+    const double quantile = nj_quantile_sorted(v, n, 0.99);
     if (!(quantile > 0)) return 0;
     for (uint32_t i = 0; i < n_steps * s->n_features; i++)
         if (is_flux(&s->feature[i % s->n_features])) step[i] = (float)(step[i] / quantile);

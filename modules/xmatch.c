@@ -29,6 +29,7 @@
 #include <string.h>
 
 #include "nightjar/column.h"
+#include "nightjar/list.h"
 #include "nightjar/sky.h"
 
 enum { RA, DEC, JD };
@@ -73,17 +74,8 @@ static int complain(const nj_host *host, const conf *c, const char *what, const 
 /* Cuts "title[:name]" off the list; false at its end. */
 static bool next_item(const char **list, column *col)
 {
-    while (**list == ' ' || **list == ',') ++*list;
-    if (!**list) return false;
-    size_t n = strcspn(*list, ",");
-    snprintf(col->title, sizeof col->title, "%.*s", (int)n, *list);
-    *list += n;
-    for (n = strlen(col->title); n && col->title[n - 1] == ' ';) col->title[--n] = 0;
-    char *colon = strchr(col->title, ':');
-    if (colon) *colon = 0;
-    const char *name = colon ? colon + 1 : col->title;
-    for (n = 0; name[n]; n++) col->name[n] = (char)tolower((unsigned char)name[n]);
-    col->name[n] = 0;
+    if (!nj_list_item(list, col->title, col->name, sizeof col->name)) return false;
+    for (char *c = col->name; *c; c++) *c = (char)tolower((unsigned char)*c);
     return true;
 }
 
@@ -199,34 +191,21 @@ static int declare(const nj_host *host, const void *conf_, nj_tables *tables)
     need[DEC] = (nj_need){ "dec", NJ_F64, NJ_SCALAR, "deg", 0 };
     need[JD] = m->motion ? (nj_need){ "jd", NJ_F64, NJ_SCALAR, "d", NJ_NEED_OPTIONAL } : (nj_need){ 0 };
     need[JD + 1] = (nj_need){ 0 };
-    give[N] = (nj_give){ "n", NJ_I32,   1, -1, "1",
-                         0,   INFINITY, 0, 0,  "rows of the catalogue that match; none without a position" };
-    give[SEP] = (nj_give){ "sep_arcsec",
-                           NJ_F64,
-                           1,
-                           -1,
-                           "arcsec",
-                           0,
-                           648000,
-                           NAN,
-                           0,
+    /* clang-format off */
+    give[N] = (nj_give){ "n", NJ_I32, 1, -1, "1", 0, INFINITY, 0, 0,
+                         "rows of the catalogue that match; none without a position" };
+    give[SEP] = (nj_give){ "sep_arcsec", NJ_F64, 1, -1, "arcsec", 0, 648000, NAN, 0,
                            "separation of the row that counts; none without a match" };
-    give[STATE] =
-        (nj_give){ "state",   NJ_STR,   1,   -1, "1",
-                   -INFINITY, INFINITY, NAN, 0,  "match, none or unavailable; none without a position" };
+    give[STATE] = (nj_give){ "state", NJ_STR, 1, -1, "1", -INFINITY, INFINITY, NAN, 0,
+                             "match, none or unavailable; none without a position" };
     if (m->rule == RULE_DLR)
-        give[m->dlr] = (nj_give){
-            "dlr", NJ_F64,   1,   -1, "1",
-            0,     INFINITY, NAN, 0,  "separation in directional light radii; none without a match"
-        };
+        give[m->dlr] = (nj_give){ "dlr", NJ_F64, 1, -1, "1", 0, INFINITY, NAN, 0,
+                                  "separation in directional light radii; none without a match" };
     if (c->with_hash)
-        give[m->hash] = (nj_give){
-            "catalog", NJ_STR,
-            1,         -1,
-            "1",       -INFINITY,
-            INFINITY,  NAN,
-            0,         "first 16 digits of the hash of the catalogue that answered; none without a position"
-        };
+        give[m->hash] = (nj_give){ "catalog", NJ_STR, 1, -1, "1", -INFINITY, INFINITY, NAN, 0,
+                                   "first 16 digits of the hash of the catalogue that answered; none without "
+                                   "a position" };
+    /* clang-format on */
     for (uint32_t k = 0; k < m->n_columns; k++) {
         const column *col = &m->column[k];
         size_t length = strlen(col->title) + strlen(c->catalog) + 64;
@@ -389,50 +368,12 @@ static void tell(const match *m, const nj_sky_view *view)
     if (m->sky->problem(m->cat, why, sizeof why)) m->host->log(m->host->opaque, 1, "%s", why);
 }
 
-/* Every row of the catalogue for one cone, nearest first: what search() must equal. */
-static void search_rows(const match *m, const nj_sky_view *view, double ra, double dec, double radius,
-                        uint32_t cap, const nj_sky_matches *out)
-{
-    const double deg = M_PI / 180;
-    uint64_t n_rows = m->sky->info(view)->n_rows;
-    uint32_t kept = 0;
-    for (uint64_t row = 0; row < n_rows; row++) {
-        double row_ra, row_dec;
-        m->sky->position(view, row, &row_ra, &row_dec);
-        double s = sin((row_dec - dec) * deg / 2), t = sin((row_ra - ra) * deg / 2);
-        double sep =
-            2 * asin(fmin(1, sqrt(s * s + cos(dec * deg) * cos(row_dec * deg) * t * t))) / deg * 3600;
-        if (!(sep < radius)) continue;
-        out->n[0]++;
-        uint32_t at = kept < cap ? kept++ : cap;
-        for (; at > 0 && out->sep_arcsec[at - 1] > sep; at--) {
-            if (at == cap) continue;
-            out->sep_arcsec[at] = out->sep_arcsec[at - 1];
-            out->row[at] = out->row[at - 1];
-        }
-        if (at == cap) continue;
-        out->sep_arcsec[at] = sep;
-        out->row[at] = row;
-    }
-}
-
+/* What search() must equal. */
 static int search_plainly(const match *m, const nj_sky_view *view, const nj_sky_cones *cones,
                           const nj_sky_matches *out)
 {
     if (m->motion) return m->sky->search(view, cones, out); /* the service keeps the motions to itself */
-    for (uint32_t k = 0; k < cones->n; k++) {
-        nj_sky_matches o = { out->state + k, out->n + k, out->row + (size_t)k * cones->cap,
-                             out->sep_arcsec + (size_t)k * cones->cap };
-        double ra = cones->ra[k], dec = cones->dec[k];
-        o.n[0] = 0;
-        int good = isfinite(ra) && dec >= -90 && dec <= 90;
-        if (good) search_rows(m, view, ra, dec, cones->one_radius_arcsec, cones->cap, &o);
-        o.state[0] = !good                 ? NJ_SKY_NO_INPUT
-                     : o.n[0] == 0         ? NJ_SKY_NONE
-                     : o.n[0] > cones->cap ? NJ_SKY_OVERFLOW
-                                           : NJ_SKY_MATCH;
-    }
-    return 0;
+    return nj_sky_search_plain(m->sky, view, cones, out);
 }
 
 typedef int search_fn(const match *m, const nj_sky_view *view, const nj_sky_cones *cones,

@@ -13,10 +13,12 @@
  * Differs from Fink: a failed request is tried again, and its label is "Fail" without the status.
  *
  * Reference: CDS X-Match, Boch, Pineau & Derriere 2012, ASPC 461, 291. */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "nightjar/column.h"
+#include "nightjar/list.h"
 #include "nightjar/remote.h"
 
 enum { RA, DEC };
@@ -37,27 +39,16 @@ typedef struct remote {
 
 static int parse_columns(const nj_host *host, const conf *c, remote *r)
 {
-    for (const char *p = c->columns; *p;) {
-        char item[128];
-        size_t n = strcspn(p, ",");
-        while (n && *p == ' ') p++, n--;
-        snprintf(item, sizeof item, "%.*s", (int)n, p);
-        p += n + (p[n] == ',');
-        for (n = strlen(item); n && item[n - 1] == ' ';) item[--n] = 0;
-        if (!*item) continue;
-        char *colon = strchr(item, ':');
-        if (colon) *colon++ = 0;
+    char title[NJ_REMOTE_TITLE_BYTES], name[NJ_REMOTE_TITLE_BYTES];
+    for (const char *list = c->columns; nj_list_item(&list, title, name, sizeof name);) {
         if (r->n_columns == NJ_REMOTE_COLUMNS) {
             host->log(host->opaque, 0, "xmatch_remote: more than %d columns", NJ_REMOTE_COLUMNS);
             return NJ_ECONF;
         }
-        snprintf(r->title[r->n_columns], 64, "%.63s", item);
-        char *name = r->name[r->n_columns++];
-        snprintf(name, 64, "%.63s", colon ? colon : item);
         for (char *q = name; *q; q++)
-            *q = *q >= 'A' && *q <= 'Z'                                 ? (char)(*q + 32)
-                 : (*q >= 'a' && *q <= 'z') || (*q >= '0' && *q <= '9') ? *q
-                                                                        : '_';
+            *q = isalnum((unsigned char)*q) && !(*q & 0x80) ? (char)tolower((unsigned char)*q) : '_';
+        memcpy(r->title[r->n_columns], title, sizeof title);
+        memcpy(r->name[r->n_columns++], name, sizeof name);
     }
     return r->n_columns ? NJ_OK : NJ_ECONF;
 }
@@ -74,32 +65,15 @@ static int declare(const nj_host *host, const void *conf_, nj_tables *tables)
     *r = (remote){ 0 };
     int rc = parse_columns(host, c, r);
     if (rc != NJ_OK) return rc;
-    give[SEP] = (nj_give){ "sep_arcsec",
-                           NJ_F64,
-                           1,
-                           -1,
-                           "arcsec",
-                           0,
-                           36000,
-                           NAN,
-                           0,
+    /* clang-format off */
+    give[SEP] = (nj_give){ "sep_arcsec", NJ_F64, 1, -1, "arcsec", 0, 36000, NAN, 0,
                            "separation of the nearest row, by the service; none without a match" };
-    give[STATE] =
-        (nj_give){ "state",   NJ_STR,   1,   -1, "1",
-                   -INFINITY, INFINITY, NAN, 0,  "match, none or unavailable; none without a position" };
+    give[STATE] = (nj_give){ "state", NJ_STR, 1, -1, "1", -INFINITY, INFINITY, NAN, 0,
+                             "match, none or unavailable; none without a position" };
     for (uint32_t k = 0; k < r->n_columns; k++)
-        give[FIRST_COLUMN + k] = (nj_give){
-            r->name[k],
-            NJ_STR,
-            1,
-            -1,
-            "1",
-            -INFINITY,
-            INFINITY,
-            NAN,
-            0,
-            "of the nearest row; none_text without a match, fail_text when the service is unavailable"
-        };
+        give[FIRST_COLUMN + k] = (nj_give){ r->name[k], NJ_STR, 1, -1, "1", -INFINITY, INFINITY, NAN, 0,
+            "of the nearest row; none_text without a match, fail_text when the service is unavailable" };
+    /* clang-format on */
     give[FIRST_COLUMN + r->n_columns] = (nj_give){ 0 };
     *tables = (nj_tables){ needs, give };
     return NJ_OK;

@@ -24,6 +24,7 @@ extern "C" {
 #define NJ_NJY_OF_MAG0 3631e9
 #define NJ_NJY_PER_JY 1e9
 #define NJ_JY_PER_NJY 1e-9
+#define NJ_FLUXCAL_PER_NJY 0.027542287033381663 /* 10^(-(31.4 - 27.5) / 2.5), SNANA's zero point */
 
 /* Flux of a magnitude in units of the flux of magnitude 0; NaN in, NaN out. */
 static inline double nj_flux_of_mag(double mag)

@@ -29,6 +29,13 @@ static inline double nj_median_sorted(const double *value, uint32_t n)
 {
     return n % 2 ? value[n / 2] : 0.5 * (value[n / 2 - 1] + value[n / 2]);
 }
+/* Likewise, q from 0 to 1: linear between neighbours, as numpy's. */
+static inline double nj_quantile_sorted(const double *value, uint32_t n, double q)
+{
+    const double h = q * (n - 1);
+    const uint32_t low = (uint32_t)h, high = low + 1 < n ? low + 1 : low;
+    return value[low] + (h - (double)low) * (value[high] - value[low]);
+}
 
 /* --- magnitude features (lc_features.c) --- */
 
@@ -96,6 +103,9 @@ void nj_flux_features(uint32_t n, const double *mag, const double *mag_err, doub
 /* Can an object with this SIMBAD label be extragalactic or new: no label, "Unknown", a supernova, a galaxy, a
  * failed query? NULL counts as "Unknown". */
 bool nj_may_be_extragalactic(const char *otype);
+/* Is it a label of SIMBAD or Fink that a young transient can have; a type of TNS of one? NULL: no. */
+bool nj_may_be_young_transient(const char *label);
+bool nj_is_tns_transient(const char *type);
 
 #ifdef __cplusplus
 }

@@ -37,7 +37,7 @@ typedef struct nj_scored { /* the first member of self */
     const nj_scored_kind *kind;
     const nj_model_service *service;
     nj_model *model;
-    int cuts; /* made or not */
+    uint32_t cuts; /* made or not */
 } nj_scored;
 
 /* Bytes of the thread block. */

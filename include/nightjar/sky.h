@@ -114,6 +114,11 @@ typedef struct nj_sky {
     int (*try_open)(const char *path, nj_sky_catalog **cat, char *why, size_t why_size);
 } nj_sky;
 
+/* search() by the definition, over the functions of the service and without proper motions: slow, for tests
+ * and process_ref (libnightjar-kit.a). */
+int nj_sky_search_plain(const nj_sky *sky, const nj_sky_view *view, const nj_sky_cones *cones,
+                        const nj_sky_matches *out);
+
 #ifdef __cplusplus
 }
 #endif

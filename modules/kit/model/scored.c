@@ -6,6 +6,7 @@
 
 #include "nightjar/column.h"
 #include "nightjar/lc.h"
+#include "nightjar/list.h"
 
 /* Behind it in the block: answers, numbers, rows (NJ_SCORED_BLOCK). */
 typedef struct rows {
@@ -29,14 +30,6 @@ static uint32_t *row_of(const nj_scored_kind *k, rows *r)
 
 /* --- opening --- */
 
-static int read_cuts(const nj_host *host, const char *module, const char *cuts, int *on)
-{
-    *on = cuts && !strcmp(cuts, "fink");
-    if (*on || !cuts || !strcmp(cuts, "off")) return NJ_OK;
-    host->log(host->opaque, 0, "%s: cuts = %s: must be fink or off", module, cuts);
-    return NJ_ECONF;
-}
-
 int nj_scored_open(const nj_host *host, const nj_scored_kind *kind, const char *folder, const char *engine,
                    const char *cuts, size_t size, void **self)
 {
@@ -45,7 +38,9 @@ int nj_scored_open(const nj_host *host, const nj_scored_kind *kind, const char *
     memset(s, 0, size);
     s->kind = kind;
     s->service = (const nj_model_service *)host->service(host->opaque, NJ_MODEL_SERVICE, 1);
-    if (read_cuts(host, kind->module, cuts, &s->cuts)) return NJ_ECONF;
+    if (cuts &&
+        nj_list_choose(host, kind->module, "cuts", cuts, (const char *const[]){ "off", "fink" }, 2, &s->cuts))
+        return NJ_ECONF;
     const nj_model_options options = { .size = sizeof options, .engine = engine };
     int rc = nj_model_open(s->service, host, folder, engine ? &options : NULL, &s->model);
     if (rc != NJ_OK) return rc;
