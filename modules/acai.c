@@ -13,10 +13,6 @@
 enum { FEATURES = 25, SCIENCE = FEATURES };
 enum { SCORE };
 
-typedef struct conf {
-    const char *model, *engine, *small_stamps;
-} conf;
-
 /* The features of the models by name; what only ZTF's pipeline calculates is no column of any survey. */
 static const char *const feature_name[FEATURES] = {
     "drb",       "diffmaglim", "ra",        "dec",           "magpsf",   "sigmapsf",  "chipsf",
@@ -67,7 +63,7 @@ static int check_features(const nj_network *net, const nj_host *host)
 
 static int open_model(const nj_host *host, const void *c, void **self)
 {
-    const conf *cf = c;
+    const nj_network_conf *cf = c;
     nj_network *net = host->alloc(host->opaque, sizeof *net);
     if (!net) return NJ_ENOMEM;
     int rc = nj_network_open(net, host, cf->model, cf->engine, cf->small_stamps, FEATURES);
@@ -104,15 +100,8 @@ NJ_MODULE(acai) = {
     .paper = "arXiv:2111.12142",
     .needs = needs,
     .gives = gives,
-    .params =
-        (const nj_param[]){ { "model", NJ_STR, "", offsetof(conf, model), 0, 0, "1",
-                              "the model's folder, along the data path" },
-                            { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1",
-                              "auto, builtin or ort (ONNX Runtime)" },
-                            { "small_stamps", NJ_STR, "boom", offsetof(conf, small_stamps), 0, 0, "1",
-                              "stamps below 63 x 63: boom (centred in zeros) or kowalski (1e-9 behind)" },
-                            { 0 } },
-    .conf_size = sizeof(conf),
+    .params = (const nj_param[]){ NJ_NETWORK_PARAMS(""), { 0 } },
+    .conf_size = sizeof(nj_network_conf),
     .thread_size = sizeof(nj_network_rows),
     .rows_hint = 2 * NJ_NETWORK_ROWS,
     .declare = declare,

@@ -10,13 +10,9 @@
 enum { SCIENCE, TEMPLATE, DIFFERENCE };
 enum { SCORE };
 
-typedef struct conf {
-    const char *model, *engine, *small_stamps;
-} conf;
-
 static int open_model(const nj_host *host, const void *c, void **self)
 {
-    const conf *cf = c;
+    const nj_network_conf *cf = c;
     nj_network *net = host->alloc(host->opaque, sizeof *net);
     if (!net) return NJ_ENOMEM;
     *self = net;
@@ -45,16 +41,8 @@ NJ_MODULE(braai) = { NJ_HEADER,
                      .gives = (const nj_give[]){ { "score", NJ_F32, 1, -1, "1", 0, 1, 0.5, 0,
                                                    "1 = real, 0 = bogus; none without all three stamps" },
                                                  { 0 } },
-                     .params =
-                         (const nj_param[]){
-                             { "model", NJ_STR, "braai", offsetof(conf, model), 0, 0, "1",
-                               "the model's folder, along the data path" },
-                             { "engine", NJ_STR, "auto", offsetof(conf, engine), 0, 0, "1",
-                               "auto, builtin or ort (ONNX Runtime)" },
-                             { "small_stamps", NJ_STR, "boom", offsetof(conf, small_stamps), 0, 0, "1",
-                               "stamps below 63 x 63: boom (centred in zeros) or kowalski (1e-9 behind)" },
-                             { 0 } },
-                     .conf_size = sizeof(conf),
+                     .params = (const nj_param[]){ NJ_NETWORK_PARAMS("braai"), { 0 } },
+                     .conf_size = sizeof(nj_network_conf),
                      .thread_size = sizeof(nj_network_rows),
                      .rows_hint = 2 * NJ_NETWORK_ROWS,
                      .open = open_model,

@@ -122,12 +122,7 @@ NJ_MODULE(cats) = {
                                     "auto, builtin or ort (ONNX Runtime)" },
                                   { 0 } },
     .conf_size = sizeof(conf),
-    .thread_size = NJ_SCORED_BLOCK(ALERTS, 1, STEPS *COLUMNS, CLASSES),
     .rows_hint = ALERTS,
     .open = open_model,
-    .thread_open = nj_scored_thread_open,
-    .process = nj_scored_process,
-    .process_ref = nj_scored_process_ref,
-    .thread_close = nj_scored_thread_close,
-    .close = nj_scored_close
+    NJ_SCORED_CALLS(ALERTS, 1, STEPS *COLUMNS, CLASSES)
 };

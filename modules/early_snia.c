@@ -116,12 +116,7 @@ NJ_MODULE(early_snia) = {
             { 0 } },
     .params = (const nj_param[]){ NJ_SCORED_PARAMS("early_snia"), { 0 } },
     .conf_size = sizeof(nj_scored_conf),
-    .thread_size = NJ_SCORED_BLOCK(ALERTS, VECTORS, FEATURES, CLASSES),
     .rows_hint = ALERTS,
     .open = open_model,
-    .thread_open = nj_scored_thread_open,
-    .process = nj_scored_process,
-    .process_ref = nj_scored_process_ref,
-    .thread_close = nj_scored_thread_close,
-    .close = nj_scored_close
+    NJ_SCORED_CALLS(ALERTS, VECTORS, FEATURES, CLASSES)
 };

@@ -300,6 +300,17 @@ static const nj_sink_class class = {
 
 /* --- the run --- */
 
+extern const nj_module nj_module_hostless; /* its table has the defaults */
+
+/* What the settings say, else the module's default; "" when it has no such setting. */
+static const char *setting(nj_settings *all, const char *name)
+{
+    const char *value = nj_settings_get(all, "module.hostless", name);
+    for (const nj_param *p = nj_module_hostless.params; !value && p->name; p++)
+        if (!strcmp(p->name, name)) value = p->def;
+    return value ? value : "";
+}
+
 /* The default instances under the user's settings; 16 repeats unless something else is said. */
 static int read_settings(pages *s, nj_settings *all, const nj_settings *user, nj_error *err)
 {
@@ -310,16 +321,11 @@ static int read_settings(pages *s, nj_settings *all, const nj_settings *user, nj
         if (nj_settings_set(all, user->item[i].section, user->item[i].key, user->item[i].value,
                             user->item[i].where))
             return nj_fail(err, "out of memory");
-    const char *repeats = nj_settings_get(all, "module.hostless", "repeats"),
-               *seed = nj_settings_get(all, "module.hostless", "seed"),
-               *side = nj_settings_get(all, "module.hostless", "stamp_px");
-    const char *science = nj_settings_get(all, "module.hostless", "max_science"),
-               *template = nj_settings_get(all, "module.hostless", "max_template");
-    s->repeats = (uint32_t)atoi(repeats);
-    s->seed = seed ? (uint32_t)atoll(seed) : 1337; /* defaults of the module's table */
-    s->stamp_px = side ? atoi(side) : 0;
-    s->limit[0] = science ? atof(science) : 0.5;
-    s->limit[1] = template ? atof(template) : 0.85;
+    s->repeats = (uint32_t)atoi(setting(all, "repeats"));
+    s->seed = (uint32_t)atoll(setting(all, "seed"));
+    s->stamp_px = atoi(setting(all, "stamp_px"));
+    s->limit[0] = atof(setting(all, "max_science"));
+    s->limit[1] = atof(setting(all, "max_template"));
     s->decoder = nj_decoder_new(all, err);
     if (!s->decoder) return -1;
     s->opener = nj_opener_new(s->decoder);

@@ -140,6 +140,20 @@ static inline void nj_network_self_thread_close(const void *self, void *block)
     nj_network_thread_close((const nj_network *)self, (nj_network_rows *)block);
 }
 
+/* The settings of such a module, and their rows in its table. */
+typedef struct nj_network_conf {
+    const char *model, *engine, *small_stamps;
+} nj_network_conf;
+#define NJ_NETWORK_PARAMS(folder)                                                                            \
+    { "model", NJ_STR, folder, offsetof(nj_network_conf, model),                                             \
+      0,       0,      "1",    "the model's folder, along the data path" },                                  \
+        { "engine", NJ_STR, "auto", offsetof(nj_network_conf, engine),                                       \
+          0,        0,      "1",    "auto, builtin or ort (ONNX Runtime)" },                                 \
+    {                                                                                                        \
+        "small_stamps", NJ_STR, "boom", offsetof(nj_network_conf, small_stamps), 0, 0, "1",                  \
+            "stamps below 63 x 63: boom (centred in zeros) or kowalski (1e-9 behind)"                        \
+    }
+
 #ifdef __cplusplus
 }
 #endif

@@ -68,6 +68,12 @@ void nj_scored_thread_close(const void *self, void *block);
 int nj_scored_process(const void *self, void *block, const nj_work *w);
 int nj_scored_process_ref(const void *self, void *block, const nj_work *w); /* the model's plain kernels */
 
+/* All of them at once: rows of the table, for a module with these settings or with its own. */
+#define NJ_SCORED_CALLS(alerts_, vectors_, n_features_, width_)                                              \
+    .thread_size = NJ_SCORED_BLOCK(alerts_, vectors_, n_features_, width_),                                  \
+    .thread_open = nj_scored_thread_open, .process = nj_scored_process,                                      \
+    .process_ref = nj_scored_process_ref, .thread_close = nj_scored_thread_close, .close = nj_scored_close
+
 #ifdef __cplusplus
 }
 #endif
