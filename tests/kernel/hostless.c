@@ -6,6 +6,7 @@
 
 #include "nightjar/num.h"
 #include "tests/module/host.h"
+#include "hostless_row.h"
 
 static const char *const sets[] = { "host", "few", "reg0", "slsn", "yso", "sym", "dt", "G", "dev", NULL };
 static alerts all[9];
@@ -37,13 +38,6 @@ static int unload(void **state)
 static const char *const give_name[] = { "candidate",        "stage",      "lone",        "clipped_science",
                                          "clipped_template", "ks_science", "ks_template", "ks_science_sd",
                                          "ks_template_sd",   "n_nan",      "n_bad",       "verdict" };
-typedef struct row {
-    uint8_t candidate, stage, verdict, reason;
-    const char *lone;
-    int32_t clipped[2], n_nan, n_bad;
-    double ks[2], sd[2];
-} row;
-
 typedef struct gate { /* what the gated instance needs besides the alert */
     double score[4];
     int32_t roid;
@@ -69,17 +63,8 @@ static row run(const nj_instance *in, void *thread, int (*process)(const void *,
                const alert *a, const gate *g)
 {
     static const uint32_t zero = 0;
-    row r = { .candidate = NJ_NO_U8,
-              .stage = NJ_NO_U8,
-              .verdict = NJ_NO_U8,
-              .reason = NJ_NO_REASON,
-              .clipped = { NJ_NO_I32, NJ_NO_I32 },
-              .n_nan = NJ_NO_I32,
-              .n_bad = NJ_NO_I32,
-              .ks = { NAN, NAN },
-              .sd = { NAN, NAN } };
-    void *out[] = { &r.candidate, &r.stage, &r.lone,  &r.clipped[0], &r.clipped[1], &r.ks[0],
-                    &r.ks[1],     &r.sd[0], &r.sd[1], &r.n_nan,      &r.n_bad,      &r.verdict };
+    row r = no_row;
+    void *out[] = ROW_OUTPUTS(r);
     for (size_t k = 0; k < sizeof out / sizeof *out; k++) assert_string_equal(in->give[k].name, give_name[k]);
     uint32_t off[2] = { 0, a->n_mag };
     nj_col col[16] = { { 0 } };

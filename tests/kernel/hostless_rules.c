@@ -1,6 +1,7 @@
 /* hostless_rules.c - each rule of hostless detection on stamps made for it: even noise without tails
  * (nothing is clipped by chance), and bright or missing pixels at known places. */
 #include "tests/module/host.h"
+#include "hostless_row.h"
 
 typedef struct stamps {
     float pixel[2][64 * 64];
@@ -16,18 +17,11 @@ static void make(stamps *s, uint32_t rows, uint32_t cols)
     }
 }
 
-/* n pixels of image k from (row, col) on, 4 to a row. */
-static void put(stamps *s, int k, uint32_t row, uint32_t col, uint32_t n, float value)
+/* n pixels of image k from (top, left) on, 4 to a row. */
+static void put(stamps *s, int k, uint32_t top, uint32_t left, uint32_t n, float value)
 {
-    for (uint32_t i = 0; i < n; i++) s->pixel[k][(row + i / 4) * s->image[k].cols + col + i % 4] = value;
+    for (uint32_t i = 0; i < n; i++) s->pixel[k][(top + i / 4) * s->image[k].cols + left + i % 4] = value;
 }
-
-typedef struct row {
-    uint8_t candidate, stage, verdict, reason;
-    const char *lone;
-    int32_t clipped[2], n_nan, n_bad;
-    double ks[2], sd[2];
-} row;
 
 static stamps *current;
 static int32_t stamp_px = NJ_NO_I32; /* of the survey's map */
@@ -46,17 +40,8 @@ static row run(const char *settings, stamps *s)
     host h;
     open_host(&h, ini, "tested", NULL);
     host_thread t = open_thread(&h.set.item[0]);
-    row r = { .candidate = NJ_NO_U8,
-              .stage = NJ_NO_U8,
-              .verdict = NJ_NO_U8,
-              .reason = NJ_NO_REASON,
-              .clipped = { NJ_NO_I32, NJ_NO_I32 },
-              .n_nan = NJ_NO_I32,
-              .n_bad = NJ_NO_I32,
-              .ks = { NAN, NAN },
-              .sd = { NAN, NAN } };
-    void *out[] = { &r.candidate, &r.stage, &r.lone,  &r.clipped[0], &r.clipped[1], &r.ks[0],
-                    &r.ks[1],     &r.sd[0], &r.sd[1], &r.n_nan,      &r.n_bad,      &r.verdict };
+    row r = no_row;
+    void *out[] = ROW_OUTPUTS(r);
     host_batch b = { .in = t.in };
     const nj_col none = { 0 }, px = { &stamp_px, NULL }, *const in[] = { &none, &none, &px };
     nj_work w = { .size = sizeof w,
