@@ -125,14 +125,55 @@ void nj_flow_flush(out *o)
     if (o->n_pending > o->n_flushed && nj_now_ns() - o->flushed_ns >= flush_gap(o)) flush_now(o);
 }
 
-/* The disk has it, in every file that counts. */
-static int reach_disk(out *o, nj_error *err)
+/* What the streams have when this commit is done. */
+static void add_up(out *o)
+{
+    for (uint32_t i = 0; i < o->n_pending; i++) {
+        const pending *p = &o->pending[i];
+        nj_ledger *sum = &o->r->accounts.stream[p->stream]->progress->next_sum;
+        sum->settled += p->last && !p->held && !p->returned;
+        sum->emitted += p->emitted;
+        sum->filtered += p->filtered;
+        sum->dead += p->dead;
+        sum->duplicates += p->duplicates;
+    }
+}
+
+/* Everything that was asked for is there: nothing will follow. */
+static bool is_complete(const run *r)
+{
+    return !r->ingest.failed && !r->end.later && !(r->options->stop && *r->options->stop);
+}
+
+/* The disk has it, in every file that counts, and each file's journal says so. The letters go first: an
+ * output whose journal is at this commit is then never ahead of them. */
+static int reach_disk(out *o, bool last, nj_error *err)
 {
     run *r = o->r;
-    const nj_keep keep = { .disk = r->conf.durable };
-    for (uint32_t i = 0; i < r->n_sinks && o->begun; i++)
-        if (r->sink[i]->class->commit && r->sink[i]->class->commit(r->sink[i], &keep, err)) return -1;
-    return r->output.dead ? nj_dead_letters_commit(r->output.dead, &keep, err) : 0;
+    nj_buffer state = { 0 };
+    nj_keep keep = { .disk = r->conf.durable,
+                     .complete = last && is_complete(r),
+                     .commit = ++r->resume->commit };
+    uint32_t letters = r->resume->n - 1;
+    int rc = 0;
+    add_up(o);
+    for (uint32_t k = 0; k <= r->n_sinks && !rc; k++) {
+        uint32_t i = k ? k - 1 : letters;
+        const nj_sink *sink = k ? r->sink[i] : NULL;
+        if (k ? !o->begun || !sink->class->commit : !r->output.dead) continue;
+        state.n = 0;
+        nj_flow_state(r, i, &state);
+        keep.state = state.data;
+        if (state.failed)
+            rc = nj_fail(err, "out of memory for the journals");
+        else
+            rc = k ? sink->class->commit(r->sink[i], &keep, err)
+                   : nj_dead_letters_commit(r->output.dead, &keep, err);
+    }
+    nj_buffer_free(&state);
+    if (!rc) nj_flow_kept(r);
+    o->fresh = false;
+    return rc;
 }
 
 void nj_flow_commit(out *o, bool last)
@@ -140,10 +181,10 @@ void nj_flow_commit(out *o, bool last)
     run *r = o->r;
     nj_error err = { "" };
     bool due = o->n_pending && o->n_pending == o->n_flushed && nj_now_ns() - o->committed_ns >= commit_gap(o);
-    if (!last && !due) return;
-    if (last || o->n_pending > o->n_flushed) flush_now(o);
+    if (!last && !due && !o->fresh) return;
+    if (last || o->fresh || o->n_pending > o->n_flushed) flush_now(o);
     int64_t start = nj_now_ns();
-    if (!r->output.failed && !r->end.fatal && reach_disk(o, &err)) nj_flow_sink_fails(r, &err);
+    if (!r->output.failed && !r->end.fatal && reach_disk(o, last, &err)) nj_flow_sink_fails(r, &err);
     bool good = !r->output.failed && !r->end.fatal; /* after a fatal error rows may be missing before those
                                                      * that are written */
     if (r->output.at_commit || !good) note_visible(o, 0, good);

@@ -68,8 +68,7 @@ static void count_consumed(run *r, const nj_batch *b)
 {
     for (uint32_t i = 0; i < b->n_receipts; i++) {
         const nj_receipt *receipt = &b->receipt[i];
-        uint32_t n = receipt->n_rows + receipt->n_dead - nj_flow_kept_rows(r, b, receipt->chunk) -
-                     nj_flow_kept_dead(r, b, receipt->chunk);
+        uint32_t n = receipt->n_rows + receipt->n_dead;
         if (n)
             __atomic_add_fetch(&r->accounts.ledger[receipt->chunk->stream->id].consumed, n, __ATOMIC_RELAXED);
     }

@@ -7,7 +7,7 @@
 #include "../base/clock.h"
 #include "../base/debug.h"
 #include "../base/log.h"
-#include "internal.h"
+#include "resume.h"
 
 static void push_unit(run *r)
 {
@@ -68,6 +68,37 @@ static void no_memory(run *r)
     nj_flow_fatal(r, &err);
 }
 
+static int source_fails(run *r, const nj_error *err)
+{
+    nj_log(NJ_LOG_ERROR, "%s", err->text);
+    r->ingest.error = *err;
+    r->ingest.error.said = 1;
+    r->ingest.failed = 1;
+    return 0;
+}
+
+/* What a run before had done is passed over: 1 = this chunk is; 0 = it is new; -1: the source is not what it
+ * was. */
+static int pass_over(const progress_of *p, const nj_chunk *chunk, nj_error *err)
+{
+    const char *member = chunk->member ? chunk->member : "";
+    if (chunk->offset >= p->skip.offset) return 0;
+    if (chunk->offset + 1 < p->skip.offset || !p->skip_member[0]) return 1;
+    if (!strncmp(member, p->skip_member, sizeof p->member - 1)) return 1;
+    return nj_fail(
+        err, "%s: is not what it was: number %lld in it is %s now, and was %s; the run cannot go on there",
+        p->key, (long long)chunk->offset, member, p->skip_member);
+}
+
+/* The end of a source: has it all that was read from it before? */
+static int check_end(const run *r, const nj_source *s, nj_error *err)
+{
+    const progress_of *p = s->stream ? r->accounts.stream[s->stream->id]->progress : NULL;
+    if (!p || p->seen >= p->skip.offset) return 0;
+    return nj_fail(err, "%s: is shorter than it was: it has %lld packets, and %lld were read before", p->key,
+                   (long long)p->seen, (long long)p->skip.offset);
+}
+
 /* One poll of one source: 1 = it is still live. */
 static int poll_source(run *r, nj_source *s, uint32_t live, int64_t *taken)
 {
@@ -76,24 +107,23 @@ static int poll_source(run *r, nj_source *s, uint32_t live, int64_t *taken)
     __atomic_fetch_add(&r->ingest.polls, 1, __ATOMIC_RELAXED);
     switch (s->class->next(s, poll_ms(r, live), &chunk, &err)) {
     case NJ_NEXT_CHUNK:
-        /* a file is read from its beginning by each worker; Kafka goes on by itself */
-        if (chunk->stream->partition < 0 && nj_flow_kept_has(r, chunk->stream->id, chunk->offset, UINT32_MAX))
-            return nj_chunk_drop(chunk), 1;
         if (!chunk->arrival_ns) chunk->arrival_ns = nj_now_ns();
         if (!r->accounts.stream[chunk->stream->id]->source) /* which the output thread acknowledges to;
                                                              * set before its first chunk is passed on */
             r->accounts.stream[chunk->stream->id]->source = s;
-        if (add_chunk(r, chunk)) return no_memory(r), 0;
+        progress_of *p = r->accounts.stream[chunk->stream->id]->progress;
+        p->seen = chunk->offset + 1;
+        int passed = pass_over(p, chunk, &err);
+        if (passed) nj_chunk_drop(chunk);
+        if (passed < 0) return source_fails(r, &err);
+        if (!passed && add_chunk(r, chunk)) return no_memory(r), 0;
         ++*taken;
         return 1;
     case NJ_NEXT_IDLE: return 1;
-    case NJ_NEXT_END: nj_debug(NJ_DEBUG_SOURCE, "%s is at its end", s->class->name); return 0;
-    case NJ_NEXT_ERROR:
-        nj_log(NJ_LOG_ERROR, "%s", err.text);
-        r->ingest.error = err;
-        r->ingest.error.said = 1;
-        r->ingest.failed = 1;
-        return 0;
+    case NJ_NEXT_END:
+        nj_debug(NJ_DEBUG_SOURCE, "%s is at its end", s->class->name);
+        return check_end(r, s, &err) ? source_fails(r, &err) : 0;
+    case NJ_NEXT_ERROR: return source_fails(r, &err);
     }
     return 0;
 }
@@ -158,6 +188,14 @@ static nj_stream *host_stream(void *opaque, const char *name, const char *topic_
                              .topic = s->topic,
                              .partition = partition,
                              .key = nj_flow_key(name) };
+    if (nj_flow_stream_begin(r, s)) {
+        pthread_mutex_unlock(&r->accounts.lock);
+        nj_flow_stream_end(s);
+        free(s->name);
+        free(s->topic);
+        free(s);
+        return NULL;
+    }
     r->accounts.stream[r->accounts.n_streams] = s;
     __atomic_add_fetch(&r->accounts.n_streams, 1, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&r->accounts.lock);
@@ -198,4 +236,16 @@ static void host_returned(void *opaque, nj_stream *s, uint64_t n)
            (unsigned long long)n);
 }
 
-const nj_source_host nj_ingest_host = { NULL, host_stream, host_drain, host_note, host_returned };
+/* The outputs have all before it: of the last commit, or of a run before. */
+static int host_resume(void *opaque, const nj_stream *s, int64_t *next_offset)
+{
+    const run *r = opaque;
+    *next_offset = __atomic_load_n(&r->accounts.stream[s->id]->progress->kept.offset, __ATOMIC_ACQUIRE);
+    return *next_offset < 0;
+}
+
+const nj_source_host nj_ingest_host = { .stream = host_stream,
+                                        .drain = host_drain,
+                                        .note = host_note,
+                                        .returned = host_returned,
+                                        .resume = host_resume };

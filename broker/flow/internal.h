@@ -75,6 +75,7 @@ typedef struct stream {
     nj_stream public; /* what the source sees */
     char *name, *topic;
     nj_source *source;
+    struct progress_of *progress; /* resume.h */
 } stream;
 
 /* What only the ingest thread writes; others read it when it has ended. */
@@ -179,7 +180,8 @@ typedef struct run {
     run_surveys surveys;
     run_accounts accounts;
     run_end end;
-    struct kept_state *kept; /* of the workers before this one (keep.h); NULL: there is no supervisor */
+    struct kept_state *kept;   /* of the workers before this one (keep.h); NULL: there is no supervisor */
+    struct run_resume *resume; /* resume.h */
 } run;
 
 /* fields.c */
@@ -249,9 +251,10 @@ nj_slot *nj_flow_guard_filter(const nj_rows *rows);            /* to be left; NU
 int nj_flow_guard_write(nj_sink *to, const nj_rows *rows, nj_error *err);
 
 /* letters.c: where dead letters go */
-int nj_flow_letters_place(run *r, nj_error *err); /* at the start: a place that cannot be written
+const char *nj_flow_letters_path(run *r, unsigned number); /* of default files, from 1; NULL: no memory */
+int nj_flow_letters_place(run *r, nj_error *err);          /* at the start: a place that cannot be written
                                                    * is found here */
-int nj_flow_letters_open(run *r, nj_error *err);  /* before each write; 0 also when it is open */
+int nj_flow_letters_open(run *r, nj_error *err);           /* before each write; 0 also when it is open */
 
 /* analysis.c: the run looked at along its length, and exposure by exposure */
 int nj_flow_analysis_begin(run *r, int threads, nj_error *err);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "internal.h"
+#include "resume.h"
 
 enum { UNKNOWN = -1, NEW = -2 }; /* not looked up yet; of no worker before */
 
@@ -77,41 +77,11 @@ static const nj_kept_stream *base_of(const run *r, uint32_t id)
     if (!r->kept || !r->kept->base) return NULL;
     int32_t i = r->kept->at[id];
     if (i == UNKNOWN) {
-        i = find(r->kept->base, r->accounts.stream[id]->name);
+        i = find(r->kept->base, r->accounts.stream[id]->progress->key);
         if (i < 0) i = NEW;
         r->kept->at[id] = i;
     }
     return i >= 0 && (uint32_t)i < r->kept->base->n ? &r->kept->base->stream[i] : NULL;
-}
-
-bool nj_flow_kept_has(const run *r, uint32_t id, int64_t offset, uint32_t record)
-{
-    const nj_kept_stream *s = base_of(r, id);
-    return s && (offset < s->offset || (offset == s->offset && record < s->record));
-}
-
-/* Did an earlier worker leave off within this chunk? */
-static bool begun(const run *r, const nj_chunk *chunk)
-{
-    return r->kept && r->kept->base && nj_flow_kept_has(r, chunk->stream->id, chunk->offset, 0);
-}
-
-uint32_t nj_flow_kept_rows(const run *r, const nj_batch *b, const nj_chunk *chunk)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < b->n && begun(r, chunk); i++)
-        n += b->row[i].chunk == chunk &&
-             nj_flow_kept_has(r, chunk->stream->id, chunk->offset, b->row[i].record);
-    return n;
-}
-
-uint32_t nj_flow_kept_dead(const run *r, const nj_batch *b, const nj_chunk *chunk)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < b->n_dead && begun(r, chunk); i++)
-        n += b->dead[i].chunk == chunk && !b->dead[i].kept &&
-             nj_flow_kept_has(r, chunk->stream->id, chunk->offset, b->dead[i].record);
-    return n;
 }
 
 const nj_ledger *nj_flow_kept_ledger(const run *r, uint32_t id)
@@ -124,12 +94,12 @@ const nj_ledger *nj_flow_kept_ledger(const run *r, uint32_t id)
 static nj_kept_stream *place(run *r, nj_kept_set *set, uint32_t id)
 {
     int32_t *at = &r->kept->at[id];
-    if (*at < 0) *at = find(set, r->accounts.stream[id]->name);
+    if (*at < 0) *at = find(set, r->accounts.stream[id]->progress->key);
     if (*at >= 0) return &set->stream[*at];
     if (set->n == NJ_KEPT_STREAMS) return NULL;
     nj_kept_stream *s = &set->stream[ *at = (int32_t)set->n++];
     memset(s, 0, sizeof *s);
-    snprintf(s->name, sizeof s->name, "%s", r->accounts.stream[id]->name);
+    snprintf(s->name, sizeof s->name, "%s", r->accounts.stream[id]->progress->key);
     return s;
 }
 
@@ -146,9 +116,9 @@ void nj_flow_keep(run *r, const pending *list, uint32_t n)
         uint32_t m = p->emitted + p->filtered + p->dead + p->duplicates;
         if (p->returned || p->held) break; /* it comes again, and what is behind it as well: the run ends */
         if (!s) continue;
-        if (s->offset != p->next_offset - 1) s->record = 0;
-        s->offset = p->last ? p->next_offset : p->next_offset - 1;
-        s->record = p->last ? 0 : s->record + m;
+        const position at = r->accounts.stream[p->stream]->progress->kept;
+        s->offset = at.offset;
+        s->record = at.record;
         s->ledger.chunks += p->last;
         s->ledger.settled += p->last;
         s->ledger.consumed += m;

@@ -19,11 +19,6 @@ uint64_t nj_flow_kept_settled(const nj_kept *kept);
 /* What was kept when this worker began. 0, or -1: out of memory. */
 int nj_flow_keep_begin(struct run *r);
 void nj_flow_keep_free(struct run *r);
-/* This alert, or all of its chunk (record UINT32_MAX), is in the outputs already. */
-bool nj_flow_kept_has(const struct run *r, uint32_t stream, int64_t offset, uint32_t record);
-/* Rows and dead letters of a batch, from this chunk, that are. */
-uint32_t nj_flow_kept_rows(const struct run *r, const nj_batch *b, const nj_chunk *chunk);
-uint32_t nj_flow_kept_dead(const struct run *r, const nj_batch *b, const nj_chunk *chunk);
 /* The pending ones are through: noted, once per settlement. */
 void nj_flow_keep(struct run *r, const struct pending *list, uint32_t n);
 /* Adds what earlier workers did to the report, and what the guard knows. */

@@ -190,6 +190,8 @@ const nj_option nj_cli_run[] = {
       .doc = "its counters while it runs, for Prometheus: http://HOST:PORT/metrics" },
     { "overwrite", 0, NJ_OPTION_CALL, .take = overwrite, .doc = "replace an output that exists" },
     { "append", 0, NJ_OPTION_CALL, .take = append, .doc = "add to an output that exists" },
+    { "resume", 0, NJ_OPTION_FLAG, AT(options.resume),
+      .doc = "go on where a run of the same command was broken off; its output files say where" },
     { "strict", 0, NJ_OPTION_FLAG, AT(options.strict), .doc = "exit code 4 when there are dead letters" },
     { "quiet", 'q', NJ_OPTION_CALL, .take = be_quiet,
       .doc = "no table and no progress; warnings and errors only" },

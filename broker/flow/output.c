@@ -11,7 +11,7 @@ static int begin_sinks(out *o)
 {
     run *r = o->r;
     nj_error err = { "" };
-    o->begun = true;
+    o->begun = o->fresh = true;
     for (uint32_t i = 0; i < r->n_sinks; i++)
         if (r->sink[i]->class->begin(r->sink[i], r->field, r->n_out, r->metadata, &err)) {
             nj_flow_sink_fails(r, &err);
@@ -21,8 +21,6 @@ static int begin_sinks(out *o)
 }
 
 /* --- one batch --- */
-
-enum { ROW_EMIT, ROW_FILTERED, ROW_DUPLICATE, ROW_RETURNED, ROW_REFUSED, ROW_KEPT };
 
 /* May topics show the alerts of this programme to anybody? */
 static bool is_public(const nj_survey_facts *facts, const nj_col *programid, uint32_t row)
@@ -101,20 +99,23 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
     uint32_t *row = nj_arena_alloc(&b->arena, (b->n + 1) * sizeof *row);
     o->pass = nj_arena_alloc(&b->arena, b->n + 1);
     if (!s || !row || !o->pass) return -1;
-    if (!o->begun && begin_sinks(o)) return 0;
+    if (!o->begun) {
+        if (begin_sinks(o)) return 0;
+        nj_flow_commit(o, false); /* a run that dies from here on finds journals */
+        if (r->output.failed) return 0;
+    }
     nj_flow_values(r, s, b, o->value);
+    uint64_t number = r->output.written;
     for (uint32_t i = 0; i < b->n; i++) {
-        if (nj_flow_kept_has(r, b->row[i].chunk->stream->id, b->row[i].chunk->offset, b->row[i].record)) {
-            outcome[i] = ROW_KEPT;
-            continue;
-        }
+        if (outcome[i] == ROW_AGAIN) continue;
         r->output.digest += mix((uint64_t)b->id[i]);
-        if (o->later || (r->options->limit && (int64_t)(r->output.written + i) >= r->options->limit))
+        if (o->later || (r->options->limit && (int64_t)number >= r->options->limit))
             outcome[i] = ROW_RETURNED;
         else if (r->output.dedup && nj_dedup_seen(r->output.dedup, b->id[i], mix((uint64_t)(uintptr_t)s)))
             outcome[i] = ROW_DUPLICATE;
+        number++;
     }
-    r->output.written += b->n;
+    r->output.written = number;
     int64_t t0 = nj_now_ns();
     nj_rows rows = { .field = r->field,
                      .n_fields = r->n_fields,
@@ -137,11 +138,19 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
     rows.n_fields = r->n_out;
     int64_t t1 = nj_now_ns();
     nj_error err = { "" };
+    uint32_t *lacks = o->ahead ? nj_arena_alloc(&b->arena, (b->n + 1) * sizeof *lacks) : NULL;
+    if (o->ahead && !lacks) return o->batch = NULL, -1;
     if (rows.n && nj_flow_readable(r, b, &rows, o->value)) return o->batch = NULL, -1;
     for (int others = 0; others < 2; others++) { /* a row that one refuses is in none, if that shows now */
-        for (uint32_t i = 0; i < r->n_sinks && rows.n && !r->output.failed; i++)
-            if (r->sink[i]->class->refuses != others && nj_flow_guard_write(r->sink[i], &rows, &err))
-                nj_flow_sink_fails(r, &err);
+        for (uint32_t i = 0; i < r->n_sinks && rows.n && !r->output.failed; i++) {
+            nj_rows own = rows;
+            if (r->sink[i]->class->refuses == others) continue;
+            if (o->ahead) {
+                own.row = lacks;
+                own.n = nj_flow_rows_for(o, b, i, lacks);
+            }
+            if (own.n && nj_flow_guard_write(r->sink[i], &own, &err)) nj_flow_sink_fails(r, &err);
+        }
         rows.n = select_rows(outcome, b->n, row);
     }
     o->batch = NULL;
@@ -181,6 +190,16 @@ static void write_dead(run *r, const nj_dead *dead, uint32_t n)
         nj_flow_sink_fails(r, &err);
 }
 
+static void write_letters(out *o, const nj_batch *b)
+{
+    uint32_t from = 0;
+    for (uint32_t i = 0; i <= b->n_dead; i++) { /* in runs: mostly all of them at once */
+        bool there = i == b->n_dead || o->dead_outcome[i] == ROW_AGAIN || nj_flow_has_letter(o, &b->dead[i]);
+        if (there && i > from && !o->r->output.failed) write_dead(o->r, b->dead + from, i - from);
+        if (there) from = i + 1;
+    }
+}
+
 /* Accounts for it: 0; 1 when it is accounted for already; -1 when memory is short. */
 static int refuse_row(out *o, const nj_dead *dead)
 {
@@ -197,6 +216,7 @@ static int refuse_row(out *o, const nj_dead *dead)
     nj_chunk_hold(dead->chunk);
     for (uint32_t i = 0; o->batch && i < o->batch->n; i++)
         if (o->batch->row[i].chunk == dead->chunk && o->batch->row[i].record == dead->record) {
+            if (o->outcome[i] == ROW_AGAIN) return 1; /* it was accounted for when it came first */
             o->outcome[i] = ROW_REFUSED;
             return 0;
         }
@@ -216,7 +236,7 @@ void nj_flow_refuse(void *run_, const nj_dead *dead)
     run *r = run_;
     int rc = r->output.thread && !r->output.failed ? refuse_row(r->output.thread, dead) : 1;
     nj_error err;
-    if (rc == 0) write_dead(r, dead, 1);
+    if (rc == 0 && !nj_flow_has_letter(r->output.thread, dead)) write_dead(r, dead, 1);
     if (rc < 0) nj_fail(&err, "out of memory for a dead letter"), nj_flow_sink_fails(r, &err);
 }
 
@@ -273,17 +293,20 @@ static int note_receipts(out *o, const nj_batch *b, const uint8_t *outcome)
                         .next_offset = c->offset + 1,
                         .arrival_ns = c->arrival_ns,
                         .publish_ms = c->publish_ms,
-                        .dead = o->later ? 0 : receipt->n_dead - nj_flow_kept_dead(o->r, b, c),
+                        .dead = o->later ? 0 : receipt->n_dead,
                         .returned = o->later ? receipt->n_dead : 0,
                         .held = o->later,
                         .last = receipt->last };
+        for (uint32_t k = 0; o->again && k < b->n_dead && p->dead; k++)
+            p->dead -= b->dead[k].chunk == c && !b->dead[k].kept && o->dead_outcome[k] == ROW_AGAIN;
+        nj_flow_advance(o, b, receipt, row);
         if (receipt->n_rows && c->publish_ms > 0) p->exposure_end_ms = exposure_end_ms(o, s, row);
         for (uint32_t k = 0; k < receipt->n_rows; k++, row++) switch (outcome[row]) {
             case ROW_EMIT: p->emitted++; break;
             case ROW_FILTERED: p->filtered++; break;
             case ROW_DUPLICATE: p->duplicates++; break;
             case ROW_REFUSED: p->dead++; break;
-            case ROW_KEPT: break;
+            case ROW_AGAIN: break;
             default: p->returned++; break;
             }
         if (note_exposures(o, b, s, c, outcome + row - receipt->n_rows, row - receipt->n_rows,
@@ -297,24 +320,17 @@ static int note_receipts(out *o, const nj_batch *b, const uint8_t *outcome)
     return 0;
 }
 
-/* But those that an earlier worker wrote. */
-static void write_letters(run *r, const nj_batch *b)
-{
-    for (uint32_t i = 0; i < b->n_dead; i++) {
-        const nj_dead *d = &b->dead[i];
-        if (!nj_flow_kept_has(r, d->chunk->stream->id, d->chunk->offset, d->record)) write_dead(r, d, 1);
-    }
-}
-
 static void write_batch(out *o, nj_batch *b)
 {
     run *r = o->r;
     uint8_t *outcome = nj_arena_zalloc(&b->arena, b->n + 1);
     int rc = outcome ? 0 : -1;
     o->later |= b->later;
+    o->outcome = outcome;
+    if (rc == 0) rc = nj_flow_mark_again(o, b, outcome);
     if (rc == 0 && !r->output.failed && b->n) rc = write_rows(o, b, outcome);
     /* a failure is in sink_failed */
-    if (rc == 0 && !r->output.failed && !o->later) write_letters(r, b);
+    if (rc == 0 && !r->output.failed && b->n_dead && !o->later) write_letters(o, b);
     if (rc == 0) rc = note_receipts(o, b, outcome);
     if (rc) {
         nj_error err;

@@ -2,7 +2,7 @@
 #ifndef NJ_FLOW_OUTPUT_H
 #define NJ_FLOW_OUTPUT_H
 
-#include "internal.h"
+#include "resume.h"
 
 /* A row that an output's target does not take. */
 typedef struct refused {
@@ -28,9 +28,24 @@ typedef struct out {
     int64_t filter_ns, filtered_ns; /* of the present batch */
     nj_batch *batch;                /* the present one; NULL between batches */
     uint8_t *outcome;               /* [rows] of it */
+    uint8_t *dead_outcome;          /* [n_dead] of it: 0, or ROW_AGAIN */
+    bool again, ahead;              /* of the present batch: some is written already; in some output */
+    bool fresh;                     /* outputs have begun, and no journal says so yet */
     refused *refused;               /* since the last settlement: two outputs may refuse one row */
     uint32_t n_refused, cap_refused;
 } out;
+
+enum { ROW_EMIT, ROW_FILTERED, ROW_DUPLICATE, ROW_RETURNED, ROW_REFUSED, ROW_AGAIN };
+
+/* again.c: what comes a second time, after a restart or when a partition came back */
+/* Marks the rows and letters of a batch that are written already, before anything of it is. -1: memory. */
+int nj_flow_mark_again(out *o, nj_batch *b, uint8_t *outcome);
+/* The rows that this output lacks, of those that are to be emitted: at most b->n numbers. */
+uint32_t nj_flow_rows_for(const out *o, const nj_batch *b, uint32_t sink, uint32_t *row);
+/* A run before had written the letter. */
+bool nj_flow_has_letter(const out *o, const nj_dead *dead);
+/* Where the stream of a receipt stands when its rows, from this one on, are written. */
+void nj_flow_advance(out *o, const nj_batch *b, const nj_receipt *receipt, uint32_t row);
 
 /* An output cannot go on: the first reason is kept, and the run ends. */
 void nj_flow_sink_fails(run *r, const nj_error *err);

@@ -7,7 +7,7 @@
 #include "../base/output.h"
 #include "../base/version.h"
 #include "../graph/services.h"
-#include "internal.h"
+#include "resume.h"
 #include "nightjar/sky.h"
 
 int nj_flow_keep_standard_output(const nj_run_options *o, nj_error *err)
@@ -35,6 +35,10 @@ int nj_flow_sinks_open(run *r, nj_error *err)
         nj_sink_args args = { .mode = o->mode,
                               .disk = r->conf.durable,
                               .settings = o->settings,
+                              .run = r->resume->run,
+                              .configuration = r->resume->configuration,
+                              .mark = nj_flow_mark(r, r->n_sinks),
+                              .known = nj_flow_mark_known(r, r->n_sinks),
                               .refuse = nj_flow_refuse,
                               .refuse_opaque = r };
         nj_sink *sink = nj_sink_open(o->n_sinks ? o->sink[i] : "null:", &args, err);

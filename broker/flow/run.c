@@ -16,6 +16,7 @@
 #include "health.h"
 #include "metrics.h"
 #include "notify.h"
+#include "resume.h"
 
 const nj_param nj_run_settings[] = {
     { "batch_rows", NJ_I64, "64", offsetof(run_conf, batch_rows), 1, 4096, "1", "alerts of a batch at most" },
@@ -217,12 +218,14 @@ static void free_run(run *r)
     nj_engine_close(&r->engine);
     nj_watch_stop(r->watch);
     for (uint32_t i = 0; i < r->accounts.n_streams; i++) {
+        nj_flow_stream_end(r->accounts.stream[i]);
         free(r->accounts.stream[i]->name);
         free(r->accounts.stream[i]->topic);
         free(r->accounts.stream[i]);
     }
     nj_energy_free(r->energy);
     nj_flow_keep_free(r);
+    nj_flow_resume_free(r);
     nj_flow_analysis_free(r);
     nj_dedup_free(r->output.dedup);
     nj_ring_free(r->work);
@@ -307,6 +310,9 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     int64_t begin = nj_now_ns();
     int rc = set_up(r, err);
     if (rc == NJ_EXIT_OK && nj_flow_keep_begin(r)) rc = (nj_fail(err, "out of memory"), NJ_EXIT_USAGE);
+    int resumed = rc == NJ_EXIT_OK ? nj_flow_resume_look(r, err) : 0;
+    if (resumed > 0) return free_run(r), NJ_EXIT_OK;
+    if (resumed < 0) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK && open_sources(r, err)) rc = NJ_EXIT_SOURCE;
     if (rc == NJ_EXIT_OK && (nj_flow_sinks_open(r, err) || nj_flow_letters_place(r, err))) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK) nj_flow_tell_unused(r);

@@ -36,6 +36,7 @@ typedef struct nj_kept {
 
 typedef struct nj_shared {
     uint32_t incarnation;     /* workers before this one */
+    char run[48];             /* the run's name in the journals of its outputs; "" = no worker was so far */
     _Atomic int ended;        /* the worker ends by itself: its exit code is the run's */
     int exit_code;            /* which */
     _Atomic int recycle;      /* the worker is to finish what it has, and to end: another one goes on */

@@ -36,7 +36,8 @@ typedef struct avro_sink {
     bool begun;
     uint8_t marker[NJ_OCF_SYNC];
     nj_buffer block, packed, out; /* rows of the open block; compressed; framed */
-    int64_t n_rows;               /* in the open block */
+    int64_t n_rows, all_rows; /* in the open block; in the file, but for those of runs without a journal */
+    nj_sink_args args;
     struct libdeflate_compressor *deflate;
     avro_writer_t writer; /* into room of block */
     avro_value_iface_t *iface;
@@ -193,7 +194,8 @@ static nj_sink *open_avro(const nj_sink_args *args, nj_error *err)
     }
     snprintf(s->codec, sizeof s->codec, "%s", s->conf.codec);
     s->conf.codec = s->codec; /* the settings may not live as long */
-    if (nj_outfile_open_to_append(&s->file, args->target, args->mode, err)) goto bad;
+    if (nj_outfile_open_for(&s->file, args, true, err)) goto bad;
+    s->args = *args; /* run, configuration and mark live as long as the sink */
     if (nj_outfile_must_be_plain(&s->file, err) == 0) return &s->base;
 bad:
     nj_outfile_close(&s->file, true, NULL);
@@ -203,7 +205,13 @@ bad:
 
 static int begin_file(avro_sink *s, const char *schema, const nj_metadata *metadata, nj_error *err)
 {
-    if (s->file.size) return nj_ocf_continue(&s->file, schema, s->codec, s->marker, err); /* --append */
+    const nj_mark *mark = s->args.mark && s->args.mark->kind == NJ_MARK_THERE ? s->args.mark : NULL;
+    if (mark) s->all_rows = mark->rows;
+    if (s->file.size) /* --append, --resume */
+        return nj_ocf_continue(&s->file, schema, s->codec, mark ? mark->bytes : -1, s->marker, err) ||
+                       nj_outfile_begin(&s->file, &s->args, s->all_rows, err)
+                   ? -1
+                   : 0;
     nj_ocf_header(&s->out, schema, s->codec, metadata, s->marker);
     if (s->out.failed) return nj_fail(err, "%s: out of memory", s->file.path);
     size_t n = s->out.n;
@@ -319,6 +327,7 @@ static int write_block(avro_sink *s, nj_error *err)
     nj_buffer_add(&s->out, s->marker, NJ_OCF_SYNC);
     if (!data || s->out.failed) return nj_fail(err, "%s: out of memory", s->file.path);
     s->block.n = 0;
+    s->all_rows += s->n_rows;
     s->n_rows = 0;
     return nj_outfile_write(&s->file, s->out.data, s->out.n, err);
 }
@@ -364,7 +373,8 @@ static int flush(nj_sink *sink, nj_error *err)
 
 static int commit(nj_sink *sink, const nj_keep *keep, nj_error *err)
 {
-    return nj_outfile_commit(&((avro_sink *)sink)->file, keep, err);
+    avro_sink *s = (avro_sink *)sink;
+    return nj_outfile_commit(&s->file, s->all_rows, keep, err);
 }
 
 static int close_avro(nj_sink *sink, nj_error *err)
@@ -396,5 +406,6 @@ const nj_sink_class nj_sink_avro = {
     .write = write_rows,
     .flush = flush,
     .commit = commit,
+    .look = nj_journal_look,
     .close = close_avro,
 };

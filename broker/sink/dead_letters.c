@@ -12,6 +12,7 @@ struct nj_dead_letters {
     nj_buffer record, block;
     uint8_t sync[NJ_OCF_SYNC];
     uint64_t n;
+    int64_t before; /* letters that the journal knew of */
 };
 
 static const char schema[] =
@@ -36,25 +37,29 @@ static const char schema[] =
     "null when packet has its own\"},"
     "{\"name\":\"packet\",\"type\":\"bytes\",\"doc\":\"the bytes as received\"}]}";
 
-nj_dead_letters *nj_dead_letters_open(const char *path, nj_sink_mode mode, bool *held, nj_error *err)
+nj_dead_letters *nj_dead_letters_open_for(const nj_sink_args *args, bool *held, nj_error *err)
 {
+    const char *path = args->target;
+    const nj_mark *mark = args->mark && args->mark->kind == NJ_MARK_THERE ? args->mark : NULL;
     nj_dead_letters *d = calloc(1, sizeof *d);
     if (!d) {
         nj_fail(err, "%s: out of memory", path);
         return NULL;
     }
-    if (nj_outfile_open_to_append(&d->file, path, mode, err)) {
+    if (nj_outfile_open_for(&d->file, args, true, err)) {
         if (held) *held = d->file.held;
         goto failed;
     }
-    if (mode == NJ_SINK_APPEND && d->file.size) {
-        if (nj_ocf_continue(&d->file, schema, "null", d->sync, err)) goto failed;
+    if (nj_outfile_mode(args) == NJ_SINK_APPEND && d->file.size) {
+        if (nj_ocf_continue(&d->file, schema, "null", mark ? mark->bytes : -1, d->sync, err)) goto failed;
+        d->before = mark ? mark->rows : 0;
     } else {
         nj_ocf_header(&d->block, schema, "null", NULL, d->sync);
         if (d->block.failed) nj_fail(err, "%s: out of memory", path);
         if (d->block.failed || nj_outfile_write(&d->file, d->block.data, d->block.n, err)) goto failed;
         d->block.n = 0;
     }
+    if (nj_outfile_begin(&d->file, args, d->before, err)) goto failed;
     return d;
 failed:
     nj_outfile_close(&d->file, true, NULL);
@@ -171,7 +176,12 @@ int nj_dead_letters_flush(nj_dead_letters *file, nj_error *err)
 
 int nj_dead_letters_commit(nj_dead_letters *file, const nj_keep *keep, nj_error *err)
 {
-    return nj_outfile_commit(&file->file, keep, err);
+    return nj_outfile_commit(&file->file, file->before + (int64_t)file->n, keep, err);
+}
+
+nj_dead_letters *nj_dead_letters_open(const char *path, nj_sink_mode mode, bool *held, nj_error *err)
+{
+    return nj_dead_letters_open_for(&(nj_sink_args){ .target = path, .mode = mode }, held, err);
 }
 
 uint64_t nj_dead_letters_count(const nj_dead_letters *file)
@@ -183,7 +193,7 @@ int nj_dead_letters_close(nj_dead_letters *file, nj_error *err)
 {
     if (!file) return 0;
     int rc = write_out(file, err);
-    if (nj_outfile_close(&file->file, file->n == 0, rc ? NULL : err)) rc = -1;
+    if (nj_outfile_close(&file->file, file->n == 0 && file->before == 0, rc ? NULL : err)) rc = -1;
     nj_buffer_free(&file->record);
     nj_buffer_free(&file->block);
     free(file);

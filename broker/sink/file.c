@@ -49,7 +49,8 @@ static int open_locked(nj_outfile *file, const char *path, nj_sink_mode mode, in
     return -1;
 }
 
-static int open_file(nj_outfile *file, const char *path, nj_sink_mode mode, int more, nj_error *err)
+static int open_file(nj_outfile *file, const char *path, nj_sink_mode mode, int more,
+                     const nj_sink_args *args, nj_error *err)
 {
     struct stat st;
     *file = (nj_outfile){ .fd = -1 };
@@ -62,7 +63,15 @@ static int open_file(nj_outfile *file, const char *path, nj_sink_mode mode, int 
     if (open_locked(file, path, mode, more, err)) return -1;
     bool regular = !fstat(file->fd, &st) && S_ISREG(st.st_mode);
     file->path = strdup(path);
-    /* only now that it is ours */
+    file->regular = regular;
+    /* only now that it is ours; its journal first, which would promise bytes that are gone */
+    if (file->path && args && regular && mode != NJ_SINK_APPEND) {
+        if (!args->run) nj_journal_remove(path);
+        if (args->run && nj_outfile_begin(file, args, 0, err)) {
+            nj_outfile_close(file, true, NULL);
+            return -1;
+        }
+    }
     if (!file->path || (regular && mode == NJ_SINK_OVERWRITE && ftruncate(file->fd, 0))) {
         nj_fail(err, "%s: %s", path, file->path ? strerror(errno) : "out of memory");
         nj_outfile_close(file, false, NULL);
@@ -70,18 +79,43 @@ static int open_file(nj_outfile *file, const char *path, nj_sink_mode mode, int 
     }
     off_t end = lseek(file->fd, 0, SEEK_END);
     file->size = file->end = end > 0 && regular ? end : 0;
-    file->regular = regular;
     return 0;
 }
 
 int nj_outfile_open(nj_outfile *file, const char *path, nj_sink_mode mode, nj_error *err)
 {
-    return open_file(file, path, mode, 0, err);
+    return open_file(file, path, mode, 0, NULL, err);
 }
 
 int nj_outfile_open_to_append(nj_outfile *file, const char *path, nj_sink_mode mode, nj_error *err)
 {
-    return open_file(file, path, mode, O_APPEND, err);
+    return open_file(file, path, mode, O_APPEND, NULL, err);
+}
+
+nj_sink_mode nj_outfile_mode(const nj_sink_args *args)
+{
+    const nj_mark *mark = args->mark;
+    if (!mark || mark->kind == NJ_MARK_NONE || mark->kind == NJ_MARK_UNKNOWN) return args->mode;
+    if (mark->kind == NJ_MARK_NEW) return NJ_SINK_OVERWRITE;
+    return mark->bytes ? NJ_SINK_APPEND : NJ_SINK_OVERWRITE; /* nothing of it had been committed */
+}
+
+int nj_outfile_open_for(nj_outfile *file, const nj_sink_args *args, bool to_append, nj_error *err)
+{
+    return open_file(file, args->target, nj_outfile_mode(args), to_append ? O_APPEND : 0, args, err);
+}
+
+int nj_outfile_begin(nj_outfile *file, const nj_sink_args *args, int64_t rows, nj_error *err)
+{
+    if (!args->run || !file->regular || file->journal) return 0;
+    const nj_journal_of of = { args->run, args->configuration, args->disk };
+    const nj_mark *mark = args->mark && args->mark->kind == NJ_MARK_THERE ? args->mark : NULL;
+    const nj_mark first = { .bytes = file->end,
+                            .rows = rows,
+                            .commit = mark ? mark->commit : 0,
+                            .state = mark ? mark->state : NULL };
+    file->journal = nj_journal_begin(file->path, &of, &first, err);
+    return file->journal ? 0 : -1;
 }
 
 int nj_outfile_cut(nj_outfile *file, off_t end, nj_error *err)
@@ -109,29 +143,20 @@ int nj_outfile_look(const nj_outfile *file, nj_error *err)
     return 0;
 }
 
-/* A new file's name is the folder's, and goes to the disk with it. Where folders cannot be synced, the file
- * system sees to it. */
-static void sync_folder(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
-    free(folder);
-}
-
-int nj_outfile_commit(nj_outfile *file, const nj_keep *keep, nj_error *err)
+int nj_outfile_commit(nj_outfile *file, int64_t rows, const nj_keep *keep, nj_error *err)
 {
     /* pipes and terminals cannot be synced, and need not */
-    if (!keep->disk || !file->regular) return 0;
-    if (fdatasync(file->fd) && errno != EINVAL)
+    if (!file->regular) return 0;
+    if (keep->disk && fdatasync(file->fd) && errno != EINVAL)
         return nj_fail(err, "%s: fdatasync: %s", file->path, strerror(errno));
-    if (!file->named) sync_folder(file->path);
+    if (keep->disk && !file->named) nj_sync_folder_of(file->path);
     file->named = true;
-    return 0;
+    const nj_mark mark = { .bytes = file->end,
+                           .rows = rows,
+                           .commit = keep->commit,
+                           .complete = keep->complete,
+                           .state = (char *)keep->state };
+    return file->journal ? nj_journal_add(file->journal, &mark, err) : 0;
 }
 
 int nj_outfile_must_be_plain(const nj_outfile *file, nj_error *err)
@@ -159,8 +184,9 @@ int nj_outfile_close(nj_outfile *file, bool discard, nj_error *err)
 {
     int rc = 0;
     if (discard && file->created && file->path)
-        unlink(file->path); /* before the lock goes with the
-                             * descriptor */
+        unlink(file->path); /* before the lock goes with the descriptor */
+    if (discard && file->created && file->journal) nj_journal_remove(file->path);
+    nj_journal_end(file->journal);
     if (file->fd >= 0 && close(file->fd))
         rc = nj_fail(err, "%s: closing failed: %s", file->path, strerror(errno));
     free(file->path);

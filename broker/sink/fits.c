@@ -50,9 +50,11 @@ static nj_sink *open_fits(const nj_sink_args *args, nj_error *err)
         nj_fail(err, "%s: the fits sink writes no compressed files", s->path);
         goto bad;
     }
-    if (nj_outfile_open(&s->lock, args->target, args->mode, err) || nj_outfile_must_be_plain(&s->lock, err))
-        goto bad;
-    s->append = s->lock.size > 0; /* only --append leaves something there */
+    if (nj_outfile_open_for(&s->lock, args, false, err) || nj_outfile_must_be_plain(&s->lock, err)) goto bad;
+    s->append = s->lock.size > 0; /* only --append and --resume leave something there */
+    s->args = *args;
+    s->args.known &= s->append;
+    if (args->mark) s->commit = (int64_t)args->mark->commit;
     return &s->base;
 bad:
     close_fits(&s->base, NULL);
@@ -192,6 +194,7 @@ static int write_out(fits_sink *s, nj_error *err)
     if (s->rows.failed || s->values.failed || s->waiting.failed)
         return nj_fail(err, "%s: out of memory", s->path);
     if (!s->n_rows) return 0;
+    if (s->series && s->args.run && nj_fits_keep(s, err)) return -1;
     nj_fits_lock();
     fits_write_tblbytes(s->file, s->n_written + 1, 1, (LONGLONG)s->rows.n, (unsigned char *)s->rows.data,
                         &status);
@@ -234,7 +237,13 @@ static int flush(nj_sink *sink, nj_error *err)
 
 static int commit(nj_sink *sink, const nj_keep *keep, nj_error *err)
 {
-    return nj_outfile_commit(&((fits_sink *)sink)->lock, keep, err); /* whichever descriptor: the same file */
+    fits_sink *s = (fits_sink *)sink;
+    /* whichever descriptor: the same file */
+    if (nj_outfile_commit(&s->lock, s->n_written, keep, err)) return -1;
+    s->commit = (int64_t)keep->commit;
+    s->undo = false;
+    if (keep->complete) nj_fits_forget(s);
+    return 0;
 }
 
 static int close_fits(nj_sink *sink, nj_error *err)
@@ -268,5 +277,6 @@ const nj_sink_class nj_sink_fits = {
     .write = write_rows,
     .flush = flush,
     .commit = commit,
+    .look = nj_journal_look,
     .close = close_fits,
 };

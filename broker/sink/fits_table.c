@@ -237,13 +237,27 @@ static int repair_tail(fits_sink *s, nj_error *err)
     return 0;
 }
 
+static void note_places(fits_sink *s, int *status)
+{
+    LONGLONG end;
+    fits_get_hduaddrll(s->file, &s->header, &s->data, &end, status);
+    for (uint32_t f = 0; f < s->n_fields; f++) s->series |= s->column[f].repeat == 0;
+}
+
 int nj_fits_continue(fits_sink *s, const nj_metadata *metadata, nj_error *err)
 {
     int status = 0;
+    const nj_mark *mark = s->args.mark && s->args.mark->kind == NJ_MARK_THERE ? s->args.mark : NULL;
+    if (mark && nj_fits_back(s, mark, err)) return -1;
     if (fits_open_diskfile(&s->file, s->path, READWRITE, &status))
         return nj_fits_failed(s, "cannot be opened", status, err);
-    if (check_table(s, err) || repair_tail(s, err)) return -1;
-    write_metadata(s, metadata, &status);
+    if (check_table(s, err) || (!mark && repair_tail(s, err))) return -1;
+    fits_get_num_rowsll(s->file, &s->n_written, &status);
+    note_places(s, &status);
+    struct stat st;
+    if (!fits_flush_file(s->file, &status) && !fstat(s->lock.fd, &st)) s->lock.end = st.st_size;
+    if (nj_outfile_begin(&s->lock, &s->args, s->n_written, err)) return -1;
+    if (!mark || !s->args.known) write_metadata(s, metadata, &status);
     fits_movnam_hdu(s->file, BINARY_TBL, "ALERTS", 0, &status);
     fits_get_num_rowsll(s->file, &s->n_written, &status);
     return status ? nj_fits_failed(s, "cannot be written", status, err) : 0;
@@ -287,5 +301,6 @@ int nj_fits_create(fits_sink *s, const nj_metadata *metadata, nj_error *err)
     write_metadata(s, metadata, &status);
     fits_movnam_hdu(s->file, BINARY_TBL, "ALERTS", 0, &status);
     fits_flush_file(s->file, &status);
+    note_places(s, &status);
     return status ? nj_fits_failed(s, "cannot be written", status, err) : 0;
 }

@@ -30,8 +30,11 @@ typedef struct fits_sink {
     nj_sink base;
     char *path;
     fits_conf conf;
-    nj_outfile lock; /* the file, open for its lock: cfitsio keeps its own descriptor to itself */
-    bool append, begun;
+    nj_outfile lock;   /* the file, open for its lock: cfitsio keeps its own descriptor to itself */
+    nj_sink_args args; /* run, configuration and mark live as long as the sink */
+    bool append, begun, series, undo; /* undo: of the present commit is on the disk */
+    int64_t commit;
+    LONGLONG header, data; /* where the table's header and its rows begin */
     fitsfile *file;
     const nj_field *field;
     uint32_t n_fields;
@@ -49,5 +52,12 @@ int nj_fits_columns(fits_sink *s, nj_error *err);
 /* Under nj_fits_lock(): the file stands at its table, n_written is right. */
 int nj_fits_create(fits_sink *s, const nj_metadata *metadata, nj_error *err);
 int nj_fits_continue(fits_sink *s, const nj_metadata *metadata, nj_error *err);
+
+/* fits_back.c: the table as it was at the last commit */
+/* Keeps what cfitsio overwrites when rows come before values of series: once between two commits. */
+int nj_fits_keep(fits_sink *s, nj_error *err);
+/* Brings the file, which is not open by cfitsio, back to the mark: it was written by a run that died. */
+int nj_fits_back(fits_sink *s, const nj_mark *mark, nj_error *err);
+void nj_fits_forget(const fits_sink *s); /* what was kept */
 
 #endif

@@ -29,7 +29,8 @@ typedef struct ndjson {
     nj_outfile file;
     nj_json_keys keys;
     nj_buffer buffer;
-    bool append, begun, standard_output;
+    int64_t n_rows;
+    bool append, known, begun, standard_output;
 } ndjson;
 
 /* Cuts a last line without its newline: what a killed run left. */
@@ -57,6 +58,14 @@ static int repair_tail(nj_outfile *file, nj_error *err)
     return end == file->size ? 0 : nj_outfile_cut(file, end, err); /* the torn last line goes */
 }
 
+/* To the mark, or to the last whole line. */
+static int cut_back(nj_outfile *file, const nj_mark *mark, int64_t *n_rows, nj_error *err)
+{
+    if (!mark || mark->kind != NJ_MARK_THERE) return repair_tail(file, err);
+    *n_rows = mark->rows;
+    return nj_outfile_cut(file, mark->bytes, err);
+}
+
 static nj_sink *open_ndjson(const nj_sink_args *args, nj_error *err)
 {
     ndjson *s = calloc(1, sizeof *s);
@@ -71,15 +80,17 @@ static nj_sink *open_ndjson(const nj_sink_args *args, nj_error *err)
         return NULL;
     }
     s->base.class = &nj_sink_ndjson;
-    s->append = args->mode == NJ_SINK_APPEND;
+    s->append = nj_outfile_mode(args) == NJ_SINK_APPEND;
+    s->known = args->known && s->append;
     s->standard_output = nj_output_is_standard(args->target);
     if (s->standard_output) {
         s->file = (nj_outfile){ .path = strdup("standard output"),
                                 .fd = fcntl(nj_output_fd(), F_DUPFD_CLOEXEC, 3) };
         if (s->file.fd >= 0 && s->file.path) return &s->base;
         nj_fail(err, "ndjson:-: standard output: %s", strerror(errno));
-    } else if (nj_outfile_open_to_append(&s->file, args->target, args->mode, err) == 0 &&
-               (!s->append || !s->file.size || repair_tail(&s->file, err) == 0)) {
+    } else if (nj_outfile_open_for(&s->file, args, true, err) == 0 &&
+               (!s->append || !s->file.size || cut_back(&s->file, args->mark, &s->n_rows, err) == 0) &&
+               nj_outfile_begin(&s->file, args, s->n_rows, err) == 0) {
         return &s->base;
     }
     nj_outfile_close(&s->file, true, NULL);
@@ -228,7 +239,7 @@ static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const 
     if (nj_json_keys_new(&s->keys, field, n_fields, err)) return -1;
     /* only a real file has a place beside it */
     if (s->standard_output || !strncmp(s->file.path, "/dev/", 5)) return 0;
-    return write_metadata(s, field, n_fields, metadata, err);
+    return s->known ? 0 : write_metadata(s, field, n_fields, metadata, err);
 }
 
 static int write_out(ndjson *s, nj_error *err)
@@ -245,6 +256,7 @@ static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
     for (uint32_t k = 0; k < rows->n; k++) {
         nj_json_row(&s->buffer, &s->keys, rows, rows->row[k]);
         nj_buffer_add(&s->buffer, "\n", 1);
+        s->n_rows++;
         if (s->buffer.n >= WRITE_AT && write_out(s, err)) return -1;
     }
     return s->buffer.failed ? nj_fail(err, "%s: out of memory", s->file.path) : 0;
@@ -258,7 +270,8 @@ static int flush(nj_sink *sink, nj_error *err)
 
 static int commit(nj_sink *sink, const nj_keep *keep, nj_error *err)
 {
-    return nj_outfile_commit(&((ndjson *)sink)->file, keep, err);
+    ndjson *s = (ndjson *)sink;
+    return nj_outfile_commit(&s->file, s->n_rows, keep, err);
 }
 
 static int close_ndjson(nj_sink *sink, nj_error *err)
@@ -282,5 +295,6 @@ const nj_sink_class nj_sink_ndjson = {
     .write = write_rows,
     .flush = flush,
     .commit = commit,
+    .look = nj_journal_look,
     .close = close_ndjson,
 };

@@ -154,8 +154,8 @@ int nj_ocf_block(const nj_ocf *ocf, const uint8_t *bytes, size_t size, size_t at
     return 0;
 }
 
-int nj_ocf_continue(nj_outfile *file, const char *schema, const char *codec, uint8_t sync[NJ_OCF_SYNC],
-                    nj_error *err)
+int nj_ocf_continue(nj_outfile *file, const char *schema, const char *codec, int64_t bytes_there,
+                    uint8_t sync[NJ_OCF_SYNC], nj_error *err)
 {
     nj_ocf ocf;
     int rc = -1;
@@ -175,7 +175,8 @@ int nj_ocf_continue(nj_outfile *file, const char *schema, const char *codec, uin
         nj_fail(err, "%s: its codec is %.*s, not %s; --append needs the same", file->path,
                 (int)ocf.codec_size, ocf.codec, codec);
     } else {
-        for (end = ocf.size; nj_ocf_block(&ocf, bytes, size, end, &count, &data, &next) == 0;) end = next;
+        end = bytes_there > 0 ? (size_t)bytes_there : ocf.size;
+        while (bytes_there < 0 && nj_ocf_block(&ocf, bytes, size, end, &count, &data, &next) == 0) end = next;
         memcpy(sync, ocf.sync, NJ_OCF_SYNC);
         rc = end == size ? 0 : nj_outfile_cut(file, (off_t)end, err); /* the torn last block goes */
     }

@@ -38,8 +38,9 @@ int nj_ocf_block(const nj_ocf *ocf, const uint8_t *bytes, size_t size, size_t at
                  size_t *data, size_t *next);
 
 /* For --append: the file must be an OCF of exactly this schema and codec; what stands behind its last whole
- * block is cut off, and the file stands at its end. sync gets its marker. */
-int nj_ocf_continue(nj_outfile *file, const char *schema, const char *codec, uint8_t sync[NJ_OCF_SYNC],
-                    nj_error *err);
+ * block, or behind `bytes` (-1 = not known), is cut off, and the file stands at its end. sync gets its
+ * marker. */
+int nj_ocf_continue(nj_outfile *file, const char *schema, const char *codec, int64_t bytes,
+                    uint8_t sync[NJ_OCF_SYNC], nj_error *err);
 
 #endif

@@ -46,6 +46,26 @@ const char *nj_sink_path(const char *spec)
     return NULL;
 }
 
+static const nj_sink_class *class_of(const char *spec, const char **target)
+{
+    const char *colon = strchr(spec, ':');
+    for (size_t i = 0; colon && nj_sink_classes[i]; i++) {
+        const char *scheme = nj_sink_classes[i]->scheme;
+        if (strlen(scheme) != (size_t)(colon - spec) || strncmp(scheme, spec, strlen(scheme))) continue;
+        *target = colon + 1;
+        return nj_sink_classes[i];
+    }
+    return NULL;
+}
+
+int nj_sink_look(const char *spec, nj_mark *mark, nj_error *err)
+{
+    const char *target;
+    const nj_sink_class *class = nj_sink_path(spec) ? class_of(spec, &target) : NULL;
+    *mark = (nj_mark){ .kind = NJ_MARK_NONE };
+    return class && class->look ? class->look(target, mark, err) : 0;
+}
+
 nj_sink *nj_sink_open(const char *spec, const nj_sink_args *args, nj_error *err)
 {
     const char *colon = strchr(spec, ':');

@@ -6,6 +6,7 @@
 #include "../base/error.h"
 #include "../base/settings.h"
 #include "../batch/rows.h"
+#include "journal.h"
 
 typedef struct nj_sink nj_sink;
 
@@ -20,17 +21,22 @@ typedef enum { NJ_SINK_CREATE, NJ_SINK_OVERWRITE, NJ_SINK_APPEND } nj_sink_mode;
 typedef void nj_sink_refuse(void *opaque, const nj_dead *dead);
 
 typedef struct nj_sink_args {
-    const char *target;     /* behind the scheme: a path, "-", "host:port/topic" */
-    nj_sink_mode mode;      /* CREATE: an existing file is an error that names --overwrite and --append */
-    bool disk;              /* commit() waits for the disk */
-    nj_settings *settings;  /* [sink.<scheme>], [kafka] */
-    nj_sink_refuse *refuse; /* NULL: such a row fails the sink */
+    const char *target; /* behind the scheme: a path, "-", "host:port/topic" */
+    nj_sink_mode mode;  /* CREATE: an existing file is an error that names --overwrite and --append */
+    bool disk;          /* commit() waits for the disk */
+    const char *run, *configuration; /* of the journal that stands beside a file; NULL = none is kept */
+    const nj_mark *mark;             /* go back to this commit of it, and on from there; NULL = by mode */
+    bool known;                      /* with mark: the file has this run's provenance already */
+    nj_settings *settings;           /* [sink.<scheme>], [kafka] */
+    nj_sink_refuse *refuse;          /* NULL: such a row fails the sink */
     void *refuse_opaque;
 } nj_sink_args;
 
 /* What the host keeps with a file at a commit. */
 typedef struct nj_keep {
-    bool disk; /* wait until it is on the disk */
+    bool disk, complete; /* wait until it is on the disk; nothing will follow */
+    uint64_t commit;
+    const char *state; /* JSON; NULL = none yet */
 } nj_keep;
 
 typedef struct nj_sink_class {
@@ -48,8 +54,10 @@ typedef struct nj_sink_class {
     /* All writes before it are with the target: write(2) returned, delivery reports in, headers valid. A file
      * that is no longer the one its path names, or has become shorter, is an error. */
     int (*flush)(nj_sink *sink, nj_error *err);
-    /* What was flushed outlives a power cut. NULL = with flush() all is done. */
+    /* What was flushed outlives a power cut, and with it keep->state. NULL = with flush() all is done. */
     int (*commit)(nj_sink *sink, const nj_keep *keep, nj_error *err);
+    /* What the target has of a run before: nothing is changed. NULL = it has no memory. */
+    int (*look)(const char *target, nj_mark *mark, nj_error *err);
     int (*close)(nj_sink *sink, nj_error *err); /* frees the sink also on error */
 } nj_sink_class;
 
@@ -60,6 +68,9 @@ struct nj_sink {
 /* "ndjson:out.ndjson", "null:", "kafka://host:port/topic": finds the class and opens. NULL with err. */
 nj_sink *nj_sink_open(const char *spec, const nj_sink_args *args, nj_error *err);
 
+/* The memory of the target of a spec; MARK_NONE when it has none, or there is no such sink. */
+int nj_sink_look(const char *spec, nj_mark *mark, nj_error *err);
+
 /* The path that a spec writes; NULL when that is no file: a stream, standard output, a device. */
 const char *nj_sink_path(const char *spec);
 
@@ -67,6 +78,8 @@ const char *nj_sink_path(const char *spec);
 typedef struct nj_dead_letters nj_dead_letters;
 /* *held (NULL allowed): it was refused only because another run is writing it. */
 nj_dead_letters *nj_dead_letters_open(const char *path, nj_sink_mode mode, bool *held, nj_error *err);
+/* The same with a journal, and from a mark: target is the path. */
+nj_dead_letters *nj_dead_letters_open_for(const nj_sink_args *args, bool *held, nj_error *err);
 int nj_dead_letters_write(nj_dead_letters *file, const nj_dead *dead, uint32_t n, nj_error *err);
 int nj_dead_letters_flush(nj_dead_letters *file, nj_error *err);
 int nj_dead_letters_commit(nj_dead_letters *file, const nj_keep *keep, nj_error *err);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../base/log.h"
@@ -18,7 +19,9 @@
 typedef struct sqlite_sink {
     nj_sink base;
     char *path;
-    nj_outfile file; /* open for its lock, until SQLite has closed its own */
+    nj_outfile file;   /* open for its lock, until SQLite has closed its own */
+    nj_sink_args args; /* run, configuration and mark live as long as the sink */
+    int64_t n_rows;
     bool begun, open_transaction;
     sqlite3 *db;
     sqlite3_stmt *insert;
@@ -43,7 +46,8 @@ static int close_sqlite(nj_sink *sink, nj_error *err)
     int rc = 0;
     sqlite3_finalize(s->insert);
     s->insert = NULL;
-    if (s->open_transaction) rc = run(s, "COMMIT", "commit", err);
+    /* rows without their positions would come twice after --resume */
+    if (s->open_transaction) rc = run(s, s->args.run ? "ROLLBACK" : "COMMIT", "commit", err);
     if (sqlite3_close(s->db) && !rc) rc = failed(s, "closing", err);
     nj_outfile_close(&s->file, !s->begun, NULL);
     nj_buffer_free(&s->text);
@@ -69,12 +73,17 @@ static nj_sink *open_sqlite(const nj_sink_args *args, nj_error *err)
         nj_fail(err, "sqlite: out of memory");
         goto bad;
     }
-    if (nj_outfile_open(&s->file, args->target, args->mode, err) || nj_outfile_must_be_plain(&s->file, err))
+    s->args = *args;
+    nj_sink_args plain = *args; /* its journal is a table */
+    plain.run = NULL;
+    if (nj_outfile_open_for(&s->file, &plain, false, err) || nj_outfile_must_be_plain(&s->file, err))
         goto bad;
+    s->args.known &= nj_outfile_mode(args) == NJ_SINK_APPEND;
+    if (args->mark && args->mark->kind == NJ_MARK_THERE) s->n_rows = args->mark->rows;
     s->file.end = 0; /* SQLite cuts it as it likes */
     /* a journal that a killed run left beside a file that is now empty would be played
      * back into the new one */
-    if (args->mode != NJ_SINK_APPEND &&
+    if (nj_outfile_mode(args) != NJ_SINK_APPEND &&
         snprintf(journal, sizeof journal, "%s-journal", s->path) < (int)sizeof journal)
         unlink(journal);
     if (sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL)) {
@@ -227,6 +236,79 @@ static int prepare_insert(sqlite_sink *s, uint32_t n_fields, nj_error *err)
     return rc;
 }
 
+/* In the transaction of the rows that it speaks of. */
+static int put_journal(sqlite_sink *s, const nj_keep *keep, nj_error *err)
+{
+    const struct {
+        const char *key, *text;
+        int64_t number;
+    } item[] = { { "run", s->args.run, 0 },
+                 { "configuration", s->args.configuration, 0 },
+                 { "state", keep->state ? keep->state : "", 0 },
+                 { "commit", NULL, (int64_t)keep->commit },
+                 { "rows", NULL, s->n_rows },
+                 { "complete", NULL, keep->complete } };
+    sqlite3_stmt *q = NULL;
+    if (run(s, "CREATE TABLE IF NOT EXISTS nightjar_journal(key TEXT PRIMARY KEY, value)", "journal", err))
+        return -1;
+    if (sqlite3_prepare_v2(s->db, "INSERT OR REPLACE INTO nightjar_journal VALUES(?, ?)", -1, &q, NULL))
+        return failed(s, "journal", err);
+    int rc = 0;
+    for (size_t i = 0; i < sizeof item / sizeof *item && !rc; i++) {
+        sqlite3_bind_text(q, 1, item[i].key, -1, SQLITE_STATIC);
+        if (item[i].text)
+            sqlite3_bind_text(q, 2, item[i].text, -1, SQLITE_STATIC);
+        else
+            sqlite3_bind_int64(q, 2, item[i].number);
+        if (sqlite3_step(q) != SQLITE_DONE) rc = failed(s, "journal", err);
+        sqlite3_reset(q);
+    }
+    sqlite3_finalize(q);
+    return rc;
+}
+
+static void read_journal(sqlite3 *db, nj_mark *mark)
+{
+    sqlite3_stmt *q = NULL;
+    if (sqlite3_prepare_v2(db, "SELECT key, value FROM nightjar_journal", -1, &q, NULL)) return;
+    while (sqlite3_step(q) == SQLITE_ROW) {
+        const char *key = (const char *)sqlite3_column_text(q, 0),
+                   *text = (const char *)sqlite3_column_text(q, 1);
+        char **to = !key || !text                   ? NULL
+                    : !strcmp(key, "run")           ? &mark->run
+                    : !strcmp(key, "configuration") ? &mark->configuration
+                    : !strcmp(key, "state")         ? &mark->state
+                                                    : NULL;
+        if (to && !*to) *to = strdup(text);
+        if (key && !strcmp(key, "commit")) mark->commit = (uint64_t)sqlite3_column_int64(q, 1);
+        if (key && !strcmp(key, "rows")) mark->rows = sqlite3_column_int64(q, 1);
+        if (key && !strcmp(key, "complete")) mark->complete = sqlite3_column_int64(q, 1) != 0;
+    }
+    sqlite3_finalize(q);
+    if (mark->run && mark->configuration && mark->state) {
+        mark->kind = NJ_MARK_THERE;
+        mark->bytes = 1; /* the table is there: the file is not to be emptied */
+    }
+}
+
+static int look(const char *target, nj_mark *mark, nj_error *err)
+{
+    struct stat st;
+    sqlite3 *db = NULL;
+    *mark = (nj_mark){ .kind = NJ_MARK_NEW };
+    if (stat(target, &st) || (S_ISREG(st.st_mode) && !st.st_size)) return 0;
+    mark->kind = S_ISREG(st.st_mode) ? NJ_MARK_UNKNOWN : NJ_MARK_NONE;
+    if (mark->kind == NJ_MARK_NONE) return 0;
+    /* to be written as well: what a killed run left half done is undone when it is opened */
+    int rc = sqlite3_open_v2(target, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+    if (rc)
+        nj_fail(err, "%s: cannot be opened: %s", target, db ? sqlite3_errmsg(db) : "out of memory");
+    else
+        sqlite3_busy_timeout(db, 10000), read_journal(db, mark);
+    sqlite3_close(db);
+    return rc ? -1 : 0;
+}
+
 static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata,
                  nj_error *err)
 {
@@ -236,7 +318,12 @@ static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const 
     if (run(s, "BEGIN IMMEDIATE", "cannot be written", err)) return -1;
     int rc = check_columns(s, field, n_fields, err);
     if (rc == 1) rc = create_tables(s, field, n_fields, err);
-    if (!rc) rc = write_metadata(s, metadata, err);
+    if (!rc && !s->args.known) rc = write_metadata(s, metadata, err);
+    if (!rc && s->args.run) {
+        const nj_mark *mark = s->args.mark && s->args.mark->kind == NJ_MARK_THERE ? s->args.mark : NULL;
+        rc = put_journal(
+            s, &(nj_keep){ .commit = mark ? mark->commit : 0, .state = mark ? mark->state : NULL }, err);
+    }
     if (!rc) rc = run(s, "COMMIT", "commit", err);
     if (!rc) rc = prepare_insert(s, n_fields, err);
     if (rc)
@@ -281,6 +368,7 @@ static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
         if (rc != SQLITE_OK) failed(s, "a row cannot be written", err);
         sqlite3_reset(s->insert);
         if (rc != SQLITE_OK) return -1;
+        s->n_rows++;
     }
     sqlite3_clear_bindings(s->insert); /* they point into the batch */
     return 0;
@@ -296,8 +384,11 @@ static int flush(nj_sink *sink, nj_error *err)
 static int commit(nj_sink *sink, const nj_keep *keep, nj_error *err)
 {
     sqlite_sink *s = (sqlite_sink *)sink;
-    (void)keep; /* open() has it: the pragma does not change within a transaction */
-    if (!s->open_transaction) return 0;
+    /* keep->disk: open() has it, for the pragma does not change within a transaction */
+    if (s->args.run && !s->open_transaction && run(s, "BEGIN IMMEDIATE", "cannot be written", err)) return -1;
+    if (!s->open_transaction && !s->args.run) return 0;
+    s->open_transaction = true;
+    if (s->args.run && put_journal(s, keep, err)) return -1;
     if (run(s, "COMMIT", "commit", err)) return -1;
     s->open_transaction = false;
     return 0;
@@ -314,5 +405,6 @@ const nj_sink_class nj_sink_sqlite = {
     .write = write_rows,
     .flush = flush,
     .commit = commit,
+    .look = look,
     .close = close_sqlite,
 };

@@ -90,6 +90,7 @@ def exit_codes(tables):
         ("run", 4, "bad.avro", SAMPLE, "-q", "-m", "roid", "--strict", "-o", "null:"),
         ("graph", 1, "no/such.tar"),
         ("lag", 2, kafka),
+        ("ledger", 2, "no/such.ndjson"),
         ("inspect", 2, "no/such.tar"),
         ("columns", 2, "no/such.tar"),
         ("profile", 2, "roid", "no/such.tar"),

@@ -77,6 +77,8 @@ static int remove_folder(void **state)
     snprintf(meta, sizeof meta, "%s.meta.json", path);
     unlink(path);
     unlink(meta);
+    snprintf(meta, sizeof meta, "%s.journal", path);
+    unlink(meta);
     return rmdir(folder);
 }
 

@@ -261,7 +261,10 @@ static inline int script_make_folder(void **state)
 static inline int script_remove_folder(void **state)
 {
     (void)state;
+    char journal[sizeof script_dead + 16];
+    snprintf(journal, sizeof journal, "%s.journal", script_dead);
     unlink(script_dead);
+    unlink(journal);
     return rmdir(script_folder);
 }
 

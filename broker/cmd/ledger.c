@@ -1,0 +1,227 @@
+/* ledger.c - `nightjar ledger`: what became of a night's alerts, over all restarts, from the journals that
+ * stand beside the outputs, also while a run goes on. */
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "../base/buffer.h"
+#include "../base/file.h"
+#include "../sink/sink.h"
+#include "command.h"
+
+static const char *const class_name[] = { "chunks", "emitted", "filtered", "dead", "duplicates" };
+enum { CLASSES = 5 };
+
+/* One run: its outputs have the same name in their journals; the one that is furthest counts. */
+typedef struct night {
+    nj_mark mark;
+    char *path; /* of that output */
+    uint32_t n_outputs, n_complete;
+} night;
+
+typedef struct options {
+    bool json;
+    night *item; /* [n] */
+    uint32_t n;
+} options;
+
+static const nj_option table[] = { { "json", 0, NJ_OPTION_FLAG, offsetof(options, json), .doc = "as JSON" },
+                                   { 0 } };
+
+static int ledger(int argc, char **argv);
+
+NJ_COMMAND(ledger) = {
+    .name = "ledger",
+    .usage = "ledger FILE|FOLDER...",
+    .summary = "what became of the alerts of runs, over their restarts, by the outputs' journals",
+    .main = ledger,
+    .options = { table },
+    .arguments =
+        (const nj_meaning[]){
+            { "FILE", "an output of `nightjar run`, or its .journal; a run may be under way" },
+            { "FOLDER", "all outputs in it" },
+            { 0 } },
+    .exits = (const nj_meaning[]){ { "2", "a journal could not be read, or there is none" }, { 0 } },
+};
+
+static int add_mark(options *o, nj_mark *mark, const char *path, nj_error *err)
+{
+    night *n = NULL;
+    for (uint32_t i = 0; i < o->n && !n; i++)
+        if (!strcmp(o->item[i].mark.run, mark->run)) n = &o->item[i];
+    if (!n) {
+        night *more = realloc(o->item, (o->n + 1) * sizeof *more);
+        if (!more) return nj_fail(err, "out of memory");
+        o->item = more;
+        n = &o->item[o->n++];
+        *n = (night){ 0 };
+    }
+    n->n_outputs++;
+    n->n_complete += mark->complete;
+    if (n->path && mark->commit <= n->mark.commit) return nj_mark_free(mark), 0;
+    free(n->path);
+    nj_mark_free(&n->mark);
+    n->mark = *mark;
+    return (n->path = strdup(path)) ? 0 : nj_fail(err, "out of memory");
+}
+
+/* 0 also when the file is no output. */
+static int add_file(options *o, const char *path, nj_error *err)
+{
+    char spec[4200], head[16] = "";
+    nj_mark mark = { 0 };
+    FILE *f = fopen(path, "rbe");
+    size_t n = f ? fread(head, 1, sizeof head - 1, f) : 0;
+    if (f) fclose(f);
+    int rc;
+    if (n >= 15 && !memcmp(head, "SQLite format 3", 15)) {
+        if (snprintf(spec, sizeof spec, "sqlite:%s", path) >= (int)sizeof spec)
+            return nj_fail(err, "%.200s...: the name is too long", path);
+        rc = nj_sink_look(spec, &mark, err);
+    } else {
+        rc = nj_journal_look(path, &mark, err);
+    }
+    if (rc) return -1;
+    if (mark.kind == NJ_MARK_THERE) return add_mark(o, &mark, path, err);
+    nj_mark_free(&mark);
+    return 0;
+}
+
+/* The journals of a folder, and its databases. */
+static int add_folder(options *o, const char *folder, nj_error *err)
+{
+    struct dirent **list;
+    int n = scandir(folder, &list, NULL, alphasort), rc = 0;
+    if (n < 0) return nj_fail(err, "%s: cannot be read: %s", folder, strerror(errno));
+    for (int i = 0; i < n; i++) {
+        char path[4200], plain[4200];
+        struct stat st, beside;
+        bool fits = snprintf(path, sizeof path, "%s/%s", folder, list[i]->d_name) < (int)sizeof path;
+        bool journal = nj_ends_with(path, ".journal");
+        snprintf(plain, sizeof plain, "%.*s", (int)(strlen(path) - (journal ? strlen(".journal") : 0)), path);
+        /* an output has its turn by its journal; what has none may be a database */
+        if (!rc && fits && !stat(path, &st) && S_ISREG(st.st_mode)) {
+            char other[4300];
+            snprintf(other, sizeof other, "%s.journal", path);
+            if (journal || stat(other, &beside)) rc = add_file(o, plain, err);
+        }
+        free(list[i]);
+    }
+    free(list);
+    return rc;
+}
+
+static int add_word(options *o, const char *word, nj_error *err)
+{
+    struct stat st;
+    uint32_t before = 0, after = 0;
+    char plain[4200];
+    bool journal = nj_ends_with(word, ".journal");
+    snprintf(plain, sizeof plain, "%.*s", (int)(strlen(word) - (journal ? strlen(".journal") : 0)), word);
+    for (uint32_t i = 0; i < o->n; i++) before += o->item[i].n_outputs;
+    if (stat(word, &st)) return nj_fail(err, "%s: %s", word, strerror(errno));
+    if (S_ISDIR(st.st_mode) ? add_folder(o, word, err) : add_file(o, plain, err)) return -1;
+    for (uint32_t i = 0; i < o->n; i++) after += o->item[i].n_outputs;
+    return after > before ? 0 : nj_fail(err, "%s: no journal of a run is there", word);
+}
+
+static void add_sums(const json_t *streams, json_int_t sum[CLASSES])
+{
+    size_t i;
+    const json_t *s;
+    json_array_foreach(streams, i, s) for (int c = 0; c < CLASSES; c++) sum[c] +=
+        json_integer_value(json_object_get(s, class_name[c]));
+}
+
+static void show_line(nj_buffer *out, const char *name, const json_int_t sum[CLASSES])
+{
+    nj_buffer_printf(out, "%-40.200s", name);
+    for (int c = 0; c < CLASSES; c++) nj_buffer_printf(out, " %10" JSON_INTEGER_FORMAT, sum[c]);
+    nj_buffer_text(out, "\n");
+}
+
+static void show(const options *o, nj_buffer *out)
+{
+    json_int_t all[CLASSES] = { 0 };
+    for (uint32_t i = 0; i < o->n; i++) {
+        const night *n = &o->item[i];
+        json_int_t sum[CLASSES] = { 0 };
+        json_t *state = n->mark.state[0] ? json_loads(n->mark.state, 0, NULL) : NULL;
+        const json_t *streams = json_object_get(state, "streams"), *s;
+        size_t k;
+        nj_buffer_printf(out, "%srun %s: %u output%s, %s\n", i ? "\n" : "", n->mark.run, n->n_outputs,
+                         n->n_outputs > 1 ? "s" : "",
+                         n->n_complete == n->n_outputs
+                             ? "complete"
+                             : "not complete: under way, or to be resumed (--resume)");
+        nj_buffer_printf(out, "%-40s", "");
+        for (int c = 0; c < CLASSES; c++) nj_buffer_printf(out, " %10s", class_name[c]);
+        nj_buffer_text(out, "\n");
+        json_array_foreach(streams, k, s)
+        {
+            json_int_t own[CLASSES];
+            for (int c = 0; c < CLASSES; c++) own[c] = json_integer_value(json_object_get(s, class_name[c]));
+            show_line(out, json_string_value(json_object_get(s, "name")), own);
+        }
+        add_sums(streams, sum);
+        if (json_array_size(streams) != 1) show_line(out, "all", sum);
+        for (int c = 0; c < CLASSES; c++) all[c] += sum[c];
+        json_decref(state);
+    }
+    if (o->n > 1) nj_buffer_text(out, "\n"), show_line(out, "all runs", all);
+}
+
+static void show_json(const options *o, nj_buffer *out)
+{
+    nj_buffer_text(out, "[");
+    for (uint32_t i = 0; i < o->n; i++) {
+        const night *n = &o->item[i];
+        json_int_t sum[CLASSES] = { 0 };
+        json_t *state = n->mark.state[0] ? json_loads(n->mark.state, 0, NULL) : NULL;
+        add_sums(json_object_get(state, "streams"), sum);
+        json_decref(state);
+        nj_buffer_text(out, i ? ",\n {\"run\": " : "{\"run\": ");
+        nj_json_text(out, n->mark.run);
+        nj_buffer_printf(out, ", \"outputs\": %u, \"complete\": %s", n->n_outputs,
+                         n->n_complete == n->n_outputs ? "true" : "false");
+        for (int c = 0; c < CLASSES; c++)
+            nj_buffer_printf(out, ", \"%s\": %" JSON_INTEGER_FORMAT, class_name[c], sum[c]);
+        nj_buffer_printf(out, ", \"state\": %s}", n->mark.state[0] ? n->mark.state : "{}");
+    }
+    nj_buffer_text(out, "]\n");
+}
+
+static int ledger(int argc, char **argv)
+{
+    options o = { 0 };
+    nj_words words;
+    nj_error err = { "" };
+    nj_buffer out = { 0 };
+    int rc = NJ_EXIT_OK;
+    if (nj_command_parse(&nj_command_ledger, &o, argc, argv, &words, &err) ||
+        (!words.n && nj_fail(&err, "no FILE or FOLDER given")))
+        rc = NJ_EXIT_USAGE;
+    for (int i = 0; i < words.n && rc == NJ_EXIT_OK; i++)
+        if (add_word(&o, words.item[i], &err)) rc = NJ_EXIT_SOURCE;
+    if (rc == NJ_EXIT_OK) {
+        if (o.json)
+            show_json(&o, &out);
+        else
+            show(&o, &out);
+    } else {
+        fprintf(stderr, "nightjar ledger: %s\n", err.text);
+    }
+    for (uint32_t i = 0; i < o.n; i++) {
+        nj_mark_free(&o.item[i].mark);
+        free(o.item[i].path);
+    }
+    free(o.item);
+    if (rc == NJ_EXIT_OK) return nj_command_print(&out);
+    nj_buffer_free(&out);
+    return rc;
+}

@@ -1,0 +1,414 @@
+/* resume.c - a run that goes on must know up to which alert each output is complete: it reads the journals,
+ * refuses those that are not its own, and writes down what the next one needs. */
+#include "resume.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../base/log.h"
+#include "shared.h"
+
+static const char *const class_name[] = { "chunks", "emitted", "filtered", "dead", "duplicates" };
+enum { CLASSES = 5 };
+
+static uint64_t *class_of(nj_ledger *l, int i)
+{
+    uint64_t *const at[CLASSES] = { &l->settled, &l->emitted, &l->filtered, &l->dead, &l->duplicates };
+    return at[i];
+}
+
+/* ---- the configuration ----------------------------------------------------------------------- */
+
+static void add_setting(nj_buffer *out, const nj_settings *s, size_t i)
+{
+    static const char *const section[] = { "module.", "topic.", "decode", "sink." };
+    static const char *const of_run[] = { "dedup", "reference", "private_topics" };
+    const nj_setting *t = &s->item[i];
+    bool counts = false;
+    for (size_t k = 0; k < sizeof section / sizeof *section; k++)
+        counts |= !strncmp(t->section, section[k], strlen(section[k]));
+    for (size_t k = 0; k < sizeof of_run / sizeof *of_run; k++)
+        counts |= !strcmp(t->section, "run") && !strcmp(t->key, of_run[k]);
+    if (!counts || nj_setting_is_built_in(t)) return;
+    for (size_t k = i + 1; k < s->n; k++) /* of equal keys the last one counts */
+        if (!strcmp(s->item[k].section, t->section) && !strcmp(s->item[k].key, t->key)) return;
+    nj_buffer_printf(out, "setting %s.%s = %s\n", t->section, t->key, t->value);
+}
+
+/* A line for everything on which rows depend; blanks for what would break a line. */
+static char *configuration_of(const run *r)
+{
+    const nj_run_options *o = r->options;
+    nj_buffer out = { 0 };
+    for (uint32_t i = 0; i < o->n_sources; i++)
+        if (!strstr(o->source[i], "://")) nj_buffer_printf(&out, "source %s\n", o->source[i]);
+    for (uint32_t f = 0; f < r->n_out; f++) nj_buffer_printf(&out, "column %s\n", r->field[f].key);
+    for (const nj_metadata *m = r->metadata; m && m->key; m++)
+        if (strcmp(m->key, "nightjar.version") != 0) nj_buffer_printf(&out, "%s = %s\n", m->key, m->value);
+    if (o->where) nj_buffer_printf(&out, "where %s\n", o->where);
+    for (uint32_t i = 0; i < o->n_topics; i++)
+        nj_buffer_printf(&out, "topic %s %s\n", o->topic[i].name, o->topic[i].where ? o->topic[i].where : "");
+    if (o->limit) nj_buffer_printf(&out, "limit %lld\n", (long long)o->limit);
+    for (size_t i = 0; i < o->settings->n; i++) add_setting(&out, o->settings, i);
+    nj_buffer_text(&out, "");
+    if (out.failed) nj_buffer_free(&out);
+    return out.data;
+}
+
+static bool has_line(const char *text, const char *line, size_t n)
+{
+    for (const char *end; (end = strchr(text, '\n')); text = end + 1)
+        if ((size_t)(end - text) == n && !memcmp(text, line, n)) return true;
+    return false;
+}
+
+/* Says the lines of one that the other lacks; returns how many. */
+static int tell_lines(const char *of, const char *lacks, const char *what, const char *path, int level)
+{
+    int n = 0;
+    for (const char *end; (end = strchr(of, '\n')); of = end + 1)
+        if (!has_line(lacks, of, (size_t)(end - of)) && n++ < 20)
+            nj_log(level, "%s: %s: %.*s", path, what, (int)(end - of), of);
+    return n;
+}
+
+/* ---- the memories ---------------------------------------------------------------------------- */
+
+static int read_state(memory *m)
+{
+    json_t *state = m->mark.state && *m->mark.state ? json_loads(m->mark.state, 0, NULL) : NULL;
+    const json_t *list = json_object_get(state, "streams"), *s;
+    size_t i;
+    int rc = 0;
+    m->item = calloc(json_array_size(list) + 1, sizeof *m->item);
+    if (!m->item) rc = -1;
+    m->written = (uint64_t)json_integer_value(json_object_get(state, "written"));
+    const char *digest = json_string_value(json_object_get(state, "digest"));
+    m->digest = digest ? strtoull(digest, NULL, 16) : 0;
+    json_array_foreach(list, i, s)
+    {
+        const char *name = json_string_value(json_object_get(s, "name")),
+                   *member = json_string_value(json_object_get(s, "member"));
+        if (rc || !name) continue;
+        known *k = &m->item[m->n++];
+        *k = (known){ .name = strdup(name), .member = strdup(member ? member : "") };
+        k->at.offset = json_integer_value(json_object_get(s, "offset"));
+        k->at.record = (uint32_t)json_integer_value(json_object_get(s, "record"));
+        for (int c = 0; c < CLASSES; c++)
+            *class_of(&k->ledger, c) = (uint64_t)json_integer_value(json_object_get(s, class_name[c]));
+        if (!k->name || !k->member) rc = -1;
+    }
+    json_decref(state);
+    return rc;
+}
+
+/* What the supervisor knows of the workers before. */
+static int read_kept(memory *m, const nj_kept *kept)
+{
+    if (!kept->turn) return 0;
+    const nj_kept_set *set = &kept->set[kept->turn & 1];
+    m->item = calloc(set->n + 1, sizeof *m->item);
+    if (!m->item) return -1;
+    for (uint32_t i = 0; i < set->n; i++) {
+        known *k = &m->item[m->n++];
+        *k = (known){ .name = strdup(set->stream[i].name),
+                      .member = strdup(""),
+                      .at = { set->stream[i].offset, set->stream[i].record },
+                      .ledger = set->stream[i].ledger };
+        if (!k->name || !k->member) return -1;
+    }
+    return 0;
+}
+
+static const char *spec_of(const run *r, uint32_t sink)
+{
+    const nj_run_options *o = r->options;
+    uint32_t own = o->own_sink ? 1 : 0;
+    return sink < own || sink - own >= o->n_sinks ? NULL : o->sink[sink - own];
+}
+
+/* from=committed is where a group goes on: a file sink in --append goes on with it. */
+static bool is_implied(const nj_run_options *o)
+{
+    for (uint32_t i = 0; i < o->n_sources && o->mode == NJ_SINK_APPEND; i++) {
+        const char *from = strstr(o->source[i], "from=");
+        if (!strncmp(o->source[i], "kafka://", 8) && (!from || !strncmp(from + 5, "committed", 9)))
+            return true;
+    }
+    return false;
+}
+
+/* Is this journal the one of the run that goes on? */
+static int check_mark(run *r, memory *m, const char *path, bool strict, nj_error *err)
+{
+    struct run_resume *z = r->resume;
+    if (!z->run[0]) snprintf(z->run, sizeof z->run, "%s", m->mark.run);
+    if (strcmp(z->run, m->mark.run) != 0) {
+        if (strict)
+            return nj_fail(err, "%s: its journal is of another run (%s) than that of the first output (%s)",
+                           path, m->mark.run, z->run);
+        nj_mark_free(&m->mark); /* of a run before: replaced or added to, as --overwrite and --append say */
+        return 0;
+    }
+    int level = strict ? NJ_LOG_ERROR : NJ_LOG_WARN;
+    int n = tell_lines(m->mark.configuration, z->configuration, "the journal has", path, level) +
+            tell_lines(z->configuration, m->mark.configuration, "this run has", path, level);
+    if (n && strict)
+        return nj_fail(
+            err,
+            "%s: cannot be resumed: the run that wrote it had another configuration (%d lines differ, "
+            "above)",
+            path, n);
+    if (n) nj_log(NJ_LOG_WARN, "%s: goes on with another configuration than before", path);
+    return read_state(m) ? nj_fail(err, "%s: out of memory for the journal", path) : 0;
+}
+
+/* A file whose letters belong to the run, among those that its folder has. */
+static int find_letters(run *r, memory *m, nj_error *err)
+{
+    struct run_resume *z = r->resume;
+    for (unsigned k = 1; k < 1000; k++) {
+        const char *path = r->options->dead_letters ? r->options->dead_letters : nj_flow_letters_path(r, k);
+        if (!path) return nj_fail(err, "out of memory");
+        if (nj_journal_look(path, &m->mark, err)) return -1;
+        if (m->mark.kind == NJ_MARK_THERE && !strcmp(m->mark.run, z->run)) {
+            z->letters = strdup(path);
+            return z->letters && !read_state(m) ? 0 : nj_fail(err, "out of memory");
+        }
+        bool there = m->mark.kind == NJ_MARK_THERE || m->mark.kind == NJ_MARK_UNKNOWN;
+        nj_mark_free(&m->mark);
+        if (r->options->dead_letters || !there) return 0;
+    }
+    return 0;
+}
+
+static int new_name(struct run_resume *z)
+{
+    uint32_t some = 0;
+    struct tm utc;
+    time_t now = time(NULL);
+    if (getrandom(&some, sizeof some, GRND_NONBLOCK) < 0) some = (uint32_t)getpid();
+    size_t n = strftime(z->run, sizeof z->run, "%Y%m%dT%H%M%SZ-", gmtime_r(&now, &utc));
+    snprintf(z->run + n, sizeof z->run - n, "%08" PRIx32, some);
+    return 0;
+}
+
+int nj_flow_resume_look(run *r, nj_error *err)
+{
+    const nj_run_options *o = r->options;
+    struct run_resume *z = r->resume = calloc(1, sizeof *z);
+    uint32_t own = o->own_sink ? 1 : 0, n = own + o->n_sinks, files = 0, there = 0, complete = 0;
+    if (!z) return nj_fail(err, "out of memory");
+    z->n = (n ? n : 1) + 1;
+    z->of = calloc(z->n, sizeof *z->of);
+    z->configuration = configuration_of(r);
+    if (!z->of || !z->configuration) return nj_fail(err, "out of memory");
+    z->restart = o->resume && o->shared && o->shared->incarnation;
+    if (z->restart) snprintf(z->run, sizeof z->run, "%s", o->shared->run);
+    bool strict = o->resume && !z->restart, implied = !o->resume && is_implied(o);
+    for (uint32_t i = own; (o->resume || implied) && i < n; i++) {
+        memory *m = &z->of[i];
+        const char *path = nj_sink_path(spec_of(r, i));
+        if (!path) continue;
+        if (nj_sink_look(spec_of(r, i), &m->mark, err)) return -1;
+        if (m->mark.kind == NJ_MARK_UNKNOWN && strict)
+            return nj_fail(err, "%s: has no journal, so that --resume cannot tell what is in it", path);
+        if (m->mark.kind == NJ_MARK_THERE && check_mark(r, m, path, strict, err)) return -1;
+        m->counts = m->mark.kind == NJ_MARK_THERE || m->mark.kind == NJ_MARK_NEW;
+        files += m->mark.kind != NJ_MARK_NONE;
+        there += m->mark.kind == NJ_MARK_THERE;
+        complete += m->mark.kind == NJ_MARK_THERE && m->mark.complete;
+        if (m->mark.kind == NJ_MARK_NEW && strict)
+            nj_log(NJ_LOG_INFO, "%s: is not there yet: it begins anew", path);
+    }
+    if (strict && !files && !(o->dead_letters && !access(o->dead_letters, F_OK)))
+        return nj_fail(err, "--resume: no output keeps a journal; files do (ndjson, avro, fits, sqlite)");
+    if (strict && there && complete == files) { /* the next worker still has to report */
+        nj_log(NJ_LOG_INFO, "the outputs are complete: nothing is left to be resumed");
+        return 1;
+    }
+    z->on = there || z->restart;
+    if (z->restart && read_kept(&z->kept, &o->shared->kept)) return nj_fail(err, "out of memory");
+    for (uint32_t i = 0; z->on && i < n; i++)
+        if (!z->of[i].counts)
+            nj_log(NJ_LOG_INFO,
+                   "%s: keeps no journal: its rows of the last second before the end may come twice",
+                   spec_of(r, i) ? spec_of(r, i) : "the output");
+    if (z->on && find_letters(r, &z->of[z->n - 1], err)) return -1;
+    z->of[z->n - 1].counts = z->letters != NULL;
+    if (!z->run[0]) new_name(z);
+    if (o->shared) snprintf(o->shared->run, sizeof o->shared->run, "%s", z->run);
+    uint64_t first = UINT64_MAX;
+    for (uint32_t i = 0; i < z->n; i++) {
+        const memory *m = &z->of[i];
+        if (m->mark.commit > z->commit) z->commit = m->mark.commit;
+        if (!m->counts || i == z->n - 1 || m->mark.commit >= first) continue;
+        first = m->mark.commit;
+        r->output.written = m->written;
+        r->output.digest = m->digest;
+    }
+    if (z->restart) { /* the report adds what was before */
+        const nj_kept_set *set = &o->shared->kept.set[o->shared->kept.turn & 1];
+        r->output.written = r->output.digest = 0;
+        for (uint32_t i = 0; i < z->kept.n; i++) {
+            const nj_ledger *l = &z->kept.item[i].ledger;
+            r->output.written += l->emitted + l->filtered + l->duplicates;
+        }
+        z->digest = o->shared->kept.turn ? set->digest : 0;
+    }
+    if (z->on && r->conf.dedup)
+        nj_log(NJ_LOG_WARN, "[run] dedup: the ids before the end are forgotten; a duplicate of one is kept");
+    return 0;
+}
+
+const nj_mark *nj_flow_mark(const run *r, uint32_t sink)
+{
+    const memory *m = r->resume ? &r->resume->of[sink] : NULL;
+    return m && (m->mark.kind == NJ_MARK_THERE || m->mark.kind == NJ_MARK_NEW) ? &m->mark : NULL;
+}
+
+bool nj_flow_mark_known(const run *r, uint32_t sink)
+{
+    const nj_mark *mark = nj_flow_mark(r, sink);
+    return mark && mark->kind == NJ_MARK_THERE && !strcmp(mark->configuration, r->resume->configuration);
+}
+
+/* ---- streams --------------------------------------------------------------------------------- */
+
+static const known *find(const memory *m, const char *key)
+{
+    for (uint32_t i = 0; i < m->n; i++)
+        if (!strcmp(m->item[i].name, key)) return &m->item[i];
+    return NULL;
+}
+
+int nj_flow_stream_begin(run *r, stream *s)
+{
+    const struct run_resume *z = r->resume;
+    progress_of *p = s->progress = calloc(1, sizeof *p);
+    char key[NJ_STREAM_NAME];
+    int again = 1;
+    if (!p) return -1;
+    p->is_kafka = !strncmp(s->name, "kafka://", 8);
+    for (uint32_t i = 0; !p->is_kafka && i < r->accounts.n_streams; i++)
+        again += !strcmp(r->accounts.stream[i]->name, s->name);
+    snprintf(key, sizeof key, again > 1 ? "%.200s (%d)" : "%.250s", s->name, again);
+    p->key = strdup(key);
+    p->written = p->kept = p->next = p->skip = (position){ -1, 0 };
+    if (!p->key) return -1;
+    if (!z || !z->on) return 0;
+    p->ahead = calloc(z->n, sizeof *p->ahead);
+    if (!p->ahead) return -1;
+    const known *least = NULL;
+    bool from_start = false;
+    for (uint32_t i = 0; i < z->n; i++) {
+        const known *k = find(&z->of[i], p->key);
+        if (z->of[i].counts && !k && i != z->n - 1) from_start = true;
+        if (k && i != z->n - 1 && (!least || nj_before(k->at.offset, k->at.record, least->at))) least = k;
+        p->ahead[i] = k ? k->at : (position){ -1, 0 };
+    }
+    if (from_start) least = NULL;
+    if (z->restart) least = find(&z->kept, p->key); /* not ahead of the report's sums */
+    if (!least) return 0;
+    p->written = p->kept = p->next = least->at;
+    p->sum = p->next_sum = least->ledger;
+    snprintf(p->member, sizeof p->member, "%s", least->member);
+    memcpy(p->next_member, p->member, sizeof p->member);
+    p->compare = true;
+    if (p->is_kafka) return 0;
+    p->skip = least->at;
+    p->skip_member = strdup(least->member);
+    return p->skip_member ? 0 : -1;
+}
+
+void nj_flow_stream_end(stream *s)
+{
+    progress_of *p = s->progress;
+    if (!p) return;
+    free(p->key);
+    free(p->ahead);
+    free(p->skip_member);
+    free(p);
+}
+
+static void add_stream(nj_buffer *out, const char *key, position at, const char *member, nj_ledger *sum,
+                       bool first)
+{
+    nj_buffer_text(out, first ? "{\"name\":" : ",{\"name\":");
+    nj_json_text(out, key);
+    nj_buffer_printf(out, ",\"offset\":%lld,\"record\":%u,\"member\":", (long long)at.offset, at.record);
+    nj_json_text(out, member);
+    for (int c = 0; c < CLASSES; c++)
+        nj_buffer_printf(out, ",\"%s\":%llu", class_name[c], (unsigned long long)*class_of(sum, c));
+    nj_buffer_text(out, "}");
+}
+
+void nj_flow_state(const run *r, uint32_t sink, nj_buffer *out)
+{
+    const memory *m = &r->resume->of[sink];
+    bool first = true;
+    uint32_t n = __atomic_load_n(&r->accounts.n_streams, __ATOMIC_ACQUIRE);
+    nj_buffer_printf(out, "{\"written\":%llu,\"digest\":\"%016llx\",\"streams\":[",
+                     (unsigned long long)r->output.written,
+                     (unsigned long long)(r->resume->digest + r->output.digest));
+    for (uint32_t i = 0; i < n; i++) {
+        progress_of *p = r->accounts.stream[i]->progress;
+        const known *k =
+            p->ahead && nj_before(p->next.offset, p->next.record, p->ahead[sink]) ? find(m, p->key) : NULL;
+        if (!k && p->next.offset < 0) continue;
+        if (k)
+            add_stream(out, p->key, k->at, k->member, (nj_ledger *)&k->ledger, first);
+        else
+            add_stream(out, p->key, p->next, p->next_member, &p->next_sum, first);
+        first = false;
+    }
+    for (uint32_t i = 0; i < m->n; i++) { /* of partitions that others have now */
+        bool here = false;
+        for (uint32_t s = 0; s < n && !here; s++)
+            here = !strcmp(r->accounts.stream[s]->progress->key, m->item[i].name);
+        if (here) continue;
+        add_stream(out, m->item[i].name, m->item[i].at, m->item[i].member, &m->item[i].ledger, first);
+        first = false;
+    }
+    nj_buffer_text(out, "]}");
+}
+
+void nj_flow_kept(run *r)
+{
+    uint32_t n = __atomic_load_n(&r->accounts.n_streams, __ATOMIC_ACQUIRE);
+    for (uint32_t i = 0; i < n; i++) {
+        progress_of *p = r->accounts.stream[i]->progress;
+        p->kept.record = p->next.record;
+        __atomic_store_n(&p->kept.offset, p->next.offset, __ATOMIC_RELEASE);
+        p->sum = p->next_sum;
+        memcpy(p->member, p->next_member, sizeof p->member);
+    }
+}
+
+static void free_memory(memory *m)
+{
+    for (uint32_t k = 0; k < m->n; k++) {
+        free(m->item[k].name);
+        free(m->item[k].member);
+    }
+    free(m->item);
+    nj_mark_free(&m->mark);
+}
+
+void nj_flow_resume_free(run *r)
+{
+    struct run_resume *z = r->resume;
+    if (!z) return;
+    for (uint32_t i = 0; z->of && i < z->n; i++) free_memory(&z->of[i]);
+    free_memory(&z->kept);
+    free(z->of);
+    free(z->configuration);
+    free(z->letters);
+    free(z);
+    r->resume = NULL;
+}

@@ -1,0 +1,78 @@
+/* resume.h - what the outputs remember of a run before, and where the streams of this one stand: the memory
+ * of commit.c. */
+#ifndef NJ_FLOW_RESUME_H
+#define NJ_FLOW_RESUME_H
+
+#include "internal.h"
+
+/* All alerts before it are done. */
+typedef struct position {
+    int64_t offset; /* of a chunk; -1 = nothing is known */
+    uint32_t record;
+} position;
+
+static inline bool nj_before(int64_t offset, uint32_t record, position p)
+{
+    return offset < p.offset || (offset == p.offset && record < p.record);
+}
+
+/* One stream as an output's memory has it. */
+typedef struct known {
+    char *name, *member; /* member: of the last chunk that was done, "" = not known */
+    position at;
+    nj_ledger ledger; /* over all workers and runs so far */
+} known;
+
+/* What one output remembers. */
+typedef struct memory {
+    nj_mark mark;
+    known *item;
+    uint32_t n;
+    uint64_t written, digest;
+    bool counts; /* it says where streams go on: it has a journal, or will have one */
+} memory;
+
+struct run_resume {
+    memory *of; /* [n]: the outputs in their order, own_sink first, then the dead letters */
+    uint32_t n;
+    memory kept;      /* of the supervisor: where the next worker begins */
+    uint64_t digest;  /* of the workers before this one */
+    bool on, restart; /* goes on; as the supervisor's next worker */
+    char run[48];
+    char *configuration; /* of this run, in lines */
+    uint64_t commit;     /* number of the last one */
+    char *letters;       /* path of the dead letters that belong to the run; NULL = none yet */
+};
+
+/* Where a stream stands. */
+typedef struct progress_of {
+    char *key; /* its name in journals */
+    bool is_kafka;
+    position written;  /* rows before it are in the outputs' hands */
+    position kept;     /* as of the last commit; offset is read by the ingest thread */
+    position next;     /* of the commit under way */
+    position *ahead;   /* [resume.n] what each output has of a run before; NULL = nothing */
+    position skip;     /* the ingest thread passes over what is before it */
+    char *skip_member; /* what the chunk before it must be called */
+    int64_t seen;      /* chunks that the source had so far */
+    uint32_t generation;
+    bool compare; /* chunks may come that are written already */
+    nj_ledger sum, next_sum;
+    char member[128], next_member[128];
+} progress_of;
+
+/* Before anything is opened. 0; 1 = the outputs are complete and nothing is to be done; -1 with err. */
+int nj_flow_resume_look(run *r, nj_error *err);
+/* What an output is opened with: the mark, or NULL. */
+const nj_mark *nj_flow_mark(const run *r, uint32_t sink);
+bool nj_flow_mark_known(const run *r, uint32_t sink);
+/* A new stream: where it goes on. -1: out of memory. */
+int nj_flow_stream_begin(run *r, struct stream *s);
+void nj_flow_stream_end(struct stream *s);
+/* The state that goes into an output's journal, as of `next` of all streams. */
+void nj_flow_state(const run *r, uint32_t sink, nj_buffer *out);
+/* After a commit: `next` is kept. */
+void nj_flow_kept(run *r);
+void nj_flow_resume_free(run *r);
+
+#endif

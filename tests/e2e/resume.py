@@ -1,0 +1,224 @@
+#!/usr/bin/env python3
+"""A run that is killed again and again, and goes on with --resume, writes what an uninterrupted one writes.
+
+NIGHTJAR_KILLS=N kills each of the runs N times (6), NIGHTJAR_SEED=K at other moments (a number of its own each time
+when it is "random")."""
+
+import json, os, random, shutil, signal, sqlite3, subprocess, sys, tarfile, time
+from tap import NIGHTJAR, Folder, done, needs, nightjar, ok
+
+needs("fastavro", "astropy")
+import fastavro
+from astropy.io import fits
+
+KILLS = int(os.environ.get("NIGHTJAR_KILLS", "6"))
+SEED = os.environ.get("NIGHTJAR_SEED", "1")
+rng = random.Random(None if SEED == "random" else int(SEED))
+FILES = ["out.ndjson", "out.db", "out.avro", "out.fits"]
+OUTPUTS = ["-o", "ndjson:out.ndjson", "-o", "sqlite:out.db", "-o", "avro:out.avro", "-o", "fits:out.fits"]
+OFTEN = ["-D", "run.commit_ms=20", "-D", "run.flush_ms=5", "-D", "run.batch_rows=8"]
+
+
+def command(source, *more):
+    return ["run", *source, "-q", "-m", "roid,nalerthist", *OUTPUTS, *OFTEN, *more]
+
+
+def alerts_of(letters):
+    with open(letters, "rb") as f:
+        return sorted((r["origin"], r["record"], r["packet"]) for r in fastavro.reader(f))
+
+
+def content():
+    """What readers find in each output, sorted."""
+    found = {}
+    with open("out.ndjson") as f:
+        found["ndjson"] = sorted(f)
+    db = sqlite3.connect("out.db")
+    found["sqlite"] = sorted(map(repr, db.execute("SELECT * FROM alerts")))
+    db.close()
+    with open("out.avro", "rb") as f:
+        found["avro"] = sorted(json.dumps(r) for r in fastavro.reader(f))
+    with fits.open("out.fits") as f:
+        found["fits"] = sorted(repr([str(x) for x in row]) for row in f["ALERTS"].data)
+    if os.path.exists("dead-letters.avro"):
+        found["letters"] = alerts_of("dead-letters.avro")
+    return found
+
+
+def clear():
+    for name in os.listdir("."):
+        if name.startswith(("out.", "dead-letters")):
+            os.remove(name)
+
+
+def kill_after(args, seconds, how):
+    p = subprocess.Popen(
+        [NIGHTJAR, *args], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        p.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(p.pid, how)
+    err = p.communicate(timeout=120)[1].decode()
+    return p.returncode, err
+
+
+def wait_for_locks(args):
+    """The kernel takes a moment to end all threads of a process that was killed."""
+    for _ in range(100):
+        r = nightjar(*args)
+        if "another run is writing it" not in r.stderr:
+            return r
+        time.sleep(0.05)
+    return r
+
+
+def interrupted(source, more, how=signal.SIGKILL):
+    """KILLS kills at random moments, then to the end. The errors that were seen, and the last run."""
+    clear()
+    t = time.time()
+    r = nightjar(*command(source, *more))
+    whole, expected = time.time() - t, (r.returncode, content())
+    clear()
+    wrong, kills = [], 0
+    for k in range(20 * KILLS):
+        if kills == KILLS:
+            break
+        resume = ["--resume"] if k else []
+        rc, err = kill_after(command(source, *more, *resume), rng.uniform(0, min(whole, 2) / 2), how)
+        if rc in (0, expected[0]) and os.path.exists("out.ndjson"):
+            clear()  # it was quicker: once more from the beginning
+            continue
+        kills += rc == -how or how != signal.SIGKILL
+        if rc not in (-how, 130) and "another run is writing it" not in err:
+            wrong.append((rc, err))
+        # a worker that has only begun dies of the signal itself: nothing was written
+        if rc == 130 and "error" in err.replace("error: the worker died while it stopped", ""):
+            wrong.append((rc, err))
+    r = wait_for_locks(command(source, *more, "--resume"))
+    print(f"# {kills} kills", flush=True)
+    return wrong, r, expected
+
+
+def same(name, source, *more, how=signal.SIGKILL):
+    wrong, r, (rc, expected) = interrupted(source, more, how)
+    ok(not wrong, f"{name}: no run said that something is wrong", wrong)
+    ok(r.returncode == rc, f"{name}: the last one ends as an uninterrupted one", (r.returncode, r.stderr))
+    found = content()
+    ok(found.keys() == expected.keys(), f"{name}: the same files", (found.keys(), expected.keys()))
+    for kind in expected:
+        a, b = expected[kind], found.get(kind, [])
+        ok(
+            a == b,
+            f"{name}: {kind}: the same rows",
+            f"{len(b)} instead of {len(a)}, {len(set(map(str, b)))} different",
+        )
+
+
+def refusals(night):
+    clear()
+    rc, err = kill_after(command([night], "--no-supervise"), 60, signal.SIGKILL)
+    ok(rc == 0, "a run that is not broken off", err)
+    before = {f: open(f, "rb").read() for f in FILES}
+    r = nightjar(*[a for a in command([night], "--resume") if a != "-q"])
+    ok(r.returncode == 0, "--resume of complete outputs: exit 0", r.stderr)
+    ok("complete" in r.stderr, "--resume of complete outputs: it is said", r.stderr)
+    ok(before == {f: open(f, "rb").read() for f in FILES}, "--resume of complete outputs: nothing is touched")
+    last = open("out.ndjson.journal").read().splitlines()[-1]
+    ok(json.loads(last).get("complete") is True, "the journal says that it is complete", last)
+
+    def broken_off():
+        clear()
+        for _ in range(50):
+            kill_after(command([night]), 0.3 + rng.random() / 2, signal.SIGINT)
+            if os.path.exists("out.ndjson") and '"complete"' not in open("out.ndjson.journal").read():
+                return
+            clear()
+
+    broken_off()
+    r = nightjar(*command([night], "-D", "run.dedup=5", "--resume"))
+    ok(r.returncode == 1, "another configuration is refused", r.stderr)
+    ok("run.dedup = 5" in r.stderr, "another configuration: the difference is shown", r.stderr)
+    r = nightjar(*[a.replace("roid,nalerthist", "roid") for a in command([night], "--resume")])
+    ok(r.returncode == 1, "other modules are refused", r.stderr)
+    ok("nalerthist" in r.stderr, "other modules: they are named", r.stderr)
+    r = nightjar(*command([night]))
+    ok(
+        r.returncode == 1 and "exists" in r.stderr,
+        "without --resume the files are as protected as ever",
+        r.stderr,
+    )
+    os.remove("out.avro.journal")
+    r = nightjar(*command([night], "--resume"))
+    ok(r.returncode == 1, "a file without its journal is refused", r.stderr)
+    ok("out.avro: has no journal" in r.stderr, "a file without its journal is named", r.stderr)
+    broken_off()
+    os.truncate("out.ndjson", 10)
+    r = nightjar(*command([night], "--resume"))
+    ok(r.returncode == 1, "a file that lost bytes is refused", r.stderr)
+    ok("out.ndjson: has 10 bytes" in r.stderr, "a file that lost bytes is named", r.stderr)
+    r = nightjar("run", night, "-q", "-o", "null:", "--resume")
+    ok(r.returncode == 1 and "journal" in r.stderr, "outputs without a journal cannot be resumed", r.stderr)
+    clear()
+    r = nightjar(*[a for a in command([night], "--resume") if a != "-q"])
+    ok(r.returncode == 0, "--resume where nothing is yet: a run from the beginning", r.stderr)
+    ok("not there yet" in r.stderr, "--resume where nothing is yet: it is said", r.stderr)
+
+
+def ledger(night):
+    """One run over all its restarts, from any of its outputs; and from the folder."""
+    r = nightjar("ledger", ".", "--json")
+    one = [x for x in json.loads(r.stdout)] if r.returncode == 0 else []
+    ok(len(one) == 1, "ledger: four outputs of one run", r.stdout + r.stderr)
+    ok(one[0]["emitted"] == len(open("out.ndjson").readlines()), "ledger: over all restarts", r.stdout)
+    ok(one[0]["complete"], "ledger: complete", r.stdout)
+    for name in FILES + ["out.avro.journal"]:
+        r = nightjar("ledger", name)
+        ok(str(one[0]["emitted"]) in r.stdout, f"ledger {name}", r.stdout + r.stderr)
+    r = nightjar("ledger", night)
+    ok(r.returncode == 2 and "no journal" in r.stderr, "ledger of what is no output: exit 2", r.stderr)
+
+
+def another_source(night):
+    broken = False
+    for _ in range(50):
+        clear()
+        kill_after(command(["changing"]), 0.4 + rng.random() / 2, signal.SIGINT)
+        text = open("out.ndjson.journal").read() if os.path.exists("out.ndjson.journal") else ""
+        if '"offset"' in text and '"complete"' not in text:
+            broken = True
+            break
+    ok(broken, "a run over a folder is broken off")
+    shutil.copy(os.path.join("changing", sorted(os.listdir("changing"))[-1]), "changing/000.avro")
+    r = nightjar(*command(["changing"], "--resume"))
+    ok(
+        r.returncode == 2,
+        "a folder with another file in front is no longer the same source",
+        (r.returncode, r.stderr),
+    )
+    ok("is not what it was" in r.stderr, "which is said", r.stderr)
+
+
+with Folder():
+    nightjar("simulate", "-n", 900, "--seed", 3, "-o", "night.tar.gz")
+    os.mkdir("folder")
+    os.mkdir("changing")
+    with tarfile.open("night.tar.gz") as t:
+        packets = [(os.path.basename(m.name), t.extractfile(m).read()) for m in t if m.name.endswith(".avro")]
+    for i, (name, data) in enumerate(packets):
+        with open(os.path.join("folder", name), "wb") as f:
+            f.write(data)
+        with open(os.path.join("changing", name), "wb") as f:
+            f.write(data)
+        if i % 7 == 0:
+            with open(os.path.join("folder", f"{name}.bad.avro"), "wb") as f:
+                f.write(b"Obj\1 no alert: %d" % i)
+    same("tar.gz", ["night.tar.gz"])
+    same("tar.gz with series", ["night.tar.gz"], "--columns", "lc.mag,lc.jd")
+    same("folder with bad packets", ["folder"], "-w", "mag < 19.5")
+    same("one process", ["night.tar.gz"], "--no-supervise")
+    ledger("night.tar.gz")
+    same("Ctrl-C", ["folder"], how=signal.SIGINT)
+    refusals("night.tar.gz")
+    another_source("night.tar.gz")
+done()
