@@ -7,8 +7,8 @@
 
 /* Does anybody listen: is $NOTIFY_SOCKET set? */
 bool nj_notify_wanted(void);
-/* Sends lines as "READY=1\nSTATUS=..." at once, without waiting. -1: nobody listens, or it could not be sent
- * (errno says why). */
+/* Sends lines as "READY=1\nSTATUS=..." and waits at most 1 s for room. -1: nobody listens, or it could not
+ * be sent (errno says why). */
 int nj_notify(const char *text);
 /* How often WATCHDOG=1 must come, in ns ($WATCHDOG_USEC); 0 = nobody asks for it. */
 int64_t nj_notify_watchdog_ns(void);

@@ -2,7 +2,7 @@
 """/health and /ready at the metrics server, and what systemd is told: a run that is well, waits or hangs."""
 
 import http.client, os, signal, socket, subprocess, time
-from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok
+from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok, rows
 
 PATIENCE = 120  # s: only an end that never comes takes so long
 HANGS = """
@@ -12,8 +12,10 @@ HANGS = """
 static int process(const void *self, void *thread, const nj_work *w)
 {
     double *x = w->out[0];
-    for (uint32_t k = 0; k < w->n; k++) x[w->row[k]] = 1, w->reason[w->row[k]] = NJ_DONE;
-    while (access("hang", F_OK) == 0) usleep(10000);
+    for (uint32_t k = 0; k < w->n; k++) {
+        x[w->row[k]] = 1, w->reason[w->row[k]] = NJ_DONE;
+        while (w->id[w->row[k]] == @ID@ && access("hang", F_OK) == 0) usleep(10000);
+    }
     return NJ_OK;
 }
 NJ_MODULE(hangs) = { NJ_HEADER, .name = "hangs", .version = "1.0", .summary = "waits for a file to go",
@@ -123,8 +125,9 @@ def an_output_that_waits():
 
 
 def a_module_that_hangs():
-    with open("hangs.c", "w", encoding="utf-8") as f:
-        f.write(HANGS)
+    nightjar("run", "night.tar", "-m", "features", "-q", "-o", "ndjson:ids.ndjson")
+    with open("hangs.c", "w", encoding="utf-8") as f:  # not in the call with which the host tries a module
+        f.write(HANGS.replace("@ID@", f"{rows('ids.ndjson')[40]['candid']}LL"))
     flags = "-std=c11 -O1 -w -D_GNU_SOURCE -fPIC -DNJ_SHARED -shared".split()
     subprocess.run(["cc", *flags, f"-I{ROOT}/include", "hangs.c", "-o", "hangs.so"], check=True)
     with open("hang", "w", encoding="ascii"):
@@ -172,6 +175,7 @@ def told_to_systemd():
             "--overwrite",
             env={"NOTIFY_SOCKET": name, "WATCHDOG_USEC": "400000"},
         )
+        notify.until("STOPPING=1")
         out, err = p.communicate()
         lines = notify.rest()
         ok(
