@@ -29,6 +29,11 @@ bool nj_stopping(void)
     return true;
 }
 
+bool nj_patience_over(void)
+{
+    return nj_stopping() && nj_now_ns() - stop_ns > STOP_MS * (int64_t)1000000;
+}
+
 int nj_patience_ms(int most_ms)
 {
     if (!nj_stopping()) return most_ms;

@@ -10,6 +10,7 @@
 void nj_stop_watched(const _Atomic int *stop);
 /* The rest: any thread. */
 bool nj_stopping(void);
+bool nj_patience_over(void); /* and the time for waits has passed */
 /* For a wait of at most most_ms: that, or less once the process is to stop. All waits after a stop get some
  * 5 s together. */
 int nj_patience_ms(int most_ms);

@@ -30,32 +30,49 @@ nj_ring *nj_ring_new(size_t entries, size_t bytes)
     return ring;
 }
 
-int nj_ring_push(nj_ring *ring, void *item, size_t bytes)
+static struct timespec in_ms(int ms)
 {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += (long)(ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    return until;
+}
+
+int nj_ring_push_within(nj_ring *ring, void *item, size_t bytes, int timeout_ms)
+{
+    struct timespec until = in_ms(timeout_ms < 0 ? 0 : timeout_ms);
+    int late = 0;
     pthread_mutex_lock(&ring->lock);
-    while (!ring->closed &&
-           (ring->n == ring->cap || (ring->bytes > 0 && ring->bytes + bytes > ring->max_bytes)))
-        pthread_cond_wait(&ring->room, &ring->lock);
+    while (!ring->closed && !late &&
+           (ring->n == ring->cap || (ring->bytes > 0 && ring->bytes + bytes > ring->max_bytes))) {
+        if (timeout_ms < 0)
+            pthread_cond_wait(&ring->room, &ring->lock);
+        else
+            late = pthread_cond_timedwait(&ring->room, &ring->lock, &until) != 0;
+    }
     int closed = ring->closed;
-    if (!closed) {
+    if (!closed && !late) {
         ring->item[(ring->head + ring->n++) % ring->cap] = item;
         ring->bytes += bytes;
         pthread_cond_signal(&ring->work);
     }
     pthread_mutex_unlock(&ring->lock);
-    return closed ? -1 : 0;
+    return closed ? -1 : late;
+}
+
+int nj_ring_push(nj_ring *ring, void *item, size_t bytes)
+{
+    return nj_ring_push_within(ring, item, bytes, -1);
 }
 
 void *nj_ring_pop(nj_ring *ring, int timeout_ms, int *closed)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
-    until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    struct timespec until = in_ms(timeout_ms < 0 ? 0 : timeout_ms);
     void *item = NULL;
     pthread_mutex_lock(&ring->lock);
     while (ring->n == 0 && !ring->closed) {

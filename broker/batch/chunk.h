@@ -24,6 +24,7 @@ typedef struct nj_stream {
     int32_t partition; /* Kafka partition, else -1 */
     uint64_t key;      /* of its name: the same in every process; 0 = nobody asks */
     void *owner;       /* the source's own record of it */
+    uint32_t revoked;  /* atomic: chunks up to this generation come again elsewhere, and are not written */
 } nj_stream;
 
 typedef struct nj_chunk {

@@ -1,6 +1,5 @@
 /* lag.c - `nightjar lag`: how far a consumer group is behind, per partition. */
 #include <inttypes.h>
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "../kafka/kafka.h"
 #include "../base/log.h"
 #include "../kafka/position.h"
+#include "../kafka/topics.h"
 #include "command.h"
 
 enum { QUERY_MS = 10000 };
@@ -19,50 +19,6 @@ typedef struct options {
     nj_settings settings;
     bool json;
 } options;
-
-static int is_wanted(const char *topics, const regex_t *regex, const char *name)
-{
-    if (regex) return regexec(regex, name, 0, NULL, 0) == 0;
-    size_t n = strlen(name);
-    for (const char *p = topics; p; p = strchr(p, ',')) {
-        p += *p == ',';
-        if (!strncmp(p, name, n) && (p[n] == '\0' || p[n] == ',')) return 1;
-    }
-    return 0;
-}
-
-/* All partitions of the topics, by name; NULL with err. */
-static rd_kafka_topic_partition_list_t *find(rd_kafka_t *rk, const nj_kafka_target *target, nj_error *err)
-{
-    const struct rd_kafka_metadata *m;
-    regex_t regex;
-    int is_regex = target->topic[0] == '^';
-    if (is_regex && regcomp(&regex, target->topic, REG_EXTENDED | REG_NOSUB)) {
-        nj_fail(err, "%s is not a regular expression", target->topic);
-        return NULL;
-    }
-    rd_kafka_resp_err_t e = rd_kafka_metadata(rk, 1, NULL, &m, QUERY_MS);
-    rd_kafka_topic_partition_list_t *list = NULL;
-    if (e) {
-        nj_fail(err, "kafka://%s: no broker answers: %s", target->hosts, rd_kafka_err2str(e));
-    } else {
-        list = rd_kafka_topic_partition_list_new(64);
-        for (int i = 0; i < m->topic_cnt; i++)
-            for (int k = 0; is_wanted(target->topic, is_regex ? &regex : NULL, m->topics[i].topic) &&
-                            k < m->topics[i].partition_cnt;
-                 k++)
-                rd_kafka_topic_partition_list_add(list, m->topics[i].topic, m->topics[i].partitions[k].id);
-        rd_kafka_metadata_destroy(m);
-        rd_kafka_topic_partition_list_sort(list, NULL, NULL);
-    }
-    if (is_regex) regfree(&regex);
-    if (list && !list->cnt) {
-        rd_kafka_topic_partition_list_destroy(list);
-        nj_fail(err, "kafka://%s has no topic %s", target->hosts, target->topic);
-        return NULL;
-    }
-    return list;
-}
 
 static void print_one(const options *o, const rd_kafka_topic_partition_t *t, int64_t low, int64_t high,
                       int64_t lag)
@@ -122,7 +78,7 @@ static int lag(const options *o, const char *spec, nj_error *err)
         nj_fail(err, "%s: %s", spec, why);
     if (conf && !rk) rd_kafka_conf_destroy(conf);
     if (rk) {
-        rd_kafka_topic_partition_list_t *list = find(rk, &target, err);
+        rd_kafka_topic_partition_list_t *list = nj_kafka_topics(rk, &target, QUERY_MS, err);
         rc = list && print_all(o, rk, list, err) == 0 ? NJ_EXIT_OK : NJ_EXIT_SOURCE;
         if (list) rd_kafka_topic_partition_list_destroy(list);
         nj_kafka_end(rk, 0, spec);

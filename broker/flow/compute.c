@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../base/clock.h"
+#include "../base/patience.h"
 #include "../base/log.h"
 #include "internal.h"
 
@@ -154,6 +155,8 @@ static void compute_unit(thread_state *t, unit *u)
     t->unit_bytes = u->bytes;
     t->cpu_mark = t->drift ? nj_thread_cpu_ns() : 0;
     int rc = 0;
+    if (nj_patience_over())
+        t->r->end.later = true; /* it comes again, and whoever stops the run has not so long */
     for (uint32_t i = 0; i < u->n && rc == 0; i++) {
         rc = t->r->end.later ? NJ_READ_LATER : compute_chunk(t, u->chunk[i]);
         if (rc == NJ_READ_LATER) rc = give_back(t, u, i);

@@ -9,18 +9,39 @@
 #include "../base/log.h"
 #include "resume.h"
 
-static void push_unit(run *r)
+enum { TEND_MS = 100 }; /* while there is no room, sources show so often that they live */
+
+/* Is the unit that waits passed on, or thrown away? */
+static bool push_waiting(run *r, int timeout_ms)
 {
-    unit *u = r->ingest.unit;
-    r->ingest.unit = NULL;
-    if (!u) return;
-    __atomic_fetch_add(&r->ingest.handed, u->n, __ATOMIC_RELAXED);
-    nj_debug(NJ_DEBUG_FLOW, "unit %llu: %u chunks, %zu bytes", (unsigned long long)u->seq, u->n, u->bytes);
-    if (nj_ring_push(r->work, u, u->bytes) == 0) return;
+    unit *u = r->ingest.waiting;
+    int rc = u ? nj_ring_push_within(r->work, u, u->bytes, timeout_ms) : 0;
+    if (!u) return true;
+    if (rc > 0) return false;
+    r->ingest.waiting = NULL;
+    if (rc == 0) return true;
     for (uint32_t i = 0; i < u->n; i++)
         nj_chunk_drop(u->chunk[i]); /* the run was broken off;
                                      * the chunks come again */
     free(u);
+    return true;
+}
+
+/* Slow modules or sinks hold the stream, not the readers' membership of their groups. */
+static void push_unit(run *r)
+{
+    unit *u = r->ingest.unit;
+    if (!u || r->ingest.waiting) return; /* the second: a source that is being tended drains a stream */
+    r->ingest.unit = NULL;
+    r->ingest.waiting = u;
+    __atomic_fetch_add(&r->ingest.handed, u->n, __ATOMIC_RELAXED);
+    nj_debug(NJ_DEBUG_FLOW, "unit %llu: %u chunks, %zu bytes", (unsigned long long)u->seq, u->n, u->bytes);
+    while (!push_waiting(r, TEND_MS))
+        for (uint32_t i = 0; i < r->n_sources; i++) {
+            nj_source *s = r->source[i];
+            __atomic_fetch_add(&r->ingest.polls, 1, __ATOMIC_RELAXED);
+            if (s->class->tend) s->class->tend(s);
+        }
 }
 
 static int add_chunk(run *r, nj_chunk *chunk)
@@ -156,6 +177,8 @@ void *nj_ingest(void *run_)
         }
     }
     push_unit(r);
+    for (uint32_t i = 0; i < r->n_sources && alive; i++)
+        if (alive[i] && r->source[i]->class->finish) r->source[i]->class->finish(r->source[i]);
     nj_ring_close(r->work);
     free(alive);
     return NULL;
@@ -210,6 +233,7 @@ static int host_drain(void *opaque, nj_stream *s, int timeout_ms)
     push_unit(r);
     r->output.hurry = 1;
     for (;;) {
+        push_waiting(r, 0);
         uint64_t settled = __atomic_load_n(&l->settled, __ATOMIC_ACQUIRE),
                  chunks = __atomic_load_n(&l->chunks, __ATOMIC_RELAXED);
         bool done = settled >= chunks, late = nj_now_ns() > until || r->output.failed;
@@ -244,8 +268,16 @@ static int host_resume(void *opaque, const nj_stream *s, int64_t *next_offset)
     return *next_offset < 0;
 }
 
+static void host_missing(void *opaque, nj_stream *s, uint64_t n, const char *why)
+{
+    run *r = opaque;
+    r->accounts.ledger[s->id].missing += n; /* its own thread's field */
+    nj_log(NJ_LOG_WARN, "%s: %llu alerts are missing: %s", s->name, (unsigned long long)n, why);
+}
+
 const nj_source_host nj_ingest_host = { .stream = host_stream,
                                         .drain = host_drain,
                                         .note = host_note,
                                         .returned = host_returned,
-                                        .resume = host_resume };
+                                        .resume = host_resume,
+                                        .missing = host_missing };

@@ -81,7 +81,8 @@ typedef struct stream {
 /* What only the ingest thread writes; others read it when it has ended. */
 typedef struct run_ingest {
     uint64_t next_seq;
-    unit *unit; /* being filled */
+    unit *unit;    /* being filled */
+    unit *waiting; /* full, and there is no room for it yet */
     int64_t since_ns;
     nj_error error;
     int failed;

@@ -116,6 +116,9 @@ static void accounts(const nj_metrics *m, nj_buffer *b)
                     { "returned", l.returned } };
     for (size_t i = 0; i < sizeof outcome / sizeof *outcome; i++)
         sample(b, "nightjar_alerts_total", "outcome", outcome[i].outcome, (double)outcome[i].n);
+    family(b, "nightjar_missing_alerts_total", "counter",
+           "Alerts that should have come and never will: offsets that the broker deleted unread.");
+    sample(b, "nightjar_missing_alerts_total", NULL, NULL, (double)l.missing);
     family(b, "nightjar_packet_bytes_total", "counter", "Bytes of packets taken in.");
     sample(b, "nightjar_packet_bytes_total", NULL, NULL, (double)bytes);
     family(b, "nightjar_batches_total", "counter", "Batches that went through the modules.");
@@ -123,18 +126,54 @@ static void accounts(const nj_metrics *m, nj_buffer *b)
            (double)__atomic_load_n(&m->r->compute.batches, __ATOMIC_RELAXED));
 }
 
+/* Partitions as the brokers told the source a moment ago. */
+typedef struct lag_of {
+    nj_buffer *b;
+    const char *name; /* of the family; NULL = only the sum */
+    bool of_end;
+    double sum;
+    uint32_t n;
+} lag_of;
+
+static void one_lag(void *opaque, const nj_stream *of, int64_t done, int64_t end)
+{
+    lag_of *l = opaque;
+    if (end < 0 || (done < 0 && !l->of_end)) return;
+    double v = l->of_end ? (double)end : end > done ? (double)(end - done) : 0;
+    l->n++;
+    l->sum += v;
+    if (!l->name) return;
+    nj_buffer_printf(l->b, "%s{", l->name);
+    label(l->b, "topic", of->topic ? of->topic : of->name);
+    nj_buffer_printf(l->b, ",partition=\"%d\"} %.17g\n", (int)of->partition, v);
+}
+
 static void sources(const nj_metrics *m, nj_buffer *b)
 {
+    static const struct {
+        const char *name, *help;
+    } of[] = { { "nightjar_partition_lag_messages",
+                 "Messages of an assigned partition that are not in the outputs yet." },
+               { "nightjar_partition_end_offset",
+                 "The end of an assigned partition, as its broker said last." } };
     int any = 0;
     for (uint32_t i = 0; i < m->r->n_sources; i++) any |= m->r->source[i]->class->lag != NULL;
     if (!any) return;
     family(b, "nightjar_consumer_lag_messages", "gauge",
-           "Messages of the assigned partitions that have not been polled yet.");
+           "Messages of the assigned partitions that are not in the outputs yet.");
     for (uint32_t i = 0; i < m->r->n_sources; i++) {
         const nj_source *s = m->r->source[i];
-        double lag;
-        if (s->class->lag && s->class->lag(s, &lag) == 0)
-            sample(b, "nightjar_consumer_lag_messages", "source", m->r->options->source[i], lag);
+        lag_of l = { .b = b };
+        if (s->class->lag) s->class->lag(s, one_lag, &l);
+        if (l.n) sample(b, "nightjar_consumer_lag_messages", "source", m->r->options->source[i], l.sum);
+    }
+    for (int k = 0; k < 2; k++) {
+        family(b, of[k].name, "gauge", of[k].help);
+        for (uint32_t i = 0; i < m->r->n_sources; i++) {
+            const nj_source *s = m->r->source[i];
+            lag_of l = { .b = b, .name = of[k].name, .of_end = k == 1 };
+            if (s->class->lag) s->class->lag(s, one_lag, &l);
+        }
     }
 }
 

@@ -21,9 +21,9 @@ void nj_fetch_prepare(nj_fetch *fetch, rd_kafka_conf_t *conf, nj_settings *setti
     fetch->bytes = 1024 * strtod(kbytes, NULL);
 }
 
-void nj_fetch_begin(nj_fetch *fetch, rd_kafka_t *consumer)
+void nj_fetch_begin(nj_fetch *fetch, rd_kafka_queue_t *messages)
 {
-    if (fetch->bytes > 0) fetch->queue = rd_kafka_queue_get_consumer(consumer);
+    if (fetch->bytes > 0) fetch->queue = messages;
 }
 
 void nj_fetch_message(nj_fetch *fetch, rd_kafka_t *consumer, size_t message_bytes)
@@ -42,10 +42,4 @@ void nj_fetch_message(nj_fetch *fetch, rd_kafka_t *consumer, size_t message_byte
     for (int i = 0; i < list->cnt; i++) list->elems[i].offset = RD_KAFKA_OFFSET_END;
     rd_kafka_offsets_for_times(consumer, list, WAKE_MS); /* the answer does not matter */
     rd_kafka_topic_partition_list_destroy(list);
-}
-
-void nj_fetch_end(nj_fetch *fetch)
-{
-    if (fetch->queue) rd_kafka_queue_destroy(fetch->queue);
-    fetch->queue = NULL;
 }

@@ -12,7 +12,7 @@
 #include "../base/settings.h"
 
 typedef struct nj_fetch {
-    rd_kafka_queue_t *queue; /* of fetched messages; NULL = librdkafka looks after it itself */
+    rd_kafka_queue_t *queue; /* of fetched messages, not its own; NULL = librdkafka looks after it itself */
     double messages, bytes;  /* at which librdkafka stops to fetch */
     double mean_bytes;       /* of the messages so far, the last ones count most */
     bool was_full;
@@ -21,12 +21,10 @@ typedef struct nj_fetch {
 /* Before rd_kafka_new: sets what this librdkafka knows, or remembers the limits of its queue.
  * settings may be NULL. */
 void nj_fetch_prepare(nj_fetch *fetch, rd_kafka_conf_t *conf, nj_settings *settings);
-/* After rd_kafka_poll_set_consumer. */
-void nj_fetch_begin(nj_fetch *fetch, rd_kafka_t *consumer);
+/* The queue that messages are taken from. */
+void nj_fetch_begin(nj_fetch *fetch, rd_kafka_queue_t *messages);
 /* After each message: once a full queue has run low,
  * a question to the leaders wakes their threads (at most 0.1 s). */
 void nj_fetch_message(nj_fetch *fetch, rd_kafka_t *consumer, size_t message_bytes);
-/* Before the consumer is destroyed. */
-void nj_fetch_end(nj_fetch *fetch);
 
 #endif

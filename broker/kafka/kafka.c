@@ -156,6 +156,7 @@ static int set_users(rd_kafka_conf_t *conf, nj_settings *settings, const char *c
             if (!strcmp(*f, name))
                 return nj_fail(err, "%s: [kafka] %s is fixed: no alert is lost only as it is", t->where,
                                name);
+        if (!strcmp(name, "group_instance")) continue; /* member.h */
         size_t stem = strlen(name) > 5 && !strcmp(name + strlen(name) - 5, ".file") ? strlen(name) - 5 : 0;
         char secret[256];
         snprintf(secret, sizeof secret, "%.*s", (int)stem, name);
@@ -235,7 +236,13 @@ const char *nj_kafka_cause(rd_kafka_resp_err_t error, const char *reason, char *
     else if (strstr(reason, "certificate verify failed"))
         hint = "; name the authority's certificate with -X ssl.ca.location=FILE";
     else if (error == RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL)
-        hint = "; other members of the group use another partition.assignment.strategy";
+        hint = "; other members of the group use another partition.assignment.strategy than "
+               "cooperative-sticky: give "
+               "theirs by -X (range,roundrobin is librdkafka's and was nightjar's), or stop them first";
+    else if (error == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
+        hint = "; another run has the same group.instance.id, on a host of the same name: give each its own "
+               "by -D "
+               "kafka.group_instance=NAME (or off)";
     snprintf(text, size, "%s (librdkafka %s)%s", reason, rd_kafka_version_str(), hint);
     return text;
 }

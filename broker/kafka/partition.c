@@ -17,6 +17,7 @@ void nj_partitions_free(nj_partitions *all)
     for (size_t i = 0; i < all->n; i++) {
         free(all->item[i]->topic);
         free(all->item[i]->flight);
+        free(all->item[i]->hole);
         free(all->item[i]);
     }
     free(all->item);
@@ -36,41 +37,139 @@ nj_partition *nj_partitions_find(nj_partitions *all, const char *topic, int32_t 
     return NULL;
 }
 
-nj_partition *nj_partitions_add(nj_partitions *all, const char *topic, int32_t number)
+/* Others look at the list meanwhile: it changes under the lock. */
+static int append(nj_partitions *all, nj_partition *p)
 {
+    int failed = 0;
+    pthread_mutex_lock(&all->lock);
     if (all->n == all->cap) {
         size_t cap = all->cap ? 2 * all->cap : 64;
         nj_partition **item = realloc(all->item, cap * sizeof(nj_partition *));
-        if (!item) return NULL;
-        all->item = item;
-        all->cap = cap;
+        failed = !item;
+        if (item) {
+            all->item = item;
+            all->cap = cap;
+        }
     }
+    if (!failed) all->item[all->n++] = p;
+    pthread_mutex_unlock(&all->lock);
+    return failed;
+}
+
+nj_partition *nj_partitions_add(nj_partitions *all, const char *topic, int32_t number)
+{
     nj_partition *p = calloc(1, sizeof *p);
-    if (!p || !(p->topic = strdup(topic))) {
+    if (p) p->topic = strdup(topic);
+    if (p && p->topic) {
+        p->number = number;
+        p->start = RD_KAFKA_OFFSET_INVALID;
+        p->end = p->acked = p->next = p->low = p->high = -1;
+    }
+    if (!p || !p->topic || append(all, p)) {
+        if (p) free(p->topic);
         free(p);
         return NULL;
     }
-    p->number = number;
-    p->start = RD_KAFKA_OFFSET_INVALID;
-    p->end = -1;
-    p->acked = -1;
-    return all->item[all->n++] = p;
+    return p;
 }
 
-void nj_partition_assign(nj_partitions *all, nj_partition *p)
+void nj_partition_assign(nj_partitions *all, nj_partition *p, int64_t start)
 {
     pthread_mutex_lock(&all->lock);
     p->generation++;
     p->assigned = true;
     p->passed = 0;
     p->n = 0;
+    p->n_holes = 0;
+    p->start = start;
+    p->known = true;
+    p->next = start >= 0 ? start : -1;
     pthread_mutex_unlock(&all->lock);
+}
+
+void nj_partition_forget(nj_partitions *all, nj_partition *p)
+{
+    pthread_mutex_lock(&all->lock);
+    p->generation++; /* what is under way is written; its acknowledgements are not of the new topic */
+    p->n = 0;
+    p->n_holes = 0;
+    p->passed = 0;
+    p->acked = p->next = p->low = p->high = -1;
+    p->start = RD_KAFKA_OFFSET_INVALID;
+    p->anew = true;
+    pthread_mutex_unlock(&all->lock);
+}
+
+void nj_partition_came(nj_partitions *all, nj_partition *p, int64_t offset)
+{
+    if (p->next < 0 || offset <= p->next) return;
+    pthread_mutex_lock(&all->lock);
+    if (p->n_holes == p->cap_holes) {
+        size_t cap = 2 * p->cap_holes + 16;
+        nj_hole *more = realloc(p->hole, cap * sizeof *more);
+        if (more) {
+            p->hole = more;
+            p->cap_holes = cap;
+        }
+    }
+    if (p->n_holes < p->cap_holes) p->hole[p->n_holes++] = (nj_hole){ p->next, offset };
+    pthread_mutex_unlock(&all->lock);
+}
+
+void nj_partition_bounds(nj_partitions *all, nj_partition *p, int64_t low, int64_t high)
+{
+    pthread_mutex_lock(&all->lock);
+    if (high >= 0) p->high = high;
+    if (low >= 0) p->low = low;
+    for (size_t i = 0; i < p->n_holes && low >= 0; i++) {
+        int64_t from = p->hole[i].from, to = p->hole[i].to < low ? p->hole[i].to : low;
+        if (to <= from) continue;
+        if (!p->deleted) p->deleted_from = from;
+        p->deleted += (uint64_t)(to - from);
+        p->deleted_to = to;
+    }
+    if (low >= 0) p->n_holes = 0;
+    pthread_mutex_unlock(&all->lock);
+}
+
+bool nj_partition_has_holes(nj_partitions *all, nj_partition *p)
+{
+    pthread_mutex_lock(&all->lock);
+    bool any = p->n_holes > 0;
+    pthread_mutex_unlock(&all->lock);
+    return any;
+}
+
+uint64_t nj_partition_deleted(nj_partitions *all, nj_partition *p, int64_t *from, int64_t *to)
+{
+    pthread_mutex_lock(&all->lock);
+    uint64_t n = p->deleted;
+    *from = p->deleted_from;
+    *to = p->deleted_to;
+    p->deleted = 0;
+    pthread_mutex_unlock(&all->lock);
+    return n;
+}
+
+bool nj_partition_look(nj_partitions *all, size_t i, const nj_stream **stream, int64_t *done, int64_t *end)
+{
+    pthread_mutex_lock(&all->lock);
+    const nj_partition *p = i < all->n ? all->item[i] : NULL;
+    bool held = p && p->assigned && p->stream;
+    if (held) {
+        *stream = p->stream;
+        *done = p->acked >= 0 ? p->acked : p->start >= 0 ? p->start : p->low;
+        *end = p->high;
+    }
+    pthread_mutex_unlock(&all->lock);
+    return held;
 }
 
 uint64_t nj_partition_revoke(nj_partitions *all, nj_partition *p)
 {
     pthread_mutex_lock(&all->lock);
     uint64_t n = p->n;
+    if (n && p->stream) __atomic_store_n(&p->stream->revoked, p->generation, __ATOMIC_RELAXED);
     p->assigned = false;
     p->n = 0;
     pthread_mutex_unlock(&all->lock);

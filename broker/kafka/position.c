@@ -69,11 +69,11 @@ static int text_from(nj_positions *p, const char *text, nj_error *err)
         return nj_fail(err, "from=%s: expected from=offset: and a whole number", text);
     }
     if (nj_when_date(text, &p->from_value))
-        return nj_fail(
-            err,
-            "from=%s: expected committed, earliest, latest, offset:N, seconds or ms since 1970, or a date as "
-            "2026-01-31T20:00:00Z (also with +01:00 or a fraction)",
-            text);
+        return nj_fail(err,
+                       "from=%s: expected committed, committed,latest, earliest, latest, offset:N, seconds "
+                       "or ms since 1970, or a date as "
+                       "2026-01-31T20:00:00Z (also with +01:00 or a fraction)",
+                       text);
     p->from = NJ_FROM_TIME;
     snprintf(p->words, sizeof p->words, "from=%s is %s", text, nj_when_text(p->from_value, when));
     return 0;
@@ -81,12 +81,17 @@ static int text_from(nj_positions *p, const char *text, nj_error *err)
 
 static int parse_from(nj_positions *p, const char *text, nj_error *err)
 {
-    static const char *const word[] = {
-        [NJ_FROM_COMMITTED] = "committed", [NJ_FROM_EARLIEST] = "earliest", [NJ_FROM_LATEST] = "latest"
-    };
-    for (int i = 0; i < 3; i++)
-        if (!strcmp(text, word[i])) {
-            p->from = (nj_from)i;
+    static const struct {
+        const char *word;
+        nj_from from;
+    } known[] = { { "committed", NJ_FROM_COMMITTED },
+                  { "committed,earliest", NJ_FROM_COMMITTED },
+                  { "committed,latest", NJ_FROM_COMMITTED_LATEST },
+                  { "earliest", NJ_FROM_EARLIEST },
+                  { "latest", NJ_FROM_LATEST } };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (!strcmp(text, known[i].word)) {
+            p->from = known[i].from;
             return 0;
         }
     return is_digits(text) ? number_from(p, text, err) : text_from(p, text, err);
@@ -116,6 +121,7 @@ int nj_positions_parse(nj_positions *p, char *query, nj_error *err)
 {
     static const char *const known[] = { "group", "from", "until" };
     char *value;
+    bool said = false;
     *p = (nj_positions){ 0 };
     for (char *key; (key = nj_kafka_query(&query, &value));) {
         if (!*value) return nj_fail(err, "%s= has no value", key);
@@ -123,6 +129,7 @@ int nj_positions_parse(nj_positions *p, char *query, nj_error *err)
             p->group = value;
         } else if (!strcmp(key, "from")) {
             if (parse_from(p, value, err)) return -1;
+            said = true;
         } else if (!strcmp(key, "until")) {
             if (parse_until(p, value, err)) return -1;
         } else {
@@ -131,5 +138,6 @@ int nj_positions_parse(nj_positions *p, char *query, nj_error *err)
                            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
         }
     }
+    if (!said && p->until == NJ_UNTIL_STOPPED) p->from = NJ_FROM_COMMITTED_LATEST;
     return 0;
 }

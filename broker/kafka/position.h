@@ -7,7 +7,15 @@
 
 #include "../base/error.h"
 
-typedef enum { NJ_FROM_COMMITTED, NJ_FROM_EARLIEST, NJ_FROM_LATEST, NJ_FROM_OFFSET, NJ_FROM_TIME } nj_from;
+/* The first and the last: what the group has committed, else the earliest, or what comes from now on. */
+typedef enum {
+    NJ_FROM_COMMITTED,
+    NJ_FROM_EARLIEST,
+    NJ_FROM_LATEST,
+    NJ_FROM_OFFSET,
+    NJ_FROM_TIME,
+    NJ_FROM_COMMITTED_LATEST
+} nj_from;
 typedef enum { NJ_UNTIL_STOPPED, NJ_UNTIL_IDLE, NJ_UNTIL_END, NJ_UNTIL_COUNT } nj_until;
 
 typedef struct nj_positions {
@@ -20,9 +28,11 @@ typedef struct nj_positions {
     int64_t until_value; /* ms, or a number of messages */
 } nj_positions;
 
-/* Reads "group=G&from=committed|earliest|latest|OFFSET|offset:N|TIME&until=idle:SECONDS|end|count:N"; the
- * text is cut up and must outlive the result. NULL text: all defaults. A number is an offset or a time by its
- * size (when.h), and one that may be either is refused. -1 names what is wrong. */
+/* Reads
+ * "group=G&from=committed,latest|committed|earliest|latest|OFFSET|offset:N|TIME&until=idle:SECONDS|end|
+ * count:N"; the text is cut up and must outlive the result. NULL text: all defaults: without `from`, a
+ * stream that goes on begins by committed,latest, and one with an end by committed. A number is an offset
+ * or a time by its size (when.h), and one that may be either is refused. -1 names what is wrong. */
 int nj_positions_parse(nj_positions *positions, char *query, nj_error *err);
 
 #endif

@@ -19,4 +19,5 @@ void nj_ledger_add(nj_ledger *into, const nj_ledger *from)
     into->duplicates += from->duplicates;
     into->returned += from->returned;
     into->again += from->again;
+    into->missing += from->missing;
 }

@@ -43,11 +43,12 @@ static void ledger(nj_json *j, const nj_ledger *l)
     nj_json_open(j, "ledger", '{');
     nj_json_put(j,
                 "consumed=%llu emitted=%llu filtered=%llu dead=%llu duplicates=%llu returned=%llu again=%llu "
+                "missing=%llu "
                 "closed=%hhd",
                 (unsigned long long)l->consumed, (unsigned long long)l->emitted,
                 (unsigned long long)l->filtered, (unsigned long long)l->dead,
                 (unsigned long long)l->duplicates, (unsigned long long)l->returned,
-                (unsigned long long)l->again, nj_ledger_closed(l));
+                (unsigned long long)l->again, (unsigned long long)l->missing, nj_ledger_closed(l));
     nj_json_close(j);
 }
 

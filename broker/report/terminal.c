@@ -306,6 +306,12 @@ static void summary(const nj_report *r, int width, FILE *to)
              nj_histogram_quantile(&r->latency, 0.5) / 1e6, nj_histogram_quantile(&r->latency, 0.99) / 1e6,
              (double)r->rss_max_bytes / 1e6);
     nj_fit_text(to, width, text);
+    if (l->missing) {
+        snprintf(text, sizeof text,
+                 "%s alerts are missing: the broker deleted them before they were read (the log says which)",
+                 nj_format_grouped(a, l->missing));
+        nj_fit_text(to, width, text);
+    }
     if (l->again) {
         snprintf(text, sizeof text,
                  "%s messages come again to whoever has their partitions now: they were lost before this run "

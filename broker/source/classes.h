@@ -9,7 +9,7 @@ extern const nj_source_class nj_source_embedded, nj_source_kafka, nj_source_dead
 
 /* [source]: one table for all kinds, so that a key of another kind is no mistake. */
 typedef struct nj_source_conf {
-    double contact_s, drain_s;
+    double contact_s, drain_s, lag_s;
     int64_t zstd_window_log, max_member;
 } nj_source_conf;
 /* settings may be NULL */

@@ -298,10 +298,10 @@ static int progress(const nj_source *source, double *done, double *whole)
     return s->inner->class->progress ? s->inner->class->progress(s->inner, done, whole) : 0;
 }
 
-static int lag(const nj_source *source, double *messages)
+static void lag(const nj_source *source, nj_source_lag *each, void *opaque)
 {
     const embedded_source *s = (const embedded_source *)source;
-    return s->consumer->class->lag(s->consumer, messages);
+    s->consumer->class->lag(s->consumer, each, opaque);
 }
 
 static int ready(const nj_source *source)

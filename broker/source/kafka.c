@@ -3,16 +3,19 @@
 #include "kafka_parts.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../base/clock.h"
 #include "../base/debug.h"
 #include "../base/log.h"
 #include "../base/patience.h"
 #include "../kafka/end.h"
+#include "../kafka/member.h"
 
 enum {
     CLOSE_MS = 15000,
@@ -28,6 +31,8 @@ static const nj_kafka_pair preset[] = {
     { "auto.commit.interval.ms", "1000" },
     { "auto.offset.reset", "earliest" },
     { "enable.partition.eof", "true" },
+    /* members keep what they have while others come and go */
+    { "partition.assignment.strategy", "cooperative-sticky" },
     /* the default of 100 000 is 7 GB of alerts */
     { "allow.auto.create.topics", "false" },
     { "queued.min.messages", "1000" },
@@ -55,6 +60,17 @@ static void on_error(rd_kafka_t *rk, int error, const char *reason, void *opaque
         nj_kafka_fail(s, "", error, reason);
     else
         nj_log_limited(&s->warned_down, 20, NJ_LOG_WARN, "%s: %s; going on", s->display, reason);
+}
+
+void nj_kafka_missing(kafka_source *s, nj_partition *p, uint64_t n, int64_t from, int64_t to)
+{
+    char why[160];
+    snprintf(why, sizeof why, "the broker deleted offsets %" PRId64 " to %" PRId64 " before they were read",
+             from, to - 1);
+    if (s->host->missing)
+        s->host->missing(s->host->opaque, p->stream, n, why);
+    else
+        nj_log(NJ_LOG_WARN, "%s: %" PRIu64 " alerts are missing: %s", p->stream->name, n, why);
 }
 
 static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t *list,
@@ -86,7 +102,8 @@ static int connect_to(kafka_source *s, const nj_kafka_open_args *args, nj_error 
     rd_kafka_conf_set_error_cb(conf, on_error);
     rd_kafka_conf_set_offset_commit_cb(conf, on_commit);
     rd_kafka_conf_set_rebalance_cb(conf, nj_kafka_rebalance);
-    if (nj_kafka_set_group(conf, s->at.group, err)) {
+    if (nj_kafka_set_group(conf, s->at.group, err) ||
+        (!s->whole_topic && nj_kafka_set_member(conf, s->settings, &s->target, &s->member_lock, err))) {
         rd_kafka_conf_destroy(conf);
         return -1;
     }
@@ -97,11 +114,14 @@ static int connect_to(kafka_source *s, const nj_kafka_open_args *args, nj_error 
         return nj_fail(err, "%s: %s", s->display, why);
     }
     rd_kafka_poll_set_consumer(s->rk);
-    nj_fetch_begin(&s->fetch, s->rk);
+    s->messages = rd_kafka_queue_new(s->rk);
+    nj_fetch_begin(&s->fetch, s->messages);
     if (!args->quiet)
         nj_log(NJ_LOG_INFO, "%s: topic %s, librdkafka %s", s->display, s->target.topic,
                rd_kafka_version_str());
-    return nj_kafka_subscribe(s, err);
+    if (nj_kafka_subscribe(s, err)) return -1;
+    s->watch = nj_kafka_watch_start(s->rk, &s->partitions, s->conf.lag_s);
+    return 0;
 }
 
 /* The last events: giving the partitions back, and messages of partitions that were revoked. */
@@ -135,6 +155,7 @@ static void close_consumer(kafka_source *s)
     int closed = !e && rd_kafka_consumer_closed(s->rk);
     if (e) rd_kafka_error_destroy(e);
     rd_kafka_queue_destroy(queue);
+    rd_kafka_queue_destroy(s->messages);
     if (!closed && s->n_handed)
         nj_log(NJ_LOG_WARN, "%s: no broker took the last offsets; some alerts will come again", s->display);
     nj_kafka_end(s->rk, closed ? 0 : RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE, s->display);
@@ -143,9 +164,11 @@ static void close_consumer(kafka_source *s)
 static void close_kafka(nj_source *source)
 {
     kafka_source *s = (kafka_source *)source;
-    nj_fetch_end(&s->fetch);
+    nj_kafka_watch_stop(s->watch);
+    if (s->kept) rd_kafka_message_destroy(s->kept);
     nj_skipped_tell(&s->skipped, s->host, s->display, "message");
     if (s->rk) close_consumer(s);
+    if (s->member_lock >= 0) close(s->member_lock);
     if (s->stale_acks)
         nj_log(NJ_LOG_INFO, "%s: %" PRIu64 " acknowledgements came after their partition had moved",
                s->display, s->stale_acks);
@@ -167,6 +190,7 @@ nj_source *nj_kafka_open(const nj_kafka_open_args *args, nj_error *err)
         return NULL;
     }
     s->base.class = &nj_source_kafka;
+    s->member_lock = -1;
     s->settings = args->source->settings;
     s->host = args->source->host;
     s->target = *args->target;
@@ -228,24 +252,17 @@ static int match_kafka(const char *spec)
     return !strncmp(spec, "kafka://", 8);
 }
 
-/* From what librdkafka has at hand: no request goes out.
- * A partition whose end is not known yet counts nothing. */
-static int lag(const nj_source *source, double *messages)
+/* What the watching thread has heard from the brokers: true also while nothing is taken. */
+static void lag(const nj_source *source, nj_source_lag *each, void *opaque)
 {
-    const kafka_source *s = (const kafka_source *)source;
-    rd_kafka_topic_partition_list_t *list = NULL;
-    *messages = 0;
-    if (!s->rk || rd_kafka_assignment(s->rk, &list)) return -1;
-    rd_kafka_resp_err_t e = rd_kafka_position(s->rk, list);
-    for (int i = 0; !e && i < list->cnt; i++) {
-        const rd_kafka_topic_partition_t *p = &list->elems[i];
-        int64_t low, high;
-        if (rd_kafka_get_watermark_offsets(s->rk, p->topic, p->partition, &low, &high) || high < 0) continue;
-        int64_t at = p->offset >= 0 ? p->offset : low;
-        if (high > at) *messages += (double)(high - at);
-    }
-    rd_kafka_topic_partition_list_destroy(list);
-    return e ? -1 : 0;
+    kafka_source *s = (kafka_source *)(uintptr_t)source;
+    const nj_stream *stream = NULL;
+    int64_t done, end;
+    pthread_mutex_lock(&s->partitions.lock);
+    size_t n = s->partitions.n;
+    pthread_mutex_unlock(&s->partitions.lock);
+    for (size_t i = 0; i < n; i++)
+        if (nj_partition_look(&s->partitions, i, &stream, &done, &end)) each(opaque, stream, done, end);
 }
 
 static int ready(const nj_source *source)
@@ -256,14 +273,18 @@ static int ready(const nj_source *source)
 const nj_source_class nj_source_kafka = {
     .name = "kafka",
     .form = "kafka://HOST:PORT[,HOST:PORT]/TOPIC[,TOPIC] or /^REGEX [?group=G&from=...&until=...]",
-    .query = "group=NAME the consumer group (nightjar; USER-nightjar when there is a sasl.username)\n"
-             "from=committed what the group has committed, else the earliest message (the default)\n"
-             "from=earliest, latest, OFFSET, TIME the first assignment of this process begins there; a "
-             "number from 10^11 on is ms "
-             "since 1970, 2026-01-31T20:00:00 is UTC\n"
-             "until=idle:SECONDS ends when nothing came for so long and every partition was read to its end\n"
-             "until=end ends at the high watermarks as they were at the start\n"
-             "until=count:N ends after N messages\n",
+    .query =
+        "group=NAME the consumer group (nightjar; USER-nightjar when there is a sasl.username)\n"
+        "from=committed,latest what the group has committed; a new group begins with what comes from now on "
+        "(the "
+        "default without until=)\n"
+        "from=committed what the group has committed, else the earliest message (the default with until=)\n"
+        "from=earliest, latest, OFFSET, TIME the first assignment of this process begins there; a "
+        "number from 10^11 on is ms "
+        "since 1970, 2026-01-31T20:00:00 is UTC\n"
+        "until=idle:SECONDS ends when nothing came for so long and every partition was read to its end\n"
+        "until=end ends at the high watermarks as they were at the start\n"
+        "until=count:N ends after N messages\n",
     .doc = "a consumer group's share of the topics; offsets are committed when every sink has the rows",
     .match = match_kafka,
     .open = open_kafka,
@@ -271,5 +292,7 @@ const nj_source_class nj_source_kafka = {
     .ack = ack,
     .close = close_kafka,
     .lag = lag,
-    .ready = ready
+    .ready = ready,
+    .tend = nj_kafka_tend,
+    .finish = nj_kafka_finish
 };

@@ -1,5 +1,6 @@
 /* kafka_parts.h - the Kafka source's state, shared by kafka.c (open, close, acknowledge), kafka_assign.c
- * (partitions come and go) and kafka_poll.c (messages, and where they end). */
+ * (partitions come and go), kafka_poll.c (messages, and where they end) and kafka_watch.c (what the brokers
+ * have). */
 #ifndef NJ_SOURCE_KAFKA_PARTS_H
 #define NJ_SOURCE_KAFKA_PARTS_H
 
@@ -19,12 +20,18 @@ typedef struct kafka_source {
     nj_settings *settings;
     const nj_source_host *host;
     rd_kafka_t *rk;
+    rd_kafka_queue_t *messages; /* of all partitions; the group's events and errors have the consumer's own */
+    rd_kafka_message_t *kept;   /* came with those while nothing could be taken */
+    int64_t served_ns;          /* when those were last looked at */
+    struct nj_kafka_watch *watch;
     nj_kafka_target target;
+    int member_lock; /* keeps the name of a static member; -1 = none */
     nj_positions at;
     char *display;
     nj_partitions partitions;
     int answered;            /* atomic: partitions were assigned, or the server has none yet */
-    int assigns, n_assigned; /* ASSIGN events so far; partitions held now */
+    int assigns, n_assigned; /* ASSIGN events with partitions so far; partitions held now */
+    int n_begun;             /* of the last one: those that `from` placed */
     int live, finished, whole_topic, cooperative;
     int64_t opened_ns, last_ns; /* last_ns: last message or assignment */
     int64_t left_ns;            /* when next() last returned */
@@ -33,7 +40,9 @@ typedef struct kafka_source {
     nj_fetch fetch;
     nj_skipped skipped; /* null and empty payloads */
     int refusals;
-    nj_error fatal; /* text[0] set: the next call of next() ends with it */
+    nj_error fatal;  /* text[0] set: the next call of next() ends with it */
+    bool looked;     /* whether there is such a topic */
+    int64_t told_ns; /* that there is nothing to read */
     nj_log_limit warned_down, warned_topic, warned_other, warned_commit;
 } kafka_source;
 
@@ -43,6 +52,9 @@ int nj_kafka_fail(kafka_source *s, const char *what, rd_kafka_resp_err_t error, 
 /* Up to here all is done; any thread. */
 void nj_kafka_store(kafka_source *s, const nj_partition *p, int64_t offset);
 
+/* Offsets from..to-1 never came: n alerts, at most. */
+void nj_kafka_missing(kafka_source *s, nj_partition *p, uint64_t n, int64_t from, int64_t to);
+
 /* kafka_assign.c */
 void nj_kafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t event, rd_kafka_topic_partition_list_t *list,
                         void *opaque);
@@ -50,5 +62,15 @@ int nj_kafka_subscribe(kafka_source *s, nj_error *err);
 
 /* kafka_poll.c */
 nj_next nj_kafka_next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_error *err);
+void nj_kafka_tend(nj_source *source);
+void nj_kafka_finish(nj_source *source);
+
+/* kafka_watch.c: a thread that asks the brokers where partitions begin and end */
+typedef struct nj_kafka_watch nj_kafka_watch;
+/* NULL: there is no thread, and nothing is known */
+nj_kafka_watch *nj_kafka_watch_start(rd_kafka_t *rk, nj_partitions *partitions, double every_s);
+void nj_kafka_watch_stop(nj_kafka_watch *watch);
+/* Asks now, in this thread, when there are offsets without messages that nobody has explained. */
+void nj_kafka_explain(rd_kafka_t *rk, nj_partitions *partitions, int timeout_ms);
 
 #endif

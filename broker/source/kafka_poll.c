@@ -8,8 +8,18 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "../base/patience.h"
+#include "../kafka/topics.h"
 
-enum { SLICE_MS = 100 }; /* how often the ends are looked at while nothing comes */
+static const int64_t MINUTE_NS = INT64_C(60000000000); /* between two lines that say what is waited for */
+
+enum {
+    SLICE_MS = 100, /* how often the ends are looked at while nothing comes */
+    SERVE_MS = 5,   /* and the group's events while messages come */
+    FINISH_MS = 2000,
+    LOOK_MS = 5000, /* without a partition: is there such a topic? */
+    LOOK_QUERY_MS = 2500
+};
 
 /* Confluent's newer wire format has what was in front of the payload in a header: 0 and 4 bytes of id, or 1
  * and a GUID of 16 bytes. */
@@ -78,6 +88,13 @@ static void pass(kafka_source *s, nj_partition *p, int64_t next_offset)
     if (store >= 0) nj_kafka_store(s, p, store);
 }
 
+/* Offsets went back: librdkafka begins with the first message of a topic that was made anew. */
+static void begin_anew(kafka_source *s, nj_partition *p)
+{
+    nj_log(NJ_LOG_WARN, "%s: offsets begin again: the topic was made anew", p->stream->name);
+    nj_partition_forget(&s->partitions, p);
+}
+
 /* NULL: passed over (null or empty: a tombstone; behind the end, or of a partition that has just gone), or
  * out of memory (fatal is set). */
 static nj_chunk *take(kafka_source *s, const rd_kafka_message_t *m)
@@ -85,6 +102,9 @@ static nj_chunk *take(kafka_source *s, const rd_kafka_message_t *m)
     nj_partition *p = nj_partitions_find(&s->partitions, rd_kafka_topic_name(m->rkt), m->partition);
     if (!p || !p->assigned) return NULL;
     p->at_end = 0;
+    if (p->next >= 0 && m->offset < p->next) begin_anew(s, p);
+    nj_partition_came(&s->partitions, p, m->offset);
+    p->next = m->offset + 1;
     if (s->at.until == NJ_UNTIL_END && p->end >= 0 && m->offset >= p->end) {
         p->reached = 1;
         return NULL;
@@ -110,18 +130,43 @@ static nj_chunk *take(kafka_source *s, const rd_kafka_message_t *m)
     return c;
 }
 
+static bool is_gone(rd_kafka_resp_err_t error)
+{
+    return error == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+           error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
+}
+
+/* The topic was deleted: what it held and did not give is missing, and a topic that gets its name begins
+ * anew. */
+static void take_away(kafka_source *s, const rd_kafka_message_t *m)
+{
+    const char *topic = m->rkt ? rd_kafka_topic_name(m->rkt) : "";
+    for (size_t i = 0; i < s->partitions.n; i++) {
+        nj_partition *p = s->partitions.item[i];
+        if (!p->assigned || strcmp(p->topic, topic) || (m->partition >= 0 && m->partition != p->number))
+            continue;
+        if (p->next >= 0 && p->high > p->next)
+            nj_kafka_missing(s, p, (uint64_t)(p->high - p->next), p->next, p->high);
+        if (p->next >= 0) nj_partition_forget(&s->partitions, p);
+    }
+}
+
 static void take_error(kafka_source *s, const rd_kafka_message_t *m)
 {
     const char *reason = rd_kafka_message_errstr(m);
     if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         nj_partition *p = nj_partitions_find(&s->partitions, rd_kafka_topic_name(m->rkt), m->partition);
         if (p) p->reached = p->at_end = 1;
+        if (p && p->assigned && m->offset > p->next) {
+            nj_partition_came(&s->partitions, p, m->offset);
+            p->next = m->offset;
+        }
         /* the ends of transactions have offsets, too; behind until=end there may be
          * alerts that were not taken */
         int64_t here = p && p->end >= 0 && m->offset > p->end ? p->end : m->offset;
         if (p && p->assigned && here >= 0) pass(s, p, here);
-    } else if (m->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
-               m->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC) {
+    } else if (is_gone(m->err)) {
+        take_away(s, m);
         if (s->live) {
             nj_log_limited(&s->warned_topic, 3, NJ_LOG_WARN, "%s: %s; waiting for it", s->display, reason);
             __atomic_store_n(&s->answered, 1, __ATOMIC_RELAXED);
@@ -171,11 +216,36 @@ static int is_idle(kafka_source *s, int64_t now)
     return !e;
 }
 
+/* Nothing is assigned to a stream that goes on: it waits, and says what for. */
+static void tell_waiting(kafka_source *s)
+{
+    nj_error why;
+    bool pattern = s->target.topic[0] == '^';
+    rd_kafka_topic_partition_list_t *list =
+        nj_kafka_topics(s->rk, &s->target, nj_patience_ms(LOOK_QUERY_MS), &why);
+    if (!list)
+        nj_log(NJ_LOG_WARN, "%s%s; waiting", why.text,
+               pattern ? " yet (it is a pattern; new topics are looked for)" : "");
+    else if (s->looked)
+        nj_log(NJ_LOG_WARN,
+               "%s: no partition of %s is free: the group has more members than the %d partitions; waiting "
+               "for one",
+               s->display, s->target.topic, list->cnt);
+    if (list || strstr(why.text, "has no topic")) __atomic_store_n(&s->answered, 1, __ATOMIC_RELAXED);
+    if (list) rd_kafka_topic_partition_list_destroy(list);
+    s->looked = true;
+}
+
 /* So long without an assignment: a wrong address, a topic that is not there,
  * or more members than partitions. */
 static void check_contact(kafka_source *s, int64_t now)
 {
-    if (s->n_assigned || now - (s->assigns ? s->last_ns : s->opened_ns) < s->contact_ns) return;
+    int64_t since = now - (s->assigns ? s->last_ns : s->opened_ns), patience = s->contact_ns;
+    if (s->n_assigned) return;
+    if (s->live && !s->looked && since > LOOK_MS * (int64_t)1000000) tell_waiting(s);
+    if (s->live && s->told_ns && patience > MINUTE_NS) patience = MINUTE_NS;
+    if (since < patience || now - s->told_ns < patience) return;
+    s->told_ns = now;
     rd_kafka_resp_err_t e = ask_brokers(s);
     if (e && (!s->assigns || !s->live))
         nj_kafka_fail(s, s->assigns ? "no broker answers any more: " : "no broker answers: ", e,
@@ -186,10 +256,9 @@ static void check_contact(kafka_source *s, int64_t now)
                 "partitions?",
                 s->display, s->target.topic, s->conf.contact_s);
     else {
+        s->looked = true;
         if (!e) __atomic_store_n(&s->answered, 1, __ATOMIC_RELAXED);
-        nj_log_limited(&s->warned_topic, 3, NJ_LOG_WARN, "%s: no partition of %s yet", s->display,
-                       s->target.topic);
-        s->opened_ns = s->last_ns = now;
+        tell_waiting(s);
     }
 }
 
@@ -202,11 +271,47 @@ static int is_finished(kafka_source *s)
     return s->finished;
 }
 
+/* What the watching thread found out is told by this one. */
+static void tell_deleted(kafka_source *s)
+{
+    int64_t from, to;
+    for (size_t i = 0; i < s->partitions.n; i++) {
+        nj_partition *p = s->partitions.item[i];
+        uint64_t n = nj_partition_deleted(&s->partitions, p, &from, &to);
+        if (n) nj_kafka_missing(s, p, n, from, to);
+    }
+}
+
+/* The group's events, and errors. Messages come here only from a partition whose own queue could not be
+ * had. */
+static rd_kafka_message_t *serve(kafka_source *s, int64_t now)
+{
+    rd_kafka_message_t *m = s->kept;
+    s->kept = NULL;
+    if (m) return m;
+    if (now - s->served_ns < SERVE_MS * (int64_t)1000000) return NULL;
+    while ((m = rd_kafka_consumer_poll(s->rk, 0)) && m->err) {
+        take_error(s, m);
+        rd_kafka_message_destroy(m);
+    }
+    s->served_ns = m ? 0 : now;
+    if (!m) tell_deleted(s);
+    return m;
+}
+
+/* The host has no room: the member stays in its group, and no message is taken. */
+void nj_kafka_tend(nj_source *source)
+{
+    kafka_source *s = (kafka_source *)source;
+    if (!s->kept) s->kept = serve(s, nj_now_ns());
+}
+
 /* The next message, or none within the time; *chunk is set for NJ_NEXT_CHUNK. */
 static nj_next poll_until(kafka_source *s, int64_t deadline, nj_chunk **chunk)
 {
     for (int wait = 0; !s->finished && !s->fatal.text[0];) {
-        rd_kafka_message_t *m = rd_kafka_consumer_poll(s->rk, wait);
+        rd_kafka_message_t *m = serve(s, nj_now_ns());
+        if (!m && !s->fatal.text[0]) m = rd_kafka_consume_queue(s->messages, wait);
         *chunk = NULL;
         if (m && m->err)
             take_error(s, m);
@@ -231,6 +336,15 @@ nj_next nj_kafka_next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_er
     s->last_ns += now - s->left_ns; /* a host that was busy elsewhere is no idle stream */
     nj_next next = poll_until(s, now + timeout_ms * (int64_t)1000000, chunk);
     if (next == NJ_NEXT_ERROR && err) *err = s->fatal;
+    if (next == NJ_NEXT_ERROR || next == NJ_NEXT_END) nj_kafka_finish(source);
     s->left_ns = nj_now_ns();
     return next;
+}
+
+/* Before the accounts are closed: offsets without messages that the watching thread has not explained yet. */
+void nj_kafka_finish(nj_source *source)
+{
+    kafka_source *s = (kafka_source *)source;
+    nj_kafka_explain(s->rk, &s->partitions, nj_patience_ms(FINISH_MS));
+    tell_deleted(s);
 }

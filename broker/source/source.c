@@ -40,6 +40,8 @@ const nj_param nj_source_settings[] = {
       "a live source without a broker or a partition for so long is an error" },
     { "drain_s", NJ_F64, "10", offsetof(nj_source_conf, drain_s), 0, 240, "s",
       "a rebalance waits at most so long for alerts that are under way" },
+    { "lag_s", NJ_F64, "2", offsetof(nj_source_conf, lag_s), 0.1, 3600, "s",
+      "how often the brokers are asked where the partitions end" },
     { "zstd_window_log", NJ_I64, "31", offsetof(nj_source_conf, zstd_window_log), 10, NJ_ZSTD_WINDOW, "1",
       "a zstd archive may ask for a window of up to 2^N bytes of memory" },
     { "max_member", NJ_I64, "4G", offsetof(nj_source_conf, max_member), 1024, 1e13, "byte",

@@ -46,6 +46,8 @@ typedef struct nj_source_args {
 
 typedef enum { NJ_NEXT_CHUNK, NJ_NEXT_IDLE, NJ_NEXT_END, NJ_NEXT_ERROR } nj_next;
 
+typedef void nj_source_lag(void *opaque, const nj_stream *stream, int64_t done, int64_t end);
+
 typedef struct nj_source_class {
     const char *name, *form, *doc; /* "tar", "FILE.tar, FILE.tar.gz", one sentence */
     const char *query;             /* "key=VALUE meaning" of what may stand behind the '?', one a line;
@@ -62,10 +64,16 @@ typedef struct nj_source_class {
     void (*close)(nj_source *source);
     /* For a progress bar: done and whole in any one unit; 0 = not known. NULL allowed. */
     int (*progress)(const nj_source *source, double *done, double *whole);
-    /* Messages that are there and have not been handed over yet; any thread. -1 = not known. NULL allowed. */
-    int (*lag)(const nj_source *source, double *messages);
+    /* Calls back for each stream that has an end which others move: what is done (a Kafka offset), and that
+     * end; -1 = not known. Any thread. NULL allowed. */
+    void (*lag)(const nj_source *source, nj_source_lag *each, void *opaque);
     /* Can alerts come: has the server said which partitions are this reader's? Any thread. NULL = always. */
     int (*ready)(const nj_source *source);
+    /* The host has no room for a chunk now: a source that must show others that it lives does so, and hands
+     * nothing over. Called at least once a second. NULL = nothing to do. */
+    void (*tend)(nj_source *source);
+    /* No next() follows: what the source has to say to its host. Ingest thread. NULL = nothing. */
+    void (*finish)(nj_source *source);
 } nj_source_class;
 
 struct nj_source {

@@ -107,7 +107,7 @@ slow() { "$nightjar" replay "$night" --to "kafka://$KAFKA/$1" --rate 120/s 2>"$d
 "$nightjar" replay "$night" --to "kafka://$KAFKA/killed" --limit 1 2>"$dir/replay.log" # the topic is there before its reader
 slow killed &
 feeder=$!
-"$nightjar" run "kafka://$KAFKA/killed?group=g" "${group_settings[@]}" -o "ndjson:$dir/killed.ndjson" >/dev/null 2>"$dir/run.log" &
+"$nightjar" run "kafka://$KAFKA/killed?group=g&from=committed" "${group_settings[@]}" -o "ndjson:$dir/killed.ndjson" >/dev/null 2>"$dir/run.log" &
 victim=$!
 wait_lines "$dir/killed.ndjson" 230 # two commits have been made
 kill -9 $victim
@@ -123,7 +123,7 @@ check "$(ledger "$dir/killed.json" | cut -d' ' -f3)" True
 "$nightjar" replay "$night" --to "kafka://$KAFKA/stopped" 2>"$dir/replay.log"
 slow stopped &
 feeder=$!
-"$nightjar" run "kafka://$KAFKA/stopped?group=g" -o "ndjson:$dir/stopped.ndjson" --report "$dir/stopped.json" >/dev/null 2>"$dir/run.log" &
+"$nightjar" run "kafka://$KAFKA/stopped?group=g&from=committed" -o "ndjson:$dir/stopped.ndjson" --report "$dir/stopped.json" >/dev/null 2>"$dir/run.log" &
 victim=$!
 wait_lines "$dir/stopped.ndjson" 10
 kill -INT $victim

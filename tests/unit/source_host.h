@@ -14,7 +14,8 @@ typedef struct test_host {
     nj_stream stream[256];
     uint32_t n_streams;
     char notes[8192];
-    uint64_t returned;
+    uint64_t returned, missing;
+    char why[256]; /* of the last that are missing */
 } test_host;
 
 static nj_stream *test_stream(void *opaque, const char *name, const char *topic, int32_t partition)
@@ -50,11 +51,19 @@ static void test_returned(void *opaque, nj_stream *stream, uint64_t n)
     ((test_host *)opaque)->returned += n;
 }
 
+static void test_missing(void *opaque, nj_stream *stream, uint64_t n, const char *why)
+{
+    test_host *t = opaque;
+    (void)stream;
+    t->missing += n;
+    snprintf(t->why, sizeof t->why, "%s", why);
+}
+
 static inline test_host *test_host_new(void)
 {
     test_host *t = calloc(1, sizeof *t);
     if (!t) abort();
-    t->host = (nj_source_host){ t, test_stream, test_drain, test_note, test_returned };
+    t->host = (nj_source_host){ t, test_stream, test_drain, test_note, test_returned, NULL, test_missing };
     return t;
 }
 

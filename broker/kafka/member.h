@@ -1,0 +1,18 @@
+/* member.h - the name of a static member of a consumer group. A member that comes back under its name
+ * within the session's time has its partitions at once, without a rebalance of the others. */
+#ifndef NJ_KAFKA_MEMBER_H
+#define NJ_KAFKA_MEMBER_H
+
+#include "kafka.h"
+
+/* Sets group.instance.id, as [kafka] group_instance says: "auto" (the default) is
+ * HOST-USER-GROUP-TOPICS-SLOT, where SLOT is the least number that no other run of this user on this host
+ * has, and TOPICS stands for the partitions that the target's topics have now: a group gives a member that
+ * comes back what it had, and would not look whether there is more. "off" is none; anything else is the
+ * name. One that the user set by librdkafka's own name stays. After nj_kafka_set_group; asks a broker, and
+ * when none answers there is no name. *lock keeps the slot until it is closed; -1 = there is nothing to
+ * keep. */
+int nj_kafka_set_member(rd_kafka_conf_t *conf, nj_settings *settings, const nj_kafka_target *target,
+                        int *lock, nj_error *err);
+
+#endif
