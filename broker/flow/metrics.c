@@ -177,6 +177,16 @@ static void sources(const nj_metrics *m, nj_buffer *b)
     }
 }
 
+/* As /health and /ready say. */
+static void health(const nj_metrics *m, nj_buffer *b)
+{
+    nj_health_state now = nj_health_now(m->r->health);
+    family(b, "nightjar_alive", "gauge", "0: the run hangs; a restart would help.");
+    sample(b, "nightjar_alive", NULL, NULL, now.alive);
+    family(b, "nightjar_ready", "gauge", "0: alerts that arrive now do not come out; /ready says why.");
+    sample(b, "nightjar_ready", NULL, NULL, now.ready);
+}
+
 static void process(const nj_metrics *m, nj_buffer *b)
 {
     struct rusage u;
@@ -309,6 +319,7 @@ static void page(const nj_metrics *m, nj_buffer *b)
     named *list = calloc(m->r->engine.instances.n + 2, sizeof *list);
     uint32_t n = list ? collect(m, list) : 0;
     process(m, b);
+    health(m, b);
     accounts(m, b);
     sources(m, b);
     modules(b, list, n);
