@@ -23,6 +23,7 @@ mag_err  f64 mag = seen.centimag_sd scale 0.01
 positive u8      = seen.brightened {true:1 false:0}
 ndethist i32     = sightings
 first_jd f64 d   = first_mjd offset 2400000.5
+ref_dist   f64 pixel  = seen.ref.pixels
 near1_star f32        = neighbour.starlike
 near1_dist f32 arcsec = neighbour.milliarcsec scale 0.001
 sso_dist   f32 arcsec = asteroid.milliarcsec scale 0.001
@@ -217,6 +218,22 @@ def main():
         == any(x["hostless.reason"] == "range" for x in ztf.values()),
         "stamps that are too small are range",
     )
+
+    _, ztf_topic = run(
+        "ztf",
+        "zt.ndjson",
+        "-t",
+        "hostless_intra_night",
+        "-t",
+        "hostless_new",
+        "-D",
+        "module.hostless.stamp_px=51",
+    )
+    r, own_topic = run(
+        "lark.avro", "st.ndjson", "-t", "hostless_intra_night", "-t", "hostless_new", "-D", "decode.maps=maps"
+    )
+    ok(len(own_topic) > 0, "the ready topics of hostless have alerts", r.stderr)
+    ok(set(own_topic) == set(ztf_topic), "the same ones", (len(own_topic), len(ztf_topic)))
 
     # without the line of the stamps there are no rules for 51 x 51, and nothing else changes
     with open("maps/skylark.map", "w") as f:
