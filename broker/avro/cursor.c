@@ -26,6 +26,7 @@ typedef struct nj_cursor_state {
     const nj_layout *layout;
     const nj_plan *plan;
     const uint64_t *absent; /* its own, for the present batch */
+    const char *name;       /* of the schema, for the present batch */
 } state;
 
 /* ---- framing --------------------------------------------------------------------------------- */
@@ -333,7 +334,7 @@ static int read_record(nj_cursor *cursor, nj_batch *batch)
     nj_receipt *receipt = nj_batch_receipt(batch, cursor->chunk);
     const uint8_t *kept = s->packed ? keep(batch, datum, size) : datum;
     if (!receipt || !kept) return -1;
-    batch->row[batch->n++] = (nj_row){ cursor->chunk, s->record++, kept, (uint32_t)size, s->absent };
+    batch->row[batch->n++] = (nj_row){ cursor->chunk, s->record++, kept, (uint32_t)size, s->absent, s->name };
     receipt->n_rows++;
     s->left--;
     s->p = next;
@@ -369,6 +370,8 @@ static int begin(nj_cursor *cursor, nj_batch *batch)
     if (!absent) return NO_MEMORY;
     memcpy(absent, s->plan->absent, words * sizeof *absent);
     s->absent = absent;
+    s->name = nj_arena_text(&batch->arena, cursor->schema->name, strlen(cursor->schema->name));
+    if (!s->name) return NO_MEMORY;
     return nj_datum_begin(&s->reader, s->plan, batch) == 0 && nj_batch_receipt(batch, cursor->chunk)
                ? A_BLOCK
                : NO_MEMORY;

@@ -29,8 +29,7 @@ void nj_log_stamps(bool stamps)
     with_stamps = stamps;
 }
 
-/* "2026-01-31T23:59:59.123Z ", or nothing. */
-static size_t stamp(char *to, size_t room)
+size_t nj_log_stamp(char *to, size_t room)
 {
     struct timespec now;
     struct tm utc;
@@ -41,7 +40,7 @@ static size_t stamp(char *to, size_t room)
 
 /* Ids, file names and errors of libraries are bytes of others:
  * what is no UTF-8, or would steer a terminal, is \xNN. */
-static size_t plain(char *to, size_t room, const char *text)
+size_t nj_log_plain(char *to, size_t room, const char *text)
 {
     size_t n = 0;
     while (*text && n + 8 < room) {
@@ -65,9 +64,9 @@ static void write_line(int level, const char *tail, const char *format, va_list 
     char text[2048], line[2048 + 224];
     if (vsnprintf(text, sizeof text, format, ap) < 0) return;
     nj_secret_scrub(text);
-    size_t n = stamp(line, 40);
+    size_t n = nj_log_stamp(line, 40);
     n += (size_t)snprintf(line + n, 32, "nightjar: %s: ", name[level]);
-    n += plain(line + n, sizeof line - n - 112, text);
+    n += nj_log_plain(line + n, sizeof line - n - 112, text);
     n += (size_t)snprintf(line + n, sizeof line - n, "%s\n", tail);
     /* one write(2), so that lines of several threads do not mix; errors of stderr are ignored */
     if (write(STDERR_FILENO, line, n) < 0) return;

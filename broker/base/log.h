@@ -3,6 +3,7 @@
 #define NJ_BASE_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { NJ_LOG_ERROR = 0, NJ_LOG_WARN = 1, NJ_LOG_INFO = 2, NJ_LOG_DEBUG = 3 };
@@ -11,8 +12,13 @@ enum { NJ_LOG_ERROR = 0, NJ_LOG_WARN = 1, NJ_LOG_INFO = 2, NJ_LOG_DEBUG = 3 };
 void nj_log_level(int level);
 __attribute__((format(printf, 2, 3))) void nj_log(int level, const char *format, ...);
 
+/* The text as messages show it, NUL-terminated: what is no UTF-8, or would steer a terminal, is \xNN. Its
+ * bytes. */
+size_t nj_log_plain(char *to, size_t room, const char *text);
 /* Each line begins with the time (UTC): for logs that are kept. Set once, before threads start. */
 void nj_log_stamps(bool stamps);
+/* "2026-01-31T23:59:59.123Z ", or nothing when there are none. Its bytes. */
+size_t nj_log_stamp(char *to, size_t room);
 
 /* What one call site has said in the present minute; zero-initialised (a static of the call site). */
 typedef struct nj_log_limit {

@@ -54,6 +54,7 @@ typedef struct nj_row {
     uint32_t size;
     const uint64_t *absent; /* bit per packet column (layout order) that the writer schema lacks;
                              * read-only, as old as the batch */
+    const char *schema;     /* name of the writer schema; as old as the batch */
 } nj_row;
 
 enum { NJ_STAMP_NONE, NJ_STAMP_PACKED, NJ_STAMP_OPEN, NJ_STAMP_BAD };

@@ -115,7 +115,7 @@ static int run_main(int argc, char **argv)
         return NJ_EXIT_USAGE;
     }
     const char *cannot = o.alone ? "--no-supervise" : nj_supervise_cannot(&o.cli.options);
-    if (cannot) nj_log(NJ_LOG_DEBUG, "no supervisor: %s", cannot);
+    if (cannot) nj_debug(NJ_DEBUG_FLOW, "no supervisor: %s", cannot);
     int rc = cannot ? work(&o, NULL) : nj_supervise(&guard, work, &o, &err);
     if (rc < 0) {
         nj_log(NJ_LOG_ERROR, "%s", err.text);

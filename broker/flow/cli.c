@@ -145,5 +145,6 @@ void nj_cli_free(nj_cli *cli)
     free(cli->sink);
     free(cli->module_path);
     free(cli->topic);
+    free(cli->trace);
     memset(cli, 0, sizeof *cli);
 }

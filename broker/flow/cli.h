@@ -21,6 +21,7 @@ typedef struct nj_cli {
     nj_outfile report; /* open from nj_cli_begin() on, so that no second run writes it */
     const char **source, **sink, **module_path;
     nj_topic_option *topic;
+    int64_t *trace;
     bool quiet;
     enum { NJ_LOG_TIME_AUTO, NJ_LOG_TIME_NO, NJ_LOG_TIME_YES } log_time;
 } nj_cli;

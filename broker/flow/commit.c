@@ -6,6 +6,7 @@
 #include "../base/debug.h"
 #include "../base/log.h"
 #include "output.h"
+#include "trace.h"
 
 void nj_flow_sink_fails(run *r, const nj_error *err)
 {
@@ -82,6 +83,7 @@ static void settle(out *o, bool acknowledged)
         if (p->last) __atomic_add_fetch(&l->settled, 1, __ATOMIC_RELEASE);
     }
     if (acknowledged) nj_flow_keep(r, o->pending, o->n_pending);
+    if (r->trace) nj_flow_trace_settled(r, acknowledged);
     o->n_pending = o->n_flushed = 0;
     for (uint32_t i = 0; i < o->n_refused; i++) nj_chunk_drop(o->refused[i].chunk);
     o->n_refused = 0;

@@ -8,7 +8,7 @@
 #include "../base/clock.h"
 #include "../base/patience.h"
 #include "../base/log.h"
-#include "internal.h"
+#include "trace.h"
 
 /* One compute thread's own state. */
 typedef struct thread_state {
@@ -50,9 +50,12 @@ static float per_row(int64_t ns, uint64_t rows)
 static int dispatch_counted(thread_state *t, const nj_graph *graph, nj_batch *b)
 {
     nj_worker *w = t->worker;
+    float *traced = t->r->trace ? nj_flow_trace_clock(t->r, b) : NULL;
     const nj_counter before = { .wall_ns = w->stamps->wall_ns, .offered = w->stamps->offered };
     w->drift = nj_drift_row(t->drift, __atomic_fetch_add(&t->r->compute.batches, 1, __ATOMIC_RELAXED));
     if (w->drift) w->drift[0] = per_row(w->decode->wall_ns - t->decode_ns, w->decode->hits - t->decoded_rows);
+    float *kept = w->drift;
+    if (!kept && traced) w->drift = traced;
     t->decode_ns = w->decode->wall_ns;
     t->decoded_rows = w->decode->hits;
     b->decoded_ns = nj_now_ns();
@@ -60,6 +63,8 @@ static int dispatch_counted(thread_state *t, const nj_graph *graph, nj_batch *b)
     b->computed_ns = nj_now_ns();
     if (w->drift)
         w->drift[1] = per_row(w->stamps->wall_ns - before.wall_ns, w->stamps->offered - before.offered);
+    if (rc == 0 && traced) ((nj_outputs *)b->state)->cost = traced;
+    if (rc == 0 && traced && kept) memcpy(traced, kept, (2 + (size_t)w->set->n) * sizeof *traced);
     w->drift = NULL;
     return rc;
 }

@@ -13,6 +13,8 @@
 #include "keep.h"
 #include "run.h"
 
+typedef struct trace trace;
+
 enum { MAX_STREAMS = 16384, SCHEMAS_SEEN = 256 };
 #define NJ_NO_UNIT UINT64_MAX
 
@@ -183,6 +185,7 @@ typedef struct run {
     run_end end;
     struct kept_state *kept;   /* of the workers before this one (keep.h); NULL: there is no supervisor */
     struct run_resume *resume; /* resume.h */
+    trace *trace;              /* NULL: no alert is traced */
 } run;
 
 /* fields.c */

@@ -1,11 +1,13 @@
 /* options.c - the options of a run, in tables that `run`, `demo`, `graph` and others share: what they mean
  * to nj_run_options. */
+#include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "../base/embed.h"
 #include "../base/debug.h"
+#include "../base/embed.h"
 #include "../base/log.h"
 #include "cli.h"
 
@@ -53,6 +55,18 @@ static int add_sink(void *conf, const char *spec, nj_error *err)
     nj_cli *cli = conf;
     (void)err;
     cli->sink[cli->options.n_sinks++] = spec;
+    return 0;
+}
+
+static int add_trace(void *conf, const char *text, nj_error *err)
+{
+    nj_cli *cli = conf;
+    char *end;
+    errno = 0;
+    long long id = strtoll(text, &end, 10);
+    if (!*text || *end || errno || isspace((unsigned char)*text))
+        return nj_fail(err, "--trace %s: the id of an alert is a whole number (candid, diaSourceId)", text);
+    cli->trace[cli->options.n_traces++] = id;
     return 0;
 }
 
@@ -188,6 +202,11 @@ const nj_option nj_cli_run[] = {
     { "report", 0, NJ_OPTION_TEXT, AT(report_path), "RUN.json", .doc = "the run report" },
     { "metrics", 0, NJ_OPTION_TEXT, AT(options.metrics), "HOST:PORT",
       .doc = "its counters while it runs, for Prometheus: http://HOST:PORT/metrics" },
+    { "trace", 0, NJ_OPTION_CALL, .value = "ID", .take = add_trace,
+      .doc =
+          "print all that happens to the alert of this id: columns, answers, filters, outputs (repeatable)" },
+    { "trace-file", 0, NJ_OPTION_TEXT, AT(options.trace_file), "FILE",
+      .doc = "where --trace prints (standard error)" },
     { "overwrite", 0, NJ_OPTION_CALL, .take = overwrite, .doc = "replace an output that exists" },
     { "append", 0, NJ_OPTION_CALL, .take = append, .doc = "add to an output that exists" },
     { "resume", 0, NJ_OPTION_FLAG, AT(options.resume),
@@ -263,9 +282,12 @@ static int begin(nj_cli *cli, int argc, nj_error *err)
     cli->sink = calloc(n, sizeof *cli->sink);
     cli->module_path = calloc(n, sizeof *cli->module_path);
     cli->topic = calloc(n, sizeof *cli->topic);
-    if (!cli->source || !cli->sink || !cli->module_path || !cli->topic) return nj_fail(err, "out of memory");
+    cli->trace = calloc(n, sizeof *cli->trace);
+    if (!cli->source || !cli->sink || !cli->module_path || !cli->topic || !cli->trace)
+        return nj_fail(err, "out of memory");
     cli->options = (nj_run_options){ .settings = &cli->settings,
                                      .topic = cli->topic,
+                                     .trace = cli->trace,
                                      .source = cli->source,
                                      .sink = cli->sink,
                                      .module_path = cli->module_path,

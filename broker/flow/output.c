@@ -6,6 +6,7 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "output.h"
+#include "trace.h"
 
 static int begin_sinks(out *o)
 {
@@ -54,6 +55,7 @@ static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint
             return nj_flow_sink_fails(r, &err), -1;
         for (uint32_t k = 0; k < rows->n; k++)
             if (!o->pass[k] && outcome[rows->row[k]] == ROW_EMIT) outcome[rows->row[k]] = ROW_FILTERED;
+        if (r->trace) nj_flow_trace_filter(o, "-w", "", rows, NULL);
     }
     if (!r->n_topics) return 0;
     const char **names = nj_arena_zalloc(&b->arena, (b->n + 1) * sizeof *names);
@@ -62,13 +64,16 @@ static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint
     for (uint32_t t = 0; t < r->n_topics; t++) {
         if (nj_filter_run_each(r->topic[t].filter, rows, &lc, o->pass, row_fails, o, &err))
             return nj_flow_sink_fails(r, &err), -1;
+        bool *shown = r->trace ? nj_arena_zalloc(&b->arena, b->n + 1) : NULL;
         for (uint32_t k = 0; k < rows->n; k++) {
             uint32_t i = rows->row[k];
             if (!o->pass[k] || (!r->conf.private_topics && !is_public(s->facts, programid, i))) continue;
+            if (shown) shown[i] = true;
             names[i] =
                 names[i] ? nj_arena_printf(&b->arena, "%s,%s", names[i], r->topic[t].name) : r->topic[t].name;
             if (!names[i]) return -1;
         }
+        if (shown) nj_flow_trace_filter(o, "topic", r->topic[t].name, rows, shown);
     }
     for (uint32_t i = 0; i < b->n; i++)
         if (outcome[i] == ROW_EMIT && !names[i]) outcome[i] = ROW_FILTERED;
@@ -143,6 +148,7 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
     uint32_t offered = rows.n;
     o->batch = b;
     o->outcome = outcome;
+    if (r->trace) nj_flow_trace_rows(o, s, b);
     nj_flow_guard_rows(r, b);
     rows.n = select_rows(outcome, b->n, row);
     if ((r->filter || r->n_topics) && rows.n) {
@@ -170,6 +176,7 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
         }
         rows.n = select_rows(outcome, b->n, row);
     }
+    if (r->trace) nj_flow_trace_outcome(o, b);
     o->batch = NULL;
     int64_t t2 = nj_now_ns();
     o->filter_ns = t0;
@@ -202,6 +209,7 @@ static void write_dead(run *r, const nj_dead *dead, uint32_t n)
         if (dead[i].kept) continue; /* who found it has said so */
         nj_log_limited(&said, 10, NJ_LOG_WARN, "%s: record %u is dead: %s",
                        nj_chunk_where(dead[i].chunk, where, sizeof where), dead[i].record, dead[i].reason);
+        if (r->trace) nj_flow_trace_dead(r, &dead[i]);
     }
     if (nj_flow_letters_open(r, &err) || nj_dead_letters_write(r->output.dead, dead, n, &err))
         nj_flow_sink_fails(r, &err);

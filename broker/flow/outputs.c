@@ -55,7 +55,7 @@ int nj_flow_sinks_close(run *r, nj_error *err)
 {
     int rc = 0;
     nj_error e;
-    nj_debug(NJ_DEBUG_SINK, "%u outputs are closed", r->n_sinks);
+    if (r->n_sinks) nj_debug(NJ_DEBUG_SINK, "%u outputs are closed", r->n_sinks);
     for (uint32_t i = 0; i < r->n_sinks; i++)
         if (r->sink[i]->class->close(r->sink[i], &e) && rc == 0) {
             *err = e;

@@ -17,6 +17,7 @@
 #include "metrics.h"
 #include "notify.h"
 #include "resume.h"
+#include "trace.h"
 
 const nj_param nj_run_settings[] = {
     { "batch_rows", NJ_I64, "64", offsetof(run_conf, batch_rows), 1, 4096, "1", "alerts of a batch at most" },
@@ -205,6 +206,7 @@ static run *new_run(const nj_run_options *options)
 
 static void free_run(run *r)
 {
+    nj_flow_trace_free(r);
     nj_error ignored;
     for (int i = 0; i < r->n_threads; i++) nj_compute_thread_close(&r->thread[i]);
     free(r->thread);
@@ -316,7 +318,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     if (rc == NJ_EXIT_OK && open_sources(r, err)) rc = NJ_EXIT_SOURCE;
     if (rc == NJ_EXIT_OK && (nj_flow_sinks_open(r, err) || nj_flow_letters_place(r, err))) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK) nj_flow_tell_unused(r);
-    if (rc == NJ_EXIT_OK && open_dedup(r, err)) rc = NJ_EXIT_USAGE;
+    if (rc == NJ_EXIT_OK && (open_dedup(r, err) || nj_flow_trace_begin(r, err))) rc = NJ_EXIT_USAGE;
     int threads = rc == NJ_EXIT_OK ? threads_of(r) : 1;
     if (rc == NJ_EXIT_OK && open_threads(r, threads, err)) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK && nj_flow_analysis_begin(r, threads, err)) rc = NJ_EXIT_USAGE;
@@ -341,6 +343,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     nj_metrics_stop(metrics);
     nj_health_stop(r->health);
     if (rc == NJ_EXIT_OK) {
+        nj_flow_trace_end(r);
         nj_error closing;
         if (nj_flow_sinks_close(r, &closing) && !r->output.failed) { /* else it follows from what was said */
             r->output.error = closing;

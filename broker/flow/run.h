@@ -34,7 +34,10 @@ typedef struct nj_run_options {
                               * NULL = none */
     const char *own_columns; /* as `columns`, for that sink: a survey that lacks one is not reported */
     uint8_t stamps;          /* bit per stamp that it opens, whether a module does or not */
-    const char *metrics;     /* HOST:PORT of the metrics endpoint; NULL = none */
+    const int64_t *trace;    /* ids of alerts whose way is printed */
+    uint32_t n_traces;
+    const char *trace_file; /* where to; NULL = standard error */
+    const char *metrics;    /* HOST:PORT of the metrics endpoint; NULL = none */
     /* Opens the sources in place of nj_source_open, for packets that are in memory (bench, profile);
      * NULL = as usual. */
     nj_source *(*open_source)(void *opaque, const nj_source_args *args, nj_error *err);

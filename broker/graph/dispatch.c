@@ -498,6 +498,7 @@ int nj_dispatch(const nj_graph *g, nj_worker *worker, nj_batch *b)
     if (!state || !rows || !worker->row_stamp_ns || (worker->drift && !worker->cost)) return -1;
     state->reason = nj_arena_zalloc(&b->arena, (g->n_steps + 1) * sizeof *state->reason);
     if (!state->reason) return -1;
+    state->cost = NULL;
     b->state = state;
     b->graph = g;
     nj_crash_thread();

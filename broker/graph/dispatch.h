@@ -55,7 +55,8 @@ void nj_worker_free(nj_worker *worker);
 
 /* What a batch carries from here to the output: reasons, by step. */
 typedef struct nj_outputs {
-    uint8_t **reason; /* [n_steps][row]; NJ_NO_REASON never leaves */
+    uint8_t **reason;  /* [n_steps][row]; NJ_NO_REASON never leaves */
+    const float *cost; /* [2 + set->n] ns per row: decode, stamps, modules; NULL = not kept */
 } nj_outputs;
 
 /* Runs all modules of the graph over the batch, and readies the derived columns that `wanted` names (columns

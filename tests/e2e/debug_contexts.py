@@ -21,13 +21,17 @@ def run(*options):
 
 
 def contexts(r):
-    return set(re.findall(r"^(?:\S+ )?nightjar: debug: (\w+): ", r.stderr, re.M))
+    return set(re.findall(r"^(?:\S+Z )?nightjar: debug: (\w+): ", r.stderr, re.M))
 
 
 def each_alone():
     for name, line in LINES.items():
         r = run("-d", name)
-        ok(re.search(f"^(?:\S+ )?nightjar: debug: {name}: .*{line}", r.stderr, re.M), f"-d {name} shows its lines", r.stderr)
+        ok(
+            re.search(rf"^(?:\S+Z )?nightjar: debug: {name}: .*{line}", r.stderr, re.M),
+            f"-d {name} shows its lines",
+            r.stderr,
+        )
         ok(contexts(r) == {name}, f"-d {name} shows no others", r.stderr)
 
 
