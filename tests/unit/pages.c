@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -328,6 +329,42 @@ static void a_profile_may_lack_nearly_all(void **state)
     nj_arena_free(&p.arena);
 }
 
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+static long left; /* allocations of the tree of values that succeed */
+
+static void *scarce(size_t n)
+{
+    return left-- > 0 ? malloc(n) : NULL;
+}
+
+/* Each allocation of the values fails in turn: that is the error, not a name that is missing. */
+static void values_without_memory_are_an_error(void **state)
+{
+    (void)state;
+    nj_page p = { .json = full,
+                  .n_runs = 1,
+                  .run[0] = json_loads(full, 0, NULL),
+                  .exposure = { { "ZTF", 600, 8 } },
+                  .n_exposures = 1 };
+    int failures = 0;
+    for (long k = 0;; k += 1 + k / 40) {
+        nj_buffer out = { 0 };
+        nj_error err = { "" };
+        left = k;
+        json_set_alloc_funcs(scarce, free);
+        const int rc = nj_report_html(&p, &out, &err);
+        const bool enough = left >= 0;
+        json_set_alloc_funcs(malloc, free);
+        nj_buffer_free(&out);
+        if (!rc && enough) break;
+        if (rc) assert_string_equal(err.text, "out of memory");
+        failures += rc != 0;
+    }
+    assert_true(failures > 20);
+    json_decref((json_t *)p.run[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +375,7 @@ int main(void)
         cmocka_unit_test(a_candidate_has_pictures_and_one_of_which_nothing_is_known_none),
         cmocka_unit_test(a_profile_has_all_its_parts),
         cmocka_unit_test(a_profile_may_lack_nearly_all),
+        cmocka_unit_test(values_without_memory_are_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

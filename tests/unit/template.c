@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "broker/base/embed.h"
@@ -159,6 +160,26 @@ static void memory_is_reported_as_memory(void **state)
     nj_buffer_free(&out);
 }
 
+/* A file that no page calls is one that was forgotten. The pages are those that broker/ writes by name. */
+static void each_file_is_on_a_page(void **state)
+{
+    (void)state;
+    static const char *const page[] = { "report.html", "history.html", "hostless.html", "hostless_index.html",
+                                        "profile.html" };
+    const char *folder = "data/embed/pages/";
+    for (const nj_embedded *f = nj_embedded_files; f->name; f++) {
+        char call[128];
+        bool is_called = false;
+        if (strncmp(f->name, folder, strlen(folder))) continue;
+        snprintf(call, sizeof call, "{{>%s}}", f->name + strlen(folder));
+        for (size_t i = 0; i < sizeof page / sizeof *page; i++)
+            is_called |= !strcmp(f->name + strlen(folder), page[i]);
+        for (const nj_embedded *g = nj_embedded_files; g->name; g++)
+            is_called |= !strncmp(g->name, folder, strlen(folder)) && strstr(g->data, call);
+        if (!is_called) fail_msg("%s is on no page", f->name);
+    }
+}
+
 static void the_files_are_well_formed(void **state)
 {
     (void)state;
@@ -187,6 +208,7 @@ int main(void)
         cmocka_unit_test(wrong_tags_are_named),
         cmocka_unit_test(memory_is_reported_as_memory),
         cmocka_unit_test(the_files_are_well_formed),
+        cmocka_unit_test(each_file_is_on_a_page),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
