@@ -136,6 +136,7 @@ def a_module_that_hangs():
     args = ["night.tar", "--module-path", "./hangs.so", "-m", "hangs", "-j", 1, "-o", "ndjson:h.ndjson"]
     p = begin(
         *args,
+        "--no-supervise",  # a supervisor tries the module first, and would end its call
         "--metrics",
         f"127.0.0.1:{port}",
         "-D",
