@@ -16,7 +16,7 @@ static int process(const void *self, void *thread, const nj_work *w)
     for (uint32_t k = 0; k < w->n; k++) {
         uint32_t row = w->row[k];
         ((double *)w->out[0])[row] = 1, w->reason[row] = NJ_DONE;
-        if (w->id[row] / 1000 % 100 == WHICH) *(volatile int *)8 = 1;
+        if ((int)(((uint64_t)w->id[row] * 0x9e3779b97f4a7c15u >> 40) % 100) == WHICH) *(volatile int *)8 = 1;
     }
     return NJ_OK;
 }
@@ -62,12 +62,15 @@ def rates(rounds, modules):
         for kind in out:
             s = run(*args, "--module-path", f"{kind}/crashes.so", "-o", "ndjson:rates.ndjson")
             out[kind].append(N / s)
-    failed = sum(b'"crashes.reason":"failed"' in line for line in open("rates.ndjson", "rb"))
-    assert failed == 0, "the clean module crashed"
+            failed = sum(b'"crashes.reason":"failed"' in line for line in open("rates.ndjson", "rb"))
+            assert (failed > 0) == (kind == "crashing"), failed
+            if failed:
+                share = failed / N
     ratio = [a / b for a, b in zip(out["crashing"], out["clean"])]
     return {
         "modules": modules,
         "alerts": N,
+        "crashing_share": share,
         "crashing_per_s": statistics.median(out["crashing"]),
         "clean_per_s": statistics.median(out["clean"]),
         "ratio": statistics.median(ratio),
@@ -133,17 +136,19 @@ with tempfile.TemporaryDirectory() as folder:
     os.chdir(folder)
     run_simulate = [NIGHTJAR, "simulate", "-n", str(N), "--seed", "7", "-q", "-o", "rates.tar"]
     subprocess.run(run_simulate, check=True)
-    subprocess.run([NIGHTJAR, "simulate", "-n", "300", "--seed", "7", "-q", "-o", "few.tar", "--truth", "few.csv"], check=True)
     module("crashing", 3)
     module("clean", -1)
-    alone = instructions(*"few.tar -q -j 1 -o null: --no-supervise".split())
-    both = instructions(*"few.tar -q -j 1 -o null:".split())
+    alone, both = [], []
+    for n in (300, 900):
+        simulate = f"simulate -n {n} --seed 7 -q -o few{n}.tar --truth few{n}.csv".split()
+        subprocess.run([NIGHTJAR, *simulate], check=True)
+        alone.append(instructions(*f"few{n}.tar -q -j 1 -o null: --no-supervise".split())[0])
+        both.append(sum(instructions(*f"few{n}.tar -q -j 1 -o null:".split())))
     result["instructions"] = {
-        "alerts": 300,
-        "alone": alone[0],
-        "worker": both[0],
-        "supervisor": sum(both[1:]),
-        "ratio": sum(both) / alone[0],
+        "alone_per_alert": (alone[1] - alone[0]) / 600,
+        "supervised_per_alert": (both[1] - both[0]) / 600,
+        "ratio": (both[1] - both[0]) / (alone[1] - alone[0]),
+        "once": both[0] - alone[0] - 300 * (both[1] - both[0] - alone[1] + alone[0]) / 600,
     }
     result["wall"] = walls(4 * rounds)
     result["one_percent"] = [

@@ -76,7 +76,7 @@ static const char *signal_name(int number)
 /* ", 20 rows from alert 123": what the slot itself has. */
 static void put_rows(line *l, const nj_slot *slot)
 {
-    if (!slot->n_rows) return;
+    if (!slot->n_rows || slot->phase == NJ_PHASE_DECODE) return; /* it has no number yet */
     put(l, ", ");
     if (slot->n_rows > 1) {
         put_number(l, slot->n_rows);
@@ -107,7 +107,7 @@ static void begin(line *l, const nj_slot *slot, const char *did)
     put(l, terminal ? "\r\033[K" : ""); /* over the line of progress */
     put(l, "nightjar: error: ");
     if (!slot) return;
-    put(l, "module ");
+    put(l, slot->instance[0] == '(' ? "" : "module "); /* a part of the host has its name in brackets */
     put(l, slot->instance);
     put(l, did);
     put(l, nj_phase_name[slot->phase]);

@@ -8,6 +8,7 @@
 #include "decode_packets.h"
 
 #include <sched.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "broker/base/exit.h"
@@ -36,6 +37,7 @@ typedef struct script {
     int write_fails_at, stop_at, refuse_at, no_receipt_at;
     bool flush_waits; /* until the source has asked for its drain */
     bool flush_fails, begin_fails, close_fails;
+    int write_crashes_at; /* at this alert the process dies */
 
     /* what happened */
     int64_t row[SCRIPT_ROWS], offset[SCRIPT_ROWS]; /* ids and their chunks, in the order of write() */
@@ -192,6 +194,7 @@ static inline int script_write(nj_sink *sink, const nj_rows *rows, nj_error *err
         uint32_t row = rows->row[k];
         if (s->n_rows == s->write_fails_at) return nj_fail(err, "script: it is full");
         if (s->n_rows == s->stop_at) s->stop = 1;
+        if (rows->batch->id[row] == s->write_crashes_at + 100) raise(SIGTRAP);
         if (s->n_rows == s->no_receipt_at) next_realloc_fails = true;
         if (rows->batch->id[row] == s->refuse_at + 100) {
             const nj_row *o = &rows->batch->row[row];
@@ -276,6 +279,7 @@ static inline void script_new(script *s, int chunks, int n)
     for (int k = 0; k < chunks; k++) s->chunk[k] = (script_chunk){ k * n, n };
     s->source_fails_at = s->no_memory_at = s->drain_at = s->slow_batch = s->broken_batch = NEVER;
     s->write_fails_at = s->stop_at = s->refuse_at = s->no_receipt_at = NEVER;
+    s->write_crashes_at = -1000;
     s->drained = 1;
 }
 
