@@ -40,7 +40,7 @@ static int process(const void *self, void *thread, const nj_work *w)
 NJ_MODULE(@NAME@) = { NJ_HEADER, .name = "@NAME@", .version = "1.0", .summary = "a bad one", .paper = "none: test",
     .needs = (const nj_need[]){ { "mag", NJ_F64, NJ_SCALAR, "mag", 0 }, { 0 } },
     .gives = (const nj_give[]){ { "x", NJ_F64, 1, 0, "1", -INFINITY, INFINITY, NAN, 0, "A number." }, { 0 } },
-    .open = open_, .process = process };
+    .open = open_, @MORE@ .process = process };
 """
 
 
@@ -48,13 +48,14 @@ def guilty(candid):
     return candid % 17 == 3
 
 
-def module(name, habit="", begin="", end=""):
+def module(name, habit="", begin="", end="", more=""):
     """NAME.so, whose process() does `habit` for the guilty alerts."""
     text = (
         SOURCE.replace("@NAME@", name)
         .replace("@HABIT@", habit)
         .replace("@OPEN@", begin)
         .replace("@END@", end)
+        .replace("@MORE@", more)
     )
     with open(f"{name}.c", "w", encoding="utf-8") as f:
         f.write(text)
@@ -303,6 +304,19 @@ def two_at_once():
         ok(got == {i for i in IDS if f(i)}, f"two modules: the guilty of {name}", r.stderr)
 
 
+def without_a_child():
+    """A module of a service or a GPU has no child: each guilty alert costs a restart, and no more."""
+    module("whole", CRASHES["segv"], more=".flags = NJ_MODULE_WHOLE_BATCH,")
+    r = run("whole", "-D", "guard.quarantine=0")
+    only_the_guilty(r, "whole", "a module without a child")
+    ok(report("whole.json")["guard"]["restarts"] > sum(map(guilty, IDS)), "a restart for each")
+    text = open("whole.avro", "rb").read()
+    ok(text.count(b"in process(); the row is written") == sum(map(guilty, IDS)), "and a letter, once")
+    module("ordered", CRASHES["segv"], begin="host->serial(host->opaque)")
+    r = run("ordered", "-D", "guard.quarantine=0", threads=2)
+    only_the_guilty(r, "ordered", "a module that wants the order of the source")
+
+
 def set_up():
     """A shared object is tried in a child: one that crashes before the first alert is refused by name."""
     crash = "*(volatile int *)8 = 1"
@@ -375,7 +389,8 @@ def killed():
         until(lambda: p.poll() is not None or (workers(p.pid) and workers(p.pid) != before))
     err = p.communicate(timeout=120)[1]
     ok(p.returncode == 0, "a worker that is killed five times: the stream completes", err)
-    ok({x["candid"] for x in rows("killed.ndjson")} == set(IDS), "and no alert is lost", err)
+    got = [x["candid"] for x in rows("killed.ndjson")]
+    ok(got == IDS, "and no alert is lost, and none is twice", f"{len(got)} rows {err}")
     got = report("killed.json")
     ok(got["guard"]["restarts"] == n, "the restarts are in the report", got["guard"])
     ok(
@@ -430,7 +445,7 @@ def leaks():
     )
     r = run("leaks", "-D", "guard.max_rss=150M", "-D", "run.batch_rows=4", "-D", "run.budget_bytes=2M")
     ok(r.returncode == 0, "a module that leaks: the stream completes", r.stderr)
-    ok({x["candid"] for x in r.rows} == set(IDS), "a module that leaks: no alert is lost")
+    ok([x["candid"] for x in r.rows] == IDS, "a module that leaks: no alert is lost, and none is twice")
     ok("[guard] max_rss" in r.stderr, "a module that leaks: said", r.stderr)
     ok(report("leaks.json")["guard"]["recycled"] > 0, "a module that leaks: counted")
     ok(report("leaks.json")["ledger"]["emitted"] == N, "a module that leaks: the ledger is of all workers")
@@ -450,6 +465,7 @@ with Folder():
         letters()
         quarantine()
         two_at_once()
+        without_a_child()
         set_up()
         killed()
         stops()
