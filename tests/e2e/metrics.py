@@ -96,7 +96,7 @@ def main():
 def live():
     """A stream: when all of it is through, the scrape and the report agree, and the lag is 0."""
     port = free_port()
-    child = subprocess.Popen([NIGHTJAR, "run", "embedded://night.tar.gz?partitions=2", "-m", "roid,features", "-o", "ndjson:live.ndjson", "--metrics", f"127.0.0.1:{port}", "--report", "live.json"],
+    child = subprocess.Popen([NIGHTJAR, "run", "embedded://night.tar.gz?partitions=2", "-m", "roid,features", "-o", "ndjson:live.ndjson", "-D", "run.commit_ms=20", "--metrics", f"127.0.0.1:{port}", "--report", "live.json"],
                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     best, lag, end = {}, None, time.time() + 60
     while child.poll() is None and time.time() < end:
