@@ -3,6 +3,7 @@
 #include "relay.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,16 +28,44 @@ void nj_relay_begin(void)
     memcpy(at.sun_path + 1, own + 1, (size_t)n - 1); /* an abstract name: no file */
     in = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)n);
+    const int on = 1;
+    if (in >= 0) setsockopt(in, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
     if (in >= 0 && bind(in, (struct sockaddr *)&at, size) == 0 && setenv("NOTIFY_SOCKET", own, 1) == 0)
         return;
     nj_log(NJ_LOG_WARN, "the worker tells systemd by itself: NotifyAccess=all lets it");
     nj_relay_end();
 }
 
+/* An abstract name has no owner: everybody on the machine may write to it, and only our own user is heard. */
+static ssize_t receive(char *text, size_t room, bool *ours)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(struct ucred))];
+        struct cmsghdr align;
+    } control;
+    struct iovec part = { text, room };
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control
+    };
+    ssize_t n = recvmsg(in, &message, MSG_CMSG_CLOEXEC);
+    const struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    struct ucred who;
+    *ours = c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS;
+    if (*ours) memcpy(&who, CMSG_DATA(c), sizeof who);
+    *ours = *ours && who.uid == geteuid();
+    return n;
+}
+
 void nj_relay_pass(void)
 {
     char text[1024];
-    for (ssize_t n; in >= 0 && (n = recv(in, text, sizeof text - 1, 0)) > 0;) {
+    bool ours;
+    for (ssize_t n; in >= 0 && (n = receive(text, sizeof text - 1, &ours)) > 0;) {
+        static nj_log_limit foreign;
+        if (!ours)
+            nj_log_limited(&foreign, 1, NJ_LOG_WARN,
+                           "another user wrote to the socket for systemd: not passed on");
+        if (!ours) continue;
         text[n] = 0;
         setenv("NOTIFY_SOCKET", to, 1);
         static nj_log_limit said;

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """/health and /ready at the metrics server, and what systemd is told: a run that is well, waits or hangs."""
 
-import http.client, os, signal, socket, subprocess, time
-from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok, rows
+import http.client, os, signal, socket, subprocess, sys, time
+from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok, rows, skip
 
 PATIENCE = 120  # s: only an end that never comes takes so long
 HANGS = """
@@ -196,13 +196,30 @@ def told_to_systemd():
     lines = notify.until("STATUS=")
     ok(any("alerts are through" in line for line in lines), "STATUS= in words", lines)
     ok(wait_for(port, "/ready", 200, p)[0] == 200, "/ready says yes", get(port, "/ready"))
+    forged(p.pid)
     p.send_signal(signal.SIGTERM)
-    p.communicate()
+    _, err = p.communicate()
     lines = notify.rest()
-    ok(p.returncode == 130 and "STOPPING=1" in lines, "SIGTERM: STOPPING=1", lines[-5:])
+    if os.geteuid() == 0:
+        ok(not any("forged" in line for line in lines), "what another user says is not passed on", lines)
+        ok("another user" in err, "and is told", err)
+    else:
+        skip("what another user says is not passed on", "only root can be another user")
+    ok("STOPPING=1" in lines, "SIGTERM: STOPPING=1", (p.returncode, lines[-8:]))
     r = nightjar("run", "night.tar", "-m", "features", env={"NOTIFY_SOCKET": "/no/such/socket"})
     ok(r.returncode == 0, "nobody listens: the run goes on", r.stderr)
     ok(r.stderr.count("$NOTIFY_SOCKET /no/such/socket") == 1, "and says so once", r.stderr)
+
+
+def forged(pid):
+    """Another user writes to the socket that the worker writes to."""
+    code = (
+        "import os, socket, sys; os.setuid(65534)\n"
+        "s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
+        "s.sendto(b'STATUS=forged', '\\0nightjar-' + sys.argv[1])"
+    )
+    if os.geteuid() == 0:
+        subprocess.run([sys.executable, "-c", code, str(pid)], check=True)
 
 
 def no_partition_yet():
