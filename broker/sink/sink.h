@@ -81,7 +81,7 @@ nj_dead_letters *nj_dead_letters_open(const char *path, nj_sink_mode mode, bool 
 /* The same with a journal, and from a mark: target is the path. */
 nj_dead_letters *nj_dead_letters_open_for(const nj_sink_args *args, bool *held, nj_error *err);
 int nj_dead_letters_write(nj_dead_letters *file, const nj_dead *dead, uint32_t n, nj_error *err);
-int nj_dead_letters_flush(nj_dead_letters *file, nj_error *err);
+int nj_dead_letters_flush(nj_dead_letters *file, nj_error *err); /* a look: they are written at the commit */
 int nj_dead_letters_commit(nj_dead_letters *file, const nj_keep *keep, nj_error *err);
 uint64_t nj_dead_letters_count(const nj_dead_letters *file); /* that were written to it by this run */
 /* A file that this run made, and wrote no letter to, is removed again. */
