@@ -99,6 +99,7 @@ static int read_state(memory *m)
         *k = (known){ .name = strdup(name), .member = strdup(member ? member : "") };
         k->at.offset = json_integer_value(json_object_get(s, "offset"));
         k->at.record = (uint32_t)json_integer_value(json_object_get(s, "record"));
+        k->published = json_integer_value(json_object_get(s, "published"));
         for (int c = 0; c < CLASSES; c++)
             *class_of(&k->ledger, c) = (uint64_t)json_integer_value(json_object_get(s, class_name[c]));
         if (!k->name || !k->member) rc = -1;
@@ -311,6 +312,7 @@ int nj_flow_stream_begin(run *r, stream *s)
         if (z->of[i].counts && !k && i != z->n - 1) from_start = true;
         if (k && i != z->n - 1 && (!least || nj_before(k->at.offset, k->at.record, least->at))) least = k;
         p->ahead[i] = k ? k->at : (position){ -1, 0 };
+        if (k && k->published > p->published) p->published = k->published;
     }
     if (from_start) least = NULL;
     if (z->restart) least = find(&z->kept, p->key); /* not ahead of the report's sums */
@@ -336,15 +338,17 @@ void nj_flow_stream_end(stream *s)
     free(p);
 }
 
-static void add_stream(nj_buffer *out, const char *key, position at, const char *member, nj_ledger *sum,
-                       bool first)
+static void add_stream(nj_buffer *out, const known *k, bool first)
 {
     nj_buffer_text(out, first ? "{\"name\":" : ",{\"name\":");
-    nj_json_text(out, key);
-    nj_buffer_printf(out, ",\"offset\":%lld,\"record\":%u,\"member\":", (long long)at.offset, at.record);
-    nj_json_text(out, member);
+    nj_json_text(out, k->name);
+    nj_buffer_printf(out, ",\"offset\":%lld,\"record\":%u,\"member\":", (long long)k->at.offset,
+                     k->at.record);
+    nj_json_text(out, k->member);
+    if (k->published > 0) nj_buffer_printf(out, ",\"published\":%lld", (long long)k->published);
     for (int c = 0; c < CLASSES; c++)
-        nj_buffer_printf(out, ",\"%s\":%llu", class_name[c], (unsigned long long)*class_of(sum, c));
+        nj_buffer_printf(out, ",\"%s\":%llu", class_name[c],
+                         (unsigned long long)*class_of((nj_ledger *)&k->ledger, c));
     nj_buffer_text(out, "}");
 }
 
@@ -361,10 +365,8 @@ void nj_flow_state(const run *r, uint32_t sink, nj_buffer *out)
         const known *k =
             p->ahead && nj_before(p->next.offset, p->next.record, p->ahead[sink]) ? find(m, p->key) : NULL;
         if (!k && p->next.offset < 0) continue;
-        if (k)
-            add_stream(out, p->key, k->at, k->member, (nj_ledger *)&k->ledger, first);
-        else
-            add_stream(out, p->key, p->next, p->next_member, &p->next_sum, first);
+        const known now = { p->key, p->next_member, p->next, p->published, p->next_sum };
+        add_stream(out, k ? k : &now, first);
         first = false;
     }
     for (uint32_t i = 0; i < m->n; i++) { /* of partitions that others have now */
@@ -372,7 +374,7 @@ void nj_flow_state(const run *r, uint32_t sink, nj_buffer *out)
         for (uint32_t s = 0; s < n && !here; s++)
             here = !strcmp(r->accounts.stream[s]->progress->key, m->item[i].name);
         if (here) continue;
-        add_stream(out, m->item[i].name, m->item[i].at, m->item[i].member, &m->item[i].ledger, first);
+        add_stream(out, &m->item[i], first);
         first = false;
     }
     nj_buffer_text(out, "]}");

@@ -20,6 +20,7 @@ static inline bool nj_before(int64_t offset, uint32_t record, position p)
 typedef struct known {
     char *name, *member; /* member: of the last chunk that was done, "" = not known */
     position at;
+    int64_t published; /* the latest time of publication, ms since 1970; 0 = not known */
     nj_ledger ledger; /* over all workers and runs so far */
 } known;
 
@@ -55,6 +56,7 @@ typedef struct progress_of {
     position skip;     /* the ingest thread passes over what is before it */
     char *skip_member; /* what the chunk before it must be called */
     int64_t seen;      /* chunks that the source had so far */
+    int64_t published; /* the latest of those written */
     uint32_t generation;
     bool compare; /* chunks may come that are written already */
     nj_ledger sum, next_sum;
