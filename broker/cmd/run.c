@@ -34,7 +34,7 @@ NJ_COMMAND(run) = {
     .exits = (const nj_meaning[]){ { "0", "all alerts are accounted for" },
                                    { "2", "a source could not be read" },
                                    { "3", "the accounts do not close, or an output failed" },
-                                   { "4", "--strict, and there are dead letters" },
+                                   { "4", "--strict, and there are dead letters, or alerts that never came" },
                                    { "130", "interrupted; what was read is accounted for" },
                                    { 0 } },
 };

@@ -167,6 +167,9 @@ int nj_flow_exit_code(const run *r, const nj_report *report, nj_error *err)
     if (r->options->strict && report->ledger.dead)
         return nj_fail(err, "--strict: %llu dead letters", (unsigned long long)report->ledger.dead),
                NJ_EXIT_STRICT;
+    if (r->options->strict && report->ledger.missing)
+        return nj_fail(err, "--strict: %llu alerts are missing", (unsigned long long)report->ledger.missing),
+               NJ_EXIT_STRICT;
     if (nj_flow_all_off(r)) /* rows were written, and none has what was asked for */
         return nj_fail(err, "every module that -m names was off on every survey: no row has an answer"),
                NJ_EXIT_USAGE;

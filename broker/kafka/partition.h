@@ -20,9 +20,11 @@ typedef struct nj_partition {
     char *topic;
     int32_t number;
     nj_stream *stream;
-    int64_t start;       /* where the last assignment began: an offset,
+    int64_t start;     /* where the last assignment began: an offset,
                           * or one of librdkafka's logical ones */
-    int64_t next;        /* the offset that is expected; -1 = not known */
+    int64_t next;      /* the offset that is expected; -1 = not known */
+    int64_t spoilt_at; /* where a batch could not be unpacked, and how often in a row */
+    int spoilt;
     bool known;          /* it was assigned before */
     bool begun;          /* the present assignment began where `from` says */
     bool anew;           /* the topic was deleted: what outputs on disk know of it is no more */

@@ -62,15 +62,20 @@ static void on_error(rd_kafka_t *rk, int error, const char *reason, void *opaque
         nj_log_limited(&s->warned_down, 20, NJ_LOG_WARN, "%s: %s; going on", s->display, reason);
 }
 
+void nj_kafka_tell_missing(kafka_source *s, nj_partition *p, uint64_t n, const char *why)
+{
+    if (s->host->missing)
+        s->host->missing(s->host->opaque, p->stream, n, why);
+    else
+        nj_log(NJ_LOG_WARN, "%s: %" PRIu64 " alerts are missing: %s", p->stream->name, n, why);
+}
+
 void nj_kafka_missing(kafka_source *s, nj_partition *p, uint64_t n, int64_t from, int64_t to)
 {
     char why[160];
     snprintf(why, sizeof why, "the broker deleted offsets %" PRId64 " to %" PRId64 " before they were read",
              from, to - 1);
-    if (s->host->missing)
-        s->host->missing(s->host->opaque, p->stream, n, why);
-    else
-        nj_log(NJ_LOG_WARN, "%s: %" PRIu64 " alerts are missing: %s", p->stream->name, n, why);
+    nj_kafka_tell_missing(s, p, n, why);
 }
 
 static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t *list,

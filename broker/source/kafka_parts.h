@@ -54,6 +54,7 @@ void nj_kafka_store(kafka_source *s, const nj_partition *p, int64_t offset);
 
 /* Offsets from..to-1 never came: n alerts, at most. */
 void nj_kafka_missing(kafka_source *s, nj_partition *p, uint64_t n, int64_t from, int64_t to);
+void nj_kafka_tell_missing(kafka_source *s, nj_partition *p, uint64_t n, const char *why);
 
 /* kafka_assign.c */
 void nj_kafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t event, rd_kafka_topic_partition_list_t *list,
@@ -64,6 +65,12 @@ int nj_kafka_subscribe(kafka_source *s, nj_error *err);
 nj_next nj_kafka_next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_error *err);
 void nj_kafka_tend(nj_source *source);
 void nj_kafka_finish(nj_source *source);
+
+/* kafka_behind.c */
+/* Is it an error of what a broker keeps, which the next fetch meets again? */
+bool nj_kafka_is_spoilt(rd_kafka_resp_err_t error);
+/* The first offset behind a batch that cannot be unpacked, which holds `offset`; -1: it was not found. */
+int64_t nj_kafka_behind(rd_kafka_t *rk, const char *topic, int32_t partition, int64_t offset);
 
 /* kafka_watch.c: a thread that asks the brokers where partitions begin and end */
 typedef struct nj_kafka_watch nj_kafka_watch;

@@ -17,7 +17,8 @@ enum {
     SLICE_MS = 100, /* how often the ends are looked at while nothing comes */
     SERVE_MS = 5,   /* and the group's events while messages come */
     FINISH_MS = 2000,
-    LOOK_MS = 5000, /* without a partition: is there such a topic? */
+    SPOILT_TRIES = 3, /* a batch may have been damaged on its way */
+    LOOK_MS = 5000,   /* without a partition: is there such a topic? */
     LOOK_QUERY_MS = 2500
 };
 
@@ -151,6 +152,41 @@ static void take_away(kafka_source *s, const rd_kafka_message_t *m)
     }
 }
 
+/* A batch that cannot be unpacked: it is passed over when it has failed a few times, and its offsets are
+ * missing. Without an end that can be found the stream would stand, so the source ends. */
+static void pass_batch(kafka_source *s, const rd_kafka_message_t *m)
+{
+    nj_partition *p =
+        m->rkt ? nj_partitions_find(&s->partitions, rd_kafka_topic_name(m->rkt), m->partition) : NULL;
+    if (!p || !p->assigned) return;
+    int64_t at = p->next >= 0 ? p->next : m->offset;
+    p->spoilt = p->spoilt_at == at ? p->spoilt + 1 : 1;
+    p->spoilt_at = at;
+    if (p->spoilt < SPOILT_TRIES || at < 0) return;
+    int64_t behind = nj_kafka_behind(s->rk, p->topic, p->number, at);
+    rd_kafka_topic_partition_list_t *to = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(to, p->topic, p->number)->offset = behind;
+    rd_kafka_error_t *e = behind < 0 ? NULL : rd_kafka_seek_partitions(s->rk, to, NJ_KAFKA_QUERY_MS);
+    rd_kafka_resp_err_t failed = behind < 0 ? m->err : e ? rd_kafka_error_code(e) : to->elems[0].err;
+    if (e) rd_kafka_error_destroy(e);
+    rd_kafka_topic_partition_list_destroy(to);
+    if (failed && nj_stopping()) return;
+    if (failed) {
+        nj_fail(&s->fatal, "%s: the messages from offset %" PRId64 " on cannot be unpacked: %s",
+                p->stream->name, at, rd_kafka_message_errstr(m));
+        return;
+    }
+    char why[200];
+    snprintf(why, sizeof why,
+             "a batch of messages at offsets %" PRId64 " to %" PRId64 " cannot be unpacked: %s", at,
+             behind - 1, rd_kafka_err2str(m->err));
+    nj_kafka_tell_missing(s, p, (uint64_t)(behind - at), why);
+    p->spoilt = 0;
+    p->next = behind;
+    pass(s, p, behind);
+    if (p->end >= 0 && behind >= p->end) p->reached = 1;
+}
+
 static void take_error(kafka_source *s, const rd_kafka_message_t *m)
 {
     const char *reason = rd_kafka_message_errstr(m);
@@ -172,6 +208,9 @@ static void take_error(kafka_source *s, const rd_kafka_message_t *m)
             __atomic_store_n(&s->answered, 1, __ATOMIC_RELAXED);
         } else
             nj_kafka_fail(s, "", m->err, reason);
+    } else if (nj_kafka_is_spoilt(m->err)) {
+        nj_log_limited(&s->warned_other, 20, NJ_LOG_WARN, "%s: %s", s->display, reason);
+        pass_batch(s, m);
     } else if (nj_kafka_is_final(m->err)) {
         nj_kafka_fail(s, "", m->err, reason);
     } else {

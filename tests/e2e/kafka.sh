@@ -10,6 +10,7 @@ names=(
     "the ledger of the Kafka run closes"
     "what was committed does not come again"
     "lag: nothing for that group, everything for another"
+    "lag --watch looks again until it is interrupted"
     "a time as the beginning"
     "SCRAM with the password from a file: equal rows"
     "a wrong password ends with its cause and is not shown"
@@ -79,6 +80,12 @@ check "$? $(lines "$dir/again.ndjson")" "0 0" "$dir/run.log"
 
 lag() { "$nightjar" lag "kafka://$KAFKA/night?group=$1" 2>&1 | sed -n 's/^total  *//p'; }
 check "$(lag g) $(lag other)" "0 $n"
+timeout -s INT 20 "$nightjar" lag --watch "kafka://$KAFKA/night?group=g" >"$dir/watch" 2>"$dir/run.log" &
+watcher=$!
+for ((i = 0; i < 150 && $(grep -c ^total "$dir/watch") < 3; i++)); do sleep 0.1; done
+kill -INT $watcher
+wait $watcher
+check "$? $([ "$(grep -c ^total "$dir/watch")" -ge 3 ] && echo again)" "0 again" "$dir/run.log"
 
 sleep 1
 now=$(($(date +%s) * 1000 + 500))
