@@ -44,6 +44,14 @@ static void mark_dead(out *o, const nj_dead *dead, uint8_t *outcome)
     if (!dead->kept) mark(o, dead->chunk, outcome); /* else it is a letter about a row, which counts */
 }
 
+/* Of a partition that was lost before they could be acknowledged: the messages come again, to whoever has the
+ * partition now, and are not written here. That may be this run: nothing of them counts as written. */
+static bool is_lost(const nj_chunk *c)
+{
+    uint32_t revoked = __atomic_load_n(&c->stream->revoked, __ATOMIC_RELAXED);
+    return revoked && c->generation <= revoked;
+}
+
 int nj_flow_mark_again(out *o, nj_batch *b, uint8_t *outcome)
 {
     uint32_t row = 0;
@@ -54,6 +62,12 @@ int nj_flow_mark_again(out *o, nj_batch *b, uint8_t *outcome)
         const nj_receipt *receipt = &b->receipt[i];
         const nj_chunk *c = receipt->chunk;
         progress_of *p = progress_of_chunk(o, c);
+        if (is_lost(c)) {
+            for (uint32_t k = row; k < row + receipt->n_rows; k++) outcome[k] = ROW_RETURNED;
+            for (uint32_t k = 0; k < b->n_dead && receipt->n_dead; k++)
+                if (b->dead[k].chunk == c) mark_dead(o, &b->dead[k], &o->dead_outcome[k]);
+            continue;
+        }
         if (p->generation != c->generation) {
             p->generation = c->generation;
             p->compare = p->written.offset >= 0;

@@ -127,6 +127,48 @@ void nj_flow_flush(out *o)
     if (o->n_pending > o->n_flushed && nj_now_ns() - o->flushed_ns >= flush_gap(o)) flush_now(o);
 }
 
+/* --eos: up to where each partition is done, in the transaction of its rows. Rows of a partition that was
+ * lost in between are in the transaction too, so it must not be committed. */
+static int commit_with_places(out *o, nj_keep *keep, nj_error *err)
+{
+    run *r = o->r;
+    nj_place *place = calloc(o->n_pending + 1, sizeof *place);
+    if (!place) return nj_fail(err, "out of memory");
+    int rc = 0;
+    for (uint32_t i = 0; i < o->n_pending && !rc; i++) {
+        const pending *p = &o->pending[i];
+        const nj_stream *s = &r->accounts.stream[p->stream]->public;
+        uint32_t revoked = __atomic_load_n(&s->revoked, __ATOMIC_RELAXED), k = 0;
+        if (revoked && p->generation <= revoked && p->emitted)
+            rc = nj_fail(err, "%s: the partition was lost within a transaction, which is aborted", s->name);
+        if (!is_done(p) || (revoked && p->generation <= revoked)) continue;
+        while (k < keep->n_places &&
+               (place[k].partition != s->partition || strcmp(place[k].topic, s->topic) != 0))
+            k++;
+        place[k] = (nj_place){ s->topic, s->partition, p->next_offset };
+        keep->n_places += k == keep->n_places;
+    }
+    keep->place = place;
+    keep->group = !rc && keep->n_places ? r->output.eos_source->class->group(r->output.eos_source) : NULL;
+    if (!rc && keep->n_places && !keep->group) rc = nj_fail(err, "--eos: the source is in no group");
+    for (uint32_t i = 0; i < r->n_sinks && !rc; i++)
+        if (r->sink[i]->transactional) rc = r->sink[i]->class->commit(r->sink[i], keep, err);
+    free(place);
+    return rc;
+}
+
+/* After all files: a transaction that fails is done again by the next run, and they know what they have. */
+static int commit_transactions(out *o, nj_keep *keep, nj_error *err)
+{
+    run *r = o->r;
+    if (r->output.eos_source) return commit_with_places(o, keep, err);
+    for (uint32_t i = 0; i < r->n_sinks; i++) {
+        nj_sink *s = r->sink[i];
+        if (s->transactional && s->class->commit(s, keep, err)) return -1;
+    }
+    return 0;
+}
+
 /* What the streams have when this commit is done. */
 static void add_up(out *o)
 {
@@ -162,7 +204,7 @@ static int reach_disk(out *o, bool last, nj_error *err)
     for (uint32_t k = 0; k <= r->n_sinks && !rc; k++) {
         uint32_t i = k ? k - 1 : letters;
         const nj_sink *sink = k ? r->sink[i] : NULL;
-        if (k ? !o->begun || !sink->class->commit : !r->output.dead) continue;
+        if (k ? !o->begun || !sink->class->commit || sink->transactional : !r->output.dead) continue;
         state.n = 0;
         nj_flow_state(r, i, &state);
         keep.state = state.data;
@@ -173,6 +215,8 @@ static int reach_disk(out *o, bool last, nj_error *err)
                    : nj_dead_letters_commit(r->output.dead, &keep, err);
     }
     nj_buffer_free(&state);
+    keep.state = NULL;
+    if (!rc && o->begun) rc = commit_transactions(o, &keep, err);
     if (!rc) nj_flow_kept(r);
     o->fresh = false;
     return rc;

@@ -102,6 +102,7 @@ typedef struct run_compute {
 /* What only the output thread writes while it runs; metrics glance at the counters. */
 typedef struct run_output {
     struct out *thread; /* its own; NULL when it is not there */
+    nj_source *eos_source; /* whose offsets a sink commits with its rows; NULL = it does itself */
     nj_dead_letters *dead;
     const char *dead_path; /* where they go; NULL until nj_flow_letters_place() */
     bool has_dead;

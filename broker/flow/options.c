@@ -211,7 +211,11 @@ const nj_option nj_cli_run[] = {
     { "append", 0, NJ_OPTION_CALL, .take = append, .doc = "add to an output that exists" },
     { "resume", 0, NJ_OPTION_FLAG, AT(options.resume),
       .doc = "go on where a run of the same command was broken off; its output files say where" },
-    { "strict", 0, NJ_OPTION_FLAG, AT(options.strict), .doc = "exit code 4 when there are dead letters, or alerts that never came" },
+    { "strict", 0, NJ_OPTION_FLAG, AT(options.strict),
+      .doc = "exit code 4 when there are dead letters, or alerts that never came" },
+    { "eos", 0, NJ_OPTION_FLAG, AT(options.eos),
+      .doc = "a Kafka sink's rows and the source's offsets in one transaction: each row once for who reads "
+             "committed ones" },
     { "quiet", 'q', NJ_OPTION_CALL, .take = be_quiet,
       .doc = "no table and no progress; warnings and errors only" },
     { "verbose", 'v', NJ_OPTION_CALL, .take = be_verbose,

@@ -97,21 +97,6 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 31;
 }
 
-/* Rows of a partition that was lost before they could be acknowledged: their messages come again, to whoever
- * has the partition now, and one of the two writes them. */
-static void leave_revoked(const nj_batch *b, uint8_t *outcome)
-{
-    uint32_t row = 0;
-    for (uint32_t i = 0; i < b->n_receipts; i++) {
-        const nj_receipt *receipt = &b->receipt[i];
-        const nj_chunk *c = receipt->chunk;
-        uint32_t revoked = __atomic_load_n(&c->stream->revoked, __ATOMIC_RELAXED);
-        bool lost = revoked && c->generation <= revoked;
-        for (uint32_t k = 0; k < receipt->n_rows; k++, row++)
-            if (lost && outcome[row] == ROW_EMIT) outcome[row] = ROW_RETURNED;
-    }
-}
-
 static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
 {
     run *r = o->r;
@@ -125,7 +110,6 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
         if (r->output.failed) return 0;
     }
     nj_flow_values(r, s, b, o->value);
-    leave_revoked(b, outcome);
     uint64_t number = r->output.written;
     for (uint32_t i = 0; i < b->n; i++) {
         if (outcome[i] == ROW_AGAIN) continue;

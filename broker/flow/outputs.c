@@ -23,6 +23,31 @@ int nj_flow_keep_standard_output(const nj_run_options *o, nj_error *err)
     return 0;
 }
 
+/* --eos: rows and offsets in one transaction, when one Kafka has both. */
+static int find_eos(run *r, nj_error *err)
+{
+    nj_sink *sink = NULL;
+    for (uint32_t i = 0; i < r->n_sinks; i++) {
+        if (!r->sink[i]->transactional) continue;
+        if (sink) return nj_fail(err, "--eos: one Kafka sink at most: two transactions may end differently");
+        sink = r->sink[i];
+    }
+    if (!sink) return nj_fail(err, "--eos: there is no Kafka sink (-o kafka://HOST:PORT/TOPIC)");
+    nj_source *s = r->n_sources == 1 ? r->source[0] : NULL;
+    const char *cluster = s && s->class->cluster ? s->class->cluster(s) : NULL;
+    if (cluster && sink->cluster && !strcmp(cluster, sink->cluster)) {
+        s->class->hand_over(s);
+        r->output.eos_source = s;
+        return 0;
+    }
+    nj_log(NJ_LOG_WARN,
+           "--eos: %s, so rows come in transactions, but those of the last one may come twice after a crash",
+           r->n_sources > 1         ? "there is more than one source"
+           : s && s->class->cluster ? "source and sink are not in the same Kafka cluster"
+                                    : "the source is no Kafka");
+    return 0;
+}
+
 int nj_flow_sinks_open(run *r, nj_error *err)
 {
     const nj_run_options *o = r->options;
@@ -40,12 +65,14 @@ int nj_flow_sinks_open(run *r, nj_error *err)
                               .mark = nj_flow_mark(r, r->n_sinks),
                               .known = nj_flow_mark_known(r, r->n_sinks),
                               .refuse = nj_flow_refuse,
-                              .refuse_opaque = r };
+                              .refuse_opaque = r,
+                              .eos = o->eos };
         nj_sink *sink = nj_sink_open(o->n_sinks ? o->sink[i] : "null:", &args, err);
         if (!sink) return -1;
         r->sink[r->n_sinks++] = sink;
         r->output.at_commit |= sink->class->at_commit;
     }
+    if (o->eos && find_eos(r, err)) return -1;
     if (!r->conf.durable)
         nj_log(NJ_LOG_WARN, "[run] durable = 0: a power cut loses alerts that are acknowledged already");
     return 0;

@@ -314,7 +314,8 @@ int nj_flow_stream_begin(run *r, stream *s)
         p->ahead[i] = k ? k->at : (position){ -1, 0 };
         if (k && k->published > p->published) p->published = k->published;
     }
-    if (from_start) least = NULL;
+    /* --eos: the group knows what the topic has, and it is read from there; the files know what they have */
+    if (from_start || (r->output.eos_source && p->is_kafka)) least = NULL;
     if (z->restart) least = find(&z->kept, p->key); /* not ahead of the report's sums */
     if (!least) return 0;
     p->written = p->kept = p->next = least->at;

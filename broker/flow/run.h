@@ -29,7 +29,7 @@ typedef struct nj_run_options {
     const char *dead_letters; /* path; NULL = dead-letters.avro beside the first output file,
                                * made at the first one */
     nj_sink_mode mode;
-    bool strict, progress;
+    bool strict, progress, eos;
     nj_sink *own_sink;       /* besides those of `sink`: the caller's, who frees it behind close();
                               * NULL = none */
     const char *own_columns; /* as `columns`, for that sink: a survey that lacks one is not reported */

@@ -74,6 +74,16 @@ static int take_slot(const char *group, int *slot)
     return -1;
 }
 
+int nj_kafka_own_name(const char *of, char *name, size_t size)
+{
+    char host[128] = "";
+    int slot;
+    if (gethostname(host, sizeof host - 1) || !host[0]) return -1;
+    int lock = take_slot(of, &slot);
+    if (lock >= 0) snprintf(name, size, "%s-%u-%s-%d", host, (unsigned)geteuid(), of, slot);
+    return lock;
+}
+
 static int set(rd_kafka_conf_t *conf, const char *name, nj_error *err)
 {
     char why[256];
@@ -85,9 +95,8 @@ static int set(rd_kafka_conf_t *conf, const char *name, nj_error *err)
 int nj_kafka_set_member(rd_kafka_conf_t *conf, nj_settings *settings, const nj_kafka_target *target,
                         int *lock, nj_error *err)
 {
-    char group[384] = "", own[384] = "", host[128] = "", name[640];
+    char group[384] = "", own[384] = "", of[400], name[640];
     size_t n = sizeof group, m = sizeof own;
-    int slot;
     unsigned topics;
     const char *said = settings ? nj_settings_get(settings, "kafka", "group_instance") : NULL;
     *lock = -1;
@@ -95,16 +104,15 @@ int nj_kafka_set_member(rd_kafka_conf_t *conf, nj_settings *settings, const nj_k
     if (said && !strcmp(said, "off")) return 0;
     if (said && *said && strcmp(said, "auto") != 0) return set(conf, said, err);
     if (rd_kafka_conf_get(conf, "group.id", group, &n) != RD_KAFKA_CONF_OK) return 0;
-    if (gethostname(host, sizeof host - 1) || !host[0]) return 0;
     if (topics_now(conf, target, &topics)) return 0; /* what it would be given cannot be checked */
-    *lock = take_slot(group, &slot);
+    snprintf(of, sizeof of, "%s-%08x", group, topics);
+    *lock = nj_kafka_own_name(of, name, sizeof name);
     if (*lock < 0) {
         nj_log(NJ_LOG_INFO,
                "kafka: no lock for a place of this host in the group %s: it is a member without a name",
                group);
         return 0;
     }
-    snprintf(name, sizeof name, "%s-%u-%s-%08x-%d", host, (unsigned)geteuid(), group, topics, slot);
     nj_log(NJ_LOG_DEBUG, "kafka: member %s of group %s", name, group);
     return set(conf, name, err);
 }

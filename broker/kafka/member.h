@@ -5,6 +5,10 @@
 
 #include "kafka.h"
 
+/* HOST-USER-OF-SLOT: a name that this run alone has now, and that the next one of its kind has again. The
+ * result keeps it until it is closed; -1: none could be had. */
+int nj_kafka_own_name(const char *of, char *name, size_t size);
+
 /* Sets group.instance.id, as [kafka] group_instance says: "auto" (the default) is
  * HOST-USER-GROUP-TOPICS-SLOT, where SLOT is the least number that no other run of this user on this host
  * has, and TOPICS stands for the partitions that the target's topics have now: a group gives a member that

@@ -30,13 +30,26 @@ typedef struct nj_sink_args {
     nj_settings *settings;           /* [sink.<scheme>], [kafka] */
     nj_sink_refuse *refuse;          /* NULL: such a row fails the sink */
     void *refuse_opaque;
+    bool eos; /* rows of a commit become visible together, or not at all, where the target can do that */
 } nj_sink_args;
+
+/* Up to where a partition of a source is done. */
+typedef struct nj_place {
+    const char *topic;
+    int32_t partition;
+    int64_t offset;
+} nj_place;
 
 /* What the host keeps with a file at a commit. */
 typedef struct nj_keep {
     bool disk, complete; /* wait until it is on the disk; nothing will follow */
     uint64_t commit;
     const char *state; /* JSON; NULL = none yet */
+    /* For a sink whose transactions have the source's offsets, too; the group is librdkafka's metadata,
+     * which the sink destroys. */
+    const nj_place *place;
+    uint32_t n_places;
+    void *group;
 } nj_keep;
 
 typedef struct nj_sink_class {
@@ -63,7 +76,9 @@ typedef struct nj_sink_class {
 
 struct nj_sink {
     const nj_sink_class *class;
-}; /* first member of each sink's own struct */
+    bool transactional;  /* its commit() is the last one, and takes the places */
+    const char *cluster; /* in which those can be kept; NULL = in none */
+};                       /* first member of each sink's own struct */
 
 /* "ndjson:out.ndjson", "null:", "kafka://host:port/topic": finds the class and opens. NULL with err. */
 nj_sink *nj_sink_open(const char *spec, const nj_sink_args *args, nj_error *err);

@@ -180,6 +180,7 @@ static void close_kafka(nj_source *source)
     nj_partitions_free(&s->partitions);
     nj_kafka_target_free(&s->target);
     free(s->display);
+    free(s->cluster);
     free(s);
 }
 
@@ -232,6 +233,7 @@ static nj_source *open_kafka(const nj_source_args *args, nj_error *err)
 
 void nj_kafka_store(kafka_source *s, const nj_partition *p, int64_t offset)
 {
+    if (s->handed_over) return;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_list_add(list, p->topic, p->number)->offset = offset;
     rd_kafka_resp_err_t e = rd_kafka_offsets_store(s->rk, list);
@@ -270,6 +272,27 @@ static void lag(const nj_source *source, nj_source_lag *each, void *opaque)
         if (nj_partition_look(&s->partitions, i, &stream, &done, &end)) each(opaque, stream, done, end);
 }
 
+static const char *cluster(nj_source *source)
+{
+    kafka_source *s = (kafka_source *)source;
+    if (!s->cluster) {
+        char *id = rd_kafka_clusterid(s->rk, nj_patience_ms(NJ_KAFKA_QUERY_MS));
+        if (id) s->cluster = strdup(id);
+        if (id) rd_kafka_mem_free(s->rk, id);
+    }
+    return s->cluster;
+}
+
+static void hand_over(nj_source *source)
+{
+    ((kafka_source *)source)->handed_over = true;
+}
+
+static void *group_now(nj_source *source)
+{
+    return rd_kafka_consumer_group_metadata(((kafka_source *)source)->rk);
+}
+
 static int ready(const nj_source *source)
 {
     return __atomic_load_n(&((const kafka_source *)source)->answered, __ATOMIC_RELAXED);
@@ -299,5 +322,8 @@ const nj_source_class nj_source_kafka = {
     .lag = lag,
     .ready = ready,
     .tend = nj_kafka_tend,
-    .finish = nj_kafka_finish
+    .finish = nj_kafka_finish,
+    .cluster = cluster,
+    .hand_over = hand_over,
+    .group = group_now
 };

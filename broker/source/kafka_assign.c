@@ -169,13 +169,16 @@ static int64_t go_on_at(kafka_source *s, nj_partition *p, int64_t at, int64_t lo
 
 /* What is known of a partition's place: by the outputs on disk, by what this process has acknowledged, and by
  * the group (a commit may have been lost with a broker). -1: nothing. */
-static int64_t place_of(kafka_source *s, nj_partition *p, int64_t committed)
+static int64_t place_of(kafka_source *s, nj_partition *p, int64_t committed, bool by_group)
 {
     int64_t at = nj_partition_acked(&s->partitions, p), resume;
     if (!p->anew && s->host->resume && s->host->resume(s->host->opaque, p->stream, &resume) == 0 &&
         resume > at)
         at = resume;
-    return committed > at ? committed : at;
+    /* a sink commits places with its rows: what it has not committed it does not have, whatever others have
+     * */
+    if (s->handed_over && committed >= 0 && (by_group || at >= 0)) return committed;
+    return by_group && committed > at ? committed : at;
 }
 
 /* The list's offsets: where each partition begins. A first assignment begins as `from` says; a later one goes
@@ -184,7 +187,7 @@ static void find_places(kafka_source *s, list_t *list, bool first)
 {
     bool plain = s->at.from == NJ_FROM_COMMITTED || s->at.from == NJ_FROM_COMMITTED_LATEST;
     rd_kafka_resp_err_t no_place = 0, no_low = 0, no_high = 0;
-    list_t *committed = plain || !first ? committed_of(s, list, &no_place) : NULL;
+    list_t *committed = plain || !first || s->handed_over ? committed_of(s, list, &no_place) : NULL;
     /* earliest: what is there is read, and nothing can be missing */
     bool bare = first && s->at.from == NJ_FROM_EARLIEST && s->at.until != NJ_UNTIL_END && !s->host->resume;
     list_t *low = bare ? NULL : offsets_of(s, list, RD_KAFKA_OFFSET_BEGINNING, &no_low);
@@ -204,7 +207,7 @@ static void find_places(kafka_source *s, list_t *list, bool first)
             nj_fail(&s->fatal, "%s: no room for another partition", s->display);
             continue;
         }
-        int64_t place = place_of(s, p, committed ? committed->elems[i].offset : -1);
+        int64_t place = place_of(s, p, committed ? committed->elems[i].offset : -1, plain || !first);
         if (place >= 0)
             t->offset = go_on_at(s, p, place, first_one, end);
         else if (no_place)

@@ -69,6 +69,12 @@ typedef struct nj_source_class {
     void (*lag)(const nj_source *source, nj_source_lag *each, void *opaque);
     /* Can alerts come: has the server said which partitions are this reader's? Any thread. NULL = always. */
     int (*ready)(const nj_source *source);
+    /* Offsets may be committed by a transaction of a sink in the same cluster: which cluster is that (NULL
+     * = not known), from now on ack() commits nothing, and the group as it is now (librdkafka's metadata,
+     * which the caller destroys; any thread). All NULL = it keeps no offsets in a cluster. */
+    const char *(*cluster)(nj_source *source);
+    void (*hand_over)(nj_source *source);
+    void *(*group)(nj_source *source);
     /* The host has no room for a chunk now: a source that must show others that it lives does so, and hands
      * nothing over. Called at least once a second. NULL = nothing to do. */
     void (*tend)(nj_source *source);
