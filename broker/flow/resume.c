@@ -67,13 +67,25 @@ static bool has_line(const char *text, const char *line, size_t n)
     return false;
 }
 
-/* Says the lines of one that the other lacks; returns how many. */
+/* Says the lines of one that the other lacks; returns how many. A module has dozens of columns: they are one
+ * line, with the first few names. */
 static int tell_lines(const char *of, const char *lacks, const char *what, const char *path, int level)
 {
-    int n = 0;
-    for (const char *end; (end = strchr(of, '\n')); of = end + 1)
-        if (!has_line(lacks, of, (size_t)(end - of)) && n++ < 20)
-            nj_log(level, "%s: %s: %.*s", path, what, (int)(end - of), of);
+    int n = 0, columns = 0;
+    char names[200] = "";
+    for (const char *end; (end = strchr(of, '\n')); of = end + 1) {
+        size_t size = (size_t)(end - of), used = strlen(names);
+        if (has_line(lacks, of, size)) continue;
+        n++;
+        if (strncmp(of, "column ", 7) != 0) {
+            if (n - columns <= 20) nj_log(level, "%s: %s: %.*s", path, what, (int)size, of);
+        } else if (columns++ < 4) {
+            snprintf(names + used, sizeof names - used, "%s%.*s", used ? ", " : "", (int)size - 7, of + 7);
+        }
+    }
+    if (columns)
+        nj_log(level, "%s: %s: %d column%s: %s%s", path, what, columns, columns == 1 ? "" : "s", names,
+               columns > 4 ? ", ..." : "");
     return n;
 }
 
