@@ -233,6 +233,29 @@ static void a_drain_ends_where_it_must(void **state)
     nj_report_free(&s.report);
 }
 
+/* A drain that came too late: chunks come again that are written, or on their way, and one of them is dead. */
+static void what_comes_again_is_written_once(void **state)
+{
+    (void)state;
+    for (int threads = 1; threads <= 4; threads += 3) {
+        script_new(&s, 8, 2);
+        s.chunk[3].n = 0;
+        s.lost_at = 6;
+        s.again_from = 2;
+        script_run(&s, threads == 1 ? "1" : "4", NULL);
+        assert_int_equal(s.rc, NJ_EXIT_OK);
+        assert_int_equal(s.n_rows, 14);
+        for (int i = 0; i < s.n_rows; i++) assert_int_equal(s.row[i], 100 + (i < 6 ? i : i + 2));
+        assert_int_equal(s.report.ledger.emitted, 14);
+        assert_int_equal(s.report.ledger.dead, 1);
+        assert_int_equal(s.report.ledger.consumed, 15);
+        assert_int_equal(s.report.ledger.chunks, 12);
+        assert_true(nj_ledger_closed(&s.report.ledger));
+        assert_int_equal(last_ack(&s), 8);
+        nj_report_free(&s.report);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -249,6 +272,7 @@ int main(void)
         cmocka_unit_test(a_stop_ends_with_all_accounts_closed),
         cmocka_unit_test(a_drain_waits_for_all_that_was_handed_over),
         cmocka_unit_test(a_drain_ends_where_it_must),
+        cmocka_unit_test(what_comes_again_is_written_once),
     };
     return cmocka_run_group_tests(tests, script_make_folder, script_remove_folder);
 }
