@@ -100,6 +100,14 @@ void nj_ring_release(nj_ring *ring, size_t bytes)
     pthread_mutex_unlock(&ring->lock);
 }
 
+nj_ring_fill nj_ring_look(nj_ring *ring)
+{
+    pthread_mutex_lock(&ring->lock);
+    nj_ring_fill fill = { ring->n, ring->cap, ring->bytes, ring->max_bytes };
+    pthread_mutex_unlock(&ring->lock);
+    return fill;
+}
+
 void nj_ring_close(nj_ring *ring)
 {
     pthread_mutex_lock(&ring->lock);

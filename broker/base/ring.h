@@ -17,6 +17,11 @@ int nj_ring_push_within(nj_ring *ring, void *item, size_t bytes, int timeout_ms)
  * The bytes stay charged until nj_ring_release, so that what is being worked on counts too. */
 void *nj_ring_pop(nj_ring *ring, int timeout_ms, int *closed);
 void nj_ring_release(nj_ring *ring, size_t bytes);
+/* What is in it now, and what is charged to its budget: popped and not yet released counts. */
+typedef struct nj_ring_fill {
+    size_t entries, most_entries, bytes, most_bytes;
+} nj_ring_fill;
+nj_ring_fill nj_ring_look(nj_ring *ring);
 /* No more pushes; pops drain what is left. */
 void nj_ring_close(nj_ring *ring);
 void nj_ring_free(nj_ring *ring);

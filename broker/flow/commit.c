@@ -84,6 +84,7 @@ static void settle(out *o, bool acknowledged)
     }
     if (acknowledged) nj_flow_keep(r, o->pending, o->n_pending);
     if (r->trace) nj_flow_trace_settled(r, acknowledged);
+    if (acknowledged && o->n_pending) __atomic_store_n(&r->output.last_ack_ns, nj_now_ns(), __ATOMIC_RELAXED);
     o->n_pending = o->n_flushed = 0;
     for (uint32_t i = 0; i < o->n_refused; i++) nj_chunk_drop(o->refused[i].chunk);
     o->n_refused = 0;
@@ -119,6 +120,7 @@ static void flush_now(out *o)
     o->flushed_ns = nj_now_ns();
     o->flush_cost_ns = o->flushed_ns - start;
     nj_debug(NJ_DEBUG_FLOW, "flush: %.3f ms", (double)o->flush_cost_ns / 1e6);
+    if (r->compute.drift) nj_histogram_add(r->output.flush, (uint64_t)o->flush_cost_ns);
     if (r->compute.drift) r->output.count->wall_ns += o->flush_cost_ns;
 }
 

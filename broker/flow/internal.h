@@ -11,6 +11,7 @@
 #include "../query/dedup.h"
 #include "../query/filter.h"
 #include "keep.h"
+#include "reasons.h"
 #include "run.h"
 
 typedef struct trace trace;
@@ -27,7 +28,7 @@ typedef struct run_conf { /* [run] */
     } said; /* what the command line may say instead: read by cli.c,
              * in this table so that a misspelt key is found */
     uint8_t counters;
-    double exposure_budget_s, broker_share, call_s, stop_s, stall_s;
+    double exposure_budget_s, broker_share, call_s, stop_s, stall_s, sink_retry_s;
 } run_conf;
 
 /* An output column and where its values are. */
@@ -112,7 +113,10 @@ typedef struct run_output {
     bool at_commit;    /* an output shows its rows only then */
     nj_counter *count_filter, *count;
     nj_histogram *latency, *publish, *total;
-    nj_dedup *dedup; /* NULL: all alerts are kept */
+    nj_histogram *flush;              /* of all sinks together; NULL without counters */
+    int64_t last_row_ns, last_ack_ns; /* atomic; 0 = none yet */
+    nj_reasons *reasons;              /* dead letters by kind */
+    nj_dedup *dedup;                  /* NULL: all alerts are kept */
     uint64_t digest, written, rows;
     uint64_t *escaped; /* [n_out] texts that were no UTF-8; NULL before the first rows */
     int live;          /* atomic: messages have times of publication */

@@ -10,21 +10,35 @@
 #include <math.h>
 #include <microhttpd.h>
 #include <netdb.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "../base/version.h"
+#include "../sink/patience.h"
 #include "health.h"
+
+enum { CALLERS_MOST = 128, CROWDED = 48, NEWEST = 16, CALL_S = 10 };
+
+/* A connection. One that sends a byte now and then is never idle, and would keep its place for ever. */
+typedef struct caller {
+    int fd;
+    int64_t since_ns; /* it was opened, or its last answer was out */
+} caller;
 
 struct nj_metrics {
     struct MHD_Daemon *daemon;
     run *r;
     double started; /* s since 1970 */
+    pthread_mutex_t lock;
+    caller *caller[CALLERS_MOST]; /* connections that are open */
+    uint32_t n_callers;
 };
 
 /* A copy, word by word, of what another thread writes meanwhile (see above); size is a multiple of 8. */
@@ -212,6 +226,77 @@ static void process(const nj_metrics *m, nj_buffer *b)
     nj_buffer_text(b, "} 1\n");
 }
 
+/* ---- does it move? --------------------------------------------------------------------------- */
+
+static double age_s(const nj_metrics *m, const int64_t *then)
+{
+    int64_t ns = __atomic_load_n(then, __ATOMIC_RELAXED);
+    return (double)(nj_now_ns() - (ns ? ns : m->r->start_ns)) / 1e9;
+}
+
+static void movement(const nj_metrics *m, nj_buffer *b)
+{
+    bool waiting;
+    family(b, "nightjar_last_row_age_seconds", "gauge",
+           "Since a row was last written; since the start when there was none.");
+    sample(b, "nightjar_last_row_age_seconds", NULL, NULL, age_s(m, &m->r->output.last_row_ns));
+    family(b, "nightjar_last_commit_age_seconds", "gauge",
+           "Since alerts were last acknowledged to their sources; since the start when none were.");
+    sample(b, "nightjar_last_commit_age_seconds", NULL, NULL, age_s(m, &m->r->output.last_ack_ns));
+    family(b, "nightjar_output_waits_total", "counter",
+           "Times that an output began to wait for a lock or for room.");
+    sample(b, "nightjar_output_waits_total", NULL, NULL, (double)nj_patience_waits(&waiting));
+    family(b, "nightjar_output_waiting", "gauge",
+           "1: an output waits for a lock or for room, and all else too.");
+    sample(b, "nightjar_output_waiting", NULL, NULL, waiting);
+    family(b, "nightjar_output_failed", "gauge", "1: an output failed, and the run ends.");
+    sample(b, "nightjar_output_failed", NULL, NULL, m->r->output.failed != 0);
+}
+
+static void queues(const nj_metrics *m, nj_buffer *b)
+{
+    if (!m->r->work || !m->r->done) return;
+    const struct {
+        const char *name;
+        nj_ring_fill fill;
+    } of[] = { { "compute", nj_ring_look(m->r->work) }, { "output", nj_ring_look(m->r->done) } };
+    family(b, "nightjar_queue_entries", "gauge", "Units or batches that wait for a thread.");
+    for (int i = 0; i < 2; i++)
+        sample(b, "nightjar_queue_entries", "queue", of[i].name, (double)of[i].fill.entries);
+    family(b, "nightjar_queue_entries_most", "gauge", "How many may wait there.");
+    for (int i = 0; i < 2; i++)
+        sample(b, "nightjar_queue_entries_most", "queue", of[i].name, (double)of[i].fill.most_entries);
+    family(b, "nightjar_budget_used_bytes", "gauge",
+           "Packets under way; at the budget the source is not polled.");
+    sample(b, "nightjar_budget_used_bytes", NULL, NULL, (double)of[0].fill.bytes);
+    family(b, "nightjar_budget_bytes", "gauge",
+           "What packets under way may take: a third of run.budget_bytes.");
+    sample(b, "nightjar_budget_bytes", NULL, NULL, (double)of[0].fill.most_bytes);
+}
+
+static void dead_letters(const nj_metrics *m, nj_buffer *b)
+{
+    nj_dead_kind reason;
+    family(b, "nightjar_dead_letters_total", "counter",
+           "Dead letters by who refused the packet and by the kind of reason; after 31 kinds: other.");
+    for (uint32_t i = 0; nj_reasons_get(m->r->output.reasons, i, &reason); i++) {
+        nj_buffer_text(b, "nightjar_dead_letters_total{");
+        label(b, "module", reason.module);
+        nj_buffer_text(b, ",");
+        label(b, "reason", reason.text);
+        nj_buffer_printf(b, "} %llu\n", (unsigned long long)reason.n);
+    }
+}
+
+static void states(const nj_metrics *m, nj_buffer *b)
+{
+    const nj_instances *set = &m->r->engine.instances;
+    family(b, "nightjar_module_up", "gauge",
+           "1: the module runs; 0: it is off, because a model, a catalogue or a service is not here.");
+    for (uint32_t i = 0; i < set->n; i++) sample(b, "nightjar_module_up", "module", set->item[i].name, 1);
+    for (uint32_t i = 0; i < set->n_off; i++) sample(b, "nightjar_module_up", "module", set->off[i].name, 0);
+}
+
 /* ---- modules and latency --------------------------------------------------------------------- */
 
 typedef struct named {
@@ -311,6 +396,12 @@ static void latencies(const nj_metrics *m, nj_buffer *b)
         glance(copy, of[i].h, sizeof *copy);
         histogram(b, "nightjar_latency_seconds", "stage", of[i].stage, copy, 16);
     }
+    family(b, "nightjar_flush_duration_seconds", "histogram",
+           "Until all outputs have what was written, and it is acknowledged.");
+    if (copy) {
+        glance(copy, m->r->output.flush, sizeof *copy);
+        histogram(b, "nightjar_flush_duration_seconds", NULL, NULL, copy, 13);
+    }
     free(copy);
 }
 
@@ -321,7 +412,11 @@ static void page(const nj_metrics *m, nj_buffer *b)
     process(m, b);
     health(m, b);
     accounts(m, b);
+    dead_letters(m, b);
     sources(m, b);
+    movement(m, b);
+    queues(m, b);
+    states(m, b);
     modules(b, list, n);
     guarded(m, b);
     latencies(m, b);
@@ -369,6 +464,56 @@ static enum MHD_Result answer(void *opaque, struct MHD_Connection *c, const char
     return rc;
 }
 
+/* A new connection makes room: those that are not through after CALL_S are closed, and in a crowd all but the
+ * newest. */
+static void make_room(nj_metrics *m)
+{
+    int64_t now = nj_now_ns();
+    for (uint32_t i = 0; i < m->n_callers; i++) {
+        const caller *c = m->caller[i];
+        uint32_t newer = 0;
+        for (uint32_t k = 0; k < m->n_callers; k++) newer += m->caller[k]->since_ns > c->since_ns;
+        if (now - c->since_ns > CALL_S * INT64_C(1000000000) || (m->n_callers >= CROWDED && newer >= NEWEST))
+            shutdown(c->fd, SHUT_RDWR);
+    }
+}
+
+static void on_connection(void *opaque, struct MHD_Connection *c, void **context,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    nj_metrics *m = opaque;
+    caller *it = *context;
+    pthread_mutex_lock(&m->lock);
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        make_room(m);
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+        if (info && m->n_callers < CALLERS_MOST && (it = malloc(sizeof *it)) != NULL) {
+            *it = (caller){ info->connect_fd, nj_now_ns() };
+            m->caller[m->n_callers++] = it;
+        }
+        *context = it;
+    } else if (it) {
+        for (uint32_t i = 0; i < m->n_callers; i++)
+            if (m->caller[i] == it) m->caller[i--] = m->caller[--m->n_callers];
+        free(it);
+        *context = NULL;
+    }
+    pthread_mutex_unlock(&m->lock);
+}
+
+/* An answer is out: the connection may stay for the next question, as Prometheus' do. */
+static void on_answered(void *opaque, struct MHD_Connection *c, void **request,
+                        enum MHD_RequestTerminationCode code)
+{
+    nj_metrics *m = opaque;
+    (void)request, (void)code;
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    caller *it = info ? info->socket_context : NULL;
+    pthread_mutex_lock(&m->lock);
+    if (it) it->since_ns = nj_now_ns();
+    pthread_mutex_unlock(&m->lock);
+}
+
 /* "HOST:PORT", "[::1]:PORT"; the caller frees the list. */
 static struct addrinfo *address_of(const char *where, nj_error *err)
 {
@@ -392,12 +537,16 @@ nj_metrics *nj_metrics_start(const char *where, run *r, nj_error *err)
     nj_metrics *m = at ? calloc(1, sizeof *m) : NULL;
     if (m) {
         *m = (nj_metrics){ .r = r, .started = (double)nj_calendar_ns() / 1e9 };
+        pthread_mutex_init(&m->lock, NULL);
         unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | (at->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0);
-        m->daemon = MHD_start_daemon(flags, 0, NULL, NULL, answer, m, MHD_OPTION_SOCK_ADDR, at->ai_addr,
-                                     MHD_OPTION_CONNECTION_LIMIT, 16u, MHD_OPTION_CONNECTION_TIMEOUT, 10u,
-                                     MHD_OPTION_END);
+        m->daemon =
+            MHD_start_daemon(flags, 0, NULL, NULL, answer, m, MHD_OPTION_SOCK_ADDR, at->ai_addr,
+                             MHD_OPTION_CONNECTION_LIMIT, (unsigned)CALLERS_MOST,
+                             MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CALL_S, MHD_OPTION_NOTIFY_CONNECTION,
+                             on_connection, m, MHD_OPTION_NOTIFY_COMPLETED, on_answered, m, MHD_OPTION_END);
         if (!m->daemon) {
             nj_fail(err, "--metrics %s: cannot listen there (%m)", where);
+            pthread_mutex_destroy(&m->lock);
             free(m);
             m = NULL;
         }
@@ -414,5 +563,6 @@ void nj_metrics_stop(nj_metrics *m)
 {
     if (!m) return;
     MHD_stop_daemon(m->daemon);
+    pthread_mutex_destroy(&m->lock);
     free(m);
 }

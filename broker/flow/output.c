@@ -181,6 +181,7 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
     if (rows.n) nj_histogram_add(&r->output.count->one, (uint64_t)(t2 - t1) / rows.n);
     nj_flow_drift_output(r, offered, t1 - t0, rows.n, t2 - t1);
     r->output.rows += rows.n;
+    if (rows.n) __atomic_store_n(&r->output.last_row_ns, nj_now_ns(), __ATOMIC_RELAXED);
     return 0;
 }
 
@@ -190,6 +191,7 @@ static void write_dead(run *r, const nj_dead *dead, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         char where[512];
         static nj_log_limit said;
+        nj_reasons_add(r->output.reasons, dead[i].module ? dead[i].module : "decode", dead[i].reason);
         if (dead[i].kept) continue; /* who found it has said so */
         nj_log_limited(&said, 10, NJ_LOG_WARN, "%s: record %u is dead: %s",
                        nj_chunk_where(dead[i].chunk, where, sizeof where), dead[i].record, dead[i].reason);

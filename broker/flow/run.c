@@ -13,6 +13,7 @@
 #include "../base/debug.h"
 #include "../base/exit.h"
 #include "../base/log.h"
+#include "../sink/patience.h"
 #include "health.h"
 #include "metrics.h"
 #include "notify.h"
@@ -43,6 +44,8 @@ const nj_param nj_run_settings[] = {
     { "stall_s", NJ_F64, "10", offsetof(run_conf, stall_s), 0, 1e6, "s",
       "when nothing has moved for so long, /ready and /health say no and systemd's watchdog is not fed; 0 = "
       "never" },
+    { "sink_retry_s", NJ_F64, "60", offsetof(run_conf, sink_retry_s), 0, 1e9, "s",
+      "how long an output waits for room on a full disk, before the run ends (exit 3)" },
     { "sync", NJ_U8, "0", offsetof(run_conf, sync), 0, 1, "1",
       "without effect since commits reach the disk: see commit_ms and durable" },
     { "durable", NJ_U8, "1", offsetof(run_conf, durable), 0, 1, "1",
@@ -112,6 +115,7 @@ static int set_up_modules(run *r, nj_error *err)
     if (nj_engine_load(&r->engine, o->settings, o->module_path, o->n_module_paths, err)) return -1;
     if (nj_engine_choose(&r->engine, o->select, err)) return -1;
     nj_decoder_waits(r->engine.decoder, stopped, r);
+    nj_patience_set(r->conf.sink_retry_s, stopped, r);
     return 0;
 }
 
@@ -185,9 +189,11 @@ static run *new_run(const nj_run_options *options)
     if (!r) return NULL;
     r->options = options;
     r->accounts.ledger = calloc(MAX_STREAMS, sizeof *r->accounts.ledger);
-    r->output.latency = calloc(3, sizeof *r->output.latency);
+    r->output.latency = calloc(4, sizeof *r->output.latency);
+    r->output.reasons = nj_reasons_new();
     r->output.count_filter = calloc(2, sizeof *r->output.count_filter);
-    if (!r->accounts.ledger || !r->output.latency || !r->output.count_filter) {
+    if (!r->accounts.ledger || !r->output.latency || !r->output.count_filter || !r->output.reasons) {
+        nj_reasons_free(r->output.reasons);
         free(r->accounts.ledger);
         free(r->output.latency);
         free(r->output.count_filter);
@@ -196,6 +202,7 @@ static run *new_run(const nj_run_options *options)
     }
     r->output.publish = r->output.latency + 1;
     r->output.total = r->output.latency + 2;
+    r->output.flush = r->output.latency + 3;
     r->output.count = r->output.count_filter + 1;
     pthread_mutex_init(&r->surveys.lock, NULL);
     pthread_cond_init(&r->surveys.turn, NULL);
@@ -208,6 +215,7 @@ static void free_run(run *r)
 {
     nj_flow_trace_free(r);
     nj_error ignored;
+    nj_patience_set(0, NULL, NULL);
     for (int i = 0; i < r->n_threads; i++) nj_compute_thread_close(&r->thread[i]);
     free(r->thread);
     nj_flow_sinks_close(r, &ignored);
@@ -230,6 +238,7 @@ static void free_run(run *r)
     nj_flow_resume_free(r);
     nj_flow_analysis_free(r);
     nj_dedup_free(r->output.dedup);
+    nj_reasons_free(r->output.reasons);
     nj_ring_free(r->work);
     nj_ring_free(r->done);
     free(r->source);

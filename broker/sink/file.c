@@ -11,6 +11,7 @@
 
 #include "../base/filelock.h"
 #include "../base/output.h"
+#include "patience.h"
 
 static int exists_already(const char *path, nj_error *err)
 {
@@ -166,13 +167,29 @@ int nj_outfile_must_be_plain(const nj_outfile *file, nj_error *err)
     return nj_fail(err, "%s: is a device or a pipe; this sink needs a plain file", file->path);
 }
 
+/* Does what went wrong get better by itself? Not an error of the device: after it nobody knows what is on it. */
+static bool gets_better(const nj_outfile *file, int error)
+{
+    struct stat st;
+    if (error == EAGAIN) return true;
+    if (error != ENOSPC && error != EDQUOT) return false;
+    return fstat(file->fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
 int nj_outfile_write(nj_outfile *file, const void *bytes, size_t n, nj_error *err)
 {
     const char *p = bytes;
+    nj_wait wait = { 0 };
     while (n) {
         ssize_t done = write(file->fd, p, n);
         if (done < 0 && errno == EINTR) continue;
-        if (done < 0) return nj_fail(err, "%s: cannot be written: %s", file->path, strerror(errno));
+        if (done < 0) {
+            int error = errno;
+            nj_wait_kind kind = error == EAGAIN ? NJ_WAIT_FOR_LOCK : NJ_WAIT_FOR_ROOM;
+            if (gets_better(file, error) && nj_patience(&wait, kind, file->path, strerror(error))) continue;
+            return nj_fail(err, "%s: cannot be written: %s", file->path, strerror(error));
+        }
+        nj_patience_over(&wait, file->path);
         p += done;
         n -= (size_t)done;
         file->end += done;

@@ -15,6 +15,7 @@
 #include "classes.h"
 #include "file.h"
 #include "json.h"
+#include "patience.h"
 
 typedef struct sqlite_sink {
     nj_sink base;
@@ -24,6 +25,7 @@ typedef struct sqlite_sink {
     int64_t n_rows;
     bool begun, open_transaction;
     sqlite3 *db;
+    nj_wait wait;
     sqlite3_stmt *insert;
     nj_buffer text; /* arrays as JSON */
     char **name;    /* [n_fields] of the table's columns: the keys, but where SQLite would take two for one */
@@ -37,7 +39,9 @@ static int failed(const sqlite_sink *s, const char *doing, nj_error *err)
 
 static int run(sqlite_sink *s, const char *sql, const char *doing, nj_error *err)
 {
-    return sqlite3_exec(s->db, sql, NULL, NULL, NULL) ? failed(s, doing, err) : 0;
+    int rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL) ? failed(s, doing, err) : 0;
+    if (!rc) nj_patience_over(&s->wait, s->path);
+    return rc;
 }
 
 static int close_sqlite(nj_sink *sink, nj_error *err)
@@ -46,8 +50,9 @@ static int close_sqlite(nj_sink *sink, nj_error *err)
     int rc = 0;
     sqlite3_finalize(s->insert);
     s->insert = NULL;
-    /* rows without their positions would come twice after --resume */
-    if (s->open_transaction) rc = run(s, s->args.run ? "ROLLBACK" : "COMMIT", "commit", err);
+    /* rows without their positions would come twice after --resume; after some errors SQLite has undone them */
+    if (s->open_transaction && !sqlite3_get_autocommit(s->db))
+        rc = run(s, s->args.run ? "ROLLBACK" : "COMMIT", "commit", err);
     if (sqlite3_close(s->db) && !rc) rc = failed(s, "closing", err);
     nj_outfile_close(&s->file, !s->begun, NULL);
     nj_buffer_free(&s->text);
@@ -56,6 +61,15 @@ static int close_sqlite(nj_sink *sink, nj_error *err)
     free(s->path);
     free(s);
     return rc;
+}
+
+/* Another process reads the file, or writes to it: it ends sometime. */
+static int wait_for_reader(void *sink, int n)
+{
+    sqlite_sink *s = sink;
+    if (n == 0) s->wait = (nj_wait){ 0 };
+    return nj_patience(&s->wait, NJ_WAIT_FOR_LOCK, s->path,
+                       "another process has it open, and keeps it locked");
 }
 
 static nj_sink *open_sqlite(const nj_sink_args *args, nj_error *err)
@@ -91,7 +105,7 @@ static nj_sink *open_sqlite(const nj_sink_args *args, nj_error *err)
         goto bad;
     }
     sqlite3_extended_result_codes(s->db, 1);
-    sqlite3_busy_timeout(s->db, 10000); /* another process may be reading it */
+    sqlite3_busy_handler(s->db, wait_for_reader, s);
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     /* a process that dies loses nothing with synchronous = OFF, a machine that dies may lose the file */
     if (run(s,

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """run --metrics: the endpoint while a run goes on, its format, and its counters against the report."""
-import http.client, os, re, shutil, signal, socket, subprocess, time
+import http.client, os, re, shutil, signal, socket, subprocess, tarfile, time
 from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok, report, rows, skip
 
 LINE = re.compile(r'^([a-z_]+)(?:\{([a-z]+="(?:[^"\\\n]|\\["\\n])*"(?:,[a-z]+="(?:[^"\\\n]|\\["\\n])*")*)\})? (-?[0-9.e+-]+|\+Inf)$')
@@ -43,8 +43,58 @@ def histograms_hold(found):
     series = {}
     for (name, labels), v in found.items():
         if name.endswith("_bucket"):
-            series.setdefault((name[:-7], re.sub(r',le="[^"]*"$', "", labels)), []).append(v)
+            series.setdefault((name[:-7], re.sub(r'(^|,)le="[^"]*"$', "", labels) or None), []).append(v)
     return bool(series) and all(v == sorted(v) and v[-1] == found[name + "_count", labels] for (name, labels), v in series.items())
+
+
+def slow_callers(port, n):
+    """Connections that send a byte now and then: scrapes go on."""
+    slow, good = [], 0
+    for _ in range(n):
+        s = socket.socket()
+        s.connect(("127.0.0.1", port))
+        slow.append(s)
+    for i in range(12):
+        for s in slow:
+            try:
+                s.send(b"GET /metrics HTTP"[i : i + 1])
+            except OSError:
+                pass
+        try:
+            good += get(port)[0] == 200
+        except OSError:
+            pass
+    for s in slow:
+        s.close()
+    ok(good == 12, f"{n} connections that never finish their request: 12 of 12 scrapes", good)
+
+
+def dead_letters():
+    """By kind of reason: the numbers of a packet are no label."""
+    os.mkdir("bad")
+    with tarfile.open("night.tar.gz") as tar:
+        packets = [tar.extractfile(m).read() for m in tar if m.isfile() and m.name.endswith(".avro")][:100]
+    for i, p in enumerate(packets):
+        with open(f"bad/{i:03}.avro", "wb") as f:
+            f.write(p if i % 2 else p[: 40 + i])
+    port = free_port()
+    child = subprocess.Popen(
+        [NIGHTJAR, "run", "bad", "-m", "nalerthist", "-o", "ndjson:-", "--columns", "candid,lc.jd,lc.flux,lc.ra,lc.dec"]
+        + ["--metrics", f"127.0.0.1:{port}", "--dead-letters", "bad.dead", "-D", "run.batch_rows=1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    found, end = {}, time.time() + 60
+    kinds = lambda: {k: v for k, v in found.items() if k[0] == "nightjar_dead_letters_total"}
+    while not kinds() and time.time() < end:
+        try:
+            found = parse(get(port)[2]) or {}
+        except OSError:
+            time.sleep(0.05)
+    child.stdout.read()
+    child.wait()
+    ok(0 < len(kinds()) <= 3, "dead letters by kind of reason, few kinds", kinds())
+    ok(all("byte N" in labels and 'module="decode"' in labels for _, labels in kinds()), "numbers are signs", kinds())
 
 
 def main():
@@ -61,6 +111,14 @@ def main():
     module = 'module="roid"'
     ok(found.get(("nightjar_consumed_alerts_total", None), 0) > 0 and found.get(("nightjar_module_calls_total", module), 0) > 0
        and found.get(("nightjar_module_duration_seconds_count", module), 0) >= 0 and histograms_hold(found), "counters move, buckets add up", text[:3000])
+    ok(found.get(("nightjar_budget_bytes", None), 0) > 0, "the byte budget", text[:3000])
+    ok(("nightjar_queue_entries", 'queue="output"') in found, "what waits for the output thread", text[:3000])
+    ok(0 <= found.get(("nightjar_last_row_age_seconds", None), -1) < 600, "seconds since the last row", text[:3000])
+    ok(0 <= found.get(("nightjar_last_commit_age_seconds", None), -1) < 600, "and since the last commit", text[:3000])
+    ok(found.get(("nightjar_module_up", module)) == 1, "a module that runs", text[:3000])
+    ok(("nightjar_flush_duration_seconds_count", None) in found, "flushes are clocked", text[:3000])
+    slow_callers(port, 20)
+    slow_callers(port, 150)
     ok(get(port, "/")[0] == 404 and get(port, "/metrics", "POST")[0] == 405 and get(port, "/metrics", "HEAD")[2] == "", "other paths and methods are refused")
     if shutil.which("promtool"):
         r = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
@@ -82,6 +140,7 @@ def main():
         gone = True
     ok(gone, "the endpoint goes with the run")
     live()
+    dead_letters()
     for wrong in ("nonsense", "127.0.0.1", "127.0.0.1:99999999", "no.such.host.invalid:9000"):
         r = nightjar("run", "night.tar.gz", "--metrics", wrong)
         if r.returncode != 1 or wrong not in r.stderr:

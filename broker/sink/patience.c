@@ -1,0 +1,92 @@
+/* patience.c - every sink waits for the same troubles by the same rules; they are those of the one run that
+ * goes on. */
+#include "patience.h"
+
+#include <time.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+
+#define SECOND_NS INT64_C(1000000000)
+
+enum { FIRST_PAUSE_MS = 10, LAST_PAUSE_MS = 1000, SLICE_MS = 100, AFTER_STOP_S = 5, TOLD_EVERY_S = 60 };
+
+static struct {
+    double retry_s;
+    bool (*stopped)(void *opaque);
+    void *opaque;
+    uint64_t n;   /* atomic */
+    bool waiting; /* atomic */
+} patience;
+
+void nj_patience_set(double retry_s, bool (*stopped)(void *opaque), void *opaque)
+{
+    patience.retry_s = retry_s;
+    patience.stopped = stopped;
+    patience.opaque = opaque;
+}
+
+static bool run_ends(void)
+{
+    return patience.stopped && patience.stopped(patience.opaque);
+}
+
+static void sleep_ms(int64_t ms)
+{
+    for (int64_t part; ms > 0; ms -= part) {
+        part = ms < SLICE_MS ? ms : SLICE_MS;
+        nanosleep(&(struct timespec){ 0, part * 1000000 }, NULL);
+        if (run_ends()) return;
+    }
+}
+
+static bool long_enough(nj_wait *w, nj_wait_kind kind, int64_t now)
+{
+    if (!patience.stopped) return true;
+    if (run_ends()) {
+        if (!w->stop_ns) w->stop_ns = now;
+        if (now - w->stop_ns > AFTER_STOP_S * SECOND_NS) return true;
+    }
+    return kind == NJ_WAIT_FOR_ROOM && (double)(now - w->since_ns) >= patience.retry_s * 1e9;
+}
+
+bool nj_patience(nj_wait *w, nj_wait_kind kind, const char *path, const char *why)
+{
+    int64_t now = nj_now_ns();
+    if (!w->since_ns) {
+        w->since_ns = now;
+        w->pause_ms = FIRST_PAUSE_MS;
+        __atomic_add_fetch(&patience.n, 1, __ATOMIC_RELAXED);
+    }
+    if (long_enough(w, kind, now)) {
+        __atomic_store_n(&patience.waiting, false, __ATOMIC_RELAXED);
+        return false;
+    }
+    __atomic_store_n(&patience.waiting, true, __ATOMIC_RELAXED);
+    double waited_s = (double)(now - w->since_ns) / 1e9;
+    if (!w->told_ns && w->pause_ms >= LAST_PAUSE_MS / 2) { /* what lasts less is not worth a line */
+        nj_log(NJ_LOG_WARN, "%s: %s; waiting", path, why);
+        w->told_ns = now;
+    } else if (w->told_ns && now - w->told_ns >= TOLD_EVERY_S * SECOND_NS) {
+        nj_log(NJ_LOG_WARN, "%s: %s; waiting for %.0f s", path, why, waited_s);
+        w->told_ns = now;
+    }
+    sleep_ms(w->pause_ms);
+    w->pause_ms = 2 * w->pause_ms < LAST_PAUSE_MS ? 2 * w->pause_ms : LAST_PAUSE_MS;
+    return true;
+}
+
+void nj_patience_over(nj_wait *w, const char *path)
+{
+    if (!w->since_ns) return;
+    __atomic_store_n(&patience.waiting, false, __ATOMIC_RELAXED);
+    if (w->told_ns)
+        nj_log(NJ_LOG_INFO, "%s: goes on after %.1f s", path, (double)(nj_now_ns() - w->since_ns) / 1e9);
+    *w = (nj_wait){ 0 };
+}
+
+uint64_t nj_patience_waits(bool *waiting)
+{
+    *waiting = __atomic_load_n(&patience.waiting, __ATOMIC_RELAXED);
+    return __atomic_load_n(&patience.n, __ATOMIC_RELAXED);
+}

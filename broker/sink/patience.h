@@ -1,0 +1,29 @@
+/* patience.h - what gets better by itself is waited for, so that neither a reader's lock nor a full disk ends
+ * a run: with back-off, a line at once and one a minute, and until the run is to end. */
+#ifndef NJ_SINK_PATIENCE_H
+#define NJ_SINK_PATIENCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* One wait; zero-initialised. */
+typedef struct nj_wait {
+    int64_t since_ns, told_ns, stop_ns;
+    int64_t pause_ms;
+} nj_wait;
+
+typedef enum nj_wait_kind {
+    NJ_WAIT_FOR_ROOM, /* [run] sink_retry_s at most */
+    NJ_WAIT_FOR_LOCK  /* as long as it takes */
+} nj_wait_kind;
+
+/* Of the run that goes on; before there are threads. retry_s 0 and NULL: nothing is waited for. */
+void nj_patience_set(double retry_s, bool (*stopped)(void *opaque), void *opaque);
+/* Sleeps, and says so: "PATH: WHY; waiting". False: long enough, or the run is to end. */
+bool nj_patience(nj_wait *wait, nj_wait_kind kind, const char *path, const char *why);
+/* It went on: says so when a wait was told. */
+void nj_patience_over(nj_wait *wait, const char *path);
+/* For metrics: waits that began, and whether one goes on. Any thread. */
+uint64_t nj_patience_waits(bool *waiting);
+
+#endif
