@@ -225,6 +225,15 @@ static const char *topic_where(run *r, const nj_topic_option *t, nj_error *err)
     return where;
 }
 
+void nj_flow_filters_of_stream(run *r)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < r->n_sources; i++) any |= r->source[i]->class->ack != NULL;
+    if (!any) return;
+    if (r->filter) nj_filter_never_ends(r->filter);
+    for (uint32_t i = 0; i < r->n_topics; i++) nj_filter_never_ends(r->topic[i].filter);
+}
+
 int nj_flow_filters(run *r, bool warn, nj_error *err)
 {
     const nj_run_options *o = r->options;
@@ -244,6 +253,7 @@ int nj_flow_filters(run *r, bool warn, nj_error *err)
             nj_log(NJ_LOG_WARN, "%s", nj_filter_warning(r->topic[i].filter));
     }
     r->n_topics = o->n_topics;
+    nj_flow_filters_of_stream(r);
     return 0;
 }
 

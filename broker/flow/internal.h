@@ -198,6 +198,7 @@ int nj_flow_fields(run *r, nj_error *err);             /* output columns, wants,
                                                         * before anything is opened */
 int nj_flow_filters(run *r, bool warn, nj_error *err); /* made (again) for the types that the
                                                         * fields have now */
+void nj_flow_filters_of_stream(run *r); /* once the sources are open: of a stream they never end it */
 
 /* survey.c */
 /* The survey of a schema, in whose unit (of that number) a thread found it. A new survey waits until the

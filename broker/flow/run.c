@@ -327,6 +327,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     if (rc == NJ_EXIT_OK && open_sources(r, err)) rc = NJ_EXIT_SOURCE;
     if (rc == NJ_EXIT_OK && (nj_flow_sinks_open(r, err) || nj_flow_letters_place(r, err))) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK) nj_flow_tell_unused(r);
+    if (rc == NJ_EXIT_OK) nj_flow_filters_of_stream(r);
     if (rc == NJ_EXIT_OK && (open_dedup(r, err) || nj_flow_trace_begin(r, err))) rc = NJ_EXIT_USAGE;
     int threads = rc == NJ_EXIT_OK ? threads_of(r) : 1;
     if (rc == NJ_EXIT_OK && open_threads(r, threads, err)) rc = NJ_EXIT_USAGE;

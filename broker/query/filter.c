@@ -20,7 +20,7 @@ enum {
     MAX_TEXT = 1 << 20     /* bytes of any text that a clause can make */
 };
 
-enum { FAILED_MOST = 64 }; /* rows in a row: then it is the clause */
+enum { FAILED_MOST = 64 }; /* rows, and none that it could be answered for: then it is the clause */
 
 /* ---- what a clause may do -------------------------------------------------------------------- */
 
@@ -277,7 +277,7 @@ int nj_filter_run_each(nj_filter *f, const nj_rows *rows, const nj_light_curve *
                        nj_filter_told *told, void *opaque, nj_error *err)
 {
     if (!nj_filter_run(f, rows, lc, pass, err)) {
-        f->n_failed = 0;
+        f->answered |= rows->n > 0;
         return 0;
     }
     for (uint32_t k = 0; k < rows->n && !err->memory; k++) {
@@ -285,15 +285,20 @@ int nj_filter_run_each(nj_filter *f, const nj_rows *rows, const nj_light_curve *
         one.row = &rows->row[k];
         one.n = 1;
         if (!nj_filter_run(f, &one, lc, &pass[k], err)) {
-            f->n_failed = 0;
+            f->answered = true;
             continue;
         }
         pass[k] = 0;
         if (err->memory) break;
-        if (++f->n_failed >= FAILED_MOST) return -1;
+        if (!f->answered && !f->endless && ++f->n_failed >= FAILED_MOST) return -1;
         told(opaque, rows->row[k], err->text);
     }
     return err->memory ? -1 : 0;
+}
+
+void nj_filter_never_ends(nj_filter *f)
+{
+    f->endless = true;
 }
 
 void nj_filter_free(nj_filter *f)

@@ -17,7 +17,9 @@ struct nj_filter {
     const nj_field *field;
     uint32_t *used; /* [clause.n_names] field of each column of the virtual table */
     int64_t ticks_left;
-    uint32_t n_failed; /* rows asked alone, one after the other, that failed */
+    uint32_t n_failed; /* rows asked alone that failed, while there was no answer yet */
+    bool answered;     /* for some row */
+    bool endless;      /* of a stream: see nj_filter_never_ends() */
     /* of the running call */
     const nj_rows *rows;
     const nj_light_curve *lc;

@@ -28,8 +28,11 @@ const nj_param nj_avro_settings[] = {
     { 0 },
 };
 
+enum { ROW_MOST = 1 << 30 };
+
 typedef struct avro_sink {
     nj_sink base;
+    nj_sink_args args; /* refuse alone lives as long */
     nj_outfile file;
     avro_conf conf;
     char codec[16];
@@ -185,6 +188,7 @@ static nj_sink *open_avro(const nj_sink_args *args, nj_error *err)
         return NULL;
     }
     s->base.class = &nj_sink_avro;
+    s->args = (nj_sink_args){ .refuse = args->refuse, .refuse_opaque = args->refuse_opaque };
     s->file.fd = -1;
     if (nj_settings_apply(args->settings, "sink.avro", nj_avro_settings, NULL, &s->conf, err)) goto bad;
     if (strcmp(s->conf.codec, "null") && strcmp(s->conf.codec, "deflate") &&
@@ -332,12 +336,14 @@ static int write_block(avro_sink *s, nj_error *err)
     return nj_outfile_write(&s->file, s->out.data, s->out.n, err);
 }
 
-/* Encodes the row behind the block; the room grows until it fits. */
+/* Encodes the row behind the block; the room grows until it fits. 1: the row is to blame, err says why. */
 static int add_row(avro_sink *s, nj_error *err)
 {
     for (size_t room = 4096;; room *= 4) {
+        if (room > ROW_MOST)
+            return nj_fail(err, "%s: a row of more than %d bytes", s->file.path, ROW_MOST), 1;
         char *at = nj_buffer_room(&s->block, room);
-        if (!at || room > 1u << 30) return nj_fail(err, "%s: out of memory", s->file.path);
+        if (!at) return nj_fail(err, "%s: out of memory", s->file.path);
         size_t free_bytes = s->block.cap - s->block.n;
         avro_writer_memory_set_dest(s->writer, at, (int64_t)free_bytes);
         int rc = avro_value_write(s->writer, &s->row);
@@ -346,20 +352,29 @@ static int add_row(avro_sink *s, nj_error *err)
             s->n_rows++;
             return 0;
         }
-        if (rc != ENOSPC) return failed(s, "a row cannot be written", err);
+        if (rc != ENOSPC) return failed(s, "a row cannot be written", err), rc == ENOMEM ? -1 : 1;
         room = room < free_bytes ? free_bytes : room;
     }
+}
+
+/* The same answers. */
+static int fill_row(avro_sink *s, const nj_rows *rows, uint32_t k, nj_error *err)
+{
+    avro_value_reset(&s->row);
+    for (uint32_t f = 0; f < rows->n_fields; f++) {
+        int rc = put_column(&s->leaf[f], &rows->field[f], &rows->value[f], rows->row[k]);
+        if (rc) return failed(s, rows->field[f].key, err), rc == ENOMEM ? -1 : 1;
+    }
+    return add_row(s, err);
 }
 
 static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
 {
     avro_sink *s = (avro_sink *)sink;
     for (uint32_t k = 0; k < rows->n; k++) {
-        avro_value_reset(&s->row);
-        for (uint32_t f = 0; f < rows->n_fields; f++)
-            if (put_column(&s->leaf[f], &rows->field[f], &rows->value[f], rows->row[k]))
-                return failed(s, rows->field[f].key, err);
-        if (add_row(s, err)) return -1;
+        int rc = fill_row(s, rows, k, err);
+        if (rc == 1 && nj_sink_refuse_row(&s->args, rows, k, "sink.avro", err->text)) continue;
+        if (rc) return -1;
         if (s->block.n >= (size_t)s->conf.block_bytes && write_block(s, err)) return -1;
     }
     return 0;
@@ -399,6 +414,7 @@ static int close_avro(nj_sink *sink, nj_error *err)
 const nj_sink_class nj_sink_avro = {
     .scheme = "avro",
     .is_file = true,
+    .refuses = true,
     .form = "avro:PATH",
     .doc = "an Avro file, one nested record per instance, every value nullable; provenance in its header",
     .open = open_avro,

@@ -66,6 +66,20 @@ int nj_sink_look(const char *spec, nj_mark *mark, nj_error *err)
     return class && class->look ? class->look(target, mark, err) : 0;
 }
 
+bool nj_sink_refuse_row(const nj_sink_args *args, const nj_rows *rows, uint32_t k, const char *module,
+                        const char *why)
+{
+    if (!args->refuse || !rows->batch) return false;
+    const nj_row *row = &rows->batch->row[rows->row[k]];
+    args->refuse(args->refuse_opaque, &(nj_dead){ .chunk = row->chunk,
+                                                  .record = row->record,
+                                                  .bytes = row->datum,
+                                                  .size = row->size,
+                                                  .reason = why,
+                                                  .module = module });
+    return true;
+}
+
 nj_sink *nj_sink_open(const char *spec, const nj_sink_args *args, nj_error *err)
 {
     const char *colon = strchr(spec, ':');

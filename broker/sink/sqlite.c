@@ -354,9 +354,9 @@ static int bind_value(sqlite_sink *s, int at, const nj_field *field, const nj_co
     if (field->width != 1) {
         s->text.n = 0;
         nj_json_array(&s->text, NULL, field, col->data, from, to);
-        return s->text.failed
-                   ? SQLITE_NOMEM
-                   : sqlite3_bind_text(s->insert, at, s->text.data, (int)s->text.n, SQLITE_TRANSIENT);
+        return s->text.failed ? SQLITE_NOMEM
+                              : sqlite3_bind_text64(s->insert, at, s->text.data, s->text.n, SQLITE_TRANSIENT,
+                                                    SQLITE_UTF8);
     }
     nj_cell cell = nj_cell_get(field, col->data, from);
     switch (cell.kind) {
@@ -367,6 +367,29 @@ static int bind_value(sqlite_sink *s, int at, const nj_field *field, const nj_co
     }
 }
 
+/* Is it the row's own fault, so that the next one is taken? */
+static bool is_the_rows(int code)
+{
+    return code == SQLITE_TOOBIG || code == SQLITE_MISMATCH || code == SQLITE_CONSTRAINT;
+}
+
+static int write_row(sqlite_sink *s, const nj_rows *rows, uint32_t k, nj_error *err)
+{
+    int code = SQLITE_OK;
+    for (uint32_t f = 0; f < rows->n_fields && code == SQLITE_OK; f++)
+        code = bind_value(s, (int)f + 1, &rows->field[f], &rows->value[f], rows->row[k]);
+    if (code == SQLITE_OK) {
+        code = sqlite3_step(s->insert);
+        if (code == SQLITE_DONE) code = SQLITE_OK;
+    }
+    if (code != SQLITE_OK) failed(s, "a row cannot be written", err);
+    sqlite3_reset(s->insert);
+    s->n_rows += code == SQLITE_OK;
+    if (code == SQLITE_OK) return 0;
+    return is_the_rows(code & 0xff) && nj_sink_refuse_row(&s->args, rows, k, "sink.sqlite", err->text) ? 0
+                                                                                                       : -1;
+}
+
 static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
 {
     sqlite_sink *s = (sqlite_sink *)sink;
@@ -374,16 +397,8 @@ static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
         if (run(s, "BEGIN IMMEDIATE", "cannot be written", err)) return -1;
         s->open_transaction = true;
     }
-    for (uint32_t k = 0; k < rows->n; k++) {
-        int rc = SQLITE_OK;
-        for (uint32_t f = 0; f < rows->n_fields && rc == SQLITE_OK; f++)
-            rc = bind_value(s, (int)f + 1, &rows->field[f], &rows->value[f], rows->row[k]);
-        if (rc == SQLITE_OK && sqlite3_step(s->insert) != SQLITE_DONE) rc = SQLITE_ERROR;
-        if (rc != SQLITE_OK) failed(s, "a row cannot be written", err);
-        sqlite3_reset(s->insert);
-        if (rc != SQLITE_OK) return -1;
-        s->n_rows++;
-    }
+    for (uint32_t k = 0; k < rows->n; k++)
+        if (write_row(s, rows, k, err)) return -1;
     sqlite3_clear_bindings(s->insert); /* they point into the batch */
     return 0;
 }
@@ -412,6 +427,7 @@ const nj_sink_class nj_sink_sqlite = {
     .scheme = "sqlite",
     .is_file = true,
     .at_commit = true,
+    .refuses = true,
     .form = "sqlite:PATH",
     .doc = "one table `alerts` in an SQLite database; `columns` and `metadata` beside it",
     .open = open_sqlite,

@@ -90,6 +90,39 @@ def some_alerts(ids):
     ok(r.returncode == 0, "and the run ends well", r.stderr)
 
 
+def a_bad_stretch(ids):
+    """Seventy alerts in a row, behind some that were answered: it is not the clause."""
+    r, ledger = run(
+        "-w", f"abs(CASE WHEN candid IN ({','.join(map(str, ids[10:80]))}) THEN {OVERFLOW} ELSE 1 END) > 0"
+    )
+    ok(r.returncode == 0, "seventy bad alerts in a row behind good ones: the run ends well", r.stderr)
+    ok(ledger.get("dead") == 70, "each of them is a dead letter", ledger)
+    ok(ledger.get("emitted") == N - 70, "and all others are rows", ledger)
+
+
+def a_stream():
+    """What ends a run at its first alerts would end it at each start: a stream goes on."""
+    for f in ("out.ndjson", "dead.avro"):
+        os.remove(f)
+    r = nightjar(
+        "run",
+        "embedded://night.tar",
+        "-q",
+        "-m",
+        "roid",
+        "-w",
+        f"abs({OVERFLOW} + 0 * candid) > 0",
+        "-o",
+        "ndjson:out.ndjson",
+        "--dead-letters",
+        "dead.avro",
+        "--report",
+        "run.json",
+    )
+    ok(r.returncode == 0, "a stream whose clause never has an answer: the run ends well", r.stderr)
+    ok(report("run.json")["ledger"]["dead"] == N, "all alerts are dead letters", r.stderr)
+
+
 with Folder():
     nightjar("simulate", "-q", "-n", N, "--seed", 5, "-o", "night.tar")
     nightjar("run", "night.tar", "-q", "-m", "roid", "-o", "ndjson:all.ndjson")
@@ -97,4 +130,6 @@ with Folder():
     one_alert(ids)
     every_alert()
     some_alerts(ids)
+    a_bad_stretch(ids)
+    a_stream()
 done()
