@@ -1,4 +1,5 @@
 /* accounts.c - what a run found out about itself: its report and its exit code. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -108,6 +109,19 @@ static void fill_energy(run *r, nj_report *report)
     if (hint) nj_log(NJ_LOG_INFO, "energy: %s", hint);
 }
 
+/* The most memory that this program had. Not ru_maxrss, which begins with what the parent had. */
+static int64_t peak_memory(void)
+{
+    long kb = 0;
+    char line[256];
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && !kb && fgets(line, sizeof line, f)) sscanf(line, "VmHWM: %ld", &kb);
+    if (f) fclose(f);
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (int64_t)(kb ? kb : usage.ru_maxrss) * 1024;
+}
+
 int nj_flow_accounts(run *r, nj_report *report)
 {
     catalog_list catalogs = { report, false };
@@ -151,9 +165,7 @@ int nj_flow_accounts(run *r, nj_report *report)
     report->future_points = r->compute.future_points;
     if (r->output.has_dead)
         snprintf(report->dead_letters, sizeof report->dead_letters, "%s", r->output.dead_path);
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    report->rss_max_bytes = usage.ru_maxrss * 1024L;
+    report->rss_max_bytes = peak_memory();
     return catalogs.failed ? -1 : 0;
 }
 

@@ -91,14 +91,19 @@ char *nj_kafka_query(char **rest, char **value)
     return key;
 }
 
+/* Of one kind so many lines a minute: a broker that is away for a night makes thousands. */
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
+    enum { KINDS = 16, A_MINUTE = 5 };
+    static nj_log_limit limit[KINDS];
+    uint32_t kind = 0;
     (void)rk;
-    /* syslog's levels; what librdkafka calls an error it retries, so it is a warning here */
-    if (level <= 6)
-        nj_log(level <= 4 ? NJ_LOG_WARN : NJ_LOG_INFO, "kafka: %s: %s", facility, text);
-    else
+    for (const char *c = facility; *c; c++) kind = kind * 31 + (uint8_t)*c;
+    if (level > 6)
         nj_debug(NJ_DEBUG_KAFKA, "%s: %s", facility, text);
+    else /* syslog's levels; what librdkafka calls an error it retries, so it is a warning here */
+        nj_log_limited(&limit[kind % KINDS], A_MINUTE, level <= 4 ? NJ_LOG_WARN : NJ_LOG_INFO,
+                       "kafka: %s: %s", facility, text);
 }
 
 static int set(rd_kafka_conf_t *conf, const char *name, const char *value, const char *where, nj_error *err)
