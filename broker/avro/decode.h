@@ -17,6 +17,7 @@ nj_decoder *nj_decoder_new(nj_settings *settings, nj_error *err);
 void nj_decoder_free(nj_decoder *decoder);
 /* This is a run: alerts may wait for a registry that is away until stopped() says that the run ends. */
 void nj_decoder_waits(nj_decoder *decoder, bool (*stopped)(void *opaque), void *opaque);
+bool nj_decoder_waiting(const nj_decoder *decoder); /* alerts wait for a registry now; any thread */
 /* Is the path a canonical name of any survey map? */
 bool nj_decoder_knows(const nj_decoder *decoder, const char *path);
 

@@ -454,6 +454,11 @@ void nj_decoder_waits(nj_decoder *d, bool (*stopped)(void *opaque), void *opaque
     nj_registry_waits(d->registry, stopped, opaque);
 }
 
+bool nj_decoder_waiting(const nj_decoder *d)
+{
+    return nj_registry_waiting(d->registry);
+}
+
 void nj_decoder_free(nj_decoder *d)
 {
     if (!d) return;

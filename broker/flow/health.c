@@ -1,12 +1,9 @@
 /* health.c - a run that hangs must not look like one that waits for alerts: this thread tells them apart, for
- * probes and for systemd.
- *
- * What it reads are counters, each with one writer. A run hangs when, for [run] stall_s,
- *   - one call of a module has not returned, or
- *   - alerts are under way, none of them is done, and no module is called, or
- *   - nothing is under way, and no live source was polled.
- * In the second case the output thread may be within a sink, which waits for a disk or a broker: then a
- * restart would not help, and the run is alive, but not ready. */
+ * probes and for systemd.  What it reads are counters, each with one writer. A run hangs when, for [run]
+ * stall_s, - one call of a module has not returned, or - alerts are under way, none of them is done, and no
+ * module is called, or - nothing is under way, and no live source was polled. In the second case the output
+ * thread may be within a sink, which waits for a disk or a broker, or alerts wait for a schema registry: then
+ * a restart would not help, and the run is alive, but not ready. */
 #include "health.h"
 
 #include <errno.h>
@@ -110,7 +107,9 @@ static nj_health_state look(nj_health *h, sums *s)
     bool within_sink = __atomic_load_n(&r->output.busy, __ATOMIC_RELAXED);
     const char *missing = what_is_missing(r);
     nj_health_state now = { .alive = true, .ready = false };
-    if (most > 0 && call >= most) {
+    if (nj_decoder_waiting(r->engine.decoder)) {
+        snprintf(now.text, sizeof now.text, "the schema registry does not answer; alerts wait");
+    } else if (most > 0 && call >= most) {
         now.alive = false;
         snprintf(now.text, sizeof now.text, "module %s has been in one call for %.0f s", h->in, call);
     } else if (most > 0 && stood >= most && s->under_way) {

@@ -81,6 +81,7 @@ struct nj_registry {
     int64_t spent_ns, spent_at_ns; /* waited for unknown ids, of unknown_s; it comes back with time */
     bool (*stopped)(void *opaque); /* NULL: this is no run */
     void *opaque;
+    bool waiting; /* atomic */
 };
 
 /* ---- settings -------------------------------------------------------------------------------- */
@@ -159,6 +160,11 @@ void nj_registry_waits(nj_registry *r, bool (*stopped)(void *opaque), void *opaq
 {
     r->stopped = stopped;
     r->opaque = opaque;
+}
+
+bool nj_registry_waiting(const nj_registry *r)
+{
+    return __atomic_load_n(&r->waiting, __ATOMIC_RELAXED);
 }
 
 bool nj_registry_allows_builtin(const nj_registry *r)
@@ -465,6 +471,7 @@ static char *fetch(nj_registry *r, const char *name, bool patient, size_t *size,
             return NULL;
         }
         tell_wait(err, since, &told);
+        __atomic_store_n(&r->waiting, true, __ATOMIC_RELAXED);
         sleep_ms(r, pause < left_ms ? pause : left_ms);
         if (run_ends(r)) break;
     }
@@ -485,6 +492,7 @@ char *nj_registry_get(nj_registry *r, const char *name, bool patient, size_t *si
     }
     if (!text && *r->conf.url) {
         text = fetch(r, name, patient, size, err);
+        __atomic_store_n(&r->waiting, false, __ATOMIC_RELAXED);
     } else if (!text && !*r->conf.schemas) {
         nj_fail(err, "schema id %s: set [registry] url, or [registry] schemas to a folder of schemas", name);
     }

@@ -28,6 +28,8 @@ char *nj_registry_get(nj_registry *registry, const char *name, bool patient, siz
 /* This is a run: it may wait without end, and looks every 0.1 s whether it is to stop. Before there are
  * threads. */
 void nj_registry_waits(nj_registry *registry, bool (*stopped)(void *opaque), void *opaque);
+/* Alerts wait for it now. Any thread. */
+bool nj_registry_waiting(const nj_registry *registry);
 /* [registry] builtin */
 bool nj_registry_allows_builtin(const nj_registry *registry);
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """A schema registry in all its moods, through `nightjar run`: alerts wait or are dead letters, and none is ever misread."""
-import glob, json, os, shutil, signal, subprocess, time, urllib.request
+import glob, json, os, shutil, signal, socket, subprocess, time, urllib.error, urllib.request
 from avro import Schema, confluent, container
 from registry_stub import Stub, certificates
 from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, nightjar, ok, report, rows, skip
@@ -128,6 +128,41 @@ def waits(schemas, want):
         ok(got == want and l["closed"] and len(s.requests) == 1, "slow, within the time limit: asked once", (s.requests, r.stderr))
         r, got, l = run("one", *at(s.url, timeout_s=0.4, wait_s=0))
         ok(not got and l["closed"] and l["dead"] == N and r.returncode == 0, "slower than the limit, no patience: dead letters", r.stderr)
+
+
+def health(schemas, want):
+    """A run that waits for a registry is alive, so that nobody starts it anew, and not ready."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+
+    def ask(path):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=20) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as e:
+            return e.code, e.read().decode()
+
+    state = {"mode": "500"}
+
+    def look():
+        answer, end = ask("/ready"), time.time() + 30
+        while "registry" not in answer[1] and time.time() < end:
+            time.sleep(0.1)
+            answer = ask("/ready")
+        time.sleep(1)
+        seen = answer, ask("/health"), ask("/metrics")
+        state["mode"] = "good"
+        return seen
+
+    with Stub(schemas, mode=lambda n: state["mode"]) as s:
+        args = at(s.url) + ["--metrics", f"127.0.0.1:{port}", "-D", "run.stall_s=0.3"]
+        r, got, l = run_until("alerts wait", look, "one", *args, name="health")
+    ready, alive, metrics = r.then or ((0, ""), (0, ""), (0, ""))
+    ok(ready == (503, "the schema registry does not answer; alerts wait\n"), "while alerts wait: /ready says why not", ready)
+    ok(alive[0] == 200, "/health says yes", alive)
+    ok("\nnightjar_registry_waiting 1\n" in metrics[1], "and so do the metrics", metrics[1][-1500:])
+    ok(got == want, "and none is lost", r.stderr)
 
 
 def dead(schemas, want):
@@ -272,6 +307,7 @@ def main():
         schemas = {7: schema, 8: later}
         good(schemas, want)
         waits(schemas, want)
+        health(schemas, want)
         dead(schemas, want)
         builtin(want)
         tls(schemas, want)
