@@ -22,6 +22,7 @@ typedef struct nj_cursor_state {
     int64_t left;            /* records in it */
     uint32_t record;         /* number of the next record */
     const nj_schema *held;   /* of this chunk, or of one before */
+    int64_t held_id;         /* by which it came; -1 = by none */
     const nj_schema *schema; /* memo: the plan of this pair; the schema is the one held, or NULL */
     const nj_layout *layout;
     const nj_plan *plan;
@@ -100,6 +101,7 @@ static int take_schema(nj_cursor *cursor, const nj_schema *schema)
     state *s = cursor->state;
     cursor->schema = schema;
     if (!schema) return -1;
+    s->held_id = -1;
     if (schema != s->held) s->schema = NULL; /* the plan goes with it */
     nj_schema_drop(s->held);
     s->held = schema;
@@ -173,7 +175,13 @@ static int open_confluent(nj_cursor *cursor, nj_error *err)
         return nj_fail(err, "no Confluent framing: the first byte is not 0");
     const uint8_t *b = chunk->bytes;
     uint32_t id = (uint32_t)b[1] << 24 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 8 | b[4];
-    return open_datum(cursor, nj_decoder_by_id(cursor->decoder, id, topic, err), 5);
+    state *s = cursor->state;
+    const nj_schema *schema = s->held && s->held_id == id /* almost always; an id never changes its meaning */
+                                  ? nj_schema_hold(s->held)
+                                  : nj_decoder_by_id(cursor->decoder, id, topic, err);
+    if (open_datum(cursor, schema, 5)) return -1;
+    s->held_id = id;
+    return 0;
 }
 
 int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_error *err)
@@ -184,6 +192,7 @@ int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_e
     if (cursor->decoder != decoder) {
         nj_schema_drop(s->held);
         s->held = s->schema = NULL;
+        s->held_id = -1;
     }
     cursor->decoder = decoder;
     cursor->chunk = chunk;
