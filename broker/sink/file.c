@@ -167,7 +167,8 @@ int nj_outfile_must_be_plain(const nj_outfile *file, nj_error *err)
     return nj_fail(err, "%s: is a device or a pipe; this sink needs a plain file", file->path);
 }
 
-/* Does what went wrong get better by itself? Not an error of the device: after it nobody knows what is on it. */
+/* Does what went wrong get better by itself? Not an error of the device: after it nobody knows what is on it.
+ * */
 static bool gets_better(const nj_outfile *file, int error)
 {
     struct stat st;

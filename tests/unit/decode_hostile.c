@@ -1,6 +1,7 @@
 /* decode_hostile.c - decode: schemas and data that were made to harm, and packets damaged at random. */
 #include "decode_packets.h"
 #include "broker/avro/decoder.h"
+#include <pthread.h>
 #include "broker/image/opener.h"
 
 enum { MOST_ROOM = 1 << 20 }; /* of a batch, when a datum is refused; most of them announce gigabytes */
@@ -96,6 +97,44 @@ static void too_many_schemas(void **state)
         assert_int_equal(r->batch->n, 1);
         assert_true(r->decoder->n_schemas <= 20);
     }
+    reader_free(r);
+}
+
+typedef struct sharer {
+    pthread_t thread;
+    nj_decoder *decoder;
+    uint32_t seed, n_rows;
+} sharer;
+
+/* Reads packets of 30 schemas in an order of its own; rows are looked at when their schema may be gone. */
+static void *share(void *arg)
+{
+    sharer *s = arg;
+    reader r = { .decoder = s->decoder, .batch = nj_batch_new() };
+    for (int i = 0; i < 400; i++) {
+        char schema[200];
+        s->seed = s->seed * 1664525 + 1013904223;
+        snprintf(schema, sizeof schema, RECORD("{\"name\":\"f%u\",\"type\":\"int\"}"), (s->seed >> 16) % 30);
+        if (read_schema(&r, schema)) break;
+        s->n_rows += r.batch->n && r.batch->row[0].absent[0];
+    }
+    nj_batch_free(r.batch);
+    nj_cursor_free(&r.cursor);
+    return NULL;
+}
+
+static void threads_share_a_table_that_is_too_small(void **state)
+{
+    (void)state;
+    reader *r = reader_new("decode.max_schemas=5");
+    sharer s[4];
+    for (uint32_t i = 0; i < 4; i++) {
+        s[i] = (sharer){ .decoder = r->decoder, .seed = i };
+        assert_int_equal(pthread_create(&s[i].thread, NULL, share, &s[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) pthread_join(s[i].thread, NULL);
+    for (int i = 0; i < 4; i++) assert_int_equal(s[i].n_rows, 400);
+    assert_true(r->decoder->n_schemas <= 9); /* those that a thread reads by stay */
     reader_free(r);
 }
 
@@ -316,6 +355,7 @@ int main(void)
         cmocka_unit_test(hostile_schemas_are_refused),
         cmocka_unit_test(too_many_schemas),
         cmocka_unit_test(junk_schemas_do_not_push_out_good_ones),
+        cmocka_unit_test(threads_share_a_table_that_is_too_small),
         cmocka_unit_test(hostile_data_is_refused),
         cmocka_unit_test(recursive_types_are_read),
         cmocka_unit_test(a_packet_cut_at_every_byte),
