@@ -32,7 +32,6 @@ enum { ROW_MOST = 1 << 30 };
 
 typedef struct avro_sink {
     nj_sink base;
-    nj_sink_args args; /* refuse alone lives as long */
     nj_outfile file;
     avro_conf conf;
     char codec[16];
@@ -188,7 +187,6 @@ static nj_sink *open_avro(const nj_sink_args *args, nj_error *err)
         return NULL;
     }
     s->base.class = &nj_sink_avro;
-    s->args = (nj_sink_args){ .refuse = args->refuse, .refuse_opaque = args->refuse_opaque };
     s->file.fd = -1;
     if (nj_settings_apply(args->settings, "sink.avro", nj_avro_settings, NULL, &s->conf, err)) goto bad;
     if (strcmp(s->conf.codec, "null") && strcmp(s->conf.codec, "deflate") &&

@@ -50,7 +50,8 @@ static int close_sqlite(nj_sink *sink, nj_error *err)
     int rc = 0;
     sqlite3_finalize(s->insert);
     s->insert = NULL;
-    /* rows without their positions would come twice after --resume; after some errors SQLite has undone them */
+    /* rows without their positions would come twice after --resume; after some errors SQLite has undone them
+     * */
     if (s->open_transaction && !sqlite3_get_autocommit(s->db))
         rc = run(s, s->args.run ? "ROLLBACK" : "COMMIT", "commit", err);
     if (sqlite3_close(s->db) && !rc) rc = failed(s, "closing", err);
