@@ -21,7 +21,7 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "../base/version.h"
-#include "../sink/patience.h"
+#include "../sink/waits.h"
 #include "health.h"
 
 enum { CALLERS_MOST = 128, CROWDED = 48, NEWEST = 16, CALL_S = 10 };
@@ -245,7 +245,7 @@ static void movement(const nj_metrics *m, nj_buffer *b)
     sample(b, "nightjar_last_commit_age_seconds", NULL, NULL, age_s(m, &m->r->output.last_ack_ns));
     family(b, "nightjar_output_waits_total", "counter",
            "Times that an output began to wait for a lock or for room.");
-    sample(b, "nightjar_output_waits_total", NULL, NULL, (double)nj_patience_waits(&waiting));
+    sample(b, "nightjar_output_waits_total", NULL, NULL, (double)nj_waits_count(&waiting));
     family(b, "nightjar_output_waiting", "gauge",
            "1: an output waits for a lock or for room, and all else too.");
     sample(b, "nightjar_output_waiting", NULL, NULL, waiting);

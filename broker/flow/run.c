@@ -13,7 +13,7 @@
 #include "../base/debug.h"
 #include "../base/exit.h"
 #include "../base/log.h"
-#include "../sink/patience.h"
+#include "../sink/waits.h"
 #include "health.h"
 #include "metrics.h"
 #include "notify.h"
@@ -115,7 +115,7 @@ static int set_up_modules(run *r, nj_error *err)
     if (nj_engine_load(&r->engine, o->settings, o->module_path, o->n_module_paths, err)) return -1;
     if (nj_engine_choose(&r->engine, o->select, err)) return -1;
     nj_decoder_waits(r->engine.decoder, stopped, r);
-    nj_patience_set(r->conf.sink_retry_s, stopped, r);
+    nj_waits_set(r->conf.sink_retry_s, stopped, r);
     return 0;
 }
 
@@ -215,7 +215,7 @@ static void free_run(run *r)
 {
     nj_flow_trace_free(r);
     nj_error ignored;
-    nj_patience_set(0, NULL, NULL);
+    nj_waits_set(0, NULL, NULL);
     for (int i = 0; i < r->n_threads; i++) nj_compute_thread_close(&r->thread[i]);
     free(r->thread);
     nj_flow_sinks_close(r, &ignored);

@@ -11,7 +11,7 @@
 
 #include "../base/filelock.h"
 #include "../base/output.h"
-#include "patience.h"
+#include "waits.h"
 
 static int exists_already(const char *path, nj_error *err)
 {
@@ -187,10 +187,10 @@ int nj_outfile_write(nj_outfile *file, const void *bytes, size_t n, nj_error *er
         if (done < 0) {
             int error = errno;
             nj_wait_kind kind = error == EAGAIN ? NJ_WAIT_FOR_LOCK : NJ_WAIT_FOR_ROOM;
-            if (gets_better(file, error) && nj_patience(&wait, kind, file->path, strerror(error))) continue;
+            if (gets_better(file, error) && nj_wait_more(&wait, kind, file->path, strerror(error))) continue;
             return nj_fail(err, "%s: cannot be written: %s", file->path, strerror(error));
         }
-        nj_patience_over(&wait, file->path);
+        nj_wait_over(&wait, file->path);
         p += done;
         n -= (size_t)done;
         file->end += done;

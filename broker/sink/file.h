@@ -45,7 +45,7 @@ int nj_outfile_look(const nj_outfile *file, nj_error *err);
 int nj_outfile_commit(nj_outfile *file, int64_t rows, const nj_keep *keep, nj_error *err);
 /* -1 with err when it is a device or a pipe: for formats that must go back to what they wrote. */
 int nj_outfile_must_be_plain(const nj_outfile *file, nj_error *err);
-/* write(2) until all is written; a full disk and a full pipe are waited for (patience.h). */
+/* write(2) until all is written; a full disk and a full pipe are waited for (waits.h). */
 int nj_outfile_write(nj_outfile *file, const void *bytes, size_t n, nj_error *err);
 /* Closes; with `discard` a file that this run created is removed again (a start-up
  * that failed leaves nothing behind). */

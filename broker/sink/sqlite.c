@@ -15,7 +15,7 @@
 #include "classes.h"
 #include "file.h"
 #include "json.h"
-#include "patience.h"
+#include "waits.h"
 
 typedef struct sqlite_sink {
     nj_sink base;
@@ -40,7 +40,7 @@ static int failed(const sqlite_sink *s, const char *doing, nj_error *err)
 static int run(sqlite_sink *s, const char *sql, const char *doing, nj_error *err)
 {
     int rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL) ? failed(s, doing, err) : 0;
-    if (!rc) nj_patience_over(&s->wait, s->path);
+    if (!rc) nj_wait_over(&s->wait, s->path);
     return rc;
 }
 
@@ -69,8 +69,8 @@ static int wait_for_reader(void *sink, int n)
 {
     sqlite_sink *s = sink;
     if (n == 0) s->wait = (nj_wait){ 0 };
-    return nj_patience(&s->wait, NJ_WAIT_FOR_LOCK, s->path,
-                       "another process has it open, and keeps it locked");
+    return nj_wait_more(&s->wait, NJ_WAIT_FOR_LOCK, s->path,
+                        "another process has it open, and keeps it locked");
 }
 
 static nj_sink *open_sqlite(const nj_sink_args *args, nj_error *err)

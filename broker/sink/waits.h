@@ -1,7 +1,7 @@
-/* patience.h - what gets better by itself is waited for, so that neither a reader's lock nor a full disk ends
+/* waits.h - what gets better by itself is waited for, so that neither a reader's lock nor a full disk ends
  * a run: with back-off, a line at once and one a minute, and until the run is to end. */
-#ifndef NJ_SINK_PATIENCE_H
-#define NJ_SINK_PATIENCE_H
+#ifndef NJ_SINK_WAITS_H
+#define NJ_SINK_WAITS_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,12 +18,12 @@ typedef enum nj_wait_kind {
 } nj_wait_kind;
 
 /* Of the run that goes on; before there are threads. retry_s 0 and NULL: nothing is waited for. */
-void nj_patience_set(double retry_s, bool (*stopped)(void *opaque), void *opaque);
+void nj_waits_set(double retry_s, bool (*stopped)(void *opaque), void *opaque);
 /* Sleeps, and says so: "PATH: WHY; waiting". False: long enough, or the run is to end. */
-bool nj_patience(nj_wait *wait, nj_wait_kind kind, const char *path, const char *why);
+bool nj_wait_more(nj_wait *wait, nj_wait_kind kind, const char *path, const char *why);
 /* It went on: says so when a wait was told. */
-void nj_patience_over(nj_wait *wait, const char *path);
+void nj_wait_over(nj_wait *wait, const char *path);
 /* For metrics: waits that began, and whether one goes on. Any thread. */
-uint64_t nj_patience_waits(bool *waiting);
+uint64_t nj_waits_count(bool *waiting);
 
 #endif

@@ -1,6 +1,6 @@
-/* patience.c - every sink waits for the same troubles by the same rules; they are those of the one run that
+/* waits.c - every sink waits for the same troubles by the same rules; they are those of the one run that
  * goes on. */
-#include "patience.h"
+#include "waits.h"
 
 #include <time.h>
 
@@ -17,18 +17,18 @@ static struct {
     void *opaque;
     uint64_t n;   /* atomic */
     bool waiting; /* atomic */
-} patience;
+} waits;
 
-void nj_patience_set(double retry_s, bool (*stopped)(void *opaque), void *opaque)
+void nj_waits_set(double retry_s, bool (*stopped)(void *opaque), void *opaque)
 {
-    patience.retry_s = retry_s;
-    patience.stopped = stopped;
-    patience.opaque = opaque;
+    waits.retry_s = retry_s;
+    waits.stopped = stopped;
+    waits.opaque = opaque;
 }
 
 static bool run_ends(void)
 {
-    return patience.stopped && patience.stopped(patience.opaque);
+    return waits.stopped && waits.stopped(waits.opaque);
 }
 
 static void sleep_ms(int64_t ms)
@@ -42,27 +42,27 @@ static void sleep_ms(int64_t ms)
 
 static bool long_enough(nj_wait *w, nj_wait_kind kind, int64_t now)
 {
-    if (!patience.stopped) return true;
+    if (!waits.stopped) return true;
     if (run_ends()) {
         if (!w->stop_ns) w->stop_ns = now;
         if (now - w->stop_ns > AFTER_STOP_S * SECOND_NS) return true;
     }
-    return kind == NJ_WAIT_FOR_ROOM && (double)(now - w->since_ns) >= patience.retry_s * 1e9;
+    return kind == NJ_WAIT_FOR_ROOM && (double)(now - w->since_ns) >= waits.retry_s * 1e9;
 }
 
-bool nj_patience(nj_wait *w, nj_wait_kind kind, const char *path, const char *why)
+bool nj_wait_more(nj_wait *w, nj_wait_kind kind, const char *path, const char *why)
 {
     int64_t now = nj_now_ns();
     if (!w->since_ns) {
         w->since_ns = now;
         w->pause_ms = FIRST_PAUSE_MS;
-        __atomic_add_fetch(&patience.n, 1, __ATOMIC_RELAXED);
+        __atomic_add_fetch(&waits.n, 1, __ATOMIC_RELAXED);
     }
     if (long_enough(w, kind, now)) {
-        __atomic_store_n(&patience.waiting, false, __ATOMIC_RELAXED);
+        __atomic_store_n(&waits.waiting, false, __ATOMIC_RELAXED);
         return false;
     }
-    __atomic_store_n(&patience.waiting, true, __ATOMIC_RELAXED);
+    __atomic_store_n(&waits.waiting, true, __ATOMIC_RELAXED);
     double waited_s = (double)(now - w->since_ns) / 1e9;
     if (!w->told_ns && w->pause_ms >= LAST_PAUSE_MS / 2) { /* what lasts less is not worth a line */
         nj_log(NJ_LOG_WARN, "%s: %s; waiting", path, why);
@@ -76,17 +76,17 @@ bool nj_patience(nj_wait *w, nj_wait_kind kind, const char *path, const char *wh
     return true;
 }
 
-void nj_patience_over(nj_wait *w, const char *path)
+void nj_wait_over(nj_wait *w, const char *path)
 {
     if (!w->since_ns) return;
-    __atomic_store_n(&patience.waiting, false, __ATOMIC_RELAXED);
+    __atomic_store_n(&waits.waiting, false, __ATOMIC_RELAXED);
     if (w->told_ns)
         nj_log(NJ_LOG_INFO, "%s: goes on after %.1f s", path, (double)(nj_now_ns() - w->since_ns) / 1e9);
     *w = (nj_wait){ 0 };
 }
 
-uint64_t nj_patience_waits(bool *waiting)
+uint64_t nj_waits_count(bool *waiting)
 {
-    *waiting = __atomic_load_n(&patience.waiting, __ATOMIC_RELAXED);
-    return __atomic_load_n(&patience.n, __ATOMIC_RELAXED);
+    *waiting = __atomic_load_n(&waits.waiting, __ATOMIC_RELAXED);
+    return __atomic_load_n(&waits.n, __ATOMIC_RELAXED);
 }
