@@ -167,16 +167,6 @@ int nj_outfile_must_be_plain(const nj_outfile *file, nj_error *err)
     return nj_fail(err, "%s: is a device or a pipe; this sink needs a plain file", file->path);
 }
 
-/* Does what went wrong get better by itself? Not an error of the device: after it nobody knows what is on it.
- * */
-static bool gets_better(const nj_outfile *file, int error)
-{
-    struct stat st;
-    if (error == EAGAIN) return true;
-    if (error != ENOSPC && error != EDQUOT) return false;
-    return fstat(file->fd, &st) == 0 && S_ISREG(st.st_mode);
-}
-
 int nj_outfile_write(nj_outfile *file, const void *bytes, size_t n, nj_error *err)
 {
     const char *p = bytes;
@@ -186,8 +176,10 @@ int nj_outfile_write(nj_outfile *file, const void *bytes, size_t n, nj_error *er
         if (done < 0 && errno == EINTR) continue;
         if (done < 0) {
             int error = errno;
-            nj_wait_kind kind = error == EAGAIN ? NJ_WAIT_FOR_LOCK : NJ_WAIT_FOR_ROOM;
-            if (gets_better(file, error) && nj_wait_more(&wait, kind, file->path, strerror(error))) continue;
+            nj_wait_kind kind;
+            if (nj_wait_helps(file->fd, error, &kind) &&
+                nj_wait_more(&wait, kind, file->path, strerror(error)))
+                continue;
             return nj_fail(err, "%s: cannot be written: %s", file->path, strerror(error));
         }
         nj_wait_over(&wait, file->path);

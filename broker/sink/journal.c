@@ -16,6 +16,7 @@
 
 #include "../base/buffer.h"
 #include "../base/file.h"
+#include "waits.h"
 
 enum { VERSION = 1, LONGEST = 1 << 20, MOST_BYTES = 256 << 20 };
 static const char magic[] = "nightjar.journal";
@@ -169,16 +170,24 @@ static void add_commit(nj_buffer *out, const nj_mark *mark)
     nj_buffer_text(out, "}\n");
 }
 
-static int put(int fd, const char *bytes, size_t n, bool disk)
+static int put(const nj_journal *j, int fd, const char *bytes, size_t n)
 {
+    nj_wait wait = { 0 };
+    nj_wait_kind kind;
     while (n) {
         ssize_t done = write(fd, bytes, n);
         if (done < 0 && errno == EINTR) continue;
-        if (done < 0) return -1;
+        if (done < 0) {
+            int error = errno;
+            if (nj_wait_helps(fd, error, &kind) && nj_wait_more(&wait, kind, j->file, strerror(error)))
+                continue;
+            return errno = error, -1;
+        }
+        nj_wait_over(&wait, j->file);
         bytes += done;
         n -= (size_t)done;
     }
-    return disk && fdatasync(fd) && errno != EINVAL ? -1 : 0;
+    return j->disk && fdatasync(fd) && errno != EINVAL ? -1 : 0;
 }
 
 void nj_sync_folder_of(const char *path)
@@ -205,7 +214,7 @@ static int begin_anew(nj_journal *j, const nj_mark *first, nj_error *err)
         rc = nj_fail(err, "%s: %s", j->file, text.failed ? "out of memory" : "the name is too long");
     } else {
         int fd = open(fresh, O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
-        if (fd < 0 || put(fd, text.data, text.n, j->disk) || rename(fresh, j->file)) {
+        if (fd < 0 || put(j, fd, text.data, text.n) || rename(fresh, j->file)) {
             rc = nj_fail(err, "%s: cannot be written: %s", j->file, strerror(errno));
             unlink(fresh);
             if (fd >= 0) close(fd);
@@ -249,7 +258,7 @@ int nj_journal_add(nj_journal *j, const nj_mark *mark, nj_error *err)
         return begin_anew(j, mark, err); /* old commits say nothing that the last does not */
     add_commit(&text, mark);
     int rc = text.failed ? nj_fail(err, "%s: out of memory", j->file) : 0;
-    if (!rc && put(j->fd, text.data, text.n, j->disk)) {
+    if (!rc && put(j, j->fd, text.data, text.n)) {
         rc = nj_fail(err, "%s: cannot be written: %s", j->file, strerror(errno));
         if (ftruncate(j->fd, j->end)) rc = -1; /* half a line would spoil the next one */
     } else if (!rc) {

@@ -2,6 +2,8 @@
  * goes on. */
 #include "waits.h"
 
+#include <errno.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "../base/clock.h"
@@ -74,6 +76,15 @@ bool nj_wait_more(nj_wait *w, nj_wait_kind kind, const char *path, const char *w
     sleep_ms(w->pause_ms);
     w->pause_ms = 2 * w->pause_ms < LAST_PAUSE_MS ? 2 * w->pause_ms : LAST_PAUSE_MS;
     return true;
+}
+
+bool nj_wait_helps(int fd, int error, nj_wait_kind *kind)
+{
+    struct stat st;
+    *kind = error == EAGAIN ? NJ_WAIT_FOR_LOCK : NJ_WAIT_FOR_ROOM;
+    if (error == EAGAIN) return true;
+    if (error != ENOSPC && error != EDQUOT) return false;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 void nj_wait_over(nj_wait *w, const char *path)

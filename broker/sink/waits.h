@@ -21,6 +21,9 @@ typedef enum nj_wait_kind {
 void nj_waits_set(double retry_s, bool (*stopped)(void *opaque), void *opaque);
 /* Sleeps, and says so: "PATH: WHY; waiting". False: long enough, or the run is to end. */
 bool nj_wait_more(nj_wait *wait, nj_wait_kind kind, const char *path, const char *why);
+/* Does what went wrong with a write get better by itself? Not an error of the device: after it nobody knows
+ * what is on it. And what for is waited then. */
+bool nj_wait_helps(int fd, int error, nj_wait_kind *kind);
 /* It went on: says so when a wait was told. */
 void nj_wait_over(nj_wait *wait, const char *path);
 /* For metrics: waits that began, and whether one goes on. Any thread. */
