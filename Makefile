@@ -20,9 +20,9 @@ PREFIX  ?= /usr/local
 CC  ?= cc
 CXX ?= c++
 OPT.release := -O2 -g
-OPT.asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-OPT.tsan    := -O1 -g -fsanitize=thread
-OPT.coverage := -O1 -g --coverage -fprofile-update=atomic
+OPT.asan    := -O1 -g -DNJ_SLOW_ASSERTS -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+OPT.tsan    := -O1 -g -DNJ_SLOW_ASSERTS -fsanitize=thread
+OPT.coverage := -O1 -g -DNJ_SLOW_ASSERTS --coverage -fprofile-update=atomic
 WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wno-missing-field-initializers
 # No -ffast-math (NaN is "no answer"), no contraction: the same digits on every machine of a build.
 COMMON := $(OPT.$(FLAVOUR)) -fopenmp -ffp-contract=off -fno-math-errno -fPIC -D_GNU_SOURCE -Iinclude

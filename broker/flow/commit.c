@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/assert.h"
 #include "../base/clock.h"
 #include "../base/debug.h"
 #include "../base/log.h"
@@ -54,6 +55,18 @@ static void note_visible(out *o, uint32_t from, bool acknowledged)
     }
 }
 
+/* Within one assignment of a partition, what is acknowledged only grows: else alerts would come again, or be
+ * passed over. */
+static void note_ack(stream *s, const pending *p)
+{
+    NJ_ASSERT(p->generation > s->acked_generation ||
+                  (p->generation == s->acked_generation && p->next_offset >= s->acked_offset),
+              "%s is acknowledged up to %lld after %lld", s->name, (long long)p->next_offset,
+              (long long)s->acked_offset);
+    s->acked_generation = p->generation;
+    s->acked_offset = p->next_offset;
+}
+
 static void settle(out *o, bool acknowledged)
 {
     run *r = o->r;
@@ -77,9 +90,14 @@ static void settle(out *o, bool acknowledged)
         const pending *next = i + 1 < o->n_pending ? p + 1 : NULL;
         bool next_does =
             next && next->stream == p->stream && next->generation == p->generation && is_done(next);
-        if (acknowledged && is_done(p) && !next_does && s->source && s->source->class->ack)
+        NJ_ASSERT_SLOW(l->emitted + l->filtered + l->dead + l->duplicates + l->returned <=
+                           __atomic_load_n(&l->consumed, __ATOMIC_RELAXED),
+                       "the ledger of %s settles more alerts than it had", s->name);
+        if (acknowledged && is_done(p) && !next_does && s->source && s->source->class->ack) {
+            note_ack(r->accounts.stream[p->stream], p);
             s->source->class->ack(s->source, &r->accounts.stream[p->stream]->public, p->generation,
                                   p->next_offset);
+        }
         if (p->last) __atomic_add_fetch(&l->settled, 1, __ATOMIC_RELEASE);
     }
     if (acknowledged) nj_flow_keep(r, o->pending, o->n_pending);

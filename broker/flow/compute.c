@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/assert.h"
 #include "../base/clock.h"
 #include "../base/patience.h"
 #include "../base/log.h"
@@ -69,6 +70,20 @@ static int dispatch_counted(thread_state *t, const nj_graph *graph, nj_batch *b)
     return rc;
 }
 
+/* What the engine hands to the graph: every row has a receipt (a dead letter may stand for many records), and
+ * the layout is the graph's. */
+static void check_batch(const nj_batch *b, const survey *s)
+{
+    uint64_t rows = 0, dead = 0;
+    for (uint32_t i = 0; i < b->n_receipts; i++) {
+        rows += b->receipt[i].n_rows;
+        dead += b->receipt[i].n_dead;
+    }
+    NJ_ASSERT(rows == b->n && dead >= b->n_dead, "a batch of %u rows has receipts for %llu", b->n,
+              (unsigned long long)rows);
+    NJ_ASSERT(!b->n || (s && b->layout == &s->graph->layout), "a batch has the columns of another graph");
+}
+
 /* What the batch took out of its chunks, before it can be written. */
 static void count_consumed(run *r, const nj_batch *b)
 {
@@ -91,6 +106,7 @@ static int finish_batch(void *opaque, nj_batch **batch)
     b->part = t->part++;
     b->last_part = t->last_part;
     b->budget_bytes = t->last_part ? t->unit_bytes : 0;
+    check_batch(b, s);
     count_consumed(t->r, b);
     int rc = 0;
     if (t->r->options->shared) atomic_fetch_add(&t->r->options->shared->batches, 1);
@@ -154,6 +170,8 @@ static int give_back(thread_state *t, unit *u, uint32_t from)
 
 static void compute_unit(thread_state *t, unit *u)
 {
+    NJ_ASSERT(u->seq >= t->seq, "unit %llu comes behind unit %llu in one thread", (unsigned long long)u->seq,
+              (unsigned long long)t->seq);
     t->seq = u->seq;
     t->part = 0;
     t->last_part = false;

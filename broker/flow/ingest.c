@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "../base/assert.h"
 #include "../base/clock.h"
 #include "../base/debug.h"
 #include "../base/log.h"
@@ -129,6 +130,10 @@ static int poll_source(run *r, nj_source *s, uint32_t live, int64_t *taken)
     switch (s->class->next(s, poll_ms(r, live), &chunk, &err)) {
     case NJ_NEXT_CHUNK:
         if (!chunk->arrival_ns) chunk->arrival_ns = nj_now_ns();
+        NJ_ASSERT(chunk->stream->id < r->accounts.n_streams &&
+                      chunk->stream == &r->accounts.stream[chunk->stream->id]->public,
+                  "source %s gives a chunk of a stream that is not of this run", s->class->name);
+        NJ_ASSERT(chunk->release && chunk->refs, "source %s gives a chunk that nobody holds", s->class->name);
         if (!r->accounts.stream[chunk->stream->id]->source) /* which the output thread acknowledges to;
                                                              * set before its first chunk is passed on */
             r->accounts.stream[chunk->stream->id]->source = s;

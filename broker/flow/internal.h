@@ -79,6 +79,8 @@ typedef struct stream {
     char *name, *topic;
     nj_source *source;
     struct progress_of *progress; /* resume.h */
+    uint32_t acked_generation;    /* of the last acknowledgement, and its offset: they never go back */
+    int64_t acked_offset;
 } stream;
 
 /* What only the ingest thread writes; others read it when it has ended. */

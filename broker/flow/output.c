@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../base/assert.h"
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "output.h"
@@ -148,6 +149,9 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
     uint32_t *lacks = o->ahead ? nj_arena_alloc(&b->arena, (b->n + 1) * sizeof *lacks) : NULL;
     if (o->ahead && !lacks) return o->batch = NULL, -1;
     if (rows.n && nj_flow_readable(r, b, &rows, o->value)) return o->batch = NULL, -1;
+    for (uint32_t k = 0; k < rows.n; k++)
+        NJ_ASSERT_SLOW(row[k] < b->n && (!k || row[k - 1] < row[k]), "row %u of %u goes to the outputs twice",
+                       row[k], b->n);
     for (int others = 0; others < 2; others++) { /* a row that one refuses is in none, if that shows now */
         for (uint32_t i = 0; i < r->n_sinks && rows.n && !r->output.failed; i++) {
             nj_rows own = rows;
@@ -371,6 +375,8 @@ static nj_batch *take_next(out *o)
 {
     for (uint32_t i = 0; i < o->n_stash; i++) {
         nj_batch *b = o->stash[i];
+        NJ_ASSERT(b->seq >= o->seq, "a batch of unit %llu comes when unit %llu is written",
+                  (unsigned long long)b->seq, (unsigned long long)o->seq);
         if (b->seq != o->seq || b->part != o->part) continue;
         o->stash[i] = o->stash[--o->n_stash];
         if (b->last_part)

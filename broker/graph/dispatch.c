@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/assert.h"
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "answers.h"
@@ -399,6 +400,9 @@ static uint32_t rows_with_input(const nj_step *s, const nj_batch *b, uint8_t *re
         else
             rows[n++] = r;
     }
+    for (uint32_t k = 0; k < n; k++)
+        NJ_ASSERT_SLOW(reason[rows[k]] == NJ_NO_REASON, "row %u of module %s is answered before it is asked",
+                       rows[k], s->in->name);
     return n;
 }
 
@@ -418,6 +422,9 @@ static int run_step(const nj_graph *g, nj_worker *worker, nj_batch *b, const nj_
     const nj_col **in = nj_arena_alloc(&b->arena, (s->in->n_needs + 1) * sizeof *in);
     void **out = nj_arena_zalloc(&b->arena, (s->in->n_gives + 1) * sizeof *out);
     if (!in || !out || allocate_outputs(s, b, out)) return -1;
+    for (uint32_t k = 0; k < s->in->n_needs; k++)
+        NJ_ASSERT(s->col[k] < g->layout.n || s->col[k] >= NJ_FIRST_STAMP,
+                  "module %s reads a column that is none: %s", s->in->name, s->in->need[k].path);
     for (uint32_t k = 0; k < s->in->n_needs; k++)
         in[k] = s->col[k] < NJ_FIRST_STAMP ? &b->col[s->col[k]] : &absent_column;
     memset(reason, NJ_NO_REASON, b->n);

@@ -1,6 +1,8 @@
 /* finish.c - the resolved graph as dispatch reads it: columns numbered, a step for each module. */
 #include "resolver.h"
 
+#include "../base/assert.h"
+
 #include <string.h>
 
 static uint32_t renumber(const nj_resolver *r, uint32_t c)
@@ -97,5 +99,12 @@ int nj_resolver_finish(nj_resolver *r, const uint32_t *sequence, uint32_t n_step
     for (uint32_t s = 0; s < n_steps; s++)
         if (build_step(r, &g->step[s], sequence[s], list)) return nj_fail(r->err, "out of memory");
     for (uint32_t k = 0; k < g->n_wants; k++) g->want[k] = renumber(r, g->want[k]);
+    for (uint32_t s = 0; s < n_steps; s++)
+        for (uint32_t k = 0; k < g->step[s].in->n_needs; k++) {
+            uint32_t c = g->step[s].col[k];
+            while (c < g->layout.n && g->col[c].derived >= 0) c = g->derived[g->col[c].derived].base;
+            NJ_ASSERT(c >= g->layout.n || g->col[c].step < (int32_t)s, "module %s runs before %s is there",
+                      g->step[s].in->name, g->step[s].in->need[k].path);
+        }
     return 0;
 }
