@@ -516,17 +516,18 @@ static void on_answered(void *opaque, struct MHD_Connection *c, void **request,
     pthread_mutex_unlock(&m->lock);
 }
 
-/* "HOST:PORT", "[::1]:PORT"; the caller frees the list. */
+/* "HOST:PORT", "[::1]:PORT"; ":PORT" is this machine alone. The caller frees the list. */
 static struct addrinfo *address_of(const char *where, nj_error *err)
 {
     char host[256];
     const char *colon = strrchr(where, ':');
     size_t n = colon ? (size_t)(colon - where) : 0;
-    if (!n || n >= sizeof host || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
+    if (!colon || n >= sizeof host || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
         strlen(colon + 1) > 5 || atoi(colon + 1) > 65535)
-        return nj_fail(err, "--metrics %s: expected HOST:PORT", where), NULL;
-    int bracketed = where[0] == '[' && where[n - 1] == ']';
+        return nj_fail(err, "--metrics %s: expected HOST:PORT, or :PORT for 127.0.0.1", where), NULL;
+    int bracketed = n > 1 && where[0] == '[' && where[n - 1] == ']';
     snprintf(host, sizeof host, "%.*s", (int)(n - 2 * (size_t)bracketed), where + bracketed);
+    if (!n) strcpy(host, "127.0.0.1");
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *list = NULL;
     int rc = getaddrinfo(host, colon + 1, &hints, &list);
     if (rc) return nj_fail(err, "--metrics %s: %s", where, gai_strerror(rc)), NULL;
@@ -556,7 +557,8 @@ nj_metrics *nj_metrics_start(const char *where, run *r, nj_error *err)
     if (at) freeaddrinfo(at);
     if (!m) return NULL;
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(m->daemon, MHD_DAEMON_INFO_BIND_PORT);
-    nj_log(NJ_LOG_INFO, "metrics at http://%.*s:%u/metrics", (int)(strrchr(where, ':') - where), where,
+    int n = (int)(strrchr(where, ':') - where);
+    nj_log(NJ_LOG_INFO, "metrics at http://%.*s:%u/metrics", n ? n : 9, n ? where : "127.0.0.1",
            info ? (unsigned)info->port : 0);
     return m;
 }

@@ -201,7 +201,8 @@ const nj_option nj_cli_run[] = {
       .doc = "where bad packets go with their bytes (dead-letters.avro beside the first output)" },
     { "report", 0, NJ_OPTION_TEXT, AT(report_path), "RUN.json", .doc = "the run report" },
     { "metrics", 0, NJ_OPTION_TEXT, AT(options.metrics), "HOST:PORT",
-      .doc = "its counters while it runs, for Prometheus: http://HOST:PORT/metrics" },
+      .doc = "its counters while it runs, for Prometheus: http://HOST:PORT/metrics, and /health, /ready; "
+             ":PORT is 127.0.0.1" },
     { "trace", 0, NJ_OPTION_CALL, .value = "ID", .take = add_trace,
       .doc =
           "print all that happens to the alert of this id: columns, answers, filters, outputs (repeatable)" },
