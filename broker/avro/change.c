@@ -90,7 +90,7 @@ static void compare(nj_buffer *out, const fields *a, const fields *b)
     if (!told) nj_buffer_text(out, "\n  no field differs");
 }
 
-void nj_schema_tell_change(uint32_t id, const nj_schema *before, const nj_schema *now)
+void nj_schema_report_change(uint32_t id, const nj_schema *before, const nj_schema *now)
 {
     fields a = { calloc(MAX_FIELDS, sizeof(field)), 0 }, b = { calloc(MAX_FIELDS, sizeof(field)), 0 };
     nj_buffer text = { 0 };

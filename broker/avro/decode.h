@@ -19,7 +19,7 @@ void nj_decoder_free(nj_decoder *decoder);
 void nj_decoder_waits(nj_decoder *decoder, bool (*stopped)(void *opaque), void *opaque);
 bool nj_decoder_waiting(const nj_decoder *decoder); /* alerts wait for a registry now; any thread */
 /* Is the path a canonical name of any survey map? */
-bool nj_decoder_knows(const nj_decoder *decoder, const char *path);
+bool nj_decoder_defines(const nj_decoder *decoder, const char *path);
 
 /* The surveys that have a map, each once; their number, at most cap. */
 uint32_t nj_decoder_surveys(const nj_decoder *decoder, const char **name, uint32_t cap);

@@ -77,7 +77,7 @@ const nj_schema *nj_decoder_by_guid(nj_decoder *decoder, const uint8_t guid[16],
 /* ids.c: the oldest id, under the lock; it is fetched again when it comes again. */
 void nj_decoder_forget_id(nj_decoder *decoder);
 /* Warns, field by field, how a schema differs from the one before. */
-void nj_schema_tell_change(uint32_t id, const nj_schema *before, const nj_schema *now);
+void nj_schema_report_change(uint32_t id, const nj_schema *before, const nj_schema *now);
 /* The plan for a layout, compiled at the first call; the layout must live as long as the decoder. */
 const nj_plan *nj_decoder_plan(const nj_schema *schema, const nj_layout *layout, nj_error *err);
 

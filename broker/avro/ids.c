@@ -61,7 +61,7 @@ void nj_decoder_forget_id(nj_decoder *d)
 
 /* Reports what is new in a release of LSST that is later than all built-in ones,
  * when no id came before it. */
-static void tell_unseen(nj_decoder *d, uint32_t id, const nj_schema *schema)
+static void report_unseen(nj_decoder *d, uint32_t id, const nj_schema *schema)
 {
     nj_error err;
     size_t size;
@@ -69,7 +69,7 @@ static void tell_unseen(nj_decoder *d, uint32_t id, const nj_schema *schema)
     const char *text =
         id > newest && schema->map->facts.builtin_schemas ? nj_schema_builtin(newest, &size) : NULL;
     const nj_schema *known = text ? nj_decoder_schema(d, (const uint8_t *)text, size, NULL, &err) : NULL;
-    if (known) nj_schema_tell_change(id, known, schema);
+    if (known) nj_schema_report_change(id, known, schema);
     nj_schema_drop(known);
 }
 
@@ -102,9 +102,9 @@ static void add_id(nj_decoder *d, const uint8_t key[16], bool number, const nj_s
     if (!is_new)
         free(entry);
     else if (number && schema && before && before != schema)
-        nj_schema_tell_change(id, before, schema);
+        nj_schema_report_change(id, before, schema);
     else if (number && schema && !before)
-        tell_unseen(d, id, schema);
+        report_unseen(d, id, schema);
     nj_schema_drop(before);
 }
 

@@ -10,7 +10,7 @@
 #include "../avro/decode.h"
 #include "decode_lsst.h"
 #include "rows.h"
-#include "peer.h"
+#include "avro_c.h"
 
 enum { NAIVE_SHARE = 4, TARGET_BYTES = 80000000, STAMP_BUFFER = 1 << 16 };
 
@@ -187,7 +187,7 @@ static double fetch(const avro_value_t *top, double *sum)
     const void *bytes;
     if (avro_value_get_by_name(top, "candidate", &candidate, NULL)) return NAN;
     for (size_t c = FIRST_RAW; c < FIRST_LC; c++) {
-        double x = nj_peer_number(&candidate, ztf_columns[c].path + strlen("packet.candidate."));
+        double x = nj_avro_c_number(&candidate, ztf_columns[c].path + strlen("packet.candidate."));
         if (isnan(x)) continue;
         total += x;
         if (sum) sum[c] += x;
@@ -205,7 +205,7 @@ static double fetch(const avro_value_t *top, double *sum)
         else
             item = candidate;
         for (size_t c = FIRST_LC; c < N_COLUMNS; c++) {
-            double x = nj_peer_number(&item, lc_fields[c - FIRST_LC]);
+            double x = nj_avro_c_number(&item, lc_fields[c - FIRST_LC]);
             if (isnan(x)) continue;
             total += x;
             if (sum) sum[c] += x;
@@ -256,7 +256,7 @@ static void avro_naive(void *state)
 {
     bench *b = state;
     for (size_t i = 0; i < b->n; i += NAIVE_SHARE)
-        b->sum += nj_peer_naive(b->packet[i].bytes, b->packet[i].size, fetch);
+        b->sum += nj_avro_c_naive(b->packet[i].bytes, b->packet[i].size, fetch);
 }
 
 /* ---- getting ready --------------------------------------------------------------------------- */

@@ -14,7 +14,7 @@
 #include "../base/file.h"
 #include "../avro/decode.h"
 #include "rows.h"
-#include "peer.h"
+#include "avro_c.h"
 
 /* Alerts/s of one core that BOOM's decode with a cached schema took on a machine of this kind (11,000 to
  * 13,000, measured when this was planned; the faster end). Its own program is not run here. */
@@ -81,7 +81,7 @@ static const nj_layout layout = { "lsst", N_COLUMNS, N_COLUMNS, columns, 7 };
 typedef struct bench {
     uint8_t **datum;
     size_t *size;
-    nj_buffer *file; /* the same as container files, for the naive way */
+    nj_buffer *file; /* the same as container files, for the naive reading */
     size_t n, n_real, bytes;
     uint64_t digest; /* FNV-1a of the real datums, in the order of their names */
     char *schema;
@@ -207,7 +207,7 @@ static double fetch(const avro_value_t *top, double *sum)
     double total = 0;
     if (avro_value_get_by_name(top, "diaSource", &source, NULL)) return NAN;
     for (size_t c = FIRST_RAW; c < FIRST_SERIES; c++) {
-        double x = nj_peer_number(&source, columns[c].path + strlen("packet.diaSource."));
+        double x = nj_avro_c_number(&source, columns[c].path + strlen("packet.diaSource."));
         if (isnan(x)) continue;
         total += x;
         if (sum) sum[c] += x;
@@ -230,7 +230,7 @@ static void avro_naive(void *state)
 {
     bench *b = state;
     for (size_t i = 0; i < b->n; i += NAIVE_SHARE)
-        b->sum += nj_peer_naive(b->file[i % b->n_real].data, b->file[i % b->n_real].n, fetch);
+        b->sum += nj_avro_c_naive(b->file[i % b->n_real].data, b->file[i % b->n_real].n, fetch);
 }
 
 /* Sums of the scalar columns against avro-c's; and every stamp opens. */
@@ -291,7 +291,7 @@ static void measure(nj_bench_run *run, bench *b)
     nj_bench_time(run, cases, sizeof cases / sizeof *cases);
     nj_bench_ratio(run, "lsst avro-c cached / projection", 3, 0, NAN, NAN);
     nj_bench_ratio(run, "lsst avro-c naive / projection + 3 images from memory", 4, 1, NAN, NAN);
-    /* the naive way reads its few files from the caches too */
+    /* the naive reading takes its few files from the caches too */
     nj_bench_ratio(run, "lsst avro-c naive / projection + 3 images", 4, 2, 300, NAN);
     nj_bench_bar(run, "lsst projection + 3 images over BOOM's cached decode",
                  1e9 / nj_bench_median(run, 2) / boom_per_s, "1", 20, NAN);

@@ -1,4 +1,4 @@
-/* networks.c - braai and the five ACAI networks on real alerts from compressed packets: the broker's own way
+/* networks.c - braai and the five ACAI networks on real alerts from compressed packets: the whole chain
  * (decode, stamps, networks) against the two things that it cannot do without: ONNX Runtime alone at its
  * best batch and libdeflate alone for the stamps. Figures per alert of the folder; of the five ACAI alone
  * per alert that has all 25 numbers, as BOOM's are. Then the networks alone with the kernels of each
@@ -13,7 +13,7 @@
 #include "model_files.h"
 #include "nightjar/num.h"
 #include "nightjar/stamp.h"
-#include "way.h"
+#include "chain.h"
 
 enum { MODELS = 6, FEATURES = 25, STAMP_BUFFER = 1 << 16, BATCHES = 5 };
 static const char *const names[MODELS] = { "braai", "acai_h", "acai_n", "acai_v", "acai_o", "acai_b" };
@@ -33,7 +33,7 @@ typedef struct opened {
 typedef struct bench {
     nj_bench_packets packets;
     nj_bench_packet *with_numbers; /* [n_all] those of packets that ACAI scores */
-    nj_bench_way six, acai;
+    nj_bench_chain six, acai;
     /* what the networks read, kept from one pass: for the networks alone */
     float *triplet;                  /* [n_stamps][NJ_TRIPLET] */
     float *score[MODELS];            /* [n] by the modules; NAN = none */
@@ -50,7 +50,7 @@ typedef struct bench {
     size_t row;
 } bench;
 
-/* --- the broker's way --- */
+/* --- decode, stamps and modules --- */
 
 static void keep_stamps(bench *b, const nj_batch *batch, uint32_t row)
 {
@@ -63,35 +63,35 @@ static void keep_stamps(bench *b, const nj_batch *batch, uint32_t row)
     }
 }
 
-static void keep_numbers(bench *b, const nj_bench_way *way, const nj_step *acai, uint32_t row,
+static void keep_numbers(bench *b, const nj_bench_chain *chain, const nj_step *acai, uint32_t row,
                          const float *triplet)
 {
     memcpy(b->triplet_25 + b->n_all * NJ_TRIPLET, triplet, NJ_TRIPLET * sizeof *triplet);
     for (uint32_t k = 0; k < FEATURES; k++)
         b->features_25[b->n_all * FEATURES + k] =
             acai->col[k] == NJ_NO_COLUMN ? NAN
-                                         : (float)((const double *)way->batch->col[acai->col[k]].data)[row];
+                                         : (float)((const double *)chain->batch->col[acai->col[k]].data)[row];
     b->with_numbers[b->n_all++] = b->packets.packet[b->row];
 }
 
 /* Scores and inputs of the batch, once, before anything is timed. */
-static void keep_rows(void *opaque, const nj_bench_way *way)
+static void keep_rows(void *opaque, const nj_bench_chain *chain)
 {
     bench *b = opaque;
-    const nj_step *acai = nj_bench_way_step(way, "acai_h");
-    for (uint32_t row = 0; row < way->batch->n; row++) {
+    const nj_step *acai = nj_bench_chain_step(chain, "acai_h");
+    for (uint32_t row = 0; row < chain->batch->n; row++) {
         for (int m = 0; m < MODELS; m++) {
-            const nj_step *s = nj_bench_way_step(way, names[m]);
-            b->score[m][b->row] = s ? ((const float *)way->batch->col[s->first_out].data)[row] : NAN;
+            const nj_step *s = nj_bench_chain_step(chain, names[m]);
+            b->score[m][b->row] = s ? ((const float *)chain->batch->col[s->first_out].data)[row] : NAN;
         }
-        keep_stamps(b, way->batch, row);
+        keep_stamps(b, chain->batch, row);
         float *to = b->triplet + b->n_stamps * NJ_TRIPLET;
         int good = !isnan(b->score[0][b->row]);
         for (uint32_t s = 0; good && s < 3; s++)
-            good = nj_stamp_plane(&way->batch->stamp[s][row].image, NJ_SMALL_BOOM, NJ_STAMP_SIDE, to + s,
+            good = nj_stamp_plane(&chain->batch->stamp[s][row].image, NJ_SMALL_BOOM, NJ_STAMP_SIDE, to + s,
                                   3) == NJ_DONE;
         b->n_stamps += (size_t)good;
-        if (good && acai && !isnan(b->score[1][b->row])) keep_numbers(b, way, acai, row, to);
+        if (good && acai && !isnan(b->score[1][b->row])) keep_numbers(b, chain, acai, row, to);
         b->row++;
     }
 }
@@ -99,13 +99,13 @@ static void keep_rows(void *opaque, const nj_bench_way *way)
 static void run_six(void *state)
 {
     bench *b = state;
-    nj_bench_way_run(&b->six, b->packets.packet, b->packets.n, NULL, NULL);
+    nj_bench_chain_run(&b->six, b->packets.packet, b->packets.n, NULL, NULL);
 }
 
 static void run_acai(void *state)
 {
     bench *b = state;
-    nj_bench_way_run(&b->acai, b->with_numbers, b->n_all, NULL, NULL);
+    nj_bench_chain_run(&b->acai, b->with_numbers, b->n_all, NULL, NULL);
 }
 
 /* --- the parts alone --- */
@@ -301,8 +301,8 @@ static void free_bench(bench *b)
     for (int k = 0; k < NJ_ISAS; k++) close_models(b, b->isa[k]);
     for (int m = 0; m < MODELS; m++) free(b->score[m]);
     nj_model_files_close(&b->files);
-    nj_bench_way_close(&b->six);
-    nj_bench_way_close(&b->acai);
+    nj_bench_chain_close(&b->six);
+    nj_bench_chain_close(&b->acai);
     if (b->inflate) libdeflate_free_decompressor(b->inflate);
     for (size_t i = 0; i < b->n_gzip; i++) free(b->gzip[i]);
     nj_bench_packets_free(&b->packets);
@@ -322,12 +322,12 @@ static int run_loaded(nj_bench_run *run, bench *b, const char *models)
     nj_bench_digest(run, "%zu packets, fnv1a:%016llx", b->packets.n_real,
                     (unsigned long long)b->packets.digest);
     nj_model_files_open(&b->files, models);
-    if (make_room(b) || nj_bench_way_open(&b->six, all_six, models, b->packets.packet, &err) ||
-        nj_bench_way_open(&b->acai, five_acai, models, b->packets.packet, &err)) {
+    if (make_room(b) || nj_bench_chain_open(&b->six, all_six, models, b->packets.packet, &err) ||
+        nj_bench_chain_open(&b->acai, five_acai, models, b->packets.packet, &err)) {
         nj_bench_note(run, "%s", err.text);
         return -1;
     }
-    nj_bench_way_run(&b->six, b->packets.packet, b->packets.n, keep_rows, b);
+    nj_bench_chain_run(&b->six, b->packets.packet, b->packets.n, keep_rows, b);
     nj_bench_note(run, "%zu alerts, %zu with stamps, %zu with all 25 numbers", b->packets.n, b->n_stamps,
                   b->n_all);
     if (open_isas(b)) {

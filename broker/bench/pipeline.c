@@ -11,14 +11,14 @@
 
 enum { MAX_ROUNDS = 201, LEAST_ROUNDS = 9, CASES = 3 };
 
-typedef struct way {
+typedef struct run_case {
     const char *name;
     const char *sink;
     bool all_cores;
     double cpu[MAX_ROUNDS], wall[MAX_ROUNDS];
-} way;
+} run_case;
 
-static int once(nj_bench_run *run, const char *source, way *w, uint32_t round, uint64_t *emitted)
+static int once(nj_bench_run *run, const char *source, run_case *w, uint32_t round, uint64_t *emitted)
 {
     nj_report report;
     nj_bench_host host = { .source = source,
@@ -37,7 +37,7 @@ static int once(nj_bench_run *run, const char *source, way *w, uint32_t round, u
     return rc;
 }
 
-static void show(nj_bench_run *run, way *w, uint32_t rounds, uint64_t n, int threads)
+static void show(nj_bench_run *run, run_case *w, uint32_t rounds, uint64_t n, int threads)
 {
     char what[96];
     double sum = 0, square = 0;
@@ -65,11 +65,11 @@ static int run_pipeline(nj_bench_run *run)
     snprintf(source, sizeof source, "%s", packets.folder);
     nj_bench_packets_free(&packets);
 
-    way *w = calloc(CASES, sizeof *w);
+    run_case *w = calloc(CASES, sizeof *w);
     if (!w) nj_give_up("bench: out of memory");
-    w[0] = (way){ .name = "null, 1 thread", .sink = "null:" };
-    w[1] = (way){ .name = "ndjson, 1 thread", .sink = "ndjson:/dev/null" };
-    w[2] = (way){ .name = "null, all cores", .sink = "null:", .all_cores = true };
+    w[0] = (run_case){ .name = "null, 1 thread", .sink = "null:" };
+    w[1] = (run_case){ .name = "ndjson, 1 thread", .sink = "ndjson:/dev/null" };
+    w[2] = (run_case){ .name = "null, all cores", .sink = "null:", .all_cores = true };
     uint64_t n = 0, again = 0;
     bool same = true;
     int rc = once(run, source, &w[0], 0, &n); /* warm-up */

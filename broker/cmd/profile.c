@@ -224,7 +224,7 @@ static int run_passes(passes *s, nj_error *err)
     /* from here on: the counting pass is another process, of one thread */
     s->options.threads = (uint32_t)c->threads;
     if (nj_replay_open(&s->replay, &s->options, s->alerts, err)) return -1;
-    nj_answers_tell(&s->replay.engine.instances,
+    nj_answers_report(&s->replay.engine.instances,
                     s->replay.worker[0].own.worker->answers); /* of the first pass: it is the first
                                                                * worker's */
     p->threads = s->replay.n_workers;

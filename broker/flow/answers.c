@@ -58,7 +58,7 @@ void nj_flow_answers(const run *r, nj_report *report)
     for (int t = 0; t < r->n_threads; t++)
         for (uint32_t i = 0; i < set->n; i++)
             nj_answers_merge(&sum[i], &r->thread[t].worker->answers[i], set->item[i].n_gives);
-    nj_answers_tell(set, sum);
+    nj_answers_report(set, sum);
     for (uint32_t i = 0; i < set->n; i++) of_instance(report, &set->item[i], &sum[i]);
     nj_answers_free(sum);
 }

@@ -112,7 +112,7 @@ int nj_flow_check_column(run *r, const char *label, const char *path, nj_error *
                        path);
     if (is_field(r, path) || is_raw_path(path)) return 0;
     if (!without_view(path, base)) return no_view(label, path, err);
-    if (nj_decoder_knows(r->engine.decoder, base) || is_given(r, base)) return 0;
+    if (nj_decoder_defines(r->engine.decoder, base) || is_given(r, base)) return 0;
     return unknown(r, label, path, err);
 }
 
@@ -192,7 +192,7 @@ static int check_need(run *r, const nj_instance *in, const nj_need *need, nj_err
     char base[256], why[256] = "", label[300];
     snprintf(label, sizeof label, "module %s needs %s", in->name, need->path);
     if (is_raw_path(need->path)) return 0; /* packets are asked when they come */
-    if (starts(need->path, "stamp.") && nj_decoder_knows(r->engine.decoder, need->path))
+    if (starts(need->path, "stamp.") && nj_decoder_defines(r->engine.decoder, need->path))
         return need->shape == NJ_IMAGE
                    ? 0
                    : nj_fail(err, "%s: it asks %s, that is an image", label, shape_word(need->shape));
@@ -218,7 +218,7 @@ static int check_redirections(run *r, nj_error *err)
         if (!starts(t->section, "module.") || !starts(t->key, "need.")) continue;
         if (!nj_instances_find(&r->engine.instances, t->section + 7)) continue;
         snprintf(label, sizeof label, "%s: [%.128s] %.128s", t->where, t->section, t->key);
-        if (starts(t->value, "stamp.") && nj_decoder_knows(r->engine.decoder, t->value)) continue;
+        if (starts(t->value, "stamp.") && nj_decoder_defines(r->engine.decoder, t->value)) continue;
         if (nj_flow_check_column(r, label, t->value, err)) return -1;
     }
     return 0;

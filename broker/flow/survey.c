@@ -8,7 +8,7 @@
 #include "internal.h"
 
 /* One line for people; each reason with -v. true: all that -m names is silent. */
-static bool tell_what_is_silent(const run *r, const nj_graph *g)
+static bool report_modules_off(const run *r, const nj_graph *g)
 {
     nj_buffer names = { 0 };
     uint32_t asked = 0, silent = 0;
@@ -63,7 +63,7 @@ static void add_lacking(const nj_schema *schema, const char *path, const char *w
 
 /* Columns that were asked for and that the survey's first packets lack:
  * once per survey, as others may have it. */
-static void tell_what_is_lacking(const run *r, const nj_graph *g, const nj_schema *schema)
+static void report_missing_columns(const run *r, const nj_graph *g, const nj_schema *schema)
 {
     nj_buffer paths = { 0 };
     for (uint32_t f = r->n_base; f < r->n_fields; f++) {
@@ -155,7 +155,7 @@ static bool has_unit(const char *name)
 /* Where a schema has a field as something else than the run's column. True: its values would not be the
  * packet's. Numbers of a canonical column are the map's matter:
  * it says which type the survey's values become. */
-static bool tell_other_type(const run *r, uint32_t f, const char *whose, const nj_schema *schema)
+static bool report_other_type(const run *r, uint32_t f, const char *whose, const nj_schema *schema)
 {
     const nj_want *want = &r->want[r->field_from[f].index];
     const nj_field *field = &r->field[f];
@@ -218,7 +218,7 @@ static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
     for (uint32_t f = 0; f < r->n_fields; f++) {
         field_source from = r->field_from[f];
         s->column[f] = column_for(r, s, f);
-        if (from.kind == FIELD_WANT && tell_other_type(r, f, s->graph->layout.survey, schema))
+        if (from.kind == FIELD_WANT && report_other_type(r, f, s->graph->layout.survey, schema))
             s->column[f] = NJ_NO_COLUMN;
         s->reason[f] = from.kind == FIELD_REASON ? s->graph->step_of[from.index] : -1;
     }
@@ -227,8 +227,8 @@ static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
     s->facts = nj_schema_facts(schema);
     s->jd = column_of(s->graph, "jd", NJ_F64);
     s->lc_jd = column_of(s->graph, "lc.jd", NJ_F64);
-    s->all_off = tell_what_is_silent(r, s->graph);
-    tell_what_is_lacking(r, s->graph, schema);
+    s->all_off = report_modules_off(r, s->graph);
+    report_missing_columns(r, s->graph, schema);
     return s;
 }
 
@@ -244,7 +244,7 @@ static void look_at_schema(const run *r, survey *s, const nj_schema *schema)
     for (uint32_t f = 0; f < r->n_fields; f++)
         if (r->field_from[f].kind == FIELD_WANT && !strncmp(r->field[f].key, "packet.", 7) &&
             s->column[f] != NJ_NO_COLUMN)
-            tell_other_type(r, f, nj_schema_name(schema), schema);
+            report_other_type(r, f, nj_schema_name(schema), schema);
 }
 
 static survey *find_survey(const run *r, const char *name)

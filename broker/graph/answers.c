@@ -172,7 +172,7 @@ static const char *rows(uint64_t n)
     return n == 1 ? "row" : "rows";
 }
 
-void nj_answers_tell(const nj_instances *set, const nj_answers *answers)
+void nj_answers_report(const nj_instances *set, const nj_answers *answers)
 {
     for (uint32_t i = 0; i < set->n; i++) {
         const nj_instance *in = &set->item[i];

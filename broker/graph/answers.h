@@ -46,6 +46,6 @@ void nj_answers_beyond(nj_answers *answers, const char *instance, const char *ou
 void nj_answers_range(nj_answers *answers, const nj_step *step, const nj_batch *batch, void *const *out);
 /* Warnings: one for each kind of fault, module and column, with how often and the first alert.
  * answers: [set->n] */
-void nj_answers_tell(const nj_instances *set, const nj_answers *answers);
+void nj_answers_report(const nj_instances *set, const nj_answers *answers);
 
 #endif

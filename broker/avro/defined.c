@@ -1,11 +1,11 @@
-/* knows.c - column names are checked before the first packet, by the maps and layouts in the binary. */
+/* defined.c - column names are checked before the first packet, by the maps and layouts in the binary. */
 #include "decoder.h"
 
 #include <string.h>
 
 #include "../base/embed.h"
 
-bool nj_decoder_knows(const nj_decoder *decoder, const char *path)
+bool nj_decoder_defines(const nj_decoder *decoder, const char *path)
 {
     for (int s = 0; s < NJ_STAMPS; s++)
         if (!strcmp(path, nj_stamp_name[s])) return true;

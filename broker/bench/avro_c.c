@@ -1,10 +1,10 @@
-/* peer.c - nightjar's decoder is timed against avro-c; this uses avro-c as most C programs do. */
-#include "peer.h"
+/* avro_c.c - nightjar's decoder is timed against avro-c; this uses avro-c as most C programs do. */
+#include "avro_c.h"
 
 #include <math.h>
 #include <stdio.h>
 
-double nj_peer_number(const avro_value_t *record, const char *name)
+double nj_avro_c_number(const avro_value_t *record, const char *name)
 {
     avro_value_t v, branch;
     int32_t i;
@@ -25,7 +25,8 @@ double nj_peer_number(const avro_value_t *record, const char *name)
     }
 }
 
-double nj_peer_naive(const void *bytes, size_t size, double (*fetch)(const avro_value_t *record, double *sum))
+double nj_avro_c_naive(const void *bytes, size_t size,
+                       double (*fetch)(const avro_value_t *record, double *sum))
 {
     FILE *f = fmemopen((void *)bytes, size, "rb");
     avro_file_reader_t file;
