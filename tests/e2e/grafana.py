@@ -63,7 +63,7 @@ def families():
     for path in glob.glob(os.path.join(ROOT, "broker", "flow", "*.c")):
         with open(path, encoding="utf-8") as f:
             text += f.read()
-    return set(re.findall(r'family\(\s*\w+,\s*"(\w+)"', text))
+    return set(re.findall(r'"((?:nightjar|process)_[a-z_]+)"', text))
 
 
 def scrape():
