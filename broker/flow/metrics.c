@@ -1,20 +1,14 @@
-/* metrics.c - `--metrics HOST:PORT`: the counters of a run while it goes on, as Prometheus reads them (text
- * format 0.0.4).
+/* metrics.c - the counters of a run while it goes on, as Prometheus reads them (text format 0.0.4).
  *
- * The server's thread reads what the run's threads write, without a lock: 64-bit counters, each with one
- * writer, so a scrape may be a batch behind, and counters of one moment may differ by a batch. It stops
- * before the workers are freed. */
+ * The server's thread (metrics_server.c) reads what the run's threads write, without a lock: 64-bit
+ * counters, each with one writer, so a scrape may be a batch behind, and counters of one moment may differ
+ * by a batch. It stops before the workers are freed. */
 #include "metrics.h"
 
-#include <arpa/inet.h>
 #include <math.h>
-#include <microhttpd.h>
-#include <netdb.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,23 +17,6 @@
 #include "../base/version.h"
 #include "../sink/waits.h"
 #include "health.h"
-
-enum { CALLERS_MOST = 128, CROWDED = 48, NEWEST = 16, CALL_S = 10 };
-
-/* A connection. One that sends a byte now and then is never idle, and would keep its place for ever. */
-typedef struct caller {
-    int fd;
-    int64_t since_ns; /* it was opened, or its last answer was out */
-} caller;
-
-struct nj_metrics {
-    struct MHD_Daemon *daemon;
-    run *r;
-    double started; /* s since 1970 */
-    pthread_mutex_t lock;
-    caller *caller[CALLERS_MOST]; /* connections that are open */
-    uint32_t n_callers;
-};
 
 /* A copy, word by word, of what another thread writes meanwhile (see above); size is a multiple of 8. */
 __attribute__((noinline, no_sanitize("thread"))) static void glance(void *to, const void *from, size_t size)
@@ -104,7 +81,7 @@ static void histogram(nj_buffer *b, const char *name, const char *key, const cha
 
 /* ---- the ledger, sources, the process -------------------------------------------------------- */
 
-static void accounts(const nj_metrics *m, nj_buffer *b)
+static void accounts(const nj_metrics_of *m, nj_buffer *b)
 {
     nj_ledger l = { 0 };
     uint64_t bytes;
@@ -162,7 +139,7 @@ static void one_lag(void *opaque, const nj_stream *of, int64_t done, int64_t end
     nj_buffer_printf(l->b, ",partition=\"%d\"} %.17g\n", (int)of->partition, v);
 }
 
-static void sources(const nj_metrics *m, nj_buffer *b)
+static void sources(const nj_metrics_of *m, nj_buffer *b)
 {
     static const struct {
         const char *name, *help;
@@ -192,7 +169,7 @@ static void sources(const nj_metrics *m, nj_buffer *b)
 }
 
 /* As /health and /ready say. */
-static void health(const nj_metrics *m, nj_buffer *b)
+static void health(const nj_metrics_of *m, nj_buffer *b)
 {
     nj_health_state now = nj_health_now(m->r->health);
     family(b, "nightjar_alive", "gauge", "0: the run hangs; a restart would help.");
@@ -201,7 +178,7 @@ static void health(const nj_metrics *m, nj_buffer *b)
     sample(b, "nightjar_ready", NULL, NULL, now.ready);
 }
 
-static void process(const nj_metrics *m, nj_buffer *b)
+static void process(const nj_metrics_of *m, nj_buffer *b)
 {
     struct rusage u;
     long pages = 0;
@@ -228,13 +205,13 @@ static void process(const nj_metrics *m, nj_buffer *b)
 
 /* ---- does it move? --------------------------------------------------------------------------- */
 
-static double age_s(const nj_metrics *m, const int64_t *then)
+static double age_s(const nj_metrics_of *m, const int64_t *then)
 {
     int64_t ns = __atomic_load_n(then, __ATOMIC_RELAXED);
     return (double)(nj_now_ns() - (ns ? ns : m->r->start_ns)) / 1e9;
 }
 
-static void movement(const nj_metrics *m, nj_buffer *b)
+static void movement(const nj_metrics_of *m, nj_buffer *b)
 {
     bool waiting;
     family(b, "nightjar_last_row_age_seconds", "gauge",
@@ -255,7 +232,7 @@ static void movement(const nj_metrics *m, nj_buffer *b)
     sample(b, "nightjar_output_failed", NULL, NULL, m->r->output.failed != 0);
 }
 
-static void queues(const nj_metrics *m, nj_buffer *b)
+static void queues(const nj_metrics_of *m, nj_buffer *b)
 {
     if (!m->r->work || !m->r->done) return;
     const struct {
@@ -276,7 +253,7 @@ static void queues(const nj_metrics *m, nj_buffer *b)
     sample(b, "nightjar_budget_bytes", NULL, NULL, (double)of[0].fill.most_bytes);
 }
 
-static void dead_letters(const nj_metrics *m, nj_buffer *b)
+static void dead_letters(const nj_metrics_of *m, nj_buffer *b)
 {
     nj_dead_kind reason;
     family(b, "nightjar_dead_letters_total", "counter",
@@ -290,7 +267,7 @@ static void dead_letters(const nj_metrics *m, nj_buffer *b)
     }
 }
 
-static void states(const nj_metrics *m, nj_buffer *b)
+static void states(const nj_metrics_of *m, nj_buffer *b)
 {
     const nj_instances *set = &m->r->engine.instances;
     family(b, "nightjar_module_up", "gauge",
@@ -306,7 +283,7 @@ typedef struct named {
     nj_counter *count; /* sum over the workers */
 } named;
 
-static uint32_t collect(const nj_metrics *m, named *list)
+static uint32_t collect(const nj_metrics_of *m, named *list)
 {
     uint32_t n = 0;
     nj_counter *one = malloc(sizeof *one);
@@ -363,7 +340,7 @@ static void modules(nj_buffer *b, const named *list, uint32_t n)
         histogram(b, "nightjar_module_duration_seconds", "module", list[i].name, &list[i].count->one, 13);
 }
 
-static void guarded(const nj_metrics *m, nj_buffer *b)
+static void guarded(const nj_metrics_of *m, nj_buffer *b)
 {
     const nj_shared *shared = m->r->options->shared;
     if (!shared) return;
@@ -381,7 +358,7 @@ static void guarded(const nj_metrics *m, nj_buffer *b)
         sample(b, "nightjar_module_quarantined", "module", g->module[i].name, atomic_load(&g->module[i].off));
 }
 
-static void latencies(const nj_metrics *m, nj_buffer *b)
+static void latencies(const nj_metrics_of *m, nj_buffer *b)
 {
     const struct {
         const char *stage;
@@ -407,7 +384,7 @@ static void latencies(const nj_metrics *m, nj_buffer *b)
     free(copy);
 }
 
-static void page(const nj_metrics *m, nj_buffer *b)
+void nj_metrics_text(const nj_metrics_of *m, nj_buffer *b)
 {
     named *list = calloc(m->r->engine.instances.n + 2, sizeof *list);
     uint32_t n = list ? collect(m, list) : 0;
@@ -424,149 +401,4 @@ static void page(const nj_metrics *m, nj_buffer *b)
     latencies(m, b);
     for (uint32_t i = 0; i < n; i++) free(list[i].count);
     free(list);
-}
-
-/* ---- the server ------------------------------------------------------------------------------ */
-
-static enum MHD_Result reply(struct MHD_Connection *c, unsigned status, const char *type, const char *text,
-                             size_t n)
-{
-    struct MHD_Response *response = MHD_create_response_from_buffer(n, (void *)text, MHD_RESPMEM_MUST_COPY);
-    if (!response) return MHD_NO;
-    MHD_add_response_header(response, "Content-Type", type);
-    enum MHD_Result rc = MHD_queue_response(c, status, response);
-    MHD_destroy_response(response);
-    return rc;
-}
-
-static enum MHD_Result answer(void *opaque, struct MHD_Connection *c, const char *url, const char *method,
-                              const char *version, const char *upload, size_t *upload_size, void **connection)
-{
-    static const char elsewhere[] = "the counters are at /metrics; there are /health and /ready, too\n",
-                      not_that[] = "GET only\n";
-    (void)version, (void)upload, (void)upload_size, (void)connection;
-    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
-        return reply(c, MHD_HTTP_METHOD_NOT_ALLOWED, "text/plain", not_that, sizeof not_that - 1);
-    const nj_metrics *m = opaque;
-    if (!strcmp(url, "/health") || !strcmp(url, "/ready")) {
-        nj_health_state now = nj_health_now(m->r->health);
-        bool yes = url[1] == 'h' ? now.alive : now.ready;
-        char text[sizeof now.text + 1];
-        int n = snprintf(text, sizeof text, "%s\n", now.text);
-        return reply(c, yes ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, "text/plain; charset=utf-8", text,
-                     (size_t)n);
-    }
-    if (strcmp(url, "/metrics") != 0)
-        return reply(c, MHD_HTTP_NOT_FOUND, "text/plain", elsewhere, sizeof elsewhere - 1);
-    nj_buffer b = { 0 };
-    page(m, &b);
-    enum MHD_Result rc =
-        b.failed ? MHD_NO : reply(c, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", b.data, b.n);
-    nj_buffer_free(&b);
-    return rc;
-}
-
-/* A new connection makes room: those that are not through after CALL_S are closed, and in a crowd all but the
- * newest. */
-static void make_room(nj_metrics *m)
-{
-    int64_t now = nj_now_ns();
-    for (uint32_t i = 0; i < m->n_callers; i++) {
-        const caller *c = m->caller[i];
-        uint32_t newer = 0;
-        for (uint32_t k = 0; k < m->n_callers; k++) newer += m->caller[k]->since_ns > c->since_ns;
-        if (now - c->since_ns > CALL_S * INT64_C(1000000000) || (m->n_callers >= CROWDED && newer >= NEWEST))
-            shutdown(c->fd, SHUT_RDWR);
-    }
-}
-
-static void on_connection(void *opaque, struct MHD_Connection *c, void **context,
-                          enum MHD_ConnectionNotificationCode code)
-{
-    nj_metrics *m = opaque;
-    caller *it = *context;
-    pthread_mutex_lock(&m->lock);
-    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        make_room(m);
-        const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
-        if (info && m->n_callers < CALLERS_MOST && (it = malloc(sizeof *it)) != NULL) {
-            *it = (caller){ info->connect_fd, nj_now_ns() };
-            m->caller[m->n_callers++] = it;
-        }
-        *context = it;
-    } else if (it) {
-        for (uint32_t i = 0; i < m->n_callers; i++)
-            if (m->caller[i] == it) m->caller[i--] = m->caller[--m->n_callers];
-        free(it);
-        *context = NULL;
-    }
-    pthread_mutex_unlock(&m->lock);
-}
-
-/* An answer is out: the connection may stay for the next question, as Prometheus' do. */
-static void on_answered(void *opaque, struct MHD_Connection *c, void **request,
-                        enum MHD_RequestTerminationCode code)
-{
-    nj_metrics *m = opaque;
-    (void)request, (void)code;
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-    caller *it = info ? info->socket_context : NULL;
-    pthread_mutex_lock(&m->lock);
-    if (it) it->since_ns = nj_now_ns();
-    pthread_mutex_unlock(&m->lock);
-}
-
-/* "HOST:PORT", "[::1]:PORT"; ":PORT" is this machine alone. The caller frees the list. */
-static struct addrinfo *address_of(const char *where, nj_error *err)
-{
-    char host[256];
-    const char *colon = strrchr(where, ':');
-    size_t n = colon ? (size_t)(colon - where) : 0;
-    if (!colon || n >= sizeof host || !colon[1] || strspn(colon + 1, "0123456789") != strlen(colon + 1) ||
-        strlen(colon + 1) > 5 || atoi(colon + 1) > 65535)
-        return nj_fail(err, "--metrics %s: expected HOST:PORT, or :PORT for 127.0.0.1", where), NULL;
-    int bracketed = n > 1 && where[0] == '[' && where[n - 1] == ']';
-    snprintf(host, sizeof host, "%.*s", (int)(n - 2 * (size_t)bracketed), where + bracketed);
-    if (!n) strcpy(host, "127.0.0.1");
-    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE }, *list = NULL;
-    int rc = getaddrinfo(host, colon + 1, &hints, &list);
-    if (rc) return nj_fail(err, "--metrics %s: %s", where, gai_strerror(rc)), NULL;
-    return list;
-}
-
-nj_metrics *nj_metrics_start(const char *where, run *r, nj_error *err)
-{
-    struct addrinfo *at = address_of(where, err);
-    nj_metrics *m = at ? calloc(1, sizeof *m) : NULL;
-    if (m) {
-        *m = (nj_metrics){ .r = r, .started = (double)nj_calendar_ns() / 1e9 };
-        pthread_mutex_init(&m->lock, NULL);
-        unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | (at->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0);
-        m->daemon =
-            MHD_start_daemon(flags, 0, NULL, NULL, answer, m, MHD_OPTION_SOCK_ADDR, at->ai_addr,
-                             MHD_OPTION_CONNECTION_LIMIT, (unsigned)CALLERS_MOST,
-                             MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CALL_S, MHD_OPTION_NOTIFY_CONNECTION,
-                             on_connection, m, MHD_OPTION_NOTIFY_COMPLETED, on_answered, m, MHD_OPTION_END);
-        if (!m->daemon) {
-            nj_fail(err, "--metrics %s: cannot listen there (%m)", where);
-            pthread_mutex_destroy(&m->lock);
-            free(m);
-            m = NULL;
-        }
-    }
-    if (at) freeaddrinfo(at);
-    if (!m) return NULL;
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(m->daemon, MHD_DAEMON_INFO_BIND_PORT);
-    int n = (int)(strrchr(where, ':') - where);
-    nj_log(NJ_LOG_INFO, "metrics at http://%.*s:%u/metrics", n ? n : 9, n ? where : "127.0.0.1",
-           info ? (unsigned)info->port : 0);
-    return m;
-}
-
-void nj_metrics_stop(nj_metrics *m)
-{
-    if (!m) return;
-    MHD_stop_daemon(m->daemon);
-    pthread_mutex_destroy(&m->lock);
-    free(m);
 }

@@ -6,6 +6,15 @@
 
 typedef struct nj_metrics nj_metrics;
 
+/* What a page of metrics is about. */
+typedef struct nj_metrics_of {
+    run *r;
+    double started; /* s since 1970 */
+} nj_metrics_of;
+
+/* Appends the page; b->failed: no memory. Any thread, while the run and its workers are there. */
+void nj_metrics_text(const nj_metrics_of *m, nj_buffer *b);
+
 /* Listens at HOST:PORT (port 0: any; the log says which) and answers GET /metrics in a thread of its own
  * until it is stopped. r and the workers must outlive it. NULL with err. */
 nj_metrics *nj_metrics_start(const char *where, run *r, nj_error *err);

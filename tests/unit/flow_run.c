@@ -233,7 +233,8 @@ static void a_drain_ends_where_it_must(void **state)
     nj_report_free(&s.report);
 }
 
-/* A drain that came too late: chunks come again that are written, or on their way, and one of them is dead. */
+/* A drain that came too late: chunks come again that are written, or on their way,
+ * and one of them is dead. */
 static void what_comes_again_is_written_once(void **state)
 {
     (void)state;
