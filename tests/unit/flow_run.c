@@ -209,6 +209,26 @@ static void a_drain_waits_for_all_that_was_handed_over(void **state)
     nj_report_free(&s.report);
 }
 
+/* What was under way when a partition was lost is not written, and when the partition comes back to the same run
+ * it is: each row once, whatever had been written before. */
+static void a_partition_that_is_lost_and_comes_back_has_each_row_once(void **state)
+{
+    (void)state;
+    script_new(&s, 12, 2);
+    s.lost_at = 6;
+    s.revokes = true;
+    s.slow_batch = 3; /* it is under way until messages of the second assignment are through */
+    s.overtaken_by = 8;
+    script_run(&s, "4",
+               (const char *const[]){ "-D", "run.commit_ms=60000", NULL }); /* one commit, at the end */
+    assert_int_equal(s.rc, NJ_EXIT_OK);
+    assert_rows(&s, 0, 24);
+    assert_int_equal(last_ack(&s), 12);
+    assert_int_equal(s.report.ledger.emitted, 24);
+    assert_true(nj_ledger_closed(&s.report.ledger));
+    nj_report_free(&s.report);
+}
+
 static void a_drain_ends_where_it_must(void **state)
 {
     (void)state;
@@ -274,6 +294,7 @@ int main(void)
         cmocka_unit_test(a_drain_waits_for_all_that_was_handed_over),
         cmocka_unit_test(a_drain_ends_where_it_must),
         cmocka_unit_test(what_comes_again_is_written_once),
+        cmocka_unit_test(a_partition_that_is_lost_and_comes_back_has_each_row_once),
     };
     return cmocka_run_group_tests(tests, script_make_folder, script_remove_folder);
 }

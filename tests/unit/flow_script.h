@@ -30,6 +30,7 @@ typedef struct script {
     int no_memory_at;    /* the unit that takes the chunk cannot be had */
     int drain_at, drain_ms;
     int lost_at, again_from; /* the partition is lost, and comes back with what was not committed */
+    bool revokes;            /* what is under way then comes again and is not written */
     /* the compute threads: the batches of chunk k */
     int slow_batch; /* it waits until `overtaken_by` other batches are through the modules */
     int overtaken_by;
@@ -109,7 +110,10 @@ static inline nj_next script_next(nj_source *source, int timeout_ms, nj_chunk **
         s->acked_at_drain = last_ack(s);
         s->asked_to_drain = 1;
     }
-    if (from->at == s->lost_at && !from->generation++) from->at = s->again_from;
+    if (from->at == s->lost_at && !from->generation++) {
+        if (s->revokes) __atomic_store_n(&source->stream->revoked, 1, __ATOMIC_RELAXED);
+        from->at = s->again_from;
+    }
     if (from->at == s->source_fails_at) return nj_fail(err, "script: it broke"), NJ_NEXT_ERROR;
     if (from->at == s->n_chunks) return NJ_NEXT_END;
     const script_chunk *c = &s->chunk[from->at];
@@ -123,7 +127,7 @@ static inline nj_next script_next(nj_source *source, int timeout_ms, nj_chunk **
     }
     *chunk = nj_chunk_new(source->stream, (uint8_t *)file.data, file.n);
     (*chunk)->offset = from->at;
-    (*chunk)->generation = from->generation;
+    (*chunk)->generation = from->generation + s->revokes; /* those of sources begin with 1 */
     nj_buffer_free(&block);
     next_malloc_fails = from->at == s->no_memory_at;
     from->at++;
