@@ -28,6 +28,19 @@ static bool push_waiting(run *r, int timeout_ms)
     return true;
 }
 
+/* Sources whose members of groups must go on show that they do. false: there is none. */
+static bool tend(run *r)
+{
+    bool any = false;
+    __atomic_fetch_add(&r->ingest.polls, 1, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < r->n_sources; i++) {
+        nj_source *s = r->source[i];
+        if (s->class->tend) s->class->tend(s);
+        any |= s->class->tend != NULL;
+    }
+    return any;
+}
+
 /* Slow modules or sinks hold the stream, not the readers' membership of their groups. */
 static void push_unit(run *r)
 {
@@ -37,12 +50,7 @@ static void push_unit(run *r)
     r->ingest.waiting = u;
     __atomic_fetch_add(&r->ingest.handed, u->n, __ATOMIC_RELAXED);
     nj_debug(NJ_DEBUG_FLOW, "unit %llu: %u chunks, %zu bytes", (unsigned long long)u->seq, u->n, u->bytes);
-    while (!push_waiting(r, TEND_MS))
-        for (uint32_t i = 0; i < r->n_sources; i++) {
-            nj_source *s = r->source[i];
-            __atomic_fetch_add(&r->ingest.polls, 1, __ATOMIC_RELAXED);
-            if (s->class->tend) s->class->tend(s);
-        }
+    while (!push_waiting(r, TEND_MS)) tend(r);
 }
 
 static int add_chunk(run *r, nj_chunk *chunk)
@@ -185,6 +193,7 @@ void *nj_ingest(void *run_)
     for (uint32_t i = 0; i < r->n_sources && alive; i++)
         if (alive[i] && r->source[i]->class->finish) r->source[i]->class->finish(r->source[i]);
     nj_ring_close(r->work);
+    while (!r->ingest.over && tend(r)) nanosleep(&(struct timespec){ 0, TEND_MS * 1000000L }, NULL);
     free(alive);
     return NULL;
 }

@@ -86,8 +86,9 @@ typedef struct stream {
 /* What only the ingest thread writes; others read it when it has ended. */
 typedef struct run_ingest {
     uint64_t next_seq;
-    unit *unit;    /* being filled */
-    unit *waiting; /* full, and there is no room for it yet */
+    unit *unit;        /* being filled */
+    _Atomic bool over; /* all that was read is written, and acknowledged */
+    unit *waiting;     /* full, and there is no room for it yet */
     int64_t since_ns;
     nj_error error;
     int failed;
@@ -104,7 +105,7 @@ typedef struct run_compute {
 
 /* What only the output thread writes while it runs; metrics glance at the counters. */
 typedef struct run_output {
-    struct out *thread; /* its own; NULL when it is not there */
+    struct out *thread;    /* its own; NULL when it is not there */
     nj_source *eos_source; /* whose offsets a sink commits with its rows; NULL = it does itself */
     nj_dead_letters *dead;
     const char *dead_path; /* where they go; NULL until nj_flow_letters_place() */

@@ -178,8 +178,9 @@ static int go(run *r, nj_error *err)
         return nj_fail(err, "no thread for the sources");
     }
     nj_compute(r);
-    pthread_join(ingest, NULL);
     pthread_join(output, NULL);
+    r->ingest.over = true;
+    pthread_join(ingest, NULL);
     return 0;
 }
 
