@@ -108,7 +108,8 @@ static int connect_to(kafka_source *s, const nj_kafka_open_args *args, nj_error 
     rd_kafka_conf_set_offset_commit_cb(conf, on_commit);
     rd_kafka_conf_set_rebalance_cb(conf, nj_kafka_rebalance);
     if (nj_kafka_set_group(conf, s->at.group, err) ||
-        (!s->whole_topic && nj_kafka_set_member(conf, s->settings, &s->target, &s->member_lock, err))) {
+        (s->live && !s->whole_topic &&
+         nj_kafka_set_member(conf, s->settings, &s->target, &s->member_lock, err))) {
         rd_kafka_conf_destroy(conf);
         return -1;
     }
