@@ -86,10 +86,10 @@ struct nj_registry {
 
 /* ---- settings -------------------------------------------------------------------------------- */
 
-static int find_cache(nj_registry *r)
+static void find_cache(nj_registry *r)
 {
     const char *home = getenv("XDG_CACHE_HOME"), *user = getenv("HOME");
-    if (!*r->conf.url || !strcmp(r->conf.cache, "off")) return 0;
+    if (!*r->conf.url || !strcmp(r->conf.cache, "off")) return;
     uint32_t hash = 2166136261u; /* one folder per registry: ids mean nothing across them */
     for (const char *c = r->conf.url; *c; c++) hash = (hash ^ (uint8_t)*c) * 16777619u;
     int n = 0;
@@ -100,7 +100,6 @@ static int find_cache(nj_registry *r)
     else if (user && *user)
         n = snprintf(r->cache, sizeof r->cache, "%s/.cache/nightjar/registry/%08x", user, hash);
     if (n >= (int)sizeof r->cache) r->cache[0] = 0;
-    return 0;
 }
 
 static int find_login(nj_registry *r, nj_error *err)
@@ -130,7 +129,7 @@ nj_registry *nj_registry_new(nj_settings *settings, nj_error *err)
     }
     pthread_mutex_init(&r->lock, NULL);
     int rc = nj_settings_apply(settings, "registry", nj_registry_settings, NULL, &r->conf, err);
-    if (rc == 0) rc = find_cache(r);
+    if (rc == 0) find_cache(r);
     if (rc == 0) rc = find_login(r, err);
     if (rc == 0 && *r->conf.ca && access(r->conf.ca, R_OK))
         rc = nj_fail(err, "[registry] ca: %.300s: %m", r->conf.ca);
