@@ -12,10 +12,10 @@
 #include "../base/patience.h"
 #include "../kafka/end.h"
 #include "../kafka/kafka.h"
-#include "../kafka/member.h"
 #include "classes.h"
 #include "json.h"
 #include "kafka_row.h"
+#include "kafka_transactions.h"
 
 typedef struct kafka_conf {
     int64_t connect_s;
@@ -47,8 +47,6 @@ typedef struct again {
 enum {
     HELD_MOST = 64 << 20,
     AGAIN_MOST = 4096,
-    TRANSACTION_MS = 60000,
-    TRY_MS = 2500,
     STOP_WAIT_MS = 3000 /* for a delivery, once the process is to stop */
 };
 
@@ -68,9 +66,7 @@ typedef struct kafka_sink {
     size_t n_again, cap_again;
     bool alone; /* there is one message on its way */
     uint64_t n_alone, n_failed;
-    bool in_transaction;
-    int name_lock; /* keeps the name of the transactions; -1 = none */
-    char *cluster;
+    nj_transactions transactions;
     int waiting; /* messages, when that number last changed */
     int64_t moved_ns;
     char why[512]; /* of the first message that was not delivered, or of the last trouble with the brokers */
@@ -153,105 +149,12 @@ static void on_error(rd_kafka_t *producer, int error, const char *reason, void *
     if (!s->n_failed) nj_kafka_cause((rd_kafka_resp_err_t)error, reason, s->why, sizeof s->why);
 }
 
-/* What can be tried again is, until the brokers have had their time. Destroys the errors. */
-static int settle(kafka_sink *s, rd_kafka_error_t *(*step)(kafka_sink *s, const void *what, int timeout_ms),
-                  const void *what, const char *doing, nj_error *err)
-{
-    int64_t until = nj_now_ns() + TRANSACTION_MS * (int64_t)1000000;
-    for (;;) {
-        rd_kafka_error_t *e = step(s, what, nj_patience_ms(TRY_MS));
-        if (!e) return 0;
-        bool retry =
-            rd_kafka_error_is_retriable(e) && nj_now_ns() < until && !(nj_stopping() && nj_patience_over());
-        if (!retry) nj_fail(err, "kafka://%s: %s: %s", s->target, doing, rd_kafka_error_string(e));
-        rd_kafka_error_destroy(e);
-        if (!retry) return -1;
-    }
-}
-
-static rd_kafka_error_t *begin_step(kafka_sink *s, const void *what, int timeout_ms)
-{
-    (void)what, (void)timeout_ms;
-    return rd_kafka_begin_transaction(s->producer);
-}
-
-static rd_kafka_error_t *init_step(kafka_sink *s, const void *what, int timeout_ms)
-{
-    (void)what;
-    return rd_kafka_init_transactions(s->producer, timeout_ms);
-}
-
-static rd_kafka_error_t *places_step(kafka_sink *s, const void *what, int timeout_ms)
-{
-    const nj_keep *keep = what;
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)keep->n_places);
-    for (uint32_t i = 0; i < keep->n_places; i++)
-        rd_kafka_topic_partition_list_add(list, keep->place[i].topic, keep->place[i].partition)->offset =
-            keep->place[i].offset;
-    rd_kafka_error_t *e = rd_kafka_send_offsets_to_transaction(s->producer, list, keep->group, timeout_ms);
-    rd_kafka_topic_partition_list_destroy(list);
-    return e;
-}
-
-static rd_kafka_error_t *commit_step(kafka_sink *s, const void *what, int timeout_ms)
-{
-    (void)what;
-    return rd_kafka_commit_transaction(s->producer, timeout_ms);
-}
-
-static int begin_transaction(kafka_sink *s, nj_error *err)
-{
-    if (!s->base.transactional || s->in_transaction) return 0;
-    if (settle(s, begin_step, NULL, "a transaction does not begin", err)) return -1;
-    s->in_transaction = true;
-    return 0;
-}
-
-/* Rows of the last transaction that was not committed are seen by nobody who reads committed ones. */
 static int commit(nj_sink *sink, const nj_keep *keep, nj_error *err)
 {
     kafka_sink *s = (kafka_sink *)sink;
-    if (!sink->transactional || (!s->in_transaction && !keep->n_places)) return 0;
-    int rc = begin_transaction(s, err);
-    if (!rc && keep->n_places) rc = settle(s, places_step, keep, "offsets of the source are not taken", err);
-    if (!rc) rc = settle(s, commit_step, NULL, "a transaction is not committed", err);
-    if (keep->group) rd_kafka_consumer_group_metadata_destroy(keep->group);
-    if (rc)
-        s->n_failed++;
-    else
-        s->in_transaction = false;
+    int rc = nj_transactions_commit(&s->transactions, keep, err);
+    if (rc) s->n_failed++;
     return rc;
-}
-
-/* Transactions of a run that was killed end here: they are aborted, and if that run lives still, its next one
- * is refused. */
-static int start_transactions(kafka_sink *s, nj_error *err)
-{
-    if (!s->base.transactional) return 0;
-    if (settle(s, init_step, NULL, "no transactions", err)) return -1;
-    char *id = rd_kafka_clusterid(s->producer, (int)s->conf.connect_s * 1000);
-    s->cluster = id ? strdup(id) : NULL;
-    if (id) rd_kafka_mem_free(s->producer, id);
-    s->base.cluster = s->cluster;
-    return 0;
-}
-
-static int name_transactions(kafka_sink *s, rd_kafka_conf_t *conf, nj_error *err)
-{
-    char of[300], name[600], why[256], own[300] = "";
-    size_t n = sizeof own;
-    if (!s->base.transactional) return 0;
-    if (rd_kafka_conf_get(conf, "transactional.id", own, &n) == RD_KAFKA_CONF_OK && own[0]) return 0;
-    snprintf(of, sizeof of, "eos-%s", strchr(s->target, '/') + 1);
-    s->name_lock = nj_kafka_own_name(of, name, sizeof name);
-    if (s->name_lock < 0)
-        return nj_fail(err,
-                       "kafka://%s: --eos: no lock for a name of its transactions; -X transactional.id=NAME "
-                       "gives one",
-                       s->target);
-    return rd_kafka_conf_set(conf, "transactional.id", name, why, sizeof why) == RD_KAFKA_CONF_OK
-               ? 0
-               : nj_fail(err, "kafka://%s: %s", s->target, why);
 }
 
 static int start(kafka_sink *s, const char *hosts, nj_settings *settings, nj_error *err)
@@ -266,7 +169,7 @@ static int start(kafka_sink *s, const char *hosts, nj_settings *settings, nj_err
     char text[384];
     rd_kafka_conf_t *conf = nj_kafka_conf(hosts, preset, fixed, settings, err);
     if (!conf) return -1;
-    if (name_transactions(s, conf, err)) {
+    if (nj_transactions_name(&s->transactions, conf, strchr(s->target, '/') + 1, err)) {
         rd_kafka_conf_destroy(conf);
         return -1;
     }
@@ -286,7 +189,9 @@ static int start(kafka_sink *s, const char *hosts, nj_settings *settings, nj_err
     if (rc)
         return nj_fail(err, "kafka://%s: no broker answers: %s", s->target,
                        *s->why ? s->why : rd_kafka_err2str(rc));
-    return start_transactions(s, err);
+    if (nj_transactions_start(&s->transactions, s->producer, (int)s->conf.connect_s * 1000, err)) return -1;
+    s->base.cluster = s->transactions.cluster;
+    return 0;
 }
 
 static int close_kafka(nj_sink *sink, nj_error *err);
@@ -302,7 +207,7 @@ static nj_sink *open_kafka(const nj_sink_args *args, nj_error *err)
     }
     s->base.class = &nj_sink_kafka;
     s->base.transactional = args->eos;
-    s->name_lock = -1;
+    s->transactions = (nj_transactions){ .on = args->eos, .name_lock = -1 };
     s->way.refuse = args->refuse;
     s->way.opaque = args->refuse_opaque;
     if (!slash || slash == args->target || strpbrk(slash, "?,^")) {
@@ -312,6 +217,7 @@ static nj_sink *open_kafka(const nj_sink_args *args, nj_error *err)
         goto bad;
     }
     s->target = strdup(args->target);
+    s->transactions.target = s->target;
     hosts = strndup(args->target, (size_t)(slash - args->target));
     if (slash[1]) s->only = strdup(slash + 1);
     if (!s->target || !hosts || (slash[1] && !s->only)) {
@@ -484,7 +390,7 @@ static int write_row(kafka_sink *s, const nj_rows *rows, uint32_t row, nj_error 
 static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
 {
     kafka_sink *s = (kafka_sink *)sink;
-    if (rows->n && begin_transaction(s, err)) return -1;
+    if (rows->n && nj_transactions_begin(&s->transactions, err)) return -1;
     for (uint32_t k = 0; k < rows->n; k++)
         if (write_row(s, rows, rows->row[k], err)) return -1;
     rd_kafka_poll(s->producer, 0);
@@ -504,9 +410,7 @@ static int close_kafka(nj_sink *sink, nj_error *err)
     int rc = 0;
     if (s->producer) {
         if (rd_kafka_outq_len(s->producer) > 0 && !s->n_failed) rc = flush(sink, err);
-        rd_kafka_error_t *e =
-            s->in_transaction ? rd_kafka_abort_transaction(s->producer, nj_patience_ms(TRY_MS)) : NULL;
-        if (e) rd_kafka_error_destroy(e); /* the next run of that name does it */
+        nj_transactions_abort(&s->transactions);
         for (size_t i = 0; i < s->n_topics; i++) rd_kafka_topic_destroy(s->topic[i].handle);
         nj_kafka_end(s->producer, 0, s->target);
     }
@@ -517,8 +421,7 @@ static int close_kafka(nj_sink *sink, nj_error *err)
     nj_kafka_rows_drop(&s->way);
     nj_json_keys_free(&s->keys);
     nj_buffer_free(&s->row);
-    if (s->name_lock >= 0) close(s->name_lock);
-    free(s->cluster);
+    nj_transactions_free(&s->transactions);
     free(s->only);
     free(s->target);
     free(s);

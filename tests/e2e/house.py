@@ -77,7 +77,7 @@ def sizes():
         print(f"# {name}: {lines[name]} lines")
     wide = [f"{p}: {width[p]} columns" for p in width if width[p] > 110]
     ok(not wide, f"no line of {len(files)} files is longer than 110 columns", "\n".join(wide))
-    ok(max(lines.values()) <= 540, "no file grows beyond 540 lines")
+    ok(max(lines.values()) <= 500, "no file grows beyond 500 lines")
 
 
 packets_are_opened_once()
