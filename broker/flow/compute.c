@@ -158,7 +158,8 @@ static int give_back(thread_state *t, unit *u, uint32_t from)
     int rc = nj_reader_flush(&t->reader, false); /* what was read before them is written */
     nj_batch *b = rc == 0 ? nj_batch_new() : NULL;
     if (!b || nj_batch_begin(b, NULL, 0)) return nj_batch_free(b), -1;
-    b->later = t->r->end.later = true;
+    t->r->end.later = true;
+    b->later = true;
     for (uint32_t i = from; i < u->n; i++) {
         nj_receipt *receipt = nj_batch_receipt(b, u->chunk[i]);
         if (!receipt) return nj_batch_free(b), -1;
