@@ -183,7 +183,7 @@ def another_source(night):
     broken = False
     for _ in range(50):
         clear()
-        kill_after(command(["changing"]), 0.4 + rng.random() / 2, signal.SIGINT)
+        kill_after(command(["changing"]), 0.1 + rng.random() / 2, signal.SIGINT)
         text = open("out.ndjson.journal").read() if os.path.exists("out.ndjson.journal") else ""
         if '"offset"' in text and '"complete"' not in text:
             broken = True
