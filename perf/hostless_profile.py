@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The table of hostless in README.md: runs the profile and puts its output there, word for word, of two functions.
+"""The table of hostless in README.md: runs the profile and puts its output there, word for word, of four functions.
 
 Usage: perf/hostless_profile.py NIGHT [MORE OPTIONS]     (from the root; NIGHT: ../shared/real/ztf)"""
 import os, re, subprocess, sys
 
-SHOWN = ("do_row", "test_spectra")
+SHOWN = ("do_row", "test_spectra", "do_rows", "process")
 
 
 def main():

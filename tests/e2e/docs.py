@@ -6,7 +6,9 @@ A fenced block says what it is: sh (each command must end well), python (run by 
 A command in backticks within a sentence is not run: its subcommand and its options must exist. What is put in the place of hosts and
 files that only a reader has stands in STAND_INS, what is not run in NOT_RUN, each with its reason.
 
-Arguments: the documents, else all. With NIGHTJAR_DOCS_WRITE=1 the output blocks are written anew: look at the difference, then commit."""
+Arguments: the documents, else all. With NIGHTJAR_DOCS_WRITE=1 the output blocks are written anew: look at the difference, then commit.
+"""
+
 import glob, json, os, re, shutil, signal, subprocess, sys, tarfile, time
 from mock_broker import MockBroker
 from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, nightjar, ok, skip
@@ -17,14 +19,34 @@ ALERTS = 120
 STAND_INS = [
     (r"public\.alerts\.ztf\.uw\.edu:9092", "{broker}", "a broker in this process instead of the survey's"),
     (r"localhost:9092", "{broker}", "the reader's own broker: the same one"),
-    (r"^(\./nightjar run 'kafka://.*)$", r"\1 -X session.timeout.ms=3000 -X heartbeat.interval.ms=500", "the mock waits so long for a member that left"),
+    (
+        r"^(\./nightjar run 'kafka://.*)$",
+        r"\1 -X session.timeout.ms=3000 -X heartbeat.interval.ms=500",
+        "the mock waits so long for a member that left",
+    ),
     (r"simulate -n 2000 ", "simulate -n 300 ", "a page per alert is written below"),
     (r"FOLDER_OF_PARQUET", "parquet", "the simulated night, written by pyarrow"),
-    (r"^(\./nightjar profile .*)$", r"\1 --repeat 2", "a profile to look at takes a minute, two replays show that it works"),
-    (r"^\./nightjar bench$", "./nightjar bench simulate --seconds 0.02", "all subjects take minutes; bench.py tests them"),
-    (r"^\./nightjar cutout --bench$", "./nightjar cutout --bench -j 2 --size 20", "fewer workers, smaller stamps"),
+    (
+        r"^(\./nightjar profile .*)$",
+        r"\1 --repeat 2",
+        "a profile to look at takes a minute, two replays show that it works",
+    ),
+    (
+        r"^\./nightjar bench$",
+        "./nightjar bench simulate --seconds 0.02",
+        "all subjects take minutes; bench.py tests them",
+    ),
+    (
+        r"^\./nightjar cutout --bench$",
+        "./nightjar cutout --bench -j 2 --size 20",
+        "fewer workers, smaller stamps",
+    ),
     (r"^make testbins$", "make build/release/tests/module/conformance", "one test program, not all of them"),
-    (r"^tests/run module/conformance$", "NIGHTJAR_SHARED= build/release/tests/module/conformance", "tests/run would not see the copy's binary alone"),
+    (
+        r"^tests/run module/conformance$",
+        "NIGHTJAR_SHARED= build/release/tests/module/conformance",
+        "tests/run would not see the copy's binary alone",
+    ),
 ]
 # (command, why it is not run); those of make must be targets
 NOT_RUN = [
@@ -41,15 +63,25 @@ LIVE = re.compile(r"nightjar run '?kafka://(?!.*until=)")  # goes on until it is
 
 def documents():
     listed = subprocess.run(["git", "-C", ROOT, "ls-files", "*.md"], capture_output=True, text=True)
-    names = listed.stdout.split() if listed.returncode == 0 else \
-        [os.path.relpath(f, ROOT) for f in glob.glob(os.path.join(ROOT, "**", "*.md"), recursive=True) if "/build/" not in f]
+    names = (
+        listed.stdout.split()
+        if listed.returncode == 0
+        else [
+            os.path.relpath(f, ROOT)
+            for f in glob.glob(os.path.join(ROOT, "**", "*.md"), recursive=True)
+            if "/build/" not in f
+        ]
+    )
     return sorted(names)
 
 
 def blocks(name):
     """(language, text, line) of each fenced block."""
     text = open(os.path.join(ROOT, name), encoding="utf-8").read()
-    return [(m[2], m[3], text.count("\n", 0, m.start()) + 1) for m in re.finditer(r"^( *)```(\S*)\n(.*?)^ *```", text, re.S | re.M)]
+    return [
+        (m[2], m[3], text.count("\n", 0, m.start()) + 1)
+        for m in re.finditer(r"^( *)```(\S*)\n(.*?)^ *```", text, re.S | re.M)
+    ]
 
 
 def commands(text):
@@ -78,8 +110,22 @@ def reports():
 
 def shared_objects():
     for name in ("old", "new"):
-        subprocess.run([*os.environ.get("CC", "cc").split(), "-std=c11", "-O2", "-fPIC", "-shared", "-DNJ_SHARED", "-I", os.path.join(ROOT, "include"),
-                        os.path.join(ROOT, "modules", "roid.c"), "-o", name + ".so"], check=True)
+        subprocess.run(
+            [
+                *os.environ.get("CC", "cc").split(),
+                "-std=c11",
+                "-O2",
+                "-fPIC",
+                "-shared",
+                "-DNJ_SHARED",
+                "-I",
+                os.path.join(ROOT, "include"),
+                os.path.join(ROOT, "modules", "roid.c"),
+                "-o",
+                name + ".so",
+            ],
+            check=True,
+        )
 
 
 PARQUET = """
@@ -95,7 +141,9 @@ pq.write_table(pa.Table.from_pylist(alerts), "parquet/finkclass=Unknown/part-0.p
 def find_python(*packages):
     found = subprocess.run([os.path.join(ROOT, "tests", "python"), *packages], capture_output=True, text=True)
     python = found.stdout.strip()
-    return (python if python.startswith("/") else os.path.join(ROOT, python)) if found.returncode == 0 else None
+    return (
+        (python if python.startswith("/") else os.path.join(ROOT, python)) if found.returncode == 0 else None
+    )
 
 
 def parquet():
@@ -113,7 +161,11 @@ def copy_tree():
     for part in ("Makefile", "broker", "include", "modules", "schemas", "data", "tests"):
         src = os.path.join(ROOT, part)
         (shutil.copytree if os.path.isdir(src) else shutil.copy2)(src, part)
-    shutil.copytree(os.path.join(ROOT, "build", "release"), os.path.join("build", "release"), ignore=shutil.ignore_patterns("tests", "so", "fuzz"))
+    shutil.copytree(
+        os.path.join(ROOT, "build", "release"),
+        os.path.join("build", "release"),
+        ignore=shutil.ignore_patterns("tests", "so", "fuzz"),
+    )
 
 
 # --- running -----------------------------------------------------------------------------------------------------------
@@ -121,7 +173,14 @@ class Reader:
     """One who goes through a document from its top to its end, in one folder."""
 
     def __init__(self, name, broker):
-        self.name, self.broker, self.printed, self.have_parquet, self.moved, self.unmade = name, broker, None, None, 0, set()
+        self.name, self.broker, self.printed, self.have_parquet, self.moved, self.unmade = (
+            name,
+            broker,
+            None,
+            None,
+            0,
+            set(),
+        )
 
     def stand_in(self, command):
         for pattern, replacement, _ in STAND_INS:
@@ -133,7 +192,9 @@ class Reader:
         for pattern, why in NOT_RUN:
             if re.search(pattern, command):
                 if command.startswith("make "):
-                    r = subprocess.run(["make", "-C", ROOT, "-q", command.split()[1]], capture_output=True, text=True)
+                    r = subprocess.run(
+                        ["make", "-C", ROOT, "-q", command.split()[1]], capture_output=True, text=True
+                    )
                     return ok("No rule" not in r.stderr, f"{title}: is there ({why})", r.stderr)
                 return print(f"# not run: {title}: {why}")
         if "FOLDER_OF_PARQUET" in command:
@@ -156,18 +217,30 @@ class Reader:
 
     def to_the_end(self, command):
         try:
-            r = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+            r = subprocess.run(
+                ["bash", "-o", "pipefail", "-c", command],
+                capture_output=True,
+                text=True,
+                timeout=120,
+                stdin=subprocess.DEVNULL,
+            )
         except subprocess.TimeoutExpired:
             return "none after 120 s", "", ""
         return r.returncode, r.stdout, r.stderr
 
     def until_rows(self, command):
         """A live stream: a night is sent when the run has begun, and the run is interrupted when its rows are there."""
-        topic = "ztf_20260321_programid1" if "ztf_" in command else re.search(r"kafka://[^/]*/([a-z_0-9]+)", command)[1]
+        topic = (
+            "ztf_20260321_programid1"
+            if "ztf_" in command
+            else re.search(r"kafka://[^/]*/([a-z_0-9]+)", command)[1]
+        )
         path = re.search(r"-o \w+:(\S+)", command)[1]
         size = lambda: os.path.getsize(path) if os.path.exists(path) else 0
         before = size()
-        p = subprocess.Popen(["bash", "-c", "exec " + command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        p = subprocess.Popen(
+            ["bash", "-c", "exec " + command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         time.sleep(3)  # from=latest: what is sent before the first assignment is not for this run
         deadline = time.time() + 40
         while time.time() < deadline and p.poll() is None:
@@ -187,9 +260,16 @@ class Reader:
         title = f"{self.name}:{line}: {text.strip().splitlines()[-1].strip()}"
         if not python:
             self.printed = None
-            self.unmade |= set(re.findall(r'"([\w.]+\.(?:fits|csv|json))"', text)) if "write" in text else set()
+            self.unmade |= (
+                set(re.findall(r'"([\w.]+\.(?:fits|csv|json))"', text)) if "write" in text else set()
+            )
             return skip(title, "no Python with pandas, astropy and fastavro, and none can be installed")
-        r = subprocess.run([python, "-W", "error::DeprecationWarning", "-c", text], capture_output=True, text=True, timeout=120)
+        r = subprocess.run(
+            [python, "-W", "error::DeprecationWarning", "-c", text],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
         self.printed = r.stdout
         return ok(r.returncode == 0, title, r.stdout + r.stderr)
 
@@ -202,7 +282,6 @@ class Reader:
             text = self.printed
         trim = lambda s: [x.rstrip() for x in s.rstrip().splitlines()]
         return ok(trim(text) == trim(self.printed), title, self.printed)
-
 
     def rewrite(self, line):
         path = os.path.join(ROOT, self.name)
@@ -258,7 +337,12 @@ def inline(names):
     for name in names:
         if name == "CHANGELOG.md":
             continue  # it may speak of what is gone or to come
-        text = re.sub(r"^( *)```.*?^ *```", "", open(os.path.join(ROOT, name), encoding="utf-8").read(), flags=re.S | re.M)
+        text = re.sub(
+            r"^( *)```.*?^ *```",
+            "",
+            open(os.path.join(ROOT, name), encoding="utf-8").read(),
+            flags=re.S | re.M,
+        )
         for command in re.findall(r"`(?:\./)?nightjar ([a-z][^`]*)`", text):
             words = command.split(" -- ")[0].replace("\\|", "|").split()
             if words[0] == "simulator":
@@ -268,7 +352,9 @@ def inline(names):
                 continue
             help_text = helps.setdefault(words[0], nightjar(words[0], "--help").stdout + known[words[0]])
             for w in words[1:]:
-                if re.match(r"--?[a-z]", w) and not re.search(r"(?<![\w-])" + re.escape(w.split("=")[0]) + r"(?![\w-])", help_text):
+                if re.match(r"--?[a-z]", w) and not re.search(
+                    r"(?<![\w-])" + re.escape(w.split("=")[0]) + r"(?![\w-])", help_text
+                ):
                     bad.append(f"{name}: nightjar {command}: no option {w}")
         for target in re.findall(r"`make ([a-z_-]+)[^`]*`", text):
             if not re.search(rf"^{target}:", open(os.path.join(ROOT, "Makefile")).read(), re.M):
@@ -303,25 +389,48 @@ def claims():
         for number in re.findall(r"\d[\d.]*", said.replace(",", "")):
             n += 1
             digits = len(number.partition(".")[2])
-            if not any(abs(v - float(number)) <= 0.5 * 10 ** -digits + 1e-9 for v in have):
+            if not any(abs(v - float(number)) <= 0.5 * 10**-digits + 1e-9 for v in have):
                 bad.append(f"{number} is not in perf/results/{name}")
-    r = subprocess.run([sys.executable, os.path.join(ROOT, "perf", "module_table.py"), "--check"], capture_output=True, text=True)
-    ok(not bad and n >= 4 and r.returncode == 0, f"README.md: {n} ratios and the module table are those of perf/results", "\n".join(bad) + r.stderr)
+    r = subprocess.run(
+        [sys.executable, os.path.join(ROOT, "perf", "module_table.py"), "--check"],
+        capture_output=True,
+        text=True,
+    )
+    ok(
+        not bad and n >= 4 and r.returncode == 0,
+        f"README.md: {n} ratios and the module table are those of perf/results",
+        "\n".join(bad) + r.stderr,
+    )
 
 
 def files():
     """A file of its own folder that a README names is there."""
     bad = []
     for name in documents():
-        text = re.sub(r"^( *)```.*?^ *```", "", open(os.path.join(ROOT, name), encoding="utf-8").read(), flags=re.S | re.M)
+        text = re.sub(
+            r"^( *)```.*?^ *```",
+            "",
+            open(os.path.join(ROOT, name), encoding="utf-8").read(),
+            flags=re.S | re.M,
+        )
         here = os.path.join(ROOT, os.path.dirname(name))
         for row in re.findall(r"^\| ([^|]*\.[ch]\b[^|]*) \|", text, re.M):
-            bad += [f"{name}: {f}" for f in re.findall(r"(?<![\w/*.-])[a-z_0-9]+\.(?:c|h|cc)\b", row) if not os.path.exists(os.path.join(here, f))]
-    for f in glob.glob(os.path.join(ROOT, "broker", "*", "*.c")) + glob.glob(os.path.join(ROOT, "modules", "kit", "*", "*.c")) + glob.glob(
-            os.path.join(ROOT, "modules", "*.c")):
+            bad += [
+                f"{name}: {f}"
+                for f in re.findall(r"(?<![\w/*.-])[a-z_0-9]+\.(?:c|h|cc)\b", row)
+                if not os.path.exists(os.path.join(here, f))
+            ]
+    for f in (
+        glob.glob(os.path.join(ROOT, "broker", "*", "*.c"))
+        + glob.glob(os.path.join(ROOT, "modules", "kit", "*", "*.c"))
+        + glob.glob(os.path.join(ROOT, "modules", "*.c"))
+    ):
         folder, name = os.path.split(os.path.relpath(f, ROOT))
         if folder not in ("broker/cmd", "broker/bench"):  # those speak for themselves: the help, bench --list
-            if not re.search(rf"(?<![a-z]){name[:-2]}(?![a-z])", open(os.path.join(ROOT, folder, "README.md"), encoding="utf-8").read()):
+            if not re.search(
+                rf"(?<![a-z]){name[:-2]}(?![a-z])",
+                open(os.path.join(ROOT, folder, "README.md"), encoding="utf-8").read(),
+            ):
                 bad.append(f"{folder}/README.md does not name {name}")
     ok(not bad, "what a folder's README lists is in the folder, and every source is named", "\n".join(bad))
 
@@ -330,22 +439,42 @@ def known_names():
     """Every name that a user can say: columns, instances, topics, options."""
     known, listed = set(), nightjar("modules").stdout.splitlines()[1:]
     ini = open(os.path.join(ROOT, "data", "instances.ini")).read()
-    recipes = dict(re.findall(r"-o (\w+)\.njx .*?--columns (\S+|\".*?\")", open(os.path.join(ROOT, "broker/catalog/README.md")).read()))
+    recipes = dict(
+        re.findall(
+            r"-o (\w+)\.njx .*?--columns (\S+|\".*?\")",
+            open(os.path.join(ROOT, "broker/catalog/README.md")).read(),
+        )
+    )
     for name, section in re.findall(r"^\[(?:module|topic)\.(\w+)\]\n((?:(?!\[).*\n)*)", ini, re.M):
         known.add(name)
         columns = re.findall(r"^columns = (.*)$", section, re.M) + [recipes.get(name, "").replace("\"", "")]
         if "kind = xmatch\n" in section:
             # SOURCE:name:type in a recipe; names come in lower case
             given = [c.strip().split(":") for text in columns for c in text.split(",") if c.strip()]
-            known |= {f"{name}.{(c[1] if len(c) > 1 else c[0]).lower()}" for c in given} | {f"{name}.{c}" for c in ("n", "sep_arcsec", "state")}
+            known |= {f"{name}.{(c[1] if len(c) > 1 else c[0]).lower()}" for c in given} | {
+                f"{name}.{c}" for c in ("n", "sep_arcsec", "state")
+            }
         elif "default = 0\n" in section:
             listed.append(name)
     for name in {line.split()[0] for line in listed}:
-        known |= {name} | set(re.findall(r"^  (\w+\.\w+) ", nightjar("modules", name).stdout.split("\ngives\n")[-1], re.M))
+        known |= {name} | set(
+            re.findall(r"^  (\w+\.\w+) ", nightjar("modules", name).stdout.split("\ngives\n")[-1], re.M)
+        )
     for line in open(os.path.join(ROOT, "schemas", "ztf.map")):
         known |= set(re.findall(r"^(?:series )?(\w+(?:\.\w+)?) ", line))
-    return known | set(re.findall(r"(?<![\w-])(--?[a-z][a-z-]*)", nightjar("run", "--help").stdout)) | set(re.findall(r"`(\w+)`", open(
-        os.path.join(ROOT, "broker/sink/READING.md")).read().split("Three rules")[1].split("\n##")[0]))
+    return (
+        known
+        | set(re.findall(r"(?<![\w-])(--?[a-z][a-z-]*)", nightjar("run", "--help").stdout))
+        | set(
+            re.findall(
+                r"`(\w+)`",
+                open(os.path.join(ROOT, "broker/sink/READING.md"))
+                .read()
+                .split("Three rules")[1]
+                .split("\n##")[0],
+            )
+        )
+    )
 
 
 def translations(name):
@@ -364,7 +493,17 @@ def translations(name):
                     bad.append(word)
         if not cells:
             column = None
-    r = nightjar("run", os.path.join(ROOT, "data", "sample.tar.gz"), "-q", "-m", "roid", "--columns", ",".join(raw), "-o", "ndjson:-")
+    r = nightjar(
+        "run",
+        os.path.join(ROOT, "data", "sample.tar.gz"),
+        "-q",
+        "-m",
+        "roid",
+        "--columns",
+        ",".join(raw),
+        "-o",
+        "ndjson:-",
+    )
     row = json.loads(r.stdout.splitlines()[0]) if r.returncode == 0 and r.stdout else {}
     bad += [f"{w}: {r.stderr}" for w in raw if row.get(w) is None]
     ok(not bad and n > 80, f"{name}: {n} names of columns, options and commands exist", bad)
@@ -372,9 +511,19 @@ def translations(name):
 
 def main():
     names = documents()
-    unknown = [f"{n}:{line}: {language or 'nothing'}" for n in names for language, _, line in blocks(n) if language not in LANGUAGES]
+    unknown = [
+        f"{n}:{line}: {language or 'nothing'}"
+        for n in names
+        for language, _, line in blocks(n)
+        if language not in LANGUAGES
+    ]
     ok(not unknown, "every fenced block says what it is", "\n".join(unknown))
-    hidden = [f"{n}:{line}" for n in names for language, t, line in blocks(n) if language == "text" and re.search(r"^ *(\./nightjar|make) ", t, re.M)]
+    hidden = [
+        f"{n}:{line}"
+        for n in names
+        for language, t, line in blocks(n)
+        if language == "text" and re.search(r"^ *(\./nightjar|make) ", t, re.M)
+    ]
     ok(not hidden, "no command hides in a text block", "\n".join(hidden))
     inline(names)
     figures()

@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
 """run --metrics: the endpoint while a run goes on, its format, and its counters against the report."""
+
 import http.client, os, re, shutil, signal, socket, subprocess, tarfile, time
 from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok, report, rows, skip
 
-LINE = re.compile(r'^([a-z_]+)(?:\{([a-z]+="(?:[^"\\\n]|\\["\\n])*"(?:,[a-z]+="(?:[^"\\\n]|\\["\\n])*")*)\})? (-?[0-9.e+-]+|\+Inf)$')
+LINE = re.compile(
+    r'^([a-z_]+)(?:\{([a-z]+="(?:[^"\\\n]|\\["\\n])*"(?:,[a-z]+="(?:[^"\\\n]|\\["\\n])*")*)\})? (-?[0-9.e+-]+|\+Inf)$'
+)
 
 
 def free_port():
@@ -32,7 +35,12 @@ def parse(text):
                 families.add(name)
             continue
         m = LINE.match(line)
-        if not m or not current or not re.fullmatch(current + "(_bucket|_sum|_count)?", m[1]) or (m[1], m[2]) in found:
+        if (
+            not m
+            or not current
+            or not re.fullmatch(current + "(_bucket|_sum|_count)?", m[1])
+            or (m[1], m[2]) in found
+        ):
             return None
         found[m[1], m[2]] = float(m[3])
     return found
@@ -44,7 +52,9 @@ def histograms_hold(found):
     for (name, labels), v in found.items():
         if name.endswith("_bucket"):
             series.setdefault((name[:-7], re.sub(r'(^|,)le="[^"]*"$', "", labels) or None), []).append(v)
-    return bool(series) and all(v == sorted(v) and v[-1] == found[name + "_count", labels] for (name, labels), v in series.items())
+    return bool(series) and all(
+        v == sorted(v) and v[-1] == found[name + "_count", labels] for (name, labels), v in series.items()
+    )
 
 
 def slow_callers(port, n):
@@ -79,7 +89,17 @@ def dead_letters():
             f.write(p if i % 2 else p[: 40 + i])
     port = free_port()
     child = subprocess.Popen(
-        [NIGHTJAR, "run", "bad", "-m", "nalerthist", "-o", "ndjson:-", "--columns", "candid,lc.jd,lc.flux,lc.ra,lc.dec"]
+        [
+            NIGHTJAR,
+            "run",
+            "bad",
+            "-m",
+            "nalerthist",
+            "-o",
+            "ndjson:-",
+            "--columns",
+            "candid,lc.jd,lc.flux,lc.ra,lc.dec",
+        ]
         + ["--metrics", f"127.0.0.1:{port}", "--dead-letters", "bad.dead", "-D", "run.batch_rows=1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -94,32 +114,79 @@ def dead_letters():
     child.stdout.read()
     child.wait()
     ok(0 < len(kinds()) <= 3, "dead letters by kind of reason, few kinds", kinds())
-    ok(all("byte N" in labels and 'module="decode"' in labels for _, labels in kinds()), "numbers are signs", kinds())
+    ok(
+        all("byte N" in labels and 'module="decode"' in labels for _, labels in kinds()),
+        "numbers are signs",
+        kinds(),
+    )
 
 
 def main():
     nightjar("simulate", "--alerts", 300, "--seed", 3, "-o", "night.tar.gz")
     port = free_port()
     # the reader of its output holds the run where it is
-    child = subprocess.Popen([NIGHTJAR, "run", "night.tar.gz", "-m", "roid,features,hostless", "-o", "ndjson:-", "--metrics", f"127.0.0.1:{port}", "-D", "run.batch_rows=16",
-                              "--report", "run.json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child = subprocess.Popen(
+        [
+            NIGHTJAR,
+            "run",
+            "night.tar.gz",
+            "-m",
+            "roid,features,hostless",
+            "-o",
+            "ndjson:-",
+            "--metrics",
+            f"127.0.0.1:{port}",
+            "-D",
+            "run.batch_rows=16",
+            "--report",
+            "run.json",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     first = os.read(child.stdout.fileno(), 100)
     status, kind, text = get(port)
     found = parse(text) or {}
-    ok(status == 200 and kind == "text/plain; version=0.0.4; charset=utf-8" and len(found) > 40 and found.get(("nightjar_threads", None), 0) >= 1
-       and any(name == "nightjar_build_info" for name, _ in found), "answers while the run goes on, in the text format", (status, kind, text[:2000]))
+    ok(
+        status == 200
+        and kind == "text/plain; version=0.0.4; charset=utf-8"
+        and len(found) > 40
+        and found.get(("nightjar_threads", None), 0) >= 1
+        and any(name == "nightjar_build_info" for name, _ in found),
+        "answers while the run goes on, in the text format",
+        (status, kind, text[:2000]),
+    )
     module = 'module="roid"'
-    ok(found.get(("nightjar_consumed_alerts_total", None), 0) > 0 and found.get(("nightjar_module_calls_total", module), 0) > 0
-       and found.get(("nightjar_module_duration_seconds_count", module), 0) >= 0 and histograms_hold(found), "counters move, buckets add up", text[:3000])
+    ok(
+        found.get(("nightjar_consumed_alerts_total", None), 0) > 0
+        and found.get(("nightjar_module_calls_total", module), 0) > 0
+        and found.get(("nightjar_module_duration_seconds_count", module), 0) >= 0
+        and histograms_hold(found),
+        "counters move, buckets add up",
+        text[:3000],
+    )
     ok(found.get(("nightjar_budget_bytes", None), 0) > 0, "the byte budget", text[:3000])
     ok(("nightjar_queue_entries", 'queue="output"') in found, "what waits for the output thread", text[:3000])
-    ok(0 <= found.get(("nightjar_last_row_age_seconds", None), -1) < 600, "seconds since the last row", text[:3000])
-    ok(0 <= found.get(("nightjar_last_commit_age_seconds", None), -1) < 600, "and since the last commit", text[:3000])
+    ok(
+        0 <= found.get(("nightjar_last_row_age_seconds", None), -1) < 600,
+        "seconds since the last row",
+        text[:3000],
+    )
+    ok(
+        0 <= found.get(("nightjar_last_commit_age_seconds", None), -1) < 600,
+        "and since the last commit",
+        text[:3000],
+    )
     ok(found.get(("nightjar_module_up", module)) == 1, "a module that runs", text[:3000])
     ok(("nightjar_flush_duration_seconds_count", None) in found, "flushes are clocked", text[:3000])
     slow_callers(port, 20)
     slow_callers(port, 150)  # beyond CROWDED
-    ok(get(port, "/")[0] == 404 and get(port, "/metrics", "POST")[0] == 405 and get(port, "/metrics", "HEAD")[2] == "", "other paths and methods are refused")
+    ok(
+        get(port, "/")[0] == 404
+        and get(port, "/metrics", "POST")[0] == 405
+        and get(port, "/metrics", "HEAD")[2] == "",
+        "other paths and methods are refused",
+    )
     if shutil.which("promtool"):
         r = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
         ok(r.returncode == 0, "promtool check metrics", r.stdout + r.stderr)
@@ -131,8 +198,14 @@ def main():
     rc = child.wait()
     n = out.count(b"\n") - 1 if out.startswith(b'{"nightjar') else out.count(b"\n")
     run = report("run.json")
-    ok(rc == 0 and f"http://127.0.0.1:{port}/metrics" in errors and run["ledger"]["emitted"] == 300 >= n >= 299
-       and before["nightjar_consumed_alerts_total", None] <= 300, "the run ends as without it", (rc, n, errors[-500:]))
+    ok(
+        rc == 0
+        and f"http://127.0.0.1:{port}/metrics" in errors
+        and run["ledger"]["emitted"] == 300 >= n >= 299
+        and before["nightjar_consumed_alerts_total", None] <= 300,
+        "the run ends as without it",
+        (rc, n, errors[-500:]),
+    )
     try:
         get(port)
         gone = False
@@ -151,14 +224,36 @@ def main():
         s.bind(("127.0.0.1", 0))
         s.listen()
         taken = nightjar("run", "night.tar.gz", "--metrics", "127.0.0.1:%d" % s.getsockname()[1])
-    ok(r.returncode == 1 and taken.returncode == 1 and "cannot listen" in taken.stderr, "a wrong address, and one that is taken: usage", (wrong, r.stderr, taken.stderr))
+    ok(
+        r.returncode == 1 and taken.returncode == 1 and "cannot listen" in taken.stderr,
+        "a wrong address, and one that is taken: usage",
+        (wrong, r.stderr, taken.stderr),
+    )
 
 
 def live():
     """A stream: when all of it is through, the scrape and the report agree, and the lag is 0."""
     port = free_port()
-    child = subprocess.Popen([NIGHTJAR, "run", "embedded://night.tar.gz?partitions=2", "-m", "roid,features", "-o", "ndjson:live.ndjson", "-D", "run.commit_ms=20", "--metrics", f"127.0.0.1:{port}", "--report", "live.json"],
-                             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [
+            NIGHTJAR,
+            "run",
+            "embedded://night.tar.gz?partitions=2",
+            "-m",
+            "roid,features",
+            "-o",
+            "ndjson:live.ndjson",
+            "-D",
+            "run.commit_ms=20",
+            "--metrics",
+            f"127.0.0.1:{port}",
+            "--report",
+            "live.json",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     best, lag, end = {}, None, time.time() + 60
     while child.poll() is None and time.time() < end:
         try:
@@ -166,7 +261,10 @@ def live():
         except OSError:
             time.sleep(0.02)
             continue
-        lag = max(lag or 0, *[v for (name, _), v in found.items() if name == "nightjar_consumer_lag_messages"] or [0])
+        lag = max(
+            lag or 0,
+            *[v for (name, _), v in found.items() if name == "nightjar_consumer_lag_messages"] or [0],
+        )
         seen = any(name == "nightjar_consumer_lag_messages" for name, _ in found)
         best = found if seen else best
         time.sleep(0.02)
@@ -177,9 +275,20 @@ def live():
     run = report("live.json")
     emitted = best.get(("nightjar_alerts_total", 'outcome="emitted"'), 0)
     consumed = best.get(("nightjar_consumed_alerts_total", None), 0)
-    roid = sum(v for (name, labels), v in best.items() if name == "nightjar_module_alerts_total" and 'module="roid"' in labels)
-    ok(rc == 0 and run["ledger"]["emitted"] == 300 and 0 < emitted <= consumed <= 300 and emitted <= roid <= 300 and lag is not None,
-       "a stream: emitted, consumed and the module's rows are in step, and it has a lag", (rc, emitted, consumed, roid, lag))
+    roid = sum(
+        v
+        for (name, labels), v in best.items()
+        if name == "nightjar_module_alerts_total" and 'module="roid"' in labels
+    )
+    ok(
+        rc == 0
+        and run["ledger"]["emitted"] == 300
+        and 0 < emitted <= consumed <= 300
+        and emitted <= roid <= 300
+        and lag is not None,
+        "a stream: emitted, consumed and the module's rows are in step, and it has a lag",
+        (rc, emitted, consumed, roid, lag),
+    )
 
 
 with Folder():

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """A schema registry in all its moods, through `nightjar run`: alerts wait or are dead letters, and none is ever misread."""
+
 import glob, json, os, shutil, signal, socket, subprocess, time, urllib.error, urllib.request
 from avro import Schema, confluent, container
 from registry_stub import Stub, certificates
@@ -9,13 +10,32 @@ N = 12
 
 
 def night():
-    r = nightjar("simulate", "--survey", "lsst", "-n", N, "--exposures", 2, "--seed", 3, "-q", "-o", "night", "--truth", "truth.csv")
+    r = nightjar(
+        "simulate",
+        "--survey",
+        "lsst",
+        "-n",
+        N,
+        "--exposures",
+        2,
+        "--seed",
+        3,
+        "-q",
+        "-o",
+        "night",
+        "--truth",
+        "truth.csv",
+    )
     schema, datums = None, []
     for f in sorted(glob.glob("night/*.avro")):
         with open(f, "rb") as file:
             schema, more = container(file.read())
         datums += more
-    for name, numbers in (("one", [7] * N), ("two", [7] * (N // 2) + [8] * (N - N // 2)), ("lsst", [1100] * N)):
+    for name, numbers in (
+        ("one", [7] * N),
+        ("two", [7] * (N // 2) + [8] * (N - N // 2)),
+        ("lsst", [1100] * N),
+    ):
         os.mkdir(name)
         for i, d in enumerate(datums):
             with open(f"{name}/{i:03}.msg", "wb") as f:
@@ -32,8 +52,20 @@ def run(source, *args, name="run", env=None):
 
 
 def command(source, name):
-    return ["run", source, "-j", "1", "-m", "nalerthist,features", "-o", f"ndjson:{name}.ndjson", "--report", f"{name}.json",
-            "--dead-letters", f"{name}.dead.avro"]
+    return [
+        "run",
+        source,
+        "-j",
+        "1",
+        "-m",
+        "nalerthist,features",
+        "-o",
+        f"ndjson:{name}.ndjson",
+        "--report",
+        f"{name}.json",
+        "--dead-letters",
+        f"{name}.dead.avro",
+    ]
 
 
 def home():
@@ -41,18 +73,28 @@ def home():
 
 
 def outcome(name):
-    l = report(f"{name}.json")["ledger"] if os.path.exists(f"{name}.json") else {"closed": False, "dead": -1, "emitted": -1}
+    l = (
+        report(f"{name}.json")["ledger"]
+        if os.path.exists(f"{name}.json")
+        else {"closed": False, "dead": -1, "emitted": -1}
+    )
     return {x["candid"]: x for x in rows(f"{name}.ndjson")} if os.path.exists(f"{name}.ndjson") else {}, l
 
 
 def run_until(says, then, source, *args, name="late"):
     """A run whose first line with `says` starts then(). Returns as run(); then()'s answer is its .then."""
+
     class Result:
         stderr, then = "", None
 
     r = Result()
-    child = subprocess.Popen([NIGHTJAR, *command(source, name), *args], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-                             env={**os.environ, **home()})
+    child = subprocess.Popen(
+        [NIGHTJAR, *command(source, name), *args],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **home()},
+    )
     for line in child.stderr:
         r.stderr += line
         if says in line and r.then is None:
@@ -63,6 +105,7 @@ def run_until(says, then, source, *args, name="late"):
 
 def ended(says, source, *args, name="ended"):
     """A run that gets SIGINT at its first line with `says`. Returns as run()."""
+
     class Result:
         stderr = ""
 
@@ -83,18 +126,33 @@ def ended(says, source, *args, name="ended"):
 
 
 def at(url, **settings):
-    return ["--registry", url, "-D", "registry.cache=off"] + [x for k, v in settings.items() for x in ("-D", f"registry.{k}={v}")]
+    return ["--registry", url, "-D", "registry.cache=off"] + [
+        x for k, v in settings.items() for x in ("-D", f"registry.{k}={v}")
+    ]
 
 
 def good(schemas, want):
     with Stub(schemas) as s:
         r, got, l = run("two", *at(s.url))
-        ok(got == want and l["closed"] and l["dead"] == 0 and s.requests == ["/schemas/ids/7", "/schemas/ids/8"],
-           "two ids, two requests, the rows of the container files", f"{s.requests} {r.stderr}")
+        ok(
+            got == want
+            and l["closed"]
+            and l["dead"] == 0
+            and s.requests == ["/schemas/ids/7", "/schemas/ids/8"],
+            "two ids, two requests, the rows of the container files",
+            f"{s.requests} {r.stderr}",
+        )
         r, got, l = run("two", "--registry", s.url)
         n = len(s.requests)
         r2, again, l2 = run("two", "--registry", s.url)
-        ok(got == again == want and n == 4 and len(s.requests) == 4 and glob.glob("home/nightjar/registry/*/7.json"), "the next run has them from the disk", r2.stderr)
+        ok(
+            got == again == want
+            and n == 4
+            and len(s.requests) == 4
+            and glob.glob("home/nightjar/registry/*/7.json"),
+            "the next run has them from the disk",
+            r2.stderr,
+        )
         url = s.url
     r, got, l = run("two", "--registry", url, "-D", "registry.wait_s=0")
     ok(got == want and l["closed"], "and needs no registry for them at all", r.stderr)
@@ -106,28 +164,50 @@ def good(schemas, want):
 def waits(schemas, want):
     with Stub(schemas, mode=lambda n: "500" if n < 3 else "good") as s:
         r, got, l = run("one", *at(s.url, wait_s=20))
-        ok(got == want and l["closed"] and len(s.requests) == 3 and "alerts wait" in r.stderr, "500 twice, then good: the alerts wait, none is lost", r.stderr)
+        ok(
+            got == want and l["closed"] and len(s.requests) == 3 and "alerts wait" in r.stderr,
+            "500 twice, then good: the alerts wait, none is lost",
+            r.stderr,
+        )
     with Stub(schemas) as s:
         port = s.port
-    r, got, l = run_until("alerts wait", lambda: Stub(schemas, port=port), "one", *at(f"http://127.0.0.1:{port}", wait_s=120))
+    r, got, l = run_until(
+        "alerts wait", lambda: Stub(schemas, port=port), "one", *at(f"http://127.0.0.1:{port}", wait_s=120)
+    )
     if ok(r.then, "down at the start: the alerts wait", r.stderr):
         r.then.__exit__()
     ok(got == want and l["closed"], "up while they wait: none is lost", r.stderr)
     with Stub(schemas, mode=lambda n: "404" if n < 3 else "good") as s:
         r, got, l = run("one", *at(s.url))
-        ok(got == want and l["closed"], "an id that is new at the registry, 404 twice: none is lost", r.stderr)
+        ok(
+            got == want and l["closed"],
+            "an id that is new at the registry, 404 twice: none is lost",
+            r.stderr,
+        )
     with Stub(schemas, mode=lambda n: "html" if n < 2 else "good") as s:
         r, got, l = run("one", *at(s.url))
         ok(got == want and l["closed"], "a log-in page once, then good: none is lost", r.stderr)
     with Stub(schemas, mode=lambda n: "good" if n == 1 else "html") as s:
         r, got, l = ended("alerts wait", "two", *at(s.url))
         ok(r.returncode == 130 and l["dead"] == 0, "Ctrl-C while alerts wait: none is dead", r.stderr)
-        ok(len(got) == N // 2 and l["closed"], "what was read before is written, and the ledger closes", (l, r.stderr))
+        ok(
+            len(got) == N // 2 and l["closed"],
+            "what was read before is written, and the ledger closes",
+            (l, r.stderr),
+        )
     with Stub(schemas, mode="slow") as s:
         r, got, l = run("one", *at(s.url, timeout_s=60))
-        ok(got == want and l["closed"] and len(s.requests) == 1, "slow, within the time limit: asked once", (s.requests, r.stderr))
+        ok(
+            got == want and l["closed"] and len(s.requests) == 1,
+            "slow, within the time limit: asked once",
+            (s.requests, r.stderr),
+        )
         r, got, l = run("one", *at(s.url, timeout_s=0.4, wait_s=0))
-        ok(not got and l["closed"] and l["dead"] == N and r.returncode == 0, "slower than the limit, no patience: dead letters", r.stderr)
+        ok(
+            not got and l["closed"] and l["dead"] == N and r.returncode == 0,
+            "slower than the limit, no patience: dead letters",
+            r.stderr,
+        )
 
 
 def health(schemas, want):
@@ -159,7 +239,11 @@ def health(schemas, want):
         args = at(s.url) + ["--metrics", f"127.0.0.1:{port}", "-D", "run.stall_s=0.3"]
         r, got, l = run_until("alerts wait", look, "one", *args, name="health")
     ready, alive, metrics = r.then or ((0, ""), (0, ""), (0, ""))
-    ok(ready == (503, "the schema registry does not answer; alerts wait\n"), "while alerts wait: /ready says why not", ready)
+    ok(
+        ready == (503, "the schema registry does not answer; alerts wait\n"),
+        "while alerts wait: /ready says why not",
+        ready,
+    )
     ok(alive[0] == 200, "/health says yes", alive)
     ok("\nnightjar_registry_waiting 1\n" in metrics[1], "and so do the metrics", metrics[1][-1500:])
     ok(got == want, "and none is lost", r.stderr)
@@ -175,40 +259,92 @@ def dead(schemas, want):
         with Stub(schemas, mode=mode) as s:
             r, got, l = run("one", *at(s.url, wait_s=0, unknown_s=0), name=f"m{mode}")
             n = len(s.requests)
-        memory = report(f"m{mode}.json")["memory"]["rss_max_bytes"] if os.path.exists(f"m{mode}.json") else 1 << 40
-        ok(r.returncode == 0 and not got and l["closed"] and l["dead"] == N and says in r.stderr and 0 < n <= asked and (SANITIZED or memory < 150e6),
-           f"{mode}: {N} dead letters that say why, {asked} request{'s' if asked > 1 else ''} at most, under 150 MB of memory", f"{n} requests, {memory} bytes {r.stderr}")
+        memory = (
+            report(f"m{mode}.json")["memory"]["rss_max_bytes"] if os.path.exists(f"m{mode}.json") else 1 << 40
+        )
+        ok(
+            r.returncode == 0
+            and not got
+            and l["closed"]
+            and l["dead"] == N
+            and says in r.stderr
+            and 0 < n <= asked
+            and (SANITIZED or memory < 150e6),
+            f"{mode}: {N} dead letters that say why, {asked} request{'s' if asked > 1 else ''} at most, under 150 MB of memory",
+            f"{n} requests, {memory} bytes {r.stderr}",
+        )
     with Stub(schemas) as s:
         r, got, l = run("m404.dead.avro", *at(s.url), name="revived")
-        ok(got == want and l["closed"] and l["dead"] == 0, "the dead letters, with a registry that knows the id: the rows", r.stderr)
+        ok(
+            got == want and l["closed"] and l["dead"] == 0,
+            "the dead letters, with a registry that knows the id: the rows",
+            r.stderr,
+        )
         port = s.port
     r, got, l = run("one", *at(f"http://127.0.0.1:{port}", wait_s=0))
-    ok(r.returncode == 0 and not got and l["closed"] and l["dead"] == N and f"127.0.0.1:{port}" in r.stderr, "down, no patience: dead letters that name it", r.stderr)
+    ok(
+        r.returncode == 0 and not got and l["closed"] and l["dead"] == N and f"127.0.0.1:{port}" in r.stderr,
+        "down, no patience: dead letters that name it",
+        r.stderr,
+    )
     r, got, l = run("one", *at(f"http://127.0.0.1:{port}", wait_s=0), "--strict")
     ok(r.returncode == 4 and l["closed"], "and --strict makes it exit code 4", r.stderr)
     with Stub(schemas, mode=lambda n: "good" if n == 1 else "500") as s:
         r, got, l = run("two", *at(s.url, wait_s=0))
         first = {c: want[c] for c in list(want)[: N // 2]}
-        ok(got == first and l["closed"] and l["dead"] == N - N // 2, "down in mid-stream: the known id goes on, the new one is dead, no row is wrong", r.stderr)
-    with Stub({7: schemas[7], 8: json.dumps({"type": "record", "name": "lsst.v12_0.alert", "fields": [{"name": "diaSourceId", "type": "long"}]})}) as s:
+        ok(
+            got == first and l["closed"] and l["dead"] == N - N // 2,
+            "down in mid-stream: the known id goes on, the new one is dead, no row is wrong",
+            r.stderr,
+        )
+    with Stub(
+        {
+            7: schemas[7],
+            8: json.dumps(
+                {
+                    "type": "record",
+                    "name": "lsst.v12_0.alert",
+                    "fields": [{"name": "diaSourceId", "type": "long"}],
+                }
+            ),
+        }
+    ) as s:
         r, got, l = run("two", *at(s.url))
-        ok(got == first and l["closed"] and l["dead"] == N - N // 2, "a schema that is not the packets': dead letters, not rows", r.stderr)
+        ok(
+            got == first and l["closed"] and l["dead"] == N - N // 2,
+            "a schema that is not the packets': dead letters, not rows",
+            r.stderr,
+        )
 
 
 def builtin(want):
     with Stub({}) as s:
         port = s.port
         r, got, l = run("lsst", "--survey", "lsst", *at(s.url))
-        ok(got == want and l["closed"] and s.requests == ["/schemas/ids/1100"] and "built-in layout of LSST's release 11.0" in r.stderr,
-           "LSST's id 1100, which the registry does not know: the built-in layout", r.stderr)
+        ok(
+            got == want
+            and l["closed"]
+            and s.requests == ["/schemas/ids/1100"]
+            and "built-in layout of LSST's release 11.0" in r.stderr,
+            "LSST's id 1100, which the registry does not know: the built-in layout",
+            r.stderr,
+        )
         r, got, l = run("lsst", "--survey", "lsst", "-D", "registry.builtin=0", *at(s.url))
         ok(not got and l["dead"] == N and l["closed"], "not with registry.builtin=0", r.stderr)
     r, got, l = run("lsst", "--survey", "lsst", *at(f"http://127.0.0.1:{port}", wait_s=60))
-    ok(got == want and l["closed"] and "alerts wait" not in r.stderr, "a registry that is down is not waited for", r.stderr)
+    ok(
+        got == want and l["closed"] and "alerts wait" not in r.stderr,
+        "a registry that is down is not waited for",
+        r.stderr,
+    )
     r, got, l = run("lsst", "--survey", "lsst")
     ok(got == want and l["closed"], "and none is needed", r.stderr)
     r, got, l = run("lsst")
-    ok(not got and l["dead"] == N and "--survey lsst" in r.stderr, "without a word that it is LSST: dead letters that say how", r.stderr)
+    ok(
+        not got and l["dead"] == N and "--survey lsst" in r.stderr,
+        "without a word that it is LSST: dead letters that say how",
+        r.stderr,
+    )
 
 
 def tls(schemas, want):
@@ -226,14 +362,36 @@ def tls(schemas, want):
         ok(got == want and l["closed"], "the password from a file", r.stderr)
         n = s.refused
         r, got, l = run("one", *at(s.url, ca=ca, password="wrong", wait_s=0), *login)
-        ok(not got and l["dead"] == N and s.refused > n and "HTTP status 401" in r.stderr and "wrong" not in r.stderr, "a wrong password: 401, told, and not shown", r.stderr)
+        ok(
+            not got
+            and l["dead"] == N
+            and s.refused > n
+            and "HTTP status 401" in r.stderr
+            and "wrong" not in r.stderr,
+            "a wrong password: 401, told, and not shown",
+            r.stderr,
+        )
         n = len(s.requests)
-        r, got, l = run("one", *at(s.url, wait_s=0), *login, env={"NIGHTJAR_REGISTRY_PASSWORD": "pass word:x"})
-        ok(not got and l["dead"] == N and len(s.requests) == n and "certificate" in r.stderr.lower(), "without the authority: no request, the certificate is named", r.stderr)
+        r, got, l = run(
+            "one", *at(s.url, wait_s=0), *login, env={"NIGHTJAR_REGISTRY_PASSWORD": "pass word:x"}
+        )
+        ok(
+            not got and l["dead"] == N and len(s.requests) == n and "certificate" in r.stderr.lower(),
+            "without the authority: no request, the certificate is named",
+            r.stderr,
+        )
         r, got, l = run("one", *at(s.url.replace("127.0.0.1", "localhost"), ca=ca, wait_s=0), *login)
-        ok(not got and l["dead"] == N and len(s.requests) == n, "a name that the certificate does not have is refused", r.stderr)
+        ok(
+            not got and l["dead"] == N and len(s.requests) == n,
+            "a name that the certificate does not have is refused",
+            r.stderr,
+        )
     r, got, l = run("one", *at("https://127.0.0.1:1", ca="nosuch.pem", wait_s=0))
-    ok(r.returncode == 1 and "nosuch.pem" in r.stderr, "a file of certificates that is not there: refused at the start, by name", r.stderr)
+    ok(
+        r.returncode == 1 and "nosuch.pem" in r.stderr,
+        "a file of certificates that is not there: refused at the start, by name",
+        r.stderr,
+    )
 
 
 APICURIO = "2.6.13.Final"
@@ -249,9 +407,19 @@ def apicurio(schema, want):
     if not glob.glob(f"{home}/**/{jar}", recursive=True):
         if not shutil.which("mvn"):
             return skip(name, "no Maven, and it was not fetched before")
-        got = subprocess.run(["mvn", "-q", "-B", "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy",
-                              f"-Dartifact=io.apicurio:apicurio-registry-app:{APICURIO}:tar.gz:all", "-DoutputDirectory=fetched"],
-                             capture_output=True, text=True, timeout=400)
+        got = subprocess.run(
+            [
+                "mvn",
+                "-q",
+                "-B",
+                "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy",
+                f"-Dartifact=io.apicurio:apicurio-registry-app:{APICURIO}:tar.gz:all",
+                "-DoutputDirectory=fetched",
+            ],
+            capture_output=True,
+            text=True,
+            timeout=400,
+        )
         part = f"{home}.part.{os.getpid()}"
         if got.returncode == 0:
             os.makedirs(part)
@@ -264,16 +432,35 @@ def apicurio(schema, want):
     with Stub({}) as s:
         port = s.port
     with open("apicurio.log", "wb") as log:
-        server = subprocess.Popen(["java", "-Xmx512m", "-XX:TieredStopAtLevel=1", "-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={port}", "-jar", jars[0]],
-                                  cwd=os.path.dirname(jars[0]), stdout=log, stderr=log)
+        server = subprocess.Popen(
+            [
+                "java",
+                "-Xmx512m",
+                "-XX:TieredStopAtLevel=1",
+                "-Dquarkus.http.host=127.0.0.1",
+                f"-Dquarkus.http.port={port}",
+                "-jar",
+                jars[0],
+            ],
+            cwd=os.path.dirname(jars[0]),
+            stdout=log,
+            stderr=log,
+        )
     url = f"http://127.0.0.1:{port}/apis/ccompat/v7"
     try:
         ids = []
         for _ in range(240):
             try:
-                for k, text in enumerate([schema, schema.replace("v11_0", "v11_9").replace('"psfFlux"', '"psfFluxLater"')][len(ids):]):
-                    ask = urllib.request.Request(f"{url}/subjects/alert-packet-{len(ids)}/versions", json.dumps({"schema": text}).encode(),
-                                                 {"Content-Type": "application/vnd.schemaregistry.v1+json"})
+                for k, text in enumerate(
+                    [schema, schema.replace("v11_0", "v11_9").replace('"psfFlux"', '"psfFluxLater"')][
+                        len(ids) :
+                    ]
+                ):
+                    ask = urllib.request.Request(
+                        f"{url}/subjects/alert-packet-{len(ids)}/versions",
+                        json.dumps({"schema": text}).encode(),
+                        {"Content-Type": "application/vnd.schemaregistry.v1+json"},
+                    )
                     with urllib.request.urlopen(ask, timeout=20) as answer:
                         ids.append(json.load(answer)["id"])
                 break
@@ -288,12 +475,24 @@ def apicurio(schema, want):
                 f.write(confluent(ids[i % 2], d))
         r, got, l = run("real", *at(url))
         even = {c: want[c] for c in list(want)[::2]}
-        ok(len(set(ids)) == 2 and l["closed"] and l["dead"] == 0 and {c: x for c, x in got.items() if c in even} == even and len(got) == N and
-           all(x["mag"] is None for c, x in got.items() if c not in even), name, f"ids {ids}\n{r.stderr}")
+        ok(
+            len(set(ids)) == 2
+            and l["closed"]
+            and l["dead"] == 0
+            and {c: x for c, x in got.items() if c in even} == even
+            and len(got) == N
+            and all(x["mag"] is None for c, x in got.items() if c not in even),
+            name,
+            f"ids {ids}\n{r.stderr}",
+        )
         with open("real/999.msg", "wb") as f:
             f.write(confluent(4711, datums[0]))
         r, got, l = run("real", *at(url, wait_s=0))
-        ok(len(got) == N and l["dead"] == 1 and l["closed"] and "HTTP status 404" in r.stderr, "Apicurio: an id that it does not know is a dead letter", r.stderr)
+        ok(
+            len(got) == N and l["dead"] == 1 and l["closed"] and "HTTP status 404" in r.stderr,
+            "Apicurio: an id that it does not know is a dead letter",
+            r.stderr,
+        )
     finally:
         server.terminate()
         server.wait(20)

@@ -733,7 +733,11 @@ def files():
 def begin(*args):
     alone = ["--no-supervise"] if args[0] == "run" else []
     return subprocess.Popen(
-        [NIGHTJAR, *args, *alone], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [NIGHTJAR, *args, *alone],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 
