@@ -139,8 +139,14 @@ rc=$?
 first=$(lines "$dir/stopped.ndjson")
 wait $feeder
 check "$rc $(ledger "$dir/stopped.json" | cut -d' ' -f2-)" "130 $first True" "$dir/run.log"
-run "kafka://$KAFKA/stopped?group=g&until=idle:2" -o "ndjson:$dir/rest.ndjson"
-check "$? $((first + $(lines "$dir/rest.ndjson")))" "0 $((2 * n))" "$dir/run.log"
+run "kafka://$KAFKA/stopped?group=g&until=idle:2" -o "ndjson:$dir/rest.ndjson" --report "$dir/rest.json"
+rc=$?
+{ # shown when a row is missing: was it sent, is it left in the topic, did the run count it?
+    cat "$dir/stopped.log"
+    "$nightjar" lag "kafka://$KAFKA/stopped?group=g"
+    echo "rest: $(ledger "$dir/rest.json")"
+} >>"$dir/run.log" 2>&1
+check "$rc $((first + $(lines "$dir/rest.ndjson"))) $(sed -n 's/ messages, .*//p' "$dir/stopped.log")" "0 $((2 * n)) $n" "$dir/run.log"
 
 "$nightjar" replay "$night" --to "kafka://$KAFKA/shared" --limit 1 2>"$dir/replay.log"
 slow shared &
