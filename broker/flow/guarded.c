@@ -73,6 +73,12 @@ void nj_flow_guard_rows(run *r, const nj_batch *b)
         }
 }
 
+/* A worker died in this part over several rows: each has a call of its own, and the next death names one. */
+static bool comes_singly(uint32_t part)
+{
+    return nj_guard_here && part < NJ_GUARD_MODULES && atomic_load(&nj_guard_here->module[part].tried);
+}
+
 static nj_slot *enter(const nj_rows *rows, nj_phase phase, const char *name, uint32_t number)
 {
     if (!nj_guard_here || !rows->n) return NULL;
@@ -83,14 +89,25 @@ static nj_slot *enter(const nj_rows *rows, nj_phase phase, const char *name, uin
     return slot;
 }
 
-nj_slot *nj_flow_guard_filter(const nj_rows *rows)
+int nj_flow_guard_ask(nj_filter *clause, const nj_rows *rows, const nj_light_curve *lc, uint8_t *pass,
+                      nj_filter_failed *told, void *opaque, nj_error *err)
 {
-    return enter(rows, NJ_PHASE_FILTER, NJ_GUARD_FILTER, filter);
+    const bool singly = comes_singly(filter);
+    nj_rows part = *rows;
+    int rc = 0;
+    for (uint32_t at = 0; at < rows->n && rc == 0; at += part.n) {
+        part.row = rows->row + at;
+        part.n = singly ? 1 : rows->n;
+        nj_slot *slot = enter(&part, NJ_PHASE_FILTER, NJ_GUARD_FILTER, filter);
+        rc = nj_filter_run_each(clause, &part, lc, pass + at, told, opaque, err);
+        if (slot) nj_slot_leave(slot);
+    }
+    return rc;
 }
 
 int nj_flow_guard_write(nj_sink *to, const nj_rows *rows, nj_error *err)
 {
-    bool singly = nj_guard_here && sink < NJ_GUARD_MODULES && atomic_load(&nj_guard_here->module[sink].tried);
+    const bool singly = comes_singly(sink);
     nj_rows part = *rows;
     int rc = 0;
     for (uint32_t at = 0; at < rows->n && rc == 0; at += part.n) {

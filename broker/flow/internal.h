@@ -260,7 +260,9 @@ void nj_flow_guard_decode(nj_worker *worker, nj_chunk *chunk); /* the thread rea
 void nj_flow_guard_decoded(nj_worker *worker);                 /* and no more */
 void nj_flow_guard_chunk(nj_chunk *chunk);                     /* one that killed a worker is not opened */
 void nj_flow_guard_rows(run *r, const nj_batch *b);            /* such rows are dead letters */
-nj_slot *nj_flow_guard_filter(const nj_rows *rows);            /* to be left; NULL: none */
+/* nj_filter_run_each(), in a slot: row by row once a worker died in a clause. */
+int nj_flow_guard_ask(nj_filter *clause, const nj_rows *rows, const nj_light_curve *lc, uint8_t *pass,
+                      nj_filter_failed *told, void *opaque, nj_error *err);
 int nj_flow_guard_write(nj_sink *to, const nj_rows *rows, nj_error *err);
 
 /* letters.c: where dead letters go */

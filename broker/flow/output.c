@@ -6,6 +6,7 @@
 #include "../base/assert.h"
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "../graph/crash.h"
 #include "output.h"
 #include "trace.h"
 
@@ -52,7 +53,7 @@ static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint
     nj_error err = { "" };
     nj_light_curve lc = nj_flow_light_curve(r, s, b);
     if (r->filter) {
-        if (nj_filter_run_each(r->filter, rows, &lc, o->pass, row_fails, o, &err))
+        if (nj_flow_guard_ask(r->filter, rows, &lc, o->pass, row_fails, o, &err))
             return nj_flow_sink_fails(r, &err), -1;
         for (uint32_t k = 0; k < rows->n; k++)
             if (!o->pass[k] && outcome[rows->row[k]] == ROW_EMIT) outcome[rows->row[k]] = ROW_FILTERED;
@@ -63,7 +64,7 @@ static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint
     const nj_col *programid = &o->value[r->programid_field];
     if (!names) return -1;
     for (uint32_t t = 0; t < r->n_topics; t++) {
-        if (nj_filter_run_each(r->topic[t].filter, rows, &lc, o->pass, row_fails, o, &err))
+        if (nj_flow_guard_ask(r->topic[t].filter, rows, &lc, o->pass, row_fails, o, &err))
             return nj_flow_sink_fails(r, &err), -1;
         bool *shown = r->trace ? nj_arena_zalloc(&b->arena, b->n + 1) : NULL;
         for (uint32_t k = 0; k < rows->n; k++) {
@@ -137,10 +138,7 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
     nj_flow_guard_rows(r, b);
     rows.n = select_rows(outcome, b->n, row);
     if ((r->filter || r->n_topics) && rows.n) {
-        nj_slot *slot = nj_flow_guard_filter(&rows);
-        int rc = run_filters(o, s, b, &rows, outcome);
-        if (slot) nj_slot_leave(slot);
-        if (rc) return o->batch = NULL, r->output.failed ? 0 : -1;
+        if (run_filters(o, s, b, &rows, outcome)) return o->batch = NULL, r->output.failed ? 0 : -1;
     }
     rows.n = select_rows(outcome, b->n, row);
     rows.n_fields = r->n_out;
@@ -440,6 +438,7 @@ void *nj_output(void *run_)
     run *r = run_;
     out o = { .r = r, .flushed_ns = nj_now_ns(), .cpu_mark = nj_thread_cpu_ns() };
     r->output.thread = &o;
+    nj_crash_thread(); /* a clause or a row may crash here */
     o.value = calloc(r->n_fields + 1, sizeof *o.value);
     if (!o.value) give_up(r);
     for (int closed = 0; !closed && o.value;) {

@@ -12,6 +12,7 @@ nj_guard *nj_guard_here;
 void nj_guard_use(nj_guard *guard)
 {
     nj_guard_here = guard;
+    nj_slot_thread = 0; /* a fork keeps that of its parent */
     if (guard) nj_slot_set_up_at(&guard->slot[NJ_SLOT_SET_UP]);
 }
 
@@ -163,7 +164,9 @@ nj_slot *nj_guard_overdue(nj_guard *g, nj_overdue *seen, int64_t now_ns)
         nj_slot *s = &g->slot[i];
         uint64_t calls = atomic_load(&s->calls);
         nj_phase phase = atomic_load(&s->phase);
-        bool in = atomic_load(&s->instance) && (phase == NJ_PHASE_PROCESS || phase == NJ_PHASE_STAMP);
+        /* a decoder may wait for a registry, an output for a disk */
+        bool in = atomic_load(&s->instance) &&
+                  (phase == NJ_PHASE_PROCESS || phase == NJ_PHASE_STAMP || phase == NJ_PHASE_FILTER);
         if (!in || calls != seen[i].calls) {
             seen[i] = (nj_overdue){ calls, now_ns };
             continue;

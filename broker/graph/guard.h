@@ -94,8 +94,8 @@ typedef struct nj_overdue {
     uint64_t calls;
     int64_t since_ns;
 } nj_overdue;
-/* The slot whose call in process() lasts longer than the deadline at this time; NULL = none. seen:
- * [NJ_GUARD_SLOTS], zeroed for a new worker. */
+/* The slot whose call in process(), or in a clause, lasts longer than the deadline at this time; NULL = none.
+ * seen: [NJ_GUARD_SLOTS], zeroed for a new worker. */
 nj_slot *nj_guard_overdue(nj_guard *guard, nj_overdue *seen, int64_t now_ns);
 
 #endif

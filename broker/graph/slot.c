@@ -2,8 +2,11 @@
 #include "slot.h"
 
 #include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 _Thread_local nj_slot *nj_slot_here;
+_Thread_local int nj_slot_thread;
 static nj_slot own_set_up;
 nj_slot *nj_slot_set_up = &own_set_up;
 
@@ -13,6 +16,11 @@ const char *const nj_phase_name[] = {
     "in thread_close()",   "in close()",   "reading a packet",
     "in a filter",         "in an output"
 };
+
+int nj_slot_ask_thread(void)
+{
+    return nj_slot_thread = (int)syscall(SYS_gettid);
+}
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static nj_slot *list = &own_set_up;

@@ -65,6 +65,9 @@ typedef struct nj_slot {
 
 /* The slot of the module call that this thread is in, or NULL. */
 extern _Thread_local nj_slot *nj_slot_here;
+/* The kernel's number of this thread; 0 = not asked yet. */
+extern _Thread_local int nj_slot_thread;
+int nj_slot_ask_thread(void);
 
 /* The thread enters a call and leaves it. */
 static inline void nj_slot_enter(nj_slot *slot, const char *instance, nj_phase phase)
@@ -72,6 +75,8 @@ static inline void nj_slot_enter(nj_slot *slot, const char *instance, nj_phase p
     uint64_t calls = atomic_load_explicit(&slot->calls, memory_order_relaxed); /* no other thread writes */
     atomic_store_explicit(&slot->calls, calls + 1, memory_order_relaxed);
     atomic_store_explicit(&slot->phase, (uint8_t)phase, memory_order_relaxed);
+    atomic_store_explicit(&slot->thread, nj_slot_thread ? nj_slot_thread : nj_slot_ask_thread(),
+                          memory_order_relaxed);
     atomic_store_explicit(&slot->instance, instance, memory_order_release);
     nj_slot_here = slot;
 }
