@@ -72,10 +72,7 @@ static int work(void *options_, nj_shared *shared)
     nj_run_options *run = &o->cli.options;
     nj_error err = { "" };
     nj_report report;
-    if (shared)
-        nj_stop_on_signals_quietly();
-    else
-        nj_stop_on_signals();
+    if (!shared) nj_stop_on_signals(); /* a worker does already */
     run->stop = nj_stop_flag();
     run->shared = shared;
     run->told = tell;

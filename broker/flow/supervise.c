@@ -20,6 +20,7 @@
 #include "../base/exit.h"
 #include "../base/log.h"
 #include "../graph/crash.h"
+#include "cli.h"
 #include "keep.h"
 #include "relay.h"
 
@@ -106,6 +107,7 @@ static void begin_worker(nj_shared *shared, pid_t parent, const sigset_t *mask,
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) nj_exit_at_once(NJ_EXIT_INTERRUPTED);
+    nj_stop_on_signals_quietly(); /* a Ctrl-C reaches this process, too, and may be here already */
     pthread_sigmask(SIG_SETMASK, mask, NULL);
     nj_guard_use(&shared->guard);
     nj_crash_watch(); /* of this process */
@@ -273,7 +275,9 @@ static int look_after(nj_shared *shared, watched *w, const sigset_t *signals, co
             shared->n_recycled++;
         else if (!again(shared, w, &deaths, signals))
             return NJ_EXIT_LEDGER;
-        if (w->stop) return NJ_EXIT_INTERRUPTED;
+        if (!w->stop) continue;
+        nj_log(NJ_LOG_WARN, "stopped before another worker began; what was not written comes again");
+        return NJ_EXIT_INTERRUPTED;
     }
 }
 

@@ -437,6 +437,38 @@ def stops():
     )
 
 
+def stops_early():
+    """A Ctrl-C goes to both processes, and may find a worker that has only begun."""
+    with open("early.c", "w", encoding="utf-8") as f:
+        f.write(
+            """
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int prctl(int option, ...)
+{
+    va_list a;
+    va_start(a, option);
+    unsigned long x = va_arg(a, unsigned long);
+    va_end(a);
+    static int done;
+    if (option == PR_SET_PDEATHSIG && !done++) kill(getppid(), SIGINT), kill(getpid(), SIGINT);
+    return (int)syscall(SYS_prctl, option, x, 0, 0, 0);
+}
+"""
+        )
+    subprocess.run("cc -w -fPIC -shared early.c -o early.so".split(), check=True)
+    r = nightjar(
+        *"run night.tar -m nalerthist -q -o ndjson:early.ndjson".split(),
+        env={"LD_PRELOAD": os.path.abspath("early.so")},
+    )
+    ok(r.returncode == 130, "a Ctrl-C when the worker has only begun: exit code 130", r.stderr)
+    ok("finishing what was read" in r.stderr, "with a plain sentence", r.stderr)
+    ok("error" not in r.stderr, "and no error", r.stderr)
+
+
 def leaks():
     """A worker that grew too large is replaced, and no alert is lost."""
     module(
@@ -469,5 +501,6 @@ with Folder():
         set_up()
         killed()
         stops()
+        stops_early()
         leaks()
 done()
