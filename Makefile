@@ -27,7 +27,7 @@ WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpoin
 # No -ffast-math (NaN is "no answer"), no contraction: the same digits on every machine of a build.
 COMMON := $(OPT.$(FLAVOUR)) -fopenmp -ffp-contract=off -fno-math-errno -fPIC -D_GNU_SOURCE -Iinclude
 LIBS   := -lrdkafka -lavro -lcfitsio -lsqlite3 -larchive -ldeflate -lsnappy -lzstd -lz -llzma -lbz2 -ljansson -lcurl -linih \
-          -lerfa -lwcs -lxml2 -lcminpack -lfftw3f -lfftw3 -lgsl -lgslcblas -lmicrohttpd -lcrypto -ldw -lelf -lunwind -ldl -lm -lpthread
+          -lerfa -lwcs -lxml2 -lfftw3 -lgsl -lgslcblas -lmicrohttpd -lcrypto -ldw -lelf -lunwind -ldl -lm -lpthread
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 DATE    := $(shell git log -1 --format=%cs 2>/dev/null)
 
@@ -111,7 +111,7 @@ so: $(soobj)
 $(BUILD)/so/%.so: modules/%.c $(KIT)
 	@mkdir -p $(@D)
 	$(call say,SO    $@)
-	$(Q)$(CC) -std=c11 $(COMMON) -O3 -fvisibility=hidden $(WARN) -DNJ_SHARED -shared $(LDFLAGS) -o $@ $< $(KIT) -lm -lfftw3 -lfftw3f -lgsl -lgslcblas -lcminpack -lerfa
+	$(Q)$(CC) -std=c11 $(COMMON) -O3 -fvisibility=hidden $(WARN) -DNJ_SHARED -shared $(LDFLAGS) -o $@ $< $(KIT) -lm -lfftw3 -lgsl -lgslcblas -lerfa
 
 # --- tests ---------------------------------------------------------------------------------------------------------
 # A test may begin with "/* link: OPTIONS */": it replaces functions of the C library that way (fake_clock.h).

@@ -140,10 +140,8 @@ int nj_build(const char *source, nj_build_kind kind, const char *folder, char ob
                                (char *)"-Wl,--as-needed",
                                (char *)"-lm",
                                (char *)"-lfftw3",
-                               (char *)"-lfftw3f",
                                (char *)"-lgsl",
                                (char *)"-lgslcblas",
-                               (char *)"-lcminpack",
                                (char *)"-lerfa",
                                NULL };
         memcpy(argv + options, link, sizeof link);

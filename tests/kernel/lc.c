@@ -1,5 +1,6 @@
 /* lc.c - light-curve kernels against their definitions, against MINPACK, and against values worked out
  * apart. */
+/* link: -Wl,--no-as-needed,-lcminpack,--as-needed */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
