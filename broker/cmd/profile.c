@@ -225,7 +225,7 @@ static int run_passes(passes *s, nj_error *err)
     s->options.threads = (uint32_t)c->threads;
     if (nj_replay_open(&s->replay, &s->options, s->alerts, err)) return -1;
     nj_answers_report(&s->replay.engine.instances,
-                    s->replay.worker[0].own.worker->answers); /* of the first pass: it is the first
+                      s->replay.worker[0].own.worker->answers); /* of the first pass: it is the first
                                                                * worker's */
     p->threads = s->replay.n_workers;
     p->show = c->show;

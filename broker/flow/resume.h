@@ -21,7 +21,7 @@ typedef struct known {
     char *name, *member; /* member: of the last chunk that was done, "" = not known */
     position at;
     int64_t published; /* the latest time of publication, ms since 1970; 0 = not known */
-    nj_ledger ledger; /* over all workers and runs so far */
+    nj_ledger ledger;  /* over all workers and runs so far */
 } known;
 
 /* What one output remembers. */
