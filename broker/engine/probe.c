@@ -150,7 +150,9 @@ int nj_engine_probe(nj_settings *settings, const char *const *path, uint32_t n, 
         probe(settings, path, n, select);
         nj_exit_at_once(0);
     }
-    if (!nj_trial_died(child, slot, g->conf.deadline_s, MOST_S)) return 0;
+    int died = nj_trial_died(child, slot, g->conf.deadline_s, MOST_S);
+    atomic_store(&g->n_slots, 0); /* the child's threads took some */
+    if (!died) return 0;
     nj_phase phase = atomic_load(&slot->phase);
     return nj_fail(err, "%s, crashed %s when it was tried: %s; it is refused%s%.500s", g->probed,
                    nj_phase_name[phase], slot->death.what, slot->death.stack[0] ? "; stack: " : "",

@@ -15,6 +15,7 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "../graph/slot.h"
+#include "board.h"
 #include "notify.h"
 
 enum { TICK_MS = 1000, STATUS_TICKS = 5 };
@@ -186,6 +187,7 @@ static void *watch(void *health)
         sums s;
         nj_health_state now = look(h, &s);
         tell_systemd(h, &now, &s, tick);
+        nj_board_write(h->r, &now);
         pthread_mutex_lock(&h->lock);
         h->state = now;
         struct timespec until;
@@ -209,6 +211,7 @@ nj_health *nj_health_start(run *r, nj_error *err)
     h->tick_ns = TICK_MS * (int64_t)1000000;
     if (quarter && quarter < h->tick_ns) h->tick_ns = quarter;
     h->state = (nj_health_state){ .alive = true, .text = "starts" };
+    nj_board_begin(r);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

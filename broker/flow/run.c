@@ -333,7 +333,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     int threads = rc == NJ_EXIT_OK ? threads_of(r) : 1;
     if (rc == NJ_EXIT_OK && open_threads(r, threads, err)) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK && nj_flow_analysis_begin(r, threads, err)) rc = NJ_EXIT_USAGE;
-    if (rc == NJ_EXIT_OK && (options->metrics || nj_notify_wanted()) &&
+    if (rc == NJ_EXIT_OK && (options->metrics || options->shared || nj_notify_wanted()) &&
         !(r->health = nj_health_start(r, err)))
         rc = NJ_EXIT_USAGE;
     nj_metrics *metrics = NULL;

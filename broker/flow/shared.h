@@ -11,6 +11,7 @@
 
 #include "../graph/guard.h"
 #include "../measure/ledger.h"
+#include "board.h"
 
 enum { NJ_KEPT_STREAMS = 4096, NJ_STREAM_NAME = 256 };
 
@@ -34,7 +35,17 @@ typedef struct nj_kept {
     nj_kept_set set[2];
 } nj_kept;
 
+/* What a reader of another nightjar can read too. */
+typedef struct nj_shared_head {
+    char magic[8];
+    uint64_t bytes; /* of all of nj_shared: another number is another layout */
+    int32_t pid;    /* of the supervisor */
+    char version[64];
+    int64_t began; /* seconds since 1970 */
+} nj_shared_head;
+
 typedef struct nj_shared {
+    nj_shared_head head;
     uint32_t incarnation;     /* workers before this one */
     char run[48];             /* the run's name in the journals of its outputs; "" = no worker was so far */
     _Atomic int ended;        /* the worker ends by itself: its exit code is the run's */
@@ -46,6 +57,7 @@ typedef struct nj_shared {
     _Atomic uint64_t batches; /* written by all workers: a worker that dies before its first did not start */
     nj_kept kept;
     nj_guard guard;
+    nj_board board; /* for `nightjar top` */
 } nj_shared;
 
 #endif

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -20,6 +19,7 @@
 #include "../base/exit.h"
 #include "../base/log.h"
 #include "../graph/crash.h"
+#include "block.h"
 #include "cli.h"
 #include "keep.h"
 #include "relay.h"
@@ -109,6 +109,7 @@ static void begin_worker(nj_shared *shared, pid_t parent, const sigset_t *mask,
     if (getppid() != parent) nj_exit_at_once(NJ_EXIT_INTERRUPTED);
     nj_stop_on_signals_quietly(); /* a Ctrl-C reaches this process, too, and may be here already */
     pthread_sigmask(SIG_SETMASK, mask, NULL);
+    nj_block_forget();
     nj_guard_use(&shared->guard);
     nj_crash_watch(); /* of this process */
     exit(work(opaque, shared));
@@ -283,9 +284,8 @@ static int look_after(nj_shared *shared, watched *w, const sigset_t *signals, co
 
 int nj_supervise(const nj_guard_conf *conf, int (*work)(void *, nj_shared *), void *opaque, nj_error *err)
 {
-    nj_shared *shared =
-        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (shared == MAP_FAILED) return nj_fail(err, "no memory to share with the worker: %s", strerror(errno));
+    nj_shared *shared = nj_block_make(err);
+    if (!shared) return -1;
     watched *w = malloc(sizeof *w);
     sigset_t signals, mask;
     sigemptyset(&signals);
@@ -300,6 +300,6 @@ int nj_supervise(const nj_guard_conf *conf, int (*work)(void *, nj_shared *), vo
     if (w) pthread_sigmask(SIG_SETMASK, &mask, NULL);
     nj_relay_end();
     free(w);
-    munmap(shared, sizeof *shared);
+    nj_block_free(shared);
     return rc;
 }
