@@ -14,6 +14,7 @@
 #include "classes.h"
 #include "file.h"
 #include "ocf.h"
+#include "packed.h"
 
 typedef struct avro_conf {
     const char *codec;
@@ -188,6 +189,8 @@ static nj_sink *open_avro(const nj_sink_args *args, nj_error *err)
     }
     s->base.class = &nj_sink_avro;
     s->file.fd = -1;
+    if (nj_packed_check(args->target, "avro", false, "[sink.avro] codec = deflate packs its blocks", err))
+        goto bad;
     if (nj_settings_apply(args->settings, "sink.avro", nj_avro_settings, NULL, &s->conf, err)) goto bad;
     if (strcmp(s->conf.codec, "null") && strcmp(s->conf.codec, "deflate") &&
         strcmp(s->conf.codec, "snappy")) {

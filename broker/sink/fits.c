@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +18,7 @@
 #include "../batch/cell.h"
 #include "classes.h"
 #include "fits_table.h"
+#include "packed.h"
 
 enum { WRITE_AT = 4 << 20 }; /* bytes of rows that are written before the next flush */
 
@@ -35,7 +35,6 @@ static int close_fits(nj_sink *sink, nj_error *err);
 static nj_sink *open_fits(const nj_sink_args *args, nj_error *err)
 {
     fits_sink *s = calloc(1, sizeof *s);
-    const char *dot = strrchr(args->target, '.');
     if (!s) {
         nj_fail(err, "fits: out of memory");
         return NULL;
@@ -46,10 +45,7 @@ static nj_sink *open_fits(const nj_sink_args *args, nj_error *err)
     if (!s->path) nj_fail(err, "fits: out of memory");
     if (!s->path || nj_settings_apply(args->settings, "sink.fits", nj_fits_settings, NULL, &s->conf, err))
         goto bad;
-    if (dot && (!strcasecmp(dot, ".gz") || !strcasecmp(dot, ".z") || !strcasecmp(dot, ".bz2"))) {
-        nj_fail(err, "%s: the fits sink writes no compressed files", s->path);
-        goto bad;
-    }
+    if (nj_packed_check(s->path, "fits", false, NULL, err)) goto bad;
     if (nj_outfile_open_for(&s->lock, args, false, err) || nj_outfile_must_be_plain(&s->lock, err)) goto bad;
     s->append = s->lock.size > 0; /* only --append and --resume leave something there */
     s->args = *args;

@@ -12,15 +12,21 @@
 #include "classes.h"
 #include "file.h"
 #include "json.h"
+#include "packed.h"
 
 enum { WRITE_AT = 1 << 20 }; /* bytes in the buffer that are written before the next flush */
 
 typedef struct ndjson_conf {
     const char *infinity;
+    int64_t gzip_level, zstd_level;
 } ndjson_conf;
 
 const nj_param nj_ndjson_settings[] = {
     { "infinity", NJ_STR, "number", offsetof(ndjson_conf, infinity), 0, 0, "1", NJ_JSON_INFINITY_DOC },
+    { "gzip_level", NJ_I64, "6", offsetof(ndjson_conf, gzip_level), 1, 9, "1",
+      "how hard a file that ends in .gz is packed" },
+    { "zstd_level", NJ_I64, "3", offsetof(ndjson_conf, zstd_level), 1, 19, "1",
+      "how hard a file that ends in .zst is packed" },
     { 0 },
 };
 
@@ -28,20 +34,48 @@ typedef struct ndjson {
     nj_sink base;
     nj_outfile file;
     nj_json_keys keys;
-    nj_buffer buffer;
+    nj_buffer buffer, packed; /* packed: what the packer gave, to be written */
+    nj_packing kind;
+    nj_packer *packer; /* NULL: rows are written as they are */
     int64_t n_rows;
     bool append, known, begun, standard_output;
 } ndjson;
 
-/* Cuts a last line without its newline: what a killed run left. */
-static int repair_tail(nj_outfile *file, nj_error *err)
+/* The file from its first byte on, unpacked. */
+typedef struct file_reader {
+    const nj_outfile *file;
+    off_t at;
+} file_reader;
+
+static long read_file(void *opaque, void *into, size_t room, nj_error *err)
+{
+    file_reader *r = opaque;
+    ssize_t got = pread(r->file->fd, into, room, r->at);
+    if (got < 0) return nj_fail(err, "%s: cannot be read: %s", r->file->path, strerror(errno));
+    r->at += got;
+    return got;
+}
+
+/* The first line of the file, up to `most` bytes of it. */
+static void first_line(const nj_outfile *file, size_t most, nj_buffer *line)
+{
+    file_reader reader = { file, 0 };
+    nj_unpacker *u = nj_unpacker_new(read_file, &reader, NULL, 0, NJ_ZSTD_WINDOW);
+    nj_error ignored;
+    const uint8_t *bytes;
+    const char *newline = NULL;
+    for (long n; u && !newline && line->n < most && (n = nj_unpacker_next(u, &bytes, &ignored)) > 0;) {
+        newline = memchr(bytes, '\n', (size_t)n);
+        nj_buffer_add(line, bytes, newline ? (size_t)(newline - (const char *)bytes) + 1 : (size_t)n);
+    }
+    nj_unpacker_free(u);
+}
+
+/* Where the last whole line ends; -1 with err. */
+static off_t whole_lines(const nj_outfile *file, nj_error *err)
 {
     char block[65536];
     off_t end = file->size;
-    if (pread(file->fd, block, 1, 0) == 1 && block[0] != '{')
-        return nj_fail(err,
-                       "%s: does not begin with a JSON object; --append adds to files that ndjson: wrote",
-                       file->path);
     while (end > 0) {
         size_t n = end < (off_t)sizeof block ? (size_t)end : sizeof block;
         ssize_t got = pread(file->fd, block, n, end - (off_t)n);
@@ -49,21 +83,36 @@ static int repair_tail(nj_outfile *file, nj_error *err)
             return nj_fail(err, "%s: cannot be read: %s", file->path,
                            got < 0 ? strerror(errno) : "short read");
         const char *newline = memrchr(block, '\n', n);
-        if (newline) {
-            end = end - (off_t)n + (newline - block) + 1;
-            break;
-        }
+        if (newline) return end - (off_t)n + (newline - block) + 1;
         end -= (off_t)n;
     }
-    return end == file->size ? 0 : nj_outfile_cut(file, end, err); /* the torn last line goes */
+    return 0;
+}
+
+/* Cuts what a killed run left: a last line without its newline, a frame without its end. */
+static int repair_tail(ndjson *s, nj_error *err)
+{
+    nj_outfile *file = &s->file;
+    nj_buffer line = { 0 };
+    off_t end = 0;
+    if (s->kind != NJ_PACKED_NOT && nj_packed_whole(file, s->kind, &end, err)) return -1;
+    if (s->kind == NJ_PACKED_NOT || end) first_line(file, 1, &line);
+    bool other = line.n && line.data[0] != '{';
+    nj_buffer_free(&line);
+    if (other)
+        return nj_fail(err,
+                       "%s: does not begin with a JSON object; --append adds to files that ndjson: wrote",
+                       file->path);
+    if (s->kind == NJ_PACKED_NOT && (end = whole_lines(file, err)) < 0) return -1;
+    return end == file->size ? 0 : nj_outfile_cut(file, end, err);
 }
 
 /* To the mark, or to the last whole line. */
-static int cut_back(nj_outfile *file, const nj_mark *mark, int64_t *n_rows, nj_error *err)
+static int cut_back(ndjson *s, const nj_mark *mark, nj_error *err)
 {
-    if (!mark || mark->kind != NJ_MARK_THERE) return repair_tail(file, err);
-    *n_rows = mark->rows;
-    return nj_outfile_cut(file, mark->bytes, err);
+    if (!mark || mark->kind != NJ_MARK_THERE) return repair_tail(s, err);
+    s->n_rows = mark->rows;
+    return nj_outfile_cut(&s->file, mark->bytes, err);
 }
 
 static nj_sink *open_ndjson(const nj_sink_args *args, nj_error *err)
@@ -80,6 +129,20 @@ static nj_sink *open_ndjson(const nj_sink_args *args, nj_error *err)
         return NULL;
     }
     s->base.class = &nj_sink_ndjson;
+    s->kind = nj_packed_by_name(args->target);
+    if (nj_packed_check(args->target, "ndjson", true, NULL, err)) {
+        free(s);
+        return NULL;
+    }
+    if (s->kind != NJ_PACKED_NOT) {
+        int64_t level = s->kind == NJ_PACKED_GZIP ? conf.gzip_level : conf.zstd_level;
+        s->packer = nj_packer_new(s->kind, (int)level);
+        if (!s->packer) {
+            nj_fail(err, "%s: out of memory", args->target);
+            free(s);
+            return NULL;
+        }
+    }
     s->append = nj_outfile_mode(args) == NJ_SINK_APPEND;
     s->known = args->known && s->append;
     s->standard_output = nj_output_is_standard(args->target);
@@ -89,11 +152,12 @@ static nj_sink *open_ndjson(const nj_sink_args *args, nj_error *err)
         if (s->file.fd >= 0 && s->file.path) return &s->base;
         nj_fail(err, "ndjson:-: standard output: %s", strerror(errno));
     } else if (nj_outfile_open_for(&s->file, args, true, err) == 0 &&
-               (!s->append || !s->file.size || cut_back(&s->file, args->mark, &s->n_rows, err) == 0) &&
+               (!s->append || !s->file.size || cut_back(s, args->mark, err) == 0) &&
                nj_outfile_begin(&s->file, args, s->n_rows, err) == 0) {
         return &s->base;
     }
     nj_outfile_close(&s->file, true, NULL);
+    nj_packer_free(s->packer);
     free(s);
     return NULL;
 }
@@ -102,12 +166,10 @@ static nj_sink *open_ndjson(const nj_sink_args *args, nj_error *err)
 static json_t *first_row(const nj_outfile *file)
 {
     nj_buffer line = { 0 };
-    char block[65536], *newline = NULL;
-    for (ssize_t got; !newline && (got = pread(file->fd, block, sizeof block, (off_t)line.n)) > 0;) {
-        newline = memchr(block, '\n', (size_t)got);
-        nj_buffer_add(&line, block, newline ? (size_t)(newline - block) : (size_t)got);
-    }
-    json_t *row = newline && !line.failed ? nj_json_read_row(line.data, line.n) : NULL;
+    first_line(file, SIZE_MAX, &line);
+    json_t *row = line.n && !line.failed && line.data[line.n - 1] == '\n'
+                      ? nj_json_read_row(line.data, line.n - 1)
+                      : NULL;
     nj_buffer_free(&line);
     return row;
 }
@@ -242,12 +304,28 @@ static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const 
     return s->known ? 0 : write_metadata(s, field, n_fields, metadata, err);
 }
 
+static int write_packed(ndjson *s, int failed, nj_error *err)
+{
+    if (failed || s->packed.failed) return nj_fail(err, "%s: out of memory for packing", s->file.path);
+    size_t n = s->packed.n;
+    s->packed.n = 0;
+    return n ? nj_outfile_write(&s->file, s->packed.data, n, err) : 0;
+}
+
 static int write_out(ndjson *s, nj_error *err)
 {
     if (s->buffer.failed) return nj_fail(err, "%s: out of memory", s->file.path);
     size_t n = s->buffer.n;
     s->buffer.n = 0;
-    return n ? nj_outfile_write(&s->file, s->buffer.data, n, err) : 0;
+    if (!n) return 0;
+    if (!s->packer) return nj_outfile_write(&s->file, s->buffer.data, n, err);
+    return write_packed(s, nj_packer_add(s->packer, &s->packed, s->buffer.data, n), err);
+}
+
+/* A commit is where a frame ends: the file can be cut back to it. */
+static int end_frame(ndjson *s, nj_error *err)
+{
+    return s->packer ? write_packed(s, nj_packer_end(s->packer, &s->packed), err) : 0;
 }
 
 static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
@@ -265,12 +343,15 @@ static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
 static int flush(nj_sink *sink, nj_error *err)
 {
     ndjson *s = (ndjson *)sink;
-    return write_out(s, err) || nj_outfile_look(&s->file, err) ? -1 : 0;
+    if (write_out(s, err)) return -1;
+    if (s->packer && write_packed(s, nj_packer_flush(s->packer, &s->packed), err)) return -1;
+    return nj_outfile_look(&s->file, err);
 }
 
 static int commit(nj_sink *sink, const nj_keep *keep, nj_error *err)
 {
     ndjson *s = (ndjson *)sink;
+    if (end_frame(s, err)) return -1;
     return nj_outfile_commit(&s->file, s->n_rows, keep, err);
 }
 
@@ -278,9 +359,12 @@ static int close_ndjson(nj_sink *sink, nj_error *err)
 {
     ndjson *s = (ndjson *)sink;
     int rc = s->buffer.n ? write_out(s, err) : 0;
+    if (!rc) rc = end_frame(s, err);
     if (nj_outfile_close(&s->file, !s->begun, rc ? NULL : err)) rc = -1;
     nj_json_keys_free(&s->keys);
     nj_buffer_free(&s->buffer);
+    nj_buffer_free(&s->packed);
+    nj_packer_free(s->packer);
     free(s);
     return rc;
 }
@@ -289,7 +373,7 @@ const nj_sink_class nj_sink_ndjson = {
     .scheme = "ndjson",
     .is_file = true,
     .form = "ndjson:PATH, ndjson:-",
-    .doc = "one JSON object per line; provenance in PATH.meta.json",
+    .doc = "one JSON object per line, packed when PATH ends in .gz or .zst; provenance in PATH.meta.json",
     .open = open_ndjson,
     .begin = begin,
     .write = write_rows,

@@ -15,6 +15,7 @@
 #include "classes.h"
 #include "file.h"
 #include "json.h"
+#include "packed.h"
 #include "waits.h"
 
 typedef struct sqlite_sink {
@@ -84,6 +85,7 @@ static nj_sink *open_sqlite(const nj_sink_args *args, nj_error *err)
     s->base.class = &nj_sink_sqlite;
     s->path = strdup(args->target);
     s->file.fd = -1;
+    if (nj_packed_check(args->target, "sqlite", false, "a database is changed in place", err)) goto bad;
     if (!s->path) {
         nj_fail(err, "sqlite: out of memory");
         goto bad;

@@ -4,7 +4,7 @@
 NIGHTJAR_KILLS=N kills each of the runs N times (6), NIGHTJAR_SEED=K at other moments (a number of its own each time
 when it is "random")."""
 
-import json, os, random, shutil, signal, sqlite3, subprocess, sys, tarfile, time
+import gzip, json, os, random, shutil, signal, sqlite3, subprocess, sys, tarfile, time
 from tap import NIGHTJAR, Folder, done, needs, nightjar, ok
 
 needs("fastavro", "astropy")
@@ -16,11 +16,12 @@ SEED = os.environ.get("NIGHTJAR_SEED", "1")
 rng = random.Random(None if SEED == "random" else int(SEED))
 FILES = ["out.ndjson", "out.db", "out.avro", "out.fits"]
 OUTPUTS = ["-o", "ndjson:out.ndjson", "-o", "sqlite:out.db", "-o", "avro:out.avro", "-o", "fits:out.fits"]
+PACKED = ["-o", "ndjson:out.gz", "-o", "ndjson:out.zst"]
 OFTEN = ["-D", "run.commit_ms=20", "-D", "run.flush_ms=5", "-D", "run.batch_rows=8"]
 
 
 def command(source, *more):
-    return ["run", *source, "-q", "-m", "roid,nalerthist", *OUTPUTS, *OFTEN, *more]
+    return ["run", *source, "-q", "-m", "roid,nalerthist", *OUTPUTS, *PACKED, *OFTEN, *more]
 
 
 def alerts_of(letters):
@@ -33,6 +34,11 @@ def content():
     found = {}
     with open("out.ndjson") as f:
         found["ndjson"] = sorted(f)
+    with gzip.open("out.gz", "rt") as f:
+        found["gzip"] = sorted(f)
+    if shutil.which("zstd"):
+        r = subprocess.run(["zstd", "-dcq", "out.zst"], capture_output=True, text=True)
+        found["zstd"] = sorted(r.stdout.splitlines(True)) if r.returncode == 0 else [r.stderr]
     db = sqlite3.connect("out.db")
     found["sqlite"] = sorted(map(repr, db.execute("SELECT * FROM alerts")))
     db.close()
