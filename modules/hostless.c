@@ -7,7 +7,7 @@
  * either stamp is compared with those of 200 shuffles of its pixels: ks_* is a Kolmogorov-Smirnov statistic,
  * small when the stamp cannot be told from noise.
  * Reading it: candidate is no verdict. Of the candidates of an ordinary night most are asteroids and bad
- * subtractions; the columns clipped_*, lone, n_bad and the topics are there to tell.
+ * subtractions; the columns clipped_*, lone, n_bad and the topics show it.
  *
  * Differences from the Python: the random numbers are keyed on the alert (rng = numpy brings the old stream
  * back); D is one draw of a random variable, so repeats = R takes the mean over R draws and gives their

@@ -313,7 +313,7 @@ typedef struct block {
 } block;
 
 /* A number of 64 bits is a double when it comes here, and a float32 in the model. */
-static void tell_rounded(const state *s, uint32_t column, double value)
+static void report_rounded(const state *s, uint32_t column, double value)
 {
     if (!atomic_exchange(s->rounded, 1))
         s->host->log(s->host->opaque, 1,
@@ -328,7 +328,7 @@ static nj_reason add_row(const state *s, block *b, const nj_work *w, uint32_t ro
     float *x = b->features + (size_t)b->n * s->n_features;
     for (uint32_t k = 0; k < s->n_columns; k++) {
         b->column[k] = nj_f64_of(w, k, row);
-        if (fabs(b->column[k]) > 0x1p53 && isfinite(b->column[k])) tell_rounded(s, k, b->column[k]);
+        if (fabs(b->column[k]) > 0x1p53 && isfinite(b->column[k])) report_rounded(s, k, b->column[k]);
     }
     for (uint32_t k = 0; k < s->n_features; k++) {
         x[k] = (float)nj_expression_value(&s->feature[k], b->column);

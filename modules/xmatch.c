@@ -60,7 +60,7 @@ typedef struct match {
     double radius;                                    /* of the search */
     uint64_t opened;                                  /* generation of the file then */
     column column[MOST_COLUMNS];
-    _Atomic uint64_t *told; /* newest generation that was logged: the one thing here that changes */
+    _Atomic uint64_t *reported; /* newest generation that was logged: the one thing here that changes */
 } match;
 
 /* --- settings --- */
@@ -223,12 +223,12 @@ static int declare(const nj_host *host, const void *conf_, nj_tables *tables)
 static int open_match(const nj_host *host, const void *conf_, void **self)
 {
     match *m = host->alloc(host->opaque, sizeof *m);
-    _Atomic uint64_t *told = host->alloc(host->opaque, sizeof *told);
-    if (!m || !told) return NJ_ENOMEM;
+    _Atomic uint64_t *reported = host->alloc(host->opaque, sizeof *reported);
+    if (!m || !reported) return NJ_ENOMEM;
     int rc = set_up(host, conf_, m);
     if (rc != NJ_OK) return rc;
-    atomic_init(told, m->opened);
-    m->told = told;
+    atomic_init(reported, m->opened);
+    m->reported = reported;
     *self = m;
     return NJ_OK;
 }
@@ -357,12 +357,12 @@ static void put_row(const match *m, const nj_work *w, const nj_sky_view *view, c
 }
 
 /* Says once that the file was replaced, or that its new state was refused. */
-static void tell(const match *m, const nj_sky_view *view)
+static void report(const match *m, const nj_sky_view *view)
 {
     char why[600];
     const nj_sky_info *info = m->sky->info(view);
-    uint64_t was = atomic_load_explicit(m->told, memory_order_relaxed);
-    if (info->generation > was && atomic_compare_exchange_strong(m->told, &was, info->generation))
+    uint64_t was = atomic_load_explicit(m->reported, memory_order_relaxed);
+    if (info->generation > was && atomic_compare_exchange_strong(m->reported, &was, info->generation))
         m->host->log(m->host->opaque, 2, "%s: now with %llu rows, hash %.16s", info->path,
                      (unsigned long long)info->n_rows, info->hash);
     if (m->sky->problem(m->cat, why, sizeof why)) m->host->log(m->host->opaque, 1, "%s", why);
@@ -410,7 +410,7 @@ static int match_rows(const match *m, const nj_work *w, search_fn *search)
     const nj_sky_view *view = m->sky->begin(m->cat); /* one state of the file for the whole batch */
     columns_now at;
     find_columns(m, view, &at);
-    tell(m, view);
+    report(m, view);
     int rc = search(m, view, &f.cones, &f.matches) ? NJ_EINTERNAL : NJ_OK;
     for (uint32_t k = 0; rc == NJ_OK && k < n; k++) put_row(m, w, view, &at, &f, k);
     m->sky->end(m->cat, view);

@@ -8,7 +8,7 @@
 #include "../base/log.h"
 #include "decoder.h"
 
-enum { MAX_DEPTH = 8, MAX_FIELDS = 20000, MAX_TOLD = 40 };
+enum { MAX_DEPTH = 8, MAX_FIELDS = 20000, MAX_REPORTED = 40 };
 
 typedef struct field {
     char path[160], type[60];
@@ -70,7 +70,7 @@ static bool inside(const char *path, const char *whole)
 static void compare(nj_buffer *out, const fields *a, const fields *b)
 {
     const char *gone = "", *come = "";
-    int told = 0;
+    int reported = 0;
     for (size_t i = 0, k = 0; i < a->n || k < b->n;) {
         int order = i == a->n ? 1 : k == b->n ? -1 : by_path(&a->field[i], &b->field[k]);
         const field *old = order <= 0 ? &a->field[i++] : NULL, *new = order >= 0 ? &b->field[k++] : NULL;
@@ -78,7 +78,7 @@ static void compare(nj_buffer *out, const fields *a, const fields *b)
         if (same || (!new &&inside(old->path, gone)) || (!old && inside(new->path, come))) continue;
         if (!new) gone = old->path;
         if (!old) come = new->path;
-        if (++told > MAX_TOLD) continue;
+        if (++reported > MAX_REPORTED) continue;
         if (!old)
             nj_buffer_printf(out, "\n  + %s (%s)", new->path, new->type);
         else if (!new)
@@ -86,8 +86,8 @@ static void compare(nj_buffer *out, const fields *a, const fields *b)
         else
             nj_buffer_printf(out, "\n  ~ %s: %s, was %s", new->path, new->type, old->type);
     }
-    if (told > MAX_TOLD) nj_buffer_printf(out, "\n  and %d more", told - MAX_TOLD);
-    if (!told) nj_buffer_text(out, "\n  no field differs");
+    if (reported > MAX_REPORTED) nj_buffer_printf(out, "\n  and %d more", reported - MAX_REPORTED);
+    if (!reported) nj_buffer_text(out, "\n  no field differs");
 }
 
 void nj_schema_report_change(uint32_t id, const nj_schema *before, const nj_schema *now)

@@ -362,7 +362,7 @@ static int refuse(nj_cursor *cursor, nj_batch *batch, const char *why)
     return A_LETTER;
 }
 
-/* A_BLOCK: the chunk can be read. A_LETTER: it was buried. */
+/* A_BLOCK: the chunk can be read. A_LETTER: it became a dead letter. */
 static int begin(nj_cursor *cursor, nj_batch *batch)
 {
     state *s = cursor->state;

@@ -74,7 +74,7 @@ static void report_unseen(nj_decoder *d, uint32_t id, const nj_schema *schema)
 }
 
 /* Puts an id on the list, its schema or why there is none; the entry of another thread wins. Of what is new
- * in the schema of a number is told. */
+ * in the schema of a number is reported. */
 static void add_id(nj_decoder *d, const uint8_t key[16], bool number, const nj_schema *schema,
                    const char *why)
 {

@@ -205,7 +205,7 @@ static void store_null(nj_datum_reader *r, const nj_op *op)
 }
 
 /* A text where a column of numbers is: its own words once, and not for each of a night's alerts. */
-static void tell_text(const nj_datum_reader *r, const nj_op *op, bool stored, const uint8_t *text, size_t n)
+static void report_text(const nj_datum_reader *r, const nj_op *op, bool stored, const uint8_t *text, size_t n)
 {
     static nj_log_limit said;
     if (__builtin_expect(!stored, 0))
@@ -245,7 +245,7 @@ static void store_text(nj_datum_reader *r, const nj_op *op, const uint8_t *text,
                                           .size = (uint32_t)n,
                                           .state = n ? NJ_STAMP_PACKED : NJ_STAMP_NONE };
         else
-            tell_text(r, op, nj_put_text(t, to, (const char *)text, n, &r->batch->arena), text, n);
+            report_text(r, op, nj_put_text(t, to, (const char *)text, n, &r->batch->arena), text, n);
     }
 }
 

@@ -49,7 +49,7 @@ static int holds(const char *pid, const struct stat *file, int not_fd)
     return found;
 }
 
-/* The process that has the file: the kernel does not tell whose an open file's lock is, /proc does.
+/* The process that has the file: the kernel does not report whose an open file's lock is, /proc does.
  * 0 = not to be seen. */
 static long holder_of(int fd)
 {

@@ -35,10 +35,10 @@ bool nj_is_tar(const uint8_t *b, size_t n)
 {
     if (n < 512) return false;
     if (!memcmp(b + 257, "ustar", 5)) return true;
-    unsigned sum = 8 * ' ', told = 0, digits = 0;
+    unsigned sum = 8 * ' ', declared = 0, digits = 0;
     for (unsigned i = 148; i < 156; i++) /* first, since a packet fails here at once */
         if (b[i] >= '0' && b[i] <= '7') {
-            told = 8 * told + (unsigned)(b[i] - '0');
+            declared = 8 * declared + (unsigned)(b[i] - '0');
             digits++;
         } else if (b[i] != ' ' && b[i] != 0) {
             return false;
@@ -46,7 +46,7 @@ bool nj_is_tar(const uint8_t *b, size_t n)
     if (!b[0] || !digits) return false;
     for (unsigned i = 0; i < 512; i++)
         if (i < 148 || i >= 156) sum += b[i];
-    return told == sum;
+    return declared == sum;
 }
 
 bool nj_is_zip(const uint8_t *b, size_t n)

@@ -89,7 +89,7 @@ void nj_log(int level, const char *format, ...)
     va_end(ap);
 }
 
-/* Counts one line of a call site: 0 = it is kept back. *before: lines kept back that can be told now. */
+/* Counts one line of a call site: 0 = it is kept back. *before: lines kept back that can be reported now. */
 static uint32_t count(nj_log_limit *limit, uint32_t most, uint32_t *before)
 {
     uint32_t n = 0;

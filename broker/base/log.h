@@ -23,15 +23,16 @@ size_t nj_log_stamp(char *to, size_t room);
 /* What one call site has said in the present minute; zero-initialised (a static of the call site). */
 typedef struct nj_log_limit {
     int64_t since_ns;
-    uint32_t said, kept_back; /* kept_back: also of minutes before, until it was told */
+    uint32_t said, kept_back; /* kept_back: also of minutes before, until it was reported */
     bool busy;
 } nj_log_limit;
 
 /* As nj_log, whatever the level is: for a line that was asked for. */
 __attribute__((format(printf, 2, 3))) void nj_log_line(int level, const char *format, ...);
 
-/* As nj_log, at most `most` times a minute for one call site, so that what goes on for months is still told.
- * The last line of a minute says that more are kept back, the next one of a later minute how many were. */
+/* As nj_log, at most `most` times a minute for one call site, so that what goes on for months is still
+ * reported. The last line of a minute says that more are kept back, the next one of a later minute how many
+ * were. */
 __attribute__((format(printf, 4, 5))) void nj_log_limited(nj_log_limit *limit, uint32_t most, int level,
                                                           const char *format, ...);
 

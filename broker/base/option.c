@@ -174,8 +174,8 @@ static bool is_option(const parser *p, const char *word)
 }
 
 /* Of an option that keeps one value and is said twice the last one counts:
- * told, because the first one has no effect. */
-static void tell_second(parser *p, const nj_option *o, const char *said, const char *value)
+ * reported, because the first one has no effect. */
+static void report_repeated(parser *p, const nj_option *o, const char *said, const char *value)
 {
     size_t i = 0;
     if (o->type == NJ_OPTION_CALL) return;
@@ -197,7 +197,7 @@ static int take(parser *p, const nj_option *o, const char *said, const char *val
     if (!value && (p->at == p->argc || is_option(p, p->argv[p->at])))
         return nj_fail(p->err, "option %s lacks its value", said);
     if (!value) value = p->argv[p->at++];
-    tell_second(p, o, said, value);
+    report_repeated(p, o, said, value);
     return store(o, p->conf, said, value, p->err);
 }
 

@@ -1,5 +1,5 @@
-/* secret.c - a password must not stand where others look: the process knows its secrets, and takes them out
- * of what it shows. */
+/* secret.c - a password must not stand where others look: the process keeps a list of its
+ * secrets, and takes them out of what it shows. */
 #include "secret.h"
 
 #include <ctype.h>

@@ -417,11 +417,11 @@ static bool unpack_gzip_member(nj_unpacked *into, const uint8_t *bytes, size_t s
 {
     if (nj_packing_of(bytes, size) != NJ_PACKED_GZIP || size < 18) return false;
     const uint8_t *t = bytes + size - 4;
-    size_t told = t[0] | (size_t)t[1] << 8 | (size_t)t[2] << 16 | (size_t)t[3] << 24, used = 0;
+    size_t declared = t[0] | (size_t)t[1] << 8 | (size_t)t[2] << 16 | (size_t)t[3] << 24, used = 0;
     /* deflate packs to a thousandth at best: a length beyond that is a lie, and costs no memory */
-    if (told > limit || told / 1040 > size || make_room(into, told + 1)) return false;
+    if (declared > limit || declared / 1040 > size || make_room(into, declared + 1)) return false;
     struct libdeflate_decompressor *d = libdeflate_alloc_decompressor();
-    bool good = d && libdeflate_gzip_decompress_ex(d, bytes, size, into->buffer, told, &used, &into->n) ==
+    bool good = d && libdeflate_gzip_decompress_ex(d, bytes, size, into->buffer, declared, &used, &into->n) ==
                          LIBDEFLATE_SUCCESS;
     libdeflate_free_decompressor(d);
     return good && used == size && !nj_packing_of(into->buffer, into->n);

@@ -19,7 +19,7 @@ typedef enum nj_packing {
 } nj_packing;
 
 enum {
-    NJ_KIND_BYTES = 512, /* so many bytes of a beginning tell all that the functions below know */
+    NJ_KIND_BYTES = 512, /* so many bytes of a beginning are all that the functions below need */
     NJ_ZSTD_WINDOW = 31  /* log2 of the largest window that libzstd takes */
 };
 
@@ -30,7 +30,7 @@ bool nj_is_tar(const uint8_t *bytes, size_t n);
 bool nj_is_zip(const uint8_t *bytes, size_t n);
 /* lz4, compress, lzip: libarchive reads these. lzma alone has no magic. */
 bool nj_is_packed_otherwise(const uint8_t *bytes, size_t n);
-/* "a PNG image", "an HTML page", "gzip data": for messages. NULL when the bytes tell nothing. */
+/* "a PNG image", "an HTML page", "gzip data": for messages. NULL when the bytes do not say. */
 const char *nj_kind_of(const uint8_t *bytes, size_t n);
 
 /* Brings up to `room` bytes: how many; 0 = the end; -1 with err. */

@@ -35,7 +35,7 @@ typedef struct nj_chunk {
     nj_framing framing;
     nj_stream *stream;
     char *member;                            /* file or archive member; NULL for Kafka */
-    char *fault;                             /* why the source knows it cannot be read: a dead letter;
+    char *fault;                             /* why it cannot be read, found by the source: a dead letter;
                                               * NULL = nothing known */
     int64_t offset;                          /* Kafka offset, or number of the file or member in
                                               * its source, from 0 */

@@ -34,7 +34,7 @@ int nj_build_missing(const nj_build_job *j, const nj_table *t, const char *file,
     return -1;
 }
 
-/* The usual names of positions, most telling first. */
+/* The usual names of positions, the most specific first. */
 static const char *const usual_ra[] = { "ra",      "RAdeg",  "_RAJ2000",       "RAJ2000",
                                         "RA_ICRS", "RAICRS", "raMean",         "meanra",
                                         "ramean",  "R.A.",   "RightAscension", "right_ascension",

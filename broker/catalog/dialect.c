@@ -78,7 +78,7 @@ static int is_unit(const nj_span *c)
     return 0;
 }
 
-/* A row of units with no dashes below it: words only, two of them units that everybody knows. */
+/* A row of units with no dashes below it: words only, two of them well-known units. */
 static int is_unit_row(const nj_text_table *t)
 {
     int n = 0;

@@ -86,7 +86,7 @@ static int from_bench(rows *all, int side, const char *path, const json_t *bench
     nj_bench_left left;
     all->kinds |= OF_BENCH;
     nj_bench_times(benchmarks, take_time, &(bench_side){ all, side }, &left);
-    nj_bench_tell_left(path, &left);
+    nj_bench_report_left(path, &left);
     return 0;
 }
 
@@ -152,10 +152,10 @@ static int read_side(rows *all, int side, const char *spec, int calls)
 
 /* ---- the table ------------------------------------------------------------------------------- */
 
-typedef struct told {
+typedef struct table_summary {
     int shared, judged, regressions, sides[2]; /* rows of both sides; enough samples for a gate;
                                                 * rows of each side */
-} told;
+} table_summary;
 
 /* Two costs must not be taken for one. */
 static void say_what(unsigned kinds)
@@ -168,9 +168,9 @@ static void say_what(unsigned kinds)
     if (kinds & OF_BENCH) printf("CPU time of each round; real time where Google Benchmark was set so\n");
 }
 
-static told print_rows(const rows *all, const char *only)
+static table_summary print_rows(const rows *all, const char *only)
 {
-    told t = { 0 };
+    table_summary t = { 0 };
     int one_sided = 0;
     double *ratio = malloc((all->n + 1) * sizeof *ratio);
     uint32_t n_ratios = 0;
@@ -216,7 +216,7 @@ static told print_rows(const rows *all, const char *only)
 }
 
 /* A comparison of nothing must not look like one without a regression. */
-static int verdict_of(const told *t, const char *only, int gate)
+static int verdict_of(const table_summary *t, const char *only, int gate)
 {
     if (!t->shared) {
         fprintf(stderr,
@@ -292,7 +292,7 @@ static int add_folder(nj_history *h, const char *path, int *n, nj_error *err)
 }
 
 /* As verdict_of(). One report alone is a table, but no gate. */
-static int history_verdict(const nj_history_told *t, const char *only, int gate)
+static int history_verdict(const nj_history_summary *t, const char *only, int gate)
 {
     if (!t->names)
         fprintf(stderr, "nightjar compare: nothing to show: no name%s%s%s in these files\n",
@@ -384,7 +384,7 @@ static int history(const options *o, const nj_words *words)
     }
     if (h && rc == 0 && !n) rc = (nj_fail(&err, "--history: no reports given"), NJ_EXIT_USAGE);
     if (err.text[0] && rc) fprintf(stderr, "nightjar compare: %s\n", err.text);
-    nj_history_told t = { 0 };
+    nj_history_summary t = { 0 };
     if (h && rc == 0) {
         t = nj_history_terminal(h, o->only, stdout);
         rc = history_verdict(&t, o->only, o->gate);
@@ -434,7 +434,7 @@ static int compare(int argc, char **argv)
         free_rows(&all);
         return NJ_EXIT_SOURCE;
     }
-    told t = print_rows(&all, o.only);
+    table_summary t = print_rows(&all, o.only);
     free_rows(&all);
     return verdict_of(&t, o.only, o.gate);
 }

@@ -238,7 +238,7 @@ static int diff_rows(job *j, nj_error *err)
     return rc;
 }
 
-/* ---- telling --------------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 static int larger_first(const void *a, const void *b)
 {
@@ -246,7 +246,7 @@ static int larger_first(const void *a, const void *b)
     return (x < y) - (x > y);
 }
 
-static void tell_column(const job *j, column *c)
+static void print_column(const job *j, column *c)
 {
     qsort(c->change, c->n_changes, sizeof *c->change, larger_first);
     size_t finite = 0;
@@ -262,7 +262,7 @@ static void tell_column(const job *j, column *c)
     if (c->n_changes > (size_t)j->top) printf("    ... %zu more\n", c->n_changes - (size_t)j->top);
 }
 
-static void tell(job *j)
+static void print_diff(job *j)
 {
     const side *a = &j->side[0], *b = &j->side[1];
     printf("%s: %s (%s) -> %s (%s), %llu alerts\n", j->instance, a->spec, a->version, b->spec, b->version,
@@ -272,7 +272,7 @@ static void tell(job *j)
     else
         printf("%llu alerts changed, in %zu column%s\n", (unsigned long long)j->rows_changed, j->n_columns,
                j->n_columns == 1 ? "" : "s");
-    for (size_t i = 0; i < j->n_columns; i++) tell_column(j, &j->column[i]);
+    for (size_t i = 0; i < j->n_columns; i++) print_column(j, &j->column[i]);
     nj_comparison c = nj_compare(a->cpu, (uint32_t)j->rounds, b->cpu, (uint32_t)j->rounds);
     char words[NJ_WORDS];
     printf("\ncost: %.3f -> %.3f CPU us/alert, ratio %.3f (p %.2g, %d runs each in turn): %s\n",
@@ -298,7 +298,7 @@ static int work(job *j, nj_error *err)
     for (int i = 0; i < 2; i++)
         if (j->side[i].rows[0]) unlink(j->side[i].rows);
     if (rc) return empty ? NJ_EXIT_USAGE : NJ_EXIT_SOURCE;
-    tell(j);
+    print_diff(j);
     return NJ_EXIT_OK;
 }
 

@@ -39,7 +39,7 @@ typedef enum { FINE, NOTE, LACKS } state;
 static int lacking;
 
 /* One line, and below it how to mend it. */
-__attribute__((format(printf, 4, 5))) static void tell(state s, const char *name, const char *cure,
+__attribute__((format(printf, 4, 5))) static void show(state s, const char *name, const char *cure,
                                                        const char *format, ...)
 {
     static const char *const word[] = { "ok", "note", "LACKS" };
@@ -57,19 +57,19 @@ static void libraries(void)
 {
     float fits = 0;
     fits_get_version(&fits);
-    tell(FINE, "nightjar", NULL, "%s (%s), %s, %s", nj_version, nj_revision, nj_compiler, nj_flags);
+    show(FINE, "nightjar", NULL, "%s (%s), %s, %s", nj_version, nj_revision, nj_compiler, nj_flags);
     int scram = rd_kafka_version() >= 0x020601ff;
-    tell(scram ? FINE : NOTE, "librdkafka",
+    show(scram ? FINE : NOTE, "librdkafka",
          scram ? NULL : "2.6.1 or later (Debian 13, or Confluent's packages) if your brokers ask for SCRAM",
          "%s%s", rd_kafka_version_str(),
          scram ? "" : ": cannot do SCRAM with Apache Kafka 4 and later; PLAINTEXT, SSL and SASL PLAIN work");
-    tell(FINE, "sqlite", NULL, "%s", sqlite3_libversion());
-    tell(FINE, "libarchive", NULL, "%s", archive_version_string());
-    tell(FINE, "cfitsio", NULL, "%.2f", fits);
-    tell(FINE, "compression", NULL, "libdeflate %s, zlib %s, zstd %s", LIBDEFLATE_VERSION_STRING,
+    show(FINE, "sqlite", NULL, "%s", sqlite3_libversion());
+    show(FINE, "libarchive", NULL, "%s", archive_version_string());
+    show(FINE, "cfitsio", NULL, "%.2f", fits);
+    show(FINE, "compression", NULL, "libdeflate %s, zlib %s, zstd %s", LIBDEFLATE_VERSION_STRING,
          zlibVersion(), ZSTD_versionString());
-    tell(FINE, "mathematics", NULL, "%s, gsl %s", fftw_version, gsl_version);
-    tell(FINE, "services", NULL, "libcurl %s, libmicrohttpd %s, jansson %s",
+    show(FINE, "mathematics", NULL, "%s, gsl %s", fftw_version, gsl_version);
+    show(FINE, "services", NULL, "libcurl %s, libmicrohttpd %s, jansson %s",
          curl_version_info(CURLVERSION_NOW)->version, MHD_get_version(), JANSSON_VERSION);
 }
 
@@ -93,16 +93,16 @@ static void onnx_runtime(void)
         void *library = path[i] && *path[i] ? dlopen(path[i], RTLD_NOW | RTLD_LOCAL) : NULL;
         const struct api_base *(*base)(void);
         if (!library && i == 0 && path[0] && *path[0])
-            return tell(LACKS, "ONNX Runtime", "unset ORT_DYLIB_PATH, or let it name a library", "%s",
+            return show(LACKS, "ONNX Runtime", "unset ORT_DYLIB_PATH, or let it name a library", "%s",
                         dlerror());
         if (!library) continue;
         *(void **)&base = dlsym(library, "OrtGetApiBase");
         if (base) {
-            tell(FINE, "ONNX Runtime", NULL, "%s (%s)", base()->version(), path[i]);
+            show(FINE, "ONNX Runtime", NULL, "%s (%s)", base()->version(), path[i]);
             return;
         }
     }
-    tell(NOTE, "ONNX Runtime",
+    show(NOTE, "ONNX Runtime",
          "make onnxruntime, or ORT_DYLIB_PATH=/path/libonnxruntime.so; the built-in engine does without it",
          "not here");
 }
@@ -110,11 +110,11 @@ static void onnx_runtime(void)
 static void one_folder(const char *path, const char *what, const char *cure)
 {
     DIR *d = opendir(path);
-    if (!d) return tell(LACKS, what, cure, "%s: %s", path, strerror(errno));
+    if (!d) return show(LACKS, what, cure, "%s: %s", path, strerror(errno));
     int n = 0;
     for (struct dirent *e; (e = readdir(d)) != NULL;) n += e->d_name[0] != '.';
     closedir(d);
-    tell(FINE, what, NULL, "%s: %d entries", path, n);
+    show(FINE, what, NULL, "%s: %d entries", path, n);
 }
 
 /* [section] path: one folder, or several with ':' between them. */
@@ -124,7 +124,7 @@ static void folders(nj_settings *s, const char *section, const char *what, const
     char cure[256];
     snprintf(cure, sizeof cure, "%s; then -D %s.path=DIR, or [%s] path = DIR in the file of -c", source,
              section, section);
-    if (!path || !*path) return tell(NOTE, what, cure, "no folder is set: the modules that need one are off");
+    if (!path || !*path) return show(NOTE, what, cure, "no folder is set: the modules that need one are off");
     char *text = strdup(path), *rest = text;
     for (char *one; text && (one = strsep(&rest, ":")) != NULL;)
         if (*one) one_folder(one, what, cure);
@@ -139,11 +139,11 @@ static void what_is_off(const nj_instances *set, bool models)
     for (uint32_t i = 0; i < set->n_off; i++) {
         const nj_off *off = &set->off[i];
         if (models || off->status != NJ_ENO_MODEL)
-            tell(NOTE, "", NULL, "%s is off: %s", off->name, off->why);
+            show(NOTE, "", NULL, "%s is off: %s", off->name, off->why);
         else
             nj_buffer_printf(&names, "%s%s", names.n ? ", " : "", off->name);
     }
-    if (names.n) tell(NOTE, "", NULL, "off for want of a model: %s", names.data);
+    if (names.n) show(NOTE, "", NULL, "off for want of a model: %s", names.data);
     nj_buffer_free(&names);
 }
 
@@ -157,9 +157,9 @@ static void modules(nj_settings *settings)
     if (rc == 0) rc = nj_engine_choose(&engine, NULL, &err);
     if (rc == 0) rc = nj_engine_open(&engine, NULL, &err);
     if (rc)
-        tell(LACKS, "modules", NULL, "%s", err.text);
+        show(LACKS, "modules", NULL, "%s", err.text);
     else
-        tell(FINE, "modules", NULL, "%u built in; %u of the default set are off", engine.modules.n,
+        show(FINE, "modules", NULL, "%u built in; %u of the default set are off", engine.modules.n,
              engine.instances.n_off);
     if (rc == 0) what_is_off(&engine.instances, models && *models);
     nj_engine_close(&engine);
@@ -185,7 +185,7 @@ static void compiler(void)
     if (!cc || !*cc) cc = "cc";
     if (!gcov || !*gcov) gcov = "gcov";
     bool have_cc = on_path(cc), have_gcov = on_path(gcov);
-    tell(have_cc && have_gcov ? FINE : NOTE, "compiler",
+    show(have_cc && have_gcov ? FINE : NOTE, "compiler",
          have_cc && have_gcov
              ? NULL
              : "nightjar profile needs both: apt-get install gcc, or $CC and $GCOV name them",
@@ -204,15 +204,15 @@ static void machine(void)
     }
     if (getloadavg(load, 3) < 1) load[0] = NAN;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    tell(FINE, "cores", NULL, "%ld, frequency governor %s", cores, governor);
+    show(FINE, "cores", NULL, "%ld, frequency governor %s", cores, governor);
     int busy = load[0] > 0.5 * (double)cores;
-    tell(busy ? NOTE : FINE, "load", busy ? "measure when the machine is quiet" : NULL,
+    show(busy ? NOTE : FINE, "load", busy ? "measure when the machine is quiet" : NULL,
          "%.1f in the last minute", load[0]);
-    tell(FINE, "memory", NULL, "%.1f GB",
+    show(FINE, "memory", NULL, "%.1f GB",
          (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE) / 1e9);
 #ifdef __x86_64__
     __builtin_cpu_init();
-    tell(FINE, "vectors", NULL, "%s",
+    show(FINE, "vectors", NULL, "%s",
          __builtin_cpu_supports("avx512f") ? "AVX-512"
          : __builtin_cpu_supports("avx2")  ? "AVX2"
                                            : "SSE2");
@@ -235,17 +235,17 @@ static void counters(nj_settings *settings)
     nj_error err = { "" };
     int hard = can_count(PERF_TYPE_HARDWARE, PERF_COUNT_HW_INSTRUCTIONS),
         soft = can_count(PERF_TYPE_SOFTWARE, PERF_COUNT_SW_TASK_CLOCK);
-    tell(hard ? NOTE : FINE, "hardware counters",
+    show(hard ? NOTE : FINE, "hardware counters",
          hard == EACCES || hard == EPERM
              ? "sysctl kernel.perf_event_paranoid=2; nothing but instruction counts needs them"
          : hard ? "many virtual machines have none; nothing but instruction counts needs them"
                 : NULL,
          "%s", hard ? strerror(hard) : "instructions are countable");
-    tell(soft ? NOTE : FINE, "task clock",
+    show(soft ? NOTE : FINE, "task clock",
          soft ? "sysctl kernel.perf_event_paranoid=2; timers do without it" : NULL, "%s",
          soft ? strerror(soft) : "countable");
     nj_energy *e = nj_energy_open(settings, &err);
-    if (!e) return tell(LACKS, "energy", NULL, "%s", err.text);
+    if (!e) return show(LACKS, "energy", NULL, "%s", err.text);
     nj_energy_source s;
     nj_energy_split split;
     nj_energy_begin(e);
@@ -253,7 +253,7 @@ static void counters(nj_settings *settings)
     nj_energy_end(e, &s, &split);
     int measured = !strcmp(s.kind, "measured");
     const char *hint = nj_energy_hint(e);
-    tell(measured ? FINE : NOTE, "energy",
+    show(measured ? FINE : NOTE, "energy",
          measured ? NULL
          : hint   ? hint
                   : "no RAPL here; [energy] meter_command or meter_file names a meter, cpu_model the CPU",
@@ -264,9 +264,9 @@ static void counters(nj_settings *settings)
 static void disk(const char *path)
 {
     struct statvfs v;
-    if (statvfs(path, &v)) return tell(LACKS, "disk", NULL, "%s: %s", path, strerror(errno));
+    if (statvfs(path, &v)) return show(LACKS, "disk", NULL, "%s: %s", path, strerror(errno));
     double gb = (double)v.f_bavail * (double)v.f_frsize / 1e9;
-    tell(gb < 1 ? NOTE : FINE, "disk", gb < 1 ? "an output of a night takes some GB" : NULL,
+    show(gb < 1 ? NOTE : FINE, "disk", gb < 1 ? "an output of a night takes some GB" : NULL,
          "%s: %.1f GB free%s", path, gb, access(path, W_OK) ? ", not writable" : "");
 }
 

@@ -43,16 +43,16 @@ NJ_COMMAND(run) = {
 typedef struct job {
     options *o;
     nj_shared *shared; /* NULL: there is no supervisor */
-    bool told;
+    bool reported;
     int rc;
 } job;
 
 /* All is written; what modules do when they are closed no longer matters. */
-static void tell(void *job_, const nj_report *report, int rc, const nj_error *err)
+static void on_report(void *job_, const nj_report *report, int rc, const nj_error *err)
 {
     job *j = job_;
     nj_shared *shared = j->shared;
-    j->told = true;
+    j->reported = true;
     j->rc = rc;
     if (shared && shared->recycle && !*nj_stop_flag() && (rc == NJ_EXIT_OK || rc == NJ_EXIT_INTERRUPTED)) {
         j->rc = NJ_EXIT_OK; /* the next worker goes on, and reports */
@@ -75,19 +75,19 @@ static int work(void *options_, nj_shared *shared)
     if (!shared) nj_stop_on_signals(); /* a worker does already */
     run->stop = nj_stop_flag();
     run->shared = shared;
-    run->told = tell;
-    run->told_opaque = &j;
+    run->on_report = on_report;
+    run->on_report_opaque = &j;
     if (shared && shared->incarnation) {
         run->mode = NJ_SINK_APPEND; /* what those before it wrote stays */
         run->resume = true;
     }
     int rc = nj_run(run, &report, &err);
-    if (!j.told && shared && shared->incarnation && !*nj_stop_flag()) {
+    if (!j.reported && shared && shared->incarnation && !*nj_stop_flag()) {
         nj_log(NJ_LOG_WARN, "%s", err.text); /* a lock may still be held, a port still be taken */
         nj_report_free(&report);
         return rc;
     }
-    if (!j.told) tell(&j, &report, rc, &err);
+    if (!j.reported) on_report(&j, &report, rc, &err);
     nj_report_free(&report);
     return j.rc;
 }

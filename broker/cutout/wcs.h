@@ -17,8 +17,8 @@ typedef struct nj_wcs {
 
 /* Reads axes 1 and 2 of a header: right ascension and declination (ICRS, FK5 of any equinox, FK4 of 1950;
  * RADESYS, else EQUINOX, decides) or galactic longitude and latitude, in any projection and with any
- * distortion that wcslib knows (SIP also where CTYPE does not say so, TPV, TPD). Further axes must be of one
- * pixel or stand apart from the sky. What cannot be honoured (lookup tables, other frames) is refused by
+ * distortion that wcslib supports (SIP also where CTYPE does not say so, TPV, TPD). Further axes must be of
+ * one pixel or stand apart from the sky. What cannot be honoured (lookup tables, other frames) is refused by
  * name, with err. One thread at a time. Freed by nj_wcs_free. */
 int nj_wcs_read(nj_wcs *w, fitsfile *file, nj_error *err);
 /* The same from n_cards of 80 characters each. */

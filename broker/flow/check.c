@@ -79,7 +79,7 @@ int nj_flow_check_settings(run *r, nj_error *err)
     return 0;
 }
 
-void nj_flow_tell_unused(run *r)
+void nj_flow_report_unused(run *r)
 {
     const nj_settings *s = r->options->settings;
     for (size_t i = 0; i < s->n; i++)

@@ -90,7 +90,7 @@ static nj_slot *enter(const nj_rows *rows, nj_phase phase, const char *name, uin
 }
 
 int nj_flow_guard_ask(nj_filter *clause, const nj_rows *rows, const nj_light_curve *lc, uint8_t *pass,
-                      nj_filter_failed *told, void *opaque, nj_error *err)
+                      nj_filter_failed *on_failed, void *opaque, nj_error *err)
 {
     const bool singly = comes_singly(filter);
     nj_rows part = *rows;
@@ -99,7 +99,7 @@ int nj_flow_guard_ask(nj_filter *clause, const nj_rows *rows, const nj_light_cur
         part.row = rows->row + at;
         part.n = singly ? 1 : rows->n;
         nj_slot *slot = enter(&part, NJ_PHASE_FILTER, NJ_GUARD_FILTER, filter);
-        rc = nj_filter_run_each(clause, &part, lc, pass + at, told, opaque, err);
+        rc = nj_filter_run_each(clause, &part, lc, pass + at, on_failed, opaque, err);
         if (slot) nj_slot_leave(slot);
     }
     return rc;

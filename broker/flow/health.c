@@ -1,5 +1,5 @@
-/* health.c - a run that hangs must not look like one that waits for alerts: this thread tells them apart, for
- * probes and for systemd.  What it reads are counters, each with one writer. A run hangs when, for [run]
+/* health.c - a run that hangs must not look like one that waits for alerts: this thread distinguishes them,
+ * for probes and for systemd.  What it reads are counters, each with one writer. A run hangs when, for [run]
  * stall_s, - one call of a module has not returned, or - alerts are under way, none of them is done, and no
  * module is called, or - nothing is under way, and no live source was polled. In the second case the output
  * thread may be within a sink, which waits for a disk or a broker, or alerts wait for a schema registry: then
@@ -34,7 +34,7 @@ struct nj_health {
     uint64_t calls;           /* being summed over the slots */
     int64_t longest_ns;       /* of the calls that are going on */
     char in[96];              /* the module of that call */
-    bool told_ready, told_stopping;
+    bool notified_ready, notified_stopping;
     uint64_t done_before; /* at the last status */
     int64_t status_ns;
     nj_log_limit silent; /* messages about systemd that does not listen */
@@ -137,14 +137,14 @@ static nj_health_state look(nj_health *h, sums *s)
 
 /* --- systemd --- */
 
-static void tell(nj_health *h, const char *text)
+static void notify(nj_health *h, const char *text)
 {
     if (nj_notify(text))
         nj_log_limited(&h->silent, 1, NJ_LOG_WARN, "$NOTIFY_SOCKET %s: %s", getenv("NOTIFY_SOCKET"),
                        strerror(errno));
 }
 
-static void tell_status(nj_health *h, const nj_health_state *now, const sums *s)
+static void notify_status(nj_health *h, const nj_health_state *now, const sums *s)
 {
     char text[640];
     double seconds = (double)(h->now_ns - h->status_ns) / 1e9;
@@ -154,26 +154,26 @@ static void tell_status(nj_health *h, const nj_health_state *now, const sums *s)
                  seconds > 0 ? (double)(s->done - h->done_before) / seconds : 0, s->dead);
     h->status_ns = h->now_ns;
     h->done_before = s->done;
-    tell(h, text);
+    notify(h, text);
 }
 
-static void tell_stopping(nj_health *h)
+static void notify_stopping(nj_health *h)
 {
-    if (!h->told_stopping) tell(h, "STOPPING=1\nSTATUS=writes what is under way");
-    h->told_stopping = true;
+    if (!h->notified_stopping) notify(h, "STOPPING=1\nSTATUS=writes what is under way");
+    h->notified_stopping = true;
 }
 
-static void tell_systemd(nj_health *h, const nj_health_state *now, const sums *s, unsigned tick)
+static void notify_systemd(nj_health *h, const nj_health_state *now, const sums *s, unsigned tick)
 {
     if (!nj_notify_wanted()) return;
-    if (now->ready && !h->told_ready) {
-        tell(h, "READY=1");
-        h->told_ready = true;
+    if (now->ready && !h->notified_ready) {
+        notify(h, "READY=1");
+        h->notified_ready = true;
         tick = 0;
     }
-    if (now->alive) tell(h, "WATCHDOG=1");
-    if (tick % STATUS_TICKS == 0) tell_status(h, now, s);
-    if (h->r->end.stop || (h->r->options->stop && *h->r->options->stop)) tell_stopping(h);
+    if (now->alive) notify(h, "WATCHDOG=1");
+    if (tick % STATUS_TICKS == 0) notify_status(h, now, s);
+    if (h->r->end.stop || (h->r->options->stop && *h->r->options->stop)) notify_stopping(h);
 }
 
 /* --- the thread --- */
@@ -186,7 +186,7 @@ static void *watch(void *health)
         pthread_mutex_unlock(&h->lock);
         sums s;
         nj_health_state now = look(h, &s);
-        tell_systemd(h, &now, &s, tick);
+        notify_systemd(h, &now, &s, tick);
         nj_board_write(h->r, &now);
         pthread_mutex_lock(&h->lock);
         h->state = now;
@@ -233,7 +233,7 @@ void nj_health_stop(nj_health *h)
     pthread_cond_signal(&h->wake);
     pthread_mutex_unlock(&h->lock);
     pthread_join(h->thread, NULL);
-    if (nj_notify_wanted()) tell_stopping(h);
+    if (nj_notify_wanted()) notify_stopping(h);
     pthread_cond_destroy(&h->wake);
     pthread_mutex_destroy(&h->lock);
     free(h);

@@ -6,7 +6,7 @@
 
 typedef struct nj_health nj_health;
 
-/* Looks at the run each second, in a thread of its own, until it is stopped; tells systemd when
+/* Looks at the run each second, in a thread of its own, until it is stopped; notifies systemd when
  * $NOTIFY_SOCKET is set. Outputs are open by now. r must outlive it. NULL with err. */
 nj_health *nj_health_start(run *r, nj_error *err);
 void nj_health_stop(nj_health *health); /* NULL allowed */

@@ -224,7 +224,7 @@ nj_light_curve nj_flow_light_curve(const run *r, const survey *s, const nj_batch
 /* check.c */
 int nj_flow_check_settings(run *r, nj_error *err); /* sections, keys and names that nothing reads:
                                                     * once there is a decoder */
-void nj_flow_tell_unused(run *r);                  /* settings of sources and outputs that this run lacks */
+void nj_flow_report_unused(run *r);                /* settings of sources and outputs that this run lacks */
 
 /* names.c: the one check of names; `label` begins the message, which has a near miss */
 /* raw paths are left to the packets */
@@ -262,7 +262,7 @@ void nj_flow_guard_chunk(nj_chunk *chunk);                     /* one that kille
 void nj_flow_guard_rows(run *r, const nj_batch *b);            /* such rows are dead letters */
 /* nj_filter_run_each(), in a slot: row by row once a worker died in a clause. */
 int nj_flow_guard_ask(nj_filter *clause, const nj_rows *rows, const nj_light_curve *lc, uint8_t *pass,
-                      nj_filter_failed *told, void *opaque, nj_error *err);
+                      nj_filter_failed *on_failed, void *opaque, nj_error *err);
 int nj_flow_guard_write(nj_sink *to, const nj_rows *rows, nj_error *err);
 
 /* letters.c: where dead letters go */

@@ -21,7 +21,7 @@ int nj_flow_keep_begin(struct run *r);
 void nj_flow_keep_free(struct run *r);
 /* The pending ones are through: noted, once per settlement. */
 void nj_flow_keep(struct run *r, const struct pending *list, uint32_t n);
-/* Adds what earlier workers did to the report, and what the guard knows. */
+/* Adds what earlier workers did to the report, and what the guard counted. */
 void nj_flow_keep_report(struct run *r, nj_report *report);
 /* The ledger of a stream from earlier workers; NULL = none. */
 const nj_ledger *nj_flow_kept_ledger(const struct run *r, uint32_t stream);

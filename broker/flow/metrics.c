@@ -117,7 +117,7 @@ static void accounts(const nj_metrics_of *m, nj_buffer *b)
            (double)__atomic_load_n(&m->r->compute.batches, __ATOMIC_RELAXED));
 }
 
-/* Partitions as the brokers told the source a moment ago. */
+/* Partitions as the brokers reported them to the source last. */
 typedef struct lag_of {
     nj_buffer *b;
     const char *name; /* of the family; NULL = only the sum */

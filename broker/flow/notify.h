@@ -1,4 +1,4 @@
-/* notify.h - what a service tells systemd. */
+/* notify.h - the messages of a service to systemd. */
 #ifndef NJ_FLOW_NOTIFY_H
 #define NJ_FLOW_NOTIFY_H
 

@@ -9,7 +9,7 @@
 #include "internal.h"
 
 /* Each column once; the sums at the end. */
-static void tell(run *r, const nj_rows *rows, uint32_t f, uint32_t row)
+static void report(run *r, const nj_rows *rows, uint32_t f, uint32_t row)
 {
     char where[512];
     if (r->output.escaped[f]++) return;
@@ -53,7 +53,7 @@ static int mend_column(run *r, nj_batch *b, const nj_rows *rows, uint32_t f, nj_
                 col->data = own;
             }
             if (!(own[i] = readable(b, text))) return -1;
-            tell(r, rows, f, rows->row[k]);
+            report(r, rows, f, rows->row[k]);
         }
     }
     return 0;

@@ -32,7 +32,7 @@ void nj_relay_begin(void)
     if (in >= 0) setsockopt(in, SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
     if (in >= 0 && bind(in, (struct sockaddr *)&at, size) == 0 && setenv("NOTIFY_SOCKET", own, 1) == 0)
         return;
-    nj_log(NJ_LOG_WARN, "the worker tells systemd by itself: NotifyAccess=all lets it");
+    nj_log(NJ_LOG_WARN, "the worker notifies systemd itself: NotifyAccess=all allows this");
     nj_relay_end();
 }
 

@@ -1,4 +1,5 @@
-/* relay.h - what a worker tells systemd goes through its supervisor, for systemd listens to that one. */
+/* relay.h - a worker's messages to systemd go through its supervisor: systemd accepts them from that
+ * process. */
 #ifndef NJ_FLOW_RELAY_H
 #define NJ_FLOW_RELAY_H
 

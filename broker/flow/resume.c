@@ -69,7 +69,7 @@ static bool has_line(const char *text, const char *line, size_t n)
 
 /* Says the lines of one that the other lacks; returns how many. A module has dozens of columns: they are one
  * line, with the first few names. */
-static int tell_lines(const char *of, const char *lacks, const char *what, const char *path, int level)
+static int report_lines(const char *of, const char *lacks, const char *what, const char *path, int level)
 {
     int n = 0, columns = 0;
     char names[200] = "";
@@ -120,7 +120,7 @@ static int read_state(memory *m)
     return rc;
 }
 
-/* What the supervisor knows of the workers before. */
+/* What the supervisor kept of earlier workers. */
 static int read_kept(memory *m, const nj_kept *kept)
 {
     if (!kept->turn) return 0;
@@ -169,8 +169,8 @@ static int check_mark(run *r, memory *m, const char *path, bool strict, nj_error
         return 0;
     }
     int level = strict ? NJ_LOG_ERROR : NJ_LOG_WARN;
-    int n = tell_lines(m->mark.configuration, z->configuration, "the journal has", path, level) +
-            tell_lines(z->configuration, m->mark.configuration, "this run has", path, level);
+    int n = report_lines(m->mark.configuration, z->configuration, "the journal has", path, level) +
+            report_lines(z->configuration, m->mark.configuration, "this run has", path, level);
     if (n && strict)
         return nj_fail(
             err,
@@ -230,7 +230,7 @@ int nj_flow_resume_look(run *r, nj_error *err)
         if (!path) continue;
         if (nj_sink_look(spec_of(r, i), &m->mark, err)) return -1;
         if (m->mark.kind == NJ_MARK_UNKNOWN && strict)
-            return nj_fail(err, "%s: has no journal, so that --resume cannot tell what is in it", path);
+            return nj_fail(err, "%s: has no journal, so that --resume cannot find out what is in it", path);
         if (m->mark.kind == NJ_MARK_THERE && check_mark(r, m, path, strict, err)) return -1;
         m->counts = m->mark.kind == NJ_MARK_THERE || m->mark.kind == NJ_MARK_NEW;
         files += m->mark.kind != NJ_MARK_NONE;
@@ -326,7 +326,7 @@ int nj_flow_stream_begin(run *r, stream *s)
         p->ahead[i] = k ? k->at : (position){ -1, 0 };
         if (k && k->published > p->published) p->published = k->published;
     }
-    /* --eos: the group knows what the topic has, and it is read from there; the files know what they have */
+    /* --eos: the offsets of what the topic has are in the group; the journals of files have their own */
     if (from_start || (r->output.eos_source && p->is_kafka)) least = NULL;
     if (z->restart) least = find(&z->kept, p->key); /* not ahead of the report's sums */
     if (!least) return 0;

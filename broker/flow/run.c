@@ -270,7 +270,7 @@ static void add_off(const nj_instances *set, int status, const char *cure, nj_bu
 }
 
 /* One line for people, by what is not here; every reason with -v. */
-static void tell_what_is_off(const nj_instances *set)
+static void report_what_is_off(const nj_instances *set)
 {
     nj_buffer text = { 0 };
     for (uint32_t i = 0; i < set->n_off; i++)
@@ -293,7 +293,7 @@ static int set_up(run *r, nj_error *err)
     if (nj_flow_keep_standard_output(o, err)) return NJ_EXIT_USAGE;
     if (set_up_modules(r, err)) return NJ_EXIT_USAGE;
     if (nj_flow_check_settings(r, err) || nj_engine_open(&r->engine, o->select, err)) return NJ_EXIT_USAGE;
-    tell_what_is_off(&r->engine.instances);
+    report_what_is_off(&r->engine.instances);
     if (nj_flow_fields(r, err)) return NJ_EXIT_USAGE;
     if (nj_cost_read(o->settings, &r->cost, err)) return NJ_EXIT_USAGE;
     r->energy = nj_energy_open(o->settings, err);
@@ -327,7 +327,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     if (resumed < 0) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK && open_sources(r, err)) rc = NJ_EXIT_SOURCE;
     if (rc == NJ_EXIT_OK && (nj_flow_sinks_open(r, err) || nj_flow_letters_place(r, err))) rc = NJ_EXIT_USAGE;
-    if (rc == NJ_EXIT_OK) nj_flow_tell_unused(r);
+    if (rc == NJ_EXIT_OK) nj_flow_report_unused(r);
     if (rc == NJ_EXIT_OK) nj_flow_filters_of_stream(r);
     if (rc == NJ_EXIT_OK && (open_dedup(r, err) || nj_flow_trace_begin(r, err))) rc = NJ_EXIT_USAGE;
     int threads = rc == NJ_EXIT_OK ? threads_of(r) : 1;
@@ -363,7 +363,8 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
         rc = nj_flow_accounts(r, report) ? (nj_fail(err, "out of memory for the report"), NJ_EXIT_LEDGER)
                                          : nj_flow_exit_code(r, report, err);
     }
-    if (report->n_stages && options->told) options->told(options->told_opaque, report, rc, err);
+    if (report->n_stages && options->on_report)
+        options->on_report(options->on_report_opaque, report, rc, err);
     free_run(r);
     return rc;
 }

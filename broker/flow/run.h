@@ -43,8 +43,8 @@ typedef struct nj_run_options {
     nj_source *(*open_source)(void *opaque, const nj_source_args *args, nj_error *err);
     void *opaque;
     /* Called with the report when all is written, before modules are closed: they may crash. NULL: not. */
-    void (*told)(void *opaque, const nj_report *report, int rc, const nj_error *err);
-    void *told_opaque;
+    void (*on_report)(void *opaque, const nj_report *report, int rc, const nj_error *err);
+    void *on_report_opaque;
     struct nj_shared *shared; /* of the supervisor (shared.h); NULL = none */
     bool resume;              /* go on from what the outputs' journals say */
     const _Atomic int *stop;  /* set by a signal: stop polling, finish what is under way */

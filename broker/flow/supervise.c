@@ -95,10 +95,10 @@ typedef struct watched {
     nj_shared *shared;
     pid_t pid;
     int status;
-    bool stop, at_once;                /* asked for; asked for twice */
-    int64_t overdue_ns;                /* when its handler was asked to tell, 0 = not */
-    nj_slot *overdue;                  /* in which call */
-    int64_t ended_ns, told_ns, rss_ns; /* it said that it ends; that it dies; memory was looked at */
+    bool stop, at_once;                    /* asked for; asked for twice */
+    int64_t overdue_ns;                    /* when its handler was asked to report, 0 = not */
+    nj_slot *overdue;                      /* in which call */
+    int64_t ended_ns, reported_ns, rss_ns; /* it said that it ends; that it dies; memory was looked at */
     nj_overdue seen[NJ_GUARD_SLOTS];
 } watched;
 
@@ -115,16 +115,16 @@ static void begin_worker(nj_shared *shared, pid_t parent, const sigset_t *mask,
     exit(work(opaque, shared));
 }
 
-/* A module that does not return: its thread tells where it is, and dies; if it cannot, it is killed. */
+/* A module that does not return: its thread reports where it is, and ends; if it cannot, it is killed. */
 static void look_at_calls(watched *w, int64_t now)
 {
     nj_guard *g = &w->shared->guard;
     if (w->overdue_ns) {
         if (now - w->overdue_ns < HANDLER_MS * 1000000LL) return;
-        if (!atomic_load(&w->overdue->death.told)) {
+        if (!atomic_load(&w->overdue->death.reported)) {
             snprintf(w->overdue->death.what, sizeof w->overdue->death.what,
                      "it did not return in time (guard.deadline_s)");
-            atomic_store(&w->overdue->death.told, 1);
+            atomic_store(&w->overdue->death.reported, 1);
         }
         kill(w->pid, SIGKILL);
         return;
@@ -141,9 +141,9 @@ static void look_at_calls(watched *w, int64_t now)
 static void look_at_death(watched *w, int64_t now)
 {
     nj_guard *g = &w->shared->guard;
-    if (!nj_guard_dead_slot(g) && !atomic_load(&g->elsewhere.told)) return;
-    if (!w->told_ns) w->told_ns = now;
-    if (now - w->told_ns > HANDLER_MS * 1000000LL) kill(w->pid, SIGKILL);
+    if (!nj_guard_dead_slot(g) && !atomic_load(&g->elsewhere.reported)) return;
+    if (!w->reported_ns) w->reported_ns = now;
+    if (now - w->reported_ns > HANDLER_MS * 1000000LL) kill(w->pid, SIGKILL);
 }
 
 /* A worker that grew too large finishes what it has. */
@@ -233,11 +233,11 @@ static bool again(nj_shared *shared, watched *w, nj_deaths *deaths, const sigset
     nj_slot *slot = w->overdue ? w->overdue : nj_guard_dead_slot(&shared->guard);
     int pause_ms;
     nj_blame verdict = nj_guard_judge(&shared->guard, slot, why, sizeof why);
-    bool told = slot || atomic_load(&shared->guard.elsewhere.told);
-    bool killed = !told && WIFSIGNALED(w->status) && WTERMSIG(w->status) == SIGKILL;
+    bool reported = slot || atomic_load(&shared->guard.elsewhere.reported);
+    bool killed = !reported && WIFSIGNALED(w->status) && WTERMSIG(w->status) == SIGKILL;
     bool more = nj_deaths_again(deaths, verdict, killed, atomic_load(&shared->batches),
                                 nj_flow_kept_settled(&shared->kept), &pause_ms);
-    if (!told) snprintf(why, sizeof why, "%s", end_of(w->status, end, sizeof end));
+    if (!reported) snprintf(why, sizeof why, "%s", end_of(w->status, end, sizeof end));
     if (!more) {
         nj_log(NJ_LOG_ERROR, "the run cannot go on: %u workers died %s; the last: %s",
                deaths->early   ? deaths->early

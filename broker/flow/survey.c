@@ -240,7 +240,7 @@ static void look_at_schema(const run *r, survey *s, const nj_schema *schema)
     uint64_t serial = nj_schema_serial(schema);
     for (uint32_t i = 0; i < s->n_schemas && i < SCHEMAS_SEEN; i++)
         if (s->schema[i] == serial) return;
-    s->schema[s->n_schemas++ % SCHEMAS_SEEN] = serial; /* of too many the oldest is told of again */
+    s->schema[s->n_schemas++ % SCHEMAS_SEEN] = serial; /* of too many the oldest is reported again */
     for (uint32_t f = 0; f < r->n_fields; f++)
         if (r->field_from[f].kind == FIELD_WANT && !strncmp(r->field[f].key, "packet.", 7) &&
             s->column[f] != NJ_NO_COLUMN)

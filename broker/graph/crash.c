@@ -207,7 +207,7 @@ static nj_death *death_of(nj_slot *slot)
     return slot ? &slot->death : nj_guard_here ? &nj_guard_here->elsewhere : NULL;
 }
 
-static void tell_death(nj_slot *slot, int number, const char *what)
+static void report_death(nj_slot *slot, int number, const char *what)
 {
     nj_death *d = death_of(slot);
     line l = { .n = 0 };
@@ -220,7 +220,7 @@ static void tell_death(nj_slot *slot, int number, const char *what)
     d->what[n] = 0;
     d->stack[0] = 0;
     d->signal = number;
-    atomic_store(&d->told, 1);
+    atomic_store(&d->reported, 1);
 }
 
 static size_t append(char *to, size_t at, size_t size, const char *text)
@@ -232,7 +232,7 @@ static size_t append(char *to, size_t at, size_t size, const char *text)
 
 /* The frames of the module, innermost first, up to the host's. Reads files, and is the last thing done: when
  * it does not end, who waits for this process ends it. */
-static void tell_stack(nj_slot *slot, void *context)
+static void report_stack(nj_slot *slot, void *context)
 {
     enum { FRAMES = 12 };
     nj_death *d = death_of(slot);
@@ -269,10 +269,10 @@ static void on_crash(int number, siginfo_t *info, void *context)
     nj_slot *slot = nj_slot_here;
     bool full = stack_is_full(number, info, context), late = slot && atomic_load(&slot->overdue);
     line l = { .n = 0 };
-    tell_death(slot, late ? 0 : number,
-               late   ? "it did not return in time (guard.deadline_s)"
-               : full ? "SIGSEGV, the stack is full"
-                      : signal_name(number));
+    report_death(slot, late ? 0 : number,
+                 late   ? "it did not return in time (guard.deadline_s)"
+                 : full ? "SIGSEGV, the stack is full"
+                        : signal_name(number));
     begin(&l, slot, late ? " did not return in time (guard.deadline_s), and is ended, " : " crashed ");
     if (!slot) begin_elsewhere(&l, context);
     if (!late) {
@@ -286,18 +286,18 @@ static void on_crash(int number, siginfo_t *info, void *context)
     flush(&l); /* what follows reads memory that may be damaged */
     if (slot && slot->n_rows) put_origin(&l, slot->chunk);
     end(&l, slot);
-    if (death_of(slot)) tell_stack(slot, context);
+    if (death_of(slot)) report_stack(slot, context);
     die(number);
 }
 
 /* --- exit() --- */
 
-static void told_exit(const char *what)
+static void report_exit(const char *what)
 {
     nj_slot *slot = nj_slot_here;
     if (!slot || getpid() != process) return;
     line l = { .n = 0 };
-    tell_death(slot, 0, what[1] == 'e' ? "it ended its thread" : "it called exit()");
+    report_death(slot, 0, what[1] == 'e' ? "it ended its thread" : "it called exit()");
     begin(&l, slot, what);
     put_rows(&l, slot);
     if (slot->n_rows) put_origin(&l, slot->chunk);
@@ -308,7 +308,7 @@ static void told_exit(const char *what)
 
 static void on_exit_call(void)
 {
-    told_exit(" called exit() ");
+    report_exit(" called exit() ");
 }
 
 void nj_exit_at_once(int code)
@@ -321,7 +321,7 @@ void nj_exit_at_once(int code)
 #if !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
 void _exit(int code)
 {
-    told_exit(" called _exit() ");
+    report_exit(" called _exit() ");
     nj_exit_at_once(code);
 }
 
@@ -336,7 +336,7 @@ void _Exit(int code)
 /* A thread that ends inside a call was ended by the module. */
 static void thread_ends(void *stack)
 {
-    told_exit(" ended its thread ");
+    report_exit(" ended its thread ");
     sigaltstack(&(stack_t){ .ss_flags = SS_DISABLE }, NULL);
     munmap(stack, STACK_BYTES);
 }
@@ -344,7 +344,7 @@ static void thread_ends(void *stack)
 void nj_crash_thread_left(void *ignored)
 {
     (void)ignored;
-    told_exit(" ended its thread ");
+    report_exit(" ended its thread ");
 }
 
 void nj_crash_thread(void)

@@ -97,7 +97,7 @@ bool nj_guard_count(nj_guard *g, uint32_t module)
 nj_slot *nj_guard_dead_slot(nj_guard *g)
 {
     for (uint32_t i = 0; i < NJ_GUARD_SLOTS; i++)
-        if (atomic_load(&g->slot[i].death.told)) return &g->slot[i];
+        if (atomic_load(&g->slot[i].death.reported)) return &g->slot[i];
     return NULL;
 }
 
@@ -113,7 +113,7 @@ static const char *part_of(nj_phase phase)
 nj_blame nj_guard_judge(nj_guard *g, nj_slot *s, char *text, size_t size)
 {
     const nj_death *death = s ? &s->death : &g->elsewhere;
-    const char *what = atomic_load(&death->told) ? death->what : "it was killed";
+    const char *what = atomic_load(&death->reported) ? death->what : "it was killed";
     nj_phase phase = s ? atomic_load(&s->phase) : NJ_PHASE_LOAD;
     uint32_t n = s ? atomic_load(&s->n_rows) : 0, module = s ? atomic_load(&s->module) : NJ_NO_MODULE;
     bool host = part_of(phase) != NULL;

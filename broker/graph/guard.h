@@ -84,7 +84,7 @@ typedef enum {
 } nj_blame;
 /* slot: in which it died, or NULL. text: a sentence for people. */
 nj_blame nj_guard_judge(nj_guard *guard, nj_slot *slot, char *text, size_t size);
-/* The slot in which the worker died, as it told; NULL = it told none. */
+/* The slot in which the worker died, as it reported; NULL = it reported none. */
 nj_slot *nj_guard_dead_slot(nj_guard *guard);
 /* For a new worker: no thread is anywhere. */
 void nj_guard_fresh(nj_guard *guard);

@@ -90,23 +90,24 @@ static int check_tables(const nj_module *m, const nj_module *at, const char *pat
 
 /* Files whose replacing was reported, or is intended;
  * a process that runs modules many times reports it once. */
-static char **told;
-static size_t n_told;
+static char **reported;
+static size_t n_reported;
 
-static bool tell_first_time(const char *real)
+/* False: it was reported before. */
+static bool note_report(const char *real)
 {
-    for (size_t i = 0; i < n_told; i++)
-        if (!strcmp(told[i], real)) return false;
-    char **more = realloc(told, (n_told + 1) * sizeof *more);
-    if (more) told = more;
-    if (more && (told[n_told] = strdup(real))) n_told++;
+    for (size_t i = 0; i < n_reported; i++)
+        if (!strcmp(reported[i], real)) return false;
+    char **more = realloc(reported, (n_reported + 1) * sizeof *more);
+    if (more) reported = more;
+    if (more && (reported[n_reported] = strdup(real))) n_reported++;
     return true;
 }
 
 void nj_modules_asked(const char *path)
 {
     char *real = realpath(path, NULL);
-    if (real) tell_first_time(real);
+    if (real) note_report(real);
     free(real);
 }
 
@@ -118,13 +119,13 @@ static nj_loaded_module *of_file(nj_modules *set, const char *real)
 }
 
 /* roid.so whose module is called otherwise leaves the built-in roid as it is: hardly what was meant. */
-static void tell_other_name(const nj_modules *set, const char *path, const char *name)
+static void report_other_name(const nj_modules *set, const char *path, const char *name)
 {
     const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
     size_t n = strcspn(file, ".");
     for (uint32_t i = 0; i < set->n; i++) {
         const char *other = set->item[i].module->name;
-        if (strlen(other) == n && !strncmp(other, file, n) && strcmp(other, name) && tell_first_time(path))
+        if (strlen(other) == n && !strncmp(other, file, n) && strcmp(other, name) && note_report(path))
             nj_log(NJ_LOG_WARN, "%s: its module is called '%s', so that '%s' is still %s", path, name, other,
                    set->item[i].path ? set->item[i].path : "the built-in one");
     }
@@ -143,7 +144,7 @@ int nj_modules_add(nj_modules *set, const nj_module *module, const char *path, n
         if (!path && !other) return nj_fail(err, "two built-in modules are called %s", module->name);
         if (path && other)
             return nj_fail(err, "two modules are called %s: %s and %s", module->name, other, path);
-        if (path && tell_first_time(path))
+        if (path && note_report(path))
             nj_log(NJ_LOG_WARN, "module %s %s from %s replaces the built-in one", module->name,
                    module->version, path);
         set->item[i] = (nj_loaded_module){ .module = copy, .path = path };
@@ -204,7 +205,7 @@ static int load_one(nj_modules *set, const char *path, nj_error *err)
     if (!module) return nj_fail(err, "%s: nj_module_entry() gave nothing", kept);
     if (nj_modules_add(set, module, kept, err)) return -1;
     nj_crash_file(module->name, *(void **)&entry);
-    tell_other_name(set, kept, module->name);
+    report_other_name(set, kept, module->name);
     return 0;
 }
 

@@ -30,15 +30,15 @@ extern const char *const nj_phase_name[]; /* "in process()" */
 typedef struct nj_slot_watched { /* the watch's own */
     uint64_t calls;
     int64_t since_ns; /* it first saw this call */
-    double told_s;    /* when it will be reported next */
+    double report_s;  /* when it will be reported next */
 } nj_slot_watched;
 
 /* How a call ended that never came back: written by the process that dies, read by who survives it. */
 typedef struct nj_death {
-    _Atomic int told; /* what follows is there */
-    int signal;       /* 0: exit() or the like */
-    char what[96];    /* "signal 11 (SIGSEGV, a wrong address)" */
-    char stack[700];  /* "process+0x12 < ...", innermost first; filled as far as it could be read */
+    _Atomic int reported; /* what follows is there */
+    int signal;           /* 0: exit() or the like */
+    char what[96];        /* "signal 11 (SIGSEGV, a wrong address)" */
+    char stack[700];      /* "process+0x12 < ...", innermost first; filled as far as it could be read */
 } nj_death;
 
 /* In memory that a supervisor shares with its workers (guard.h), or the worker's own. */

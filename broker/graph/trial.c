@@ -22,7 +22,7 @@
 
 enum { LOOK_MS = 20, PATIENCE_MS = 500 };
 
-/* The row is not for this module: said, noted, and a letter tells more. */
+/* The row is not for this module: logged and noted; a dead letter says more. */
 static int mark(nj_worker *w, const nj_step *s, nj_batch *b, uint8_t *reason, uint32_t row,
                 const nj_guilty *why)
 {
@@ -80,7 +80,7 @@ bool nj_trial_died(pid_t child, nj_slot *trial, double limit, double most)
             poll(&p, 1, LOOK_MS);
         else
             nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
-        if (!late_ms && atomic_load(&trial->death.told)) late_ms = 1; /* its handler is at work */
+        if (!late_ms && atomic_load(&trial->death.reported)) late_ms = 1; /* its handler is at work */
         if (late_ms && (late_ms += LOOK_MS) > PATIENCE_MS) kill(child, SIGKILL);
         int64_t now = nj_now_ns();
         uint64_t n = atomic_load(&trial->calls);
@@ -92,13 +92,13 @@ bool nj_trial_died(pid_t child, nj_slot *trial, double limit, double most)
         }
         if (late_ms || limit <= 0 || (double)(now - since) / 1e9 < limit) continue;
         atomic_store(&trial->overdue, 1);
-        kill(child, SIGXCPU); /* its handler tells where it is */
+        kill(child, SIGXCPU); /* its handler reports where it is */
         late_ms = 1;
     }
     if (fd >= 0) close(fd);
     if (given_up) return false;
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && !atomic_load(&trial->death.told)) return false;
-    if (!atomic_load(&trial->death.told))
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && !atomic_load(&trial->death.reported)) return false;
+    if (!atomic_load(&trial->death.reported))
         snprintf(trial->death.what, sizeof trial->death.what, "%s",
                  atomic_load(&trial->overdue) ? "it did not return in time (guard.deadline_s)"
                                               : "it was killed");

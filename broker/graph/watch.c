@@ -59,13 +59,13 @@ static void look(void *opaque, nj_slot *s)
     uint64_t calls = atomic_load(&s->calls);
     w->moved_next += calls + (instance != NULL);
     if (!instance || calls != s->watched.calls) {
-        s->watched = (nj_slot_watched){ .calls = calls, .since_ns = w->now_ns, .told_s = w->o.call_s };
+        s->watched = (nj_slot_watched){ .calls = calls, .since_ns = w->now_ns, .report_s = w->o.call_s };
         return;
     }
     if (!w->longest || s->watched.since_ns < w->longest->watched.since_ns) w->longest = s;
     double lasts = (double)(w->now_ns - s->watched.since_ns) / 1e9;
-    if (w->o.call_s <= 0 || lasts < s->watched.told_s) return;
-    while (s->watched.told_s <= lasts) s->watched.told_s *= AGAIN;
+    if (w->o.call_s <= 0 || lasts < s->watched.report_s) return;
+    while (s->watched.report_s <= lasts) s->watched.report_s *= AGAIN;
     static nj_log_limit said;
     char text[640];
     nj_log_limited(&said, 20, w->o.level, "%s, has been in this call for %.3g s (run.call_s)",

@@ -55,10 +55,10 @@ static void end_at_once(int status, void *unused)
 
 static void leave_behind(const char *name)
 {
-    static atomic_flag told = ATOMIC_FLAG_INIT;
+    static atomic_flag registered = ATOMIC_FLAG_INIT;
     nj_log(NJ_LOG_WARN,
            "%s: its client did not end in time and is left behind; nothing of the run waits for it", name);
-    if (!atomic_flag_test_and_set(&told)) on_exit(end_at_once, NULL);
+    if (!atomic_flag_test_and_set(&registered)) on_exit(end_at_once, NULL);
 }
 
 void nj_kafka_end(rd_kafka_t *client, int flags, const char *name)

@@ -18,7 +18,7 @@ typedef struct nj_fetch {
     bool was_full;
 } nj_fetch; /* zero-initialised = nothing to do */
 
-/* Before rd_kafka_new: sets what this librdkafka knows, or remembers the limits of its queue.
+/* Before rd_kafka_new: sets what this librdkafka supports, or remembers the limits of its queue.
  * settings may be NULL. */
 void nj_fetch_prepare(nj_fetch *fetch, rd_kafka_conf_t *conf, nj_settings *settings);
 /* The queue that messages are taken from. */

@@ -27,7 +27,7 @@ static const uint64_t HASH_OF_NOTHING = UINT64_C(1469598103934665603);
 
 static void no_errors(rd_kafka_t *rk, int error, const char *reason, void *opaque)
 {
-    (void)rk, (void)error, (void)reason, (void)opaque; /* the consumer meets them, too, and tells */
+    (void)rk, (void)error, (void)reason, (void)opaque; /* the consumer meets them, too, and reports them */
 }
 
 /* What the topics are now, by a client that is in no group. -1: nobody answers. */

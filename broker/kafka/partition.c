@@ -189,7 +189,7 @@ static int grow(nj_partition *p)
     return 0;
 }
 
-int nj_partition_hand(nj_partitions *all, nj_partition *p, int64_t offset)
+int nj_partition_deliver(nj_partitions *all, nj_partition *p, int64_t offset)
 {
     pthread_mutex_lock(&all->lock);
     int failed = p->n == p->cap && grow(p);

@@ -39,7 +39,7 @@ typedef struct nj_partition {
     int64_t low, high;   /* lock: first offset and end, as the broker said last; -1 = it did not */
     nj_hole *hole;       /* lock: those not yet explained */
     size_t n_holes, cap_holes;
-    uint64_t deleted; /* lock: offsets that the broker deleted unread, not yet told */
+    uint64_t deleted; /* lock: offsets that the broker deleted unread, not yet reported */
     int64_t deleted_from, deleted_to;
     int64_t *flight; /* lock: ring of offsets handed over and not acknowledged, ascending */
     size_t first, n, cap;
@@ -75,7 +75,7 @@ bool nj_partition_look(nj_partitions *all, size_t i, const nj_stream **stream, i
 /* Ends the generation; returns how many were in flight. */
 uint64_t nj_partition_revoke(nj_partitions *all, nj_partition *p);
 /* An offset goes to the host; -1 when memory is short. */
-int nj_partition_hand(nj_partitions *all, nj_partition *p, int64_t offset);
+int nj_partition_deliver(nj_partitions *all, nj_partition *p, int64_t offset);
 size_t nj_partition_in_flight(nj_partitions *all, nj_partition *p);
 int64_t nj_partition_acked(nj_partitions *all, nj_partition *p);
 /* Nothing between what was handed over last and next_offset is an alert. Returns an offset to store now, -1:

@@ -14,7 +14,7 @@ typedef struct nj_ledger {
     /* Chunks handed over whose partition was lost before they were acknowledged (ingest thread): they stand
      * among the sums above, and whoever has the partition now gets them too. Not in the balance. */
     uint64_t again;
-    /* What should have come and never will, as far as the source knows: offsets that the broker deleted
+    /* What should have come and never will, as far as the source can see: offsets that the broker deleted
      * before they were read (ingest thread). Not in the balance. */
     uint64_t missing;
 } nj_ledger;

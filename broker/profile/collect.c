@@ -196,7 +196,7 @@ static void credit(collector *c, const nj_frame *frame, uint32_t n)
         if (line >= f->first && line <= f->last) f->line[line - f->first].samples++;
     }
     for (uint32_t k = n; k-- > 0;) {
-        /* the piece knows the line */
+        /* the piece has the line */
         if (k > 0 && frame[k - 1].part && frame[k - 1].function == frame[k].function) continue;
         uint32_t slot = slot_of(c, frame[k].function), seen = 0;
         while (seen < depth && path[seen] != slot) seen++;

@@ -15,14 +15,14 @@
 #include "../graph/crash.h"
 #include "build.h"
 
-typedef struct told { /* what the child has to say */
+typedef struct child_answer { /* what the child sends back */
     int done;
     uint64_t offered, hits, flagged;
     nj_error err;
-} told;
+} child_answer;
 
 /* gcov writes its counters when the object's destructors run: at exit(), since a module is never dlclosed. */
-static void child(told *t, const nj_replay_options *options, const nj_alerts *alerts)
+static void child(child_answer *t, const nj_replay_options *options, const nj_alerts *alerts)
 {
     nj_replay r = { 0 };
     nj_log_level(NJ_LOG_ERROR); /* this pass repeats what the other one says */
@@ -40,7 +40,7 @@ static void child(told *t, const nj_replay_options *options, const nj_alerts *al
 
 static int run_child(nj_hits *h, const nj_replay_options *options, const nj_alerts *alerts, nj_error *err)
 {
-    told *t = mmap(NULL, sizeof *t, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    child_answer *t = mmap(NULL, sizeof *t, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (t == MAP_FAILED) return nj_fail(err, "out of memory");
     int status = 0;
     fflush(NULL);

@@ -61,7 +61,7 @@ static void put_source(nj_template_values *v, json_t *sources, nj_profile *p, co
                     f->samples && has_rare(f) ? fmin(100, 300.0 / f->samples) : 0);
 }
 
-static int dearest_first(const void *a, const void *b)
+static int slowest_first(const void *a, const void *b)
 {
     const nj_profile_function *x = *(nj_profile_function *const *)a, *y = *(nj_profile_function *const *)b;
     return (x->samples < y->samples) - (x->samples > y->samples);
@@ -121,7 +121,7 @@ int nj_profile_html(nj_profile *p, nj_buffer *out, nj_error *err)
     if (!list) return nj_fail(err, "out of memory");
     for (uint32_t i = 0; i < p->n_functions; i++)
         if (p->function[i].samples) list[n++] = &p->function[i];
-    qsort(list, n, sizeof *list, dearest_first);
+    qsort(list, n, sizeof *list, slowest_first);
     nj_template_values v = nj_template_begin();
     put_header(&v, p);
     nj_flame_put(&v, nj_template_object(&v, NULL, "flame"), p);

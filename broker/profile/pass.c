@@ -166,7 +166,7 @@ static int by_value(const void *a, const void *b)
 }
 
 /* Median with its 95 % interval, from the order statistics (binomial, normal approximation). */
-static void tell_overhead(pass *s)
+static void report_overhead(pass *s)
 {
     nj_profile *p = s->p;
     uint32_t n = s->n_pairs;
@@ -231,7 +231,7 @@ int nj_pass_time(nj_profile *p, nj_replay *r, const nj_pass_options *o, nj_symbo
         for (uint32_t k = 0; k < r->n_workers; k++) nj_sampler_cut(sampler[k], kept[k]);
     }
     for (uint32_t k = 0; k < r->n_workers && sampler[k]; k++) nj_sampler_stop(sampler[k]);
-    if (rc == 0) tell_overhead(s);
+    if (rc == 0) report_overhead(s);
     nj_unwind_free(s->unwind);
     free(s);
     return rc;

@@ -89,8 +89,8 @@ int nj_profile_collect(nj_profile *p, nj_sampler *const *sampler, uint32_t n_sam
 const char **nj_profile_text(nj_arena *arena, const char *file, uint32_t *n);
 /* A path as it is seen from the working directory. */
 const char *nj_profile_path(const char *path);
-/* Has a table of its own: the module's functions, and the dearer ones of other sources that are here; not the
- * compiler's headers of intrinsics. The others are named in one line. */
+/* Has a table of its own: the module's functions, and the more costly ones of other sources that are
+ * here; not the compiler's headers of intrinsics. The others are named in one line. */
 bool nj_profile_has_table(const nj_profile *p, const nj_profile_function *f);
 /* Standard error of a share from n samples. */
 double nj_profile_error(double share, double n);

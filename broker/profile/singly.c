@@ -91,7 +91,7 @@ static void fill_bars(nj_singly *s, const double *ns)
     }
 }
 
-static int dearest_first(const void *a, const void *b)
+static int slowest_first(const void *a, const void *b)
 {
     double x = ((const nj_singly_alert *)a)->over_mode, y = ((const nj_singly_alert *)b)->over_mode;
     return (x < y) - (x > y);
@@ -114,7 +114,7 @@ static int summarise(nj_singly *s)
     nj_modes_of(log_ns, s->n, &s->modes);
     find_outliers(s, log_ns, log_ns + s->n);
     fill_bars(s, ns);
-    qsort(s->alert, s->n, sizeof *s->alert, dearest_first);
+    qsort(s->alert, s->n, sizeof *s->alert, slowest_first);
     free(ns);
     return 0;
 }

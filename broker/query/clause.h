@@ -37,7 +37,7 @@ typedef struct nj_clause {
     size_t n_traps;
 } nj_clause;
 
-/* Adds the quoted name by which SQLite knows a column:
+/* Adds the quoted name of a column in SQLite:
  * its own, and a number where it differs from another by capitals only. */
 void nj_clause_quote(const nj_clause *clause, size_t index, nj_buffer *out);
 /* What helps whoever wrote a name that is no column: "a text stands in single quotes: 'g'";

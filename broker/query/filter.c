@@ -274,7 +274,7 @@ int nj_filter_run(nj_filter *f, const nj_rows *rows, const nj_light_curve *lc, u
 }
 
 int nj_filter_run_each(nj_filter *f, const nj_rows *rows, const nj_light_curve *lc, uint8_t *pass,
-                       nj_filter_failed *told, void *opaque, nj_error *err)
+                       nj_filter_failed *on_failed, void *opaque, nj_error *err)
 {
     if (!nj_filter_run(f, rows, lc, pass, err)) {
         f->answered |= rows->n > 0;
@@ -291,7 +291,7 @@ int nj_filter_run_each(nj_filter *f, const nj_rows *rows, const nj_light_curve *
         pass[k] = 0;
         if (err->memory) break;
         if (!f->answered && !f->endless && ++f->n_failed >= FAILED_MOST) return -1;
-        told(opaque, rows->row[k], err->text);
+        on_failed(opaque, rows->row[k], err->text);
     }
     return err->memory ? -1 : 0;
 }

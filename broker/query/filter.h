@@ -42,12 +42,12 @@ const char *nj_filter_warning(const nj_filter *filter);
  * more than a million steps per row). */
 int nj_filter_run(nj_filter *filter, const nj_rows *rows, const nj_light_curve *lc, uint8_t *pass,
                   nj_error *err);
-/* The same; when it fails, each row is asked alone, and told is called for those that fail still: their
+/* The same; when it fails, each row is asked alone, and on_failed is called for those that fail still: their
  * pass[] is 0. -1 with err: memory is short, or the first 64 rows have all failed, so that the clause is to
  * blame and not an alert. */
 typedef void nj_filter_failed(void *opaque, uint32_t row, const char *why);
 int nj_filter_run_each(nj_filter *filter, const nj_rows *rows, const nj_light_curve *lc, uint8_t *pass,
-                       nj_filter_failed *told, void *opaque, nj_error *err);
+                       nj_filter_failed *on_failed, void *opaque, nj_error *err);
 /* The rows are those of a stream: it must not end for 64 alerts in a row, with which it would begin again. */
 void nj_filter_never_ends(nj_filter *filter);
 void nj_filter_free(nj_filter *filter);

@@ -86,7 +86,7 @@ static int wait_for_topic(nj_replayer *r, nj_error *err)
     for (;;) {
         const struct rd_kafka_metadata *m;
         rd_kafka_resp_err_t e = rd_kafka_metadata(r->producer, 0, r->topic, &m, CONTACT_MS);
-        rd_kafka_poll(r->producer, 0); /* on_error knows more than the metadata request */
+        rd_kafka_poll(r->producer, 0); /* on_error has more details than the metadata request */
         if (e)
             return nj_fail(err, "%s: no broker answers: %s", r->args.to,
                            r->why[0] ? r->why : rd_kafka_err2str(e));

@@ -143,7 +143,7 @@ int nj_bench_times(const json_t *benchmarks, nj_bench_take take, void *opaque, n
     return 0;
 }
 
-void nj_bench_tell_left(const char *file, const nj_bench_left *left)
+void nj_bench_report_left(const char *file, const nj_bench_left *left)
 {
     if (left->n) nj_log(NJ_LOG_WARN, "%s: %u entries not taken: %s", file, left->n, left->which);
 }

@@ -26,7 +26,7 @@ typedef int (*nj_bench_take)(void *opaque, const char *name, double ns);
  * Returned: 0; -1 when `take` wanted to stop. */
 int nj_bench_times(const json_t *benchmarks, nj_bench_take take, void *opaque, nj_bench_left *left);
 /* Says what was left, on stderr, in one line; nothing when that is none. */
-void nj_bench_tell_left(const char *file, const nj_bench_left *left);
+void nj_bench_report_left(const char *file, const nj_bench_left *left);
 
 /* A JSON file, whole; its text as well when `text` is not NULL (the caller frees it). NULL with err: it is
  * not there, is empty, or is no JSON and so no report either. */

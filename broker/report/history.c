@@ -88,7 +88,7 @@ static int add_bench(nj_history *h, nj_history_file *f, const json_t *list)
 {
     nj_bench_left left;
     if (nj_bench_times(list, add_round, &(rounds){ h, f }, &left)) return -1;
-    nj_bench_tell_left(f->name, &left);
+    nj_bench_report_left(f->name, &left);
     for (uint32_t k = 0; k < f->n; k++) {
         f->entry[k].median = nj_quantile(f->entry[k].sample, f->entry[k].n, 0.5);
         f->entry[k].mad = nj_mad(f->entry[k].sample, f->entry[k].n);
@@ -254,11 +254,11 @@ static void blocks(const nj_history *h, uint32_t name, const nj_history_line *li
     }
 }
 
-nj_history_told nj_history_terminal(nj_history *h, const char *only, FILE *to)
+nj_history_summary nj_history_terminal(nj_history *h, const char *only, FILE *to)
 {
-    nj_history_told told = { 0 };
+    nj_history_summary summary = { 0 };
     nj_history_sort(h);
-    if (!h->n_files) return told;
+    if (!h->n_files) return summary;
     const nj_history_file *first = &h->file[0], *last = &h->file[h->n_files - 1];
     fprintf(to, "%u reports, %s (%s) to %s (%s)%s%s\n", h->n_files, first->date, first->git, last->date,
             last->git, nj_history_differ(h) ? "; " : "", nj_history_differ(h) ? nj_history_differ(h) : "");
@@ -277,15 +277,15 @@ nj_history_told nj_history_terminal(nj_history *h, const char *only, FILE *to)
                 line.before ? nj_comparison_word(&line.compared) : "one report");
         blocks(h, k, &line, to);
         fprintf(to, "\n");
-        told.names++;
-        told.compared += line.before != NULL;
-        told.judged += line.compared.verdict != NJ_TOO_FEW;
-        told.regressions += line.compared.verdict == NJ_REGRESSION;
+        summary.names++;
+        summary.compared += line.before != NULL;
+        summary.judged += line.compared.verdict != NJ_TOO_FEW;
+        summary.regressions += line.compared.verdict == NJ_REGRESSION;
     }
     fprintf(to, "* the last against the one before it, from the batches or rounds of each: the machine may "
                 "have changed in between\n"
                 "modules and stages: median wall time per alert, of batches; (whole run): CPU time per "
                 "alert; bench files: CPU time "
                 "of a round\n");
-    return told;
+    return summary;
 }

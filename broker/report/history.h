@@ -22,14 +22,14 @@ int nj_history_read(nj_history *history, const char *path, nj_error *err);
  * -1 with err. */
 int nj_history_folder(nj_history *history, const char *path, nj_error *err);
 
-typedef struct nj_history_told {
+typedef struct nj_history_summary {
     uint32_t names, compared, judged,
         regressions; /* names with two reports; with samples enough for a gate; found slower by it */
-} nj_history_told;
+} nj_history_summary;
 
 /* A line per name (those that have `only` in them; NULL = all): the last report against the one before, and
  * all as a line of blocks. */
-nj_history_told nj_history_terminal(nj_history *history, const char *only, FILE *to);
+nj_history_summary nj_history_terminal(nj_history *history, const char *only, FILE *to);
 /* The same as a self-contained page, with a chart for each name. -1 with err: memory is short. */
 int nj_history_html(nj_history *history, const char *only, nj_buffer *out, nj_error *err);
 

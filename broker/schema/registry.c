@@ -406,16 +406,16 @@ static void close_for_a_while(nj_registry *r)
 }
 
 /* One line when a wait begins, and one a minute while it lasts. */
-static void tell_wait(const nj_error *err, int64_t since_ns, int64_t *told_ns)
+static void report_wait(const nj_error *err, int64_t since_ns, int64_t *reported_ns)
 {
     int64_t now = nj_now_ns();
-    if (*told_ns && now - *told_ns < INT64_C(60000000000)) return;
-    if (*told_ns)
+    if (*reported_ns && now - *reported_ns < INT64_C(60000000000)) return;
+    if (*reported_ns)
         nj_log(NJ_LOG_WARN, "%s; alerts have waited for %.0f s, asking again", err->text,
                (double)(now - since_ns) / 1e9);
     else
         nj_log(NJ_LOG_WARN, "%s; alerts wait, asking again", err->text);
-    *told_ns = now;
+    *reported_ns = now;
 }
 
 /* The answer says that there is no such schema: asks a few times more, for it may be new, or one of several
@@ -447,13 +447,13 @@ static char *fetch(nj_registry *r, const char *name, bool patient, size_t *size,
         nj_fail(err, "schema id %s: the registry %.200s did not answer a moment ago", name, r->conf.url);
         return NULL;
     }
-    int64_t since = nj_now_ns(), told = 0;
+    int64_t since = nj_now_ns(), reported = 0;
     double most_s = patient ? patience_s(r) : 0;
     for (int64_t pause = FIRST_PAUSE_MS;; pause = 2 * pause < LAST_PAUSE_MS ? 2 * pause : LAST_PAUSE_MS) {
         answer a = ask(r, name, &text, size, &why);
         if (a == GOOD) {
             r->pause_ms = 0;
-            if (told) nj_log(NJ_LOG_INFO, "schema id %s: the registry has answered; alerts go on", name);
+            if (reported) nj_log(NJ_LOG_INFO, "schema id %s: the registry has answered; alerts go on", name);
             return text;
         }
         nj_fail(err, "schema id %s: the registry %.200s: %.300s", name, r->conf.url, why.text);
@@ -469,7 +469,7 @@ static char *fetch(nj_registry *r, const char *name, bool patient, size_t *size,
             close_for_a_while(r);
             return NULL;
         }
-        tell_wait(err, since, &told);
+        report_wait(err, since, &reported);
         __atomic_store_n(&r->waiting, true, __ATOMIC_RELAXED);
         sleep_ms(r, pause < left_ms ? pause : left_ms);
         if (run_ends(r)) break;

@@ -13,7 +13,7 @@ typedef struct nj_sim_detection {
     int64_t candid;
 } nj_sim_detection;
 
-typedef struct nj_sim_context { /* what a candidate knows of its past */
+typedef struct nj_sim_context { /* the past of a candidate */
     uint32_t n_detections;      /* in the history, without this one */
     double first_jd;            /* of them; NaN = none */
     uint64_t seed;

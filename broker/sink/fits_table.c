@@ -199,8 +199,8 @@ static int check_table(fits_sink *s, nj_error *err)
     return 0;
 }
 
-/* A killed run leaves bytes behind the last row that the header knows of,
- * or a header that knows of rows not yet there.
+/* A killed run leaves bytes behind the last row that the header counts,
+ * or a header that counts rows not yet there.
  * The table is the last HDU: the file is brought to the length that its header says,
  * and rows that had not been there go. */
 static int repair_tail(fits_sink *s, nj_error *err)

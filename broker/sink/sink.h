@@ -102,7 +102,7 @@ uint64_t nj_dead_letters_count(const nj_dead_letters *file); /* that were writte
 /* A file that this run made, and wrote no letter to, is removed again. */
 int nj_dead_letters_close(nj_dead_letters *file, nj_error *err);
 
-/* For sinks: row k of these rows will never be taken. False: there is nobody to tell, and the sink fails. */
+/* For sinks: row k of these rows will never be taken. False: it cannot be reported, and the sink fails. */
 bool nj_sink_refuse_row(const nj_sink_args *args, const nj_rows *rows, uint32_t k, const char *module,
                         const char *why);
 

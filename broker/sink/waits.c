@@ -11,7 +11,7 @@
 
 #define SECOND_NS INT64_C(1000000000)
 
-enum { FIRST_PAUSE_MS = 10, LAST_PAUSE_MS = 1000, SLICE_MS = 100, AFTER_STOP_S = 5, TOLD_EVERY_S = 60 };
+enum { FIRST_PAUSE_MS = 10, LAST_PAUSE_MS = 1000, SLICE_MS = 100, AFTER_STOP_S = 5, REPORT_EVERY_S = 60 };
 
 static struct {
     double retry_s;
@@ -66,12 +66,12 @@ bool nj_wait_more(nj_wait *w, nj_wait_kind kind, const char *path, const char *w
     }
     __atomic_store_n(&waits.waiting, true, __ATOMIC_RELAXED);
     double waited_s = (double)(now - w->since_ns) / 1e9;
-    if (!w->told_ns && w->pause_ms >= LAST_PAUSE_MS / 2) { /* what lasts less is not worth a line */
+    if (!w->reported_ns && w->pause_ms >= LAST_PAUSE_MS / 2) { /* what lasts less is not worth a line */
         nj_log(NJ_LOG_WARN, "%s: %s; waiting", path, why);
-        w->told_ns = now;
-    } else if (w->told_ns && now - w->told_ns >= TOLD_EVERY_S * SECOND_NS) {
+        w->reported_ns = now;
+    } else if (w->reported_ns && now - w->reported_ns >= REPORT_EVERY_S * SECOND_NS) {
         nj_log(NJ_LOG_WARN, "%s: %s; waiting for %.0f s", path, why, waited_s);
-        w->told_ns = now;
+        w->reported_ns = now;
     }
     sleep_ms(w->pause_ms);
     w->pause_ms = 2 * w->pause_ms < LAST_PAUSE_MS ? 2 * w->pause_ms : LAST_PAUSE_MS;
@@ -91,7 +91,7 @@ void nj_wait_over(nj_wait *w, const char *path)
 {
     if (!w->since_ns) return;
     __atomic_store_n(&waits.waiting, false, __ATOMIC_RELAXED);
-    if (w->told_ns)
+    if (w->reported_ns)
         nj_log(NJ_LOG_INFO, "%s: goes on after %.1f s", path, (double)(nj_now_ns() - w->since_ns) / 1e9);
     *w = (nj_wait){ 0 };
 }

@@ -8,7 +8,7 @@
 
 /* One wait; zero-initialised. */
 typedef struct nj_wait {
-    int64_t since_ns, told_ns, stop_ns;
+    int64_t since_ns, reported_ns, stop_ns;
     int64_t pause_ms;
 } nj_wait;
 
@@ -21,10 +21,10 @@ typedef enum nj_wait_kind {
 void nj_waits_set(double retry_s, bool (*stopped)(void *opaque), void *opaque);
 /* Sleeps, and says so: "PATH: WHY; waiting". False: long enough, or the run is to end. */
 bool nj_wait_more(nj_wait *wait, nj_wait_kind kind, const char *path, const char *why);
-/* Does what went wrong with a write get better by itself? Not an error of the device: after it nobody knows
- * what is on it. And what for is waited then. */
+/* Does what went wrong with a write get better by itself? Not an error of the device: after it the state
+ * of the file is not known. And what for is waited then. */
 bool nj_wait_helps(int fd, int error, nj_wait_kind *kind);
-/* It went on: says so when a wait was told. */
+/* It went on: says so when a wait was reported. */
 void nj_wait_over(nj_wait *wait, const char *path);
 /* For metrics: waits that began, and whether one goes on. Any thread. */
 uint64_t nj_waits_count(bool *waiting);

@@ -91,7 +91,7 @@ static nj_next next_member(nj_source *source, int timeout_ms, nj_chunk **chunk, 
         (*chunk)->arrival_ns = nj_now_ns();
         return NJ_NEXT_CHUNK;
     }
-    nj_skipped_tell(&s->common.skipped, s->common.host, s->spec, "member");
+    nj_skipped_report(&s->common.skipped, s->common.host, s->spec, "member");
     s->common.skipped = (nj_skipped){ 0 };
     if (rc < 0) return NJ_NEXT_ERROR;
     __atomic_store_n(&s->ended, 1, __ATOMIC_RELAXED);

@@ -34,8 +34,8 @@ void nj_skipped_add_metadata(nj_skipped *skipped, const char *name);
 void nj_skipped_add_special(nj_skipped *skipped, const char *name);
 /* One note to the host when anything was passed over: "night.tar:
  * passed over 2 members that are no alerts (README)". */
-void nj_skipped_tell(const nj_skipped *skipped, const nj_source_host *host, const char *source,
-                     const char *unit);
+void nj_skipped_report(const nj_skipped *skipped, const nj_source_host *host, const char *source,
+                       const char *unit);
 
 /* Files and members that could not be read: each is noted, the others are read,
  * and the source ends as an error. */

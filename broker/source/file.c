@@ -324,7 +324,7 @@ static nj_next next_of_folder(nj_source *source, int timeout_ms, nj_chunk **chun
         if (rc < 0) return NJ_NEXT_ERROR;
         if (rc > 0) return hand_over(s, made, chunk);
     }
-    nj_skipped_tell(&s->common.skipped, s->host, s->spec, "file");
+    nj_skipped_report(&s->common.skipped, s->host, s->spec, "file");
     s->common.skipped = (nj_skipped){ 0 };
     if (!s->common.trouble.n) return NJ_NEXT_END;
     nj_fail(err, "%s: %llu of its files and folders could not be read; the first is %.400s", s->spec,

@@ -62,7 +62,7 @@ static void on_error(rd_kafka_t *rk, int error, const char *reason, void *opaque
         nj_log_limited(&s->warned_down, 20, NJ_LOG_WARN, "%s: %s; going on", s->display, reason);
 }
 
-void nj_kafka_tell_missing(kafka_source *s, nj_partition *p, uint64_t n, const char *why)
+void nj_kafka_report_missing(kafka_source *s, nj_partition *p, uint64_t n, const char *why)
 {
     if (s->host->missing)
         s->host->missing(s->host->opaque, p->stream, n, why);
@@ -75,7 +75,7 @@ void nj_kafka_missing(kafka_source *s, nj_partition *p, uint64_t n, int64_t from
     char why[160];
     snprintf(why, sizeof why, "the broker deleted offsets %" PRId64 " to %" PRId64 " before they were read",
              from, to - 1);
-    nj_kafka_tell_missing(s, p, n, why);
+    nj_kafka_report_missing(s, p, n, why);
 }
 
 static void on_commit(rd_kafka_t *rk, rd_kafka_resp_err_t error, rd_kafka_topic_partition_list_t *list,
@@ -172,7 +172,7 @@ static void close_kafka(nj_source *source)
     kafka_source *s = (kafka_source *)source;
     nj_kafka_watch_stop(s->watch);
     if (s->kept) rd_kafka_message_destroy(s->kept);
-    nj_skipped_tell(&s->skipped, s->host, s->display, "message");
+    nj_skipped_report(&s->skipped, s->host, s->display, "message");
     if (s->rk) close_consumer(s);
     if (s->member_lock >= 0) close(s->member_lock);
     if (s->stale_acks)

@@ -42,9 +42,9 @@ typedef struct kafka_source {
     nj_fetch fetch;
     nj_skipped skipped; /* null and empty payloads */
     int refusals;
-    nj_error fatal;  /* text[0] set: the next call of next() ends with it */
-    bool looked;     /* whether there is such a topic */
-    int64_t told_ns; /* that there is nothing to read */
+    nj_error fatal;      /* text[0] set: the next call of next() ends with it */
+    bool looked;         /* whether there is such a topic */
+    int64_t reported_ns; /* when it was last reported that there is nothing to read */
     nj_log_limit warned_down, warned_topic, warned_other, warned_commit;
 } kafka_source;
 
@@ -56,7 +56,7 @@ void nj_kafka_store(kafka_source *s, const nj_partition *p, int64_t offset);
 
 /* Offsets from..to-1 never came: n alerts, at most. */
 void nj_kafka_missing(kafka_source *s, nj_partition *p, uint64_t n, int64_t from, int64_t to);
-void nj_kafka_tell_missing(kafka_source *s, nj_partition *p, uint64_t n, const char *why);
+void nj_kafka_report_missing(kafka_source *s, nj_partition *p, uint64_t n, const char *why);
 
 /* kafka_assign.c */
 void nj_kafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t event, rd_kafka_topic_partition_list_t *list,

@@ -120,7 +120,7 @@ static nj_chunk *take(kafka_source *s, const rd_kafka_message_t *m)
         return NULL;
     }
     nj_chunk *c = new_chunk(s, p, m);
-    if (!c || nj_partition_hand(&s->partitions, p, m->offset)) {
+    if (!c || nj_partition_deliver(&s->partitions, p, m->offset)) {
         nj_chunk_drop(c);
         nj_fail(&s->fatal, "%s: out of memory", s->display);
         return NULL;
@@ -180,7 +180,7 @@ static void pass_batch(kafka_source *s, const rd_kafka_message_t *m)
     snprintf(why, sizeof why,
              "a batch of messages at offsets %" PRId64 " to %" PRId64 " cannot be unpacked: %s", at,
              behind - 1, rd_kafka_err2str(m->err));
-    nj_kafka_tell_missing(s, p, (uint64_t)(behind - at), why);
+    nj_kafka_report_missing(s, p, (uint64_t)(behind - at), why);
     p->spoilt = 0;
     p->next = behind;
     pass(s, p, behind);
@@ -256,7 +256,7 @@ static int is_idle(kafka_source *s, int64_t now)
 }
 
 /* Nothing is assigned to a stream that goes on: it waits, and says what for. */
-static void tell_waiting(kafka_source *s)
+static void report_waiting(kafka_source *s)
 {
     nj_error why;
     bool pattern = s->target.topic[0] == '^';
@@ -281,10 +281,10 @@ static void check_contact(kafka_source *s, int64_t now)
 {
     int64_t since = now - (s->assigns ? s->last_ns : s->opened_ns), patience = s->contact_ns;
     if (s->n_assigned) return;
-    if (s->live && !s->looked && since > LOOK_MS * (int64_t)1000000) tell_waiting(s);
-    if (s->live && s->told_ns && patience > MINUTE_NS) patience = MINUTE_NS;
-    if (since < patience || now - s->told_ns < patience) return;
-    s->told_ns = now;
+    if (s->live && !s->looked && since > LOOK_MS * (int64_t)1000000) report_waiting(s);
+    if (s->live && s->reported_ns && patience > MINUTE_NS) patience = MINUTE_NS;
+    if (since < patience || now - s->reported_ns < patience) return;
+    s->reported_ns = now;
     rd_kafka_resp_err_t e = ask_brokers(s);
     if (e && (!s->assigns || !s->live))
         nj_kafka_fail(s, s->assigns ? "no broker answers any more: " : "no broker answers: ", e,
@@ -297,7 +297,7 @@ static void check_contact(kafka_source *s, int64_t now)
     else {
         s->looked = true;
         if (!e) __atomic_store_n(&s->answered, 1, __ATOMIC_RELAXED);
-        tell_waiting(s);
+        report_waiting(s);
     }
 }
 
@@ -310,8 +310,8 @@ static int is_finished(kafka_source *s)
     return s->finished;
 }
 
-/* What the watching thread found out is told by this one. */
-static void tell_deleted(kafka_source *s)
+/* What the watching thread found is reported by this one. */
+static void report_deleted(kafka_source *s)
 {
     int64_t from, to;
     for (size_t i = 0; i < s->partitions.n; i++) {
@@ -334,7 +334,7 @@ static rd_kafka_message_t *serve(kafka_source *s, int64_t now)
         rd_kafka_message_destroy(m);
     }
     s->served_ns = m ? 0 : now;
-    if (!m) tell_deleted(s);
+    if (!m) report_deleted(s);
     return m;
 }
 
@@ -385,5 +385,5 @@ void nj_kafka_finish(nj_source *source)
 {
     kafka_source *s = (kafka_source *)source;
     nj_kafka_explain(s->rk, &s->partitions, nj_patience_ms(FINISH_MS));
-    tell_deleted(s);
+    report_deleted(s);
 }

@@ -1,5 +1,5 @@
 /* members.c - a packet may be in a file, in an archive or in an archive inside an archive; all nesting is
- * handled here. libarchive knows tar and zip; unpacking is base/unpack.c's, which looks at checksums. */
+ * handled here. libarchive reads tar and zip; unpacking is base/unpack.c's, which looks at checksums. */
 #include "members.h"
 
 #include <archive.h>

@@ -326,7 +326,7 @@ static nj_next next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_erro
         s->at++;
         __atomic_store_n(&s->done_ppm, s->at * (uint64_t)PPM, __ATOMIC_RELAXED);
     }
-    nj_skipped_tell(&s->skipped, s->host, s->spec, "file");
+    nj_skipped_report(&s->skipped, s->host, s->spec, "file");
     s->skipped = (nj_skipped){ 0 };
     if (!s->damaged) return NJ_NEXT_END;
     if (s->n == 1)

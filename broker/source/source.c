@@ -137,8 +137,8 @@ void nj_skipped_add_special(nj_skipped *skipped, const char *name)
     count(&skipped->special, skipped->first_special, name);
 }
 
-void nj_skipped_tell(const nj_skipped *skipped, const nj_source_host *host, const char *source,
-                     const char *unit)
+void nj_skipped_report(const nj_skipped *skipped, const nj_source_host *host, const char *source,
+                       const char *unit)
 {
     const struct {
         uint64_t n;

@@ -161,7 +161,7 @@ def a_module_that_hangs():
     ok("STOPPING=1" in notify.rest(), "and says that it stops", notify.lines[-5:])
 
 
-def told_to_systemd():
+def notifies_systemd():
     for name, what in (
         (os.path.abspath("notify.sock"), "a socket in a folder"),
         (f"@nightjar-test-{os.getpid()}", "an abstract socket"),
@@ -242,6 +242,6 @@ with Folder():
     nightjar("simulate", "-q", "-n", 400, "-o", "night.tar", "--truth", "t.csv")
     an_output_that_waits()
     a_module_that_hangs()
-    told_to_systemd()
+    notifies_systemd()
     no_partition_yet()
 done()

@@ -50,7 +50,7 @@ def analysis(run, page, text):
     """Drift and exposures as the report has them."""
     drifts = [m["drift"] for m in run["modules"] if m.get("drift", {}).get("n", 0) >= 3]
     ok(text.count("cost per alert along the run") == len(drifts) > 3 and page.counts["circle"] == sum(len(d["points"]) for d in drifts)
-       and text.count('class="told"') == sum(len(d["points"]) for d in drifts if d["drifts"]) and text.count('class="trend"') == len(drifts), "a chart of its drift for every module and stage")
+       and text.count('class="significant"') == sum(len(d["points"]) for d in drifts if d["drifts"]) and text.count('class="trend"') == len(drifts), "a chart of its drift for every module and stage")
     x = run["exposures"]
     worst = next((t for t in page.tables if t[0][0] == "exposure"), [[]])
     ok(f"{x['n']} exposures with {x['alerts']} alerts; {x['over']} over 0 s" in text and "waterfall of an exposure" in text

@@ -3,7 +3,7 @@
  * no file access while it works, and the reference values of data/ref/<instance>.csv. A new module needs no
  * line here. */
 #include "host.h"
-#include "doors.h"
+#include "process_calls.h"
 
 #include <ctype.h>
 

@@ -451,7 +451,7 @@ static void a_new_release_needs_no_rebuild(void **state)
     reader *r = reader_new(with(&s, ""));
     assert_int_equal(read_message(r, 900), 0);
     assert_int_equal(read_message(r, 1102), 0);
-    check_message(r); /* the embedded map knows nothing of fluxOfThePsf: null, never wrong, never lost */
+    check_message(r); /* the embedded map does not have fluxOfThePsf: null, never wrong, never lost */
     assert_true(isnan(KIT_AT(r->batch, FLUX, float, 0)));
     assert_int_equal(r->batch->row[0].absent[0] & (1u << FLUX | 1u << RB | 1u << LC_FLUX | 1u << JD),
                      1u << FLUX | 1u << RB | 1u << LC_FLUX);

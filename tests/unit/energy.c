@@ -212,7 +212,7 @@ static void a_zone_that_cannot_be_read_is_missing_by_name(void **state)
     assert_int_equal(nj_energy_counter_poll(&c), -1);
     near(nj_energy_counter_joule(&c), 2, 1e-9);
     assert_non_null(strstr(c.missing, "package-0 dram (Is a directory)"));
-    assert_int_equal(nj_energy_counter_poll(&c), -1); /* told once */
+    assert_int_equal(nj_energy_counter_poll(&c), -1); /* reported once */
     assert_int_equal(c.n_missing, 2);
     nj_energy_counter_close(&c);
 }

@@ -180,7 +180,7 @@ static void what_cannot_be_opened_is_a_dead_letter(void **state)
     nj_buffer_free(&one);
 }
 
-static void without_columns_the_caller_is_told(void **state)
+static void without_columns_the_caller_gets_an_error(void **state)
 {
     (void)state;
     nj_error err = { "" };
@@ -343,7 +343,7 @@ int main(void)
                                         cmocka_unit_test(batches_are_cut_by_bytes),
                                         cmocka_unit_test(the_limit_is_of_rows),
                                         cmocka_unit_test(what_cannot_be_opened_is_a_dead_letter),
-                                        cmocka_unit_test(without_columns_the_caller_is_told),
+                                        cmocka_unit_test(without_columns_the_caller_gets_an_error),
                                         cmocka_unit_test(another_layout_is_another_batch),
                                         cmocka_unit_test(batches_can_be_kept),
                                         cmocka_unit_test(enough_is_enough),

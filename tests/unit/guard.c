@@ -44,7 +44,7 @@ static nj_slot *in_call(uint32_t k, const char *module, nj_phase phase, uint32_t
 static void dies(nj_slot *s, const char *what)
 {
     snprintf(s->death.what, sizeof s->death.what, "%s", what);
-    atomic_store(&s->death.told, 1);
+    atomic_store(&s->death.reported, 1);
 }
 
 static char text[512];
@@ -136,7 +136,7 @@ static void too_many_put_a_module_off(void **state)
     guard->module[m].rows += 100;
     assert_true(nj_guard_count(guard, m)); /* the sixth */
     assert_true(guard->module[m].off);
-    assert_false(nj_guard_count(guard, m)); /* told once */
+    assert_false(nj_guard_count(guard, m)); /* reported once */
 }
 
 static void seldom_ones_do_not(void **state)

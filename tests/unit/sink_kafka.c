@@ -53,7 +53,7 @@ static void note_refusal(void *opaque, const nj_dead *dead)
     assert_memory_equal(dead->bytes, "\1\2\3", 3);
 }
 
-static refusals *noted; /* of the next sink to open; NULL: it has nobody to tell */
+static refusals *noted; /* of the next sink to open; NULL: it cannot report */
 
 static nj_sink *open_topic(const char *topic, const char *name, const char *value)
 {

@@ -95,7 +95,7 @@ static void one_row_that_sqlite_cannot_take(void **state)
     nj_settings_free(&settings);
 }
 
-static void nobody_to_tell_ends_the_sink(void **state)
+static void a_sink_that_cannot_report_fails(void **state)
 {
     (void)state;
     nj_settings settings = { 0 };
@@ -145,7 +145,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_row_that_sqlite_cannot_take),
-        cmocka_unit_test(nobody_to_tell_ends_the_sink),
+        cmocka_unit_test(a_sink_that_cannot_report_fails),
         cmocka_unit_test(one_row_that_avro_cannot_take),
         cmocka_unit_test(short_memory_is_not_the_rows_fault),
     };

@@ -60,7 +60,7 @@ static inline nj_source *open_topic(test_host *t, const broker *b, const char *q
     assert_int_equal(nj_settings_define(&t->settings, "kafka.heartbeat.interval.ms=100", &err), 0);
     assert_int_equal(nj_settings_define(&t->settings, "kafka.session.timeout.ms=3100", &err), 0);
     assert_int_equal(nj_settings_define(&t->settings, "kafka.fetch.wait.max.ms=20", &err), 0);
-    /* it knows no other */
+    /* the only one there is */
     assert_int_equal(nj_settings_define(&t->settings, "kafka.allow.auto.create.topics=true", &err), 0);
     /* a group subscribes to the nightly topic as users do, by a pattern */
     snprintf(spec, sizeof spec, "kafka://%s/%s?%s", b->address,

@@ -24,7 +24,7 @@ static void offsets_in_flight_wrap_and_grow(void **state)
      * 200 in flight on the ring's 256, then 2000 */
     for (int depth = 200; depth <= 2000; depth += 1800)
         for (int i = 0; i < 3000; i++) {
-            assert_int_equal(nj_partition_hand(&all, p, 3 * handed++), 0);
+            assert_int_equal(nj_partition_deliver(&all, p, 3 * handed++), 0);
             if (handed - acked > depth) assert_int_equal(nj_partition_ack(&all, p, 1, 3 * acked++ + 1), 0);
             assert_int_equal(nj_partition_in_flight(&all, p), handed - acked);
         }
@@ -43,12 +43,12 @@ static void an_earlier_generation_acknowledges_nothing(void **state)
     assert_int_equal(nj_partition_acked(&all, p), -1);
     assert_int_equal(nj_partition_ack(&all, p, 0, 5), -1); /* not assigned yet */
     nj_partition_assign(&all, p, 0);
-    for (int64_t i = 0; i < 10; i++) assert_int_equal(nj_partition_hand(&all, p, i), 0);
+    for (int64_t i = 0; i < 10; i++) assert_int_equal(nj_partition_deliver(&all, p, i), 0);
     assert_int_equal(nj_partition_ack(&all, p, 1, 4), 0);
     assert_int_equal(nj_partition_revoke(&all, p), 6);
     assert_int_equal(nj_partition_ack(&all, p, 1, 8), -1);
     nj_partition_assign(&all, p, 0);
-    for (int64_t i = 4; i < 7; i++) assert_int_equal(nj_partition_hand(&all, p, i), 0);
+    for (int64_t i = 4; i < 7; i++) assert_int_equal(nj_partition_deliver(&all, p, i), 0);
     assert_int_equal(nj_partition_ack(&all, p, 1, 10), -1);
     assert_int_equal(nj_partition_in_flight(&all, p), 3);
     assert_int_equal(nj_partition_acked(&all, p), 4);
@@ -69,8 +69,8 @@ static void what_is_no_alert_is_passed(void **state)
     nj_partition_assign(&all, p, 0);
     assert_int_equal(nj_partition_pass(&all, p, 3), 3);
     assert_int_equal(nj_partition_acked(&all, p), 3);
-    assert_int_equal(nj_partition_hand(&all, p, 3), 0);
-    assert_int_equal(nj_partition_hand(&all, p, 4), 0);
+    assert_int_equal(nj_partition_deliver(&all, p, 3), 0);
+    assert_int_equal(nj_partition_deliver(&all, p, 4), 0);
     assert_int_equal(nj_partition_pass(&all, p, 7), -1); /* alerts are under way */
     assert_int_equal(nj_partition_ack(&all, p, 1, 4), 0);
     assert_int_equal(nj_partition_done(&all, p, 4), 4); /* one still is */
@@ -84,7 +84,7 @@ static void what_is_no_alert_is_passed(void **state)
 
 /* Offsets without messages: those below the partition's first one were deleted, the others were the ends of
  * transactions or compacted. */
-static void what_was_deleted_is_told_from_what_gave_no_message(void **state)
+static void what_was_deleted_differs_from_what_gave_no_message(void **state)
 {
     (void)state;
     nj_partitions all;
@@ -108,7 +108,7 @@ static void what_was_deleted_is_told_from_what_gave_no_message(void **state)
     assert_int_equal(nj_partition_deleted(&all, p, &from, &to), 398 - 104);
     assert_int_equal(from, 104);
     assert_int_equal(to, 398);
-    assert_int_equal(nj_partition_deleted(&all, p, &from, &to), 0); /* told once */
+    assert_int_equal(nj_partition_deleted(&all, p, &from, &to), 0); /* reported once */
     nj_partitions_free(&all);
 }
 
@@ -129,7 +129,7 @@ static void a_look_sees_what_is_done_and_the_end(void **state)
     assert_ptr_equal(of, &stream);
     assert_int_equal(done, 7);
     assert_int_equal(end, -1);
-    assert_int_equal(nj_partition_hand(&all, p, 7), 0);
+    assert_int_equal(nj_partition_deliver(&all, p, 7), 0);
     nj_partition_bounds(&all, p, 0, 20);
     nj_partition_look(&all, 0, &of, &done, &end);
     assert_int_equal(done, 7); /* handed over is not done */
@@ -140,7 +140,7 @@ static void a_look_sees_what_is_done_and_the_end(void **state)
     assert_int_equal(nj_partition_revoke(&all, p), 0);
     assert_int_equal(stream.revoked, 0); /* nothing was under way */
     nj_partition_assign(&all, p, 8);
-    assert_int_equal(nj_partition_hand(&all, p, 8), 0);
+    assert_int_equal(nj_partition_deliver(&all, p, 8), 0);
     assert_int_equal(nj_partition_revoke(&all, p), 1);
     assert_int_equal(stream.revoked, 2); /* what comes again elsewhere is not written here */
     nj_partitions_free(&all);
@@ -152,7 +152,7 @@ int main(void)
         cmocka_unit_test(offsets_in_flight_wrap_and_grow),
         cmocka_unit_test(an_earlier_generation_acknowledges_nothing),
         cmocka_unit_test(what_is_no_alert_is_passed),
-        cmocka_unit_test(what_was_deleted_is_told_from_what_gave_no_message),
+        cmocka_unit_test(what_was_deleted_differs_from_what_gave_no_message),
         cmocka_unit_test(a_look_sees_what_is_done_and_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

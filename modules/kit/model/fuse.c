@@ -298,7 +298,7 @@ static const struct {
     { "GlobalAveragePool", fuse_mean },
 };
 
-/* A step that knows nothing of channels last gets copies in the file's order. */
+/* A step without a form for channels last gets copies in the file's order. */
 static int keep(fusing *f, const nj_net_step *old)
 {
     nj_net_step copy = *old;

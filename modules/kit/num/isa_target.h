@@ -5,7 +5,7 @@
  *   ISA_TARGET 0     the end of it: the set of the command line again
  * It takes ISA_TARGET back. A kernel whose bits must not depend on the set has no ISA_FMA. */
 #if ISA_TARGET == 0
-#if defined __clang__ /* it knows GCC's pragma by name only */
+#if defined __clang__ /* it accepts GCC's pragma and ignores it */
 #pragma clang attribute pop
 #else
 #pragma GCC pop_options

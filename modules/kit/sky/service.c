@@ -300,11 +300,11 @@ static void sky_recheck(void)
     atomic_fetch_add_explicit(&rechecks, 1, memory_order_relaxed);
 }
 
-static void tell(const nj_sky_catalog *cat, const nj_sky_view *v, void (*each)(void *, const nj_sky_served *),
-                 void *opaque)
+static void visit(const nj_sky_catalog *cat, const nj_sky_view *v,
+                  void (*each)(void *, const nj_sky_served *), void *opaque)
 {
     if (!v) return;
-    tell(cat, v->older, each, opaque);
+    visit(cat, v->older, each, opaque);
     nj_sky_served s = { .path = cat->path,
                         .hash = v->hash,
                         .generation = v->generation,
@@ -318,7 +318,7 @@ static void sky_served(void (*each)(void *opaque, const nj_sky_served *served), 
     pthread_mutex_lock(&registry_lock);
     for (nj_sky_catalog *cat = registry; cat; cat = cat->next) {
         pthread_mutex_lock(&cat->lock);
-        tell(cat, cat->newest, each, opaque);
+        visit(cat, cat->newest, each, opaque);
         pthread_mutex_unlock(&cat->lock);
     }
     pthread_mutex_unlock(&registry_lock);

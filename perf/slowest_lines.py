@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""The dearest lines of the whole night: where a microsecond goes, over all modules, by nightjar's own profile.
+"""The slowest lines of the whole night: where a microsecond goes, over all modules, by nightjar's own profile.
 
-  perf/dearest_lines.py [N]     the N dearest (10); needs $NIGHTJAR_SHARED (real alerts, models), else ../shared
+  perf/slowest_lines.py [N]     the N slowest (10); needs $NIGHTJAR_SHARED (real alerts, models), else ../shared
 
 `run -c night` over the real alerts says what each module and stage costs per alert; `profile --lines` of every module above 1 % of that says
 which lines. A line that calls another profiled function is left out: its time stands where the work is. Stages (decode, stamps, output) have no
-lines here: the inflater inside (stamps) is a library's. Writes perf/results/dearest_lines.json."""
+lines here: the inflater inside (stamps) is a library's. Writes perf/results/slowest_lines.json."""
 import json, os, re, subprocess, sys, tempfile
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
@@ -58,13 +58,13 @@ def main():
             for cost, where, text in leaf_lines(profile, us):
                 old = lines.get(where, (0, text, []))
                 lines[where] = (old[0] + cost, text, old[2] + [name] * (name not in old[2]))
-    dearest = sorted(((c, w, t, m) for w, (c, t, m) in lines.items()), reverse=True)[:top]
+    slowest = sorted(((c, w, t, m) for w, (c, t, m) in lines.items()), reverse=True)[:top]
     result = {"what": __doc__.split("\n")[0], "alerts": n, "us_per_alert": whole, "modules_and_stages_us": costs,
-              "lines": [{"us_per_alert": c, "share": c / whole, "where": w, "text": t, "modules": m} for c, w, t, m in dearest], "context": run["context"]}
-    with open(os.path.join(ROOT, "perf", "results", "dearest_lines.json"), "w") as f:
+              "lines": [{"us_per_alert": c, "share": c / whole, "where": w, "text": t, "modules": m} for c, w, t, m in slowest], "context": run["context"]}
+    with open(os.path.join(ROOT, "perf", "results", "slowest_lines.json"), "w") as f:
         json.dump(result, f, indent=1)
         f.write("\n")
-    for c, w, t, m in dearest:
+    for c, w, t, m in slowest:
         print(f"{c:8.1f} us {100 * c / whole:5.1f} %  {w}  {t}   [{', '.join(m)}]")
 
 

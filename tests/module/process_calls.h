@@ -1,9 +1,9 @@
-/* doors.h - the C library's doors that process() must not use (malloc, open),
+/* process_calls.h - C library functions that process() must not call (malloc, open),
  * counted while host_in_process is set.
  * For one test program only: it defines malloc() and open() of the whole program.
  * Sanitizers have their own malloc. */
-#ifndef TESTS_MODULE_DOORS_H
-#define TESTS_MODULE_DOORS_H
+#ifndef TESTS_MODULE_PROCESS_CALLS_H
+#define TESTS_MODULE_PROCESS_CALLS_H
 
 #include <dlfcn.h>
 #include <fcntl.h>
