@@ -158,7 +158,7 @@ coverage:
 bench: all
 	./nightjar bench
 soak: all
-	@tests/soak
+	@tests/soak $(TESTS)
 fuzz:
 	@.ci/deps check
 	@tests/fuzz/run

@@ -1,0 +1,255 @@
+"""cluster.py - several Kafka brokers on this machine, each of which can be killed, frozen and started again. Not a test.
+
+The jars are those that tests/e2e/kafka-up fetches. Needs Java 17 and confluent-kafka (for the topics)."""
+
+import atexit, base64, os, signal, socket, subprocess, time, uuid
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+UP = os.path.join(ROOT, "tests", "e2e", "kafka-up")
+VERSION = "3.9.2"
+READY_S = 180
+
+CONFIG = """process.roles=broker,controller
+node.id={node}
+controller.quorum.voters={voters}
+controller.listener.names=CONTROL
+inter.broker.listener.name=OPEN
+listeners=OPEN://{address}:{port},CONTROL://{address}:{control}
+advertised.listeners=OPEN://{address}:{port}
+listener.security.protocol.map=OPEN:PLAINTEXT,CONTROL:PLAINTEXT
+log.dirs={folder}/data
+default.replication.factor={copies}
+min.insync.replicas={in_sync}
+offsets.topic.replication.factor={copies}
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor={copies}
+transaction.state.log.min.isr={in_sync}
+transaction.state.log.num.partitions=4
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+auto.create.topics.enable=false
+num.network.threads=2
+num.io.threads=2
+message.max.bytes=8388608
+replica.fetch.max.bytes=8388608
+"""
+LOG4J = """log4j.rootLogger=WARN,a
+log4j.appender.a=org.apache.log4j.ConsoleAppender
+log4j.appender.a.layout=org.apache.log4j.PatternLayout
+log4j.appender.a.layout.ConversionPattern=[%d] %p %m (%c)%n
+"""
+
+
+class NoKafka(Exception):
+    """Java, Maven or the jars cannot be had here."""
+
+
+def free_ports(n, address):
+    """Below the range that the kernel gives to clients: a broker that comes back finds its port free."""
+    found, base = [], 20000 + os.getpid() * 37 % 9000
+    while len(found) < n:
+        with socket.socket() as s:
+            try:
+                s.bind((address, base))
+                found.append(base)
+            except OSError:
+                pass
+        base += 1
+    return found
+
+
+class Cluster:
+    def __init__(self, folder, n=3, address="127.0.0.1", heap_mb=384):
+        self.folder, self.n, self.address, self.heap = os.path.abspath(folder), n, address, heap_mb
+        r = subprocess.run([UP, "fetch"], capture_output=True, text=True)
+        if r.returncode:
+            raise NoKafka((r.stderr.strip().splitlines() or ["no jars"])[-1])
+        if not subprocess.run(["sh", "-c", "command -v java"], capture_output=True).stdout:
+            raise NoKafka("Java is not installed")
+        kept = os.environ.get("NIGHTJAR_KAFKA_JARS", os.path.join(ROOT, "build", "kafka"))
+        self.jars = os.path.join(kept, VERSION)
+        self.process, self.client = {}, None
+        atexit.register(self.end)
+        os.makedirs(self.folder)
+        ports = free_ports(2 * n, address)
+        self.port = {i: ports[2 * i - 2] for i in self.nodes()}
+        control = {i: ports[2 * i - 1] for i in self.nodes()}
+        self.bootstrap = ",".join(f"{address}:{self.port[i]}" for i in self.nodes())
+        with open(os.path.join(self.folder, "log4j.properties"), "w") as f:
+            f.write(LOG4J)
+        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "x")
+        formats = []
+        for i in self.nodes():
+            os.makedirs(os.path.join(self.of(i), "data"))
+            with open(os.path.join(self.of(i), "server.properties"), "w") as f:
+                f.write(
+                    CONFIG.format(
+                        node=i,
+                        voters=",".join(f"{k}@{address}:{control[k]}" for k in self.nodes()),
+                        address=address,
+                        port=self.port[i],
+                        control=control[i],
+                        folder=self.of(i),
+                        copies=min(n, 3),
+                        in_sync=1 if n < 3 else 2,
+                    )
+                )
+            formats.append(
+                self.java(
+                    i,
+                    "format.log",
+                    "kafka.tools.StorageTool",
+                    "format",
+                    "-t",
+                    cluster_id,
+                    "-c",
+                    "server.properties",
+                )
+            )
+        for p in formats:
+            if p.wait():
+                raise RuntimeError(f"the storage could not be formatted; see {self.folder}")
+        try:
+            for i in self.nodes():
+                self.begin(i)
+            self.wait()
+        except BaseException:
+            self.end()
+            raise
+
+    def nodes(self):
+        return range(1, self.n + 1)
+
+    def of(self, node):
+        return os.path.join(self.folder, f"node-{node}")
+
+    def java(self, node, log, *args):
+        with open(os.path.join(self.of(node), log), "a") as out:
+            return subprocess.Popen(
+                ["java", "-Xms64m", f"-Xmx{self.heap}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
+                 "-Djava.net.preferIPv4Stack=true", f"-Dlog4j.configuration=file:{self.folder}/log4j.properties",
+                 "-cp", self.jars + "/*", *args],
+                cwd=self.of(node), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+            )  # fmt: skip
+
+    def begin(self, node):
+        self.process[node] = self.java(node, "log", "kafka.Kafka", "server.properties")
+
+    def kill(self, node, how=signal.SIGKILL):
+        p = self.process[node]
+        p.send_signal(how)
+        try:
+            p.wait(60)
+        except subprocess.TimeoutExpired:
+            p.kill()
+            p.wait()
+
+    def sees(self, address, node):
+        """How many brokers this one knows of; 0: it does not answer."""
+        from confluent_kafka.admin import AdminClient
+
+        try:
+            one = AdminClient({"bootstrap.servers": address, "log_level": 0, "socket.timeout.ms": 3000})
+            found = one.list_topics(timeout=3).brokers
+            return len(found) if node in found else 0
+        except Exception:
+            return 0
+
+    def wait(self, seconds=READY_S):
+        """Until every broker sees all that run."""
+        until = time.time() + seconds
+        running = [i for i in self.nodes() if self.process[i].poll() is None]
+        for i in running:
+            while self.sees(f"{self.address}:{self.port[i]}", i) < len(running):
+                if self.process[i].poll() is not None or time.time() > until:
+                    raise RuntimeError(f"broker {i} does not serve; see {self.of(i)}/log")
+                time.sleep(0.2)
+
+    def again(self, node):
+        self.begin(node)
+        self.wait()
+
+    def admin(self):
+        from confluent_kafka.admin import AdminClient
+
+        if not self.client:
+            self.client = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+        return self.client
+
+    def make(self, topic, partitions=6, **settings):
+        from confluent_kafka.admin import NewTopic
+
+        new = NewTopic(topic, partitions, min(self.n, 3), config=settings)
+        list(self.admin().create_topics([new]).values())[0].result(60)
+        until = time.time() + 30
+        while time.time() < until and not all(self.knows(i, topic, partitions) for i in self.nodes()):
+            time.sleep(0.1)
+
+    def knows(self, node, topic, partitions):
+        """Has this broker heard of all partitions? The others hear of a new topic a little later than the controller."""
+        from confluent_kafka.admin import AdminClient
+
+        one = AdminClient({"bootstrap.servers": f"{self.address}:{self.port[node]}", "log_level": 0})
+        t = one.list_topics(timeout=10).topics.get(topic)
+        return t and len(t.partitions) == partitions and all(p.leader >= 0 for p in t.partitions.values())
+
+    def delete(self, topic):
+        list(self.admin().delete_topics([topic]).values())[0].result(60)
+        until = time.time() + 30
+        while time.time() < until and topic in self.admin().list_topics(timeout=10).topics:
+            time.sleep(0.1)
+
+    def add_partitions(self, topic, total):
+        from confluent_kafka.admin import NewPartitions
+
+        list(self.admin().create_partitions([NewPartitions(topic, total)]).values())[0].result(60)
+
+    def in_sync(self, topic):
+        """Has every partition all its copies?"""
+        t = self.admin().list_topics(timeout=10).topics[topic]
+        return all(len(p.isrs) == min(self.n, 3) for p in t.partitions.values())
+
+    def wait_in_sync(self, topic, seconds=60):
+        until = time.time() + seconds
+        while time.time() < until:
+            try:
+                if self.in_sync(topic):
+                    return True
+            except Exception:
+                pass
+            time.sleep(0.2)
+        return False
+
+    def messages(self, topic, committed=False):
+        """All that the topic has, as (key, value)."""
+        import confluent_kafka as ck
+
+        c = ck.Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": f"reader-{uuid.uuid4()}",
+                "isolation.level": "read_committed" if committed else "read_uncommitted",
+                "enable.partition.eof": True,
+                "enable.auto.commit": False,
+                "log_level": 0,
+            }
+        )
+        n = len(c.list_topics(topic, timeout=30).topics[topic].partitions)
+        c.assign([ck.TopicPartition(topic, i, ck.OFFSET_BEGINNING) for i in range(n)])
+        ends, until = set(), time.time() + 600
+        while len(ends) < n and time.time() < until:
+            m = c.poll(1)
+            if m is not None and not m.error():
+                yield m.key(), m.value()
+            elif m is not None and m.error().code() == ck.KafkaError._PARTITION_EOF:
+                ends.add(m.partition())
+        c.close()
+        if len(ends) < n:
+            raise RuntimeError(f"{topic}: {len(ends)} of {n} partitions were read to their end")
+
+    def end(self):
+        for p in self.process.values():
+            if p.poll() is None:
+                p.send_signal(signal.SIGCONT)
+                p.kill()
+            p.wait()

@@ -1,0 +1,271 @@
+#!/usr/bin/env python3
+"""kill -9 at random moments of a live run on three brokers: of its worker, of the whole run, of a broker. Behind each
+campaign every output equals that of an uninterrupted run, row for row.
+
+  tests/long/kills.py [--alerts 20000] [--kills 50] [--rate 100] [--only worker,supervisor,broker,quick,eos] [--out FILE]
+
+Speaks TAP; --out writes the figures as JSON. Seconds until the first new row are figures, not conditions."""
+
+import argparse, collections, json, os, random, shutil, signal, sys, time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+from tap import Folder, done, needs, nightjar, ok, skip
+
+needs("confluent_kafka", "fastavro", "astropy")
+import live
+from cluster import Cluster, NoKafka
+
+opts, figures = None, {}
+WAIT_S = 240
+
+
+def note(text):
+    print("# " + text, flush=True)
+
+
+def expected_of(c, topic, n):
+    """An uninterrupted run over what the topic has."""
+    run = live.Run(live.command(c.bootstrap, topic, query=f"group=whole-{topic}&until=end"), f"{topic}-whole")
+    rc = run.wait(600)
+    ok(rc == 0, f"{topic}: an uninterrupted run", run.said())
+    ok(live.lines_of(f"{topic}-whole/out.ndjson") == n, f"{topic}: it has every alert", n)
+    return live.content(f"{topic}-whole")
+
+
+def summary(seconds):
+    s = sorted(x for x in seconds if x is not None)
+    if not s:
+        return {"n": 0}
+    at = lambda q: round(s[min(len(s) - 1, int(q * len(s)))], 3)
+    return {
+        "n": len(s),
+        "never": sum(x is None for x in seconds),
+        "median_s": at(0.5),
+        "p90_s": at(0.9),
+        "most_s": at(1),
+    }
+
+
+def finish(c, name, topic, run, feed, n, times, t0, kills=None):
+    """The rest comes, the run ends, and its outputs are compared."""
+    ok(feed.code() == 0, f"{name}: all alerts were sent", feed.err)
+    out = f"{topic}/out.ndjson"
+    live.wait_rows(out, n, WAIT_S)
+    time.sleep(2)  # what came twice would be seen, too
+    rc = run.end()
+    ok(rc == 130, f"{name}: the last run ends on Ctrl-C", (rc, run.said()[-2500:]))
+    wrong = live.differences(live.content(topic), expected_of(c, topic, n))
+    ok(not wrong, f"{name}: every output equals that of an uninterrupted run", "\n".join(wrong))
+    figures[name] = {
+        "kills": kills or len(times),
+        "alerts": n,
+        "seconds": round(time.time() - t0),
+        "first_new_row": summary(times),
+        "equal": not wrong,
+        "differences": wrong,
+    }
+    note(f"{name}: {json.dumps(figures[name])}")
+    return wrong
+
+
+def moments(kills, seconds):
+    """Random moments, some of them soon after the one before."""
+    for _ in range(kills):
+        yield random.uniform(0.1, 2 * seconds / kills - 0.1)
+
+
+def campaign(c, name, kill, more=(), fast=True):
+    """kill(run) -> (run, moment, file's size before)"""
+    topic, n = f"k-{name}", opts.alerts
+    c.make(topic)
+    args = live.command(c.bootstrap, topic, *more)
+    t0 = time.time()
+    run = live.Run(args, topic)
+    feed = live.Feed("night.tar", c.bootstrap, topic, opts.rate, n)
+    out = f"{topic}/out.ndjson"
+    live.wait_rows(out, 1, 60)
+    times, waiting = [], None
+    for pause in moments(opts.kills, 0.9 * n / opts.rate):
+        until, seen = time.time() + pause, None
+        while time.time() < until:
+            if waiting and seen is None and live.size_of(out) > waiting[1]:
+                seen = time.time() - waiting[0]
+            time.sleep(0.005)
+        if waiting:
+            times.append(seen)
+        if not run.alive():
+            break
+        run, since, before = kill(run, args, topic)
+        waiting = (since, before)
+    if waiting:
+        times.append(live.first_new_row(out, waiting[1], waiting[0], 30))
+    ok(run.alive(), f"{name}: it runs after {len(times)} kills", run.said()[-2500:])
+    late = [round(x, 2) for x in times if x is not None]
+    note(f"{name}: first new row after {late} s")
+    wrong = finish(c, name, topic, run, feed, n, times, t0)
+    keep(topic, wrong)
+    c.delete(topic)
+
+
+def keep(topic, wrong):
+    """Where something is wrong the folders stay for a look."""
+    if wrong and opts.keep:
+        shutil.copytree(topic, os.path.join(opts.keep, topic), dirs_exist_ok=True)
+        shutil.copytree(f"{topic}-whole", os.path.join(opts.keep, f"{topic}-whole"), dirs_exist_ok=True)
+    shutil.rmtree(topic)
+    shutil.rmtree(f"{topic}-whole")
+
+
+def kill_worker(run, args, topic):
+    pid, before = run.worker(), live.size_of(f"{topic}/out.ndjson")
+    if pid:
+        os.kill(pid, signal.SIGKILL)
+    return run, time.time(), before
+
+
+def kill_run(run, args, topic):
+    run.send(signal.SIGKILL)
+    since = time.time()
+    run.process.wait()
+    before = live.size_of(f"{topic}/out.ndjson")
+    return live.Run(args, topic), since, before
+
+
+def broker_killer(c):
+    def kill(run, args, topic):
+        node = random.choice(list(c.nodes()))
+        before = live.size_of(f"{topic}/out.ndjson")
+        c.kill(node)
+        since = time.time()
+        time.sleep(random.uniform(0, 1.5))
+        c.again(node)
+        c.wait_in_sync(topic)
+        return run, since, before
+
+    return kill
+
+
+def quick(c):
+    """Twenty kills in twenty seconds, then left alone."""
+    topic, n = "k-quick", 3000
+    c.make(topic)
+    t0, kills = time.time(), 0
+    run = live.Run(live.command(c.bootstrap, topic), topic)
+    feed = live.Feed("night.tar", c.bootstrap, topic, 100, n)
+    live.wait_rows(f"{topic}/out.ndjson", 1, 60)
+    begun = time.time()
+    for k in range(20):
+        time.sleep(max(0, begun + k - time.time()))
+        pid = run.worker(1)
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+            kills += 1
+    times = [live.first_new_row(f"{topic}/out.ndjson", live.size_of(f"{topic}/out.ndjson"), time.time())]
+    ok(run.alive(), f"quick: it runs after {kills} kills in 20 s", run.said()[-2500:])
+    wrong = finish(c, "quick", topic, run, feed, n, times, t0, kills)
+    keep(topic, wrong)
+    c.delete(topic)
+
+
+def eos(c):
+    """--eos: who reads committed messages finds each candid once, whatever was killed."""
+    topic, n, kills = "k-eos", min(opts.alerts, 6000), min(opts.kills, 20)
+    c.make(topic)
+    c.make("k-eos-rows")
+    t0 = time.time()
+    args = live.command(
+        c.bootstrap, topic, "--eos", outputs=[f"kafka://{c.bootstrap}/k-eos-rows", "ndjson:out.ndjson"]
+    )
+    run = live.Run(args, topic)
+    feed = live.Feed("night.tar", c.bootstrap, topic, opts.rate, n)
+    live.wait_rows(f"{topic}/out.ndjson", 1, 60)
+    killers = [kill_worker, kill_run, broker_killer(c)]
+    for k, pause in enumerate(moments(kills, 0.9 * n / opts.rate)):
+        time.sleep(pause)
+        if not run.alive():
+            break
+        run = killers[k % 3](run, args, topic)[0]
+    ok(run.alive(), f"eos: it runs after {kills} kills", run.said()[-2500:])
+    ok(feed.code() == 0, "eos: all alerts were sent", feed.err)
+    live.wait_rows(f"{topic}/out.ndjson", n, WAIT_S)
+    time.sleep(3)
+    rc = run.end()
+    ok(rc == 130, "eos: the last run ends on Ctrl-C", (rc, run.said()[-2500:]))
+    seen = collections.Counter(json.loads(v)["candid"] for _, v in c.messages("k-eos-rows", committed=True))
+    sent = sum(1 for _ in c.messages(topic))
+    twice = sum(x > 1 for x in seen.values())
+    ok(sent == n, "eos: the topic has each alert once", sent)
+    ok(len(seen) == n, "eos: every candid is there for who reads committed messages", len(seen))
+    ok(twice == 0, "eos: and none is there twice", twice)
+    lines = collections.Counter(json.loads(line)["candid"] for line in open(f"{topic}/out.ndjson"))
+    ok(
+        lines == seen,
+        "eos: the file beside it has each once",
+        (len(lines), sum(x > 1 for x in lines.values())),
+    )
+    figures["eos"] = {
+        "kills": kills,
+        "alerts": n,
+        "seconds": round(time.time() - t0),
+        "candids": len(seen),
+        "twice": twice,
+        "in_file": len(lines),
+        "equal": lines == seen,
+    }
+    note(f"eos: {json.dumps(figures['eos'])}")
+    if (twice or len(seen) != n or lines != seen) and opts.keep:
+        shutil.copytree(topic, os.path.join(opts.keep, topic), dirs_exist_ok=True)
+    shutil.rmtree(topic)
+    c.delete(topic)
+    c.delete("k-eos-rows")
+
+
+def main():
+    global opts
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--alerts", type=int, default=20000)
+    p.add_argument("--kills", type=int, default=50)
+    p.add_argument("--rate", type=int, default=100)
+    p.add_argument("--only", default="worker,supervisor,broker,quick,eos")
+    p.add_argument("--seed", type=int)
+    p.add_argument("--out")
+    p.add_argument("--keep", help="a folder for what is wrong")
+    opts = p.parse_args()
+    random.seed(opts.seed)
+    opts.out, opts.keep = (os.path.abspath(x) if x else None for x in (opts.out, opts.keep))
+    begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    with Folder():
+        r = nightjar("simulate", "-n", max(opts.alerts, 3000), "--seed", 7, "-q", "-o", "night.tar")
+        ok(r.returncode == 0, "a night", r.stderr)
+        try:
+            c = Cluster("kafka")
+        except NoKafka as why:
+            skip("live runs on three brokers", str(why))
+            return
+        try:
+            for name in opts.only.split(","):
+                if name == "worker":
+                    campaign(c, name, kill_worker)
+                elif name == "supervisor":
+                    campaign(c, name, kill_run)
+                elif name == "broker":
+                    campaign(c, name, broker_killer(c))
+                elif name == "quick":
+                    quick(c)
+                elif name == "eos":
+                    eos(c)
+        finally:
+            c.end()
+    if opts.out:
+        figures["how"] = {
+            "command": " ".join(["tests/long/kills.py", *sys.argv[1:]]),
+            "begun": begun,
+            "rate": opts.rate,
+        }
+        with open(opts.out, "w") as f:
+            json.dump(figures, f, indent=1)
+            f.write("\n")
+
+
+main()
+done()
