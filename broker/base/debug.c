@@ -33,7 +33,11 @@ void nj_debug_line(unsigned context, const char *format, ...)
     va_start(ap, format);
     vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
-    nj_log_line(NJ_LOG_DEBUG, "%s: %s", contexts[__builtin_ctz(context)].name, text);
+    const int room = __builtin_ctz(context); /* the first rooms of messages are these contexts */
+    if (nj_log_is_json())
+        nj_log_debug((nj_room)room, "%s", text);
+    else
+        nj_log_debug((nj_room)room, "%s: %s", contexts[room].name, text);
 }
 
 static _Noreturn void list_contexts(void)
@@ -68,6 +72,57 @@ int nj_debug_take(const char *list, nj_error *err)
         p += *p == ',';
     }
     return *list ? 0 : nj_fail(err, "-d: no context is named; `-d help` lists them");
+}
+
+/* ---- levels ------------------------------------------------------------------------------------ */
+
+static int level_of(const char *word, nj_error *err)
+{
+    const char *known[5] = { nj_level_name[0], nj_level_name[1], nj_level_name[2], nj_level_name[3], NULL };
+    for (int i = 0; i < 4; i++)
+        if (!strcmp(word, known[i])) return i;
+    return nj_word_wrong("level of messages", word, known, err);
+}
+
+static int room_named(const char *word, nj_error *err)
+{
+    const char *known[NJ_ROOMS + 1] = { NULL };
+    for (int i = 0; i < NJ_ROOMS; i++) known[i] = nj_room_name[i];
+    for (int i = 0; i < NJ_ROOMS; i++)
+        if (!strcmp(word, known[i])) return i;
+    return nj_word_wrong("room of messages", word, known, err);
+}
+
+static void set_level(int room, int level)
+{
+    unsigned context = room < CONTEXTS ? 1u << room : 0;
+    nj_log_room_level((nj_room)room, level);
+    nj_debug_contexts = level == NJ_LOG_DEBUG ? nj_debug_contexts | context : nj_debug_contexts & ~context;
+}
+
+static int take_level(char *word, nj_error *err)
+{
+    char *equals = strchr(word, '=');
+    if (equals) *equals = '\0';
+    int room = equals ? room_named(word, err) : 0,
+        level = room < 0 ? -1 : level_of(equals ? equals + 1 : word, err);
+    if (level < 0) return -1;
+    if (equals) return set_level(room, level), 0;
+    for (room = 0; room < NJ_ROOMS; room++) set_level(room, level);
+    return 0;
+}
+
+int nj_log_levels_take(const char *list, nj_error *err)
+{
+    for (const char *p = list; *p;) {
+        size_t n = strcspn(p, ",");
+        char word[48];
+        snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word - 1), p);
+        if (take_level(word, err)) return -1;
+        p += n;
+        p += *p == ',';
+    }
+    return *list ? 0 : nj_fail(err, "--log-level: a level, or ROOM=LEVEL");
 }
 
 static int take_debug(void *conf, const char *value, nj_error *err)

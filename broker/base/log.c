@@ -16,12 +16,16 @@
 
 #define MINUTE_NS INT64_C(60000000000)
 
-static int max_level = NJ_LOG_INFO;
-static bool with_stamps;
+static bool with_stamps, as_json;
 
-void nj_log_level(int level)
+void nj_log_as_json(bool json)
 {
-    max_level = level;
+    as_json = json;
+}
+
+bool nj_log_is_json(void)
+{
+    return as_json;
 }
 
 void nj_log_stamps(bool stamps)
@@ -58,34 +62,46 @@ size_t nj_log_plain(char *to, size_t room, const char *text)
     return n;
 }
 
-static void write_line(int level, const char *tail, const char *format, va_list ap)
+/* kept_back: so many lines of this kind were not shown; last: the next ones will not be. */
+static void write_line(const char *room, const char *site, int level, uint32_t kept_back, bool last,
+                       const char *format, va_list ap)
 {
-    static const char *const name[] = { "error", "warning", "note", "debug" };
-    char text[2048], line[2048 + 224];
+    char text[2048], plain[2048 + 64], line[2 * sizeof plain + 640], tail[96] = "";
     if (vsnprintf(text, sizeof text, format, ap) < 0) return;
     nj_secret_scrub(text);
-    size_t n = nj_log_stamp(line, 40);
-    n += (size_t)snprintf(line + n, 32, "nightjar: %s: ", name[level]);
-    n += nj_log_plain(line + n, sizeof line - n - 112, text);
-    n += (size_t)snprintf(line + n, sizeof line - n, "%s\n", tail);
+    plain[nj_log_plain(plain, sizeof plain, text)] = '\0';
+    size_t n, at = 0;
+    if (as_json) {
+        if (kept_back || last)
+            snprintf(tail, sizeof tail, "\"not_shown_before\": %u, \"not_shown_for_a_minute\": %s", kept_back,
+                     last ? "true" : "false");
+        n = nj_log_json(line, sizeof line, level, room, site, plain, tail[0] ? tail : NULL);
+    } else {
+        if (kept_back)
+            at = (size_t)snprintf(tail, sizeof tail, " (%u more of this kind were not shown)", kept_back);
+        if (last) snprintf(tail + at, sizeof tail - at, " (more of this kind are not shown for a minute)");
+        n = nj_log_stamp(line, 40);
+        n += (size_t)snprintf(line + n, sizeof line - n, "nightjar: %s: %s%s\n", nj_level_name[level], plain,
+                              tail);
+    }
     /* one write(2), so that lines of several threads do not mix; errors of stderr are ignored */
     if (write(STDERR_FILENO, line, n) < 0) return;
 }
 
-void nj_log_line(int level, const char *format, ...)
+void nj_log_debug(nj_room room, const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
-    write_line(level, "", format, ap);
+    write_line(nj_room_name[room], "", NJ_LOG_DEBUG, 0, false, format, ap);
     va_end(ap);
 }
 
-void nj_log(int level, const char *format, ...)
+void nj_log_at(const char *site, int level, const char *format, ...)
 {
-    if (level > max_level) return;
+    if (!nj_log_wanted(site, level)) return;
     va_list ap;
     va_start(ap, format);
-    write_line(level, "", format, ap);
+    write_line(nj_room_name[nj_room_of(site)], site, level, 0, false, format, ap);
     va_end(ap);
 }
 
@@ -112,19 +128,16 @@ static uint32_t count(nj_log_limit *limit, uint32_t most, uint32_t *before)
     return n;
 }
 
-void nj_log_limited(nj_log_limit *limit, uint32_t most, int level, const char *format, ...)
+void nj_log_limited_at(const char *site, nj_log_limit *limit, uint32_t most, int level, const char *format,
+                       ...)
 {
-    char tail[96] = "";
     uint32_t before;
-    if (level > max_level) return;
+    if (!nj_log_wanted(site, level)) return;
     uint32_t n = count(limit, most, &before);
     if (!n) return;
-    size_t at = 0;
-    if (before) at = (size_t)snprintf(tail, sizeof tail, " (%u more of this kind were not shown)", before);
-    if (n == most) snprintf(tail + at, sizeof tail - at, " (more of this kind are not shown for a minute)");
     va_list ap;
     va_start(ap, format);
-    write_line(level, tail, format, ap);
+    write_line(nj_room_name[nj_room_of(site)], site, level, before, n == most, format, ap);
     va_end(ap);
 }
 

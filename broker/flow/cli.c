@@ -22,7 +22,7 @@ static _Atomic bool terminal, quietly;
 
 static void on_signal(int number)
 {
-    static const char text[] = "\r\033[Knightjar: finishing what was read; once more to stop at once\n";
+    static const char words[] = NJ_STOP_WORDS, text[] = "\r\033[Knightjar: " NJ_STOP_WORDS "\n";
     const size_t clear = 4; /* over the line of progress */
     (void)number;
     if (quietly) {
@@ -32,8 +32,11 @@ static void on_signal(int number)
     if (stop) nj_exit_at_once(NJ_EXIT_INTERRUPTED); /* asked twice */
     stop = 1;
     int error = errno;
-    if (write(STDERR_FILENO, terminal ? text : text + clear, sizeof text - 1 - (terminal ? 0 : clear)) < 0)
-        stop = 1;
+    char json[400];
+    size_t skipped = terminal ? 0 : clear, n = sizeof text - 1 - skipped;
+    bool as_json = nj_log_is_json();
+    if (as_json) n = nj_log_json(json, sizeof json, NJ_LOG_INFO, "flow", "", words, NULL);
+    if (write(STDERR_FILENO, as_json ? json : text + skipped, n) < 0) stop = 1;
     errno = error;
 }
 
@@ -120,7 +123,8 @@ static int write_report(nj_cli *cli, const nj_buffer *text, nj_error *err)
 int nj_cli_report(nj_cli *cli, const nj_report *report, int rc, const nj_error *err)
 {
     bool ran = report->n_stages > 0;
-    if (ran && !cli->quiet) nj_report_terminal(report, nj_output_taken() ? stderr : stdout);
+    bool between = nj_output_taken() && nj_log_is_json(); /* a table is no object */
+    if (ran && !cli->quiet && !between) nj_report_terminal(report, nj_output_taken() ? stderr : stdout);
     if (rc != NJ_EXIT_OK && rc != NJ_EXIT_INTERRUPTED && err->text[0] && !err->said)
         nj_log(NJ_LOG_ERROR, "%s", err->text);
     if (!ran || !cli->report_path) return rc;

@@ -38,6 +38,7 @@ int nj_cli_begin(nj_cli *cli, nj_error *err);
 int nj_cli_report(nj_cli *cli, const nj_report *report, int rc, const nj_error *err);
 void nj_cli_free(nj_cli *cli);
 
+#define NJ_STOP_WORDS "finishing what was read; once more to stop at once"
 /* Ctrl-C and SIGTERM set the flag; a second one ends the process at once. */
 void nj_stop_on_signals(void);
 /* The same in a worker: its supervisor counts, and says so. */

@@ -143,6 +143,21 @@ static int log_time(void *conf, const char *when, nj_error *err)
     return nj_fail(err, "--log-time %s: expected auto, yes or no", when);
 }
 
+static int log_json(void *conf, const char *none, nj_error *err)
+{
+    (void)conf;
+    (void)none;
+    (void)err;
+    nj_log_as_json(true);
+    return 0;
+}
+
+static int log_level(void *conf, const char *list, nj_error *err)
+{
+    (void)conf;
+    return nj_log_levels_take(list, err);
+}
+
 static int be_verbose(void *conf, const char *none, nj_error *err)
 {
     (void)conf;
@@ -224,6 +239,12 @@ const nj_option nj_cli_run[] = {
     { "log-time", 0, NJ_OPTION_CALL, .value = "WHEN", .take = log_time,
       .doc = "messages begin with the time: yes, no, or auto = when stderr is neither a terminal nor the "
              "journal" },
+    { "log-json", 0, NJ_OPTION_CALL, .take = log_json,
+      .doc = "messages as JSON, one object a line: time, level, room, text, fields; no line of progress" },
+    { "log-level", 0, NJ_OPTION_CALL, .value = "LIST", .take = log_level,
+      .doc =
+          "which messages: error, warning, note or debug, of all or by room: warning,kafka=error,sink=debug; "
+          "rooms: source, kafka, decode, module, graph, flow, query, sink, other" },
     { 0 }
 };
 
@@ -306,7 +327,7 @@ int nj_cli_read(nj_cli *cli, const nj_option *const *tables, int argc, char **ar
     if (begin(cli, argc, err) || nj_options_parse(tables, cli, argc, argv, &words, err)) return -1;
     for (int i = 0; i < words.n; i++) cli->source[cli->options.n_sources++] = words.item[i];
     if (take_from_settings(cli, err)) return -1;
-    if (cli->quiet) cli->options.progress = false;
+    if (cli->quiet || nj_log_is_json()) cli->options.progress = false;
     return 0;
 }
 

@@ -172,8 +172,10 @@ static void on_stop(watched *w)
         return;
     }
     w->stop = true;
-    fprintf(stderr, "%snightjar: finishing what was read; once more to stop at once\n",
-            isatty(STDERR_FILENO) ? "\r\033[K" : "");
+    if (nj_log_is_json())
+        nj_log(NJ_LOG_INFO, NJ_STOP_WORDS);
+    else
+        fprintf(stderr, "%snightjar: %s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "", NJ_STOP_WORDS);
     kill(w->pid, SIGTERM); /* to it a second one is as one */
 }
 

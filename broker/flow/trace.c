@@ -89,6 +89,15 @@ __attribute__((format(printf, 3, 4))) static void say(const trace *t, int64_t id
     vsnprintf(text, sizeof text, format, ap);
     va_end(ap);
     nj_secret_scrub(text);
+    if (!t->file && nj_log_is_json()) {
+        char plain[LINE + 200], more[48];
+        plain[nj_log_plain(plain, sizeof plain, text)] = '\0';
+        snprintf(more, sizeof more, "\"trace\": %" PRId64, id);
+        char json[2 * sizeof plain + 640];
+        size_t size = nj_log_json(json, sizeof json, NJ_LOG_INFO, "flow", "", plain, more);
+        if (write(STDERR_FILENO, json, size) < 0) return;
+        return;
+    }
     size_t n = t->file ? 0 : nj_log_stamp(line, 40);
     n += (size_t)snprintf(line + n, 64, "%strace %" PRId64 ": ", t->file ? "" : "nightjar: ", id);
     n += nj_log_plain(line + n, sizeof line - n - 2, text);

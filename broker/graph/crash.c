@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "../base/exit.h"
+#include "../base/log.h"
 #include "guard.h"
 #include "slot.h"
 
@@ -55,8 +56,18 @@ static void put_number(line *l, int64_t value)
 
 static void flush(line *l)
 {
-    if (!quiet && write(STDERR_FILENO, l->text, l->n) < 0) l->n = 0; /* stderr is closed */
+    char json[3 * sizeof l->text];
+    const char *text = l->text;
+    size_t n = l->n;
     l->n = 0;
+    if (quiet) return;
+    if (nj_log_is_json()) {
+        l->text[n < sizeof l->text ? n : sizeof l->text - 1] = '\0';
+        if (n && n < sizeof l->text && text[n - 1] == '\n') l->text[n - 1] = '\0';
+        n = nj_log_json(json, sizeof json, NJ_LOG_ERROR, nj_room_name[NJ_ROOM_MODULE], "", text, NULL);
+        text = json;
+    }
+    if (write(STDERR_FILENO, text, n) < 0) l->n = 0; /* stderr is closed */
 }
 
 static const char *signal_name(int number)
@@ -104,8 +115,10 @@ static void put_origin(line *l, const nj_chunk *chunk)
 /* "nightjar: error: module NAME " with what it did. */
 static void begin(line *l, const nj_slot *slot, const char *did)
 {
-    put(l, terminal ? "\r\033[K" : ""); /* over the line of progress */
-    put(l, "nightjar: error: ");
+    if (!nj_log_is_json()) {
+        put(l, terminal ? "\r\033[K" : ""); /* over the line of progress */
+        put(l, "nightjar: error: ");
+    }
     if (!slot) return;
     put(l, slot->instance[0] == '(' ? "" : "module "); /* a part of the host has its name in brackets */
     put(l, slot->instance);

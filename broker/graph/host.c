@@ -29,7 +29,7 @@ __attribute__((format(printf, 3, 4))) static void host_log(void *opaque, int lev
         level = NJ_LOG_DEBUG;
     }
     if (level < NJ_LOG_DEBUG)
-        nj_log(level < NJ_LOG_ERROR ? NJ_LOG_ERROR : level, "%s", text);
+        nj_log(level < NJ_LOG_ERROR ? NJ_LOG_ERROR : level, "%s", text); /* this folder's room is "module" */
     else
         nj_debug(NJ_DEBUG_MODULE, "%s", text);
 }

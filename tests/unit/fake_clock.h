@@ -8,9 +8,10 @@
 #include <time.h>
 
 static struct {
-    int on;         /* 0: the real clock */
-    int64_t now_ns; /* what CLOCK_MONOTONIC says */
-    int n_slept;    /* calls of nanosleep() */
+    int on;              /* 0: the real clock */
+    int64_t now_ns;      /* what CLOCK_MONOTONIC says */
+    int64_t calendar_ns; /* what CLOCK_REALTIME says; 0 = the real one */
+    int n_slept;         /* calls of nanosleep() */
     int64_t slept_ns;
     void (*between)(void); /* called in each sleep; NULL = nothing */
 } fake_clock;
@@ -22,6 +23,10 @@ int __wrap_nanosleep(const struct timespec *t, struct timespec *left);
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *t)
 {
+    if (fake_clock.on && clock == CLOCK_REALTIME && fake_clock.calendar_ns) {
+        *t = (struct timespec){ fake_clock.calendar_ns / 1000000000, fake_clock.calendar_ns % 1000000000 };
+        return 0;
+    }
     if (!fake_clock.on || clock != CLOCK_MONOTONIC) return __real_clock_gettime(clock, t);
     *t = (struct timespec){ fake_clock.now_ns / 1000000000, fake_clock.now_ns % 1000000000 };
     return 0;
