@@ -3,8 +3,20 @@
 #include "format.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+/* "-" when v is not finite. */
+__attribute__((format(printf, 3, 4))) static const char *put(char text[24], double v, const char *format, ...)
+{
+    va_list ap;
+    if (!isfinite(v)) return strcpy(text, "-");
+    va_start(ap, format);
+    vsnprintf(text, 24, format, ap);
+    va_end(ap);
+    return text;
+}
 
 /* The value below 999.5 and what it was divided by. */
 static const char *thousands(double *v)
@@ -39,39 +51,29 @@ const char *nj_format_duration_micro(char text[24], double ns)
 
 const char *nj_format_si(char text[24], double v)
 {
-    if (!isfinite(v)) return strcpy(text, "-");
     const char *suffix = thousands(&v);
-    snprintf(text, 24, "%.3g%s", v, suffix);
-    return text;
+    return put(text, v, "%.3g%s", v, suffix);
 }
 
 const char *nj_format_rate(char text[24], double v)
 {
-    if (!isfinite(v)) return strcpy(text, "-");
     const char *suffix = thousands(&v);
-    snprintf(text, 24, fabs(v) >= 99.95 ? "%.0f%s" : fabs(v) >= 9.995 ? "%.1f%s" : "%.2f%s", v, suffix);
-    return text;
+    return put(text, v, fabs(v) >= 99.95 ? "%.0f%s" : fabs(v) >= 9.995 ? "%.1f%s" : "%.2f%s", v, suffix);
 }
 
 const char *nj_format_us(char text[24], double us)
 {
-    if (!isfinite(us)) return strcpy(text, "-");
-    snprintf(text, 24, us > 0 && us < 0.005 ? "<0.01" : "%.2f", us);
-    return text;
+    return us > 0 && us < 0.005 ? strcpy(text, "<0.01") : put(text, us, "%.2f", us);
 }
 
 const char *nj_format_share(char text[24], double share)
 {
-    if (!isfinite(share)) return strcpy(text, "-");
-    snprintf(text, 24, "%.1f %%", 100 * share);
-    return text;
+    return put(text, share, "%.1f %%", 100 * share);
 }
 
 const char *nj_format_small(char text[24], double v)
 {
-    if (!isfinite(v)) return strcpy(text, "-");
-    snprintf(text, 24, v > 0 && v < 0.001 ? "<.001" : "%.2g", v);
-    return text;
+    return v > 0 && v < 0.001 ? strcpy(text, "<.001") : put(text, v, "%.2g", v);
 }
 
 const char *nj_format_two(char text[24], double v)

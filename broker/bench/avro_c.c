@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 double nj_avro_c_number(const avro_value_t *record, const char *name)
 {
@@ -23,6 +24,19 @@ double nj_avro_c_number(const avro_value_t *record, const char *name)
     case AVRO_DOUBLE: return avro_value_get_double(&v, &d) ? NAN : d;
     default: return NAN;
     }
+}
+
+double nj_avro_c_sum(const avro_value_t *record, const nj_column_def *column, size_t from, size_t to,
+                     const char *prefix, double *sum)
+{
+    double total = 0;
+    for (size_t c = from; c < to; c++) {
+        double x = nj_avro_c_number(record, column[c].path + strlen(prefix));
+        if (isnan(x)) continue;
+        total += x;
+        if (sum) sum[c] += x;
+    }
+    return total;
 }
 
 double nj_avro_c_naive(const void *bytes, size_t size,

@@ -14,14 +14,8 @@
 
 enum { NAIVE_SHARE = 4, TARGET_BYTES = 80000000, STAMP_BUFFER = 1 << 16 };
 
-#define RAW(name)                                                                                            \
-    {                                                                                                        \
-        "packet.candidate." name, NJ_F64, NJ_SCALAR, NULL, 1                                                 \
-    }
-#define LC(name)                                                                                             \
-    {                                                                                                        \
-        "lc." name, NJ_F64, NJ_SERIES, NULL, 1                                                               \
-    }
+#define RAW(name) NJ_BENCH_NUMBER("packet.candidate." name)
+#define LC(name) NJ_BENCH_NUMBERS("lc." name)
 /* What a run with many modules asks for: 51 fields of the candidate,
  * 11 of each point of the light curve, three stamps. */
 static const nj_column_def ztf_columns[] = {
@@ -118,8 +112,6 @@ typedef struct bench {
     bool open_stamps;
 } bench;
 
-/* ---- packets --------------------------------------------------------------------------------- */
-
 /* ---- own decoder ----------------------------------------------------------------------------- */
 
 static void open_stamps(bench *b)
@@ -182,16 +174,10 @@ static void copy(void *state)
 static double fetch(const avro_value_t *top, double *sum)
 {
     avro_value_t candidate, history, list, item, v;
-    double total = 0;
     size_t n = 0;
     const void *bytes;
     if (avro_value_get_by_name(top, "candidate", &candidate, NULL)) return NAN;
-    for (size_t c = FIRST_RAW; c < FIRST_LC; c++) {
-        double x = nj_avro_c_number(&candidate, ztf_columns[c].path + strlen("packet.candidate."));
-        if (isnan(x)) continue;
-        total += x;
-        if (sum) sum[c] += x;
-    }
+    double total = nj_avro_c_sum(&candidate, ztf_columns, FIRST_RAW, FIRST_LC, "packet.candidate.", sum);
     static const char *const text[] = { "objectId", "candid" };
     for (size_t i = 0; i < 2; i++)
         if (!avro_value_get_by_name(top, text[i], &v, NULL)) nj_bench_use(&v);

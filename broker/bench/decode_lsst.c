@@ -27,18 +27,9 @@ enum {
     TARGET_BYTES = 80000000
 };
 
-#define RAW(name)                                                                                            \
-    {                                                                                                        \
-        "packet.diaSource." name, NJ_F64, NJ_SCALAR, NULL, 1                                                 \
-    }
-#define LC(name)                                                                                             \
-    {                                                                                                        \
-        "lc." name, NJ_F64, NJ_SERIES, NULL, 1                                                               \
-    }
-#define FP(name)                                                                                             \
-    {                                                                                                        \
-        "fp." name, NJ_F64, NJ_SERIES, NULL, 1                                                               \
-    }
+#define RAW(name) NJ_BENCH_NUMBER("packet.diaSource." name)
+#define LC(name) NJ_BENCH_NUMBERS("lc." name)
+#define FP(name) NJ_BENCH_NUMBERS("fp." name)
 static const nj_column_def columns[] = { { "candid", NJ_I64, NJ_SCALAR, NULL, 1 },
                                          { "object", NJ_STR, NJ_SCALAR, NULL, 1 },
                                          { "band", NJ_STR, NJ_SCALAR, NULL, 1 },
@@ -204,15 +195,8 @@ static void own_received(void *state)
 static double fetch(const avro_value_t *top, double *sum)
 {
     avro_value_t source;
-    double total = 0;
     if (avro_value_get_by_name(top, "diaSource", &source, NULL)) return NAN;
-    for (size_t c = FIRST_RAW; c < FIRST_SERIES; c++) {
-        double x = nj_avro_c_number(&source, columns[c].path + strlen("packet.diaSource."));
-        if (isnan(x)) continue;
-        total += x;
-        if (sum) sum[c] += x;
-    }
-    return total;
+    return nj_avro_c_sum(&source, columns, FIRST_RAW, FIRST_SERIES, "packet.diaSource.", sum);
 }
 
 static void avro_cached(void *state)

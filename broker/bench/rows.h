@@ -9,6 +9,16 @@
 
 enum { NJ_BENCH_ROWS = 64 };
 
+/* A column of a layout: a number of the alert, a number of each point of a light curve. */
+#define NJ_BENCH_NUMBER(path)                                                                                \
+    {                                                                                                        \
+        path, NJ_F64, NJ_SCALAR, NULL, 1                                                                     \
+    }
+#define NJ_BENCH_NUMBERS(path)                                                                               \
+    {                                                                                                        \
+        path, NJ_F64, NJ_SERIES, NULL, 1                                                                     \
+    }
+
 typedef struct nj_bench_rows {
     nj_reader reader;
     nj_opener *opener;

@@ -30,20 +30,20 @@ int nj_text_more(nj_text_table *t, size_t row, nj_error *err)
     t->at -= row;
     if (t->cap - t->n < t->cap / 2) {
         if (t->cap > MOST_ROW_BYTES)
-            return nj_fail(err, "%s:%llu: a row of more than 64 MiB: an open quote?", t->path,
+            return nj_fail(err, "%s:%llu: a row of more than 64 MiB: an open quote?", t->table.path,
                            (unsigned long long)t->line);
         char *buffer = realloc(t->buffer, 2 * t->cap + 1);
-        if (!buffer) return nj_fail(err, "%s: no memory", t->path);
+        if (!buffer) return nj_table_no_memory(&t->table, err);
         t->buffer = buffer;
         t->cap *= 2;
     }
     int got = gzread(t->file, t->buffer + t->n, (unsigned)(t->cap - t->n));
     int why;
     if (got < 0 || (got == 0 && !gzeof(t->file)))
-        return nj_fail(err, "%s: does not unpack: %s", t->path, gzerror(t->file, &why));
+        return nj_fail(err, "%s: does not unpack: %s", t->table.path, gzerror(t->file, &why));
     if (got == 0) {
         gzerror(t->file, &why);
-        if (why == Z_BUF_ERROR) return nj_fail(err, "%s: is truncated", t->path);
+        if (why == Z_BUF_ERROR) return nj_fail(err, "%s: is truncated", t->table.path);
         t->end = 1;
         return 0;
     }
@@ -89,7 +89,7 @@ static int row_end(nj_text_table *t, size_t *end, nj_error *err)
         p = row + length;
         if (rc == 0) {
             if (quoted)
-                return nj_fail(err, "%s:%llu: an open quote", t->path, (unsigned long long)t->line + 1);
+                return nj_fail(err, "%s:%llu: an open quote", t->table.path, (unsigned long long)t->line + 1);
             *end = p;
             return p > row;
         }
@@ -134,7 +134,7 @@ static int cut_fixed(nj_text_table *t, char *p, char *stop, nj_error *err)
         if (t->bar[i] < length && !isspace((unsigned char)p[t->bar[i]]))
             return nj_fail(
                 err, "%s:%llu: a value stands where the header of this IPAC table has a bar (character %u)",
-                t->path, (unsigned long long)t->line, t->bar[i] + 1);
+                t->table.path, (unsigned long long)t->line, t->bar[i] + 1);
     for (uint32_t i = 0; i + 1 < t->n_bars; i++) {
         size_t from = t->bar[i] < length ? t->bar[i] : length,
                to = t->bar[i + 1] < length ? t->bar[i + 1] : length;
@@ -176,13 +176,12 @@ int nj_text_row(nj_text_table *t, nj_error *err)
         if (*p == '#') {
             if (t->data_line && t->line > t->data_line && stop - p > 8 && !memcmp(p, "#Column", 7))
                 t->second_table = 1;
-            if (t->keep_comments && keep_comment(t, p + 1, stop))
-                return nj_fail(err, "%s: no memory", t->path);
+            if (t->keep_comments && keep_comment(t, p + 1, stop)) return nj_table_no_memory(&t->table, err);
             continue;
         }
         if (t->second_table)
             return nj_fail(err, "%s:%llu: a second table begins here; save each as a file of its own",
-                           t->path, (unsigned long long)t->line);
+                           t->table.path, (unsigned long long)t->line);
         t->n_cells = 0;
         if (t->n_bars) {
             if (!t->in_rows && (*p == '\\' || *p == '|')) continue;
@@ -191,8 +190,8 @@ int nj_text_row(nj_text_table *t, nj_error *err)
         }
         while (p) {
             if (t->n_cells == NJ_TEXT_COLUMNS)
-                return nj_fail(err, "%s:%llu: more than %d columns", t->path, (unsigned long long)t->line,
-                               NJ_TEXT_COLUMNS);
+                return nj_fail(err, "%s:%llu: more than %d columns", t->table.path,
+                               (unsigned long long)t->line, NJ_TEXT_COLUMNS);
             p = one_cell(t, p, stop, &t->cell[t->n_cells++]);
         }
         return 1;
@@ -203,22 +202,19 @@ static void close_table(nj_table *table)
 {
     nj_text_table *t = (nj_text_table *)table;
     if (t->file) gzclose(t->file);
-    free(t->select);
     free(t->bar);
     free(t->null);
     free(t->comment);
     free(t->cell);
     free(t->buffer);
-    free(t->path);
-    free(table->column);
-    free(t);
+    nj_table_free(table);
 }
 
 static int start(nj_text_table *t, nj_error *err)
 {
     if (t->file) gzclose(t->file);
-    t->file = gzopen(t->path, "rb");
-    if (!t->file) return nj_fail(err, "%s: cannot be opened", t->path);
+    t->file = gzopen(t->table.path, "rb");
+    if (!t->file) return nj_fail(err, "%s: cannot be opened", t->table.path);
     gzbuffer(t->file, 1 << 17);
     t->at = t->n = 0;
     t->end = 0;
@@ -237,7 +233,7 @@ static int from_first_row(nj_text_table *t, nj_error *err)
     while (t->line < t->data_line) {
         int rc = nj_text_row(t, err);
         if (rc < 0) return -1;
-        if (rc == 0) return nj_fail(err, "%s: changed while it was read", t->path);
+        if (rc == 0) return nj_fail(err, "%s: changed while it was read", t->table.path);
     }
     return 0;
 }
@@ -269,11 +265,12 @@ static int guess_types(nj_text_table *t, uint64_t most, nj_error *err)
 static nj_table *open_table(const char *path, int every_row, nj_error *err)
 {
     struct stat st;
-    nj_text_table *t = calloc(1, sizeof *t);
-    if (t) t->table.class = &nj_table_csv;
-    if (!t || !(t->path = strdup(path)) || !(t->buffer = malloc(FIRST_BUFFER + 1)) ||
-        !(t->cell = calloc(NJ_TEXT_COLUMNS, sizeof *t->cell))) {
-        nj_fail(err, "%s: no memory", path);
+    nj_text_table *t = nj_table_new(&nj_table_csv, sizeof *t, path, err);
+    if (!t) return NULL;
+    t->buffer = malloc(FIRST_BUFFER + 1);
+    t->cell = calloc(NJ_TEXT_COLUMNS, sizeof *t->cell);
+    if (!t->buffer || !t->cell) {
+        nj_table_no_memory(&t->table, err);
         goto fail;
     }
     t->cap = FIRST_BUFFER;
@@ -283,18 +280,8 @@ static nj_table *open_table(const char *path, int every_row, nj_error *err)
     if (from_first_row(t, err)) goto fail;
     return &t->table;
 fail:
-    if (t) close_table(&t->table);
+    close_table(&t->table);
     return NULL;
-}
-
-static int select_columns(nj_table *table, const uint32_t *column, uint32_t n, nj_error *err)
-{
-    nj_text_table *t = (nj_text_table *)table;
-    t->select = malloc((n + 1) * sizeof *column);
-    if (!t->select) return nj_fail(err, "%s: no memory", t->path);
-    memcpy(t->select, column, n * sizeof *column);
-    t->n_select = n;
-    return 0;
 }
 
 static int next(nj_table *table, nj_table_cell *cell, nj_error *err)
@@ -304,11 +291,12 @@ static int next(nj_table *table, nj_table_cell *cell, nj_error *err)
     if (rc <= 0) return rc;
     table->line = t->line;
     if (t->n_cells != table->n_columns && t->n_cells > 1)
-        return nj_fail(err, "%s:%llu: %u cells where the header has %u", t->path, (unsigned long long)t->line,
-                       t->n_cells, table->n_columns);
-    for (uint32_t i = 0; i < t->n_select; i++) {
-        const nj_span *s = &t->cell[t->select[i]];
-        int there = t->select[i] < t->n_cells && !nj_text_is_null(s) && !is_declared_null(t, t->select[i]);
+        return nj_fail(err, "%s:%llu: %u cells where the header has %u", t->table.path,
+                       (unsigned long long)t->line, t->n_cells, table->n_columns);
+    for (uint32_t i = 0; i < t->table.n_select; i++) {
+        const nj_span *s = &t->cell[t->table.select[i]];
+        int there = t->table.select[i] < t->n_cells && !nj_text_is_null(s) &&
+                    !is_declared_null(t, t->table.select[i]);
         cell[i] =
             (nj_table_cell){ .kind = there ? NJ_TABLE_TEXT : NJ_TABLE_NULL, .text = s->text, .n_text = s->n };
     }
@@ -324,7 +312,7 @@ static double done(const nj_table *table)
 const nj_table_class nj_table_csv = { .name = "CSV",
                                       .match = match,
                                       .open = open_table,
-                                      .select = select_columns,
+                                      .select = nj_table_select,
                                       .next = next,
                                       .done = done,
                                       .close = close_table };

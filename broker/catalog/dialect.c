@@ -119,7 +119,7 @@ static int make_columns(nj_text_table *t, uint32_t n, nj_error *err)
 {
     t->table.n_columns = n;
     t->table.column = calloc(n + 1, sizeof *t->table.column);
-    return t->table.column ? 0 : nj_fail(err, "%s: no memory", t->path);
+    return t->table.column ? 0 : nj_table_no_memory(&t->table, err);
 }
 
 static void set_text(char *to, size_t room, const char *text, size_t n)
@@ -161,11 +161,11 @@ static int ipac_line(nj_text_table *t, int which, const char *p, const char *sto
         uint32_t n = 0;
         for (const char *q = p; q < stop; q++) n += *q == '|';
         if (n < 3 || n > NJ_TEXT_COLUMNS)
-            return nj_fail(err, "%s: an IPAC table of no or too many columns", t->path);
+            return nj_fail(err, "%s: an IPAC table of no or too many columns", t->table.path);
         t->bar = calloc(n + 1, sizeof *t->bar);
-        if (!t->bar || make_columns(t, n - 1, err)) return nj_fail(err, "%s: no memory", t->path);
+        if (!t->bar || make_columns(t, n - 1, err)) return nj_table_no_memory(&t->table, err);
         t->null = calloc(n, sizeof *t->null);
-        if (!t->null) return nj_fail(err, "%s: no memory", t->path);
+        if (!t->null) return nj_table_no_memory(&t->table, err);
         for (const char *q = p; q < stop; q++)
             if (*q == '|') t->bar[t->n_bars++] = (uint32_t)(q - p);
     }
@@ -213,11 +213,12 @@ static int ipac_header(nj_text_table *t, nj_error *err)
         if (newline == t->buffer + t->n) break;
         at = (size_t)(newline - t->buffer) + 1;
     }
-    if (!which) return nj_fail(err, "%s: an IPAC table without the line of names between bars", t->path);
+    if (!which)
+        return nj_fail(err, "%s: an IPAC table without the line of names between bars", t->table.path);
     if (which > 4 || not_types)
         return nj_fail(err,
                        "%s: a table with bars at both ends of each line, and no IPAC table; write it as CSV",
-                       t->path);
+                       t->table.path);
     return 0;
 }
 
@@ -380,15 +381,15 @@ static int take_units(nj_text_table *t, nj_error *err)
 static int refuse_what_is_no_table(nj_text_table *t, const char *head, const char *end, nj_error *err)
 {
     static const char cds[] = "Byte-by-byte Description";
-    if (*head == '<') return nj_fail(err, "%s: is an XML or HTML page, not a table", t->path);
+    if (*head == '<') return nj_fail(err, "%s: is an XML or HTML page, not a table", t->table.path);
     if (*head == '{' || *head == '[')
-        return nj_fail(err, "%s: is JSON; write it as CSV, FITS or Parquet", t->path);
+        return nj_fail(err, "%s: is JSON; write it as CSV, FITS or Parquet", t->table.path);
     if (memmem(head, (size_t)(end - head), cds, sizeof cds - 1))
         return nj_fail(err,
                        "%s: is a CDS table with a byte-by-byte description; astropy's Table.read(..., "
                        "format='ascii.cds') can write it as "
                        "CSV or FITS",
-                       t->path);
+                       t->table.path);
     return 0;
 }
 
@@ -408,7 +409,7 @@ static char *find_head(nj_text_table *t, nj_error *err)
         int rc = nj_text_more(t, t->at, err);
         if (rc < 0) return NULL;
         p = t->at + behind;
-        if (rc == 0) return nj_fail(err, "%s: no header with two columns or more", t->path), NULL;
+        if (rc == 0) return nj_fail(err, "%s: no header with two columns or more", t->table.path), NULL;
     }
 }
 
@@ -438,14 +439,15 @@ int nj_text_header(nj_text_table *t, nj_error *err)
         rc = nj_text_row(t, err);
     }
     if (rc < 0) return -1;
-    if (rc == 0 || t->n_cells < 2) return nj_fail(err, "%s: no header with two columns or more", t->path);
+    if (rc == 0 || t->n_cells < 2)
+        return nj_fail(err, "%s: no header with two columns or more", t->table.path);
     if (!ecsv && names_in_comment(t)) return take_comment(t, err);
     uint32_t numbers = 0;
     for (uint32_t i = 0; i < t->n_cells; i++) numbers += is_number(&t->cell[i]);
     if (numbers == t->n_cells)
         return nj_fail(
             err, "%s:%llu: numbers where the columns' names are expected; put a line of names before it",
-            t->path, (unsigned long long)t->line);
+            t->table.path, (unsigned long long)t->line);
     if (take_names(t, err)) return -1;
     if (ecsv) {
         ecsv_types(t);

@@ -19,11 +19,9 @@ typedef struct fits_column {
 
 typedef struct fits_table {
     nj_table table;
-    char *path;
     fitsfile *file;
-    LONGLONG n_rows, row; /* row: next to hand out, from 0 */
-    fits_column *column;  /* [n_columns] */
-    uint32_t *select, n_select;
+    LONGLONG n_rows, row;     /* row: next to hand out, from 0 */
+    fits_column *column;      /* [n_columns] */
     long block, in_block, at; /* rows of a block, in the present one, next of it */
     void **data;              /* [n_select] the present block */
     char **nulls, ***text, (*digits)[24];
@@ -41,12 +39,12 @@ static int complain(const fits_table *t, int status, nj_error *err)
 {
     char text[FLEN_STATUS];
     fits_get_errstatus(status, text);
-    return nj_fail(err, "%s: %s", t->path, text);
+    return nj_fail(err, "%s: %s", t->table.path, text);
 }
 
 static void free_block(fits_table *t)
 {
-    for (uint32_t i = 0; t->data && i < t->n_select; i++) {
+    for (uint32_t i = 0; t->data && i < t->table.n_select; i++) {
         free(t->data[i]);
         free(t->nulls[i]);
         free(t->text[i]);
@@ -63,11 +61,8 @@ static void close_table(nj_table *table)
     int status = 0;
     free_block(t);
     if (t->file) fits_close_file(t->file, &status);
-    free(t->select);
     free(t->column);
-    free(table->column);
-    free(t->path);
-    free(t);
+    nj_table_free(table);
 }
 
 /* What RADESYS, else EQUINOX, says of positions: "" for ICRS and for FK5 of 2000,
@@ -115,7 +110,7 @@ static int list_columns(fits_table *t, nj_error *err)
     fits_get_num_cols(t->file, &n, &status);
     t->table.column = calloc((size_t)n + 1, sizeof *t->table.column);
     t->column = calloc((size_t)n + 1, sizeof *t->column);
-    if (!t->table.column || !t->column) return nj_fail(err, "%s: no memory", t->path);
+    if (!t->table.column || !t->column) return nj_table_no_memory(&t->table, err);
     for (int k = 1; k <= n && !status; k++) {
         char key[FLEN_KEYWORD], name[FLEN_VALUE] = "", unit[FLEN_VALUE] = "";
         int type;
@@ -178,14 +173,9 @@ static void further_tables(fits_table *t)
 static nj_table *open_table(const char *path, int every_row, nj_error *err)
 {
     (void)every_row;
-    fits_table *t = calloc(1, sizeof *t);
+    fits_table *t = nj_table_new(&nj_table_fits, sizeof *t, path, err);
     int status = 0;
-    if (t) t->table.class = &nj_table_fits;
-    if (!t || !(t->path = strdup(path))) {
-        nj_fail(err, "%s: no memory", path);
-        free(t);
-        return NULL;
-    }
+    if (!t) return NULL;
     if (fits_open_table(&t->file, path, READONLY, &status) ||
         fits_get_num_rowsll(t->file, &t->n_rows, &status)) {
         complain(t, status, err);
@@ -206,22 +196,20 @@ static int select_columns(nj_table *table, const uint32_t *column, uint32_t n, n
     fits_get_rowsize(t->file, &t->block, &status);
     if (status || t->block < 1) t->block = 1000;
     size_t rows = (size_t)t->block;
-    t->select = calloc(n + 1, sizeof *t->select);
+    if (nj_table_select(table, column, n, err)) return -1;
     t->data = calloc(n + 1, sizeof *t->data);
     t->nulls = calloc(n + 1, sizeof *t->nulls);
     t->text = calloc(n + 1, sizeof *t->text);
     t->digits = calloc(n + 1, sizeof *t->digits);
-    if (!t->select || !t->data || !t->nulls || !t->text || !t->digits)
-        return nj_fail(err, "%s: no memory", t->path);
-    t->n_select = n;
+    if (!t->data || !t->nulls || !t->text || !t->digits) return nj_table_no_memory(&t->table, err);
     for (uint32_t i = 0; i < n; i++) {
-        const fits_column *c = &t->column[t->select[i] = column[i]];
+        const fits_column *c = &t->column[column[i]];
         size_t width = c->type == TSTRING ? (size_t)c->width + 1 : 8;
         t->data[i] = calloc(rows, width);
         t->nulls[i] = calloc(rows, 1);
         if (c->type == TSTRING) t->text[i] = calloc(rows, sizeof **t->text);
         if (!t->data[i] || !t->nulls[i] || (c->type == TSTRING && !t->text[i]))
-            return nj_fail(err, "%s: no memory", t->path);
+            return nj_table_no_memory(&t->table, err);
         for (size_t k = 0; t->text[i] && k < rows; k++) t->text[i][k] = (char *)t->data[i] + k * width;
     }
     return 0;
@@ -232,8 +220,8 @@ static int next_block(fits_table *t, nj_error *err)
     int status = 0, any;
     t->at = 0;
     t->in_block = t->n_rows - t->row < t->block ? (long)(t->n_rows - t->row) : t->block;
-    for (uint32_t i = 0; i < t->n_select && !status; i++) {
-        const fits_column *c = &t->column[t->select[i]];
+    for (uint32_t i = 0; i < t->table.n_select && !status; i++) {
+        const fits_column *c = &t->column[t->table.select[i]];
         for (long row = 0; c->at && row < t->in_block && !status; row++)
             fits_read_tblbytes(t->file, t->row + row + 1, c->at, c->width, (unsigned char *)t->text[i][row],
                                &status);
@@ -257,8 +245,8 @@ static int next(nj_table *table, nj_table_cell *cell, nj_error *err)
         if (t->row == t->n_rows) return 0;
         if (next_block(t, err)) return -1;
     }
-    for (uint32_t i = 0; i < t->n_select; i++) {
-        const fits_column *c = &t->column[t->select[i]];
+    for (uint32_t i = 0; i < t->table.n_select; i++) {
+        const fits_column *c = &t->column[t->table.select[i]];
         if (t->nulls[i][t->at]) {
             cell[i] = (nj_table_cell){ .kind = NJ_TABLE_NULL };
         } else if (c->type == TSTRING) {

@@ -15,8 +15,7 @@ enum { BLOCK = 8192 };
 typedef struct parquet_table {
     nj_table table;
     nj_parquet *file;
-    uint32_t *leaf; /* [n_columns] */
-    uint32_t n_select;
+    uint32_t *leaf;             /* [n_columns] */
     nj_parquet_column **column; /* [n_select] */
     const nj_parquet_leaf **what;
     nj_parquet_values *values;
@@ -33,15 +32,14 @@ static int match(const char *path, const unsigned char *first, size_t n)
 static void close_table(nj_table *table)
 {
     parquet_table *t = (parquet_table *)table;
-    for (uint32_t i = 0; t->column && i < t->n_select; i++) nj_parquet_column_close(t->column[i]);
+    for (uint32_t i = 0; t->column && i < t->table.n_select; i++) nj_parquet_column_close(t->column[i]);
     nj_parquet_close(t->file);
     free(t->column);
     free(t->what);
     free(t->values);
     free(t->digits);
     free(t->leaf);
-    free(table->column);
-    free(t);
+    nj_table_free(table);
 }
 
 static nj_table *open_table(const char *path, int every_row, nj_error *err)
@@ -51,19 +49,15 @@ static nj_table *open_table(const char *path, int every_row, nj_error *err)
         [NJ_PARQUET_F32] = NJ_F32,  [NJ_PARQUET_F64] = NJ_F64, [NJ_PARQUET_BYTES] = NJ_STR
     };
     (void)every_row;
-    parquet_table *t = calloc(1, sizeof *t);
-    if (!t) {
-        nj_fail(err, "%s: no memory", path);
-        return NULL;
-    }
-    t->table.class = &nj_table_parquet;
+    parquet_table *t = nj_table_new(&nj_table_parquet, sizeof *t, path, err);
+    if (!t) return NULL;
     t->file = nj_parquet_open(path, err);
     if (!t->file) goto fail;
     uint32_t n = nj_parquet_leaves(t->file);
     t->table.column = calloc(n + 1, sizeof *t->table.column);
     t->leaf = calloc(n + 1, sizeof *t->leaf);
     if (!t->table.column || !t->leaf) {
-        nj_fail(err, "%s: no memory", path);
+        nj_table_no_memory(&t->table, err);
         goto fail;
     }
     for (uint32_t i = 0; i < n; i++) {
@@ -94,8 +88,8 @@ static int select_columns(nj_table *table, const uint32_t *column, uint32_t n, n
     t->what = calloc(n + 1, sizeof *t->what);
     t->values = calloc(n + 1, sizeof *t->values);
     t->digits = calloc(n + 1, sizeof *t->digits);
-    if (!t->column || !t->what || !t->values || !t->digits) return nj_fail(err, "no memory");
-    t->n_select = n;
+    if (!t->column || !t->what || !t->values || !t->digits) return nj_table_no_memory(table, err);
+    if (nj_table_select(table, column, n, err)) return -1;
     for (uint32_t i = 0; i < n; i++) {
         t->what[i] = nj_parquet_leaf_at(t->file, t->leaf[column[i]]);
         t->column[i] = nj_parquet_column_open(t->file, t->leaf[column[i]], err);
@@ -149,15 +143,15 @@ static int next(nj_table *table, nj_table_cell *cell, nj_error *err)
 {
     parquet_table *t = (parquet_table *)table;
     if (t->row == nj_parquet_rows(t->file)) return 0;
-    if (!t->n_select || t->at == t->values[0].n_rows) {
-        for (uint32_t i = 0; i < t->n_select; i++) {
+    if (!t->table.n_select || t->at == t->values[0].n_rows) {
+        for (uint32_t i = 0; i < t->table.n_select; i++) {
             if (nj_parquet_read(t->column[i], BLOCK, &t->values[i], err)) return -1;
             if (t->values[i].n_rows != t->values[0].n_rows || !t->values[i].n_rows)
                 return nj_fail(err, "column '%s' ends early", t->what[i]->name);
         }
         t->at = 0;
     }
-    for (uint32_t i = 0; i < t->n_select; i++)
+    for (uint32_t i = 0; i < t->table.n_select; i++)
         cell[i] = cell_of(t->what[i], &t->values[i], t->at, t->digits[i]);
     t->at++;
     t->row++;

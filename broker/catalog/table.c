@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <zlib.h>
@@ -72,4 +73,37 @@ void nj_table_leave_out(nj_table *table, const char *what, const char *name)
 void nj_table_close(nj_table *table)
 {
     if (table) table->class->close(table);
+}
+
+int nj_table_no_memory(const nj_table *table, nj_error *err)
+{
+    return nj_fail(err, "%s: no memory", table->path);
+}
+
+void *nj_table_new(const nj_table_class *class, size_t size, const char *path, nj_error *err)
+{
+    nj_table *table = calloc(1, size);
+    if (table && (table->path = strdup(path))) {
+        table->class = class;
+        return table;
+    }
+    free(table);
+    return nj_fail(err, "%s: no memory", path), NULL;
+}
+
+int nj_table_select(nj_table *table, const uint32_t *column, uint32_t n, nj_error *err)
+{
+    table->select = malloc((n + 1) * sizeof *column);
+    if (!table->select) return nj_table_no_memory(table, err);
+    memcpy(table->select, column, n * sizeof *column);
+    table->n_select = n;
+    return 0;
+}
+
+void nj_table_free(nj_table *table)
+{
+    free(table->select);
+    free(table->column);
+    free(table->path);
+    free(table);
 }

@@ -45,8 +45,10 @@ struct nj_table { /* first member of each class's own struct */
     const nj_table_class *class;
     nj_table_column *column;
     uint32_t n_columns;
-    uint64_t line;  /* of the present row in a text, from 1; 0: the format has no lines */
-    char note[400]; /* what of the file is not read, or "" */
+    uint64_t line;              /* of the present row in a text, from 1; 0: the format has no lines */
+    char note[400];             /* what of the file is not read, or "" */
+    char *path;                 /* for messages */
+    uint32_t *select, n_select; /* the columns that rows have now */
 };
 
 extern const nj_table_class nj_table_csv, nj_table_fits, nj_table_parquet, nj_table_votable;
@@ -61,5 +63,13 @@ const char *nj_table_other_case(const nj_table *table, int column);
  * "left out (several values a row): VEC, FLAGS". */
 void nj_table_leave_out(nj_table *table, const char *what, const char *name);
 void nj_table_close(nj_table *table); /* NULL allowed */
+
+/* For the classes: a zeroed struct of this size, which begins with a table. NULL with err. */
+void *nj_table_new(const nj_table_class *class, size_t size, const char *path, nj_error *err);
+/* Keeps which columns are chosen. -1 with err. */
+int nj_table_select(nj_table *table, const uint32_t *column, uint32_t n, nj_error *err);
+int nj_table_no_memory(const nj_table *table, nj_error *err);
+/* Frees the struct and what a table has itself; a class frees its own members before. */
+void nj_table_free(nj_table *table);
 
 #endif

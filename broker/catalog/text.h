@@ -15,7 +15,6 @@ typedef struct nj_span {
 
 typedef struct nj_text_table {
     nj_table table;
-    char *path;
     gzFile file;
     int64_t size; /* of the file on disk */
     char *buffer;
@@ -33,7 +32,6 @@ typedef struct nj_text_table {
     int second_table;   /* a comment behind the rows described further columns */
     int in_rows;        /* of an IPAC table: the header is over */
     uint64_t data_line; /* rows up to this line are the header's */
-    uint32_t *select, n_select;
 } nj_text_table;
 
 /* More bytes behind the present ones; 0 at the end, -1 on damage. Moves what begins at `row` to the front. */

@@ -17,12 +17,10 @@ typedef struct field {
 
 typedef struct votable {
     nj_table table;
-    char *path;
     xmlTextReaderPtr reader;
-    field *field;     /* [n_columns] */
-    xmlChar **text;   /* [n_columns] of the present row; NULL: an empty cell */
-    uint32_t n_cells; /* of the present row */
-    uint32_t *select, n_select;
+    field *field;          /* [n_columns] */
+    xmlChar **text;        /* [n_columns] of the present row; NULL: an empty cell */
+    uint32_t n_cells;      /* of the present row */
     char (*system)[3][64]; /* [n_systems] of coordinates: ID, system, equinox */
     uint32_t n_systems;
     uint64_t row;
@@ -47,10 +45,7 @@ static void close_table(nj_table *table)
     free(t->text);
     free(t->field);
     free(t->system);
-    free(t->select);
-    free(table->column);
-    free(t->path);
-    free(t);
+    nj_table_free(table);
 }
 
 static void on_error(void *opaque, const char *message, xmlParserSeverities severity,
@@ -65,7 +60,7 @@ static void on_error(void *opaque, const char *message, xmlParserSeverities seve
 static int damaged(const votable *t, nj_error *err)
 {
     const char *said = t->said ? (const char *)t->said : "the XML ends early";
-    return nj_fail(err, "%s:%d: is damaged: %.*s", t->path, xmlTextReaderGetParserLineNumber(t->reader),
+    return nj_fail(err, "%s:%d: is damaged: %.*s", t->table.path, xmlTextReaderGetParserLineNumber(t->reader),
                    (int)strcspn(said, "\n"), said);
 }
 
@@ -94,7 +89,7 @@ static nj_type type_of(const char *datatype, const char *arraysize)
 static int add_system(votable *t, nj_error *err)
 {
     char(*system)[3][64] = realloc(t->system, (t->n_systems + 1) * sizeof *system);
-    if (!system) return nj_fail(err, "%s: no memory", t->path);
+    if (!system) return nj_table_no_memory(&t->table, err);
     t->system = system;
     attribute(t, "ID", system[t->n_systems][0], 64);
     attribute(t, "system", system[t->n_systems][1], 64);
@@ -124,12 +119,12 @@ static int add_field(votable *t, nj_error *err)
 {
     uint32_t n = t->table.n_columns;
     char datatype[32], arraysize[32];
-    if (n == MOST_FIELDS) return nj_fail(err, "%s: more than %d columns", t->path, MOST_FIELDS);
+    if (n == MOST_FIELDS) return nj_fail(err, "%s: more than %d columns", t->table.path, MOST_FIELDS);
     nj_table_column *column = realloc(t->table.column, (n + 1) * sizeof *column);
     if (column) t->table.column = column;
     field *f = realloc(t->field, (n + 1) * sizeof *f);
     if (f) t->field = f;
-    if (!column || !f) return nj_fail(err, "%s: no memory", t->path);
+    if (!column || !f) return nj_table_no_memory(&t->table, err);
     nj_table_column *c = &column[n];
     *c = (nj_table_column){ .declared = 1 };
     f[n] = (field){ "" };
@@ -152,7 +147,7 @@ static int read_fields(votable *t, nj_error *err)
     while ((rc = xmlTextReaderRead(t->reader)) == 1) {
         if (xmlTextReaderNodeType(t->reader) != XML_READER_TYPE_ELEMENT) continue;
         if (first && !is_element(t, "VOTABLE"))
-            return nj_fail(err, "%s: is XML, but no VOTable: its first element is %s", t->path,
+            return nj_fail(err, "%s: is XML, but no VOTable: its first element is %s", t->table.path,
                            (const char *)xmlTextReaderConstLocalName(t->reader));
         first = 0;
         if (is_element(t, "TABLE")) t->table.n_columns = 0;
@@ -164,23 +159,21 @@ static int read_fields(votable *t, nj_error *err)
             return nj_fail(err,
                            "%s: a VOTable whose rows are written as %s; only TABLEDATA is read. astropy's "
                            "Table.read(...).write('x.fits') makes a table that is",
-                           t->path, (const char *)xmlTextReaderConstLocalName(t->reader));
+                           t->table.path, (const char *)xmlTextReaderConstLocalName(t->reader));
         if (is_element(t, "TABLEDATA")) return 0;
     }
     if (rc < 0) return damaged(t, err);
-    return nj_fail(err, "%s: a VOTable without rows (no TABLEDATA)", t->path);
+    return nj_fail(err, "%s: a VOTable without rows (no TABLEDATA)", t->table.path);
 }
 
 static nj_table *open_table(const char *path, int every_row, nj_error *err)
 {
     (void)every_row;
-    votable *t = calloc(1, sizeof *t);
-    if (!t) return nj_fail(err, "%s: no memory", path), NULL;
-    t->table.class = &nj_table_votable;
-    t->path = strdup(path);
+    votable *t = nj_table_new(&nj_table_votable, sizeof *t, path, err);
+    if (!t) return NULL;
     /* no entities, no network: a table has no need of either */
     t->reader = xmlReaderForFile(path, NULL, XML_PARSE_NONET | XML_PARSE_COMPACT);
-    if (!t->path || !t->reader) {
+    if (!t->reader) {
         nj_fail(err, "%s: cannot be opened", path);
         goto fail;
     }
@@ -188,23 +181,13 @@ static nj_table *open_table(const char *path, int every_row, nj_error *err)
     if (read_fields(t, err)) goto fail;
     t->text = calloc(t->table.n_columns + 1, sizeof *t->text);
     if (!t->text) {
-        nj_fail(err, "%s: no memory", path);
+        nj_table_no_memory(&t->table, err);
         goto fail;
     }
     return &t->table;
 fail:
     close_table(&t->table);
     return NULL;
-}
-
-static int select_columns(nj_table *table, const uint32_t *column, uint32_t n, nj_error *err)
-{
-    votable *t = (votable *)table;
-    t->select = malloc((n + 1) * sizeof *column);
-    if (!t->select) return nj_fail(err, "%s: no memory", t->path);
-    memcpy(t->select, column, n * sizeof *column);
-    t->n_select = n;
-    return 0;
 }
 
 static nj_table_cell cell_of(const votable *t, uint32_t column)
@@ -239,7 +222,7 @@ static int read_row(votable *t, nj_error *err)
     }
     if (!empty && rc != 1) return damaged(t, err);
     if (n != t->table.n_columns)
-        return nj_fail(err, "%s: row %llu has %u cells, and the table has %u fields", t->path,
+        return nj_fail(err, "%s: row %llu has %u cells, and the table has %u fields", t->table.path,
                        (unsigned long long)t->row, n, t->table.n_columns);
     return 1;
 }
@@ -269,7 +252,7 @@ static int next(nj_table *table, nj_table_cell *cell, nj_error *err)
         if (read_row(t, err) < 0) return -1;
         int line = xmlTextReaderGetParserLineNumber(t->reader);
         table->line = line > 0 ? (uint64_t)line : 0;
-        for (uint32_t i = 0; i < t->n_select; i++) cell[i] = cell_of(t, t->select[i]);
+        for (uint32_t i = 0; i < t->table.n_select; i++) cell[i] = cell_of(t, t->table.select[i]);
         return 1;
     }
     return damaged(t, err);
@@ -284,7 +267,7 @@ static double done(const nj_table *table)
 const nj_table_class nj_table_votable = { .name = "VOTable",
                                           .match = match,
                                           .open = open_table,
-                                          .select = select_columns,
+                                          .select = nj_table_select,
                                           .next = next,
                                           .done = done,
                                           .close = close_table };

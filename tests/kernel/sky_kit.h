@@ -18,6 +18,7 @@
 #include "broker/base/file.h"
 #include "broker/graph/services.h"
 #include "modules/kit/sky/njx.h"
+#include "tests/unit/folder.h"
 
 static const double deg = M_PI / 180;
 static uint64_t seed = 20260114; /* printed by nobody: fixed */
@@ -71,22 +72,6 @@ static inline places *awkward_places(void)
     places *p = malloc(sizeof *p);
     for (int i = 0; i < ROWS; i++) awkward_place(&p->ra[i], &p->dec[i]);
     return p;
-}
-
-static char folder[] = "/tmp/nightjar-sky.XXXXXX";
-
-static inline int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static inline int remove_folder(void **state)
-{
-    (void)state;
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
 }
 
 static const nj_sky_column columns[] = {

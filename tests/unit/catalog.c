@@ -16,32 +16,7 @@
 
 #include "broker/catalog/build.h"
 #include "modules/kit/sky/njx.h"
-
-static char folder[] = "/tmp/nightjar-catalog.XXXXXX";
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
-}
-
-/* A path in the test's folder; four may be in use at once. */
-static const char *in_folder(const char *name)
-{
-    static char path[4][200];
-    static int at;
-    at = (at + 1) % 4;
-    snprintf(path[at], sizeof path[at], "%s/%s", folder, name);
-    return path[at];
-}
+#include "tests/unit/folder.h"
 
 static const char *write_text(const char *name, const char *text)
 {

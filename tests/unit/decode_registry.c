@@ -3,6 +3,7 @@
 /* link: -Wl,--wrap=clock_gettime,--wrap=nanosleep */
 #include "decode_kit.h"
 #include "fake_clock.h"
+#include "folder.h"
 #include "broker/image/opener.h"
 
 #include <arpa/inet.h>
@@ -241,7 +242,6 @@ static void check_message(const reader *r)
     assert_true(KIT_AT(b, LC_JD, double, 0) == 2460000.0);
 }
 
-static char folder[] = "/tmp/nightjar-registry-XXXXXX";
 static char settings_text[2000];
 static const char *with(const stub *s, const char *more)
 {
@@ -592,20 +592,6 @@ static void keyed_datums(void **state)
     assert_non_null(strstr(r->err.text, "no key"));
     nj_buffer_free(&b);
     reader_free(r);
-}
-
-static int make_folder(void **state)
-{
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void **state)
-{
-    (void)state;
-    char command[200];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
 }
 
 int main(void)

@@ -16,6 +16,7 @@
 #include "broker/base/buffer.h"
 #include "broker/base/file.h"
 #include "broker/parquet/parquet.h"
+#include "tests/unit/folder.h"
 
 static const char *shared(const char *name)
 {
@@ -138,26 +139,13 @@ static int dump_leaf(const nj_parquet *f, uint32_t leaf, uint32_t step, nj_buffe
     return rc;
 }
 
-static char folder[] = "/tmp/nightjar-parquet.XXXXXX";
 static int have_files;
 
 static int make_files(void **state)
 {
-    (void)state;
-    if (!mkdtemp(folder)) return -1;
-    char command[300];
-    snprintf(command, sizeof command, "p=$(tests/python pyarrow) && \"$p\" tests/unit/parquet_files.py %s",
-             folder);
-    have_files = !access("tests/python", X_OK) && system(command) == 0;
+    if (make_folder(state)) return -1;
+    have_files = by_python("pyarrow", "tests/unit/parquet_files.py");
     return 0;
-}
-
-static int remove_files(void **state)
-{
-    (void)state;
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
 }
 
 static void pyarrows_files_value_by_value(void **state)
@@ -307,5 +295,5 @@ int main(void)
         cmocka_unit_test(damaged_nested_files_are_survived),
         cmocka_unit_test(other_files_are_refused),
     };
-    return cmocka_run_group_tests(tests, make_files, remove_files);
+    return cmocka_run_group_tests(tests, make_files, remove_folder);
 }

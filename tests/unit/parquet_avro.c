@@ -12,30 +12,16 @@
 #include <unistd.h>
 
 #include "broker/parquet/parquet_avro.h"
+#include "tests/unit/folder.h"
 
-static char folder[] = "/tmp/nightjar-parquet-avro.XXXXXX";
 static int have_files;
 
 static int make_files(void **state)
 {
-    (void)state;
-    char command[400];
-    if (!mkdtemp(folder)) return -1;
-    snprintf(command, sizeof command,
-             "p=$(tests/python pyarrow fastavro) && \"$p\" tests/unit/parquet_files.py %s && \"$p\" "
-             "tests/unit/parquet_avro.py "
-             "make %s",
-             folder, folder);
-    have_files = !access("tests/python", X_OK) && system(command) == 0;
+    if (make_folder(state)) return -1;
+    have_files = by_python("pyarrow fastavro", "tests/unit/parquet_files.py") &&
+                 by_python("pyarrow fastavro", "tests/unit/parquet_avro.py make");
     return 0;
-}
-
-static int remove_files(void **state)
-{
-    (void)state;
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
 }
 
 static const nj_folder_column columns[] = {
@@ -192,5 +178,5 @@ int main(void)
         cmocka_unit_test(what_avro_cannot_hold_is_refused),
         cmocka_unit_test(damaged_files_are_survived),
     };
-    return cmocka_run_group_tests(tests, make_files, remove_files);
+    return cmocka_run_group_tests(tests, make_files, remove_folder);
 }

@@ -13,17 +13,7 @@
 #include <unistd.h>
 
 #include "tests/unit/source_host.h"
-
-static char dir[256];
-
-static const char *in_dir(const char *name)
-{
-    static char path[4][512];
-    static int turn;
-    char *p = path[turn++ & 3];
-    snprintf(p, sizeof path[0], "%s/%s", dir, name);
-    return p;
-}
+#include "tests/unit/folder.h"
 
 /* Packet i: "Obj\1", its number, and filler of a size of its own that no compression can shrink away. */
 static size_t packet(uint32_t i, uint8_t *bytes)
@@ -41,7 +31,7 @@ static size_t packet(uint32_t i, uint8_t *bytes)
 
 static void write_file(const char *name, const void *bytes, size_t n)
 {
-    FILE *f = fopen(in_dir(name), "wb");
+    FILE *f = fopen(in_folder(name), "wb");
     assert_non_null(f);
     assert_int_equal(fwrite(bytes, 1, n, f), n);
     assert_int_equal(fclose(f), 0);
@@ -66,7 +56,7 @@ static void write_tar(const char *name, int (*filter)(struct archive *), uint32_
     struct archive *a = archive_write_new();
     archive_write_set_format_pax_restricted(a);
     if (filter) assert_int_equal(filter(a), ARCHIVE_OK);
-    assert_int_equal(archive_write_open_filename(a, in_dir(name)), ARCHIVE_OK);
+    assert_int_equal(archive_write_open_filename(a, in_folder(name)), ARCHIVE_OK);
     add_member(a, "night", AE_IFDIR, "", 0);
     add_member(a, "night/README", AE_IFREG, "alerts", 6);
     for (uint32_t i = 0; i < n; i++) {
@@ -130,7 +120,7 @@ static void archives_give_their_members_in_order(void **state)
     for (size_t i = 0; i < sizeof kind / sizeof *kind; i++) {
         test_host *t = test_host_new();
         write_tar(kind[i].name, kind[i].filter, 25);
-        tally r = read_packets(t, in_dir(kind[i].name));
+        tally r = read_packets(t, in_folder(kind[i].name));
         if (r.end != NJ_NEXT_END) print_error("%s\n", r.err.text);
         assert_int_equal(r.end, NJ_NEXT_END);
         assert_int_equal(r.n, 25);
@@ -151,14 +141,14 @@ static void a_cut_archive_names_the_member_and_keeps_what_came_before(void **sta
     for (int k = 0; k < 2; k++) {
         struct stat st;
         static char bytes[2 << 20];
-        assert_int_equal(stat(in_dir(name[k]), &st), 0);
+        assert_int_equal(stat(in_folder(name[k]), &st), 0);
         assert_true(st.st_size < (off_t)sizeof bytes);
-        int fd = open(in_dir(name[k]), O_RDONLY);
+        int fd = open(in_folder(name[k]), O_RDONLY);
         assert_int_equal(read(fd, bytes, sizeof bytes), st.st_size);
         close(fd);
         write_file(k ? "cut.tar.gz" : "cut.tar", bytes, (size_t)st.st_size / 2);
         test_host *t = test_host_new();
-        tally r = read_packets(t, in_dir(k ? "cut.tar.gz" : "cut.tar"));
+        tally r = read_packets(t, in_folder(k ? "cut.tar.gz" : "cut.tar"));
         assert_int_equal(r.end, NJ_NEXT_ERROR);
         assert_in_range(r.n, 3, 7);
         char member[64];
@@ -175,25 +165,25 @@ static void folders_are_read_by_name_to_the_bottom(void **state)
     static uint8_t bytes[80004];
     static const char *const name[] = { "f/10.avro",   "f/9.msg",    "f/B.avro",
                                         "f/a/1.datum", "f/a/2.avro", "f/b.avro" }; /* bytewise */
-    mkdir(in_dir("f"), 0755);
-    mkdir(in_dir("f/a"), 0755);
-    mkdir(in_dir("f/bare"), 0755);
+    mkdir(in_folder("f"), 0755);
+    mkdir(in_folder("f/a"), 0755);
+    mkdir(in_folder("f/bare"), 0755);
     for (uint32_t i = 0; i < 6; i++) write_file(name[i], bytes, packet(i, bytes));
     write_file("f/README.md", "x", 1);
     write_file("f/a/zero.avro", "", 0);
     test_host *t = test_host_new();
     char spec[512];
-    snprintf(spec, sizeof spec, "%s/", in_dir("f"));
+    snprintf(spec, sizeof spec, "%s/", in_folder("f"));
     tally r = read_packets(t, spec);
     assert_int_equal(r.end, NJ_NEXT_END);
     assert_int_equal(r.n, 6);
     assert_non_null(strstr(t->notes, "1 file not an alert (README.md), and 1 empty file (a/zero.avro)"));
-    assert_string_equal(t->stream[0].name, in_dir("f"));
+    assert_string_equal(t->stream[0].name, in_folder("f"));
 
     /* a link that leads nowhere: the others are read, and the end is an error that names it */
-    assert_int_equal(symlink("/nonexistent/x", in_dir("f/a/0.avro")), 0);
+    assert_int_equal(symlink("/nonexistent/x", in_folder("f/a/0.avro")), 0);
     r = (tally){ 0 };
-    nj_source *s = test_open(t, in_dir("f"), &r.err);
+    nj_source *s = test_open(t, in_folder("f"), &r.err);
     nj_chunk *c;
     while ((r.end = s->class->next(s, 0, &c, &r.err)) == NJ_NEXT_CHUNK) {
         r.n++;
@@ -213,7 +203,7 @@ static void single_files_small_and_mapped(void **state)
     static uint8_t bytes[80004];
     write_file("one.avro", bytes, packet(0, bytes));
     test_host *t = test_host_new();
-    tally r = read_packets(t, in_dir("one.avro"));
+    tally r = read_packets(t, in_folder("one.avro"));
     assert_int_equal(r.end, NJ_NEXT_END);
     assert_int_equal(r.n, 1);
 
@@ -222,7 +212,7 @@ static void single_files_small_and_mapped(void **state)
     memcpy(large, "Obj\1", 4);
     large[n - 1] = 7;
     write_file("large.avro", large, n);
-    nj_source *s = test_open(t, in_dir("large.avro"), &r.err);
+    nj_source *s = test_open(t, in_folder("large.avro"), &r.err);
     nj_chunk *c;
     assert_int_equal(s->class->next(s, 0, &c, &r.err), NJ_NEXT_CHUNK);
     assert_int_equal(s->class->next(s, 0, &c, &r.err), NJ_NEXT_END);
@@ -252,11 +242,11 @@ static void standard_input_is_a_tar_or_an_avro_file(void **state)
     static uint8_t bytes[80004];
     test_host *t = test_host_new();
     write_tar("in.tar.gz", archive_write_add_filter_gzip, 8);
-    tally r = read_stdin(t, in_dir("in.tar.gz"));
+    tally r = read_stdin(t, in_folder("in.tar.gz"));
     assert_int_equal(r.end, NJ_NEXT_END);
     assert_int_equal(r.n, 8);
     write_file("in.avro", bytes, packet(0, bytes));
-    r = read_stdin(t, in_dir("in.avro"));
+    r = read_stdin(t, in_folder("in.avro"));
     assert_int_equal(r.end, NJ_NEXT_END);
     assert_int_equal(r.n, 1);
     r = read_stdin(t, "/dev/null");
@@ -268,7 +258,7 @@ static void bad_sources_say_why(void **state)
 {
     (void)state;
     write_file("html.tar.gz", "<html>gone</html>", 17);
-    mkdir(in_dir("empty"), 0755);
+    mkdir(in_folder("empty"), 0755);
     static const struct {
         const char *name, *says;
     } bad[] = { { "missing.avro", "missing.avro: cannot be read: No such file" },
@@ -277,7 +267,7 @@ static void bad_sources_say_why(void **state)
                 { "empty", "holds no .avro" } };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         test_host *t = test_host_new();
-        tally r = read_packets(t, in_dir(bad[i].name));
+        tally r = read_packets(t, in_folder(bad[i].name));
         assert_int_equal(r.end, NJ_NEXT_ERROR);
         assert_int_equal(r.n, 0);
         assert_non_null(strstr(r.err.text, bad[i].says));
@@ -290,22 +280,6 @@ static void bad_sources_say_why(void **state)
     test_host_free(t);
 }
 
-static int make_dir(void **state)
-{
-    (void)state;
-    const char *tmp = getenv("TMPDIR");
-    snprintf(dir, sizeof dir, "%s/nightjar-source-XXXXXX", tmp ? tmp : "/tmp");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    char command[300];
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,5 +290,5 @@ int main(void)
         cmocka_unit_test(standard_input_is_a_tar_or_an_avro_file),
         cmocka_unit_test(bad_sources_say_why),
     };
-    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

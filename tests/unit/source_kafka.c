@@ -18,6 +18,7 @@
 #include "broker/source/kafka.h"
 #include "broker/kafka/position.h"
 #include "tests/unit/source_kafka_kit.h"
+#include "tests/unit/folder.h"
 
 /* Below librdkafka 2.2 a source asks for offsets by time in order to wake the fetchers, and waits 0.1 s. */
 static int n_woken;
@@ -475,8 +476,6 @@ static void passwords_come_from_the_environment_or_a_file_and_are_not_shown(void
     nj_settings_free(&settings);
 }
 
-static char dir[256];
-
 static size_t packet(uint32_t i, uint8_t *bytes)
 {
     size_t n = 30000 + (i * 7919u) % 60000;
@@ -495,7 +494,7 @@ static void embedded_brings_every_message_and_keeps_the_order_of_one_partition(v
     static const int partitions[] = { 1, 8, 64 };
     for (uint32_t i = 0; i < N; i++) {
         char path[300];
-        snprintf(path, sizeof path, "%s/%06u.avro", dir, i);
+        snprintf(path, sizeof path, "%s/%06u.avro", folder, i);
         FILE *f = fopen(path, "wb");
         size_t n = packet(i, bytes);
         assert_int_equal(fwrite(bytes, 1, n, f), n);
@@ -507,7 +506,7 @@ static void embedded_brings_every_message_and_keeps_the_order_of_one_partition(v
         nj_error err = { "" };
         static uint8_t seen[N];
         memset(seen, 0, sizeof seen);
-        snprintf(spec, sizeof spec, "embedded://%s?partitions=%d", dir, partitions[k]);
+        snprintf(spec, sizeof spec, "embedded://%s?partitions=%d", folder, partitions[k]);
         nj_source *s = test_open(t, spec, &err);
         assert_non_null(s);
         nj_chunk *c, *held[64] = { NULL };
@@ -553,7 +552,7 @@ static void embedded_passes_on_the_errors_of_its_source(void **state)
     assert_null(test_open(t, "embedded://", &err));
     assert_null(test_open(t, "embedded:///x?partitions=0", &err));
 
-    snprintf(path, sizeof path, "%s-large.avro", dir);
+    snprintf(path, sizeof path, "%s-large.avro", folder);
     FILE *f = fopen(path, "wb");
     assert_int_equal(fseek(f, 5 << 20, SEEK_SET), 0);
     fputc(1, f);
@@ -567,23 +566,6 @@ static void embedded_passes_on_the_errors_of_its_source(void **state)
     s->class->close(s);
     unlink(path);
     test_host_free(t);
-}
-
-static int make_dir(void **state)
-{
-    (void)state;
-    const char *tmp = getenv("TMPDIR");
-    nj_log_level(getenv("NJ_TEST_LOG") ? NJ_LOG_DEBUG : NJ_LOG_ERROR);
-    snprintf(dir, sizeof dir, "%s/nightjar-kafka-XXXXXX", tmp ? tmp : "/tmp");
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int remove_dir(void **state)
-{
-    (void)state;
-    char command[300];
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command);
 }
 
 int main(void)
@@ -603,5 +585,6 @@ int main(void)
         cmocka_unit_test(embedded_brings_every_message_and_keeps_the_order_of_one_partition),
         cmocka_unit_test(embedded_passes_on_the_errors_of_its_source),
     };
-    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+    nj_log_level(getenv("NJ_TEST_LOG") ? NJ_LOG_DEBUG : NJ_LOG_ERROR);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
