@@ -12,10 +12,8 @@
 #include <unistd.h>
 
 #include "../base/log.h"
-#include "end.h"
-#include "topics.h"
 
-enum { SLOTS = 256, ASK_MS = 3000 };
+enum { SLOTS = 256 };
 
 static uint64_t hash(uint64_t h, const char *text)
 {
@@ -25,34 +23,16 @@ static uint64_t hash(uint64_t h, const char *text)
 
 static const uint64_t HASH_OF_NOTHING = UINT64_C(1469598103934665603);
 
-static void no_errors(rd_kafka_t *rk, int error, const char *reason, void *opaque)
+/* A number for what the topics are now. */
+static unsigned number_of(const nj_kafka_target *target, const rd_kafka_topic_partition_list_t *list)
 {
-    (void)rk, (void)error, (void)reason, (void)opaque; /* the consumer meets them, too, and reports them */
-}
-
-/* What the topics are now, by a client that is in no group. -1: nobody answers. */
-static int topics_now(const rd_kafka_conf_t *of, const nj_kafka_target *target, unsigned *topics)
-{
-    char why[256], number[32];
-    nj_error ignored;
-    rd_kafka_conf_t *conf = rd_kafka_conf_dup(of);
-    rd_kafka_conf_set_rebalance_cb(conf, NULL);
-    rd_kafka_conf_set_offset_commit_cb(conf, NULL);
-    rd_kafka_conf_set_error_cb(conf, no_errors);
-    rd_kafka_conf_set(conf, "log_level", "0", why, sizeof why);
-    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
-    if (!rk) rd_kafka_conf_destroy(conf);
-    rd_kafka_topic_partition_list_t *list = rk ? nj_kafka_topics(rk, target, ASK_MS, &ignored) : NULL;
+    char number[32];
     uint64_t h = hash(HASH_OF_NOTHING, target->topic);
-    for (int i = 0; list && i < list->cnt; i++) {
+    for (int i = 0; i < list->cnt; i++) {
         snprintf(number, sizeof number, "/%d", (int)list->elems[i].partition);
         h = hash(hash(h, list->elems[i].topic), number);
     }
-    *topics = (unsigned)(h ^ h >> 32);
-    int rc = list ? 0 : -1;
-    if (list) rd_kafka_topic_partition_list_destroy(list);
-    if (rk) nj_kafka_end(rk, 0, target->hosts);
-    return rc;
+    return (unsigned)(h ^ h >> 32);
 }
 
 /* The lock of the first free slot, -1: none could be had. */
@@ -93,19 +73,25 @@ static int set(rd_kafka_conf_t *conf, const char *name, nj_error *err)
 }
 
 int nj_kafka_set_member(rd_kafka_conf_t *conf, nj_settings *settings, const nj_kafka_target *target,
-                        int *lock, nj_error *err)
+                        const rd_kafka_topic_partition_list_t *now, int *lock, nj_error *err)
 {
     char group[384] = "", own[384] = "", of[400], name[640];
     size_t n = sizeof group, m = sizeof own;
-    unsigned topics;
     const char *said = settings ? nj_settings_get(settings, "kafka", "group_instance") : NULL;
     *lock = -1;
     if (rd_kafka_conf_get(conf, "group.instance.id", own, &m) == RD_KAFKA_CONF_OK && own[0]) return 0;
     if (said && !strcmp(said, "off")) return 0;
     if (said && *said && strcmp(said, "auto") != 0) return set(conf, said, err);
     if (rd_kafka_conf_get(conf, "group.id", group, &n) != RD_KAFKA_CONF_OK) return 0;
-    if (topics_now(conf, target, &topics)) return 0; /* what it would be given cannot be checked */
-    snprintf(of, sizeof of, "%s-%08x", group, topics);
+    if (!now) { /* what it would be given cannot be checked */
+        nj_log(NJ_LOG_INFO,
+               "kafka: no broker said in time which topics there are: this member of group %s has no name, "
+               "so that "
+               "a start after a crash waits for its session to end",
+               group);
+        return 0;
+    }
+    snprintf(of, sizeof of, "%s-%08x", group, number_of(target, now));
     *lock = nj_kafka_own_name(of, name, sizeof name);
     if (*lock < 0) {
         nj_log(NJ_LOG_INFO,

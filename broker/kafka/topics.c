@@ -4,6 +4,8 @@
 #include <regex.h>
 #include <string.h>
 
+#include "end.h"
+
 static int is_wanted(const char *topics, const regex_t *regex, const char *name)
 {
     if (regex) return regexec(regex, name, 0, NULL, 0) == 0;
@@ -15,8 +17,9 @@ static int is_wanted(const char *topics, const regex_t *regex, const char *name)
     return 0;
 }
 
-rd_kafka_topic_partition_list_t *nj_kafka_topics(rd_kafka_t *rk, const nj_kafka_target *target,
-                                                 int timeout_ms, nj_error *err)
+/* The list may be empty. */
+static rd_kafka_topic_partition_list_t *look(rd_kafka_t *rk, const nj_kafka_target *target, int timeout_ms,
+                                             nj_error *err)
 {
     const struct rd_kafka_metadata *m;
     regex_t regex;
@@ -40,10 +43,42 @@ rd_kafka_topic_partition_list_t *nj_kafka_topics(rd_kafka_t *rk, const nj_kafka_
         rd_kafka_topic_partition_list_sort(list, NULL, NULL);
     }
     if (is_regex) regfree(&regex);
+    return list;
+}
+
+rd_kafka_topic_partition_list_t *nj_kafka_topics(rd_kafka_t *rk, const nj_kafka_target *target,
+                                                 int timeout_ms, nj_error *err)
+{
+    rd_kafka_topic_partition_list_t *list = look(rk, target, timeout_ms, err);
     if (list && !list->cnt) {
         rd_kafka_topic_partition_list_destroy(list);
         nj_fail(err, "kafka://%s has no topic %s", target->hosts, target->topic);
         return NULL;
     }
+    return list;
+}
+
+static void no_errors(rd_kafka_t *rk, int error, const char *reason, void *opaque)
+{
+    (void)rk, (void)error, (void)reason, (void)opaque; /* the consumer meets them, too, and tells */
+}
+
+rd_kafka_topic_partition_list_t *nj_kafka_topics_now(const rd_kafka_conf_t *of, const nj_kafka_target *target,
+                                                     int timeout_ms)
+{
+    char why[256];
+    nj_error ignored;
+    rd_kafka_conf_t *conf = rd_kafka_conf_dup(of);
+    rd_kafka_conf_set_rebalance_cb(conf, NULL);
+    rd_kafka_conf_set_offset_commit_cb(conf, NULL);
+    rd_kafka_conf_set_error_cb(conf, no_errors);
+    rd_kafka_conf_set(conf, "log_level", "0", why, sizeof why);
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
+    if (!rk) {
+        rd_kafka_conf_destroy(conf);
+        return NULL;
+    }
+    rd_kafka_topic_partition_list_t *list = look(rk, target, timeout_ms, &ignored);
+    nj_kafka_end(rk, 0, target->hosts);
     return list;
 }

@@ -16,8 +16,10 @@
 #include "../base/patience.h"
 #include "../kafka/end.h"
 #include "../kafka/member.h"
+#include "../kafka/topics.h"
 
 enum {
+    ASK_MS = 3000, /* which topics are there? */
     CLOSE_MS = 15000,
     CLOSE_UNUSED_MS = 1000, /* nothing was ever assigned, so there is nothing to commit */
     FINAL_ERRORS = 5        /* refusals in a row before a running stream gives up:
@@ -107,9 +109,11 @@ static int connect_to(kafka_source *s, const nj_kafka_open_args *args, nj_error 
     rd_kafka_conf_set_error_cb(conf, on_error);
     rd_kafka_conf_set_offset_commit_cb(conf, on_commit);
     rd_kafka_conf_set_rebalance_cb(conf, nj_kafka_rebalance);
-    if (nj_kafka_set_group(conf, s->at.group, err) ||
-        (s->live && !s->whole_topic &&
-         nj_kafka_set_member(conf, s->settings, &s->target, &s->member_lock, err))) {
+    bool joins = s->live && !s->whole_topic;
+    int no_group = nj_kafka_set_group(conf, s->at.group, err);
+    if (!no_group && joins) s->at_start = nj_kafka_topics_now(conf, &s->target, nj_patience_ms(ASK_MS));
+    if (no_group ||
+        (joins && nj_kafka_set_member(conf, s->settings, &s->target, s->at_start, &s->member_lock, err))) {
         rd_kafka_conf_destroy(conf);
         return -1;
     }
@@ -179,6 +183,7 @@ static void close_kafka(nj_source *source)
         nj_log(NJ_LOG_INFO, "%s: %" PRIu64 " acknowledgements came after their partition had moved",
                s->display, s->stale_acks);
     nj_partitions_free(&s->partitions);
+    if (s->at_start) rd_kafka_topic_partition_list_destroy(s->at_start);
     nj_kafka_target_free(&s->target);
     free(s->display);
     free(s->cluster);

@@ -119,6 +119,15 @@ static void check_offsets(kafka_source *s, list_t *list, const list_t *high)
                 s->display, s->at.from_value, last);
 }
 
+/* The topic came after the run: to it all of the topic comes from now on. */
+static bool is_younger(const kafka_source *s, const char *topic)
+{
+    if (!s->at_start) return false;
+    for (int i = 0; i < s->at_start->cnt; i++)
+        if (!strcmp(s->at_start->elems[i].topic, topic)) return false;
+    return true;
+}
+
 /* Where a partition that nobody has read begins, as `from` says: into the list. */
 static void begin_from(kafka_source *s, list_t *list, const list_t *high, const list_t *committed)
 {
@@ -138,12 +147,15 @@ static void begin_from(kafka_source *s, list_t *list, const list_t *high, const 
     list_t *of = from == NJ_FROM_TIME ? offsets_of(s, list, s->at.from_value, &e) : NULL;
     if (e) nj_kafka_fail(s, "where to begin is not known: ", e, rd_kafka_err2str(e));
     for (int i = 0; i < list->cnt; i++) {
+        bool younger = from == NJ_FROM_LATEST && is_younger(s, list->elems[i].topic);
         int64_t at = from == NJ_FROM_OFFSET   ? s->at.from_value
+                     : younger                ? RD_KAFKA_OFFSET_BEGINNING
                      : from == NJ_FROM_LATEST ? high->elems[i].offset
                      : of                     ? of->elems[i].offset
                                               : RD_KAFKA_OFFSET_BEGINNING;
         if (at < 0 && of) at = high->elems[i].offset; /* nothing is that young */
-        if (at < 0 && from != NJ_FROM_EARLIEST && from != NJ_FROM_COMMITTED) at = RD_KAFKA_OFFSET_END;
+        if (at < 0 && !younger && from != NJ_FROM_EARLIEST && from != NJ_FROM_COMMITTED)
+            at = RD_KAFKA_OFFSET_END;
         list->elems[i].offset = at;
     }
     if (of) rd_kafka_topic_partition_list_destroy(of);
@@ -215,6 +227,9 @@ static void find_places(kafka_source *s, list_t *list, bool first)
         else if (!first)
             t->offset =
                 p->known && p->start != RD_KAFKA_OFFSET_INVALID ? p->start : RD_KAFKA_OFFSET_BEGINNING;
+        if (s->at.from == NJ_FROM_COMMITTED_LATEST && t->offset == RD_KAFKA_OFFSET_BEGINNING &&
+            first_one >= 0)
+            t->offset = first_one; /* a number can be committed: the next start must not take it for old */
         nj_debug(NJ_DEBUG_KAFKA,
                  "%s begins at offset %" PRId64 " (place %" PRId64 ", of %" PRId64 " to %" PRId64 ")",
                  p->stream->name, t->offset, place, first_one, end);

@@ -25,9 +25,10 @@ typedef struct kafka_source {
     int64_t served_ns;          /* when those were last looked at */
     struct nj_kafka_watch *watch;
     nj_kafka_target target;
-    char *cluster;            /* its id; NULL = not asked yet */
-    _Atomic bool handed_over; /* a sink commits the offsets */
-    int member_lock;          /* keeps the name of a static member; -1 = none */
+    char *cluster;                             /* its id; NULL = not asked yet */
+    _Atomic bool handed_over;                  /* a sink commits the offsets */
+    rd_kafka_topic_partition_list_t *at_start; /* what there was then; NULL = not known */
+    int member_lock;                           /* keeps the name of a static member; -1 = none */
     nj_positions at;
     char *display;
     nj_partitions partitions;

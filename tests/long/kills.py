@@ -2,7 +2,7 @@
 """kill -9 at random moments of a live run on three brokers: of its worker, of the whole run, of a broker. Behind each
 campaign every output equals that of an uninterrupted run, row for row.
 
-  tests/long/kills.py [--alerts 20000] [--kills 50] [--rate 100] [--only worker,supervisor,broker,quick,eos] [--out FILE]
+  tests/long/kills.py [--alerts 20000] [--kills 50] [--seconds 5] [--only worker,supervisor,broker,quick,eos] [--out FILE]
 
 Speaks TAP; --out writes the figures as JSON. Seconds until the first new row are figures, not conditions."""
 
@@ -74,34 +74,26 @@ def moments(kills, seconds):
         yield random.uniform(0.1, 2 * seconds / kills - 0.1)
 
 
-def campaign(c, name, kill, more=(), fast=True):
-    """kill(run) -> (run, moment, file's size before)"""
+def campaign(c, name, kill, seconds):
+    """kill(run, args, topic, watch) gives the run that goes on; `seconds` on average between two kills."""
     topic, n = f"k-{name}", opts.alerts
     c.make(topic)
-    args = live.command(c.bootstrap, topic, *more)
+    args = live.command(c.bootstrap, topic)
     t0 = time.time()
     run = live.Run(args, topic)
-    feed = live.Feed("night.tar", c.bootstrap, topic, opts.rate, n)
+    feed = live.Feed("night.tar", c.bootstrap, topic, n / (opts.kills * seconds + 10), n)
     out = f"{topic}/out.ndjson"
     live.wait_rows(out, 1, 60)
-    times, waiting = [], None
-    for pause in moments(opts.kills, 0.9 * n / opts.rate):
-        until, seen = time.time() + pause, None
-        while time.time() < until:
-            if waiting and seen is None and live.size_of(out) > waiting[1]:
-                seen = time.time() - waiting[0]
-            time.sleep(0.005)
-        if waiting:
-            times.append(seen)
+    watch = live.Watch(out)
+    for pause in moments(opts.kills, 0.95 * opts.kills * seconds):
+        next_kill = time.time() + pause
+        time.sleep(max(0, next_kill - time.time()))
         if not run.alive():
             break
-        run, since, before = kill(run, args, topic)
-        waiting = (since, before)
-    if waiting:
-        times.append(live.first_new_row(out, waiting[1], waiting[0], 30))
+        run = kill(run, args, topic, watch)
+    times = watch.end(30)
     ok(run.alive(), f"{name}: it runs after {len(times)} kills", run.said()[-2500:])
-    late = [round(x, 2) for x in times if x is not None]
-    note(f"{name}: first new row after {late} s")
+    note(f"{name}: first new row after {[x and round(x, 2) for x in times]} s")
     wrong = finish(c, name, topic, run, feed, n, times, t0)
     keep(topic, wrong)
     c.delete(topic)
@@ -116,31 +108,32 @@ def keep(topic, wrong):
     shutil.rmtree(f"{topic}-whole")
 
 
-def kill_worker(run, args, topic):
+def kill_worker(run, args, topic, watch):
     pid, before = run.worker(), live.size_of(f"{topic}/out.ndjson")
     if pid:
         os.kill(pid, signal.SIGKILL)
-    return run, time.time(), before
+        watch.mark(time.time(), before)
+    return run
 
 
-def kill_run(run, args, topic):
+def kill_run(run, args, topic, watch):
     run.send(signal.SIGKILL)
     since = time.time()
     run.process.wait()
-    before = live.size_of(f"{topic}/out.ndjson")
-    return live.Run(args, topic), since, before
+    watch.mark(since, live.size_of(f"{topic}/out.ndjson"))
+    return live.Run(args, topic)
 
 
 def broker_killer(c):
-    def kill(run, args, topic):
+    def kill(run, args, topic, watch):
         node = random.choice(list(c.nodes()))
         before = live.size_of(f"{topic}/out.ndjson")
         c.kill(node)
-        since = time.time()
-        time.sleep(random.uniform(0, 1.5))
+        watch.mark(time.time(), before)
+        time.sleep(random.uniform(0, 2))
         c.again(node)
         c.wait_in_sync(topic)
-        return run, since, before
+        return run
 
     return kill
 
@@ -177,14 +170,16 @@ def eos(c):
         c.bootstrap, topic, "--eos", outputs=[f"kafka://{c.bootstrap}/k-eos-rows", "ndjson:out.ndjson"]
     )
     run = live.Run(args, topic)
-    feed = live.Feed("night.tar", c.bootstrap, topic, opts.rate, n)
+    feed = live.Feed("night.tar", c.bootstrap, topic, n / (kills * 2 * opts.seconds), n)
     live.wait_rows(f"{topic}/out.ndjson", 1, 60)
+    watch = live.Watch(f"{topic}/out.ndjson")
     killers = [kill_worker, kill_run, broker_killer(c)]
-    for k, pause in enumerate(moments(kills, 0.9 * n / opts.rate)):
+    for k, pause in enumerate(moments(kills, 1.8 * kills * opts.seconds)):
         time.sleep(pause)
         if not run.alive():
             break
-        run = killers[k % 3](run, args, topic)[0]
+        run = killers[k % 3](run, args, topic, watch)
+    times = watch.end(60)
     ok(run.alive(), f"eos: it runs after {kills} kills", run.said()[-2500:])
     ok(feed.code() == 0, "eos: all alerts were sent", feed.err)
     live.wait_rows(f"{topic}/out.ndjson", n, WAIT_S)
@@ -207,6 +202,7 @@ def eos(c):
         "kills": kills,
         "alerts": n,
         "seconds": round(time.time() - t0),
+        "first_new_row": summary(times),
         "candids": len(seen),
         "twice": twice,
         "in_file": len(lines),
@@ -225,7 +221,9 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--alerts", type=int, default=20000)
     p.add_argument("--kills", type=int, default=50)
-    p.add_argument("--rate", type=int, default=100)
+    p.add_argument(
+        "--seconds", type=float, default=5, help="between two kills, on average; of a broker three times that"
+    )
     p.add_argument("--only", default="worker,supervisor,broker,quick,eos")
     p.add_argument("--seed", type=int)
     p.add_argument("--out")
@@ -245,11 +243,11 @@ def main():
         try:
             for name in opts.only.split(","):
                 if name == "worker":
-                    campaign(c, name, kill_worker)
+                    campaign(c, name, kill_worker, opts.seconds)
                 elif name == "supervisor":
-                    campaign(c, name, kill_run)
+                    campaign(c, name, kill_run, opts.seconds)
                 elif name == "broker":
-                    campaign(c, name, broker_killer(c))
+                    campaign(c, name, broker_killer(c), 3 * opts.seconds)
                 elif name == "quick":
                     quick(c)
                 elif name == "eos":
@@ -260,7 +258,6 @@ def main():
         figures["how"] = {
             "command": " ".join(["tests/long/kills.py", *sys.argv[1:]]),
             "begun": begun,
-            "rate": opts.rate,
         }
         with open(opts.out, "w") as f:
             json.dump(figures, f, indent=1)

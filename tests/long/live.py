@@ -102,6 +102,39 @@ def first_new_row(path, before, since, seconds=60):
     return None
 
 
+class Watch(threading.Thread):
+    """How long after each kill the file becomes longer than it was."""
+
+    def __init__(self, path):
+        super().__init__(daemon=True)
+        self.path, self.open, self.seconds, self.over = path, [], [], False
+        self.start()
+
+    def mark(self, since, before):
+        """A kill at `since`; the one before has until now."""
+        if self.open:
+            self.seconds.append(None)
+        self.open = [(since, before)]
+
+    def run(self):
+        while not self.over:
+            waiting = self.open
+            if waiting and size_of(self.path) > waiting[0][1]:
+                self.seconds.append(time.time() - waiting[0][0])
+                if self.open is waiting:
+                    self.open = []
+            time.sleep(0.005)
+
+    def end(self, seconds):
+        until = time.time() + seconds
+        while self.open and time.time() < until:
+            time.sleep(0.05)
+        if self.open:
+            self.seconds.append(None)
+        self.over = True
+        return self.seconds
+
+
 def wait_rows(path, n, seconds):
     until = time.time() + seconds
     while time.time() < until:

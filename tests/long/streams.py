@@ -394,10 +394,11 @@ def later(c):
     for who, topic in (("name", "s-later-name"), ("pattern", "s-later-x1"), ("pattern", "s-later-x2")):
         before = live.lines_of(f"t-{who}/out.ndjson")
         c.make(topic)
-        since = time.time()
+        watch = live.Watch(f"t-{who}/out.ndjson")
+        watch.mark(time.time(), live.size_of(f"t-{who}/out.ndjson"))
         feed = live.Feed("night.tar", c.bootstrap, topic, None, n)
         feed.code()
-        first = live.first_new_row(f"t-{who}/out.ndjson", live.size_of(f"t-{who}/out.ndjson"), since, 60)
+        first = watch.end(60)[0]
         waited[topic] = first and round(first, 1)
         live.wait_rows(f"t-{who}/out.ndjson", before + n, 60)
         ok(
@@ -423,10 +424,10 @@ def anew(c):
     c.delete(topic)
     time.sleep(3)
     c.make(topic)
-    since = time.time()
+    watch = live.Watch("a-one/out.ndjson")
+    watch.mark(time.time(), live.size_of("a-one/out.ndjson"))
     live.Feed("night.tar", c.bootstrap, topic, None, n + 100).code()
-    size = live.size_of("a-one/out.ndjson")
-    first = live.first_new_row("a-one/out.ndjson", size, since, 120)
+    first = watch.end(120)[0]
     live.wait_rows("a-one/out.ndjson", 2 * n + 100, 60)
     ok(
         live.lines_of("a-one/out.ndjson") == 2 * n + 100,

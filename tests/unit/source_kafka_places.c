@@ -61,6 +61,41 @@ static void a_topic_that_appeared_meanwhile_is_read_from_its_beginning(void **st
     rd_kafka_destroy(b.producer);
 }
 
+/* A run waits for tonight's topic: what is in it came later than the run, also in a new group and with
+ * from=latest. */
+static void a_topic_that_appears_under_the_run_is_read_from_its_beginning(void **state)
+{
+    (void)state;
+    static const char *const query[] = { "group=w", "group=v&from=latest" };
+    broker b = new_broker(PARTITIONS);
+    for (int k = 0; k < 2; k++) {
+        char topic[64], spec[256];
+        nj_error err = { "" };
+        test_host *t = test_host_new();
+        snprintf(topic, sizeof topic, "later_%d", k);
+        snprintf(spec, sizeof spec, "kafka://%s/^later_%d$?%s", b.address, k, query[k]);
+        assert_int_equal(
+            nj_settings_define(&t->settings, "kafka.topic.metadata.refresh.interval.ms=300", &err), 0);
+        nj_source *s = nj_source_open(
+            &(nj_source_args){ .spec = spec, .settings = &t->settings, .host = &t->host }, &err);
+        assert_non_null(s);
+        assert_int_equal(rd_kafka_mock_topic_create(b.cluster, topic, 1, 1), 0);
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(rd_kafka_producev(b.producer, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(0),
+                                               RD_KAFKA_V_VALUE("x", 1), RD_KAFKA_V_END),
+                             0);
+        assert_int_equal(rd_kafka_flush(b.producer, 10000), 0);
+        nj_chunk *c;
+        int n = 0;
+        for (int64_t until = nj_now_ns() + (int64_t)PATIENCE_NS; n < 3 && nj_now_ns() < until;)
+            if (s->class->next(s, 200, &c, &err) == NJ_NEXT_CHUNK) n++, nj_chunk_drop(c);
+        assert_int_equal(n, 3);
+        s->class->close(s);
+        test_host_free(t);
+    }
+    rd_kafka_destroy(b.producer);
+}
+
 static void without_from_a_stream_that_goes_on_begins_otherwise_than_one_with_an_end(void **state)
 {
     (void)state;
@@ -199,6 +234,7 @@ int main(void)
         cmocka_unit_test(without_from_a_stream_that_goes_on_begins_otherwise_than_one_with_an_end),
         cmocka_unit_test(a_new_group_begins_now_and_goes_on_from_there),
         cmocka_unit_test(a_topic_that_appeared_meanwhile_is_read_from_its_beginning),
+        cmocka_unit_test(a_topic_that_appears_under_the_run_is_read_from_its_beginning),
         cmocka_unit_test(what_was_deleted_unread_is_missing),
         cmocka_unit_test(the_outputs_on_disk_know_where_to_go_on),
         cmocka_unit_test(while_nothing_is_taken_the_lag_moves_and_the_group_is_served),
