@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -128,12 +129,25 @@ int nj_outfile_cut(nj_outfile *file, off_t end, nj_error *err)
     return 0;
 }
 
+/* stat() of the path; a folder that is away is waited for, a file that is gone is not. */
+static int find(const nj_outfile *file, struct stat *there)
+{
+    nj_wait wait = { 0 };
+    for (;;) {
+        if (stat(file->path, there) == 0) return nj_wait_over(&wait, file->path), 0;
+        int error = errno;
+        if (!nj_folder_is_away(file->path) ||
+            !nj_wait_more(&wait, NJ_WAIT_FOR_ROOM, file->path, "its folder is not there"))
+            return errno = error, -1;
+    }
+}
+
 int nj_outfile_look(const nj_outfile *file, nj_error *err)
 {
     struct stat ours, there;
     if (!file->regular) return 0;
     if (fstat(file->fd, &ours)) return nj_fail(err, "%s: %s", file->path, strerror(errno));
-    if (stat(file->path, &there))
+    if (find(file, &there))
         return nj_fail(err, "%s: was removed or moved while it was written (%s)", file->path,
                        strerror(errno));
     if (ours.st_dev != there.st_dev || ours.st_ino != there.st_ino)
@@ -165,6 +179,38 @@ int nj_outfile_must_be_plain(const nj_outfile *file, nj_error *err)
     struct stat st;
     if (fstat(file->fd, &st) == 0 && S_ISREG(st.st_mode)) return 0;
     return nj_fail(err, "%s: is a device or a pipe; this sink needs a plain file", file->path);
+}
+
+int nj_outfile_reserve(const nj_outfile *file, off_t bytes, nj_error *err)
+{
+    nj_wait wait = { 0 };
+    nj_wait_kind kind;
+    struct stat st;
+    if (!file->regular || bytes <= 0) return 0;
+    while (fstat(file->fd, &st) == 0 && fallocate(file->fd, FALLOC_FL_KEEP_SIZE, st.st_size, bytes)) {
+        int error = errno;
+        if (error == EINTR) continue;
+        if (!nj_wait_helps(file->fd, error, &kind)) return 0; /* not known: the write will tell */
+        if (!nj_wait_more(&wait, kind, file->path, strerror(error)))
+            return nj_fail(err, "%s: cannot be written: %s", file->path, strerror(error));
+    }
+    nj_wait_over(&wait, file->path);
+    return 0;
+}
+
+int nj_outfile_beside(const char *path, const char *bytes, size_t n, nj_error *err)
+{
+    char fresh[4096 + 4];
+    if (snprintf(fresh, sizeof fresh, "%s.new", path) >= (int)sizeof fresh)
+        return nj_fail(err, "%s: the name is too long", path);
+    nj_outfile file = { .path = fresh, .fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666) };
+    int rc = file.fd < 0 ? nj_fail(err, "%s: cannot be written: %s", path, strerror(errno))
+                         : nj_outfile_write(&file, bytes, n, err);
+    if (file.fd >= 0 && close(file.fd) && !rc)
+        rc = nj_fail(err, "%s: cannot be written: %s", path, strerror(errno));
+    if (!rc && rename(fresh, path)) rc = nj_fail(err, "%s: cannot be written: %s", path, strerror(errno));
+    if (rc) unlink(fresh);
+    return rc;
 }
 
 int nj_outfile_write(nj_outfile *file, const void *bytes, size_t n, nj_error *err)

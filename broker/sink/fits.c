@@ -20,7 +20,10 @@
 #include "fits_table.h"
 #include "packed.h"
 
-enum { WRITE_AT = 4 << 20 }; /* bytes of rows that are written before the next flush */
+enum {
+    WRITE_AT = 4 << 20,           /* bytes of rows that are written before the next flush */
+    BUFFERED = 41 * NJ_FITS_BLOCK /* that cfitsio keeps at most */
+};
 
 const nj_param nj_fits_settings[] = {
     { "text_width", NJ_I64, "64", offsetof(fits_conf, text_width), 1, 4096, "byte",
@@ -184,6 +187,8 @@ static int write_series(fits_sink *s, int *status)
     return *status;
 }
 
+/* A write that fails leaves cfitsio's table half-written, so the room for it is made sure of first, and for
+ * what cfitsio's buffers still have of the one before. */
 static int write_out(fits_sink *s, nj_error *err)
 {
     int status = 0;
@@ -191,6 +196,10 @@ static int write_out(fits_sink *s, nj_error *err)
         return nj_fail(err, "%s: out of memory", s->path);
     if (!s->n_rows) return 0;
     if (s->series && s->args.run && nj_fits_keep(s, err)) return -1;
+    const size_t more = s->rows.n + s->values.n + 2 * NJ_FITS_BLOCK,
+                 before = s->unflushed < BUFFERED ? s->unflushed : BUFFERED;
+    if (nj_outfile_reserve(&s->lock, (off_t)(more + before), err)) return -1;
+    s->unflushed += more;
     nj_fits_lock();
     fits_write_tblbytes(s->file, s->n_written + 1, 1, (LONGLONG)s->rows.n, (unsigned char *)s->rows.data,
                         &status);
@@ -200,6 +209,21 @@ static int write_out(fits_sink *s, nj_error *err)
     s->n_written += (LONGLONG)s->n_rows;
     s->n_rows = 0;
     s->rows.n = s->values.n = s->waiting.n = 0;
+    return rc;
+}
+
+static int flush(nj_sink *sink, nj_error *err)
+{
+    fits_sink *s = (fits_sink *)sink;
+    int status = 0, rc = 0;
+    if (!s->file) return 0;
+    /* looked at first: what is written behind the end of a file that was cut makes it long again */
+    if (nj_outfile_look(&s->lock, err) || write_out(s, err)) return -1;
+    nj_fits_lock();
+    if (fits_flush_file(s->file, &status)) rc = nj_fits_failed(s, "cannot be written", status, err);
+    nj_fits_unlock();
+    note_end(s);
+    s->unflushed = 0;
     return rc;
 }
 
@@ -215,20 +239,6 @@ static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
         if (s->rows.n + s->values.n >= WRITE_AT && write_out(s, err)) return -1;
     }
     return 0;
-}
-
-static int flush(nj_sink *sink, nj_error *err)
-{
-    fits_sink *s = (fits_sink *)sink;
-    int status = 0, rc = 0;
-    if (!s->file) return 0;
-    /* looked at first: what is written behind the end of a file that was cut makes it long again */
-    if (nj_outfile_look(&s->lock, err) || write_out(s, err)) return -1;
-    nj_fits_lock();
-    if (fits_flush_file(s->file, &status)) rc = nj_fits_failed(s, "cannot be written", status, err);
-    nj_fits_unlock();
-    note_end(s);
-    return rc;
 }
 
 static int commit(nj_sink *sink, const nj_keep *keep, nj_error *err)

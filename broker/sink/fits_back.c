@@ -13,8 +13,9 @@
 #include <unistd.h>
 
 #include "fits_table.h"
+#include "waits.h"
 
-enum { BLOCK = 2880, CARD = 80 };
+enum { BLOCK = NJ_FITS_BLOCK, CARD = 80 };
 static const char magic[8] = "NJUNDO1", whole[8] = "NJWHOLE";
 
 typedef struct piece {
@@ -38,10 +39,19 @@ static char *undo_path(const fits_sink *s)
 
 static int write_all(int fd, const char *bytes, size_t n, int64_t at)
 {
+    nj_wait wait = { 0 };
+    nj_wait_kind kind;
     while (n) {
         ssize_t done = at < 0 ? write(fd, bytes, n) : pwrite(fd, bytes, n, at);
         if (done < 0 && errno == EINTR) continue;
-        if (done < 0) return -1;
+        if (done < 0) {
+            int error = errno;
+            if (nj_wait_helps(fd, error, &kind) &&
+                nj_wait_more(&wait, kind, "what a FITS file keeps beside it (.undo)", strerror(error)))
+                continue;
+            return errno = error, -1;
+        }
+        nj_wait_over(&wait, "fits");
         bytes += done;
         n -= (size_t)done;
         if (at >= 0) at += done;

@@ -170,6 +170,18 @@ static void write_metadata(fits_sink *s, const nj_metadata *metadata, int *statu
     for (; metadata && metadata->key; metadata++) write_pair(s, &n, metadata->key, metadata->value, status);
 }
 
+/* Bytes of both headers, or more. */
+static off_t header_bytes(const fits_sink *s, const nj_metadata *metadata)
+{
+    const size_t text = 60; /* of a card, at least */
+    size_t cards = 440;
+    for (; metadata && metadata->key; metadata++)
+        cards += 4 + (strlen(metadata->key) + (metadata->value ? strlen(metadata->value) : 0)) / text;
+    for (uint32_t f = 0; f < s->n_fields; f++)
+        cards += 10 + (strlen(s->field[f].key) + (s->field[f].doc ? strlen(s->field[f].doc) : 0)) / text;
+    return (off_t)cards * 80 + 4 * NJ_FITS_BLOCK;
+}
+
 /* ---- a file to continue ---------------------------------------------------------------------- */
 
 static int check_table(fits_sink *s, nj_error *err)
@@ -257,7 +269,10 @@ int nj_fits_continue(fits_sink *s, const nj_metadata *metadata, nj_error *err)
     struct stat st;
     if (!fits_flush_file(s->file, &status) && !fstat(s->lock.fd, &st)) s->lock.end = st.st_size;
     if (nj_outfile_begin(&s->lock, &s->args, s->n_written, err)) return -1;
-    if (!mark || !s->args.known) write_metadata(s, metadata, &status);
+    if (!mark || !s->args.known) {
+        if (nj_outfile_reserve(&s->lock, header_bytes(s, metadata), err)) return -1;
+        write_metadata(s, metadata, &status);
+    }
     fits_movnam_hdu(s->file, BINARY_TBL, "ALERTS", 0, &status);
     fits_get_num_rowsll(s->file, &s->n_written, &status);
     return status ? nj_fits_failed(s, "cannot be written", status, err) : 0;
@@ -296,7 +311,7 @@ static int take_place(fits_sink *s, nj_error *err)
 int nj_fits_create(fits_sink *s, const nj_metadata *metadata, nj_error *err)
 {
     int status = 0;
-    if (take_place(s, err)) return -1;
+    if (take_place(s, err) || nj_outfile_reserve(&s->lock, header_bytes(s, metadata), err)) return -1;
     create_table(s, &status);
     write_metadata(s, metadata, &status);
     fits_movnam_hdu(s->file, BINARY_TBL, "ALERTS", 0, &status);

@@ -7,6 +7,8 @@
 #include "../base/buffer.h"
 #include "file.h"
 
+enum { NJ_FITS_BLOCK = 2880 };
+
 typedef struct fits_conf {
     int64_t text_width;
 } fits_conf;
@@ -43,6 +45,7 @@ typedef struct fits_sink {
     LONGLONG n_written;              /* rows in the table */
     uint64_t n_rows;                 /* rows in the buffer */
     nj_buffer rows, values, waiting; /* waiting: series[] */
+    size_t unflushed; /* bytes that cfitsio has, and the file perhaps not yet */
     uint64_t n_cut, n_odd;
 } fits_sink;
 

@@ -260,10 +260,9 @@ static int write_metadata(const ndjson *s, const nj_field *field, uint32_t n_fie
                           const nj_metadata *metadata, nj_error *err)
 {
     int rc = 0;
-    char path[4096], fresh[4096 + 4];
+    char path[4096];
     if (snprintf(path, sizeof path, "%s.meta.json", s->file.path) >= (int)sizeof path)
         return nj_fail(err, "%s: the name is too long", s->file.path);
-    snprintf(fresh, sizeof fresh, "%s.new", path);
     json_t *old = s->append ? json_load_file(path, 0, NULL) : NULL;
     if (check_columns(s, old, field, n_fields, err)) {
         json_decref(old);
@@ -281,13 +280,9 @@ static int write_metadata(const ndjson *s, const nj_field *field, uint32_t n_fie
     json_t *all = json_object();
     short_of |= json_object_set_new(all, "columns", column_list(field, n_fields));
     short_of |= json_object_set_new(all, "runs", runs);
-    /* a new file and a rename: a reader never sees half of it */
-    if (short_of)
-        rc = nj_fail(err, "%s: out of memory", path);
-    else if (json_dump_file(all, fresh, JSON_INDENT(1)) || rename(fresh, path)) {
-        rc = nj_fail(err, "%s: cannot be written: %s", path, strerror(errno));
-        unlink(fresh);
-    }
+    char *text = short_of ? NULL : json_dumps(all, JSON_INDENT(1));
+    rc = text ? nj_outfile_beside(path, text, strlen(text), err) : nj_fail(err, "%s: out of memory", path);
+    free(text);
     json_decref(all);
     json_decref(old);
     return rc;

@@ -16,6 +16,7 @@
 #include "file.h"
 #include "json.h"
 #include "packed.h"
+#include "sqlite_waits.h"
 #include "waits.h"
 
 typedef struct sqlite_sink {
@@ -103,6 +104,7 @@ static nj_sink *open_sqlite(const nj_sink_args *args, nj_error *err)
     if (nj_outfile_mode(args) != NJ_SINK_APPEND &&
         snprintf(journal, sizeof journal, "%s-journal", s->path) < (int)sizeof journal)
         unlink(journal);
+    nj_sqlite_waits();
     if (sqlite3_open_v2(s->path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL)) {
         failed(s, "cannot be opened", err);
         goto bad;
@@ -397,6 +399,7 @@ static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
 {
     sqlite_sink *s = (sqlite_sink *)sink;
     if (!s->open_transaction && rows->n) {
+        if (nj_outfile_look(&s->file, err)) return -1; /* a folder that is away is waited for here alone */
         if (run(s, "BEGIN IMMEDIATE", "cannot be written", err)) return -1;
         s->open_transaction = true;
     }

@@ -3,6 +3,8 @@
 #include "waits.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -83,8 +85,18 @@ bool nj_wait_helps(int fd, int error, nj_wait_kind *kind)
     struct stat st;
     *kind = error == EAGAIN ? NJ_WAIT_FOR_LOCK : NJ_WAIT_FOR_ROOM;
     if (error == EAGAIN) return true;
-    if (error != ENOSPC && error != EDQUOT) return false;
+    if (error != ENOSPC && error != EDQUOT && error != EROFS) return false;
     return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+bool nj_folder_is_away(const char *path)
+{
+    struct stat st;
+    char folder[4096] = ".";
+    const char *slash = strrchr(path, '/');
+    if (slash && (size_t)(slash - path) + 1 < sizeof folder)
+        snprintf(folder, sizeof folder, "%.*s", (int)(slash - path) + 1, path);
+    return stat(folder, &st) != 0;
 }
 
 void nj_wait_over(nj_wait *w, const char *path)

@@ -24,6 +24,8 @@ bool nj_wait_more(nj_wait *wait, nj_wait_kind kind, const char *path, const char
 /* Does what went wrong with a write get better by itself? Not an error of the device: after it the state
  * of the file is not known. And what for is waited then. */
 bool nj_wait_helps(int fd, int error, nj_wait_kind *kind);
+/* The folder of this file is not there: unmounted, or moved away. */
+bool nj_folder_is_away(const char *path);
 /* It went on: says so when a wait was reported. */
 void nj_wait_over(nj_wait *wait, const char *path);
 /* For metrics: waits that began, and whether one goes on. Any thread. */
