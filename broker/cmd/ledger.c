@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "../base/buffer.h"
 #include "../base/file.h"
@@ -17,11 +18,21 @@
 static const char *const class_name[] = { "chunks", "emitted", "filtered", "dead", "duplicates" };
 enum { CLASSES = 5 };
 
+/* One of several files of an output. */
+typedef struct part {
+    char *name, *of;
+    int64_t rows, bytes;
+    bool finished;
+} part;
+
 /* One run: its outputs have the same name in their journals; the one that is furthest counts. */
 typedef struct night {
     nj_mark mark;
     char *path; /* of that output */
     uint32_t n_outputs, n_complete;
+    part *part; /* [n_parts] */
+    uint32_t n_parts;
+    int64_t parts_rows; /* by the journals of the outputs that they are of */
 } night;
 
 typedef struct options {
@@ -43,17 +54,48 @@ NJ_COMMAND(ledger) = {
     .options = { table },
     .arguments =
         (const nj_meaning[]){
-            { "FILE", "an output of `nightjar run`, or its .journal; a run may be under way" },
+            { "FILE",
+              "an output of `nightjar run`, or its .journal; a run may be under way; of an output of several "
+              "files one of them, or the name as -o has it" },
             { "FOLDER", "all outputs in it" },
             { 0 } },
     .exits = (const nj_meaning[]){ { "2", "a journal could not be read, or there is none" }, { 0 } },
 };
 
+static int add_part(night *n, const char *name, const char *of, int64_t rows, int64_t bytes, bool finished,
+                    nj_error *err)
+{
+    part *more = realloc(n->part, (n->n_parts + 1) * sizeof *more);
+    if (!more) return nj_fail(err, "out of memory");
+    n->part = more;
+    part *p = &n->part[n->n_parts++];
+    *p = (part){ strdup(name), strdup(of), rows, bytes, finished };
+    return p->name && p->of ? 0 : nj_fail(err, "out of memory");
+}
+
+/* An output of several files: those that are not finished stand in its journal, the others have their own. */
+static int add_unfinished(night *n, const nj_mark *mark, const char *path, nj_error *err)
+{
+    json_t *list = json_loads(mark->files, 0, NULL), *item;
+    size_t i;
+    int rc = 0;
+    json_array_foreach(list, i, item)
+    {
+        const char *name = json_string_value(json_object_get(item, "file"));
+        if (name && !rc)
+            rc = add_part(n, name, nj_base_name(path), json_integer_value(json_object_get(item, "rows")),
+                          json_integer_value(json_object_get(item, "bytes")), false, err);
+    }
+    n->parts_rows += mark->rows;
+    json_decref(list);
+    return rc;
+}
+
 static int add_mark(options *o, nj_mark *mark, const char *path, nj_error *err)
 {
     night *n = NULL;
     for (uint32_t i = 0; i < o->n && !n; i++)
-        if (!strcmp(o->item[i].mark.run, mark->run)) n = &o->item[i];
+        if (o->item[i].mark.run && !strcmp(o->item[i].mark.run, mark->run)) n = &o->item[i];
     if (!n) {
         night *more = realloc(o->item, (o->n + 1) * sizeof *more);
         if (!more) return nj_fail(err, "out of memory");
@@ -61,9 +103,17 @@ static int add_mark(options *o, nj_mark *mark, const char *path, nj_error *err)
         n = &o->item[o->n++];
         *n = (night){ 0 };
     }
-    n->n_outputs++;
-    n->n_complete += mark->complete;
-    if (n->path && mark->commit <= n->mark.commit) return nj_mark_free(mark), 0;
+    int rc = 0;
+    if (mark->part_of) {
+        rc = add_part(n, nj_base_name(path), mark->part_of, mark->rows, mark->bytes, true, err);
+    } else {
+        n->n_outputs++;
+        n->n_complete += mark->complete;
+        if (mark->files) rc = add_unfinished(n, mark, path, err);
+    }
+    /* a file of several knows nothing of the run's streams */
+    bool further = !mark->part_of && (n->mark.part_of || mark->commit > n->mark.commit);
+    if (rc || (n->path && !further)) return nj_mark_free(mark), rc;
     free(n->path);
     nj_mark_free(&n->mark);
     n->mark = *mark;
@@ -79,7 +129,8 @@ static int add_file(options *o, const char *path, nj_error *err)
     size_t n = f ? fread(head, 1, sizeof head - 1, f) : 0;
     if (f) fclose(f);
     int rc;
-    if (n >= 15 && !memcmp(head, "SQLite format 3", 15)) {
+    snprintf(spec, sizeof spec, "%s.journal", path);
+    if (n >= 15 && access(spec, F_OK) && !memcmp(head, "SQLite format 3", 15)) {
         if (snprintf(spec, sizeof spec, "sqlite:%s", path) >= (int)sizeof spec)
             return nj_fail(err, "%.200s...: the name is too long", path);
         rc = nj_sink_look(spec, &mark, err);
@@ -116,6 +167,14 @@ static int add_folder(options *o, const char *folder, nj_error *err)
     return rc;
 }
 
+/* The name of an output of several files is that of no file, but of a journal. */
+static bool is_rolled(const char *word)
+{
+    char journal[4200];
+    snprintf(journal, sizeof journal, "%s.journal", word);
+    return access(journal, F_OK) == 0;
+}
+
 static int add_word(options *o, const char *word, nj_error *err)
 {
     struct stat st;
@@ -123,10 +182,12 @@ static int add_word(options *o, const char *word, nj_error *err)
     char plain[4200];
     bool journal = nj_ends_with(word, ".journal");
     snprintf(plain, sizeof plain, "%.*s", (int)(strlen(word) - (journal ? strlen(".journal") : 0)), word);
-    for (uint32_t i = 0; i < o->n; i++) before += o->item[i].n_outputs;
-    if (stat(word, &st)) return nj_fail(err, "%s: %s", word, strerror(errno));
-    if (S_ISDIR(st.st_mode) ? add_folder(o, word, err) : add_file(o, plain, err)) return -1;
-    for (uint32_t i = 0; i < o->n; i++) after += o->item[i].n_outputs;
+    for (uint32_t i = 0; i < o->n; i++) before += o->item[i].n_outputs + o->item[i].n_parts;
+    if (stat(word, &st) && !(strlen(word) < sizeof plain - 8 && is_rolled(word)))
+        return nj_fail(err, "%s: %s", word, strerror(errno));
+    if (!stat(word, &st) && S_ISDIR(st.st_mode) ? add_folder(o, word, err) : add_file(o, plain, err))
+        return -1;
+    for (uint32_t i = 0; i < o->n; i++) after += o->item[i].n_outputs + o->item[i].n_parts;
     return after > before ? 0 : nj_fail(err, "%s: no journal of a run is there", word);
 }
 
@@ -145,6 +206,24 @@ static void show_line(nj_buffer *out, const char *name, const json_int_t sum[CLA
     nj_buffer_text(out, "\n");
 }
 
+static void show_parts(const night *n, nj_buffer *out)
+{
+    int64_t rows = 0;
+    uint32_t finished = 0;
+    for (uint32_t i = 0; i < n->n_parts; i++) {
+        rows += n->part[i].rows;
+        finished += n->part[i].finished;
+    }
+    nj_buffer_printf(out, "%u file%s, %u of them finished, %" PRId64 " rows\n", n->n_parts,
+                     n->n_parts == 1 ? "" : "s", finished, rows);
+    for (uint32_t i = 0; i < n->n_parts; i++)
+        nj_buffer_printf(out, "%-40.200s %10" PRId64 " rows %12" PRId64 " bytes%s\n", n->part[i].name,
+                         n->part[i].rows, n->part[i].bytes, n->part[i].finished ? "" : ", not finished");
+    if (n->n_outputs && rows < n->parts_rows)
+        nj_buffer_printf(out, "%" PRId64 " more rows are in finished files whose journals are not here\n",
+                         n->parts_rows - rows);
+}
+
 static void show(const options *o, nj_buffer *out)
 {
     json_int_t all[CLASSES] = { 0 };
@@ -154,6 +233,11 @@ static void show(const options *o, nj_buffer *out)
         json_t *state = n->mark.state[0] ? json_loads(n->mark.state, 0, NULL) : NULL;
         const json_t *streams = json_object_get(state, "streams"), *s;
         size_t k;
+        if (!n->n_outputs) {
+            nj_buffer_printf(out, "%srun %s: files of %s\n", i ? "\n" : "", n->mark.run, n->mark.part_of);
+            show_parts(n, out);
+            continue;
+        }
         nj_buffer_printf(out, "%srun %s: %u output%s, %s\n", i ? "\n" : "", n->mark.run, n->n_outputs,
                          n->n_outputs > 1 ? "s" : "",
                          n->n_complete == n->n_outputs
@@ -170,6 +254,7 @@ static void show(const options *o, nj_buffer *out)
         }
         add_sums(streams, sum);
         if (json_array_size(streams) != 1) show_line(out, "all", sum);
+        if (n->n_parts) show_parts(n, out);
         for (int c = 0; c < CLASSES; c++) all[c] += sum[c];
         json_decref(state);
     }
@@ -188,9 +273,19 @@ static void show_json(const options *o, nj_buffer *out)
         nj_buffer_text(out, i ? ",\n {\"run\": " : "{\"run\": ");
         nj_json_text(out, n->mark.run);
         nj_buffer_printf(out, ", \"outputs\": %u, \"complete\": %s", n->n_outputs,
-                         n->n_complete == n->n_outputs ? "true" : "false");
+                         n->n_outputs && n->n_complete == n->n_outputs ? "true" : "false");
         for (int c = 0; c < CLASSES; c++)
             nj_buffer_printf(out, ", \"%s\": %" JSON_INTEGER_FORMAT, class_name[c], sum[c]);
+        if (n->n_parts) nj_buffer_text(out, ", \"files\": [");
+        for (uint32_t k = 0; k < n->n_parts; k++) {
+            nj_buffer_text(out, k ? ", {\"file\": " : "{\"file\": ");
+            nj_json_text(out, n->part[k].name);
+            nj_buffer_text(out, ", \"of\": ");
+            nj_json_text(out, n->part[k].of);
+            nj_buffer_printf(out, ", \"rows\": %" PRId64 ", \"bytes\": %" PRId64 ", \"finished\": %s}",
+                             n->part[k].rows, n->part[k].bytes, n->part[k].finished ? "true" : "false");
+        }
+        if (n->n_parts) nj_buffer_text(out, "]");
         nj_buffer_printf(out, ", \"state\": %s}", n->mark.state[0] ? n->mark.state : "{}");
     }
     nj_buffer_text(out, "]\n");
@@ -218,6 +313,11 @@ static int ledger(int argc, char **argv)
     }
     for (uint32_t i = 0; i < o.n; i++) {
         nj_mark_free(&o.item[i].mark);
+        for (uint32_t k = 0; k < o.item[i].n_parts; k++) {
+            free(o.item[i].part[k].name);
+            free(o.item[i].part[k].of);
+        }
+        free(o.item[i].part);
         free(o.item[i].path);
     }
     free(o.item);

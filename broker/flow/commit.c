@@ -242,12 +242,21 @@ static int reach_disk(out *o, bool last, nj_error *err)
     return rc;
 }
 
+/* An output wants one even without rows: a file of it is to be finished. */
+static bool is_wanted(const out *o)
+{
+    const run *r = o->r;
+    for (uint32_t i = 0; i < r->n_sinks && o->begun && !r->output.failed; i++)
+        if (r->sink[i]->class->due && r->sink[i]->class->due(r->sink[i])) return true;
+    return false;
+}
+
 void nj_flow_commit(out *o, bool last)
 {
     run *r = o->r;
     nj_error err = { "" };
     bool due = o->n_pending && o->n_pending == o->n_flushed && nj_now_ns() - o->committed_ns >= commit_gap(o);
-    if (!last && !due && !o->fresh) return;
+    if (!last && !due && !o->fresh && !is_wanted(o)) return;
     if (last || o->fresh || o->n_pending > o->n_flushed) flush_now(o);
     int64_t start = nj_now_ns();
     if (!r->output.failed && !r->end.fatal && reach_disk(o, last, &err)) nj_flow_sink_fails(r, &err);

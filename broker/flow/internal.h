@@ -22,7 +22,8 @@ enum { MAX_STREAMS = 16384, SCHEMAS_SEEN = 256 };
 typedef struct run_conf { /* [run] */
     int64_t batch_rows, batch_bytes, batch_ms, budget_bytes, flush_ms, commit_ms, single_row, dedup;
     uint8_t sync, durable, reference, private_topics;
-    const char *data_path;
+    const char *data_path, *site;
+    int64_t open_files;
     struct {
         const char *modules, *where, *topics, *sinks, *columns, *metrics;
     } said; /* what the command line may say instead: read by cli.c,

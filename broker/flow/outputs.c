@@ -7,6 +7,7 @@
 #include "../base/output.h"
 #include "../base/version.h"
 #include "../graph/services.h"
+#include "../sink/rolled_name.h"
 #include "resume.h"
 #include "nightjar/sky.h"
 
@@ -51,6 +52,8 @@ static int find_eos(run *r, nj_error *err)
 int nj_flow_sinks_open(run *r, nj_error *err)
 {
     const nj_run_options *o = r->options;
+    double longitude = 0;
+    if (r->conf.site[0] && nj_site_parse(r->conf.site, &longitude, err)) return -1;
     r->sink = calloc(o->n_sinks + 2, sizeof *r->sink);
     if (!r->sink) return nj_fail(err, "out of memory");
     if (o->own_sink) r->sink[r->n_sinks++] = o->own_sink;
@@ -66,7 +69,11 @@ int nj_flow_sinks_open(run *r, nj_error *err)
                               .known = nj_flow_mark_known(r, r->n_sinks),
                               .refuse = nj_flow_refuse,
                               .refuse_opaque = r,
-                              .eos = o->eos };
+                              .eos = o->eos,
+                              .site = r->conf.site[0] != 0,
+                              .longitude = longitude,
+                              .topics = r->n_topics > 0,
+                              .open_files = (uint32_t)r->conf.open_files };
         nj_sink *sink = nj_sink_open(o->n_sinks ? o->sink[i] : "null:", &args, err);
         if (!sink) return -1;
         r->sink[r->n_sinks++] = sink;

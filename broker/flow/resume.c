@@ -27,7 +27,7 @@ static uint64_t *class_of(nj_ledger *l, int i)
 static void add_setting(nj_buffer *out, const nj_settings *s, size_t i)
 {
     static const char *const section[] = { "module.", "topic.", "decode", "sink." };
-    static const char *const of_run[] = { "dedup", "reference", "private_topics" };
+    static const char *const of_run[] = { "dedup", "reference", "private_topics", "site" };
     const nj_setting *t = &s->item[i];
     bool counts = false;
     for (size_t k = 0; k < sizeof section / sizeof *section; k++)

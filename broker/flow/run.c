@@ -46,6 +46,11 @@ const nj_param nj_run_settings[] = {
       "never" },
     { "sink_retry_s", NJ_F64, "60", offsetof(run_conf, sink_retry_s), 0, 1e9, "s",
       "how long an output waits for room on a full disk, before the run ends (exit 3)" },
+    { "site", NJ_STR, "", offsetof(run_conf, site), 0, 0, "1",
+      "whose nights {night} in the name of an output means: palomar, rubin, ..., LON,LAT,HEIGHT or LON "
+      "(degrees east), UTC-7" },
+    { "open_files", NJ_I64, "64", offsetof(run_conf, open_files), 1, 4096, "1",
+      "files of one output of several ({night}, {topic}, ...) that are open at once" },
     { "sync", NJ_U8, "0", offsetof(run_conf, sync), 0, 1, "1",
       "without effect since commits reach the disk: see commit_ms and durable" },
     { "durable", NJ_U8, "1", offsetof(run_conf, durable), 0, 1, "1",

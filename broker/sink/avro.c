@@ -412,6 +412,13 @@ static int close_avro(nj_sink *sink, nj_error *err)
     return rc;
 }
 
+static void extent(const nj_sink *sink, int64_t *bytes, int64_t *rows)
+{
+    const avro_sink *s = (const avro_sink *)sink;
+    *bytes = s->file.end;
+    *rows = s->all_rows;
+}
+
 const nj_sink_class nj_sink_avro = {
     .scheme = "avro",
     .is_file = true,
@@ -425,4 +432,5 @@ const nj_sink_class nj_sink_avro = {
     .commit = commit,
     .look = nj_journal_look,
     .close = close_avro,
+    .extent = extent,
 };

@@ -109,7 +109,7 @@ int nj_outfile_open_for(nj_outfile *file, const nj_sink_args *args, bool to_appe
 
 int nj_outfile_begin(nj_outfile *file, const nj_sink_args *args, int64_t rows, nj_error *err)
 {
-    if (!args->run || !file->regular || file->journal) return 0;
+    if (!args->run || args->part || !file->regular || file->journal) return 0;
     const nj_journal_of of = { args->run, args->configuration, args->disk };
     const nj_mark *mark = args->mark && args->mark->kind == NJ_MARK_THERE ? args->mark : NULL;
     const nj_mark first = { .bytes = file->end,

@@ -273,6 +273,13 @@ static int close_fits(nj_sink *sink, nj_error *err)
     return rc;
 }
 
+static void extent(const nj_sink *sink, int64_t *bytes, int64_t *rows)
+{
+    const fits_sink *s = (const fits_sink *)sink;
+    *bytes = s->lock.end;
+    *rows = s->n_written;
+}
+
 const nj_sink_class nj_sink_fits = {
     .scheme = "fits",
     .is_file = true,
@@ -285,4 +292,5 @@ const nj_sink_class nj_sink_fits = {
     .commit = commit,
     .look = nj_journal_look,
     .close = close_fits,
+    .extent = extent,
 };

@@ -22,8 +22,8 @@ enum { VERSION = 1, LONGEST = 1 << 20, MOST_BYTES = 256 << 20 };
 static const char magic[] = "nightjar.journal";
 
 struct nj_journal {
-    char *path, *file; /* of the output; of the journal */
-    char *run, *configuration;
+    char *path, *file;                   /* of the output; of the journal */
+    char *run, *configuration, *part_of; /* part_of: NULL = of none */
     bool disk;
     int fd;
     off_t end;
@@ -34,6 +34,8 @@ void nj_mark_free(nj_mark *mark)
     free(mark->run);
     free(mark->configuration);
     free(mark->state);
+    free(mark->files);
+    free(mark->part_of);
     *mark = (nj_mark){ 0 };
 }
 
@@ -53,20 +55,26 @@ static int read_header(json_t *header, nj_mark *mark)
         nj_buffer_text(&text, "\n");
     }
     nj_buffer_text(&text, "");
+    const char *part_of = json_string_value(json_object_get(header, "part_of"));
     mark->run = strdup(run);
     mark->configuration = text.data;
+    if (part_of && !(mark->part_of = strdup(part_of))) return -1;
     return mark->run && mark->configuration && !text.failed ? 0 : -1;
 }
 
 static int read_commit(json_t *line, nj_mark *mark)
 {
     const json_t *bytes = json_object_get(line, "bytes"), *rows = json_object_get(line, "rows"),
-                 *commit = json_object_get(line, "commit"), *state = json_object_get(line, "state");
+                 *commit = json_object_get(line, "commit"), *state = json_object_get(line, "state"),
+                 *files = json_object_get(line, "files");
     if (!json_is_integer(bytes) || !json_is_integer(rows) || !json_is_integer(commit)) return -1;
     char *text = json_is_object(state) ? json_dumps(state, JSON_COMPACT) : strdup("");
     if (!text) return -1;
     free(mark->state);
+    free(mark->files);
     mark->state = text;
+    mark->files = json_is_array(files) ? json_dumps(files, JSON_COMPACT) : NULL;
+    if (json_is_array(files) && !mark->files) return -1;
     mark->bytes = json_integer_value(bytes);
     mark->rows = json_integer_value(rows);
     mark->commit = (uint64_t)json_integer_value(commit);
@@ -121,7 +129,7 @@ int nj_journal_look(const char *path, nj_mark *mark, nj_error *err)
     } else if (parse(text, n, mark)) {
         nj_mark_free(mark);
         rc = nj_fail(err, "%s: is no journal of nightjar", file);
-    } else if (mark->bytes > (there ? st.st_size : 0)) {
+    } else if (mark->bytes > (there ? st.st_size : 0) && (there || !mark->part_of)) {
         rc = there ? nj_fail(err, "%s: has %lld bytes; its journal says that %lld were there", path,
                              (long long)st.st_size, (long long)mark->bytes)
                    : nj_fail(err, "%s: is gone; its journal says that it had %lld bytes", path,
@@ -141,6 +149,10 @@ static void add_header(nj_buffer *out, const nj_journal *j)
 {
     nj_buffer_printf(out, "{\"%s\":%d,\"run\":", magic, VERSION);
     nj_json_text(out, j->run);
+    if (j->part_of) {
+        nj_buffer_text(out, ",\"part_of\":");
+        nj_json_text(out, j->part_of);
+    }
     nj_buffer_text(out, ",\"configuration\":[");
     for (const char *at = j->configuration, *end; (end = strchr(at, '\n')); at = end + 1) {
         char *line = strndup(at, (size_t)(end - at));
@@ -163,6 +175,10 @@ static void add_commit(nj_buffer *out, const nj_mark *mark)
     nj_buffer_printf(out, "{\"commit\":%llu,\"time\":\"%s\",\"bytes\":%lld,\"rows\":%lld",
                      (unsigned long long)mark->commit, when, (long long)mark->bytes, (long long)mark->rows);
     if (mark->complete) nj_buffer_text(out, ",\"complete\":true");
+    if (mark->files) {
+        nj_buffer_text(out, ",\"files\":");
+        nj_buffer_text(out, mark->files);
+    }
     if (mark->state && *mark->state) {
         nj_buffer_text(out, ",\"state\":");
         nj_buffer_text(out, mark->state);
@@ -242,7 +258,8 @@ nj_journal *nj_journal_begin(const char *path, const nj_journal_of *of, const nj
     j->file = name_of(path);
     j->run = strdup(of->run);
     j->configuration = strdup(of->configuration);
-    if (j->path && j->file && j->run && j->configuration) {
+    j->part_of = of->part_of ? strdup(of->part_of) : NULL;
+    if (j->path && j->file && j->run && j->configuration && !j->part_of == !of->part_of) {
         if (begin_anew(j, first, err) == 0) return j;
     } else {
         nj_fail(err, "%s: out of memory", path);
@@ -276,6 +293,7 @@ void nj_journal_end(nj_journal *j)
     free(j->file);
     free(j->run);
     free(j->configuration);
+    free(j->part_of);
     free(j);
 }
 

@@ -22,16 +22,20 @@ typedef struct nj_mark {
     char *run;           /* name of the run, which stays when it is resumed; owned */
     char *configuration; /* lines; owned */
     char *state;         /* the host's, as it gave it; "" = it had none yet; owned */
+    char *files;   /* of a rotated output: those that are not finished, JSON; NULL = it is none; owned */
+    char *part_of; /* the rotated output that this finished file is of; NULL = of none; owned */
 } nj_mark;
 void nj_mark_free(nj_mark *mark);
 
-/* Reads PATH.journal. UNKNOWN when PATH is there without it. -1 with err: it cannot be read, or is none. */
+/* Reads PATH.journal. UNKNOWN when PATH is there without it. A finished file of a rotated output may be
+ * elsewhere by now. -1 with err: it cannot be read, or is none. */
 int nj_journal_look(const char *path, nj_mark *mark, nj_error *err);
 
 /* The header of a journal, and what stays the same for all its commits. */
 typedef struct nj_journal_of {
     const char *run, *configuration;
-    bool disk; /* wait for the disk */
+    bool disk;           /* wait for the disk */
+    const char *part_of; /* as in nj_mark */
 } nj_journal_of;
 
 typedef struct nj_journal nj_journal;

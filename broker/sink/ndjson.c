@@ -364,6 +364,13 @@ static int close_ndjson(nj_sink *sink, nj_error *err)
     return rc;
 }
 
+static void extent(const nj_sink *sink, int64_t *bytes, int64_t *rows)
+{
+    const ndjson *s = (const ndjson *)sink;
+    *bytes = s->file.end + (s->packer ? 0 : (int64_t)s->buffer.n); /* none is left after a commit */
+    *rows = s->n_rows;
+}
+
 const nj_sink_class nj_sink_ndjson = {
     .scheme = "ndjson",
     .is_file = true,
@@ -376,4 +383,5 @@ const nj_sink_class nj_sink_ndjson = {
     .commit = commit,
     .look = nj_journal_look,
     .close = close_ndjson,
+    .extent = extent,
 };

@@ -6,6 +6,7 @@
 
 #include "../base/debug.h"
 #include "classes.h"
+#include "rolled.h"
 
 const nj_sink_class *const nj_sink_classes[] = {
     &nj_sink_ndjson, &nj_sink_avro, &nj_sink_sqlite, &nj_sink_fits, &nj_sink_kafka, &nj_sink_null, NULL
@@ -63,6 +64,7 @@ int nj_sink_look(const char *spec, nj_mark *mark, nj_error *err)
     const char *target;
     const nj_sink_class *class = nj_sink_path(spec) ? class_of(spec, &target) : NULL;
     *mark = (nj_mark){ .kind = NJ_MARK_NONE };
+    if (class && class->is_file && nj_rolled_is(target)) return nj_rolled_look(class, target, mark, err);
     return class && class->look ? class->look(target, mark, err) : 0;
 }
 
@@ -97,6 +99,10 @@ nj_sink *nj_sink_open(const char *spec, const nj_sink_args *args, nj_error *err)
         if (!own.settings) own.settings = &none; /* a sink copies what it keeps */
         own.target = strncmp(colon + 1, "//", 2) == 0 && !strcmp(scheme, "kafka") ? colon + 3 : colon + 1;
         nj_debug(NJ_DEBUG_SINK, "%s: an output of kind %s", spec, scheme);
+        if (nj_sink_classes[i]->is_file && nj_rolled_is(own.target)) {
+            own.settings = args->settings;
+            return nj_rolled_open(nj_sink_classes[i], &own, err);
+        }
         return nj_sink_classes[i]->open(&own, err);
     }
     unknown(spec, scheme, err);

@@ -30,7 +30,12 @@ typedef struct nj_sink_args {
     nj_settings *settings;           /* [sink.<scheme>], [kafka] */
     nj_sink_refuse *refuse;          /* NULL: such a row fails the sink */
     void *refuse_opaque;
-    bool eos; /* rows of a commit become visible together, or not at all, where the target can do that */
+    bool eos;  /* rows of a commit become visible together, or not at all, where the target can do that */
+    bool part; /* a file of a rotated output, which keeps the journal: run says only that there is one */
+    /* of rotated outputs */
+    bool site, topics;   /* [run] site is said; there are topics */
+    double longitude;    /* of the site, degrees east */
+    uint32_t open_files; /* at most; 0 = 64 */
 } nj_sink_args;
 
 /* Up to where a partition of a source is done. */
@@ -72,6 +77,10 @@ typedef struct nj_sink_class {
     /* What the target has of a run before: nothing is changed. NULL = it has no memory. */
     int (*look)(const char *target, nj_mark *mark, nj_error *err);
     int (*close)(nj_sink *sink, nj_error *err); /* frees the sink also on error */
+    /* Of a file, after commit(): what it has. NULL = not told. */
+    void (*extent)(const nj_sink *sink, int64_t *bytes, int64_t *rows);
+    /* It wants a commit now, even without rows. NULL = never. */
+    bool (*due)(nj_sink *sink);
 } nj_sink_class;
 
 struct nj_sink {

@@ -328,6 +328,14 @@ static int look(const char *target, nj_mark *mark, nj_error *err)
     return rc ? -1 : 0;
 }
 
+/* A file of a rotated output has no journal in it: rows are numbered in their order. */
+static int cut_back(sqlite_sink *s, const nj_mark *mark, nj_error *err)
+{
+    char sql[80];
+    snprintf(sql, sizeof sql, "DELETE FROM alerts WHERE rowid > %lld", (long long)mark->rows);
+    return run(s, sql, "cannot be cut back", err);
+}
+
 static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata,
                  nj_error *err)
 {
@@ -338,8 +346,9 @@ static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const 
     int rc = check_columns(s, field, n_fields, err);
     if (rc == 1) rc = create_tables(s, field, n_fields, err);
     if (!rc && !s->args.known) rc = write_metadata(s, metadata, err);
-    if (!rc && s->args.run) {
-        const nj_mark *mark = s->args.mark && s->args.mark->kind == NJ_MARK_THERE ? s->args.mark : NULL;
+    const nj_mark *mark = s->args.mark && s->args.mark->kind == NJ_MARK_THERE ? s->args.mark : NULL;
+    if (!rc && mark && s->args.part) rc = cut_back(s, mark, err);
+    if (!rc && s->args.run && !s->args.part) {
         rc = put_journal(
             s, &(nj_keep){ .commit = mark ? mark->commit : 0, .state = mark ? mark->state : NULL }, err);
     }
@@ -420,13 +429,22 @@ static int commit(nj_sink *sink, const nj_keep *keep, nj_error *err)
 {
     sqlite_sink *s = (sqlite_sink *)sink;
     /* keep->disk: open() has it, for the pragma does not change within a transaction */
-    if (s->args.run && !s->open_transaction && run(s, "BEGIN IMMEDIATE", "cannot be written", err)) return -1;
-    if (!s->open_transaction && !s->args.run) return 0;
+    bool journal = s->args.run && !s->args.part;
+    if (journal && !s->open_transaction && run(s, "BEGIN IMMEDIATE", "cannot be written", err)) return -1;
+    if (!s->open_transaction && !journal) return 0;
     s->open_transaction = true;
-    if (s->args.run && put_journal(s, keep, err)) return -1;
+    if (journal && put_journal(s, keep, err)) return -1;
     if (run(s, "COMMIT", "commit", err)) return -1;
     s->open_transaction = false;
     return 0;
+}
+
+static void extent(const nj_sink *sink, int64_t *bytes, int64_t *rows)
+{
+    const sqlite_sink *s = (const sqlite_sink *)sink;
+    struct stat st;
+    *bytes = stat(s->path, &st) ? 0 : st.st_size;
+    *rows = s->n_rows;
 }
 
 const nj_sink_class nj_sink_sqlite = {
@@ -443,4 +461,5 @@ const nj_sink_class nj_sink_sqlite = {
     .commit = commit,
     .look = look,
     .close = close_sqlite,
+    .extent = extent,
 };

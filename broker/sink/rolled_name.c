@@ -1,0 +1,342 @@
+/* rolled_name.c - the name of an output says by itself what goes into which file: its places, its options and
+ * the borders of nights are read here. */
+#include "rolled_name.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "../base/buffer.h"
+#include "../base/settings.h"
+
+static const char *const place[] = { "night", "date", "hour", "topic", "n" };
+enum { NIGHT, DATE, HOUR, TOPIC, NUMBER, PLACES };
+static const char *const option[] = { "rotate", "late" };
+enum { ROTATE, LATE, OPTIONS };
+#define PLACES_SAID "{night}, {date}, {hour}, {topic} and {n}"
+
+/* The last '?' with a NAME=VALUE behind it, and no slash: else it belongs to the path. */
+static const char *options_of(const char *target)
+{
+    const char *from = strrchr(target, '?');
+    return from && strchr(from, '=') && !strchr(from, '/') ? from : NULL;
+}
+
+bool nj_rolled_is(const char *target)
+{
+    return strpbrk(target, "{}") || options_of(target);
+}
+
+static int index_of(const char *const *list, int n, const char *word, size_t size)
+{
+    for (int i = 0; i < n; i++)
+        if (strlen(list[i]) == size && !strncmp(list[i], word, size)) return i;
+    return -1;
+}
+
+/* ---- sizes and times ------------------------------------------------------------------------- */
+
+typedef struct unit {
+    const char *name;
+    double factor;
+} unit;
+
+static const unit size_unit[] = { { "B", 1 },
+                                  { "kB", 1e3 },
+                                  { "MB", 1e6 },
+                                  { "GB", 1e9 },
+                                  { "TB", 1e12 },
+                                  { "k", 1024.0 },
+                                  { "M", 1048576.0 },
+                                  { "G", 1073741824.0 },
+                                  { "T", 1099511627776.0 },
+                                  { "KiB", 1024.0 },
+                                  { "MiB", 1048576.0 },
+                                  { "GiB", 1073741824.0 },
+                                  { "TiB", 1099511627776.0 },
+                                  { NULL, 0 } },
+                  time_unit[] = { { "s", 1 },    { "m", 60 },    { "min", 60 },
+                                  { "h", 3600 }, { "d", 86400 }, { NULL, 0 } };
+
+/* A number and one of the units; false: it is none. */
+static bool read_amount(const char *word, const unit *units, double *value)
+{
+    char *end;
+    double number = strtod(word, &end);
+    if (end == word || !(number >= 0) || !isfinite(number) || !strncmp(word, "0x", 2)) return false;
+    for (; units->name; units++)
+        if (!strcmp(end, units->name)) return *value = number * units->factor, true;
+    return false;
+}
+
+/* ---- options --------------------------------------------------------------------------------- */
+
+static int add_rotation(nj_rolled_name *name, const char *target, const char *word, nj_error *err)
+{
+    double value;
+    int which = index_of(place, HOUR + 1, word, strlen(word));
+    if (which >= 0) {
+        const bool there[] = { name->night, name->date, name->hour };
+        if (there[which]) return 0;
+        return nj_fail(err, "%s: rotate=%s wants {%s} in the name of the file", target, word, place[which]);
+    }
+    if (read_amount(word, time_unit, &value)) {
+        if (value < 1)
+            return nj_fail(err, "%s: rotate=%s: a file is written for a second at least", target, word);
+        name->max_s = value;
+    } else if (read_amount(word, size_unit, &value)) {
+        if (value < 1024 || value > 1e15)
+            return nj_fail(err, "%s: rotate=%s: a file has 1 kB at least, 1000 TB at most", target, word);
+        name->max_bytes = (int64_t)value;
+    } else {
+        return nj_fail(
+            err,
+            "%s: rotate=%s is none of: a size (100MB, 1GB, 1GiB), a time (30m, 1h, 1d), night, date, hour",
+            target, word);
+    }
+    if (name->number) return 0;
+    return nj_fail(err, "%s: rotate=%s makes several files: {n} in the name gives each a number", target,
+                   word);
+}
+
+static int read_option(nj_rolled_name *name, const char *target, char *text, nj_error *err)
+{
+    char *equals = strchr(text, '='), *next;
+    int which = equals ? index_of(option, OPTIONS, text, (size_t)(equals - text)) : -1;
+    if (which < 0) {
+        if (equals) *equals = 0;
+        const char *near = nj_nearest(text, option, OPTIONS);
+        return nj_fail(err, "%s: there is no option '%s'; %s%s%sthere are rotate= and late=", target, text,
+                       near ? "did you mean '" : "", near ? near : "", near ? "'? " : "");
+    }
+    if (which == LATE) {
+        if (read_amount(equals + 1, time_unit, &name->late_s)) return 0;
+        return nj_fail(err, "%s: late=%s is no time (0s, 10m, 1h)", target, equals + 1);
+    }
+    for (char *word = equals + 1; word; word = next) {
+        next = strpbrk(word, ",|");
+        if (next) *next++ = 0;
+        if (add_rotation(name, target, word, err)) return -1;
+    }
+    return 0;
+}
+
+static int read_options(nj_rolled_name *name, const char *target, const char *from, nj_error *err)
+{
+    char *text = strdup(from + 1), *next;
+    int rc = text ? 0 : nj_fail(err, "%s: out of memory", target);
+    for (char *word = text; word && !rc; word = next) {
+        next = strchr(word, '&');
+        if (next) *next++ = 0;
+        rc = read_option(name, target, word, err);
+    }
+    free(text);
+    return rc;
+}
+
+/* ---- places ---------------------------------------------------------------------------------- */
+
+static int read_places(nj_rolled_name *name, const char *target, nj_error *err)
+{
+    bool *const there[PLACES] = { &name->night, &name->date, &name->hour, &name->topic, &name->number };
+    const char *slash = strrchr(name->text, '/'), *file = slash ? slash + 1 : name->text;
+    size_t folder = (size_t)(file - name->text);
+    for (const char *at = name->text; (at = strpbrk(at, "{}")); at++) {
+        const char *end = *at == '{' ? strpbrk(at + 1, "{}") : NULL;
+        if (!end || *end != '}') return nj_fail(err, "%s: a '%c' without its other half", target, *at);
+        char word[32];
+        snprintf(word, sizeof word, "%.*s", (int)(end - at - 1), at + 1);
+        int which = index_of(place, PLACES, at + 1, (size_t)(end - at - 1));
+        if (which < 0) {
+            const char *near = nj_nearest(word, place, PLACES);
+            return nj_fail(err, "%s: there is no {%s}; %s%s%sthere are " PLACES_SAID, target, word,
+                           near ? "did you mean {" : "", near ? near : "", near ? "}? " : "");
+        }
+        if ((size_t)(at - name->text) < folder)
+            return nj_fail(
+                err,
+                "%s: {%s} is in the name of a folder, and folders are not made: put it into the name"
+                " of the file",
+                target, word);
+        *there[which] = true;
+        at = end;
+    }
+    if (!*file) return nj_fail(err, "%s: is a folder, not a file", target);
+    if (name->hour && !name->date && !name->night)
+        return nj_fail(err, "%s: {hour} is the same on every day: put {date} or {night} into the name, too",
+                       target);
+    return 0;
+}
+
+int nj_rolled_parse(nj_rolled_name *name, const char *scheme, const char *target, nj_error *err)
+{
+    const char *options = options_of(target);
+    *name = (nj_rolled_name){ .late_s = 600 };
+    name->text = options ? strndup(target, (size_t)(options - target)) : strdup(target);
+    if (!name->text) return nj_fail(err, "%s: out of memory", target);
+    int rc = 0;
+    if (!strcmp(name->text, "-") || !strncmp(name->text, "/dev/", 5))
+        rc = nj_fail(err, "%s:%s: only files are rotated, and have names with places", scheme, target);
+    if (!rc) rc = read_places(name, target, err);
+    if (!rc && options) rc = read_options(name, target, options, err);
+    if (rc) nj_rolled_name_free(name);
+    return rc;
+}
+
+void nj_rolled_name_free(nj_rolled_name *name)
+{
+    free(name->text);
+    *name = (nj_rolled_name){ 0 };
+}
+
+/* ---- sites ----------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    double longitude;
+} site[] = { { "palomar", -116.8597 },  { "ztf", -116.8597 },
+             { "rubin", -70.7494 },     { "lsst", -70.7494 },
+             { "ctio", -70.8065 },      { "lasilla", -70.7317 },
+             { "paranal", -70.4042 },   { "lapalma", -17.8925 },
+             { "maunakea", -155.4761 }, { "haleakala", -156.2568 },
+             { "kittpeak", -111.5967 }, { "siding_spring", 149.0672 },
+             { "sutherland", 20.8102 }, { "utc", 0 } };
+enum { SITES = sizeof site / sizeof *site };
+
+/* "UTC-7", "UTC+5:30" */
+static bool read_offset(const char *text, double *longitude)
+{
+    unsigned hours, minutes = 0;
+    int used = 0;
+    if (strncasecmp(text, "utc", 3) || (text[3] != '+' && text[3] != '-')) return false;
+    if (text[4] < '0' || text[4] > '9') return false;
+    if (sscanf(text + 4, "%2u:%2u%n", &hours, &minutes, &used) < 2 || text[4 + used]) {
+        minutes = 0;
+        if (sscanf(text + 4, "%2u%n", &hours, &used) < 1 || text[4 + used]) return false;
+    }
+    if (hours > 14 || minutes > 59) return false;
+    *longitude = (text[3] == '-' ? -15.0 : 15.0) * (hours + minutes / 60.0);
+    return true;
+}
+
+static bool read_degrees(const char *text, double *longitude)
+{
+    static const double least[] = { -180, -90, -1000 }, most[] = { 360, 90, 10000 };
+    const char *at = text;
+    for (int i = 0; i < 3; i++) {
+        char *end;
+        double v = strtod(at, &end);
+        if (end == at || !(v >= least[i] && v <= most[i])) return false;
+        if (!i) *longitude = v > 180 ? v - 360 : v;
+        if (!*end) return true;
+        if (*end != ',') return false;
+        at = end + 1;
+    }
+    return false;
+}
+
+int nj_site_parse(const char *text, double *longitude, nj_error *err)
+{
+    const char *name[SITES];
+    char list[256] = "";
+    for (int i = 0; i < SITES; i++) {
+        size_t n = strlen(list);
+        name[i] = site[i].name;
+        if (!strcasecmp(text, site[i].name)) return *longitude = site[i].longitude, 0;
+        snprintf(list + n, sizeof list - n, "%s%s", i ? ", " : "", name[i]);
+    }
+    if (read_offset(text, longitude) || read_degrees(text, longitude)) return 0;
+    const char *near = nj_nearest(text, name, SITES);
+    return nj_fail(
+        err,
+        "[run] site = %s is no site; %s%s%sit is LON,LAT,HEIGHT or LON (degrees east), UTC-7, or one of %s",
+        text, near ? "did you mean '" : "", near ? near : "", near ? "'? " : "", list);
+}
+
+/* ---- filling in ------------------------------------------------------------------------------ */
+
+static const double epoch = 2440587.5; /* 1970-01-01 00:00 as a Julian Date */
+
+/* Years 1 to 9999; NaN is in none of them. */
+static bool is_usable(double jd)
+{
+    return jd >= 1721425.5 && jd < 5373484.5;
+}
+
+/* Days since 1970-01-01 of the date on which the local mean noon before was. */
+static double night_of(const nj_rolled_name *name, double jd)
+{
+    return floor(jd + name->longitude / 360 - epoch - 0.5);
+}
+
+nj_rolled_key nj_rolled_key_of(const nj_rolled_name *name, double jd)
+{
+    nj_rolled_key key = { .topic = "" };
+    bool usable = is_usable(jd);
+    double day = floor(jd - epoch);
+    if (name->night) key.night = usable ? (int32_t)night_of(name, jd) : NJ_ROLLED_UNKNOWN;
+    if (name->date) key.date = usable ? (int32_t)day : NJ_ROLLED_UNKNOWN;
+    if (name->hour) key.hour = usable ? (int32_t)((jd - epoch - day) * 24) : NJ_ROLLED_UNKNOWN;
+    return key;
+}
+
+double nj_rolled_end(const nj_rolled_name *name, double jd)
+{
+    double end = INFINITY;
+    if (!is_usable(jd)) return end;
+    if (name->night) end = fmin(end, night_of(name, jd) + 1.5 - name->longitude / 360);
+    if (name->date) end = fmin(end, floor(jd - epoch) + 1);
+    if (name->hour) end = fmin(end, (floor((jd - epoch) * 24) + 1) / 24);
+    return end * 86400;
+}
+
+/* YYYYMMDD: days to dates in the proleptic Gregorian calendar, years that begin in March. */
+static void add_date(nj_buffer *out, int32_t days)
+{
+    if (days == NJ_ROLLED_UNKNOWN) {
+        nj_buffer_text(out, "unknown");
+        return;
+    }
+    int64_t z = (int64_t)days + 719468, era = (z >= 0 ? z : z - 146096) / 146097, of_era = z - era * 146097,
+            year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365,
+            of_year = of_era - (365 * year + year / 4 - year / 100), march = (5 * of_year + 2) / 153,
+            day = of_year - (153 * march + 2) / 5 + 1, month = march < 10 ? march + 3 : march - 9;
+    nj_buffer_printf(out, "%04d%02d%02d", (int)(year + era * 400 + (month <= 2)), (int)month, (int)day);
+}
+
+char *nj_rolled_file(const nj_rolled_name *name, const nj_rolled_key *key, uint32_t number)
+{
+    nj_buffer out = { 0 };
+    const char *slash = strrchr(name->text, '/'), *last = strrchr(name->text, '}');
+    /* where a number goes that the name has no place for: before the endings */
+    const char *endings = strchr(last ? last : slash ? slash : name->text, '.');
+    if (!endings) endings = name->text + strlen(name->text);
+    for (const char *at = name->text;; at++) {
+        if (at == endings && number > 1 && !name->number) nj_buffer_printf(&out, "-%u", number);
+        if (!*at) break;
+        if (*at != '{') {
+            nj_buffer_add(&out, at, 1);
+            continue;
+        }
+        const char *end = strchr(at, '}');
+        switch (index_of(place, PLACES, at + 1, (size_t)(end - at - 1))) {
+        case NIGHT: add_date(&out, key->night); break;
+        case DATE: add_date(&out, key->date); break;
+        case HOUR:
+            if (key->hour == NJ_ROLLED_UNKNOWN)
+                nj_buffer_text(&out, "unknown");
+            else
+                nj_buffer_printf(&out, "%02d", (int)key->hour);
+            break;
+        case TOPIC: nj_buffer_text(&out, key->topic); break;
+        default: nj_buffer_printf(&out, "%04u", number);
+        }
+        at = end;
+    }
+    nj_buffer_add(&out, "", 0);
+    if (!out.failed) return out.data;
+    nj_buffer_free(&out);
+    return NULL;
+}

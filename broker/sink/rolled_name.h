@@ -1,0 +1,45 @@
+/* rolled_name.h - names of outputs with places to be filled in, `out-{night}.ndjson.zst?rotate=1GB`: which
+ * file a row belongs to, and when that file gets no more. */
+#ifndef NJ_SINK_ROLLED_NAME_H
+#define NJ_SINK_ROLLED_NAME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "../base/error.h"
+
+/* What is said behind -o SINK: when it makes more than one file. */
+typedef struct nj_rolled_name {
+    char *text;                            /* the path without its options; owned */
+    bool night, date, hour, topic, number; /* these places are in it */
+    int64_t max_bytes;                     /* rotate=1GB; 0 = no limit */
+    double max_s, late_s;                  /* rotate=1h, 0 = no limit; late=10m */
+    double longitude;                      /* of the nights, degrees east */
+} nj_rolled_name;
+
+/* What the places of one file are filled with; equal keys, equal files. */
+enum { NJ_ROLLED_UNKNOWN = INT32_MIN }; /* an alert without a usable time */
+typedef struct nj_rolled_key {
+    int32_t night, date,
+        hour;          /* days since 1970-01-01; hour of the day; 0 where the name has no such place */
+    const char *topic; /* "" = none */
+} nj_rolled_key;
+
+/* Does the target make several files? It has braces, or options behind a '?'. */
+bool nj_rolled_is(const char *target);
+/* -1 with err, which names what is wrong with it and what is near. scheme: "ndjson", for messages. */
+int nj_rolled_parse(nj_rolled_name *name, const char *scheme, const char *target, nj_error *err);
+void nj_rolled_name_free(nj_rolled_name *name);
+
+/* [run] site: palomar, ...; UTC-7, UTC+5:30; LON or LON,LAT,HEIGHT in degrees east, north and metres. */
+int nj_site_parse(const char *text, double *longitude, nj_error *err);
+
+/* A night goes from local mean noon to local mean noon, and is called by the date of its first noon; date and
+ * hour are UTC. All by the alert's own time. */
+nj_rolled_key nj_rolled_key_of(const nj_rolled_name *name, double jd);
+/* When the period that the alert is in ends, seconds since 1970; INFINITY when the name has none. */
+double nj_rolled_end(const nj_rolled_name *name, double jd);
+/* The file's name, malloc; number counts the files of a key from 1. NULL when memory is short. */
+char *nj_rolled_file(const nj_rolled_name *name, const nj_rolled_key *key, uint32_t number);
+
+#endif

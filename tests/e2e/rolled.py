@@ -1,0 +1,403 @@
+#!/usr/bin/env python3
+"""Outputs of several files, by night, hour, topic, size and age: what is in which file, also after kills.
+
+NIGHTJAR_KILLS=N kills each of the runs N times (4), NIGHTJAR_SEED=K at other moments."""
+
+import datetime, glob, gzip, io, json, math, os, random, shutil, signal, sqlite3, subprocess, tarfile, time
+from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, skip
+
+needs("fastavro", "astropy")
+import fastavro
+from astropy.io import fits
+
+KILLS = int(os.environ.get("NIGHTJAR_KILLS", "4"))
+rng = random.Random(int(os.environ.get("NIGHTJAR_SEED", "1")))
+OFTEN = ["-D", "run.commit_ms=20", "-D", "run.flush_ms=5", "-D", "run.batch_rows=8"]
+PALOMAR = ["-D", "run.site=palomar"]
+NIGHTS = ["2024-03-15", "2024-03-16", "2024-03-17"]  # UTC; at Palomar it is the evening of the day before
+NAMES = ["20240314", "20240315", "20240316"]
+
+
+def run(*args, source=None, **more):
+    return nightjar("run", *(source or [f"{d}.tar" for d in NIGHTS]), "-m", "roid", *args, **more)
+
+
+def text_of(path):
+    if path.endswith((".zst", ".zst.part")):
+        r = subprocess.run(["zstd", "-dcq"], stdin=open(path, "rb"), capture_output=True)
+        return r.stdout.decode() if r.returncode == 0 else "damaged: " + r.stderr.decode()
+    if path.endswith((".gz", ".gz.part")):
+        return gzip.open(path, "rt").read()
+    return open(path).read()
+
+
+def rows_of(path):
+    """Rows as texts that sort, whatever the format."""
+    plain = path.removesuffix(".part")
+    if plain.endswith(".avro"):
+        with open(path, "rb") as f:
+            return [json.dumps(r) for r in fastavro.reader(f)]
+    if plain.endswith(".db"):
+        db = sqlite3.connect(path)
+        found = [repr(r) for r in db.execute("SELECT * FROM alerts")]
+        db.close()
+        return found
+    if plain.endswith(".fits"):
+        with fits.open(path) as f:
+            return [repr([str(x) for x in row]) for row in f["ALERTS"].data]
+    return text_of(path).splitlines()
+
+
+def files_of(pattern):
+    beside = (".journal", ".meta.json", ".lock")
+    return sorted(f for f in glob.glob(pattern) if not f.endswith(beside))
+
+
+def clear():
+    for name in glob.glob("out*") + glob.glob("dead-letters*"):
+        os.remove(name)
+
+
+def night_of(jd, longitude=-116.8597):
+    noon = math.floor(jd + longitude / 360)  # a Julian day begins at noon
+    return (datetime.date(1970, 1, 1) + datetime.timedelta(noon - 2440588)).strftime("%Y%m%d")
+
+
+def date_and_hour(jd):
+    t = datetime.datetime(1970, 1, 1) + datetime.timedelta(jd - 2440587.5)
+    return t.strftime("%Y%m%d-%H")
+
+
+def wrong_place(files, name_of):
+    return [(f, r["jd"]) for f in files for r in map(json.loads, rows_of(f)) if name_of(r) not in f][:3]
+
+
+def names():
+    clear()
+    r = run("-o", "ndjson:out.ndjson")
+    everything = sorted(rows_of("out.ndjson"))
+    ok(r.returncode == 0 and len(everything) == 900, "three nights in one file", r.stderr)
+    clear()
+    r = run("-o", "ndjson:out-{night}.ndjson", *PALOMAR)
+    ok(
+        files_of("out*") == [f"out-{n}.ndjson" for n in NAMES],
+        "a file for each night",
+        (os.listdir("."), r.stderr),
+    )
+    ok(not wrong_place(files_of("out*"), lambda a: night_of(a["jd"])), "each alert in the file of its night")
+    ok(
+        sorted(x for f in files_of("out*") for x in rows_of(f)) == everything,
+        "together they are the one file",
+    )
+    last = [json.loads(open(f + ".journal").read().splitlines()[-1]) for f in files_of("out*")]
+    ok([x["rows"] for x in last] == [300, 300, 300], "the journal of each says its rows", last)
+    ok(
+        [x["bytes"] for x in last] == [os.path.getsize(f) for f in files_of("out*")],
+        "the journal of each says its bytes",
+    )
+    ok(all(x["complete"] for x in last), "the journal of each says that it is complete")
+    columns = [c["key"] for c in json.load(open(f"out-{NAMES[0]}.ndjson.meta.json"))["columns"]]
+    ok(columns == list(json.loads(everything[0])), "what the columns are stands beside each file", columns)
+    left = [f for f in os.listdir(".") if f.endswith((".part", ".lock", ".new"))]
+    ok(not left, "nothing else is left over", left)
+    clear()
+    run("-o", "ndjson:out-{night}.ndjson", "-D", "run.site=149.07,-31.27,1165")
+    ok(
+        not wrong_place(files_of("out*"), lambda a: night_of(a["jd"], 149.07)),
+        "another site: other nights",
+        os.listdir("."),
+    )
+    clear()
+    run("-o", "ndjson:out-{date}-{hour}.ndjson", "-D", "run.open_files=2", *OFTEN)
+    ok(
+        not wrong_place(files_of("out*"), lambda a: date_and_hour(a["jd"])),
+        "by date and hour, two files open at once: each alert in its file",
+    )
+    ok(
+        sorted(x for f in files_of("out*") for x in rows_of(f)) == everything,
+        "by date and hour: none is lost",
+    )
+    clear()
+    topics = ["-t", "bright=mag < 19", "-t", "any=1"]
+    r = run("-o", "ndjson:out-{topic}.ndjson", *topics)
+    rows = [json.loads(x) for x in rows_of("out-any.ndjson")]
+    bright = [json.loads(x) for x in rows_of("out-bright.ndjson")]
+    ok(len(rows) == 900, "by topic: a row is in the file of each of its topics", r.stderr)
+    ok(bright == [x for x in rows if x["mag"] is not None and x["mag"] < 19], "by topic: and in no other")
+
+
+def sizes():
+    clear()
+    r = run("-o", "ndjson:out-{night}-{n}.ndjson.zst?rotate=night,4kB", *PALOMAR, *OFTEN)
+    files = files_of("out*")
+    ok(len(files) > 6, "rotate=4kB: several files a night", (files, r.stderr))
+    ok(files[1] == f"out-{NAMES[0]}-0002.ndjson.zst", "numbers of four digits, which sort", files)
+    ok(not wrong_place(files, lambda a: night_of(a["jd"])), "rotate=4kB: each alert in a file of its night")
+    ok(sum(len(rows_of(f)) for f in files) == 900, "rotate=4kB: none is lost")
+    every = all(json.loads(open(f + ".journal").read().splitlines()[-1])["complete"] for f in files)
+    ok(every, "rotate=4kB: each file has its journal")
+
+
+def kinds(ending):
+    return [f for f in files_of("out*") if f.removesuffix(".part").endswith(ending)]
+
+
+ENDINGS = [".ndjson.zst", ".ndjson.gz", ".avro", ".db", ".fits"]
+KINDS = ["ndjson", "ndjson", "avro", "sqlite", "fits"]
+
+
+def kill_after(args, seconds):
+    p = subprocess.Popen(
+        [NIGHTJAR, *args], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        p.wait(seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(p.pid, signal.SIGKILL)
+    err = p.communicate(timeout=120)[1].decode()
+    return p.returncode, err
+
+
+def wait_for_locks(args):
+    for _ in range(100):
+        r = nightjar(*args)
+        if "another run is writing it" not in r.stderr:
+            return r
+        time.sleep(0.05)
+    return r
+
+
+def by_night():
+    """The rows of each format and night, of all its files, sorted."""
+    return {
+        (e, n): sorted(x for f in files_of(f"out-{n}*") if f.endswith(e) for x in rows_of(f))
+        for e in ENDINGS
+        for n in NAMES
+    }
+
+
+def kills(what, name, *more):
+    clear()
+    outputs = [x for k, e in zip(KINDS, ENDINGS) for x in ("-o", f"{k}:out-{name.replace('@', e)}")]
+    args = ["run", *[f"{d}.tar" for d in NIGHTS], "-q", "-m", "roid", *outputs, *PALOMAR, *OFTEN, *more]
+    t = time.time()
+    r = nightjar(*args)
+    whole, expected = time.time() - t, by_night()
+    ok(r.returncode == 0, f"{what}: a run that is not broken off", r.stderr)
+    ok(all(expected.values()), f"{what}: each format has files of each night", os.listdir("."))
+    clear()
+    wrong, n = [], 0
+    for _ in range(20 * KILLS):
+        if n == KILLS:
+            break
+        resume = ["--resume"] if n else []
+        rc, err = kill_after([*args, *resume], rng.uniform(0.1, min(whole, 2)))
+        if rc == 0:
+            clear()
+            n = 0
+            whole *= 0.8
+            continue
+        n += rc == -signal.SIGKILL
+        if rc != -signal.SIGKILL and "another run is writing it" not in err:
+            wrong.append((rc, err))
+            break
+    ok(n == KILLS, f"{what}: it was killed {KILLS} times", wrong)
+    r = nightjar("ledger", ".", "--json")
+    ok(
+        r.returncode == 0 and not json.loads(r.stdout)[0]["complete"],
+        f"{what}: the ledger knows",
+        r.stdout + r.stderr,
+    )
+    r = wait_for_locks([*args, "--resume"])
+    ok(not wrong and r.returncode == 0, f"{what}: it goes on to its end", (wrong, r.stderr))
+    found = by_night()
+    for key in expected:
+        a, b = expected[key], found[key]
+        ok(a == b, f"{what}: {key}: the same rows", f"{len(b)} instead of {len(a)}")
+    left = [f for f in os.listdir(".") if f.endswith((".part", ".lock", ".new", ".undo", "-journal"))]
+    ok(not left, f"{what}: no file is left unfinished", left)
+    r = nightjar("ledger", ".", "--json")
+    one = json.loads(r.stdout) if r.returncode == 0 else [{}]
+    ok(len(one) == 1 and one[0]["complete"], f"{what}: ledger: one run, complete", r.stdout + r.stderr)
+    ok(one[0].get("emitted") == 900, f"{what}: ledger: all alerts once", r.stdout)
+    listed = {f["file"]: f for f in one[0].get("files", [])}
+    there = [f for e in ENDINGS for f in kinds(e)]
+    ok(sorted(listed) == sorted(there), f"{what}: ledger: every file", (sorted(listed), sorted(there)))
+    ok(all(f["finished"] for f in listed.values()), f"{what}: ledger: every file is finished")
+    of_a_format = sum(f["rows"] for f in listed.values() if f["file"].endswith(".db"))
+    ok(of_a_format == 900, f"{what}: ledger: rows of files", of_a_format)
+
+
+def lateness():
+    """A night that comes back gets a file of its own: what is finished is not written again."""
+    clear()
+    source = [f"{NIGHTS[0]}.tar", f"{NIGHTS[1]}.tar", "late.tar"]
+    r = run("-o", "ndjson:out-{night}.ndjson?late=0s", *PALOMAR, *OFTEN, "-j", 1, source=source)
+    again = sum(len(rows_of(f)) for f in files_of(f"out-{NAMES[0]}-*.ndjson"))
+    ok(again >= 50, "late alerts: they are in a second file of the night", (os.listdir("."), r.stderr))
+    total = sum(len(rows_of(f)) for f in files_of("out*"))
+    ok(total == 650, "late alerts: none is lost", total)
+    ok("more rows of it go to" in r.stderr, "late alerts: it is said where they go", r.stderr)
+    clear()
+    r = run("-o", "ndjson:out-{night}.ndjson", *PALOMAR, *OFTEN, source=source)
+    ok(
+        files_of("out*") == [f"out-{n}.ndjson" for n in NAMES[:2]],
+        "within late=10m the file is still open",
+        r.stderr,
+    )
+    # the names of a night stay taken by their journals when the files are elsewhere
+    for f in files_of("out*"):
+        os.rename(f, "kept-" + f)
+    r = run("-o", "ndjson:out-{night}.ndjson", *PALOMAR, "--append", source=[f"{NIGHTS[0]}.tar"])
+    ok(
+        files_of("out*") == [f"out-{NAMES[0]}-2.ndjson"],
+        "a file that was moved away: its name is kept",
+        r.stderr,
+    )
+    for f in glob.glob("kept-*"):
+        os.remove(f)
+
+
+def a_quiet_end():
+    """The last file of a night is finished although no alert comes after it."""
+    clear()
+    p = subprocess.Popen(
+        [NIGHTJAR, "run", "-", "-q", "-m", "roid", "-o", "ndjson:out-{night}.ndjson?late=0s", *PALOMAR],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with open(f"{NIGHTS[0]}.tar", "rb") as f:
+        p.stdin.write(f.read().rstrip(b"\0") + bytes(512))
+    p.stdin.flush()
+    there = False
+    for _ in range(600):
+        there = os.path.exists(f"out-{NAMES[0]}.ndjson")
+        if there or p.poll() is not None:
+            break
+        time.sleep(0.1)
+    ok(there and p.poll() is None, "a night that is over is finished while the run waits", os.listdir("."))
+    p.kill()
+    p.communicate()
+
+
+def modes():
+    clear()
+    args = ["-o", "ndjson:out-{night}.ndjson.gz", *PALOMAR]
+    run(*args)
+    before = {f: open(f, "rb").read() for f in files_of("out*")}
+    r = run(*args)
+    ok(r.returncode == 1 and "--overwrite" in r.stderr, "an output that exists is refused", r.stderr)
+    r = run(*args, "--resume")
+    ok(r.returncode == 0 and "complete" in r.stderr, "--resume of a complete one: exit 0", r.stderr)
+    r = run(*args, "--append", source=[f"{NIGHTS[0]}.tar"])
+    ok(
+        len(rows_of(f"out-{NAMES[0]}-2.ndjson.gz")) == 300,
+        "--append: finished files stay, more come",
+        r.stderr,
+    )
+    ok(all(open(f, "rb").read() == b for f, b in before.items()), "--append: no finished file is touched")
+    r = run(*args, "--overwrite", source=[f"{NIGHTS[1]}.tar"])
+    ok(len(rows_of(f"out-{NAMES[1]}.ndjson.gz")) == 300, "--overwrite: the same name again", r.stderr)
+    ok(len(rows_of(f"out-{NAMES[0]}.ndjson.gz")) == 300, "--overwrite: other nights stay")
+    clear()
+    open(f"out-{NAMES[0]}.ndjson.gz", "w").write("somebody's\n")
+    r = run(*args)
+    ok(
+        open(f"out-{NAMES[0]}.ndjson.gz").read() == "somebody's\n",
+        "a file of somebody else is left alone",
+        r.stderr,
+    )
+    ok(len(rows_of(f"out-{NAMES[0]}-2.ndjson.gz")) == 300, "and the rows have another name", os.listdir("."))
+
+
+def two_writers():
+    clear()
+    args = ["-o", "ndjson:out-{night}.ndjson", *PALOMAR]
+    os.mkfifo("out.fifo")
+    p = subprocess.Popen(
+        [NIGHTJAR, "run", "-", "-q", *args], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    for _ in range(200):
+        if os.path.exists("out-{night}.ndjson.journal"):
+            break
+        time.sleep(0.05)
+    r = run(*args, "--append")
+    ok(r.returncode == 1 and "another run is writing it" in r.stderr, "a second writer is refused", r.stderr)
+    p.kill()
+    p.wait()
+    r = run("-o", "ndjson:out2-{night}.ndjson", "-o", "ndjson:out2-{night}.ndjson?late=1m", *PALOMAR)
+    ok(
+        r.returncode == 1 and "writes it already" in r.stderr,
+        "a second output of that name is refused",
+        r.stderr,
+    )
+
+
+def refusals():
+    clear()
+    for spec, says in [
+        ("ndjson:out-{nigt}.ndjson", "did you mean {night}"),
+        ("ndjson:out-{Night}.ndjson", "did you mean {night}"),
+        ("ndjson:out-{night.ndjson", "without its other half"),
+        ("ndjson:out-night}.ndjson", "without its other half"),
+        ("ndjson:out-{}.ndjson", "there is no {}"),
+        ("ndjson:{night}/out.ndjson", "folders are not made"),
+        ("ndjson:out-{hour}.ndjson", "put {date} or {night}"),
+        ("ndjson:out-{topic}.ndjson", "there are none (-t)"),
+        ("ndjson:out-{night}.ndjson?rotat=1GB", "did you mean 'rotate'"),
+        ("ndjson:out-{night}.ndjson?rotate=1GB", "{n} in the name"),
+        ("ndjson:out-{n}.ndjson?rotate=1XB", "a size (100MB"),
+        ("ndjson:out-{n}.ndjson?rotate=10B", "1 kB at least"),
+        ("ndjson:out-{n}.ndjson?rotate=night", "wants {night}"),
+        ("ndjson:out-{n}.ndjson?late=soon", "is no time"),
+        ("ndjson:-?rotate=1h", "only files are rotated"),
+        ("ndjson:nowhere/out-{night}.ndjson", "nowhere/out-{night}.ndjson.lock: cannot be written"),
+        ("ndjson:out-{night}.ndjson.xz", ".xz is not written"),
+        ("avro:out-{night}.avro.zst", "codec = deflate"),
+        ("sqlite:out-{night}.db.gz", "in place"),
+        ("fits:out-{night}.fits.gz", "no compressed files"),
+    ]:
+        r = run("-o", spec, *PALOMAR)
+        ok(r.returncode == 1 and says in r.stderr, f"{spec} is refused", r.stderr)
+    ok(not glob.glob("out*"), "what is refused leaves nothing behind", os.listdir("."))
+    r = run("-o", "ndjson:out-{night}.ndjson")
+    ok(r.returncode == 1 and "[run] site" in r.stderr, "a night without a place is refused", r.stderr)
+    for site, says in [
+        ("palomer", "did you mean 'palomar'"),
+        ("400", "is no site"),
+        ("UTC+99", "is no site"),
+    ]:
+        r = run("-o", "ndjson:out-{date}.ndjson", "-D", f"run.site={site}")
+        ok(r.returncode == 1 and says in r.stderr, f"site {site} is refused", r.stderr)
+    args = ["-q", "-o", "ndjson:out-{night}.ndjson", *OFTEN]
+    kill_after(["run", f"{NIGHTS[0]}.tar", *args, *PALOMAR], 0.4)
+    r = wait_for_locks(["run", f"{NIGHTS[0]}.tar", *args, "-D", "run.site=rubin", "--resume"])
+    if glob.glob("out-*.part"):
+        ok(r.returncode == 1 and "run.site" in r.stderr, "--resume with another site is refused", r.stderr)
+        part = glob.glob("out-*.part")[0]
+        os.truncate(part, 0)
+        r = nightjar("run", f"{NIGHTS[0]}.tar", *args, *PALOMAR, "--resume")
+        ok(r.returncode == 1 and part in r.stderr, "a file that lost bytes is refused, by name", r.stderr)
+
+
+with Folder():
+    if not shutil.which("zstd"):
+        skip("rotated outputs", "no program zstd")
+        done()
+    for i, night in enumerate(NIGHTS):
+        more = ["-n", 300, "--exposures", 6, "--seed", i + 1, "-q", "--truth", "truth.csv", "--overwrite"]
+        nightjar("simulate", "--night", night, *more, "-o", f"{night}.tar")
+    with tarfile.open(f"{NIGHTS[0]}.tar") as old, tarfile.open("late.tar", "w") as new:
+        for m in [m for m in old if m.name.endswith(".avro")][:50]:
+            new.addfile(m, old.extractfile(m))
+    names()
+    sizes()
+    lateness()
+    a_quiet_end()
+    modes()
+    two_writers()
+    refusals()
+    kills("by night", "{night}@")
+    kills("by night and size", "{night}-{n}@?rotate=20kB", "--no-supervise")
+    kills("by hour, few open", "{night}-{hour}@?late=0s", "-D", "run.open_files=2")
+done()
