@@ -92,11 +92,27 @@ static int work(void *options_, nj_shared *shared)
     return j.rc;
 }
 
+static const nj_option *const tables[] = { table,        nj_cli_settings, nj_cli_modules,
+                                           nj_cli_paths, nj_cli_run,      nj_options_of_debug,
+                                           NULL };
+
+typedef struct words {
+    int argc;
+    char **argv;
+} words;
+
+static int read_again(void *words_, nj_cli *fresh, nj_error *err)
+{
+    const words *w = words_;
+    options o = { .alone = false };
+    int rc = nj_cli_read(&o.cli, tables, w->argc, w->argv, err);
+    *fresh = o.cli;
+    fresh->options.settings = &fresh->settings;
+    return rc;
+}
+
 static int run_main(int argc, char **argv)
 {
-    static const nj_option *const tables[] = { table,        nj_cli_settings, nj_cli_modules,
-                                               nj_cli_paths, nj_cli_run,      nj_options_of_debug,
-                                               NULL };
     options o = { .alone = false };
     nj_error err = { "" };
     nj_guard_conf guard;
@@ -113,7 +129,10 @@ static int run_main(int argc, char **argv)
     }
     const char *cannot = o.alone ? "--no-supervise" : nj_supervise_cannot(&o.cli.options);
     if (cannot) nj_debug(NJ_DEBUG_FLOW, "no supervisor: %s", cannot);
-    int rc = cannot ? work(&o, NULL) : nj_supervise(&guard, work, &o, &err);
+    words again = { argc, argv };
+    nj_reload *reload = cannot ? NULL : nj_reload_new(&o.cli.options, read_again, &again);
+    int rc = cannot ? work(&o, NULL) : nj_supervise(&guard, work, &o, reload, &err);
+    nj_reload_free(reload);
     if (rc < 0) {
         nj_log(NJ_LOG_ERROR, "%s", err.text);
         rc = NJ_EXIT_USAGE;

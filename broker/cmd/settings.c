@@ -9,6 +9,7 @@
 #include "../batch/batch.h"
 #include "../engine/engine.h"
 #include "../flow/cli.h"
+#include "../flow/reload.h"
 #include "../flow/sections.h"
 #include "command.h"
 
@@ -77,7 +78,8 @@ static void show_key(printer *to, const char *section, const nj_param *p)
     nj_buffer name = { 0 }, text = { 0 };
     range_text(p, range);
     nj_buffer_printf(&name, "%s = %s", p->name, value_of(to, section, p));
-    nj_buffer_printf(&text, "%s%s%s%s", p->doc ? p->doc : "", *range ? " (" : "", range, *range ? ")" : "");
+    nj_buffer_printf(&text, "%s%s%s%s%s", p->doc ? p->doc : "", *range ? " (" : "", range, *range ? ")" : "",
+                     nj_reloads(section, p->name) ? "; SIGHUP reloads it" : "");
     if (name.data && text.data) nj_help_entry(to->out, name.data, text.data, NJ_HELP_AT);
     nj_buffer_free(&name);
     nj_buffer_free(&text);
@@ -95,7 +97,8 @@ static void json_key(printer *to, const char *section, const nj_param *p)
         nj_json_item(j, "%g", p->hi);
         nj_json_close(j);
     }
-    nj_json_put(j, "unit=%s doc=%s", p->unit && strcmp(p->unit, "1") ? p->unit : "", p->doc);
+    nj_json_put(j, "unit=%s doc=%s reloads=%hhd", p->unit && strcmp(p->unit, "1") ? p->unit : "", p->doc,
+                nj_reloads(section, p->name));
     nj_json_close(j);
 }
 

@@ -145,6 +145,7 @@ void nj_flow_keep_report(run *r, nj_report *report)
     report->cpu_s += shared->dead_cpu_s;
     report->restarts = shared->incarnation - shared->n_recycled;
     report->recycled = shared->n_recycled;
+    report->reloads = shared->n_reloads;
     const nj_guard *g = &shared->guard;
     uint32_t n = atomic_load(&g->n_modules);
     for (uint32_t i = 0; i < n; i++) {

@@ -307,6 +307,25 @@ static int set_up(run *r, nj_error *err)
     return NJ_EXIT_OK;
 }
 
+/* Another number for other columns; 0 stands for: not known. */
+static uint64_t columns_of(const run *r)
+{
+    uint64_t h = 1;
+    for (uint32_t i = 0; i < r->n_out; i++)
+        h = h * UINT64_C(1099511628211) + nj_flow_key(r->field[i].key) + r->field[i].width;
+    return h ? h : 1;
+}
+
+int nj_run_try(const nj_run_options *options, uint64_t *columns, nj_error *err)
+{
+    run *r = new_run(options);
+    if (!r) return nj_fail(err, "out of memory");
+    int rc = set_up(r, err);
+    *columns = columns_of(r);
+    free_run(r);
+    return rc == NJ_EXIT_OK ? 0 : -1;
+}
+
 static int threads_of(const run *r)
 {
     const char *serial = nj_engine_serial(&r->engine);
@@ -327,6 +346,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     int64_t begin = nj_now_ns();
     int rc = set_up(r, err);
     if (rc == NJ_EXIT_OK && nj_flow_keep_begin(r)) rc = (nj_fail(err, "out of memory"), NJ_EXIT_USAGE);
+    if (rc == NJ_EXIT_OK && options->shared) options->shared->columns = columns_of(r);
     int resumed = rc == NJ_EXIT_OK ? nj_flow_resume_look(r, err) : 0;
     if (resumed > 0) return free_run(r), NJ_EXIT_OK;
     if (resumed < 0) rc = NJ_EXIT_USAGE;

@@ -58,6 +58,10 @@ int nj_run_defaults(nj_settings *settings, nj_error *err);
  * base/exit.h; err is set for NJ_EXIT_USAGE, NJ_EXIT_SOURCE and NJ_EXIT_LEDGER. */
 int nj_run(const nj_run_options *options, nj_report *report, nj_error *err);
 
+/* Sets a run up as far as that needs no source and no output, and closes it again. *columns: of its outputs,
+ * as nj_shared has them. -1 with err. */
+int nj_run_try(const nj_run_options *options, uint64_t *columns, nj_error *err);
+
 /* What a run would do with the survey of this packet's schema: for `nightjar graph`. */
 int nj_run_graph(const nj_run_options *options, int dot, nj_buffer *out, nj_error *err);
 

@@ -52,6 +52,8 @@ typedef struct nj_shared {
     int exit_code;            /* which */
     _Atomic int recycle;      /* the worker is to finish what it has, and to end: another one goes on */
     uint32_t n_recycled;      /* workers that did */
+    uint32_t n_reloads;       /* new settings that were taken (reload.h) */
+    uint64_t columns;         /* of the outputs: another number when they are others; 0 = not known yet */
     int64_t start_ns;         /* when the first one began to poll */
     double dead_cpu_s;        /* of those that are gone */
     _Atomic uint64_t batches; /* written by all workers: a worker that dies before its first did not start */

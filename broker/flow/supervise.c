@@ -93,6 +93,7 @@ const char *nj_supervise_cannot(const nj_run_options *o)
 
 typedef struct watched {
     nj_shared *shared;
+    nj_reload *reload;
     pid_t pid;
     int status;
     bool stop, at_once;                    /* asked for; asked for twice */
@@ -190,7 +191,8 @@ static void watch_over(watched *w, const sigset_t *signals)
         if (got < 0 && errno != EINTR) return;
         siginfo_t info;
         int number = sigtimedwait(signals, &info, &tick);
-        if (number == SIGHUP) kill(w->pid, SIGHUP);
+        if (number == SIGHUP) kill(w->pid, SIGHUP), nj_reload_ask(w->reload);
+        if (!w->stop && nj_reload_look(w->reload, w->shared)) atomic_store(&w->shared->recycle, 1);
         if (number == SIGTERM || number == SIGINT) on_stop(w);
         nj_relay_pass();
         int64_t now = nj_now_ns();
@@ -225,6 +227,7 @@ static void wait_ms(watched *w, const sigset_t *signals, int ms)
         const struct timespec t = { left / 1000000000, left % 1000000000 };
         int number = sigtimedwait(signals, NULL, &t);
         w->stop |= number == SIGTERM || number == SIGINT;
+        if (number == SIGHUP) nj_reload_ask(w->reload);
     }
 }
 
@@ -254,12 +257,12 @@ static bool again(nj_shared *shared, watched *w, nj_deaths *deaths, const sigset
 }
 
 static int look_after(nj_shared *shared, watched *w, const sigset_t *signals, const sigset_t *mask,
-                      int (*work)(void *, nj_shared *), void *opaque, nj_error *err)
+                      int (*work)(void *, nj_shared *), void *opaque, nj_reload *reload, nj_error *err)
 {
     nj_deaths deaths = { 0 };
     pid_t parent = getpid();
     for (;; shared->incarnation++) {
-        *w = (watched){ .shared = shared };
+        *w = (watched){ .shared = shared, .reload = reload };
         nj_guard_fresh(&shared->guard);
         atomic_store(&shared->recycle, 0);
         fflush(NULL); /* a child would write it again */
@@ -284,7 +287,8 @@ static int look_after(nj_shared *shared, watched *w, const sigset_t *signals, co
     }
 }
 
-int nj_supervise(const nj_guard_conf *conf, int (*work)(void *, nj_shared *), void *opaque, nj_error *err)
+int nj_supervise(const nj_guard_conf *conf, int (*work)(void *, nj_shared *), void *opaque, nj_reload *reload,
+                 nj_error *err)
 {
     nj_shared *shared = nj_block_make(err);
     if (!shared) return -1;
@@ -298,7 +302,8 @@ int nj_supervise(const nj_guard_conf *conf, int (*work)(void *, nj_shared *), vo
     shared->guard.conf = *conf;
     if (w) pthread_sigmask(SIG_BLOCK, &signals, &mask);
     nj_relay_begin();
-    int rc = w ? look_after(shared, w, &signals, &mask, work, opaque, err) : nj_fail(err, "out of memory");
+    int rc =
+        w ? look_after(shared, w, &signals, &mask, work, opaque, reload, err) : nj_fail(err, "out of memory");
     if (w) pthread_sigmask(SIG_SETMASK, &mask, NULL);
     nj_relay_end();
     free(w);

@@ -3,6 +3,7 @@
 #ifndef NJ_FLOW_SUPERVISE_H
 #define NJ_FLOW_SUPERVISE_H
 
+#include "reload.h"
 #include "run.h"
 #include "shared.h"
 
@@ -13,9 +14,10 @@ const char *nj_supervise_cannot(const nj_run_options *options);
 
 /* Forks a process that calls work(opaque, shared), and another one each time that it dies, until one ends by
  * itself. Before any thread is there. Returns the exit code of the run; -1 with err: there is no memory. work
- * sets shared->ended once its exit code counts. */
+ * sets shared->ended once its exit code counts. reload: what SIGHUP does; NULL = it goes to the worker
+ * alone. */
 int nj_supervise(const nj_guard_conf *conf, int (*work)(void *opaque, nj_shared *shared), void *opaque,
-                 nj_error *err);
+                 nj_reload *reload, nj_error *err);
 
 /* --- whether there is another worker: no process, no clock --- */
 

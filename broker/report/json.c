@@ -274,7 +274,7 @@ static void wrong(const nj_report *r, nj_json *j)
 static void guard(const nj_report *r, nj_json *j)
 {
     nj_json_open(j, "guard", '{');
-    nj_json_put(j, "restarts=%u recycled=%u", r->restarts, r->recycled);
+    nj_json_put(j, "restarts=%u recycled=%u reloads=%u", r->restarts, r->recycled, r->reloads);
     nj_json_open(j, "modules", '[');
     for (uint32_t i = 0; i < r->n_guilty; i++) {
         nj_json_open(j, NULL, '{');

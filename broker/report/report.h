@@ -85,8 +85,10 @@ typedef struct nj_report {
     char energy_words[3][160]; /* the texts that energy and carbon point to, where they are not static */
     char cost_words[2][160];   /* the same of cost */
     bool interrupted;
-    char dead_letters[256];      /* path, "" = none written */
-    uint32_t restarts, recycled; /* workers that died; that were replaced because of their memory */
+    char dead_letters[256]; /* path, "" = none written */
+    uint32_t restarts,
+        recycled;     /* workers that died; that were replaced because of memory, or for new settings */
+    uint32_t reloads; /* times that new settings were taken (SIGHUP) */
     nj_report_guilty *guilty;
     uint32_t n_guilty;
     uint64_t future_points; /* light-curve points later than their alert */

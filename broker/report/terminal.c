@@ -280,7 +280,7 @@ static void guard(const nj_report *r, FILE *to)
     if (r->restarts)
         fprintf(to, "%u worker%s died and %s replaced; the rows of modules above are the last one's\n",
                 r->restarts, r->restarts == 1 ? "" : "s", r->restarts == 1 ? "was" : "were");
-    if (r->recycled) fprintf(to, "%u replaced because of memory\n", r->recycled);
+    if (r->recycled) fprintf(to, "%u replaced because of memory or new settings\n", r->recycled);
     for (uint32_t i = 0; i < r->n_guilty; i++)
         fprintf(to, "%s crashed or hung on %llu alert%s%s\n", r->guilty[i].name,
                 (unsigned long long)r->guilty[i].n, r->guilty[i].n == 1 ? "" : "s",

@@ -62,7 +62,7 @@ static int supervised(void)
     nj_cli cli;
     assert_int_equal(nj_cli_parse(&cli, sizeof argv / sizeof *argv - 1, argv, &s->err), 0);
     cli.options.open_source = script_open;
-    int rc = nj_supervise(&conf, work, &cli, &s->err);
+    int rc = nj_supervise(&conf, work, &cli, NULL, &s->err);
     nj_cli_free(&cli);
     return rc;
 }

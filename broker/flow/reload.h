@@ -1,0 +1,29 @@
+/* reload.h - SIGHUP: settings that may change while a run goes on are read again and tried in a child; then
+ * the worker finishes what it has, and the next one goes on with them. */
+#ifndef NJ_FLOW_RELOAD_H
+#define NJ_FLOW_RELOAD_H
+
+#include "cli.h"
+#include "shared.h"
+
+/* May SIGHUP change this key? */
+bool nj_reloads(const char *section, const char *key);
+
+/* What is otherwise in `fresh` than in `old`: names of keys that may change, and of those that may not,
+ * blanks between them. The latter get their old values back. Returns how many may, and do; -1 when memory is
+ * short. */
+int nj_reload_merge(const nj_settings *old, nj_settings *fresh, nj_buffer *changed, nj_buffer *refused);
+
+typedef struct nj_reload nj_reload;
+
+/* options: of the workers; its settings and its clause become the new ones. read() fills fresh as the command
+ * line and its files say now. NULL: memory is short. */
+nj_reload *nj_reload_new(nj_run_options *options, int (*read)(void *opaque, nj_cli *fresh, nj_error *err),
+                         void *opaque);
+void nj_reload_ask(nj_reload *reload); /* SIGHUP came; NULL allowed, as below */
+/* In the supervisor's loop; does not wait. True: the options are the new ones, and the worker is to be
+ * replaced. */
+bool nj_reload_look(nj_reload *reload, nj_shared *shared);
+void nj_reload_free(nj_reload *reload);
+
+#endif
