@@ -1,5 +1,8 @@
 /* member.c - two runs on one host must not take each other's place in a group, and a run that was killed must
- * find its own again: slots, held by locks that die with the process. */
+ * find its own again: slots, held by locks that die with the process.
+ *
+ * The lock's file has two numbers for topics: the one that is in the name, and the one of the topics that the
+ * group has shared out. While they are what there is, the same name is given again. */
 #include "member.h"
 
 #include <errno.h>
@@ -64,6 +67,28 @@ int nj_kafka_own_name(const char *of, char *name, size_t size)
     return lock;
 }
 
+static bool read_topics(int lock, unsigned *in_name, unsigned *shared)
+{
+    char text[64] = "";
+    return pread(lock, text, sizeof text - 1, 0) > 0 &&
+           sscanf(text, "topics %8x %8x\n", in_name, shared) == 2;
+}
+
+static void write_topics(int lock, unsigned in_name, unsigned shared)
+{
+    char text[64];
+    int n = snprintf(text, sizeof text, "topics %08x %08x\n", in_name, shared);
+    if (pwrite(lock, text, (size_t)n, 0) != n && ftruncate(lock, 0) == 0)
+        nj_log(NJ_LOG_DEBUG, "kafka: the name of the member is not kept: %s", strerror(errno));
+}
+
+void nj_kafka_member_has_all(int lock, const nj_kafka_target *target,
+                             const rd_kafka_topic_partition_list_t *now)
+{
+    unsigned in_name, shared, topics = number_of(target, now);
+    if (read_topics(lock, &in_name, &shared) && shared != topics) write_topics(lock, in_name, topics);
+}
+
 static int set(rd_kafka_conf_t *conf, const char *name, nj_error *err)
 {
     char why[256];
@@ -75,7 +100,9 @@ static int set(rd_kafka_conf_t *conf, const char *name, nj_error *err)
 int nj_kafka_set_member(rd_kafka_conf_t *conf, nj_settings *settings, const nj_kafka_target *target,
                         const rd_kafka_topic_partition_list_t *now, int *lock, nj_error *err)
 {
-    char group[384] = "", own[384] = "", of[400], name[640];
+    char group[384] = "", own[384] = "", of[400], name[640], host[128] = "";
+    unsigned before, shared;
+    int slot;
     size_t n = sizeof group, m = sizeof own;
     const char *said = settings ? nj_settings_get(settings, "kafka", "group_instance") : NULL;
     *lock = -1;
@@ -86,19 +113,28 @@ int nj_kafka_set_member(rd_kafka_conf_t *conf, nj_settings *settings, const nj_k
     if (!now) { /* what it would be given cannot be checked */
         nj_log(NJ_LOG_INFO,
                "kafka: no broker said in time which topics there are: this member of group %s has no name, "
-               "so that "
-               "a start after a crash waits for its session to end",
+               "and a "
+               "start after a crash waits until its session ends",
                group);
         return 0;
     }
-    snprintf(of, sizeof of, "%s-%08x", group, number_of(target, now));
-    *lock = nj_kafka_own_name(of, name, sizeof name);
+    /* runs of other topics have slots of their own */
+    snprintf(of, sizeof of, "%s-%08x", group, (unsigned)hash(HASH_OF_NOTHING, target->topic));
+    *lock = take_slot(of, &slot);
+    unsigned topics = number_of(target, now), in_name = topics;
+    if (*lock >= 0 && (gethostname(host, sizeof host - 1) || !host[0])) {
+        close(*lock);
+        *lock = -1;
+    }
     if (*lock < 0) {
         nj_log(NJ_LOG_INFO,
                "kafka: no lock for a place of this host in the group %s: it is a member without a name",
                group);
         return 0;
     }
+    if (read_topics(*lock, &before, &shared) && shared == topics) in_name = before;
+    write_topics(*lock, in_name, topics);
+    snprintf(name, sizeof name, "%s-%u-%s-%08x-%d", host, (unsigned)geteuid(), group, in_name, slot);
     nj_log(NJ_LOG_DEBUG, "kafka: member %s of group %s", name, group);
     return set(conf, name, err);
 }
