@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "../base/buffer.h"
@@ -17,6 +18,7 @@
 #include "../base/log.h"
 #include "file.h"
 #include "rolled.h"
+#include "waits.h"
 
 enum { MOST_PARTS = 1000, MOST_NUMBER = 1000000, PATH_ROOM = 4200, PAUSE_S = 10 };
 
@@ -203,6 +205,22 @@ static int check_size(const nj_rolled *r, const nj_part *p, nj_error *err)
                    (long long)st.st_size, r->name.text, p->bytes);
 }
 
+/* Files are made, and renamed, in the middle of a run: a disk without room, or one that is away, is waited
+ * for as it is by writes. False: it is something else, or long enough. */
+static bool wait_for_place(nj_wait *wait, const char *path)
+{
+    struct statvfs fs;
+    char *folder = strdup(path), *slash = folder ? strrchr(folder, '/') : NULL;
+    if (slash) *slash = 0;
+    const char *why = nj_folder_is_away(path) ? "its folder is away"
+                      : !folder || statvfs(slash ? folder : ".", &fs) ? NULL
+                      : fs.f_flag & ST_RDONLY                            ? "its file system is read-only"
+                      : fs.f_bavail < 16 || (fs.f_files && !fs.f_favail) ? "no room on the disk"
+                                                                         : NULL;
+    free(folder);
+    return why && nj_wait_more(wait, NJ_WAIT_FOR_ROOM, path, why);
+}
+
 int nj_part_open(nj_rolled *r, nj_part *p, nj_error *err)
 {
     if (p->sink) return 0;
@@ -226,8 +244,10 @@ int nj_part_open(nj_rolled *r, nj_part *p, nj_error *err)
     args.mark = goes_on ? &p->mark : NULL;
     args.known = goes_on && p->known;
     if (r->args.mode == NJ_SINK_APPEND) args.mode = NJ_SINK_CREATE;
-    p->sink = r->of->open(&args, err);
-    if (!p->sink) return -1;
+    nj_wait wait = { 0 };
+    while (!(p->sink = r->of->open(&args, err)))
+        if (!wait_for_place(&wait, p->path)) return -1;
+    nj_wait_over(&wait, p->path);
     r->n_open++;
     if (r->of->begin(p->sink, r->field, r->n_fields, r->metadata, err)) return -1;
     p->known = true;
@@ -252,8 +272,15 @@ static int give_name(const nj_part *p, const char *beside, nj_error *err)
     if (snprintf(from, sizeof from, "%s%s", p->path, beside) >= (int)sizeof from ||
         snprintf(to, sizeof to, "%s%s", p->file, beside) >= (int)sizeof to)
         return nj_fail(err, "%s: the name is too long", p->file);
-    if (!rename(from, to) || (*beside && errno == ENOENT)) return 0;
-    return nj_fail(err, "%s: cannot be renamed to %s: %s", from, to, strerror(errno));
+    nj_wait wait = { 0 };
+    while (rename(from, to)) {
+        int error = errno;
+        if (*beside && error == ENOENT && !nj_folder_is_away(from)) return 0;
+        if (!wait_for_place(&wait, from))
+            return nj_fail(err, "%s: cannot be renamed to %s: %s", from, to, strerror(error));
+    }
+    nj_wait_over(&wait, from);
+    return 0;
 }
 
 static void remove_beside(const nj_part *p, const char *beside)
