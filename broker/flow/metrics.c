@@ -353,9 +353,18 @@ static void guarded(const nj_metrics_of *m, nj_buffer *b)
     for (uint32_t i = 0; i < n; i++)
         sample(b, "nightjar_module_crashed_alerts_total", "module", g->module[i].name,
                (double)atomic_load(&g->module[i].n_guilty));
-    family(b, "nightjar_module_quarantined", "gauge", "1: the module crashed or hung too often, and is off.");
+    family(b, "nightjar_module_quarantined", "gauge",
+           "1: the module crashed, hung or grew too often, and is off.");
     for (uint32_t i = 0; i < n; i++)
         sample(b, "nightjar_module_quarantined", "module", g->module[i].name, atomic_load(&g->module[i].off));
+    family(b, "nightjar_module_grown_bytes", "gauge",
+           "Memory that the module took in its calls and kept; measured after a worker was too large.");
+    for (uint32_t i = 0; i < n; i++) {
+        const nj_guard_module *of = &g->module[i];
+        int64_t grown = atomic_load(&of->off_grown);
+        sample(b, "nightjar_module_grown_bytes", "module", of->name,
+               (double)(grown ? grown : atomic_load(&of->grown)));
+    }
 }
 
 static void latencies(const nj_metrics_of *m, nj_buffer *b)

@@ -19,6 +19,7 @@
 #include "../base/exit.h"
 #include "../base/log.h"
 #include "../graph/crash.h"
+#include "../graph/growth.h"
 #include "block.h"
 #include "cli.h"
 #include "keep.h"
@@ -35,7 +36,8 @@ const nj_param nj_guard_settings[] = {
     { "quarantine_alerts", NJ_I64, "10000", offsetof(nj_guard_conf, quarantine_alerts), 1, 1e12, "1",
       "... among so many that it was given" },
     { "max_rss", NJ_I64, "0", offsetof(nj_guard_conf, max_rss), 0, 1e15, "byte",
-      "a worker with more memory finishes what it has, and is replaced; 0 = never" },
+      "a worker with more memory finishes what it has, and is replaced; a module that makes it grow again "
+      "and again is off; 0 = never" },
     { 0 },
 };
 
@@ -256,6 +258,15 @@ static bool again(nj_shared *shared, watched *w, nj_deaths *deaths, const sigset
     return true;
 }
 
+/* A worker was replaced because it was too large: is it always the same module? */
+static void after_growth(nj_shared *shared)
+{
+    char text[256];
+    shared->n_recycled++;
+    uint32_t module = nj_growth_replaced(&shared->guard, text, sizeof text);
+    if (text[0]) nj_log(module == NJ_NO_MODULE ? NJ_LOG_WARN : NJ_LOG_ERROR, "[guard] max_rss: %s", text);
+}
+
 static int look_after(nj_shared *shared, watched *w, const sigset_t *signals, const sigset_t *mask,
                       int (*work)(void *, nj_shared *), void *opaque, nj_reload *reload, nj_error *err)
 {
@@ -278,7 +289,7 @@ static int look_after(nj_shared *shared, watched *w, const sigset_t *signals, co
             return NJ_EXIT_INTERRUPTED;
         }
         if (atomic_load(&shared->recycle) && WIFEXITED(w->status) && WEXITSTATUS(w->status) == NJ_EXIT_OK)
-            shared->n_recycled++;
+            after_growth(shared);
         else if (!again(shared, w, &deaths, signals))
             return NJ_EXIT_LEDGER;
         if (!w->stop) continue;

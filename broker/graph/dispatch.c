@@ -14,6 +14,7 @@
 #include "answers.h"
 #include "crash.h"
 #include "fence.h"
+#include "growth.h"
 #include "state.h"
 #include "trial.h"
 
@@ -201,6 +202,8 @@ int nj_dispatch_call(nj_worker *worker, const nj_step *s, nj_work *w)
 {
     nj_counter *count = &worker->module[s->instance];
     const nj_row *first = &((const call *)w->opaque)->batch->row[w->row[0]];
+    const bool measured = nj_growth_wanted();
+    if (measured) nj_growth_begin();
     nj_slot_rows(worker->slot, w->n, w->id[w->row[0]], first->chunk, first->record,
                  worker->guarded ? worker->guarded[s->instance] : NJ_NO_MODULE);
     nj_slot_enter(worker->slot, s->in->name, NJ_PHASE_PROCESS);
@@ -211,6 +214,7 @@ int nj_dispatch_call(nj_worker *worker, const nj_step *s, nj_work *w)
     int64_t ns = worker->uncounted ? 0 : nj_now_ns() - start - worker->image_ns;
     nj_slot_leave(worker->slot);
     nj_arena_reset(&worker->scratch);
+    if (measured) nj_growth_end(worker, s);
     if (worker->uncounted) return rc;
     if (worker->guarded) nj_trial_note(worker, s, ns / w->n);
     count->calls++;

@@ -28,6 +28,9 @@ typedef struct nj_guard_module {
     _Atomic uint64_t rows; /* that it was offered */
     _Atomic uint64_t n_guilty;
     _Atomic int64_t longest_ns;       /* that a row took which came back */
+    _Atomic int64_t grown;            /* bytes, in calls that were measured (growth.h) */
+    _Atomic uint32_t n_grown;         /* calls in which it grew */
+    _Atomic int64_t off_grown;        /* it is off because it grew by so much; 0 = not for that */
     _Atomic int hung;                 /* a call of it did not come back in time */
     uint64_t recent[NJ_GUARD_RECENT]; /* `rows` at the last guilty ones, in turn */
 } nj_guard_module;
@@ -55,6 +58,9 @@ typedef struct nj_guard {
     nj_slot trial[NJ_GUARD_SLOTS]; /* of the child in which the thread of that slot tries rows */
     _Atomic uint32_t n_slots;      /* of this worker's */
     nj_death elsewhere;            /* a death in no slot */
+    _Atomic int measure;           /* modules are called one at a time, and their memory is measured */
+    uint32_t n_measured;           /* workers that were replaced meanwhile */
+    bool given_up;                 /* no module was found */
     char probed[600];              /* which shared object a child tries */
 } nj_guard;
 

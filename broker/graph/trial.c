@@ -19,6 +19,7 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "crash.h"
+#include "growth.h"
 
 enum { LOOK_MS = 20, PATIENCE_MS = 500 };
 
@@ -118,6 +119,7 @@ static uint32_t try_rows(nj_worker *w, const nj_step *s, nj_work *work, const ui
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         setrlimit(RLIMIT_CORE, &none);
         nj_crash_child();
+        nj_growth_child();
         w->slot = trial;
         work->n = 1;
         pthread_cleanup_push(nj_crash_thread_left, NULL);

@@ -50,8 +50,9 @@ typedef struct nj_report_wrong { /* a fault of a module that the host found in i
 
 typedef struct nj_report_guilty { /* a module that crashed or hung */
     char name[64];
-    uint64_t n; /* alerts that it did so on */
-    bool off;   /* too many: it was left out from then on */
+    uint64_t n;    /* alerts that it did so on */
+    bool off;      /* too many: it was left out from then on */
+    int64_t grown; /* bytes of memory for which it was left out; 0 = not for that */
 } nj_report_guilty;
 
 typedef struct nj_report {

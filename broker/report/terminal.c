@@ -282,9 +282,14 @@ static void guard(const nj_report *r, FILE *to)
                 r->restarts, r->restarts == 1 ? "" : "s", r->restarts == 1 ? "was" : "were");
     if (r->recycled) fprintf(to, "%u replaced because of memory or new settings\n", r->recycled);
     for (uint32_t i = 0; i < r->n_guilty; i++)
-        fprintf(to, "%s crashed or hung on %llu alert%s%s\n", r->guilty[i].name,
-                (unsigned long long)r->guilty[i].n, r->guilty[i].n == 1 ? "" : "s",
-                r->guilty[i].off ? ": quarantined, its answers are unavailable from then on" : "");
+        if (r->guilty[i].grown)
+            fprintf(to, "%s grew by %lld MB: quarantined, its answers are unavailable from then on\n",
+                    r->guilty[i].name, (long long)(r->guilty[i].grown >> 20));
+    for (uint32_t i = 0; i < r->n_guilty; i++)
+        if (r->guilty[i].n)
+            fprintf(to, "%s crashed or hung on %llu alert%s%s\n", r->guilty[i].name,
+                    (unsigned long long)r->guilty[i].n, r->guilty[i].n == 1 ? "" : "s",
+                    r->guilty[i].off ? ": quarantined, its answers are unavailable from then on" : "");
 }
 
 /* The account, then how long it took. */

@@ -233,7 +233,9 @@ def crashes():
             r = run(name, "-D", "guard.quarantine=0", "--overwrite", *more, *late, threads=j)
             only_the_guilty(r, name, f"{name}, -j {j}")
             modules = report(f"{name}.json")["guard"]["modules"]
-            want = [{"name": name, "failed_alerts": sum(map(guilty, IDS)), "quarantined": False}]
+            want = [
+                {"name": name, "failed_alerts": sum(map(guilty, IDS)), "quarantined": False, "grown_bytes": 0}
+            ]
             ok(modules == want, f"{name}, -j {j}: counted in the report", modules)
             ok(report(f"{name}.json")["guard"]["restarts"] > 0, f"{name}, -j {j}: the restart, too")
             ok(
@@ -440,8 +442,7 @@ def stops():
 def stops_early():
     """A Ctrl-C goes to both processes, and may find a worker that has only begun."""
     with open("early.c", "w", encoding="utf-8") as f:
-        f.write(
-            """
+        f.write("""
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/prctl.h>
@@ -457,8 +458,7 @@ int prctl(int option, ...)
     if (option == PR_SET_PDEATHSIG && !done++) kill(getppid(), SIGINT), kill(getpid(), SIGINT);
     return (int)syscall(SYS_prctl, option, x, 0, 0, 0);
 }
-"""
-        )
+""")
     subprocess.run("cc -w -fPIC -shared early.c -o early.so".split(), check=True)
     r = nightjar(
         *"run night.tar -m nalerthist -q -o ndjson:early.ndjson".split(),
@@ -470,17 +470,39 @@ int prctl(int option, ...)
 
 
 def leaks():
-    """A worker that grew too large is replaced, and no alert is lost."""
+    """A worker that grew too large is replaced, and no alert is lost; the module that does it again is off."""
     module(
         "leaks",
-        end="for (uint32_t k = 0; k < w->n; k++) { char *p = malloc(1 << 20); memset(p, 1, 1 << 20); } usleep(50000)",
+        end="for (uint32_t k = 0; k < w->n; k++) { char *p = malloc(4 << 20); memset(p, 1, 4 << 20); } usleep(150000)",
     )
-    r = run("leaks", "-D", "guard.max_rss=150M", "-D", "run.batch_rows=4", "-D", "run.budget_bytes=2M")
-    ok(r.returncode == 0, "a module that leaks: the stream completes", r.stderr)
-    ok([x["candid"] for x in r.rows] == IDS, "a module that leaks: no alert is lost, and none is twice")
-    ok("[guard] max_rss" in r.stderr, "a module that leaks: said", r.stderr)
-    ok(report("leaks.json")["guard"]["recycled"] > 0, "a module that leaks: counted")
-    ok(report("leaks.json")["ledger"]["emitted"] == N, "a module that leaks: the ledger is of all workers")
+    small = ("-D", "guard.max_rss=150M", "-D", "run.batch_rows=4", "-D", "run.budget_bytes=2M")
+    for j in (1, 2):
+        r = run("leaks", *small, "--overwrite", others="nalerthist,roid,features", threads=j)
+        got = report("leaks.json")
+        ok(r.returncode == 0, f"a module that leaks, -j {j}: the stream completes", r.stderr)
+        ok([x["candid"] for x in r.rows] == IDS, f"a module that leaks, -j {j}: each alert is a row, once")
+        ok("[guard] max_rss" in r.stderr, f"a module that leaks, -j {j}: said", r.stderr)
+        ok(
+            got["guard"]["recycled"] > 1,
+            f"a module that leaks, -j {j}: replacements are counted",
+            got["guard"],
+        )
+        ok(got["ledger"]["emitted"] == N, f"a module that leaks, -j {j}: the ledger is of all workers")
+        off = [(m["name"], m["quarantined"]) for m in got["guard"]["modules"]]
+        ok(off == [("leaks", True)], f"a module that leaks, -j {j}: it is off, and no other is", got["guard"])
+        ok(got["guard"]["modules"][0]["grown_bytes"] > 0, f"a module that leaks, -j {j}: by how much")
+        ok("module leaks grew by" in r.stderr, f"a module that leaks, -j {j}: that is said", r.stderr)
+        reasons = [x["leaks.reason"] for x in r.rows]
+        ok(reasons[-1] == "unavailable", f"a module that leaks, -j {j}: its last answers are unavailable")
+        ok(
+            set(reasons) == {"done", "unavailable"},
+            f"a module that leaks, -j {j}: the others stand",
+            set(reasons),
+        )
+        ok(
+            all(x["roid.reason"] != "unavailable" for x in r.rows),
+            f"a module that leaks, -j {j}: others answer on",
+        )
 
 
 with Folder():

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "broker/flow/supervise.h"
+#include "broker/graph/growth.h"
 
 static nj_guard *guard;
 
@@ -222,6 +223,67 @@ static void twenty_kills_are_no_reason(void **state)
 }
 
 #define TEST(F) cmocka_unit_test_setup_teardown(F, begin, end)
+/* The module's calls of one worker. */
+static void grows(const char *module, uint32_t calls, int64_t bytes)
+{
+    int64_t largest = 0;
+    for (uint32_t k = 0; k < calls; k++)
+        nj_growth_note(&guard->module[nj_guard_module_of(guard, module)], &largest, bytes);
+}
+
+static void a_module_that_grows_is_off(void **state)
+{
+    (void)state;
+    guard->conf.max_rss = 1000;
+    assert_int_equal(nj_growth_replaced(guard, text, sizeof text), NJ_NO_MODULE); /* who it is, shows later */
+    assert_true(guard->measure);
+    grows("leaks", 9, 500);
+    grows("innocent", 40, 5);
+    grows("breathes", 40, 90);
+    grows("breathes", 40, -90);
+    uint32_t off = nj_growth_replaced(guard, text, sizeof text);
+    assert_int_equal(off, nj_guard_module_of(guard, "leaks"));
+    assert_true(guard->module[off].off);
+    assert_true(guard->module[off].off_grown > 0);
+    assert_non_null(strstr(text, "module leaks grew by"));
+    assert_false(guard->measure);
+    assert_false(guard->module[nj_guard_module_of(guard, "breathes")].off);
+    /* another one is found in the same way */
+    assert_int_equal(nj_growth_replaced(guard, text, sizeof text), NJ_NO_MODULE);
+    grows("second", 9, 100);
+    assert_int_equal(nj_growth_replaced(guard, text, sizeof text), nj_guard_module_of(guard, "second"));
+}
+
+static void what_is_taken_once_is_no_growth(void **state)
+{
+    (void)state;
+    guard->conf.max_rss = 1000;
+    nj_growth_replaced(guard, text, sizeof text);
+    for (int worker = 0; worker < 3; worker++) {
+        assert_true(guard->measure);
+        grows("table", 1, 800);
+        assert_int_equal(nj_growth_replaced(guard, text, sizeof text), NJ_NO_MODULE);
+    }
+    nj_growth_replaced(guard, text, sizeof text);
+    assert_non_null(strstr(text, "no module grows"));
+    assert_false(guard->measure);
+    nj_growth_replaced(guard, text, sizeof text); /* given up: nothing is slowed, and nothing told again */
+    assert_string_equal(text, "");
+    assert_false(guard->measure);
+}
+
+static void growth_that_all_share_is_nobodys(void **state)
+{
+    (void)state;
+    guard->conf.max_rss = 1000;
+    nj_growth_replaced(guard, text, sizeof text);
+    grows("a", 9, 100);
+    grows("b", 9, 100);
+    grows("c", 9, 100);
+    assert_int_equal(nj_growth_replaced(guard, text, sizeof text), NJ_NO_MODULE);
+    assert_string_equal(text, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -238,6 +300,9 @@ int main(void)
         TEST(three_early_deaths_end_it),
         TEST(who_learns_or_works_goes_on),
         TEST(twenty_kills_are_no_reason),
+        TEST(a_module_that_grows_is_off),
+        TEST(what_is_taken_once_is_no_growth),
+        TEST(growth_that_all_share_is_nobodys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
