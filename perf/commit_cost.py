@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""What commits cost: a night into four outputs, pairs in turn of [run] defaults (a commit each second, synced) against
-no commit before the end (commit_ms = 60000, durable = 0). Wall and CPU time of each run, the median of the ratios of
-pairs with its spread. perf/commit_cost.py [PAIRS] [ALERTS]; writes perf/results/commit.json."""
+"""What commits cost: a night into four outputs, pairs in turn of [run] defaults (a commit each second,
+synced) against no commit before the end (commit_ms = 60000, durable = 0). Wall and CPU time of each run, the
+median of the ratios of pairs with its spread. perf/commit_cost.py [PAIRS] [ALERTS]; writes
+perf/results/commit.json."""
 
 import json, os, resource, statistics, subprocess, sys, tempfile, time
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """What a supervisor costs, and what a crash costs: perf/contain.py [ROUNDS] > perf/results/contain.json
 
-Instructions by callgrind: the worker of a supervised run against the same binary with --no-supervise. Rates in pairs,
-in turn: a module that crashes on one alert in 100 against the same module without that, quarantine off. Recovery: from
-kill -9 of the worker to the next row in the file, and what a worker needs until it polls."""
+Instructions by callgrind: the worker of a supervised run against the same binary with --no-supervise. Rates
+in pairs, in turn: a module that crashes on one alert in 100 against the same module without that, quarantine
+off. Recovery: from kill -9 of the worker to the next row in the file, and what a worker needs until it
+polls."""
 
 import json, os, platform, re, signal, statistics, subprocess, sys, tempfile, time
 
@@ -20,7 +21,8 @@ static int process(const void *self, void *thread, const nj_work *w)
     }
     return NJ_OK;
 }
-NJ_MODULE(crashes) = { NJ_HEADER, .name = "crashes", .version = "1.0", .summary = "one in 100", .paper = "none",
+NJ_MODULE(crashes) = { NJ_HEADER, .name = "crashes", .version = "1.0", .summary = "one in 100",
+    .paper = "none",
     .needs = (const nj_need[]){ { "mag", NJ_F64, NJ_SCALAR, "mag", 0 }, { 0 } },
     .gives = (const nj_give[]){ { "x", NJ_F64, 1, 0, "1", -INFINITY, INFINITY, NAN, 0, "One." }, { 0 } },
     .process = process };
@@ -57,7 +59,8 @@ def instructions(*args):
 def rates(rounds, modules):
     """Alerts a second, crashing and clean in turn."""
     out = {"crashing": [], "clean": []}
-    args = f"rates.tar -m {modules},crashes -q -j 2 --overwrite --dead-letters dead.avro -D guard.quarantine=0".split()
+    args = f"rates.tar -m {modules},crashes -q -j 2 --overwrite --dead-letters dead.avro".split()
+    args += ["-D", "guard.quarantine=0"]
     for _ in range(rounds):
         for kind in out:
             s = run(*args, "--module-path", f"{kind}/crashes.so", "-o", "ndjson:rates.ndjson")
@@ -127,9 +130,9 @@ rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
 result = {
     "context": {
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "version": subprocess.run(
-            [NIGHTJAR, "--version"], capture_output=True, text=True, check=True
-        ).stdout.strip(),
+        "version": (
+            subprocess.run([NIGHTJAR, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+        ),
         "kernel": platform.release(),
         "cores": os.cpu_count(),
         "load": os.getloadavg(),

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""What a night costs, in README.md, from perf/results/night.json (a whole night) and whole_night.json (module by module): rewrites the lines between
-its two markers. The cost is CPU time per alert, as `nightjar help terms` says. With --check nothing is written: exit code 1 when README.md has
-other lines."""
+"""What a night costs, in README.md, from perf/results/night.json (a whole night) and whole_night.json (module
+by module): rewrites the lines between its two markers. The cost is CPU time per alert, as
+`nightjar help terms` says. With --check nothing is written: exit code 1 when README.md has other lines."""
+
 import json, os, sys
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
@@ -17,10 +18,21 @@ def main():
     n, rate, alerts = night["ledger"][0]["consumed"], night["alerts_per_s_core"], real["alerts"]
     case = real["fink_modules_and_hostless_to_ndjson"]
     whole = 1e6 / case["alerts_per_s_core"]["rounds"][0]  # the modules are of that round
-    lines = [f"{n:,} simulated alerts, the default modules, one compute thread: {rate['mean']:,.0f} ± {rate['sd']:.0f} alerts/s per core, {1e6 / rate['mean']:.0f} CPU us/alert,"
-             f" {max(night['rss_max_bytes']) / 1e6:.0f} MB resident, ledger closed (`make soak`, perf/results/night.json). Module by module, {alerts:,} real alerts with Fink's models"
-             " and four catalogues, to rows (perf/results/whole_night.json):", "", "| stage or module | offered | hits | CPU us/alert | share |", "|---|---|---|---|---|"]
-    row = lambda name, offered, hits, us, cpu: lines.append(f"| {name} | {offered:,} | {hits} | {us:.2f} | {100 * cpu / (whole * alerts):.1f} % |")
+    lines = [
+        (
+            f"{n:,} simulated alerts, the default modules, one compute thread: {rate['mean']:,.0f} ±"
+            f" {rate['sd']:.0f} alerts/s per core, {1e6 / rate['mean']:.0f} CPU us/alert,"
+            f" {max(night['rss_max_bytes']) / 1e6:.0f} MB resident, ledger closed (`make soak`,"
+            f" perf/results/night.json). Module by module, {alerts:,} real alerts with Fink's models and four"
+            " catalogues, to rows (perf/results/whole_night.json):"
+        ),
+        "",
+        "| stage or module | offered | hits | CPU us/alert | share |",
+        "|---|---|---|---|---|",
+    ]
+    row = lambda name, offered, hits, us, cpu: lines.append(
+        f"| {name} | {offered:,} | {hits} | {us:.2f} | {100 * cpu / (whole * alerts):.1f} % |"
+    )
     for m in case["modules"]:
         row(m["name"], m["offered"], f"{m['hits']:,}", m["us"], m["us"] * m["offered"])
     rest = whole * alerts - sum(m["us"] * m["offered"] for m in case["modules"])

@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
-"""`nightjar run` of a tar night to null:, one compute thread, against Python and against libarchive alone, in turn.
+"""`nightjar run` of a tar night to null:, one compute thread, in turn with Python and with libarchive alone.
 
-  perf/run_vs_python.py [--copies N] [--rounds N]      needs real alerts ($NIGHTJAR_SHARED/real/ztf, else ../shared)
+  perf/run_vs_python.py [--copies N] [--rounds N]
 
-1. night.tar: the real alerts N times. nightjar run -j 1 -o null: with the modules of the issue "The host" (nalerthist, roid,
-   fast_transient, transient_features, is_transient, standardized_flux) against fastavro alone on the same bytes (tarfile + fastavro, cached
-   schema as fastavro does it): CPU seconds of the process. Bar: 10 times.
-2. night.tar.gz: wall seconds of the same run against libarchive alone (a C program that reads every member). Bar: 1.15.
+It needs real alerts ($NIGHTJAR_SHARED/real/ztf, else ../shared).
+
+1. night.tar: the real alerts N times. nightjar run -j 1 -o null: with the modules of the issue "The host"
+   (nalerthist, roid, fast_transient, transient_features, is_transient, standardized_flux) against fastavro
+   alone on the same bytes (tarfile + fastavro, cached schema as fastavro does it): CPU seconds of the
+   process. Bar: 10 times.
+2. night.tar.gz: wall seconds of the same run against libarchive alone (a C program that reads every member).
+   Bar: 1.15.
 Ratios only: these machines change speed. Writes perf/results/run_vs_python.json."""
+
 import argparse, json, os, platform, resource, statistics, subprocess, sys, tarfile, tempfile, time
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
@@ -75,24 +80,40 @@ def main():
                         t.add(os.path.join(src, f), arcname=f"{k}_{f}")
         open(os.path.join(d, "py.py"), "w").write(PYTHON)
         open(os.path.join(d, "la.c"), "w").write(LIBARCHIVE)
-        subprocess.run(["cc", "-O2", "-o", os.path.join(d, "la"), os.path.join(d, "la.c"), "-larchive"], check=True)
+        subprocess.run(
+            ["cc", "-O2", "-o", os.path.join(d, "la"), os.path.join(d, "la.c"), "-larchive"], check=True
+        )
         ours = [os.path.join(ROOT, "nightjar"), "run", "-q", "-j", "1", "-m", MODULES, "-o", "null:"]
         rounds = []
         for _ in range(a.rounds):
             nj, py = timed(ours + [tar]), timed([python, os.path.join(d, "py.py"), tar])
             njz, la = timed(ours + [tgz]), timed([os.path.join(d, "la"), tgz])
-            rounds.append({"nightjar_tar": nj, "fastavro_tar": py, "nightjar_targz": njz, "libarchive_targz": la})
+            rounds.append(
+                {"nightjar_tar": nj, "fastavro_tar": py, "nightjar_targz": njz, "libarchive_targz": la}
+            )
     n = len(os.listdir(src)) * a.copies
     ratio = lambda x, y, k: statistics.median(r[x][k] / r[y][k] for r in rounds)
-    result = {"what": __doc__.split("\n")[0], "alerts": n, "rounds_wall_cpu_s": rounds, "machine": platform.processor() or platform.machine(), "cores": os.cpu_count(),
-              "fastavro_over_nightjar_cpu": ratio("fastavro_tar", "nightjar_tar", 1), "fastavro_over_nightjar_wall": ratio("fastavro_tar", "nightjar_tar", 0),
-              "nightjar_over_libarchive_wall": ratio("nightjar_targz", "libarchive_targz", 0), "nightjar_over_libarchive_cpu": ratio("nightjar_targz", "libarchive_targz", 1)}
+    result = {
+        "what": __doc__.split("\n")[0],
+        "alerts": n,
+        "rounds_wall_cpu_s": rounds,
+        "machine": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "fastavro_over_nightjar_cpu": ratio("fastavro_tar", "nightjar_tar", 1),
+        "fastavro_over_nightjar_wall": ratio("fastavro_tar", "nightjar_tar", 0),
+        "nightjar_over_libarchive_wall": ratio("nightjar_targz", "libarchive_targz", 0),
+        "nightjar_over_libarchive_cpu": ratio("nightjar_targz", "libarchive_targz", 1),
+    }
     os.makedirs(os.path.join(ROOT, "perf", "results"), exist_ok=True)
     with open(os.path.join(ROOT, "perf", "results", "run_vs_python.json"), "w") as f:
         json.dump(result, f, indent=1)
         f.write("\n")
-    print(f"tar: fastavro alone / nightjar run, CPU {result['fastavro_over_nightjar_cpu']:.1f}, wall {result['fastavro_over_nightjar_wall']:.1f} (bar 10)\n"
-          f"tar.gz: nightjar run / libarchive alone, wall {result['nightjar_over_libarchive_wall']:.2f}, CPU {result['nightjar_over_libarchive_cpu']:.2f} (bar 1.15)")
+    print(
+        f"tar: fastavro alone / nightjar run, CPU {result['fastavro_over_nightjar_cpu']:.1f}, wall"
+        f" {result['fastavro_over_nightjar_wall']:.1f} (bar 10)\ntar.gz: nightjar run / libarchive alone,"
+        f" wall {result['nightjar_over_libarchive_wall']:.2f}, CPU"
+        f" {result['nightjar_over_libarchive_cpu']:.2f} (bar 1.15)"
+    )
 
 
 main()

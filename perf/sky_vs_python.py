@@ -1,11 +1,17 @@
 #!/usr/bin/env python3
-"""nightjar's cone search against scipy's cKDTree and astropy's match_to_catalog_sky: same rows, same queries, same run.
+"""nightjar's cone search against scipy's cKDTree and astropy's match_to_catalog_sky: same rows, same queries,
+same run.
 
     python3 -m venv build/venv-sky && build/venv-sky/bin/pip install numpy scipy astropy
-    build/venv-sky/bin/python perf/sky_vs_python.py [--rows 1e6,1e7] [--rounds 3] [-o perf/results/sky_vs_python.json]
+    build/venv-sky/bin/python perf/sky_vs_python.py [--rows 1e6,1e7] [--rounds 3] [-o OUTPUT]
 
-One thread each. nightjar is asked through `nightjar bench sky`, whose rows and queries are made here again (splitmix64 of a
-counter); the number of matches and the sum of their separations must agree. Rounds alternate, the best of each counts."""
+The figures of the repository are made with -o perf/results/sky_vs_python.json.
+
+One thread each. nightjar is asked through `nightjar bench sky`, whose rows and queries are made here again
+(splitmix64 of a counter); the number of matches and the sum of their separations must agree. Rounds
+alternate, the best of each counts.
+"""
+
 import argparse
 import json
 import os
@@ -25,7 +31,9 @@ QUERIES, RADIUS = 200000, 1.5
 
 def uniform(stream, n):
     with np.errstate(over="ignore"):
-        z = (np.arange(n, dtype=np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(stream) * np.uint64(0xD1342543DE82EF95)
+        z = (np.arange(n, dtype=np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(
+            stream
+        ) * np.uint64(0xD1342543DE82EF95)
         z = (z ^ z >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ z >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
         return ((z ^ z >> np.uint64(31)) >> np.uint64(11)).astype(np.float64) * 2.0**-53
@@ -50,7 +58,9 @@ def nightjar(binary, rows):
         env = dict(os.environ)
         if rows not in (1e6, 1e7):
             env["NIGHTJAR_BENCH_ROWS"] = "%g" % rows
-        subprocess.run([binary, "bench", "sky", "--json", f.name], check=True, stdout=subprocess.DEVNULL, env=env)
+        subprocess.run(
+            [binary, "bench", "sky", "--json", f.name], check=True, stdout=subprocess.DEVNULL, env=env
+        )
         report = json.load(open(f.name))
     tag = "%.0e rows" % rows
     times = {r["name"]: r["min"] for r in report["benchmarks"] if tag in r["name"]}
@@ -76,8 +86,16 @@ def main():
     import astropy.units as u
     from astropy.coordinates import SkyCoord
 
-    results = {"machine": platform.processor() or platform.machine(), "python": platform.python_version(), "numpy": np.__version__, "scipy": scipy.__version__,
-               "astropy": astropy.__version__, "queries": QUERIES, "radius_arcsec": RADIUS, "rows": {}}
+    results = {
+        "machine": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "astropy": astropy.__version__,
+        "queries": QUERIES,
+        "radius_arcsec": RADIUS,
+        "rows": {},
+    }
     for rows in [float(x) for x in o.rows.split(",")]:
         n = int(rows)
         ra, dec, q_ra, q_dec = make(n)
@@ -110,14 +128,25 @@ def main():
             sep = sep.arcsec
             inside = sep < RADIUS
             ours, our_sum = pick(figures, "matches"), pick(figures, "sum of")
-            agree = int(inside.sum()) == int(ours) and abs(sep[inside].sum() - our_sum) < 1e-6 * our_sum + 1e-3
+            agree = (
+                int(inside.sum()) == int(ours) and abs(sep[inside].sum() - our_sum) < 1e-6 * our_sum + 1e-3
+            )
             if not agree:
-                raise SystemExit("answers differ: astropy %d matches, %.9f; nightjar %d, %.9f" % (inside.sum(), sep[inside].sum(), ours, our_sum))
+                raise SystemExit(
+                    "answers differ: astropy %d matches, %.9f; nightjar %d, %.9f"
+                    % (inside.sum(), sep[inside].sum(), ours, our_sum)
+                )
             del catalog, alerts
         ratio = {
-            "cKDTree nearest / nightjar batched (at least 20)": best["cKDTree nearest"] / best["nightjar batched"],
-            "astropy / nightjar batched (at least 40)": best["astropy match_to_catalog_sky"] / best["nightjar batched"],
-            "cKDTree build / nightjar build (at least 20 at 1e7)": best["cKDTree build"] / best["nightjar build"],
+            "cKDTree nearest / nightjar batched (at least 20)": (
+                best["cKDTree nearest"] / best["nightjar batched"]
+            ),
+            "astropy / nightjar batched (at least 40)": (
+                best["astropy match_to_catalog_sky"] / best["nightjar batched"]
+            ),
+            "cKDTree build / nightjar build (at least 20 at 1e7)": (
+                best["cKDTree build"] / best["nightjar build"]
+            ),
         }
         results["rows"]["%.0e" % rows] = {"ns": best, "ratio": ratio, "matches": int(ours)}
         results["context"] = context.get("context", {})

@@ -121,7 +121,8 @@ def run_tiring():
     """A module that takes longer with each alert: (the process, its report, that module's drift)."""
     build(
         "tiring",
-        "static unsigned long turns; for (volatile unsigned long spin = 0, end = 2000 + 20 * turns++; spin < end; spin++) {}",
+        "static unsigned long turns; for (volatile unsigned long spin = 0, end = 2000 + 20 * turns++; spin <"
+        " end; spin++) {}",
     )
     r = nightjar(
         "run",

@@ -1,12 +1,14 @@
-"""avro.py - the little Avro that end-to-end tests write packets with: datums and container files by any schema, standard library only.
-Not a test."""
+"""avro.py - the little Avro that end-to-end tests write packets with: datums and container files by any
+schema, standard library only. Not a test."""
+
 import json, struct
 
 PRIMITIVE = {"null", "boolean", "int", "long", "float", "double", "bytes", "string"}
 
 
 class Branch:
-    """A value of a union with its branch chosen; without it a value takes the first branch that is not null."""
+    """A value of a union with its branch chosen; without it a value takes the first branch that is not
+    null."""
 
     def __init__(self, index, value):
         self.index, self.value = index, value
@@ -160,7 +162,8 @@ def _write(s, t, v, out):
 
 
 def container(data):
-    """The schema text and the datums of a container file without compression (one record per block, as alerts have it)."""
+    """The schema text and the datums of a container file without compression (one record per block, as alerts
+    have it)."""
     meta, at = _read(Schema('"null"'), {"type": "map", "values": "bytes"}, data, 4)
     schema, at = meta["avro.schema"].decode(), at + 16
     datums = []
@@ -181,7 +184,12 @@ def make_container(schema, values):
     """A container file without compression, one record per block."""
     s, sync = Schema(schema), b"nightjar-test-16"
     out = bytearray(b"Obj\1")
-    _write(s, {"type": "map", "values": "bytes"}, {"avro.schema": json.dumps(schema).encode(), "avro.codec": b"null"}, out)
+    _write(
+        s,
+        {"type": "map", "values": "bytes"},
+        {"avro.schema": json.dumps(schema).encode(), "avro.codec": b"null"},
+        out,
+    )
     out += sync
     for v in values:
         datum = s.write(v)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The table of limits in broker/SECURITY.md against the code, the settings and the tests, and what happens when a limit
-is passed; archives and folders that were made to harm."""
+"""The table of limits in broker/SECURITY.md against the code, the settings and the tests, and what happens
+when a limit is passed; archives and folders that were made to harm."""
 
 import glob, gzip, io, os, re, socket, subprocess, tarfile, zlib
 from tap import ROOT, Folder, done, nightjar, ok, report, rows
@@ -12,7 +12,8 @@ WIDE = """
 static int process(const void *self, void *thread, const nj_work *w) { return NJ_OK; }
 NJ_MODULE(wide) = { NJ_HEADER, .name = "wide", .version = "1.0", .summary = "wide", .paper = "none: test",
     .needs = (const nj_need[]){ { "mag", NJ_F64, NJ_SCALAR, "mag", 0 }, { 0 } },
-    .gives = (const nj_give[]){ { "x", NJ_F64, 65537, 0, "1", -INFINITY, INFINITY, NAN, 0, "Numbers." }, { 0 } },
+    .gives = (const nj_give[]){ { "x", NJ_F64, 65537, 0, "1", -INFINITY, INFINITY, NAN, 0, "Numbers." },
+                                { 0 } },
     .process = process };
 """
 N = 20  # alerts of the night

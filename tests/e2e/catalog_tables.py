@@ -248,17 +248,20 @@ def dialects():
         "dashes without units", "u.csv", f"ra\tdec\tid\n----\t----\t----\n120.5\t-33.25\t{BIG}\n", "id", BIG
     )
     ecsv = lambda kind, value, sep=" ": (
-        f"# %ECSV 1.0\n# ---\n" + (f"# delimiter: '{sep}'\n" if sep != " " else "") + "# datatype:\n"
-        "# - {name: ra, unit: deg, datatype: float64}\n# - {name: dec, unit: deg, datatype: float64}\n"
-        f"# - {{name: id, datatype: {kind}, description: 'unit: none'}}\n{sep.join(('ra', 'dec', 'id'))}\n{sep.join(('120.5', '-33.25', value))}\n"
+        f"# %ECSV 1.0\n# ---\n"
+        + (f"# delimiter: '{sep}'\n" if sep != " " else "")
+        + "# datatype:\n# - {name: ra, unit: deg, datatype: float64}\n# - {name: dec, unit: deg,"
+        f" datatype: float64}}\n# - {{name: id, datatype: {kind}, description: 'unit:"
+        f" none'}}\n{sep.join(('ra', 'dec', 'id'))}\n{sep.join(('120.5', '-33.25', value))}\n"
     )
     reads("ECSV int64", "e.ecsv", ecsv("int64", str(BIG)), "id", BIG)
     reads("ECSV string of digits", "e.ecsv", ecsv("string", "123"), "id", "123")
     reads("ECSV float64 of a whole number", "e.ecsv", ecsv("float64", "7"), "id", 7)
     reads("ECSV with commas", "e.ecsv", ecsv("int64", str(BIG), ","), "id", BIG)
     block = (
-        "# %ECSV 1.0\n# ---\n# datatype:\n# - name: ra\n#   unit: rad\n#   datatype: float64\n# - name: dec\n#   unit: rad\n#   datatype: float64\n"
-        "# - name: id\n#   datatype: string\nra dec id\n2.1031218153 -0.5803219763 42\n"
+        "# %ECSV 1.0\n# ---\n# datatype:\n# - name: ra\n#   unit: rad\n#   datatype: float64\n# - name:"
+        " dec\n#   unit: rad\n#   datatype: float64\n# - name: id\n#   datatype: string\nra dec"
+        " id\n2.1031218153 -0.5803219763 42\n"
     )
     reads("ECSV in block form, radians", "e.ecsv", block, "id", "42")
     r = build(write("e.ecsv", ecsv("int64", "x1")))
@@ -294,8 +297,9 @@ def dialects():
     )
     reads("names in a comment, commas", "t.csv", f"#a title\n#id,ra,dec\n{BIG},120.5,-33.25\n", "id", BIG)
     vot = lambda rows, field='<FIELD name="id" datatype="long"/>': (
-        '<?xml version="1.0"?>\n<VOTABLE version="1.4"><RESOURCE><TABLE><FIELD name="ra" datatype="double" unit="deg"/>'
-        f'<FIELD name="dec" datatype="double" unit="deg"/>{field}<DATA>{rows}</DATA></TABLE></RESOURCE></VOTABLE>'
+        '<?xml version="1.0"?>\n<VOTABLE version="1.4"><RESOURCE><TABLE><FIELD name="ra" datatype="double"'
+        ' unit="deg"/><FIELD name="dec" datatype="double"'
+        f' unit="deg"/>{field}<DATA>{rows}</DATA></TABLE></RESOURCE></VOTABLE>'
     )
     table = lambda value: f"<TABLEDATA><TR><TD>120.5</TD><TD>-33.25</TD><TD>{value}</TD></TR></TABLEDATA>"
     reads("VOTable", "t.vot", vot(table(BIG)), "id", BIG)
@@ -338,8 +342,8 @@ def dialects():
 
 
 def units():
-    head = (
-        lambda ra_unit, dec_unit, ra, dec: f"ra\tdec\tid\n{ra_unit}\t{dec_unit}\t \n----\t----\t---\n{ra}\t{dec}\t7\n"
+    head = lambda ra_unit, dec_unit, ra, dec: (
+        f"ra\tdec\tid\n{ra_unit}\t{dec_unit}\t \n----\t----\t---\n{ra}\t{dec}\t7\n"
     )
     for kind, args in (
         ("hours", ("h", "deg", repr(120.5 / 15), "-33.25")),
@@ -391,7 +395,8 @@ def letters_and_forms():
     build(["deg.tsv", write("h.tsv", f"ra\tdec\tid\nh\tdeg\t\n---\t---\t---\n{120.5 / 15!r}\t-33.25\t2\n")])
     ok(row_at().get("id") == 2, "each file has its own unit", row_at())
     for unit, factor in (("mas/yr", 1), ("arcsec/yr", 1000), ("", 1), ("mas / yr", 1), ("mas.yr**-1", 1)):
-        motion = f"ra\tdec\tp\tq\ndeg\tdeg\t{unit}\t{unit}\n---\t---\t---\t---\n120.5\t-33.25\t0\t{1000 / factor}\n"
+        motion = f"ra\tdec\tp\tq\ndeg\tdeg\t{unit}\t{unit}\n---\t---\t---\t---\n"
+        motion += f"120.5\t-33.25\t0\t{1000 / factor}\n"
         r = build(write("m.tsv", motion), "--pmra", "p", "--pmdec", "q", "--epoch", "2000")
         got = json.loads(
             nightjar(
@@ -410,7 +415,8 @@ def odd_texts():
     reads("doubled quotes", "o.csv", 'ra,dec,id\n120.5,-33.25,"a ""b"", c\nd"\n', "id", 'a "b", c\nd')
     reads("NaN among ids", "o.csv", f"ra,dec,id\n120.5,-33.25,{BIG}\n1,1,nan\n", "id", BIG)
     reads("NaN among names", "o.csv", "ra,dec,id\n120.5,-33.25,NaN\n1,1,Bob\n", "id", "NaN")
-    formats = "#Column\tid\t(A5)\tname\n#Column\tra\t(F9.5)\n#Column\tdec\t(F9.5)\nra\tdec\tid\n120.5\t-33.25\t123\n"
+    formats = "#Column\tid\t(A5)\tname\n#Column\tra\t(F9.5)\n#Column\tdec\t(F9.5)\n"
+    formats += "ra\tdec\tid\n120.5\t-33.25\t123\n"
     reads("VizieR's formats are obeyed", "o.tsv", formats, "id", "123")
     refuses("VizieR, two tables in one", "o.tsv", formats + formats, "o.tsv:9")
     refuses("bars at both ends", "o.txt", "|name|ra|dec|\n|a|120.5|-33.25|\n|b|1|2|\n", "bars")
@@ -419,9 +425,13 @@ def odd_texts():
         r = build(write("o.csv", f"ra,dec,id\n120.5,-33.25,{value}\n"), "--columns", f"id:id:{kind}")
         ok("1 cells became null" in r.stdout, f"{value} is no {kind}, and that is reported", r.stdout)
     frame = (
-        '<VOTABLE><RESOURCE><COOSYS ID="old" system="eq_FK4" equinox="B1950"/><COOSYS ID="new" system="ICRS"/><TABLE>'
-        '<FIELD name="ra" datatype="double" unit="deg" ref="REF"/><FIELD name="dec" datatype="double" unit="deg" ref="REF"/>'
-        '<FIELD name="id" datatype="int"/><DATA><TABLEDATA><TR><TD>120.5</TD><TD>-33.25</TD><TD>7</TD></TR></TABLEDATA></DATA>'
+        '<VOTABLE><RESOURCE><COOSYS ID="old" system="eq_FK4" equinox="B1950"/><COOSYS ID="new"'
+        ' system="ICRS"/><TABLE>'
+        '<FIELD name="ra" datatype="double" unit="deg" ref="REF"/><FIELD name="dec" datatype="double"'
+        ' unit="deg" ref="REF"/>'
+        '<FIELD name="id"'
+        ' datatype="int"/><DATA><TABLEDATA>'
+        '<TR><TD>120.5</TD><TD>-33.25</TD><TD>7</TD></TR></TABLEDATA></DATA>'
         '</TABLE></RESOURCE></VOTABLE>'
     )
     refuses("VOTable in FK4", "o.vot", frame.replace("REF", "old"), "FK4")

@@ -99,8 +99,8 @@ def in_zsh(line):
 
     os.write(
         fd,
-        b"unsetopt zle_bracketed_paste list_beep; LISTMAX=10000; autoload -U compinit && compinit -u -D; source <(nightjar completion zsh); "
-        b"print read''y\n",
+        b"unsetopt zle_bracketed_paste list_beep; LISTMAX=10000; autoload -U compinit && compinit -u -D;"
+        b" source <(nightjar completion zsh); print read''y\n",
     )
     wait(rb"ready\r?\n")
     shown = b""

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Whatever a module does on one alert, the stream goes on, and exactly its answers for that alert are missing."""
+"""Whatever a module does on one alert, the stream goes on, and exactly its answers for that alert are
+missing."""
 
 import os, signal, subprocess, time
 from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, nightjar, ok, report, rows, skip
@@ -22,7 +23,12 @@ SOURCE = """
 #include <unistd.h>
 #include "nightjar/module.h"
 static volatile long sum;
-static int open_(const nj_host *host, const void *conf, void **self) { (void)host, (void)conf, (void)self; @OPEN@; return NJ_OK; }
+static int open_(const nj_host *host, const void *conf, void **self)
+{
+    (void)host, (void)conf, (void)self;
+    @OPEN@;
+    return NJ_OK;
+}
 static int process(const void *self, void *thread, const nj_work *w)
 {
     (void)self, (void)thread;
@@ -37,7 +43,8 @@ static int process(const void *self, void *thread, const nj_work *w)
     @END@;
     return NJ_OK;
 }
-NJ_MODULE(@NAME@) = { NJ_HEADER, .name = "@NAME@", .version = "1.0", .summary = "a bad one", .paper = "none: test",
+NJ_MODULE(@NAME@) = { NJ_HEADER, .name = "@NAME@", .version = "1.0", .summary = "a bad one",
+    .paper = "none: test",
     .needs = (const nj_need[]){ { "mag", NJ_F64, NJ_SCALAR, "mag", 0 }, { 0 } },
     .gives = (const nj_give[]){ { "x", NJ_F64, 1, 0, "1", -INFINITY, INFINITY, NAN, 0, "A number." }, { 0 } },
     .open = open_, @MORE@ .process = process };
@@ -173,7 +180,10 @@ def state():
         ("ignores", "signal(SIGTERM, SIG_IGN)", "the action of SIGTERM"),
         (
             "lowers",
-            "{ struct rlimit l; getrlimit(RLIMIT_NOFILE, &l); l.rlim_cur = 8; setrlimit(RLIMIT_NOFILE, &l); }",
+            (
+                "{ struct rlimit l; getrlimit(RLIMIT_NOFILE, &l); l.rlim_cur = 8; setrlimit(RLIMIT_NOFILE,"
+                " &l); }"
+            ),
             "the limit of files",
         ),
     ):
@@ -189,11 +199,15 @@ def state():
 
 
 def beyond():
-    """One element too far, on either side of a column, is found with the module, and only that alert is failed."""
+    """One element too far, on either side of a column, is found with the module, and only that alert is
+    failed."""
     for name, habit in (
         (
             "behind",
-            "{ uint32_t n = 0; for (uint32_t i = 0; i < w->n; i++) if (w->row[i] >= n) n = w->row[i] + 1; if (w->n == 1 || k == w->n - 1) x[@ROWS@] = 1; }",
+            (
+                "{ uint32_t n = 0; for (uint32_t i = 0; i < w->n; i++) if (w->row[i] >= n) n = w->row[i] + 1;"
+                " if (w->n == 1 || k == w->n - 1) x[@ROWS@] = 1; }"
+            ),
         ),
         ("before", "x[-1] = 1"),
     ):
@@ -225,7 +239,8 @@ CRASHES = {
 
 
 def crashes():
-    """Each way to end a process, on one alert in 17: the worker is replaced, and the others have their answers."""
+    """Each way to end a process, on one alert in 17: the worker is replaced, and the others have their
+    answers."""
     for name, habit in CRASHES.items():
         module(name, habit)
         for j, more in ((1, ()), (2, ("-D", "run.batch_rows=7"))):
@@ -377,9 +392,11 @@ def until(test, seconds=60):
 
 
 def killed():
-    """kill -9 of a worker, again and again: the next one goes on. kill -9 of the supervisor: nothing stays."""
+    """kill -9 of a worker, again and again: the next one goes on. kill -9 of the supervisor: nothing
+    stays."""
     module("slow", end="nanosleep(&(struct timespec){ 0, 20000000 }, NULL)")
-    args = "night.tar -m nalerthist,slow --module-path slow.so -q -j 1 -D run.batch_rows=2 -D run.batch_ms=1".split()
+    args = "night.tar -m nalerthist,slow --module-path slow.so -q -j 1".split()
+    args += "-D run.batch_rows=2 -D run.batch_ms=1".split()
     p = begin(*args, "-o", "ndjson:killed.ndjson", "--report", "killed.json", "--overwrite")
     n = 0
     for _ in range(5):
@@ -470,10 +487,14 @@ int prctl(int option, ...)
 
 
 def leaks():
-    """A worker that grew too large is replaced, and no alert is lost; the module that does it again is off."""
+    """A worker that grew too large is replaced, and no alert is lost; the module that does it again is
+    off."""
     module(
         "leaks",
-        end="for (uint32_t k = 0; k < w->n; k++) { char *p = malloc(4 << 20); memset(p, 1, 4 << 20); } usleep(150000)",
+        end=(
+            "for (uint32_t k = 0; k < w->n; k++) { char *p = malloc(4 << 20); memset(p, 1, 4 << 20); }"
+            " usleep(150000)"
+        ),
     )
     small = ("-D", "guard.max_rss=150M", "-D", "run.batch_rows=4", "-D", "run.budget_bytes=2M")
     for j in (1, 2):

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""nightjar cutout: stamps have the values and the positions of astropy's Cutout2D, whatever the image; the command line."""
+"""nightjar cutout: stamps have the values and the positions of astropy's Cutout2D, whatever the image; the
+command line."""
+
 import glob, json, os, re, subprocess, sys
 from tap import ROOT, Folder, done, nightjar, ok, skip
 
@@ -18,8 +20,18 @@ ROWS, COLS = 150, 190
 
 
 def header(**more):
-    h = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 80.3, "CRPIX2": 70.8, "CRVAL1": 210.3, "CRVAL2": 54.1,
-         "CD1_1": -2.7e-4, "CD1_2": 3e-5, "CD2_1": 2.5e-5, "CD2_2": 2.8e-4}
+    h = {
+        "CTYPE1": "RA---TAN",
+        "CTYPE2": "DEC--TAN",
+        "CRPIX1": 80.3,
+        "CRPIX2": 70.8,
+        "CRVAL1": 210.3,
+        "CRVAL2": 54.1,
+        "CD1_1": -2.7e-4,
+        "CD1_2": 3e-5,
+        "CD2_1": 2.5e-5,
+        "CD2_2": 2.8e-4,
+    }
     for k in [k for k in more if more[k] is None]:
         h.pop(k, None)
     h.update({k: v for k, v in more.items() if v is not None})
@@ -27,8 +39,19 @@ def header(**more):
 
 
 NO_CD = {"CD1_1": None, "CD1_2": None, "CD2_1": None, "CD2_2": None}
-SIP = {"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": 3, "B_ORDER": 2, "A_2_0": 3e-4, "A_1_1": -2e-4, "A_0_2": 1e-4, "A_3_0": 2e-6,
-       "B_2_0": -1e-4, "B_1_1": 3e-4, "B_0_2": 2e-4}
+SIP = {
+    "CTYPE1": "RA---TAN-SIP",
+    "CTYPE2": "DEC--TAN-SIP",
+    "A_ORDER": 3,
+    "B_ORDER": 2,
+    "A_2_0": 3e-4,
+    "A_1_1": -2e-4,
+    "A_0_2": 1e-4,
+    "A_3_0": 2e-6,
+    "B_2_0": -1e-4,
+    "B_1_1": 3e-4,
+    "B_0_2": 2e-4,
+}
 
 
 def images():
@@ -39,14 +62,28 @@ def images():
     single[40:43, 50:60] = np.nan
     plain = lambda data, h: (fits.HDUList([fits.PrimaryHDU(data, h)]), data, h)
     yield "float", plain(single, header())
-    yield "double", plain(noise, header(**NO_CD, CDELT1=-2.7e-4, CDELT2=2.7e-4, PC1_1=0.96, PC1_2=-0.28, PC2_1=0.28, PC2_2=0.96))
+    yield "double", plain(
+        noise, header(**NO_CD, CDELT1=-2.7e-4, CDELT2=2.7e-4, PC1_1=0.96, PC1_2=-0.28, PC2_1=0.28, PC2_2=0.96)
+    )
     yield "turned", plain(single, header(**NO_CD, CDELT1=-2.7e-4, CDELT2=3e-4, CROTA2=33.0))
     yield "lonpole", plain(single, header(LONPOLE=165.0))
     yield "pole", plain(single, header(CRVAL2=89.995))
     yield "sip", plain(single, header(**SIP))
     yield "sip_unnamed", plain(single, header(**{**SIP, "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN"}))
-    yield "tpv", plain(single, header(CTYPE1="RA---TPV", CTYPE2="DEC--TPV", PV1_0=1e-4, PV1_1=1.0, PV1_2=2e-4, PV1_4=3e-3,
-                                      PV2_1=1.0, PV2_2=-1e-4, PV2_5=2e-3))
+    yield "tpv", plain(
+        single,
+        header(
+            CTYPE1="RA---TPV",
+            CTYPE2="DEC--TPV",
+            PV1_0=1e-4,
+            PV1_1=1.0,
+            PV1_2=2e-4,
+            PV1_4=3e-3,
+            PV2_1=1.0,
+            PV2_2=-1e-4,
+            PV2_5=2e-3,
+        ),
+    )
     for name in ("STG", "SIN", "ARC", "ZEA", "ZPN", "AIT", "MOL", "CAR", "SFL", "MER", "COE"):
         extra = {"ZPN": {"PV2_1": 1.0, "PV2_3": 1e-2}, "COE": {"PV2_1": 45.0}}.get(name, {})
         at = {} if name in ("STG", "SIN", "ARC", "ZEA", "ZPN", "COE") else {"CRVAL1": 12.0, "CRVAL2": 0.0}
@@ -60,10 +97,32 @@ def images():
     yield "icrs_equinox", plain(single, header(RADESYS="ICRS", EQUINOX=2000.0))
     yield "pole_itself", plain(single, header(CRVAL2=90.0))
     yield "south_pole", plain(single, header(CRVAL2=-90.0))
-    yield "arcsec", plain(single, header(**NO_CD, CDELT1=-1.0, CDELT2=1.0, CUNIT1="arcsec", CUNIT2="arcsec", CRVAL1=210.3 * 3600,
-                                         CRVAL2=54.1 * 3600))
-    yield "radio", plain(single[None, None], header(CTYPE3="STOKES", CRVAL3=1.0, CDELT3=1.0, CRPIX3=1.0, CTYPE4="FREQ", CRVAL4=1.4e9,
-                                                    CDELT4=1e6, CRPIX4=1.0, CUNIT4="Hz"))
+    yield "arcsec", plain(
+        single,
+        header(
+            **NO_CD,
+            CDELT1=-1.0,
+            CDELT2=1.0,
+            CUNIT1="arcsec",
+            CUNIT2="arcsec",
+            CRVAL1=210.3 * 3600,
+            CRVAL2=54.1 * 3600,
+        ),
+    )
+    yield "radio", plain(
+        single[None, None],
+        header(
+            CTYPE3="STOKES",
+            CRVAL3=1.0,
+            CDELT3=1.0,
+            CRPIX3=1.0,
+            CTYPE4="FREQ",
+            CRVAL4=1.4e9,
+            CDELT4=1e6,
+            CRPIX4=1.0,
+            CUNIT4="Hz",
+        ),
+    )
     yield "swapped", plain(single, header(CTYPE1="DEC--TAN", CTYPE2="RA---TAN", CRVAL1=54.1, CRVAL2=210.3))
     yield "cube", plain(cube, header())
     yield "short", plain(noise.astype("i2"), header())
@@ -84,8 +143,12 @@ def targets(wcs):
     """All over the image, on its borders, beyond them, and on the other side of the sky."""
     random = np.random.default_rng(5)
     # none where size / 2 away is a whole number: which way such a tie goes is a matter of the last bit
-    x = np.concatenate([random.integers(0, COLS, 20) + 0.3, [0.1, COLS - 1.1, -3.2, COLS + 4.1, 80.1, 80.6, 300.1]])
-    y = np.concatenate([random.integers(0, ROWS, 20) + 0.8, [0.1, ROWS - 1.1, 60.1, 60.1, -9.9, ROWS + 9.1, 60.1]])
+    x = np.concatenate(
+        [random.integers(0, COLS, 20) + 0.3, [0.1, COLS - 1.1, -3.2, COLS + 4.1, 80.1, 80.6, 300.1]]
+    )
+    y = np.concatenate(
+        [random.integers(0, ROWS, 20) + 0.8, [0.1, ROWS - 1.1, 60.1, 60.1, -9.9, ROWS + 9.1, 60.1]]
+    )
     if wcs.wcs.lng == 1:
         dec, ra = wcs.all_pix2world(np.column_stack([x, y]), 0).T
     else:
@@ -93,15 +156,27 @@ def targets(wcs):
         ra, dec = at.ra.deg, at.dec.deg
     ra, dec = np.append(ra, (ra[0] + 180) % 360), np.append(dec, -dec[0])
     with open("targets.csv", "w") as f:
-        f.write("name,ra,dec\n" + "".join(f"t{i},{float(a)!r},{float(d)!r}\n" for i, (a, d) in enumerate(zip(ra, dec))))
+        f.write(
+            "name,ra,dec\n"
+            + "".join(f"t{i},{float(a)!r},{float(d)!r}\n" for i, (a, d) in enumerate(zip(ra, dec)))
+        )
     if wcs.wcs.lng == 1:  # astropy 8.0 takes the pixel axes of such an image one for the other
         return [tuple(p) for p in np.column_stack([x, y])] + [(np.nan, np.nan)]
     return SkyCoord(ra, dec, unit="deg")
 
 
 def tolerance(name):
-    """Pixels of one arcsec. astropy undoes a distortion to 1e-4 only; FK4 and the galactic frame are defined a little differently."""
-    return 2e-4 if name.startswith("sip") else 0.03 if name in ("fk4", "equinox_1950", "galactic") else 2e-6 if name == "tpv" else 1e-3 if "fk5" in name or name == "equinox_2000" else 1e-7
+    """Pixels of one arcsec. astropy undoes a distortion to 1e-4 only; FK4 and the galactic frame are defined
+    a little differently."""
+    return (
+        2e-4
+        if name.startswith("sip")
+        else (
+            0.03
+            if name in ("fk4", "equinox_1950", "galactic")
+            else 2e-6 if name == "tpv" else 1e-3 if "fk5" in name or name == "equinox_2000" else 1e-7
+        )
+    )
 
 
 def same(name, size, hdus, data, head):
@@ -117,7 +192,10 @@ def same(name, size, hdus, data, head):
     for i, position in enumerate(sky):
         stamp = f"{name}_{size}/t{i}.fits"
         try:
-            planes = [Cutout2D(plane, position, (size, size), wcs=wcs, mode="partial", fill_value=np.nan) for plane in floats]
+            planes = [
+                Cutout2D(plane, position, (size, size), wcs=wcs, mode="partial", fill_value=np.nan)
+                for plane in floats
+            ]
         except (NoOverlapError, NoConvergence, ValueError):
             planes = None
         if planes is None:
@@ -135,10 +213,20 @@ def same(name, size, hdus, data, head):
             if not np.allclose(WCS(h, naxis=2).wcs.crpix, planes[0].wcs.wcs.crpix, rtol=0, atol=1e-9):
                 bad.append(f"{stamp}: CRPIX {WCS(h, naxis=2).wcs.crpix} {planes[0].wcs.wcs.crpix}")
             # the target's own pixel; astropy undoes a distortion to 1e-4 only
-            if not np.allclose([h["NJ_X"], h["NJ_Y"]], planes[0].input_position_original, rtol=0, atol=tolerance(name)):
+            if not np.allclose(
+                [h["NJ_X"], h["NJ_Y"]], planes[0].input_position_original, rtol=0, atol=tolerance(name)
+            ):
                 bad.append(f"{stamp}: {h['NJ_X']}, {h['NJ_Y']} {planes[0].input_position_original}")
-    ok(r.returncode == 0 and not bad and said and [int(x) for x in said.groups()] == count and min(count) > 0,
-       f"{name}, {size} pixels: {count[0]} whole, {count[1]} partial and {count[2]} outside, as astropy's Cutout2D", f"{count}\n{r.stdout}{r.stderr}" + "\n".join(bad[:5]))
+    ok(
+        r.returncode == 0
+        and not bad
+        and said
+        and [int(x) for x in said.groups()] == count
+        and min(count) > 0,
+        f"{name}, {size} pixels: {count[0]} whole, {count[1]} partial and {count[2]} outside, as astropy's"
+        " Cutout2D",
+        f"{count}\n{r.stdout}{r.stderr}" + "\n".join(bad[:5]),
+    )
 
 
 def command_line():
@@ -148,26 +236,66 @@ def command_line():
     hdus.writeto("b.fits.gz", overwrite=True)
     cut = lambda *args: nightjar("cutout", *args, "--targets", "targets.csv", "--size", 21)
     r = cut("a.fits", "b.fits.gz", "-o", "two", "-j", 1)
-    pairs = [(open(f, "rb").read(), open(f.replace("_a.fits", "_b.fits"), "rb").read()) for f in glob.glob("two/*_a.fits")]
-    ok(r.returncode == 0 and len(pairs) > 20 and all(a.replace(b"'a       '", b"'b       '") == b for a, b in pairs), "a gzipped image gives the same stamps", r.stderr)
+    pairs = [
+        (open(f, "rb").read(), open(f.replace("_a.fits", "_b.fits"), "rb").read())
+        for f in glob.glob("two/*_a.fits")
+    ]
+    ok(
+        r.returncode == 0
+        and len(pairs) > 20
+        and all(a.replace(b"'a       '", b"'b       '") == b for a, b in pairs),
+        "a gzipped image gives the same stamps",
+        r.stderr,
+    )
     r = cut("a.fits", "-o", "one", "-j", 3)
-    ok(r.returncode == 0 and all(open(f, "rb").read() == open(f.replace("one/", "two/").replace(".fits", "_a.fits"), "rb").read() for f in glob.glob("one/*.fits")),
-       "any number of workers: the same bytes", r.stderr)
+    ok(
+        r.returncode == 0
+        and all(
+            open(f, "rb").read() == open(f.replace("one/", "two/").replace(".fits", "_a.fits"), "rb").read()
+            for f in glob.glob("one/*.fits")
+        ),
+        "any number of workers: the same bytes",
+        r.stderr,
+    )
     r = cut("a.fits", "-o", "one")
-    ok(r.returncode == 3 and "exists" in r.stderr and cut("a.fits", "-o", "one", "--overwrite").returncode == 0, "stamps that exist are replaced only when told", r.stderr)
-    for key, more, word in (("xyz", {"CTYPE1": "RA---XYZ", "CTYPE2": "DEC--XYZ"}, "RA---XYZ"), ("cpdis", {"CPDIS1": "LOOKUP"}, "CPDIS1"),
-                            ("d2im", {"D2IMDIS1": "LOOKUP"}, "D2IMDIS1"), ("tab", {"CTYPE1": "RA---TAB"}, "RA---TAB"),
-                            ("gappt", {"RADESYS": "GAPPT"}, "GAPPT"), ("fk4_1975", {"RADESYS": "FK4", "EQUINOX": 1975.0}, "1975"),
-                            ("noe", {"RADESYS": "FK4-NO-E"}, "FK4-NO-E"), ("ecliptic", {"CTYPE1": "ELON-TAN", "CTYPE2": "ELAT-TAN"}, "ELON-TAN"),
-                            ("wave", {"CTYPE1": "WAVE", "CTYPE2": "SLIT"}, "WAVE"), ("none", {"CTYPE1": None, "CTYPE2": None}, "CTYPE"),
-                            ("mixed", {"CTYPE2": "GLAT-TAN"}, "GLAT-TAN"), ("singular", {"CD1_1": 0.0, "CD1_2": 0.0}, "singular")):
+    ok(
+        r.returncode == 3
+        and "exists" in r.stderr
+        and cut("a.fits", "-o", "one", "--overwrite").returncode == 0,
+        "stamps that exist are replaced only when told",
+        r.stderr,
+    )
+    for key, more, word in (
+        ("xyz", {"CTYPE1": "RA---XYZ", "CTYPE2": "DEC--XYZ"}, "RA---XYZ"),
+        ("cpdis", {"CPDIS1": "LOOKUP"}, "CPDIS1"),
+        ("d2im", {"D2IMDIS1": "LOOKUP"}, "D2IMDIS1"),
+        ("tab", {"CTYPE1": "RA---TAB"}, "RA---TAB"),
+        ("gappt", {"RADESYS": "GAPPT"}, "GAPPT"),
+        ("fk4_1975", {"RADESYS": "FK4", "EQUINOX": 1975.0}, "1975"),
+        ("noe", {"RADESYS": "FK4-NO-E"}, "FK4-NO-E"),
+        ("ecliptic", {"CTYPE1": "ELON-TAN", "CTYPE2": "ELAT-TAN"}, "ELON-TAN"),
+        ("wave", {"CTYPE1": "WAVE", "CTYPE2": "SLIT"}, "WAVE"),
+        ("none", {"CTYPE1": None, "CTYPE2": None}, "CTYPE"),
+        ("mixed", {"CTYPE2": "GLAT-TAN"}, "GLAT-TAN"),
+        ("singular", {"CD1_1": 0.0, "CD1_2": 0.0}, "singular"),
+    ):
         fits.PrimaryHDU(data, header(**more)).writeto(f"{key}.fits")
         r = cut(f"{key}.fits", "-o", f"out_{key}")
-        ok(r.returncode == 2 and f"{key}.fits" in r.stderr and word.lower() in r.stderr.lower(), f"{key}: refused by name, {word}", r.stderr)
+        ok(
+            r.returncode == 2 and f"{key}.fits" in r.stderr and word.lower() in r.stderr.lower(),
+            f"{key}: refused by name, {word}",
+            r.stderr,
+        )
     open("cut.fits", "wb").write(open("a.fits", "rb").read()[:60000])
     r = cut("cut.fits", "-o", "three")
     ok(r.returncode == 2 and "cut.fits" in r.stderr, "a truncated image: exit 2", r.stderr)
-    for text, why in (("ra,dec\n1,2\n1,x\n", "line 3"), ("name,ra,dec\na,1,2\na,1,3\n", "a.fits"), ("ra,d\n1,2\n", "ra and dec"), ("ra,dec\n", "no targets"), ("ra,dec\n1,95\n", "line 2")):
+    for text, why in (
+        ("ra,dec\n1,2\n1,x\n", "line 3"),
+        ("name,ra,dec\na,1,2\na,1,3\n", "a.fits"),
+        ("ra,d\n1,2\n", "ra and dec"),
+        ("ra,dec\n", "no targets"),
+        ("ra,dec\n1,95\n", "line 2"),
+    ):
         open("targets.csv", "w").write(text)
         r = cut("a.fits", "-o", "three")
         ok(r.returncode == 1 and why in r.stderr, f"targets {text!r}: refused, {why}", r.stderr)
@@ -178,7 +306,11 @@ def table():
     r = nightjar("cutout", "--bench", "-j", 2, "--size", 20, env={"TMPDIR": os.path.abspath("tmp")})
     lines = r.stdout.splitlines()
     ok(r.returncode == 0 and "noise: 4096 x 4096" in lines[0], "--bench: the image", r.stdout + r.stderr)
-    ok([line.split()[0] for line in lines[2:4]] == ["1", "2"], "--bench: a line per number of workers", r.stdout)
+    ok(
+        [line.split()[0] for line in lines[2:4]] == ["1", "2"],
+        "--bench: a line per number of workers",
+        r.stdout,
+    )
     ok(os.listdir("tmp") == [], "--bench leaves nothing in TMPDIR", os.listdir("tmp"))
 
 
@@ -191,11 +323,15 @@ with Folder():
         from astropy.nddata import Cutout2D, NoOverlapError
         from astropy.wcs import WCS, NoConvergence
         from astropy.wcs.utils import pixel_to_skycoord
+
         warnings.simplefilter("ignore")
         for image, (hdus, data, head) in images():
             for size in (21, 32):
                 same(image, size, hdus, data, head)
         command_line()
     table()
-    ok(nightjar("cutout").returncode == 1 and nightjar("cutout", "x.fits", "--bench").returncode == 1, "usage")
+    ok(
+        nightjar("cutout").returncode == 1 and nightjar("cutout", "x.fits", "--bench").returncode == 1,
+        "usage",
+    )
 done()

@@ -11,7 +11,8 @@ MODULE = r"""
 #include "nightjar/column.h"
 
 static const nj_need needs[] = { { "lc.mag", NJ_F64, NJ_SERIES, "mag", 0 }, {} };
-static const nj_give gives[] = { { "median", NJ_F64, 1, -1, "mag", -INFINITY, INFINITY, NAN, 0, "median magnitude" }, {} };
+static const nj_give gives[] = {
+    { "median", NJ_F64, 1, -1, "mag", -INFINITY, INFINITY, NAN, 0, "median magnitude" }, {} };
 
 static int process(const void *, void *, const nj_work *w)
 {
@@ -28,7 +29,8 @@ static int process(const void *, void *, const nj_work *w)
     return NJ_OK;
 }
 
-NJ_MODULE(middle) = { NJ_HEADER, .name = "middle", .version = "1.0", .summary = "a median", .paper = "none: a test",
+NJ_MODULE(middle) = { NJ_HEADER, .name = "middle", .version = "1.0", .summary = "a median",
+    .paper = "none: a test",
                       .needs = needs, .gives = gives, .process = process };
 """
 CXX = os.environ.get("CXX", "c++").split()[-1]

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Service units, Containerfile and Kubernetes manifest in data: verified by the tools that are there, and their
-commands are run."""
+"""Service units, Containerfile and Kubernetes manifest in data: verified by the tools that are there, and
+their commands are run."""
 
 import glob, os, re, shlex, shutil, subprocess
 from tap import NIGHTJAR, ROOT, Folder, done, needs, nightjar, ok, skip

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Every command and snippet of the README files is run, in the order in which it stands, against stand-ins.
 
-A fenced block says what it is: sh (each command must end well), python (run by a Python with pandas, astropy and fastavro), output
-(what the block before it printed, to the letter), c (compiled, in modules/README.md), mermaid, and text or csv (read by people only).
-A command in backticks within a sentence is not run: its subcommand and its options must exist. What is put in the place of hosts and
-files that only a reader has stands in STAND_INS, what is not run in NOT_RUN, each with its reason.
+A fenced block says what it is: sh (each command must end well), python (run by a Python with pandas, astropy
+and fastavro), output (what the block before it printed, to the letter), c (compiled, in modules/README.md),
+mermaid, and text or csv (read by people only). A command in backticks within a sentence is not run: its
+subcommand and its options must exist. What is put in the place of hosts and files that only a reader has
+stands in STAND_INS, what is not run in NOT_RUN, each with its reason.
 
-Arguments: the documents, else all. With NIGHTJAR_DOCS_WRITE=1 the output blocks are written anew: look at the difference, then commit.
+Arguments: the documents, else all. With NIGHTJAR_DOCS_WRITE=1 the output blocks are written anew: look at the
+difference, then commit.
 """
 
 import glob, json, os, re, shutil, signal, subprocess, sys, tarfile, time
@@ -92,7 +94,7 @@ def commands(text):
             yield line
 
 
-# --- what the reader has and the test makes -------------------------------------------------------------------------
+# --- what the reader has and the test makes -----------------------------------------------------------------
 def night():
     r = nightjar("simulate", "-n", ALERTS, "--exposures", 6, "--seed", 7, "-o", "night.tar.gz", "-q")
     assert r.returncode == 0, r.stderr
@@ -168,7 +170,7 @@ def copy_tree():
     )
 
 
-# --- running -----------------------------------------------------------------------------------------------------------
+# --- running ------------------------------------------------------------------------------------------------
 class Reader:
     """One who goes through a document from its top to its end, in one folder."""
 
@@ -229,7 +231,8 @@ class Reader:
         return r.returncode, r.stdout, r.stderr
 
     def until_rows(self, command):
-        """A live stream: a night is sent when the run has begun, and the run is interrupted when its rows are there."""
+        """A live stream: a night is sent when the run has begun, and the run is interrupted when its rows are
+        there."""
         topic = (
             "ztf_20260321_programid1"
             if "ztf_" in command
@@ -329,7 +332,7 @@ def read(name, broker, python):
                 open(f"modules/{module}.c", "w").write(text)
 
 
-# --- what stands in sentences -------------------------------------------------------------------------------------------
+# --- what stands in sentences -------------------------------------------------------------------------------
 def inline(names):
     """Commands in backticks: the subcommand is in the help, its options in its own help."""
     known = dict(re.findall(r"^  nightjar (\S+) (.*)$", nightjar("--help").stdout, re.M))
@@ -478,7 +481,8 @@ def known_names():
 
 
 def translations(name):
-    """In the tables of a guide, what stands in backticks in a column headed nightjar is a name that exists."""
+    """In the tables of a guide, what stands in backticks in a column headed nightjar is a name that
+    exists."""
     known, bad, raw, column, n = known_names(), [], set(), None, 0
     for line in open(os.path.join(ROOT, name), encoding="utf-8"):
         cells = [c.strip() for c in line.strip().strip("|").split(" | ")] if line.startswith("|") else []

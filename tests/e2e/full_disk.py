@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""A disk that is full, read-only or away for a while: every output waits, and is then what an uninterrupted run writes.
-Without room in time the run ends with exit code 3 and accounts that are true, and --resume goes on from there.
+"""A disk that is full, read-only or away for a while: every output waits, and is then what an uninterrupted
+run writes. Without room in time the run ends with exit code 3 and accounts that are true, and --resume goes
+on from there.
 """
 
 import io, os, shutil, sqlite3, subprocess, sys, tarfile, threading, time
@@ -11,8 +12,9 @@ import fastavro
 from astropy.io import fits
 
 N = 120
-# Stands before the calls that write into FULL_FOLDER: after FULL_AFTER bytes there is no room (FULL_ERROR) until
-# the file FULL_ROOM is there. cfitsio writes by calls that cannot be replaced, but only where room was asked for.
+# Stands before the calls that write into FULL_FOLDER: after FULL_AFTER bytes there is no room (FULL_ERROR)
+# until the file FULL_ROOM is there. cfitsio writes by calls that cannot be replaced, but only where room was
+# asked for.
 DISK = """
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -158,7 +160,8 @@ def refused(sink, after, error, expected, words):
 
 
 def too_long(sink, after, env, expected):
-    """No room in time: exit code 3, and what the accounts say is what the files have; --resume does the rest."""
+    """No room in time: exit code 3, and what the accounts say is what the files have; --resume does the
+    rest."""
     what = f"{sink}, no room within run.sink_retry_s"
     empty("full")
     os.remove("room")
@@ -178,7 +181,10 @@ def small_disk():
         ["unshare", "-rm", "mount", "-t", "tmpfs", "none", "small"], capture_output=True
     ).returncode:
         return skip("a small disk", "no name space in which to mount a tmpfs")
-    script = f'mount -t tmpfs -o size=4m none small && exec "{sys.executable}" "{os.path.abspath(__file__)}" inside'
+    script = (
+        f'mount -t tmpfs -o size=4m none small && exec "{sys.executable}" "{os.path.abspath(__file__)}"'
+        ' inside'
+    )
     child = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True)
     for line in child.stdout.splitlines():
         verdict, _, name = line.partition(" - ")

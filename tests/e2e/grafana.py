@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The Prometheus rules and the Grafana dashboard in data/grafana: every metric they name is served, each alarm fires on
-its planted cause and clears, and Prometheus reads every expression."""
+"""The Prometheus rules and the Grafana dashboard in data/grafana: every metric they name is served, each
+alarm fires on its planted cause and clears, and Prometheus reads every expression."""
 
 import glob, http.client, json, os, re, shutil, signal, socket, subprocess, time
 from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok, skip
@@ -140,12 +140,18 @@ def alarms(rules):
     for alarm in there:
         series, fires, clear = PLANTED[alarm]
         for what, at, count in (("fires", fires, 1), ("is silent before", 1, 0), ("clears", clear, 0)):
-            text = f"rule_files: [{json.dumps(os.path.join(GRAFANA, 'rules.yml'))}]\nevaluation_interval: 1m\ntests:\n"
+            text = (
+                f"rule_files: [{json.dumps(os.path.join(GRAFANA, 'rules.yml'))}]\nevaluation_interval:"
+                " 1m\ntests:\n"
+            )
             text += "- interval: 1m\n  input_series:\n"
             for name, values in series:
                 text += f"  - series: {json.dumps(name)}\n    values: {json.dumps(values)}\n"
             text += "  promql_expr_test:\n"
-            text += f"  - expr: count(ALERTS{{alertname=\"{alarm}\", alertstate=\"firing\"}})\n    eval_time: {at}m\n"
+            text += (
+                f"  - expr: count(ALERTS{{alertname=\"{alarm}\", alertstate=\"firing\"}})\n    eval_time:"
+                f" {at}m\n"
+            )
             text += "    exp_samples: " + ('[{labels: "{}", value: 1}]' if count else "[]") + "\n"
             with open("test.yml", "w", encoding="utf-8") as f:
                 f.write(text)

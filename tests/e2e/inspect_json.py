@@ -133,14 +133,17 @@ def shapes():
     twice = {
         "type": "record",
         "name": "test.alert",
-        "fields": BASE
-        + [{"name": "x", "type": "int"}, {"name": "x", "type": {"type": "array", "items": "int"}}],
+        "fields": (
+            BASE + [{"name": "x", "type": "int"}, {"name": "x", "type": {"type": "array", "items": "int"}}]
+        ),
     }
     whole = make_container(
         {
             **twice,
-            "fields": BASE
-            + [{"name": "x", "type": "int"}, {"name": "y", "type": {"type": "array", "items": "int"}}],
+            "fields": (
+                BASE
+                + [{"name": "x", "type": "int"}, {"name": "y", "type": {"type": "array", "items": "int"}}]
+            ),
         },
         [{"objectId": "A", "candid": 1, "x": 1, "y": [2]}],
     )

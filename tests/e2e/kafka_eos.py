@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""--eos on a real Kafka: runs are killed again and again, and who reads committed messages finds each row once; a file
-beside the topic has each row once, too. Between clusters it is said that this cannot be."""
+"""--eos on a real Kafka: runs are killed again and again, and who reads committed messages finds each row
+once; a file beside the topic has each row once, too. Between clusters it is said that this cannot be."""
 
 import collections, json, os, random, signal, subprocess, tarfile, time
 from tap import ROOT, Folder, done, needs, nightjar, ok, skip

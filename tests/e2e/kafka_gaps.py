@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""What a real Kafka never gives is counted, and holds nothing up: records deleted before they were read, a batch that
-cannot be unpacked, a topic that is deleted under the run. Holes that transactions leave are no loss."""
+"""What a real Kafka never gives is counted, and holds nothing up: records deleted before they were read, a
+batch that cannot be unpacked, a topic that is deleted under the run. Holes that transactions leave are no
+loss."""
 
 import json, os, signal, subprocess, tarfile, time
 from tap import ROOT, Folder, done, needs, nightjar, ok, skip

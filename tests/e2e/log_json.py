@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""--log-json: every line on stderr is one object, also when a module crashes or the run is stopped; --log-level."""
+"""--log-json: every line on stderr is one object, also when a module crashes or the run is stopped;
+--log-level."""
 
 import json, os, re, signal, subprocess
 from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok
@@ -18,7 +19,8 @@ static int process(const void *self, void *thread, const nj_work *w)
     }
     return NJ_OK;
 }
-NJ_MODULE(crashes) = { NJ_HEADER, .name = "crashes", .version = "1.0", .summary = "a test", .paper = "none: test",
+NJ_MODULE(crashes) = { NJ_HEADER, .name = "crashes", .version = "1.0", .summary = "a test",
+    .paper = "none: test",
     .needs = (const nj_need[]){ { "mag", NJ_F64, NJ_SCALAR, "mag", 0 }, { 0 } },
     .gives = (const nj_give[]){ { "x", NJ_F64, 1, 0, "1", -INFINITY, INFINITY, NAN, 0, "A number." }, { 0 } },
     .process = process };

@@ -2,8 +2,8 @@
 """An allocation that fails, each in turn: no crash, no hang, and exit code 0 only with all that the run was
 asked for.
 
-NIGHTJAR_MALLOC_STEP=N tries every N-th (1 = all: some minutes), NIGHTJAR_MALLOC_FIRST=K begins at the K-th; the default is a sample that
-ends soon, another one for each seed of NIGHTJAR_SEED."""
+NIGHTJAR_MALLOC_STEP=N tries every N-th (1 = all: some minutes), NIGHTJAR_MALLOC_FIRST=K begins at the K-th;
+the default is a sample that ends soon, another one for each seed of NIGHTJAR_SEED."""
 
 import os, re, subprocess, threading
 from tap import ROOT, SANITIZED, Folder, done, nightjar, ok, rows, skip

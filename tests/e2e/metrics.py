@@ -5,7 +5,8 @@ import http.client, os, re, shutil, signal, socket, subprocess, tarfile, time
 from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok, report, rows, skip
 
 LINE = re.compile(
-    r'^([a-z_]+)(?:\{([a-z]+="(?:[^"\\\n]|\\["\\n])*"(?:,[a-z]+="(?:[^"\\\n]|\\["\\n])*")*)\})? (-?[0-9.e+-]+|\+Inf)$'
+    r'^([a-z_]+)(?:\{([a-z]+="(?:[^"\\\n]|\\["\\n])*"(?:,[a-z]+="(?:[^"\\\n]|\\["\\n])*")*)\})?'
+    r' (-?[0-9.e+-]+|\+Inf)$'
 )
 
 
@@ -23,7 +24,8 @@ def get(port, path="/metrics", method="GET"):
 
 
 def parse(text):
-    """{(name, labels): value}; None when a line is not of the format, a family stands twice or a sample before its family."""
+    """{(name, labels): value}; None when a line is not of the format, a family stands twice or a sample
+    before its family."""
     found, families, current = {}, set(), None
     for line in text.splitlines():
         if line.startswith("# "):

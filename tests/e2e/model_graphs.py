@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-"""Forests with other operators around them, made here: which the own engine reads, which ONNX Runtime gets, and what is said of those that neither takes;
-golden rows that check nothing; 64-bit numbers on their way to a model."""
+"""Forests with other operators around them, made here: which the own engine reads, which ONNX Runtime gets,
+and what is said of those that neither takes; golden rows that check nothing; 64-bit numbers on their way to a
+model."""
+
 import math, os, sys
 from tap import ROOT, Folder, done, nightjar, ok
 
@@ -14,13 +16,22 @@ SCALER = ("Scaler", ML, {"offset": [0.5, 0.0], "scale": [2.0, 1.0]})
 # x0 <= 0.5: class 0 with 0.75, else class 1 with 0.9
 TREE = [[(0, 0.5, 1, 2), (None, {0: 0.75, 1: 0.25}), (None, {0: 0.125, 1: 0.875})]]
 LEFT, RIGHT = [0.75, 0.25], [0.125, 0.875]
-ENGINE = os.path.exists(os.path.join(ROOT, ".onnxruntime", "libonnxruntime.so")) or os.environ.get("ORT_DYLIB_PATH")
+ENGINE = os.path.exists(os.path.join(ROOT, ".onnxruntime", "libonnxruntime.so")) or os.environ.get(
+    "ORT_DYLIB_PATH"
+)
 
 
 def folder(name, golden=None, trees=TREE, outputs=None, features=("a", "b"), **around):
     rows = golden or [[0.0, 1.0] + LEFT, [0.5, 1.0] + LEFT, [0.75, 1.0] + RIGHT]
     onnx = mf.forest(trees, ["0", "1"], "out", 2, **around)
-    manifest = {"name": name, "version": "1", "licence": "", "inputs": [mf.port("X", ["N", 2])], "features": list(features), "outputs": outputs or [mf.port("out", ["N", 2], classes=["no", "yes"])]}
+    manifest = {
+        "name": name,
+        "version": "1",
+        "licence": "",
+        "inputs": [mf.port("X", ["N", 2])],
+        "features": list(features),
+        "outputs": outputs or [mf.port("out", ["N", 2], classes=["no", "yes"])],
+    }
     mf.write_table(name, onnx, manifest, features, ["0", "1"], rows, 1e-6)
     return name
 
@@ -30,24 +41,41 @@ def check(name, *options):
 
 
 def around():
-    for name, more in (("zipmap", {"tail": [ZIPMAP], "info": mf.maps_info("out")}), ("identity", {"tail": [IDENTITY]}), ("cast", {"tail": [TO_FLOAT]}),
-                       ("cast_double", {"tail": [TO_DOUBLE], "info": mf.value_info("out", ["N", 2], 11)}), ("three", {"tail": [IDENTITY, TO_FLOAT, ZIPMAP], "info": mf.maps_info("out")}),
-                       ("before", {"head": [IDENTITY, TO_FLOAT], "tail": [IDENTITY]})):
+    for name, more in (
+        ("zipmap", {"tail": [ZIPMAP], "info": mf.maps_info("out")}),
+        ("identity", {"tail": [IDENTITY]}),
+        ("cast", {"tail": [TO_FLOAT]}),
+        ("cast_double", {"tail": [TO_DOUBLE], "info": mf.value_info("out", ["N", 2], 11)}),
+        ("three", {"tail": [IDENTITY, TO_FLOAT, ZIPMAP], "info": mf.maps_info("out")}),
+        ("before", {"head": [IDENTITY, TO_FLOAT], "tail": [IDENTITY]}),
+    ):
         r = check(folder(name, **more), "--engine", "builtin")
         ok("engine trees" in r.stdout, f"{name}: the own engine reads the forest in it", r.stdout + r.stderr)
     r = check("zipmap", "--engine", "ort")
-    ok(("zipmap" if ENGINE else "ONNX Runtime is not here") in r.stderr, "ZipMap in ONNX Runtime: refused, with the cure", r.stderr)
+    ok(
+        ("zipmap" if ENGINE else "ONNX Runtime is not here") in r.stderr,
+        "ZipMap in ONNX Runtime: refused, with the cure",
+        r.stderr,
+    )
 
 
 def others():
     folder("scaled", golden=[[0.5, 1.0] + LEFT, [0.75, 1.0] + LEFT, [1.0, 1.0] + RIGHT], head=[SCALER])
     r = check("scaled", "--engine", "builtin")
-    ok("Scaler, TreeEnsembleClassifier" in r.stderr, "a scaler before it: the own engine says which operators there are", r.stderr)
+    ok(
+        "Scaler, TreeEnsembleClassifier" in r.stderr,
+        "a scaler before it: the own engine says which operators there are",
+        r.stderr,
+    )
     r = check("scaled")
     if ENGINE:
         ok("engine ort" in r.stdout, "a scaler before it: auto takes ONNX Runtime", r.stdout + r.stderr)
     else:
-        ok("ONNX Runtime is not here" in r.stderr, "a scaler before it: auto says that ONNX Runtime would be needed", r.stderr)
+        ok(
+            "ONNX Runtime is not here" in r.stderr,
+            "a scaler before it: auto says that ONNX Runtime would be needed",
+            r.stderr,
+        )
     folder("whole", tail=[TO_INT], info=mf.value_info("out", ["N", 2], 7))
     r = check("whole", "--engine", "builtin")
     ok("comes from Cast" in r.stderr, "a cast to whole numbers is not passed over", r.stderr)
@@ -55,20 +83,43 @@ def others():
     ok(r.returncode == 1, "nor does auto take it", r.stdout)
     circle = [[(0, 0.5, 1, 2), (None, {0: 1.0}), (0, 0.25, 0, 1)]]
     r = check(folder("circle", trees=circle))
-    ok("ONNX Runtime" not in r.stderr and r.returncode == 1, "a forest with a circle is refused, and not handed on", r.stderr)
+    ok(
+        "ONNX Runtime" not in r.stderr and r.returncode == 1,
+        "a forest with a circle is refused, and not handed on",
+        r.stderr,
+    )
 
 
 def modes():
-    """All four comparisons on, below and above the threshold and for NaN, which goes to no unless missing_value_tracks_true says otherwise."""
-    nan, tree = float("nan"), lambda t: [[(0, t, 1, 2), (None, {0: 0.75, 1: 0.25}), (None, {0: 0.125, 1: 0.875})]]
-    compare = {"BRANCH_LEQ": lambda x, t: x <= t, "BRANCH_LT": lambda x, t: x < t, "BRANCH_GT": lambda x, t: x > t, "BRANCH_GTE": lambda x, t: x >= t}
+    """All four comparisons on, below and above the threshold and for NaN, which goes to no unless
+    missing_value_tracks_true says otherwise."""
+    nan, tree = float("nan"), lambda t: [
+        [(0, t, 1, 2), (None, {0: 0.75, 1: 0.25}), (None, {0: 0.125, 1: 0.875})]
+    ]
+    compare = {
+        "BRANCH_LEQ": lambda x, t: x <= t,
+        "BRANCH_LT": lambda x, t: x < t,
+        "BRANCH_GT": lambda x, t: x > t,
+        "BRANCH_GTE": lambda x, t: x >= t,
+    }
     for mode, yes in compare.items():
         for nan_yes in (set(), {(0, 0)}):
             for limit in (0.5, -math.inf, math.inf, nan):
-                rows = [[x, 1.0] + (LEFT if (bool(nan_yes) if math.isnan(x) else yes(x, limit)) else RIGHT) for x in (-1.0, 0.25, 0.5, 0.75, nan)]
+                rows = [
+                    [x, 1.0] + (LEFT if (bool(nan_yes) if math.isnan(x) else yes(x, limit)) else RIGHT)
+                    for x in (-1.0, 0.25, 0.5, 0.75, nan)
+                ]
                 name = f"{mode}_{len(nan_yes)}_{limit}"
-                r = check(folder(name, golden=rows, trees=tree(limit), mode=mode, nan_yes=nan_yes), "--engine", "builtin")
-                ok("engine trees" in r.stdout, f"{mode} {limit}, NaN to {'yes' if nan_yes else 'no'}", r.stdout + r.stderr)
+                r = check(
+                    folder(name, golden=rows, trees=tree(limit), mode=mode, nan_yes=nan_yes),
+                    "--engine",
+                    "builtin",
+                )
+                ok(
+                    "engine trees" in r.stdout,
+                    f"{mode} {limit}, NaN to {'yes' if nan_yes else 'no'}",
+                    r.stdout + r.stderr,
+                )
 
 
 def golden():
@@ -98,7 +149,9 @@ def types():
     folder("ids", features=("candid", "mag"), golden=[[0.0, 1.0] + LEFT, [0.75, 1.0] + RIGHT])
     settings = ("-D", "models.path=.", "-D", "module.mine.kind=model", "-D", "module.mine.model=ids")
     sample = os.path.join(ROOT, "data", "sample.tar.gz")
-    r = nightjar("run", sample, "-m", "mine", "-o", "null:", *settings, "-D", "module.mine.features=packet.candid,mag")
+    r = nightjar(
+        "run", sample, "-m", "mine", "-o", "null:", *settings, "-D", "module.mine.features=packet.candid,mag"
+    )
     ok("packet.candid holds" in r.stderr, "a 64-bit number as a feature: told that it is rounded", r.stderr)
     ok(r.stderr.count("beyond 2^53") == 1, "once", r.stderr)
     r = nightjar("run", sample, "-m", "mine", "-o", "null:", *settings, "-D", "module.mine.features=jd,mag")

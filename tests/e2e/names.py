@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Names of columns, needs, outputs, topics and instances: what nothing has is refused at the start, with a near miss."""
+"""Names of columns, needs, outputs, topics and instances: what nothing has is refused at the start, with a
+near miss."""
 
 import os, subprocess
 from tap import ROOT, Folder, done, nightjar, ok, rows
@@ -12,8 +13,10 @@ static int process(const void *self, void *thread, const nj_work *w)
     for (uint32_t i = 0; i < w->n; i++) w->reason[w->row[i]] = NJ_DONE;
     return NJ_OK;
 }
-NJ_MODULE(probe) = { NJ_HEADER, .name = "probe", .version = "1.0", .summary = "a test", .paper = "none: a test",
-    .needs = (const nj_need[]){ %s { 0 } }, .gives = (const nj_give[]){ %s { 0 } }, .params = (const nj_param[]){ { 0 } },
+NJ_MODULE(probe) = { NJ_HEADER, .name = "probe", .version = "1.0", .summary = "a test",
+    .paper = "none: a test",
+    .needs = (const nj_need[]){ %s { 0 } }, .gives = (const nj_give[]){ %s { 0 } },
+    .params = (const nj_param[]){ { 0 } },
     .process = process };
 """
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """nightjar new-module: the walk-through that it prints is run, in a copy of the tree."""
+
 import json, os, shutil, subprocess
 from tap import ROOT, SANITIZED, Folder, done, nightjar, ok, skip
 
@@ -12,21 +13,47 @@ def main():
     for part in ("Makefile", "broker", "include", "modules", "schemas", "data", "tests"):
         src = os.path.join(ROOT, part)
         (shutil.copytree if os.path.isdir(src) else shutil.copy2)(src, part)
-    shutil.copytree(os.path.join(ROOT, "build", "release"), os.path.join("build", "release"), ignore=shutil.ignore_patterns("tests", "so", "fuzz"))
+    shutil.copytree(
+        os.path.join(ROOT, "build", "release"),
+        os.path.join("build", "release"),
+        ignore=shutil.ignore_patterns("tests", "so", "fuzz"),
+    )
     r = nightjar("new-module", "fresh_start")
     commands = [line.split("#")[0].strip() for line in r.stdout.splitlines()[1:]]
-    ok(r.returncode == 0 and os.path.exists("modules/fresh_start.c") and len(commands) == 5, "a module to fill in, and what to do next", r.stdout + r.stderr)
+    ok(
+        r.returncode == 0 and os.path.exists("modules/fresh_start.c") and len(commands) == 5,
+        "a module to fill in, and what to do next",
+        r.stdout + r.stderr,
+    )
     # the one test program, not all of them
-    todo = [c.replace("make testbins", "make build/release/tests/module/conformance").replace("tests/run module/conformance", "NIGHTJAR_SHARED= build/release/tests/module/conformance") for c in commands]
+    todo = [
+        c.replace("make testbins", "make build/release/tests/module/conformance").replace(
+            "tests/run module/conformance", "NIGHTJAR_SHARED= build/release/tests/module/conformance"
+        )
+        for c in commands
+    ]
     out = [sh(c, env={**os.environ, "CMOCKA_MESSAGE_OUTPUT": "TAP"}) for c in todo]
     for c, o in zip(commands, out):
         ok(o.returncode == 0, c, o.stdout[-2000:] + o.stderr)
     rows = [json.loads(line) for line in out[2].stdout.splitlines() if line.startswith("{")]
-    ok(len(rows) == 20 and any((x["fresh_start.range"] or 0) > 0 for x in rows) and {x["fresh_start.reason"] for x in rows} <= {"done", "few_points"}, "its column is in the rows", rows[:1])
-    ok("nj_put_f64(w, RANGE" in out[4].stdout and "Hits: exact" in out[4].stdout, "its lines are profiled", out[4].stdout)
+    ok(
+        len(rows) == 20
+        and any((x["fresh_start.range"] or 0) > 0 for x in rows)
+        and {x["fresh_start.reason"] for x in rows} <= {"done", "few_points"},
+        "its column is in the rows",
+        rows[:1],
+    )
+    ok(
+        "nj_put_f64(w, RANGE" in out[4].stdout and "Hits: exact" in out[4].stdout,
+        "its lines are profiled",
+        out[4].stdout,
+    )
     r = nightjar("new-module", "fresh_start")
     ok(r.returncode == 1 and "exists" in r.stderr, "an existing file is not touched", r.stderr)
-    ok(nightjar("new-module", "Bad-name").returncode == 1 and nightjar("new-module", "roid").returncode == 1, "bad and taken names are refused")
+    ok(
+        nightjar("new-module", "Bad-name").returncode == 1 and nightjar("new-module", "roid").returncode == 1,
+        "bad and taken names are refused",
+    )
 
 
 if SANITIZED:

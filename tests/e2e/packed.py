@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""packed.py - what is readable does not depend on where it lies: packers, archives, several members, other names, standard input; and
-what is damaged there is told. One table of (name, files, expected)."""
+"""packed.py - what is readable does not depend on where it lies: packers, archives, several members, other
+names, standard input; and what is damaged there is told. One table of (name, files, expected)."""
+
 import bz2, glob, gzip, io, json, lzma, os, shutil, subprocess, tarfile, zipfile
 import avro
 from tap import *
@@ -61,7 +62,20 @@ def run(spec, stdin=None, *more):
     for f in ("o.ndjson", "d.avro"):
         if os.path.exists(f):
             os.remove(f)
-    p = nightjar("run", "-m", "roid", "--columns", "candid", "-o", "ndjson:o.ndjson", "--dead-letters", "d.avro", *more, spec, stdin=stdin)
+    p = nightjar(
+        "run",
+        "-m",
+        "roid",
+        "--columns",
+        "candid",
+        "-o",
+        "ndjson:o.ndjson",
+        "--dead-letters",
+        "d.avro",
+        *more,
+        spec,
+        stdin=stdin,
+    )
     err = p.stderr + p.stdout if isinstance(p.stderr, str) else (p.stderr + p.stdout).decode()
     return p.returncode, [r["candid"] for r in rows("o.ndjson")] if os.path.exists("o.ndjson") else [], err
 
@@ -88,19 +102,45 @@ def main():
     half = tar(members[:2]), tar(members[2:])
 
     # --- where it lies: (name, bytes)
-    table = [("t.tar", plain), ("noend.tar", tar(members, end=False)), ("z.zip", zipped(members)), ("stored.zip", zipped(members, zipfile.ZIP_STORED)),
-             ("two.tar", half[0] + half[1]), ("three.tar", half[0] + tar([]) + half[1]), ("odd.tar", plain + bytes(77)), ("first-empty.tar", tar([]) + plain),
-             ("mixed.tar.gz", gz(half[0]) + bz2.compress(half[1])), ("zipped.tar.gz", gz(zipped(members))),
-             ("padded.tar.gz", gz(plain) + bytes(1000)), ("gz.zip", zipped([(n + ".gz", gz(p)) for n, p in members], zipfile.ZIP_STORED)),
-             ("tars.tar", tar([("a.tar.gz", gz(half[0])), ("b.zip", zipped(members[2:]))])),
-             ("every.tar", tar([(n + "." + packers[k % len(packers)][0], packers[k % len(packers)][1](p)) for k, (n, p) in enumerate(members)])),
-             ("noname.tar", tar([("x%d" % k, gz(p)) for k, p in enumerate(packet)]))]
+    table = [
+        ("t.tar", plain),
+        ("noend.tar", tar(members, end=False)),
+        ("z.zip", zipped(members)),
+        ("stored.zip", zipped(members, zipfile.ZIP_STORED)),
+        ("two.tar", half[0] + half[1]),
+        ("three.tar", half[0] + tar([]) + half[1]),
+        ("odd.tar", plain + bytes(77)),
+        ("first-empty.tar", tar([]) + plain),
+        ("mixed.tar.gz", gz(half[0]) + bz2.compress(half[1])),
+        ("zipped.tar.gz", gz(zipped(members))),
+        ("padded.tar.gz", gz(plain) + bytes(1000)),
+        ("gz.zip", zipped([(n + ".gz", gz(p)) for n, p in members], zipfile.ZIP_STORED)),
+        ("tars.tar", tar([("a.tar.gz", gz(half[0])), ("b.zip", zipped(members[2:]))])),
+        (
+            "every.tar",
+            tar(
+                [
+                    (n + "." + packers[k % len(packers)][0], packers[k % len(packers)][1](p))
+                    for k, (n, p) in enumerate(members)
+                ]
+            ),
+        ),
+        ("noname.tar", tar([("x%d" % k, gz(p)) for k, p in enumerate(packet)])),
+    ]
     for end, pack in packers:
-        table += [("t.tar." + end, pack(plain)), ("two.tar." + end, pack(half[0]) + pack(half[1])), ("T." + end.upper(), pack(plain)),
-                  ("wrong-name-%s.avro" % end, pack(plain)), ("twice.%s.gz" % end, gz(pack(plain))),
-                  ("split." + end, pack(plain[:30000]) + pack(plain[30000:])),
-                  ("members-%s.tar" % end, tar([(n + "." + end, pack(p)) for n, p in members])),
-                  ("halves-%s.tar" % end, tar([(n + "." + end, pack(p[:999]) + pack(p[999:])) for n, p in members]))]
+        table += [
+            ("t.tar." + end, pack(plain)),
+            ("two.tar." + end, pack(half[0]) + pack(half[1])),
+            ("T." + end.upper(), pack(plain)),
+            ("wrong-name-%s.avro" % end, pack(plain)),
+            ("twice.%s.gz" % end, gz(pack(plain))),
+            ("split." + end, pack(plain[:30000]) + pack(plain[30000:])),
+            ("members-%s.tar" % end, tar([(n + "." + end, pack(p)) for n, p in members])),
+            (
+                "halves-%s.tar" % end,
+                tar([(n + "." + end, pack(p[:999]) + pack(p[999:])) for n, p in members]),
+            ),
+        ]
     for name, data in table:
         put(name, data)
         rc, got, err = run(name)
@@ -136,12 +176,22 @@ def main():
     ok((rc, got) == (0, ids), "a tar through a named pipe", (rc, got, err))
 
     # --- what systems put beside packets
-    beside = [("n/._0.avro", APPLE), ("n/.DS_Store", b"Bud1"), ("__MACOSX/n/0.avro", APPLE), ("n/PaxHeaders.12/0.avro", b"30 mtime=1\n"), ("n/apple.avro", APPLE)]
+    beside = [
+        ("n/._0.avro", APPLE),
+        ("n/.DS_Store", b"Bud1"),
+        ("__MACOSX/n/0.avro", APPLE),
+        ("n/PaxHeaders.12/0.avro", b"30 mtime=1\n"),
+        ("n/apple.avro", APPLE),
+    ]
     for name, data in (("mac.tar", tar(beside + members)), ("mac.zip", zipped(beside + members))):
         put(name, data)
         rc, got, err = run(name, None, "--strict")
         ok((rc, got) == (0, ids), f"{name}: metadata is passed over", (rc, got, err))
-        ok("passed over 5 hidden or metadata members (n/._0.avro, ...)" in err, f"{name}: and told in one line", err)
+        ok(
+            "passed over 5 hidden or metadata members (n/._0.avro, ...)" in err,
+            f"{name}: and told in one line",
+            err,
+        )
     for name, data in beside + members:
         put("mac/" + name, data)
     rc, got, err = run("mac", None, "--strict")
@@ -166,12 +216,32 @@ def main():
         ("cut.avro.gz", gz(packet[0])[:-9], [], "gzip data: cut"),
         ("bit.avro.gz", bad_member, [], "its checksum is wrong"),
         ("tail.tar.gz", gz(plain) + b"-----BEGIN", ids, "what follows it is no packed data"),
-        ("member.tar", tar(members[:1] + [("n/1.avro.gz", bad_member)] + members[2:]), ids[:1] + ids[2:], "n/1.avro.gz: gzip data: its checksum"),
-        ("cutmember.tar", tar(members[:1] + [("n/1.avro.gz", gz(packet[1])[:-9])] + members[2:]), ids[:1] + ids[2:], "n/1.avro.gz: gzip data: cut"),
-        ("header.tar", flipped(plain, head + 150), ids[:1] + ids[2:], "after n/0.avro: what should be the header"),
+        (
+            "member.tar",
+            tar(members[:1] + [("n/1.avro.gz", bad_member)] + members[2:]),
+            ids[:1] + ids[2:],
+            "n/1.avro.gz: gzip data: its checksum",
+        ),
+        (
+            "cutmember.tar",
+            tar(members[:1] + [("n/1.avro.gz", gz(packet[1])[:-9])] + members[2:]),
+            ids[:1] + ids[2:],
+            "n/1.avro.gz: gzip data: cut",
+        ),
+        (
+            "header.tar",
+            flipped(plain, head + 150),
+            ids[:1] + ids[2:],
+            "after n/0.avro: what should be the header",
+        ),
         ("garbage.tar", plain + b"x" * 1024, ids, "after n/4.avro: what should be the header"),
         ("bit.zip", flipped(zipped(members, zipfile.ZIP_STORED), 40 + body), ids[1:], "n/0.avro"),
-        ("inner.tar", tar([("a.tar.gz", flipped(gz(half[0]), -8)), ("b.tar", half[1])]), ids[2:], "a.tar.gz: gzip data: its checksum"),
+        (
+            "inner.tar",
+            tar([("a.tar.gz", flipped(gz(half[0]), -8)), ("b.tar", half[1])]),
+            ids[2:],
+            "a.tar.gz: gzip data: its checksum",
+        ),
         ("page.tar.gz", b"<!DOCTYPE html><html>404</html>", [], "it is an HTML page"),
     ]
     if shutil.which("zstd"):
@@ -187,13 +257,22 @@ def main():
             ok(got == want, f"{name}: what can be read is read", (got, err))
     run("member.tar", None, "--report", "r.json", "--overwrite")
     ledger = report("r.json")["ledger"]
-    ok((ledger["consumed"], ledger["emitted"], ledger["dead"]) == (5, 4, 1), "a damaged member is a dead letter", ledger)
+    ok(
+        (ledger["consumed"], ledger["emitted"], ledger["dead"]) == (5, 4, 1),
+        "a damaged member is a dead letter",
+        ledger,
+    )
     put("bad/0.avro", packet[0])
     put("bad/1.avro.gz", bad_member)
     put("bad/2.avro", packet[2])
     rc, got, err = run("bad")
     ok((rc, got) == (2, [ids[0], ids[2]]), "a damaged file of a folder costs no other", (rc, got, err))
-    ok("bad: 1 of its files and folders could not be read; the first is bad: 1.avro.gz: gzip data: its checksum" in err, "and is reported", err)
+    ok(
+        "bad: 1 of its files and folders could not be read; the first is bad: 1.avro.gz: gzip data: its"
+        " checksum" in err,
+        "and is reported",
+        err,
+    )
 
     # --- a bound by a setting, named
     for end, pack in packers:
@@ -207,21 +286,40 @@ def main():
         rc, got, err = run("long.tar.zst", None, "-D", "source.zstd_window_log=27")
         ok(rc == 2, "a bound on zstd windows", (rc, err))
         ok("[source] zstd_window_log = 28 allows it" in err, "names its setting", err)
-        for name, data, log in (("one.avro.zst", zstd(packet[0], "--ultra", "--long=31", "--no-content-size"), 31),
-                                ("second.tar.zst", zstd(plain[:512], "-1") + zstd(plain[512:], "--ultra", "--long=29", "--no-content-size"), 29),
-                                ("long.tar.zst", open("long.tar.zst", "rb").read(), 28)):
+        for name, data, log in (
+            ("one.avro.zst", zstd(packet[0], "--ultra", "--long=31", "--no-content-size"), 31),
+            (
+                "second.tar.zst",
+                zstd(plain[:512], "-1") + zstd(plain[512:], "--ultra", "--long=29", "--no-content-size"),
+                29,
+            ),
+            ("long.tar.zst", open("long.tar.zst", "rb").read(), 28),
+        ):
             put(name, data)
             rc, got, err = run(name, None, "-D", f"source.zstd_window_log={log}")
-            ok(rc == 0 and got == ids[: len(got)] and got, f"{name}: a window as large as the setting", (rc, got, err))
+            ok(
+                rc == 0 and got == ids[: len(got)] and got,
+                f"{name}: a window as large as the setting",
+                (rc, got, err),
+            )
             for spec, stdin in ((name, None), ("-", data)):
                 rc, got, err = run(spec, stdin, "-D", f"source.zstd_window_log={log - 1}")
-                ok(rc == 2 and f"[source] zstd_window_log = {log} allows it" in err, f"{name} as {spec}: a larger one names what allows it", (rc, err))
+                ok(
+                    rc == 2 and f"[source] zstd_window_log = {log} allows it" in err,
+                    f"{name} as {spec}: a larger one names what allows it",
+                    (rc, err),
+                )
 
     # --- what is none says what it is
-    for name, data, words in (("p.avro", b"\x89PNG\r\n\x1a\n" + bytes(60), "a PNG image"), ("h.avro", b"<html><body>gone</body></html>", "an HTML page"),
-                              ("v.xml", b'<?xml version="1.0"?>\n<VOTABLE version="1.4">', "a VOTable"), ("f.fits", b"SIMPLE  =                    T", "a FITS file"),
-                              ("j.json", b'{"alerts": 1}', "JSON text"), ("pack.avro", gz(b"PAR1" + bytes(40)), "a Parquet file"),
-                              ("l.avro", b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS")):
+    for name, data, words in (
+        ("p.avro", b"\x89PNG\r\n\x1a\n" + bytes(60), "a PNG image"),
+        ("h.avro", b"<html><body>gone</body></html>", "an HTML page"),
+        ("v.xml", b'<?xml version="1.0"?>\n<VOTABLE version="1.4">', "a VOTable"),
+        ("f.fits", b"SIMPLE  =                    T", "a FITS file"),
+        ("j.json", b'{"alerts": 1}', "JSON text"),
+        ("pack.avro", gz(b"PAR1" + bytes(40)), "a Parquet file"),
+        ("l.avro", b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS"),
+    ):
         put(name, data)
         rc, got, err = run(name)
         ok("not an Avro packet: it is " + words in err, f"{name}: {words}", err)
@@ -233,19 +331,42 @@ def main():
         rc, got, err = run(name)
         ok((rc, got) == (0, []), name, (rc, got, err))
     # --- a file of records that is cut: every record of the cut block is in the ledger
-    schema = {"type": "record", "name": "alert", "namespace": "ztf", "fields": [
-        {"name": "objectId", "type": "string"}, {"name": "candid", "type": "long"},
-        {"name": "candidate", "type": {"type": "record", "name": "candidate", "fields": [{"name": "jd", "type": "double"}]}}]}
-    datum = [avro.Schema(schema).write({"objectId": "ZTF99made%d" % k, "candid": 10 + k, "candidate": {"jd": 2460000.5 + k}}) for k in range(9)]
+    schema = {
+        "type": "record",
+        "name": "alert",
+        "namespace": "ztf",
+        "fields": [
+            {"name": "objectId", "type": "string"},
+            {"name": "candid", "type": "long"},
+            {
+                "name": "candidate",
+                "type": {"type": "record", "name": "candidate", "fields": [{"name": "jd", "type": "double"}]},
+            },
+        ],
+    }
+    datum = [
+        avro.Schema(schema).write(
+            {"objectId": "ZTF99made%d" % k, "candid": 10 + k, "candidate": {"jd": 2460000.5 + k}}
+        )
+        for k in range(9)
+    ]
     for codec, pack in (("null", bytes), ("bzip2", bz2.compress), ("xz", lzma.compress)):
         data = ocf(schema, [datum[:4], datum[4:], []], codec, lambda b: pack(b) if b else b)
         put("blocks.avro", data)
         rc, got, err = run("blocks.avro", None, "--strict")
-        ok((rc, got) == (0, list(range(10, 19))), f"codec {codec}, and a last block of nothing", (rc, got, err))
+        ok(
+            (rc, got) == (0, list(range(10, 19))),
+            f"codec {codec}, and a last block of nothing",
+            (rc, got, err),
+        )
         put("blocks.avro", data[:-40])
         rc, got, err = run("blocks.avro")
         ok((rc, got) == (0, [10, 11, 12, 13]), f"codec {codec}, cut: the blocks before", (rc, got, err))
-        ok("9 in = 4 out + 0 filtered + 5 dead, ledger closed" in err, f"codec {codec}, cut: every record is counted", err)
+        ok(
+            "9 in = 4 out + 0 filtered + 5 dead, ledger closed" in err,
+            f"codec {codec}, cut: every record is counted",
+            err,
+        )
         ok("lost: 5 records" in err, f"codec {codec}, cut: and told", err)
     # --- dead letters come again, packed or not
     put("bad-one.avro", b"Obj\1" + bytes(40))
@@ -256,7 +377,9 @@ def main():
         rc, got, err = run("letters.avro")
         ok("letters.avro: letter 0: record 0 is dead" in err, f"dead letters {end}", (rc, err))
     # --- through other doors
-    p = nightjar("run", "-q", "-m", "roid", "-o", "null:", "--dead-letters", "x.avro", "embedded://member.tar")
+    p = nightjar(
+        "run", "-q", "-m", "roid", "-o", "null:", "--dead-letters", "x.avro", "embedded://member.tar"
+    )
     ok("n/1.avro.gz: gzip data: its checksum" in p.stderr, "through the embedded broker", p.stderr)
 
 

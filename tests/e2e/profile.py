@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""nightjar profile: what it counts, what it says and writes; and hostless on the real night. Its times: tests/timing/profile.py."""
+"""nightjar profile: what it counts, what it says and writes; and hostless on the real night. Its times:
+tests/timing/profile.py."""
 
 import ctypes, errno, html, os, re, shutil, struct, subprocess, xml.etree.ElementTree
 from profile_toy import LIBRARIES, SAMPLE, SINGLY, TOY, lines, number, write
@@ -217,7 +218,8 @@ class Filter(ctypes.Structure):
 
 
 def no_perf_events():
-    """In the child: perf_event_open (298 on x86-64) fails with EPERM, as in a container; everything else is allowed."""
+    """In the child: perf_event_open (298 on x86-64) fails with EPERM, as in a container; everything else is
+    allowed."""
     op = lambda code, jt, jf, k: struct.pack("HBBI", code, jt, jf, k)
     code = (
         op(0x20, 0, 0, 0)
@@ -488,7 +490,8 @@ def real():
 
 
 def readme():
-    """The table in perf/README.md is this command's output: its lines and hits, where the times are another day's."""
+    """The table in perf/README.md is this command's output: its lines and hits, where the times are another
+    day's."""
     name = "the table of hostless in perf/README.md has the hits of a run"
     night = os.path.join(SHARED, "real", "ztf")
     if not SHARED or not os.path.isdir(night):

@@ -1,21 +1,32 @@
 #!/usr/bin/env python3
-"""The page of `nightjar profile --html` in a real browser: desktop and phone, dark and light; it has no script to begin with."""
+"""The page of `nightjar profile --html` in a real browser: desktop and phone, dark and light; it has no
+script to begin with."""
+
 import json, os, re, shutil, subprocess, tempfile
 from tap import ROOT, SANITIZED, Folder, done, nightjar, ok, skip
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-NAMES = ("desktop: nothing scrolls sideways but source and flame graph in their boxes", "phone: the page fits, wide tables scroll in their own boxes",
-         "the flame graph's boxes have their names, and the hottest line is the reddest", "dark: another background, letters in contrast", "the page has no script, and loads nothing")
+NAMES = (
+    "desktop: nothing scrolls sideways but source and flame graph in their boxes",
+    "phone: the page fits, wide tables scroll in their own boxes",
+    "the flame graph's boxes have their names, and the hottest line is the reddest",
+    "dark: another background, letters in contrast",
+    "the page has no script, and loads nothing",
+)
 
 PROBE = """<script>
 const box = e => e.getBoundingClientRect();
-const rows = [...document.querySelectorAll('table.source tr')].filter(r => r.cells[4] && r.cells[4].tagName === 'TD' && r.cells[4].textContent);
+const all = (selector, of = document) => [...of.querySelectorAll(selector)];
+const heated = cell => cell && cell.tagName === 'TD' && cell.textContent;
+const rows = all('table.source tr').filter(r => heated(r.cells[4]));
 const heat = r => +(getComputedStyle(r).backgroundColor.match(/[0-9.]+/g)[3] ?? 1);
 const found = {
   wide: document.documentElement.scrollWidth, inner: window.innerWidth,
   boxes: [...document.querySelectorAll('.wide')].map(b => b.scrollWidth - b.clientWidth),
-  outside: [...document.querySelectorAll('p, dl, h1, h2, .histogram')].filter(e => box(e).right > window.innerWidth + 1).length,
-  names: [...document.querySelectorAll('.flame g')].filter(g => g.querySelector('text')).map(g => [g.querySelector('title').textContent.split(':')[0], g.querySelector('text').textContent, box(g.querySelector('rect')).width, box(g.querySelector('text')).width]),
+  outside: all('p, dl, h1, h2, .histogram').filter(e => box(e).right > window.innerWidth + 1).length,
+  names: all('.flame g').filter(g => g.querySelector('text')).map(g => [
+    g.querySelector('title').textContent.split(':')[0], g.querySelector('text').textContent,
+    box(g.querySelector('rect')).width, box(g.querySelector('text')).width]),
   heat: rows.map(r => [+r.cells[4].textContent, heat(r)]),
   sections: [...document.querySelectorAll('h2')].map(h => h.textContent),
   back: getComputedStyle(document.body).backgroundColor, fore: getComputedStyle(document.body).color };
@@ -26,8 +37,21 @@ parent.document.title = 'PROBE' + JSON.stringify(found);
 
 def browse(page, *options):
     with tempfile.TemporaryDirectory() as profile:
-        r = subprocess.run([BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir=" + profile, *options, "--dump-dom", "file://" + os.path.abspath(page)],
-                           capture_output=True, text=True, timeout=120)
+        r = subprocess.run(
+            [
+                BROWSER,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--user-data-dir=" + profile,
+                *options,
+                "--dump-dom",
+                "file://" + os.path.abspath(page),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
     return r.stdout
 
 
@@ -36,9 +60,17 @@ def probe(width, *options):
     text = open("page.html", encoding="utf-8").read().replace("</body>", PROBE + "</body>")
     inner = text.replace("&", "&amp;").replace('"', "&quot;")
     open("probe.html", "w", encoding="utf-8").write(
-        f'<!doctype html><html style="color-scheme:light dark"><body style="margin:0"><iframe style="border:0;width:{width}px;height:3000px" srcdoc="{inner}"></iframe></body></html>')
-    found = re.search(r"<title>PROBE(\{.*?\})</title>", browse("probe.html", "--window-size=1400,3000", *options))
-    return json.loads(found.group(1).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")) if found else None
+        '<!doctype html><html style="color-scheme:light dark"><body style="margin:0"><iframe'
+        f' style="border:0;width:{width}px;height:3000px" srcdoc="{inner}"></iframe></body></html>'
+    )
+    found = re.search(
+        r"<title>PROBE(\{.*?\})</title>", browse("probe.html", "--window-size=1400,3000", *options)
+    )
+    return (
+        json.loads(found.group(1).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
+        if found
+        else None
+    )
 
 
 def light(colour):
@@ -46,7 +78,19 @@ def light(colour):
 
 
 def main():
-    r = nightjar("profile", "features", os.path.join(ROOT, "data", "sample.tar.gz"), "--min-samples", 600, "--per-alert", "--counters", "--seconds", 4, "--html", "page.html")
+    r = nightjar(
+        "profile",
+        "features",
+        os.path.join(ROOT, "data", "sample.tar.gz"),
+        "--min-samples",
+        600,
+        "--per-alert",
+        "--counters",
+        "--seconds",
+        4,
+        "--html",
+        "page.html",
+    )
     if not os.path.exists("page.html"):
         return ok(False, NAMES[0], r.stdout + r.stderr)
     d, p, k = probe(1280), probe(390), probe(1280, "--blink-settings=preferredColorScheme=0")
@@ -54,15 +98,37 @@ def main():
         for name in NAMES:
             skip(name, "the browser does not run here")
         return
-    ok(d["wide"] <= d["inner"] == 1280 and not d["outside"] and any(s.startswith("Flame") for s in d["sections"]) and any(s.startswith("Alert by alert") for s in d["sections"]) and
-       any(s.startswith("Counters") for s in d["sections"]) and any(s.startswith("Energy") for s in d["sections"]), NAMES[0], d)
+    ok(
+        d["wide"] <= d["inner"] == 1280
+        and not d["outside"]
+        and any(s.startswith("Flame") for s in d["sections"])
+        and any(s.startswith("Alert by alert") for s in d["sections"])
+        and any(s.startswith("Counters") for s in d["sections"])
+        and any(s.startswith("Energy") for s in d["sections"]),
+        NAMES[0],
+        d,
+    )
     ok(p["wide"] <= p["inner"] == 390 and max(p["boxes"]) > 0 and not p["outside"], NAMES[1], p)
     heat = sorted(d["heat"])
-    ok(len(d["names"]) > 4 and all(whole.startswith(shown) and inner <= outer + 2 for whole, shown, outer, inner in d["names"]) and len(heat) > 10 and
-       all(abs(colour - 0.7 * share / 100) < 0.02 for share, colour in heat) and heat[-1][1] > 0.3, NAMES[2], (d["names"][:9], heat[-5:]))
-    ok(light(d["back"]) > 240 and light(k["back"]) < 60 and light(d["fore"]) < 80 and light(k["fore"]) > 180, NAMES[3], (d["back"], k["back"]))
+    ok(
+        len(d["names"]) > 4
+        and all(whole.startswith(shown) and inner <= outer + 2 for whole, shown, outer, inner in d["names"])
+        and len(heat) > 10
+        and all(abs(colour - 0.7 * share / 100) < 0.02 for share, colour in heat)
+        and heat[-1][1] > 0.3,
+        NAMES[2],
+        (d["names"][:9], heat[-5:]),
+    )
+    ok(
+        light(d["back"]) > 240 and light(k["back"]) < 60 and light(d["fore"]) < 80 and light(k["fore"]) > 180,
+        NAMES[3],
+        (d["back"], k["back"]),
+    )
     text = open("page.html", encoding="utf-8").read()
-    ok(not re.search(r"<script|<link|<img|@import|\burl\(|https?://(?!www\.w3\.org/2000/svg)", text), NAMES[4])
+    ok(
+        not re.search(r"<script|<link|<img|@import|\burl\(|https?://(?!www\.w3\.org/2000/svg)", text),
+        NAMES[4],
+    )
 
 
 if SANITIZED or not BROWSER:

@@ -11,7 +11,8 @@ TOY = r'''
 #include <time.h>
 #include "nightjar/module.h"
 
-static __attribute__((noinline)) void burn(long steps) /* a chain of dependent steps of about 1 ns: cost in proportion, whoever else runs */
+/* A chain of dependent steps of about 1 ns: cost in proportion, whoever else runs. */
+static __attribute__((noinline)) void burn(long steps)
 {
     unsigned long x = 1;
     for (long i = 0; i < steps; i++) {
@@ -53,9 +54,11 @@ static int process(const void *self, void *thread, const nj_work *w)
     }
     return NJ_OK;
 }
-NJ_MODULE(toy) = { NJ_HEADER, .name = "toy", .version = "1.0", .summary = "burns known times", .paper = "none: test",
+NJ_MODULE(toy) = { NJ_HEADER, .name = "toy", .version = "1.0", .summary = "burns known times",
+    .paper = "none: test",
     .needs = (const nj_need[]){ { "jd", NJ_F64, NJ_SCALAR, "d", 0 }, { 0 } },
-    .gives = (const nj_give[]){ { "v", NJ_F64, 1, -1, "1", 0, 9, NAN, 0, "a number" }, { 0 } }, .process = process };
+    .gives = (const nj_give[]){ { "v", NJ_F64, 1, -1, "1", 0, 9, NAN, 0, "a number" }, { 0 } },
+    .process = process };
 '''
 
 # Each millisecond of the clock: the first half in line A, the second in line B. A sampler on the multiples of
@@ -155,9 +158,11 @@ static int process(const void *self, void *thread, const nj_work *w)
     }
     return NJ_OK;
 }
-NJ_MODULE(libraries) = { NJ_HEADER, .name = "libraries", .version = "1.0", .summary = "calls libm and FFTW", .paper = "none: test",
+NJ_MODULE(libraries) = { NJ_HEADER, .name = "libraries", .version = "1.0", .summary = "calls libm and FFTW",
+    .paper = "none: test",
     .needs = (const nj_need[]){ { "jd", NJ_F64, NJ_SCALAR, "d", 0 }, { 0 } }, .open = open_tools,
-    .gives = (const nj_give[]){ { "v", NJ_F64, 1, -1, "1", 0, 9, NAN, 0, "a number" }, { 0 } }, .process = process };
+    .gives = (const nj_give[]){ { "v", NJ_F64, 1, -1, "1", 0, 9, NAN, 0, "a number" }, { 0 } },
+    .process = process };
 '''
 )
 
@@ -167,7 +172,8 @@ static int process(const void *self, void *thread, const nj_work *w)
     (void)self, (void)thread;
     for (uint32_t k = 0; k < w->n; k++) {
         int64_t id = w->id[w->row[k]];
-        burn(20000 + (long)((uint64_t)id * 11400714819323198485ULL >> 52)); /* to 24000: all a little different */
+        /* to 24000: all a little different */
+        burn(20000 + (long)((uint64_t)id * 11400714819323198485ULL >> 52));
         if (MANY) burn(200000);
         if (id == ODD) burn(ODD_STEPS);
         ((double *)w->out[0])[w->row[k]] = 1;

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A schema registry in all its moods, through `nightjar run`: alerts wait or are dead letters, and none is ever misread."""
+"""A schema registry in all its moods, through `nightjar run`: alerts wait or are dead letters, and none is
+ever misread."""
 
 import glob, json, os, shutil, signal, socket, subprocess, time, urllib.error, urllib.request
 from avro import Schema, confluent, container
@@ -270,7 +271,8 @@ def dead(schemas, want):
             and says in r.stderr
             and 0 < n <= asked
             and (SANITIZED or memory < 150e6),
-            f"{mode}: {N} dead letters that say why, {asked} request{'s' if asked > 1 else ''} at most, under 150 MB of memory",
+            f"{mode}: {N} dead letters that say why, {asked} request{'s' if asked > 1 else ''} at most, under"
+            " 150 MB of memory",
             f"{n} requests, {memory} bytes {r.stderr}",
         )
     with Stub(schemas) as s:

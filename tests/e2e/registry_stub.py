@@ -1,11 +1,13 @@
-"""registry_stub.py - a schema registry that misbehaves on request: GET /schemas/ids/N over HTTP or TLS, with or without a password,
-slow, broken, or with nonsense for an answer. Not a test."""
+"""registry_stub.py - a schema registry that misbehaves on request: GET /schemas/ids/N over HTTP or TLS, with
+or without a password, slow, broken, or with nonsense for an answer. Not a test."""
+
 import base64, json, ssl, subprocess, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Stub:
-    """schemas: {id: text}; a text as key is a whole path, its value the whole answer. mode: good, 404, 500, html, huge, slow; a callable gets the number of the request and says which."""
+    """schemas: {id: text}; a text as key is a whole path, its value the whole answer. mode: good, 404, 500,
+    html, huge, slow; a callable gets the number of the request and says which."""
 
     def __init__(self, schemas, mode="good", port=0, tls=None, login=None):
         self.schemas, self.mode, self.login, self.requests, self.refused = schemas, mode, login, [], 0
@@ -70,17 +72,61 @@ class Stub:
 
 
 def certificates(folder):
-    """A private authority and a server certificate for 127.0.0.1 by openssl: (ca, certificate, key), or None."""
+    """A private authority and a server certificate for 127.0.0.1 by openssl: (ca, certificate, key), or
+    None."""
+
     def openssl(*args):
         return subprocess.run(["openssl", *args], cwd=folder, capture_output=True, text=True).returncode == 0
 
     with open(f"{folder}/san.txt", "w", encoding="ascii") as f:
         f.write("subjectAltName=IP:127.0.0.1\n")
     try:
-        good = (openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test authority", "-keyout", "ca.key", "-out", "ca.pem")
-                and openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=127.0.0.1", "-keyout", "server.key", "-out", "server.csr")
-                and openssl("x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
-                            "-extfile", "san.txt", "-out", "server.pem"))
+        good = (
+            openssl(
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=test authority",
+                "-keyout",
+                "ca.key",
+                "-out",
+                "ca.pem",
+            )
+            and openssl(
+                "req",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-subj",
+                "/CN=127.0.0.1",
+                "-keyout",
+                "server.key",
+                "-out",
+                "server.csr",
+            )
+            and openssl(
+                "x509",
+                "-req",
+                "-in",
+                "server.csr",
+                "-CA",
+                "ca.pem",
+                "-CAkey",
+                "ca.key",
+                "-CAcreateserial",
+                "-days",
+                "2",
+                "-extfile",
+                "san.txt",
+                "-out",
+                "server.pem",
+            )
+        )
     except FileNotFoundError:
         good = False
     return tuple(f"{folder}/{x}" for x in ("ca.pem", "server.pem", "server.key")) if good else None

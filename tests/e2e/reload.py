@@ -28,7 +28,8 @@ static int process(const void *self, void *thread, const nj_work *w)
     double *x = w->out[0];
     for (uint32_t k = 0; k < w->n; k++) {
         x[w->row[k]] = *(const double *)self, w->reason[w->row[k]] = NJ_DONE;
-        while (w->id[w->row[k]] > 1000 && access("hang", F_OK) == 0 && access("passed", F_OK) == 0) usleep(10000);
+        while (w->id[w->row[k]] > 1000 && access("hang", F_OK) == 0 && access("passed", F_OK) == 0)
+            usleep(10000);
         if (w->id[w->row[k]] == @ID@) close(creat_("passed"));
     }
     return NJ_OK;
@@ -168,7 +169,8 @@ def certificates():
     if not shutil.which("openssl"):
         skip("certificates", "no openssl here")
         return
-    new = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out new.pem -days 2 -subj /CN=test".split()
+    new = "openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem".split()
+    new += "-out new.pem -days 2 -subj /CN=test".split()
     subprocess.run(new, check=True, capture_output=True)
     shutil.copy("new.pem", "ca.pem")
     conf()

@@ -1,42 +1,76 @@
 #!/usr/bin/env python3
-"""The page of `nightjar report` in a real browser: widths, sorting, both colour schemes, and without JavaScript."""
+"""The page of `nightjar report` in a real browser: widths, sorting, both colour schemes, and without
+JavaScript."""
+
 import json, os, re, shutil, subprocess, tempfile
 from tap import ROOT, Folder, done, nightjar, ok, skip
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-NAMES = ("desktop: nothing scrolls sideways, the module table included", "phone: the page fits, wide tables scroll in their own box", "letters keep their size on a phone",
-         "a click on a heading sorts by value, again turns it round", "dark: another background, letters in contrast", "without JavaScript the tables and charts are there")
+NAMES = (
+    "desktop: nothing scrolls sideways, the module table included",
+    "phone: the page fits, wide tables scroll in their own box",
+    "letters keep their size on a phone",
+    "a click on a heading sorts by value, again turns it round",
+    "dark: another background, letters in contrast",
+    "without JavaScript the tables and charts are there",
+)
 
 PROBE = """<script>
 const wide = document.documentElement.scrollWidth, inner = window.innerWidth;
 const boxes = [...document.querySelectorAll('.scroll')].map(b => b.scrollWidth - b.clientWidth);
-const outside = [...document.querySelectorAll('svg text')].filter(t => t.getBoundingClientRect().right > inner + 1 || t.getBoundingClientRect().left < -1).length;
-const size = Math.min(...[...document.querySelectorAll('svg text')].map(t => t.getBoundingClientRect().height));
+const texts = [...document.querySelectorAll('svg text')].map(t => t.getBoundingClientRect());
+const outside = texts.filter(t => t.right > inner + 1 || t.left < -1).length;
+const size = Math.min(...texts.map(t => t.height));
 const table = [...document.querySelectorAll('table')].find(t => t.tHead.textContent.includes('CPU us/alert'));
 const column = i => [...table.tBodies[0].rows].map(r => +r.cells[i].dataset.v);
 const at = [...table.tHead.rows[0].cells].findIndex(c => c.textContent.startsWith('CPU us'));
 const before = column(at), heads = table.tHead.querySelectorAll('button');
-heads[at] && heads[at].click(); const once = column(at); heads[at] && heads[at].click(); const twice = column(at);
+heads[at] && heads[at].click();
+const once = column(at);
+heads[at] && heads[at].click();
+const twice = column(at);
 const css = getComputedStyle(document.body);
 document.body.textContent = '';
-document.title = 'PROBE' + JSON.stringify({wide, inner, boxes, outside, size, before, once, twice, back: css.backgroundColor, fore: css.color});
+document.title = 'PROBE' + JSON.stringify({
+  wide, inner, boxes, outside, size, before, once, twice, back: css.backgroundColor, fore: css.color});
 </script>"""
 
 
 def browse(page, *options):
     with tempfile.TemporaryDirectory() as profile:
-        r = subprocess.run([BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir=" + profile, *options, "--dump-dom", "file://" + os.path.abspath(page)],
-                           capture_output=True, text=True, timeout=120)
+        r = subprocess.run(
+            [
+                BROWSER,
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--user-data-dir=" + profile,
+                *options,
+                "--dump-dom",
+                "file://" + os.path.abspath(page),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
     return r.stdout
 
 
 def probe(width, *options):
     """A window may not be as narrow as a phone: the page stands in a frame of that width."""
-    text = open("page.html", encoding="utf-8").read().replace("</body>", PROBE.replace("document.title =", "parent.document.title =") + "</body>")
+    text = (
+        open("page.html", encoding="utf-8")
+        .read()
+        .replace("</body>", PROBE.replace("document.title =", "parent.document.title =") + "</body>")
+    )
     inner = text.replace("&", "&amp;").replace('"', "&quot;")
     open("probe.html", "w", encoding="utf-8").write(
-        f'<!doctype html><html style="color-scheme:light dark"><body style="margin:0"><iframe style="border:0;width:{width}px;height:3000px" srcdoc="{inner}"></iframe></body></html>')
-    found = re.search(r"<title>PROBE(\{.*?\})</title>", browse("probe.html", "--window-size=1400,3000", *options))
+        '<!doctype html><html style="color-scheme:light dark"><body style="margin:0"><iframe'
+        f' style="border:0;width:{width}px;height:3000px" srcdoc="{inner}"></iframe></body></html>'
+    )
+    found = re.search(
+        r"<title>PROBE(\{.*?\})</title>", browse("probe.html", "--window-size=1400,3000", *options)
+    )
     return json.loads(found.group(1)) if found else None
 
 
@@ -45,7 +79,19 @@ def light(colour):
 
 
 def main():
-    nightjar("run", "-q", os.path.join(ROOT, "data", "sample.tar.gz"), "-D", "run.single_row=1", "-D", "run.batch_rows=8", "-D", "run.broker_share=0", "--report", "run.json")
+    nightjar(
+        "run",
+        "-q",
+        os.path.join(ROOT, "data", "sample.tar.gz"),
+        "-D",
+        "run.single_row=1",
+        "-D",
+        "run.batch_rows=8",
+        "-D",
+        "run.broker_share=0",
+        "--report",
+        "run.json",
+    )
     run = json.load(open("run.json"))
     for m in run["modules"]:  # as long as the counts of a whole night
         m.update({k: m[k] * 10602 for k in ("offered", "passed", "hits", "flagged")})
@@ -59,12 +105,27 @@ def main():
     ok(d["wide"] <= d["inner"] == 1280 and max(d["boxes"]) <= 0 and not d["outside"], NAMES[0], d)
     ok(p["wide"] <= p["inner"] == 390 and max(p["boxes"]) > 0 and not p["outside"], NAMES[1], p)
     ok(p["size"] >= 0.95 * d["size"] > 10, NAMES[2], (p["size"], d["size"]))
-    ok(len(d["before"]) > 5 and d["before"] != sorted(d["before"]) and d["once"] == sorted(d["before"], reverse=True) and d["twice"] == sorted(d["before"]), NAMES[3], d)
-    ok(light(d["back"]) > 240 and light(k["back"]) < 60 and light(d["fore"]) < 80 and light(k["fore"]) > 180, NAMES[4], (d["back"], k["back"]))
+    ok(
+        len(d["before"]) > 5
+        and d["before"] != sorted(d["before"])
+        and d["once"] == sorted(d["before"], reverse=True)
+        and d["twice"] == sorted(d["before"]),
+        NAMES[3],
+        d,
+    )
+    ok(
+        light(d["back"]) > 240 and light(k["back"]) < 60 and light(d["fore"]) < 80 and light(k["fore"]) > 180,
+        NAMES[4],
+        (d["back"], k["back"]),
+    )
     text = re.sub(r"<script>.*?</script>", "", open("page.html", encoding="utf-8").read(), flags=re.S)
     open("plain.html", "w", encoding="utf-8").write(text)
     dom = browse("plain.html")  # with all scripts cut out
-    ok(dom.count("<table") >= 6 and dom.count("<svg") >= 20 and "hostless" in dom and "<button" not in dom, NAMES[5], dom[:300])
+    ok(
+        dom.count("<table") >= 6 and dom.count("<svg") >= 20 and "hostless" in dom and "<button" not in dom,
+        NAMES[5],
+        dom[:300],
+    )
 
 
 with Folder():

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """A run that is killed again and again, and goes on with --resume, writes what an uninterrupted one writes.
 
-NIGHTJAR_KILLS=N kills each of the runs N times (6), NIGHTJAR_SEED=K at other moments (a number of its own each time
-when it is "random")."""
+NIGHTJAR_KILLS=N kills each of the runs N times (6), NIGHTJAR_SEED=K at other moments (a number of its own
+each time when it is "random")."""
 
 import gzip, json, os, random, shutil, signal, sqlite3, subprocess, sys, tarfile, time
 from tap import NIGHTJAR, Folder, done, needs, nightjar, ok
@@ -70,7 +70,8 @@ def kill_after(args, seconds, how):
 
 
 def broken_off(source):
-    """A run that got SIGINT after its first commit and before its end; False when it ended first fifty times."""
+    """A run that got SIGINT after its first commit and before its end; False when it ended first fifty
+    times."""
     for _ in range(50):
         clear()
         p = subprocess.Popen(

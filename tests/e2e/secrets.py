@@ -104,7 +104,18 @@ def kafka():
     env = {"NIGHTJAR_KAFKA_PASSWORD": SECRET}
     with Mute() as server:
         spec = f"kafka://{server}/topic?until=end"
-        common = ["-v", "-d", "all", "-X", "debug=all", "-D", "source.contact_s=1", "--report", "k.json", *sasl]
+        common = [
+            "-v",
+            "-d",
+            "all",
+            "-X",
+            "debug=all",
+            "-D",
+            "source.contact_s=1",
+            "--report",
+            "k.json",
+            *sasl,
+        ]
         for name, args, environment in (
             ("a file", ["-X", "sasl.password.file=secret"], {}),
             ("a file of another secret", ["-X", "ssl.key.password.file=secret"], env),

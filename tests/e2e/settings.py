@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Wrong names and settings: each stops the run with exit code 1, its own name and a near miss."""
+
 import os, re
 from tap import ROOT, Folder, done, nightjar, ok
 
 SAMPLE = os.path.join(ROOT, "data", "sample.tar.gz")
-# Columns that only the gate of hostless reads: without it a wrong one is not looked at. The second model of a module, when the
+# Columns that only the gate of hostless reads: without it a wrong one is not looked at. The second model of a
+# module, when the
 # first one is not here.
 FREE = {"matches", "tns", "model_for_r"}
 
@@ -29,45 +31,95 @@ def default_modules():
     for line in nightjar("modules").stdout.splitlines()[1:]:
         name = line.split()[0]
         one = nightjar("modules", name).stdout
-        table = one[one.index("\nsettings ["):].splitlines()[2:]
+        table = one[one.index("\nsettings [") :].splitlines()[2:]
         found[name] = [re.match(r"  (\S+) += ", row).group(1) for row in table]
     return found
 
 
 def modules():
     found = default_modules()
-    ok(len(found) > 20 and "hostless" in found and "adapt_ztf" in found, "the default modules are found in `nightjar modules`", found)
+    ok(
+        len(found) > 20 and "hostless" in found and "adapt_ztf" in found,
+        "the default modules are found in `nightjar modules`",
+        found,
+    )
     for name, keys in found.items():
         key = misspelt(keys[0]) if keys else "no_such_key"
         hint = [f"did you mean '{keys[0]}'"] if keys and len(keys[0]) > 3 else []
-        refused(f"{name}: a wrong key, with -q", [f"[module.{name}] has no key '{key}'", *hint], "-q", "-D", f"module.{name}.{key}=1")
-        refused(f"{name}: a wrong survey", ["no survey 'ztg'", "did you mean 'ztf'"], "-q", "-D", f"module.{name}.surveys=ztg")
+        refused(
+            f"{name}: a wrong key, with -q",
+            [f"[module.{name}] has no key '{key}'", *hint],
+            "-q",
+            "-D",
+            f"module.{name}.{key}=1",
+        )
+        refused(
+            f"{name}: a wrong survey",
+            ["no survey 'ztg'", "did you mean 'ztf'"],
+            "-q",
+            "-D",
+            f"module.{name}.surveys=ztg",
+        )
         for key in keys:
             if key not in FREE:
-                refused(f"{name}: a wrong value of {key}", [name, key], "-q", "-D", f"module.{name}.{key}=@wrong@")
+                refused(
+                    f"{name}: a wrong value of {key}", [name, key], "-q", "-D", f"module.{name}.{key}=@wrong@"
+                )
 
 
 def where_it_is_said():
     open("a.ini", "w").write("[module.hostless]\nrepeat = 4\n")
-    refused("a wrong key of a default module in a -c file, with its line", ["a.ini:2", "'repeat'", "did you mean 'repeats'"], "-q", "-c", "a.ini")
+    refused(
+        "a wrong key of a default module in a -c file, with its line",
+        ["a.ini:2", "'repeat'", "did you mean 'repeats'"],
+        "-q",
+        "-c",
+        "a.ini",
+    )
     refused("the same when -m names another module", ["did you mean 'repeats'"], "-m", "roid", "-c", "a.ini")
     refused("the same when -m names it", ["did you mean 'repeats'"], "-m", "hostless", "-c", "a.ini")
     refused("the same when -m leaves it out", ["did you mean 'repeats'"], "-m", "-hostless", "-c", "a.ini")
     refused("a wrong value beyond the range", ["repeats = 0", "outside"], "-D", "module.hostless.repeats=0")
-    refused("a wrong key of an instance that runs only when asked for", ["did you mean 'catalog'"], "-D", "module.vsx.catalg=x")
-    refused("a section of no module is not its own near miss", ["[module.hostlss]", "did you mean 'hostless'?"], "-D", "module.hostlss.repeats=4")
-    refused("two wrong sections are not each other's near miss", ["did you mean 'hostless'?"],
-            "-D", "module.hostlss.repeats=4", "-D", "module.hostlsz.repeats=4")
+    refused(
+        "a wrong key of an instance that runs only when asked for",
+        ["did you mean 'catalog'"],
+        "-D",
+        "module.vsx.catalg=x",
+    )
+    refused(
+        "a section of no module is not its own near miss",
+        ["[module.hostlss]", "did you mean 'hostless'?"],
+        "-D",
+        "module.hostlss.repeats=4",
+    )
+    refused(
+        "two wrong sections are not each other's near miss",
+        ["did you mean 'hostless'?"],
+        "-D",
+        "module.hostlss.repeats=4",
+        "-D",
+        "module.hostlsz.repeats=4",
+    )
     refused("a wrong kind", ["did you mean 'xmatch'?"], "-D", "module.mine.kind=xmach")
     refused("a wrong name behind -m -", ["did you mean 'hostless'?"], "-m", "-hostlss")
-    refused("a module's settings without `module.`", ["did you mean [module.hostless]?"], "-D", "hostless.repeats=4")
+    refused(
+        "a module's settings without `module.`",
+        ["did you mean [module.hostless]?"],
+        "-D",
+        "hostless.repeats=4",
+    )
     refused("a wrong section", ["did you mean [run]?"], "-D", "runn.batch_rows=4")
     refused("a wrong section of an output", ["did you mean [sink.fits]?"], "-D", "sink.fitz.x=4")
     refused("a wrong key of [models]", ["did you mean 'path'?"], "-D", "models.pathh=x")
     refused("a wrong key of a topic", ["did you mean 'where'?"], "-D", "topic.mine.were=rb > 0.5")
     refused("a wrong name of an instance", ["[a-z][a-z0-9_]*"], "-D", "module.Big One.kind=roid")
     refused("default = maybe", ["must be 0 or 1"], "-D", "module.roid.default=maybe")
-    refused("a need that the module has not", ["it has no need 'lc.flx'"], "-D", "module.nalerthist.need.lc.flx=lc.flux")
+    refused(
+        "a need that the module has not",
+        ["it has no need 'lc.flx'"],
+        "-D",
+        "module.nalerthist.need.lc.flx=lc.flux",
+    )
     r = run("-D", "module.hostless.default=no", "-m", "+roid")
     ok(r.returncode == 0 and "hostless" not in r.stdout, "default = no is understood", r.stderr)
 
@@ -90,32 +142,76 @@ def other_names():
 
 def what_is_off():
     r = run()
-    ok(r.returncode == 0 and re.search(r"modules are off.*no model here \(-D models.path=DIR\): .*braai", r.stderr),
-       "without models: what is off, and that it is models that are not here", r.stderr)
+    ok(
+        r.returncode == 0
+        and re.search(r"modules are off.*no model here \(-D models.path=DIR\): .*braai", r.stderr),
+        "without models: what is off, and that it is models that are not here",
+        r.stderr,
+    )
     r = run("-D", "module.gcvs.default=1")
-    ok(r.returncode == 0 and re.search(r"no catalogue here \(-D catalogs.path=DIR\): gcvs", r.stderr),
-       "a catalogue that is not here is reported apart", r.stderr)
-    for key, value in (("standardized_flux.catalogue", "none.csv"), ("braai.model", "brai"), ("anomaly.model_for_g", "anomalie")):
+    ok(
+        r.returncode == 0 and re.search(r"no catalogue here \(-D catalogs.path=DIR\): gcvs", r.stderr),
+        "a catalogue that is not here is reported apart",
+        r.stderr,
+    )
+    for key, value in (
+        ("standardized_flux.catalogue", "none.csv"),
+        ("braai.model", "brai"),
+        ("anomaly.model_for_g", "anomalie"),
+    ):
         name = key.split(".")[0]
-        refused(f"{key} = what is not here, with -q", [f"-D: [module.{name}]", f"= {value}:", f"-m -{name} leaves it out"], "-q", "-D", f"module.{key}={value}")
+        refused(
+            f"{key} = what is not here, with -q",
+            [f"-D: [module.{name}]", f"= {value}:", f"-m -{name} leaves it out"],
+            "-q",
+            "-D",
+            f"module.{key}={value}",
+        )
         r = run("-q", "-D", f"module.{key}={value}", "-m", f"-{name}")
         ok(r.returncode == 0, f"{name} left out, the others run", r.stderr)
-    refused("a column of the gate that nothing gives", ["[module.hostless] tns", "tnss.type"], "-q", "-D", "module.hostless.gate=1", "-D", "module.hostless.tns=tnss.type")
-    refused("one of a list", ["[module.hostless] matches", "simbd.otype"], "-q", "-D", "module.hostless.survey=rubin", "-D", "module.hostless.gate=1",
-            "-D", "module.hostless.matches=object,simbd.otype")
+    refused(
+        "a column of the gate that nothing gives",
+        ["[module.hostless] tns", "tnss.type"],
+        "-q",
+        "-D",
+        "module.hostless.gate=1",
+        "-D",
+        "module.hostless.tns=tnss.type",
+    )
+    refused(
+        "one of a list",
+        ["[module.hostless] matches", "simbd.otype"],
+        "-q",
+        "-D",
+        "module.hostless.survey=rubin",
+        "-D",
+        "module.hostless.gate=1",
+        "-D",
+        "module.hostless.matches=object,simbd.otype",
+    )
     r = run("-q", "-D", "module.hostless.gate=1")
     ok(r.returncode == 0, "the columns that the gate looks at by itself may be absent", r.stderr)
     r = run("-m", "+vsx")
-    ok(r.returncode == 1 and "vsx.njx" in r.stderr, "a catalogue that is not here stops the run when -m names the module", r.stderr)
+    ok(
+        r.returncode == 1 and "vsx.njx" in r.stderr,
+        "a catalogue that is not here stops the run when -m names the module",
+        r.stderr,
+    )
     open("none.csv", "w").write("no,such,columns\n1,2,3\n")
     r = run("-q", "-D", "module.standardized_flux.catalogue=none.csv")
-    ok(r.returncode == 1 and "standardized_flux" in r.stderr and "has no column object" in r.stderr,
-       "a catalogue that is here and wrong stops the run", r.stderr)
+    ok(
+        r.returncode == 1 and "standardized_flux" in r.stderr and "has no column object" in r.stderr,
+        "a catalogue that is here and wrong stops the run",
+        r.stderr,
+    )
     os.makedirs("models/braai", exist_ok=True)
     open("models/braai/manifest.json", "w").write("{}")
     r = run("-q", "-D", "models.path=models")
-    ok(r.returncode == 1 and "module braai cannot open" in r.stderr and "-m -braai" in r.stderr,
-       "a model that is here and broken stops the run, with the way to leave it out", r.stderr)
+    ok(
+        r.returncode == 1 and "module braai cannot open" in r.stderr and "-m -braai" in r.stderr,
+        "a model that is here and broken stops the run, with the way to leave it out",
+        r.stderr,
+    )
     r = run("-q", "-D", "models.path=models", "-m", "-braai")
     ok(r.returncode == 0, "left out, the others run", r.stderr)
 

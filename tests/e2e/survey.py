@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A survey that nobody has heard of, with its own field names, times, bands and stamps of 51 x 51, runs by one map and without C: its answers are
-those of the same alerts in the form of ZTF."""
+"""A survey that nobody has heard of, with its own field names, times, bands and stamps of 51 x 51, runs by
+one map and without C: its answers are those of the same alerts in the form of ZTF."""
 
 import gzip, math, os, struct
 from glob import glob

@@ -1,4 +1,6 @@
-"""tap.py - what the end-to-end tests share: TAP lines, a folder that goes away, running nightjar. Not a test."""
+"""tap.py - what the end-to-end tests share: TAP lines, a folder that goes away, running nightjar. Not a
+test."""
+
 import json, os, shutil, subprocess, sys, tempfile
 
 NIGHTJAR = os.environ.get("NIGHTJAR", os.path.join(os.path.dirname(__file__), "..", "..", "nightjar"))
@@ -31,7 +33,8 @@ def done():
 
 
 def needs(*packages):
-    """Goes on with a Python that has these packages (tests/python finds or makes one), or skips the whole file."""
+    """Goes on with a Python that has these packages (tests/python finds or makes one), or skips the whole
+    file."""
     try:
         for p in packages:
             __import__(p)
@@ -39,12 +42,16 @@ def needs(*packages):
     except ImportError:
         pass
     if not os.environ.get("NIGHTJAR_NEEDS"):
-        found = subprocess.run([os.path.join(ROOT, "tests", "python"), *packages], capture_output=True, text=True)
+        found = subprocess.run(
+            [os.path.join(ROOT, "tests", "python"), *packages], capture_output=True, text=True
+        )
         if found.returncode == 0:
             os.environ["NIGHTJAR_NEEDS"] = "1"
             python = os.path.join(ROOT, found.stdout.strip())
             os.execv(python, [python, *sys.argv])
-    skip(os.path.basename(sys.argv[0]), "no Python with " + ", ".join(packages) + ", and none can be installed")
+    skip(
+        os.path.basename(sys.argv[0]), "no Python with " + ", ".join(packages) + ", and none can be installed"
+    )
     done()
 
 
@@ -64,8 +71,14 @@ class Folder:
 
 def nightjar(*args, stdin=None, timeout=300, env=None):
     """Runs the binary; returns CompletedProcess with text output."""
-    return subprocess.run([NIGHTJAR, *map(str, args)], input=stdin, capture_output=True, timeout=timeout,
-                          env={**os.environ, **(env or {})}, text=stdin is None or isinstance(stdin, str))
+    return subprocess.run(
+        [NIGHTJAR, *map(str, args)],
+        input=stdin,
+        capture_output=True,
+        timeout=timeout,
+        env={**os.environ, **(env or {})},
+        text=stdin is None or isinstance(stdin, str),
+    )
 
 
 def rows(path):

@@ -19,7 +19,8 @@ static int process(const void *self, void *thread, const nj_work *w)
     }
     return NJ_OK;
 }
-NJ_MODULE(@NAME@) = { NJ_HEADER, .name = "@NAME@", .version = "1.0", .summary = "a test", .paper = "none: test",
+NJ_MODULE(@NAME@) = { NJ_HEADER, .name = "@NAME@", .version = "1.0", .summary = "a test",
+    .paper = "none: test",
     .needs = (const nj_need[]){ { "mag", NJ_F64, NJ_SCALAR, "mag", 0 }, { 0 } },
     .gives = (const nj_give[]){ { "x", NJ_F64, 1, 0, "1", -INFINITY, INFINITY, NAN, 0, "A number." }, { 0 } },
     .process = process };

@@ -12,10 +12,16 @@ from astropy.io import fits
 RA, DEC = 187.70593, 12.391123  # 12h30m49.423s
 HMS, DMS = "12:30:49.4232", "+12:23:28.0428"
 RAD = (np.radians(RA), np.radians(DEC))
-ECSV = "# %ECSV 1.0\n# ---\n# datatype:\n# - {{name: name, datatype: string}}\n# - {{name: ra, unit: {}, datatype: {}}}\n# - {{name: dec, unit: {}, datatype: {}}}\nname ra dec\nA {} {}\n"
-VOTABLE = """<?xml version="1.0"?><VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE><TABLE>
-<FIELD name="name" datatype="char" arraysize="*"/><FIELD name="ra" datatype="{2}" arraysize="{3}" unit="{0}"/><FIELD name="dec" datatype="{2}" arraysize="{3}" unit="{1}"/>
-<DATA><TABLEDATA><TR><TD>A</TD><TD>{4}</TD><TD>{5}</TD></TR></TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>"""
+ECSV = (
+    "# %ECSV 1.0\n# ---\n# datatype:\n# - {{name: name, datatype: string}}\n# - {{name: ra, unit: {},"
+    " datatype: {}}}\n# - {{name: dec, unit: {}, datatype: {}}}\nname ra dec\nA {} {}\n"
+)
+VOTABLE = """<?xml version="1.0"?><VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">
+<RESOURCE><TABLE><FIELD name="name" datatype="char" arraysize="*"/>
+<FIELD name="ra" datatype="{2}" arraysize="{3}" unit="{0}"/>
+<FIELD name="dec" datatype="{2}" arraysize="{3}" unit="{1}"/>
+<DATA><TABLEDATA><TR><TD>A</TD><TD>{4}</TD><TD>{5}</TD></TR></TABLEDATA></DATA>
+</TABLE></RESOURCE></VOTABLE>"""
 
 
 def table(name, ra_unit, dec_unit, ra, dec):

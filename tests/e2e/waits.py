@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Outputs that cannot be written for a while: a reader's lock, a full disk, a full pipe. They wait, and no row is lost."""
+"""Outputs that cannot be written for a while: a reader's lock, a full disk, a full pipe. They wait, and no
+row is lost."""
 
 import os, shutil, sqlite3, subprocess, sys, threading, time
 from tap import NIGHTJAR, Folder, done, nightjar, ok, report, rows, skip
@@ -81,7 +82,10 @@ def a_full_disk():
             "-rm",
             "sh",
             "-c",
-            f'mount -t tmpfs -o size=200k none small && exec "{sys.executable}" "{os.path.abspath(__file__)}" inside',
+            (
+                f'mount -t tmpfs -o size=200k none small && exec "{sys.executable}"'
+                f' "{os.path.abspath(__file__)}" inside'
+            ),
         ],
         capture_output=True,
         text=True,

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""A week of seven nights in one run that goes on after a kill -9 each night: rotation by night, SIGHUP twice, a disk that
-is full once. Seven files of each format, their journals, one ledger over all, nothing lost or doubled.
+"""A week of seven nights in one run that goes on after a kill -9 each night: rotation by night, SIGHUP twice,
+a disk that is full once. Seven files of each format, their journals, one ledger over all, nothing lost or
+doubled.
 
 NIGHTJAR_WEEK=N has N alerts a night (200)."""
 

@@ -14,7 +14,8 @@ SOURCE = """
 static const nj_need needs[] = { { "mag", NJ_F64, NJ_SCALAR, "mag", 0 }, @NEEDS@ };
 static const nj_give gives[] = { { "x", NJ_F64, 1, 0, "1", 0, 10, NAN, 0, "A number." },
                                  { "n", NJ_I32, 1, 0, "1", 1, 2, NAN, 0, "A number." },
-                                 { "wide", NJ_F64, 3, 0, "1", -INFINITY, 1, NAN, 0, "Three numbers." }, @GIVES@ };
+                                 { "wide", NJ_F64, 3, 0, "1", -INFINITY, 1, NAN, 0, "Three numbers." },
+                                 @GIVES@ };
 static int open_(const nj_host *host, const void *conf, void **self)
 {
     (void)host, (void)conf, (void)self;
@@ -56,8 +57,10 @@ static int process(const void *self, void *thread, const nj_work *w)
     }
     return NJ_OK;
 }
-NJ_MODULE(@NAME@) = { NJ_HEADER, .name = "@NAME@", .version = "1.0", .summary = "a module that is wrong", .paper = "none: test",
-                      .needs = needs, .gives = gives, .process = process, .open = open_, .close = close_, .thread_open = thread_open, @MORE@ };
+NJ_MODULE(@NAME@) = { NJ_HEADER, .name = "@NAME@", .version = "1.0", .summary = "a module that is wrong",
+    .paper = "none: test",
+    .needs = needs, .gives = gives, .process = process, .open = open_, .close = close_,
+    .thread_open = thread_open, @MORE@ };
 """
 
 
@@ -199,7 +202,10 @@ def outputs():
 
     so = module(
         "beyond",
-        ROW="if (row % 4 == 0) x[row] = 10.5; n[row] = row % 2 ? 3 : NJ_NO_I32; wide[3 * row + 1] = row == 1 ? 2 : NAN;",
+        ROW=(
+            "if (row % 4 == 0) x[row] = 10.5; n[row] = row % 2 ? 3 : NJ_NO_I32; wide[3 * row + 1] = row == 1"
+            " ? 2 : NAN;"
+        ),
     )
     r = run(
         so, "beyond", "-q", "-o", "ndjson:beyond.ndjson", "--report", "beyond.json", "-D", "run.batch_rows=20"
@@ -236,14 +242,26 @@ def outputs():
 
 def kinds():
     """Every type and shape of output: null where the row failed, counted where it is out of range."""
-    gives = """{ "s", NJ_STR, 1, 0, "1", 0, 0, NAN, 0, "Text." }, { "u", NJ_U8, 1, 0, "1", 0, 1, NAN, 0, "A flag." }, { "f", NJ_F32, 1, 0, "1", 0.7, 0.7, NAN, 0, "A float." },
-        { "g", NJ_F32, 1, 0, "1", 0, 0.3, NAN, 0, "A float." }, { "i", NJ_I64, 1, 0, "1", 0, 1e18, NAN, 0, "An id." }, { "per", NJ_F64, 0, 1, "1", 0, 1, NAN, 0, "One per point." }, { 0 }"""
-    row = """((const char **)w->out[3])[row] = "abc"; ((uint8_t *)w->out[4])[row] = row == 6 ? 2 : 1; ((float *)w->out[5])[row] = 0.7f; ((float *)w->out[6])[row] = row == 5 ? 0.31f : 0.3f;
+    gives = """{ "s", NJ_STR, 1, 0, "1", 0, 0, NAN, 0, "Text." },
+        { "u", NJ_U8, 1, 0, "1", 0, 1, NAN, 0, "A flag." },
+        { "f", NJ_F32, 1, 0, "1", 0.7, 0.7, NAN, 0, "A float." },
+        { "g", NJ_F32, 1, 0, "1", 0, 0.3, NAN, 0, "A float." },
+        { "i", NJ_I64, 1, 0, "1", 0, 1e18, NAN, 0, "An id." },
+        { "per", NJ_F64, 0, 1, "1", 0, 1, NAN, 0, "One per point." }, { 0 }"""
+    row = """((const char **)w->out[3])[row] = "abc";
+        ((uint8_t *)w->out[4])[row] = row == 6 ? 2 : 1;
+        ((float *)w->out[5])[row] = 0.7f;
+        ((float *)w->out[6])[row] = row == 5 ? 0.31f : 0.3f;
         ((int64_t *)w->out[7])[row] = row == 7 ? 1234567890123456789 : 3;
-        for (uint32_t i = w->in[1]->off[row]; i < w->in[1]->off[row + 1]; i++) ((double *)w->out[8])[i] = row == 3 ? 2 : 0.5;
+        for (uint32_t i = w->in[1]->off[row]; i < w->in[1]->off[row + 1]; i++)
+            ((double *)w->out[8])[i] = row == 3 ? 2 : 0.5;
         if (row == 1) w->reason[row] = 255;"""
     reference = """#include "nightjar/module.h"
-static int reference(const void *self, void *thread, const nj_work *w) { for (uint32_t k = 0; k < w->n; k++) ((double *)w->out[0])[w->row[k]] = 5; return NJ_OK; }
+static int reference(const void *self, void *thread, const nj_work *w)
+{
+    for (uint32_t k = 0; k < w->n; k++) ((double *)w->out[0])[w->row[k]] = 5;
+    return NJ_OK;
+}
 """
     for flags in ("0", "NJ_MODULE_WHOLE_BATCH"):
         so = module(
@@ -315,7 +333,11 @@ def standard_output():
     so = module(
         "loud", ROW=loud, OPEN=once, THREAD_OPEN=once, CLOSE=once.replace("return NJ_ECONF", "return")
     )
-    constructor = '__attribute__((constructor)) static void first(void) { printf("loaded\\n"); fflush(stdout); }\n__attribute__((destructor)) static void last(void) { printf("unloaded\\n"); }\nstatic const nj_need needs[]'
+    constructor = (
+        '__attribute__((constructor)) static void first(void) { printf("loaded\\n"); fflush(stdout);'
+        ' }\n__attribute__((destructor)) static void last(void) { printf("unloaded\\n"); }\nstatic const'
+        ' nj_need needs[]'
+    )
     with open("loud.c", encoding="utf-8") as f:
         text = f.read().replace("static const nj_need needs[]", constructor)
     with open("loud.c", "w", encoding="utf-8") as f:
@@ -420,7 +442,10 @@ CRASHES = {
     "aborts": ("abort();", signal.SIGABRT, "SIGABRT"),
     "ill": ("raise(SIGILL);", signal.SIGILL, "SIGILL"),
     "bus": (
-        '{ char *p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, open("empty", O_RDONLY), 0); sum += *(volatile char *)p; }',
+        (
+            '{ char *p = mmap(NULL, 4096, PROT_READ, MAP_SHARED, open("empty", O_RDONLY), 0); sum +='
+            ' *(volatile char *)p; }'
+        ),
         signal.SIGBUS,
         "SIGBUS",
     ),
@@ -438,7 +463,12 @@ CRASH_HEAD = """#include <dlfcn.h>
 #include <signal.h>
 #include <sys/mman.h>
 static volatile long sum;
-__attribute__((noinline)) static long deep(long n) { volatile char much[4096]; much[n % 4096] = 1; return n ? deep(n - 1) + much[(n + 1) % 4096] : 0; }
+__attribute__((noinline)) static long deep(long n)
+{
+    volatile char much[4096];
+    much[n % 4096] = 1;
+    return n ? deep(n - 1) + much[(n + 1) % 4096] : 0;
+}
 """
 
 
@@ -449,7 +479,8 @@ def told(r, name, where, number, *words):
 
 
 def crashes():
-    """The last words name module, phase, signal, alert and where it came from; the process dies of the signal."""
+    """The last words name module, phase, signal, alert and where it came from; the process dies of the
+    signal."""
     open("empty", "w", encoding="utf-8").close()
     ids = [x["candid"] for x in night()]
     for kind, (code, number, words) in CRASHES.items():
@@ -570,7 +601,8 @@ static void *die(void *x) { %s return x; }
 
 
 PARAMS = """#include "nightjar/module.h"
-static const nj_param params[] = { { "one", NJ_I32, "1", 0, 0, 9, "1", "A setting." }, { "two", NJ_I32, "2", 4, 0, 9, "1", "A setting." }, @END@ };
+static const nj_param params[] = { { "one", NJ_I32, "1", 0, 0, 9, "1", "A setting." },
+                                   { "two", NJ_I32, "2", 4, 0, 9, "1", "A setting." }, @END@ };
 """
 END = "its %s have no closing row: write { 0 } behind the last one (row %d)"
 DECLARED = """static const nj_%s open_table[] = { %s };
@@ -752,7 +784,8 @@ def until(process, word):
 
 
 def hangs():
-    """A call that does not return is reported with module, rows and alert; a stop is acknowledged, and ends."""
+    """A call that does not return is reported with module, rows and alert; a stop is acknowledged, and
+    ends."""
     ids = [x["candid"] for x in night()]
     so = module("loops", ROW=f"if (id == {ids[5]}) for (volatile int go = 1; go;) sum++;", HEAD=CRASH_HEAD)
     args = (

@@ -1,4 +1,5 @@
-"""cluster.py - several Kafka brokers on this machine, each of which can be killed, frozen and started again. Not a test.
+"""cluster.py - several Kafka brokers on this machine, each of which can be killed, frozen and started again.
+Not a test.
 
 The jars are those that tests/e2e/kafka-up fetches. Needs Java 17 and confluent-kafka (for the topics)."""
 
@@ -127,7 +128,8 @@ class Cluster:
         with open(os.path.join(self.of(node), log), "a") as out:
             return subprocess.Popen(
                 ["java", "-Xms64m", f"-Xmx{self.heap}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-                 "-Djava.net.preferIPv4Stack=true", f"-Dlog4j.configuration=file:{self.folder}/log4j.properties",
+                 "-Djava.net.preferIPv4Stack=true",
+                 f"-Dlog4j.configuration=file:{self.folder}/log4j.properties",
                  "-cp", self.jars + "/*", *args],
                 cwd=self.of(node), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
@@ -186,7 +188,8 @@ class Cluster:
             time.sleep(0.1)
 
     def knows(self, node, topic, partitions):
-        """Has this broker heard of all partitions? The others hear of a new topic a little later than the controller."""
+        """Has this broker heard of all partitions? The others hear of a new topic a little later than the
+        controller."""
         from confluent_kafka.admin import AdminClient
 
         one = AdminClient({"bootstrap.servers": f"{self.address}:{self.port[node]}", "log_level": 0})

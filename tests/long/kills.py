@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""kill -9 at random moments of a live run on three brokers: of its worker, of the whole run, of a broker. Behind each
-campaign every output equals that of an uninterrupted run, row for row.
+"""kill -9 at random moments of a live run on three brokers: of its worker, of the whole run, of a broker.
+Behind each campaign every output equals that of an uninterrupted run, row for row.
 
-  tests/long/kills.py [--alerts 20000] [--kills 50] [--seconds 5] [--only worker,supervisor,broker,quick,eos] [--out FILE]
+  tests/long/kills.py [--alerts 20000] [--kills 50] [--seconds 5] [--only worker,supervisor,broker,quick,eos]
+                      [--out FILE]
 
 Speaks TAP; --out writes the figures as JSON. Seconds until the first new row are figures, not conditions."""
 

@@ -10,7 +10,8 @@ MODULES = "roid,nalerthist"
 
 
 def command(bootstrap, topic, *more, query=None, outputs=OUTPUTS):
-    """The live command of broker/source/STREAMS.md; a group that has no place begins with the first message."""
+    """The live command of broker/source/STREAMS.md; a group that has no place begins with the first
+    message."""
     query = query or f"group=g-{topic}&from=committed"
     args = [NIGHTJAR, "run", f"kafka://{bootstrap}/{topic}?{query}", "-q", "-j", "1", "-m", MODULES]
     for o in outputs:
@@ -26,7 +27,8 @@ class Run:
         self.folder, self.args = folder, args
         self.log = open(os.path.join(folder, "run.log"), "a")
         self.process = subprocess.Popen(
-            [*before, *args], cwd=folder, stdout=subprocess.DEVNULL, stderr=self.log, stdin=subprocess.DEVNULL,
+            [*before, *args], cwd=folder, stdout=subprocess.DEVNULL, stderr=self.log,
+            stdin=subprocess.DEVNULL,
             env={**os.environ, **(env or {})},
         )  # fmt: skip
         self.begun = time.time()
@@ -174,8 +176,8 @@ def differences(found, expected):
         if a != b:
             lost = len(set(a) - set(b))
             wrong.append(
-                f"{kind}: {len(b)} rows instead of {len(a)}; {lost} lost, {len(b) - len(set(b))} more than once, "
-                f"{len(set(b) - set(a))} that no uninterrupted run has"
+                f"{kind}: {len(b)} rows instead of {len(a)}; {lost} lost, {len(b) - len(set(b))} more than"
+                f" once, {len(set(b) - set(a))} that no uninterrupted run has"
             )
     return wrong
 

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""What a live run meets in months, on three brokers: frozen processes, members that come, go and are killed, members of
-another protocol, brokers restarted in turn, cut links, topics that appear, are deleted and made anew, partitions added.
+"""What a live run meets in months, on three brokers: frozen processes, members that come, go and are killed,
+members of another protocol, brokers restarted in turn, cut links, topics that appear, are deleted and made
+anew, partitions added.
 
-  tests/long/streams.py [--only freeze,members,eager,rolling,links,later,anew,partitions,nights] [--freeze 90] [--out FILE]
+  tests/long/streams.py [--only freeze,members,eager,rolling,links,later,anew,partitions,nights] [--freeze 90]
+  [--out FILE]
 
 Speaks TAP; --out writes the figures as JSON. Cut links need root and `ip netns`."""
 
@@ -82,7 +84,8 @@ def each_once(name, found, n, folder=None):
 
 
 def freeze(c):
-    """SIGSTOP of the worker, of the supervisor, of both, longer than the session; each in a group of its own."""
+    """SIGSTOP of the worker, of the supervisor, of both, longer than the session; each in a group of its
+    own."""
     topic, n = "s-freeze", int(20 * (opts.freeze + 20))
     c.make(topic)
     runs = {
@@ -194,7 +197,8 @@ def consumer(c, topic, group, strategy):
 
 
 def eager(c):
-    """Members that assign eagerly beside cooperative ones: Kafka refuses whoever comes second, and it is said."""
+    """Members that assign eagerly beside cooperative ones: Kafka refuses whoever comes second, and it is
+    said."""
     topic, n = "s-eager", 1200
     c.make(topic)
     args = live.command(c.bootstrap, topic, *SHORT, outputs=ONE)
@@ -322,7 +326,8 @@ def ip(*args):
 
 
 def links(_):
-    """Two members, each behind a link that is cut for 20 s; with sessions that outlast it, and with shorter ones."""
+    """Two members, each behind a link that is cut for 20 s; with sessions that outlast it, and with shorter
+    ones."""
     address = f"10.{100 + os.getpid() % 100}.0.1"
     try:
         ip("addr", "add", f"{address}/32", "dev", "lo")

@@ -1,4 +1,7 @@
-"""Trains small models and exports them; the caller lets nightjar check the folders. usage: check_export.py FOLDER sklearn|xgboost|torch"""
+"""Trains small models and exports them; the caller lets nightjar check the folders.
+
+usage: check_export.py FOLDER sklearn|xgboost|torch"""
+
 import glob
 import os
 import sys
@@ -18,7 +21,8 @@ def data(seed, rows=400, columns=6):
 
 
 def on_thresholds(thresholds, feature, rows, columns, rng):
-    """Rows whose values are thresholds, rounded to nearest: half of them lie on the wrong side if a threshold is not rounded down."""
+    """Rows whose values are thresholds, rounded to nearest: half of them lie on the wrong side if a threshold
+    is not rounded down."""
     x = rng.normal(size=(rows, columns)).astype(numpy.float32)
     for r in range(rows):
         for k in range(0, len(thresholds), max(1, len(thresholds) // 8)):
@@ -44,18 +48,28 @@ def refused(kind, word, call, *args, **more):
 def golden_is(folder, expected):
     """The golden outputs are those of the model, and not of what was made of it."""
     with open(os.path.join(folder, "golden.csv")) as f:
-        table = numpy.array([[float(v) for v in line.split(",")[-expected.shape[1]:]] for line in f.read().splitlines()[1:]])
+        table = numpy.array(
+            [[float(v) for v in line.split(",")[-expected.shape[1] :]] for line in f.read().splitlines()[1:]]
+        )
     assert numpy.array_equal(table, expected.astype(float)), folder
 
 
 def sklearn(folder):
-    from sklearn.ensemble import (ExtraTreesRegressor, GradientBoostingClassifier, GradientBoostingRegressor, HistGradientBoostingClassifier,
-                                  HistGradientBoostingRegressor, IsolationForest, RandomForestClassifier)
+    from sklearn.ensemble import (
+        ExtraTreesRegressor,
+        GradientBoostingClassifier,
+        GradientBoostingRegressor,
+        HistGradientBoostingClassifier,
+        HistGradientBoostingRegressor,
+        IsolationForest,
+        RandomForestClassifier,
+    )
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import MinMaxScaler, Normalizer, RobustScaler, StandardScaler
     from sklearn.tree import DecisionTreeClassifier
+
     place = lambda name: os.path.join(folder, "sklearn_" + name)
     x, y = data(1)
     z = x[:, 0] * x[:, 1]
@@ -66,40 +80,159 @@ def sklearn(folder):
     close = on_thresholds(t, f, 64, 6, rng)
     export_model.export_sklearn(forest, NAMES, close, place("classifier"))
     golden_is(place("classifier"), forest.predict_proba(close))
-    export_model.export_sklearn(ExtraTreesRegressor(30, max_depth=6, random_state=1).fit(x, z), NAMES, x[:64], place("regressor"))
-    export_model.export_sklearn(DecisionTreeClassifier(max_depth=5, random_state=1).fit(x, y), NAMES, x[:64], place("tree"))
+    export_model.export_sklearn(
+        ExtraTreesRegressor(30, max_depth=6, random_state=1).fit(x, z), NAMES, x[:64], place("regressor")
+    )
+    export_model.export_sklearn(
+        DecisionTreeClassifier(max_depth=5, random_state=1).fit(x, y), NAMES, x[:64], place("tree")
+    )
     holes = x.copy()
     holes[rng.uniform(size=x.shape) < 0.1] = numpy.nan
     for name, model, target, rows in (
-            ("boosting", GradientBoostingClassifier(n_estimators=20, random_state=1), y > 0, x), ("boosting_classes", GradientBoostingClassifier(n_estimators=10, random_state=1), y, x),
-            ("boosting_exponential", GradientBoostingClassifier(n_estimators=10, loss="exponential", random_state=1), y > 0, x),
-            ("boosting_zero", GradientBoostingClassifier(n_estimators=10, init="zero", random_state=1), y > 0, x),
-            ("boosting_stopped", GradientBoostingClassifier(n_estimators=200, n_iter_no_change=3, random_state=1), y > 0, x),
-            ("boosting_regressor", GradientBoostingRegressor(n_estimators=20, random_state=1), 1000 * z + 5e4, x),
-            ("hist", HistGradientBoostingClassifier(max_iter=20, random_state=1), y > 0, holes), ("hist_classes", HistGradientBoostingClassifier(max_iter=10, random_state=1), y, holes),
-            ("hist_stopped", HistGradientBoostingClassifier(max_iter=200, early_stopping=True, n_iter_no_change=3, random_state=1), y > 0, holes),
-            ("hist_regressor", HistGradientBoostingRegressor(max_iter=20, random_state=1), 1000 * z + 5e4, holes),
-            ("scaled", make_pipeline(StandardScaler(), RandomForestClassifier(20, max_depth=8, random_state=1)), y, 100 * x + 7),
-            ("scaled_boosting", make_pipeline(StandardScaler(), "passthrough", GradientBoostingClassifier(n_estimators=10, random_state=1)), y > 0, 100 * x + 7),
-            ("scaled_hist", make_pipeline(RobustScaler(), HistGradientBoostingClassifier(max_iter=10, random_state=1)), y > 0, holes),
-            ("imputed", make_pipeline(SimpleImputer(strategy="constant", fill_value=-1), MinMaxScaler(clip=True), RandomForestClassifier(20, max_depth=8, random_state=1)), y, holes)):
+        ("boosting", GradientBoostingClassifier(n_estimators=20, random_state=1), y > 0, x),
+        ("boosting_classes", GradientBoostingClassifier(n_estimators=10, random_state=1), y, x),
+        (
+            "boosting_exponential",
+            GradientBoostingClassifier(n_estimators=10, loss="exponential", random_state=1),
+            y > 0,
+            x,
+        ),
+        ("boosting_zero", GradientBoostingClassifier(n_estimators=10, init="zero", random_state=1), y > 0, x),
+        (
+            "boosting_stopped",
+            GradientBoostingClassifier(n_estimators=200, n_iter_no_change=3, random_state=1),
+            y > 0,
+            x,
+        ),
+        ("boosting_regressor", GradientBoostingRegressor(n_estimators=20, random_state=1), 1000 * z + 5e4, x),
+        ("hist", HistGradientBoostingClassifier(max_iter=20, random_state=1), y > 0, holes),
+        ("hist_classes", HistGradientBoostingClassifier(max_iter=10, random_state=1), y, holes),
+        (
+            "hist_stopped",
+            HistGradientBoostingClassifier(
+                max_iter=200, early_stopping=True, n_iter_no_change=3, random_state=1
+            ),
+            y > 0,
+            holes,
+        ),
+        ("hist_regressor", HistGradientBoostingRegressor(max_iter=20, random_state=1), 1000 * z + 5e4, holes),
+        (
+            "scaled",
+            make_pipeline(StandardScaler(), RandomForestClassifier(20, max_depth=8, random_state=1)),
+            y,
+            100 * x + 7,
+        ),
+        (
+            "scaled_boosting",
+            make_pipeline(
+                StandardScaler(), "passthrough", GradientBoostingClassifier(n_estimators=10, random_state=1)
+            ),
+            y > 0,
+            100 * x + 7,
+        ),
+        (
+            "scaled_hist",
+            make_pipeline(RobustScaler(), HistGradientBoostingClassifier(max_iter=10, random_state=1)),
+            y > 0,
+            holes,
+        ),
+        (
+            "imputed",
+            make_pipeline(
+                SimpleImputer(strategy="constant", fill_value=-1),
+                MinMaxScaler(clip=True),
+                RandomForestClassifier(20, max_depth=8, random_state=1),
+            ),
+            y,
+            holes,
+        ),
+    ):
         model.fit(rows, target)
         golden = rows[:64].copy()
         if name == "scaled":  # the thresholds as they are outside of the scaler, to the nearest float32
-            inner = [(int(i), v) for e in model[-1].estimators_ for i, v in zip(e.tree_.feature, e.tree_.threshold) if i >= 0]
-            golden = on_thresholds([v * model[0].scale_[i] + model[0].mean_[i] for i, v in inner], [i for i, _ in inner], 64, 6, rng)
+            inner = [
+                (int(i), v)
+                for e in model[-1].estimators_
+                for i, v in zip(e.tree_.feature, e.tree_.threshold)
+                if i >= 0
+            ]
+            golden = on_thresholds(
+                [v * model[0].scale_[i] + model[0].mean_[i] for i, v in inner],
+                [i for i, _ in inner],
+                64,
+                6,
+                rng,
+            )
         export_model.export_sklearn(model, NAMES, golden, place(name))
-        golden_is(place(name), model.predict_proba(golden.astype(float)) if hasattr(model, "predict_proba") else model.predict(golden.astype(float)).reshape(-1, 1))
+        golden_is(
+            place(name),
+            (
+                model.predict_proba(golden.astype(float))
+                if hasattr(model, "predict_proba")
+                else model.predict(golden.astype(float)).reshape(-1, 1)
+            ),
+        )
 
     export = export_model.export_sklearn
-    refused(TypeError, "it knows RandomForest", export, LogisticRegression().fit(x, y), NAMES, x[:64], place("no"))
-    refused(TypeError, "it knows RandomForest", export, IsolationForest(n_estimators=5).fit(x), NAMES, x[:64], place("no"))
-    refused(TypeError, "Normalizer", export, make_pipeline(Normalizer(), RandomForestClassifier(2)).fit(x, y), NAMES, x[:64], place("no"))
-    refused(ValueError, "loss = poisson", export, HistGradientBoostingRegressor(loss="poisson", max_iter=3).fit(x, y), NAMES, x[:64], place("no"))
-    refused(ValueError, "categorical", export, HistGradientBoostingClassifier(max_iter=20, categorical_features=[5]).fit(numpy.c_[x[:, :5], x[:, 0].round() + 5], y > 0), NAMES,
-            numpy.c_[x[:, :5], x[:, 0].round() + 5][:64], place("no"))
-    refused(ValueError, "depends on the row", export, GradientBoostingClassifier(n_estimators=3, init=LogisticRegression()).fit(x, y > 0), NAMES, x[:64], place("no"))
-    refused(ValueError, "several outputs", export, RandomForestClassifier(2).fit(x, numpy.c_[y, y > 0]), NAMES, x[:64], place("no"))
+    refused(
+        TypeError, "it knows RandomForest", export, LogisticRegression().fit(x, y), NAMES, x[:64], place("no")
+    )
+    refused(
+        TypeError,
+        "it knows RandomForest",
+        export,
+        IsolationForest(n_estimators=5).fit(x),
+        NAMES,
+        x[:64],
+        place("no"),
+    )
+    refused(
+        TypeError,
+        "Normalizer",
+        export,
+        make_pipeline(Normalizer(), RandomForestClassifier(2)).fit(x, y),
+        NAMES,
+        x[:64],
+        place("no"),
+    )
+    refused(
+        ValueError,
+        "loss = poisson",
+        export,
+        HistGradientBoostingRegressor(loss="poisson", max_iter=3).fit(x, y),
+        NAMES,
+        x[:64],
+        place("no"),
+    )
+    refused(
+        ValueError,
+        "categorical",
+        export,
+        HistGradientBoostingClassifier(max_iter=20, categorical_features=[5]).fit(
+            numpy.c_[x[:, :5], x[:, 0].round() + 5], y > 0
+        ),
+        NAMES,
+        numpy.c_[x[:, :5], x[:, 0].round() + 5][:64],
+        place("no"),
+    )
+    refused(
+        ValueError,
+        "depends on the row",
+        export,
+        GradientBoostingClassifier(n_estimators=3, init=LogisticRegression()).fit(x, y > 0),
+        NAMES,
+        x[:64],
+        place("no"),
+    )
+    refused(
+        ValueError,
+        "several outputs",
+        export,
+        RandomForestClassifier(2).fit(x, numpy.c_[y, y > 0]),
+        NAMES,
+        x[:64],
+        place("no"),
+    )
     refused(ValueError, "5 names", export, forest, NAMES[:5], x[:64], place("no"))
     refused(ValueError, "no golden rows", export, forest, NAMES, x[:0], place("no"))
     refused(ValueError, "not trained", export, RandomForestClassifier(), NAMES, x[:64], place("no"))
@@ -108,6 +241,7 @@ def sklearn(folder):
 def xgboost_kinds(folder, x, y, holes):
     """What differs from a plain booster: what its own predict says, or a refusal."""
     import xgboost
+
     place = lambda name: os.path.join(folder, "xgboost_" + name)
     export = export_model.export_xgboost
     rng = numpy.random.RandomState(7)
@@ -117,18 +251,42 @@ def xgboost_kinds(folder, x, y, holes):
     fit = lambda m, target: m.fit(x[:200], target[:200], eval_set=[(x[200:], target[200:])], verbose=False)
     stopped = fit(xgboost.XGBClassifier(**early), noisy)
     assert stopped.best_iteration + 1 < stopped.get_booster().num_boosted_rounds()
-    for name, model in (("stopped", stopped), ("stopped_classes", fit(xgboost.XGBClassifier(**early), (noisy + y) % 3)), ("stopped_regressor", fit(xgboost.XGBRegressor(**early), noisy * 10.0)),
-                        ("dart", xgboost.XGBClassifier(booster="dart", rate_drop=0.5, n_estimators=15, **common).fit(x, y > 0)),
-                        ("base_score", xgboost.XGBClassifier(base_score=0.9, n_estimators=10, **common).fit(x, y > 0)),
-                        ("base_estimated", xgboost.XGBRegressor(n_estimators=10, **common).fit(x, x[:, 0] + 300)),
-                        ("classes_named", xgboost.XGBClassifier(n_estimators=5, **common).fit(x, y)), ("random_forest", xgboost.XGBRFClassifier(n_estimators=12, **common).fit(x, y)),
-                        ("probability", xgboost.XGBRegressor(objective="reg:logistic", n_estimators=10, **common).fit(x, y > 0)),
-                        ("two_targets", xgboost.XGBRegressor(n_estimators=6, **common).fit(x, numpy.c_[x[:, 0], x[:, 1] + 9]))):
+    for name, model in (
+        ("stopped", stopped),
+        ("stopped_classes", fit(xgboost.XGBClassifier(**early), (noisy + y) % 3)),
+        ("stopped_regressor", fit(xgboost.XGBRegressor(**early), noisy * 10.0)),
+        (
+            "dart",
+            xgboost.XGBClassifier(booster="dart", rate_drop=0.5, n_estimators=15, **common).fit(x, y > 0),
+        ),
+        ("base_score", xgboost.XGBClassifier(base_score=0.9, n_estimators=10, **common).fit(x, y > 0)),
+        ("base_estimated", xgboost.XGBRegressor(n_estimators=10, **common).fit(x, x[:, 0] + 300)),
+        ("classes_named", xgboost.XGBClassifier(n_estimators=5, **common).fit(x, y)),
+        ("random_forest", xgboost.XGBRFClassifier(n_estimators=12, **common).fit(x, y)),
+        (
+            "probability",
+            xgboost.XGBRegressor(objective="reg:logistic", n_estimators=10, **common).fit(x, y > 0),
+        ),
+        (
+            "two_targets",
+            xgboost.XGBRegressor(n_estimators=6, **common).fit(x, numpy.c_[x[:, 0], x[:, 1] + 9]),
+        ),
+    ):
         export(model, NAMES, holes, place(name))
-        said = model.predict_proba(holes) if hasattr(model, "predict_proba") else model.predict(holes).reshape(len(holes), -1)
+        said = (
+            model.predict_proba(holes)
+            if hasattr(model, "predict_proba")
+            else model.predict(holes).reshape(len(holes), -1)
+        )
         golden_is(place(name), said)
-    booster = xgboost.train({"objective": "binary:logistic", "max_depth": 5, "eta": 0.5}, xgboost.DMatrix(x[:200], noisy[:200]), 100,
-                            evals=[(xgboost.DMatrix(x[200:], noisy[200:]), "e")], early_stopping_rounds=4, verbose_eval=False)
+    booster = xgboost.train(
+        {"objective": "binary:logistic", "max_depth": 5, "eta": 0.5},
+        xgboost.DMatrix(x[:200], noisy[:200]),
+        100,
+        evals=[(xgboost.DMatrix(x[200:], noisy[200:]), "e")],
+        early_stopping_rounds=4,
+        verbose_eval=False,
+    )
     best = booster.best_iteration + 1
     export(booster, NAMES, holes, place("rounds"), rounds=best)
     said = booster.predict(xgboost.DMatrix(holes), iteration_range=(0, best))
@@ -141,25 +299,92 @@ def xgboost_kinds(folder, x, y, holes):
     golden_is(place("all_rounds"), numpy.array([[1 - float(p), float(p)] for p in said]))
 
     no = place("no")
-    refused(ValueError, "missing = -999", export, xgboost.XGBClassifier(missing=-999, n_estimators=3).fit(x, y > 0), NAMES, holes, no)
-    refused(ValueError, "gblinear", export, xgboost.XGBClassifier(booster="gblinear", n_estimators=3).fit(x, y > 0), NAMES, holes, no)
-    refused(ValueError, "binary:logistic, ", export, xgboost.XGBRegressor(objective="count:poisson", n_estimators=3).fit(x, y), NAMES, holes, no)
-    refused(ValueError, "reg:gamma", export, xgboost.XGBRegressor(objective="reg:gamma", n_estimators=3).fit(x, y + 1), NAMES, holes, no)
-    refused(ValueError, "multi_output_tree", export, xgboost.XGBRegressor(multi_strategy="multi_output_tree", n_estimators=3).fit(x, x[:, :2]), NAMES, holes, no)
-    refused(ValueError, "multi:softmax", export, xgboost.train({"objective": "multi:softmax", "num_class": 3}, xgboost.DMatrix(x, y), 3), NAMES, holes, no)
-    refused(ValueError, "another order", export, xgboost.train({}, xgboost.DMatrix(x, y, feature_names=NAMES), 3), NAMES[::-1], holes, no)
+    refused(
+        ValueError,
+        "missing = -999",
+        export,
+        xgboost.XGBClassifier(missing=-999, n_estimators=3).fit(x, y > 0),
+        NAMES,
+        holes,
+        no,
+    )
+    refused(
+        ValueError,
+        "gblinear",
+        export,
+        xgboost.XGBClassifier(booster="gblinear", n_estimators=3).fit(x, y > 0),
+        NAMES,
+        holes,
+        no,
+    )
+    refused(
+        ValueError,
+        "binary:logistic, ",
+        export,
+        xgboost.XGBRegressor(objective="count:poisson", n_estimators=3).fit(x, y),
+        NAMES,
+        holes,
+        no,
+    )
+    refused(
+        ValueError,
+        "reg:gamma",
+        export,
+        xgboost.XGBRegressor(objective="reg:gamma", n_estimators=3).fit(x, y + 1),
+        NAMES,
+        holes,
+        no,
+    )
+    refused(
+        ValueError,
+        "multi_output_tree",
+        export,
+        xgboost.XGBRegressor(multi_strategy="multi_output_tree", n_estimators=3).fit(x, x[:, :2]),
+        NAMES,
+        holes,
+        no,
+    )
+    refused(
+        ValueError,
+        "multi:softmax",
+        export,
+        xgboost.train({"objective": "multi:softmax", "num_class": 3}, xgboost.DMatrix(x, y), 3),
+        NAMES,
+        holes,
+        no,
+    )
+    refused(
+        ValueError,
+        "another order",
+        export,
+        xgboost.train({}, xgboost.DMatrix(x, y, feature_names=NAMES), 3),
+        NAMES[::-1],
+        holes,
+        no,
+    )
     refused(ValueError, "5 names", export, stopped, NAMES[:5], holes[:, :5], no)
     refused(TypeError, "no model of XGBoost", export, object(), NAMES, holes, no)
 
 
 def xgboost(folder):
     import xgboost
+
     rng, (x, y) = numpy.random.RandomState(3), data(1)
     golden = x[:64].copy()
     golden[rng.uniform(size=golden.shape) < 0.1] = numpy.nan
     xgboost_kinds(folder, x, y, golden)
-    for name, labels, objective in (("binary", y > 0, "binary:logistic"), ("classes", y, "multi:softprob"), ("regression", x[:, 0] ** 2, "reg:squarederror")):
-        parameters = {"objective": objective, "max_depth": 4, "seed": 1, "base_score": 0.5, **({"num_class": 3} if name == "classes" else {})}
+    for name, labels, objective in (
+        ("binary", y > 0, "binary:logistic"),
+        ("classes", y, "multi:softprob"),
+        ("regression", x[:, 0] ** 2, "reg:squarederror"),
+    ):
+        parameters = {
+            "objective": objective,
+            "max_depth": 4,
+            "seed": 1,
+            "base_score": 0.5,
+            **({"num_class": 3} if name == "classes" else {}),
+        }
         booster = xgboost.train(parameters, xgboost.DMatrix(x, labels), 20)
         export_model.export_xgboost(booster, NAMES, golden, os.path.join(folder, "xgboost_" + name))
         if name == "binary":  # saved in XGBoost's own formats and read again, as models are handed on
@@ -168,18 +393,27 @@ def xgboost(folder):
                 booster.save_model(path)
                 again = xgboost.Booster(model_file=path)
                 os.remove(path)
-                export_model.export_xgboost(again, NAMES, golden, os.path.join(folder, "xgboost_from_" + ending))
-    for path in sorted(glob.glob(os.path.join(os.environ.get("NIGHTJAR_SHARED") or "none", "real", "models", "*.ubj"))):  # real ones, as published
+                export_model.export_xgboost(
+                    again, NAMES, golden, os.path.join(folder, "xgboost_from_" + ending)
+                )
+    for path in sorted(
+        glob.glob(os.path.join(os.environ.get("NIGHTJAR_SHARED") or "none", "real", "models", "*.ubj"))
+    ):  # real ones, as published
         booster = xgboost.Booster(model_file=path)
         names = booster.feature_names or ["f%d" % k for k in range(booster.num_features())]
-        golden = rng.lognormal(0, 3, (64, len(names))).astype(numpy.float32) * rng.choice([-1, 1], (64, len(names)))
+        golden = rng.lognormal(0, 3, (64, len(names))).astype(numpy.float32) * rng.choice(
+            [-1, 1], (64, len(names))
+        )
         golden[rng.uniform(size=golden.shape) < 0.1] = numpy.nan
-        export_model.export_xgboost(booster, names, golden, os.path.join(folder, os.path.splitext(os.path.basename(path))[0]))
+        export_model.export_xgboost(
+            booster, names, golden, os.path.join(folder, os.path.splitext(os.path.basename(path))[0])
+        )
 
 
 def torch(folder):
     import torch
     from torch import nn
+
     torch.manual_seed(5)
 
     class Stamps(nn.Module):
@@ -187,8 +421,18 @@ def torch(folder):
 
         def __init__(self):
             super().__init__()
-            self.conv = nn.Sequential(nn.Conv2d(3, 16, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 16, 3, padding=1, groups=16), nn.Conv2d(16, 24, 1),
-                                      nn.BatchNorm2d(24), nn.LeakyReLU(0.1), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+            self.conv = nn.Sequential(
+                nn.Conv2d(3, 16, 3),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+                nn.Conv2d(16, 16, 3, padding=1, groups=16),
+                nn.Conv2d(16, 24, 1),
+                nn.BatchNorm2d(24),
+                nn.LeakyReLU(0.1),
+                nn.MaxPool2d(2),
+                nn.AdaptiveAvgPool2d(1),
+                nn.Flatten(),
+            )
             self.dense = nn.Sequential(nn.Linear(24 + 5, 16), nn.Tanh(), nn.Linear(16, 1), nn.Sigmoid())
 
         def forward(self, triplets, features):
@@ -197,7 +441,9 @@ def torch(folder):
     class Dense(nn.Module):
         def __init__(self):
             super().__init__()
-            self.layers = nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, 3), nn.Softmax(-1))
+            self.layers = nn.Sequential(
+                nn.Linear(6, 32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, 3), nn.Softmax(-1)
+            )
 
         def forward(self, x):
             return self.layers(x)
@@ -206,8 +452,19 @@ def torch(folder):
     stamps.train()
     for _ in range(3):  # so that the running means of the normalisation are not 0 and 1
         stamps(torch.randn(8, 63, 63, 3), torch.randn(8, 5))
-    export_model.export_torch(stamps, {"triplets": torch.randn(32, 63, 63, 3) * 0.1, "features": torch.randn(32, 5)}, os.path.join(folder, "torch_stamps"), features=NAMES[:5])
-    export_model.export_torch(Dense(), {"x": torch.randn(64, 6)}, os.path.join(folder, "torch_dense"), features=NAMES, output="probabilities")
+    export_model.export_torch(
+        stamps,
+        {"triplets": torch.randn(32, 63, 63, 3) * 0.1, "features": torch.randn(32, 5)},
+        os.path.join(folder, "torch_stamps"),
+        features=NAMES[:5],
+    )
+    export_model.export_torch(
+        Dense(),
+        {"x": torch.randn(64, 6)},
+        os.path.join(folder, "torch_dense"),
+        features=NAMES,
+        output="probabilities",
+    )
 
 
 if __name__ == "__main__":

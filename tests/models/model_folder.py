@@ -1,6 +1,9 @@
 """Writes model folders for nightjar: model.onnx, manifest.json, golden rows. Standard library only.
 
-The ONNX file is written as protobuf by hand: a few messages with a few fields each, so nothing need be installed."""
+The ONNX file is written as protobuf by hand: a few messages with a few fields each, so nothing need be
+installed.
+"""
+
 import hashlib
 import json
 import math
@@ -46,7 +49,12 @@ def attribute(name, value):
 
 
 def node(op, inputs, outputs, domain="", **attributes):
-    out = b"".join(blob(1, i) for i in inputs) + b"".join(blob(2, o) for o in outputs) + blob(3, outputs[-1]) + blob(4, op)
+    out = (
+        b"".join(blob(1, i) for i in inputs)
+        + b"".join(blob(2, o) for o in outputs)
+        + blob(3, outputs[-1])
+        + blob(4, op)
+    )
     out += b"".join(blob(5, attribute(k, v)) for k, v in attributes.items() if v != [])
     return out + (blob(7, domain) if domain else b"")
 
@@ -63,7 +71,9 @@ def value_info(name, shape, kind=FLOAT):
 
 def model(nodes, initializers, inputs, outputs, opsets):
     """opsets: [("", 13), ("ai.onnx.ml", 1)]; inputs, outputs: value_info()."""
-    graph = b"".join(blob(1, n) for n in nodes) + blob(2, "nightjar") + b"".join(blob(5, t) for t in initializers)
+    graph = (
+        b"".join(blob(1, n) for n in nodes) + blob(2, "nightjar") + b"".join(blob(5, t) for t in initializers)
+    )
     graph += b"".join(blob(11, v) for v in inputs) + b"".join(blob(12, v) for v in outputs)
     sets = b"".join(blob(8, (blob(1, d) if d else b"") + integer(2, v)) for d, v in opsets)
     return integer(1, 8) + sets + blob(2, "nightjar model_folder.py") + blob(7, graph)
@@ -89,20 +99,37 @@ def write_tensors(folder, onnx, manifest, rows, tensors, tolerance):
     entries, data = [], b""
     for name, dtype, shape, values in tensors:
         raw = struct.pack("<%d%s" % (len(values), "i" if dtype == "int32" else "f"), *values)
-        entries.append({"name": name, "dtype": dtype, "shape": list(shape), "offset": len(data), "bytes": len(raw)})
+        entries.append(
+            {"name": name, "dtype": dtype, "shape": list(shape), "offset": len(data), "bytes": len(raw)}
+        )
         data += raw
-    _write_manifest(folder, onnx, manifest, {"file": "golden.bin", "rows": rows, "tensors": entries, "tolerance_abs": tolerance})
+    _write_manifest(
+        folder,
+        onnx,
+        manifest,
+        {"file": "golden.bin", "rows": rows, "tensors": entries, "tolerance_abs": tolerance},
+    )
     with open(os.path.join(folder, "golden.bin"), "wb") as f:
         f.write(data)
 
 
 def write_table(folder, onnx, manifest, names_in, names_out, lines, tolerance):
     """lines: lists of the inputs (float32) and then the expected outputs (float64)."""
-    _write_manifest(folder, onnx, manifest, {"file": "golden.csv", "rows": len(lines), "tolerance_abs": tolerance})
+    _write_manifest(
+        folder, onnx, manifest, {"file": "golden.csv", "rows": len(lines), "tolerance_abs": tolerance}
+    )
     with open(os.path.join(folder, "golden.csv"), "w") as f:
-        f.write(",".join(["row", "origin"] + ["x." + n for n in names_in] + ["y." + n for n in names_out]) + "\n")
+        f.write(
+            ",".join(["row", "origin"] + ["x." + n for n in names_in] + ["y." + n for n in names_out]) + "\n"
+        )
         for i, line in enumerate(lines):
-            f.write(",".join([str(i), "synthetic"] + [("%.9g" if k < len(names_in) else "%.17g") % v for k, v in enumerate(line)]) + "\n")
+            f.write(
+                ",".join(
+                    [str(i), "synthetic"]
+                    + [("%.9g" if k < len(names_in) else "%.17g") % v for k, v in enumerate(line)]
+                )
+                + "\n"
+            )
 
 
 def float32(x):
@@ -111,11 +138,12 @@ def float32(x):
 
 
 def float32_down(x):
-    """The largest float32 that is not above x: for float32 v, v <= x and v <= float32_down(x) are the same."""
+    """The largest float32 that is not above x: for float32 v, v <= x and v <= float32_down(x) are the
+    same."""
     try:
         y = float32(x)
     except OverflowError:  # a finite double beyond float32
-        return 3.4028234663852886e+38 if x > 0 else -math.inf
+        return 3.4028234663852886e38 if x > 0 else -math.inf
     if y <= x:
         return y
     if y == 0:  # x is negative and rounds to -0
@@ -130,19 +158,54 @@ def maps_info(name, kind=FLOAT):
     return blob(1, name) + blob(2, blob(4, blob(1, element)))
 
 
-def forest(trees, labels, output, n_features, mode="BRANCH_LEQ", post="NONE", base=None, nan_yes=None, head=(), tail=(), info=None):
-    """An .onnx file with one TreeEnsembleClassifier (labels given) or Regressor (labels None) over the input X.
+def forest(
+    trees,
+    labels,
+    output,
+    n_features,
+    mode="BRANCH_LEQ",
+    post="NONE",
+    base=None,
+    nan_yes=None,
+    head=(),
+    tail=(),
+    info=None,
+):
+    """An .onnx file with one TreeEnsembleClassifier (labels given) or Regressor (labels None) over the input
+    X.
 
-    trees: lists of nodes (feature, threshold, yes, no) or (None, {output: weight}); node 0 is the root. Thresholds are
-    written as they are: round them first. nan_yes: a set of (tree, node) where NaN goes to the yes side.
-    head, tail: (operator, domain, attributes) of nodes before and behind it, one after the other. info: the output's value_info."""
-    a = {k: [] for k in ("treeids", "nodeids", "featureids", "values", "truenodeids", "falsenodeids", "modes", "missing_value_tracks_true")}
+    trees: lists of nodes (feature, threshold, yes, no) or (None, {output: weight}); node 0 is the root.
+    Thresholds are written as they are: round them first. nan_yes: a set of (tree, node) where NaN goes to the
+    yes side. head, tail: (operator, domain, attributes) of nodes before and behind it, one after the other.
+    info: the output's value_info.
+    """
+    a = {
+        k: []
+        for k in (
+            "treeids",
+            "nodeids",
+            "featureids",
+            "values",
+            "truenodeids",
+            "falsenodeids",
+            "modes",
+            "missing_value_tracks_true",
+        )
+    }
     w = {k: [] for k in ("treeids", "nodeids", "ids", "weights")}
     for t, tree in enumerate(trees):
         for i, n in enumerate(tree):
             leaf = n[0] is None
-            row = (t, i, 0 if leaf else n[0], 0.0 if leaf else float(n[1]), 0 if leaf else n[2], 0 if leaf else n[3], "LEAF" if leaf else mode,
-                   int((t, i) in (nan_yes or ())))
+            row = (
+                t,
+                i,
+                0 if leaf else n[0],
+                0.0 if leaf else float(n[1]),
+                0 if leaf else n[2],
+                0 if leaf else n[3],
+                "LEAF" if leaf else mode,
+                int((t, i) in (nan_yes or ())),
+            )
             for key, v in zip(a, row):
                 a[key].append(v)
             for k, weight in n[1].items() if leaf else ():
@@ -153,13 +216,32 @@ def forest(trees, labels, output, n_features, mode="BRANCH_LEQ", post="NONE", ba
     attributes.update({prefix + "_" + k: v for k, v in w.items()})
     attributes.update(post_transform=post, base_values=[float(b) for b in base or []])
     names = ["X"] + ["head%d" % k for k in range(len(head))]
-    before = [node(op, [names[k]], [names[k + 1]], domain, **more) for k, (op, domain, more) in enumerate(head)]
+    before = [
+        node(op, [names[k]], [names[k + 1]], domain, **more) for k, (op, domain, more) in enumerate(head)
+    ]
     scores = ["scores%d" % k for k in range(len(tail))] + [output]
-    behind = [node(op, [scores[k]], [scores[k + 1]], domain, **more) for k, (op, domain, more) in enumerate(tail)]
+    behind = [
+        node(op, [scores[k]], [scores[k + 1]], domain, **more) for k, (op, domain, more) in enumerate(tail)
+    ]
     if labels is None:
         n_out = 1 + max(w["ids"])
-        body = node("TreeEnsembleRegressor", [names[-1]], [scores[0]], "ai.onnx.ml", n_targets=n_out, **attributes)
+        body = node(
+            "TreeEnsembleRegressor", [names[-1]], [scores[0]], "ai.onnx.ml", n_targets=n_out, **attributes
+        )
     else:
         n_out = len(labels)
-        body = node("TreeEnsembleClassifier", [names[-1]], ["label", scores[0]], "ai.onnx.ml", classlabels_int64s=list(range(n_out)), **attributes)
-    return model(before + [body] + behind, [], [value_info("X", ["N", n_features])], [info or value_info(output, ["N", n_out])], [("ai.onnx.ml", 1), ("", 13)])
+        body = node(
+            "TreeEnsembleClassifier",
+            [names[-1]],
+            ["label", scores[0]],
+            "ai.onnx.ml",
+            classlabels_int64s=list(range(n_out)),
+            **attributes
+        )
+    return model(
+        before + [body] + behind,
+        [],
+        [value_info("X", ["N", n_features])],
+        [info or value_info(output, ["N", n_out])],
+        [("ai.onnx.ml", 1), ("", 13)],
+    )

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Makes small forests for the kilonova, early_snia and microlensing modules, and alerts whose scores are known.
+"""Makes small forests for the kilonova, early_snia and microlensing modules, and alerts whose scores are
+known.
 
 usage: toy_classifiers.py MODELS REFERENCES (the files in the repository: data/models data/ref)
 The features of the reference alerts are worked out here by other means than in the modules: descent along the
@@ -18,7 +19,8 @@ JD = 2459000.75
 
 
 def forest_model(folder, name, seed, features, ranges, classes, n_trees=8, depth=5):
-    """A random forest with thresholds inside each feature's range; returns a function from features to probabilities."""
+    """A random forest with thresholds inside each feature's range; returns a function from features to
+    probabilities."""
     rng = random.Random(seed)
     trees = [random_tree(rng, depth, len(features), len(classes), n_trees) for _ in range(n_trees)]
     for tree in trees:
@@ -77,9 +79,8 @@ def text(values):
 def write(path, head, rows):
     with open(path, "w") as f:
         f.write(
-            "# Made by tests/models/toy_classifiers.py, which says how.\n# tolerance 1e-7\n# process_ref 1e-7\n"
-            + head
-            + "\n"
+            "# Made by tests/models/toy_classifiers.py, which says how.\n# tolerance 1e-7\n# process_ref"
+            " 1e-7\n" + head + "\n"
         )
         f.writelines(",".join(r) + "\n" for r in rows)
 
@@ -317,11 +318,14 @@ def flux_statistics(mag, err, peaks):
     )
 
 
-STATISTICS = """above1 above3 above5 abs_energy abs_sum_changes amplitude autocorrelation below1 below3 below5 c3 check_dup check_max_dup check_min_dup
-check_max_last_loc check_min_last_loc complexity con3 con2 count_above count_below first_loc_max first_loc_min integrate kurtosis
-longest_strike_above longest_strike_below mean_abs_change mean_change mean_second_derivative median_absolute_deviation median_buffer_range
-median_buffer_range2 peak_detection ratio_recurring_points root_mean_squared sample_entropy shannon_entropy skewness std std_over_mean stetson_j
-stetson_k stetson_l sum_values time_reversal_asymmetry von_neumann_ratio""".split()
+STATISTICS = """above1 above3 above5 abs_energy abs_sum_changes amplitude autocorrelation below1 below3 below5
+c3 check_dup check_max_dup check_min_dup check_max_last_loc check_min_last_loc complexity con3
+con2 count_above count_below first_loc_max first_loc_min integrate kurtosis
+longest_strike_above longest_strike_below mean_abs_change mean_change mean_second_derivative
+median_absolute_deviation median_buffer_range median_buffer_range2 peak_detection
+ratio_recurring_points root_mean_squared sample_entropy shannon_entropy skewness std
+std_over_mean stetson_j stetson_k stetson_l sum_values time_reversal_asymmetry
+von_neumann_ratio""".split()
 
 
 def microlensing(models, references):

@@ -1,6 +1,9 @@
-"""A stand-in for the CDS X-Match service on 127.0.0.1: prints its port, then answers POSTs as the service documents, or
-misbehaves by path: /good /500 /429 /hang /drip /garbage /html /empty /torn /short /noid /wrongid /huge /cells /long /close
-/flaky (fails twice, then answers) /switch (good or 500, by GET /set/good, /set/500). GET /count/PATH: POSTs so far."""
+"""A stand-in for the CDS X-Match service on 127.0.0.1: prints its port, then answers POSTs as the service
+documents, or misbehaves by path: /good /500 /429 /hang /drip /garbage /html /empty /torn /short /noid
+/wrongid /huge /cells /long /close /flaky (fails twice, then answers) /switch (good or 500, by GET /set/good,
+/set/500). GET /count/PATH: POSTs so far.
+"""
+
 import http.server
 import math
 import re
@@ -8,7 +11,14 @@ import sys
 import threading
 import time
 
-SOURCES = [(10.0, 20.0, "Star"), (10.0001, 20.0, "QSO"), (200.0, -45.0, "RR*"), (0.00005, 0.0, "Candidate_SN*"), (359.99995, 89.0, "a, \"b\""), (77.0, 5.0, "")]
+SOURCES = [
+    (10.0, 20.0, "Star"),
+    (10.0001, 20.0, "QSO"),
+    (200.0, -45.0, "RR*"),
+    (0.00005, 0.0, "Candidate_SN*"),
+    (359.99995, 89.0, "a, \"b\""),
+    (77.0, 5.0, ""),
+]
 counts, mode, lock = {}, {"switch": "good"}, threading.Lock()
 
 
@@ -28,17 +38,27 @@ def fields_of(body, content_type):
 
 
 def answer(fields):
-    assert fields["request"] == "xmatch" and fields["selection"] == "all" and fields["RESPONSEFORMAT"] == "csv" and fields["cat2"] == "simbad"
+    assert (
+        fields["request"] == "xmatch"
+        and fields["selection"] == "all"
+        and fields["RESPONSEFORMAT"] == "csv"
+        and fields["cat2"] == "simbad"
+    )
     assert fields["colRA1"] == "ra_in" and fields["colDec1"] == "dec_in"
     lines = fields["cat1"].splitlines()
     assert lines[0] == "ra_in,dec_in,id"
-    radius, out = float(fields["distMaxArcsec"]), ["angDist,ra_in,dec_in,id,main_id,ra,dec," + fields["cols2"]]
+    radius, out = float(fields["distMaxArcsec"]), [
+        "angDist,ra_in,dec_in,id,main_id,ra,dec," + fields["cols2"]
+    ]
     for line in reversed(lines[1:]):
         ra, dec, key = line.split(",")
         for a, d, kind in sorted(SOURCES, reverse=True):
             s = separation(float(ra), float(dec), a, d)
             if s <= radius:
-                out.append('%.6f,%s,%s,%s,"name, %s",%r,%r,"%s"' % (s, ra, dec, key, key, a, d, kind.replace('"', '""')))
+                out.append(
+                    '%.6f,%s,%s,%s,"name, %s",%r,%r,"%s"'
+                    % (s, ra, dec, key, key, a, d, kind.replace('"', '""'))
+                )
     return "\n".join(out) + "\n"
 
 
@@ -93,12 +113,27 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
         else:
             lines = good.split("\n")
-            self.reply(200, {
-                "garbage": bytes(range(256)) * 10, "html": "<html><body>Service unavailable</body></html>\n", "empty": "", "torn": good[:-5],
-                "short": good, "noid": good.replace(",id,", ",ident,"), "wrongid": lines[0] + "\n0.1,1,2,999999,x,1,2,Star\n",
-                "long": lines[0] + "\n0.1,1,2,0,x,1,2," + ",".join(c * 150 for c in "abcdefgh"[:lines[0].count(",") - 6]) + "\n",
-                "huge": lines[0] + "\n" + "x" * (20 << 20) + "\n", "cells": lines[0] + "\n0.1,1,2,0\n",
-            }[kind], len(good) + 50 if kind == "short" else None)
+            self.reply(
+                200,
+                {
+                    "garbage": bytes(range(256)) * 10,
+                    "html": "<html><body>Service unavailable</body></html>\n",
+                    "empty": "",
+                    "torn": good[:-5],
+                    "short": good,
+                    "noid": good.replace(",id,", ",ident,"),
+                    "wrongid": lines[0] + "\n0.1,1,2,999999,x,1,2,Star\n",
+                    "long": (
+                        lines[0]
+                        + "\n0.1,1,2,0,x,1,2,"
+                        + ",".join(c * 150 for c in "abcdefgh"[: lines[0].count(",") - 6])
+                        + "\n"
+                    ),
+                    "huge": lines[0] + "\n" + "x" * (20 << 20) + "\n",
+                    "cells": lines[0] + "\n0.1,1,2,0\n",
+                }[kind],
+                len(good) + 50 if kind == "short" else None,
+            )
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -110,5 +145,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 server = Server(("127.0.0.1", 0), Handler)
 print(server.server_port, flush=True)
-threading.Thread(target=lambda: (sys.stdin.read(), server.shutdown()), daemon=True).start()  # ends with the test
+threading.Thread(
+    target=lambda: (sys.stdin.read(), server.shutdown()), daemon=True
+).start()  # ends with the test
 server.serve_forever()

@@ -1,5 +1,8 @@
-"""Parquet files for tests/unit/parquet.c, and beside each NAME.parquet a NAME.txt: per leaf a line `leaf NAME`, then per
-level entry `rep def value` (value in hex of its bits or bytes, `-` when null), shredded here from the Python values."""
+"""Parquet files for tests/unit/parquet.c, and beside each NAME.parquet a NAME.txt: per leaf a line
+`leaf NAME`, then per level entry `rep def value` (value in hex of its bits or bytes, `-` when null), shredded
+here from the Python values.
+"""
+
 import datetime
 import decimal
 import random
@@ -78,46 +81,138 @@ def maybe(f, p=0.2):
 
 
 def word():
-    return random.choice(["", "SN Ia", "AGN", "Σ-ray", "RR*"]) if random.random() < 0.5 else "ZTF%09d" % random.randrange(10**9)
+    return (
+        random.choice(["", "SN Ia", "AGN", "Σ-ray", "RR*"])
+        if random.random() < 0.5
+        else "ZTF%09d" % random.randrange(10**9)
+    )
 
 
 def point(complete):
     p = 0 if complete else 0.2
-    return {"jd": 2460000 + random.random(), "fid": maybe(lambda: random.randrange(1, 4), p), "magpsf": maybe(lambda: random.gauss(19, 1), p), "pdiffimfilename": maybe(word, p)}
+    return {
+        "jd": 2460000 + random.random(),
+        "fid": maybe(lambda: random.randrange(1, 4), p),
+        "magpsf": maybe(lambda: random.gauss(19, 1), p),
+        "pdiffimfilename": maybe(word, p),
+    }
 
 
 N = 2500
-point_type = pa.struct([pa.field("jd", pa.float64(), nullable=False), ("fid", pa.int32()), ("magpsf", pa.float32()), ("pdiffimfilename", pa.string())])
+point_type = pa.struct(
+    [
+        pa.field("jd", pa.float64(), nullable=False),
+        ("fid", pa.int32()),
+        ("magpsf", pa.float32()),
+        ("pdiffimfilename", pa.string()),
+    ]
+)
 stamp_type = pa.struct([("fileName", pa.string()), ("stampData", pa.binary())])
-schema = pa.schema([
-    pa.field("candid", pa.int64(), nullable=False), ("objectId", pa.string()), ("candidate", point_type), ("prv_candidates", pa.list_(point_type)),
-    ("cutoutScience", stamp_type), ("flags", pa.list_(pa.bool_())), ("deep", pa.list_(pa.list_(pa.int32()))), ("rb", pa.float32()), ("jd", pa.float64()),
-    ("small", pa.int8()), ("unsigned", pa.uint32()), ("yes", pa.bool_()), ("when", pa.timestamp("us")), ("day", pa.date32()), ("cost", pa.decimal128(12, 3)),
-    ("hash", pa.binary(16)), ("nothing", pa.float64()),
-])
-rows = [{
-    "candid": random.randrange(-2**62, 2**62), "objectId": maybe(word), "candidate": maybe(lambda: point(False), 0.05),
-    "prv_candidates": maybe(lambda: [maybe(lambda: point(False), 0.05) for _ in range(random.choice([0, 0, 1, 2, 30]))]),
-    "cutoutScience": maybe(lambda: {"fileName": word(), "stampData": random.randbytes(random.randrange(300))}),
-    "flags": maybe(lambda: [maybe(lambda: random.random() < 0.5) for _ in range(random.randrange(4))]),
-    "deep": maybe(lambda: [maybe(lambda: [maybe(lambda: random.randrange(-9, 9)) for _ in range(random.randrange(4))]) for _ in range(random.randrange(4))]),
-    "rb": maybe(random.random), "jd": maybe(random.random, 0.01), "small": maybe(lambda: random.randrange(-128, 128)), "unsigned": maybe(lambda: random.randrange(2**32)),
-    "yes": maybe(lambda: i % 700 < 350, 0.01), "when": maybe(lambda: datetime.datetime(2026, 1, 1) + datetime.timedelta(microseconds=random.randrange(10**12))),
-    "day": maybe(lambda: datetime.date(1969, 1, 1) + datetime.timedelta(days=random.randrange(30000))),
-    "cost": maybe(lambda: decimal.Decimal(random.randrange(-10**11, 10**11)).scaleb(-3)), "hash": maybe(lambda: random.randbytes(16)), "nothing": None,
-} for i in range(N)]
+schema = pa.schema(
+    [
+        pa.field("candid", pa.int64(), nullable=False),
+        ("objectId", pa.string()),
+        ("candidate", point_type),
+        ("prv_candidates", pa.list_(point_type)),
+        ("cutoutScience", stamp_type),
+        ("flags", pa.list_(pa.bool_())),
+        ("deep", pa.list_(pa.list_(pa.int32()))),
+        ("rb", pa.float32()),
+        ("jd", pa.float64()),
+        ("small", pa.int8()),
+        ("unsigned", pa.uint32()),
+        ("yes", pa.bool_()),
+        ("when", pa.timestamp("us")),
+        ("day", pa.date32()),
+        ("cost", pa.decimal128(12, 3)),
+        ("hash", pa.binary(16)),
+        ("nothing", pa.float64()),
+    ]
+)
+rows = [
+    {
+        "candid": random.randrange(-(2**62), 2**62),
+        "objectId": maybe(word),
+        "candidate": maybe(lambda: point(False), 0.05),
+        "prv_candidates": maybe(
+            lambda: [maybe(lambda: point(False), 0.05) for _ in range(random.choice([0, 0, 1, 2, 30]))]
+        ),
+        "cutoutScience": maybe(
+            lambda: {"fileName": word(), "stampData": random.randbytes(random.randrange(300))}
+        ),
+        "flags": maybe(lambda: [maybe(lambda: random.random() < 0.5) for _ in range(random.randrange(4))]),
+        "deep": maybe(
+            lambda: [
+                maybe(lambda: [maybe(lambda: random.randrange(-9, 9)) for _ in range(random.randrange(4))])
+                for _ in range(random.randrange(4))
+            ]
+        ),
+        "rb": maybe(random.random),
+        "jd": maybe(random.random, 0.01),
+        "small": maybe(lambda: random.randrange(-128, 128)),
+        "unsigned": maybe(lambda: random.randrange(2**32)),
+        "yes": maybe(lambda: i % 700 < 350, 0.01),
+        "when": maybe(
+            lambda: datetime.datetime(2026, 1, 1) + datetime.timedelta(microseconds=random.randrange(10**12))
+        ),
+        "day": maybe(lambda: datetime.date(1969, 1, 1) + datetime.timedelta(days=random.randrange(30000))),
+        "cost": maybe(lambda: decimal.Decimal(random.randrange(-(10**11), 10**11)).scaleb(-3)),
+        "hash": maybe(lambda: random.randbytes(16)),
+        "nothing": None,
+    }
+    for i in range(N)
+]
 table = pa.Table.from_pylist(rows, schema)
 
 write("defaults", table)
 for codec in ("none", "snappy", "gzip", "zstd"):
     for version in ("1.0", "2.0"):
-        write(f"{codec}-v{version[0]}", table, compression=codec, data_page_version=version, data_page_size=2000, row_group_size=900, use_dictionary=codec != "gzip", write_batch_size=100)
+        write(
+            f"{codec}-v{version[0]}",
+            table,
+            compression=codec,
+            data_page_version=version,
+            data_page_size=2000,
+            row_group_size=900,
+            use_dictionary=codec != "gzip",
+            write_batch_size=100,
+        )
 flat = table.select(["candid", "objectId", "rb", "jd", "small", "when", "hash", "yes"])
-write("delta", flat, use_dictionary=False, data_page_size=3000, row_group_size=1100, column_encoding={
-    "candid": "DELTA_BINARY_PACKED", "objectId": "DELTA_BYTE_ARRAY", "rb": "BYTE_STREAM_SPLIT", "jd": "BYTE_STREAM_SPLIT", "small": "DELTA_BINARY_PACKED", "when": "DELTA_BINARY_PACKED",
-    "hash": "DELTA_BYTE_ARRAY", "yes": "RLE"}, data_page_version="2.0")
-write("delta-length", table.select(["objectId"]), use_dictionary=False, column_encoding={"objectId": "DELTA_LENGTH_BYTE_ARRAY"})
-stamps = pa.table({"when": pa.array([maybe(lambda: datetime.datetime(2026, 1, 1) + datetime.timedelta(microseconds=i)) for i in range(500)], pa.timestamp("ns"))})
+write(
+    "delta",
+    flat,
+    use_dictionary=False,
+    data_page_size=3000,
+    row_group_size=1100,
+    column_encoding={
+        "candid": "DELTA_BINARY_PACKED",
+        "objectId": "DELTA_BYTE_ARRAY",
+        "rb": "BYTE_STREAM_SPLIT",
+        "jd": "BYTE_STREAM_SPLIT",
+        "small": "DELTA_BINARY_PACKED",
+        "when": "DELTA_BINARY_PACKED",
+        "hash": "DELTA_BYTE_ARRAY",
+        "yes": "RLE",
+    },
+    data_page_version="2.0",
+)
+write(
+    "delta-length",
+    table.select(["objectId"]),
+    use_dictionary=False,
+    column_encoding={"objectId": "DELTA_LENGTH_BYTE_ARRAY"},
+)
+stamps = pa.table(
+    {
+        "when": pa.array(
+            [
+                maybe(lambda: datetime.datetime(2026, 1, 1) + datetime.timedelta(microseconds=i))
+                for i in range(500)
+            ],
+            pa.timestamp("ns"),
+        )
+    }
+)
 write("int96", stamps, use_deprecated_int96_timestamps=True)
 write("empty", table.slice(0, 0))
 write("old-lists", table.select(["prv_candidates", "flags"]), use_compliant_nested_type=False)
