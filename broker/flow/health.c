@@ -81,12 +81,16 @@ static bool is_file(const run *r)
     return false;
 }
 
-static const char *what_is_missing(const run *r)
+/* The least of all sources. */
+static nj_source_state state_of_sources(const run *r)
 {
-    for (uint32_t i = 0; i < r->n_sources; i++)
-        if (r->source[i]->class->ready && !r->source[i]->class->ready(r->source[i]))
-            return "no partition is assigned yet";
-    return NULL;
+    nj_source_state least = NJ_SOURCE_READY;
+    for (uint32_t i = 0; i < r->n_sources; i++) {
+        nj_source_state s =
+            r->source[i]->class->ready ? r->source[i]->class->ready(r->source[i]) : NJ_SOURCE_READY;
+        if (s < least) least = s;
+    }
+    return least;
 }
 
 static nj_health_state look(nj_health *h, sums *s)
@@ -106,8 +110,8 @@ static nj_health_state look(nj_health *h, sums *s)
     double stood = (double)(h->now_ns - h->moved_ns) / 1e9, call = (double)h->longest_ns / 1e9,
            most = r->conf.stall_s;
     bool within_sink = __atomic_load_n(&r->output.busy, __ATOMIC_RELAXED);
-    const char *missing = what_is_missing(r);
-    nj_health_state now = { .alive = true, .ready = false };
+    nj_source_state sources = state_of_sources(r);
+    nj_health_state now = { .alive = true };
     if (nj_decoder_waiting(r->engine.decoder)) {
         snprintf(now.text, sizeof now.text, "the schema registry does not answer; alerts wait");
     } else if (most > 0 && call >= most) {
@@ -126,10 +130,13 @@ static nj_health_state look(nj_health *h, sums *s)
         snprintf(now.text, sizeof now.text, "ends after an error");
     } else if (r->end.stop || (r->options->stop && *r->options->stop)) {
         snprintf(now.text, sizeof now.text, "stops: %" PRIu64 " packets under way", s->under_way);
-    } else if (missing) {
-        snprintf(now.text, sizeof now.text, "%s", missing);
+    } else if (sources != NJ_SOURCE_READY) {
+        now.started = sources != NJ_SOURCE_ASKS;
+        snprintf(now.text, sizeof now.text, "no partition is assigned%s",
+                 sources == NJ_SOURCE_ASKS ? " yet"
+                                           : ": the topic is not there, or the group has more members");
     } else {
-        now.ready = true;
+        now.started = now.ready = true;
         snprintf(now.text, sizeof now.text, "%" PRIu64 " alerts are through", s->done);
     }
     return now;
@@ -166,7 +173,8 @@ static void notify_stopping(nj_health *h)
 static void notify_systemd(nj_health *h, const nj_health_state *now, const sums *s, unsigned tick)
 {
     if (!nj_notify_wanted()) return;
-    if (now->ready && !h->notified_ready) {
+    /* systemd would end a service that waits for its topic with a failed start */
+    if (now->started && !h->notified_ready) {
         notify(h, "READY=1");
         h->notified_ready = true;
         tick = 0;

@@ -13,6 +13,7 @@ void nj_health_stop(nj_health *health); /* NULL allowed */
 
 typedef struct nj_health_state {
     bool alive;     /* false: a restart would help */
+    bool started;   /* the servers have answered; a topic may still be missing */
     bool ready;     /* alerts that arrive now come out */
     char text[256]; /* in one line: what it does, or what it waits for */
 } nj_health_state;

@@ -304,7 +304,7 @@ static void lag(const nj_source *source, nj_source_lag *each, void *opaque)
     s->consumer->class->lag(s->consumer, each, opaque);
 }
 
-static int ready(const nj_source *source)
+static nj_source_state ready(const nj_source *source)
 {
     const embedded_source *s = (const embedded_source *)source;
     return s->consumer->class->ready(s->consumer);

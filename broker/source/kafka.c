@@ -299,9 +299,11 @@ static void *group_now(nj_source *source)
     return rd_kafka_consumer_group_metadata(((kafka_source *)source)->rk);
 }
 
-static int ready(const nj_source *source)
+static nj_source_state ready(const nj_source *source)
 {
-    return __atomic_load_n(&((const kafka_source *)source)->answered, __ATOMIC_RELAXED);
+    const kafka_source *s = (const kafka_source *)source;
+    if (__atomic_load_n(&s->n_assigned, __ATOMIC_RELAXED) > 0) return NJ_SOURCE_READY;
+    return __atomic_load_n(&s->answered, __ATOMIC_RELAXED) ? NJ_SOURCE_WAITS : NJ_SOURCE_ASKS;
 }
 
 const nj_source_class nj_source_kafka = {

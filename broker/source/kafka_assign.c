@@ -287,7 +287,7 @@ static void on_assign(kafka_source *s, list_t *list)
         if (p) nj_partition_assign(&s->partitions, p, list->elems[i].offset);
     }
     separate(s, list);
-    s->n_assigned += list->cnt;
+    __atomic_fetch_add(&s->n_assigned, list->cnt, __ATOMIC_RELAXED);
     __atomic_store_n(&s->answered, 1, __ATOMIC_RELAXED);
     s->last_ns = nj_now_ns();
 }
@@ -319,7 +319,7 @@ static void on_revoke(kafka_source *s, const list_t *list, int lost)
         uint64_t again = nj_partition_revoke(&s->partitions, p);
         if (again) s->host->returned(s->host->opaque, p->stream, again);
     }
-    s->n_assigned -= list->cnt;
+    __atomic_fetch_sub(&s->n_assigned, list->cnt, __ATOMIC_RELAXED);
 }
 
 void nj_kafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t event, list_t *list, void *opaque)

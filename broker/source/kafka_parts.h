@@ -32,9 +32,10 @@ typedef struct kafka_source {
     nj_positions at;
     char *display;
     nj_partitions partitions;
-    int answered;            /* atomic: partitions were assigned, or the server has none yet */
-    int assigns, n_assigned; /* ASSIGN events with partitions so far; partitions held now */
-    int n_begun;             /* of the last one: those that `from` placed */
+    int answered; /* atomic: partitions were assigned, or the server has none yet */
+    int assigns,
+        n_assigned; /* ASSIGN events with partitions so far; partitions held now, atomic for ready() */
+    int n_begun;    /* of the last one: those that `from` placed */
     int live, finished, whole_topic, cooperative;
     int64_t opened_ns, last_ns; /* last_ns: last message or assignment */
     int64_t left_ns;            /* when next() last returned */

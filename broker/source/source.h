@@ -48,6 +48,12 @@ typedef enum { NJ_NEXT_CHUNK, NJ_NEXT_IDLE, NJ_NEXT_END, NJ_NEXT_ERROR } nj_next
 
 typedef void nj_source_lag(void *opaque, const nj_stream *stream, int64_t done, int64_t end);
 
+typedef enum {
+    NJ_SOURCE_ASKS,  /* the server has not answered yet */
+    NJ_SOURCE_WAITS, /* it has: no partition is this reader's */
+    NJ_SOURCE_READY
+} nj_source_state;
+
 typedef struct nj_source_class {
     const char *name, *form, *doc; /* "tar", "FILE.tar, FILE.tar.gz", one sentence */
     const char *query;             /* "key=VALUE meaning" of what may stand behind the '?', one a line;
@@ -67,8 +73,8 @@ typedef struct nj_source_class {
     /* Calls back for each stream that has an end which others move: what is done (a Kafka offset), and that
      * end; -1 = not known. Any thread. NULL allowed. */
     void (*lag)(const nj_source *source, nj_source_lag *each, void *opaque);
-    /* Can alerts come: has the server said which partitions are this reader's? Any thread. NULL = always. */
-    int (*ready)(const nj_source *source);
+    /* Can alerts come? Any thread. NULL = always. */
+    nj_source_state (*ready)(const nj_source *source);
     /* Offsets may be committed by a transaction of a sink in the same cluster: which cluster is that (NULL
      * = not known), from now on ack() commits nothing, and the group as it is now (librdkafka's metadata,
      * which the caller destroys; any thread). All NULL = it keeps no offsets in a cluster. */
