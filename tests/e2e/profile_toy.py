@@ -62,8 +62,7 @@ NJ_MODULE(toy) = { NJ_HEADER, .name = "toy", .version = "1.0", .summary = "burns
 '''
 
 # Each millisecond of the clock: the first half in line A, the second in line B. A sampler on the multiples of
-# 1 ms
-# always meets the same line; a random one finds half and half.
+# 1 ms always meets the same line; a random one finds half and half.
 ALIAS = TOY.replace(
     "static volatile int sink;",
     r'''

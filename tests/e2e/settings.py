@@ -6,8 +6,7 @@ from tap import ROOT, Folder, done, nightjar, ok
 
 SAMPLE = os.path.join(ROOT, "data", "sample.tar.gz")
 # Columns that only the gate of hostless reads: without it a wrong one is not looked at. The second model of a
-# module, when the
-# first one is not here.
+# module, when the first one is not here.
 FREE = {"matches", "tns", "model_for_r"}
 
 
