@@ -132,6 +132,15 @@ void nj_partition_bounds(nj_partitions *all, nj_partition *p, int64_t low, int64
     pthread_mutex_unlock(&all->lock);
 }
 
+bool nj_partition_is_read(nj_partitions *all, const nj_partition *p)
+{
+    pthread_mutex_lock(&all->lock);
+    bool empty = p->high >= 0 && p->high == p->low;
+    bool read = empty || (p->high >= 0 && p->next >= p->high);
+    pthread_mutex_unlock(&all->lock);
+    return read;
+}
+
 bool nj_partition_has_holes(nj_partitions *all, nj_partition *p)
 {
     pthread_mutex_lock(&all->lock);

@@ -68,6 +68,8 @@ void nj_partition_came(nj_partitions *all, nj_partition *p, int64_t offset);
  * were deleted, others were ends of transactions, or compacted. Any thread. */
 void nj_partition_bounds(nj_partitions *all, nj_partition *p, int64_t low, int64_t high);
 bool nj_partition_has_holes(nj_partitions *all, nj_partition *p);
+/* All that the broker said it has came, or it has nothing. */
+bool nj_partition_is_read(nj_partitions *all, const nj_partition *p);
 /* How many offsets were deleted unread since the last call, and between which; 0 = none. */
 uint64_t nj_partition_deleted(nj_partitions *all, nj_partition *p, int64_t *from, int64_t *to);
 /* For those who watch: what is done, and the end; -1 = not known. false: it is not assigned. Any thread. */

@@ -243,6 +243,16 @@ static rd_kafka_resp_err_t ask_brokers(kafka_source *s)
     return e;
 }
 
+/* A partition that has more than came, or of which that is not known. */
+static const nj_partition *unread(kafka_source *s)
+{
+    for (size_t i = 0; i < s->partitions.n; i++) {
+        nj_partition *p = s->partitions.item[i];
+        if (p->assigned && !p->at_end && !nj_partition_is_read(&s->partitions, p)) return p;
+    }
+    return NULL;
+}
+
 /* Nothing came for so long: is the topic empty, or is no broker there? A slow broker that has not reported
  * the ends yet does not count. */
 static int is_idle(kafka_source *s, int64_t now)
@@ -252,7 +262,12 @@ static int is_idle(kafka_source *s, int64_t now)
     rd_kafka_resp_err_t e = ask_brokers(s);
     if (e && nj_now_ns() - s->last_ns > s->contact_ns)
         nj_kafka_fail(s, "no broker answers any more: ", e, rd_kafka_err2str(e));
-    return !e;
+    const nj_partition *p = e ? NULL : unread(s);
+    if (p)
+        nj_fail(&s->fatal,
+                "%s is not read to its end: nothing came from it within %g s, though a broker answers",
+                p->stream->name, (double)s->contact_ns / 1e9);
+    return !e && !p;
 }
 
 /* Nothing is assigned to a stream that goes on: it waits, and says what for. */

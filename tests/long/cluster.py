@@ -1,5 +1,4 @@
-"""cluster.py - several Kafka brokers on this machine, each of which can be killed, frozen and started again.
-Not a test.
+"""cluster.py - several Kafka brokers on this machine; each can be killed, frozen, started again. Not a test.
 
 The jars are those that tests/e2e/kafka-up fetches. Needs Java 17 and confluent-kafka (for the topics)."""
 
@@ -125,13 +124,18 @@ class Cluster:
         return os.path.join(self.folder, f"node-{node}")
 
     def java(self, node, log, *args):
+        """In a file, because a process list with three such command lines is no pleasure to read."""
+        options = ["-Xms64m", f"-Xmx{self.heap}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+        options += [
+            "-Djava.net.preferIPv4Stack=true",
+            f"-Dlog4j.configuration=file:{self.folder}/log4j.properties",
+        ]
+        with open(os.path.join(self.of(node), f"{log}.args"), "w") as f:
+            f.write("\n".join([*options, "-cp", self.jars + "/*", *args]) + "\n")
         with open(os.path.join(self.of(node), log), "a") as out:
             return subprocess.Popen(
-                ["java", "-Xms64m", f"-Xmx{self.heap}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
-                 "-Djava.net.preferIPv4Stack=true",
-                 f"-Dlog4j.configuration=file:{self.folder}/log4j.properties",
-                 "-cp", self.jars + "/*", *args],
-                cwd=self.of(node), stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
+                ["java", f"@{log}.args"], cwd=self.of(node), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                start_new_session=True,
             )  # fmt: skip
 
     def begin(self, node):
@@ -188,8 +192,7 @@ class Cluster:
             time.sleep(0.1)
 
     def knows(self, node, topic, partitions):
-        """Has this broker heard of all partitions? The others hear of a new topic a little later than the
-        controller."""
+        """Has this broker heard of all partitions? It hears of a new topic later than the controller."""
         from confluent_kafka.admin import AdminClient
 
         one = AdminClient({"bootstrap.servers": f"{self.address}:{self.port[node]}", "log_level": 0})
@@ -237,7 +240,7 @@ class Cluster:
                 "log_level": 0,
             }
         )
-        n = len(c.list_topics(topic, timeout=30).topics[topic].partitions)
+        n = len(self.admin().list_topics(topic, timeout=30).topics[topic].partitions)
         c.assign([ck.TopicPartition(topic, i, ck.OFFSET_BEGINNING) for i in range(n)])
         ends, until = set(), time.time() + 600
         while len(ends) < n and time.time() < until:

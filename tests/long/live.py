@@ -104,6 +104,27 @@ def first_new_row(path, before, since, seconds=60):
     return None
 
 
+class Gaps(threading.Thread):
+    """The longest time in which the file did not become longer."""
+
+    def __init__(self, path):
+        super().__init__(daemon=True)
+        self.path, self.most, self.over = path, 0, False
+        self.start()
+
+    def run(self):
+        size, since = size_of(self.path), time.time()
+        while not self.over:
+            if size_of(self.path) != size:
+                size, since = size_of(self.path), time.time()
+            self.most = max(self.most, time.time() - since)
+            time.sleep(0.01)
+
+    def end(self):
+        self.over = True
+        return self.most
+
+
 class Watch(threading.Thread):
     """How long after each kill the file becomes longer than it was."""
 

@@ -156,6 +156,26 @@ static void a_slow_broker_is_no_silence(void **state)
     rd_kafka_destroy(b.producer);
 }
 
+/* A partition gives nothing, though its broker answers: that is no end of a stream, but a trouble to be told. */
+static void what_is_not_read_to_its_end_is_no_silence(void **state)
+{
+    (void)state;
+    broker b = new_broker(PARTITIONS);
+    test_host *t = test_host_new();
+    nj_error err = { "" };
+    produce(&b, 0, MESSAGES);
+    assert_int_equal(nj_settings_define(&t->settings, "source.contact_s=1.5", &err), 0);
+    rd_kafka_resp_err_t errors[200];
+    for (size_t i = 0; i < sizeof errors / sizeof *errors; i++)
+        errors[i] = RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR;
+    rd_kafka_mock_push_request_errors_array(b.cluster, 1, sizeof errors / sizeof *errors, errors); /* Fetch */
+    got g = read_all(open_topic(t, &b, "group=s&from=earliest&until=idle:0.2", 0), -1);
+    assert_int_equal(g.end, NJ_NEXT_ERROR);
+    assert_non_null(strstr(g.err.text, "is not read to its end"));
+    test_host_free(t);
+    rd_kafka_destroy(b.producer);
+}
+
 static int drained;
 static int count_drain(void *opaque, nj_stream *stream, int timeout_ms)
 {
@@ -578,6 +598,7 @@ int main(void)
         cmocka_unit_test(begins_and_ends),
         cmocka_unit_test(a_full_queue_that_runs_low_is_filled_again_at_once),
         cmocka_unit_test(a_slow_broker_is_no_silence),
+        cmocka_unit_test(what_is_not_read_to_its_end_is_no_silence),
         cmocka_unit_test(a_rebalance_gives_partitions_away_and_says_what_comes_again),
         cmocka_unit_test(an_acknowledgement_of_an_earlier_assignment_is_dropped),
         cmocka_unit_test(keys_that_may_be_a_schema_are_kept_and_empty_messages_passed_over),
