@@ -119,6 +119,7 @@ void nj_flow_keep(run *r, const pending *list, uint32_t n)
         const position at = r->accounts.stream[p->stream]->progress->kept;
         s->offset = at.offset;
         s->record = at.record;
+        s->sum = r->accounts.stream[p->stream]->progress->sum;
         s->ledger.chunks += p->last;
         s->ledger.settled += p->last;
         s->ledger.consumed += m;
@@ -129,6 +130,21 @@ void nj_flow_keep(run *r, const pending *list, uint32_t n)
     }
     next->digest = (r->kept->base ? r->kept->base->digest : 0) + r->output.digest;
     atomic_store(&kept->turn, turn + 1);
+}
+
+void nj_flow_keep_seed(run *r, const char *name, int64_t offset, uint32_t record, const nj_ledger *sum)
+{
+    nj_kept *kept = &r->options->shared->kept;
+    nj_kept_set *set = &kept->set[1];
+    if (atomic_load(&kept->turn) > 1 || set->n == NJ_KEPT_STREAMS) return;
+    nj_kept_stream *s = &set->stream[set->n++];
+    memset(s, 0, sizeof *s);
+    snprintf(s->name, sizeof s->name, "%s", name);
+    s->offset = offset;
+    s->record = record;
+    s->sum = *sum;
+    set->digest = r->output.digest;
+    atomic_store(&kept->turn, 1);
 }
 
 void nj_flow_keep_report(run *r, nj_report *report)

@@ -132,7 +132,7 @@ static int read_kept(memory *m, const nj_kept *kept)
         *k = (known){ .name = strdup(set->stream[i].name),
                       .member = strdup(""),
                       .at = { set->stream[i].offset, set->stream[i].record },
-                      .ledger = set->stream[i].ledger };
+                      .ledger = set->stream[i].sum };
         if (!k->name || !k->member) return -1;
     }
     return 0;
@@ -211,6 +211,40 @@ static int new_name(struct run_resume *z)
     return 0;
 }
 
+static const known *find(const memory *m, const char *key)
+{
+    for (uint32_t i = 0; i < m->n; i++)
+        if (!strcmp(m->item[i].name, key)) return &m->item[i];
+    return NULL;
+}
+
+/* Up to where all outputs have a stream; NULL: one of them has nothing of it. */
+static const known *least_of(const struct run_resume *z, const char *key)
+{
+    const known *least = NULL;
+    for (uint32_t i = 0; i + 1 < z->n; i++) { /* the last are the dead letters */
+        const known *k = find(&z->of[i], key);
+        if (z->of[i].counts && !k) return NULL;
+        if (k && (!least || nj_before(k->at.offset, k->at.record, least->at))) least = k;
+    }
+    return least;
+}
+
+/* A worker that dies leaves its sums to the next one; those of the runs before it are in the journals, which
+ * are further by then. */
+static void seed(run *r)
+{
+    const struct run_resume *z = r->resume;
+    for (uint32_t i = 0; i + 1 < z->n; i++) {
+        if (!z->of[i].counts) continue;
+        for (uint32_t k = 0; k < z->of[i].n; k++) {
+            const known *least = least_of(z, z->of[i].item[k].name);
+            if (least) nj_flow_keep_seed(r, least->name, least->at.offset, least->at.record, &least->ledger);
+        }
+        return; /* what this one lacks is read from its beginning */
+    }
+}
+
 int nj_flow_resume_look(run *r, nj_error *err)
 {
     const nj_run_options *o = r->options;
@@ -274,6 +308,7 @@ int nj_flow_resume_look(run *r, nj_error *err)
         }
         z->digest = o->shared->kept.turn ? set->digest : 0;
     }
+    if (z->on && !z->restart && o->shared && !o->eos) seed(r); /* a topic may be behind the files */
     if (z->on && r->conf.dedup)
         nj_log(NJ_LOG_WARN, "[run] dedup: the ids before the end are forgotten; a duplicate of one is kept");
     return 0;
@@ -293,13 +328,6 @@ bool nj_flow_mark_known(const run *r, uint32_t sink)
 
 /* ---- streams --------------------------------------------------------------------------------- */
 
-static const known *find(const memory *m, const char *key)
-{
-    for (uint32_t i = 0; i < m->n; i++)
-        if (!strcmp(m->item[i].name, key)) return &m->item[i];
-    return NULL;
-}
-
 int nj_flow_stream_begin(run *r, stream *s)
 {
     const struct run_resume *z = r->resume;
@@ -317,17 +345,13 @@ int nj_flow_stream_begin(run *r, stream *s)
     if (!z || !z->on) return 0;
     p->ahead = calloc(z->n, sizeof *p->ahead);
     if (!p->ahead) return -1;
-    const known *least = NULL;
-    bool from_start = false;
     for (uint32_t i = 0; i < z->n; i++) {
         const known *k = find(&z->of[i], p->key);
-        if (z->of[i].counts && !k && i != z->n - 1) from_start = true;
-        if (k && i != z->n - 1 && (!least || nj_before(k->at.offset, k->at.record, least->at))) least = k;
         p->ahead[i] = k ? k->at : (position){ -1, 0 };
         if (k && k->published > p->published) p->published = k->published;
     }
     /* --eos: the offsets of what the topic has are in the group; the journals of files have their own */
-    if (from_start || (r->output.eos_source && p->is_kafka)) least = NULL;
+    const known *least = r->output.eos_source && p->is_kafka ? NULL : least_of(z, p->key);
     if (z->restart) least = find(&z->kept, p->key); /* not ahead of the report's sums */
     if (!least) return 0;
     p->written = p->kept = p->next = least->at;

@@ -21,6 +21,7 @@ typedef struct nj_kept_stream {
     int64_t offset;            /* of the next chunk: a Kafka offset, or the number of a file or member */
     uint32_t record;           /* records of that chunk that are done */
     nj_ledger ledger;          /* sums over all workers so far */
+    nj_ledger sum;             /* and over the runs before them: what the journals have */
 } nj_kept_stream;
 
 typedef struct nj_kept_set {

@@ -206,6 +206,55 @@ def ledger(night):
     ok(r.returncode == 2 and "no journal" in r.stderr, "ledger of what is no output: exit 2", r.stderr)
 
 
+def committed():
+    """The rows that the journals of all outputs have."""
+    found = []
+    for path in ("out.ndjson.journal", "out.avro.journal"):
+        try:
+            found.append(json.loads(open(path).read().splitlines()[-1])["rows"])
+        except (OSError, ValueError, IndexError, KeyError):
+            found.append(0)
+    return min(found)
+
+
+def wait_for(rows, p):
+    while p.poll() is None and committed() < rows:
+        time.sleep(0.001)
+
+
+def two_kinds_of_ends(night):
+    """A run that was killed goes on, and then its worker dies: the ledger has what all of them did."""
+    outputs = ["-o", "ndjson:out.ndjson", "-o", "avro:out.avro"]
+    args = [NIGHTJAR, "run", night, "-q", "-m", "roid", *outputs, *OFTEN]
+    both = False
+    for _ in range(30):
+        clear()
+        p = subprocess.Popen(args, stderr=subprocess.DEVNULL, start_new_session=True)
+        wait_for(50, p)
+        os.killpg(p.pid, signal.SIGKILL)
+        if p.wait() != -signal.SIGKILL:
+            continue
+        before = committed()
+        wait_for_locks(["ledger", "."])
+        time.sleep(0.3)
+        p = subprocess.Popen([*args, "--resume"], stderr=subprocess.PIPE, text=True, start_new_session=True)
+        wait_for(before + 50, p)
+        children = f"/proc/{p.pid}/task/{p.pid}/children"
+        worker = open(children).read().split() if os.path.exists(children) else []
+        if worker:
+            os.kill(int(worker[0]), signal.SIGSEGV)
+        err = p.communicate(timeout=120)[1]
+        if "the worker died" in err and p.returncode == 0:
+            both = True
+            break
+    ok(both, "a run was killed, went on, lost its worker, and came to its end", err)
+    r = nightjar("ledger", ".", "--json")
+    one = json.loads(r.stdout)[0] if r.returncode == 0 else {}
+    rows = len(open("out.ndjson").readlines())
+    ok(rows == 900, "each row is there once", rows)
+    ok(one.get("emitted") == 900, "ledger: over the killed run and both workers", r.stdout + r.stderr)
+
+
 def another_source(night):
     ok(broken_off(["changing"]), "a run over a folder is broken off")
     shutil.copy(os.path.join("changing", sorted(os.listdir("changing"))[-1]), "changing/000.avro")
@@ -238,6 +287,7 @@ with Folder():
     same("folder with bad packets", ["folder"], "-w", "mag < 19.5")
     same("one process", ["night.tar.gz"], "--no-supervise")
     ledger("night.tar.gz")
+    two_kinds_of_ends("night.tar.gz")
     same("Ctrl-C", ["folder"], how=signal.SIGINT)
     refusals("night.tar.gz")
     another_source("night.tar.gz")
