@@ -256,6 +256,10 @@ static void show(const options *o, nj_buffer *out)
         if (json_array_size(streams) != 1) show_line(out, "all", sum);
         if (n->n_parts) show_parts(n, out);
         for (int c = 0; c < CLASSES; c++) all[c] += sum[c];
+        json_array_foreach(json_object_get(state, "shed"), k, s)
+            nj_buffer_printf(out, "without %s, which was left out: %" JSON_INTEGER_FORMAT "\n",
+                             json_string_value(json_object_get(s, "module")),
+                             json_integer_value(json_object_get(s, "alerts")));
         json_decref(state);
     }
     if (o->n > 1) nj_buffer_text(out, "\n"), show_line(out, "all runs", all);

@@ -8,6 +8,7 @@
 #include "../base/log.h"
 #include "../graph/services.h"
 #include "internal.h"
+#include "overload.h"
 #include "nightjar/sky.h"
 
 static void add_stage(nj_report *report, const char *name, const char *version, bool is_module,
@@ -160,6 +161,7 @@ int nj_flow_accounts(run *r, nj_report *report)
     report->publish = *r->output.publish;
     report->total = *r->output.total;
     nj_flow_keep_report(r, report);
+    if (nj_flow_overload_report(r, report)) return -1;
     fill_energy(r, report);
     report->interrupted = o->stop && *o->stop;
     report->future_points = r->compute.future_points;

@@ -9,6 +9,7 @@
 #include "../base/clock.h"
 #include "../base/patience.h"
 #include "../base/log.h"
+#include "overload.h"
 #include "trace.h"
 
 /* One compute thread's own state. */
@@ -18,6 +19,7 @@ typedef struct thread_state {
     nj_reader reader;
     uint64_t schema; /* serial of that of the last chunk, and its survey: found without the lock */
     const survey *survey;
+    int number;
     uint64_t seq; /* of the present unit, and of its next batch */
     uint32_t part;
     bool last_part;
@@ -177,6 +179,7 @@ static void compute_unit(thread_state *t, unit *u)
     t->part = 0;
     t->last_part = false;
     t->unit_bytes = u->bytes;
+    nj_flow_overload_unit(t->r, t->number, u);
     t->cpu_mark = t->drift ? nj_thread_cpu_ns() : 0;
     int rc = 0;
     if (nj_patience_over())
@@ -218,6 +221,7 @@ static void work(run *r, nj_worker *worker, int number)
 {
     thread_state t = { .r = r,
                        .worker = worker,
+                       .number = number,
                        .drift = r->conf.counters ? r->compute.drift[number] : NULL };
     t.reader.o = (nj_reader_options){ .decoder = r->engine.decoder,
                                       .batch_rows = (uint32_t)r->conf.batch_rows,

@@ -195,6 +195,8 @@ typedef struct run {
     struct kept_state *kept;   /* of the workers before this one (keep.h); NULL: there is no supervisor */
     struct run_resume *resume; /* resume.h */
     trace *trace;              /* NULL: no alert is traced */
+    struct overload *overload; /* NULL: nothing is left out */
+    struct missing *missing;   /* NULL: all alerts are wanted (missing.h) */
 } run;
 
 /* fields.c */

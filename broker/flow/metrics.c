@@ -17,6 +17,7 @@
 #include "../base/version.h"
 #include "../sink/waits.h"
 #include "health.h"
+#include "overload.h"
 
 /* A copy, word by word, of what another thread writes meanwhile (see above); size is a multiple of 8. */
 __attribute__((noinline, no_sanitize("thread"))) static void glance(void *to, const void *from, size_t size)
@@ -340,6 +341,14 @@ static void modules(nj_buffer *b, const named *list, uint32_t n)
         histogram(b, "nightjar_module_duration_seconds", "module", list[i].name, &list[i].count->one, 13);
 }
 
+static void left_out(const nj_metrics_of *m, nj_buffer *b)
+{
+    const nj_instances *set = &m->r->engine.instances;
+    family(b, "nightjar_module_left_out", "gauge", "1: alerts wait too long, and go without the module.");
+    for (uint32_t i = 0; i < set->n; i++)
+        sample(b, "nightjar_module_left_out", "module", set->item[i].name, nj_flow_is_left_out(m->r, i));
+}
+
 static void guarded(const nj_metrics_of *m, nj_buffer *b)
 {
     const nj_shared *shared = m->r->options->shared;
@@ -406,6 +415,7 @@ void nj_metrics_text(const nj_metrics_of *m, nj_buffer *b)
     queues(m, b);
     states(m, b);
     modules(b, list, n);
+    left_out(m, b);
     guarded(m, b);
     latencies(m, b);
     for (uint32_t i = 0; i < n; i++) free(list[i].count);

@@ -7,7 +7,9 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "../graph/crash.h"
+#include "missing.h"
 #include "output.h"
+#include "overload.h"
 #include "trace.h"
 
 static int begin_sinks(out *o)
@@ -121,6 +123,8 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
             outcome[i] = ROW_RETURNED;
         else if (r->output.dedup && nj_dedup_seen(r->output.dedup, b->id[i], mix((uint64_t)(uintptr_t)s)))
             outcome[i] = ROW_DUPLICATE;
+        else if (!nj_flow_is_wanted(r, b->id[i]))
+            outcome[i] = ROW_FILTERED;
         number++;
     }
     r->output.written = number;
@@ -345,6 +349,7 @@ static void write_batch(out *o, nj_batch *b)
     /* a failure is in sink_failed */
     if (rc == 0 && !r->output.failed && b->n_dead && !o->later) write_letters(o, b);
     if (rc == 0) rc = note_receipts(o, b, outcome);
+    if (rc == 0 && !r->output.failed) nj_flow_overload_note(r, b, outcome);
     if (rc) {
         nj_error err;
         nj_fail(&err, "out of memory while writing");

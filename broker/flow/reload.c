@@ -41,6 +41,7 @@ static const char *const reloadable[][2] = {
     { "kafka", "ssl." },
     { "kafka", "sasl." },
     { "guard", "quarantine_alerts" },
+    { "guard", "max_lag_s" },
 };
 
 static bool matches(const char *pattern, const char *text)

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../base/log.h"
+#include "overload.h"
 #include "shared.h"
 
 static const char *const class_name[] = { "chunks", "emitted", "filtered", "dead", "duplicates" };
@@ -53,6 +54,7 @@ static char *configuration_of(const run *r)
     if (o->where) nj_buffer_printf(&out, "where %s\n", o->where);
     for (uint32_t i = 0; i < o->n_topics; i++)
         nj_buffer_printf(&out, "topic %s %s\n", o->topic[i].name, o->topic[i].where ? o->topic[i].where : "");
+    if (o->missing) nj_buffer_printf(&out, "missing %s\n", o->missing);
     if (o->limit) nj_buffer_printf(&out, "limit %lld\n", (long long)o->limit);
     for (size_t i = 0; i < o->settings->n; i++) add_setting(&out, o->settings, i);
     nj_buffer_text(&out, "");
@@ -414,7 +416,9 @@ void nj_flow_state(const run *r, uint32_t sink, nj_buffer *out)
         add_stream(out, &m->item[i], first);
         first = false;
     }
-    nj_buffer_text(out, "]}");
+    nj_buffer_text(out, "]");
+    nj_flow_overload_state(r, out);
+    nj_buffer_text(out, "}");
 }
 
 void nj_flow_kept(run *r)

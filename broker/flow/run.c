@@ -16,7 +16,9 @@
 #include "../sink/waits.h"
 #include "health.h"
 #include "metrics.h"
+#include "missing.h"
 #include "notify.h"
+#include "overload.h"
 #include "resume.h"
 #include "trace.h"
 
@@ -240,6 +242,8 @@ static void free_run(run *r)
         free(r->accounts.stream[i]);
     }
     nj_energy_free(r->energy);
+    nj_flow_overload_free(r);
+    nj_flow_missing_free(r);
     nj_flow_keep_free(r);
     nj_flow_resume_free(r);
     nj_flow_analysis_free(r);
@@ -357,6 +361,8 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     if (rc == NJ_EXIT_OK && (open_dedup(r, err) || nj_flow_trace_begin(r, err))) rc = NJ_EXIT_USAGE;
     int threads = rc == NJ_EXIT_OK ? threads_of(r) : 1;
     if (rc == NJ_EXIT_OK && open_threads(r, threads, err)) rc = NJ_EXIT_USAGE;
+    if (rc == NJ_EXIT_OK && (nj_flow_overload_begin(r, err) || nj_flow_missing_begin(r, err)))
+        rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK && nj_flow_analysis_begin(r, threads, err)) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK && (options->metrics || options->shared || nj_notify_wanted()) &&
         !(r->health = nj_health_start(r, err)))

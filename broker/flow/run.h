@@ -46,6 +46,7 @@ typedef struct nj_run_options {
     void (*on_report)(void *opaque, const nj_report *report, int rc, const nj_error *err);
     void *on_report_opaque;
     struct nj_shared *shared; /* of the supervisor (shared.h); NULL = none */
+    const char *missing;      /* an output of an earlier run: only its alerts that went without a module */
     bool resume;              /* go on from what the outputs' journals say */
     const _Atomic int *stop;  /* set by a signal: stop polling, finish what is under way */
 } nj_run_options;

@@ -11,6 +11,7 @@
 
 #include "../graph/guard.h"
 #include "../measure/ledger.h"
+#include "../report/shed.h"
 #include "board.h"
 
 enum { NJ_KEPT_STREAMS = 4096, NJ_STREAM_NAME = 256 };
@@ -60,6 +61,7 @@ typedef struct nj_shared {
     _Atomic uint64_t batches; /* written by all workers: a worker that dies before its first did not start */
     nj_kept kept;
     nj_guard guard;
+    nj_shed_account shed;
     nj_board board; /* for `nightjar top` */
 } nj_shared;
 

@@ -38,6 +38,8 @@ const nj_param nj_guard_settings[] = {
     { "max_rss", NJ_I64, "0", offsetof(nj_guard_conf, max_rss), 0, 1e15, "byte",
       "a worker with more memory finishes what it has, and is replaced; a module that makes it grow again "
       "and again is off; 0 = never" },
+    { "max_lag_s", NJ_F64, "0", offsetof(nj_guard_conf, max_lag_s), 0, 1e9, "s",
+      "while alerts wait longer, optional modules are left out, dearest first; 0 = never" },
     { 0 },
 };
 

@@ -312,10 +312,44 @@ static uint32_t rows_with_input(const nj_step *s, const nj_batch *b, uint8_t *re
     return n;
 }
 
+/* Of the rows, those that are wanted; the others have the reason shed. */
+static uint32_t wanted_rows(const nj_worker *worker, const nj_batch *b, uint8_t *reason, uint32_t *rows,
+                            uint32_t n)
+{
+    uint32_t kept = 0;
+    for (uint32_t k = 0; k < n; k++)
+        if (worker->wanted(worker->wanted_opaque, b->id[rows[k]]))
+            rows[kept++] = rows[k];
+        else
+            reason[rows[k]] = NJ_SHED;
+    return kept;
+}
+
+/* Is the step left out, or one whose answers it reads? */
+static bool is_left_out(const nj_graph *g, const nj_worker *worker, const nj_step *s, const uint8_t *gone)
+{
+    if (worker->left_out[s->instance]) return true;
+    for (uint32_t k = 0; k < s->in->n_needs; k++) {
+        uint32_t c = s->col[k];
+        if (c < NJ_FIRST_STAMP && g->col[c].derived >= 0) c = g->derived[g->col[c].derived].base;
+        if (c < NJ_FIRST_STAMP && g->col[c].derived >= 0) c = g->derived[g->col[c].derived].base;
+        if (c < NJ_FIRST_STAMP && g->col[c].step >= 0 && gone[g->col[c].step]) return true;
+    }
+    return false;
+}
+
 static int run_step(const nj_graph *g, nj_worker *worker, nj_batch *b, const nj_step *s, uint8_t *reason,
-                    uint32_t *rows)
+                    uint32_t *rows, uint8_t *gone)
 {
     nj_counter *count = &worker->module[s->instance];
+    if (gone && !s->off && is_left_out(g, worker, s, gone)) {
+        gone[s - g->step] = 1;
+        memset(reason, NJ_SHED, b->n);
+        count->offered += b->n;
+        count->passed += b->n;
+        count->reason[NJ_SHED] += b->n;
+        return 0;
+    }
     if (s->off) {
         memset(reason, NJ_NO_INPUT, b->n);
         count->offered += b->n;
@@ -336,6 +370,7 @@ static int run_step(const nj_graph *g, nj_worker *worker, nj_batch *b, const nj_
     memset(reason, NJ_NO_REASON, b->n);
     uint32_t n = rows_with_input(s, b, reason, rows);
     uint32_t lacking = b->n - n;
+    if (worker->wanted) n = wanted_rows(worker, b, reason, rows, n);
     count->offered += lacking;
     count->passed += lacking;
     count->reason[NJ_NO_INPUT] += lacking;
@@ -416,9 +451,11 @@ int nj_dispatch(const nj_graph *g, nj_worker *worker, nj_batch *b)
     b->graph = g;
     nj_crash_thread();
     if (begin_surroundings(worker)) return -1;
+    uint8_t *gone = worker->left_out ? nj_arena_zalloc(&b->arena, g->n_steps + 1) : NULL;
+    if (worker->left_out && !gone) return -1;
     for (uint32_t s = 0; s < g->n_steps; s++) {
         state->reason[s] = nj_fence_alloc(&b->arena, b->n);
-        if (!state->reason[s] || run_step(g, worker, b, &g->step[s], state->reason[s], rows)) return -1;
+        if (!state->reason[s] || run_step(g, worker, b, &g->step[s], state->reason[s], rows, gone)) return -1;
     }
     for (uint32_t k = 0; k < g->n_wants; k++) {
         uint32_t c = g->want[k];

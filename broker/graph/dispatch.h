@@ -34,11 +34,16 @@ typedef struct nj_worker {
     uint64_t single;            /* 1 row in `single` is called alone and clocked for percentiles */
     uint64_t *countdown;        /* [set->n] rows to the next such row */
     struct nj_answers *answers; /* [set->n] what is wrong with the outputs (answers.h) */
-    bool reference;             /* process_ref() where a module has one */
-    bool uncounted;             /* no clocks, no counts: only for measuring what those cost */
-    float *drift;               /* [2 + set->n] of the present batch:
+    const uint8_t
+        *left_out; /* [set->n] 1: not called for the present unit, the reason is shed; NULL = none */
+    /* Is a row of this id wanted? The others go without all modules; NULL = all are. */
+    bool (*wanted)(const void *opaque, int64_t id);
+    const void *wanted_opaque;
+    bool reference;    /* process_ref() where a module has one */
+    bool uncounted;    /* no clocks, no counts: only for measuring what those cost */
+    float *drift;      /* [2 + set->n] of the present batch:
                                  * decode, stamps, modules, ns per row; NULL = not wanted */
-    nj_weighted *cost;          /* its calls of the present module, and how many */
+    nj_weighted *cost; /* its calls of the present module, and how many */
     uint32_t n_costs, cap_costs;
     nj_surroundings *surroundings; /* from the first batch on */
     uint32_t *n_calls;             /* [set->n] those with a look at everything */

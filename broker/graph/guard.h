@@ -44,7 +44,7 @@ typedef struct nj_guilty {
 } nj_guilty;
 
 typedef struct nj_guard_conf { /* [guard] */
-    double deadline_s;
+    double deadline_s, max_lag_s;
     int64_t quarantine, quarantine_alerts, max_rss;
 } nj_guard_conf;
 

@@ -283,6 +283,24 @@ static void guard(const nj_report *r, nj_json *j)
         nj_json_close(j);
     }
     nj_json_close(j);
+    nj_json_open(j, "shed", '[');
+    for (uint32_t i = 0; r->shed && i < r->shed->n; i++) {
+        const nj_shed_module *m = &r->shed->module[i];
+        nj_json_open(j, NULL, '{');
+        nj_json_put(j, "name=%s alerts=%llu more_ranges=%hhd", m->name, (unsigned long long)m->alerts,
+                    m->more);
+        nj_json_open(j, "ranges", '[');
+        for (uint32_t k = 0; k < m->n_ranges; k++) {
+            const nj_shed_range *g = &m->range[k];
+            nj_json_open(j, NULL, '{');
+            nj_json_put(j, "stream=%s first=%lld last=%lld alerts=%llu", g->stream, (long long)g->first,
+                        (long long)g->last, (unsigned long long)g->alerts);
+            nj_json_close(j);
+        }
+        nj_json_close(j);
+        nj_json_close(j);
+    }
+    nj_json_close(j);
     nj_json_close(j);
 }
 

@@ -25,6 +25,7 @@ void nj_report_free(nj_report *r)
     free(r->stage);
     free(r->file);
     free(r->guilty);
+    free(r->shed);
     free(r->wrong);
     memset(r, 0, sizeof *r);
 }

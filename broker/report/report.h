@@ -13,6 +13,7 @@
 #include "../measure/energy.h"
 #include "../measure/ledger.h"
 #include "../measure/waterfall.h"
+#include "shed.h"
 
 enum { NJ_REPORT_SCHEMA = 2 };
 
@@ -92,6 +93,7 @@ typedef struct nj_report {
     uint32_t reloads; /* times that new settings were taken (SIGHUP) */
     nj_report_guilty *guilty;
     uint32_t n_guilty;
+    nj_shed_account *shed;  /* NULL: no module was left out; owned */
     uint64_t future_points; /* light-curve points later than their alert */
 } nj_report;
 

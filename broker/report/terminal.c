@@ -290,6 +290,9 @@ static void guard(const nj_report *r, FILE *to)
             fprintf(to, "%s crashed or hung on %llu alert%s%s\n", r->guilty[i].name,
                     (unsigned long long)r->guilty[i].n, r->guilty[i].n == 1 ? "" : "s",
                     r->guilty[i].off ? ": quarantined, its answers are unavailable from then on" : "");
+    for (uint32_t i = 0; r->shed && i < r->shed->n; i++)
+        fprintf(to, "%s was left out for %llu alerts (max_lag_s); `run --missing OUT SOURCE` fills them in\n",
+                r->shed->module[i].name, (unsigned long long)r->shed->module[i].alerts);
 }
 
 /* The account, then how long it took. */
