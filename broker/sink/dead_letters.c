@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/embed.h"
 #include "../base/utf8.h"
 #include "file.h"
 #include "ocf.h"
@@ -15,32 +16,22 @@ struct nj_dead_letters {
     int64_t before; /* letters that the journal knew of */
 };
 
-static const char schema[] =
-    "{\"type\":\"record\",\"name\":\"dead_letter\",\"namespace\":\"nightjar\",\"doc\":\"A packet that became "
-    "no row; packet can "
-    "be "
-    "decoded again\",\"fields\":["
-    "{\"name\":\"origin\",\"type\":\"string\",\"doc\":\"file, archive member or topic, partition and "
-    "offset\"},"
-    "{\"name\":\"record\",\"type\":\"long\",\"doc\":\"number of the record in its packet or file, from 0\"},"
-    "{\"name\":\"reason\",\"type\":\"string\"},"
-    "{\"name\":\"module\",\"type\":\"string\",\"doc\":\"decode, or the instance that failed\"},"
-    "{\"name\":\"field\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"path of the field\"},"
-    "{\"name\":\"framing\",\"type\":\"string\",\"doc\":\"what packet holds: ocf, confluent, bare or keyed as "
-    "received; datum: "
-    "Avro "
-    "datums without a header\"},"
-    "{\"name\":\"topic\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Kafka topic\"},"
-    "{\"name\":\"schema\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"writer schema (JSON) for "
-    "framing datum and "
-    "keyed; "
-    "null when packet has its own\"},"
-    "{\"name\":\"packet\",\"type\":\"bytes\",\"doc\":\"the bytes as received\"}]}";
+/* The schema as data/embed/dead_letter.avsc has it, on one line. */
+static void add_own_schema(nj_buffer *out)
+{
+    const nj_embedded *file = nj_embedded_find("data/embed/dead_letter.avsc");
+    for (const char *line = file->data; *line; line += strcspn(line, "\n"), line += *line == '\n') {
+        line += strspn(line, " ");
+        nj_buffer_add(out, line, strcspn(line, "\n"));
+    }
+    nj_buffer_add(out, "", 1);
+}
 
 nj_dead_letters *nj_dead_letters_open_for(const nj_sink_args *args, bool *held, nj_error *err)
 {
     const char *path = args->target;
     const nj_mark *mark = args->mark && args->mark->kind == NJ_MARK_THERE ? args->mark : NULL;
+    nj_buffer schema = { 0 };
     nj_dead_letters *d = calloc(1, sizeof *d);
     if (!d) {
         nj_fail(err, "%s: out of memory", path);
@@ -50,18 +41,26 @@ nj_dead_letters *nj_dead_letters_open_for(const nj_sink_args *args, bool *held, 
         if (held) *held = d->file.held;
         goto failed;
     }
+    add_own_schema(&schema);
+    if (schema.failed) {
+        nj_fail(err, "%s: out of memory", path);
+        goto failed;
+    }
     if (nj_outfile_mode(args) == NJ_SINK_APPEND && d->file.size) {
-        if (nj_ocf_continue(&d->file, schema, "null", mark ? mark->bytes : -1, d->sync, err)) goto failed;
+        if (nj_ocf_continue(&d->file, schema.data, "null", mark ? mark->bytes : -1, d->sync, err))
+            goto failed;
         d->before = mark ? mark->rows : 0;
     } else {
-        nj_ocf_header(&d->block, schema, "null", NULL, d->sync);
+        nj_ocf_header(&d->block, schema.data, "null", NULL, d->sync);
         if (d->block.failed) nj_fail(err, "%s: out of memory", path);
         if (d->block.failed || nj_outfile_write(&d->file, d->block.data, d->block.n, err)) goto failed;
         d->block.n = 0;
     }
     if (nj_outfile_begin(&d->file, args, d->before, err)) goto failed;
+    nj_buffer_free(&schema);
     return d;
 failed:
+    nj_buffer_free(&schema);
     nj_outfile_close(&d->file, true, NULL);
     nj_buffer_free(&d->block);
     free(d);
