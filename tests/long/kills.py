@@ -7,7 +7,7 @@ Behind each campaign every output equals that of an uninterrupted run, row for r
 
 Speaks TAP; --out writes the figures as JSON. Seconds until the first new row are figures, not conditions."""
 
-import argparse, collections, json, os, random, shutil, signal, sys, time
+import argparse, collections, itertools, json, os, random, shutil, signal, sys, time, traceback
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 from tap import Folder, done, needs, nightjar, ok, skip
@@ -82,7 +82,7 @@ def campaign(c, name, kill, seconds):
     args = live.command(c.bootstrap, topic)
     t0 = time.time()
     run = live.Run(args, topic)
-    feed = live.Feed("night.tar", c.bootstrap, topic, n / (opts.kills * seconds + 10), n)
+    feed = live.Feed("night.tar", c.bootstrap, topic, n / (1.1 * opts.kills * seconds + 1), n)
     out = f"{topic}/out.ndjson"
     live.wait_rows(out, 1, 60)
     watch = live.Watch(out)
@@ -115,6 +115,11 @@ def kill_worker(run, args, topic, watch):
         os.kill(pid, signal.SIGKILL)
         watch.mark(time.time(), before)
     return run
+
+
+def in_turn(*killers):
+    turn = itertools.cycle(killers)
+    return lambda *args: next(turn)(*args)
 
 
 def kill_run(run, args, topic, watch):
@@ -217,6 +222,21 @@ def eos(c):
     c.delete("k-eos-rows")
 
 
+def trial(c, name):
+    if name == "worker":
+        campaign(c, name, kill_worker, opts.seconds)
+    elif name == "supervisor":
+        campaign(c, name, kill_run, opts.seconds)
+    elif name == "broker":
+        campaign(c, name, broker_killer(c), 3 * opts.seconds)
+    elif name == "mixed":
+        campaign(c, name, in_turn(kill_worker, kill_run), opts.seconds)
+    elif name == "quick":
+        quick(c)
+    elif name == "eos":
+        eos(c)
+
+
 def main():
     global opts
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -226,6 +246,7 @@ def main():
         "--seconds", type=float, default=5, help="between two kills, on average; of a broker three times that"
     )
     p.add_argument("--only", default="worker,supervisor,broker,quick,eos")
+    p.add_argument("--brokers", type=int, default=3)
     p.add_argument("--seed", type=int)
     p.add_argument("--out")
     p.add_argument("--keep", help="a folder for what is wrong")
@@ -234,25 +255,28 @@ def main():
     opts.out, opts.keep = (os.path.abspath(x) if x else None for x in (opts.out, opts.keep))
     begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     with Folder():
-        r = nightjar("simulate", "-n", max(opts.alerts, 3000), "--seed", 7, "-q", "-o", "night.tar")
+        r = nightjar(
+            "simulate",
+            "-n",
+            max(opts.alerts, 3000 if "quick" in opts.only else 0),
+            "--seed",
+            7,
+            "-q",
+            "-o",
+            "night.tar",
+        )
         ok(r.returncode == 0, "a night", r.stderr)
         try:
-            c = Cluster("kafka")
+            c = Cluster("kafka", opts.brokers)
         except NoKafka as why:
             skip("live runs on three brokers", str(why))
             return
         try:
             for name in opts.only.split(","):
-                if name == "worker":
-                    campaign(c, name, kill_worker, opts.seconds)
-                elif name == "supervisor":
-                    campaign(c, name, kill_run, opts.seconds)
-                elif name == "broker":
-                    campaign(c, name, broker_killer(c), 3 * opts.seconds)
-                elif name == "quick":
-                    quick(c)
-                elif name == "eos":
-                    eos(c)
+                try:
+                    trial(c, name)
+                except Exception:
+                    ok(False, f"{name}: runs to its end", traceback.format_exc())
         finally:
             c.end()
     if opts.out:

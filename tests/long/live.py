@@ -218,6 +218,8 @@ class Feed(threading.Thread):
 
     def run(self):
         self.err = self.process.communicate()[1]
+        if self.process.returncode > 0:
+            print(f"# the feeder ended with {self.process.returncode}: {self.err[-400:]}", flush=True)
         self.over.set()
 
     def code(self, seconds=1200):
