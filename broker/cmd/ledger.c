@@ -254,6 +254,8 @@ static void show(const options *o, nj_buffer *out)
         }
         add_sums(streams, sum);
         if (json_array_size(streams) != 1) show_line(out, "all", sum);
+        json_array_foreach(json_object_get(state, "ended_early"), k, s)
+            nj_buffer_printf(out, "ended early: %s\n", json_string_value(s));
         if (n->n_parts) show_parts(n, out);
         for (int c = 0; c < CLASSES; c++) all[c] += sum[c];
         json_array_foreach(json_object_get(state, "shed"), k, s)

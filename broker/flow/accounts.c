@@ -123,6 +123,66 @@ static int64_t peak_memory(void)
     return (int64_t)(kb ? kb : usage.ru_maxrss) * 1024;
 }
 
+static int fill_early(const run *r, nj_report *report)
+{
+    uint32_t n = r->accounts.n_early < EARLY_MOST ? r->accounts.n_early : EARLY_MOST;
+    report->early = calloc(n + 1, sizeof *report->early);
+    if (!report->early) return -1;
+    for (uint32_t i = 0; i < n; i++)
+        if (!(report->early[report->n_early++] = strdup(r->accounts.early[i]))) return report->n_early--, -1;
+    report->more_early = r->accounts.n_early - n;
+    return 0;
+}
+
+typedef struct lag_list {
+    nj_report *report;
+    bool failed;
+} lag_list;
+
+static void add_lag(void *opaque, const nj_stream *of, int64_t done, int64_t end)
+{
+    lag_list *list = opaque;
+    nj_report *report = list->report;
+    if (end < 0 || done < 0) return;
+    nj_report_lag *more = realloc(report->lag, (report->n_lags + 1) * sizeof *more);
+    list->failed |= !more;
+    if (!more) return;
+    report->lag = more;
+    nj_report_lag *to = &more[report->n_lags++];
+    *to = (nj_report_lag){ .done = done, .end = end };
+    snprintf(to->name, sizeof to->name, "%s", of->name);
+}
+
+static int by_lag(const void *a, const void *b)
+{
+    uint64_t x = nj_report_behind(a), y = nj_report_behind(b);
+    return (x < y) - (x > y);
+}
+
+static int fill_lag(const run *r, nj_report *report)
+{
+    lag_list list = { report, false };
+    for (uint32_t i = 0; i < r->n_sources; i++)
+        if (r->source[i]->class->lag) r->source[i]->class->lag(r->source[i], add_lag, &list);
+    if (report->n_lags) qsort(report->lag, report->n_lags, sizeof *report->lag, by_lag);
+    return list.failed ? -1 : 0;
+}
+
+static int fill_outputs(const run *r, nj_report *report)
+{
+    report->output = calloc(r->output.n_times, sizeof *report->output);
+    if (!report->output) return -1;
+    for (uint32_t i = 0; i < r->output.n_times; i++) {
+        const run_output_time *time = &r->output.time[i];
+        if (!time->flush.n && !time->commit.n) continue;
+        nj_report_output *to = &report->output[report->n_outputs++];
+        snprintf(to->name, sizeof to->name, "%s", nj_flow_output_name(r, i));
+        to->flush = time->flush;
+        to->commit = time->commit;
+    }
+    return 0;
+}
+
 int nj_flow_accounts(run *r, nj_report *report)
 {
     catalog_list catalogs = { report, false };
@@ -143,7 +203,8 @@ int nj_flow_accounts(run *r, nj_report *report)
         s->ledger = r->accounts.ledger[i];
         nj_ledger_add(&report->ledger, &r->accounts.ledger[i]);
     }
-    if (fill_stages(r, report)) return -1;
+    if (fill_stages(r, report) || fill_early(r, report) || fill_lag(r, report)) return -1;
+    if (r->output.time && fill_outputs(r, report)) return -1;
     nj_flow_answers(r, report);
     if (nj_flow_analysis_report(r, report)) return -1;
     for (uint32_t i = 0; i < r->engine.instances.n_files; i++) {

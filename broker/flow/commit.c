@@ -126,8 +126,11 @@ static void flush_now(out *o)
     run *r = o->r;
     nj_error err = { "" };
     int64_t start = nj_now_ns(); /* counted or not: the cadence of flushes hangs on it */
-    for (uint32_t i = 0; i < r->n_sinks && !r->output.failed && o->begun; i++)
+    for (uint32_t i = 0; i < r->n_sinks && !r->output.failed && o->begun; i++) {
+        const int64_t from = nj_now_ns();
         if (r->sink[i]->class->flush(r->sink[i], &err)) nj_flow_sink_fails(r, &err);
+        if (r->compute.drift) nj_histogram_add(&r->output.time[i].flush, (uint64_t)(nj_now_ns() - from));
+    }
     if (o->begun)
         nj_debug(NJ_DEBUG_SINK, "%u outputs are flushed, %llu rows so far", r->n_sinks,
                  (unsigned long long)r->output.rows);
@@ -184,7 +187,10 @@ static int commit_transactions(out *o, nj_keep *keep, nj_error *err)
     if (r->output.eos_source) return commit_with_places(o, keep, err);
     for (uint32_t i = 0; i < r->n_sinks; i++) {
         nj_sink *s = r->sink[i];
-        if (s->transactional && s->class->commit(s, keep, err)) return -1;
+        const int64_t from = nj_now_ns();
+        if (!s->transactional) continue;
+        if (s->class->commit(s, keep, err)) return -1;
+        if (r->compute.drift) nj_histogram_add(&r->output.time[i].commit, (uint64_t)(nj_now_ns() - from));
     }
     return 0;
 }
@@ -228,11 +234,14 @@ static int reach_disk(out *o, bool last, nj_error *err)
         state.n = 0;
         nj_flow_state(r, i, &state);
         keep.state = state.data;
+        const int64_t from = nj_now_ns();
         if (state.failed)
             rc = nj_fail(err, "out of memory for the journals");
         else
             rc = k ? sink->class->commit(r->sink[i], &keep, err)
                    : nj_dead_letters_commit(r->output.dead, &keep, err);
+        if (r->compute.drift)
+            nj_histogram_add(&r->output.time[k ? i : r->n_sinks].commit, (uint64_t)(nj_now_ns() - from));
     }
     nj_buffer_free(&state);
     keep.state = NULL;

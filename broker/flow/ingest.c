@@ -98,8 +98,24 @@ static void no_memory(run *r)
     nj_flow_fatal(r, &err);
 }
 
+static void host_early(void *opaque, const char *text)
+{
+    run *r = opaque;
+    uint32_t n = r->accounts.n_early;
+    for (uint32_t i = 0; i < n && i < EARLY_MOST; i++)
+        if (!strcmp(r->accounts.early[i], text)) return;
+    char *copy = strdup(text);
+    if (n < EARLY_MOST && !copy) return;
+    if (n < EARLY_MOST)
+        r->accounts.early[n] = copy;
+    else
+        free(copy);
+    __atomic_store_n(&r->accounts.n_early, n + 1, __ATOMIC_RELEASE);
+}
+
 static int source_fails(run *r, const nj_error *err)
 {
+    host_early(r, err->text);
     nj_log(NJ_LOG_ERROR, "%s", err->text);
     r->ingest.error = *err;
     r->ingest.error.said = 1;
@@ -294,4 +310,5 @@ const nj_source_host nj_ingest_host = { .stream = host_stream,
                                         .note = host_note,
                                         .returned = host_returned,
                                         .resume = host_resume,
-                                        .missing = host_missing };
+                                        .missing = host_missing,
+                                        .early = host_early };

@@ -16,7 +16,7 @@
 
 typedef struct trace trace;
 
-enum { MAX_STREAMS = 16384, SCHEMAS_SEEN = 256 };
+enum { MAX_STREAMS = 16384, SCHEMAS_SEEN = 256, EARLY_MOST = 64 };
 #define NJ_NO_UNIT UINT64_MAX
 
 typedef struct run_conf { /* [run] */
@@ -104,6 +104,11 @@ typedef struct run_compute {
     int n_drifts;
 } run_compute;
 
+/* How long an output takes; with counters. */
+typedef struct run_output_time {
+    nj_histogram flush, commit;
+} run_output_time;
+
 /* What only the output thread writes while it runs; metrics glance at the counters. */
 typedef struct run_output {
     struct out *thread;    /* its own; NULL when it is not there */
@@ -117,6 +122,8 @@ typedef struct run_output {
     bool at_commit;    /* an output shows its rows only then */
     nj_counter *count_filter, *count;
     nj_histogram *latency, *publish, *total;
+    run_output_time *time; /* [n_times] of the outputs, and of the dead letters; NULL before all are open */
+    uint32_t n_times;
     nj_histogram *flush;              /* of all sinks together; NULL without counters */
     int64_t last_row_ns, last_ack_ns; /* atomic; 0 = none yet */
     nj_reasons *reasons;              /* dead letters by kind */
@@ -146,6 +153,9 @@ typedef struct run_accounts {
     stream *stream[MAX_STREAMS];
     nj_ledger *ledger; /* [MAX_STREAMS] */
     uint32_t n_streams;
+    char *
+        early[EARLY_MOST]; /* what ended before its end; the ingest thread adds, others read behind n_early */
+    uint32_t n_early;      /* atomic: all of them, those that had no room included */
 } run_accounts;
 
 /* Why the run ends before its sources do: any thread. */
@@ -251,6 +261,7 @@ void nj_flow_refuse(void *run_, const nj_dead *dead); /* nj_sink_refuse; in the 
 int nj_flow_keep_standard_output(const nj_run_options *o, nj_error *err);
 int nj_flow_sinks_open(run *r, nj_error *err);
 int nj_flow_sinks_close(run *r, nj_error *err);
+const char *nj_flow_output_name(const run *r, uint32_t i); /* as given with -o; the last: "dead letters" */
 int nj_flow_metadata(run *r); /* provenance: once in the files' metadata and in the report */
 
 /* accounts.c: when the threads have ended */

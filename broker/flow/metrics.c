@@ -233,6 +233,27 @@ static void movement(const nj_metrics_of *m, nj_buffer *b)
     sample(b, "nightjar_output_failed", NULL, NULL, m->r->output.failed != 0);
 }
 
+/* Of each output; commits are those that wait for the disk. */
+static void output_times(const nj_metrics_of *m, nj_buffer *b)
+{
+    const run *r = m->r;
+    static const struct {
+        const char *name, *help;
+        bool commit, count;
+    } of[] = { { "nightjar_output_flushes_total", "Flushes: write(2), delivery reports.", false, true },
+               { "nightjar_output_flush_seconds_total", "Time that flushes took.", false, false },
+               { "nightjar_output_commits_total", "Commits: fdatasync, journal.", true, true },
+               { "nightjar_output_commit_seconds_total", "Time that commits took.", true, false } };
+    for (size_t k = 0; r->output.time && k < sizeof of / sizeof *of; k++) {
+        family(b, of[k].name, "counter", of[k].help);
+        for (uint32_t i = 0; i < r->output.n_times; i++) {
+            const nj_histogram *h = of[k].commit ? &r->output.time[i].commit : &r->output.time[i].flush;
+            sample(b, of[k].name, "output", nj_flow_output_name(r, i),
+                   of[k].count ? (double)h->n : h->sum / 1e9);
+        }
+    }
+}
+
 static void queues(const nj_metrics_of *m, nj_buffer *b)
 {
     if (!m->r->work || !m->r->done) return;
@@ -412,6 +433,7 @@ void nj_metrics_text(const nj_metrics_of *m, nj_buffer *b)
     dead_letters(m, b);
     sources(m, b);
     movement(m, b);
+    output_times(m, b);
     queues(m, b);
     states(m, b);
     modules(b, list, n);

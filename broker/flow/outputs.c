@@ -80,9 +80,20 @@ int nj_flow_sinks_open(run *r, nj_error *err)
         r->output.at_commit |= sink->class->at_commit;
     }
     if (o->eos && find_eos(r, err)) return -1;
+    r->output.time = calloc(r->n_sinks + 1, sizeof *r->output.time);
+    if (!r->output.time) return nj_fail(err, "out of memory");
+    r->output.n_times = r->n_sinks + 1;
     if (!r->conf.durable)
         nj_log(NJ_LOG_WARN, "[run] durable = 0: a power cut loses alerts that are acknowledged already");
     return 0;
+}
+
+const char *nj_flow_output_name(const run *r, uint32_t i)
+{
+    const nj_run_options *o = r->options;
+    if (i + 1 >= r->output.n_times) return "dead letters";
+    if (o->own_sink && i == 0) return "(the caller's)";
+    return o->n_sinks ? o->sink[i - (o->own_sink ? 1 : 0)] : "null:";
 }
 
 int nj_flow_sinks_close(run *r, nj_error *err)

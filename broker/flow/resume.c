@@ -417,6 +417,12 @@ void nj_flow_state(const run *r, uint32_t sink, nj_buffer *out)
         first = false;
     }
     nj_buffer_text(out, "]");
+    uint32_t n_early = __atomic_load_n(&r->accounts.n_early, __ATOMIC_ACQUIRE);
+    for (uint32_t i = 0; i < n_early && i < EARLY_MOST; i++) {
+        nj_buffer_text(out, i ? "," : ",\"ended_early\":[");
+        nj_json_text(out, r->accounts.early[i]);
+    }
+    if (n_early) nj_buffer_text(out, "]");
     nj_flow_overload_state(r, out);
     nj_buffer_text(out, "}");
 }

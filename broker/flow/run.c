@@ -244,6 +244,7 @@ static void free_run(run *r)
     nj_energy_free(r->energy);
     nj_flow_overload_free(r);
     nj_flow_missing_free(r);
+    for (uint32_t i = 0; i < EARLY_MOST; i++) free(r->accounts.early[i]);
     nj_flow_keep_free(r);
     nj_flow_resume_free(r);
     nj_flow_analysis_free(r);
@@ -260,6 +261,7 @@ static void free_run(run *r)
     free(r->accounts.ledger);
     free(r->output.latency);
     free(r->output.count_filter);
+    free(r->output.time);
     free(r->surveys.at_unit);
     nj_arena_free(&r->arena);
     free(r);

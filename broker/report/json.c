@@ -304,6 +304,53 @@ static void guard(const nj_report *r, nj_json *j)
     nj_json_close(j);
 }
 
+static void early(const nj_report *r, nj_json *j)
+{
+    nj_json_open(j, "ended_early", '[');
+    for (uint32_t i = 0; i < r->n_early; i++) nj_json_item(j, "%s", r->early[i]);
+    nj_json_close(j);
+    nj_json_count(j, "ended_early_unlisted", r->more_early);
+}
+
+/* Only of a source that has an end which others move. */
+static void lag(const nj_report *r, nj_json *j)
+{
+    uint64_t sum = 0;
+    if (!r->n_lags) return;
+    for (uint32_t i = 0; i < r->n_lags; i++) sum += nj_report_behind(&r->lag[i]);
+    nj_json_open(j, "lag", '{');
+    nj_json_put(j, "messages=%llu", (unsigned long long)sum);
+    nj_json_open(j, "partitions", '[');
+    for (uint32_t i = 0; i < r->n_lags; i++) {
+        const nj_report_lag *l = &r->lag[i];
+        nj_json_open(j, NULL, '{');
+        nj_json_put(j, "name=%s done=%lld end=%lld messages=%llu", l->name, (long long)l->done,
+                    (long long)l->end, (unsigned long long)nj_report_behind(l));
+        nj_json_close(j);
+    }
+    nj_json_close(j);
+    nj_json_close(j);
+}
+
+static void outputs(const nj_report *r, nj_json *j)
+{
+    nj_json_open(j, "outputs", '[');
+    for (uint32_t i = 0; i < r->n_outputs; i++) {
+        const nj_report_output *o = &r->output[i];
+        nj_json_open(j, NULL, '{');
+        nj_json_put(j, "name=%s", o->name);
+        for (int k = 0; k < 2; k++) {
+            const nj_histogram *h = k ? &o->commit : &o->flush;
+            nj_json_open(j, k ? "commit" : "flush", '{');
+            nj_json_put(j, "n=%llu total_s=%g", (unsigned long long)h->n, h->sum / 1e9);
+            milliseconds(j, h);
+            nj_json_close(j);
+        }
+        nj_json_close(j);
+    }
+    nj_json_close(j);
+}
+
 static void throughput(const nj_report *r, nj_json *j)
 {
     const nj_per_alert each = nj_report_run_cost(r);
@@ -339,6 +386,9 @@ void nj_report_json(const nj_report *r, nj_buffer *out)
     nj_json_close(j);
     wrong(r, j);
     guard(r, j);
+    early(r, j);
+    lag(r, j);
+    outputs(r, j);
     nj_json_put(j, "future_points=%llu dead_letters=%s", (unsigned long long)r->future_points,
                 r->dead_letters[0] ? r->dead_letters : NULL);
     nj_json_open(j, "sources", '[');

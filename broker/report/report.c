@@ -10,6 +10,11 @@ nj_per_alert nj_report_run_cost(const nj_report *r)
                            r->wall_s * 1e9);
 }
 
+uint64_t nj_report_behind(const nj_report_lag *lag)
+{
+    return lag->end > lag->done ? (uint64_t)(lag->end - lag->done) : 0;
+}
+
 double nj_report_rest_ns(const nj_report *r)
 {
     double stages = 0;
@@ -26,6 +31,10 @@ void nj_report_free(nj_report *r)
     free(r->file);
     free(r->guilty);
     free(r->shed);
+    for (uint32_t i = 0; i < r->n_early; i++) free(r->early[i]);
+    free(r->early);
+    free(r->lag);
+    free(r->output);
     free(r->wrong);
     memset(r, 0, sizeof *r);
 }

@@ -56,6 +56,16 @@ typedef struct nj_report_guilty { /* a module that crashed or hung */
     int64_t grown; /* bytes of memory for which it was left out; 0 = not for that */
 } nj_report_guilty;
 
+typedef struct nj_report_lag { /* a partition that this run had at its end */
+    char name[256];
+    int64_t done, end; /* the next offset that is not acknowledged; the partition's end */
+} nj_report_lag;
+
+typedef struct nj_report_output {
+    char name[160];
+    nj_histogram flush, commit; /* ns; commit: until the disk has it, and the journal */
+} nj_report_output;
+
 typedef struct nj_report {
     char input[256];  /* the sources as given */
     char started[32]; /* UTC, ISO 8601 */
@@ -87,6 +97,12 @@ typedef struct nj_report {
     char energy_words[3][160]; /* the texts that energy and carbon point to, where they are not static */
     char cost_words[2][160];   /* the same of cost */
     bool interrupted;
+    char **early; /* [n_early] sources, or parts of them, that ended before their end; owned */
+    uint32_t n_early, more_early; /* more: that had no room */
+    nj_report_lag *lag;           /* [n_lags] partitions, the worst first */
+    uint32_t n_lags;
+    nj_report_output *output; /* [n_outputs] as given with -o, then the dead letters */
+    uint32_t n_outputs;
     char dead_letters[256]; /* path, "" = none written */
     uint32_t restarts,
         recycled;     /* workers that died; that were replaced because of memory, or for new settings */
@@ -97,6 +113,8 @@ typedef struct nj_report {
     uint64_t future_points; /* light-curve points later than their alert */
 } nj_report;
 
+/* Messages of the partition that are not acknowledged. */
+uint64_t nj_report_behind(const nj_report_lag *lag);
 /* What an alert cost the whole run. */
 nj_per_alert nj_report_run_cost(const nj_report *report);
 /* CPU ns of the run that no stage took; 0 when the stages were not clocked. */

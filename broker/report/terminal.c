@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "../base/file.h"
 #include "../base/format.h"
 #include "../base/reason.h"
 #include "fit.h"
@@ -295,6 +296,35 @@ static void guard(const nj_report *r, FILE *to)
                 r->shed->module[i].name, (unsigned long long)r->shed->module[i].alerts);
 }
 
+static void early(const nj_report *r, int width, FILE *to)
+{
+    enum { SHOWN = 5 };
+    uint32_t n = r->n_early < SHOWN ? r->n_early : SHOWN, more = r->n_early - n + r->more_early;
+    char text[640];
+    for (uint32_t i = 0; i < n; i++) {
+        snprintf(text, sizeof text, "Ended early: %.600s", r->early[i]);
+        nj_fit_text(to, width, text);
+    }
+    if (more) fprintf(to, "Ended early: %u more, which the report lists\n", more);
+}
+
+/* The worst three; the rest has its own command. */
+static void lag(const nj_report *r, int width, FILE *to)
+{
+    char text[1024], a[32];
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < r->n_lags; i++) sum += nj_report_behind(&r->lag[i]);
+    if (!r->n_lags) return;
+    int n = snprintf(text, sizeof text, "Lag %s messages on %u partition%s", nj_format_grouped(a, sum),
+                     r->n_lags, r->n_lags == 1 ? "" : "s");
+    for (uint32_t i = 0; i < r->n_lags && i < 3 && nj_report_behind(&r->lag[i]); i++)
+        n += snprintf(text + n, sizeof text - (size_t)n, "%s%.200s %s", i ? ", " : ": ",
+                      nj_base_name(r->lag[i].name), nj_format_grouped(a, nj_report_behind(&r->lag[i])));
+    if (r->n_lags > 3 && nj_report_behind(&r->lag[3]))
+        snprintf(text + n, sizeof text - (size_t)n, "; `nightjar lag` shows all");
+    nj_fit_text(to, width, text);
+}
+
 /* The account, then how long it took. */
 static void summary(const nj_report *r, int width, FILE *to)
 {
@@ -327,6 +357,8 @@ static void summary(const nj_report *r, int width, FILE *to)
                  nj_format_grouped(a, l->again));
         nj_fit_text(to, width, text);
     }
+    early(r, width, to);
+    lag(r, width, to);
     guard(r, to);
     if (r->dead_letters[0]) fprintf(to, "Dead letters with their bytes: %s\n", r->dead_letters);
 }

@@ -72,6 +72,12 @@ static void inner_note(void *opaque, const char *text)
     s->host->note(s->host->opaque, text);
 }
 
+static void inner_early(void *opaque, const char *text)
+{
+    const embedded_source *s = opaque;
+    if (s->host->early) s->host->early(s->host->opaque, text);
+}
+
 static void inner_returned(void *opaque, nj_stream *stream, uint64_t n)
 {
     (void)opaque;
@@ -192,6 +198,7 @@ static nj_source *open_embedded(const nj_source_args *args, nj_error *err)
     s->base.class = &nj_source_embedded;
     s->host = args->host;
     s->inner_host = (nj_source_host){ s, inner_stream, inner_drain, inner_note, inner_returned };
+    s->inner_host.early = inner_early;
     s->budget = 16 << 20;
     s->last_ns = nj_now_ns();
     int failed = parse(s, args->spec, err);

@@ -310,6 +310,7 @@ static int end_members(nj_members *m, nj_error *err)
         snprintf(text, sizeof text, "%s%s%s: no end mark behind %s; it may be cut", m->common->spec,
                  *m->path ? ": " : "", m->path, m->member[0] ? m->member : "its beginning");
         m->common->host->note(m->common->host->opaque, text);
+        if (m->common->host->early) m->common->host->early(m->common->host->opaque, text);
     }
     return 0;
 }

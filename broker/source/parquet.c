@@ -106,6 +106,7 @@ static void damaged(parquet_source *s, const char *why)
 {
     if (s->damaged++ == 0) snprintf(s->first_damaged, sizeof s->first_damaged, "%.500s", why);
     s->host->note(s->host->opaque, why);
+    if (s->host->early) s->host->early(s->host->opaque, why);
 }
 
 static int scan(parquet_source *s, nj_error *err)

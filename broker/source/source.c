@@ -168,6 +168,7 @@ void nj_trouble_add(nj_trouble *trouble, const nj_source_host *host, const char 
     va_end(ap);
     if (trouble->n++ == 0) memcpy(trouble->first, text, sizeof text);
     host->note(host->opaque, text);
+    if (host->early) host->early(host->opaque, text);
 }
 
 /* --- a host that only reads --- */

@@ -29,6 +29,9 @@ typedef struct nj_source_host {
     /* Alerts that should have come and never will: offsets that the broker deleted, a member that is gone.
      * NULL = nobody counts. */
     void (*missing)(void *opaque, nj_stream *stream, uint64_t n, const char *why);
+    /* A source, or a part of it, ended before its end: "night.tar: cut after x.avro". A note says so as well.
+     * NULL = nobody keeps a list. */
+    void (*early)(void *opaque, const char *text);
 } nj_source_host;
 
 /* A host for those who only read: nothing is acknowledged, notes are warnings in the log, what comes again is
