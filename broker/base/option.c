@@ -181,7 +181,7 @@ static void report_repeated(parser *p, const nj_option *o, const char *said, con
     if (o->type == NJ_OPTION_CALL) return;
     while (i < p->n_seen && p->seen[i] != o) i++;
     if (i < p->n_seen && strcmp(p->value[i], value))
-        nj_log(NJ_LOG_WARN, "%s is said twice: %s counts, %s does not", said, value, p->value[i]);
+        nj_log(NJ_LOG_WARN, "%s is given twice: %s is used, %s is not", said, value, p->value[i]);
     if (i == MOST) return;
     p->seen[i] = o;
     p->value[i] = value;

@@ -14,8 +14,9 @@ static progress_of *progress_of_chunk(const out *o, const nj_chunk *c)
 /* A topic of that name was made anew: what is known of the old one says nothing. */
 static void forget(const out *o, progress_of *p, const nj_chunk *c)
 {
-    nj_log(NJ_LOG_WARN, "%s: begins again at offset %lld, before %lld, where it stood: taken for a new topic",
-           p->key, (long long)c->offset, (long long)p->kept.offset);
+    nj_log(NJ_LOG_WARN,
+           "%s: begins again at offset %lld, below its committed offset %lld: treated as a new topic", p->key,
+           (long long)c->offset, (long long)p->kept.offset);
     p->written = p->next = (position){ c->offset, 0 };
     __atomic_store_n(&p->kept.offset, c->offset, __ATOMIC_RELEASE);
     for (uint32_t i = 0; p->ahead && i < o->r->resume->n; i++) p->ahead[i] = (position){ -1, 0 };

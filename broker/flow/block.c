@@ -30,7 +30,7 @@ nj_shared *nj_block_make(nj_error *err)
     if (memory >= 0 && ftruncate(memory, sizeof *s) == 0)
         s = mmap(NULL, sizeof *s, rights, MAP_SHARED | MAP_NORESERVE, memory, 0);
     if (s == MAP_FAILED) {
-        nj_log(NJ_LOG_WARN, "no memory file (%s): `nightjar top` will not see this run", strerror(errno));
+        nj_log(NJ_LOG_WARN, "no memory file (%s): `nightjar top` does not show this run", strerror(errno));
         nj_block_forget();
         s = mmap(NULL, sizeof *s, rights, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     }

@@ -184,7 +184,7 @@ static int add_names(run *r, const char *label, const char *where, nj_error *err
     int rc = 0;
     for (size_t i = 0; i < n && rc == 0; i++) {
         if (r->options->n_topics && !strcmp(name[i], "topics")) {
-            rc = nj_fail(err, "%s: topics: is known only after all topics were asked", label);
+            rc = nj_fail(err, "%s: topics: has its value only after all topics were evaluated", label);
             continue;
         }
         int lc = light_curve(r, name[i]);
@@ -211,7 +211,7 @@ static void no_topic(run *r, const char *name, nj_error *err)
     if (near)
         nj_fail(err, "-t %s: no ready topic of that name; did you mean '%s'?", name, near);
     else
-        nj_fail(err, "-t %s: no ready topic of that name; say -t %s='SQL'", name, name);
+        nj_fail(err, "-t %s: no ready topic of that name; use -t %s='SQL'", name, name);
 }
 
 /* The ready topic of the settings, or the clause as given. NULL with err: there is none. */

@@ -286,7 +286,7 @@ static void host_returned(void *opaque, nj_stream *s, uint64_t n)
     run *r = opaque;
     if (!n) return;
     r->accounts.ledger[s->id].again += n; /* its own thread's field */
-    nj_log(NJ_LOG_WARN, "%s: %llu messages under way when the partition was lost will come again", s->name,
+    nj_log(NJ_LOG_WARN, "%s: %llu messages in flight when the partition was lost will come again", s->name,
            (unsigned long long)n);
 }
 

@@ -74,8 +74,7 @@ int nj_flow_letters_place(run *r, nj_error *err)
     /* the file that was asked for is opened now; the one that was not is made at the first letter only */
     if (o->dead_letters) return open_letters(r, o->dead_letters, o->mode, NULL, err);
     if (can_write(r->output.dead_path) == 0) return 0;
-    return nj_fail(err,
-                   "%s: dead letters would go there, and it cannot be written (%s); say --dead-letters PATH",
+    return nj_fail(err, "%s: dead letters go there, and it cannot be written (%s); use --dead-letters PATH",
                    r->output.dead_path, strerror(errno));
 }
 

@@ -233,10 +233,10 @@ static int check_instance_name(const run *r, const char *name, nj_error *err)
                  !strcmp(name, "topics");
     for (uint32_t i = 0; !taken && nj_decoder_known(r->engine.decoder, i, &known); i++)
         taken = !strncmp(known.path, name, n) && (known.path[n] == '.' || !known.path[n]);
-    return taken ? nj_fail(
-                       err,
-                       "[module.%s]: that name is taken by columns of the packet: call the instance another",
-                       name)
+    return taken ? nj_fail(err,
+                           "[module.%s]: that name is taken by columns of the packet: give the instance "
+                           "another name",
+                           name)
                  : 0;
 }
 
@@ -260,7 +260,7 @@ int nj_flow_check_topics(const run *r, nj_error *err)
             return nj_fail(err, "-t %s: the name of a topic is [a-z][a-z0-9_]*", o->topic[i].name);
         for (uint32_t k = 0; k < i; k++)
             if (!strcmp(o->topic[i].name, o->topic[k].name))
-                return nj_fail(err, "-t %s: said twice", o->topic[i].name);
+                return nj_fail(err, "-t %s: given twice", o->topic[i].name);
     }
     return 0;
 }

@@ -179,7 +179,7 @@ static int check_mark(run *r, memory *m, const char *path, bool strict, nj_error
             "%s: cannot be resumed: the run that wrote it had another configuration (%d lines differ, "
             "above)",
             path, n);
-    if (n) nj_log(NJ_LOG_WARN, "%s: goes on with another configuration than before", path);
+    if (n) nj_log(NJ_LOG_WARN, "%s: continues with another configuration than before", path);
     return read_state(m) ? nj_fail(err, "%s: out of memory for the journal", path) : 0;
 }
 
@@ -273,12 +273,12 @@ int nj_flow_resume_look(run *r, nj_error *err)
         there += m->mark.kind == NJ_MARK_THERE;
         complete += m->mark.kind == NJ_MARK_THERE && m->mark.complete;
         if (m->mark.kind == NJ_MARK_NEW && strict)
-            nj_log(NJ_LOG_INFO, "%s: is not there yet: it begins anew", path);
+            nj_log(NJ_LOG_INFO, "%s: does not exist yet: it begins at the beginning", path);
     }
     if (strict && !files && !(o->dead_letters && !access(o->dead_letters, F_OK)))
         return nj_fail(err, "--resume: no output keeps a journal; files do (ndjson, avro, fits, sqlite)");
     if (strict && there && complete == files) { /* the next worker still has to report */
-        nj_log(NJ_LOG_INFO, "the outputs are complete: nothing is left to be resumed");
+        nj_log(NJ_LOG_INFO, "the outputs are complete: there is nothing to resume");
         return 1;
     }
     z->on = there || z->restart;
@@ -312,7 +312,8 @@ int nj_flow_resume_look(run *r, nj_error *err)
     }
     if (z->on && !z->restart && o->shared && !o->eos) seed(r); /* a topic may be behind the files */
     if (z->on && r->conf.dedup)
-        nj_log(NJ_LOG_WARN, "[run] dedup: the ids before the end are forgotten; a duplicate of one is kept");
+        nj_log(NJ_LOG_WARN,
+               "[run] dedup: ids of the interrupted run are not known; a duplicate of one is kept");
     return 0;
 }
 

@@ -52,7 +52,7 @@ typedef struct nj_shared {
     char run[48];             /* the run's name in the journals of its outputs; "" = no worker was so far */
     _Atomic int ended;        /* the worker ends by itself: its exit code is the run's */
     int exit_code;            /* which */
-    _Atomic int recycle;      /* the worker is to finish what it has, and to end: another one goes on */
+    _Atomic int recycle;      /* the worker is to finish what it has, and to end: another one continues */
     uint32_t n_recycled;      /* workers that did */
     uint32_t n_reloads;       /* new settings that were taken (reload.h) */
     uint64_t columns;         /* of the outputs: another number when they are others; 0 = not known yet */

@@ -248,14 +248,14 @@ static bool again(nj_shared *shared, watched *w, nj_deaths *deaths, const sigset
                                 nj_flow_kept_settled(&shared->kept), &pause_ms);
     if (!reported) snprintf(why, sizeof why, "%s", end_of(w->status, end, sizeof end));
     if (!more) {
-        nj_log(NJ_LOG_ERROR, "the run cannot go on: %u workers died %s; the last: %s",
+        nj_log(NJ_LOG_ERROR, "the run cannot continue: %u workers died %s; the last: %s",
                deaths->early   ? deaths->early
                : deaths->stuck ? deaths->stuck
                                : deaths->killed,
                deaths->stuck ? "without an alert more in the outputs" : "before their first batch", why);
         return false;
     }
-    nj_log(NJ_LOG_WARN, "the worker died (%s); another one goes on", why);
+    nj_log(NJ_LOG_WARN, "the worker died (%s); another one continues", why);
     wait_ms(w, signals, pause_ms);
     return true;
 }

@@ -113,7 +113,7 @@ void nj_flow_trace_end(run *r)
     const trace *t = r->trace;
     for (uint32_t i = 0; t && i < t->n; i++)
         if (!t->seen[i])
-            say(t, t->id[i], "it never came%s; %" PRIu64 " alerts did",
+            say(t, t->id[i], "it did not come%s; %" PRIu64 " alerts did",
                 r->options->resume ? " since the last restart" : "", r->output.written);
     if (t && t->failed) nj_log(NJ_LOG_WARN, "--trace: memory was short, some lines are missing");
 }

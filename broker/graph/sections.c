@@ -28,7 +28,8 @@ static int hides(const nj_instances *set, const nj_setting *t, const char *kind,
     if (path)
         return nj_fail(err, "%s: module %s has the name of the instance [%s] kind = %s (%s): call it another",
                        path, name, t->section, kind, t->where);
-    return nj_fail(err, "%s: [%s] kind = %s: '%s' is a built-in module's name: call the instance another",
+    return nj_fail(err,
+                   "%s: [%s] kind = %s: '%s' is a built-in module's name: give the instance another name",
                    t->where, t->section, kind, name);
 }
 

@@ -56,8 +56,7 @@ static void end_at_once(int status, void *unused)
 static void leave_behind(const char *name)
 {
     static atomic_flag registered = ATOMIC_FLAG_INIT;
-    nj_log(NJ_LOG_WARN,
-           "%s: its client did not end in time and is left behind; nothing of the run waits for it", name);
+    nj_log(NJ_LOG_WARN, "%s: its client did not end in time; the run does not wait for it", name);
     if (!atomic_flag_test_and_set(&registered)) on_exit(end_at_once, NULL);
 }
 

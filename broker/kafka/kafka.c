@@ -159,8 +159,9 @@ static int set_users(rd_kafka_conf_t *conf, nj_settings *settings, const char *c
         t->used = 1;
         for (const char *const *f = fixed; f && *f; f++)
             if (!strcmp(*f, name))
-                return nj_fail(err, "%s: [kafka] %s is fixed: no alert is lost only as it is", t->where,
-                               name);
+                return nj_fail(err,
+                               "%s: [kafka] %s cannot be changed: with another value alerts could be lost",
+                               t->where, name);
         if (!strcmp(name, "group_instance")) continue; /* member.h */
         size_t stem = strlen(name) > 5 && !strcmp(name + strlen(name) - 5, ".file") ? strlen(name) - 5 : 0;
         char secret[256];

@@ -128,7 +128,7 @@ int nj_kafka_set_member(rd_kafka_conf_t *conf, nj_settings *settings, const nj_k
     }
     if (*lock < 0) {
         nj_log(NJ_LOG_INFO,
-               "kafka: no lock for a place of this host in the group %s: it is a member without a name",
+               "kafka: no lock for a member name of this host in the group %s: it joins without a name",
                group);
         return 0;
     }

@@ -19,7 +19,7 @@ static int exists_already(const char *path, nj_error *err)
     int fd = open(path, O_RDWR | O_CLOEXEC), held = fd >= 0 && nj_file_lock(fd, path, err);
     if (fd >= 0) close(fd);
     if (held) return -1; /* then neither option would help */
-    return nj_fail(err, "%s: exists; say --overwrite to replace it or --append to add to it", path);
+    return nj_fail(err, "%s: exists; use --overwrite to replace it or --append to add to it", path);
 }
 
 /* Opens and locks. Whoever had the file until now may have removed or replaced it: then what was locked is no
@@ -151,7 +151,7 @@ int nj_outfile_look(const nj_outfile *file, nj_error *err)
         return nj_fail(err, "%s: was removed or moved while it was written (%s)", file->path,
                        strerror(errno));
     if (ours.st_dev != there.st_dev || ours.st_ino != there.st_ino)
-        return nj_fail(err, "%s: another file has taken its place while it was written", file->path);
+        return nj_fail(err, "%s: was replaced by another file while it was written", file->path);
     if (there.st_size < file->end)
         return nj_fail(err, "%s: was cut to %lld bytes while it was written; it had %lld", file->path,
                        (long long)there.st_size, (long long)file->end);

@@ -27,7 +27,7 @@ static int unknown(const char *spec, const char *scheme, nj_error *err)
         const char *dot = strrchr(spec, '.');
         for (size_t i = 0; dot && i < n; i++)
             if (!strcmp(dot + 1, name[i]))
-                return nj_fail(err, "-o %s: say what to write: -o %s:%s", spec, name[i], spec);
+                return nj_fail(err, "-o %s: its target is missing: -o %s:%s", spec, name[i], spec);
         return nj_fail(err, "-o %s: expected SINK:TARGET, where SINK is one of %s", spec, list);
     }
     const char *near = nj_nearest(scheme, name, n);

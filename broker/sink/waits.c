@@ -104,7 +104,7 @@ void nj_wait_over(nj_wait *w, const char *path)
     if (!w->since_ns) return;
     __atomic_store_n(&waits.waiting, false, __ATOMIC_RELAXED);
     if (w->reported_ns)
-        nj_log(NJ_LOG_INFO, "%s: goes on after %.1f s", path, (double)(nj_now_ns() - w->since_ns) / 1e9);
+        nj_log(NJ_LOG_INFO, "%s: continues after %.1f s", path, (double)(nj_now_ns() - w->since_ns) / 1e9);
     *w = (nj_wait){ 0 };
 }
 

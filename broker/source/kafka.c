@@ -61,7 +61,7 @@ static void on_error(rd_kafka_t *rk, int error, const char *reason, void *opaque
     if (nj_kafka_is_final(error) && (s->n_handed == 0 || ++s->refusals >= FINAL_ERRORS))
         nj_kafka_fail(s, "", error, reason);
     else
-        nj_log_limited(&s->warned_down, 20, NJ_LOG_WARN, "%s: %s; going on", s->display, reason);
+        nj_log_limited(&s->warned_down, 20, NJ_LOG_WARN, "%s: %s; continuing", s->display, reason);
 }
 
 void nj_kafka_report_missing(kafka_source *s, nj_partition *p, uint64_t n, const char *why)

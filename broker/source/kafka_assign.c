@@ -170,7 +170,7 @@ static int64_t go_on_at(kafka_source *s, nj_partition *p, int64_t at, int64_t lo
     if (high >= 0 && at > high) {
         nj_log(NJ_LOG_WARN,
                "%s ends at offset %" PRId64 ", before its place %" PRId64
-               ": the topic was made anew, or cut; it is read from its first message",
+               ": the topic was created again, or cut; it is read from its first message",
                p->stream->name, high, at);
         nj_partition_forget(&s->partitions, p);
         return low >= 0 ? low : RD_KAFKA_OFFSET_BEGINNING;

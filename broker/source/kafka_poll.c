@@ -92,7 +92,7 @@ static void pass(kafka_source *s, nj_partition *p, int64_t next_offset)
 /* Offsets went back: librdkafka begins with the first message of a topic that was made anew. */
 static void begin_anew(kafka_source *s, nj_partition *p)
 {
-    nj_log(NJ_LOG_WARN, "%s: offsets begin again: the topic was made anew", p->stream->name);
+    nj_log(NJ_LOG_WARN, "%s: offsets begin again: the topic was created again", p->stream->name);
     nj_partition_forget(&s->partitions, p);
 }
 
@@ -214,7 +214,7 @@ static void take_error(kafka_source *s, const rd_kafka_message_t *m)
     } else if (nj_kafka_is_final(m->err)) {
         nj_kafka_fail(s, "", m->err, reason);
     } else {
-        nj_log_limited(&s->warned_other, 20, NJ_LOG_WARN, "%s: %s; going on", s->display, reason);
+        nj_log_limited(&s->warned_other, 20, NJ_LOG_WARN, "%s: %s; continuing", s->display, reason);
     }
 }
 

@@ -203,9 +203,7 @@ static int open_members(nj_members *m, nj_error *err)
     long n = nj_unpacker_next(m->unpack, &m->head, &why);
     if (n < 0) return fails(m, err, why.text);
     m->n_head = (size_t)n;
-    if (n == 0)
-        return fails(m, err,
-                     nj_unpacker_packing(m->unpack) ? "packed, and nothing is in it" : "empty: 0 bytes");
+    if (n == 0) return fails(m, err, nj_unpacker_packing(m->unpack) ? "packed, but empty" : "empty: 0 bytes");
     /* lzma has no magic, so that its name must do */
     bool lzma = nj_ends_with(m->common->spec, ".tlz") || nj_ends_with(m->common->spec, ".lzma");
     bool avro = n >= 4 && !memcmp(m->head, "Obj\1", 4);

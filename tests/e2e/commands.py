@@ -122,7 +122,7 @@ def exit_codes(tables):
 def contradictions():
     r = nightjar("run", SAMPLE, "-q", "-m", "hostless", "-m", "roid", "--limit", "1", "-o", "null:")
     ok(
-        r.returncode == 0 and "-m is said twice: roid counts, hostless does not" in r.stderr,
+        r.returncode == 0 and "-m is given twice: roid is used, hostless is not" in r.stderr,
         "an option said twice is told",
         r.stderr,
     )

@@ -58,8 +58,8 @@ def crashes():
     r = nightjar(*command, os.path.abspath("crashes.so"), "-o", "ndjson:a.ndjson")
     found = events(r.stderr, "a module that crashes")
     ok("crashed" in texts(found, "module"), "the crash is an event of the room module", found)
-    ok("another one goes on" in texts(found, "flow"), "the restart is an event of the room flow", found)
-    site = [e["fields"].get("site", "") for e in found if "another one goes on" in e["text"]]
+    ok("another one continues" in texts(found, "flow"), "the restart is an event of the room flow", found)
+    site = [e["fields"].get("site", "") for e in found if "another one continues" in e["text"]]
     ok(all(s.startswith("broker/flow/") for s in site), "with the place that says it", site)
     r = nightjar(*command, os.path.abspath("crashes.so"), "--no-supervise", "-o", "ndjson:b.ndjson")
     found = events(r.stderr, "without a supervisor")

@@ -189,7 +189,7 @@ def refusals(night):
     clear()
     r = nightjar(*[a for a in command([night], "--resume") if a != "-q"])
     ok(r.returncode == 0, "--resume where nothing is yet: a run from the beginning", r.stderr)
-    ok("not there yet" in r.stderr, "--resume where nothing is yet: it is said", r.stderr)
+    ok("does not exist yet" in r.stderr, "--resume where nothing is yet: it is said", r.stderr)
 
 
 def ledger(night):

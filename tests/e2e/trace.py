@@ -177,7 +177,7 @@ def dead_letters():
 
 def never():
     r = run("-o", "null:", "--trace", FIRST + 77)
-    ok(lines(r.stderr, 77) == ["it never came; 3 alerts did"], "an id that never came", r.stderr)
+    ok(lines(r.stderr, 77) == ["it did not come; 3 alerts did"], "an id that never came", r.stderr)
     ok(r.returncode == 0, "which is no error", r.stderr)
 
 
