@@ -20,6 +20,8 @@
 #include "fits_table.h"
 #include "packed.h"
 
+static nj_log_limit said; /* an output of several files says it for each */
+
 enum {
     WRITE_AT = 4 << 20,           /* bytes of rows that are written before the next flush */
     BUFFERED = 41 * NJ_FITS_BLOCK /* that cfitsio keeps at most */
@@ -124,8 +126,9 @@ static void put_text(fits_sink *s, char *to, size_t width, const nj_field *field
     size_t n = cell.kind == NJ_CELL_TEXT ? strlen(cell.text) : 0;
     if (n > width) {
         if (s->n_cut++ == 0)
-            nj_log(NJ_LOG_WARN, "%s: texts of column %s are cut to %zu bytes ([sink.fits] text_width)",
-                   s->path, field->key, width);
+            nj_log_limited(&said, NJ_SINK_LINES, NJ_LOG_WARN,
+                           "%s: texts of column %s are cut to %zu bytes ([sink.fits] text_width)", s->path,
+                           field->key, width);
         n = width;
     }
     bool odd = false;
@@ -135,8 +138,9 @@ static void put_text(fits_sink *s, char *to, size_t width, const nj_field *field
         odd |= !plain;
     }
     if (odd && s->n_odd++ == 0)
-        nj_log(NJ_LOG_WARN, "%s: FITS has only ASCII: other characters of column %s are written as '?'",
-               s->path, field->key);
+        nj_log_limited(&said, NJ_SINK_LINES, NJ_LOG_WARN,
+                       "%s: FITS has only ASCII: other characters of column %s are written as '?'", s->path,
+                       field->key);
     memset(to + n, 0, width - n);
 }
 
@@ -259,10 +263,13 @@ static int close_fits(nj_sink *sink, nj_error *err)
     nj_fits_lock();
     if (s->file && fits_close_file(s->file, &status) && !rc) rc = nj_fits_failed(s, "closing", status, err);
     nj_fits_unlock();
-    if (s->n_cut) nj_log(NJ_LOG_WARN, "%s: %llu texts were cut", s->path, (unsigned long long)s->n_cut);
+    if (s->n_cut)
+        nj_log_limited(&said, NJ_SINK_LINES, NJ_LOG_WARN, "%s: %llu texts were cut", s->path,
+                       (unsigned long long)s->n_cut);
     if (s->n_odd > 1)
-        nj_log(NJ_LOG_WARN, "%s: %llu texts have '?' for characters that FITS lacks", s->path,
-               (unsigned long long)s->n_odd);
+        nj_log_limited(&said, NJ_SINK_LINES, NJ_LOG_WARN,
+                       "%s: %llu texts have '?' for characters that FITS lacks", s->path,
+                       (unsigned long long)s->n_odd);
     nj_outfile_close(&s->lock, !s->begun, NULL);
     nj_buffer_free(&s->rows);
     nj_buffer_free(&s->values);

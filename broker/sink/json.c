@@ -7,6 +7,8 @@
 #include "../base/log.h"
 #include "../batch/cell.h"
 
+static nj_log_limit said; /* an output of several files says it for each */
+
 int nj_json_keys_new(nj_json_keys *keys, const nj_field *field, uint32_t n_fields, nj_error *err)
 {
     nj_buffer text = { 0 };
@@ -33,8 +35,8 @@ void nj_json_keys_free(nj_json_keys *keys)
     free(keys->text);
     for (uint32_t f = 0; keys->n_infinite && f < keys->n_fields; f++)
         if (keys->n_infinite[f] > 1)
-            nj_log(NJ_LOG_WARN, "%s: %llu values of %s are infinite", keys->what,
-                   (unsigned long long)keys->n_infinite[f], keys->field[f].key);
+            nj_log_limited(&said, NJ_SINK_LINES, NJ_LOG_WARN, "%s: %llu values of %s are infinite",
+                           keys->what, (unsigned long long)keys->n_infinite[f], keys->field[f].key);
     free(keys->start);
     free(keys->n_infinite);
     *keys = (nj_json_keys){ 0 };
@@ -56,13 +58,15 @@ static __attribute__((cold, noinline)) void infinity(nj_buffer *out, nj_json_key
     nj_buffer_text(out, keys && keys->no_infinity ? "null" : v > 0 ? "1e999" : "-1e999");
     if (!keys || keys->n_infinite[field - keys->field]++) return;
     if (keys->no_infinity)
-        nj_log(NJ_LOG_WARN, "%s: a value of %s is infinite, written as null", keys->what, field->key);
+        nj_log_limited(&said, NJ_SINK_LINES, NJ_LOG_WARN, "%s: a value of %s is infinite, written as null",
+                       keys->what, field->key);
     else
-        nj_log(NJ_LOG_WARN,
-               "%s: a value of %s is infinite, written as 1e999: Python, pandas, DuckDB and JavaScript read "
-               "infinity; "
-               "for strict readers (pyarrow, polars) use -D sink.%s.infinity=null",
-               keys->what, field->key, keys->what);
+        nj_log_limited(
+            &said, NJ_SINK_LINES, NJ_LOG_WARN,
+            "%s: a value of %s is infinite, written as 1e999: Python, pandas, DuckDB and JavaScript read "
+            "infinity; "
+            "for strict readers (pyarrow, polars) use -D sink.%s.infinity=null",
+            keys->what, field->key, keys->what);
 }
 
 json_t *nj_json_read_row(char *line, size_t n)

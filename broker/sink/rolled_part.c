@@ -20,6 +20,8 @@
 #include "rolled.h"
 #include "waits.h"
 
+static nj_log_limit said; /* an output of several files says it for each */
+
 enum { MOST_PARTS = 1000, MOST_NUMBER = 1000000, PATH_ROOM = 4200, PAUSE_S = 10 };
 
 static bool is_there(const char *path, const char *ending)
@@ -122,7 +124,8 @@ static nj_part *new_part(nj_rolled *r, const nj_rolled_key *key, uint32_t number
                 number > MOST_NUMBER ? "%s: more than a million files have that name" : "%s: out of memory",
                 first ? first : r->name.text);
     else if (!r->name.number && strcmp(first, p->file) != 0)
-        nj_log(NJ_LOG_INFO, "%s: is finished, or of another run: more rows of it go to %s", first, p->file);
+        nj_log_limited(&said, NJ_SINK_LINES, NJ_LOG_INFO,
+                       "%s: is finished, or of another run: more rows of it go to %s", first, p->file);
     free(first);
     if (p) r->n_new++;
     return p;
@@ -289,6 +292,24 @@ static void remove_beside(const nj_part *p, const char *beside)
     if (snprintf(path, sizeof path, "%s%s", p->path, beside) < (int)sizeof path) unlink(path);
 }
 
+/* Somebody has put a file where this one was to go: it is left alone. */
+static int make_way(const nj_rolled *r, nj_part *p, nj_error *err)
+{
+    if (r->args.mode == NJ_SINK_OVERWRITE || !is_there(p->file, "")) return 0;
+    char *file = NULL;
+    for (uint32_t number = p->number + 1; number <= MOST_NUMBER && !file; number++) {
+        file = nj_rolled_file(&r->name, &p->key, number);
+        if (!file) break;
+        if (is_taken(r, file)) free(file), file = NULL;
+    }
+    if (!file) return nj_fail(err, "%s: is there already, and no other name was to be had", p->file);
+    nj_log_limited(&said, NJ_SINK_LINES, NJ_LOG_WARN,
+                   "%s: somebody else has made such a file: the rows go to %s", p->file, file);
+    free(p->file);
+    p->file = file;
+    return 0;
+}
+
 int nj_part_finish(nj_rolled *r, nj_part *p, nj_error *err)
 {
     const nj_journal_of of = { r->args.run, r->args.configuration, r->args.disk, nj_base_name(r->name.text) };
@@ -300,7 +321,14 @@ int nj_part_finish(nj_rolled *r, nj_part *p, nj_error *err)
         remove_beside(p, "");
         return 0;
     }
-    if (!is_there(p->path, "") && is_there(p->file, ".journal")) return 0; /* the run before came so far */
+    if (!is_there(p->path, "")) { /* the run before came so far */
+        if (!is_there(p->file, ".journal"))
+            nj_log_limited(&said, NJ_SINK_LINES, NJ_LOG_WARN,
+                           "%s: is not there any more: it was finished under another name, or removed",
+                           p->path);
+        return 0;
+    }
+    if (make_way(r, p, err)) return -1;
     if (r->args.disk && sync_file(p->path)) return nj_fail(err, "%s: %s", p->path, strerror(errno));
     if (r->args.run) {
         nj_journal *journal = nj_journal_begin(p->file, &of, &last, err);
@@ -309,7 +337,8 @@ int nj_part_finish(nj_rolled *r, nj_part *p, nj_error *err)
     }
     if (give_name(p, ".meta.json", err) || give_name(p, "", err)) return -1;
     if (r->args.disk) nj_sync_folder_of(p->file);
-    nj_log(NJ_LOG_INFO, "%s: is finished: %" PRId64 " rows, %" PRId64 " bytes", p->file, p->rows, p->bytes);
+    nj_log_limited(&said, NJ_SINK_LINES, NJ_LOG_INFO, "%s: is finished: %" PRId64 " rows, %" PRId64 " bytes",
+                   p->file, p->rows, p->bytes);
     return 0;
 }
 

@@ -8,6 +8,8 @@
 #include "../batch/rows.h"
 #include "journal.h"
 
+enum { NJ_SINK_LINES = 60 }; /* messages of one kind a minute */
+
 typedef struct nj_sink nj_sink;
 
 typedef struct nj_metadata {

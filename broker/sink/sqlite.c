@@ -19,6 +19,8 @@
 #include "sqlite_waits.h"
 #include "waits.h"
 
+static nj_log_limit said; /* an output of several files says it for each */
+
 typedef struct sqlite_sink {
     nj_sink base;
     char *path;
@@ -152,8 +154,9 @@ static int name_columns(sqlite_sink *s, const nj_field *field, uint32_t n_fields
             k = UINT32_MAX; /* again from the first */
         }
         if (strcmp(name, field[f].key))
-            nj_log(NJ_LOG_WARN, "%s: SQLite takes %s for the name of another column; here it is called %s",
-                   s->path, field[f].key, name);
+            nj_log_limited(&said, NJ_SINK_LINES, NJ_LOG_WARN,
+                           "%s: SQLite takes %s for the name of another column; here it is called %s",
+                           s->path, field[f].key, name);
     }
     return 0;
 }

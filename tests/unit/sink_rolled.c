@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 
 #include "broker/base/file.h"
 #include "broker/sink/rolled_name.h"
@@ -238,6 +239,30 @@ static void a_file_is_finished_once(void **state)
     }
 }
 
+static void what_somebody_put_there_stays(void **state)
+{
+    (void)state;
+    char spec[256];
+    nj_error err = { "" };
+    nj_mark mark;
+    snprintf(spec, sizeof spec, "ndjson:%s", in_folder("four-{date}.ndjson"));
+    leave(in_folder("four-{date}.ndjson"),
+          "[{\"number\":1,\"date\":0,\"topic\":\"\",\"bytes\":3,\"rows\":1,\"finished\":true}]", 1);
+    assert_int_equal(nj_file_write(in_folder("four-19700101.ndjson.part"), "{}\n", 3), 0);
+    assert_int_equal(nj_file_write(in_folder("four-19700101.ndjson"), "theirs\n", 7), 0);
+    for (int again = 0; again < 2; again++) {
+        assert_int_equal(nj_sink_look(spec, &mark, &err), 0);
+        close_it(go_on(spec, &mark, &err));
+        nj_mark_free(&mark);
+        assert_int_equal(size_of(in_folder("four-19700101.ndjson")), 7);
+        assert_int_equal(size_of(in_folder("four-19700101-2.ndjson")), 3);
+        assert_true(there("four-19700101-2.ndjson.journal"));
+        assert_false(there("four-19700101-3.ndjson"));
+        leave(in_folder("four-{date}.ndjson"),
+              "[{\"number\":1,\"date\":0,\"topic\":\"\",\"bytes\":3,\"rows\":1,\"finished\":true}]", 1);
+    }
+}
+
 static void what_was_not_committed_goes(void **state)
 {
     (void)state;
@@ -284,6 +309,63 @@ static void what_is_gone_is_refused(void **state)
     nj_mark_free(&mark);
 }
 
+/* ---- bounds ---------------------------------------------------------------------------------- */
+
+static uint32_t count_files(const char *ending)
+{
+    char command[256], text[32] = "";
+    snprintf(command, sizeof command, "ls %s | grep -c 'many-.*%s$'", folder, ending);
+    FILE *f = popen(command, "r");
+    assert_non_null(f);
+    assert_non_null(fgets(text, sizeof text, f));
+    pclose(f);
+    return (uint32_t)atoi(text);
+}
+
+static uint32_t count_descriptors(void)
+{
+    uint32_t n = 0;
+    for (int fd = 0; fd < 1024; fd++) n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+/* Alerts of more dates than are open, or unfinished (MOST_PARTS), at once: the rest is finished, none is lost. */
+static void dates_without_end(void **state)
+{
+    (void)state;
+    enum { DATES = 1200 };
+    static nj_settings none;
+    static double times[5];
+    char spec[256];
+    nj_error err = { "" };
+    nj_col col[FIELDS];
+    nj_rows rows = rows4;
+    memcpy(col, column, sizeof col);
+    col[JD].data = times;
+    rows.value = col;
+    snprintf(spec, sizeof spec, "ndjson:%s", in_folder("many-{date}.ndjson"));
+    nj_sink *sink = nj_sink_open(
+        spec, &(nj_sink_args){ .settings = &none, .run = "r", .configuration = "", .open_files = 8 }, &err);
+    if (!sink) fail_msg("%s", err.text);
+    assert_int_equal(sink->class->begin(sink, field, FIELDS, metadata, &err), 0);
+    uint32_t before = count_descriptors(), most = 0;
+    for (int i = 0; i < DATES; i += 4) {
+        for (int k = 0; k < 4; k++) times[row_list[k]] = 2460000.5 + i + k;
+        if (sink->class->write(sink, &rows, &err)) fail_msg("%s", err.text);
+        if (i % 100 == 0) assert_int_equal(sink->class->flush(sink, &err), 0);
+        if (i % 100 == 0) assert_int_equal(sink->class->commit(sink, &(nj_keep){ .commit = 1 }, &err), 0);
+        uint32_t now = count_descriptors() - before;
+        most = now > most ? now : most;
+    }
+    assert_in_range(most, 1, 8);
+    assert_in_range(count_files(".part"), 1, 1100);
+    assert_int_equal(sink->class->flush(sink, &err), 0);
+    assert_int_equal(sink->class->commit(sink, &(nj_keep){ .commit = 2, .complete = true }, &err), 0);
+    assert_int_equal(sink->class->close(sink, &err), 0);
+    assert_int_equal(count_files(".ndjson"), DATES);
+    assert_int_equal(count_files(".part"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,8 +377,10 @@ int main(void)
         cmocka_unit_test(wrong_places_are_refused),
         cmocka_unit_test(sites),
         cmocka_unit_test(a_file_is_finished_once),
+        cmocka_unit_test(what_somebody_put_there_stays),
         cmocka_unit_test(what_was_not_committed_goes),
         cmocka_unit_test(what_is_gone_is_refused),
+        cmocka_unit_test(dates_without_end),
     };
     return cmocka_run_group_tests(tests, NULL, remove_folder);
 }
