@@ -184,7 +184,9 @@ int nj_fits_back(fits_sink *s, const nj_mark *mark, nj_error *err)
     }
     if (set_rows(s, header, data, mark->rows, err)) return -1;
     LONGLONG last = data + mark->rows * row_size, padded = (last + BLOCK - 1) / BLOCK * BLOCK;
-    if (ftruncate(s->lock.fd, last) || ftruncate(s->lock.fd, padded))
+    /* a kill in between must not leave less than the journal says */
+    static const char zeros[BLOCK];
+    if (ftruncate(s->lock.fd, padded) || write_all(s->lock.fd, zeros, (size_t)(padded - last), last))
         return nj_fail(err, "%s: cannot be set back: %s", s->path, strerror(errno));
     s->lock.end = padded;
     return 0;

@@ -1,4 +1,5 @@
 /* sink_fits.c - the fits sink, read back by cfitsio. */
+/* link: -Wl,--wrap=ftruncate */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -295,6 +296,37 @@ static void a_killed_run_keeps_what_was_flushed(void **state)
     assert_int_equal(count_rows(path), 16);
 }
 
+static off_t shortest; /* that a file was cut to */
+int __real_ftruncate(int fd, off_t size);
+int __wrap_ftruncate(int fd, off_t size);
+int __wrap_ftruncate(int fd, off_t size)
+{
+    if (size < shortest) shortest = size;
+    return __real_ftruncate(fd, size);
+}
+
+/* A run that is killed while it goes back to a commit must find the commit's bytes at the next start. */
+static void on_the_way_back_to_a_commit_the_file_is_never_shorter(void **state)
+{
+    (void)state;
+    const char *path = in_folder("back.fits");
+    write_plain(must_open("fits", path, NJ_SINK_CREATE), 3);
+    nj_mark mark = { .kind = NJ_MARK_THERE, .bytes = size_of(path), .rows = 12 };
+    write_plain(must_open("fits", path, NJ_SINK_APPEND), 500);
+    char spec[256];
+    nj_error err = { "" };
+    nj_settings settings = { 0 };
+    snprintf(spec, sizeof spec, "fits:%s", path);
+    shortest = 1 << 30;
+    nj_sink *s = nj_sink_open(
+        spec, &(nj_sink_args){ .mode = NJ_SINK_APPEND, .settings = &settings, .mark = &mark }, &err);
+    if (!s) fail_msg("%s", err.text);
+    write_plain(s, 0);
+    assert_true(shortest >= mark.bytes);
+    assert_int_equal(count_rows(path), 12);
+    assert_int_equal(size_of(path), mark.bytes);
+}
+
 static void texts_are_cut_and_names_stay_apart(void **state)
 {
     (void)state;
@@ -360,6 +392,7 @@ int main(void)
         cmocka_unit_test(an_existing_file_is_refused_replaced_or_continued),
         cmocka_unit_test(a_torn_end_is_mended),
         cmocka_unit_test(a_killed_run_keeps_what_was_flushed),
+        cmocka_unit_test(on_the_way_back_to_a_commit_the_file_is_never_shorter),
         cmocka_unit_test(texts_are_cut_and_names_stay_apart),
         cmocka_unit_test(a_full_disk_and_a_locked_folder_are_errors),
         cmocka_unit_test(cost_of_a_row),
