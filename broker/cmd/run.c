@@ -32,8 +32,10 @@ NJ_COMMAND(run) = {
                         "idle:SECONDS, end or count:N; `nightjar sources` says more" },
             { 0 } },
     .exits = (const nj_meaning[]){ { "0", "all alerts are accounted for" },
+                                   { "1", "wrong usage or settings, or an output that cannot be opened: "
+                                          "no alert was read" },
                                    { "2", "a source could not be read" },
-                                   { "3", "the accounts do not close, or an output failed" },
+                                   { "3", "the accounts do not close, or an output or the report failed" },
                                    { "4", "--strict, and there are dead letters, or alerts that never came" },
                                    { "130", "interrupted; what was read is accounted for" },
                                    { 0 } },

@@ -133,7 +133,7 @@ int nj_cli_report(nj_cli *cli, const nj_report *report, int rc, const nj_error *
     nj_error why = { "out of memory" };
     if (json.failed || write_report(cli, &json, &why)) {
         nj_log(NJ_LOG_ERROR, "the report cannot be written: %s", why.text);
-        if (rc == NJ_EXIT_OK) rc = NJ_EXIT_USAGE;
+        if (rc == NJ_EXIT_OK) rc = NJ_EXIT_LEDGER; /* 1 would say that nothing was read */
     }
     nj_outfile_close(&cli->report, false, NULL);
     nj_buffer_free(&json);

@@ -16,6 +16,7 @@
 #include "json.h"
 #include "kafka_row.h"
 #include "kafka_transactions.h"
+#include "waits.h"
 
 typedef struct kafka_conf {
     int64_t connect_s;
@@ -69,6 +70,9 @@ typedef struct kafka_sink {
     nj_transactions transactions;
     int waiting; /* messages, when that number last changed */
     int64_t moved_ns;
+    nj_wait wait;    /* for brokers that are away */
+    int left;        /* messages, at the last look */
+    int64_t left_ns; /* since when it is not less; 0 = no look yet */
     char why[512]; /* of the first message that was not delivered, or of the last trouble with the brokers */
 } kafka_sink;
 
@@ -278,12 +282,40 @@ static int check(const kafka_sink *s, nj_error *err)
     return fatal ? nj_fail(err, "kafka://%s: %s", s->target, text) : 0;
 }
 
+/* Nothing is delivered for a second and more: librdkafka tries again and again, for message.timeout.ms. */
+static void tell_wait(kafka_sink *s, int n, int64_t now)
+{
+    char name[600];
+    snprintf(name, sizeof name, "kafka://%s", s->target);
+    if (!s->left_ns || n < s->left) {
+        nj_wait_over(&s->wait, name);
+        s->left_ns = now;
+    } else if (now - s->left_ns > (int64_t)1000000000) {
+        nj_wait_notes(&s->wait, name, *s->why ? s->why : "no broker takes messages");
+    }
+    s->left = n;
+}
+
+/* All is delivered, or it is given up. */
+static int waited(kafka_sink *s, int rc)
+{
+    char name[600];
+    snprintf(name, sizeof name, "kafka://%s", s->target);
+    if (rc)
+        nj_wait_given_up(&s->wait);
+    else
+        nj_wait_over(&s->wait, name);
+    s->left_ns = 0;
+    return rc;
+}
+
 /* -1: the process is to stop, and nothing has been delivered for so long that nothing will be. What waits is
  * thrown away, so that no message arrives that the accounts do not have. */
 static int be_patient(kafka_sink *s, nj_error *err)
 {
     int n = rd_kafka_outq_len(s->producer);
     int64_t now = nj_now_ns();
+    tell_wait(s, n, now);
     if (!nj_stopping() || n != s->waiting) {
         s->waiting = n;
         s->moved_ns = now;
@@ -317,7 +349,7 @@ static int produce(kafka_sink *s, rd_kafka_topic_t *to, const void *value, size_
         }
         rd_kafka_poll(s->producer, 100); /* ends when messages are delivered,
                                           * or given up after message.timeout.ms */
-        if (check(s, err) || be_patient(s, err)) return -1;
+        if (check(s, err) || be_patient(s, err)) return waited(s, -1);
     }
     if (row) row->n_messages++;
     return 0;
@@ -326,8 +358,8 @@ static int produce(kafka_sink *s, rd_kafka_topic_t *to, const void *value, size_
 static int drain(kafka_sink *s, nj_error *err)
 {
     while (rd_kafka_flush(s->producer, nj_stopping() ? 100 : 500) == RD_KAFKA_RESP_ERR__TIMED_OUT)
-        if (check(s, err) || be_patient(s, err)) return -1;
-    return check(s, err);
+        if (check(s, err) || be_patient(s, err)) return waited(s, -1);
+    return waited(s, check(s, err));
 }
 
 /* Brokers refuse whole batches of messages: each of them again, and nothing else on its way. */

@@ -54,27 +54,44 @@ static bool long_enough(nj_wait *w, nj_wait_kind kind, int64_t now)
     return kind == NJ_WAIT_FOR_ROOM && (double)(now - w->since_ns) >= waits.retry_s * 1e9;
 }
 
-bool nj_wait_more(nj_wait *w, nj_wait_kind kind, const char *path, const char *why)
+static void begin(nj_wait *w, int64_t now)
 {
-    int64_t now = nj_now_ns();
-    if (!w->since_ns) {
-        w->since_ns = now;
-        w->pause_ms = FIRST_PAUSE_MS;
-        __atomic_add_fetch(&waits.n, 1, __ATOMIC_RELAXED);
-    }
-    if (long_enough(w, kind, now)) {
-        __atomic_store_n(&waits.waiting, false, __ATOMIC_RELAXED);
-        return false;
-    }
+    if (w->since_ns) return;
+    w->since_ns = now;
+    w->pause_ms = FIRST_PAUSE_MS;
+    __atomic_add_fetch(&waits.n, 1, __ATOMIC_RELAXED);
+}
+
+/* worth: what lasts less than that is not worth a line. */
+static void say(nj_wait *w, int64_t now, bool worth, const char *path, const char *why)
+{
     __atomic_store_n(&waits.waiting, true, __ATOMIC_RELAXED);
     double waited_s = (double)(now - w->since_ns) / 1e9;
-    if (!w->reported_ns && w->pause_ms >= LAST_PAUSE_MS / 2) { /* what lasts less is not worth a line */
+    if (!w->reported_ns && worth) {
         nj_log(NJ_LOG_WARN, "%s: %s; waiting", path, why);
         w->reported_ns = now;
     } else if (w->reported_ns && now - w->reported_ns >= REPORT_EVERY_S * SECOND_NS) {
         nj_log(NJ_LOG_WARN, "%s: %s; waiting for %.0f s", path, why, waited_s);
         w->reported_ns = now;
     }
+}
+
+void nj_wait_notes(nj_wait *w, const char *path, const char *why)
+{
+    int64_t now = nj_now_ns();
+    begin(w, now);
+    say(w, now, now - w->since_ns >= SECOND_NS, path, why);
+}
+
+bool nj_wait_more(nj_wait *w, nj_wait_kind kind, const char *path, const char *why)
+{
+    int64_t now = nj_now_ns();
+    begin(w, now);
+    if (long_enough(w, kind, now)) {
+        __atomic_store_n(&waits.waiting, false, __ATOMIC_RELAXED);
+        return false;
+    }
+    say(w, now, w->pause_ms >= LAST_PAUSE_MS / 2, path, why);
     sleep_ms(w->pause_ms);
     w->pause_ms = 2 * w->pause_ms < LAST_PAUSE_MS ? 2 * w->pause_ms : LAST_PAUSE_MS;
     return true;
@@ -105,6 +122,12 @@ void nj_wait_over(nj_wait *w, const char *path)
     __atomic_store_n(&waits.waiting, false, __ATOMIC_RELAXED);
     if (w->reported_ns)
         nj_log(NJ_LOG_INFO, "%s: continues after %.1f s", path, (double)(nj_now_ns() - w->since_ns) / 1e9);
+    *w = (nj_wait){ 0 };
+}
+
+void nj_wait_given_up(nj_wait *w)
+{
+    if (w->since_ns) __atomic_store_n(&waits.waiting, false, __ATOMIC_RELAXED);
     *w = (nj_wait){ 0 };
 }
 

@@ -103,9 +103,24 @@ def outputs():
     ok(got["outputs"][2]["commit"]["n"] == 0, "null: has none", got["outputs"])
 
 
+def exit_codes():
+    """1: nothing was read. 3: something was, and is not where it should be."""
+    r = nightjar(
+        "run", "night.tar", "-q", "-m", "roid", "-o", "ndjson:nowhere/o.ndjson", "--report", "no.json"
+    )
+    ok(r.returncode == 1, "an output that cannot be opened: exit code 1", r.stderr)
+    ok(os.path.getsize("no.json") == 0 if os.path.exists("no.json") else True, "nothing was read", r.stderr)
+    r = nightjar("run", "night.tar", "-q", "-m", "roid", "-o", "null:", "--report", "/dev/full")
+    ok(r.returncode == 3, "a report that cannot be written behind the run: exit code 3", r.stderr)
+    ok("the report cannot be written" in r.stderr, "and why", r.stderr)
+    text = nightjar("run", "--help").stdout
+    ok("an output that cannot be opened" in text, "the help says which is which", text[-900:])
+
+
 with Folder():
     nightjar("simulate", "-q", "-n", N, "--seed", 5, "-o", "night.tar")
     outputs()
+    exit_codes()
     lag()
     early()
 done()

@@ -411,7 +411,7 @@ static void targets_and_settings_are_checked(void **state)
     assert_true(nj_now_ns() - start < INT64_C(8000000000));
     nj_settings_set(&settings, "kafka", "enable.idempotence", "false", "night.ini");
     assert_null(nj_sink_open("kafka://127.0.0.1:1/x", &(nj_sink_args){ .settings = &settings }, &err));
-    assert_non_null(strstr(err.text, "enable.idempotence is fixed"));
+    assert_non_null(strstr(err.text, "enable.idempotence cannot be changed"));
     nj_settings_free(&settings);
 }
 
