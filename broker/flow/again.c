@@ -76,7 +76,7 @@ int nj_flow_mark_again(out *o, nj_batch *b, uint8_t *outcome)
         bool later =
             c->publish_ms <= 0 || c->publish_ms > p->published; /* than all that was in the old one */
         if (p->compare && p->is_kafka && c->offset < p->kept.offset && later) forget(o, p, c);
-        if (c->publish_ms > p->published) p->published = c->publish_ms;
+        if (c->publish_ms > p->published) __atomic_store_n(&p->published, c->publish_ms, __ATOMIC_RELAXED);
         if (p->compare && c->offset > p->written.offset) p->compare = false;
         for (uint32_t k = row; p->compare && k < row + receipt->n_rows; k++)
             if (nj_before(c->offset, b->row[k].record, p->written)) mark(o, c, &outcome[k]), o->again = true;

@@ -291,10 +291,12 @@ static void host_returned(void *opaque, nj_stream *s, uint64_t n)
 }
 
 /* The outputs have all before it: of the last commit, or of a run before. */
-static int host_resume(void *opaque, const nj_stream *s, int64_t *next_offset)
+static int host_resume(void *opaque, const nj_stream *s, int64_t *next_offset, int64_t *published)
 {
     const run *r = opaque;
-    *next_offset = __atomic_load_n(&r->accounts.stream[s->id]->progress->kept.offset, __ATOMIC_ACQUIRE);
+    const progress_of *p = r->accounts.stream[s->id]->progress;
+    *next_offset = __atomic_load_n(&p->kept.offset, __ATOMIC_ACQUIRE);
+    *published = __atomic_load_n(&p->published, __ATOMIC_RELAXED);
     return *next_offset < 0;
 }
 

@@ -56,7 +56,7 @@ typedef struct progress_of {
     position skip;     /* the ingest thread passes over what is before it */
     char *skip_member; /* what the chunk before it must be called */
     int64_t seen;      /* chunks that the source had so far */
-    int64_t published; /* the latest of those written */
+    int64_t published; /* the latest of those written; is read by the ingest thread */
     uint32_t generation;
     bool compare; /* chunks may come that are written already */
     nj_ledger sum, next_sum;

@@ -180,14 +180,42 @@ static int64_t go_on_at(kafka_source *s, nj_partition *p, int64_t at, int64_t lo
     return low;
 }
 
+/* The outputs have a place, and the group has forgotten its own: with a topic that is deleted goes what groups
+ * have committed. If a message before the place was published after all that is written, the topic is another
+ * one of that name. */
+static bool is_another(kafka_source *s, const nj_partition *p, int64_t place, int64_t published)
+{
+    rd_kafka_resp_err_t e;
+    if (published <= 0 || place <= 0) return false;
+    list_t *one = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(one, p->topic, p->number);
+    list_t *later = offsets_of(s, one, published + 1, &e);
+    bool another = !e && later->elems[0].offset >= 0 && later->elems[0].offset < place;
+    rd_kafka_topic_partition_list_destroy(later);
+    rd_kafka_topic_partition_list_destroy(one);
+    if (another)
+        nj_log(
+            NJ_LOG_WARN,
+            "%s: the group has no place in it any more, and before offset %" PRId64
+            ", where the outputs stand, there are messages that came later: the topic was made anew; it is "
+            "read from its first message",
+            p->stream->name, place);
+    return another;
+}
+
 /* What is known of a partition's place: by the outputs on disk, by what this process has acknowledged, and by
  * the group (a commit may have been lost with a broker). -1: nothing. */
 static int64_t place_of(kafka_source *s, nj_partition *p, int64_t committed, bool by_group)
 {
-    int64_t at = nj_partition_acked(&s->partitions, p), resume;
-    if (!p->anew && s->host->resume && s->host->resume(s->host->opaque, p->stream, &resume) == 0 &&
-        resume > at)
+    int64_t at = nj_partition_acked(&s->partitions, p), resume, published;
+    if (!p->anew && s->host->resume &&
+        s->host->resume(s->host->opaque, p->stream, &resume, &published) == 0 && resume > at) {
+        if (by_group && committed < 0 && at < 0 && is_another(s, p, resume, published)) {
+            nj_partition_forget(&s->partitions, p);
+            return 0;
+        }
         at = resume;
+    }
     /* a sink commits places with its rows: what it has not committed it does not have, whatever others have
      * */
     if (s->handed_over && committed >= 0 && (by_group || at >= 0)) return committed;

@@ -23,9 +23,10 @@ typedef struct nj_source_host {
     void (*note)(void *opaque, const char *text);
     /* Chunks of the stream that were handed over but will come again (assignment lost). */
     void (*returned)(void *opaque, nj_stream *stream, uint64_t n);
-    /* Where a stream goes on: 0 with *next_offset when the outputs on disk have everything before it; 1 =
-     * nothing is known of this stream, it begins as the settings say. NULL = nothing is ever known. */
-    int (*resume)(void *opaque, const nj_stream *stream, int64_t *next_offset);
+    /* Where a stream goes on: 0 with *next_offset when the outputs on disk have everything before it, and
+     * *published = the latest time of publication among that (ms since 1970, 0 = not known); 1 = nothing is
+     * known of this stream, it begins as the settings say. NULL = nothing is ever known. */
+    int (*resume)(void *opaque, const nj_stream *stream, int64_t *next_offset, int64_t *published);
     /* Alerts that should have come and never will: offsets that the broker deleted, a member that is gone.
      * NULL = nobody counts. */
     void (*missing)(void *opaque, nj_stream *stream, uint64_t n, const char *why);

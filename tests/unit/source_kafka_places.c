@@ -157,9 +157,10 @@ static void what_was_deleted_unread_is_missing(void **state)
     rd_kafka_destroy(b.producer);
 }
 
-static int from_outputs(void *opaque, const nj_stream *stream, int64_t *next_offset)
+static int from_outputs(void *opaque, const nj_stream *stream, int64_t *next_offset, int64_t *published)
 {
     (void)opaque;
+    *published = 0;
     *next_offset = 30;
     return stream->partition == 1 ? 0 : 1;
 }
