@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../base/log.h"
@@ -87,6 +88,12 @@ void nj_kafka_member_has_all(int lock, const nj_kafka_target *target,
 {
     unsigned in_name, shared, topics = number_of(target, now);
     if (read_topics(lock, &in_name, &shared) && shared != topics) write_topics(lock, in_name, topics);
+}
+
+void nj_kafka_member_alive(int lock)
+{
+    if (futimens(lock, NULL))
+        nj_log(NJ_LOG_DEBUG, "kafka: the file of the member's name is not touched: %s", strerror(errno));
 }
 
 static int set(rd_kafka_conf_t *conf, const char *name, nj_error *err)

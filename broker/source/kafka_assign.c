@@ -180,9 +180,9 @@ static int64_t go_on_at(kafka_source *s, nj_partition *p, int64_t at, int64_t lo
     return low;
 }
 
-/* The outputs have a place, and the group has forgotten its own: with a topic that is deleted goes what groups
- * have committed. If a message before the place was published after all that is written, the topic is another
- * one of that name. */
+/* The outputs have a place, and the group has forgotten its own: a topic that is deleted takes what groups
+ * have committed with it. If a message before the place was published after all that is written, the topic is
+ * another one of that name. */
 static bool is_another(kafka_source *s, const nj_partition *p, int64_t place, int64_t published)
 {
     rd_kafka_resp_err_t e;

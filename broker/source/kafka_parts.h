@@ -28,6 +28,7 @@ typedef struct kafka_source {
     char *cluster;                             /* its id; NULL = not asked yet */
     _Atomic bool handed_over;                  /* a sink commits the offsets */
     rd_kafka_topic_partition_list_t *at_start; /* what there was then; NULL = not known */
+    int64_t alive_ns;                          /* when the file of the lock was last touched */
     int member_lock;                           /* keeps the name of a static member; -1 = none */
     nj_positions at;
     char *display;

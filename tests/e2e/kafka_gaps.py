@@ -145,6 +145,32 @@ def topic_deleted(alerts):
     ok(size > 0 and json.load(open("live.json"))["ledger"]["emitted"] == 20, "with its report", size)
 
 
+def made_anew(alerts):
+    """A topic of the same name that has more than was read of the old one; and a group that was forgotten."""
+    url = f"kafka://{broker}/again?group=again&from=committed&until=end"
+    args = ["run", url, "-q", "-m", "roid", "-o", "ndjson:again.ndjson", "--append"]
+    admin = topic("again")
+    send("again", alerts[:10])
+    nightjar(*args)
+    ok(rows("again.ndjson") == 10, "a topic is read", rows("again.ndjson"))
+    for f in admin.delete_consumer_groups(["again"]).values():
+        f.result(30)
+    r = nightjar(*args)
+    ok(rows("again.ndjson") == 10, "a group that was forgotten: nothing comes twice", r.stderr)
+    for f in admin.delete_topics(["again"]).values():
+        f.result(30)
+    until(lambda: "again" not in admin.list_topics(timeout=10).topics)
+    topic("again")
+    send("again", alerts[10:40])
+    r = nightjar(*args)
+    ok(
+        rows("again.ndjson") == 40,
+        "a longer topic of that name is read whole",
+        (rows("again.ndjson"), r.stderr),
+    )
+    ok("was made anew" in r.stderr, "which is said", r.stderr)
+
+
 def main():
     global broker
     r = subprocess.run([UP, "start", os.path.abspath("kafka")], capture_output=True, text=True)
@@ -158,7 +184,7 @@ def main():
         nightjar("simulate", "-n", 100, "--seed", 5, "-q", "-o", "night.tar")
         with tarfile.open("night.tar") as t:
             alerts = [t.extractfile(m).read() for m in t if m.isfile() and m.name.endswith(".avro")]
-        for case in (deleted, transactions, spoilt, topic_deleted):
+        for case in (deleted, transactions, spoilt, topic_deleted, made_anew):
             case(alerts)
     finally:
         subprocess.run([UP, "stop", os.path.abspath("kafka")], capture_output=True)

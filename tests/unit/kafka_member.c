@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "broker/kafka/member.h"
@@ -74,6 +75,23 @@ static void a_name_is_given_again_while_it_had_all_there_is(void **state)
     rd_kafka_topic_partition_list_destroy(c);
 }
 
+/* Or the folder is swept under a run that goes on for weeks. */
+static void its_file_is_touched(void **state)
+{
+    (void)state;
+    char name[256];
+    struct stat st;
+    const struct timespec long_ago[2] = { { 1000, 0 }, { 1000, 0 } };
+    list_t *now = topics(1, 0);
+    int lock = begin(now, name, sizeof name);
+    assert_int_equal(futimens(lock, long_ago), 0);
+    nj_kafka_member_alive(lock);
+    assert_int_equal(fstat(lock, &st), 0);
+    assert_true(st.st_mtime > 1000);
+    close(lock);
+    rd_kafka_topic_partition_list_destroy(now);
+}
+
 static void without_an_answer_there_is_no_name(void **state)
 {
     (void)state;
@@ -88,6 +106,7 @@ int main(void)
     if (!mkdtemp(folder)) return 1;
     setenv("XDG_RUNTIME_DIR", folder, 1);
     const struct CMUnitTest tests[] = { cmocka_unit_test(a_name_is_given_again_while_it_had_all_there_is),
+                                        cmocka_unit_test(its_file_is_touched),
                                         cmocka_unit_test(without_an_answer_there_is_no_name) };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
     snprintf(command, sizeof command, "rm -r %s", folder);

@@ -451,7 +451,7 @@ static void queries_and_settings_are_checked(void **state)
 
     static const struct {
         const char *define, *says;
-    } wrong[] = { { "kafka.enable.auto.commit=false", "is fixed" },
+    } wrong[] = { { "kafka.enable.auto.commit=false", "cannot be changed" },
                   { "kafka.no.such.thing=1", "No such configuration property" },
                   { "kafka.sasl.password.file=/nonexistent", "/nonexistent cannot be read" },
                   { "source.contact_x=1", "contact_s" } };
