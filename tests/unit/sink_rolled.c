@@ -329,7 +329,7 @@ static uint32_t count_descriptors(void)
     return n;
 }
 
-/* Alerts of more dates than are open, or unfinished (MOST_PARTS), at once: the rest is finished, none is lost. */
+/* Alerts of more dates than are open at once, or unfinished (MOST_PARTS): the rest is finished. */
 static void dates_without_end(void **state)
 {
     (void)state;
