@@ -103,7 +103,7 @@ def drift():
     )
     tau, slope = kendall(tiring["points"])
     middle = statistics.median(y for _, y in tiring["points"])
-    # on a busy machine a run has more batches than the report has points, which are then medians of neighbours
+    # on a busy machine a run has more batches than the report has points: those are medians of neighbours
     near = 0.01 if tiring["n"] == len(tiring["points"]) else 0.15
     ok(
         tiring["n"] >= len(tiring["points"])
