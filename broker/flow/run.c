@@ -168,9 +168,9 @@ static int open_threads(run *r, int threads, nj_error *err)
     return 0;
 }
 
-static int go(run *r, nj_error *err)
+/* Before the threads that look at them from outside, for metrics and `nightjar top`. */
+static int make_rings(run *r, nj_error *err)
 {
-    pthread_t ingest, output;
     size_t budget = (size_t)r->conf.budget_bytes / 3; /* the rest: librdkafka's queue,
                                                        * opened images, columns */
     r->work = nj_ring_new((size_t)r->n_threads * 4, budget);
@@ -178,6 +178,12 @@ static int go(run *r, nj_error *err)
     r->surveys.at_unit = malloc((size_t)r->n_threads * sizeof *r->surveys.at_unit);
     if (!r->work || !r->done || !r->surveys.at_unit) return nj_fail(err, "out of memory");
     for (int i = 0; i < r->n_threads; i++) r->surveys.at_unit[i] = NJ_NO_UNIT;
+    return 0;
+}
+
+static int go(run *r, nj_error *err)
+{
+    pthread_t ingest, output;
     if (pthread_create(&output, NULL, nj_output, r)) return nj_fail(err, "no thread for the output");
     if (pthread_create(&ingest, NULL, nj_ingest, r)) {
         nj_ring_close(r->done);
@@ -362,7 +368,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     if (rc == NJ_EXIT_OK) nj_flow_filters_of_stream(r);
     if (rc == NJ_EXIT_OK && (open_dedup(r, err) || nj_flow_trace_begin(r, err))) rc = NJ_EXIT_USAGE;
     int threads = rc == NJ_EXIT_OK ? threads_of(r) : 1;
-    if (rc == NJ_EXIT_OK && open_threads(r, threads, err)) rc = NJ_EXIT_USAGE;
+    if (rc == NJ_EXIT_OK && (open_threads(r, threads, err) || make_rings(r, err))) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK && (nj_flow_overload_begin(r, err) || nj_flow_missing_begin(r, err)))
         rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK && nj_flow_analysis_begin(r, threads, err)) rc = NJ_EXIT_USAGE;
