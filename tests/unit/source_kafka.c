@@ -21,7 +21,7 @@
 #include "tests/unit/folder.h"
 
 /* Below librdkafka 2.2 a source asks for offsets by time in order to wake the fetchers, and waits 0.1 s. */
-static int n_woken;
+static _Atomic int n_woken;
 rd_kafka_resp_err_t __real_rd_kafka_offsets_for_times(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list,
                                                       int timeout_ms);
 rd_kafka_resp_err_t __wrap_rd_kafka_offsets_for_times(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list,
