@@ -77,6 +77,8 @@ static int work(void *options_, nj_shared *shared)
     if (!shared) nj_stop_on_signals(); /* a worker does already */
     run->stop = nj_stop_flag();
     run->shared = shared;
+    run->own_process = true;
+    run->report = o->cli.report_path;
     run->on_report = on_report;
     run->on_report_opaque = &j;
     if (shared && shared->incarnation) {

@@ -7,6 +7,7 @@
 #include "../base/exit.h"
 #include "../base/log.h"
 #include "../graph/services.h"
+#include "confine.h"
 #include "internal.h"
 #include "overload.h"
 #include "nightjar/sky.h"
@@ -222,7 +223,7 @@ int nj_flow_accounts(run *r, nj_report *report)
     report->publish = *r->output.publish;
     report->total = *r->output.total;
     nj_flow_keep_report(r, report);
-    if (nj_flow_overload_report(r, report)) return -1;
+    if (nj_flow_overload_report(r, report) || nj_flow_confine_report(r, report)) return -1;
     fill_energy(r, report);
     report->interrupted = o->stop && *o->stop;
     report->future_points = r->compute.future_points;

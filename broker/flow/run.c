@@ -14,6 +14,7 @@
 #include "../base/exit.h"
 #include "../base/log.h"
 #include "../sink/waits.h"
+#include "confine.h"
 #include "health.h"
 #include "metrics.h"
 #include "missing.h"
@@ -168,6 +169,13 @@ static int open_threads(run *r, int threads, nj_error *err)
     return 0;
 }
 
+static void *confined_compute(void *run_)
+{
+    nj_flow_confine_calls(run_);
+    nj_compute(run_);
+    return NULL;
+}
+
 /* Before the threads that look at them from outside, for metrics and `nightjar top`. */
 static int make_rings(run *r, nj_error *err)
 {
@@ -183,14 +191,18 @@ static int make_rings(run *r, nj_error *err)
 
 static int go(run *r, nj_error *err)
 {
-    pthread_t ingest, output;
+    pthread_t ingest, output, compute;
     if (pthread_create(&output, NULL, nj_output, r)) return nj_fail(err, "no thread for the output");
     if (pthread_create(&ingest, NULL, nj_ingest, r)) {
         nj_ring_close(r->done);
         pthread_join(output, NULL);
         return nj_fail(err, "no thread for the sources");
     }
-    nj_compute(r);
+    /* a thread of its own: what it is refused, this one still does when the outputs are closed */
+    if (r->confined && pthread_create(&compute, NULL, confined_compute, r) == 0)
+        pthread_join(compute, NULL);
+    else
+        nj_compute(r);
     pthread_join(output, NULL);
     r->ingest.over = true;
     pthread_join(ingest, NULL);
@@ -248,6 +260,7 @@ static void free_run(run *r)
         free(r->accounts.stream[i]);
     }
     nj_energy_free(r->energy);
+    nj_flow_confine_free(r);
     nj_flow_overload_free(r);
     nj_flow_missing_free(r);
     for (uint32_t i = 0; i < EARLY_MOST; i++) free(r->accounts.early[i]);
@@ -308,6 +321,7 @@ static int set_up(run *r, nj_error *err)
 {
     const nj_run_options *o = r->options;
     if (nj_flow_keep_standard_output(o, err)) return NJ_EXIT_USAGE;
+    if (nj_flow_confine_files(r, err)) return NJ_EXIT_USAGE;
     if (set_up_modules(r, err)) return NJ_EXIT_USAGE;
     if (nj_flow_check_settings(r, err) || nj_engine_open(&r->engine, o->select, err)) return NJ_EXIT_USAGE;
     report_what_is_off(&r->engine.instances);

@@ -38,6 +38,9 @@ const nj_param nj_guard_settings[] = {
     { "max_rss", NJ_I64, "0", offsetof(nj_guard_conf, max_rss), 0, 1e15, "byte",
       "a worker with more memory finishes what it has, and is replaced; a module that makes it grow again "
       "and again is off; 0 = never" },
+    { "sandbox", NJ_I64, "-1", offsetof(nj_guard_conf, sandbox), -1, 1, "1",
+      "1 = modules write no file, start no program and open no socket, and the process writes only where its "
+      "outputs are; 0 = they may; -1 = 1 with --module-path" },
     { "max_lag_s", NJ_F64, "0", offsetof(nj_guard_conf, max_lag_s), 0, 1e9, "s",
       "while alerts wait longer, optional modules are left out, dearest first; 0 = never" },
     { 0 },

@@ -45,7 +45,7 @@ typedef struct nj_guilty {
 
 typedef struct nj_guard_conf { /* [guard] */
     double deadline_s, max_lag_s;
-    int64_t quarantine, quarantine_alerts, max_rss;
+    int64_t quarantine, quarantine_alerts, max_rss, sandbox;
 } nj_guard_conf;
 
 typedef struct nj_guard {

@@ -283,6 +283,14 @@ static void guard(const nj_report *r, nj_json *j)
         nj_json_close(j);
     }
     nj_json_close(j);
+    nj_json_open(j, "refused", '[');
+    for (uint32_t i = 0; i < r->n_refused; i++) {
+        nj_json_open(j, NULL, '{');
+        nj_json_put(j, "module=%s act=%s n=%llu", r->refused[i].module, r->refused[i].act,
+                    (unsigned long long)r->refused[i].n);
+        nj_json_close(j);
+    }
+    nj_json_close(j);
     nj_json_open(j, "shed", '[');
     for (uint32_t i = 0; r->shed && i < r->shed->n; i++) {
         const nj_shed_module *m = &r->shed->module[i];

@@ -35,6 +35,7 @@ void nj_report_free(nj_report *r)
     free(r->early);
     free(r->lag);
     free(r->output);
+    free(r->refused);
     free(r->wrong);
     memset(r, 0, sizeof *r);
 }

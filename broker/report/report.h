@@ -109,6 +109,11 @@ typedef struct nj_report {
     uint32_t reloads; /* times that new settings were taken (SIGHUP) */
     nj_report_guilty *guilty;
     uint32_t n_guilty;
+    struct nj_report_refused {
+        char module[64], act[32];
+        uint64_t n;
+    } * refused; /* [n_refused] what modules tried, and the sandbox refused; owned */
+    uint32_t n_refused;
     nj_shed_account *shed;  /* NULL: no module was left out; owned */
     uint64_t future_points; /* light-curve points later than their alert */
 } nj_report;

@@ -291,6 +291,9 @@ static void guard(const nj_report *r, FILE *to)
             fprintf(to, "%s crashed or hung on %llu alert%s%s\n", r->guilty[i].name,
                     (unsigned long long)r->guilty[i].n, r->guilty[i].n == 1 ? "" : "s",
                     r->guilty[i].off ? ": quarantined, its answers are unavailable from then on" : "");
+    for (uint32_t i = 0; i < r->n_refused; i++)
+        fprintf(to, "%s %s %llu time%s: refused ([guard] sandbox)\n", r->refused[i].module, r->refused[i].act,
+                (unsigned long long)r->refused[i].n, r->refused[i].n == 1 ? "" : "s");
     for (uint32_t i = 0; r->shed && i < r->shed->n; i++)
         fprintf(to, "%s was left out for %llu alerts (max_lag_s); `run --missing OUT SOURCE` fills them in\n",
                 r->shed->module[i].name, (unsigned long long)r->shed->module[i].alerts);

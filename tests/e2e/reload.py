@@ -71,7 +71,17 @@ class Run:
             [
                 *(NIGHTJAR, "run", "night.tar", "-c", "conf.ini", "-t", "bright", "-m", "gate", "-j", "1"),
                 *("--module-path", os.path.abspath("gate.so"), "-o", f"ndjson:{name}.ndjson", "--log-json"),
-                *("-D", "run.batch_rows=4", "-D", "run.budget_bytes=2M", "--report", f"{name}.json", *more),
+                *(
+                    "-D",
+                    "run.batch_rows=4",
+                    "-D",
+                    "run.budget_bytes=2M",
+                    "-D",
+                    "guard.sandbox=0",
+                    "--report",
+                    f"{name}.json",
+                    *more,
+                ),
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -1,0 +1,128 @@
+/* confine.c - which folders a run writes to, and whether its threads need sockets, is known from its options
+ * and settings; all else is refused. */
+#include "confine.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "../base/debug.h"
+#include "../base/log.h"
+#include "../base/output.h"
+#include "../graph/sandbox.h"
+#include "internal.h"
+#include "supervise.h"
+
+enum { MOST_PLACES = 256 };
+
+typedef struct places {
+    run *r;
+    const char *item[MOST_PLACES];
+    uint32_t n;
+    bool failed;
+} places;
+
+static void add(places *p, const char *text)
+{
+    if (!text || p->n == MOST_PLACES)
+        p->failed = true;
+    else
+        p->item[p->n++] = text;
+}
+
+/* The folder that a file is or will be in; of out/{night}/x it is out. A device or a pipe is itself. */
+static void add_file(places *p, const char *path)
+{
+    struct stat st;
+    if (!path || nj_output_is_standard(path)) return;
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) return add(p, path);
+    size_t n = strcspn(path, "{");
+    while (n && path[n - 1] != '/') n--;
+    char *folder = nj_arena_text(&p->r->arena, n ? path : ".", n ? n : 1);
+    /* one that is not there yet is made in the nearest one that is */
+    while (folder && stat(folder, &st)) {
+        size_t k = strlen(folder);
+        while (k && folder[k - 1] == '/') k--;
+        while (k && folder[k - 1] != '/') k--;
+        folder = k ? nj_arena_text(&p->r->arena, folder, k) : nj_arena_text(&p->r->arena, ".", 1);
+        if (!k) break;
+    }
+    add(p, folder);
+}
+
+static bool is_wanted(const run *r, const nj_guard_conf *conf)
+{
+    return conf->sandbox > 0 || (conf->sandbox < 0 && r->options->n_module_paths);
+}
+
+int nj_flow_confine_files(run *r, nj_error *err)
+{
+    const nj_run_options *o = r->options;
+    nj_guard_conf conf;
+    char why[200];
+    if (nj_settings_apply(o->settings, "guard", nj_guard_settings, NULL, &conf, err)) return -1;
+    if (!o->own_process || !is_wanted(r, &conf)) return 0;
+    r->confined = true;
+    places *p = nj_arena_zalloc(&r->arena, sizeof *p);
+    if (!p) return nj_fail(err, "out of memory");
+    p->r = r;
+    for (uint32_t i = 0; i < o->n_sinks; i++) {
+        const char *target = strchr(o->sink[i], ':');
+        if (nj_sink_path(o->sink[i]))
+            add_file(p, nj_sink_path(o->sink[i]));
+        else if (target && !strncmp(target, ":/dev/", 6))
+            add_file(p, target + 1);
+    }
+    add_file(p, o->dead_letters ? o->dead_letters : nj_flow_letters_path(r, 1));
+    add_file(p, o->report);
+    add_file(p, o->trace_file);
+    add(p, "/dev/null");
+    add(p, "/dev/tty");
+    if (p->failed) return nj_fail(err, "[guard] sandbox: too many outputs");
+    for (uint32_t i = 0; i < p->n; i++) nj_debug(NJ_DEBUG_FLOW, "sandbox: may write below %s", p->item[i]);
+    if (!nj_sandbox_files(p->item, p->n, why, sizeof why))
+        nj_log(NJ_LOG_WARN, "[guard] sandbox: files are not guarded but against threads of modules: %s", why);
+    return 0;
+}
+
+/* The compute threads ask a schema registry, and services of modules may have theirs. */
+static bool needs_sockets(const run *r)
+{
+    const nj_settings *s = r->options->settings;
+    for (size_t i = 0; i < s->n; i++)
+        if (!strcmp(s->item[i].section, "registry") && !strcmp(s->item[i].key, "url") && s->item[i].value[0])
+            return true;
+    return false;
+}
+
+void nj_flow_confine_calls(run *r)
+{
+    char why[200];
+    if (!r->confined) return;
+    bool sockets = needs_sockets(r);
+    if (sockets) nj_debug(NJ_DEBUG_FLOW, "sandbox: sockets stay allowed for the schema registry");
+    r->sandbox = nj_sandbox_enter(sockets, why, sizeof why);
+    if (!r->sandbox) nj_log(NJ_LOG_WARN, "[guard] sandbox: calls of modules are not guarded: %s", why);
+}
+
+int nj_flow_confine_report(const run *r, nj_report *report)
+{
+    const nj_refused *list;
+    uint32_t n = r->sandbox ? nj_sandbox_refused(r->sandbox, &list) : 0;
+    if (!n) return 0;
+    report->refused = calloc(n, sizeof *report->refused);
+    if (!report->refused) return -1;
+    report->n_refused = n;
+    for (uint32_t i = 0; i < n; i++) {
+        report->refused[i].n = list[i].n;
+        snprintf(report->refused[i].module, sizeof report->refused[i].module, "%s", list[i].module);
+        snprintf(report->refused[i].act, sizeof report->refused[i].act, "%s", list[i].act);
+    }
+    return 0;
+}
+
+void nj_flow_confine_free(run *r)
+{
+    nj_sandbox_free(r->sandbox);
+    r->sandbox = NULL;
+}
