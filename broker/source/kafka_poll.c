@@ -303,7 +303,8 @@ static void check_contact(kafka_source *s, int64_t now)
     if (since < patience || now - s->reported_ns < patience) return;
     s->reported_ns = now;
     rd_kafka_resp_err_t e = ask_brokers(s);
-    if (e && (!s->assigns || !s->live))
+    bool had_contact = s->assigns || s->host->goes_on;
+    if (e && (!had_contact || !s->live))
         nj_kafka_fail(s, s->assigns ? "no broker answers any more: " : "no broker answers: ", e,
                       rd_kafka_err2str(e));
     else if (!s->live)

@@ -33,6 +33,8 @@ typedef struct nj_source_host {
     /* A source, or a part of it, ended before its end: "night.tar: cut after x.avro". A note says so as well.
      * NULL = nobody keeps a list. */
     void (*early)(void *opaque, const char *text);
+    /* This worker replaces one that had alerts: brokers that are away now are waited for. */
+    bool goes_on;
 } nj_source_host;
 
 /* A host for those who only read: nothing is acknowledged, notes are warnings in the log, what comes again is

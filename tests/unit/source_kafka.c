@@ -294,6 +294,20 @@ static void refusals_and_silence_end_with_their_cause(void **state)
     g = read_all(s, -1);
     assert_int_equal(g.end, NJ_NEXT_ERROR);
     assert_non_null(strstr(g.err.text, "no broker answers"));
+
+    /* a stream that goes on gives up, too, unless it has only been given to another worker */
+    s = test_open(t, "kafka://127.0.0.1:1/t?group=g", &err);
+    assert_non_null(s);
+    g = read_all(s, -1);
+    assert_int_equal(g.end, NJ_NEXT_ERROR);
+    t->host.goes_on = true;
+    s = test_open(t, "kafka://127.0.0.1:1/t?group=g", &err);
+    assert_non_null(s);
+    g = (got){ .ack_below = -1 };
+    for (int64_t until = nj_now_ns() + 3000000000; nj_now_ns() < until && g.end != NJ_NEXT_ERROR;)
+        step(s, &g, 200);
+    assert_int_equal(g.end, NJ_NEXT_IDLE);
+    s->class->close(s);
     test_host_free(t);
     rd_kafka_destroy(b.producer);
 }
