@@ -76,6 +76,11 @@ int nj_flow_confine_files(run *r, nj_error *err)
     add_file(p, o->dead_letters ? o->dead_letters : nj_flow_letters_path(r, 1));
     add_file(p, o->report);
     add_file(p, o->trace_file);
+    for (size_t i = 0; i < o->settings->n; i++) { /* of modules that keep a service's answers */
+        const nj_setting *t = &o->settings->item[i];
+        if (!strncmp(t->section, "module.", 7) && !strcmp(t->key, "cache") && t->value[0])
+            add_file(p, t->value);
+    }
     add(p, "/dev/null");
     add(p, "/dev/tty");
     if (p->failed) return nj_fail(err, "[guard] sandbox: too many outputs");

@@ -208,6 +208,12 @@ def asked_for():
     ok([x["candid"] for x in rows("out/own.ndjson")] == IDS, "every alert is a row")
     r = nightjar("run", "night.tar", "-m", "nalerthist", "-D", "guard.sandbox=1", "-o", "ndjson:-")
     ok(len(r.stdout.splitlines()) == len(IDS), "rows on standard output", r.stderr)
+    os.makedirs("kept", exist_ok=True)
+    r = nightjar(
+        *"run night.tar -m nalerthist -q -D guard.sandbox=1 -o ndjson:out/cache.ndjson -d flow".split(),
+        *("-D", "module.xmatch_remote.cache=kept/answers"),
+    )
+    ok("may write below kept/" in r.stderr, "the cache of a service may be written", r.stderr)
     before = fresh()
     r = run("alone", "--no-supervise")
     ok(r.did == set() and state() == before, "without a supervisor it is the same", r.stderr)
