@@ -91,10 +91,31 @@ static void pass(kafka_source *s, nj_partition *p, int64_t next_offset)
     if (store >= 0) nj_kafka_store(s, p, store);
 }
 
+/* For the report: the log has it already. */
+static void tell_early(kafka_source *s, const char *text)
+{
+    if (s->host->early) s->host->early(s->host->opaque, text);
+}
+
+/* until=end goes up to the end that there was at the start; the partition says that it has less. */
+static void ends_before(kafka_source *s, nj_partition *p, int64_t offset)
+{
+    char text[512];
+    snprintf(text, sizeof text,
+             "%s: ended at offset %" PRId64 "; when the run began, it had messages up to %" PRId64,
+             p->stream->name, offset, p->end);
+    nj_log(NJ_LOG_WARN, "%s", text);
+    tell_early(s, text);
+}
+
 /* Offsets went back: librdkafka begins with the first message of a topic that was made anew. */
 static void begin_anew(kafka_source *s, nj_partition *p)
 {
     nj_log(NJ_LOG_WARN, "%s: offsets begin again: the topic was created again", p->stream->name);
+    char text[400];
+    snprintf(text, sizeof text, "%s: the topic was created again; what the old one still had is not here",
+             p->stream->name);
+    tell_early(s, text);
     nj_partition_forget(&s->partitions, p);
 }
 
@@ -194,6 +215,8 @@ static void take_error(kafka_source *s, const rd_kafka_message_t *m)
     const char *reason = rd_kafka_message_errstr(m);
     if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
         nj_partition *p = nj_partitions_find(&s->partitions, rd_kafka_topic_name(m->rkt), m->partition);
+        if (p && p->assigned && !p->reached && p->end >= 0 && m->offset >= 0 && m->offset < p->end)
+            ends_before(s, p, m->offset);
         if (p) p->reached = p->at_end = 1;
         if (p && p->assigned && m->offset > p->next) {
             nj_partition_came(&s->partitions, p, m->offset);

@@ -16,6 +16,7 @@ typedef struct test_host {
     char notes[8192];
     uint64_t returned, missing;
     char why[256]; /* of the last that are missing */
+    char early[1024];
 } test_host;
 
 static nj_stream *test_stream(void *opaque, const char *name, const char *topic, int32_t partition)
@@ -59,11 +60,19 @@ static void test_missing(void *opaque, nj_stream *stream, uint64_t n, const char
     snprintf(t->why, sizeof t->why, "%s", why);
 }
 
+static void test_early(void *opaque, const char *text)
+{
+    test_host *t = opaque;
+    size_t n = strlen(t->early);
+    snprintf(t->early + n, sizeof t->early - n, "%s\n", text);
+}
+
 static inline test_host *test_host_new(void)
 {
     test_host *t = calloc(1, sizeof *t);
     if (!t) abort();
-    t->host = (nj_source_host){ t, test_stream, test_drain, test_note, test_returned, NULL, test_missing };
+    t->host = (nj_source_host){ t,    test_stream,  test_drain, test_note, test_returned,
+                                NULL, test_missing, test_early };
     return t;
 }
 

@@ -21,7 +21,7 @@
 #include "tests/unit/folder.h"
 
 /* Below librdkafka 2.2 a source asks for offsets by time in order to wake the fetchers, and waits 0.1 s. */
-static _Atomic int n_woken;
+static _Atomic int n_woken, too_many;
 rd_kafka_resp_err_t __real_rd_kafka_offsets_for_times(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list,
                                                       int timeout_ms);
 rd_kafka_resp_err_t __wrap_rd_kafka_offsets_for_times(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *list,
@@ -30,7 +30,32 @@ rd_kafka_resp_err_t __wrap_rd_kafka_offsets_for_times(rd_kafka_t *rk, rd_kafka_t
                                                       int timeout_ms)
 {
     n_woken += timeout_ms == 100;
-    return __real_rd_kafka_offsets_for_times(rk, list, timeout_ms);
+    const bool ends = list->cnt && list->elems[0].offset == RD_KAFKA_OFFSET_END;
+    rd_kafka_resp_err_t rc = __real_rd_kafka_offsets_for_times(rk, list, timeout_ms);
+    for (int i = 0; ends && !rc && i < list->cnt; i++) list->elems[i].offset += too_many;
+    return rc;
+}
+
+static void a_partition_that_ends_before_its_end_is_named(void **state)
+{
+    (void)state;
+    broker b = new_broker(PARTITIONS);
+    test_host *t = test_host_new();
+    produce(&b, 0, MESSAGES);
+    too_many = 7; /* as if these had gone between the look at the ends and the last message */
+    got g = read_all(open_topic(t, &b, "group=h&until=end", 0), -1);
+    too_many = 0;
+    assert_int_equal(g.end, NJ_NEXT_END);
+    assert_int_equal(g.n, MESSAGES);
+    assert_non_null(strstr(t->early, "ended at offset"));
+    assert_non_null(strstr(t->early, "[0]"));
+    test_host_free(t);
+    t = test_host_new();
+    g = read_all(open_topic(t, &b, "group=i&until=end", 0), -1);
+    assert_int_equal(g.n, MESSAGES);
+    assert_string_equal(t->early, "");
+    test_host_free(t);
+    rd_kafka_destroy(b.producer);
 }
 
 static void what_was_acknowledged_is_committed_and_the_rest_comes_again(void **state)
@@ -606,6 +631,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_number_or_a_date_is_what_it_says),
+        cmocka_unit_test(a_partition_that_ends_before_its_end_is_named),
         cmocka_unit_test(queries_and_settings_are_checked),
         cmocka_unit_test(passwords_come_from_the_environment_or_a_file_and_are_not_shown),
         cmocka_unit_test(what_was_acknowledged_is_committed_and_the_rest_comes_again),
