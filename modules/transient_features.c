@@ -99,7 +99,7 @@ static tri any_of(const tri *a, size_t n)
 /* --- one alert --- */
 
 typedef struct alert {
-    double v[NEEDS];         /* scalars, distances mended */
+    double v[NEEDS];         /* scalars, distances corrected */
     double age, peak;        /* days since the start of the history; brightest magnitude in this band */
     double ps1_mag, ps1_max; /* first usable and brightest magnitude of the nearest Pan-STARRS source;
                               * 99 = none */

@@ -104,7 +104,7 @@ void nj_schema_drop(const nj_schema *schema)
 }
 
 /* Makes room, under the lock: a refused schema before a good one, so that junk does not push out what the
- * stream is made of, and the one that was asked for longest ago. One that somebody reads by stays. */
+ * stream is made of, and the one that was asked for longest ago. One that is in use stays. */
 static void forget_oldest(nj_decoder *d)
 {
     static nj_log_limit said;

@@ -52,7 +52,7 @@ struct nj_decoder {
     nj_map **map;
     uint32_t n_maps;
     pthread_mutex_t lock;          /* of all below, and of every schema's list of plans */
-    nj_schema *bucket[NJ_BUCKETS]; /* max_schemas at most: the oldest one goes that nobody reads by */
+    nj_schema *bucket[NJ_BUCKETS]; /* max_schemas at most: the oldest one that is not in use goes */
     uint32_t n_schemas;
     uint64_t clock, serial; /* counts questions, and schemas */
     nj_registry *registry;

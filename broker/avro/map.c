@@ -326,7 +326,7 @@ static int read_time(reader *r)
     return 0;
 }
 
-/* public ID...: the observing programmes (column programid) whose alerts anybody may see */
+/* public ID...: the observing programmes (column programid) whose alerts are public */
 static int read_public(reader *r)
 {
     nj_survey_facts *f = &r->map->facts;

@@ -76,7 +76,7 @@ typedef struct nj_survey_facts {
     double exposure_end_s;                /* jd + so many seconds = end of the exposure, UTC */
     const char *scale, *moment;           /* "UTC", "start of exposure": for people;
                                            * NULL = the map does not say */
-    int64_t programs[NJ_PUBLIC_PROGRAMS]; /* public ID...: values of programid that anybody may see;
+    int64_t programs[NJ_PUBLIC_PROGRAMS]; /* public ID...: values of programid that are public;
                                            * of others only with leave */
     uint32_t n_programs;                  /* 0 = all are public */
     bool builtin_schemas;                 /* schemas builtin: ids are those of the layouts in the binary */

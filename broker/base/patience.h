@@ -1,5 +1,5 @@
-/* patience.h - how long a wait for somebody else (a broker, a server) may last, now that the process may have
- * been asked to stop. */
+/* patience.h - how long a wait for another process (a broker, a server) may last, now that the process may
+ * have been asked to stop. */
 #ifndef NJ_BASE_PATIENCE_H
 #define NJ_BASE_PATIENCE_H
 

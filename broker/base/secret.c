@@ -113,7 +113,7 @@ static void warn(const char *name)
 {
     nj_log(
         NJ_LOG_WARN,
-        "%s stands on the command line, where everybody on this machine can read it (ps). It is masked now; "
+        "%s is on the command line, where every user of this machine can read it (ps). It is masked now; "
         "better in a file (-X sasl.password.file=PATH, [registry] password_file), in a file of settings (-c) "
         "or in $NIGHTJAR_KAFKA_PASSWORD or $NIGHTJAR_REGISTRY_PASSWORD",
         name);

@@ -34,7 +34,7 @@ int nj_settings_set(nj_settings *s, const char *section, const char *key, const 
                     const char *where);
 /* The value, or NULL. Pointers live until nj_settings_free. */
 const char *nj_settings_get(nj_settings *s, const char *section, const char *key);
-/* It came with the binary: nobody here said it. */
+/* It came with the binary: no user gave it. */
 bool nj_setting_is_built_in(const nj_setting *t);
 /* Fills conf by the table (ends with {0}): defaults first, then the section's values, each range-checked.
  * Strings point into the settings. Keys of the section that no row names are errors, but for those in `also`

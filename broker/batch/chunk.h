@@ -22,7 +22,7 @@ typedef struct nj_stream {
     const char *name;  /* "night.tar.gz", "kafka://host/ztf_20260101_programid1[3]" */
     const char *topic; /* Kafka topic, else NULL: a hint for the survey */
     int32_t partition; /* Kafka partition, else -1 */
-    uint64_t key;      /* of its name: the same in every process; 0 = nobody asks */
+    uint64_t key;      /* of its name: the same in every process; 0 = not needed */
     void *owner;       /* the source's own record of it */
     uint32_t revoked;  /* atomic: chunks up to this generation come again elsewhere, and are not written */
 } nj_stream;

@@ -38,7 +38,7 @@ typedef enum { FINE, NOTE, LACKS } state;
 
 static int lacking;
 
-/* One line, and below it how to mend it. */
+/* One line, and below it the cure. */
 __attribute__((format(printf, 4, 5))) static void show(state s, const char *name, const char *cure,
                                                        const char *format, ...)
 {

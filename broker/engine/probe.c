@@ -1,5 +1,5 @@
 /* probe.c - a shared object that crashes when it is loaded would take every worker with it, so a child loads,
- * opens and calls it once before anybody else does. */
+ * opens and calls it once before the run does. */
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>

@@ -73,7 +73,7 @@ static void look_at_slot(void *opaque, nj_slot *s)
     snprintf(h->in, sizeof h->in, "%s", instance);
 }
 
-/* A file may take its time: a pipe that nobody fills is no hang. */
+/* A file may take its time: an empty pipe is no hang. */
 static bool is_file(const run *r)
 {
     for (uint32_t i = 0; i < r->n_sources; i++)

@@ -157,7 +157,7 @@ static int poll_source(run *r, nj_source *s, uint32_t live, int64_t *taken)
         NJ_ASSERT(chunk->stream->id < r->accounts.n_streams &&
                       chunk->stream == &r->accounts.stream[chunk->stream->id]->public,
                   "source %s gives a chunk of a stream that is not of this run", s->class->name);
-        NJ_ASSERT(chunk->release && chunk->refs, "source %s gives a chunk that nobody holds", s->class->name);
+        NJ_ASSERT(chunk->release && chunk->refs, "source %s gives a chunk without a holder", s->class->name);
         if (!r->accounts.stream[chunk->stream->id]->source) /* which the output thread acknowledges to;
                                                              * set before its first chunk is passed on */
             r->accounts.stream[chunk->stream->id]->source = s;

@@ -171,7 +171,7 @@ typedef struct run {
     run_conf conf;
     nj_arena arena;
     nj_watch *watch;
-    struct nj_health *health; /* NULL = nobody asks */
+    struct nj_health *health; /* NULL = not needed */
     nj_engine engine;
     nj_compute_thread *thread; /* [n_threads] one per compute thread */
     int n_threads;

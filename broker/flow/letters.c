@@ -52,7 +52,7 @@ static int open_letters(run *r, const char *path, nj_sink_mode mode, bool *held,
     return (r->output.dead = nj_dead_letters_open_for(&args, held, err)) ? 0 : -1;
 }
 
-/* Letters of a run that was broken off are cut back when it goes on: nobody else may add to them. */
+/* Letters of a run that was broken off are cut back when it is resumed: no other run may add to them. */
 static bool belongs_to_another(run *r, const char *path)
 {
     nj_mark mark = { 0 };

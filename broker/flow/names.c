@@ -172,7 +172,7 @@ static int find_server(const run *r, const nj_need *need, const char *base, char
     return found;
 }
 
-/* A setting of the instance that somebody gave has this path among its words. */
+/* A setting that was given for the instance has this path among its words. */
 static const nj_setting *said_in(const run *r, const char *instance, const char *path)
 {
     const nj_settings *s = r->options->settings;
@@ -204,7 +204,7 @@ static int check_need(run *r, const nj_instance *in, const nj_need *need, nj_err
     if (said)
         snprintf(label, sizeof label, "%.64s: [%.80s] %.64s", said->where, said->section, said->key);
     else if (need->flags & NJ_NEED_OPTIONAL)
-        return 0; /* it may be of a module that is not here, when nobody asked for it */
+        return 0; /* it may be of a module that is not here, when it was not asked for */
     return unknown(r, label, base, err);
 }
 

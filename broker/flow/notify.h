@@ -5,12 +5,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Does anybody listen: is $NOTIFY_SOCKET set? */
+/* Is there a listener: is $NOTIFY_SOCKET set? */
 bool nj_notify_wanted(void);
-/* Sends lines as "READY=1\nSTATUS=..." and waits at most 1 s for room. -1: nobody listens, or it could not
+/* Sends lines as "READY=1\nSTATUS=..." and waits at most 1 s for room. -1: no listener, or it could not
  * be sent (errno says why). */
 int nj_notify(const char *text);
-/* How often WATCHDOG=1 must come, in ns ($WATCHDOG_USEC); 0 = nobody asks for it. */
+/* How often WATCHDOG=1 must come, in ns ($WATCHDOG_USEC); 0 = not asked for. */
 int64_t nj_notify_watchdog_ns(void);
 
 #endif

@@ -27,7 +27,7 @@ static int begin_sinks(out *o)
 
 /* --- one batch --- */
 
-/* May topics show the alerts of this programme to anybody? */
+/* May topics publish the alerts of this programme? */
 static bool is_public(const nj_survey_facts *facts, const nj_col *programid, uint32_t row)
 {
     if (!facts->n_programs) return true;

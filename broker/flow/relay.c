@@ -36,7 +36,7 @@ void nj_relay_begin(void)
     nj_relay_end();
 }
 
-/* An abstract name has no owner: everybody on the machine may write to it, and only our own user is heard. */
+/* An abstract name has no owner: each user may write to it; only messages of our own user are read. */
 static ssize_t receive(char *text, size_t room, bool *ours)
 {
     union {

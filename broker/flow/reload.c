@@ -87,7 +87,7 @@ static int merge_key(const nj_settings *old, nj_settings *fresh, const char *sec
     nj_buffer *list = may ? changed : refused;
     nj_buffer_printf(list, "%s%s.%s", list->n ? " " : "", section, key);
     if (may) return 1;
-    if (!a) return remove_key(fresh, section, key), 0; /* nobody's text: items are of an arena */
+    if (!a) return remove_key(fresh, section, key), 0; /* no text to free: items are of an arena */
     return nj_settings_set(fresh, section, key, a, "as before");
 }
 

@@ -31,7 +31,7 @@ typedef struct nj_deaths { /* zero-initialised */
 enum { NJ_EARLY_DEATHS = 3, NJ_STUCK_DEATHS = 5, NJ_KILLED_DEATHS = 100 };
 
 /* Notes a death: is there another worker? *pause_ms: before it is made. batches, settled: of all workers so
- * far. killed: by somebody else's SIGKILL. */
+ * far. killed: by a SIGKILL from outside. */
 bool nj_deaths_again(nj_deaths *deaths, nj_blame verdict, bool killed, uint64_t batches, uint64_t settled,
                      int *pause_ms);
 

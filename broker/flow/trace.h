@@ -18,7 +18,7 @@ float *nj_flow_trace_clock(const run *r, nj_batch *b);
 /* The output thread, only with a trace. */
 /* Where the batch's alerts came from, their columns, and what each module answered. */
 void nj_flow_trace_rows(struct out *o, const survey *s, const nj_batch *b);
-/* What one clause says. shown NULL: it was not kept from anybody. */
+/* What one clause says. shown NULL: it was not suppressed. */
 void nj_flow_trace_filter(struct out *o, const char *kind, const char *name, const nj_rows *rows,
                           const bool *shown);
 /* What became of them. */

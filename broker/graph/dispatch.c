@@ -136,7 +136,7 @@ static size_t output_bytes(const nj_step *s, const nj_batch *b, uint32_t g)
     return n * nj_type_size(give->type);
 }
 
-/* The output beyond whose end, or before whose beginning, somebody wrote, mended; NULL = none. */
+/* The output beyond whose end, or before whose beginning, a module wrote, restored; NULL = none. */
 static const char *broken_fence(const nj_step *s, const nj_batch *b, const nj_work *w)
 {
     const char *name = NULL;

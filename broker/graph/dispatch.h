@@ -29,8 +29,8 @@ typedef struct nj_worker {
     nj_open_stamp open_stamp;
     void *opener;
     nj_arena scratch;           /* of one process() call */
-    nj_slot *slot, own_slot;    /* where others see what the thread does; own: nobody guards it */
-    uint32_t *guarded;          /* [set->n] the guard's numbers of the modules; NULL: nobody does */
+    nj_slot *slot, own_slot;    /* where others see what the thread does; own: without a guard */
+    uint32_t *guarded;          /* [set->n] the guard's numbers of the modules; NULL: no guard */
     uint64_t single;            /* 1 row in `single` is called alone and clocked for percentiles */
     uint64_t *countdown;        /* [set->n] rows to the next such row */
     struct nj_answers *answers; /* [set->n] what is wrong with the outputs (answers.h) */

@@ -1,4 +1,5 @@
-/* fence.h - bytes before and behind each output column that nobody may write: one element too far shows. */
+/* fence.h - bytes before and behind each output column that must stay as they are: one element too far
+ * shows. */
 #ifndef NJ_GRAPH_FENCE_H
 #define NJ_GRAPH_FENCE_H
 

@@ -1,6 +1,6 @@
-/* growth.c - a worker that grows too large is replaced, which hides a module that leaks and does not mend it.
- * Which one it is shows when modules are called one at a time; that costs the other threads, so it is done
- * only after a replacement. */
+/* growth.c - a worker that grows too large is replaced, which hides a module that leaks and does not repair
+ * it. Which one it is shows when modules are called one at a time; that costs the other threads, so it is
+ * done only after a replacement. */
 #include "growth.h"
 
 #include <fcntl.h>

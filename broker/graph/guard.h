@@ -84,7 +84,7 @@ bool nj_guard_add(nj_guard *guard, const nj_guilty *pair);
 
 /* What follows from the death of a worker. */
 typedef enum {
-    NJ_BLAME_NONE,  /* nobody is known to be guilty: nothing will be otherwise */
+    NJ_BLAME_NONE,  /* the cause is not known: nothing will be different */
     NJ_BLAME_TRIED, /* a module, or part of the host, goes on in single rows */
     NJ_BLAME_PAIR   /* one alert is known */
 } nj_blame;

@@ -24,7 +24,7 @@ const nj_off *nj_instances_find_off(const nj_instances *set, const char *name, s
     return NULL;
 }
 
-/* The value of a setting that somebody gave, and that `why` speaks of:
+/* The value of a setting that was given, and that `why` names:
  * what is not here is not here by its name. */
 static const nj_setting *said_in(const nj_instances *set, const char *name, const char *why)
 {
@@ -43,7 +43,7 @@ static const nj_setting *said_in(const nj_instances *set, const char *name, cons
     return found;
 }
 
-/* Off, unless somebody gave the name of what is not here: then it is more likely wrong than missing. */
+/* Off, unless the name of what is not here was given: then it is more likely wrong than missing. */
 int nj_instances_leave_out(nj_instances *set, const char *name, int status, const char *why, nj_error *err)
 {
     const nj_setting *t = said_in(set, name, why);

@@ -1,4 +1,4 @@
-/* shed.c - a run that falls behind loses time on all alerts, or the dearest answers on some: those can be
+/* shed.c - a run that falls behind loses time on all alerts, or the costliest answers on some: those can be
  * made up for later. */
 #include "shed.h"
 

@@ -1,5 +1,5 @@
-/* shed.h - which modules are left out while a run cannot keep up: dearest first, and back in the other order.
- * No clock and no thread: times and costs are given. */
+/* shed.h - which modules are left out while a run cannot keep up: costliest first, and back in the other
+ * order. No clock and no thread: times and costs are given. */
 #ifndef NJ_GRAPH_SHED_H
 #define NJ_GRAPH_SHED_H
 
@@ -20,8 +20,8 @@ typedef struct nj_shed {
  * max_lag_s one module goes each max_lag_s / 8, above twice as much at once; below half of it, for half of it
  * since the last change, one comes back. */
 int nj_shed_wish(const nj_shed *shed, double lag_s, double now_s);
-/* Leaves out the dearest one that may go. cost[i]: measured, per alert; may[i]: it is optional. NJ_SHED_NONE:
- * there is none left that was measured. */
+/* Leaves out the costliest one that may go. cost[i]: measured, per alert; may[i]: it is optional.
+ * NJ_SHED_NONE: there is none left that was measured. */
 uint32_t nj_shed_more(nj_shed *shed, const double *cost, const bool *may, uint32_t n, double now_s);
 /* Takes the last one back: which. */
 uint32_t nj_shed_less(nj_shed *shed, double now_s);

@@ -129,7 +129,7 @@ static int visit(walk *w, const place *above, int depth)
     if (t->repetition < 0 || t->repetition > 2 || !t->name || join(at.path, sizeof at.path, t))
         return nj_fail(w->err, "%s: the schema is damaged", w->file->name);
     int hidden = at.in_list && (at.in_list == 1 || t->repetition != 2); /* "list", "element" are not
-                                                                         * names that anybody gave */
+                                                                         * names that are given */
     if (!hidden && join(at.name, sizeof at.name, t))
         return nj_fail(w->err, "%s: the schema is damaged", w->file->name);
     if (t->repetition != 0) at.def++;

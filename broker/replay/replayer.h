@@ -39,7 +39,7 @@ int nj_pace_parse(const char *text, nj_pace *pace, double *speed, nj_error *err)
 nj_replayer *nj_replayer_open(const nj_replayer_args *args, nj_error *err);
 /* Sends the chunk when its time has come (CADENCE: keeps it in the window until then). Drops the caller's
  * reference in every case. -1 when it cannot be sent,
- * or is older than what was sent already by more than the window can mend. */
+ * or is older than what was sent already by more than the window can reorder. */
 int nj_replayer_send(nj_replayer *replayer, nj_chunk *chunk, nj_error *err);
 /* Sends what is held (not after an error or a stop), waits for the delivery reports and frees. -1 when a
  * message was not delivered. `done` is filled in every case. */

@@ -299,7 +299,7 @@ static answer fetch_document(nj_registry *r, const char *path, documents *d, nj_
     if (a == GOOD && !json_is_string(text)) {
         nj_fail(err, "an answer without a schema (%zu bytes, starting with '%.20s')", body.n,
                 body.n ? body.data : "");
-        a = LATER; /* a page of somebody else */
+        a = LATER; /* not the registry's page */
     } else if (a == GOOD) {
         json_t *schema = json_loadb(json_string_value(text), json_string_length(text), JSON_DECODE_ANY, &why);
         if (!d->n) d->text = strdup(json_string_value(text));

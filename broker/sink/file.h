@@ -39,7 +39,7 @@ nj_sink_mode nj_outfile_mode(const nj_sink_args *args);
 /* Cuts it to so many bytes, and stands there. */
 int nj_outfile_cut(nj_outfile *file, off_t end, nj_error *err);
 /* Is it still the file that the path names, with all bytes that were written? A file that was removed, moved
- * or cut under the run takes rows that nobody will find. Pipes and devices are passed over. */
+ * or cut under the run takes rows that are lost. Pipes and devices are skipped. */
 int nj_outfile_look(const nj_outfile *file, nj_error *err);
 /* What was written so far, `rows` rows, survives a power cut (keep->disk), and the journal says so. */
 int nj_outfile_commit(nj_outfile *file, int64_t rows, const nj_keep *keep, nj_error *err);

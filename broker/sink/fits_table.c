@@ -238,7 +238,7 @@ static int repair_tail(fits_sink *s, nj_error *err)
                        s->path);
     fitsfile *file = s->file;
     s->file = NULL; /* cfitsio frees it even when closing fails, on a full disk for one */
-    if (fits_close_file(file, &status)) return nj_fits_failed(s, "cannot be mended", status, err);
+    if (fits_close_file(file, &status)) return nj_fits_failed(s, "cannot be repaired", status, err);
     if (truncate(s->path, (off_t)end))
         return nj_fail(err, "%s: the incomplete end cannot be repaired: %s", s->path, strerror(errno));
     if (fits_open_diskfile(&s->file, s->path, READWRITE, &status) ||

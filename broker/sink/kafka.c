@@ -322,7 +322,7 @@ static int be_patient(kafka_sink *s, nj_error *err)
         return 0;
     }
     if (now - s->moved_ns < STOP_WAIT_MS * (int64_t)1000000) return 0;
-    s->alone = true; /* a purged message is kept for nobody */
+    s->alone = true; /* a purged message is not kept */
     rd_kafka_purge(s->producer, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
     rd_kafka_poll(s->producer, 100);
     s->n_failed++;

@@ -68,7 +68,7 @@ int nj_transactions_begin(nj_transactions *t, nj_error *err)
     return 0;
 }
 
-/* Rows of the last transaction that was not committed are seen by nobody who reads committed ones. */
+/* Rows of the last transaction that was not committed are not seen by readers of committed ones. */
 int nj_transactions_commit(nj_transactions *t, const nj_keep *keep, nj_error *err)
 {
     if (!t->on || (!t->open && !keep->n_places)) return 0;

@@ -292,7 +292,7 @@ static void remove_beside(const nj_part *p, const char *beside)
     if (snprintf(path, sizeof path, "%s%s", p->path, beside) < (int)sizeof path) unlink(path);
 }
 
-/* Somebody has put a file where this one was to go: it is left alone. */
+/* There is a file of another program where this one was to go: it is left alone. */
 static int make_way(const nj_rolled *r, nj_part *p, nj_error *err)
 {
     if (r->args.mode == NJ_SINK_OVERWRITE || !is_there(p->file, "")) return 0;

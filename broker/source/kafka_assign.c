@@ -79,7 +79,7 @@ static bool has_worked(const list_t *committed)
 }
 
 /* from=committed,latest: only a new group begins with what comes from now on. In a group that has worked, a
- * topic without a place appeared while nobody read. */
+ * topic without a place appeared while no member was there. */
 static bool is_new_group(kafka_source *s, const list_t *committed)
 {
     nj_error ignored;
@@ -129,7 +129,7 @@ static bool is_younger(const kafka_source *s, const char *topic)
     return true;
 }
 
-/* Where a partition that nobody has read begins, as `from` says: into the list. */
+/* Where a partition without commits begins, as `from` says: into the list. */
 static void begin_from(kafka_source *s, list_t *list, const list_t *high, const list_t *committed)
 {
     nj_from from = s->at.from;

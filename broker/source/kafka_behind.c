@@ -9,7 +9,7 @@
 
 enum { LOOK_MS = 20000, TURNS = 64 };
 
-/* Reads at an offset: 1 = there is a message, or the end; 0 = the batch, still; -1 = nobody says. */
+/* Reads at an offset: 1 = there is a message, or the end; 0 = the batch, still; -1 = not known. */
 static int readable(rd_kafka_t *rk, rd_kafka_topic_partition_list_t *at, int64_t offset)
 {
     int64_t until = nj_now_ns() + nj_patience_ms(LOOK_MS) * (int64_t)1000000;

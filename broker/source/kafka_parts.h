@@ -82,7 +82,7 @@ typedef struct nj_kafka_watch nj_kafka_watch;
 /* NULL: there is no thread, and nothing is known */
 nj_kafka_watch *nj_kafka_watch_start(rd_kafka_t *rk, nj_partitions *partitions, double every_s);
 void nj_kafka_watch_stop(nj_kafka_watch *watch);
-/* Asks now, in this thread, when there are offsets without messages that nobody has explained. */
+/* Asks now, in this thread, when there are offsets without messages and without an explanation. */
 void nj_kafka_explain(rd_kafka_t *rk, nj_partitions *partitions, int timeout_ms);
 
 #endif

@@ -28,10 +28,10 @@ typedef struct nj_source_host {
      * known of this stream, it begins as the settings say. NULL = nothing is ever known. */
     int (*resume)(void *opaque, const nj_stream *stream, int64_t *next_offset, int64_t *published);
     /* Alerts that should have come and never will: offsets that the broker deleted, a member that is gone.
-     * NULL = nobody counts. */
+     * NULL = not counted. */
     void (*missing)(void *opaque, nj_stream *stream, uint64_t n, const char *why);
     /* A source, or a part of it, ended before its end: "night.tar: cut after x.avro". A note says so as well.
-     * NULL = nobody keeps a list. */
+     * NULL = there is no list. */
     void (*early)(void *opaque, const char *text);
     /* This worker replaces one that had alerts: brokers that are away now are waited for. */
     bool goes_on;

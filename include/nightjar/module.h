@@ -63,7 +63,7 @@ enum {
 enum {
     NJ_MODULE_WHOLE_BATCH = 1, /* wants the whole batch in one call (GPU, remote service) */
     NJ_MODULE_ADAPTER = 2      /* computes canonical columns of its surveys;
-                                * runs when somebody needs one of them */
+                                * runs when one of them is needed */
 };
 
 typedef struct {      /* an input column; the host decodes the union of all needs and nothing else */
