@@ -23,6 +23,16 @@ typedef struct nj_kafka_pair {
     const char *name, *value;
 } nj_kafka_pair;
 
+/* A producer that loses nothing and sends nothing twice. One request at a time: while a topic is made, the first
+ * batch of a partition may be refused and the second one taken. The broker knows no number of this producer
+ * yet, takes any as the first, and then calls the repeated first batch a duplicate, which librdkafka reports as
+ * delivered. */
+#define NJ_KAFKA_IN_ORDER                                                                                    \
+    { "enable.idempotence", "true" },                                                                        \
+    {                                                                                                        \
+        "max.in.flight", "1"                                                                                 \
+    }
+
 /* A configuration: bootstrap servers, then `preset` (ends with {0}; NULL allowed), then what the user said
  * under [kafka] with librdkafka's names (of equal names the last one counts). Names in `fixed`
  * (NULL-terminated; NULL allowed) are not the user's to set. The password comes from sasl.password, from the

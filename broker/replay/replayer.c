@@ -104,7 +104,7 @@ static int wait_for_topic(nj_replayer *r, nj_error *err)
 static int connect_to(nj_replayer *r, nj_error *err)
 {
     /* lz4: the schema in each packet compresses; gzip would cost the reader ten times as much */
-    static const nj_kafka_pair preset[] = { { "enable.idempotence", "true" },
+    static const nj_kafka_pair preset[] = { NJ_KAFKA_IN_ORDER,
                                             { "message.max.bytes", "8388608" },
                                             { "compression.type", "lz4" },
                                             { "linger.ms", "5" },

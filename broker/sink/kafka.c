@@ -164,7 +164,7 @@ static int commit(nj_sink *sink, const nj_keep *keep, nj_error *err)
 static int start(kafka_sink *s, const char *hosts, nj_settings *settings, nj_error *err)
 {
     /* lingering 20 ms fills batches of some ten messages at ZTF's rate; a flush does not wait for it */
-    static const nj_kafka_pair preset[] = { { "enable.idempotence", "true" },
+    static const nj_kafka_pair preset[] = { NJ_KAFKA_IN_ORDER,
                                             { "linger.ms", "20" },
                                             { "compression.codec", "lz4" },
                                             { "queue.buffering.max.kbytes", "65536" },

@@ -116,6 +116,22 @@ def spoilt(alerts):
     ok("offsets 10 to 10 cannot be unpacked" in log, "which is said", log[-800:])
 
 
+def new_topics(alerts):
+    """What a producer calls delivered is there, also when it was the first to write to a topic."""
+    c = ck.Consumer({"bootstrap.servers": broker, "group.id": "counts"})
+    lost = []
+    for k in range(40):
+        name = f"new{k}"
+        r = nightjar("replay", "night.tar", "--to", f"kafka://{broker}/{name}")
+        sent = int(r.stderr.split(" messages")[0].split()[-1]) if " messages" in r.stderr else -1
+        parts = c.list_topics(name, timeout=30).topics[name].partitions
+        there = sum(c.get_watermark_offsets(ck.TopicPartition(name, p), timeout=30)[1] for p in parts)
+        if not sent == there == len(alerts):
+            lost.append((name, sent, there, r.stderr[-300:]))
+    c.close()
+    ok(not lost, "forty new topics have every message that was sent", lost)
+
+
 def topic_deleted(alerts):
     admin = topic("n_20260101", 2)
     topic("n_20260102", 2)
@@ -184,7 +200,7 @@ def main():
         nightjar("simulate", "-n", 100, "--seed", 5, "-q", "-o", "night.tar")
         with tarfile.open("night.tar") as t:
             alerts = [t.extractfile(m).read() for m in t if m.isfile() and m.name.endswith(".avro")]
-        for case in (deleted, transactions, spoilt, topic_deleted, made_anew):
+        for case in (new_topics, deleted, transactions, spoilt, topic_deleted, made_anew):
             case(alerts)
     finally:
         subprocess.run([UP, "stop", os.path.abspath("kafka")], capture_output=True)
