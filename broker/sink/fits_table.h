@@ -45,7 +45,7 @@ typedef struct fits_sink {
     LONGLONG n_written;              /* rows in the table */
     uint64_t n_rows;                 /* rows in the buffer */
     nj_buffer rows, values, waiting; /* waiting: series[] */
-    size_t unflushed; /* bytes that cfitsio has, and the file perhaps not yet */
+    size_t unflushed;                /* bytes that cfitsio has, and the file perhaps not yet */
     uint64_t n_cut, n_odd;
 } fits_sink;
 
