@@ -142,7 +142,9 @@ static int open_sources(run *r, nj_error *err)
     nj_source_host *host = nj_arena_alloc(&r->arena, sizeof *host);
     if (!host) return nj_fail(err, "out of memory");
     *host = nj_ingest_host;
-    host->goes_on = r->options->shared && atomic_load(&r->options->shared->kept.turn) > 0;
+    /* kept.turn alone is also that of a first worker which resumes */
+    const nj_shared *shared = r->options->shared;
+    host->goes_on = shared && shared->incarnation > 0 && atomic_load(&shared->kept.turn) > 0;
     host->opaque = r;
     for (uint32_t i = 0; i < o->n_sources; i++) {
         nj_source_args args = {
