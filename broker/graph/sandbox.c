@@ -205,19 +205,27 @@ static void look_at_slot(void *sandbox_, nj_slot *slot)
 {
     nj_sandbox *s = sandbox_;
     const char *instance = atomic_load(&slot->instance);
-    if (!instance || (s->looked_for && atomic_load(&slot->thread) != s->looked_for)) return;
+    if (!instance || atomic_load(&slot->thread) != s->looked_for) return;
     snprintf(s->found, sizeof s->found, "%s", instance);
 }
 
-/* The module that a thread is in. A process or a thread that a module made is in none: then one that is in a
- * call. */
+/* All modules that are in a call: "a or b". The host's own parts, "(decode)", start no threads. */
+static void look_for_any(void *sandbox_, nj_slot *slot)
+{
+    nj_sandbox *s = sandbox_;
+    const char *instance = atomic_load(&slot->instance);
+    if (!instance || instance[0] == '(' || strstr(s->found, instance)) return;
+    size_t n = strlen(s->found);
+    snprintf(s->found + n, sizeof s->found - n, "%s%s", n ? " or " : "", instance);
+}
+
+/* The module that a thread is in. A process or a thread that a module made is in none. */
 static const char *module_of(nj_sandbox *s, int thread)
 {
     s->found[0] = '\0';
     s->looked_for = thread;
     nj_slot_each(look_at_slot, s);
-    s->looked_for = 0;
-    if (!s->found[0]) nj_slot_each(look_at_slot, s);
+    if (!s->found[0]) nj_slot_each(look_for_any, s);
     return s->found[0] ? s->found : "?";
 }
 

@@ -247,13 +247,14 @@ def crashes(feed):
 
 def restarts(feed):
     start("restarts", "live", "-m", "roid")
+    check(answers("restarts"), "a run whose restarts Prometheus counts")
     seen = set()
     end = time.time() + PATIENCE
     while len(seen) < 6 and time.time() < end:
         pid = worker_of("restarts")
         if pid and pid not in seen:
             seen.add(pid)
-            time.sleep(0.7)
+            time.sleep(2.5)  # it is scraped
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.1)
     check(len(seen) == 6, "six workers were killed", (seen, open("restarts.log", "rb").read()[-800:]))
