@@ -117,7 +117,7 @@ def run_to_slow_reader():
     return rc, size, report("pipe.json")["exposures"]
 
 
-def run_tiring():
+def run_tiring(*more, rows=16):
     """A module that takes longer with each alert: (the process, its report, that module's drift)."""
     build(
         "tiring",
@@ -134,9 +134,11 @@ def run_tiring():
         "-j",
         1,
         "-D",
-        "run.batch_rows=16",
+        f"run.batch_rows={rows}",
         "--report",
         "drift.json",
+        "--overwrite",
+        *more,
         env={"COLUMNS": "1000"},
     )
     run = report("drift.json")
