@@ -47,7 +47,7 @@ static _Noreturn void list_contexts(void)
     exit(fflush(stdout) ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
-static int take_word(const char *word, nj_error *err)
+static int take_word(char *word, nj_error *err)
 {
     const char *known[CONTEXTS + 3];
     for (size_t k = 0; k < CONTEXTS; k++) known[k] = contexts[k].name;
@@ -61,16 +61,23 @@ static int take_word(const char *word, nj_error *err)
     return nj_word_wrong("debug context", word, known, err);
 }
 
-int nj_debug_take(const char *list, nj_error *err)
+/* Each word of "a,b,c"; -1 with err as soon as one is refused. */
+static int take_each(const char *list, int (*take)(char *word, nj_error *err), nj_error *err)
 {
     for (const char *p = list; *p;) {
         size_t n = strcspn(p, ",");
-        char word[32];
+        char word[48];
         snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word - 1), p);
-        if (take_word(word, err)) return -1;
+        if (take(word, err)) return -1;
         p += n;
         p += *p == ',';
     }
+    return 0;
+}
+
+int nj_debug_take(const char *list, nj_error *err)
+{
+    if (take_each(list, take_word, err)) return -1;
     return *list ? 0 : nj_fail(err, "-d: no context is named; `-d help` lists them");
 }
 
@@ -114,14 +121,7 @@ static int take_level(char *word, nj_error *err)
 
 int nj_log_levels_take(const char *list, nj_error *err)
 {
-    for (const char *p = list; *p;) {
-        size_t n = strcspn(p, ",");
-        char word[48];
-        snprintf(word, sizeof word, "%.*s", (int)(n < sizeof word ? n : sizeof word - 1), p);
-        if (take_level(word, err)) return -1;
-        p += n;
-        p += *p == ',';
-    }
+    if (take_each(list, take_level, err)) return -1;
     return *list ? 0 : nj_fail(err, "--log-level: a level, or ROOM=LEVEL");
 }
 

@@ -209,8 +209,6 @@ class Feed(threading.Thread):
     def __init__(self, night, bootstrap, topic, rate=None, limit=None):
         super().__init__(daemon=True)
         args = [NIGHTJAR, "replay", night, "--to", f"kafka://{bootstrap}/{topic}", "-q"]
-        # else librdkafka 2.0.2 now and then gives up a sequence of messages when a leader is killed
-        args += ["-X", "max.in.flight=1"]
         args += ["--rate", f"{rate}/s"] if rate else []
         args += ["--limit", str(limit)] if limit else []
         # a broker that is killed is away for some seconds; the default of 5 minutes for a message is kept
