@@ -2,7 +2,7 @@
 hold of it. Not a test."""
 
 import itertools, os, statistics, subprocess, time
-from tap import NIGHTJAR, ROOT, nightjar, report
+from tap import NIGHTJAR, ROOT, compile_module, nightjar, report
 
 SPANS = ["arrive", "queue", "decode", "modules", "filter", "publish"]
 FAST = ["-m", "roid,nalerthist"]
@@ -17,27 +17,7 @@ def build(name, wait):
         .replace("#include", "#include <unistd.h>\n#include", 1)
     )
     open(name + ".c", "w").write(text)
-    kit = os.path.join(
-        os.environ.get("NIGHTJAR_BUILD", os.path.join(ROOT, "build", "release")), "libnightjar-kit.a"
-    )
-    subprocess.run(
-        [
-            "cc",
-            "-std=c11",
-            "-O2",
-            "-fPIC",
-            "-D_GNU_SOURCE",
-            "-DNJ_SHARED",
-            "-shared",
-            "-I" + os.path.join(ROOT, "include"),
-            "-o",
-            name + ".so",
-            name + ".c",
-            kit,
-            "-lm",
-        ],
-        check=True,
-    )
+    compile_module(name + ".c", name + ".so", "-O2", kit=True)
 
 
 def consistent(x):

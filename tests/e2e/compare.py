@@ -3,7 +3,7 @@
 module."""
 
 import json, os, random, shutil, subprocess
-from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok, skip
+from tap import NIGHTJAR, ROOT, Folder, compile_module, done, nightjar, ok, skip
 
 SAMPLE = os.path.join(ROOT, "data", "sample.tar.gz")
 
@@ -382,30 +382,8 @@ def burner(folder, turns):
         ' volatile("" : "+g"(x)); } int32_t n = 0;' % turns
     )
     open(folder + "/modules/burner.c", "w").write(text.replace("int32_t n = 0;", spin))
-    kit = os.path.join(
-        os.environ.get("NIGHTJAR_BUILD", os.path.join(ROOT, "build", "release")), "libnightjar-kit.a"
-    )
-    subprocess.run(
-        [
-            "cc",
-            "-std=c11",
-            "-O2",
-            "-g",
-            "-fPIC",
-            "-ffp-contract=off",
-            "-D_GNU_SOURCE",
-            "-DNJ_SHARED",
-            "-shared",
-            "-I" + os.path.join(ROOT, "include"),
-            "-o",
-            "burner.so",
-            "modules/burner.c",
-            os.path.abspath(kit),
-            "-lm",
-        ],
-        check=True,
-        cwd=folder,
-    )
+    flags = ["-O2", "-g", "-ffp-contract=off"]
+    compile_module(folder + "/modules/burner.c", folder + "/burner.so", *flags, kit=True)
     with open(folder + "/nightjar", "w") as f:
         f.write(f'#!/bin/sh\nexec {NIGHTJAR} "$@" --module-path {os.path.abspath(folder)}/burner.so\n')
     os.chmod(folder + "/nightjar", 0o755)
@@ -490,29 +468,7 @@ def build(name, out, **change):
         assert a in text
         text = text.replace(a, b)
     open("m.c", "w").write(text)
-    kit = os.path.join(
-        os.environ.get("NIGHTJAR_BUILD", os.path.join(ROOT, "build", "release")), "libnightjar-kit.a"
-    )
-    subprocess.run(
-        [
-            "cc",
-            "-std=c11",
-            "-O2",
-            "-g",
-            "-fPIC",
-            "-ffp-contract=off",
-            "-D_GNU_SOURCE",
-            "-DNJ_SHARED",
-            "-shared",
-            "-I" + os.path.join(ROOT, "include"),
-            "-o",
-            out,
-            "m.c",
-            kit,
-            "-lm",
-        ],
-        check=True,
-    )
+    compile_module("m.c", out, "-O2", "-g", "-ffp-contract=off", kit=True)
 
 
 def builds():

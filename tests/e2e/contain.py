@@ -3,7 +3,7 @@
 missing."""
 
 import os, signal, subprocess, time
-from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, nightjar, ok, report, rows, skip
+from tap import NIGHTJAR, ROOT, SANITIZED, Folder, compile_module, done, nightjar, ok, report, rows, skip
 
 N = 300  # alerts of the night
 SOURCE = """
@@ -66,20 +66,8 @@ def module(name, habit="", begin="", end="", more=""):
     )
     with open(f"{name}.c", "w", encoding="utf-8") as f:
         f.write(text)
-    flags = "-std=c11 -O1 -g -w -frounding-math -fno-stack-protector -fPIC -DNJ_SHARED -shared".split()
-    subprocess.run(
-        [
-            os.environ.get("CC_MODULE", "cc"),
-            *flags,
-            f"-I{ROOT}/include",
-            f"{name}.c",
-            "-o",
-            f"{name}.so",
-            "-lm",
-        ],
-        check=True,
-    )
-    return os.path.abspath(f"{name}.so")
+    flags = "-O1 -g -w -frounding-math -fno-stack-protector".split()
+    return compile_module(f"{name}.c", f"{name}.so", *flags)
 
 
 def run(name, *more, source="night.tar", others="nalerthist", threads=1):

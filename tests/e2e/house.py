@@ -77,6 +77,9 @@ def sizes():
         print(f"# {name}: {lines[name]} lines")
     wide = [f"{p}: {width[p]} columns" for p in width if width[p] > 110]
     ok(not wide, f"no line of {len(files)} files is longer than 110 columns", "\n".join(wide))
+    tests = sources("tests/*.[ch]", "tests/*/*.[ch]")
+    wide = [f"{short(p)}:{n}" for p in tests for n, x in enumerate(read(p).splitlines(), 1) if len(x) > 110]
+    ok(not wide, f"nor one of {len(tests)} C files of tests", "\n".join(wide))
     scripts = sources("tests/*/*.py", "perf/*.py")
     wide = [f"{short(p)}:{n}" for p in scripts for n, x in enumerate(read(p).splitlines(), 1) if len(x) > 110]
     ok(not wide, f"nor one of {len(scripts)} Python files", "\n".join(wide))

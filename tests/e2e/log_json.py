@@ -3,7 +3,7 @@
 --log-level."""
 
 import json, os, re, signal, subprocess
-from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok
+from tap import NIGHTJAR, ROOT, Folder, compile_module, done, nightjar, ok
 
 MEMBERS = {"time", "level", "room", "text", "fields"}
 SOURCE = """
@@ -52,8 +52,7 @@ def texts(found, room):
 def crashes():
     with open("crashes.c", "w", encoding="utf-8") as f:
         f.write(SOURCE)
-    cc = [os.environ.get("CC_MODULE", "cc"), *"-std=gnu11 -O1 -w -fPIC -DNJ_SHARED -shared".split()]
-    subprocess.run([*cc, f"-I{ROOT}/include", "crashes.c", "-o", "crashes.so"], check=True)
+    compile_module("crashes.c", "crashes.so", "-O1", "-w")
     command = "run night.tar -m crashes --log-json --module-path".split()
     r = nightjar(*command, os.path.abspath("crashes.so"), "-o", "ndjson:a.ndjson")
     found = events(r.stderr, "a module that crashes")

@@ -7,7 +7,7 @@ would take long to reach (messages behind, seconds of latency) are smaller. test
 file's own times."""
 
 import http.client, json, os, re, shutil, signal, socket, subprocess, tarfile, threading, time, urllib.parse
-from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, needs, nightjar, ok, skip
+from tap import NIGHTJAR, ROOT, SANITIZED, Folder, compile_module, done, needs, nightjar, ok, skip
 
 UP = os.path.join(ROOT, "tests", "e2e", "kafka-up")
 PROMETHEUS = shutil.which("prometheus")
@@ -45,9 +45,7 @@ def check(condition, name, detail=""):
 def module(name, habit):
     with open(f"{name}.c", "w", encoding="utf-8") as f:
         f.write(MODULE.replace("@NAME@", name).replace("@HABIT@", habit))
-    flags = "-std=c11 -D_GNU_SOURCE -O1 -w -fPIC -DNJ_SHARED -shared".split()
-    subprocess.run(["cc", *flags, f"-I{ROOT}/include", f"{name}.c", "-o", f"{name}.so"], check=True)
-    return os.path.abspath(f"{name}.so")
+    return compile_module(f"{name}.c", f"{name}.so", "-O1", "-w")
 
 
 def free_port():
@@ -62,14 +60,14 @@ PORT = {
 }
 
 
-def start(name, topic, *more, out=None):
+def start(name, topic, *more, out=None, env=None):
     """A live run in a group of its own, with its metrics where Prometheus looks for them."""
     url = f"kafka://{broker}/{topic}?group={name}&from=earliest"
     args = ["run", url, "-o", out or f"ndjson:{name}.ndjson", "--metrics", f"127.0.0.1:{PORT[name]}"]
     args += ["--dead-letters", f"{name}.avro", "--append", "-j", "1", *more]
     with open(f"{name}.log", "ab") as log:
         processes[name] = subprocess.Popen(
-            [NIGHTJAR, *args], stdout=subprocess.DEVNULL, stderr=log, start_new_session=True
+            [NIGHTJAR, *args], stdout=subprocess.DEVNULL, stderr=log, start_new_session=True, env=env
         )
 
 
@@ -302,9 +300,20 @@ def down(feed):
     os.killpg(processes["down"].pid, signal.SIGKILL)
     check(wait("NightjarDown", "down"), "NightjarDown: a run that was killed", firing())
     processes.pop("down").wait()
-    start("down", "nobody_writes_here", "-m", "roid")
+    systemd = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    systemd.bind("systemd")
+    systemd.settimeout(PATIENCE)
+    env = {**os.environ, "NOTIFY_SOCKET": os.path.abspath("systemd")}
+    start("down", "nobody_writes_here", "-m", "roid", env=env)
     check(wait("NightjarDown", "down", False), "NightjarDown clears when it is there again", firing())
     check(wait("NightjarNotReady", "down"), "NightjarNotReady: no partition is assigned", firing())
+    got = b""
+    while b"READY=1" not in got:
+        try:
+            got = systemd.recv(4096)
+        except TimeoutError:
+            break
+    check(b"READY=1" in got, "but systemd knows that it has started: it waits for its topic", got)
     stop("down")
 
 

@@ -55,6 +55,15 @@ def needs(*packages):
     done()
 
 
+def compile_module(source, out, *flags, kit=False):
+    """A shared object for --module-path; kit: with the kit's functions."""
+    libs = [os.path.join(os.environ.get("NIGHTJAR_BUILD", f"{ROOT}/build/release"), "libnightjar-kit.a")]
+    common = ["-std=c11", "-D_GNU_SOURCE", "-fPIC", "-DNJ_SHARED", "-shared", f"-I{ROOT}/include"]
+    cc = os.environ.get("CC_MODULE", "cc")
+    subprocess.run([cc, *common, *flags, "-o", out, source, *(libs if kit else []), "-lm"], check=True)
+    return os.path.abspath(out)
+
+
 class Folder:
     """A scratch folder, entered as the working directory."""
 

@@ -209,8 +209,8 @@ static void a_drain_waits_for_all_that_was_handed_over(void **state)
     nj_report_free(&s.report);
 }
 
-/* What was under way when a partition was lost is not written, and when the partition comes back to the same run
- * it is: each row once, whatever had been written before. */
+/* What was under way when a partition was lost is not written, and when the partition comes back to the same
+ * run it is: each row once, whatever had been written before. */
 static void a_partition_that_is_lost_and_comes_back_has_each_row_once(void **state)
 {
     (void)state;

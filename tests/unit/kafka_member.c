@@ -1,5 +1,5 @@
-/* kafka_member.c - a run that was killed has its name in the group again, as long as the group gave that name all there
- * is. */
+/* kafka_member.c - a run that was killed has its name in the group again, as long as the group gave that name
+ * all there is. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

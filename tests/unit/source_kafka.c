@@ -181,7 +181,7 @@ static void a_slow_broker_is_no_silence(void **state)
     rd_kafka_destroy(b.producer);
 }
 
-/* A partition gives nothing, though its broker answers: that is no end of a stream, but a trouble to be told. */
+/* A partition gives nothing, though its broker answers: that is no end of a stream, and is reported. */
 static void what_is_not_read_to_its_end_is_no_silence(void **state)
 {
     (void)state;
