@@ -132,12 +132,30 @@ def commands(library):
         ok(not wrong, f"nightjar {args[0]}: some of {n} allocations failing", "\n".join(wrong[:20]))
 
 
+def avro_rows(data):
+    """Rows of an Avro file, over all of its blocks: a run that is held up between two alerts writes more
+    blocks, of the same rows."""
+    rows_, sync = 0, data[-16:]
+    for block in data.split(sync)[1:-1]:
+        raw = shift = 0
+        for byte in block:  # the count: a zigzag number of seven bits a byte
+            raw |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                break
+        rows_ += raw >> 1
+    return rows_
+
+
 def content(folder):
-    with open(f"{folder}/out.ndjson", "rb") as f:
-        text = f.read()
+    text = {}
+    for name in FILES:
+        with open(f"{folder}/{name}", "rb") as f:
+            text[name] = f.read()
     return (
-        text,
-        [os.path.getsize(f"{folder}/{name}") for name in FILES[1:]],
+        text["out.ndjson"],
+        avro_rows(text["out.avro"]),
+        len(text["out.fits"]),
         os.path.exists(f"{folder}/r.json"),
     )
 
@@ -207,9 +225,13 @@ def test():
     with open("cats.ini", "w", encoding="ascii") as f:
         f.write("[module.lookup_cats]\nkind = lookup\nfile = cats.csv\nkey = candid\n")
     rc, stderr = attempt(library, "whole", 0)
-    if not ok(rc == 0 and len(rows("whole/out.ndjson")) == 20, "a run of 20 alerts", stderr):
+    want = content("whole") if rc == 0 else None
+    if not ok(
+        want and len(rows("whole/out.ndjson")) == want[1] == 20,
+        "a run of 20 alerts",
+        f"{stderr}\n{want and want[1]} rows of Avro",
+    ):
         return
-    want = content("whole")
     with open("whole/count", encoding="ascii") as f:
         n = int(f.read(), 16)
     todo = numbers(n)
