@@ -335,11 +335,21 @@ static void keep_name(kafka_source *s)
     if (now) rd_kafka_topic_partition_list_destroy(now);
 }
 
+/* A message that waits for room and is of a partition that went: who has the partition now reads it. */
+static void drop_kept(kafka_source *s, const rd_kafka_topic_partition_t *gone)
+{
+    if (!s->kept || s->kept->partition != gone->partition) return;
+    if (strcmp(rd_kafka_topic_name(s->kept->rkt), gone->topic)) return;
+    rd_kafka_message_destroy(s->kept);
+    s->kept = NULL;
+}
+
 static void on_revoke(kafka_source *s, const list_t *list, int lost)
 {
     int64_t deadline = nj_now_ns() + (int64_t)(s->conf.drain_s * 1e9);
     for (int i = 0; i < list->cnt; i++) {
         nj_partition *p = nj_partitions_find(&s->partitions, list->elems[i].topic, list->elems[i].partition);
+        drop_kept(s, list->elems + i);
         if (!p) continue;
         int64_t left_ms = (deadline - nj_now_ns()) / 1000000;
         if (!lost && nj_partition_in_flight(&s->partitions, p))
