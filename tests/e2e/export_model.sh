@@ -1,15 +1,24 @@
 #!/usr/bin/env bash
-# Models of scikit-learn, XGBoost and PyTorch, exported and checked: every golden row, among them rows that lie exactly on thresholds, has the
-# score that the library itself computes. scikit-learn and XGBoost come by pip; PyTorch is taken where it is (Debian: python3-torch), as it is large.
+# Models of scikit-learn, XGBoost and PyTorch, exported and checked: every golden row, among them rows that
+# lie exactly on thresholds, has the score that the library itself computes. scikit-learn and XGBoost come by
+# pip.
+# PyTorch is used where it is installed (Debian: python3-torch), as it is large.
 set -u
 cd "$(dirname "$0")/../.."
 work=$(mktemp -d) err=$work/out && trap 'rm -rf "$work"' EXIT
 . tests/e2e/tap.sh
-with() { for p in ${NIGHTJAR_PYTHON:-} build/python/bin/python python3 /usr/bin/python3; do "$p" -c "import numpy, $1" 2>/dev/null && echo "$p" && return; done; return 1; }
+with() { # IMPORT: a Python that has it
+  for p in ${NIGHTJAR_PYTHON:-} build/python/bin/python python3 /usr/bin/python3; do
+    "$p" -c "import numpy, $1" 2>/dev/null && echo "$p" && return
+  done
+  return 1
+}
 get() { # PACKAGE IMPORT: a Python that has it
   local python
   with "$2" && return
-  python=$(tests/python numpy scipy) && case $python in build/python/*) timeout 300 "$python" -m pip install -q --disable-pip-version-check $1 >/dev/null 2>&1 ;; esac
+  python=$(tests/python numpy scipy) && case $python in
+    build/python/*) timeout 300 "$python" -m pip install -q --disable-pip-version-check $1 >/dev/null 2>&1 ;;
+  esac
   with "$2"
 }
 check() { # KIND LEAST PYTHON
@@ -28,7 +37,10 @@ check() { # KIND LEAST PYTHON
   [ "$found" -ge "$2" ]
   ok $? "$1: $2 models at least ($found)"
 }
-if python=$(get scikit-learn sklearn); then check sklearn 17 "$python"; else skip "exported from scikit-learn" "no Python with numpy and scikit-learn"; fi
-if python=$(get "--no-deps xgboost-cpu" xgboost); then check xgboost 17 "$python"; else skip "exported from XGBoost" "no Python with xgboost"; fi
-if python=$(with torch); then check torch 2 "$python"; else skip "exported from PyTorch" "no Python with torch (apt-get install python3-torch)"; fi
+if python=$(get scikit-learn sklearn); then check sklearn 17 "$python"
+else skip "exported from scikit-learn" "no Python with numpy and scikit-learn"; fi
+if python=$(get "--no-deps xgboost-cpu" xgboost); then check xgboost 17 "$python"
+else skip "exported from XGBoost" "no Python with xgboost"; fi
+if python=$(with torch); then check torch 2 "$python"
+else skip "exported from PyTorch" "no Python with torch (apt-get install python3-torch)"; fi
 finish

@@ -67,6 +67,16 @@ def enumerators_have_one_room():
     )
 
 
+def too_long(paths):
+    """FILE:LINE of lines beyond 110 columns."""
+    return [f"{short(p)}:{n}" for p in paths for n, x in enumerate(read(p).splitlines(), 1) if len(x) > 110]
+
+
+def shell_scripts():
+    paths = sources("tests/*", "tests/e2e/*", "tests/fuzz/*", "perf/*", ".ci/*")
+    return [p for p in paths if os.path.isfile(p) and re.match(rb"#!.*\b(ba)?sh\b", open(p, "rb").readline())]
+
+
 def sizes():
     files = sources(
         "broker/*/*.[ch]", "broker/*/*.cc", "modules/*.c", "modules/kit/*/*.[ch]", "include/nightjar/*.h"
@@ -78,11 +88,14 @@ def sizes():
     wide = [f"{p}: {width[p]} columns" for p in width if width[p] > 110]
     ok(not wide, f"no line of {len(files)} files is longer than 110 columns", "\n".join(wide))
     tests = sources("tests/*.[ch]", "tests/*/*.[ch]")
-    wide = [f"{short(p)}:{n}" for p in tests for n, x in enumerate(read(p).splitlines(), 1) if len(x) > 110]
+    wide = too_long(tests)
     ok(not wide, f"nor one of {len(tests)} C files of tests", "\n".join(wide))
     scripts = sources("tests/*/*.py", "perf/*.py")
-    wide = [f"{short(p)}:{n}" for p in scripts for n, x in enumerate(read(p).splitlines(), 1) if len(x) > 110]
+    wide = too_long(scripts)
     ok(not wide, f"nor one of {len(scripts)} Python files", "\n".join(wide))
+    scripts = shell_scripts()
+    wide = too_long(scripts)
+    ok(not wide, f"nor one of {len(scripts)} shell scripts", "\n".join(wide))
     ok(max(lines.values()) <= 500, "no file grows beyond 500 lines")
 
 

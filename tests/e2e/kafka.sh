@@ -47,7 +47,8 @@ fi
 night=${NIGHTJAR_SHARED:-}/real/ztf
 if [ -z "${NIGHTJAR_SHARED:-}" ] || [ ! -d "$night" ]; then
     night=$dir/night.tar
-    "$nightjar" simulate --alerts 300 --seed 3 -o "$night" >/dev/null 2>"$dir/simulate.log" || { err=$dir/simulate.log ok 1 "${names[0]}"; finish; }
+    "$nightjar" simulate --alerts 300 --seed 3 -o "$night" >/dev/null 2>"$dir/simulate.log" ||
+        { err=$dir/simulate.log ok 1 "${names[0]}"; finish; }
 fi
 
 run() { # the log is $dir/run.log, the exit code that of nightjar
@@ -55,9 +56,13 @@ run() { # the log is $dir/run.log, the exit code that of nightjar
 }
 candids() { sed -n 's/^{"candid": *\(-\{0,1\}[0-9]*\),.*/\1/p' "$@" | sort -u; }
 ledger() { # REPORT: "consumed emitted closed"
-    python3 -c 'import json,sys; l=json.load(open(sys.argv[1]))["ledger"]; print(l["consumed"], l["emitted"], l["closed"])' "$1"
+    python3 -c 'import json, sys
+l = json.load(open(sys.argv[1]))["ledger"]
+print(l["consumed"], l["emitted"], l["closed"])' "$1"
 }
 lines() { wc -l 2>/dev/null <"$1" || echo 0; }
+sent() { sed -n 's/ messages, .*//p' "$1"; } # LOG of replay: how many messages it sent
+rows_sum() { sort -u "$1" | sha256sum; }
 wait_lines() { # FILE N: until the file has so many lines, at most 120 s
     for ((i = 0; i < 1200; i++)); do
         [ -f "$1" ] && [ "$(lines "$1")" -ge "$2" ] && return
@@ -67,12 +72,14 @@ wait_lines() { # FILE N: until the file has so many lines, at most 120 s
 # a dead member holds its partitions until its session ends
 group_settings=(-X session.timeout.ms=2000 -X heartbeat.interval.ms=300)
 
-run "$night" -o "ndjson:$dir/files.ndjson" --report "$dir/files.json" --dead-letters "$dir/dead.avro" || cat "$dir/run.log" >&2
+run "$night" -o "ndjson:$dir/files.ndjson" --report "$dir/files.json" --dead-letters "$dir/dead.avro" ||
+    cat "$dir/run.log" >&2
 n=$(lines "$dir/files.ndjson")
 "$nightjar" replay "$night" --to "kafka://$KAFKA/night" 2>"$dir/replay.log"
-check "$? $(sed -n 's/ messages, .*//p' "$dir/replay.log") $([ "$n" -ge 300 ] && echo many)" "0 $n many" "$dir/replay.log"
+check "$? $(sent "$dir/replay.log") $([ "$n" -ge 300 ] && echo many)" "0 $n many" "$dir/replay.log"
 
-run "kafka://$KAFKA/night?group=g&from=earliest&until=idle:2" -o "ndjson:$dir/kafka.ndjson" --report "$dir/kafka.json"
+run "kafka://$KAFKA/night?group=g&from=earliest&until=idle:2" -o "ndjson:$dir/kafka.ndjson" \
+    --report "$dir/kafka.json"
 check "$? $(sort "$dir/files.ndjson" | sha256sum)" "0 $(sort "$dir/kafka.ndjson" | sha256sum)" "$dir/run.log"
 check "$(ledger "$dir/kafka.json")" "$n $n True"
 run "kafka://$KAFKA/night?group=g&until=end" -o "ndjson:$dir/again.ndjson"
@@ -96,33 +103,45 @@ check "$? $(lines "$dir/late.ndjson")" "0 100" "$dir/run.log"
 
 printf '%s\n' "$KAFKA_PASSWORD" >"$dir/secret"
 secure=(-X security.protocol=SASL_PLAINTEXT -X sasl.mechanism=SCRAM-SHA-512 -X "sasl.username=$KAFKA_USER")
-run "kafka://$KAFKA_SASL/night?group=secure&until=end" "${secure[@]}" -X "sasl.password.file=$dir/secret" -o "ndjson:$dir/secure.ndjson"
-check "$? $(sort -u "$dir/secure.ndjson" | sha256sum)" "0 $(sort -u "$dir/files.ndjson" | sha256sum)" "$dir/run.log"
-NIGHTJAR_KAFKA_PASSWORD=not-the-one run "kafka://$KAFKA_SASL/night?group=secure&until=end" "${secure[@]}" -o null:
-check "$? $(grep -q 'error: .*invalid credentials' "$dir/run.log" && echo said) $(grep -c not-the-one "$dir/run.log")" "2 said 0" "$dir/run.log"
+run "kafka://$KAFKA_SASL/night?group=secure&until=end" "${secure[@]}" -X "sasl.password.file=$dir/secret" \
+    -o "ndjson:$dir/secure.ndjson"
+check "$? $(rows_sum "$dir/secure.ndjson")" "0 $(rows_sum "$dir/files.ndjson")" "$dir/run.log"
+NIGHTJAR_KAFKA_PASSWORD=not-the-one run "kafka://$KAFKA_SASL/night?group=secure&until=end" "${secure[@]}" \
+    -o null:
+rc=$?
+said=$(grep -q 'error: .*invalid credentials' "$dir/run.log" && echo said)
+check "$rc $said $(grep -c not-the-one "$dir/run.log")" "2 said 0" "$dir/run.log"
 
-sealed=(-X security.protocol=SASL_SSL -X sasl.mechanism=SCRAM-SHA-512 -X "sasl.username=$KAFKA_USER" -X "sasl.password.file=$dir/secret")
-run "kafka://$KAFKA_TLS/night?group=sealed&until=end" "${sealed[@]}" -X "ssl.ca.location=$KAFKA_CA" -o "ndjson:$dir/sealed.ndjson"
-check "$? $(sort -u "$dir/sealed.ndjson" | sha256sum)" "0 $(sort -u "$dir/files.ndjson" | sha256sum)" "$dir/run.log"
+sealed=(-X security.protocol=SASL_SSL -X sasl.mechanism=SCRAM-SHA-512 -X "sasl.username=$KAFKA_USER"
+    -X "sasl.password.file=$dir/secret")
+run "kafka://$KAFKA_TLS/night?group=sealed&until=end" "${sealed[@]}" -X "ssl.ca.location=$KAFKA_CA" \
+    -o "ndjson:$dir/sealed.ndjson"
+check "$? $(rows_sum "$dir/sealed.ndjson")" "0 $(rows_sum "$dir/files.ndjson")" "$dir/run.log"
 run "kafka://$KAFKA_TLS/night?group=sealed&until=end" "${sealed[@]}" -o null:
 check "$? $(grep -q 'error: .*ssl.ca.location' "$dir/run.log" && echo said)" "2 said" "$dir/run.log"
 
 "$nightjar" replay "$night" --to "kafka://$KAFKA/paced" --rate 200/s --limit 200 2>"$dir/replay.log"
-check "$? $(sed -n 's/ messages, .*//p' "$dir/replay.log")" "0 200" "$dir/replay.log"
+check "$? $(sent "$dir/replay.log")" "0 200" "$dir/replay.log"
 
 slow() { "$nightjar" replay "$night" --to "kafka://$KAFKA/$1" --rate 120/s 2>"$dir/$1.log"; }
-"$nightjar" replay "$night" --to "kafka://$KAFKA/killed" --limit 1 2>"$dir/replay.log" # the topic is there before its reader
+# the topic is there before its reader
+"$nightjar" replay "$night" --to "kafka://$KAFKA/killed" --limit 1 2>"$dir/replay.log"
 slow killed &
 feeder=$!
-"$nightjar" run "kafka://$KAFKA/killed?group=g&from=committed" "${group_settings[@]}" -o "ndjson:$dir/killed.ndjson" >/dev/null 2>"$dir/run.log" &
+"$nightjar" run "kafka://$KAFKA/killed?group=g&from=committed" "${group_settings[@]}" \
+    -o "ndjson:$dir/killed.ndjson" >/dev/null 2>"$dir/run.log" &
 victim=$!
 wait_lines "$dir/killed.ndjson" 230 # two commits have been made
 kill -9 $victim
 wait $victim 2>/dev/null
 before=$(lines "$dir/killed.ndjson")
 wait $feeder
-run "kafka://$KAFKA/killed?group=g&until=idle:4" "${group_settings[@]}" -o "ndjson:$dir/killed.ndjson" --append --report "$dir/killed.json"
-check "$? $(candids "$dir/killed.ndjson" | sha256sum) $([ "$before" -lt "$n" ] && echo cut) $([ "$(lines "$dir/killed.ndjson")" -lt $((n + before)) ] && echo resumed)" \
+run "kafka://$KAFKA/killed?group=g&until=idle:4" "${group_settings[@]}" -o "ndjson:$dir/killed.ndjson" \
+    --append --report "$dir/killed.json"
+rc=$?
+cut=$([ "$before" -lt "$n" ] && echo cut)
+resumed=$([ "$(lines "$dir/killed.ndjson")" -lt $((n + before)) ] && echo resumed)
+check "$rc $(candids "$dir/killed.ndjson" | sha256sum) $cut $resumed" \
     "0 $(candids "$dir/files.ndjson" | sha256sum) cut resumed" "$dir/run.log"
 echo "# $before rows before the kill, $(lines "$dir/killed.ndjson") at the end for $n alerts"
 check "$(ledger "$dir/killed.json" | cut -d' ' -f3)" True
@@ -130,7 +149,8 @@ check "$(ledger "$dir/killed.json" | cut -d' ' -f3)" True
 "$nightjar" replay "$night" --to "kafka://$KAFKA/stopped" 2>"$dir/replay.log"
 slow stopped &
 feeder=$!
-"$nightjar" run "kafka://$KAFKA/stopped?group=g&from=committed" -o "ndjson:$dir/stopped.ndjson" --report "$dir/stopped.json" >/dev/null 2>"$dir/run.log" &
+"$nightjar" run "kafka://$KAFKA/stopped?group=g&from=committed" -o "ndjson:$dir/stopped.ndjson" \
+    --report "$dir/stopped.json" >/dev/null 2>"$dir/run.log" &
 victim=$!
 wait_lines "$dir/stopped.ndjson" 10
 kill -INT $victim
@@ -146,29 +166,32 @@ rc=$?
     "$nightjar" lag "kafka://$KAFKA/stopped?group=g"
     echo "rest: $(ledger "$dir/rest.json")"
 } >>"$dir/run.log" 2>&1
-check "$rc $((first + $(lines "$dir/rest.ndjson"))) $(sed -n 's/ messages, .*//p' "$dir/stopped.log")" "0 $((2 * n)) $n" "$dir/run.log"
+check "$rc $((first + $(lines "$dir/rest.ndjson"))) $(sent "$dir/stopped.log")" "0 $((2 * n)) $n" \
+    "$dir/run.log"
 
 "$nightjar" replay "$night" --to "kafka://$KAFKA/shared" --limit 1 2>"$dir/replay.log"
 slow shared &
 feeder=$!
 members=()
 for k in 1 2; do
-    "$nightjar" run "kafka://$KAFKA/shared?group=g&until=idle:5" "${group_settings[@]}" -o "ndjson:$dir/member$k.ndjson" --report "$dir/member$k.json" \
-        >/dev/null 2>"$dir/member$k.log" &
+    "$nightjar" run "kafka://$KAFKA/shared?group=g&until=idle:5" "${group_settings[@]}" \
+        -o "ndjson:$dir/member$k.ndjson" --report "$dir/member$k.json" >/dev/null 2>"$dir/member$k.log" &
     members+=($!)
     wait_lines "$dir/member$k.ndjson" 20
 done
 wait $feeder
 rc=
 for m in "${members[@]}"; do wait "$m"; rc+="$? "; done
-check "$rc$(candids "$dir/member1.ndjson" "$dir/member2.ndjson" | sha256sum)" "0 0 $(candids "$dir/files.ndjson" | sha256sum)" "$dir/member2.log"
+check "$rc$(candids "$dir/member1.ndjson" "$dir/member2.ndjson" | sha256sum)" \
+    "0 0 $(candids "$dir/files.ndjson" | sha256sum)" "$dir/member2.log"
 echo "# $(lines "$dir/member1.ndjson") and $(lines "$dir/member2.ndjson") rows for $((n + 1)) messages"
 
 "$nightjar" replay "$night" --to "kafka://$KAFKA/gap" --limit 1 2>"$dir/replay.log"
 slow gap &
 feeder=$!
 # a broker on a busy machine may need longer than contact_s to come back
-"$nightjar" run "kafka://$KAFKA/gap?group=g&until=idle:8" "${group_settings[@]}" -D source.contact_s=600 -o "ndjson:$dir/gap.ndjson" --report "$dir/gap.json" >/dev/null 2>"$dir/run.log" &
+"$nightjar" run "kafka://$KAFKA/gap?group=g&until=idle:8" "${group_settings[@]}" -D source.contact_s=600 \
+    -o "ndjson:$dir/gap.ndjson" --report "$dir/gap.json" >/dev/null 2>"$dir/run.log" &
 reader=$!
 wait_lines "$dir/gap.ndjson" 100
 tests/e2e/kafka-up stop "$dir/kafka"
@@ -177,8 +200,10 @@ sleep 1
 tests/e2e/kafka-up again "$dir/kafka"
 wait $feeder
 wait $reader
-check "$? $(candids "$dir/gap.ndjson" | sha256sum) $(ledger "$dir/gap.json" | cut -d' ' -f3) $([ "$at_stop" -lt "$n" ] && echo cut) \
-$([ "$(lines "$dir/gap.ndjson")" -lt $((n + at_stop)) ] && echo resumed)" \
+rc=$?
+cut=$([ "$at_stop" -lt "$n" ] && echo cut)
+resumed=$([ "$(lines "$dir/gap.ndjson")" -lt $((n + at_stop)) ] && echo resumed)
+check "$rc $(candids "$dir/gap.ndjson" | sha256sum) $(ledger "$dir/gap.json" | cut -d' ' -f3) $cut $resumed" \
     "0 $(candids "$dir/files.ndjson" | sha256sum) True cut resumed" "$dir/run.log"
 echo "# $at_stop rows when it went, $(lines "$dir/gap.ndjson") at the end"
 finish
