@@ -23,15 +23,16 @@
  * 2) astropy computes in float32 there. Doubles give the same mask but for one case, which is imitated:
  * when the
  *    float32 sum of squares overflows (pixels near 1e19 and beyond), sd is infinite and nothing is clipped.
- * 3) Kept pixels are a contiguous range of the sorted values,
- * so that a median is an order statistic of all pixels,
- *    found by a histogram of 255 cells over the bulk and a sort within one cell. Sums of the core (two
- *    quartile distances about the median) are taken once, so that a pass adds up the tails alone. No full
- *    sort. Cost: some microseconds for 63 x 63 pixels (nightjar bench hostless).
+ * 3) Kept pixels are a contiguous range of the sorted values, so that a median is an order statistic of all
+ *    pixels. It lies as a rule within a quarter standard deviation of the mean of the core (pixels within two
+ *    quartile distances of the median of a sample): only those few pixels are put into a histogram, and only
+ *    one of its cells is sorted. When a rank lies elsewhere, all pixels are put into it. Sums of the core are
+ *    taken once, so that a pass adds up the tails alone. No full sort. Cost: some microseconds for 63 x 63
+ *    pixels (nightjar bench hostless).
  * 4) Same bits on every instruction set: 16 partial sums, added in one order.
  *
  * Reference: astropy 6, astropy.stats.sigma_clip (definition); notes in modules/hostless.c for its use. */
-enum { CELLS = 255, OUT = 255, BLOCK = 64, SLOTS = 2 };
+enum { CELLS = 127, OUT = 255, BLOCK = 64, SLOTS = 2, SAMPLE = 32 };
 
 typedef struct sums {
     uint32_t n_below, n_kept; /* pixels under the lower bound, pixels within */
@@ -41,12 +42,13 @@ typedef struct sums {
 struct nj_clip_work {
     float x[NJ_CLIP_MAX] __attribute__((aligned(64)));         /* NaN where not finite and behind the end */
     float tail[NJ_CLIP_MAX + 32] __attribute__((aligned(64))); /* the pixels outside the core, then NaN */
-    uint8_t cell[NJ_CLIP_MAX];                                 /* histogram cell of each pixel,
-                                                                * OUT if it is not finite */
-    uint32_t first[CELLS + 1];                                 /* rank of the first pixel of each cell */
-    float slot[SLOTS][NJ_CLIP_MAX];                            /* sorted pixels of the cells used last */
-    int slot_cell[SLOTS];                                      /* -1: empty */
-    uint32_t n, n_padded, n_finite, n_tail;
+    float middle[NJ_CLIP_MAX + BLOCK] __attribute__((aligned(64))); /* pixels about the median, then NaN */
+    uint8_t cell[NJ_CLIP_MAX + BLOCK]; /* histogram cell of each pixel of the middle, OUT behind its end */
+    uint32_t first[CELLS + 1];         /* rank of the first pixel of each cell */
+    float slot[SLOTS][NJ_CLIP_MAX];    /* sorted pixels of the cells used last */
+    int slot_cell[SLOTS];              /* -1: empty */
+    uint32_t last_cell;                /* in which a rank was found */
+    uint32_t n, n_padded, n_finite, n_tail, n_middle;
     nj_isa isa;
     float centre, core_lo, core_hi; /* the core: pixels within, which a clip as a rule keeps */
     sums core;
@@ -69,17 +71,31 @@ static float bound_down(double hi)
     return (double)f > hi ? nextafterf(f, -INFINITY) : f;
 }
 
+#if defined __x86_64__
+/* The lanes that are set, in order, a byte each. */
+#define PLACE(m, b) ((m) >> (b)&1 ? (uint64_t)(b) << 8 * __builtin_popcount((m) & ((1 << (b)) - 1)) : 0)
+#define ONE(m)                                                                                               \
+    PLACE(m, 0) | PLACE(m, 1) | PLACE(m, 2) | PLACE(m, 3) | PLACE(m, 4) | PLACE(m, 5) | PLACE(m, 6) |        \
+        PLACE(m, 7)
+#define FOUR(m) ONE(m), ONE((m) + 1), ONE((m) + 2), ONE((m) + 3)
+#define SIXTEEN(m) FOUR(m), FOUR((m) + 4), FOUR((m) + 8), FOUR((m) + 12)
+#define SIXTY_FOUR(m) SIXTEEN(m), SIXTEEN((m) + 16), SIXTEEN((m) + 32), SIXTEEN((m) + 48)
+static const uint64_t squeezed[256] = { SIXTY_FOUR(0), SIXTY_FOUR(64), SIXTY_FOUR(128), SIXTY_FOUR(192) };
+#endif
+
 #define LANES_FILE "clip_lanes.h"
 #include "each_isa.h"
 static void (*const sums_of[NJ_ISAS])(const float *, uint32_t, float, float, float,
                                       sums *) = EACH_ISA(sums_of);
+static uint32_t (*const take_in[NJ_ISAS])(const float *, uint32_t, float *, float, float, float, sums *,
+                                          float *, uint32_t *) = EACH_ISA(take_in);
+static uint32_t (*const collect_middle[NJ_ISAS])(const float *, uint32_t, float, float, float *,
+                                                 uint32_t *) = EACH_ISA(collect_middle);
 static void (*const fill_cells[NJ_ISAS])(const float *, uint32_t, float, float,
                                          uint8_t *) = EACH_ISA(fill_cells);
 static uint32_t (*const collect[NJ_ISAS])(const float *, const uint8_t *, uint32_t, uint8_t,
                                           float *) = EACH_ISA(collect);
-static uint32_t (*const collect_tail[NJ_ISAS])(const float *, uint32_t, float, float,
-                                               float *) = EACH_ISA(collect_tail);
-static uint32_t (*const take_in[NJ_ISAS])(const float *, uint32_t, float *) = EACH_ISA(take_in);
+static void (*const sort_sample[NJ_ISAS])(const float *, float *) = EACH_ISA(sort_sample);
 
 /* Few values as a rule (a cell of the histogram); heapsort when a flat image puts all into one cell. */
 static void sort_floats(float *v, uint32_t n)
@@ -113,24 +129,97 @@ static void sort_floats(float *v, uint32_t n)
     }
 }
 
+/* Takes pixels in, divided into core and tails. */
+static void split(nj_clip_work *work, const float *pixel, uint32_t n)
+{
+    work->n_finite = take_in[work->isa](pixel, n, work->x, work->core_lo, work->core_hi, work->centre,
+                                        &work->core, work->tail, &work->n_tail);
+    while (work->n_tail % 16) work->tail[work->n_tail++] = NAN;
+}
+
+/* Puts the middle into cells; ranks of its pixels begin at n_under. */
+static void make_cells(nj_clip_work *work, float from, float per_cell, uint32_t n_under)
+{
+    const uint32_t n_padded = (work->n_middle + BLOCK - 1) / BLOCK * BLOCK;
+    for (uint32_t i = work->n_middle; i < n_padded; i++) work->middle[i] = NAN;
+    fill_cells[work->isa](work->middle, n_padded, from, per_cell, work->cell);
+    uint32_t count[2][OUT + 1] = { 0 }; /* two, so that neighbours of one cell do not wait for each other */
+    for (uint32_t i = 0; i < n_padded; i += 2) count[0][work->cell[i]]++, count[1][work->cell[i + 1]]++;
+    for (uint32_t c = 0, rank = n_under; c <= CELLS; c++) {
+        work->first[c] = rank;
+        rank += count[0][c] + count[1][c];
+    }
+    for (int slot = 0; slot < SLOTS; slot++) work->slot_cell[slot] = -1;
+    work->last_cell = CELLS / 2;
+}
+
+/* Medians lie between that of all pixels and that of the core. Where that is among the values is told by how
+ * many are under the centre, and by the density of a normal distribution that is cut off as the core is. */
+static void take_middle(nj_clip_work *work)
+{
+    const sums *core = &work->core;
+    const double n = core->n_kept, mean = core->s1 / n, sd = sqrt(core->s2 / n - mean * mean);
+    const double per_rank = sd / (0.3677 * n), slack = n / 16;
+    uint32_t n_low = 0, n_under = 0;
+    for (uint32_t i = 0; i < work->n_tail; i++) n_low += work->tail[i] < work->core_lo;
+    const double of_all = work->n_finite / 2., of_core = n_low + n / 2;
+    const float from = (float)(work->centre + (fmin(of_all, of_core) - slack - core->n_below) * per_rank);
+    const float to = (float)(work->centre + (fmax(of_all, of_core) + slack - core->n_below) * per_rank);
+    const float per_cell = CELLS / (to - from);
+    work->n_middle = 0;
+    if (!(per_cell > 0) || !(per_cell <= FLT_MAX))
+        return; /* no spread, or none that floats can tell: of_rank */
+    work->n_middle = collect_middle[work->isa](work->x, work->n_padded, from, to, work->middle, &n_under);
+    make_cells(work, from, per_cell, n_under);
+}
+
+/* All pixels: the cells span the core and half as much on either side. */
+static void take_all(nj_clip_work *work)
+{
+    uint32_t none;
+    const float per_cell = (float)(CELLS / ((double)work->core_hi - work->core_lo));
+    work->n_middle =
+        collect_middle[work->isa](work->x, work->n_padded, -INFINITY, INFINITY, work->middle, &none);
+    make_cells(work, work->core_lo, per_cell > 0 && per_cell <= FLT_MAX ? per_cell : 1, 0);
+}
+
+/* A cell with many pixels is cut into cells of its own; those of a flat image cannot be. */
+static bool refine(nj_clip_work *work, const float *pixel, uint32_t n, uint32_t n_under)
+{
+    float lo = pixel[0], hi = pixel[0];
+    for (uint32_t i = 1; i < n; i++) {
+        lo = pixel[i] < lo ? pixel[i] : lo;
+        hi = pixel[i] > hi ? pixel[i] : hi;
+    }
+    const float per_cell = (float)(CELLS / ((double)hi - lo));
+    if (!(hi > lo) || !(per_cell >= FLT_MIN) || !(per_cell <= FLT_MAX)) return false;
+    memcpy(work->middle, pixel, n * sizeof *pixel);
+    work->n_middle = n;
+    make_cells(work, lo, per_cell, n_under);
+    return true;
+}
+
 /* Pixel of a rank among all finite pixels. */
 static float of_rank(nj_clip_work *work, uint32_t rank)
 {
-    uint32_t lo = 0, hi = CELLS; /* first[lo] <= rank < first[hi] */
-    while (hi - lo > 1) {
-        uint32_t mid = (lo + hi) / 2;
-        if (work->first[mid] <= rank)
-            lo = mid;
-        else
-            hi = mid;
+    enum { MANY = 128 };
+    for (;;) {
+        if (!work->n_middle || rank < work->first[0] || rank >= work->first[CELLS]) take_all(work);
+        uint32_t c = work->last_cell; /* first[c] <= rank < first[c + 1] */
+        while (work->first[c] > rank) c--;
+        while (work->first[c + 1] <= rank) c++;
+        work->last_cell = c;
+        const int slot = c & (SLOTS - 1);
+        float *in = work->slot[slot];
+        if (work->slot_cell[slot] != (int)c) {
+            const uint32_t n_padded = (work->n_middle + BLOCK - 1) / BLOCK * BLOCK;
+            uint32_t n = collect[work->isa](work->middle, work->cell, n_padded, (uint8_t)c, in);
+            if (n > MANY && refine(work, in, n, work->first[c])) continue;
+            sort_floats(in, n);
+            work->slot_cell[slot] = (int)c;
+        }
+        return in[rank - work->first[c]];
     }
-    int slot = lo & (SLOTS - 1);
-    if (work->slot_cell[slot] != (int)lo) {
-        uint32_t n = collect[work->isa](work->x, work->cell, work->n_padded, (uint8_t)lo, work->slot[slot]);
-        sort_floats(work->slot[slot], n);
-        work->slot_cell[slot] = (int)lo;
-    }
-    return work->slot[slot][rank - work->first[lo]];
 }
 
 static double median_of(nj_clip_work *work, const sums *s)
@@ -149,64 +238,44 @@ static double sd_of(const sums *s)
 
 void nj_clip_begin(nj_clip_work *work, nj_isa isa, const float *pixel, uint32_t n, nj_clip *clip)
 {
-    enum { SAMPLE = 32 };
+    if (n > NJ_CLIP_MAX) n = NJ_CLIP_MAX;
     work->isa = isa;
-    work->n = n < NJ_CLIP_MAX ? n : NJ_CLIP_MAX;
-    work->n_padded = (work->n + BLOCK - 1) / BLOCK * BLOCK;
-    uint32_t n_finite = take_in[isa](pixel, work->n, work->x);
-    for (uint32_t i = work->n; i < work->n_padded; i++) work->x[i] = NAN;
-    work->n_finite = n_finite;
-    *clip = (nj_clip){ .n = work->n,
-                       .n_nan = work->n - n_finite,
-                       .n_kept = n_finite,
-                       .lo = -INFINITY,
-                       .hi = INFINITY,
-                       .median = NAN,
-                       .sd = NAN };
-    if (!n_finite) return;
+    work->n = n;
+    work->n_padded = (n + 15) / 16 * 16;
+    work->n_finite = work->n_tail = work->n_middle = 0;
+    *clip = (nj_clip){ .n = n, .n_nan = n, .lo = -INFINITY, .hi = INFINITY, .median = NAN, .sd = NAN };
 
-    /* The cells span the quartiles of a sample and as much again on either side; ranks of medians lie well
-     * within, and where they do not, a cell is merely longer. */
-    float sample[SAMPLE] = { 0 };
-    uint32_t m = 0, step = work->n / SAMPLE + 1;
+    float sample[SAMPLE], sorted[SAMPLE];
+    uint32_t m = 0, step = n / SAMPLE + 1;
     for (uint32_t start = 0; start < step && m < SAMPLE; start++)
-        for (uint32_t i = start; i < work->n && m < SAMPLE; i += step)
-            if (work->x[i] == work->x[i]) sample[m++] = work->x[i];
-    sort_floats(sample, m);
-    double q1 = sample[m / 4], q3 = sample[m * 3 / 4], width = 3 * (q3 - q1);
-    float from = (float)fmax(q1 - width / 3, -FLT_MAX), per_cell = (float)(CELLS / width);
-    if (!(per_cell > 0) || !(per_cell <= FLT_MAX)) per_cell = 1;
-    work->centre = sample[m / 2];
-    fill_cells[isa](work->x, work->n_padded, from, per_cell, work->cell);
-
-    uint32_t count[4][CELLS + 1] = { 0 }; /* four, so that neighbours of one cell do not wait
-                                           * for each other */
-    for (uint32_t i = 0; i < work->n_padded; i += 4)
-        for (int l = 0; l < 4; l++) count[l][work->cell[i + l]]++;
-    for (uint32_t c = 0, rank = 0; c <= CELLS; c++) {
-        work->first[c] = rank;
-        rank += count[0][c] + count[1][c] + count[2][c] + count[3][c];
-    }
-    for (int slot = 0; slot < SLOTS; slot++) work->slot_cell[slot] = -1;
-
+        for (uint32_t i = start; i < n && m < SAMPLE; i += step)
+            if (fabsf(pixel[i]) <= FLT_MAX) sample[m++] = pixel[i];
+    if (!m) return; /* no pixel is finite */
+    for (uint32_t i = m; i < SAMPLE; i++) sample[i] = INFINITY;
+    sort_sample[isa](sample, sorted);
+    const double q1 = sorted[m / 4], q3 = sorted[m * 3 / 4], width = 3 * (q3 - q1);
+    work->centre = sorted[m / 2];
     work->core_lo = (float)(q1 - width / 3), work->core_hi = (float)(q3 + width / 3);
-    sums_of[isa](work->x, work->n_padded, work->core_lo, work->core_hi, work->centre, &work->core);
-    work->n_tail = collect_tail[isa](work->x, work->n_padded, work->core_lo, work->core_hi, work->tail);
-    while (work->n_tail % 16) work->tail[work->n_tail++] = NAN;
+
+    split(work, pixel, n);
+    clip->n_nan = n - work->n_finite;
+    clip->n_kept = work->n_finite;
+    take_middle(work);
 }
 
-/* Sums between bounds: over the tails alone as long as the bounds leave the core whole. */
-static sums sums_between(const nj_clip_work *work, double lo, double hi)
+/* Sums between bounds: over the tails alone. Bounds that cut into the core make it smaller. */
+static sums sums_between(nj_clip_work *work, double lo, double hi)
 {
     const float from = bound_up(lo), to = bound_down(hi);
     sums s;
-    if (from <= work->core_lo && to >= work->core_hi) {
-        sums_of[work->isa](work->tail, work->n_tail, from, to, work->centre, &s);
-        s.n_kept += work->core.n_kept;
-        s.s1 += work->core.s1, s.s2 += work->core.s2;
-    } else {
-        sums_of[work->isa](work->x, work->n_padded, from, to, work->centre, &s);
+    if (from > work->core_lo || to < work->core_hi) {
+        work->core_lo = (float)fmax(work->core_lo, lo + (hi - lo) / 4);
+        work->core_hi = (float)fmin(work->core_hi, hi - (hi - lo) / 4);
+        split(work, work->x, work->n_padded);
     }
+    sums_of[work->isa](work->tail, work->n_tail, from, to, work->centre, &s);
+    s.n_kept += work->core.n_kept;
+    s.s1 += work->core.s1, s.s2 += work->core.s2;
     return s;
 }
 
