@@ -20,14 +20,17 @@ PREFIX  ?= /usr/local
 CC  ?= cc
 CXX ?= c++
 OPT.release := -O2 -g
-OPT.asan    := -O1 -g -DNJ_SLOW_ASSERTS -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+OPT.asan    := -O1 -g -DNJ_SLOW_ASSERTS -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+               -fno-omit-frame-pointer
 OPT.tsan    := -O1 -g -DNJ_SLOW_ASSERTS -fsanitize=thread
 OPT.coverage := -O1 -g -DNJ_SLOW_ASSERTS --coverage -fprofile-update=atomic
-WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wno-missing-field-initializers
+WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+          -Wno-missing-field-initializers
 # No -ffast-math (NaN is "no answer"), no contraction: the same digits on every machine of a build.
 COMMON := $(OPT.$(FLAVOUR)) -fopenmp -ffp-contract=off -fno-math-errno -fPIC -D_GNU_SOURCE -Iinclude
-LIBS   := -lrdkafka -lavro -lcfitsio -lsqlite3 -larchive -ldeflate -lsnappy -lzstd -lz -llzma -lbz2 -ljansson -lcurl -linih \
-          -lerfa -lwcs -lxml2 -lfftw3 -lgsl -lgslcblas -lmicrohttpd -lcrypto -ldw -lelf -lunwind -ldl -lm -lpthread
+LIBS   := -lrdkafka -lavro -lcfitsio -lsqlite3 -larchive -ldeflate -lsnappy -lzstd -lz -llzma -lbz2 \
+          -ljansson -lcurl -linih -lerfa -lwcs -lxml2 -lfftw3 -lgsl -lgslcblas -lmicrohttpd -lcrypto -ldw \
+          -lelf -lunwind -ldl -lm -lpthread
 VERSION := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 DATE    := $(shell git log -1 --format=%cs 2>/dev/null)
 
@@ -49,8 +52,8 @@ timings := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/timing/
 fuzzbin := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
 soobj   := $(patsubst modules/%.c,$(BUILD)/so/%.so,$(modules))
 
-.PHONY: all demo coverage test test-timing timingbins check sanitize bench man install clean deps so testbins onnxruntime \
-        soak fuzz picture figures compile_commands FORCE
+.PHONY: all demo coverage test test-timing timingbins check sanitize bench man install clean deps so \
+        testbins onnxruntime soak fuzz picture figures compile_commands FORCE
 all: $(BIN)
 
 $(BUILD)/%.c.o: %.c
@@ -61,16 +64,18 @@ $(BUILD)/%.cc.o: %.cc
 	@mkdir -p $(@D)
 	$(call say,CXX   $<)
 	$(Q)$(CXX) -std=c++17 $(COMMON) -Wall -Wextra $(CXXFLAGS) -MMD -MP -c $< -o $@
-$(BUILD)/broker/catalog/votable.c.o: COMMON += $(shell pkg-config --cflags libxml-2.0 2>/dev/null || echo -I/usr/include/libxml2)
+LIBXML2 := $(shell pkg-config --cflags libxml-2.0 2>/dev/null || echo -I/usr/include/libxml2)
+$(BUILD)/broker/catalog/votable.c.o: COMMON += $(LIBXML2)
 # Science modules and the kit see include/ only and export nothing but their table entry.
 $(modobj) $(kitobj): COMMON += -fvisibility=hidden -O3
 $(BUILD)/broker/base/version.c.o: $(gen)/revision
 $(gen)/revision: FORCE
 	@mkdir -p $(@D)
 	@echo '$(VERSION)' | cmp -s - $@ || echo '$(VERSION)' > $@
-$(BUILD)/broker/base/version.c.o: COMMON += -DNJ_VERSION='"$(VERSION)"' -DNJ_DATE='"$(DATE)"' -DNJ_FLAGS='"$(OPT.$(FLAVOUR)) $(CFLAGS)"'
+$(BUILD)/broker/base/version.c.o: COMMON += -DNJ_VERSION='"$(VERSION)"' -DNJ_DATE='"$(DATE)"' \
+        -DNJ_FLAGS='"$(OPT.$(FLAVOUR)) $(CFLAGS)"'
 
-# --- generated: the tables of modules and commands, and the files that travel inside the binary --------------------
+# --- generated: the tables of modules and commands, and the files that travel inside the binary -------------
 # Rewritten only when a list changes, so that adding or removing a file relinks and nothing else.
 $(gen)/lists: FORCE
 	@mkdir -p $(@D)
@@ -78,16 +83,20 @@ $(gen)/lists: FORCE
 $(gen)/tables.c: $(gen)/lists
 	@{ echo '#include "nightjar/module.h"'; echo '#include "../../../broker/cmd/command.h"'; \
 	for m in $(basename $(notdir $(modules))); do echo "extern const nj_module nj_module_$$m;"; done; \
-	echo 'extern const nj_module *const nj_builtin_modules[];'; echo 'const nj_module *const nj_builtin_modules[] = {'; \
+	echo 'extern const nj_module *const nj_builtin_modules[];'; \
+	echo 'const nj_module *const nj_builtin_modules[] = {'; \
 	for m in $(basename $(notdir $(modules))); do echo "    &nj_module_$$m,"; done; echo '    0 };'; \
 	for c in $(cmds); do echo "extern const nj_command nj_command_$$c;"; done; \
 	echo 'const nj_command *const nj_commands[] = {'; \
 	for c in $(cmds); do echo "    &nj_command_$$c,"; done; echo '    0 };'; } > $@
 $(gen)/embed.S: $(gen)/lists $(embed)
 	@{ echo '.section .rodata'; n=0; for f in $(embed); do \
-	echo ".balign 16"; echo "file$$n: .incbin \"$$f\""; echo "end$$n: .byte 0"; echo "name$$n: .asciz \"$$f\""; n=$$((n+1)); done; \
-	echo '.section .data.rel.ro,"aw"'; echo '.balign 16'; echo '.globl nj_embedded_files'; echo 'nj_embedded_files:'; \
-	n=0; for f in $(embed); do echo ".quad name$$n, file$$n, end$$n - file$$n"; n=$$((n+1)); done; echo '.quad 0, 0, 0'; \
+	echo ".balign 16"; echo "file$$n: .incbin \"$$f\""; echo "end$$n: .byte 0"; \
+	echo "name$$n: .asciz \"$$f\""; n=$$((n+1)); done; \
+	echo '.section .data.rel.ro,"aw"'; echo '.balign 16'; \
+	echo '.globl nj_embedded_files'; echo 'nj_embedded_files:'; \
+	n=0; for f in $(embed); do echo ".quad name$$n, file$$n, end$$n - file$$n"; n=$$((n+1)); done; \
+	echo '.quad 0, 0, 0'; \
 	echo '.section .note.GNU-stack,"",@progbits'; } > $@
 $(gen)/%.o: $(gen)/%.c
 	$(Q)$(CC) -std=c11 $(COMMON) -c $< -o $@
@@ -111,16 +120,19 @@ so: $(soobj)
 $(BUILD)/so/%.so: modules/%.c $(KIT)
 	@mkdir -p $(@D)
 	$(call say,SO    $@)
-	$(Q)$(CC) -std=c11 $(COMMON) -O3 -fvisibility=hidden $(WARN) -DNJ_SHARED -shared $(LDFLAGS) -o $@ $< $(KIT) -lm -lfftw3 -lgsl -lgslcblas -lerfa
+	$(Q)$(CC) -std=c11 $(COMMON) -O3 -fvisibility=hidden $(WARN) -DNJ_SHARED -shared $(LDFLAGS) -o $@ $< $(KIT) \
+	-lm -lfftw3 -lgsl -lgslcblas -lerfa
 
-# --- tests ---------------------------------------------------------------------------------------------------------
+# --- tests --------------------------------------------------------------------------------------------------
 # A test may begin with "/* link: OPTIONS */": it replaces functions of the C library that way (fake_clock.h).
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libnightjar.a $(KIT)
 	@mkdir -p $(@D)
 	$(call say,TEST  $<)
 	$(Q)$(CC) -std=c11 $(COMMON) $(WARN) $(CFLAGS) -MMD -MP -MT $@ -I. -c $< -o $@.o
-	$(Q)$(CXX) $(COMMON) $(LDFLAGS) $$(sed -n 's,^/\* link: \(.*\) \*/$$,\1,p' $<) -o $@ $@.o $(BUILD)/libnightjar.a $(KIT) -lcmocka $(LIBS)
-# The same program, but each piece of an arena is an allocation of its own: tests/e2e/malloc.py lets each of them fail.
+	$(Q)$(CXX) $(COMMON) $(LDFLAGS) $$(sed -n 's,^/\* link: \(.*\) \*/$$,\1,p' $<) -o $@ $@.o \
+	$(BUILD)/libnightjar.a $(KIT) -lcmocka $(LIBS)
+# The same program, but each piece of an arena is an allocation of its own: tests/e2e/malloc.py lets each of
+# them fail.
 $(BUILD)/nightjar-pieces: $(BUILD)/broker/main.c.o $(BUILD)/libnightjar.a $(KIT)
 	$(call say,LINK  $@)
 	$(Q)$(CC) -std=c11 $(COMMON) $(WARN) -DNJ_ARENA_FIRST=1 -DNJ_ARENA_LAST=1 -c broker/base/arena.c -o $@.o
@@ -134,7 +146,8 @@ demo:
 	@.ci/deps build
 	@$(MAKE) --no-print-directory -j$(jobs) all
 	./nightjar demo
-	@echo; echo 'Next: ./nightjar simulate -o night.tar.gz, ./nightjar run night.tar.gz -o ndjson:out.ndjson, ./nightjar doctor; README.md has the guides.'
+	@echo; echo 'Next: ./nightjar simulate -o night.tar.gz, ./nightjar run night.tar.gz -o ndjson:out.ndjson,' \
+	'./nightjar doctor; README.md has the guides.'
 test:
 	@.ci/deps test
 	@.ci/tools
@@ -166,9 +179,11 @@ picture:
 	@tests/picture
 compile_commands:
 	@mkdir -p build
-	@{ sep='['; for f in $(filter %.c,$(src)) $(modules) $(kit) $(tests) $(wildcard tests/fuzz/*.c tests/timing/*.c); do printf \
-	'%s\n{"directory": "%s", "file": "%s", "command": "%s -std=c11 %s -DNJ_VERSION=__FILE__ -DNJ_FLAGS=__FILE__ -I. -I/usr/include/libxml2 -c %s"}' \
-	"$$sep" '$(CURDIR)' "$$f" '$(CC)' '$(COMMON) $(WARN)' "$$f"; sep=,; done; echo ']'; } > build/compile_commands.json
+	@{ sep='['; \
+	options='$(COMMON) $(WARN) -DNJ_VERSION=__FILE__ -DNJ_FLAGS=__FILE__ -I. -I/usr/include/libxml2'; \
+	for f in $(filter %.c,$(src)) $(modules) $(kit) $(tests) $(wildcard tests/fuzz/*.c tests/timing/*.c); do \
+	printf '%s\n{"directory": "%s", "file": "%s", "command": "%s -std=c11 %s -c %s"}' \
+	"$$sep" '$(CURDIR)' "$$f" '$(CC)' "$$options" "$$f"; sep=,; done; echo ']'; } > build/compile_commands.json
 figures: all
 	@perf/figures
 onnxruntime:

@@ -3,7 +3,7 @@
 by module): rewrites the lines between its two markers. The cost is CPU time per alert, as
 `nightjar help terms` says. With --check nothing is written: exit code 1 when README.md has other lines."""
 
-import json, os, sys
+import json, os, sys, textwrap
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), ".."))
 
@@ -18,14 +18,15 @@ def main():
     n, rate, alerts = night["ledger"][0]["consumed"], night["alerts_per_s_core"], real["alerts"]
     case = real["fink_modules_and_hostless_to_ndjson"]
     whole = 1e6 / case["alerts_per_s_core"]["rounds"][0]  # the modules are of that round
-    lines = [
-        (
-            f"{n:,} simulated alerts, the default modules, one compute thread: {rate['mean']:,.0f} ±"
-            f" {rate['sd']:.0f} alerts/s per core, {1e6 / rate['mean']:.0f} CPU us/alert,"
-            f" {max(night['rss_max_bytes']) / 1e6:.0f} MB resident, ledger closed (`make soak`,"
-            f" perf/results/night.json). Module by module, {alerts:,} real alerts with Fink's models and four"
-            " catalogues, to rows (perf/results/whole_night.json):"
-        ),
+    head = (
+        f"{n:,} simulated alerts, the default modules, one compute thread: {rate['mean']:,.0f} ±"
+        f" {rate['sd']:.0f} alerts/s per core, {1e6 / rate['mean']:.0f} CPU us/alert,"
+        f" {max(night['rss_max_bytes']) / 1e6:.0f} MB resident, ledger closed (`make soak`,"
+        f" perf/results/night.json). Module by module, {alerts:,} real alerts with Fink's models and four"
+        " catalogues, to rows (perf/results/whole_night.json):"
+    )
+    lines = textwrap.wrap(head, 110, break_on_hyphens=False)
+    lines += [
         "",
         "| stage or module | offered | hits | CPU us/alert | share |",
         "|---|---|---|---|---|",

@@ -77,6 +77,24 @@ def shell_scripts():
     return [p for p in paths if os.path.isfile(p) and re.match(rb"#!.*\b(ba)?sh\b", open(p, "rb").readline())]
 
 
+def prose(path):
+    """NUMBER, LINE of a Markdown file without its tables and code. A word alone, as an address, cannot be
+    wrapped."""
+    fence = None
+    for n, line in enumerate(read(path).splitlines(), 1):
+        mark = re.match(r"\s*(```|~~~)", line)
+        if mark and fence in (None, mark.group(1)):
+            fence = None if fence else mark.group(1)
+        elif not fence and not line.lstrip().startswith("|") and " " in line.strip(" -*>"):
+            yield n, line
+
+
+def markdown():
+    paths = sources("*.md", "*/*.md", "*/*/*.md", "*/*/*/*.md")
+    built = (os.path.join(ROOT, "build"), os.path.join(ROOT, ".onnxruntime"))
+    return [p for p in paths if not p.startswith(built)]
+
+
 def sizes():
     files = sources(
         "broker/*/*.[ch]", "broker/*/*.cc", "modules/*.c", "modules/kit/*/*.[ch]", "include/nightjar/*.h"
@@ -96,6 +114,11 @@ def sizes():
     scripts = shell_scripts()
     wide = too_long(scripts)
     ok(not wide, f"nor one of {len(scripts)} shell scripts", "\n".join(wide))
+    wide = too_long([os.path.join(ROOT, "Makefile")])
+    ok(not wide, "nor one of the Makefile", "\n".join(wide))
+    pages = markdown()
+    wide = [f"{short(p)}:{n}" for p in pages for n, x in prose(p) if len(x) > 110]
+    ok(not wide and len(pages) > 20, f"nor one of {len(pages)} Markdown files", "\n".join(wide))
     ok(max(lines.values()) <= 500, "no file grows beyond 500 lines")
 
 
