@@ -318,8 +318,7 @@ static void report_rounded(const state *s, uint32_t column, double value)
     if (!atomic_exchange(s->rounded, 1))
         s->host->log(s->host->opaque, 1,
                      "model = %s: column %s holds %.17g: whole numbers beyond 2^53 are rounded before the "
-                     "model sees them, and it "
-                     "sees 24 bits (reported once)",
+                     "model sees them, and it sees 24 bits (reported once)",
                      s->name, s->column[column], value);
 }
 

@@ -420,8 +420,7 @@ NJ_MODULE(rise_decline) = {
         (const nj_give[]){
             { "snguess", NJ_F64, 1, -1, "1", 0, 1, 0.5, 0,
               "AMPEL's score of a supernova, above 0.5 = supernova; none without its models, or when status "
-              "is "
-              "not ok" },
+              "is not ok" },
             { "status", NJ_STR, 1, -1, "1", 0, 0, NAN, 0,
               "ok: the score is for such a light curve; no_detection, gaps_or_limits (a gap above 30 d, or a "
               "limit after the first detection), ndet (not 2, 3, 4), outside (older or brighter than the "

@@ -159,8 +159,7 @@ static int open_bare(nj_cursor *cursor, nj_error *err)
     if (chunk->size == 0) return nj_fail(err, "empty: 0 bytes");
     if (chunk->key_size)
         return nj_fail(err, "no container file and no schema id, and the key is JSON but not the schema of a "
-                            "record; a bare datum needs "
-                            "[decode] schema = FILE");
+                            "record; a bare datum needs [decode] schema = FILE");
     return nj_fail(err, "no container file, no schema id and no schema in the key; a bare datum needs "
                         "[decode] schema = FILE");
 }

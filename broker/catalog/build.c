@@ -150,8 +150,7 @@ static int refuse_frame(const nj_build_job *j, const nj_table *t, uint32_t file)
     if (!*ra->frame || j->b->frame) return 0;
     return nj_fail(j->err,
                    "%s: the positions in '%s' are in %s; bring them to ICRS first (astropy: "
-                   "SkyCoord(...).icrs), or say --frame %s "
-                   "to take them as they stand",
+                   "SkyCoord(...).icrs), or say --frame %s to take them as they stand",
                    j->file[file], ra->name, ra->frame, ra->frame);
 }
 

@@ -387,8 +387,7 @@ static int refuse_what_is_no_table(nj_text_table *t, const char *head, const cha
     if (memmem(head, (size_t)(end - head), cds, sizeof cds - 1))
         return nj_fail(err,
                        "%s: is a CDS table with a byte-by-byte description; astropy's Table.read(..., "
-                       "format='ascii.cds') can write it as "
-                       "CSV or FITS",
+                       "format='ascii.cds') can write it as CSV or FITS",
                        t->table.path);
     return 0;
 }

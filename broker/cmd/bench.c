@@ -51,8 +51,7 @@ NJ_COMMAND(bench) = {
     .usage = "bench [NAME...] [options]",
     .summary = "verify, then time: decode, kernels, models, pipeline",
     .help = "Without a NAME all subjects run. Each first checks its answers, then times its cases in turn; "
-            "ratios are "
-            "medians over the rounds of one run.\n",
+            "ratios are medians over the rounds of one run.\n",
     .main = bench,
     .options = { table },
     .arguments = (const nj_meaning[]){ { "NAME", "a subject; --list names them" }, { 0 } },

@@ -276,8 +276,7 @@ static int info(int argc, char **argv)
         info_json(f);
     } else {
         printf("%s\n  rows      %llu (%llu rejected)\n  bytes     %zu\n  hash      %s\n  source    %s\n  "
-               "sha256    %s\n  frame   "
-               "  %s",
+               "sha256    %s\n  frame     %s",
                i->path, (unsigned long long)i->n_rows, (unsigned long long)i->n_rejected, f->size, i->hash,
                i->source, i->source_hash, i->frame);
         if (!isnan(i->epoch_year)) printf(", epoch %.6g", i->epoch_year);

@@ -42,10 +42,8 @@ NJ_COMMAND(columns) = {
     .usage = "columns [SOURCE] [options]",
     .summary = "every column that can be needed, filtered on or written: type, unit, survey",
     .help = "Rows have the first group and the columns of their modules; --columns adds others. -w, -t and a "
-            "module's needs may "
-            "name any of them. T[] is a series: a list of T in every row. Any field of a packet is "
-            "packet.PATH, whether it is "
-            "listed or not.\n",
+            "module's needs may name any of them. T[] is a series: a list of T in every row. Any field of a "
+            "packet is packet.PATH, whether it is listed or not.\n",
     .main = columns,
     .options = { table, nj_cli_settings, nj_cli_modules, nj_cli_paths, nj_options_of_debug },
     .arguments =

@@ -163,8 +163,7 @@ static void say_what(unsigned kinds)
     if (kinds & OF_RUNS) printf("CPU time per alert, a sample for each report\n");
     if (kinds & OF_CALLS)
         printf("wall time of calls with one row: a report of each side has no other samples; several, or "
-               "--rerun, give CPU time per "
-               "alert\n");
+               "--rerun, give CPU time per alert\n");
     if (kinds & OF_BENCH) printf("CPU time of each round; real time where Google Benchmark was set so\n");
 }
 
@@ -209,8 +208,7 @@ static table_summary print_rows(const rows *all, const char *only)
     if (t.shared >= 10) printf("by chance alone 1 in 20 rows is slower or faster, and no regression\n");
     if (n_ratios >= 4 && (middle > 1.1 || middle < 1 / 1.1))
         printf("note: half of all rows changed by x%.2f and beyond: likely the machine, not the code; "
-               "--rerun runs both sides in "
-               "turn\n",
+               "--rerun runs both sides in turn\n",
                middle);
     return t;
 }
@@ -321,14 +319,11 @@ static const nj_option table[] = {
     { "only", 0, NJ_OPTION_TEXT, AT(only), "TEXT", .doc = "rows whose name has this in it" },
     { "rerun", 0, NJ_OPTION_INT, AT(rounds), "N", NULL, 1, MAX_REPORTS,
       .doc = "--rerun N BIN_A BIN_B -- ARGS runs both binaries in turn, N times each (A B B A ...): `BIN run "
-             "ARGS` when ARGS "
-             "begin with a SOURCE or an option, `BIN bench ...` when the first is bench; then compares. N of "
-             "7 or more can "
-             "show a regression" },
+             "ARGS` when ARGS begin with a SOURCE or an option, `BIN bench ...` when the first is bench; "
+             "then compares. N of 7 or more can show a regression" },
     { "history", 0, NJ_OPTION_FLAG, AT(history),
       .doc = "a series of reports or bench files (DIR or FILE...), by date: median and MAD of each name, the "
-             "last against "
-             "the one before" },
+             "last against the one before" },
     { "output", 'o', NJ_OPTION_TEXT, AT(page), "PAGE.html", .doc = "of --history, as a page" },
     { 0 }
 };
@@ -340,17 +335,12 @@ NJ_COMMAND(compare) = {
     .usage = "compare A.json B.json [--gate]",
     .summary = "two bench files or run reports: ratio, significance, verdict; or a series",
     .help = "Per benchmark, module and stage: ratio B/A, Mann-Whitney p, MAD, and in words: same (the 95 % "
-            "interval of the "
-            "ratio holds 1, and nothing beyond 1.10), slower or faster and by how much, or that it cannot be "
-            "told. "
-            "Regression: p < 0.002 and ratio > 1.10 and the medians more than 3 MAD apart, or the two sides "
-            "not overlapping "
-            "at all.\n"
+            "interval of the ratio holds 1, and nothing beyond 1.10), slower or faster and by how much, or "
+            "that it cannot be told. Regression: p < 0.002 and ratio > 1.10 and the medians more than 3 MAD "
+            "apart, or the two sides not overlapping at all.\n"
             "Several reports of a side: CPU time per alert, a sample each. One report of each side: wall "
-            "time of its calls "
-            "with one row, and the machine may have changed between the two; --rerun is the cure. Of a "
-            "series: wall time of "
-            "each batch per alert.\n",
+            "time of its calls with one row, and the machine may have changed between the two; --rerun is "
+            "the cure. Of a series: wall time of each batch per alert.\n",
     .main = compare,
     .options = { table },
     .arguments =

@@ -174,8 +174,7 @@ static const nj_option table[] = {
     { "overwrite", 0, NJ_OPTION_FLAG, AT(overwrite), .doc = "replace stamps that exist" },
     { "bench", 0, NJ_OPTION_FLAG, AT(bench),
       .doc = "the table of cutouts per second by number of workers, up to -j (twice the cores); without an "
-             "image one of "
-             "4096 x 4096 is made. Nothing is kept" },
+             "image one of 4096 x 4096 is made. Nothing is kept" },
     { 0 }
 };
 
@@ -186,8 +185,8 @@ NJ_COMMAND(cutout) = {
     .usage = "cutout IMAGE_OR_CUBE... --targets CSV --size N -o DIR [-j N] | --bench",
     .summary = "stamps from FITS images and cubes; cutouts/s by number of workers",
     .help = "Floats stay as they are, bit for bit; integers and scaled numbers become floats (32 bits and "
-            "more: doubles). "
-            "What lies beyond the border is NaN. Integers of compressed images are read by cfitsio.\n",
+            "more: doubles). What lies beyond the border is NaN. Integers of compressed images are read by "
+            "cfitsio.\n",
     .main = cutout_main,
     .options = { table },
     .arguments =

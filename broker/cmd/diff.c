@@ -321,8 +321,7 @@ NJ_COMMAND(diff) = {
     .usage = "diff OLD NEW SOURCE...",
     .summary = "two builds of one module over the same alerts: what changed, what it cost",
     .help = "Columns that differ, with the alerts of the largest differences first, and the cost of NEW over "
-            "OLD (median of "
-            "interleaved runs; same, faster or slower by the 95 % interval of the ratio).\n",
+            "OLD (median of interleaved runs; same, faster or slower by the 95 % interval of the ratio).\n",
     .main = diff,
     .options = { table, nj_options_of_debug },
     .arguments = (const nj_meaning[]){ { "OLD, NEW",

@@ -366,8 +366,7 @@ static const nj_option table[] = {
     { "json", 0, NJ_OPTION_FLAG, AT(json), .doc = "all fields as JSON, nothing drawn" },
     { "hostless", 0, NJ_OPTION_FLAG, AT(hostless),
       .doc = "a page for each candidate of FILE with what hostless detection makes of it, and an index that "
-             "begins with the "
-             "most promising; asteroids and rb < 0.55 are last, in grey" },
+             "begins with the most promising; asteroids and rb < 0.55 are last, in grey" },
     { "output", 'o', NJ_OPTION_TEXT, AT(folder), "DIR", .doc = "where the pages of --hostless go" },
     { "where", 'w', NJ_OPTION_TEXT, AT(pages.where), "'SQL'",
       .doc = "of these, those for which this WHERE clause is true (as in `nightjar run`)" },
@@ -390,8 +389,7 @@ static int run(int argc, char **argv);
 NJ_COMMAND(inspect) = {
     .name = "inspect",
     .usage = "inspect FILE [--record N] [--stamps PREFIX] [--hdu LIST], or inspect FILE --hostless -o DIR "
-             "[-w SQL] [-t TOPIC] "
-             "[--limit N] [--all]",
+             "[-w SQL] [-t TOPIC] [--limit N] [--all]",
     .summary = "one packet for a person: fields with units, light curve, stamps",
     .main = run,
     .options = { table, nj_options_of_debug },

@@ -70,8 +70,7 @@ NJ_COMMAND(profile) = {
     .usage = "profile MODULE SOURCE... [options]",
     .summary = "what one module costs: hits and time per line, from the unmodified source",
     .help = "Two passes over the same alerts: a second, instrumented build counts each line exactly; the "
-            "production build is "
-            "timed by random samples of its call stack.\n",
+            "production build is timed by random samples of its call stack.\n",
     .main = profile,
     .options = { table, nj_cli_settings, nj_cli_paths, nj_options_of_debug },
     .arguments = (const nj_meaning[]){ { "MODULE", "an instance, a .c file or a .so" },
@@ -254,8 +253,7 @@ static int run_passes(passes *s, nj_error *err)
          s->hits.flagged != p->count.flagged))
         nj_log(NJ_LOG_WARN,
                "the instrumented build answered %llu alerts and flagged %llu, the production build %llu and "
-               "%llu: the hits are "
-               "of other work",
+               "%llu: the hits are of other work",
                (unsigned long long)s->hits.hits, (unsigned long long)s->hits.flagged,
                (unsigned long long)p->count.hits, (unsigned long long)p->count.flagged);
     return rc;

@@ -85,10 +85,8 @@ static const nj_option table[] = {
       .doc = "where to (required)" },
     { "rate", 0, NJ_OPTION_CALL, .value = "N/s|xK|asap", .take = set_rate,
       .doc = "messages per second; K times the original cadence (the alerts' jd); or as fast as the brokers "
-             "take them "
-             "(asap, the default). With xK alerts that are out of order of time are sorted within --window "
-             "alerts, and "
-             "refused beyond it" },
+             "take them (asap, the default). With xK alerts that are out of order of time are sorted within "
+             "--window alerts, and refused beyond it" },
     { "window", 0, NJ_OPTION_INT, offsetof(options, window), "N", NULL, 1, 10000000,
       .doc = "alerts held to sort them (default: 4096, at most 256 MiB)" },
     { "limit", 0, NJ_OPTION_U64, offsetof(options, limit), "N", NULL, 1, (double)UINT64_MAX,

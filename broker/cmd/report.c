@@ -70,8 +70,7 @@ static const nj_option table[] = {
     { "output", 'o', NJ_OPTION_TEXT, offsetof(options, out), "FILE", "report.html", .doc = "the page" },
     { "exposure", 0, NJ_OPTION_CALL, .value = "NAME,ALERTS,CORES", .take = add_exposure,
       .doc = "a survey for the lines `1 s / 2 s per exposure` (default: ZTF,600,8 and LSST,10000,16; the "
-             "first one given "
-             "replaces them)" },
+             "first one given replaces them)" },
     { 0 }
 };
 

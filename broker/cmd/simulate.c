@@ -183,8 +183,7 @@ static const nj_option table[] = {
       .doc = "3.3, 4.02 (with forced photometry) or mix (mix, by exposure)" },
     { "encoder", 0, NJ_OPTION_TEXT, AT(conf.encoder), "E",
       .doc = "stream, archive or mix: the two real writers differ in the order of unions (mix); LSST: stream "
-             "(container "
-             "files) or confluent (schema id 1100 and datum; to Kafka by default)" },
+             "(container files) or confluent (schema id 1100 and datum; to Kafka by default)" },
     { "truth", 0, NJ_OPTION_TEXT, AT(truth), "FILE",
       .doc = "what each alert really is (truth.csv beside OUT; for - and kafka:// only when named)" },
     { "threads", 'j', NJ_OPTION_INT, AT(threads), "N", NULL, 1, MOST_THREADS,

@@ -21,8 +21,7 @@ NJ_COMMAND(sinks) = {
     .usage = "sinks [--json | --names]",
     .summary = "where rows can go: what -o takes",
     .help = "A file that exists is refused unless --overwrite or --append was said. [sink.NAME] of `nightjar "
-            "settings` sets "
-            "them up; broker/sink/READING.md shows how to read the files.\n\n"
+            "settings` sets them up; broker/sink/READING.md shows how to read the files.\n\n"
             "A PATH with places makes several files: {night} (noon to noon of [run] site), {date} and {hour} "
             "(UTC), {topic} (-t), {n} (a number). Behind it: ?rotate=1GB,1h (a file has so many bytes, or is "
             "so old; wants {n}) and &late=10m (how long a night's file waits for late alerts). A file is "

@@ -20,8 +20,8 @@ NJ_COMMAND(sources) = {
     .usage = "sources [--json]",
     .summary = "what a SOURCE may be, and what may stand behind its '?'",
     .help = "The first kind that recognises the name, or the file behind it, reads it. Packed files (gzip, "
-            "zstd, bzip2, xz) are "
-            "unpacked wherever they lie. `[source]` and `[kafka]` of `nightjar settings` set them up.\n",
+            "zstd, bzip2, xz) are unpacked wherever they lie. `[source]` and `[kafka]` of `nightjar "
+            "settings` set them up.\n",
     .main = sources,
     .options = { table },
 };

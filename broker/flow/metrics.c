@@ -408,8 +408,7 @@ static void latencies(const nj_metrics_of *m, nj_buffer *b)
     nj_histogram *copy = malloc(sizeof *copy);
     family(b, "nightjar_latency_seconds", "histogram",
            "Per alert. broker: arrival to acknowledgement; live streams also publish (Kafka timestamp) and "
-           "total, from the end "
-           "of the exposure.");
+           "total, from the end of the exposure.");
     for (size_t i = 0; copy && i < (__atomic_load_n(&m->r->output.live, __ATOMIC_RELAXED) ? 3u : 1u); i++) {
         glance(copy, of[i].h, sizeof *copy);
         histogram(b, "nightjar_latency_seconds", "stage", of[i].stage, copy, 16);

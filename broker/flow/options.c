@@ -227,8 +227,7 @@ const nj_option nj_cli_run[] = {
     { "append", 0, NJ_OPTION_CALL, .take = append, .doc = "add to an output that exists" },
     { "missing", 0, NJ_OPTION_TEXT, AT(options.missing), "OUT",
       .doc = "only the alerts that an earlier run's output (ndjson, SQLite) has without a module that was "
-             "left out "
-             "under load" },
+             "left out under load" },
     { "resume", 0, NJ_OPTION_FLAG, AT(options.resume),
       .doc = "go on where a run of the same command was broken off; its output files say where" },
     { "strict", 0, NJ_OPTION_FLAG, AT(options.strict),

@@ -176,8 +176,7 @@ static int check_mark(run *r, memory *m, const char *path, bool strict, nj_error
     if (n && strict)
         return nj_fail(
             err,
-            "%s: cannot be resumed: the run that wrote it had another configuration (%d lines differ, "
-            "above)",
+            "%s: cannot be resumed: the run that wrote it had another configuration (%d lines differ, above)",
             path, n);
     if (n) nj_log(NJ_LOG_WARN, "%s: continues with another configuration than before", path);
     return read_state(m) ? nj_fail(err, "%s: out of memory for the journal", path) : 0;

@@ -42,8 +42,7 @@ static int check(const nj_module *m, const char *from, nj_error *err)
         return nj_fail(
             err,
             "%s: module ABI %u, this nightjar has %u: compile it again with this nightjar's include/ (cc "
-            "-std=c11 -O2 "
-            "-fPIC -shared -DNJ_SHARED -I include FILE.c -o FILE.so)%s",
+            "-std=c11 -O2 -fPIC -shared -DNJ_SHARED -I include FILE.c -o FILE.so)%s",
             from, m->abi, NJ_ABI,
             m->abi == 1
                 ? "; NJ_OPTIONAL is now NJ_NEED_OPTIONAL, NJ_CANONICAL NJ_GIVE_CANONICAL, NJ_WHOLE_BATCH "

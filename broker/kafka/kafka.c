@@ -243,12 +243,11 @@ const char *nj_kafka_cause(rd_kafka_resp_err_t error, const char *reason, char *
         hint = "; name the authority's certificate with -X ssl.ca.location=FILE";
     else if (error == RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL)
         hint = "; other members of the group use another partition.assignment.strategy than "
-               "cooperative-sticky: give "
-               "theirs by -X (range,roundrobin is librdkafka's and was nightjar's), or stop them first";
+               "cooperative-sticky: give theirs by -X (range,roundrobin is librdkafka's and was nightjar's), "
+               "or stop them first";
     else if (error == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
         hint = "; another run has the same group.instance.id, on a host of the same name: give each its own "
-               "by -D "
-               "kafka.group_instance=NAME (or off)";
+               "by -D kafka.group_instance=NAME (or off)";
     snprintf(text, size, "%s (librdkafka %s)%s", reason, rd_kafka_version_str(), hint);
     return text;
 }

@@ -120,8 +120,7 @@ int nj_kafka_set_member(rd_kafka_conf_t *conf, nj_settings *settings, const nj_k
     if (!now) { /* what it would be given cannot be checked */
         nj_log(NJ_LOG_INFO,
                "kafka: no broker said in time which topics there are: this member of group %s has no name, "
-               "and a "
-               "start after a crash waits until its session ends",
+               "and a start after a crash waits until its session ends",
                group);
         return 0;
     }

@@ -52,8 +52,7 @@ static int number_from(nj_positions *p, const char *text, nj_error *err)
     if (parse_whole(text, &p->from_value) || p->from_value >= OFFSET_MOST)
         return nj_fail(err,
                        "from=%s is no time from 2001 to 2100 in s, ms, us or ns since 1970, and %s: write a "
-                       "date such as "
-                       "2026-01-31T20:00:00Z, or from=offset:N",
+                       "date such as 2026-01-31T20:00:00Z, or from=offset:N",
                        text, strchr(text, '.') ? "offsets are whole" : "large for an offset");
     p->from = NJ_FROM_OFFSET;
     snprintf(p->words, sizeof p->words, "from=%s is an offset, the same in each partition", text);
@@ -71,8 +70,7 @@ static int text_from(nj_positions *p, const char *text, nj_error *err)
     if (nj_when_date(text, &p->from_value))
         return nj_fail(err,
                        "from=%s: expected committed, committed,latest, earliest, latest, offset:N, seconds "
-                       "or ms since 1970, or a date as "
-                       "2026-01-31T20:00:00Z (also with +01:00 or a fraction)",
+                       "or ms since 1970, or a date as 2026-01-31T20:00:00Z (also with +01:00 or a fraction)",
                        text);
     p->from = NJ_FROM_TIME;
     snprintf(p->words, sizeof p->words, "from=%s is %s", text, nj_when_text(p->from_value, when));

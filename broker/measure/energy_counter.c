@@ -74,8 +74,7 @@ static int open_event(nj_energy_counter *c, const char *folder, const char *even
         add_missing(c, name, strerror(errno));
         snprintf(c->hint, sizeof c->hint,
                  "RAPL counters are there, but perf events are refused (%s): sysctl "
-                 "kernel.perf_event_paranoid=0, or "
-                 "CAP_PERFMON, opens them",
+                 "kernel.perf_event_paranoid=0, or CAP_PERFMON, opens them",
                  strerror(errno));
         return -1;
     }
@@ -151,8 +150,7 @@ static void open_zone(nj_energy_counter *c, const char *folder, const char *zone
     if (rc)
         snprintf(c->hint, sizeof c->hint,
                  "RAPL counters are there, but cannot be read (%s): `chmod a+r %.160s` as root, or a "
-                 "sysfs.conf or udev rule "
-                 "that does so at boot",
+                 "sysfs.conf or udev rule that does so at boot",
                  strerror(rc), d->path);
     else
         c->n++;

@@ -75,8 +75,7 @@ int nj_profile_json(nj_profile *p, nj_buffer *out, nj_error *err)
     nj_json_close(j);
     nj_json_put(j,
                 "alerts=%llu rows_per_batch=%u dead=%llu replays=%llu samples=%u unplaced=%u wall_ns=%lld "
-                "cpu_ns=%lld "
-                "span_ns=%g",
+                "cpu_ns=%lld span_ns=%g",
                 (unsigned long long)p->alerts, p->batch_rows, (unsigned long long)p->dead,
                 (unsigned long long)p->replays, p->samples, p->unplaced, (long long)p->wall_ns,
                 (long long)p->cpu_ns, p->span_ns);

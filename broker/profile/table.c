@@ -48,16 +48,14 @@ static void print_header(const nj_profile *p, FILE *to)
             (unsigned long long)c->flagged);
     fprintf(to,
             "Time: sampled %s, n=%u (%u more in the host's clock or not placed), %s build; %.3f s in "
-            "process(), CPU of the loop "
-            "%.3f s; %.2f CPU us/alert\n",
+            "process(), CPU of the loop %.3f s; %.2f CPU us/alert\n",
             p->clock, p->samples, p->unplaced, p->built ? p->built : "unknown", wall, (double)p->cpu_ns / 1e9,
             p->cpu_ns_per_alert / 1e3);
     const nj_profile_overhead *o = &p->overhead;
     if (o->pairs)
         fprintf(to,
                 "Overhead of sampling: %.1f %% of CPU [%.1f, %.1f] at %.2f kHz, %.0f us each (median and its "
-                "95 %% interval, %u "
-                "pairs with and without)\n",
+                "95 %% interval, %u pairs with and without)\n",
                 100 * o->median, 100 * o->low, 100 * o->high, o->per_cpu_s / 1e3,
                 1e6 * o->median / o->per_cpu_s, o->pairs);
     else

@@ -237,8 +237,7 @@ static int send_earliest(nj_replayer *r, nj_error *err)
     if (t.jd < r->last_jd)
         failed = nj_fail(err,
                          "%s is %.1f s older than an alert already sent, and the window holds %u alerts or "
-                         "%zu MiB: sort the "
-                         "night by time, or use --rate N/s",
+                         "%zu MiB: sort the night by time, or use --rate N/s",
                          nj_chunk_where(t.chunk, where, sizeof where), (r->last_jd - t.jd) * DAY_S,
                          r->args.window, r->args.window_bytes >> 20);
     else

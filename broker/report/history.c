@@ -285,7 +285,6 @@ nj_history_summary nj_history_terminal(nj_history *h, const char *only, FILE *to
     fprintf(to, "* the last against the one before it, from the batches or rounds of each: the machine may "
                 "have changed in between\n"
                 "modules and stages: median wall time per alert, of batches; (whole run): CPU time per "
-                "alert; bench files: CPU time "
-                "of a round\n");
+                "alert; bench files: CPU time of a round\n");
     return summary;
 }

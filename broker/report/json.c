@@ -43,8 +43,7 @@ static void ledger(nj_json *j, const nj_ledger *l)
     nj_json_open(j, "ledger", '{');
     nj_json_put(j,
                 "consumed=%llu emitted=%llu filtered=%llu dead=%llu duplicates=%llu returned=%llu again=%llu "
-                "missing=%llu "
-                "closed=%hhd",
+                "missing=%llu closed=%hhd",
                 (unsigned long long)l->consumed, (unsigned long long)l->emitted,
                 (unsigned long long)l->filtered, (unsigned long long)l->dead,
                 (unsigned long long)l->duplicates, (unsigned long long)l->returned,

@@ -132,8 +132,7 @@ static void foot(const nj_fit *t, int width, FILE *to)
     char text[512];
     int n = snprintf(text, sizeof text,
                      "CPU us/alert: CPU time per alert offered, the cost. alerts/s per core = 1e6 / (CPU "
-                     "us/alert). share: of the "
-                     "run's CPU time. %s`nightjar help terms` explains all words.",
+                     "us/alert). share: of the run's CPU time. %s`nightjar help terms` explains all words.",
                      t->shown[P50] ? "* wall time of calls with one row. " : "");
     for (int i = 0, first = 1; i < t->n; i++) {
         if (t->shown[i]) continue;

@@ -64,8 +64,7 @@ static __attribute__((cold, noinline)) void infinity(nj_buffer *out, nj_json_key
         nj_log_limited(
             &said, NJ_SINK_LINES, NJ_LOG_WARN,
             "%s: a value of %s is infinite, written as 1e999: Python, pandas, DuckDB and JavaScript read "
-            "infinity; "
-            "for strict readers (pyarrow, polars) use -D sink.%s.infinity=null",
+            "infinity; for strict readers (pyarrow, polars) use -D sink.%s.infinity=null",
             keys->what, field->key, keys->what);
 }
 

@@ -371,8 +371,7 @@ static int send_alone(kafka_sink *s, nj_error *err)
     if (!s->n_alone)
         nj_log(NJ_LOG_WARN,
                "kafka://%s: a topic refuses batches of messages, which are sent one by one; [kafka] "
-               "batch.size below the topic's "
-               "max.message.bytes avoids that",
+               "batch.size below the topic's max.message.bytes avoids that",
                s->target);
     for (size_t i = 0; i < s->n_again; i++) {
         again *a = &s->again[i];
@@ -464,8 +463,7 @@ const nj_sink_class nj_sink_kafka = {
     .scheme = "kafka",
     .refuses = true,
     .form = "kafka://HOST:PORT/TOPIC, kafka://HOST:PORT/",
-    .doc = "a JSON message per row, keyed by candid; HOST:PORT/ sends each row to the topics (-t) it "
-           "matches",
+    .doc = "a JSON message per row, keyed by candid; HOST:PORT/ sends each row to the topics (-t) it matches",
     .open = open_kafka,
     .begin = begin,
     .write = write_rows,

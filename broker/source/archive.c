@@ -112,8 +112,7 @@ static int progress(const nj_source *source, double *done, double *whole)
 const nj_source_class nj_source_archive = {
     .name = "archive",
     .form = "FILE.tar, FILE.tar.gz, FILE.zip, FILE.avro.gz, -",
-    .doc = "members of an archive in their order, or a packed packet, streamed; "
-           "- is standard input",
+    .doc = "members of an archive in their order, or a packed packet, streamed; - is standard input",
     .match = match_archive,
     .open = open_archive,
     .next = next_member,

@@ -312,12 +312,10 @@ const nj_source_class nj_source_kafka = {
     .query =
         "group=NAME the consumer group (nightjar; USER-nightjar when there is a sasl.username)\n"
         "from=committed,latest what the group has committed; a new group begins with what comes from now on "
-        "(the "
-        "default without until=)\n"
+        "(the default without until=)\n"
         "from=committed what the group has committed, else the earliest message (the default with until=)\n"
-        "from=earliest, latest, OFFSET, TIME the first assignment of this process begins there; a "
-        "number from 10^11 on is ms "
-        "since 1970, 2026-01-31T20:00:00 is UTC\n"
+        "from=earliest, latest, OFFSET, TIME the first assignment of this process begins there; a number "
+        "from 10^11 on is ms since 1970, 2026-01-31T20:00:00 is UTC\n"
         "until=idle:SECONDS ends when nothing came for so long and every partition was read to its end\n"
         "until=end ends at the high watermarks as they were at the start\n"
         "until=count:N ends after N messages\n",

@@ -257,8 +257,7 @@ static void inputs_equal(void **state)
     run_set(&r, s);
     stop(&r);
     print_message("# %s: %u alerts; values compared: component fit %u, rise fit %u, flux statistics %u; "
-                  "largest relative "
-                  "difference %.2g %.2g %.2g; left out %u %u\n",
+                  "largest relative difference %.2g %.2g %.2g; left out %u %u\n",
                   s->name, all.n_alerts, all.n_values[0], all.n_values[1], all.n_values[2], all.worst[0],
                   all.worst[1], all.worst[2], all.n_lower, all.n_rounding);
     assert_int_equal(all.n_alerts, all.n_rows);

@@ -112,8 +112,7 @@ static inline void open_remote(remote_test *t, const char *path, const char *set
     if (!port) skip();
     snprintf(text, sizeof text,
              "[module.simbad]\nkind = xmatch_remote\nurl = http://127.0.0.1:%d/%s\nnone_text = "
-             "Unknown\nfail_text = "
-             "Fail\nretry_ms = 20\n%s",
+             "Unknown\nfail_text = Fail\nretry_ms = 20\n%s",
              port, path, settings);
     if (nj_modules_builtin(&t->modules, &err) || nj_settings_ini(&t->settings, "test", text, &err) ||
         nj_instances_choose(&t->set, &t->modules, &t->settings, "simbad", &err) ||

@@ -340,8 +340,7 @@ static void random_flips(void **state)
             }
     }
     print_message("# %ld packets with 1 to 4 bytes changed (seed 20260321): %zu rows, %zu dead letters, %zu "
-                  "refused, %zu stamps "
-                  "still good\n",
+                  "refused, %zu stamps still good\n",
                   n, rows, dead, refused, open);
     assert_true(rows > 0 && dead > 0 && refused > 0);
     free(good);

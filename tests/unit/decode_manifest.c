@@ -317,8 +317,7 @@ static void every_other_file_of_the_manifest(void **state)
         if (other[k] != other_files[k].n)
             fail_msg("%s*%s: %d files", other_files[k].start, other_files[k].end, other[k]);
     print_message("# %d files: %d packets, %d oddities, %d schemas (%d whole, the others with those beside "
-                  "them), %d stamps of "
-                  "%zu pixels\n",
+                  "them), %d stamps of %zu pixels\n",
                   all, packets, oddities, schemas, whole, stamps, pixels);
     assert_true(all == 928 && packets == 444 && oddities == 34 && schemas == 204 && stamps == 216);
     nj_opener_free(opener);

@@ -464,8 +464,7 @@ static void a_new_release_needs_no_rebuild(void **state)
     fputs("survey lsst\nmatch name lsst.v*.alert\ncandid i64 = diaSource.diaSourceId\nobject str = "
           "diaSource.diaObjectId\n"
           "jd f64 d = diaSource.midpointMjdTai offset 2400000.5\nband str = diaSource.band\nflux f32 nJy = "
-          "diaSource.psfFlux | "
-          "diaSource.fluxOfThePsf\n"
+          "diaSource.psfFlux | diaSource.fluxOfThePsf\n"
           "rb f32 = diaSource.reliability\nseries lc = prvDiaSources[] + diaSource\nlc.flux f32 nJy = "
           "psfFlux | fluxOfThePsf\n"
           "lc.jd f64 d = midpointMjdTai offset 2400000.5\n",

@@ -125,8 +125,7 @@ static void wrong_names(void **state)
             "option --zzzzzzzz is not known; there are --quiet --strict --columns --clock --threads --limit "
             "--seed --seconds --add");
     refused("run -Z", "option -Z is not known; there are --quiet --strict --columns --clock --threads "
-                      "--limit --seed --seconds "
-                      "--add");
+                      "--limit --seed --seconds --add");
     refused("run -Q", "option -Q is not known; did you mean -q?");
     refused("run -qZ",
             "option -Z is not known; there are --quiet --strict --columns --clock --threads --limit --seed "

@@ -93,8 +93,8 @@ static int read_port(nj_model *model, const json_t *item, nj_model_port *port, n
         port->rank > NJ_MODEL_RANK)
         return nj_model_fail(err,
                              "%s/manifest.json: input or output '%s' (dtype %.20s) needs a name, dtype "
-                             "float32 or int32 and a shape "
-                             "of 1 to %d axes; no others are fed, as a 64-bit integer would be rounded",
+                             "float32 or int32 and a shape of 1 to %d axes; no others are fed, as a 64-bit "
+                             "integer would be rounded",
                              model->info.folder, port->name, dtype[0] ? dtype : "not given", NJ_MODEL_RANK);
     uint64_t elements = 1;
     for (uint32_t k = 0; k < port->rank; k++) {

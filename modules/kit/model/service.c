@@ -94,8 +94,7 @@ static int check_golden(nj_model *model, const nj_host *host, nj_model_error *er
     if (g.tolerance >= (largest > 0 ? largest : 1))
         return nj_model_fail(err,
                              "%s: golden.tolerance_abs = %g is no less than the largest golden output, %g: a "
-                             "model that answers 0 "
-                             "would pass",
+                             "model that answers 0 would pass",
                              model->info.folder, g.tolerance, largest);
     for (size_t i = 0; i < (size_t)g.n_rows * model->info.width; i++) {
         double d = isnan(out[i]) && isnan(g.output[i]) ? 0 : fabs(out[i] - g.output[i]);
