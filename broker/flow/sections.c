@@ -42,6 +42,7 @@ const nj_section nj_sections[] = {
     { "sink.ndjson", "of -o ndjson:", nj_ndjson_settings },
     { "sink.avro", "of -o avro:", nj_avro_settings },
     { "sink.fits", "of -o fits:", nj_fits_settings },
+    { "sink.parquet", "of -o parquet:", nj_parquet_settings },
     { "sink.kafka", "of -o kafka:", nj_kafka_sink_settings },
     { "energy", "where energy and carbon come from", nj_energy_settings },
     { "cost", "prices", nj_cost_settings },

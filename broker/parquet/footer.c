@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format.h"
 #include "thrift.h"
 
 enum { MOST_LEAVES = 1 << 16, MOST_NODES = 1 << 18, MOST_GROUPS = 1 << 22 };
@@ -23,23 +24,23 @@ static void logical_type(nj_thrift *r, node *t)
 {
     nj_thrift_field f = { 0 };
     while (nj_thrift_next(r, &f)) {
-        if (f.id == 1 || f.id == 4 || f.id == 12) t->is_text = 1;
-        if (f.id == 2) t->is_map = 1;
-        if (f.id == 3) t->is_list = 1;
-        if (f.id != 8 || f.type != NJ_THRIFT_STRUCT) {
+        if (f.id == NJ_PQ_LT_STRING || f.id == NJ_PQ_LT_ENUM || f.id == NJ_PQ_LT_JSON) t->is_text = 1;
+        if (f.id == NJ_PQ_LT_MAP) t->is_map = 1;
+        if (f.id == NJ_PQ_LT_LIST) t->is_list = 1;
+        if (f.id != NJ_PQ_LT_TIME_STAMP || f.type != NJ_THRIFT_STRUCT) {
             nj_thrift_skip(r, f.type, 0);
             continue;
         }
         nj_thrift_field g = { 0 };
         while (nj_thrift_next(r, &g)) {
-            if (g.id != 2 || g.type != NJ_THRIFT_STRUCT) {
+            if (g.id != NJ_PQ_TS_UNIT || g.type != NJ_THRIFT_STRUCT) {
                 nj_thrift_skip(r, g.type, 0);
                 continue;
             }
             nj_thrift_field unit = { 0 };
             while (nj_thrift_next(r, &unit)) {
-                if (unit.id >= 1 && unit.id <= 3)
-                    t->kind = (nj_parquet_kind)(NJ_PARQUET_TIME_MS + unit.id - 1);
+                if (unit.id >= NJ_PQ_TU_MS && unit.id <= NJ_PQ_TU_NS)
+                    t->kind = (nj_parquet_kind)(NJ_PARQUET_TIME_MS + unit.id - NJ_PQ_TU_MS);
                 nj_thrift_skip(r, unit.type, 0);
             }
         }
@@ -52,26 +53,30 @@ static void schema_element(nj_thrift *r, node *t)
     nj_thrift_field f = { 0 };
     while (nj_thrift_next(r, &f)) {
         switch (f.id) {
-        case 1: t->type = nj_thrift_i32(r); break;
-        case 2: t->fixed_size = nj_thrift_i32(r); break;
-        case 3: t->repetition = nj_thrift_i32(r); break;
-        case 4: t->name = nj_thrift_binary(r, &t->n_name); break;
-        case 5: t->n_children = nj_thrift_i32(r); break;
-        case 6: t->converted = nj_thrift_i32(r); break;
-        case 7: t->scale = nj_thrift_i32(r); break;
-        case 10: logical_type(r, t); break;
+        case NJ_PQ_SE_TYPE: t->type = nj_thrift_i32(r); break;
+        case NJ_PQ_SE_SIZE: t->fixed_size = nj_thrift_i32(r); break;
+        case NJ_PQ_SE_REPETITION: t->repetition = nj_thrift_i32(r); break;
+        case NJ_PQ_SE_NAME: t->name = nj_thrift_binary(r, &t->n_name); break;
+        case NJ_PQ_SE_CHILDREN: t->n_children = nj_thrift_i32(r); break;
+        case NJ_PQ_SE_CONVERTED: t->converted = nj_thrift_i32(r); break;
+        case NJ_PQ_SE_SCALE: t->scale = nj_thrift_i32(r); break;
+        case NJ_PQ_SE_LOGICAL: logical_type(r, t); break;
         default: nj_thrift_skip(r, f.type, 0); break;
         }
     }
-    if (t->converted == 0 || t->converted == 4 || t->converted == 19) t->is_text = 1; /* UTF8, ENUM, JSON */
-    if (t->converted == 1 || t->converted == 2)
-        t->is_map = 1; /* MAP_KEY_VALUE: what MAP was
-                        * called at first */
-    if (t->converted == 3) t->is_list = 1;
-    if (t->converted == 9) t->kind = NJ_PARQUET_TIME_MS;
-    if (t->converted == 10) t->kind = NJ_PARQUET_TIME_US;
-    if (t->converted == 5) t->kind = NJ_PARQUET_DECIMAL;
-    if (t->converted >= 11 && t->converted <= 14) t->kind = NJ_PARQUET_UNSIGNED;
+    switch (t->converted) {
+    case NJ_PQ_UTF8:
+    case NJ_PQ_ENUM:
+    case NJ_PQ_JSON: t->is_text = 1; break;
+    case NJ_PQ_MAP:
+    case NJ_PQ_MAP_KEY_VALUE: t->is_map = 1; break; /* what MAP was called at first */
+    case NJ_PQ_LIST: t->is_list = 1; break;
+    case NJ_PQ_TIME_STAMP_MS: t->kind = NJ_PARQUET_TIME_MS; break;
+    case NJ_PQ_TIME_STAMP_US: t->kind = NJ_PARQUET_TIME_US; break;
+    case NJ_PQ_DECIMAL: t->kind = NJ_PARQUET_DECIMAL; break;
+    default:
+        if (t->converted >= NJ_PQ_UINT_8 && t->converted <= NJ_PQ_UINT_64) t->kind = NJ_PARQUET_UNSIGNED;
+    }
     if (t->is_text) t->kind = NJ_PARQUET_TEXT;
 }
 
@@ -200,12 +205,12 @@ static void column_metadata(nj_thrift *r, nj_parquet_chunk *c)
     nj_thrift_field f = { 0 };
     while (nj_thrift_next(r, &f)) {
         switch (f.id) {
-        case 1: c->type = nj_thrift_i32(r); break;
-        case 4: c->codec = nj_thrift_i32(r); break;
-        case 5: c->n_values = nj_thrift_zigzag(r); break;
-        case 7: size = nj_thrift_zigzag(r); break;
-        case 9: data = nj_thrift_zigzag(r); break;
-        case 11: dictionary = nj_thrift_zigzag(r); break;
+        case NJ_PQ_CM_TYPE: c->type = nj_thrift_i32(r); break;
+        case NJ_PQ_CM_CODEC: c->codec = nj_thrift_i32(r); break;
+        case NJ_PQ_CM_VALUES: c->n_values = nj_thrift_zigzag(r); break;
+        case NJ_PQ_CM_PACKED: size = nj_thrift_zigzag(r); break;
+        case NJ_PQ_CM_DATA: data = nj_thrift_zigzag(r); break;
+        case NJ_PQ_CM_DICTIONARY: dictionary = nj_thrift_zigzag(r); break;
         default: nj_thrift_skip(r, f.type, 0); break;
         }
     }
@@ -221,11 +226,11 @@ static int column_chunk(nj_thrift *r, nj_parquet_chunk *c)
     int has = 0, elsewhere = 0;
     nj_thrift_field f = { 0 };
     while (nj_thrift_next(r, &f)) {
-        if (f.id == 3 && f.type == NJ_THRIFT_STRUCT) {
+        if (f.id == NJ_PQ_CC_METADATA && f.type == NJ_THRIFT_STRUCT) {
             column_metadata(r, c);
             has = 1;
         } else {
-            elsewhere |= f.id == 1;
+            elsewhere |= f.id == NJ_PQ_CC_FILE;
             nj_thrift_skip(r, f.type, 0);
         }
     }
@@ -238,11 +243,11 @@ static int row_group(nj_parquet *file, nj_thrift *r, uint32_t g, nj_error *err)
     uint32_t n = 0;
     int of;
     while (nj_thrift_next(r, &f)) {
-        if (f.id == 3) {
+        if (f.id == NJ_PQ_RG_ROWS) {
             int64_t rows = nj_thrift_zigzag(r);
             if (rows < 0) r->bad = 1;
             file->group_rows[g] = (uint64_t)rows;
-        } else if (f.id == 1 && f.type == NJ_THRIFT_LIST) {
+        } else if (f.id == NJ_PQ_RG_COLUMNS && f.type == NJ_THRIFT_LIST) {
             n = nj_thrift_list(r, &of);
             if (n != file->n_leaves)
                 return nj_fail(err, "%s: row group %u has %u columns, the schema %u", file->name, g, n,
@@ -285,10 +290,10 @@ int nj_parquet_footer(nj_parquet *file, const uint8_t *bytes, size_t n, nj_error
     nj_thrift_field f = { 0 };
     int seen = 0;
     while (nj_thrift_next(&r, &f)) {
-        if (f.id == 2 && f.type == NJ_THRIFT_LIST && !file->leaf) {
+        if (f.id == NJ_PQ_FM_SCHEMA && f.type == NJ_THRIFT_LIST && !file->leaf) {
             if (schema(file, &r, err)) return -1;
             seen |= 1;
-        } else if (f.id == 4 && f.type == NJ_THRIFT_LIST && !file->chunk) {
+        } else if (f.id == NJ_PQ_FM_GROUPS && f.type == NJ_THRIFT_LIST && !file->chunk) {
             if (row_groups(file, &r, err)) return -1;
             seen |= 2;
         } else {
@@ -304,22 +309,30 @@ int nj_parquet_footer(nj_parquet *file, const uint8_t *bytes, size_t n, nj_error
 
 /* ---- page headers ---- */
 
-static void data_page(nj_thrift *r, nj_parquet_page *page, int version)
+static void data_page(nj_thrift *r, nj_parquet_page *page)
 {
     nj_thrift_field f = { 0 };
     while (nj_thrift_next(r, &f)) {
-        int id = version == 1 ? f.id : f.id + 10;
-        if (id != 17 && f.type != NJ_THRIFT_I32) id = 0;
-        switch (id) {
-        case 1:
-        case 11: page->n_values = nj_thrift_i32(r); break;
-        case 2:
-        case 14: page->encoding = nj_thrift_i32(r); break;
-        case 3: page->def_encoding = nj_thrift_i32(r); break;
-        case 4: page->rep_encoding = nj_thrift_i32(r); break;
-        case 15: page->def_bytes = nj_thrift_i32(r); break;
-        case 16: page->rep_bytes = nj_thrift_i32(r); break;
-        case 17: page->compressed = f.type == NJ_THRIFT_TRUE; break;
+        switch (f.type == NJ_THRIFT_I32 ? f.id : 0) {
+        case NJ_PQ_DP_VALUES: page->n_values = nj_thrift_i32(r); break;
+        case NJ_PQ_DP_ENCODING: page->encoding = nj_thrift_i32(r); break;
+        case NJ_PQ_DP_DEF_ENCODING: page->def_encoding = nj_thrift_i32(r); break;
+        case NJ_PQ_DP_REP_ENCODING: page->rep_encoding = nj_thrift_i32(r); break;
+        default: nj_thrift_skip(r, f.type, 0); break;
+        }
+    }
+}
+
+static void data_page_2(nj_thrift *r, nj_parquet_page *page)
+{
+    nj_thrift_field f = { 0 };
+    while (nj_thrift_next(r, &f)) {
+        switch (f.type == NJ_THRIFT_I32 || f.id == NJ_PQ_D2_COMPRESSED ? f.id : 0) {
+        case NJ_PQ_D2_VALUES: page->n_values = nj_thrift_i32(r); break;
+        case NJ_PQ_D2_ENCODING: page->encoding = nj_thrift_i32(r); break;
+        case NJ_PQ_D2_DEF_BYTES: page->def_bytes = nj_thrift_i32(r); break;
+        case NJ_PQ_D2_REP_BYTES: page->rep_bytes = nj_thrift_i32(r); break;
+        case NJ_PQ_D2_COMPRESSED: page->compressed = f.type == NJ_THRIFT_TRUE; break;
         default: nj_thrift_skip(r, f.type, 0); break;
         }
     }
@@ -333,23 +346,25 @@ size_t nj_parquet_page_header(const uint8_t *p, size_t n, nj_parquet_page *page)
                                .plain = -1,
                                .n_values = -1,
                                .compressed = 1,
-                               .def_encoding = 3,
-                               .rep_encoding = 3 };
+                               .def_encoding = NJ_PQ_RLE,
+                               .rep_encoding = NJ_PQ_RLE };
     nj_thrift_field f = { 0 };
     while (nj_thrift_next(&r, &f)) {
         switch (f.id) {
-        case 1: page->kind = nj_thrift_i32(&r); break;
-        case 2: page->plain = nj_thrift_i32(&r); break;
-        case 3: page->packed = nj_thrift_i32(&r); break;
-        case 5:
-        case 7:
-        case 8:
+        case NJ_PQ_PH_KIND: page->kind = nj_thrift_i32(&r); break;
+        case NJ_PQ_PH_PLAIN: page->plain = nj_thrift_i32(&r); break;
+        case NJ_PQ_PH_PACKED: page->packed = nj_thrift_i32(&r); break;
+        case NJ_PQ_PH_DATA:
+        case NJ_PQ_PH_DICTIONARY:
+        case NJ_PQ_PH_DATA_2:
             if (f.type != NJ_THRIFT_STRUCT)
                 r.bad = 1;
+            else if (f.id == NJ_PQ_PH_DATA_2)
+                data_page_2(&r, page);
             else
-                data_page(&r, page, f.id == 8 ? 2 : 1);
-            if (f.id == 7)
-                page->def_encoding = page->rep_encoding = 3; /* a dictionary's third field
+                data_page(&r, page);
+            if (f.id == NJ_PQ_PH_DICTIONARY)
+                page->def_encoding = page->rep_encoding = NJ_PQ_RLE; /* a dictionary's third field
                                                               * is "sorted" */
             break;
         default: nj_thrift_skip(&r, f.type, 0); break;

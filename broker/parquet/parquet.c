@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include "format.h"
 #include "parquet_values.h"
 
 enum { MOST_ROWS = 1 << 20 };
@@ -188,13 +189,15 @@ static int unpack(nj_parquet_column *c, const uint8_t *from, size_t n, uint8_t *
 {
     size_t got = plain;
     switch (c->codec) {
-    case 1:
+    case NJ_PQ_SNAPPY:
         return snappy_uncompress((const char *)from, n, (char *)to, &got) == SNAPPY_OK && got == plain ? 0
                                                                                                        : -1;
-    case 2:
+    case NJ_PQ_GZIP:
         if (!c->gzip && !(c->gzip = libdeflate_alloc_decompressor())) return -1;
         return libdeflate_gzip_decompress(c->gzip, from, n, to, plain, NULL) == LIBDEFLATE_SUCCESS ? 0 : -1;
-    case 6: got = ZSTD_decompress(to, plain, from, n); return !ZSTD_isError(got) && got == plain ? 0 : -1;
+    case NJ_PQ_ZSTD:
+        got = ZSTD_decompress(to, plain, from, n);
+        return !ZSTD_isError(got) && got == plain ? 0 : -1;
     default: return -1;
     }
 }
@@ -225,7 +228,8 @@ static int next_group(nj_parquet_column *c, nj_error *err)
     c->codec = k->codec;
     if (keep(c, &c->dictionary)) return damaged(c, err, "no memory");
     c->dictionary.n = 0;
-    if (c->codec != 0 && c->codec != 1 && c->codec != 2 && c->codec != 6)
+    if (c->codec != NJ_PQ_NONE && c->codec != NJ_PQ_SNAPPY && c->codec != NJ_PQ_GZIP &&
+        c->codec != NJ_PQ_ZSTD)
         return damaged(
             c, err,
             "compressed with Brotli, LZ4 or LZO, which are not read: rewrite it with Zstandard or Snappy");
@@ -252,7 +256,7 @@ static int levels(const uint8_t **p, const uint8_t *end, int32_t v2_bytes, int e
     if (!max) return v2_bytes > 0 ? -1 : 0;
     uint32_t size = (uint32_t)v2_bytes;
     if (v2_bytes < 0) {
-        if (encoding != 3 || end - *p < 4) return -1; /* BIT_PACKED levels were given up in 2013 */
+        if (encoding != NJ_PQ_RLE || end - *p < 4) return -1; /* BIT_PACKED levels were given up in 2013 */
         memcpy(&size, *p, 4);
         *p += 4;
     }
@@ -266,7 +270,7 @@ static int data_page(nj_parquet_column *c, const nj_parquet_page *h, const uint8
 {
     const nj_parquet_leaf *leaf = &c->file->leaf[c->leaf];
     uint32_t n = (uint32_t)h->n_values;
-    int v2 = h->kind == 3;
+    int v2 = h->kind == NJ_PQ_DATA_PAGE_2;
     size_t level_bytes = v2 ? (size_t)h->def_bytes + (size_t)h->rep_bytes : 0;
     if (h->n_values < 0 || h->n_values > c->values_left || n > NJ_PAGE_LEVELS)
         return damaged(c, err, "a page claims too many values");
@@ -274,8 +278,8 @@ static int data_page(nj_parquet_column *c, const nj_parquet_page *h, const uint8
         return damaged(c, err, "a page's levels are longer than itself");
     if (keep(c, &c->page) || room_for_levels(c, n)) return damaged(c, err, "no memory");
     const uint8_t *p = body, *end = body + h->packed;
-    if (v2 && (levels(&p, p + h->rep_bytes, h->rep_bytes, 3, leaf->max_rep, c->rep, n) ||
-               levels(&p, p + h->def_bytes, h->def_bytes, 3, leaf->max_def, c->def, n)))
+    if (v2 && (levels(&p, p + h->rep_bytes, h->rep_bytes, NJ_PQ_RLE, leaf->max_rep, c->rep, n) ||
+               levels(&p, p + h->def_bytes, h->def_bytes, NJ_PQ_RLE, leaf->max_def, c->def, n)))
         return damaged(c, err, "a page's levels are damaged");
     if (c->codec && (!v2 || h->compressed)) { /* v2 keeps its levels outside the compressed part */
         size_t plain = (size_t)h->plain - level_bytes;
@@ -307,7 +311,8 @@ static int data_page(nj_parquet_column *c, const nj_parquet_page *h, const uint8
 
 static int dictionary_page(nj_parquet_column *c, const nj_parquet_page *h, const uint8_t *body, nj_error *err)
 {
-    if (h->n_values < 0 || (uint32_t)h->n_values > NJ_PAGE_LEVELS || (h->encoding != 0 && h->encoding != 2))
+    if (h->n_values < 0 || (uint32_t)h->n_values > NJ_PAGE_LEVELS ||
+        (h->encoding != NJ_PQ_PLAIN && h->encoding != NJ_PQ_PLAIN_DICTIONARY))
         return damaged(c, err, "impossible dictionary");
     if (keep(c, &c->dictionary)) return damaged(c, err, "no memory");
     const uint8_t *p = body, *end = body + h->packed;
@@ -319,7 +324,7 @@ static int dictionary_page(nj_parquet_column *c, const nj_parquet_page *h, const
         p = c->dictionary.text;
         end = p + h->plain;
     }
-    const char *why = nj_page_decode(&c->dictionary, 0, c->file->physical[c->leaf],
+    const char *why = nj_page_decode(&c->dictionary, NJ_PQ_PLAIN, c->file->physical[c->leaf],
                                      c->file->fixed_size[c->leaf], p, end, (uint32_t)h->n_values, NULL);
     return why ? damaged(c, err, why) : 0;
 }
@@ -340,9 +345,9 @@ static int next_page(nj_parquet_column *c, nj_error *err)
         if (h.plain > most_page_bytes) return damaged(c, err, "a page is larger than 1 GiB");
         const uint8_t *body = c->p + head;
         c->p = body + h.packed;
-        int rc = h.kind == 0 || h.kind == 3 ? data_page(c, &h, body, err)
-                 : h.kind == 2              ? dictionary_page(c, &h, body, err)
-                                            : 0;
+        int rc = h.kind == NJ_PQ_DATA_PAGE || h.kind == NJ_PQ_DATA_PAGE_2 ? data_page(c, &h, body, err)
+                 : h.kind == NJ_PQ_DICTIONARY_PAGE                        ? dictionary_page(c, &h, body, err)
+                                                                          : 0;
         if (rc) return rc;
     }
 }

@@ -5,17 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BOOLEAN, INT32, INT64, INT96, FLOAT, DOUBLE, BYTE_ARRAY, FIXED };
-enum {
-    PLAIN = 0,
-    PLAIN_DICTIONARY = 2,
-    RLE = 3,
-    DELTA_BINARY_PACKED = 5,
-    DELTA_LENGTH_BYTE_ARRAY = 6,
-    DELTA_BYTE_ARRAY = 7,
-    RLE_DICTIONARY = 8,
-    BYTE_STREAM_SPLIT = 9
-};
+#include "format.h"
 
 size_t nj_page_width(nj_parquet_type type)
 {
@@ -232,10 +222,10 @@ static const char *delta_packed(const uint8_t **p, const uint8_t *end, int64_t *
 static const char *delta_integers(nj_page_values *v, int physical, const uint8_t *p, const uint8_t *end,
                                   uint32_t n)
 {
-    int64_t *wide = physical == INT64 ? (int64_t *)v->value : malloc((size_t)n * 8 + 8);
+    int64_t *wide = physical == NJ_PQ_INT64 ? (int64_t *)v->value : malloc((size_t)n * 8 + 8);
     if (!wide) return "no memory";
     const char *why = delta_packed(&p, end, wide, n);
-    if (physical == INT32) {
+    if (physical == NJ_PQ_INT32) {
         for (uint32_t i = 0; !why && i < n; i++)
             ((int32_t *)v->value)[i] = (int32_t)(uint32_t)(uint64_t)wide[i];
         free(wide);
@@ -332,15 +322,15 @@ static const char *plain(nj_page_values *v, int physical, int fixed_size, const 
 {
     static const char early[] = "a page ends before its values";
     static const uint8_t size[] = { 0, 4, 8, 12, 4, 8, 0, 0 };
-    if (physical == BYTE_ARRAY) return plain_bytes(v, 0, p, end, n);
-    if (physical == FIXED) return plain_bytes(v, fixed_size, p, end, n);
-    if (physical == BOOLEAN) {
+    if (physical == NJ_PQ_BYTE_ARRAY) return plain_bytes(v, 0, p, end, n);
+    if (physical == NJ_PQ_FIXED) return plain_bytes(v, fixed_size, p, end, n);
+    if (physical == NJ_PQ_BOOLEAN) {
         if ((n + 7) / 8 > (size_t)(end - p)) return early;
         for (uint32_t i = 0; i < n; i++) v->value[i] = p[i >> 3] >> (i & 7) & 1;
         return NULL;
     }
     if ((size_t)n * size[physical] > (size_t)(end - p)) return early;
-    if (physical == INT96)
+    if (physical == NJ_PQ_INT96)
         int96(v, p, n);
     else
         memcpy(v->value, p, (size_t)n * size[physical]);
@@ -359,9 +349,9 @@ static const char *run_booleans(nj_page_values *v, const uint8_t *p, const uint8
 static const char *stream_split(nj_page_values *v, int physical, const uint8_t *p, const uint8_t *end,
                                 uint32_t n)
 {
-    size_t width = physical == INT32 || physical == FLOAT    ? 4
-                   : physical == INT64 || physical == DOUBLE ? 8
-                                                             : 0;
+    size_t width = physical == NJ_PQ_INT32 || physical == NJ_PQ_FLOAT    ? 4
+                   : physical == NJ_PQ_INT64 || physical == NJ_PQ_DOUBLE ? 8
+                                                                         : 0;
     if (!width) return "BYTE_STREAM_SPLIT of a type that it is not read for";
     if (width * n > (size_t)(end - p)) return "a page ends before its values";
     for (uint32_t i = 0; i < n; i++)
@@ -376,16 +366,18 @@ const char *nj_page_decode(nj_page_values *v, int encoding, int physical, int fi
     if (room(v, width_of(physical), n ? n : 1)) return "no memory"; /* never NULL */
     v->n = n;
     switch (encoding) {
-    case PLAIN: return plain(v, physical, fixed_size, p, end, n);
-    case PLAIN_DICTIONARY:
-    case RLE_DICTIONARY: return from_dictionary(v, width_of(physical), p, end, n, dictionary);
-    case RLE: return physical == BOOLEAN ? run_booleans(v, p, end, n) : unfit;
-    case DELTA_BINARY_PACKED:
-        return physical == INT32 || physical == INT64 ? delta_integers(v, physical, p, end, n) : unfit;
-    case DELTA_LENGTH_BYTE_ARRAY: return physical == BYTE_ARRAY ? delta_lengths(v, p, end, n) : unfit;
-    case DELTA_BYTE_ARRAY:
-        return physical == BYTE_ARRAY || physical == FIXED ? delta_texts(v, p, end, n) : unfit;
-    case BYTE_STREAM_SPLIT: return stream_split(v, physical, p, end, n);
+    case NJ_PQ_PLAIN: return plain(v, physical, fixed_size, p, end, n);
+    case NJ_PQ_PLAIN_DICTIONARY:
+    case NJ_PQ_RLE_DICTIONARY: return from_dictionary(v, width_of(physical), p, end, n, dictionary);
+    case NJ_PQ_RLE: return physical == NJ_PQ_BOOLEAN ? run_booleans(v, p, end, n) : unfit;
+    case NJ_PQ_DELTA_BINARY_PACKED:
+        return physical == NJ_PQ_INT32 || physical == NJ_PQ_INT64 ? delta_integers(v, physical, p, end, n)
+                                                                  : unfit;
+    case NJ_PQ_DELTA_LENGTH_BYTE_ARRAY:
+        return physical == NJ_PQ_BYTE_ARRAY ? delta_lengths(v, p, end, n) : unfit;
+    case NJ_PQ_DELTA_BYTE_ARRAY:
+        return physical == NJ_PQ_BYTE_ARRAY || physical == NJ_PQ_FIXED ? delta_texts(v, p, end, n) : unfit;
+    case NJ_PQ_BYTE_STREAM_SPLIT: return stream_split(v, physical, p, end, n);
     default: return "an encoding that is not known";
     }
 }

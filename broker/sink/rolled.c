@@ -195,7 +195,8 @@ static int write_part(nj_rolled *r, nj_part *p, const nj_rows *rows, uint32_t *l
     p->dirty = true;
     if (r->of->write(p->sink, &own, err)) return -1;
     r->of->extent(p->sink, &p->bytes, &ignored);
-    if (r->name.max_bytes && p->bytes >= r->name.max_bytes) p->full = true;
+    const int64_t size = r->of->will_be ? r->of->will_be(p->sink) : p->bytes;
+    if (r->name.max_bytes && size >= r->name.max_bytes) p->full = true;
     return 0;
 }
 
@@ -236,6 +237,7 @@ static int commit_files(nj_rolled *r, const nj_keep *keep, nj_error *err)
         if (r->name.max_bytes && p->bytes >= r->name.max_bytes) p->full = true;
         p->dirty = false;
         p->ending = keep->complete || nj_part_is_over(r, p, now, now_s);
+        if (p->ending && nj_part_make_whole(r, p, keep->commit, err)) return -1;
         if (p->ending && nj_part_close(r, p, err)) return -1;
         p->kept_bytes = p->bytes;
         p->kept_rows = p->rows;

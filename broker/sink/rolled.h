@@ -66,6 +66,8 @@ nj_part *nj_part_find(nj_rolled *r, const nj_rolled_key *key, double end_s, nj_e
 int nj_part_open(nj_rolled *r, nj_part *p, nj_error *err);
 /* What it has is with the disk, as a commit wants it; then p->bytes and p->rows are right. */
 int nj_part_commit(nj_rolled *r, nj_part *p, uint64_t commit, nj_error *err);
+/* It has all that its format wants: nothing will follow. */
+int nj_part_make_whole(nj_rolled *r, nj_part *p, uint64_t commit, nj_error *err);
 int nj_part_close(nj_rolled *r, nj_part *p, nj_error *err);
 /* Gives it its name and its journal; twice does no harm. It is closed, and the output's journal says so. */
 int nj_part_finish(nj_rolled *r, nj_part *p, nj_error *err);

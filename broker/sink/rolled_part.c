@@ -184,6 +184,13 @@ int nj_part_commit(nj_rolled *r, nj_part *p, uint64_t commit, nj_error *err)
     return 0;
 }
 
+int nj_part_make_whole(nj_rolled *r, nj_part *p, uint64_t commit, nj_error *err)
+{
+    if (!r->of->finish) return 0;
+    return nj_part_open(r, p, err) || r->of->finish(p->sink, err) || nj_part_commit(r, p, commit, err) ? -1
+                                                                                                       : 0;
+}
+
 /* What is closed is whole up to here, though no commit has come yet: the journal says up to where it
  * counts. */
 static int put_away(nj_rolled *r, nj_error *err)
@@ -193,7 +200,9 @@ static int put_away(nj_rolled *r, nj_error *err)
     /* what a FITS file kept to go back by would be lost: rather one more file is open until the commit */
     if (!p || (p->dirty && !strcmp(r->of->scheme, "fits"))) return 0;
     nj_debug(NJ_DEBUG_SINK, "%s: is put away, %u files are open", p->path, r->n_open);
-    return nj_part_commit(r, p, r->commit, err) || nj_part_close(r, p, err) ? -1 : 0;
+    if (nj_part_commit(r, p, r->commit, err)) return -1;
+    p->sink->comes_again = true;
+    return nj_part_close(r, p, err);
 }
 
 /* It has all that is kept: a file that became shorter would be filled up with zeros. */
@@ -315,6 +324,7 @@ int nj_part_finish(nj_rolled *r, nj_part *p, nj_error *err)
     const nj_journal_of of = { r->args.run, r->args.configuration, r->args.disk, nj_base_name(r->name.text) };
     const nj_mark last = { .bytes = p->bytes, .rows = p->rows, .commit = r->commit, .complete = true };
     remove_beside(p, ".undo");
+    remove_beside(p, ".rows");
     if (!strcmp(r->of->scheme, "sqlite")) remove_beside(p, "-journal"); /* empty since the last commit */
     if (!p->rows) {                                                     /* every row of it was refused */
         remove_beside(p, ".meta.json");

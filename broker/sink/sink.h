@@ -78,9 +78,14 @@ typedef struct nj_sink_class {
     int (*commit)(nj_sink *sink, const nj_keep *keep, nj_error *err);
     /* What the target has of a run before: nothing is changed. NULL = it has no memory. */
     int (*look)(const char *target, nj_mark *mark, nj_error *err);
+    /* Nothing will follow: the file becomes whole. Before the last commit(), which counts it. A commit() that
+     * is complete does it, too. NULL = it always is. */
+    int (*finish)(nj_sink *sink, nj_error *err);
     int (*close)(nj_sink *sink, nj_error *err); /* frees the sink also on error */
     /* Of a file, after commit(): what it has. NULL = not told. */
     void (*extent)(const nj_sink *sink, int64_t *bytes, int64_t *rows);
+    /* About how many bytes the file would have if it were finished now. NULL = as extent() says. */
+    int64_t (*will_be)(const nj_sink *sink);
     /* It wants a commit now, even without rows. NULL = never. */
     bool (*due)(nj_sink *sink);
 } nj_sink_class;
@@ -89,6 +94,7 @@ struct nj_sink {
     const nj_sink_class *class;
     bool transactional;  /* its commit() is the last one, and takes the places */
     const char *cluster; /* in which those can be kept; NULL = in none */
+    bool comes_again;    /* close() need not make the file whole: it is opened again */
 };                       /* first member of each sink's own struct */
 
 /* "ndjson:out.ndjson", "null:", "kafka://host:port/topic": finds the class and opens. NULL with err. */

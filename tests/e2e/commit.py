@@ -5,7 +5,7 @@ removed, replaced or cut under the run is noticed."""
 import io, os, shutil, subprocess, tarfile, threading, time
 from tap import NIGHTJAR, SANITIZED, Folder, done, nightjar, ok, skip
 
-KINDS = ["ndjson", "avro", "fits", "sqlite"]
+KINDS = ["ndjson", "avro", "fits", "sqlite", "parquet"]
 
 SHIM = r"""
 #define _GNU_SOURCE
@@ -74,7 +74,7 @@ def synced(night):
         )
         ok(r.returncode == 0, f"durable = {durable}: the run", r.stderr)
         seen = open(log).read() if os.path.exists(log) else ""
-        for name in [f"out.{k}" for k in KINDS] + ["letters.avro"]:
+        for name in [f"out.{k}" for k in KINDS] + ["out.parquet.rows", "letters.avro"]:
             path = os.path.join(os.path.realpath(os.getcwd()), name)
             ok((path + "\n" in seen) == bool(durable), f"durable = {durable}: {name} is synced or not", seen)
         ok(
@@ -155,14 +155,15 @@ def gone(night):
             if kind == "sqlite" and how is cut:
                 continue  # SQLite's own file has no end that only grows
             path = f"{how.__name__}.{kind}"
+            grows = path + ".rows" if kind == "parquet" else path
             r = Fed("-o", f"{kind}:{path}", "--dead-letters", "unused.avro", "--append")
             r.feed(all_of_them)
             for _ in range(300):
-                if r.p.poll() is not None or (os.path.exists(path) and os.path.getsize(path) > 4096):
+                if r.p.poll() is not None or (os.path.exists(grows) and os.path.getsize(grows) > 4096):
                     break
                 time.sleep(0.05)
             time.sleep(0.2)
-            how(path)
+            how(path if how is move else grows)
             rc, err = r.feed_until_it_ends(all_of_them)
             ok(rc == 3, f"{kind}: {how.__name__} under the run: exit 3", (rc, err))
             ok(path in err, f"{kind}: {how.__name__} under the run: the file is named", err)

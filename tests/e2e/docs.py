@@ -266,7 +266,7 @@ class Reader:
             self.unmade |= (
                 set(re.findall(r'"([\w.]+\.(?:fits|csv|json))"', text)) if "write" in text else set()
             )
-            return skip(title, "no Python with pandas, astropy and fastavro, and none can be installed")
+            return skip(title, "no Python with pandas, polars, DuckDB, ..., and none can be installed")
         r = subprocess.run(
             [python, "-W", "error::DeprecationWarning", "-c", text],
             capture_output=True,
@@ -535,7 +535,7 @@ def main():
     files()
     translations("modules/OTHER_BROKERS.md")
     wanted = sys.argv[1:]
-    python = find_python("pandas", "astropy", "fastavro")
+    python = find_python("pandas", "astropy", "fastavro", "pyarrow", "polars", "duckdb")
     for name in names:
         if wanted and name not in wanted:
             continue

@@ -7,8 +7,8 @@ on from there.
 import io, os, shutil, sqlite3, subprocess, sys, tarfile, threading, time
 from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, report, rows, skip
 
-needs("fastavro", "astropy")
-import fastavro
+needs("fastavro", "astropy", "pyarrow")
+import fastavro, pyarrow.parquet
 from astropy.io import fits
 
 N = 120
@@ -62,6 +62,7 @@ SINKS = {
     "ndjson": ("ndjson", "roid,nalerthist", "candid,lc.jd,lc.flux"),
     "avro": ("avro", "roid,nalerthist", "candid,lc.jd,lc.flux"),
     "sqlite": ("sqlite", "roid,nalerthist", "candid,lc.jd,lc.flux"),
+    "parquet": ("parquet", "roid,nalerthist", "candid,lc.jd,lc.flux"),
     "fits": ("fits", "roid,nalerthist,features", "candid,mag,ra,dec"),
     "fits with series": ("fits", "roid,nalerthist", "candid,lc.jd,lc.flux"),
 }
@@ -75,6 +76,8 @@ def content(kind, path):
     if kind == "avro":
         with open(path, "rb") as f:
             return list(fastavro.reader(f))
+    if kind == "parquet":
+        return pyarrow.parquet.read_table(path).to_pylist()
     if kind == "sqlite":
         with sqlite3.connect(path) as db:
             return list(map(repr, db.execute("SELECT * FROM alerts")))
@@ -233,7 +236,8 @@ def folder_away(sink, expected, back):
     half = len(night) // 1024 * 512
     child.stdin.buffer.write(night[:half])
     child.stdin.buffer.flush()
-    while not os.path.exists("full/out") or os.path.getsize("full/out") < 15000:
+    grows = "full/out.rows" if SINKS[sink][0] == "parquet" else "full/out"
+    while not os.path.exists(grows) or os.path.getsize(grows) < 15000:
         time.sleep(0.01)
     os.rename("full", "away")
     rest = threading.Thread(target=feed, args=(child, night[half:]))  # it blocks while the run waits

@@ -36,7 +36,7 @@ RUN = [
     "-c",
     "cats.ini",
 ]
-FILES = ["out.ndjson", "out.avro", "out.fits"]
+FILES = ["out.ndjson", "out.avro", "out.fits", "out.parquet"]
 
 
 def build():
@@ -68,6 +68,7 @@ def attempt(library, folder, at):
         f"ndjson:{folder}/out.ndjson",
         f"avro:{folder}/out.avro",
         f"fits:{folder}/out.fits",
+        f"parquet:{folder}/out.parquet",
         f"sqlite:{folder}/out.db",
     ]
     sinks = [x for spec in outputs for x in ("-o", spec)]
@@ -156,6 +157,7 @@ def content(folder):
         text["out.ndjson"],
         avro_rows(text["out.avro"]),
         len(text["out.fits"]),
+        text["out.parquet"],
         os.path.exists(f"{folder}/r.json"),
     )
 

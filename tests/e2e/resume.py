@@ -7,17 +7,19 @@ each time when it is "random")."""
 import gzip, json, os, random, shutil, signal, sqlite3, subprocess, sys, tarfile, time
 from tap import NIGHTJAR, Folder, done, needs, nightjar, ok
 
-needs("fastavro", "astropy")
-import fastavro
+needs("fastavro", "astropy", "pyarrow")
+import fastavro, pyarrow.parquet
 from astropy.io import fits
 
 KILLS = int(os.environ.get("NIGHTJAR_KILLS", "6"))
 SEED = os.environ.get("NIGHTJAR_SEED", "1")
 rng = random.Random(None if SEED == "random" else int(SEED))
-FILES = ["out.ndjson", "out.db", "out.avro", "out.fits"]
-OUTPUTS = ["-o", "ndjson:out.ndjson", "-o", "sqlite:out.db", "-o", "avro:out.avro", "-o", "fits:out.fits"]
+FILES = ["out.ndjson", "out.db", "out.avro", "out.fits", "out.parquet"]
+KINDS = ["ndjson", "sqlite", "avro", "fits", "parquet"]
+OUTPUTS = [x for kind, path in zip(KINDS, FILES) for x in ("-o", f"{kind}:{path}")]
 PACKED = ["-o", "ndjson:out.gz", "-o", "ndjson:out.zst"]
 OFTEN = ["-D", "run.commit_ms=20", "-D", "run.flush_ms=5", "-D", "run.batch_rows=8"]
+OFTEN += ["-D", "sink.parquet.row_group_bytes=30000"]
 
 
 def command(source, *more):
@@ -46,6 +48,8 @@ def content():
         found["avro"] = sorted(json.dumps(r) for r in fastavro.reader(f))
     with fits.open("out.fits") as f:
         found["fits"] = sorted(repr([str(x) for x in row]) for row in f["ALERTS"].data)
+    table = pyarrow.parquet.read_table("out.parquet")
+    found["parquet"] = sorted(map(repr, table.to_pylist()))
     if os.path.exists("dead-letters.avro"):
         found["letters"] = alerts_of("dead-letters.avro")
     return found
@@ -196,7 +200,7 @@ def ledger(night):
     """One run over all its restarts, from any of its outputs; and from the folder."""
     r = nightjar("ledger", ".", "--json")
     one = [x for x in json.loads(r.stdout)] if r.returncode == 0 else []
-    ok(len(one) == 1, "ledger: four outputs of one run", r.stdout + r.stderr)
+    ok(len(one) == 1, "ledger: five outputs of one run", r.stdout + r.stderr)
     ok(one[0]["emitted"] == len(open("out.ndjson").readlines()), "ledger: over all restarts", r.stdout)
     ok(one[0]["complete"], "ledger: complete", r.stdout)
     for name in FILES + ["out.avro.journal"]:

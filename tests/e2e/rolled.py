@@ -6,8 +6,8 @@ NIGHTJAR_KILLS=N kills each of the runs N times (4), NIGHTJAR_SEED=K at other mo
 import datetime, glob, gzip, io, json, math, os, random, shutil, signal, sqlite3, subprocess, tarfile, time
 from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, skip
 
-needs("fastavro", "astropy")
-import fastavro
+needs("fastavro", "astropy", "pyarrow")
+import fastavro, pyarrow.parquet
 from astropy.io import fits
 
 KILLS = int(os.environ.get("NIGHTJAR_KILLS", "4"))
@@ -37,6 +37,8 @@ def rows_of(path):
     if plain.endswith(".avro"):
         with open(path, "rb") as f:
             return [json.dumps(r) for r in fastavro.reader(f)]
+    if plain.endswith(".parquet"):
+        return list(map(repr, pyarrow.parquet.read_table(path).to_pylist()))
     if plain.endswith(".db"):
         db = sqlite3.connect(path)
         found = [repr(r) for r in db.execute("SELECT * FROM alerts")]
@@ -49,7 +51,7 @@ def rows_of(path):
 
 
 def files_of(pattern):
-    beside = (".journal", ".meta.json", ".lock")
+    beside = (".journal", ".meta.json", ".lock", ".rows")
     return sorted(f for f in glob.glob(pattern) if not f.endswith(beside))
 
 
@@ -142,8 +144,8 @@ def kinds(ending):
     return [f for f in files_of("out*") if f.removesuffix(".part").endswith(ending)]
 
 
-ENDINGS = [".ndjson.zst", ".ndjson.gz", ".avro", ".db", ".fits"]
-KINDS = ["ndjson", "ndjson", "avro", "sqlite", "fits"]
+ENDINGS = [".ndjson.zst", ".ndjson.gz", ".avro", ".db", ".fits", ".parquet"]
+KINDS = ["ndjson", "ndjson", "avro", "sqlite", "fits", "parquet"]
 
 
 def kill_after(args, seconds):
@@ -214,7 +216,9 @@ def kills(what, name, *more):
     for key in expected:
         a, b = expected[key], found[key]
         ok(a == b, f"{what}: {key}: the same rows", f"{len(b)} instead of {len(a)}")
-    left = [f for f in os.listdir(".") if f.endswith((".part", ".lock", ".new", ".undo", "-journal"))]
+    left = [
+        f for f in os.listdir(".") if f.endswith((".part", ".lock", ".new", ".undo", ".rows", "-journal"))
+    ]
     ok(not left, f"{what}: no file is left unfinished", left)
     r = nightjar("ledger", ".", "--json")
     one = json.loads(r.stdout) if r.returncode == 0 else [{}]
@@ -356,6 +360,7 @@ def refusals():
         ("avro:out-{night}.avro.zst", "codec = deflate"),
         ("sqlite:out-{night}.db.gz", "in place"),
         ("fits:out-{night}.fits.gz", "no compressed files"),
+        ("parquet:out-{night}.parquet.zst", "codec = zstd"),
     ]:
         r = run("-o", spec, *PALOMAR)
         ok(r.returncode == 1 and says in r.stderr, f"{spec} is refused", r.stderr)

@@ -238,6 +238,8 @@ def outputs():
         "avro:n.avro",
         "-o",
         "fits:n.fits",
+        "-o",
+        "parquet:n.parquet",
         "--limit",
         20,
     )
@@ -245,8 +247,9 @@ def outputs():
         r.returncode == 0
         and os.path.getsize("n.db") > 0
         and os.path.getsize("n.fits") > 0
-        and open("n.avro", "rb").read(4) == b"Obj\x01",
-        "five sinks at once",
+        and open("n.avro", "rb").read(4) == b"Obj\x01"
+        and open("n.parquet", "rb").read()[-4:] == b"PAR1",
+        "six sinks at once",
         r.stderr,
     )
 

@@ -5,7 +5,7 @@ import json, os, signal, sqlite3, subprocess, sys, threading, time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 from tap import NIGHTJAR
 
-OUTPUTS = ["ndjson:out.ndjson", "sqlite:out.db", "avro:out.avro", "fits:out.fits"]
+OUTPUTS = ["ndjson:out.ndjson", "sqlite:out.db", "avro:out.avro", "fits:out.fits", "parquet:out.parquet"]
 MODULES = "roid,nalerthist"
 
 
@@ -169,7 +169,7 @@ def wait_rows(path, n, seconds):
 
 def content(folder):
     """What readers find in each output, sorted, as texts."""
-    import fastavro
+    import fastavro, pyarrow.parquet
     from astropy.io import fits
 
     found, at = {}, lambda name: os.path.join(folder, name)
@@ -183,6 +183,8 @@ def content(folder):
     if os.path.exists(at("out.avro")):
         with open(at("out.avro"), "rb") as f:
             found["avro"] = sorted(json.dumps(r, sort_keys=True) for r in fastavro.reader(f))
+    if os.path.exists(at("out.parquet")):
+        found["parquet"] = sorted(map(repr, pyarrow.parquet.read_table(at("out.parquet")).to_pylist()))
     if os.path.exists(at("out.fits")):
         with fits.open(at("out.fits")) as f:
             found["fits"] = sorted(repr(x) for x in f["ALERTS"].data.tolist())

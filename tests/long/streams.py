@@ -13,7 +13,7 @@ import argparse, collections, json, os, random, shutil, signal, subprocess, sys,
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 from tap import Folder, done, needs, nightjar, ok, skip
 
-needs("confluent_kafka", "fastavro", "astropy")
+needs("confluent_kafka", "fastavro", "astropy", "pyarrow")
 import live
 from cluster import Cluster, NoKafka
 
