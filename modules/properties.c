@@ -12,7 +12,7 @@
  *   thresholds are compared in single precision. Of neighbours equal in time and band the first is kept. A
  *   null distance or magnitude of a neighbour is beyond any radius and limit; a null star score is 0. So a
  *   neighbour with a null r magnitude counts as 3 mag redder than anything: the reference's rule, kept.
- * Reference: BOOM (Jegou du Laz et al. 2025, arXiv:2511.00164); written anew from its formulas. */
+ * Reference: BOOM (Jegou du Laz et al. 2025, arXiv:2511.00164); written from its formulas. */
 #include <float.h>
 #include <stdbool.h>
 

@@ -1,5 +1,5 @@
-/* transient_features.c - seven tests that tell a transient from a bogus detection, a variable star and a
- * bright neighbour.
+/* transient_features.c - seven tests that distinguish a transient from a bogus detection, a variable star and
+ * a bright neighbour.
  *
  * Given: the alert's photometry, its reference, Pan-STARRS and Gaia neighbours, and its history.
  * Returned: 0, 1, or no answer. The logic is SQL's: a comparison with a null is unknown;

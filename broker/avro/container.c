@@ -104,10 +104,10 @@ bool nj_container_can_hold(nj_codec codec, int64_t records, int64_t size)
     return records > 0 && size > 0 && (codec == NJ_CODEC_NULL ? records <= size / 16 : records / 64 <= size);
 }
 
-/* After damage: go on behind the block when only its marker is damaged, behind the next sync marker, or give
- * up at the end of the file. The number of records is kept where the block's header can be believed: when
- * another block follows it, or the file is cut in it; and when it can be true: an alert has 16 bytes at
- * least, and nothing packs it to a thousandth. */
+/* After damage: continue behind the block when only its marker is damaged, behind the next sync marker,
+ * or give up at the end of the file. The number of records is kept where the block's header can be believed:
+ * when another block follows it, or the file is cut in it; and when it can be true: an alert has 16 bytes
+ * at least, and nothing packs it to a thousandth. */
 static void resync(nj_container *ocf, nj_block *block, const uint8_t *behind, int64_t size)
 {
     bool alone = behind && goes_on_at(ocf, behind), cut = !behind;

@@ -58,7 +58,7 @@ int nj_datum_json(const nj_schema *schema, const uint8_t *datum, size_t size, nj
 const char *nj_schema_survey(const nj_schema *schema);           /* "ztf" */
 const nj_survey_facts *nj_schema_facts(const nj_schema *schema); /* what the survey's map says of
                                                                   * time, programmes */
-uint64_t nj_schema_serial(const nj_schema *schema);              /* unique in this decoder, for ever */
+uint64_t nj_schema_serial(const nj_schema *schema);              /* unique in this decoder, forever */
 const char *nj_schema_name(const nj_schema *schema);             /* "ztf.alert 3.3", for messages */
 
 /* A reader of one chunk. Used by one thread; hold the chunk as long as it is open. Zero-initialise; the work

@@ -22,8 +22,8 @@ typedef enum nj_code {
                       * by far the most frequent */
     NJ_OP_FLOAT_F64,
     NJ_OP_DOUBLE_F64,
-    NJ_OP_UNION, /* n branches; bodies start at jump[a ...]; goes on at b */
-    NJ_OP_ARRAY, /* body follows, goes on at b; n groups in array_group[a ...];
+    NJ_OP_UNION, /* n branches; bodies start at jump[a ...]; continues at b */
+    NJ_OP_ARRAY, /* body follows, continues at b; n groups in array_group[a ...];
                   * tag 1: elements may stay unread */
     NJ_OP_MAP,   /* the body for skipped values follows, the plan continues at b; n keys in map_key[a ...] */
     NJ_OP_CALL,  /* body at a (a recursive type) */

@@ -5,8 +5,8 @@
 #include "read.h"
 #include "value.h"
 
-/* Runs steps until the END of their body. Returns where the datum goes on; NULL: bad (reason, field, at) or,
- * with reason NULL, out of memory. */
+/* Runs steps until the END of their body. Returns where the datum continues; NULL: bad (reason, field, at)
+ * or, with reason NULL, out of memory. */
 const uint8_t *nj_datum_run(nj_datum_reader *r, const nj_op *op, const uint8_t *p);
 /* Room for `need` elements in every column of a group. -1 = out of memory. */
 int nj_datum_reserve(nj_datum_reader *r, uint32_t group, size_t need);

@@ -100,7 +100,7 @@ static void put_word(const nj_target *t, void *to, const nj_word *word)
         put_f64((nj_type)t->type, to, word->number * t->scale + t->offset);
 }
 
-/* Translation, null value and question; false: the value goes on as it is. */
+/* Translation, null value and question; false: the value continues as it is. */
 static bool changed(const nj_target *t, void *to, double v)
 {
     const nj_change *c = t->change;

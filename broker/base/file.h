@@ -8,7 +8,7 @@
 /* The bytes of a file, a NUL behind them; *size (NULL = not asked for) without it. The caller frees them.
  * NULL with errno: cannot be read, EFBIG when there are more than `most` bytes, ENOMEM. */
 char *nj_file_read(const char *path, size_t most, size_t *size);
-/* Writes a file anew. 0, or -1 with errno. */
+/* Writes a whole file. 0, or -1 with errno. */
 int nj_file_write(const char *path, const void *bytes, size_t n);
 
 /* A pipe, a device or a socket, or a link to one: reading it may never end. False when it is not there. */

@@ -6,7 +6,7 @@
 
 /* Takes the file behind fd for this open file alone; closing fd gives it up. Another run, or another open
  * file of this process, that has it: -1, err names path and holder.
- * A file system without locks: said once, 0. */
+ * A file system without locks: reported once, 0. */
 int nj_file_lock(int fd, const char *path, nj_error *err);
 
 #endif

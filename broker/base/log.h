@@ -64,7 +64,7 @@ size_t nj_log_json(char *to, size_t size, int level, const char *room, const cha
 /* A line that was asked for, whatever the levels are. */
 __attribute__((format(printf, 2, 3))) void nj_log_debug(nj_room room, const char *format, ...);
 
-/* As nj_log, at most `most` times a minute for one call site, so that what goes on for months is still
+/* As nj_log, at most `most` times a minute for one call site, so that what lasts for months is still
  * reported. The last line of a minute says that more are kept back, the next one of a later minute how many
  * were. */
 #define nj_log_limited(limit, most, level, ...)                                                              \

@@ -173,7 +173,7 @@ static bool is_option(const parser *p, const char *word)
     return !strncmp(word, "--", 2) && word[2] && by_name(p, word + 2, strcspn(word + 2, "="));
 }
 
-/* Of an option that keeps one value and is said twice the last one counts:
+/* Of an option that keeps one value and is given twice the last one counts:
  * reported, because the first one has no effect. */
 static void report_repeated(parser *p, const nj_option *o, const char *said, const char *value)
 {

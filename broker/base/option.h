@@ -15,7 +15,7 @@ typedef enum nj_option_type {
     NJ_OPTION_I64,
     NJ_OPTION_U64,
     NJ_OPTION_F64,
-    NJ_OPTION_CALL /* take() has it, each time that it is said */
+    NJ_OPTION_CALL /* take() has it, each time that it is given */
 } nj_option_type;
 
 typedef struct nj_option {

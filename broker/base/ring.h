@@ -13,7 +13,7 @@ nj_ring *nj_ring_new(size_t entries, size_t bytes);
 int nj_ring_push(nj_ring *ring, void *item, size_t bytes);
 /* Waits at most timeout_ms: 1 = there was no room in time, and the item is still the caller's. */
 int nj_ring_push_within(nj_ring *ring, void *item, size_t bytes, int timeout_ms);
-/* Waits up to timeout_ms (-1 = for ever). NULL = nothing in time, or closed and empty (*closed says which).
+/* Waits up to timeout_ms (-1 = forever). NULL = nothing in time, or closed and empty (*closed says which).
  * The bytes stay charged until nj_ring_release, so that what is being worked on counts too. */
 void *nj_ring_pop(nj_ring *ring, int timeout_ms, int *closed);
 void nj_ring_release(nj_ring *ring, size_t bytes);

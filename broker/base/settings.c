@@ -38,13 +38,13 @@ int nj_settings_set(nj_settings *s, const char *section, const char *key, const 
 typedef struct ini_context {
     nj_settings *settings;
     const char *name, *at; /* at: the rest of the text */
-    int line, too_long;    /* too_long: a line that libinih would cut without a word */
+    int line, too_long;    /* too_long: a line that libinih would cut without a message */
     int long_section;      /* the same of a section's name */
     int no_memory;
     int continued; /* the present line begins with a blank: more of the last value */
 } ini_context;
 
-/* libinih keeps so much of the names of sections, and of a key for the lines that go on after it. */
+/* libinih keeps so much of the names of sections, and of a key for the lines that continue after it. */
 enum { MAX_SECTION = 49 };
 
 /* libinih's fgets. */
@@ -93,7 +93,7 @@ int nj_settings_ini(nj_settings *s, const char *name, const char *text, nj_error
     int line = ini_parse_stream(next_line, &c, on_ini, &c);
     if (c.too_long)
         return nj_fail(
-            err, "%s:%d: longer than 198 characters; a value goes on in a line that begins with a blank",
+            err, "%s:%d: longer than 198 characters; a value continues in a line that begins with a blank",
             name, c.too_long);
     if (c.long_section)
         return nj_fail(err, "%s:%d: the name of a section has at most %d characters", name, c.long_section,

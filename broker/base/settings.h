@@ -1,4 +1,4 @@
-/* settings.h - [section] key = value from INI files and -D options, each with where it was said, and tables
+/* settings.h - [section] key = value from INI files and -D options, each with where it was given, and tables
  * that turn them into structs. Unknown keys are errors with the nearest known one. */
 #ifndef NJ_BASE_SETTINGS_H
 #define NJ_BASE_SETTINGS_H
@@ -18,7 +18,7 @@ typedef struct nj_setting {
 
 typedef struct nj_settings {
     nj_arena arena;
-    nj_setting *item; /* in the order said; of equal keys the last one counts */
+    nj_setting *item; /* in the order given; of equal keys the last one counts */
     size_t n, cap;
 } nj_settings; /* zero-initialised = none */
 

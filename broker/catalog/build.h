@@ -24,10 +24,10 @@ typedef struct nj_catalog_build {
     const char *number;         /* name of a column with the source's row number (from 0 over all inputs),
                                  * or NULL */
     const char *frame;          /* for the record; NULL = "icrs", and a file that says otherwise is refused */
-    double epoch_year, radius_arcsec; /* NaN = not said */
+    double epoch_year, radius_arcsec; /* NaN = not given */
     size_t memory_bytes;              /* 0 = 1 GiB */
     int compact;
-    /* Told now and then; NULL allowed. done 0..1 of the inputs. */
+    /* Called now and then; NULL allowed. done 0..1 of the inputs. */
     void (*progress)(void *opaque, double done, uint64_t rows);
     void *opaque;
 } nj_catalog_build;

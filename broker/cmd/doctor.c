@@ -143,7 +143,7 @@ static void what_is_off(const nj_instances *set, bool models)
         else
             nj_buffer_printf(&names, "%s%s", names.n ? ", " : "", off->name);
     }
-    if (names.n) show(NOTE, "", NULL, "off for want of a model: %s", names.data);
+    if (names.n) show(NOTE, "", NULL, "off, as no model is there: %s", names.data);
     nj_buffer_free(&names);
 }
 

@@ -45,7 +45,7 @@ static void print_one(const options *o, const rd_kafka_topic_partition_t *t, int
 }
 
 /* Where the partitions begin or end, as a new list. Not rd_kafka_query_watermark_offsets: with librdkafka
- * 2.0.2 that waits for ever when the broker has just gone. NULL with err. */
+ * 2.0.2 that waits forever when the broker has just gone. NULL with err. */
 static rd_kafka_topic_partition_list_t *bounds(rd_kafka_t *rk, const rd_kafka_topic_partition_list_t *list,
                                                int64_t which, nj_error *err)
 {

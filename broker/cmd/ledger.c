@@ -1,5 +1,5 @@
 /* ledger.c - `nightjar ledger`: what became of a night's alerts, over all restarts, from the journals that
- * stand beside the outputs, also while a run goes on. */
+ * stand beside the outputs, also during a run. */
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>

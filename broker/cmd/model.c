@@ -83,7 +83,7 @@ static void print_info(const nj_model_service *service, const nj_model *model)
         const char *text = service->text(model, key[k]);
         if (text) printf("  %-8s %s\n", key[k], text);
     }
-    printf("  licence  %s\n", info->licence[0] ? info->licence : "not said");
+    printf("  licence  %s\n", info->licence[0] ? info->licence : "not given");
 }
 
 static int one_model(const nj_model_service *service, const char *folder, const nj_model_options *options,

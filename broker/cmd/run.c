@@ -57,7 +57,7 @@ static void on_report(void *job_, const nj_report *report, int rc, const nj_erro
     j->reported = true;
     j->rc = rc;
     if (shared && shared->recycle && !*nj_stop_flag() && (rc == NJ_EXIT_OK || rc == NJ_EXIT_INTERRUPTED)) {
-        j->rc = NJ_EXIT_OK; /* the next worker goes on, and reports */
+        j->rc = NJ_EXIT_OK; /* the next worker continues, and reports */
         return;
     }
     j->rc = nj_cli_report(&j->o->cli, report, rc, err);

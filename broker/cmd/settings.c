@@ -29,7 +29,7 @@ NJ_COMMAND(settings) = {
     .name = "settings",
     .usage = "settings [SECTION] [options]",
     .summary = "every setting: default, range, unit and what it does",
-    .help = "Settings are said in a file ([SECTION], KEY = VALUE) for -c, or by -D SECTION.KEY=VALUE. The "
+    .help = "Settings are given in a file ([SECTION], KEY = VALUE) for -c, or by -D SECTION.KEY=VALUE. The "
             "value shown is the default, or what -c, -D and the built-in sections of modules say. Whole "
             "numbers may end in k, M, G (powers of 1024); yes, no, true, false, on, off are 1 and 0.\n",
     .main = settings,

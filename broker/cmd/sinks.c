@@ -20,7 +20,7 @@ NJ_COMMAND(sinks) = {
     .name = "sinks",
     .usage = "sinks [--json | --names]",
     .summary = "where rows can go: what -o takes",
-    .help = "A file that exists is refused unless --overwrite or --append was said. [sink.NAME] of `nightjar "
+    .help = "A file that exists is refused unless --overwrite or --append is given. [sink.NAME] of `nightjar "
             "settings` sets them up; broker/sink/READING.md shows how to read the files.\n\n"
             "A PATH with places makes several files: {night} (noon to noon of [run] site), {date} and {hour} "
             "(UTC), {topic} (-t), {n} (a number). Behind it: ?rotate=1GB,1h (a file has so many bytes, or is "

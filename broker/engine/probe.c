@@ -105,7 +105,7 @@ static void is_next(const nj_instance *in)
     snprintf(nj_guard_here->probed, sizeof nj_guard_here->probed, "%s: module %s", in->path, in->name);
 }
 
-/* What is wrong but does not crash is said when the run itself comes to it. */
+/* What is wrong but does not crash is reported when the run itself comes to it. */
 static void probe(nj_settings *settings, const char *const *path, uint32_t n, const char *select)
 {
     nj_engine e = { 0 };

@@ -23,8 +23,8 @@ typedef struct nj_reader_options {
      * becomes a dead letter, and nj_reader_take() returns NJ_READ_NO_LAYOUT. */
     const nj_layout *(*layout)(void *opaque, const nj_schema *schema, nj_error *err);
     /* A batch is complete: rows of one layout, dead letters, receipts (with layout NULL: dead letters only).
-     * Setting *batch to NULL keeps it; it is then the callee's to free. 0 = go on, NJ_READ_STOPPED = enough,
-     * NJ_READ_FAILED = out of memory. */
+     * Setting *batch to NULL keeps it; it is then the callee's to free. 0 = continue, NJ_READ_STOPPED =
+     * enough, NJ_READ_FAILED = out of memory. */
     int (*full)(void *opaque, nj_batch **batch);
     void *opaque;
 } nj_reader_options;

@@ -11,7 +11,7 @@ static progress_of *progress_of_chunk(const out *o, const nj_chunk *c)
     return o->r->accounts.stream[c->stream->id]->progress;
 }
 
-/* A topic of that name was made anew: what is known of the old one says nothing. */
+/* A topic of that name was created again: what is known of the old one says nothing. */
 static void forget(const out *o, progress_of *p, const nj_chunk *c)
 {
     nj_log(NJ_LOG_WARN,

@@ -32,7 +32,7 @@ struct nj_health {
     uint64_t moved, polls;    /* at the last look */
     int64_t now_ns, moved_ns; /* when something last moved */
     uint64_t calls;           /* being summed over the slots */
-    int64_t longest_ns;       /* of the calls that are going on */
+    int64_t longest_ns;       /* of the calls in progress */
     char in[96];              /* the module of that call */
     bool notified_ready, notified_stopping;
     uint64_t done_before; /* at the last status */

@@ -1,4 +1,4 @@
-/* health.h - does the run go on? For /health and /ready at the metrics server, and for systemd. */
+/* health.h - is the run making progress? For /health and /ready at the metrics server, and for systemd. */
 #ifndef NJ_FLOW_HEALTH_H
 #define NJ_FLOW_HEALTH_H
 

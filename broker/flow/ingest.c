@@ -28,7 +28,7 @@ static bool push_waiting(run *r, int timeout_ms)
     return true;
 }
 
-/* Sources whose members of groups must go on show that they do. false: there is none. */
+/* Sources whose members of groups must continue show that they do. false: there is none. */
 static bool tend(run *r)
 {
     bool any = false;
@@ -123,7 +123,7 @@ static int source_fails(run *r, const nj_error *err)
     return 0;
 }
 
-/* What a run before had done is passed over: 1 = this chunk is; 0 = it is new; -1: the source is not what it
+/* What a run before had done is skipped: 1 = this chunk is; 0 = it is new; -1: the source is not what it
  * was. */
 static int pass_over(const progress_of *p, const nj_chunk *chunk, nj_error *err)
 {
@@ -132,7 +132,7 @@ static int pass_over(const progress_of *p, const nj_chunk *chunk, nj_error *err)
     if (chunk->offset + 1 < p->skip.offset || !p->skip_member[0]) return 1;
     if (!strncmp(member, p->skip_member, sizeof p->member - 1)) return 1;
     return nj_fail(
-        err, "%s: is not what it was: number %lld in it is %s now, and was %s; the run cannot go on there",
+        err, "%s: is not what it was: number %lld in it is %s now, and was %s; the run cannot continue there",
         p->key, (long long)chunk->offset, member, p->skip_member);
 }
 

@@ -21,7 +21,7 @@ int nj_flow_keep_begin(struct run *r);
 void nj_flow_keep_free(struct run *r);
 /* The pending ones are through: noted, once per settlement. */
 void nj_flow_keep(struct run *r, const struct pending *list, uint32_t n);
-/* The first worker goes on with a run before: where that had come with a stream, for the workers after it. */
+/* The first worker continues an earlier run: where that had come with a stream, for the workers after it. */
 void nj_flow_keep_seed(struct run *r, const char *name, int64_t offset, uint32_t record,
                        const nj_ledger *sum);
 /* Adds what earlier workers did to the report, and what the guard counted. */

@@ -1,4 +1,4 @@
-/* metrics.h - the counters of a run while it goes on, served over HTTP for Prometheus. */
+/* metrics.h - the counters of a run in progress, served over HTTP for Prometheus. */
 #ifndef NJ_FLOW_METRICS_H
 #define NJ_FLOW_METRICS_H
 

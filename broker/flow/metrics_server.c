@@ -15,7 +15,7 @@
 
 enum { CALLERS_MOST = 128, CROWDED = 48, NEWEST = 16, CALL_S = 10 };
 
-/* A connection. One that sends a byte now and then is never idle, and would keep its place for ever. */
+/* A connection. One that sends a byte now and then is never idle, and would keep its place forever. */
 typedef struct caller {
     int fd;
     int64_t since_ns; /* it was opened, or its last answer was out */

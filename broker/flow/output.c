@@ -36,7 +36,7 @@ static bool is_public(const nj_survey_facts *facts, const nj_col *programid, uin
     return false;
 }
 
-/* A clause cannot be answered for this alert: it is a dead letter, and the others go on. */
+/* A clause cannot be answered for this alert: it is a dead letter, and the others continue. */
 static void row_fails(void *out_, uint32_t row, const char *why)
 {
     out *o = out_;
@@ -198,7 +198,7 @@ static void write_dead(run *r, const nj_dead *dead, uint32_t n)
         char where[512];
         static nj_log_limit said;
         nj_reasons_add(r->output.reasons, dead[i].module ? dead[i].module : "decode", dead[i].reason);
-        if (dead[i].kept) continue; /* who found it has said so */
+        if (dead[i].kept) continue; /* who found it has reported it */
         nj_log_limited(&said, 10, NJ_LOG_WARN, "%s: record %u is dead: %s",
                        nj_chunk_where(dead[i].chunk, where, sizeof where), dead[i].record, dead[i].reason);
         if (r->trace) nj_flow_trace_dead(r, &dead[i]);

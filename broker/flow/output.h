@@ -47,7 +47,7 @@ bool nj_flow_has_letter(const out *o, const nj_dead *dead);
 /* Where the stream of a receipt stands when its rows, from this one on, are written. */
 void nj_flow_advance(out *o, const nj_batch *b, const nj_receipt *receipt, uint32_t row);
 
-/* An output cannot go on: the first reason is kept, and the run ends. */
+/* An output cannot continue: the first reason is kept, and the run ends. */
 void nj_flow_sink_fails(run *r, const nj_error *err);
 /* Writes out what the sinks have, when that is due. */
 void nj_flow_flush(out *o);

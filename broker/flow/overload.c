@@ -236,7 +236,7 @@ void nj_flow_overload_note(run *r, const nj_batch *b, const uint8_t *outcome)
     }
 }
 
-/* ---- where it is told -------------------------------------------------------------------------- */
+/* ---- where it is reported ---------------------------------------------------------------------- */
 
 void nj_flow_overload_state(const run *r, nj_buffer *to)
 {

@@ -1,4 +1,4 @@
-/* reasons.c - dead letters are counted by reason while the run goes on: reasons are sentences about one
+/* reasons.c - dead letters are counted by reason during the run: reasons are sentences about one
  * packet, and a monitor needs a few kinds that do not grow with the stream. */
 #include "reasons.h"
 

@@ -136,7 +136,7 @@ struct nj_reload {
     void *opaque;
     bool asked;
     uint64_t tls; /* state of the files that the workers have */
-    /* of the reload that goes on */
+    /* of the reload in progress */
     pid_t child; /* 0 = none */
     int from;    /* its verdict */
     int64_t since_ns;

@@ -1,5 +1,5 @@
-/* reload.h - SIGHUP: settings that may change while a run goes on are read again and tried in a child; then
- * the worker finishes what it has, and the next one goes on with them. */
+/* reload.h - SIGHUP: settings that may change during a run are read again and tried in a child; then
+ * the worker finishes what it has, and the next one continues with them. */
 #ifndef NJ_FLOW_RELOAD_H
 #define NJ_FLOW_RELOAD_H
 

@@ -30,7 +30,7 @@ typedef struct memory {
     known *item;
     uint32_t n;
     uint64_t written, digest;
-    bool counts; /* it says where streams go on: it has a journal, or will have one */
+    bool counts; /* it says where streams continue: it has a journal, or will have one */
 } memory;
 
 struct run_resume {
@@ -38,7 +38,7 @@ struct run_resume {
     uint32_t n;
     memory kept;      /* of the supervisor: where the next worker begins */
     uint64_t digest;  /* of the workers before this one */
-    bool on, restart; /* goes on; as the supervisor's next worker */
+    bool on, restart; /* continues; as the supervisor's next worker */
     char run[48];
     char *configuration; /* of this run, in lines */
     uint64_t commit;     /* number of the last one */
@@ -68,7 +68,7 @@ int nj_flow_resume_look(run *r, nj_error *err);
 /* What an output is opened with: the mark, or NULL. */
 const nj_mark *nj_flow_mark(const run *r, uint32_t sink);
 bool nj_flow_mark_known(const run *r, uint32_t sink);
-/* A new stream: where it goes on. -1: out of memory. */
+/* A new stream: where it continues. -1: out of memory. */
 int nj_flow_stream_begin(run *r, struct stream *s);
 void nj_flow_stream_end(struct stream *s);
 /* The state that goes into an output's journal, as of `next` of all streams. */

@@ -29,7 +29,7 @@ enum { TICK_MS = 100, HANDLER_MS = 1000, LEAVING_MS = 10000 };
 
 const nj_param nj_guard_settings[] = {
     { "deadline_s", NJ_F64, "30", offsetof(nj_guard_conf, deadline_s), 0, 1e6, "s",
-      "a call of a module that lasts longer is ended, and its alert goes on without it; one of a clause "
+      "a call of a module that lasts longer is ended, and its alert continues without it; one of a clause "
       "makes a dead letter; 0 = never" },
     { "quarantine", NJ_I64, "5", offsetof(nj_guard_conf, quarantine), 0, NJ_GUARD_RECENT - 1, "1",
       "a module that crashes or hangs on more alerts than this is off for the rest of the run; 0 = never" },

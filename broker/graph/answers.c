@@ -112,7 +112,7 @@ void nj_answers_failed(nj_answers *answers, const nj_step *s, const nj_batch *b,
     }
 }
 
-/* NaN compares false, so that "no answer" is within. Other nulls are passed over by name. */
+/* NaN compares false, so that "no answer" is within. Other nulls are skipped by name. */
 #define COUNT(TYPE, IS_NULL)                                                                                 \
     do {                                                                                                     \
         const TYPE *x = data;                                                                                \

@@ -85,7 +85,7 @@ bool nj_guard_add(nj_guard *guard, const nj_guilty *pair);
 /* What follows from the death of a worker. */
 typedef enum {
     NJ_BLAME_NONE,  /* the cause is not known: nothing will be different */
-    NJ_BLAME_TRIED, /* a module, or part of the host, goes on in single rows */
+    NJ_BLAME_TRIED, /* a module, or part of the host, continues in single rows */
     NJ_BLAME_PAIR   /* one alert is known */
 } nj_blame;
 /* slot: in which it died, or NULL. text: a sentence for people. */

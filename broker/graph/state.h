@@ -1,5 +1,5 @@
 /* state.h - rounding, locale, working directory, signals and limits belong to the process, and so to every
- * module: what one of them changes is set back behind its call, and said. */
+ * module: what one of them changes is set back behind its call, and reported. */
 #ifndef NJ_GRAPH_STATE_H
 #define NJ_GRAPH_STATE_H
 
@@ -64,7 +64,8 @@ static inline bool nj_state_same(const nj_state_quick *a, const nj_state_quick *
  * locale"; true: something was changed. */
 void nj_state_begin(nj_state *state, bool alone);
 bool nj_state_end(nj_state *state, char *what, size_t size);
-/* The same for a call that comes once: what it changed is said, with the module and where ("in open()"). */
+/* The same for a call that comes once: what it changed is reported, with the module and where
+ * ("in open()"). */
 void nj_state_left(nj_state *state, const char *module, const char *where);
 /* The same of the quick part; locale: a copy of the name that goes with `was`. */
 bool nj_state_set_back(nj_state_quick *was, const char *locale, char *what, size_t size);

@@ -72,7 +72,7 @@ static void look(void *opaque, nj_slot *s)
                    where(s, text, sizeof text), lasts);
 }
 
-/* *stop is set and nothing moves: whoever waits for a file or a module would wait for ever. */
+/* *stop is set and nothing moves: whoever waits for a file or a module would wait forever. */
 static void give_up(const nj_watch *w)
 {
     char text[640] = "no module: a source or an output does not answer";

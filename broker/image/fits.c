@@ -209,7 +209,7 @@ static nj_fits_result read_image(fitsfile *f, uint32_t hdu, size_t max_pixels, n
     while (naxis > 2 && naxis <= MOST_AXES && size[naxis - 1] == 1)
         naxis--; /* radio images have axes
                   * of one pixel */
-    *why = "not a FITS image of two axes (further ones of one pixel are passed over)";
+    *why = "not a FITS image of two axes (further ones of one pixel are skipped)";
     if (status || naxis != 2) return NJ_FITS_BAD;
     *why = "FITS image of no or too many pixels ([decode] max_pixels)";
     if (size[0] <= 0 || size[1] <= 0 || size[0] > 1 << 24 || size[1] > 1 << 24 ||

@@ -42,7 +42,7 @@ typedef struct nj_kafka_pair {
 rd_kafka_conf_t *nj_kafka_conf(const char *hosts, const nj_kafka_pair *preset, const char *const *fixed,
                                nj_settings *settings, nj_error *err);
 
-/* The consumer group: `said` (NULL = not said), or group.id of the settings, or "nightjar", with the user's
+/* The consumer group: `said` (NULL = not given), or group.id of the settings, or "nightjar", with the user's
  * name in front when there is one (LSST takes no other). */
 int nj_kafka_set_group(rd_kafka_conf_t *conf, const char *said, nj_error *err);
 

@@ -23,7 +23,7 @@ int nj_kafka_set_member(rd_kafka_conf_t *conf, nj_settings *settings, const nj_k
 void nj_kafka_member_has_all(int lock, const nj_kafka_target *target,
                              const rd_kafka_topic_partition_list_t *now);
 
-/* Now and then while the run goes on: folders such as /tmp are swept of files that were not touched for
+/* Now and then during the run: folders such as /tmp are swept of files that were not touched for
  * days, and without this one the next run would take the same name. */
 void nj_kafka_member_alive(int lock);
 

@@ -60,7 +60,7 @@ nj_partition *nj_partitions_add(nj_partitions *all, const char *topic, int32_t n
 
 /* A new generation, which begins at `start`; nothing is in flight. */
 void nj_partition_assign(nj_partitions *all, nj_partition *p, int64_t start);
-/* The topic was made anew: nothing that was known of its offsets holds. */
+/* The topic was created again: nothing that was known of its offsets holds. */
 void nj_partition_forget(nj_partitions *all, nj_partition *p);
 /* A message or an end at this offset, when the one expected was another: between them nothing came. */
 void nj_partition_came(nj_partitions *all, nj_partition *p, int64_t offset);

@@ -19,7 +19,7 @@ typedef enum {
 typedef enum { NJ_UNTIL_STOPPED, NJ_UNTIL_IDLE, NJ_UNTIL_END, NJ_UNTIL_COUNT } nj_until;
 
 typedef struct nj_positions {
-    char *group; /* owned by the query's text; NULL = not said */
+    char *group; /* owned by the query's text; NULL = not given */
     nj_from from;
     int64_t from_value; /* an offset, or ms since 1970 */
     char words[160];    /* what a number or a date was taken for; "" = nothing to say */
@@ -31,7 +31,7 @@ typedef struct nj_positions {
 /* Reads
  * "group=G&from=committed,latest|committed|earliest|latest|OFFSET|offset:N|TIME&until=idle:SECONDS|end|
  * count:N"; the text is cut up and must outlive the result. NULL text: all defaults: without `from`, a
- * stream that goes on begins by committed,latest, and one with an end by committed. A number is an offset
+ * live stream begins by committed,latest, and one with an end by committed. A number is an offset
  * or a time by its size (when.h), and one that may be either is refused. -1 names what is wrong. */
 int nj_positions_parse(nj_positions *positions, char *query, nj_error *err);
 

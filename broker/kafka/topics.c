@@ -60,7 +60,7 @@ rd_kafka_topic_partition_list_t *nj_kafka_topics(rd_kafka_t *rk, const nj_kafka_
 
 static void no_errors(rd_kafka_t *rk, int error, const char *reason, void *opaque)
 {
-    (void)rk, (void)error, (void)reason, (void)opaque; /* the consumer meets them, too, and tells */
+    (void)rk, (void)error, (void)reason, (void)opaque; /* the consumer gets them, too, and reports them */
 }
 
 rd_kafka_topic_partition_list_t *nj_kafka_topics_now(const rd_kafka_conf_t *of, const nj_kafka_target *target,

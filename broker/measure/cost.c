@@ -16,11 +16,11 @@ const nj_param nj_cost_settings[] = {
     { "use", NJ_F64, "0", offsetof(cost_conf, use), 0, 1, "1",
       "busy share of the core-hours paid; 0 = 0.5, from 0.3 to 0.7" },
     { "egress_gb", NJ_F64, "0.09", offsetof(cost_conf, egress_gb), 0, 1e6, "1",
-      "price of a gigabyte sent out of the house" },
+      "price of a gigabyte sent to other networks" },
     { "currency", NJ_STR, "USD", offsetof(cost_conf, currency), 0, 0, "1", "of all prices" },
     { "source", NJ_STR, "the settings", offsetof(cost_conf, source), 0, 0, "1",
       "where the price of a core-hour is from" },
-    { "year", NJ_I64, "0", offsetof(cost_conf, year), 0, 2200, "1", "of the prices; 0 = not said" },
+    { "year", NJ_I64, "0", offsetof(cost_conf, year), 0, 2200, "1", "of the prices; 0 = not given" },
     { 0 },
 };
 

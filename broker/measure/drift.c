@@ -99,7 +99,7 @@ static uint32_t collect(nj_drift *const *drift, uint32_t n_drifts, uint32_t seri
     return n;
 }
 
-/* What the slope comes to over the run, and whether that is to be said. */
+/* What the slope comes to over the run, and whether that is to be reported. */
 static void judge(nj_drift_line *line)
 {
     double span = line->batch[line->n - 1] - line->batch[0], middle = line->trend.median;

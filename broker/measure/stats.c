@@ -228,7 +228,7 @@ nj_comparison nj_compare(const double *a, uint32_t n_a, const double *b, uint32_
 
 const char *nj_comparison_word(const nj_comparison *c)
 {
-    static const char *const found[] = { "same", "slower", "faster", "cannot tell" };
+    static const char *const found[] = { "same", "slower", "faster", "undecided" };
     return c->verdict == NJ_REGRESSION    ? "REGRESSION"
            : c->verdict == NJ_IMPROVEMENT ? "improvement"
                                           : found[c->found];
@@ -252,9 +252,9 @@ const char *nj_comparison_words(char text[NJ_WORDS], const nj_comparison *c, con
         if (c->verdict == NJ_REGRESSION || c->verdict == NJ_IMPROVEMENT)
             n = snprintf(text, NJ_WORDS, "%s; ", gate + 2);
         if (c->low > 0 && isfinite(c->high))
-            n += snprintf(text + n, NJ_WORDS - (size_t)n, "cannot tell (%+.1f to %+.1f %%): ", low, high);
+            n += snprintf(text + n, NJ_WORDS - (size_t)n, "undecided (%+.1f to %+.1f %%): ", low, high);
         else
-            n += snprintf(text + n, NJ_WORDS - (size_t)n, "cannot tell: ");
+            n += snprintf(text + n, NJ_WORDS - (size_t)n, "undecided: ");
         snprintf(text + n, NJ_WORDS - (size_t)n,
                  option ? "too few rounds: %2$s %1$u" : "too few samples: %u of each side", c->enough,
                  option);

@@ -29,7 +29,7 @@ typedef struct nj_comparison {
                                               * 0 and INFINITY: there are too few samples for one */
     nj_verdict verdict;
     nj_found found;
-    uint32_t enough; /* CANNOT_TELL: about so many samples of each side would tell */
+    uint32_t enough; /* CANNOT_TELL: about so many samples of each side would decide */
 } nj_comparison;
 
 /* Regression: p < 0.002 and ratio > 1.10 and the medians further apart than 3 MAD (the larger of the two), or
@@ -40,7 +40,7 @@ typedef struct nj_comparison {
  * 1.10. CANNOT_TELL: it holds both.
  * Reference: Hodges & Lehmann 1963, Ann. Math. Stat. 34, 598, doi:10.1214/aoms/1177704172. */
 nj_comparison nj_compare(const double *a, uint32_t n_a, const double *b, uint32_t n_b);
-/* One word for a table: "same", "slower", "faster", "cannot tell", or what a gate says:
+/* One word for a table: "same", "slower", "faster", "undecided", or what a gate says:
  * "REGRESSION", "improvement". */
 const char *nj_comparison_word(const nj_comparison *c);
 /* All of it: by how much, and what a gate would say.

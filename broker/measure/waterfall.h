@@ -50,7 +50,7 @@ typedef struct nj_waterfall_sum {
     double budget_s, broker_share;                   /* as set: an exposure is over when it took more
                                                       * than budget_s x broker_share */
     uint64_t n, over, alerts, closed_early;          /* exposures; beyond the share; alerts in them;
-                                                      * closed for want of room */
+                                                      * closed because there was no room */
     nj_histogram span[NJ_SPANS], total;              /* ns, one entry per exposure */
     nj_waterfall_exposure worst[NJ_WATERFALL_WORST]; /* of those over: the longest, longest first */
     uint32_t n_worst;

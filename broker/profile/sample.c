@@ -22,8 +22,8 @@
 #endif
 
 /* Several timers of one thread, each with the mean delay times their number: together they are the same
- * Poisson process. But one that is armed anew is seldom the next to ring, and only the next one is written to
- * the clock chip, which costs 5 us and more in a guest (of 30 us that a sample costs with one timer, 21 us
+ * Poisson process. But one that is armed again is rarely the next to expire, and only the next one is written
+ * to the clock chip, which costs 5 us and more in a guest (of 30 us that a sample costs with one timer, 21 us
  * with eight; a bare interrupt is 15 us). */
 enum { SAME_MOMENT_NS = 2000, TIMERS = 8, MAX_DEPTH = 96, HANDLER_DEPTH = 8, DELAYS = 8192, MISSES = 256 };
 

@@ -23,7 +23,7 @@ static const char *modes_in_words(const nj_singly *s, char text[640],
     char t[24];
     if (m->n == 0) return strcpy(text, "Modes: not tested, fewer than 16 alerts or all alike");
     if (m->n == 1) {
-        snprintf(text, 640, "One mode: dip %.3f, p = %.3f (more are said at p < 0.01 and Ashman's D > 2)",
+        snprintf(text, 640, "One mode: dip %.3f, p = %.3f (more are reported at p < 0.01 and Ashman's D > 2)",
                  m->dip, m->p);
         return text;
     }

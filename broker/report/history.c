@@ -177,7 +177,7 @@ int nj_history_folder(nj_history *h, const char *path, nj_error *err)
         int rc = nj_history_read(h, file, &why);
         added += rc == 0;
         if (rc)
-            nj_log(NJ_LOG_WARN, "passed over: %s%s", rc > 0 ? file : why.text,
+            nj_log(NJ_LOG_WARN, "skipped: %s%s", rc > 0 ? file : why.text,
                    rc > 0 ? " (neither a run report nor a bench file)" : "");
         free(list[i]);
     }

@@ -311,7 +311,7 @@ static const char *setting(nj_settings *all, const char *name)
     return value ? value : "";
 }
 
-/* The default instances under the user's settings; 16 repeats unless something else is said. */
+/* The default instances under the user's settings; 16 repeats unless another number is given. */
 static int read_settings(pages *s, nj_settings *all, const nj_settings *user, nj_error *err)
 {
     if (nj_settings_set(all, "module.hostless", "repeats", "16", "inspect --hostless") ||

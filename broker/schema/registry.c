@@ -390,7 +390,7 @@ static int64_t left_for_unknown_ns(nj_registry *r)
     return (int64_t)(r->conf.unknown_s * 1e9) - r->spent_ns;
 }
 
-/* How long alerts may wait for a registry that is away; -1 = for ever. */
+/* How long alerts may wait for a registry that is away; -1 = forever. */
 static double patience_s(const nj_registry *r)
 {
     if (r->conf.wait_s >= 0) return r->conf.wait_s;
@@ -453,7 +453,7 @@ static char *fetch(nj_registry *r, const char *name, bool patient, size_t *size,
         answer a = ask(r, name, &text, size, &why);
         if (a == GOOD) {
             r->pause_ms = 0;
-            if (reported) nj_log(NJ_LOG_INFO, "schema id %s: the registry has answered; alerts go on", name);
+            if (reported) nj_log(NJ_LOG_INFO, "schema id %s: the registry has answered; alerts resume", name);
             return text;
         }
         nj_fail(err, "schema id %s: the registry %.200s: %.300s", name, r->conf.url, why.text);

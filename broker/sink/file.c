@@ -23,7 +23,7 @@ static int exists_already(const char *path, nj_error *err)
 }
 
 /* Opens and locks. Whoever had the file until now may have removed or replaced it: then what was locked is no
- * longer what the path names, and it is opened anew. */
+ * longer what the path names, and it is opened again. */
 static int open_locked(nj_outfile *file, const char *path, nj_sink_mode mode, int more, nj_error *err)
 {
     for (int try = 0; try < 100; try++) {
@@ -190,7 +190,7 @@ int nj_outfile_reserve(const nj_outfile *file, off_t bytes, nj_error *err)
     while (fstat(file->fd, &st) == 0 && fallocate(file->fd, FALLOC_FL_KEEP_SIZE, st.st_size, bytes)) {
         int error = errno;
         if (error == EINTR) continue;
-        if (!nj_wait_helps(file->fd, error, &kind)) return 0; /* not known: the write will tell */
+        if (!nj_wait_helps(file->fd, error, &kind)) return 0; /* not known: the write will show it */
         if (!nj_wait_more(&wait, kind, file->path, strerror(error)))
             return nj_fail(err, "%s: cannot be written: %s", file->path, strerror(error));
     }

@@ -48,7 +48,7 @@ int nj_outfile_must_be_plain(const nj_outfile *file, nj_error *err);
 /* write(2) until all is written; a full disk and a full pipe are waited for (waits.h). */
 int nj_outfile_write(nj_outfile *file, const void *bytes, size_t n, nj_error *err);
 /* Room on the disk for so many bytes behind its end, which stays where it is; waited for when there is none.
- * For libraries that lose what they have when a write fails. 0 also where a file system cannot tell. */
+ * For libraries that lose what they have when a write fails. 0 also where a file system does not say. */
 int nj_outfile_reserve(const nj_outfile *file, off_t bytes, nj_error *err);
 /* A whole file beside it, by a new one and a rename: readers never see half of it. Waits as a write does. */
 int nj_outfile_beside(const char *path, const char *bytes, size_t n, nj_error *err);

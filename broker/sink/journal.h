@@ -39,7 +39,7 @@ typedef struct nj_journal_of {
 } nj_journal_of;
 
 typedef struct nj_journal nj_journal;
-/* Begins PATH.journal anew with this commit; a rename puts it in the place of the old one. NULL with err. */
+/* Starts PATH.journal over with this commit; a rename puts it in the place of the old one. NULL with err. */
 nj_journal *nj_journal_begin(const char *path, const nj_journal_of *of, const nj_mark *first, nj_error *err);
 /* One more commit. */
 int nj_journal_add(nj_journal *journal, const nj_mark *mark, nj_error *err);

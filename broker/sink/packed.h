@@ -1,5 +1,5 @@
 /* packed.h - outputs that are packed while they are written: gzip members or zstd frames, one after the
- * other, so that the file can be cut back to the end of any of them and goes on from there. */
+ * other, so that the file can be cut back to the end of any of them and continues from there. */
 #ifndef NJ_SINK_PACKED_H
 #define NJ_SINK_PACKED_H
 
@@ -7,7 +7,7 @@
 #include "../base/unpack.h"
 #include "file.h"
 
-/* By the ending of a name, `.part` passed over: .gz, .zst, or none of them. */
+/* By the ending of a name, `.part` skipped: .gz, .zst, or none of them. */
 nj_packing nj_packed_by_name(const char *path);
 /* -1 with err: the name ends as packed data does (.gz, .bz2, .xz, ...), and `scheme` does not write that.
  * `packs`: .gz and .zst are written. `instead`: what to do; NULL = nothing. */

@@ -8,7 +8,7 @@
 
 #include "../base/error.h"
 
-/* What is said behind -o SINK: when it makes more than one file. */
+/* What is reported after -o SINK: when it makes more than one file. */
 typedef struct nj_rolled_name {
     char *text;                            /* the path without its options; owned */
     bool night, date, hour, topic, number; /* these places are in it */

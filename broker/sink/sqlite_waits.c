@@ -39,7 +39,7 @@ static bool helps(nj_wait *wait, int fd)
     return more;
 }
 
-/* Says that it goes on. */
+/* Reports that it continues. */
 static void over(nj_wait *wait)
 {
     int error = errno;
@@ -77,8 +77,8 @@ static ssize_t patient_pwrite64(int fd, const void *bytes, size_t n, off_t at)
     return patiently(sqlite_pwrite64, fd, bytes, n, at);
 }
 
-/* The journal of a transaction is a file that is made anew. A folder that is away is waited for, too; a
- * read-only file system is not, because SQLite then opens what it only reads in another way. */
+/* The journal of a transaction is a file that is created each time. A folder that is away is waited for, too;
+ * a read-only file system is not, because SQLite then opens what it only reads in another way. */
 static int patient_open(const char *path, int flags, int mode)
 {
     nj_wait wait = { 0 };

@@ -1,5 +1,5 @@
 /* waits.c - every sink waits for the same troubles by the same rules; they are those of the one run that
- * goes on. */
+ * continues. */
 #include "waits.h"
 
 #include <errno.h>

@@ -17,22 +17,22 @@ typedef enum nj_wait_kind {
     NJ_WAIT_FOR_LOCK  /* as long as it takes */
 } nj_wait_kind;
 
-/* Of the run that goes on; before there are threads. retry_s 0 and NULL: nothing is waited for. */
+/* Of the resumed run; before there are threads. retry_s 0 and NULL: nothing is waited for. */
 void nj_waits_set(double retry_s, bool (*stopped)(void *opaque), void *opaque);
 /* Sleeps, and says so: "PATH: WHY; waiting". False: long enough, or the run is to end. */
 bool nj_wait_more(nj_wait *wait, nj_wait_kind kind, const char *path, const char *why);
-/* It began, elsewhere than in a sleep of ours: counted, and said from the second second on. */
+/* It began, elsewhere than in a sleep of ours: counted, and reported from the second second on. */
 void nj_wait_notes(nj_wait *wait, const char *path, const char *why);
 /* Does what went wrong with a write get better by itself? Not an error of the device: after it the state
  * of the file is not known. And what for is waited then. */
 bool nj_wait_helps(int fd, int error, nj_wait_kind *kind);
 /* The folder of this file is not there: unmounted, or moved away. */
 bool nj_folder_is_away(const char *path);
-/* It went on: says so when a wait was reported. */
+/* It continued: says so when a wait was reported. */
 void nj_wait_over(nj_wait *wait, const char *path);
 /* It is given up: who waited says so. */
 void nj_wait_given_up(nj_wait *wait);
-/* For metrics: waits that began, and whether one goes on. Any thread. */
+/* For metrics: waits that began, and whether one is in progress. Any thread. */
 uint64_t nj_waits_count(bool *waiting);
 
 #endif

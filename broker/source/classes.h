@@ -32,8 +32,8 @@ typedef struct nj_skipped {
 void nj_skipped_add(nj_skipped *skipped, const char *name, int empty);
 void nj_skipped_add_metadata(nj_skipped *skipped, const char *name);
 void nj_skipped_add_special(nj_skipped *skipped, const char *name);
-/* One note to the host when anything was passed over: "night.tar:
- * passed over 2 members that are no alerts (README)". */
+/* One note to the host when anything was skipped: "night.tar:
+ * skipped 2 members that are no alerts (README)". */
 void nj_skipped_report(const nj_skipped *skipped, const nj_source_host *host, const char *source,
                        const char *unit);
 

@@ -182,7 +182,7 @@ static int choose(file_source *s, nj_error *err)
         s->archive = NULL;
     } else if (s->n_archives) {
         snprintf(text, sizeof text,
-                 "%s: passed over %zu archive%s beside the packets (%.300s%s); name %s to read %s", s->spec,
+                 "%s: skipped %zu archive%s beside the packets (%.300s%s); name %s to read %s", s->spec,
                  s->n_archives, s->n_archives > 1 ? "s" : "", s->archive[0], s->n_archives > 1 ? ", ..." : "",
                  s->n_archives > 1 ? "them" : "it", s->n_archives > 1 ? "them" : "it");
         s->host->note(s->host->opaque, text);

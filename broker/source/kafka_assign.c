@@ -39,7 +39,7 @@ typedef rd_kafka_topic_partition_list_t list_t;
 
 /* Offsets of a time (ms since 1970, RD_KAFKA_OFFSET_END or _BEGINNING) for all partitions of the list, as a
  * new list; a negative offset = none. Not rd_kafka_query_watermark_offsets: with librdkafka 2.0.2 that
- * waits for ever when the broker has just gone. */
+ * waits forever when the broker has just gone. */
 static list_t *offsets_of(kafka_source *s, const list_t *list, int64_t time_ms, rd_kafka_resp_err_t *error)
 {
     list_t *of = rd_kafka_topic_partition_list_copy(list);
@@ -163,7 +163,7 @@ static void begin_from(kafka_source *s, list_t *list, const list_t *high, const 
     if (from == NJ_FROM_OFFSET && list->cnt) check_offsets(s, list, high);
 }
 
-/* The place where a partition goes on, against what the broker has: what was deleted before it was read is
+/* The place where a partition continues, against what the broker has: what was deleted before it was read is
  * missing, and a place behind the end belonged to a topic of the same name. */
 static int64_t go_on_at(kafka_source *s, nj_partition *p, int64_t at, int64_t low, int64_t high)
 {
@@ -194,12 +194,12 @@ static bool is_another(kafka_source *s, const nj_partition *p, int64_t place, in
     rd_kafka_topic_partition_list_destroy(later);
     rd_kafka_topic_partition_list_destroy(one);
     if (another)
-        nj_log(
-            NJ_LOG_WARN,
-            "%s: the group has no place in it any more, and before offset %" PRId64
-            ", where the outputs stand, there are messages that came later: the topic was made anew; it is "
-            "read from its first message",
-            p->stream->name, place);
+        nj_log(NJ_LOG_WARN,
+               "%s: the group has no place in it any more, and before offset %" PRId64
+               ", where the outputs stand, there are messages that came later: the topic was created again; "
+               "it is "
+               "read from its first message",
+               p->stream->name, place);
     return another;
 }
 
@@ -222,8 +222,8 @@ static int64_t place_of(kafka_source *s, nj_partition *p, int64_t committed, boo
     return by_group && committed > at ? committed : at;
 }
 
-/* The list's offsets: where each partition begins. A first assignment begins as `from` says; a later one goes
- * on from what is known, and a topic that appears while the run goes on is read from its beginning. */
+/* The list's offsets: where each partition begins. A first assignment begins as `from` says; a later one
+ * continues from what is known, and a topic that appears during the run is read from its beginning. */
 static void find_places(kafka_source *s, list_t *list, bool first)
 {
     bool plain = s->at.from == NJ_FROM_COMMITTED || s->at.from == NJ_FROM_COMMITTED_LATEST;
@@ -273,7 +273,7 @@ static void find_places(kafka_source *s, list_t *list, bool first)
 }
 
 /* A place that was found by `from` is committed before there is anything to acknowledge: a run that ends, or
- * is killed, before the first alert goes on from there. */
+ * is killed, before the first alert continues from there. */
 static void commit_places(kafka_source *s, const list_t *list)
 {
     list_t *begun = rd_kafka_topic_partition_list_new(s->n_begun);

@@ -1,4 +1,4 @@
-/* kafka_behind.c - a batch of messages that cannot be unpacked must not hold its partition for ever, and
+/* kafka_behind.c - a batch of messages that cannot be unpacked must not hold its partition forever, and
  * its length stands inside it. So a consumer of its own looks for the first offset that can be read. */
 #include <stdlib.h>
 

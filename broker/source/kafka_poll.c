@@ -84,7 +84,7 @@ static nj_chunk *new_chunk(kafka_source *s, nj_partition *p, const rd_kafka_mess
     return c;
 }
 
-/* Up to here there is nothing to wait for: the group's offset may go on, or a lag would stay for ever. */
+/* Up to here there is nothing to wait for: the group's offset may continue, or a lag would stay forever. */
 static void pass(kafka_source *s, nj_partition *p, int64_t next_offset)
 {
     int64_t store = nj_partition_pass(&s->partitions, p, next_offset);
@@ -108,7 +108,7 @@ static void ends_before(kafka_source *s, nj_partition *p, int64_t offset)
     tell_early(s, text);
 }
 
-/* Offsets went back: librdkafka begins with the first message of a topic that was made anew. */
+/* Offsets went back: librdkafka begins with the first message of a topic that was created again. */
 static void begin_anew(kafka_source *s, nj_partition *p)
 {
     nj_log(NJ_LOG_WARN, "%s: offsets begin again: the topic was created again", p->stream->name);
@@ -119,7 +119,7 @@ static void begin_anew(kafka_source *s, nj_partition *p)
     nj_partition_forget(&s->partitions, p);
 }
 
-/* NULL: passed over (null or empty: a tombstone; behind the end, or of a partition that has just gone), or
+/* NULL: skipped (null or empty: a tombstone; behind the end, or of a partition that has just gone), or
  * out of memory (fatal is set). */
 static nj_chunk *take(kafka_source *s, const rd_kafka_message_t *m)
 {
@@ -175,7 +175,7 @@ static void take_away(kafka_source *s, const rd_kafka_message_t *m)
     }
 }
 
-/* A batch that cannot be unpacked: it is passed over when it has failed a few times, and its offsets are
+/* A batch that cannot be unpacked: it is skipped when it has failed a few times, and its offsets are
  * missing. Without an end that can be found the stream would stand, so the source ends. */
 static void pass_batch(kafka_source *s, const rd_kafka_message_t *m)
 {
@@ -295,7 +295,7 @@ static int is_idle(kafka_source *s, int64_t now)
     return !e && !p;
 }
 
-/* Nothing is assigned to a stream that goes on: it waits, and says what for. */
+/* Nothing is assigned to a live stream: it waits, and says what for. */
 static void report_waiting(kafka_source *s)
 {
     nj_error why;

@@ -22,8 +22,8 @@ nj_members *nj_members_of_file(nj_members_common *common, int fd);
 nj_members *nj_members_of_pieces(nj_members_common *common);
 void nj_members_free(nj_members *m); /* NULL allowed */
 
-/* The next packet: 1 with *chunk (its member is set, its offset is not); 0 = the end; -1: cannot go on, err
- * names the file and the member. A damaged member comes as a chunk with a fault,
+/* The next packet: 1 with *chunk (its member is set, its offset is not); 0 = the end; -1: cannot continue,
+ * err names the file and the member. A damaged member comes as a chunk with a fault,
  * and is counted in common->trouble. */
 int nj_members_next(nj_members *m, nj_chunk **chunk, nj_error *err);
 /* Looks at a file that was read (taken over): 1 = *out is the packet in it; 0 = none, or several:

@@ -152,7 +152,7 @@ void nj_skipped_report(const nj_skipped *skipped, const nj_source_host *host, co
     for (int i = 0; i < 4; i++) {
         if (!part[i].n || n >= sizeof text) continue;
         n += (size_t)snprintf(text + n, sizeof text - n, "%s%s%" PRIu64 " %s%s%s%s (%s%s)",
-                              n ? ", and " : source, n ? "" : ": passed over ", part[i].n, part[i].kind, unit,
+                              n ? ", and " : source, n ? "" : ": skipped ", part[i].n, part[i].kind, unit,
                               part[i].n > 1 ? "s" : "", part[i].behind, part[i].first,
                               part[i].n > 1 ? ", ..." : "");
     }

@@ -23,7 +23,7 @@ typedef struct nj_source_host {
     void (*note)(void *opaque, const char *text);
     /* Chunks of the stream that were handed over but will come again (assignment lost). */
     void (*returned)(void *opaque, nj_stream *stream, uint64_t n);
-    /* Where a stream goes on: 0 with *next_offset when the outputs on disk have everything before it, and
+    /* Where a stream continues: 0 with *next_offset when the outputs on disk have everything before it, and
      * *published = the latest time of publication among that (ms since 1970, 0 = not known); 1 = nothing is
      * known of this stream, it begins as the settings say. NULL = nothing is ever known. */
     int (*resume)(void *opaque, const nj_stream *stream, int64_t *next_offset, int64_t *published);
@@ -68,7 +68,7 @@ typedef struct nj_source_class {
     int (*match)(const char *spec);
     nj_source *(*open)(const nj_source_args *args, nj_error *err);
     /* The next chunk, refs = 1, owned by the caller. IDLE: nothing within timeout_ms (a live stream).
-     * ERROR: this source cannot go on (exit code 2); what was handed over stays good. */
+     * ERROR: this source cannot continue (exit code 2); what was handed over stays good. */
     nj_next (*next)(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_error *err);
     /* Every chunk of the stream with offset < next_offset is done. Output thread. NULL = nothing to do. */
     void (*ack)(nj_source *source, nj_stream *stream, uint32_t generation, int64_t next_offset);

@@ -38,7 +38,7 @@ typedef struct nj_sky_info {
     const char *source_hash;     /* 64 hex digits: sha256 of that file;
                                   * of several, of their hex digits in order */
     const char *frame;           /* "icrs" */
-    double epoch_year;           /* Julian year of the positions; NaN = not said */
+    double epoch_year;           /* Julian year of the positions; NaN = not given */
     double radius_arcsec;        /* search radius that the builder had in mind */
     uint64_t n_rows, n_rejected; /* rows here; source rows left out (no position, out of range) */
     uint64_t generation;         /* 1 for the first state that this process saw of the file, then 2, ... */

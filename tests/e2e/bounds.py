@@ -71,7 +71,7 @@ def the_table():
         else:
             ok(named and constant(*named.groups()) == number(value), f"{limit}: the value of {what}", value)
         words = message.strip("`")
-        if words == "-":  # told in other words, or not at all: its test names it
+        if words == "-":  # reported in other words, or not at all: its test names it
             words = named[1] if named else setting[2]
         ok(words in source, f"{limit}: its words are in the code", words)
         ok(words in read(f"tests/{test}"), f"{limit}: and in its test, {test}", words)
@@ -233,7 +233,7 @@ def special_files():
         s.bind("night/socket.avro")
         r = run("night")
     ok(r.ledger["emitted"] == N, "a folder with pipes and devices: every packet is a row", r.stderr[-500:])
-    ok("5 files of another kind: link, pipe, device" in r.stderr, "and they are told", r.stderr[-500:])
+    ok("5 files of another kind: link, pipe, device" in r.stderr, "and they are reported", r.stderr[-500:])
     os.mkdir("tables")
     os.mkfifo("tables/a.parquet")
     r = run("tables")
@@ -285,7 +285,7 @@ def hostile_archive():
     )
     ok(
         "6 members of another kind: link, pipe, device" in r.stderr,
-        "links and devices are told, not followed",
+        "links and devices are reported, not followed",
         r.stderr,
     )
     with open("out.ndjson", encoding="utf-8") as f:

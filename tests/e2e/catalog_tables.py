@@ -142,7 +142,7 @@ def fits():
     )
     reads("FITS uint64 beyond, by itself", "a.fits", make(2**64 - 1 - 2**63, unsigned), "id", str(2**64 - 1))
     r = build("a.fits")
-    ok("column 'id' is text" in r.stdout, "FITS uint64 beyond int64: told that it is text", r.stdout)
+    ok("column 'id' is text" in r.stdout, "FITS uint64 beyond int64: reported that it is text", r.stdout)
     table = fits_table(
         [
             ("ra", "1D", "deg", "d", []),

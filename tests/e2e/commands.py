@@ -75,7 +75,7 @@ def exits(words, c, code, *args):
     told = set(re.findall(r"^  (\d+) ", nightjar("help", *words).stdout.split("Exit codes\n")[1], re.M))
     ok(
         r.returncode == code and str(code) in told,
-        f"{' '.join([*words, *args])} ends with {code}, which its help tells",
+        f"{' '.join([*words, *args])} ends with {code}, which its help lists",
         f"exit {r.returncode}, told {sorted(told)}\n{r.stderr}",
     )
 
@@ -123,7 +123,7 @@ def contradictions():
     r = nightjar("run", SAMPLE, "-q", "-m", "hostless", "-m", "roid", "--limit", "1", "-o", "null:")
     ok(
         r.returncode == 0 and "-m is given twice: roid is used, hostless is not" in r.stderr,
-        "an option said twice is told",
+        "an option given twice is reported",
         r.stderr,
     )
     r = nightjar(

@@ -36,7 +36,7 @@ def files():
         r.stdout,
     )
     r = nightjar("compare", "a.json", "slow.json")
-    ok(r.returncode == 0 and "REGRESSION" in r.stdout, "without --gate it is said and exit is 0")
+    ok(r.returncode == 0 and "REGRESSION" in r.stdout, "without --gate it is reported and exit is 0")
     r = nightjar("compare", "slow.json", "a.json", "--gate")
     ok(r.returncode == 0 and "improvement" in r.stdout, "12 % faster is no regression", r.stdout)
     r = nightjar("compare", "a.json", "slow.json", "--gate", "--only", "steady")
@@ -142,7 +142,7 @@ def google():
     google_file("sum.json", 1.1, only="aggregate")
     r = nightjar("compare", "g1.json", "sum.json")
     ok(" 12 1 " in row(r, "BM_sort/8"), "aggregates alone: the median is the one sample", r.stdout + r.stderr)
-    ok("cannot tell" in row(r, "BM_sort/8"), "one sample does not tell", r.stdout)
+    ok("undecided" in row(r, "BM_sort/8"), "one sample decides nothing", r.stdout)
     google_file("broken.json", 1, broken=True)
     r = nightjar("compare", "g1.json", "broken.json")
     ok("'BM_lost' (it ended in an error" in r.stderr, "what is not taken is named", r.stderr)
@@ -242,7 +242,7 @@ def nothing():
 
 
 def words():
-    """Samples by hand: what is said of 4 % more, of the same, of what cannot be told."""
+    """Samples by hand: the verdict on 4 % more, on the same, on what is undecided."""
     spread = [1 + 0.001 * (k * 7 % 12) for k in range(12)]
     bench = lambda path, **rows: json.dump(
         {"benchmarks": [{"name": n, "samples": v} for n, v in rows.items()]}, open(path, "w")
@@ -269,8 +269,8 @@ def words():
         ("more", "slower by 3.7 to 4.3 %; within what a gate allows"),
         ("less", "faster by 3.7 to 4.3 %; within what a gate allows"),
         ("equal", "same (-0."),
-        ("wide", "cannot tell (-"),
-        ("few", "cannot tell: too few samples: 25 of each side"),
+        ("wide", "undecided (-"),
+        ("few", "undecided: too few samples: 25 of each side"),
     ):
         ok(text in row(r, name), f"{name}: {text}", row(r, name))
 
@@ -476,7 +476,7 @@ def builds():
         "two equal builds: no output changed",
         "a changed build: its columns, alerts, differences; the cost",
         "two modules are not compared",
-        "three rounds do not tell: how many would",
+        "three rounds decide nothing: how many would",
         "no alert: no word of no change",
         "a module that answers nothing: no word of no change",
     )
@@ -511,7 +511,7 @@ def builds():
         text + r.stderr,
     )
     r = nightjar("diff", "./old.so", "./new.so", SAMPLE, "--rounds", 3)
-    ok("cannot tell: too few rounds: --rounds 25" in r.stdout, names[3], r.stdout + r.stderr)
+    ok("undecided: too few rounds: --rounds 25" in r.stdout, names[3], r.stdout + r.stderr)
     os.mkdir("no-alerts")
     r = nightjar("diff", "./old.so", "./new.so", "no-alerts", "--rounds", 2)
     ok(r.returncode in (1, 2) and "no output changed" not in r.stdout, names[4], r.stdout + r.stderr)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Whatever a module does on one alert, the stream goes on, and exactly its answers for that alert are
+"""Whatever a module does on one alert, the stream continues, and exactly its answers for that alert are
 missing."""
 
 import os, signal, subprocess, time
@@ -180,7 +180,7 @@ def state():
         ok(r.returncode == 0 and len(r.rows) == N, f"{name}: the run is through", r.stderr)
         ok(
             f"module {name} changed" in r.stderr and word in r.stderr,
-            f"{name}: said with the module",
+            f"{name}: reported with the module",
             r.stderr,
         )
     ok(f"{os.stat('mask.ndjson').st_mode & 0o400:o}" == "400", "an output has the usual rights")
@@ -380,7 +380,7 @@ def until(test, seconds=60):
 
 
 def killed():
-    """kill -9 of a worker, again and again: the next one goes on. kill -9 of the supervisor: nothing
+    """kill -9 of a worker, again and again: the next one continues. kill -9 of the supervisor: nothing
     stays."""
     module("slow", end="nanosleep(&(struct timespec){ 0, 20000000 }, NULL)")
     args = "night.tar -m nalerthist,slow --module-path slow.so -q -j 1".split()
@@ -500,7 +500,7 @@ def leaks():
         off = [(m["name"], m["quarantined"]) for m in got["guard"]["modules"]]
         ok(off == [("leaks", True)], f"a module that leaks, -j {j}: it is off, and no other is", got["guard"])
         ok(got["guard"]["modules"][0]["grown_bytes"] > 0, f"a module that leaks, -j {j}: by how much")
-        ok("module leaks grew by" in r.stderr, f"a module that leaks, -j {j}: that is said", r.stderr)
+        ok("module leaks grew by" in r.stderr, f"a module that leaks, -j {j}: that is reported", r.stderr)
         reasons = [x["leaks.reason"] for x in r.rows]
         ok(reasons[-1] == "unavailable", f"a module that leaks, -j {j}: its last answers are unavailable")
         ok(

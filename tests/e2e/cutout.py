@@ -262,7 +262,7 @@ def command_line():
         r.returncode == 3
         and "exists" in r.stderr
         and cut("a.fits", "-o", "one", "--overwrite").returncode == 0,
-        "stamps that exist are replaced only when told",
+        "stamps that exist are replaced only on request",
         r.stderr,
     )
     for key, more, word in (

@@ -12,7 +12,7 @@ if grep -q '^note *librdkafka' <<<"$out"; then grep -q SCRAM <<<"$out"
 else ! grep -q 'cannot do SCRAM' <<<"$out"; fi
 ok $? "an old librdkafka has its warning about SCRAM, a new one has none"
 off=$(sed -n 's/.*built in; \([0-9]*\) of the default set are off/\1/p' <<<"$out")
-named=$(sed -n 's/^note \{20,\}off for want of a model: //p' <<<"$out" | tr ',' '\n' | grep -c .)
+named=$(sed -n 's/^note \{20,\}off, as no model is there: //p' <<<"$out" | tr ',' '\n' | grep -c .)
 [ -n "$off" ] && [ "$((named + $(grep -cE '^note {20,}[a-z0-9_]+ is off: ' <<<"$out")))" -eq "$off" ]
 ok $? "every module that is off is named"
 mkdir none; each=$("$NIGHTJAR" doctor -D models.path=none 2>&1)

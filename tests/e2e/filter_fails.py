@@ -101,7 +101,7 @@ def a_bad_stretch(ids):
 
 
 def a_stream():
-    """What ends a run at its first alerts would end it at each start: a stream goes on."""
+    """What ends a run at its first alerts would end it at each start: a stream continues."""
     for f in ("out.ndjson", "dead.avro"):
         os.remove(f)
     r = nightjar(

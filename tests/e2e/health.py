@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""/health and /ready at the metrics server, and what systemd is told: a run that is well, waits or hangs."""
+"""/health and /ready at the metrics server, and what systemd gets: a run that is well, waits or hangs."""
 
 import http.client, os, signal, socket, subprocess, sys, time
 from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok, rows, skip
@@ -181,7 +181,7 @@ def notifies_systemd():
         lines = notify.rest()
         ok(
             p.returncode == 0 and "NOTIFY_SOCKET" not in err,
-            f"{what}: the run goes on as without",
+            f"{what}: the run continues as without",
             err[-500:],
         )
         ok(lines.count("STOPPING=1") == 1, f"{what}: STOPPING=1 comes once", lines)
@@ -202,12 +202,12 @@ def notifies_systemd():
     lines = notify.rest()
     if os.geteuid() == 0:
         ok(not any("forged" in line for line in lines), "what another user says is not passed on", lines)
-        ok("another user" in err, "and is told", err)
+        ok("another user" in err, "and is reported", err)
     else:
         skip("what another user says is not passed on", "only root can be another user")
     ok("STOPPING=1" in lines, "SIGTERM: STOPPING=1", (p.returncode, lines[-8:]))
     r = nightjar("run", "night.tar", "-m", "features", env={"NOTIFY_SOCKET": "/no/such/socket"})
-    ok(r.returncode == 0, "nobody listens: the run goes on", r.stderr)
+    ok(r.returncode == 0, "nobody listens: the run continues", r.stderr)
     ok(r.stderr.count("$NOTIFY_SOCKET /no/such/socket") == 1, "and says so once", r.stderr)
 
 

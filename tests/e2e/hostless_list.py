@@ -212,7 +212,7 @@ def two_at_once():
         r.stderr,
     )
     err = p.communicate(open("night.tar", "rb").read())[1]
-    ok(p.returncode == 0 and pages("held") == pages("few"), "the first goes on, with all its pages", err)
+    ok(p.returncode == 0 and pages("held") == pages("few"), "the first continues, with all its pages", err)
     r = look("held")
     ok(r.returncode == 0, "and the next one may", r.stderr)
 

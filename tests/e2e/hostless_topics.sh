@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The ready topics of hostless detection: what they let through of a simulated night is what their definition
-# says, worked out anew from the rows and light curves of the same night.
+# says, computed again from the rows and light curves of the same night.
 cd "$(dirname "$0")/../.." || exit 1
 export NIGHTJAR=${NIGHTJAR:-$PWD/nightjar}
 t=$(mktemp -d) && trap 'rm -rf "$t"' EXIT

@@ -118,7 +118,7 @@ def packets():
         ok(same(float(table["packet_list"][i][1]), f), f"FITS: {v} in a series", table["packet_list"][i])
     ok(
         "a value of packet.d is infinite, written as 1e999" in r.stderr,
-        "NDJSON tells how it is written, with the column",
+        "NDJSON reports how it is written, with the column",
         r.stderr,
     )
     ok("infinity=null" in r.stderr, "and the setting for strict readers", r.stderr)

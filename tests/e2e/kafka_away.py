@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A Kafka sink whose brokers are away: it says so, waits and goes on; without them the run ends with
+"""A Kafka sink whose brokers are away: it says so, waits and continues; without them the run ends with
 accounts that are true."""
 
 import ctypes, json, os, subprocess, threading
@@ -79,7 +79,7 @@ def main():
             away(broker, False)
             rc, said, ledger = end(child, rest, said)
             ok(rc == 0, "it ends well when they are back", said)
-            ok("continues after" in said, "which is said", said)
+            ok("continues after" in said, "which is reported", said)
             ok(ledger["emitted"] == N and ledger["closed"], "every alert is emitted", ledger)
             ok(messages(broker) == N, "each row is in the topic once", messages(broker))
         with MockBroker(partitions=1) as broker:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A row that Kafka will never take is a dead letter, counted, and the stream goes on: too large for the
+"""A row that Kafka will never take is a dead letter, counted, and the stream continues: too large for the
 producer, or for the topic."""
 
 import ctypes, io, os, tarfile

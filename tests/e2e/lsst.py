@@ -347,7 +347,7 @@ def other_hdus(alerts):
         and l["closed"]
         and all(x["probe.sum_c"] is None and x["probe.sum_a"] == want[c][0][0] for c, x in got.items())
         and "stamp.science[NOSUCH] cannot be opened" in r.stderr,
-        "an HDU that is not there is no image, and told",
+        "an HDU that is not there is no image, and reported",
         f"{list(got.items())[:2]} {l}\n{r.stderr}",
     )
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""run --metrics: the endpoint while a run goes on, its format, and its counters against the report."""
+"""run --metrics: the endpoint during a run, its format, and its counters against the report."""
 
 import http.client, os, re, shutil, signal, socket, subprocess, tarfile, time
 from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok, report, rows, skip
@@ -60,7 +60,7 @@ def histograms_hold(found):
 
 
 def slow_callers(port, n):
-    """Connections that send a byte now and then: scrapes go on."""
+    """Connections that send a byte now and then: scrapes continue."""
     slow, good = [], 0
     for _ in range(n):
         s = socket.socket()
@@ -155,7 +155,7 @@ def main():
         and len(found) > 40
         and found.get(("nightjar_threads", None), 0) >= 1
         and any(name == "nightjar_build_info" for name, _ in found),
-        "answers while the run goes on, in the text format",
+        "answers during the run, in the text format",
         (status, kind, text[:2000]),
     )
     module = 'module="roid"'

@@ -54,7 +54,7 @@ def around():
     r = check("zipmap", "--engine", "ort")
     ok(
         ("zipmap" if ENGINE else "ONNX Runtime is not here") in r.stderr,
-        "ZipMap in ONNX Runtime: refused, with the cure",
+        "ZipMap in ONNX Runtime: refused, with the remedy",
         r.stderr,
     )
 
@@ -78,7 +78,7 @@ def others():
         )
     folder("whole", tail=[TO_INT], info=mf.value_info("out", ["N", 2], 7))
     r = check("whole", "--engine", "builtin")
-    ok("comes from Cast" in r.stderr, "a cast to whole numbers is not passed over", r.stderr)
+    ok("comes from Cast" in r.stderr, "a cast to whole numbers is not skipped", r.stderr)
     r = check("whole")
     ok(r.returncode == 1, "nor does auto take it", r.stdout)
     circle = [[(0, 0.5, 1, 2), (None, {0: 1.0}), (0, 0.25, 0, 1)]]
@@ -152,7 +152,7 @@ def types():
     r = nightjar(
         "run", sample, "-m", "mine", "-o", "null:", *settings, "-D", "module.mine.features=packet.candid,mag"
     )
-    ok("packet.candid holds" in r.stderr, "a 64-bit number as a feature: told that it is rounded", r.stderr)
+    ok("packet.candid holds" in r.stderr, "a 64-bit number as a feature: its rounding is reported", r.stderr)
     ok(r.stderr.count("beyond 2^53") == 1, "once", r.stderr)
     r = nightjar("run", sample, "-m", "mine", "-o", "null:", *settings, "-D", "module.mine.features=jd,mag")
     ok("beyond 2^53" not in r.stderr, "others: not a word", r.stderr)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """packed.py - what is readable does not depend on where it lies: packers, archives, several members, other
-names, standard input; and what is damaged there is told. One table of (name, files, expected)."""
+names, standard input; and what is damaged there is reported. One table of (name, files, expected)."""
 
 import bz2, glob, gzip, io, json, lzma, os, shutil, subprocess, tarfile, zipfile
 import avro
@@ -161,7 +161,7 @@ def main():
     put("folder/night.tar", plain)
     rc, got, err = run("folder")
     ok(got == ids, "archives beside packets are not read twice", (rc, got, err))
-    ok("passed over 1 archive beside the packets (night.tar); name it to read it" in err, "and reported", err)
+    ok("skipped 1 archive beside the packets (night.tar); name it to read it" in err, "and reported", err)
     put("folder/s0/none.avro.gz", gz(b""))
     rc, got, err = run("folder")
     ok("1 empty file (s0/none.avro.gz)" in err, "a packed file of nothing is reported", err)
@@ -186,17 +186,17 @@ def main():
     for name, data in (("mac.tar", tar(beside + members)), ("mac.zip", zipped(beside + members))):
         put(name, data)
         rc, got, err = run(name, None, "--strict")
-        ok((rc, got) == (0, ids), f"{name}: metadata is passed over", (rc, got, err))
+        ok((rc, got) == (0, ids), f"{name}: metadata is skipped", (rc, got, err))
         ok(
-            "passed over 5 hidden or metadata members (n/._0.avro, ...)" in err,
-            f"{name}: and told in one line",
+            "skipped 5 hidden or metadata members (n/._0.avro, ...)" in err,
+            f"{name}: and reported in one line",
             err,
         )
     for name, data in beside + members:
         put("mac/" + name, data)
     rc, got, err = run("mac", None, "--strict")
-    ok((rc, got) == (0, ids), "a folder's metadata is passed over", (rc, got, err))
-    ok("passed over 5 hidden or metadata files" in err, "and told in one line", err)
+    ok((rc, got) == (0, ids), "a folder's metadata is skipped", (rc, got, err))
+    ok("skipped 5 hidden or metadata files" in err, "and reported in one line", err)
 
     # --- damage
     body = len(packet[0]) // 2
@@ -251,7 +251,7 @@ def main():
         put(name, data)
         rc, got, err = run(name)
         ok(rc == 2, f"{name}: exit code 2", (rc, got, err))
-        ok(words in err, f"{name}: told", err)
+        ok(words in err, f"{name}: reported", err)
         ok(name in err, f"{name}: by name", err)
         if want is not None:
             ok(got == want, f"{name}: what can be read is read", (got, err))
@@ -367,7 +367,7 @@ def main():
             f"codec {codec}, cut: every record is counted",
             err,
         )
-        ok("lost: 5 records" in err, f"codec {codec}, cut: and told", err)
+        ok("lost: 5 records" in err, f"codec {codec}, cut: and reported", err)
     # --- dead letters come again, packed or not
     put("bad-one.avro", b"Obj\1" + bytes(40))
     run("bad-one.avro")

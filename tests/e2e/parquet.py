@@ -392,11 +392,11 @@ def folders(alerts, want):
     os.mkdir("marked/_temporary")
     shutil.copy("text.parquet", "marked/_temporary/part-0.parquet")
     open("marked/README", "w").write("about\n")
-    same("marked", "marked", want, "hidden files and folders, and others, are passed over")
+    same("marked", "marked", want, "hidden files and folders, and others, are skipped")
     r = nightjar("run", "marked", "-m", "roid", "-o", "null:")
     ok(
-        "passed over 1 file" in r.stderr and "README" in r.stderr,
-        "what is passed over without being hidden is reported",
+        "skipped 1 file" in r.stderr and "README" in r.stderr,
+        "what is skipped without being hidden is reported",
         r.stderr,
     )
     os.mkdir("mixed")

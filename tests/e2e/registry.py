@@ -212,7 +212,7 @@ def waits(schemas, want):
 
 
 def health(schemas, want):
-    """A run that waits for a registry is alive, so that nobody starts it anew, and not ready."""
+    """A run that waits for a registry is alive, so that nobody starts it again, and not ready."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -296,7 +296,7 @@ def dead(schemas, want):
         first = {c: want[c] for c in list(want)[: N // 2]}
         ok(
             got == first and l["closed"] and l["dead"] == N - N // 2,
-            "down in mid-stream: the known id goes on, the new one is dead, no row is wrong",
+            "down in mid-stream: the known id continues, the new one is dead, no row is wrong",
             r.stderr,
         )
     with Stub(
@@ -370,7 +370,7 @@ def tls(schemas, want):
             and s.refused > n
             and "HTTP status 401" in r.stderr
             and "wrong" not in r.stderr,
-            "a wrong password: 401, told, and not shown",
+            "a wrong password: 401, reported, and not shown",
             r.stderr,
         )
         n = len(s.requests)

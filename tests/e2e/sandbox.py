@@ -172,7 +172,7 @@ def refused():
             ok({x["tries.in_open"] for x in r.rows} == {4}, "open() cannot either", r.rows[:1])
         else:
             skip("open()", "no landlock in this kernel")
-        ok({x["tries.reads"] for x in r.rows} == {3}, "reading goes on", r.rows[:1])
+        ok({x["tries.reads"] for x in r.rows} == {3}, "reading continues", r.rows[:1])
         ok([x["candid"] for x in r.rows] == IDS, "every alert is a row")
         found = {x["act"] for x in r.report["guard"]["refused"]}
         ok(KINDS <= found, "the report has each kind of act", KINDS - found)

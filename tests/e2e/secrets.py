@@ -157,7 +157,7 @@ def kafka():
     r = nightjar("run", f"kafka://me:{SECRET}@127.0.0.1:9/topic", "-m", "features")
     ok(
         "no user and password" in r.stderr,
-        "an address of Kafka with a password is refused, with the cure",
+        "an address of Kafka with a password is refused, with the remedy",
         r.stderr,
     )
     clean(r, "kafka://me:...@", *own)

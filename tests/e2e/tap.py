@@ -33,7 +33,7 @@ def done():
 
 
 def needs(*packages):
-    """Goes on with a Python that has these packages (tests/python finds or makes one), or skips the whole
+    """Continues with a Python that has these packages (tests/python finds or makes one), or skips the whole
     file."""
     try:
         for p in packages:

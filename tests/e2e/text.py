@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Text that is no UTF-8, or has a NUL, leaves every output readable: what a reader would stop at is written
-as \\xNN, counted and told."""
+as \\xNN, counted and reported."""
 
 import json, os, sqlite3, subprocess
 from avro import make_container
@@ -122,10 +122,10 @@ def outputs():
     for column in ("object", "packet.note", "packet.either", "packet.list[]", "packet.all.k"):
         ok(
             f"a text of {column} is not UTF-8 or has a NUL" in r.stderr,
-            f"told, with the column {column}",
+            f"reported, with the column {column}",
             r.stderr,
         )
-    ok("all.avro: record 1: " in r.stderr, "told, with file and record", r.stderr)
+    ok("all.avro: record 1: " in r.stderr, "reported, with file and record", r.stderr)
     ok(f"{WRONG} texts of object were not UTF-8" in r.stderr, "and counted at the end", r.stderr)
     ok(f"{2 * WRONG} texts of packet.list[] were" in r.stderr, "each text of a list counts", r.stderr)
 

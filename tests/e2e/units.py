@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Positions in hours, degrees and radians, by the unit that the table declares, in catalogues and lists of
-targets; what may mean two things is refused or told."""
+targets; what may mean two things is refused or reported."""
 
 import glob, json, os
 from tap import Folder, done, needs, nightjar, ok
@@ -113,7 +113,7 @@ def refused():
         told = r.returncode != 0 or "left out" in r.stdout + r.stderr or "rejected" in r.stdout + r.stderr
         ok(
             told and word in r.stdout + r.stderr,
-            f"{name}: refused or told as a catalogue",
+            f"{name}: refused or reported as a catalogue",
             r.stdout + r.stderr,
         )
 
@@ -133,7 +133,7 @@ def told():
         said = r.stdout + r.stderr
         ok(
             r.returncode == 0 and (word in said if word else "--unit" not in said),
-            f"{name} without a unit: {'told' if word else 'nothing to tell'}",
+            f"{name} without a unit: {'reported' if word else 'nothing to report'}",
             said,
         )
         r = nightjar("catalog", "build", name + ".csv", "-o", "t.njx", "--unit", "deg")

@@ -43,12 +43,12 @@ def a_reader_keeps_its_lock():
         "a reader's open SELECT: the run says what it waits for",
         said,
     )
-    ok(child.poll() is None, "and goes on")
+    ok(child.poll() is None, "and continues")
     cursor.close()
     reader.close()
     said = child.stderr.read()
     ok(child.wait() == 0, "it ends well when the reader is gone", said)
-    ok("continues after" in said, "which is said", said)
+    ok("continues after" in said, "which is reported", said)
     ok(count("a.db") == 2 * N, "every row is there once", count("a.db"))
 
     reader = sqlite3.connect("a.db")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""A week of seven nights in one run that goes on after a kill -9 each night: rotation by night, SIGHUP twice,
-a disk that is full once. Seven files of each format, their journals, one ledger over all, nothing lost or
-doubled.
+"""A week of seven nights in one run that continues after a kill -9 each night: rotation by night,
+SIGHUP twice, a disk that is full once. Seven files of each format, their journals, one ledger over all,
+nothing lost or doubled.
 
 NIGHTJAR_WEEK=N has N alerts a night (200)."""
 
@@ -150,7 +150,7 @@ def week(small_disk):
         else:
             feed(p, nights[k][half:])
         some = k * N + N // 4
-        ok(wait_for(lambda: rows_now() >= some, p), f"night {k + 1} goes on", open("errors").read()[-2000:])
+        ok(wait_for(lambda: rows_now() >= some, p), f"night {k + 1} continues", open("errors").read()[-2000:])
         kill(p)
     if small_disk:
         ok(full, "the disk was full, which is said, and it waited", open("errors").read()[-2000:])

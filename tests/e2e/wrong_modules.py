@@ -148,7 +148,7 @@ def outputs():
     )
     out = rows("silent.ndjson")
     bad = [x for x in out if x["silent.reason"] == "failed"]
-    ok(r.returncode == 0, "a module that forgets its reason: the run goes on", r.stderr)
+    ok(r.returncode == 0, "a module that forgets its reason: the run continues", r.stderr)
     ok(
         len(bad) == 10
         and all(
@@ -226,7 +226,7 @@ def outputs():
     )
     ok(
         len(lines(r, "beyond.x: 5 values are outside its range of 0 to 10, the first 10.5")) == 1,
-        "told once for each column",
+        "reported once for each column",
         r.stderr,
     )
     ok(len(lines(r, "outside its range")) == 3, "and for no other", r.stderr)

@@ -38,7 +38,7 @@ static void settings_apply_defaults_and_last_word(void **state)
     nj_settings_free(&s);
 }
 
-/* A value goes on in lines that begin with a blank;
+/* A value continues in lines that begin with a blank;
  * a line that libinih would cut is an error with its number. */
 static void settings_keep_long_values_whole(void **state)
 {

@@ -85,7 +85,7 @@ static int read_schema(reader *r, const char *schema)
     return rc;
 }
 
-/* The table has a bound, and what comes last has room in it: a stream goes on for months. */
+/* The table has a bound, and what comes last has room in it: a stream lasts for months. */
 static void too_many_schemas(void **state)
 {
     (void)state;

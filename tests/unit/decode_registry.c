@@ -316,7 +316,7 @@ static void alerts_wait_as_long_as_they_may(void **state)
     assert_int_equal(s.requests, 3);
     assert_int_equal(fake_clock.n_slept, 2);
     assert_int_equal(fake_clock.slept_ns, 750000000); /* pauses of 0.25 and 0.5 s */
-    stub_stop(&s);                                    /* down in mid-stream: known ids go on,
+    stub_stop(&s);                                    /* down in mid-stream: known ids continue,
                                                        * a new one does not */
     assert_int_equal(read_message(r, 900), 0);
     check_message(r);

@@ -1,5 +1,5 @@
 /* flow_guard.c - a packet that kills the decoder and a row that kills an output become dead letters, and the
- * next worker goes on. */
+ * next worker continues. */
 /* link: -Wl,--wrap=nj_sink_open,--wrap=nj_dispatch,--wrap=malloc,--wrap=realloc,--wrap=nj_cursor_open */
 #include "flow_script.h"
 

@@ -240,7 +240,7 @@ static void a_drain_ends_where_it_must(void **state)
     assert_int_equal(s.rc, NJ_EXIT_OK);
     assert_int_equal(s.drained, -1);
     assert_int_equal(s.acked_at_drain, 0);
-    assert_int_equal(last_ack(&s), 10); /* and the run went on */
+    assert_int_equal(last_ack(&s), 10); /* and the run continued */
     nj_report_free(&s.report);
 
     script_new(&s, 10, 1); /* an output that has failed: nobody will ever acknowledge */

@@ -59,7 +59,7 @@ typedef struct script {
     nj_report report;
 } script;
 
-static script *script_now; /* of the run that goes on */
+static script *script_now; /* of the present run */
 static _Thread_local bool next_malloc_fails, next_realloc_fails;
 
 void *__real_malloc(size_t n);

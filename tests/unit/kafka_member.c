@@ -75,7 +75,7 @@ static void a_name_is_given_again_while_it_had_all_there_is(void **state)
     rd_kafka_topic_partition_list_destroy(c);
 }
 
-/* Or the folder is swept under a run that goes on for weeks. */
+/* Or the folder is swept under a run that lasts for weeks. */
 static void its_file_is_touched(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* log.c - what goes on for months is still reported: limits of messages are per minute. */
+/* log.c - what lasts for months is still reported: limits of messages are per minute. */
 /* link: -Wl,--wrap=clock_gettime,--wrap=nanosleep */
 #include <setjmp.h>
 #include <stdarg.h>

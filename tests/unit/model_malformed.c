@@ -296,7 +296,7 @@ static void any_bytes(void **state)
     assert_true(opened < tried / 4);
 }
 
-/* Every child of every tree node in turn points somewhere else: no walk may go on for ever. */
+/* Every child of every tree node in turn points somewhere else: no walk may continue forever. */
 static void any_child(void **state)
 {
     (void)state;

@@ -62,7 +62,7 @@ static void ranges(void **state)
     nj_shed_account *a = calloc(1, sizeof *a);
     for (int i = 5; i < 9; i++) nj_shed_note(a, "m", "s/0", i, i, 2);
     nj_shed_note(a, "m", "s/1", 3, 3, 1); /* partitions in turn */
-    nj_shed_note(a, "m", "s/0", 9, 9, 0); /* filtered: it goes on, none more */
+    nj_shed_note(a, "m", "s/0", 9, 9, 0); /* filtered: it continues, none more */
     nj_shed_note(a, "m", "s/0", 10, 10, 1);
     nj_shed_note(a, "m", "s/0", 20, 20, 0); /* none: no range */
     nj_shed_note(a, "m", "s/0", 21, 21, 4);

@@ -294,7 +294,7 @@ static void a_batch_that_the_broker_refuses_is_sent_row_by_row(void **state)
         assert_int_equal(r.n, 1);
         assert_int_equal(r.record[0], row_list[1]);
         assert_non_null(strstr(r.reason, topic));
-        assert_int_equal(s->class->flush(s, &err), 0); /* and it goes on */
+        assert_int_equal(s->class->flush(s, &err), 0); /* and it continues */
         assert_int_equal(s->class->write(s, &rows, &err), 0);
         assert_int_equal(s->class->flush(s, &err), 0);
         assert_int_equal(s->class->close(s, &err), 0);

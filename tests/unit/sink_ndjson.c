@@ -157,7 +157,7 @@ static void a_file_of_something_else_is_not_continued(void **state)
     snprintf(spec, sizeof spec, "ndjson:%s", path);
     must_refuse(spec, NJ_SINK_APPEND, "does not begin with a JSON object", NULL);
     assert_int_equal(size_of(path), 30);
-    /* a torn first line is all there is: cut to nothing, and go on */
+    /* a torn first line is all there is: cut to nothing, and continue */
     f = fopen(path, "w");
     fputs("{\"candid\":12", f);
     fclose(f);

@@ -1,5 +1,5 @@
 /* sink_packed.c - packed ndjson: what stands in the file at each commit is whole frames, and a file that was
- * broken off anywhere goes on behind the last whole one. */
+ * broken off anywhere continues behind the last whole one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

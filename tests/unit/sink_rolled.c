@@ -1,5 +1,5 @@
-/* sink_rolled.c - names with places, where nights begin and end, and what a run finds that goes on after one
- * which died at any step of finishing a file. */
+/* sink_rolled.c - names with places, where nights begin and end, and what a resumed run finds after
+ * one that died at any step of finishing a file. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -175,7 +175,7 @@ static void sites(void **state)
     assert_non_null(strstr(err.text, "did you mean 'palomar'"));
 }
 
-/* ---- a run that goes on ---------------------------------------------------------------------- */
+/* ---- a resumed run --------------------------------------------------------------------------- */
 
 static const nj_journal_of of = { "run-1", "column candid\n", false, NULL };
 

@@ -320,7 +320,7 @@ static void refusals_and_silence_end_with_their_cause(void **state)
     assert_int_equal(g.end, NJ_NEXT_ERROR);
     assert_non_null(strstr(g.err.text, "no broker answers"));
 
-    /* a stream that goes on gives up, too, unless it has only been given to another worker */
+    /* a live stream gives up, too, unless it has only been given to another worker */
     s = test_open(t, "kafka://127.0.0.1:1/t?group=g", &err);
     assert_non_null(s);
     g = read_all(s, -1);

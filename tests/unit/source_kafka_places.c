@@ -1,4 +1,4 @@
-/* source_kafka_places.c - where partitions of a Kafka source begin and go on, what never comes, and what
+/* source_kafka_places.c - where partitions of a Kafka source begin and continue, what never comes, and what
  * others see of it meanwhile; against librdkafka's mock broker. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,8 +11,8 @@
 #include "broker/kafka/position.h"
 #include "tests/unit/source_kafka_kit.h"
 
-/* The documented live command: every start but the first goes on where the group was, also when nothing came
- * before the first end. */
+/* The documented live command: every start but the first continues where the group was, also when nothing
+ * came before the first end. */
 static void a_new_group_begins_now_and_goes_on_from_there(void **state)
 {
     (void)state;
@@ -187,7 +187,7 @@ static void sum_lag(void *opaque, const nj_stream *stream, int64_t done, int64_t
     if (end >= 0 && done >= 0) *(int64_t *)opaque += end - done;
 }
 
-/* A host without room: nothing is taken, and both the lag and the group's events go on. */
+/* A host without room: nothing is taken, and both the lag and the group's events continue. */
 static void while_nothing_is_taken_the_lag_moves_and_the_group_is_served(void **state)
 {
     (void)state;

@@ -93,7 +93,7 @@ static const nj_onnx_node *find_forest(const nj_model *model, nj_model_error *er
     if (!is_forest(node)) {
         nj_model_fail(err,
                       "%s: output '%.60s' comes from %.40s, not from a forest alone; its operators are %s "
-                      "(around a forest ZipMap, Identity and Cast to a float are passed over)",
+                      "(around a forest ZipMap, Identity and Cast to a float are skipped)",
                       info->folder, info->output[0].name, node ? node->op : "no node", operators(onnx, list));
         return NULL;
     }

@@ -153,8 +153,9 @@ static void make_cells(nj_clip_work *work, float from, float per_cell, uint32_t 
     work->last_cell = CELLS / 2;
 }
 
-/* Medians lie between that of all pixels and that of the core. Where that is among the values is told by how
- * many are under the centre, and by the density of a normal distribution that is cut off as the core is. */
+/* Medians lie between that of all pixels and that of the core. Where that is among the values follows from
+ * how many are under the centre, and from the density of a normal distribution that is cut off as the core
+ * is. */
 static void take_middle(nj_clip_work *work)
 {
     const sums *core = &work->core;

@@ -327,7 +327,7 @@ static double normal_cdf(double y, double med)
 
 static double inverse_gaussian_cdf(double y, double med)
 {
-    double q = y >= 0 ? sqrt(med / (2 * y)) : 0; /* where the root is not real, upstream goes on with 0 */
+    double q = y >= 0 ? sqrt(med / (2 * y)) : 0; /* where the root is not real, upstream continues with 0 */
     return 0.5 * (1 + erf(q * (y / med - 1))) + 0.5 * exp(2) * (1 - erf(q * (y / med + 1)));
 }
 

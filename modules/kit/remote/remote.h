@@ -75,7 +75,7 @@ bool nj_entry_is_waiting(const nj_entry *e);
  * NULL when all are in use. */
 nj_entry *nj_remote_entry(const nj_remote *r, uint64_t key, bool *found);
 int nj_remote_enqueue(nj_remote *r, nj_entry *e); /* -1: the queue is full */
-/* Reads what is still good of the cache, writes it anew (old days go),
+/* Reads what is still good of the cache, writes it again (old days go),
  * and leaves the file open to append to. */
 int nj_remote_open_disk(nj_remote *r);
 void nj_entry_write(FILE *f, const nj_entry *e);
