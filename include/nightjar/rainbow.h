@@ -68,6 +68,12 @@ typedef struct nj_rainbow_fit {
 void nj_rainbow_fit_points(const nj_rainbow *model, const nj_rainbow_points *points, uint32_t n_starts,
                            double *work, nj_rainbow_fit *fit);
 
+/* In how many bands the means of nights (times rounded to the nearest day, half to even) never fall;
+ * points below `least` do not count, a band of one night rises. t in order. Bands with points into
+ * n_present. */
+uint32_t nj_rainbow_rising_bands(uint32_t n, const double *t, const double *flux, const uint8_t *band,
+                                 uint32_t n_bands, double least, uint32_t *n_present);
+
 #ifdef __cplusplus
 }
 #endif

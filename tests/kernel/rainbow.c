@@ -206,7 +206,7 @@ static nj_rainbow_points points_of(json_t *curve, const variant *v)
         flux[i] = array(json_object_get(curve, "flux"), i);
         err[i] = array(json_object_get(curve, "flux_err"), i);
         band[i] = band_in(v->letters, json_array_get(json_object_get(curve, "band"), i));
-        upper[i] = array(json_object_get(curve, "upper"), i) != 0;
+        upper[i] = json_object_get(curve, "upper") && array(json_object_get(curve, "upper"), i) != 0;
     }
     return p;
 }
@@ -337,6 +337,50 @@ static void fits_are_as_low_as_the_reference(void **state)
     assert_true(off * 100 <= stable * 3);
 }
 
+/* --- Fink's early type Ia supernovae for Rubin --- */
+
+static void early_snia_features_equal_finks(void **state)
+{
+    (void)state;
+    static const char *const name[] = { "amplitude", "rise_time", "Tmin", "delta_T", "k_sig" };
+    FILE *f = open_oracle("early_snia_rubin.ndjson");
+    const variant *v = variants;
+    uint32_t rows = 0, cut = 0, wrong = 0, fitted = 0, low = 0, equal = 0;
+    while (strcmp(v->name, "snia")) v++;
+    for (json_t *o; (o = next_line(f)); json_decref(o), rows++) {
+        uint32_t n_bands;
+        nj_rainbow_fit fit;
+        const nj_rainbow_points p = points_of(o, v);
+        json_t *theirs = json_object_get(o, "features");
+        const uint32_t n_rising = nj_rainbow_rising_bands(p.n, t, flux, band, 6, -10, &n_bands);
+        const bool rises = p.n >= 7 && n_rising > (n_bands <= 2 ? 2 : 3);
+        cut += !rises;
+        wrong += rises == json_is_null(theirs);
+        if (!rises || json_is_null(theirs)) continue;
+        double most = -INFINITY;
+        for (uint32_t i = 0; i < p.n; i++) most = fmax(most, flux[i]);
+        nj_rainbow_fit_points(&v->model, &p, NJ_RAINBOW_STARTS, work, &fit);
+        const double half = number(theirs, "reduced_chi2");
+        bool same = fabs(most - number(theirs, "lc_max")) < 1e-6 * most;
+        for (uint32_t k = 0; k < 5; k++) {
+            const double x = fit.parameter[1 + k] / (k ? 1 : most), y = number(theirs, name[k]),
+                         e = fit.error[1 + k] / (k ? 1 : most);
+            same &= fabs(x - y) <= 0.1 * e;
+        }
+        fitted++;
+        low += fit.half_chi2_dof <= half * (1 + 1e-3) + 0.01;
+        equal += same;
+    }
+    fclose(f);
+    print_message(
+        "# %u light curves, %u cut, %u otherwise than there; of %u fits %u as low, %u with the same "
+        "features\n",
+        rows, cut, wrong, fitted, low, equal);
+    assert_int_equal(rows, 50);
+    assert_int_equal(wrong, 0);
+    assert_true(low * 10 >= 9 * fitted);
+}
+
 /* --- without a fit --- */
 
 static void what_has_no_fit_says_so(void **state)
@@ -404,6 +448,7 @@ int main(void)
         cmocka_unit_test(odd_light_curves_end),
         cmocka_unit_test(model_equals_the_reference),
         cmocka_unit_test(fits_are_as_low_as_the_reference),
+        cmocka_unit_test(early_snia_features_equal_finks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -197,3 +197,28 @@ void nj_rainbow_flux(const nj_rainbow *model, const double *parameter, const nj_
             jacobian[(size_t)k * points->n + i] = k < base ? d[k] : k - base == band;
     }
 }
+
+uint32_t nj_rainbow_rising_bands(uint32_t n, const double *t, const double *flux, const uint8_t *band,
+                                 uint32_t n_bands, double least, uint32_t *n_present)
+{
+    uint32_t n_rising = 0;
+    *n_present = 0;
+    for (uint32_t b = 0; b < n_bands; b++) {
+        double night = NAN, sum = 0, count = 0, before = -INFINITY;
+        bool any = false, falls = false;
+        for (uint32_t i = 0; i < n; i++) {
+            if (band[i] != b || !(flux[i] >= least)) continue;
+            if (any && nearbyint(t[i]) != night) {
+                falls |= sum / count < before;
+                before = sum / count;
+                sum = count = 0;
+            }
+            night = nearbyint(t[i]);
+            any = true;
+            sum += flux[i], count++;
+        }
+        *n_present += any;
+        n_rising += any && !falls && !(sum / count < before);
+    }
+    return n_rising;
+}
