@@ -30,7 +30,10 @@ static const nj_kafka_pair preset[] = {
     /* ack() stores, when every sink has it */
     { "enable.auto.commit", "true" },
     { "enable.auto.offset.store", "false" },
-    { "auto.commit.interval.ms", "1000" },
+    /* what is on the disk and not yet heard of by the group is written again by the member that takes over
+     * from a dead one. Not rd_kafka_commit() at each commit of the outputs: in a rebalance that has an old
+     * generation, and librdkafka then gives up all partitions; its timer waits until the rebalance is over */
+    { "auto.commit.interval.ms", "50" },
     { "auto.offset.reset", "earliest" },
     { "enable.partition.eof", "true" },
     /* members keep what they have while others come and go */

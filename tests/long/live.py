@@ -167,6 +167,19 @@ def wait_rows(path, n, seconds):
     return False
 
 
+def drain_rate(paths, n, seconds=900):
+    """Rows a second, from the moment when each of these files has some until they have 95 % of n; and how
+    many rows that were."""
+    rows, until = lambda: [lines_of(p) for p in paths], time.monotonic() + seconds
+    while min(rows()) == 0 and time.monotonic() < until:
+        time.sleep(0.01)
+    n0, t0 = sum(rows()), time.monotonic()
+    while sum(rows()) < 0.95 * n and time.monotonic() < until:
+        time.sleep(0.02)
+    n1, t1 = sum(rows()), time.monotonic()
+    return (n1 - n0) / (t1 - t0), n1 - n0
+
+
 def content(folder):
     """What readers find in each output, sorted, as texts."""
     import fastavro, pyarrow.parquet
