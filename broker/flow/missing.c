@@ -19,8 +19,9 @@ typedef struct missing {
     size_t n, cap;
 } missing;
 
-static int add(missing *m, int64_t id)
+static int add(void *missing_, int64_t id)
 {
+    missing *m = missing_;
     if (m->n == m->cap) {
         size_t cap = m->cap ? 2 * m->cap : 1024;
         int64_t *more = realloc(m->id, cap * sizeof *more);
@@ -157,20 +158,27 @@ int nj_flow_missing_begin(run *r, nj_error *err)
     const char *spec = r->options->missing;
     char head[16] = "";
     if (!spec) return 0;
-    const char *path = !strncmp(spec, "ndjson:", 7) || !strncmp(spec, "sqlite:", 7) ? spec + 7 : spec;
+    const char *path = nj_sink_path(spec);
+    if (!path) path = spec;
     missing *m = r->missing = calloc(1, sizeof *m);
     if (!m) return nj_fail(err, "out of memory");
     FILE *f = fopen(path, "rbe");
     size_t n = f ? fread(head, 1, sizeof head, f) : 0;
     if (!f) return nj_fail(err, "--missing %s: %s", path, strerror(errno));
     fclose(f);
-    bool other = n >= 6 && (!memcmp(head, "Obj\1", 4) || !memcmp(head, "SIMPLE", 6));
-    if (other)
-        return nj_fail(
-            err, "--missing %s: rows are read from ndjson (also packed) and SQLite; name such an output",
-            path);
-    bool is_sqlite = n >= 15 && !memcmp(head, "SQLite format 3", 15);
-    if (is_sqlite ? read_sqlite(m, path, err) : read_ndjson(m, path, err)) return -1;
+    int rc;
+    if (n >= 4 && !memcmp(head, "Obj\1", 4))
+        rc = nj_missing_avro(path, add, m, err);
+    else if (n >= 6 && !memcmp(head, "SIMPLE", 6))
+        rc = nj_missing_fits(path, add, m, err);
+    else if (n >= 4 && !memcmp(head, "PAR1", 4))
+        rc =
+            nj_fail(err, "--missing %s: rows of Parquet are not read; name another output of that run", path);
+    else if (n >= 15 && !memcmp(head, "SQLite format 3", 15))
+        rc = read_sqlite(m, path, err);
+    else
+        rc = read_ndjson(m, path, err);
+    if (rc) return -1;
     if (m->n) qsort(m->id, m->n, sizeof *m->id, compare);
     nj_log(NJ_LOG_INFO, "--missing %s: %zu alerts went without a module", path, m->n);
     for (int t = 0; t < r->n_threads; t++) {

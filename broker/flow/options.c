@@ -213,7 +213,9 @@ const nj_option nj_cli_run[] = {
     { "schema", 0, NJ_OPTION_CALL, .value = "FILE", .take = set_schema, .doc = "the schema of bare datums" },
     { "limit", 0, NJ_OPTION_I64, AT(options.limit), "N", NULL, 1, INT64_MAX, .doc = "stop after N alerts" },
     { "dead-letters", 0, NJ_OPTION_TEXT, AT(options.dead_letters), "PATH",
-      .doc = "where bad packets go with their bytes (dead-letters.avro beside the first output)" },
+      .doc = "where bad packets go with their bytes (dead-letters.avro beside the first output); a name with "
+             "places, "
+             "as of outputs, makes several files" },
     { "report", 0, NJ_OPTION_TEXT, AT(report_path), "RUN.json", .doc = "the run report" },
     { "metrics", 0, NJ_OPTION_TEXT, AT(options.metrics), "HOST:PORT",
       .doc = "its counters while it runs, for Prometheus: http://HOST:PORT/metrics, and /health, /ready; "
@@ -226,8 +228,8 @@ const nj_option nj_cli_run[] = {
     { "overwrite", 0, NJ_OPTION_CALL, .take = overwrite, .doc = "replace an output that exists" },
     { "append", 0, NJ_OPTION_CALL, .take = append, .doc = "add to an output that exists" },
     { "missing", 0, NJ_OPTION_TEXT, AT(options.missing), "OUT",
-      .doc = "only the alerts that an earlier run's output (ndjson, SQLite) has without a module that was "
-             "left out under load" },
+      .doc = "only the alerts that an earlier run's output (a file) has without a module that was left out "
+             "under load" },
     { "resume", 0, NJ_OPTION_FLAG, AT(options.resume),
       .doc = "go on where a run of the same command was broken off; its output files say where" },
     { "strict", 0, NJ_OPTION_FLAG, AT(options.strict),

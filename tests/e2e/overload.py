@@ -1,46 +1,14 @@
 #!/usr/bin/env python3
 """[guard] max_lag_s: alerts that wait too long go without the dearest modules; --missing fills them in."""
 
-import json, os, re, subprocess
-from tap import ROOT, Folder, done, nightjar, ok, report, rows
+import os, re
+from overload_kit import module
+from tap import Folder, done, nightjar, ok, report, rows
 
 N = 600
 # a bound that every alert is beyond: what is left out depends on no clock
 ALWAYS = ("-D", "guard.max_lag_s=1e-9")
-SOURCE = """
-#include <math.h>
-#include "nightjar/module.h"
-static volatile double sink;
-static int process(const void *self, void *thread, const nj_work *w)
-{
-    double *x = w->out[0];
-    const double *in = w->in[0]->data;
-    for (uint32_t k = 0; k < w->n; k++) {
-        uint32_t row = w->row[k];
-        for (int i = 0; i < @TURNS@; i++) sink = sqrt(i + in[row]);
-        x[row] = in[row] + @TURNS@, w->reason[row] = NJ_DONE;
-    }
-    return NJ_OK;
-}
-NJ_MODULE(@NAME@) = { NJ_HEADER, .name = "@NAME@", .version = "1.0", .summary = "a test",
-    .paper = "none: test",
-    .needs = (const nj_need[]){ { "@NEED@", NJ_F64, NJ_SCALAR, @UNIT@, 0 }, { 0 } },
-    .gives = (const nj_give[]){ { "x", NJ_F64, 1, 0, "1", -INFINITY, INFINITY, NAN, 0, "A number." }, { 0 } },
-    .process = process };
-"""
 ALL = "dear,middle,cheap,reader,nalerthist"
-
-
-def module(name, turns, need="mag", unit='"mag"'):
-    text = SOURCE
-    for k, v in {"NAME": name, "TURNS": turns, "NEED": need, "UNIT": unit}.items():
-        text = text.replace(f"@{k}@", str(v))
-    os.makedirs("modules", exist_ok=True)
-    with open(f"{name}.c", "w", encoding="utf-8") as f:
-        f.write(text)
-    flags = "-std=gnu11 -O1 -w -fPIC -DNJ_SHARED -shared".split()
-    cc = [os.environ.get("CC_MODULE", "cc"), *flags, f"-I{ROOT}/include"]
-    subprocess.run([*cc, f"{name}.c", "-o", f"modules/{name}.so", "-lm"], check=True)
 
 
 def run(name, *more, modules=ALL):
@@ -108,9 +76,12 @@ def filled_in():
 
 def other_outputs():
     r = run(
-        "sq", *ALWAYS, "-o", "sqlite:hurried.db", "-o", "ndjson:packed.ndjson.gz", "-o", "avro:hurried.avro"
+        "sq",
+        *ALWAYS,
+        *("-o", "sqlite:hurried.db", "-o", "ndjson:packed.ndjson.gz"),
+        *("-o", "avro:hurried.avro", "-o", "fits:hurried.fits", "-o", "parquet:hurried.parquet"),
     )
-    ok(r.returncode == 0, "SQLite, packed and Avro beside it", r.stderr)
+    ok(r.returncode == 0, "SQLite, packed, Avro and FITS beside it", r.stderr)
     run("from_sqlite", "--missing", "hurried.db")
     run("from_packed", "--missing", "packed.ndjson.gz")
     run("from_plain", "--missing", "sq.ndjson")
@@ -118,8 +89,26 @@ def other_outputs():
     ok(len(plain) > 0, "the plain output has some that lack a module")
     ok(rows("from_sqlite.ndjson") == plain, "SQLite says the same alerts")
     ok(rows("from_packed.ndjson") == plain, "a packed file, too")
-    r = run("from_avro", "--missing", "hurried.avro")
-    ok(r.returncode == 1 and "ndjson" in r.stderr, "Avro is refused, with what can be read", r.stderr)
+    r = run("from_avro", "--missing", "avro:hurried.avro")
+    ok(rows("from_avro.ndjson") == plain, "Avro as well", r.stderr)
+    r = run("from_fits", "--missing", "hurried.fits")
+    ok(rows("from_fits.ndjson") == plain, "and FITS", r.stderr)
+    r = run("from_parquet", "--missing", "hurried.parquet")
+    ok(r.returncode == 1 and "Parquet" in r.stderr, "Parquet is refused, by name", r.stderr)
+    with open("hurried.avro", "rb") as f:
+        whole = f.read()
+    with open("cut.avro", "wb") as f:
+        f.write(whole[:-7])
+    r = run("from_cut", "--missing", "cut.avro")
+    ok(r.returncode == 0 and "ends within a block" in r.stderr, "an Avro file that is cut: said", r.stderr)
+    with open("no.avro", "wb") as f:
+        f.write(whole[:30])
+    r = run("from_no", "--missing", "no.avro")
+    ok(r.returncode == 1 and "no.avro" in r.stderr, "one without its header is refused by name", r.stderr)
+    with open("no.fits", "wb") as f:
+        f.write(b"SIMPLE  =")
+    r = run("from_no_fits", "--missing", "no.fits")
+    ok(r.returncode == 1 and "no.fits" in r.stderr, "so is a table that is none", r.stderr)
     r = run("from_nowhere", "--missing", "nowhere.ndjson")
     ok(r.returncode == 1 and "nowhere.ndjson" in r.stderr, "a file that is not there is named", r.stderr)
     with open("broken.ndjson", "w", encoding="utf-8") as f:
