@@ -104,6 +104,7 @@ typedef struct watched {
     pid_t pid;
     int status;
     bool stop, at_once;                    /* asked for; asked for twice */
+    bool grew;                             /* it is replaced for its memory, not for new settings */
     int64_t overdue_ns;                    /* when its handler was asked to report, 0 = not */
     nj_slot *overdue;                      /* in which call */
     int64_t ended_ns, reported_ns, rss_ns; /* it said that it ends; that it dies; memory was looked at */
@@ -169,6 +170,7 @@ static void look_at_memory(watched *w, int64_t now)
     if ((int64_t)pages * sysconf(_SC_PAGESIZE) <= most) return;
     nj_log(NJ_LOG_WARN, "the worker has %lld MB of memory ([guard] max_rss): it is replaced",
            (long long)((int64_t)pages * sysconf(_SC_PAGESIZE) >> 20));
+    w->grew = true;
     atomic_store(&w->shared->recycle, 1);
 }
 
@@ -263,11 +265,12 @@ static bool again(nj_shared *shared, watched *w, nj_deaths *deaths, const sigset
     return true;
 }
 
-/* A worker was replaced because it was too large: is it always the same module? */
-static void after_growth(nj_shared *shared)
+/* A worker was replaced; because it was too large: is it always the same module? */
+static void after_replacement(nj_shared *shared, bool grew)
 {
     char text[256];
     shared->n_recycled++;
+    if (!grew) return;
     uint32_t module = nj_growth_replaced(&shared->guard, text, sizeof text);
     if (text[0]) nj_log(module == NJ_NO_MODULE ? NJ_LOG_WARN : NJ_LOG_ERROR, "[guard] max_rss: %s", text);
 }
@@ -294,7 +297,7 @@ static int look_after(nj_shared *shared, watched *w, const sigset_t *signals, co
             return NJ_EXIT_INTERRUPTED;
         }
         if (atomic_load(&shared->recycle) && WIFEXITED(w->status) && WEXITSTATUS(w->status) == NJ_EXIT_OK)
-            after_growth(shared);
+            after_replacement(shared, w->grew);
         else if (!again(shared, w, &deaths, signals))
             return NJ_EXIT_LEDGER;
         if (!w->stop) continue;

@@ -147,6 +147,7 @@ def changes():
     ok(ledger["emitted"] + ledger["filtered"] == N, "each of them once", ledger)
     ok(r.report["guard"]["reloads"] == 1, "the report counts the change", r.report["guard"])
     ok(r.report["guard"]["restarts"] == 0, "which is no restart", r.report["guard"])
+    ok(not r.said("max_rss"), "and no module is suspected of having grown", r.lines)
 
 
 def what_is_refused():
