@@ -186,6 +186,39 @@ static const char *quarantined(const seen *s, char *text, size_t size)
     return text[0] ? text : "none";
 }
 
+/* How many alerts went without it so far. */
+static uint64_t n_shed(const seen *s, const char *name)
+{
+    const nj_shed_account *a = &s->shared->shed;
+    for (uint32_t i = 0; i < a->n && i < NJ_SHED_KINDS; i++)
+        if (!strncmp(a->module[i].name, name, sizeof a->module[i].name)) return a->module[i].alerts;
+    return 0;
+}
+
+/* Modules that alerts go without now, because they wait too long; "" = none. */
+static const char *left_out(const seen *s, char *text, size_t size)
+{
+    text[0] = '\0';
+    for (uint32_t i = 0; s->whole && i < s->board.n_modules; i++) {
+        const nj_board_module *m = &s->board.module[i];
+        size_t used = strlen(text);
+        if (m->left_out && used < size)
+            snprintf(text + used, size - used, "%s%s (%" PRIu64 " alerts)", used ? ", " : "", m->name,
+                     n_shed(s, m->name));
+    }
+    return text;
+}
+
+/* In the list of runs: what is behind the state. */
+static const char *without(const seen *s, char *text, size_t size)
+{
+    char off[200], out[200];
+    bool none = !strcmp(quarantined(s, off, sizeof off), "none");
+    left_out(s, out, sizeof out);
+    snprintf(text, size, "%s%s%s%s", none ? "" : "; off: ", none ? "" : off, out[0] ? "; without " : "", out);
+    return text;
+}
+
 static void show_threads(const seen *s, nj_buffer *out)
 {
     thread_of t;
@@ -267,6 +300,7 @@ static void show_run(const seen *s, nj_buffer *out)
     line(out, "worker    %d; restarts %u, replaced %u; quarantined: %s", b->pid,
          s->shared->incarnation - s->shared->n_recycled, s->shared->n_recycled,
          quarantined(s, names, sizeof names));
+    if (left_out(s, names, sizeof names)[0]) line(out, "left out  %s: alerts wait too long", names);
     nj_buffer_text(out, "\n");
     show_threads(s, out);
     if (!s->whole) return;
@@ -276,7 +310,7 @@ static void show_run(const seen *s, nj_buffer *out)
 
 static void show_list(seen *const *list, uint32_t n, nj_buffer *out)
 {
-    char a[32];
+    char a[32], c[420];
     line(out, "%7s %9s %9s %12s %8s %8s  %s", "run", "rate/s", "lag", "through", "dead", "restarts", "state");
     for (uint32_t i = 0; i < n; i++) {
         const seen *s = list[i];
@@ -292,6 +326,7 @@ static void show_list(seen *const *list, uint32_t n, nj_buffer *out)
              : b->ready ? "ready"
              : b->alive ? "not ready"
                         : "HANGS");
+        if (without(s, c, sizeof c)[0]) line(out, "        %s", c + 2);
         line(out, "        %s -> %s", b->sources, b->outputs);
     }
     line(out, "`nightjar top PID` shows one of them");
@@ -340,8 +375,9 @@ static void json_run(const seen *s, nj_json *j)
     for (uint32_t i = 0; i < b->n_modules; i++) {
         const nj_board_module *m = &b->module[i];
         nj_json_open(j, NULL, '{');
-        nj_json_put(j, "name=%s offered=%llu done=%llu cpu_s=%g", m->name, (unsigned long long)m->offered,
-                    (unsigned long long)m->done, (double)m->cpu_ns / 1e9);
+        nj_json_put(j, "name=%s offered=%llu done=%llu cpu_s=%g left_out=%hhd shed=%llu", m->name,
+                    (unsigned long long)m->offered, (unsigned long long)m->done, (double)m->cpu_ns / 1e9,
+                    m->left_out, (unsigned long long)n_shed(s, m->name));
         nj_json_close(j);
     }
     nj_json_close(j);

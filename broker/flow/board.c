@@ -10,6 +10,7 @@
 #include "../base/clock.h"
 #include "../base/secret.h"
 #include "health.h"
+#include "overload.h"
 
 enum { TRIES = 200, MOMENT_S = 1 };
 
@@ -90,6 +91,7 @@ static void modules(const run *r, nj_board *b)
                  i == 0   ? "(decode)"
                  : i == 1 ? "(stamps)"
                           : set->item[i - 2].name);
+        m->left_out = i > 1 && nj_flow_is_left_out(r, i - 2);
         for (int t = 0; t < r->n_threads; t++) {
             const nj_worker *w = r->thread[t].worker;
             one_counter(m, i == 0 ? w->decode : i == 1 ? w->stamps : &w->module[i - 2]);

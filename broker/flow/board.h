@@ -13,6 +13,7 @@ typedef struct nj_board_module {
     char name[64];
     uint64_t offered, done, calls;
     int64_t cpu_ns;
+    bool left_out; /* now: alerts wait too long ([guard] max_lag_s) */
 } nj_board_module;
 
 /* Plain data, for another process. Times are those of nj_now_ns(), which a host's processes share; 0 = never.

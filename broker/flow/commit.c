@@ -257,7 +257,7 @@ static bool is_wanted(const out *o)
     const run *r = o->r;
     for (uint32_t i = 0; i < r->n_sinks && o->begun && !r->output.failed; i++)
         if (r->sink[i]->class->due && r->sink[i]->class->due(r->sink[i])) return true;
-    return false;
+    return r->output.dead && !r->output.failed && nj_dead_letters_due(r->output.dead);
 }
 
 void nj_flow_commit(out *o, bool last)

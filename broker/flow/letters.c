@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../sink/rolled_name.h"
 #include "resume.h"
 
 enum { RUNS_MOST = 1000 }; /* in one folder at once */
@@ -46,8 +47,11 @@ static int open_letters(run *r, const char *path, nj_sink_mode mode, bool *held,
                           .disk = r->conf.durable,
                           .run = z->run,
                           .configuration = owner_of(r),
-                          .mark = ours ? &z->of[z->n - 1].mark : NULL };
+                          .mark = ours ? &z->of[z->n - 1].mark : NULL,
+                          .site = r->conf.site[0] != 0,
+                          .open_files = (uint32_t)r->conf.open_files };
     if (!args.configuration) return nj_fail(err, "out of memory");
+    if (args.site && nj_site_parse(r->conf.site, &args.longitude, err)) return -1;
     r->output.dead_path = path;
     return (r->output.dead = nj_dead_letters_open_for(&args, held, err)) ? 0 : -1;
 }

@@ -254,6 +254,42 @@ static void output_times(const nj_metrics_of *m, nj_buffer *b)
     }
 }
 
+/* Of the output i, or behind the last one the dead letters; false: it is one file. Letters that nobody asked
+ * for begin with the first one, and are never in several files. */
+static bool files_of(const run *r, uint32_t i, nj_sink_files *found)
+{
+    if (i == r->n_sinks) return r->options->dead_letters && nj_dead_letters_files(r->output.dead, found);
+    const nj_sink *sink = r->sink[i];
+    if (sink->class->files) sink->class->files(sink, found);
+    return sink->class->files != NULL;
+}
+
+/* Of outputs that are in several files. */
+static void output_files(const nj_metrics_of *m, nj_buffer *b)
+{
+    const run *r = m->r;
+    static const struct {
+        const char *name, *type, *help;
+        size_t at;
+    } of[] = { { "nightjar_output_files_finished_total", "counter", "Files that have their names and stay.",
+                 offsetof(nj_sink_files, finished) },
+               { "nightjar_output_finished_rows_total", "counter", "Rows in files that were finished.",
+                 offsetof(nj_sink_files, finished_rows) },
+               { "nightjar_output_files_unfinished", "gauge", "Files that may get more rows (.part).",
+                 offsetof(nj_sink_files, unfinished) } };
+    nj_sink_files found = { 0 };
+    bool any = false;
+    for (uint32_t i = 0; i <= r->n_sinks; i++) any |= files_of(r, i, &found);
+    for (size_t k = 0; any && k < sizeof of / sizeof *of; k++) {
+        family(b, of[k].name, of[k].type, of[k].help);
+        for (uint32_t i = 0; i <= r->n_sinks; i++) {
+            if (!files_of(r, i, &found)) continue;
+            const uint64_t *value = (const uint64_t *)(const void *)((const char *)&found + of[k].at);
+            sample(b, of[k].name, "output", nj_flow_output_name(r, i), (double)*value);
+        }
+    }
+}
+
 static void queues(const nj_metrics_of *m, nj_buffer *b)
 {
     if (!m->r->work || !m->r->done) return;
@@ -433,6 +469,7 @@ void nj_metrics_text(const nj_metrics_of *m, nj_buffer *b)
     sources(m, b);
     movement(m, b);
     output_times(m, b);
+    output_files(m, b);
     queues(m, b);
     states(m, b);
     modules(b, list, n);

@@ -189,7 +189,7 @@ static int find_letters(run *r, memory *m, nj_error *err)
     for (unsigned k = 1; k < 1000; k++) {
         const char *path = r->options->dead_letters ? r->options->dead_letters : nj_flow_letters_path(r, k);
         if (!path) return nj_fail(err, "out of memory");
-        if (nj_journal_look(path, &m->mark, err)) return -1;
+        if (nj_dead_letters_look(path, &m->mark, err)) return -1;
         if (m->mark.kind == NJ_MARK_THERE && !strcmp(m->mark.run, z->run)) {
             z->letters = strdup(path);
             return z->letters && !read_state(m) ? 0 : nj_fail(err, "out of memory");

@@ -213,6 +213,7 @@ static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
     int rc = list ? 0 : nj_fail(err, "%s: out of memory", r->name.text);
     for (uint32_t i = 0; i < r->n_places && !rc; i++)
         if (r->place[i].to) rc = write_part(r, r->place[i].to, rows, list, i, err);
+    r->n_undone = r->n;
     free(list);
     return rc;
 }
@@ -262,11 +263,15 @@ static int commit(nj_sink *sink, const nj_keep *keep, nj_error *err)
         nj_part *p = r->part[i];
         if (p->ending && nj_part_finish(r, p, err)) return -1;
         r->done_rows += p->ending ? p->rows : 0;
-        if (p->ending)
-            nj_part_drop(r, i);
-        else
+        if (!p->ending) {
             i++;
+            continue;
+        }
+        r->n_done_rows += (uint64_t)p->rows;
+        r->n_done++;
+        nj_part_drop(r, i);
     }
+    r->n_undone = r->n;
     return keep->complete && some ? nj_parts_note(r, true, err) : 0;
 }
 
@@ -281,6 +286,12 @@ static bool due(nj_sink *sink)
     for (uint32_t i = 0; i < r->n; i++)
         if (nj_part_is_over(r, r->part[i], now, now_s)) return true;
     return false;
+}
+
+static void files(const nj_sink *sink, nj_sink_files *found)
+{
+    const nj_rolled *r = (const nj_rolled *)sink;
+    *found = (nj_sink_files){ r->n_done, r->n_done_rows, r->n_undone };
 }
 
 nj_sink *nj_rolled_open(const nj_sink_class *of, const nj_sink_args *args, nj_error *err)
@@ -301,6 +312,7 @@ nj_sink *nj_rolled_open(const nj_sink_class *of, const nj_sink_args *args, nj_er
     r->class.commit = commit;
     r->class.close = close_rolled;
     r->class.due = due;
+    r->class.files = files;
     r->class.extent = NULL;
     r->class.open = NULL;
     r->class.look = NULL;

@@ -44,7 +44,8 @@ typedef struct nj_rolled {
     nj_journal *journal; /* NULL = none is kept */
     char *state;         /* of the last commit */
     uint64_t commit;
-    int64_t done_rows; /* in files that are finished */
+    int64_t done_rows;                              /* in files that are finished */
+    _Atomic uint64_t n_done, n_done_rows, n_undone; /* by this process, for who watches */
     const nj_field *field;
     uint32_t n_fields, jd;
     const nj_metadata *metadata;

@@ -59,6 +59,11 @@ typedef struct nj_keep {
     void *group;
 } nj_keep;
 
+/* Of an output that is in several files, by this process. */
+typedef struct nj_sink_files {
+    uint64_t finished, finished_rows, unfinished;
+} nj_sink_files;
+
 typedef struct nj_sink_class {
     const char *scheme, *form, *doc; /* "ndjson", "ndjson:PATH, ndjson:-", one sentence */
     bool is_file;                    /* the target is a path */
@@ -88,6 +93,8 @@ typedef struct nj_sink_class {
     int64_t (*will_be)(const nj_sink *sink);
     /* It wants a commit now, even without rows. NULL = never. */
     bool (*due)(nj_sink *sink);
+    /* What is finished. Any thread. NULL = it is one file, or none. */
+    void (*files)(const nj_sink *sink, nj_sink_files *files);
 } nj_sink_class;
 
 struct nj_sink {
@@ -116,6 +123,11 @@ int nj_dead_letters_write(nj_dead_letters *file, const nj_dead *dead, uint32_t n
 int nj_dead_letters_flush(nj_dead_letters *file, nj_error *err); /* a look: they are written at the commit */
 int nj_dead_letters_commit(nj_dead_letters *file, const nj_keep *keep, nj_error *err);
 uint64_t nj_dead_letters_count(const nj_dead_letters *file); /* that were written to it by this run */
+/* Of a name with places ('dead-{night}.avro'): what a run before has; is a file to be finished? any thread:
+ * what is finished (false: it is one file). */
+int nj_dead_letters_look(const char *path, nj_mark *mark, nj_error *err);
+bool nj_dead_letters_due(nj_dead_letters *file);
+bool nj_dead_letters_files(const nj_dead_letters *file, nj_sink_files *files);
 /* A file that this run made, and wrote no letter to, is removed again. */
 int nj_dead_letters_close(nj_dead_letters *file, nj_error *err);
 

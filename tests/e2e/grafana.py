@@ -36,6 +36,11 @@ PLANTED = {
         8,
         60,
     ),
+    "NightjarModuleLeftOut": (
+        [('nightjar_module_left_out{instance="a", module="m"}', "0x5 1x30 0x60")],
+        30,
+        80,
+    ),
     "NightjarDeadLetters": ([(DEAD, "0+0x5 0+60x20 1200+0x60"), (CONSUMED, "0+600x90")], 20, 80),
     "NightjarRestartLoop": ([('nightjar_worker_restarts_total{instance="a"}', "0x5 0+1x10 10x90")], 14, 80),
     "NightjarSlow": (

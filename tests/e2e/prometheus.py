@@ -56,7 +56,7 @@ def free_port():
 
 PORT = {
     name: free_port()
-    for name in ("prometheus", "behind", "crashes", "letters", "slow", "hangs", "restarts", "down")
+    for name in ("prometheus", "behind", "crashes", "letters", "slow", "hangs", "restarts", "down", "busy")
 }
 
 
@@ -243,6 +243,23 @@ def crashes(feed):
     stop("crashes")
 
 
+def left_out(feed):
+    start("busy", "live", "-m", "roid,nalerthist", "-D", "guard.max_lag_s=1e-9")
+    check(
+        wait("NightjarModuleLeftOut", "busy"),
+        "NightjarModuleLeftOut: a bound that every alert is beyond",
+        firing(),
+    )
+    stop("busy")
+    start("busy", "live", "-m", "roid,nalerthist")
+    check(
+        wait("NightjarModuleLeftOut", "busy", False),
+        "NightjarModuleLeftOut clears without it",
+        firing(),
+    )
+    stop("busy")
+
+
 def restarts(feed):
     start("restarts", "live", "-m", "roid")
     check(answers("restarts"), "a run whose restarts Prometheus counts")
@@ -346,7 +363,7 @@ with Folder() as folder:
             rules = start_prometheus()
             feed = Feed(sender, ALERTS)
             feed.start()
-            parts = (behind, letters, crashes, restarts, slow, hangs, down)
+            parts = (behind, letters, crashes, left_out, restarts, slow, hangs, down)
             threads = [threading.Thread(target=part, args=(feed,)) for part in parts]
             for t in threads:
                 t.start()

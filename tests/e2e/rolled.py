@@ -3,7 +3,7 @@
 
 NIGHTJAR_KILLS=N kills each of the runs N times (4), NIGHTJAR_SEED=K at other moments."""
 
-import datetime, glob, gzip, io, json, math, os, random, shutil, signal, sqlite3, subprocess, tarfile, time
+import datetime, glob, gzip, http.client, io, json, math, os, random, shutil, signal, socket, sqlite3, subprocess, tarfile, time
 from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, skip
 
 needs("fastavro", "astropy", "pyarrow")
@@ -138,6 +138,99 @@ def sizes():
     ok(sum(len(rows_of(f)) for f in files) == 900, "rotate=4kB: none is lost")
     every = all(json.loads(open(f + ".journal").read().splitlines()[-1])["complete"] for f in files)
     ok(every, "rotate=4kB: each file has its journal")
+
+
+def letters_of(files):
+    """Origin, record and reason of each letter."""
+    found = []
+    for name in files:
+        with open(name, "rb") as f:
+            found += [(r["origin"], r["record"], r["reason"], r["packet"]) for r in fastavro.reader(f)]
+    return sorted(found)
+
+
+def letters():
+    """Every third packet is cut."""
+    with tarfile.open(f"{NIGHTS[0]}.tar") as of, tarfile.open("bad.tar", "w") as to:
+        for k, m in enumerate(x for x in of if x.isfile()):
+            bytes_ = of.extractfile(m).read()
+            m.size = len(bytes_) // 2 if k % 3 == 0 else len(bytes_)
+            to.addfile(m, io.BytesIO(bytes_[: m.size]))
+    clear()
+    run("-o", "ndjson:out.ndjson", "--dead-letters", "dead-letters.avro", source=["bad.tar"])
+    expected = letters_of(["dead-letters.avro"])
+    ok(len(expected) == 100, "a third of a night are letters", len(expected))
+    clear()
+    args = ["-o", "ndjson:out.ndjson", *OFTEN, "--dead-letters", "dead-letters-{n}.avro?rotate=200kB"]
+    r = run(*args, source=["bad.tar"])
+    files = files_of("dead-letters*")
+    ok(r.returncode == 0 and len(files) > 3, "letters in several files, by size", (files, r.stderr))
+    ok(letters_of(files) == expected, "together they are the one file")
+    every = [json.loads(open(f + ".journal").read().splitlines()[-1]) for f in files]
+    ok(all(x["complete"] for x in every), "each has its journal", every)
+    ok(sum(x["rows"] for x in every) == 100, "with the number of its letters", every)
+    r = run("-o", "null:", "--dead-letters", "again.avro", source=files)
+    ok(len(letters_of(["again.avro"])) == 100, "each is a source", r.stderr)
+    os.remove("again.avro")
+    os.remove("again.avro.journal")
+    r = run("-o", "null:", *args[2:], source=["bad.tar"])
+    ok(r.returncode == 1 and "dead-letters" in r.stderr, "they are not overwritten without a word", r.stderr)
+    clear()
+    r = run("-o", "ndjson:out.ndjson", "--dead-letters", "dead-letters-{date}.avro", source=["bad.tar"])
+    today = datetime.datetime.now(datetime.timezone.utc)
+    days = [f"dead-letters-{today - datetime.timedelta(d):%Y%m%d}.avro" for d in (1, 0)]
+    ok(set(files_of("dead-letters*")) <= set(days), "packets of files are dated by the clock", r.stderr)
+    ok(letters_of(files_of("dead-letters*")) == expected, "all of them")
+    clear()
+    args = ["run", "bad.tar", "-q", "-m", "roid", *args]
+    t = time.time()
+    nightjar(*args)
+    whole, wrong = time.time() - t, []
+    for _ in range(KILLS):
+        clear()
+        kill_after(args, rng.uniform(0.2, 1) * whole)
+        wait_for_locks([*args, "--resume"])
+        if letters_of(files_of("dead-letters*")) != expected:
+            wrong.append(os.listdir("."))
+    ok(not wrong, f"{KILLS} kills -9: each letter once", wrong)
+    r = nightjar("ledger", ".")
+    ok(r.returncode == 0, "the ledger reads their journals", r.stdout + r.stderr)
+    clear()
+    os.remove("bad.tar")
+
+
+def watched():
+    """Nobody reads standard output, so the run lasts; what is finished is counted."""
+    clear()
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    args = [
+        *(f"{d}.tar" for d in NIGHTS),
+        "-m",
+        "roid",
+        "-o",
+        "ndjson:-",
+        "-o",
+        "ndjson:out-{n}.ndjson?rotate=4kB",
+    ]
+    p = subprocess.Popen(
+        [NIGHTJAR, "run", *args, "--metrics", f"127.0.0.1:{port}", *OFTEN],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    name, seen, there, until = "nightjar_output_files_finished_total", -1, 0, time.time() + 60
+    while (seen <= 0 or seen != there) and time.time() < until and p.poll() is None:
+        try:
+            c = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            c.request("GET", "/metrics")
+            text = c.getresponse().read().decode()
+            seen = sum(int(float(x.split()[-1])) for x in text.splitlines() if x.startswith(name + "{"))
+        except OSError:
+            time.sleep(0.05)
+        there = len([f for f in files_of("out-*") if not f.endswith(".part")])
+    ok(there > 0 and seen == there, "the metrics count the files that are finished", (seen, there))
+    p.communicate()
+    clear()
 
 
 def kinds(ending):
@@ -402,6 +495,8 @@ with Folder():
     modes()
     two_writers()
     refusals()
+    letters()
+    watched()
     kills("by night", "{night}@")
     kills("by night and size", "{night}-{n}@?rotate=20kB", "--no-supervise")
     kills("by hour, few open", "{night}-{hour}@?late=0s", "-D", "run.open_files=2")

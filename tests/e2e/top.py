@@ -121,6 +121,24 @@ def quarantined():
     p.communicate(timeout=PATIENCE)
 
 
+def left_out():
+    """Every alert is beyond the bound, and nobody reads the rows, so it lasts."""
+    p = begin("-", "-m", "features,nalerthist", "-D", "guard.max_lag_s=1e-9")
+    gone = lambda r: {m["name"]: m["shed"] for m in r.get("modules", []) if m["left_out"]}
+    seen = wait_for(p, lambda r: len(gone(r)) == 2 and all(gone(r).values()))
+    ok(set(gone(seen)) == {"features", "nalerthist"}, "modules that are left out are named", seen)
+    ok(all(gone(seen).values()), "with the alerts that went without them", gone(seen))
+    text = nightjar("top", p.pid, "--once").stdout
+    ok("left out  " in text and "features (" in text, "in the text, too", text)
+    ok(max(map(len, text.splitlines())) <= 80, "which fits 80 columns", text)
+    q = begin("-", "-m", "features", "-D", "guard.max_lag_s=1e-9")
+    wait_for(q, gone)
+    both = nightjar("top", "--once").stdout
+    ok("without features (" in both, "and in the list of runs", both)
+    for child in (p, q):
+        child.communicate(timeout=PATIENCE)
+
+
 def what_is_not_seen():
     r = nightjar("top", os.getpid(), "--once")
     ok(r.returncode == 1 and "is no `nightjar run`" in r.stdout, "another process is no run", r.stdout)
@@ -142,5 +160,6 @@ with Folder():
     module("crashes", "if (w->id[w->row[k]] % 3 == 0 && w->id[w->row[k]] > 1000) abort()")
     a_call_that_lasts()
     quarantined()
+    left_out()
     what_is_not_seen()
 done()
