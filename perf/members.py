@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""How many alerts a second 1, 2 and 3 processes of one Kafka group take from a prepared topic on this machine.
-perf/members.py [ALERTS] [ROUNDS] [MODULES]; one broker on the same machine, 6 partitions, one compute thread a
-process, rows to ndjson. Each number of processes in turn. The rate is taken between the moment when every
-process has rows and the moment when 95 % of the topic are through. Writes perf/results/members.json."""
+"""How many alerts a second 1, 2 and 3 processes of one Kafka group take from a prepared topic here.
+perf/members.py [ALERTS] [ROUNDS] [MODULES]; one broker on the same machine, 6 partitions, one
+compute thread a process, rows to ndjson. Each number of processes in turn. The rate is taken
+between the moment when every process has rows and the moment when 95 % of the topic are through.
+Writes perf/results/members.json."""
 
 import json, os, resource, shutil, statistics, subprocess, sys, tempfile, time
 
@@ -70,7 +71,7 @@ with tempfile.TemporaryDirectory(dir=os.environ.get("TMPDIR")) as folder:
     os.chdir(ROOT)
 
 result = {
-    "what": "drain of a prepared topic of 6 partitions by 1, 2, 3 processes of a group, broker on the machine",
+    "what": "drain of a topic of 6 partitions by 1, 2, 3 processes of a group, broker on the machine",
     "command": " ".join(["perf/members.py", *sys.argv[1:]]),
     "alerts": ALERTS,
     "modules": MODULES or "default",

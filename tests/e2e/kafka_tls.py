@@ -19,7 +19,8 @@ def sh(command):
 
 def authority(name):
     sh(
-        f"openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN={name} -keyout {name}.key -out {name}.crt"
+        "openssl req -x509 -newkey rsa:2048 -nodes -days 2"
+        f" -subj /CN={name} -keyout {name}.key -out {name}.crt"
     )
 
 
@@ -27,7 +28,8 @@ def signed(name, by, more=""):
     """name.key, name.crt, signed by an authority."""
     sh(f"openssl req -newkey rsa:2048 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr")
     sh(
-        f"openssl x509 -req -in {name}.csr -CA {by}.crt -CAkey {by}.key -CAcreateserial -days 2 -out {name}.crt {more}"
+        f"openssl x509 -req -in {name}.csr -CA {by}.crt -CAkey {by}.key -CAcreateserial -days 2"
+        f" -out {name}.crt {more}"
     )
 
 

@@ -3,7 +3,8 @@
 
 NIGHTJAR_KILLS=N kills each of the runs N times (4), NIGHTJAR_SEED=K at other moments."""
 
-import datetime, glob, gzip, http.client, io, json, math, os, random, shutil, signal, socket, sqlite3, subprocess, tarfile, time
+import datetime, glob, gzip, http.client, io, json, math, os, random, shutil, signal, socket, sqlite3
+import subprocess, tarfile, time
 from tap import NIGHTJAR, Folder, done, needs, nightjar, ok, skip
 
 needs("fastavro", "astropy", "pyarrow")

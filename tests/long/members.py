@@ -225,7 +225,8 @@ def away(c):
         within += sum(x - 1 for x in ids.values())
     ok(within == 0, "away: none is twice in one file", within)
     figures["away"] = {
-        "alerts": n, "kills": opts.away, "in_two_files": twice, "not_heard_of": unheard, "rows_meanwhile": taken
+        "alerts": n, "kills": opts.away, "in_two_files": twice, "not_heard_of": unheard,
+        "rows_meanwhile": taken,
     }  # fmt: skip
     note(f"away: {json.dumps(figures['away'])}")
     clear(c, group)
