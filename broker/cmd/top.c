@@ -384,10 +384,10 @@ static void json_run(const seen *s, nj_json *j)
     nj_json_open(j, "guarded", '[');
     for (uint32_t i = 0; i < atomic_load(&g->n_modules) && i < NJ_GUARD_MODULES; i++) {
         const nj_guard_module *m = &g->module[i];
-        if (!atomic_load(&m->n_guilty) && !atomic_load(&m->off)) continue;
+        if (!atomic_load(&m->n_failures) && !atomic_load(&m->off)) continue;
         nj_json_open(j, NULL, '{');
         nj_json_put(j, "name=%s crashed_alerts=%llu quarantined=%hhd", m->name,
-                    (unsigned long long)atomic_load(&m->n_guilty), atomic_load(&m->off) != 0);
+                    (unsigned long long)atomic_load(&m->n_failures), atomic_load(&m->off) != 0);
         nj_json_close(j);
     }
     nj_json_close(j);

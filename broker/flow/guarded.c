@@ -36,7 +36,7 @@ void nj_flow_guard_chunk(nj_chunk *chunk)
     if (!nj_guard_here || decode >= NJ_GUARD_MODULES || chunk->fault ||
         !atomic_load(&nj_guard_here->module[decode].tried))
         return;
-    const nj_guilty *p =
+    const nj_failed_pair *p =
         nj_guard_pair(nj_guard_here, decode, chunk->stream->key, chunk->offset, NJ_ANY_RECORD);
     if (!p) return;
     nj_buffer text = { 0 };
@@ -45,7 +45,7 @@ void nj_flow_guard_chunk(nj_chunk *chunk)
     nj_buffer_free(&text);
 }
 
-static void refuse(run *r, const nj_batch *b, uint32_t row, const nj_guilty *p)
+static void refuse(run *r, const nj_batch *b, uint32_t row, const nj_failed_pair *p)
 {
     char why[1024];
     snprintf(why, sizeof why, "a worker died of it: %s%s%s", p->what, p->stack[0] ? "; stack: " : "",
@@ -67,7 +67,7 @@ void nj_flow_guard_rows(run *r, const nj_batch *b)
     for (int k = 0; k < 2; k++)
         for (uint32_t i = 0; i < b->n && atomic_load(&g->module[part[k]].tried); i++) {
             const nj_row *from = &b->row[i];
-            const nj_guilty *p =
+            const nj_failed_pair *p =
                 nj_guard_pair(g, part[k], from->chunk->stream->key, from->chunk->offset, from->record);
             if (p) refuse(r, b, i, p);
         }

@@ -166,12 +166,12 @@ void nj_flow_keep_report(run *r, nj_report *report)
     uint32_t n = atomic_load(&g->n_modules);
     for (uint32_t i = 0; i < n; i++) {
         const nj_guard_module *m = &g->module[i];
-        if (!atomic_load(&m->n_guilty) && !atomic_load(&m->off_grown)) continue;
-        nj_report_guilty *list = realloc(report->guilty, (report->n_guilty + 1) * sizeof *list);
+        if (!atomic_load(&m->n_failures) && !atomic_load(&m->off_grown)) continue;
+        nj_report_failed *list = realloc(report->failed, (report->n_failed + 1) * sizeof *list);
         if (!list) return;
-        report->guilty = list;
-        nj_report_guilty *to = &list[report->n_guilty++];
-        *to = (nj_report_guilty){ .n = atomic_load(&m->n_guilty),
+        report->failed = list;
+        nj_report_failed *to = &list[report->n_failed++];
+        *to = (nj_report_failed){ .n = atomic_load(&m->n_failures),
                                   .off = atomic_load(&m->off),
                                   .grown = atomic_load(&m->off_grown) };
         snprintf(to->name, sizeof to->name, "%s", m->name);

@@ -418,7 +418,7 @@ static void guarded(const nj_metrics_of *m, nj_buffer *b)
     family(b, "nightjar_module_crashed_alerts_total", "counter", "Alerts on which a module crashed or hung.");
     for (uint32_t i = 0; i < n; i++)
         sample(b, "nightjar_module_crashed_alerts_total", "module", g->module[i].name,
-               (double)atomic_load(&g->module[i].n_guilty));
+               (double)atomic_load(&g->module[i].n_failures));
     family(b, "nightjar_module_quarantined", "gauge",
            "1: the module crashed, hung or grew too often, and is off.");
     for (uint32_t i = 0; i < n; i++)

@@ -55,11 +55,11 @@ static uint32_t n_kept(const nj_guard *g)
     return n < NJ_GUARD_PAIRS ? n : NJ_GUARD_PAIRS;
 }
 
-const nj_guilty *nj_guard_pair(const nj_guard *g, uint32_t module, uint64_t key, int64_t offset,
-                               uint32_t record)
+const nj_failed_pair *nj_guard_pair(const nj_guard *g, uint32_t module, uint64_t key, int64_t offset,
+                                    uint32_t record)
 {
     for (uint32_t i = 0, n = n_kept(g); i < n; i++) {
-        const nj_guilty *p = &g->pair[i];
+        const nj_failed_pair *p = &g->pair[i];
         if (p->offset == offset && p->module == module && p->key == key &&
             (p->record == record || p->record == NJ_ANY_RECORD))
             return p;
@@ -67,7 +67,7 @@ const nj_guilty *nj_guard_pair(const nj_guard *g, uint32_t module, uint64_t key,
     return NULL;
 }
 
-bool nj_guard_add(nj_guard *g, const nj_guilty *pair)
+bool nj_guard_add(nj_guard *g, const nj_failed_pair *pair)
 {
     if (nj_guard_pair(g, pair->module, pair->key, pair->offset, pair->record)) return false;
     take(g);
@@ -84,8 +84,8 @@ bool nj_guard_count(nj_guard *g, uint32_t module)
     const uint64_t most = (uint64_t)g->conf.quarantine, rows = atomic_load(&m->rows);
     bool off = false;
     take(g);
-    uint64_t n = atomic_fetch_add(&m->n_guilty, 1);
-    /* the one that came `quarantine` guilty ones ago: was that less than quarantine_alerts ago? */
+    uint64_t n = atomic_fetch_add(&m->n_failures, 1);
+    /* the one that came `quarantine` failures ago: was that less than quarantine_alerts ago? */
     if (most && most < NJ_GUARD_RECENT && n >= most &&
         rows - m->recent[(n - most) % NJ_GUARD_RECENT] < (uint64_t)g->conf.quarantine_alerts)
         off = !atomic_exchange(&m->off, 1);
@@ -130,10 +130,10 @@ nj_blame nj_guard_judge(nj_guard *g, nj_slot *s, char *text, size_t size)
                  what, n);
         return atomic_exchange(&m->tried, 1) ? NJ_BLAME_NONE : NJ_BLAME_TRIED;
     }
-    nj_guilty pair = { .key = atomic_load(&s->key),
-                       .offset = atomic_load(&s->offset),
-                       .record = phase == NJ_PHASE_DECODE ? NJ_ANY_RECORD : atomic_load(&s->record),
-                       .module = module };
+    nj_failed_pair pair = { .key = atomic_load(&s->key),
+                            .offset = atomic_load(&s->offset),
+                            .record = phase == NJ_PHASE_DECODE ? NJ_ANY_RECORD : atomic_load(&s->record),
+                            .module = module };
     snprintf(pair.what, sizeof pair.what, "%s", what);
     snprintf(pair.stack, sizeof pair.stack, "%s", death->stack);
     snprintf(text, size, "%s: %s, offset %" PRId64 ": it does not get this alert again", m->name, what,

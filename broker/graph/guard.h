@@ -12,7 +12,7 @@ enum {
     NJ_GUARD_SLOTS = 1032, /* the set-up's, the output's, one per compute thread */
     NJ_GUARD_MODULES = 1024,
     NJ_GUARD_PAIRS = 4096,
-    NJ_GUARD_RECENT = 1000 /* guilty alerts of a module that are remembered for its quarantine */
+    NJ_GUARD_RECENT = 1000 /* failed alerts of a module that are remembered for its quarantine */
 };
 enum { NJ_SLOT_SET_UP, NJ_SLOT_OUTPUT, NJ_SLOT_FIRST_WORKER };
 #define NJ_ANY_RECORD UINT32_MAX /* of a pair: all of the chunk */
@@ -26,22 +26,22 @@ typedef struct nj_guard_module {
     _Atomic int tried;     /* it crashed: its calls have one row each, and are tried in a child first */
     _Atomic int off;       /* quarantined */
     _Atomic uint64_t rows; /* that it was offered */
-    _Atomic uint64_t n_guilty;
+    _Atomic uint64_t n_failures;
     _Atomic int64_t longest_ns;       /* that a row took which came back */
     _Atomic int64_t grown;            /* bytes, in calls that were measured (growth.h) */
     _Atomic uint32_t n_grown;         /* calls in which it grew */
     _Atomic int64_t off_grown;        /* it is off because it grew by so much; 0 = not for that */
     _Atomic int hung;                 /* a call of it did not come back in time */
-    uint64_t recent[NJ_GUARD_RECENT]; /* `rows` at the last guilty ones, in turn */
+    uint64_t recent[NJ_GUARD_RECENT]; /* `rows` at the last failures, in turn */
 } nj_guard_module;
 
 /* An alert that this module, or part of the host, must not see again. */
-typedef struct nj_guilty {
+typedef struct nj_failed_pair {
     uint64_t key; /* of the stream */
     int64_t offset;
     uint32_t record, module;
     char what[96], stack[700];
-} nj_guilty;
+} nj_failed_pair;
 
 typedef struct nj_guard_conf { /* [guard] */
     double deadline_s, max_lag_s;
@@ -53,7 +53,7 @@ typedef struct nj_guard {
     _Atomic int lock; /* of the modules' `recent` and of the pairs: held for some instructions */
     _Atomic uint32_t n_modules, n_pairs;
     nj_guard_module module[NJ_GUARD_MODULES];
-    nj_guilty pair[NJ_GUARD_PAIRS]; /* in turn: n_pairs counts all of them */
+    nj_failed_pair pair[NJ_GUARD_PAIRS]; /* in turn: n_pairs counts all of them */
     nj_slot slot[NJ_GUARD_SLOTS];
     nj_slot trial[NJ_GUARD_SLOTS]; /* of the child in which the thread of that slot tries rows */
     _Atomic uint32_t n_slots;      /* of this worker's */
@@ -74,13 +74,13 @@ uint32_t nj_guard_module_of(nj_guard *guard, const char *name);
 nj_slot *nj_guard_slot(nj_guard *guard);
 
 /* Is the alert one that this module must not see? NULL = no. */
-const nj_guilty *nj_guard_pair(const nj_guard *guard, uint32_t module, uint64_t key, int64_t offset,
-                               uint32_t record);
-/* Notes a guilty alert of a module, and turns the module off when there are more of them than [guard]
+const nj_failed_pair *nj_guard_pair(const nj_guard *guard, uint32_t module, uint64_t key, int64_t offset,
+                                    uint32_t record);
+/* Notes that a module failed on an alert, and turns the module off when there are more of them than [guard]
  * quarantine in quarantine_alerts. True: it is off now, by this one. */
 bool nj_guard_count(nj_guard *guard, uint32_t module);
 /* The pair is in the table from now on. False: it was there already, and did not help. */
-bool nj_guard_add(nj_guard *guard, const nj_guilty *pair);
+bool nj_guard_add(nj_guard *guard, const nj_failed_pair *pair);
 
 /* What follows from the death of a worker. */
 typedef enum {

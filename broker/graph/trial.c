@@ -25,7 +25,7 @@ enum { LOOK_MS = 20, PATIENCE_MS = 500 };
 
 /* The row is not for this module: logged and noted; a dead letter says more. */
 static int mark(nj_worker *w, const nj_step *s, nj_batch *b, uint8_t *reason, uint32_t row,
-                const nj_guilty *why)
+                const nj_failed_pair *why)
 {
     static nj_log_limit said;
     const nj_row *from = &b->row[row];
@@ -106,8 +106,8 @@ bool nj_trial_died(pid_t child, nj_slot *trial, double limit, double most)
     return true;
 }
 
-/* Rows rows[from .. n) one after the other, and no further than one that kills it. Returns the number that
- * is guilty, or n. */
+/* Rows rows[from .. n) one after the other, and no further than one that kills it. Returns the number of
+ * the one that failed, or n. */
 static uint32_t try_rows(nj_worker *w, const nj_step *s, nj_work *work, const uint32_t *rows, uint32_t from,
                          uint32_t n, nj_slot *trial, nj_guard_module *m)
 {
@@ -138,14 +138,14 @@ static uint32_t try_rows(nj_worker *w, const nj_step *s, nj_work *work, const ui
 
 /* ---- what the module may see ----------------------------------------------------------------- */
 
-static int guilty(nj_worker *w, const nj_step *s, nj_batch *b, uint8_t *reason, uint32_t row,
-                  const nj_death *death)
+static int note_failed(nj_worker *w, const nj_step *s, nj_batch *b, uint8_t *reason, uint32_t row,
+                       const nj_death *death)
 {
     const nj_row *from = &b->row[row];
-    nj_guilty pair = { .key = from->chunk->stream ? from->chunk->stream->key : 0,
-                       .offset = from->chunk->offset,
-                       .record = from->record,
-                       .module = w->guarded[s->instance] };
+    nj_failed_pair pair = { .key = from->chunk->stream ? from->chunk->stream->key : 0,
+                            .offset = from->chunk->offset,
+                            .record = from->record,
+                            .module = w->guarded[s->instance] };
     memcpy(pair.what, death->what, sizeof pair.what);
     memcpy(pair.stack, death->stack, sizeof pair.stack);
     pair.what[sizeof pair.what - 1] = pair.stack[sizeof pair.stack - 1] = 0;
@@ -172,7 +172,7 @@ int nj_trial_rows(nj_worker *w, const nj_step *s, nj_batch *b, nj_work *work, ui
     }
     for (uint32_t k = 0; k < *n; k++) { /* those that are known */
         const nj_row *from = &b->row[rows[k]];
-        const nj_guilty *known =
+        const nj_failed_pair *known =
             nj_guard_pair(nj_guard_here, number, from->chunk->stream->key, from->chunk->offset, from->record);
         if (!known)
             rows[kept++] = rows[k];
@@ -186,7 +186,7 @@ int nj_trial_rows(nj_worker *w, const nj_step *s, nj_batch *b, nj_work *work, ui
     for (uint32_t from = 0; from < *n;) {
         uint32_t at = try_rows(w, s, work, rows, from, *n, trial, m);
         if (at >= *n) break;
-        if (guilty(w, s, b, reason, rows[at], &trial->death)) return -1;
+        if (note_failed(w, s, b, reason, rows[at], &trial->death)) return -1;
         memmove(rows + at, rows + at + 1, (*n - at - 1) * sizeof *rows);
         --*n;
         from = at;

@@ -22,7 +22,7 @@ static inline void nj_trial_note(const nj_worker *w, const nj_step *s, int64_t n
         atomic_store_explicit(&nj_guard_here->module[i].longest_ns, ns, memory_order_relaxed);
 }
 /* Takes those rows out of rows[*n] that the module is not to see: all of them when it is quarantined, the
- * guilty ones otherwise. They have their reason and null outputs, and a record among the batch's dead
+ * failed ones otherwise. They have their reason and null outputs, and a record among the batch's dead
  * letters. -1 = out of memory. */
 int nj_trial_rows(nj_worker *worker, const nj_step *step, nj_batch *batch, nj_work *work, uint32_t *rows,
                   uint32_t *n);

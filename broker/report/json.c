@@ -275,10 +275,10 @@ static void guard(const nj_report *r, nj_json *j)
     nj_json_open(j, "guard", '{');
     nj_json_put(j, "restarts=%u recycled=%u reloads=%u", r->restarts, r->recycled, r->reloads);
     nj_json_open(j, "modules", '[');
-    for (uint32_t i = 0; i < r->n_guilty; i++) {
+    for (uint32_t i = 0; i < r->n_failed; i++) {
         nj_json_open(j, NULL, '{');
-        nj_json_put(j, "name=%s failed_alerts=%llu quarantined=%hhd grown_bytes=%lld", r->guilty[i].name,
-                    (unsigned long long)r->guilty[i].n, r->guilty[i].off, (long long)r->guilty[i].grown);
+        nj_json_put(j, "name=%s failed_alerts=%llu quarantined=%hhd grown_bytes=%lld", r->failed[i].name,
+                    (unsigned long long)r->failed[i].n, r->failed[i].off, (long long)r->failed[i].grown);
         nj_json_close(j);
     }
     nj_json_close(j);

@@ -29,7 +29,7 @@ void nj_report_free(nj_report *r)
     free(r->waterfall);
     free(r->stage);
     free(r->file);
-    free(r->guilty);
+    free(r->failed);
     free(r->shed);
     for (uint32_t i = 0; i < r->n_early; i++) free(r->early[i]);
     free(r->early);

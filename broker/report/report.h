@@ -49,12 +49,12 @@ typedef struct nj_report_wrong { /* a fault of a module that the host found in i
     int64_t first_whole;
 } nj_report_wrong;
 
-typedef struct nj_report_guilty { /* a module that crashed or hung */
+typedef struct nj_report_failed { /* a module that crashed or hung */
     char name[64];
     uint64_t n;    /* alerts that it did so on */
     bool off;      /* too many: it was left out from then on */
     int64_t grown; /* bytes of memory for which it was left out; 0 = not for that */
-} nj_report_guilty;
+} nj_report_failed;
 
 typedef struct nj_report_lag { /* a partition that this run had at its end */
     char name[256];
@@ -107,8 +107,8 @@ typedef struct nj_report {
     uint32_t restarts,
         recycled;     /* workers that died; that were replaced because of memory, or for new settings */
     uint32_t reloads; /* times that new settings were taken (SIGHUP) */
-    nj_report_guilty *guilty;
-    uint32_t n_guilty;
+    nj_report_failed *failed;
+    uint32_t n_failed;
     struct nj_report_refused {
         char module[64], act[32];
         uint64_t n;

@@ -281,15 +281,15 @@ static void guard(const nj_report *r, FILE *to)
         fprintf(to, "%u worker%s died and %s replaced; the rows of modules above are the last one's\n",
                 r->restarts, r->restarts == 1 ? "" : "s", r->restarts == 1 ? "was" : "were");
     if (r->recycled) fprintf(to, "%u replaced because of memory or new settings\n", r->recycled);
-    for (uint32_t i = 0; i < r->n_guilty; i++)
-        if (r->guilty[i].grown)
+    for (uint32_t i = 0; i < r->n_failed; i++)
+        if (r->failed[i].grown)
             fprintf(to, "%s grew by %lld MB: quarantined, its answers are unavailable from then on\n",
-                    r->guilty[i].name, (long long)(r->guilty[i].grown >> 20));
-    for (uint32_t i = 0; i < r->n_guilty; i++)
-        if (r->guilty[i].n)
-            fprintf(to, "%s crashed or hung on %llu alert%s%s\n", r->guilty[i].name,
-                    (unsigned long long)r->guilty[i].n, r->guilty[i].n == 1 ? "" : "s",
-                    r->guilty[i].off ? ": quarantined, its answers are unavailable from then on" : "");
+                    r->failed[i].name, (long long)(r->failed[i].grown >> 20));
+    for (uint32_t i = 0; i < r->n_failed; i++)
+        if (r->failed[i].n)
+            fprintf(to, "%s crashed or hung on %llu alert%s%s\n", r->failed[i].name,
+                    (unsigned long long)r->failed[i].n, r->failed[i].n == 1 ? "" : "s",
+                    r->failed[i].off ? ": quarantined, its answers are unavailable from then on" : "");
     for (uint32_t i = 0; i < r->n_refused; i++)
         fprintf(to, "%s %s %llu time%s: refused ([guard] sandbox)\n", r->refused[i].module, r->refused[i].act,
                 (unsigned long long)r->refused[i].n, r->refused[i].n == 1 ? "" : "s");

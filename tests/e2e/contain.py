@@ -51,12 +51,12 @@ NJ_MODULE(@NAME@) = { NJ_HEADER, .name = "@NAME@", .version = "1.0", .summary = 
 """
 
 
-def guilty(candid):
+def failing(candid):
     return candid % 17 == 3
 
 
 def module(name, habit="", begin="", end="", more=""):
-    """NAME.so, whose process() does `habit` for the guilty alerts."""
+    """NAME.so, whose process() does `habit` for the failing alerts."""
     text = (
         SOURCE.replace("@NAME@", name)
         .replace("@HABIT@", habit)
@@ -80,8 +80,8 @@ def run(name, *more, source="night.tar", others="nalerthist", threads=1):
     return r
 
 
-def only_the_guilty(r, name, what):
-    """The guilty rows are failed and null, all others have their answer, in the order of the source."""
+def only_these_failed(r, name, what):
+    """These rows are failed and null, all others have their answer, in the order of the source."""
     ok(r.returncode == 0, f"{what}: the stream completes", f"{r.returncode} {r.stderr}")
     ok(
         [x["candid"] for x in r.rows] == IDS,
@@ -90,12 +90,12 @@ def only_the_guilty(r, name, what):
     )
     failed = [x["candid"] for x in r.rows if x[f"{name}.reason"] == "failed"]
     ok(
-        failed == [i for i in IDS if guilty(i)],
-        f"{what}: exactly the guilty are failed",
+        failed == [i for i in IDS if failing(i)],
+        f"{what}: exactly these are failed",
         f"{len(failed)} {r.stderr}",
     )
-    ok(all(x[f"{name}.x"] is None for x in r.rows if guilty(x["candid"])), f"{what}: their values are null")
-    right = [x[f"{name}.x"] == x["candid"] % 1000 / 3 for x in r.rows if not guilty(x["candid"])]
+    ok(all(x[f"{name}.x"] is None for x in r.rows if failing(x["candid"])), f"{what}: their values are null")
+    right = [x[f"{name}.x"] == x["candid"] % 1000 / 3 for x in r.rows if not failing(x["candid"])]
     ok(all(right) and right, f"{what}: all others have their values")
 
 
@@ -107,9 +107,9 @@ def calls_that_fail():
     module("internal", "return NJ_EINTERNAL")
     for j in (1, 2):
         r = run("internal", "--overwrite", threads=j)
-        only_the_guilty(r, "internal", f"a status of failure, -j {j}")
+        only_these_failed(r, "internal", f"a status of failure, -j {j}")
     ok(
-        wrong("internal") == {"call_failed": sum(map(guilty, IDS))},
+        wrong("internal") == {"call_failed": sum(map(failing, IDS))},
         "and so says the report",
         wrong("internal"),
     )
@@ -203,12 +203,12 @@ def beyond():
         r = run(name, "-D", "run.batch_rows=20", "-D", "run.single_row=0", "-D", "run.batch_ms=10000")
         ok(f"module {name} wrote before or behind its output x" in r.stderr, f"{name}: found", r.stderr)
         ok(wrong(name).get("written_beyond", 0) > 0, f"{name}: counted", wrong(name))
-        others = [x for x in r.rows if not guilty(x["candid"])]
+        others = [x for x in r.rows if not failing(x["candid"])]
         ok(
             all(x[f"{name}.x"] == x["candid"] % 1000 / 3 for x in others) and others,
             f"{name}: others have their values",
         )
-    only_the_guilty(r, "before", "one element before its column")
+    only_these_failed(r, "before", "one element before its column")
 
 
 CRASHES = {
@@ -234,10 +234,15 @@ def crashes():
         for j, more in ((1, ()), (2, ("-D", "run.batch_rows=7"))):
             late = ("-D", "guard.deadline_s=0.3") if name in ("loops", "sleeps") else ()
             r = run(name, "-D", "guard.quarantine=0", "--overwrite", *more, *late, threads=j)
-            only_the_guilty(r, name, f"{name}, -j {j}")
+            only_these_failed(r, name, f"{name}, -j {j}")
             modules = report(f"{name}.json")["guard"]["modules"]
             want = [
-                {"name": name, "failed_alerts": sum(map(guilty, IDS)), "quarantined": False, "grown_bytes": 0}
+                {
+                    "name": name,
+                    "failed_alerts": sum(map(failing, IDS)),
+                    "quarantined": False,
+                    "grown_bytes": 0,
+                }
             ]
             ok(modules == want, f"{name}, -j {j}: counted in the report", modules)
             ok(report(f"{name}.json")["guard"]["restarts"] > 0, f"{name}, -j {j}: the restart, too")
@@ -260,12 +265,12 @@ def letters():
         r.stdout[:500],
     )
     text = open("segv.avro", "rb").read()
-    n = sum(map(guilty, IDS))
+    n = sum(map(failing, IDS))
     ok(text.count(b"signal 11 (SIGSEGV, a wrong address) in process()") == n, "a letter for each")
     ok(text.count(b"stack: process in segv") == n, "with the stack")
     r = nightjar("run", "segv.avro", "-m", "nalerthist", "-q", "-o", "ndjson:again.ndjson")
     ok(
-        [x["candid"] for x in rows("again.ndjson")] == [i for i in IDS if guilty(i)],
+        [x["candid"] for x in rows("again.ndjson")] == [i for i in IDS if failing(i)],
         "the letters can be read again",
         r.stderr,
     )
@@ -275,7 +280,7 @@ def letters():
 def quarantine():
     """A module that does it too often is off, and says so."""
     r = run("segv", "--overwrite", "-D", "run.single_row=0")
-    bad = [i for i in IDS if guilty(i)]
+    bad = [i for i in IDS if failing(i)]
     reasons = {x["candid"]: x["segv.reason"] for x in r.rows}
     ok(r.returncode == 0 and len(r.rows) == N, "quarantine: the stream completes", r.stderr)
     ok([i for i in IDS if reasons[i] == "failed"] == bad[:6], "quarantine: six are failed")
@@ -290,7 +295,7 @@ def quarantine():
 
 
 def two_at_once():
-    """Two modules, each with its own guilty alerts."""
+    """Two modules, each with its own failing alerts."""
     module("other", "return 0")
     with open("other.c", encoding="utf-8") as f:
         text = f.read().replace("% 17 != 3", "% 13 != 5").replace("return 0;\n    }", "abort();\n    }")
@@ -304,22 +309,22 @@ def two_at_once():
     )
     out = rows("both.ndjson")
     ok(sorted(x["candid"] for x in out) == sorted(IDS), "two modules: every alert once", r.stderr)
-    for name, f in (("segv", guilty), ("other", lambda c: c % 13 == 5)):
+    for name, f in (("segv", failing), ("other", lambda c: c % 13 == 5)):
         got = {x["candid"] for x in out if x[f"{name}.reason"] == "failed"}
-        ok(got == {i for i in IDS if f(i)}, f"two modules: the guilty of {name}", r.stderr)
+        ok(got == {i for i in IDS if f(i)}, f"two modules: the failed alerts of {name}", r.stderr)
 
 
 def without_a_child():
-    """A module of a service or a GPU has no child: each guilty alert costs a restart, and no more."""
+    """A module of a service or a GPU has no child: each failing alert costs a restart, and no more."""
     module("whole", CRASHES["segv"], more=".flags = NJ_MODULE_WHOLE_BATCH,")
     r = run("whole", "-D", "guard.quarantine=0")
-    only_the_guilty(r, "whole", "a module without a child")
-    ok(report("whole.json")["guard"]["restarts"] > sum(map(guilty, IDS)), "a restart for each")
+    only_these_failed(r, "whole", "a module without a child")
+    ok(report("whole.json")["guard"]["restarts"] > sum(map(failing, IDS)), "a restart for each")
     text = open("whole.avro", "rb").read()
-    ok(text.count(b"in process(); the row is written") == sum(map(guilty, IDS)), "and a letter, once")
+    ok(text.count(b"in process(); the row is written") == sum(map(failing, IDS)), "and a letter, once")
     module("ordered", CRASHES["segv"], begin="host->serial(host->opaque)")
     r = run("ordered", "-D", "guard.quarantine=0", threads=2)
-    only_the_guilty(r, "ordered", "a module that wants the order of the source")
+    only_these_failed(r, "ordered", "a module that wants the order of the source")
 
 
 def set_up():

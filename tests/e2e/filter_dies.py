@@ -42,7 +42,7 @@ LONG = "instr(printf('%.1000000c', char(97 + 0 * candid)), printf('%.500000c', c
 HANG = f"CASE WHEN candid IN ({{}}) THEN {' + '.join([LONG] * 20)} ELSE 1 END"
 
 
-def run(what, guilty, args, more=(), env=None, out="ndjson:out.ndjson"):
+def run(what, failing, args, more=(), env=None, out="ndjson:out.ndjson"):
     for f in ("out.ndjson", "out.ndjson.journal", "out.db", "dead.avro", "dead.avro.journal", "run.json"):
         if os.path.exists(f):
             os.remove(f)
@@ -53,12 +53,16 @@ def run(what, guilty, args, more=(), env=None, out="ndjson:out.ndjson"):
     )
     got = [x["candid"] for x in rows("out.ndjson")] if os.path.exists("out.ndjson") else []
     ok(r.returncode == 0, f"{what}: the stream completes", r.stderr)
-    ok(got == [i for i in IDS if i not in guilty], f"{what}: all others are rows, once", (len(got), r.stderr))
+    ok(
+        got == [i for i in IDS if i not in failing],
+        f"{what}: all others are rows, once",
+        (len(got), r.stderr),
+    )
     ledger = report("run.json")["ledger"] if os.path.exists("run.json") else {}
-    ok(ledger.get("dead") == len(guilty), f"{what}: the guilty are dead letters", ledger)
+    ok(ledger.get("dead") == len(failing), f"{what}: these are dead letters", ledger)
     ok(ledger.get("closed") is True, f"{what}: the ledger closes", ledger)
     nightjar("run", "dead.avro", "-q", "-m", "roid", "-o", "ndjson:again.ndjson", "--overwrite")
-    ok({x["candid"] for x in rows("again.ndjson")} == set(guilty), f"{what}: the letters have their packets")
+    ok({x["candid"] for x in rows("again.ndjson")} == set(failing), f"{what}: the letters have their packets")
     return r
 
 
@@ -66,8 +70,8 @@ def crashes():
     with open("bad.c", "w", encoding="utf-8") as f:
         f.write(BAD)
     subprocess.run(["cc", "-w", "-O1", "-fPIC", "-shared", "bad.c", "-o", "bad.so", "-ldl"], check=True)
-    guilty = [IDS[17], IDS[18], IDS[60]]
-    env = {"LD_PRELOAD": os.path.abspath("bad.so"), "BAD_READ": ",".join(map(str, guilty))}
+    failing = [IDS[17], IDS[18], IDS[60]]
+    env = {"LD_PRELOAD": os.path.abspath("bad.so"), "BAD_READ": ",".join(map(str, failing))}
     for args in (
         ("-w", "candid > 0"),
         ("-t", "mine=candid > 0"),
@@ -75,20 +79,22 @@ def crashes():
     ):
         for j, size in ((1, 64), (2, 7), (1, 1)):
             what = f"a crash, {' '.join(a for a in args if a[0] == '-')}, -j {j}, batches of {size}"
-            r = run(what, guilty, args, ("-j", j, "-D", f"run.batch_rows={size}"), env)
+            r = run(what, failing, args, ("-j", j, "-D", f"run.batch_rows={size}"), env)
             ok("in a filter" in r.stderr, f"{what}: said", r.stderr)
     text = open("dead.avro", "rb").read()
     ok(text.count(b"signal 11 (SIGSEGV, a wrong address)") == 3, "each letter has the signal")
     env = {"LD_PRELOAD": os.path.abspath("bad.so"), "BAD_BIND": env["BAD_READ"]}
-    r = run("a crash in an output", guilty, ("-o", "sqlite:out.db"), env=env)
+    r = run("a crash in an output", failing, ("-o", "sqlite:out.db"), env=env)
     ok("in an output" in r.stderr, "a crash in an output: said", r.stderr)
 
 
 def hangs():
-    guilty = [IDS[3], IDS[40]]
-    clause = HANG.format(",".join(map(str, guilty)))
+    failing = [IDS[3], IDS[40]]
+    clause = HANG.format(",".join(map(str, failing)))
     for args in (("-w", clause), ("-t", f"mine={clause}")):
-        r = run(f"a clause that does not come back, {args[0]}", guilty, (*args, "-D", "guard.deadline_s=0.5"))
+        r = run(
+            f"a clause that does not come back, {args[0]}", failing, (*args, "-D", "guard.deadline_s=0.5")
+        )
         ok("did not return in time (guard.deadline_s)" in r.stderr, f"{args[0]}: said", r.stderr)
         text = open("dead.avro", "rb").read()
         ok(text.count(b"it did not return in time (guard.deadline_s)") == 2, "the letters say so")

@@ -35,10 +35,10 @@ def run(*args, rows_=64, threads=2):
 
 
 def one_alert(ids):
-    guilty = ids[17]
+    failing = ids[17]
     for name, bad in [
-        ("an overflow", f"abs(CASE WHEN candid = {guilty} THEN {OVERFLOW} ELSE 1 END) > 0"),
-        ("no JSON", f"json_extract(CASE WHEN candid = {guilty} THEN '{{' ELSE '[1]' END, '$[0]') = 1"),
+        ("an overflow", f"abs(CASE WHEN candid = {failing} THEN {OVERFLOW} ELSE 1 END) > 0"),
+        ("no JSON", f"json_extract(CASE WHEN candid = {failing} THEN '{{' ELSE '[1]' END, '$[0]') = 1"),
     ]:
         for args in [
             ["-w", bad],
@@ -53,7 +53,7 @@ def one_alert(ids):
                 ok(ledger.get("emitted") == N - 1, f"{what}: all others are rows", ledger)
                 ok(ledger.get("closed") is True, f"{what}: the ledger closes", ledger)
                 ok(
-                    [x["candid"] for x in rows("out.ndjson")] == [i for i in ids if i != guilty],
+                    [x["candid"] for x in rows("out.ndjson")] == [i for i in ids if i != failing],
                     f"{what}: in their order",
                 )
                 ok(
@@ -65,7 +65,7 @@ def one_alert(ids):
                 )
         r = nightjar("run", "dead.avro", "-q", "-m", "roid", "-o", "ndjson:again.ndjson", "--overwrite")
         ok(
-            [x["candid"] for x in rows("again.ndjson")] == [guilty],
+            [x["candid"] for x in rows("again.ndjson")] == [failing],
             f"{name}: the letter is a source of that alert",
             r.stderr,
         )

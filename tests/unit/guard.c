@@ -1,5 +1,5 @@
-/* guard.c - who is guilty, who is off, and whether there is another worker: by a scripted guard, without a
- * process, a signal or a clock. */
+/* guard.c - which alert and module failed, which module is off, and whether there is another worker:
+ * by a scripted guard, without a process, a signal or a clock. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,20 +81,20 @@ static void one_row_makes_a_pair(void **state)
     dies(in_call(5, "bad", NJ_PHASE_PROCESS, 1, 40, 3), "signal 8");
     uint32_t bad = nj_guard_module_of(guard, "bad"), other = nj_guard_module_of(guard, "other");
     assert_int_equal(nj_guard_judge(guard, nj_guard_dead_slot(guard), text, sizeof text), NJ_BLAME_PAIR);
-    const nj_guilty *p = nj_guard_pair(guard, bad, 7, 40, 3);
+    const nj_failed_pair *p = nj_guard_pair(guard, bad, 7, 40, 3);
     assert_non_null(p);
     assert_string_equal(p->what, "signal 8");
     assert_null(nj_guard_pair(guard, bad, 7, 40, 2));
     assert_null(nj_guard_pair(guard, bad, 7, 41, 3));
     assert_null(nj_guard_pair(guard, bad, 8, 40, 3));
     assert_null(nj_guard_pair(guard, other, 7, 40, 3));
-    assert_int_equal(guard->module[bad].n_guilty, 1);
+    assert_int_equal(guard->module[bad].n_failures, 1);
     /* the same pair again did not help */
     assert_int_equal(nj_guard_judge(guard, nj_guard_dead_slot(guard), text, sizeof text), NJ_BLAME_NONE);
-    assert_int_equal(guard->module[bad].n_guilty, 1);
+    assert_int_equal(guard->module[bad].n_failures, 1);
 }
 
-static void a_packet_is_guilty_as_a_whole(void **state)
+static void a_packet_fails_as_a_whole(void **state)
 {
     (void)state;
     dies(in_call(2, NJ_GUARD_DECODE, NJ_PHASE_DECODE, 1, 12, 0), "signal 11");
@@ -156,7 +156,7 @@ static void a_full_table_forgets_the_oldest(void **state)
 {
     (void)state;
     for (int64_t i = 0; i < NJ_GUARD_PAIRS + 2; i++)
-        assert_true(nj_guard_add(guard, &(nj_guilty){ .key = 7, .offset = i, .module = 1 }));
+        assert_true(nj_guard_add(guard, &(nj_failed_pair){ .key = 7, .offset = i, .module = 1 }));
     assert_null(nj_guard_pair(guard, 1, 7, 0, 0));
     assert_null(nj_guard_pair(guard, 1, 7, 1, 0));
     assert_non_null(nj_guard_pair(guard, 1, 7, 2, 0));
@@ -290,7 +290,7 @@ int main(void)
         TEST(modules_have_one_number_each),
         TEST(many_rows_make_a_suspect),
         TEST(one_row_makes_a_pair),
-        TEST(a_packet_is_guilty_as_a_whole),
+        TEST(a_packet_fails_as_a_whole),
         TEST(an_output_goes_on_in_single_rows),
         TEST(what_comes_once_blames_nobody),
         TEST(too_many_put_a_module_off),
