@@ -15,6 +15,7 @@ enum {
     SIDE = 63,
     PIXELS = SIDE * SIDE,
     BLOCKS = 1024,
+    RUBIN = 30,
     CROP = 14,
     BINS = 7,
     SAMPLES = 200,
@@ -44,6 +45,11 @@ typedef struct area {
     nj_ks_work ks_work;
     float x[N_X];
     double ks;
+    nj_elephant geometry[2]; /* of ZTF and Rubin */
+    float small[RUBIN * RUBIN];
+    nj_clip of_stamp[2];
+    nj_elephant_work elephant;
+    double d[2];
     double day[POINTS], mag[POINTS], mag_err[POINTS], flux[POINTS], flux_err[POINTS], work[8 * POINTS],
         feature[NJ_LC_FEATURES];
     double flux_feature[NJ_FLUX_FEATURES];
@@ -115,6 +121,23 @@ static void ks(void *state)
     a->ks = nj_ks(&a->ks_work, a->isa, a->x, N_X, a->distance, a->n_distances, SAMPLES * (SAMPLES - 1) / 2);
 }
 
+static void spectrum_test(area *a, int which)
+{
+    const nj_elephant_key key = { 20261129, 0, 0, 1337 };
+    a->d[which] = nj_elephant_ks(&a->geometry[which], a->isa, &a->elephant, which ? a->small : a->pixel,
+                                 &a->of_stamp[which], &key);
+}
+
+static void test_ztf(void *state)
+{
+    spectrum_test(state, 0);
+}
+
+static void test_rubin(void *state)
+{
+    spectrum_test(state, 1);
+}
+
 static void features(void *state)
 {
     area *a = state;
@@ -179,6 +202,13 @@ static void make_images(area *a)
         double x = i % SIDE - SIDE / 2, y = i / SIDE - SIDE / 2;
         a->pixel[i] = (float)(100 + 10 * normal() + 4000 * exp(-(x * x + y * y) / 18));
     }
+    for (int i = 0; i < RUBIN * RUBIN; i++)
+        a->small[i] = a->pixel[(i / RUBIN + (SIDE - RUBIN) / 2) * SIDE + i % RUBIN + (SIDE - RUBIN) / 2];
+    for (int which = 0; which < 2; which++) {
+        nj_clip_begin(a->clip_work, a->best, which ? a->small : a->pixel, which ? RUBIN * RUBIN : PIXELS,
+                      &a->of_stamp[which]);
+        nj_clip_passes(a->clip_work, 3, 10, &a->of_stamp[which]);
+    }
     for (size_t i = 0; i < sizeof a->image / sizeof *a->image; i++) a->image[i] = (float)normal();
     for (int k = 0; k < BINS; k++)
         for (int l = 0; l < STRIDE; l++) a->sample[k * STRIDE + l] = l < SAMPLES ? (float)exp(normal()) : 0;
@@ -211,6 +241,8 @@ static int make(area *a)
     a->best = nj_isa_best();
     a->clip_work = aligned_alloc(64, (nj_clip_work_size() + 63) / 64 * 64);
     if (!a->clip_work || nj_spectrum_open(&a->plan, CROP)) return -1;
+    if (nj_elephant_open(&a->geometry[0], SIDE, CROP) || nj_elephant_open(&a->geometry[1], RUBIN, RUBIN))
+        return -1;
     make_images(a);
     make_light_curve(a);
     w1(a); /* ks reads its distances */
@@ -263,6 +295,8 @@ static void verify_vectors(nj_bench_run *run, area *a)
     /* single precision */
     nj_bench_verify(run, worst < 1e-5, "w1: within %.1g of the integral of |F_u - F_v|", worst);
     same_bits(run, a, "ks", ks, &a->ks, sizeof a->ks);
+    same_bits(run, a, "spectrum test, ZTF", test_ztf, &a->d[0], sizeof a->d[0]);
+    same_bits(run, a, "spectrum test, Rubin", test_rubin, &a->d[1], sizeof a->d[1]);
     double *x = malloc((N_X + SAMPLES * SAMPLES) * sizeof *x), *y = x + N_X;
     if (!x) nj_give_up("bench: out of memory");
     uint32_t n_y = 0;
@@ -321,6 +355,8 @@ BOTH(clip)
 BOTH(spectrum)
 BOTH(w1)
 BOTH(ks)
+BOTH(test_ztf)
+BOTH(test_rubin)
 
 static int run_kernels(nj_bench_run *run)
 {
@@ -345,6 +381,10 @@ static int run_kernels(nj_bench_run *run)
             { "w1 of a pair of 7", w1_best, a, pairs, 0 },
             { "ks of 200 against 19900, portable", ks_portable, a, 1, 0 },
             { "ks of 200 against 19900", ks_best, a, 1, 0 },
+            { "spectrum test of a 63 x 63 stamp, portable", test_ztf_portable, a, 1, 0 },
+            { "spectrum test of a 63 x 63 stamp", test_ztf_best, a, 1, 0 },
+            { "spectrum test of a 30 x 30 stamp, portable", test_rubin_portable, a, 1, 0 },
+            { "spectrum test of a 30 x 30 stamp", test_rubin_best, a, 1, 0 },
         };
         nj_bench_time(run, vectors, sizeof vectors / sizeof *vectors);
         nj_bench_ratio(run, "philox, portable / best", 0, 1, NAN, NAN);
@@ -353,6 +393,8 @@ static int run_kernels(nj_bench_run *run)
         nj_bench_ratio(run, "spectrum, portable / best", 5, 6, NAN, NAN);
         nj_bench_ratio(run, "w1, portable / best", 7, 8, NAN, NAN);
         nj_bench_ratio(run, "ks, portable / best", 9, 10, NAN, NAN);
+        nj_bench_ratio(run, "spectrum test of ZTF, portable / best", 11, 12, NAN, NAN);
+        nj_bench_ratio(run, "spectrum test of Rubin, portable / best", 13, 14, NAN, NAN);
         const nj_bench_case scalars[] = {
             { "26 features of 32 points", features, a, 1, 0 },
             { "26 features of 32 points, plain", features_plain, a, 1, 0 },
@@ -368,6 +410,7 @@ static int run_kernels(nj_bench_run *run)
         nj_bench_ratio(run, "component fit, descent / exact", 4, 3, NAN, NAN);
         nj_bench_ratio(run, "sort, qsort / ours", 7, 6, NAN, NAN);
     }
+    for (int which = 0; which < 2; which++) nj_elephant_close(&a->geometry[which]);
     free(a->clip_work);
     free(a);
     return rc;
