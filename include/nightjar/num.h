@@ -68,22 +68,23 @@ void nj_clip_plain(const float *pixel, uint32_t n, double kappa, uint32_t max_pa
 /* --- draws without replacement (draw.c) --- */
 
 typedef struct nj_draw_work {
-    uint32_t word[3616] __attribute__((aligned(64))); /* random words of one draw */
-    float item[3600];                                 /* a shuffle in the making */
+    uint32_t word[2][1808] __attribute__((aligned(64))); /* random words of two draws, or of a shuffle */
+    uint32_t dice[4][1808];                              /* where the items of four shuffles go */
     float value[4096] __attribute__((aligned(64)));
-    uint8_t round[4096]; /* of the last draw that took the item; UINT8_MAX: there is no such item */
+    uint8_t round[2][4096 + 64]; /* of the last draw that took the item; UINT8_MAX: there is no such item */
     uint32_t n;
     uint8_t rounds; /* draws so far, modulo 254 */
 } nj_draw_work;
 /* The items of the draws to come: n <= 4096. */
 void nj_draw_begin(nj_draw_work *work, const float *item, uint32_t n);
-/* n_draw < n of them in random order: to[k * step] for k < n_draw. Depends on key and counter[1 .. 3] alone;
- * counter[0] is counted up from 0. */
+/* n_draw < n of them in random order, n_draws times: to[draw * stride + k] for k < n_draw; stride > n_draw.
+ * Draw 0 depends on key and counter[1 .. 3] alone, the others have counter[1] + 1 ...; counter[0] is counted
+ * up from 0. */
 void nj_draw(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const uint32_t key[2],
-             uint32_t n_draw, float *to, uint32_t step);
-/* All n <= 3600 items in random order. item may not be to. */
+             uint32_t n_draw, uint32_t n_draws, float *to, uint32_t stride);
+/* All n <= 3600 items in random order, likewise. item may not be in to. */
 void nj_shuffle(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const uint32_t key[2],
-                const float *item, uint32_t n, float *to, uint32_t step);
+                const float *item, uint32_t n, uint32_t n_shuffles, float *to, uint32_t stride);
 /* The same draws by the definition, as indices: index[n_draw], n_draw = n for a shuffle. */
 void nj_draw_plain(const uint32_t counter[4], const uint32_t key[2], uint32_t n, uint32_t n_draw,
                    uint32_t *index);
@@ -100,6 +101,9 @@ typedef struct nj_spectrum_plan {
 } nj_spectrum_plan;
 /* Fills the plan; -1 when size is not 14 or 30. A plan is read-only afterwards. */
 int nj_spectrum_open(nj_spectrum_plan *plan, uint32_t size);
+/* Four images of a block: image l, of n_pixels, is at image[l * stride] and comes to block[32 * pixel + l].
+ * stride is a multiple of 8, and block has as many rows as n_pixels rounded up to 8. */
+void nj_spectrum_interleave(nj_isa isa, const float *image, uint32_t stride, uint32_t n_pixels, float *block);
 /* 32 images: block [size * size][32], 64-byte aligned, destroyed; area [n_bins][stride] for images 0 .. 31,
  * 64-byte aligned rows: mean power of a bin times its number from 1. */
 void nj_spectrum(const nj_spectrum_plan *plan, nj_isa isa, float *block, float *area, uint32_t stride);
@@ -160,7 +164,8 @@ int nj_elephant_open(nj_elephant *geometry, uint32_t stamp, uint32_t crop);
 void nj_elephant_close(nj_elephant *geometry);
 
 typedef struct nj_elephant_work { /* 64-byte aligned, zero-initialised; one thread */
-    float block[900 * NJ_SPECTRUM_IMAGES] __attribute__((aligned(64)));
+    float block[904 * NJ_SPECTRUM_IMAGES] __attribute__((aligned(64)));
+    float drawn[904 * 4] __attribute__((aligned(64))); /* four of them, image by image */
     /* of shuffle l; the stamp's own is 200 */
     float area[NJ_SPECTRUM_BINS * NJ_ELEPHANT_STRIDE] __attribute__((aligned(64)));
     /* distances shuffle to stamp */

@@ -125,24 +125,29 @@ static void draws_equal_plain(void **state)
 {
     (void)state;
     nj_draw_work *work = aligned(sizeof *work);
-    float *item = aligned(4096 * sizeof *item), *to = aligned(2 * 4096 * sizeof *to);
+    float *item = aligned(4096 * sizeof *item), *to = aligned(7 * 4096 * sizeof *to);
     uint32_t index[4096];
+    enum { MOST = 7, STRIDE = 4096 };
     static const uint32_t shape[][2] = { { 3969, 196 }, { 900, 900 },  { 3969, 3900 },
                                          { 2, 1 },      { 4096, 196 }, { 17, 17 } };
     for (int i = 0; i < 4096; i++) item[i] = (float)i;
     for (uint32_t trial = 0; trial < 300; trial++) { /* draws twice: the second must not see the first */
         const uint32_t *s = shape[trial % 6], key[2] = { trial, 77 }, counter[4] = { 0, trial / 2, 3, 4 };
         const nj_isa isa = (nj_isa)(trial / 6 % (nj_isa_best() + 1u));
-        nj_draw_plain(counter, key, s[0], s[1], index);
+        const uint32_t n_draws = 1 + trial % MOST;
         if (s[0] == s[1])
-            nj_shuffle(work, isa, counter, key, item, s[0], to, 2);
+            nj_shuffle(work, isa, counter, key, item, s[0], n_draws, to, STRIDE);
         else
-            nj_draw_begin(work, item, s[0]), nj_draw(work, isa, counter, key, s[1], to, 2),
-                nj_draw(work, isa, counter, key, s[1], to, 2);
-        uint8_t seen[4096] = { 0 };
-        for (uint32_t i = 0; i < s[1]; i++) {
-            assert_int_equal(to[2 * i], index[i]);
-            assert_true(index[i] < s[0] && !seen[index[i]]++); /* without replacement */
+            nj_draw_begin(work, item, s[0]), nj_draw(work, isa, counter, key, s[1], n_draws, to, STRIDE),
+                nj_draw(work, isa, counter, key, s[1], n_draws, to, STRIDE);
+        for (uint32_t draw = 0; draw < n_draws; draw++) {
+            const uint32_t own[4] = { 0, counter[1] + draw, 3, 4 };
+            uint8_t seen[4096] = { 0 };
+            nj_draw_plain(own, key, s[0], s[1], index);
+            for (uint32_t i = 0; i < s[1]; i++) {
+                assert_int_equal(to[draw * STRIDE + i], index[i]);
+                assert_true(index[i] < s[0] && !seen[index[i]]++); /* without replacement */
+            }
         }
     }
     free(work), free(item), free(to);
@@ -162,10 +167,10 @@ static void draws_are_uniform(void **state)
     nj_draw_begin(work, item, N);
     for (uint32_t trial = 0; trial < TRIALS; trial++) {
         const uint32_t key[2] = { 1, 2 }, counter[4] = { 0, trial, 0, 0 };
-        nj_draw(work, nj_isa_best(), counter, key, K, to, 1);
+        nj_draw(work, nj_isa_best(), counter, key, K, 1, to, K);
         for (int i = 0; i < K; i++) count[(int)to[i]]++;
         first[(int)to[0] / 63]++;
-        nj_shuffle(work, nj_isa_best(), counter, key, item, 900, to, 1);
+        nj_shuffle(work, nj_isa_best(), counter, key, item, 900, 1, to, 900);
         shuffled[(int)to[450]]++;
     }
     const double want = (double)TRIALS * K / N, want_first = (double)TRIALS / COARSE,

@@ -97,7 +97,13 @@ double nj_elephant_ks(const nj_elephant *geometry, nj_isa isa, nj_elephant_work 
 {
     const uint32_t side = geometry->crop, from = (geometry->stamp - side) / 2, n_crop = side * side;
     const uint32_t n = geometry->stamp * geometry->stamp, bins = geometry->spectrum.n_bins;
-    enum { IMAGES = NJ_SPECTRUM_IMAGES, SHUFFLES = NJ_ELEPHANT_SHUFFLES, STRIDE = NJ_ELEPHANT_STRIDE };
+    const uint32_t image_stride = (n_crop + 7) / 8 * 8;
+    enum {
+        FOUR = 4,
+        IMAGES = NJ_SPECTRUM_IMAGES,
+        SHUFFLES = NJ_ELEPHANT_SHUFFLES,
+        STRIDE = NJ_ELEPHANT_STRIDE
+    };
     uint32_t k[2], counter[4] = { 0, 0, key->image | key->repeat << 1, key->seed << 1 };
     work->n_y = 0;
     if (!clip->n_kept) return -1;
@@ -110,18 +116,18 @@ double nj_elephant_ks(const nj_elephant *geometry, nj_isa isa, nj_elephant_work 
     philox_key(key, k);
     if (n != n_crop) nj_draw_begin(&work->draw, work->item, n);
     for (uint32_t first = 0; first < STRIDE; first += IMAGES) {
-        if (first + IMAGES > SHUFFLES) memset(work->block, 0, n_crop * IMAGES * sizeof *work->block);
-        for (uint32_t l = 0; l < IMAGES && first + l < SHUFFLES; l++) {
-            counter[1] = first + l;
-            if (n == n_crop)
-                nj_shuffle(&work->draw, isa, counter, k, work->item, n, work->block + l, IMAGES);
-            else
-                nj_draw(&work->draw, isa, counter, k, n_crop, work->block + l, IMAGES);
+        for (uint32_t l = 0; l < IMAGES; l += FOUR) {
+            if ((counter[1] = first + l) >= SHUFFLES) {
+                memset(work->drawn, 0, sizeof work->drawn);
+                for (uint32_t i = 0; counter[1] == SHUFFLES && i < n_crop; i++) /* the stamp itself */
+                    work->drawn[i] = work->item[(from + i / side) * geometry->stamp + from + i % side];
+            } else if (n == n_crop) {
+                nj_shuffle(&work->draw, isa, counter, k, work->item, n, FOUR, work->drawn, image_stride);
+            } else {
+                nj_draw(&work->draw, isa, counter, k, n_crop, FOUR, work->drawn, image_stride);
+            }
+            nj_spectrum_interleave(isa, work->drawn, image_stride, n_crop, work->block + l);
         }
-        if (first + IMAGES > SHUFFLES) /* the stamp itself comes behind its shuffles */
-            for (uint32_t i = 0; i < n_crop; i++)
-                work->block[i * IMAGES + SHUFFLES - first] =
-                    work->item[(from + i / side) * geometry->stamp + from + i % side];
         nj_spectrum(&geometry->spectrum, isa, work->block, work->area + first, STRIDE);
     }
     if (work->keep_area) memcpy(work->keep_area, work->area, bins * STRIDE * sizeof *work->area);

@@ -101,9 +101,9 @@ static void draw_fast(nj_elephant_work *work, const uint32_t counter[4], const u
         nj_draw_begin(&work->draw, work->item, n);
     }
     if (n == n_draw)
-        nj_shuffle(&work->draw, NJ_ISA_PORTABLE, counter, k, work->item, n, work->block, 1);
+        nj_shuffle(&work->draw, NJ_ISA_PORTABLE, counter, k, work->item, n, 1, work->block, n);
     else
-        nj_draw(&work->draw, NJ_ISA_PORTABLE, counter, k, n_draw, work->block, 1);
+        nj_draw(&work->draw, NJ_ISA_PORTABLE, counter, k, n_draw, 1, work->block, n_draw);
     for (uint32_t i = 0; i < n_draw; i++) index[i] = (uint32_t)work->block[i];
 }
 

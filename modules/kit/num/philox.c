@@ -16,7 +16,7 @@
  * a draw can be keyed on an alert, so that it does not
  *    depend on the order of alerts or on the number of threads.
  *    Published answers are checked in tests/kernel/random.c.
- * 2) The bulk version counts in counter[0]; the vector versions have 4 or 8 blocks in flight.
+ * 2) The bulk version counts in counter[0]; the vector versions have 8 blocks in flight.
  *
  * Reference: Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", SC'11,
  *            DOI 10.1145/2063384.2063405, section 3.3 and table 2. */
@@ -95,28 +95,41 @@ __attribute__((target("avx512f"))) static void fill_avx512(const uint32_t *first
                   word + 4 * block);
 }
 
+/* Two chains of 4 blocks: a round waits for its products, and the other chain fills the wait. */
 __attribute__((target("avx2"))) static void fill_avx2(const uint32_t *first, const uint32_t *key, uint32_t n,
                                                       uint32_t *word)
 {
+    enum { CHAINS = 2 };
     const __m256i m0 = _mm256_set1_epi64x(multiplier[0]), m1 = _mm256_set1_epi64x(multiplier[1]);
     const __m256i step = _mm256_set_epi64x(3, 2, 1, 0), low = _mm256_set1_epi64x(0xFFFFFFFF);
     uint64_t keys[ROUNDS][2];
     uint32_t block = 0;
     key_schedule(key, keys);
-    for (; block + 4 <= n; block += 4) {
-        __m256i c0 = _mm256_add_epi32(_mm256_set1_epi64x((uint32_t)(first[0] + block)), step),
-                c1 = _mm256_set1_epi64x(first[1]);
-        __m256i c2 = _mm256_set1_epi64x(first[2]), c3 = _mm256_set1_epi64x(first[3]), p0, p1;
+    for (; block + 4 * CHAINS <= n; block += 4 * CHAINS) {
+        __m256i x0[CHAINS], x1[CHAINS], x2[CHAINS], x3[CHAINS];
+        for (uint32_t q = 0; q < CHAINS; q++) {
+            x0[q] = _mm256_add_epi32(_mm256_set1_epi64x((uint32_t)(first[0] + block + 4 * q)), step);
+            x1[q] = _mm256_set1_epi64x(first[1]);
+            x2[q] = _mm256_set1_epi64x(first[2]), x3[q] = _mm256_set1_epi64x(first[3]);
+        }
         for (int round = 0; round < ROUNDS; round++) {
             const __m256i k0 = _mm256_set1_epi64x((int64_t)keys[round][0]),
                           k1 = _mm256_set1_epi64x((int64_t)keys[round][1]);
-            ROUND(_mm256_mul_epu32, XOR256, _mm256_srli_epi64, SAME);
+#pragma GCC unroll 2
+            for (int q = 0; q < CHAINS; q++) {
+                __m256i c0 = x0[q], c1 = x1[q], c2 = x2[q], c3 = x3[q], p0, p1;
+                ROUND(_mm256_mul_epu32, XOR256, _mm256_srli_epi64, SAME);
+                x0[q] = c0, x1[q] = c1, x2[q] = c2, x3[q] = c3;
+            }
         }
-        __m256i a = _mm256_or_si256(_mm256_and_si256(c0, low), _mm256_slli_epi64(c1, 32));
-        __m256i b = _mm256_or_si256(_mm256_and_si256(c2, low), _mm256_slli_epi64(c3, 32));
-        __m256i lo = _mm256_unpacklo_epi64(a, b), hi = _mm256_unpackhi_epi64(a, b);
-        _mm256_storeu_si256((__m256i *)(word + 4 * block), _mm256_permute2x128_si256(lo, hi, 0x20));
-        _mm256_storeu_si256((__m256i *)(word + 4 * block + 8), _mm256_permute2x128_si256(lo, hi, 0x31));
+        for (int q = 0; q < CHAINS; q++) {
+            __m256i a = _mm256_or_si256(_mm256_and_si256(x0[q], low), _mm256_slli_epi64(x1[q], 32));
+            __m256i b = _mm256_or_si256(_mm256_and_si256(x2[q], low), _mm256_slli_epi64(x3[q], 32));
+            __m256i lo = _mm256_unpacklo_epi64(a, b), hi = _mm256_unpackhi_epi64(a, b);
+            __m256i *to = (__m256i *)(void *)(word + 4 * block) + 2 * q;
+            _mm256_storeu_si256(to, _mm256_permute2x128_si256(lo, hi, 0x20));
+            _mm256_storeu_si256(to + 1, _mm256_permute2x128_si256(lo, hi, 0x31));
+        }
     }
     for (; block < n; block++)
         nj_philox((const uint32_t[4]){ first[0] + block, first[1], first[2], first[3] }, key,

@@ -2,6 +2,9 @@
 #include "nightjar/num.h"
 
 #include <math.h>
+#if defined __x86_64__
+#include <immintrin.h>
+#endif
 
 /* Radial power spectra of many small square images at once
  *
@@ -31,6 +34,7 @@
 #include "each_isa.h"
 static void (*const transform14[NJ_ISAS])(float *) = EACH_ISA(transform14);
 static void (*const transform30[NJ_ISAS])(float *) = EACH_ISA(transform30);
+static void (*const interleave[NJ_ISAS])(const float *, uint32_t, uint32_t, float *) = EACH_ISA(interleave);
 static void (*const bin_power[NJ_ISAS])(const nj_spectrum_plan *, const float *, float *,
                                         uint32_t) = EACH_ISA(bin_power);
 
@@ -56,6 +60,11 @@ int nj_spectrum_open(nj_spectrum_plan *plan, uint32_t size)
     }
     plan->first[half] = (uint16_t)n_pairs;
     return 0;
+}
+
+void nj_spectrum_interleave(nj_isa isa, const float *image, uint32_t stride, uint32_t n_pixels, float *block)
+{
+    interleave[isa](image, stride, n_pixels, block);
 }
 
 void nj_spectrum(const nj_spectrum_plan *plan, nj_isa isa, float *block, float *area, uint32_t stride)

@@ -148,6 +148,33 @@ static void ISA(transform30)(float *block)
     }
 }
 
+/* Tiles of 4 images and 8 pixels. */
+static void ISA(interleave)(const float *image, uint32_t stride, uint32_t n_pixels, float *block)
+{
+    for (uint32_t i = 0; i < n_pixels; i += 8) {
+        const float *from = image + i;
+        float *to = block + (size_t)i * NJ_SPECTRUM_IMAGES;
+#if W >= 8
+        const __m256 a = _mm256_loadu_ps(from), b = _mm256_loadu_ps(from + stride),
+                     c = _mm256_loadu_ps(from + 2 * stride), d = _mm256_loadu_ps(from + 3 * stride);
+        const __m256 ab[2] = { _mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b) },
+                     cd[2] = { _mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d) };
+        for (int k = 0; k < 2; k++) { /* pixels 2 k and 2 k + 4, then those behind them */
+            const __m256 even = _mm256_shuffle_ps(ab[k], cd[k], 0x44),
+                         odd = _mm256_shuffle_ps(ab[k], cd[k], 0xee);
+            float *at = to + (size_t)(2 * k) * NJ_SPECTRUM_IMAGES;
+            _mm_storeu_ps(at, _mm256_castps256_ps128(even));
+            _mm_storeu_ps(at + NJ_SPECTRUM_IMAGES, _mm256_castps256_ps128(odd));
+            _mm_storeu_ps(at + 4 * NJ_SPECTRUM_IMAGES, _mm256_extractf128_ps(even, 1));
+            _mm_storeu_ps(at + 5 * NJ_SPECTRUM_IMAGES, _mm256_extractf128_ps(odd, 1));
+        }
+#else
+        for (uint32_t k = 0; k < 8; k++)
+            for (uint32_t q = 0; q < 4; q++) to[k * NJ_SPECTRUM_IMAGES + q] = from[q * stride + k];
+#endif
+    }
+}
+
 static void ISA(bin_power)(const nj_spectrum_plan *plan, const float *block, float *area, uint32_t stride)
 {
     for (uint32_t lane = 0; lane < 16; lane += W)
