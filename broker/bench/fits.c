@@ -1,0 +1,221 @@
+/* fits.c - the fits of whole light curves on simulated ones whose truth is known: Rainbow against the
+ * number of points and starts, the periodogram against its definition, phase curves. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/log.h"
+#include "harness.h"
+#include "nightjar/astro.h"
+#include "nightjar/period.h"
+#include "nightjar/phase.h"
+#include "nightjar/rainbow.h"
+
+enum { MOST = 320, FREQUENCIES = 75000, DEFINED = 500 };
+/* The references' own times, as measured once on one of these machines: median of 449 fits of light-curve
+ * 0.10.4; astropy's fast periodogram of 2 bands of 140 points at 75,127 frequencies; means of 14 fits of
+ * fink-utils. */
+static const double rainbow_ms = 102, period_ms = 198, hg_ms = 5.1, spin_ms = 20.6;
+
+typedef struct area {
+    double t[MOST], flux[MOST], err[MOST], phase[MOST], ra[MOST], dec[MOST], mag[MOST], mag_err[MOST];
+    uint8_t band[MOST];
+    double work[NJ_RAINBOW_WORK(MOST) + NJ_PERIOD_WORK(MOST)], power[FREQUENCIES], defined[DEFINED];
+    nj_rainbow_fit rainbow;
+    nj_phase_fit curve;
+} area;
+
+static const nj_rainbow model = {
+    .bolometric = NJ_BAZIN, .temperature = NJ_T_SIGMOID, .n_bands = 3, .wavelength = { 4770, 6231, 7625 }
+};
+static const double truth[] = { 60, 2000, 5, 30, 6000, 11000, 12 };
+static const nj_frequencies grid = { 1.5e-4, 2.9e-4, FREQUENCIES };
+
+static uint64_t seed = 20261129;
+
+static double uniform(void)
+{
+    seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return ((double)(seed >> 11) + 0.5) * 0x1p-53;
+}
+
+static double normal(void)
+{
+    return sqrt(-2 * log(uniform())) * cos(6.283185307179586 * uniform());
+}
+
+/* --- data --- */
+
+static void transient(area *a, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        a->t[i] = 150.0 * i / n + 0.5 * uniform();
+        a->band[i] = (uint8_t)(i % 3);
+        a->err[i] = 25;
+    }
+    nj_rainbow_flux(&model, truth, &(nj_rainbow_points){ .n = n, .t = a->t, .band = a->band }, a->flux, NULL);
+    for (uint32_t i = 0; i < n; i++) a->flux[i] += a->err[i] * normal();
+}
+
+static void variable(area *a, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        a->t[i] = 680 * uniform();
+        a->err[i] = 0.1;
+        a->flux[i] = sin(6.283185307179586 * a->t[i] / 0.537) + a->err[i] * normal();
+    }
+}
+
+static void asteroid(area *a, uint32_t n)
+{
+    static const double p[] = { 15, 0.3, 0.2, 14.5, 0.5, 0.3, 0.7, 2, 0.4 };
+    for (uint32_t i = 0; i < n; i++) {
+        a->phase[i] = NJ_RAD_PER_DEG * (0.3 + 25 * uniform());
+        a->ra[i] = 6.28 * uniform();
+        a->dec[i] = 0.4 * (uniform() - 0.5);
+        a->band[i] = (uint8_t)(i % 2);
+        a->mag_err[i] = 0.03;
+        a->mag[i] = nj_phase_mag(NJ_SHG1G2, p, a->band[i], 2, a->phase[i], a->ra[i], a->dec[i]) +
+                    a->mag_err[i] * normal();
+    }
+}
+
+/* --- cases --- */
+
+static void rainbow(area *a, uint32_t n, uint32_t starts)
+{
+    nj_rainbow_fit_points(
+        &model, &(nj_rainbow_points){ .n = n, .t = a->t, .flux = a->flux, .err = a->err, .band = a->band },
+        starts, a->work, &a->rainbow);
+    nj_bench_use(a);
+}
+
+static void rainbow_20(void *a)
+{
+    rainbow(a, 20, NJ_RAINBOW_STARTS);
+}
+static void rainbow_40(void *a)
+{
+    rainbow(a, 40, NJ_RAINBOW_STARTS);
+}
+static void rainbow_40_one(void *a)
+{
+    rainbow(a, 40, 1);
+}
+static void rainbow_320(void *a)
+{
+    rainbow(a, 320, NJ_RAINBOW_STARTS);
+}
+
+static void period(void *state)
+{
+    area *a = state;
+    nj_period_power(140, a->t, a->flux, a->err, &grid, a->work, a->power);
+    nj_bench_use(a);
+}
+
+static void period_plain(void *state)
+{
+    area *a = state;
+    const nj_frequencies part = { grid.first, grid.step, DEFINED };
+    nj_period_power_plain(140, a->t, a->flux, a->err, &part, a->work, a->defined);
+    nj_bench_use(a);
+}
+
+static void phase(area *a, nj_phase_model which)
+{
+    nj_phase_fit_points(which,
+                        &(nj_phase_points){ .n = 200,
+                                            .mag = a->mag,
+                                            .err = a->mag_err,
+                                            .phase = a->phase,
+                                            .ra = a->ra,
+                                            .dec = a->dec,
+                                            .band = a->band,
+                                            .n_bands = 2 },
+                        false, a->work, &a->curve);
+    nj_bench_use(a);
+}
+
+static void phase_hg(void *a)
+{
+    phase(a, NJ_HG);
+}
+static void phase_spin(void *a)
+{
+    phase(a, NJ_SHG1G2);
+}
+
+/* --- the subject --- */
+
+static void fits_of_transients(nj_bench_run *run, area *a)
+{
+    transient(a, MOST);
+    rainbow(a, MOST, NJ_RAINBOW_STARTS);
+    nj_bench_verify(run,
+                    a->rainbow.fitted && fabs(a->rainbow.parameter[0] - truth[0]) < 5 * a->rainbow.error[0],
+                    "rainbow: the time that was put in, within its error");
+    nj_bench_verify(run, a->rainbow.chi2_dof > 0.7 && a->rainbow.chi2_dof < 1.3,
+                    "rainbow: chi^2 of noise alone");
+    const nj_bench_case cases[] = { { "rainbow fit of 20 points", rainbow_20, a, 1, 0 },
+                                    { "rainbow fit of 40 points", rainbow_40, a, 1, 0 },
+                                    { "rainbow fit of 40 points, one start", rainbow_40_one, a, 1, 0 },
+                                    { "rainbow fit of 320 points", rainbow_320, a, 1, 0 } };
+    nj_bench_time(run, cases, sizeof cases / sizeof *cases);
+    nj_bench_ratio(run, "rainbow, 320 points / 40", 3, 1, NAN, NAN);
+    nj_bench_ratio(run, "rainbow, 7 starts at most / 1", 1, 2, NAN, NAN);
+    nj_bench_bar(run, "rainbow, reference's median / fit of 40 points",
+                 rainbow_ms * 1e6 / nj_bench_median(run, 1), "", NAN, NAN);
+}
+
+static void periodograms(nj_bench_run *run, area *a)
+{
+    variable(a, MOST);
+    period(a);
+    period_plain(a);
+    double worst = 0;
+    uint32_t best = 0;
+    for (uint32_t k = 0; k < DEFINED; k++) worst = fmax(worst, fabs(a->power[k] - a->defined[k]));
+    for (uint32_t k = 0; k < FREQUENCIES; k++)
+        if (a->power[k] > a->power[best]) best = k;
+    nj_bench_verify(run, worst < 1e-9, "periodogram: the powers of its definition (%.1g)", worst);
+    nj_bench_verify(run, fabs(nj_period_refine(&grid, a->power, best) * 0.537 - 1) < 1e-4,
+                    "periodogram: the period that was put in");
+    const nj_bench_case cases[] = { { "periodogram, frequency of 140 points", period, a, FREQUENCIES, 0 },
+                                    { "periodogram, by its definition", period_plain, a, DEFINED, 0 } };
+    nj_bench_time(run, cases, sizeof cases / sizeof *cases);
+    nj_bench_ratio(run, "periodogram, definition / rotations", 1, 0, NAN, NAN);
+    nj_bench_bar(run, "periodogram, astropy's fast / ours, 2 bands of 140 points",
+                 period_ms * 1e6 / (2 * FREQUENCIES * nj_bench_median(run, 0)), "", NAN, NAN);
+}
+
+static void phase_curves(nj_bench_run *run, area *a)
+{
+    asteroid(a, 200);
+    phase_spin(a);
+    nj_bench_verify(run, a->curve.fitted && fabs(a->curve.rms / 0.03 - 1) < 0.2,
+                    "phase curve: the noise that was put in");
+    const nj_bench_case cases[] = { { "phase curve HG, 200 points", phase_hg, a, 1, 0 },
+                                    { "phase curve sHG1G2, 200 points", phase_spin, a, 1, 0 } };
+    nj_bench_time(run, cases, sizeof cases / sizeof *cases);
+    nj_bench_bar(run, "phase curve HG, reference / ours", hg_ms * 1e6 / nj_bench_median(run, 0), "", NAN,
+                 NAN);
+    nj_bench_bar(run, "phase curve sHG1G2, reference / ours", spin_ms * 1e6 / nj_bench_median(run, 1), "",
+                 NAN, NAN);
+}
+
+static int run_fits(nj_bench_run *run)
+{
+    area *a = calloc(1, sizeof *a);
+    if (!a) nj_give_up("bench: out of memory");
+    fits_of_transients(run, a);
+    periodograms(run, a);
+    phase_curves(run, a);
+    free(a);
+    return 0;
+}
+
+extern const nj_bench nj_bench_fits;
+const nj_bench nj_bench_fits = { "fits",
+                                 "Rainbow fits, periodograms and phase curves, on simulated light curves",
+                                 run_fits };
