@@ -209,8 +209,7 @@ static void add_up(out *o)
     }
 }
 
-/* Everything that was asked for is there: nothing will follow. */
-static bool is_complete(const run *r)
+bool nj_flow_is_complete(const run *r)
 {
     return !r->ingest.failed && !r->end.later && !(r->options->stop && *r->options->stop);
 }
@@ -222,7 +221,7 @@ static int reach_disk(out *o, bool last, nj_error *err)
     run *r = o->r;
     nj_buffer state = { 0 };
     nj_keep keep = { .disk = r->conf.durable,
-                     .complete = last && is_complete(r),
+                     .complete = last && nj_flow_is_complete(r),
                      .commit = ++r->resume->commit };
     uint32_t letters = r->resume->n - 1;
     int rc = 0;

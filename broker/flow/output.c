@@ -17,6 +17,7 @@ static int begin_sinks(out *o)
     run *r = o->r;
     nj_error err = { "" };
     o->begun = o->fresh = true;
+    nj_flow_columns_note(r);
     for (uint32_t i = 0; i < r->n_sinks; i++)
         if (r->sink[i]->class->begin(r->sink[i], r->field, r->n_out, r->metadata, &err)) {
             nj_flow_sink_fails(r, &err);
@@ -462,7 +463,10 @@ void *nj_output(void *run_)
         if (now - o.shared_ns > 20000000) share_cpu(&o, now);
         progress(&o);
     }
-    if (!o.begun && !r->output.failed) begin_sinks(&o); /* no rows at all: still a valid header */
+    /* no rows at all: still a valid header; but one whose types no packet has said yet would be in the way of
+     * the run that goes on */
+    if (!o.begun && !r->output.failed && (nj_flow_is_complete(r) || nj_flow_columns_known(r)))
+        begin_sinks(&o);
     nj_flow_commit(&o, true);
     share_cpu(&o, 0);
     for (uint32_t i = 0; i < o.n_stash; i++) nj_batch_free(o.stash[i]); /* only after a fatal error */

@@ -53,6 +53,8 @@ void nj_flow_sink_fails(run *r, const nj_error *err);
 void nj_flow_flush(out *o);
 /* After a flush, when it is due or `last`: what is written reaches the disk, then it is acknowledged. */
 void nj_flow_commit(out *o, bool last);
+/* Everything that was asked for is there: nothing will follow. */
+bool nj_flow_is_complete(const run *r);
 /* The time until one of them is due. */
 int64_t nj_flow_next_ms(const out *o);
 

@@ -179,7 +179,9 @@ static int check_mark(run *r, memory *m, const char *path, bool strict, nj_error
             "%s: cannot be resumed: the run that wrote it had another configuration (%d lines differ, above)",
             path, n);
     if (n) nj_log(NJ_LOG_WARN, "%s: continues with another configuration than before", path);
-    return read_state(m) ? nj_fail(err, "%s: out of memory for the journal", path) : 0;
+    return read_state(m) || nj_flow_columns_back(r, m->mark.state)
+               ? nj_fail(err, "%s: out of memory for the journal", path)
+               : 0;
 }
 
 /* A file whose letters belong to the run, among those that its folder has. */
@@ -275,7 +277,8 @@ int nj_flow_resume_look(run *r, nj_error *err)
             nj_log(NJ_LOG_INFO, "%s: does not exist yet: it begins at the beginning", path);
     }
     if (strict && !files && !(o->dead_letters && !access(o->dead_letters, F_OK)))
-        return nj_fail(err, "--resume: no output keeps a journal; files do (ndjson, avro, fits, sqlite)");
+        return nj_fail(err,
+                       "--resume: no output keeps a journal; files do (ndjson, avro, fits, sqlite, parquet)");
     if (strict && there && complete == files) { /* the next worker still has to report */
         nj_log(NJ_LOG_INFO, "the outputs are complete: there is nothing to resume");
         return 1;
@@ -423,6 +426,7 @@ void nj_flow_state(const run *r, uint32_t sink, nj_buffer *out)
         nj_json_text(out, r->accounts.early[i]);
     }
     if (n_early) nj_buffer_text(out, "]");
+    if (r->resume->columns.n) nj_buffer_printf(out, ",\"columns\":[%s]", r->resume->columns.data);
     nj_flow_overload_state(r, out);
     nj_buffer_text(out, "}");
 }
@@ -458,6 +462,7 @@ void nj_flow_resume_free(run *r)
     free(z->of);
     free(z->configuration);
     free(z->letters);
+    nj_buffer_free(&z->columns);
     free(z);
     r->resume = NULL;
 }

@@ -43,6 +43,7 @@ struct run_resume {
     char *configuration; /* of this run, in lines */
     uint64_t commit;     /* number of the last one */
     char *letters;       /* path of the dead letters that belong to the run; NULL = none yet */
+    nj_buffer columns;   /* raw ones, and what their types were found to be: objects of JSON */
 };
 
 /* Where a stream stands. */
@@ -76,5 +77,9 @@ void nj_flow_state(const run *r, uint32_t sink, nj_buffer *out);
 /* After a commit: `next` is kept. */
 void nj_flow_kept(run *r);
 void nj_flow_resume_free(run *r);
+/* resume_columns.c: the types of raw columns go into the state when they are known, and come from there. */
+void nj_flow_columns_note(run *r);
+bool nj_flow_columns_known(const run *r);
+int nj_flow_columns_back(run *r, const char *state); /* -1: out of memory */
 
 #endif

@@ -4,7 +4,6 @@
 import glob, json, math, os, signal, subprocess, sys, time
 from tap import NIGHTJAR, SHARED, Folder, done, needs, nightjar, ok, rows, skip
 
-sys.path.pop(0)  # secrets.py of this folder is none of Python's
 needs("pyarrow", "pandas", "polars", "duckdb", "fastavro", "numpy")
 import duckdb, fastavro, numpy, pandas, polars, pyarrow as pa, pyarrow.parquet as pq
 

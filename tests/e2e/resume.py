@@ -271,6 +271,43 @@ def another_source(night):
     ok("is not what it was" in r.stderr, "which is said", r.stderr)
 
 
+def raw_types(night):
+    """A packet decides the type of a raw column: a run that is broken off before its first one, and one that
+    finds none when it goes on, know it as well."""
+    source, more = [night], ["--columns", "packet.candidate.distnr", "-j", "1"]
+    clear()
+    r = nightjar(*command(source, *more))
+    ok(r.returncode == 0, "a raw column: a run", r.stderr)
+    expected = content()
+    clear()
+    os.mkfifo("pipe.tar")
+    p = subprocess.Popen([NIGHTJAR, *command(["pipe.tar"], *more)], stderr=subprocess.PIPE, text=True)
+    with open("pipe.tar", "wb"):
+        while p.poll() is None and not os.path.exists("out.parquet"):
+            time.sleep(0.01)
+        time.sleep(0.2)
+        p.send_signal(signal.SIGINT)
+        err = p.communicate(timeout=120)[1]
+    os.remove("pipe.tar")
+    shutil.copy(night, "pipe.tar")
+    ok(p.returncode == 130, "Ctrl-C before the first packet", (p.returncode, err))
+    r = nightjar(*command(["pipe.tar"], *more, "--resume"))
+    ok(r.returncode == 0, "Ctrl-C before the first packet, --resume", r.stderr)
+    ok(content() == expected, "Ctrl-C before the first packet, --resume: the same rows")
+    for path in FILES:  # as a kill leaves it between its last rows and the word that they are all
+        if path == "out.db":
+            continue
+        with open(f"{path}.journal", "r+") as f:
+            text = f.read().replace('"complete":true,', "")
+            f.seek(0)
+            f.truncate()
+            f.write(text)
+    r = nightjar(*command(["pipe.tar"], *more, "--resume"))
+    ok(r.returncode == 0, "a run that goes on and finds no more packets", r.stderr)
+    ok(content() == expected, "a run that goes on and finds no more packets: the same rows")
+    ok('"complete":true' in journal(), "and then they are complete", journal()[-300:])
+
+
 with Folder():
     nightjar("simulate", "-n", 900, "--seed", 3, "-o", "night.tar.gz")
     os.mkdir("folder")
@@ -295,4 +332,5 @@ with Folder():
     same("Ctrl-C", ["folder"], how=signal.SIGINT)
     refusals("night.tar.gz")
     another_source("night.tar.gz")
+    raw_types("night.tar.gz")
 done()

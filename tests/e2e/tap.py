@@ -3,6 +3,13 @@ test."""
 
 import json, os, shutil, subprocess, sys, tempfile
 
+# Tests of the same names stand in this folder: packages that import Python's own shall find those.
+_folder = [p for p in sys.path if os.path.realpath(p or ".") == os.path.dirname(os.path.realpath(__file__))]
+_path, sys.path[:] = list(sys.path), [p for p in sys.path if p not in _folder]
+import profile, secrets, trace
+
+sys.path[:] = _path
+
 NIGHTJAR = os.environ.get("NIGHTJAR", os.path.join(os.path.dirname(__file__), "..", "..", "nightjar"))
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 SHARED = os.environ.get("NIGHTJAR_SHARED", "")
