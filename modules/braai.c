@@ -16,6 +16,7 @@ static int open_model(const nj_host *host, const void *c, void **self)
     nj_network *net = host->alloc(host->opaque, sizeof *net);
     if (!net) return NJ_ENOMEM;
     *self = net;
+    nj_every_row(host);
     return nj_network_open(net, host, cf->model, cf->engine, cf->small_stamps, 0);
 }
 

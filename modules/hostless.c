@@ -319,6 +319,7 @@ static int open_self(const nj_host *host, const void *settings, void **self)
         return NJ_ECONF;
     }
     if (s->numpy) host->serial(host->opaque); /* one stream of numbers for all alerts */
+    if (!c->gate) nj_every_row(host);
     if (nj_elephant_open(&s->geometry[ZTF], ZTF_PX, CENTRE) ||
         nj_elephant_open(&s->geometry[RUBIN], RUBIN_PX, RUBIN_PX))
         return NJ_EINTERNAL;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "../avro/decode.h"
+#include "../image/inflate.h"
 #include "decode_lsst.h"
 #include "rows.h"
 #include "avro_c.h"
@@ -107,6 +108,7 @@ typedef struct bench {
     nj_decoder *decoder;
     nj_bench_rows rows;
     struct libdeflate_decompressor *inflate;
+    nj_inflate_work *inflater;
     nj_stamp *stamp; /* [3 * n] packed, for gunzip alone */
     double sum;
     bool open_stamps;
@@ -156,6 +158,82 @@ static void gunzip(void *state)
         libdeflate_gzip_decompress(b->inflate, b->stamp[i].bytes, b->stamp[i].size, out, sizeof out, &n);
         nj_bench_use(out);
     }
+}
+
+/* Science and template of every packet, as hostless asks for them: by libdeflate; by columns of so many rows
+ * together. */
+enum { TOGETHER = 8 };
+
+static bool gunzip_one(bench *b, const nj_stamp *stamp, uint8_t *out, size_t *n)
+{
+    return stamp->bytes &&
+           !libdeflate_gzip_decompress(b->inflate, stamp->bytes, stamp->size, out, STAMP_BUFFER, n);
+}
+
+static void gunzip_two(void *state)
+{
+    bench *b = state;
+    static uint8_t out[STAMP_BUFFER];
+    size_t n;
+    for (size_t i = 0; i < b->n; i++)
+        for (size_t s = 0; s < 2; s++) {
+            gunzip_one(b, &b->stamp[3 * i + s], out, &n);
+            nj_bench_use(out);
+        }
+}
+
+/* Stamps s of the packets from `from` on; how many were left to libdeflate. */
+static size_t gunzip_group(bench *b, size_t from, size_t s, nj_member member[TOGETHER], size_t *n_members)
+{
+    static uint8_t out[TOGETHER][STAMP_BUFFER + NJ_INFLATE_SLACK];
+    size_t n = 0, left = 0, size;
+    for (size_t i = from; i < b->n && i < from + TOGETHER; i++) {
+        const nj_stamp *stamp = &b->stamp[3 * i + s];
+        const size_t announced = stamp->bytes ? nj_inflate_announced(stamp->bytes, stamp->size) : 0;
+        if (announced && announced <= STAMP_BUFFER)
+            member[n] = (nj_member){ stamp->bytes, stamp->size, out[n], announced, false }, n++;
+        else
+            left += gunzip_one(b, stamp, out[TOGETHER - 1], &size);
+    }
+    nj_inflate(b->inflater, member, n);
+    for (size_t k = 0; k < n; k++) {
+        left += !member[k].done;
+        if (!member[k].done)
+            libdeflate_gzip_decompress(b->inflate, member[k].bytes, member[k].size, member[k].out,
+                                       STAMP_BUFFER, &size);
+        nj_bench_use(member[k].out);
+    }
+    *n_members = n;
+    return left;
+}
+
+static void gunzip_together(void *state)
+{
+    bench *b = state;
+    nj_member member[TOGETHER];
+    size_t n;
+    for (size_t i = 0; i < b->n; i += TOGETHER)
+        for (size_t s = 0; s < 2; s++) gunzip_group(b, i, s, member, &n);
+}
+
+/* Every stamp together and alone: the same bytes? */
+static bool same_stamps(nj_bench_run *run, bench *b)
+{
+    static uint8_t alone[STAMP_BUFFER];
+    nj_member member[TOGETHER];
+    size_t all = 0, wrong = 0, left = 0, n, size;
+    for (size_t i = 0; i < b->n_real; i += TOGETHER)
+        for (size_t s = 0; s < 3; s++) {
+            left += gunzip_group(b, i, s, member, &n);
+            all += n;
+            for (size_t k = 0; k < n; k++)
+                wrong += libdeflate_gzip_decompress(b->inflate, member[k].bytes, member[k].size, alone,
+                                                    sizeof alone, &size) ||
+                         size != member[k].announced || memcmp(alone, member[k].out, size);
+        }
+    return nj_bench_verify(run, !wrong,
+                           "%zu stamps together, %zu left to libdeflate: %zu differ from its bytes", all,
+                           left, wrong);
 }
 
 static void copy(void *state)
@@ -323,12 +401,15 @@ static void measure(nj_bench_run *run, bench *b)
         { "avro-c, schema cached, decode only", avro_cached_decode, b, n, bytes },
         { "avro-c, schema cached, fields fetched", avro_cached_fetch, b, n, bytes },
         { "avro-c, naive", avro_naive, b, (double)((b->n + NAIVE_SHARE - 1) / NAIVE_SHARE), 0 },
+        { "libdeflate, science + template", gunzip_two, b, n, 0 },
+        { "together, science + template", gunzip_together, b, n, 0 },
     };
     nj_bench_time(run, cases, sizeof cases / sizeof *cases);
     nj_bench_ratio(run, "avro-c cached, decode only / projection", 4, 1, NAN, NAN);
     nj_bench_ratio(run, "avro-c cached / projection", 5, 1, 12, NAN);
     nj_bench_ratio(run, "avro-c naive / projection", 6, 1, 80, NAN);
     nj_bench_ratio(run, "projection + 3 stamps / libdeflate alone", 2, 3, NAN, 1.15);
+    nj_bench_ratio(run, "libdeflate / together, science + template", 7, 8, 1.7, NAN);
 }
 
 static void free_bench(bench *b)
@@ -340,6 +421,7 @@ static void free_bench(bench *b)
     nj_decoder_free(b->decoder);
     nj_settings_free(&b->settings);
     libdeflate_free_decompressor(b->inflate);
+    nj_inflate_work_free(b->inflater);
 }
 
 static int load(bench *b)
@@ -363,13 +445,14 @@ static int run_decode(nj_bench_run *run)
     b.decoder = nj_decoder_new(&b.settings, &err);
     int opened = b.decoder ? nj_bench_rows_open(&b.rows, b.decoder, &ztf_layout, NJ_FRAME_AUTO) : -1;
     b.inflate = libdeflate_alloc_decompressor();
+    b.inflater = nj_inflate_work_new();
     b.stamp = calloc(3 * b.packets.n, sizeof *b.stamp);
     int rc = -1;
-    if (opened || !b.inflate || !b.stamp || load(&b))
+    if (opened || !b.inflate || !b.inflater || !b.stamp || load(&b))
         nj_bench_note(run, "%s", *err.text ? err.text : "out of memory");
     else if (prepare(&b))
         nj_bench_note(run, "%s: a packet is no ZTF packet of one record", b.packets.folder);
-    else if (same_values(run, &b)) {
+    else if (same_values(run, &b) && same_stamps(run, &b)) {
         nj_bench_note(run, "%zu packets, replicated to %zu in separate buffers, %.0f MB", b.n_real, b.n,
                       (double)b.bytes / 1e6);
         measure(run, &b);

@@ -12,18 +12,12 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "answers.h"
+#include "call.h"
 #include "crash.h"
 #include "fence.h"
 #include "growth.h"
 #include "state.h"
 #include "trial.h"
-
-/* What nj_work.opaque points to during a call. */
-typedef struct call {
-    nj_worker *worker;
-    nj_batch *batch;
-    const nj_step *step;
-} call;
 
 static const nj_col absent_column = { NULL, NULL };
 
@@ -33,7 +27,7 @@ enum { FIRST_CALLS = 2, SUSPICIOUS_CALLS = 4096 };
 
 static void *work_scratch(const nj_work *w, size_t bytes)
 {
-    const call *c = w->opaque;
+    const nj_call *c = w->opaque;
     void *room = nj_arena_alloc(&c->worker->scratch, bytes);
     if (!room) c->worker->no_memory = true;
     return room;
@@ -41,49 +35,10 @@ static void *work_scratch(const nj_work *w, size_t bytes)
 
 static const char *work_text(const nj_work *w, const char *s, size_t length)
 {
-    const call *c = w->opaque;
+    const nj_call *c = w->opaque;
     const char *text = nj_arena_text(&c->batch->arena, s, length);
     if (!text) c->worker->no_memory = true;
     return text;
-}
-
-static void count_stamp(nj_worker *w, uint32_t row, int64_t ns)
-{
-    w->image_ns += ns;
-    if (w->row_stamp_ns) w->row_stamp_ns[row] += ns;
-    w->stamps->calls++;
-    w->stamps->wall_ns += ns;
-}
-
-static const nj_image *work_image(const nj_work *w, uint32_t need, uint32_t row)
-{
-    const call *c = w->opaque;
-    uint32_t column = need < c->step->in->n_needs ? c->step->col[need] : NJ_NO_COLUMN;
-    if (column == NJ_NO_COLUMN || column < NJ_FIRST_STAMP) return NULL;
-    uint32_t which = column - NJ_FIRST_STAMP;
-    bool whole = which < NJ_STAMPS;
-    const nj_layout *layout = c->batch->layout;
-    if ((whole ? !c->batch->stamp[which] : which - NJ_STAMPS >= layout->n_planes) || row >= c->batch->n)
-        return NULL;
-    nj_stamp *s = whole ? &c->batch->stamp[which][row] : nj_batch_plane(c->batch, which - NJ_STAMPS, row);
-    if (s->state == NJ_STAMP_PACKED) {
-        int64_t start = c->worker->uncounted ? 0 : nj_now_ns();
-        const char *why = NULL;
-        nj_slot_phase(c->worker->slot, NJ_PHASE_STAMP);
-        c->worker->open_stamp(c->worker->opener, s, &c->batch->arena, &why);
-        nj_slot_phase(c->worker->slot, NJ_PHASE_PROCESS);
-        if (!c->worker->uncounted) count_stamp(c->worker, row, nj_now_ns() - start);
-        if (why && !strcmp(why, "out of memory")) c->worker->no_memory = true;
-        if (s->state != NJ_STAMP_OPEN) {
-            static nj_log_limit said;
-            char where[512];
-            nj_log_limited(&said, 3, NJ_LOG_WARN, "%s: %s cannot be opened: %s",
-                           nj_chunk_where(c->batch->row[row].chunk, where, sizeof where),
-                           whole ? nj_stamp_name[which] : layout->plane[which - NJ_STAMPS].path,
-                           why ? why : "?");
-        }
-    }
-    return s->state == NJ_STAMP_OPEN ? &s->image : NULL;
 }
 
 /* Outputs of one step: data allocated and set to "no answer". */
@@ -153,7 +108,7 @@ static const char *broken_fence(const nj_step *s, const nj_batch *b, const nj_wo
 /* What the call left: a reason that a module may give for each row, or no outputs. */
 static void settle_rows(nj_worker *worker, const nj_step *s, const nj_work *w, int rc)
 {
-    const nj_batch *b = ((const call *)w->opaque)->batch;
+    const nj_batch *b = ((const nj_call *)w->opaque)->batch;
     nj_answers *answers = &worker->answers[s->instance];
     if (rc != NJ_OK) {
         nj_answers_failed(answers, s, b, w, rc);
@@ -201,7 +156,7 @@ static int call_process(nj_worker *worker, const nj_step *s, const nj_work *w)
 int nj_dispatch_call(nj_worker *worker, const nj_step *s, nj_work *w)
 {
     nj_counter *count = &worker->module[s->instance];
-    const nj_row *first = &((const call *)w->opaque)->batch->row[w->row[0]];
+    const nj_row *first = &((const nj_call *)w->opaque)->batch->row[w->row[0]];
     const bool measured = nj_growth_wanted();
     if (measured) nj_growth_begin();
     nj_slot_rows(worker->slot, w->n, w->id[w->row[0]], first->chunk, first->record,
@@ -228,7 +183,7 @@ int nj_dispatch_call(nj_worker *worker, const nj_step *s, nj_work *w)
 /* The rows of w, each in a call of its own, so that only those fail that are to blame. */
 static void call_singly(nj_worker *worker, const nj_step *s, nj_work *w)
 {
-    const nj_batch *b = ((const call *)w->opaque)->batch;
+    const nj_batch *b = ((const nj_call *)w->opaque)->batch;
     const uint32_t *rows = w->row, n = w->n;
     w->n = 1;
     for (uint32_t k = 0; k < n && !worker->no_memory; k++) {
@@ -252,7 +207,7 @@ static void call_singly(nj_worker *worker, const nj_step *s, nj_work *w)
  * alerts cannot be done again. */
 static void one_call(nj_worker *worker, const nj_step *s, nj_work *w)
 {
-    const nj_batch *b = ((const call *)w->opaque)->batch;
+    const nj_batch *b = ((const nj_call *)w->opaque)->batch;
     int rc = nj_dispatch_call(worker, s, w);
     const char *beyond = broken_fence(s, b, w);
     bool again = !s->in->serial && !worker->no_memory;
@@ -374,7 +329,7 @@ static int run_step(const nj_graph *g, nj_worker *worker, nj_batch *b, const nj_
     count->offered += lacking;
     count->passed += lacking;
     count->reason[NJ_NO_INPUT] += lacking;
-    call c = { worker, b, s };
+    nj_call c = { worker, b, s };
     nj_work w = { .size = sizeof w,
                   .in = in,
                   .out = out,
@@ -383,7 +338,7 @@ static int run_step(const nj_graph *g, nj_worker *worker, nj_batch *b, const nj_
                   .opaque = &c,
                   .scratch = work_scratch,
                   .text = work_text,
-                  .image = work_image };
+                  .image = nj_call_image };
     worker->n_costs = 0;
     worker->no_memory = false;
     if (worker->guarded && n && nj_trial_rows(worker, s, b, &w, rows, &n)) return -1;

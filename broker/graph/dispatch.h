@@ -17,8 +17,10 @@ typedef struct nj_surroundings {
     nj_state whole; /* of the present call, when it is one of those */
 } nj_surroundings;
 
-/* Opens a stamp (decode's nj_stamp_open behind a pointer). */
-typedef void (*nj_open_stamp)(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why);
+/* Opens the first of n packed stamps, and of those behind it whichever are cheaper opened with it (image's
+ * nj_stamp_for_graph behind a pointer). */
+typedef void (*nj_open_stamp)(void *opener, nj_stamp *const *stamp, uint32_t n, nj_arena *arena,
+                              const char **why);
 
 typedef struct nj_worker {
     const nj_instances *set;

@@ -113,6 +113,12 @@ static void host_serial(void *opaque)
     if (set->opening) set->opening->serial = true;
 }
 
+static void host_every_row(void *opaque)
+{
+    nj_instances *set = opaque;
+    if (set->opening) set->opening->every_row = true;
+}
+
 static const void *host_service(void *opaque, const char *name, uint32_t version)
 {
     (void)opaque;
@@ -128,5 +134,6 @@ void nj_instances_make_host(nj_instances *set)
                            .data = host_data,
                            .service = host_service,
                            .alloc = host_alloc,
-                           .serial = host_serial };
+                           .serial = host_serial,
+                           .every_row = host_every_row };
 }

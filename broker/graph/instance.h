@@ -19,6 +19,7 @@ typedef struct nj_instance {
     const char *surveys; /* only for packets of these ("ztf, babamul"); NULL or "" = of any */
     uint32_t n_needs, n_gives;
     bool opened, serial;   /* serial: its open() asked for one thread, in the order of the source */
+    bool every_row;        /* its open() said that it asks for the images of every row */
     int64_t cold_start_ns; /* open() */
 } nj_instance;
 

@@ -9,13 +9,16 @@
 #include "../base/unpack.h"
 #include "../avro/decoder.h"
 #include "hdu.h"
+#include "inflate.h"
 
 enum { FIRST_BUFFER = 64 * 1024 };
 
 struct nj_opener {
     struct libdeflate_decompressor *inflate;
-    uint8_t *buffer;
-    size_t cap, limit, max_pixels;
+    nj_inflate_work
+        *inflater; /* of several at a time, and their buffers one after the other; from the first ones on */
+    uint8_t *buffer, *together;
+    size_t cap, cap_together, limit, max_pixels;
 };
 
 nj_opener *nj_opener_new(nj_decoder *decoder)
@@ -36,6 +39,8 @@ void nj_opener_free(nj_opener *o)
 {
     if (!o) return;
     libdeflate_free_decompressor(o->inflate);
+    nj_inflate_work_free(o->inflater);
+    free(o->together);
     free(o->buffer);
     free(o);
 }
@@ -142,7 +147,51 @@ void nj_stamp_open(nj_opener *o, nj_stamp *stamp, nj_arena *arena, const char **
     if (why) *why = rc ? text : NULL;
 }
 
-void nj_stamp_for_graph(void *opener, nj_stamp *stamp, nj_arena *arena, const char **why)
+static bool has_room_together(nj_opener *o, size_t bytes)
 {
-    nj_stamp_open(opener, stamp, arena, why);
+    if (!o->inflater) o->inflater = nj_inflate_work_new();
+    if (o->inflater && bytes > o->cap_together) {
+        free(o->together);
+        o->together = malloc(bytes);
+        o->cap_together = o->together ? bytes : 0;
+    }
+    return o->inflater && bytes <= o->cap_together;
+}
+
+void nj_stamps_open_ahead(nj_opener *o, nj_stamp *const *stamp, uint32_t n, nj_arena *arena)
+{
+    nj_member member[NJ_OPENER_AHEAD];
+    nj_stamp *of[NJ_OPENER_AHEAD];
+    uint32_t taken = 0;
+    size_t bytes = 0;
+    const char *why;
+    for (uint32_t k = 0; k < n && taken < NJ_OPENER_AHEAD; k++) {
+        const size_t announced =
+            stamp[k]->state == NJ_STAMP_PACKED ? nj_inflate_announced(stamp[k]->bytes, stamp[k]->size) : 0;
+        if (!announced || announced > o->limit) continue;
+        of[taken] = stamp[k];
+        member[taken++] =
+            (nj_member){ .bytes = stamp[k]->bytes, .size = stamp[k]->size, .announced = announced };
+        bytes += announced + NJ_INFLATE_SLACK;
+    }
+    /* one alone is libdeflate's */
+    if (taken < 2 || !has_room_together(o, bytes)) return;
+    bytes = 0;
+    for (uint32_t k = 0; k < taken; k++) {
+        member[k].out = o->together + bytes;
+        bytes += member[k].announced + NJ_INFLATE_SLACK;
+    }
+    nj_inflate(o->inflater, member, taken);
+    for (uint32_t k = 0; k < taken; k++) {
+        const nj_member *m = &member[k];
+        if (m->done && !nj_packing_of(m->out, m->announced) &&
+            open_fits(o, m->out, m->announced, of[k]->hdu, arena, &of[k]->image, &why) == 0)
+            of[k]->state = NJ_STAMP_OPEN;
+    }
+}
+
+void nj_stamp_for_graph(void *opener, nj_stamp *const *stamp, uint32_t n, nj_arena *arena, const char **why)
+{
+    if (n > 1) nj_stamps_open_ahead(opener, stamp, n, arena);
+    nj_stamp_open(opener, stamp[0], arena, why);
 }

@@ -321,6 +321,76 @@ static void every_bitpix_as_cfitsio_reads_it(void **state)
     bench_free(b);
 }
 
+/* Together: the pixels of each as alone. What is damaged or no image stays packed, for who asks for it. */
+static void stamps_opened_ahead(void **state)
+{
+    (void)state;
+    enum { SIDE = 63, N = 7, DAMAGED = 2, TEXT = 4, PLAIN = 5 };
+    bench *b = bench_new(NULL);
+    nj_stamp stamp[N], *together[N];
+    uint8_t *packed[N];
+    for (int k = 0; k < N; k++) {
+        float pixel[SIDE * SIDE];
+        uint32_t noise = (uint32_t)k + 1;
+        for (int i = 0; i < SIDE * SIDE; i++) {
+            noise = noise * 1664525 + 1013904223;
+            pixel[i] = 200 + (float)(noise >> 8) * 0x1p-20f;
+        }
+        nj_buffer file = { 0 };
+        ztf_fits(&file, SIDE, SIDE, pixel);
+        if (k == TEXT) memcpy(file.data, "HARDLY ", 7);
+        size_t n = gzip(&file, &packed[k]);
+        if (k == DAMAGED) packed[k][n / 2] ^= 4;
+        if (k == PLAIN) {
+            n = file.n;
+            packed[k] = realloc(packed[k], n);
+            memcpy(packed[k], file.data, n);
+        }
+        stamp[k] = (nj_stamp){ .bytes = packed[k], .size = (uint32_t)n, .state = NJ_STAMP_PACKED };
+        together[k] = &stamp[k];
+        nj_buffer_free(&file);
+    }
+    nj_stamps_open_ahead(b->opener, together, N, &b->arena);
+    for (int k = 0; k < N; k++) {
+        nj_image image = { 0 };
+        const char *why = open_stamp(b, stamp[k].bytes, stamp[k].size, &image);
+        const bool left = k == DAMAGED || k == TEXT || k == PLAIN;
+        assert_int_equal(!why, k != DAMAGED && k != TEXT);
+        assert_int_equal(stamp[k].state, left ? NJ_STAMP_PACKED : NJ_STAMP_OPEN);
+        if (left) continue;
+        assert_int_equal(stamp[k].image.rows, SIDE);
+        assert_memory_equal(stamp[k].image.pixel, image.pixel, sizeof(float) * SIDE * SIDE);
+    }
+    const char *why;
+    nj_stamp_for_graph(b->opener, &together[DAMAGED], N - DAMAGED, &b->arena, &why);
+    assert_int_equal(stamp[DAMAGED].state, NJ_STAMP_BAD);
+    assert_string_equal(why, "damaged gzip data");
+    for (int k = 0; k < N; k++) free(packed[k]);
+    bench_free(b);
+}
+
+/* Beyond [decode] max_stamp nothing is unpacked, together or alone. */
+static void stamps_ahead_keep_the_limit(void **state)
+{
+    (void)state;
+    bench *b = bench_new("decode.max_stamp=4000");
+    nj_buffer file = { 0 };
+    float pixel[1600];
+    for (int i = 0; i < 1600; i++) pixel[i] = (float)i * 1.1f;
+    ztf_fits(&file, 40, 40, pixel);
+    uint8_t *gz;
+    size_t n = gzip(&file, &gz);
+    nj_stamp stamp[2] = { { .bytes = gz, .size = (uint32_t)n, .state = NJ_STAMP_PACKED } },
+             *both[2] = { stamp, stamp + 1 };
+    stamp[1] = stamp[0];
+    nj_stamps_open_ahead(b->opener, both, 2, &b->arena);
+    assert_int_equal(stamp[0].state, NJ_STAMP_PACKED);
+    assert_int_equal(stamp[1].state, NJ_STAMP_PACKED);
+    free(gz);
+    nj_buffer_free(&file);
+    bench_free(b);
+}
+
 /* The image of HDU `number` (from 0) as cfitsio reads it, from malloc; NULL when it is none. */
 static float *by_cfitsio(const void *bytes, size_t size, int number, char *name, long axis[2])
 {
@@ -513,6 +583,8 @@ int main(void)
         cmocka_unit_test(stamps_in_any_packing),
         cmocka_unit_test(what_is_no_stamp),
         cmocka_unit_test(every_bitpix_as_cfitsio_reads_it),
+        cmocka_unit_test(stamps_opened_ahead),
+        cmocka_unit_test(stamps_ahead_keep_the_limit),
         cmocka_unit_test(every_hdu_as_cfitsio_reads_it),
         cmocka_unit_test(every_hdu_of_real_lsst_stamps),
         cmocka_unit_test(vector_code_equals_the_portable_one),
