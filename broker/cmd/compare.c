@@ -336,11 +336,11 @@ NJ_COMMAND(compare) = {
     .summary = "two bench files or run reports: ratio, significance, verdict; or a series",
     .help = "Per benchmark, module and stage: ratio B/A, Mann-Whitney p, MAD, and in words: same (the 95 % "
             "interval of the ratio holds 1, and nothing beyond 1.10), slower or faster and by how much, or "
-            "that it cannot be told. Regression: p < 0.002 and ratio > 1.10 and the medians more than 3 MAD "
+            "undecided. Regression: p < 0.002 and ratio > 1.10 and the medians more than 3 MAD "
             "apart, or the two sides not overlapping at all.\n"
             "Several reports of a side: CPU time per alert, a sample each. One report of each side: wall "
-            "time of its calls with one row, and the machine may have changed between the two; --rerun is "
-            "the cure. Of a series: wall time of each batch per alert.\n",
+            "time of its calls with one row, and the machine may have changed between the two; --rerun "
+            "avoids that. Of a series: wall time of each batch per alert.\n",
     .main = compare,
     .options = { table },
     .arguments =

@@ -1,4 +1,4 @@
-/* board.h - the figures of a run that others may look at while it goes on: `nightjar top` reads them in the
+/* board.h - the figures of a run in progress, for others to look at: `nightjar top` reads them in the
  * memory of shared.h. */
 #ifndef NJ_FLOW_BOARD_H
 #define NJ_FLOW_BOARD_H

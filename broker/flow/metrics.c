@@ -1,4 +1,4 @@
-/* metrics.c - the counters of a run while it goes on, as Prometheus reads them (text format 0.0.4).
+/* metrics.c - the counters of a run in progress, as Prometheus reads them (text format 0.0.4).
  *
  * The server's thread (metrics_server.c) reads what the run's threads write, without a lock: 64-bit
  * counters, each with one writer, so a scrape may be a batch behind, and counters of one moment may differ

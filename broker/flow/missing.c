@@ -100,7 +100,7 @@ static int read_ndjson(missing *m, const char *path, nj_error *err)
         }
     }
     if (rc == 0 && line.n) /* a run is under way, or was broken off */
-        nj_log(NJ_LOG_WARN, "--missing %s: its last line has no end, and is passed over", path);
+        nj_log(NJ_LOG_WARN, "--missing %s: its last line has no end, and is skipped", path);
     nj_buffer_free(&line);
     nj_unpacker_free(u);
     fclose(f);

@@ -70,7 +70,7 @@ int nj_missing_avro(const char *path, nj_missing_add *add, void *opaque, nj_erro
             avro_value_reset(&row);
         }
         if (rc == 0 && read != EOF) /* a run is under way, or was broken off */
-            nj_log(NJ_LOG_WARN, "--missing %s: it ends within a block, which is passed over: %s", path,
+            nj_log(NJ_LOG_WARN, "--missing %s: it ends within a block, which is skipped: %s", path,
                    avro_strerror());
         avro_value_decref(&row);
     }

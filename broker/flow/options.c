@@ -231,7 +231,7 @@ const nj_option nj_cli_run[] = {
       .doc = "only the alerts that an earlier run's output (a file) has without a module that was left out "
              "under load" },
     { "resume", 0, NJ_OPTION_FLAG, AT(options.resume),
-      .doc = "go on where a run of the same command was broken off; its output files say where" },
+      .doc = "continue where a run of the same command was broken off; its output files say where" },
     { "strict", 0, NJ_OPTION_FLAG, AT(options.strict),
       .doc = "exit code 4 when there are dead letters, or alerts that never came" },
     { "eos", 0, NJ_OPTION_FLAG, AT(options.eos),
@@ -267,7 +267,7 @@ static const char *next_word(nj_cli *cli, const char **list, const char *between
     return word;
 }
 
-/* A key of [run]; NULL when it is not said, or empty, which is the default. */
+/* A key of [run]; NULL when it is not given, or empty, which is the default. */
 static const char *said_in_run(nj_settings *s, const char *key)
 {
     const char *value = nj_settings_get(s, "run", key);

@@ -189,7 +189,7 @@ static int write_page(chunk *k, int kind, uint32_t n_values, int encoding, nj_er
     return 0;
 }
 
-/* Levels [from, to): how much is there, or which entries go on in a row; their length before them. */
+/* Levels [from, to): how much is there, or which entries continue in a row; their length before them. */
 static void add_levels(packing *p, const uint8_t *level, size_t n, bool repetition, uint32_t bits)
 {
     p->number.n = 0;

@@ -86,8 +86,8 @@ void nj_parquet_add_key(nj_parquet_writer *w, const char *key, const char *value
 bool nj_parquet_has_key(const nj_parquet_writer *w, const char *key);
 int nj_parquet_write_footer(nj_parquet_writer *w, nj_error *err);
 
-/* To go on with a file: row groups and keys of the footer that ends at bytes + n. *footer: where it begins.
- * 1: it has other columns; -1: there is no such footer. */
+/* To continue with a file: row groups and keys of the footer that ends at bytes + n. *footer: where it
+ * begins. 1: it has other columns; -1: there is no such footer. */
 int nj_parquet_take_up(nj_parquet_writer *w, const uint8_t *bytes, size_t n, size_t *footer);
 
 #endif

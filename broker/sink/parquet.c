@@ -392,7 +392,7 @@ static int close_parquet(nj_sink *sink, nj_error *err)
 {
     parquet_sink *s = (parquet_sink *)sink;
     int rc = s->begun && !s->failed && !s->base.comes_again ? finish(sink, err) : 0;
-    /* a file that no journal speaks of goes on from its footer */
+    /* a file that no journal speaks of continues from its footer */
     bool done = s->begun ? s->whole && !s->failed && (s->complete || !s->args.run) : s->fresh;
     nj_waiting_rows_close(&s->rows, done);
     if (nj_outfile_close(&s->file, !s->begun, rc ? NULL : err)) rc = -1;

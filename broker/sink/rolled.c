@@ -1,5 +1,5 @@
-/* rolled.c - an output that goes on for months in one file cannot be kept: this one is in several, and to the
- * host it is one sink with one journal, so that a commit of all its files is one line.
+/* rolled.c - an output that is written for months to one file cannot be kept: this one is in several, and to
+ * the host it is one sink with one journal, so that a commit of all its files is one line.
  *
  * The journal stands beside where the file would be if its name had no places: `out-{night}.ndjson.journal`.
  * Each line has the bytes and rows of all files that are not finished. A file is named there before it is
@@ -104,8 +104,8 @@ static int take_up(nj_rolled *r, nj_error *err)
     if (!mark && there.kind == NJ_MARK_THERE) {
         if (r->args.mode == NJ_SINK_CREATE)
             rc = nj_fail(err,
-                         "%s.journal: exists, and so does the output; say --resume to go on with its run, "
-                         "--append to add to it, --overwrite to begin anew",
+                         "%s.journal: exists, and so does the output; say --resume to continue with its run, "
+                         "--append to add to it, --overwrite to start over",
                          r->name.text);
         else if (r->args.mode == NJ_SINK_OVERWRITE)
             rc = nj_parts_read(r, &there, false,
@@ -247,7 +247,7 @@ static int commit_files(nj_rolled *r, const nj_keep *keep, nj_error *err)
 }
 
 /* First the files, then the journal's line, which is the commit, then the names of those that are finished: a
- * run that dies in between does the last step when it goes on. */
+ * run that dies in between does the last step when it continues. */
 static int commit(nj_sink *sink, const nj_keep *keep, nj_error *err)
 {
     nj_rolled *r = (nj_rolled *)sink;

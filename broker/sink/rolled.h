@@ -75,7 +75,7 @@ int nj_part_finish(nj_rolled *r, nj_part *p, nj_error *err);
 void nj_part_drop(nj_rolled *r, uint32_t i); /* the record only */
 /* Should it be finished now? */
 bool nj_part_is_over(const nj_rolled *r, nj_part *p, int64_t now_ns, double now_s);
-/* Those of the journal of a run before, to go on with them; else they are removed. */
+/* Those of the journal of a run before, to continue with them; else they are removed. */
 int nj_parts_read(nj_rolled *r, const nj_mark *mark, bool go_on, nj_error *err);
 /* A line of the output's journal: what is kept by now. */
 int nj_parts_note(nj_rolled *r, bool complete, nj_error *err);

@@ -313,7 +313,7 @@ static int make_way(const nj_rolled *r, nj_part *p, nj_error *err)
     }
     if (!file) return nj_fail(err, "%s: is there already, and no other name was to be had", p->file);
     nj_log_limited(&said, NJ_SINK_LINES, NJ_LOG_WARN,
-                   "%s: somebody else has made such a file: the rows go to %s", p->file, file);
+                   "%s: another program has made such a file: the rows go to %s", p->file, file);
     free(p->file);
     p->file = file;
     return 0;
@@ -412,7 +412,7 @@ static int32_t number_of(const json_t *item, const char *key)
     return (int32_t)json_integer_value(json_object_get(item, key));
 }
 
-/* One that had no committed row is begun anew when it is wanted. */
+/* One that had no committed row is begun again when it is wanted. */
 static int read_part(nj_rolled *r, const json_t *item, bool go_on, nj_error *err)
 {
     const char *topic = json_string_value(json_object_get(item, "topic"));

@@ -19,7 +19,7 @@ typedef struct nj_metadata {
 typedef enum { NJ_SINK_CREATE, NJ_SINK_OVERWRITE, NJ_SINK_APPEND } nj_sink_mode;
 
 /* A row that a sink's target will never take, by the packet that it came from. The sink reports it within
- * write() or flush(), and goes on; the host makes it a dead letter. */
+ * write() or flush(), and continues; the host makes it a dead letter. */
 typedef void nj_sink_refuse(void *opaque, const nj_dead *dead);
 
 typedef struct nj_sink_args {
@@ -35,7 +35,7 @@ typedef struct nj_sink_args {
     bool eos;  /* rows of a commit become visible together, or not at all, where the target can do that */
     bool part; /* a file of a rotated output, which keeps the journal: run says only that there is one */
     /* of rotated outputs */
-    bool site, topics;   /* [run] site is said; there are topics */
+    bool site, topics;   /* [run] site is given; there are topics */
     double longitude;    /* of the site, degrees east */
     uint32_t open_files; /* at most; 0 = 64 */
 } nj_sink_args;
@@ -87,7 +87,7 @@ typedef struct nj_sink_class {
      * is complete does it, too. NULL = it always is. */
     int (*finish)(nj_sink *sink, nj_error *err);
     int (*close)(nj_sink *sink, nj_error *err); /* frees the sink also on error */
-    /* Of a file, after commit(): what it has. NULL = not told. */
+    /* Of a file, after commit(): what it has. NULL = not reported. */
     void (*extent)(const nj_sink *sink, int64_t *bytes, int64_t *rows);
     /* About how many bytes the file would have if it were finished now. NULL = as extent() says. */
     int64_t (*will_be)(const nj_sink *sink);

@@ -154,7 +154,7 @@ static void serve_close(kafka_source *s, rd_kafka_event_t *event)
     rd_kafka_event_destroy(event);
 }
 
-/* Commits what was stored, but does not wait for ever for brokers that are gone. */
+/* Commits what was stored, but does not wait forever for brokers that are gone. */
 static void close_consumer(kafka_source *s)
 {
     int wait_ms = nj_patience_ms(s->assigns ? CLOSE_MS : CLOSE_UNUSED_MS);

@@ -7,7 +7,7 @@ mermaid, and text or csv (read by people only). A command in backticks within a 
 subcommand and its options must exist. What is put in the place of hosts and files that only a reader has
 stands in STAND_INS, what is not run in NOT_RUN, each with its reason.
 
-Arguments: the documents, else all. With NIGHTJAR_DOCS_WRITE=1 the output blocks are written anew: look at the
+Arguments: the documents, else all. With NIGHTJAR_DOCS_WRITE=1 the output blocks are written again: see the
 difference, then commit.
 """
 
@@ -60,7 +60,7 @@ NOT_RUN = [
     (r"^LD_PRELOAD=\S*\(cc -print", "it needs build/release/nightjar-pieces beside it"),
     (r"^curl .*ztf\.uw\.edu", "gigabytes from the survey's archive; night.tar.gz is a simulated one"),
 ]
-LIVE = re.compile(r"nightjar run '?kafka://(?!.*until=)")  # goes on until it is interrupted
+LIVE = re.compile(r"nightjar run '?kafka://(?!.*until=)")  # continues until it is interrupted
 
 
 def documents():

@@ -63,7 +63,7 @@ def two_runs(night):
                     r.stderr,
                 )
         rc, err = first.end(alerts[9999:])
-        ok(rc == 0, f"{kind}: the first run goes on", err)
+        ok(rc == 0, f"{kind}: the first run continues", err)
         r = nightjar("run", night, "-q", "-m", "roid", "-o", f"{kind}:{path}", "--append")
         ok(r.returncode == 0, f"{kind}: when it has ended, the next one may", r.stderr)
         ok(not os.path.exists(path + ".new"), f"{kind}: nothing is left beside it")

@@ -160,7 +160,7 @@ def start_prometheus():
 
 
 class Feed(threading.Thread):
-    """Sends to some topics until it is told to end: a few messages ten times a second."""
+    """Sends to some topics until it is asked to end: a few messages ten times a second."""
 
     def __init__(self, producer, alerts):
         super().__init__(daemon=True)
@@ -186,7 +186,7 @@ class Feed(threading.Thread):
 
 
 def worker_of(name):
-    """The worker's process number, as `nightjar top` tells it; None while there is none."""
+    """The worker's process number, as `nightjar top` shows it; None while there is none."""
     r = nightjar("top", str(processes[name].pid), "--json")
     try:
         return json.loads(r.stdout)["runs"][0]["worker"]

@@ -305,7 +305,7 @@ def kills(what, name, *more):
         r.stdout + r.stderr,
     )
     r = wait_for_locks([*args, "--resume"])
-    ok(not wrong and r.returncode == 0, f"{what}: it goes on to its end", (wrong, r.stderr))
+    ok(not wrong and r.returncode == 0, f"{what}: it continues to its end", (wrong, r.stderr))
     found = by_night()
     for key in expected:
         a, b = expected[key], found[key]
@@ -402,7 +402,7 @@ def modes():
     r = run(*args)
     ok(
         open(f"out-{NAMES[0]}.ndjson.gz").read() == "somebody's\n",
-        "a file of somebody else is left alone",
+        "a file of another program is left alone",
         r.stderr,
     )
     ok(len(rows_of(f"out-{NAMES[0]}-2.ndjson.gz")) == 300, "and the rows have another name", os.listdir("."))

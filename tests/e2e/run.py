@@ -294,7 +294,7 @@ def dead_letters():
     rep = report("dl.json")
     ok(
         r.returncode == 0 and rep["ledger"]["dead"] == 2 and closed(rep),
-        "two bad packets are dead letters, the stream goes on",
+        "two bad packets are dead letters, the stream continues",
         r.stderr,
     )
     ok("bad1.avro" in r.stderr and "bad2.avro" in r.stderr, "each is named", r.stderr)

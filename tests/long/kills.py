@@ -76,7 +76,7 @@ def moments(kills, seconds):
 
 
 def campaign(c, name, kill, seconds):
-    """kill(run, args, topic, watch) gives the run that goes on; `seconds` on average between two kills."""
+    """kill(run, args, topic, watch) gives the run that takes over; `seconds` on average between two kills."""
     topic, n = f"k-{name}", opts.alerts
     c.make(topic)
     args = live.command(c.bootstrap, topic)
@@ -88,7 +88,7 @@ def campaign(c, name, kill, seconds):
     watch = live.Watch(out)
     moment = time.time()
     for pause in moments(opts.kills, opts.kills * seconds):
-        moment += pause  # what a kill itself takes counts, too: the feed goes on meanwhile
+        moment += pause  # what a kill itself takes counts, too: the feed continues meanwhile
         time.sleep(max(0, moment - time.time()))
         if not run.alive():
             break

@@ -121,7 +121,7 @@ static void appending_goes_on_behind_the_last_row_group(void **state)
     assert_int_equal(size_of(in_folder("append.parquet.rows")), -1);
 }
 
-/* What is in the folder at any commit is enough to go on from that commit, whatever was written after it. */
+/* What is in the folder at any commit is enough to continue from it, whatever was written afterwards. */
 static void every_commit_can_be_gone_back_to(void **state)
 {
     (void)state;
@@ -141,7 +141,7 @@ static void every_commit_can_be_gone_back_to(void **state)
             if (i % 3 == 0)
                 assert_int_equal(s->class->commit(s, &(nj_keep){ .commit = (uint64_t)i + 1 }, &err), 0);
             if (i % 7) continue;
-            /* as a kill leaves it: copied now, while it goes on */
+            /* as a kill leaves it: copied now, during the run */
             snprintf(command, sizeof command,
                      "cd %s; for e in '' .rows .journal; do cp %s$e %s$e || exit 1; done", folder, whole,
                      cut);
