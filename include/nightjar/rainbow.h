@@ -63,7 +63,7 @@ typedef struct nj_rainbow_fit {
 } nj_rainbow_fit;
 
 /* Doubles of the work area for n points. */
-#define NJ_RAINBOW_WORK(n) (8 * ((size_t)(n) + 1))
+#define NJ_RAINBOW_WORK(n) ((6 + NJ_RAINBOW_PARAMETERS) * ((size_t)(n) + 8))
 /* Fits from the reference's start and n_starts - 1 own ones (1 to NJ_RAINBOW_STARTS), keeping the lowest. */
 void nj_rainbow_fit_points(const nj_rainbow *model, const nj_rainbow_points *points, uint32_t n_starts,
                            double *work, nj_rainbow_fit *fit);

@@ -171,6 +171,52 @@ static void derivatives_are_those_of_the_flux(void **state)
         }
 }
 
+/* The vector form against the plain one, and every instruction set against the others. */
+static void many_points_at_once_are_the_same(void **state)
+{
+    (void)state;
+    enum { N = 48 };
+    double p[] = { 0.1, 2, 0.3, 0.8, 0.7, 6000, 11000, 0.5, 0.3 }, x[N], kelvin[N], factor[N], ours[N],
+           slope[MOST * N], plain[N], plain_slope[MOST * N], first[N], first_slope[MOST * N];
+    uint8_t which[N];
+    for (uint32_t b = 0; b < NJ_BOLOMETRICS; b++)
+        for (uint32_t c = 0; c < NJ_TEMPERATURES; c++) {
+            nj_rainbow m = { .bolometric = (nj_bolometric)b,
+                             .temperature = (nj_temperature)c,
+                             .n_bands = 3,
+                             .wavelength = { 4770, 6231, 7625 } };
+            nj_rainbow_bands bands;
+            const uint32_t n_p = nj_rainbow_parameters(&m);
+            const double shape[] = { 0.1, 2, 0.7, 0.8, 0.9 }, hot[] = { 6000, 11000, 0.5, 0.3 };
+            memcpy(p, shape, sizeof shape);
+            memcpy(p + first_temperature(&m), hot, (n_p - first_temperature(&m)) * sizeof *hot);
+            nj_rainbow_set_bands(&m, &bands);
+            nj_rainbow_prepare(&m, &bands, p);
+            for (uint32_t i = 0; i < N; i++) {
+                x[i] = i < 40 ? -2 + 0.13 * i : (i % 2 ? 1 : -1) * pow(10, i - 40); /* the wings, too */
+                which[i] = i % 3;
+                kelvin[i] = bands.kelvin[which[i]], factor[i] = bands.factor[which[i]];
+            }
+            nj_rainbow_flux(&m, p, &(nj_rainbow_points){ .n = N, .t = x, .band = which }, plain, plain_slope);
+            for (nj_isa isa = NJ_ISA_PORTABLE; isa <= nj_isa_best(); isa++) {
+                nj_rainbow_columns(isa, &m, &bands, p, N, x, kelvin, factor, ours, slope);
+                if (isa == NJ_ISA_PORTABLE)
+                    memcpy(first, ours, sizeof ours), memcpy(first_slope, slope, sizeof slope);
+                assert_memory_equal(first, ours, sizeof ours);
+                assert_memory_equal(first_slope, slope, n_p * N * sizeof *slope);
+            }
+            for (uint32_t i = 0; i < N; i++)
+                if (!(fabs(ours[i] - plain[i]) <= 1e-13))
+                    fail_msg("flux %u: %g, plain %g", i, ours[i], plain[i]);
+            for (uint32_t k = 0; k < n_p; k++)
+                for (uint32_t i = 0; i < N; i++)
+                    if (!(fabs(slope[k * N + i] - plain_slope[k * N + i]) <=
+                          1e-12 * (1 + fabs(plain_slope[k * N + i]))))
+                        fail_msg("%s, %s: derivative %u at %g: %g, plain %g", bolometric_name[b],
+                                 temperature_name[c], k, x[i], slope[k * N + i], plain_slope[k * N + i]);
+        }
+}
+
 /* --- the fits --- */
 
 typedef struct variant {
@@ -444,6 +490,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(derivatives_are_those_of_the_flux),
+        cmocka_unit_test(many_points_at_once_are_the_same),
         cmocka_unit_test(what_has_no_fit_says_so),
         cmocka_unit_test(odd_light_curves_end),
         cmocka_unit_test(model_equals_the_reference),

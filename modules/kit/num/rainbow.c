@@ -13,6 +13,7 @@
 #include "rainbow.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "nightjar/astro.h"
 
@@ -197,6 +198,31 @@ void nj_rainbow_flux(const nj_rainbow *model, const double *parameter, const nj_
             jacobian[(size_t)k * points->n + i] = k < base ? d[k] : k - base == band;
     }
 }
+
+/* --- many points at once --- */
+
+#define LANES_FILE "rainbow_lanes.h"
+#include "each_isa.h"
+static void (*const columns[NJ_ISAS])(const nj_rainbow *, const nj_rainbow_bands *, const double *, uint32_t,
+                                      const double *, const double *, const double *, double *,
+                                      double *) = EACH_ISA(columns);
+static void (*const normals[NJ_ISAS])(uint32_t, uint32_t, const double *, const double *, double *, double *,
+                                      uint32_t) = EACH_ISA(normals);
+
+void nj_rainbow_columns(nj_isa isa, const nj_rainbow *model, const nj_rainbow_bands *bands, const double *p,
+                        uint32_t n, const double *t, const double *kelvin, const double *factor, double *flux,
+                        double *column)
+{
+    columns[isa](model, bands, p, n, t, kelvin, factor, flux, column);
+}
+
+void nj_rainbow_normals(nj_isa isa, uint32_t n_p, uint32_t n, const double *r, const double *column,
+                        double *gradient, double *normal)
+{
+    normals[isa](n_p, n, r, column, gradient, normal, MOST);
+}
+
+/* --- a cut before the fit --- */
 
 uint32_t nj_rainbow_rising_bands(uint32_t n, const double *t, const double *flux, const uint8_t *band,
                                  uint32_t n_bands, double least, uint32_t *n_present)

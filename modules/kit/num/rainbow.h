@@ -2,6 +2,7 @@
  * starts (rainbow_start.c). */
 #ifndef NJ_KIT_RAINBOW_H
 #define NJ_KIT_RAINBOW_H
+#include "nightjar/num.h"
 #include "nightjar/rainbow.h"
 
 enum { T0, AMPLITUDE, FIRST_SHAPE };
@@ -30,12 +31,27 @@ void nj_rainbow_prepare(const nj_rainbow *model, nj_rainbow_bands *bands, const 
 double nj_rainbow_value(const nj_rainbow *model, const nj_rainbow_bands *bands, const double *p, double t,
                         uint32_t band, double *d);
 
+/* The same at n points, a multiple of 8, with kelvin and factor of each point's band: flux [n] and
+ * column [parameter][n]; and the normal equations of residuals and columns, lower half in rows of MOST. */
+void nj_rainbow_columns(nj_isa isa, const nj_rainbow *model, const nj_rainbow_bands *bands, const double *p,
+                        uint32_t n, const double *t, const double *kelvin, const double *factor, double *flux,
+                        double *column);
+void nj_rainbow_normals(nj_isa isa, uint32_t n_p, uint32_t n, const double *r, const double *column,
+                        double *gradient, double *normal);
+static inline uint32_t padded(uint32_t n)
+{
+    return (n + 7) & ~UINT32_C(7);
+}
+
 /* The scaled light curve, its bounds and what starts are made of. */
 typedef struct nj_rainbow_problem {
     const nj_rainbow *model;
     nj_rainbow_bands bands;
     uint32_t n, n_p;
-    const double *t, *m, *weight; /* [n] scaled; weight = 1 / sigma */
+    const double *t, *m, *weight;  /* [n] scaled; weight = 1 / sigma; padded with points of weight 0 */
+    const double *kelvin, *factor; /* of each point's band */
+    double *row, *column;          /* room for residuals [n], derivatives [MOST][n] */
+    nj_isa isa;
     const uint8_t *band, *upper;
     double mean_t, std_t, std_m, shift[NJ_RAINBOW_BANDS], median[NJ_RAINBOW_BANDS];
     bool present[NJ_RAINBOW_BANDS]; /* has points */

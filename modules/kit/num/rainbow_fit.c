@@ -17,7 +17,7 @@
 #include "nightjar/astro.h"
 #include "rainbow.h"
 
-enum { MOST_EVALUATIONS = 250, ENOUGH = 2 }; /* of one start; starts that lead to the lowest objective */
+enum { MOST_EVALUATIONS = 400, ENOUGH = 2 }; /* of one start; starts that lead to the lowest objective */
 static const double barrier = 1e-4, first_damping = 1e-3, most_damping = 1e12, most_log_step = 2,
                     least_gain = 1e-8;
 
@@ -60,27 +60,6 @@ static double limit_row(double z, double weight, double *by_flux)
     return row;
 }
 
-/* n is a constant where it is inlined: the loops are then straight code. */
-static inline __attribute__((always_inline)) void add_row_of(uint32_t n, point *x, double row,
-                                                             const double *d)
-{
-    for (uint32_t a = 0; a < n; a++) {
-        x->gradient[a] += row * d[a];
-        for (uint32_t b = 0; b <= a; b++) x->normal[a][b] += d[a] * d[b];
-    }
-}
-
-static void add_row(uint32_t n, point *x, double row, const double *d)
-{
-    switch (n) {
-    case 4: add_row_of(4, x, row, d); break;
-    case 6: add_row_of(6, x, row, d); break;
-    case 7: add_row_of(7, x, row, d); break;
-    case 9: add_row_of(9, x, row, d); break;
-    default: add_row_of(n, x, row, d);
-    }
-}
-
 static double data_row(const nj_rainbow_problem *p, uint32_t i, double flux, double *by_flux)
 {
     if (p->upper && p->upper[i]) return limit_row((p->m[i] - flux) * p->weight[i], p->weight[i], by_flux);
@@ -88,33 +67,50 @@ static double data_row(const nj_rainbow_problem *p, uint32_t i, double flux, dou
     return (flux - p->m[i]) * p->weight[i];
 }
 
+/* Fluxes become residuals, and the columns their derivatives; half the sum of squares. */
+static double residuals(const fitter *f, const double *parameter, const double *factor, double *row,
+                        double *column)
+{
+    const nj_rainbow_problem *p = f->p;
+    const uint32_t base = nj_rainbow_first_baseline(p->model), n8 = padded(p->n);
+    double sum = 0, by[8];
+    for (uint32_t i = 0; i < n8; i += 8) {
+        for (uint32_t l = 0; l < 8; l++) {
+            const uint32_t k = i + l;
+            if (k >= p->n) {
+                row[k] = by[l] = 0;
+                continue;
+            }
+            row[k] = data_row(p, k, row[k] + (p->model->baseline ? parameter[base + p->band[k]] : 0), &by[l]);
+            sum += 0.5 * row[k] * row[k];
+        }
+        for (uint32_t a = 0; a < f->n; a++) {
+            double *to = column + (size_t)a * n8 + i;
+            const uint32_t k = f->index[a];
+            for (uint32_t l = 0; l < 8; l++)
+                to[l] = by[l] * (k < base ? to[l] * factor[a] : i + l < p->n && p->band[i + l] == k - base);
+        }
+    }
+    return sum;
+}
+
 /* Fills objective, gradient and normal equations at x->p; false: out of bounds or not finite. */
 static bool evaluate(fitter *f, point *x)
 {
     nj_rainbow_problem *p = f->p;
-    const uint32_t base = nj_rainbow_first_baseline(p->model);
-    const uint32_t n_terms = base; /* all of them take part, in order; baselines behind them */
-    double by[MOST], d[MOST], factor[MOST];
+    const uint32_t n8 = padded(p->n);
+    double factor[MOST];
     f->n_evaluations++;
     x->objective = 0;
     for (uint32_t a = 0; a < f->n; a++) {
         const uint32_t k = f->index[a];
         if (!(x->p[k] > p->low[k] && x->p[k] < p->high[k])) return false;
         factor[a] = f->is_log[a] ? x->p[k] : 1;
-        x->gradient[a] = 0;
-        for (uint32_t b = 0; b <= a; b++) x->normal[a][b] = 0;
     }
     nj_rainbow_prepare(p->model, &p->bands, x->p);
-    for (uint32_t i = 0; i < p->n; i++) {
-        const uint32_t band = p->band[i];
-        double flux = nj_rainbow_value(p->model, &p->bands, x->p, p->t[i], band, by), by_flux;
-        if (p->model->baseline) flux += x->p[base + band];
-        const double row = data_row(p, i, flux, &by_flux);
-        x->objective += 0.5 * row * row;
-        for (uint32_t a = 0; a < n_terms; a++) d[a] = by_flux * factor[a] * by[a];
-        for (uint32_t a = n_terms; a < f->n; a++) d[a] = f->index[a] - base == band ? by_flux : 0;
-        add_row(f->n, x, row, d);
-    }
+    nj_rainbow_columns(p->isa, p->model, &p->bands, x->p, n8, p->t, p->kelvin, p->factor, p->row, p->column);
+    x->objective = residuals(f, x->p, factor, p->row, p->column);
+    nj_rainbow_normals(p->isa, f->n, n8, p->row, p->column, x->gradient, x->normal[0]);
     for (uint32_t a = 0; a < f->n; a++) {
         const uint32_t k = f->index[a];
         const double range = p->high[k] - p->low[k], y = (x->p[k] - p->low[k]) / range,

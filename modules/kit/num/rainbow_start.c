@@ -163,7 +163,9 @@ bool nj_rainbow_scale(const nj_rainbow *model, const nj_rainbow_points *points, 
                       nj_rainbow_problem *p)
 {
     const uint32_t n = points->n;
-    double *t = work, *m = t + n, *weight = m + n, *above = weight + n, *more = above + n;
+    const uint32_t n8 = padded(n);
+    double *t = work, *m = t + n8, *weight = m + n8, *kelvin = weight + n8, *factor = kelvin + n8,
+           *row = factor + n8, *column = row + n8, *above = column, *more = column + n8;
     spread s = { .least_t = INFINITY, .most_t = -INFINITY };
     double least = INFINITY;
     *p = (nj_rainbow_problem){ .model = model,
@@ -172,6 +174,11 @@ bool nj_rainbow_scale(const nj_rainbow *model, const nj_rainbow_points *points, 
                                .t = t,
                                .m = m,
                                .weight = weight,
+                               .kelvin = kelvin,
+                               .factor = factor,
+                               .row = row,
+                               .column = column,
+                               .isa = nj_isa_best(),
                                .band = points->band,
                                .upper = points->upper,
                                .most = -INFINITY };
@@ -185,7 +192,13 @@ bool nj_rainbow_scale(const nj_rainbow *model, const nj_rainbow_points *points, 
         t[i] = (points->t[i] - p->mean_t) / p->std_t;
         m[i] = (points->flux[i] - p->shift[points->band[i]]) / p->std_m;
         weight[i] = p->std_m / points->err[i];
+        kelvin[i] = p->bands.kelvin[points->band[i]];
+        factor[i] = p->bands.factor[points->band[i]];
         if (!isfinite(t[i]) || !isfinite(m[i]) || !(weight[i] > 0) || !isfinite(weight[i])) return false;
+    }
+    for (uint32_t i = n; i < n8; i++) {
+        t[i] = t[n - 1], m[i] = m[n - 1], weight[i] = 0;
+        kelvin[i] = kelvin[n - 1], factor[i] = factor[n - 1];
     }
     for (uint32_t b = 0; b < model->n_bands; b++) {
         uint32_t n_band = 0;
