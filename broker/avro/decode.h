@@ -15,7 +15,7 @@ typedef struct nj_schema
 /* Reads the embedded survey maps (schemas/<survey>.map, and those of [decode] maps = DIR). NULL with err. */
 nj_decoder *nj_decoder_new(nj_settings *settings, nj_error *err);
 void nj_decoder_free(nj_decoder *decoder);
-/* This is a run: alerts may wait for a registry that is away until stopped() says that the run ends. */
+/* This is a run: alerts may wait for an unavailable registry until stopped() says that the run ends. */
 void nj_decoder_waits(nj_decoder *decoder, bool (*stopped)(void *opaque), void *opaque);
 bool nj_decoder_waiting(const nj_decoder *decoder); /* alerts wait for a registry now; any thread */
 /* Is the path a canonical name of any survey map? */

@@ -227,7 +227,7 @@ static void movement(const nj_metrics_of *m, nj_buffer *b)
     family(b, "nightjar_output_waiting", "gauge",
            "1: an output waits for a lock or for room, and all else too.");
     sample(b, "nightjar_output_waiting", NULL, NULL, waiting);
-    family(b, "nightjar_registry_waiting", "gauge", "1: alerts wait for a schema registry that is away.");
+    family(b, "nightjar_registry_waiting", "gauge", "1: alerts wait for an unavailable schema registry.");
     sample(b, "nightjar_registry_waiting", NULL, NULL, nj_decoder_waiting(m->r->engine.decoder));
     family(b, "nightjar_output_failed", "gauge", "1: an output failed, and the run ends.");
     sample(b, "nightjar_output_failed", NULL, NULL, m->r->output.failed != 0);

@@ -91,7 +91,7 @@ char *nj_kafka_query(char **rest, char **value)
     return key;
 }
 
-/* Of one kind so many lines a minute: a broker that is away for a night makes thousands. */
+/* Of one kind so many lines a minute: an unreachable broker makes thousands in a night. */
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
     enum { KINDS = 16, A_MINUTE = 5 };

@@ -49,7 +49,7 @@ const nj_param nj_registry_settings[] = {
       "folder to keep fetched schemas in; off = none" },
     { "timeout_s", NJ_F64, "10", offsetof(registry_conf, timeout_s), 0.1, 600, "s", "of one request" },
     { "wait_s", NJ_F64, "-1", offsetof(registry_conf, wait_s), -1, 1e9, "s",
-      "how long alerts wait for a registry that is away, before they are dead letters; -1 = until it is "
+      "how long alerts wait for an unavailable registry, before they are dead letters; -1 = until it is "
       "back" },
     { "unknown_s", NJ_F64, "10", offsetof(registry_conf, unknown_s), 0, 86400, "s",
       "how long an id that the registry does not know is asked for again, before its alerts are dead "
@@ -390,7 +390,7 @@ static int64_t left_for_unknown_ns(nj_registry *r)
     return (int64_t)(r->conf.unknown_s * 1e9) - r->spent_ns;
 }
 
-/* How long alerts may wait for a registry that is away; -1 = forever. */
+/* How long alerts may wait for an unavailable registry; -1 = forever. */
 static double patience_s(const nj_registry *r)
 {
     if (r->conf.wait_s >= 0) return r->conf.wait_s;

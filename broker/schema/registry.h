@@ -19,8 +19,8 @@ void nj_registry_free(nj_registry *registry);
 /* Neither a registry nor a folder is set. */
 bool nj_registry_is_empty(const nj_registry *registry);
 /* The schema of an id ("902", or a GUID as "89791762-2336-186f-9674-299b90a8e2e4") as one JSON text, those
- * that it refers to in it (free it), or NULL with the reason. A registry that is away, or whose answers are
- * not a registry's, is asked again while the caller waits (back-pressure on its stream): for [registry]
+ * that it refers to in it (free it), or NULL with the reason. An unavailable registry, or one whose answers
+ * are not a registry's, is asked again while the caller waits (back-pressure on its stream): for [registry]
  * wait_s, by default in a run until it is back. An id that it does not know is asked for again for unknown_s,
  * then not for negative_s. err->later: the run ends before there is an answer, and the alert is not to blame.
  * patient: false = one question only (the caller has another way). */

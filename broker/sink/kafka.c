@@ -70,7 +70,7 @@ typedef struct kafka_sink {
     nj_transactions transactions;
     int waiting; /* messages, when that number last changed */
     int64_t moved_ns;
-    nj_wait wait;    /* for brokers that are away */
+    nj_wait wait;    /* for unreachable brokers */
     int left;        /* messages, at the last look */
     int64_t left_ns; /* since when it is not less; 0 = no look yet */
     char why[512]; /* of the first message that was not delivered, or of the last trouble with the brokers */

@@ -217,14 +217,14 @@ static int check_size(const nj_rolled *r, const nj_part *p, nj_error *err)
                    (long long)st.st_size, r->name.text, p->bytes);
 }
 
-/* Files are made, and renamed, in the middle of a run: a disk without room, or one that is away, is waited
+/* Files are made, and renamed, in the middle of a run: a disk without room, or a missing one, is waited
  * for as it is by writes. False: it is something else, or long enough. */
 static bool wait_for_place(nj_wait *wait, const char *path)
 {
     struct statvfs fs;
     char *folder = strdup(path), *slash = folder ? strrchr(folder, '/') : NULL;
     if (slash) *slash = 0;
-    const char *why = nj_folder_is_away(path) ? "its folder is away"
+    const char *why = nj_folder_is_away(path) ? "its folder is missing"
                       : !folder || statvfs(slash ? folder : ".", &fs) ? NULL
                       : fs.f_flag & ST_RDONLY                            ? "its file system is read-only"
                       : fs.f_bavail < 16 || (fs.f_files && !fs.f_favail) ? "no room on the disk"

@@ -411,7 +411,7 @@ static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
 {
     sqlite_sink *s = (sqlite_sink *)sink;
     if (!s->open_transaction && rows->n) {
-        if (nj_outfile_look(&s->file, err)) return -1; /* a folder that is away is waited for here alone */
+        if (nj_outfile_look(&s->file, err)) return -1; /* a missing folder is waited for here alone */
         if (run(s, "BEGIN IMMEDIATE", "cannot be written", err)) return -1;
         s->open_transaction = true;
     }

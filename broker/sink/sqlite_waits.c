@@ -77,7 +77,7 @@ static ssize_t patient_pwrite64(int fd, const void *bytes, size_t n, off_t at)
     return patiently(sqlite_pwrite64, fd, bytes, n, at);
 }
 
-/* The journal of a transaction is a file that is created each time. A folder that is away is waited for, too;
+/* The journal of a transaction is a file that is created each time. A missing folder is waited for, too;
  * a read-only file system is not, because SQLite then opens what it only reads in another way. */
 static int patient_open(const char *path, int flags, int mode)
 {

@@ -33,7 +33,7 @@ typedef struct nj_source_host {
     /* A source, or a part of it, ended before its end: "night.tar: cut after x.avro". A note says so as well.
      * NULL = there is no list. */
     void (*early)(void *opaque, const char *text);
-    /* This worker replaces one that had alerts: brokers that are away now are waited for. */
+    /* This worker replaces one that had alerts: brokers that are unreachable now are waited for. */
     bool goes_on;
 } nj_source_host;
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""A disk that is full, read-only or away for a while: every output waits, and is then what an uninterrupted
-run writes. Without room in time the run ends with exit code 3 and accounts that are true, and --resume goes
-on from there.
+"""A disk that is full, read-only or missing for a while: every output waits, and is then what an
+uninterrupted run writes. Without room in time the run ends with exit code 3 and accounts that are true, and
+--resume continues from there.
 """
 
 import io, os, shutil, sqlite3, subprocess, sys, tarfile, threading, time
@@ -226,7 +226,7 @@ def feed(child, text):
 
 def folder_away(sink, expected, back):
     """The folder is moved away when half of the alerts are written, and comes back, or does not."""
-    what = f"{sink}, its folder is away" + ("" if back else " for too long")
+    what = f"{sink}, its folder is missing" + ("" if back else " for too long")
     shutil.rmtree("away", ignore_errors=True)
     empty("full")
     more = ["-D", "run.batch_rows=1", "-D", f"run.sink_retry_s={60 if back else 0.2}"]

@@ -95,6 +95,13 @@ def markdown():
     return [p for p in paths if not p.startswith(built)]
 
 
+def repeated(path):
+    """Long sentences that the file has twice: a merge leaves such paragraphs."""
+    text = " ".join(" ".join(line for _, line in prose(path)).split())
+    count = collections.Counter(x for x in re.split(r"(?<=[.:;]) ", text) if len(x) >= 50)
+    return [f"{short(path)}: {x[:70]}" for x, n in count.items() if n > 1]
+
+
 def sizes():
     files = sources(
         "broker/*/*.[ch]", "broker/*/*.cc", "modules/*.c", "modules/kit/*/*.[ch]", "include/nightjar/*.h"
@@ -119,6 +126,8 @@ def sizes():
     pages = markdown()
     wide = [f"{short(p)}:{n}" for p in pages for n, x in prose(p) if len(x) > 110]
     ok(not wide and len(pages) > 20, f"nor one of {len(pages)} Markdown files", "\n".join(wide))
+    twice = [x for p in pages for x in repeated(p)]
+    ok(not twice, "and none has a sentence twice", "\n".join(twice))
     ok(max(lines.values()) <= 500, "no file grows beyond 500 lines")
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A Kafka sink whose brokers are away: it says so, waits and continues; without them the run ends with
-accounts that are true."""
+"""A Kafka sink whose brokers are unreachable: it reports this, waits and continues; without them the
+run ends with accounts that are true."""
 
 import ctypes, json, os, subprocess, threading
 from mock_broker import MockBroker
@@ -75,7 +75,7 @@ def main():
         with MockBroker(partitions=1) as broker:
             broker.topic("rows")
             child, rest, said = run(broker)
-            ok("; waiting" in said, "brokers that are away: the run says that it waits", said)
+            ok("; waiting" in said, "unreachable brokers: the run reports that it waits", said)
             away(broker, False)
             rc, said, ledger = end(child, rest, said)
             ok(rc == 0, "it ends well when they are back", said)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""[guard] max_lag_s: alerts that wait too long go without the dearest modules; --missing fills them in."""
+"""[guard] max_lag_s: alerts that wait too long go without the costliest modules; --missing fills them in."""
 
 import os, re
 from overload_kit import module
@@ -31,10 +31,10 @@ def what_goes_first():
     r = run("hurried", *ALWAYS)
     ok(r.returncode == 0, "a hurried one", r.stderr)
     order = re.findall(r"warning: (\w+) is left out", r.stderr)
-    ok(order[:2] == ["dear", "middle"], "the dearest goes first, then the next", r.stderr)
+    ok(order[:2] == ["dear", "middle"], "the most expensive is left out first, then the next", r.stderr)
     dear, middle = set(without("hurried", "dear")), set(without("hurried", "middle"))
-    ok(dear, "there are alerts without the dearest one")
-    ok(middle < dear, "those without the next one go without the dearest as well, and are fewer")
+    ok(dear, "there are alerts without the most expensive one")
+    ok(middle < dear, "those without the next one lack the most expensive as well, and are fewer")
     ok(set(without("hurried", "reader")) >= dear, "who reads its answers goes as well")
     ok(len(rows("hurried.ndjson")) == N, "every alert is a row")
     values = [x["dear.x"] for x in rows("hurried.ndjson") if x["candid"] in dear]
@@ -119,7 +119,7 @@ def other_outputs():
 
 def what_must_stay():
     r = run("clause", *ALWAYS, "-w", '"dear.x" > 0')
-    ok(r.returncode == 0, "a clause that reads the dearest one", r.stderr)
+    ok(r.returncode == 0, "a clause that reads the most expensive one", r.stderr)
     ok(without("clause", "dear") == [], "then it stays: without it there would be no row")
     ok(without("clause", "middle"), "and the next one goes")
     r = run("topic", *ALWAYS, "-t", 't="reader.x" > 0')

@@ -375,7 +375,7 @@ def flags():
     ok(re.search(r"seconds +100.0 % - toy.c:\d+ - process", text), "-m: the summary", text)
     order = re.findall(r"^Function: (\w+) at", run("--lines", "-t"), re.M)
     times = [f["total_ns"] for name in order for f in report("f.json")["functions"] if f["name"] == name]
-    ok(len(times) > 3 and times == sorted(times), "-t: by time, the dearest last", (order, times))
+    ok(len(times) > 3 and times == sorted(times), "-t: by time, the most expensive last", (order, times))
     bare = TOY.replace(
         "static int process",
         "static __attribute__((noinline, used)) void never(void)\n{\n    sink++;\n}\nstatic int process",
