@@ -40,6 +40,7 @@ const nj_section nj_sections[] = {
     { "kafka", "librdkafka's own settings by their own names, as -X (sasl.username, message.timeout.ms, ...)",
       NULL },
     { "sink.ndjson", "of -o ndjson:", nj_ndjson_settings },
+    { "sink.csv", "of -o csv:", nj_csv_settings },
     { "sink.avro", "of -o avro:", nj_avro_settings },
     { "sink.fits", "of -o fits:", nj_fits_settings },
     { "sink.parquet", "of -o parquet:", nj_parquet_settings },

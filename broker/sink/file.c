@@ -58,10 +58,10 @@ static int open_file(nj_outfile *file, const char *path, nj_sink_mode mode, int 
     *file = (nj_outfile){ .fd = -1 };
     if (!*path) return nj_fail(err, "an output file needs a name");
     if (nj_output_is_standard(path))
-        return nj_fail(
-            err,
-            "%s: only `-o ndjson:-` and `--report -` write to standard output; './-' is a file of that name",
-            path);
+        return nj_fail(err,
+                       "%s: only `-o ndjson:-`, `-o csv:-` and `--report -` write to standard output; './-' "
+                       "is a file of that name",
+                       path);
     if (open_locked(file, path, mode, more, err)) return -1;
     bool regular = !fstat(file->fd, &st) && S_ISREG(st.st_mode);
     file->path = strdup(path);

@@ -1,5 +1,5 @@
-/* ndjson.c - one JSON object per line. What is written is whole lines, so a reader of a growing file sees at
- * most one torn line. */
+/* ndjson.c - one JSON object per line; and CSV, whose file is the same but for what a line is (csv.c). What
+ * is written is whole lines, so a reader of a growing file sees at most one torn line. */
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -10,6 +10,7 @@
 #include "../base/output.h"
 #include "../base/utf8.h"
 #include "classes.h"
+#include "csv.h"
 #include "file.h"
 #include "json.h"
 #include "packed.h"
@@ -29,6 +30,13 @@ const nj_param nj_ndjson_settings[] = {
       "how hard a file that ends in .zst is packed" },
     { 0 },
 };
+const nj_param nj_csv_settings[] = {
+    { "gzip_level", NJ_I64, "6", offsetof(ndjson_conf, gzip_level), 1, 9, "1",
+      "how hard a file that ends in .gz is packed" },
+    { "zstd_level", NJ_I64, "3", offsetof(ndjson_conf, zstd_level), 1, 19, "1",
+      "how hard a file that ends in .zst is packed" },
+    { 0 },
+};
 
 typedef struct ndjson {
     nj_sink base;
@@ -38,7 +46,7 @@ typedef struct ndjson {
     nj_packing kind;
     nj_packer *packer; /* NULL: rows are written as they are */
     int64_t n_rows;
-    bool append, known, begun, standard_output;
+    bool csv, append, known, begun, standard_output;
 } ndjson;
 
 /* The file from its first byte on, unpacked. */
@@ -97,13 +105,14 @@ static int repair_tail(ndjson *s, nj_error *err)
     off_t end = 0;
     if (s->kind != NJ_PACKED_NOT && nj_packed_whole(file, s->kind, &end, err)) return -1;
     if (s->kind == NJ_PACKED_NOT || end) first_line(file, 1, &line);
-    bool other = line.n && line.data[0] != '{';
+    bool other = line.n && line.data[0] != '{' && !s->csv; /* of CSV the first line is looked at later */
     nj_buffer_free(&line);
     if (other)
         return nj_fail(err,
                        "%s: does not begin with a JSON object; --append adds to files that ndjson: wrote",
                        file->path);
-    if (s->kind == NJ_PACKED_NOT && (end = whole_lines(file, err)) < 0) return -1;
+    if (s->kind == NJ_PACKED_NOT && (end = s->csv ? nj_csv_whole(file, err) : whole_lines(file, err)) < 0)
+        return -1;
     return end == file->size ? 0 : nj_outfile_cut(file, end, err);
 }
 
@@ -115,22 +124,24 @@ static int cut_back(ndjson *s, const nj_mark *mark, nj_error *err)
     return nj_outfile_cut(&s->file, mark->bytes, err);
 }
 
-static nj_sink *open_ndjson(const nj_sink_args *args, nj_error *err)
+static nj_sink *open_lines(const nj_sink_args *args, bool csv, nj_error *err)
 {
     ndjson *s = calloc(1, sizeof *s);
     if (!s) {
-        nj_fail(err, "ndjson: out of memory");
+        nj_fail(err, "%s: out of memory", csv ? "csv" : "ndjson");
         return NULL;
     }
     ndjson_conf conf;
-    if (nj_settings_apply(args->settings, "sink.ndjson", nj_ndjson_settings, NULL, &conf, err) ||
-        nj_json_infinity(&s->keys, "ndjson", conf.infinity, err)) {
+    if (csv ? nj_settings_apply(args->settings, "sink.csv", nj_csv_settings, NULL, &conf, err)
+            : nj_settings_apply(args->settings, "sink.ndjson", nj_ndjson_settings, NULL, &conf, err) ||
+                  nj_json_infinity(&s->keys, "ndjson", conf.infinity, err)) {
         free(s);
         return NULL;
     }
-    s->base.class = &nj_sink_ndjson;
+    s->base.class = csv ? &nj_sink_csv : &nj_sink_ndjson;
+    s->csv = csv;
     s->kind = nj_packed_by_name(args->target);
-    if (nj_packed_check(args->target, "ndjson", true, NULL, err)) {
+    if (nj_packed_check(args->target, csv ? "csv" : "ndjson", true, NULL, err)) {
         free(s);
         return NULL;
     }
@@ -150,7 +161,7 @@ static nj_sink *open_ndjson(const nj_sink_args *args, nj_error *err)
         s->file = (nj_outfile){ .path = strdup("standard output"),
                                 .fd = fcntl(nj_output_fd(), F_DUPFD_CLOEXEC, 3) };
         if (s->file.fd >= 0 && s->file.path) return &s->base;
-        nj_fail(err, "ndjson:-: standard output: %s", strerror(errno));
+        nj_fail(err, "%s:-: standard output: %s", csv ? "csv" : "ndjson", strerror(errno));
     } else if (nj_outfile_open_for(&s->file, args, true, err) == 0 &&
                (!s->append || !s->file.size || cut_back(s, args->mark, err) == 0) &&
                nj_outfile_begin(&s->file, args, s->n_rows, err) == 0) {
@@ -160,6 +171,16 @@ static nj_sink *open_ndjson(const nj_sink_args *args, nj_error *err)
     nj_packer_free(s->packer);
     free(s);
     return NULL;
+}
+
+static nj_sink *open_ndjson(const nj_sink_args *args, nj_error *err)
+{
+    return open_lines(args, false, err);
+}
+
+static nj_sink *open_csv(const nj_sink_args *args, nj_error *err)
+{
+    return open_lines(args, true, err);
 }
 
 /* The first row of the file, for one whose meta file is gone; NULL when it cannot be had. */
@@ -288,12 +309,32 @@ static int write_metadata(const ndjson *s, const nj_field *field, uint32_t n_fie
     return rc;
 }
 
+/* The line of names is written, or is what the file begins with. */
+static int begin_csv(ndjson *s, const nj_field *field, uint32_t n_fields, nj_error *err)
+{
+    nj_buffer line = { 0 };
+    int rc = 0;
+    nj_csv_names(&s->buffer, field, n_fields);
+    nj_buffer_add(&s->buffer, "\n", 1);
+    if (s->append && s->file.end > 0) {
+        first_line(&s->file, s->buffer.n + 1, &line);
+        if (line.n != s->buffer.n || memcmp(line.data, s->buffer.data, line.n) != 0)
+            rc = nj_fail(err,
+                         "%s: does not begin with the names of this run's columns; --append needs the same",
+                         s->file.path);
+        s->buffer.n = 0;
+    }
+    nj_buffer_free(&line);
+    return rc;
+}
+
 static int begin(nj_sink *sink, const nj_field *field, uint32_t n_fields, const nj_metadata *metadata,
                  nj_error *err)
 {
     ndjson *s = (ndjson *)sink;
+    if (s->csv && begin_csv(s, field, n_fields, err)) return -1;
     s->begun = true;
-    if (nj_json_keys_new(&s->keys, field, n_fields, err)) return -1;
+    if (!s->csv && nj_json_keys_new(&s->keys, field, n_fields, err)) return -1;
     /* only a real file has a place beside it */
     if (s->standard_output || !strncmp(s->file.path, "/dev/", 5)) return 0;
     return s->known ? 0 : write_metadata(s, field, n_fields, metadata, err);
@@ -327,7 +368,10 @@ static int write_rows(nj_sink *sink, const nj_rows *rows, nj_error *err)
 {
     ndjson *s = (ndjson *)sink;
     for (uint32_t k = 0; k < rows->n; k++) {
-        nj_json_row(&s->buffer, &s->keys, rows, rows->row[k]);
+        if (s->csv)
+            nj_csv_line(&s->buffer, rows, rows->row[k]);
+        else
+            nj_json_row(&s->buffer, &s->keys, rows, rows->row[k]);
         nj_buffer_add(&s->buffer, "\n", 1);
         s->n_rows++;
         if (s->buffer.n >= WRITE_AT && write_out(s, err)) return -1;
@@ -377,6 +421,21 @@ const nj_sink_class nj_sink_ndjson = {
     .form = "ndjson:PATH, ndjson:-",
     .doc = "one JSON object per line, packed when PATH ends in .gz or .zst; provenance in PATH.meta.json",
     .open = open_ndjson,
+    .begin = begin,
+    .write = write_rows,
+    .flush = flush,
+    .commit = commit,
+    .look = nj_journal_look,
+    .close = close_ndjson,
+    .extent = extent,
+};
+
+const nj_sink_class nj_sink_csv = {
+    .scheme = "csv",
+    .is_file = true,
+    .form = "csv:PATH, csv:-",
+    .doc = "CSV with a line of names; series as JSON arrays; packed and described as NDJSON is",
+    .open = open_csv,
     .begin = begin,
     .write = write_rows,
     .flush = flush,

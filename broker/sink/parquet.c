@@ -384,6 +384,7 @@ static int commit(nj_sink *sink, const nj_keep *keep, nj_error *err)
     if (nj_outfile_commit(&s->file, (int64_t)(s->w.n_rows + s->w.n_open), keep, err)) return failed(s);
     s->committed = true;
     s->complete = keep->complete;
+    if (s->complete) nj_waiting_rows_close(&s->rows, true);
     return 0;
 }
 

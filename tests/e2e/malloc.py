@@ -36,7 +36,7 @@ RUN = [
     "-c",
     "cats.ini",
 ]
-FILES = ["out.ndjson", "out.avro", "out.fits", "out.parquet"]
+FILES = ["out.ndjson", "out.avro", "out.fits", "out.parquet", "out.csv"]
 
 
 def build():
@@ -69,6 +69,7 @@ def attempt(library, folder, at):
         f"avro:{folder}/out.avro",
         f"fits:{folder}/out.fits",
         f"parquet:{folder}/out.parquet",
+        f"csv:{folder}/out.csv",
         f"sqlite:{folder}/out.db",
     ]
     sinks = [x for spec in outputs for x in ("-o", spec)]
@@ -158,6 +159,7 @@ def content(folder):
         avro_rows(text["out.avro"]),
         len(text["out.fits"]),
         text["out.parquet"],
+        text["out.csv"],
         os.path.exists(f"{folder}/r.json"),
     )
 

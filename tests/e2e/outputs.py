@@ -5,7 +5,7 @@ beside them."""
 import io, json, os, resource, signal, subprocess, tarfile, time
 from tap import NIGHTJAR, Folder, done, nightjar, ok, report, rows
 
-KINDS = ["ndjson", "avro", "sqlite", "fits", "parquet"]
+KINDS = ["ndjson", "avro", "sqlite", "fits", "parquet", "csv"]
 
 
 class Running:

@@ -374,7 +374,6 @@ def killed(what, more):
     ok(r.returncode == 0, f"{what}: it goes on to its end", r.stderr)
     with open("k.parquet", "rb") as f:
         ok(f.read() == expected, f"{what}: byte by byte what an uninterrupted run writes")
-    ok(not os.path.exists("k.parquet.rows"), f"{what}: the rows beside it are gone")
 
 
 def gone_on_with():

@@ -14,8 +14,8 @@ from astropy.io import fits
 KILLS = int(os.environ.get("NIGHTJAR_KILLS", "6"))
 SEED = os.environ.get("NIGHTJAR_SEED", "1")
 rng = random.Random(None if SEED == "random" else int(SEED))
-FILES = ["out.ndjson", "out.db", "out.avro", "out.fits", "out.parquet"]
-KINDS = ["ndjson", "sqlite", "avro", "fits", "parquet"]
+FILES = ["out.ndjson", "out.db", "out.avro", "out.fits", "out.parquet", "out.csv"]
+KINDS = ["ndjson", "sqlite", "avro", "fits", "parquet", "csv"]
 OUTPUTS = [x for kind, path in zip(KINDS, FILES) for x in ("-o", f"{kind}:{path}")]
 PACKED = ["-o", "ndjson:out.gz", "-o", "ndjson:out.zst"]
 OFTEN = ["-D", "run.commit_ms=20", "-D", "run.flush_ms=5", "-D", "run.batch_rows=8"]
@@ -36,6 +36,8 @@ def content():
     found = {}
     with open("out.ndjson") as f:
         found["ndjson"] = sorted(f)
+    with open("out.csv") as f:
+        found["csv"] = sorted(f)
     with gzip.open("out.gz", "rt") as f:
         found["gzip"] = sorted(f)
     if shutil.which("zstd"):
@@ -200,7 +202,7 @@ def ledger(night):
     """One run over all its restarts, from any of its outputs; and from the folder."""
     r = nightjar("ledger", ".", "--json")
     one = [x for x in json.loads(r.stdout)] if r.returncode == 0 else []
-    ok(len(one) == 1, "ledger: five outputs of one run", r.stdout + r.stderr)
+    ok(len(one) == 1, "ledger: six outputs of one run", r.stdout + r.stderr)
     ok(one[0]["emitted"] == len(open("out.ndjson").readlines()), "ledger: over all restarts", r.stdout)
     ok(one[0]["complete"], "ledger: complete", r.stdout)
     for name in FILES + ["out.avro.journal"]:

@@ -48,7 +48,8 @@ def rows_of(path):
     if plain.endswith(".fits"):
         with fits.open(path) as f:
             return [repr([str(x) for x in row]) for row in f["ALERTS"].data]
-    return text_of(path).splitlines()
+    lines = text_of(path).splitlines()
+    return lines[1:] if plain.endswith(".csv") else lines
 
 
 def files_of(pattern):
@@ -238,8 +239,8 @@ def kinds(ending):
     return [f for f in files_of("out*") if f.removesuffix(".part").endswith(ending)]
 
 
-ENDINGS = [".ndjson.zst", ".ndjson.gz", ".avro", ".db", ".fits", ".parquet"]
-KINDS = ["ndjson", "ndjson", "avro", "sqlite", "fits", "parquet"]
+ENDINGS = [".ndjson.zst", ".ndjson.gz", ".avro", ".db", ".fits", ".parquet", ".csv"]
+KINDS = ["ndjson", "ndjson", "avro", "sqlite", "fits", "parquet", "csv"]
 
 
 def kill_after(args, seconds):
