@@ -88,7 +88,7 @@ static row run(const nj_instance *in, void *thread, int (*process)(const void *,
         for (int k = 0; k < 4; k++) col[6 + k].data = &g->score[k];
         col[10].data = &g->roid, col[11].data = &g->label;
     }
-    host_batch b = { .in = in };
+    nj_made_batch b = { .in = in };
     nj_work w = { .size = sizeof w,
                   .n = 1,
                   .row = &zero,
@@ -97,12 +97,12 @@ static row run(const nj_instance *in, void *thread, int (*process)(const void *,
                   .reason = &r.reason,
                   .id = &a->id,
                   .opaque = &b,
-                  .scratch = host_scratch,
-                  .text = host_text,
+                  .scratch = nj_made_scratch,
+                  .text = nj_made_text,
                   .image = image_of };
     current = a;
     assert_int_equal(process(in->self, thread, &w), NJ_OK);
-    nj_arena_free(&b.scratch);
+    nj_made_free(&b);
     return r;
 }
 
@@ -168,7 +168,7 @@ static void candidates_are_equal(void **state)
     if (!kit_shared()) skip();
     host h;
     open_instance(&h, "");
-    host_thread t = open_thread(&h.set.item[0]);
+    nj_made_thread t = open_thread(&h.set.item[0]);
     int n_rows = 0, n_candidates = 0;
     for (int s = 0; sets[s]; s++)
         for (uint32_t i = 0; i < reference[s].n; i++, n_rows++) {
@@ -199,7 +199,7 @@ static void candidates_are_equal(void **state)
         }
     assert_int_equal(n_rows, 635);
     assert_int_equal(n_candidates, 90);
-    close_thread(&t);
+    nj_made_thread_close(&t);
     close_host(&h);
 }
 
@@ -211,7 +211,7 @@ static void gate_is_equal(void **state)
     host h;
     open_instance(&h, "gate = 1\n");
     const nj_instance *in = nj_instances_find(&h.set, "tested");
-    host_thread t = open_thread(in);
+    nj_made_thread t = open_thread(in);
     int n_passed = 0;
     for (int s = 0; sets[s]; s++)
         for (uint32_t i = 0; i < reference[s].n; i++) {
@@ -230,7 +230,7 @@ static void gate_is_equal(void **state)
             n_passed += passed;
         }
     assert_true(n_passed > 50);
-    close_thread(&t);
+    nj_made_thread_close(&t);
     close_host(&h);
 }
 
@@ -243,7 +243,7 @@ static void numpy_numerators(void **state)
     static const int numerator[] = { 6828, 10634, 7268, 10172, 2774, 5010 };
     host h;
     open_instance(&h, "rng = numpy\nseed = 1337\n");
-    host_thread t = open_thread(&h.set.item[0]);
+    nj_made_thread t = open_thread(&h.set.item[0]);
     int n = 0;
     for (int i = 0; i < all[0].n; i++) {
         row r = run(t.in, t.block, t.in->module->process, &all[0].item[i], NULL);
@@ -252,7 +252,7 @@ static void numpy_numerators(void **state)
                                                                           * nothing else */
     }
     assert_int_equal(n, 6);
-    close_thread(&t);
+    nj_made_thread_close(&t);
     close_host(&h);
 }
 
@@ -266,10 +266,10 @@ static void numpy_stream(void **state)
     open_instance(&h, "rng = numpy\nseed = 1337\n");
     int n = 0;
     for (int s = 0; sets[s] && !(alone && s == 8); s++) {
-        host_thread t = open_thread(&h.set.item[0]);
+        nj_made_thread t = open_thread(&h.set.item[0]);
         for (uint32_t i = 0; i < reference[s].n; i++) {
             if (alone && table_number(&reference[s], i, "hostless.candidate") == 1) {
-                close_thread(&t);
+                nj_made_thread_close(&t);
                 t = open_thread(&h.set.item[0]);
             }
             row r = run(t.in, t.block, t.in->module->process, &all[s].item[i], NULL);
@@ -282,7 +282,7 @@ static void numpy_stream(void **state)
                     fail_msg("%s row %u: %s is %.17g, not %.17g", sets[s], i, column, r.ks[k], want);
             }
         }
-        close_thread(&t);
+        nj_made_thread_close(&t);
     }
     assert_int_equal(n, alone ? 2 * 28 : 2 * 90);
     close_host(&h);
@@ -300,7 +300,7 @@ static void means_agree(void **state)
     enum { REPEATS = 240 };
     host h;
     open_instance(&h, "repeats = 240\n");
-    host_thread t = open_thread(&h.set.item[0]);
+    nj_made_thread t = open_thread(&h.set.item[0]);
     int n = 0;
     double sum = 0;
     for (int s = 0; sets[s]; s++) {
@@ -331,7 +331,7 @@ static void means_agree(void **state)
     assert_int_equal(n, 56);
     assert_true(fabs(sum / sqrt(n)) < 4); /* no drift of all of them */
     print_message("mean z of %d distances: %.2f\n", n, sum / n);
-    close_thread(&t);
+    nj_made_thread_close(&t);
     close_host(&h);
 }
 
@@ -351,7 +351,7 @@ static void all_instruction_sets_give_the_same_bits(void **state)
     (void)state;
     if (!kit_shared()) skip();
     host h[NJ_ISAS];
-    host_thread t[NJ_ISAS];
+    nj_made_thread t[NJ_ISAS];
     for (int v = 0; v < NJ_ISAS; v++) {
         char settings[64];
         snprintf(settings, sizeof settings, "repeats = 2\nisa = %s\n", nj_isa_name[v]);
@@ -366,7 +366,7 @@ static void all_instruction_sets_give_the_same_bits(void **state)
                 expect_same(&first, &r, nj_isa_name[v], all[s].item[i].id);
             }
         }
-    for (int v = 0; v < NJ_ISAS; v++) close_thread(&t[v]), close_host(&h[v]);
+    for (int v = 0; v < NJ_ISAS; v++) nj_made_thread_close(&t[v]), close_host(&h[v]);
     if (nj_isa_best() != NJ_ISA_AVX512)
         print_message("this processor has no more than %s\n", nj_isa_name[nj_isa_best()]);
 }
@@ -378,7 +378,7 @@ static void fast_equals_plain(void **state)
     if (!kit_shared()) skip();
     host h;
     open_instance(&h, "");
-    host_thread t = open_thread(&h.set.item[0]);
+    nj_made_thread t = open_thread(&h.set.item[0]);
     int n = 0, n_exact = 0;
     for (int s = 0; sets[s]; s++)
         for (int i = 0; i < all[s].n; i++) {
@@ -398,7 +398,7 @@ static void fast_equals_plain(void **state)
         }
     assert_int_equal(n, 90);
     assert_true(n_exact > 40);
-    close_thread(&t);
+    nj_made_thread_close(&t);
     close_host(&h);
 }
 

@@ -12,7 +12,7 @@ static void make(stamps *s, uint32_t rows, uint32_t cols)
 {
     for (int k = 0; k < 2; k++) {
         for (uint32_t i = 0; i < rows * cols; i++)
-            s->pixel[k][i] = (float)(100 + 10 * uniform(mix(k + 1) + i));
+            s->pixel[k][i] = (float)(100 + 10 * nj_made_uniform(nj_made_hash(k + 1) + i));
         s->image[k] = (nj_image){ .pixel = s->pixel[k], .rows = rows, .cols = cols };
     }
 }
@@ -39,10 +39,10 @@ static row run(const char *settings, stamps *s)
     snprintf(ini, sizeof ini, "[module.tested]\nkind = hostless\n%s", settings);
     host h;
     open_host(&h, ini, "tested", NULL);
-    host_thread t = open_thread(&h.set.item[0]);
+    nj_made_thread t = open_thread(&h.set.item[0]);
     row r = no_row;
     void *out[] = ROW_OUTPUTS(r);
-    host_batch b = { .in = t.in };
+    nj_made_batch b = { .in = t.in };
     const nj_col none = { 0 }, px = { &stamp_px, NULL }, *const in[] = { &none, &none, &px };
     nj_work w = { .size = sizeof w,
                   .n = 1,
@@ -52,13 +52,13 @@ static row run(const char *settings, stamps *s)
                   .reason = &r.reason,
                   .id = &id,
                   .opaque = &b,
-                  .scratch = host_scratch,
-                  .text = host_text,
+                  .scratch = nj_made_scratch,
+                  .text = nj_made_text,
                   .image = image_of };
     current = s;
     assert_int_equal(t.in->module->process(t.in->self, t.block, &w), NJ_OK);
     nj_arena_free(&b.scratch);
-    close_thread(&t);
+    nj_made_thread_close(&t);
     close_host(&h);
     return r;
 }

@@ -53,7 +53,7 @@ static void write_catalogue(const char *folder)
     assert_int_equal(fclose(f), 0);
 }
 
-static void *column(host_batch *b, uint32_t need, size_t size, const uint32_t *off)
+static void *column(nj_made_batch *b, uint32_t need, size_t size, const uint32_t *off)
 {
     void *data = nj_arena_alloc(&b->arena, (b->n + 1) * size);
     b->col[need] = (nj_col){ data, off };
@@ -62,10 +62,10 @@ static void *column(host_batch *b, uint32_t need, size_t size, const uint32_t *o
 
 /* One alert of one point per row: difference magnitude 18, reference 17, bands in turn,
  * object i of the catalogue or none. */
-static void build_alerts(host_batch *b, const nj_instance *in, uint32_t n)
+static void build_alerts(nj_made_batch *b, const nj_instance *in, uint32_t n)
 {
-    static row_spec spec[2 * MOST];
-    begin_batch(b, in, spec, n);
+    static nj_made_row spec[2 * MOST];
+    nj_made_begin(b, in, spec, n);
     uint32_t *off = nj_arena_alloc(&b->arena, (n + 1) * sizeof *off);
     double *mag = column(b, MAG, 8, off), *err = column(b, MAG_ERR, 8, off),
            *ref = column(b, REF_MAG, 8, off);
@@ -80,7 +80,7 @@ static void build_alerts(host_batch *b, const nj_instance *in, uint32_t n)
         object[r] = r / 3 < n_objects ? name_of[r / 3] : "ZTF99nobody";
     }
     off[n] = n;
-    reset_outputs(b);
+    nj_made_clear(b);
 }
 
 static void every_object_is_found(void **state)
@@ -104,10 +104,10 @@ static void every_object_is_found(void **state)
     write_catalogue(folder);
     host h;
     open_host(&h, ini, "blazars", folder);
-    host_batch b;
-    host_thread t = open_thread(&h.set.item[0]);
+    nj_made_batch b;
+    nj_made_thread t = open_thread(&h.set.item[0]);
     build_alerts(&b, &h.set.item[0], 3 * n_objects + 3);
-    assert_int_equal(call_all(&b, &t, h.set.item[0].module->process, 64), NJ_OK);
+    assert_int_equal(nj_made_call_all(&b, &t, h.set.item[0].module->process, 64), NJ_OK);
     double flux = 3631 * (pow(10, -0.4 * 17) + pow(10, -0.4 * 18));
     uint32_t n_values = 0;
     for (uint32_t r = 0; r < b.n; r++) {
@@ -127,8 +127,8 @@ static void every_object_is_found(void **state)
     }
     print_message("# %u objects, %u standardized fluxes\n", n_objects, n_values);
     assert_true(n_values > 400);
-    free_batch(&b);
-    close_thread(&t);
+    nj_made_free(&b);
+    nj_made_thread_close(&t);
     close_host(&h);
     snprintf(path, sizeof path, "%s/blazars.csv", folder);
     unlink(path);
