@@ -56,7 +56,7 @@ static void note_visible(out *o, uint32_t from, bool acknowledged)
 }
 
 /* Within one assignment of a partition, what is acknowledged only grows: else alerts would come again, or be
- * passed over. */
+ * skipped. */
 static void note_ack(stream *s, const pending *p)
 {
     NJ_ASSERT(p->generation > s->acked_generation ||

@@ -464,7 +464,7 @@ void *nj_output(void *run_)
         progress(&o);
     }
     /* no rows at all: still a valid header; but one whose types no packet has said yet would be in the way of
-     * the run that goes on */
+     * the resumed run */
     if (!o.begun && !r->output.failed && (nj_flow_is_complete(r) || nj_flow_columns_known(r)))
         begin_sinks(&o);
     nj_flow_commit(&o, true);

@@ -1,4 +1,4 @@
-/* resume.c - a run that goes on must know up to which alert each output is complete: it reads the journals,
+/* resume.c - a resumed run must know up to which alert each output is complete: it reads the journals,
  * refuses those that are not its own, and writes down what the next one needs. */
 #include "resume.h"
 
@@ -147,7 +147,7 @@ static const char *spec_of(const run *r, uint32_t sink)
     return sink < own || sink - own >= o->n_sinks ? NULL : o->sink[sink - own];
 }
 
-/* from=committed is where a group goes on: a file sink in --append goes on with it. */
+/* from=committed is where a group continues: a file sink in --append continues with it. */
 static bool is_implied(const nj_run_options *o)
 {
     for (uint32_t i = 0; i < o->n_sources && o->mode == NJ_SINK_APPEND; i++) {
@@ -158,7 +158,7 @@ static bool is_implied(const nj_run_options *o)
     return false;
 }
 
-/* Is this journal the one of the run that goes on? */
+/* Is this journal the one of the resumed run? */
 static int check_mark(run *r, memory *m, const char *path, bool strict, nj_error *err)
 {
     struct run_resume *z = r->resume;

@@ -1,5 +1,5 @@
-/* resume_columns.c - a raw column has the type that the first packets have; a run that goes on may meet other
- * packets first, or none, and its files must go on with the columns that they have. */
+/* resume_columns.c - a raw column has the type that the first packets have; a resumed run may meet other
+ * packets first, or none, and its files must continue with the columns that they have. */
 #include <jansson.h>
 #include <string.h>
 

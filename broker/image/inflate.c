@@ -25,7 +25,7 @@ enum { LITLENS = NJ_HUFFMAN_SYMBOLS, DISTS = 30, LENS = 19, LEN_BITS = 7 };
 enum { END_OF_BLOCK = 256, FIRST_LENGTH = 257 };
 enum { HEADER = 10, TRAILER = 8, MOST_ANNOUNCED = 65536 };
 enum { MOST_PACKING = 4 }; /* what packs better is made of long matches, which libdeflate copies faster */
-enum { STEP_IN = 8, STEP_OUT = 32 }; /* bytes that a step goes on by at most; that it may touch */
+enum { STEP_IN = 8, STEP_OUT = 32 }; /* bytes that a step advances by at most; that it may touch */
 enum { TAIL = 24, TAIL_ROOM = 96 }; /* at so many bytes before its end the input is copied, zeros behind it */
 
 /* An entry of the table. Literal: itself, its bits at 10 and once more at 16, a one at 29. Entries can be

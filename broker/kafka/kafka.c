@@ -64,7 +64,7 @@ int nj_kafka_target_parse(nj_kafka_target *target, const char *spec, nj_error *e
     if (target->hosts && target->topic && target->topic[0] && (!query || target->query)) return 0;
     int no_topic = target->topic && !target->topic[0];
     nj_kafka_target_free(target);
-    return no_topic ? nj_fail(err, "%s: expected a topic behind the hosts", spec)
+    return no_topic ? nj_fail(err, "%s: expected a topic after the hosts", spec)
                     : nj_fail(err, "%s: out of memory", spec);
 }
 

@@ -187,7 +187,7 @@ static int open_workers(nj_replay *r, uint32_t n, nj_error *err)
     }
     for (uint32_t k = 0; k < n && n > 1; k++) {
         if (pthread_create(&r->worker[k].thread, NULL, serve, &r->worker[k]))
-            return nj_fail(err, "no thread to be had");
+            return nj_fail(err, "no thread could be created");
         r->worker[k].joinable = true;
         r->n_workers = k + 1;
     }

@@ -199,7 +199,7 @@ static int put_away(nj_rolled *r, nj_error *err)
     if (!p) p = least_used(r, true, false);
     /* what a FITS file kept to go back by would be lost: rather one more file is open until the commit */
     if (!p || (p->dirty && !strcmp(r->of->scheme, "fits"))) return 0;
-    nj_debug(NJ_DEBUG_SINK, "%s: is put away, %u files are open", p->path, r->n_open);
+    nj_debug(NJ_DEBUG_SINK, "%s: is closed for now, %u files are open", p->path, r->n_open);
     if (nj_part_commit(r, p, r->commit, err)) return -1;
     p->sink->comes_again = true;
     return nj_part_close(r, p, err);
@@ -311,7 +311,7 @@ static int make_way(const nj_rolled *r, nj_part *p, nj_error *err)
         if (!file) break;
         if (is_taken(r, file)) free(file), file = NULL;
     }
-    if (!file) return nj_fail(err, "%s: is there already, and no other name was to be had", p->file);
+    if (!file) return nj_fail(err, "%s: is there already, and no other name is free", p->file);
     nj_log_limited(&said, NJ_SINK_LINES, NJ_LOG_WARN,
                    "%s: another program has made such a file: the rows go to %s", p->file, file);
     free(p->file);

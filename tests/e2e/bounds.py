@@ -275,7 +275,7 @@ def hostile_archive():
     made = set(glob.glob("**/*", recursive=True)) - set(before)
     ok(
         r.ledger["emitted"] == 5,
-        "an archive of evil names: its packets are rows, wherever they want to be",
+        "an archive of hostile names: its packets are rows, wherever they want to be",
         r.ledger,
     )
     ok(

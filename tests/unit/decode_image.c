@@ -280,7 +280,7 @@ static void every_bitpix_as_cfitsio_reads_it(void **state)
         void *memory = malloc(size);
         fitsfile *f;
         int status = 0, any;
-        long axis[4] = { COLS, ROWS, 1, 1 }; /* further axes of one pixel are passed over */
+        long axis[4] = { COLS, ROWS, 1, 1 }; /* further axes of one pixel are skipped */
         double value[ROWS * COLS];
         for (int i = 0; i < ROWS * COLS; i++)
             value[i] = kind[k].zero + kind[k].scale * (kind[k].bitpix == 8 ? i * 7 : i * 11 - 100);

@@ -75,7 +75,7 @@ static void philox_from(nj_isa isa, const uint32_t counter[4], uint32_t draw, ui
                    n_blocks, word);
 }
 
-/* Goes on with draw `draw` from its index k on, at which `at` items are there. */
+/* Continues with draw `draw` from its index k on, at which `at` items are there. */
 static void draw_rest(nj_draw_work *work, nj_isa isa, const uint32_t counter[4], const uint32_t key[2],
                       uint32_t draw, uint32_t n_draw, uint32_t k, uint32_t at, float *restrict to, int side)
 {
