@@ -128,7 +128,7 @@ double nj_w1_plain(const double *u, const double *v, uint32_t n);
 
 enum { NJ_KS_CELLS = 2048, NJ_KS_MAX_X = 1024 };
 typedef struct nj_ks_work {
-    uint16_t cell[2][NJ_KS_CELLS];
+    uint16_t cell[4][NJ_KS_CELLS];
     uint32_t below[NJ_KS_CELLS + 1];
     float x[NJ_KS_MAX_X];
     uint16_t index[4096];

@@ -313,7 +313,7 @@ uint32_t nj_clip_mask(const nj_clip *clip, const float *pixel, uint32_t n, uint8
     const float lo = fmaxf(bound_up(clip->lo), -FLT_MAX), hi = fminf(bound_down(clip->hi), FLT_MAX);
     uint32_t n_masked = 0;
     for (uint32_t i = 0; i < n; i++) {
-        mask[i] = !(pixel[i] >= lo && pixel[i] <= hi);
+        mask[i] = !((pixel[i] >= lo) & (pixel[i] <= hi));
         n_masked += mask[i];
     }
     return n_masked;

@@ -52,46 +52,59 @@ static bool three_distinct(const float *v, uint32_t n)
     return false;
 }
 
+static double larger(double a, double b)
+{
+    return a > b ? a : b;
+}
+
 /* Cells of equal width in bit patterns from the smallest x on: 0 is below all x, the last above. */
 static void histogram(nj_ks_work *work, nj_isa isa, const float *y, uint32_t n_stored, int32_t base,
                       int32_t shift)
 {
-    enum { CHUNK = sizeof work->index / sizeof *work->index };
+    enum {
+        CHUNK = sizeof work->index / sizeof *work->index,
+        TABLES = sizeof work->cell / sizeof *work->cell
+    };
     memset(work->cell, 0, sizeof work->cell);
     for (uint32_t from = 0; from < n_stored; from += CHUNK) {
         uint32_t n = n_stored - from < CHUNK ? n_stored - from : CHUNK;
         classify[isa](y + from, n, base, shift, work->index);
-        for (uint32_t i = 0; i < n; i += 2) {
+        for (uint32_t i = 0; i < n; i += TABLES) { /* neighbours of one cell do not wait for each other */
             work->cell[0][work->index[i]]++;
             work->cell[1][work->index[i + 1]]++;
+            work->cell[2][work->index[i + 2]]++;
+            work->cell[3][work->index[i + 3]]++;
         }
     }
     work->below[0] = 0;
     for (uint32_t c = 0; c < NJ_KS_CELLS; c++)
-        work->below[c + 1] = work->below[c] + work->cell[0][c] + work->cell[1][c];
+        work->below[c + 1] = work->below[c] + (uint32_t)work->cell[0][c] + work->cell[1][c] +
+                             work->cell[2][c] + work->cell[3][c];
 }
 
 double nj_ks(nj_ks_work *work, nj_isa isa, const float *x, uint32_t n_x, const float *y, uint32_t n_stored,
              uint32_t n_y)
 {
-    float upper[NJ_KS_MAX_X] = { 0 }; /* no difference at x_i is above this */
-    double best = 0;
+    enum { PAD = 32 };
+    float upper[NJ_KS_MAX_X + PAD] = { 0 }; /* no difference at x_i is above this */
+    double best = 0;                        /* nor is the largest below this */
     if (!three_distinct(x, n_x) || !three_distinct(y, n_stored)) return -1;
-    rank[isa](x, n_x, work->x);
+    memcpy(upper, x, n_x * sizeof *x);
+    rank[isa](upper, n_x, work->x);
     const float *sorted = work->x;
     int32_t base = bits(sorted[0]), shift = 0;
     while ((bits(sorted[n_x - 1]) - base) >> shift > NJ_KS_CELLS - 3) shift++;
     histogram(work, isa, y, n_stored, base, shift);
 
+    const double step_x = 1.0 / n_x, step_y = 1.0 / n_y, slack = 1e-9; /* bounds need no division */
     for (uint32_t i = 0; i < n_x; i++) {
         uint32_t c = (uint32_t)((bits(sorted[i]) - base) >> shift) + 1, first = i, last = i;
         while (first && sorted[first - 1] == sorted[i]) first--;
         while (last + 1 < n_x && sorted[last + 1] == sorted[i]) last++;
-        double plus = (last + 1.0) / n_x - (double)work->below[c] / n_y; /* F_x - F_y at most */
-        double minus = (double)work->below[c + 1] / n_y - (double)first / n_x;
-        upper[i] = nextafterf((float)fmax(plus, minus), 2);
-        best = fmax(best, fmax((last + 1.0) / n_x - (double)work->below[c + 1] / n_y,
-                               (double)work->below[c] / n_y - (double)first / n_x));
+        const double below = work->below[c] * step_y, up_to = work->below[c + 1] * step_y;
+        const double here = (last + 1) * step_x, before = first * step_x;
+        upper[i] = (float)(larger(here - below, up_to - before) + 1e-6); /* F_x - F_y, F_y - F_x at most */
+        best = larger(best, larger(here - up_to, below - before) - slack);
     }
     double d = 0; /* exact values only: best is a bound */
     for (;;) {

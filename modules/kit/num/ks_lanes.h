@@ -1,14 +1,29 @@
 /* ks_lanes.h - the vector loops of ks.c; see each_isa.h. */
 
-/* Sorts a few hundred values: each goes to the place that is the number of smaller ones. */
+/* Sorts a few hundred values: each goes to the place that is the number of those before it, equal ones in
+ * their order. x has room for 32 more. */
 static void ISA(rank)(const float *x, uint32_t n, float *sorted)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t place = 0;
-        const float v = x[i];
-        for (uint32_t k = 0; k < i; k++) place += x[k] <= v;
-        for (uint32_t k = i; k < n; k++) place += x[k] < v;
-        sorted[place] = v;
+    enum { VECTORS = 32 / W };
+    for (uint32_t from = 0; from < n; from += 32) { /* 32 values against all */
+        vf v[VECTORS];
+        vi place[VECTORS] = { 0 }, number[VECTORS];
+        int32_t to[32];
+        memcpy(v, x + from, sizeof v);
+        for (int32_t i = 0; i < 32; i++) to[i] = (int32_t)from + i;
+        memcpy(number, to, sizeof number);
+        const uint32_t end = from + 32 < n ? from + 32 : n;
+        for (uint32_t k = 0; k < from; k++)
+            for (int q = 0; q < VECTORS; q++) place[q] -= (vf){ 0 } + x[k] <= v[q];
+        for (uint32_t k = from; k < end; k++)
+            for (int q = 0; q < VECTORS; q++) {
+                const vf other = (vf){ 0 } + x[k];
+                place[q] -= (other < v[q]) | ((other == v[q]) & (number[q] > (int)k));
+            }
+        for (uint32_t k = end; k < n; k++)
+            for (int q = 0; q < VECTORS; q++) place[q] -= (vf){ 0 } + x[k] < v[q];
+        memcpy(to, place, sizeof to);
+        for (uint32_t i = from; i < end; i++) sorted[to[i - from]] = x[i];
     }
 }
 
