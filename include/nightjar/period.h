@@ -18,7 +18,7 @@ typedef struct nj_frequencies { /* f_k = first + k step, k < n, cycles per day *
 } nj_frequencies;
 
 /* Doubles of the work area for n points. */
-#define NJ_PERIOD_WORK(n) (22 * ((size_t)(n) + 1))
+#define NJ_PERIOD_WORK(n) (23 * ((size_t)(n) + 1))
 
 /* Power [grid->n], 0 to 1, of one band of n >= 4 points: t [d], y and err > 0 in one unit; weights 1 / err^2,
  * floating mean. Returned: chi^2 of the constant, 0 when y does not vary (power 0 then). All times equal, or

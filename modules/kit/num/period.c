@@ -20,8 +20,7 @@
 
 #define LANES_FILE "period_lanes.h"
 #include "each_isa.h"
-static void (*const sums[NJ_ISAS])(uint32_t, double *, const double *, const double *, const double *,
-                                   double (*)[8]) = EACH_ISA(sums);
+static void (*const powers[NJ_ISAS])(uint32_t, double *, const double *, double, double *) = EACH_ISA(powers);
 
 typedef struct curve { /* weights of sum 1, times about their middle, values about their weighted mean */
     double *t, *y, *w, yy, chi2;
@@ -60,27 +59,24 @@ double nj_period_power(uint32_t n, const double *t, const double *y, const doubl
                        const nj_frequencies *grid, double *work, double *power)
 {
     curve c = { .t = work, .y = work + n, .w = work + 2 * (size_t)n };
-    double *state = work + 4 * (size_t)n, *turn = state + 16 * (size_t)n, *root = work + 3 * (size_t)n;
+    double *turn = work + 3 * (size_t)n, *state = turn + 4 * (size_t)n, block[8];
     const nj_isa isa = nj_isa_best();
-    double sum[6][8];
     for (uint32_t k = 0; k < grid->n; k++) power[k] = 0;
     if (!weigh(n, t, y, err, &c)) return 0;
     for (uint32_t i = 0; i < n; i++) {
-        root[i] = sqrt(c.w[i]);
         for (int l = 0; l < 8; l++) {
             const double phase = 2 * NJ_PI * (grid->first + l * grid->step) * c.t[i];
-            state[16 * (size_t)i + l] = root[i] * cos(phase);
-            state[16 * (size_t)i + 8 + l] = root[i] * sin(phase);
+            state[16 * (size_t)i + l] = c.w[i] * cos(phase);
+            state[16 * (size_t)i + 8 + l] = c.w[i] * sin(phase);
         }
-        turn[2 * i] = cos(2 * NJ_PI * 8 * grid->step * c.t[i]);
-        turn[2 * i + 1] = sin(2 * NJ_PI * 8 * grid->step * c.t[i]);
-        c.y[i] *= root[i];
+        turn[4 * i] = cos(2 * NJ_PI * 8 * grid->step * c.t[i]);
+        turn[4 * i + 1] = sin(2 * NJ_PI * 8 * grid->step * c.t[i]);
+        turn[4 * i + 2] = 1 / c.w[i];
+        turn[4 * i + 3] = c.y[i];
     }
     for (uint32_t k = 0; k < grid->n; k += 8) {
-        sums[isa](n, state, turn, root, c.y, sum);
-        for (uint32_t l = 0; l < 8 && k + l < grid->n; l++)
-            power[k + l] =
-                power_of(sum[0][l], sum[1][l], sum[2][l], sum[3][l], 2 * sum[4][l] - 1, 2 * sum[5][l], c.yy);
+        powers[isa](n, state, turn, c.yy, block);
+        memcpy(power + k, block, (grid->n - k < 8 ? grid->n - k : 8) * sizeof *power);
     }
     return c.chi2;
 }

@@ -1,31 +1,37 @@
 /* period_lanes.h - the sums of a periodogram over points, 8 frequencies at a time, for each instruction
- * set. As many of them go together as a register holds, so that the sums stay in registers. */
+ * set, and their powers. As many frequencies go together as a register holds, so that the sums stay in
+ * registers. */
 
-/* state [n][16]: cos and sin of 8 frequencies, times the root of the weight; turn [n][2]: what 8 steps of
- * the grid turn them by; root, y [n]: that root, and the value times it. sum [6][8]: w cos, w sin, w y
- * cos, w y sin, w cos^2, w cos sin. */
-static void ISA(sums)(uint32_t n, double *state, const double *turn, const double *root, const double *y,
-                      double (*sum)[8])
+typedef int64_t ISA(hl) __attribute__((vector_size(4 * W)));
+
+/* state [n][16]: cos and sin of 8 frequencies times the weight; turn [n][4]: what 8 steps of the grid turn
+ * them by, one over the weight, the value. power [8]. */
+static void ISA(powers)(uint32_t n, double *state, const double *turn, double yy, double *power)
 {
     for (int first = 0; first < 8; first += W / 2) {
         hd s[6] = { { 0 } };
         for (uint32_t i = 0; i < n; i++) {
             double *at = state + 16 * (size_t)i + first;
-            const double c = turn[2 * i], d = turn[2 * i + 1], u = root[i], v = y[i];
-            hd a, b, re, im;
+            const double c = turn[4 * i], d = turn[4 * i + 1], per_weight = turn[4 * i + 2],
+                         y = turn[4 * i + 3];
+            hd a, b;
             memcpy(&a, at, sizeof a);
             memcpy(&b, at + 8, sizeof b);
-            s[0] += u * a;
-            s[1] += u * b;
-            s[2] += v * a;
-            s[3] += v * b;
-            s[4] += a * a;
-            s[5] += a * b;
-            re = a * c - b * d;
-            im = a * d + b * c;
+            const hd cosine = a * per_weight, re = a * c - b * d, im = a * d + b * c;
+            s[0] += a;
+            s[1] += b;
+            s[2] += y * a;
+            s[3] += y * b;
+            s[4] += cosine * a;
+            s[5] += cosine * b;
             memcpy(at, &re, sizeof re);
             memcpy(at + 8, &im, sizeof im);
         }
-        for (int k = 0; k < 6; k++) memcpy(&sum[k][first], &s[k], sizeof s[k]);
+        const hd CC = s[4] - s[0] * s[0], SS = (1 - s[4]) - s[1] * s[1], CS = s[5] - s[0] * s[1],
+                 D = CC * SS - CS * CS;
+        hd p = (SS * s[2] * s[2] + CC * s[3] * s[3] - 2 * CS * s[2] * s[3]) / (yy * D);
+        const ISA(hl) above = p > 1.0 - (hd){ 0 }, good = (p >= (hd){ 0 });
+        p = (hd)((above & (ISA(hl))(1.0 - (hd){ 0 })) | (~above & good & (ISA(hl))p));
+        memcpy(power + first, &p, sizeof p);
     }
 }
