@@ -1,4 +1,4 @@
-/* datum_json.c - a whole datum as JSON by its writer schema: every field as it stands there, for people and
+/* datum_json.c - a whole datum as JSON by its writer schema: every field as it is there, for people and
  * for `inspect --json`, which columns cannot show (maps, lists in lists, records that hold themselves). */
 #include <limits.h>
 #include <stdbool.h>

@@ -1,4 +1,4 @@
-/* decode.h - packets to rows: framing, schema cache, plans, survey maps. Thread-safe where said. */
+/* decode.h - packets to rows: framing, schema cache, plans, survey maps. Thread-safe where noted. */
 #ifndef NJ_AVRO_DECODE_H
 #define NJ_AVRO_DECODE_H
 

@@ -1,4 +1,4 @@
-/* debug.c - who looks for a fault in one part must not read the debug lines of all: each line belongs to a
+/* debug.c - a search for a fault in one part needs the debug lines of that part only: each line belongs to a
  * context, and -d names those that are wanted. */
 #include "debug.h"
 

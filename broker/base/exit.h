@@ -1,4 +1,4 @@
-/* exit.h - exit codes of all commands (contract.md). */
+/* exit.h - exit codes of all commands. */
 #ifndef NJ_BASE_EXIT_H
 #define NJ_BASE_EXIT_H
 

@@ -1,5 +1,5 @@
 /* json.c - reports, profiles and lists are also written for programs; this writes their JSON, so that no
- * text of commas and quotes stands among the values. */
+ * text of commas and quotes is among the values. */
 #include "json.h"
 
 #include <math.h>

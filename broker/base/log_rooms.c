@@ -1,4 +1,4 @@
-/* log_rooms.c - who reads the log of months wants more of one part and less of another: a message has a room,
+/* log_rooms.c - a log of months needs more of one part and less of another: a message has a room,
  * each room a level. */
 #include "log.h"
 

@@ -1,5 +1,5 @@
-/* patience.c - who is asked to stop has seconds: service managers kill what takes longer. So waits for others
- * become short once the process is to stop. */
+/* patience.c - a process that is asked to stop has seconds: service managers kill what takes longer.
+ * So waits for others become short once the process is to stop. */
 #include "patience.h"
 
 #include <stddef.h>

@@ -1,4 +1,4 @@
-/* reason.c - rows, reports, metrics and pages name the reasons alike, so the names stand once. */
+/* reason.c - rows, reports, metrics and pages name the reasons alike, so the names are here, once. */
 #include "reason.h"
 
 const char *const nj_reason_name[NJ_REASON_NAMES] = { "done",        "cut",    "few_points",

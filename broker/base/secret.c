@@ -1,4 +1,4 @@
-/* secret.c - a password must not stand where others look: the process keeps a list of its
+/* secret.c - a password must not be where others look: the process keeps a list of its
  * secrets, and takes them out of what it shows. */
 #include "secret.h"
 

@@ -23,7 +23,7 @@ struct nj_unpacker {
     uint8_t *own; /* [IN_BYTES] with fill */
     int window_log;
 
-    nj_packing first, packing; /* of the first frame; of the frame in hand, NOT between frames */
+    nj_packing first, packing; /* of the first frame; of the present frame, NOT between frames */
     bool looked;
     uint8_t *out; /* [OUT_BYTES] */
     int failed;   /* 1: err is to be given out */

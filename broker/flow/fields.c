@@ -163,7 +163,7 @@ static int add_columns(run *r, const char *label, const char *list, nj_error *er
     return 0;
 }
 
-/* A column of the SQL table lc becomes a want of its own.
+/* A column of the SQL table lc is requested as a column of its own.
  * 1: it is one, 0: it is none, -1: memory is short. */
 static int light_curve(run *r, const char *name)
 {

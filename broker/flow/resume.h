@@ -50,7 +50,7 @@ struct run_resume {
 typedef struct progress_of {
     char *key; /* its name in journals */
     bool is_kafka;
-    position written;  /* rows before it are in the outputs' hands */
+    position written;  /* rows before it were given to the outputs */
     position kept;     /* as of the last commit; offset is read by the ingest thread */
     position next;     /* of the commit under way */
     position *ahead;   /* [resume.n] what each output has of a run before; NULL = nothing */

@@ -92,7 +92,7 @@ void nj_flow_fatal(run *r, const nj_error *err)
     r->end.stop = 1;
 }
 
-/* --- setting up, in the order in which errors help most --- */
+/* --- setting up: the cheapest checks and the most likely user errors first --- */
 
 /* What moves outside of modules; other threads add to it. */
 static uint64_t progress(void *run_)

@@ -50,7 +50,7 @@ typedef struct nj_energy_conf {
 
 typedef struct nj_energy nj_energy;
 
-/* Reads [energy] and finds the source: source = auto takes the best rung, a name that rung or an error.
+/* Reads [energy] and finds the source: source = auto takes the best tier, a name that tier or an error.
  * settings NULL = all defaults. No thread is made before nj_energy_begin. NULL with err.
  * Strings live until nj_energy_free. */
 nj_energy *nj_energy_open(nj_settings *settings, nj_error *err);
@@ -62,7 +62,7 @@ bool nj_energy_is_read(const nj_energy_source *source);
 void nj_energy_begin(nj_energy *energy);
 void nj_energy_end(nj_energy *energy, nj_energy_source *source, nj_energy_split *split);
 const nj_carbon *nj_energy_carbon(const nj_energy *energy);
-/* Why a better rung is not used ("RAPL counters are there, but ..."), and how to help it;
+/* Why a better tier is not used ("RAPL counters are there, but ..."), and how to help it;
  * NULL = nothing to say. */
 const char *nj_energy_hint(const nj_energy *energy);
 /* What nj_energy_open would choose with no settings and no counters:

@@ -210,7 +210,7 @@ static double improve(const double *v, uint32_t n, nj_mode *mode, uint32_t k, do
     return likelihood;
 }
 
-/* Fits k humps; returns the BIC. */
+/* Fits k normal components; returns the BIC. */
 static double fit_humps(const double *v, const sums *s, uint32_t n, uint32_t k, nj_mode *mode)
 {
     uint32_t cut[NJ_MODES + 1];
@@ -280,7 +280,7 @@ static void drop_light(nj_modes *m, uint32_t n)
     }
 }
 
-/* p of the dip of the values that lie in the neighbouring humps k and k + 1,
+/* p of the dip of the values that lie in the neighbouring components k and k + 1,
  * of all the others' company deprived. */
 static double p_of_pair(const nj_modes *m, uint32_t k, const double *v, uint32_t n)
 {
@@ -292,7 +292,7 @@ static double p_of_pair(const nj_modes *m, uint32_t k, const double *v, uint32_t
 }
 
 /* Joins neighbours that are not apart: the nearest first as long as D is small,
- * then the pair that looks most like one hump. */
+ * then the pair that looks most like one mode. */
 static void settle(nj_modes *m, const double *v, uint32_t n)
 {
     drop_light(m, n);

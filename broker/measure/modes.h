@@ -1,5 +1,5 @@
 /* modes.h - does a sample have one mode or several? Hartigan's dip against a uniform null,
- * and normal humps fitted. */
+ * and normal components fitted. */
 #ifndef NJ_MEASURE_MODES_H
 #define NJ_MEASURE_MODES_H
 
@@ -23,16 +23,16 @@ typedef struct nj_mode {
 
 typedef struct nj_modes {
     double dip, p;          /* of all values */
-    uint32_t n;             /* humps that stand apart */
+    uint32_t n;             /* components that are apart */
     nj_mode mode[NJ_MODES]; /* ascending */
     double d;               /* least D between neighbours; NAN with one */
     double split[NJ_MODES]; /* split[k]: where mode k + 1 becomes likelier than mode k */
 } nj_modes;
 
-/* value[n] in any order (2000 quantiles stand for more). Normal humps by expectation-maximisation, their
+/* value[n] in any order (2000 quantiles stand for more). Normal components by expectation-maximisation, their
  * number (to 6) by the least BIC; neighbours are one unless Ashman's D > 2 and the dip of their values has p
- * < 0.01; humps of less than 2 % or of fewer than 5 values are none (outliers). D = |mean1 - mean0| /
- * sqrt((sd0^2 + sd1^2) / 2). False, and n = 0, with fewer than 16 values, or all alike.
+ * < 0.01; components of less than 2 % or of fewer than 5 values do not count (outliers).
+ * D = |mean1 - mean0| / sqrt((sd0^2 + sd1^2) / 2). False, and n = 0, with fewer than 16 values, or all alike.
  * References: Ashman, Bird & Zepf 1994, AJ 108, 2348, eq. 5, doi:10.1086/117248 (D); Schwarz 1978, Ann.
  * Stat. 6, 461 (BIC). */
 bool nj_modes_of(const double *value, uint32_t n, nj_modes *modes);

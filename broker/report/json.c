@@ -1,4 +1,4 @@
-/* json.c - the run report as JSON; contract.md lists its parts. */
+/* json.c - programs compare and plot runs, so the run report is also written as JSON. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -63,7 +63,7 @@ typedef struct tree {
 } tree;
 
 /* A part of a key as an Avro name: [A-Za-z_][A-Za-z0-9_]*;
- * "fp_hists[]" is fp_hists, every other stranger becomes '_'. */
+ * "fp_hists[]" is fp_hists, every other character that Avro does not allow becomes '_'. */
 static char *avro_name(nj_arena *arena, const char *part, size_t n)
 {
     char *name = nj_arena_alloc(arena, n + 2), *p = name;

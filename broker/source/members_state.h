@@ -26,7 +26,7 @@ struct nj_members {
     uint64_t fed, zeros; /* bytes given to the reader; of these, zeros at the end */
     double done;
     int64_t n_members;
-    char member[NJ_MEMBER_NAME]; /* the one in hand, for messages */
+    char member[NJ_MEMBER_NAME]; /* the present one, for messages */
     char before[NJ_MEMBER_NAME]; /* the last one that was read whole */
 };
 

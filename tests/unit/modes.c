@@ -73,7 +73,7 @@ static void p_of_a_dip(void **state)
     near(nj_dip_p(0.2, 100), 0.001, 0);
 }
 
-static void one_hump(void **state)
+static void one_mode(void **state)
 {
     (void)state;
     nj_modes m;
@@ -84,7 +84,7 @@ static void one_hump(void **state)
     near(m.mode[0].sd, 0.1, 0.014);
     assert_true(m.p > 0.2 && isnan(m.d));
     for (int i = 0; i < 400; i++)
-        x[i] = -log(u(i, 0)); /* lopsided: several normal humps fit it better,
+        x[i] = -log(u(i, 0)); /* lopsided: several normal components fit it better,
                                * but it has no dip */
     assert_true(nj_modes_of(x, 400, &m));
     assert_int_equal(m.n, 1);
@@ -97,7 +97,7 @@ static void one_hump(void **state)
     assert_int_equal(m.n, 1);
 }
 
-static void humps_apart(void **state)
+static void modes_apart(void **state)
 {
     (void)state;
     nj_modes m;
@@ -132,7 +132,7 @@ static void too_little(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(dips), cmocka_unit_test(p_of_a_dip),
-                                        cmocka_unit_test(one_hump), cmocka_unit_test(humps_apart),
+                                        cmocka_unit_test(one_mode), cmocka_unit_test(modes_apart),
                                         cmocka_unit_test(too_little) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
