@@ -72,9 +72,9 @@ def too_long(paths):
     return [f"{short(p)}:{n}" for p in paths for n, x in enumerate(read(p).splitlines(), 1) if len(x) > 110]
 
 
-def shell_scripts():
+def begin_with(first_line):
     paths = sources("tests/*", "tests/e2e/*", "tests/fuzz/*", "perf/*", ".ci/*")
-    return [p for p in paths if os.path.isfile(p) and re.match(rb"#!.*\b(ba)?sh\b", open(p, "rb").readline())]
+    return [p for p in paths if os.path.isfile(p) and re.match(first_line, open(p, "rb").readline())]
 
 
 def prose(path):
@@ -115,10 +115,10 @@ def sizes():
     tests = sources("tests/*.[ch]", "tests/*/*.[ch]")
     wide = too_long(tests)
     ok(not wide, f"nor one of {len(tests)} C files of tests", "\n".join(wide))
-    scripts = sources("tests/*/*.py", "perf/*.py")
+    scripts = sorted({*sources("tests/*/*.py", "perf/*.py"), *begin_with(rb"#!.*\bpython3?\b")})
     wide = too_long(scripts)
     ok(not wide, f"nor one of {len(scripts)} Python files", "\n".join(wide))
-    scripts = shell_scripts()
+    scripts = begin_with(rb"#!.*\b(ba)?sh\b")
     wide = too_long(scripts)
     ok(not wide, f"nor one of {len(scripts)} shell scripts", "\n".join(wide))
     wide = too_long([os.path.join(ROOT, "Makefile")])
