@@ -198,7 +198,7 @@ static bool take_curve(const nj_work *w, uint32_t row, double ebv, curve *c)
         first = fmin(first, t[i]);
         lowest[band[i] - G] = fmin(lowest[band[i] - G], flux_of(w, row, i));
     }
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < n && isfinite(first); i++) { /* limits alone are no light curve */
         if (!in_window(w, row, i)) continue;
         if (is_detection(w, row, i)) {
             add(c, t[i], flux_of(w, row, i), flux_err_of(w, row, i), band[i], false, ebv);
@@ -406,7 +406,7 @@ static void thread_close(const void *self, void *thread)
     }
 #define SCORE(name, doc)                                                                                     \
     {                                                                                                        \
-        name, NJ_F64, 1, -1, "1", 0, 1, 0.5, 0, doc                                                          \
+        name, NJ_F64, 1, -1, "1", 0, 1, NAN, 0, doc                                                          \
     }
 
 NJ_MODULE(early_tde) = {
