@@ -85,7 +85,10 @@ static int run_modules(nj_bench_run *run)
     b.row = calloc(MAX_STAGES, sizeof *b.row);
     if (!b.row) nj_give_up("bench: out of memory");
     nj_report report;
-    nj_bench_host host = { .packets = &b.packets, .threads = 1 };
+    /* beside the default ones those that run on request and need neither a model nor a catalogue */
+    nj_bench_host host = { .packets = &b.packets,
+                           .threads = 1,
+                           .select = "+flux_features,+properties,+rise_decline,+period,+rainbow,+early_tde" };
     rc = nj_bench_host_run(run, &host, &report); /* warm-up */
     uint32_t rounds = rc ? 0 : nj_bench_rounds(run, LEAST_ROUNDS, 1, report.wall_s);
     nj_report_free(&report);

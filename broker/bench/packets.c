@@ -152,6 +152,7 @@ int nj_bench_host_run(nj_bench_run *run, const nj_bench_host *host, nj_report *r
                                      .sink = &sink,
                                      .n_sinks = 1,
                                      .threads = host->threads,
+                                     .select = host->select,
                                      .mode = NJ_SINK_OVERWRITE,
                                      .open_source = host->packets ? open_memory : NULL,
                                      .opaque = host->packets };

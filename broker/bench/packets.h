@@ -34,9 +34,10 @@ typedef struct nj_bench_host {
     const char *source, *sink; /* sink NULL = null: */
     int threads;
     const char *define; /* one more setting, as -D takes it; NULL = none */
+    const char *select; /* as -m takes it; NULL = the default modules */
 } nj_bench_host;
 
-/* One whole run as `nightjar run -q` does it, with the default modules.
+/* One whole run as `nightjar run -q` does it, with the default modules unless it selects.
  * 0 and the report (caller frees), or -1: said. */
 int nj_bench_host_run(nj_bench_run *run, const nj_bench_host *host, nj_report *report);
 
