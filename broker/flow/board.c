@@ -1,5 +1,5 @@
-/* board.c - who looks at a run from outside needs no server: once a second the worker writes its figures into
- * the memory that it shares with its supervisor. */
+/* board.c - a look at a run from outside should need no server: once a second the worker writes its figures
+ * to the memory that it shares with its supervisor. */
 #include "board.h"
 
 #include <math.h>

@@ -1,4 +1,4 @@
-/* keep.c - a worker may die at any moment, so after each settlement what is through stands in memory that
+/* keep.c - a worker may die at any moment, so after each settlement what is done is kept in memory that
  * outlives it. */
 #include "keep.h"
 

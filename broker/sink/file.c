@@ -129,7 +129,7 @@ int nj_outfile_cut(nj_outfile *file, off_t end, nj_error *err)
     return 0;
 }
 
-/* stat() of the path; a folder that is away is waited for, a file that is gone is not. */
+/* stat() of the path; a missing folder is waited for, a missing file is not. */
 static int find(const nj_outfile *file, struct stat *there)
 {
     nj_wait wait = { 0 };

@@ -55,8 +55,8 @@ size_t nj_clip_work_size(void); /* bytes, to be 64-byte aligned */
 /* Takes in n <= NJ_CLIP_MAX pixels; pixels that are not finite (also masked ones:
  * set them to NaN) are left out. */
 void nj_clip_begin(nj_clip_work *work, nj_isa isa, const float *pixel, uint32_t n, nj_clip *clip);
-/* Up to max_passes more passes at kappa standard deviations. A second call goes on from the survivors of the
- * first: that is the clip of a clipped image. */
+/* Up to max_passes more passes at kappa standard deviations. A second call continues from the survivors of
+ * the first: that is the clip of a clipped image. */
 void nj_clip_passes(nj_clip_work *work, double kappa, uint32_t max_passes, nj_clip *clip);
 /* mask[i] = 1 where pixel i is not kept; returns how many. */
 uint32_t nj_clip_mask(const nj_clip *clip, const float *pixel, uint32_t n, uint8_t *mask);

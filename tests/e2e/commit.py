@@ -79,7 +79,7 @@ def synced(night):
             ok((path + "\n" in seen) == bool(durable), f"durable = {durable}: {name} is synced or not", seen)
         ok(
             ("a power cut" in r.stderr) != bool(durable),
-            f"durable = {durable}: what it means is said",
+            f"durable = {durable}: what it means is reported",
             r.stderr,
         )
 

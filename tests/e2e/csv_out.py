@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The CSV output: every cell as in NDJSON, quoted by RFC 4180; it goes on behind whole records."""
+"""The CSV output: every cell as in NDJSON, quoted by RFC 4180; it continues behind whole records."""
 
 import csv, gzip, json, math, os
 from tap import Folder, done, needs, nightjar, ok, rows

@@ -371,7 +371,7 @@ def killed(what, more):
         if "another run is writing it" not in r.stderr:
             break
         time.sleep(0.05)
-    ok(r.returncode == 0, f"{what}: it goes on to its end", r.stderr)
+    ok(r.returncode == 0, f"{what}: it continues to its end", r.stderr)
     with open("k.parquet", "rb") as f:
         ok(f.read() == expected, f"{what}: byte by byte what an uninterrupted run writes")
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A run that is killed again and again, and goes on with --resume, writes what an uninterrupted one writes.
+"""A run that is killed again and again, and continues with --resume, writes what an uninterrupted one writes.
 
 NIGHTJAR_KILLS=N kills each of the runs N times (6), NIGHTJAR_SEED=K at other moments (a number of its own
 each time when it is "random")."""
@@ -229,7 +229,7 @@ def wait_for(rows, p):
 
 
 def two_kinds_of_ends(night):
-    """A run that was killed goes on, and then its worker dies: the ledger has what all of them did."""
+    """A run that was killed continues, and then its worker dies: the ledger has what all of them did."""
     outputs = ["-o", "ndjson:out.ndjson", "-o", "avro:out.avro"]
     args = [NIGHTJAR, "run", night, "-q", "-m", "roid", *outputs, *OFTEN]
     both = False
@@ -253,7 +253,7 @@ def two_kinds_of_ends(night):
         if "the worker died" in err and p.returncode == 0:
             both = True
             break
-    ok(both, "a run was killed, went on, lost its worker, and came to its end", err)
+    ok(both, "a run was killed, continued, lost its worker, and came to its end", err)
     r = nightjar("ledger", ".", "--json")
     one = json.loads(r.stdout)[0] if r.returncode == 0 else {}
     rows = len(open("out.ndjson").readlines())
@@ -270,12 +270,12 @@ def another_source(night):
         "a folder with another file in front is no longer the same source",
         (r.returncode, r.stderr),
     )
-    ok("is not what it was" in r.stderr, "which is said", r.stderr)
+    ok("is not what it was" in r.stderr, "which is reported", r.stderr)
 
 
 def raw_types(night):
     """A packet decides the type of a raw column: a run that is broken off before its first one, and one that
-    finds none when it goes on, know it as well."""
+    finds none when it continues, know it as well."""
     source, more = [night], ["--columns", "packet.candidate.distnr", "-j", "1"]
     clear()
     r = nightjar(*command(source, *more))
@@ -305,8 +305,8 @@ def raw_types(night):
             f.truncate()
             f.write(text)
     r = nightjar(*command(["pipe.tar"], *more, "--resume"))
-    ok(r.returncode == 0, "a run that goes on and finds no more packets", r.stderr)
-    ok(content() == expected, "a run that goes on and finds no more packets: the same rows")
+    ok(r.returncode == 0, "a resumed run that finds no more packets", r.stderr)
+    ok(content() == expected, "a resumed run that finds no more packets: the same rows")
     ok('"complete":true' in journal(), "and then they are complete", journal()[-300:])
 
 

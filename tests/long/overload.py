@@ -95,7 +95,7 @@ def trial(c):
     said = child.said()
     ok(rc == 130, "the live run ends on Ctrl-C", (rc, said[-2000:]))
     order = list(dict.fromkeys(re.findall(r"(\w+) is left out", said)))
-    ok(order[:2] == ["dear", "middle"], "the dearest goes first, then the next", order)
+    ok(order[:2] == ["dear", "middle"], "the most expensive is left out first, then the next", order)
     shed = {m["name"]: m["alerts"] for m in report("hurried.json")["guard"]["shed"]}
     old = {r["candid"]: r for r in rows("hurried.ndjson")}
     ok(len(old) == n, "each alert once", (len(old), n))
