@@ -26,8 +26,11 @@ typedef struct nj_cursor_state {
     const nj_schema *schema; /* memo: the plan of this pair; the schema is the one held, or NULL */
     const nj_layout *layout;
     const nj_plan *plan;
-    const uint64_t *absent; /* its own, for the present batch */
-    const char *name;       /* of the schema, for the present batch */
+    const uint64_t *absent;     /* its own, for the present batch */
+    const char *name;           /* of the schema, for the present batch */
+    const char *json;           /* its text, for the rows */
+    const nj_batch *json_batch; /* of which json is; with json_of: copied for that schema */
+    uint64_t json_of;
 } state;
 
 /* ---- framing --------------------------------------------------------------------------------- */
@@ -342,7 +345,8 @@ static int read_record(nj_cursor *cursor, nj_batch *batch)
     nj_receipt *receipt = nj_batch_receipt(batch, cursor->chunk);
     const uint8_t *kept = s->packed ? keep(batch, datum, size) : datum;
     if (!receipt || !kept) return -1;
-    batch->row[batch->n++] = (nj_row){ cursor->chunk, s->record++, kept, (uint32_t)size, s->absent, s->name };
+    batch->row[batch->n++] = (nj_row){ cursor->chunk, s->record++, kept,    (uint32_t)size,
+                                       s->absent,     s->name,     s->json, cursor->schema->size };
     receipt->n_rows++;
     s->left--;
     s->p = next;
@@ -359,6 +363,24 @@ static int refuse(nj_cursor *cursor, nj_batch *batch, const char *why)
     if (!receipt) return NO_MEMORY;
     receipt->last = true;
     return A_LETTER;
+}
+
+/* The schema's JSON lives in the chunk, as the rows do; one of a registry is copied once a batch. */
+static int keep_json(nj_cursor *cursor, nj_batch *batch)
+{
+    state *s = cursor->state;
+    const nj_chunk *chunk = cursor->chunk;
+    const nj_schema *schema = cursor->schema;
+    const bool in_key = chunk->key_size == schema->size && !memcmp(chunk->key, schema->bytes, schema->size);
+    if (s->blocks || in_key) {
+        s->json = s->blocks ? (const char *)s->ocf.schema : (const char *)chunk->key;
+        s->json_batch = NULL;
+    } else if (!batch->n || s->json_batch != batch || s->json_of != schema->serial) {
+        s->json = nj_arena_text(&batch->arena, (const char *)schema->bytes, schema->size);
+        s->json_batch = batch;
+        s->json_of = schema->serial;
+    }
+    return s->json ? 0 : -1;
 }
 
 /* A_BLOCK: the chunk can be read. A_LETTER: it became a dead letter. */
@@ -379,7 +401,7 @@ static int begin(nj_cursor *cursor, nj_batch *batch)
     memcpy(absent, s->plan->absent, words * sizeof *absent);
     s->absent = absent;
     s->name = nj_arena_text(&batch->arena, cursor->schema->name, strlen(cursor->schema->name));
-    if (!s->name) return NO_MEMORY;
+    if (!s->name || keep_json(cursor, batch)) return NO_MEMORY;
     return nj_datum_begin(&s->reader, s->plan, batch) == 0 && nj_batch_receipt(batch, cursor->chunk)
                ? A_BLOCK
                : NO_MEMORY;

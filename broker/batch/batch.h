@@ -55,6 +55,8 @@ typedef struct nj_row {
     const uint64_t *absent; /* bit per packet column (layout order) that the writer schema lacks;
                              * read-only, as old as the batch */
     const char *schema;     /* name of the writer schema; as old as the batch */
+    const char *json; /* the writer schema, json_size bytes; as old as the batch; NULL = there is none */
+    size_t json_size;
 } nj_row;
 
 enum { NJ_STAMP_NONE, NJ_STAMP_PACKED, NJ_STAMP_OPEN, NJ_STAMP_BAD };

@@ -197,8 +197,9 @@ const nj_option nj_cli_run[] = {
       .doc =
           "a topic: rows carry the names of the topics they match; others count as filtered (repeatable)" },
     { "output", 'o', NJ_OPTION_CALL, .value = "SINK", .take = add_sink,
-      .doc = "ndjson:PATH, ndjson:-, csv:PATH, avro:PATH, sqlite:PATH, fits:PATH, parquet:PATH, "
-             "kafka://HOST:PORT/TOPIC, null: (repeatable)" },
+      .doc =
+          "ndjson:PATH, ndjson:-, csv:PATH, avro:PATH, sqlite:PATH, fits:PATH, parquet:PATH, packets:PATH, "
+          "kafka://HOST:PORT/TOPIC, null: (repeatable)" },
     { "threads", 'j', NJ_OPTION_INT, AT(options.threads), "THREADS", NULL, 1, 1024,
       .doc = "compute threads (all cores)" },
     { "kafka", 'X', NJ_OPTION_CALL, .value = "NAME=VALUE", .take = add_kafka, .doc = "a librdkafka setting" },

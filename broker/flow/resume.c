@@ -277,8 +277,8 @@ int nj_flow_resume_look(run *r, nj_error *err)
             nj_log(NJ_LOG_INFO, "%s: does not exist yet: it begins at the beginning", path);
     }
     if (strict && !files && !(o->dead_letters && !access(o->dead_letters, F_OK)))
-        return nj_fail(err,
-                       "--resume: no output keeps a journal; files do (ndjson, avro, fits, sqlite, parquet)");
+        return nj_fail(err, "--resume: no output keeps a journal; files do (ndjson, csv, avro, fits, sqlite, "
+                            "parquet, packets)");
     if (strict && there && complete == files) { /* the next worker still has to report */
         nj_log(NJ_LOG_INFO, "the outputs are complete: there is nothing to resume");
         return 1;

@@ -58,6 +58,7 @@ static int close_rolled(nj_sink *sink, nj_error *err)
     nj_rolled_name_free(&r->name);
     nj_settings_free(&r->none);
     free(r->state);
+    nj_schema_forms_free(&r->forms);
     free(r->part);
     free(r->place);
     free(r);
@@ -156,12 +157,23 @@ static int put_place(nj_rolled *r, const nj_rolled_key *key, double jd, uint32_t
     return 0;
 }
 
+/* What stands for the row's schema. NULL: out of memory. */
+static const char *schema_of(nj_rolled *r, const nj_rows *rows, uint32_t row)
+{
+    const nj_row *from = rows->batch ? &rows->batch->row[row] : NULL;
+    if (!from || !from->json) return "unknown";
+    const nj_schema_form *form = nj_schema_form_of(&r->forms, from->json, from->json_size, from->schema);
+    return form ? form->label : NULL;
+}
+
 /* The files that a row goes into: one, or one for each of its topics. */
 static int find_places(nj_rolled *r, const nj_rows *rows, uint32_t row, nj_error *err)
 {
     const double *jds = r->jd < rows->n_fields ? rows->value[r->jd].data : NULL;
     double jd = jds ? jds[row] : 0, time_s = (jd - 2440587.5) * 86400;
     nj_rolled_key key = nj_rolled_key_of(&r->name, jd);
+    if (r->name.schema && !(key.schema = schema_of(r, rows, row)))
+        return nj_fail(err, "%s: out of memory", r->name.text);
     bool unknown = key.night == NJ_ROLLED_UNKNOWN || key.date == NJ_ROLLED_UNKNOWN;
     if (unknown && r->n_unknown++ == 0)
         nj_log(NJ_LOG_WARN, "%s: an alert has no usable time: it goes to the file of `unknown`",

@@ -5,6 +5,7 @@
 
 #include "file.h"
 #include "rolled_name.h"
+#include "schema_form.h"
 #include "sink.h"
 
 /* For a target that nj_rolled_is(). NULL with err. */
@@ -18,7 +19,7 @@ int nj_rolled_look(const nj_sink_class *of, const char *target, nj_mark *mark, n
 typedef struct nj_part {
     nj_rolled_key key;
     uint32_t number;
-    char *topic;                   /* key.topic points here */
+    char *topic, *schema;          /* key.topic and key.schema point here */
     char *file, *path;             /* when it is finished; until then */
     nj_sink *sink;                 /* NULL: closed, to be continued */
     nj_mark mark;                  /* what it is continued from; its texts are the output's */
@@ -59,6 +60,7 @@ typedef struct nj_rolled {
     double latest_s;   /* the alert that is furthest */
     int64_t looked_ns; /* for what is due */
     uint64_t n_unknown;
+    nj_schema_forms forms;
 } nj_rolled;
 
 /* The file for such rows, a new one if need be. NULL with err. */

@@ -11,11 +11,11 @@
 #include "../base/buffer.h"
 #include "../base/settings.h"
 
-static const char *const place[] = { "night", "date", "hour", "topic", "n" };
-enum { NIGHT, DATE, HOUR, TOPIC, NUMBER, PLACES };
+static const char *const place[] = { "night", "date", "hour", "topic", "schema", "n" };
+enum { NIGHT, DATE, HOUR, TOPIC, SCHEMA, NUMBER, PLACES };
 static const char *const option[] = { "rotate", "late" };
 enum { ROTATE, LATE, OPTIONS };
-#define PLACES_SAID "{night}, {date}, {hour}, {topic} and {n}"
+#define PLACES_SAID "{night}, {date}, {hour}, {topic}, {schema} and {n}"
 
 /* The last '?' with a NAME=VALUE behind it, and no slash: else it belongs to the path. */
 static const char *options_of(const char *target)
@@ -140,7 +140,8 @@ static int read_options(nj_rolled_name *name, const char *target, const char *fr
 
 static int read_places(nj_rolled_name *name, const char *target, nj_error *err)
 {
-    bool *const there[PLACES] = { &name->night, &name->date, &name->hour, &name->topic, &name->number };
+    bool *const there[PLACES] = { &name->night, &name->date,   &name->hour,
+                                  &name->topic, &name->schema, &name->number };
     const char *slash = strrchr(name->text, '/'), *file = slash ? slash + 1 : name->text;
     size_t folder = (size_t)(file - name->text);
     for (const char *at = name->text; (at = strpbrk(at, "{}")); at++) {
@@ -273,7 +274,7 @@ static double night_of(const nj_rolled_name *name, double jd)
 
 nj_rolled_key nj_rolled_key_of(const nj_rolled_name *name, double jd)
 {
-    nj_rolled_key key = { .topic = "" };
+    nj_rolled_key key = { .topic = "", .schema = "" };
     bool usable = is_usable(jd);
     double day = floor(jd - epoch);
     if (name->night) key.night = usable ? (int32_t)night_of(name, jd) : NJ_ROLLED_UNKNOWN;
@@ -331,6 +332,7 @@ char *nj_rolled_file(const nj_rolled_name *name, const nj_rolled_key *key, uint3
                 nj_buffer_printf(&out, "%02d", (int)key->hour);
             break;
         case TOPIC: nj_buffer_text(&out, key->topic); break;
+        case SCHEMA: nj_buffer_text(&out, key->schema); break;
         default: nj_buffer_printf(&out, "%04u", number);
         }
         at = end;

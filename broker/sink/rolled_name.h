@@ -10,19 +10,20 @@
 
 /* What is reported after -o SINK: when it makes more than one file. */
 typedef struct nj_rolled_name {
-    char *text;                            /* the path without its options; owned */
-    bool night, date, hour, topic, number; /* these places are in it */
-    int64_t max_bytes;                     /* rotate=1GB; 0 = no limit */
-    double max_s, late_s;                  /* rotate=1h, 0 = no limit; late=10m */
-    double longitude;                      /* of the nights, degrees east */
+    char *text;                                    /* the path without its options; owned */
+    bool night, date, hour, topic, schema, number; /* these places are in it */
+    int64_t max_bytes;                             /* rotate=1GB; 0 = no limit */
+    double max_s, late_s;                          /* rotate=1h, 0 = no limit; late=10m */
+    double longitude;                              /* of the nights, degrees east */
 } nj_rolled_name;
 
 /* What the places of one file are filled with; equal keys, equal files. */
 enum { NJ_ROLLED_UNKNOWN = INT32_MIN }; /* an alert without a usable time */
 typedef struct nj_rolled_key {
     int32_t night, date,
-        hour;          /* days since 1970-01-01; hour of the day; 0 where the name has no such place */
-    const char *topic; /* "" = none */
+        hour;           /* days since 1970-01-01; hour of the day; 0 where the name has no such place */
+    const char *topic;  /* "" = none */
+    const char *schema; /* "ztf.alert-4.02-1a2b3c4d"; "" = none */
 } nj_rolled_key;
 
 /* Does the target make several files? It has braces, or options behind a '?'. */

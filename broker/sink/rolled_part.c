@@ -56,6 +56,7 @@ static void free_part(nj_part *p)
 {
     if (!p) return;
     free(p->topic);
+    free(p->schema);
     free(p->file);
     free(p->path);
     free(p);
@@ -79,10 +80,11 @@ static nj_part *add_part(nj_rolled *r, const nj_rolled_key *key, uint32_t number
     p->since_s = (double)nj_calendar_ns() / 1e9;
     p->used_ns = nj_now_ns();
     p->key.topic = p->topic = strdup(key->topic);
+    p->key.schema = p->schema = strdup(key->schema);
     p->file = nj_rolled_file(&r->name, key, number);
     size_t n = p->file ? strlen(p->file) + sizeof ".part" : 0;
     p->path = n ? malloc(n) : NULL;
-    if (!p->topic || !p->path) return free_part(p), NULL;
+    if (!p->topic || !p->schema || !p->path) return free_part(p), NULL;
     snprintf(p->path, n, "%s.part", p->file);
     return r->part[r->n++] = p;
 }
@@ -138,7 +140,8 @@ static bool is_old(const nj_rolled *r, const nj_part *p, double now_s)
 
 static bool same_key(const nj_rolled_key *a, const nj_rolled_key *b)
 {
-    return a->night == b->night && a->date == b->date && a->hour == b->hour && !strcmp(a->topic, b->topic);
+    return a->night == b->night && a->date == b->date && a->hour == b->hour && !strcmp(a->topic, b->topic) &&
+           !strcmp(a->schema, b->schema);
 }
 
 nj_part *nj_part_find(nj_rolled *r, const nj_rolled_key *key, double end_s, nj_error *err)
@@ -381,6 +384,7 @@ static void add_files(const nj_rolled *r, nj_buffer *out)
         nj_buffer_printf(out, ",\"night\":%d,\"date\":%d,\"hour\":%d,\"topic\":", p->key.night, p->key.date,
                          p->key.hour);
         nj_json_text(out, p->topic);
+        if (*p->schema) nj_buffer_text(out, ",\"schema\":"), nj_json_text(out, p->schema);
         add_time(out, "since", p->since_s);
         add_time(out, "end", p->end_s);
         nj_buffer_text(out, p->ending ? ",\"finished\":true}" : "}");
@@ -415,9 +419,10 @@ static int32_t number_of(const json_t *item, const char *key)
 /* One that had no committed row is begun again when it is wanted. */
 static int read_part(nj_rolled *r, const json_t *item, bool go_on, nj_error *err)
 {
-    const char *topic = json_string_value(json_object_get(item, "topic"));
+    const char *topic = json_string_value(json_object_get(item, "topic")),
+               *schema = json_string_value(json_object_get(item, "schema"));
     const nj_rolled_key key = { number_of(item, "night"), number_of(item, "date"), number_of(item, "hour"),
-                                topic ? topic : "" };
+                                topic ? topic : "", schema ? schema : "" };
     nj_part *p = add_part(r, &key, (uint32_t)number_of(item, "number"));
     if (!p) return nj_fail(err, "%s: out of memory", r->name.text);
     const json_t *end = json_object_get(item, "end");

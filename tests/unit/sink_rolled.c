@@ -139,7 +139,7 @@ static void wrong_places_are_refused(void **state)
     (void)state;
     refuse("out-{nights}.x", "did you mean {night}");
     refuse("out-{topics}.x", "did you mean {topic}");
-    refuse("out-{somebody}.x", "there are {night}, {date}, {hour}, {topic} and {n}");
+    refuse("out-{somebody}.x", "there are {night}, {date}, {hour}, {topic}, {schema} and {n}");
     refuse("out-{night", "without its other half");
     refuse("out-{ni{ght}", "without its other half");
     refuse("out-{{night}}", "without its other half");
