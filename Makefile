@@ -23,7 +23,7 @@ OPT.release := -O2 -g
 OPT.asan    := -O1 -g -DNJ_SLOW_ASSERTS -fsanitize=address,undefined -fno-sanitize-recover=undefined \
                -fno-omit-frame-pointer
 OPT.tsan    := -O1 -g -DNJ_SLOW_ASSERTS -fsanitize=thread
-OPT.coverage := -O1 -g -DNJ_SLOW_ASSERTS --coverage -fprofile-update=atomic
+OPT.coverage := -O1 -g -DNJ_SLOW_ASSERTS -DNJ_COVERAGE --coverage -fprofile-update=atomic
 WARN   := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
           -Wno-missing-field-initializers
 # No -ffast-math (NaN is "no answer"), no contraction: the same digits on every machine of a build.
@@ -51,6 +51,7 @@ tests   := $(sort $(wildcard tests/unit/*.c tests/kernel/*.c tests/module/*.c))
 testbin := $(patsubst tests/%.c,$(BUILD)/tests/%,$(tests))
 timings := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/timing/*.c)))
 fuzzbin := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard tests/fuzz/*.c)))
+guides  := $(wildcard */README.md */*/README.md broker/*.md modules/*.md broker/*/*.md perf/*.md data/*.md)
 soobj   := $(patsubst modules/%.c,$(BUILD)/so/%.so,$(modules))
 
 .PHONY: all demo coverage test test-timing timingbins check sanitize bench man install clean deps so \
@@ -200,12 +201,18 @@ man: all
 	@./$(BIN) completion zsh > build/man/_nightjar
 	@echo '  build/man: nightjar.1, a page of each command, nightjar.bash, _nightjar'
 
-install: all so man
+install: all man
 	install -D -m 755 nightjar $(DESTDIR)$(PREFIX)/bin/nightjar
 	install -D -m 644 $(KIT) $(DESTDIR)$(PREFIX)/lib/libnightjar-kit.a
 	install -d $(DESTDIR)$(PREFIX)/include/nightjar $(DESTDIR)$(PREFIX)/share/doc/nightjar
 	install -m 644 include/nightjar/*.h $(DESTDIR)$(PREFIX)/include/nightjar
-	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/nightjar
+	install -m 644 LICENSE $(DESTDIR)$(PREFIX)/share/doc/nightjar
+	@for f in README.md CHANGELOG.md $(guides); do \
+	  install -D -m 644 $$f $(DESTDIR)$(PREFIX)/share/doc/nightjar/$$f || exit 1; done
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
+	@printf '%s\n' 'prefix=$(PREFIX)' '' 'Name: nightjar' 'Description: modules of the alert broker nightjar' \
+	  'Version: 0.1.0' 'Cflags: -I$${prefix}/include' 'Libs: -L$${prefix}/lib -lnightjar-kit -lm' \
+	  'Libs.private: -lfftw3 -lgsl -lgslcblas -lerfa' > $(DESTDIR)$(PREFIX)/lib/pkgconfig/nightjar.pc
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 build/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -D -m 644 build/man/nightjar.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/nightjar

@@ -268,6 +268,10 @@ const char *nj_bench_survey(const nj_bench_run *run)
 {
     return run->options.survey ? run->options.survey : "ztf";
 }
+const nj_bench_options *nj_bench_asked(const nj_bench_run *run)
+{
+    return &run->options;
+}
 int nj_bench_missed(const nj_bench_run *run)
 {
     return run->missed;

@@ -80,7 +80,10 @@ static inline void nj_bench_use(const void *p)
 typedef struct nj_bench_options {
     const char *data, *survey;
     double seconds; /* per case */
+    const char *module,
+        *module_file; /* `modules` times this instance alone; the shared object that it is in */
 } nj_bench_options;
+const nj_bench_options *nj_bench_asked(const nj_bench_run *run);
 nj_bench_run *nj_bench_run_new(const nj_bench_options *options);
 void nj_bench_run_free(nj_bench_run *run);
 /* 0; -1: it failed or an answer is wrong; 1: it timed nothing and verified nothing. */

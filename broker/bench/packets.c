@@ -7,10 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../base/log.h"
 #include "../base/file.h"
+#include "../base/log.h"
+#include "../engine/feed.h"
+#include "../simulate/simulate.h"
 
 /* ---- loading --------------------------------------------------------------------------------- */
+
+enum { SIMULATED = 500, MOST_BYTES = 512 << 20 };
 
 static int is_packet(const struct dirent *entry)
 {
@@ -26,11 +30,25 @@ static nj_bench_packet *add(nj_bench_packets *p)
     return &p->packet[p->n++];
 }
 
+static void add_to_digest(nj_bench_packets *p, const nj_bench_packet *one)
+{
+    p->bytes += one->size;
+    for (size_t k = 0; k < one->size; k++) p->digest = (p->digest ^ one->bytes[k]) * UINT64_C(0x100000001b3);
+}
+
+static void add_copy(nj_bench_packets *p, const uint8_t *bytes, size_t size)
+{
+    nj_bench_packet *one = add(p);
+    if (!(one->bytes = malloc(size + 1))) nj_give_up("bench: out of memory");
+    memcpy(one->bytes, bytes, size);
+    one->size = size;
+    add_to_digest(p, one);
+}
+
 static void read_folder(nj_bench_packets *p)
 {
     struct dirent **entry;
     int n = scandir(p->folder, &entry, is_packet, alphasort);
-    p->digest = UINT64_C(0xcbf29ce484222325);
     for (int i = 0; i < n; i++) {
         char path[4096 + 300];
         snprintf(path, sizeof path, "%s/%s", p->folder, entry[i]->d_name);
@@ -42,27 +60,61 @@ static void read_folder(nj_bench_packets *p)
             p->n--;
             continue;
         }
-        p->bytes += one->size;
-        for (size_t k = 0; k < one->size; k++)
-            p->digest = (p->digest ^ one->bytes[k]) * UINT64_C(0x100000001b3);
+        add_to_digest(p, one);
     }
     if (n >= 0) free(entry);
-    p->n_real = p->n;
+}
+
+/* Any other source, as `nightjar run` reads it. */
+static int read_source(nj_bench_packets *p, nj_error *err)
+{
+    nj_settings settings = { 0 };
+    const char *spec = p->folder;
+    nj_chunk *chunk = NULL;
+    nj_next got = NJ_NEXT_IDLE;
+    if (nj_run_defaults(&settings, err)) return -1;
+    nj_feed *feed = nj_feed_open(&settings, &spec, 1, 0, err);
+    while (feed && got != NJ_NEXT_END && got != NJ_NEXT_ERROR && p->bytes < MOST_BYTES) {
+        got = nj_feed_next(feed, 1000, &chunk, err);
+        if (got != NJ_NEXT_CHUNK) continue;
+        if (!chunk->fault && chunk->size) add_copy(p, chunk->bytes, chunk->size);
+        nj_chunk_drop(chunk);
+    }
+    if (feed) nj_feed_close(feed);
+    nj_settings_free(&settings);
+    return feed && got != NJ_NEXT_ERROR ? 0 : -1;
+}
+
+static int simulate(nj_bench_packets *p, const char *survey, nj_error *err)
+{
+    const nj_simulator_conf conf = { .survey = survey, .alerts = SIMULATED };
+    nj_simulated alert;
+    nj_simulator *s = nj_simulator_new(&conf, err);
+    if (!s) return -1;
+    while (nj_simulator_next(s, &alert) == 1) add_copy(p, alert.bytes, alert.size);
+    nj_simulator_free(s);
+    snprintf(p->folder, sizeof p->folder, "%d simulated alerts", SIMULATED);
+    return 0;
 }
 
 int nj_bench_packets_load(nj_bench_run *run, nj_bench_packets *p, size_t at_least_bytes)
 {
     if (nj_bench_trial(run)) at_least_bytes = 0;
     const char *data = nj_bench_data(run), *shared = getenv("NIGHTJAR_SHARED");
-    *p = (nj_bench_packets){ 0 };
+    nj_error err = { "" };
+    *p = (nj_bench_packets){ .digest = UINT64_C(0xcbf29ce484222325) };
     if (data)
         snprintf(p->folder, sizeof p->folder, "%s", data);
     else
         snprintf(p->folder, sizeof p->folder, "%s/real/ztf", shared ? shared : "../shared");
     read_folder(p);
+    if (!p->n && data) read_source(p, &err);
+    if (!p->n && !data && simulate(p, nj_bench_survey(run), &err) == 0)
+        nj_bench_note(run, "%s; --data names others", p->folder);
+    p->n_real = p->n;
     if (!p->n) {
-        nj_bench_note(run, "no packets (*.avro) in %s; name a folder of them by --data", p->folder);
-        return data ? -1 : 1;
+        nj_bench_note(run, "no packets in %s%s%s", p->folder, err.text[0] ? ": " : "", err.text);
+        return -1;
     }
     for (size_t i = 0; p->bytes < at_least_bytes; i = (i + 1) % p->n_real) {
         nj_bench_packet *copy = add(p);
@@ -145,6 +197,7 @@ int nj_bench_host_run(nj_bench_run *run, const nj_bench_host *host, nj_report *r
 {
     nj_error err = { "" };
     nj_settings settings = { 0 };
+    const nj_bench_options *own = nj_bench_asked(run);
     const char *sink = host->sink ? host->sink : "null:", *source = host->packets ? "memory:" : host->source;
     const nj_run_options options = { .settings = &settings,
                                      .source = &source,
@@ -152,7 +205,9 @@ int nj_bench_host_run(nj_bench_run *run, const nj_bench_host *host, nj_report *r
                                      .sink = &sink,
                                      .n_sinks = 1,
                                      .threads = host->threads,
-                                     .select = host->select,
+                                     .select = host->select ? host->select : own->module,
+                                     .module_path = &own->module_file,
+                                     .n_module_paths = own->module_file ? 1 : 0,
                                      .mode = NJ_SINK_OVERWRITE,
                                      .open_source = host->packets ? open_memory : NULL,
                                      .opaque = host->packets };

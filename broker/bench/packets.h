@@ -19,10 +19,10 @@ typedef struct nj_bench_packets {
     char folder[4096];
 } nj_bench_packets;
 
-/* Reads every *.avro of --data (default $NIGHTJAR_SHARED/real/ztf), and copies them until the sum reaches
- * at_least_bytes (so that the caches do not hold them).
- * 0 = loaded; 1 = the default folder is not here: said, nothing to time;
- * -1 = --data has no packets: said. */
+/* Reads --data, a folder of *.avro or any other source (512 MB of it at most), and copies the packets until
+ * the sum reaches at_least_bytes (so that the caches do not hold them). Without --data:
+ * $NIGHTJAR_SHARED/real/ztf, and where that is not there 500 simulated alerts.
+ * 0 = loaded; -1 = no packets: said. */
 int nj_bench_packets_load(nj_bench_run *run, nj_bench_packets *packets, size_t at_least_bytes);
 void nj_bench_packets_free(nj_bench_packets *packets);
 /* A chunk of bytes that stay the caller's; it lives where the caller puts it. */

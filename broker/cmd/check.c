@@ -53,7 +53,7 @@ NJ_COMMAND(check) = {
             "which --values shows it again.\n",
     .main = check,
     .options = { table, nj_cli_settings, nj_cli_paths, nj_options_of_debug },
-    .arguments = (const nj_meaning[]){ { "MODULE", "a .c file, a .so, or the name of an instance" },
+    .arguments = (const nj_meaning[]){ { "MODULE", "a .c or .cc file, a .so, or the name of an instance" },
                                        { "SOURCE", "as for run" },
                                        { 0 } },
     .exits = (const nj_meaning[]){ { "0", "no rule is broken" },
@@ -280,7 +280,7 @@ static int find_values(job *j, nj_error *err)
 
 static int find_module(job *j, nj_error *err)
 {
-    if (nj_ends_with(j->module, ".c")) {
+    if (nj_build_is_source(j->module)) {
         if (nj_build_folder(j->folder, err) ||
             nj_build(j->module, NJ_BUILD_PRODUCTION, j->folder, j->object, err))
             return -1;

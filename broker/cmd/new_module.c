@@ -1,9 +1,11 @@
-/* new_module.c - `nightjar new-module NAME`: a module to fill in, that already compiles, runs and passes
- * conformance. */
+/* new_module.c - `nightjar new-module NAME`: a module to fill in, that already compiles, runs and keeps all
+ * rules. */
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "../base/buffer.h"
 #include "../base/embed.h"
@@ -42,15 +44,26 @@ static int write_new(const char *path, const nj_buffer *text)
     return fclose(f) || bad ? -1 : 0;
 }
 
+typedef struct options {
+    bool cxx;
+} options;
+
+static const nj_option table[] = { { "cxx", 0, NJ_OPTION_FLAG, offsetof(options, cxx),
+                                     .doc = "in C++ (20): a shared object, NAME.cc in this folder" },
+                                   { 0 } };
+
 static int new_module(int argc, char **argv);
 
 NJ_COMMAND(new_module) = {
     .name = "new-module",
-    .usage = "new-module NAME",
-    .summary = "a module to fill in, that compiles, runs and passes conformance",
-    .help = "Writes modules/NAME.c (NAME.c where there is no folder modules/); an existing file is never "
-            "touched.\n",
+    .usage = "new-module NAME [--cxx]",
+    .summary = "a module to fill in, that compiles, runs and keeps all rules",
+    .help =
+        "Writes modules/NAME.c in the project's own folder, NAME.c (or NAME.cc) anywhere else; an existing "
+        "file is never touched. What it prints are the next commands. With an installation below a prefix of "
+        "your own, pkg-config needs PKG_CONFIG_PATH=PREFIX/lib/pkgconfig.\n",
     .main = new_module,
+    .options = { table },
     .arguments = (const nj_meaning[]){ { "NAME", "a small letter, then small letters, digits and '_'" },
                                        { 0 } },
     .exits = (const nj_meaning[]){ { "1",
@@ -60,12 +73,14 @@ NJ_COMMAND(new_module) = {
 
 static int new_module(int argc, char **argv)
 {
+    options o = { .cxx = false };
     nj_words words;
     nj_error err = { "" };
-    if (nj_command_parse(&nj_command_new_module, NULL, argc, argv, &words, &err))
+    if (nj_command_parse(&nj_command_new_module, &o, argc, argv, &words, &err))
         return fprintf(stderr, "nightjar new-module: %s\n", err.text), NJ_EXIT_USAGE;
     const char *name = words.n == 1 ? words.item[0] : "";
-    const nj_embedded *template = nj_embedded_find("data/embed/module_template.c");
+    const nj_embedded *template =
+        nj_embedded_find(o.cxx ? "data/embed/module_template.cc" : "data/embed/module_template.c");
     char path[128];
     struct stat st;
     nj_buffer text = { 0 };
@@ -80,8 +95,9 @@ static int new_module(int argc, char **argv)
                 name);
         return NJ_EXIT_USAGE;
     }
-    int in_tree = stat("modules", &st) == 0 && S_ISDIR(st.st_mode);
-    snprintf(path, sizeof path, "%s%s.c", in_tree ? "modules/" : "", name);
+    /* the project's own folder, which builds what is in modules/ */
+    int in_tree = !o.cxx && stat("modules", &st) == 0 && S_ISDIR(st.st_mode) && access("Makefile", F_OK) == 0;
+    snprintf(path, sizeof path, "%s%s.%s", in_tree ? "modules/" : "", name, o.cxx ? "cc" : "c");
     if (template) fill_in(&text, template->data, name);
     int bad = !template || text.failed || write_new(path, &text);
     if (bad) fprintf(stderr, "nightjar new-module: %s: %s\n", path, strerror(errno));
@@ -89,12 +105,24 @@ static int new_module(int argc, char **argv)
     if (bad) return NJ_EXIT_USAGE;
     printf("%s is written. Fill it in; then\n", path);
     if (in_tree)
-        printf("  make                                                  # built in\n"
+        printf("  make                                    # built in\n"
                "  ./nightjar modules %s\n"
+               "  ./nightjar check %s data/sample.tar.gz\n"
                "  ./nightjar run -m %s -o ndjson:- data/sample.tar.gz\n"
-               "  make testbins && tests/run module/conformance         # checks it, unasked\n",
-               name, name);
-    printf("  %snightjar profile %s %s --lines\n", in_tree ? "./" : "", path,
-           in_tree ? "data/sample.tar.gz" : "ALERTS");
+               "  ./nightjar profile %s data/sample.tar.gz --lines\n"
+               "  ./nightjar bench %s\n",
+               name, path, name, path, path);
+    else
+        printf("  nightjar check %s ALERTS     # does it keep the rules of a module?\n"
+               "  %s -O2 -g -fPIC -shared -DNJ_SHARED $(pkg-config --cflags nightjar) \\\n"
+               "      %s -o %s.so $(pkg-config --libs nightjar)\n"
+               "  nightjar modules --module-path %s.so %s\n"
+               "  nightjar run --module-path %s.so -m %s -o ndjson:- ALERTS\n"
+               "  nightjar profile %s ALERTS --lines\n"
+               "  nightjar bench %s ALERTS\n"
+               "ALERTS: `nightjar simulate -n 500 -o night.tar` makes some. pkg-config knows nightjar after\n"
+               "`make install`; `nightjar new-module --help` says more.\n",
+               path, o.cxx ? "c++ -std=c++20" : "cc -std=c11", path, name, name, name, name, name, path,
+               path);
     return NJ_EXIT_OK;
 }

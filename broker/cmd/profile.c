@@ -73,7 +73,7 @@ NJ_COMMAND(profile) = {
             "production build is timed by random samples of its call stack.\n",
     .main = profile,
     .options = { table, nj_cli_settings, nj_cli_paths, nj_options_of_debug },
-    .arguments = (const nj_meaning[]){ { "MODULE", "an instance, a .c file or a .so" },
+    .arguments = (const nj_meaning[]){ { "MODULE", "an instance, a .c or .cc file, or a .so" },
                                        { "SOURCE", "as for run" },
                                        { 0 } },
     .exits = (const nj_meaning[]){ { "1",
@@ -165,7 +165,7 @@ static int more_passes(passes *s, nj_error *err)
  * the counting pass comes first, in a process of its own. */
 static const char *find_source(passes *s, nj_error *err)
 {
-    if (nj_ends_with(s->c->module, ".c")) {
+    if (nj_build_is_source(s->c->module)) {
         char *real = realpath(s->c->module, NULL);
         const char *kept = real ? nj_arena_text(&s->p->arena, real, strlen(real)) : s->c->module;
         free(real);
@@ -207,7 +207,7 @@ static int run_passes(passes *s, nj_error *err)
                                       .limit = c->limit,
                                       .module_path = c->cli.module_path,
                                       .n_module_paths = c->cli.options.n_module_paths };
-    if (nj_ends_with(c->module, ".c")) {
+    if (nj_build_is_source(c->module)) {
         if (nj_build(c->module, NJ_BUILD_PRODUCTION, s->folder, s->object, err)) return -1;
         s->options.module_file = s->object;
     } else if (nj_ends_with(c->module, ".so")) {

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../base/buffer.h"
+#include "../base/file.h"
 
 int nj_build_folder(char path[256], nj_error *err)
 {
@@ -91,6 +92,16 @@ static void complaint(const char *text, char line[400])
     snprintf(line, 400, "%.*s", (int)(strcspn(at, "\n") < 399 ? strcspn(at, "\n") : 399), at);
 }
 
+bool nj_build_is_cxx(const char *source)
+{
+    return nj_ends_with(source, ".cc") || nj_ends_with(source, ".cpp");
+}
+
+bool nj_build_is_source(const char *source)
+{
+    return nj_ends_with(source, ".c") || nj_build_is_cxx(source);
+}
+
 enum { MAX_WORDS = 64 };
 
 static int add_words(char *argv[], int n, char *text)
@@ -105,11 +116,12 @@ static int add_words(char *argv[], int n, char *text)
 int nj_build(const char *source, nj_build_kind kind, const char *folder, char object[512], nj_error *err)
 {
     static const char *const flags[] = { "-O2 -g", "-O0 -g --coverage -fprofile-update=atomic" };
-    static const char common[] = "-std=c11 -fopenmp -ffp-contract=off -fno-math-errno -fPIC -D_GNU_SOURCE "
+    static const char common[] = "-fopenmp -ffp-contract=off -fno-math-errno -fPIC -D_GNU_SOURCE "
                                  "-fvisibility=hidden -DNJ_SHARED";
+    const bool cxx = nj_build_is_cxx(source);
     char include[512], kit[512], real[4096], here[4104], compiler[256], words[2][256], also[600], name[200],
         unit[600], *text = NULL;
-    const char *cc = getenv("CC");
+    const char *cc = getenv(cxx ? "CXX" : "CC");
     if (!realpath(source, real)) return nj_fail(err, "%s: %s", source, strerror(errno));
     find_root(include, kit);
     if (!include[0]) return nj_fail(err, "nightjar/module.h is not beside this binary");
@@ -120,10 +132,10 @@ int nj_build(const char *source, nj_build_kind kind, const char *folder, char ob
     snprintf(name, sizeof name, "%.150s%s", file + 1, kind == NJ_BUILD_HITS ? ".hits" : "");
     snprintf(unit, sizeof unit, "%s/%s.o", folder, name);
     snprintf(object, 512, "%s/%s.so", folder, name);
-    snprintf(compiler, sizeof compiler, "%s", cc && *cc ? cc : "cc");
+    snprintf(compiler, sizeof compiler, "%s", cc && *cc ? cc : cxx ? "c++" : "cc");
     if (kind == NJ_BUILD_HITS && strstr(compiler, "clang"))
-        snprintf(compiler, sizeof compiler, "gcc"); /* gcov reads its own compiler's files */
-    snprintf(words[0], sizeof words[0], "%s", common);
+        snprintf(compiler, sizeof compiler, cxx ? "g++" : "gcc"); /* gcov reads its own compiler's files */
+    snprintf(words[0], sizeof words[0], "%s %s", cxx ? "-std=c++20" : "-std=c11", common);
     snprintf(words[1], sizeof words[1], "%s", flags[kind]);
     char *argv[MAX_WORDS];
     int n = add_words(argv, 0, compiler);

@@ -3,6 +3,8 @@
 #ifndef NJ_PROFILE_BUILD_H
 #define NJ_PROFILE_BUILD_H
 
+#include <stdbool.h>
+
 #include "../base/error.h"
 
 typedef enum {
@@ -13,7 +15,10 @@ typedef enum {
 /* A scratch folder; path[] receives its name. -1 with err. */
 int nj_build_folder(char path[256], nj_error *err);
 void nj_build_remove(const char *path); /* the folder and its files */
-/* Compiles source (a .c file) to folder/NAME.so (object[] receives the path). The compiler is $CC or cc;
+/* Is it a file of source by its name (.c, .cc, .cpp), of C++? */
+bool nj_build_is_source(const char *source);
+bool nj_build_is_cxx(const char *source);
+/* Compiles source to folder/NAME.so (object[] receives the path). The compiler is $CC or cc, $CXX or c++;
  * headers and the kernel library are those of this binary's project or installation.
  * -1 with the compiler's first complaint. */
 int nj_build(const char *source, nj_build_kind kind, const char *folder, char object[512], nj_error *err);
