@@ -222,6 +222,20 @@ static int64_t place_of(kafka_source *s, nj_partition *p, int64_t committed, boo
     return by_group && committed > at ? committed : at;
 }
 
+/* A member that comes to a group which has read these partitions, and does not go on where it is, writes what
+ * others have written: a stream is to be told. */
+static void report_again(kafka_source *s, const list_t *list)
+{
+    rd_kafka_resp_err_t e;
+    list_t *committed = committed_of(s, list, &e);
+    if (!e && has_worked(committed))
+        nj_log(NJ_LOG_WARN,
+               "%s: the group has read some of it already, and with this from= its alerts come again; "
+               "from=committed continues where the group is, and several runs of a group need that",
+               s->display);
+    rd_kafka_topic_partition_list_destroy(committed);
+}
+
 /* The list's offsets: where each partition begins. A first assignment begins as `from` says; a later one
  * continues from what is known, and a topic that appears during the run is read from its beginning. */
 static void find_places(kafka_source *s, list_t *list, bool first)
@@ -239,6 +253,7 @@ static void find_places(kafka_source *s, list_t *list, bool first)
         nj_log(NJ_LOG_WARN, "%s: the ends of the partitions are not known: %s", s->display,
                rd_kafka_err2str(no_high));
     if (first) begin_from(s, list, high, no_place ? NULL : committed);
+    if (first && !plain && list->cnt && s->live && !s->whole_topic) report_again(s, list);
     s->n_begun = 0;
     for (int i = 0; i < list->cnt; i++) {
         rd_kafka_topic_partition_t *t = &list->elems[i];

@@ -2,11 +2,11 @@
 """Kafka messages in the forms that producers give them: keys of every kind, tombstones, schema ids in
 headers, schemas that refer to others."""
 
-import json, os
+import json, os, signal, subprocess, time
 from avro import Schema, confluent, make_container
 from mock_broker import MockBroker
 from registry_stub import Stub
-from tap import Folder, done, nightjar, ok, report
+from tap import NIGHTJAR, Folder, done, nightjar, ok, report
 
 
 def record(name, *fields):
@@ -258,6 +258,48 @@ def references():
         )
 
 
+def again():
+    """A stream with from=earliest in a group that has read: others have these rows."""
+    broker.topic("again")
+    broker.send("again", [(ocf(i), None, None) for i in range(3)])
+    url = f"kafka://{broker.server}/again?group=again"
+
+    def told(query, n):
+        """What a run says until it has written n rows."""
+        args = ["-m", "roid", "-o", "ndjson:again.ndjson", "--overwrite", "-D", "kafka.group_instance=off"]
+        args += ["-X", "session.timeout.ms=3000", "-X", "heartbeat.interval.ms=300"]
+        if os.path.exists("again.ndjson"):
+            os.remove("again.ndjson")
+        with open("again.log", "w", encoding="utf-8") as log:
+            child = subprocess.Popen([NIGHTJAR, "run", f"{url}&{query}", *args], stdout=log, stderr=log)
+            end = time.time() + 60
+            while time.time() < end and child.poll() is None and lines("again.ndjson") < n:
+                time.sleep(0.1)
+            child.send_signal(signal.SIGINT)
+            child.wait(60)
+        return read_log()
+
+    words = "alerts come again"
+    ok(words not in told("from=earliest", 3), "a new group reads from the first message")
+    said = told("from=earliest", 3)
+    ok(words in said, "when it has read, from=earliest is said to repeat", said)
+    broker.send("again", [(ocf(9), None, None)])
+    said = told("from=committed", 1)
+    ok(words not in said, "from=committed continues", said)
+
+
+def read_log():
+    with open("again.log", encoding="utf-8") as f:
+        return f.read()
+
+
+def lines(path):
+    if not os.path.exists(path):
+        return 0
+    with open(path, "rb") as f:
+        return f.read().count(b"\n")
+
+
 with Folder():
     with open("902.avsc", "w", encoding="utf-8") as f:
         json.dump(SCHEMA, f)
@@ -265,5 +307,6 @@ with Folder():
         keys()
         tombstones()
         header_ids()
+        again()
     references()
 done()

@@ -14,7 +14,7 @@ import argparse, collections, json, os, random, re, shutil, signal, sys, time, t
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 from tap import Folder, done, needs, nightjar, ok, skip
 
-needs("confluent_kafka", "fastavro", "astropy")
+needs("confluent_kafka", "fastavro", "astropy", "pyarrow")
 import live
 from cluster import Cluster, NoKafka
 
