@@ -50,6 +50,7 @@ void nj_members_free(nj_members *m)
     if (!m) return;
     nj_members_free(m->inside);
     if (m->reader) archive_read_free(m->reader);
+    nj_ahead_free(m->ahead);
     nj_unpacker_free(m->unpack);
     nj_chunk_drop(m->owned);
     free((char *)m->path);
@@ -126,6 +127,23 @@ int nj_members_look(const char *path)
 
 /* --- opening --- */
 
+/* A pipe may stand still, and could then not be closed while a thread reads it. */
+static bool may_run_ahead(const nj_members *m)
+{
+    struct stat st;
+    return !m->owned && nj_unpacker_packing(m->unpack) && m->n_head >= NJ_MEMBERS_BLOCK / 2 &&
+           fstat(m->fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* The piece behind those that were asked for; the one before it is given back. */
+static long next_piece(nj_members *m, const uint8_t **piece)
+{
+    if (m->run_ahead) m->ahead = nj_ahead_new(m->unpack);
+    m->run_ahead = false;
+    return m->ahead ? nj_ahead_next(m->ahead, piece, &m->feed_err)
+                    : nj_unpacker_next(m->unpack, piece, &m->feed_err);
+}
+
 static void see_zeros(nj_members *m, const uint8_t *bytes, size_t n)
 {
     size_t k = n;
@@ -142,7 +160,7 @@ static la_ssize_t feed(struct archive *a, void *opaque, const void **bytes)
     if (n)
         m->head = NULL, m->n_head = 0;
     else
-        n = nj_unpacker_next(m->unpack, &piece, &m->feed_err);
+        n = next_piece(m, &piece);
     if (n < 0) {
         m->feed_failed = true;
         archive_set_error(a, EIO, "%s", m->feed_err.text);
@@ -203,6 +221,7 @@ static int open_members(nj_members *m, nj_error *err)
     long n = nj_unpacker_next(m->unpack, &m->head, &why);
     if (n < 0) return fails(m, err, why.text);
     m->n_head = (size_t)n;
+    m->run_ahead = may_run_ahead(m);
     if (n == 0) return fails(m, err, nj_unpacker_packing(m->unpack) ? "packed, but empty" : "empty: 0 bytes");
     /* lzma has no magic, so that its name must do */
     bool lzma = nj_ends_with(m->common->spec, ".tlz") || nj_ends_with(m->common->spec, ".lzma");
@@ -300,7 +319,7 @@ static int end_members(nj_members *m, nj_error *err)
     if (m->reader && !m->feed_ended && m->fed) { /* a zip ends before its bytes do,
                                                   * and the checksum is behind them */
         long n;
-        while ((n = nj_unpacker_next(m->unpack, &piece, &m->feed_err)) > 0) continue;
+        while ((n = next_piece(m, &piece)) > 0) continue;
         if (n < 0) return m->failed = m->feed_failed = true, broken(m, err, m->feed_err.text);
     }
     if (m->is_tar && m->zeros < 512) {
@@ -323,7 +342,7 @@ static int next_single(nj_members *m, nj_chunk **chunk, nj_error *err)
     if (!n) return 0;
     if (bytes) memcpy(bytes, m->head, n);
     m->n_head = 0;
-    while (bytes && (got = nj_unpacker_next(m->unpack, &piece, &m->feed_err)) > 0) {
+    while (bytes && (got = next_piece(m, &piece)) > 0) {
         if (n + (size_t)got > (size_t)m->common->conf.max_member) {
             free(bytes);
             return fails(m, err, "it unpacks to more bytes than [source] max_member");

@@ -2,6 +2,7 @@
 #ifndef NJ_SOURCE_MEMBERS_STATE_H
 #define NJ_SOURCE_MEMBERS_STATE_H
 
+#include "../base/ahead.h"
 #include "../base/unpack.h"
 #include "members.h"
 
@@ -17,6 +18,8 @@ struct nj_members {
     nj_members *inside; /* a member that is an archive itself */
 
     nj_unpacker *unpack;
+    nj_ahead *ahead; /* NULL: unpack is asked by the reader itself */
+    bool run_ahead;  /* yet to be begun */
     struct archive *reader;
     const uint8_t *head; /* the first piece, read before the reader was there */
     size_t n_head;
