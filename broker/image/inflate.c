@@ -206,16 +206,17 @@ static bool begin_block(lane *l)
 /* May write seven bytes more. */
 static void copy_match(uint8_t *out, size_t distance, size_t length)
 {
+    const uint8_t *from = out - distance;
     if (distance == 1)
-        memset(out, out[-1], length);
+        memset(out, *from, length);
     else if (distance >= 8)
         for (size_t i = 0; i < length; i += 8) {
             uint64_t piece;
-            memcpy(&piece, out + i - distance, sizeof piece);
+            memcpy(&piece, from + i, sizeof piece);
             memcpy(out + i, &piece, sizeof piece);
         }
     else
-        for (size_t i = 0; i < length; i++) out[i] = out[i - distance];
+        for (size_t i = 0; i < length; i++) out[i] = from[i];
 }
 
 /* A match of length symbol k, whose code is read. */
@@ -423,8 +424,7 @@ static bool begin_member(lane *l, nj_member *m)
     if (!header || m->announced > MOST_ANNOUNCED || m->announced != little32(m->bytes + m->size - 4))
         return false;
     l->in = m->bytes;
-    l->in_end = m->bytes + m->size;
-    l->before = 0;
+    l->in_end = m->bytes + m->size, l->before = 0;
     l->pos = bit_of(m->bytes + header);
     l->out = l->first = m->out;
     l->out_end = m->out + m->announced;

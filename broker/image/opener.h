@@ -14,7 +14,7 @@ void nj_stamp_open(nj_opener *opener, nj_stamp *stamp, nj_arena *arena, const ch
 
 /* Opens those of the packed stamps, NJ_OPENER_AHEAD at most, that are faster unpacked together. The others
  * stay packed, whatever is wrong with them: nj_stamp_open is to say it when they are asked for. */
-enum { NJ_OPENER_AHEAD = 8 };
+enum { NJ_OPENER_AHEAD = 4 };
 void nj_stamps_open_ahead(nj_opener *opener, nj_stamp *const *stamp, uint32_t n, nj_arena *arena);
 
 /* Opens the first of n stamps, and those behind it that are faster opened with it: as a graph asks for it

@@ -102,8 +102,8 @@ static void test_next_rows_of_the_column(void **state)
     (void)state;
     toy *t = toy_new(true);
     assert_non_null(nj_call_image(&t->work, 0, 0));
-    assert_string_equal(t->asked, "s0 s1 s2 s3 s4 s5 s6 s7\n");
-    assert_int_equal(t->stamps.calls, 8);
+    assert_string_equal(t->asked, "s0 s1 s2 s3\n");
+    assert_int_equal(t->stamps.calls, 4);
     toy_free(t);
 }
 
@@ -113,13 +113,13 @@ static void test_rows_that_stop_early(void **state)
     (void)state;
     toy *t = toy_new(true);
     t->science[2].state = NJ_STAMP_NONE;
-    t->science[4].size = 1;
+    t->science[3].size = 1;
     assert_non_null(nj_call_image(&t->work, 0, 0));
     assert_non_null(nj_call_image(&t->work, 2, 0));
-    assert_string_equal(t->asked, "s0 s1 s3 s4 s5 s6 s7 s8\nt0 t1 t3 t5 t6 t7 t8\n");
-    assert_int_equal(t->science[4].state, NJ_STAMP_PACKED);
-    assert_null(nj_call_image(&t->work, 0, 4));
-    assert_int_equal(t->science[4].state, NJ_STAMP_BAD);
+    assert_string_equal(t->asked, "s0 s1 s3 s4\nt0 t1 t4\n");
+    assert_int_equal(t->science[3].state, NJ_STAMP_PACKED);
+    assert_null(nj_call_image(&t->work, 0, 3));
+    assert_int_equal(t->science[3].state, NJ_STAMP_BAD);
     toy_free(t);
 }
 

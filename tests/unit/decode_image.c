@@ -325,7 +325,7 @@ static void every_bitpix_as_cfitsio_reads_it(void **state)
 static void stamps_opened_ahead(void **state)
 {
     (void)state;
-    enum { SIDE = 63, N = 7, DAMAGED = 2, TEXT = 4, PLAIN = 5 };
+    enum { SIDE = 63, N = 8, DAMAGED = 1, TEXT = 6, PLAIN = 2 };
     bench *b = bench_new(NULL);
     nj_stamp stamp[N], *together[N];
     uint8_t *packed[N];
@@ -350,7 +350,8 @@ static void stamps_opened_ahead(void **state)
         together[k] = &stamp[k];
         nj_buffer_free(&file);
     }
-    nj_stamps_open_ahead(b->opener, together, N, &b->arena);
+    /* of those that can be, so many at a time */
+    for (int k = 0; k < 3; k++) nj_stamps_open_ahead(b->opener, together, N, &b->arena);
     for (int k = 0; k < N; k++) {
         nj_image image = { 0 };
         const char *why = open_stamp(b, stamp[k].bytes, stamp[k].size, &image);
