@@ -189,13 +189,18 @@ def outputs_of_all_kinds():
     """What the host itself does is not refused: outputs in several folders, letters, a trace."""
     os.makedirs("other", exist_ok=True)
     names = "sqlite:a.db avro:a.avro fits:a.fits ndjson:p.ndjson.gz ndjson:r-{n}.ndjson"
+    names += " parquet:a.parquet packets:k-{schema}.avro csv:a.csv"
     more = [x for spec in names.split() for x in ("-o", spec.replace(":", ":other/"))]
     r = run(
         "all", *more, "--trace", IDS[0], "--trace-file", "other/trace", "--dead-letters", "other/dead.avro"
     )
     ok(r.returncode == 0, "outputs of all kinds", r.stderr)
     names = set(os.listdir("other"))
-    ok({"a.db", "a.avro", "a.fits", "p.ndjson.gz", "trace"} <= names, "are there", names)
+    ok(
+        {"a.db", "a.avro", "a.fits", "a.parquet", "a.csv", "p.ndjson.gz", "trace"} <= names,
+        "are there",
+        names,
+    )
     plain = run("plain", "-D", "guard.sandbox=0")
     a = [{k: v for k, v in row.items() if not k.startswith("tries")} for row in r.rows]
     b = [{k: v for k, v in row.items() if not k.startswith("tries")} for row in plain.rows]
