@@ -42,7 +42,8 @@ const nj_param nj_guard_settings[] = {
       "1 = modules write no file, start no program and open no socket, and the process writes only where its "
       "outputs are; 0 = they may; -1 = 1 with --module-path" },
     { "max_lag_s", NJ_F64, "0", offsetof(nj_guard_conf, max_lag_s), 0, 1e9, "s",
-      "while alerts wait longer, optional modules are left out, costliest first; 0 = never" },
+      "so long may alerts wait: from two thirds of it on optional modules are left out, costliest first; "
+      "0 = never" },
     { 0 },
 };
 

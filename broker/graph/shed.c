@@ -6,8 +6,8 @@ int nj_shed_wish(const nj_shed *s, double lag_s, double now_s)
 {
     double since = s->changed ? now_s - s->changed_s : 1e300;
     if (!(s->max_lag_s > 0)) return 0;
-    if (lag_s > 2 * s->max_lag_s) return 1;
-    if (lag_s > s->max_lag_s) return since >= s->max_lag_s / 8;
+    if (lag_s > s->max_lag_s) return 1;
+    if (lag_s > s->max_lag_s * 2 / 3) return since >= s->max_lag_s / 8; /* else the bound would not hold */
     return s->n && lag_s < s->max_lag_s / 2 && since >= s->max_lag_s / 2 ? -1 : 0;
 }
 

@@ -17,8 +17,8 @@ typedef struct nj_shed {
 } nj_shed; /* zero-initialised, then max_lag_s */
 
 /* What the lag asks for at this time: 1 = leave out one more, -1 = take the last one back, 0 = nothing. Above
- * max_lag_s one module goes each max_lag_s / 8, above twice as much at once; below half of it, for half of it
- * since the last change, one comes back. */
+ * two thirds of max_lag_s one module goes each max_lag_s / 8, above max_lag_s at once; below half of it, for
+ * half of it since the last change, one comes back. */
 int nj_shed_wish(const nj_shed *shed, double lag_s, double now_s);
 /* Leaves out the costliest one that may go. cost[i]: measured, per alert; may[i]: it is optional.
  * NJ_SHED_NONE: there is none left that was measured. */

@@ -36,13 +36,13 @@ static void the_bound_and_half_of_it(void **state)
 {
     (void)state;
     nj_shed s = { .max_lag_s = 8 };
-    assert_int_equal(nj_shed_wish(&s, 8, 100), 0);
-    assert_int_equal(nj_shed_wish(&s, 8.5, 100), 1);
+    assert_int_equal(nj_shed_wish(&s, 5, 100), 0);
+    assert_int_equal(nj_shed_wish(&s, 5.5, 100), 1); /* soon enough, so that the bound holds */
     nj_shed_more(&s, cost, may, N, 100);
-    assert_int_equal(nj_shed_wish(&s, 8.5, 100.5), 0); /* it takes a second to see what that did */
-    assert_int_equal(nj_shed_wish(&s, 8.5, 101), 1);
-    assert_int_equal(nj_shed_wish(&s, 17, 100.1), 1); /* not at twice as much */
-    assert_int_equal(nj_shed_wish(&s, 6, 1000), 0);   /* between: it stays as it is */
+    assert_int_equal(nj_shed_wish(&s, 5.5, 100.5), 0); /* it takes a second to see what that did */
+    assert_int_equal(nj_shed_wish(&s, 5.5, 101), 1);
+    assert_int_equal(nj_shed_wish(&s, 8.5, 100.1), 1); /* not beyond the bound */
+    assert_int_equal(nj_shed_wish(&s, 5, 1000), 0);    /* between: it stays as it is */
     assert_int_equal(nj_shed_wish(&s, 3.9, 103), 0);
     assert_int_equal(nj_shed_wish(&s, 3.9, 104), -1);
     nj_shed_less(&s, 104);
