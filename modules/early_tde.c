@@ -459,10 +459,8 @@ NJ_MODULE(early_tde) = {
             NUMBER("distnr", "pixel", "least distance of the reference source to a detection"),
             { "cuts", NJ_STR, 1, -1, "1", 0, 0, NAN, 0,
               "cuts that the fit fails, joined by +: r_chisq (above 10), e_reference_time (above 100 d), "
-              "early "
-              "and late (norm_rel_reference_time outside -10 to 1), snr_rise_time, snr_temperature (below "
-              "1.5); "
-              "empty: none" },
+              "early and late (norm_rel_reference_time outside -10 to 1), snr_rise_time, snr_temperature "
+              "(below 1.5); empty: none" },
             SCORE("p_nuclear", "probability of an event in a nucleus; none without the model or a fit"),
             SCORE("p_broad", "probability without regard to the place; none without the model or a fit"),
             { "candidate", NJ_U8, 1, -1, "1", 0, 1, 0.5, 0,

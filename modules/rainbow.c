@@ -127,8 +127,7 @@ static int open_model(const nj_host *host, const void *settings, void **self)
     const char *wrong = read_bands(c->bands, s);
     if (wrong) {
         host->log(host->opaque, 0,
-                  "rainbow: bands = %s: expected a list such as g:4770, r:6231 (bands %s, Angstrom), "
-                  "at '%s'",
+                  "rainbow: bands = %s: expected a list such as g:4770, r:6231 (bands %s, Angstrom), at '%s'",
                   c->bands, letters, wrong);
         return NJ_ECONF;
     }

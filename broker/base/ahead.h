@@ -5,7 +5,7 @@
 #include "unpack.h"
 
 typedef struct nj_ahead nj_ahead;
-/* Goes on where nj_unpacker_next(u) stopped; u, what it reads from and their memory belong to the thread
+/* Continues where nj_unpacker_next(u) stopped; u, what it reads from and their memory belong to the thread
  * until nj_ahead_free(), which waits for the read in hand: not for pipes that may stand still. NULL: no
  * memory or no thread, and u is as it was. */
 nj_ahead *nj_ahead_new(nj_unpacker *u);

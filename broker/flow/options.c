@@ -215,8 +215,7 @@ const nj_option nj_cli_run[] = {
     { "limit", 0, NJ_OPTION_I64, AT(options.limit), "N", NULL, 1, INT64_MAX, .doc = "stop after N alerts" },
     { "dead-letters", 0, NJ_OPTION_TEXT, AT(options.dead_letters), "PATH",
       .doc = "where bad packets go with their bytes (dead-letters.avro beside the first output); a name with "
-             "places, "
-             "as of outputs, makes several files" },
+             "places, as of outputs, makes several files" },
     { "report", 0, NJ_OPTION_TEXT, AT(report_path), "RUN.json", .doc = "the run report" },
     { "metrics", 0, NJ_OPTION_TEXT, AT(options.metrics), "HOST:PORT",
       .doc = "its counters while it runs, for Prometheus: http://HOST:PORT/metrics, and /health, /ready; "

@@ -57,7 +57,7 @@ static int know_schema(packets *s, nj_error *err)
     return 0;
 }
 
-/* Of the file that is there: its schema is the one that goes on. */
+/* Of the file that is there: its schema is the one that stays. */
 static int take_schema(packets *s, nj_error *err)
 {
     nj_ocf ocf;
@@ -192,8 +192,7 @@ const nj_sink_class nj_sink_packets = {
     .refuses = true,
     .form = "packets:PATH",
     .doc = "the alerts themselves, as they came, with stamps: an Avro file of their schema; {schema} in PATH "
-           "for "
-           "several",
+           "for several",
     .open = open_packets,
     .begin = begin,
     .write = write_rows,

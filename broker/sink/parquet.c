@@ -29,8 +29,7 @@ const nj_param nj_parquet_settings[] = {
     { "gzip_level", NJ_I64, "6", offsetof(parquet_conf, gzip_level), 1, 12, "1", "how hard gzip tries" },
     { "row_group_bytes", NJ_I64, "128M", offsetof(parquet_conf, row_group_bytes), 4096, 1 << 30, "byte",
       "a row group is written when its values take so many bytes, not packed; each open file keeps as many "
-      "in "
-      "memory" },
+      "in memory" },
     { "page_bytes", NJ_I64, "1M", offsetof(parquet_conf, page_bytes), 1024, 1 << 28, "byte",
       "a page has so many bytes of values, not packed" },
     { 0 },
@@ -171,8 +170,7 @@ static int other_columns(const parquet_sink *s, nj_error *err)
 {
     return nj_fail(
         err,
-        "%s: holds other columns than this run writes (its Parquet schema differs); --append needs "
-        "the same",
+        "%s: holds other columns than this run writes (its Parquet schema differs); --append needs the same",
         s->file.path);
 }
 

@@ -197,8 +197,7 @@ static bool is_another(kafka_source *s, const nj_partition *p, int64_t place, in
         nj_log(NJ_LOG_WARN,
                "%s: the group has no place in it any more, and before offset %" PRId64
                ", where the outputs stand, there are messages that came later: the topic was created again; "
-               "it is "
-               "read from its first message",
+               "it is read from its first message",
                p->stream->name, place);
     return another;
 }
@@ -222,8 +221,8 @@ static int64_t place_of(kafka_source *s, nj_partition *p, int64_t committed, boo
     return by_group && committed > at ? committed : at;
 }
 
-/* A member that comes to a group which has read these partitions, and does not go on where it is, writes what
- * others have written: a stream is to be told. */
+/* A member that comes to a group which has read these partitions, and does not continue where it is, writes
+ * what others have written: for a stream that is reported. */
 static void report_again(kafka_source *s, const list_t *list)
 {
     rd_kafka_resp_err_t e;

@@ -157,7 +157,7 @@ def killed(target, night):
         if "another run is writing it" not in r.stderr:
             break
         time.sleep(0.05)
-    ok(r.returncode == 0, f"{target}: it goes on to its end", r.stderr)
+    ok(r.returncode == 0, f"{target}: it continues to its end", r.stderr)
     found = sorted((x for f in glob.glob("k-*.avro") for x in records(f)), key=lambda a: a["candid"])
     ok(found == expected, f"{target}: every alert once", (len(found), len(expected)))
 

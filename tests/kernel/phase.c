@@ -254,8 +254,7 @@ static void fits_equal_fink_utils(void **state)
     for (int m = 0; m < NJ_PHASE_MODELS; m++) {
         const uint32_t n = t[m].equal + t[m].better + t[m].worse + t[m].failed;
         print_message("# %-6s %2u equal, %u better, %u worse, %u failed there; H within 1e-3 or 0.1 error %u "
-                      "of %u, G %u of %u; %.2f ms a "
-                      "fit, theirs %.1f\n",
+                      "of %u, G %u of %u; %.2f ms a fit, theirs %.1f\n",
                       model_name[m], t[m].equal, t[m].better, t[m].worse, t[m].failed, t[m].h - t[m].h_off,
                       t[m].h, t[m].g - t[m].g_off, t[m].g, t[m].ms / n, t[m].theirs_ms / n);
         all.equal += t[m].equal, all.better += t[m].better, all.worse += t[m].worse,
