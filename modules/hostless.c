@@ -5,7 +5,7 @@
  * them has masked pixels (a source) and the other has next to none, in the whole stamp (stage 1) or in its
  * central 14 x 14 pixels (stage 2), the alert is a candidate. For candidates alone, the power spectrum of
  * either stamp is compared with those of 200 shuffles of its pixels: ks_* is a Kolmogorov-Smirnov statistic,
- * small when the stamp cannot be told from noise.
+ * small when the stamp cannot be distinguished from noise.
  * Reading it: candidate is no verdict. Of the candidates of an ordinary night most are asteroids and bad
  * subtractions; the columns clipped_*, lone, n_bad and the topics show it.
  *
