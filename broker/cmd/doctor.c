@@ -300,7 +300,7 @@ static int doctor(int argc, char **argv)
     libraries();
     onnx_runtime();
     folders(&cli.settings, "models", "models",
-            "a folder each, as data/models/README.md says; tests/models exports them");
+            "a folder each; modules/MODELS.md says where published ones are, and how to make one of yours");
     folders(&cli.settings, "catalogs", "catalogues",
             "`nightjar catalog build` makes them, recipes in broker/catalog/README.md");
     modules(&cli.settings);

@@ -15,6 +15,16 @@ static void print_range(double lo, double hi)
     printf("%c%g, %g%c", isinf(lo) ? '(' : '[', lo, hi, isinf(hi) ? ')' : ']');
 }
 
+static void print_settings(const nj_module *m)
+{
+    nj_arena arena = { 0 };
+    void *params = NULL;
+    int n = nj_table_rows(&arena, m->params, m->param_size, sizeof(nj_param), &params);
+    for (const nj_param *p = params; n > 0; p++, n--)
+        printf("  %-20s = %-10s %s  %s\n", p->name, p->def ? p->def : "", p->unit ? p->unit : "", p->doc);
+    nj_arena_free(&arena);
+}
+
 static void print_one(const nj_instance *in)
 {
     const nj_module *m = in->module;
@@ -38,14 +48,19 @@ static void print_one(const nj_instance *in)
         printf("  %s\n", g->doc);
     }
     printf("settings [module.%s]\n", in->name);
-    nj_arena arena = { 0 };
-    void *params = NULL;
-    int n = nj_table_rows(&arena, m->params, m->param_size, sizeof(nj_param), &params);
-    for (const nj_param *p = params; n > 0; p++, n--)
-        printf("  %-20s = %-10s %s  %s\n", p->name, p->def ? p->def : "", p->unit ? p->unit : "", p->doc);
-    nj_arena_free(&arena);
+    print_settings(m);
 }
 
+/* One that is no instance by itself: its columns follow from the settings of a section. */
+static void print_kind(const nj_module *m)
+{
+    printf("%s %s - %s\n  paper: %s\n"
+           "  it needs a section of its own, from which its needs and gives follow:\n"
+           "      [module.NAME]\n      kind = %s\n"
+           "settings [module.NAME]\n",
+           m->name, m->version, m->summary, m->paper, m->name);
+    print_settings(m);
+}
 typedef struct options {
     nj_cli cli;
     bool names;
@@ -97,10 +112,16 @@ static int modules_main(int argc, char **argv)
     const char *one = cli->options.n_sources ? cli->source[0] : NULL;
     if (rc == 0 && one && nj_settings_get(&cli->settings, "models", "path"))
         set.data_path = nj_settings_get(&cli->settings, "models", "path");
-    if (rc == 0)
+    const nj_loaded_module *kind = rc == 0 && one ? nj_modules_find(&modules, one) : NULL;
+    char section[128];
+    snprintf(section, sizeof section, "module.%.100s", one ? one : "");
+    if (kind && (!kind->module->declare || nj_settings_get(&cli->settings, section, "kind"))) kind = NULL;
+    if (rc == 0 && !kind)
         rc = nj_instances_choose(&set, &modules, &cli->settings, one ? one : cli->options.select, &err);
     if (rc) {
         nj_log(NJ_LOG_ERROR, "%s", err.text);
+    } else if (kind) {
+        print_kind(kind->module);
     } else if (o.names) {
         print_names(&set);
     } else if (one) {

@@ -233,11 +233,12 @@ def nothing():
     open("none.csv", "w").write("ra,dec,name\n")
     r = nightjar("catalog", "build", "none.csv", "-o", "rows.njx")
     ok((r.returncode, "no row" in r.stderr) == (2, True), "a catalogue without a row is not made", r.stderr)
-    r = nightjar("bench", "modules", "--seconds", 0.01, env={"NIGHTJAR_SHARED": os.path.abspath("nothing")})
+    os.mkdir("empty")
+    r = nightjar("bench", "modules", "--seconds", 0.01, "--data", "empty")
     ok(
-        (r.returncode, "nothing was timed" in r.stderr) == (1, True),
-        "bench without packets: said, exit 1",
-        r.stdout + r.stderr,
+        (r.returncode, "no packets in empty" in r.stdout + r.stderr) == (3, True),
+        "bench over a folder without packets: an error",
+        (r.returncode, r.stdout + r.stderr),
     )
 
 

@@ -186,6 +186,13 @@ def columns_of_a_source():
     )
     r = run("-m", "roid", "--columns", ",".join(types))
     ok(r.returncode == 0 and len(types) > 100, f"a run writes the {len(types)} of them", r.stderr)
+    for kind in ("model", "xmatch", "lookup"):
+        r = nightjar("modules", kind)
+        ok(
+            r.returncode == 0 and f"kind = {kind}" in r.stdout and "settings [module.NAME]" in r.stdout,
+            f"modules {kind}: what a section of that kind may say",
+            r.stdout + r.stderr,
+        )
     r = nightjar("columns", "no/such.tar")
     ok(r.returncode == 2 and "no/such.tar" in r.stderr, "a source that is not there: exit 2", r.stderr)
     r = nightjar("columns", "a", "b")
