@@ -1,4 +1,4 @@
-/* inflate.h - several gzip members unpacked in one loop: two thirds of the time of one after the other. */
+/* inflate.h - several gzip members unpacked in one loop: 0.6 to 0.75 of the time of one after the other. */
 #ifndef NJ_IMAGE_INFLATE_H
 #define NJ_IMAGE_INFLATE_H
 

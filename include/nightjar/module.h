@@ -142,7 +142,7 @@ typedef struct { /* services for open() and declare(); a table, so that a .so ha
     void (*serial)(void *opaque);
     /* for open(): this instance asks for its images of every row that it is given, in the order of its needs,
      * and for no more of a row when one is not there. The host then opens those of several rows together, in
-     * two thirds of the time. Not for an instance that cuts rows before it looks at them.
+     * three quarters of the time (measured). Not for an instance that cuts rows before it looks at them.
      * Hosts before it have a smaller size: call nj_every_row(). */
     void (*every_row)(void *opaque);
 } nj_host;
