@@ -201,8 +201,8 @@ def letters():
     os.remove("bad.tar")
 
 
-def watched():
-    """Nobody reads standard output, so the run lasts; what is finished is counted."""
+def watch_once():
+    """A run, what its metrics count, what is there; and what it said if it has ended."""
     clear()
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -216,9 +216,10 @@ def watched():
         "-o",
         "ndjson:out-{n}.ndjson?rotate=4kB",
     ]
+    errors = open("errors", "w+")
     p = subprocess.Popen(
         [NIGHTJAR, "run", *args, "--metrics", f"127.0.0.1:{port}", *OFTEN],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=errors,
     )  # fmt: skip
     name, seen, there, until = "nightjar_output_files_finished_total", -1, 0, time.time() + 60
     while (seen <= 0 or seen != there) and time.time() < until and p.poll() is None:
@@ -230,7 +231,19 @@ def watched():
         except OSError:
             time.sleep(0.05)
         there = len([f for f in files_of("out-*") if not f.endswith(".part")])
-    ok(there > 0 and seen == there, "the metrics count the files that are finished", (seen, there))
+    errors.seek(0)
+    return p, seen, there, (p.poll(), errors.read()[-1500:])
+
+
+def watched():
+    """Nobody reads standard output, so the run lasts; what is finished is counted."""
+    for attempt in range(3):  # another program may take the port before the run does
+        p, seen, there, why = watch_once()
+        if there and seen == there:
+            break
+        p.kill()
+        p.wait()
+    ok(there > 0 and seen == there, "the metrics count the files that are finished", (seen, there, why))
     p.communicate()
     clear()
 
