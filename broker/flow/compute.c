@@ -1,10 +1,13 @@
 /* compute.c - the OpenMP region: each thread takes a whole unit through decode and all modules, without a
  * barrier. */
+#include <errno.h>
 #include <math.h>
 #include <omp.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/debug.h"
 #include "../base/assert.h"
 #include "../base/clock.h"
 #include "../base/patience.h"
@@ -231,6 +234,10 @@ static void work(run *r, nj_worker *worker, int number)
                                       .layout = layout_of,
                                       .full = finish_batch,
                                       .opaque = &t };
+    /* A working directory of this thread alone: until a module's chdir() is set back, other threads open their
+     * files by relative paths. Where that is forbidden (in some containers) all have one, as before. */
+    if (unshare(CLONE_FS))
+        nj_debug(NJ_DEBUG_FLOW, "all threads have one working directory: %s", strerror(errno));
     for (unit *u; (u = take_unit(r, number)) != NULL;) {
         compute_unit(&t, u);
         nj_flow_at_unit(r, number, NJ_NO_UNIT);

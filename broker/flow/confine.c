@@ -106,7 +106,7 @@ void nj_flow_confine_calls(run *r)
     if (!r->confined) return;
     bool sockets = needs_sockets(r);
     if (sockets) nj_debug(NJ_DEBUG_FLOW, "sandbox: sockets stay allowed for the schema registry");
-    r->sandbox = nj_sandbox_enter(sockets, why, sizeof why);
+    r->sandbox = nj_sandbox_enter(sockets, &r->engine.instances, why, sizeof why);
     if (!r->sandbox) nj_log(NJ_LOG_WARN, "[guard] sandbox: calls of modules are not guarded: %s", why);
 }
 

@@ -249,7 +249,8 @@ static bool again(nj_shared *shared, watched *w, nj_deaths *deaths, const sigset
     int pause_ms;
     nj_blame verdict = nj_guard_judge(&shared->guard, slot, why, sizeof why);
     bool reported = slot || atomic_load(&shared->guard.elsewhere.reported);
-    bool killed = !reported && WIFSIGNALED(w->status) && WTERMSIG(w->status) == SIGKILL;
+    bool sent = slot ? slot->death.sent : shared->guard.elsewhere.sent;
+    bool killed = sent || (!reported && WIFSIGNALED(w->status) && WTERMSIG(w->status) == SIGKILL);
     bool more = nj_deaths_again(deaths, verdict, killed, atomic_load(&shared->batches),
                                 nj_flow_kept_settled(&shared->kept), &pause_ms);
     if (!reported) snprintf(why, sizeof why, "%s", end_of(w->status, end, sizeof end));

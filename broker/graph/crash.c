@@ -220,7 +220,14 @@ static nj_death *death_of(nj_slot *slot)
     return slot ? &slot->death : nj_guard_here ? &nj_guard_here->elsewhere : NULL;
 }
 
-static void report_death(nj_slot *slot, int number, const char *what)
+/* kill() and the like by another process; abort() and raise() are this one's own. */
+static bool is_sent(const siginfo_t *info)
+{
+    return (info->si_code == SI_USER || info->si_code == SI_TKILL || info->si_code == SI_QUEUE) &&
+           info->si_pid != getpid();
+}
+
+static void report_death(nj_slot *slot, int number, bool sent, const char *what)
 {
     nj_death *d = death_of(slot);
     line l = { .n = 0 };
@@ -233,6 +240,7 @@ static void report_death(nj_slot *slot, int number, const char *what)
     d->what[n] = 0;
     d->stack[0] = 0;
     d->signal = number;
+    d->sent = sent;
     atomic_store(&d->reported, 1);
 }
 
@@ -280,19 +288,23 @@ static void on_crash(int number, siginfo_t *info, void *context)
     if (__atomic_exchange_n(&crashed, 1, __ATOMIC_SEQ_CST))
         for (;;) pause(); /* another thread is reporting, and ends the process */
     nj_slot *slot = nj_slot_here;
-    bool full = stack_is_full(number, info, context), late = slot && atomic_load(&slot->overdue);
+    bool full = stack_is_full(number, info, context), late = slot && atomic_load(&slot->overdue),
+         sent = !late && is_sent(info);
+    const char *name = full   ? "SIGSEGV, the stack is full"
+                       : sent ? "sent by another process"
+                              : signal_name(number);
     line l = { .n = 0 };
-    report_death(slot, late ? 0 : number,
-                 late   ? "it did not return in time (guard.deadline_s)"
-                 : full ? "SIGSEGV, the stack is full"
-                        : signal_name(number));
-    begin(&l, slot, late ? " did not return in time (guard.deadline_s), and is ended, " : " crashed ");
+    report_death(slot, late ? 0 : number, sent, late ? "it did not return in time (guard.deadline_s)" : name);
+    begin(&l, slot,
+          late   ? " did not return in time (guard.deadline_s), and is ended, "
+          : sent ? " was ended "
+                 : " crashed ");
     if (!slot) begin_elsewhere(&l, context);
     if (!late) {
         put(&l, ": signal ");
         put_number(&l, number);
         put(&l, " (");
-        put(&l, full ? "SIGSEGV, the stack is full" : signal_name(number));
+        put(&l, name);
         put(&l, ")");
     }
     if (slot) put_rows(&l, slot);
@@ -310,7 +322,7 @@ static void report_exit(const char *what)
     nj_slot *slot = nj_slot_here;
     if (!slot || getpid() != process) return;
     line l = { .n = 0 };
-    report_death(slot, 0, what[1] == 'e' ? "it ended its thread" : "it called exit()");
+    report_death(slot, 0, false, what[1] == 'e' ? "it ended its thread" : "it called exit()");
     begin(&l, slot, what);
     put_rows(&l, slot);
     if (slot->n_rows) put_origin(&l, slot->chunk);

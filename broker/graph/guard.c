@@ -118,7 +118,7 @@ nj_blame nj_guard_judge(nj_guard *g, nj_slot *s, char *text, size_t size)
     uint32_t n = s ? atomic_load(&s->n_rows) : 0, module = s ? atomic_load(&s->module) : NJ_NO_MODULE;
     bool host = part_of(phase) != NULL;
     if (host) module = nj_guard_module_of(g, part_of(phase));
-    if (!s || !n || module >= NJ_GUARD_MODULES ||
+    if (!s || death->sent || !n || module >= NJ_GUARD_MODULES ||
         !(host || phase == NJ_PHASE_PROCESS || phase == NJ_PHASE_STAMP)) {
         snprintf(text, size, "%s", what);
         return NJ_BLAME_NONE;

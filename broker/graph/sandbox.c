@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "../base/log.h"
+#include "instance.h"
 #include "slot.h"
 
 /* ---- files, by landlock: the whole process ------------------------------------------------------ */
@@ -127,6 +128,7 @@ struct nj_sandbox {
     nj_refused kind[KINDS];
     uint32_t n;
     /* of the thread, while it looks for the module */
+    const nj_instances *set;
     int looked_for;
     char found[64];
 };
@@ -209,12 +211,15 @@ static void look_at_slot(void *sandbox_, nj_slot *slot)
     snprintf(s->found, sizeof s->found, "%s", instance);
 }
 
-/* All modules that are in a call: "a or b". The host's own parts, "(decode)", start no threads. */
+/* All modules of shared objects that are in a call: "a or b". The host's own parts, "(decode)", and the
+ * modules of the binary make no processes, and no threads but those of a service. */
 static void look_for_any(void *sandbox_, nj_slot *slot)
 {
     nj_sandbox *s = sandbox_;
     const char *instance = atomic_load(&slot->instance);
     if (!instance || instance[0] == '(' || strstr(s->found, instance)) return;
+    const nj_instance *in = nj_instances_find(s->set, instance);
+    if (in && !in->path) return;
     size_t n = strlen(s->found);
     snprintf(s->found + n, sizeof s->found - n, "%s%s", n ? " or " : "", instance);
 }
@@ -272,7 +277,7 @@ static void *watch(void *sandbox_)
 
 /* ---- in and out --------------------------------------------------------------------------------- */
 
-nj_sandbox *nj_sandbox_enter(bool sockets, char *why, uint32_t size)
+nj_sandbox *nj_sandbox_enter(bool sockets, const nj_instances *set, char *why, uint32_t size)
 {
     code c = { .n = 0 };
     nj_sandbox *s = calloc(1, sizeof *s);
@@ -282,6 +287,7 @@ nj_sandbox *nj_sandbox_enter(bool sockets, char *why, uint32_t size)
         return NULL;
     }
     pthread_mutex_init(&s->lock, NULL);
+    s->set = set;
     make_filter(&c, sockets, SECCOMP_RET_USER_NOTIF);
     struct sock_fprog program = { c.n, c.op };
     long rc = c.n < MOST_CODE ? prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) : -1;

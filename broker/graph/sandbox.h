@@ -13,6 +13,7 @@
 bool nj_sandbox_files(const char *const *path, uint32_t n, char *why, uint32_t size);
 
 typedef struct nj_sandbox nj_sandbox;
+struct nj_instances;
 
 typedef struct nj_refused {
     char module[64], act[32]; /* "opens a file for writing" */
@@ -21,8 +22,10 @@ typedef struct nj_refused {
 
 /* The calling thread, and each one that it makes, opens no file for writing, makes no socket (unless
  * `sockets`), starts no program, and moves, removes or changes no file: such a call fails with EPERM, and is
- * reported with the module that made it. NULL with `why`. */
-nj_sandbox *nj_sandbox_enter(bool sockets, char *why, uint32_t size);
+ * reported with the module that made it. What a thread or process does that a module made is laid to the
+ * modules of `set` that are in a call and came from shared objects: those of the binary make none. NULL with
+ * `why`. */
+nj_sandbox *nj_sandbox_enter(bool sockets, const struct nj_instances *set, char *why, uint32_t size);
 /* What was refused so far: how many kinds; *list is valid until nj_sandbox_free. Those threads have ended. */
 uint32_t nj_sandbox_refused(nj_sandbox *sandbox, const nj_refused **list);
 void nj_sandbox_free(nj_sandbox *sandbox); /* NULL allowed */

@@ -4,6 +4,7 @@
 #define NJ_GRAPH_SLOT_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,7 @@ typedef struct nj_slot_watched { /* the watch's own */
 typedef struct nj_death {
     _Atomic int reported; /* what follows is there */
     int signal;           /* 0: exit() or the like */
+    bool sent;            /* by another process: no fault of a module, nor of an alert */
     char what[96];        /* "signal 11 (SIGSEGV, a wrong address)" */
     char stack[700];      /* "process+0x12 < ...", innermost first; filled as far as it could be read */
 } nj_death;

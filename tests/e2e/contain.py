@@ -145,7 +145,12 @@ def state():
         ),
         ("speaks", "setlocale(LC_ALL, \"C.UTF-8\")", "the locale"),
         ("own_locale", "uselocale(newlocale(LC_ALL_MASK, \"C.UTF-8\", 0))", "the locale"),
-        ("moves", "if (chdir(\"/\")) abort()", "the working directory"),
+        # and stays there for a while, in which journals are written by relative paths
+        (
+            "moves",
+            "{ if (chdir(\"/\")) abort(); nanosleep(&(struct timespec){ 0, 20000000 }, NULL); }",
+            "the working directory",
+        ),
         (
             "blocks",
             "{ sigset_t s; sigfillset(&s); pthread_sigmask(SIG_BLOCK, &s, 0); }",
@@ -156,7 +161,8 @@ def state():
             skip(name, "of x86")
             continue
         module(name, habit)
-        r = run(name, "-D", "run.batch_rows=20", others="roid,nalerthist,features")
+        often = ("-D", "run.batch_rows=20", "-D", "run.commit_ms=10", "-D", "run.flush_ms=1")
+        r = run(name, *often, others="roid,nalerthist,features")
         ok(r.returncode == 0 and len(r.rows) == N, f"{name}: the run is through", r.stderr)
         got = [{k: v for k, v in x.items() if not k.startswith(f"{name}.")} for x in r.rows]
         ok(got == want, f"{name}: no other column differs")
@@ -386,9 +392,10 @@ def until(test, seconds=60):
     return False
 
 
-def killed():
-    """kill -9 of a worker, again and again: the next one continues. kill -9 of the supervisor: nothing
-    stays."""
+def killed(number):
+    """kill -9 of a worker, or another signal, again and again: the next one continues, and no alert and no
+    module is blamed for what another process did. kill -9 of the supervisor: nothing stays."""
+    how = signal.Signals(number).name
     module("slow", end="nanosleep(&(struct timespec){ 0, 20000000 }, NULL)")
     args = "night.tar -m nalerthist,slow --module-path slow.so -q -j 1".split()
     args += "-D run.batch_rows=2 -D run.batch_ms=1".split()
@@ -398,14 +405,17 @@ def killed():
         before = workers(p.pid)
         time.sleep(0.15)
         for w in before:
-            os.kill(w, signal.SIGKILL)
+            os.kill(w, number)
             n += 1
         until(lambda: p.poll() is not None or (workers(p.pid) and workers(p.pid) != before))
     err = p.communicate(timeout=120)[1]
-    ok(p.returncode == 0, "a worker that is killed five times: the stream completes", err)
+    ok(p.returncode == 0, f"a worker that gets {how} five times: the stream completes", err)
     got = [x["candid"] for x in rows("killed.ndjson")]
     ok(got == IDS, "and no alert is lost, and none is twice", f"{len(got)} rows {err}")
+    bad = [x["candid"] for x in rows("killed.ndjson") if x["slow.reason"] != "done"]
+    ok(not bad, "and none is without its answer", (bad, err))
     got = report("killed.json")
+    ok(got["guard"]["modules"] == [], "no module is blamed", got["guard"])
     ok(got["guard"]["restarts"] == n, "the restarts are in the report", got["guard"])
     ok(
         got["ledger"]["emitted"] == N and got["ledger"]["closed"],
@@ -537,7 +547,8 @@ with Folder():
         two_at_once()
         without_a_child()
         set_up()
-        killed()
+        for number in (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT):
+            killed(number)
         stops()
         stops_early()
         leaks()

@@ -113,6 +113,17 @@ static void an_output_goes_on_in_single_rows(void **state)
     assert_non_null(nj_guard_pair(guard, nj_guard_module_of(guard, NJ_GUARD_SINK), 7, 14, 0));
 }
 
+static void what_another_process_sent_blames_nobody(void **state)
+{
+    (void)state;
+    dies(in_call(2, NJ_GUARD_DECODE, NJ_PHASE_DECODE, 1, 12, 0), "signal 11 (sent by another process)");
+    nj_slot *s = nj_guard_dead_slot(guard);
+    s->death.sent = true;
+    assert_int_equal(nj_guard_judge(guard, s, text, sizeof text), NJ_BLAME_NONE);
+    assert_string_equal(text, "signal 11 (sent by another process)");
+    assert_null(nj_guard_pair(guard, nj_guard_module_of(guard, NJ_GUARD_DECODE), 7, 12, 77));
+}
+
 static void what_comes_once_blames_nobody(void **state)
 {
     (void)state;
@@ -292,6 +303,7 @@ int main(void)
         TEST(one_row_makes_a_pair),
         TEST(a_packet_fails_as_a_whole),
         TEST(an_output_goes_on_in_single_rows),
+        TEST(what_another_process_sent_blames_nobody),
         TEST(what_comes_once_blames_nobody),
         TEST(too_many_put_a_module_off),
         TEST(seldom_ones_do_not),
