@@ -64,7 +64,7 @@ static int check_features(const nj_forest *f, const nj_host *host)
 static void close_models(void *self)
 {
     state *s = self;
-    for (int b = 0; s && b < BANDS; b++) nj_forest_close(&s->forest[b]);
+    if (s) nj_forests_close(s->forest, BANDS);
 }
 
 static int open_models(const nj_host *host, const void *c, void **self)
@@ -89,15 +89,14 @@ static int thread_open(const void *self, void *block)
 {
     const state *s = self;
     thread *t = block;
-    int rc = nj_forest_thread_open(&s->forest[0], &t->rows[0]);
-    return rc == NJ_OK ? nj_forest_thread_open(&s->forest[1], &t->rows[1]) : rc;
+    return nj_forests_thread_open(s->forest, t->rows, BANDS);
 }
 
 static void thread_close(const void *self, void *block)
 {
     const state *s = self;
     thread *t = block;
-    for (int b = 0; b < BANDS; b++) nj_forest_thread_close(&s->forest[b], &t->rows[b]);
+    nj_forests_thread_close(s->forest, t->rows, BANDS);
 }
 
 static int evaluate(const state *s, nj_forest_rows *rows, const nj_work *w, int band, int reference)

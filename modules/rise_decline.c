@@ -339,26 +339,19 @@ static int open_forests(const nj_host *host, const void *settings, void **self)
 static void close_forests(void *self)
 {
     state *s = self;
-    for (uint32_t k = 0; s && k < FORESTS; k++) {
-        nj_forest_close(&s->forest[k]);
-        s->forest[k].model = NULL;
-    }
+    if (s) nj_forests_close(s->forest, FORESTS);
 }
 
 static int thread_open(const void *self, void *thread)
 {
     const state *s = self;
-    nj_forest_rows *rows = thread;
-    for (uint32_t k = 0; k < FORESTS && s->scores; k++)
-        if (nj_forest_thread_open(&s->forest[k], &rows[k]) != NJ_OK) return NJ_ENOMEM;
-    return NJ_OK;
+    return nj_forests_thread_open(s->forest, thread, s->scores ? FORESTS : 0);
 }
 
 static void thread_close(const void *self, void *thread)
 {
     const state *s = self;
-    nj_forest_rows *rows = thread;
-    for (uint32_t k = 0; k < FORESTS && s->scores; k++) nj_forest_thread_close(&s->forest[k], &rows[k]);
+    nj_forests_thread_close(s->forest, thread, s->scores ? FORESTS : 0);
 }
 
 #define SERIES(path, type, unit, flags)                                                                      \

@@ -234,8 +234,8 @@ static void work(run *r, nj_worker *worker, int number)
                                       .layout = layout_of,
                                       .full = finish_batch,
                                       .opaque = &t };
-    /* A working directory of this thread alone: until a module's chdir() is set back, other threads open their
-     * files by relative paths. Where that is forbidden (in some containers) all have one, as before. */
+    /* A working directory of this thread alone: until a module's chdir() is set back, other threads open
+     * their files by relative paths. Where that is forbidden (in some containers) all threads have one. */
     if (unshare(CLONE_FS))
         nj_debug(NJ_DEBUG_FLOW, "all threads have one working directory: %s", strerror(errno));
     for (unit *u; (u = take_unit(r, number)) != NULL;) {

@@ -63,6 +63,24 @@ static inline void nj_forest_thread_close(const nj_forest *forest, nj_forest_row
 {
     if (rows->thread) forest->service->thread_close(rows->thread);
 }
+/* The same for modules with several forests, each with rows of its own. A closed one may be closed again. */
+static inline void nj_forests_close(nj_forest *forest, uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k++) {
+        nj_forest_close(&forest[k]);
+        forest[k].model = (nj_model *)0;
+    }
+}
+static inline int nj_forests_thread_open(const nj_forest *forest, nj_forest_rows *rows, uint32_t n)
+{
+    int rc = NJ_OK;
+    for (uint32_t k = 0; k < n && rc == NJ_OK; k++) rc = nj_forest_thread_open(&forest[k], &rows[k]);
+    return rc;
+}
+static inline void nj_forests_thread_close(const nj_forest *forest, nj_forest_rows *rows, uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k++) nj_forest_thread_close(&forest[k], &rows[k]);
+}
 /* Room for the features of one more row; evaluate when the block is full (rows->n == NJ_FOREST_ROWS). */
 static inline float *nj_forest_add(const nj_forest *forest, nj_forest_rows *rows, uint32_t row)
 {
