@@ -287,6 +287,13 @@ static void extent(const nj_sink *sink, int64_t *bytes, int64_t *rows)
     *rows = s->n_written;
 }
 
+/* CFITSIO's own buffers, too, are in the file only at a flush. */
+static int64_t will_be(const nj_sink *sink)
+{
+    const fits_sink *s = (const fits_sink *)sink;
+    return s->lock.end + (int64_t)(s->rows.n + s->values.n + s->unflushed);
+}
+
 const nj_sink_class nj_sink_fits = {
     .scheme = "fits",
     .is_file = true,
@@ -300,4 +307,5 @@ const nj_sink_class nj_sink_fits = {
     .look = nj_journal_look,
     .close = close_fits,
     .extent = extent,
+    .will_be = will_be,
 };

@@ -415,6 +415,12 @@ static void extent(const nj_sink *sink, int64_t *bytes, int64_t *rows)
     *rows = s->n_rows;
 }
 
+static int64_t will_be(const nj_sink *sink)
+{
+    const ndjson *s = (const ndjson *)sink;
+    return s->file.end + (int64_t)(s->packer ? nj_packer_holds(s->packer) + s->buffer.n / 4 : s->buffer.n);
+}
+
 const nj_sink_class nj_sink_ndjson = {
     .scheme = "ndjson",
     .is_file = true,
@@ -428,6 +434,7 @@ const nj_sink_class nj_sink_ndjson = {
     .look = nj_journal_look,
     .close = close_ndjson,
     .extent = extent,
+    .will_be = will_be,
 };
 
 const nj_sink_class nj_sink_csv = {
@@ -443,4 +450,5 @@ const nj_sink_class nj_sink_csv = {
     .look = nj_journal_look,
     .close = close_ndjson,
     .extent = extent,
+    .will_be = will_be,
 };

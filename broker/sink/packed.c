@@ -17,7 +17,9 @@ struct nj_packer {
     nj_packing kind;
     ZSTD_CCtx *zstd;
     z_stream z;
-    bool has_z, open; /* open: a frame has begun */
+    bool has_z, open;                /* open: a frame has begun */
+    uint64_t plain, given;           /* bytes that were added; that came out of them */
+    uint64_t plain_done, given_done; /* the same, when all had come out */
 };
 
 static const struct {
@@ -116,10 +118,8 @@ static int gzip(nj_packer *p, nj_buffer *out, const void *bytes, size_t n, int w
     return 0;
 }
 
-int nj_packer_add(nj_packer *p, nj_buffer *out, const void *bytes, size_t n)
+static int add(nj_packer *p, nj_buffer *out, const void *bytes, size_t n)
 {
-    if (!n) return 0;
-    p->open = true;
     if (p->kind == NJ_PACKED_ZSTD) return zstd(p, out, bytes, n, ZSTD_e_continue);
     for (const char *from = bytes; n;) { /* zlib counts in 32 bits */
         size_t part = n < 1 << 30 ? n : 1 << 30;
@@ -130,18 +130,53 @@ int nj_packer_add(nj_packer *p, nj_buffer *out, const void *bytes, size_t n)
     return 0;
 }
 
+int nj_packer_add(nj_packer *p, nj_buffer *out, const void *bytes, size_t n)
+{
+    const size_t before = out->n;
+    if (!n) return 0;
+    p->open = true;
+    const int rc = add(p, out, bytes, n);
+    p->plain += n;
+    p->given += out->n - before;
+    return rc;
+}
+
+/* All has come out, of what there was until now. */
+static int done(nj_packer *p, int rc, size_t n)
+{
+    p->given += n;
+    p->plain_done = p->plain;
+    p->given_done = p->given;
+    return rc;
+}
+
+size_t nj_packer_holds(const nj_packer *p)
+{
+    const double ratio = p->plain_done ? (double)p->given_done / (double)p->plain_done : 0.25;
+    const double whole = (double)p->given_done + ratio * (double)(p->plain - p->plain_done);
+    return whole > (double)p->given ? (size_t)(whole - (double)p->given) : 0;
+}
+
 int nj_packer_flush(nj_packer *p, nj_buffer *out)
 {
+    const size_t before = out->n;
     if (!p->open) return 0;
-    return p->kind == NJ_PACKED_ZSTD ? zstd(p, out, "", 0, ZSTD_e_flush) : gzip(p, out, "", 0, Z_SYNC_FLUSH);
+    const int rc =
+        p->kind == NJ_PACKED_ZSTD ? zstd(p, out, "", 0, ZSTD_e_flush) : gzip(p, out, "", 0, Z_SYNC_FLUSH);
+    return done(p, rc, out->n - before);
 }
 
 int nj_packer_end(nj_packer *p, nj_buffer *out)
 {
+    const size_t before = out->n;
+    int rc;
     if (!p->open) return 0;
     p->open = false;
-    if (p->kind == NJ_PACKED_ZSTD) return zstd(p, out, "", 0, ZSTD_e_end);
-    return gzip(p, out, "", 0, Z_FINISH) || deflateReset(&p->z) != Z_OK ? -1 : 0;
+    if (p->kind == NJ_PACKED_ZSTD)
+        rc = zstd(p, out, "", 0, ZSTD_e_end);
+    else
+        rc = gzip(p, out, "", 0, Z_FINISH) || deflateReset(&p->z) != Z_OK ? -1 : 0;
+    return done(p, rc, out->n - before);
 }
 
 /* ---- what a killed run left ------------------------------------------------------------------ */

@@ -21,6 +21,9 @@ void nj_packer_free(nj_packer *packer); /* NULL allowed */
 int nj_packer_add(nj_packer *packer, nj_buffer *out, const void *bytes, size_t n);
 int nj_packer_flush(nj_packer *packer, nj_buffer *out); /* all of it can be read */
 int nj_packer_end(nj_packer *packer, nj_buffer *out);   /* the frame is whole; nothing when none is open */
+/* About how many bytes a flush would give: what was added packs as what came out before, at first to a
+ * quarter. */
+size_t nj_packer_holds(const nj_packer *packer);
 
 /* Where the last whole frame of the file ends; what was broken off stands behind it. -1 with err: what stands
  * there is no such frame, or a damaged one. */

@@ -450,6 +450,21 @@ static void extent(const nj_sink *sink, int64_t *bytes, int64_t *rows)
     *rows = s->n_rows;
 }
 
+/* Rows of an open transaction are not in the file: only SQLite knows their pages. */
+static int64_t will_be(const nj_sink *sink)
+{
+    const sqlite_sink *s = (const sqlite_sink *)sink;
+    int64_t bytes, ignored;
+    sqlite3_stmt *ask = NULL;
+    extent(sink, &bytes, &ignored);
+    if (!sqlite3_prepare_v2(s->db, "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+                            -1, &ask, NULL) &&
+        sqlite3_step(ask) == SQLITE_ROW)
+        bytes = sqlite3_column_int64(ask, 0);
+    sqlite3_finalize(ask);
+    return bytes;
+}
+
 const nj_sink_class nj_sink_sqlite = {
     .scheme = "sqlite",
     .is_file = true,
@@ -465,4 +480,5 @@ const nj_sink_class nj_sink_sqlite = {
     .look = look,
     .close = close_sqlite,
     .extent = extent,
+    .will_be = will_be,
 };

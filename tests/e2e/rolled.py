@@ -142,6 +142,27 @@ def sizes():
     ok(every, "rotate=4kB: each file has its journal")
 
 
+SELDOM = ["-D", "run.commit_ms=60000", "-D", "run.flush_ms=60000", "-D", "run.batch_rows=8"]
+
+
+def sizes_between_commits():
+    """How large a file is must be known before it is on disk: a busy machine commits late."""
+    avro = ["-D", "sink.avro.codec=deflate", "-D", "sink.avro.block_bytes=4096"]
+    for ending, kind in zip(ENDINGS, KINDS):
+        clear()
+        r = run("-o", f"{kind}:out-{{n}}{ending}?rotate=40kB", *SELDOM, *(avro if kind == "avro" else []))
+        files = kinds(ending)
+        size = [os.path.getsize(f) for f in files]
+        what = (size, r.stderr)
+        ok(
+            len(files) > 1 and max(size) < 120_000,
+            f"{ending}: files of about the size without a commit",
+            what,
+        )
+        ok(min(size[:-1], default=0) > 10_000, f"{ending}: and not much smaller", what)
+        ok(sum(len(rows_of(f)) for f in files) == 900, f"{ending}: all rows", what)
+
+
 def letters_of(files):
     """Origin, record and reason of each letter."""
     found = []
@@ -505,6 +526,7 @@ with Folder():
             new.addfile(m, old.extractfile(m))
     names()
     sizes()
+    sizes_between_commits()
     lateness()
     a_quiet_end()
     modes()
