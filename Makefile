@@ -39,8 +39,8 @@ cxx     := $(sort $(wildcard broker/*/*.cc))
 modules := $(sort $(wildcard modules/*.c))
 kit     := $(sort $(wildcard modules/kit/*/*.c))
 cmds    := $(notdir $(basename $(sort $(wildcard broker/cmd/*.c))))
-embed   := $(sort $(wildcard schemas/*.map schemas/*/*.avsc data/*.ini data/ref/*.csv data/embed/*.* \
-           data/embed/pages/*))
+embed   := $(sort $(wildcard schemas/*.map schemas/*/*.avsc data/*.ini data/topics/*.ini data/ref/*.csv \
+           data/embed/*.* data/embed/pages/*))
 gen     := $(BUILD)/gen
 obj     := $(patsubst %,$(BUILD)/%.o,$(src) $(cxx))
 modobj  := $(patsubst %,$(BUILD)/%.o,$(modules))

@@ -184,6 +184,20 @@ static int fill_outputs(const run *r, nj_report *report)
     return 0;
 }
 
+static int fill_topics(const run *r, nj_report *report)
+{
+    report->topic = calloc(r->n_topics + 1, sizeof *report->topic);
+    if (!report->topic) return -1;
+    for (uint32_t i = 0; i < r->n_topics; i++) {
+        nj_report_topic *to = &report->topic[report->n_topics++];
+        *to = (nj_report_topic){ .offered = r->topic[i].offered,
+                                 .matches = r->topic[i].matches,
+                                 .ns = r->topic[i].ns };
+        snprintf(to->name, sizeof to->name, "%s", r->topic[i].name);
+    }
+    return 0;
+}
+
 int nj_flow_accounts(run *r, nj_report *report)
 {
     catalog_list catalogs = { report, false };
@@ -204,7 +218,8 @@ int nj_flow_accounts(run *r, nj_report *report)
         s->ledger = r->accounts.ledger[i];
         nj_ledger_add(&report->ledger, &r->accounts.ledger[i]);
     }
-    if (fill_stages(r, report) || fill_early(r, report) || fill_lag(r, report)) return -1;
+    if (fill_topics(r, report) || fill_stages(r, report) || fill_early(r, report) || fill_lag(r, report))
+        return -1;
     if (r->output.time && fill_outputs(r, report)) return -1;
     nj_flow_answers(r, report);
     if (nj_flow_analysis_report(r, report)) return -1;

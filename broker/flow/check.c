@@ -6,6 +6,7 @@
 #include "../base/log.h"
 #include "internal.h"
 #include "sections.h"
+#include "topics.h"
 
 static bool starts(const char *text, const char *with)
 {
@@ -19,12 +20,12 @@ static int wrong_key(const nj_setting *t, const char *const *known, size_t n, nj
                    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
-static int check_topic(const nj_setting *t, nj_error *err)
+static int check_topic(const run *r, const nj_setting *t, nj_error *err)
 {
-    static const char *const keys[] = { "where" };
+    nj_topic ignored;
     if (!nj_name_is_valid(t->section + 6))
         return nj_fail(err, "%s: [%s]: the name of a topic is [a-z][a-z0-9_]*", t->where, t->section);
-    return strcmp(t->key, "where") ? wrong_key(t, keys, 1, err) : 0;
+    return nj_topic_read(r->options->settings, t->section + 6, &ignored, err);
 }
 
 /* "ztf, lsst": each must be the survey of a map. */
@@ -58,7 +59,7 @@ int nj_flow_check_settings(run *r, nj_error *err)
             rc = strcmp(t->key, "surveys") ? 0 : check_surveys(r, t, err);
             t->used = 1; /* the rest was checked when the instances were chosen */
         } else if (starts(t->section, "topic.")) {
-            rc = check_topic(t, err);
+            rc = check_topic(r, t, err);
             t->used = 1;
         } else if (!strcmp(t->section, "models") || !strcmp(t->section, "catalogs")) {
             rc = strcmp(t->key, "path") ? wrong_key(t, path, 1, err) : 0;

@@ -55,6 +55,8 @@ typedef struct survey {
 typedef struct topic {
     const char *name;
     nj_filter *filter;
+    uint64_t offered, matches; /* atomic: metrics glance at them */
+    int64_t ns;
 } topic;
 
 /* Chunks that go through the compute threads as one: the unit of order. */

@@ -10,6 +10,7 @@
 #include "../base/embed.h"
 #include "../base/log.h"
 #include "cli.h"
+#include "topics.h"
 
 /* ---- what an option does that is more than a value in its place ------------------------------ */
 
@@ -36,8 +37,16 @@ static int add_topic(void *conf, const char *text, nj_error *err)
     if (n == 0 || n > 200) return nj_fail(err, "-t %s: expected NAME or NAME='SQL'", text);
     const char *name = nj_arena_text(&cli->arena, text, n);
     if (!name) return nj_fail(err, "out of memory");
+    nj_topic_option *more = realloc(cli->topic, (cli->options.n_topics + 2) * sizeof *more);
+    if (!more) return nj_fail(err, "out of memory");
+    cli->options.topic = cli->topic = more;
     cli->topic[cli->options.n_topics++] = (nj_topic_option){ name, equals ? equals + 1 : NULL };
     return 0;
+}
+
+static int add_topics(void *conf, const char *name, nj_error *err)
+{
+    return nj_topics_file(conf, name, err);
 }
 
 static int add_kafka(void *conf, const char *text, nj_error *err)
@@ -196,6 +205,8 @@ const nj_option nj_cli_run[] = {
     { "topic", 't', NJ_OPTION_CALL, .value = "NAME['=SQL']", .take = add_topic,
       .doc =
           "a topic: rows carry the names of the topics they match; others count as filtered (repeatable)" },
+    { "topics", 0, NJ_OPTION_CALL, .value = "FILE", .take = add_topics,
+      .doc = "all topics of a file, or of a built-in one (ready, ...); `nightjar topics check` tries them" },
     { "output", 'o', NJ_OPTION_CALL, .value = "SINK", .take = add_sink,
       .doc =
           "ndjson:PATH, ndjson:-, csv:PATH, avro:PATH, sqlite:PATH, fits:PATH, parquet:PATH, packets:PATH, "

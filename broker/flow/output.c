@@ -67,18 +67,24 @@ static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint
     const nj_col *programid = &o->value[r->programid_field];
     if (!names) return -1;
     for (uint32_t t = 0; t < r->n_topics; t++) {
-        if (nj_flow_guard_ask(r->topic[t].filter, rows, &lc, o->pass, row_fails, o, &err))
+        topic *asked = &r->topic[t];
+        const int64_t from = nj_now_ns();
+        uint64_t matches = 0;
+        if (nj_flow_guard_ask(asked->filter, rows, &lc, o->pass, row_fails, o, &err))
             return nj_flow_sink_fails(r, &err), -1;
+        asked->ns += nj_now_ns() - from;
         bool *shown = r->trace ? nj_arena_zalloc(&b->arena, b->n + 1) : NULL;
         for (uint32_t k = 0; k < rows->n; k++) {
             uint32_t i = rows->row[k];
             if (!o->pass[k] || (!r->conf.private_topics && !is_public(s->facts, programid, i))) continue;
             if (shown) shown[i] = true;
-            names[i] =
-                names[i] ? nj_arena_printf(&b->arena, "%s,%s", names[i], r->topic[t].name) : r->topic[t].name;
+            matches++;
+            names[i] = names[i] ? nj_arena_printf(&b->arena, "%s,%s", names[i], asked->name) : asked->name;
             if (!names[i]) return -1;
         }
-        if (shown) nj_flow_trace_filter(o, "topic", r->topic[t].name, rows, shown);
+        __atomic_fetch_add(&asked->offered, rows->n, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&asked->matches, matches, __ATOMIC_RELAXED);
+        if (shown) nj_flow_trace_filter(o, "topic", asked->name, rows, shown);
     }
     for (uint32_t i = 0; i < b->n; i++)
         if (outcome[i] == ROW_EMIT && !names[i]) outcome[i] = ROW_FILTERED;

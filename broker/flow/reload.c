@@ -26,6 +26,12 @@ enum { MOST_S = 300 };
 /* "x." stands for all that begin so. What is not here concerns files, columns or memory that are there. */
 static const char *const reloadable[][2] = {
     { "topic.", "where" },
+    { "topic.", "sentence" },
+    { "topic.", "owner" },
+    { "topic.", "cap" },
+    { "topic.", "passes" },
+    { "topic.", "fails" },
+    { "topic.", "at_most" },
     { "run", "where" },
     { "run", "call_s" },
     { "run", "stop_s" },

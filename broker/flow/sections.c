@@ -9,6 +9,7 @@
 #include "../source/source.h"
 #include "internal.h"
 #include "supervise.h"
+#include "topics.h"
 
 static const nj_param models[] = {
     { "path", NJ_STR, "", 0, 0, 0, "1",
@@ -17,11 +18,6 @@ static const nj_param models[] = {
 };
 static const nj_param catalogs[] = {
     { "path", NJ_STR, "", 0, 0, 0, "1", "folders of catalogues (NAME.njx), ':' between them" }, { 0 }
-};
-static const nj_param topic_keys[] = {
-    { "where", NJ_STR, "", 0, 0, 0, "1",
-      "the clause that an alert must match, as -w; -t NAME takes the topic" },
-    { 0 }
 };
 static const nj_param module_keys[] = {
     { "kind", NJ_STR, "", 0, 0, 0, "1",
@@ -50,6 +46,6 @@ const nj_section nj_sections[] = {
     { "models", "where models are", models },
     { "catalogs", "where catalogues are", catalogs },
     { "module.NAME", "an instance of a module; besides these keys those of its module", module_keys },
-    { "topic.NAME", "a ready topic for -t", topic_keys },
+    { "topic.NAME", "a ready topic for -t", nj_topic_keys },
     { 0 },
 };

@@ -66,6 +66,12 @@ typedef struct nj_report_output {
     nj_histogram flush, commit; /* ns; commit: until the disk has it, and the journal */
 } nj_report_output;
 
+typedef struct nj_report_topic {
+    char name[64];
+    uint64_t offered, matches; /* alerts that its clause was asked about, and that it took */
+    int64_t ns;                /* that this took */
+} nj_report_topic;
+
 typedef struct nj_report {
     char input[256];  /* the sources as given */
     char started[32]; /* UTC, ISO 8601 */
@@ -101,6 +107,8 @@ typedef struct nj_report {
     uint32_t n_early, more_early; /* more: that had no room */
     nj_report_lag *lag;           /* [n_lags] partitions, the worst first */
     uint32_t n_lags;
+    nj_report_topic *topic;   /* [n_topics] as given with -t */
+    uint32_t n_topics;
     nj_report_output *output; /* [n_outputs] as given with -o, then the dead letters */
     uint32_t n_outputs;
     char dead_letters[256]; /* path, "" = none written */
