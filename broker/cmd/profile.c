@@ -23,7 +23,7 @@ typedef struct command {
     const char *clock, *period;
     int64_t limit;
     int threads;
-    bool no_hits, counters, per_alert;
+    bool no_hits, counters, per_alert, scaling;
 } command;
 
 #define AT(x) offsetof(command, x)
@@ -53,6 +53,8 @@ static const nj_option table[] = {
       .doc = "what the sampling itself costs, with more care: 201 pairs of replays with and without it" },
     { "per-alert", 0, NJ_OPTION_FLAG, AT(per_alert),
       .doc = "each alert alone, in rounds of 10 s in all: percentiles, modes, outliers by their ids" },
+    { "scaling", 0, NJ_OPTION_FLAG, AT(scaling),
+      .doc = "exponents of the cost over history length, stamp size and batch size; a warning from n^1.5" },
     { "counters", 0, NJ_OPTION_FLAG, AT(counters),
       .doc = "the machine's counters (perf events) per alert, or why there are none" },
     { "no-hits", 0, NJ_OPTION_FLAG, AT(no_hits), .doc = "leave out the counting pass" },
@@ -143,22 +145,37 @@ static int sample_and_collect(passes *s, nj_symbols *symbols, nj_error *err)
     return rc;
 }
 
-enum { PER_ALERT_S = 10 };
+enum { PER_ALERT_S = 10, SCALING_S = 2 };
+
+/* Times of each alert alone, for --per-alert and for the alerts' own spread of --scaling. */
+static int each_alert(passes *s, nj_error *err)
+{
+    nj_singly own = { 0 }, *singly = s->c->per_alert ? &s->p->singly : &own;
+    double most = s->c->per_alert ? PER_ALERT_S : SCALING_S;
+    if (nj_replay_cut(&s->replay, &s->options, s->alerts, 1, err)) return -1;
+    s->p->has_singly = s->c->per_alert;
+    int rc = nj_singly_time(singly, &s->replay, fmin(s->c->pass.seconds, most), err);
+    if (rc == 0 && s->c->scaling) rc = nj_scaling_spread(&s->p->scaling, &s->replay, singly, err);
+    nj_singly_free(&own);
+    return rc;
+}
 
 /* The other passes, that have no samples. */
 static int more_passes(passes *s, nj_error *err)
 {
     if (s->c->counters && nj_counters_count(s->p, &s->replay, err)) return -1;
-    if (!s->c->per_alert) return 0;
+    if (!s->c->per_alert && !s->c->scaling) return 0;
     if (s->replay.n_workers > 1) { /* one alert after the other is one thread */
         nj_replay_close(&s->replay);
         s->replay = (nj_replay){ 0 };
         s->options.threads = 1;
         if (nj_replay_open(&s->replay, &s->options, s->alerts, err)) return -1;
     }
-    if (nj_replay_cut(&s->replay, &s->options, s->alerts, 1, err)) return -1;
-    s->p->has_singly = true;
-    return nj_singly_time(&s->p->singly, &s->replay, fmin(s->c->pass.seconds, PER_ALERT_S), err);
+    s->p->has_scaling = s->c->scaling;
+    if (s->c->scaling &&
+        nj_scaling_time(&s->p->scaling, &s->replay, fmin(s->c->pass.seconds, SCALING_S), err))
+        return -1;
+    return each_alert(s, err);
 }
 
 /* Where the source is, before the module is opened:
@@ -197,6 +214,11 @@ static void count_pass(passes *s, const char *source)
         p->no_hits = nj_arena_printf(&p->arena, "%s", why.text);
     else
         s->has_hits = true;
+    if (!s->c->scaling) return;
+    if (s->has_hits)
+        nj_scaling_count(&p->scaling, source, s->hits.object, s->folder, &s->options, s->alerts);
+    else
+        snprintf(p->scaling.no_counts, sizeof p->scaling.no_counts, "none: %.240s", p->no_hits);
 }
 
 static int run_passes(passes *s, nj_error *err)

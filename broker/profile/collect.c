@@ -244,5 +244,6 @@ void nj_profile_free(nj_profile *p)
     free(p->function);
     free(p->stack);
     nj_singly_free(&p->singly);
+    nj_scalings_free(&p->scaling);
     nj_arena_free(&p->arena);
 }

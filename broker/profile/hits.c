@@ -22,7 +22,8 @@ typedef struct child_answer { /* what the child sends back */
 } child_answer;
 
 /* gcov writes its counters when the object's destructors run: at exit(), since a module is never dlclosed. */
-static void child(child_answer *t, const nj_replay_options *options, const nj_alerts *alerts)
+static void child(child_answer *t, const nj_replay_options *options, const nj_alerts *alerts,
+                  const nj_hits_more *more)
 {
     nj_replay r = { 0 };
     nj_log_level(NJ_LOG_ERROR); /* this pass repeats what the other one says */
@@ -31,6 +32,7 @@ static void child(child_answer *t, const nj_replay_options *options, const nj_al
     nj_crash_watch();
     nj_replay_watch(options, NJ_LOG_ERROR); /* a call that hangs here never reaches the other pass */
     if (nj_replay_open(&r, options, alerts, &t->err)) _exit(1);
+    if (more && more->work(more->opaque, &r, &t->err)) _exit(1);
     t->offered = r.first.offered;
     t->hits = r.first.hits;
     t->flagged = r.first.flagged;
@@ -38,14 +40,15 @@ static void child(child_answer *t, const nj_replay_options *options, const nj_al
     exit(0);
 }
 
-static int run_child(nj_hits *h, const nj_replay_options *options, const nj_alerts *alerts, nj_error *err)
+static int run_child(nj_hits *h, const nj_replay_options *options, const nj_alerts *alerts,
+                     const nj_hits_more *more, nj_error *err)
 {
     child_answer *t = mmap(NULL, sizeof *t, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (t == MAP_FAILED) return nj_fail(err, "out of memory");
     int status = 0;
     fflush(NULL);
     pid_t pid = fork();
-    if (pid == 0) child(t, options, alerts);
+    if (pid == 0) child(t, options, alerts, more);
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) continue;
     h->offered = t->offered;
     h->hits = t->hits;
@@ -123,17 +126,26 @@ static int read_counters(nj_hits *h, const char *source, const char *object, con
     return rc;
 }
 
+int nj_hits_again(nj_hits *h, const char *source, const char *object, const char *folder,
+                  const nj_replay_options *options, const nj_alerts *alerts, const nj_hits_more *more,
+                  nj_error *err)
+{
+    nj_replay_options o = *options;
+    o.module_file = object;
+    if (run_child(h, &o, alerts, more, err) || read_counters(h, source, object, folder, err)) {
+        nj_hits_free(h);
+        return -1;
+    }
+    return 0;
+}
+
 int nj_hits_count(nj_hits *h, const char *source, const char *folder, const nj_replay_options *options,
                   const nj_alerts *alerts, nj_error *err)
 {
     char object[512];
     if (nj_build(source, NJ_BUILD_HITS, folder, object, err)) return -1;
-    nj_replay_options o = *options;
-    o.module_file = object;
-    if (run_child(h, &o, alerts, err) || read_counters(h, source, object, folder, err)) {
-        nj_hits_free(h);
-        return -1;
-    }
+    if (nj_hits_again(h, source, object, folder, options, alerts, NULL, err)) return -1;
+    memcpy(h->object, object, sizeof h->object);
     return 0;
 }
 

@@ -17,6 +17,7 @@ typedef struct nj_hits {
     uint64_t *line; /* [n_lines], by line number; NJ_NOT_A_LINE = nothing to execute there */
     uint32_t n_lines;
     uint64_t offered, hits, flagged; /* the module's own counts in the instrumented pass */
+    char object[512];                /* that was built */
 } nj_hits;
 
 #define NJ_NOT_A_LINE UINT64_MAX
@@ -25,6 +26,15 @@ typedef struct nj_hits {
  * counters. Call it before this process has threads. -1 with err: no compiler, no gcov, ... */
 int nj_hits_count(nj_hits *h, const char *source, const char *folder, const nj_replay_options *options,
                   const nj_alerts *alerts, nj_error *err);
+/* The same over an object that was built (NJ_BUILD_HITS); `more` is done by the process behind the first pass
+ * (NULL = nothing). The counters of one object add up over its processes. */
+typedef struct nj_hits_more {
+    int (*work)(void *opaque, nj_replay *r, nj_error *err);
+    void *opaque;
+} nj_hits_more;
+int nj_hits_again(nj_hits *h, const char *source, const char *object, const char *folder,
+                  const nj_replay_options *options, const nj_alerts *alerts, const nj_hits_more *more,
+                  nj_error *err);
 void nj_hits_free(nj_hits *h);
 
 #endif

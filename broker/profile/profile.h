@@ -12,6 +12,7 @@
 #include "hits.h"
 #include "perf.h"
 #include "sample.h"
+#include "scaling_pass.h"
 #include "singly.h"
 #include "symbols.h"
 
@@ -76,9 +77,10 @@ typedef struct nj_profile {
     nj_energy_source energy; /* tier NULL: not known; texts in the arena */
     nj_carbon carbon;
     const char *energy_hint; /* why there is no better source; NULL */
-    bool has_counters, has_singly;
+    bool has_counters, has_singly, has_scaling;
     nj_profile_counter counter[NJ_PERF_EVENTS];
     nj_singly singly;
+    nj_scalings scaling;
 } nj_profile; /* zero-initialised */
 
 /* Puts the samples on functions and lines. p's header is filled by the caller; entry is the address of
@@ -124,5 +126,10 @@ void nj_footprint_put(nj_template_values *v, json_t *list, const nj_profile *p);
 void nj_singly_table(const nj_singly *s, FILE *to);
 void nj_singly_json(const nj_singly *s, nj_json *j);
 void nj_singly_put(nj_template_values *v, json_t *list, const nj_singly *s); /* of the page */
+
+/* scaling_show.c: the section of --scaling. */
+void nj_scaling_table(const nj_profile *p, FILE *to);
+void nj_scaling_json(const nj_profile *p, nj_json *j);
+void nj_scaling_put(nj_template_values *v, json_t *list, const nj_profile *p); /* of the page */
 
 #endif

@@ -275,9 +275,8 @@ nj_replay_clock nj_replay_clocks(const nj_replay *r)
     return sum;
 }
 
-static int take_batch(nj_replay *r, nj_replay_worker *w, uint32_t i)
+static int take_batch(nj_replay_worker *w, nj_batch *b)
 {
-    nj_batch *b = r->batch[i];
     nj_arena kept = b->arena; /* inputs, images and the providers' outputs stay; what this pass makes goes */
     b->arena = w->loop;
     int rc = nj_dispatch(&survey_of(b)->alone, w->own.worker, b);
@@ -289,7 +288,17 @@ static int take_batch(nj_replay *r, nj_replay_worker *w, uint32_t i)
 
 int nj_replay_batch(nj_replay *r, uint32_t batch)
 {
-    return take_batch(r, &r->worker[0], batch);
+    return take_batch(&r->worker[0], r->batch[batch]);
+}
+
+int nj_replay_all(nj_replay *r, nj_batch *batch)
+{
+    return nj_dispatch(survey_of(batch)->graph, r->worker[0].own.worker, batch);
+}
+
+int nj_replay_alone(nj_replay *r, nj_batch *batch)
+{
+    return take_batch(&r->worker[0], batch);
 }
 
 typedef struct share {
@@ -305,7 +314,7 @@ static int take_share(void *opaque, uint32_t k)
     int rc = 0;
     for (int64_t t = 0; t < s->times && rc == 0; t++)
         for (uint32_t i = k; i < s->r->n_batches && rc == 0; i += s->r->n_workers)
-            rc = take_batch(s->r, w, i);
+            rc = take_batch(w, s->r->batch[i]);
     w->cpu_ns += nj_thread_cpu_ns() - cpu;
     w->busy_ns += nj_now_ns() - begin;
     return rc;

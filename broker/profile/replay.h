@@ -83,6 +83,10 @@ int nj_replay_each(nj_replay *r, int (*work)(void *opaque, uint32_t worker), voi
 int nj_replay_times(nj_replay *r, int64_t times);
 /* One batch through the module, by the first worker, which must be the only one. */
 int nj_replay_batch(nj_replay *r, uint32_t batch);
+/* A batch of the caller's, of the replay's columns: once through all modules that the target needs, then as
+ * often as wanted through the target alone. By the first worker, which must be the only one. */
+int nj_replay_all(nj_replay *r, nj_batch *batch);
+int nj_replay_alone(nj_replay *r, nj_batch *batch);
 /* So far, of all workers: wall time in process(), CPU and wall time of the loops around it. */
 typedef struct nj_replay_clock {
     int64_t wall_ns, cpu_ns, busy_ns;

@@ -46,8 +46,9 @@ static int medians(nj_singly *s, const nj_replay *r, const float *ns)
         }
         for (uint32_t k = 0; k < s->rounds; k++) one[k] = ns[(size_t)k * r->n_batches + i];
         int64_t id = r->batch[i]->id[0];
-        s->alert[s->n++] =
-            (nj_singly_alert){ .id = id, .ns = fmax(nj_quantile(one, s->rounds, 0.5) + apart(id, i), 1) };
+        s->alert[s->n++] = (nj_singly_alert){
+            .id = id, .batch = i, .ns = fmax(nj_quantile(one, s->rounds, 0.5) + apart(id, i), 1)
+        };
     }
     free(one);
     return 0;

@@ -9,7 +9,8 @@
 enum { NJ_SINGLY_BARS = 24 };
 
 typedef struct nj_singly_alert {
-    int64_t id; /* candid or diaSourceId; NJ_NO_I64 */
+    int64_t id;     /* candid or diaSourceId; NJ_NO_I64 */
+    uint32_t batch; /* of the replay */
     double ns;
     double over_mode; /* ns over the median of its mode */
     bool outlier;     /* ns is 1.5 times the median of its mode and more,

@@ -196,4 +196,5 @@ void nj_profile_table(nj_profile *p, FILE *to)
     if (p->energy.tier) nj_footprint_table(p, to);
     if (p->has_counters) nj_counters_table(p, to);
     if (p->has_singly) nj_singly_table(&p->singly, to);
+    if (p->has_scaling) nj_scaling_table(p, to);
 }
