@@ -21,6 +21,18 @@ bool nj_decoder_waiting(const nj_decoder *decoder); /* alerts wait for a registr
 /* Is the path a canonical name of any survey map? */
 bool nj_decoder_defines(const nj_decoder *decoder, const char *path);
 
+/* Packets of merged alerts (broker/objects): records NAMESPACE.SURVEY, whose fields are the canonical columns
+ * of the survey's map and these. */
+#define NJ_MERGED_NAMESPACE "nightjar.objects"
+typedef struct nj_merged_column {
+    const char *path;
+    nj_type type;
+    nj_shape shape;
+    const char *unit;
+} nj_merged_column;
+extern const nj_merged_column nj_merged_columns[]; /* ends with a path NULL */
+const nj_merged_column *nj_merged_find(const char *path);
+
 /* The surveys that have a map, each once; their number, at most cap. */
 uint32_t nj_decoder_surveys(const nj_decoder *decoder, const char **name, uint32_t cap);
 

@@ -280,6 +280,7 @@ void nj_decoder_free(nj_decoder *d)
     nj_schema_drop(d->newest);
     nj_schema_drop(d->bare);
     while (d->n_ids) nj_decoder_forget_id(d);
+    nj_decoder_free_merged(d);
     for (uint32_t i = 0; i < d->n_maps; i++) nj_map_free(d->map[i]);
     free(d->map);
     nj_registry_free(d->registry);

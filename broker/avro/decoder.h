@@ -50,6 +50,7 @@ typedef struct nj_id {
 struct nj_decoder {
     nj_decode_conf conf;
     nj_map **map;
+    nj_map **merged; /* [n_maps] of packets of merged alerts, each made at the first one; NULL = none yet */
     uint32_t n_maps;
     pthread_mutex_t lock;          /* of all below, and of every schema's list of plans */
     nj_schema *bucket[NJ_BUCKETS]; /* max_schemas at most: the oldest one that is not in use goes */
@@ -84,8 +85,11 @@ const nj_plan *nj_decoder_plan(const nj_schema *schema, const nj_layout *layout,
 /* maps.c: the survey maps of the binary, and of the folder [decode] maps. */
 int nj_decoder_read_maps(nj_decoder *d, nj_error *err);
 const nj_map *nj_decoder_map_named(const nj_decoder *d, const char *survey);
+/* merged.c: the map of packets of merged alerts, by the schema's name; NULL: it is none of them, its survey
+ * has no map, or memory is short. */
+const nj_map *nj_decoder_map_merged(nj_decoder *d, const char *name);
+void nj_decoder_free_merged(nj_decoder *d);
 /* By the schema's name, then by the topic, then by its fields, then by the setting [decode] survey. */
-const nj_map *nj_decoder_choose_map(const nj_decoder *d, const nj_tree *tree, const char *name,
-                                    const char *topic);
+const nj_map *nj_decoder_choose_map(nj_decoder *d, const nj_tree *tree, const char *name, const char *topic);
 
 #endif

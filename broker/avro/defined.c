@@ -15,7 +15,7 @@ bool nj_decoder_defines(const nj_decoder *decoder, const char *path)
     for (uint32_t m = 0; m < decoder->n_maps; m++)
         for (uint32_t c = 0; c < decoder->map[m]->n_columns; c++)
             if (!strcmp(decoder->map[m]->column[c].name, path)) return true;
-    return false;
+    return nj_merged_find(path) != NULL;
 }
 
 static bool is_float(nj_type type)
@@ -55,6 +55,8 @@ void nj_decoder_offer(nj_decoder *decoder, const char *path, nj_offer *offer)
         const nj_map_column *column = nj_map_find(decoder->map[m], path);
         if (column) nj_offer_join(offer, &(nj_offer){ column->type, column->shape, column->unit, false });
     }
+    const nj_merged_column *merged = nj_merged_find(path);
+    if (merged) nj_offer_join(offer, &(nj_offer){ merged->type, merged->shape, merged->unit, false });
     if (strncmp(path, "packet.", 7)) return;
     for (const nj_embedded *f = nj_embedded_files; f->name; f++) {
         nj_error ignored;

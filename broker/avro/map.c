@@ -273,8 +273,10 @@ static int read_series(reader *r)
     if (!take(r, "=")) return bad(r, "'=' is missing in series", g.name);
     do {
         if (g.n_parts == NJ_MAP_PARTS) return bad(r, "more parts than a series may have:", g.name);
-        if (!is_path(peek(r))) return bad(r, "a path is missing; found", peek(r));
-        g.part[g.n_parts++] = r->token[r->at++].text;
+        const bool root = !strcmp(peek(r), ".");
+        if (!root && !is_path(peek(r))) return bad(r, "a path is missing; found", peek(r));
+        g.part[g.n_parts++] = root ? "" : r->token[r->at].text;
+        r->at++;
     } while (take(r, "+"));
     if (r->at < r->n) return bad(r, "not known here:", r->token[r->at].text);
     m->group[m->n_groups++] = g;

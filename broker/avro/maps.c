@@ -93,9 +93,10 @@ static bool rule_matches(const nj_map_rule *rule, const nj_tree *tree, const cha
 }
 
 /* By the schema's name, then by the topic, then by its fields, then by the setting. */
-const nj_map *nj_decoder_choose_map(const nj_decoder *d, const nj_tree *tree, const char *name,
-                                    const char *topic)
+const nj_map *nj_decoder_choose_map(nj_decoder *d, const nj_tree *tree, const char *name, const char *topic)
 {
+    const nj_map *merged = nj_decoder_map_merged(d, name);
+    if (merged) return merged;
     for (int kind = NJ_RULE_NAME; kind <= NJ_RULE_FIELDS; kind++)
         for (uint32_t i = 0; i < d->n_maps; i++)
             for (uint32_t k = 0; k < d->map[i]->n_rules; k++)

@@ -218,7 +218,8 @@ static int want_series(nj_compiler *c, uint32_t column, const nj_column_def *def
             const nj_choice *choice = &m->part[part];
             for (uint32_t i = 0; i < choice->n && *slot == NJ_NO_SLOT; i++) {
                 char path[512];
-                snprintf(path, sizeof path, "%s.%s", mg->part[part], choice->alternative[i].path);
+                snprintf(path, sizeof path, "%s%s%s", mg->part[part], *mg->part[part] ? "." : "",
+                         choice->alternative[i].path);
                 if (want_part(c, g, part, t, choice->alternative[i].prefix, path, slot)) return -1;
             }
         }
