@@ -21,6 +21,7 @@ typedef struct nj_cursor_state {
     const uint8_t *p, *end;  /* what is left of the current block */
     int64_t left;            /* records in it */
     uint32_t record;         /* number of the next record */
+    uint64_t block;          /* number of the next block */
     const nj_schema *held;   /* of this chunk, or of one before */
     int64_t held_id;         /* by which it came; -1 = by none */
     const nj_schema *schema; /* memo: the plan of this pair; the schema is the one held, or NULL */
@@ -205,6 +206,7 @@ int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_e
     s->blocks = s->packed = s->whole = false;
     s->left = 0;
     s->record = 0;
+    s->block = 0;
     if (chunk->fault) return nj_fail(err, "%s", chunk->fault);
     /* the sync marker, far from all else */
     if (chunk->size > 16) __builtin_prefetch(chunk->bytes + chunk->size - 16);
@@ -218,6 +220,23 @@ int nj_cursor_open(nj_cursor *cursor, nj_decoder *decoder, nj_chunk *chunk, nj_e
     }
 }
 
+/* ---- shards ---------------------------------------------------------------------------------- */
+
+/* What cannot be dealt out, because it cannot be read, or is one piece: is it another shard's? */
+static bool rest_is_others(const nj_cursor *cursor)
+{
+    const nj_shard *shard = cursor->shard;
+    bool dealt = shard && (cursor->chunk->by_block || shard->by != NJ_SHARD_PART);
+    return dealt && !nj_shard_has_rest(shard);
+}
+
+/* As a letter about it would be counted. */
+static uint32_t records_of(const state *s, const nj_block *block)
+{
+    bool can = nj_container_can_hold(s->ocf.codec, block->records, (int64_t)block->size);
+    return can && block->records <= UINT32_MAX ? (uint32_t)block->records : 1;
+}
+
 /* ---- dead letters ---------------------------------------------------------------------------- */
 
 /* One letter for n records, each of which is counted. */
@@ -227,6 +246,8 @@ static int refuse_bytes(nj_cursor *cursor, nj_batch *batch, const uint8_t *bytes
     state *s = cursor->state;
     nj_receipt *receipt = nj_batch_receipt(batch, cursor->chunk);
     if (!receipt) return -1;
+    if (cursor->shard && cursor->shard->by != NJ_SHARD_PART && rest_is_others(cursor))
+        return nj_batch_others(batch, cursor->chunk, s->record, n);
     if (s->whole) {
         bytes = cursor->chunk->bytes;
         size = cursor->chunk->size;
@@ -278,6 +299,14 @@ static int next_block(nj_cursor *cursor, nj_batch *batch)
     s->packed = false;
     int rc = nj_container_next(&s->ocf, &block, &err);
     if (rc == 0) return NO_MORE;
+    const nj_shard *shard = cursor->chunk->by_block ? cursor->shard : NULL;
+    if (shard && !nj_shard_has(shard, s->block++)) {
+        uint32_t n = rc > 0 ? records_of(s, &block) : 1;
+        if (n && nj_batch_others(batch, cursor->chunk, s->record, n)) return NO_MEMORY;
+        s->record += n;
+        s->left = 0;
+        return A_BLOCK;
+    }
     const uint8_t *stop = s->ocf.p;
     size_t size = 0;
     bool alone = s->record == 0 && s->ocf.p == s->ocf.end; /* its dead letter is then the whole file,
@@ -342,6 +371,14 @@ static int read_record(nj_cursor *cursor, nj_batch *batch)
                  (size_t)(s->end - next));
         return refuse_record(cursor, batch, datum, NULL, next, text);
     }
+    if (cursor->mine && !cursor->mine(cursor->opaque, batch, batch->n)) {
+        nj_datum_undo(&s->reader);
+        if (nj_batch_others(batch, cursor->chunk, s->record, 1)) return -1;
+        s->record++;
+        s->left--;
+        s->p = next;
+        return 0;
+    }
     nj_receipt *receipt = nj_batch_receipt(batch, cursor->chunk);
     const uint8_t *kept = s->packed ? keep(batch, datum, size) : datum;
     if (!receipt || !kept) return -1;
@@ -357,8 +394,11 @@ static int read_record(nj_cursor *cursor, nj_batch *batch)
 static int refuse(nj_cursor *cursor, nj_batch *batch, const char *why)
 {
     cursor->state->whole = true;
-    if (refuse_bytes(cursor, batch, cursor->chunk->bytes, cursor->chunk->size, 1, NULL, why))
+    if (rest_is_others(cursor)) {
+        if (nj_batch_others(batch, cursor->chunk, 0, 1)) return NO_MEMORY;
+    } else if (refuse_bytes(cursor, batch, cursor->chunk->bytes, cursor->chunk->size, 1, NULL, why)) {
         return NO_MEMORY;
+    }
     nj_receipt *receipt = nj_batch_receipt(batch, cursor->chunk);
     if (!receipt) return NO_MEMORY;
     receipt->last = true;
@@ -413,6 +453,10 @@ int nj_cursor_read(nj_cursor *cursor, nj_batch *batch, uint32_t max_rows, size_t
     int rc = begin(cursor, batch);
     if (rc != A_BLOCK) return rc == A_LETTER ? 0 : -1;
     if (max_rows > batch->cap) max_rows = batch->cap;
+    if (cursor->chunk->by_block && !s->blocks && s->left && rest_is_others(cursor)) { /* one datum */
+        if (nj_batch_others(batch, cursor->chunk, s->record, 1)) return -1;
+        s->left = 0;
+    }
     size_t bytes = 0;
     for (uint32_t done = 0;; done++) {
         while (s->left == 0) {

@@ -6,6 +6,7 @@
 #include "../base/error.h"
 #include "../base/settings.h"
 #include "../batch/batch.h"
+#include "../batch/shard.h"
 #include "map.h"
 
 typedef struct nj_decoder nj_decoder; /* schema cache and survey maps; one per run, shared by all threads */
@@ -79,6 +80,10 @@ typedef struct nj_cursor {
     nj_decoder *decoder;
     nj_chunk *chunk;
     const nj_schema *schema; /* of the open chunk; lives until the next one of another schema is opened */
+    const nj_shard *shard;   /* NULL = all records are read; else what is not its own goes to batch->others */
+    /* With a shard by alerts: is the decoded row (behind those of the batch) its own? NULL = all are. */
+    bool (*mine)(void *opaque, const nj_batch *batch, uint32_t row);
+    void *opaque;
     struct nj_cursor_state *state;
 } nj_cursor;
 

@@ -155,6 +155,22 @@ int nj_batch_dead(nj_batch *b, nj_chunk *chunk, uint32_t record, const uint8_t *
     return 0;
 }
 
+int nj_batch_others(nj_batch *b, nj_chunk *chunk, uint32_t record, uint32_t n)
+{
+    nj_others *last = b->n_others ? &b->others[b->n_others - 1] : NULL;
+    if (last && last->chunk == chunk && last->record + last->n == record) return last->n += n, 0;
+    if (b->n_others == b->cap_others) {
+        uint32_t cap = b->cap_others ? 2 * b->cap_others : 8;
+        nj_others *others = nj_arena_alloc(&b->arena, cap * sizeof *others);
+        if (!others) return -1;
+        if (b->n_others) memcpy(others, b->others, b->n_others * sizeof *others);
+        b->others = others;
+        b->cap_others = cap;
+    }
+    b->others[b->n_others++] = (nj_others){ chunk, record, n };
+    return 0;
+}
+
 nj_receipt *nj_batch_receipt(nj_batch *b, nj_chunk *chunk)
 {
     /* a chunk's rows are consecutive: only the last receipt can be its own */

@@ -80,6 +80,12 @@ typedef struct nj_dead {
     bool kept;          /* its row is written all the same, without the answers of `module` */
 } nj_dead;
 
+/* Records of a chunk that are another shard's. */
+typedef struct nj_others {
+    nj_chunk *chunk;
+    uint32_t record, n; /* n of them from this one on */
+} nj_others;
+
 /* How many alerts of a chunk are in this batch, and whether it was the chunk's last. */
 typedef struct nj_receipt {
     nj_chunk *chunk; /* held */
@@ -103,6 +109,8 @@ typedef struct nj_batch {
     nj_stamp *plane[NJ_PLANES]; /* [cap] each; get them through nj_batch_plane() */
     nj_dead *dead;
     uint32_t n_dead, cap_dead;
+    nj_others *others;
+    uint32_t n_others, cap_others;
     nj_receipt *receipt;
     uint32_t n_receipts, cap_receipts;
     void *state;       /* the graph's outputs */
@@ -126,6 +134,8 @@ void nj_batch_free(nj_batch *batch);
 __attribute__((format(printf, 8, 9))) int nj_batch_dead(nj_batch *batch, nj_chunk *chunk, uint32_t record,
                                                         const uint8_t *bytes, size_t size, const char *module,
                                                         const char *field, const char *reason, ...);
+/* Notes records that are another shard's. -1: memory is short. */
+int nj_batch_others(nj_batch *batch, nj_chunk *chunk, uint32_t record, uint32_t n);
 /* The receipt of the chunk in this batch (made, and the chunk held, at the first call);
  * NULL when memory is short. */
 nj_receipt *nj_batch_receipt(nj_batch *batch, nj_chunk *chunk);

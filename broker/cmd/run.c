@@ -1,4 +1,6 @@
 /* run.c - `nightjar run`: options to nj_run, and the report at the end. */
+#include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "../base/debug.h"
@@ -9,10 +11,39 @@
 
 typedef struct options {
     nj_cli cli; /* first */
-    bool alone;
+    bool alone, shard_by;
 } options;
 
-static const nj_option table[] = { { "no-supervise", 0, NJ_OPTION_FLAG, offsetof(options, alone),
+/* "2/4" */
+static int take_shard(void *conf, const char *text, nj_error *err)
+{
+    nj_shard *shard = &((options *)conf)->cli.options.shard;
+    unsigned k = 0, n = 0;
+    int end = 0;
+    bool whole = strspn(text, "0123456789/") == strlen(text);
+    if (!whole || sscanf(text, "%6u/%6u%n", &k, &n, &end) != 2 || text[end] || !k || k > n)
+        return nj_fail(err, "--shard %s: expected K/N, the K-th of N parts, from 1/N to N/N", text);
+    shard->k = k;
+    shard->n = n;
+    return 0;
+}
+
+static int take_shard_by(void *conf, const char *text, nj_error *err)
+{
+    options *o = conf;
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(text, nj_shard_by_name[i])) return o->shard_by = true, o->cli.options.shard.by = i, 0;
+    return nj_fail(err, "--shard-by %s: expected part, exposure or id", text);
+}
+
+static const nj_option table[] = { { "shard", 0, NJ_OPTION_CALL, .value = "K/N", .take = take_shard,
+                                     .doc = "the K-th of N parts of the night; `nightjar merge` puts the "
+                                            "outputs of all N together" },
+                                   { "shard-by", 0, NJ_OPTION_CALL, .value = "WHAT", .take = take_shard_by,
+                                     .doc =
+                                         "what is dealt out: part (members, files, row groups, partitions, "
+                                         "blocks; the default), exposure (its alerts stay together), id" },
+                                   { "no-supervise", 0, NJ_OPTION_FLAG, offsetof(options, alone),
                                      .doc = "one process, which ends when a module crashes: for debuggers" },
                                    { 0 } };
 
@@ -123,6 +154,11 @@ static int run_main(int argc, char **argv)
     if (nj_cli_read(&o.cli, tables, argc, argv, &err) || nj_cli_begin(&o.cli, &err) ||
         nj_settings_apply(&o.cli.settings, "guard", nj_guard_settings, NULL, &guard, &err)) {
         nj_log(NJ_LOG_ERROR, "%s", err.text);
+        nj_cli_free(&o.cli);
+        return NJ_EXIT_USAGE;
+    }
+    if (o.shard_by && !o.cli.options.shard.n) {
+        nj_log(NJ_LOG_ERROR, "--shard-by goes with --shard K/N");
         nj_cli_free(&o.cli);
         return NJ_EXIT_USAGE;
     }

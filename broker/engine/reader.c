@@ -63,10 +63,21 @@ static void count_dead_chunk(nj_reader *r, int64_t start_ns)
     count->wall_ns += now(r) - start_ns;
 }
 
+/* One that cannot be read, and that all shards have seen. */
+static bool is_others(const nj_reader *r, const nj_chunk *chunk)
+{
+    const nj_shard *shard = r->o.shard;
+    return shard && (chunk->by_block || shard->by != NJ_SHARD_PART) && !nj_shard_has_rest(shard);
+}
+
 static int dead_chunk(nj_reader *r, nj_chunk *chunk, const nj_error *why)
 {
     if (!r->batch && begin_batch(r, NULL)) return NJ_READ_FAILED;
     nj_receipt *receipt = nj_batch_receipt(r->batch, chunk);
+    if (receipt && is_others(r, chunk)) {
+        receipt->last = true;
+        return nj_batch_others(r->batch, chunk, 0, 1) ? NJ_READ_FAILED : NJ_READ_ON;
+    }
     if (!receipt ||
         nj_batch_dead(r->batch, chunk, 0, chunk->bytes, chunk->size, "decode", NULL, "%s", why->text))
         return NJ_READ_FAILED;
@@ -135,10 +146,13 @@ int nj_reader_take(nj_reader *r, nj_chunk *chunk, nj_error *err)
     nj_error why = { "" };
     int64_t start = now(r);
     if (at_limit(r)) return NJ_READ_STOPPED;
+    r->cursor.shard = r->o.shard;
+    r->cursor.mine = r->o.mine;
+    r->cursor.opaque = r->o.opaque;
     if (nj_cursor_open(&r->cursor, r->o.decoder, chunk, &why)) {
         if (why.memory) return no_memory(err); /* the chunk is not to blame */
         if (why.later) return NJ_READ_LATER;
-        count_dead_chunk(r, start);
+        if (!is_others(r, chunk)) count_dead_chunk(r, start);
         return dead_chunk(r, chunk, &why) ? no_memory(err) : NJ_READ_ON;
     }
     int64_t open_ns = r->batch ? 0 : now(r) - start; /* a survey's graph is made at its first sight:

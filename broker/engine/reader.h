@@ -14,11 +14,13 @@ enum { NJ_READ_ON = 0, NJ_READ_STOPPED = 1, NJ_READ_FAILED = -1, NJ_READ_NO_LAYO
 
 typedef struct nj_reader_options {
     nj_decoder *decoder;
-    uint32_t batch_rows; /* rows of a batch at most, from 1 */
-    size_t batch_bytes;  /* packet bytes of a batch at most */
-    uint64_t limit;      /* rows in all; 0 = no limit */
-    nj_counter *count;   /* calls, rows, dead letters, wall time; NULL: not counted */
-    bool clocked;        /* the clock is read: for count and for a batch's begin_ns */
+    uint32_t batch_rows;   /* rows of a batch at most, from 1 */
+    size_t batch_bytes;    /* packet bytes of a batch at most */
+    uint64_t limit;        /* rows in all; 0 = no limit */
+    nj_counter *count;     /* calls, rows, dead letters, wall time; NULL: not counted */
+    const nj_shard *shard; /* NULL: all alerts are this run's; and `mine`, as nj_cursor has them */
+    bool (*mine)(void *opaque, const nj_batch *batch, uint32_t row);
+    bool clocked; /* the clock is read: for count and for a batch's begin_ns */
     /* The columns of the schema's rows. The layout lives as long as the reader. NULL with err: the chunk
      * becomes a dead letter, and nj_reader_take() returns NJ_READ_NO_LAYOUT. */
     const nj_layout *(*layout)(void *opaque, const nj_schema *schema, nj_error *err);

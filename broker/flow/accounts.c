@@ -218,6 +218,7 @@ int nj_flow_accounts(run *r, nj_report *report)
         s->ledger = r->accounts.ledger[i];
         nj_ledger_add(&report->ledger, &r->accounts.ledger[i]);
     }
+    if (nj_flow_shard_report(r, report)) return -1;
     if (fill_topics(r, report) || fill_stages(r, report) || fill_early(r, report) || fill_lag(r, report))
         return -1;
     if (r->output.time && fill_outputs(r, report)) return -1;

@@ -22,12 +22,38 @@ static void forget(const out *o, progress_of *p, const nj_chunk *c)
     for (uint32_t i = 0; p->ahead && i < o->r->resume->n; i++) p->ahead[i] = (position){ -1, 0 };
 }
 
+static uint32_t end_of(const nj_batch *b, const nj_chunk *chunk)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < b->n_others; i++)
+        if (b->others[i].chunk == chunk && b->others[i].record + b->others[i].n > n)
+            n = b->others[i].record + b->others[i].n;
+    return n;
+}
+
 /* One past the last record of the chunk in this batch. */
 static uint32_t records_of(const nj_batch *b, const nj_receipt *receipt, uint32_t row)
 {
     uint32_t n = receipt->n_rows ? b->row[row + receipt->n_rows - 1].record + 1 : 0;
     for (uint32_t i = 0; i < b->n_dead && receipt->n_dead; i++)
         if (b->dead[i].chunk == receipt->chunk && b->dead[i].record >= n) n = b->dead[i].record + 1;
+    uint32_t others = b->n_others ? end_of(b, receipt->chunk) : 0;
+    return others > n ? others : n;
+}
+
+/* The part of each run of records that is behind what was counted when it came first; p->next has not moved
+ * past this batch yet. */
+uint32_t nj_flow_others(const out *o, const nj_batch *b, const nj_chunk *chunk)
+{
+    const position at = progress_of_chunk(o, chunk)->next;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < b->n_others; i++) {
+        const nj_others *other = &b->others[i];
+        uint32_t from = other->record;
+        if (other->chunk != chunk || chunk->offset < at.offset) continue;
+        if (chunk->offset == at.offset && at.record > from) from = at.record;
+        if (from < other->record + other->n) n += other->record + other->n - from;
+    }
     return n;
 }
 

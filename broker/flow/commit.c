@@ -81,6 +81,7 @@ static void settle(out *o, bool acknowledged)
             l->filtered += p->filtered;
             l->dead += p->dead;
             l->duplicates += p->duplicates;
+            l->others += p->others;
             l->returned += p->returned;
         } else {
             l->returned += p->emitted + p->filtered + p->dead + p->duplicates + p->returned;
@@ -206,6 +207,7 @@ static void add_up(out *o)
         sum->filtered += p->filtered;
         sum->dead += p->dead;
         sum->duplicates += p->duplicates;
+        sum->others += p->others;
     }
 }
 

@@ -142,6 +142,11 @@ static const nj_layout *layout_of(void *opaque, const nj_schema *schema, nj_erro
     return &t->survey->graph->layout;
 }
 
+static bool is_mine(void *opaque, const nj_batch *b, uint32_t row)
+{
+    return nj_flow_shard_mine(((const thread_state *)opaque)->r, b, row);
+}
+
 /* 0, NJ_READ_LATER, or -1: memory is short. */
 static int compute_chunk(thread_state *t, nj_chunk *chunk)
 {
@@ -226,11 +231,14 @@ static void work(run *r, nj_worker *worker, int number)
                        .worker = worker,
                        .number = number,
                        .drift = r->conf.counters ? r->compute.drift[number] : NULL };
+    const nj_shard *shard = nj_flow_shard(r);
     t.reader.o = (nj_reader_options){ .decoder = r->engine.decoder,
                                       .batch_rows = (uint32_t)r->conf.batch_rows,
                                       .batch_bytes = (size_t)r->conf.batch_bytes,
                                       .count = worker->decode,
                                       .clocked = r->conf.counters,
+                                      .shard = shard,
+                                      .mine = shard && shard->by != NJ_SHARD_PART ? is_mine : NULL,
                                       .layout = layout_of,
                                       .full = finish_batch,
                                       .opaque = &t };

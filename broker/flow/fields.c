@@ -41,7 +41,7 @@ static uint32_t add_want(run *r, const char *path, nj_type type, const char *uni
     return r->n_wants++;
 }
 
-static int add_field(run *r, nj_field field, field_source from)
+int nj_flow_add_field(run *r, nj_field field, field_source from)
 {
     nj_field *list = realloc(r->field, (r->n_fields + 1) * sizeof *list);
     if (list) r->field = list;
@@ -86,13 +86,13 @@ static int add_extra(run *r, const char *path)
         r->want[want].type = offer.type; /* the SQL table lc asked for it first,
                                           * of any type */
     bool series = offer.shape ? offer.shape == NJ_SERIES : strstr(path, "[]") != NULL;
-    return add_field(r,
-                     (nj_field){ .key = r->want[want].path,
-                                 .type = offer.type ? offer.type : NJ_F64,
-                                 .width = series ? 0 : 1,
-                                 .unit = offer.unit ? offer.unit : "",
-                                 .doc = "as in the packet" },
-                     (field_source){ FIELD_WANT, want, 0 });
+    return nj_flow_add_field(r,
+                             (nj_field){ .key = r->want[want].path,
+                                         .type = offer.type ? offer.type : NJ_F64,
+                                         .width = series ? 0 : 1,
+                                         .unit = offer.unit ? offer.unit : "",
+                                         .doc = "as in the packet" },
+                             (field_source){ FIELD_WANT, want, 0 });
 }
 
 static int add_base(run *r)
@@ -102,8 +102,9 @@ static int add_base(run *r)
         if (!strcmp(c->key, "jd")) r->jd_field = r->n_fields;
         if (!strcmp(c->key, "exposure")) r->exposure_field = r->n_fields;
         uint32_t want = add_want(r, c->key, c->type, !strcmp(c->unit, "1") ? NULL : c->unit);
-        if (want == UINT32_MAX || add_field(r, (nj_field){ c->key, NULL, c->type, 1, c->unit, c->doc, NULL },
-                                            (field_source){ FIELD_WANT, want, 0 }))
+        if (want == UINT32_MAX ||
+            nj_flow_add_field(r, (nj_field){ c->key, NULL, c->type, 1, c->unit, c->doc, NULL },
+                              (field_source){ FIELD_WANT, want, 0 }))
             return -1;
     }
     return 0;
@@ -114,10 +115,11 @@ static int add_topics(run *r)
 {
     if (!r->options->n_topics) return 0;
     r->topics_field = r->n_fields;
-    return add_field(r,
-                     (nj_field){ "topics", NULL, NJ_STR, 1, "1",
-                                 "names of the topics that the alert matches, commas between them", NULL },
-                     (field_source){ FIELD_TOPICS, 0, 0 });
+    return nj_flow_add_field(r,
+                             (nj_field){ "topics", NULL, NJ_STR, 1, "1",
+                                         "names of the topics that the alert matches, commas between them",
+                                         NULL },
+                             (field_source){ FIELD_TOPICS, 0, 0 });
 }
 
 static int add_modules(run *r, nj_error *err)
@@ -132,15 +134,16 @@ static int add_modules(run *r, nj_error *err)
                                   : nj_arena_printf(&r->arena, "%s.%s", in->name, g->name);
             if (key && find_field(r, key))
                 return nj_fail(err, "module %s gives %s, and there is such a column already", in->name, key);
-            if (!key || add_field(r, (nj_field){ key, in->name, g->type, g->width, g->unit, g->doc, NULL },
+            if (!key ||
+                nj_flow_add_field(r, (nj_field){ key, in->name, g->type, g->width, g->unit, g->doc, NULL },
                                   (field_source){ FIELD_GIVE, i, k }))
                 return nj_fail(err, "out of memory");
         }
         const char *key = nj_arena_printf(&r->arena, "%s.reason", in->name);
-        if (!key || add_field(r,
-                              (nj_field){ key, in->name, NJ_U8, 1, "1", "why there is, or is no answer",
-                                          nj_reason_name },
-                              (field_source){ FIELD_REASON, i, 0 }))
+        if (!key || nj_flow_add_field(r,
+                                      (nj_field){ key, in->name, NJ_U8, 1, "1",
+                                                  "why there is, or is no answer", nj_reason_name },
+                                      (field_source){ FIELD_REASON, i, 0 }))
             return nj_fail(err, "out of memory");
     }
     return 0;
@@ -262,7 +265,7 @@ int nj_flow_fields(run *r, nj_error *err)
     const nj_run_options *o = r->options;
     memset(r->lc_want, 0xff, sizeof r->lc_want);
     if (nj_flow_check_topics(r, err)) return -1;
-    if (add_base(r)) return nj_fail(err, "out of memory");
+    if (nj_flow_shard_fields(r) || add_base(r)) return nj_fail(err, "out of memory");
     if (add_columns(r, "columns", o->own_columns, err)) return -1;
     r->n_base = r->n_fields;
     if (add_topics(r)) return nj_fail(err, "out of memory");

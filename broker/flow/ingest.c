@@ -161,6 +161,7 @@ static int poll_source(run *r, nj_source *s, uint32_t live, int64_t *taken)
         if (!r->accounts.stream[chunk->stream->id]->source) /* which the output thread acknowledges to;
                                                              * set before its first chunk is passed on */
             r->accounts.stream[chunk->stream->id]->source = s;
+        for (chunk->stream->source = 0; r->source[chunk->stream->source] != s;) chunk->stream->source++;
         progress_of *p = r->accounts.stream[chunk->stream->id]->progress;
         p->seen = chunk->offset + 1;
         int passed = pass_over(p, chunk, &err);

@@ -34,7 +34,7 @@ typedef struct run_conf { /* [run] */
 
 /* An output column and where its values are. */
 typedef struct field_source {
-    enum { FIELD_WANT, FIELD_GIVE, FIELD_REASON, FIELD_TOPICS } kind;
+    enum { FIELD_WANT, FIELD_GIVE, FIELD_REASON, FIELD_TOPICS, FIELD_SHARD } kind;
     uint32_t index; /* of the want, or of the instance */
     uint32_t give;
 } field_source;
@@ -45,6 +45,7 @@ typedef struct survey {
     const nj_survey_facts *facts;
     uint32_t *column;              /* [n_fields] column number; NJ_NO_COLUMN:
                                * no answer, or not of the field's type */
+    uint32_t exposure;             /* column of what --shard-by exposure deals out by */
     int32_t *reason;               /* [n_fields] step whose reason it is, or -1 */
     uint32_t jd, lc_jd;            /* columns of the alert's and its light curve's times, or NJ_NO_COLUMN */
     uint64_t schema[SCHEMAS_SEEN]; /* serials of those looked at */
@@ -73,7 +74,7 @@ typedef struct pending {
     int64_t next_offset, arrival_ns;
     int64_t exposure_end_ms; /* of its first alert, since 1970; 0 = not known */
     int64_t publish_ms;
-    uint32_t emitted, filtered, dead, duplicates, returned;
+    uint32_t emitted, filtered, dead, duplicates, returned, others;
     bool last, held; /* held: not acknowledged, it comes again */
 } pending;
 
@@ -187,6 +188,7 @@ typedef struct run {
     field_source *field_from;
     uint32_t n_base; /* the columns that every row has come first */
     /* the last only with topics */
+    uint32_t n_shard; /* columns of the shard: the first ones; outputs that are no files lack them */
     uint32_t n_fields, n_out, programid_field, jd_field, exposure_field, topics_field;
     uint32_t lc_want[NJ_LC_COLUMNS]; /* wants of the SQL table lc; UINT32_MAX = no filter reads it */
     nj_filter *filter;               /* -w */
@@ -214,8 +216,9 @@ typedef struct run {
 } run;
 
 /* fields.c */
-int nj_flow_fields(run *r, nj_error *err);             /* output columns, wants, filters:
+int nj_flow_fields(run *r, nj_error *err); /* output columns, wants, filters:
                                                         * before anything is opened */
+int nj_flow_add_field(run *r, nj_field field, field_source from);
 int nj_flow_filters(run *r, bool warn, nj_error *err); /* made (again) for the types that the
                                                         * fields have now */
 void nj_flow_filters_of_stream(run *r); /* once the sources are open: of a stream they never end it */
@@ -307,6 +310,19 @@ void nj_flow_parts_settle(run *r, parts *p, bool acknowledged, int64_t now_ns);
 
 /* answers.c: what was wrong with the outputs of modules, on stderr and in the report; writers have stopped */
 void nj_flow_answers(const run *r, nj_report *report);
+
+/* shard.c: a run that has a part of the night */
+const nj_shard *nj_flow_shard(const run *r);          /* NULL: it has all of it */
+int nj_flow_shard_check(const run *r, nj_error *err); /* what N runs cannot share; once modules are open */
+int nj_flow_shard_fields(run *r);                     /* -1: out of memory */
+bool nj_flow_shard_mine(const run *r, const nj_batch *b, uint32_t row);
+int nj_flow_shard_survey(const run *r, survey *s, nj_error *err); /* can its alerts be dealt out? */
+/* The shard's columns of a batch. -1: out of memory. */
+int nj_flow_shard_values(const run *r, nj_batch *b, nj_col *value);
+/* What an output gets of the columns. */
+void nj_flow_shard_columns(const run *r, uint32_t sink, nj_rows *rows);
+void nj_flow_shard_state(const run *r, nj_buffer *out);    /* a member of the journals' state, or nothing */
+int nj_flow_shard_report(const run *r, nj_report *report); /* and in the log; -1: out of memory */
 
 /* Something that must end the run (out of memory, a survey's graph): kept, and polling stops. */
 void nj_flow_fatal(run *r, const nj_error *err);

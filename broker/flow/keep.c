@@ -127,6 +127,7 @@ void nj_flow_keep(run *r, const pending *list, uint32_t n)
         s->ledger.filtered += p->filtered;
         s->ledger.dead += p->dead;
         s->ledger.duplicates += p->duplicates;
+        s->ledger.others += p->others;
     }
     next->digest = (r->kept->base ? r->kept->base->digest : 0) + r->output.digest;
     atomic_store(&kept->turn, turn + 1);

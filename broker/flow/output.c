@@ -18,11 +18,14 @@ static int begin_sinks(out *o)
     nj_error err = { "" };
     o->begun = o->fresh = true;
     nj_flow_columns_note(r);
-    for (uint32_t i = 0; i < r->n_sinks; i++)
-        if (r->sink[i]->class->begin(r->sink[i], r->field, r->n_out, r->metadata, &err)) {
+    for (uint32_t i = 0; i < r->n_sinks; i++) {
+        nj_rows columns = { .field = r->field, .n_fields = r->n_out };
+        nj_flow_shard_columns(r, i, &columns);
+        if (r->sink[i]->class->begin(r->sink[i], columns.field, columns.n_fields, r->metadata, &err)) {
             nj_flow_sink_fails(r, &err);
             return -1;
         }
+    }
     return 0;
 }
 
@@ -121,6 +124,7 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
         if (r->output.failed) return 0;
     }
     nj_flow_values(r, s, b, o->value);
+    if (nj_flow_shard_values(r, b, o->value)) return -1;
     uint64_t number = r->output.written;
     for (uint32_t i = 0; i < b->n; i++) {
         if (outcome[i] == ROW_AGAIN) continue;
@@ -165,6 +169,7 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
         for (uint32_t i = 0; i < r->n_sinks && rows.n && !r->output.failed; i++) {
             nj_rows own = rows;
             if (r->sink[i]->class->refuses == others) continue;
+            nj_flow_shard_columns(r, i, &own);
             if (o->ahead) {
                 own.row = lacks;
                 own.n = nj_flow_rows_for(o, b, i, lacks);
@@ -323,6 +328,7 @@ static int note_receipts(out *o, const nj_batch *b, const uint8_t *outcome)
                         .last = receipt->last };
         for (uint32_t k = 0; o->again && k < b->n_dead && p->dead; k++)
             p->dead -= b->dead[k].chunk == c && !b->dead[k].kept && o->dead_outcome[k] == ROW_AGAIN;
+        if (b->n_others && !o->later) p->others = nj_flow_others(o, b, c);
         nj_flow_advance(o, b, receipt, row);
         if (receipt->n_rows && c->publish_ms > 0) p->exposure_end_ms = exposure_end_ms(o, s, row);
         for (uint32_t k = 0; k < receipt->n_rows; k++, row++) switch (outcome[row]) {

@@ -40,6 +40,8 @@ enum { ROW_EMIT, ROW_FILTERED, ROW_DUPLICATE, ROW_RETURNED, ROW_REFUSED, ROW_AGA
 /* again.c: what comes a second time, after a restart or when a partition came back */
 /* Marks the rows and letters of a batch that are written already, before anything of it is. -1: memory. */
 int nj_flow_mark_again(out *o, nj_batch *b, uint8_t *outcome);
+/* Records of the chunk that are another shard's, and were not counted before. */
+uint32_t nj_flow_others(const out *o, const nj_batch *b, const nj_chunk *chunk);
 /* The rows that this output lacks, of those that are to be emitted: at most b->n numbers. */
 uint32_t nj_flow_rows_for(const out *o, const nj_batch *b, uint32_t sink, uint32_t *row);
 /* A run before had written the letter. */

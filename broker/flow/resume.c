@@ -14,12 +14,13 @@
 #include "overload.h"
 #include "shared.h"
 
-static const char *const class_name[] = { "chunks", "emitted", "filtered", "dead", "duplicates" };
-enum { CLASSES = 5 };
+static const char *const class_name[] = { "chunks", "emitted", "filtered", "dead", "duplicates", "others" };
+enum { CLASSES = 6, OTHERS = 5 /* said by a shard alone */ };
 
 static uint64_t *class_of(nj_ledger *l, int i)
 {
-    uint64_t *const at[CLASSES] = { &l->settled, &l->emitted, &l->filtered, &l->dead, &l->duplicates };
+    uint64_t *const at[CLASSES] = { &l->settled, &l->emitted,    &l->filtered,
+                                    &l->dead,    &l->duplicates, &l->others };
     return at[i];
 }
 
@@ -55,6 +56,8 @@ static char *configuration_of(const run *r)
     for (uint32_t i = 0; i < o->n_topics; i++)
         nj_buffer_printf(&out, "topic %s %s\n", o->topic[i].name, o->topic[i].where ? o->topic[i].where : "");
     if (o->missing) nj_buffer_printf(&out, "missing %s\n", o->missing);
+    if (o->shard.n)
+        nj_buffer_printf(&out, "shard %u/%u by %s\n", o->shard.k, o->shard.n, nj_shard_by_name[o->shard.by]);
     if (o->limit) nj_buffer_printf(&out, "limit %lld\n", (long long)o->limit);
     for (size_t i = 0; i < o->settings->n; i++) add_setting(&out, o->settings, i);
     nj_buffer_text(&out, "");
@@ -388,9 +391,10 @@ static void add_stream(nj_buffer *out, const known *k, bool first)
                      k->at.record);
     nj_json_text(out, k->member);
     if (k->published > 0) nj_buffer_printf(out, ",\"published\":%lld", (long long)k->published);
-    for (int c = 0; c < CLASSES; c++)
-        nj_buffer_printf(out, ",\"%s\":%llu", class_name[c],
-                         (unsigned long long)*class_of((nj_ledger *)&k->ledger, c));
+    for (int c = 0; c < CLASSES; c++) {
+        uint64_t n = *class_of((nj_ledger *)&k->ledger, c);
+        if (c != OTHERS || n) nj_buffer_printf(out, ",\"%s\":%llu", class_name[c], (unsigned long long)n);
+    }
     nj_buffer_text(out, "}");
 }
 
@@ -428,6 +432,7 @@ void nj_flow_state(const run *r, uint32_t sink, nj_buffer *out)
     if (n_early) nj_buffer_text(out, "]");
     if (r->resume->columns.n) nj_buffer_printf(out, ",\"columns\":[%s]", r->resume->columns.data);
     nj_flow_overload_state(r, out);
+    nj_flow_shard_state(r, out);
     nj_buffer_text(out, "}");
 }
 

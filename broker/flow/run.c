@@ -147,9 +147,11 @@ static int open_sources(run *r, nj_error *err)
     host->goes_on = shared && shared->incarnation > 0 && atomic_load(&shared->kept.turn) > 0;
     host->opaque = r;
     for (uint32_t i = 0; i < o->n_sources; i++) {
-        nj_source_args args = {
-            .spec = o->source[i], .settings = o->settings, .host = host, .limit = o->limit
-        };
+        nj_source_args args = { .spec = o->source[i],
+                                .settings = o->settings,
+                                .host = host,
+                                .limit = o->limit,
+                                .shard = nj_flow_shard(r) };
         r->source[i] = o->open_source ? o->open_source(o->opaque, &args, err) : nj_source_open(&args, err);
         if (!r->source[i]) return -1;
         r->n_sources++;
@@ -328,7 +330,7 @@ static int set_up(run *r, nj_error *err)
     if (set_up_modules(r, err)) return NJ_EXIT_USAGE;
     if (nj_flow_check_settings(r, err) || nj_engine_open(&r->engine, o->select, err)) return NJ_EXIT_USAGE;
     report_what_is_off(&r->engine.instances);
-    if (nj_flow_fields(r, err)) return NJ_EXIT_USAGE;
+    if (nj_flow_shard_check(r, err) || nj_flow_fields(r, err)) return NJ_EXIT_USAGE;
     if (nj_cost_read(o->settings, &r->cost, err)) return NJ_EXIT_USAGE;
     r->energy = nj_energy_open(o->settings, err);
     if (!r->energy) return NJ_EXIT_USAGE;

@@ -49,6 +49,7 @@ typedef struct nj_run_options {
     const char *missing;      /* an output of an earlier run: only its alerts that went without a module */
     const char *report;       /* a file that the caller writes when the run has ended, or NULL */
     bool own_process;         /* the process is this run's alone: [guard] sandbox may confine it */
+    nj_shard shard;           /* n 0: the whole night */
     bool resume;              /* continue from what the outputs' journals say */
     const _Atomic int *stop;  /* set by a signal: stop polling, finish what is under way */
 } nj_run_options;

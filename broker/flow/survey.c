@@ -227,6 +227,7 @@ static survey *make_survey(run *r, const nj_schema *schema, nj_error *err)
     s->facts = nj_schema_facts(schema);
     s->jd = column_of(s->graph, "jd", NJ_F64);
     s->lc_jd = column_of(s->graph, "lc.jd", NJ_F64);
+    if (nj_flow_shard_survey(r, s, err)) return free_survey(s), NULL;
     s->all_off = report_modules_off(r, s->graph);
     report_missing_columns(r, s->graph, schema);
     return s;

@@ -20,4 +20,5 @@ void nj_ledger_add(nj_ledger *into, const nj_ledger *from)
     into->returned += from->returned;
     into->again += from->again;
     into->missing += from->missing;
+    into->others += from->others;
 }

@@ -17,6 +17,8 @@ typedef struct nj_ledger {
     /* What should have come and never will, as far as the source can see: offsets that the broker deleted
      * before they were read (ingest thread). Not in the balance. */
     uint64_t missing;
+    /* Alerts that were looked at and are another shard's (output thread). Not in the balance. */
+    uint64_t others;
 } nj_ledger;
 
 /* consumed = emitted + filtered + dead + duplicates + returned, and every chunk is settled. */

@@ -390,6 +390,13 @@ static uint32_t take_rows(nj_parquet_column *c, uint32_t n_rows, uint32_t *rows,
     return k;
 }
 
+void nj_parquet_column_seek(nj_parquet_column *c, uint32_t group)
+{
+    c->at = c->n = 0; /* of a list the page behind its last row may be here already */
+    c->values_left = 0;
+    c->group = group - 1; /* which is complete; of 0: before the first */
+}
+
 int nj_parquet_read(nj_parquet_column *c, uint32_t n_rows, nj_parquet_values *out, nj_error *err)
 {
     const nj_parquet_leaf *leaf = &c->file->leaf[c->leaf];

@@ -90,6 +90,8 @@ nj_parquet_column *nj_parquet_column_open(const nj_parquet *file, uint32_t leaf,
 /* The next n_rows rows (n_rows <= 2^20), fewer at the end of the file, 0 rows behind it. -1: the column is
  * damaged or in a form not supported; err says where. */
 int nj_parquet_read(nj_parquet_column *column, uint32_t n_rows, nj_parquet_values *out, nj_error *err);
+/* The next row read is the first one of this row group. */
+void nj_parquet_column_seek(nj_parquet_column *column, uint32_t group);
 void nj_parquet_column_close(nj_parquet_column *column); /* NULL allowed */
 
 /* thrift.c: what the reader and the footer share. */

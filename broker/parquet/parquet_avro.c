@@ -39,7 +39,7 @@ struct nj_parquet_avro {
     uint32_t n_items;
     column *column;
     uint32_t n_columns;
-    uint64_t row;                  /* the next one */
+    uint64_t row, stop;            /* the next one, and the one that is not read any more */
     uint32_t in_hand, handed;      /* rows of the last read */
     nj_buffer schema, tail, datum; /* tail: the folder's columns, the same in every row */
     const char *why;               /* of a failure on the way */
@@ -264,6 +264,7 @@ nj_parquet_avro *nj_parquet_avro_open(const char *path, const nj_folder_column *
     }
     r->file = nj_parquet_open(path, err);
     if (!r->file) goto fail;
+    r->stop = nj_parquet_rows(r->file);
     r->n_columns = nj_parquet_leaves(r->file);
     r->node = nj_parquet_nodes(r->file, &r->n_nodes);
     if (!r->n_columns || r->n_columns > MOST_COLUMNS) {
@@ -427,7 +428,7 @@ static int encode(nj_parquet_avro *r, uint32_t at, uint8_t rep)
 
 static int read_rows(nj_parquet_avro *r, nj_error *err)
 {
-    uint64_t left = nj_parquet_rows(r->file) - r->row;
+    uint64_t left = r->stop - r->row;
     uint32_t n = left < ROWS_AT_ONCE ? (uint32_t)left : ROWS_AT_ONCE;
     for (uint32_t i = 0; n && i < r->n_columns; i++) {
         column *c = &r->column[i];
@@ -440,6 +441,21 @@ static int read_rows(nj_parquet_avro *r, nj_error *err)
     r->in_hand = n;
     r->handed = 0;
     return 0;
+}
+
+uint32_t nj_parquet_avro_groups(const nj_parquet_avro *r)
+{
+    return r->file->n_groups;
+}
+
+uint64_t nj_parquet_avro_seek(nj_parquet_avro *r, uint32_t group)
+{
+    r->row = 0;
+    for (uint32_t g = 0; g < group; g++) r->row += r->file->group_rows[g];
+    r->stop = r->row + r->file->group_rows[group];
+    r->in_hand = r->handed = 0;
+    for (uint32_t i = 0; i < r->n_columns; i++) nj_parquet_column_seek(r->column[i].cursor, group);
+    return r->row;
 }
 
 int nj_parquet_avro_next(nj_parquet_avro *r, const uint8_t **datum, size_t *size, nj_error *err)

@@ -28,6 +28,9 @@ void nj_parquet_avro_close(nj_parquet_avro *rows); /* NULL allowed */
 /* The JSON schema; lives as long as rows. The same for all files of the same columns. */
 const char *nj_parquet_avro_schema(const nj_parquet_avro *rows, size_t *size);
 uint64_t nj_parquet_avro_count(const nj_parquet_avro *rows);
+uint32_t nj_parquet_avro_groups(const nj_parquet_avro *rows);
+/* From here on only the rows of this row group; returns the number of its first one in the file. */
+uint64_t nj_parquet_avro_seek(nj_parquet_avro *rows, uint32_t group);
 /* The next row: 1, 0 behind the last one, -1: a column is damaged. The bytes live until the next call. */
 int nj_parquet_avro_next(nj_parquet_avro *rows, const uint8_t **datum, size_t *size, nj_error *err);
 

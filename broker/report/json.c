@@ -48,6 +48,7 @@ static void ledger(nj_json *j, const nj_ledger *l)
                 (unsigned long long)l->filtered, (unsigned long long)l->dead,
                 (unsigned long long)l->duplicates, (unsigned long long)l->returned,
                 (unsigned long long)l->again, (unsigned long long)l->missing, nj_ledger_closed(l));
+    if (l->others) nj_json_count(j, "others", l->others);
     nj_json_close(j);
 }
 
@@ -380,6 +381,11 @@ void nj_report_json(const nj_report *r, nj_buffer *out)
     context(r, j);
     ledger(j, &r->ledger);
     nj_json_put(j, "interrupted=%hhd", r->interrupted);
+    if (r->shard.n) {
+        nj_json_open(j, "shard", '{');
+        nj_json_put(j, "k=%u n=%u by=%s", r->shard.k, r->shard.n, r->shard.by);
+        nj_json_close(j);
+    }
     throughput(r, j);
     nj_json_open(j, "modules", '[');
     for (uint32_t i = 0; i < r->n_stages; i++) stage(r, &r->stage[i], j);
@@ -403,6 +409,9 @@ void nj_report_json(const nj_report *r, nj_buffer *out)
         nj_json_open(j, NULL, '{');
         nj_json_put(j, "name=%s", r->stream[i].name);
         ledger(j, &r->stream[i].ledger);
+        if (r->stream[i].part)
+            nj_json_put(j, "part=%s own=%llu left=%llu", r->stream[i].part,
+                        (unsigned long long)r->stream[i].own, (unsigned long long)r->stream[i].left);
         nj_json_close(j);
     }
     nj_json_end(j);

@@ -30,6 +30,8 @@ typedef struct nj_stage {
 typedef struct nj_report_stream {
     char name[256];
     nj_ledger ledger;
+    const char *part; /* what shards share of it: "member"; NULL = it was not dealt out */
+    uint64_t own, left;
 } nj_report_stream;
 
 typedef struct nj_report_file { /* a model, a catalogue, a table that was read */
@@ -76,6 +78,10 @@ typedef struct nj_report {
     char input[256];  /* the sources as given */
     char started[32]; /* UTC, ISO 8601 */
     int threads;
+    struct {
+        uint32_t k, n;
+        const char *by;
+    } shard; /* n 0: the whole night */
     nj_ledger ledger;
     nj_report_stream *stream; /* [n_streams] */
     uint32_t n_streams;

@@ -346,6 +346,15 @@ static void summary(const nj_report *r, int width, FILE *to)
              nj_histogram_quantile(&r->latency, 0.5) / 1e6, nj_histogram_quantile(&r->latency, 0.99) / 1e6,
              (double)r->rss_max_bytes / 1e6);
     nj_fit_text(to, width, text);
+    if (r->shard.n) {
+        uint64_t own = 0, left = 0;
+        for (uint32_t i = 0; i < r->n_streams; i++) own += r->stream[i].own, left += r->stream[i].left;
+        snprintf(text, sizeof text,
+                 "Shard %u of %u: %s parts here, %s parts and %s alerts left to the others", r->shard.k,
+                 r->shard.n, nj_format_grouped(a, own), nj_format_grouped(b, left),
+                 nj_format_grouped(c, l->others));
+        nj_fit_text(to, width, text);
+    }
     if (l->missing) {
         snprintf(text, sizeof text,
                  "%s alerts are missing: the broker deleted them before they were read (the log says which)",

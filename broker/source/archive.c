@@ -19,6 +19,8 @@ typedef struct archive_source {
     nj_members *members;
     char *spec;
     int fd; /* of the file, closed here; standard input stays open */
+    const nj_shard *shard;
+    uint64_t n_seen; /* packets in it so far: the number of the next one */
     int64_t n_handed;
     double whole; /* bytes of the file */
     int ended;
@@ -62,6 +64,7 @@ static nj_source *open_archive(const nj_source_args *args, nj_error *err)
     if (s) {
         s->base.class = &nj_source_archive;
         s->fd = fd;
+        s->shard = args->shard;
         s->spec = strdup(is_stdin ? "stdin" : args->spec);
         s->common.spec = s->spec;
         s->common.host = args->host;
@@ -85,9 +88,15 @@ static nj_next next_member(nj_source *source, int timeout_ms, nj_chunk **chunk, 
 {
     (void)timeout_ms;
     archive_source *s = (archive_source *)source;
-    int rc = nj_members_next(s->members, chunk, err);
-    if (rc > 0) {
+    int rc;
+    while ((rc = nj_members_next(s->members, chunk, err)) > 0) {
+        uint64_t part = s->n_seen++;
+        if (!nj_shard_take(s->shard, s->base.stream, "member", part)) {
+            nj_chunk_drop(*chunk);
+            continue;
+        }
         (*chunk)->offset = s->n_handed++;
+        (*chunk)->part = nj_shard_part(s->shard, part, (*chunk)->offset);
         (*chunk)->arrival_ns = nj_now_ns();
         return NJ_NEXT_CHUNK;
     }

@@ -25,6 +25,8 @@ typedef struct dead_source {
     size_t block_end; /* 0 = between blocks */
     int64_t records;  /* left in the block */
     int64_t n_letters;
+    const nj_shard *shard;
+    int64_t n_handed;
 } dead_source;
 
 static int begins_as_letters(const uint8_t *bytes, size_t n)
@@ -136,6 +138,7 @@ static nj_source *open_dead(const nj_source_args *args, nj_error *err)
         return NULL;
     }
     s->base.class = &nj_source_dead;
+    s->shard = args->shard;
     s->size = s->map_size = (size_t)st.st_size;
     void *map = mmap(NULL, s->size, PROT_READ, MAP_PRIVATE, fd, 0);
     close(fd);
@@ -180,7 +183,9 @@ static nj_chunk *make_chunk(dead_source *s, const uint8_t *packet, size_t n, con
     if (schema && !(chunk->key = copy(schema, n_schema))) goto failed;
     chunk->key_size = schema ? n_schema : 0;
     chunk->framing = framing;
-    chunk->offset = s->n_letters++;
+    chunk->offset = s->n_handed++;
+    chunk->part = nj_shard_part(s->shard, (uint64_t)s->n_letters, chunk->offset);
+    s->n_letters++;
     chunk->arrival_ns = nj_now_ns();
     return chunk;
 failed:
@@ -197,18 +202,16 @@ static int next_block(dead_source *s)
     return 0;
 }
 
-static nj_next next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_error *err)
+/* 1 = *chunk is the next letter, or NULL where it is another shard's; 0 = the end; -1. */
+static int next_letter(dead_source *s, nj_chunk **chunk, nj_error *err)
 {
-    (void)timeout_ms;
-    dead_source *s = (dead_source *)source;
     const uint8_t *skipped, *framing, *topic, *schema, *packet;
     size_t n, n_framing, n_schema, n_packet;
     int64_t record;
     while (s->block_end == 0 || s->records == 0) {
         if (s->block_end) s->at = s->block_end + 16, s->block_end = 0;
-        if (s->at >= s->size) return NJ_NEXT_END;
-        if (next_block(s))
-            return nj_fail(err, "%s: letter %lld is cut", s->spec, (long long)s->n_letters), NJ_NEXT_ERROR;
+        if (s->at >= s->size) return 0;
+        if (next_block(s)) return nj_fail(err, "%s: letter %lld is cut", s->spec, (long long)s->n_letters);
     }
     size_t end = s->block_end;
     if (read_bytes(s, &s->at, end, &skipped, &n) || read_long(s, &s->at, end, &record) ||
@@ -216,8 +219,10 @@ static nj_next next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_erro
         read_optional(s, &s->at, end, &skipped, &n) || read_bytes(s, &s->at, end, &framing, &n_framing) ||
         read_optional(s, &s->at, end, &topic, &n) || read_optional(s, &s->at, end, &schema, &n_schema) ||
         read_bytes(s, &s->at, end, &packet, &n_packet))
-        return nj_fail(err, "%s: letter %lld is damaged", s->spec, (long long)s->n_letters), NJ_NEXT_ERROR;
+        return nj_fail(err, "%s: letter %lld is damaged", s->spec, (long long)s->n_letters);
     s->records--;
+    *chunk = NULL;
+    if (!nj_shard_take(s->shard, s->base.stream, "letter", (uint64_t)s->n_letters)) return s->n_letters++, 1;
     static const struct {
         const char *name;
         nj_framing framing;
@@ -230,7 +235,16 @@ static nj_next next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_erro
         if (strlen(form[i].name) == n_framing && !memcmp(form[i].name, framing, n_framing))
             how = form[i].framing;
     *chunk = make_chunk(s, packet, n_packet, schema, n_schema, how);
-    return *chunk ? NJ_NEXT_CHUNK : (nj_fail(err, "%s: out of memory", s->spec), NJ_NEXT_ERROR);
+    return *chunk ? 1 : nj_fail(err, "%s: out of memory", s->spec);
+}
+
+static nj_next next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_error *err)
+{
+    (void)timeout_ms;
+    int rc;
+    while ((rc = next_letter((dead_source *)source, chunk, err)) > 0)
+        if (*chunk) return NJ_NEXT_CHUNK;
+    return rc ? NJ_NEXT_ERROR : NJ_NEXT_END;
 }
 
 const nj_source_class nj_source_dead = { .name = "dead letters",

@@ -23,6 +23,7 @@ enum { MAP_BYTES = 8 << 20, READ_STEP = 256 << 10, MAX_DEPTH = 64 };
 typedef struct file_source {
     nj_source base;
     const nj_source_host *host;
+    const nj_shard *shard;
     char *spec;
     const char **name; /* paths relative to the folder, sorted bytewise; one file: NULL names */
     size_t n, cap, at;
@@ -222,6 +223,7 @@ static file_source *new_source(const nj_source_args *args, const nj_source_class
     while (n > 1 && spec[n - 1] == '/') spec[--n] = '\0';
     s->base.class = class;
     s->host = args->host;
+    s->shard = args->shard;
     s->spec = spec;
     return s;
 }
@@ -270,6 +272,7 @@ static nj_source *open_file(const nj_source_args *args, nj_error *err)
 static nj_next hand_over(file_source *s, nj_chunk *made, nj_chunk **chunk)
 {
     made->offset = s->n_handed++;
+    made->part = nj_shard_part(s->shard, s->at - 1, made->offset);
     made->arrival_ns = nj_now_ns();
     *chunk = made;
     return NJ_NEXT_CHUNK;
@@ -282,6 +285,7 @@ static nj_next next_file(nj_source *source, int timeout_ms, nj_chunk **chunk, nj
     if (s->at == s->n) return NJ_NEXT_END;
     __atomic_fetch_add(&s->at, 1, __ATOMIC_RELAXED);
     nj_chunk *made = read_file(s->base.stream, s->spec);
+    if (made) made->by_block = s->shard && s->shard->by == NJ_SHARD_PART;
     if (made) return hand_over(s, made, chunk);
     nj_fail(err, "%s: cannot be read: %s", s->spec, strerror(errno));
     return NJ_NEXT_ERROR;
@@ -295,6 +299,7 @@ static int open_next(file_source *s, nj_chunk **made, nj_error *err)
     const char *name = s->name[s->at];
     nj_chunk *file = NULL;
     __atomic_fetch_add(&s->at, 1, __ATOMIC_RELAXED);
+    if (!nj_shard_take(s->shard, s->base.stream, "file", s->at - 1)) return 0;
     if (snprintf(path, sizeof path, "%s/%s", s->spec, name) >= (int)sizeof path)
         errno = ENAMETOOLONG;
     else

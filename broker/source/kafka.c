@@ -193,6 +193,30 @@ static void close_kafka(nj_source *source)
     free(s);
 }
 
+/* What N readers that know nothing of each other can share. */
+static int check_shard(const kafka_source *s, const char *spec, nj_error *err)
+{
+    if (s->shard->by != NJ_SHARD_PART)
+        return nj_fail(err,
+                       "%s: --shard-by %s: each shard would read all partitions, and their group has one "
+                       "place in each; a topic is shared by partition",
+                       spec, nj_shard_by_name[s->shard->by]);
+    if (s->at.until == NJ_UNTIL_STOPPED)
+        return nj_fail(err,
+                       "%s: --shard: a stream without an end is shared by its consumer group; runs without "
+                       "--shard in one group do that; for a night add until=end",
+                       spec);
+    if (s->at.until == NJ_UNTIL_COUNT)
+        return nj_fail(err, "%s: --shard: until=count:N would be N messages of each shard; use until=end",
+                       spec);
+    if (s->at.from == NJ_FROM_LATEST || s->at.from == NJ_FROM_COMMITTED_LATEST)
+        return nj_fail(err,
+                       "%s: --shard: from=latest is another place for each shard, as they start; name a time "
+                       "or an offset",
+                       spec);
+    return 0;
+}
+
 nj_source *nj_kafka_open(const nj_kafka_open_args *args, nj_error *err)
 {
     kafka_source *s = calloc(1, sizeof *s);
@@ -211,6 +235,7 @@ nj_source *nj_kafka_open(const nj_kafka_open_args *args, nj_error *err)
     s->target = *args->target;
     s->display = display;
     s->whole_topic = args->whole_topic;
+    s->shard = args->source->shard;
     s->opened_ns = s->last_ns = s->left_ns = nj_now_ns();
     nj_partitions_init(&s->partitions);
     nj_error why;
@@ -219,6 +244,7 @@ nj_source *nj_kafka_open(const nj_kafka_open_args *args, nj_error *err)
         nj_fail(err, "%s: %s", args->source->spec, why.text);
     else
         bad = nj_source_configure(s->settings, &s->conf, err);
+    if (!bad && s->shard) bad = check_shard(s, args->source->spec, err);
     s->contact_ns = (int64_t)(s->conf.contact_s * 1e9);
     if (!bad && s->at.words[0])
         nj_log(s->at.guessed ? NJ_LOG_WARN : NJ_LOG_INFO, "%s: %s", display, s->at.words);

@@ -30,6 +30,11 @@ static nj_partition *partition_of(kafka_source *s, const char *topic, int32_t nu
     snprintf(name, sizeof name, "%s/%s[%" PRId32 "]", s->display, topic, number);
     p->stream = s->host->stream(s->host->opaque, name, topic, number);
     if (p->stream) p->stream->owner = p;
+    if (p->stream && s->at_start && s->shard) {
+        const rd_kafka_topic_partition_t *all = s->at_start->elems;
+        while (all[p->stream->rank].partition != number || strcmp(all[p->stream->rank].topic, topic) != 0)
+            p->stream->rank++;
+    }
     return p->stream ? p : NULL;
 }
 
@@ -420,8 +425,33 @@ static int assign_whole_topic(kafka_source *s, nj_error *err)
     return e ? nj_fail(err, "%s: %s", s->display, rd_kafka_err2str(e)) : 0;
 }
 
+/* Every N-th partition of all the topics, by their names; none: there is nothing to wait for. */
+static int assign_shard(kafka_source *s, nj_error *err)
+{
+    char name[512];
+    if (!(s->at_start = nj_kafka_topics(s->rk, &s->target, NJ_KAFKA_QUERY_MS, err))) return -1;
+    snprintf(name, sizeof name, "%s/%s", s->display, s->target.topic);
+    nj_stream *all = s->host->stream(s->host->opaque, name, s->target.topic, -1);
+    if (!all) return nj_fail(err, "%s: no room for another source", s->display);
+    list_t *list = rd_kafka_topic_partition_list_new(64);
+    for (int i = 0; i < s->at_start->cnt; i++)
+        if (nj_shard_take(s->shard, all, "partition", (uint64_t)i))
+            rd_kafka_topic_partition_list_add(list, s->at_start->elems[i].topic,
+                                              s->at_start->elems[i].partition);
+    rd_kafka_resp_err_t e = RD_KAFKA_RESP_ERR_NO_ERROR;
+    s->finished = list->cnt == 0;
+    if (list->cnt) {
+        on_assign(s, list);
+        e = rd_kafka_assign(s->rk, list);
+    }
+    if (!e && s->n_begun) commit_places(s, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    return e ? nj_fail(err, "%s: %s", s->display, rd_kafka_err2str(e)) : 0;
+}
+
 int nj_kafka_subscribe(kafka_source *s, nj_error *err)
 {
+    if (s->shard) return assign_shard(s, err);
     if (s->whole_topic) return assign_whole_topic(s, err);
     list_t *list = rd_kafka_topic_partition_list_new(4);
     char *topics = strdup(s->target.topic), *rest = topics;

@@ -25,8 +25,9 @@ typedef struct kafka_source {
     int64_t served_ns;          /* when those were last looked at */
     struct nj_kafka_watch *watch;
     nj_kafka_target target;
-    char *cluster;                             /* its id; NULL = not asked yet */
-    _Atomic bool handed_over;                  /* a sink commits the offsets */
+    char *cluster;            /* its id; NULL = not asked yet */
+    _Atomic bool handed_over; /* a sink commits the offsets */
+    const nj_shard *shard;
     rd_kafka_topic_partition_list_t *at_start; /* what there was then; NULL = not known */
     int64_t alive_ns;                          /* when the file of the lock was last touched */
     int member_lock;                           /* keeps the name of a static member; -1 = none */

@@ -78,7 +78,7 @@ static nj_chunk *new_chunk(kafka_source *s, nj_partition *p, const rd_kafka_mess
     rd_kafka_timestamp_type_t type;
     int64_t published = rd_kafka_message_timestamp(m, &type);
     c->publish_ms = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? -1 : published;
-    c->offset = m->offset;
+    c->offset = c->part = m->offset;
     c->generation = p->generation;
     c->arrival_ns = s->last_ns = nj_now_ns();
     return c;

@@ -39,6 +39,10 @@ typedef struct parquet_source {
     shared_key *key;
     size_t key_size;
     uint64_t row; /* of the file, next */
+    const nj_shard *shard;
+    uint32_t group;    /* of the file, the present or next one; with a shard by parts */
+    bool in_group;     /* it is being read */
+    uint64_t n_groups; /* of all files so far, this one's left out */
     int64_t n_handed;
     uint64_t done_ppm; /* files, in millionths */
     uint64_t damaged;
@@ -249,6 +253,9 @@ static void release(nj_chunk *chunk)
 
 static void close_file(parquet_source *s)
 {
+    if (s->rows) s->n_groups += nj_parquet_avro_groups(s->rows);
+    s->group = 0;
+    s->in_group = false;
     nj_parquet_avro_close(s->rows);
     drop_key(s->key);
     s->rows = NULL;
@@ -293,6 +300,7 @@ static nj_chunk *make_chunk(parquet_source *s, const uint8_t *datum, size_t size
     chunk->key_size = s->key_size;
     chunk->framing = NJ_FRAME_KEYED;
     chunk->offset = s->n_handed++;
+    chunk->part = nj_shard_part(s->shard, s->n_groups + s->group, chunk->offset);
     chunk->arrival_ns = nj_now_ns();
     return chunk;
 }
@@ -313,6 +321,26 @@ static int next_row(parquet_source *s, nj_chunk **chunk, nj_error *err)
     return 1;
 }
 
+/* Of the open file only the row groups that are this shard's. */
+static int next_of_shard(parquet_source *s, nj_chunk **chunk, nj_error *err)
+{
+    uint32_t n = nj_parquet_avro_groups(s->rows);
+    if (!s->shard || s->shard->by != NJ_SHARD_PART) return next_row(s, chunk, err);
+    for (; s->group < n; s->group++) {
+        nj_error why;
+        if (!s->in_group && !nj_shard_take(s->shard, s->base.stream, "row group", s->n_groups + s->group))
+            continue;
+        if (!s->in_group) s->row = nj_parquet_avro_seek(s->rows, s->group);
+        s->in_group = true;
+        int rc = next_row(s, chunk, &why);
+        if (rc > 0) return 1;
+        s->in_group = false;
+        if (rc < 0) damaged(s, why.text); /* the others of the file are dealt out all the same */
+    }
+    (void)err;
+    return 0;
+}
+
 /* A damaged file does not cost the rest of the night: it is noted, and the source ends as an error. */
 static nj_next next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_error *err)
 {
@@ -320,7 +348,7 @@ static nj_next next(nj_source *source, int timeout_ms, nj_chunk **chunk, nj_erro
     parquet_source *s = (parquet_source *)source;
     while (s->at < s->n) {
         nj_error why = { "" };
-        int rc = s->rows || !open_next(s, &why) ? next_row(s, chunk, &why) : -1;
+        int rc = s->rows || !open_next(s, &why) ? next_of_shard(s, chunk, &why) : -1;
         if (rc > 0) return NJ_NEXT_CHUNK;
         if (rc < 0) damaged(s, why.text);
         close_file(s);
@@ -359,6 +387,7 @@ static nj_source *open_source(const nj_source_args *args, nj_error *err)
     }
     s->base.class = &nj_source_parquet;
     s->host = args->host;
+    s->shard = args->shard;
     for (size_t n = strlen(s->spec); n > 1 && s->spec[n - 1] == '/';) s->spec[--n] = 0;
     int rc = stat(s->spec, &st) ? nj_fail(err, "%s: cannot be read: %s", s->spec, strerror(errno)) : 0;
     if (rc == 0 && S_ISDIR(st.st_mode))

@@ -7,7 +7,7 @@
 
 #include "../base/error.h"
 #include "../base/settings.h"
-#include "../batch/chunk.h"
+#include "../batch/shard.h"
 
 typedef struct nj_source nj_source;
 
@@ -47,7 +47,8 @@ typedef struct nj_source_args {
     const char *spec;      /* as the user wrote it */
     nj_settings *settings; /* [kafka], [source] */
     const nj_source_host *host;
-    int64_t limit; /* hint: about this many alerts are wanted; 0 = all */
+    int64_t limit;         /* hint: about this many alerts are wanted; 0 = all */
+    const nj_shard *shard; /* only the parts that are its own, with their numbers in nj_chunk; NULL = all */
 } nj_source_args;
 
 typedef enum { NJ_NEXT_CHUNK, NJ_NEXT_IDLE, NJ_NEXT_END, NJ_NEXT_ERROR } nj_next;
