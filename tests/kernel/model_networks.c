@@ -69,8 +69,8 @@ static void scores_with(const char *isa, const char *name, uint64_t from, double
 static void instruction_sets(void **state)
 {
     (void)state;
-    static const char *const toys[] = { "toy_braai", "toy_acai", "toy_snn" };
-    enum { TOYS = 3 };
+    static const char *const toys[] = { "toy_braai", "toy_acai", "toy_snn", "toy_lines" };
+    enum { TOYS = 4 };
     for (int i = 0; i < TOYS + (real_models() ? N_NETWORKS : 0); i++) {
         const char *name = i < TOYS ? toys[i] : networks[i - TOYS];
         double out[NJ_ISAS][ROWS * 8], most = 0;

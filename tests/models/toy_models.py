@@ -109,7 +109,7 @@ def features_of_stamps(image, kernels, bias):
             for x in range(half):
                 total += max(
                     0.0,
-                    *(pixel(image, kernel, 2 * y + i, 2 * x + j) + shift for i in range(2) for j in range(2))
+                    *(pixel(image, kernel, 2 * y + i, 2 * x + j) + shift for i in range(2) for j in range(2)),
                 )
         out.append(total / half / half)
     return out
@@ -292,6 +292,84 @@ def toy_snn(folder):
     )
 
 
+# --- lines: two convolutions with steps and borders, an LSTM of more than 32 gates, its last state ---
+
+
+def conv_lines(x, weight, bias, step, before, after):
+    """x [channel][column], weight [filter][channel][tap]."""
+    n = len(x[0])
+    taps = len(weight[0][0])
+    columns = (n + before + after - taps) // step + 1
+
+    def at(line, k):
+        return line[k] if 0 <= k < n else 0.0
+
+    return [
+        [
+            b
+            + math.fsum(w[c][t] * at(x[c], i * step + t - before) for c in range(len(x)) for t in range(taps))
+            for i in range(columns)
+        ]
+        for w, b in zip(weight, bias)
+    ]
+
+
+def toy_lines(folder):
+    rng, rows, hidden = random.Random(11), 7, 20
+    shapes = [(7, 5, 3), (33, 7, 2)]  # filters, channels, taps
+    weights = [numbers(rng, a * b * c, 0.4) for a, b, c in shapes]
+    bias, gates = numbers(rng, 7, 0.3), 4 * hidden
+    w, r, b = numbers(rng, gates * 33, 0.3), numbers(rng, gates * hidden, 0.3), numbers(rng, 2 * gates, 0.2)
+    last = numbers(rng, hidden, 2.0)
+    nodes = [
+        mf.node("Conv", ["lines", "w0", "b0"], ["c0"], kernel_shape=[3], strides=[2], pads=[1, 2]),
+        mf.node("Relu", ["c0"], ["r0"]),
+        mf.node("Conv", ["r0", "w1"], ["c1"], kernel_shape=[2]),
+        mf.node("Transpose", ["c1"], ["t"], perm=[2, 0, 1]),
+        mf.node("LSTM", ["t", "W", "R", "B"], ["y", "h"], hidden_size=hidden),
+        mf.node("Squeeze", ["h", "zero"], ["s"]),
+        mf.node("MatMul", ["s", "last"], ["z"]),
+        mf.node("Sigmoid", ["z"], ["score"]),
+    ]
+    tensors = [mf.tensor(f"w{i}", list(shapes[i]), weights[i]) for i in range(2)] + [
+        mf.tensor("b0", [7], bias),
+        mf.tensor("W", [1, gates, 33], w),
+        mf.tensor("R", [1, gates, hidden], r),
+        mf.tensor("B", [1, 2 * gates], b),
+        mf.tensor("zero", [1], [0], mf.INT64),
+        mf.tensor("last", [hidden, 1], last),
+    ]
+    cut = [
+        [[weights[i][(f * c + k) * t :][:t] for k in range(c)] for f in range(n)]
+        for i, (n, c, t) in enumerate(shapes)
+    ]
+    given, scores = [], []
+    for _ in range(rows):
+        flat = numbers(rng, 5 * 70, 1.0)
+        x = conv_lines([flat[70 * k :][:70] for k in range(5)], cut[0], bias, 2, 1, 2)
+        x = conv_lines([[max(0.0, v) for v in line] for line in x], cut[1], [0.0] * 33, 1, 0, 0)
+        steps = [[line[i] for line in x] for i in range(len(x[0]))]
+        wide = [w[33 * g :][:33] for g in range(gates)], [r[hidden * g :][:hidden] for g in range(gates)]
+        scores.append(sigmoid(dot(lstm(steps, *wide, b, hidden, False)[-1], last)))
+        given += flat
+    onnx = mf.model(
+        nodes,
+        tensors,
+        [mf.value_info("lines", ["N", 5, 70])],
+        [mf.value_info("score", ["N", 1])],
+        [("", 13)],
+    )
+    manifest = dict(
+        LICENCE,
+        name="toy_lines",
+        inputs=[mf.port("lines", ["N", 5, 70])],
+        features=None,
+        outputs=[mf.port("score", ["N", 1])],
+    )
+    golden = [("lines", "float32", [rows, 5, 70], given), ("score", "float32", [rows, 1], scores)]
+    mf.write_tensors(folder, onnx, manifest, rows, golden, 2e-6)
+
+
 ACAI = (
     "drb diffmaglim ra dec magpsf sigmapsf chipsf fwhm sky chinr sharpnr sgscore1 distpsnr1 sgscore2"
     " distpsnr2 sgscore3 distpsnr3 ndethist ncovhist scorr nmtchps clrcoeff clrcounc neargaia neargaiabright"
@@ -304,3 +382,4 @@ if __name__ == "__main__":
     toy_stamps(os.path.join(sys.argv[1], "toy_braai"), "toy_braai", [])
     toy_stamps(os.path.join(sys.argv[1], "toy_acai"), "toy_acai", ACAI)
     toy_snn(os.path.join(sys.argv[1], "toy_snn"))
+    toy_lines(os.path.join(sys.argv[1], "toy_lines"))

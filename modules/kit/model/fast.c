@@ -102,6 +102,59 @@ RUN(run_conv)
 
 const nj_net_op nj_op_conv_fast = { "Conv (fast)", nj_shape_conv, run_conv, scratch_conv };
 
+/* --- convolution of lines [N, C, L]: in[1] its weights, bias[0]; memory as in the file. The filters are the
+ * pixels of the product, and the line, each tap shifted, is its matrix --- */
+
+enum { LINE_BLOCK = 32 };
+
+static size_t scratch_lines(const nj_net_step *s, nj_inputs in, nj_net_outputs out)
+{
+    (void)s;
+    const nj_tensor *w = in[1];
+    return nj_product_packed((uint32_t)out[0]->dim[2], (uint32_t)(w->dim[1] * w->dim[2]), LINE_BLOCK);
+}
+
+/* Blocks of LINE_BLOCK outputs: [block][channel][tap][output]; zero outside of the line. */
+static void pack_lines(const nj_net_step *s, const nj_tensor *x, const nj_tensor *w, const float *line,
+                       int32_t n_out, float *to)
+{
+    for (int32_t first = 0; first < n_out; first += LINE_BLOCK)
+        for (int32_t c = 0; c < w->dim[1]; c++)
+            for (int32_t tap = 0; tap < w->dim[2]; tap++, to += LINE_BLOCK) {
+                const float *from = line + (size_t)c * (size_t)x->dim[2];
+                int32_t at = first * s->stride[0] + tap - s->pad[0];
+                for (int32_t i = 0; i < LINE_BLOCK; i++, at += s->stride[0])
+                    to[i] = at >= 0 && at < x->dim[2] ? from[at] : 0;
+            }
+}
+
+RUN(run_lines)
+{
+    UNUSED;
+    const nj_tensor *x = in[0], *w = in[1], *o = out[0];
+    uint32_t filters = (uint32_t)w->dim[0], depth = (uint32_t)(w->dim[1] * w->dim[2]),
+             n = (uint32_t)o->dim[2];
+    nj_product p = { .in = w->data,
+                     .weight = scratch,
+                     .in_step = depth,
+                     .out_step = n,
+                     .n = filters,
+                     .n_out = n,
+                     .n_segments = 1,
+                     .segment = depth,
+                     .block = LINE_BLOCK,
+                     .relu = (uint32_t)s->relu };
+    for (int32_t r = 0; r < x->dim[0]; r++) {
+        p.out = o->data + (size_t)r * filters * n;
+        for (uint32_t k = 0; k < filters; k++)
+            for (uint32_t i = 0; i < n; i++) p.out[k * (size_t)n + i] = s->bias[0][k];
+        pack_lines(s, x, w, x->data + (size_t)r * (size_t)x->dim[1] * (size_t)x->dim[2], o->dim[2], scratch);
+        nj_product_run(plan->isa, &p);
+    }
+}
+
+const nj_net_op nj_op_conv_lines = { "Conv (lines)", nj_shape_conv, run_lines, scratch_lines };
+
 /* ---- separable: a depthwise convolution (in[1], packed[1]) and a 1x1 one (in[2], packed[0], bias[0]),
  * row by row --- */
 

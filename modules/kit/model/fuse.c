@@ -232,11 +232,23 @@ static int fuse_separable(fusing *f, nj_net_step *s, nj_net_step *next)
     return s->packed[0] && s->packed[1] && s->bias[0] ? 1 : memory(f);
 }
 
+static int fuse_lines(fusing *f, const nj_net_step *old)
+{
+    const nj_tensor *w = fixed(f, old, 1), *bias = fixed(f, old, 2);
+    if (w->rank != 3 || old->group != 1 || is_nhwc(f, old->in[0])) return 0;
+    nj_net_step *s = emit(f, old);
+    s->op = &nj_op_conv_lines;
+    s->n_in = 2;
+    take_relu(f, s);
+    s->bias[0] = nj_pack_bias(f->plan->pool, bias ? bias->data : NULL, NULL, (uint32_t)w->dim[0], 1);
+    return s->bias[0] ? 1 : memory(f);
+}
+
 static int fuse_conv(fusing *f, const nj_net_step *old)
 {
     nj_net_step copy = *old, *s = &copy;
     const nj_tensor *w = fixed(f, s, 1), *bias = fixed(f, s, 2);
-    if (w->rank != 4) return 0;
+    if (w->rank != 4) return fuse_lines(f, old);
     nj_net_step *next = pointwise_after(f, s, w);
     if (next) {
         copy.op = old->op;

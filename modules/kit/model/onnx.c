@@ -234,8 +234,13 @@ static int read_strings(wire w, nj_pool *pool, nj_onnx_attribute *a, uint32_t n)
     field f;
     while (next_field(&w, &f) > 0) {
         if (f.number != 9 || a->n_strings == n) continue;
-        if (read_text(&f, pool, &v[a->n_strings].s)) return -1;
-        v[a->n_strings++].n = (uint32_t)(f.bytes.end - f.bytes.at);
+        if (f.type != 2) return -1;
+        nj_onnx_text *t = &v[a->n_strings++];
+        t->n = (uint32_t)(f.bytes.end - f.bytes.at);
+        if (t > v && t[-1].n == t->n && !memcmp(t[-1].s, f.bytes.at, t->n))
+            t->s = t[-1].s; /* the kinds of a forest's nodes: thousands of copies of one word */
+        else if (read_text(&f, pool, &t->s))
+            return -1;
     }
     a->strings = v;
     return 0;

@@ -98,6 +98,6 @@ const nj_net_op *nj_op_find(const char *name);
 int nj_op_read(nj_net_plan *plan, nj_net_step *step, nj_model_error *err);
 void nj_tensor_count(nj_tensor *t);
 extern const nj_net_op nj_op_lstm_fast, nj_op_dense, nj_op_conv_fast, nj_op_separable, nj_op_pool_fast,
-    nj_op_mean_fast, nj_op_to_nchw, nj_op_to_nhwc, nj_op_view;
+    nj_op_mean_fast, nj_op_conv_lines, nj_op_to_nchw, nj_op_to_nhwc, nj_op_view;
 
 #endif

@@ -52,6 +52,7 @@ typedef void (*tile_function)(const nj_product *t, const float *in, const float 
 #define TILE_MOST \
     { 6, 3, 1 }
 /* clang-format on */
+#define HALF_TILES TILE(4, 1) TILE(4, 2) TILE(4, 3)
 #include "tile_body.h"
 #define ISA_TARGET 0
 #include "../num/isa_target.h"

@@ -23,11 +23,12 @@ static inline __attribute__((always_inline)) void ISA(store_part)(float *out, co
         memcpy(out, v, n_out * sizeof(float));
 }
 
-/* P pixels times V vectors; all loops with constant bounds unroll, so that acc stays in registers. */
+/* P pixels times V vectors; all loops with constant bounds unroll, so that acc stays in registers. S: floats
+ * from one input's weights to the next one's. */
 static inline __attribute__((always_inline)) void ISA(tile)(const nj_product *t, const float *in,
                                                             const float *weight, const float *bias,
                                                             float *out, uint32_t n_out, const int V,
-                                                            const int P)
+                                                            const int P, const int S)
 {
     vec acc[MAX_P * MAX_V];
     for (int p = 0; p < P; p++)
@@ -46,7 +47,7 @@ static inline __attribute__((always_inline)) void ISA(tile)(const nj_product *t,
     for (uint32_t s = 0; s < t->n_segments; s++) {
         const float *row = in + (ptrdiff_t)s * t->segment_step;
 #pragma GCC unroll 4
-        for (uint32_t j = 0; j < t->segment; j++, weight += V * W) {
+        for (uint32_t j = 0; j < t->segment; j++, weight += S) {
             vec w[MAX_V];
             for (int v = 0; v < V; v++) w[v] = *(const vec *)(weight + v * W);
 #pragma GCC unroll 32
@@ -67,10 +68,35 @@ static inline __attribute__((always_inline)) void ISA(tile)(const nj_product *t,
     static void ISA(tile_##V##_##P)(const nj_product *t, const float *in, const float *weight,               \
                                     const float *bias, float *out, uint32_t n_out)                           \
     {                                                                                                        \
-        ISA(tile)(t, in, weight, bias, out, n_out, V, P);                                                    \
+        ISA(tile)(t, in, weight, bias, out, n_out, V, P, V * W);                                             \
     }
 TILES
 #undef TILE
+
+#ifdef HALF_TILES
+/* Half of a block of 64: several pixels share the weights that are read, which one pixel with the whole block
+ * cannot. */
+#define TILE(V, P)                                                                                           \
+    static void ISA(half_##V##_##P)(const nj_product *t, const float *in, const float *weight,               \
+                                    const float *bias, float *out, uint32_t n_out)                           \
+    {                                                                                                        \
+        ISA(tile)(t, in, weight, bias, out, n_out, V, P, 64);                                                \
+    }
+HALF_TILES
+#undef TILE
+
+static void ISA(run_halves)(const nj_product *t)
+{
+    static const tile_function half[4] = { 0, ISA(half_4_1), ISA(half_4_2), ISA(half_4_3) };
+    uint32_t n_tiles = (t->n + 2) / 3, per_tile = (t->n + n_tiles - 1) / n_tiles;
+    size_t depth = (size_t)t->n_segments * t->segment;
+    for (uint32_t k = 0; k < t->n_out; k += 32)
+        for (uint32_t p = 0; p < t->n; p += per_tile)
+            half[t->n - p < per_tile ? t->n - p : per_tile](
+                t, t->in + (ptrdiff_t)p * t->in_step, t->weight + depth * (k & ~63u) + (k & 63u),
+                t->bias ? t->bias + k : NULL, t->out + (ptrdiff_t)p * t->out_step + k, t->n_out - k);
+}
+#endif
 
 /* [block 16, 32, 64][pixels] */
 static const tile_function ISA(tiles)[3][MAX_P + 1] = TILE_TABLE;
@@ -81,6 +107,12 @@ static void ISA(run)(const nj_product *t)
     uint32_t kind = t->block == 16 ? 0 : t->block == 32 ? 1 : 2, most = ISA(most_pixels)[kind];
     uint32_t n_tiles = (t->n + most - 1) / most, per_tile = n_tiles ? (t->n + n_tiles - 1) / n_tiles : 0;
     size_t depth = (size_t)t->n_segments * t->segment;
+#ifdef HALF_TILES
+    if (kind == 2 && t->n > 1) {
+        ISA(run_halves)(t);
+        return;
+    }
+#endif
     for (uint32_t k = 0; k < t->n_out; k += t->block)
         for (uint32_t p = 0; p < t->n; p += per_tile) {
             uint32_t pixels = t->n - p < per_tile ? t->n - p : per_tile;
@@ -269,3 +301,4 @@ static const nj_lanes ISA(lanes) = { ISA(depthwise), ISA(pool), ISA(sigmoid), IS
 #undef TILES
 #undef TILE_TABLE
 #undef TILE_MOST
+#undef HALF_TILES

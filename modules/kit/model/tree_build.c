@@ -80,9 +80,11 @@ static int compare_keys(const void *pa, const void *pb)
     return a->id < b->id ? -1 : a->id > b->id;
 }
 
-static uint32_t find_node(const key *k, size_t n, int64_t tree, int64_t id)
+/* likely: where it is if the tree's nodes are numbered without gaps. */
+static uint32_t find_node(const key *k, size_t n, int64_t tree, int64_t id, size_t likely)
 {
     key want = { tree, id, 0 };
+    if (likely < n && !compare_keys(&want, &k[likely])) return k[likely].at;
     const key *found = bsearch(&want, k, n, sizeof *k, compare_keys);
     return found ? found->at : UINT32_MAX;
 }
@@ -95,8 +97,12 @@ static key *sorted_keys(builder *b)
         nj_model_fail(b->err, "out of memory");
         return NULL;
     }
-    for (size_t i = 0; i < b->s.n; i++) k[i] = (key){ b->s.tree[i], b->s.id[i], (uint32_t)i };
-    qsort(k, b->s.n, sizeof *k, compare_keys);
+    int sorted = 1; /* as nearly all files are */
+    for (size_t i = 0; i < b->s.n; i++) {
+        k[i] = (key){ b->s.tree[i], b->s.id[i], (uint32_t)i };
+        sorted &= !i || compare_keys(&k[i - 1], &k[i]) < 0;
+    }
+    if (!sorted) qsort(k, b->s.n, sizeof *k, compare_keys);
     for (size_t i = 1; i < b->s.n; i++)
         if (!compare_keys(&k[i - 1], &k[i])) {
             nj_model_lacks(b->err, NJ_EDATA, "tree %lld has node %lld twice", (long long)k[i].tree,
@@ -128,8 +134,9 @@ static int link_children(builder *b, const key *k)
         if (feature < 0 || feature >= (b->n_features ? (int64_t)b->n_features : NJ_TREE_MAX_FEATURES))
             return nj_model_lacks(b->err, NJ_EDATA, "tree %lld tests feature %lld; the input has %u",
                                   (long long)b->s.tree[i], (long long)feature, b->n_features);
-        uint32_t child[2] = { find_node(k, b->s.n, b->s.tree[i], b->s.yes[i]),
-                              find_node(k, b->s.n, b->s.tree[i], b->s.no[i]) };
+        size_t base = i - (size_t)b->s.id[i];
+        uint32_t child[2] = { find_node(k, b->s.n, b->s.tree[i], b->s.yes[i], base + (size_t)b->s.yes[i]),
+                              find_node(k, b->s.n, b->s.tree[i], b->s.no[i], base + (size_t)b->s.no[i]) };
         for (int c = 0; c < 2; c++) {
             if (child[c] == UINT32_MAX)
                 return nj_model_lacks(b->err, NJ_EDATA, "tree %lld: node %lld has a child that is not there",
@@ -327,7 +334,7 @@ static int put_weights(builder *b, const nj_onnx_node *node, const key *k)
     if ((f->n_sums > 1 && !leaf) || !seen) return nj_model_fail(b->err, "out of memory");
     n_leaves = 0;
     for (size_t i = 0; i < w.n; i++) {
-        uint32_t s = find_node(k, b->s.n, w.tree[i], w.id[i]);
+        uint32_t s = find_node(k, b->s.n, w.tree[i], w.id[i], SIZE_MAX);
         if (s == UINT32_MAX || b->yes[s] != UINT32_MAX)
             return nj_model_lacks(b->err, NJ_EDATA,
                                   "%s: a weight for node %lld of tree %lld, which is no leaf", node->op,
