@@ -23,7 +23,8 @@ typedef struct command {
     const char *clock, *period;
     int64_t limit;
     int threads;
-    bool no_hits, counters, per_alert, scaling;
+    bool no_hits, counters, per_alert, scaling, energy;
+    nj_energy_pass_options ab;
 } command;
 
 #define AT(x) offsetof(command, x)
@@ -55,6 +56,15 @@ static const nj_option table[] = {
       .doc = "each alert alone, in rounds of 10 s in all: percentiles, modes, outliers by their ids" },
     { "scaling", 0, NJ_OPTION_FLAG, AT(scaling),
       .doc = "exponents of the cost over history length, stamp size and batch size; a warning from n^1.5" },
+    { "energy", 0, NJ_OPTION_FLAG, AT(energy),
+      .doc = "watts above the machine at rest, by pairs of runs with and without the module; where they go" },
+    { "pairs", 0, NJ_OPTION_I64, AT(ab.pairs), "N", "9", 1, 10000, .doc = "of --energy" },
+    { "run-seconds", 0, NJ_OPTION_F64, AT(ab.seconds), "S", "10", 0.001, 3600,
+      .doc = "length of a run of --energy" },
+    { "foreign", 0, NJ_OPTION_F64, AT(ab.foreign), "PERCENT", "2", 0, 100,
+      .doc = "of all CPUs that others may be busy on during a pair of --energy" },
+    { "survey", 0, NJ_OPTION_TEXT, AT(ab.survey), "ztf|lsst|VOLUME", "ztf",
+      .doc = "alerts of --energy's night: of a survey, or ALERTS,PER_EXPOSURE,SECONDS,NIGHTS" },
     { "counters", 0, NJ_OPTION_FLAG, AT(counters),
       .doc = "the machine's counters (perf events) per alert, or why there are none" },
     { "no-hits", 0, NJ_OPTION_FLAG, AT(no_hits), .doc = "leave out the counting pass" },
@@ -164,6 +174,9 @@ static int each_alert(passes *s, nj_error *err)
 static int more_passes(passes *s, nj_error *err)
 {
     if (s->c->counters && nj_counters_count(s->p, &s->replay, err)) return -1;
+    if (s->c->energy && nj_energy_pass_run(&s->p->energy_ab, &s->replay, (nj_settings *)&s->c->cli.settings,
+                                           &s->p->arena, &s->c->ab, err))
+        return -1;
     if (!s->c->per_alert && !s->c->scaling) return 0;
     if (s->replay.n_workers > 1) { /* one alert after the other is one thread */
         nj_replay_close(&s->replay);

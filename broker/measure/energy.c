@@ -46,7 +46,7 @@ struct nj_energy {
 
 const nj_param nj_energy_settings[] = {
     { "source", NJ_STR, "auto", offsetof(nj_energy_conf, source), 0, 0, "1",
-      "auto, meter, rapl, spec, tdp or unknown" },
+      "auto, meter, rapl, spec, tdp, unknown or constant" },
     { "country", NJ_STR, "", offsetof(nj_energy_conf, country), 0, 0, "1",
       "ISO 3166 code; empty = the world's mean intensity" },
     { "cpu_model", NJ_STR, "", offsetof(nj_energy_conf, cpu_model), 0, 0, "1",
@@ -89,6 +89,11 @@ static jiffies read_jiffies(void)
 static double cpus(void)
 {
     return (double)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+static double memory_gb(void)
+{
+    return (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE) / 1e9;
 }
 
 /* ---- models ---------------------------------------------------------------------------------- */
@@ -139,7 +144,7 @@ static int by_tdp(nj_energy *e, const char *cpu, nj_energy_source *s)
 {
     e->tdp = nj_energy_tdp(*e->conf.tdp_file ? e->conf.tdp_file : NULL, cpu);
     if (isnan(e->tdp)) return -1;
-    double gb = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE) / 1e9, watt = tdp_watt(e, 0);
+    double gb = memory_gb(), watt = tdp_watt(e, 0);
     double memory = e->conf.dimms > 0 ? nj_energy_dimm_watt((uint32_t)e->conf.dimms) : 0.284 * gb;
     *s = (nj_energy_source){
         "tdp",
@@ -161,12 +166,28 @@ static const nj_energy_source unknown = { "unknown", "assumed", "codecarbon's 4 
                                           2024,      4.0,       1.3,
                                           13.0,      false,     NAN };
 
+/* Half the TDP (85 W for an unknown CPU) and 3/8 W/GB of memory, as codecarbon's constant mode. */
+static void by_constant(nj_energy *e, const char *cpu, nj_energy_source *s)
+{
+    double tdp = nj_energy_tdp(*e->conf.tdp_file ? e->conf.tdp_file : NULL, cpu), gb = memory_gb();
+    double watt = (isnan(tdp) ? 85 : tdp) * e->sockets / 2 + 0.375 * gb;
+    const char *text =
+        nj_arena_printf(&e->arena, "constant %.1f W: half the TDP, 3/8 W per GB of %.1f GB", watt, gb);
+    *s = (nj_energy_source){ "constant",    "assumed",         text ? text : "constant", 2024,
+                             watt / cpus(), watt / cpus() / 2, 2 * watt / cpus(),        false,
+                             watt };
+}
+
 static void find_model(nj_energy *e)
 {
     char cpu[256];
     nj_cpu_model(cpu, sizeof cpu, &e->sockets);
     const char *name = *e->conf.cpu_model ? e->conf.cpu_model : cpu;
     const char *want = e->conf.source;
+    if (!strcmp(want, "constant")) {
+        by_constant(e, name, &e->model);
+        return;
+    }
     bool any = strcmp(want, "spec") && strcmp(want, "tdp") && strcmp(want, "unknown");
     if ((any || !strcmp(want, "spec")) && by_spec(e, name, &e->model) == 0) return;
     if ((any || !strcmp(want, "tdp")) && by_tdp(e, name, &e->model) == 0) return;
@@ -214,11 +235,10 @@ static int set_rapl(nj_energy *e)
 static int choose(nj_energy *e, nj_error *err)
 {
     const char *want = e->conf.source;
-    static const char *const names[] = { "auto", "meter", "rapl", "spec", "tdp", "unknown" };
-    int known = 0, any = !strcmp(want, "auto");
-    for (size_t i = 0; i < 6; i++) known |= !strcmp(want, names[i]);
-    if (!known)
-        return nj_fail(err, "[energy] source = %s: expected auto, meter, rapl, spec, tdp or unknown", want);
+    bool any = !strcmp(want, "auto");
+    if (!nj_energy_tier_is_known(want))
+        return nj_fail(
+            err, "[energy] source = %s: expected auto, meter, rapl, spec, tdp, unknown or constant", want);
     if (strcmp(e->conf.meter_unit, "watt") && strcmp(e->conf.meter_unit, "joule"))
         return nj_fail(err, "[energy] meter_unit = %s: expected watt or joule", e->conf.meter_unit);
     find_model(e);
@@ -281,6 +301,40 @@ const nj_carbon *nj_energy_carbon(const nj_energy *e)
 const char *nj_energy_hint(const nj_energy *e)
 {
     return e->hint;
+}
+
+bool nj_energy_tier_is_known(const char *name)
+{
+    static const char *const names[] = { "auto", "meter", "rapl", "spec", "tdp", "unknown", "constant" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(name, names[i])) return true;
+    return false;
+}
+
+const nj_energy_source *nj_energy_chosen(const nj_energy *e)
+{
+    return &e->source;
+}
+
+nj_energy_at_rest nj_energy_at_rest_of(const nj_energy *e)
+{
+    char cpu[256];
+    int sockets;
+    nj_cpu_model(cpu, sizeof cpu, &sockets);
+    double gb = memory_gb(), tdp = nj_energy_tdp(*e->conf.tdp_file ? e->conf.tdp_file : NULL,
+                                                 *e->conf.cpu_model ? e->conf.cpu_model : cpu);
+    double dimms = e->conf.dimms > 0 ? nj_energy_dimm_watt((uint32_t)e->conf.dimms) : NAN;
+    return (nj_energy_at_rest){ .cpu = tdp * sockets * nj_energy_tdp_curve(0),
+                                .ram = isnan(dimms) ? 0.284 * gb : dimms,
+                                .ram_low = fmin(0.284 * gb, dimms), /* of the two that are known */
+                                .ram_high = fmax(0.375 * gb, dimms),
+                                .cpu_source = "TDP x load curve",
+                                .ram_source = isnan(dimms) ? "0.284 W/GB (Boavizta)" : "DIMMs (codecarbon 3)",
+                                .reads_ram =
+                                    !strcmp(e->source.tier, "rapl") &&
+                                    (strstr(e->counter.what, "dram") || strstr(e->counter.what, "DRAM")),
+                                .reads_all =
+                                    !strcmp(e->source.tier, "meter") || !strcmp(e->source.tier, "spec") };
 }
 
 /* ---- around a run ---------------------------------------------------------------------------- */
@@ -386,6 +440,11 @@ static void by_measure(nj_energy *e, double joule, nj_energy_source *s, nj_energ
 static void by_model(const nj_energy *e, nj_energy_source *s, nj_energy_split *split)
 {
     *s = e->model;
+    if (!strcmp(s->tier, "constant")) {
+        split->active_j = split->idle_j = NAN;
+        split->total_j = s->idle_watt * split->seconds;
+        return;
+    }
     if (!strcmp(s->tier, "tdp")) {
         s->watt = tdp_watt(e, split->load);
         s->low = s->watt / 2;

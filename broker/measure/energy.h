@@ -6,6 +6,7 @@
  *   spec     SPECpower watts per vCPU by microarchitecture: whole server, modelled
  *   tdp      TDP of the CPU model and a load curve: modelled
  *   unknown  4 W per busy thread: assumed
+ *   constant half the TDP and 3/8 W/GB, whatever the load: codecarbon's constant mode, only when asked for
  * The first two are read around a run; the others are models.
  * Values are never more certain than their worst factor. */
 #ifndef NJ_MEASURE_ENERGY_H
@@ -65,6 +66,18 @@ const nj_carbon *nj_energy_carbon(const nj_energy *energy);
 /* Why a better tier is not used ("RAPL counters are there, but ..."), and how to help it;
  * NULL = nothing to say. */
 const char *nj_energy_hint(const nj_energy *energy);
+/* "meter" "rapl" "gpu" "spec" "tdp" "constant" "unknown" "auto"; a name that is none: false. */
+bool nj_energy_tier_is_known(const char *name);
+/* Watts that the models give a machine at rest: of the CPUs, of the memory. NAN = not known. */
+typedef struct nj_energy_at_rest {
+    double cpu, ram, ram_low, ram_high;
+    const char *cpu_source, *ram_source;
+    bool reads_ram; /* the source's counters have the memory */
+    bool reads_all; /* the source covers the whole machine */
+} nj_energy_at_rest;
+nj_energy_at_rest nj_energy_at_rest_of(const nj_energy *energy);
+/* The source that was chosen, before anything was read. */
+const nj_energy_source *nj_energy_chosen(const nj_energy *energy);
 /* What nj_energy_open would choose with no settings and no counters:
  * a model, for those who do not time a run. */
 nj_energy_source nj_energy_best(void);

@@ -244,6 +244,7 @@ void nj_profile_free(nj_profile *p)
     free(p->function);
     free(p->stack);
     nj_singly_free(&p->singly);
+    nj_energy_pass_free(&p->energy_ab);
     nj_scalings_free(&p->scaling);
     nj_arena_free(&p->arena);
 }

@@ -128,6 +128,7 @@ int nj_profile_html(nj_profile *p, nj_buffer *out, nj_error *err)
     put_functions(&v, p, list, n);
     nj_footprint_put(&v, nj_template_list(&v, NULL, "energy"), p);
     nj_counters_put(&v, nj_template_list(&v, NULL, "counters"), p);
+    nj_energy_pass_put(&v, nj_template_list(&v, NULL, "energy_ab"), &p->energy_ab);
     nj_scaling_put(&v, nj_template_list(&v, NULL, "scaling"), p);
     json_t *singly = nj_template_list(&v, NULL, "singly"), *sources = nj_template_list(&v, NULL, "sources");
     if (p->has_singly) nj_singly_put(&v, singly, &p->singly);

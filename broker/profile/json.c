@@ -85,6 +85,7 @@ int nj_profile_json(nj_profile *p, nj_buffer *out, nj_error *err)
     if (p->energy.tier) nj_footprint_json(p, j);
     if (p->has_counters) nj_counters_json(p, j);
     if (p->has_singly) nj_singly_json(&p->singly, j);
+    if (p->energy_ab.tier[0]) nj_energy_pass_json(&p->energy_ab, j);
     if (p->has_scaling) nj_scaling_json(p, j);
     nj_json_end(j);
     return out->failed ? nj_fail(err, "out of memory") : 0;

@@ -9,6 +9,7 @@
 #include "../base/json.h"
 #include "../base/template.h"
 #include "../measure/energy.h"
+#include "energy_pass.h"
 #include "hits.h"
 #include "perf.h"
 #include "sample.h"
@@ -81,7 +82,8 @@ typedef struct nj_profile {
     nj_profile_counter counter[NJ_PERF_EVENTS];
     nj_singly singly;
     nj_scalings scaling;
-} nj_profile; /* zero-initialised */
+    nj_energy_pass energy_ab; /* tier "": not asked for */
+} nj_profile;                 /* zero-initialised */
 
 /* Puts the samples on functions and lines. p's header is filled by the caller; entry is the address of
  * process(). hits NULL = none. */

@@ -325,6 +325,39 @@ int nj_replay_times(nj_replay *r, int64_t times)
     return nj_replay_each(r, take_share, &(share){ r, times });
 }
 
+typedef struct until {
+    nj_replay *r;
+    int64_t ns;
+    uint64_t alerts[NJ_REPLAY_THREADS];
+} until;
+
+static int take_until(void *opaque, uint32_t k)
+{
+    until *u = opaque;
+    nj_replay *r = u->r;
+    int64_t cpu = nj_thread_cpu_ns(), begin = nj_now_ns();
+    int rc = 0;
+    uint32_t i = k < r->n_batches ? k : 0;
+    while (rc == 0 && nj_now_ns() < u->ns) {
+        rc = take_batch(&r->worker[k], r->batch[i]);
+        u->alerts[k] += r->batch[i]->n;
+        i += r->n_workers;
+        if (i >= r->n_batches) i = k < r->n_batches ? k : 0;
+    }
+    r->worker[k].cpu_ns += nj_thread_cpu_ns() - cpu;
+    r->worker[k].busy_ns += nj_now_ns() - begin;
+    return rc;
+}
+
+int nj_replay_until(nj_replay *r, int64_t until_ns, uint64_t *alerts)
+{
+    until u = { .r = r, .ns = until_ns };
+    int rc = nj_replay_each(r, take_until, &u);
+    *alerts = 0;
+    for (uint32_t k = 0; k < r->n_workers; k++) *alerts += u.alerts[k];
+    return rc;
+}
+
 void nj_replay_close(nj_replay *r)
 {
     close_workers(r);

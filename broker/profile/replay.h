@@ -81,6 +81,9 @@ int nj_replay_each(nj_replay *r, int (*work)(void *opaque, uint32_t worker), voi
 /* Takes all alerts through the module so many times more; its inputs are those of the first pass.
  * -1: out of memory. */
 int nj_replay_times(nj_replay *r, int64_t times);
+/* All threads take their alerts through the module again and again until nj_now_ns() is until_ns; *alerts:
+ * how many. -1: out of memory. */
+int nj_replay_until(nj_replay *r, int64_t until_ns, uint64_t *alerts);
 /* One batch through the module, by the first worker, which must be the only one. */
 int nj_replay_batch(nj_replay *r, uint32_t batch);
 /* A batch of the caller's, of the replay's columns: once through all modules that the target needs, then as

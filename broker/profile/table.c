@@ -196,5 +196,6 @@ void nj_profile_table(nj_profile *p, FILE *to)
     if (p->energy.tier) nj_footprint_table(p, to);
     if (p->has_counters) nj_counters_table(p, to);
     if (p->has_singly) nj_singly_table(&p->singly, to);
+    if (p->energy_ab.tier[0]) nj_energy_pass_table(&p->energy_ab, to);
     if (p->has_scaling) nj_scaling_table(p, to);
 }

@@ -1,0 +1,199 @@
+#!/usr/bin/env python3
+"""nightjar profile --energy: pairs of runs with and without a module, read from a made-up RAPL tree that
+follows the load, from a meter, or refused. Its numbers: tests/unit/energy_ab.c, with a clock of its own."""
+
+import os, subprocess, threading, time
+from tap import NIGHTJAR, ROOT, Folder, done, nightjar, ok, report
+
+SAMPLE = os.path.join(ROOT, "data", "sample.tar.gz")
+MODULE = r'''
+#include <time.h>
+#include "nightjar/module.h"
+static double room[1 << 21]; /* 16 MB: more than a core's caches */
+static int process(const void *self, void *thread, const nj_work *w)
+{
+    (void)self, (void)thread;
+    double sum = 0;
+    WORK
+    for (uint32_t k = 0; k < w->n; k++) {
+        ((double *)w->out[0])[w->row[k]] = sum;
+        w->reason[w->row[k]] = NJ_DONE;
+    }
+    return NJ_OK;
+}
+NJ_MODULE(NAME) = { NJ_HEADER, .name = "NAME", .version = "1.0", .summary = "a load", .paper = "none: test",
+    .needs = (const nj_need[]){ { "jd", NJ_F64, NJ_SCALAR, "d", 0 }, { 0 } },
+    .gives = (const nj_give[]){ { "v", NJ_F64, 1, -1, "1", -INFINITY, INFINITY, NAN, 0, "a number" }, { 0 } },
+    .process = process };
+'''
+WORKS = {  # bound by the CPU, by memory, by waiting
+    "spin": "for (volatile int i = 0; i < 200000; i++) sum += i;",
+    "stream": "for (int i = 0; i < 1 << 21; i += 8) sum += room[i]++;",
+    "wait": "nanosleep(&(struct timespec){ 0, 20000000 }, NULL);",
+}
+FAST = ("--no-hits", "--repeat", 1, "--run-seconds", 0.1, "--foreign", 100)
+
+
+def module(name):
+    with open(f"{name}.c", "w", encoding="utf-8") as f:
+        f.write(MODULE.replace("NAME", name).replace("WORK", WORKS[name]))
+    return f"{name}.c"
+
+
+def put(name, text):
+    """A reader sees the file before or after, never half of it."""
+    folder = "sys/class/powercap/intel-rapl:0"
+    os.makedirs(folder, exist_ok=True)
+    with open(f"{folder}/.{name}", "w", encoding="utf-8") as f:
+        f.write(text)
+    os.replace(f"{folder}/.{name}", f"{folder}/{name}")
+
+
+class Tree:
+    """/sys with a package whose counter follows the CPU time of a process: REST watts, and CORE more."""
+
+    REST, CORE = 0.5, 8.0
+
+    def __init__(self):
+        put("name", "package-0\n")
+        put("max_energy_range_uj", "262143328850\n")
+        put("energy_uj", "1000000\n")
+
+    def follow(self, pid, stop):
+        begin = time.monotonic()
+        while not stop.is_set():
+            try:
+                with open(f"/proc/{pid}/schedstat", encoding="ascii") as f:
+                    busy = int(f.read().split()[0]) / 1e9
+            except (OSError, IndexError):
+                break
+            joule = self.REST * (time.monotonic() - begin) + self.CORE * busy
+            put("energy_uj", f"{1000000 + int(joule * 1e6)}\n")
+            time.sleep(0.001)
+
+
+def on_tree(name, *more):
+    stop = threading.Event()
+    tree = Tree()
+    args = [
+        NIGHTJAR,
+        "profile",
+        module(name),
+        SAMPLE,
+        "--energy",
+        "--json",
+        f"{name}.json",
+        *map(str, FAST),
+        *more,
+    ]
+    p = subprocess.Popen(
+        args,
+        env=dict(os.environ, NIGHTJAR_SYSFS=os.path.abspath("sys")),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    writer = threading.Thread(target=tree.follow, args=(p.pid, stop))
+    writer.start()
+    out, err = p.communicate()
+    stop.set()
+    writer.join()
+    ok(p.returncode == 0, f"{name}: measured by a tree that follows the load", out + err)
+    return out, report(f"{name}.json")["energy_ab"]
+
+
+def loads():
+    for name in WORKS:
+        out, e = on_tree(name, "--html", f"{name}.html")
+        ok(e["tier"] == "rapl", f"{name}: by RAPL", e["tier"])
+        ok(len(e["pairs"]) >= 9, f"{name}: nine pairs and more", len(e["pairs"]))
+        ok(len(e["parts"]) == 7, f"{name}: seven parts", e["parts"])
+        ok("Where it goes" in out, f"{name}: the parts are in the table", out)
+        first = sum(p["on_first"] for p in e["pairs"])
+        ok(0 < first < len(e["pairs"]), f"{name}: each comes first now and then", first)
+    with open("spin.html", encoding="utf-8") as page:
+        ok("g CO2 equivalent per million alerts" in page.read(), "the page has the parts with their whiskers")
+
+
+def metered():
+    """A meter that is read when it is asked, so that nothing lags: 8 J for each second of CPU time."""
+    meter = "awk '{ print $1 / 1e9 * 8 }' /proc/$PPID/schedstat"
+    r = nightjar(
+        "profile",
+        module("spin"),
+        SAMPLE,
+        "--energy",
+        *FAST,
+        "-D",
+        f"energy.meter_command={meter}",
+        "-D",
+        "energy.meter_unit=joule",
+        "-D",
+        "energy.meter_s=60",
+        "--json",
+        "meter.json",
+    )
+    e = report("meter.json")["energy_ab"]
+    ok(e["tier"] == "meter", "by the user's meter", r.stdout + r.stderr)
+    ok(e["verdict"] == "above", "a spinning module is seen above the machine at rest", e)
+    parts = {p["name"]: p for p in e["parts"]}
+    ok(
+        parts["RAM"]["in"] == "in the machine at rest",
+        "a meter of the whole machine has the memory",
+        parts["RAM"],
+    )
+
+
+def refused():
+    for source in ("constant", "unknown"):
+        r = nightjar(
+            "profile", "roid", SAMPLE, "--energy", *FAST, "-D", f"energy.source={source}", "--json", "no.json"
+        )
+        ok(r.returncode == 0, f"{source}: not a failure", r.stderr)
+        ok(
+            "A-B: not observable with this source" in r.stdout,
+            f"{source}: refused for a difference",
+            r.stdout,
+        )
+        ok("31.27 - 31.27 = -0.00" in r.stdout, f"{source}: says what Fink's figure was", r.stdout)
+        ok(report("no.json")["energy_ab"]["verdict"] == "refused", f"{source}: refused in the JSON, too")
+
+
+def modelled():
+    r = nightjar(
+        "profile",
+        module("spin"),
+        SAMPLE,
+        "--energy",
+        *FAST,
+        "-D",
+        "energy.source=tdp",
+        "-D",
+        "energy.cpu_model=AMD EPYC 7702",
+        "--json",
+        "tdp.json",
+        "--survey",
+        "lsst",
+    )
+    ok("A model of the CPU's load" in r.stdout, "a model says that it is one", r.stdout + r.stderr)
+    parts = {p["name"]: p for p in report("tdp.json")["energy_ab"]["parts"]}
+    ok(parts["RAM"]["joule_per_alert"]["kind"] == "modelled", "memory is modelled", parts["RAM"])
+    ok(
+        parts["disk and network"]["in"] == "not metered",
+        "what is not metered is said",
+        parts["disk and network"],
+    )
+
+
+def wrong():
+    r = nightjar("profile", "roid", SAMPLE, "--energy", *FAST, "--survey", "rubin")
+    ok(r.returncode == 1 and "expected ztf, lsst or" in r.stderr, "a wrong survey is refused", r.stderr)
+
+
+with Folder():
+    loads()
+    metered()
+    refused()
+    modelled()
+    wrong()
+done()
