@@ -10,6 +10,7 @@
 #include "confine.h"
 #include "internal.h"
 #include "overload.h"
+#include "topic_outputs.h"
 #include "nightjar/sky.h"
 
 static void add_stage(nj_report *report, const char *name, const char *version, bool is_module,
@@ -190,9 +191,7 @@ static int fill_topics(const run *r, nj_report *report)
     if (!report->topic) return -1;
     for (uint32_t i = 0; i < r->n_topics; i++) {
         nj_report_topic *to = &report->topic[report->n_topics++];
-        *to = (nj_report_topic){ .offered = r->topic[i].offered,
-                                 .matches = r->topic[i].matches,
-                                 .ns = r->topic[i].ns };
+        nj_flow_topic_sums(r, i, &to->offered, &to->matches, &to->ns);
         snprintf(to->name, sizeof to->name, "%s", r->topic[i].name);
     }
     return 0;

@@ -147,6 +147,7 @@ void nj_cli_free(nj_cli *cli)
     nj_arena_free(&cli->arena);
     free(cli->source);
     free(cli->sink);
+    free(cli->sink_topic);
     free(cli->module_path);
     free(cli->topic);
     free(cli->trace);

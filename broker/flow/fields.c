@@ -7,6 +7,7 @@
 #include "../base/log.h"
 #include "columns.h"
 #include "internal.h"
+#include "topic_outputs.h"
 
 /* Doubles, so that a number prints as the packet's float widens. */
 const nj_base_column nj_base_columns[] = {
@@ -149,6 +150,12 @@ static int add_modules(run *r, nj_error *err)
     return 0;
 }
 
+int nj_flow_add_column(run *r, const char *label, const char *name, nj_error *err)
+{
+    if (nj_flow_check_column(r, label, name, err)) return -1;
+    return add_extra(r, name) ? nj_fail(err, "out of memory") : 0;
+}
+
 static int add_columns(run *r, const char *label, const char *list, nj_error *err)
 {
     for (const char *p = list; p && *p;) {
@@ -158,9 +165,7 @@ static int add_columns(run *r, const char *label, const char *list, nj_error *er
         while (n && isspace((unsigned char)p[n - 1])) n--;
         const char *name = nj_arena_text(&r->arena, p, n);
         if (!name) return nj_fail(err, "out of memory");
-        if (n && (nj_flow_check_column(r, label, name, err) ||
-                  (add_extra(r, name) && nj_fail(err, "out of memory"))))
-            return -1;
+        if (n && nj_flow_add_column(r, label, name, err)) return -1;
         p = *end ? end + 1 : end;
     }
     return 0;
@@ -272,6 +277,8 @@ int nj_flow_fields(run *r, nj_error *err)
     if (add_modules(r, err) || nj_flow_check_needs(r, err)) return -1;
     if (add_columns(r, "--columns", o->columns, err)) return -1;
     r->n_out = r->n_fields;
+    if (nj_flow_topic_fields(r, err)) return -1;
+    r->n_shown = r->n_fields;
     if (o->where && add_names(r, "-w", o->where, err)) return -1;
     r->topic = calloc(o->n_topics + 1, sizeof *r->topic);
     if (!r->topic) return nj_fail(err, "out of memory");

@@ -186,13 +186,15 @@ typedef struct run {
     uint32_t n_wants;
     nj_field *field; /* [n_fields]; the first n_out go to sinks, the rest only to filters */
     field_source *field_from;
-    uint32_t n_base; /* the columns that every row has come first */
+    uint32_t n_shown; /* n_out, and what the outputs of topics have besides */
+    uint32_t n_base;  /* the columns that every row has come first */
     /* the last only with topics */
     uint32_t n_shard; /* columns of the shard: the first ones; outputs that are no files lack them */
     uint32_t n_fields, n_out, programid_field, jd_field, exposure_field, topics_field;
     uint32_t lc_want[NJ_LC_COLUMNS]; /* wants of the SQL table lc; UINT32_MAX = no filter reads it */
     nj_filter *filter;               /* -w */
     topic *topic;
+    struct topics_of_run *topics; /* topic_outputs.h; NULL before the outputs are open */
     uint32_t n_topics;
     const nj_metadata *metadata;
     int64_t start_ns;
@@ -216,6 +218,7 @@ typedef struct run {
 } run;
 
 /* fields.c */
+int nj_flow_add_column(run *r, const char *label, const char *name, nj_error *err); /* raw or canonical */
 int nj_flow_fields(run *r, nj_error *err); /* output columns, wants, filters:
                                                         * before anything is opened */
 int nj_flow_add_field(run *r, nj_field field, field_source from);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "resume.h"
+#include "topic_outputs.h"
 
 enum { UNKNOWN = -1, NEW = -2 }; /* not looked up yet; of no worker before */
 
@@ -84,6 +85,11 @@ static const nj_kept_stream *base_of(const run *r, uint32_t id)
     return i >= 0 && (uint32_t)i < r->kept->base->n ? &r->kept->base->stream[i] : NULL;
 }
 
+const nj_kept_set *nj_flow_kept_base(const run *r)
+{
+    return r->kept ? r->kept->base : NULL;
+}
+
 const nj_ledger *nj_flow_kept_ledger(const run *r, uint32_t id)
 {
     const nj_kept_stream *s = base_of(r, id);
@@ -129,6 +135,7 @@ void nj_flow_keep(run *r, const pending *list, uint32_t n)
         s->ledger.duplicates += p->duplicates;
         s->ledger.others += p->others;
     }
+    nj_flow_topic_keep(r, r->kept->base, next);
     next->digest = (r->kept->base ? r->kept->base->digest : 0) + r->output.digest;
     atomic_store(&kept->turn, turn + 1);
 }

@@ -26,6 +26,8 @@ void nj_flow_keep_seed(struct run *r, const char *name, int64_t offset, uint32_t
                        const nj_ledger *sum);
 /* Adds what earlier workers did to the report, and what the guard counted. */
 void nj_flow_keep_report(struct run *r, nj_report *report);
+/* The sums that this worker began with; NULL = none. */
+const nj_kept_set *nj_flow_kept_base(const struct run *r);
 /* The ledger of a stream from earlier workers; NULL = none. */
 const nj_ledger *nj_flow_kept_ledger(const struct run *r, uint32_t stream);
 

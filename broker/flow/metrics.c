@@ -18,6 +18,7 @@
 #include "../sink/waits.h"
 #include "health.h"
 #include "overload.h"
+#include "topic_outputs.h"
 
 /* A copy, word by word, of what another thread writes meanwhile (see above); size is a multiple of 8. */
 __attribute__((noinline, no_sanitize("thread"))) static void glance(void *to, const void *from, size_t size)
@@ -325,6 +326,22 @@ static void dead_letters(const nj_metrics_of *m, nj_buffer *b)
     }
 }
 
+static void topics(const nj_metrics_of *m, nj_buffer *b)
+{
+    static const char *const of[][2] = { { "nightjar_topic_offered_alerts_total",
+                                           "Alerts that the clause of a topic was asked about." },
+                                         { "nightjar_topic_alerts_total", "Alerts that match a topic." },
+                                         { "nightjar_topic_seconds_total", "Time that its clause took." } };
+    for (uint32_t i = 0; i < 3 * m->r->n_topics; i++) {
+        uint64_t n[2];
+        int64_t ns;
+        const uint32_t k = i / m->r->n_topics, t = i % m->r->n_topics;
+        if (t == 0) family(b, of[k][0], "counter", of[k][1]);
+        nj_flow_topic_sums(m->r, t, &n[0], &n[1], &ns);
+        sample(b, of[k][0], "topic", m->r->topic[t].name, k < 2 ? (double)n[k] : (double)ns / 1e9);
+    }
+}
+
 static void states(const nj_metrics_of *m, nj_buffer *b)
 {
     const nj_instances *set = &m->r->engine.instances;
@@ -466,6 +483,7 @@ void nj_metrics_text(const nj_metrics_of *m, nj_buffer *b)
     health(m, b);
     accounts(m, b);
     dead_letters(m, b);
+    topics(m, b);
     sources(m, b);
     movement(m, b);
     output_times(m, b);

@@ -307,7 +307,7 @@ static int take_from_settings(nj_cli *cli, nj_error *err)
         cli->sink[o->n_sinks++] = word;
     for (const char *word; topics && (word = next_word(cli, &topics, " \t\n,", &failed));)
         cli->topic[o->n_topics++] = (nj_topic_option){ word, NULL };
-    return failed ? nj_fail(err, "out of memory") : 0;
+    return failed ? nj_fail(err, "out of memory") : nj_topics_sinks(cli, err);
 }
 
 int nj_run_defaults(nj_settings *settings, nj_error *err)

@@ -10,6 +10,7 @@
 #include "missing.h"
 #include "output.h"
 #include "overload.h"
+#include "topic_outputs.h"
 #include "trace.h"
 
 static int begin_sinks(out *o)
@@ -20,7 +21,7 @@ static int begin_sinks(out *o)
     nj_flow_columns_note(r);
     for (uint32_t i = 0; i < r->n_sinks; i++) {
         nj_rows columns = { .field = r->field, .n_fields = r->n_out };
-        nj_flow_shard_columns(r, i, &columns);
+        if (!nj_flow_topic_columns(r, i, &columns)) nj_flow_shard_columns(r, i, &columns);
         if (r->sink[i]->class->begin(r->sink[i], columns.field, columns.n_fields, r->metadata, &err)) {
             nj_flow_sink_fails(r, &err);
             return -1;
@@ -75,7 +76,7 @@ static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint
         uint64_t matches = 0;
         if (nj_flow_guard_ask(asked->filter, rows, &lc, o->pass, row_fails, o, &err))
             return nj_flow_sink_fails(r, &err), -1;
-        asked->ns += nj_now_ns() - from;
+        const int64_t ns = nj_now_ns() - from;
         bool *shown = r->trace ? nj_arena_zalloc(&b->arena, b->n + 1) : NULL;
         for (uint32_t k = 0; k < rows->n; k++) {
             uint32_t i = rows->row[k];
@@ -85,8 +86,7 @@ static int run_filters(out *o, const survey *s, nj_batch *b, nj_rows *rows, uint
             names[i] = names[i] ? nj_arena_printf(&b->arena, "%s,%s", names[i], asked->name) : asked->name;
             if (!names[i]) return -1;
         }
-        __atomic_fetch_add(&asked->offered, rows->n, __ATOMIC_RELAXED);
-        __atomic_fetch_add(&asked->matches, matches, __ATOMIC_RELAXED);
+        nj_flow_topic_count(o, t, rows, matches, ns);
         if (shown) nj_flow_trace_filter(o, "topic", asked->name, rows, shown);
     }
     for (uint32_t i = 0; i < b->n; i++)
@@ -156,12 +156,13 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
         if (run_filters(o, s, b, &rows, outcome)) return o->batch = NULL, r->output.failed ? 0 : -1;
     }
     rows.n = select_rows(outcome, b->n, row);
-    rows.n_fields = r->n_out;
+    rows.n_fields = r->n_shown;
     int64_t t1 = nj_now_ns();
     nj_error err = { "" };
     uint32_t *lacks = o->ahead ? nj_arena_alloc(&b->arena, (b->n + 1) * sizeof *lacks) : NULL;
     if (o->ahead && !lacks) return o->batch = NULL, -1;
     if (rows.n && nj_flow_readable(r, b, &rows, o->value)) return o->batch = NULL, -1;
+    rows.n_fields = r->n_out;
     for (uint32_t k = 0; k < rows.n; k++)
         NJ_ASSERT_SLOW(row[k] < b->n && (!k || row[k - 1] < row[k]), "row %u of %u goes to the outputs twice",
                        row[k], b->n);
@@ -169,11 +170,11 @@ static int write_rows(out *o, nj_batch *b, uint8_t *outcome)
         for (uint32_t i = 0; i < r->n_sinks && rows.n && !r->output.failed; i++) {
             nj_rows own = rows;
             if (r->sink[i]->class->refuses == others) continue;
-            nj_flow_shard_columns(r, i, &own);
             if (o->ahead) {
                 own.row = lacks;
                 own.n = nj_flow_rows_for(o, b, i, lacks);
             }
+            if (nj_flow_rows_of(r, i, b, &own)) return o->batch = NULL, -1;
             if (own.n && nj_flow_guard_write(r->sink[i], &own, &err)) nj_flow_sink_fails(r, &err);
         }
         rows.n = select_rows(outcome, b->n, row);

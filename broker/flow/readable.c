@@ -70,7 +70,7 @@ int nj_flow_readable(run *r, nj_batch *b, const nj_rows *rows, nj_col *value)
 
 void nj_flow_readable_end(run *r)
 {
-    for (uint32_t f = 0; r->output.escaped && f < r->n_out; f++)
+    for (uint32_t f = 0; r->output.escaped && f < r->n_shown; f++)
         if (r->output.escaped[f] > 1)
             nj_log(NJ_LOG_WARN,
                    "%llu texts of %s were not UTF-8 or had a NUL: such bytes are written as \\xNN",

@@ -175,6 +175,32 @@ static void give_up(nj_reload *l, const char *why)
     nj_buffer_free(&l->changed);
 }
 
+/* A file of topics may have others now. Their outputs stay those of the start. */
+static void take_topics(nj_run_options *to, const nj_cli *fresh)
+{
+    to->where = fresh->options.where;
+    to->topic = fresh->options.topic;
+    to->n_topics = fresh->options.n_topics;
+}
+
+static bool has_topic(const nj_run_options *o, const char *name)
+{
+    for (uint32_t i = 0; i < o->n_topics; i++)
+        if (!strcmp(o->topic[i].name, name)) return true;
+    return false;
+}
+
+/* Which topics come and go, beside the keys that say so. */
+static void compare_topics(const nj_run_options *old, const nj_run_options *fresh, nj_buffer *changed)
+{
+    for (uint32_t i = 0; i < old->n_topics; i++)
+        if (!has_topic(fresh, old->topic[i].name))
+            nj_buffer_printf(changed, "%s-%s", changed->n ? " " : "", old->topic[i].name);
+    for (uint32_t i = 0; i < fresh->n_topics; i++)
+        if (!has_topic(old, fresh->topic[i].name))
+            nj_buffer_printf(changed, "%s+%s", changed->n ? " " : "", fresh->topic[i].name);
+}
+
 static _Noreturn void try(const nj_reload *l, int to)
 {
     const struct rlimit none = { 0, 0 };
@@ -185,7 +211,7 @@ static _Noreturn void try(const nj_reload *l, int to)
     setrlimit(RLIMIT_CORE, &none);
     for (int fd = 0; fd < 3 && nowhere >= 0; fd++) dup2(nowhere, fd);
     o.settings = &l->fresh->settings;
-    o.where = l->fresh->options.where;
+    take_topics(&o, l->fresh);
     o.shared = NULL;
     v.rc = nj_tls_check(o.settings, &v.err);
     if (v.rc == 0) v.rc = nj_run_try(&o, &v.columns, &v.err);
@@ -210,6 +236,7 @@ static void begin(nj_reload *l)
     nj_buffer_free(&refused);
     if (n < 0 || nj_settings_apply(&l->fresh->settings, "guard", nj_guard_settings, NULL, &l->guard, &err))
         return give_up(l, n < 0 ? "out of memory" : err.text);
+    compare_topics(l->options, &l->fresh->options, &l->changed);
     l->fresh_tls = nj_tls_state(&l->fresh->settings);
     if (l->fresh_tls != l->tls) nj_buffer_printf(&l->changed, "%sthe files of TLS", l->changed.n ? " " : "");
     if (!l->changed.n) {
@@ -257,7 +284,7 @@ static bool end(nj_reload *l, nj_shared *shared, int status)
     nj_log(NJ_LOG_INFO, "SIGHUP: new settings: %s; the worker finishes what it has, the next one has them",
            l->changed.data);
     l->options->settings = &l->fresh->settings;
-    l->options->where = l->fresh->options.where;
+    take_topics(l->options, l->fresh);
     l->tls = l->fresh_tls;
     l->fresh = NULL;
     nj_buffer_free(&l->changed);

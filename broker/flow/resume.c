@@ -36,6 +36,8 @@ static void add_setting(nj_buffer *out, const nj_settings *s, size_t i)
         counts |= !strncmp(t->section, section[k], strlen(section[k]));
     for (size_t k = 0; k < sizeof of_run / sizeof *of_run; k++)
         counts |= !strcmp(t->section, "run") && !strcmp(t->key, of_run[k]);
+    if (!strncmp(t->section, "topic.", 6)) /* what is said of it besides makes no other rows */
+        counts = !strcmp(t->key, "where") || !strcmp(t->key, "sinks") || !strcmp(t->key, "columns");
     if (!counts || nj_setting_is_built_in(t)) return;
     for (size_t k = i + 1; k < s->n; k++) /* of equal keys the last one counts */
         if (!strcmp(s->item[k].section, t->section) && !strcmp(s->item[k].key, t->key)) return;

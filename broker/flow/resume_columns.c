@@ -14,7 +14,7 @@ static bool is_raw(const run *r, uint32_t f)
 
 bool nj_flow_columns_known(const run *r)
 {
-    for (uint32_t f = 0; f < r->n_out; f++)
+    for (uint32_t f = 0; f < r->n_shown; f++)
         if (is_raw(r, f) && !r->want[r->field_from[f].index].type) return false;
     return true;
 }
@@ -23,7 +23,7 @@ void nj_flow_columns_note(run *r)
 {
     nj_buffer *out = &r->resume->columns;
     out->n = 0;
-    for (uint32_t f = 0; f < r->n_out; f++) {
+    for (uint32_t f = 0; f < r->n_shown; f++) {
         const nj_field *field = &r->field[f];
         if (!is_raw(r, f) || !r->want[r->field_from[f].index].type) continue;
         nj_buffer_text(out, out->n ? ",{\"key\":" : "{\"key\":");

@@ -21,6 +21,7 @@
 #include "notify.h"
 #include "overload.h"
 #include "resume.h"
+#include "topic_outputs.h"
 #include "trace.h"
 
 const nj_param nj_run_settings[] = {
@@ -278,6 +279,7 @@ static void free_run(run *r)
     nj_ring_free(r->done);
     free(r->source);
     free(r->sink);
+    nj_flow_topic_free(r);
     free(r->topic);
     free(r->want);
     free(r->field);
@@ -382,7 +384,9 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
     if (resumed > 0) return free_run(r), NJ_EXIT_OK;
     if (resumed < 0) rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK && open_sources(r, err)) rc = NJ_EXIT_SOURCE;
-    if (rc == NJ_EXIT_OK && (nj_flow_sinks_open(r, err) || nj_flow_letters_place(r, err))) rc = NJ_EXIT_USAGE;
+    if (rc == NJ_EXIT_OK &&
+        (nj_flow_sinks_open(r, err) || nj_flow_topic_outputs(r, err) || nj_flow_letters_place(r, err)))
+        rc = NJ_EXIT_USAGE;
     if (rc == NJ_EXIT_OK) nj_flow_report_unused(r);
     if (rc == NJ_EXIT_OK) nj_flow_filters_of_stream(r);
     if (rc == NJ_EXIT_OK && (open_dedup(r, err) || nj_flow_trace_begin(r, err))) rc = NJ_EXIT_USAGE;

@@ -21,6 +21,7 @@ typedef struct nj_run_options {
     uint32_t n_sources;
     const char *const *sink; /* specs; none = null: */
     uint32_t n_sinks;
+    const char *const *sink_topic;  /* [n_sinks] the topic whose rows alone it gets, or NULL; NULL: no sink */
     const char *const *module_path; /* shared objects or folders of them */
     uint32_t n_module_paths;
     const char *columns;      /* --columns: comma-separated raw or canonical fields */

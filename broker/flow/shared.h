@@ -14,7 +14,7 @@
 #include "../report/shed.h"
 #include "board.h"
 
-enum { NJ_KEPT_STREAMS = 4096, NJ_STREAM_NAME = 256 };
+enum { NJ_KEPT_STREAMS = 4096, NJ_STREAM_NAME = 256, NJ_KEPT_TOPICS = 256 };
 
 /* One stream as of the last commit: all alerts before (offset, record) are in every output. */
 typedef struct nj_kept_stream {
@@ -25,8 +25,16 @@ typedef struct nj_kept_stream {
     nj_ledger sum;             /* and over the runs before them: what the journals have */
 } nj_kept_stream;
 
+/* Alerts that a topic was asked about, and that it took, over all workers so far. */
+typedef struct nj_kept_topic {
+    char name[64];
+    uint64_t offered, matches;
+    int64_t ns;
+} nj_kept_topic;
+
 typedef struct nj_kept_set {
-    uint32_t n;
+    uint32_t n, n_topics;
+    nj_kept_topic topic[NJ_KEPT_TOPICS];
     uint64_t digest; /* of the alerts that are through (nj_report) */
     nj_kept_stream stream[NJ_KEPT_STREAMS];
 } nj_kept_set;

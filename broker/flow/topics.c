@@ -19,6 +19,10 @@ const nj_param nj_topic_keys[] = {
     { "owner", NJ_STR, "", offsetof(nj_topic, owner), 0, 0, "1", "whom to ask about it" },
     { "cap", NJ_STR, "", offsetof(nj_topic, cap_text), 0, 0, "1",
       "at most so many alerts of a night: 5 %, or 200; `nightjar topics check` fails above it" },
+    { "sinks", NJ_STR, "", offsetof(nj_topic, sinks), 0, 0, "1",
+      "outputs that get the rows of this topic alone, as -o, blanks between them" },
+    { "columns", NJ_STR, "", offsetof(nj_topic, columns), 0, 0, "1",
+      "the columns of those outputs, commas between them, behind candid and jd; empty: all" },
     { "passes", NJ_STR, "", offsetof(nj_topic, passes), 0, 0, "1",
       "alerts that must match: FILE#ID, commas between them; FILE is beside the settings file" },
     { "fails", NJ_STR, "", offsetof(nj_topic, fails), 0, 0, "1", "alerts that must not, in the same form" },
@@ -73,6 +77,31 @@ int nj_topic_read(nj_settings *s, const char *name, nj_topic *t, nj_error *err)
     if (*t->cap_text && nj_topic_cap_read(t->cap_text, &t->cap, NULL))
         return nj_fail(err, "%s: [%s] cap = %s: expected a share (5 %%) or a number of alerts (200)",
                        where_of(s, section, "cap"), section, t->cap_text);
+    return 0;
+}
+
+int nj_topics_sinks(nj_cli *cli, nj_error *err)
+{
+    nj_run_options *o = &cli->options;
+    for (uint32_t i = 0; i < o->n_topics; i++) {
+        nj_topic t;
+        if (nj_topic_read(&cli->settings, cli->topic[i].name, &t, err)) return -1;
+        for (const char *p = t.sinks + strspn(t.sinks, " \t\n"); *p; p += strspn(p, " \t\n")) {
+            size_t n = strcspn(p, " \t\n");
+            const char **sink = realloc(cli->sink, (o->n_sinks + 1) * sizeof *sink);
+            if (sink) o->sink = cli->sink = sink;
+            const char **topic = realloc(cli->sink_topic, (o->n_sinks + 1) * sizeof *topic);
+            if (topic) {
+                for (uint32_t k = 0; !cli->sink_topic && k < o->n_sinks; k++) topic[k] = NULL;
+                o->sink_topic = cli->sink_topic = topic;
+            }
+            const char *spec = nj_arena_text(&cli->arena, p, n);
+            if (!sink || !topic || !spec) return nj_fail(err, "out of memory");
+            cli->sink[o->n_sinks] = spec;
+            cli->sink_topic[o->n_sinks++] = t.name;
+            p += n;
+        }
+    }
     return 0;
 }
 

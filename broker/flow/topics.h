@@ -13,12 +13,14 @@ typedef struct nj_topic_cap {
 
 typedef struct nj_topic {
     const char *name, *where, *sentence, *owner, *passes, *fails, *at_most;
-    const char *cap_text, *said; /* "topics.ini:12", of the clause */
+    const char *sinks, *columns, *cap_text, *said; /* "topics.ini:12", of the clause */
     nj_topic_cap cap;
 } nj_topic;
 
 extern const nj_param nj_topic_keys[]; /* ends with {0} */
 
+/* The outputs of topics of their own (sinks = ...) come behind the others. -1 with err. */
+int nj_topics_sinks(nj_cli *cli, nj_error *err);
 /* Reads and checks a section. Texts live as long as the settings. -1 with err. */
 int nj_topic_read(nj_settings *settings, const char *name, nj_topic *topic, nj_error *err);
 /* *rest (or NULL: nothing may follow) is what stands behind it: "of night.tar". */

@@ -203,6 +203,7 @@ int nj_topics_find(nj_cli *cli, const char *const *source, uint32_t n_sources, n
     o.source = source;
     o.n_sources = n_sources;
     o.n_sinks = 0;
+    o.sink_topic = NULL;
     o.own_sink = &c.base;
     o.dead_letters = letters;
     o.mode = NJ_SINK_OVERWRITE;

@@ -215,8 +215,9 @@ int nj_report_html(const nj_page *p, nj_buffer *out, nj_error *err)
     nj_markup_json(&json, p->json);
     nj_template_values v = nj_template_begin();
     v.failed |= title.failed || json.failed;
-    nj_template_put(&v, NULL, "title=%s run=%p json=%s several=%d", title.data,
-                    (void *)json_incref((json_t *)run), json.data, p->n_runs > 1);
+    nj_template_put(&v, NULL, "title=%s run=%p json=%s several=%d has_topics=%d", title.data,
+                    (void *)json_incref((json_t *)run), json.data, p->n_runs > 1,
+                    json_array_size(json_object_get(run, "topics")) > 0);
     put_tiles(&v, run);
     nj_chart_throughput(&v, stage, n, p);
     put_stages(&v, stage, n);

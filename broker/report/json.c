@@ -312,6 +312,21 @@ static void guard(const nj_report *r, nj_json *j)
     nj_json_close(j);
 }
 
+static void topics(const nj_report *r, nj_json *j)
+{
+    nj_json_open(j, "topics", '[');
+    for (uint32_t i = 0; i < r->n_topics; i++) {
+        const nj_report_topic *t = &r->topic[i];
+        const double n = (double)t->offered;
+        nj_json_open(j, NULL, '{');
+        nj_json_put(j, "name=%s offered=%llu matches=%llu share=%g clause_us_per_alert=%g", t->name,
+                    (unsigned long long)t->offered, (unsigned long long)t->matches, (double)t->matches / n,
+                    (double)t->ns / 1e3 / n);
+        nj_json_close(j);
+    }
+    nj_json_close(j);
+}
+
 static void early(const nj_report *r, nj_json *j)
 {
     nj_json_open(j, "ended_early", '[');
@@ -399,6 +414,7 @@ void nj_report_json(const nj_report *r, nj_buffer *out)
     nj_json_close(j);
     wrong(r, j);
     guard(r, j);
+    topics(r, j);
     early(r, j);
     lag(r, j);
     outputs(r, j);

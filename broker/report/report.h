@@ -113,7 +113,7 @@ typedef struct nj_report {
     uint32_t n_early, more_early; /* more: that had no room */
     nj_report_lag *lag;           /* [n_lags] partitions, the worst first */
     uint32_t n_lags;
-    nj_report_topic *topic;   /* [n_topics] as given with -t */
+    nj_report_topic *topic; /* [n_topics] as given with -t */
     uint32_t n_topics;
     nj_report_output *output; /* [n_outputs] as given with -o, then the dead letters */
     uint32_t n_outputs;

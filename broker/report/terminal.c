@@ -274,6 +274,19 @@ static void reasons(const nj_report *r, int width, FILE *to)
     say(to, width, n, &text);
 }
 
+static void topics(const nj_report *r, int width, FILE *to)
+{
+    char a[32], b[24];
+    nj_buffer text = { 0 };
+    for (uint32_t i = 0; i < r->n_topics; i++) {
+        const nj_report_topic *t = &r->topic[i];
+        nj_buffer_printf(&text, "%s%s %s (%s)", i ? ", " : "Topics: ", t->name,
+                         nj_format_grouped(a, t->matches),
+                         nj_format_share(b, t->offered ? (double)t->matches / (double)t->offered : NAN));
+    }
+    say(to, width, r->n_topics, &text);
+}
+
 /* What the supervisor had to do. */
 static void guard(const nj_report *r, FILE *to)
 {
@@ -381,6 +394,7 @@ void nj_report_terminal(const nj_report *r, FILE *to)
     summary(r, width, to);
     table(r, width, &t, to);
     reasons(r, width, to);
+    topics(r, width, to);
     if (r->waterfall) exposures(r->waterfall, width, to);
     drifts(r, width, to);
     estimates(r, width, to);

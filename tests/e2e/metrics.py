@@ -140,6 +140,10 @@ def main():
             f"127.0.0.1:{port}",
             "-D",
             "run.batch_rows=16",
+            "-t",
+            "all_of_them=1",
+            "-t",
+            "none_of_them=0",
             "--report",
             "run.json",
         ],
@@ -167,6 +171,12 @@ def main():
         "counters move, buckets add up",
         text[:3000],
     )
+    all, none = 'topic="all_of_them"', 'topic="none_of_them"'
+    n_all = found.get(("nightjar_topic_alerts_total", all), 0)
+    ok(n_all > 0, "a topic's alerts are counted", text[:3000])
+    ok(n_all == found.get(("nightjar_topic_offered_alerts_total", all)), "of those that it was asked about")
+    ok(found.get(("nightjar_topic_alerts_total", none)) == 0, "and a topic without any has none")
+    ok(("nightjar_topic_seconds_total", all) in found, "the time of its clause is counted")
     ok(found.get(("nightjar_budget_bytes", None), 0) > 0, "the byte budget", text[:3000])
     ok(("nightjar_queue_entries", 'queue="output"') in found, "what waits for the output thread", text[:3000])
     ok(

@@ -176,6 +176,51 @@ def what_is_refused():
     ok([row["candid"] for row in r.rows] == want, "and its old clause: no row is lost or twice")
 
 
+def file_of_topics():
+    """Topics that change, come and go, and one with an output of its own."""
+
+    def write(text):
+        with open("t.new", "w", encoding="utf-8") as f:
+            f.write(text)
+        os.replace("t.new", "t.ini")
+
+    own = "sinks = ndjson:deep_own.ndjson\ncolumns = mag\n"
+    conf()
+    write(f"[topic.deep]\nwhere = mag > 20\n{own}[topic.gone]\nwhere = mag < 17\n")
+    r = Run("topics", "--topics", "t.ini")
+    write("[topic.deep]\nwhere = mag >\n")
+    ok(r.hangup("stay as they were"), "topics: a wrong file is refused", r.lines)
+    write(f"[topic.deep]\nwhere = mag > 20.5\n{own}[topic.mid]\nwhere = mag BETWEEN 18 AND 19\n")
+    ok(r.hangup("new settings"), "topics: a good one is taken", r.lines)
+    ok(r.said("topic.deep.where"), "topics: the clause that changed is named", r.lines)
+    ok(r.said("+mid"), "topics: the new one, too", r.lines)
+    ok(r.said("-gone"), "topics: and the one that goes", r.lines)
+    ok(r.end() == 0, "topics: the run ends as ever", r.lines)
+    ok(r.report["ledger"]["consumed"] == N, "topics: no alert is lost", r.report["ledger"])
+    mag, place = {a["candid"]: a["mag"] for a in ALERTS}, {a["candid"]: k for k, a in enumerate(ALERTS)}
+    names = [(x["candid"], x["topics"].split(",")) for x in r.rows]
+    first = min((place[c] for c, t in names if "mid" in t), default=N)
+    last = max((place[c] for c, t in names if "gone" in t), default=-1)
+    ok(0 <= last < first < N, "topics: one ends before the other begins", (last, first))
+    for name, clause in [
+        ("bright", lambda m, k: m < 19.5),
+        ("mid", lambda m, k: k >= first and 18 <= m <= 19),
+        ("gone", lambda m, k: k <= last and m < 17),
+    ]:
+        want = [a["candid"] for k, a in enumerate(ALERTS) if clause(a["mag"], k)]
+        ok([c for c, t in names if name in t] == want, f"topics: the rows of {name}", len(want))
+    deep = [c for c, t in names if "deep" in t]
+    late = [c for c in deep if place[c] >= first]
+    ok(all(mag[c] > 20.5 for c in late), "topics: behind the change the new clause", late[:3])
+    ok(any(20 < mag[c] <= 20.5 for c in deep), "topics: before it the old one")
+    own_rows = rows("deep_own.ndjson")
+    ok([x["candid"] for x in own_rows] == deep, "topics: its own output has its rows, each once")
+    ok(set(own_rows[0]) == {"candid", "jd", "mag"}, "topics: and its columns", own_rows[0])
+    counts = {t["name"]: t["matches"] for t in r.report["topics"]}
+    want = {n: sum(n in t for _, t in names) for n in ("bright", "deep", "mid")}
+    ok(counts == want, "topics: the report counts them over all workers", (counts, want))
+
+
 def certificates():
     if not shutil.which("openssl"):
         skip("certificates", "no openssl here")
@@ -204,5 +249,6 @@ with Folder():
     module(ALERTS[N // 4]["candid"])
     changes()
     what_is_refused()
+    file_of_topics()
     certificates()
 done()

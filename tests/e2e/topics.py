@@ -133,6 +133,60 @@ def the_tests(all):
     ok("none: matches no alert" in r.stderr, "and it is named", r.stderr)
 
 
+def own_outputs(all):
+    """Outputs of a topic: its rows, its columns; counts in report, table, page; a cap in a run."""
+    write(
+        "own.ini",
+        "[topic.bright]\nwhere = mag < 18\ncap = 1 %\ncolumns = mag, packet.candidate.fid, lc.mag, object\n"
+        "sinks = ndjson:b-{topic}.ndjson avro:b.avro\n[topic.faint]\nwhere = mag > 20\n"
+        "sinks = csv:faint.csv\n",
+    )
+    args = ("run", "night.tar", "--topics", "own.ini", "-m", "roid", "--report", "own.json")
+    r = nightjar(*args, "-o", "ndjson:own.ndjson", "--dead-letters", "dead.avro")
+    ok(r.returncode == 0, "own outputs: a run", r.stderr)
+    bright = [x for x in all if x["mag"] < 18]
+    faint = [x for x in all if x["mag"] > 20]
+    both = rows("own.ndjson")
+    ok({x["candid"] for x in both} == {x["candid"] for x in bright + faint}, "own outputs: -o has all")
+    ok("lc.mag" not in both[0], "own outputs: without the columns of theirs", both[0])
+    mine = rows("b-bright.ndjson")
+    ok([x["candid"] for x in mine] == [x["candid"] for x in bright], "own outputs: the rows of one")
+    columns = ["candid", "jd", "mag", "packet.candidate.fid", "lc.mag", "object"]
+    ok(list(mine[0]) == columns, "own outputs: its columns, in their order", list(mine[0]))
+    same = all_same(mine, bright, ["jd", "mag", "lc.mag", "object"])
+    ok(same, "own outputs: with the values of the others")
+    band = {1: "g", 2: "r", 3: "i"}
+    ok(
+        [band[x["packet.candidate.fid"]] for x in mine] == [x["band"] for x in bright],
+        "own outputs: and raw fields",
+    )
+    ok(os.path.getsize("b.avro") > 1000, "own outputs: a second one")
+    lines = open("faint.csv", encoding="utf-8").read().splitlines()
+    ok(len(lines) == len(faint) + 1, "own outputs: of another topic", len(lines))
+    ok("hostless" not in lines[0] and "topics" in lines[0], "own outputs: no columns said: all", lines[0])
+    found = {t["name"]: t for t in json.load(open("own.json", encoding="utf-8"))["topics"]}
+    ok(found["bright"]["matches"] == len(bright), "counts: matches in the report", found)
+    ok(found["bright"]["offered"] == N, "counts: of all alerts", found)
+    r = nightjar(*args, "-o", "null:", "--overwrite")
+    ok(f"Topics: bright {len(bright)} (" in r.stdout, "counts: in the table", r.stdout)
+    warned = [line for line in r.stderr.splitlines() if "above its cap of 1 %" in line]
+    ok(len(warned) == 1, "a cap: one warning a night", r.stderr)
+    ok("topic bright" in warned[0], "a cap: with the topic", warned)
+    nightjar("report", "own.json", "-o", "own.html")
+    page = open("own.html", encoding="utf-8").read()
+    ok(f"<td>bright</td>" in page, "counts: in the page")
+    write("own.ini", "[topic.a]\nwhere = 1\nsinks = ndjson:x.ndjson\ncolumns = magg\n")
+    r = nightjar("run", "night.tar", "--topics", "own.ini", "-m", "roid")
+    ok("[topic.a] columns" in r.stderr and "'mag'" in r.stderr, "a misspelt column: named", r.stderr)
+    write("own.ini", "[topic.a]\nwhere = 1\nsinks = ndjsn:x.ndjson\n")
+    r = nightjar("run", "night.tar", "--topics", "own.ini", "-m", "roid")
+    ok(r.returncode == 1, "a misspelt output: exit code 1", r.stderr)
+
+
+def all_same(a, b, keys):
+    return len(a) == len(b) and all(x[k] == y[k] for x, y in zip(a, b) for k in keys)
+
+
 def mistakes():
     for text, words in [
         ("[topic.a]\nwere = 1\n", "did you mean 'where'"),
@@ -203,6 +257,7 @@ with Folder():
     ready(everything)
     check_night(everything)
     the_tests(everything)
+    own_outputs(everything)
     mistakes()
     my_galaxies(everything)
 done()
