@@ -53,7 +53,8 @@ NJ_COMMAND(check) = {
             "which --values shows it again.\n",
     .main = check,
     .options = { table, nj_cli_settings, nj_cli_paths, nj_options_of_debug },
-    .arguments = (const nj_meaning[]){ { "MODULE", "a .c or .cc file, a .so, or the name of an instance" },
+    .arguments = (const nj_meaning[]){ { "MODULE",
+                                         "a .c, .cc or .py file, a .so, or the name of an instance" },
                                        { "SOURCE", "as for run" },
                                        { 0 } },
     .exits = (const nj_meaning[]){ { "0", "no rule is broken" },
@@ -285,7 +286,7 @@ static int find_module(job *j, nj_error *err)
             nj_build(j->module, NJ_BUILD_PRODUCTION, j->folder, j->object, err))
             return -1;
         j->file = j->object;
-    } else if (nj_ends_with(j->module, ".so")) {
+    } else if (nj_ends_with(j->module, ".so") || nj_ends_with(j->module, ".py")) {
         j->file = j->module;
     } else {
         j->instance = j->module;

@@ -56,6 +56,15 @@ static int name_side(side *s, nj_modules *set, nj_error *err)
 {
     nj_modules own = { 0 };
     const nj_loaded_module *found = nj_modules_find(set, s->spec);
+    if (!found && nj_ends_with(s->spec, ".py")) {
+        const char *slash = strrchr(s->spec, '/'), *file = slash ? slash + 1 : s->spec;
+        if (access(s->spec, R_OK)) return nj_fail(err, "%s: cannot be read", s->spec);
+        snprintf(s->module, sizeof s->module, "%.*s", (int)strcspn(file, "."), file);
+        s->version = "Python";
+        nj_modules_asked(s->spec);
+        s->path = s->spec;
+        return 0;
+    }
     if (!found) {
         if (access(s->spec, R_OK)) return nj_fail(err, "%s: neither a built-in module nor a file", s->spec);
         nj_modules_asked(s->spec);
@@ -324,10 +333,13 @@ NJ_COMMAND(diff) = {
             "OLD (median of interleaved runs; same, faster or slower by the 95 % interval of the ratio).\n",
     .main = diff,
     .options = { table, nj_options_of_debug },
-    .arguments = (const nj_meaning[]){ { "OLD, NEW",
-                                         "a shared object (module.so), or the name of a built-in module" },
-                                       { "SOURCE", "as in `nightjar run`" },
-                                       { 0 } },
+    .arguments =
+        (const nj_meaning[]){
+            { "OLD, NEW",
+              "a shared object (module.so), a file of Python (module.py), or the name of a built-in "
+              "module" },
+            { "SOURCE", "as in `nightjar run`" },
+            { 0 } },
     .exits =
         (const nj_meaning[]){
             { "0", "compared, whether or not outputs differ" },

@@ -1,12 +1,33 @@
 /* engine.c - opening modules, schemas and workers in one place, so that every command runs the modules that
  * a run would run. */
 #include "engine.h"
-#include "../image/opener.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include "../base/file.h"
+#include "../image/opener.h"
 
 /* ---- what threads share ---------------------------------------------------------------------- */
+
+const char *nj_engine_python(nj_settings *settings, const char *path, nj_error *err)
+{
+    const char *slash = strrchr(path, '/'), *file = slash ? slash + 1 : path;
+    char *name = nj_arena_text(&settings->arena, file, strcspn(file, "."));
+    char *section = name ? nj_arena_printf(&settings->arena, "module.%s", name) : NULL;
+    if (!section) return nj_fail(err, "out of memory"), NULL;
+    if (access(path, R_OK)) return nj_fail(err, "%s: cannot be read", path), NULL;
+    if (!nj_name_is_valid(name))
+        return nj_fail(err, "%s: its module would be called '%s': a name is [a-z][a-z0-9_]*", path, name),
+               NULL;
+    const char *had = nj_settings_get(settings, section, "file");
+    if (had && !strcmp(had, path)) return name;
+    if (nj_settings_set(settings, section, "kind", "python", path) ||
+        nj_settings_set(settings, section, "file", path, path))
+        return nj_fail(err, "out of memory"), NULL;
+    return name;
+}
 
 int nj_engine_load(nj_engine *e, nj_settings *settings, const char *const *module_path, uint32_t n_paths,
                    nj_error *err)
@@ -19,7 +40,9 @@ int nj_engine_load(nj_engine *e, nj_settings *settings, const char *const *modul
         if (!(path[i] = nj_settings_get(settings, section[i], key[i]))) path[i] = "";
     if (nj_modules_builtin(&e->modules, err)) return -1;
     for (uint32_t i = 0; i < n_paths; i++)
-        if (nj_modules_load(&e->modules, module_path[i], err)) return -1;
+        if (nj_ends_with(module_path[i], ".py") ? !nj_engine_python(settings, module_path[i], err)
+                                                : nj_modules_load(&e->modules, module_path[i], err))
+            return -1;
     e->instances.data_path = nj_arena_printf(&e->arena, "%s:%s:%s", path[0], path[1], path[2]);
     return e->instances.data_path ? 0 : nj_fail(err, "out of memory");
 }

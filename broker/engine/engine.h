@@ -17,10 +17,12 @@ typedef struct nj_engine {
 } nj_engine; /* zero-initialised */
 
 /* The steps of opening one, in this order; each: 0, or -1 with err. nj_engine_close() also after an error.
- * load: the modules of the binary and of `module_path` (shared objects, or folders of them).
+ * load: the modules of the binary and of `module_path` (shared objects, folders of them, files of Python).
  * choose: the instances, by an -m list (NULL = the default set), without opening any; and the decoder.
  * open: the instances' open(); those whose model, catalogue or service is not here are
  * then in instances.off. */
+/* Settings that make mine.py the instance `mine`; its name is in the settings' memory. NULL with err. */
+const char *nj_engine_python(nj_settings *settings, const char *path, nj_error *err);
 int nj_engine_load(nj_engine *engine, nj_settings *settings, const char *const *module_path, uint32_t n_paths,
                    nj_error *err);
 int nj_engine_choose(nj_engine *engine, const char *select, nj_error *err);

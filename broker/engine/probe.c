@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "../base/file.h"
 #include "../base/log.h"
 #include "../graph/crash.h"
 #include "../graph/fence.h"
@@ -133,7 +134,9 @@ int nj_engine_probe(nj_settings *settings, const char *const *path, uint32_t n, 
                     nj_error *err)
 {
     nj_guard *g = nj_guard_here;
-    if (!g || !n) return 0;
+    uint32_t objects = 0;
+    for (uint32_t i = 0; i < n; i++) objects += !nj_ends_with(path[i], ".py"); /* those run in processes */
+    if (!g || !objects) return 0;
     nj_slot *slot = &g->trial[NJ_SLOT_SET_UP];
     memset(slot, 0, sizeof *slot);
     snprintf(g->probed, sizeof g->probed, "%s", path[0]);

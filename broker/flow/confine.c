@@ -2,11 +2,14 @@
  * and settings; all else is refused. */
 #include "confine.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "../base/debug.h"
+#include "../base/file.h"
 #include "../base/log.h"
 #include "../base/output.h"
 #include "../graph/sandbox.h"
@@ -17,8 +20,8 @@ enum { MOST_PLACES = 256 };
 
 typedef struct places {
     run *r;
-    const char *item[MOST_PLACES];
-    uint32_t n;
+    const char *item[MOST_PLACES], *program[MOST_PLACES];
+    uint32_t n, n_programs;
     bool failed;
 } places;
 
@@ -48,6 +51,45 @@ static void add_file(places *p, const char *path)
         if (!k) break;
     }
     add(p, folder);
+}
+
+static void add_program(places *p, const char *path)
+{
+    char *real = realpath(path, NULL), *kept = real ? nj_arena_text(&p->r->arena, real, strlen(real)) : NULL;
+    free(real);
+    if (kept && p->n_programs < MOST_PLACES) p->program[p->n_programs++] = kept;
+}
+
+/* The interpreter of a Python module, as execvp() finds it. */
+static void add_interpreter(places *p, const char *name)
+{
+    const char *path = getenv("PATH");
+    if (strchr(name, '/')) return add_program(p, name);
+    for (const char *at = path ? path : "/usr/bin:/bin", *end; *at; at = *end ? end + 1 : end) {
+        char file[4096];
+        end = strchrnul(at, ':');
+        if ((size_t)snprintf(file, sizeof file, "%.*s/%s", (int)(end - at), at, name) < sizeof file &&
+            access(file, X_OK) == 0)
+            return add_program(p, file);
+    }
+}
+
+/* Modules in Python have an interpreter, which open() starts. */
+static void add_interpreters(places *p, const nj_run_options *o)
+{
+    const char *usual = getenv("NIGHTJAR_PYTHON");
+    bool any = false;
+    for (uint32_t i = 0; i < o->n_module_paths; i++) any |= nj_ends_with(o->module_path[i], ".py");
+    for (size_t i = 0; i < o->settings->n; i++) {
+        const nj_setting *t = &o->settings->item[i];
+        if (strncmp(t->section, "module.", 7)) continue;
+        any |= !strcmp(t->key, "kind") && !strcmp(t->value, "python");
+        if (!strcmp(t->key, "python") && t->value[0]) add_interpreter(p, t->value);
+    }
+    if (!any) return;
+    add_interpreter(p, usual && usual[0] ? usual : "python3");
+    add_program(p, "/lib64/ld-linux-x86-64.so.2"); /* what execve() itself starts */
+    add_program(p, "/lib/ld-linux-aarch64.so.1");
 }
 
 static bool is_wanted(const run *r, const nj_guard_conf *conf)
@@ -81,11 +123,12 @@ int nj_flow_confine_files(run *r, nj_error *err)
         if (!strncmp(t->section, "module.", 7) && !strcmp(t->key, "cache") && t->value[0])
             add_file(p, t->value);
     }
+    add_interpreters(p, o);
     add(p, "/dev/null");
     add(p, "/dev/tty");
     if (p->failed) return nj_fail(err, "[guard] sandbox: too many outputs");
     for (uint32_t i = 0; i < p->n; i++) nj_debug(NJ_DEBUG_FLOW, "sandbox: may write below %s", p->item[i]);
-    if (!nj_sandbox_files(p->item, p->n, why, sizeof why))
+    if (!nj_sandbox_files(p->item, p->n, p->program, p->n_programs, why, sizeof why))
         nj_log(NJ_LOG_WARN, "[guard] sandbox: files are not guarded but against threads of modules: %s", why);
     return 0;
 }

@@ -195,7 +195,7 @@ const nj_option nj_cli_modules[] = { { "modules", 'm', NJ_OPTION_TEXT, AT(option
 
 const nj_option nj_cli_paths[] = {
     { "module-path", 0, NJ_OPTION_CALL, .value = "PATH", .take = add_module_path,
-      .doc = "modules from shared objects: a file, or a folder of them (repeatable)" },
+      .doc = "modules from a shared object or a file of Python (.py), or all .so of a folder (repeatable)" },
     { 0 }
 };
 

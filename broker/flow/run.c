@@ -175,6 +175,16 @@ static int open_threads(run *r, int threads, nj_error *err)
     return 0;
 }
 
+/* CPU time of the processes of modules (kind = python). */
+static int64_t elsewhere_ns(const run *r)
+{
+    int64_t ns = 0;
+    for (int i = 0; i < r->n_threads; i++)
+        for (uint32_t k = 0; k < r->engine.instances.n; k++)
+            ns += r->thread[i].worker->module[k].elsewhere_ns;
+    return ns;
+}
+
 static void *confined_compute(void *run_)
 {
     nj_flow_confine_calls(run_);
@@ -409,7 +419,7 @@ int nj_run(const nj_run_options *options, nj_report *report, nj_error *err)
         nj_flow_guard_begin(r);
         if (go(r, err)) rc = NJ_EXIT_USAGE;
         report->wall_s = (double)(nj_now_ns() - r->start_ns) / 1e9;
-        report->cpu_s = (double)(nj_process_cpu_ns() - cpu) / 1e9;
+        report->cpu_s = (double)(nj_process_cpu_ns() - cpu + elsewhere_ns(r)) / 1e9;
         nj_energy_end(r->energy, &report->energy, &report->split);
     }
     nj_watch_no_limit(r->watch);

@@ -41,6 +41,16 @@ static const char *work_text(const nj_work *w, const char *s, size_t length)
     return text;
 }
 
+static void work_elsewhere(const nj_work *w, int64_t cpu_ns, int64_t wait_ns)
+{
+    const nj_call *c = w->opaque;
+    nj_counter *count = &c->worker->module[c->step->instance];
+    if (c->worker->uncounted) return;
+    count->cpu_ns += cpu_ns;
+    count->elsewhere_ns += cpu_ns;
+    count->waited_ns += wait_ns;
+}
+
 /* Outputs of one step: data allocated and set to "no answer". */
 static int allocate_outputs(const nj_step *s, nj_batch *b, void **out)
 {
@@ -338,7 +348,8 @@ static int run_step(const nj_graph *g, nj_worker *worker, nj_batch *b, const nj_
                   .opaque = &c,
                   .scratch = work_scratch,
                   .text = work_text,
-                  .image = nj_call_image };
+                  .image = nj_call_image,
+                  .elsewhere = work_elsewhere };
     worker->n_costs = 0;
     worker->no_memory = false;
     if (worker->guarded && n && nj_trial_rows(worker, s, b, &w, rows, &n)) return -1;

@@ -103,6 +103,14 @@ static bool note_report(const char *real)
     return true;
 }
 
+bool nj_modules_first_report(const char *path)
+{
+    char *real = realpath(path, NULL);
+    bool first = !real || note_report(real);
+    free(real);
+    return first;
+}
+
 void nj_modules_asked(const char *path)
 {
     char *real = realpath(path, NULL);

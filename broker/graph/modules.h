@@ -31,6 +31,8 @@ int nj_modules_add(nj_modules *m, const nj_module *module, const char *path, nj_
 int nj_modules_load(nj_modules *m, const char *path, nj_error *err);
 /* This file is meant to replace a module, so that is not reported. Another is, once in a process. */
 void nj_modules_asked(const char *path);
+/* It was neither asked for nor reported: it is to be, and counts as reported. */
+bool nj_modules_first_report(const char *path);
 const nj_loaded_module *nj_modules_find(const nj_modules *m, const char *name);
 void nj_modules_free(nj_modules *m);
 

@@ -44,14 +44,15 @@ static bool allow(int rules, const char *path, uint64_t rights)
         if (fd >= 0) close(fd);
         return errno == ENOENT || errno == EACCES; /* whoever opens it says so */
     }
-    if (!S_ISDIR(st.st_mode)) rights &= FS_WRITE | FS_TRUNCATE;
+    if (!S_ISDIR(st.st_mode)) rights &= FS_EXECUTE | FS_WRITE | FS_TRUNCATE;
     struct landlock_path_beneath_attr beneath = { .allowed_access = rights, .parent_fd = fd };
     long rc = syscall(SYS_landlock_add_rule, rules, LANDLOCK_RULE_PATH_BENEATH, &beneath, 0);
     close(fd);
     return rc == 0;
 }
 
-bool nj_sandbox_files(const char *const *path, uint32_t n, char *why, uint32_t size)
+bool nj_sandbox_files(const char *const *path, uint32_t n, const char *const *program, uint32_t n_programs,
+                      char *why, uint32_t size)
 {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (version < 1) return snprintf(why, size, "the kernel has no landlock (%s)", strerror(errno)), false;
@@ -61,6 +62,7 @@ bool nj_sandbox_files(const char *const *path, uint32_t n, char *why, uint32_t s
     int rules = (int)syscall(SYS_landlock_create_ruleset, &handled, sizeof handled, 0);
     bool ok = rules >= 0;
     for (uint32_t i = 0; ok && i < n; i++) ok = allow(rules, path[i], rights);
+    for (uint32_t i = 0; ok && i < n_programs; i++) ok = allow(rules, program[i], FS_EXECUTE);
     if (ok) ok = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
     if (ok) ok = syscall(SYS_landlock_restrict_self, rules, 0) == 0;
     if (!ok) snprintf(why, size, "landlock: %s", strerror(errno));

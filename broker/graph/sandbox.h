@@ -8,9 +8,10 @@
 #include <stdint.h>
 
 /* From now on this process, and all that it starts, writes, makes, moves and removes files only below these
- * folders (or writes these very files), and starts no program. Before there are threads. False with `why`:
- * the kernel has nothing for it. */
-bool nj_sandbox_files(const char *const *path, uint32_t n, char *why, uint32_t size);
+ * folders (or writes these very files), and starts no program but these. Before there are threads. False with
+ * `why`: the kernel has nothing for it. */
+bool nj_sandbox_files(const char *const *path, uint32_t n, const char *const *program, uint32_t n_programs,
+                      char *why, uint32_t size);
 
 typedef struct nj_sandbox nj_sandbox;
 struct nj_instances;

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "../base/log.h"
 #include "table.h"
 
 static const char *nearest_module(nj_instances *set, const char *kind)
@@ -33,6 +34,14 @@ static int hides(const nj_instances *set, const nj_setting *t, const char *kind,
                    t->where, t->section, kind, name);
 }
 
+/* As a shared object does: to compare a Python version with that of C. */
+static void replaces(nj_instances *set, const char *name)
+{
+    const char *file = nj_settings_get(set->settings, nj_module_section_of(name).name, "file");
+    if (file && nj_modules_first_report(file))
+        nj_log(NJ_LOG_WARN, "module %s from %s replaces the built-in one", name, file);
+}
+
 /* All sections [module.NAME], also of instances that do not run: a typing error is never silent. */
 int nj_instances_check_sections(nj_instances *set, nj_error *err)
 {
@@ -51,7 +60,10 @@ int nj_instances_check_sections(nj_instances *set, nj_error *err)
             return nj_fail(err, "%s: [%s]: no module '%s'%s%s%s", t->where, t->section, kind,
                            near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
         }
-        if (strcmp(kind, name) && nj_modules_find(set->modules, name)) return hides(set, t, kind, err);
+        if (strcmp(kind, name) && nj_modules_find(set->modules, name)) {
+            if (strcmp(kind, "python")) return hides(set, t, kind, err);
+            replaces(set, name);
+        }
         if (!nj_name_is_valid(name))
             return nj_fail(err, "%s: [%s]: the name of an instance is [a-z][a-z0-9_]*", t->where, t->section);
         if (check_host_key(t, err)) return -1;

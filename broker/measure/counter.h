@@ -19,7 +19,10 @@ typedef struct nj_counter {
     uint64_t reason[NJ_COUNTER_REASONS]; /* rows per nj_reason */
     int64_t wall_ns;                     /* clocked per call */
     int64_t shared_ns;                   /* part of wall_ns that has had its share of CPU time */
-    int64_t cpu_ns;                      /* the batch's CPU time, shared out by wall time */
+    int64_t cpu_ns;                      /* the batch's CPU time, shared out by wall time; and elsewhere_ns */
+    int64_t elsewhere_ns;                /* CPU time of other processes that worked for it */
+    int64_t waited_ns;                   /* part of wall_ns in which the thread slept for them */
+    int64_t shared_waited_ns;            /* part of that which shared_ns has in it */
     nj_histogram one;                    /* wall ns of calls that did a single row */
 } nj_counter;                            /* zero-initialised */
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../base/clock.h"
+#include "../base/file.h"
 #include "../base/log.h"
 
 static int find_target(nj_replay *r, nj_error *err)
@@ -39,8 +40,10 @@ int nj_replay_choose(nj_replay *r, const nj_replay_options *o, nj_error *err)
     const char *instance = o->instance;
     nj_modules *modules = &r->engine.modules;
     if (nj_engine_load(&r->engine, o->settings, o->module_path, o->n_module_paths, err)) return -1;
+    const bool python = o->module_file && nj_ends_with(o->module_file, ".py");
+    if (python && !(instance = nj_engine_python(o->settings, o->module_file, err))) return -1;
     if (o->module_file) nj_modules_asked(o->module_file);
-    if (o->module_file && nj_modules_load(modules, o->module_file, err)) return -1;
+    if (o->module_file && !python && nj_modules_load(modules, o->module_file, err)) return -1;
     if (!instance) instance = o->module_file ? name_in(modules, o->module_file) : NULL;
     if (!instance) return nj_fail(err, "no module to profile");
     if (nj_engine_choose(&r->engine, instance, err)) return -1;

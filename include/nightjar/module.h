@@ -126,6 +126,10 @@ typedef struct nj_work { /* one call; every pointer dies when process() returns 
     /* opened at the first call and kept for the row's other modules; NULL = absent or unreadable
      * (counted by the host, timed as stage "stamps") */
     const nj_image *(*image)(const struct nj_work *w, uint32_t need, uint32_t row);
+    /* for process(): another process or a service spent cpu_ns for this call, while this thread slept for
+     * wait_ns; the table counts that as the module's CPU time. NULL, and beyond `size` of older hosts: not
+     * counted. */
+    void (*elsewhere)(const struct nj_work *w, int64_t cpu_ns, int64_t wait_ns);
 } nj_work;
 
 typedef struct { /* services for open() and declare(); a table, so that a .so has no undefined symbols */

@@ -272,6 +272,7 @@ class Reader:
             capture_output=True,
             text=True,
             timeout=120,
+            env={**os.environ, "PYTHONPATH": os.path.join(ROOT, "modules", "python")},
         )
         self.printed = r.stdout
         return ok(r.returncode == 0, title, r.stdout + r.stderr)

@@ -1,0 +1,30 @@
+"""The columns of a batch as pandas or Arrow has them, for functions that were written for those."""
+
+import numpy as np
+
+from .columns import Images, Series
+
+
+def _pandas(column):
+    import pandas
+
+    if isinstance(column, Series):
+        out = np.empty(len(column), object)
+        for i in range(len(column)):
+            out[i] = column[i]
+        return pandas.Series(out)
+    return pandas.Series(column)
+
+
+def _arrow(column):
+    import pyarrow
+
+    if isinstance(column, Series):
+        offsets = pyarrow.array(column.offsets.astype(np.int32))
+        return pyarrow.ListArray.from_arrays(offsets, pyarrow.array(column.values))
+    return pyarrow.array(column)
+
+
+def turned(given, form):
+    to = _pandas if form == "pandas" else _arrow
+    return {k: v if v is None or isinstance(v, Images) else to(v) for k, v in given.items()}

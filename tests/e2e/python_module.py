@@ -1,0 +1,389 @@
+#!/usr/bin/env python3
+"""Modules in Python (kind = python): columns of all types in and out, what fails alone, workers that die,
+hang and are killed, what they may not do, settings, check, and the package as a wheel."""
+
+import os, signal, subprocess, sys, time
+from tap import NIGHTJAR, ROOT, SANITIZED, Folder, done, needs, nightjar, ok, report, rows, skip
+
+needs("numpy")
+import numpy as np
+
+ENV = {"PYTHONPATH": f"{ROOT}/modules/python", "NIGHTJAR_PYTHON": sys.executable}
+
+COLUMNS = """
+import numpy as np
+from nightjar import give, image, module, scalar, series
+
+@module(
+    needs={"mag": series("lc.mag", unit="mag"), "band": series("lc.band", type="i32"),
+           "jd": scalar("jd", unit="d"), "candid": scalar("candid", type="i64"),
+           "object": scalar("object", type="str"), "science": image("stamp.science"),
+           "nothing": scalar("packet.candidate.nothing", optional=True)},
+    gives={"n": give("1", "points; never none", type="i32", lo=0),
+           "sum": give("mag", "of magnitudes; none without a detection"),
+           "id": give("1", "the alert's; never none", type="i64"),
+           "odd": give("1", "1 for an odd id; never none", type="u8", lo=0, hi=1),
+           "name": give("1", "of the object; none for an odd id", type="str"),
+           "bands": give("1", "of each point; never none", type="i32", like="band"),
+           "two": give("d", "twice; never none", width=2),
+           "centre": give("DN", "central pixel; none without a stamp", type="f32"),
+           "days": give("d", "whole days; none for an odd id", type="i64")})
+def columns(mag, band, jd, candid, object, science, nothing, batch):
+    assert batch.n == len(jd)
+    odd = candid % 2 == 1
+    names = [None if o else t for o, t in zip(odd, object)]
+    centre = np.array([np.nan if s is None else s[s.shape[0] // 2, s.shape[1] // 2] for s in science])
+    assert all((a is None) == (b is None) for a, b in zip(science.all(), science))
+    return {"n": mag.lengths, "sum": mag.sum(), "id": batch.id, "odd": odd, "name": names,
+            "bands": band.values, "two": np.stack([jd, 2 * jd], 1), "centre": centre,
+            "days": np.ma.array(jd.astype(np.int64), mask=odd),
+            "reason": np.where(odd, "cut", "done")}
+"""
+
+# What it does to some alerts: to those whose number among the rows is told by its settings.
+BAD = """
+import os, time
+import numpy as np
+from nightjar import give, module, scalar
+
+@module(needs={"jd": scalar("jd", unit="d")}, gives={"x": give("d", "jd; never none")},
+        settings={"how": "raise", "ids": ""})
+def bad(jd, batch, how, ids):
+    if not set(map(str, batch.id.tolist())) & set(ids.split("+")):
+        return jd
+    if how == "raise":
+        return jd / [][3]
+    if how == "exit":
+        os._exit(3)
+    if how == "segv":
+        import ctypes
+        ctypes.string_at(0)
+    if how == "hang":
+        while True:
+            pass
+    if how == "write":
+        open("written", "w")
+    if how == "remove":
+        os.unlink("bad.py")
+    if how == "socket":
+        import socket
+        socket.socket()
+    if how == "program":
+        os.execv("/bin/true", ["true"])
+    if how == "null":
+        open("/dev/null", "w").write("x")
+    return jd
+"""
+
+
+def write(name, text):
+    with open(name, "w", encoding="utf-8") as f:
+        f.write(text)
+    return name
+
+
+def run(name, *options, out="out.ndjson", threads=2, source="night.tar"):
+    """A run of NAME.py: its rows, and the process."""
+    r = nightjar(
+        "run", "--overwrite", "--module-path", f"{name}.py", "-m", name, "-j", threads, "--report",
+        "report.json", "-o", f"ndjson:{out}", *options, source, env=ENV,
+    )  # fmt: skip
+    return (rows(out) if r.returncode == 0 else []), r
+
+
+def columns():
+    write("columns.py", COLUMNS)
+    got, r = run("columns")
+    if not ok(len(got) == 300, "a run with columns of all types", r.stderr):
+        return
+    c = [{k[8:]: v for k, v in row.items() if k.startswith("columns.")} for row in got]
+    ok(all(x["id"] == row["candid"] for x, row in zip(c, got)), "64-bit integers to the digit")
+    ok(all(x["reason"] == ("cut" if x["id"] % 2 else "done") for x in c), "reasons by word")
+    ok(
+        all(x["name"] == (None if x["id"] % 2 else row["object"]) for x, row in zip(c, got)),
+        "texts and nulls",
+    )
+    ok(all(x["two"] == [row["jd"], 2 * row["jd"]] for x, row in zip(c, got)), "two values a row")
+    ok(all(len(x["bands"]) == x["n"] for x in c), "one value for each point")
+    ok(all(x["odd"] == x["id"] % 2 for x in c), "booleans")
+    whole = [None if x["id"] % 2 else int(row["jd"]) for x, row in zip(c, got)]
+    ok([x["days"] for x in c] == whole, "masked integers are nulls")
+    ok(sum(x["centre"] is not None for x in c) > 250, "pixels of stamps", c[0])
+    for options in (["-D", "run.batch_rows=1"], ["-D", "run.batch_rows=7"], ["-D", "run.batch_rows=1000"]):
+        again, r = run("columns", *options, out="again.ndjson")
+        ok(again == got, f"the same rows with {options[1]}", r.stderr)
+    r = nightjar("check", "columns.py", "night.tar", env=ENV)
+    ok(r.returncode == 0, "nightjar check finds nothing", r.stdout + r.stderr)
+    r = nightjar("modules", "-D", "module.c2.kind=python", "-D", "module.c2.file=columns.py", "c2", env=ENV)
+    ok("c2.bands" in r.stdout and "central pixel" in r.stdout, "nightjar modules lists its columns", r.stdout)
+    stage = {m["name"]: m for m in report("report.json")["modules"]}.get("columns")
+    ok(stage and stage["cpu_ns"] > 0 and stage["offered"] == 300, "it is in the report", stage)
+
+
+def failing():
+    """What one alert does costs only that one its answer."""
+    write("bad.py", BAD)
+    clean, r = run("bad")
+    ids = [row["candid"] for row in clean]
+    victims = [ids[5], ids[170]]
+    of = lambda how, who=victims: ["-D", f"module.bad.settings=how={how}, ids={'+'.join(map(str, who))}"]
+    for how, word in (
+        ("raise", "list index out of range"),
+        ("exit", "exit code 3"),
+        ("segv", "signal 11"),
+        ("write", "PermissionError"),
+        ("remove", "PermissionError"),
+        ("socket", "PermissionError"),
+        ("program", "PermissionError"),
+    ):
+        got, r = run("bad", *of(how))
+        wrong = [x["candid"] for x in got if x["bad.reason"] != "done"]
+        ok(wrong == victims and len(got) == 300, f"{how}: the two alerts alone are failed", r.stderr)
+        ok(
+            all(x["bad.x"] is None for x in got if x["candid"] in victims),
+            f"{how}: and they have no answer",
+        )
+        ok(word in r.stderr, f"{how}: {word}", r.stderr)
+        if word == "list index out of range":
+            ok(r.stderr.count(word) == 1, "what is raised is reported once", r.stderr)
+            ok('"bad.py", line' in r.stderr.replace(os.getcwd() + "/", ""), "with its line", r.stderr)
+    ok(os.path.exists("bad.py") and not os.path.exists("written"), "no file was written or removed")
+    got, r = run("bad", *of("null"))
+    ok(all(x["bad.reason"] == "done" for x in got), "/dev/null may be written to", r.stderr)
+    got, r = run("bad", *of("write"), "-D", "module.bad.sandbox=0")
+    ok(os.path.exists("written"), "sandbox = 0: files may be written", r.stderr)
+    got, r = run("bad", *of("hang"), "-D", "module.bad.deadline_s=0.3")
+    wrong = [x["candid"] for x in got if x["bad.reason"] != "done"]
+    ok(wrong == victims, "hang: the two alerts alone are failed", r.stderr)
+    ok("did not return in time" in r.stderr, "hang: and it is said", r.stderr)
+    got, r = run("bad", *of("exit", ids[10:20]), threads=1)
+    off = sum(x["bad.reason"] == "unavailable" for x in got)
+    failed = sum(x["bad.reason"] == "failed" for x in got)
+    ok(failed == 6 and off > 200, "quarantine: after the sixth it is off", (failed, off))
+    ok("is off for the rest of the run" in r.stderr, "quarantine: and it is said", r.stderr)
+
+
+SLOW = """
+import time
+from nightjar import give, module, scalar
+
+@module(needs={"jd": scalar("jd", unit="d")}, gives={"x": give("d", "jd; never none")})
+def slow(jd):
+    time.sleep(0.02)
+    return jd
+"""
+
+
+def children_of(pid):
+    """Processes below it: (pid, parent, command line)."""
+    found, below = [], {pid}
+    for _ in range(6):
+        for p in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{p}/stat") as f:
+                    parent = int(f.read().rsplit(")", 1)[1].split()[1])
+                with open(f"/proc/{p}/cmdline", "rb") as f:
+                    words = f.read()
+            except (OSError, ValueError):
+                continue
+            if parent in below and int(p) not in below:
+                below.add(int(p))
+                found.append((int(p), parent, words))
+    return found
+
+
+def killed(which):
+    """kill -9 of workers, or of the interpreter that made them, while the run goes on: no alert is lost."""
+    write("slow.py", SLOW)
+    clean, _ = run("slow", "-D", "run.batch_rows=4")
+    p = subprocess.Popen(
+        [NIGHTJAR, "run", "--overwrite", "--module-path", "slow.py", "-m", "slow", "-D", "run.batch_rows=4",
+         "-o", "ndjson:killed.ndjson", "night.tar"],
+        env={**os.environ, **ENV}, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    n, until = 0, time.monotonic() + 60
+    while p.poll() is None and n < 3 and time.monotonic() < until:
+        time.sleep(0.1)
+        python = [x for x in children_of(p.pid) if b"nightjar.worker" in x[2]]
+        forked = [x for x in python if x[1] in {y[0] for y in python}]
+        victims = forked if which == "worker" else [x for x in python if x not in forked]
+        if not forked or not victims:
+            continue
+        try:
+            os.kill(victims[0][0], signal.SIGKILL)
+            n += 1
+        except ProcessLookupError:
+            pass
+        if which != "worker":
+            break
+    said = p.communicate(timeout=120)[1]
+    ok(n > 0, f"kill -9 of the {which}: killed", said)
+    ok(p.returncode == 0, f"kill -9 of the {which}: the run ends as it should", said)
+    key = lambda x: x["candid"]
+    got = rows("killed.ndjson")
+    ok(sorted(got, key=key) == sorted(clean, key=key), f"kill -9 of the {which}: no answer is missing", said)
+    ok("signal 9" in said, f"kill -9 of the {which}: and it is said", said)
+    left = [x for x in children_of(1) if b"slow.py" in x[2] and b"nightjar.worker" in x[2]]
+    ok(not left, f"kill -9 of the {which}: no process is left", left)
+
+
+HEAD = """from nightjar import *
+needs = {"jd": scalar("jd", unit="d")}
+gives = {"x": give("d", "it; never none")}
+"""
+
+
+def f(body, needs="needs", gives="gives", given="jd"):
+    """A file with a function of this body."""
+    return HEAD + f"@module({needs}, {gives})\ndef wrong({given}): {body}\n"
+
+
+def typed(body, name):
+    return f(body, gives='{"x": give("d", "it; never none", type="%s")}' % name)
+
+
+def refused():
+    """What is wrong with a file or what it returns, by name."""
+    for text, word in (
+        ("x = 1\n", "no function has the decorator"),
+        ("import nothing_of_this_name\n", "No module named"),
+        ("def f(:\n", "line 1"),
+        (f("return jd", given="jd, more"), "parameter more"),
+        (f("return 1", given=""), "no parameter jd"),
+        (f("return jd", needs='{"jd": scalar("jd", unit="mag")}'), "asks mag, jd is d"),
+        (f("return jd", needs='{"jd": scalar("jdd")}'), "no column 'jdd'"),
+        (f("return jd", gives='{"X": give("d", "it")}'), "[a-z][a-z0-9_]*"),
+        (f("return jd", gives='{"x": give("d", "")}'), "what it is"),
+        (f('return {"y": jd}'), "y, which is not declared"),
+        (f("return jd[:0]"), "x has shape (0,);"),
+        (f('return {"x": jd, "reason": "fine"}'), "'fine' is none of"),
+        (typed("return jd", "i32"), "declared i32"),
+        (typed("return (jd * 1e9).astype(int)", "i32"), "beyond int32"),
+        (typed("return jd", "str"), "declared str"),
+    ):
+        write("wrong.py", text)
+        _, r = run("wrong")
+        ok(r.stderr.count(word) == 1, f"refused, and said once: {word}", r.stderr)
+    r = nightjar("run", "-D", "module.m.kind=python", "-m", "m", "-o", "null:", "night.tar", env=ENV)
+    ok("which file is not said" in r.stderr and r.returncode == 1, "no file", r.stderr)
+    r = nightjar(
+        "run", "-D", "module.m.kind=python", "-D", "module.m.file=no.py", "-m", "m", "-o", "null:",
+        "night.tar", env=ENV,
+    )  # fmt: skip
+    ok("no.py" in r.stderr and r.returncode == 1, "a file that is not there", r.stderr)
+    write("bad.py", BAD)
+    for env, word in (
+        ({**ENV, "NIGHTJAR_PYTHON": "no-such-python"}, "no-such-python cannot be started"),
+        ({**ENV, "PYTHONPATH": ""}, "no package nightjar"),
+    ):
+        r = nightjar("run", "--module-path", "bad.py", "-m", "bad", "-o", "null:", "night.tar", env=env)
+        ok(word in r.stderr and r.returncode == 1, word, r.stderr)
+    _, r = run("bad", "-D", "module.bad.settings=hwo=raise")
+    ok("'hwo=raise' is no setting of bad; it has how, ids" in r.stderr, "a misspelt setting", r.stderr)
+
+
+FORMS = """
+from nightjar import give, module, scalar, series
+
+@module(needs={"mag": series("lc.mag", unit="mag"), "jd": scalar("jd", unit="d")},
+        gives={"n": give("1", "points; never none", type="i64"), "day": give("d", "jd; never none")},
+        form="%s")
+def form(mag, jd):
+    %s
+"""
+
+
+def forms():
+    """Functions that were written for pandas or Arrow."""
+    want = None
+    for name, package, body in (
+        ("numpy", "numpy", "return mag.lengths, jd"),
+        ("pandas", "pandas", "return {'n': mag.apply(len), 'day': jd}"),
+        ("pandas", "pandas", "import pandas; return pandas.DataFrame({'n': mag.apply(len), 'day': jd})"),
+        (
+            "arrow",
+            "pyarrow",
+            "import pyarrow.compute as c; return {'n': c.list_value_length(mag), 'day': jd}",
+        ),
+    ):
+        try:
+            __import__(package)
+        except ImportError:
+            skip(f"form = {name}", f"no {package}")
+            continue
+        write("form.py", FORMS % (name, body))
+        got, r = run("form")
+        want = want or got
+        ok(len(got) == 300 and got == want, f"form = {name}: the same answers", r.stderr)
+
+
+STATE = """
+from nightjar import give, module, scalar
+
+def begin():
+    return {"n": 0}
+
+@module(needs={"jd": scalar("jd", unit="d")}, gives={"n": give("1", "alerts so far; never none", type="i64")},
+        serial=True, opened=begin)
+def state(jd, state):
+    first = state["n"]
+    state["n"] += len(jd)
+    return [first + i for i in range(len(jd))]
+"""
+
+
+def serial():
+    write("state.py", STATE)
+    got, r = run("state", threads=4)
+    ok(
+        [x["state.n"] for x in got] == list(range(300)),
+        "serial: one worker, in the order of alerts",
+        r.stderr,
+    )
+
+
+def wheel():
+    """pip builds a wheel, and a run by an environment that has nothing but that."""
+    builder = subprocess.run(
+        [f"{ROOT}/tests/python", "numpy", "setuptools", "wheel"], capture_output=True, text=True
+    ).stdout.strip()
+    if not builder:
+        return skip("a wheel of the package", "no Python with setuptools and wheel")
+    r = subprocess.run(
+        [os.path.join(ROOT, builder), "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation",
+         "--disable-pip-version-check", "-w", "wheels", "./source"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    made = os.listdir("wheels") if os.path.isdir("wheels") else []
+    if not ok(len(made) == 1 and made[0].endswith("-none-any.whl"), "a wheel of the package", r.stderr):
+        return
+    subprocess.run([sys.executable, "-m", "venv", "--system-site-packages", "env"], check=True)
+    subprocess.run(
+        ["env/bin/pip", "install", "-q", "--no-deps", "--disable-pip-version-check", f"wheels/{made[0]}"],
+        check=True,
+    )
+    where = next(p for p in sys.path if os.path.isdir(os.path.join(p, "numpy")))
+    env = {"PYTHONPATH": where, "NIGHTJAR_PYTHON": os.path.abspath("env/bin/python")}
+    r = nightjar(
+        "run", "--overwrite", "--module-path", "columns.py", "-m", "columns", "-o", "ndjson:wheel.ndjson",
+        "night.tar", env=env,
+    )  # fmt: skip
+    ok(r.returncode == 0 and len(rows("wheel.ndjson")) == 300, "a run with the installed package", r.stderr)
+
+
+if SANITIZED:
+    skip("modules in Python", "they are of the release build")
+    done()
+with Folder():
+    subprocess.run(["cp", "-r", f"{ROOT}/modules/python", "source"], check=True)
+    r = nightjar("simulate", "-q", "-n", 300, "-o", "night.tar")
+    ok(r.returncode == 0, "a night of 300 alerts", r.stderr)
+    columns()
+    failing()
+    killed("worker")
+    killed("interpreter")
+    refused()
+    forms()
+    serial()
+    wheel()
+done()
