@@ -14,15 +14,18 @@
 
 /* ---- what an option does that is more than a value in its place ------------------------------ */
 
-/* A file, or the name of a configuration that is built in (data/NAME.ini). */
+/* A file, or the name of a configuration or a file of topics that is built in (data/NAME.ini,
+ * data/topics/NAME.ini). */
 static int add_config(void *conf, const char *name, nj_error *err)
 {
     nj_cli *cli = conf;
     const nj_embedded *built_in = NULL;
     const char *inside = nj_arena_printf(&cli->arena, "data/%s.ini", name),
                *shown = nj_arena_printf(&cli->arena, "%s.ini (built in)", name);
-    if (!inside || !shown) return nj_fail(err, "out of memory");
+    const char *topics = nj_arena_printf(&cli->arena, "data/topics/%s.ini", name);
+    if (!inside || !shown || !topics) return nj_fail(err, "out of memory");
     if (access(name, F_OK) && !strpbrk(name, "./")) built_in = nj_embedded_find(inside);
+    if (!built_in && access(name, F_OK) && !strpbrk(name, "./")) built_in = nj_embedded_find(topics);
     if (built_in) return nj_settings_ini(&cli->settings, shown, built_in->data, err);
     const char *near = access(name, F_OK) ? nj_nearest(name, (const char *const[]){ "night" }, 1) : NULL;
     if (near) return nj_fail(err, "-c %s: neither a file nor built in; did you mean '%s'?", name, near);

@@ -11,9 +11,10 @@
 #include "../base/buffer.h"
 #include "clause_parser.h"
 
-static const char *const lc_name[NJ_LC_COLUMNS] = { "jd", "band", "mag", "mag_err", "flux", "kind" };
-const char *const nj_lc_path[NJ_LC_COLUMNS] = { "lc.jd",      "lc.band", "lc.mag",
-                                                "lc.mag_err", "lc.flux", "lc.kind" };
+static const char *const lc_name[NJ_LC_COLUMNS] = { "jd",   "band", "mag",          "mag_err",
+                                                    "flux", "kind", "template_flux" };
+const char *const nj_lc_path[NJ_LC_COLUMNS] = { "lc.jd",   "lc.band", "lc.mag",          "lc.mag_err",
+                                                "lc.flux", "lc.kind", "lc.template_flux" };
 
 enum { MAX_TOKENS = 8192, MAX_DEPTH = 64 };
 
@@ -266,7 +267,8 @@ static int resolve(nj_clause_parser *p, nj_clause_token *t)
         if (column >= 0)
             c->lc_used |= 1u << column;
         else if (!is_alias(p, dot + 1, strlen(dot + 1)))
-            return nj_fail(p->err, "lc has no column '%s'; it has jd, band, mag, mag_err, flux, kind",
+            return nj_fail(p->err,
+                           "lc has no column '%s'; it has jd, band, mag, mag_err, flux, kind, template_flux",
                            dot + 1);
         return 0;
     }

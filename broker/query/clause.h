@@ -11,7 +11,16 @@
 #include "../base/error.h"
 
 /* The columns of the light curve as a table, in the order of their declaration. */
-enum { NJ_LC_JD, NJ_LC_BAND, NJ_LC_MAG, NJ_LC_MAG_ERR, NJ_LC_FLUX, NJ_LC_KIND, NJ_LC_COLUMNS };
+enum {
+    NJ_LC_JD,
+    NJ_LC_BAND,
+    NJ_LC_MAG,
+    NJ_LC_MAG_ERR,
+    NJ_LC_FLUX,
+    NJ_LC_KIND,
+    NJ_LC_TEMPLATE_FLUX,
+    NJ_LC_COLUMNS
+};
 extern const char *const nj_lc_path[NJ_LC_COLUMNS]; /* "lc.jd", "lc.band", ... */
 
 /* A comparison that drops null rows without saying so: `name != ...`, NOT IN, NOT LIKE. */

@@ -131,10 +131,11 @@ static int connect_lc(sqlite3 *db, void *filter, int argc, const char *const *ar
                       char **error)
 {
     (void)argc, (void)argv, (void)error;
-    return connect_table(
-        db, filter,
-        "CREATE TABLE x(jd REAL, band TEXT, mag REAL, mag_err REAL, flux REAL, kind TEXT, of INTEGER HIDDEN)",
-        out);
+    return connect_table(db, filter,
+                         "CREATE TABLE x(jd REAL, band TEXT, mag REAL, mag_err REAL, flux REAL, kind TEXT, "
+                         "template_flux REAL, "
+                         "of INTEGER HIDDEN)",
+                         out);
 }
 
 /* Only with its row given: lc(k). */
