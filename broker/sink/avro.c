@@ -4,7 +4,6 @@
 #include <avro.h>
 #include <errno.h>
 #include <libdeflate.h>
-#include <snappy-c.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -298,35 +297,10 @@ static int put_column(avro_value_t *leaf, const nj_field *field, const nj_col *c
     return rc;
 }
 
-/* The open block as the codec has it; NULL = out of memory. */
-static const nj_buffer *pack(avro_sink *s)
-{
-    const nj_buffer *block = &s->block;
-    size_t n;
-    s->packed.n = 0;
-    if (s->deflate) {
-        n = libdeflate_deflate_compress_bound(s->deflate, block->n);
-        if (!nj_buffer_room(&s->packed, n)) return NULL;
-        s->packed.n = libdeflate_deflate_compress(s->deflate, block->data, block->n, s->packed.data, n);
-        return s->packed.n ? &s->packed : NULL;
-    }
-    if (!strcmp(s->codec, "snappy")) { /* followed by the CRC-32 of the uncompressed bytes, big-endian */
-        n = snappy_max_compressed_length(block->n);
-        if (!nj_buffer_room(&s->packed, n + 4) ||
-            snappy_compress(block->data, block->n, s->packed.data, &n) != SNAPPY_OK)
-            return NULL;
-        uint32_t crc = libdeflate_crc32(0, block->data, block->n);
-        for (int shift = 24; shift >= 0; shift -= 8) s->packed.data[n++] = (char)(crc >> shift);
-        s->packed.n = n;
-        return &s->packed;
-    }
-    return block;
-}
-
 static int write_block(avro_sink *s, nj_error *err)
 {
     if (!s->n_rows) return 0;
-    const nj_buffer *data = pack(s);
+    const nj_buffer *data = nj_ocf_pack(s->codec, s->deflate, &s->block, &s->packed);
     s->out.n = 0;
     nj_ocf_long(&s->out, s->n_rows);
     if (data) nj_ocf_bytes(&s->out, data->data, data->n);

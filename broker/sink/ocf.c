@@ -3,6 +3,8 @@
 #include "ocf.h"
 
 #include <errno.h>
+#include <libdeflate.h>
+#include <snappy-c.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -81,6 +83,30 @@ void nj_ocf_header(nj_buffer *out, const char *schema, const char *codec, const 
     if (out->failed) return;
     make_sync(out->data + start, out->n - start, sync);
     nj_buffer_add(out, sync, NJ_OCF_SYNC);
+}
+
+const nj_buffer *nj_ocf_pack(const char *codec, struct libdeflate_compressor *deflate, const nj_buffer *block,
+                             nj_buffer *packed)
+{
+    size_t n;
+    packed->n = 0;
+    if (deflate) {
+        n = libdeflate_deflate_compress_bound(deflate, block->n);
+        if (!nj_buffer_room(packed, n)) return NULL;
+        packed->n = libdeflate_deflate_compress(deflate, block->data, block->n, packed->data, n);
+        return packed->n ? packed : NULL;
+    }
+    if (!strcmp(codec, "snappy")) { /* followed by the CRC-32 of the uncompressed bytes, big-endian */
+        n = snappy_max_compressed_length(block->n);
+        if (!nj_buffer_room(packed, n + 4) ||
+            snappy_compress(block->data, block->n, packed->data, &n) != SNAPPY_OK)
+            return NULL;
+        uint32_t crc = libdeflate_crc32(0, block->data, block->n);
+        for (int shift = 24; shift >= 0; shift -= 8) packed->data[n++] = (char)(crc >> shift);
+        packed->n = n;
+        return packed;
+    }
+    return block;
 }
 
 /* A zigzag long at bytes[*at]. */

@@ -37,6 +37,12 @@ int nj_ocf_parse(nj_ocf *ocf, const uint8_t *bytes, size_t size);
 int nj_ocf_block(const nj_ocf *ocf, const uint8_t *bytes, size_t size, size_t at, int64_t *count,
                  size_t *data, size_t *next);
 
+/* The records of a block as the codec has them, in `block` itself or in `packed`; NULL = out of memory.
+ * deflate: of the codec of that name, else NULL. */
+struct libdeflate_compressor;
+const nj_buffer *nj_ocf_pack(const char *codec, struct libdeflate_compressor *deflate, const nj_buffer *block,
+                             nj_buffer *packed);
+
 /* For --append: the file must be an OCF of exactly this schema and codec; what stands behind its last whole
  * block, or behind `bytes` (-1 = not known), is cut off, and the file stands at its end. sync gets its
  * marker. */

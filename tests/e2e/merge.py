@@ -1,0 +1,273 @@
+#!/usr/bin/env python3
+"""`nightjar merge` makes one night of shards: rows, accounts and reports as one run has them. What is
+missing, doubled, broken off or of another night is named, and no night is made of it."""
+
+import json, os, shutil, sqlite3, subprocess, sys, tarfile
+from tap import Folder, done, needs, nightjar, ok, report, rows
+
+needs("fastavro", "cramjam")
+import fastavro
+
+MODULES = ["-m", "roid,nalerthist"]
+SERIES = ["--columns", "lc.jd,lc.mag,packet.candidate.rcid"]
+KINDS = [
+    ("ndjson", "out.ndjson"),
+    ("ndjson", "out.ndjson.gz"),
+    ("csv", "out.csv"),
+    ("sqlite", "out.db"),
+    ("avro", "out.avro"),
+]
+
+
+def outputs(folder):
+    return [x for kind, name in KINDS for x in ("-o", f"{kind}:{folder}/{name}")]
+
+
+def run(source, folder, *more):
+    os.makedirs(folder, exist_ok=True)
+    args = ["run", *source, *MODULES, *outputs(folder), "--overwrite", "-q", "--report", f"{folder}/run.json"]
+    return nightjar(*args, *more)
+
+
+def shards(source, n, *more):
+    for k in range(1, n + 1):
+        shutil.rmtree(f"s{k}", ignore_errors=True)
+        r = run(source, f"s{k}", "--shard", f"{k}/{n}", *more)
+    return [f"s{k}" for k in range(1, n + 1)]
+
+
+def read(path):
+    with open(path, "rb") as f:
+        return f.read()
+
+
+def table(path, name="alerts"):
+    db = sqlite3.connect(path)
+    found = list(map(repr, db.execute(f"SELECT * FROM {name}")))  # NaN is not equal to itself
+    db.close()
+    return found
+
+
+def avro(path):
+    with open(path, "rb") as f:
+        r = fastavro.reader(f)
+        return list(map(repr, r)), r.metadata["avro.schema"], r.metadata
+
+
+def unpacked(path):
+    return subprocess.run(["gzip", "-dc", path], capture_output=True).stdout
+
+
+def journal(path):
+    with open(path + ".journal") as f:
+        lines = f.readlines()
+    return json.loads(lines[0]), json.loads(lines[-1])
+
+
+def same(what, merged, whole):
+    """All outputs of two folders have the same rows, columns and provenance."""
+    for name in ("out.ndjson", "out.csv", "out.ndjson.meta.json", "out.csv.meta.json"):
+        ok(read(f"{merged}/{name}") == read(f"{whole}/{name}"), f"{what}: {name} is the same to the byte")
+    ok(
+        unpacked(f"{merged}/out.ndjson.gz") == read(f"{whole}/out.ndjson"),
+        f"{what}: packed rows are the same",
+    )
+    for name in ("alerts", "columns", "metadata"):
+        ok(table(f"{merged}/out.db", name) == table(f"{whole}/out.db", name), f"{what}: SQLite, table {name}")
+    got, schema, meta = avro(f"{merged}/out.avro")
+    rows_, schema_, meta_ = avro(f"{whole}/out.avro")
+    ok(got == rows_, f"{what}: Avro rows")
+    ok(schema == schema_, f"{what}: the schema of Avro, to the letter")
+    ok(meta == meta_, f"{what}: the provenance of Avro")
+    for name in ("out.ndjson", "out.csv", "out.avro"):
+        (head, last), (head_, last_) = journal(f"{merged}/{name}"), journal(f"{whole}/{name}")
+        ok(
+            head["configuration"] == head_["configuration"],
+            f"{what}: the journal of {name} has one run's configuration",
+        )
+        ok(last["complete"] and last["rows"] == last_["rows"], f"{what}: and its rows", (last, last_))
+        sums = [
+            {k: s.get(k, 0) for k in ("name", "emitted", "filtered", "dead", "chunks")}
+            for s in last["state"]["streams"]
+        ]
+        sums_ = [
+            {k: s.get(k, 0) for k in ("name", "emitted", "filtered", "dead", "chunks")}
+            for s in last_["state"]["streams"]
+        ]
+        if "one.avro" not in sums_[0]["name"] and "exposure" not in what:  # there each shard opens the chunks
+            ok(sums == sums_, f"{what}: and its account", (sums, sums_))
+        ok(last["state"]["digest"] == last_["state"]["digest"], f"{what}: and its digest")
+
+
+def same_report(what, merged, whole):
+    m, w = report(f"{merged}/run.json"), report(f"{whole}/run.json")
+    ok(m["ledger"] == w["ledger"], f"{what}: the ledger", (m["ledger"], w["ledger"]))
+    ok(m["context"]["input_digest"] == w["context"]["input_digest"], f"{what}: the digest of the alerts")
+    counts = ("name", "version", "offered", "passed", "hits", "flagged", "reasons")
+    of = lambda j: [[x[c] for c in counts] for x in j["modules"] if x["kind"] == "module"]
+    ok(of(m) == of(w), f"{what}: what the modules did", (of(m), of(w)))
+    sums = [{k: v for k, v in s.items() if k != "part"} for s in m["sources"]]
+    ok(sums == w["sources"], f"{what}: the sources", (sums, w["sources"]))
+    parts = [report(s["report"]) for s in m["shards"]]
+    for i, x in enumerate(m["modules"]):
+        entries = lambda j: sum(n for _, n in j["modules"][i]["histogram"])
+        if x["kind"] == "module":
+            ok(
+                sum(n for _, n in x["histogram"]) == sum(map(entries, parts)),
+                f"{what}: {x['name']}: histograms add up",
+            )
+            ok(
+                x["cpu_ns"] == sum(p["modules"][i]["cpu_ns"] for p in parts),
+                f"{what}: {x['name']}: so does its time",
+            )
+    ok(
+        m["throughput"]["wall_s"] == max(p["throughput"]["wall_s"] for p in parts),
+        f"{what}: the longest shard is the wall time",
+    )
+    ok("shard" not in m and "drift" not in m["modules"][0], f"{what}: nothing of one shard alone is left")
+
+
+def refused(what, words, *args, code=3, out="x"):
+    r = nightjar("merge", out, *args)
+    ok(r.returncode == code, f"{what}: exit code {code}", r)
+    for word in words:
+        ok(word in r.stderr, f"{what}: it says '{word}'", r.stderr)
+    ok(not os.path.isfile(out), f"{what}: nothing is written")
+
+
+with Folder():
+    nightjar("simulate", "-q", "-n", 300, "--exposures", 6, "--schema", "4.02", "-o", "night.tar")
+    with tarfile.open("night.tar") as tar:
+        tar.extractall("folder", filter="data")
+    nightjar("run", "night.tar", "-q", "-m", "roid", "-o", "packets:one.avro", "-D", "run.flush_ms=1")
+
+    cases = [
+        ("archive", ["night.tar"], 4, []),
+        ("folder and archive", ["folder", "night.tar"], 3, []),
+        ("exposures", ["night.tar"], 3, ["--shard-by", "exposure"]),
+        ("one file", ["one.avro"], 3, []),
+        ("series and a filter", ["night.tar"], 4, [*SERIES, "-w", "mag < 19.5"]),
+        ("topics", ["night.tar"], 2, ["-t", "bright=mag < 19", "-t", "all=1"]),
+        ("no row", ["night.tar"], 2, ["-w", "mag < 0"]),
+        ("Avro packed", ["night.tar"], 2, ["-D", "sink.avro.codec=deflate"]),
+        ("Avro packed by snappy", ["night.tar"], 2, ["-D", "sink.avro.codec=snappy"]),
+    ]
+    for what, source, n, more in cases:
+        one = [x for x in more if x not in ("--shard-by", "exposure")]
+        run(source, "whole", *one)
+        r = nightjar("merge", "all", *reversed(shards(source, n, *more)), "--overwrite")
+        ok(r.returncode == 0, f"{what}: {n} shards are merged", r.stderr)
+        ok(r.stderr == "", f"{what}: without a word", r.stderr)
+        same(what, "all", "whole")
+        same_report(what, "all", "whole")
+    r = nightjar("ledger", "all/out.ndjson", "--json")
+    ok(
+        r.returncode == 0 and '"emitted":300' in r.stdout.replace(" ", ""),
+        "`nightjar ledger` reads the merged account",
+        r,
+    )
+    r = nightjar("report", "all/run.json", "-o", "page.html")
+    ok(r.returncode == 0, "`nightjar report` shows the merged report", r.stderr)
+
+    # dead letters, of those shards that have some; packets, shard behind shard
+    with tarfile.open("bad.tar", "w") as tar:
+        for i, name in enumerate(sorted(os.listdir("folder"))[:20]):
+            tar.add(f"folder/{name}", name)
+            if i in (3, 4, 9):
+                with open("torn.avro", "wb") as f:
+                    f.write(read(f"folder/{name}")[:2000])
+                tar.add("torn.avro", f"torn{i}.avro")
+    run(["bad.tar"], "whole", "-o", "packets:whole/packets.avro")
+    folders = []
+    for k in range(1, 6):
+        shutil.rmtree(f"d{k}", ignore_errors=True)
+        run(["bad.tar"], f"d{k}", "--shard", f"{k}/5", "-o", f"packets:d{k}/packets.avro")
+        folders.append(f"d{k}")
+    shutil.rmtree("all")
+    r = nightjar("merge", "all", *folders)
+    ok(r.returncode == 0, "shards with and without dead letters are merged", r.stderr)
+    letters = lambda p: sorted((x["origin"], x["packet"]) for x in fastavro.reader(open(p, "rb")))
+    ok(len(letters("whole/dead-letters.avro")) == 3, "one run has three letters")
+    ok(
+        letters("all/dead-letters.avro") == letters("whole/dead-letters.avro"),
+        "and so have all shards together",
+    )
+    packets = lambda p: sorted(x["candid"] for x in fastavro.reader(open(p, "rb")))
+    ok(packets("all/packets.avro") == packets("whole/packets.avro"), "packets are all there")
+    r = nightjar("run", "all/packets.avro", "-q", "-m", "roid", "-o", "ndjson:again.ndjson")
+    ok(len(rows("again.ndjson")) == 20, "and are a source again", r.stderr)
+
+    # what is wrong is named, and nothing is written
+    shards(["night.tar"], 4)
+    files = [f"s{k}/out.ndjson" for k in (1, 2, 3, 4)]
+    refused("a shard is missing", ["shard 3 of 4 is missing"], *files[:2], files[3])
+    refused("two are missing", ["shard 1 of 4 is missing", "shard 4 of 4 is missing"], *files[1:3])
+    shutil.copytree("s2", "copy")
+    refused("a shard twice", ["shard 2 of 4 is there twice", "copy/out.ndjson"], *files, "copy/out.ndjson")
+    shutil.copytree("s3", "s3x")
+    os.remove("s3x/out.csv")
+    refused("a folder lacks a file", ["s3x/out.csv: is not there"], "s1", "s2", "s3x", "s4", out="y")
+    refused("reports: one is missing", ["shard 2 of 4 is missing"], *[f"s{k}/run.json" for k in (1, 3, 4)])
+    refused("no shard", ["is no shard"], "whole/out.ndjson", code=1)
+    refused("files of two kinds", ["two kinds"], "s1/out.ndjson", "s2/out.csv", code=1)
+    refused("a file that is no output", ["no output of a run"], "night.tar", code=1)
+    shutil.copy("s1/out.ndjson", "lone.ndjson")
+    refused("a file without its journal", ["no journal"], "lone.ndjson", *files[1:], code=1)
+    run(["night.tar"], "other", "--shard", "2/4", "-w", "mag < 19")
+    refused(
+        "another filter", ["where mag < 19", "other/out.ndjson has"], files[0], "other/out.ndjson", *files[2:]
+    )
+    run(
+        ["night.tar"],
+        "other",
+        "--shard",
+        "2/4",
+        "--columns",
+        "packet.candidate.rcid",
+    )
+    refused("another column", ["column packet.candidate.rcid"], files[0], "other/out.ndjson", *files[2:])
+    run(["night.tar"], "other", "--shard", "2/5")
+    refused("another number of shards", ["shard 2 of 5"], files[0], "other/out.ndjson", *files[2:])
+    run(["night.tar"], "other", "--shard", "2/4", "--shard-by", "id")
+    refused("dealt out otherwise", ["by id"], files[0], "other/out.ndjson", *files[2:])
+    os.rename("night.tar", "kept.tar")
+    shutil.copy("bad.tar", "night.tar")
+    run(["night.tar"], "other", "--shard", "2/4")
+    os.rename("kept.tar", "night.tar")
+    refused("another night of the same name", ["not of one night"], files[0], "other/out.ndjson", *files[2:])
+    refused(
+        "in reports, too", ["not of one night"], "s1/run.json", "other/run.json", "s3/run.json", "s4/run.json"
+    )
+    shutil.copytree("s4", "cut")
+    with open("cut/out.ndjson.journal") as f:
+        lines = f.readlines()
+    with open("cut/out.ndjson.journal", "w") as f:
+        f.writelines(
+            line.replace('"complete":true', '"complete":false').replace(
+                '"complete": true', '"complete": false'
+            )
+            for line in lines
+        )
+    refused(
+        "a shard that was broken off", ["shard 4 of 4 did not come to its end"], *files[:3], "cut/out.ndjson"
+    )
+    with open("cut/out.ndjson.journal", "w") as f:
+        f.writelines(line.replace("(", "(other-") for line in lines)
+    refused("another build", ["is of nightjar"], *files[:3], "cut/out.ndjson")
+    shutil.copy("s4/out.ndjson.journal", "cut/out.ndjson.journal")
+    with open("cut/out.ndjson", "w") as f:
+        f.writelines(open("s4/out.ndjson").readlines()[:-1])
+    refused("a row is gone", ["its journal says"], *files[:3], "cut/out.ndjson", code=1)
+
+    # what there is, when that is asked for: the account does not close
+    r = nightjar("merge", "part.ndjson", *files[:3], "--anyway")
+    ok(r.returncode == 3, "--anyway with a missing shard ends with 3", r)
+    ok(len(rows("part.ndjson")) == 225, "and has the rows of the others")
+    ok(journal("part.ndjson")[1].get("complete", False) is False, "its journal is not complete")
+    r = nightjar("merge", "part.json", *[f"s{k}/run.json" for k in (1, 2, 4)], "--anyway")
+    ok(report("part.json")["ledger"]["closed"] is False, "the ledger does not close")
+    r = nightjar("merge", "twice.ndjson", *files, "copy/out.ndjson", "--anyway")
+    ok(len(rows("twice.ndjson")) == 300, "a shard that is there twice counts once")
+    r = nightjar("merge", "part.ndjson", *files)
+    ok(r.returncode == 1 and "--overwrite" in r.stderr, "a file that exists is kept", r)
+done()
