@@ -18,11 +18,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nightjar/astro.h"
 #include "nightjar/column.h"
 #include "nightjar/lc.h"
 #include "nightjar/list.h"
 #include "nightjar/lone_source.h"
+#include "nightjar/motion.h"
 
 enum { SCIENCE = NJ_LONE_SCIENCE, TEMPLATE = NJ_LONE_TEMPLATE, IMAGES = NJ_LONE_STAMPS };
 enum { STAMP_PX = IMAGES };
@@ -42,14 +42,15 @@ enum {
     KS_TEMPLATE_SD,
     N_NAN,
     N_BAD,
-    VERDICT
+    VERDICT,
+    VERDICT_REASON
 };
 enum { ZTF, RUBIN, VARIANTS }; /* whose rules */
 enum { ZTF_PX = 63, RUBIN_PX = 30, CENTRE = NJ_LONE_CENTRE_PX };
 
 typedef struct conf {
     const char *survey, *rng, *isa, *tns, *matches;
-    int32_t repeats, seed, gate, min_points, stamp_px;
+    int32_t repeats, seed, gate, min_points, stamp_px, bright_star;
     double max_science, max_template, bad_above, min_score, max_age_day, max_mag, max_speed, max_rms;
 } conf;
 
@@ -60,6 +61,7 @@ typedef struct self {
     uint32_t variant; /* ZTF, RUBIN or VARIANTS: by the side */
     uint32_t side;    /* of the stamps; 0: the survey says, else their shape */
     uint32_t n_repeats, n_matches;
+    uint32_t bright; /* which need near_bright_star is: behind all others */
     int numpy;
 } self_type;
 
@@ -140,29 +142,6 @@ static int passes_ztf_gate(const conf *c, const nj_work *w, uint32_t row)
     return n_valid >= c->min_points;
 }
 
-/* Straight lines through ra cos(dec) and dec against time:
- * fast, and close to the lines? Needs 3 points in all. */
-static int is_moving(const conf *c, const nj_work *w, uint32_t row)
-{
-    const uint32_t n_points = nj_points(w, LC_JD, row), last = n_points - 1;
-    const double *jd = nj_f64_series(w, LC_JD, row), *ra = nj_f64_series(w, RA, row),
-                 *dec = nj_f64_series(w, DEC, row);
-    double n = 0, mean_dec = 0, st = 0, sx = 0, sy = 0, stt = 0, stx = 0, sty = 0, sxx = 0, syy = 0;
-    if (nj_points(w, RA, row) != n_points || nj_points(w, DEC, row) != n_points) return 0;
-    for (uint32_t i = 0; i < n_points; i++) mean_dec += dec[i] / n_points;
-    for (uint32_t i = 0; i < n_points; i++) { /* arcsec and days from the current detection, the last one */
-        const double t = jd[i] - jd[last], y = (dec[i] - dec[last]) * 3600,
-                     x = remainder(ra[i] - ra[last], 360) * 3600 * cos(mean_dec * NJ_RAD_PER_DEG);
-        n++, st += t, sx += x, sy += y, stt += t * t, stx += t * x, sty += t * y, sxx += x * x, syy += y * y;
-    }
-    const double vtt = stt - st * st / n, vtx = stx - st * sx / n, vty = sty - st * sy / n;
-    if (n < 3 || !(vtt > 0)) return 0;
-    const double speed = hypot(vtx / vtt, vty / vtt) / 24;
-    const double rms =
-        sqrt(fmax(sxx - sx * sx / n - vtx * vtx / vtt + syy - sy * sy / n - vty * vty / vtt, 0) / n);
-    return speed > c->max_speed && rms < c->max_rms;
-}
-
 static int is_one_of(const char *text, const char *const *names)
 {
     for (; text && *names; names++)
@@ -188,7 +167,10 @@ static int passes_rubin_gate(const self_type *s, const nj_work *w, uint32_t row)
         const char *match = nj_text_of(w, MATCH + k, row);
         if (match && !is_one_of(match, no_match)) return 0;
     }
-    return !is_moving(s->c, w, row);
+    const uint32_t n = nj_points(w, LC_JD, row);
+    return nj_points(w, RA, row) != n || nj_points(w, DEC, row) != n ||
+           !nj_is_moving(n, nj_f64_series(w, LC_JD, row), nj_f64_series(w, RA, row),
+                         nj_f64_series(w, DEC, row), s->c->max_speed, s->c->max_rms);
 }
 
 static int passes_gate(const self_type *s, const nj_work *w, uint32_t row)
@@ -220,6 +202,7 @@ static void write_counts(const nj_work *w, uint32_t row, const nj_lone_stamp f[I
     ((uint8_t *)w->out[CANDIDATE])[row] = found->stage > 0;
     ((uint8_t *)w->out[STAGE])[row] = (uint8_t)found->stage;
     ((uint8_t *)w->out[VERDICT])[row] = 0;
+    nj_put_text(w, VERDICT_REASON, row, "no_candidate");
     if (found->stage) ((const char **)w->out[LONE])[row] = found->lone == SCIENCE ? "science" : "template";
     for (int i = 0; i < IMAGES; i++)
         ((int32_t *)w->out[CLIPPED_SCIENCE + i])[row] = (int32_t)found->clipped[i];
@@ -227,15 +210,19 @@ static void write_counts(const nj_work *w, uint32_t row, const nj_lone_stamp f[I
     ((int32_t *)w->out[N_BAD])[row] = (int32_t)(f[SCIENCE].n_bad + f[TEMPLATE].n_bad);
 }
 
-static nj_reason write_answer(const conf *c, const nj_work *w, uint32_t row, const answer *a)
+static nj_reason write_answer(const self_type *s, const nj_work *w, uint32_t row, const answer *a)
 {
+    const conf *c = s->c;
     const double d[IMAGES] = { a->mean[SCIENCE], a->mean[TEMPLATE] };
     for (int i = 0; i < IMAGES; i++) {
         ((double *)w->out[KS_SCIENCE + i])[row] = d[i];
         ((double *)w->out[KS_SCIENCE_SD + i])[row] = a->sd[i];
     }
     /* false for NaN */
-    ((uint8_t *)w->out[VERDICT])[row] = d[SCIENCE] <= c->max_science && d[TEMPLATE] <= c->max_template;
+    const bool low = d[SCIENCE] <= c->max_science && d[TEMPLATE] <= c->max_template,
+               bright = nj_u8_of(w, s->bright, row) == 1;
+    ((uint8_t *)w->out[VERDICT])[row] = low && !(bright && c->bright_star);
+    nj_put_text(w, VERDICT_REASON, row, !low ? "ks" : bright ? "bright_star" : NULL);
     return isnan(d[SCIENCE]) || isnan(d[TEMPLATE]) ? NJ_NO_FIT : NJ_DONE;
 }
 
@@ -257,7 +244,7 @@ static nj_reason do_row(const self_type *s, thread_type *t, const nj_work *w, ui
     if (!found.stage) return NJ_DONE;
     answer a =
         s->numpy ? test_numpy(s, t, g, f) : test_spectra(s, t, plain ? ks_plain : ks_fast, g, f, w->id[row]);
-    return write_answer(s->c, w, row, &a);
+    return write_answer(s, w, row, &a);
 }
 
 static int do_rows(const self_type *s, thread_type *t, const nj_work *w, bool plain)
@@ -319,6 +306,9 @@ static int open_self(const nj_host *host, const void *settings, void **self)
         return NJ_ECONF;
     }
     if (s->numpy) host->serial(host->opaque); /* one stream of numbers for all alerts */
+    s->bright = !c->gate                          ? STAMP_PX + 1
+                : strcmp(c->survey, "rubin") != 0 ? TNS + (*c->tns != 0)
+                                                  : MATCH + s->n_matches;
     if (!c->gate) nj_every_row(host);
     if (nj_elephant_open(&s->geometry[ZTF], ZTF_PX, CENTRE) ||
         nj_elephant_open(&s->geometry[RUBIN], RUBIN_PX, RUBIN_PX))
@@ -361,7 +351,8 @@ static const char *next_name(const nj_host *host, const char **list)
     {                                                                                                        \
         path, type, shape, unit, NJ_NEED_OPTIONAL                                                            \
     }
-static const nj_need image_needs[] = { IMAGE_NEEDS, { 0 } };
+#define BRIGHT_NEED NEED("near_bright_star", NJ_U8, NJ_SCALAR, "1")
+static const nj_need image_needs[] = { IMAGE_NEEDS, BRIGHT_NEED, { 0 } };
 static const nj_need ztf_gate_needs[] = { IMAGE_NEEDS,
                                           NEED("jd", NJ_F64, NJ_SCALAR, "d"),
                                           NEED("first_jd", NJ_F64, NJ_SCALAR, "d"),
@@ -393,12 +384,13 @@ static int declare(const nj_host *host, const void *settings, nj_tables *tables)
     if (!c->gate) return NJ_OK;
     const size_t n =
         rubin ? sizeof rubin_gate_needs / sizeof(nj_need) : sizeof ztf_gate_needs / sizeof(nj_need);
-    nj_need *needs = host->alloc(host->opaque, (n + MAX_MATCHES + 1) * sizeof *needs);
+    nj_need *needs = host->alloc(host->opaque, (n + MAX_MATCHES + 2) * sizeof *needs);
     if (!needs) return NJ_ENOMEM;
     memcpy(needs, rubin ? rubin_gate_needs : ztf_gate_needs, n * sizeof *needs);
     size_t k = n;
     while (k < n + (rubin ? MAX_MATCHES : 1) && (name = next_name(host, &list)))
         needs[k++] = (nj_need)NEED(name, NJ_STR, NJ_SCALAR, "1");
+    needs[k++] = (nj_need)BRIGHT_NEED;
     needs[k] = (nj_need){ 0 };
     tables->needs = needs;
     return NJ_OK;
@@ -446,6 +438,8 @@ NJ_MODULE(hostless) = {
             COUNT("n_bad", 8192, "pixels beyond bad_above in both stamps"),
             { "verdict", NJ_U8, 1, -1, "1", 0, 1, NAN, 0,
               "1 = candidate with ks_science <= max_science and ks_template <= max_template" },
+            { "verdict_reason", NJ_STR, 1, -1, "1", 0, 0, NAN, 0,
+              "no_candidate, ks: why verdict is 0; bright_star: one is within 20 arcsec; else none" },
             { 0 } },
     .params =
         (const nj_param[]){
@@ -463,6 +457,8 @@ NJ_MODULE(hostless) = {
             PARAM(seed, NJ_I32, "1337", 0, 2147483647, "1", "of the random numbers"),
             PARAM(max_science, NJ_F64, "0.5", 0, 1, "1", "largest ks_science of a verdict"),
             PARAM(max_template, NJ_F64, "0.85", 0, 1, "1", "largest ks_template of a verdict"),
+            PARAM(bright_star, NJ_I32, "0", 0, 1, "1",
+                  "1 = no verdict near a bright star, where the survey or a catalogue names those"),
             PARAM(bad_above, NJ_F64, "1e30", 0, INFINITY, "DN", "a pixel beyond it, either way, is bad"),
             PARAM(gate, NJ_I32, "0", 0, 1, "1",
                   "1 = only alerts that look like a young supernova by scores or labels, age, magnitude"),

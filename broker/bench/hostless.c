@@ -12,7 +12,7 @@
 #include "rows.h"
 #include "../image/opener.h"
 
-enum { STAMP_BUFFER = 1 << 16, N_GIVES = 12, PLAIN_CANDIDATES = 2, CHECKED = 8 };
+enum { STAMP_BUFFER = 1 << 16, N_GIVES = 13, PLAIN_CANDIDATES = 2, CHECKED = 8 };
 enum { CANDIDATE = 0, KS_SCIENCE = 5, KS_TEMPLATE = 6 }; /* gives of the module */
 /* Fink's Python on one core of another machine, whole of the same folder (shared/notes/science.md). */
 #define PYTHON_ALERTS_PER_S 27.0
@@ -32,7 +32,7 @@ typedef struct packet {
 
 typedef struct answers { /* of one row */
     uint8_t u8[3];
-    const char *lone;
+    const char *lone, *why;
     int32_t i32[4];
     double f64[4];
     uint8_t reason;
@@ -92,8 +92,8 @@ static void call(bench *b, int which, process_function *process, const int64_t *
 {
     static const uint32_t zero = 0;
     static const nj_col none = { 0 };
-    static const nj_col *const in[] = { &none, &none, &none }; /* the stamps come by image(),
-                                                                * the survey is by their shape */
+    /* the stamps come by image(), the survey is by their shape, no star is known to be near */
+    static const nj_col *const in[] = { &none, &none, &none, &none };
     answers *a = &b->answer;
     nj_work w = { .size = sizeof w,
                   .n = 1,
@@ -234,8 +234,9 @@ static int open_instances(bench *b, nj_error *err)
         if (in->module->thread_open(in->self, b->thread[k])) return nj_fail(err, "out of memory");
     }
     answers *a = &b->answer;
-    void *const out[N_GIVES] = { &a->u8[0],  &a->u8[1],  &a->lone,   &a->i32[0], &a->i32[1], &a->f64[0],
-                                 &a->f64[1], &a->f64[2], &a->f64[3], &a->i32[2], &a->i32[3], &a->u8[2] };
+    void *const out[N_GIVES] = { &a->u8[0],  &a->u8[1],  &a->lone,   &a->i32[0], &a->i32[1],
+                                 &a->f64[0], &a->f64[1], &a->f64[2], &a->f64[3], &a->i32[2],
+                                 &a->i32[3], &a->u8[2],  &a->why };
     memcpy(a->out, out, sizeof out);
     return 0;
 }

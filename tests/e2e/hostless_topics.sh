@@ -18,6 +18,7 @@ def base(r):
     return r["hostless.verdict"] == 1 and (r["packet.candidate.distnr"] or 0) > 1.5 and r["roid.roid"] != 3
 def clean(r):
     good = r["rb"] >= 0.55 and r["packet.candidate.nbad"] == 0 and r["hostless.n_bad"] == 0
+    good = good and r["hostless.verdict_reason"] is None
     return good and r["hostless.lone"] == "science" and r["positive"] == 1
 def new(r): return r["ndethist"] == 1
 def intra_night(r): d = dets(r); return r["ndethist"] == 2 and len(d) > 0 and r["jd"] - d[0] < 0.5

@@ -37,7 +37,8 @@ static int unload(void **state)
 
 static const char *const give_name[] = { "candidate",        "stage",      "lone",        "clipped_science",
                                          "clipped_template", "ks_science", "ks_template", "ks_science_sd",
-                                         "ks_template_sd",   "n_nan",      "n_bad",       "verdict" };
+                                         "ks_template_sd",   "n_nan",      "n_bad",       "verdict",
+                                         "verdict_reason" };
 typedef struct gate { /* what the gated instance needs besides the alert */
     double score[4];
     int32_t roid;

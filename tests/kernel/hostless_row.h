@@ -5,7 +5,7 @@
 
 typedef struct row {
     uint8_t candidate, stage, verdict, reason;
-    const char *lone;
+    const char *lone, *why; /* why: verdict_reason */
     int32_t clipped[2], n_nan, n_bad;
     double ks[2], sd[2];
 } row;
@@ -25,7 +25,7 @@ static const row no_row = { .candidate = NJ_NO_U8,
 #define ROW_OUTPUTS(r)                                                                                       \
     {                                                                                                        \
         &(r).candidate, &(r).stage, &(r).lone, &(r).clipped[0], &(r).clipped[1], &(r).ks[0], &(r).ks[1],     \
-            &(r).sd[0], &(r).sd[1], &(r).n_nan, &(r).n_bad, &(r).verdict                                     \
+            &(r).sd[0], &(r).sd[1], &(r).n_nan, &(r).n_bad, &(r).verdict, &(r).why                           \
     }
 
 #endif

@@ -25,6 +25,7 @@ static void put(stamps *s, int k, uint32_t top, uint32_t left, uint32_t n, float
 
 static stamps *current;
 static int32_t stamp_px = NJ_NO_I32; /* of the survey's map */
+static uint8_t near_bright_star = NJ_NO_U8;
 static const nj_image *image_of(const nj_work *w, uint32_t need, uint32_t r)
 {
     (void)w, (void)r;
@@ -43,7 +44,8 @@ static row run(const char *settings, stamps *s)
     row r = no_row;
     void *out[] = ROW_OUTPUTS(r);
     nj_made_batch b = { .in = t.in };
-    const nj_col none = { 0 }, px = { &stamp_px, NULL }, *const in[] = { &none, &none, &px };
+    const nj_col none = { 0 }, px = { &stamp_px, NULL },
+                 bright = { &near_bright_star, NULL }, *const in[] = { &none, &none, &px, &bright };
     nj_work w = { .size = sizeof w,
                   .n = 1,
                   .row = &zero,
@@ -182,6 +184,28 @@ static void no_answer(void **state)
     assert_true(r.candidate == 1 && r.verdict == 0 && isnan(r.ks[1]) && !isnan(r.ks[0]));
 }
 
+static void a_bright_star_is_a_reason(void **state)
+{
+    (void)state;
+    make(&s, 63, 63);
+    put(&s, 0, 28, 28, 9, 400);
+    const char *settings = "max_science = 1\nmax_template = 1\n",
+               *strict = "max_science = 1\nmax_template = 1\nbright_star = 1\n";
+    assert_null(run(settings, &s).why);
+    near_bright_star = 0;
+    assert_null(run(strict, &s).why);
+    near_bright_star = 1;
+    const row told = run(settings, &s), taken = run(strict, &s);
+    near_bright_star = NJ_NO_U8;
+    assert_int_equal(told.verdict, 1);
+    assert_string_equal(told.why, "bright_star");
+    assert_int_equal(taken.verdict, 0);
+    assert_string_equal(taken.why, "bright_star");
+    assert_string_equal(run("max_science = 0\n", &s).why, "ks");
+    make(&s, 63, 63);
+    assert_string_equal(run(settings, &s).why, "no_candidate");
+}
+
 static void verdict_and_repeats(void **state)
 {
     (void)state;
@@ -310,6 +334,7 @@ int main(void)
         cmocka_unit_test(more_than_five_and_fewer_than_three),
         cmocka_unit_test(missing_and_bad_pixels),
         cmocka_unit_test(no_answer),
+        cmocka_unit_test(a_bright_star_is_a_reason),
         cmocka_unit_test(verdict_and_repeats),
         cmocka_unit_test(rubin_rules),
     };
