@@ -32,6 +32,7 @@
 #include "../flow/cli.h"
 #include "../engine/engine.h"
 #include "../measure/energy.h"
+#include "../measure/energy_look.h"
 #include "command.h"
 
 typedef enum { FINE, NOTE, LACKS } state;
@@ -261,6 +262,16 @@ static void counters(nj_settings *settings)
     nj_energy_free(e);
 }
 
+/* Each source of energy, the best first, and how to open it. */
+static void energy_sources(nj_settings *settings)
+{
+    nj_energy_look look[NJ_ENERGY_LOOKS];
+    nj_energy_look_at(look, settings);
+    for (int i = 0; i < NJ_ENERGY_LOOKS; i++)
+        show(look[i].works ? FINE : NOTE, "", look[i].cure[0] ? look[i].cure : NULL, "%s: %s", look[i].source,
+             look[i].what);
+}
+
 static void disk(const char *path)
 {
     struct statvfs v;
@@ -307,6 +318,7 @@ static int doctor(int argc, char **argv)
     compiler();
     machine();
     counters(&cli.settings);
+    energy_sources(&cli.settings);
     disk(".");
     disk("/tmp");
     printf("%s\n",

@@ -3,7 +3,6 @@
 #include "energy.h"
 
 #include <errno.h>
-#include <fnmatch.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 #include "../base/log.h"
 #include "cpu.h"
 #include "energy_counter.h"
+#include "energy_gpu.h"
 
 enum { POLL_S = 10 }; /* RAPL: a 32-bit counter may wrap after 328 s at 200 W */
 
@@ -27,6 +27,7 @@ struct nj_energy {
     nj_energy_conf conf;
     nj_arena arena;
     nj_energy_counter counter;
+    nj_energy_gpu gpu;
     nj_energy_source source, model; /* model: what a silent counter falls back to */
     nj_carbon carbon;
     const char *hint;
@@ -61,6 +62,8 @@ const nj_param nj_energy_settings[] = {
       "time between readings of the meter" },
     { "tdp_file", NJ_STR, "", offsetof(nj_energy_conf, tdp_file), 0, 0, "1",
       "CSV of CPU name, TDP in watts; empty = the short table inside" },
+    { "spec_file", NJ_STR, "", offsetof(nj_energy_conf, spec_file), 0, 0, "1",
+      "CSV of CPU pattern, watts of a vCPU at rest and at full load; empty = the short table inside" },
     { "pue", NJ_F64, "1.25", offsetof(nj_energy_conf, pue), 1, 5, "1",
       "energy of the site for one unit of the machines'" },
     { "intensity", NJ_F64, "0", offsetof(nj_energy_conf, intensity), 0, 5000, "g/kWh",
@@ -98,38 +101,18 @@ static double memory_gb(void)
 
 /* ---- models ---------------------------------------------------------------------------------- */
 
-/* Watts per vCPU at idle and at full load, fitted to SPECpower results by microarchitecture. Reference: Cloud
- * Carbon Footprint coefficients (Apache-2.0). The generation shows in the last digit of EPYC,
- * in the second of Xeon Scalable. */
-static const struct {
-    const char *pattern, *name;
-    double idle, full;
-} spec_table[] = {
-    { "amd epyc 7[2-7f]?2*", "EPYC gen 2", 0.474, 1.693 },
-    { "amd epyc 7h12*", "EPYC gen 2", 0.474, 1.693 },
-    { "amd epyc 7[2-7]?3*", "EPYC gen 3", 0.445, 2.019 },
-    { "amd epyc 7[2-7]f3*", "EPYC gen 3", 0.445, 2.019 },
-    { "intel xeon platinum 82??*", "Cascade Lake", 0.639, 3.967 },
-    { "intel xeon gold [56]2??*", "Cascade Lake", 0.639, 3.967 },
-    { "intel xeon silver 42??*", "Cascade Lake", 0.639, 3.967 },
-    { "intel xeon bronze 32??*", "Cascade Lake", 0.639, 3.967 },
-};
-
 static int by_spec(nj_energy *e, const char *cpu, nj_energy_source *s)
 {
-    char key[160];
-    nj_energy_cpu_key(cpu, key, sizeof key);
-    for (size_t i = 0; i < sizeof spec_table / sizeof *spec_table; i++) {
-        if (fnmatch(spec_table[i].pattern, key, 0)) continue;
-        double watt = spec_table[i].full - spec_table[i].idle;
-        *s = (nj_energy_source){
-            "spec",     "modelled", nj_arena_printf(&e->arena, "SPECpower per vCPU, %s", spec_table[i].name),
-            2023,       watt,       0.6 * watt,
-            1.4 * watt, true,       spec_table[i].idle * cpus()
-        };
-        return s->source ? 0 : -1;
-    }
-    return -1;
+    double idle, full;
+    const char *name = nj_energy_spec(*e->conf.spec_file ? e->conf.spec_file : NULL, cpu, &idle, &full);
+    if (!name) return -1;
+    double watt = full - idle;
+    *s = (nj_energy_source){
+        "spec",     "modelled", nj_arena_printf(&e->arena, "SPECpower per vCPU, %s", name),
+        2023,       watt,       0.6 * watt,
+        1.4 * watt, true,       idle * cpus()
+    };
+    return s->source ? 0 : -1;
 }
 
 /* CPU above idle at this load, and a third more for board, fans and power supply, over the busy threads. */
@@ -283,6 +266,7 @@ nj_energy *nj_energy_open(nj_settings *settings, nj_error *err)
         nj_energy_free(e);
         e = NULL;
     }
+    if (e && strcmp(e->source.tier, "meter")) nj_energy_gpu_open(&e->gpu); /* a meter has them */
     return e;
 }
 
@@ -290,6 +274,7 @@ void nj_energy_free(nj_energy *e)
 {
     if (!e) return;
     nj_energy_counter_close(&e->counter);
+    nj_energy_gpu_close(&e->gpu);
     nj_arena_free(&e->arena);
     free(e);
 }
@@ -384,6 +369,7 @@ bool nj_energy_is_read(const nj_energy_source *s)
 
 void nj_energy_begin(nj_energy *e)
 {
+    nj_energy_gpu_begin(&e->gpu);
     e->begin = read_jiffies();
     e->begin_ns = nj_now_ns();
     if (strcmp(e->source.kind, "measured")) return;
@@ -459,7 +445,8 @@ void nj_energy_end(nj_energy *e, nj_energy_source *s, nj_energy_split *split)
 {
     double joule = end_joule(e);
     jiffies now = read_jiffies();
-    *split = (nj_energy_split){ .seconds = fmax((double)(nj_now_ns() - e->begin_ns) / 1e9, 1e-6) };
+    *split = (nj_energy_split){ .seconds = fmax((double)(nj_now_ns() - e->begin_ns) / 1e9, 1e-6),
+                                .gpu_j = nj_energy_gpu_joule(&e->gpu) };
     double all = now.all - e->begin.all;
     split->load = all > 0 ? (now.busy - e->begin.busy) / all : 1;
     if (!isnan(joule)) {

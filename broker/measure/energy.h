@@ -41,11 +41,12 @@ typedef struct nj_carbon {
 typedef struct nj_energy_split {
     double seconds, load;             /* busy share of all CPUs, by every process */
     double total_j, active_j, idle_j; /* NAN = not known */
+    double gpu_j; /* of all GPUs, beside total_j; NAN: there are none, or the source has them */
 } nj_energy_split;
 
 /* [energy] of the settings. */
 typedef struct nj_energy_conf {
-    const char *source, *country, *cpu_model, *meter_command, *meter_file, *meter_unit, *tdp_file;
+    const char *source, *country, *cpu_model, *meter_command, *meter_file, *meter_unit, *tdp_file, *spec_file;
     double pue, intensity, meter_s, dimms;
 } nj_energy_conf;
 
@@ -111,6 +112,10 @@ void nj_energy_cpu_key(const char *name, char *text, size_t size);
 /* TDP in watts from a file of Name,TDP lines, or of the short table inside when path is NULL; NAN: no such
  * CPU, or two entries that disagree (never a guess). */
 double nj_energy_tdp(const char *path, const char *cpu_model);
+/* Watts of a vCPU at rest and at full load by microarchitecture, from a file of PATTERN,IDLE,FULL lines, or
+ * of the short table inside when path is NULL: the name of the row, static or in a buffer that the next
+ * call replaces; NULL: none fits. The pattern is a glob over nj_energy_cpu_key's name. */
+const char *nj_energy_spec(const char *path, const char *cpu_model, double *idle, double *full);
 /* Table of intensities: by ISO 3166 alpha-3 or alpha-2 code, any case; NULL or unknown = the world. */
 nj_carbon nj_carbon_of(const char *country);
 

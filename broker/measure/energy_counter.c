@@ -173,6 +173,18 @@ static int open_powercap(nj_energy_counter *c)
     return c->n ? 0 : -1;
 }
 
+int nj_energy_counter_open_perf(nj_energy_counter *c)
+{
+    memset(c, 0, sizeof *c);
+    return open_perf(c);
+}
+
+int nj_energy_counter_open_powercap(nj_energy_counter *c)
+{
+    memset(c, 0, sizeof *c);
+    return open_powercap(c);
+}
+
 int nj_energy_counter_open(nj_energy_counter *c)
 {
     memset(c, 0, sizeof *c);
@@ -247,17 +259,40 @@ double nj_energy_counter_joule(const nj_energy_counter *c)
 
 /* ---- the user's meter ------------------------------------------------------------------------ */
 
+/* Behind one of the words that BMCs use; else from the begin. */
+static const char *where_the_watts_are(const char *text)
+{
+    static const char *const word[] = { "Instantaneous power reading", "\"PowerConsumedWatts\"",
+                                        "\"PowerWatts\"" };
+    for (size_t i = 0; i < sizeof word / sizeof *word; i++) {
+        const char *at = strstr(text, word[i]);
+        if (!at) continue;
+        at += strlen(word[i]);
+        const char *reading = i == 2 ? strstr(at, "\"Reading\"") : NULL;
+        if (reading) at = reading + strlen("\"Reading\"");
+        return at + strspn(at, ": \t\r\n");
+    }
+    return text;
+}
+
+static double number_in(const char *text)
+{
+    char *end;
+    const char *at = where_the_watts_are(text);
+    double value = strtod(at, &end);
+    return end != at && isfinite(value) && value >= 0 ? value : NAN;
+}
+
 double nj_energy_meter_read(const char *command, const char *file)
 {
-    char text[256] = "", *end;
-    if (command && *command) {
-        FILE *f = popen(command, "r");
-        if (!f) return NAN;
-        if (!fgets(text, sizeof text, f)) text[0] = 0;
-        if (pclose(f)) return NAN;
-    } else if (read_line(file, text, sizeof text)) {
-        return NAN;
-    }
-    double value = strtod(text, &end);
-    return end != text && isfinite(value) && value >= 0 ? value : NAN;
+    char text[16384];
+    bool by_command = command && *command;
+    FILE *f = by_command ? popen(command, "r") : fopen(file, "re");
+    if (!f) return NAN;
+    size_t n = fread(text, 1, sizeof text - 1, f);
+    char rest[4096];
+    while (by_command && fread(rest, 1, sizeof rest, f) > 0) continue; /* or it would die of SIGPIPE */
+    text[n] = 0;
+    int rc = by_command ? pclose(f) : fclose(f);
+    return rc ? NAN : number_in(text);
 }

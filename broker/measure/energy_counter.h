@@ -28,6 +28,9 @@ typedef struct nj_energy_counter {
 /* Finds the counters that can be read. 0, or -1 with n = 0 and perhaps a hint;
  * n_missing > 0: the sum is a part. */
 int nj_energy_counter_open(nj_energy_counter *counter);
+/* The two ways, one by one. */
+int nj_energy_counter_open_perf(nj_energy_counter *counter);
+int nj_energy_counter_open_powercap(nj_energy_counter *counter);
 void nj_energy_counter_close(nj_energy_counter *counter);
 void nj_energy_counter_begin(nj_energy_counter *counter);
 /* Adds what was used since the last call; at least once a minute, or a 32-bit counter wraps unseen. -1: one
@@ -36,7 +39,9 @@ int nj_energy_counter_poll(nj_energy_counter *counter);
 /* Of those that were read from begin to end; NAN: none was. */
 double nj_energy_counter_joule(const nj_energy_counter *counter);
 
-/* The number that a command prints or a file holds first; NAN when it does not. */
+/* The number that a command prints or a file holds first; or, wherever it stands, the watts of IPMI's DCMI
+ * ("Instantaneous power reading: 220 Watts") and of Redfish ("PowerConsumedWatts": 344, or "PowerWatts":
+ * {"Reading": 374}). NAN when it does not. */
 double nj_energy_meter_read(const char *command, const char *file);
 
 #endif

@@ -2,6 +2,7 @@
 #include "energy.h"
 
 #include <ctype.h>
+#include <fnmatch.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,6 +157,62 @@ double nj_energy_tdp(const char *path, const char *cpu_model)
     }
     if (f) fclose(f);
     return found > 0 ? found : NAN;
+}
+
+/* ---- SPECpower --------------------------------------------------------------------------------- */
+
+/* Watts per vCPU at idle and at full load, fitted to SPECpower results by microarchitecture. Reference: Cloud
+ * Carbon Footprint coefficients (Apache-2.0). The generation shows in the last digit of EPYC,
+ * in the second of Xeon Scalable. */
+static const struct {
+    const char *pattern, *name;
+    double idle, full;
+} spec_table[] = {
+    { "amd epyc 7[2-7f]?2*", "EPYC gen 2", 0.474, 1.693 },
+    { "amd epyc 7h12*", "EPYC gen 2", 0.474, 1.693 },
+    { "amd epyc 7[2-7]?3*", "EPYC gen 3", 0.445, 2.019 },
+    { "amd epyc 7[2-7]f3*", "EPYC gen 3", 0.445, 2.019 },
+    { "intel xeon platinum 82??*", "Cascade Lake", 0.639, 3.967 },
+    { "intel xeon gold [56]2??*", "Cascade Lake", 0.639, 3.967 },
+    { "intel xeon silver 42??*", "Cascade Lake", 0.639, 3.967 },
+    { "intel xeon bronze 32??*", "Cascade Lake", 0.639, 3.967 },
+};
+
+static char spec_name[96];
+
+static const char *take_spec(const char *name, double low, double high, double *idle, double *full)
+{
+    *idle = low;
+    *full = high;
+    return name;
+}
+
+/* A line PATTERN,IDLE,FULL that fits; a heading and broken lines fit nothing. */
+static bool line_fits(char *line, const char *key, double *idle, double *full)
+{
+    char *second = strchr(line, ','), *third = second ? strchr(second + 1, ',') : NULL, *end[2];
+    if (!third) return false;
+    *second = *third = 0;
+    for (char *c = line; *c; c++) *c = (char)tolower((unsigned char)*c);
+    *idle = strtod(second + 1, &end[0]);
+    *full = strtod(third + 1, &end[1]);
+    snprintf(spec_name, sizeof spec_name, "%.90s", line);
+    return end[0] != second + 1 && end[1] != third + 1 && *idle >= 0 && *full > *idle &&
+           !fnmatch(line, key, 0);
+}
+
+const char *nj_energy_spec(const char *path, const char *cpu_model, double *idle, double *full)
+{
+    char key[160], line[512];
+    nj_energy_cpu_key(cpu_model, key, sizeof key);
+    for (size_t i = 0; !path && i < sizeof spec_table / sizeof *spec_table; i++)
+        if (!fnmatch(spec_table[i].pattern, key, 0))
+            return take_spec(spec_table[i].name, spec_table[i].idle, spec_table[i].full, idle, full);
+    FILE *f = path ? fopen(path, "re") : NULL;
+    bool found = false;
+    while (f && !found && fgets(line, sizeof line, f)) found = line_fits(line, key, idle, full);
+    if (f) fclose(f);
+    return found ? spec_name : NULL;
 }
 
 /* ---- carbon intensity ------------------------------------------------------------------------ */

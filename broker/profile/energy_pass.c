@@ -43,7 +43,9 @@ static int run_one(void *opaque, bool on, double seconds, nj_ab_reading *reading
         rest_for(seconds);
     nj_energy_end(x->energy, &x->last, &split);
     double own = (double)(nj_process_cpu_ns() - cpu) / 1e9 / split.seconds / x->to->cpus;
-    *reading = (nj_ab_reading){ .joule = strcmp(x->last.tier, x->to->tier) ? NAN : split.total_j,
+    *reading = (nj_ab_reading){ .joule = strcmp(x->last.tier, x->to->tier)
+                                             ? NAN
+                                             : split.total_j + (isnan(split.gpu_j) ? 0 : split.gpu_j),
                                 .seconds = split.seconds,
                                 .alerts = (double)alerts,
                                 .cpu_s = (double)(nj_replay_clocks(x->r).cpu_ns - module) / 1e9,

@@ -151,8 +151,9 @@ static void energy(const nj_report *r, nj_json *j)
     power(j, "watt_per_busy_thread", &r->energy, 1);
     power(j, "joule", &r->energy, r->cpu_s);
     nj_json_open(j, "machine", '{');
-    nj_json_put(j, "seconds=%g load=%g total_joule=%g active_joule=%g idle_joule=%g", r->split.seconds,
-                r->split.load, r->split.total_j, r->split.active_j, r->split.idle_j);
+    nj_json_put(j, "seconds=%g load=%g total_joule=%g active_joule=%g idle_joule=%g gpu_joule=%g",
+                r->split.seconds, r->split.load, r->split.total_j, r->split.active_j, r->split.idle_j,
+                r->split.gpu_j);
     nj_json_close(j);
     nj_json_open(j, "carbon", '{');
     nj_json_put(j, "country=%s g_per_kwh=%g pue=%g kind=%s source=%s year=%d", c->country, c->g_per_kwh,

@@ -185,6 +185,36 @@ def modelled():
     )
 
 
+NVML = r"""
+static unsigned long long counter;
+int nvmlInit_v2(void) { return 0; }
+int nvmlShutdown(void) { return 0; }
+int nvmlDeviceGetCount_v2(unsigned *n) { return *n = 2, 0; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned i, void **d) { return *d = (void *)(long)(i + 1), 0; }
+int nvmlDeviceGetName(void *d, char *t, unsigned n) { (void)d, (void)n; t[0] = 'T', t[1] = 0; return 0; }
+int nvmlDeviceGetTotalEnergyConsumption(void *d, unsigned long long *mj)
+{
+    return d == (void *)2 ? 3 : (*mj = counter += 5000, 0); /* the second one is too old */
+}
+"""
+
+
+def gpus():
+    """A library in the place of the vendor's, whose counter takes 5 J from one reading to the next."""
+    with open("nvml.c", "w", encoding="utf-8") as f:
+        f.write(NVML)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", "nvml.so", "nvml.c"], check=True)
+    env = {"NIGHTJAR_NVML": os.path.abspath("nvml.so")}
+    r = nightjar("run", SAMPLE, "-q", "-j", 1, "--report", "gpu.json", env=env)
+    joule = report("gpu.json")["energy"]["machine"]["gpu_joule"]
+    ok(joule == 5, "joules of GPUs are in the report", r.stderr)
+    ok("GPU by NVML: 1, the first is T" in nightjar("doctor", env=env).stdout, "doctor names them")
+    env = {"NIGHTJAR_NVML": "/nowhere.so"}
+    nightjar("run", SAMPLE, "-q", "-j", 1, "--report", "none.json", env=env)
+    joule = report("none.json")["energy"]["machine"]["gpu_joule"]
+    ok(joule is None, "without a library: null, and no failure")
+
+
 def wrong():
     r = nightjar("profile", "roid", SAMPLE, "--energy", *FAST, "--survey", "rubin")
     ok(r.returncode == 1 and "expected ztf, lsst or" in r.stderr, "a wrong survey is refused", r.stderr)
@@ -195,5 +225,6 @@ with Folder():
     metered()
     refused()
     modelled()
+    gpus()
     wrong()
 done()

@@ -15,6 +15,7 @@
 
 #include "broker/measure/energy.h"
 #include "broker/measure/energy_counter.h"
+#include "broker/measure/energy_look.h"
 
 /* Values published to two or four digits: half a unit of the last one. */
 static void near(double value, double want, double tolerance)
@@ -433,6 +434,77 @@ static void a_constant_model_refuses_a_difference(void **state)
 
 #define ON_ROOT(test) cmocka_unit_test_setup_teardown(test, make_root, drop_root)
 
+/* What a BMC prints has the watts in the middle. */
+static void meters_of_a_bmc(void **state)
+{
+    (void)state;
+    static const char
+        ipmi[] = "\n    Instantaneous power reading:                   220 Watts\n"
+                 "    Minimum during sampling period:                 4 Watts\n",
+        power[] = "{\"PowerControl\": [{\"PowerCapacityWatts\": 800, \"PowerConsumedWatts\": 344.5}]}",
+        metrics[] = "{\"PowerWatts\": {\"DataSourceUri\": \"/x\", \"Reading\": 374}}";
+    char path[128], command[200];
+    snprintf(path, sizeof path, "%s/bmc", root);
+    put("bmc", ipmi);
+    near(nj_energy_meter_read(NULL, path), 220, 0);
+    snprintf(command, sizeof command, "cat %s", path);
+    near(nj_energy_meter_read(command, NULL), 220, 0);
+    put("bmc", power);
+    near(nj_energy_meter_read(NULL, path), 344.5, 0);
+    put("bmc", metrics);
+    near(nj_energy_meter_read(NULL, path), 374, 0);
+    put("bmc", "{\"PowerWatts\": null}");
+    assert_true(isnan(nj_energy_meter_read(NULL, path)));
+    put("bmc", " 91.5 W\n");
+    near(nj_energy_meter_read(NULL, path), 91.5, 0);
+    snprintf(command, sizeof command, "cat %s; exit 3", path); /* it says that it failed */
+    assert_true(isnan(nj_energy_meter_read(command, NULL)));
+}
+
+static void a_table_of_ones_own(void **state)
+{
+    (void)state;
+    double idle = 0, full = 0;
+    char path[128];
+    assert_string_equal(nj_energy_spec(NULL, "AMD EPYC 7702 64-Core Processor", &idle, &full), "EPYC gen 2");
+    near(full - idle, 1.693 - 0.474, 1e-12);
+    assert_null(nj_energy_spec(NULL, "AMD EPYC", &idle, &full));
+    snprintf(path, sizeof path, "%s/spec.csv", root);
+    put("spec.csv", "CPU,idle,full\nToy 1*,x,3\nToy 2,4,3\nToy*,0.5,2.5\n");
+    assert_string_equal(nj_energy_spec(path, "Toy 1 CPU", &idle, &full),
+                        "toy*"); /* broken and reversed rows */
+    near(idle, 0.5, 0);
+    near(full, 2.5, 0);
+    assert_null(nj_energy_spec(path, "AMD EPYC 7702", &idle, &full));
+}
+
+static void each_source_is_looked_at(void **state)
+{
+    (void)state;
+    nj_energy_look look[NJ_ENERGY_LOOKS];
+    nj_settings s = { 0 };
+    nj_error err;
+    two_sockets("1000000\n", "500000\n");
+    setenv("NIGHTJAR_NVML", "/nowhere/libnvidia-ml.so", 1);
+    assert_int_equal(nj_settings_define(&s, "energy.cpu_model=AMD EPYC 7702", &err), 0);
+    nj_energy_look_at(look, &s);
+    assert_string_equal(look[0].source, "meter");
+    assert_false(look[0].works);
+    assert_non_null(strstr(look[0].cure, "meter_command"));
+    assert_string_equal(look[2].source, "RAPL by powercap");
+    assert_true(look[2].works);
+    assert_non_null(strstr(look[3].what, "/nowhere/libnvidia-ml.so"));
+    assert_true(look[5].works);
+    assert_true(look[6].works);
+    close_zone("intel-rapl:0");
+    close_zone("intel-rapl:1");
+    nj_energy_look_at(look, &s);
+    assert_false(look[2].works);
+    assert_non_null(strstr(look[2].cure, "chmod a+r"));
+    nj_settings_free(&s);
+    unsetenv("NIGHTJAR_NVML");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -457,6 +529,9 @@ int main(void)
         ON_ROOT(a_meter_of_the_user),
         ON_ROOT(refused_settings),
         ON_ROOT(a_constant_model_refuses_a_difference),
+        cmocka_unit_test_setup_teardown(meters_of_a_bmc, make_root, drop_root),
+        cmocka_unit_test_setup_teardown(a_table_of_ones_own, make_root, drop_root),
+        cmocka_unit_test_setup_teardown(each_source_is_looked_at, make_root, drop_root),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
