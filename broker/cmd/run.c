@@ -112,10 +112,8 @@ static int work(void *options_, nj_shared *shared)
     run->report = o->cli.report_path;
     run->on_report = on_report;
     run->on_report_opaque = &j;
-    if (shared && shared->incarnation) {
-        run->mode = NJ_SINK_APPEND; /* what those before it wrote stays */
-        run->resume = true;
-    }
+    if (shared && shared->incarnation)
+        run->resume = true; /* what those before it wrote stays; of the rest --overwrite means it still */
     int rc = nj_run(run, &report, &err);
     if (!j.reported && shared && shared->incarnation && !*nj_stop_flag()) {
         nj_log(NJ_LOG_WARN, "%s", err.text); /* a lock may still be held, a port still be taken */

@@ -167,7 +167,8 @@ static bool is_implied(const nj_run_options *o)
 static int check_mark(run *r, memory *m, const char *path, bool strict, nj_error *err)
 {
     struct run_resume *z = r->resume;
-    if (!z->run[0]) snprintf(z->run, sizeof z->run, "%s", m->mark.run);
+    /* a worker that died before the run had its name left nothing: this journal is of a run before */
+    if (!z->run[0] && !z->restart) snprintf(z->run, sizeof z->run, "%s", m->mark.run);
     if (strcmp(z->run, m->mark.run) != 0) {
         if (strict)
             return nj_fail(err, "%s: its journal is of another run (%s) than that of the first output (%s)",

@@ -2,7 +2,7 @@
 """Whatever a module does on one alert, the stream continues, and exactly its answers for that alert are
 missing."""
 
-import os, signal, subprocess, time
+import os, signal, sqlite3, subprocess, time
 from tap import NIGHTJAR, ROOT, SANITIZED, Folder, compile_module, done, nightjar, ok, report, rows, skip
 
 N = 300  # alerts of the night
@@ -433,6 +433,44 @@ def killed(number):
     )
 
 
+def killed_at_once():
+    """The first worker dies before it has opened an output: what the options say of files that
+    exist still holds for the next one."""
+    files = {"ndjson": "old.ndjson", "avro": "old.avro", "sqlite": "old.db", "fits": "old.fits"}
+    outputs = [x for kind, f in files.items() for x in ("-o", f"{kind}:{f}")]
+    args = ["night.tar", "-m", "nalerthist", "-q", *outputs, "--report", "old.json"]
+    nightjar("run", *args, "--overwrite")
+    for turn in range(4):
+        p = begin(*args, "--overwrite")
+        until(lambda: p.poll() is not None or workers(p.pid))
+        time.sleep(0.004 * turn)
+        for w in workers(p.pid) if p.poll() is None else []:
+            os.kill(w, signal.SIGKILL)
+        err = p.communicate(timeout=120)[1]
+        ok(p.returncode == 0, f"killed at once, {turn}: the stream completes", err)
+        got = [x["candid"] for x in rows("old.ndjson")]
+        ok(got == IDS, f"killed at once, {turn}: --overwrite still replaces", f"{len(got)} {err}")
+        db = sqlite3.connect("old.db")
+        n = db.execute("SELECT count(*) FROM alerts").fetchone()[0]
+        db.close()
+        ok(n == N, f"killed at once, {turn}: also a database", n)
+    p = begin(*args, "--append")
+    until(lambda: p.poll() is not None or workers(p.pid))
+    for w in workers(p.pid) if p.poll() is None else []:
+        os.kill(w, signal.SIGKILL)
+    err = p.communicate(timeout=120)[1]
+    got = [x["candid"] for x in rows("old.ndjson")]
+    ok(got == IDS + IDS, "killed at once: --append still adds, and all of it", f"{len(got)} {err}")
+    before = open("old.ndjson", "rb").read()
+    p = begin(*args)
+    until(lambda: p.poll() is not None or workers(p.pid))
+    for w in workers(p.pid) if p.poll() is None else []:
+        os.kill(w, signal.SIGKILL)
+    err = p.communicate(timeout=120)[1]
+    ok(p.returncode in (1, 3) and "--overwrite" in err, "killed at once: what exists is refused", err)
+    ok(open("old.ndjson", "rb").read() == before, "killed at once: and left as it was")
+
+
 def stops():
     """Signals to the supervisor reach the worker; a second one ends both."""
     module("loops", 'for (;;) __asm__ volatile("")')
@@ -549,6 +587,7 @@ with Folder():
         set_up()
         for number in (signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT):
             killed(number)
+        killed_at_once()
         stops()
         stops_early()
         leaks()
